@@ -20,19 +20,19 @@ from agent.detection.pipeline import DetectionPipeline, PipelineSettings
 from agent.detection.rules.line_crossing import LineRule
 from agent.detection.rules.road_users import TrackMemory
 from agent.detection.scene import SceneLine
-from agent.detection.tflite import Detector, open_detector
+from agent.detection.tflite import TfliteDetector, open_detector
 from bench import scoring
-from bench.prototype import Prototype
+from bench.prototype import BaselinePipeline
 from bench.table import Row
 from drivers.media import Frame
 
-SHARED = Path(__file__).parents[2] / "shared"
-FOOTAGE = SHARED / "footage"
-LABELLED = SHARED / "labelled"
-SIDES = ("A->B", "B->A")
+SHARED_FOLDER = Path(__file__).parents[2] / "shared"
+FOOTAGE_FOLDER = SHARED_FOLDER / "footage"
+LABEL_FOLDER = SHARED_FOLDER / "labelled"
+DIRECTIONS = ("A->B", "B->A")
 
 
-def frames(path: Path) -> Iterator[Frame]:
+def read_frames(path: Path) -> Iterator[Frame]:
     """Every frame of a clip, at its presentation time."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
@@ -48,25 +48,25 @@ def frames(path: Path) -> Iterator[Frame]:
             yield Frame(seq=seq, t_ns=t_ns, y=y, u=u, v=v)
 
 
-def clip(name: str) -> Path:
-    return next(FOOTAGE.glob(f"{name}.*"))
+def clip_path(name: str) -> Path:
+    return next(FOOTAGE_FOLDER.glob(f"{name}.*"))
 
 
-class Counter:
+class LineCounter:
     """Counts the crossings of lines, with the rules of the product."""
 
     def __init__(self, lines: list[SceneLine]) -> None:
-        self._users = TrackMemory()
-        self._rules = [LineRule(line, self._users) for line in lines]
-        self.found: dict[str, list[scoring.Counted]] = {line.name: [] for line in lines}
+        self._track_memory = TrackMemory()
+        self._rules = [LineRule(line, self._track_memory) for line in lines]
+        self.crossings: dict[str, list[scoring.CountedCrossing]] = {line.name: [] for line in lines}
 
-    def step(self, sight: FrameResult) -> None:
+    def update(self, frame_result: FrameResult) -> None:
         """Take the next sight."""
-        self._users.step(sight)
+        self._track_memory.step(frame_result)
         for rule in self._rules:
             for crossing in rule.step():
-                self.found[crossing.line.name].append(
-                    scoring.Counted(
+                self.crossings[crossing.line.name].append(
+                    scoring.CountedCrossing(
                         crossing.t_ns / 1e9,
                         crossing.position,
                         crossing.direction,
@@ -75,43 +75,50 @@ class Counter:
                 )
 
 
-def line(name: str, x1: float, y1: float, x2: float, y2: float) -> SceneLine:
-    forward, backward = SIDES
+def make_line(name: str, x1: float, y1: float, x2: float, y2: float) -> SceneLine:
+    forward, backward = DIRECTIONS
     return SceneLine(
         name=name, start=Point(x1, y1), to=Point(x2, y2), forward=forward, backward=backward
     )
 
 
-def counts(
-    detector: Detector, settings: PipelineSettings, only: str, *, prototype: bool, verbose: bool
+def score_line_counts(
+    detector: TfliteDetector,
+    settings: PipelineSettings,
+    name_filter: str,
+    *,
+    prototype: bool,
+    verbose: bool,
 ) -> dict[str, Any]:
-    truth = json.loads((LABELLED / "counts.json").read_text())
+    truth = json.loads((LABEL_FOLDER / "counts.json").read_text())
     rows: dict[str, Any] = {}
     total = scoring.Score()
-    passes = number = confused = lorries = 0
+    passes = frame_count = confused = car_and_lorry = 0
     for name, labels in truth.items():
-        if only not in name:
+        if name_filter not in name:
             continue
-        eyes = Prototype(detector) if prototype else DetectionPipeline(detector, settings)
-        counter = Counter([line(name, *labels["line"])])
+        pipeline = (
+            BaselinePipeline(detector) if prototype else DetectionPipeline(detector, settings)
+        )
+        counter = LineCounter([make_line(name, *labels["line"])])
         clip_passes = clip_frames = 0
-        for frame in frames(clip(name)):
-            sight = eyes.process(frame)
-            counter.step(sight)
-            clip_passes += sight.passes
+        for frame in read_frames(clip_path(name)):
+            frame_result = pipeline.process(frame)
+            counter.update(frame_result)
+            clip_passes += frame_result.passes
             clip_frames += 1
-        result = scoring.score_counts(counter.found[name], labels)
+        result = scoring.score_counts(counter.crossings[name], labels)
         rows[name] = _score_row(result.score) | {"passes": clip_passes, "frames": clip_frames}
         total += result.score
-        passes, number = passes + clip_passes, number + clip_frames
-        confused, lorries = confused + result.confused, lorries + result.car_and_lorry
+        passes, frame_count = passes + clip_passes, frame_count + clip_frames
+        confused, car_and_lorry = confused + result.confused, car_and_lorry + result.car_and_lorry
         if verbose:
             for missed in result.missed:
                 print("   missed", name, {k: missed[k] for k in ("t", "pos", "class", "dir")})
             for extra in result.extra:
                 print("   extra ", name, extra)
-    pooled = _score_row(total) | {"passes": passes, "frames": number}
-    return {"clips": rows, "pooled": pooled, "confused": confused, "car_and_lorry": lorries}
+    pooled = _score_row(total) | {"passes": passes, "frames": frame_count}
+    return {"clips": rows, "pooled": pooled, "confused": confused, "car_and_lorry": car_and_lorry}
 
 
 def _score_row(score: scoring.Score) -> dict[str, Any]:
@@ -125,71 +132,78 @@ def _score_row(score: scoring.Score) -> dict[str, Any]:
     }
 
 
-def people(detector: Detector, settings: PipelineSettings, name: str) -> dict[str, Any]:
-    folder = LABELLED / "mot15" / name
-    film = FOOTAGE / "opencv_vtest.avi" if name.startswith("PETS") else folder / f"{name}.mp4"
+def score_people_tracks(
+    detector: TfliteDetector, settings: PipelineSettings, name: str
+) -> dict[str, Any]:
+    folder = LABEL_FOLDER / "mot15" / name
+    film = (
+        FOOTAGE_FOLDER / "opencv_vtest.avi" if name.startswith("PETS") else folder / f"{name}.mp4"
+    )
     truth: dict[int, list[tuple[float, ...]]] = {}
     for row in (folder / "gt.txt").read_text().split():
         fields = [float(field) for field in row.split(",")]
         if fields[6]:
             truth.setdefault(int(fields[0]), []).append(tuple(fields[2:6]))
-    derived = json.loads((LABELLED / "mot15" / "derived_counts.json").read_text())[name]["lines"]
+    derived = json.loads((LABEL_FOLDER / "mot15" / "derived_counts.json").read_text())[name][
+        "lines"
+    ]
     total = scoring.Score()
-    eyes = DetectionPipeline(detector, settings)
-    counter: Counter | None = None
-    passes = number = 0
-    for frame in frames(film):
+    pipeline = DetectionPipeline(detector, settings)
+    counter: LineCounter | None = None
+    passes = frame_number = 0
+    for frame in read_frames(film):
         w, h = frame.width_px, frame.height_px
         if counter is None:
             lines = []
             for title in derived:
                 x = (float(title.split("=")[1])) / w
-                lines.append(line(title, x, 1.0, x, 0.0))
-            counter = Counter(lines)
-        sight = eyes.process(frame)
-        counter.step(sight)
-        passes, number = passes + sight.passes, number + 1
+                lines.append(make_line(title, x, 1.0, x, 0.0))
+            counter = LineCounter(lines)
+        frame_result = pipeline.process(frame)
+        counter.update(frame_result)
+        passes, frame_number = passes + frame_result.passes, frame_number + 1
         boxes = [
-            BoundingBox(x / w, y / h, bw / w, bh / h) for x, y, bw, bh in truth.get(number, [])
+            BoundingBox(x / w, y / h, bw / w, bh / h)
+            for x, y, bw, bh in truth.get(frame_number, [])
         ]
-        found = [t.box for t in sight.tracks if t.label == "person"]
+        found = [t.box for t in frame_result.tracks if t.label == "person"]
         total += scoring.score_people(found, boxes)
     assert counter is not None
     rows = {}
-    wanted = got = 0
+    expected = counted = 0
     for title, labels in derived.items():
-        crossed = counter.found[title]
-        right = sum(1 for c in crossed if c.direction == SIDES[0])
+        crossed = counter.crossings[title]
+        left_to_right = sum(1 for c in crossed if c.direction == DIRECTIONS[0])
         rows[title] = {
-            "left_to_right": [right, labels["left_to_right"]],
-            "right_to_left": [len(crossed) - right, labels["right_to_left"]],
+            "left_to_right": [left_to_right, labels["left_to_right"]],
+            "right_to_left": [len(crossed) - left_to_right, labels["right_to_left"]],
         }
-        wanted += labels["left_to_right"] + labels["right_to_left"]
-        got += len(crossed)
-    wrong = sum(abs(a - b) for row in rows.values() for a, b in row.values())
+        expected += labels["left_to_right"] + labels["right_to_left"]
+        counted += len(crossed)
+    error_count = sum(abs(a - b) for row in rows.values() for a, b in row.values())
     return _score_row(total) | {
         "passes": passes,
-        "frames": number,
+        "frames": frame_number,
         "lines": rows,
-        "line_total": [got, wanted],
-        "line_error": round(abs(got - wanted) / wanted, 3),
-        "line_error_by_direction": round(wrong / wanted, 3),
+        "line_total": [counted, expected],
+        "line_error": round(abs(counted - expected) / expected, 3),
+        "line_error_by_direction": round(error_count / expected, 3),
     }
 
 
-def pictures(detector: Detector) -> dict[str, Any]:
+def score_pictures(detector: TfliteDetector) -> dict[str, Any]:
     """AP50 of `detect` as the product does it, and of the bare interpreter."""
-    folder = LABELLED / "coco_val_road"
+    folder = LABEL_FOLDER / "coco_val_road"
     labels = json.loads((folder / "instances_road_dev.json").read_text())
-    name_of = {c["id"]: c["name"] for c in labels["categories"]}
+    category_names = {c["id"]: c["name"] for c in labels["categories"]}
     truth: dict[str, dict[int, list[BoundingBox]]] = {label: {} for label in LABELS}
     crowds: dict[str, dict[int, list[BoundingBox]]] = {label: {} for label in LABELS}
     for entry in labels["annotations"]:
-        place = crowds if entry.get("iscrowd") else truth
-        place[name_of[entry["category_id"]]].setdefault(entry["image_id"], []).append(
+        target = crowds if entry.get("iscrowd") else truth
+        target[category_names[entry["category_id"]]].setdefault(entry["image_id"], []).append(
             BoundingBox(*entry["bbox"])
         )
-    ways: dict[str, dict[str, list[scoring.Found]]] = {
+    detections_by_variant: dict[str, dict[str, list[scoring.PictureDetection]]] = {
         "product": {label: [] for label in LABELS},
         "bare": {label: [] for label in LABELS},
     }
@@ -198,30 +212,32 @@ def pictures(detector: Detector) -> dict[str, Any]:
         assert bgr is not None
         rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
         w, h = entry["width"], entry["height"]
-        seen = {"product": detector.detect(rgb), "bare": _bare(detector, rgb)}
-        for way, detections in seen.items():
+        detected = {"product": detector.detect(rgb), "bare": _bare_detections(detector, rgb)}
+        for variant, detections in detected.items():
             for d in detections:
                 box = BoundingBox(d.box.x * w, d.box.y * h, d.box.w * w, d.box.h * h)
-                ways[way][d.label].append(scoring.Found(entry["id"], d.score, box))
+                detections_by_variant[variant][d.label].append(
+                    scoring.PictureDetection(entry["id"], d.score, box)
+                )
     rows: dict[str, Any] = {}
-    for way, by_label in ways.items():
-        rows[way] = {
+    for variant, by_label in detections_by_variant.items():
+        rows[variant] = {
             label: round(scoring.average_precision(by_label[label], truth[label], crowds[label]), 3)
             for label in LABELS
         }
-        rows[way]["mean"] = round(sum(rows[way].values()) / len(LABELS), 3)
+        rows[variant]["mean"] = round(sum(rows[variant].values()) / len(LABELS), 3)
     rows["pictures"] = len(labels["images"])
     return rows
 
 
-def _bare(detector: Detector, rgb: np.ndarray) -> list[Detection]:
+def _bare_detections(detector: TfliteDetector, rgb: np.ndarray) -> list[Detection]:
     """The interpreter without the product around it, every box that it gives."""
     card = detector.card
     if card.decoder != "ssd":
         return list(detector.detect(rgb))
     runtime = detector._interpreter  # noqa: SLF001 - the point is to go round the product
-    fitted = cv2.resize(rgb, (card.input.width_px, card.input.height_px))
-    runtime.set_tensor(runtime.get_input_details()[0]["index"], fitted[np.newaxis])
+    resized = cv2.resize(rgb, (card.input.width_px, card.input.height_px))
+    runtime.set_tensor(runtime.get_input_details()[0]["index"], resized[np.newaxis])
     runtime.invoke()
     outputs = sorted(runtime.get_output_details(), key=lambda o: o["name"])
     boxes, classes, count, scores = (runtime.get_tensor(o["index"]) for o in outputs)
@@ -239,12 +255,14 @@ def _bare(detector: Detector, rgb: np.ndarray) -> list[Detection]:
 
 def rows() -> list[Row]:
     """The table's rows, for the default model. Without labels there are none: LookupError."""
-    if not LABELLED.is_dir():
-        raise LookupError(f"{LABELLED}: not there; the labels lie in a folder beside the project")
+    if not LABEL_FOLDER.is_dir():
+        raise LookupError(
+            f"{LABEL_FOLDER}: not there; the labels lie in a folder beside the project"
+        )
     cv2.setNumThreads(1)
     detector = open_detector("ssdlite_mobilenet_v2")
     settings = PipelineSettings()
-    ap50 = pictures(detector)
+    ap50 = score_pictures(detector)
     gap = abs(ap50["bare"]["mean"] - ap50["product"]["mean"])
     by_label = ", ".join(f"{label} {ap50['product'][label]}" for label in LABELS)
     table = [
@@ -258,7 +276,7 @@ def rows() -> list[Row]:
         Row(name="AP50, distance from the bare model", value=gap, unit="", target="<= 0.01"),
     ]
     for name in ("PETS09-S2L1", "TUD-Campus"):
-        row = people(detector, settings, name)
+        row = score_people_tracks(detector, settings, name)
         table += [
             Row(name=f"people {name}, recall", value=row["recall"], unit="", target="-"),
             Row(name=f"people {name}, precision", value=row["precision"], unit="", target="-"),
@@ -271,41 +289,44 @@ def rows() -> list[Row]:
                 f"by direction and line {row['line_error_by_direction']}",
             ),
         ]
-    ours = counts(detector, settings, "", prototype=False, verbose=False)
-    naive = counts(detector, settings, "", prototype=True, verbose=False)
-    for name, row in ours["clips"].items():
+    product_counts = score_line_counts(detector, settings, "", prototype=False, verbose=False)
+    prototype_counts = score_line_counts(detector, settings, "", prototype=True, verbose=False)
+    for name, row in product_counts["clips"].items():
         table.append(
-            Row(name=f"counts {name}, F1", value=row["f1"], unit="", target="-", note=_tally(row))
+            Row(name=f"counts {name}, F1", value=row["f1"], unit="", target="-", note=_summary(row))
         )
     table += [
         Row(
             name="counts pooled, F1",
-            value=ours["pooled"]["f1"],
+            value=product_counts["pooled"]["f1"],
             unit="",
             target=">= 0.88",
-            note=_tally(ours["pooled"]),
+            note=_summary(product_counts["pooled"]),
         ),
         Row(
             name="counts pooled, F1 of the prototype",
-            value=naive["pooled"]["f1"],
+            value=prototype_counts["pooled"]["f1"],
             unit="",
             target="-",
-            note=_tally(naive["pooled"]),
+            note=_summary(prototype_counts["pooled"]),
         ),
         Row(
             name="detector passes, of the prototype's",
-            value=ours["pooled"]["passes"] / naive["pooled"]["passes"],
+            value=product_counts["pooled"]["passes"] / prototype_counts["pooled"]["passes"],
             unit="ratio",
             target="<= 1.5",
         ),
         Row(
-            name="counts, car and lorry confused", value=ours["car_and_lorry"], unit="", target="-"
+            name="counts, car and lorry confused",
+            value=product_counts["car_and_lorry"],
+            unit="",
+            target="-",
         ),
     ]
     return table
 
 
-def _tally(row: dict[str, Any]) -> str:
+def _summary(row: dict[str, Any]) -> str:
     return f"recall {row['recall']}, precision {row['precision']}, {row['misses']} missed, {row['extras']} extra"
 
 
@@ -313,26 +334,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
     parser.add_argument("--model", default="ssdlite_mobilenet_v2")
-    parser.add_argument("--passes-per-s", type=float, default=PipelineSettings().passes_per_s)
+    parser.add_argument(
+        "--passes-per-s", type=float, default=PipelineSettings().max_inferences_per_s
+    )
     parser.add_argument("--only", default="", help="counts of the clips with this in their name")
     parser.add_argument("--parts", default="pictures,people,counts,prototype")
     parser.add_argument("--verbose", action="store_true", help="each miss and each extra")
     args = parser.parse_args()
     cv2.setNumThreads(1)
     detector = open_detector(args.model)
-    settings = PipelineSettings(passes_per_s=args.passes_per_s)
+    settings = PipelineSettings(max_inferences_per_s=args.passes_per_s)
     report: dict[str, Any] = {"model": args.model, "passes_per_s": args.passes_per_s}
-    began = time.process_time()
+    start_s = time.process_time()
     parts = args.parts.split(",")
     if "pictures" in parts:
-        report["pictures"] = pictures(detector)
-        for way in ("product", "bare"):
-            row = report["pictures"][way]
-            print(f"AP50 {way:8}", *(f"{label} {value:.3f}" for label, value in row.items()))
+        report["pictures"] = score_pictures(detector)
+        for variant in ("product", "bare"):
+            row = report["pictures"][variant]
+            print(f"AP50 {variant:8}", *(f"{label} {value:.3f}" for label, value in row.items()))
     if "people" in parts:
         report["people"] = {}
         for name in ("PETS09-S2L1", "TUD-Campus"):
-            row = report["people"][name] = people(detector, settings, name)
+            row = report["people"][name] = score_people_tracks(detector, settings, name)
             print(
                 f"people {name:12} recall {row['recall']:.3f} precision {row['precision']:.3f} "
                 f"passes/frame {row['passes'] / row['frames']:.2f} "
@@ -342,7 +365,7 @@ def main() -> None:
     for part in ("counts", "prototype"):
         if part not in parts:
             continue
-        row = report[part] = counts(
+        row = report[part] = score_line_counts(
             detector, settings, args.only, prototype=part == "prototype", verbose=args.verbose
         )
         print(f"{part:34} hits miss extra recall precision   F1  passes/frame")
@@ -357,7 +380,7 @@ def main() -> None:
         ratio = report["counts"]["pooled"]["passes"] / report["prototype"]["pooled"]["passes"]
         report["passes_ratio"] = round(ratio, 3)
         print(f"passes, of the prototype's: {ratio:.2f}")
-    report["cpu_s"] = round(time.process_time() - began, 1)
+    report["cpu_s"] = round(time.process_time() - start_s, 1)
     print(f"CPU {report['cpu_s']} s")
     if args.json:
         args.json.write_text(json.dumps(report, indent=1) + "\n")

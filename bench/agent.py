@@ -16,50 +16,50 @@ import av
 
 from agent.detection.pipeline import DetectionPipeline
 from bench import box, films, record
-from bench.cpu import Turns, in_turns, one_core, process_cpu_s
-from bench.mosquitto import mosquitto
+from bench.cpu import TurnTimes, one_core, process_cpu_s, run_in_turns
+from bench.mosquitto import running_mosquitto
 from bench.peers import motion
-from bench.processes import running
+from bench.processes import running_process
 from bench.table import Row
 from drivers.camera.replay import Options, open_camera
-from drivers.contracts import Wanted
+from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
 from drivers.media import Frame
 
 FPS = 10.0
 """Pictures looked at in a second, where the stream gives so many: the configuration's default."""
 
-SETTLED_S, WATCHED_S = 4.0, 54.0
+SETTLE_S, MEASURE_S = 4.0, 54.0
 """A program at real pace is measured from when it has started, and while the film still plays."""
 
 
 def rows() -> list[Row]:
     """The rows for the table."""
     with one_core(), tempfile.TemporaryDirectory(prefix="vigie-bench-") as folder:
-        main, sub = films.made(films.MAIN), films.made(films.SUB)
-        fast = fast_rows(main, sub, Path(folder))
-        paced = paced_rows(main, sub, Path(folder))
-        return [*fast, *paced, *whole_rows(main, sub, Path(folder))]
+        main, sub = films.film_path(films.MAIN), films.film_path(films.SUB)
+        full_speed = full_speed_rows(main, sub, Path(folder))
+        real_time = real_time_rows(main, sub, Path(folder))
+        return [*full_speed, *real_time, *agent_rows(main, sub, Path(folder))]
 
 
-def look(film: Path, fps: float) -> None:
+def run_detection(film: Path, fps: float) -> None:
     """Decode and gate, as fast as it goes."""
     camera = open_camera(
         "bench",
         Options(path=str(film), pace="fast"),
-        Wanted(packets=False, frames_fps=fps),
+        StreamRequest(packets=False, frames_fps=fps),
         time.monotonic_ns,
     )
-    eyes = DetectionPipeline(None)
+    pipeline = DetectionPipeline(None)
     with contextlib.suppress(DriverError):  # The film's end, as a camera says it.
         while True:
             media = camera.read(1.0)
             if isinstance(media, Frame):
-                eyes.process(media)
+                pipeline.process(media)
     camera.close()
 
 
-def bare(film: Path) -> None:
+def decode_bare(film: Path) -> None:
     """PyAV alone, one thread."""
     with av.open(str(film)) as container:
         stream = container.streams.video[0]
@@ -69,113 +69,118 @@ def bare(film: Path) -> None:
             pass
 
 
-def fast_rows(main: Path, sub: Path, folder: Path) -> list[Row]:
+def full_speed_rows(main: Path, sub: Path, folder: Path) -> list[Row]:
     """As fast as it goes, beside bare PyAV."""
     ring = folder / "ring"
-    busy = films.made(films.BUSY)
+    busy = films.film_path(films.BUSY_MAIN)
 
-    def dual() -> None:
-        look(sub, films.SUB.fps)
+    def run_two_streams() -> None:
+        run_detection(sub, films.SUB.fps)
         shutil.rmtree(ring, ignore_errors=True)
-        record.Recorder(ring, 1.0, None).record(main)
+        record.BenchRecorder(ring, 1.0, None).record(main)
 
-    turns = in_turns({"one": lambda: look(main, FPS), "decode": lambda: bare(main)}, turns=5)
-    others = in_turns(
+    turns = run_in_turns(
+        {"one": lambda: run_detection(main, FPS), "decode": lambda: decode_bare(main)}, turns=5
+    )
+    extra_turns = run_in_turns(
         {
-            "five": lambda: look(main, 5.0),
-            "decode": lambda: bare(main),
-            "busy": lambda: look(busy, FPS),
-            "decode busy": lambda: bare(busy),
+            "five": lambda: run_detection(main, 5.0),
+            "decode": lambda: decode_bare(main),
+            "busy": lambda: run_detection(busy, FPS),
+            "decode busy": lambda: decode_bare(busy),
         },
         turns=2,
     )
-    small = in_turns({"two": dual, "decode": lambda: bare(sub)})
-    few = others.ratio("five", "decode")
-    on_busy = others.ratio("busy", "decode busy")
+    dual_turns = run_in_turns({"two": run_two_streams, "decode": lambda: decode_bare(sub)})
+    five_fps_ratio = extra_turns.ratio("five", "decode")
+    busy_ratio = extra_turns.ratio("busy", "decode busy")
     return [
         Row(
             name="one stream 1080p15: decode and gate / bare decode",
             value=turns.ratio("one", "decode"),
             unit="ratio",
             target="<= 1.08",
-            note=f"{seconds(turns, 'one', 'decode')}, {FPS:g} pictures/s; with 5: {few:.2f}; "
-            f"always busy: {on_busy:.2f}",
+            note=f"{format_seconds(turns, 'one', 'decode')}, {FPS:g} pictures/s; with 5: {five_fps_ratio:.2f}; "
+            f"always busy: {busy_ratio:.2f}",
         ),
         Row(
             name="two streams: 360p5 gated, 1080p15 recorded / bare decode of the 360p5",
-            value=small.ratio("two", "decode"),
+            value=dual_turns.ratio("two", "decode"),
             unit="ratio",
             target="<= 1.5",
-            note=seconds(small, "two", "decode"),
+            note=format_seconds(dual_turns, "two", "decode"),
         ),
     ]
 
 
-def seconds(turns: Turns, one: str, other: str) -> str:
+def format_seconds(turns: TurnTimes, one: str, other: str) -> str:
     """The CPU seconds behind a ratio."""
     return f"{turns.ms(one, 1000):.3f} : {turns.ms(other, 1000):.3f} s for 60 s"
 
 
-def paced_s(command: Sequence[str | Path]) -> float:
+def measure_paced_s(command: Sequence[str | Path]) -> float:
     """CPU seconds of a program for 60 s at real pace, its start left out."""
-    with running(command) as pid:
-        time.sleep(SETTLED_S)
-        began_s, before_s = time.monotonic(), process_cpu_s(pid)
-        time.sleep(WATCHED_S)
-        spent_s = process_cpu_s(pid) - before_s
-        watched_s = time.monotonic() - began_s
-    return spent_s * films.FILM_S / watched_s
+    with running_process(command) as pid:
+        time.sleep(SETTLE_S)
+        start_s, cpu_before_s = time.monotonic(), process_cpu_s(pid)
+        time.sleep(MEASURE_S)
+        cpu_used_s = process_cpu_s(pid) - cpu_before_s
+        elapsed_s = time.monotonic() - start_s
+    return cpu_used_s * films.FILM_S / elapsed_s
 
 
-def paced_rows(main: Path, sub: Path, folder: Path) -> list[Row]:
+def real_time_rows(main: Path, sub: Path, folder: Path) -> list[Row]:
     """At real pace, beside Debian's `motion`: one after the other, on the same core."""
     paced = (sys.executable, "-m", "bench.paced")
     one = (*paced, main, "--fps", str(FPS))
     two = (*paced, sub, "--fps", str(films.SUB.fps), "--record", main, folder / "paced")
-    peer_one, peer_two = motion.command(folder, main), motion.command(folder, sub, main)
-    made = []
-    for name, ours, peer, target, note in (
+    peer_one, peer_two = (
+        motion.motion_command(folder, main),
+        motion.motion_command(folder, sub, main),
+    )
+    rows = []
+    for name, own_command, peer, target, note in (
         ("one stream 1080p15", one, peer_one, "<= 0.7", "neither writes anything"),
         ("two streams, 360p5 and 1080p15", two, peer_two, "< 1", "motion records what moves"),
     ):
-        ours_s = paced_s(ours)
+        own_s = measure_paced_s(own_command)
         if peer is None:
-            told = f"beside nothing: `make setup-bench` installs the peer; {ours_s:.2f} s"
-            made.append(
-                Row(name=f"{name}, real pace", value=ours_s, unit="s", target="-", note=told)
+            note_text = f"beside nothing: `make setup-bench` installs the peer; {own_s:.2f} s"
+            rows.append(
+                Row(name=f"{name}, real pace", value=own_s, unit="s", target="-", note=note_text)
             )
             continue
-        peer_s = paced_s(peer)
-        made.append(
+        peer_s = measure_paced_s(peer)
+        rows.append(
             Row(
                 name=f"{name}, real pace / motion",
-                value=ours_s / peer_s,
+                value=own_s / peer_s,
                 unit="ratio",
                 target=target,
-                note=f"{ours_s:.2f} : {peer_s:.2f} s for 60 s; {note}",
+                note=f"{own_s:.2f} : {peer_s:.2f} s for 60 s; {note}",
             )
         )
-    return made
+    return rows
 
 
-def whole_rows(main: Path, sub: Path, folder: Path) -> list[Row]:
+def agent_rows(main: Path, sub: Path, folder: Path) -> list[Row]:
     """`vigie run` with a broker at real pace, with and without detection."""
-    made = []
-    with mosquitto(folder) as broker:
+    rows = []
+    with running_mosquitto(folder) as broker:
         for name, camera in (
-            ("1080p15, detection and recording", box.Camera(film=main)),
-            ("1080p15, recording alone", box.Camera(film=main, detect=False)),
-            ("360p5 for detection, 1080p15 recorded", box.Camera(film=main, sub=sub)),
+            ("1080p15, detection and recording", box.CameraSetup(film=main)),
+            ("1080p15, recording alone", box.CameraSetup(film=main, detect=False)),
+            ("360p5 for detection, 1080p15 recorded", box.CameraSetup(film=main, sub=sub)),
         ):
-            config = box.configured(folder / name.replace(" ", "-"), camera, broker)
-            spent_s = paced_s((sys.executable, "-m", "agent", "run", "--config", config))
-            made.append(
+            config = box.write_config(folder / name.replace(" ", "-"), camera, broker)
+            cpu_used_s = measure_paced_s((sys.executable, "-m", "agent", "run", "--config", config))
+            rows.append(
                 Row(
                     name=f"vigie run, {name}",
-                    value=spent_s,
+                    value=cpu_used_s,
                     unit="s",
                     target="-",
                     note="CPU for 60 s of street, 60 would be a whole core",
                 )
             )
-    return made
+    return rows

@@ -16,7 +16,7 @@ SCENE = "\n".join(
 """Lines from top to bottom: whoever walks along the street crosses them."""
 
 
-class Camera(msgspec.Struct, frozen=True, kw_only=True):
+class CameraSetup(msgspec.Struct, frozen=True, kw_only=True):
     """How the one camera of the box is used. With `sub`, that film is the one detected on."""
 
     film: Path
@@ -27,7 +27,7 @@ class Camera(msgspec.Struct, frozen=True, kw_only=True):
     loop: bool = False
 
 
-def configured(folder: Path, camera: Camera, broker: str) -> Path:
+def write_config(folder: Path, camera: CameraSetup, broker: str) -> Path:
     """Write a configuration, and the scene that it names, into a folder. Gives its file.
 
     `broker` is its address. Nobody acknowledges there, so the broker's word is taken.
@@ -48,18 +48,18 @@ def configured(folder: Path, camera: Camera, broker: str) -> Path:
     file.write_text(
         f'[box]\nid = "{BOX}"\nsite = "bench"\nstate = "state"\n'
         f'[broker]\nurl = "{broker}"\nack = "broker"\n'
-        f"[[camera]]\n{_toml(tables)}",
+        f"[[camera]]\n{_to_toml(tables)}",
         encoding="utf-8",
     )
     return file
 
 
-def _toml(table: dict[str, Any]) -> str:
+def _to_toml(table: dict[str, Any]) -> str:
     """Keys and values, tables inline. A JSON string, number or boolean is one of TOML too."""
 
-    def value(of: Any) -> str:
-        if isinstance(of, dict):
-            return "{ " + ", ".join(f"{k} = {value(v)}" for k, v in of.items()) + " }"
-        return json.dumps(of)
+    def value(item: Any) -> str:
+        if isinstance(item, dict):
+            return "{ " + ", ".join(f"{k} = {value(v)}" for k, v in item.items()) + " }"
+        return json.dumps(item)
 
     return "".join(f"{key} = {value(of)}\n" for key, of in table.items())

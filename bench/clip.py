@@ -18,15 +18,15 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.base.clock import SystemClock
 from agent.config.configuration import Recipient
-from agent.recording.encryption.keys import KeyRing, public_key_text
+from agent.recording.encryption.keys import KeyRing, encode_public_key
 from agent.recording.encryption.seal import Sealer
 from agent.recording.export.clip import ClipSource, write_clip
 from agent.recording.open_segment import OpenSegment
 from agent.recording.segment_name import SegmentName
-from bench.cpu import Work, cpu_s, in_turns, one_core
-from bench.record import encode, repeat
+from bench.cpu import Work, cpu_s, one_core, run_in_turns
+from bench.record import write_looped_film, write_short_film
 from bench.table import Row
-from drivers.av_stream import media_packet, open_source
+from drivers.av_stream import open_video_source, to_media_packet
 
 SECOND_NS = 1_000_000_000
 SEGMENT_S = 10.0
@@ -39,17 +39,17 @@ TURNS = 7
 def record(film: Path, folder: Path, sealer: Sealer | None) -> list[ClipSource]:
     """The film as segments."""
     folder.mkdir()
-    source = open_source(str(film), "bench")
+    source = open_video_source(str(film), "bench")
     sources: list[ClipSource] = []
-    part: OpenSegment | None = None
+    segment: OpenSegment | None = None
     for packet in source.packets():
         if not packet.size or packet.dts is None or packet.pts is None:
             continue
-        ns = source.ns(packet.dts)
-        given = media_packet(packet, t_ns=ns, pts_ns=source.ns(packet.pts), dts_ns=ns)
-        if part is None or part.is_due(given, SEGMENT_S):
-            if part is not None:
-                part.finish()
+        ns = source.ticks_to_ns(packet.dts)
+        media = to_media_packet(packet, t_ns=ns, pts_ns=source.ticks_to_ns(packet.pts), dts_ns=ns)
+        if segment is None or segment.should_rotate(media, SEGMENT_S):
+            if segment is not None:
+                segment.finish()
             name = SegmentName(
                 counter=len(sources) + 1,
                 boot="00000000",
@@ -57,23 +57,23 @@ def record(film: Path, folder: Path, sealer: Sealer | None) -> list[ClipSource]:
                 utc=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(microseconds=ns // 1000),
                 synced=True,
             )
-            part = OpenSegment(folder, name, source.info, SystemClock(), 60.0, sealer)
+            segment = OpenSegment(folder, name, source.info, SystemClock(), 60.0, sealer)
             sources.append(ClipSource(path=folder / str(name), begin_ns=name.begin_ms * 1_000_000))
-        part.add(given)
-    assert part is not None
-    part.finish()
+        segment.add(media)
+    assert segment is not None
+    segment.finish()
     source.close()
     return sources
 
 
-def ffmpeg(sources: list[ClipSource], out: Path) -> float:
+def clip_with_ffmpeg(sources: list[ClipSource], out: Path) -> float:
     """The same span by ffmpeg's concat; its CPU seconds."""
-    inside = [s for s in sources if BEGIN_S - SEGMENT_S < s.begin_ns / SECOND_NS < END_S]
-    listed = out.with_suffix(".txt")
-    listed.write_text("".join(f"file '{source.path}'\n" for source in inside), encoding="utf-8")
-    begin_s = BEGIN_S - inside[0].begin_ns / SECOND_NS
+    in_span = [s for s in sources if BEGIN_S - SEGMENT_S < s.begin_ns / SECOND_NS < END_S]
+    list_file = out.with_suffix(".txt")
+    list_file.write_text("".join(f"file '{source.path}'\n" for source in in_span), encoding="utf-8")
+    begin_s = BEGIN_S - in_span[0].begin_ns / SECOND_NS
     command = ["ffmpeg", "-v", "error", "-y", "-nostdin", "-f", "concat", "-safe", "0"]
-    command += ["-ss", f"{begin_s:.3f}", "-i", str(listed), "-t", str(END_S - BEGIN_S)]
+    command += ["-ss", f"{begin_s:.3f}", "-i", str(list_file), "-t", str(END_S - BEGIN_S)]
     command += ["-c", "copy", "-movflags", "+faststart", str(out)]
     before = cpu_s(resource.RUSAGE_CHILDREN)
     subprocess.run(command, check=True)
@@ -83,18 +83,18 @@ def ffmpeg(sources: list[ClipSource], out: Path) -> float:
 def rows() -> list[Row]:
     """The rows for the table."""
     keys = KeyRing(1000)
-    public = public_key_text(X25519PrivateKey.generate().public_key())
+    public = encode_public_key(X25519PrivateKey.generate().public_key())
     centre = Recipient(id="centre", public_key=public)
-    sealer = Sealer.from_config([centre], box="bench", camera="bench", keys=keys)
+    sealer = Sealer.from_config([centre], box="bench", camera="bench", key_ring=keys)
     with tempfile.TemporaryDirectory(prefix="vigie-bench-") as name, one_core():
         folder = Path(name)
-        encode(folder / "short.ts")
-        repeat(folder / "short.ts", folder / "film.ts")
+        write_short_film(folder / "short.ts")
+        write_looped_film(folder / "short.ts", folder / "film.ts")
         plain = record(folder / "film.ts", folder / "plain", None)
         sealed = record(folder / "film.ts", folder / "sealed", sealer)
         span = BEGIN_S * SECOND_NS, END_S * SECOND_NS
 
-        def of(sources: list[ClipSource]) -> Work:
+        def clip_work(sources: list[ClipSource]) -> Work:
             def work() -> None:
                 clip = write_clip(sources, *span, folder / "clip.mp4", keys.get)
                 assert clip.duration_ns >= 20 * SECOND_NS
@@ -102,11 +102,11 @@ def rows() -> list[Row]:
             return work
 
         works: dict[str, Work] = {
-            "plain": of(plain),
-            "sealed": of(sealed),
-            "ffmpeg": lambda: ffmpeg(plain, folder / "peer.mp4"),
+            "plain": clip_work(plain),
+            "sealed": clip_work(sealed),
+            "ffmpeg": lambda: clip_with_ffmpeg(plain, folder / "peer.mp4"),
         }
-        turns = in_turns(works, TURNS)
+        turns = run_in_turns(works, TURNS)
     note = "20 s of 1080p25 at 4 Mbit/s, durable on the disk"
     peer = f"{turns.ms('ffmpeg', 1):.0f} ms, the whole process"
     return [

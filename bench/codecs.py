@@ -7,39 +7,39 @@ from typing import Any, Protocol
 
 import msgspec
 
-from bench.cpu import in_turns, one_core
+from bench.cpu import one_core, run_in_turns
 from bench.table import Row
 from drivers import visca_codec
 from drivers.pelco import (
-    Dialect,
-    Message,
-    Motion,
+    AddressedMessage,
     PelcoDecoder,
-    Place,
-    Preset,
-    Query,
-    Report,
-    Telegram,
-    encode,
+    PelcoDialect,
+    PelcoMessage,
+    PelcoMotion,
+    PositionCommand,
+    PositionQuery,
+    PositionReport,
+    PresetAction,
+    encode_frame,
 )
 from drivers.simulated.pty_head import LineNoise
 from drivers.visca_codec import ReplyDecoder
 
 MESSAGES = 20_000
-PIECE_BYTES = 16
+CHUNK_BYTES = 16
 """As much as an adapter hands over at a time, and no whole number of frames."""
-FLIPS = LineNoise(flip=0.01)
+BIT_FLIPS = LineNoise(flip=0.01)
 """Of a hundred bytes one has a wrong bit."""
 LINE_BYTES_S = 11_520
 """What a line of 115,200 baud carries."""
 
-PELCO: tuple[Message, ...] = (
-    Motion(pan=20, tilt=-7),
-    Query(axis="pan"),
-    Report(axis="pan", value=12_345),
-    Place(axis="tilt", value=35_000),
-    Preset(action="call", number=7),
-    Motion(),
+PELCO_MESSAGES: tuple[PelcoMessage, ...] = (
+    PelcoMotion(pan=20, tilt=-7),
+    PositionQuery(axis="pan"),
+    PositionReport(axis="pan", value=12_345),
+    PositionCommand(axis="tilt", value=35_000),
+    PresetAction(action="call", number=7),
+    PelcoMotion(),
 )
 VISCA_REPLIES = (
     bytes.fromhex("9041ff"),
@@ -58,7 +58,7 @@ VISCA_ORDERS: tuple[Callable[[], bytes], ...] = (
 )
 
 
-class Decoder(Protocol):
+class FrameDecoder(Protocol):
     """Bytes in, messages out."""
 
     def feed(self, data: bytes) -> Sequence[Any]:
@@ -66,33 +66,38 @@ class Decoder(Protocol):
         ...
 
 
-class Codec(msgspec.Struct, frozen=True, kw_only=True):
+class CodecCase(msgspec.Struct, frozen=True, kw_only=True):
     """One protocol: its messages as bytes, what takes them in, and what makes one after the other."""
 
     name: str
     frames: tuple[bytes, ...]
-    decoder: Callable[[], Decoder]
-    makes: tuple[Callable[[], bytes], ...]
+    decoder: Callable[[], FrameDecoder]
+    encoders: tuple[Callable[[], bytes], ...]
 
 
-def _pelco(dialect: Dialect) -> Codec:
-    telegrams = [Telegram(address=1, message=message) for message in PELCO]
-    return Codec(
+def _pelco_case(dialect: PelcoDialect) -> CodecCase:
+    addressed_messages = [
+        AddressedMessage(address=1, message=message) for message in PELCO_MESSAGES
+    ]
+    return CodecCase(
         name=f"Pelco-{dialect}",
-        frames=tuple(encode(dialect, telegram) for telegram in telegrams),
+        frames=tuple(encode_frame(dialect, telegram) for telegram in addressed_messages),
         decoder=lambda: PelcoDecoder(dialect),
-        makes=tuple((lambda made=made: encode(dialect, made)) for made in telegrams),  # type: ignore[misc]
+        encoders=tuple(
+            (lambda made=made: encode_frame(dialect, made))  # type: ignore[misc]
+            for made in addressed_messages
+        ),
     )
 
 
 CODECS = (
-    _pelco("D"),
-    _pelco("P"),
-    Codec(
+    _pelco_case("D"),
+    _pelco_case("P"),
+    CodecCase(
         name="VISCA",
         frames=VISCA_REPLIES,
         decoder=lambda: ReplyDecoder(1),
-        makes=VISCA_ORDERS,
+        encoders=VISCA_ORDERS,
     ),
 )
 
@@ -103,18 +108,18 @@ def rows() -> list[Row]:
         return [row for codec in CODECS for row in _rows(codec)]
 
 
-def _rows(codec: Codec) -> list[Row]:
+def _rows(codec: CodecCase) -> list[Row]:
     clean = b"".join(itertools.islice(itertools.cycle(codec.frames), MESSAGES))
-    noisy = FLIPS.over(clean, random.Random(1))
-    found = _decoded(codec, clean), _decoded(codec, noisy)
-    if found[0] != MESSAGES:
-        raise RuntimeError(f"{codec.name}: {found[0]} of {MESSAGES} messages were found")
-    turns = in_turns(
+    noisy = BIT_FLIPS.apply(clean, random.Random(1))
+    decoded_counts = _count_decoded(codec, clean), _count_decoded(codec, noisy)
+    if decoded_counts[0] != MESSAGES:
+        raise RuntimeError(f"{codec.name}: {decoded_counts[0]} of {MESSAGES} messages were found")
+    turns = run_in_turns(
         {
-            "clean": lambda: _decoded(codec, clean) and None,
-            "noisy": lambda: _decoded(codec, noisy) and None,
-            "made": lambda: _made(codec),
-            "looked": lambda: _looked(clean),
+            "clean": lambda: _count_decoded(codec, clean) and None,
+            "noisy": lambda: _count_decoded(codec, noisy) and None,
+            "made": lambda: _encode_all(codec),
+            "looked": lambda: _touch_bytes(clean),
         },
         turns=5,
     )
@@ -130,7 +135,7 @@ def _rows(codec: Codec) -> list[Row]:
             unit="/s",
             target="-",
             note=f"of CPU; with a wrong bit in 1 % of the bytes {per_s('noisy'):.0f} of those sent, "
-            f"{100 * found[1] / MESSAGES:.0f} % of which come through; a full line of 115,200 baud "
+            f"{100 * decoded_counts[1] / MESSAGES:.0f} % of which come through; a full line of 115,200 baud "
             f"takes {line:.1f} % of a core",
         ),
         Row(
@@ -138,27 +143,27 @@ def _rows(codec: Codec) -> list[Row]:
             value=turns.ratio("clean", "looked"),
             unit="ratio",
             target="-",
-            note=f"a loop over the same bytes in pieces of {PIECE_BYTES}; made: "
+            note=f"a loop over the same bytes in pieces of {CHUNK_BYTES}; made: "
             f"{per_s('made'):.0f} messages/s",
         ),
     ]
 
 
-def _decoded(codec: Codec, stream: bytes) -> int:
+def _count_decoded(codec: CodecCase, stream: bytes) -> int:
     """How many messages are found."""
     decoder, found = codec.decoder(), 0
-    for at in range(0, len(stream), PIECE_BYTES):
-        found += len(decoder.feed(stream[at : at + PIECE_BYTES]))
+    for at in range(0, len(stream), CHUNK_BYTES):
+        found += len(decoder.feed(stream[at : at + CHUNK_BYTES]))
     return found
 
 
-def _made(codec: Codec) -> None:
-    for make in itertools.islice(itertools.cycle(codec.makes), MESSAGES):
+def _encode_all(codec: CodecCase) -> None:
+    for make in itertools.islice(itertools.cycle(codec.encoders), MESSAGES):
         make()
 
 
-def _looked(stream: bytes) -> None:
+def _touch_bytes(stream: bytes) -> None:
     """The floor: whatever takes bytes in as they come touches each of them."""
-    for at in range(0, len(stream), PIECE_BYTES):
-        for _byte in stream[at : at + PIECE_BYTES]:
+    for at in range(0, len(stream), CHUNK_BYTES):
+        for _byte in stream[at : at + CHUNK_BYTES]:
             pass

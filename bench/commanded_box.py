@@ -13,35 +13,35 @@ from pathlib import Path
 import msgspec
 
 from agent.app import agent as run
-from agent.app.actuator_specs import fittings
+from agent.app.actuator_specs import load_actuator_specs
 from agent.app.actuators import Actuators
 from agent.base.clock import SystemClock
 from agent.capture import camera_source
-from agent.reporting.mqtt.connection import CommandReceived
+from agent.reporting.mqtt.connection import ReceivedCommand
 from agent.runtime.sd_notify import Notifier
 from agent.runtime.stop_signals import StopSignals
 
 
-class Came(msgspec.Struct, frozen=True):
+class CommandArrival(msgspec.Struct, frozen=True):
     """A command by its id, and when the box had it."""
 
     id: str
-    at_ns: int
+    arrived_ns: int
 
 
-class _Id(msgspec.Struct):
+class _CommandId(msgspec.Struct):
     id: str
 
 
-came: list[tuple[bytes, int]] = []
+arrivals: list[tuple[bytes, int]] = []
 
 
-class NotingHands(Actuators):
+class RecordingActuators(Actuators):
     """The box's own, and the time of each command is noted before anything is done with it."""
 
-    def on_command(self, received: CommandReceived) -> None:
+    def on_command(self, received: ReceivedCommand) -> None:
         """See `Hands`."""
-        came.append((received.payload, time.monotonic_ns()))
+        arrivals.append((received.payload, time.monotonic_ns()))
         super().on_command(received)
 
 
@@ -49,23 +49,26 @@ def main() -> None:
     """Run the box; then write when the commands came."""
     config_file, out = Path(sys.argv[1]), Path(sys.argv[2])
     clock = SystemClock()
-    config, cameras = camera_source.load(config_file, clock)
-    run.Actuators = NotingHands  # type: ignore[attr-defined]
+    config, cameras = camera_source.load_sources(config_file, clock)
+    run.Actuators = RecordingActuators  # type: ignore[attr-defined]
     with StopSignals() as signals:
         agent = run.Agent(
             config,
             cameras,
             clock,
             random.Random(1),
-            fittings=fittings(config, clock, str(config_file)),
+            specs=load_actuator_specs(config, clock, str(config_file)),
             notifier=Notifier(),
         )
         agent.start()
-        while not signals.wait(agent.supervisor.check_every_s):
+        while not signals.wait(agent.supervisor.check_interval_s):
             agent.supervisor.check()
         agent.stop()
-    noted = [Came(msgspec.json.decode(payload, type=_Id).id, at_ns) for payload, at_ns in came]
-    out.write_bytes(msgspec.json.encode(noted))
+    command_arrivals = [
+        CommandArrival(msgspec.json.decode(payload, type=_CommandId).id, at_ns)
+        for payload, at_ns in arrivals
+    ]
+    out.write_bytes(msgspec.json.encode(command_arrivals))
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ import cv2
 import msgspec
 
 
-def cpu_s(who: int = resource.RUSAGE_SELF) -> float:
+def cpu_s(usage_target: int = resource.RUSAGE_SELF) -> float:
     """CPU seconds so far, of this process (all its threads) or of its children that ended."""
-    usage = resource.getrusage(who)
+    usage = resource.getrusage(usage_target)
     return usage.ru_utime + usage.ru_stime
 
 
@@ -53,7 +53,7 @@ def one_core() -> Iterator[int]:
         cv2.setNumThreads(threads)
 
 
-class Turns(msgspec.Struct, frozen=True):
+class TurnTimes(msgspec.Struct, frozen=True):
     """CPU seconds of each work in each turn."""
 
     seconds: Mapping[str, tuple[float, ...]]
@@ -62,9 +62,9 @@ class Turns(msgspec.Struct, frozen=True):
         """Median milliseconds of one of the `parts` that a work consists of."""
         return 1e3 * statistics.median(self.seconds[name]) / parts
 
-    def ratio(self, name: str, to: str) -> float:
+    def ratio(self, name: str, reference: str) -> float:
         """Median over the turns of how much one work cost, over another one."""
-        pairs = zip(self.seconds[name], self.seconds[to], strict=True)
+        pairs = zip(self.seconds[name], self.seconds[reference], strict=True)
         return statistics.median(one / other for one, other in pairs)
 
 
@@ -72,15 +72,15 @@ Work = Callable[[], float | None]
 """Something to be measured. It may say itself how many CPU seconds it took, elsewhere."""
 
 
-def in_turns(works: Mapping[str, Work], turns: int = 7) -> Turns:
+def run_in_turns(works: Mapping[str, Work], turns: int = 7) -> TurnTimes:
     """Do each work once to warm up, then all of them in turns, every second turn backwards."""
-    taken: dict[str, list[float]] = {name: [] for name in works}
+    seconds_by_work: dict[str, list[float]] = {name: [] for name in works}
     for work in works.values():
         work()
     for turn in range(turns):
         names = list(works) if turn % 2 == 0 else list(works)[::-1]
         for name in names:
-            began = cpu_s()
-            told = works[name]()
-            taken[name].append(cpu_s() - began if told is None else told)
-    return Turns({name: tuple(seconds) for name, seconds in taken.items()})
+            start_s = cpu_s()
+            reported_s = works[name]()
+            seconds_by_work[name].append(cpu_s() - start_s if reported_s is None else reported_s)
+    return TurnTimes({name: tuple(seconds) for name, seconds in seconds_by_work.items()})

@@ -21,7 +21,7 @@ from bench import films
 from bench.cpu import cpu_s, one_core, process_cpu_s
 from bench.table import Row
 from drivers.camera.csi import Options, open_camera
-from drivers.contracts import Camera, Wanted
+from drivers.contracts import Camera, StreamRequest
 from drivers.errors import DriverError
 from drivers.media import Frame, Packet
 from tests import virtual_camera
@@ -36,36 +36,36 @@ OPTIONS = Options(
     encoder="libav",
     read_timeout_s=1.0,
 )
-WANTED = Wanted(packets=True, frames_fps=10)
-SETTLED_S, WATCHED_S = 2.0, 8.0
+REQUEST = StreamRequest(packets=True, frames_fps=10)
+SETTLE_S, MEASURE_S = 2.0, 8.0
 TURNS = 5
 STALLS = 5
-AGENTS_WAIT = "0.25 to 0.5 s"
+AGENT_RETRY_TEXT = "0.25 to 0.5 s"
 """`agent.runtime.stage`: between a first failure and the next try."""
 
 
-class Took(msgspec.Struct, frozen=True, kw_only=True):
+class CsiCost(msgspec.Struct, frozen=True, kw_only=True):
     """What came in the time that was watched, and its CPU seconds; see `bench.peers`."""
 
     cpu_s: float
-    watched_s: float
+    measured_s: float
     packets: int
     frames: int
     parent_s: float = 0.0
 
-    def core(self) -> float:
+    def core_share(self) -> float:
         """The share of a core, of all processes."""
-        return (self.cpu_s + self.parent_s) / self.watched_s
+        return (self.cpu_s + self.parent_s) / self.measured_s
 
 
 def rows() -> list[Row]:
     """The rows for the table. Raises BadInput where there is no Picamera2."""
-    why = virtual_camera.why_not()
-    if why is not None:
-        raise UserError(why)
-    os.environ.update(virtual_camera.environment())
+    reason = virtual_camera.skip_reason()
+    if reason is not None:
+        raise UserError(reason)
+    os.environ.update(virtual_camera.picamera2_environment())
     os.environ["LIBCAMERA_LOG_LEVELS"] = "*:ERROR"
-    with virtual_camera.installed(), one_core():
+    with virtual_camera.installed_pipeline(), one_core():
         return [*cost_rows(), restart_row()]
 
 
@@ -74,63 +74,69 @@ def cost_rows() -> list[Row]:
     takes is left out of the ratios: a real one takes next to nothing, and would not level them.
     That leaves differences of differences, so they are of the means over all turns.
     """
-    works: dict[str, Callable[[], Took]] = {
-        "driver": driver,
-        **{what: partial(bare, what) for what in ("stock", "ours", "pipeline")},
+    works: dict[str, Callable[[], CsiCost]] = {
+        "driver": measure_driver,
+        **{variant: partial(measure_bare, variant) for variant in ("stock", "ours", "pipeline")},
     }
-    took: dict[str, list[Took]] = {name: [] for name in works}
+    costs: dict[str, list[CsiCost]] = {name: [] for name in works}
     for turn in range(TURNS):
         for name in list(works)[:: -1 if turn % 2 else 1]:
-            took[name].append(works[name]())
-    core = {name: 100 * statistics.mean(one.core() for one in each) for name, each in took.items()}
-    alone = core["pipeline"]
-    mine, stock, same = (core[name] - alone for name in ("driver", "stock", "ours"))
-    parent = 100 * statistics.mean(one.parent_s / one.watched_s for one in took["driver"])
-    whole = [
-        one.core() / its.core() for one, its in zip(took["driver"], took["stock"], strict=True)
+            costs[name].append(works[name]())
+    core_percent = {
+        name: 100 * statistics.mean(one.core_share() for one in each)
+        for name, each in costs.items()
+    }
+    pipeline_percent = core_percent["pipeline"]
+    driver_percent, stock_percent, same_encoder_percent = (
+        core_percent[name] - pipeline_percent for name in ("driver", "stock", "ours")
+    )
+    parent_percent = 100 * statistics.mean(one.parent_s / one.measured_s for one in costs["driver"])
+    total_ratios = [
+        one.core_share() / its.core_share()
+        for one, its in zip(costs["driver"], costs["stock"], strict=True)
     ]
-    done = f"{counted(took['driver'])} : {counted(took['stock'])} in a second"
+    rates = f"{rate_text(costs['driver'])} : {rate_text(costs['stock'])} in a second"
     return [
         Row(
             name="csi, child and parent / bare Picamera2",
-            value=mine / stock,
+            value=driver_percent / stock_percent,
             unit="ratio",
             target="aim <= 1.15",
-            note=f"{mine:.1f} : {stock:.1f} % of a core, {parent:.1f} of it the parent's; the "
-            f"virtual camera, {alone:.1f} for both, is taken off; with it {min(whole):.2f} to "
-            f"{max(whole):.2f} in {TURNS} turns; 1080p15 by libx264, 640x360 at "
-            f"{WANTED.frames_fps:g}; {done}",
+            note=f"{driver_percent:.1f} : {stock_percent:.1f} % of a core, {parent_percent:.1f} of it the parent's; the "
+            f"virtual camera, {pipeline_percent:.1f} for both, is taken off; with it {min(total_ratios):.2f} to "
+            f"{max(total_ratios):.2f} in {TURNS} turns; 1080p15 by libx264, 640x360 at "
+            f"{REQUEST.frames_fps:g}; {rates}",
         ),
         Row(
             name="csi, child and parent / Picamera2 with the driver's encoder",
-            value=mine / same,
+            value=driver_percent / same_encoder_percent,
             unit="ratio",
             target="-",
-            note=f"{mine:.1f} : {same:.1f} % of a core: what the second process and the way to it "
+            note=f"{driver_percent:.1f} : {same_encoder_percent:.1f} % of a core: what the second process and the way to it "
             "take; less than a tenth is the machine's unrest",
         ),
     ]
 
 
-def counted(took: Sequence[Took]) -> str:
+def rate_text(costs: Sequence[CsiCost]) -> str:
     """That the work was done."""
-    packets = statistics.mean(one.packets / one.watched_s for one in took)
-    frames = statistics.mean(one.frames / one.watched_s for one in took)
+    packets = statistics.mean(one.packets / one.measured_s for one in costs)
+    frames = statistics.mean(one.frames / one.measured_s for one in costs)
     return f"{packets:.1f} packets and {frames:.1f} frames"
 
 
-def driver() -> Took:
+def measure_driver() -> CsiCost:
     """The driver, its child and the reader of it."""
-    camera = open_camera("bench", OPTIONS, WANTED, _boottime_ns)
+    camera = open_camera("bench", OPTIONS, REQUEST, _boottime_ns)
     try:
-        _read(camera, SETTLED_S)
-        child = the_child()
-        began_s, parent, before = time.monotonic(), cpu_s(), process_cpu_s(child)
-        packets, frames = _read(camera, WATCHED_S)
-        return Took(
-            cpu_s=process_cpu_s(child) - before,
-            parent_s=cpu_s() - parent,
-            watched_s=time.monotonic() - began_s,
+        _read_for(camera, SETTLE_S)
+        child = find_child()
+        start_s, parent_before_s, child_before_s = time.monotonic(), cpu_s(), process_cpu_s(child)
+        packets, frames = _read_for(camera, MEASURE_S)
+        return CsiCost(
+            cpu_s=process_cpu_s(child) - child_before_s,
+            parent_s=cpu_s() - parent_before_s,
+            measured_s=time.monotonic() - start_s,
             packets=packets,
             frames=frames,
         )
@@ -138,56 +144,56 @@ def driver() -> Took:
         camera.close()
 
 
-def bare(what: str) -> Took:
+def measure_bare(variant: str) -> CsiCost:
     """The peer, see `bench/peers/bare_picamera2.py`."""
     plan = {
         "options": OPTIONS,
-        "frames_fps": WANTED.frames_fps,
-        "settled_s": SETTLED_S,
-        "watched_s": WATCHED_S,
+        "frames_fps": REQUEST.frames_fps,
+        "settled_s": SETTLE_S,
+        "watched_s": MEASURE_S,
     }
-    done = subprocess.run(
+    process = subprocess.run(
         [
             *(sys.executable, "-m", "bench.peers.bare_picamera2"),
-            *(what, msgspec.json.encode(plan).decode()),
+            *(variant, msgspec.json.encode(plan).decode()),
         ],
         cwd=films.ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode:
-        raise RuntimeError((done.stderr.strip().splitlines() or ["bare Picamera2 failed"])[-1])
-    return msgspec.json.decode(done.stdout.strip().splitlines()[-1], type=Took)
+    if process.returncode:
+        raise RuntimeError((process.stderr.strip().splitlines() or ["bare Picamera2 failed"])[-1])
+    return msgspec.json.decode(process.stdout.strip().splitlines()[-1], type=CsiCost)
 
 
 def restart_row() -> Row:
     """From a child that is stopped where it is to the first frame of the next one."""
-    took_s = []
-    camera = open_camera("bench", OPTIONS, WANTED, _boottime_ns)
+    restart_s = []
+    camera = open_camera("bench", OPTIONS, REQUEST, _boottime_ns)
     try:
         for _ in range(STALLS):
-            _read(camera, 1.0)
-            stalled_s = time.monotonic()
-            os.kill(the_child(), signal.SIGSTOP)
-            _until_failed(camera)
-            camera = open_camera("bench", OPTIONS, WANTED, _boottime_ns)
+            _read_for(camera, 1.0)
+            stall_start_s = time.monotonic()
+            os.kill(find_child(), signal.SIGSTOP)
+            _read_until_timeout(camera)
+            camera = open_camera("bench", OPTIONS, REQUEST, _boottime_ns)
             while not isinstance(camera.read(1.0), Frame):
                 pass
-            took_s.append(time.monotonic() - stalled_s - OPTIONS.read_timeout_s)
+            restart_s.append(time.monotonic() - stall_start_s - OPTIONS.read_timeout_s)
     finally:
         camera.close()
     return Row(
         name="csi, from a stall's discovery to a new frame",
-        value=statistics.median(took_s),
+        value=statistics.median(restart_s),
         unit="s",
         target="-",
-        note=f"median of {STALLS}, longest {max(took_s):.2f}; before it `read_timeout_s` "
-        f"({OPTIONS.read_timeout_s:g} s here), in the agent {AGENTS_WAIT} more",
+        note=f"median of {STALLS}, longest {max(restart_s):.2f}; before it `read_timeout_s` "
+        f"({OPTIONS.read_timeout_s:g} s here), in the agent {AGENT_RETRY_TEXT} more",
     )
 
 
-def _until_failed(camera: Camera) -> None:
+def _read_until_timeout(camera: Camera) -> None:
     """Read until the driver gives the child up. Raises DriverError where it is not for silence."""
     try:
         while True:
@@ -197,18 +203,18 @@ def _until_failed(camera: Camera) -> None:
             raise
 
 
-def _read(camera: Camera, seconds: float) -> tuple[int, int]:
+def _read_for(camera: Camera, duration_s: float) -> tuple[int, int]:
     """Take what comes for a while: packets and frames."""
     packets = frames = 0
-    until_s = time.monotonic() + seconds
-    while time.monotonic() < until_s:
+    deadline_s = time.monotonic() + duration_s
+    while time.monotonic() < deadline_s:
         media = camera.read(0.2)
         packets += isinstance(media, Packet)
         frames += isinstance(media, Frame)
     return packets, frames
 
 
-def the_child() -> int:
+def find_child() -> int:
     """The process of the one camera that is open."""
     for task in Path("/proc/self/task").iterdir():
         for pid in (task / "children").read_text().split():

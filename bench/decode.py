@@ -10,19 +10,19 @@ from pathlib import Path
 import av
 
 from bench import films
-from bench.cpu import cpu_s, in_turns, one_core
+from bench.cpu import cpu_s, one_core, run_in_turns
 from bench.table import Row
 from drivers.camera.replay import Options, open_camera
-from drivers.contracts import Wanted
+from drivers.contracts import StreamRequest
 from drivers.media import Frame
 
 FRAMES = 300
 """Pictures of the film that each turn decodes: 20 s of it."""
 
-REAL_S = 10.0
+PACED_S = 10.0
 
 
-def bare(film: Path, thread_type: str = "NONE") -> None:
+def decode_bare(film: Path, thread_type: str = "NONE") -> None:
     """PyAV as its manual has it, with one thread."""
     with av.open(str(film)) as container:
         stream = container.streams.video[0]
@@ -33,11 +33,11 @@ def bare(film: Path, thread_type: str = "NONE") -> None:
                 return
 
 
-def driven(film: Path, frames_fps: float, *, packets: bool) -> None:
+def decode_with_driver(film: Path, frames_fps: float, *, packets: bool) -> None:
     """The driver in fast pace over the same pictures, each plane touched."""
     options = Options(path=str(film), pace="fast")
-    wanted = Wanted(packets=packets, frames_fps=frames_fps)
-    camera = open_camera("bench", options, wanted, time.monotonic_ns)
+    request = StreamRequest(packets=packets, frames_fps=frames_fps)
+    camera = open_camera("bench", options, request, time.monotonic_ns)
     end_ns = (FRAMES - 1) * 1_000_000_000 // films.MAIN.fps
     if not packets and math.isfinite(frames_fps):
         # The last picture that is wanted of those that are decoded.
@@ -46,43 +46,43 @@ def driven(film: Path, frames_fps: float, *, packets: bool) -> None:
         media = camera.read(1.0)
         assert media is not None
         if isinstance(media, Frame):
-            touched = int(media.y[0, 0]) + int(media.u[0, 0]) + int(media.v[0, 0])
-            assert touched >= 0
+            plane_sum = int(media.y[0, 0]) + int(media.u[0, 0]) + int(media.v[0, 0])
+            assert plane_sum >= 0
             if media.t_ns >= end_ns:
                 break
     camera.close()
 
 
-def paced(film: Path) -> float:
+def measure_paced_s(film: Path) -> float:
     """CPU seconds of the driver at real pace for REAL_S, packets and 5 frames a second."""
     options = Options(path=str(film), pace="real", loop=True)
-    wanted = Wanted(packets=True, frames_fps=5.0)
+    request = StreamRequest(packets=True, frames_fps=5.0)
     camera = open_camera(
-        "bench", options, wanted, lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        "bench", options, request, lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     )
-    began_s, end_s = cpu_s(), time.monotonic() + REAL_S
+    start_s, end_s = cpu_s(), time.monotonic() + PACED_S
     while time.monotonic() < end_s:
         camera.read(0.1)
-    spent_s = cpu_s() - began_s
+    cpu_used_s = cpu_s() - start_s
     camera.close()
-    return spent_s
+    return cpu_used_s
 
 
 def rows() -> list[Row]:
     """The driver beside bare PyAV, in turns."""
-    film = films.made(films.MAIN)
+    film = films.film_path(films.MAIN)
     with one_core():
-        turns = in_turns(
+        turns = run_in_turns(
             {
-                "bare": lambda: bare(film),
-                "slices": lambda: bare(film, "SLICE"),
-                "frames": lambda: driven(film, math.inf, packets=False),
-                "all": lambda: driven(film, math.inf, packets=True),
-                "few": lambda: driven(film, 5.0, packets=False),
+                "bare": lambda: decode_bare(film),
+                "slices": lambda: decode_bare(film, "SLICE"),
+                "frames": lambda: decode_with_driver(film, math.inf, packets=False),
+                "all": lambda: decode_with_driver(film, math.inf, packets=True),
+                "few": lambda: decode_with_driver(film, 5.0, packets=False),
             }
         )
-        bare_s = turns.ms("bare", 1) / 1e3 * REAL_S * films.MAIN.fps / FRAMES
-        paced_s = paced(film)
+        bare_s = turns.ms("bare", 1) / 1e3 * PACED_S * films.MAIN.fps / FRAMES
+        paced_s = measure_paced_s(film)
     slices_ms = turns.ms("slices", FRAMES)
     return [
         Row(
@@ -117,6 +117,6 @@ def rows() -> list[Row]:
             value=paced_s / bare_s,
             unit="ratio",
             target="-",
-            note=f"{REAL_S:g} s, woken 5 times a second",
+            note=f"{PACED_S:g} s, woken 5 times a second",
         ),
     ]

@@ -21,18 +21,18 @@ from agent.detection.image import Region
 from agent.detection.model_card import load_card
 from agent.detection.motion_gate import MotionGate
 from agent.detection.nms import merge_detections
-from agent.detection.tflite import Detector, open_detector
+from agent.detection.tflite import TfliteDetector, open_detector
 from agent.detection.tracker import ObjectTracker
 from bench import films
-from bench.cpu import Turns, cpu_s, in_turns, one_core
+from bench.cpu import TurnTimes, cpu_s, one_core, run_in_turns
 from bench.table import Row
-from drivers.av_stream import planes
+from drivers.av_stream import frame_planes
 from drivers.media import Frame, Plane
 
 MODEL = "ssdlite_mobilenet_v2"
-GATE_PX = 320
+GATE_WIDTH_PX = 320
 GATE_FPS = 10
-PEERS = films.ROOT / ".cache" / "bench-peers" / "bin" / "python"
+PEER_PYTHON = films.ROOT / ".cache" / "bench-peers" / "bin" / "python"
 
 
 def rows() -> list[Row]:
@@ -41,14 +41,14 @@ def rows() -> list[Row]:
         return [*gate_rows(), *step_rows(), *tracker_rows(), *thumbnail_rows()]
 
 
-def film_frames(count: int, every: int = 1) -> list[Frame]:
+def read_film_frames(count: int, every: int = 1) -> list[Frame]:
     """Pictures of the busy street in 1080p, one of `every`, copied out of the decoder."""
     found = []
-    with av.open(str(films.made(films.BUSY))) as source:
+    with av.open(str(films.film_path(films.BUSY_MAIN))) as source:
         pictures = itertools.islice(source.decode(video=0), 0, count * every, every)
         for seq, one in enumerate(pictures):
-            y, u, v = (plane.copy() for plane in planes(one))
-            t_ns = round(seq * every * 1e9 / films.BUSY.fps)
+            y, u, v = (plane.copy() for plane in frame_planes(one))
+            t_ns = round(seq * every * 1e9 / films.BUSY_MAIN.fps)
             found.append(Frame(seq=seq, t_ns=t_ns, y=y, u=u, v=v))
     return found
 
@@ -58,45 +58,45 @@ def gate_rows() -> list[Row]:
 
     Still pictures are one picture with a sensor's noise, fresh in each.
     """
-    busy = [image.gate_luma(frame.y, GATE_PX) for frame in film_frames(120)]
+    busy = [image.downscale_luma(frame.y, GATE_WIDTH_PX) for frame in read_film_frames(120)]
     rng = np.random.default_rng(1)
     still = [
         np.clip(busy[0] + rng.normal(0, films.NOISE, busy[0].shape), 0, 255).astype(np.uint8)
         for _ in busy
     ]
-    made = []
-    for name, small in (("busy", busy), ("still", still)):
-        turns = in_turns({"ours": _gate(small), "mog2": _mog2(small)})
-        made.append(
+    rows = []
+    for name, luma_planes in (("busy", busy), ("still", still)):
+        turns = run_in_turns({"ours": _gate_work(luma_planes), "mog2": _mog2_work(luma_planes)})
+        rows.append(
             Row(
                 name=f"motion gate / MOG2, {name}",
                 value=turns.ratio("ours", "mog2"),
                 unit="ratio",
                 target="<= 0.2",
-                note=f"{_each(turns, len(small))} at 320x180, MOG2 with its defaults",
+                note=f"{_format_ms(turns, len(luma_planes))} at 320x180, MOG2 with its defaults",
             )
         )
-    return made
+    return rows
 
 
-def _each(turns: Turns, parts: int) -> str:
+def _format_ms(turns: TurnTimes, parts: int) -> str:
     """The milliseconds behind a ratio."""
     return " : ".join(f"{turns.ms(name, parts):.3f}" for name in turns.seconds) + " ms"
 
 
-def _gate(small: Sequence[Plane]) -> Callable[[], None]:
+def _gate_work(luma_planes: Sequence[Plane]) -> Callable[[], None]:
     def work() -> None:
         gate = MotionGate()
-        for index, one in enumerate(small):
-            gate.look(one, index * 1_000_000_000 // GATE_FPS)
+        for index, one in enumerate(luma_planes):
+            gate.detect(one, index * 1_000_000_000 // GATE_FPS)
 
     return work
 
 
-def _mog2(small: Sequence[Plane]) -> Callable[[], None]:
+def _mog2_work(luma_planes: Sequence[Plane]) -> Callable[[], None]:
     def work() -> None:
         subtractor = cv2.createBackgroundSubtractorMOG2()
-        for one in small:
+        for one in luma_planes:
             subtractor.apply(one)
 
     return work
@@ -109,115 +109,120 @@ def step_rows() -> list[Row]:
     as much. A frame is written before its step, and that is not counted: in the agent the decoder
     has just done so, while here the invoke before it has driven it out of the cache.
     """
-    frames = film_frames(2, every=15) * 15
+    frames = read_film_frames(2, every=15) * 15
     detector = open_detector(MODEL)
     runtime = detector._interpreter  # noqa: SLF001 - the floor is this very interpreter
-    parts = {"crop of 424 px": Region(700, 400, 424, 424), "whole 1080p": image.whole(frames[0])}
-    made = []
+    parts = {
+        "crop of 424 px": Region(700, 400, 424, 424),
+        "whole 1080p": image.full_region(frames[0]),
+    }
+    rows = []
     for name, region in parts.items():
         for frame in frames:
-            detector.detect(image.crop_rgb(frame, region, detector.size_px))
+            detector.detect(image.crop_rgb(frame, region, detector.input_size_px))
         turns = _step_turns(detector, runtime.invoke, frames, region)
-        made.append(
+        rows.append(
             Row(
                 name=f"detect step / bare invoke, {name}",
                 value=turns.ratio("ours", "invoke"),
                 unit="ratio",
                 target="<= 1.1",
-                note=f"{_each(turns, len(frames))}, {detector.card.title}",
+                note=f"{_format_ms(turns, len(frames))}, {detector.card.title}",
             )
         )
-    return made
+    return rows
 
 
 def _step_turns(
-    detector: Detector, invoke: Callable[[], None], frames: Sequence[Frame], region: Region
-) -> Turns:
+    detector: TfliteDetector, invoke: Callable[[], None], frames: Sequence[Frame], region: Region
+) -> TurnTimes:
     """CPU of the step, and of the invoke that follows each."""
-    taken: dict[str, list[float]] = {"ours": [], "invoke": []}
+    seconds_by_work: dict[str, list[float]] = {"ours": [], "invoke": []}
     for _ in range(7):
-        ours = bare = 0.0
+        step_s = invoke_s = 0.0
         for frame in frames:
             for plane in (frame.y, frame.u, frame.v):
                 np.copyto(plane, plane.copy())
-            began = cpu_s()
-            detector.detect(image.crop_rgb(frame, region, detector.size_px))
-            between = cpu_s()
+            start_s = cpu_s()
+            detector.detect(image.crop_rgb(frame, region, detector.input_size_px))
+            step_end_s = cpu_s()
             invoke()
-            ours += between - began
-            bare += cpu_s() - between
-        taken["ours"].append(ours)
-        taken["invoke"].append(bare)
-    return Turns({name: tuple(seconds) for name, seconds in taken.items()})
+            step_s += step_end_s - start_s
+            invoke_s += cpu_s() - step_end_s
+        seconds_by_work["ours"].append(step_s)
+        seconds_by_work["invoke"].append(invoke_s)
+    return TurnTimes({name: tuple(seconds) for name, seconds in seconds_by_work.items()})
 
 
-def street(objects: int, seconds: int = 20) -> list[list[Detection]]:
+def synthetic_detections(objects: int, seconds: int = 20) -> list[list[Detection]]:
     """Detections of so many road users who cross a picture, at 10 frames a second.
 
     Boxes jitter by 3 % of their size, one in twenty is not seen, some are unsure.
     """
     rng = np.random.default_rng(objects)
-    place = rng.uniform(0.1, 0.9, (objects, 2))
+    positions = rng.uniform(0.1, 0.9, (objects, 2))
     speed = rng.normal(0, 0.04, (objects, 2))
     size = rng.uniform(0.02, 0.08, (objects, 1)) * (1.0, 1.8)
     labels: tuple[Label, ...] = ("person", "car")
     frames = []
     for _ in range(seconds * GATE_FPS):
-        place += speed / GATE_FPS
-        speed = np.where((place < 0.05) | (place > 0.95), -speed, speed)
-        seen = []
+        positions += speed / GATE_FPS
+        speed = np.where((positions < 0.05) | (positions > 0.95), -speed, speed)
+        detections = []
         for one in np.flatnonzero(rng.uniform(size=objects) > 0.05).tolist():
             w, h = (size[one] * rng.normal(1, 0.03, 2)).tolist()
-            x, y = (place[one] + size[one] * rng.normal(0, 0.03, 2)).tolist()
-            seen.append(
+            x, y = (positions[one] + size[one] * rng.normal(0, 0.03, 2)).tolist()
+            detections.append(
                 Detection(
                     label=labels[one % 2],
                     score=float(rng.uniform(0.25, 0.95)),
                     box=BoundingBox(x - w / 2, y - h / 2, w, h),
                 )
             )
-        frames.append(seen)
+        frames.append(detections)
     return frames
 
 
 def tracker_rows() -> list[Row]:
     """The tracker beside ByteTrack of the package `trackers`, on the same detections."""
-    made = []
+    rows = []
     for objects in (5, 20, 50):
-        frames = street(objects)
-        shown = [0]
-        works: dict[str, Callable[[], float | None]] = {"ours": _track(frames, shown)}
+        frames = synthetic_detections(objects)
+        track_count = [0]
+        works: dict[str, Callable[[], float | None]] = {"ours": _tracker_work(frames, track_count)}
         with contextlib.ExitStack() as stack:
-            if PEERS.exists():
-                works["bytetrack"] = stack.enter_context(_bytetrack(frames))
-            turns = in_turns({**works, "merge": _merge(frames)}, turns=5)
-        merging = f"joining of detections, not in it: {turns.ms('merge', len(frames)):.3f} ms"
-        if not PEERS.exists():
-            note = f"beside nothing: `make setup-bench` installs the peer; {merging}"
+            if PEER_PYTHON.exists():
+                works["bytetrack"] = stack.enter_context(_bytetrack_work(frames))
+            turns = run_in_turns({**works, "merge": _merge_work(frames)}, turns=5)
+        merge_note = f"joining of detections, not in it: {turns.ms('merge', len(frames)):.3f} ms"
+        if not PEER_PYTHON.exists():
+            note = f"beside nothing: `make setup-bench` installs the peer; {merge_note}"
             value, unit, target = turns.ms("ours", len(frames)), "ms", "-"
         else:
             value, unit, target = turns.ratio("ours", "bytetrack"), "ratio", "<= 0.3"
-            ours, peer = (turns.ms(name, len(frames)) for name in works)
-            note = f"{ours:.3f} : {peer:.3f} ms a frame; tracks {shown[0]}; {merging}"
+            own_ms, peer_ms = (turns.ms(name, len(frames)) for name in works)
+            note = f"{own_ms:.3f} : {peer_ms:.3f} ms a frame; tracks {track_count[0]}; {merge_note}"
         name = f"tracker / trackers.ByteTrack, {objects} objects"
-        made.append(Row(name=name, value=value, unit=unit, target=target, note=note))
-    return made
+        rows.append(Row(name=name, value=value, unit=unit, target=target, note=note))
+    return rows
 
 
-def _track(frames: Sequence[Sequence[Detection]], shown: list[int]) -> Callable[[], None]:
+def _tracker_work(
+    frames: Sequence[Sequence[Detection]], track_count: list[int]
+) -> Callable[[], None]:
     thresholds = load_card(MODEL).thresholds
 
     def work() -> None:
         tracker = ObjectTracker(thresholds)
         for index, detections in enumerate(frames):
             tracker.predict(index * 1_000_000_000 // GATE_FPS)
-            moves, searched = [True] * len(detections), [1.0] * len(tracker.living)
-            shown[0] = len(tracker.update(detections, moves, searched))
+            moves, searched = [True] * len(detections), [1.0] * len(tracker.live_tracks)
+            track_count[0] = len(tracker.update(detections, moves, searched))
 
     return work
 
 
-def _merge(frames: Sequence[Sequence[Detection]]) -> Callable[[], None]:
+def _merge_work(frames: Sequence[Sequence[Detection]]) -> Callable[[], None]:
     def work() -> None:
         for detections in frames:
             merge_detections(detections)
@@ -226,7 +231,7 @@ def _merge(frames: Sequence[Sequence[Detection]]) -> Callable[[], None]:
 
 
 @contextlib.contextmanager
-def _bytetrack(frames: Sequence[Sequence[Detection]]) -> Iterator[Callable[[], float]]:
+def _bytetrack_work(frames: Sequence[Sequence[Detection]]) -> Iterator[Callable[[], float]]:
     """The peer as a work that says how long it took. Its boxes are in pixels of a 1080p picture."""
     table = [
         (number, *_corners(detection.box), detection.score, detection.label == "car")
@@ -237,21 +242,21 @@ def _bytetrack(frames: Sequence[Sequence[Detection]]) -> Iterator[Callable[[], f
     with tempfile.TemporaryDirectory(prefix="vigie-bench-") as folder:
         boxes = Path(folder) / "boxes.npz"
         np.savez(boxes, rows=np.array(table, np.float64))
-        command = [str(PEERS), str(script), str(boxes), str(GATE_FPS)]
+        command = [str(PEER_PYTHON), str(script), str(boxes), str(GATE_FPS)]
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as peer:
             assert peer.stdin is not None
             assert peer.stdout is not None
-            asked, answers = peer.stdin, peer.stdout
+            requests, answers = peer.stdin, peer.stdout
 
             def work() -> float:
-                asked.write("again\n")
-                asked.flush()
+                requests.write("again\n")
+                requests.flush()
                 return float(answers.readline().split()[0])
 
             yield work
-            asked.close()
+            requests.close()
 
 
 def _corners(box: BoundingBox) -> tuple[float, float, float, float]:
@@ -260,37 +265,39 @@ def _corners(box: BoundingBox) -> tuple[float, float, float, float]:
 
 def thumbnail_rows() -> list[Row]:
     """A thumbnail from planes beside the way through colour, both of one quality."""
-    frames = film_frames(10, every=30)
+    frames = read_film_frames(10, every=30)
     flats = [np.concatenate([f.y.ravel(), f.u.ravel(), f.v.ravel()]) for f in frames]
-    stacked = [flat.reshape(-1, frames[0].width_px) for flat in flats]
-    made = []
+    i420_pictures = [flat.reshape(-1, frames[0].width_px) for flat in flats]
+    rows = []
     for width, target in ((320, "aim <= 0.4"), (640, "aim <= 0.4")):
-        turns = in_turns({"planes": _from_planes(frames, width), "bgr": _by_bgr(stacked, width)})
-        made.append(
+        turns = run_in_turns(
+            {"planes": _planes_work(frames, width), "bgr": _bgr_work(i420_pictures, width)}
+        )
+        rows.append(
             Row(
                 name=f"thumbnail by planes / by BGR, {width} px",
                 value=turns.ratio("planes", "bgr"),
                 unit="ratio",
                 target=target,
-                note=f"{_each(turns, len(frames))} from 1080p, quality 80",
+                note=f"{_format_ms(turns, len(frames))} from 1080p, quality 80",
             )
         )
-    return made
+    return rows
 
 
-def _from_planes(frames: Sequence[Frame], width: int) -> Callable[[], None]:
+def _planes_work(frames: Sequence[Frame], width: int) -> Callable[[], None]:
     def work() -> None:
         for frame in frames:
-            image.thumbnail(frame, width, 1_000_000)
+            image.encode_thumbnail(frame, width, 1_000_000)
 
     return work
 
 
-def _by_bgr(stacked: Sequence[npt.NDArray[np.uint8]], width: int) -> Callable[[], None]:
+def _bgr_work(i420_pictures: Sequence[npt.NDArray[np.uint8]], width: int) -> Callable[[], None]:
     size = (width, width * 9 // 16)
 
     def work() -> None:
-        for one in stacked:
+        for one in i420_pictures:
             bgr = cv2.cvtColor(one, cv2.COLOR_YUV2BGR_I420)
             small = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)
             cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])

@@ -19,17 +19,17 @@ import numpy as np
 import numpy.typing as npt
 
 from drivers.camera import fake
-from drivers.contracts import Wanted
+from drivers.contracts import StreamRequest
 from drivers.media import Frame
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".cache" / "bench"
-CLIP = ROOT.parent / "shared" / "footage" / "opencv_vtest.avi"
+SOURCE_CLIP = ROOT.parent / "shared" / "footage" / "opencv_vtest.avi"
 FILM_S = 60
 NOISE = 2.0
 """Standard deviation of luma, in steps of 255."""
 
-Planes = npt.NDArray[np.uint8]
+I420 = npt.NDArray[np.uint8]
 """A picture as I420: (H * 3 / 2) x W."""
 
 
@@ -50,34 +50,34 @@ class Film(msgspec.Struct, frozen=True, kw_only=True):
 
 
 MAIN = Film(name="1080p15", width_px=1920, height_px=1080, fps=15, bit_rate=3_000_000)
-BUSY = msgspec.structs.replace(MAIN, name="1080p15-busy", busy_s=FILM_S)
+BUSY_MAIN = msgspec.structs.replace(MAIN, name="1080p15-busy", busy_s=FILM_S)
 SUB = Film(name="360p5", width_px=640, height_px=360, fps=5, bit_rate=250_000)
 
 
 def has_clip() -> bool:
     """Whether there is the real street; else it is the rendered one."""
-    return CLIP.exists()
+    return SOURCE_CLIP.exists()
 
 
-LEFT_OUT = (
+NO_LABELS_NOTE = (
     "no folder `shared` beside the project: pictures are of the rendered street, "
     "and what needs labels is left out"
 )
 
 
-def source() -> str:
+def describe_source() -> str:
     """What the films show, in a few words."""
     return "PETS 2009 (vtest.avi), enlarged" if has_clip() else "the rendered street"
 
 
-def made(film: Film) -> Path:
+def film_path(film: Film) -> Path:
     """The film's file, made at the first call."""
     path = FOLDER / f"{'pets' if has_clip() else 'rendered'}-{film.name}.mp4"
     if not path.exists():
         FOLDER.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part.mp4")
-        _encode(film, part)
-        part.rename(path)
+        unfinished = path.with_suffix(".part.mp4")
+        _encode(film, unfinished)
+        unfinished.rename(path)
     return path
 
 
@@ -95,37 +95,37 @@ def _encode(film: Film, path: Path) -> None:
         out.mux(stream.encode(None))
 
 
-def _pictures(film: Film) -> Iterator[Planes]:
+def _pictures(film: Film) -> Iterator[I420]:
     """All of a film: one picture of the street, then the street from there on, and noise in each."""
     rng = np.random.default_rng(1)
     noise = rng.normal(0, NOISE, (film.height_px + 64, film.width_px + 64)).astype(np.int8)
-    street = _real(film) if has_clip() else _rendered(film)
+    street = _real_pictures(film) if has_clip() else _rendered_pictures(film)
     planes = next(street)
     for index in range(film.frames):
         if index > (FILM_S - film.busy_s) * film.fps:
             planes = next(street)
         y, x = rng.integers(0, 64, 2)
-        grain = noise[y : y + film.height_px, x : x + film.width_px]
-        luma = cv2.add(planes[: film.height_px], grain, dtype=cv2.CV_8U)
+        noise_patch = noise[y : y + film.height_px, x : x + film.width_px]
+        luma = cv2.add(planes[: film.height_px], noise_patch, dtype=cv2.CV_8U)
         yield np.vstack([np.asarray(luma, np.uint8), planes[film.height_px :]])
 
 
-def _real(film: Film) -> Iterator[Planes]:
+def _real_pictures(film: Film) -> Iterator[I420]:
     """The clip over and over, each picture for as long as it is the newest."""
-    shown_s = 0.0
+    film_time_s = 0.0
     while True:
-        with av.open(str(CLIP)) as clip:
+        with av.open(str(SOURCE_CLIP)) as clip:
             stream = clip.streams.video[0]
             step_s = float(1 / (stream.average_rate or Fraction(10)))
             for picture in clip.decode(stream):
-                shown_s += step_s
-                planes = _enlarged(picture, film)
-                while shown_s >= 1 / film.fps:
-                    shown_s -= 1 / film.fps
+                film_time_s += step_s
+                planes = _enlarge(picture, film)
+                while film_time_s >= 1 / film.fps:
+                    film_time_s -= 1 / film.fps
                     yield planes
 
 
-def _enlarged(picture: av.VideoFrame, film: Film) -> Planes:
+def _enlarge(picture: av.VideoFrame, film: Film) -> I420:
     """The middle of a picture in the film's shape and size."""
     bgr: npt.NDArray[np.uint8] = np.asarray(picture.to_ndarray(format="bgr24"), np.uint8)
     height = bgr.shape[1] * film.height_px // film.width_px
@@ -135,7 +135,7 @@ def _enlarged(picture: av.VideoFrame, film: Film) -> Planes:
     return np.asarray(cv2.cvtColor(scaled, cv2.COLOR_BGR2YUV_I420), np.uint8)
 
 
-def _rendered(film: Film) -> Iterator[Planes]:
+def _rendered_pictures(film: Film) -> Iterator[I420]:
     options = fake.Options(
         width_px=film.width_px,
         height_px=film.height_px,
@@ -143,8 +143,8 @@ def _rendered(film: Film) -> Iterator[Planes]:
         noise=0.0,
         pace="fast",
     )
-    wanted = Wanted(packets=False, frames_fps=float("inf"))
-    camera = fake.open_camera("bench", options, wanted, lambda: 0)
+    request = StreamRequest(packets=False, frames_fps=float("inf"))
+    camera = fake.open_camera("bench", options, request, lambda: 0)
     while True:
         frame = camera.read(1.0)
         if isinstance(frame, Frame):

@@ -18,17 +18,17 @@ from agent.ptz.head import PtzHead
 from agent.ptz.head_stage import IDLE_S, HeadStage
 from agent.runtime.stage import StageThread
 from bench import box, codecs, commands, films
-from bench.commands import MECHANICS, Trial
+from bench.commands import MECHANICS, CommandTrial
 from bench.cpu import cpu_s
-from bench.mosquitto import mosquitto
+from bench.mosquitto import running_mosquitto
 from bench.table import Row
 from drivers.contracts import Ptz
 from drivers.ptz import pelco_d
-from drivers.simulated.motion import HeadMotion
-from drivers.simulated.pelco_device import PelcoSide
-from drivers.simulated.pty_head import PtyHead
+from drivers.simulated.motion import HeadSimulator
+from drivers.simulated.pelco_device import PelcoDevice
+from drivers.simulated.pty_head import PtySerialLine
 
-SETTLED_S, WATCHED_S = 3.0, 20.0
+SETTLE_S, MEASURE_S = 3.0, 20.0
 
 
 def rows() -> list[Row]:
@@ -38,44 +38,49 @@ def rows() -> list[Row]:
 
 def command_rows() -> list[Row]:
     """A quiet box, a busy one, and one whose head is asked where it is."""
-    quiet = box.Camera(film=films.made(films.SUB), detect=False, loop=True)
-    busy = box.Camera(film=films.made(films.BUSY), loop=True)
+    quiet = box.CameraSetup(film=films.film_path(films.SUB), detect=False, loop=True)
+    busy = box.CameraSetup(film=films.film_path(films.BUSY_MAIN), loop=True)
     with (
         tempfile.TemporaryDirectory(prefix="vigie-bench-") as name,
-        mosquitto(Path(name)) as broker,
+        running_mosquitto(Path(name)) as broker,
     ):
-        sent = [
-            commands.tried(trial, Path(name), broker)
+        timings = [
+            commands.run_trial(trial, Path(name), broker)
             for trial in (
-                Trial(name="quiet", camera=quiet),
-                Trial(name="busy", camera=busy),
-                Trial(name="asked", camera=quiet, options=commands.ASKED, answer=commands.ANSWER),
+                CommandTrial(name="quiet", camera=quiet),
+                CommandTrial(name="busy", camera=busy),
+                CommandTrial(
+                    name="asked",
+                    camera=quiet,
+                    options=commands.QUERY_OPTIONS,
+                    answer_noise=commands.ANSWER_DELAY,
+                ),
             )
         ]
-    return commands.rows(*sent)
+    return commands.rows(*timings)
 
 
 def idle_row() -> Row:
     """A head that stands still, with its stage and its bus, beside a thread that only wakes up."""
     with tempfile.TemporaryDirectory(prefix="vigie-bench-") as name:
-        idle = 100 * head_share(Path(name))
-    floor = 100 * waking_share()
+        idle = 100 * idle_head_cpu(Path(name))
+    floor = 100 * wakeup_cpu()
     return Row(
         name="a head at rest",
         value=idle,
         unit="%",
         target="aim <= 0.5",
-        note=f"CPU, of a core, over {WATCHED_S:g} s; `pelco_d` on a pty; a thread that wakes up as "
+        note=f"CPU, of a core, over {MEASURE_S:g} s; `pelco_d` on a pty; a thread that wakes up as "
         f"often, every {IDLE_S:g} s, takes {floor:.3f} %",
     )
 
 
-def head_share(folder: Path) -> float:
+def idle_head_cpu(folder: Path) -> float:
     """The share of a core that a head at rest takes. The far end of its line sleeps."""
     clock = SystemClock()
     faults = FaultRegistry(clock.boottime_ns)
-    body = HeadMotion(MECHANICS, clock.boottime_ns())
-    line = PtyHead(folder / "line", [PelcoSide(body, "D")], clock.boottime_ns)
+    simulator = HeadSimulator(MECHANICS, clock.boottime_ns())
+    line = PtySerialLine(folder / "line", [PelcoDevice(simulator, "D")], clock.boottime_ns)
     options = msgspec.convert(
         {
             "port": str(line.link),
@@ -94,35 +99,35 @@ def head_share(folder: Path) -> float:
     thread = StageThread(stage, clock.boottime_ns, random.Random(1), vital=False)
     thread.start()
     try:
-        time.sleep(SETTLED_S)
+        time.sleep(SETTLE_S)
         state = head.state()
-        if head.abilities is None or state.moving:
+        if head.capabilities is None or state.moving:
             raise RuntimeError(f"the head does not rest: {state.error}")
-        return _share()
+        return _measure_cpu()
     finally:
         thread.stop()
         thread.join(5.0)
         line.close()
 
 
-def waking_share() -> float:
+def wakeup_cpu() -> float:
     """The share that a thread takes which waits for something, as often as a head's stage does."""
-    never, ended = threading.Event(), threading.Event()
+    never_set, ended = threading.Event(), threading.Event()
 
-    def wait() -> None:
+    def wait_loop() -> None:
         while not ended.is_set():
-            never.wait(IDLE_S)
+            never_set.wait(IDLE_S)
 
-    thread = threading.Thread(target=wait)
+    thread = threading.Thread(target=wait_loop)
     thread.start()
-    share = _share()
+    cpu_fraction = _measure_cpu()
     ended.set()
     thread.join()
-    return share
+    return cpu_fraction
 
 
-def _share() -> float:
+def _measure_cpu() -> float:
     """CPU of this process, of a core, while this thread sleeps."""
-    began_s, before_s = time.monotonic(), cpu_s()
-    time.sleep(WATCHED_S)
-    return (cpu_s() - before_s) / (time.monotonic() - began_s)
+    start_s, cpu_before_s = time.monotonic(), cpu_s()
+    time.sleep(MEASURE_S)
+    return (cpu_s() - cpu_before_s) / (time.monotonic() - start_s)

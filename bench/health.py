@@ -33,17 +33,17 @@ from agent.health.flight_recorder import FlightRecorder
 from agent.runtime.sd_notify import Notifier
 from bench import films
 from bench.cpu import cpu_s, one_core
-from bench.mosquitto import mosquitto
+from bench.mosquitto import running_mosquitto
 from bench.table import Row
 
 SECONDS = 1200
-SETTLED_S, WATCHED_S = 60, 240
+SETTLE_S, MEASURE_S = 60, 240
 """What an agent writes at its start reaches the disk within half a minute."""
 DAY_S = 86_400.0
-RECORDED_BYTES = 60_000
+RECORDED_BYTES_S = 60_000
 """A second of a camera of half a megabit."""
 IMAGE_BYTES = 120 << 20
-MEMORY = Path("/dev/shm")  # noqa: S108 - where a box has /run
+MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - where a box has /run
 
 CONFIG = """
 [box]
@@ -67,7 +67,7 @@ fps = 1
 """
 
 
-class MovedClock:
+class ManualClock:
     """Time that passes a second at a time."""
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class MovedClock:
 
 def rows() -> list[Row]:
     """The rows for the table."""
-    with tempfile.TemporaryDirectory(prefix="vigie-bench-", dir=MEMORY) as name:
+    with tempfile.TemporaryDirectory(prefix="vigie-bench-", dir=MEMORY_FOLDER) as name:
         folder = Path(name)
         return [*cpu_rows(folder), *byte_rows(folder)]
 
@@ -101,15 +101,15 @@ def rows() -> list[Row]:
 def cpu_rows(folder: Path) -> list[Row]:
     """The share of a core, of both and of the flight recorder alone."""
     with one_core():
-        pulse_s, flight_s, pages = looked(folder, SECONDS)
+        health_s, flight_recorder_s, pages = measure_health_cpu(folder, SECONDS)
     return [
         Row(
             name="health: sampling, live file and flight recorder",
-            value=100 * (pulse_s + flight_s) / SECONDS,
+            value=100 * (health_s + flight_recorder_s) / SECONDS,
             unit="% of a core",
             target="< 0.2",
             note=f"{SECONDS} looks, 4 cameras; the flight recorder "
-            f"{100 * flight_s / SECONDS:.3f} % of it",
+            f"{100 * flight_recorder_s / SECONDS:.3f} % of it",
         ),
         Row(
             name="flight recorder, bytes that it writes a day",
@@ -121,41 +121,43 @@ def cpu_rows(folder: Path) -> list[Row]:
     ]
 
 
-def looked(folder: Path, seconds: int) -> tuple[float, float, int]:
+def measure_health_cpu(folder: Path, seconds: int) -> tuple[float, float, int]:
     """CPU seconds of the pulse and of the flight recorder, and the pages that this one wrote."""
-    file = configured(folder / "looked", "mqtt://127.0.0.1", cameras=4)
+    file = write_config(folder / "looked", "mqtt://127.0.0.1", cameras=4)
     os.environ["RUNTIME_DIRECTORY"] = str(folder / "run")
-    clock = MovedClock()
-    config, cameras = camera_source.load(file, clock)
+    clock = ManualClock()
+    config, cameras = camera_source.load_sources(file, clock)
     agent = Agent(config, cameras, clock, random.Random(1), notifier=Notifier({}))
     del os.environ["RUNTIME_DIRECTORY"]
-    pulse, flight = agent.condition.stages
-    taken = [0.0, 0.0]
+    health_stage, flight = agent.health_monitor.stages
+    cpu_used_s = [0.0, 0.0]
     for _ in range(seconds):
         clock.pass_second()
-        for which, look in enumerate((pulse.check, flight.look)):
-            began = cpu_s()
-            look()
-            taken[which] += cpu_s() - began
+        for index, step in enumerate((health_stage.check, flight.flush_if_due)):
+            start_s = cpu_s()
+            step()
+            cpu_used_s[index] += cpu_s() - start_s
     agent.outbox.close()
-    return taken[0], taken[1], flight.pages_written
+    return cpu_used_s[0], cpu_used_s[1], flight.pages_written
 
 
 def byte_rows(folder: Path) -> list[Row]:
     """What logs and the flight recorder add in a day to what a recorder writes."""
     with (
-        mosquitto(folder) as broker,
+        running_mosquitto(folder) as broker,
         ext4(folder / "idle") as idle,
         ext4(folder / "without") as without,
-        ext4(folder / "with") as beside,
-        logging_agent(folder, idle, broker) as log,
+        ext4(folder / "with") as with_flight,
+        running_agent(folder, idle, broker) as log_file,
     ):
-        flown, log_bytes, idle_bytes = flight_bytes(without, beside, idle, log)
-    per_day = DAY_S / WATCHED_S / 1e6
+        flight_recorder_bytes, log_bytes, idle_bytes = measure_flight_bytes(
+            without, with_flight, idle, log_file
+        )
+    per_day = DAY_S / MEASURE_S / 1e6
     return [
         Row(
             name="logs, health and flight recorder, bytes a day",
-            value=(flown + log_bytes) * per_day,
+            value=(flight_recorder_bytes + log_bytes) * per_day,
             unit="MB",
             target="aim < 50",
             note=f"at the disk, beside a recorder's synced write each second; log "
@@ -172,36 +174,47 @@ def byte_rows(folder: Path) -> list[Row]:
     ]
 
 
-def flight_bytes(without: Path, beside: Path, idle: Path, log: Path) -> tuple[int, int, int]:
+def measure_flight_bytes(
+    without: Path, with_flight: Path, idle: Path, log_file: Path
+) -> tuple[int, int, int]:
     """What the flight recorder adds at the disk, and what was logged and written by an agent that
     records nothing meanwhile.
     """
     clock, noise = SystemClock(), random.Random(1)
-    flight = FlightRecorder(beside, clock, "boot", "run")
-    flight.begin()
-    with (without / "film").open("ab") as plain, (beside / "film").open("ab") as film:
+    flight = FlightRecorder(with_flight, clock, "boot", "run")
+    flight.write_begin()
+    with (without / "film").open("ab") as plain, (with_flight / "film").open("ab") as film:
         before = (0, 0, 0, 0)
-        for second in range(SETTLED_S + WATCHED_S):
-            if second == SETTLED_S:
-                before = _now(without, beside, idle, log)
+        for second in range(SETTLE_S + MEASURE_S):
+            if second == SETTLE_S:
+                before = _byte_counts(without, with_flight, idle, log_file)
             for file in (plain, film):
-                file.write(noise.randbytes(RECORDED_BYTES))
+                file.write(noise.randbytes(RECORDED_BYTES_S))
                 file.flush()
                 os.fdatasync(file.fileno())
-            flight.put(FlightSample(t_ns=clock.boottime_ns(), soc_celsius=noise.uniform(50, 60)))
-            flight.look()
+            flight.add_sample(
+                FlightSample(t_ns=clock.boottime_ns(), soc_celsius=noise.uniform(50, 60))
+            )
+            flight.flush_if_due()
             time.sleep(1.0)
-        after = _now(without, beside, idle, log)
+        after = _byte_counts(without, with_flight, idle, log_file)
     flight.close()
-    own = (after[1] - before[1]) - (after[0] - before[0])
-    return own, after[3] - before[3], after[2] - before[2]
+    flight_recorder_bytes = (after[1] - before[1]) - (after[0] - before[0])
+    return flight_recorder_bytes, after[3] - before[3], after[2] - before[2]
 
 
-def _now(without: Path, beside: Path, idle: Path, log: Path) -> tuple[int, int, int, int]:
-    return at_disk(without), at_disk(beside), at_disk(idle), log.stat().st_size
+def _byte_counts(
+    without: Path, with_flight: Path, idle: Path, log_file: Path
+) -> tuple[int, int, int, int]:
+    return (
+        device_bytes_written(without),
+        device_bytes_written(with_flight),
+        device_bytes_written(idle),
+        log_file.stat().st_size,
+    )
 
 
-def at_disk(folder: Path) -> int:
+def device_bytes_written(folder: Path) -> int:
     """Bytes that its device was given to write (sysfs-block, `stat`)."""
     device = folder.stat().st_dev
     stat = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/stat")
@@ -209,32 +222,32 @@ def at_disk(folder: Path) -> int:
 
 
 @contextlib.contextmanager
-def ext4(point: Path) -> Iterator[Path]:
+def ext4(mount_point: Path) -> Iterator[Path]:
     """An ext4 of its own, mounted. Raises CalledProcessError where this machine mounts none."""
-    point.mkdir()
-    image = point.with_suffix(".img")
+    mount_point.mkdir()
+    image = mount_point.with_suffix(".img")
     with image.open("wb") as file:
         file.truncate(IMAGE_BYTES)
-    lazy = "nodiscard,lazy_itable_init=0,lazy_journal_init=0"
-    _run("mkfs.ext4", "-q", "-F", "-b", "4096", "-E", lazy, str(image))
-    _run("mount", "-o", "loop,noatime", str(image), str(point))
+    extended_options = "nodiscard,lazy_itable_init=0,lazy_journal_init=0"
+    _run("mkfs.ext4", "-q", "-F", "-b", "4096", "-E", extended_options, str(image))
+    _run("mount", "-o", "loop,noatime", str(image), str(mount_point))
     try:
-        yield point
+        yield mount_point
     finally:
-        _run("umount", str(point))
+        _run("umount", str(mount_point))
 
 
 @contextlib.contextmanager
-def logging_agent(folder: Path, disk: Path, broker: str) -> Iterator[Path]:
+def running_agent(folder: Path, disk: Path, broker: str) -> Iterator[Path]:
     """An agent that runs meanwhile, with its state on a disk of its own. Gives its log."""
-    file, log = configured(disk / "logged", broker, cameras=1), folder / "log"
+    file, log = write_config(disk / "logged", broker, cameras=1), folder / "log"
     with (
-        log.open("wb") as said,
+        log.open("wb") as log_stream,
         subprocess.Popen(
             [sys.executable, "-m", "agent", "run", "--config", str(file)],
             cwd=films.ROOT,
-            stdout=said,
-            stderr=said,
+            stdout=log_stream,
+            stderr=log_stream,
             env={**os.environ, "RUNTIME_DIRECTORY": str(folder / "run")},
         ) as process,
     ):
@@ -245,7 +258,7 @@ def logging_agent(folder: Path, disk: Path, broker: str) -> Iterator[Path]:
             process.wait(30.0)
 
 
-def configured(folder: Path, url: str, cameras: int) -> Path:
+def write_config(folder: Path, url: str, cameras: int) -> Path:
     """A configuration in a folder of its own."""
     folder.mkdir(parents=True)
     file = folder / "box.toml"

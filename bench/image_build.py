@@ -18,24 +18,24 @@ BUILD = (sys.executable, "-m", "images", "build", "virt", "amd64")
 
 def rows() -> list[Row]:
     """The rows for the table."""
-    return [built("cold", "--cold"), built("warm")]
+    return [measure_build("cold", "--cold"), measure_build("warm")]
 
 
-def built(what: str, *words: str) -> Row:
+def measure_build(title: str, *arguments: str) -> Row:
     """One build: by the clock, and of the processor."""
-    began_s, used_s = time.monotonic(), children_s()
-    subprocess.run([*BUILD, *words], check=True, stdout=subprocess.DEVNULL)
-    note = f"{children_s() - used_s:.0f} s of processor time"
+    start_s, cpu_before_s = time.monotonic(), children_cpu_s()
+    subprocess.run([*BUILD, *arguments], check=True, stdout=subprocess.DEVNULL)
+    note = f"{children_cpu_s() - cpu_before_s:.0f} s of processor time"
     return Row(
-        name=f"image: build, {what}",
-        value=time.monotonic() - began_s,
+        name=f"image: build, {title}",
+        value=time.monotonic() - start_s,
         unit="s",
         target="-",
         note=note,
     )
 
 
-def children_s() -> float:
+def children_cpu_s() -> float:
     """Processor time of all that was started and has ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

@@ -17,19 +17,19 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.reporting.payloads import EventData
 from bench import box, films
-from bench.mosquitto import mosquitto
-from bench.processes import running
+from bench.mosquitto import running_mosquitto
+from bench.processes import running_process
 from bench.table import Row
-from bench.watched_box import Judged
+from bench.watched_box import EventFrame
 
-PLAYED_S = 60.0
+PLAY_S = 60.0
 
 
-class Arrival(msgspec.Struct, frozen=True):
+class EventArrival(msgspec.Struct, frozen=True):
     """An event and the CLOCK_BOOTTIME at which it came."""
 
     event: EventData
-    at_ns: int
+    arrived_ns: int
 
 
 class _Envelope(msgspec.Struct):
@@ -40,69 +40,76 @@ def rows() -> list[Row]:
     """The rows for the table. Raises RuntimeError where no event came."""
     with tempfile.TemporaryDirectory(prefix="vigie-bench-") as name:
         folder = Path(name)
-        arrivals: list[Arrival] = []
+        arrivals: list[EventArrival] = []
 
         def on_message(_client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
             at_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
             event = msgspec.json.decode(message.payload, type=_Envelope).data
-            arrivals.append(Arrival(event, at_ns))
+            arrivals.append(EventArrival(event, at_ns))
 
-        with mosquitto(folder) as broker:
+        with running_mosquitto(folder) as broker:
             client = mqtt.Client(CallbackAPIVersion.VERSION2)
             client.on_connect = lambda it, *_: it.subscribe(f"vigie/v1/{box.BOX}/up/event/#", 1)
             client.on_message = on_message
             client.connect("127.0.0.1", urlsplit(broker).port or 1883)
             client.loop_start()
-            config = box.configured(
-                folder / "box", box.Camera(film=films.made(films.BUSY), record=False), broker
+            config = box.write_config(
+                folder / "box",
+                box.CameraSetup(film=films.film_path(films.BUSY_MAIN), record=False),
+                broker,
             )
             out = folder / "judged.json"
             command = (sys.executable, "-m", "bench.watched_box", config, out)
-            with running(command):
-                time.sleep(PLAYED_S)
+            with running_process(command):
+                time.sleep(PLAY_S)
             client.disconnect()
             client.loop_stop()
-        judged = msgspec.json.decode(out.read_bytes(), type=list[Judged])
-    return made(arrivals, judged)
+        events = msgspec.json.decode(out.read_bytes(), type=list[EventFrame])
+    return to_rows(arrivals, events)
 
 
-def made(arrivals: list[Arrival], judged: list[Judged]) -> list[Row]:
+def to_rows(arrivals: list[EventArrival], events: list[EventFrame]) -> list[Row]:
     """The rows of what arrived."""
-    frame_of = {(one.kind, one.name, one.track, one.t_ns): one.frame_ns for one in judged}
+    frame_by_event = {(one.kind, one.name, one.track, one.t_ns): one.frame_ns for one in events}
     crossings = [
-        (one.at_ns, one.event.t_ns, frame_of[key])
+        (one.arrived_ns, one.event.t_ns, frame_by_event[key])
         for one in arrivals
         if one.event.kind == "line"
-        and (key := (one.event.kind, one.event.name, one.event.track, one.event.t_ns)) in frame_of
+        and (key := (one.event.kind, one.event.name, one.event.track, one.event.t_ns))
+        in frame_by_event
     ]
     if len(crossings) < 2:
         raise RuntimeError(f"{len(arrivals)} events arrived, {len(crossings)} crossings of frames")
     from_frame = [(at - frame) / 1e6 for at, _, frame in crossings]
     from_line = [(at - line) / 1e6 for at, line, _ in crossings]
     note = (
-        f"{len(crossings)} crossings in {PLAYED_S:g} s of street, 1080p15, 10 looked at in a second"
+        f"{len(crossings)} crossings in {PLAY_S:g} s of street, 1080p15, 10 looked at in a second"
     )
     return [
         Row(
-            name="frame to broker, p50", value=_p(from_frame, 50), unit="ms", target="-", note=note
+            name="frame to broker, p50",
+            value=_percentile(from_frame, 50),
+            unit="ms",
+            target="-",
+            note=note,
         ),
         Row(
             name="frame to broker, p95",
-            value=_p(from_frame, 95),
+            value=_percentile(from_frame, 95),
             unit="ms",
             target="-",
             note="from the capture of the frame that made the event certain",
         ),
         Row(
             name="line to broker, p50",
-            value=_p(from_line, 50),
+            value=_percentile(from_line, 50),
             unit="ms",
             target="-",
-            note=f"from the moment on the line: certainty takes frames; p95 {_p(from_line, 95):.0f}",
+            note=f"from the moment on the line: certainty takes frames; p95 {_percentile(from_line, 95):.0f}",
         ),
     ]
 
 
-def _p(values: list[float], percent: int) -> float:
+def _percentile(values: list[float], percent: int) -> float:
     """A percentile."""
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]

@@ -24,25 +24,25 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from bench import box, films
-from bench.cpu import in_turns, one_core, resident_mb
-from bench.mosquitto import mosquitto
-from bench.processes import running
+from bench.cpu import one_core, resident_mb, run_in_turns
+from bench.mosquitto import running_mosquitto
+from bench.processes import running_process
 from bench.table import Row
 
 OUR_IMPORTS = """
 import agent.cli.run
 from drivers import catalog
-catalog.camera_module("replay")
+catalog.load_camera_driver("replay")
 """
 MODEL = "ssdlite_mobilenet_v2"
 
-SETTLED_S, WATCHED_S = 20.0, 20.0
-LOOPED_S = 150.0
-WARM_UP = 0.3
+SETTLE_S, MEASURE_S = 20.0, 20.0
+LOOP_S = 150.0
+WARM_UP_FRACTION = 0.3
 """Of the looped run: what comes before is not in the slope."""
 
 
-class Sample(msgspec.Struct, frozen=True):
+class MemorySample(msgspec.Struct, frozen=True):
     """Memory at a point of the film's time."""
 
     film_h: float
@@ -53,12 +53,12 @@ def rows() -> list[Row]:
     """The rows for the table."""
     with tempfile.TemporaryDirectory(prefix="vigie-bench-") as name:
         folder = Path(name)
-        with compiled(folder / "compiled"), mosquitto(folder) as broker:
+        with compiled_code(folder / "compiled"), running_mosquitto(folder) as broker:
             return [*import_rows(), *resident_rows(folder, broker), growth_row(folder, broker)]
 
 
 @contextlib.contextmanager
-def compiled(folder: Path) -> Iterator[None]:
+def compiled_code(folder: Path) -> Iterator[None]:
     """Let the processes that are started meanwhile find their code compiled. One that compiles it
     keeps some 10 MB of that for good.
     """
@@ -66,35 +66,35 @@ def compiled(folder: Path) -> Iterator[None]:
     os.environ["PYTHONPYCACHEPREFIX"] = str(folder)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     try:
-        _python("import compileall; compileall.compile_dir('agent', quiet=1)")
-        _python("import compileall; compileall.compile_dir('drivers', quiet=1)")
-        _python(OUR_IMPORTS)
+        _run_python("import compileall; compileall.compile_dir('agent', quiet=1)")
+        _run_python("import compileall; compileall.compile_dir('drivers', quiet=1)")
+        _run_python(OUR_IMPORTS)
         yield
     finally:
         os.environ.clear()
         os.environ.update(before)
 
 
-def _python(code: str) -> str:
+def _run_python(code: str) -> str:
     """Run a few lines in a process of their own. Gives what it prints."""
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code],
         check=True,
         capture_output=True,
         text=True,
         cwd=films.ROOT,
     )
-    return done.stdout
+    return process.stdout
 
 
 def import_rows() -> list[Row]:
     """The CPU of importing all that `vigie run` needs, beside the libraries alone."""
 
     def importing(code: str) -> Callable[[], float]:
-        return lambda: float(_python(f"{code}\nimport time\nprint(time.process_time())"))
+        return lambda: float(_run_python(f"{code}\nimport time\nprint(time.process_time())"))
 
     with one_core():
-        turns = in_turns({"ours": importing(OUR_IMPORTS), "floor": importing(_floor_imports())})
+        turns = run_in_turns({"ours": importing(OUR_IMPORTS), "floor": importing(_floor_imports())})
     return [
         Row(
             name="import CPU, vigie run / libraries alone",
@@ -108,17 +108,17 @@ def import_rows() -> list[Row]:
 
 def _floor_imports() -> str:
     """The libraries' own names, the runtime's as this machine has it."""
-    runtime = _python(
+    runtime = _run_python(
         "from agent.detection.tflite import Interpreter; print(Interpreter.__module__)"
     )
     return f"import numpy, cv2, av, paho.mqtt.client, {runtime.strip()}"
 
 
-def floor_mb(*, film: Path | None = None) -> float:
+def measure_floor_mb(*, film: Path | None = None) -> float:
     """The floor: libraries and the loaded model, and with `film` a decoder that is at work."""
     model = films.ROOT / "agent" / "detection" / "models" / f"{MODEL}.tflite"
-    runtime = _floor_imports()
-    decoding = f"""
+    imports = _floor_imports()
+    decode_code = f"""
 with av.open({str(film)!r}) as container:
     container.streams.video[0].codec_context.thread_count = 1
     for number, _ in zip(range(40), container.decode(video=0)):
@@ -126,55 +126,59 @@ with av.open({str(film)!r}) as container:
             tell()
 """
     code = f"""
-{runtime}
+{imports}
 import sys
-interpreter = sys.modules[{runtime.rsplit(" ", 1)[1]!r}].Interpreter(
+interpreter = sys.modules[{imports.rsplit(" ", 1)[1]!r}].Interpreter(
     model_path={str(model)!r}, num_threads=1)
 interpreter.allocate_tensors()
 def tell():
     for line in open("/proc/self/status"):
         if line.startswith("VmRSS"):
             print(line.split()[1])
-{"tell()" if film is None else decoding}
+{"tell()" if film is None else decode_code}
 """
-    return statistics.median(int(_python(code)) * 1024 / 1e6 for _ in range(3))
+    return statistics.median(int(_run_python(code)) * 1024 / 1e6 for _ in range(3))
 
 
 def resident_rows(folder: Path, broker: str) -> list[Row]:
     """`vigie run` with one camera at real pace on a busy street."""
-    floor = floor_mb()
-    decoding = floor_mb(film=films.made(films.BUSY))
-    made = []
+    floor = measure_floor_mb()
+    decoder_floor = measure_floor_mb(film=films.film_path(films.BUSY_MAIN))
+    rows = []
     for name, camera, target in (
-        ("no recording", box.Camera(film=films.made(films.BUSY), record=False), "<= 1.25"),
-        ("recording", box.Camera(film=films.made(films.BUSY)), "-"),
+        (
+            "no recording",
+            box.CameraSetup(film=films.film_path(films.BUSY_MAIN), record=False),
+            "<= 1.25",
+        ),
+        ("recording", box.CameraSetup(film=films.film_path(films.BUSY_MAIN)), "-"),
         (
             "360p5 for detection, recording",
-            box.Camera(film=films.made(films.BUSY), sub=films.made(films.SUB)),
+            box.CameraSetup(film=films.film_path(films.BUSY_MAIN), sub=films.film_path(films.SUB)),
             "-",
         ),
     ):
-        config = box.configured(folder / name.replace(" ", "-"), camera, broker)
+        config = box.write_config(folder / name.replace(" ", "-"), camera, broker)
         samples = []
-        with running((sys.executable, "-m", "agent", "run", "--config", config)) as pid:
-            time.sleep(SETTLED_S)
-            for _ in range(int(WATCHED_S)):
+        with running_process((sys.executable, "-m", "agent", "run", "--config", config)) as pid:
+            time.sleep(SETTLE_S)
+            for _ in range(int(MEASURE_S)):
                 time.sleep(1.0)
                 samples.append(resident_mb(pid))
-        made.append(
+        rows.append(
             Row(
                 name=f"resident memory, 1080p15, {name} / libraries and model",
                 value=statistics.median(samples) / floor,
                 unit="ratio",
                 target=target,
                 note=f"{statistics.median(samples):.0f} : {floor:.0f} MB, highest "
-                f"{max(samples):.0f}; libraries, model and a 1080p decoder at work: {decoding:.0f} MB",
+                f"{max(samples):.0f}; libraries, model and a 1080p decoder at work: {decoder_floor:.0f} MB",
             )
         )
-    return made
+    return rows
 
 
-class FilmTime:
+class FilmProgress:
     """How far the film is, as the box's flow tells it every minute of film."""
 
     def __init__(self, broker: str) -> None:
@@ -200,17 +204,17 @@ class FilmTime:
 
 def growth_row(folder: Path, broker: str) -> Row:
     """How fast the whole agent grows while a film plays in a loop as fast as it can."""
-    camera = box.Camera(film=films.made(films.SUB), record=False, pace="fast", loop=True)
-    config = box.configured(folder / "looped", camera, broker)
-    film = FilmTime(broker)
+    camera = box.CameraSetup(film=films.film_path(films.SUB), record=False, pace="fast", loop=True)
+    config = box.write_config(folder / "looped", camera, broker)
+    film = FilmProgress(broker)
     samples = []
-    with running((sys.executable, "-m", "agent", "run", "--config", config)) as pid:
-        end_s = time.monotonic() + LOOPED_S
+    with running_process((sys.executable, "-m", "agent", "run", "--config", config)) as pid:
+        end_s = time.monotonic() + LOOP_S
         while time.monotonic() < end_s:
             time.sleep(1.0)
-            samples.append(Sample(film.end_ns / 3.6e12, resident_mb(pid)))
+            samples.append(MemorySample(film.end_ns / 3.6e12, resident_mb(pid)))
     film.close()
-    warm = [one for one in samples if one.film_h >= WARM_UP * samples[-1].film_h]
+    warm = [one for one in samples if one.film_h >= WARM_UP_FRACTION * samples[-1].film_h]
     if samples[-1].film_h < 1:
         raise RuntimeError(f"the loop came only to {samples[-1].film_h:.2f} hours of film")
     slope, _ = np.polyfit([one.film_h for one in warm], [one.resident_mb for one in warm], 1)
@@ -219,7 +223,7 @@ def growth_row(folder: Path, broker: str) -> Row:
         value=float(slope),
         unit="MB/h",
         target="aim < 1",
-        note=f"{samples[-1].film_h:.1f} h of 360p5 in {LOOPED_S:g} s, {film.events} events; "
+        note=f"{samples[-1].film_h:.1f} h of 360p5 in {LOOP_S:g} s, {film.events} events; "
         f"{warm[0].resident_mb:.1f} MB at {warm[0].film_h:.1f} h, "
         f"{warm[-1].resident_mb:.1f} at the end",
     )

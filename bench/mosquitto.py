@@ -11,7 +11,7 @@ from agent.base.errors import UserError
 
 
 @contextmanager
-def mosquitto(folder: Path) -> Iterator[str]:
+def running_mosquitto(folder: Path) -> Iterator[str]:
     """Its address, `mqtt://…`. It lets everybody in and keeps nothing."""
     program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin")
     if program is None:

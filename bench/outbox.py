@@ -21,7 +21,7 @@ import msgspec
 
 from agent.base.clock import SystemClock, boot_id
 from agent.base.model import LABELS, BoundingBox, Event, EventKind
-from agent.base.uuid7 import uuid7_maker
+from agent.base.uuid7 import uuid7_factory
 from agent.config.configuration import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
@@ -31,13 +31,13 @@ from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.payloads import DeclarationData
 from agent.reporting.topics import OutgoingMessage
 from agent.runtime.stage import StageThread
-from bench.mosquitto import mosquitto
+from bench.mosquitto import running_mosquitto
 from bench.table import Row
 
 EVENTS = 20_000
 SINGLE_EVENTS = 1_000
 TURNS = 5
-URGENT = 100
+EMERGENCIES = 100
 BACKLOG = 100_000
 CLOCK = SystemClock()
 BIRTH = BirthInputs(
@@ -58,7 +58,7 @@ BIRTH = BirthInputs(
 )
 
 
-class Cost(msgspec.Struct, frozen=True, kw_only=True):
+class CommitCost(msgspec.Struct, frozen=True, kw_only=True):
     """What some work took, and in how many commits."""
 
     wall_s: float
@@ -74,15 +74,15 @@ def open_outbox(folder: Path) -> Outbox:
         boot=boot_id(),
         clock=CLOCK,
         max_bytes=1_000_000_000,
-        new_id=uuid7_maker(lambda _: time.time_ns(), random.Random(1)),
+        new_id=uuid7_factory(lambda _: time.time_ns(), random.Random(1)),
         faults=FaultRegistry(CLOCK.boottime_ns),
     )
 
 
-def event(kind: EventKind = "line") -> OutgoingMessage:
+def make_event(kind: EventKind = "line") -> OutgoingMessage:
     """An event of the usual size, encoded anew each time as the agent does."""
     t_ns = CLOCK.boottime_ns()
-    made = Event(
+    event_struct = Event(
         event="019a4901-3c62-7d2a-9f0e-000000000001",
         rev=1,
         kind=kind,
@@ -98,47 +98,53 @@ def event(kind: EventKind = "line") -> OutgoingMessage:
         direction="towards centre",
         position=0.4,
     )
-    return topics.event_draft(topics.event_data(made, begin=CLOCK.utc(t_ns)))
+    return topics.build_event_message(topics.build_event_data(event_struct, begin=CLOCK.utc(t_ns)))
 
 
-def put_many(folder: Path, draft: OutgoingMessage, count: int, *, singly: bool) -> Cost:
+def measure_outbox(
+    folder: Path, message: OutgoingMessage, count: int, *, one_by_one: bool
+) -> CommitCost:
     """`count` events, until all are on the disk: as fast as they are taken, or each of them when
     the one before it is there.
     """
     outbox = open_outbox(folder)
     commits: list[None] = []
     outbox.on_commit(lambda: commits.append(None))
-    wall, cpu = time.perf_counter(), time.process_time()
-    if singly:
-        assert all(outbox.put(draft).wait(60) for _ in range(count))
+    wall_start, cpu_start = time.perf_counter(), time.process_time()
+    if one_by_one:
+        assert all(outbox.put(message).wait(60) for _ in range(count))
     else:
-        tickets = [outbox.put(draft) for _ in range(count)]
+        tickets = [outbox.put(message) for _ in range(count)]
         assert all(ticket.wait(60) for ticket in tickets)
-    cost = Cost(
-        wall_s=time.perf_counter() - wall,
-        cpu_s=time.process_time() - cpu,
+    cost = CommitCost(
+        wall_s=time.perf_counter() - wall_start,
+        cpu_s=time.process_time() - cpu_start,
         commits=len(commits),
     )
     outbox.close()
     return cost
 
 
-def bare_many(file: Path, data: bytes, count: int, commits: int) -> Cost:
+def measure_bare_sqlite(file: Path, data: bytes, count: int, commits: int) -> CommitCost:
     """The same number of rows of the same size in as many commits, by SQLite alone."""
     db = sqlite3.connect(file, isolation_level=None)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     db.execute("CREATE TABLE message (seq INTEGER PRIMARY KEY, data BLOB)")
-    wall, cpu = time.perf_counter(), time.process_time()
+    wall_start, cpu_start = time.perf_counter(), time.process_time()
     done = 0
     for commit in range(1, commits + 1):
-        upto = count * commit // commits
+        last_seq = count * commit // commits
         db.execute("BEGIN IMMEDIATE")
-        for seq in range(done + 1, upto + 1):
+        for seq in range(done + 1, last_seq + 1):
             db.execute("INSERT INTO message VALUES (?, ?)", (seq, data))
         db.execute("COMMIT")
-        done = upto
-    cost = Cost(wall_s=time.perf_counter() - wall, cpu_s=time.process_time() - cpu, commits=commits)
+        done = last_seq
+    cost = CommitCost(
+        wall_s=time.perf_counter() - wall_start,
+        cpu_s=time.process_time() - cpu_start,
+        commits=commits,
+    )
     db.close()
     return cost
 
@@ -146,25 +152,31 @@ def bare_many(file: Path, data: bytes, count: int, commits: int) -> Cost:
 def durable_rows(folder: Path) -> list[Row]:
     """Events a second, and how much more than bare SQLite they cost."""
     return [
-        *_beside_bare(folder, "many", event("line"), EVENTS, singly=False),
-        *_beside_bare(folder, "singly", event("wrong_way"), SINGLE_EVENTS, singly=True),
+        *_compare_with_bare(folder, "many", make_event("line"), EVENTS, one_by_one=False),
+        *_compare_with_bare(
+            folder, "singly", make_event("wrong_way"), SINGLE_EVENTS, one_by_one=True
+        ),
     ]
 
 
-def _beside_bare(
-    folder: Path, how: str, draft: OutgoingMessage, count: int, *, singly: bool
+def _compare_with_bare(
+    folder: Path, label: str, message: OutgoingMessage, count: int, *, one_by_one: bool
 ) -> list[Row]:
-    ours, bare = [], []
+    own_costs, bare_costs = [], []
     for turn in range(TURNS):
-        ours.append(put_many(folder / f"{how}-{turn}", draft, count, singly=singly))
-        file = folder / f"{how}-{turn}.db"
-        bare.append(bare_many(file, draft.data, count, ours[-1].commits))
-    cpu = statistics.median(o.cpu_s / b.cpu_s for o, b in zip(ours, bare, strict=True))
-    wall = statistics.median(o.wall_s / b.wall_s for o, b in zip(ours, bare, strict=True))
-    rate = statistics.median(count / each.wall_s for each in ours)
-    floor = statistics.median(count / each.wall_s for each in bare)
-    group = count / statistics.median(each.commits for each in ours)
-    per_event = statistics.median(each.cpu_s for each in ours) / count * 1e6
+        own_costs.append(
+            measure_outbox(folder / f"{label}-{turn}", message, count, one_by_one=one_by_one)
+        )
+        file = folder / f"{label}-{turn}.db"
+        bare_costs.append(measure_bare_sqlite(file, message.data, count, own_costs[-1].commits))
+    cpu = statistics.median(o.cpu_s / b.cpu_s for o, b in zip(own_costs, bare_costs, strict=True))
+    wall = statistics.median(
+        o.wall_s / b.wall_s for o, b in zip(own_costs, bare_costs, strict=True)
+    )
+    rate = statistics.median(count / each.wall_s for each in own_costs)
+    floor = statistics.median(count / each.wall_s for each in bare_costs)
+    group = count / statistics.median(each.commits for each in own_costs)
+    per_event = statistics.median(each.cpu_s for each in own_costs) / count * 1e6
     name = f"outbox, {group:.0f} to a commit" if group > 1 else "outbox, one to a commit"
     return [
         Row(
@@ -187,20 +199,20 @@ def _beside_bare(
 def urgent_rows(folder: Path) -> list[Row]:
     """How soon a single emergency is on the disk."""
     outbox = open_outbox(folder / "urgent")
-    waits = []
-    for _ in range(URGENT):
-        begin = time.perf_counter()
-        assert outbox.put(event("wrong_way")).wait(60)
-        waits.append((time.perf_counter() - begin) * 1000)
+    waits_ms = []
+    for _ in range(EMERGENCIES):
+        start_s = time.perf_counter()
+        assert outbox.put(make_event("wrong_way")).wait(60)
+        waits_ms.append((time.perf_counter() - start_s) * 1000)
     outbox.close()
-    waits.sort()
+    waits_ms.sort()
     return [
         Row(
             name="outbox: an emergency is durable, p50",
-            value=statistics.median(waits),
+            value=statistics.median(waits_ms),
             unit="ms",
             target="-",
-            note=f"p95 {waits[int(URGENT * 0.95)]:.2f} ms",
+            note=f"p95 {waits_ms[int(EMERGENCIES * 0.95)]:.2f} ms",
         )
     ]
 
@@ -209,9 +221,9 @@ def drain_rows(folder: Path) -> list[Row]:
     """An outage of BACKLOG events ends: how long until the centre has them all."""
     outbox = open_outbox(folder / "backlog")
     for _ in range(BACKLOG):
-        ticket = outbox.put(event())
+        ticket = outbox.put(make_event())
     assert ticket.wait(60)
-    with mosquitto(folder) as url:
+    with running_mosquitto(folder) as url:
         centre = subprocess.Popen(
             [
                 sys.executable,
@@ -230,8 +242,8 @@ def drain_rows(folder: Path) -> list[Row]:
         assert centre.stdout is not None
         # Its own announcement comes back to it: from here on it listens.
         centre.stdout.readline()
-        eater = threading.Thread(target=lambda: [None for _ in centre.stdout or ()])
-        eater.start()
+        reader_thread = threading.Thread(target=lambda: [None for _ in centre.stdout or ()])
+        reader_thread.start()
         session = MqttSession(
             BrokerConfig(url=url),
             outbox,
@@ -253,17 +265,17 @@ def drain_rows(folder: Path) -> list[Row]:
         centre.terminate()
         centre.wait()
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        eater.join()
+        reader_thread.join()
         centre.stdout.close()
     outbox.close()
-    theirs = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    centre_cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return [
         Row(
             name=f"outbox: drain of {BACKLOG:,} events to a centre that commits",
             value=wall,
             unit="s",
             target="<= 600",
-            note=f"{BACKLOG / wall:.0f}/s; CPU: box {cpu:.1f} s, centre {theirs:.1f} s",
+            note=f"{BACKLOG / wall:.0f}/s; CPU: box {cpu:.1f} s, centre {centre_cpu_s:.1f} s",
         )
     ]
 
@@ -277,4 +289,4 @@ def rows() -> list[Row]:
 
 if __name__ == "__main__":
     for row in rows():
-        print(f"{row.name}: {row.shown()} ({row.verdict()}; {row.note})")
+        print(f"{row.name}: {row.format_value()} ({row.verdict()}; {row.note})")

@@ -22,7 +22,7 @@ from agent.runtime.queues import LatestFrame, PacketQueue
 from agent.runtime.stage import Stage, StageThread
 from agent.runtime.stop_signals import StopSignals
 from drivers.camera import replay
-from drivers.contracts import Wanted
+from drivers.contracts import StreamRequest
 from drivers.media import StreamInfo
 
 QUEUE_BYTES = 16_000_000
@@ -44,9 +44,9 @@ def run(args: argparse.Namespace, signals: StopSignals) -> None:
     clock = SystemClock()
     stages: list[Stage] = []
 
-    def capture(
+    def add_capture(
         film: Path,
-        wanted: Wanted,
+        request: StreamRequest,
         frames: LatestFrame | None,
         packets: PacketQueue | None,
         on_open: Callable[[StreamInfo], None],
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace, signals: StopSignals) -> None:
         stages.append(
             CaptureStage(
                 film.stem,
-                lambda: replay.open_camera("bench", options, wanted, clock.boottime_ns),
+                lambda: replay.open_camera("bench", options, request, clock.boottime_ns),
                 clock.boottime_ns,
                 frames=frames,
                 packets=packets,
@@ -64,7 +64,9 @@ def run(args: argparse.Namespace, signals: StopSignals) -> None:
         )
 
     frames = LatestFrame()
-    capture(args.film, Wanted(packets=False, frames_fps=args.fps), frames, None, lambda _: None)
+    add_capture(
+        args.film, StreamRequest(packets=False, frames_fps=args.fps), frames, None, lambda _: None
+    )
     stages.append(
         DetectStage(
             "bench",
@@ -72,7 +74,7 @@ def run(args: argparse.Namespace, signals: StopSignals) -> None:
             DetectionPipeline(None),
             RuleEngine("bench", Scene(), str),
             on_event=lambda _event, _jpeg: None,
-            on_flow=lambda _flow: None,
+            on_traffic_counts=lambda _flow: None,
         )
     )
     if args.record:
@@ -88,7 +90,9 @@ def run(args: argparse.Namespace, signals: StopSignals) -> None:
             on_gap=lambda _begin, _end: None,
             on_segment=lambda _segment: None,
         )
-        capture(film, Wanted(packets=True, frames_fps=0), None, packets, record.stream_opened)
+        add_capture(
+            film, StreamRequest(packets=True, frames_fps=0), None, packets, record.on_stream_opened
+        )
         stages.append(record)
     threads = [
         StageThread(stage, clock.boottime_ns, random.Random(1), vital=False) for stage in stages

@@ -11,98 +11,103 @@ from collections.abc import Callable
 import cv2
 
 from agent.config.heads import FieldOfView, SweepConfig
-from agent.ptz.automation.sweep import Image, Shot, plan
-from agent.ptz.panorama.stitch import panorama
-from bench.cpu import Work, in_turns, one_core
+from agent.ptz.automation.sweep import Image, Shot, plan_sweep
+from agent.ptz.panorama.stitch import render_panorama
+from bench.cpu import Work, one_core, run_in_turns
 from bench.table import Row
-from drivers.street.picture import Look
-from drivers.street.surround import Around
+from drivers.street.picture import SceneConditions
+from drivers.street.surround import SurroundRenderer
 
 WIDTH_PX, HEIGHT_PX = 640, 360
 FOV = FieldOfView(wide=60.0, tele=60.0)
 CONFIG = SweepConfig(tilt_deg=-12.0)
 ERROR_DEG = 0.5
-EVERY_S = 4.0
+SHOT_INTERVAL_S = 4.0
 MAX_BYTES = 300_000
 VIEWS = 100
-LOOKS = {
-    "day": Look(night=False, rain=0.0, noise=2.0),
-    "night": Look(night=True, rain=0.0, noise=4.0),
+CONDITIONS = {
+    "day": SceneConditions(night=False, rain=0.0, noise=2.0),
+    "night": SceneConditions(night=True, rain=0.0, noise=4.0),
 }
 
 
-def done(work: Callable[[], object]) -> Work:
+def discard_result(work: Callable[[], object]) -> Work:
     """A work whose CPU time alone counts, and not what it gives."""
 
-    def once() -> None:
+    def run_work() -> None:
         work()
 
-    return once
+    return run_work
 
 
-def swept(street: Around) -> list[Shot]:
+def take_sweep(renderer: SurroundRenderer) -> list[Shot]:
     """One round."""
     rng = random.Random(4)
     shots = []
-    for index, pose in enumerate(plan(None, FOV, CONFIG)):
-        image = street.paint(
+    for index, pose in enumerate(plan_sweep(None, FOV, CONFIG)):
+        image = renderer.render(
             pose.pan_deg + rng.uniform(-ERROR_DEG, ERROR_DEG),
             pose.tilt_deg + rng.uniform(-ERROR_DEG, ERROR_DEG),
             FOV.wide,
-            20 + EVERY_S * index,
+            20 + SHOT_INTERVAL_S * index,
             index,
         )
         shots.append(Shot(pose=pose, error_deg=ERROR_DEG, image=image))
     return shots
 
 
-def stitcher(images: list[Image]) -> int:
+def stitch_with_opencv(images: list[Image]) -> int:
     """OpenCV's stitcher with its defaults; how many of the pictures are in what it gives."""
     peer = cv2.Stitcher.create(cv2.Stitcher_PANORAMA)
     status, _ = peer.stitch(images)
     return len(peer.component()) if status == cv2.Stitcher_OK else 0
 
 
-def looked(street: Around) -> None:
+def render_views(renderer: SurroundRenderer) -> None:
     """A head that turns all the time, at ten pictures a second."""
     for index in range(VIEWS):
-        street.paint(-180 + 3.6 * index, -12, FOV.wide, index / 10, index)
+        renderer.render(-180 + 3.6 * index, -12, FOV.wide, index / 10, index)
 
 
 def rows() -> list[Row]:
     """In turns: the panorama, and the peer."""
-    streets = {name: Around(WIDTH_PX, HEIGHT_PX, look, 1) for name, look in LOOKS.items()}
-    shots = {name: swept(street) for name, street in streets.items()}
-    images = {name: [shot.image for shot in made] for name, made in shots.items()}
+    renderers = {
+        name: SurroundRenderer(WIDTH_PX, HEIGHT_PX, conditions, 1)
+        for name, conditions in CONDITIONS.items()
+    }
+    shots = {name: take_sweep(street) for name, street in renderers.items()}
+    images = {name: [shot.image for shot in panoramas] for name, panoramas in shots.items()}
     count = len(shots["day"])
     with one_core():
         cv2.setRNGSeed(1)
-        placed = {name: stitcher(each) for name, each in images.items()}
-        turns = in_turns(
+        peer_placed = {name: stitch_with_opencv(each) for name, each in images.items()}
+        turns = run_in_turns(
             {
-                "ours": done(lambda: panorama(shots["day"], FOV, MAX_BYTES)),
-                "theirs": done(lambda: stitcher(images["day"])),
-                "view": lambda: looked(streets["day"]),
+                "ours": discard_result(lambda: render_panorama(shots["day"], FOV, MAX_BYTES)),
+                "theirs": discard_result(lambda: stitch_with_opencv(images["day"])),
+                "view": lambda: render_views(renderers["day"]),
             },
             turns=5,
         )
-        made = {name: panorama(each, FOV, MAX_BYTES) for name, each in shots.items()}
-    matched = ", ".join(f"{one.matched} of {one.pairs} by {name}" for name, one in made.items())
-    theirs = ", ".join(f"{number} by {name}" for name, number in placed.items())
+        made = {name: render_panorama(each, FOV, MAX_BYTES) for name, each in shots.items()}
+    matched_text = ", ".join(
+        f"{one.matched_count} of {one.pair_count} by {name}" for name, one in made.items()
+    )
+    peer_text = ", ".join(f"{number} by {name}" for name, number in peer_placed.items())
     return [
         Row(
             name=f"panorama of a round, {count} pictures of {WIDTH_PX}x{HEIGHT_PX}",
             value=turns.ms("ours", 1),
             unit="ms",
             target="<= 1000",
-            note=f"CPU, with the JPEG; neighbours aligned by what they show: {matched}",
+            note=f"CPU, with the JPEG; neighbours aligned by what they show: {matched_text}",
         ),
         Row(
             name="panorama / cv2.Stitcher, same pictures",
             value=turns.ratio("ours", "theirs"),
             unit="ratio",
             target="<= 0.5",
-            note=f"it knows no poses; of {count} pictures it places {theirs}; ours are all there",
+            note=f"it knows no poses; of {count} pictures it places {peer_text}; ours are all there",
         ),
         Row(
             name=f"the rendered avenue, a picture of {WIDTH_PX}x{HEIGHT_PX}",

@@ -4,18 +4,18 @@ import cv2
 import numpy as np
 
 from agent.base.model import Detection, FrameResult, Track
-from agent.detection.tflite import Detector
+from agent.detection.tflite import TfliteDetector
 from bench import scoring
 from drivers.media import Frame
 
 
-class Prototype:
+class BaselinePipeline:
     """The naive way: the whole picture at half the frame rate, greedy overlap tracking."""
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: TfliteDetector) -> None:
         self._detector = detector
         self._tracks: list[Track] = []
-        self._next = 1
+        self._next_id = 1
 
     def process(self, frame: Frame) -> FrameResult:
         """What it makes of a frame."""
@@ -27,41 +27,43 @@ class Prototype:
                 stacked.reshape(frame.height_px * 3 // 2, frame.width_px), cv2.COLOR_YUV2RGB_I420
             )
             found = [d for d in self._detector.detect(np.asarray(rgb, np.uint8)) if d.score >= 0.4]
-            self._tracks = self._follow(found, frame.t_ns)
-        shown = tuple(t for t in self._tracks if t.seen_ns == frame.t_ns)
+            self._tracks = self._update_tracks(found, frame.t_ns)
+        visible = tuple(t for t in self._tracks if t.seen_ns == frame.t_ns)
         return FrameResult(
-            seq=frame.seq, t_ns=frame.t_ns, gate=frame.y, moving=0.0, tracks=shown, passes=passes
+            seq=frame.seq, t_ns=frame.t_ns, gate=frame.y, moving=0.0, tracks=visible, passes=passes
         )
 
-    def _follow(self, found: list[Detection], t_ns: int) -> list[Track]:
+    def _update_tracks(self, found: list[Detection], t_ns: int) -> list[Track]:
         pairs = sorted(
             (
-                (scoring.overlap(t.box, d.box), -i, -j)
+                (scoring.iou(t.box, d.box), -i, -j)
                 for i, t in enumerate(self._tracks)
                 for j, d in enumerate(found)
             ),
             reverse=True,
         )
-        of_track: dict[int, int] = {}
+        match_by_track: dict[int, int] = {}
         used: set[int] = set()
-        for how, i, j in pairs:
-            if how >= 0.3 and -i not in of_track and -j not in used:
-                of_track[-i] = -j
+        for iou, i, j in pairs:
+            if iou >= 0.3 and -i not in match_by_track and -j not in used:
+                match_by_track[-i] = -j
                 used.add(-j)
-        after: list[Track] = []
+        updated: list[Track] = []
         for i, old in enumerate(self._tracks):
-            if i in of_track:
-                after.append(self._track(old.id, found[of_track[i]], old.begin_ns, t_ns))
+            if i in match_by_track:
+                updated.append(
+                    self._make_track(old.id, found[match_by_track[i]], old.begin_ns, t_ns)
+                )
             elif t_ns - old.seen_ns < 0.5e9:
-                after.append(old)
+                updated.append(old)
         for j, detection in enumerate(found):
             if j not in used:
-                after.append(self._track(self._next, detection, t_ns, t_ns))
-                self._next += 1
-        return after
+                updated.append(self._make_track(self._next_id, detection, t_ns, t_ns))
+                self._next_id += 1
+        return updated
 
     @staticmethod
-    def _track(number: int, d: Detection, begin_ns: int, t_ns: int) -> Track:
+    def _make_track(number: int, d: Detection, begin_ns: int, t_ns: int) -> Track:
         return Track(
             id=number, label=d.label, score=d.score, box=d.box, vx=0.0, vy=0.0,
             begin_ns=begin_ns, seen_ns=t_ns,

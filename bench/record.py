@@ -35,15 +35,15 @@ from agent.config.configuration import HoldConfig, Recipient, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipt_queue import ReceiptQueue
-from agent.recording.encryption.keys import KeyRing, public_key_text
-from agent.recording.encryption.seal import KEPT_KEYS, Sealer
-from agent.recording.record_stage import BATCH_S, RecordStage
+from agent.recording.encryption.keys import KeyRing, encode_public_key
+from agent.recording.encryption.seal import KEY_RING_CAPACITY, Sealer
+from agent.recording.record_stage import POLL_INTERVAL_S, RecordStage
 from agent.recording.retention.hold_store import HoldStore
 from agent.recording.retention.retention_stage import RetentionStage
 from agent.runtime.queues import PacketQueue
-from bench.cpu import Turns, Work, cpu_s, in_turns, one_core
+from bench.cpu import TurnTimes, Work, cpu_s, one_core, run_in_turns
 from bench.table import Row
-from drivers.av_stream import VideoPacket, media_packet, open_source
+from drivers.av_stream import VideoPacket, open_video_source, to_media_packet
 
 FPS = 25
 FILM_S = 25
@@ -51,11 +51,11 @@ LOOPS = 10
 TURNS = 5
 BIT_RATE = 4_000_000
 SEGMENT_S = 10
-LAZY_S = 60.0
+LONG_FLUSH_S = 60.0
 """Longer than a segment: its bytes are made durable once, at its end."""
 
-FRAGMENTS = {"movflags": "empty_moov+frag_keyframe+default_base_moof", "flush_packets": "1"}
-SEALED = {
+FRAGMENT_OPTIONS = {"movflags": "empty_moov+frag_keyframe+default_base_moof", "flush_packets": "1"}
+ENCRYPTION_OPTIONS = {
     "encryption_scheme": "cenc-aes-ctr",
     "encryption_key": "11" * 16,
     "encryption_kid": "22" * 16,
@@ -81,7 +81,7 @@ class StreamClock:
         return ClockTrust(synced=True, source="bench", error_s=None)
 
 
-class Running(threading.Event):
+class NeverStopping(threading.Event):
     """Of a stage that is not to stop. The stream's time passes by itself: nobody waits for it."""
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -89,7 +89,7 @@ class Running(threading.Event):
         return False
 
 
-def encode(path: Path) -> None:
+def write_short_film(path: Path) -> None:
     """A film whose packets are as large as a camera's."""
     rng = np.random.default_rng(1)
     noise = rng.integers(90, 130, (1080 + 64, 1920 + 64), np.uint8)
@@ -108,7 +108,7 @@ def encode(path: Path) -> None:
         out.mux(stream.encode(None))
 
 
-def demux(film: Path) -> int:
+def count_packets(film: Path) -> int:
     """Read the packets, and nothing more."""
     count = 0
     with av.open(str(film)) as source:
@@ -117,11 +117,11 @@ def demux(film: Path) -> int:
     return count
 
 
-def copy(film: Path, folder: Path) -> None:
+def stream_copy(film: Path, folder: Path) -> None:
     """Stream copy with the library alone, into one fragmented file."""
     with (
         av.open(str(film)) as source,
-        av.open(str(folder / "copy.mp4"), "w", options=FRAGMENTS) as out,
+        av.open(str(folder / "copy.mp4"), "w", options=FRAGMENT_OPTIONS) as out,
     ):
         stream = out.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(video=0):
@@ -138,8 +138,8 @@ class BareSegment:
     ) -> None:
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o640)
         self._sha256 = hashlib.sha256()
-        self._out = av.open(self, "w", format="mp4", options=options, buffer_size=1 << 18)
-        self._stream = self._out.add_stream_from_template(template)
+        self._container = av.open(self, "w", format="mp4", options=options, buffer_size=1 << 18)
+        self._stream = self._container.add_stream_from_template(template)
 
     def write(self, data: bytes) -> int:
         """Called by the library."""
@@ -149,18 +149,18 @@ class BareSegment:
     def add(self, packet: VideoPacket) -> None:
         """Copy a packet. With a keyframe what went before it becomes durable."""
         packet.stream = self._stream
-        self._out.mux(packet)
+        self._container.mux(packet)
         if packet.is_keyframe:
             os.fdatasync(self._handle)
 
     def close(self) -> None:
         """Write the rest and make it durable."""
-        self._out.close()
+        self._container.close()
         os.fsync(self._handle)
         os.close(self._handle)
 
 
-def keep_promises(film: Path, folder: Path, options: dict[str, str]) -> None:
+def write_durable_segments(film: Path, folder: Path, options: dict[str, str]) -> None:
     """Stream copy with the library alone, with what the recorder promises of its files."""
     with av.open(str(film)) as source:
         template = source.streams.video[0]
@@ -177,7 +177,7 @@ def keep_promises(film: Path, folder: Path, options: dict[str, str]) -> None:
         segments[-1].close()
 
 
-class Recorder:
+class BenchRecorder:
     """The recorder with its keeper and a chain of custody, fed as the capture feeds it."""
 
     def __init__(self, folder: Path, flush_s: float, sealer: Sealer | None) -> None:
@@ -185,9 +185,9 @@ class Recorder:
         self._queue = PacketQueue(1 << 26, lambda *_: None)
         settings = RecordConfig(flush_s=flush_s, segment_s=SEGMENT_S)
         faults = FaultRegistry(clock.boottime_ns)
-        identity = DeviceIdentity.load_or_make(folder / "identity")
+        identity = DeviceIdentity.load_or_create(folder / "identity")
         custody = CustodyLog.open(folder / "custody", "bench", boot_id(), clock, identity)
-        keeper = RetentionStage(
+        retention = RetentionStage(
             folder / "footage",
             settings,
             HoldConfig(),
@@ -197,7 +197,7 @@ class Recorder:
             HoldStore(folder / "holds", clock, boot_id(), str),
             ReceiptQueue(custody.append, faults),
             cameras=["bench"],
-            on_broken=lambda _hold: None,
+            on_hold_broken=lambda _hold: None,
         )
         self._stage = RecordStage(
             "bench",
@@ -206,7 +206,7 @@ class Recorder:
             folder / "footage",
             clock,
             faults,
-            keeper=keeper,
+            retention=retention,
             sealer=sealer,
             on_gap=lambda *_: None,
             on_segment=lambda _: None,
@@ -216,143 +216,157 @@ class Recorder:
     def record(self, film: Path) -> None:
         """The whole film."""
         clock, queue, stage = self._clock, self._queue, self._stage
-        running = Running()
-        source = open_source(str(film), "bench")
-        stage.stream_opened(source.info)
-        batch_ns = int(BATCH_S * 1e9)
-        turn_ns = 0
+        running = NeverStopping()
+        source = open_video_source(str(film), "bench")
+        stage.on_stream_opened(source.info)
+        batch_ns = int(POLL_INTERVAL_S * 1e9)
+        last_turn_ns = 0
         for packet in source.packets():
             if not packet.size or packet.dts is None or packet.pts is None:
                 continue
-            clock.now_ns = source.ns(packet.dts)
+            clock.now_ns = source.ticks_to_ns(packet.dts)
             queue.put(
-                media_packet(
-                    packet, t_ns=clock.now_ns, pts_ns=source.ns(packet.pts), dts_ns=clock.now_ns
+                to_media_packet(
+                    packet,
+                    t_ns=clock.now_ns,
+                    pts_ns=source.ticks_to_ns(packet.pts),
+                    dts_ns=clock.now_ns,
                 )
             )
-            if clock.now_ns - turn_ns >= batch_ns:
-                turn_ns = clock.now_ns
+            if clock.now_ns - last_turn_ns >= batch_ns:
+                last_turn_ns = clock.now_ns
                 stage.run_once(running)
         stage.close()
         source.close()
 
     def written_bytes(self) -> int:
         """What lies on the disk. All must be there, each with the receipts of its begin and end."""
-        footage = self._stage.footage()
+        footage = self._stage.footage_health()
         assert footage.segments == FILM_S * LOOPS // SEGMENT_S
         assert self._receipts().seq == 2 * footage.segments
         return footage.bytes
 
 
-def ffmpeg(film: Path, folder: Path) -> None:
+def segment_with_ffmpeg(film: Path, folder: Path) -> None:
     """What a camera box would do without us."""
     command = ["ffmpeg", "-v", "error", "-y", "-i", str(film), "-c", "copy", "-f", "segment"]
     command += ["-segment_time", str(SEGMENT_S), "-segment_format", "mp4", "%04d.mp4"]
     subprocess.run(command, check=True, cwd=folder)
 
 
-def charged(
-    work: Callable[[Path, Path], object], film: Path, who: int = resource.RUSAGE_SELF
+def timed_work(
+    work: Callable[[Path, Path], object], film: Path, usage_target: int = resource.RUSAGE_SELF
 ) -> Work:
     """A work into a folder of its own, which is deleted outside of the measured time."""
 
-    def once() -> float:
+    def measure() -> float:
         with tempfile.TemporaryDirectory(prefix="vigie-bench-") as folder:
-            began = cpu_s(who)
+            start_s = cpu_s(usage_target)
             work(film, Path(folder))
-            return cpu_s(who) - began
+            return cpu_s(usage_target) - start_s
 
-    return once
+    return measure
 
 
-def recording(film: Path, flush_s: float, sealer: Sealer | None, written: list[int]) -> Work:
+def recorder_work(
+    film: Path, flush_s: float, sealer: Sealer | None, written_bytes: list[int]
+) -> Work:
     """The recorder's work. Setting it up is not in it: a box does that once."""
 
-    def once() -> float:
+    def measure() -> float:
         with tempfile.TemporaryDirectory(prefix="vigie-bench-") as folder:
-            recorder = Recorder(Path(folder), flush_s, sealer)
-            began = cpu_s()
+            recorder = BenchRecorder(Path(folder), flush_s, sealer)
+            start_s = cpu_s()
             recorder.record(film)
-            spent = cpu_s() - began
-            written.append(recorder.written_bytes())
-            return spent
+            cpu_used_s = cpu_s() - start_s
+            written_bytes.append(recorder.written_bytes())
+            return cpu_used_s
 
-    return once
+    return measure
 
 
 def rows() -> list[Row]:
     """The rows for the table."""
     with tempfile.TemporaryDirectory(prefix="vigie-bench-") as name:
         short, film = Path(name) / "short.ts", Path(name) / "film.ts"
-        encode(short)
-        repeat(short, film)
+        write_short_film(short)
+        write_looped_film(short, film)
         plain: list[int] = []
         sealed: list[int] = []
         works = {
-            "demux": charged(lambda film, _: demux(film), film),
-            "copy": charged(copy, film),
-            "kept": charged(lambda film, to: keep_promises(film, to, FRAGMENTS), film),
-            "kept sealed": charged(
-                lambda film, to: keep_promises(film, to, FRAGMENTS | SEALED), film
+            "demux": timed_work(lambda film, _: count_packets(film), film),
+            "copy": timed_work(stream_copy, film),
+            "kept": timed_work(
+                lambda film, to: write_durable_segments(film, to, FRAGMENT_OPTIONS), film
             ),
-            "record": recording(film, 1.0, None, plain),
-            "lazy": recording(film, LAZY_S, None, plain),
-            "sealed": recording(film, 1.0, one_recipient(), sealed),
+            "kept sealed": timed_work(
+                lambda film, to: write_durable_segments(
+                    film, to, FRAGMENT_OPTIONS | ENCRYPTION_OPTIONS
+                ),
+                film,
+            ),
+            "record": recorder_work(film, 1.0, None, plain),
+            "lazy": recorder_work(film, LONG_FLUSH_S, None, plain),
+            "sealed": recorder_work(film, 1.0, sealer_for_one(), sealed),
         }
         if shutil.which("ffmpeg"):
-            works["ffmpeg"] = charged(ffmpeg, film, resource.RUSAGE_CHILDREN)
+            works["ffmpeg"] = timed_work(segment_with_ffmpeg, film, resource.RUSAGE_CHILDREN)
         with one_core():
-            taken = in_turns(works, TURNS)
-        count, video = demux(film), video_bytes(film)
-    return [*costs(taken, count), *sizes(plain[-1] / video, sealed[-1] / video)]
+            turns = run_in_turns(works, TURNS)
+        count, video = count_packets(film), video_bytes(film)
+    return [*cost_rows(turns, count), *size_rows(plain[-1] / video, sealed[-1] / video)]
 
 
-def costs(taken: Turns, count: int) -> list[Row]:
+def cost_rows(turns: TurnTimes, count: int) -> list[Row]:
     """What the recorder costs, what no recorder on the library can cost less than, and the peer."""
 
     def ratio(name: str, one: str, to: str, target: str, note: str = "") -> Row:
-        return row(name, taken.ratio(one, to), "ratio", target, note)
+        return make_row(name, turns.ratio(one, to), "ratio", target, note)
 
-    each_ms = taken.ms("record", count)
-    live = f"{each_ms * FPS / 10:.2f} % of a core at {FPS} fps, durable each second"
-    unlike = "hashed, receipted, durable each second; the other leaves all that out"
-    alike = "the library alone: segments, SHA-256, durable each second"
+    each_ms = turns.ms("record", count)
+    live_note = f"{each_ms * FPS / 10:.2f} % of a core at {FPS} fps, durable each second"
+    unlike_note = "hashed, receipted, durable each second; the other leaves all that out"
+    alike_note = "the library alone: segments, SHA-256, durable each second"
     result = [
-        row("record, per packet", each_ms, "ms", "-", live),
-        ratio("record / bare demux", "record", "demux", "-", f"{taken.ms('demux', count):.3f} ms"),
-        ratio("record / bare stream copy", "record", "copy", "<= 1.25", unlike),
+        make_row("record, per packet", each_ms, "ms", "-", live_note),
+        ratio("record / bare demux", "record", "demux", "-", f"{turns.ms('demux', count):.3f} ms"),
+        ratio("record / bare stream copy", "record", "copy", "<= 1.25", unlike_note),
         ratio("same, durable once a segment", "lazy", "copy", "<= 1.25", "hashed, receipted"),
-        ratio("same, sealed", "sealed", "copy", "<= 1.25", unlike),
-        ratio("copy with the same promises / bare stream copy", "kept", "copy", "-", alike),
-        ratio("same, sealed", "kept sealed", "copy", "-", alike),
+        ratio("same, sealed", "sealed", "copy", "<= 1.25", unlike_note),
+        ratio("copy with the same promises / bare stream copy", "kept", "copy", "-", alike_note),
+        ratio("same, sealed", "kept sealed", "copy", "-", alike_note),
         ratio("record / copy with the same promises", "record", "kept", "-"),
         ratio("same, sealed", "sealed", "kept sealed", "-"),
     ]
-    if "ffmpeg" in taken.seconds:
+    if "ffmpeg" in turns.seconds:
         result += [
-            ratio("record / ffmpeg -f segment", "record", "ffmpeg", "<= 0.7", unlike),
+            ratio("record / ffmpeg -f segment", "record", "ffmpeg", "<= 0.7", unlike_note),
             ratio("same, durable once a segment", "lazy", "ffmpeg", "<= 0.7", "hashed, receipted"),
-            ratio("copy with the same promises / ffmpeg -f segment", "kept", "ffmpeg", "-", alike),
+            ratio(
+                "copy with the same promises / ffmpeg -f segment", "kept", "ffmpeg", "-", alike_note
+            ),
         ]
     return result
 
 
-def sizes(plain: float, sealed: float) -> list[Row]:
+def size_rows(plain: float, sealed: float) -> list[Row]:
     """What lies on the disk over what came."""
     return [
-        row("bytes on disk / of video", plain, "ratio", "<= 1.05", ""),
-        row("same, sealed", sealed, "ratio", "<= 1.05", ""),
+        make_row("bytes on disk / of video", plain, "ratio", "<= 1.05", ""),
+        make_row("same, sealed", sealed, "ratio", "<= 1.05", ""),
     ]
 
 
-def one_recipient() -> Sealer | None:
+def sealer_for_one() -> Sealer | None:
     """Sealing for one recipient."""
-    public_key = public_key_text(X25519PrivateKey.generate().public_key())
+    public_key = encode_public_key(X25519PrivateKey.generate().public_key())
     centre = Recipient(id="centre", public_key=public_key)
-    return Sealer.from_config([centre], box="bench", camera="bench", keys=KeyRing(KEPT_KEYS))
+    return Sealer.from_config(
+        [centre], box="bench", camera="bench", key_ring=KeyRing(KEY_RING_CAPACITY)
+    )
 
 
-def repeat(short: Path, film: Path) -> None:
+def write_looped_film(short: Path, film: Path) -> None:
     """The same film several times in one file, as a long stream."""
     with av.open(str(film), "w") as out:
         with av.open(str(short)) as source:
@@ -374,7 +388,7 @@ def video_bytes(film: Path) -> int:
         return sum(packet.size for packet in source.demux(video=0))
 
 
-def row(name: str, value: float, unit: str, target: str, note: str) -> Row:
+def make_row(name: str, value: float, unit: str, target: str, note: str) -> Row:
     return Row(name=name, value=value, unit=unit, target=target, note=note)
 
 

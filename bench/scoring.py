@@ -32,11 +32,11 @@ class Score(msgspec.Struct, frozen=True):
     @property
     def f1(self) -> float:
         """The harmonic mean of both."""
-        both = 2 * self.hits + self.misses + self.extras
-        return 2 * self.hits / both if both else 1.0
+        denominator = 2 * self.hits + self.misses + self.extras
+        return 2 * self.hits / denominator if denominator else 1.0
 
 
-class Counted(msgspec.Struct, frozen=True):
+class CountedCrossing(msgspec.Struct, frozen=True):
     """One crossing that was reported: when, where on the line, which way, and of what."""
 
     t_s: float
@@ -45,7 +45,7 @@ class Counted(msgspec.Struct, frozen=True):
     label: Label
 
 
-class CountScore(msgspec.Struct, frozen=True):
+class CrossingScore(msgspec.Struct, frozen=True):
     """A clip's counts against its labels; `confused` of the hits are of another label.
 
     `car_and_lorry` of these are a car that was called a lorry or a bus, or the reverse.
@@ -55,42 +55,46 @@ class CountScore(msgspec.Struct, frozen=True):
     confused: int
     car_and_lorry: int
     missed: tuple[dict[str, Any], ...]
-    extra: tuple[Counted, ...]
+    extra: tuple[CountedCrossing, ...]
 
 
 TOLERANCE_S = 0.3
 TOLERANCE_POSITION = 0.1
 
 
-def score_counts(counted: Sequence[Counted], truth: dict[str, Any]) -> CountScore:
+def score_counts(counted: Sequence[CountedCrossing], truth: dict[str, Any]) -> CrossingScore:
     """Match one to one by direction, time and place on the line, those that must be found first.
 
     A miss counts where the crossing is sure and not at the clip's edge; an extra is forgiven
     where it matches one that is unsure, at the edge, or not to be cared for.
     """
-    must = [c for c in truth["crossings"] if c["sure"] and not c.get("edge")]
-    may = [c for c in truth["crossings"] if not c["sure"] or c.get("edge")] + truth["dont_care"]
-    pairs = _match(counted, must)
-    left = [c for i, c in enumerate(counted) if i not in pairs]
-    forgiven = _match(left, may)
-    extra = tuple(c for i, c in enumerate(left) if i not in forgiven)
+    required = [c for c in truth["crossings"] if c["sure"] and not c.get("edge")]
+    optional = [c for c in truth["crossings"] if not c["sure"] or c.get("edge")] + truth[
+        "dont_care"
+    ]
+    pairs = _match_crossings(counted, required)
+    unmatched = [c for i, c in enumerate(counted) if i not in pairs]
+    tolerated = _match_crossings(unmatched, optional)
+    extra = tuple(c for i, c in enumerate(unmatched) if i not in tolerated)
     found = set(pairs.values())
     confused = [
-        (counted[i].label, must[j]["class"])
+        (counted[i].label, required[j]["class"])
         for i, j in pairs.items()
-        if counted[i].label != must[j]["class"] and must[j].get("class_sure", True)
+        if counted[i].label != required[j]["class"] and required[j].get("class_sure", True)
     ]
-    large = {"car", "truck", "bus"}
-    return CountScore(
-        Score(len(pairs), len(must) - len(pairs), len(extra)),
+    large_vehicles = {"car", "truck", "bus"}
+    return CrossingScore(
+        Score(len(pairs), len(required) - len(pairs), len(extra)),
         len(confused),
-        sum(1 for a, b in confused if {a, b} <= large),
-        tuple(c for j, c in enumerate(must) if j not in found),
+        sum(1 for a, b in confused if {a, b} <= large_vehicles),
+        tuple(c for j, c in enumerate(required) if j not in found),
         extra,
     )
 
 
-def _match(counted: Sequence[Counted], truth: Sequence[dict[str, Any]]) -> dict[int, int]:
+def _match_crossings(
+    counted: Sequence[CountedCrossing], truth: Sequence[dict[str, Any]]
+) -> dict[int, int]:
     """The largest one to one match, by augmenting paths; nearest candidates are tried first."""
     edges: list[list[int]] = []
     for c in counted:
@@ -103,22 +107,22 @@ def _match(counted: Sequence[Counted], truth: Sequence[dict[str, Any]]) -> dict[
         edges.append([j for _, j in sorted(near)])
     owner: dict[int, int] = {}
 
-    def place(i: int, tried: set[int]) -> bool:
+    def assign(i: int, tried: set[int]) -> bool:
         for j in edges[i]:
             if j in tried:
                 continue
             tried.add(j)
-            if j not in owner or place(owner[j], tried):
+            if j not in owner or assign(owner[j], tried):
                 owner[j] = i
                 return True
         return False
 
     for i in range(len(counted)):
-        place(i, set())
+        assign(i, set())
     return {i: j for j, i in owner.items()}
 
 
-class Found(msgspec.Struct, frozen=True):
+class PictureDetection(msgspec.Struct, frozen=True):
     """One detection in one picture of a set, for average precision."""
 
     picture: int
@@ -127,7 +131,7 @@ class Found(msgspec.Struct, frozen=True):
 
 
 def average_precision(
-    found: Iterable[Found],
+    found: Iterable[PictureDetection],
     truth: dict[int, list[BoundingBox]],
     crowds: dict[int, list[BoundingBox]],
 ) -> float:
@@ -135,27 +139,27 @@ def average_precision(
 
     A detection that lies in a crowd region (half of it or more) counts neither way.
     """
-    wanted = sum(len(boxes) for boxes in truth.values())
-    if not wanted:
+    expected = sum(len(boxes) for boxes in truth.values())
+    if not expected:
         return math.nan
-    taken: dict[int, set[int]] = {}
-    outcome: list[bool] = []
+    matched: dict[int, set[int]] = {}
+    hit_flags: list[bool] = []
     for one in sorted(found, key=lambda f: -f.score):
-        best, which = 0.5, -1
-        used = taken.setdefault(one.picture, set())
+        best, best_index = 0.5, -1
+        used_boxes = matched.setdefault(one.picture, set())
         for j, box in enumerate(truth.get(one.picture, [])):
-            if j not in used and (how := overlap(one.box, box)) >= best:
-                best, which = how, j
-        if which >= 0:
-            used.add(which)
-            outcome.append(True)
-        elif not any(covered(one.box, c) >= 0.5 for c in crowds.get(one.picture, [])):
-            outcome.append(False)
+            if j not in used_boxes and (iou_value := iou(one.box, box)) >= best:
+                best, best_index = iou_value, j
+        if best_index >= 0:
+            used_boxes.add(best_index)
+            hit_flags.append(True)
+        elif not any(covered_fraction(one.box, c) >= 0.5 for c in crowds.get(one.picture, [])):
+            hit_flags.append(False)
     curve: list[tuple[float, float]] = []
     hits = 0
-    for n, hit in enumerate(outcome, 1):
+    for n, hit in enumerate(hit_flags, 1):
         hits += hit
-        curve.append((hits / wanted, hits / n))
+        curve.append((hits / expected, hits / n))
     best_after = 0.0
     steps: list[tuple[float, float]] = []
     for recall, precision in reversed(curve):
@@ -171,13 +175,13 @@ def average_precision(
 def score_people(found: Sequence[BoundingBox], truth: Sequence[BoundingBox]) -> Score:
     """People in one frame, one to one at an overlap of 0.5, best overlap first."""
     pairs = sorted(
-        ((overlap(f, t), i, j) for i, f in enumerate(found) for j, t in enumerate(truth)),
+        ((iou(f, t), i, j) for i, f in enumerate(found) for j, t in enumerate(truth)),
         reverse=True,
     )
     used_found: set[int] = set()
     used_truth: set[int] = set()
-    for how, i, j in pairs:
-        if how < 0.5:
+    for iou_value, i, j in pairs:
+        if iou_value < 0.5:
             break
         if i not in used_found and j not in used_truth:
             used_found.add(i)
@@ -186,18 +190,18 @@ def score_people(found: Sequence[BoundingBox], truth: Sequence[BoundingBox]) -> 
     return Score(hits, len(truth) - hits, len(found) - hits)
 
 
-def overlap(a: BoundingBox, b: BoundingBox) -> float:
+def iou(a: BoundingBox, b: BoundingBox) -> float:
     """Intersection over union."""
-    shared = _shared(a, b)
-    return shared / (a.w * a.h + b.w * b.h - shared) if shared > 0 else 0.0
+    intersection = _intersection_area(a, b)
+    return intersection / (a.w * a.h + b.w * b.h - intersection) if intersection > 0 else 0.0
 
 
-def covered(box: BoundingBox, by: BoundingBox) -> float:
+def covered_fraction(box: BoundingBox, other: BoundingBox) -> float:
     """The share of a box that lies in another one."""
-    return _shared(box, by) / (box.w * box.h) if box.w * box.h > 0 else 0.0
+    return _intersection_area(box, other) / (box.w * box.h) if box.w * box.h > 0 else 0.0
 
 
-def _shared(a: BoundingBox, b: BoundingBox) -> float:
+def _intersection_area(a: BoundingBox, b: BoundingBox) -> float:
     across = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
     down = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
     return across * down if across > 0 and down > 0 else 0.0

@@ -23,25 +23,25 @@ from pathlib import Path
 import msgspec
 
 from agent.base.clock import SystemClock
-from agent.recording.segment_name import PART, parse_segment_name
+from agent.recording.segment_name import PART_SUFFIX, parse_segment_name
 from agent.runtime.sd_notify import Notifier
 from agent.runtime.stage import StageThread
 from agent.runtime.supervisor import Supervisor
 from bench import box, films
-from bench.mosquitto import mosquitto
+from bench.mosquitto import running_mosquitto
 from bench.table import Row
 
 STARTS = 7
 FAILURES = 15
-WAIT_S = 60.0
-LOOK_S = 0.005
+TIMEOUT_S = 60.0
+POLL_INTERVAL_S = 0.005
 WATCHDOG_S = 5.0
 """As vigie-agent.service has it."""
 
 DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 
 
-class Start(msgspec.Struct, frozen=True):
+class StartTimes(msgspec.Struct, frozen=True):
     """Seconds from the process's start."""
 
     ready_s: float
@@ -53,16 +53,16 @@ class Start(msgspec.Struct, frozen=True):
 
 def rows() -> list[Row]:
     """The rows for the table."""
-    film = films.made(films.MAIN)
+    film = films.film_path(films.MAIN)
     with (
         tempfile.TemporaryDirectory(prefix="vigie-bench-") as name,
-        mosquitto(Path(name)) as broker,
+        running_mosquitto(Path(name)) as broker,
     ):
-        config = box.configured(Path(name) / "box", box.Camera(film=film, loop=True), broker)
-        started(config)
-        warm = [started(config) for _ in range(STARTS)]
-        cold = [started(config)] if dropped() else []
-    made = [
+        config = box.write_config(Path(name) / "box", box.CameraSetup(film=film, loop=True), broker)
+        measure_start(config)
+        warm = [measure_start(config) for _ in range(STARTS)]
+        cold = [measure_start(config)] if drop_caches() else []
+    rows = [
         Row(
             name="start to READY",
             value=statistics.median(start.ready_s for start in warm),
@@ -89,7 +89,7 @@ def rows() -> list[Row]:
         ),
     ]
     for start in cold:
-        made += [
+        rows += [
             Row(
                 name="start to READY, cold",
                 value=start.ready_s,
@@ -105,10 +105,10 @@ def rows() -> list[Row]:
                 note="the same run",
             ),
         ]
-    return [*made, failing_row(), hanging_row()]
+    return [*rows, failing_row(), hanging_row()]
 
 
-def dropped() -> bool:
+def drop_caches() -> bool:
     """Whether the kernel has emptied its cache: that takes root."""
     os.sync()
     try:
@@ -118,12 +118,12 @@ def dropped() -> bool:
     return True
 
 
-def started(config: Path) -> Start:
+def measure_start(config: Path) -> StartTimes:
     """Start the agent, wait for READY and for a fragment on the disk, and stop it."""
     folder = config.parent
     shutil.rmtree(folder / "state", ignore_errors=True)
-    with listening(folder / "notify") as manager:
-        began_s, began_ns = time.monotonic(), SystemClock().boottime_ns()
+    with listen_as_systemd(folder / "notify") as notify_socket:
+        start_s, began_ns = time.monotonic(), SystemClock().boottime_ns()
         process = subprocess.Popen(
             [sys.executable, "-m", "agent", "run", "--config", config],
             cwd=films.ROOT,
@@ -131,71 +131,75 @@ def started(config: Path) -> Start:
             stderr=subprocess.DEVNULL,
         )
         try:
-            footage = threading.Thread(target=(seen := Seen(folder / "state")).look)
+            footage = threading.Thread(
+                target=(watch := FootageWatch(folder / "state")).wait_for_fragment
+            )
             footage.start()
-            while b"READY=1" not in manager.recv(4096):
+            while b"READY=1" not in notify_socket.recv(4096):
                 pass
-            ready_s = time.monotonic() - began_s
+            ready_s = time.monotonic() - start_s
             footage.join()
-            if seen.begin_ms is None:
-                raise RuntimeError(f"no footage within {WAIT_S:g} s")
-            return Start(ready_s, seen.begin_ms / 1e3 - began_ns / 1e9, seen.at_s - began_s)
+            if watch.begin_ms is None:
+                raise RuntimeError(f"no footage within {TIMEOUT_S:g} s")
+            return StartTimes(
+                ready_s, watch.begin_ms / 1e3 - began_ns / 1e9, watch.found_at_s - start_s
+            )
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait()
 
 
-class Seen:
+class FootageWatch:
     """When there was a whole fragment in a footage file, and when that begins, since the boot."""
 
     def __init__(self, state: Path) -> None:
         self._folder = state / "footage" / box.CAMERA
-        self.at_s = 0.0
+        self.found_at_s = 0.0
         self.begin_ms: int | None = None
 
-    def look(self) -> None:
+    def wait_for_fragment(self) -> None:
         """Look until there is one."""
-        never, end_s = threading.Event(), time.monotonic() + WAIT_S
-        while time.monotonic() < end_s:
+        never_set, deadline_s = threading.Event(), time.monotonic() + TIMEOUT_S
+        while time.monotonic() < deadline_s:
             for file in self._folder.glob("*.mp4*"):
                 with contextlib.suppress(FileNotFoundError):
-                    name = parse_segment_name(file.name.removesuffix(PART))
+                    name = parse_segment_name(file.name.removesuffix(PART_SUFFIX))
                     if name is not None and b"moof" in file.read_bytes():
-                        self.at_s, self.begin_ms = time.monotonic(), name.begin_ms
+                        self.found_at_s, self.begin_ms = time.monotonic(), name.begin_ms
                         return
-            never.wait(LOOK_S)
+            never_set.wait(POLL_INTERVAL_S)
 
 
 @contextlib.contextmanager
-def listening(address: Path) -> Iterator[socket.socket]:
+def listen_as_systemd(address: Path) -> Iterator[socket.socket]:
     """Where systemd would listen."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(address))
-        manager.settimeout(WAIT_S)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify_socket:
+        notify_socket.bind(str(address))
+        notify_socket.settimeout(TIMEOUT_S)
         try:
-            yield manager
+            yield notify_socket
         finally:
             address.unlink()
 
 
-class Breaking:
+class FailingStage:
     """A stage that fails when it is told to, or hangs, and remembers when it turned."""
 
     name = "breaking"
 
     def __init__(self) -> None:
-        self.turned = threading.Event()
-        self.fails = threading.Event()
-        self.hang: threading.Event | None = None
+        self.has_turned = threading.Event()
+        self.should_fail = threading.Event()
+        self.hang_event: threading.Event | None = None
 
     def run_once(self, stopping: threading.Event) -> None:
         """One turn."""
-        if self.hang is not None:
-            self.hang.wait()
-        if self.fails.is_set():
-            self.fails.clear()
+        if self.hang_event is not None:
+            self.hang_event.wait()
+        if self.should_fail.is_set():
+            self.should_fail.clear()
             raise RuntimeError("as it was told to")
-        self.turned.set()
+        self.has_turned.set()
         stopping.wait(0.01)
 
     def close(self) -> None:
@@ -205,28 +209,28 @@ class Breaking:
 def failing_row() -> Row:
     """From a stage's failure to its next turn."""
     logging.disable()  # each failure is a traceback
-    took_ms = []
-    stage = Breaking()
+    recovery_ms = []
+    stage = FailingStage()
     thread = StageThread(stage, SystemClock().boottime_ns, random.Random(1), vital=True)
     thread.start()
     for _ in range(FAILURES):
-        stage.turned.clear()
-        stage.turned.wait()
-        stage.fails.set()
-        while stage.fails.is_set():
+        stage.has_turned.clear()
+        stage.has_turned.wait()
+        stage.should_fail.set()
+        while stage.should_fail.is_set():
             time.sleep(0.001)
-        began_s = time.monotonic()
-        stage.turned.clear()
-        stage.turned.wait()
-        took_ms.append(1e3 * (time.monotonic() - began_s))
+        start_s = time.monotonic()
+        stage.has_turned.clear()
+        stage.has_turned.wait()
+        recovery_ms.append(1e3 * (time.monotonic() - start_s))
     thread.stop()
     thread.join(5)
     return Row(
         name="a stage that fails turns again",
-        value=statistics.median(took_ms),
+        value=statistics.median(recovery_ms),
         unit="ms",
         target="-",
-        note=f"median of {FAILURES} single failures, longest {max(took_ms):.0f} ms; it waits "
+        note=f"median of {FAILURES} single failures, longest {max(recovery_ms):.0f} ms; it waits "
         "250 to 500 ms, by chance",
     )
 
@@ -234,9 +238,12 @@ def failing_row() -> Row:
 def hanging_row() -> Row:
     """From the moment when a vital stage hangs until the watchdog is not fed any more."""
     clock = SystemClock()
-    stage = Breaking()
+    stage = FailingStage()
     thread = StageThread(stage, clock.boottime_ns, random.Random(1), vital=True)
-    with tempfile.TemporaryDirectory() as name, listening(Path(name) / "notify") as manager:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        listen_as_systemd(Path(name) / "notify") as notify_socket,
+    ):
         notifier = Notifier(
             {
                 "NOTIFY_SOCKET": str(Path(name) / "notify"),
@@ -244,32 +251,32 @@ def hanging_row() -> Row:
             }
         )
         supervisor = Supervisor([[thread]], notifier, clock.boottime_ns)
-        manager.settimeout(0)
+        notify_socket.settimeout(0)
         supervisor.start()
-        stage.turned.wait()
-        stage.hang = threading.Event()
-        began_s = time.monotonic()
+        stage.has_turned.wait()
+        stage.hang_event = threading.Event()
+        start_s = time.monotonic()
         while stage.name not in supervisor.check():
-            fed_s = time.monotonic()
-            while drained(manager):
+            last_fed_s = time.monotonic()
+            while drain_one(notify_socket):
                 pass
-            time.sleep(supervisor.check_every_s)
-        noticed_s = time.monotonic() - began_s
-        stage.hang.set()
+            time.sleep(supervisor.check_interval_s)
+        detection_s = time.monotonic() - start_s
+        stage.hang_event.set()
         supervisor.stop()
     return Row(
         name="a vital stage that hangs is not covered for",
-        value=noticed_s,
+        value=detection_s,
         unit="s",
         target="-",
-        note=f"its loop may take 30 s; the last food came after {fed_s - began_s:.1f} s, and systemd "
+        note=f"its loop may take 30 s; the last food came after {last_fed_s - start_s:.1f} s, and systemd "
         f"acts {WATCHDOG_S:g} s after that",
     )
 
 
-def drained(manager: socket.socket) -> bool:
+def drain_one(notify_socket: socket.socket) -> bool:
     """Whether there was a message."""
     try:
-        return bool(manager.recv(4096))
+        return bool(notify_socket.recv(4096))
     except BlockingIOError:
         return False

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from agent.detection.tflite import Detector, open_detector
+from agent.detection.tflite import TfliteDetector, open_detector
 from bench.table import Row
-from drivers.street.picture import Look, Painter
-from drivers.street.view import TruthBox, View, truth
+from drivers.street.picture import SceneConditions, StreetRenderer
+from drivers.street.view import FixedView, TruthBox, truth_boxes
 
 SEED = 7
 """Not the one that the street was drawn by."""
@@ -23,34 +23,36 @@ SECONDS = 90
 MIN_SCORE, MIN_OVERLAP = 0.3, 0.4
 WIDTH_PX, HEIGHT_PX, CROP_PX, NEAR_CROP_PX, NEAR_PX = 1280, 720, 300, 450, 220
 VEHICLES = ("car", "bus", "truck")
-LOOKS = {
-    "day": Look(night=False, rain=0.0, noise=2.0),
-    "night": Look(night=True, rain=0.0, noise=4.0),
-    "rain": Look(night=False, rain=0.7, noise=2.0),
+CONDITIONS = {
+    "day": SceneConditions(night=False, rain=0.0, noise=2.0),
+    "night": SceneConditions(night=True, rain=0.0, noise=4.0),
+    "rain": SceneConditions(night=False, rain=0.7, noise=2.0),
 }
-HEIGHTS_PX = ((0, 48), (48, 96), (96, 720))
+HEIGHT_CLASSES_PX = ((0, 48), (48, 96), (96, 720))
 
 Rgb = npt.NDArray[np.uint8]
 
 
-def overlap(box: TruthBox, x: float, y: float, w: float, h: float) -> float:
+def iou(box: TruthBox, x: float, y: float, w: float, h: float) -> float:
     """Intersection over union."""
     shared_w = min(box.x + box.w, x + w) - max(box.x, x)
     shared_h = min(box.y + box.h, y + h) - max(box.y, y)
-    shared = max(0.0, shared_w) * max(0.0, shared_h)
-    return shared / (box.w * box.h + w * h - shared)
+    intersection = max(0.0, shared_w) * max(0.0, shared_h)
+    return intersection / (box.w * box.h + w * h - intersection)
 
 
-def is_found(detector: Detector, rgb: Rgb, box: TruthBox, at: tuple[int, int, int, int]) -> bool:
+def is_found(
+    detector: TfliteDetector, rgb: Rgb, box: TruthBox, region: tuple[int, int, int, int]
+) -> bool:
     """Whether the detector finds this one in a part of the picture: left, top, width, height."""
-    left, top, width, height = at
-    for seen in detector.detect(rgb[top : top + height, left : left + width]):
-        label = "car" if seen.label in VEHICLES else seen.label
-        x = (left + seen.box.x * width) / WIDTH_PX
-        y = (top + seen.box.y * height) / HEIGHT_PX
-        w, h = seen.box.w * width / WIDTH_PX, seen.box.h * height / HEIGHT_PX
-        close = overlap(box, x, y, w, h) >= MIN_OVERLAP
-        if close and label == box.label and seen.score >= MIN_SCORE:
+    left, top, width, height = region
+    for detection in detector.detect(rgb[top : top + height, left : left + width]):
+        label = "car" if detection.label in VEHICLES else detection.label
+        x = (left + detection.box.x * width) / WIDTH_PX
+        y = (top + detection.box.y * height) / HEIGHT_PX
+        w, h = detection.box.w * width / WIDTH_PX, detection.box.h * height / HEIGHT_PX
+        is_close = iou(box, x, y, w, h) >= MIN_OVERLAP
+        if is_close and label == box.label and detection.score >= MIN_SCORE:
             return True
     return False
 
@@ -66,32 +68,34 @@ def crop_around(box: TruthBox) -> tuple[int, int, int, int]:
 def rows() -> list[Row]:
     """The share that is found, by look, label and height in pixels."""
     detector = open_detector("ssdlite_mobilenet_v2")
-    view = View(WIDTH_PX, HEIGHT_PX)
+    view = FixedView(WIDTH_PX, HEIGHT_PX)
     found: list[Row] = []
-    for name, look in LOOKS.items():
-        there, in_crop, in_whole = Counter[str](), Counter[str](), Counter[str]()
-        painter = Painter(view, look, SEED)
+    for name, conditions in CONDITIONS.items():
+        total, in_crop, in_full_picture = Counter[str](), Counter[str](), Counter[str]()
+        painter = StreetRenderer(view, conditions, SEED)
         for second in range(SECONDS):
             t_s = second + 0.5
-            rgb = np.asarray(cv2.cvtColor(painter.paint(t_s, second), cv2.COLOR_BGR2RGB), np.uint8)
-            for box in truth(SEED, t_s, view):
+            rgb = np.asarray(cv2.cvtColor(painter.render(t_s, second), cv2.COLOR_BGR2RGB), np.uint8)
+            for box in truth_boxes(SEED, t_s, view):
                 if box.hidden > 0.5:
                     continue
                 height = box.h * HEIGHT_PX
-                low, high = next(span for span in HEIGHTS_PX if height < span[1] or span[1] == 720)
+                low, high = next(
+                    span for span in HEIGHT_CLASSES_PX if height < span[1] or span[1] == 720
+                )
                 key = f"{box.label}, {low} to {high} px high"
-                there[key] += 1
+                total[key] += 1
                 in_crop[key] += is_found(detector, rgb, box, crop_around(box))
-                in_whole[key] += is_found(detector, rgb, box, (0, 0, WIDTH_PX, HEIGHT_PX))
+                in_full_picture[key] += is_found(detector, rgb, box, (0, 0, WIDTH_PX, HEIGHT_PX))
         found += [
             Row(
                 name=f"rendered street, {name}: {key}",
-                value=in_crop[key] / there[key],
+                value=in_crop[key] / total[key],
                 unit="recall in a crop",
                 target="-",
-                note=f"{in_whole[key] / there[key]:.2f} in the whole picture; of {there[key]}",
+                note=f"{in_full_picture[key] / total[key]:.2f} in the whole picture; of {total[key]}",
             )
-            for key in sorted(there)
+            for key in sorted(total)
         ]
     return found
 

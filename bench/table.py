@@ -7,15 +7,15 @@ from typing import Literal
 
 import msgspec
 
-Verdict = Literal["met", "missed", "no target"]
+TargetVerdict = Literal["met", "missed", "no target"]
 
-_COMPARED: Mapping[str, Callable[[float, float], bool]] = {
+_OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
     ">=": operator.ge,
     "<": operator.lt,
     ">": operator.gt,
 }
-_BOUND = re.compile(r"^(?:aim )?(<=|>=|<|>) *(-?\d*\.?\d+)$(?!\n)")
+_TARGET_PATTERN = re.compile(r"^(?:aim )?(<=|>=|<|>) *(-?\d*\.?\d+)$(?!\n)")
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,17 +31,17 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     note: str = ""
 
-    def verdict(self) -> Verdict:
+    def verdict(self) -> TargetVerdict:
         """Whether the value is where it should be. Raises ValueError for a target of no sense."""
         if self.target == "-":
             return "no target"
-        bound = _BOUND.match(self.target)
-        if bound is None:
+        match = _TARGET_PATTERN.match(self.target)
+        if match is None:
             raise ValueError(f"{self.name}: target {self.target!r}: not a comparison and a number")
-        compared, number = bound.groups()
-        return "met" if _COMPARED[compared](self.value, float(number)) else "missed"
+        symbol, limit = match.groups()
+        return "met" if _OPERATORS[symbol](self.value, float(limit)) else "missed"
 
-    def shown(self) -> str:
+    def format_value(self) -> str:
         """The value with its unit, to three digits or so."""
         digits = 3 if abs(self.value) < 1 else 2 if abs(self.value) < 100 else 0
         number = f"{self.value:.{digits}f}"

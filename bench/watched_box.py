@@ -21,7 +21,7 @@ from agent.runtime.stop_signals import StopSignals
 from drivers.media import Frame
 
 
-class Judged(msgspec.Struct, frozen=True):
+class EventFrame(msgspec.Struct, frozen=True):
     """An event by what tells it from others, and the time of the frame that made it certain."""
 
     kind: str
@@ -35,27 +35,32 @@ def main() -> None:
     """Run the box; then write what came of each frame."""
     config_file, out = Path(sys.argv[1]), Path(sys.argv[2])
     clock = SystemClock()
-    seen: list[FrameResult] = []
+    frame_results: list[FrameResult] = []
 
-    def on_sight(_camera: str, _frame: Frame, sight: FrameResult) -> None:
-        seen.append(sight)
+    def on_frame_result(_camera: str, _frame: Frame, frame_result: FrameResult) -> None:
+        frame_results.append(frame_result)
 
-    config, cameras = camera_source.load(config_file, clock)
+    config, cameras = camera_source.load_sources(config_file, clock)
     with StopSignals() as signals:
         agent = Agent(
-            config, cameras, clock, random.Random(1), notifier=Notifier(), on_sight=on_sight
+            config,
+            cameras,
+            clock,
+            random.Random(1),
+            notifier=Notifier(),
+            on_frame_result=on_frame_result,
         )
         agent.start()
-        while not signals.wait(agent.supervisor.check_every_s):
+        while not signals.wait(agent.supervisor.check_interval_s):
             agent.supervisor.check()
         agent.stop()
-    judge = RuleEngine(config.camera[0].name, cameras[0].scene, str)
-    judged = [
-        Judged(event.kind, event.name, event.track, event.t_ns, sight.t_ns)
-        for sight in seen
-        for event in judge.evaluate(sight)
+    rule_engine = RuleEngine(config.camera[0].name, cameras[0].scene, str)
+    event_frames = [
+        EventFrame(event.kind, event.name, event.track, event.t_ns, frame_result.t_ns)
+        for frame_result in frame_results
+        for event in rule_engine.evaluate(frame_result)
     ]
-    out.write_bytes(msgspec.json.encode(judged))
+    out.write_bytes(msgspec.json.encode(event_frames))
 
 
 if __name__ == "__main__":

@@ -13,25 +13,25 @@ from agent.config.configuration import BrokerConfig
 from agent.reporting import topics
 from agent.reporting.mqtt import tls
 from agent.reporting.mqtt.backoff import Backoff
-from agent.reporting.mqtt.connect_error import LinkError
+from agent.reporting.mqtt.connect_error import MqttConnectionError
 from agent.reporting.mqtt.paho_transport import (
-    Accepted,
-    LinkEvent,
+    Connack,
     PahoTransport,
-    Published,
-    Received,
-    Subscribed,
+    Puback,
+    ReceivedPublish,
+    Suback,
+    TransportEvent,
     Will,
 )
-from agent.reporting.mqtt.send_window import IN_FLIGHT_MOST
+from agent.reporting.mqtt.send_window import MAX_IN_FLIGHT
 from agent.reporting.payloads import CentreState, Envelope, Message, SnapshotHeader
 from centre.store import BoxEpoch, CentreStore, StoredArrival
 
 log = logging.getLogger(__name__)
 
-TURN_S = 0.5
-_AWAY = msgspec.json.encode(CentreState(state="away"))
-_LISTENING = msgspec.json.encode(CentreState(state="listening"))
+POLL_S = 0.5
+_AWAY_STATE = msgspec.json.encode(CentreState(state="away"))
+_LISTENING_STATE = msgspec.json.encode(CentreState(state="listening"))
 
 
 class ReceivedMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,9 +50,9 @@ class ReceivedMessage(msgspec.Struct, frozen=True, kw_only=True):
     problem: str | None
 
 
-def heard(event: Received, now: datetime) -> ReceivedMessage:
+def decode_received(event: ReceivedPublish, now: datetime) -> ReceivedMessage:
     """A message from the broker, decoded where it can be."""
-    topic = topics.parse_up(event.topic)
+    topic = topics.parse_up_topic(event.topic)
     envelope: Envelope | None = None
     message: Message | None = None
     problem: str | None = None
@@ -75,7 +75,7 @@ def heard(event: Received, now: datetime) -> ReceivedMessage:
     )
 
 
-def line(item: ReceivedMessage) -> bytes:
+def to_json_line(item: ReceivedMessage) -> bytes:
     """One message as a line of JSON, without the line's end. A picture is its size and hash."""
     fields: dict[str, object] = {
         "topic": item.topic,
@@ -113,126 +113,132 @@ class CentreClient:
     def __init__(
         self,
         broker: BrokerConfig,
-        on_heard: Callable[[ReceivedMessage], None],
+        on_message: Callable[[ReceivedMessage], None],
         rng: random.Random,
         clock_ns: Callable[[], int],
         *,
         box: str | None = None,
         store: CentreStore | None = None,
-        on_state: Callable[[str | None], None] = lambda _: None,
+        on_connection_change: Callable[[str | None], None] = lambda _: None,
     ) -> None:
-        tls.context_of(broker)
-        tls.password_of(broker)
+        tls.load_ssl_context(broker)
+        tls.read_password(broker)
         self._broker = broker
-        self._on_heard = on_heard
+        self._on_message = on_message
         self._clock_ns = clock_ns
         self._box = box or "+"
         self._store = store
-        self._on_state = on_state
+        self._on_connection_change = on_connection_change
         self._client_id = f"vigie-{'centre' if store else 'watch'}-{rng.getrandbits(32):08x}"
         self._backoff = Backoff(rng)
         self._retry_s = 0.0
-        self._link: PahoTransport | None = None
-        self._since_s: float | None = None
+        self._transport: PahoTransport | None = None
+        self._connected_since_s: float | None = None
         self._in_flight = 0
-        self._room = IN_FLIGHT_MOST
+        self._max_in_flight = MAX_IN_FLIGHT
         self._to_ack: dict[BoxEpoch, None] = {}
         self.online = threading.Event()
         """Set while it is subscribed."""
 
     def run_once(self, stopping: threading.Event) -> None:
         """Connect, or hear what comes within TURN_S seconds. Raises what `on_heard` raises."""
-        if self._link is None:
+        if self._transport is None:
             wait_s = self._retry_s - self._now_s()
             if wait_s > 0:
-                stopping.wait(min(wait_s, TURN_S))
+                stopping.wait(min(wait_s, POLL_S))
                 return
         try:
-            self._turn()
-        except (LinkError, UserError) as error:
-            self._on_state(str(error))
-            self._drop()
+            self._poll()
+        except (MqttConnectionError, UserError) as error:
+            self._on_connection_change(str(error))
+            self._abandon()
         except BaseException:
-            self._drop()
+            self._abandon()
             raise
 
     def close(self) -> None:
         """Say that the centre is away, where this was one, and disconnect."""
-        link, self._link = self._link, None
-        if link is None:
+        transport, self._transport = self._transport, None
+        if transport is None:
             return
         try:
             if self._store is not None and self.online.is_set():
-                link.publish(topics.CENTRE_STATE, _AWAY, retained=True)
-                link.turn(TURN_S)
-            link.close()
-        except LinkError as error:
+                transport.publish(topics.CENTRE_STATE_TOPIC, _AWAY_STATE, retained=True)
+                transport.poll(POLL_S)
+            transport.close()
+        except MqttConnectionError as error:
             log.info("the broker went first: %s", error)
-            link.abandon()
+            transport.abort()
         self.online.clear()
 
-    def _turn(self) -> None:
-        link = self._link
-        if link is None:
-            will = Will(topic=topics.CENTRE_STATE, payload=_AWAY) if self._store else None
-            link = self._link = PahoTransport(self._broker, self._client_id, will)
-            self._since_s = None
+    def _poll(self) -> None:
+        transport = self._transport
+        if transport is None:
+            will = (
+                Will(topic=topics.CENTRE_STATE_TOPIC, payload=_AWAY_STATE) if self._store else None
+            )
+            transport = self._transport = PahoTransport(self._broker, self._client_id, will)
+            self._connected_since_s = None
             self._in_flight = 0
-            link.connect()
+            transport.connect()
         arrivals: list[StoredArrival] = []
-        for event in link.turn(TURN_S):
-            self._take(link, event, arrivals)
+        for event in transport.poll(POLL_S):
+            self._handle(transport, event, arrivals)
         if self._store is not None:
-            for key in self._store.keep(arrivals) if arrivals else ():
+            for key in self._store.commit(arrivals) if arrivals else ():
                 self._to_ack[key] = None
-            self._acknowledge(link, self._store)
+            self._acknowledge(transport, self._store)
 
-    def _take(self, link: PahoTransport, event: LinkEvent, arrivals: list[StoredArrival]) -> None:
+    def _handle(
+        self, transport: PahoTransport, event: TransportEvent, arrivals: list[StoredArrival]
+    ) -> None:
         match event:
-            case Accepted():
-                self._since_s = self._now_s()
-                self._room = min(IN_FLIGHT_MOST, event.receive_maximum)
-                link.subscribe([topics.up(self._box, "#"), topics.CENTRE_STATE])
-            case Subscribed():
-                if event.refused is not None:
-                    raise LinkError(
-                        "refused", f"the broker refuses to let us hear: {event.refused}"
+            case Connack():
+                self._connected_since_s = self._now_s()
+                self._max_in_flight = min(MAX_IN_FLIGHT, event.receive_maximum)
+                transport.subscribe([topics.up_topic(self._box, "#"), topics.CENTRE_STATE_TOPIC])
+            case Suback():
+                if event.failure_reason is not None:
+                    raise MqttConnectionError(
+                        "refused", f"the broker refuses to let us hear: {event.failure_reason}"
                     )
                 if self._store is not None:
-                    link.publish(topics.CENTRE_STATE, _LISTENING, retained=True)
+                    transport.publish(topics.CENTRE_STATE_TOPIC, _LISTENING_STATE, retained=True)
                     self._in_flight += 1
-                self._on_state(None)
+                self._on_connection_change(None)
                 self.online.set()
-            case Published():
+            case Puback():
                 self._in_flight -= 1
-            case Received():
-                item = heard(event, datetime.now(UTC))
-                self._on_heard(item)
+            case ReceivedPublish():
+                item = decode_received(event, datetime.now(UTC))
+                self._on_message(item)
                 if item.envelope is not None:
-                    arrivals.append(_arrival(item, item.envelope))
+                    arrivals.append(_to_stored_arrival(item, item.envelope))
 
-    def _acknowledge(self, link: PahoTransport, store: CentreStore) -> None:
+    def _acknowledge(self, transport: PahoTransport, store: CentreStore) -> None:
         """As many as the broker takes now; the rest after its answers."""
-        while self._to_ack and self._in_flight < self._room:
+        while self._to_ack and self._in_flight < self._max_in_flight:
             key = next(iter(self._to_ack))
             del self._to_ack[key]
-            ack = store.ledger(key).ack()
-            link.publish(topics.down(key.box, "ack"), msgspec.json.encode(ack))
+            ack = store.deduplicator(key).build_ack()
+            transport.publish(topics.down_topic(key.box, "ack"), msgspec.json.encode(ack))
             self._in_flight += 1
 
-    def _drop(self) -> None:
+    def _abandon(self) -> None:
         self.online.clear()
-        link, self._link = self._link, None
-        if link is not None:
-            link.abandon()
-        lasted_s = 0.0 if self._since_s is None else self._now_s() - self._since_s
-        self._retry_s = self._now_s() + self._backoff.next_s(lasted_s)
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()
+        connected_s = (
+            0.0 if self._connected_since_s is None else self._now_s() - self._connected_since_s
+        )
+        self._retry_s = self._now_s() + self._backoff.next_delay_s(connected_s)
 
     def _now_s(self) -> float:
         return self._clock_ns() / 1e9
 
 
-def _arrival(item: ReceivedMessage, envelope: Envelope) -> StoredArrival:
+def _to_stored_arrival(item: ReceivedMessage, envelope: Envelope) -> StoredArrival:
     header = None
     if item.properties:
         header = msgspec.json.encode(dict(item.properties)).decode()

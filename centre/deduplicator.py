@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from agent.reporting.payloads import Ack, SeqRange
 
-RANGES_IN_AN_ACK = 64
+MAX_ACK_RANGES = 64
 
 
 class SeqSet:
@@ -40,11 +40,11 @@ class SeqSet:
         self._firsts[begin:end] = [first]
         self._lasts[begin:end] = [last]
 
-    def prefix(self) -> int:
+    def contiguous_end(self) -> int:
         """The last number up to which all are in, counted from 1; 0 where 1 is not."""
         return self._lasts[0] if self._firsts and self._firsts[0] <= 1 else 0
 
-    def above(self, seq: int) -> tuple[SeqRange, ...]:
+    def ranges_above(self, seq: int) -> tuple[SeqRange, ...]:
         """The ranges that begin above a number, in order."""
         index = bisect_right(self._firsts, seq)
         return tuple(
@@ -57,38 +57,38 @@ class Deduplicator:
 
     def __init__(self, epoch: str) -> None:
         self._epoch = epoch
-        self.seen = SeqSet()
-        self._settled = SeqSet()
+        self.received = SeqSet()
+        self._ackable = SeqSet()
 
-    def take(self, seq: int) -> bool:
+    def add(self, seq: int) -> bool:
         """A message has been stored. Whether it was new."""
-        if seq in self.seen:
+        if seq in self.received:
             return False
-        self.seen.add(seq, seq)
-        self._settled.add(seq, seq)
+        self.received.add(seq, seq)
+        self._ackable.add(seq, seq)
         return True
 
-    def never_come(self, ranges: tuple[SeqRange, ...]) -> None:
+    def mark_lost(self, ranges: tuple[SeqRange, ...]) -> None:
         """A receipt names numbers that are lost."""
         for span in ranges:
-            self._settled.add(span.first, span.last)
+            self._ackable.add(span.first, span.last)
 
-    def floor(self, settled_upto: int) -> None:
+    def set_floor(self, upto: int) -> None:
         """A birth tells that no number up to this one will be sent any more."""
-        self._settled.add(1, settled_upto)
+        self._ackable.add(1, upto)
 
-    def holes(self) -> tuple[SeqRange, ...]:
+    def missing_ranges(self) -> tuple[SeqRange, ...]:
         """The numbers that are still to come, below the highest that is settled."""
-        spans = list(self._settled)
-        first, out = 1, []
+        spans = list(self._ackable)
+        first, missing = 1, []
         for span in spans:
             if span.first > first:
-                out.append(SeqRange(first, span.first - 1))
+                missing.append(SeqRange(first, span.first - 1))
             first = span.last + 1
-        return tuple(out)
+        return tuple(missing)
 
-    def ack(self) -> Ack:
+    def build_ack(self) -> Ack:
         """What to tell the box."""
-        upto = self._settled.prefix()
-        also = self._settled.above(upto)[-RANGES_IN_AN_ACK:]
+        upto = self._ackable.contiguous_end()
+        also = self._ackable.ranges_above(upto)[-MAX_ACK_RANGES:]
         return Ack(epoch=self._epoch, upto=upto, also=also)

@@ -7,14 +7,14 @@ from agent.reporting.payloads import (
     EventData,
     EventMessage,
     HealthMessage,
-    Lost,
+    LostStatus,
     Message,
-    Online,
+    OnlineStatus,
     StatusMessage,
-    Stopped,
+    StoppedStatus,
 )
 
-EVENTS_KEPT = 3
+MAX_EVENTS = 3
 
 
 class BoxView:
@@ -29,39 +29,39 @@ class BoxView:
         """When the state came about, RFC 3339, by the clock of the box."""
         self.health: HealthReport | None = None
         self.faults: tuple[Fault, ...] = ()
-        self.events: deque[EventData] = deque(maxlen=EVENTS_KEPT)
+        self.events: deque[EventData] = deque(maxlen=MAX_EVENTS)
         self._session: tuple[str, int] | None = None
 
-    def take(self, message: Message) -> None:
+    def update(self, message: Message) -> None:
         """Learn from a message of this box."""
         match message:
             case StatusMessage():
-                self._take_status(message)
+                self._update_status(message)
             case HealthMessage():
                 self.health = message.data
                 self.faults = message.data.faults
             case EventMessage():
-                self._take_event(message.data)
+                self._update_event(message.data)
             case _:
                 return
 
-    def _take_status(self, message: StatusMessage) -> None:
+    def _update_status(self, message: StatusMessage) -> None:
         session = (message.epoch, message.data.session)
         match message.data:
-            case Online():
+            case OnlineStatus():
                 self.state, self._session = "online", session
                 self.site = message.data.site
                 self.faults = message.data.faults
-            case Lost():
+            case LostStatus():
                 if self._session is not None and session != self._session:
                     # The will of a connection before the present one: the box is there.
                     return
                 self.state = "lost"
-            case Stopped():
+            case StoppedStatus():
                 self.state = "stopped"
         self.since = message.time
 
-    def _take_event(self, data: EventData) -> None:
+    def _update_event(self, data: EventData) -> None:
         """A newer revision takes the place of the older one, and never the other way."""
         for index, known in enumerate(self.events):
             if known.event == data.event:
@@ -77,9 +77,9 @@ class FleetView:
     def __init__(self) -> None:
         self._views: dict[str, BoxView] = {}
 
-    def take(self, message: Message) -> None:
+    def update(self, message: Message) -> None:
         """Learn from a message."""
-        self._views.setdefault(message.box, BoxView(message.box)).take(message)
+        self._views.setdefault(message.box, BoxView(message.box)).update(message)
 
     def views(self) -> tuple[BoxView, ...]:
         """The boxes, by name."""

@@ -18,32 +18,32 @@ import msgspec
 
 from agent.base.clock import ClockTrust
 from agent.base.errors import UserError
-from agent.base.model import BoundingBox, Event, Flow, FrameResult, Label
-from agent.base.uuid7 import uuid7_maker
+from agent.base.model import BoundingBox, Event, FrameResult, Label, TrafficCounts
+from agent.base.uuid7 import uuid7_factory
 from agent.config import strict
 from agent.config.configuration import DetectConfig
 from agent.detection import model_card
 from agent.detection import scene as scenes
-from agent.detection.annotate import AnnotatedFilm
-from agent.detection.geometry import rounded
+from agent.detection.annotate import AnnotatedVideo
+from agent.detection.geometry import round_box
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import Scene
-from agent.detection.tflite import Detector
+from agent.detection.tflite import TfliteDetector
 from agent.reporting import topics
 from agent.reporting.topics import EnvelopeFields
 from drivers import catalog
-from drivers.contracts import Camera, Wanted
+from drivers.contracts import Camera, StreamRequest
 from drivers.errors import DriverError
 from drivers.media import Frame
 
-NAME = "replay"
+REPLAY_NAME = "replay"
 """Of the box and of the camera, in what a replay writes."""
 
-EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+CLIP_START = datetime(2026, 1, 1, tzinfo=UTC)
 """When every clip begins: a fixed time, so that two runs give the same."""
 
-FPS = DetectConfig().fps
+DETECT_FPS = DetectConfig().fps
 """Frames that are looked at in a second of the clip's time, unless every frame is."""
 
 NS_PER_S = 1_000_000_000
@@ -62,7 +62,7 @@ class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
     model: str = DetectConfig().model
 
 
-class TrackLine(msgspec.Struct, frozen=True, kw_only=True):
+class TrackRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One road user in one frame, as a line of the tracks file."""
 
     t_s: float
@@ -87,11 +87,11 @@ class ReplaySummary(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     frames: int
-    passes: int
-    clip_s: float
-    took_s: float
-    lines: tuple[ReplayLineCount, ...]
-    events: dict[str, int]
+    inferences: int
+    played_s: float
+    elapsed_s: float
+    line_counts: tuple[ReplayLineCount, ...]
+    event_counts: dict[str, int]
 
 
 def replay(request: ReplayRequest) -> ReplaySummary:
@@ -102,32 +102,36 @@ def replay(request: ReplayRequest) -> ReplaySummary:
     card describes.
     """
     _check_outputs(request)
-    scene = scenes.load(request.scene)
+    scene = scenes.load_scene(request.scene)
     card = model_card.load_card(request.model)
-    content = model_card.verify(card)
+    content = model_card.read_verified_model(card)
     camera = _open_clip(request, scene)
     try:
         with ExitStack() as stack:
-            run = _Run(request, scene, camera, stack)
-            return run.play(DetectionPipeline(Detector(card, content), masks=scene.unwatched))
+            run = _ReplayRun(request, scene, camera, stack)
+            return run.run(
+                DetectionPipeline(
+                    TfliteDetector(card, content), excluded_polygons=scene.excluded_polygons
+                )
+            )
     finally:
         camera.close()
 
 
 def _open_clip(request: ReplayRequest, scene: Scene) -> Camera:
-    module = catalog.camera_module("replay")
-    options = strict.into(
+    module = catalog.load_camera_driver("replay")
+    options = strict.convert(
         {"path": str(request.clip), "pace": "fast", "loop": False}, module.Options, "replay"
     )
-    wanted = Wanted(
+    wanted = StreamRequest(
         packets=False,
-        frames_fps=math.inf if request.every_frame else FPS,
+        frames_fps=math.inf if request.every_frame else DETECT_FPS,
         masks=scene.masks,
     )
-    return module.open_camera(NAME, options, wanted, time.monotonic_ns)
+    return module.open_camera(REPLAY_NAME, options, wanted, time.monotonic_ns)
 
 
-class _Run:
+class _ReplayRun:
     """One replay: what is open while it lasts."""
 
     def __init__(
@@ -136,45 +140,45 @@ class _Run:
         self._camera = camera
         self._scene = scene
         rng = random.Random(request.clip.name)  # noqa: S311 - a replay's ids are repeatable
-        new_id = uuid7_maker(lambda t_ns: _unix_ns(EPOCH) + t_ns, rng)
-        self._judge = RuleEngine(NAME, scene, new_id)
-        self._messages = _Messages(stack.enter_context(_Output(request.events)), new_id)
-        self._tracks: _Output | None = None
-        self._film: AnnotatedFilm | None = None
+        new_id = uuid7_factory(lambda t_ns: _unix_ns(CLIP_START) + t_ns, rng)
+        self._rule_engine = RuleEngine(REPLAY_NAME, scene, new_id)
+        self._event_file = _EventFile(stack.enter_context(_LineFile(request.events)), new_id)
+        self._track_file: _LineFile | None = None
+        self._annotated_video: AnnotatedVideo | None = None
         if request.tracks is not None:
-            self._tracks = stack.enter_context(_Output(request.tracks))
+            self._track_file = stack.enter_context(_LineFile(request.tracks))
         if request.annotate is not None:
             info = camera.info
-            fps = info.fps if request.every_frame else min(info.fps, FPS)
+            fps = info.fps if request.every_frame else min(info.fps, DETECT_FPS)
             size_px = (info.width_px, info.height_px)
-            film = AnnotatedFilm(request.annotate, size_px, fps, scene, request.clip.name)
-            self._film = stack.enter_context(film)
-        self._kinds: Counter[str] = Counter()
-        self._flows: list[Flow] = []
+            video = AnnotatedVideo(request.annotate, size_px, fps, scene, request.clip.name)
+            self._annotated_video = stack.enter_context(video)
+        self._event_counts: Counter[str] = Counter()
+        self._traffic_counts: list[TrafficCounts] = []
 
-    def play(self, eyes: DetectionPipeline) -> ReplaySummary:
+    def run(self, pipeline: DetectionPipeline) -> ReplaySummary:
         """Play the clip to its end."""
-        began_s = time.monotonic()
-        frames = passes = last_ns = 0
+        start_s = time.monotonic()
+        frames = inferences = last_ns = 0
         for frame in self._frames():
-            sight = eyes.process(frame)
-            frames, passes, last_ns = frames + 1, passes + sight.passes, sight.t_ns
-            self._flows.extend(self._judge.flow(sight.t_ns))
-            self._tell(self._judge.evaluate(sight))
-            self._write_tracks(sight)
-            if self._film is not None:
-                self._film.add(frame, sight)
-        self._tell(self._judge.flush(last_ns))
-        self._flows.extend(self._judge.flush_flow(last_ns))
-        for flow in self._flows:
-            self._messages.write_flow(flow)
+            result = pipeline.process(frame)
+            frames, inferences, last_ns = frames + 1, inferences + result.passes, result.t_ns
+            self._traffic_counts.extend(self._rule_engine.completed_counts(result.t_ns))
+            self._write_events(self._rule_engine.evaluate(result))
+            self._write_tracks(result)
+            if self._annotated_video is not None:
+                self._annotated_video.add_frame(frame, result)
+        self._write_events(self._rule_engine.flush(last_ns))
+        self._traffic_counts.extend(self._rule_engine.flush_counts(last_ns))
+        for traffic in self._traffic_counts:
+            self._event_file.write_traffic(traffic)
         return ReplaySummary(
             frames=frames,
-            passes=passes,
-            clip_s=last_ns / 1e9,
-            took_s=time.monotonic() - began_s,
-            lines=_line_counts(self._scene, self._flows),
-            events=dict(sorted(self._kinds.items())),
+            inferences=inferences,
+            played_s=last_ns / 1e9,
+            elapsed_s=time.monotonic() - start_s,
+            line_counts=_line_counts(self._scene, self._traffic_counts),
+            event_counts=dict(sorted(self._event_counts.items())),
         )
 
     def _frames(self) -> Iterator[Frame]:
@@ -188,33 +192,33 @@ class _Run:
             if isinstance(media, Frame):
                 yield media
 
-    def _tell(self, events: Iterable[Event]) -> None:
+    def _write_events(self, events: Iterable[Event]) -> None:
         for event in events:
             if event.rev == 1:
-                self._kinds[event.kind] += 1
-            self._messages.write_event(event)
-            if self._film is not None:
-                self._film.note(event)
+                self._event_counts[event.kind] += 1
+            self._event_file.write_event(event)
+            if self._annotated_video is not None:
+                self._annotated_video.add_event(event)
 
-    def _write_tracks(self, sight: FrameResult) -> None:
-        if self._tracks is None:
+    def _write_tracks(self, result: FrameResult) -> None:
+        if self._track_file is None:
             return
-        for track in sight.tracks:
-            line = TrackLine(
-                t_s=_t_s(sight.t_ns),
-                frame=sight.seq,
+        for track in result.tracks:
+            record = TrackRecord(
+                t_s=_to_s(result.t_ns),
+                frame=result.seq,
                 track=track.id,
                 label=track.label,
                 score=round(track.score, 4),
-                box=rounded(track.box),
+                box=round_box(track.box),
             )
-            self._tracks.write(msgspec.json.encode(line))
+            self._track_file.write(msgspec.json.encode(record))
 
 
-class _Messages:
+class _EventFile:
     """The events file: each line is a message as it would go over MQTT."""
 
-    def __init__(self, file: "_Output", new_id: Callable[[int], str]) -> None:
+    def __init__(self, file: "_LineFile", new_id: Callable[[int], str]) -> None:
         self._file = file
         self._new_id = new_id
         self._seq = 0
@@ -222,53 +226,55 @@ class _Messages:
     def write_event(self, event: Event) -> None:
         """One revision of an event."""
         self._file.write(
-            topics.event_message(
+            topics.encode_event(
                 event,
-                self._stamp(event.t_ns),
+                self._next_envelope(event.t_ns),
                 begin=_utc(event.begin_ns),
-                t_s=_t_s(event.t_ns),
+                t_s=_to_s(event.t_ns),
             )
         )
 
-    def write_flow(self, flow: Flow) -> None:
+    def write_traffic(self, traffic: TrafficCounts) -> None:
         """One minute of traffic."""
-        draft = topics.flow_draft(flow, begin=_utc(flow.begin_ns), end=_utc(flow.end_ns))
-        self._file.write(topics.encode("flow", self._stamp(flow.end_ns), draft.data))
+        message = topics.build_traffic_counts_message(
+            traffic, begin=_utc(traffic.begin_ns), end=_utc(traffic.end_ns)
+        )
+        self._file.write(topics.encode("flow", self._next_envelope(traffic.end_ns), message.data))
 
-    def _stamp(self, t_ns: int) -> EnvelopeFields:
+    def _next_envelope(self, t_ns: int) -> EnvelopeFields:
         self._seq += 1
         return EnvelopeFields(
             id=self._new_id(t_ns),
-            box=NAME,
-            epoch=NAME,
+            box=REPLAY_NAME,
+            epoch=REPLAY_NAME,
             seq=self._seq,
-            boot=NAME,
+            boot=REPLAY_NAME,
             time=topics.rfc3339(_utc(t_ns)),
             clock=ClockTrust(synced=False, source="replay", error_s=None),
         )
 
 
-def _line_counts(scene: Scene, flows: list[Flow]) -> tuple[ReplayLineCount, ...]:
+def _line_counts(scene: Scene, traffic_counts: list[TrafficCounts]) -> tuple[ReplayLineCount, ...]:
     totals: dict[tuple[str, str], Counter[Label]] = {}
     for line in scene.line:
         for direction in (line.forward, line.backward):
             totals[line.name, direction] = Counter()
-    for flow in flows:
-        for crossed in flow.lines:
-            for direction, counts in crossed.counts.items():
-                totals[crossed.name, direction].update(counts)
+    for traffic in traffic_counts:
+        for crossings in traffic.lines:
+            for direction, counts in crossings.counts.items():
+                totals[crossings.name, direction].update(counts)
     return tuple(
         ReplayLineCount(line=line, direction=direction, counts=dict(counts))
         for (line, direction), counts in totals.items()
     )
 
 
-class _Output:
+class _LineFile:
     """A new file of lines. Raises BadInput where it cannot be opened, or the disk takes no more."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with self._disk():
+        with self._as_user_error():
             self._file: BinaryIO = path.open("wb")
 
     def __enter__(self) -> Self:
@@ -277,22 +283,22 @@ class _Output:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        error_type: type[BaseException] | None,
         error: BaseException | None,
-        trace: TracebackType | None,
+        traceback: TracebackType | None,
     ) -> Literal[False]:
         """Write what still waits in memory."""
-        with self._disk():
+        with self._as_user_error():
             self._file.close()
         return False
 
     def write(self, line: bytes) -> None:
         """One line, given without its end."""
-        with self._disk():
+        with self._as_user_error():
             self._file.write(line + b"\n")
 
     @contextmanager
-    def _disk(self) -> Iterator[None]:
+    def _as_user_error(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -311,29 +317,29 @@ def _check_outputs(request: ReplayRequest) -> None:
         if path is not None
     ]
     for index, (option, path) in enumerate(outputs):
-        if any(_is_same(path, source) for source in (request.clip, request.scene)):
+        if any(_is_same_file(path, source) for source in (request.clip, request.scene)):
             raise UserError(f"output {str(path)!r}: is what is read from; allowed: another file")
         for other_option, other in outputs[:index]:
-            if _is_same(path, other):
+            if _is_same_file(path, other):
                 raise UserError(
                     f"{option} {str(path)!r}: is written by {other_option}; allowed: another file"
                 )
 
 
-def _is_same(one: Path, other: Path) -> bool:
+def _is_same_file(first: Path, second: Path) -> bool:
     """Whether both are one file, be it there yet or not. A device such as /dev/null keeps nothing."""
-    if one.exists() and other.exists():
-        return one.is_file() and one.samefile(other)
-    return one.resolve() == other.resolve()
+    if first.exists() and second.exists():
+        return first.is_file() and first.samefile(second)
+    return first.resolve() == second.resolve()
 
 
-def _unix_ns(when: datetime) -> int:
-    return round(when.timestamp()) * NS_PER_S
+def _unix_ns(utc: datetime) -> int:
+    return round(utc.timestamp()) * NS_PER_S
 
 
 def _utc(t_ns: int) -> datetime:
-    return EPOCH + timedelta(microseconds=t_ns // 1000)
+    return CLIP_START + timedelta(microseconds=t_ns // 1000)
 
 
-def _t_s(t_ns: int) -> float:
+def _to_s(t_ns: int) -> float:
     return round(t_ns / NS_PER_S, 3)

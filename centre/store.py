@@ -12,7 +12,7 @@ from agent.reporting.payloads import (
     Envelope,
     LostMessages,
     Message,
-    Online,
+    OnlineStatus,
     ReceiptMessage,
     SeqRange,
     StatusMessage,
@@ -78,18 +78,18 @@ class CentreStore:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
-        self._ledgers: dict[BoxEpoch, Deduplicator] = {}
+        self._deduplicators: dict[BoxEpoch, Deduplicator] = {}
         self._load()
 
-    def ledger(self, key: BoxEpoch) -> Deduplicator:
+    def deduplicator(self, key: BoxEpoch) -> Deduplicator:
         """The ledger of a box and epoch."""
-        return self._ledgers.setdefault(key, Deduplicator(key.epoch))
+        return self._deduplicators.setdefault(key, Deduplicator(key.epoch))
 
-    def keep(self, arrivals: Iterable[StoredArrival]) -> frozenset[BoxEpoch]:
+    def commit(self, arrivals: Iterable[StoredArrival]) -> frozenset[BoxEpoch]:
         """Commit messages, without repeats. Whom to send an acknowledgement to."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            touched = frozenset(filter(None, map(self._keep_one, arrivals)))
+            to_ack = frozenset(filter(None, map(self._insert, arrivals)))
             self._db.execute("COMMIT")
         except BaseException:
             # The ledgers know of messages that the disk does not.
@@ -97,39 +97,43 @@ class CentreStore:
                 self._db.execute("ROLLBACK")
             self._load()
             raise
-        return touched
+        return to_ack
 
-    def events(self) -> list[bytes]:
+    def event_payloads(self) -> list[bytes]:
         """The payload of every event that is kept, in the order of numbers for each box."""
         rows = self._db.execute(
             "SELECT payload FROM message WHERE type = 'event' ORDER BY box, epoch, seq"
         )
         return [payload for (payload,) in rows]
 
-    def holes(self) -> dict[BoxEpoch, tuple[SeqRange, ...]]:
+    def missing_ranges(self) -> dict[BoxEpoch, tuple[SeqRange, ...]]:
         """The numbers that are still to come, for each box and epoch that has some."""
-        return {key: holes for key, each in self._ledgers.items() if (holes := each.holes())}
+        return {
+            key: missing
+            for key, deduplicator in self._deduplicators.items()
+            if (missing := deduplicator.missing_ranges())
+        }
 
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
 
     def _load(self) -> None:
-        self._ledgers.clear()
+        self._deduplicators.clear()
         for box, epoch, seq in self._db.execute("SELECT box, epoch, seq FROM message"):
-            self.ledger(BoxEpoch(box, epoch)).take(seq)
+            self.deduplicator(BoxEpoch(box, epoch)).add(seq)
         for box, epoch, upto in self._db.execute("SELECT box, epoch, upto FROM floor"):
-            self.ledger(BoxEpoch(box, epoch)).floor(upto)
+            self.deduplicator(BoxEpoch(box, epoch)).set_floor(upto)
         for box, epoch, first, last in self._db.execute("SELECT box, epoch, first, last FROM lost"):
-            self.ledger(BoxEpoch(box, epoch)).never_come((SeqRange(first, last),))
+            self.deduplicator(BoxEpoch(box, epoch)).mark_lost((SeqRange(first, last),))
 
-    def _keep_one(self, arrival: StoredArrival) -> BoxEpoch | None:
+    def _insert(self, arrival: StoredArrival) -> BoxEpoch | None:
         envelope, message = arrival.envelope, arrival.message
         key = BoxEpoch(envelope.box, envelope.epoch)
-        ledger = self.ledger(key)
+        deduplicator = self.deduplicator(key)
         if envelope.seq is None:
-            return self._keep_floor(key, message)
-        if ledger.take(envelope.seq):
+            return self._store_floor(key, message)
+        if deduplicator.add(envelope.seq):
             self._db.execute(
                 "INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -145,24 +149,24 @@ class CentreStore:
                 ),
             )
             if isinstance(message, ReceiptMessage) and isinstance(message.data, LostMessages):
-                ledger.never_come(message.data.ranges)
+                deduplicator.mark_lost(message.data.ranges)
                 self._db.executemany(
                     "INSERT INTO lost VALUES (?, ?, ?, ?)",
-                    [(*key_of(key), span.first, span.last) for span in message.data.ranges],
+                    [(*key_columns(key), span.first, span.last) for span in message.data.ranges],
                 )
         return key
 
-    def _keep_floor(self, key: BoxEpoch, message: Message | None) -> BoxEpoch | None:
-        if not isinstance(message, StatusMessage) or not isinstance(message.data, Online):
+    def _store_floor(self, key: BoxEpoch, message: Message | None) -> BoxEpoch | None:
+        if not isinstance(message, StatusMessage) or not isinstance(message.data, OnlineStatus):
             return None
-        self.ledger(key).floor(message.data.settled_upto)
+        self.deduplicator(key).set_floor(message.data.settled_upto)
         self._db.execute(
             "INSERT OR REPLACE INTO floor VALUES (?, ?, ?)",
-            (*key_of(key), message.data.settled_upto),
+            (*key_columns(key), message.data.settled_upto),
         )
         return key
 
 
-def key_of(key: BoxEpoch) -> tuple[str, str]:
+def key_columns(key: BoxEpoch) -> tuple[str, str]:
     """As the values of two columns."""
     return key.box, key.epoch

@@ -7,10 +7,10 @@ HALF_TURN_DEG = 180.0
 
 def wrap_deg(angle_deg: float) -> float:
     """The same direction in (-180, 180]."""
-    turned = math.remainder(angle_deg, 2 * HALF_TURN_DEG)
-    return HALF_TURN_DEG if turned == -HALF_TURN_DEG else turned
+    wrapped_deg = math.remainder(angle_deg, 2 * HALF_TURN_DEG)
+    return HALF_TURN_DEG if wrapped_deg == -HALF_TURN_DEG else wrapped_deg
 
 
-def nearest_deg(angle_deg: float, to_deg: float) -> float:
+def unwrap_near_deg(angle_deg: float, reference_deg: float) -> float:
     """The same direction as `angle_deg`, counted on from turn to turn, nearest `to_deg`."""
-    return to_deg + wrap_deg(angle_deg - to_deg)
+    return reference_deg + wrap_deg(angle_deg - reference_deg)

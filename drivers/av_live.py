@@ -22,38 +22,38 @@ import msgspec
 
 from drivers.av_stream import (
     NS_PER_S,
-    FrameMaker,
-    FramePick,
-    Source,
+    FrameDecoder,
+    FrameSelector,
     VideoPacket,
-    driver_error,
-    media_packet,
+    VideoSource,
+    to_driver_error,
+    to_media_packet,
 )
-from drivers.contracts import Wanted
+from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
 from drivers.masking import MaskPainter
 from drivers.media import Frame, Packet, StreamInfo
-from drivers.timeline import Placed, Timeline
+from drivers.timeline import PacketTimes, StreamTimeline
 
-LONGEST_BURST_NS = NS_PER_S // 2
+MAX_BURST_NS = NS_PER_S // 2
 """Packets wait this long for company where no picture is wanted."""
 
-MAX_WAITING = 512
+MAX_QUEUED_PACKETS = 512
 """Packets that may wait for `read`. Then the reader stops reading: the sender drops, not we."""
 
-LONGEST_NAP_S = 0.2
+MAX_PAUSE_S = 0.2
 """200 KB of an 8 Mb/s stream wait in the socket meanwhile; longer, and a camera with small buffers
 may drop pictures. Napping between bursts saved about a quarter of the CPU time of reading a
 640x360 stream of 25 frames a second with 5 of them wanted (two runs)."""
 
-RAW = "rawvideo"
+RAW_CODEC = "rawvideo"
 
-_GRACE_S = 0.5
+_CLOSE_TIMEOUT_S = 0.5
 
 
-class _Arrived(msgspec.Struct, frozen=True):
+class _QueuedPacket(msgspec.Struct, frozen=True):
     packet: VideoPacket
-    placed: Placed
+    times: PacketTimes
 
 
 class LiveCamera:
@@ -65,35 +65,35 @@ class LiveCamera:
 
     def __init__(
         self,
-        what: str,
-        open_stream: Callable[[], Source],
-        wanted: Wanted,
+        display_name: str,
+        open_stream: Callable[[], VideoSource],
+        request: StreamRequest,
         clock_ns: Callable[[], int],
         *,
         open_timeout_s: float,
         read_timeout_s: float,
-        may_nap: bool,
+        can_pause: bool,
     ) -> None:
-        self._what = what
+        self._display_name = display_name
         self._open_stream = open_stream
-        self._wanted = wanted
+        self._request = request
         self._clock_ns = clock_ns
         self._read_timeout_s = read_timeout_s
-        self._may_nap = may_nap
+        self._can_pause = can_pause
         self._condition = threading.Condition()
-        self._source: Source | None = None
-        self._waiting: deque[_Arrived] = deque()
+        self._source: VideoSource | None = None
+        self._queue: deque[_QueuedPacket] = deque()
         self._burst_is_due = False
-        self._failed: DriverError | None = None
+        self._failure: DriverError | None = None
         self._closed = False
-        self._last_ns = 0
-        self._ready: Iterator[Packet | Frame] = iter(())
-        self._maker = FrameMaker(
-            wanted.frames_fps, MaskPainter(wanted.masks, what, wanted.masks_now)
+        self._last_arrival_ns = 0
+        self._pending_media: Iterator[Packet | Frame] = iter(())
+        self._frame_decoder = FrameDecoder(
+            request.frames_fps, MaskPainter(request.masks, display_name, request.current_masks)
         )
         self._keyframe_seen = False
         self._last_packet_ns = 0
-        self._thread = threading.Thread(target=self._run, name=f"read {what}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"read {display_name}", daemon=True)
         self._thread.start()
         self._info = self._wait_until_open(open_timeout_s)
 
@@ -107,12 +107,12 @@ class LiveCamera:
         deadline_s = monotonic() + timeout_s
         while True:
             if self._closed:
-                raise DriverError("absent", f"{self._what}: is closed")
-            media = next(self._ready, None)
+                raise DriverError("absent", f"{self._display_name}: is closed")
+            media = next(self._pending_media, None)
             if media is not None:
                 return media
-            burst = self._take_burst(deadline_s)
-            self._ready = self._media(burst)
+            burst = self._next_burst(deadline_s)
+            self._pending_media = self._burst_media(burst)
             if not burst and monotonic() >= deadline_s:
                 return None
 
@@ -121,43 +121,45 @@ class LiveCamera:
         with self._condition:
             self._closed = True
             self._condition.notify_all()
-        self._thread.join(_GRACE_S)
+        self._thread.join(_CLOSE_TIMEOUT_S)
 
     def _wait_until_open(self, timeout_s: float) -> StreamInfo:
         with self._condition:
-            self._condition.wait_for(lambda: self._source or self._failed, timeout_s)
-            if self._failed is None and self._source is not None:
+            self._condition.wait_for(lambda: self._source or self._failure, timeout_s)
+            if self._failure is None and self._source is not None:
                 return self._source.info
             self._closed = True
-            if self._failed is not None:
-                raise self._failed
-        raise DriverError("timeout", f"{self._what}: did not open within {timeout_s:g} s")
+            if self._failure is not None:
+                raise self._failure
+        raise DriverError("timeout", f"{self._display_name}: did not open within {timeout_s:g} s")
 
-    def _take_burst(self, deadline_s: float) -> list[_Arrived]:
+    def _next_burst(self, deadline_s: float) -> list[_QueuedPacket]:
         """What has come, once it is worth waking for; empty where nothing was until the deadline."""
         with self._condition:
-            silence_s = (self._clock_ns() - self._last_ns) / NS_PER_S
+            silence_s = (self._clock_ns() - self._last_arrival_ns) / NS_PER_S
             wait_s = min(deadline_s - monotonic(), self._read_timeout_s - silence_s)
             self._condition.wait_for(
-                lambda: self._burst_is_due or self._failed or self._closed, max(0.0, wait_s)
+                lambda: self._burst_is_due or self._failure or self._closed, max(0.0, wait_s)
             )
             if self._closed:
                 return []
-            silence_s = (self._clock_ns() - self._last_ns) / NS_PER_S
-            if self._failed is None and silence_s >= self._read_timeout_s:
+            silence_s = (self._clock_ns() - self._last_arrival_ns) / NS_PER_S
+            if self._failure is None and silence_s >= self._read_timeout_s:
                 limit = f"{self._read_timeout_s:g} s"
-                self._failed = DriverError("timeout", f"{self._what}: sent nothing for {limit}")
-            if not self._burst_is_due and self._failed is None:
+                self._failure = DriverError(
+                    "timeout", f"{self._display_name}: sent nothing for {limit}"
+                )
+            if not self._burst_is_due and self._failure is None:
                 return []
-            if not self._waiting and self._failed is not None:
-                raise self._failed
-            burst = list(self._waiting)
-            self._waiting.clear()
+            if not self._queue and self._failure is not None:
+                raise self._failure
+            burst = list(self._queue)
+            self._queue.clear()
             self._burst_is_due = False
             self._condition.notify_all()
             return burst
 
-    def _media(self, burst: list[_Arrived]) -> Iterator[Packet | Frame]:
+    def _burst_media(self, burst: list[_QueuedPacket]) -> Iterator[Packet | Frame]:
         """The packets of a burst, placed in time, then its frames. Each is decoded when it is its
         turn: a decoder keeps for ever the memory of all the pictures that were alive at one time.
 
@@ -170,84 +172,92 @@ class LiveCamera:
         if not self._keyframe_seen:
             burst = list(dropwhile(lambda arrived: not arrived.packet.is_keyframe, burst))
             self._keyframe_seen = bool(burst)
-        if self._wanted.packets and source.info.codec != RAW:
-            for arrived in burst:
-                yield self._packet(arrived.packet, arrived.placed)
-        if self._wanted.frames_fps > 0:
-            for arrived in burst:
+        if self._request.packets and source.info.codec != RAW_CODEC:
+            for queued in burst:
+                yield self._media_packet(queued.packet, queued.times)
+        if self._request.frames_fps > 0:
+            for queued in burst:
                 with contextlib.suppress(av.error.InvalidDataError):
-                    yield from self._frames(source, arrived.packet, arrived.placed)
+                    yield from self._frames(source, queued.packet, queued.times)
 
-    def _frames(self, source: Source, packet: VideoPacket, placed: Placed) -> Iterator[Frame]:
-        return self._maker.frames(
+    def _frames(
+        self, source: VideoSource, packet: VideoPacket, times: PacketTimes
+    ) -> Iterator[Frame]:
+        return self._frame_decoder.decode(
             source,
             packet,
-            placed.pts_ns,
-            lambda ticks: placed.stream_ns(source.ns(ticks)),
-            placed.t_ns,
+            times.pts_ns,
+            lambda ticks: times.stream_ns(source.ticks_to_ns(ticks)),
+            times.boottime_ns,
         )
 
-    def _packet(self, packet: VideoPacket, placed: Placed) -> Packet:
-        t_ns = max(self._last_packet_ns, placed.t_ns(placed.dts_ns))
+    def _media_packet(self, packet: VideoPacket, times: PacketTimes) -> Packet:
+        t_ns = max(self._last_packet_ns, times.boottime_ns(times.dts_ns))
         self._last_packet_ns = t_ns
-        return media_packet(packet, t_ns=t_ns, pts_ns=placed.pts_ns, dts_ns=placed.dts_ns)
+        return to_media_packet(packet, t_ns=t_ns, pts_ns=times.pts_ns, dts_ns=times.dts_ns)
 
     def _run(self) -> None:
         """The own thread: open, read to the end, close; whatever goes wrong is told to `read`."""
         try:
             source = self._open_stream()
         except DriverError as error:
-            self._fail(error)
+            self._set_failure(error)
             return
         try:
             with self._condition:
-                self._last_ns = self._clock_ns()
+                self._last_arrival_ns = self._clock_ns()
                 self._source = source
                 self._condition.notify_all()
-            self._drain(source)
-            self._fail(DriverError("ended", f"{self._what}: the stream ended"))
+            self._read_packets(source)
+            self._set_failure(DriverError("ended", f"{self._display_name}: the stream ended"))
         except av.error.FFmpegError as error:
-            self._fail(driver_error(error, self._what))
+            self._set_failure(to_driver_error(error, self._display_name))
         finally:
             source.close()
 
-    def _fail(self, error: DriverError) -> None:
+    def _set_failure(self, error: DriverError) -> None:
         with self._condition:
-            self._failed = self._failed or error
+            self._failure = self._failure or error
             self._condition.notify_all()
 
-    def _drain(self, source: Source) -> None:
+    def _read_packets(self, source: VideoSource) -> None:
         """Put packets where `read` finds them, until the stream ends or nobody wants more."""
-        timeline = Timeline(round(NS_PER_S / source.info.fps))
-        wake = FramePick(self._wanted.frames_fps)
-        nap_s = self._nap_s(source.info.fps)
+        timeline = StreamTimeline(round(NS_PER_S / source.info.fps))
+        wake_selector = FrameSelector(self._request.frames_fps)
+        pause_s = self._pause_s(source.info.fps)
         for packet in source.packets():
             if self._closed:
                 return
             if not packet.size:
                 continue
             now_ns = self._clock_ns()
-            placed = timeline.place(
-                None if packet.pts is None else source.ns(packet.pts),
-                None if packet.dts is None else source.ns(packet.dts),
+            times = timeline.map_packet(
+                None if packet.pts is None else source.ticks_to_ns(packet.pts),
+                None if packet.dts is None else source.ticks_to_ns(packet.dts),
                 now_ns,
             )
-            is_due = wake.take(placed.pts_ns)
+            is_due = wake_selector.select(times.pts_ns)
             with self._condition:
-                self._condition.wait_for(lambda: len(self._waiting) < MAX_WAITING or self._closed)
-                self._waiting.append(_Arrived(packet, placed))
-                self._last_ns = now_ns
-                old_ns = now_ns - self._waiting[0].placed.arrival_ns
-                if not is_due and old_ns < LONGEST_BURST_NS and len(self._waiting) < MAX_WAITING:
+                self._condition.wait_for(
+                    lambda: len(self._queue) < MAX_QUEUED_PACKETS or self._closed
+                )
+                self._queue.append(_QueuedPacket(packet, times))
+                self._last_arrival_ns = now_ns
+                oldest_age_ns = now_ns - self._queue[0].times.arrival_ns
+                if (
+                    not is_due
+                    and oldest_age_ns < MAX_BURST_NS
+                    and len(self._queue) < MAX_QUEUED_PACKETS
+                ):
                     continue
                 self._burst_is_due = True
                 self._condition.notify_all()
-                if nap_s > 0:
-                    self._condition.wait_for(lambda: self._closed, nap_s)
+                if pause_s > 0:
+                    self._condition.wait_for(lambda: self._closed, pause_s)
 
-    def _nap_s(self, fps: float) -> float:
+    def _pause_s(self, fps: float) -> float:
         """How long to leave the socket alone after a burst: up to shortly before the next one."""
-        if not self._may_nap:
+        if not self._can_pause:
             return 0.0
-        burst_s = 1 / self._wanted.frames_fps if self._wanted.frames_fps > 0 else LONGEST_NAP_S
-        return min(LONGEST_NAP_S, burst_s - 1.5 / fps)
+        burst_s = 1 / self._request.frames_fps if self._request.frames_fps > 0 else MAX_PAUSE_S
+        return min(MAX_PAUSE_S, burst_s - 1.5 / fps)

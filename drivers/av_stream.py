@@ -21,7 +21,7 @@ from drivers.media import Frame, Packet, Plane, StreamInfo
 
 NS_PER_S = 1_000_000_000
 
-EARLY_NS = 20_000_000
+MAX_EARLY_NS = 20_000_000
 """A picture that comes this much before its place on the grid is on time."""
 
 VideoPacket: TypeAlias = "av.Packet[av.video.stream.VideoStream]"
@@ -29,7 +29,7 @@ VideoPacket: TypeAlias = "av.Packet[av.video.stream.VideoStream]"
 
 _PLANAR_420 = ("yuv420p", "yuvj420p")
 
-_KINDS: tuple[tuple[type[Exception], DriverErrorKind, str], ...] = (
+_ERROR_KINDS: tuple[tuple[type[Exception], DriverErrorKind, str], ...] = (
     (av.error.FileNotFoundError, "absent", "no such file or device"),
     (av.error.HTTPNotFoundError, "absent", "the server knows no such path"),
     (av.error.ConnectionRefusedError, "absent", "nobody listens there"),
@@ -55,55 +55,55 @@ _ERRNO_KINDS: dict[int, DriverErrorKind] = {
 }
 
 
-def driver_error(error: Exception, what: str) -> DriverError:
+def to_driver_error(error: Exception, display_name: str) -> DriverError:
     """A library's error in the words of a driver. `what` names the device and holds no secret.
 
     The cause is chained without the address that the library repeats: a password may be in it.
     """
-    told = _told(error, what)
+    translated = _classify_error(error, display_name)
     if isinstance(error, av.error.FFmpegError):
-        told.__cause__ = type(error)(error.errno or 0, error.strerror or "")
-    return told
+        translated.__cause__ = type(error)(error.errno or 0, error.strerror or "")
+    return translated
 
 
-def _told(error: Exception, what: str) -> DriverError:
-    for error_type, known, said in _KINDS:
+def _classify_error(error: Exception, display_name: str) -> DriverError:
+    for error_type, matched_kind, message in _ERROR_KINDS:
         if isinstance(error, error_type):
-            return DriverError(known, f"{what}: {said}")
+            return DriverError(matched_kind, f"{display_name}: {message}")
     if isinstance(error, av.error.FFmpegError):
         kind = _ERRNO_KINDS.get(error.errno or 0, "absent")
-        return DriverError(kind, f"{what}: failed: {error.strerror}")
-    return DriverError("protocol", f"{what}: {type(error).__name__}")
+        return DriverError(kind, f"{display_name}: failed: {error.strerror}")
+    return DriverError("protocol", f"{display_name}: {type(error).__name__}")
 
 
-class Source:
+class VideoSource:
     """An open container and its first video stream, decoded by one thread.
 
     One thread: it costs the least CPU, and its output does not depend on timing. Not
     thread-safe: its driver sees to it that one thread at a time is inside.
     """
 
-    def __init__(self, container: av.container.InputContainer, what: str) -> None:
+    def __init__(self, container: av.container.InputContainer, display_name: str) -> None:
         self._container = container
-        self._what = what
+        self._display_name = display_name
         if not container.streams.video:
             container.close()
-            raise DriverError("unsupported", f"{what}: has no video stream")
+            raise DriverError("unsupported", f"{display_name}: has no video stream")
         self.stream: av.video.stream.VideoStream = container.streams.video[0]
         context = self.stream.codec_context
         if context is None or context.width <= 0 or context.height <= 0:
             container.close()
-            raise DriverError("protocol", f"{what}: its video stream tells no picture size")
+            raise DriverError("protocol", f"{display_name}: its video stream tells no picture size")
         context.thread_type = "NONE"
         context.thread_count = 1
         time_base = self.stream.time_base
         self._tick_num = time_base.numerator * NS_PER_S if time_base else 1
         self._tick_den = time_base.denominator if time_base else 1
-        self.intra_only = bool(context.codec.intra_only)
+        self.is_intra_only = bool(context.codec.intra_only)
         self.info = _stream_info(self.stream)
         self._context = context
 
-    def ns(self, ticks: int) -> int:
+    def ticks_to_ns(self, ticks: int) -> int:
         """A timestamp or duration of the stream, in ns."""
         return ticks * self._tick_num // self._tick_den
 
@@ -124,14 +124,14 @@ class Source:
         self._container.close()
 
 
-def open_source(file: str, what: str, **how: Any) -> Source:
+def open_video_source(file: str, display_name: str, **av_options: Any) -> VideoSource:
     """Open a file, device or address; `how` goes to `av.open`. Raises DriverError."""
     try:
-        container = av.open(file, mode="r", **how)
+        container = av.open(file, mode="r", **av_options)
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        told = driver_error(error, what)
-        raise told from told.__cause__
-    return Source(container, what)
+        translated = to_driver_error(error, display_name)
+        raise translated from translated.__cause__
+    return VideoSource(container, display_name)
 
 
 def _stream_info(stream: av.video.stream.VideoStream) -> StreamInfo:
@@ -146,7 +146,7 @@ def _stream_info(stream: av.video.stream.VideoStream) -> StreamInfo:
     )
 
 
-def planes(frame: av.VideoFrame) -> tuple[Plane, Plane, Plane]:
+def frame_planes(frame: av.VideoFrame) -> tuple[Plane, Plane, Plane]:
     """The planes of a decoded picture as views on the decoder's memory: nothing is copied.
 
     A format other than 4:2:0 planar is converted first, and then the views are on the converted
@@ -155,10 +155,10 @@ def planes(frame: av.VideoFrame) -> tuple[Plane, Plane, Plane]:
     if frame.format.name not in _PLANAR_420:
         frame = frame.reformat(format="yuv420p")
     y, u, v = frame.planes
-    return _view(y), _view(u), _view(v)
+    return _plane_view(y), _plane_view(u), _plane_view(v)
 
 
-def _view(plane: av.video.plane.VideoPlane) -> Plane:
+def _plane_view(plane: av.video.plane.VideoPlane) -> Plane:
     """Rows may be padded: the view leaves the padding out by slicing."""
     flat = np.frombuffer(plane, np.uint8)
     view = flat.reshape(plane.height, plane.line_size)[:, : plane.width]
@@ -166,14 +166,14 @@ def _view(plane: av.video.plane.VideoPlane) -> Plane:
     return view
 
 
-def media_packet(packet: VideoPacket, *, t_ns: int, pts_ns: int, dts_ns: int) -> Packet:
+def to_media_packet(packet: VideoPacket, *, t_ns: int, pts_ns: int, dts_ns: int) -> Packet:
     """A demuxed packet with the driver's times. Its bytes are copied."""
     return Packet(
         t_ns=t_ns, pts_ns=pts_ns, dts_ns=dts_ns, is_key=packet.is_keyframe, data=bytes(packet)
     )
 
 
-class FramePick:
+class FrameSelector:
     """Which pictures to hand out, so that there are `fps` a second of their own time at most.
 
     Pictures are taken on a grid of 1/fps seconds that begins with the first one. One that comes
@@ -182,18 +182,18 @@ class FramePick:
     """
 
     def __init__(self, fps: float) -> None:
-        self._none = fps <= 0
-        self._step_ns = 0 if self._none or math.isinf(fps) else round(NS_PER_S / fps)
-        self._early_ns = min(EARLY_NS, self._step_ns // 4)
+        self._is_disabled = fps <= 0
+        self._step_ns = 0 if self._is_disabled or math.isinf(fps) else round(NS_PER_S / fps)
+        self._tolerance_ns = min(MAX_EARLY_NS, self._step_ns // 4)
         self._due_ns: int | None = None
 
     def is_due(self, t_ns: int) -> bool:
         """Whether a picture of this time would be taken."""
-        if self._none:
+        if self._is_disabled:
             return False
-        return self._due_ns is None or t_ns + self._early_ns >= self._due_ns
+        return self._due_ns is None or t_ns + self._tolerance_ns >= self._due_ns
 
-    def take(self, t_ns: int) -> bool:
+    def select(self, t_ns: int) -> bool:
         """Whether to take the picture of this time; the grid moves on where it is taken."""
         if not self.is_due(t_ns):
             return False
@@ -205,7 +205,7 @@ class FramePick:
         return True
 
 
-class FrameMaker:
+class FrameDecoder:
     """Packets in, the wanted frames out; no more is decoded than the codec needs.
 
     `seq` numbers the pictures of the stream, those that are not wanted too. `t_ns` never steps
@@ -213,18 +213,18 @@ class FrameMaker:
     """
 
     def __init__(self, fps: float, painter: MaskPainter) -> None:
-        self._pick = FramePick(fps)
+        self._selector = FrameSelector(fps)
         self._painter = painter
         self._seq = 0
         self._last_ns: int | None = None
 
-    def frames(
+    def decode(
         self,
-        source: Source,
+        source: VideoSource,
         packet: VideoPacket,
         pts_ns: int,
-        stream_ns: Callable[[int], int],
-        t_ns: Callable[[int], int],
+        to_stream_ns: Callable[[int], int],
+        to_boottime_ns: Callable[[int], int],
     ) -> Iterator[Frame]:
         """The wanted frames that this packet completes; an empty packet drains the decoder.
 
@@ -232,16 +232,16 @@ class FrameMaker:
         A picture without a timestamp has the packet's `pts_ns`. Raises PyAV's InvalidDataError
         for a damaged packet, and MaskRefused.
         """
-        stands_alone = source.intra_only or packet.is_disposable
-        if packet.size and stands_alone and not self._pick.is_due(pts_ns):
+        is_independent = source.is_intra_only or packet.is_disposable
+        if packet.size and is_independent and not self._selector.is_due(pts_ns):
             self._seq += 1
             return
         for picture in source.decode(packet):
             seq, self._seq = self._seq, self._seq + 1
             ticks = picture.pts if picture.pts is not None else picture.dts
-            at_ns = pts_ns if ticks is None else stream_ns(ticks)
-            if self._pick.take(at_ns) and not picture.is_corrupt:
-                at_ns = t_ns(at_ns)
+            at_ns = pts_ns if ticks is None else to_stream_ns(ticks)
+            if self._selector.select(at_ns) and not picture.is_corrupt:
+                at_ns = to_boottime_ns(at_ns)
                 self._last_ns = at_ns if self._last_ns is None else max(self._last_ns, at_ns)
-                y, u, v = self._painter.painted(planes(picture))
+                y, u, v = self._painter.paint_planes(frame_planes(picture))
                 yield Frame(seq=seq, t_ns=self._last_ns, y=y, u=u, v=v)

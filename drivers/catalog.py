@@ -11,27 +11,27 @@ from typing import Literal, Protocol, cast
 
 import msgspec
 
-from drivers.contracts import Camera, Gpio, Line, Ptz, Wanted
+from drivers.contracts import Camera, Gpio, GpioLine, Ptz, StreamRequest
 from drivers.errors import DriverError
 
-Kind = Literal["camera", "ptz", "gpio"]
+DriverFolder = Literal["camera", "ptz", "gpio"]
 """The folders of drivers."""
 
 
-class CameraModule(Protocol):
+class CameraDriverModule(Protocol):
     """What a module under `drivers/camera/` offers."""
 
     Options: type[msgspec.Struct]
 
     @staticmethod
     def open_camera(
-        name: str, options: msgspec.Struct, wanted: Wanted, clock_ns: Callable[[], int]
+        name: str, options: msgspec.Struct, request: StreamRequest, clock_ns: Callable[[], int]
     ) -> Camera:
         """Open the device; `name` is for messages. Raises DriverError."""
         ...
 
 
-class PtzModule(Protocol):
+class PtzDriverModule(Protocol):
     """What a module under `drivers/ptz/` offers."""
 
     Options: type[msgspec.Struct]
@@ -42,47 +42,47 @@ class PtzModule(Protocol):
         ...
 
 
-class GpioModule(Protocol):
+class GpioDriverModule(Protocol):
     """What a module under `drivers/gpio/` offers."""
 
     Options: type[msgspec.Struct]
 
     @staticmethod
     def open_gpio(
-        options: msgspec.Struct, lines: Sequence[Line], clock_ns: Callable[[], int]
+        options: msgspec.Struct, lines: Sequence[GpioLine], clock_ns: Callable[[], int]
     ) -> Gpio:
         """Open the pins. Raises DriverError."""
         ...
 
 
-def drivers_of(kind: Kind) -> tuple[str, ...]:
+def driver_names(kind: DriverFolder) -> tuple[str, ...]:
     """The names that `driver =` may have for this kind of device."""
     folder = Path(__file__).parent / kind
     return tuple(sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_")))
 
 
-def camera_module(driver: str) -> CameraModule:
+def load_camera_driver(driver: str) -> CameraDriverModule:
     """The module of a camera driver.
 
     Raises DriverError `unsupported` for a name without a file, and `absent` where a library that
     the driver needs is not installed.
     """
-    return cast("CameraModule", _module("camera", driver))
+    return cast("CameraDriverModule", _load_module("camera", driver))
 
 
-def ptz_module(driver: str) -> PtzModule:
+def load_ptz_driver(driver: str) -> PtzDriverModule:
     """The module of a head's driver. Raises DriverError as `camera_module`."""
-    return cast("PtzModule", _module("ptz", driver))
+    return cast("PtzDriverModule", _load_module("ptz", driver))
 
 
-def gpio_module(driver: str) -> GpioModule:
+def load_gpio_driver(driver: str) -> GpioDriverModule:
     """The module of a driver of pins. Raises DriverError as `camera_module`."""
-    return cast("GpioModule", _module("gpio", driver))
+    return cast("GpioDriverModule", _load_module("gpio", driver))
 
 
-def _module(kind: Kind, driver: str) -> ModuleType:
-    if driver not in drivers_of(kind):
-        allowed = ", ".join(drivers_of(kind))
+def _load_module(kind: DriverFolder, driver: str) -> ModuleType:
+    if driver not in driver_names(kind):
+        allowed = ", ".join(driver_names(kind))
         raise DriverError("unsupported", f"{kind} driver {driver!r} is unknown; allowed: {allowed}")
     try:
         return importlib.import_module(f"drivers.{kind}.{driver}")

@@ -4,41 +4,45 @@ A place is read at some time between a question and its answer, and a head that 
 meanwhile: its driver says the place as of the question, and counts that way to the error.
 """
 
-KEPT = 16
+MAX_ORDERS = 16
 NS_PER_S = 1_000_000_000
 
 
-class ToldSpeed:
+class CommandedSpeed:
     """The speeds that one head was told, of its faster axis in degrees a second. Its owner locks.
 
     `settles_s` is the longest from a word until the head does what it says, ramp included.
     """
 
-    def __init__(self, settles_s: float) -> None:
-        self._settles_ns = int(settles_s * NS_PER_S)
-        self._told: list[tuple[float, int | None]] = []
+    def __init__(self, settle_s: float) -> None:
+        self._settle_ns = int(settle_s * NS_PER_S)
+        self._orders: list[tuple[float, int | None]] = []
 
-    def telling(self, deg_s: float) -> None:
+    def begin_order(self, deg_s: float) -> None:
         """It is about to be told, and may hear it at any time from now on."""
-        self._told.append((deg_s, None))
+        self._orders.append((deg_s, None))
 
-    def told(self, deg_s: float, t_ns: int) -> None:
+    def confirm_order(self, deg_s: float, t_ns: int) -> None:
         """It has been told; what it was told before is over."""
-        before = [(speed, t_ns if over_ns is None else over_ns) for speed, over_ns in self._told]
-        self._told = [*before[-KEPT:], (deg_s, None)]
+        previous = [
+            (speed, t_ns if over_ns is None else over_ns) for speed, over_ns in self._orders
+        ]
+        self._orders = [*previous[-MAX_ORDERS:], (deg_s, None)]
 
-    def fastest_deg_s(self, since_ns: int) -> float:
+    def max_speed_deg_s(self, since_ns: int) -> float:
         """The fastest that it may have gone from then on."""
         return max(
             (
                 speed
-                for speed, over_ns in self._told
-                if over_ns is None or over_ns + self._settles_ns >= since_ns
+                for speed, over_ns in self._orders
+                if over_ns is None or over_ns + self._settle_ns >= since_ns
             ),
             default=0.0,
         )
 
 
-def error_deg(at_rest_deg: float, fastest_deg_s: float, asked_ns: int, answered_ns: int) -> float:
+def position_error_deg(
+    at_rest_deg: float, max_speed_deg_s: float, query_ns: int, reply_ns: int
+) -> float:
     """How far a place may be off, as of the question, that a moving head tells."""
-    return min(at_rest_deg + fastest_deg_s * (answered_ns - asked_ns) / NS_PER_S, 180.0)
+    return min(at_rest_deg + max_speed_deg_s * (reply_ns - query_ns) / NS_PER_S, 180.0)

@@ -8,7 +8,7 @@ import msgspec
 from drivers.media import Frame, Packet, Polygon, StreamInfo
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class StreamRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What the agent wants from a camera, so that a driver does no work for nothing.
 
     `packets`: hand out the encoded stream. `frames_fps`: hand out decoded frames, this many a
@@ -22,12 +22,12 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     packets: bool
     frames_fps: float
     masks: tuple[Polygon, ...] = ()
-    masks_now: Callable[[], tuple[Polygon, ...]] | None = None
+    current_masks: Callable[[], tuple[Polygon, ...]] | None = None
 
     @property
-    def masked(self) -> bool:
+    def has_masks(self) -> bool:
         """Whether anything may have to be hidden."""
-        return bool(self.masks) or self.masks_now is not None
+        return bool(self.masks) or self.current_masks is not None
 
 
 class Camera(Protocol):
@@ -80,7 +80,7 @@ class CameraReadings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @runtime_checkable
-class Metered(Protocol):
+class ReadingsSource(Protocol):
     """A camera that knows what its sensor does."""
 
     def readings(self) -> CameraReadings | None:
@@ -99,7 +99,7 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
     high: float
 
 
-class PtzAbilities(msgspec.Struct, frozen=True, kw_only=True):
+class PtzCapabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What a head can do: declared by its driver and its options, or asked of it; never guessed.
 
     `absolute`: it tells where it is and goes where it is told; otherwise its driver reckons.
@@ -168,7 +168,7 @@ class Ptz(Protocol):
     """
 
     @property
-    def abilities(self) -> PtzAbilities:
+    def capabilities(self) -> PtzCapabilities:
         """What it can do."""
         ...
 
@@ -186,7 +186,7 @@ class Ptz(Protocol):
         """
         ...
 
-    def position(self) -> PtzPosition:
+    def read_position(self) -> PtzPosition:
         """Where it is: asked of an absolute head, reckoned otherwise."""
         ...
 
@@ -194,11 +194,11 @@ class Ptz(Protocol):
         """Remember the present place under a number from 1 to `abilities.presets`."""
         ...
 
-    def recall_preset(self, number: int) -> None:
+    def goto_preset(self, number: int) -> None:
         """Begin to go to a remembered place."""
         ...
 
-    def switch(self, aux: Aux, *, on: bool) -> None:
+    def set_aux(self, aux: Aux, *, on: bool) -> None:
         """Switch one of `abilities.aux`."""
         ...
 
@@ -207,7 +207,7 @@ class Ptz(Protocol):
         ...
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
+class GpioLine(msgspec.Struct, frozen=True, kw_only=True):
     """One pin and what it is. `pin` is the chip's number (BCM on a Raspberry Pi). With `active_low`
     it is active at the low level. An input has a `pull`, an output is inactive when it is opened.
     """
@@ -219,7 +219,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     pull: Literal["up", "down", "none"] = "none"
 
 
-class Edge(msgspec.Struct, frozen=True, kw_only=True):
+class GpioEdge(msgspec.Struct, frozen=True, kw_only=True):
     """An input has changed, at `t_ns` (CLOCK_BOOTTIME). Not debounced."""
 
     name: str
@@ -237,11 +237,11 @@ class Gpio(Protocol):
     """
 
     @property
-    def dropped(self) -> int:
+    def dropped_edges(self) -> int:
         """How many edges were dropped since the pins were opened, because nobody read them."""
         ...
 
-    def edge(self, timeout_s: float) -> Edge | None:
+    def read_edge(self, timeout_s: float) -> GpioEdge | None:
         """The next change of an input, None where none came within `timeout_s` seconds. At most
         1024 wait; beyond them the oldest are dropped, and `is_active` tells how it stands.
         """
@@ -255,7 +255,7 @@ class Gpio(Protocol):
         """How an input or an output stands now."""
         ...
 
-    def drive(self, name: str, *, active: bool) -> None:
+    def set_output(self, name: str, *, active: bool) -> None:
         """Set an output."""
         ...
 

@@ -16,12 +16,12 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from drivers.angles import HALF_TURN_DEG, nearest_deg, wrap_deg
+from drivers.angles import HALF_TURN_DEG, unwrap_near_deg, wrap_deg
 from drivers.contracts import Pose, PtzPosition, Range
 
 NS_PER_S = 1_000_000_000
 TURN_DEG = 2 * HALF_TURN_DEG
-REPEATS_WITHIN_DEG = 0.5
+REPEATABILITY_DEG = 0.5
 """How well a head finds a stop or a preset again; makers promise 0.1 to 0.5 degrees."""
 
 
@@ -36,7 +36,7 @@ class AxisLimits(msgspec.Struct, frozen=True, kw_only=True):
     lag_s: float
 
 
-class Spread(msgspec.Struct, frozen=True, kw_only=True):
+class PositionInterval(msgspec.Struct, frozen=True, kw_only=True):
     """Between `low` and `high`, most likely at `likely`. Of an endless axis it is counted on from
     turn to turn, and infinite where nobody knows.
     """
@@ -46,12 +46,12 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
     likely: float
 
     @property
-    def error(self) -> float:
+    def max_error(self) -> float:
         """The furthest that the truth may be from `likely`."""
         return max(self.high - self.likely, self.likely - self.low)
 
 
-class AxisTrack(msgspec.Struct, frozen=True, kw_only=True):
+class AxisState(msgspec.Struct, frozen=True, kw_only=True):
     """An axis at `t_ns`, and what it does from there on, as it was told at `told_ns`: it moves at
     `speed`, or it is on its way to `target`, where it is at `arrives_ns` at the latest.
 
@@ -63,203 +63,221 @@ class AxisTrack(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     t_ns: int
-    spread: Spread
-    told_ns: int | None = None
+    spread: PositionInterval
+    ordered_ns: int | None = None
     speed: float = 0.0
-    doubt: tuple[float, float] | None = None
-    target: Spread | None = None
-    arrives_ns: int = 0
+    unconfirmed_speeds: tuple[float, float] | None = None
+    target: PositionInterval | None = None
+    arrival_ns: int = 0
 
     @property
-    def speeds(self) -> tuple[float, float]:
+    def speed_bounds(self) -> tuple[float, float]:
         """Between which it moves."""
-        return (self.speed, self.speed) if self.doubt is None else self.doubt
+        return (
+            (self.speed, self.speed) if self.unconfirmed_speeds is None else self.unconfirmed_speeds
+        )
 
 
-def nowhere(limits: AxisLimits) -> Spread:
+def full_range(limits: AxisLimits) -> PositionInterval:
     """Anywhere in the range."""
     if limits.span is None:
-        return Spread(low=-math.inf, high=math.inf, likely=0.0)
+        return PositionInterval(low=-math.inf, high=math.inf, likely=0.0)
     span = limits.span
-    return Spread(low=span.low, high=span.high, likely=(span.low + span.high) / 2)
+    return PositionInterval(low=span.low, high=span.high, likely=(span.low + span.high) / 2)
 
 
-def exactly(place: float) -> Spread:
+def exact_position(position: float) -> PositionInterval:
     """At a place."""
-    return Spread(low=place, high=place, likely=place)
+    return PositionInterval(low=position, high=position, likely=position)
 
 
-def is_known(limits: AxisLimits, spread: Spread) -> bool:
+def is_known(limits: AxisLimits, interval: PositionInterval) -> bool:
     """Whether anything is known: less than all of the range, or than a whole turn."""
-    width = spread.high - spread.low
+    width = interval.high - interval.low
     return width < (TURN_DEG if limits.span is None else limits.span.high - limits.span.low)
 
 
-def advance(limits: AxisLimits, track: AxisTrack, t_ns: int) -> AxisTrack:
+def advance_to(limits: AxisLimits, state: AxisState, t_ns: int) -> AxisState:
     """The same axis later, at `t_ns`; an earlier time changes nothing."""
-    if t_ns <= track.t_ns:
-        return track
-    if track.target is not None:
-        if t_ns >= track.arrives_ns:
-            return AxisTrack(t_ns=t_ns, told_ns=track.told_ns, spread=track.target)
-        return _under_way(limits, track, track.target, t_ns)
-    lasted_s = (t_ns - track.t_ns) / NS_PER_S
-    least, most = track.speeds
-    spread = Spread(
-        low=track.spread.low + (least - abs(least) * limits.speed_error) * lasted_s,
-        high=track.spread.high + (most + abs(most) * limits.speed_error) * lasted_s,
-        likely=track.spread.likely + track.speed * lasted_s,
+    if t_ns <= state.t_ns:
+        return state
+    if state.target is not None:
+        if t_ns >= state.arrival_ns:
+            return AxisState(t_ns=t_ns, ordered_ns=state.ordered_ns, spread=state.target)
+        return _interpolate_travel(limits, state, state.target, t_ns)
+    elapsed_s = (t_ns - state.t_ns) / NS_PER_S
+    min_speed, max_speed = state.speed_bounds
+    interval = PositionInterval(
+        low=state.spread.low + (min_speed - abs(min_speed) * limits.speed_error) * elapsed_s,
+        high=state.spread.high + (max_speed + abs(max_speed) * limits.speed_error) * elapsed_s,
+        likely=state.spread.likely + state.speed * elapsed_s,
     )
     if limits.span is not None:
         # It gets no further than the stop that it moves towards. From the other one it may be late,
         # until latency and ramp are over.
-        settled = _told_for_s(track, t_ns) >= 2 * limits.lag_s
-        low = limits.span.low if settled or most < 0 else -math.inf
-        high = limits.span.high if settled or least > 0 else math.inf
-        spread = _within(spread, low, high)
-    return msgspec.structs.replace(track, t_ns=t_ns, spread=spread)
+        is_settled = _time_since_order_s(state, t_ns) >= 2 * limits.lag_s
+        low = limits.span.low if is_settled or max_speed < 0 else -math.inf
+        high = limits.span.high if is_settled or min_speed > 0 else math.inf
+        interval = _clamp_interval(interval, low, high)
+    return msgspec.structs.replace(state, t_ns=t_ns, spread=interval)
 
 
-def drive(limits: AxisLimits, track: AxisTrack, speed: float, t_ns: int) -> AxisTrack:
+def order_speed(limits: AxisLimits, state: AxisState, speed: float, t_ns: int) -> AxisState:
     """Told at `t_ns` to move at a speed, 0 for a stop.
 
     Until the lag is over it may still do what it did before, which matters the less the nearer the
     two speeds are.
     """
-    now = advance(limits, track, t_ns)
-    late = [(one - speed) * limits.lag_s * (1 + limits.speed_error) for one in now.speeds]
-    spread = msgspec.structs.replace(
-        now.spread, low=now.spread.low + min(0.0, *late), high=now.spread.high + max(0.0, *late)
+    current = advance_to(limits, state, t_ns)
+    lag_offsets = [
+        (one - speed) * limits.lag_s * (1 + limits.speed_error) for one in current.speed_bounds
+    ]
+    interval = msgspec.structs.replace(
+        current.spread,
+        low=current.spread.low + min(0.0, *lag_offsets),
+        high=current.spread.high + max(0.0, *lag_offsets),
     )
-    return AxisTrack(t_ns=now.t_ns, told_ns=now.t_ns, spread=spread, speed=speed)
+    return AxisState(t_ns=current.t_ns, ordered_ns=current.t_ns, spread=interval, speed=speed)
 
 
-def doubt(limits: AxisLimits, track: AxisTrack, speed: float, t_ns: int) -> AxisTrack:
+def order_unconfirmed_speed(
+    limits: AxisLimits, state: AxisState, speed: float, t_ns: int
+) -> AxisState:
     """Told at `t_ns` to move at a speed, and nobody knows whether it heard, or when."""
-    now = advance(limits, track, t_ns)
-    least, most = now.speeds
-    return AxisTrack(
-        t_ns=now.t_ns,
-        told_ns=now.t_ns,
-        spread=now.spread,
-        speed=now.speed,
-        doubt=(min(least, speed), max(most, speed)),
+    current = advance_to(limits, state, t_ns)
+    min_speed, max_speed = current.speed_bounds
+    return AxisState(
+        t_ns=current.t_ns,
+        ordered_ns=current.t_ns,
+        spread=current.spread,
+        speed=current.speed,
+        unconfirmed_speeds=(min(min_speed, speed), max(max_speed, speed)),
     )
 
 
-def travel(
-    limits: AxisLimits, track: AxisTrack, target: Spread, speed: float, t_ns: int
-) -> AxisTrack:
+def order_goto(
+    limits: AxisLimits, state: AxisState, target: PositionInterval, speed: float, t_ns: int
+) -> AxisState:
     """Told at `t_ns` to go to a target, at a speed of which it reaches its share at least."""
-    now = drive(limits, track, 0.0, t_ns)
-    start = now.spread
+    current = order_speed(limits, state, 0.0, t_ns)
+    start = current.spread
     if limits.span is None:
         # A head without stops takes the shorter way.
-        far = TURN_DEG / 2 + min(target.error, TURN_DEG / 2)
+        max_distance = TURN_DEG / 2 + min(target.max_error, TURN_DEG / 2)
         turns = TURN_DEG * round((start.likely - target.likely) / TURN_DEG)
-        target = Spread(
+        target = PositionInterval(
             low=target.low + turns, high=target.high + turns, likely=target.likely + turns
         )
     else:
-        start = _within(start, limits.span.low, limits.span.high)
-        far = max(target.high - start.low, start.high - target.low)
+        start = _clamp_interval(start, limits.span.low, limits.span.high)
+        max_distance = max(target.high - start.low, start.high - target.low)
     # Twice the lag: one to start, and one for the ramps at both ends.
-    lasts_s = far / (speed * (1 - limits.speed_error)) + 2 * limits.lag_s
-    return AxisTrack(
-        t_ns=now.t_ns,
-        told_ns=now.t_ns,
+    duration_s = max_distance / (speed * (1 - limits.speed_error)) + 2 * limits.lag_s
+    return AxisState(
+        t_ns=current.t_ns,
+        ordered_ns=current.t_ns,
         spread=start,
         target=target,
-        arrives_ns=now.t_ns + math.ceil(lasts_s * NS_PER_S),
+        arrival_ns=current.t_ns + math.ceil(duration_s * NS_PER_S),
     )
 
 
-def doubt_travel(limits: AxisLimits, track: AxisTrack, target: Spread, t_ns: int) -> AxisTrack:
+def order_unconfirmed_goto(
+    limits: AxisLimits, state: AxisState, target: PositionInterval, t_ns: int
+) -> AxisState:
     """Told at `t_ns` to go to a target, and nobody knows whether it heard, or when."""
-    now = doubt(limits, track, 0.0, t_ns)
-    return msgspec.structs.replace(now, spread=_from_to(limits, now.spread, target))
+    current = order_unconfirmed_speed(limits, state, 0.0, t_ns)
+    return msgspec.structs.replace(current, spread=_hull(limits, current.spread, target))
 
 
-def seen(limits: AxisLimits, track: AxisTrack, t_ns: int) -> Spread:
+def position_interval(limits: AxisLimits, state: AxisState, t_ns: int) -> PositionInterval:
     """Where it must be at `t_ns`, within its range."""
-    spread = advance(limits, track, t_ns).spread
+    interval = advance_to(limits, state, t_ns).spread
     if limits.span is None:
-        return spread
-    return _within(spread, limits.span.low, limits.span.high)
+        return interval
+    return _clamp_interval(interval, limits.span.low, limits.span.high)
 
 
-def is_moving(limits: AxisLimits, track: AxisTrack, t_ns: int) -> bool:
+def is_moving(limits: AxisLimits, state: AxisState, t_ns: int) -> bool:
     """Whether it has been told to move and is not known to have arrived at `t_ns`, at a target or at
     a stop.
     """
-    now = advance(limits, track, t_ns)
-    if now.target is not None or now.doubt is not None:
+    current = advance_to(limits, state, t_ns)
+    if current.target is not None or current.unconfirmed_speeds is not None:
         return True
-    if now.speed == 0:
-        return _told_for_s(now, t_ns) < limits.lag_s
+    if current.speed == 0:
+        return _time_since_order_s(current, t_ns) < limits.lag_s
     if limits.span is None:
         return True
-    return now.spread.low < limits.span.high if now.speed > 0 else now.spread.high > limits.span.low
-
-
-def _told_for_s(track: AxisTrack, t_ns: int) -> float:
-    return math.inf if track.told_ns is None else (t_ns - track.told_ns) / NS_PER_S
-
-
-def _under_way(limits: AxisLimits, track: AxisTrack, target: Spread, t_ns: int) -> AxisTrack:
-    """Somewhere between where it was and its target."""
-    start = track.spread
-    share = (t_ns - track.t_ns) / (track.arrives_ns - track.t_ns)
-    spread = msgspec.structs.replace(
-        _from_to(limits, start, target),
-        likely=start.likely + share * (target.likely - start.likely),
+    return (
+        current.spread.low < limits.span.high
+        if current.speed > 0
+        else current.spread.high > limits.span.low
     )
-    return msgspec.structs.replace(track, t_ns=t_ns, spread=spread)
 
 
-def _from_to(limits: AxisLimits, start: Spread, target: Spread) -> Spread:
+def _time_since_order_s(state: AxisState, t_ns: int) -> float:
+    return math.inf if state.ordered_ns is None else (t_ns - state.ordered_ns) / NS_PER_S
+
+
+def _interpolate_travel(
+    limits: AxisLimits, state: AxisState, target: PositionInterval, t_ns: int
+) -> AxisState:
+    """Somewhere between where it was and its target."""
+    start = state.spread
+    fraction = (t_ns - state.t_ns) / (state.arrival_ns - state.t_ns)
+    interval = msgspec.structs.replace(
+        _hull(limits, start, target),
+        likely=start.likely + fraction * (target.likely - start.likely),
+    )
+    return msgspec.structs.replace(state, t_ns=t_ns, spread=interval)
+
+
+def _hull(
+    limits: AxisLimits, start: PositionInterval, target: PositionInterval
+) -> PositionInterval:
     """Anywhere between the two, most likely at the start. Of an endless axis, which may go round
     either way, nothing is known until it arrives.
     """
-    return Spread(
+    return PositionInterval(
         low=min(start.low, target.low) if limits.span else -math.inf,
         high=max(start.high, target.high) if limits.span else math.inf,
         likely=start.likely,
     )
 
 
-def _within(spread: Spread, low: float, high: float) -> Spread:
-    inner_low, inner_high = (min(max(one, low), high) for one in (spread.low, spread.high))
-    likely = min(max(spread.likely, inner_low), inner_high)
-    return Spread(low=inner_low, high=inner_high, likely=likely)
+def _clamp_interval(interval: PositionInterval, low: float, high: float) -> PositionInterval:
+    inner_low, inner_high = (min(max(one, low), high) for one in (interval.low, interval.high))
+    likely = min(max(interval.likely, inner_low), inner_high)
+    return PositionInterval(low=inner_low, high=inner_high, likely=likely)
 
 
-class Known(msgspec.Struct, frozen=True, kw_only=True):
+class PoseInterval(msgspec.Struct, frozen=True, kw_only=True):
     """Where all three axes are."""
 
-    pan: Spread
-    tilt: Spread
-    zoom: Spread
+    pan: PositionInterval
+    tilt: PositionInterval
+    zoom: PositionInterval
 
 
 Speeds: TypeAlias = tuple[float, float, float]
 """Of pan and tilt in degrees a second, of zoom in ranges a second."""
-Outcome = Literal["heard", "refused", "lost"]
+OrderOutcome = Literal["heard", "refused", "lost"]
 """Of what a head was told: it does it, it cannot and goes on as before, or no answer came."""
 
 
-class Word(msgspec.Struct, frozen=True, kw_only=True):
+class PendingOrder(msgspec.Struct, frozen=True, kw_only=True):
     """What is being said to a head: to move at these speeds, or to go to the preset `number` with
     these at least. `before` and `during` are its axes before it was said, and until it is answered.
     """
 
     speeds: Speeds
-    number: int | None
-    before: tuple[AxisTrack, ...]
-    during: tuple[AxisTrack, ...]
+    preset: int | None
+    states_before: tuple[AxisState, ...]
+    states_pending: tuple[AxisState, ...]
 
 
-class HeadReckoning:
+class DeadReckoning:
     """Pan, tilt and zoom of one head, and its presets. Time comes in with each call.
 
     Of a head that cannot answer it is told what went out: `moved`, `recalled`. To one that answers it
@@ -279,68 +297,70 @@ class HeadReckoning:
         t_ns: int,
     ) -> None:
         self._limits = (pan, tilt, zoom)
-        self._tracks = tuple(AxisTrack(t_ns=t_ns, spread=nowhere(one)) for one in self._limits)
-        self._presets = {number: _at(pose, pan.span) for number, pose in references.items()}
-        self._unanswered = 0
+        self._axes = tuple(AxisState(t_ns=t_ns, spread=full_range(one)) for one in self._limits)
+        self._presets = {number: _exact_pose(pose, pan.span) for number, pose in references.items()}
+        self._pending_orders = 0
 
-    def say(self, speeds: Speeds, t_ns: int, number: int | None = None) -> Word:
+    def begin_order(self, speeds: Speeds, t_ns: int, preset: int | None = None) -> PendingOrder:
         """It is about to be told to move, or to go to the place of a number."""
-        before = self._tracks
-        if number is None:
-            self._tracks = tuple(
-                doubt(limits, track, speed, t_ns)
-                for limits, track, speed in zip(self._limits, before, speeds, strict=True)
+        previous = self._axes
+        if preset is None:
+            self._axes = tuple(
+                order_unconfirmed_speed(limits, track, speed, t_ns)
+                for limits, track, speed in zip(self._limits, previous, speeds, strict=True)
             )
         else:
-            self._tracks = tuple(
-                doubt_travel(limits, track, target, t_ns)
+            self._axes = tuple(
+                order_unconfirmed_goto(limits, track, target, t_ns)
                 for limits, track, target in zip(
-                    self._limits, before, self._targets(number), strict=True
+                    self._limits, previous, self._targets(preset), strict=True
                 )
             )
-        self._unanswered += 1
-        return Word(speeds=speeds, number=number, before=before, during=self._tracks)
+        self._pending_orders += 1
+        return PendingOrder(
+            speeds=speeds, preset=preset, states_before=previous, states_pending=self._axes
+        )
 
-    def became(self, outcome: Outcome, word: Word, t_ns: int) -> None:
+    def settle_order(self, outcome: OrderOutcome, order: PendingOrder, t_ns: int) -> None:
         """What became of a word; each is said so of once. Of two that were on their way at a time
         nobody knows which was heard last.
         """
-        self._unanswered -= 1
-        if self._unanswered > 0 or self._tracks is not word.during or outcome == "lost":
+        self._pending_orders -= 1
+        if self._pending_orders > 0 or self._axes is not order.states_pending or outcome == "lost":
             return
         if outcome == "refused":
-            self._tracks = word.before
-        elif word.number is None:
-            self.moved(word.speeds, t_ns)
+            self._axes = order.states_before
+        elif order.preset is None:
+            self.on_move(order.speeds, t_ns)
         else:
-            self.recalled(word.number, word.speeds, t_ns)
+            self.on_goto_preset(order.preset, order.speeds, t_ns)
 
-    def moved(self, speeds: Speeds, t_ns: int) -> None:
+    def on_move(self, speeds: Speeds, t_ns: int) -> None:
         """Told to move."""
-        self._tracks = tuple(
-            drive(limits, track, speed, t_ns)
-            for limits, track, speed in zip(self._limits, self._tracks, speeds, strict=True)
+        self._axes = tuple(
+            order_speed(limits, track, speed, t_ns)
+            for limits, track, speed in zip(self._limits, self._axes, speeds, strict=True)
         )
 
-    def stored(self, number: int, t_ns: int) -> None:
+    def on_preset_stored(self, number: int, t_ns: int) -> None:
         """Told to remember where it is under a number."""
-        pan, tilt, zoom = self._now(t_ns)
-        tracks = map(advance, self._limits, self._tracks, (t_ns, t_ns, t_ns))
-        if any(track.speed or track.target or track.doubt for track in tracks):
-            self.forgotten(number)
+        pan, tilt, zoom = self._intervals_at(t_ns)
+        axes = map(advance_to, self._limits, self._axes, (t_ns, t_ns, t_ns))
+        if any(track.speed or track.target or track.unconfirmed_speeds for track in axes):
+            self.forget_preset(number)
         else:
-            self._presets[number] = Known(pan=pan, tilt=tilt, zoom=zoom)
+            self._presets[number] = PoseInterval(pan=pan, tilt=tilt, zoom=zoom)
 
-    def forgotten(self, number: int) -> None:
+    def forget_preset(self, number: int) -> None:
         """Nobody knows what it remembers under a number."""
         self._presets.pop(number, None)
 
-    def recalled(self, number: int, speeds: Speeds, t_ns: int) -> None:
+    def on_goto_preset(self, number: int, speeds: Speeds, t_ns: int) -> None:
         """Told to go to the place of a number, with these speeds at least."""
-        self._tracks = tuple(
-            travel(limits, track, target, speed, t_ns)
+        self._axes = tuple(
+            order_goto(limits, track, target, speed, t_ns)
             for limits, track, target, speed in zip(
-                self._limits, self._tracks, self._targets(number), speeds, strict=True
+                self._limits, self._axes, self._targets(number), speeds, strict=True
             )
         )
 
@@ -348,38 +368,40 @@ class HeadReckoning:
         """Whether an axis is."""
         return any(
             is_moving(limits, track, t_ns)
-            for limits, track in zip(self._limits, self._tracks, strict=True)
+            for limits, track in zip(self._limits, self._axes, strict=True)
         )
 
-    def position(self, t_ns: int) -> PtzPosition:
+    def position_at(self, t_ns: int) -> PtzPosition:
         """Where it most likely is, and how far it may be from there."""
-        spreads = self._now(t_ns)
-        known = all(map(is_known, self._limits[:2], spreads[:2]))
-        error_deg = max(spread.error for spread in spreads[:2]) + REPEATS_WITHIN_DEG
-        pan, tilt, zoom = (spread.likely for spread in spreads)
+        intervals = self._intervals_at(t_ns)
+        is_known_pose = all(map(is_known, self._limits[:2], intervals[:2]))
+        error_deg = max(interval.max_error for interval in intervals[:2]) + REPEATABILITY_DEG
+        pan, tilt, zoom = (spread.likely for spread in intervals)
         return PtzPosition(
             pose=Pose(pan_deg=wrap_deg(pan), tilt_deg=tilt, zoom=zoom),
-            error_deg=min(error_deg, HALF_TURN_DEG) if known else HALF_TURN_DEG,
+            error_deg=min(error_deg, HALF_TURN_DEG) if is_known_pose else HALF_TURN_DEG,
             moving=self.is_moving(t_ns),
             t_ns=t_ns,
         )
 
-    def _targets(self, number: int) -> tuple[Spread, ...]:
-        place = self._presets.get(number)
-        if place is None:
-            return tuple(map(nowhere, self._limits))
-        return place.pan, place.tilt, place.zoom
+    def _targets(self, number: int) -> tuple[PositionInterval, ...]:
+        preset = self._presets.get(number)
+        if preset is None:
+            return tuple(map(full_range, self._limits))
+        return preset.pan, preset.tilt, preset.zoom
 
-    def _now(self, t_ns: int) -> tuple[Spread, Spread, Spread]:
-        pan, tilt, zoom = map(seen, self._limits, self._tracks, (t_ns, t_ns, t_ns))
+    def _intervals_at(
+        self, t_ns: int
+    ) -> tuple[PositionInterval, PositionInterval, PositionInterval]:
+        pan, tilt, zoom = map(position_interval, self._limits, self._axes, (t_ns, t_ns, t_ns))
         return pan, tilt, zoom
 
 
-def _at(pose: Pose, pan: Range | None) -> Known:
+def _exact_pose(pose: Pose, pan: Range | None) -> PoseInterval:
     """Exactly there; the pan in the turn in which its range is."""
-    middle = (pan.low + pan.high) / 2 if pan else 0.0
-    return Known(
-        pan=exactly(nearest_deg(pose.pan_deg, middle)),
-        tilt=exactly(pose.tilt_deg),
-        zoom=exactly(pose.zoom),
+    middle_deg = (pan.low + pan.high) / 2 if pan else 0.0
+    return PoseInterval(
+        pan=exact_position(unwrap_near_deg(pose.pan_deg, middle_deg)),
+        tilt=exact_position(pose.tilt_deg),
+        zoom=exact_position(pose.zoom),
     )

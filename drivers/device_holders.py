@@ -7,23 +7,25 @@ from pathlib import Path
 
 PROC = Path("/proc")
 
-Holders = Mapping[int, tuple[str, ...]]
+DeviceHolders = Mapping[int, tuple[str, ...]]
 """A device's number (`st_rdev`), and who has it open: `process 812 (vigie)`."""
 
 
-def holders(proc: Path = PROC) -> Holders:
+def find_holders(proc: Path = PROC) -> DeviceHolders:
     """Who has which device open; this process does not count. Nothing is opened for it."""
     found: dict[int, set[str]] = {}
     for process in proc.iterdir():
         if not process.name.isdigit() or int(process.name) == os.getpid():
             continue
         with contextlib.suppress(OSError):  # it ended, or is another user's
-            for device in _devices(process):
-                found.setdefault(device, set()).add(f"process {process.name} ({_name(process)})")
+            for device in _open_devices(process):
+                found.setdefault(device, set()).add(
+                    f"process {process.name} ({_process_name(process)})"
+                )
     return {device: tuple(sorted(names)) for device, names in found.items()}
 
 
-def _devices(process: Path) -> set[int]:
+def _open_devices(process: Path) -> set[int]:
     devices = set()
     for link in (process / "fd").iterdir():
         with contextlib.suppress(OSError):
@@ -33,5 +35,5 @@ def _devices(process: Path) -> set[int]:
     return devices
 
 
-def _name(process: Path) -> str:
+def _process_name(process: Path) -> str:
     return (process / "comm").read_text(encoding="utf-8", errors="replace").strip()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
-def links(folder: Path) -> Mapping[str, str]:
+def stable_names(folder: Path) -> Mapping[str, str]:
     """Where the links of a folder lead to, and their names; of two that lead to one, the first."""
     with contextlib.suppress(OSError):
         return {

@@ -3,9 +3,9 @@
 import threading
 from collections import deque
 
-from drivers.contracts import Edge
+from drivers.contracts import GpioEdge
 
-MOST_EDGES = 1024
+MAX_EDGES = 1024
 
 
 class EdgeQueue:
@@ -13,26 +13,26 @@ class EdgeQueue:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._edges: deque[Edge] = deque(maxlen=MOST_EDGES)
-        self._woken = False
+        self._edges: deque[GpioEdge] = deque(maxlen=MAX_EDGES)
+        self._is_woken = False
         self.dropped = 0
 
-    def put(self, edge: Edge) -> None:
+    def put(self, edge: GpioEdge) -> None:
         """Never blocks for longer than a reader takes to take one."""
         with self._changed:
-            self.dropped += len(self._edges) == MOST_EDGES
+            self.dropped += len(self._edges) == MAX_EDGES
             self._edges.append(edge)
             self._changed.notify()
 
-    def get(self, timeout_s: float) -> Edge | None:
+    def get(self, timeout_s: float) -> GpioEdge | None:
         """The oldest edge, None where none came within `timeout_s` seconds, or at `wake`."""
         with self._changed:
-            self._changed.wait_for(lambda: self._edges or self._woken, timeout_s)
-            self._woken = False
+            self._changed.wait_for(lambda: self._edges or self._is_woken, timeout_s)
+            self._is_woken = False
             return self._edges.popleft() if self._edges else None
 
     def wake(self) -> None:
         """End a wait in `get`, or the next one."""
         with self._changed:
-            self._woken = True
+            self._is_woken = True
             self._changed.notify()

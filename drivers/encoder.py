@@ -15,7 +15,7 @@ from drivers.masking import Planes
 GOP_S = 2.0
 
 
-def picture_of(planes: Planes, ticks: int) -> av.VideoFrame:
+def to_video_frame(planes: Planes, ticks: int) -> av.VideoFrame:
     """The planes, of even size, as FFmpeg takes them: a copy."""
     y, u, v = planes
     flat = np.concatenate([y.reshape(-1), u.reshape(-1), v.reshape(-1)])
@@ -24,7 +24,7 @@ def picture_of(planes: Planes, ticks: int) -> av.VideoFrame:
     return picture
 
 
-class Encoded(msgspec.Struct, frozen=True, kw_only=True):
+class EncodedUnit(msgspec.Struct, frozen=True, kw_only=True):
     """One access unit and the ticks of its picture."""
 
     ticks: int
@@ -32,7 +32,7 @@ class Encoded(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes
 
 
-class Encoder:
+class H264Encoder:
     """libx264 with the least CPU, no reordering, and one thread, so that its bytes repeat.
 
     What goes in comes out at once. A keyframe comes every GOP_S seconds at the stream's nominal
@@ -40,10 +40,10 @@ class Encoder:
     """
 
     def __init__(
-        self, width_px: int, height_px: int, fps: Fraction, time_base: Fraction, what: str
+        self, width_px: int, height_px: int, fps: Fraction, time_base: Fraction, display_name: str
     ) -> None:
         """Raises DriverError `unsupported` where FFmpeg has no libx264, or it has no such size."""
-        self._what = what
+        self._display_name = display_name
         self._size_px = (width_px, height_px)
         try:
             context = VideoCodecContext.create("libx264", "w")
@@ -63,24 +63,32 @@ class Encoder:
             context.open()
         except (av.error.FFmpegError, ValueError) as error:
             raise DriverError(
-                "unsupported", f"{what}: no H.264 encoder for {width_px}x{height_px}"
+                "unsupported", f"{display_name}: no H.264 encoder for {width_px}x{height_px}"
             ) from error
         self._context = context
         self.extradata = bytes(context.extradata or b"")
 
-    def encode(self, planes: Planes, ticks: int, *, key: bool = False) -> list[Encoded]:
+    def encode(
+        self, planes: Planes, ticks: int, *, force_keyframe: bool = False
+    ) -> list[EncodedUnit]:
         """One picture; `ticks` of the time base rise from one to the next.
 
         Raises DriverError `protocol` where the picture's size is another one.
         """
         y = planes[0]
         if (y.shape[1], y.shape[0]) != self._size_px:
-            size, first = f"{y.shape[1]}x{y.shape[0]}", f"{self._size_px[0]}x{self._size_px[1]}"
-            raise DriverError("protocol", f"{self._what}: its pictures are {size} now, not {first}")
-        picture = picture_of(planes, ticks)
-        if key:
+            size_text, expected_text = (
+                f"{y.shape[1]}x{y.shape[0]}",
+                f"{self._size_px[0]}x{self._size_px[1]}",
+            )
+            raise DriverError(
+                "protocol",
+                f"{self._display_name}: its pictures are {size_text} now, not {expected_text}",
+            )
+        picture = to_video_frame(planes, ticks)
+        if force_keyframe:
             picture.pict_type = PictureType.I
         return [
-            Encoded(ticks=packet.pts or 0, is_key=packet.is_keyframe, data=bytes(packet))
+            EncodedUnit(ticks=packet.pts or 0, is_key=packet.is_keyframe, data=bytes(packet))
             for packet in self._context.encode(picture)
         ]

@@ -27,7 +27,7 @@ class DriverError(Exception):
         self.kind: DriverErrorKind = kind
 
 
-class MaskRefused(DriverError):
+class MaskError(DriverError):
     """A mask cannot be drawn, so nothing of the camera may be shown or kept."""
 
     def __init__(self, message: str) -> None:

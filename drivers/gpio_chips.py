@@ -12,7 +12,7 @@ import msgspec
 
 from drivers.errors import DriverError
 
-DEV = Path("/dev")
+DEVICE_FOLDER = Path("/dev")
 GET_CHIPINFO = 0x8044B401
 """GPIO_GET_CHIPINFO_IOCTL of linux/gpio.h: name, label, number of lines."""
 _CHIPINFO = struct.Struct("32s32sI")
@@ -36,9 +36,9 @@ class PinFactory(msgspec.Struct, frozen=True, kw_only=True):
     board: str | None = None
 
 
-def find_chips(dev: Path = DEV, ioctl: Ioctl = fcntl.ioctl) -> tuple[PinChip, ...]:
+def find_chips(dev: Path = DEVICE_FOLDER, ioctl: Ioctl = fcntl.ioctl) -> tuple[PinChip, ...]:
     """Every chip of pins."""
-    return tuple(sorted(_chip(path, ioctl) for path in dev.glob("gpiochip[0-9]*")))
+    return tuple(sorted(_read_chip(path, ioctl) for path in dev.glob("gpiochip[0-9]*")))
 
 
 def open_factory() -> PinFactory:
@@ -52,23 +52,23 @@ def open_factory() -> PinFactory:
         from drivers import pin_factory  # noqa: PLC0415
     except ImportError as error:
         raise DriverError("absent", f"pins: needs gpiozero: {error}") from error
-    with pin_factory.pin("pins"):
+    with pin_factory.pin_errors("pins"):
         factory = gpiozero.Device.pin_factory
         name = type(factory).__name__.removesuffix("Factory").lower()
         return PinFactory(name=name, board=str(factory.board_info.description))
 
 
-def _chip(path: Path, ioctl: Ioctl) -> PinChip:
+def _read_chip(path: Path, ioctl: Ioctl) -> PinChip:
     try:
         with path.open("rb", buffering=0) as chip:
-            told = ioctl(chip.fileno(), GET_CHIPINFO, bytes(_CHIPINFO.size))
+            reply = ioctl(chip.fileno(), GET_CHIPINFO, bytes(_CHIPINFO.size))
     except PermissionError:
         return PinChip(path=str(path), state="denied")
     except OSError:
         return PinChip(path=str(path), state="unsupported")
-    name, label, lines = _CHIPINFO.unpack(told)
-    return PinChip(path=str(path), label=_text(label) or _text(name), lines=lines)
+    name, label, lines = _CHIPINFO.unpack(reply)
+    return PinChip(path=str(path), label=_decode_field(label) or _decode_field(name), lines=lines)
 
 
-def _text(field: bytes) -> str:
+def _decode_field(field: bytes) -> str:
     return field.split(b"\0", 1)[0].decode("utf-8", "replace")

@@ -11,18 +11,24 @@ from typing import Literal
 import msgspec
 
 from drivers import visca_codec as visca
-from drivers.pelco import PelcoDecoder, Query, Report, Telegram, encode
-from drivers.visca_codec import Answer, Failed, Numbered, Reply
+from drivers.pelco import (
+    AddressedMessage,
+    PelcoDecoder,
+    PositionQuery,
+    PositionReport,
+    encode_frame,
+)
+from drivers.visca_codec import ChainNumbered, InquiryAnswer, ViscaError, ViscaReply
 
 HeadDriver = Literal["visca", "pelco_d"]
-Refused = Literal["refused"]
+InquiryRefused = Literal["refused"]
 """A camera answered that it cannot answer that."""
 
 VISCA_ADDRESSES = range(1, 8)
-LONGEST_ANSWER_BYTES = visca.LONGEST_BYTES
+MAX_ANSWER_BYTES = visca.MAX_PACKET_BYTES
 
 VERSION_BYTES = 7
-PLACE_BYTES = 8
+POSITION_BYTES = 8
 
 
 class HeadAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,44 +48,46 @@ class HeadAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 def version_inquiry(address: int) -> bytes:
     """Ask who made it. Answered by vendor, model, ROM and sockets (EVI-D70 technical manual, page 40)."""
-    return visca.packet(address, visca.INQUIRY, 0x00, 0x02)
+    return visca.make_packet(address, visca.INQUIRY, 0x00, 0x02)
 
 
 def pelco_query(address: int, axis: Literal["pan", "tilt"]) -> bytes:
     """Ask an axis where it is."""
-    return encode("D", Telegram(address=address, message=Query(axis=axis)))
+    return encode_frame("D", AddressedMessage(address=address, message=PositionQuery(axis=axis)))
 
 
-def without_echo(heard: bytes, question: bytes) -> bytes:
+def strip_echo(received: bytes, query: bytes) -> bytes:
     """What was heard, without the question itself: two-wire adapters hear what they send."""
-    return heard.removeprefix(question)
+    return received.removeprefix(query)
 
 
-def numbered(heard: bytes) -> int | None:
+def parse_chain_length(received: bytes) -> int | None:
     """How many cameras the chain has, where the answer to the broadcast says so."""
-    free = (reply.free for reply in _replies(heard) if isinstance(reply, Numbered))
-    return next((one - 1 for one in free), None)
+    free_addresses = (
+        reply.first_free_address for reply in _replies(received) if isinstance(reply, ChainNumbered)
+    )
+    return next((one - 1 for one in free_addresses), None)
 
 
-def visca_answer(address: int, heard: bytes) -> bytes | Refused | None:
+def find_visca_answer(address: int, received: bytes) -> bytes | InquiryRefused | None:
     """What this camera answers to an inquiry; None where nothing of it was heard."""
-    for reply in _replies(heard):
-        if isinstance(reply, Answer) and reply.address == address:
+    for reply in _replies(received):
+        if isinstance(reply, InquiryAnswer) and reply.address == address:
             return reply.data
-        if isinstance(reply, Failed) and reply.address == address:
+        if isinstance(reply, ViscaError) and reply.address == address:
             return "refused"
     return None
 
 
-def visca_head(
+def to_visca_head(
     address: int,
-    place: bytes | Refused,
-    version: bytes | Refused | None,
+    position: bytes | InquiryRefused,
+    version: bytes | InquiryRefused | None,
 ) -> HeadAnswer:
     """A camera by its answers."""
     pan = tilt = vendor = model = None
-    if isinstance(place, bytes) and len(place) == PLACE_BYTES:
-        pan, tilt = visca.signed(place[:4]), visca.signed(place[4:])
+    if isinstance(position, bytes) and len(position) == POSITION_BYTES:
+        pan, tilt = visca.parse_signed(position[:4]), visca.parse_signed(position[4:])
     if isinstance(version, bytes) and len(version) == VERSION_BYTES:
         vendor, model = int.from_bytes(version[:2]), int.from_bytes(version[2:4])
     return HeadAnswer(
@@ -93,24 +101,28 @@ def visca_head(
     )
 
 
-def pelco_counts(address: int, axis: Literal["pan", "tilt"], heard: bytes) -> int | None:
+def find_pelco_counts(address: int, axis: Literal["pan", "tilt"], received: bytes) -> int | None:
     """Where the head says that this axis is."""
-    for telegram in PelcoDecoder("D").feed(heard):
-        report = telegram.message
-        if telegram.address == address and isinstance(report, Report) and report.axis == axis:
+    for addressed in PelcoDecoder("D").feed(received):
+        report = addressed.message
+        if (
+            addressed.address == address
+            and isinstance(report, PositionReport)
+            and report.axis == axis
+        ):
             return report.value
     return None
 
 
-def is_receipt(address: int, question: bytes, heard: bytes) -> bool:
+def is_general_reply(address: int, query: bytes, received: bytes) -> bool:
     """Whether a head that tells no places took the question: `FF address alarms sum`, where the sum
     is the question's, with or without the alarms (C466M-E, 5.2.4).
     """
-    if len(heard) != len(question) - 3 or heard[0] != question[0] or heard[1] != address:
+    if len(received) != len(query) - 3 or received[0] != query[0] or received[1] != address:
         return False
-    return heard[3] in (question[-1], (question[-1] + heard[2]) & 0xFF)
+    return received[3] in (query[-1], (query[-1] + received[2]) & 0xFF)
 
 
-def _replies(heard: bytes) -> Sequence[Reply]:
-    replies = (visca.parse_reply(frame) for frame in visca.Framer().feed(heard))
+def _replies(received: bytes) -> Sequence[ViscaReply]:
+    replies = (visca.parse_reply(frame) for frame in visca.PacketFramer().feed(received))
     return [reply for reply in replies if reply is not None]

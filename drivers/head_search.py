@@ -15,26 +15,26 @@ import msgspec
 from drivers import head_probe_codec as questions
 from drivers import visca_codec as visca
 from drivers.errors import DriverError
-from drivers.head_probe_codec import HeadAnswer, HeadDriver, Refused
+from drivers.head_probe_codec import HeadAnswer, HeadDriver, InquiryRefused
 from drivers.serial_port import SerialPort, SerialSettings
-from drivers.serial_ports import Condition, PortState, condition
+from drivers.serial_ports import PortCondition, PortState, port_condition
 
-USUAL_BAUD = (9600, 2400, 4800)
+DEFAULT_BAUD_RATES = (9600, 2400, 4800)
 """VISCA's as delivered, and the two that are usual for Pelco-D."""
-USUAL_ADDRESSES = tuple(range(1, 9))
-ANSWER_S = 0.3
+DEFAULT_ADDRESSES = tuple(range(1, 9))
+ANSWER_TIMEOUT_S = 0.3
 """As long as the drivers wait."""
-MOST_HEARD_BYTES = 4096
-SHOWN_BYTES = 16
+MAX_RECEIVED_BYTES = 4096
+PREVIEW_BYTES = 16
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked, and how patiently."""
 
     drivers: tuple[HeadDriver, ...] = ("visca", "pelco_d")
-    baud: tuple[int, ...] = USUAL_BAUD
-    addresses: tuple[int, ...] = USUAL_ADDRESSES
-    answer_s: float = ANSWER_S
+    baud: tuple[int, ...] = DEFAULT_BAUD_RATES
+    addresses: tuple[int, ...] = DEFAULT_ADDRESSES
+    answer_s: float = ANSWER_TIMEOUT_S
 
 
 class FoundHead(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +45,7 @@ class FoundHead(msgspec.Struct, frozen=True, kw_only=True):
     answer: HeadAnswer
 
 
-class Strange(msgspec.Struct, frozen=True, kw_only=True):
+class UnknownTraffic(msgspec.Struct, frozen=True, kw_only=True):
     """Something answers, in another protocol or at another speed. `hex` is how it begins."""
 
     baud: int | None
@@ -60,41 +60,45 @@ class PortSearch(msgspec.Struct, frozen=True, kw_only=True):
     state: PortState
     why: str | None = None
     heads: tuple[FoundHead, ...] = ()
-    strange: tuple[Strange, ...] = ()
+    strange: tuple[UnknownTraffic, ...] = ()
 
 
 def search_port(
     port: str,
-    wanted: Wanted,
+    search: SearchOptions,
     stop: threading.Event,
     clock_s: Callable[[], float] = monotonic,
 ) -> PortSearch:
     """Ask everybody on one line. Once `stop` is set nothing more is asked."""
-    over_tcp = port.startswith("socket://")
-    how = Condition(state="free") if over_tcp else condition(port)
-    if how.state != "free":
-        return PortSearch(port=port, state=how.state, why=how.why)
-    strange: list[Strange] = []
-    for baud in wanted.baud[:1] if over_tcp else wanted.baud:
-        line = _Line(SerialSettings(port=port, baud=baud), wanted.answer_s, stop, clock_s)
+    is_tcp = port.startswith("socket://")
+    checked = PortCondition(state="free") if is_tcp else port_condition(port)
+    if checked.state != "free":
+        return PortSearch(port=port, state=checked.state, why=checked.why)
+    unknown: list[UnknownTraffic] = []
+    for baud in search.baud[:1] if is_tcp else search.baud:
+        line = _ProbeLine(SerialSettings(port=port, baud=baud), search.answer_s, stop, clock_s)
         try:
             line.open()
-            answers = _asked(line, wanted)
+            answers = _probe_line(line, search)
         except DriverError as error:
-            return PortSearch(port=port, state=_state(error), why=_short(error, port))
+            return PortSearch(
+                port=port, state=_port_state(error), why=_without_port_name(error, port)
+            )
         finally:
             line.close()
-        told_baud = None if over_tcp else baud
+        known_baud = None if is_tcp else baud
         if answers:
-            heads = tuple(FoundHead(port=port, baud=told_baud, answer=one) for one in answers)
+            heads = tuple(FoundHead(port=port, baud=known_baud, answer=one) for one in answers)
             return PortSearch(port=port, state="free", heads=heads)
-        if line.heard:
-            begin = bytes(line.heard[:SHOWN_BYTES]).hex(" ")
-            strange.append(Strange(baud=told_baud, bytes=len(line.heard), hex=begin))
-    return PortSearch(port=port, state="free", strange=tuple(strange))
+        if line.received:
+            first_bytes = bytes(line.received[:PREVIEW_BYTES]).hex(" ")
+            unknown.append(
+                UnknownTraffic(baud=known_baud, bytes=len(line.received), hex=first_bytes)
+            )
+    return PortSearch(port=port, state="free", strange=tuple(unknown))
 
 
-class _Line:
+class _ProbeLine:
     """One line at one speed. `heard` is all that came and was no echo."""
 
     def __init__(
@@ -109,7 +113,7 @@ class _Line:
         self._stop = stop
         self._clock_s = clock_s
         self._port = SerialPort(settings)
-        self.heard = bytearray()
+        self.received = bytearray()
 
     def open(self) -> None:
         self._port.open()
@@ -117,84 +121,92 @@ class _Line:
     def close(self) -> None:
         self._port.close()
 
-    def ask(self, question: bytes, enough: Callable[[bytes], bool]) -> bytes:
+    def query(self, request: bytes, is_complete: Callable[[bytes], bool]) -> bytes:
         """What is heard after a question, until it is enough or nothing more is to be expected."""
         if self._stop.is_set():
             return b""
-        if self._ready(0):
-            self._hear(self._port.read())
-        self._port.write(question)
-        size = len(question) + questions.LONGEST_ANSWER_BYTES
-        until_s = self._clock_s() + self._settings.line_time_s(size) + self._answer_s
-        heard = bytearray()
-        while len(heard) < MOST_HEARD_BYTES:
-            left_s = until_s - self._clock_s()
+        if self._is_readable(0):
+            self._record(self._port.read())
+        self._port.write(request)
+        size = len(request) + questions.MAX_ANSWER_BYTES
+        deadline_s = self._clock_s() + self._settings.line_time_s(size) + self._answer_s
+        received = bytearray()
+        while len(received) < MAX_RECEIVED_BYTES:
+            left_s = deadline_s - self._clock_s()
             if left_s <= 0:
                 break
-            if self._ready(left_s):
-                heard += self._port.read()
-                if enough(questions.without_echo(bytes(heard), question)):
+            if self._is_readable(left_s):
+                received += self._port.read()
+                if is_complete(questions.strip_echo(bytes(received), request)):
                     break
-        answer = questions.without_echo(bytes(heard), question)
-        self._hear(answer)
+        answer = questions.strip_echo(bytes(received), request)
+        self._record(answer)
         return answer
 
-    def _ready(self, timeout_s: float) -> bool:
+    def _is_readable(self, timeout_s: float) -> bool:
         return bool(select.select([self._port.fileno()], [], [], timeout_s)[0])
 
-    def _hear(self, data: bytes) -> None:
-        self.heard += data[: MOST_HEARD_BYTES - len(self.heard)]
+    def _record(self, data: bytes) -> None:
+        self.received += data[: MAX_RECEIVED_BYTES - len(self.received)]
 
 
-def _asked(line: _Line, wanted: Wanted) -> Sequence[HeadAnswer]:
+def _probe_line(line: _ProbeLine, search: SearchOptions) -> Sequence[HeadAnswer]:
     """Everybody at this speed."""
     found: list[HeadAnswer] = []
-    if "visca" in wanted.drivers:
-        found += _visca(line, wanted.addresses)
-    if "pelco_d" in wanted.drivers:
-        for address in wanted.addresses:
-            head = _pelco(line, address)
+    if "visca" in search.drivers:
+        found += _probe_visca(line, search.addresses)
+    if "pelco_d" in search.drivers:
+        for address in search.addresses:
+            head = _probe_pelco(line, address)
             if head is not None:
                 found.append(head)
     return found
 
 
-def _visca(line: _Line, addresses: Sequence[int]) -> Sequence[HeadAnswer]:
+def _probe_visca(line: _ProbeLine, addresses: Sequence[int]) -> Sequence[HeadAnswer]:
     """The cameras of a chain, or those that stand alone and do not know the broadcast."""
-    heard = line.ask(visca.ADDRESS_SET, lambda data: questions.numbered(data) is not None)
-    count = questions.numbered(heard)
-    asked = range(1, count + 1) if count else addresses
+    received = line.query(
+        visca.ADDRESS_SET, lambda data: questions.parse_chain_length(data) is not None
+    )
+    count = questions.parse_chain_length(received)
+    probed = range(1, count + 1) if count else addresses
     found = []
-    for address in asked:
+    for address in probed:
         if address not in questions.VISCA_ADDRESSES:
             continue
-        place = _inquire(line, address, visca.pan_tilt_inquiry(address))
-        if place is not None:
-            version = _inquire(line, address, questions.version_inquiry(address))
-            found.append(questions.visca_head(address, place, version))
+        position = _send_inquiry(line, address, visca.pan_tilt_inquiry(address))
+        if position is not None:
+            version = _send_inquiry(line, address, questions.version_inquiry(address))
+            found.append(questions.to_visca_head(address, position, version))
     return found
 
 
-def _inquire(line: _Line, address: int, inquiry: bytes) -> bytes | Refused | None:
-    heard = line.ask(inquiry, lambda data: questions.visca_answer(address, data) is not None)
-    return questions.visca_answer(address, heard)
+def _send_inquiry(line: _ProbeLine, address: int, inquiry: bytes) -> bytes | InquiryRefused | None:
+    received = line.query(
+        inquiry, lambda data: questions.find_visca_answer(address, data) is not None
+    )
+    return questions.find_visca_answer(address, received)
 
 
-def _pelco(line: _Line, address: int) -> HeadAnswer | None:
+def _probe_pelco(line: _ProbeLine, address: int) -> HeadAnswer | None:
     """One head of Pelco-D: it says where it is, or at least that it heard."""
-    question = questions.pelco_query(address, "pan")
-    heard = line.ask(
-        question, lambda data: questions.pelco_counts(address, "pan", data) is not None
+    query = questions.pelco_query(address, "pan")
+    received = line.query(
+        query, lambda data: questions.find_pelco_counts(address, "pan", data) is not None
     )
-    pan = questions.pelco_counts(address, "pan", heard)
+    pan = questions.find_pelco_counts(address, "pan", received)
     if pan is None:
-        taken = questions.is_receipt(address, question, heard)
-        return HeadAnswer(driver="pelco_d", address=address, tells_place=False) if taken else None
-    heard = line.ask(
+        is_acknowledged = questions.is_general_reply(address, query, received)
+        return (
+            HeadAnswer(driver="pelco_d", address=address, tells_place=False)
+            if is_acknowledged
+            else None
+        )
+    received = line.query(
         questions.pelco_query(address, "tilt"),
-        lambda data: questions.pelco_counts(address, "tilt", data) is not None,
+        lambda data: questions.find_pelco_counts(address, "tilt", data) is not None,
     )
-    tilt = questions.pelco_counts(address, "tilt", heard)
+    tilt = questions.find_pelco_counts(address, "tilt", received)
     return HeadAnswer(
         driver="pelco_d",
         address=address,
@@ -204,12 +216,12 @@ def _pelco(line: _Line, address: int) -> HeadAnswer | None:
     )
 
 
-def _state(error: DriverError) -> PortState:
+def _port_state(error: DriverError) -> PortState:
     """A port's condition out of what opening it, or using it, brought."""
     if error.kind in ("busy", "absent", "timeout"):
         return error.kind
     return "denied" if isinstance(error.__cause__, PermissionError) else "unsupported"
 
 
-def _short(error: DriverError, port: str) -> str:
+def _without_port_name(error: DriverError, port: str) -> str:
     return str(error).removeprefix(f"port {port!r}: ")

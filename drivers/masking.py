@@ -8,23 +8,23 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from drivers.errors import MaskRefused
+from drivers.errors import MaskError
 from drivers.media import Corner, Plane, Polygon
 
-LUMA, CHROMA = 32, 128
+MASK_LUMA, MASK_CHROMA = 32, 128
 """A dark grey without colour. Black would look like a dead part of the sensor."""
 
-SMALLEST_AREA = 1e-5
+MIN_AREA = 1e-5
 """Of the picture. A smaller polygon is a slip of the hand, and hides nothing."""
 
-WHOLE: tuple[Polygon, ...] = (
+WHOLE_PICTURE: tuple[Polygon, ...] = (
     (Corner(x=0, y=0), Corner(x=1, y=0), Corner(x=1, y=1), Corner(x=0, y=1)),
 )
 """Hides all of a picture."""
 
 _FRACTION_BITS = 4
-_ONE = 1 << _FRACTION_BITS
-_FRAME_PX = 4
+_SUBPIXEL_SCALE = 1 << _FRACTION_BITS
+_BORDER_PX = 4
 
 Planes = tuple[Plane, Plane, Plane]
 Samples = npt.NDArray[np.uint8 | np.uint16]
@@ -39,12 +39,12 @@ class _Patch(msgspec.Struct, frozen=True):
     paint: Samples
 
 
-class _Patches(msgspec.Struct, frozen=True, kw_only=True):
+class _MaskPatches(msgspec.Struct, frozen=True, kw_only=True):
     """Those of luma, of a plane of chroma, and of the pairs of chroma in NV12."""
 
     luma: tuple[_Patch, ...] = ()
     chroma: tuple[_Patch, ...] = ()
-    pairs: tuple[_Patch, ...] = ()
+    nv12_chroma: tuple[_Patch, ...] = ()
 
 
 class MaskPainter:
@@ -58,32 +58,36 @@ class MaskPainter:
     def __init__(
         self,
         masks: Sequence[Polygon],
-        what: str,
-        masks_now: Callable[[], tuple[Polygon, ...]] | None = None,
+        display_name: str,
+        current_masks: Callable[[], tuple[Polygon, ...]] | None = None,
     ) -> None:
         """`what` begins messages; `masks_now`, if given, is asked before each picture and stands
         instead of `masks`. Raises MaskRefused for a polygon that cannot be drawn.
         """
-        self._what = what
-        self._now = masks_now
+        self._display_name = display_name
+        self._current_masks = current_masks
         self._masks: tuple[Polygon, ...] = ()
         self._size_px = (0, 0)
-        self._patches = _Patches()
-        self._take(tuple(masks) if masks_now is None else masks_now())
+        self._patches = _MaskPatches()
+        self._set_masks(tuple(masks) if current_masks is None else current_masks())
 
-    def painted(self, planes: Planes) -> Planes:
+    def paint_planes(self, planes: Planes) -> Planes:
         """The planes with the masks over them: copies, or the same where there are no masks.
 
         Raises MaskRefused where they cannot be drawn.
         """
-        if not self._masks_of_now():
+        if not self._refresh_masks():
             return planes
         y, u, v = planes
         try:
-            patches = self._drawn_at(y)
-            return _over(y, patches.luma), _over(u, patches.chroma), _over(v, patches.chroma)
+            patches = self._patches_for(y)
+            return (
+                _painted_copy(y, patches.luma),
+                _painted_copy(u, patches.chroma),
+                _painted_copy(v, patches.chroma),
+            )
         except (cv2.error, MemoryError) as error:
-            raise self._not_drawn(y) from error
+            raise self._mask_error(y) from error
 
     def paint_nv12(self, luma: Plane, chroma: Plane) -> None:
         """Paint the masks into a picture, in place: `luma` is H x W, and `chroma` has Cb and Cr in
@@ -91,82 +95,86 @@ class MaskPainter:
 
         Raises MaskRefused where they cannot be drawn; the picture is then not to be shown.
         """
-        if not self._masks_of_now():
+        if not self._refresh_masks():
             return
         try:
-            patches = self._drawn_at(luma)
-            _paint(luma, patches.luma)
-            _paint(chroma.view(np.uint16), patches.pairs)
+            patches = self._patches_for(luma)
+            _paint_patches(luma, patches.luma)
+            _paint_patches(chroma.view(np.uint16), patches.nv12_chroma)
         except (cv2.error, MemoryError) as error:
-            raise self._not_drawn(luma) from error
+            raise self._mask_error(luma) from error
 
-    def _masks_of_now(self) -> tuple[Polygon, ...]:
-        if self._now is not None and (masks := self._now()) is not self._masks:
-            self._take(masks)
+    def _refresh_masks(self) -> tuple[Polygon, ...]:
+        if self._current_masks is not None and (masks := self._current_masks()) is not self._masks:
+            self._set_masks(masks)
         return self._masks
 
-    def _drawn_at(self, luma: Plane) -> "_Patches":
+    def _patches_for(self, luma: Plane) -> "_MaskPatches":
         size_px = (luma.shape[1], luma.shape[0])
         if size_px != self._size_px:
-            self._patches = _drawn(self._masks, *size_px)
+            self._patches = _rasterize(self._masks, *size_px)
             self._size_px = size_px
         return self._patches
 
-    def _not_drawn(self, luma: Plane) -> MaskRefused:
-        return MaskRefused(f"{self._what}: masks not drawn at {luma.shape[1]}x{luma.shape[0]}")
+    def _mask_error(self, luma: Plane) -> MaskError:
+        return MaskError(
+            f"{self._display_name}: masks not drawn at {luma.shape[1]}x{luma.shape[0]}"
+        )
 
-    def _take(self, masks: tuple[Polygon, ...]) -> None:
+    def _set_masks(self, masks: tuple[Polygon, ...]) -> None:
         for index, polygon in enumerate(masks):
-            _check(polygon, f"{self._what}: mask {index + 1}")
+            _check_polygon(polygon, f"{self._display_name}: mask {index + 1}")
         self._masks = masks
         self._size_px = (0, 0)
 
 
-def _check(polygon: Polygon, what: str) -> None:
+def _check_polygon(polygon: Polygon, display_name: str) -> None:
     if len(polygon) < 3:  # noqa: PLR2004 - a polygon
-        raise MaskRefused(f"{what}: has {len(polygon)} corners; allowed: 3 or more")
+        raise MaskError(f"{display_name}: has {len(polygon)} corners; allowed: 3 or more")
     for corner in polygon:
         # NaN is in no range.
         if not (0 <= corner.x <= 1 and 0 <= corner.y <= 1):
-            raise MaskRefused(f"{what}: corner [{corner.x}, {corner.y}]; allowed: within 0..1")
-    doubled = math.fsum(
+            raise MaskError(
+                f"{display_name}: corner [{corner.x}, {corner.y}]; allowed: within 0..1"
+            )
+    double_area = math.fsum(
         one.x * other.y - other.x * one.y
         for one, other in zip(polygon, polygon[1:] + polygon[:1], strict=True)
     )
-    if abs(doubled) / 2 < SMALLEST_AREA:
-        raise MaskRefused(f"{what}: has no area; allowed: corners not all on one line")
+    if abs(double_area) / 2 < MIN_AREA:
+        raise MaskError(f"{display_name}: has no area; allowed: corners not all on one line")
 
 
-def _drawn(masks: Sequence[Polygon], width_px: int, height_px: int) -> _Patches:
+def _rasterize(masks: Sequence[Polygon], width_px: int, height_px: int) -> _MaskPatches:
     rows, columns = (height_px + 1) // 2, (width_px + 1) // 2
     # OpenCV leaves out pixels where it clips a thin polygon at the picture's edge.
-    framed = np.zeros((2 * rows + 2 * _FRAME_PX, 2 * columns + 2 * _FRAME_PX), np.uint8)
+    bordered = np.zeros((2 * rows + 2 * _BORDER_PX, 2 * columns + 2 * _BORDER_PX), np.uint8)
     for polygon in masks:
         # OpenCV's whole numbers are the middles of pixels.
         corners = [
             [
-                round((p.x * width_px - 0.5 + _FRAME_PX) * _ONE),
-                round((p.y * height_px - 0.5 + _FRAME_PX) * _ONE),
+                round((p.x * width_px - 0.5 + _BORDER_PX) * _SUBPIXEL_SCALE),
+                round((p.y * height_px - 0.5 + _BORDER_PX) * _SUBPIXEL_SCALE),
             ]
             for p in polygon
         ]
-        one = np.zeros_like(framed)
-        cv2.fillPoly(one, [np.array(corners, np.int32)], 255, shift=_FRACTION_BITS)
-        cv2.dilate(one, np.ones((3, 3), np.uint8), dst=one)
+        single = np.zeros_like(bordered)
+        cv2.fillPoly(single, [np.array(corners, np.int32)], 255, shift=_FRACTION_BITS)
+        cv2.dilate(single, np.ones((3, 3), np.uint8), dst=single)
         # Where edges cross, filling leaves holes: all that is enclosed is covered.
-        outlines, _ = cv2.findContours(one, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(framed, outlines, -1, 255, cv2.FILLED)
-    canvas = framed[_FRAME_PX:-_FRAME_PX, _FRAME_PX:-_FRAME_PX]
+        outlines, _ = cv2.findContours(single, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(bordered, outlines, -1, 255, cv2.FILLED)
+    canvas = bordered[_BORDER_PX:-_BORDER_PX, _BORDER_PX:-_BORDER_PX]
     chroma = canvas.reshape(rows, 2, columns, 2).max(axis=(1, 3))
     luma = chroma.repeat(2, axis=0).repeat(2, axis=1)[:height_px, :width_px]
-    return _Patches(
-        luma=_patches(luma, np.uint8(LUMA)),
-        chroma=_patches(chroma, np.uint8(CHROMA)),
-        pairs=_patches(chroma, np.uint16(CHROMA << 8 | CHROMA)),
+    return _MaskPatches(
+        luma=_split_patches(luma, np.uint8(MASK_LUMA)),
+        chroma=_split_patches(chroma, np.uint8(MASK_CHROMA)),
+        nv12_chroma=_split_patches(chroma, np.uint16(MASK_CHROMA << 8 | MASK_CHROMA)),
     )
 
 
-def _patches(mask: Plane, value: np.uint8 | np.uint16) -> tuple[_Patch, ...]:
+def _split_patches(mask: Plane, value: np.uint8 | np.uint16) -> tuple[_Patch, ...]:
     """One patch for each part of the mask that hangs together."""
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     found = []
@@ -177,14 +185,14 @@ def _patches(mask: Plane, value: np.uint8 | np.uint16) -> tuple[_Patch, ...]:
     return tuple(found)
 
 
-def _over(plane: Plane, patches: Sequence[_Patch]) -> Plane:
+def _painted_copy(plane: Plane, patches: Sequence[_Patch]) -> Plane:
     """A copy of a plane with the patches painted over it."""
     copy = plane.copy()
-    _paint(copy, patches)
+    _paint_patches(copy, patches)
     copy.flags.writeable = False
     return copy
 
 
-def _paint(plane: Samples, patches: Sequence[_Patch]) -> None:
+def _paint_patches(plane: Samples, patches: Sequence[_Patch]) -> None:
     for patch in patches:
         cv2.copyTo(patch.paint, patch.mask, plane[patch.rows, patch.columns])

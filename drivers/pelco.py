@@ -17,27 +17,27 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-Axis = Literal["pan", "tilt", "zoom"]
-Dialect = Literal["D", "P"]
+PelcoAxis = Literal["pan", "tilt", "zoom"]
+PelcoDialect = Literal["D", "P"]
 
 TOP_SPEED = 0x3F
-TURBO = TOP_SPEED + 1
+TURBO_SPEED = TOP_SPEED + 1
 """Faster than the top speed, for pan alone; heads differ in what they make of it."""
 FULL_CIRCLE = 36000
 """Hundredths of a degree; some heads say so where others say 0."""
 
 SYNC_D, SIZE_D, TURBO_D = 0xFF, 7, 0xFF
 SYNC_P, SIZE_P, TURBO_P, END_P = 0xA0, 8, 0x40, 0xAF
-RECEIPT_D_BYTES = 4
+GENERAL_REPLY_D_BYTES = 4
 """`FF address alarms sum`: what some heads answer to every command (C466M-E, 5.2.4)."""
-RECEIPT_P = 0xA2
+GENERAL_REPLY_P = 0xA2
 """What some heads answer to every command (C466M-E, 5.3.5)."""
 
 EXTENDED = 0x01
 RIGHT, LEFT, UP, DOWN, TELE, WIDE = 0x02, 0x04, 0x08, 0x10, 0x20, 0x40
 
 
-class Motion(msgspec.Struct, frozen=True, kw_only=True):
+class PelcoMotion(msgspec.Struct, frozen=True, kw_only=True):
     """Move so until the next one; all zeros is a stop. `pan` (right) and `tilt` (up) are speeds from
     -63 to 63, and 64 is turbo for pan; `zoom` (tele) and `focus` (far) are -1, 0 or 1.
     """
@@ -48,10 +48,10 @@ class Motion(msgspec.Struct, frozen=True, kw_only=True):
     focus: int = 0
 
 
-STOP = Motion()
+STOP_MOTION = PelcoMotion()
 
 
-class Preset(msgspec.Struct, frozen=True, kw_only=True):
+class PresetAction(msgspec.Struct, frozen=True, kw_only=True):
     """Remember, forget or go to a place, 1 to 255."""
 
     action: Literal["set", "clear", "call"]
@@ -65,59 +65,61 @@ class AuxSwitch(msgspec.Struct, frozen=True, kw_only=True):
     on: bool
 
 
-class Query(msgspec.Struct, frozen=True, kw_only=True):
+class PositionQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Ask an axis where it is."""
 
-    axis: Axis
+    axis: PelcoAxis
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class PositionReport(msgspec.Struct, frozen=True, kw_only=True):
     """Where an axis is: hundredths of a degree, for zoom a number of the head's own."""
 
-    axis: Axis
+    axis: PelcoAxis
     value: int
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class PositionCommand(msgspec.Struct, frozen=True, kw_only=True):
     """Send an axis there; the value as in a report."""
 
-    axis: Axis
+    axis: PelcoAxis
     value: int
 
 
-Message: TypeAlias = Motion | Preset | AuxSwitch | Query | Report | Place
+PelcoMessage: TypeAlias = (
+    PelcoMotion | PresetAction | AuxSwitch | PositionQuery | PositionReport | PositionCommand
+)
 
 
-class Telegram(msgspec.Struct, frozen=True, kw_only=True):
+class AddressedMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A message, and the byte of the head that it is for, or from."""
 
     address: int
-    message: Message
+    message: PelcoMessage
 
 
 _PRESETS: Mapping[str, int] = {"set": 0x03, "clear": 0x05, "call": 0x07}
 _AUX_ON, _AUX_OFF = 0x09, 0x0B
-_PLACES: Mapping[Axis, int] = {"pan": 0x4B, "tilt": 0x4D, "zoom": 0x4F}
-_QUERIES: Mapping[Axis, int] = {"pan": 0x51, "tilt": 0x53, "zoom": 0x55}
-_REPORTS: Mapping[Axis, int] = {"pan": 0x59, "tilt": 0x5B, "zoom": 0x5D}
+_POSITION_COMMANDS: Mapping[PelcoAxis, int] = {"pan": 0x4B, "tilt": 0x4D, "zoom": 0x4F}
+_POSITION_QUERIES: Mapping[PelcoAxis, int] = {"pan": 0x51, "tilt": 0x53, "zoom": 0x55}
+_POSITION_REPORTS: Mapping[PelcoAxis, int] = {"pan": 0x59, "tilt": 0x5B, "zoom": 0x5D}
 
-_PRESET_OF = {code: action for action, code in _PRESETS.items()}
-_PLACE_OF = {code: axis for axis, code in _PLACES.items()}
-_QUERY_OF = {code: axis for axis, code in _QUERIES.items()}
-_REPORT_OF = {code: axis for axis, code in _REPORTS.items()}
+_PRESET_ACTION_BY_CODE = {code: action for action, code in _PRESETS.items()}
+_COMMAND_AXIS_BY_CODE = {code: axis for axis, code in _POSITION_COMMANDS.items()}
+_QUERY_AXIS_BY_CODE = {code: axis for axis, code in _POSITION_QUERIES.items()}
+_REPORT_AXIS_BY_CODE = {code: axis for axis, code in _POSITION_REPORTS.items()}
 
 
-def encode(dialect: Dialect, telegram: Telegram) -> bytes:
+def encode_frame(dialect: PelcoDialect, addressed: AddressedMessage) -> bytes:
     """The frame. Raises ValueError for what no byte can hold, or a turbo of tilt."""
-    command1, command2, data1, data2 = _fields(dialect, telegram.message)
+    command1, command2, data1, data2 = _command_fields(dialect, addressed.message)
     if dialect == "D":
-        body = bytes((telegram.address, command1, command2, data1, data2))
+        body = bytes((addressed.address, command1, command2, data1, data2))
         return bytes((SYNC_D, *body, sum(body) & 0xFF))
-    head = bytes((SYNC_P, telegram.address, command1, command2, data1, data2, END_P))
-    return bytes((*head, _xor(head)))
+    body_p = bytes((SYNC_P, addressed.address, command1, command2, data1, data2, END_P))
+    return bytes((*body_p, _xor(body_p)))
 
 
-def parse(dialect: Dialect, frame: bytes) -> Telegram | None:
+def parse_frame(dialect: PelcoDialect, frame: bytes) -> AddressedMessage | None:
     """The telegram of one frame; None where its sum is wrong or it makes no sense."""
     if dialect == "D":
         if len(frame) != SIZE_D or frame[0] != SYNC_D or sum(frame[1:6]) & 0xFF != frame[6]:
@@ -125,10 +127,10 @@ def parse(dialect: Dialect, frame: bytes) -> Telegram | None:
     elif len(frame) != SIZE_P or frame[0] != SYNC_P or frame[6] != END_P or _xor(frame):
         return None
     if frame[3] & EXTENDED:
-        message = _extended(frame)
+        message = _parse_extended(frame)
     else:
-        message = _motion_d(frame) if dialect == "D" else _motion_p(frame)
-    return None if message is None else Telegram(address=frame[1], message=message)
+        message = _parse_motion_d(frame) if dialect == "D" else _parse_motion_p(frame)
+    return None if message is None else AddressedMessage(address=frame[1], message=message)
 
 
 class PelcoDecoder:
@@ -141,38 +143,38 @@ class PelcoDecoder:
     content: they are not noise.
     """
 
-    def __init__(self, dialect: Dialect, *, receipts_of: int | None = None) -> None:
+    def __init__(self, dialect: PelcoDialect, *, replies_from: int | None = None) -> None:
         self._dialect = dialect
         self._sync, self._size = (SYNC_D, SIZE_D) if dialect == "D" else (SYNC_P, SIZE_P)
-        self._receipts_of = receipts_of
-        self._kept = bytearray()
+        self._replies_from = replies_from
+        self._buffer = bytearray()
         self.noise_bytes = 0
 
-    def feed(self, data: bytes) -> list[Telegram]:
+    def feed(self, data: bytes) -> list[AddressedMessage]:
         """The telegrams that are complete with these bytes, of all addresses."""
-        kept, found = self._kept, []
-        kept += data
+        buffer, found = self._buffer, []
+        buffer += data
         at = 0
         while True:
-            start = kept.find(self._sync, at)
+            start = buffer.find(self._sync, at)
             if start < 0:
-                self._skip(at, len(kept))
-                at = len(kept)
+                self._count_noise(at, len(buffer))
+                at = len(buffer)
                 break
-            self._skip(at, start)
+            self._count_noise(at, start)
             at = start
-            if len(kept) - at < self._size:
+            if len(buffer) - at < self._size:
                 break
-            telegram = parse(self._dialect, bytes(kept[at : at + self._size]))
-            if telegram is not None:
-                found.append(telegram)
+            addressed = parse_frame(self._dialect, bytes(buffer[at : at + self._size]))
+            if addressed is not None:
+                found.append(addressed)
                 at += self._size
-            elif self._is_receipt(at):
-                at += RECEIPT_D_BYTES
+            elif self._is_general_reply(at):
+                at += GENERAL_REPLY_D_BYTES
             else:
-                self._skip(at, at + 1)
+                self._count_noise(at, at + 1)
                 at += 1
-        del kept[:at]
+        del buffer[:at]
         return found
 
     def flush(self) -> None:
@@ -180,124 +182,124 @@ class PelcoDecoder:
         else complete it, and the two would make a frame that nobody sent.
         """
         at = 0
-        if self._is_receipt(0):
-            at = RECEIPT_D_BYTES
-        self._skip(at, len(self._kept))
-        self._kept.clear()
+        if self._is_general_reply(0):
+            at = GENERAL_REPLY_D_BYTES
+        self._count_noise(at, len(self._buffer))
+        self._buffer.clear()
 
-    def _skip(self, begin: int, end: int) -> None:
+    def _count_noise(self, begin: int, end: int) -> None:
         self.noise_bytes += end - begin
-        if self._dialect == "P" and self._receipts_of is not None:
-            self.noise_bytes -= self._kept.count(RECEIPT_P, begin, end)
+        if self._dialect == "P" and self._replies_from is not None:
+            self.noise_bytes -= self._buffer.count(GENERAL_REPLY_P, begin, end)
 
-    def _is_receipt(self, at: int) -> bool:
-        body = self._kept[at + 1 : at + RECEIPT_D_BYTES]
+    def _is_general_reply(self, at: int) -> bool:
+        body = self._buffer[at + 1 : at + GENERAL_REPLY_D_BYTES]
         return (
             self._dialect == "D"
-            and self._receipts_of is not None
-            and len(body) == RECEIPT_D_BYTES - 1
-            and body[0] == self._receipts_of
+            and self._replies_from is not None
+            and len(body) == GENERAL_REPLY_D_BYTES - 1
+            and body[0] == self._replies_from
             and SYNC_D not in body
         )
 
 
-def _fields(dialect: Dialect, message: Message) -> tuple[int, int, int, int]:
+def _command_fields(dialect: PelcoDialect, message: PelcoMessage) -> tuple[int, int, int, int]:
     """The two commands and the two data bytes."""
     match message:
-        case Motion():
+        case PelcoMotion():
             return _motion_fields(dialect, message)
-        case Preset():
+        case PresetAction():
             return 0, _PRESETS[message.action], 0, message.number
         case AuxSwitch():
             return 0, _AUX_ON if message.on else _AUX_OFF, 0, message.number
-        case Query():
-            return 0, _QUERIES[message.axis], 0, 0
-        case Report():
-            return 0, _REPORTS[message.axis], *divmod(message.value, 256)
-        case Place():
-            return 0, _PLACES[message.axis], *divmod(message.value, 256)
+        case PositionQuery():
+            return 0, _POSITION_QUERIES[message.axis], 0, 0
+        case PositionReport():
+            return 0, _POSITION_REPORTS[message.axis], *divmod(message.value, 256)
+        case PositionCommand():
+            return 0, _POSITION_COMMANDS[message.axis], *divmod(message.value, 256)
 
 
-def _motion_fields(dialect: Dialect, motion: Motion) -> tuple[int, int, int, int]:
+def _motion_fields(dialect: PelcoDialect, motion: PelcoMotion) -> tuple[int, int, int, int]:
     pan, tilt = abs(motion.pan), abs(motion.tilt)
-    if pan > TURBO or tilt > TOP_SPEED:
-        raise ValueError(f"{motion}: pan is at most {TURBO}, tilt at most {TOP_SPEED}")
-    if pan == TURBO:
+    if pan > TURBO_SPEED or tilt > TOP_SPEED:
+        raise ValueError(f"{motion}: pan is at most {TURBO_SPEED}, tilt at most {TOP_SPEED}")
+    if pan == TURBO_SPEED:
         pan = TURBO_D if dialect == "D" else TURBO_P
-    command2 = _one_of(motion.pan, RIGHT, LEFT) | _one_of(motion.tilt, UP, DOWN)
-    command2 |= _one_of(motion.zoom, TELE, WIDE)
+    command2 = _direction_bit(motion.pan, RIGHT, LEFT) | _direction_bit(motion.tilt, UP, DOWN)
+    command2 |= _direction_bit(motion.zoom, TELE, WIDE)
     if dialect == "D":
         near = 0x01 if motion.focus < 0 else 0
         return near, command2 | (0x80 if motion.focus > 0 else 0), pan, tilt
-    return _one_of(motion.focus, 0x01, 0x02), command2, pan, tilt
+    return _direction_bit(motion.focus, 0x01, 0x02), command2, pan, tilt
 
 
-def _one_of(value: int, positive: int, negative: int) -> int:
+def _direction_bit(value: int, positive: int, negative: int) -> int:
     return positive if value > 0 else negative if value < 0 else 0
 
 
-def _motion_d(frame: bytes) -> Motion | None:
+def _parse_motion_d(frame: bytes) -> PelcoMotion | None:
     """`command1` is sense, 0, 0, scan, camera, iris close, iris open, focus near, from bit 7 on;
     nobody asks a head of ours for anything but focus.
     """
     far, near = frame[3] & 0x80, frame[2]
     if near not in (0, 0x01) or (far and near):
         return None
-    return _motion(frame, 1 if far else -near, TURBO_D)
+    return _parse_motion(frame, 1 if far else -near, TURBO_D)
 
 
-def _motion_p(frame: bytes) -> Motion | None:
+def _parse_motion_p(frame: bytes) -> PelcoMotion | None:
     """`command1` is 0, camera on, scan, camera, iris close, iris open, focus near, focus far."""
     focus = {0: 0, 0x01: 1, 0x02: -1}.get(frame[2])
     if focus is None or frame[3] & 0x80:
         return None
-    return _motion(frame, focus, TURBO_P)
+    return _parse_motion(frame, focus, TURBO_P)
 
 
-def _motion(frame: bytes, focus: int, turbo: int) -> Motion | None:
+def _parse_motion(frame: bytes, focus: int, turbo: int) -> PelcoMotion | None:
     command2, pan, tilt = frame[3], frame[4], frame[5]
-    both = ((RIGHT | LEFT), (UP | DOWN), (TELE | WIDE))
-    if any(command2 & pair == pair for pair in both):
+    opposites = ((RIGHT | LEFT), (UP | DOWN), (TELE | WIDE))
+    if any(command2 & pair == pair for pair in opposites):
         return None
     if (pan > TOP_SPEED and pan not in (turbo, TURBO_P)) or tilt > TOP_SPEED:
         return None
-    return Motion(
-        pan=_signed(min(pan, TURBO), command2, RIGHT, LEFT),
-        tilt=_signed(tilt, command2, UP, DOWN),
-        zoom=_signed(1, command2, TELE, WIDE),
+    return PelcoMotion(
+        pan=_signed_speed(min(pan, TURBO_SPEED), command2, RIGHT, LEFT),
+        tilt=_signed_speed(tilt, command2, UP, DOWN),
+        zoom=_signed_speed(1, command2, TELE, WIDE),
         focus=focus,
     )
 
 
-def _signed(speed: int, command2: int, positive: int, negative: int) -> int:
+def _signed_speed(speed: int, command2: int, positive: int, negative: int) -> int:
     return speed if command2 & positive else -speed if command2 & negative else 0
 
 
-def _extended(frame: bytes) -> Message | None:
+def _parse_extended(frame: bytes) -> PelcoMessage | None:
     code, data1, data2 = frame[3], frame[4], frame[5]
     value = data1 * 256 + data2
     numbered = data1 == 0 and data2 > 0
-    message: Message | None = None
+    message: PelcoMessage | None = None
     if frame[2]:
         return None
-    if numbered and code in _PRESET_OF:
-        message = Preset(action=_action(code), number=data2)
+    if numbered and code in _PRESET_ACTION_BY_CODE:
+        message = PresetAction(action=_preset_action(code), number=data2)
     elif numbered and code in (_AUX_ON, _AUX_OFF):
         message = AuxSwitch(number=data2, on=code == _AUX_ON)
-    elif value == 0 and code in _QUERY_OF:
-        message = Query(axis=_QUERY_OF[code])
-    elif code in _PLACE_OF and _can_be(_PLACE_OF[code], value):
-        message = Place(axis=_PLACE_OF[code], value=value)
-    elif code in _REPORT_OF and _can_be(_REPORT_OF[code], value):
-        message = Report(axis=_REPORT_OF[code], value=value)
+    elif value == 0 and code in _QUERY_AXIS_BY_CODE:
+        message = PositionQuery(axis=_QUERY_AXIS_BY_CODE[code])
+    elif code in _COMMAND_AXIS_BY_CODE and _is_valid_position(_COMMAND_AXIS_BY_CODE[code], value):
+        message = PositionCommand(axis=_COMMAND_AXIS_BY_CODE[code], value=value)
+    elif code in _REPORT_AXIS_BY_CODE and _is_valid_position(_REPORT_AXIS_BY_CODE[code], value):
+        message = PositionReport(axis=_REPORT_AXIS_BY_CODE[code], value=value)
     return message
 
 
-def _action(code: int) -> Literal["set", "clear", "call"]:
+def _preset_action(code: int) -> Literal["set", "clear", "call"]:
     return "set" if code == _PRESETS["set"] else "clear" if code == _PRESETS["clear"] else "call"
 
 
-def _can_be(axis: Axis, value: int) -> bool:
+def _is_valid_position(axis: PelcoAxis, value: int) -> bool:
     return axis == "zoom" or value <= FULL_CIRCLE
 
 

@@ -4,35 +4,35 @@ import contextlib
 import threading
 from collections.abc import Callable
 
-from drivers.commanded_speed import ToldSpeed, error_deg
-from drivers.contracts import Aux, Pose, PtzAbilities, PtzPosition, Range, Velocity
-from drivers.dead_reckoning import AxisLimits, HeadReckoning
+from drivers.commanded_speed import CommandedSpeed, position_error_deg
+from drivers.contracts import Aux, Pose, PtzCapabilities, PtzPosition, Range, Velocity
+from drivers.dead_reckoning import AxisLimits, DeadReckoning
 from drivers.errors import DriverError
 from drivers.pelco import (
-    STOP,
+    STOP_MOTION,
     TOP_SPEED,
+    AddressedMessage,
     AuxSwitch,
-    Axis,
-    Dialect,
-    Message,
-    Motion,
+    PelcoAxis,
     PelcoDecoder,
-    Place,
-    Preset,
-    Query,
-    Report,
-    Telegram,
-    encode,
+    PelcoDialect,
+    PelcoMessage,
+    PelcoMotion,
+    PositionCommand,
+    PositionQuery,
+    PositionReport,
+    PresetAction,
+    encode_frame,
 )
 from drivers.pelco_options import PelcoOptions
-from drivers.pelco_position import Pursuit, counts_of, pose_of
+from drivers.pelco_position import PelcoArrivalDetector, to_counts, to_pose
 from drivers.serial_bus import BUSES
 
-QUESTION_TRIES = 2
+QUERY_ATTEMPTS = 2
 """A question moves nothing, so it may be asked twice."""
-STOPS = 2
+STOP_REPEATS = 2
 """A head that does not answer cannot tell that it missed the stop: it goes out twice."""
-TELLS_WITHIN_DEG = 0.1
+REPORT_ERROR_DEG = 0.1
 """How near the truth an answer is: heads count in hundredths, their gears do not."""
 
 
@@ -43,16 +43,16 @@ class PelcoHead:
         self,
         name: str,
         options: PelcoOptions,
-        dialect: Dialect,
+        dialect: PelcoDialect,
         address_byte: int,
         clock_ns: Callable[[], int],
     ) -> None:
-        self._what = f"head {name!r}"
+        self._display_name = f"head {name!r}"
         self._options = options
-        self._dialect: Dialect = dialect
+        self._dialect: PelcoDialect = dialect
         self._address_byte = address_byte
         self._clock_ns = clock_ns
-        self._abilities = PtzAbilities(
+        self._capabilities = PtzCapabilities(
             absolute=options.position == "query",
             pan_deg=options.pan_deg,
             tilt_deg=options.tilt_deg,
@@ -64,95 +64,102 @@ class PelcoHead:
             aux=tuple(sorted(options.aux)),
         )
         self._lock = threading.Lock()
-        self._reckoning = _reckoning(options, clock_ns())
-        self._pursuit = Pursuit(options)
-        self._speed = ToldSpeed(2 * options.lag_s)
-        decoder = PelcoDecoder(dialect, receipts_of=address_byte)
-        self._seat = BUSES.seat(name, options.settings, decoder, turnaround_s=options.turnaround_s)
+        self._reckoning = _new_reckoning(options, clock_ns())
+        self._arrival = PelcoArrivalDetector(options)
+        self._commanded_speed = CommandedSpeed(2 * options.lag_s)
+        decoder = PelcoDecoder(dialect, replies_from=address_byte)
+        self._bus_client = BUSES.attach(
+            name, options.line_settings, decoder, turnaround_s=options.turnaround_s
+        )
 
     @property
-    def abilities(self) -> PtzAbilities:
+    def capabilities(self) -> PtzCapabilities:
         """What its options say."""
-        return self._abilities
+        return self._capabilities
 
     def move(self, velocity: Velocity) -> None:
         """Move at the nearest speeds that it has: 63 of pan and tilt, one of zoom and of focus."""
-        self._needs(velocity.zoom == 0 or self._abilities.zoom_ratio > 1, "zoom")
-        self._needs(velocity.focus == 0 or self._abilities.focus, "focus")
-        motion = Motion(
-            pan=_speed(velocity.pan_deg_s, self._options.pan_max_deg_s),
-            tilt=_speed(velocity.tilt_deg_s, self._options.tilt_max_deg_s),
+        self._require(velocity.zoom == 0 or self._capabilities.zoom_ratio > 1, "zoom")
+        self._require(velocity.focus == 0 or self._capabilities.focus, "focus")
+        motion = PelcoMotion(
+            pan=_speed_step(velocity.pan_deg_s, self._options.pan_max_deg_s),
+            tilt=_speed_step(velocity.tilt_deg_s, self._options.tilt_max_deg_s),
             zoom=_sign(velocity.zoom),
             focus=_sign(velocity.focus),
         )
-        if motion == STOP:
+        if motion == STOP_MOTION:
             self.stop()
         else:
-            self._seat.move(self._frame(motion), sent=lambda: self._moved(motion))
+            self._bus_client.move(self._frame(motion), on_sent=lambda: self._on_motion_sent(motion))
 
     def stop(self) -> None:
         """Stop all motion."""
-        self._seat.stop(*[self._frame(STOP)] * STOPS, sent=lambda: self._moved(STOP))
+        self._bus_client.stop(
+            *[self._frame(STOP_MOTION)] * STOP_REPEATS,
+            on_sent=lambda: self._on_motion_sent(STOP_MOTION),
+        )
 
     def goto(self, pose: Pose, speed: float) -> None:
         """Begin to go to a pose, at the speed that the head takes: the protocol has none."""
-        self._needs(self._abilities.absolute, "absolute position")
-        self._needs(pose.zoom == 0 or self._abilities.zoom_ratio > 1, "zoom")
-        counts = counts_of(pose, self._options)
-        frames = [self._frame(Place(axis=axis, value=value)) for axis, value in counts.items()]
-        self._seat.move(*frames, sent=lambda: self._sent_to(pose))
+        self._require(self._capabilities.absolute, "absolute position")
+        self._require(pose.zoom == 0 or self._capabilities.zoom_ratio > 1, "zoom")
+        counts = to_counts(pose, self._options)
+        frames = [
+            self._frame(PositionCommand(axis=axis, value=value)) for axis, value in counts.items()
+        ]
+        self._bus_client.move(*frames, on_sent=lambda: self._on_goto_sent(pose))
 
-    def position(self) -> PtzPosition:
+    def read_position(self) -> PtzPosition:
         """Where it is: asked, one axis after the other, or reckoned."""
-        if not self._abilities.absolute:
-            self._seat.open()
+        if not self._capabilities.absolute:
+            self._bus_client.open()
             with self._lock:
-                return self._reckoning.position(self._clock_ns())
-        axes: tuple[Axis, ...] = ("pan", "tilt")
-        if self._abilities.zoom_ratio > 1:
+                return self._reckoning.position_at(self._clock_ns())
+        axes: tuple[PelcoAxis, ...] = ("pan", "tilt")
+        if self._capabilities.zoom_ratio > 1:
             axes = ("pan", "tilt", "zoom")
-        asked_ns = answered_ns = self._clock_ns()
-        counts: dict[Axis, int] = {}
+        query_ns = reply_ns = self._clock_ns()
+        counts: dict[PelcoAxis, int] = {}
         for axis in axes:
-            counts[axis] = self._ask(axis)
+            counts[axis] = self._query_axis(axis)
             if axis != "zoom":
-                answered_ns = self._clock_ns()
-        pose = pose_of(counts, self._options)
+                reply_ns = self._clock_ns()
+        pose = to_pose(counts, self._options)
         with self._lock:
-            moving = self._pursuit.is_moving(pose, asked_ns)
-            fastest_deg_s = self._speed.fastest_deg_s(asked_ns) if moving else 0.0
+            is_moving = self._arrival.is_moving(pose, query_ns)
+            max_speed_deg_s = self._commanded_speed.max_speed_deg_s(query_ns) if is_moving else 0.0
         return PtzPosition(
             pose=pose,
-            error_deg=error_deg(TELLS_WITHIN_DEG, fastest_deg_s, asked_ns, answered_ns),
-            moving=moving,
-            t_ns=asked_ns,
+            error_deg=position_error_deg(REPORT_ERROR_DEG, max_speed_deg_s, query_ns, reply_ns),
+            moving=is_moving,
+            t_ns=query_ns,
         )
 
     def store_preset(self, number: int) -> None:
         """Remember the present place."""
-        self._needs(1 <= number <= self._abilities.presets, f"preset {number}")
-        self._seat.send(self._frame(Preset(action="set", number=number)))
+        self._require(1 <= number <= self._capabilities.presets, f"preset {number}")
+        self._bus_client.send(self._frame(PresetAction(action="set", number=number)))
         with self._lock:
-            self._reckoning.stored(number, self._clock_ns())
+            self._reckoning.on_preset_stored(number, self._clock_ns())
 
-    def recall_preset(self, number: int) -> None:
+    def goto_preset(self, number: int) -> None:
         """Begin to go to a remembered place; what it does where there is none is up to the head."""
-        self._needs(1 <= number <= self._abilities.presets, f"preset {number}")
-        frame = self._frame(Preset(action="call", number=number))
-        self._seat.move(frame, sent=lambda: self._recalled(number))
+        self._require(1 <= number <= self._capabilities.presets, f"preset {number}")
+        frame = self._frame(PresetAction(action="call", number=number))
+        self._bus_client.move(frame, on_sent=lambda: self._on_preset_sent(number))
 
-    def switch(self, aux: Aux, *, on: bool) -> None:
+    def set_aux(self, aux: Aux, *, on: bool) -> None:
         """Switch an auxiliary output."""
-        self._needs(aux in self._options.aux, aux)
-        self._seat.send(self._frame(AuxSwitch(number=self._options.aux[aux], on=on)))
+        self._require(aux in self._options.aux, aux)
+        self._bus_client.send(self._frame(AuxSwitch(number=self._options.aux[aux], on=on)))
 
     def close(self) -> None:
         """Stop, and give up the seat on the bus."""
         with contextlib.suppress(DriverError):
             self.stop()
-        self._seat.leave()
+        self._bus_client.close()
 
-    def _moved(self, motion: Motion) -> None:
+    def _on_motion_sent(self, motion: PelcoMotion) -> None:
         """In the bus's thread: the head has been told."""
         options = self._options
         speeds = (
@@ -161,71 +168,77 @@ class PelcoHead:
             motion.zoom / (options.zoom_travel_s or 1.0),
         )
         with self._lock:
-            self._reckoning.moved(speeds, self._clock_ns())
-            self._pursuit.moved(motion, self._clock_ns())
-            self._go_at(max(abs(speeds[0]), abs(speeds[1])))
+            self._reckoning.on_move(speeds, self._clock_ns())
+            self._arrival.on_move(motion, self._clock_ns())
+            self._record_speed(max(abs(speeds[0]), abs(speeds[1])))
 
-    def _sent_to(self, pose: Pose) -> None:
+    def _on_goto_sent(self, pose: Pose) -> None:
         with self._lock:
-            self._pursuit.sent_to(pose, self._clock_ns())
-            self._go_at(self._top_deg_s)
+            self._arrival.on_goto(pose, self._clock_ns())
+            self._record_speed(self._max_speed_deg_s)
 
-    def _recalled(self, number: int) -> None:
+    def _on_preset_sent(self, number: int) -> None:
         options = self._options
-        head_deg_s = options.preset_deg_s or min(options.pan_max_deg_s, options.tilt_max_deg_s)
-        speeds = (head_deg_s, head_deg_s, 1 / (options.zoom_travel_s or 1.0))
+        preset_speed_deg_s = options.preset_deg_s or min(
+            options.pan_max_deg_s, options.tilt_max_deg_s
+        )
+        speeds = (preset_speed_deg_s, preset_speed_deg_s, 1 / (options.zoom_travel_s or 1.0))
         with self._lock:
-            self._reckoning.recalled(number, speeds, self._clock_ns())
-            self._pursuit.recalled(self._clock_ns())
-            self._go_at(max(head_deg_s, self._top_deg_s))
+            self._reckoning.on_goto_preset(number, speeds, self._clock_ns())
+            self._arrival.on_goto_preset(self._clock_ns())
+            self._record_speed(max(preset_speed_deg_s, self._max_speed_deg_s))
 
     @property
-    def _top_deg_s(self) -> float:
+    def _max_speed_deg_s(self) -> float:
         return max(self._options.pan_max_deg_s, self._options.tilt_max_deg_s)
 
-    def _go_at(self, deg_s: float) -> None:
+    def _record_speed(self, deg_s: float) -> None:
         """The lock is held."""
-        self._speed.told(deg_s * (1 + self._options.speed_error), self._clock_ns())
+        self._commanded_speed.confirm_order(
+            deg_s * (1 + self._options.speed_error), self._clock_ns()
+        )
 
-    def _ask(self, axis: Axis) -> int:
-        def answer(telegram: Telegram) -> int | None:
-            message = telegram.message
-            mine = telegram.address == self._address_byte
-            if mine and isinstance(message, Report) and message.axis == axis:
+    def _query_axis(self, axis: PelcoAxis) -> int:
+        def answer(addressed: AddressedMessage) -> int | None:
+            message = addressed.message
+            is_ours = addressed.address == self._address_byte
+            if is_ours and isinstance(message, PositionReport) and message.axis == axis:
                 return message.value
             return None
 
-        return self._seat.ask(
-            self._frame(Query(axis=axis)),
+        return self._bus_client.query(
+            self._frame(PositionQuery(axis=axis)),
             answer,
             timeout_s=self._options.reply_timeout_s,
-            tries=QUESTION_TRIES,
+            attempts=QUERY_ATTEMPTS,
         )
 
-    def _frame(self, message: Message) -> bytes:
-        return encode(self._dialect, Telegram(address=self._address_byte, message=message))
+    def _frame(self, message: PelcoMessage) -> bytes:
+        return encode_frame(
+            self._dialect, AddressedMessage(address=self._address_byte, message=message)
+        )
 
-    def _needs(self, able: bool, what: str) -> None:  # noqa: FBT001 - an assertion reads so
-        if not able:
-            raise DriverError("unsupported", f"{self._what}: it has no {what}")
+    def _require(self, is_supported: bool, feature: str) -> None:  # noqa: FBT001 - an assertion reads so
+        if not is_supported:
+            raise DriverError("unsupported", f"{self._display_name}: it has no {feature}")
 
 
-def _speed(speed_deg_s: float, top_deg_s: float) -> int:
+def _speed_step(speed_deg_s: float, max_speed_deg_s: float) -> int:
     """The nearest of the head's speeds; what moves at all moves at least at the slowest."""
-    share = min(abs(speed_deg_s) / top_deg_s, 1.0)
-    steps = max(1, round(share * TOP_SPEED)) if share > 0 else 0
+    fraction = min(abs(speed_deg_s) / max_speed_deg_s, 1.0)
+    steps = max(1, round(fraction * TOP_SPEED)) if fraction > 0 else 0
     return steps if speed_deg_s > 0 else -steps
 
 
-def _sign(share: float) -> int:
-    return (share > 0) - (share < 0)
+def _sign(value: float) -> int:
+    return (value > 0) - (value < 0)
 
 
-def _reckoning(options: PelcoOptions, t_ns: int) -> HeadReckoning:
+def _new_reckoning(options: PelcoOptions, t_ns: int) -> DeadReckoning:
     def limits(span: Range | None) -> AxisLimits:
         return AxisLimits(span=span, speed_error=options.speed_error, lag_s=options.lag_s)
 
-    return HeadReckoning(
+    return DeadReckoning(
         pan=limits(options.pan_deg),
         tilt=limits(options.tilt_deg),
         zoom=limits(Range(low=0.0, high=1.0)),

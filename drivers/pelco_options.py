@@ -7,10 +7,10 @@ import msgspec
 from drivers.contracts import Aux, Range
 from drivers.serial_port import SerialSettings
 
-Speed = Annotated[float, msgspec.Meta(gt=0, le=720)]
+SpeedDegS = Annotated[float, msgspec.Meta(gt=0, le=720)]
 
 
-class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ReferencePreset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A preset of the head whose place was measured: there, reckoning begins anew."""
 
     preset: Annotated[int, msgspec.Meta(ge=1, le=255)]
@@ -35,8 +35,8 @@ class PelcoOptions(SerialSettings, frozen=True, kw_only=True, forbid_unknown_fie
     address: Annotated[int, msgspec.Meta(ge=1, le=255)] = 1
     pan_deg: Range | None = None
     tilt_deg: Range
-    pan_max_deg_s: Speed
-    tilt_max_deg_s: Speed
+    pan_max_deg_s: SpeedDegS
+    tilt_max_deg_s: SpeedDegS
     zoom_ratio: Annotated[float, msgspec.Meta(ge=1, le=100)] = 1.0
     focus: bool = False
     presets: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
@@ -45,10 +45,10 @@ class PelcoOptions(SerialSettings, frozen=True, kw_only=True, forbid_unknown_fie
     tilt_counts: Literal["down", "up"] = "down"
     zoom_counts: Range | None = None
     zoom_travel_s: Annotated[float, msgspec.Meta(gt=0, le=120)] | None = None
-    preset_deg_s: Speed | None = None
+    preset_deg_s: SpeedDegS | None = None
     speed_error: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.2
     lag_s: Annotated[float, msgspec.Meta(ge=0, le=5)] = 0.3
-    reference: tuple[Reference, ...] = ()
+    reference: tuple[ReferencePreset, ...] = ()
     reply_timeout_s: Annotated[float, msgspec.Meta(ge=0.02, le=0.5)] = 0.3
     turnaround_s: Annotated[float, msgspec.Meta(ge=0, le=0.1)] = 0.01
 
@@ -59,12 +59,12 @@ class PelcoOptions(SerialSettings, frozen=True, kw_only=True, forbid_unknown_fie
             span: Range | None = getattr(self, name)
             if span is not None and span.low >= span.high:
                 raise ValueError(f"{name}: low {span.low} is not below high {span.high}")
-        asked = self.position == "query"
-        if self.zoom_ratio > 1 and asked and self.zoom_counts is None:
+        is_queried = self.position == "query"
+        if self.zoom_ratio > 1 and is_queried and self.zoom_counts is None:
             raise ValueError("zoom_counts is missing: what the head tells at wide and at tele")
-        if self.zoom_ratio > 1 and not asked and self.zoom_travel_s is None:
+        if self.zoom_ratio > 1 and not is_queried and self.zoom_travel_s is None:
             raise ValueError("zoom_travel_s is missing: the seconds from wide to tele")
-        if self.presets and not asked and self.preset_deg_s is None:
+        if self.presets and not is_queried and self.preset_deg_s is None:
             raise ValueError("preset_deg_s is missing: how fast it goes to a preset at least")
         if any(reference.preset > self.presets for reference in self.reference):
             raise ValueError(f"reference: preset is above presets = {self.presets}")

@@ -25,81 +25,83 @@ from drivers.errors import DriverError, DriverErrorKind
 CHIP = "/dev/gpiochip0"
 """Where the header's pins are, on the Raspberry Pi 5 too since gpiozero 2.0.1.post3 (issue 1166)."""
 
-FACTORY = "GPIOZERO_PIN_FACTORY"
-_LOADING = threading.Lock()
+FACTORY_VARIABLE = "GPIOZERO_PIN_FACTORY"
+_LOAD_LOCK = threading.Lock()
 _folders: list[tempfile.TemporaryDirectory[str]] = []
 """lgpio's folder, which goes when the process ends."""
 
 
 @contextmanager
-def pin(what: str) -> Iterator[None]:
+def pin_errors(display_name: str) -> Iterator[None]:
     """Around what makes or uses a device of gpiozero: the factory is there, and what fails is a
     DriverError whose line begins with `what`: `busy`, `absent`, or `unsupported`.
     """
     try:
-        with _LOADING:
-            _load()
+        with _LOAD_LOCK:
+            _ensure_factory()
         yield
     except gpiozero.GPIOPinInUse as error:
-        raise DriverError("busy", f"{what}: in use by another part of the agent") from error
+        raise DriverError("busy", f"{display_name}: in use by another part of the agent") from error
     except gpiozero.PinInvalidPin as error:
-        raise DriverError("absent", f"{what}: this board has no such pin") from error
+        raise DriverError("absent", f"{display_name}: this board has no such pin") from error
     except (ImportError, OSError, gpiozero.BadPinFactory, gpiozero.PinUnknownPi) as error:
-        raise DriverError("absent", f"{what}: no pins here: {error}") from error
+        raise DriverError("absent", f"{display_name}: no pins here: {error}") from error
     except gpiozero.DeviceClosed as error:
-        raise DriverError("absent", f"{what}: closed") from error
+        raise DriverError("absent", f"{display_name}: closed") from error
     except gpiozero.GPIOZeroError as error:
-        raise DriverError("unsupported", f"{what}: {error}") from error
-    except _lgpio_error() as error:
-        said = str(error).strip("'")
-        raise DriverError(_kind(said), f"{what}: {_sentence(said)}") from error
+        raise DriverError("unsupported", f"{display_name}: {error}") from error
+    except _lgpio_errors() as error:
+        lgpio_message = str(error).strip("'")
+        raise DriverError(
+            _error_kind(lgpio_message), f"{display_name}: {_error_text(lgpio_message)}"
+        ) from error
 
 
-def _load() -> None:
+def _ensure_factory() -> None:
     if gpiozero.Device.pin_factory is not None:
         return
-    if os.environ.setdefault(FACTORY, "lgpio") == "lgpio" and "lgpio" not in sys.modules:
+    if os.environ.setdefault(FACTORY_VARIABLE, "lgpio") == "lgpio" and "lgpio" not in sys.modules:
         _load_lgpio()
     gpiozero.Device.ensure_pin_factory()
 
 
 def _load_lgpio() -> None:
-    given = os.environ.get("LG_WD")
-    if given is None:
+    configured_folder = os.environ.get("LG_WD")
+    if configured_folder is None:
         runtime = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0] or None
         _folders.append(tempfile.TemporaryDirectory(prefix="lgpio-", dir=runtime))
         os.environ["LG_WD"] = _folders[-1].name
-    here = os.open(".", os.O_PATH)
+    working_folder_fd = os.open(".", os.O_PATH)
     try:
         importlib.import_module("lgpio")
     finally:
-        os.fchdir(here)
-        os.close(here)
-        if given is None:
+        os.fchdir(working_folder_fd)
+        os.close(working_folder_fd)
+        if configured_folder is None:
             # A child of this process must not take the same folder.
             del os.environ["LG_WD"]
 
 
-def _lgpio_error() -> tuple[type[Exception], ...]:
+def _lgpio_errors() -> tuple[type[Exception], ...]:
     """What lgpio raises, where it is loaded; it is derived from nothing better than Exception."""
     lgpio = sys.modules.get("lgpio")
     return () if lgpio is None else (lgpio.error,)
 
 
-def _kind(said: str) -> DriverErrorKind:
+def _error_kind(lgpio_message: str) -> DriverErrorKind:
     """No codes are in lgpio's errors, only the texts of its `lgErrInfo` table."""
-    if said == "GPIO busy":
+    if lgpio_message == "GPIO busy":
         return "busy"
-    if said == "can not open gpiochip" and Path(CHIP).exists():
+    if lgpio_message == "can not open gpiochip" and Path(CHIP).exists():
         return "unsupported"
     return "absent"
 
 
-def _sentence(said: str) -> str:
-    if said == "GPIO busy":
+def _error_text(lgpio_message: str) -> str:
+    if lgpio_message == "GPIO busy":
         return "another process has it"
-    if said == "can not open gpiochip":
+    if lgpio_message == "can not open gpiochip":
         if Path(CHIP).exists():
             return f"{CHIP} is denied to this user: it must be in the group `gpio`"
         return f"no pins here: {CHIP} is not there"
-    return said
+    return lgpio_message

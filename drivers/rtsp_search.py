@@ -17,19 +17,19 @@ import msgspec
 from drivers.errors import DriverError
 
 PORTS = (554, 8554)
-LONGEST_PREFIX = 22
+MIN_PREFIX_LENGTH = 22
 """A larger subnet, of more than 1024 addresses, is not searched."""
-CONNECT_S = 0.7
-ANSWER_S = 2.0
-AT_ONCE = 64
-MOST_BYTES = 4096
+CONNECT_TIMEOUT_S = 0.7
+ANSWER_TIMEOUT_S = 2.0
+MAX_CONNECTIONS = 64
+MAX_ANSWER_BYTES = 4096
 
 _STATUS = re.compile(rb"RTSP/\d\.\d (?P<code>\d{3})(?: [^\r\n]*)?\r?\n")
 _SERVER = re.compile(rb"^server:[ \t]*(?P<name>[^\r\n]*)", re.IGNORECASE | re.MULTILINE)
-_NO_WAY = (errno.ENETUNREACH, errno.ENETDOWN, errno.EACCES, errno.EPERM)
+_UNREACHABLE_ERRNOS = (errno.ENETUNREACH, errno.ENETDOWN, errno.EACCES, errno.EPERM)
 
 
-class FoundRtsp(msgspec.Struct, frozen=True, kw_only=True):
+class FoundRtspServer(msgspec.Struct, frozen=True, kw_only=True):
     """One open port. Without `status` it speaks something else, or nothing."""
 
     host: str
@@ -47,28 +47,30 @@ def search_subnet(
     subnet: ipaddress.IPv4Network,
     ports: Sequence[int] = PORTS,
     *,
-    connect_s: float = CONNECT_S,
-    answer_s: float = ANSWER_S,
-) -> tuple[FoundRtsp, ...]:
+    connect_timeout_s: float = CONNECT_TIMEOUT_S,
+    answer_timeout_s: float = ANSWER_TIMEOUT_S,
+) -> tuple[FoundRtspServer, ...]:
     """Whoever takes connections there, in the order of addresses.
 
     Raises DriverError: unsupported for a subnet that is too large, absent where no network of this
     box leads there.
     """
-    if subnet.prefixlen < LONGEST_PREFIX:
+    if subnet.prefixlen < MIN_PREFIX_LENGTH:
         raise DriverError(
-            "unsupported", f"subnet {subnet}: too large; allowed: at most a /{LONGEST_PREFIX}"
+            "unsupported", f"subnet {subnet}: too large; allowed: at most a /{MIN_PREFIX_LENGTH}"
         )
-    asked = [(str(host), port) for host in subnet.hosts() for port in ports]
-    pool = ThreadPoolExecutor(AT_ONCE, "rtsp search")
+    targets = [(str(host), port) for host in subnet.hosts() for port in ports]
+    pool = ThreadPoolExecutor(MAX_CONNECTIONS, "rtsp search")
     try:
-        answers = list(pool.map(lambda one: _ask(one, connect_s, answer_s), asked))
+        answers = list(
+            pool.map(lambda one: _probe_host(one, connect_timeout_s, answer_timeout_s), targets)
+        )
     finally:
         pool.shutdown(cancel_futures=True)
     failures = [answer for answer in answers if isinstance(answer, OSError)]
-    if len(failures) == len(answers) and all(one.errno in _NO_WAY for one in failures):
+    if len(failures) == len(answers) and all(one.errno in _UNREACHABLE_ERRNOS for one in failures):
         raise DriverError("absent", f"subnet {subnet}: {failures[0].strerror}") from failures[0]
-    return tuple(answer for answer in answers if isinstance(answer, FoundRtsp))
+    return tuple(answer for answer in answers if isinstance(answer, FoundRtspServer))
 
 
 def options_request(host: str, port: int) -> bytes:
@@ -78,13 +80,13 @@ def options_request(host: str, port: int) -> bytes:
     )
 
 
-def read_answer(host: str, port: int, answer: bytes) -> FoundRtsp:
+def parse_answer(host: str, port: int, answer: bytes) -> FoundRtspServer:
     """What an answer says. Pure."""
     status = _STATUS.match(answer)
     if status is None:
-        return FoundRtsp(host=host, port=port)
+        return FoundRtspServer(host=host, port=port)
     server = _SERVER.search(answer)
-    return FoundRtsp(
+    return FoundRtspServer(
         host=host,
         port=port,
         status=int(status["code"]),
@@ -92,24 +94,26 @@ def read_answer(host: str, port: int, answer: bytes) -> FoundRtsp:
     )
 
 
-def _ask(where: tuple[str, int], connect_s: float, answer_s: float) -> FoundRtsp | OSError:
-    host, port = where
+def _probe_host(
+    address: tuple[str, int], connect_timeout_s: float, answer_timeout_s: float
+) -> FoundRtspServer | OSError:
+    host, port = address
     try:
-        connection = socket.create_connection(where, timeout=connect_s)
+        connection = socket.create_connection(address, timeout=connect_timeout_s)
     except OSError as error:
         return error
     answer = b""
-    until_s = monotonic() + answer_s
+    deadline_s = monotonic() + answer_timeout_s
     with connection:
-        connection.settimeout(answer_s)
+        connection.settimeout(answer_timeout_s)
         try:
             connection.sendall(options_request(host, port))
-            while len(answer) < MOST_BYTES and b"\r\n\r\n" not in answer:
-                connection.settimeout(max(until_s - monotonic(), 0.001))
-                more = connection.recv(MOST_BYTES)
+            while len(answer) < MAX_ANSWER_BYTES and b"\r\n\r\n" not in answer:
+                connection.settimeout(max(deadline_s - monotonic(), 0.001))
+                more = connection.recv(MAX_ANSWER_BYTES)
                 if not more:
                     break
                 answer += more
         except OSError:
             pass  # what came until then is its answer
-    return read_answer(host, port, answer)
+    return parse_answer(host, port, answer)

@@ -25,14 +25,14 @@ import msgspec
 import serial
 from serial.rs485 import RS485Settings
 
-from drivers.addresses import check_address
+from drivers.addresses import validate_url
 from drivers.errors import DriverError, DriverErrorKind
 
 CONNECT_TIMEOUT_S = 1.5
 WRITE_TIMEOUT_S = 0.5
 READ_BYTES = 4096
-LAST_PORT = 65535
-GONE_AFTER_MS = 5000
+MAX_TCP_PORT = 65535
+TCP_USER_TIMEOUT_MS = 5000
 """A TCP peer that does not acknowledge for so long is gone (TCP_USER_TIMEOUT)."""
 
 PARITIES = {
@@ -49,7 +49,7 @@ _KINDS: dict[int, DriverErrorKind] = {
     errno.ETIMEDOUT: "timeout",
 }
 
-_SAID: dict[int, str] = {
+_ERROR_TEXTS: dict[int, str] = {
     errno.EACCES: "permission denied to this user; members of the group dialout may open it",
     errno.EPERM: "permission denied to this user; members of the group dialout may open it",
     errno.EBUSY: "another program has it",
@@ -82,19 +82,19 @@ class SerialSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         """Refuse what no single field can tell."""
         if (self.rs485 == "gpio") != (self.rs485_pin is not None):
             raise ValueError("rs485 = 'gpio' and rs485_pin go together: give both or neither")
-        if self.rs485 != "off" and self.over_tcp:
+        if self.rs485 != "off" and self.is_tcp:
             raise ValueError("rs485 is 'off' on a socket: its server turns the transmitter on")
-        check_address(self.port, "socket://HOST:PORT")
-        if self.over_tcp and int(self.port.rpartition(":")[2]) > LAST_PORT:
-            raise ValueError(f"port {self.port!r}: TCP ports end at {LAST_PORT}")
+        validate_url(self.port, "socket://HOST:PORT")
+        if self.is_tcp and int(self.port.rpartition(":")[2]) > MAX_TCP_PORT:
+            raise ValueError(f"port {self.port!r}: TCP ports end at {MAX_TCP_PORT}")
 
     @property
-    def over_tcp(self) -> bool:
+    def is_tcp(self) -> bool:
         """Whether the line is behind a server of serial ports."""
         return self.port.startswith("socket://")
 
     @property
-    def settings(self) -> "SerialSettings":
+    def line_settings(self) -> "SerialSettings":
         """These alone, without what a driver adds to them."""
         return SerialSettings(
             port=self.port,
@@ -126,20 +126,20 @@ class TransmitPin(Protocol):
         ...
 
 
-def transmit_pin(number: int) -> TransmitPin:
+def open_transmit_pin(number: int) -> TransmitPin:
     """A pin of the board, off. Raises DriverError where there is none, or another has it."""
     from drivers import pin_factory  # noqa: PLC0415 - few boxes need the library of pins for it
 
-    with pin_factory.pin(f"rs485_pin = {number}"):
+    with pin_factory.pin_errors(f"rs485_pin = {number}"):
         pin: TransmitPin = importlib.import_module("gpiozero").DigitalOutputDevice(number)
     return pin
 
 
-class _Tty:
+class _TtyLine:
     """A port of this box."""
 
     def __init__(self, settings: SerialSettings, open_pin: Callable[[int], TransmitPin]) -> None:
-        self._serial = self._opened(settings)
+        self._serial = self._open_serial(settings)
         self._pin: TransmitPin | None = None
         if settings.rs485_pin is not None:
             try:
@@ -149,7 +149,7 @@ class _Tty:
                 raise
 
     @staticmethod
-    def _opened(settings: SerialSettings) -> serial.Serial:
+    def _open_serial(settings: SerialSettings) -> serial.Serial:
         if not stat.S_ISCHR(Path(settings.port).stat().st_mode):
             raise DriverError("unsupported", "is no serial port")
         opened: serial.Serial = serial.serial_for_url(
@@ -183,7 +183,7 @@ class _Tty:
         finally:
             self._pin.off()
 
-    def discard(self) -> None:
+    def discard_output(self) -> None:
         """Forget what has not left yet: the kernel would wait for it while it closes, up to 30 s,
         and a motion that comes out so late is worse than none.
         """
@@ -195,26 +195,26 @@ class _Tty:
             self._pin.close()
 
 
-class _Tcp:
+class _TcpLine:
     """A port behind a server; the bytes alone, as pyserial's `socket://` has them."""
 
     def __init__(self, settings: SerialSettings) -> None:
         parts = urlsplit(settings.port)
-        where = (parts.hostname or "", parts.port or 0)
-        self._socket = socket.create_connection(where, timeout=CONNECT_TIMEOUT_S)
+        address = (parts.hostname or "", parts.port or 0)
+        self._socket = socket.create_connection(address, timeout=CONNECT_TIMEOUT_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GONE_AFTER_MS)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT_MS)
         self._socket.settimeout(WRITE_TIMEOUT_S)
         # A socket with a time-out waits for it in each read; its twin has none, and does not.
-        self._reader = self._socket.dup()
-        self._reader.settimeout(0)
+        self._read_socket = self._socket.dup()
+        self._read_socket.settimeout(0)
 
     def fileno(self) -> int:
         return self._socket.fileno()
 
     def read(self) -> bytes:
         try:
-            data = self._reader.recv(READ_BYTES)
+            data = self._read_socket.recv(READ_BYTES)
         except BlockingIOError:
             return b""
         if not data:
@@ -224,12 +224,12 @@ class _Tcp:
     def write(self, data: bytes) -> None:
         self._socket.sendall(data)
 
-    def discard(self) -> None:
+    def discard_output(self) -> None:
         """A reset instead of an end: what waits here goes nowhere."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def close(self) -> None:
-        self._reader.close()
+        self._read_socket.close()
         self._socket.close()
 
 
@@ -242,12 +242,12 @@ class SerialPort:
     def __init__(
         self,
         settings: SerialSettings,
-        open_pin: Callable[[int], TransmitPin] = transmit_pin,
+        open_pin: Callable[[int], TransmitPin] = open_transmit_pin,
     ) -> None:
         self._settings = settings
         self._open_pin = open_pin
-        self._line: _Tty | _Tcp | None = None
-        self.openings = 0
+        self._line: _TtyLine | _TcpLine | None = None
+        self.open_count = 0
         """How often it was opened."""
 
     def open(self) -> None:
@@ -261,12 +261,14 @@ class SerialPort:
             return
         settings = self._settings
         try:
-            self._line = _Tcp(settings) if settings.over_tcp else _Tty(settings, self._open_pin)
+            self._line = (
+                _TcpLine(settings) if settings.is_tcp else _TtyLine(settings, self._open_pin)
+            )
         except DriverError as error:
             raise DriverError(error.kind, f"port {settings.port!r}: {error}") from error
         except (OSError, ValueError, termios.error) as error:
-            raise self._told(error) from error
-        self.openings += 1
+            raise self._open_error(error) from error
+        self.open_count += 1
 
     @property
     def is_open(self) -> bool:
@@ -284,7 +286,7 @@ class SerialPort:
         try:
             return self._line.read()
         except (OSError, termios.error) as error:
-            raise self._lost(error) from error
+            raise self._close_with_error(error) from error
 
     def write(self, data: bytes) -> None:
         """Send. It waits for room in the kernel's buffer and, with a pin, for the line's time.
@@ -297,7 +299,7 @@ class SerialPort:
         try:
             self._line.write(data)
         except (OSError, termios.error) as error:
-            raise self._lost(error) from error
+            raise self._close_with_error(error) from error
 
     def close(self) -> None:
         """Let go of it. A second call does nothing."""
@@ -306,35 +308,37 @@ class SerialPort:
             with contextlib.suppress(OSError, termios.error):
                 line.close()
 
-    def _lost(self, error: OSError | termios.error) -> DriverError:
+    def _close_with_error(self, error: OSError | termios.error) -> DriverError:
         if self._line is not None:
             with contextlib.suppress(OSError, termios.error):
-                self._line.discard()
+                self._line.discard_output()
         self.close()
         if isinstance(error, serial.SerialTimeoutException | TimeoutError):
             return DriverError("timeout", f"port {self._settings.port!r}: takes no more bytes")
-        said = "the device is gone" if not self._settings.over_tcp else "the connection is lost"
-        return DriverError("absent", f"port {self._settings.port!r}: {said}")
+        reason = "the device is gone" if not self._settings.is_tcp else "the connection is lost"
+        return DriverError("absent", f"port {self._settings.port!r}: {reason}")
 
-    def _told(self, error: OSError | ValueError | termios.error) -> DriverError:
-        what = f"port {self._settings.port!r}"
+    def _open_error(self, error: OSError | ValueError | termios.error) -> DriverError:
+        display_name = f"port {self._settings.port!r}"
         if isinstance(error, ValueError):
             if self._settings.rs485 == "kernel":
-                said = "its kernel driver has no RS-485: set rs485 to 'off' or to 'gpio'"
+                reason = "its kernel driver has no RS-485: set rs485 to 'off' or to 'gpio'"
             else:
-                said = str(error)
-            return DriverError("unsupported", f"{what}: {said}")
+                reason = str(error)
+            return DriverError("unsupported", f"{display_name}: {reason}")
         if isinstance(error, TimeoutError):
-            return DriverError("timeout", f"{what}: does not answer")
+            return DriverError("timeout", f"{display_name}: does not answer")
         number = _errno_of(error)
         if number == errno.ENOTTY:
-            return DriverError("unsupported", f"{what}: is no serial port")
+            return DriverError("unsupported", f"{display_name}: is no serial port")
         if number == errno.EINVAL:
-            asked = f"baud = {self._settings.baud}, parity = {self._settings.parity!r}"
-            return DriverError("unsupported", f"{what}: cannot do {asked}")
-        if number in _SAID:
-            return DriverError(_KINDS.get(number, "absent"), f"{what}: {_SAID[number]}")
-        return DriverError(_KINDS.get(number, "absent"), f"{what}: {_said(error)}")
+            requested = f"baud = {self._settings.baud}, parity = {self._settings.parity!r}"
+            return DriverError("unsupported", f"{display_name}: cannot do {requested}")
+        if number in _ERROR_TEXTS:
+            return DriverError(
+                _KINDS.get(number, "absent"), f"{display_name}: {_ERROR_TEXTS[number]}"
+            )
+        return DriverError(_KINDS.get(number, "absent"), f"{display_name}: {_error_text(error)}")
 
 
 def _errno_of(error: OSError | termios.error) -> int:
@@ -347,7 +351,7 @@ def _errno_of(error: OSError | termios.error) -> int:
     return 0
 
 
-def _said(error: OSError | termios.error) -> str:
+def _error_text(error: OSError | termios.error) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error)

@@ -17,28 +17,28 @@ from typing import Any, Literal
 import msgspec
 from serial.tools import list_ports
 
-from drivers.device_holders import Holders, holders
-from drivers.device_links import links
+from drivers.device_holders import DeviceHolders, find_holders
+from drivers.device_links import stable_names
 
-DEV = Path("/dev")
-CONSOLES = Path("/sys/class/tty")
-DEVICES = Path("/sys/dev/char")
+DEVICE_FOLDER = Path("/dev")
+TTY_CLASS_FOLDER = Path("/sys/class/tty")
+CHAR_DEVICE_FOLDER = Path("/sys/dev/char")
 
 PortState = Literal["free", "busy", "denied", "absent", "unsupported", "timeout"]
 """`unsupported`: it is no serial port. `timeout`: only over TCP, its server does not answer."""
 
-PSEUDO = range(136, 144)
+PTY_MAJORS = range(136, 144)
 """The major numbers of pseudo-terminals (Documentation/admin-guide/devices.txt)."""
 
 
-class Condition(msgspec.Struct, frozen=True, kw_only=True):
+class PortCondition(msgspec.Struct, frozen=True, kw_only=True):
     """How a port is, and in words why it is not free."""
 
     state: PortState
     why: str | None = None
 
 
-FREE = Condition(state="free")
+FREE = PortCondition(state="free")
 
 
 class FoundPort(msgspec.Struct, frozen=True, kw_only=True, order=True):
@@ -63,40 +63,44 @@ class FoundPort(msgspec.Struct, frozen=True, kw_only=True, order=True):
         return self.by_id or self.by_path or self.path
 
 
-def find_ports(dev: Path = DEV) -> tuple[FoundPort, ...]:
+def find_ports(dev: Path = DEVICE_FOLDER) -> tuple[FoundPort, ...]:
     """Every serial port that the kernel has a device behind."""
-    by_id, by_path = links(dev / "serial/by-id"), links(dev / "serial/by-path")
-    held = holders()
+    by_id, by_path = stable_names(dev / "serial/by-id"), stable_names(dev / "serial/by-path")
+    device_holders = find_holders()
     return tuple(
-        sorted(_found(info, by_id, by_path, held) for info in list_ports.comports()),
+        sorted(
+            _to_found_port(info, by_id, by_path, device_holders) for info in list_ports.comports()
+        ),
     )
 
 
-def condition(path: str, held: Holders | None = None) -> Condition:
+def port_condition(path: str, device_holders: DeviceHolders | None = None) -> PortCondition:
     """Whether a port could be opened, and if not, why. `held` is who has what open."""
     try:
-        about = Path(path).stat()
-        if not stat.S_ISCHR(about.st_mode):
-            return Condition(state="unsupported", why="is no serial port")
+        file_stat = Path(path).stat()
+        if not stat.S_ISCHR(file_stat.st_mode):
+            return PortCondition(state="unsupported", why="is no serial port")
         # Of a pseudo-terminal the process at the far end may hold both ends: the lock tells.
-        if os.major(about.st_rdev) not in PSEUDO:
-            if not _is_terminal(about.st_rdev):
-                return Condition(state="unsupported", why="is no serial port")
-            who = (holders() if held is None else held).get(about.st_rdev, ())
-            if who:
-                return Condition(state="busy", why=f"{', '.join(who)} has it")
-        return _tried(path)
+        if os.major(file_stat.st_rdev) not in PTY_MAJORS:
+            if not _is_terminal(file_stat.st_rdev):
+                return PortCondition(state="unsupported", why="is no serial port")
+            holder_names = (find_holders() if device_holders is None else device_holders).get(
+                file_stat.st_rdev, ()
+            )
+            if holder_names:
+                return PortCondition(state="busy", why=f"{', '.join(holder_names)} has it")
+        return _try_open(path)
     except (OSError, termios.error) as error:
-        return _told(error)
+        return _condition_from_error(error)
 
 
 def _is_terminal(device: int) -> bool:
     """Whether the kernel counts it among the terminals; none is opened for that."""
-    known = DEVICES / f"{os.major(device)}:{os.minor(device)}" / "subsystem"
-    return not known.exists() or known.resolve().name == "tty"
+    subsystem = CHAR_DEVICE_FOLDER / f"{os.major(device)}:{os.minor(device)}" / "subsystem"
+    return not subsystem.exists() or subsystem.resolve().name == "tty"
 
 
-def _tried(path: str) -> Condition:
+def _try_open(path: str) -> PortCondition:
     """Open it, ask for its settings and for the lock that all of ours take, and let go."""
     port = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -107,44 +111,44 @@ def _tried(path: str) -> Condition:
     return FREE
 
 
-def _told(error: OSError | termios.error) -> Condition:
+def _condition_from_error(error: OSError | termios.error) -> PortCondition:
     number = error.errno if isinstance(error, OSError) else int(error.args[0])
     match number:
         case errno.EACCES | errno.EPERM:
-            said = "permission denied to this user; members of the group dialout may open it"
-            return Condition(state="denied", why=said)
+            reason = "permission denied to this user; members of the group dialout may open it"
+            return PortCondition(state="denied", why=reason)
         case errno.EBUSY | errno.EAGAIN:
-            return Condition(state="busy", why="another program has it")
+            return PortCondition(state="busy", why="another program has it")
         case errno.ENOTTY:
-            return Condition(state="unsupported", why="is no serial port")
+            return PortCondition(state="unsupported", why="is no serial port")
         case errno.ENOENT:
-            return Condition(state="absent", why="no such device")
+            return PortCondition(state="absent", why="no such device")
         case errno.EIO | errno.ENODEV | errno.ENXIO:
-            return Condition(state="absent", why="no hardware behind it")
+            return PortCondition(state="absent", why="no hardware behind it")
         case _:
-            return Condition(state="absent", why=os.strerror(number or 0))
+            return PortCondition(state="absent", why=os.strerror(number or 0))
 
 
-def _found(
-    info: Any, by_id: Mapping[str, str], by_path: Mapping[str, str], held: Holders
+def _to_found_port(
+    info: Any, by_id: Mapping[str, str], by_path: Mapping[str, str], device_holders: DeviceHolders
 ) -> FoundPort:
     path = str(info.device)
-    how = condition(path, held)
+    port_state = port_condition(path, device_holders)
     usb = None if info.vid is None else f"{info.vid:04x}:{info.pid:04x}"
     return FoundPort(
         path=path,
         by_id=by_id.get(os.path.realpath(path)),
         by_path=by_path.get(os.path.realpath(path)),
-        description=_given(info.description),
+        description=_known_or_none(info.description),
         usb=usb,
-        serial_number=_given(info.serial_number),
-        console=is_console(path),
-        state=how.state,
-        why=how.why,
+        serial_number=_known_or_none(info.serial_number),
+        console=is_kernel_console(path),
+        state=port_state.state,
+        why=port_state.why,
     )
 
 
-def is_console(path: str, consoles: Path = CONSOLES) -> bool:
+def is_kernel_console(path: str, consoles: Path = TTY_CLASS_FOLDER) -> bool:
     """Whether the kernel writes its messages to this port."""
     with contextlib.suppress(OSError):
         name = Path(os.path.realpath(path)).name
@@ -152,6 +156,6 @@ def is_console(path: str, consoles: Path = CONSOLES) -> bool:
     return False
 
 
-def _given(text: str | None) -> str | None:
+def _known_or_none(text: str | None) -> str | None:
     """The library says `n/a` for what it does not know."""
     return None if text in (None, "", "n/a") else text

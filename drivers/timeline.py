@@ -2,13 +2,13 @@
 
 import msgspec
 
-JUMP_NS = 5_000_000_000
+MAX_JUMP_NS = 5_000_000_000
 """A stream's time that runs ahead of the clock by more has been set anew."""
 
 OFFSET_WINDOW_NS = 30_000_000_000
 
 
-class Placed(msgspec.Struct, frozen=True, kw_only=True):
+class PacketTimes(msgspec.Struct, frozen=True, kw_only=True):
     """A packet's times on the camera's own timeline, which begins at 0 and never steps back."""
 
     pts_ns: int
@@ -21,12 +21,12 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True):
         """A time as the stream gave it, on the camera's timeline."""
         return raw_ns + self.shift_ns
 
-    def t_ns(self, stream_ns: int) -> int:
+    def boottime_ns(self, stream_ns: int) -> int:
         """The boot time of a time on the camera's timeline; no later than the packet's arrival."""
         return min(self.arrival_ns, stream_ns + self.offset_ns)
 
 
-class Timeline:
+class StreamTimeline:
     """From a stream's time to CLOCK_BOOTTIME, by the smallest delay that was seen.
 
     A packet comes late by the network and by the burst it is read in, never early: the smallest
@@ -41,10 +41,10 @@ class Timeline:
         self._dts_ns = -1
         self._arrival_ns = 0
         self._window_end_ns = 0
-        self._least: int | None = None
-        self._least_before: int | None = None
+        self._min_offset_ns: int | None = None
+        self._previous_min_offset_ns: int | None = None
 
-    def place(self, pts_ns: int | None, dts_ns: int | None, arrival_ns: int) -> Placed:
+    def map_packet(self, pts_ns: int | None, dts_ns: int | None, arrival_ns: int) -> PacketTimes:
         """Where a packet belongs; call it in decoding order. Missing times are filled in.
 
         Invariant: decoding times rise strictly, and no picture is shown before it is decoded.
@@ -54,24 +54,32 @@ class Timeline:
             raw_ns = self._raw_ns if self._shift_ns is None else self._raw_ns + self._step_ns
         if self._shift_ns is None:
             self._shift_ns = -raw_ns
-        elif not 0 <= raw_ns - self._raw_ns <= arrival_ns - self._arrival_ns + JUMP_NS:
+        elif not 0 <= raw_ns - self._raw_ns <= arrival_ns - self._arrival_ns + MAX_JUMP_NS:
             self._shift_ns = self._dts_ns + self._step_ns - raw_ns
-            self._least = self._least_before = None
+            self._min_offset_ns = self._previous_min_offset_ns = None
         self._raw_ns, self._arrival_ns = raw_ns, arrival_ns
         self._dts_ns = max(self._dts_ns + 1, raw_ns + self._shift_ns)
-        shown_ns = self._dts_ns if pts_ns is None else pts_ns + self._shift_ns
-        return Placed(
-            pts_ns=max(self._dts_ns, shown_ns),
+        presented_ns = self._dts_ns if pts_ns is None else pts_ns + self._shift_ns
+        return PacketTimes(
+            pts_ns=max(self._dts_ns, presented_ns),
             dts_ns=self._dts_ns,
             arrival_ns=arrival_ns,
             shift_ns=self._shift_ns,
-            offset_ns=self._least_of(arrival_ns - self._dts_ns, arrival_ns),
+            offset_ns=self._update_min_offset(arrival_ns - self._dts_ns, arrival_ns),
         )
 
-    def _least_of(self, difference_ns: int, arrival_ns: int) -> int:
+    def _update_min_offset(self, difference_ns: int, arrival_ns: int) -> int:
         """The smallest difference of this window and the one before it."""
         if arrival_ns >= self._window_end_ns:
             self._window_end_ns = arrival_ns + OFFSET_WINDOW_NS
-            self._least_before, self._least = self._least, None
-        self._least = difference_ns if self._least is None else min(self._least, difference_ns)
-        return self._least if self._least_before is None else min(self._least, self._least_before)
+            self._previous_min_offset_ns, self._min_offset_ns = self._min_offset_ns, None
+        self._min_offset_ns = (
+            difference_ns
+            if self._min_offset_ns is None
+            else min(self._min_offset_ns, difference_ns)
+        )
+        return (
+            self._min_offset_ns
+            if self._previous_min_offset_ns is None
+            else min(self._min_offset_ns, self._previous_min_offset_ns)
+        )

@@ -12,26 +12,31 @@ from typing import Any, Literal
 
 import msgspec
 
-from drivers.device_holders import Holders, holders
-from drivers.device_links import links
+from drivers.device_holders import DeviceHolders, find_holders
+from drivers.device_links import stable_names
 
-DEV = Path("/dev")
+DEVICE_FOLDER = Path("/dev")
 
-QUERYCAP, ENUM_FMT, REQBUFS = 0x80685600, 0xC0405602, 0xC0145608
+VIDIOC_QUERYCAP, VIDIOC_ENUM_FMT, VIDIOC_REQBUFS = 0x80685600, 0xC0405602, 0xC0145608
 """VIDIOC_QUERYCAP, VIDIOC_ENUM_FMT and VIDIOC_REQBUFS of linux/videodev2.h."""
 _CAPABILITY = struct.Struct("16s32s32sIII12x")
 _FORMAT = struct.Struct("III32s4sI12x")
 _BUFFERS = struct.Struct("IIIIB3x")
-CAPTURE, CAPTURE_MPLANE, M2M_MPLANE, M2M = 0x1, 0x1000, 0x4000, 0x8000
-DEVICE_CAPS = 0x8000_0000
-CAPTURE_TYPE, MMAP = 1, 1
-MOST_FORMATS = 64
+CAP_VIDEO_CAPTURE, CAP_VIDEO_CAPTURE_MPLANE, CAP_VIDEO_M2M_MPLANE, CAP_VIDEO_M2M = (
+    0x1,
+    0x1000,
+    0x4000,
+    0x8000,
+)
+CAP_DEVICE_CAPS = 0x8000_0000
+BUF_TYPE_CAPTURE, MEMORY_MMAP = 1, 1
+MAX_FORMATS = 64
 
-OF_THE_BOARD = ("unicam", "bcm2835", "rp1-cfe", "pispbe", "rpi-hevc-dec", "rpivid")
+BOARD_DRIVERS = ("unicam", "bcm2835", "rp1-cfe", "pispbe", "rpi-hevc-dec", "rpivid")
 """What a Raspberry Pi's kernel calls its sensor receivers, codecs and image processors: their
 pictures are raw or not theirs, and libcamera uses them."""
 
-FORMATS: Mapping[str, str] = {
+DRIVER_FORMATS: Mapping[str, str] = {
     "H264": "h264",
     "MJPG": "mjpeg",
     "YUYV": "yuyv422",
@@ -65,60 +70,75 @@ class VideoDevice(msgspec.Struct, frozen=True, kw_only=True, order=True):
         return self.by_id or self.path
 
 
-def find_devices(dev: Path = DEV, ioctl: Ioctl = fcntl.ioctl) -> tuple[VideoDevice, ...]:
+def find_devices(dev: Path = DEVICE_FOLDER, ioctl: Ioctl = fcntl.ioctl) -> tuple[VideoDevice, ...]:
     """Every video node, cameras or not, in the order of their numbers."""
-    by_id = links(dev / "v4l/by-id")
-    held = holders()
+    by_id = stable_names(dev / "v4l/by-id")
+    device_holders = find_holders()
     paths = sorted(dev.glob("video[0-9]*"), key=lambda path: (len(path.name), path.name))
-    return tuple(_device(path, by_id.get(os.path.realpath(path)), held, ioctl) for path in paths)
+    return tuple(
+        _read_device(path, by_id.get(os.path.realpath(path)), device_holders, ioctl)
+        for path in paths
+    )
 
 
-def _device(path: Path, by_id: str | None, held: Holders, ioctl: Ioctl) -> VideoDevice:
+def _read_device(
+    path: Path, by_id: str | None, device_holders: DeviceHolders, ioctl: Ioctl
+) -> VideoDevice:
     node = VideoDevice(path=str(path), by_id=by_id)
     try:
         device = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        return _told(node, error)
+        return _with_error(node, error)
     try:
-        return _asked(node, device, held, ioctl)
+        return _query_device(node, device, device_holders, ioctl)
     except OSError as error:
-        return _told(node, error)
+        return _with_error(node, error)
     finally:
         os.close(device)
 
 
-def _asked(node: VideoDevice, device: int, held: Holders, ioctl: Ioctl) -> VideoDevice:
-    told = _CAPABILITY.unpack(ioctl(device, QUERYCAP, bytes(_CAPABILITY.size)))
-    kernel_driver, name, _bus, _version, all_caps, own_caps = told
-    driver = _text(kernel_driver)
-    caps = own_caps if all_caps & DEVICE_CAPS else all_caps
-    node = msgspec.structs.replace(node, name=_text(name), kernel_driver=driver)
-    if not caps & CAPTURE or caps & (M2M | M2M_MPLANE) or driver.startswith(OF_THE_BOARD):
+def _query_device(
+    node: VideoDevice, device: int, device_holders: DeviceHolders, ioctl: Ioctl
+) -> VideoDevice:
+    capability = _CAPABILITY.unpack(ioctl(device, VIDIOC_QUERYCAP, bytes(_CAPABILITY.size)))
+    kernel_driver, name, _bus, _version, all_caps, own_caps = capability
+    driver = _decode_field(kernel_driver)
+    caps = own_caps if all_caps & CAP_DEVICE_CAPS else all_caps
+    node = msgspec.structs.replace(node, name=_decode_field(name), kernel_driver=driver)
+    if (
+        not caps & CAP_VIDEO_CAPTURE
+        or caps & (CAP_VIDEO_M2M | CAP_VIDEO_M2M_MPLANE)
+        or driver.startswith(BOARD_DRIVERS)
+    ):
         return node
-    letters = tuple(dict.fromkeys(_letters(device, ioctl)))
-    busy = _is_busy(device, ioctl)
-    who = ", ".join(held.get(os.fstat(device).st_rdev, ())) or "another program"
+    pixel_formats = tuple(dict.fromkeys(_pixel_formats(device, ioctl)))
+    is_busy = _is_busy(device, ioctl)
+    holder_names = ", ".join(device_holders.get(os.fstat(device).st_rdev, ())) or "another program"
     return msgspec.structs.replace(
         node,
         camera=True,
-        formats=tuple(word for known, word in FORMATS.items() if known in letters),
-        others=tuple(one for one in letters if one not in FORMATS),
-        state="busy" if busy else "free",
-        why=f"{who} has it" if busy else None,
+        formats=tuple(
+            name_in_driver
+            for known, name_in_driver in DRIVER_FORMATS.items()
+            if known in pixel_formats
+        ),
+        others=tuple(one for one in pixel_formats if one not in DRIVER_FORMATS),
+        state="busy" if is_busy else "free",
+        why=f"{holder_names} has it" if is_busy else None,
     )
 
 
-def _letters(device: int, ioctl: Ioctl) -> Iterator[str]:
+def _pixel_formats(device: int, ioctl: Ioctl) -> Iterator[str]:
     """The pixel formats that it gives."""
-    for index in range(MOST_FORMATS):
-        question = _FORMAT.pack(index, CAPTURE_TYPE, 0, b"", b"", 0)
+    for index in range(MAX_FORMATS):
+        request = _FORMAT.pack(index, BUF_TYPE_CAPTURE, 0, b"", b"", 0)
         try:
-            told = _FORMAT.unpack(ioctl(device, ENUM_FMT, question))
+            reply = _FORMAT.unpack(ioctl(device, VIDIOC_ENUM_FMT, request))
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
             return
-        yield told[4].decode("latin-1").strip()
+        yield reply[4].decode("latin-1").strip()
 
 
 def _is_busy(device: int, ioctl: Ioctl) -> bool:
@@ -126,26 +146,26 @@ def _is_busy(device: int, ioctl: Ioctl) -> bool:
     none (V4L2 documentation, VIDIOC_REQBUFS).
     """
     try:
-        ioctl(device, REQBUFS, _BUFFERS.pack(0, CAPTURE_TYPE, MMAP, 0, 0))
+        ioctl(device, VIDIOC_REQBUFS, _BUFFERS.pack(0, BUF_TYPE_CAPTURE, MEMORY_MMAP, 0, 0))
     except OSError as error:
         return error.errno == errno.EBUSY
     return False
 
 
-def _told(node: VideoDevice, error: OSError) -> VideoDevice:
+def _with_error(node: VideoDevice, error: OSError) -> VideoDevice:
     state: DeviceState
     match error.errno:
         case errno.EACCES | errno.EPERM:
             state = "denied"
-            why = "permission denied to this user; members of the group video may open it"
+            reason = "permission denied to this user; members of the group video may open it"
         case errno.EBUSY:
-            state, why = "busy", "another program has it"
+            state, reason = "busy", "another program has it"
         case errno.ENOTTY | errno.EINVAL:
-            state, why = "unsupported", "is no video device"
+            state, reason = "unsupported", "is no video device"
         case _:
-            state, why = "absent", error.strerror or "is gone"
-    return msgspec.structs.replace(node, state=state, why=why)
+            state, reason = "absent", error.strerror or "is gone"
+    return msgspec.structs.replace(node, state=state, why=reason)
 
 
-def _text(field: bytes) -> str:
+def _decode_field(field: bytes) -> str:
     return field.split(b"\0", 1)[0].decode("utf-8", "replace")

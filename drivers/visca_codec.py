@@ -13,21 +13,21 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-END = 0xFF
-LONGEST_BYTES = 16
-SHORTEST_BYTES = 3
+PACKET_END = 0xFF
+MAX_PACKET_BYTES = 16
+MIN_PACKET_BYTES = 3
 BROADCAST = 0x88
 COMMAND, INQUIRY = 0x01, 0x09
-LENS, HEAD = 0x04, 0x06
+LENS_GROUP, HEAD_GROUP = 0x04, 0x06
 
-ADDRESS_SET = bytes((BROADCAST, 0x30, 0x01, END))
+ADDRESS_SET = bytes((BROADCAST, 0x30, 0x01, PACKET_END))
 """Number all cameras of the chain; comes back as 88 30 0n FF, where n is the first free address."""
 
-TOP_LENS_SPEED = 8
+MAX_LENS_SPEED = 8
 """Zoom and focus have eight speeds, 0 to 7 on the line; here 1 to 8, so that 0 is rest."""
 
-Problem = Literal["length", "syntax", "full", "cancelled", "no socket", "not executable"]
-PROBLEMS: dict[int, Problem] = {
+ViscaProblem = Literal["length", "syntax", "full", "cancelled", "no socket", "not executable"]
+PROBLEMS: dict[int, ViscaProblem] = {
     0x01: "length",
     0x02: "syntax",
     0x03: "full",
@@ -37,39 +37,39 @@ PROBLEMS: dict[int, Problem] = {
 }
 
 
-class Ack(msgspec.Struct, frozen=True):
+class CommandAck(msgspec.Struct, frozen=True):
     """A command was taken and is being done in this socket."""
 
     address: int
     socket: int
 
 
-class Completed(msgspec.Struct, frozen=True):
+class CommandCompleted(msgspec.Struct, frozen=True):
     """The command in this socket is done; in socket 0 it is the interface's own."""
 
     address: int
     socket: int
 
 
-class Answer(msgspec.Struct, frozen=True):
+class InquiryAnswer(msgspec.Struct, frozen=True):
     """The answer to an inquiry."""
 
     address: int
     data: bytes
 
 
-class Failed(msgspec.Struct, frozen=True):
+class ViscaError(msgspec.Struct, frozen=True):
     """A command was not done, or not to its end."""
 
     address: int
     socket: int
-    problem: Problem
+    problem: ViscaProblem
 
 
-class Numbered(msgspec.Struct, frozen=True):
+class ChainNumbered(msgspec.Struct, frozen=True):
     """All cameras of the chain have their numbers; `free` is the first that none has."""
 
-    free: int
+    first_free_address: int
 
 
 class NetworkChange(msgspec.Struct, frozen=True):
@@ -78,31 +78,33 @@ class NetworkChange(msgspec.Struct, frozen=True):
     address: int
 
 
-Reply: TypeAlias = Ack | Completed | Answer | Failed | Numbered | NetworkChange
+ViscaReply: TypeAlias = (
+    CommandAck | CommandCompleted | InquiryAnswer | ViscaError | ChainNumbered | NetworkChange
+)
 
 
-def packet(address: int, *body: int) -> bytes:
+def make_packet(address: int, *body: int) -> bytes:
     """From the controller to a camera, 1 to 7."""
-    return bytes((0x80 | address, *body, END))
+    return bytes((0x80 | address, *body, PACKET_END))
 
 
 def if_clear(address: int) -> bytes:
     """Forget all commands of this camera; answered by `Completed` in socket 0."""
-    return packet(address, COMMAND, 0x00, 0x01)
+    return make_packet(address, COMMAND, 0x00, 0x01)
 
 
 def cancel(address: int, socket: int) -> bytes:
     """Break off the command in a socket; answered by `Failed`: cancelled, or no socket."""
-    return packet(address, 0x20 | socket)
+    return make_packet(address, 0x20 | socket)
 
 
 def pan_tilt_drive(address: int, pan: int, tilt: int) -> bytes:
     """Turn until told otherwise. Speeds are steps, the sign is the direction: right and up."""
-    return packet(
+    return make_packet(
         address,
-        *(COMMAND, HEAD, 0x01),
+        *(COMMAND, HEAD_GROUP, 0x01),
         *(max(abs(pan), 1), max(abs(tilt), 1)),
-        *(_way(pan, 0x02, 0x01), _way(tilt, 0x01, 0x02)),
+        *(_direction_code(pan, 0x02, 0x01), _direction_code(tilt, 0x01, 0x02)),
     )
 
 
@@ -110,49 +112,49 @@ def pan_tilt_absolute(
     address: int, pan: int, tilt: int, *, pan_speed: int, tilt_speed: int
 ) -> bytes:
     """Go to a place, in the camera's own units."""
-    return packet(
-        address, COMMAND, HEAD, 0x02, pan_speed, tilt_speed, *nibbles(pan), *nibbles(tilt)
+    return make_packet(
+        address, COMMAND, HEAD_GROUP, 0x02, pan_speed, tilt_speed, *nibbles(pan), *nibbles(tilt)
     )
 
 
 def zoom_drive(address: int, speed: int) -> bytes:
     """Zoom until told otherwise: towards tele at 1 to 8, towards wide at -1 to -8, 0 to rest."""
-    return packet(address, COMMAND, LENS, 0x07, _lens(speed))
+    return make_packet(address, COMMAND, LENS_GROUP, 0x07, _lens_code(speed))
 
 
-def zoom_direct(address: int, place: int) -> bytes:
+def zoom_direct(address: int, position: int) -> bytes:
     """Go to a zoom position."""
-    return packet(address, COMMAND, LENS, 0x47, *nibbles(place))
+    return make_packet(address, COMMAND, LENS_GROUP, 0x47, *nibbles(position))
 
 
 def focus_drive(address: int, speed: int) -> bytes:
     """Focus until told otherwise: far at 1 to 8, near at -1 to -8, 0 to rest. Manual focus only."""
-    return packet(address, COMMAND, LENS, 0x08, _lens(speed))
+    return make_packet(address, COMMAND, LENS_GROUP, 0x08, _lens_code(speed))
 
 
 def autofocus(address: int, *, on: bool) -> bytes:
     """Whether the camera focuses by itself."""
-    return packet(address, COMMAND, LENS, 0x38, 0x02 if on else 0x03)
+    return make_packet(address, COMMAND, LENS_GROUP, 0x38, 0x02 if on else 0x03)
 
 
 def preset_store(address: int, memory: int) -> bytes:
     """Remember the present place."""
-    return packet(address, COMMAND, LENS, 0x3F, 0x01, memory)
+    return make_packet(address, COMMAND, LENS_GROUP, 0x3F, 0x01, memory)
 
 
 def preset_recall(address: int, memory: int) -> bytes:
     """Go to a remembered place."""
-    return packet(address, COMMAND, LENS, 0x3F, 0x02, memory)
+    return make_packet(address, COMMAND, LENS_GROUP, 0x3F, 0x02, memory)
 
 
 def pan_tilt_inquiry(address: int) -> bytes:
     """Where are you? Answered by eight nibbles, pan and tilt."""
-    return packet(address, INQUIRY, HEAD, 0x12)
+    return make_packet(address, INQUIRY, HEAD_GROUP, 0x12)
 
 
 def zoom_inquiry(address: int) -> bytes:
     """How far is the zoom? Answered by four nibbles."""
-    return packet(address, INQUIRY, LENS, 0x47)
+    return make_packet(address, INQUIRY, LENS_GROUP, 0x47)
 
 
 def nibbles(value: int) -> bytes:
@@ -160,46 +162,46 @@ def nibbles(value: int) -> bytes:
     return bytes((value >> shift) & 0x0F for shift in (12, 8, 4, 0))
 
 
-def unsigned(data: bytes) -> int | None:
+def parse_unsigned(data: bytes) -> int | None:
     """The number of four nibbles; None where they are none."""
     if len(data) != 4 or max(data) > 0x0F:  # noqa: PLR2004 - four nibbles make 16 bits
         return None
     return data[0] << 12 | data[1] << 8 | data[2] << 4 | data[3]
 
 
-def signed(data: bytes) -> int | None:
+def parse_signed(data: bytes) -> int | None:
     """The number of four nibbles as two's complement; None where they are none."""
-    value = unsigned(data)
+    value = parse_unsigned(data)
     return value if value is None or value < 1 << 15 else value - (1 << 16)
 
 
-def parse_reply(frame: bytes) -> Reply | None:
+def parse_reply(frame: bytes) -> ViscaReply | None:
     """What a whole packet from a camera says; None where it is none."""
     header, body = frame[0], frame[1:-1]
     if header == BROADCAST:
         well_formed = len(body) == 2 and body[0] == 0x30 and 1 < body[1] <= 8  # noqa: PLR2004
-        return Numbered(free=body[1]) if well_formed else None
+        return ChainNumbered(first_free_address=body[1]) if well_formed else None
     # A camera that has no number yet calls itself 0.
     if header & 0x0F or header < 0x80 or not body:  # noqa: PLR2004 - the top bit
         return None
     return _parse_body((header >> 4) - 8, body)
 
 
-def _parse_body(address: int, body: bytes) -> Reply | None:
+def _parse_body(address: int, body: bytes) -> ViscaReply | None:
     kind, socket, data = body[0] & 0xF0, body[0] & 0x0F, body[1:]
-    reply: Reply | None = None
+    reply: ViscaReply | None = None
     if body == b"\x38":
         reply = NetworkChange(address=address)
     elif kind == 0x40 and not data:  # noqa: PLR2004 - kinds as in the manual's table
-        reply = Ack(address=address, socket=socket)
+        reply = CommandAck(address=address, socket=socket)
     elif kind == 0x50:  # noqa: PLR2004
-        reply = Answer(address, data) if data else Completed(address, socket)
+        reply = InquiryAnswer(address, data) if data else CommandCompleted(address, socket)
     elif kind == 0x60 and len(data) == 1 and data[0] in PROBLEMS:  # noqa: PLR2004
-        reply = Failed(address=address, socket=socket, problem=PROBLEMS[data[0]])
+        reply = ViscaError(address=address, socket=socket, problem=PROBLEMS[data[0]])
     return reply
 
 
-class Framer:
+class PacketFramer:
     """Cuts a stream into packets. What lies before a packet, or is none, is noise.
 
     It is in step again with the first whole packet after a disturbance, because FF ends a packet and
@@ -207,29 +209,29 @@ class Framer:
     """
 
     def __init__(self) -> None:
-        self._kept = bytearray()
+        self._buffer = bytearray()
         self.noise_bytes = 0
 
     def feed(self, data: bytes) -> list[bytes]:
         """The packets that are complete with these bytes."""
         found = []
         for byte in data:
-            if byte & 0x80 and byte != END:
+            if byte & 0x80 and byte != PACKET_END:
                 self.flush()
-            self._kept.append(byte)
-            if byte == END:
-                if len(self._kept) >= SHORTEST_BYTES and self._kept[0] & 0x80:
-                    found.append(bytes(self._kept))
-                    self._kept.clear()
+            self._buffer.append(byte)
+            if byte == PACKET_END:
+                if len(self._buffer) >= MIN_PACKET_BYTES and self._buffer[0] & 0x80:
+                    found.append(bytes(self._buffer))
+                    self._buffer.clear()
                 self.flush()
-            elif len(self._kept) == LONGEST_BYTES:
+            elif len(self._buffer) == MAX_PACKET_BYTES:
                 self.flush()
         return found
 
     def flush(self) -> None:
         """Forget what is incomplete."""
-        self.noise_bytes += len(self._kept)
-        self._kept.clear()
+        self.noise_bytes += len(self._buffer)
+        self._buffer.clear()
 
 
 class ReplyDecoder:
@@ -239,22 +241,22 @@ class ReplyDecoder:
 
     def __init__(self, address: int) -> None:
         self._address = address
-        self._framer = Framer()
-        self._senseless_bytes = 0
+        self._framer = PacketFramer()
+        self._invalid_bytes = 0
 
     @property
     def noise_bytes(self) -> int:
         """How many bytes so far belonged to no reply of any camera."""
-        return self._framer.noise_bytes + self._senseless_bytes
+        return self._framer.noise_bytes + self._invalid_bytes
 
-    def feed(self, data: bytes) -> Sequence[Reply]:
+    def feed(self, data: bytes) -> Sequence[ViscaReply]:
         """The replies that are complete with these bytes."""
         replies = []
         for frame in self._framer.feed(data):
             reply = parse_reply(frame)
             if reply is None:
-                self._senseless_bytes += len(frame)
-            elif isinstance(reply, Numbered | NetworkChange) or reply.address == self._address:
+                self._invalid_bytes += len(frame)
+            elif isinstance(reply, ChainNumbered | NetworkChange) or reply.address == self._address:
                 replies.append(reply)
         return replies
 
@@ -263,11 +265,11 @@ class ReplyDecoder:
         self._framer.flush()
 
 
-def _way(speed: int, positive: int, negative: int) -> int:
+def _direction_code(speed: int, positive: int, negative: int) -> int:
     return positive if speed > 0 else negative if speed < 0 else 0x03
 
 
-def _lens(speed: int) -> int:
+def _lens_code(speed: int) -> int:
     if speed == 0:
         return 0x00
     return (0x20 if speed > 0 else 0x30) | (abs(speed) - 1)

@@ -4,22 +4,22 @@ from typing import Annotated
 
 import msgspec
 
-from drivers.contracts import PtzAbilities, Range
+from drivers.contracts import PtzCapabilities, Range
 from drivers.serial_port import SerialSettings
 from drivers.visca_models import (
     MODELS,
-    STEPS_PAN,
-    STEPS_TILT,
-    Model,
+    PAN_STEPS,
+    TILT_STEPS,
     ModelName,
+    ViscaModel,
     equal_steps,
 )
 
-Scale = Annotated[float, msgspec.Meta(gt=0, le=180)]
-Fastest = Annotated[float, msgspec.Meta(gt=0, le=720)]
+UnitsPerDeg = Annotated[float, msgspec.Meta(gt=0, le=180)]
+MaxSpeedDegS = Annotated[float, msgspec.Meta(gt=0, le=720)]
 
 
-class Build(msgspec.Struct, frozen=True, kw_only=True):
+class ViscaSpecs(msgspec.Struct, frozen=True, kw_only=True):
     """A camera of which all is known; see `drivers.visca_models.Model`."""
 
     pan_deg: Range
@@ -34,9 +34,9 @@ class Build(msgspec.Struct, frozen=True, kw_only=True):
     focus: bool
 
     @property
-    def abilities(self) -> PtzAbilities:
+    def capabilities(self) -> PtzCapabilities:
         """What it can do."""
-        return PtzAbilities(
+        return PtzCapabilities(
             absolute=True,
             pan_deg=self.pan_deg,
             tilt_deg=self.tilt_deg,
@@ -61,10 +61,10 @@ class Options(SerialSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
     model: ModelName | None = None
     pan_deg: Range | None = None
     tilt_deg: Range | None = None
-    pan_units_per_deg: Scale | None = None
-    tilt_units_per_deg: Scale | None = None
-    pan_max_deg_s: Fastest | None = None
-    tilt_max_deg_s: Fastest | None = None
+    pan_units_per_deg: UnitsPerDeg | None = None
+    tilt_units_per_deg: UnitsPerDeg | None = None
+    pan_max_deg_s: MaxSpeedDegS | None = None
+    tilt_max_deg_s: MaxSpeedDegS | None = None
     zoom_ratio: Annotated[float, msgspec.Meta(ge=1, le=100)] | None = None
     zoom_tele: Annotated[int, msgspec.Meta(ge=1, le=0xFFFF)] | None = None
     presets: Annotated[int, msgspec.Meta(ge=0, le=127)] | None = None
@@ -78,8 +78,8 @@ class Options(SerialSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
             span: Range | None = getattr(self, name)
             if span is not None and span.low >= span.high:
                 raise ValueError(f"{name}: low {span.low} is not below high {span.high}")
-        known = self._known()
-        for name, what in (
+        merged = self._merge_model()
+        for name, explanation in (
             ("pan_deg", "from where to where it turns, to the right of its middle"),
             ("tilt_deg", "from where to where it tilts"),
             ("pan_units_per_deg", "by how much its pan position counts in a degree"),
@@ -87,30 +87,30 @@ class Options(SerialSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
             ("pan_speeds_deg_s", "how fast it turns at most: pan_max_deg_s"),
             ("tilt_speeds_deg_s", "how fast it tilts at most: tilt_max_deg_s"),
         ):
-            if getattr(known, name) is None:
+            if getattr(merged, name) is None:
                 key = name.replace("speeds", "max")
-                raise ValueError(f"{key} is missing for model {self.model}: {what}")
-        if (known.zoom_ratio or 1) > 1 and known.zoom_tele is None:
+                raise ValueError(f"{key} is missing for model {self.model}: {explanation}")
+        if (merged.zoom_ratio or 1) > 1 and merged.zoom_tele is None:
             raise ValueError("zoom_tele is missing: the zoom position at tele")
 
-    def _known(self) -> Model:
-        model = Model() if self.model is None else MODELS[self.model]
-        said = {
+    def _merge_model(self) -> ViscaModel:
+        model = ViscaModel() if self.model is None else MODELS[self.model]
+        declared = {
             name: getattr(self, name)
             for name in model.__struct_fields__
             if getattr(self, name, None) is not None
         }
         if self.pan_max_deg_s is not None:
-            said["pan_speeds_deg_s"] = equal_steps(self.pan_max_deg_s, STEPS_PAN)
+            declared["pan_speeds_deg_s"] = equal_steps(self.pan_max_deg_s, PAN_STEPS)
         if self.tilt_max_deg_s is not None:
-            said["tilt_speeds_deg_s"] = equal_steps(self.tilt_max_deg_s, STEPS_TILT)
-        return msgspec.structs.replace(model, **said)
+            declared["tilt_speeds_deg_s"] = equal_steps(self.tilt_max_deg_s, TILT_STEPS)
+        return msgspec.structs.replace(model, **declared)
 
     @property
-    def build(self) -> Build:
+    def specs(self) -> ViscaSpecs:
         """The camera as it is declared, or known."""
-        whole = msgspec.structs.asdict(self._known())
-        whole["zoom_ratio"] = whole["zoom_ratio"] or 1.0
-        whole["zoom_tele"] = whole["zoom_tele"] or 1
-        whole["presets"] = whole["presets"] or 0
-        return Build(**whole, focus=self.focus)
+        fields = msgspec.structs.asdict(self._merge_model())
+        fields["zoom_ratio"] = fields["zoom_ratio"] or 1.0
+        fields["zoom_tele"] = fields["zoom_tele"] or 1
+        fields["presets"] = fields["presets"] or 0
+        return ViscaSpecs(**fields, focus=self.focus)

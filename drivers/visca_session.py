@@ -17,61 +17,71 @@ import msgspec
 from drivers import visca_codec as visca
 from drivers.errors import DriverError
 from drivers.serial_bus import BUSES
-from drivers.visca_codec import Ack, Answer, Completed, Failed, NetworkChange, Numbered, Reply
+from drivers.visca_codec import (
+    ChainNumbered,
+    CommandAck,
+    CommandCompleted,
+    InquiryAnswer,
+    NetworkChange,
+    ViscaError,
+    ViscaReply,
+)
 from drivers.visca_options import Options
-from drivers.visca_sockets import Command, Sockets
+from drivers.visca_sockets import CommandTracker, SentCommand
 
-INQUIRY_TRIES = 2
+INQUIRY_ATTEMPTS = 2
 """An inquiry moves nothing, so it may be made twice."""
-FULL_TRIES = 4
-FULL_WAIT_S = 0.1
+BUFFER_FULL_ATTEMPTS = 4
+BUFFER_FULL_WAIT_S = 0.1
 """So often, and so long after each other, a command is sent to a camera with both sockets taken."""
-CANCEL_BYTES = 3
+CANCEL_PACKET_BYTES = 3
 
 T = TypeVar("T")
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
+class InquiryReply(msgspec.Struct, frozen=True, kw_only=True):
     """What a camera answered, and when that was heard (CLOCK_BOOTTIME)."""
 
     data: bytes
     t_ns: int
 
 
-class _Heard(msgspec.Struct, frozen=True, kw_only=True):
+class _TimedReply(msgspec.Struct, frozen=True, kw_only=True):
     """What a camera said to an inquiry, and when."""
 
-    reply: Answer | Failed
+    reply: InquiryAnswer | ViscaError
     t_ns: int
 
 
-class ViscaTalk:
+class ViscaSession:
     """One camera on its line. Every method may be called from any thread."""
 
     def __init__(self, name: str, options: Options, clock_ns: Callable[[], int]) -> None:
-        self._what = f"head {name!r}"
+        self._display_name = f"head {name!r}"
         self._address = options.address
         self._options = options
         self._clock_ns = clock_ns
         self._changed = threading.Condition()
-        self._sockets = Sockets()
-        self._unrest = 1
-        self._settled = 0
-        self._preparing = threading.Lock()
-        self._orders = 0
-        self._stops = 0
+        self._sockets = CommandTracker()
+        self._reset_count = 1
+        self._prepared_at_reset = 0
+        self._prepare_lock = threading.Lock()
+        self._motion_count = 0
+        self._stop_count = 0
         self._stop_frames: tuple[bytes, ...] = ()
-        self._stopping: list[Command] = []
+        self._pending_stop: list[SentCommand] = []
         decoder = visca.ReplyDecoder(options.address)
-        self._seat = BUSES.seat(name, options.settings, decoder, heard=self._heard)
+        self._bus_client = BUSES.attach(
+            name, options.line_settings, decoder, on_message=self._on_reply
+        )
 
     @property
-    def executing(self) -> tuple[int, ...]:
+    def busy_sockets(self) -> tuple[int, ...]:
         """The camera's sockets that are taken."""
         with self._changed:
-            return self._sockets.executing
+            return self._sockets.busy_sockets
 
-    def order(self, *frames: bytes, motion: bool = True) -> list[Command]:
+    def send_commands(self, *frames: bytes, is_motion: bool = True) -> list[SentCommand]:
         """Have commands done, one after the other, and return when all are acknowledged. A motion
         is taken away by a stop, and before it has begun by a newer one: then fewer come back.
 
@@ -79,21 +89,25 @@ class ViscaTalk:
         the camera refuses.
         """
         with self._changed:
-            self._orders += motion
-            mine, stops = self._orders, self._stops
-        self._prepare()
-        commands: list[Command] = []
-        for _ in range(FULL_TRIES):
-            if motion and (self._orders, self._stops) != (mine, stops):
+            self._motion_count += is_motion
+            motion_number, stop_number = self._motion_count, self._stop_count
+        self._ensure_prepared()
+        commands: list[SentCommand] = []
+        for _ in range(BUFFER_FULL_ATTEMPTS):
+            if is_motion and (self._motion_count, self._stop_count) != (motion_number, stop_number):
                 return commands
-            batch: list[Command] = []
-            went = partial(self._went, batch)
-            if motion:
-                self._on_line(lambda: self._seat.move(*frames, each=went))  # noqa: B023 - called here
+            batch: list[SentCommand] = []
+            on_frame_sent = partial(self._on_frame_sent, batch)
+            if is_motion:
+                self._reset_on_error(
+                    partial(self._bus_client.move, *frames, on_frame_sent=on_frame_sent)
+                )
             else:
-                self._on_line(lambda: self._seat.send(frames[0], each=went))  # noqa: B023
-            self._acknowledged(batch)
-            if motion and self._stops != stops:
+                self._reset_on_error(
+                    partial(self._bus_client.send, frames[0], on_frame_sent=on_frame_sent)
+                )
+            self._await_acks(batch)
+            if is_motion and self._stop_count != stop_number:
                 # A stop went by while this was on its way, so it may have come after it.
                 self.stop(*self._stop_frames)
                 return commands
@@ -102,10 +116,12 @@ class ViscaTalk:
             if not frames:
                 break
             with self._changed:
-                self._changed.wait_for(lambda: not self._sockets.executing, FULL_WAIT_S)
+                self._changed.wait_for(lambda: not self._sockets.busy_sockets, BUFFER_FULL_WAIT_S)
         else:
-            raise DriverError("busy", f"{self._what}: both sockets of the camera stay taken")
-        self._raise_refused(commands)
+            raise DriverError(
+                "busy", f"{self._display_name}: both sockets of the camera stay taken"
+            )
+        self._raise_if_refused(commands)
         return commands
 
     def stop(self, *frames: bytes) -> None:
@@ -113,130 +129,147 @@ class ViscaTalk:
         acknowledged. What the camera cannot do now, it need not. Raises DriverError as `order`.
         """
         with self._changed:
-            self._stops += 1
+            self._stop_count += 1
             self._stop_frames = frames
-        if self._stopped(frames):
+        if self._send_stop(frames):
             return
-        both = (visca.cancel(self._address, 1), visca.cancel(self._address, 2))
-        if not self._stopped((*both, *frames)):
-            raise DriverError("busy", f"{self._what}: both sockets of the camera stay taken")
+        cancel_frames = (visca.cancel(self._address, 1), visca.cancel(self._address, 2))
+        if not self._send_stop((*cancel_frames, *frames)):
+            raise DriverError(
+                "busy", f"{self._display_name}: both sockets of the camera stay taken"
+            )
 
-    def ask(self, inquiry: bytes, size: int) -> Told:
+    def inquire(self, inquiry: bytes, size: int) -> InquiryReply:
         """The answer to an inquiry, of so many bytes. Raises DriverError."""
 
-        def match(reply: Reply) -> _Heard | None:
-            if isinstance(reply, Answer) and len(reply.data) == size:
-                return _Heard(reply=reply, t_ns=self._clock_ns())
-            if isinstance(reply, Failed):
+        def match(reply: ViscaReply) -> _TimedReply | None:
+            if isinstance(reply, InquiryAnswer) and len(reply.data) == size:
+                return _TimedReply(reply=reply, t_ns=self._clock_ns())
+            if isinstance(reply, ViscaError):
                 with self._changed:
-                    mine = not self._sockets.waiting
-                return _Heard(reply=reply, t_ns=self._clock_ns()) if mine else None
+                    is_ours = not self._sockets.has_unacknowledged
+                return _TimedReply(reply=reply, t_ns=self._clock_ns()) if is_ours else None
             return None
 
-        def asked() -> _Heard:
+        def send_inquiry() -> _TimedReply:
             timeout_s = self._options.reply_timeout_s
-            return self._seat.ask(inquiry, match, timeout_s=timeout_s, tries=INQUIRY_TRIES)
+            return self._bus_client.query(
+                inquiry, match, timeout_s=timeout_s, attempts=INQUIRY_ATTEMPTS
+            )
 
-        self._prepare()
-        heard = self._on_line(asked)
-        if isinstance(heard.reply, Failed):
-            message = f"{self._what}: cannot answer {inquiry.hex(' ')}: {heard.reply.problem}"
+        self._ensure_prepared()
+        timed_reply = self._reset_on_error(send_inquiry)
+        if isinstance(timed_reply.reply, ViscaError):
+            message = f"{self._display_name}: cannot answer {inquiry.hex(' ')}: {timed_reply.reply.problem}"
             raise DriverError("protocol", message)
-        return Told(data=heard.reply.data, t_ns=heard.t_ns)
+        return InquiryReply(data=timed_reply.reply.data, t_ns=timed_reply.t_ns)
 
     def close(self) -> None:
         """Give up the seat on the bus. A second call does nothing."""
-        self._seat.leave()
+        self._bus_client.close()
 
-    def _heard(self, reply: Reply) -> None:
+    def _on_reply(self, reply: ViscaReply) -> None:
         """In the bus's thread: what answers no inquiry."""
         with self._changed:
             if isinstance(reply, NetworkChange):
-                self._unrest += 1
-            elif isinstance(reply, Ack | Completed | Failed):
-                self._sockets.heard(reply)
+                self._reset_count += 1
+            elif isinstance(reply, CommandAck | CommandCompleted | ViscaError):
+                self._sockets.on_reply(reply)
             self._changed.notify_all()
 
-    def _went(self, batch: list[Command], frame: bytes) -> None:
+    def _on_frame_sent(self, batch: list[SentCommand], frame: bytes) -> None:
         """In the bus's thread: a command has gone out."""
-        is_cancel = len(frame) == CANCEL_BYTES
-        command = Command(frame, cancels=frame[1] & 0x0F if is_cancel else None)
+        is_cancel = len(frame) == CANCEL_PACKET_BYTES
+        command = SentCommand(frame, cancelled_socket=frame[1] & 0x0F if is_cancel else None)
         with self._changed:
             batch.append(command)
-            self._sockets.sent(command)
+            self._sockets.on_sent(command)
 
-    def _acknowledged(self, commands: list[Command]) -> None:
+    def _await_acks(self, commands: list[SentCommand]) -> None:
         """Wait until the camera has said something to each."""
-        on_line_s = self._options.line_time_s(sum(len(command.frame) for command in commands))
+        line_time_s = self._options.line_time_s(sum(len(command.frame) for command in commands))
         timeout_s = self._options.reply_timeout_s
         with self._changed:
             if self._changed.wait_for(
-                lambda: all(command.state != "sent" for command in commands), on_line_s + timeout_s
+                lambda: all(command.state != "sent" for command in commands),
+                line_time_s + timeout_s,
             ):
                 return
             for command in commands:
                 if command.state == "sent":
                     self._sockets.forget(command)
-            self._unrest += 1
-        raise DriverError("timeout", f"{self._what}: does not answer within {timeout_s:g} s")
+            self._reset_count += 1
+        raise DriverError(
+            "timeout", f"{self._display_name}: does not answer within {timeout_s:g} s"
+        )
 
-    def _stopped(self, frames: tuple[bytes, ...]) -> bool:
+    def _send_stop(self, frames: tuple[bytes, ...]) -> bool:
         """Send a stop; False where the camera had no socket for it."""
-        batch: list[Command] = []
-        self._on_line(lambda: self._seat.stop(*frames, each=partial(self._went, batch)))
+        batch: list[SentCommand] = []
+        self._reset_on_error(
+            lambda: self._bus_client.stop(
+                *frames, on_frame_sent=partial(self._on_frame_sent, batch)
+            )
+        )
         with self._changed:
             # An equal stop of another thread, that waited, was sent for both.
-            commands = self._stopping = batch or self._stopping
-        self._acknowledged(commands)
+            commands = self._pending_stop = batch or self._pending_stop
+        self._await_acks(commands)
         return all(command.state != "full" for command in commands)
 
-    def _prepare(self) -> None:
+    def _ensure_prepared(self) -> None:
         """Number the chain and clear this camera, where it is not known that they are."""
-        with self._preparing:
+        with self._prepare_lock:
             with self._changed:
-                unrest = self._unrest
-                if self._settled == unrest:
+                reset_count = self._reset_count
+                if self._prepared_at_reset == reset_count:
                     return
             self._number_chain()
             timeout_s = self._options.reply_timeout_s
-            self._seat.ask(visca.if_clear(self._address), _cleared, timeout_s=timeout_s)
+            self._bus_client.query(
+                visca.if_clear(self._address), _as_clear_reply, timeout_s=timeout_s
+            )
             with self._changed:
                 self._sockets.clear()
-                self._settled = unrest
+                self._prepared_at_reset = reset_count
 
     def _number_chain(self) -> None:
         try:
-            numbered = self._seat.ask(
-                visca.ADDRESS_SET, _numbered, timeout_s=self._options.reply_timeout_s
+            numbered = self._bus_client.query(
+                visca.ADDRESS_SET, _as_chain_numbered, timeout_s=self._options.reply_timeout_s
             )
         except DriverError as error:
             if error.kind != "timeout":
                 raise
             return  # over TCP, and behind some adapters, cameras have their number already
-        if self._address >= numbered.free:
-            there = numbered.free - 1
-            message = f"{self._what}: address = {self._address}, and the chain has {there}"
-            raise DriverError("absent", f"{message} camera{'s' if there > 1 else ''}")
+        if self._address >= numbered.first_free_address:
+            camera_count = numbered.first_free_address - 1
+            message = (
+                f"{self._display_name}: address = {self._address}, and the chain has {camera_count}"
+            )
+            raise DriverError("absent", f"{message} camera{'s' if camera_count > 1 else ''}")
 
-    def _on_line(self, work: Callable[[], T]) -> T:
+    def _reset_on_error(self, work: Callable[[], T]) -> T:
         try:
             return work()
         except DriverError:
             with self._changed:
-                self._unrest += 1
+                self._reset_count += 1
             raise
 
-    def _raise_refused(self, commands: list[Command]) -> None:
+    def _raise_if_refused(self, commands: list[SentCommand]) -> None:
         for command in commands:
-            if command.state == "refused" and command.cancels is None:
-                message = f"{self._what}: refuses {command.frame.hex(' ')}: {command.problem}"
+            if command.state == "refused" and command.cancelled_socket is None:
+                message = (
+                    f"{self._display_name}: refuses {command.frame.hex(' ')}: {command.problem}"
+                )
                 raise DriverError("unsupported", message)
 
 
-def _numbered(reply: Reply) -> Numbered | None:
-    return reply if isinstance(reply, Numbered) else None
+def _as_chain_numbered(reply: ViscaReply) -> ChainNumbered | None:
+    return reply if isinstance(reply, ChainNumbered) else None
 
 
-def _cleared(reply: Reply) -> Reply | None:
+def _as_clear_reply(reply: ViscaReply) -> ViscaReply | None:
     """Cameras answer to a clear with one or the other."""
-    return reply if isinstance(reply, Ack | Completed | Failed) else None
+    return reply if isinstance(reply, CommandAck | CommandCompleted | ViscaError) else None

@@ -8,9 +8,9 @@ command that is sent while both sockets are taken is refused: `full`.
 
 from typing import Literal, TypeAlias, cast
 
-from drivers.visca_codec import Ack, Completed, Failed, Problem
+from drivers.visca_codec import CommandAck, CommandCompleted, ViscaError, ViscaProblem
 
-State = Literal["sent", "executing", "done", "full", "refused", "cancelled"]
+CommandState = Literal["sent", "executing", "done", "full", "refused", "cancelled"]
 """How a command stands.
 
 sent       on its way, and not acknowledged yet
@@ -20,9 +20,9 @@ full       refused because both sockets were taken: send it again when one is fr
 refused    the camera does not know it, or cannot do it now
 cancelled  broken off, by itself or by `cancel`
 """
-Event: TypeAlias = Literal["ack", "completed"] | Problem
+CommandEvent: TypeAlias = Literal["ack", "completed"] | ViscaProblem
 
-TABLE: dict[tuple[State, Event], State] = {
+COMMAND_TRANSITIONS: dict[tuple[CommandState, CommandEvent], CommandState] = {
     ("sent", "ack"): "executing",
     ("sent", "completed"): "done",  # a camera that completes without an ACK
     ("sent", "length"): "refused",
@@ -33,7 +33,7 @@ TABLE: dict[tuple[State, Event], State] = {
     ("executing", "cancelled"): "cancelled",
     ("executing", "not executable"): "refused",
 }
-CANCEL_TABLE: dict[tuple[State, Event], State] = {
+CANCEL_TRANSITIONS: dict[tuple[CommandState, CommandEvent], CommandState] = {
     ("sent", "cancelled"): "done",
     ("sent", "no socket"): "done",  # it was completed in the meantime
     ("sent", "length"): "refused",
@@ -41,97 +41,101 @@ CANCEL_TABLE: dict[tuple[State, Event], State] = {
 }
 """`cancel` itself is no command: it gets no ACK and takes no socket."""
 
-MOST_KEPT = 16
+MAX_TRACKED_COMMANDS = 16
 """So many commands wait, and so many in each socket; beyond them the oldest are forgotten."""
 
 
-class Command:
+class SentCommand:
     """One packet that was sent, and how it stands. `problem` is why it was refused. A `cancel` names
     the socket that it is for.
     """
 
-    def __init__(self, frame: bytes, *, cancels: int | None = None) -> None:
+    def __init__(self, frame: bytes, *, cancelled_socket: int | None = None) -> None:
         self.frame = frame
-        self.cancels = cancels
-        self.state: State = "sent"
-        self.problem: Problem | None = None
+        self.cancelled_socket = cancelled_socket
+        self.state: CommandState = "sent"
+        self.problem: ViscaProblem | None = None
 
-    def on(self, event: Event) -> None:
+    def apply(self, event: CommandEvent) -> None:
         """Go on by the table. An event that is not in it changes nothing."""
-        table = TABLE if self.cancels is None else CANCEL_TABLE
-        self.state = table.get((self.state, event), self.state)
+        transitions = COMMAND_TRANSITIONS if self.cancelled_socket is None else CANCEL_TRANSITIONS
+        self.state = transitions.get((self.state, event), self.state)
         if self.state == "refused" and event not in {"ack", "completed"}:
-            self.problem = cast("Problem", event)
+            self.problem = cast("ViscaProblem", event)
 
 
-class Sockets:
+class CommandTracker:
     """The commands of one camera that are not done. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._waiting: list[Command] = []
-        self._sockets: dict[int, list[Command]] = {}
-        self.strays = 0
+        self._unacknowledged: list[SentCommand] = []
+        self._executing: dict[int, list[SentCommand]] = {}
+        self.unmatched_replies = 0
         """Replies that belonged to nothing that was sent: late ones, or noise."""
 
     @property
-    def executing(self) -> tuple[int, ...]:
+    def busy_sockets(self) -> tuple[int, ...]:
         """The sockets that are taken."""
-        return tuple(socket for socket, commands in self._sockets.items() if commands)
+        return tuple(socket for socket, commands in self._executing.items() if commands)
 
     @property
-    def waiting(self) -> bool:
+    def has_unacknowledged(self) -> bool:
         """Whether a command waits for its ACK."""
-        return bool(self._waiting)
+        return bool(self._unacknowledged)
 
-    def sent(self, command: Command) -> None:
+    def on_sent(self, command: SentCommand) -> None:
         """A command has gone out."""
-        self._waiting.append(command)
-        del self._waiting[:-MOST_KEPT]
+        self._unacknowledged.append(command)
+        del self._unacknowledged[:-MAX_TRACKED_COMMANDS]
 
-    def forget(self, command: Command) -> None:
+    def forget(self, command: SentCommand) -> None:
         """Nobody waits for this command any more."""
-        for commands in (self._waiting, *self._sockets.values()):
+        for commands in (self._unacknowledged, *self._executing.values()):
             if command in commands:
                 commands.remove(command)
 
     def clear(self) -> None:
         """The camera has forgotten all commands."""
-        self._waiting.clear()
-        self._sockets.clear()
+        self._unacknowledged.clear()
+        self._executing.clear()
 
-    def heard(self, reply: Ack | Completed | Failed) -> None:
+    def on_reply(self, reply: CommandAck | CommandCompleted | ViscaError) -> None:
         """A reply goes to the command that it is for."""
-        event: Event
-        if isinstance(reply, Failed):
+        event: CommandEvent
+        if isinstance(reply, ViscaError):
             event = reply.problem
         else:
-            event = "ack" if isinstance(reply, Ack) else "completed"
-        for_whom = self._meant(event, reply.socket)
-        self.strays += not for_whom
-        for command in for_whom:
+            event = "ack" if isinstance(reply, CommandAck) else "completed"
+        targets = self._commands_for(event, reply.socket)
+        self.unmatched_replies += not targets
+        for command in targets:
             self.forget(command)
-            command.on(event)
+            command.apply(event)
             if command.state == "executing":
-                socket = self._sockets.setdefault(reply.socket, [])
+                socket = self._executing.setdefault(reply.socket, [])
                 socket.append(command)
-                del socket[:-MOST_KEPT]
+                del socket[:-MAX_TRACKED_COMMANDS]
 
-    def _meant(self, event: Event, socket: int) -> list[Command]:
+    def _commands_for(self, event: CommandEvent, socket: int) -> list[SentCommand]:
         """The oldest command that the event can be for; with a cancel, what it broke off too."""
-        within = self._sockets.get(socket, [])[:1]
-        commands = [command for command in self._waiting if command.cancels is None][:1]
-        cancels = [command for command in self._waiting if command.cancels == socket][:1]
+        in_socket = self._executing.get(socket, [])[:1]
+        commands = [
+            command for command in self._unacknowledged if command.cancelled_socket is None
+        ][:1]
+        cancel_commands = [
+            command for command in self._unacknowledged if command.cancelled_socket == socket
+        ][:1]
         match event:
             case "ack" | "full":
                 return commands
             case "completed":
                 # In socket 0 the interface reports of itself.
-                return within or (commands if socket else [])
+                return in_socket or (commands if socket else [])
             case "cancelled":
-                return within + cancels
+                return in_socket + cancel_commands
             case "no socket":
-                return cancels
+                return cancel_commands
             case "not executable":
-                return commands or within
+                return commands or in_socket
             case _:
-                return self._waiting[:1]
+                return self._unacknowledged[:1]

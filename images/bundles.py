@@ -8,13 +8,13 @@ from pathlib import Path
 
 import msgspec
 
-from images.target import Target
+from images.target import BuildTarget
 
-SQUASHFS = "-comp zstd -Xcompression-level 3"
+SQUASHFS_ARGS = "-comp zstd -Xcompression-level 3"
 """The root is compressed already; the boot image is mostly empty."""
 
 
-class Signer(msgspec.Struct, frozen=True, kw_only=True):
+class BundleSigner(msgspec.Struct, frozen=True, kw_only=True):
     """Who signs, and what a box will check it against."""
 
     certificate: Path
@@ -22,7 +22,7 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
     keyring: Path
 
 
-def manifest(target: Target, *, downgrade: bool) -> str:
+def bundle_manifest(target: BuildTarget, *, allow_downgrade: bool) -> str:
     """What RAUC reads first. The signature covers all of it."""
     text = (
         f"[update]\ncompatible={target.compatible}\nversion={target.version}\n\n"
@@ -30,37 +30,47 @@ def manifest(target: Target, *, downgrade: bool) -> str:
         "[image.rootfs]\nfilename=root.img\n\n"
         "[image.boot]\nfilename=boot.img\n"
     )
-    return text + "\n[meta.vigie]\ndowngrade=yes\n" if downgrade else text
+    return text + "\n[meta.vigie]\ndowngrade=yes\n" if allow_downgrade else text
 
 
-def make(
-    target: Target, root: Path, boot: Path, signer: Signer, output: Path, *, downgrade: bool
+def make_bundle(
+    target: BuildTarget,
+    root: Path,
+    boot: Path,
+    signer: BundleSigner,
+    output: Path,
+    *,
+    allow_downgrade: bool,
 ) -> None:
     """Write the bundle, and read it back as a box would."""
     for file in (root, boot, signer.certificate, signer.key, signer.keyring):
         if not file.exists():
             raise SystemExit(f"{file} is not there")
     output.parent.mkdir(parents=True, exist_ok=True)
-    made = output.with_suffix(".new")
-    made.unlink(missing_ok=True)
+    unfinished = output.with_suffix(".new")
+    unfinished.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent) as name:
         folder = Path(name)
-        (folder / "manifest.raucm").write_text(manifest(target, downgrade=downgrade))
-        for source, inside in ((root, "root.img"), (boot, "boot.img")):
+        (folder / "manifest.raucm").write_text(
+            bundle_manifest(target, allow_downgrade=allow_downgrade)
+        )
+        for source, name_in_bundle in ((root, "root.img"), (boot, "boot.img")):
             try:
-                os.link(source, folder / inside)
+                os.link(source, folder / name_in_bundle)
             except OSError:
-                shutil.copyfile(source, folder / inside)
+                shutil.copyfile(source, folder / name_in_bundle)
         subprocess.run(
             [
                 *("rauc", "bundle", f"--cert={signer.certificate}", f"--key={signer.key}"),
-                *(f"--keyring={signer.keyring}", f"--mksquashfs-args={SQUASHFS}"),
-                *(folder, made),
+                *(f"--keyring={signer.keyring}", f"--mksquashfs-args={SQUASHFS_ARGS}"),
+                *(folder, unfinished),
             ],
             check=True,
             stdout=subprocess.DEVNULL,
         )
     subprocess.run(
-        ["rauc", "info", f"--keyring={signer.keyring}", made], check=True, stdout=subprocess.DEVNULL
+        ["rauc", "info", f"--keyring={signer.keyring}", unfinished],
+        check=True,
+        stdout=subprocess.DEVNULL,
     )
-    made.replace(output)
+    unfinished.replace(output)

@@ -3,22 +3,24 @@
 import subprocess
 from pathlib import Path
 
-DAYS = "3650"
-SIGNER = "keyUsage=critical,digitalSignature\nextendedKeyUsage=emailProtection\nbasicConstraints=CA:FALSE\n"
+VALID_DAYS = "3650"
+SIGNER_EXTENSIONS = "keyUsage=critical,digitalSignature\nextendedKeyUsage=emailProtection\nbasicConstraints=CA:FALSE\n"
 
 
-def make(folder: Path) -> None:
+def make_test_ca(folder: Path) -> None:
     """ca.pem, and signer.pem with signer.key, unless they are there."""
     if (folder / "signer.pem").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
-    (folder / "signer.ext").write_text(SIGNER)
-    by = "-CA ca.pem -CAkey ca.key -CAcreateserial"
-    new = "-newkey rsa:3072 -nodes"
-    for words in (
-        f"req -x509 -days {DAYS} {new} -keyout ca.key -out ca.pem -subj /CN=vigie-test-authority",
-        f"req {new} -keyout signer.key -out signer.csr -subj /CN=vigie-test-signer",
-        f"x509 -req -days {DAYS} -in signer.csr -out signer.pem -extfile signer.ext {by}",
+    (folder / "signer.ext").write_text(SIGNER_EXTENSIONS)
+    signing_args = "-CA ca.pem -CAkey ca.key -CAcreateserial"
+    key_args = "-newkey rsa:3072 -nodes"
+    for openssl_args in (
+        f"req -x509 -days {VALID_DAYS} {key_args} -keyout ca.key -out ca.pem -subj /CN=vigie-test-authority",
+        f"req {key_args} -keyout signer.key -out signer.csr -subj /CN=vigie-test-signer",
+        f"x509 -req -days {VALID_DAYS} -in signer.csr -out signer.pem -extfile signer.ext {signing_args}",
     ):
-        subprocess.run(["openssl", *words.split()], cwd=folder, check=True, capture_output=True)
+        subprocess.run(
+            ["openssl", *openssl_args.split()], cwd=folder, check=True, capture_output=True
+        )

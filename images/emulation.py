@@ -4,19 +4,19 @@ import platform
 import subprocess
 from pathlib import Path
 
-from images.target import MACHINE
+from images.target import UNAME_MACHINES
 
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 
 
-def prepare(architecture: str) -> None:
+def prepare_emulation(architecture: str) -> None:
     """Let programs of another architecture run here: qemu-user, told to the kernel."""
-    tried = subprocess.run(["systemd-repart", "--version"], capture_output=True, check=False)
-    if tried.returncode:
+    probe = subprocess.run(["systemd-repart", "--version"], capture_output=True, check=False)
+    if probe.returncode:
         raise SystemExit(
             "systemd-repart does not run: apt-get install --reinstall systemd-repart libsystemd-shared"
         )
-    machine = MACHINE[architecture]
+    machine = UNAME_MACHINES[architecture]
     if machine == platform.machine():
         return
     name = f"qemu-{machine}"

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from images import apt_sources, certificates, emulation, image_files, tree
-from images.target import MKOSI, Target
+from images.target import MKOSI_ARCHITECTURES, BuildTarget
 
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".cache" / "image"
@@ -17,7 +17,7 @@ TEST_CA = CACHE / "test-ca"
 PI_PACKAGES = tree.RECIPE / "mkosi.profiles" / "pi" / "packages"
 
 
-class Sources(msgspec.Struct, frozen=True, kw_only=True):
+class PackageSources(msgspec.Struct, frozen=True, kw_only=True):
     """Where packages come from. What is None is found on this machine, or refused."""
 
     mirror: str | None
@@ -27,17 +27,17 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
     board_packages: Path
 
 
-def output(target: Target) -> Path:
+def output_folder(target: BuildTarget) -> Path:
     """The folder of what is built for it."""
     return ROOT / "build" / "image" / target.name
 
 
-def stem(target: Target) -> str:
+def file_stem(target: BuildTarget) -> str:
     """How the names of its files begin."""
     return f"vigie-{target.name}-{target.version}"
 
 
-def held_bytes(path: Path) -> int:
+def allocated_bytes(path: Path) -> int:
     """What a file or folder takes on the disk: images have holes."""
     files = [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else [path]
     return sum(one.stat().st_blocks * 512 for one in files)
@@ -45,17 +45,17 @@ def held_bytes(path: Path) -> int:
 
 def commit_time() -> str:
     """SOURCE_DATE_EPOCH: what is built from the same commit carries the same dates."""
-    words = ("git", "log", "-1", "--format=%ct")
-    told = os.environ.get("SOURCE_DATE_EPOCH")
+    git_command = ("git", "log", "-1", "--format=%ct")
+    configured = os.environ.get("SOURCE_DATE_EPOCH")
     return (
-        told
+        configured
         or subprocess.run(
-            words, cwd=ROOT, check=True, capture_output=True, text=True
+            git_command, cwd=ROOT, check=True, capture_output=True, text=True
         ).stdout.strip()
     )
 
 
-def key_of(paths: list[Path]) -> str:
+def digest_of(paths: list[Path]) -> str:
     """A digest over files, and folders of them."""
     digest = hashlib.sha256()
     for path in paths:
@@ -65,25 +65,25 @@ def key_of(paths: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def forget_when_new(base: Path, key: str) -> None:
+def invalidate_cache(base: Path, key: str) -> None:
     """Throw mkosi's cache away when what it was made from changed: mkosi overlooks mkosi.skeleton."""
-    kept = base / "key"
-    if not kept.exists() or kept.read_text() != key:
+    key_file = base / "key"
+    if not key_file.exists() or key_file.read_text() != key:
         shutil.rmtree(base, ignore_errors=True)
         base.mkdir(parents=True)
-        kept.write_text(key)
+        key_file.write_text(key)
 
 
-def lay_sources(target: Target, sources: Sources, sandbox: Path) -> Path:
+def write_apt_sources(target: BuildTarget, sources: PackageSources, sandbox: Path) -> Path:
     """Write apt's sources for mkosi's sandbox. They never enter the image."""
     shutil.rmtree(sandbox, ignore_errors=True)
     # Of this name, or mkosi adds sources of its own that few mirrors have.
     file = sandbox / "etc" / "apt" / "sources.list.d" / "mkosi.sources"
     file.parent.mkdir(parents=True)
     text = (
-        apt_sources.of_mirror(sources.mirror, sources.security_mirror)
+        apt_sources.mirror_sources(sources.mirror, sources.security_mirror)
         if sources.mirror
-        else apt_sources.of_machine()
+        else apt_sources.machine_sources()
     )
     if target.profile == "pi":
         if not sources.board_mirror or not sources.board_keyring:
@@ -94,59 +94,63 @@ def lay_sources(target: Target, sources: Sources, sandbox: Path) -> Path:
         keyring = sandbox / "etc" / "apt" / "keyrings" / "raspberrypi.pgp"
         keyring.parent.mkdir(parents=True)
         shutil.copyfile(sources.board_keyring, keyring)
-        text += "\n" + apt_sources.of_board(sources.board_mirror)
+        text += "\n" + apt_sources.board_sources(sources.board_mirror)
     file.write_text(text)
     return file
 
 
-def board_packages(file: Path) -> list[str]:
+def read_board_packages(file: Path) -> list[str]:
     """The packages that a file names, one a line."""
     lines = (one.partition("#")[0].strip() for one in file.read_text().splitlines())
     return [one for one in lines if one]
 
 
-def build(target: Target, keyring: Path | None, sources: Sources, *, cold: bool) -> list[Path]:
+def build_image(
+    target: BuildTarget, keyring: Path | None, sources: PackageSources, *, cold: bool
+) -> list[Path]:
     """Build it, and tell what files there are now."""
     if os.geteuid() != 0:
         raise SystemExit("an image is built as root: mkosi makes files that are root's")
     if keyring is None:
-        certificates.make(TEST_CA)
+        certificates.make_test_ca(TEST_CA)
         keyring = TEST_CA / "ca.pem"
-    emulation.prepare(target.architecture)
+    emulation.prepare_emulation(target.architecture)
     work = CACHE / target.name
-    base, laid, made = work / "base", work / "tree", work / "made"
-    apt = lay_sources(target, sources, work / "sandbox")
+    base, extra_tree, build_output = work / "base", work / "tree", work / "made"
+    apt_sources_file = write_apt_sources(target, sources, work / "sandbox")
     if cold:
         shutil.rmtree(base, ignore_errors=True)
     recipe = tree.RECIPE
-    named = board_packages(sources.board_packages) if target.profile == "pi" else []
+    extra_packages = read_board_packages(sources.board_packages) if target.profile == "pi" else []
     profile = recipe / "mkosi.profiles" / target.profile
-    confs = sorted(profile.glob("mkosi.conf*"))
-    parts = [recipe / "mkosi.conf", recipe / "mkosi.skeleton", *confs, apt]
+    config_files = sorted(profile.glob("mkosi.conf*"))
+    inputs = [recipe / "mkosi.conf", recipe / "mkosi.skeleton", *config_files, apt_sources_file]
     # The initrd in it carries the date: another commit's would not be this one's bit for bit.
-    forget_when_new(base, f"{key_of(parts)} {commit_time()}")
-    tree.lay(target, keyring, laid, CACHE, work)
-    shutil.rmtree(made, ignore_errors=True)
-    for folder in (output(target), CACHE / "packages", work / "workspace", made):
+    invalidate_cache(base, f"{digest_of(inputs)} {commit_time()}")
+    tree.build_tree(target, keyring, extra_tree, CACHE, work)
+    shutil.rmtree(build_output, ignore_errors=True)
+    for folder in (output_folder(target), CACHE / "packages", work / "workspace", build_output):
         folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(
         [
             "mkosi",
             *("--directory", recipe, "--profile", target.profile),
-            f"--architecture={MKOSI[target.architecture]}",
+            f"--architecture={MKOSI_ARCHITECTURES[target.architecture]}",
             f"--image-version={target.version}",
             f"--source-date-epoch={commit_time()}",
-            f"--extra-tree={laid}",
+            f"--extra-tree={extra_tree}",
             f"--sandbox-tree={work / 'sandbox'}",
-            f"--output-directory={made}",
+            f"--output-directory={build_output}",
             f"--cache-directory={base}",
             f"--package-cache-directory={CACHE / 'packages'}",
             f"--workspace-directory={work / 'workspace'}",
-            *(f"--package={one}" for one in named),
+            *(f"--package={one}" for one in extra_packages),
             "--incremental=yes",
             "--force",
             "build",
         ],
         check=True,
     )
-    return image_files.settle(stem(target), target.version, made, output(target))
+    return image_files.collect_outputs(
+        file_stem(target), target.version, build_output, output_folder(target)
+    )

@@ -6,11 +6,11 @@ import struct
 import subprocess
 from pathlib import Path
 
-BLOCK = 4096
-BOM = "usr/share/vigie/sbom.cdx.json"
-LICENCES = "usr/share/vigie/licences"
-PACKED = ".zst"
-SUM = ".sha256"
+BLOCK_BYTES = 4096
+SBOM_PATH = "usr/share/vigie/sbom.cdx.json"
+LICENCES_PATH = "usr/share/vigie/licences"
+COMPRESSED_SUFFIX = ".zst"
+CHECKSUM_SUFFIX = ".sha256"
 
 
 def squashfs_bytes(image: Path) -> int:
@@ -20,12 +20,12 @@ def squashfs_bytes(image: Path) -> int:
     if start[:4] != b"hsqs":
         raise SystemExit(f"{image} is no squashfs")
     (used,) = struct.unpack_from("<Q", start, 40)
-    return -(-int(used) // BLOCK) * BLOCK
+    return -(-int(used) // BLOCK_BYTES) * BLOCK_BYTES
 
 
-def settle(stem: str, version: str, made: Path, output: Path) -> list[Path]:
+def collect_outputs(stem: str, version: str, build_output: Path, output: Path) -> list[Path]:
     """Move what was made to its names: disk, slot images, list of parts, licences."""
-    raw = made / f"vigie_{version}"
+    raw = build_output / f"vigie_{version}"
     disk, root, boot = (output / f"{stem}.{kind}.img" for kind in ("disk", "root", "boot"))
     shutil.move(f"{raw}.raw", disk)
     shutil.move(f"{raw}.root.raw", root)
@@ -33,32 +33,34 @@ def settle(stem: str, version: str, made: Path, output: Path) -> list[Path]:
     with root.open("rb+") as file:
         file.truncate(squashfs_bytes(root))
     subprocess.run(["fallocate", "--dig-holes", boot], check=True)
-    bom, licences = output / f"{stem}.sbom.cdx.json", output / f"{stem}.licences"
-    bom.write_bytes(
-        subprocess.run(["unsquashfs", "-cat", root, BOM], check=True, capture_output=True).stdout
+    sbom, licences = output / f"{stem}.sbom.cdx.json", output / f"{stem}.licences"
+    sbom.write_bytes(
+        subprocess.run(
+            ["unsquashfs", "-cat", root, SBOM_PATH], check=True, capture_output=True
+        ).stdout
     )
     shutil.rmtree(licences, ignore_errors=True)
-    unpacked = made / "unpacked"
+    unpacked = build_output / "unpacked"
     subprocess.run(
-        ["unsquashfs", "-quiet", "-no-progress", "-dest", unpacked, root, LICENCES], check=True
+        ["unsquashfs", "-quiet", "-no-progress", "-dest", unpacked, root, LICENCES_PATH], check=True
     )
-    shutil.move(unpacked / LICENCES, licences)
-    shutil.rmtree(made)
-    packed = pack(disk)
-    for one in (disk, packed):
-        write_sum(one)
-    return [disk, packed, root, boot, bom, licences]
+    shutil.move(unpacked / LICENCES_PATH, licences)
+    shutil.rmtree(build_output)
+    compressed = compress_disk(disk)
+    for one in (disk, compressed):
+        write_checksum(one)
+    return [disk, compressed, root, boot, sbom, licences]
 
 
-def pack(disk: Path) -> Path:
+def compress_disk(disk: Path) -> Path:
     """A disk as it is carried about, beside it: zstd, of which `vigie flash` needs no copy unpacked."""
-    packed = disk.with_name(disk.name + PACKED)
-    subprocess.run(["zstd", "--quiet", "--force", "-T0", "-12", disk, "-o", packed], check=True)
-    return packed
+    compressed = disk.with_name(disk.name + COMPRESSED_SUFFIX)
+    subprocess.run(["zstd", "--quiet", "--force", "-T0", "-12", disk, "-o", compressed], check=True)
+    return compressed
 
 
-def write_sum(file: Path) -> None:
+def write_checksum(file: Path) -> None:
     """Write what `sha256sum --check` and `vigie flash` compare, beside a file."""
     with file.open("rb") as data:
         digest = hashlib.file_digest(data, "sha256").hexdigest()
-    file.with_name(file.name + SUM).write_text(f"{digest}  {file.name}\n")
+    file.with_name(file.name + CHECKSUM_SUFFIX).write_text(f"{digest}  {file.name}\n")

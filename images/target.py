@@ -5,11 +5,11 @@ import msgspec
 ARCHITECTURES = {"virt": ("amd64", "arm64"), "pi": ("arm64",)}
 """By profile, what it can be built for. Names are Debian's."""
 
-MKOSI = {"amd64": "x86-64", "arm64": "arm64"}
-MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}
+MKOSI_ARCHITECTURES = {"amd64": "x86-64", "arm64": "arm64"}
+UNAME_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
-class Target(msgspec.Struct, frozen=True, kw_only=True):
+class BuildTarget(msgspec.Struct, frozen=True, kw_only=True):
     """One image."""
 
     profile: str

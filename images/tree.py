@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from images import wheels
-from images.target import Target
+from images.target import BuildTarget
 
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "images" / "recipe"
@@ -13,7 +13,7 @@ LOCK = ROOT / "images" / "requirements-box.lock"
 
 VENV = Path("opt/vigie")
 SOURCES = ("agent", "drivers", "pyproject.toml", "README.md", "LICENSE", "NOTICE")
-NOT_ON_A_BOX = (
+EXCLUDED_PATTERNS = (
     # The scripts of other packages have no use, and shebangs of the machine that built this.
     "bin",
     "setuptools*",
@@ -28,17 +28,17 @@ NOT_ON_A_BOX = (
 )
 """Within site-packages."""
 
-SCRIPT = """#!/{venv}/bin/python
+SCRIPT_TEMPLATE = """#!/{venv}/bin/python
 import sys
 from {module} import {function}
 sys.exit({function}())
 """
 
 
-def agent_wheel(work: Path) -> Path:
+def build_agent_wheel(work: Path) -> Path:
     """The agent as a wheel, from a clean copy: a folder that was built in before keeps what is gone."""
-    source, made = work / "source", work / "wheel"
-    for folder in (source, made):
+    source, wheel_folder = work / "source", work / "wheel"
+    for folder in (source, wheel_folder):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     for name in SOURCES:
@@ -48,57 +48,57 @@ def agent_wheel(work: Path) -> Path:
             )
         else:
             shutil.copy(ROOT / name, source / name)
-    words = ("wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir")
-    subprocess.run([*wheels.PIP, *words, str(made), str(source)], check=True)
-    return next(made.glob("vigie-*.whl"))
+    pip_args = ("wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir")
+    subprocess.run([*wheels.PIP_COMMAND, *pip_args, str(wheel_folder), str(source)], check=True)
+    return next(wheel_folder.glob("vigie-*.whl"))
 
 
-def lay_agent(target: Target, tree: Path, cache: Path, work: Path) -> None:
+def install_agent(target: BuildTarget, tree: Path, cache: Path, work: Path) -> None:
     """The agent's virtual environment, as `python -m venv` makes it, without pip."""
-    agent = agent_wheel(work)
-    others = sorted(wheels.fetch(LOCK, target.architecture, cache).glob("*.whl"))
+    agent = build_agent_wheel(work)
+    dependency_wheels = sorted(wheels.fetch_wheels(LOCK, target.architecture, cache).glob("*.whl"))
     venv = tree / VENV
-    site_packages = venv / "lib" / f"python{wheels.PYTHON}" / "site-packages"
+    site_packages = venv / "lib" / f"python{wheels.PYTHON_VERSION}" / "site-packages"
     site_packages.mkdir(parents=True)
-    wheels.install([agent, *others], target.architecture, site_packages)
-    for pattern in NOT_ON_A_BOX:
+    wheels.install_wheels([agent, *dependency_wheels], target.architecture, site_packages)
+    for pattern in EXCLUDED_PATTERNS:
         for path in list(site_packages.glob(pattern)):
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink()
-    forget_where_from(site_packages)
+    strip_install_records(site_packages)
     (venv / "bin").mkdir()
     (venv / "bin" / "python").symlink_to("python3")
     (venv / "bin" / "python3").symlink_to("/usr/bin/python3")
     system = "true" if target.profile == "pi" else "false"
     (venv / "pyvenv.cfg").write_text(
-        f"home = /usr/bin\ninclude-system-site-packages = {system}\nversion = {wheels.PYTHON}\n"
+        f"home = /usr/bin\ninclude-system-site-packages = {system}\nversion = {wheels.PYTHON_VERSION}\n"
     )
-    for name, place in wheels.commands(agent).items():
-        module, _, function = place.partition(":")
+    for name, entry_point in wheels.console_scripts(agent).items():
+        module, _, function = entry_point.partition(":")
         script = venv / "bin" / name
-        script.write_text(SCRIPT.format(venv=VENV, module=module, function=function))
+        script.write_text(SCRIPT_TEMPLATE.format(venv=VENV, module=module, function=function))
         script.chmod(0o755)
 
 
-def forget_where_from(site_packages: Path) -> None:
+def strip_install_records(site_packages: Path) -> None:
     """Drop what pip noted of this machine: the files that it installed from, and the scripts, which name
     its interpreter and are not on a box.
     """
     for record in site_packages.glob("*.dist-info/RECORD"):
-        note = record.with_name("direct_url.json")
-        gone = ("../../bin/", f"{note.parent.name}/{note.name},")
+        direct_url = record.with_name("direct_url.json")
+        dropped_prefixes = ("../../bin/", f"{direct_url.parent.name}/{direct_url.name},")
         lines = record.read_text().splitlines(keepends=True)
-        record.write_text("".join(line for line in lines if not line.startswith(gone)))
-        note.unlink(missing_ok=True)
+        record.write_text("".join(line for line in lines if not line.startswith(dropped_prefixes)))
+        direct_url.unlink(missing_ok=True)
 
 
-def lay(target: Target, keyring: Path, tree: Path, cache: Path, work: Path) -> None:
+def build_tree(target: BuildTarget, keyring: Path, tree: Path, cache: Path, work: Path) -> None:
     """All of it, from nothing."""
     shutil.rmtree(tree, ignore_errors=True)
     tree.mkdir(parents=True)
-    lay_agent(target, tree, cache, work)
+    install_agent(target, tree, cache, work)
     subprocess.run([ROOT / "systemd" / "install", tree, "/usr"], check=True)
     rauc = tree / "etc" / "rauc"
     rauc.mkdir(parents=True)

@@ -6,72 +6,74 @@ import sys
 import zipfile
 from pathlib import Path
 
-from images.target import MACHINE
+from images.target import UNAME_MACHINES
 
-PYTHON = "3.13"
+PYTHON_VERSION = "3.13"
 """Debian trixie's. The image's interpreter, which need not be the one that runs this."""
 
-GLIBC = ("2_34", "2_31", "2_28", "2_27", "2_26", "2_17", "2_12", "2_5")
+GLIBC_TAGS = ("2_34", "2_31", "2_28", "2_27", "2_26", "2_17", "2_12", "2_5")
 """The manylinux tags that trixie's glibc satisfies and that wheels in the lock file carry."""
 
-PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
+PIP_COMMAND = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 
 
-def for_machine(architecture: str) -> list[str]:
+def pip_platform_args(architecture: str) -> list[str]:
     """The words to pip for an interpreter that is not here."""
-    machine = MACHINE[architecture]
-    platforms = [f"manylinux_{glibc}_{machine}" for glibc in GLIBC] + [f"manylinux2014_{machine}"]
-    words = ["--python-version", PYTHON, "--implementation", "cp"]
+    machine = UNAME_MACHINES[architecture]
+    platforms = [f"manylinux_{glibc}_{machine}" for glibc in GLIBC_TAGS] + [
+        f"manylinux2014_{machine}"
+    ]
+    arguments = ["--python-version", PYTHON_VERSION, "--implementation", "cp"]
     for platform in platforms:
-        words += ["--platform", platform]
+        arguments += ["--platform", platform]
     for abi in ("cp313", "abi3", "none"):
-        words += ["--abi", abi]
-    return words
+        arguments += ["--abi", abi]
+    return arguments
 
 
-def fetch(lock: Path, architecture: str, cache: Path) -> Path:
+def fetch_wheels(lock: Path, architecture: str, cache: Path) -> Path:
     """A folder with a wheel of each locked package. Asks the network only when the lock is new."""
     key = hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
     folder = cache / "wheels" / f"{architecture}-{key}"
-    done = folder / ".done"
-    if done.exists():
+    done_marker = folder / ".done"
+    if done_marker.exists():
         return folder
     subprocess.run(
         [
-            *PIP,
+            *PIP_COMMAND,
             "download",
             *("--no-deps", "--require-hashes", "--prefer-binary", "--no-build-isolation"),
-            *for_machine(architecture),
+            *pip_platform_args(architecture),
             *("--dest", str(folder), "--requirement", str(lock)),
         ],
         check=True,
     )
     for source in folder.glob("*.tar.gz"):
-        build(source, folder)
+        build_wheel(source, folder)
         source.unlink()
-    done.touch()
+    done_marker.touch()
     return folder
 
 
-def build(source: Path, folder: Path) -> None:
+def build_wheel(source: Path, folder: Path) -> None:
     """Make the wheel of what is published as source alone; only pure Python may be."""
     before = set(folder.glob("*.whl"))
-    words = ("wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir")
-    subprocess.run([*PIP, *words, str(folder), str(source)], check=True)
-    for made in set(folder.glob("*.whl")) - before:
-        if not made.name.endswith("-none-any.whl"):
-            made.unlink()
+    pip_args = ("wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir")
+    subprocess.run([*PIP_COMMAND, *pip_args, str(folder), str(source)], check=True)
+    for wheel in set(folder.glob("*.whl")) - before:
+        if not wheel.name.endswith("-none-any.whl"):
+            wheel.unlink()
             raise SystemExit(f"{source.name} has native code and no wheel for the box")
 
 
-def install(wheels: list[Path], architecture: str, site_packages: Path) -> None:
+def install_wheels(wheels: list[Path], architecture: str, site_packages: Path) -> None:
     """Unpack wheels as pip does, offline. No byte code: that is made once for the whole image."""
     subprocess.run(
         [
-            *PIP,
+            *PIP_COMMAND,
             "install",
             *("--no-index", "--no-deps", "--no-compile", "--only-binary", ":all:"),
-            *for_machine(architecture),
+            *pip_platform_args(architecture),
             *("--target", str(site_packages)),
             *map(str, wheels),
         ],
@@ -79,17 +81,19 @@ def install(wheels: list[Path], architecture: str, site_packages: Path) -> None:
     )
 
 
-def commands(wheel: Path) -> dict[str, str]:
+def console_scripts(wheel: Path) -> dict[str, str]:
     """The console scripts of a wheel: name and `module:function`."""
     with zipfile.ZipFile(wheel) as archive:
-        entry = next((n for n in archive.namelist() if n.endswith("/entry_points.txt")), None)
-        text = archive.read(entry).decode() if entry else ""
+        entry_points_file = next(
+            (n for n in archive.namelist() if n.endswith("/entry_points.txt")), None
+        )
+        text = archive.read(entry_points_file).decode() if entry_points_file else ""
     found: dict[str, str] = {}
     section = ""
     for line in text.splitlines():
         if line.startswith("["):
             section = line.strip("[] ")
         elif section == "console_scripts" and "=" in line:
-            name, _, place = line.partition("=")
-            found[name.strip()] = place.strip()
+            name, _, entry_point = line.partition("=")
+            found[name.strip()] = entry_point.strip()
     return found

@@ -9,43 +9,59 @@ import msgspec
 
 from agent.app import selftest_command
 from agent.capture import snapshot_command
-from agent.commands.command import command_type
+from agent.commands.command import build_command_struct
 from agent.faults.registry import FAULTS
 from agent.gpio import gpio_command
 from agent.ptz import ptz_command
 from agent.reporting import payloads
 
-TARGET = Path(__file__).parents[1] / "docs" / "asyncapi.json"
+OUTPUT_FILE = Path(__file__).parents[1] / "docs" / "asyncapi.json"
 Document = dict[str, Any]
 
-BOX = {"box": {"description": "The box's id; also its certificate's name and its client id."}}
-CAMERA = {"camera": {"description": "A camera of the box, by its name in the configuration."}}
-KIND = {"kind": {"description": "The kind of event, as in its data."}}
+BOX_PARAMETER = {
+    "box": {"description": "The box's id; also its certificate's name and its client id."}
+}
+CAMERA_PARAMETER = {
+    "camera": {"description": "A camera of the box, by its name in the configuration."}
+}
+KIND_PARAMETER = {"kind": {"description": "The kind of event, as in its data."}}
 
-UP: tuple[tuple[str, str, type, bool, Document], ...] = (
-    ("status", "vigie/v1/{box}/up/status", payloads.StatusMessage, True, BOX),
+UP_CHANNELS: tuple[tuple[str, str, type, bool, Document], ...] = (
+    ("status", "vigie/v1/{box}/up/status", payloads.StatusMessage, True, BOX_PARAMETER),
     (
         "declaration",
         "vigie/v1/{box}/up/declaration",
         payloads.DeclarationMessage,
         True,
-        BOX,
+        BOX_PARAMETER,
     ),
-    ("health", "vigie/v1/{box}/up/health", payloads.HealthMessage, False, BOX),
+    ("health", "vigie/v1/{box}/up/health", payloads.HealthMessage, False, BOX_PARAMETER),
     (
         "event",
         "vigie/v1/{box}/up/event/{camera}/{kind}",
         payloads.EventMessage,
         False,
-        {**BOX, **CAMERA, **KIND},
+        {**BOX_PARAMETER, **CAMERA_PARAMETER, **KIND_PARAMETER},
     ),
-    ("flow", "vigie/v1/{box}/up/flow/{camera}", payloads.FlowMessage, False, {**BOX, **CAMERA}),
-    ("receipt", "vigie/v1/{box}/up/receipt", payloads.ReceiptMessage, False, BOX),
-    ("custodyHead", "vigie/v1/{box}/up/receipt/head", payloads.ReceiptMessage, False, BOX),
-    ("reply", "vigie/v1/{box}/up/reply", payloads.ReplyMessage, False, BOX),
+    (
+        "flow",
+        "vigie/v1/{box}/up/flow/{camera}",
+        payloads.TrafficCountsMessage,
+        False,
+        {**BOX_PARAMETER, **CAMERA_PARAMETER},
+    ),
+    ("receipt", "vigie/v1/{box}/up/receipt", payloads.ReceiptMessage, False, BOX_PARAMETER),
+    (
+        "custodyHead",
+        "vigie/v1/{box}/up/receipt/head",
+        payloads.ReceiptMessage,
+        False,
+        BOX_PARAMETER,
+    ),
+    ("reply", "vigie/v1/{box}/up/reply", payloads.ReplyMessage, False, BOX_PARAMETER),
 )
-SNAPSHOT = "vigie/v1/{box}/up/snapshot/{camera}"
-HEADERS: Document = {
+SNAPSHOT_ADDRESS = "vigie/v1/{box}/up/snapshot/{camera}"
+COMMAND_HEADERS: Document = {
     "type": "object",
     "description": "MQTT 5 properties of the message; both may be left out.",
     "properties": {
@@ -56,21 +72,23 @@ HEADERS: Document = {
         "correlationData": {"type": "string", "description": "Comes back with each reply."},
     },
 }
-DOWN: tuple[tuple[str, str, type, bool, Document], ...] = (
-    ("ack", "vigie/v1/{box}/down/ack", payloads.Ack, False, BOX),
+DOWN_CHANNELS: tuple[tuple[str, str, type, bool, Document], ...] = (
+    ("ack", "vigie/v1/{box}/down/ack", payloads.Ack, False, BOX_PARAMETER),
     ("centreState", "vigie/v1/centre/state", payloads.CentreState, True, {}),
 )
 
 
 HANDLERS = (gpio_command, ptz_command, selftest_command, snapshot_command)
-COMMANDS = {module.VERB: command_type(module.VERB, module.Args) for module in HANDLERS}
+COMMANDS = {module.VERB: build_command_struct(module.VERB, module.Args) for module in HANDLERS}
 RESULTS = {module.VERB: module.Result for module in HANDLERS}
 """What stands in `result` of a reply."""
 
 
-def document() -> Document:
+def build_document() -> Document:
     """The AsyncAPI 3.0 document, from the box's point of view: it sends `up`, it receives `down`."""
-    kinds = [kind for _, _, kind, _, _ in (*UP, *DOWN)] + [payloads.SnapshotHeader]
+    kinds = [kind for _, _, kind, _, _ in (*UP_CHANNELS, *DOWN_CHANNELS)] + [
+        payloads.SnapshotHeader
+    ]
     kinds += [*COMMANDS.values(), *RESULTS.values()]
     _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     codes = f"One of the runbook's: {', '.join(sorted(FAULTS))}."
@@ -78,7 +96,7 @@ def document() -> Document:
     channels: Document = {}
     operations: Document = {}
     messages: Document = {}
-    for action, rows in (("send", UP), ("receive", DOWN)):
+    for action, rows in (("send", UP_CHANNELS), ("receive", DOWN_CHANNELS)):
         for name, address, kind, retained, parameters in rows:
             channels[name] = _channel(name, address, parameters)
             operations[name] = _operation(name, action, retained=retained)
@@ -86,12 +104,12 @@ def document() -> Document:
                 "name": name,
                 "summary": _first_line(kind),
                 "contentType": "application/json",
-                "payload": _ref(kind),
+                "payload": _schema_ref(kind),
             }
     for verb, kind in COMMANDS.items():
         name = f"command{verb.title()}"
         address = f"vigie/v1/{{box}}/down/command/{verb}"
-        channels[name] = _channel(name, address, BOX)
+        channels[name] = _channel(name, address, BOX_PARAMETER)
         operations[name] = {
             **_operation(name, "receive", retained=False),
             "reply": {
@@ -104,18 +122,20 @@ def document() -> Document:
             "summary": _first_line(kind),
             "contentType": "application/json",
             "correlationId": {"location": "$message.header#/correlationData"},
-            "headers": HEADERS,
-            "payload": _ref(kind),
-            "x-result": _ref(RESULTS[verb]),
+            "headers": COMMAND_HEADERS,
+            "payload": _schema_ref(kind),
+            "x-result": _schema_ref(RESULTS[verb]),
         }
-    channels["snapshot"] = _channel("snapshot", SNAPSHOT, {**BOX, **CAMERA})
+    channels["snapshot"] = _channel(
+        "snapshot", SNAPSHOT_ADDRESS, {**BOX_PARAMETER, **CAMERA_PARAMETER}
+    )
     operations["snapshot"] = _operation("snapshot", "send", retained=False)
     messages["snapshot"] = {
         "name": "snapshot",
         "summary": "A JPEG picture. Its envelope is in MQTT user properties, given here as headers: "
         "`v`, `seq`, `clock` and `data` are JSON in the text of their property.",
         "contentType": "image/jpeg",
-        "headers": _ref(payloads.SnapshotHeader),
+        "headers": _schema_ref(payloads.SnapshotHeader),
         "payload": {"type": "string", "format": "binary"},
     }
     return {
@@ -129,13 +149,13 @@ def document() -> Document:
         "defaultContentType": "application/json",
         "channels": channels,
         "operations": operations,
-        "components": {"messages": messages, "schemas": _cleaned(schemas)},
+        "components": {"messages": messages, "schemas": _clean_descriptions(schemas)},
     }
 
 
-def text() -> str:
+def render() -> str:
     """The document as it stands in the file."""
-    return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(build_document(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _channel(name: str, address: str, parameters: Document) -> Document:
@@ -157,19 +177,19 @@ def _operation(name: str, action: str, *, retained: bool) -> Document:
     }
 
 
-def _cleaned(node: Any) -> Any:
+def _clean_descriptions(node: Any) -> Any:
     """The same with docstrings as Python 3.13 keeps them; older ones keep their indentation."""
     if isinstance(node, dict):
         return {
             key: inspect.cleandoc(value)
             if key == "description" and isinstance(value, str)
-            else _cleaned(value)
+            else _clean_descriptions(value)
             for key, value in node.items()
         }
-    return [_cleaned(item) for item in node] if isinstance(node, list) else node
+    return [_clean_descriptions(item) for item in node] if isinstance(node, list) else node
 
 
-def _ref(kind: type) -> Document:
+def _schema_ref(kind: type) -> Document:
     return {"$ref": f"#/components/schemas/{kind.__name__}"}
 
 
@@ -178,4 +198,4 @@ def _first_line(kind: type) -> str:
 
 
 if __name__ == "__main__":
-    TARGET.write_text(text(), encoding="utf-8")
+    OUTPUT_FILE.write_text(render(), encoding="utf-8")

@@ -6,73 +6,76 @@ from pathlib import Path
 from typing import get_args
 
 from agent.faults.registry import FAULTS, FaultCode
-from agent.faults.texts import FaultTexts, Language, texts
+from agent.faults.texts import FaultTexts, Language, load_texts
 from agent.gpio import status_led
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
 
 
-def target(language: Language) -> Path:
+def page_path(language: Language) -> Path:
     """Where a language's page is."""
     return DOCS / ("runbook.md" if language == "en" else f"runbook.{language}.md")
 
 
-def text(language: Language) -> str:
+def render_page(language: Language) -> str:
     """The page."""
-    said = texts(language)
+    texts_in_language = load_texts(language)
     codes = sorted(FAULTS)
     page = (HERE / "runbook" / f"{language}.md").read_text(encoding="utf-8")
     spans_s = {
-        "beat_every": status_led.BEAT_EVERY_S,
+        "beat_every": status_led.HEARTBEAT_PERIOD_S,
         "long": status_led.LONG_S,
         "short": status_led.SHORT_S,
-        "between": status_led.BETWEEN_S,
-        "after": status_led.AFTER_S,
-        "after_all": status_led.AFTER_ALL_S,
+        "between": status_led.GROUP_GAP_S,
+        "after": status_led.CODE_GAP_S,
+        "after_all": status_led.CYCLE_GAP_S,
     }
-    mark = "." if language == "en" else ","
+    decimal_mark = "." if language == "en" else ","
     return page.format(
-        **{name: f"{span_s:g}".replace(".", mark) for name, span_s in spans_s.items()},
-        families=_families(said),
-        table=_table(codes, said),
-        codes="\n".join(_section(code, said) for code in codes).rstrip("\n"),
+        **{name: f"{span_s:g}".replace(".", decimal_mark) for name, span_s in spans_s.items()},
+        families=_families_table(texts_in_language),
+        table=_codes_table(codes, texts_in_language),
+        codes="\n".join(_section(code, texts_in_language) for code in codes).rstrip("\n"),
     )
 
 
-def _families(said: FaultTexts) -> str:
-    ordered = sorted(status_led.FAMILIES.items(), key=lambda item: item[1])
-    return "".join(f"| {long} | {family} | {said.families[family]} |\n" for family, long in ordered)
+def _families_table(texts_in_language: FaultTexts) -> str:
+    ordered = sorted(status_led.FAMILY_BLINKS.items(), key=lambda item: item[1])
+    return "".join(
+        f"| {long_count} | {family} | {texts_in_language.families[family]} |\n"
+        for family, long_count in ordered
+    )
 
 
-def _table(codes: list[FaultCode], said: FaultTexts) -> str:
-    words = said.words
+def _codes_table(codes: list[FaultCode], texts_in_language: FaultTexts) -> str:
+    words = texts_in_language.words
     return (
         f"| {words.code} | {words.led} | {words.severity} | {words.title} |\n|---|---|---|---|\n"
     ) + "".join(
-        f"| [{code}](#{code.lower()}) | {_blinks(code, said)} "
-        f"| {words.of_severity(FAULTS[code].severity)} | {said.faults[code].title} |\n"
+        f"| [{code}](#{code.lower()}) | {_blink_text(code, texts_in_language)} "
+        f"| {words.severity_name(FAULTS[code].severity)} | {texts_in_language.faults[code].title} |\n"
         for code in codes
     )
 
 
-def _section(code: FaultCode, said: FaultTexts) -> str:
-    words, one = said.words, said.faults[code]
+def _section(code: FaultCode, texts_in_language: FaultTexts) -> str:
+    words, fault_text = texts_in_language.words, texts_in_language.faults[code]
     return (
         f"### {code}\n\n"
-        f"**{one.title}** · {words.of_severity(FAULTS[code].severity)} · "
-        f"{words.led} {_blinks(code, said)}\n\n"
-        f"{one.means}\n\n"
-        f"- **{words.at_box}.** {one.at_box}\n"
-        f"- **{words.at_centre}.** {one.at_centre}\n"
+        f"**{fault_text.title}** · {words.severity_name(FAULTS[code].severity)} · "
+        f"{words.led} {_blink_text(code, texts_in_language)}\n\n"
+        f"{fault_text.means}\n\n"
+        f"- **{words.at_box}.** {fault_text.at_box}\n"
+        f"- **{words.at_centre}.** {fault_text.at_centre}\n"
     )
 
 
-def _blinks(code: FaultCode, said: FaultTexts) -> str:
-    long, short = status_led.counts(code)
-    return said.words.blinks.format(long=long, short=short)
+def _blink_text(code: FaultCode, texts_in_language: FaultTexts) -> str:
+    long_count, short_count = status_led.blink_counts(code)
+    return texts_in_language.words.blinks.format(long=long_count, short=short_count)
 
 
 if __name__ == "__main__":
     for each in get_args(Language):
-        target(each).write_text(text(each), encoding="utf-8")
+        page_path(each).write_text(render_page(each), encoding="utf-8")

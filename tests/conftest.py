@@ -11,14 +11,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from agent.base.clock import ClockTrust
-from tests.fault_witness import Witness
+from tests.fault_witness import RaisedFaultRecorder
 
 # No test depends on how fast the machine is.
 settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any speed")
 
-SHARED = Path(__file__).parents[2] / "shared"
-WITNESS = Witness()
+SHARED_FOLDER = Path(__file__).parents[2] / "shared"
+FAULT_RECORDER = RaisedFaultRecorder()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -31,22 +31,22 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol() -> Generator[None, object, object]:
-    WITNESS.begin()
+    FAULT_RECORDER.reset()
     return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     yield
-    told = {code for mark in item.iter_markers("raises_fault") for code in mark.args}
-    missing = sorted(told - WITNESS.seen())
+    expected_codes = {code for mark in item.iter_markers("raises_fault") for code in mark.args}
+    missing = sorted(expected_codes - FAULT_RECORDER.raised_codes())
     if missing:
         pytest.fail(f"the agent did not raise {', '.join(missing)}", pytrace=False)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _fault_witness() -> Generator[None]:
-    with WITNESS.watching():
+def _record_faults() -> Generator[None]:
+    with FAULT_RECORDER.recording():
         yield
 
 
@@ -62,17 +62,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def hardware(config: pytest.Config, kind: str) -> dict[str, dict[str, Any]]:
+def hardware_options(config: pytest.Config, kind: str) -> dict[str, dict[str, Any]]:
     """The drivers of a kind that `--hardware` names, with their options."""
-    given = [text.partition(" ") for text in config.getoption("--hardware")]
+    entries = [text.partition(" ") for text in config.getoption("--hardware")]
     return {
         name.removeprefix(f"{kind}."): tomllib.loads(options.replace(";", "\n"))
-        for name, _, options in given
+        for name, _, options in entries
         if name.startswith(f"{kind}.")
     }
 
 
-class HeldClock:
+class ManualClock:
     """A clock that stands still until a test moves it."""
 
     def __init__(self) -> None:
@@ -93,18 +93,18 @@ class HeldClock:
             error_s=0.01 if self.synced else None,
         )
 
-    def pass_s(self, seconds: float) -> None:
+    def advance_s(self, seconds: float) -> None:
         self.now_ns += int(seconds * 1e9)
 
 
 @pytest.fixture
-def clock() -> HeldClock:
-    return HeldClock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real footage, labels and models that lies beside the project."""
-    if not SHARED.is_dir():
-        pytest.skip(f"needs {SHARED.name}/ beside the project: real footage and labels")
-    return SHARED
+    if not SHARED_FOLDER.is_dir():
+        pytest.skip(f"needs {SHARED_FOLDER.name}/ beside the project: real footage and labels")
+    return SHARED_FOLDER

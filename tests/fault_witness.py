@@ -16,40 +16,42 @@ from pathlib import Path
 import agent
 from agent.faults.registry import FaultCode, FaultRegistry
 
-AGENT = Path(agent.__file__).parent
+AGENT_FOLDER = Path(agent.__file__).parent
 
 
-class Witness:
+class RaisedFaultRecorder:
     """Looks at every fault board of this process, from `begin` to the next `begin`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._seen: set[str] = set()
+        self._codes: set[str] = set()
 
-    def begin(self) -> None:
+    def reset(self) -> None:
         """A test begins."""
         with self._lock:
-            self._seen.clear()
+            self._codes.clear()
 
-    def seen(self) -> set[str]:
+    def raised_codes(self) -> set[str]:
         """The codes that the agent has raised since then."""
         with self._lock:
-            return set(self._seen)
+            return set(self._codes)
 
     @contextlib.contextmanager
-    def watching(self) -> Iterator[None]:
+    def recording(self) -> Iterator[None]:
         """Stand beside `FaultBoard.raise_fault`."""
-        plain = FaultRegistry.raise_fault
+        original = FaultRegistry.raise_fault
 
-        @functools.wraps(plain)
-        def raise_fault(board: FaultRegistry, code: FaultCode, subject: str, detail: str) -> None:
-            plain(board, code, subject, detail)
-            if AGENT in Path(sys._getframe(1).f_code.co_filename).parents:
+        @functools.wraps(original)
+        def raise_fault(
+            registry: FaultRegistry, code: FaultCode, subject: str, detail: str
+        ) -> None:
+            original(registry, code, subject, detail)
+            if AGENT_FOLDER in Path(sys._getframe(1).f_code.co_filename).parents:
                 with self._lock:
-                    self._seen.add(code)
+                    self._codes.add(code)
 
         FaultRegistry.raise_fault = raise_fault  # type: ignore[method-assign]
         try:
             yield
         finally:
-            FaultRegistry.raise_fault = plain  # type: ignore[method-assign]
+            FaultRegistry.raise_fault = original  # type: ignore[method-assign]

@@ -18,43 +18,43 @@ PASSWORD = "correct horse battery"  # noqa: S105 - of nobody
 _PEM = serialization.Encoding.PEM
 
 
-def key() -> ec.EllipticCurvePrivateKey:
+def make_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def key_pem(private: ec.EllipticCurvePrivateKey) -> str:
-    kind, locked = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    return private.private_bytes(_PEM, kind, locked).decode()
+def to_private_pem(private_key: ec.EllipticCurvePrivateKey) -> str:
+    private_format, no_encryption = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return private_key.private_bytes(_PEM, private_format, no_encryption).decode()
 
 
-class Authority:
+class CertificateAuthority:
     """Who signs the certificates of the broker and of boxes."""
 
     def __init__(self) -> None:
-        self._key = key()
-        self.pem = self._signed("centre", self._key.public_key())
+        self._key = make_key()
+        self.pem = self._sign("centre", self._key.public_key())
 
-    def sign(self, name: str, public: ec.EllipticCurvePublicKey) -> str:
+    def sign(self, name: str, public_key: ec.EllipticCurvePublicKey) -> str:
         """A certificate for a key of somebody."""
-        return self._signed(name, public)
+        return self._sign(name, public_key)
 
-    def answer(self, request_pem: str) -> str:
+    def sign_request(self, request_pem: str) -> str:
         """A certificate for a request."""
         request = x509.load_pem_x509_csr(request_pem.encode())
         (name,) = request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        public = request.public_key()
-        assert isinstance(public, ec.EllipticCurvePublicKey)
-        return self._signed(str(name.value), public)
+        public_key = request.public_key()
+        assert isinstance(public_key, ec.EllipticCurvePublicKey)
+        return self._sign(str(name.value), public_key)
 
-    def _signed(self, name: str, public: ec.EllipticCurvePublicKey) -> str:
-        def called(text: str) -> x509.Name:
+    def _sign(self, name: str, public_key: ec.EllipticCurvePublicKey) -> str:
+        def to_name(text: str) -> x509.Name:
             return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
         certificate = (
             x509.CertificateBuilder()
-            .subject_name(called(name))
-            .issuer_name(called("centre"))
-            .public_key(public)
+            .subject_name(to_name(name))
+            .issuer_name(to_name("centre"))
+            .public_key(public_key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(datetime(2026, 1, 1, tzinfo=UTC))
             .not_valid_after(datetime(2036, 1, 1, tzinfo=UTC))
@@ -64,9 +64,9 @@ class Authority:
         return certificate.public_bytes(_PEM).decode()
 
 
-AUTHORITY = Authority()
+CENTRE_AUTHORITY = CertificateAuthority()
 
-GOOD = f"""
+GOOD_SETTINGS = f"""
 [box]
 id = "{BOX}"
 site = "Bd Mohammed V / Rue Chaouia"
@@ -92,7 +92,7 @@ ntp = ["pool.ntp.org"]
 
 [files]
 "ca.pem" = '''
-{AUTHORITY.pem}'''
+{CENTRE_AUTHORITY.pem}'''
 "north.scene.toml" = '''
 [[line]]
 name = "stop"
@@ -106,13 +106,13 @@ to = [0.9, 0.5]
 """
 
 
-def changed(**tables: dict[str, Any]) -> bytes:
+def changed_settings(**tables: dict[str, Any]) -> bytes:
     """The good file with keys of some tables set, or taken out with None."""
-    found = tomllib.loads(GOOD)
+    settings = tomllib.loads(GOOD_SETTINGS)
     for table, keys in tables.items():
-        found.setdefault(table, {})
+        settings.setdefault(table, {})
         for name, value in keys.items():
-            found[table][name] = value
+            settings[table][name] = value
             if value is None:
-                del found[table][name]
-    return toml_writer.text(found).encode()
+                del settings[table][name]
+    return toml_writer.dumps(settings).encode()

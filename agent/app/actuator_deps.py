@@ -8,7 +8,7 @@ import msgspec
 from agent.base.model import Event, Reply, ShiftTolerance
 from agent.capture.snapshot_command import CameraAccess, SnapshotSink
 from agent.commands.command import CommandHandler
-from agent.reporting.mqtt.connection import CommandReceived
+from agent.reporting.mqtt.connection import ReceivedCommand
 from drivers.media import Frame
 
 
@@ -19,10 +19,10 @@ class MountedCamera(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    shown: CameraAccess
+    access: CameraAccess
     on_rest: Callable[[str | None, bool, ShiftTolerance | None], None]
-    hidden: bool
-    drawn: Mapping[str, str]
+    is_masked: bool
+    masked_presets: Mapping[str, str]
 
 
 class ActuatorDeps(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,15 +35,15 @@ class ActuatorDeps(msgspec.Struct, frozen=True, kw_only=True):
     other parts of the box.
     """
 
-    state: Path
-    cameras: Mapping[str, CameraAccess]
-    carried: Mapping[str, MountedCamera]
+    state_dir: Path
+    access_by_camera: Mapping[str, CameraAccess]
+    mounted_cameras: Mapping[str, MountedCamera]
     new_id: Callable[[int], str]
-    event: Callable[[Event], None]
-    celsius: Callable[[], float | None]
-    night: Callable[[str], bool | None]
-    encode: Callable[[Frame, int], bytes]
-    gallery: SnapshotSink
-    reply: Callable[[Reply, CommandReceived], None]
-    tours_rest: Callable[[], bool] = lambda: False
-    verbs: tuple[CommandHandler, ...] = ()
+    on_event: Callable[[Event], None]
+    read_celsius: Callable[[], float | None]
+    read_night_mode: Callable[[str], bool | None]
+    encode_jpeg: Callable[[Frame, int], bytes]
+    snapshot_sink: SnapshotSink
+    send_reply: Callable[[Reply, ReceivedCommand], None]
+    should_suspend_tours: Callable[[], bool] = lambda: False
+    handlers: tuple[CommandHandler, ...] = ()

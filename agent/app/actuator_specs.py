@@ -13,7 +13,7 @@ from agent.config.configuration import Config
 from agent.config.heads import HeadConfig
 from agent.config.pins import GpioConfig, Pin
 from drivers import catalog
-from drivers.contracts import Gpio, Line, Ptz
+from drivers.contracts import Gpio, GpioLine, Ptz
 from drivers.errors import DriverError
 
 
@@ -31,7 +31,7 @@ class PinSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     config: GpioConfig
     pins: tuple[Pin, ...]
-    open_gpio: Callable[[Sequence[Line]], Gpio]
+    open_gpio: Callable[[Sequence[GpioLine]], Gpio]
 
 
 class ActuatorSpecs(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,28 +41,33 @@ class ActuatorSpecs(msgspec.Struct, frozen=True, kw_only=True):
     pins: PinSpec | None = None
 
 
-def fittings(config: Config, clock: Clock, where: str) -> ActuatorSpecs:
+def load_actuator_specs(config: Config, clock: Clock, context: str) -> ActuatorSpecs:
     """The heads and pins of a configuration; `where` begins messages, such as the file's name.
 
     Raises BadInput where a driver, an option of it or a tour is wrong.
     """
     heads = tuple(
-        _head(head, clock, where, f"head[{index}]") for index, head in enumerate(config.head)
+        _load_head_spec(head, clock, context, f"head[{index}]")
+        for index, head in enumerate(config.head)
     )
-    return ActuatorSpecs(heads=heads, pins=_pins(config, clock, where) if config.pin else None)
+    return ActuatorSpecs(
+        heads=heads, pins=_load_pin_spec(config, clock, context) if config.pin else None
+    )
 
 
-def _head(head: HeadConfig, clock: Clock, where: str, under: str) -> HeadSpec:
+def _load_head_spec(head: HeadConfig, clock: Clock, context: str, key_path: str) -> HeadSpec:
     # Here, because most boxes have no head, and panoramas and time zones take memory.
     from agent.ptz.automation import panorama_scan, schedule  # noqa: PLC0415
 
-    schedule.check(head, f"{where}: {under}")
-    panorama_scan.check(head, f"{where}: {under}")
+    schedule.check_tours(head, f"{context}: {key_path}")
+    panorama_scan.check_sweep(head, f"{context}: {key_path}")
     try:
-        module = catalog.ptz_module(head.driver)
+        module = catalog.load_ptz_driver(head.driver)
     except DriverError as error:
-        raise UserError(f"{where}: {under}.driver: {error}") from error
-    options: msgspec.Struct = strict.into(head.options, module.Options, where, f"{under}.options")
+        raise UserError(f"{context}: {key_path}.driver: {error}") from error
+    options: msgspec.Struct = strict.convert(
+        head.options, module.Options, context, f"{key_path}.options"
+    )
 
     def open_ptz() -> Ptz:
         return module.open_ptz(head.name, options, clock.boottime_ns)
@@ -70,16 +75,16 @@ def _head(head: HeadConfig, clock: Clock, where: str, under: str) -> HeadSpec:
     return HeadSpec(config=head, open_ptz=open_ptz)
 
 
-def _pins(config: Config, clock: Clock, where: str) -> PinSpec:
+def _load_pin_spec(config: Config, clock: Clock, context: str) -> PinSpec:
     try:
-        module = catalog.gpio_module(config.gpio.driver)
+        module = catalog.load_gpio_driver(config.gpio.driver)
     except DriverError as error:
-        raise UserError(f"{where}: gpio.driver: {error}") from error
-    options: msgspec.Struct = strict.into(
-        config.gpio.options, module.Options, where, "gpio.options"
+        raise UserError(f"{context}: gpio.driver: {error}") from error
+    options: msgspec.Struct = strict.convert(
+        config.gpio.options, module.Options, context, "gpio.options"
     )
 
-    def open_gpio(lines: Sequence[Line]) -> Gpio:
+    def open_gpio(lines: Sequence[GpioLine]) -> Gpio:
         return module.open_gpio(options, lines, clock.boottime_ns)
 
     return PinSpec(config=config.gpio, pins=config.pin, open_gpio=open_gpio)

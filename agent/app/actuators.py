@@ -18,21 +18,21 @@ from agent.commands.command import CommandHandler
 from agent.commands.dispatcher import CommandDispatcher, IncomingCommand
 from agent.commands.idempotency_store import IdempotencyStore
 from agent.commands.socket_server import CommandSocketServer
-from agent.config.pins import outputs, switchable
+from agent.config.pins import output_lines, switchable_by_name
 from agent.faults.registry import FaultRegistry
-from agent.reporting.mqtt.connection import CommandReceived
+from agent.reporting.mqtt.connection import ReceivedCommand
 from agent.reporting.payloads import HeadCapabilities, PinCapabilities
 from agent.runtime.stage import Stage
 from drivers.media import Frame
 
-COMMANDS = "commands.db"
+COMMANDS_DB = "commands.db"
 
 
-class HeadsFitted(Protocol):
+class PtzHeadGroup(Protocol):
     """See `agent.app.ptz_heads.Heads`."""
 
     @property
-    def verb(self) -> CommandHandler:
+    def handler(self) -> CommandHandler:
         """What commands them."""
         ...
 
@@ -46,7 +46,7 @@ class HeadsFitted(Protocol):
         """Whether one of them was told to stop and nobody knows that it has."""
         ...
 
-    def on_sight(self, camera: str, frame: Frame, sight: FrameResult) -> None:
+    def on_frame_result(self, camera: str, frame: Frame, result: FrameResult) -> None:
         """A frame that detection has looked at, and what it saw."""
         ...
 
@@ -54,12 +54,12 @@ class HeadsFitted(Protocol):
         """Of each."""
         ...
 
-    def abilities(self) -> tuple[HeadCapabilities, ...]:
+    def capabilities(self) -> tuple[HeadCapabilities, ...]:
         """For the birth."""
         ...
 
 
-class PinsFitted(Stage, Protocol):
+class PinStage(Stage, Protocol):
     """See `agent.gpio.pins.Pins`."""
 
     def set_output(self, name: str, active: bool, for_s: float | None, by: str) -> None:  # noqa: FBT001 - as there
@@ -71,7 +71,7 @@ class PinsFitted(Stage, Protocol):
         ...
 
 
-class Guarding(Stage, Protocol):
+class FailsafeStage(Stage, Protocol):
     """See `agent.failsafe.guard_stage.GuardStage`."""
 
     def start_process(self) -> None:
@@ -83,7 +83,7 @@ class Guarding(Stage, Protocol):
         ...
 
 
-class LettingGo(Stage, Protocol):
+class ReleasableStage(Stage, Protocol):
     """See `agent.failsafe.guarded.Guarded`."""
 
     @property
@@ -97,59 +97,63 @@ class Actuators:
 
     def __init__(
         self,
-        fittings: ActuatorSpecs,
-        ties: ActuatorDeps,
+        specs: ActuatorSpecs,
+        deps: ActuatorDeps,
         clock: Clock,
         faults: FaultRegistry,
         rng: random.Random,
     ) -> None:
         self._clock = clock
         self._faults = faults
-        self._ties = ties
-        self._heads = self._mount(fittings, rng) if fittings.heads else None
-        self._pin_config = fittings.pins
-        self._pins = None if fittings.pins is None else self._open_pins(fittings.pins)
-        self._snapshots = SnapshotCommandHandler(
-            ties.cameras,
-            ties.encode,
-            ties.gallery.publish_snapshot,
-            ties.gallery.record_snapshot_view,
+        self._deps = deps
+        self._heads = self._open_heads(specs, rng) if specs.heads else None
+        self._pin_spec = specs.pins
+        self._pins = None if specs.pins is None else self._open_pins(specs.pins)
+        self._snapshot_handler = SnapshotCommandHandler(
+            deps.access_by_camera,
+            deps.encode_jpeg,
+            deps.snapshot_sink.publish_snapshot,
+            deps.snapshot_sink.record_snapshot_view,
         )
-        self._desk = CommandDispatcher(
-            self._verbs(), IdempotencyStore(ties.state / COMMANDS, clock, faults), clock
+        self._dispatcher = CommandDispatcher(
+            self._make_handlers(),
+            IdempotencyStore(deps.state_dir / COMMANDS_DB, clock, faults),
+            clock,
         )
-        self._local = CommandSocketServer(ties.state, self._desk.submit, clock, ties.new_id)
-        stages = self._all()
-        self._guarded: tuple[LettingGo, ...] = ()
-        self.guard = _guard(fittings, self._is_at_rest)
+        self._socket_server = CommandSocketServer(
+            deps.state_dir, self._dispatcher.submit, clock, deps.new_id
+        )
+        stages = self._all_stages()
+        self._guarded_stages: tuple[ReleasableStage, ...] = ()
+        self.guard = _make_guard(specs, self._is_at_rest)
         """Stops what moves when the agent dies. It stands before the others, and goes after them;
         None where nothing moves."""
         if self.guard is not None:
             # Those that bring commands too: one that hangs may have an order on its way.
-            stages = self._guarded = _guarded(stages)
+            stages = self._guarded_stages = _guard_stages(stages)
         self.stages: tuple[Stage, ...] = stages
         """Those that bring commands first, then those that obey them."""
 
-    def on_command(self, received: CommandReceived) -> None:
+    def on_command(self, received: ReceivedCommand) -> None:
         """A command came over MQTT. Never blocks."""
-        arrival = IncomingCommand(
+        incoming = IncomingCommand(
             verb=received.verb,
             payload=received.payload,
             via="MQTT",
-            answer=lambda reply: self._ties.reply(reply, received),
+            send_reply=lambda reply: self._deps.send_reply(reply, received),
             retained=received.retained,
         )
-        self._desk.submit(arrival)
+        self._dispatcher.submit(incoming)
 
-    def on_sight(self, camera: str, frame: Frame, sight: FrameResult) -> None:
+    def on_frame_result(self, camera: str, frame: Frame, result: FrameResult) -> None:
         """A frame that detection has looked at, and what it saw."""
-        self._snapshots.offer(camera, frame)
+        self._snapshot_handler.offer(camera, frame)
         if self._heads is not None:
-            self._heads.on_sight(camera, frame, sight)
+            self._heads.on_frame_result(camera, frame, result)
 
     def commands_health(self) -> CommandHealth:
         """Of the commands."""
-        return self._desk.health()
+        return self._dispatcher.health()
 
     def heads_health(self) -> tuple[HeadHealth, ...]:
         """Of each head."""
@@ -159,86 +163,86 @@ class Actuators:
         """Of the pins, None where the box has none."""
         return None if self._pins is None else self._pins.health()
 
-    def head_abilities(self) -> tuple[HeadCapabilities, ...]:
+    def head_capabilities(self) -> tuple[HeadCapabilities, ...]:
         """For the birth."""
-        return () if self._heads is None else self._heads.abilities()
+        return () if self._heads is None else self._heads.capabilities()
 
-    def pin_abilities(self) -> tuple[PinCapabilities, ...]:
+    def pin_capabilities(self) -> tuple[PinCapabilities, ...]:
         """For the birth."""
-        if self._pin_config is None:
+        if self._pin_spec is None:
             return ()
-        may = switchable(self._pin_config.pins)
+        is_switchable = switchable_by_name(self._pin_spec.pins)
         return tuple(
             PinCapabilities(
                 name=pin.name,
                 kind=str(type(pin).__struct_config__.tag),
-                switchable=may[pin.name],
+                switchable=is_switchable[pin.name],
             )
-            for pin in self._pin_config.pins
+            for pin in self._pin_spec.pins
         )
 
-    def _all(self) -> tuple[Stage, ...]:
+    def _all_stages(self) -> tuple[Stage, ...]:
         heads = () if self._heads is None else self._heads.stages
         pins = () if self._pins is None else (self._pins,)
-        return (self._local, *self._desk.stages, *heads, *pins)
+        return (self._socket_server, *self._dispatcher.stages, *heads, *pins)
 
     def _is_at_rest(self) -> bool:
         """Whether nothing moves or is switched any more, once the stages were to have ended."""
-        owes_stop = self._heads is not None and self._heads.stop_pending
-        return not owes_stop and all(stage.is_released for stage in self._guarded)
+        is_stop_pending = self._heads is not None and self._heads.stop_pending
+        return not is_stop_pending and all(stage.is_released for stage in self._guarded_stages)
 
-    def _mount(self, fittings: ActuatorSpecs, rng: random.Random) -> HeadsFitted:
+    def _open_heads(self, specs: ActuatorSpecs, rng: random.Random) -> PtzHeadGroup:
         from agent.app.ptz_heads import PtzHeads  # noqa: PLC0415 - see the top
 
-        return PtzHeads(fittings, self._ties, self._clock, self._faults, rng)
+        return PtzHeads(specs, self._deps, self._clock, self._faults, rng)
 
-    def _verbs(self) -> list[CommandHandler]:
-        verbs: list[CommandHandler] = [self._snapshots, *self._ties.verbs]
+    def _make_handlers(self) -> list[CommandHandler]:
+        handlers: list[CommandHandler] = [self._snapshot_handler, *self._deps.handlers]
         if self._heads is not None:
-            verbs.append(self._heads.verb)
+            handlers.append(self._heads.handler)
         if self._pins is not None:
             from agent.gpio.gpio_command import GpioCommandHandler  # noqa: PLC0415 - see the top
 
-            verbs.append(GpioCommandHandler(self._pins.set_output))
-        return verbs
+            handlers.append(GpioCommandHandler(self._pins.set_output))
+        return handlers
 
-    def _open_pins(self, fitting: PinSpec) -> PinsFitted:
+    def _open_pins(self, spec: PinSpec) -> PinStage:
         from agent.gpio.pins import GpioStage  # noqa: PLC0415 - see the top
 
         return GpioStage(
-            fitting.pins,
-            fitting.open_gpio,
+            spec.pins,
+            spec.open_gpio,
             self._clock.boottime_ns,
             self._faults,
-            new_id=self._ties.new_id,
-            on_event=self._ties.event,
-            celsius=self._ties.celsius,
-            night=self._ties.night,
+            new_id=self._deps.new_id,
+            on_event=self._deps.on_event,
+            read_celsius=self._deps.read_celsius,
+            read_night_mode=self._deps.read_night_mode,
         )
 
 
-def _guarded(stages: Iterable[Stage]) -> tuple[LettingGo, ...]:
+def _guard_stages(stages: Iterable[Stage]) -> tuple[ReleasableStage, ...]:
     from agent.failsafe.guarded import GuardedStage  # noqa: PLC0415 - see the top
 
     return tuple(GuardedStage(stage) for stage in stages)
 
 
-def _guard(fittings: ActuatorSpecs, is_at_rest: Callable[[], bool]) -> Guarding | None:
+def _make_guard(specs: ActuatorSpecs, is_at_rest: Callable[[], bool]) -> FailsafeStage | None:
     """What stops and lets go when the agent dies, None where nothing moves and nothing is switched."""
-    switched = () if fittings.pins is None else outputs(fittings.pins.pins)
-    if not fittings.heads and not switched:
+    switched_lines = () if specs.pins is None else output_lines(specs.pins.pins)
+    if not specs.heads and not switched_lines:
         return None
     from agent.failsafe.guard_stage import Duties, GuardStage, HeadDuty, PinsDuty  # noqa: PLC0415 - see the top
 
     heads = tuple(
-        HeadDuty(name=one.config.name, driver=one.config.driver, options=one.config.options)
-        for one in fittings.heads
+        HeadDuty(name=spec.config.name, driver=spec.config.driver, options=spec.config.options)
+        for spec in specs.heads
     )
     pins = None
-    if fittings.pins is not None and switched:
+    if specs.pins is not None and switched_lines:
         pins = PinsDuty(
-            driver=fittings.pins.config.driver,
-            options=fittings.pins.config.options,
-            lines=switched,
+            driver=specs.pins.config.driver,
+            options=specs.pins.config.options,
+            lines=switched_lines,
         )
     return GuardStage(Duties(heads=heads, pins=pins), is_at_rest)

@@ -16,27 +16,27 @@ from agent.app.actuator_deps import ActuatorDeps
 from agent.app.actuator_specs import ActuatorSpecs
 from agent.app.actuators import Actuators
 from agent.app.camera_pipeline import BoxServices, CameraPipeline, PipelineCallbacks
-from agent.app.declaration import declaration
-from agent.app.introductions import access, mounted_cameras, watch_spec
+from agent.app.declaration import build_declaration
+from agent.app.introductions import camera_access, mounted_cameras, watched_camera
 from agent.app.publisher import Publisher
 from agent.app.selftest_service import SelfTestService
 from agent.base.clock import Clock, boot_id
-from agent.base.device_identity import STATE_LOST, DeviceIdentity
+from agent.base.device_identity import STATE_LOST_FLAG, DeviceIdentity
 from agent.base.errors import UserError
-from agent.base.health_model import HealthReport, Level
+from agent.base.health_model import DegradationLevel, HealthReport
 from agent.base.model import FrameResult, Segment
-from agent.base.uuid7 import uuid7_maker
+from agent.base.uuid7 import uuid7_factory
 from agent.capture.camera_source import CameraSource
 from agent.capture.preview_server import PreviewServer
 from agent.commands.command import CommandHandler
 from agent.config.configuration import Config
-from agent.detection.image import thumbnail
+from agent.detection.image import encode_thumbnail
 from agent.faults.registry import FaultRegistry
 from agent.health.camera_watchdog import CameraWatchdog
 from agent.health.monitor import HealthMonitor
 from agent.health.reporting import HealthReporter
 from agent.health.vitals.machine import soc_celsius
-from agent.health.vitals.procfs import ROOT
+from agent.health.vitals.procfs import DEFAULT_ROOT
 from agent.recording import owner_policy
 from agent.recording.custody import receipts
 from agent.recording.custody.chain import ChainHead
@@ -44,8 +44,8 @@ from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.head_publisher import ChainHeadPublisher
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.export.clip_server import ClipServer
-from agent.recording.mask_store import MASKS
-from agent.recording.owner_policy import Terms
+from agent.recording.mask_store import MASKS_DIR
+from agent.recording.owner_policy import OwnerPolicies
 from agent.recording.retention.event_holds import EventHolds
 from agent.recording.retention.hold_store import HoldStore
 from agent.recording.retention.retention_stage import RetentionStage
@@ -63,9 +63,9 @@ from drivers.media import Frame
 
 log = logging.getLogger(__name__)
 
-SNAPSHOT_PX = 1280
+MAX_SNAPSHOT_WIDTH_PX = 1280
 """A picture that somebody asked for is at most so wide."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Agent:
@@ -83,11 +83,11 @@ class Agent:
         clock: Clock,
         rng: random.Random,
         *,
-        fittings: ActuatorSpecs = ActuatorSpecs(),  # noqa: B008 - frozen
+        specs: ActuatorSpecs = ActuatorSpecs(),  # noqa: B008 - frozen
         notifier: Notifier,
-        on_sight: Callable[[str, Frame, FrameResult], None] | None = None,
+        on_frame_result: Callable[[str, Frame, FrameResult], None] | None = None,
         on_segment: Callable[[Segment], None] = lambda _segment: None,
-        machine_root: Path = ROOT,
+        machine_root: Path = DEFAULT_ROOT,
     ) -> None:
         """Opens the outbox and the chain of custody; nothing else happens before `start`.
 
@@ -96,15 +96,15 @@ class Agent:
         """
         self._clock = clock
         self._machine_root = machine_root
-        self._began_ns = clock.boottime_ns()
-        self._ended: set[str] = set()
-        self._ended_changed = threading.Condition()
+        self._started_ns = clock.boottime_ns()
+        self._ended_cameras: set[str] = set()
+        self._ended_condition = threading.Condition()
         self.faults = FaultRegistry(clock.boottime_ns)
-        self._state = state = Path(config.box.state)
-        new_id = uuid7_maker(self._unix_ns, rng)
+        self._state_dir = state_dir = Path(config.box.state)
+        new_id = uuid7_factory(self._unix_ns, rng)
         try:
             self.outbox = Outbox.open(
-                state / "outbox",
+                state_dir / "outbox",
                 box=config.box.id,
                 boot=boot_id(),
                 clock=clock,
@@ -114,145 +114,159 @@ class Agent:
             )
         except OutboxError as error:
             raise UserError(f"box.state = {config.box.state!r}: {error}") from error
-        self._intake = MessageSubmitter(self.outbox)
+        self._submitter = MessageSubmitter(self.outbox)
         self._public_key, self.custody = self._open_custody(config)
-        boot, footage = boot_id(), state / config.record.folder
-        self._attest = ChainHeadPublisher(
+        boot, footage_dir = boot_id(), state_dir / config.record.folder
+        self._chain_head_publisher = ChainHeadPublisher(
             self.custody,
             clock,
             self.faults,
-            self._on_head,
-            is_there=lambda camera, segment: (footage / camera / segment).exists(),
+            self._on_chain_head,
+            segment_exists=lambda camera, segment: (footage_dir / camera / segment).exists(),
         )
-        lent = self._keep_terms(footage, config)
-        holds = HoldStore(state / "holds", clock, boot, new_id)
-        recorded = frozenset(source.config.name for source in sources if source.config.record)
-        self._dispatch = Publisher(
-            self._intake,
-            self._attest,
+        owner_policies = self._store_owner_policies(footage_dir, config)
+        hold_store = HoldStore(state_dir / "holds", clock, boot, new_id)
+        recorded_cameras = frozenset(
+            source.config.name for source in sources if source.config.record
+        )
+        self._publisher = Publisher(
+            self._submitter,
+            self._chain_head_publisher,
             self.custody.append,
-            EventHolds(holds, config.hold, clock, boot, self.faults),
-            recorded,
+            EventHolds(hold_store, config.hold, clock, boot, self.faults),
+            recorded_cameras,
             clock,
         )
-        self._keeper = RetentionStage(
-            footage,
+        self._retention_stage = RetentionStage(
+            footage_dir,
             config.record,
             config.hold,
             clock,
             boot,
             self.faults,
-            holds,
-            ReceiptQueue(self.custody.append, self.faults, self.custody.read_back),
-            cameras=sorted(recorded),
-            on_broken=self._dispatch.publish_hold_broken,
-            terms=lent,
+            hold_store,
+            ReceiptQueue(self.custody.append, self.faults, self.custody.read_lines_backwards),
+            cameras=sorted(recorded_cameras),
+            on_hold_broken=self._publisher.publish_hold_broken,
+            policies=owner_policies,
         )
-        self._recipients = tuple(recipient.id for recipient in config.record.recipient)
-        commons = BoxServices(
+        self._recipient_ids = tuple(recipient.id for recipient in config.record.recipient)
+        services = BoxServices(
             clock=clock,
             faults=self.faults,
             new_id=new_id,
-            footage=footage,
-            masks=state / MASKS,
-            record=config.record,
-            custody=self.custody,
-            keeper=self._keeper,
-            box=config.box.id,
+            footage_dir=footage_dir,
+            masks_dir=state_dir / MASKS_DIR,
+            record_config=config.record,
+            custody_log=self.custody,
+            retention=self._retention_stage,
+            box_id=config.box.id,
             config_version=topics.sha256_hex(msgspec.json.encode(config)),
         )
-        outlets = PipelineCallbacks(
-            event=self._dispatch.publish_event,
-            flow=self._dispatch.publish_traffic_counts,
-            gap=self._dispatch.publish_gap,
-            rested=self._dispatch.publish_suspended,
-            segment=on_segment,
-            sight=partial(self._on_sight, on_sight),
-            ended=self._on_ended,
+        callbacks = PipelineCallbacks(
+            on_event=self._publisher.publish_event,
+            on_traffic_counts=self._publisher.publish_traffic_counts,
+            on_gap=self._publisher.publish_gap,
+            on_suspended=self._publisher.publish_suspended,
+            on_segment=on_segment,
+            on_frame_result=partial(self._on_frame_result, on_frame_result),
+            on_ended=self._on_ended,
         )
-        self.lanes = tuple(CameraPipeline(source, commons, outlets) for source in sources)
-        self._declaration = declaration(
+        self.pipelines = tuple(CameraPipeline(source, services, callbacks) for source in sources)
+        self._declaration = build_declaration(
             config,
-            lent,
-            [lane.name for lane in self.lanes if lane.is_masked],
+            owner_policies,
+            [pipeline.name for pipeline in self.pipelines if pipeline.is_masked],
             self._public_key,
         )
-        self.condition = HealthMonitor(
-            state,
+        self.health_monitor = HealthMonitor(
+            state_dir,
             clock,
             self.faults,
             boot=boot,
-            run=new_id(self._began_ns),
-            report=lambda: self._reporting.live_report(),  # noqa: PLW0108 - it comes last
-            on_level=self._shed,
+            run=new_id(self._started_ns),
+            read_report=lambda: self._health_reporter.live_report(),  # noqa: PLW0108 - it comes last
+            on_level=self._set_level,
             root=machine_root,
         )
-        self.hands = Actuators(fittings, self._ties(config, new_id), clock, self.faults, rng)
-        self._service_desk = PreviewServer(
-            state, {lane.name: access(lane) for lane in self.lanes}, clock, boot, self.faults
+        self.actuators = Actuators(
+            specs, self._actuator_deps(config, new_id), clock, self.faults, rng
         )
-        self._clip_desk = ClipServer(
-            state,
-            footage,
-            {lane.name: lane.keys.get for lane in self.lanes if lane.record},
+        self._preview_server = PreviewServer(
+            state_dir,
+            {pipeline.name: camera_access(pipeline) for pipeline in self.pipelines},
+            clock,
+            boot,
+            self.faults,
+        )
+        self._clip_server = ClipServer(
+            state_dir,
+            footage_dir,
+            {
+                pipeline.name: pipeline.key_ring.get
+                for pipeline in self.pipelines
+                if pipeline.record_stage
+            },
             clock.boottime_ns,
-            self._dispatch.record_clip_view,
+            self._publisher.record_clip_view,
         )
-        self._session = MqttSession(
+        self._mqtt_session = MqttSession(
             config.broker,
             self.outbox,
             self.faults,
-            self._birth,
+            self._birth_inputs,
             clock.boottime_ns,
             rng,
-            self.hands.on_command,
+            self.actuators.on_command,
         )
-        self._rounds = CameraWatchdog(
-            [watch_spec(lane) for lane in self.lanes],
+        self._camera_watchdog = CameraWatchdog(
+            [watched_camera(pipeline) for pipeline in self.pipelines],
             self.faults,
             clock,
             self._send_health,
             config.health.every_s,
-            self.condition.stuck_cameras,
+            self.health_monitor.stuck_cameras,
         )
         self._site = config.box.site
-        self.supervisor = self._supervisor(notifier, rng)
-        self._reporting = HealthReporter(self._parts)
+        self.supervisor = self._make_supervisor(notifier, rng)
+        self._health_reporter = HealthReporter(self._health_inputs)
 
     def _open_custody(self, config: Config) -> tuple[str, CustodyLog]:
         """The public half of the box's key, in base64, and the chain that it signs."""
         try:
-            identity = DeviceIdentity.load_or_make(self._state / "identity")
+            identity = DeviceIdentity.load_or_create(self._state_dir / "identity")
             custody = CustodyLog.open(
-                self._state / "custody", config.box.id, boot_id(), self._clock, identity
+                self._state_dir / "custody", config.box.id, boot_id(), self._clock, identity
             )
         except OSError as error:
             raise UserError(f"box.state = {config.box.state!r}: {error}") from error
-        if identity.set_aside:
-            self.faults.raise_fault("CUS-02", "identity", f"set aside as {identity.set_aside}")
-        elif (lost := self._machine_root / STATE_LOST).exists():
-            why = f"the state partition is lost: {lost.read_text().strip()}"
-            self.faults.raise_fault("CUS-02", "identity", why)
+        if identity.damaged_key_file:
+            self.faults.raise_fault(
+                "CUS-02", "identity", f"set aside as {identity.damaged_key_file}"
+            )
+        elif (state_lost := self._machine_root / STATE_LOST_FLAG).exists():
+            reason = f"the state partition is lost: {state_lost.read_text().strip()}"
+            self.faults.raise_fault("CUS-02", "identity", reason)
         return base64.b64encode(identity.public_key_raw).decode(), custody
 
-    def _keep_terms(self, footage: Path, config: Config) -> Terms:
+    def _store_owner_policies(self, footage_dir: Path, config: Config) -> OwnerPolicies:
         """On whose terms footage lies here: written down beside it."""
         try:
-            return owner_policy.keep(self._state, footage, config.camera)
+            return owner_policy.update(self._state_dir, footage_dir, config.camera)
         except OSError as error:
             raise UserError(f"box.state = {config.box.state!r}: {error}") from error
 
     def start(self) -> None:
         """Start every thread and tell systemd. The first receipt says that it has started."""
-        started = receipts.Started(
-            public_key=self._public_key, versions=_versions(), recipients=self._recipients
+        started = receipts.AgentStarted(
+            public_key=self._public_key, versions=_versions(), recipients=self._recipient_ids
         )
-        self._attest.enqueue(started, self._clock.boottime_ns())
-        self._attest.flush()
-        if (told := self.condition.restarted()) is not None:
-            self._dispatch.publish_restart(told)
-        if self.hands.guard is not None:
-            self.hands.guard.start_process()
+        self._chain_head_publisher.enqueue(started, self._clock.boottime_ns())
+        self._chain_head_publisher.flush()
+        if (restart := self.health_monitor.report_restart()) is not None:
+            self._publisher.publish_restart(restart)
+        if self.actuators.guard is not None:
+            self.actuators.guard.start_process()
         self.supervisor.start()
 
     def stop(self, deadline_s: float = STOP_DEADLINE_S) -> bool:
@@ -260,147 +274,168 @@ class Agent:
         The process is to end then: what has not come to rest is the guard's, who needs what it holds.
         """
         ended = self.supervisor.stop(deadline_s)
-        if self.hands.guard is not None:
-            self.hands.guard.hand_over()
+        if self.actuators.guard is not None:
+            self.actuators.guard.hand_over()
         if ended:
             self.outbox.close()
         return ended
 
-    def wait_ended(self, timeout_s: float) -> bool:
+    def wait_until_ended(self, timeout_s: float) -> bool:
         """Whether every camera played to its end, within `timeout_s` seconds."""
-        names = {lane.name for lane in self.lanes}
-        with self._ended_changed:
-            return self._ended_changed.wait_for(lambda: self._ended == names, timeout_s)
+        names = {pipeline.name for pipeline in self.pipelines}
+        with self._ended_condition:
+            return self._ended_condition.wait_for(lambda: self._ended_cameras == names, timeout_s)
 
     def health(self) -> HealthReport:
         """How the box is now; rates are over the time since the last call."""
-        return self._reporting.report_since_last()
+        return self._health_reporter.report_since_last()
 
-    def _parts(self) -> HealthInputs:
-        recorders = [lane.record for lane in self.lanes if lane.record]
+    def _health_inputs(self) -> HealthInputs:
+        recorders = [pipeline.record_stage for pipeline in self.pipelines if pipeline.record_stage]
         return HealthInputs(
             t_ns=self._clock.boottime_ns(),
-            began_ns=self._began_ns,
+            started_ns=self._started_ns,
             version=__version__,
-            vitals=self.condition.vitals,
+            vitals=self.health_monitor.vitals,
             stages=self.supervisor.health(),
-            cameras=tuple(lane.camera_counts() for lane in self.lanes),
-            footage=tuple(recorder.footage() for recorder in recorders),
-            outbox=self._session.health(),
+            cameras=tuple(pipeline.camera_counts() for pipeline in self.pipelines),
+            footage=tuple(recorder.footage_health() for recorder in recorders),
+            outbox=self._mqtt_session.health(),
             faults=self.faults.active(),
-            commands=self.hands.commands_health(),
-            pins=self.hands.pins_health(),
-            heads=self.hands.heads_health(),
-            disk=self.condition.disk,
-            clock=self.condition.clock(),
-            link=self.condition.link(self._session.round_trip_ms()),
-            degradation=self.condition.degradation,
+            commands=self.actuators.commands_health(),
+            pins=self.actuators.pins_health(),
+            heads=self.actuators.heads_health(),
+            disk=self.health_monitor.disk,
+            clock=self.health_monitor.clock(),
+            link=self.health_monitor.link(self._mqtt_session.round_trip_ms()),
+            degradation=self.health_monitor.degradation,
         )
 
-    def _ties(self, config: Config, new_id: Callable[[int], str]) -> ActuatorDeps:
+    def _actuator_deps(self, config: Config, new_id: Callable[[int], str]) -> ActuatorDeps:
         """What the hands are told of the cameras, and how what they do gets out."""
-        lanes = {lane.name: lane for lane in self.lanes}
-        cameras = {name: access(lane) for name, lane in lanes.items()}
+        pipelines = {pipeline.name: pipeline for pipeline in self.pipelines}
+        access_by_camera = {name: camera_access(pipeline) for name, pipeline in pipelines.items()}
         return ActuatorDeps(
-            state=self._state,
-            cameras=cameras,
-            carried=mounted_cameras(config, lanes, cameras),
+            state_dir=self._state_dir,
+            access_by_camera=access_by_camera,
+            mounted_cameras=mounted_cameras(config, pipelines, access_by_camera),
             new_id=new_id,
-            event=self._dispatch.publish_event,
-            celsius=partial(soc_celsius, self._machine_root),
-            night=lambda name: lanes[name].is_night(),
-            encode=lambda frame, max_bytes: thumbnail(frame, SNAPSHOT_PX, max_bytes),
-            gallery=self._dispatch,
-            reply=self._dispatch.publish_reply,
-            verbs=(self._selftest_verb(new_id),),
-            tours_rest=lambda: self.condition.degradation.level in ("record_only", "heartbeat"),
+            on_event=self._publisher.publish_event,
+            read_celsius=partial(soc_celsius, self._machine_root),
+            read_night_mode=lambda name: pipelines[name].read_night_mode(),
+            encode_jpeg=lambda frame, max_bytes: encode_thumbnail(
+                frame, MAX_SNAPSHOT_WIDTH_PX, max_bytes
+            ),
+            snapshot_sink=self._publisher,
+            send_reply=self._publisher.publish_reply,
+            handlers=(self._make_selftest_handler(new_id),),
+            should_suspend_tours=lambda: (
+                self.health_monitor.degradation.level in ("record_only", "heartbeat")
+            ),
         )
 
-    def _selftest_verb(self, new_id: Callable[[int], str]) -> CommandHandler:
-        door = SelfTestService(
-            self._state, self.outbox, self._dispatch.publish_event, new_id, self._clock, self.faults
+    def _make_selftest_handler(self, new_id: Callable[[int], str]) -> CommandHandler:
+        service = SelfTestService(
+            self._state_dir,
+            self.outbox,
+            self._publisher.publish_event,
+            new_id,
+            self._clock,
+            self.faults,
         )
-        return door.verb
+        return service.handler
 
-    def _on_head(self, head: ChainHead, t_ns: int) -> None:
-        self._dispatch.publish_chain_head(head, t_ns)
+    def _on_chain_head(self, head: ChainHead, t_ns: int) -> None:
+        self._publisher.publish_chain_head(head, t_ns)
 
-    def _shed(self, level: Level) -> None:
-        for lane in self.lanes:
-            lane.set_level(level)
+    def _set_level(self, level: DegradationLevel) -> None:
+        for pipeline in self.pipelines:
+            pipeline.set_level(level)
 
-    def _stuck(self) -> tuple[str, ...]:
+    def _cameras_needing_restart(self) -> tuple[str, ...]:
         """The cameras for which the agent is to start anew."""
-        again = self.condition.stuck_cameras.wants_restart
-        return tuple(lane.name for lane in self.lanes if lane.counts().stuck and again(lane.name))
+        wants_restart = self.health_monitor.stuck_cameras.wants_restart
+        return tuple(
+            pipeline.name
+            for pipeline in self.pipelines
+            if pipeline.counts().is_stuck and wants_restart(pipeline.name)
+        )
 
-    def _on_sight(
+    def _on_frame_result(
         self,
-        shown: Callable[[str, Frame, FrameResult], None] | None,
+        observer: Callable[[str, Frame, FrameResult], None] | None,
         name: str,
         frame: Frame,
-        sight: FrameResult,
+        result: FrameResult,
     ) -> None:
-        self.hands.on_sight(name, frame, sight)
-        self._service_desk.offer(name, frame)
-        if shown is not None:
-            shown(name, frame, sight)
+        self.actuators.on_frame_result(name, frame, result)
+        self._preview_server.offer(name, frame)
+        if observer is not None:
+            observer(name, frame, result)
 
-    def _supervisor(self, notifier: Notifier, rng: random.Random) -> Supervisor:
+    def _make_supervisor(self, notifier: Notifier, rng: random.Random) -> Supervisor:
         """Of all threads: the hands, their guard, the others in data order. What keeps footage is vital,
         the rest may be late and is reported.
         """
 
-        def threads(stages: Sequence[Stage], *, vital: bool) -> list[StageThread]:
+        def make_threads(stages: Sequence[Stage], *, vital: bool) -> list[StageThread]:
             return [
                 StageThread(stage, self._clock.boottime_ns, rng, vital=vital) for stage in stages
             ]
 
-        by_room = [lane.stages for lane in self.lanes]
-        reports = [lane.reports for lane in self.lanes if lane.reports]
-        guard = self.hands.guard
-        captures = [stage for rooms in by_room for stage in rooms[0]]
-        recorders = [stage for rooms in by_room for stage in rooms[1]]
-        detectors = [stage for rooms in by_room for stage in rooms[2]]
+        stages_by_kind = [pipeline.stages for pipeline in self.pipelines]
+        onvif_stages = [pipeline.onvif_stage for pipeline in self.pipelines if pipeline.onvif_stage]
+        guard = self.actuators.guard
+        captures = [stage for kinds in stages_by_kind for stage in kinds[0]]
+        recorders = [stage for kinds in stages_by_kind for stage in kinds[1]]
+        detectors = [stage for kinds in stages_by_kind for stage in kinds[2]]
         groups = [
-            threads([guard] if guard else [], vital=False),
-            threads(captures, vital=True),
-            threads(recorders, vital=True),
-            threads(detectors, vital=False),
-            threads(reports, vital=False),
-            threads([self._keeper], vital=False),
-            threads([self._clip_desk] if self._recipients else [], vital=False),
-            threads([self._service_desk], vital=False),
-            threads([self._rounds], vital=False),
-            threads(self.condition.stages, vital=False),
-            threads([self._attest], vital=False),
-            threads([self._session], vital=False),
+            make_threads([guard] if guard else [], vital=False),
+            make_threads(captures, vital=True),
+            make_threads(recorders, vital=True),
+            make_threads(detectors, vital=False),
+            make_threads(onvif_stages, vital=False),
+            make_threads([self._retention_stage], vital=False),
+            make_threads([self._clip_server] if self._recipient_ids else [], vital=False),
+            make_threads([self._preview_server], vital=False),
+            make_threads([self._camera_watchdog], vital=False),
+            make_threads(self.health_monitor.stages, vital=False),
+            make_threads([self._chain_head_publisher], vital=False),
+            make_threads([self._mqtt_session], vital=False),
         ]
-        hands = threads(self.hands.stages, vital=False)
-        return Supervisor(groups, notifier, self._clock.boottime_ns, first=hands, stuck=self._stuck)
+        actuator_threads = make_threads(self.actuators.stages, vital=False)
+        return Supervisor(
+            groups,
+            notifier,
+            self._clock.boottime_ns,
+            actuator_stages=actuator_threads,
+            stuck_devices=self._cameras_needing_restart,
+        )
 
-    def _birth(self) -> BirthInputs:
+    def _birth_inputs(self) -> BirthInputs:
         return BirthInputs(
             site=self._site,
             public_key=self._public_key,
             versions=_versions(),
-            cameras=tuple(lane.capabilities() for lane in self.lanes),
+            cameras=tuple(pipeline.capabilities() for pipeline in self.pipelines),
             declaration=self._declaration,
-            heads=self.hands.head_abilities(),
-            pins=self.hands.pin_abilities(),
+            heads=self.actuators.head_capabilities(),
+            pins=self.actuators.pin_capabilities(),
         )
 
     def _on_ended(self, camera: str) -> None:
-        with self._ended_changed:
-            self._ended.add(camera)
-            self._ended_changed.notify_all()
+        with self._ended_condition:
+            self._ended_cameras.add(camera)
+            self._ended_condition.notify_all()
 
     def _send_health(self) -> None:
-        self._intake.again()
-        self._session.tell(topics.health_draft(self.health(), self._clock.boottime_ns()))
+        self._submitter.resubmit_failed()
+        self._mqtt_session.send_unstored(
+            topics.build_health_message(self.health(), self._clock.boottime_ns())
+        )
 
     def _unix_ns(self, t_ns: int) -> int:
-        return (self._clock.utc(t_ns) - _EPOCH) // timedelta(microseconds=1) * 1000
+        return (self._clock.utc(t_ns) - _UNIX_EPOCH) // timedelta(microseconds=1) * 1000
 
 
 def _versions() -> dict[str, str]:

@@ -8,22 +8,29 @@ from agent.config.configuration import MAX_AGE_DAYS, CameraConfig, Config, Insti
 from agent.reporting.payloads import DeclarationData, DeclaredCamera
 
 
-def declaration(
+def build_declaration(
     config: Config,
-    terms: Mapping[str, InstitutionConfig],
-    masked: Collection[str],
+    owner_policies: Mapping[str, InstitutionConfig],
+    masked_cameras: Collection[str],
     public_key: str,
 ) -> DeclarationData:
     """`terms` are those of cameras that an institution lends, of those that are gone too; `masked`
     the cameras whose scenes hide something.
     """
-    there = [_there(camera, config, camera.name in masked) for camera in config.camera]
+    configured = [
+        _configured_camera(camera, config, camera.name in masked_cameras)
+        for camera in config.camera
+    ]
     names = {camera.name for camera in config.camera}
-    gone = [_gone(name, lent, config) for name, lent in terms.items() if name not in names]
+    removed = [
+        _removed_camera(name, owner_policy, config)
+        for name, owner_policy in owner_policies.items()
+        if name not in names
+    ]
     return DeclarationData(
         site=config.box.site,
         detects=LABELS,
-        cameras=(*there, *gone),
+        cameras=(*configured, *removed),
         events_kept_days=config.hold.event_days,
         longest_kept_days=MAX_AGE_DAYS,
         sealed_for=tuple(recipient.id for recipient in config.record.recipient),
@@ -32,37 +39,41 @@ def declaration(
     )
 
 
-def _there(camera: CameraConfig, config: Config, masked: bool) -> DeclaredCamera:  # noqa: FBT001 - named where it is called
-    lent = camera.institution
+def _configured_camera(camera: CameraConfig, config: Config, is_masked: bool) -> DeclaredCamera:  # noqa: FBT001 - named where it is called
+    owner_policy = camera.institution
     return DeclaredCamera(
         name=camera.name,
-        owner=None if lent is None else lent.owner,
-        purpose=None if lent is None else lent.purpose,
-        viewers=None if lent is None else lent.viewers,
+        owner=None if owner_policy is None else owner_policy.owner,
+        purpose=None if owner_policy is None else owner_policy.purpose,
+        viewers=None if owner_policy is None else owner_policy.viewers,
         turns=any(head.camera == camera.name for head in config.head),
         watched=camera.detect.enabled,
         recorded=camera.record,
-        masked=masked,
-        kept_h=_kept_h(lent, config) if camera.record else None,
+        masked=is_masked,
+        kept_h=_retention_h(owner_policy, config) if camera.record else None,
         reports=() if camera.onvif is None else camera.onvif.events,
     )
 
 
-def _gone(name: str, lent: InstitutionConfig, config: Config) -> DeclaredCamera:
+def _removed_camera(name: str, owner_policy: InstitutionConfig, config: Config) -> DeclaredCamera:
     return DeclaredCamera(
         name=name,
-        owner=lent.owner,
-        purpose=lent.purpose,
-        viewers=lent.viewers,
+        owner=owner_policy.owner,
+        purpose=owner_policy.purpose,
+        viewers=owner_policy.viewers,
         turns=False,
         watched=False,
         recorded=False,
         masked=False,
-        kept_h=_kept_h(lent, config),
+        kept_h=_retention_h(owner_policy, config),
     )
 
 
-def _kept_h(lent: InstitutionConfig | None, config: Config) -> float:
+def _retention_h(owner_policy: InstitutionConfig | None, config: Config) -> float:
     """A lender may want less than the box would keep, and never gets more."""
-    longest_h = config.record.max_age_h
-    return longest_h if lent is None or lent.max_age_h is None else min(longest_h, lent.max_age_h)
+    max_age_h = config.record.max_age_h
+    return (
+        max_age_h
+        if owner_policy is None or owner_policy.max_age_h is None
+        else min(max_age_h, owner_policy.max_age_h)
+    )

@@ -9,35 +9,40 @@ from agent.config.configuration import Config
 from agent.health.camera_watchdog import WatchedCamera
 
 
-def access(lane: CameraPipeline) -> CameraAccess:
+def camera_access(pipeline: CameraPipeline) -> CameraAccess:
     """Who may see a camera's pictures."""
-    lent = lane.config.institution
+    owner_policy = pipeline.config.institution
     return CameraAccess(
-        viewers=lent.viewers if lent else None,
-        watched=lane.detect is not None,
-        rests=lambda: not lane.allowance.detects,
+        viewers=owner_policy.viewers if owner_policy else None,
+        has_frames=pipeline.detect_stage is not None,
+        is_suspended=lambda: not pipeline.duty.can_detect,
     )
 
 
-def watch_spec(lane: CameraPipeline) -> WatchedCamera:
+def watched_camera(pipeline: CameraPipeline) -> WatchedCamera:
     """A camera that the rounds look at."""
     return WatchedCamera(
-        name=lane.name, counts=lane.counts, on_look=lane.on_check, rests=lambda: lane.is_suspended
+        name=pipeline.name,
+        counts=pipeline.counts,
+        on_check=pipeline.on_check,
+        is_suspended=lambda: pipeline.is_suspended,
     )
 
 
 def mounted_cameras(
-    config: Config, lanes: Mapping[str, CameraPipeline], cameras: Mapping[str, CameraAccess]
+    config: Config,
+    pipelines: Mapping[str, CameraPipeline],
+    access_by_camera: Mapping[str, CameraAccess],
 ) -> dict[str, MountedCamera]:
     """The camera on each head, by the head."""
     return {
         head.name: MountedCamera(
-            name=lane.name,
-            shown=cameras[lane.name],
-            on_rest=lane.viewpoint.rests,
-            hidden=lane.viewpoint.masks_anything,
-            drawn=lane.masked_presets,
+            name=pipeline.name,
+            access=access_by_camera[pipeline.name],
+            on_rest=pipeline.active_scene.update_position,
+            is_masked=pipeline.active_scene.has_masks,
+            masked_presets=pipeline.masked_presets,
         )
         for head in config.head
-        if head.camera and (lane := lanes[head.camera]).viewpoint is not None
+        if head.camera and (pipeline := pipelines[head.camera]).active_scene is not None
     }

@@ -7,7 +7,7 @@ import msgspec
 
 from agent.app.actuator_deps import ActuatorDeps
 from agent.app.actuator_specs import ActuatorSpecs, HeadSpec
-from agent.app.mounting import mount
+from agent.app.mounting import assemble_head
 from agent.base.clock import Clock
 from agent.base.health_model import HeadHealth
 from agent.base.model import FrameResult
@@ -20,7 +20,7 @@ from drivers.contracts import Ptz
 from drivers.media import Frame
 from drivers.serial_bus import BUSES
 
-FOLDER = "heads"
+HEADS_DIR = "heads"
 
 
 class PtzHeads:
@@ -28,31 +28,33 @@ class PtzHeads:
 
     def __init__(
         self,
-        fittings: ActuatorSpecs,
-        ties: ActuatorDeps,
+        specs: ActuatorSpecs,
+        deps: ActuatorDeps,
         clock: Clock,
         faults: FaultRegistry,
         rng: random.Random,
     ) -> None:
-        self._reached: set[str] = set()
-        self._mounted = {
-            fitting.config.name: mount(
-                msgspec.structs.replace(fitting, open_ptz=partial(self._open, fitting)),
-                ties.state / FOLDER / fitting.config.name,
-                ties.carried.get(fitting.config.name),
-                ties.gallery,
+        self._opened_heads: set[str] = set()
+        self._assemblies = {
+            spec.config.name: assemble_head(
+                msgspec.structs.replace(spec, open_ptz=partial(self._open, spec)),
+                deps.state_dir / HEADS_DIR / spec.config.name,
+                deps.mounted_cameras.get(spec.config.name),
+                deps.snapshot_sink,
                 clock,
                 faults,
                 rng,
-                ties.tours_rest,
+                deps.should_suspend_tours,
             )
-            for fitting in fittings.heads
+            for spec in specs.heads
         }
-        self._carriers = {one.camera: one for one in self._mounted.values() if one.camera}
-        self.verb = PtzCommandHandler(self._mounted, clock.boottime_ns)
+        self._assembly_by_camera = {
+            assembly.camera: assembly for assembly in self._assemblies.values() if assembly.camera
+        }
+        self.handler = PtzCommandHandler(self._assemblies, clock.boottime_ns)
         self.stages: tuple[Stage, ...] = tuple(
-            HeadStage(mounted.head, clock, faults, partial(_noise_bytes, name))
-            for name, mounted in self._mounted.items()
+            HeadStage(assembly.head, clock, faults, partial(_line_noise_bytes, name))
+            for name, assembly in self._assemblies.items()
         )
 
     @property
@@ -61,49 +63,49 @@ class PtzHeads:
         open has not been moved either.
         """
         return any(
-            mounted.head.link.stop_pending and name in self._reached
-            for name, mounted in self._mounted.items()
+            assembly.head.connection.stop_pending and name in self._opened_heads
+            for name, assembly in self._assemblies.items()
         )
 
-    def on_sight(self, camera: str, frame: Frame, sight: FrameResult) -> None:
+    def on_frame_result(self, camera: str, frame: Frame, result: FrameResult) -> None:
         """A frame that detection has looked at, and what it saw."""
-        carrier = self._carriers.get(camera)
-        if carrier is None:
+        assembly = self._assembly_by_camera.get(camera)
+        if assembly is None:
             return
-        if carrier.sweep is not None:
-            carrier.sweep.offer(frame)
-        if carrier.tracker is not None:
-            carrier.tracker.look(sight)
+        if assembly.panorama_scan is not None:
+            assembly.panorama_scan.offer(frame)
+        if assembly.tracker is not None:
+            assembly.tracker.on_frame_result(result)
 
     def health(self) -> tuple[HeadHealth, ...]:
         """Of each head."""
-        return tuple(mounted.head.health() for mounted in self._mounted.values())
+        return tuple(assembly.head.health() for assembly in self._assemblies.values())
 
-    def abilities(self) -> tuple[HeadCapabilities, ...]:
+    def capabilities(self) -> tuple[HeadCapabilities, ...]:
         """For the birth."""
-        return tuple(_ability(mounted) for mounted in self._mounted.values())
+        return tuple(_head_capabilities(assembly) for assembly in self._assemblies.values())
 
-    def _open(self, fitting: HeadSpec) -> Ptz:
-        opened = fitting.open_ptz()
-        self._reached.add(fitting.config.name)
-        return opened
+    def _open(self, spec: HeadSpec) -> Ptz:
+        ptz = spec.open_ptz()
+        self._opened_heads.add(spec.config.name)
+        return ptz
 
 
-def _noise_bytes(head: str) -> int:
+def _line_noise_bytes(head: str) -> int:
     """What came over the line of a head and was no message of anybody."""
     return sum(bus.noise_bytes for bus in BUSES.health() if head in bus.heads)
 
 
-def _ability(mounted: HeadAssembly) -> HeadCapabilities:
-    head = mounted.head
-    abilities = head.abilities
+def _head_capabilities(assembly: HeadAssembly) -> HeadCapabilities:
+    head = assembly.head
+    ptz_capabilities = head.capabilities
     return HeadCapabilities(
         name=head.name,
-        camera=mounted.camera,
-        absolute=None if abilities is None else abilities.absolute,
-        zoom=None if abilities is None else abilities.zoom_ratio > 1,
-        focus=None if abilities is None else abilities.focus,
-        aux=() if abilities is None else abilities.aux,
+        camera=assembly.camera,
+        absolute=None if ptz_capabilities is None else ptz_capabilities.absolute,
+        zoom=None if ptz_capabilities is None else ptz_capabilities.zoom_ratio > 1,
+        focus=None if ptz_capabilities is None else ptz_capabilities.focus,
+        aux=() if ptz_capabilities is None else ptz_capabilities.aux,
         presets=tuple(preset.name for preset in head.presets()),
         tours=tuple(tour.name for tour in head.config.tour),
     )

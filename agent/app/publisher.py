@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 
 from agent.base.clock import Clock
-from agent.base.model import Event, Flow, Reply
-from agent.capture.snapshot_command import SNAPSHOT_MOST_BYTES
+from agent.base.model import Event, Reply, TrafficCounts
+from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES
 from agent.recording.custody import receipts
 from agent.recording.custody.chain import ChainHead
 from agent.recording.custody.head_publisher import ChainHeadPublisher
@@ -13,13 +13,13 @@ from agent.recording.export.clip_request import ClipRequest
 from agent.recording.retention.event_holds import EventHolds
 from agent.recording.retention.hold import Hold
 from agent.reporting import topics
-from agent.reporting.mqtt.connection import CommandReceived
+from agent.reporting.mqtt.connection import ReceivedCommand
 from agent.reporting.outbox.submit import MessageSubmitter
-from agent.reporting.payloads import CustodyHead, Gap, HoldBroken, Restarted, Span
+from agent.reporting.payloads import CustodyHead, HoldBroken, RecordingGap, Restarted, UtcSpan
 
-NOT_KEPT_UP = "the disk or the recorder did not keep up"
-RESTED = "the box was under strain, and did no more than say how it is"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+OVERFLOW_REASON = "the disk or the recorder did not keep up"
+SUSPENDED_REASON = "the box was under strain, and did no more than say how it is"
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Publisher:
@@ -27,67 +27,67 @@ class Publisher:
 
     def __init__(
         self,
-        intake: MessageSubmitter,
-        attest: ChainHeadPublisher,
-        append: Callable[[receipts.Body, int], object],
+        submitter: MessageSubmitter,
+        chain_head_publisher: ChainHeadPublisher,
+        append_receipt: Callable[[receipts.ReceiptBody, int], object],
         event_holds: EventHolds,
-        recorded: Collection[str],
+        recorded_cameras: Collection[str],
         clock: Clock,
     ) -> None:
-        self._intake = intake
-        self._attest = attest
-        self._append = append
+        self._submitter = submitter
+        self._chain_head_publisher = chain_head_publisher
+        self._append_receipt = append_receipt
         self._event_holds = event_holds
-        self._recorded = recorded
+        self._recorded_cameras = recorded_cameras
         self._clock = clock
 
     def publish_event(self, event: Event, jpeg: bytes | None = None) -> None:
         """An event, with its picture where it has one; footage of it is held."""
-        held = self._event_holds.on_event(event) if event.camera in self._recorded else None
-        data = topics.event_data(
+        hold = self._event_holds.on_event(event) if event.camera in self._recorded_cameras else None
+        data = topics.build_event_data(
             event,
             begin=self._clock.utc(event.begin_ns),
-            footage=None if held is None else Span(begin=held.begin_time, end=held.end_time),
+            footage=None if hold is None else UtcSpan(begin=hold.begin_time, end=hold.end_time),
             thumbnail=None if jpeg is None else topics.sha256_hex(jpeg),
         )
-        self._intake.put(topics.event_draft(data))
+        self._submitter.submit(topics.build_event_message(data))
         if jpeg is not None:
-            self._intake.put(
-                topics.snapshot_draft(event.camera, jpeg, event.t_ns, event=event.event)
+            self._submitter.submit(
+                topics.build_snapshot_message(event.camera, jpeg, event.t_ns, event_id=event.event)
             )
 
-    def publish_traffic_counts(self, flow: Flow) -> None:
+    def publish_traffic_counts(self, counts: TrafficCounts) -> None:
         """A minute is over."""
-        begin, end = self._clock.utc(flow.begin_ns), self._clock.utc(flow.end_ns)
-        self._intake.put(topics.flow_draft(flow, begin=begin, end=end))
+        begin, end = self._clock.utc(counts.begin_ns), self._clock.utc(counts.end_ns)
+        self._submitter.submit(topics.build_traffic_counts_message(counts, begin=begin, end=end))
 
-    def publish_restart(self, data: Restarted) -> None:
+    def publish_restart(self, restart: Restarted) -> None:
         """The agent has started again."""
-        self._intake.put(topics.receipt_draft(data, self._clock.boottime_ns()))
+        self._submitter.submit(topics.build_receipt_message(restart, self._clock.boottime_ns()))
 
     def publish_suspended(self, camera: str, begin_ns: int, end_ns: int) -> None:
         """Nothing was recorded, because the box must not."""
-        self.publish_gap(camera, begin_ns, end_ns, RESTED)
+        self.publish_gap(camera, begin_ns, end_ns, SUSPENDED_REASON)
 
     def publish_gap(
-        self, camera: str, begin_ns: int, end_ns: int, reason: str = NOT_KEPT_UP
+        self, camera: str, begin_ns: int, end_ns: int, reason: str = OVERFLOW_REASON
     ) -> None:
         """Something was not recorded."""
-        gap = Gap(
+        gap = RecordingGap(
             camera=camera,
             begin=topics.rfc3339(self._clock.utc(begin_ns)),
             end=topics.rfc3339(self._clock.utc(end_ns)),
             reason=reason,
         )
-        self._intake.put(topics.receipt_draft(gap, end_ns))
-        self._attest.enqueue(
-            receipts.Gap(camera=camera, begin_ns=begin_ns, end_ns=end_ns, reason=reason),
+        self._submitter.submit(topics.build_receipt_message(gap, end_ns))
+        self._chain_head_publisher.enqueue(
+            receipts.FootageGap(camera=camera, begin_ns=begin_ns, end_ns=end_ns, reason=reason),
             end_ns,
         )
 
     def publish_hold_broken(self, hold: Hold) -> None:
         """A hold could not be kept."""
-        broken = HoldBroken(
+        data = HoldBroken(
             hold=hold.id,
             camera=hold.camera,
             begin=hold.begin_time,
@@ -95,36 +95,38 @@ class Publisher:
             owner=hold.owner,
             reason=hold.reason,
         )
-        self._intake.put(topics.receipt_draft(broken, self._clock.boottime_ns()))
+        self._submitter.submit(topics.build_receipt_message(data, self._clock.boottime_ns()))
 
     def publish_chain_head(self, head: ChainHead, t_ns: int) -> None:
         """The newest receipt of the chain."""
         data = CustodyHead(seq=head.seq, sha256=head.sha256, time=head.time)
-        self._intake.put(topics.receipt_draft(data, t_ns))
+        self._submitter.submit(topics.build_receipt_message(data, t_ns))
 
     def record_clip_view(self, request: ClipRequest, by: str) -> None:
         """Who looks is in the chain before he sees anything. Raises OSError."""
         begin, end = (
-            topics.rfc3339(_EPOCH + timedelta(microseconds=t_ns // 1000))
+            topics.rfc3339(_UNIX_EPOCH + timedelta(microseconds=t_ns // 1000))
             for t_ns in (request.begin_ns, request.end_ns)
         )
-        self._viewed(request.camera, begin, end, by, "a clip was cut")
+        self._record_view(request.camera, begin, end, by, "a clip was cut")
 
     def record_snapshot_view(self, camera: str, by: str, t_ns: int) -> None:
         """The same for one picture."""
-        at = topics.rfc3339(self._clock.utc(t_ns))
-        self._viewed(camera, at, at, by, "a picture was asked for")
+        time = topics.rfc3339(self._clock.utc(t_ns))
+        self._record_view(camera, time, time, by, "a picture was asked for")
 
     def publish_snapshot(self, camera: str, jpeg: bytes, t_ns: int) -> None:
         """A picture that was asked for."""
-        self._intake.put(
-            topics.snapshot_draft(camera, jpeg, t_ns, event=None, max_bytes=SNAPSHOT_MOST_BYTES)
+        self._submitter.submit(
+            topics.build_snapshot_message(
+                camera, jpeg, t_ns, event_id=None, max_bytes=SNAPSHOT_MAX_BYTES
+            )
         )
 
-    def publish_reply(self, reply: Reply, received: CommandReceived) -> None:
+    def publish_reply(self, reply: Reply, received: ReceivedCommand) -> None:
         """What is said to a command that came over MQTT."""
-        self._intake.put(
-            topics.reply_draft(
+        self._submitter.submit(
+            topics.build_reply_message(
                 reply,
                 self._clock.boottime_ns(),
                 topic=received.reply_topic,
@@ -132,8 +134,8 @@ class Publisher:
             )
         )
 
-    def _viewed(self, camera: str, begin: str, end: str, by: str, purpose: str) -> None:
-        viewed = receipts.Viewed(
+    def _record_view(self, camera: str, begin: str, end: str, by: str, purpose: str) -> None:
+        receipt = receipts.FootageViewed(
             camera=camera, begin_time=begin, end_time=end, by=by, purpose=purpose
         )
-        self._append(viewed, self._clock.boottime_ns())
+        self._append_receipt(receipt, self._clock.boottime_ns())

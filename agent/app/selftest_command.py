@@ -14,7 +14,7 @@ from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
 from agent.commands.requester import CommandRejected
 
 VERB = "selftest"
-ARRIVES_WITHIN_S = 45.0
+ARRIVAL_TIMEOUT_S = 45.0
 """The outbox sends again after ten seconds and a new connection takes up to fifteen."""
 
 
@@ -29,7 +29,7 @@ class Echo(
     """Send a message through the outbox, and reply when it has arrived."""
 
 
-class Tell(
+class PublishSelfTestResult(
     msgspec.Struct,
     frozen=True,
     kw_only=True,
@@ -42,15 +42,15 @@ class Tell(
     steps: Annotated[tuple[SelfTestStep, ...], msgspec.Meta(min_length=1, max_length=16)]
 
 
-class SelfTestTold(msgspec.Struct, frozen=True, kw_only=True):
+class SelfTestReply(msgspec.Struct, frozen=True, kw_only=True):
     """To `echo`, how long the message was on its way; to `tell`, the event's id."""
 
     arrived_ms: float | None = None
     event: str | None = None
 
 
-Args: TypeAlias = Echo | Tell
-Result: TypeAlias = SelfTestTold
+Args: TypeAlias = Echo | PublishSelfTestResult
+Result: TypeAlias = SelfTestReply
 
 
 class SelfTestCommandHandler:
@@ -62,22 +62,22 @@ class SelfTestCommandHandler:
     """
 
     name = VERB
-    args = Args
+    args_type = Args
     priority_lanes = ()
 
     def __init__(
         self,
         send: Callable[[str, Callable[[], None]], None],
-        tell: Callable[[tuple[SelfTestStep, ...]], str],
+        publish: Callable[[tuple[SelfTestStep, ...]], str],
         clock_ns: Callable[[], int],
     ) -> None:
         self._send = send
-        self._tell = tell
+        self._publish = publish
         self._clock_ns = clock_ns
         self._lock = threading.Lock()
-        self._late_ns: int | None = None
+        self._deadline_ns: int | None = None
 
-    def subject(self, args: Args) -> str:
+    def describe(self, args: Args) -> str:
         """What is asked."""
         return "echo" if isinstance(args, Echo) else "tell"
 
@@ -89,29 +89,31 @@ class SelfTestCommandHandler:
         """It waits its turn."""
         return None
 
-    def run(self, order: ValidCommand, course: CommandProgressSink) -> SelfTestTold | Deferred:
+    def run(
+        self, command: ValidCommand, progress_sink: CommandProgressSink
+    ) -> SelfTestReply | Deferred:
         """Do it."""
-        args: Args = order.args
-        if isinstance(args, Tell):
-            return SelfTestTold(event=self._tell(args.steps))
+        args: Args = command.args
+        if isinstance(args, PublishSelfTestResult):
+            return SelfTestReply(event=self._publish(args.steps))
         sent_ns = self._clock_ns()
         with self._lock:
-            if self._late_ns is not None and sent_ns < self._late_ns:
+            if self._deadline_ns is not None and sent_ns < self._deadline_ns:
                 raise CommandRejected("busy", "a self-test's message is on its way already")
-            self._late_ns = sent_ns + int(ARRIVES_WITHIN_S * 1e9)
+            self._deadline_ns = sent_ns + int(ARRIVAL_TIMEOUT_S * 1e9)
 
-        def arrived() -> None:
-            told = SelfTestTold(arrived_ms=round((self._clock_ns() - sent_ns) / 1e6, 1))
-            self._free()
-            course.finish(lambda: told)
+        def on_acked() -> None:
+            reply = SelfTestReply(arrived_ms=round((self._clock_ns() - sent_ns) / 1e6, 1))
+            self._release()
+            progress_sink.finish(lambda: reply)
 
         try:
-            self._send(order.id, arrived)
+            self._send(command.id, on_acked)
         except CommandRejected:
-            self._free()
+            self._release()
             raise
-        return Deferred(within_s=ARRIVES_WITHIN_S)
+        return Deferred(timeout_s=ARRIVAL_TIMEOUT_S)
 
-    def _free(self) -> None:
+    def _release(self) -> None:
         with self._lock:
-            self._late_ns = None
+            self._deadline_ns = None

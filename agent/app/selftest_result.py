@@ -8,8 +8,8 @@ import msgspec
 from agent.base import atomic_file
 from agent.base.model import SelfTestStep
 
-NAME = "selftest.json"
-_MOST_BYTES = 65_536
+FILE_NAME = "selftest.json"
+_MAX_BYTES = 65_536
 
 
 class SelfTestReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,25 +29,25 @@ class SelfTestReport(msgspec.Struct, frozen=True, kw_only=True):
     """In one sentence, who was told of the result."""
 
     @property
-    def failed(self) -> tuple[str, ...]:
+    def failed_steps(self) -> tuple[str, ...]:
         """The names of the steps that failed."""
         return tuple(step.name for step in self.steps if not step.ok)
 
 
-_REPORT = msgspec.json.Decoder(SelfTestReport)
+_REPORT_DECODER = msgspec.json.Decoder(SelfTestReport)
 
 
-def write(state: Path, report: SelfTestReport) -> None:
+def write(state_dir: Path, report: SelfTestReport) -> None:
     """Replace the file, durably: a cut leaves the old one or the new one. Raises OSError."""
     atomic_file.replace_atomically(
-        state / NAME, msgspec.json.encode(report) + b"\n", 0o640, by_umask=True
+        state_dir / FILE_NAME, msgspec.json.encode(report) + b"\n", 0o640, apply_umask=True
     )
 
 
-def read(state: Path) -> SelfTestReport | None:
+def read(state_dir: Path) -> SelfTestReport | None:
     """The newest result; None where there is none, or none that can be read."""
     try:
-        with (state / NAME).open("rb") as file:
-            return _REPORT.decode(file.read(_MOST_BYTES))
+        with (state_dir / FILE_NAME).open("rb") as file:
+            return _REPORT_DECODER.decode(file.read(_MAX_BYTES))
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None

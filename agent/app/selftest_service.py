@@ -10,7 +10,7 @@ from pathlib import Path
 from agent.app import selftest_result
 from agent.app.selftest_command import VERB, SelfTestCommandHandler
 from agent.base.clock import Clock
-from agent.base.model import BOX, CommandProgress, Event, SelfTestStep
+from agent.base.model import BOX_EVENT_SOURCE, CommandProgress, Event, SelfTestStep
 from agent.commands.requester import CommandRejected
 from agent.faults.registry import FaultCode, FaultRegistry
 from agent.reporting import topics
@@ -19,9 +19,9 @@ from agent.reporting.outbox.writer import OutboxError
 
 log = logging.getLogger(__name__)
 
-FAULT: FaultCode = "SVC-02"
-SUBJECT = "self-test"
-_DETAIL_MOST = 400
+FAULT_CODE: FaultCode = "SVC-02"
+FAULT_SUBJECT = "self-test"
+_MAX_DETAIL_CHARS = 400
 
 
 class SelfTestService:
@@ -32,63 +32,65 @@ class SelfTestService:
 
     def __init__(
         self,
-        state: Path,
+        state_dir: Path,
         outbox: Outbox,
-        event: Callable[[Event], None],
+        on_event: Callable[[Event], None],
         new_id: Callable[[int], str],
         clock: Clock,
         faults: FaultRegistry,
     ) -> None:
         self._outbox = outbox
-        self._event = event
+        self._on_event = on_event
         self._new_id = new_id
         self._clock = clock
         self._faults = faults
-        self.verb = SelfTestCommandHandler(self.send, self.tell, clock.boottime_ns)
-        before = selftest_result.read(state)
-        if before is not None:
-            self._judge(before.steps)
+        self.handler = SelfTestCommandHandler(self.send, self.publish_result, clock.boottime_ns)
+        last_report = selftest_result.read(state_dir)
+        if last_report is not None:
+            self._update_fault(last_report.steps)
 
-    def send(self, command: str, on_arrived: Callable[[], None]) -> None:
+    def send(self, command_id: str, on_acked: Callable[[], None]) -> None:
         """Put a message into the outbox; see `SelfTestVerb`."""
-        news = CommandProgress(
-            command=command, verb=VERB, share=0.0, detail="a self-test's message to the centre"
+        progress = CommandProgress(
+            command=command_id, verb=VERB, share=0.0, detail="a self-test's message to the centre"
         )
-        draft = topics.reply_draft(
-            news,
+        outgoing = topics.build_reply_message(
+            progress,
             self._clock.boottime_ns(),
-            topic=topics.reply_topic(self._outbox.box, None),
+            topic=topics.choose_reply_topic(self._outbox.box, None),
             correlation=None,
         )
         try:
-            self._outbox.put(draft, on_arrived)
+            self._outbox.put(outgoing, on_acked)
         except OutboxError as error:
             raise CommandRejected("failed", str(error)) from error
 
-    def tell(self, steps: tuple[SelfTestStep, ...]) -> str:
+    def publish_result(self, steps: tuple[SelfTestStep, ...]) -> str:
         """Make the event and the fault; see `SelfTestVerb`."""
-        event = event_of(steps, self._clock.boottime_ns(), self._new_id)
-        self._judge(steps)
-        self._event(event)
+        event = build_selftest_event(steps, self._clock.boottime_ns(), self._new_id)
+        self._update_fault(steps)
+        self._on_event(event)
         return event.event
 
-    def _judge(self, steps: tuple[SelfTestStep, ...]) -> None:
+    def _update_fault(self, steps: tuple[SelfTestStep, ...]) -> None:
         failed = [step for step in steps if not step.ok]
         if not failed:
-            self._faults.clear(FAULT, SUBJECT)
+            self._faults.clear(FAULT_CODE, FAULT_SUBJECT)
             return
         detail = "; ".join(f"{step.name}: {step.said}" for step in failed)
-        self._faults.raise_fault(FAULT, SUBJECT, detail[:_DETAIL_MOST])
+        self._faults.raise_fault(FAULT_CODE, FAULT_SUBJECT, detail[:_MAX_DETAIL_CHARS])
 
 
-def event_of(steps: tuple[SelfTestStep, ...], t_ns: int, new_id: Callable[[int], str]) -> Event:
+def build_selftest_event(
+    steps: tuple[SelfTestStep, ...], t_ns: int, new_id: Callable[[int], str]
+) -> Event:
     """The event that tells a self-test's result."""
     return Event(
         event=new_id(t_ns),
         rev=1,
         kind="selftest",
         phase="moment",
-        camera=BOX,
+        camera=BOX_EVENT_SOURCE,
         t_ns=t_ns,
         begin_ns=t_ns,
         name="passed" if all(step.ok for step in steps) else "failed",

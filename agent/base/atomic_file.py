@@ -4,52 +4,52 @@ import contextlib
 import os
 from pathlib import Path
 
-MAKING = ".making"
+TEMP_SUFFIX = ".making"
 """How the name of a file ends that is not whole yet; it begins with a dot."""
 
 
-def create_durably(path: Path, data: bytes, mode: int, *, by_umask: bool = False) -> None:
+def create_durably(path: Path, data: bytes, mode: int, *, apply_umask: bool = False) -> None:
     """Make a file that is not there yet, and flush it: its bytes stay, and its name once its folder
     is flushed. Raises FileExistsError.
 
     The mode is as it is given, whatever the umask, and until all is written it is the owner's alone.
     With `by_umask` the umask is taken off, as open(2) does.
     """
-    first = mode if by_umask else mode & 0o600
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, first)
-    with os.fdopen(handle, "wb") as file:
+    initial_mode = mode if apply_umask else mode & 0o600
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, initial_mode)
+    with os.fdopen(fd, "wb") as file:
         file.write(data)
         file.flush()
-        if not by_umask:
-            os.fchmod(handle, mode)
-        os.fsync(handle)
+        if not apply_umask:
+            os.fchmod(fd, mode)
+        os.fsync(fd)
 
 
-def replace_atomically(path: Path, data: bytes, mode: int, *, by_umask: bool = False) -> None:
+def replace_atomically(path: Path, data: bytes, mode: int, *, apply_umask: bool = False) -> None:
     """Write aside as `.NAME.making`, flush, rename, flush the folder. Where it raises OSError the old
     file stands, or, if it was the last flush that failed, the new one.
 
     On ext4 this is old or new. On FAT: see `replace_on_fat` and `overwrite`.
     """
-    making = path.with_name(f".{path.name}{MAKING}")
-    making.unlink(missing_ok=True)
-    create_durably(making, data, mode, by_umask=by_umask)
-    making.replace(path)
+    temp_path = path.with_name(f".{path.name}{TEMP_SUFFIX}")
+    temp_path.unlink(missing_ok=True)
+    create_durably(temp_path, data, mode, apply_umask=apply_umask)
+    temp_path.replace(path)
     fsync_dir(path.parent)
 
 
 def replace_on_fat(path: Path, data: bytes) -> None:
     """The same for FAT, as far as it goes: the rename is several sectors there, and FAT has no journal."""
-    with contextlib.ExitStack() as open_until_done:
+    with contextlib.ExitStack() as held_open:
         if path.exists():
             # While it is open, none of its clusters is freed: what FAT names is then never a free one.
-            open_until_done.enter_context(path.open("rb"))
+            held_open.enter_context(path.open("rb"))
         replace_atomically(
-            path, data, 0o644, by_umask=True
+            path, data, 0o644, apply_umask=True
         )  # FAT has no modes, and may refuse to set one
         # The entry that was taken over points to the new file only once that file's inode is written,
         # and writing the folder does not write it.
-        _flush(path, os.O_RDONLY)
+        _fsync(path, os.O_RDONLY)
 
 
 def overwrite_in_place(path: Path, data: bytes) -> None:
@@ -60,30 +60,30 @@ def overwrite_in_place(path: Path, data: bytes) -> None:
     promise. A file of another length is replaced; it happens once.
     """
     try:
-        fits = path.stat().st_size == len(data)
+        is_same_size = path.stat().st_size == len(data)
     except FileNotFoundError:
-        fits = False
-    if not fits:
+        is_same_size = False
+    if not is_same_size:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_on_fat(path, data)
         return
-    handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
-        if os.pwrite(handle, data, 0) != len(data):
+        if os.pwrite(fd, data, 0) != len(data):
             raise OSError(f"{path}: written in part only")
-        os.fsync(handle)
+        os.fsync(fd)
     finally:
-        os.close(handle)
+        os.close(fd)
 
 
 def fsync_dir(folder: Path) -> None:
     """What was made, renamed or removed in it stays so."""
-    _flush(folder, os.O_RDONLY | os.O_DIRECTORY)
+    _fsync(folder, os.O_RDONLY | os.O_DIRECTORY)
 
 
-def _flush(path: Path, flags: int) -> None:
-    handle = os.open(path, flags | os.O_CLOEXEC)
+def _fsync(path: Path, flags: int) -> None:
+    fd = os.open(path, flags | os.O_CLOEXEC)
     try:
-        os.fsync(handle)
+        os.fsync(fd)
     finally:
-        os.close(handle)
+        os.close(fd)

@@ -55,7 +55,7 @@ class _Timex(ctypes.Structure):
 _STA_UNSYNC = 0x0040
 _STA_NANO = 0x2000
 _TIME_ERROR = 5
-_UTC_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SystemClock:
@@ -71,13 +71,13 @@ class SystemClock:
     def utc(self, t_ns: int) -> datetime:
         """The UTC of a boot time. It moves when the system's clock is stepped."""
         age_ns = self.boottime_ns() - t_ns
-        return _UTC_EPOCH + timedelta(microseconds=(time.time_ns() - age_ns) // 1000)
+        return _UNIX_EPOCH + timedelta(microseconds=(time.time_ns() - age_ns) // 1000)
 
     def trust(self) -> ClockTrust:
         """What the kernel says: unsynchronised until a time daemon has disciplined the clock."""
         timex = _Timex(modes=0)
-        state = self._libc.adjtimex(ctypes.byref(timex))
-        synced = state not in (-1, _TIME_ERROR) and not timex.status & _STA_UNSYNC
+        clock_state = self._libc.adjtimex(ctypes.byref(timex))
+        synced = clock_state not in (-1, _TIME_ERROR) and not timex.status & _STA_UNSYNC
         return ClockTrust(
             synced=synced,
             source="ntp" if synced else "none",
@@ -88,8 +88,8 @@ class SystemClock:
 def kernel_offset_s() -> float | None:
     """How far the kernel still has to slew the clock, adjtimex(2); None while nobody disciplines it."""
     timex = _Timex(modes=0)
-    state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
-    if state in (-1, _TIME_ERROR) or timex.status & _STA_UNSYNC:
+    clock_state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
+    if clock_state in (-1, _TIME_ERROR) or timex.status & _STA_UNSYNC:
         return None
     return float(timex.offset) / (1e9 if timex.status & _STA_NANO else 1e6)
 

@@ -15,7 +15,7 @@ from agent.base import atomic_file
 log = logging.getLogger(__name__)
 
 KEY_FILE = "box.key"
-STATE_LOST = "run/vigie-state-lost"
+STATE_LOST_FLAG = "run/vigie-state-lost"
 """Under the machine's root: there while the system runs whose state partition had to be made anew, and
 with it the key."""
 
@@ -23,14 +23,14 @@ with it the key."""
 class DeviceIdentity:
     """An Ed25519 key pair. `set_aside` names the file of a key before it that could not be read."""
 
-    def __init__(self, key: Ed25519PrivateKey, set_aside: str | None = None) -> None:
+    def __init__(self, key: Ed25519PrivateKey, damaged_key_file: str | None = None) -> None:
         self._key = key
-        self.set_aside = set_aside
+        self.damaged_key_file = damaged_key_file
         self.public_key_raw = key.public_key().public_bytes_raw()
         """32 bytes."""
 
     @classmethod
-    def load_or_make(cls, folder: Path) -> "DeviceIdentity":
+    def load_or_create(cls, folder: Path) -> "DeviceIdentity":
         """The key of a folder; a new one where there is none.
 
         A key that cannot be read any more is set aside and a new one made: a box goes on
@@ -39,23 +39,23 @@ class DeviceIdentity:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.chmod(0o700)
         path = folder / KEY_FILE
-        set_aside = None
+        damaged_key_file = None
         if path.exists():
-            key = _parsed(path.read_bytes())
+            key = _parse_private_key(path.read_bytes())
             if key is not None:
                 path.chmod(0o600)
                 return cls(key)
-            set_aside = _set_aside(path)
+            damaged_key_file = _quarantine_key(path)
         key = Ed25519PrivateKey.generate()
-        _write(path, key)
-        return cls(key, set_aside)
+        _write_key(path, key)
+        return cls(key, damaged_key_file)
 
     def sign(self, data: bytes) -> bytes:
         """The signature of `data`, 64 bytes."""
         return self._key.sign(data)
 
 
-def _parsed(pem: bytes) -> Ed25519PrivateKey | None:
+def _parse_private_key(pem: bytes) -> Ed25519PrivateKey | None:
     try:
         key = serialization.load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -63,7 +63,7 @@ def _parsed(pem: bytes) -> Ed25519PrivateKey | None:
     return key if isinstance(key, Ed25519PrivateKey) else None
 
 
-def _write(path: Path, key: Ed25519PrivateKey) -> None:
+def _write_key(path: Path, key: Ed25519PrivateKey) -> None:
     """Write the key aside and rename it: a cut leaves no key or a whole one."""
     pem = key.private_bytes(
         serialization.Encoding.PEM,
@@ -74,10 +74,10 @@ def _write(path: Path, key: Ed25519PrivateKey) -> None:
     atomic_file.fsync_dir(path.parent.parent)
 
 
-def _set_aside(path: Path) -> str:
+def _quarantine_key(path: Path) -> str:
     number = 1
-    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+    while (damaged_path := path.with_name(f"{path.name}.damaged-{number}")).exists():
         number += 1
-    path.rename(aside)
-    log.error("%s is no key any more: set aside as %s, a new one is made", path, aside.name)
-    return aside.name
+    path.rename(damaged_path)
+    log.error("%s is no key any more: set aside as %s, a new one is made", path, damaged_path.name)
+    return damaged_path.name

@@ -164,8 +164,8 @@ class LinkHealth(msgspec.Struct, frozen=True, kw_only=True):
     round_trip_ms: float | None = None
 
 
-Level = Literal["full", "no_detection", "record_only", "heartbeat"]
-LEVELS: tuple[Level, ...] = get_args(Level)
+DegradationLevel = Literal["full", "no_detection", "record_only", "heartbeat"]
+DEGRADATION_LEVELS: tuple[DegradationLevel, ...] = get_args(DegradationLevel)
 """What the box does, from all to least. No detection: it records, turns and reports. Record only:
 tours and pictures rest too. Heartbeat: it says how it is, and nothing else.
 """
@@ -174,7 +174,7 @@ tours and pictures rest too. Heartbeat: it says how it is, and nothing else.
 class Degradation(msgspec.Struct, frozen=True, kw_only=True):
     """How much the box does, why not all, and since when."""
 
-    level: Level
+    level: DegradationLevel
     why: str
     since_ns: int
 
@@ -187,7 +187,7 @@ class FlightSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """
 
     t_ns: int
-    level: Level = "full"
+    level: DegradationLevel = "full"
     soc_celsius: float | None = None
     under_voltage: bool | None = None
     throttled: bool | None = None

@@ -41,7 +41,7 @@ ServiceEventKind = Literal["selftest"]
 
 EventKind = Literal[CameraEventKind, BoxEventKind, ServiceEventKind]
 
-BOX = "box"
+BOX_EVENT_SOURCE = "box"
 """Stands for the camera in events that are of the box itself. No camera may have this name."""
 
 EventPhase = Literal["begin", "update", "end", "moment"]
@@ -154,14 +154,14 @@ class FrameResult(msgspec.Struct, frozen=True, kw_only=True):
     passes: int
 
 
-class LineFlow(msgspec.Struct, frozen=True, kw_only=True):
+class LineCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Crossings of one line in one minute, by direction name and label."""
 
     name: str
     counts: dict[str, dict[Label, int]]
 
 
-class ZoneFlow(msgspec.Struct, frozen=True, kw_only=True):
+class ZoneCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Who was in one zone in one minute: mean and peak of the number of road users, by label."""
 
     name: str
@@ -169,15 +169,15 @@ class ZoneFlow(msgspec.Struct, frozen=True, kw_only=True):
     peak: dict[Label, int]
 
 
-class Flow(msgspec.Struct, frozen=True, kw_only=True):
+class TrafficCounts(msgspec.Struct, frozen=True, kw_only=True):
     """One minute of traffic at one camera. `watched_s` of it were really watched."""
 
     camera: str
     begin_ns: int
     end_ns: int
     watched_s: float
-    lines: tuple[LineFlow, ...]
-    zones: tuple[ZoneFlow, ...]
+    lines: tuple[LineCounts, ...]
+    zones: tuple[ZoneCounts, ...]
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):

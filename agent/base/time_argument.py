@@ -5,18 +5,18 @@ from datetime import UTC, datetime, timedelta
 
 from agent.base.errors import UserError
 
-ALLOWED = "2026-11-25T14:05:00Z, 2026-11-25T15:05:00+01:00, -10m, -1h30m, now"
+ALLOWED_FORMATS = "2026-11-25T14:05:00Z, 2026-11-25T15:05:00+01:00, -10m, -1h30m, now"
 
 _RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
-_AGO = re.compile(
+_RELATIVE = re.compile(
     r"-(?:(?P<days>\d{1,4})d)?(?:(?P<hours>\d{1,4})h)?(?:(?P<minutes>\d{1,5})m)?(?:(?P<seconds>\d{1,6})s)?",
     re.ASCII,
 )
 
 
-def parse_time(text: str, now: datetime, what: str) -> datetime:
+def parse_time(text: str, now: datetime, option: str) -> datetime:
     """The moment in UTC. `what` names what it is for, such as `--from`.
 
     A time without its zone is refused: a box's clock and a person's watch need not agree on it.
@@ -24,13 +24,13 @@ def parse_time(text: str, now: datetime, what: str) -> datetime:
     """
     if text == "now":
         return now
-    ago = _AGO.fullmatch(text)
-    if ago is not None and len(text) > 1:
-        spans = {unit: int(number) for unit, number in ago.groupdict().items() if number}
-        return now - timedelta(**spans)
+    relative = _RELATIVE.fullmatch(text)
+    if relative is not None and len(text) > 1:
+        amounts = {unit: int(number) for unit, number in relative.groupdict().items() if number}
+        return now - timedelta(**amounts)
     if _RFC3339.fullmatch(text):
         try:
             return datetime.fromisoformat(text.upper()).astimezone(UTC)
         except (ValueError, OverflowError):
             pass
-    raise UserError(f"{what} {text!r}: no moment with its time zone; allowed: {ALLOWED}")
+    raise UserError(f"{option} {text!r}: no moment with its time zone; allowed: {ALLOWED_FORMATS}")

@@ -10,28 +10,28 @@ from pathlib import Path
 
 import msgspec
 
-_CREDENTIALS = struct.Struct("3i")
+_UCRED = struct.Struct("3i")
 """`struct ucred` of unix(7): process, user, group."""
 
 
 class PeerCredentials(msgspec.Struct, frozen=True, kw_only=True):
     """The process and the user at the other end, as the kernel knows them."""
 
-    process: int
-    user: int
+    pid: int
+    uid: int
 
     @property
     def is_allowed(self) -> bool:
         """Whether it is our own user, or root."""
-        return self.user in (os.geteuid(), 0)
+        return self.uid in (os.geteuid(), 0)
 
     @property
     def user_name(self) -> str:
         """The user's name, or its number where it has none."""
         try:
-            return pwd.getpwuid(self.user).pw_name
+            return pwd.getpwuid(self.uid).pw_name
         except KeyError:
-            return f"uid-{self.user}"
+            return f"uid-{self.uid}"
 
 
 class UnixListener:
@@ -40,26 +40,26 @@ class UnixListener:
     Nobody can connect before its mode is set, and one that a killed process has left is replaced.
     """
 
-    def __init__(self, folder: Path, name: str, waiting_most: int) -> None:
+    def __init__(self, folder: Path, name: str, backlog: int) -> None:
         self._folder = folder
         self._name = name
-        self._waiting_most = waiting_most
+        self._backlog = backlog
         self._socket: socket.socket | None = None
 
-    def opened(self) -> socket.socket:
+    def ensure_listening(self) -> socket.socket:
         """The socket that listens. Raises OSError."""
         if self._socket is None:
-            self._socket = self._listen()
+            self._socket = self._bind_and_listen()
         return self._socket
 
     def accept(self, timeout_s: float) -> socket.socket | None:
         """Who comes within `timeout_s` seconds, None where nobody does or he has gone again. Raises
         OSError where there can be no door.
         """
-        listening = self.opened()
-        listening.settimeout(timeout_s)
+        listener = self.ensure_listening()
+        listener.settimeout(timeout_s)
         try:
-            connection, _ = listening.accept()
+            connection, _ = listener.accept()
         except (TimeoutError, BlockingIOError, ConnectionAbortedError):
             return None
         return connection
@@ -72,35 +72,35 @@ class UnixListener:
             with suppress(FileNotFoundError):
                 (self._folder / self._name).unlink()
 
-    def _listen(self) -> socket.socket:
-        file = self._folder / self._name
-        file.unlink(missing_ok=True)
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    def _bind_and_listen(self) -> socket.socket:
+        path = self._folder / self._name
+        path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            with socket_path(self._folder, self._name) as where:
-                listening.bind(where)
-            file.chmod(0o600)
-            listening.listen(self._waiting_most)
+            with socket_address(self._folder, self._name) as address:
+                listener.bind(address)
+            path.chmod(0o600)
+            listener.listen(self._backlog)
         except BaseException:
-            listening.close()
+            listener.close()
             raise
-        return listening
+        return listener
 
 
 @contextmanager
-def socket_path(folder: Path, name: str) -> Iterator[str]:
+def socket_address(folder: Path, name: str) -> Iterator[str]:
     """A socket's address by its folder's descriptor: unix(7) allows 107 bytes, and a path may be
     longer. Raises OSError.
     """
-    handle = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    dir_fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        yield f"/proc/self/fd/{handle}/{name}"
+        yield f"/proc/self/fd/{dir_fd}/{name}"
     finally:
-        os.close(handle)
+        os.close(dir_fd)
 
 
 def peer_credentials(connection: socket.socket) -> PeerCredentials:
     """Who is at the other end."""
-    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    process, user, _ = _CREDENTIALS.unpack(data)
-    return PeerCredentials(process=process, user=user)
+    ucred = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    pid, uid, _ = _UCRED.unpack(ucred)
+    return PeerCredentials(pid=pid, uid=uid)

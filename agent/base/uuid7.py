@@ -18,6 +18,6 @@ def uuid7(unix_ms: int, rng: random.Random) -> str:
     return str(uuid.UUID(int=value))
 
 
-def uuid7_maker(unix_ns: Callable[[int], int], rng: random.Random) -> Callable[[int], str]:
+def uuid7_factory(unix_ns: Callable[[int], int], rng: random.Random) -> Callable[[int], str]:
     """From a `t_ns` to a new UUIDv7; `unix_ns` gives the nanoseconds since 1970 of a `t_ns`."""
     return lambda t_ns: uuid7(unix_ns(t_ns) // _NS_PER_MS, rng)

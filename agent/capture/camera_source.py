@@ -15,12 +15,12 @@ from agent.detection import model_card
 from agent.detection import scene as scenes
 from agent.detection.scene import Scene
 from drivers import catalog
-from drivers.contracts import Camera, Wanted
+from drivers.contracts import Camera, StreamRequest
 from drivers.errors import DriverError
-from drivers.onvif.credentials import Access
+from drivers.onvif.credentials import OnvifAccess
 from drivers.transcoding import open_transcoded
 
-OpenCamera = Callable[[Wanted], Camera]
+OpenCamera = Callable[[StreamRequest], Camera]
 
 
 class CameraSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,132 +35,132 @@ class CameraSource(msgspec.Struct, frozen=True, kw_only=True):
     config: CameraConfig
     scene: Scene
     scenes: Mapping[str, Scene] | None = None
-    refused: str | None = None
+    scene_error: str | None = None
     open_main: OpenCamera
     open_detect: OpenCamera | None
     open_feed: Callable[[], OnvifEventFeed] | None = None
 
 
-OnBadScene = Literal["refuse", "close"]
+BadScenePolicy = Literal["refuse", "close"]
 """What a scene that cannot be loaded does: refuse all, or close its camera and no other one. A
 box on a pole goes on with what is left, and its centre is told; without any camera it has nothing
 to go on with."""
 
 
-def load(
-    path: Path, clock: Clock, on_bad_scene: OnBadScene = "refuse"
+def load_sources(
+    path: Path, clock: Clock, on_bad_scene: BadScenePolicy = "refuse"
 ) -> tuple[Config, tuple[CameraSource, ...]]:
     """A configuration file with all that it names, checked.
 
     Raises BadInput where a key, a driver's option, a scene or a model's name is wrong.
     """
     config = configuration.load(path)
-    return config, sources(config, clock, str(path), on_bad_scene)
+    return config, build_sources(config, clock, str(path), on_bad_scene)
 
 
-def sources(
-    config: Config, clock: Clock, where: str, on_bad_scene: OnBadScene = "refuse"
+def build_sources(
+    config: Config, clock: Clock, location: str, on_bad_scene: BadScenePolicy = "refuse"
 ) -> tuple[CameraSource, ...]:
     """The cameras of a configuration; `where` begins messages, such as the file's name.
 
     Raises BadInput as `load`, and where no camera at all is left that could be opened.
     """
-    on_heads = {head.camera for head in config.head}
+    cameras_on_heads = {head.camera for head in config.head}
     found = tuple(
-        _source(
+        _build_source(
             camera,
             clock,
-            where,
+            location,
             f"camera[{index}]",
             on_bad_scene,
-            turns=camera.name in on_heads,
+            is_on_head=camera.name in cameras_on_heads,
         )
         for index, camera in enumerate(config.camera)
     )
-    refusals = [source.refused for source in found if source.refused is not None]
-    if len(refusals) == len(found):
-        raise UserError(refusals[0])
+    scene_errors = [source.scene_error for source in found if source.scene_error is not None]
+    if len(scene_errors) == len(found):
+        raise UserError(scene_errors[0])
     return found
 
 
-def _source(
+def _build_source(
     camera: CameraConfig,
     clock: Clock,
-    where: str,
-    under: str,
-    on_bad_scene: OnBadScene,
+    location: str,
+    key: str,
+    on_bad_scene: BadScenePolicy,
     *,
-    turns: bool,
+    is_on_head: bool,
 ) -> CameraSource:
-    if camera.detect.enabled and camera.detect.model not in model_card.names():
-        allowed = ", ".join(model_card.names())
+    if camera.detect.enabled and camera.detect.model not in model_card.list_model_names():
+        allowed = ", ".join(model_card.list_model_names())
         raise UserError(
-            f"{where}: {under}.detect.model = {camera.detect.model!r}: unknown; allowed: {allowed}"
+            f"{location}: {key}.detect.model = {camera.detect.model!r}: unknown; allowed: {allowed}"
         )
     if not camera.detect.enabled and not camera.record:
         raise UserError(
-            f"{where}: {under}: neither watched nor recorded; "
+            f"{location}: {key}: neither watched nor recorded; "
             "allowed: record = true, detect.enabled = true, or both"
         )
     if camera.transcode and not camera.record:
         raise UserError(
-            f"{where}: {under}.transcode = true: has no use with record = false; "
+            f"{location}: {key}.transcode = true: has no use with record = false; "
             "allowed: with record = true"
         )
-    scene, places, refused = Scene(), dict[str, Scene](), None
+    scene, preset_scenes, scene_error = Scene(), dict[str, Scene](), None
     try:
         if camera.detect.scene:
-            scene = scenes.load(Path(camera.detect.scene))
+            scene = scenes.load_scene(Path(camera.detect.scene))
         for preset, path in camera.detect.scenes.items():
-            places[preset] = scenes.load(Path(path))
+            preset_scenes[preset] = scenes.load_scene(Path(path))
     except UserError as error:
         if on_bad_scene == "refuse":
             raise
-        refused = str(error)
-    main = _opener(camera, camera.options, clock, where, f"{under}.options")
-    second = camera.detect_options
+        scene_error = str(error)
+    main = _opener(camera, camera.options, clock, location, f"{key}.options")
+    detect_options = camera.detect_options
     return CameraSource(
         config=camera,
         scene=scene,
-        scenes=places if turns else None,
-        refused=refused,
-        open_main=_transcoded(camera.name, main) if camera.transcode else main,
+        scenes=preset_scenes if is_on_head else None,
+        scene_error=scene_error,
+        open_main=_transcoding_opener(camera.name, main) if camera.transcode else main,
         open_detect=None
-        if second is None
-        else _opener(camera, second, clock, where, f"{under}.detect_options"),
-        open_feed=_feed(camera),
+        if detect_options is None
+        else _opener(camera, detect_options, clock, location, f"{key}.detect_options"),
+        open_feed=_feed_opener(camera),
     )
 
 
-def _feed(camera: CameraConfig) -> Callable[[], OnvifEventFeed] | None:
+def _feed_opener(camera: CameraConfig) -> Callable[[], OnvifEventFeed] | None:
     onvif = camera.onvif
     if onvif is None or not onvif.events:
         return None
-    access = Access(url=onvif.url, username=onvif.username, password_file=onvif.password_file)
+    access = OnvifAccess(url=onvif.url, username=onvif.username, password_file=onvif.password_file)
 
     def open_feed() -> OnvifEventFeed:
         # Here, because the SOAP library takes some 40 MB: it is for those who want it.
-        from drivers.onvif.events import open_feed  # noqa: PLC0415
+        from drivers.onvif.events import open_event_feed  # noqa: PLC0415
 
-        return open_feed(f"camera {camera.name!r}", access)
+        return open_event_feed(f"camera {camera.name!r}", access)
 
     return open_feed
 
 
-def _transcoded(name: str, open_camera: OpenCamera) -> OpenCamera:
+def _transcoding_opener(name: str, open_camera: OpenCamera) -> OpenCamera:
     return lambda wanted: open_transcoded(f"camera {name!r}", open_camera, wanted)
 
 
 def _opener(
-    camera: CameraConfig, given: dict[str, object], clock: Clock, where: str, under: str
+    camera: CameraConfig, raw_options: dict[str, object], clock: Clock, location: str, key: str
 ) -> OpenCamera:
     try:
-        module = catalog.camera_module(camera.driver)
+        module = catalog.load_camera_driver(camera.driver)
     except DriverError as error:
-        raise UserError(f"{where}: {under.rsplit('.', 1)[0]}.driver: {error}") from error
-    options: msgspec.Struct = strict.into(given, module.Options, where, under)
+        raise UserError(f"{location}: {key.rsplit('.', 1)[0]}.driver: {error}") from error
+    options: msgspec.Struct = strict.convert(raw_options, module.Options, location, key)
 
-    def open_camera(wanted: Wanted) -> Camera:
+    def open_camera(wanted: StreamRequest) -> Camera:
         return module.open_camera(camera.name, options, wanted, clock.boottime_ns)
 
     return open_camera

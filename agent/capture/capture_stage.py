@@ -7,14 +7,14 @@ from collections.abc import Callable
 import msgspec
 
 from agent.runtime.queues import LatestFrame, PacketQueue
-from drivers.contracts import Camera, CameraReadings, Metered, Wanted
+from drivers.contracts import Camera, CameraReadings, ReadingsSource, StreamRequest
 from drivers.errors import DriverError
 from drivers.media import Frame, StreamInfo
 
 log = logging.getLogger(__name__)
 
 READ_TIMEOUT_S = 1.0
-ALWAYS = Wanted(packets=True, frames_fps=0.0)
+DEFAULT_WANTED = StreamRequest(packets=True, frames_fps=0.0)
 """Stands for whatever a camera that is never asked for less is open for."""
 
 
@@ -23,14 +23,14 @@ class CaptureCounts(msgspec.Struct, frozen=True, kw_only=True):
     kernel holds the device, and only a restart of the board helps. `rests`: nothing is wanted of it.
     """
 
-    open: bool
+    is_open: bool
     packets: int
     frames: int
-    reopened: int
-    last_ns: int | None
+    reconnects: int
+    last_media_ns: int | None
     last_error: str | None
-    stuck: bool = False
-    rests: bool = False
+    is_stuck: bool = False
+    is_suspended: bool = False
     readings: CameraReadings | None = None
 
 
@@ -54,11 +54,11 @@ class CaptureStage:
         packets: PacketQueue | None,
         on_open: Callable[[StreamInfo], None],
         on_end: Callable[[], None] | None = None,
-        wanted: Callable[[], Wanted | None] = lambda: ALWAYS,
+        wanted: Callable[[], StreamRequest | None] = lambda: DEFAULT_WANTED,
     ) -> None:
         self.name = f"capture {name}"
         self._wanted = wanted
-        self._opened_for: Wanted | None = None
+        self._opened_for: StreamRequest | None = None
         self._open_camera = open_camera
         self._clock_ns = clock_ns
         self._camera: Camera | None = None
@@ -68,16 +68,16 @@ class CaptureStage:
         self._on_end = on_end
         self._packet_count = 0
         self._frame_count = 0
-        self._opened = 0
-        self._last_ns: int | None = None
+        self._open_count = 0
+        self._last_media_ns: int | None = None
         self._last_error: str | None = None
-        self._stuck: str | None = None
-        self._rests = False
+        self._stuck_error: str | None = None
+        self._is_suspended = False
 
     @property
-    def rests(self) -> bool:
+    def is_suspended(self) -> bool:
         """Whether nothing is wanted of it, as of its last turn."""
-        return self._rests
+        return self._is_suspended
 
     def run_once(self, stopping: threading.Event) -> None:
         """Hand on what one read gives; open the camera first, if it is not open."""
@@ -86,24 +86,24 @@ class CaptureStage:
             self._opened_for = wanted
             self.close()
         if wanted is None:
-            self._rests = True
+            self._is_suspended = True
             stopping.wait(READ_TIMEOUT_S)
             return
-        if self._rests:
+        if self._is_suspended:
             # Its silence counts from now on: nobody was to hear it before.
-            self._last_ns, self._rests = self._clock_ns(), False
+            self._last_media_ns, self._is_suspended = self._clock_ns(), False
         camera = self._ensure_open()
         try:
             media = camera.read(READ_TIMEOUT_S)
         except DriverError as error:
-            self._note(error)
+            self._record_error(error)
             self.close()
             if error.kind == "ended" and self._on_end is not None:
                 self._on_end()
             raise
         if media is None:
             return
-        self._last_ns = self._clock_ns()
+        self._last_media_ns = self._clock_ns()
         self._last_error = None
         if isinstance(media, Frame):
             self._frame_count += 1
@@ -124,31 +124,31 @@ class CaptureStage:
         """What the camera has given so far."""
         camera = self._camera
         return CaptureCounts(
-            open=camera is not None,
+            is_open=camera is not None,
             packets=self._packet_count,
             frames=self._frame_count,
-            reopened=max(0, self._opened - 1),
-            last_ns=self._last_ns,
+            reconnects=max(0, self._open_count - 1),
+            last_media_ns=self._last_media_ns,
             last_error=self._last_error,
-            stuck=self._stuck is not None,
-            rests=self._rests,
-            readings=camera.readings() if isinstance(camera, Metered) else None,
+            is_stuck=self._stuck_error is not None,
+            is_suspended=self._is_suspended,
+            readings=camera.readings() if isinstance(camera, ReadingsSource) else None,
         )
 
     def _ensure_open(self) -> Camera:
-        if self._stuck is not None:
-            raise DriverError("stuck", self._stuck)
+        if self._stuck_error is not None:
+            raise DriverError("stuck", self._stuck_error)
         if self._camera is None:
             try:
                 self._camera = self._open_camera()
             except DriverError as error:
-                self._note(error)
+                self._record_error(error)
                 raise
-            self._opened += 1
+            self._open_count += 1
             self._on_open(self._camera.info)
         return self._camera
 
-    def _note(self, error: DriverError) -> None:
+    def _record_error(self, error: DriverError) -> None:
         self._last_error = str(error)
         if error.kind == "stuck":
-            self._stuck = self._last_error
+            self._stuck_error = self._last_error

@@ -8,23 +8,23 @@ from typing import Protocol
 import msgspec
 
 from agent.base.model import Event, EventPhase
-from agent.config.configuration import tells_who
+from agent.config.configuration import is_identifying_topic
 from drivers.errors import DriverError
 
 log = logging.getLogger(__name__)
 
-PULL_S = 1.0
-OVER_AFTER_S = 60.0
+PULL_TIMEOUT_S = 1.0
+SILENT_AFTER_S = 60.0
 """A camera that has said nothing for so long, not even that there is nothing to say, is taken to
 report nothing any more: what is not known is not claimed.
 """
 MINUTE_NS = 60_000_000_000
-MOST_A_MINUTE = 60
+MAX_EVENTS_PER_MINUTE = 60
 """Events that may begin in a minute. A camera that is set too fine would fill the outbox, from which
 events never go; the rest is dropped, counted and logged.
 """
-MOST_OPEN = 64
-_LONGEST_NAME = 64
+MAX_OPEN_EVENTS = 64
+_MAX_NAME_CHARS = 64
 
 
 class OnvifNotification(Protocol):
@@ -68,8 +68,8 @@ def is_wanted(topic: str, wanted: Sequence[str]) -> bool:
     somebody is is never wanted. Pure.
     """
     parts = topic.split("/")
-    return not tells_who(topic) and any(
-        parts[-len(one) :] == one for one in (each.split("/") for each in wanted)
+    return not is_identifying_topic(topic) and any(
+        parts[-len(suffix) :] == suffix for suffix in (pattern.split("/") for pattern in wanted)
     )
 
 
@@ -80,64 +80,67 @@ class OnvifEventTracker:
         self._camera = camera
         self._wanted = tuple(wanted)
         self._new_id = new_id
-        self._open: dict[tuple[str, str], Event] = {}
+        self._open_events: dict[tuple[str, str], Event] = {}
         self._minute_ns = 0
-        self._begun = 0
+        self._begun_in_minute = 0
         self.dropped = 0
         """Events that were too many in their minute."""
 
-    def step(self, report: OnvifNotification) -> Event | None:
+    def step(self, notification: OnvifNotification) -> Event | None:
         """The event that a report makes: a begin, an end or a moment. None where it is not wanted,
         says what is known, or is one too many.
         """
-        if not is_wanted(report.topic, self._wanted):
+        if not is_wanted(notification.topic, self._wanted):
             return None
-        key = (report.topic, report.source)
-        before = self._open.get(key)
-        if report.state is None:
-            return self._begin(report, key)
-        if report.state:
-            return None if before else self._begin(report, key)
-        return None if before is None else self._end(key, report.t_ns)
+        key = (notification.topic, notification.source)
+        open_event = self._open_events.get(key)
+        if notification.state is None:
+            return self._begin(notification, key)
+        if notification.state:
+            return None if open_event else self._begin(notification, key)
+        return None if open_event is None else self._end(key, notification.t_ns)
 
-    def updates(self, t_ns: int) -> list[Event]:
+    def due_updates(self, t_ns: int) -> list[Event]:
         """What goes on is told again every minute, so that the centre knows that it does."""
-        due = [key for key, last in self._open.items() if t_ns - last.t_ns >= MINUTE_NS]
-        for key in due:
-            self._open[key] = _later(self._open[key], "update", t_ns)
-        return [self._open[key] for key in due]
+        due_keys = [key for key, last in self._open_events.items() if t_ns - last.t_ns >= MINUTE_NS]
+        for key in due_keys:
+            self._open_events[key] = _next_revision(self._open_events[key], "update", t_ns)
+        return [self._open_events[key] for key in due_keys]
 
-    def give_up(self, t_ns: int) -> list[Event]:
+    def end_all(self, t_ns: int) -> list[Event]:
         """Nobody knows any more: all that was going on is over."""
-        return [self._end(key, t_ns) for key in list(self._open)]
+        return [self._end(key, t_ns) for key in list(self._open_events)]
 
-    def _begin(self, report: OnvifNotification, key: tuple[str, str]) -> Event | None:
-        if report.t_ns - self._minute_ns >= MINUTE_NS:
-            self._minute_ns, self._begun = report.t_ns, 0
-        if self._begun >= MOST_A_MINUTE or len(self._open) >= MOST_OPEN:
+    def _begin(self, notification: OnvifNotification, key: tuple[str, str]) -> Event | None:
+        if notification.t_ns - self._minute_ns >= MINUTE_NS:
+            self._minute_ns, self._begun_in_minute = notification.t_ns, 0
+        if (
+            self._begun_in_minute >= MAX_EVENTS_PER_MINUTE
+            or len(self._open_events) >= MAX_OPEN_EVENTS
+        ):
             self.dropped += 1
             return None
-        self._begun += 1
-        lasts = report.state is not None
+        self._begun_in_minute += 1
+        has_state = notification.state is not None
         event = Event(
-            event=self._new_id(report.t_ns),
+            event=self._new_id(notification.t_ns),
             rev=1,
             kind="reported",
-            phase="begin" if lasts else "moment",
+            phase="begin" if has_state else "moment",
             camera=self._camera,
-            t_ns=report.t_ns,
-            begin_ns=report.t_ns,
-            name=report.topic.rpartition("/")[2][:_LONGEST_NAME],
+            t_ns=notification.t_ns,
+            begin_ns=notification.t_ns,
+            name=notification.topic.rpartition("/")[2][:_MAX_NAME_CHARS],
         )
-        if lasts:
-            self._open[key] = event
+        if has_state:
+            self._open_events[key] = event
         return event
 
     def _end(self, key: tuple[str, str], t_ns: int) -> Event:
-        return _later(self._open.pop(key), "end", t_ns)
+        return _next_revision(self._open_events.pop(key), "end", t_ns)
 
 
-def _later(event: Event, phase: EventPhase, t_ns: int) -> Event:
+def _next_revision(event: Event, phase: EventPhase, t_ns: int) -> Event:
     """The next revision, which never lies before the one that was told last."""
     t_ns = max(t_ns, event.t_ns)
     return msgspec.structs.replace(
@@ -166,40 +169,40 @@ class OnvifEventStage:
         self._open_feed = open_feed
         self._clock_ns = clock_ns
         self._on_event = on_event
-        self._reported = OnvifEventTracker(camera, wanted, new_id)
+        self._tracker = OnvifEventTracker(camera, wanted, new_id)
         self._feed: OnvifEventFeed | None = None
-        self._heard_ns = clock_ns()
-        self._told_dropped = 0
+        self._last_pull_ns = clock_ns()
+        self._logged_dropped = 0
 
     def run_once(self, stopping: threading.Event) -> None:
         """Pull once, for a second at the most. Raises DriverError where the camera is away."""
         try:
             if self._feed is None:
                 self._feed = self._open_feed()
-            reports = self._feed.pull(PULL_S, self._clock_ns())
+            notifications = self._feed.pull(PULL_TIMEOUT_S, self._clock_ns())
         except DriverError:
-            self._let_go()
-            if (self._clock_ns() - self._heard_ns) / 1e9 >= OVER_AFTER_S:
-                self._tell(self._reported.give_up(self._heard_ns))
+            self._close_feed()
+            if (self._clock_ns() - self._last_pull_ns) / 1e9 >= SILENT_AFTER_S:
+                self._emit(self._tracker.end_all(self._last_pull_ns))
             raise
-        self._heard_ns = self._clock_ns()
-        events = [self._reported.step(report) for report in reports]
-        self._tell([event for event in events if event is not None])
-        self._tell(self._reported.updates(self._heard_ns))
-        if self._reported.dropped != self._told_dropped:
-            log.warning("%s: %d too many so far", self.name, self._reported.dropped)
-            self._told_dropped = self._reported.dropped
+        self._last_pull_ns = self._clock_ns()
+        events = [self._tracker.step(notification) for notification in notifications]
+        self._emit([event for event in events if event is not None])
+        self._emit(self._tracker.due_updates(self._last_pull_ns))
+        if self._tracker.dropped != self._logged_dropped:
+            log.warning("%s: %d too many so far", self.name, self._tracker.dropped)
+            self._logged_dropped = self._tracker.dropped
 
     def close(self) -> None:
         """Nobody listens any more, so nothing is known to go on."""
-        self._let_go()
-        self._tell(self._reported.give_up(self._clock_ns()))
+        self._close_feed()
+        self._emit(self._tracker.end_all(self._clock_ns()))
 
-    def _let_go(self) -> None:
+    def _close_feed(self) -> None:
         feed, self._feed = self._feed, None
         if feed is not None:
             feed.close()
 
-    def _tell(self, events: Sequence[Event]) -> None:
+    def _emit(self, events: Sequence[Event]) -> None:
         for event in events:
             self._on_event(event)

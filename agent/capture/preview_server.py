@@ -20,7 +20,7 @@ from agent.base import unix_socket
 from agent.base.clock import Clock
 from agent.base.lockout import Lockout
 from agent.base.unix_socket import UnixListener
-from agent.capture.lens_aim import LensAim, measure, small
+from agent.capture.lens_aim import LensAim, downscale, measure_aim
 from agent.capture.snapshot_command import CameraAccess
 from agent.commands.requester import CommandRejected, Requester
 from agent.faults.registry import FaultRegistry
@@ -28,16 +28,16 @@ from drivers.media import Frame, Plane
 
 log = logging.getLogger(__name__)
 
-SOCKET = "service.sock"
-TURN_S = 1.0
-LINE_S = 1.0
-FRAME_S = 5.0
+SOCKET_NAME = "service.sock"
+ACCEPT_TIMEOUT_S = 1.0
+IO_TIMEOUT_S = 1.0
+FRAME_TIMEOUT_S = 5.0
 """So long the camera's next frame is waited for."""
-ANSWER_S = 15.0
-MOST_LINE_BYTES = 1000
-COLUMNS, ROWS = 160, 90
-MOST_COLUMNS, MOST_ROWS = 640, 480
-_WAITING_MOST = 4
+REPLY_TIMEOUT_S = 15.0
+MAX_LINE_BYTES = 1000
+DEFAULT_COLUMNS, DEFAULT_ROWS = 160, 90
+MAX_COLUMNS, MAX_ROWS = 640, 480
+_BACKLOG = 4
 
 
 class PreviewRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,8 +45,8 @@ class PreviewRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     camera: str
     by: str
-    columns: Annotated[int, msgspec.Meta(ge=1, le=MOST_COLUMNS)] = COLUMNS
-    rows: Annotated[int, msgspec.Meta(ge=1, le=MOST_ROWS)] = ROWS
+    columns: Annotated[int, msgspec.Meta(ge=1, le=MAX_COLUMNS)] = DEFAULT_COLUMNS
+    rows: Annotated[int, msgspec.Meta(ge=1, le=MAX_ROWS)] = DEFAULT_ROWS
 
 
 class PreviewFrame(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="seen"):
@@ -71,13 +71,13 @@ class PreviewRefused(msgspec.Struct, frozen=True, kw_only=True, tag_field="state
     why: str
 
 
-Answer: TypeAlias = PreviewFrame | PreviewRefused
+PreviewReply: TypeAlias = PreviewFrame | PreviewRefused
 
-_GLANCE = msgspec.json.Decoder(PreviewRequest)
-_ANSWER: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)
+_REQUEST_DECODER = msgspec.json.Decoder(PreviewRequest)
+_REPLY_DECODER: msgspec.json.Decoder[PreviewReply] = msgspec.json.Decoder(PreviewReply)
 
 
-class NoPicture(Exception):
+class PreviewUnavailable(Exception):
     """Why nothing can be shown, in one sentence."""
 
 
@@ -97,24 +97,24 @@ class PreviewServer:
         self._cameras = dict(cameras)
         self._faults = faults
         self._lockout = Lockout(state, clock, boot)
-        self._listener = UnixListener(state, SOCKET, _WAITING_MOST)
-        self._changed = threading.Condition()
-        self._wanted: str | None = None
+        self._listener = UnixListener(state, SOCKET_NAME, _BACKLOG)
+        self._condition = threading.Condition()
+        self._wanted_camera: str | None = None
         self._frame: Frame | None = None
 
     def offer(self, camera: str, frame: Frame) -> None:
         """A frame of a camera, from its own thread. Costs nothing where nobody waits for it."""
-        if camera != self._wanted:
+        if camera != self._wanted_camera:
             return
-        with self._changed:
-            if camera == self._wanted:
-                self._frame, self._wanted = frame, None
-                self._changed.notify()
+        with self._condition:
+            if camera == self._wanted_camera:
+                self._frame, self._wanted_camera = frame, None
+                self._condition.notify()
 
     def run_once(self, stopping: threading.Event) -> None:
         """Show one who asks, or wait a second for one."""
-        self._tell_lock()
-        connection = self._listener.accept(TURN_S)
+        self._update_lockout_fault()
+        connection = self._listener.accept(ACCEPT_TIMEOUT_S)
         if connection is not None:
             with connection:
                 self._serve(connection)
@@ -123,95 +123,95 @@ class PreviewServer:
         """Nobody can ask from here on."""
         self._listener.close()
 
-    def _tell_lock(self) -> None:
-        self._lockout.refresh()
-        left_s = self._lockout.left_s()
-        if left_s > 0:
-            detail = f"{self._lockout.failures} wrong answers in a row, {left_s:.0f} s to wait"
+    def _update_lockout_fault(self) -> None:
+        self._lockout.reload()
+        remaining_s = self._lockout.remaining_s()
+        if remaining_s > 0:
+            detail = f"{self._lockout.failures} wrong answers in a row, {remaining_s:.0f} s to wait"
             self._faults.raise_fault("SVC-01", "console", detail)
         else:
             self._faults.clear("SVC-01", "console")
 
     def _serve(self, connection: socket.socket) -> None:
-        answer: Answer
+        reply: PreviewReply
         try:
-            answer = self._seen(connection)
-        except (NoPicture, CommandRejected) as error:
-            answer = PreviewRefused(why=str(error))
+            reply = self._capture_preview(connection)
+        except (PreviewUnavailable, CommandRejected) as error:
+            reply = PreviewRefused(why=str(error))
         except OSError as error:
-            answer = PreviewRefused(why=f"no whole line came: {error}")
+            reply = PreviewRefused(why=f"no whole line came: {error}")
         with suppress(OSError):  # who asked has gone
-            connection.settimeout(LINE_S)
-            connection.sendall(msgspec.json.encode(answer) + b"\n")
+            connection.settimeout(IO_TIMEOUT_S)
+            connection.sendall(msgspec.json.encode(reply) + b"\n")
 
-    def _seen(self, connection: socket.socket) -> PreviewFrame:
+    def _capture_preview(self, connection: socket.socket) -> PreviewFrame:
         peer = unix_socket.peer_credentials(connection)
         if not peer.is_allowed:
-            raise NoPicture(f"user {peer.user} may not ask")
-        glance = _read(connection)
-        shown = self._cameras.get(glance.camera)
-        if shown is None:
-            raise NoPicture(f"camera {glance.camera!r}: none of that name")
-        shown.check(glance.camera, Requester(id=glance.by, role="operator"))
-        with self._changed:
-            self._frame, self._wanted = None, glance.camera
-            self._changed.wait_for(lambda: self._frame is not None, FRAME_S)
-            frame, self._frame, self._wanted = self._frame, None, None
+            raise PreviewUnavailable(f"user {peer.uid} may not ask")
+        request = _read_request(connection)
+        access = self._cameras.get(request.camera)
+        if access is None:
+            raise PreviewUnavailable(f"camera {request.camera!r}: none of that name")
+        access.check(request.camera, Requester(id=request.by, role="operator"))
+        with self._condition:
+            self._frame, self._wanted_camera = None, request.camera
+            self._condition.wait_for(lambda: self._frame is not None, FRAME_TIMEOUT_S)
+            frame, self._frame, self._wanted_camera = self._frame, None, None
         if frame is None:
-            raise NoPicture(
-                f"camera {glance.camera!r}: the agent has got no picture for {FRAME_S:g} s"
+            raise PreviewUnavailable(
+                f"camera {request.camera!r}: the agent has got no picture for {FRAME_TIMEOUT_S:g} s"
             )
-        luma = small(frame.y, glance.columns, glance.rows)
+        luma = downscale(frame.y, request.columns, request.rows)
         return PreviewFrame(
             width_px=frame.width_px,
             height_px=frame.height_px,
             columns=luma.shape[1],
             rows=luma.shape[0],
             luma=luma.tobytes(),
-            aim=measure(frame.y),
+            aim=measure_aim(frame.y),
         )
 
 
-def ask(
-    state: Path, camera: str, by: str, columns: int = COLUMNS, rows: int = ROWS
+def request_preview(
+    state: Path, camera: str, by: str, columns: int = DEFAULT_COLUMNS, rows: int = DEFAULT_ROWS
 ) -> PreviewFrame | None:
     """Ask the agent of a state folder what a camera sees; None where no agent is there to ask.
 
     Raises NoPicture where it shows nothing, and says why.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(ANSWER_S)
+        connection.settimeout(REPLY_TIMEOUT_S)
         try:
-            with unix_socket.socket_path(state, SOCKET) as address:
+            with unix_socket.socket_address(state, SOCKET_NAME) as address:
                 connection.connect(address)
         except OSError:
             return None
         try:
-            glance = PreviewRequest(camera=camera, by=by, columns=columns, rows=rows)
-            connection.sendall(msgspec.json.encode(glance) + b"\n")
+            request = PreviewRequest(camera=camera, by=by, columns=columns, rows=rows)
+            connection.sendall(msgspec.json.encode(request) + b"\n")
             with connection.makefile("rb") as reader:
-                answer = _ANSWER.decode(reader.readline())
+                reply = _REPLY_DECODER.decode(reader.readline())
         except (OSError, msgspec.MsgspecError) as error:
-            raise NoPicture(f"the agent gave no answer: {error}") from error
-    if isinstance(answer, PreviewRefused):
-        raise NoPicture(answer.why)
-    return answer
+            raise PreviewUnavailable(f"the agent gave no answer: {error}") from error
+    if isinstance(reply, PreviewRefused):
+        raise PreviewUnavailable(reply.why)
+    return reply
 
 
-def _read(connection: socket.socket) -> PreviewRequest:
+def _read_request(connection: socket.socket) -> PreviewRequest:
     """One line. Raises NoPicture and OSError."""
-    connection.settimeout(LINE_S)
-    line = b"".join(_chunks(connection))
+    connection.settimeout(IO_TIMEOUT_S)
+    line = b"".join(_receive_chunks(connection))
     try:
-        return _GLANCE.decode(line)
+        return _REQUEST_DECODER.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise NoPicture(f"not understood: {error}") from error
+        raise PreviewUnavailable(f"not understood: {error}") from error
 
 
-def _chunks(connection: socket.socket) -> Iterator[bytes]:
-    left = MOST_LINE_BYTES
-    while left > 0 and (data := connection.recv(left)):
+def _receive_chunks(connection: socket.socket) -> Iterator[bytes]:
+    remaining = MAX_LINE_BYTES
+    while remaining > 0 and (data := connection.recv(remaining)):
         yield data
-        left -= len(data)
+        remaining -= len(data)
         if data.endswith(b"\n"):
             return

@@ -16,17 +16,17 @@ from agent.config.names import Name
 from drivers.media import Frame
 
 VERB = "snapshot"
-SNAPSHOT_MOST_BYTES = 200_000
+SNAPSHOT_MAX_BYTES = 200_000
 """At 1 Mbit/s it holds up all else for under two seconds, at 100 kbit/s for sixteen."""
-FRAME_WITHIN_S = 5.0
-WAITING_MOST = 8
+FRAME_TIMEOUT_S = 5.0
+MAX_WAITING = 8
 
 
 class SnapshotArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of which camera, and how many bytes it may have: quality falls until it fits."""
 
     camera: Name
-    max_bytes: Annotated[int, msgspec.Meta(ge=4000, le=SNAPSHOT_MOST_BYTES)] = 60_000
+    max_bytes: Annotated[int, msgspec.Meta(ge=4000, le=SNAPSHOT_MAX_BYTES)] = 60_000
 
 
 class SnapshotResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,22 +48,22 @@ class CameraAccess(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     viewers: tuple[str, ...] | None = None
-    watched: bool = True
-    rests: Callable[[], bool] = lambda: False
+    has_frames: bool = True
+    is_suspended: Callable[[], bool] = lambda: False
 
-    def check(self, camera: str, asker: Requester) -> None:
+    def check(self, camera: str, requester: Requester) -> None:
         """Raise Refused where he may not see the camera, which has this name, or nobody can."""
-        if self.viewers is not None and asker.id not in self.viewers:
+        if self.viewers is not None and requester.id not in self.viewers:
             raise CommandRejected(
                 "forbidden",
-                f"camera {camera!r} is another institution's, and {asker.id!r} is not among its "
+                f"camera {camera!r} is another institution's, and {requester.id!r} is not among its "
                 "viewers",
             )
-        if not self.watched:
+        if not self.has_frames:
             raise CommandRejected(
                 "unsupported", f"camera {camera!r} is only recorded: detection is off"
             )
-        if self.rests():
+        if self.is_suspended():
             raise CommandRejected(
                 "failed", f"camera {camera!r} gives no pictures now: the box is under strain"
             )
@@ -90,24 +90,24 @@ class SnapshotCommandHandler:
     """
 
     name = VERB
-    args = Args
+    args_type = Args
     priority_lanes = ()
 
     def __init__(
         self,
         cameras: Mapping[str, CameraAccess],
         encode: Callable[[Frame, int], bytes],
-        deliver: Callable[[str, bytes, int], None],
+        publish: Callable[[str, bytes, int], None],
         on_view: Callable[[str, str, int], None],
     ) -> None:
         self._cameras = dict(cameras)
         self._encode = encode
-        self._deliver = deliver
+        self._publish = publish
         self._on_view = on_view
         self._lock = threading.Lock()
         self._waiting: dict[str, list[Callable[[Frame], None]]] = {}
 
-    def subject(self, args: SnapshotArgs) -> str:
+    def describe(self, args: SnapshotArgs) -> str:
         """The camera."""
         return args.camera
 
@@ -119,29 +119,29 @@ class SnapshotCommandHandler:
         """It waits its turn."""
         return None
 
-    def run(self, order: ValidCommand, course: CommandProgressSink) -> Deferred:
+    def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> Deferred:
         """Wait for the camera's next frame."""
-        args: SnapshotArgs = order.args
+        args: SnapshotArgs = command.args
         camera = self._cameras.get(args.camera)
         if camera is None:
             known = ", ".join(sorted(self._cameras)) or "none"
             raise CommandRejected(
                 "unknown", f"camera {args.camera!r}: none of that name; there are: {known}"
             )
-        camera.check(args.camera, order.asker)
+        camera.check(args.camera, command.requester)
 
-        def picture(frame: Frame) -> None:
-            course.finish(lambda: self._picture(order, args, frame))
+        def on_frame(frame: Frame) -> None:
+            progress_sink.finish(lambda: self._take_snapshot(command, args, frame))
 
         with self._lock:
             waiting = self._waiting.setdefault(args.camera, [])
-            if len(waiting) >= WAITING_MOST:
+            if len(waiting) >= MAX_WAITING:
                 raise CommandRejected(
                     "busy",
-                    f"camera {args.camera!r}: {WAITING_MOST} wait for its next frame already",
+                    f"camera {args.camera!r}: {MAX_WAITING} wait for its next frame already",
                 )
-            waiting.append(picture)
-        return Deferred(within_s=FRAME_WITHIN_S)
+            waiting.append(on_frame)
+        return Deferred(timeout_s=FRAME_TIMEOUT_S)
 
     def offer(self, camera: str, frame: Frame) -> None:
         """A frame of a camera, from its own thread. Costs nothing where nobody waits for one."""
@@ -149,19 +149,21 @@ class SnapshotCommandHandler:
             return
         with self._lock:
             waiting = self._waiting.pop(camera, [])
-        for picture in waiting:
-            picture(frame)
+        for on_frame in waiting:
+            on_frame(frame)
 
-    def _picture(self, order: ValidCommand, args: SnapshotArgs, frame: Frame) -> SnapshotResult:
+    def _take_snapshot(
+        self, command: ValidCommand, args: SnapshotArgs, frame: Frame
+    ) -> SnapshotResult:
         jpeg = self._encode(frame, args.max_bytes)
         if len(jpeg) > args.max_bytes:
             raise CommandRejected("unsupported", f"the picture has {len(jpeg)} bytes at the least")
         try:
-            self._on_view(args.camera, order.asker.id, frame.t_ns)
+            self._on_view(args.camera, command.requester.id, frame.t_ns)
         except OSError as error:
             raise CommandRejected(
                 "failed", f"who looks cannot be written down, so nothing is shown: {error}"
             ) from error
-        self._deliver(args.camera, jpeg, frame.t_ns)
+        self._publish(args.camera, jpeg, frame.t_ns)
         digest = hashlib.sha256(jpeg).hexdigest()
         return SnapshotResult(camera=args.camera, sha256=digest, size_bytes=len(jpeg))

@@ -12,9 +12,9 @@ from agent.cli.commands import Commands
 from agent.config import configuration
 from agent.health import health_file
 from agent.update import boot_check
-from agent.update.boot_check import BootCheck, BootSample, CameraSample
+from agent.update.boot_check import BootCheck, BootSample, ExpectedCamera
 
-LONGEST_S = 86_400.0
+MAX_WAIT_S = 86_400.0
 
 
 def add_parser(commands: Commands) -> None:
@@ -41,35 +41,37 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Wait, and mark. Raises BadInput."""
-    if not 0 < args.within <= LONGEST_S:
-        raise UserError(f"--within {args.within:g}: allowed: more than 0, up to {LONGEST_S:g}")
+    if not 0 < args.within <= MAX_WAIT_S:
+        raise UserError(f"--within {args.within:g}: allowed: more than 0, up to {MAX_WAIT_S:g}")
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     config = configuration.load(args.config)
     state = Path(config.box.state)
-    runtime, footage = health_file.runtime_folder(state), state / config.record.folder
+    runtime, footage = health_file.get_runtime_dir(state), state / config.record.folder
     clock = SystemClock()
     names = [camera.name for camera in config.camera]
 
-    def look() -> BootSample:
+    def take_sample() -> BootSample:
         live = health_file.read(runtime)
-        newest = {name: boot_check.newest_footage(footage / name) for name in names}
-        return BootSample(t_ns=clock.boottime_ns(), live=live, newest=newest)
+        newest = {name: boot_check.describe_newest_file(footage / name) for name in names}
+        return BootSample(t_ns=clock.boottime_ns(), health=live, newest_files=newest)
 
-    cameras = [CameraSample(name=camera.name, record=camera.record) for camera in config.camera]
-    began_ns, stopping = clock.boottime_ns(), threading.Event()
-    missing = boot_check.wait(BootCheck(cameras, began_ns), look, clock, args.within, stopping)
+    cameras = [ExpectedCamera(name=camera.name, record=camera.record) for camera in config.camera]
+    start_ns, stopping = clock.boottime_ns(), threading.Event()
+    missing = boot_check.wait_until_good(
+        BootCheck(cameras, start_ns), take_sample, clock, args.within, stopping
+    )
     if missing:
         print(f"not good: {'; '.join(missing)}", file=sys.stderr)
         return 1
     try:
-        said = boot_check.mark(
-            lambda within_s: boot_check.mark_good(within_s=within_s),
+        output = boot_check.mark_with_retry(
+            lambda within_s: boot_check.run_rauc_mark_good(timeout_s=within_s),
             clock,
-            args.within - (clock.boottime_ns() - began_ns) / 1e9,
+            args.within - (clock.boottime_ns() - start_ns) / 1e9,
             stopping,
         )
     except OSError as error:
         print(f"good, and not marked: {error}", file=sys.stderr)
         return 1
-    print("good; there is no rauc here to tell" if said is None else f"good; rauc: {said}")
+    print("good; there is no rauc here to tell" if output is None else f"good; rauc: {output}")
     return 0

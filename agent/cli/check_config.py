@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from agent.app.actuator_specs import fittings
+from agent.app.actuator_specs import load_actuator_specs
 from agent.base.clock import SystemClock
 from agent.capture import camera_source
 from agent.cli.commands import Commands
@@ -25,22 +25,24 @@ def add_parser(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print a line for each camera, head and pin, and one for who opens footage. Raises BadInput."""
     clock = SystemClock()
-    config, cameras = camera_source.load(args.config, clock)
-    fitted = fittings(config, clock, str(args.config))
-    sealed_for = ", ".join(parse_recipients(config.record.recipient))
+    config, cameras = camera_source.load_sources(args.config, clock)
+    actuator_specs = load_actuator_specs(config, clock, str(args.config))
+    recipients = ", ".join(parse_recipients(config.record.recipient))
     for source in cameras:
         camera = source.config
-        does = [
+        camera_facts = [
             f"watched by {camera.detect.model}" if camera.detect.enabled else "not watched",
             "recorded" if camera.record else "not recorded",
         ]
-        print(f"camera {camera.name}: {camera.driver}, {', '.join(does)}")
-    for head in (one.config for one in fitted.heads):
+        print(f"camera {camera.name}: {camera.driver}, {', '.join(camera_facts)}")
+    for head in (spec.config for spec in actuator_specs.heads):
         tours = ", ".join(tour.name for tour in head.tour) or "none"
-        carries = f"carries camera {head.camera}" if head.camera else "carries no camera of the box"
-        print(f"head {head.name}: {head.driver}, {carries}; tours: {tours}")
+        camera_text = (
+            f"carries camera {head.camera}" if head.camera else "carries no camera of the box"
+        )
+        print(f"head {head.name}: {head.driver}, {camera_text}; tours: {tours}")
     for pin in config.pin:
         print(f"pin {pin.name}: {type(pin).__struct_config__.tag}, number {pin.pin}")
-    print(f"footage: sealed for {sealed_for}" if sealed_for else "footage: plain, not sealed")
+    print(f"footage: sealed for {recipients}" if recipients else "footage: plain, not sealed")
     print(f"{args.config}: good; box {config.box.id} reports to {config.broker.url}")
     return 0

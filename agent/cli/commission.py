@@ -9,7 +9,7 @@ import msgspec
 
 from agent.base.clock import SystemClock
 from agent.base.errors import UserError
-from agent.capture.lens_aim import characters
+from agent.capture.lens_aim import to_ascii
 from agent.cli.commands import Commands
 from agent.cli.footage_output import print_json
 from agent.diagnostics.commissioning import certificate
@@ -18,7 +18,7 @@ from agent.diagnostics.commissioning.inspection import CommissioningSession
 from drivers.media import Plane
 
 _COLUMNS, _ROWS = 78, 22
-_LONGEST = 200
+_MAX_TEXT_CHARS = 200
 
 
 def add_parser(commands: Commands) -> None:
@@ -30,7 +30,7 @@ def add_parser(commands: Commands) -> None:
         "runs, asks whether each is good, and writes a signed record with pictures. With --compare "
         "it tells what is not as it was: 0: nothing; 1: something.",
     )
-    kinds = parser.add_subparsers(metavar="WHAT")
+    subcommands = parser.add_subparsers(metavar="WHAT")
     parser.add_argument("--config", metavar="FILE", type=Path, help="the configuration, TOML")
     parser.add_argument(
         "--out", metavar="DIR", type=Path, help="a copy of the record, a new folder"
@@ -40,12 +40,12 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--compare", action="store_true", help="tell what has changed since")
     parser.add_argument("--json", action="store_true", help="one line of JSON, for machines")
     parser.set_defaults(run=run)
-    verifier = kinds.add_parser("verify", help="whether a record is what its box signed")
-    verifier.add_argument("folder", metavar="DIR", type=Path)
-    verifier.add_argument(
+    verify_parser = subcommands.add_parser("verify", help="whether a record is what its box signed")
+    verify_parser.add_argument("folder", metavar="DIR", type=Path)
+    verify_parser.add_argument(
         "--public-key", metavar="KEY", help="the box's key as the centre knows it, base64"
     )
-    verifier.set_defaults(run=verify)
+    verify_parser.set_defaults(run=verify)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,48 +55,58 @@ def run(args: argparse.Namespace) -> int:
             "commission: --config is missing; allowed: --config FILE, or commission verify DIR"
         )
     by = (args.by or getpass.getuser()).strip()
-    if not by or len(by) > _LONGEST or not by.isprintable():
-        raise UserError(f"--by {by!r}: allowed: one line of 1 to {_LONGEST} characters")
-    asks = not (args.yes or args.compare or args.json)
-    if asks and not sys.stdin.isatty():
+    if not by or len(by) > _MAX_TEXT_CHARS or not by.isprintable():
+        raise UserError(f"--by {by!r}: allowed: one line of 1 to {_MAX_TEXT_CHARS} characters")
+    is_interactive = not (args.yes or args.compare or args.json)
+    if is_interactive and not sys.stdin.isatty():
         raise UserError("commission: nobody is there to answer; allowed: at a terminal, or --yes")
-    site = CommissioningSession(args.config, SystemClock(), by)
-    return _compare(site, args) if args.compare else _commission(site, args, asks=asks)
+    session = CommissioningSession(args.config, SystemClock(), by)
+    return (
+        _compare(session, args)
+        if args.compare
+        else _commission(session, args, is_interactive=is_interactive)
+    )
 
 
-def _commission(site: CommissioningSession, args: argparse.Namespace, *, asks: bool) -> int:
-    written = site.commission(_ask if asks else _show if not args.json else _keep, args.out)
-    bad = [answer for answer in written.record.answers if answer.good is False]
+def _commission(
+    session: CommissioningSession, args: argparse.Namespace, *, is_interactive: bool
+) -> int:
+    result = session.commission(
+        _ask_item if is_interactive else _print_item if not args.json else _accept_unasked, args.out
+    )
+    failed = [answer for answer in result.record.answers if answer.good is False]
     if args.json:
-        print_json({"folder": str(written.folder), "record": written.record})
-        return 1 if bad else 0
-    print(f"{written.folder}: signed by {written.record.public_key}")
-    if written.copy is not None:
-        print(f"  a copy: {written.copy}")
-    for answer in bad:
+        print_json({"folder": str(result.folder), "record": result.record})
+        return 1 if failed else 0
+    print(f"{result.folder}: signed by {result.record.public_key}")
+    if result.copied_to is not None:
+        print(f"  a copy: {result.copied_to}")
+    for answer in failed:
         print(f"  NOT GOOD: {answer.title}: {answer.note or answer.found}")
-    return 1 if bad else 0
+    return 1 if failed else 0
 
 
-def _compare(site: CommissioningSession, args: argparse.Namespace) -> int:
-    then, found = site.compare()
+def _compare(session: CommissioningSession, args: argparse.Namespace) -> int:
+    installed, found = session.compare()
     if args.json:
-        drifts = [{**msgspec.structs.asdict(one), "matters": one.matters} for one in found]
-        print_json({"then": then.made, "by": then.by, "drifts": drifts})
+        drifts = [
+            {**msgspec.structs.asdict(drift), "matters": drift.is_actionable} for drift in found
+        ]
+        print_json({"then": installed.made, "by": installed.by, "drifts": drifts})
     else:
-        print(f"commissioned {then.made} by {then.by}")
-        for one in found:
-            of = f" {one.of}" if one.of else ""
-            print(f"  {one.what}{of}: {one.said}")
+        print(f"commissioned {installed.made} by {installed.by}")
+        for drift in found:
+            subject = f" {drift.of}" if drift.of else ""
+            print(f"  {drift.what}{subject}: {drift.said}")
         if not found:
             print("  all is as it was")
-    return 1 if any(one.matters for one in found) else 0
+    return 1 if any(drift.is_actionable for drift in found) else 0
 
 
 def verify(args: argparse.Namespace) -> int:
     """Whether a record is good: 0 or 1."""
     try:
-        record, pictures = certificate.read(args.folder, args.public_key)
+        record, pictures = certificate.read_verified(args.folder, args.public_key)
     except BadRecord as error:
         print(f"{args.folder}: BROKEN: {error}")
         return 1
@@ -108,33 +118,33 @@ def verify(args: argparse.Namespace) -> int:
     return 0
 
 
-def _keep(answer: ItemAnswer, _picture: Plane | None) -> ItemAnswer:
+def _accept_unasked(answer: ItemAnswer, _picture: Plane | None) -> ItemAnswer:
     return answer
 
 
-def _show(answer: ItemAnswer, _picture: Plane | None) -> ItemAnswer:
-    verdict = {True: "good", False: "NOT GOOD", None: "nobody was asked"}[answer.good]
-    print(f"{answer.title}: {answer.found}: {verdict}")
+def _print_item(answer: ItemAnswer, _picture: Plane | None) -> ItemAnswer:
+    judgement = {True: "good", False: "NOT GOOD", None: "nobody was asked"}[answer.good]
+    print(f"{answer.title}: {answer.found}: {judgement}")
     return answer
 
 
-def _ask(answer: ItemAnswer, picture: Plane | None) -> ItemAnswer:
+def _ask_item(answer: ItemAnswer, picture: Plane | None) -> ItemAnswer:
     if picture is not None and answer.part == "aim":
-        print("\n".join(characters(picture, _COLUMNS, _ROWS)))
+        print("\n".join(to_ascii(picture, _COLUMNS, _ROWS)))
     print(f"{answer.title}: {answer.found}")
     while True:
         try:
-            given = input("  good? y, or n and why: ").strip()
+            line = input("  good? y, or n and why: ").strip()
         except EOFError as error:
             print()
             raise UserError(
                 f"commission: no answer to {answer.title}, and no record was written; "
                 "allowed: y, or n and why, to each"
             ) from error
-        said, _, why = given.partition(" ")
-        note = why.strip()[:_LONGEST] or None
-        if said.lower() in ("y", "yes"):
+        reply, _, reason = line.partition(" ")
+        note = reason.strip()[:_MAX_TEXT_CHARS] or None
+        if reply.lower() in ("y", "yes"):
             return msgspec.structs.replace(answer, good=True, note=note)
-        if said.lower() in ("n", "no"):
+        if reply.lower() in ("n", "no"):
             return msgspec.structs.replace(answer, good=False, note=note)
         print("  allowed: y, n, or n and a few words")

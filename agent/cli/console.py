@@ -10,10 +10,10 @@ from types import FrameType
 from agent.base.clock import SystemClock
 from agent.cli.commands import Commands
 from agent.console import serve
-from agent.console.line import BAUDS
+from agent.console.line import BAUD_RATES
 
-CONFIG = Path("/etc/vigie/vigie.toml")
-BAUD = 115_200
+DEFAULT_CONFIG = Path("/etc/vigie/vigie.toml")
+DEFAULT_BAUD = 115_200
 
 
 def add_parser(commands: Commands) -> None:
@@ -28,15 +28,15 @@ def add_parser(commands: Commands) -> None:
         "--config",
         metavar="FILE",
         type=Path,
-        default=CONFIG,
+        default=DEFAULT_CONFIG,
         help="the box's configuration (default: %(default)s)",
     )
     parser.add_argument("--port", metavar="DEVICE", help="a serial port, such as /dev/ttyUSB0")
     parser.add_argument(
         "--baud",
         type=int,
-        choices=tuple(BAUDS),
-        default=BAUD,
+        choices=tuple(BAUD_RATES),
+        default=DEFAULT_BAUD,
         help="its speed, 8N1 (default: %(default)s)",
     )
     parser.set_defaults(run=run)
@@ -47,14 +47,14 @@ def run(args: argparse.Namespace) -> int:
     level = logging.INFO if args.port else logging.CRITICAL
     logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(message)s")
     # The terminal is given back as it was, whoever ends this.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, _exit)
     if args.port:
-        serve.at_port(args.config, args.port, args.baud, SystemClock())
+        serve.serve_port(args.config, args.port, args.baud, SystemClock())
     else:
-        serve.at_own_terminal(args.config, SystemClock())
+        serve.serve_own_terminal(args.config, SystemClock())
     return 0
 
 
-def _leave(_number: int, _frame: FrameType | None) -> None:
+def _exit(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(0)

@@ -10,14 +10,14 @@ from agent.base.errors import UserError
 from agent.cli.commands import Commands
 from agent.cli.footage_output import print_json
 from agent.faults.registry import FAULTS, FaultCode, Severity
-from agent.faults.texts import FaultTexts, Language, texts
+from agent.faults.texts import FaultTexts, Language, load_texts
 from agent.gpio import status_led
 
-WIDTH = 78
+WIDTH_CHARS = 78
 """A serial terminal has 80 columns, and some of them wrap at the last."""
 
 
-class Explained(msgspec.Struct, frozen=True, kw_only=True):
+class FaultExplanation(msgspec.Struct, frozen=True, kw_only=True):
     """One code for machines. `blinks_long` and `blinks_short` are what the status LED shows."""
 
     code: FaultCode
@@ -48,34 +48,34 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print one code, or all. Raises BadInput."""
-    said = texts(args.lang)
-    code = None if args.code is None else _known(args.code)
+    fault_texts = load_texts(args.lang)
+    code = None if args.code is None else _parse_code(args.code)
     if args.json:
-        every = [_explained(each, said) for each in sorted(FAULTS)]
-        print_json(every if code is None else _explained(code, said))
+        explanations = [_explain(fault_code, fault_texts) for fault_code in sorted(FAULTS)]
+        print_json(explanations if code is None else _explain(code, fault_texts))
     elif code is None:
-        for each in sorted(FAULTS):
-            blinks = said.words.blinks.format(**_blinks(each))
-            print(f"{each}  {blinks:20}  {said.faults[each].title}")
+        for fault_code in sorted(FAULTS):
+            blinks = fault_texts.words.blinks.format(**_blink_counts(fault_code))
+            print(f"{fault_code}  {blinks:20}  {fault_texts.faults[fault_code].title}")
     else:
-        print("\n".join(_page(code, said)))
+        print("\n".join(_format_page(code, fault_texts)))
     return 0
 
 
-def _known(given: str) -> FaultCode:
-    found = next((code for code in FAULTS if code == given.upper()), None)
+def _parse_code(text: str) -> FaultCode:
+    found = next((code for code in FAULTS if code == text.upper()), None)
     if found is None:
-        raise UserError(f"fault code {given!r}: unknown; allowed: {', '.join(sorted(FAULTS))}")
+        raise UserError(f"fault code {text!r}: unknown; allowed: {', '.join(sorted(FAULTS))}")
     return found
 
 
-def _blinks(code: FaultCode) -> dict[str, int]:
-    return dict(zip(("long", "short"), status_led.counts(code), strict=True))
+def _blink_counts(code: FaultCode) -> dict[str, int]:
+    return dict(zip(("long", "short"), status_led.blink_counts(code), strict=True))
 
 
-def _explained(code: FaultCode, said: FaultTexts) -> Explained:
-    text, (long, short) = said.faults[code], status_led.counts(code)
-    return Explained(
+def _explain(code: FaultCode, fault_texts: FaultTexts) -> FaultExplanation:
+    text, (long, short) = fault_texts.faults[code], status_led.blink_counts(code)
+    return FaultExplanation(
         code=code,
         severity=FAULTS[code].severity,
         title=text.title,
@@ -87,23 +87,27 @@ def _explained(code: FaultCode, said: FaultTexts) -> Explained:
     )
 
 
-def _page(code: FaultCode, said: FaultTexts) -> list[str]:
-    words, text = said.words, said.faults[code]
+def _format_page(code: FaultCode, fault_texts: FaultTexts) -> list[str]:
+    labels, text = fault_texts.words, fault_texts.faults[code]
     severity, blinks = (
-        words.of_severity(FAULTS[code].severity),
-        words.blinks.format(**_blinks(code)),
+        labels.severity_name(FAULTS[code].severity),
+        labels.blinks.format(**_blink_counts(code)),
     )
-    lines = [f"{code}  {text.title}", f"{severity} · {words.led} {blinks}"]
-    for heading, what in (
-        (words.means, text.means),
-        (words.at_box, text.at_box),
-        (words.at_centre, text.at_centre),
+    lines = [f"{code}  {text.title}", f"{severity} · {labels.led} {blinks}"]
+    for heading, paragraph in (
+        (labels.means, text.means),
+        (labels.at_box, text.at_box),
+        (labels.at_centre, text.at_centre),
     ):
         lines += [
             "",
             heading,
             *textwrap.wrap(
-                what, WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+                paragraph,
+                WIDTH_CHARS,
+                initial_indent="  ",
+                subsequent_indent="  ",
+                break_on_hyphens=False,
             ),
         ]
     return lines

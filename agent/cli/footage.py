@@ -6,13 +6,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.base.time_argument import ALLOWED
+from agent.base.time_argument import ALLOWED_FORMATS
 from agent.cli import footage_box, footage_offline
 from agent.cli.commands import Commands
-from agent.recording.export.exporter import CannotExport
+from agent.recording.export.exporter import ExportError
 
-_AGO = re.compile(r"^-\d[\ddhms.]*$(?!\n)", re.ASCII)
-_HOLD_DAYS = 30.0
+_RELATIVE_TIME = re.compile(r"^-\d[\ddhms.]*$(?!\n)", re.ASCII)
+_DEFAULT_HOLD_DAYS = 30.0
 
 
 def add_parser(commands: Commands) -> None:
@@ -21,27 +21,29 @@ def add_parser(commands: Commands) -> None:
         "footage",
         help="list, export, verify, hold and unseal footage",
         description="Works on a box's state folder, whether its agent runs or not; verify, unseal "
-        f"and keygen need no box. A moment is {ALLOWED}.",
+        f"and keygen need no box. A moment is {ALLOWED_FORMATS}.",
     )
-    kinds = parser.add_subparsers(metavar="WHAT", required=True)
-    _add_list(kinds)
-    _add_export(kinds)
-    _add_verify(kinds)
-    _add_holds(kinds)
-    _add_attest(kinds)
-    _add_unseal(kinds)
+    subcommands = parser.add_subparsers(metavar="WHAT", required=True)
+    _add_list(subcommands)
+    _add_export(subcommands)
+    _add_verify(subcommands)
+    _add_holds(subcommands)
+    _add_attest(subcommands)
+    _add_unseal(subcommands)
 
 
-def _add_list(kinds: Commands) -> None:
-    parser = _parser(kinds, "list", "what lies on the disk", footage_box.list_footage, box=True)
+def _add_list(subcommands: Commands) -> None:
+    parser = _add_subcommand(
+        subcommands, "list", "what lies on the disk", footage_box.list_footage, box=True
+    )
     parser.add_argument("--camera", metavar="C", help="this camera alone (default: all)")
     parser.add_argument("--from", dest="begin", metavar="T", help="what touches this or later")
     parser.add_argument("--to", dest="end", metavar="T", help="what began before")
 
 
-def _add_export(kinds: Commands) -> None:
-    parser = _parser(
-        kinds, "export", "a span with all to verify it by", footage_box.export, box=True
+def _add_export(subcommands: Commands) -> None:
+    parser = _add_subcommand(
+        subcommands, "export", "a span with all to verify it by", footage_box.export, box=True
     )
     _add_span(parser)
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="a new folder")
@@ -55,9 +57,9 @@ def _add_export(kinds: Commands) -> None:
     )
 
 
-def _add_verify(kinds: Commands) -> None:
-    parser = _parser(
-        kinds, "verify", "whether an export is what its box signed", footage_offline.verify
+def _add_verify(subcommands: Commands) -> None:
+    parser = _add_subcommand(
+        subcommands, "verify", "whether an export is what its box signed", footage_offline.verify
     )
     parser.add_argument("path", metavar="PATH", type=Path, help="the export's folder")
     parser.add_argument(
@@ -68,8 +70,10 @@ def _add_verify(kinds: Commands) -> None:
     )
 
 
-def _add_holds(kinds: Commands) -> None:
-    parser = _parser(kinds, "hold", "keep a span from eviction", footage_box.hold, box=True)
+def _add_holds(subcommands: Commands) -> None:
+    parser = _add_subcommand(
+        subcommands, "hold", "keep a span from eviction", footage_box.hold, box=True
+    )
     _add_span(parser)
     parser.add_argument("--reason", metavar="TEXT", required=True, help="why")
     parser.add_argument("--by", metavar="NAME", required=True, help="who")
@@ -77,19 +81,25 @@ def _add_holds(kinds: Commands) -> None:
         "--days",
         metavar="N",
         type=float,
-        default=_HOLD_DAYS,
+        default=_DEFAULT_HOLD_DAYS,
         help="for so many days from now (default: %(default)g)",
     )
-    parser = _parser(kinds, "release", "end a hold", footage_box.release, box=True)
+    parser = _add_subcommand(subcommands, "release", "end a hold", footage_box.release, box=True)
     parser.add_argument("hold", metavar="ID", help="as `holds` shows it")
     parser.add_argument("--reason", metavar="TEXT", required=True, help="why")
     parser.add_argument("--by", metavar="NAME", required=True, help="who")
-    _parser(kinds, "holds", "what is held, by whom and until when", footage_box.holds, box=True)
+    _add_subcommand(
+        subcommands,
+        "holds",
+        "what is held, by whom and until when",
+        footage_box.list_holds,
+        box=True,
+    )
 
 
-def _add_attest(kinds: Commands) -> None:
-    _parser(
-        kinds,
+def _add_attest(subcommands: Commands) -> None:
+    _add_subcommand(
+        subcommands,
         "attest",
         "say in the chain of custody what footage there is, and since when",
         footage_box.attest,
@@ -97,32 +107,36 @@ def _add_attest(kinds: Commands) -> None:
     )
 
 
-def _add_unseal(kinds: Commands) -> None:
-    parser = _parser(kinds, "unseal", "open sealed footage, at the centre", footage_offline.unseal)
+def _add_unseal(subcommands: Commands) -> None:
+    parser = _add_subcommand(
+        subcommands, "unseal", "open sealed footage, at the centre", footage_offline.unseal
+    )
     parser.add_argument("path", metavar="PATH", type=Path, help="an export, a folder, a segment")
     parser.add_argument("--key", metavar="FILE", type=Path, required=True, help="private key, PEM")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="a new folder")
-    parser = _parser(
-        kinds, "keygen", "make a key pair that footage is sealed for", footage_offline.keygen
+    parser = _add_subcommand(
+        subcommands, "keygen", "make a key pair that footage is sealed for", footage_offline.keygen
     )
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="the private key")
 
 
-def _parser(
-    kinds: Commands,
+def _add_subcommand(
+    subcommands: Commands,
     name: str,
-    says: str,
+    help_text: str,
     run: Callable[[argparse.Namespace], int],
     *,
     box: bool = False,
 ) -> argparse.ArgumentParser:
-    parser = kinds.add_parser(name, help=says, description=f"{says[0].upper()}{says[1:]}.")
+    parser = subcommands.add_parser(
+        name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}."
+    )
     # Else argparse takes `-10m` for an option; it has no public way to be told.
-    parser._negative_number_matcher = _AGO  # noqa: SLF001
+    parser._negative_number_matcher = _RELATIVE_TIME  # noqa: SLF001
     if box:
-        where = parser.add_mutually_exclusive_group(required=True)
-        where.add_argument("--config", metavar="FILE", type=Path, help="the box's configuration")
-        where.add_argument("--state", metavar="DIR", type=Path, help="the box's state folder")
+        group = parser.add_mutually_exclusive_group(required=True)
+        group.add_argument("--config", metavar="FILE", type=Path, help="the box's configuration")
+        group.add_argument("--state", metavar="DIR", type=Path, help="the box's state folder")
     parser.add_argument("--json", action="store_true", help="for machines: JSON, one on a line")
     parser.set_defaults(run=lambda args: _run(run, args))
     return parser
@@ -138,11 +152,11 @@ def _run(command: Callable[[argparse.Namespace], int], args: argparse.Namespace)
     """Run one, and tell in a line where the disk or the footage does not let it."""
     try:
         return command(args)
-    except CannotExport as error:
+    except ExportError as error:
         print(f"vigie: {error}", file=sys.stderr)
     except BrokenPipeError:
         raise
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"vigie: {where}{error.strerror or error}", file=sys.stderr)
+        prefix = f"{error.filename}: " if error.filename else ""
+        print(f"vigie: {prefix}{error.strerror or error}", file=sys.stderr)
     return 1

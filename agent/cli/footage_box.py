@@ -12,40 +12,40 @@ from rich.text import Text
 from agent.base.clock import SystemClock
 from agent.base.errors import UserError
 from agent.base.time_argument import parse_time
-from agent.cli.footage_output import LONGEST_WORDS, print_json, progress_bar, shown
-from agent.recording.archive import FootageArchive, RecordedSpan, is_sealed, stretches
+from agent.cli.footage_output import MAX_TEXT_CHARS, escape_unprintable, print_json, progress_bar
+from agent.recording.archive import FootageArchive, RecordedSpan, is_sealed, merge_segments
 from agent.recording.catalogue import FootageEntry
 from agent.recording.encryption import keys
-from agent.recording.export.html_pages import ExportPageText
+from agent.recording.export.html_pages import ExportRequest
 from agent.recording.segment_name import rfc3339
 
 
 def list_footage(args: argparse.Namespace) -> int:
     """What lies on the disk, as stretches; each segment as JSON."""
-    footage = _footage(args)
-    begin = _moment(args.begin, footage, "--from")
-    end = _moment(args.end, footage, "--to")
-    entries = footage.find(args.camera, begin, end)
+    archive = _open_archive(args)
+    begin = _parse_optional_time(args.begin, archive, "--from")
+    end = _parse_optional_time(args.end, archive, "--to")
+    entries = archive.find_segments(args.camera, begin, end)
     if not entries:
         print("vigie: no footage there", file=sys.stderr)
         return 1
     if args.json:
         for entry in entries:
-            print_json(_told(entry))
+            print_json(_entry_json(entry))
         return 0
     console = Console()
     table = Table()
     for heading in ("camera", "from", "to", "segments", "MB", "remarks"):
         justify: Literal["right", "left"] = "right" if heading in ("segments", "MB") else "left"
         table.add_column(heading, justify=justify, overflow="fold")
-    for stretch in stretches(entries):
+    for span in merge_segments(entries):
         table.add_row(
-            Text(stretch.camera),
-            _second(stretch.begin),
-            "now" if stretch.end is None else _second(stretch.end),
-            str(stretch.segments),
-            f"{stretch.size_bytes / 1e6:.1f}",
-            _remarks(stretch),
+            Text(span.camera),
+            _format_time(span.begin),
+            "now" if span.end is None else _format_time(span.end),
+            str(span.segments),
+            f"{span.size_bytes / 1e6:.1f}",
+            _format_remarks(span),
         )
     console.print(table)
     return 0
@@ -53,59 +53,59 @@ def list_footage(args: argparse.Namespace) -> int:
 
 def export(args: argparse.Namespace) -> int:
     """Take a span out of the box."""
-    footage = _footage(args)
-    wish = ExportPageText(
+    archive = _open_archive(args)
+    request = ExportRequest(
         camera=args.camera,
-        begin=_needed(args.begin, footage, "--from"),
-        end=_needed(args.end, footage, "--to"),
-        by=_words(args.by, "--by"),
-        purpose=_words(args.purpose, "--purpose"),
+        begin=_parse_required_time(args.begin, archive, "--from"),
+        end=_parse_required_time(args.end, archive, "--to"),
+        by=_parse_text(args.by, "--by"),
+        purpose=_parse_text(args.purpose, "--purpose"),
         out=args.out,
         unmasked=args.unmasked,
     )
     key = None if args.key is None else keys.read_private_key(args.key)
     with progress_bar("exporting") as progress:
-        made = footage.export(wish, key, progress)
-    head = {"seq": made.receipt.seq}
+        result = archive.export(request, key, progress)
+    receipt = {"seq": result.receipt.seq}
     if args.json:
         print_json(
             {
-                "folder": str(made.folder),
-                "segments": made.segments,
-                "withheld": made.withheld,
-                "size_bytes": made.size_bytes,
-                "clip": made.clip,
-                "no_clip": made.no_clip,
-                "left_out": made.left_out,
-                "receipt": head,
+                "folder": str(result.folder),
+                "segments": result.segments,
+                "withheld": result.withheld,
+                "size_bytes": result.size_bytes,
+                "clip": result.clip,
+                "no_clip": result.no_clip,
+                "left_out": result.left_out,
+                "receipt": receipt,
             }
         )
         return 0
-    print(f"{made.folder}: {len(made.segments)} segments, {made.size_bytes / 1e6:.1f} MB")
-    if made.clip is not None:
-        print(f"  clip.mp4: {made.clip.duration_ns / 1e9:.1f} s from {made.clip.begin_time}")
+    print(f"{result.folder}: {len(result.segments)} segments, {result.size_bytes / 1e6:.1f} MB")
+    if result.clip is not None:
+        print(f"  clip.mp4: {result.clip.duration_ns / 1e9:.1f} s from {result.clip.begin_time}")
     else:
-        print(f"  no clip: {made.no_clip}")
-    if made.withheld:
+        print(f"  no clip: {result.no_clip}")
+    if result.withheld:
         print(
-            f"  {len(made.withheld)} segments withheld: they show what the masks hide; --unmasked"
+            f"  {len(result.withheld)} segments withheld: they show what the masks hide; --unmasked"
         )
-    for name, why in made.left_out.items():
-        print(f"  left out: {name}: {why}")
-    print(f"  in the box's chain as receipt {made.receipt.seq}")
-    print(f"  verify it: vigie footage verify {made.folder}, or open verify.html in a browser")
+    for name, reason in result.left_out.items():
+        print(f"  left out: {name}: {reason}")
+    print(f"  in the box's chain as receipt {result.receipt.seq}")
+    print(f"  verify it: vigie footage verify {result.folder}, or open verify.html in a browser")
     return 0
 
 
 def hold(args: argparse.Namespace) -> int:
     """Keep a span."""
-    footage = _footage(args)
-    hold = footage.hold(
+    archive = _open_archive(args)
+    hold = archive.place_hold(
         args.camera,
-        _needed(args.begin, footage, "--from"),
-        _needed(args.end, footage, "--to"),
-        owner=_words(args.by, "--by"),
-        reason=_words(args.reason, "--reason"),
+        _parse_required_time(args.begin, archive, "--from"),
+        _parse_required_time(args.end, archive, "--to"),
+        owner=_parse_text(args.by, "--by"),
+        reason=_parse_text(args.reason, "--reason"),
         days=args.days,
     )
     if args.json:
@@ -118,19 +118,21 @@ def hold(args: argparse.Namespace) -> int:
 
 def attest(args: argparse.Namespace) -> int:
     """Say in the chain what there is."""
-    for made in _footage(args).attest():
+    for attestation in _open_archive(args).attest():
         if args.json:
-            print_json(made)
+            print_json(attestation)
         else:
-            since = f" since {made.oldest_time}" if made.oldest_time else ""
-            print(f"{made.camera}: {made.segments} segments{since}, {made.bytes / 1e6:.1f} MB")
+            since = f" since {attestation.oldest_time}" if attestation.oldest_time else ""
+            print(
+                f"{attestation.camera}: {attestation.segments} segments{since}, {attestation.bytes / 1e6:.1f} MB"
+            )
     return 0
 
 
 def release(args: argparse.Namespace) -> int:
     """Let go of a hold."""
-    hold = _footage(args).release(
-        args.hold, by=_words(args.by, "--by"), reason=_words(args.reason, "--reason")
+    hold = _open_archive(args).release_hold(
+        args.hold, by=_parse_text(args.by, "--by"), reason=_parse_text(args.reason, "--reason")
     )
     if args.json:
         print_json(hold)
@@ -139,9 +141,9 @@ def release(args: argparse.Namespace) -> int:
     return 0
 
 
-def holds(args: argparse.Namespace) -> int:
+def list_holds(args: argparse.Namespace) -> int:
     """What is held."""
-    holds = _footage(args).holds()
+    holds = _open_archive(args).list_holds()
     if not holds:
         print("vigie: nothing is held", file=sys.stderr)
         return 1
@@ -154,58 +156,58 @@ def holds(args: argparse.Namespace) -> int:
         table.add_column(heading, overflow="fold")
     for hold in holds:
         end = "now" if hold.going_on else hold.end_time
-        told = (hold.id, hold.camera, hold.begin_time, end, hold.owner, hold.reason, hold.expires)
-        table.add_row(*(Text(shown(each)) for each in told))
+        row = (hold.id, hold.camera, hold.begin_time, end, hold.owner, hold.reason, hold.expires)
+        table.add_row(*(Text(escape_unprintable(value)) for value in row))
     Console().print(table)
     return 0
 
 
-def _footage(args: argparse.Namespace) -> FootageArchive:
+def _open_archive(args: argparse.Namespace) -> FootageArchive:
     clock = SystemClock()
     if args.config is not None:
-        return FootageArchive.of_config(args.config, clock)
-    return FootageArchive.of_state(args.state, clock)
+        return FootageArchive.from_config(args.config, clock)
+    return FootageArchive.from_state_dir(args.state, clock)
 
 
-def _moment(text: str | None, footage: FootageArchive, what: str) -> datetime | None:
-    return None if text is None else parse_time(text, footage.now(), what)
+def _parse_optional_time(text: str | None, archive: FootageArchive, option: str) -> datetime | None:
+    return None if text is None else parse_time(text, archive.now(), option)
 
 
-def _needed(text: str, footage: FootageArchive, what: str) -> datetime:
-    return parse_time(text, footage.now(), what)
+def _parse_required_time(text: str, archive: FootageArchive, option: str) -> datetime:
+    return parse_time(text, archive.now(), option)
 
 
-def _words(text: str, what: str) -> str:
+def _parse_text(text: str, option: str) -> str:
     """What a person writes for others to read."""
-    words = text.strip()
-    if not words or len(words) > LONGEST_WORDS or not words.isprintable():
-        raise UserError(f"{what} {text!r}: allowed: one line of 1 to {LONGEST_WORDS} characters")
-    return words
+    stripped = text.strip()
+    if not stripped or len(stripped) > MAX_TEXT_CHARS or not stripped.isprintable():
+        raise UserError(f"{option} {text!r}: allowed: one line of 1 to {MAX_TEXT_CHARS} characters")
+    return stripped
 
 
-def _told(entry: FootageEntry) -> dict[str, object]:
+def _entry_json(entry: FootageEntry) -> dict[str, object]:
     closed = entry.closed
     return {
         "camera": entry.camera,
-        "segment": entry.text,
+        "segment": entry.segment_name,
         "begin_time": rfc3339(entry.begin),
         "end_time": None if entry.end is None else rfc3339(entry.end),
         "size_bytes": entry.size_bytes,
         "clock_synced": entry.name.synced,
         "sealed": is_sealed(entry),
-        "writing": entry.writing,
+        "writing": entry.is_being_written,
         "sha256": None if closed is None else closed.sha256,
     }
 
 
-def _remarks(stretch: RecordedSpan) -> str:
-    said = ["sealed" if stretch.sealed else "plain"]
-    if not stretch.clock_synced:
-        said.append("clock not sure")
-    if not stretch.receipts:
-        said.append("no receipts")
-    return ", ".join(said)
+def _format_remarks(span: RecordedSpan) -> str:
+    remarks = ["sealed" if span.sealed else "plain"]
+    if not span.clock_synced:
+        remarks.append("clock not sure")
+    if not span.has_receipts:
+        remarks.append("no receipts")
+    return ", ".join(remarks)
 
 
-def _second(utc: datetime) -> str:
+def _format_time(utc: datetime) -> str:
     return f"{utc:%Y-%m-%d %H:%M:%S}Z"

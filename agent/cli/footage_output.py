@@ -8,7 +8,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import Progress
 
-LONGEST_WORDS = 300
+MAX_TEXT_CHARS = 300
 """What a person may say in one go, of himself or of why."""
 
 
@@ -18,20 +18,20 @@ def print_json(value: object) -> None:
     sys.stdout.buffer.flush()
 
 
-def shown(text: str) -> str:
+def escape_unprintable(text: str) -> str:
     """What others have written, on one line: what is not to be seen, and what would move the cursor or
     hide what follows, stands as its escape.
     """
     return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in text
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
     )
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on the standard error, where that is a terminal."""
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
+        task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -12,14 +12,14 @@ from agent.base.errors import UserError
 from agent.cli import probe_tables
 from agent.cli.commands import Commands
 from agent.cli.footage_output import print_json
-from agent.diagnostics.probe.config_snippet import snippet
+from agent.diagnostics.probe.config_snippet import render_snippet
 from agent.diagnostics.probe.scan import NetworkProbeRequest, ProbeRequest, probe
 from drivers import head_search, rtsp_search
 from drivers.errors import DriverError
-from drivers.onvif.credentials import Access, read_password
-from drivers.serial_port import LAST_PORT, SerialSettings
+from drivers.onvif.credentials import OnvifAccess, read_password
+from drivers.serial_port import MAX_TCP_PORT, SerialSettings
 
-_TELLS = """\
+_DESCRIPTION = """\
 Always asked: camera modules, video devices, serial ports, pins. Nothing is opened for longer than a
 moment, nothing moves, and nothing is sent. More is asked where you say so:
 
@@ -36,19 +36,19 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "probe",
         help="what is connected: cameras, serial ports, heads, pins",
-        description=_TELLS,
+        description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    shape = parser.add_mutually_exclusive_group()
-    shape.add_argument("--json", action="store_true", help="for machines: one JSON document")
-    shape.add_argument("--toml", action="store_true", help="as tables for the configuration")
+    format_group = parser.add_mutually_exclusive_group()
+    format_group.add_argument("--json", action="store_true", help="for machines: one JSON document")
+    format_group.add_argument("--toml", action="store_true", help="as tables for the configuration")
     _add_heads(parser.add_argument_group("heads on serial lines"))
     _add_network(parser.add_argument_group("cameras of the network"))
     parser.set_defaults(run=run)
 
 
 def _add_heads(group: argparse._ArgumentGroup) -> None:
-    baud = ",".join(map(str, head_search.USUAL_BAUD))
+    baud = ",".join(map(str, head_search.DEFAULT_BAUD_RATES))
     group.add_argument("--heads", action="store_true", help="ask the serial lines for heads")
     group.add_argument(
         "--port",
@@ -92,46 +92,48 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Ask, and print. It is no failure to find nothing. Raises BadInput."""
-    wish = ProbeRequest(
-        heads=_heads(args),
-        lines=tuple(args.port),
-        network=_network(args),
-        subnet=_subnet(args),
-        rtsp_ports=_rtsp_ports(args),
+    request = ProbeRequest(
+        heads=_parse_head_search(args),
+        ports=tuple(args.port),
+        network=_parse_network(args),
+        subnet=_parse_subnet(args),
+        rtsp_ports=_parse_rtsp_ports(args),
     )
     console = Console(stderr=True)
     with console.status("looking around") as status:
-        probed = probe(wish, status.update)
+        result = probe(request, status.update)
     if args.json:
-        print_json(probed)
+        print_json(result)
     elif args.toml:
-        network = wish.network or NetworkProbeRequest()
-        sys.stdout.write(snippet(probed, network.username, network.password_file))
+        network = request.network or NetworkProbeRequest()
+        sys.stdout.write(render_snippet(result, network.username, network.password_file))
     else:
-        probe_tables.show(probed, Console())
+        probe_tables.print_results(result, Console())
     return 0
 
 
-def _heads(args: argparse.Namespace) -> head_search.Wanted | None:
+def _parse_head_search(args: argparse.Namespace) -> head_search.SearchOptions | None:
     if not args.heads:
-        for option, given in (
+        for option, value in (
             ("--port", args.port),
             ("--baud", args.baud),
             ("--addresses", args.addresses),
         ):
-            if given:
+            if value:
                 raise UserError(f"{option} says how heads are asked: give --heads with it")
         return None
     for port in args.port:
         _check_port(port)
-    wanted = head_search.Wanted()
+    search = head_search.SearchOptions()
     if args.baud is not None:
-        wanted = msgspec.structs.replace(wanted, baud=_numbers("--baud", args.baud, 300, 1_000_000))
-    if args.addresses is not None:
-        wanted = msgspec.structs.replace(
-            wanted, addresses=_numbers("--addresses", args.addresses, 1, 255)
+        search = msgspec.structs.replace(
+            search, baud=_parse_numbers("--baud", args.baud, 300, 1_000_000)
         )
-    return wanted
+    if args.addresses is not None:
+        search = msgspec.structs.replace(
+            search, addresses=_parse_numbers("--addresses", args.addresses, 1, 255)
+        )
+    return search
 
 
 def _check_port(port: str) -> None:
@@ -143,19 +145,19 @@ def _check_port(port: str) -> None:
         ) from error
 
 
-def _network(args: argparse.Namespace) -> NetworkProbeRequest | None:
-    asks = args.network or args.onvif
+def _parse_network(args: argparse.Namespace) -> NetworkProbeRequest | None:
+    needs_onvif = args.network or args.onvif
     if args.interface and not args.network:
         raise UserError("--interface says where cameras are called: give --network with it")
     if (args.username is None) != (args.password_file is None):
         raise UserError("--username and --password-file go together: give both or neither")
-    if args.username is not None and not asks:
+    if args.username is not None and not needs_onvif:
         raise UserError("--username is for ONVIF cameras: give --network or --onvif URL with it")
-    if not asks:
+    if not needs_onvif:
         return None
     for url in args.onvif:
         try:
-            msgspec.convert({"url": url}, Access)
+            msgspec.convert({"url": url}, OnvifAccess)
         except msgspec.ValidationError as error:
             raise UserError(
                 f"--onvif {url!r}: allowed: http://HOST[:PORT], without a user"
@@ -169,60 +171,63 @@ def _network(args: argparse.Namespace) -> NetworkProbeRequest | None:
             raise UserError(str(error)) from error
     return NetworkProbeRequest(
         discover=args.network,
-        adapters=tuple(args.interface),
+        interfaces=tuple(args.interface),
         urls=tuple(args.onvif),
         username=args.username,
         password_file=password_file,
     )
 
 
-def _subnet(args: argparse.Namespace) -> IPv4Network | None:
+def _parse_subnet(args: argparse.Namespace) -> IPv4Network | None:
     if args.subnet is None:
         return None
-    least = rtsp_search.LONGEST_PREFIX
-    allowed = f"allowed: IPv4, such as 192.168.1.0/24, at most a /{least}"
+    min_prefix = rtsp_search.MIN_PREFIX_LENGTH
+    allowed = f"allowed: IPv4, such as 192.168.1.0/24, at most a /{min_prefix}"
     try:
         subnet = IPv4Network(args.subnet, strict=False)
     except ValueError as error:
         raise UserError(f"--subnet {args.subnet!r}: no subnet; {allowed}") from error
-    if subnet.prefixlen < least:
+    if subnet.prefixlen < min_prefix:
         raise UserError(
             f"--subnet {args.subnet!r}: {subnet.num_addresses} addresses are too many; {allowed}"
         )
     return subnet
 
 
-def _rtsp_ports(args: argparse.Namespace) -> tuple[int, ...]:
+def _parse_rtsp_ports(args: argparse.Namespace) -> tuple[int, ...]:
     if args.rtsp_port is None:
         return rtsp_search.PORTS
     if args.subnet is None:
         raise UserError("--rtsp-port says how a subnet is asked: give --subnet with it")
-    ports = _numbers("--rtsp-port", args.rtsp_port, 1, LAST_PORT)
-    if len(ports) > MOST_RTSP_PORTS:
-        raise UserError(f"--rtsp-port {args.rtsp_port!r}: allowed: at most {MOST_RTSP_PORTS} ports")
+    ports = _parse_numbers("--rtsp-port", args.rtsp_port, 1, MAX_TCP_PORT)
+    if len(ports) > MAX_RTSP_PORTS:
+        raise UserError(f"--rtsp-port {args.rtsp_port!r}: allowed: at most {MAX_RTSP_PORTS} ports")
     return ports
 
 
-MOST_RTSP_PORTS = 8
+MAX_RTSP_PORTS = 8
 
 
-def _numbers(option: str, text: str, least: int, most: int) -> tuple[int, ...]:
+def _parse_numbers(option: str, text: str, minimum: int, maximum: int) -> tuple[int, ...]:
     """`1-8,12` as numbers, each once, in the order given. Raises BadInput."""
     found: dict[int, None] = {}
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         last = last if dash else first
-        good = all(one.isascii() and one.isdigit() and len(one) < 8 for one in (first, last))  # noqa: PLR2004 - no number here has more digits
-        if not good or not least <= int(first) <= int(last) <= most:
+        is_valid = all(
+            digits.isascii() and digits.isdigit() and len(digits) < 8  # noqa: PLR2004 - no number here has more digits
+            for digits in (first, last)
+        )
+        if not is_valid or not minimum <= int(first) <= int(last) <= maximum:
             raise UserError(
-                f"{option} {text!r}: {part.strip()!r} is none; allowed: numbers from {least} to "
-                f"{most}, such as {_EXAMPLES[option]}"
+                f"{option} {text!r}: {part.strip()!r} is none; allowed: numbers from {minimum} to "
+                f"{maximum}, such as {_EXAMPLES[option]}"
             )
-        if dash and option not in _SPANS:
+        if dash and option not in _RANGE_OPTIONS:
             raise UserError(f"{option} {text!r}: allowed: numbers with commas, no span")
         found.update(dict.fromkeys(range(int(first), int(last) + 1)))
     return tuple(found)
 
 
-_SPANS = ("--addresses",)
+_RANGE_OPTIONS = ("--addresses",)
 _EXAMPLES = {"--baud": "9600,2400", "--addresses": "1-8,12", "--rtsp-port": "554,8554"}

@@ -1,101 +1,122 @@
 """What `vigie probe` found, as tables for a person."""
 
 from collections.abc import Sequence
+from http import HTTPStatus
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agent.diagnostics.probe.results import FoundOnvif, FoundPins, ProbeResult, Problem, Section
+from agent.diagnostics.probe.results import (
+    FoundOnvif,
+    FoundPins,
+    ProbeProblem,
+    ProbeResult,
+    ProbeSection,
+)
 from drivers.csi.camera_modules import CameraModule
 from drivers.head_search import FoundHead, PortSearch
-from drivers.rtsp_search import FoundRtsp
+from drivers.rtsp_search import FoundRtspServer
 from drivers.serial_ports import FoundPort
 from drivers.v4l2_devices import VideoDevice
 
 Rows = Sequence[Sequence[str]]
 
 
-def show(probed: ProbeResult, console: Console) -> None:
+def print_results(result: ProbeResult, console: Console) -> None:
     """Print all that was asked for, and what could be asked beside."""
-    if probed.board is not None:
-        _say(console, f"board: {probed.board}")
-    _modules(probed.modules, console)
-    _devices(probed.devices, console)
-    _ports(probed.ports, console)
-    _pins(probed.pins, console)
-    if probed.heads is not None:
-        _heads(probed.heads, console)
-    if probed.onvif is not None:
-        _onvif(probed.onvif, console)
-    if probed.rtsp is not None:
-        _rtsp(probed.rtsp, console)
-    more = {
-        "--heads": probed.heads is None,
-        "--network": probed.onvif is None,
-        "--subnet A.B.C.D/N": probed.rtsp is None,
+    if result.board is not None:
+        _print_text(console, f"board: {result.board}")
+    _print_modules(result.modules, console)
+    _print_devices(result.devices, console)
+    _print_ports(result.ports, console)
+    _print_pins(result.pins, console)
+    if result.heads is not None:
+        _print_heads(result.heads, console)
+    if result.onvif is not None:
+        _print_onvif(result.onvif, console)
+    if result.rtsp is not None:
+        _print_rtsp(result.rtsp, console)
+    skipped = {
+        "--heads": result.heads is None,
+        "--network": result.onvif is None,
+        "--subnet A.B.C.D/N": result.rtsp is None,
     }
-    left = ", ".join(option for option, unasked in more.items() if unasked)
-    if left:
-        _say(console, f"not asked: {left}; as configuration: --toml")
+    skipped_options = ", ".join(option for option, is_skipped in skipped.items() if is_skipped)
+    if skipped_options:
+        _print_text(console, f"not asked: {skipped_options}; as configuration: --toml")
 
 
-def _modules(section: Section[CameraModule], console: Console) -> None:
+def _print_modules(section: ProbeSection[CameraModule], console: Console) -> None:
     rows = [
         (
-            str(one.number),
-            one.model,
-            one.id,
-            "" if one.rotation_deg is None else f"{one.rotation_deg}°",
-            "v4l2" if one.usb else "csi",
+            str(module.number),
+            module.model,
+            module.id,
+            "" if module.rotation_deg is None else f"{module.rotation_deg}°",
+            "v4l2" if module.usb else "csi",
         )
-        for one in section.found
+        for module in section.found
     ]
     headings = ("number", "model", "id", "rotation", "driver")
-    _table(console, "camera modules", headings, rows, section.problem)
+    _print_table(console, "camera modules", headings, rows, section.problem)
 
 
-def _devices(section: Section[VideoDevice], console: Console) -> None:
-    shown = [one for one in section.found if one.camera or one.state != "free"]
-    rows = [
-        (one.path, one.name or "", " ".join((*one.formats, *one.others)), _how(one.state, one.why))
-        for one in shown
-    ]
-    _table(console, "video devices", ("device", "name", "gives", "state"), rows, section.problem)
-    for one in shown:
-        _stays(console, one.path, one.best_path)
-    others = {one.kernel_driver or "unknown" for one in section.found if one not in shown}
-    if others:
-        count = len(section.found) - len(shown)
-        _say(console, f"and {count} that are no cameras: {', '.join(sorted(others))}")
-
-
-def _ports(section: Section[FoundPort], console: Console) -> None:
+def _print_devices(section: ProbeSection[VideoDevice], console: Console) -> None:
+    listed = [device for device in section.found if device.camera or device.state != "free"]
     rows = [
         (
-            one.path,
-            " ".join(filter(None, (one.description, one.usb, one.serial_number))),
-            "the kernel's console" if one.console else _how(one.state, one.why),
+            device.path,
+            device.name or "",
+            " ".join((*device.formats, *device.others)),
+            _format_state(device.state, device.why),
         )
-        for one in section.found
+        for device in listed
     ]
-    _table(console, "serial ports", ("port", "adapter", "state"), rows, section.problem)
-    for one in section.found:
-        _stays(console, one.path, one.best_path)
+    _print_table(
+        console, "video devices", ("device", "name", "gives", "state"), rows, section.problem
+    )
+    for device in listed:
+        _print_stable_name(console, device.path, device.best_path)
+    other_drivers = {
+        device.kernel_driver or "unknown" for device in section.found if device not in listed
+    }
+    if other_drivers:
+        count = len(section.found) - len(listed)
+        _print_text(console, f"and {count} that are no cameras: {', '.join(sorted(other_drivers))}")
 
 
-def _pins(pins: FoundPins, console: Console) -> None:
+def _print_ports(section: ProbeSection[FoundPort], console: Console) -> None:
     rows = [
-        (one.path, one.label or "", "" if one.lines is None else str(one.lines), _how(one.state))
-        for one in pins.chips
+        (
+            port.path,
+            " ".join(filter(None, (port.description, port.usb, port.serial_number))),
+            "the kernel's console" if port.console else _format_state(port.state, port.why),
+        )
+        for port in section.found
     ]
-    _table(console, "pins", ("chip", "name", "lines", "state"), rows, pins.problem)
+    _print_table(console, "serial ports", ("port", "adapter", "state"), rows, section.problem)
+    for port in section.found:
+        _print_stable_name(console, port.path, port.best_path)
+
+
+def _print_pins(pins: FoundPins, console: Console) -> None:
+    rows = [
+        (
+            chip.path,
+            chip.label or "",
+            "" if chip.lines is None else str(chip.lines),
+            _format_state(chip.state),
+        )
+        for chip in pins.chips
+    ]
+    _print_table(console, "pins", ("chip", "name", "lines", "state"), rows, pins.problem)
     if pins.factory is not None:
         board = f"{pins.factory.board}, " if pins.factory.board else ""
-        _say(console, f"{board}reached through {pins.factory.name}")
+        _print_text(console, f"{board}reached through {pins.factory.name}")
 
 
-def _heads(section: Section[PortSearch], console: Console) -> None:
+def _print_heads(section: ProbeSection[PortSearch], console: Console) -> None:
     for line in section.found:
         if line.heads:
             rows = [
@@ -103,35 +124,35 @@ def _heads(section: Section[PortSearch], console: Console) -> None:
                     head.answer.driver,
                     str(head.answer.address),
                     "" if head.baud is None else str(head.baud),
-                    _tells(head),
+                    _describe_head(head),
                 )
                 for head in line.heads
             ]
             headings = ("driver", "address", "baud", "says")
-            _table(console, f"heads on {line.port}", headings, rows, None)
+            _print_table(console, f"heads on {line.port}", headings, rows, None)
     if not any(line.heads for line in section.found):
-        _say(console, "heads: nothing found")
+        _print_text(console, "heads: nothing found")
     for line in section.found:
         if line.state != "free":
-            _say(console, f"{line.port}: {_how(line.state, line.why)}")
+            _print_text(console, f"{line.port}: {_format_state(line.state, line.why)}")
         elif line.strange:
-            _say(
+            _print_text(
                 console, f"{line.port}: something answers, in another protocol or at another speed"
             )
-            for one in line.strange:
-                at = "" if one.baud is None else f"at {one.baud} baud "
-                _say(console, f"  {at}{one.bytes} bytes: {one.hex}")
+            for noise in line.strange:
+                speed = "" if noise.baud is None else f"at {noise.baud} baud "
+                _print_text(console, f"  {speed}{noise.bytes} bytes: {noise.hex}")
         elif not line.heads:
-            _say(console, f"{line.port}: nobody answers")
+            _print_text(console, f"{line.port}: nobody answers")
     if not section.found:
-        _say(console, "no serial line to ask")
-    _say(
+        _print_text(console, "no serial line to ask")
+    _print_text(
         console,
         "Pelco-P: its makers agree upon no question, so its heads cannot be found by asking",
     )
 
 
-def _tells(head: FoundHead) -> str:
+def _describe_head(head: FoundHead) -> str:
     answer = head.answer
     parts = []
     if answer.vendor_id is not None and answer.model_id is not None:
@@ -146,40 +167,48 @@ def _tells(head: FoundHead) -> str:
     return ", ".join(parts)
 
 
-def _onvif(section: Section[FoundOnvif], console: Console) -> None:
+def _print_onvif(section: ProbeSection[FoundOnvif], console: Console) -> None:
     rows = []
-    for one in section.found:
-        told = one.adopted
-        if told is None:
-            what = one.problem.said if one.problem else ""
-            rows.append((one.url, one.name or "", one.hardware or "", what))
+    for camera in section.found:
+        adopted = camera.adopted
+        if adopted is None:
+            problem_text = camera.problem.said if camera.problem else ""
+            rows.append((camera.url, camera.name or "", camera.hardware or "", problem_text))
             continue
         streams = [
             f"{profile.codec} {profile.width_px}x{profile.height_px}"
-            for profile in (told.record, told.detect)
+            for profile in (adopted.record, adopted.detect)
             if profile is not None
         ]
-        has = [*streams, "head" if told.has_ptz else "", "events" if told.has_events else ""]
-        maker = f"{told.maker} {told.model}"
-        rows.append((one.url, told.name, maker, ", ".join(part for part in has if part)))
+        features = [
+            *streams,
+            "head" if adopted.has_ptz else "",
+            "events" if adopted.has_events else "",
+        ]
+        model = f"{adopted.maker} {adopted.model}"
+        rows.append((camera.url, adopted.name, model, ", ".join(part for part in features if part)))
     headings = ("address", "name", "model", "has")
-    _table(console, "ONVIF cameras", headings, rows, section.problem)
+    _print_table(console, "ONVIF cameras", headings, rows, section.problem)
 
 
-def _rtsp(section: Section[FoundRtsp], console: Console) -> None:
+def _print_rtsp(section: ProbeSection[FoundRtspServer], console: Console) -> None:
     rows = [
-        (one.url, one.server or "", "wants a password" if one.status == 401 else str(one.status))  # noqa: PLR2004 - unauthorised
-        for one in section.found
-        if one.status is not None
+        (
+            server.url,
+            server.server or "",
+            "wants a password" if server.status == HTTPStatus.UNAUTHORIZED else str(server.status),
+        )
+        for server in section.found
+        if server.status is not None
     ]
-    _table(console, "RTSP servers", ("address", "server", "answers"), rows, section.problem)
-    for one in section.found:
-        if one.status is None:
-            _say(console, f"{one.host}:{one.port}: open, and speaks no RTSP")
+    _print_table(console, "RTSP servers", ("address", "server", "answers"), rows, section.problem)
+    for server in section.found:
+        if server.status is None:
+            _print_text(console, f"{server.host}:{server.port}: open, and speaks no RTSP")
 
 
-def _table(
-    console: Console, title: str, headings: Sequence[str], rows: Rows, problem: Problem | None
+def _print_table(
+    console: Console, title: str, headings: Sequence[str], rows: Rows, problem: ProbeProblem | None
 ) -> None:
     """A table, or that there is nothing of the kind, and why."""
     if rows:
@@ -190,22 +219,22 @@ def _table(
             table.add_row(*map(Text, row))
         console.print(table)
     elif problem is None:
-        _say(console, f"{title}: nothing found")
+        _print_text(console, f"{title}: nothing found")
     if problem is not None:
-        said = problem.said.removeprefix(f"{title}: ")
-        _say(console, f"{title}: {problem.kind}: {said}")
+        message = problem.said.removeprefix(f"{title}: ")
+        _print_text(console, f"{title}: {problem.kind}: {message}")
 
 
-def _stays(console: Console, path: str, name: str) -> None:
+def _print_stable_name(console: Console, path: str, name: str) -> None:
     """A link's name is long, and to be copied: it gets a line of its own."""
     if name != path:
-        _say(console, f"{path}, by the name that stays: {name}")
+        _print_text(console, f"{path}, by the name that stays: {name}")
 
 
-def _how(state: str, why: str | None = None) -> str:
+def _format_state(state: str, why: str | None = None) -> str:
     return f"{state}: {why}" if why else state
 
 
-def _say(console: Console, text: str) -> None:
+def _print_text(console: Console, text: str) -> None:
     """As it is: what a device says of itself is no markup, and `:cd:` in an address no picture."""
     console.print(Text(text), soft_wrap=True)

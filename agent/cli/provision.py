@@ -8,7 +8,7 @@ from pathlib import Path
 from agent.cli.commands import Commands
 from agent.provisioning import first_boot, settings
 from agent.provisioning.first_boot import BootPaths
-from agent.provisioning.settings import BadSettings
+from agent.provisioning.settings import InvalidSettings
 
 
 def add_parser(commands: Commands) -> None:
@@ -23,10 +23,10 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--check", metavar="FILE", type=Path, help="only say whether a settings file is good"
     )
-    for name, value, what in (
+    for name, value, help_text in (
         ("--select", "/select", "where the card's first partition is mounted"),
         ("--config-dir", "/etc/vigie", "where the configuration is to lie"),
-        ("--state", settings.STATE, "the agent's state folder"),
+        ("--state", settings.STATE_DIR, "the agent's state folder"),
         ("--root", "/", "where the machine's dev, proc, run and sys are"),
     ):
         parser.add_argument(
@@ -34,7 +34,7 @@ def add_parser(commands: Commands) -> None:
             metavar="FOLDER",
             type=Path,
             default=Path(value),
-            help=f"{what} (default: %(default)s)",
+            help=f"{help_text} (default: %(default)s)",
         )
     parser.add_argument(
         "--user",
@@ -50,11 +50,11 @@ def run(args: argparse.Namespace) -> int:
     if args.check is not None:
         return _check(args.check)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
-    return first_boot.boot(
+    return first_boot.provision_box(
         BootPaths(
-            card=args.select,
-            folder=args.config_dir,
-            state=args.state,
+            boot_mount=args.select,
+            config_dir=args.config_dir,
+            state_dir=args.state,
             user=args.user,
             root=args.root,
         )
@@ -63,12 +63,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(path: Path) -> int:
     try:
-        good = settings.read(path)
-    except BadSettings as error:
+        box_settings = settings.read_settings(path)
+    except InvalidSettings as error:
         for problem in error.problems:
             print(f"vigie: {problem}", file=sys.stderr)
         return 2
-    for note in good.notes:
+    for note in box_settings.notes:
         print(f"note: {note}")
-    print(f"{path}: good; box {good.box} reports to {good.broker}")
+    print(f"{path}: good; box {box_settings.box_id} reports to {box_settings.broker_url}")
     return 0

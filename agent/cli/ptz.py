@@ -18,9 +18,9 @@ from agent.commands import socket_server
 from agent.config import configuration
 from agent.ptz.messages import HeadInfo, LeaseInfo, PtzResult
 
-WAIT_S = 30.0
-SWEEP_WAIT_S = 600.0
-_WAYS: dict[str, tuple[str, float]] = {
+REPLY_TIMEOUT_S = 30.0
+SWEEP_TIMEOUT_S = 600.0
+_DIRECTIONS: dict[str, tuple[str, float]] = {
     "left": ("pan", -1.0),
     "right": ("pan", 1.0),
     "up": ("tilt", 1.0),
@@ -41,50 +41,58 @@ def add_parser(commands: Commands) -> None:
         "What is moved is kept for a while, and then goes back to whom it belongs.",
     )
     _add_common(parser, default=None)
-    kinds = parser.add_subparsers(metavar="WHAT", required=True)
-    _kind(kinds, "list", "which heads there are, and what they can do", _list)
-    _kind(kinds, "where", "where a head is, and who has it", _where)
-    move = _kind(kinds, "move", "move for a while: vigie ptz move left up", _move)
-    move.add_argument("way", nargs="+", choices=tuple(_WAYS), help=", ".join(_WAYS))
+    subcommands = parser.add_subparsers(metavar="WHAT", required=True)
+    _add_subcommand(subcommands, "list", "which heads there are, and what they can do", _list_heads)
+    _add_subcommand(subcommands, "where", "where a head is, and who has it", _print_status)
+    move = _add_subcommand(subcommands, "move", "move for a while: vigie ptz move left up", _move)
+    move.add_argument("way", nargs="+", choices=tuple(_DIRECTIONS), help=", ".join(_DIRECTIONS))
     move.add_argument(
         "--speed", type=float, default=0.5, metavar="S", help="share of the top speed (0.5)"
     )
     move.add_argument(
         "--for", dest="for_s", type=float, default=1.0, metavar="SECONDS", help="how long (1)"
     )
-    goto = _kind(kinds, "goto", "go to a preset, or to PAN TILT [ZOOM] in degrees and 0..1", _goto)
+    goto = _add_subcommand(
+        subcommands, "goto", "go to a preset, or to PAN TILT [ZOOM] in degrees and 0..1", _goto
+    )
     goto.add_argument("place", nargs="+", metavar="PLACE", help="a preset, or two or three numbers")
     goto.add_argument(
         "--speed", type=float, default=1.0, metavar="S", help="share of the top speed"
     )
-    _add_presets(kinds)
-    _add_tours(kinds)
-    _kind(kinds, "sweep", "look all around; the panorama goes to the centre", _sweep)
-    _kind(kinds, "stop", "stop at once, whoever has the head", _stop)
+    _add_presets(subcommands)
+    _add_tours(subcommands)
+    _add_subcommand(
+        subcommands, "sweep", "look all around; the panorama goes to the centre", _sweep
+    )
+    _add_subcommand(subcommands, "stop", "stop at once, whoever has the head", _stop)
 
 
-def _add_presets(kinds: Commands) -> None:
-    preset = kinds.add_parser("preset", help="the places that a head remembers")
-    which = preset.add_subparsers(metavar="WHAT", required=True)
-    _kind(which, "list", "what it remembers", _preset_list)
-    for name, help_, run in (
+def _add_presets(subcommands: Commands) -> None:
+    preset = subcommands.add_parser("preset", help="the places that a head remembers")
+    preset_commands = preset.add_subparsers(metavar="WHAT", required=True)
+    _add_subcommand(preset_commands, "list", "what it remembers", _preset_list)
+    for name, help_text, run in (
         ("set", "remember where it stands, under this name", _preset_set),
         ("delete", "forget one", _preset_delete),
     ):
-        _kind(which, name, help_, run).add_argument("name", metavar="NAME")
+        _add_subcommand(preset_commands, name, help_text, run).add_argument("name", metavar="NAME")
 
 
-def _add_tours(kinds: Commands) -> None:
-    tour = kinds.add_parser("tour", help="from preset to preset")
-    which = tour.add_subparsers(metavar="WHAT", required=True)
-    _kind(which, "start", "begin one of the configuration", _tour_start).add_argument(
-        "name", metavar="NAME"
+def _add_tours(subcommands: Commands) -> None:
+    tour = subcommands.add_parser("tour", help="from preset to preset")
+    tour_commands = tour.add_subparsers(metavar="WHAT", required=True)
+    _add_subcommand(
+        tour_commands, "start", "begin one of the configuration", _tour_start
+    ).add_argument("name", metavar="NAME")
+    _add_subcommand(tour_commands, "stop", "end the one that runs", _tour_stop)
+
+
+def _add_subcommand(
+    subcommands: Commands, name: str, help_text: str, run: Any
+) -> argparse.ArgumentParser:
+    parser = subcommands.add_parser(
+        name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}."
     )
-    _kind(which, "stop", "end the one that runs", _tour_stop)
-
-
-def _kind(kinds: Commands, name: str, help_: str, run: Any) -> argparse.ArgumentParser:
-    parser = kinds.add_parser(name, help=help_, description=f"{help_[0].upper()}{help_[1:]}.")
     _add_common(parser, default=argparse.SUPPRESS)
     parser.set_defaults(run=run)
     return parser
@@ -106,93 +114,99 @@ def _add_common(parser: argparse.ArgumentParser, default: Any) -> None:
     )
 
 
-def _list(args: argparse.Namespace) -> int:
-    if not _config(args).head:
-        _show_heads(())
+def _list_heads(args: argparse.Namespace) -> int:
+    if not _load_config(args).head:
+        _print_heads(())
         return 0
-    return _ask(args, {"do": "list"})
+    return _send_command(args, {"do": "list"})
 
 
-def _where(args: argparse.Namespace) -> int:
-    return _ask(args, _of(args, "where"))
+def _print_status(args: argparse.Namespace) -> int:
+    return _send_command(args, _head_args(args, "where"))
 
 
 def _move(args: argparse.Namespace) -> int:
-    wanted: dict[str, Any] = {}
-    for way in args.way:
-        axis, sign = _WAYS[way]
-        if axis in wanted:
+    axis_speeds: dict[str, Any] = {}
+    for direction in args.way:
+        axis, sign = _DIRECTIONS[direction]
+        if axis in axis_speeds:
             raise UserError(f"move {' '.join(args.way)}: two ways at once on one axis ({axis})")
-        wanted[axis] = sign * args.speed
-    return _ask(args, {**_of(args, "move"), **wanted, "for_s": args.for_s})
+        axis_speeds[axis] = sign * args.speed
+    return _send_command(args, {**_head_args(args, "move"), **axis_speeds, "for_s": args.for_s})
 
 
 def _goto(args: argparse.Namespace) -> int:
-    place: list[str] = args.place
-    if len(place) == 1:
-        return _ask(args, {**_of(args, "recall"), "preset": place[0], "speed": args.speed})
+    target: list[str] = args.place
+    if len(target) == 1:
+        return _send_command(
+            args, {**_head_args(args, "recall"), "preset": target[0], "speed": args.speed}
+        )
     try:
-        numbers = [float(number) for number in place]
+        numbers = [float(number) for number in target]
     except ValueError:
         numbers = []
     if len(numbers) not in (2, 3):
         raise UserError(
-            f"goto {' '.join(place)}: allowed: a preset's name, or PAN TILT [ZOOM] as numbers"
+            f"goto {' '.join(target)}: allowed: a preset's name, or PAN TILT [ZOOM] as numbers"
         )
     pose = dict(zip(("pan_deg", "tilt_deg", "zoom"), numbers, strict=False))
-    return _ask(args, {**_of(args, "goto"), **pose, "speed": args.speed})
+    return _send_command(args, {**_head_args(args, "goto"), **pose, "speed": args.speed})
 
 
 def _preset_list(args: argparse.Namespace) -> int:
-    return _ask(args, _of(args, "presets"))
+    return _send_command(args, _head_args(args, "presets"))
 
 
 def _preset_set(args: argparse.Namespace) -> int:
-    return _ask(args, {**_of(args, "preset_set"), "preset": args.name})
+    return _send_command(args, {**_head_args(args, "preset_set"), "preset": args.name})
 
 
 def _preset_delete(args: argparse.Namespace) -> int:
-    return _ask(args, {**_of(args, "preset_delete"), "preset": args.name})
+    return _send_command(args, {**_head_args(args, "preset_delete"), "preset": args.name})
 
 
 def _tour_start(args: argparse.Namespace) -> int:
-    return _ask(args, {**_of(args, "tour_start"), "tour": args.name})
+    return _send_command(args, {**_head_args(args, "tour_start"), "tour": args.name})
 
 
 def _tour_stop(args: argparse.Namespace) -> int:
-    return _ask(args, _of(args, "tour_stop"))
+    return _send_command(args, _head_args(args, "tour_stop"))
 
 
 def _sweep(args: argparse.Namespace) -> int:
-    return _ask(args, _of(args, "sweep"), SWEEP_WAIT_S)
+    return _send_command(args, _head_args(args, "sweep"), SWEEP_TIMEOUT_S)
 
 
 def _stop(args: argparse.Namespace) -> int:
-    return _ask(args, _of(args, "stop"))
+    return _send_command(args, _head_args(args, "stop"))
 
 
-def _of(args: argparse.Namespace, do: str) -> dict[str, Any]:
+def _head_args(args: argparse.Namespace, do: str) -> dict[str, Any]:
     """The word, and the head: the one that is named, or the only one."""
     if args.head is not None:
         return {"do": do, "head": args.head}
-    names = [head.name for head in _config(args).head]
+    names = [head.name for head in _load_config(args).head]
     if len(names) != 1:
-        said = f"the box has {', '.join(names)}: say which with --head" if names else "no [[head]]"
-        raise UserError(f"{args.config}: {said}")
+        message = (
+            f"the box has {', '.join(names)}: say which with --head" if names else "no [[head]]"
+        )
+        raise UserError(f"{args.config}: {message}")
     return {"do": do, "head": names[0]}
 
 
-def _config(args: argparse.Namespace) -> configuration.Config:
+def _load_config(args: argparse.Namespace) -> configuration.Config:
     if args.config is None:
         raise UserError("vigie ptz needs --config FILE")
     return configuration.load(args.config)
 
 
-def _ask(args: argparse.Namespace, words: dict[str, Any], wait_s: float = WAIT_S) -> int:
+def _send_command(
+    args: argparse.Namespace, command_args: dict[str, Any], timeout_s: float = REPLY_TIMEOUT_S
+) -> int:
     """0 where it was done, 1 where it was refused."""
-    state = Path(_config(args).box.state)
+    state = Path(_load_config(args).box.state)
     try:
-        replies = socket_server.ask(state, "ptz", words, wait_s)
+        replies = socket_server.send_command(state, "ptz", command_args, timeout_s)
     except PermissionError as error:
         raise UserError(
             f"{state}: only the user whom the agent runs as may ask it, and root: try with sudo"
@@ -211,7 +225,7 @@ def _ask(args: argparse.Namespace, words: dict[str, Any], wait_s: float = WAIT_S
                     print(f"vigie: {reply.kind}: {reply.why}", file=sys.stderr)
                 return 1
             case CommandDone() if not args.json:
-                _show(words, msgspec.json.decode(reply.result, type=PtzResult))
+                _print_result(command_args, msgspec.json.decode(reply.result, type=PtzResult))
             case CommandAccepted() if not args.json:
                 print("begun", file=sys.stderr)
             case CommandProgress() if not args.json:
@@ -221,10 +235,10 @@ def _ask(args: argparse.Namespace, words: dict[str, Any], wait_s: float = WAIT_S
     return 0
 
 
-def _show(words: dict[str, Any], result: PtzResult) -> None:
+def _print_result(command_args: dict[str, Any], result: PtzResult) -> None:
     """For a person."""
     if result.heads is not None:
-        _show_heads(result.heads)
+        _print_heads(result.heads)
     elif result.presets is not None:
         table = Table()
         for heading in ("preset", "pan", "tilt", "zoom", "stored", "by"):
@@ -241,17 +255,17 @@ def _show(words: dict[str, Any], result: PtzResult) -> None:
             )
         Console().print(table if result.presets else "no presets yet")
     elif result.panorama is not None:
-        made = result.panorama
+        panorama = result.panorama
         print(
-            f"a panorama of {made.pictures} pictures, {made.size_bytes} bytes, is on its way to the "
-            f"centre: {made.sha256}"
+            f"a panorama of {panorama.pictures} pictures, {panorama.size_bytes} bytes, is on its way to the "
+            f"centre: {panorama.sha256}"
         )
     else:
-        lease = "" if result.lease is None else f"; {_lease(result.lease)}"
-        print(f"{words['head']}: {words['do'].replace('_', ' ')}: done{lease}")
+        lease = "" if result.lease is None else f"; {_format_lease(result.lease)}"
+        print(f"{command_args['head']}: {command_args['do'].replace('_', ' ')}: done{lease}")
 
 
-def _show_heads(heads: tuple[HeadInfo, ...]) -> None:
+def _print_heads(heads: tuple[HeadInfo, ...]) -> None:
     table = Table()
     for heading in ("head", "camera", "where", "state", "who has it", "can"):
         table.add_column(heading, overflow="fold")
@@ -259,23 +273,23 @@ def _show_heads(heads: tuple[HeadInfo, ...]) -> None:
         table.add_row(
             head.name,
             head.camera or "",
-            _place(head),
-            Text(_state(head)),
-            Text(_holder(head)),
-            _can(head),
+            _format_position(head),
+            Text(_format_state(head)),
+            Text(_format_holder(head)),
+            _format_capabilities(head),
         )
     Console().print(table if heads else "no heads")
 
 
-def _place(head: HeadInfo) -> str:
-    place = head.place
-    if place is None:
+def _format_position(head: HeadInfo) -> str:
+    position = head.place
+    if position is None:
         return "?"
-    within = "nobody knows" if place.error_deg >= 180 else f"±{place.error_deg:.1f}°"  # noqa: PLR2004 - see PtzPosition
-    return f"pan {place.pan_deg:.1f}° tilt {place.tilt_deg:.1f}° zoom {place.zoom:.2f}\n{within}"
+    accuracy = "nobody knows" if position.error_deg >= 180 else f"±{position.error_deg:.1f}°"  # noqa: PLR2004 - see PtzPosition
+    return f"pan {position.pan_deg:.1f}° tilt {position.tilt_deg:.1f}° zoom {position.zoom:.2f}\n{accuracy}"
 
 
-def _state(head: HeadInfo) -> str:
+def _format_state(head: HeadInfo) -> str:
     parts = [
         "moving" if head.moving else "settled" if head.settled else "settling",
         f"at {head.preset}" if head.preset else "",
@@ -284,25 +298,25 @@ def _state(head: HeadInfo) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _holder(head: HeadInfo) -> str:
+def _format_holder(head: HeadInfo) -> str:
     if head.lease is not None:
-        return _lease(head.lease)
+        return _format_lease(head.lease)
     return f"tour {head.tour}" if head.tour else ""
 
 
-def _lease(lease: LeaseInfo) -> str:
+def _format_lease(lease: LeaseInfo) -> str:
     return f"{lease.by} ({lease.role}) has it for {lease.left_s:.0f} s"
 
 
-def _can(head: HeadInfo) -> str:
-    able = head.abilities
-    if able is None:
+def _format_capabilities(head: HeadInfo) -> str:
+    capabilities = head.abilities
+    if capabilities is None:
         return "not open"
     parts = [
-        "absolute" if able.absolute else "reckoned",
-        f"{able.pan_max_deg_s:.0f}°/s",
-        f"zoom x{able.zoom_ratio:g}" if able.zoom_ratio > 1 else "",
-        "focus" if able.focus else "",
-        *able.aux,
+        "absolute" if capabilities.absolute else "reckoned",
+        f"{capabilities.pan_max_deg_s:.0f}°/s",
+        f"zoom x{capabilities.zoom_ratio:g}" if capabilities.zoom_ratio > 1 else "",
+        "focus" if capabilities.focus else "",
+        *capabilities.aux,
     ]
     return " ".join(part for part in parts if part)

@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from agent.app.actuator_specs import fittings
+from agent.app.actuator_specs import load_actuator_specs
 from agent.app.agent import Agent
 from agent.base.clock import SystemClock, boot_id
 from agent.capture import camera_source
@@ -17,7 +17,7 @@ from agent.console.commit_confirm_watch import CommitConfirmWatch
 from agent.runtime.sd_notify import Notifier
 from agent.runtime.stop_signals import StopSignals
 
-HANGS = 70
+EXIT_HUNG = 70
 """Exit code where a thread would not end in time: EX_SOFTWARE of sysexits(3)."""
 
 
@@ -39,22 +39,22 @@ def run(args: argparse.Namespace) -> int:
     # journald adds the time; below the terminal's level there is only noise.
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     clock = SystemClock()
-    probation = CommitConfirmWatch(args.config, clock, boot_id())
+    commit_confirm = CommitConfirmWatch(args.config, clock, boot_id())
     # Before anything of it is read: a boot ends a trial that nobody has confirmed.
-    probation.start()
-    config, cameras = camera_source.load(args.config, clock, on_bad_scene="close")
-    fitted = fittings(config, clock, str(args.config))
+    commit_confirm.on_agent_start()
+    config, cameras = camera_source.load_sources(args.config, clock, on_bad_scene="close")
+    actuator_specs = load_actuator_specs(config, clock, str(args.config))
     rng = random.Random()  # noqa: S311 - jitter, not secrets
     with StopSignals() as signals:
-        agent = Agent(config, cameras, clock, rng, fittings=fitted, notifier=Notifier())
+        agent = Agent(config, cameras, clock, rng, specs=actuator_specs, notifier=Notifier())
         agent.start()
         # Started anew, it has the configuration from before.
-        probation.watch(lambda: os.kill(os.getpid(), signal.SIGTERM))
-        while not signals.wait(agent.supervisor.check_every_s):
+        commit_confirm.start_thread(lambda: os.kill(os.getpid(), signal.SIGTERM))
+        while not signals.wait(agent.supervisor.check_interval_s):
             agent.supervisor.check()
         stopped = agent.stop()
     if not stopped:
         # A thread hangs in native code: nothing in this process can end it. Its ports and pins are free
         # only then for the guard, to whom what has not come to rest was left.
-        os._exit(HANGS)
+        os._exit(EXIT_HUNG)
     return 0

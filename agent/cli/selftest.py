@@ -13,9 +13,9 @@ from agent.base.model import SelfTestStep
 from agent.cli.commands import Commands
 from agent.cli.footage_output import print_json
 from agent.config import configuration
-from agent.diagnostics.selftest.run import selftest
+from agent.diagnostics.selftest.run import run_selftest
 
-NICE = 10
+NICENESS = 10
 """So much the agent that runs beside it comes first."""
 
 
@@ -41,8 +41,8 @@ def run(args: argparse.Namespace) -> int:
         stream=sys.stderr, level=logging.CRITICAL, format="%(levelname)s %(message)s"
     )
     with suppress(PermissionError):  # a unit that has set it may forbid it
-        os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
-    report = selftest(
+        os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
+    report = run_selftest(
         configuration.load(args.config),
         SystemClock(),
         random.Random(),  # noqa: S311 - names and jitter, no secrets
@@ -51,12 +51,12 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(report)
     else:
-        failed = ", ".join(report.failed)
+        failed = ", ".join(report.failed_steps)
         print(f"{'passed' if report.ok else f'FAILED: {failed}'} in {report.took_s:.0f} s")
         print(f"  {report.told}")
     return 0 if report.ok else 1
 
 
 def _print_step(step: SelfTestStep) -> None:
-    verdict = "ok" if step.ok else "FAILED"
-    print(f"{step.name:8} {verdict:7} {step.ms:8.0f} ms  {step.said}", flush=True)
+    outcome = "ok" if step.ok else "FAILED"
+    print(f"{step.name:8} {outcome:7} {step.ms:8.0f} ms  {step.said}", flush=True)

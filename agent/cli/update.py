@@ -20,7 +20,7 @@ from agent.update.download import DownloadSpec
 from agent.update.errors import UpdateError
 from agent.update.feed_poller import PollerDeps, poll_feed
 from agent.update.operations import FetchedBundle
-from agent.update.updater import FellBackBefore, Steps, Updater, updater_of
+from agent.update.updater import ProgressCallbacks, Updater, VersionRefused, open_updater
 
 ALL_PERCENT = 100
 
@@ -34,13 +34,13 @@ def add_parser(commands: Commands) -> None:
         "beside the one that runs, tried once, and kept if it proves itself. Root's.",
     )
     parser.add_argument("--root", type=Path, default=Path("/"), help=argparse.SUPPRESS)
-    words = parser.add_subparsers(metavar="ORDER", required=True)
+    subcommands = parser.add_subparsers(metavar="ORDER", required=True)
 
-    status = words.add_parser("status", help="which slots there are, and which one boots")
+    status = subcommands.add_parser("status", help="which slots there are, and which one boots")
     status.add_argument("--json", action="store_true", help="one line of JSON, for machines")
     status.set_defaults(run=_status)
 
-    install = words.add_parser(
+    install = subcommands.add_parser(
         "install",
         help="check a bundle, and write it into the slot that does not run",
         description="Fetches it where it is an address, checks signature, version and all of its "
@@ -58,17 +58,19 @@ def add_parser(commands: Commands) -> None:
     _add_reboot(install)
     install.set_defaults(run=_install)
 
-    mark = words.add_parser("mark", help="say of the system that runs that it is good, or bad")
+    mark = subcommands.add_parser(
+        "mark", help="say of the system that runs that it is good, or bad"
+    )
     mark.add_argument("word", choices=("good", "bad"))
     mark.set_defaults(run=_mark)
 
-    rollback = words.add_parser(
+    rollback = subcommands.add_parser(
         "rollback", help="go back to the system before, or take back what is installed"
     )
     _add_reboot(rollback)
     rollback.set_defaults(run=_rollback)
 
-    check = words.add_parser(
+    check = subcommands.add_parser(
         "check",
         help="ask the feed of [update], and do what it offers: the timer's order",
         description="Asks the feed. What is for this box is fetched at once, and installed within "
@@ -87,73 +89,77 @@ def _add_reboot(parser: argparse.ArgumentParser) -> None:
 
 def _updater(args: argparse.Namespace) -> Updater:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
-    return updater_of(args.root)
+    return open_updater(args.root)
 
 
 def _status(args: argparse.Namespace) -> int:
-    def tell() -> str:
-        status = _updater(args).status()
+    def format_status() -> str:
+        status = _updater(args).read_status()
         if args.json:
             print_json(status)
             return ""
-        return "\n".join(status_text.lines(status))
+        return "\n".join(status_text.format_status(status))
 
-    return _done("", tell)
+    return _run_printing("", format_status)
 
 
 def _install(args: argparse.Namespace) -> int:
-    sha256 = None if args.sha256 is None else download.check_sha256(args.sha256)
+    sha256 = None if args.sha256 is None else download.parse_sha256(args.sha256)
 
     def install() -> str:
         updater = _updater(args)
         with _steps() as steps:
             try:
-                said = operations.install(
+                message = operations.install(
                     updater,
-                    lambda: _bundle(args, updater, sha256, steps),
+                    lambda: _fetch_bundle(args, updater, sha256, steps),
                     steps,
-                    _who(),
-                    again=args.again,
+                    _requester(),
+                    retry_refused=args.again,
                 )
-            except FellBackBefore as error:
+            except VersionRefused as error:
                 raise UpdateError(f"{error}; --again tries it once more") from error
-        return f"{said}, and is tried " + (
+        return f"{message}, and is tried " + (
             "now: rebooting" if args.reboot else "at the next reboot"
         )
 
-    code = _done("not installed", install)
+    code = _run_printing("not installed", install)
     return _reboot() if args.reboot and code == 0 else code
 
 
-def _bundle(
-    args: argparse.Namespace, updater: Updater, sha256: str | None, steps: Steps
+def _fetch_bundle(
+    args: argparse.Namespace, updater: Updater, sha256: str | None, steps: ProgressCallbacks
 ) -> FetchedBundle:
     if "://" in args.bundle:
         https_get.check_url(args.bundle)
-        wanted = DownloadSpec(url=args.bundle, sha256=sha256)
-        path, fetched = updater.fetch(
-            wanted, https_get.context(None), steps, threading.Event().wait
+        spec = DownloadSpec(url=args.bundle, sha256=sha256)
+        path, fetched_download = updater.fetch(
+            spec, https_get.create_tls_context(None), steps, threading.Event().wait
         )
-        return FetchedBundle(path=path, forget=fetched.forget)
+        return FetchedBundle(path=path, discard=fetched_download.discard)
     if args.bundle == "usb":
-        got = operations.from_stick(updater, usb_bundle.single_bundle(args.root), steps)
+        bundle = operations.copy_from_usb(updater, usb_bundle.single_bundle(args.root), steps)
     else:
-        got = FetchedBundle(path=Path(args.bundle), forget=lambda: None)
+        bundle = FetchedBundle(path=Path(args.bundle), discard=lambda: None)
     if sha256 is not None:
         try:
-            download.compare(got.path, sha256)
+            download.check_file_sha256(bundle.path, sha256)
         except UpdateError:
-            got.forget()
+            bundle.discard()
             raise
-    return got
+    return bundle
 
 
 def _mark(args: argparse.Namespace) -> int:
-    return _done("not marked", lambda: operations.mark(_updater(args), args.word, _who()))
+    return _run_printing(
+        "not marked", lambda: operations.mark(_updater(args), args.word, _requester())
+    )
 
 
 def _rollback(args: argparse.Namespace) -> int:
-    code = _done("not rolled back", lambda: operations.rollback(_updater(args), _who()))
+    code = _run_printing(
+        "not rolled back", lambda: operations.rollback(_updater(args), _requester())
+    )
     return _reboot() if args.reboot and code == 0 else code
 
 
@@ -162,44 +168,46 @@ def _check(args: argparse.Namespace) -> int:
         config = configuration.load(args.config)
         clock = SystemClock()
         updater = _updater(args)
-        with updater.alone(), _steps() as steps:
-            means = PollerDeps(
+        with updater.exclusive(), _steps() as steps:
+            deps = PollerDeps(
                 now=lambda: clock.utc(clock.boottime_ns()) if clock.trust().synced else None,
-                steps=steps,
-                wait=threading.Event().wait,
+                callbacks=steps,
+                wait_or_stop=threading.Event().wait,
                 reboot=_reboot,
             )
-            return poll_feed(updater, config, means, hurry=args.now)
+            return poll_feed(updater, config, deps, ignore_window=args.now)
 
-    return _done("nothing updated", check)
+    return _run_printing("nothing updated", check)
 
 
-def _done(failed: str, do: Callable[[], str]) -> int:
+def _run_printing(failure_prefix: str, action: Callable[[], str]) -> int:
     """Say what was done, or in one line why it was not."""
     try:
-        said = do()
+        message = action()
     except (UpdateError, OSError) as error:
-        why = f"{failed}: {error}" if failed else str(error)
-        print(f"vigie: {why}", file=sys.stderr)
+        reason = f"{failure_prefix}: {error}" if failure_prefix else str(error)
+        print(f"vigie: {reason}", file=sys.stderr)
         return 1
-    if said:
-        print(said)
+    if message:
+        print(message)
     return 0
 
 
 @contextmanager
-def _steps() -> Iterator[Steps]:
+def _steps() -> Iterator[ProgressCallbacks]:
     with progress_bar("updating") as bar:
-        yield Steps(
-            fetched=bar, checked=bar, installed=lambda percent, _step: bar(percent, ALL_PERCENT)
+        yield ProgressCallbacks(
+            on_fetched=bar,
+            on_checked=bar,
+            on_installed=lambda percent, _step: bar(percent, ALL_PERCENT),
         )
 
 
-def _who() -> str:
+def _requester() -> str:
     """Who stands behind root, as far as it is known."""
     return os.environ.get("SUDO_USER") or getpass.getuser()
 
 
 def _reboot() -> int:
-    done = subprocess.run(["systemctl", "--no-block", "reboot"], check=False)  # noqa: S607
-    return 1 if done.returncode else 0
+    result = subprocess.run(["systemctl", "--no-block", "reboot"], check=False)  # noqa: S607
+    return 1 if result.returncode else 0

@@ -14,12 +14,12 @@ from agent.base.errors import UserError
 from agent.commands.requester import CommandRejected, Requester
 from agent.config import strict
 
-MOST_BYTES = 16_384
-LONGEST_EXPIRY_S = 3600.0
+MAX_COMMAND_BYTES = 16_384
+MAX_EXPIRY_S = 3600.0
 """Further ahead no command may expire: what is remembered of commands must last longer."""
 
 CommandId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)")]
-By = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]{1,64}$(?!\n)")]
+RequesterId = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]{1,64}$(?!\n)")]
 CommandRole = Literal["operator", "incident"]
 """Who may ask from outside. Tracking and tour are the box's own."""
 
@@ -34,16 +34,16 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     id: CommandId
     expires: Annotated[datetime, msgspec.Meta(tz=True)]
-    by: By
+    by: RequesterId
     role: CommandRole
 
 
-def command_type(verb: str, args: Any) -> type[Command]:
+def build_command_struct(verb: str, args_type: Any) -> type[Command]:
     """The struct of a verb's command: the common fields, and `args` of that type."""
     name = f"{verb.title().replace('_', '')}Command"
-    made: type[Command] = msgspec.defstruct(  # type: ignore[assignment] # it is one, by its bases
+    struct: type[Command] = msgspec.defstruct(  # type: ignore[assignment] # it is one, by its bases
         name,
-        [("args", args)],
+        [("args", args_type)],
         bases=(Command,),
         namespace={"__doc__": f"On `down/command/{verb}`. {Command.__doc__}"},
         module=__name__,
@@ -51,7 +51,7 @@ def command_type(verb: str, args: Any) -> type[Command]:
         kw_only=True,
         forbid_unknown_fields=True,
     )
-    return made
+    return struct
 
 
 class ValidCommand(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,23 +59,23 @@ class ValidCommand(msgspec.Struct, frozen=True, kw_only=True):
     for equal commands, whenever they expire; `args` are of the verb's type.
     """
 
-    number: int
+    arrival_number: int
     verb: str
     id: str
-    asker: Requester
+    requester: Requester
     expires: datetime
     args: Any
     digest: bytes
 
 
-class Malformed(Exception):
+class MalformedCommand(Exception):
     """A command is not what is allowed: `str(error)` says what in one line. `id` is its id where
     one could be read.
     """
 
-    def __init__(self, sentence: str, ident: str | None) -> None:
-        super().__init__(sentence)
-        self.id = ident
+    def __init__(self, message: str, command_id: str | None) -> None:
+        super().__init__(message)
+        self.command_id = command_id
 
 
 class Deferred(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,17 +83,17 @@ class Deferred(msgspec.Struct, frozen=True, kw_only=True):
     `Course.finish`, or fails. The verb sees to it that not too many of them run.
     """
 
-    within_s: float
+    timeout_s: float
 
 
 class CommandProgressSink(Protocol):
     """What becomes of a command that takes a while. Any thread may call; neither call blocks."""
 
-    def progress(self, share: float, detail: str) -> None:
+    def report_progress(self, fraction: float, detail: str) -> None:
         """So far it is: `share` in 0..1."""
         ...
 
-    def finish(self, work: Callable[[], msgspec.Struct]) -> None:
+    def finish(self, make_result: Callable[[], msgspec.Struct]) -> None:
         """It ends with `work`, which is done in the thread of the commands: it gives the result, or
         raises Refused.
         """
@@ -113,7 +113,7 @@ class CommandHandler(Protocol):
         ...
 
     @property
-    def args(self) -> Any:
+    def args_type(self) -> Any:
         """The struct of its arguments, or a tagged union of structs."""
         ...
 
@@ -122,7 +122,7 @@ class CommandHandler(Protocol):
         """The names of what has a thread of its own for what cannot wait, such as a head."""
         ...
 
-    def subject(self, args: Any) -> str:
+    def describe(self, args: Any) -> str:
         """What is asked, in a word or two for the log. No secrets."""
         ...
 
@@ -136,61 +136,69 @@ class CommandHandler(Protocol):
         """
         ...
 
-    def run(self, order: ValidCommand, course: CommandProgressSink) -> msgspec.Struct | Deferred:
+    def run(
+        self, command: ValidCommand, progress_sink: CommandProgressSink
+    ) -> msgspec.Struct | Deferred:
         """Do it. It returns within a second or two. Raises Refused and DriverError."""
         ...
 
 
-def parse(verb: CommandHandler, kind: type[Command], payload: bytes, number: int) -> ValidCommand:
+def parse_command(
+    handler: CommandHandler, command_struct: type[Command], payload: bytes, arrival_number: int
+) -> ValidCommand:
     """The order in a payload. `kind` is the `command_type` of the verb. Raises Malformed."""
-    where = f"command {verb.name}"
-    if len(payload) > MOST_BYTES:
-        raise Malformed(f"{where}: {len(payload)} bytes; allowed: {MOST_BYTES}", None)
+    context = f"command {handler.name}"
+    if len(payload) > MAX_COMMAND_BYTES:
+        raise MalformedCommand(
+            f"{context}: {len(payload)} bytes; allowed: {MAX_COMMAND_BYTES}", None
+        )
     try:
-        given: Any = msgspec.json.decode(payload)
+        decoded: Any = msgspec.json.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(f"{where}: not JSON: {error}", None) from error
+        raise MalformedCommand(f"{context}: not JSON: {error}", None) from error
     try:
-        command: Any = strict.into(given, kind, where)
+        command: Any = strict.convert(decoded, command_struct, context)
     except UserError as error:
-        raise Malformed(_cut(str(error)), _id_of(given)) from error
-    same = [verb.name, command.by, command.role, given["args"]]
+        raise MalformedCommand(_truncate(str(error)), _read_id(decoded)) from error
+    digest_input = [handler.name, command.by, command.role, decoded["args"]]
     return ValidCommand(
-        number=number,
-        verb=verb.name,
+        arrival_number=arrival_number,
+        verb=handler.name,
         id=command.id,
-        asker=Requester(id=command.by, role=command.role),
+        requester=Requester(id=command.by, role=command.role),
         expires=command.expires,
         args=command.args,
-        digest=hashlib.sha256(msgspec.json.encode(same, order="deterministic")).digest(),
+        digest=hashlib.sha256(msgspec.json.encode(digest_input, order="deterministic")).digest(),
     )
 
 
-def check_expiry(order: ValidCommand, now: datetime) -> None:
+def check_expiry(command: ValidCommand, now: datetime) -> None:
     """Raise Refused where it is too late for an order, or it would be good for too long. `now` is
     UTC, and to be trusted.
     """
-    left_s = (order.expires - now).total_seconds()
-    if left_s <= 0:
-        raise CommandRejected("expired", f"it expired {-left_s:.1f} s before it could be begun")
-    if left_s > LONGEST_EXPIRY_S:
+    remaining_s = (command.expires - now).total_seconds()
+    if remaining_s <= 0:
+        raise CommandRejected(
+            "expired", f"it expired {-remaining_s:.1f} s before it could be begun"
+        )
+    if remaining_s > MAX_EXPIRY_S:
         raise CommandRejected(
             "malformed",
-            f"command {order.verb}: expires: {left_s:.0f} s ahead; "
-            f"allowed: {LONGEST_EXPIRY_S:.0f} s at the most",
+            f"command {command.verb}: expires: {remaining_s:.0f} s ahead; "
+            f"allowed: {MAX_EXPIRY_S:.0f} s at the most",
         )
 
 
-_SENTENCE_MOST = 500
+_MAX_MESSAGE_CHARS = 500
 
 
-def _cut(sentence: str) -> str:
+def _truncate(message: str) -> str:
     """Somebody's value may stand in it."""
-    return sentence if len(sentence) <= _SENTENCE_MOST else f"{sentence[:_SENTENCE_MOST]} ..."
+    return message if len(message) <= _MAX_MESSAGE_CHARS else f"{message[:_MAX_MESSAGE_CHARS]} ..."
 
 
-def _id_of(given: Any) -> str | None:
+def _read_id(decoded: Any) -> str | None:
     try:
-        return msgspec.convert(given["id"], CommandId)
+        return msgspec.convert(decoded["id"], CommandId)
     except (KeyError, TypeError, msgspec.ValidationError):
         return None

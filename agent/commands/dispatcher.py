@@ -26,14 +26,19 @@ from agent.base.model import (
 from agent.commands.command import (
     CommandHandler,
     Deferred,
-    Malformed,
+    MalformedCommand,
     ValidCommand,
+    build_command_struct,
     check_expiry,
-    command_type,
-    parse,
+    parse_command,
 )
 from agent.commands.express import PriorityWorker
-from agent.commands.idempotency_store import Final, IdempotencyStore, LedgerError, LedgerFull
+from agent.commands.idempotency_store import (
+    FinalReply,
+    IdempotencyStore,
+    IdempotencyStoreError,
+    IdempotencyStoreFull,
+)
 from agent.commands.requester import CommandRejected
 from agent.commands.tally import CommandStats
 from agent.runtime.stage import Stage
@@ -41,13 +46,13 @@ from drivers.errors import DriverError
 
 log = logging.getLogger(__name__)
 
-TURN_S = 1.0
-WAITING_MOST = 64
+POLL_TIMEOUT_S = 1.0
+MAX_QUEUED_COMMANDS = 64
 """Commands that are not begun. Beyond them a new one is dropped, and its sender hears nothing."""
-NEWS_MOST = 128
+MAX_QUEUED_TASKS = 128
 """With what is only to be said or written down. Beyond it that is left out."""
 
-_DRIVER_KINDS: dict[str, RefusalKind] = {
+_REFUSAL_OF_DRIVER_ERROR: dict[str, RefusalKind] = {
     "absent": "absent",
     "timeout": "absent",
     "stuck": "absent",
@@ -64,40 +69,42 @@ class IncomingCommand(msgspec.Struct, frozen=True, kw_only=True):
     verb: str
     payload: bytes
     via: str
-    answer: Callable[[Reply], None]
+    send_reply: Callable[[Reply], None]
     retained: bool = False
 
 
-class _Ticket(msgspec.Struct, frozen=True, kw_only=True):
-    order: ValidCommand
-    verb: CommandHandler
+class _Job(msgspec.Struct, frozen=True, kw_only=True):
+    command: ValidCommand
+    handler: CommandHandler
     via: str
-    answer: Callable[[Reply], None]
-    came_ns: int
+    send_reply: Callable[[Reply], None]
+    received_ns: int
 
 
-_Conclude = Callable[[_Ticket, Final], None]
+_FinishCallback = Callable[[_Job, FinalReply], None]
 
 
-class _Running(msgspec.Struct, frozen=True, kw_only=True):
-    ticket: _Ticket
-    late_ns: int
+class _RunningJob(msgspec.Struct, frozen=True, kw_only=True):
+    job: _Job
+    deadline_ns: int
 
 
-class _Course:
+class _ProgressSink:
     """See `agent.commands.command.Course`."""
 
-    def __init__(self, desk: "CommandDispatcher", ticket: _Ticket) -> None:
-        self._desk = desk
-        self._ticket = ticket
+    def __init__(self, dispatcher: "CommandDispatcher", job: _Job) -> None:
+        self._dispatcher = dispatcher
+        self._job = job
 
-    def progress(self, share: float, detail: str) -> None:
-        order = self._ticket.order
-        news = CommandProgress(command=order.id, verb=order.verb, share=share, detail=detail)
-        self._desk.report_progress(order.id, news)
+    def report_progress(self, fraction: float, detail: str) -> None:
+        command = self._job.command
+        progress = CommandProgress(
+            command=command.id, verb=command.verb, share=fraction, detail=detail
+        )
+        self._dispatcher.report_progress(command.id, progress)
 
-    def finish(self, work: Callable[[], msgspec.Struct]) -> None:
-        self._desk.finish(self._ticket.order.id, work)
+    def finish(self, make_result: Callable[[], msgspec.Struct]) -> None:
+        self._dispatcher.finish(self._job.command.id, make_result)
 
 
 class CommandDispatcher:
@@ -106,275 +113,288 @@ class CommandDispatcher:
     name = "commands"
 
     def __init__(
-        self, verbs: Sequence[CommandHandler], ledger: IdempotencyStore, clock: Clock
+        self, handlers: Sequence[CommandHandler], idempotency_store: IdempotencyStore, clock: Clock
     ) -> None:
-        self._verbs = {verb.name: verb for verb in verbs}
-        self._types = {verb.name: command_type(verb.name, verb.args) for verb in verbs}
-        self._ledger = ledger
+        self._handlers = {handler.name: handler for handler in handlers}
+        self._command_structs = {
+            handler.name: build_command_struct(handler.name, handler.args_type)
+            for handler in handlers
+        }
+        self._idempotency_store = idempotency_store
         self._clock = clock
         self._changed = threading.Condition()
-        self._work: deque[Callable[[], None]] = deque()
-        self._waiting = 0
-        self._number = 0
-        self._running: dict[str, _Running] = {}
-        self._tally = CommandStats()
-        self._closing = False
-        self._express = {
+        self._tasks: deque[Callable[[], None]] = deque()
+        self._queued_count = 0
+        self._arrival_number = 0
+        self._running: dict[str, _RunningJob] = {}
+        self._stats = CommandStats()
+        self._is_closing = False
+        self._priority_workers = {
             name: PriorityWorker(f"stop {name}", self._run_priority)
-            for verb in verbs
-            for name in verb.priority_lanes
+            for handler in handlers
+            for name in handler.priority_lanes
         }
 
     @property
     def stages(self) -> tuple[Stage, ...]:
         """Each wants a thread. This one is the first."""
-        return (self, *self._express.values())
+        return (self, *self._priority_workers.values())
 
     def health(self) -> CommandHealth:
         """Counts since the start. From any thread."""
-        return self._tally.health(waiting=self._waiting, running=len(self._running))
+        return self._stats.health(waiting=self._queued_count, running=len(self._running))
 
-    def submit(self, arrival: IncomingCommand) -> None:
+    def submit(self, incoming: IncomingCommand) -> None:
         """Take a command. Never blocks and never raises; from any thread."""
         with self._changed:
-            self._number += 1
-            number = self._number
+            self._arrival_number += 1
+            arrival_number = self._arrival_number
         try:
-            ticket = self._ticket(arrival, number)
-        except Malformed as error:
+            job = self._parse_incoming(incoming, arrival_number)
+        except MalformedCommand as error:
             refusal = CommandRefused(
-                command=error.id, verb=arrival.verb, kind="malformed", why=str(error)
+                command=error.command_id, verb=incoming.verb, kind="malformed", why=str(error)
             )
-            self._put_news(partial(self._reject_malformed, arrival, refusal))
+            self._enqueue_task(partial(self._reject_malformed, incoming, refusal))
             return
-        express = ticket.verb.priority_lane(ticket.order.args)
-        lane = None if express is None else self._express.get(express)
-        if lane is None:
-            self._put_order(ticket)
-        elif not lane.put(ticket):
-            self._tally.drop(f"{ticket.order.id}: too many wait for {express!r}")
+        lane_name = job.handler.priority_lane(job.command.args)
+        worker = None if lane_name is None else self._priority_workers.get(lane_name)
+        if worker is None:
+            self._enqueue_command(job)
+        elif not worker.put(job):
+            self._stats.count_dropped(f"{job.command.id}: too many wait for {lane_name!r}")
 
-    def report_progress(self, ident: str, news: CommandProgress) -> None:
+    def report_progress(self, command_id: str, progress: CommandProgress) -> None:
         """News of a command that takes a while; see `Course`."""
-        self._put_news(partial(self._say, ident, news))
+        self._enqueue_task(partial(self._send_progress, command_id, progress))
 
-    def finish(self, ident: str, work: Callable[[], msgspec.Struct]) -> None:
+    def finish(self, command_id: str, make_result: Callable[[], msgspec.Struct]) -> None:
         """A command that takes a while ends with `work`; see `Course`."""
         with self._changed:
-            self._work.append(partial(self._end, ident, work))
+            self._tasks.append(partial(self._finish_deferred, command_id, make_result))
             self._changed.notify()
 
     def run_once(self, stopping: threading.Event) -> None:
         """Do one thing, or wait up to a second for one."""
         with self._changed:
-            self._changed.wait_for(lambda: self._work, TURN_S)
-            work = self._work.popleft() if self._work else None
-        if work is not None:
-            work()
+            self._changed.wait_for(lambda: self._tasks, POLL_TIMEOUT_S)
+            task = self._tasks.popleft() if self._tasks else None
+        if task is not None:
+            task()
         now_ns = self._clock.boottime_ns()
-        for running in [r for r in self._running.values() if now_ns >= r.late_ns]:
+        for running in [r for r in self._running.values() if now_ns >= r.deadline_ns]:
             self._time_out(running, "it has not ended in time")
-        self._ledger.mend()
+        self._idempotency_store.probe_after_failure()
 
     def close(self) -> None:
         """What waits is not begun any more, and what runs is over."""
-        self._closing = True
-        while self._work:
-            self._work.popleft()()
+        self._is_closing = True
+        while self._tasks:
+            self._tasks.popleft()()
         for running in list(self._running.values()):
             self._time_out(running, "the agent stopped before it was done")
-        self._ledger.close()
+        self._idempotency_store.close()
 
-    def _ticket(self, arrival: IncomingCommand, number: int) -> _Ticket:
+    def _parse_incoming(self, incoming: IncomingCommand, arrival_number: int) -> _Job:
         """Raises Malformed."""
-        verb = self._verbs.get(arrival.verb)
-        if verb is None:
-            known = ", ".join(sorted(self._verbs)) or "none"
-            raise Malformed(f"{arrival.verb!r}: no such command; allowed: {known}", None)
-        order = parse(verb, self._types[verb.name], arrival.payload, number)
-        if arrival.retained:
-            raise Malformed(
-                f"command {verb.name}: it was published retained; allowed: only to who is there",
-                order.id,
+        handler = self._handlers.get(incoming.verb)
+        if handler is None:
+            known = ", ".join(sorted(self._handlers)) or "none"
+            raise MalformedCommand(f"{incoming.verb!r}: no such command; allowed: {known}", None)
+        command = parse_command(
+            handler, self._command_structs[handler.name], incoming.payload, arrival_number
+        )
+        if incoming.retained:
+            raise MalformedCommand(
+                f"command {handler.name}: it was published retained; allowed: only to who is there",
+                command.id,
             )
-        return _Ticket(
-            order=order,
-            verb=verb,
-            via=arrival.via,
-            answer=arrival.answer,
-            came_ns=self._clock.boottime_ns(),
+        return _Job(
+            command=command,
+            handler=handler,
+            via=incoming.via,
+            send_reply=incoming.send_reply,
+            received_ns=self._clock.boottime_ns(),
         )
 
-    def _put_order(self, ticket: _Ticket) -> None:
+    def _enqueue_command(self, job: _Job) -> None:
         with self._changed:
-            room = self._waiting < WAITING_MOST
-            if room:
-                self._waiting += 1
-                self._work.append(partial(self._begin, ticket))
+            has_capacity = self._queued_count < MAX_QUEUED_COMMANDS
+            if has_capacity:
+                self._queued_count += 1
+                self._tasks.append(partial(self._begin, job))
                 self._changed.notify()
-        if not room:
-            self._tally.drop(f"{ticket.order.id}: {WAITING_MOST} wait already")
+        if not has_capacity:
+            self._stats.count_dropped(f"{job.command.id}: {MAX_QUEUED_COMMANDS} wait already")
 
-    def _put_news(self, work: Callable[[], None]) -> None:
+    def _enqueue_task(self, task: Callable[[], None]) -> None:
         with self._changed:
-            room = len(self._work) < NEWS_MOST
-            if room:
-                self._work.append(work)
+            has_capacity = len(self._tasks) < MAX_QUEUED_TASKS
+            if has_capacity:
+                self._tasks.append(task)
                 self._changed.notify()
-        if not room:
-            self._tally.drop(f"{NEWS_MOST} things wait already")
+        if not has_capacity:
+            self._stats.count_dropped(f"{MAX_QUEUED_TASKS} things wait already")
 
-    def _run_priority(self, ticket: _Ticket) -> None:
+    def _run_priority(self, job: _Job) -> None:
         """In an express thread. What was done is written down after it."""
-        reply = self._run(ticket, self._reply_final)
+        reply = self._run_handler(job, self._reply_final)
         if isinstance(reply, Deferred):
-            raise TypeError(f"{ticket.verb.name}: what is done at once cannot take a while")
-        self._reply_final(ticket, reply)
-        self._put_news(partial(self._persist_reply, ticket, reply, once=False))
+            raise TypeError(f"{job.handler.name}: what is done at once cannot take a while")
+        self._reply_final(job, reply)
+        self._enqueue_task(partial(self._persist_reply, job, reply, at_most_once=False))
 
-    def _begin(self, ticket: _Ticket) -> None:
+    def _begin(self, job: _Job) -> None:
         with self._changed:
-            self._waiting -= 1
-        order = ticket.order
-        once = not ticket.verb.is_idempotent(order.args)
-        if self._is_answered(ticket, once=once):
+            self._queued_count -= 1
+        command = job.command
+        at_most_once = not job.handler.is_idempotent(command.args)
+        if self._reply_if_repeated(job, at_most_once=at_most_once):
             return
         try:
-            self._refuse_now(order)
-            if once:
-                self._write_begin(order)
+            self._check_acceptable(command)
+            if at_most_once:
+                self._persist_begin(command)
         except CommandRejected as error:
             # It was not begun, so its id may come again.
-            self._reply_final(ticket, _refusal(order, error.kind, str(error)))
+            self._reply_final(job, _build_refusal(command, error.kind, str(error)))
             return
-        reply = self._run(ticket, self._finish)
+        reply = self._run_handler(job, self._finish)
         if isinstance(reply, Deferred):
-            late_ns = self._clock.boottime_ns() + int(reply.within_s * 1e9)
-            self._running[order.id] = _Running(ticket=ticket, late_ns=late_ns)
-            ticket.answer(CommandAccepted(command=order.id, verb=order.verb))
+            deadline_ns = self._clock.boottime_ns() + int(reply.timeout_s * 1e9)
+            self._running[command.id] = _RunningJob(job=job, deadline_ns=deadline_ns)
+            job.send_reply(CommandAccepted(command=command.id, verb=command.verb))
         else:
-            self._finish(ticket, reply)
+            self._finish(job, reply)
 
-    def _is_answered(self, ticket: _Ticket, *, once: bool) -> bool:
+    def _reply_if_repeated(self, job: _Job, *, at_most_once: bool) -> bool:
         """Whether this is a repeat, which is answered as the first one was."""
-        order = ticket.order
-        running = self._running.get(order.id)
-        if running is not None and running.ticket.order.digest == order.digest:
+        command = job.command
+        running = self._running.get(command.id)
+        if running is not None and running.job.command.digest == command.digest:
             # Who asks again has given up waiting where he asked before.
-            self._running[order.id] = msgspec.structs.replace(running, ticket=ticket)
-            ticket.answer(CommandAccepted(command=order.id, verb=order.verb))
+            self._running[command.id] = msgspec.structs.replace(running, job=job)
+            job.send_reply(CommandAccepted(command=command.id, verb=command.verb))
             return True
         try:
-            entry = self._ledger.find(order.id)
-        except LedgerError as error:
-            if once:
-                self._reply_final(ticket, _refusal(order, "failed", _cannot_keep(error)))
-            return once
-        if entry is None and running is None:
+            record = self._idempotency_store.find(command.id)
+        except IdempotencyStoreError as error:
+            if at_most_once:
+                self._reply_final(
+                    job, _build_refusal(command, "failed", _persist_error_text(error))
+                )
+            return at_most_once
+        if record is None and running is None:
             return False
-        reply: Final
-        if entry is None or entry.digest != order.digest:
-            why = f"the id {order.id!r} was that of another command; allowed: an id of its own"
-            reply = _refusal(order, "malformed", why)
-        elif entry.reply is None:
-            why = "the agent ended while it was at it: whether it was done is not known"
-            reply = _refusal(order, "failed", why)
-            self._persist_reply(ticket, reply, once=True)
+        reply: FinalReply
+        if record is None or record.digest != command.digest:
+            message = (
+                f"the id {command.id!r} was that of another command; allowed: an id of its own"
+            )
+            reply = _build_refusal(command, "malformed", message)
+        elif record.reply is None:
+            message = "the agent ended while it was at it: whether it was done is not known"
+            reply = _build_refusal(command, "failed", message)
+            self._persist_reply(job, reply, at_most_once=True)
         else:
-            reply = entry.reply
-        self._reply_final(ticket, reply)
+            reply = record.reply
+        self._reply_final(job, reply)
         return True
 
-    def _refuse_now(self, order: ValidCommand) -> None:
+    def _check_acceptable(self, command: ValidCommand) -> None:
         """Raise Refused where this is not the time for an order. While the clock is not trusted
         nobody can tell whether it has expired, and it has not waited at the broker either: what is
         published while the box is not connected never comes.
         """
-        if self._closing:
+        if self._is_closing:
             raise CommandRejected("failed", "the agent stops: it was not begun")
         if self._clock.trust().synced:
-            check_expiry(order, self._clock.utc(self._clock.boottime_ns()))
+            check_expiry(command, self._clock.utc(self._clock.boottime_ns()))
 
-    def _write_begin(self, order: ValidCommand) -> None:
+    def _persist_begin(self, command: ValidCommand) -> None:
         """Raises Refused where it cannot be written down: then it must not be done."""
         try:
-            self._ledger.begin(order)
-        except LedgerFull as error:
+            self._idempotency_store.record_begin(command)
+        except IdempotencyStoreFull as error:
             raise CommandRejected("busy", str(error)) from error
-        except LedgerError as error:
-            raise CommandRejected("failed", _cannot_keep(error)) from error
+        except IdempotencyStoreError as error:
+            raise CommandRejected("failed", _persist_error_text(error)) from error
 
-    def _run(self, ticket: _Ticket, conclude: _Conclude) -> Final | Deferred:
-        order = ticket.order
-        course = _Course(self, ticket)
-        return self._run_to_reply(ticket, lambda: ticket.verb.run(order, course), conclude)
+    def _run_handler(self, job: _Job, finish: _FinishCallback) -> FinalReply | Deferred:
+        command = job.command
+        progress_sink = _ProgressSink(self, job)
+        return self._run_to_reply(job, lambda: job.handler.run(command, progress_sink), finish)
 
     def _run_to_reply(
         self,
-        ticket: _Ticket,
-        work: Callable[[], msgspec.Struct | Deferred],
-        conclude: _Conclude,
-    ) -> Final | Deferred:
+        job: _Job,
+        task: Callable[[], msgspec.Struct | Deferred],
+        finish: _FinishCallback,
+    ) -> FinalReply | Deferred:
         """What work gives, as a reply. What nobody foresaw is concluded, and goes on upwards."""
-        order = ticket.order
+        command = job.command
         try:
-            result = work()
+            result = task()
         except CommandRejected as error:
-            return _refusal(order, error.kind, str(error))
+            return _build_refusal(command, error.kind, str(error))
         except DriverError as error:
-            return _refusal(order, _DRIVER_KINDS.get(error.kind, "failed"), str(error))
+            return _build_refusal(
+                command, _REFUSAL_OF_DRIVER_ERROR.get(error.kind, "failed"), str(error)
+            )
         except BaseException as error:
-            said = f"the agent failed at it: {type(error).__name__}"
-            conclude(ticket, _refusal(order, "failed", said))
+            message = f"the agent failed at it: {type(error).__name__}"
+            finish(job, _build_refusal(command, "failed", message))
             raise
         if isinstance(result, Deferred):
             return result
-        encoded = msgspec.Raw(msgspec.json.encode(result))
-        return CommandDone(command=order.id, verb=order.verb, result=encoded)
+        encoded_result = msgspec.Raw(msgspec.json.encode(result))
+        return CommandDone(command=command.id, verb=command.verb, result=encoded_result)
 
-    def _say(self, ident: str, news: CommandProgress) -> None:
-        running = self._running.get(ident)
+    def _send_progress(self, command_id: str, progress: CommandProgress) -> None:
+        running = self._running.get(command_id)
         if running is not None:
-            running.ticket.answer(news)
+            running.job.send_reply(progress)
 
-    def _end(self, ident: str, work: Callable[[], msgspec.Struct]) -> None:
-        running = self._running.pop(ident, None)
+    def _finish_deferred(self, command_id: str, make_result: Callable[[], msgspec.Struct]) -> None:
+        running = self._running.pop(command_id, None)
         if running is None:
             return
-        reply = self._run_to_reply(running.ticket, work, self._finish)
+        reply = self._run_to_reply(running.job, make_result, self._finish)
         if isinstance(reply, Deferred):
-            raise TypeError(f"{running.ticket.verb.name}: the end of a command cannot take a while")
-        self._finish(running.ticket, reply)
+            raise TypeError(f"{running.job.handler.name}: the end of a command cannot take a while")
+        self._finish(running.job, reply)
 
-    def _time_out(self, running: _Running, why: str) -> None:
-        self._running.pop(running.ticket.order.id, None)
-        self._finish(running.ticket, _refusal(running.ticket.order, "failed", why))
+    def _time_out(self, running: _RunningJob, message: str) -> None:
+        self._running.pop(running.job.command.id, None)
+        self._finish(running.job, _build_refusal(running.job.command, "failed", message))
 
-    def _finish(self, ticket: _Ticket, reply: Final) -> None:
+    def _finish(self, job: _Job, reply: FinalReply) -> None:
         """Write down how it ended, then say so: what was said is repeated after a crash too."""
-        self._persist_reply(ticket, reply, once=not ticket.verb.is_idempotent(ticket.order.args))
-        self._reply_final(ticket, reply)
+        self._persist_reply(
+            job, reply, at_most_once=not job.handler.is_idempotent(job.command.args)
+        )
+        self._reply_final(job, reply)
 
-    def _persist_reply(self, ticket: _Ticket, reply: Final, *, once: bool) -> None:
+    def _persist_reply(self, job: _Job, reply: FinalReply, *, at_most_once: bool) -> None:
         try:
-            self._ledger.end(ticket.order, reply, once=once)
-        except LedgerError as error:
-            log.error("command %s: how it ended is not kept: %s", ticket.order.id, error)
+            self._idempotency_store.record_reply(job.command, reply, at_most_once=at_most_once)
+        except IdempotencyStoreError as error:
+            log.error("command %s: how it ended is not kept: %s", job.command.id, error)
 
-    def _reply_final(self, ticket: _Ticket, reply: Final) -> None:
-        ticket.answer(reply)
-        age_ms = (self._clock.boottime_ns() - ticket.came_ns) / 1e6
-        subject = ticket.verb.subject(ticket.order.args)
-        self._tally.count(ticket.order, subject, ticket.via, reply, age_ms)
+    def _reply_final(self, job: _Job, reply: FinalReply) -> None:
+        job.send_reply(reply)
+        age_ms = (self._clock.boottime_ns() - job.received_ns) / 1e6
+        description = job.handler.describe(job.command.args)
+        self._stats.count_reply(job.command, description, job.via, reply, age_ms)
 
-    def _reject_malformed(self, arrival: IncomingCommand, refusal: CommandRefused) -> None:
-        self._tally.count_malformed(arrival.via, refusal)
-        arrival.answer(refusal)
-
-
-def _refusal(order: ValidCommand, kind: RefusalKind, why: str) -> CommandRefused:
-    return CommandRefused(command=order.id, verb=order.verb, kind=kind, why=why)
+    def _reject_malformed(self, incoming: IncomingCommand, refusal: CommandRefused) -> None:
+        self._stats.count_malformed(incoming.via, refusal)
+        incoming.send_reply(refusal)
 
 
-def _cannot_keep(error: LedgerError) -> str:
+def _build_refusal(command: ValidCommand, kind: RefusalKind, message: str) -> CommandRefused:
+    return CommandRefused(command=command.id, verb=command.verb, kind=kind, why=message)
+
+
+def _persist_error_text(error: IdempotencyStoreError) -> str:
     return f"it must not be done twice, and that it is done cannot be written down: {error}"

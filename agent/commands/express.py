@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-TURN_S = 1.0
-WAITING_MOST = 16
+POLL_TIMEOUT_S = 1.0
+MAX_QUEUED = 16
 T = TypeVar("T")
 
 
@@ -16,30 +16,30 @@ class PriorityWorker(Generic[T]):
     waits already.
     """
 
-    def __init__(self, name: str, do: Callable[[T], None]) -> None:
+    def __init__(self, name: str, handle: Callable[[T], None]) -> None:
         self.name = name
-        self._do = do
+        self._handle = handle
         self._changed = threading.Condition()
-        self._waiting: deque[T] = deque()
+        self._queue: deque[T] = deque()
 
     def put(self, item: T) -> bool:
         """Give it something; never blocks. False where there is no room."""
         with self._changed:
-            if len(self._waiting) >= WAITING_MOST:
+            if len(self._queue) >= MAX_QUEUED:
                 return False
-            self._waiting.append(item)
+            self._queue.append(item)
             self._changed.notify()
             return True
 
     def run_once(self, stopping: threading.Event) -> None:
         """Do one thing, or wait a second for one."""
         with self._changed:
-            if not self._changed.wait_for(lambda: self._waiting, TURN_S):
+            if not self._changed.wait_for(lambda: self._queue, POLL_TIMEOUT_S):
                 return
-            item = self._waiting.popleft()
-        self._do(item)
+            item = self._queue.popleft()
+        self._handle(item)
 
     def close(self) -> None:
         """Do what still waits: a stop is due to the last."""
-        while self._waiting:
-            self._do(self._waiting.popleft())
+        while self._queue:
+            self._handle(self._queue.popleft())

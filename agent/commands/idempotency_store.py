@@ -24,16 +24,16 @@ from agent.faults.registry import FaultRegistry
 
 log = logging.getLogger(__name__)
 
-Final = CommandDone | CommandRefused
+FinalReply = CommandDone | CommandRefused
 
-KEPT_H = 24.0
+RETENTION_H = 24.0
 """So long after its expiry a command is remembered: much longer than one may be good for."""
-KEPT_MOST = 5000
+MAX_RECORDS_PER_KIND = 5000
 """Of either kind: of those that must not be done twice, and of the others. Those that expire first
 are forgotten first."""
-RECENT_MOST = 512
+MAX_CACHED_REPLIES = 512
 """Replies in memory: they answer repeats where the disk cannot."""
-MEND_EVERY_S = 30.0
+PROBE_INTERVAL_S = 30.0
 
 _SCHEMA = """
 PRAGMA journal_mode = WAL;
@@ -49,7 +49,7 @@ CREATE TABLE IF NOT EXISTS command (
 CREATE INDEX IF NOT EXISTS command_by_expiry ON command (once, expires_s);
 CREATE TABLE IF NOT EXISTS mended (one INTEGER PRIMARY KEY CHECK (one = 1), times INTEGER NOT NULL);
 """
-_KEEP = """
+_UPSERT = """
 INSERT INTO command (id, digest, expires_s, once, reply) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET reply = excluded.reply
 """
@@ -58,16 +58,16 @@ DELETE FROM command WHERE number IN (
     SELECT number FROM command WHERE once = ? ORDER BY expires_s DESC, number DESC LIMIT -1 OFFSET ?
 )
 """
-_SUBJECT = "ledger of commands"
-_FINAL: msgspec.json.Decoder[Final] = msgspec.json.Decoder(Final)
+_FAULT_SUBJECT = "ledger of commands"
+_REPLY_DECODER: msgspec.json.Decoder[FinalReply] = msgspec.json.Decoder(FinalReply)
 T = TypeVar("T")
 
 
-class LedgerError(Exception):
+class IdempotencyStoreError(Exception):
     """The ledger cannot be read or written. `str(error)` says why in one line."""
 
 
-class LedgerFull(LedgerError):
+class IdempotencyStoreFull(IdempotencyStoreError):
     """Another command would push out one that may still be repeated."""
 
 
@@ -75,7 +75,7 @@ class IdempotencyRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a command. `reply` is None where it was begun, and has not ended."""
 
     digest: bytes
-    reply: Final | None
+    reply: FinalReply | None
 
 
 class IdempotencyStore:
@@ -89,45 +89,51 @@ class IdempotencyStore:
         self._clock = clock
         self._faults = faults
         self._db: sqlite3.Connection | None = None
-        self._recent: OrderedDict[str, IdempotencyRecord] = OrderedDict()
-        self._mend_ns = 0
-        self._troubled = True
+        self._cache: OrderedDict[str, IdempotencyRecord] = OrderedDict()
+        self._next_probe_ns = 0
+        self._has_failed = True
 
-    def find(self, ident: str) -> IdempotencyRecord | None:
+    def find(self, command_id: str) -> IdempotencyRecord | None:
         """What is known of the command with this id. Raises LedgerError."""
-        entry = self._recent.get(ident)
-        if entry is not None:
-            return entry
+        record = self._cache.get(command_id)
+        if record is not None:
+            return record
         sql = "SELECT digest, reply FROM command WHERE id = ?"
-        row = self._do(lambda db: db.execute(sql, (ident,)).fetchone())
+        row = self._with_database(lambda db: db.execute(sql, (command_id,)).fetchone())
         return (
-            None if row is None else IdempotencyRecord(digest=row[0], reply=_final(row[1], ident))
+            None
+            if row is None
+            else IdempotencyRecord(digest=row[0], reply=_decode_reply(row[1], command_id))
         )
 
-    def begin(self, order: ValidCommand) -> None:
+    def record_begin(self, command: ValidCommand) -> None:
         """Keep that an order is begun which must not be done twice. It is on the disk when this
         returns. Raises LedgerError, also where too many that may still be repeated are kept.
         """
-        self._do(lambda db: self._begin(db, order))
-        self._told()
+        self._with_database(lambda db: self._insert_begun(db, command))
+        self._clear_failure()
 
-    def end(self, order: ValidCommand, reply: Final, *, once: bool) -> None:
+    def record_reply(self, command: ValidCommand, reply: FinalReply, *, at_most_once: bool) -> None:
         """Keep how an order ended; in memory at least. Raises LedgerError."""
-        self._recent[order.id] = IdempotencyRecord(digest=order.digest, reply=reply)
-        while len(self._recent) > RECENT_MOST:
-            self._recent.popitem(last=False)
-        self._do(lambda db: self._keep(db, order, msgspec.json.encode(reply), once=once))
-        self._told()
+        self._cache[command.id] = IdempotencyRecord(digest=command.digest, reply=reply)
+        while len(self._cache) > MAX_CACHED_REPLIES:
+            self._cache.popitem(last=False)
+        self._with_database(
+            lambda db: self._upsert(
+                db, command, msgspec.json.encode(reply), at_most_once=at_most_once
+            )
+        )
+        self._clear_failure()
 
-    def mend(self) -> None:
+    def probe_after_failure(self) -> None:
         """Where the disk has refused, see now and then whether it still does."""
         now_ns = self._clock.boottime_ns()
-        if not self._troubled or now_ns < self._mend_ns:
+        if not self._has_failed or now_ns < self._next_probe_ns:
             return
         sql = "INSERT INTO mended VALUES (1, 1) ON CONFLICT (one) DO UPDATE SET times = times + 1"
-        with suppress(LedgerError):
-            self._do(lambda db: db.execute(sql))
-            self._told()
+        with suppress(IdempotencyStoreError):
+            self._with_database(lambda db: db.execute(sql))
+            self._clear_failure()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -135,24 +141,29 @@ class IdempotencyStore:
             self._db.close()
             self._db = None
 
-    def _begin(self, db: sqlite3.Connection, order: ValidCommand) -> None:
+    def _insert_begun(self, db: sqlite3.Connection, command: ValidCommand) -> None:
         if self._is_full(db):
-            raise LedgerFull(
-                f"{KEPT_MOST} commands that must not be done twice may still be repeated"
+            raise IdempotencyStoreFull(
+                f"{MAX_RECORDS_PER_KIND} commands that must not be done twice may still be repeated"
             )
-        self._keep(db, order, None, once=True)
+        self._upsert(db, command, None, at_most_once=True)
 
-    def _keep(
-        self, db: sqlite3.Connection, order: ValidCommand, reply: bytes | None, *, once: bool
+    def _upsert(
+        self,
+        db: sqlite3.Connection,
+        command: ValidCommand,
+        reply: bytes | None,
+        *,
+        at_most_once: bool,
     ) -> None:
-        values = (order.id, order.digest, order.expires.timestamp(), once, reply)
+        values = (command.id, command.digest, command.expires.timestamp(), at_most_once, reply)
         db.execute("BEGIN IMMEDIATE")
-        db.execute(_KEEP, values)
+        db.execute(_UPSERT, values)
         if self._clock.trust().synced:
             now = self._clock.utc(self._clock.boottime_ns())
-            oldest_s = (now - timedelta(hours=KEPT_H)).timestamp()
+            oldest_s = (now - timedelta(hours=RETENTION_H)).timestamp()
             db.execute("DELETE FROM command WHERE expires_s < ?", (oldest_s,))
-        db.execute(_TRIM, (once, KEPT_MOST))
+        db.execute(_TRIM, (at_most_once, MAX_RECORDS_PER_KIND))
         db.execute("COMMIT")
 
     def _is_full(self, db: sqlite3.Connection) -> bool:
@@ -163,28 +174,28 @@ class IdempotencyStore:
             return False
         now_s = self._clock.utc(self._clock.boottime_ns()).timestamp()
         sql = "SELECT COUNT(*), MIN(expires_s) FROM command WHERE once = 1"
-        count, soonest_s = db.execute(sql).fetchone()
-        return bool(count >= KEPT_MOST and soonest_s > now_s)
+        count, first_expiry_s = db.execute(sql).fetchone()
+        return bool(count >= MAX_RECORDS_PER_KIND and first_expiry_s > now_s)
 
-    def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _with_database(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Work on the open database. After a failure it is opened anew: of what a failed sync has
         left in memory nothing can be said.
         """
         try:
             if self._db is None:
                 self._db = self._open()
-            return work(self._db)
+            return query(self._db)
         except (sqlite3.Error, OSError) as error:
-            self._mend_ns = self._clock.boottime_ns() + int(MEND_EVERY_S * 1e9)
-            self._troubled = True
-            why = f"{self._path}: {error}"
-            self._faults.raise_fault("CTL-01", _SUBJECT, why)
+            self._next_probe_ns = self._clock.boottime_ns() + int(PROBE_INTERVAL_S * 1e9)
+            self._has_failed = True
+            reason = f"{self._path}: {error}"
+            self._faults.raise_fault("CTL-01", _FAULT_SUBJECT, reason)
             with suppress(sqlite3.Error):
                 self.close()
             self._db = None
             if _is_damage(error):
-                self._set_aside()
-            raise LedgerError(why) from error
+                self._quarantine_damaged()
+            raise IdempotencyStoreError(reason) from error
 
     def _open(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, isolation_level=None)
@@ -195,33 +206,33 @@ class IdempotencyStore:
             raise
         return db
 
-    def _told(self) -> None:
+    def _clear_failure(self) -> None:
         """The disk has taken something."""
-        if self._troubled:
-            self._troubled = False
-            self._faults.clear("CTL-01", _SUBJECT)
+        if self._has_failed:
+            self._has_failed = False
+            self._faults.clear("CTL-01", _FAULT_SUBJECT)
 
-    def _set_aside(self) -> None:
+    def _quarantine_damaged(self) -> None:
         """A damaged file is kept under another name. What it knew is forgotten."""
-        aside = self._path.with_name(f"{self._path.name}.damaged")
+        quarantined = self._path.with_name(f"{self._path.name}.damaged")
         try:
-            self._path.replace(aside)
-            for tail in ("-wal", "-shm"):
-                self._path.with_name(self._path.name + tail).unlink(missing_ok=True)
+            self._path.replace(quarantined)
+            for suffix in ("-wal", "-shm"):
+                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
         except OSError as error:
             log.error("%s: damaged, and cannot be set aside: %s", self._path, error)
         else:
-            log.error("%s: damaged; set aside as %s", self._path, aside.name)
+            log.error("%s: damaged; set aside as %s", self._path, quarantined.name)
 
 
-def _final(data: bytes | None, ident: str) -> Final | None:
+def _decode_reply(data: bytes | None, command_id: str) -> FinalReply | None:
     """A reply that cannot be read is as if there were none: nobody knows how it ended."""
     if data is None:
         return None
     try:
-        return _FINAL.decode(data)
+        return _REPLY_DECODER.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        log.error("command %s: its reply in the ledger cannot be read: %s", ident, error)
+        log.error("command %s: its reply in the ledger cannot be read: %s", command_id, error)
         return None
 
 

@@ -21,6 +21,6 @@ class Requester(msgspec.Struct, frozen=True, kw_only=True):
 class CommandRejected(Exception):
     """A command is rejected: `kind` is the code, `str(error)` the reason in one sentence."""
 
-    def __init__(self, kind: RefusalKind, sentence: str) -> None:
-        super().__init__(sentence)
+    def __init__(self, kind: RefusalKind, message: str) -> None:
+        super().__init__(message)
         self.kind: RefusalKind = kind

@@ -6,7 +6,7 @@ import threading
 from agent.base.health_model import CommandHealth
 from agent.base.model import CommandRefused
 from agent.commands.command import ValidCommand
-from agent.commands.idempotency_store import Final
+from agent.commands.idempotency_store import FinalReply
 
 log = logging.getLogger(__name__)
 
@@ -19,24 +19,24 @@ class CommandStats:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._done = self._refused = self._dropped = 0
+        self._done_count = self._refused_count = self._dropped_count = 0
 
-    def count(
-        self, order: ValidCommand, subject: str, via: str, reply: Final, age_ms: float
+    def count_reply(
+        self, command: ValidCommand, description: str, via: str, reply: FinalReply, age_ms: float
     ) -> None:
         """A command has its last reply, `age_ms` after it came in."""
-        refused = isinstance(reply, CommandRefused)
+        is_refused = isinstance(reply, CommandRefused)
         with self._lock:
-            self._refused += refused
-            self._done += not refused
+            self._refused_count += is_refused
+            self._done_count += not is_refused
         log.log(
-            logging.WARNING if refused else logging.INFO,
+            logging.WARNING if is_refused else logging.INFO,
             "command %s: %s %s, by %r (%s) over %s: %s after %.1f ms",
-            order.id,
-            order.verb,
-            subject,
-            order.asker.id,
-            order.asker.role,
+            command.id,
+            command.verb,
+            description,
+            command.requester.id,
+            command.requester.role,
             via,
             f"refused, {reply.kind}: {reply.why!r}"
             if isinstance(reply, CommandRefused)
@@ -47,14 +47,14 @@ class CommandStats:
     def count_malformed(self, via: str, refusal: CommandRefused) -> None:
         """A command could not be understood."""
         with self._lock:
-            self._refused += 1
+            self._refused_count += 1
         log.warning("command %r over %s: refused, malformed: %r", refusal.verb, via, refusal.why)
 
-    def drop(self, what: str) -> None:
+    def count_dropped(self, description: str) -> None:
         """A command, or news of one, is lost: there was no room."""
         with self._lock:
-            self._dropped += 1
-        log.error("a command, or news of one, is dropped: %s", what)
+            self._dropped_count += 1
+        log.error("a command, or news of one, is dropped: %s", description)
 
     def health(self, *, waiting: int, running: int) -> CommandHealth:
         """All of it."""
@@ -62,7 +62,7 @@ class CommandStats:
             return CommandHealth(
                 waiting=waiting,
                 running=running,
-                done=self._done,
-                refused=self._refused,
-                dropped=self._dropped,
+                done=self._done_count,
+                refused=self._refused_count,
+                dropped=self._dropped_count,
             )

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from agent.base.errors import UserError
-from agent.base.model import BOX, CameraEventKind
+from agent.base.model import BOX_EVENT_SOURCE, CameraEventKind
 from agent.config import console as console_config
 from agent.config import pins as pins_config
 from agent.config import strict
@@ -26,7 +26,7 @@ MAX_AGE_DAYS = 90
 for video surveillance of places of work (deliberation 350-2013). A person may hold a span longer.
 """
 
-LEAST_RESERVE_BYTES = 500_000_000
+MIN_RESERVE_BYTES = 500_000_000
 """Of a large disk: what an update needs, and more than a disk has that counts as nearly full. With less
 the ring itself would fill it, and the box would shed detection and then recording for that.
 """
@@ -58,15 +58,17 @@ class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 Topic = Annotated[
     str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$(?!\n)", max_length=200)
 ]
-Words = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+ShortText = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
-_WHO = ("face", "facial", "plate", "licen", "lpr", "anpr", "alpr")
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_IDENTIFYING_PREFIXES = ("face", "facial", "plate", "licen", "lpr", "anpr", "alpr")
+_CAMEL_CASE_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
-def tells_who(topic: str) -> bool:
+def is_identifying_topic(topic: str) -> bool:
     """Whether a camera's topic is about who somebody is: faces and number plates. Pure."""
-    return any(word.lower().startswith(_WHO) for word in _WORD.findall(topic))
+    return any(
+        word.lower().startswith(_IDENTIFYING_PREFIXES) for word in _CAMEL_CASE_WORD.findall(topic)
+    )
 
 
 class OnvifConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,10 +87,10 @@ class OnvifConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         """Refuse what no single field can tell."""
         if (self.username is None) != (self.password_file is None):
             raise ValueError("username and password_file go together: give both or neither")
-        if _parted(self.url, "http", "https") is None:
+        if _split_url(self.url, "http", "https") is None:
             raise ValueError(f"url = {self.url!r}: no address; allowed: such as http://10.0.0.31")
         for topic in self.events:
-            if tells_who(topic):
+            if is_identifying_topic(topic):
                 raise ValueError(f"events: {topic!r} tells who somebody is; allowed: any other")
 
 
@@ -98,14 +100,14 @@ class InstitutionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     where they are left out, everybody who may the others.
     """
 
-    owner: Words
-    purpose: Words
+    owner: ShortText
+    purpose: ShortText
     max_age_h: Annotated[float, msgspec.Meta(ge=1, le=MAX_AGE_DAYS * 24)] | None = None
-    viewers: Annotated[tuple[Words, ...], msgspec.Meta(max_length=64)] | None = None
+    viewers: Annotated[tuple[ShortText, ...], msgspec.Meta(max_length=64)] | None = None
 
-    def may_see(self, who: str) -> bool:
+    def can_view(self, viewer: str) -> bool:
         """Whether somebody may see the camera's pictures, live or recorded."""
-        return self.viewers is None or who in self.viewers
+        return self.viewers is None or viewer in self.viewers
 
 
 class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -173,7 +175,7 @@ class RecordConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_bytes: Annotated[int, msgspec.Meta(ge=10_000_000)] = 16_000_000_000
     box_max_bytes: Annotated[int, msgspec.Meta(ge=10_000_000)] = 64_000_000_000
     max_age_h: Annotated[float, msgspec.Meta(ge=1, le=MAX_AGE_DAYS * 24)] = 72.0
-    reserve_bytes: Annotated[int, msgspec.Meta(ge=LEAST_RESERVE_BYTES)] = 1_000_000_000
+    reserve_bytes: Annotated[int, msgspec.Meta(ge=MIN_RESERVE_BYTES)] = 1_000_000_000
     recipient: Annotated[tuple[Recipient, ...], msgspec.Meta(max_length=16)] = ()
 
 
@@ -226,52 +228,56 @@ def load(path: Path) -> Config:
     Raises BadInput with one line for whatever is wrong.
     """
     tables = strict.read_toml(path, "configuration")
-    config = strict.into(tables, Config, str(path))
-    _check(config, str(path))
-    return _anchored(config, path.absolute().parent)
+    config = strict.convert(tables, Config, str(path))
+    _check_consistency(config, str(path))
+    return _resolve_paths(config, path.absolute().parent)
 
 
-def _check(config: Config, where: str) -> None:
+def _check_consistency(config: Config, context: str) -> None:
     """What no single field can tell."""
     names = [camera.name for camera in config.camera]
     for index, camera in enumerate(config.camera):
         name = camera.name
-        if name == BOX:
+        if name == BOX_EVENT_SOURCE:
             raise UserError(
-                f"{where}: camera[{index}].name = {name!r}: stands for the box itself in events; "
+                f"{context}: camera[{index}].name = {name!r}: stands for the box itself in events; "
                 "allowed: any other name"
             )
         if name in names[:index]:
             raise UserError(
-                f"{where}: camera[{index}].name = {name!r}: used by camera"
+                f"{context}: camera[{index}].name = {name!r}: used by camera"
                 f"[{names.index(name)}] already; allowed: a name of its own for each camera"
             )
-        terms = camera.institution
-        if terms and terms.max_age_h and terms.max_age_h > config.record.max_age_h:
+        institution = camera.institution
+        if (
+            institution
+            and institution.max_age_h
+            and institution.max_age_h > config.record.max_age_h
+        ):
             raise UserError(
-                f"{where}: camera[{index}].institution.max_age_h = {terms.max_age_h:g}: longer than "
+                f"{context}: camera[{index}].institution.max_age_h = {institution.max_age_h:g}: longer than "
                 f"the box keeps anything; allowed: up to record.max_age_h = "
                 f"{config.record.max_age_h:g}"
             )
-    _check_heads(config, where)
-    check_broker(config.broker, where)
-    if config.update and _parted(config.update.feed, "https") is None:
+    _check_heads(config, context)
+    check_broker(config.broker, context)
+    if config.update and _split_url(config.update.feed, "https") is None:
         raise UserError(
-            f"{where}: update.feed = {config.update.feed!r}; allowed: https://HOST/PATH"
+            f"{context}: update.feed = {config.update.feed!r}; allowed: https://HOST/PATH"
         )
-    pins_config.check(config.pin, names, where)
-    console_config.check(config.console, where)
+    pins_config.check(config.pin, names, context)
+    console_config.check(config.console, context)
 
 
-def _check_heads(config: Config, where: str) -> None:
+def _check_heads(config: Config, context: str) -> None:
     """Heads and cameras must agree on who sits where."""
     cameras = {camera.name: index for index, camera in enumerate(config.camera)}
     names: set[str] = set()
-    carried: dict[str, str] = {}
+    head_by_camera: dict[str, str] = {}
     for index, head in enumerate(config.head):
         if head.name in names:
             raise UserError(
-                f"{where}: head[{index}].name = {head.name!r}: used by another head already; "
+                f"{context}: head[{index}].name = {head.name!r}: used by another head already; "
                 "allowed: a name of its own for each head"
             )
         names.add(head.name)
@@ -279,94 +285,98 @@ def _check_heads(config: Config, where: str) -> None:
             continue
         if head.camera not in cameras:
             raise UserError(
-                f"{where}: head[{index}].camera = {head.camera!r}: no such camera; "
+                f"{context}: head[{index}].camera = {head.camera!r}: no such camera; "
                 f"allowed: {', '.join(cameras)}"
             )
-        other = carried.setdefault(head.camera, head.name)
+        other = head_by_camera.setdefault(head.camera, head.name)
         if other != head.name:
             raise UserError(
-                f"{where}: head[{index}].camera = {head.camera!r}: sits on head {other!r} already; "
+                f"{context}: head[{index}].camera = {head.camera!r}: sits on head {other!r} already; "
                 "allowed: one head for each camera"
             )
     for camera in config.camera:
-        under = f"{where}: camera[{cameras[camera.name]}].detect"
-        if camera.name in carried and camera.detect.scene is not None:
+        prefix = f"{context}: camera[{cameras[camera.name]}].detect"
+        if camera.name in head_by_camera and camera.detect.scene is not None:
             raise UserError(
-                f"{under}.scene = {camera.detect.scene!r}: the camera sits on head "
-                f"{carried[camera.name]!r}; allowed: scenes, a file for each preset"
+                f"{prefix}.scene = {camera.detect.scene!r}: the camera sits on head "
+                f"{head_by_camera[camera.name]!r}; allowed: scenes, a file for each preset"
             )
-        if camera.name not in carried and camera.detect.scenes:
-            raise UserError(f"{under}.scenes: the camera sits on no head; allowed: scene, one file")
+        if camera.name not in head_by_camera and camera.detect.scenes:
+            raise UserError(
+                f"{prefix}.scenes: the camera sits on no head; allowed: scene, one file"
+            )
 
 
-def _parted(url: str, *schemes: str) -> SplitResult | None:
+def _split_url(url: str, *schemes: str) -> SplitResult | None:
     """An address taken apart; None where it is none of these schemes, or lacks a host."""
     try:
         parts = urlsplit(url)
-        good = parts.scheme in schemes and parts.hostname and parts.port != 0
+        is_valid = parts.scheme in schemes and parts.hostname and parts.port != 0
     except ValueError:
         return None
-    return parts if good else None
+    return parts if is_valid else None
 
 
-def check_broker(broker: BrokerConfig, where: str) -> None:
+def check_broker(broker: BrokerConfig, context: str) -> None:
     """Raise BadInput where the broker's address and its credentials do not go together."""
-    url = _parted(broker.url, "mqtt", "mqtts")
+    url = _split_url(broker.url, "mqtt", "mqtts")
     if url is None or url.path not in ("", "/") or url.username or url.query:
         raise UserError(
-            f"{where}: broker.url = {broker.url!r}: not a broker's address; "
+            f"{context}: broker.url = {broker.url!r}: not a broker's address; "
             "allowed: mqtt://HOST[:1883] or mqtts://HOST[:8883], without user or path"
         )
     if (broker.certificate is None) != (broker.key is None):
         given, missing = ("certificate", "key") if broker.certificate else ("key", "certificate")
-        raise UserError(f"{where}: broker.{missing}: missing; broker.{given} needs it")
+        raise UserError(f"{context}: broker.{missing}: missing; broker.{given} needs it")
     if url.scheme == "mqtt":
         for key in ("ca", "certificate"):
             if getattr(broker, key) is not None:
                 raise UserError(
-                    f"{where}: broker.{key}: has no use with {broker.url!r}; allowed: with mqtts://"
+                    f"{context}: broker.{key}: has no use with {broker.url!r}; allowed: with mqtts://"
                 )
 
 
-def _anchored(config: Config, folder: Path) -> Config:
+def _resolve_paths(config: Config, base_dir: Path) -> Config:
     """The same with relative paths made to begin at `folder`."""
 
-    def at(path: str | None) -> str | None:
-        return None if path is None else str(folder / path)
+    def resolve(path: str | None) -> str | None:
+        return None if path is None else str(base_dir / path)
 
     broker = msgspec.structs.replace(
         config.broker,
-        ca=at(config.broker.ca),
-        certificate=at(config.broker.certificate),
-        key=at(config.broker.key),
-        password_file=at(config.broker.password_file),
+        ca=resolve(config.broker.ca),
+        certificate=resolve(config.broker.certificate),
+        key=resolve(config.broker.key),
+        password_file=resolve(config.broker.password_file),
     )
 
-    def options(given: dict[str, Any]) -> dict[str, Any]:
+    def resolve_options(options: dict[str, Any]) -> dict[str, Any]:
         return {
-            key: at(value) if _is_path(key) and isinstance(value, str) else value
-            for key, value in given.items()
+            key: resolve(value) if _is_path(key) and isinstance(value, str) else value
+            for key, value in options.items()
         }
 
     cameras = tuple(
         msgspec.structs.replace(
             camera,
-            options=options(camera.options),
-            detect_options=camera.detect_options and options(camera.detect_options),
+            options=resolve_options(camera.options),
+            detect_options=camera.detect_options and resolve_options(camera.detect_options),
             detect=msgspec.structs.replace(
                 camera.detect,
-                scene=at(camera.detect.scene),
-                scenes={name: str(folder / path) for name, path in camera.detect.scenes.items()},
+                scene=resolve(camera.detect.scene),
+                scenes={name: str(base_dir / path) for name, path in camera.detect.scenes.items()},
             ),
             onvif=camera.onvif
-            and msgspec.structs.replace(camera.onvif, password_file=at(camera.onvif.password_file)),
+            and msgspec.structs.replace(
+                camera.onvif, password_file=resolve(camera.onvif.password_file)
+            ),
         )
         for camera in config.camera
     )
     heads = tuple(
-        msgspec.structs.replace(head, options=options(head.options)) for head in config.head
+        msgspec.structs.replace(head, options=resolve_options(head.options)) for head in config.head
     )
-    box = msgspec.structs.replace(config.box, state=str(folder / config.box.state))
+    box = msgspec.structs.replace(config.box, state=str(base_dir / config.box.state))
     update = config.update
     return msgspec.structs.replace(
         config,
@@ -374,8 +384,8 @@ def _anchored(config: Config, folder: Path) -> Config:
         broker=broker,
         camera=cameras,
         head=heads,
-        console=console_config.anchored(config.console, folder),
-        update=update and msgspec.structs.replace(update, ca=at(update.ca)),
+        console=console_config.resolve_paths(config.console, base_dir),
+        update=update and msgspec.structs.replace(update, ca=resolve(update.ca)),
     )
 
 

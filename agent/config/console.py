@@ -31,19 +31,19 @@ class ConsoleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     language: Literal["en", "fr", "ar"] = "en"
 
 
-def check(console: ConsoleConfig, where: str) -> None:
+def check(console: ConsoleConfig, context: str) -> None:
     """Raise BadInput where two technicians have one id: receipts name a person by it. `where` begins
     the message.
     """
     ids = [technician.id for technician in console.technician]
-    for index, name in enumerate(ids):
-        if name in ids[:index]:
+    for index, technician_id in enumerate(ids):
+        if technician_id in ids[:index]:
             raise UserError(
-                f"{where}: console.technician[{index}].id = {name!r}: used by console.technician"
-                f"[{ids.index(name)}] already; allowed: an id of its own for each technician"
+                f"{context}: console.technician[{index}].id = {technician_id!r}: used by console.technician"
+                f"[{ids.index(technician_id)}] already; allowed: an id of its own for each technician"
             )
 
 
-def anchored(console: ConsoleConfig, folder: Path) -> ConsoleConfig:
+def resolve_paths(console: ConsoleConfig, base_dir: Path) -> ConsoleConfig:
     """`[console]` with its path made to begin at `folder`."""
-    return msgspec.structs.replace(console, secret_file=str(folder / console.secret_file))
+    return msgspec.structs.replace(console, secret_file=str(base_dir / console.secret_file))

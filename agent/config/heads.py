@@ -6,16 +6,16 @@ import msgspec
 
 from agent.config.names import Name
 
-Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
+Fraction = Annotated[float, msgspec.Meta(gt=0, le=1)]
 TimeOfDay = Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$(?!\n)")]
-Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-EVERY_DAY: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+ALL_DAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 PanDeg = Annotated[float, msgspec.Meta(ge=-180, le=180)]
 TiltDeg = Annotated[float, msgspec.Meta(ge=-90, le=90)]
 
 
-class Sector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ForbiddenSector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[head.forbidden]]`: what may not be in the picture. From the first pan to the right until
     the second, over the back where the first is the larger, and from the lower tilt to the higher.
     With `cross` the head may pass over it, and only not rest there.
@@ -50,7 +50,7 @@ class FieldOfView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise ValueError(f"tele = {self.tele:g}: allowed: up to wide = {self.wide:g}")
 
 
-class Sun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[head.sun]`: where the head stands, so that it does not look into the sun. `north_deg` is
     the pan at which it looks to true north; `margin_deg` is kept around the sun's centre, beside
     the half of the picture.
@@ -62,7 +62,7 @@ class Sun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     margin_deg: Annotated[float, msgspec.Meta(gt=0, le=45)] = 5.0
 
 
-class Promise(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RatedLife(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[head.promise]`: how far its maker says that the head moves before it is worn; what he does
     not say stays away. `degrees` are of the axis that moved further, `starts` of both.
     """
@@ -72,12 +72,12 @@ class Promise(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     hours: Annotated[float, msgspec.Meta(gt=0)] | None = None
 
 
-class TourStop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TourStopConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[head.tour.stop]]`: a preset, how fast to go there, and how long to stay."""
 
     preset: Name
     dwell_s: Annotated[float, msgspec.Meta(ge=1, le=86_400)] = 20.0
-    speed: Share = 0.5
+    speed: Fraction = 0.5
 
 
 class TourConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,10 +87,10 @@ class TourConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """
 
     name: Name
-    stop: Annotated[tuple[TourStop, ...], msgspec.Meta(min_length=1, max_length=64)]
+    stop: Annotated[tuple[TourStopConfig, ...], msgspec.Meta(min_length=1, max_length=64)]
     begin: TimeOfDay | None = None
     end: TimeOfDay | None = None
-    days: tuple[Day, ...] = EVERY_DAY
+    days: tuple[Weekday, ...] = ALL_DAYS
     order: Literal["forward", "back_and_forth", "shuffled"] = "forward"
 
 
@@ -101,7 +101,7 @@ class SweepConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     tilt_deg: TiltDeg = 0.0
     zoom: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
-    speed: Share = 0.5
+    speed: Fraction = 0.5
     overlap: Annotated[float, msgspec.Meta(ge=0.1, le=0.8)] = 0.35
 
 
@@ -140,9 +140,9 @@ class HeadConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The preset that it goes to when nobody wants anything of it for `home_after_s`."""
     home_after_s: Annotated[float, msgspec.Meta(ge=1, le=86_400)] = 300.0
     fov_deg: FieldOfView | None = None
-    forbidden: Annotated[tuple[Sector, ...], msgspec.Meta(max_length=32)] = ()
-    sun: Sun | None = None
-    promise: Promise = Promise()
+    forbidden: Annotated[tuple[ForbiddenSector, ...], msgspec.Meta(max_length=32)] = ()
+    sun: SunConfig | None = None
+    promise: RatedLife = RatedLife()
     time_zone: str = "UTC"
     """Whose wall clock the tours go by, as the IANA names it."""
     tour: Annotated[tuple[TourConfig, ...], msgspec.Meta(max_length=16)] = ()

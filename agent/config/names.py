@@ -12,5 +12,5 @@ Here as in every pattern, `(?!\\n)` stands behind the `$`, which in Python also 
 break. In JSON Schema, where it does not, the two say the same; Python's own `\\Z` is unknown there.
 """
 
-TECHNICIAN_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
+TECHNICIAN_NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
 """A technician's name, as typed at the console's login."""

@@ -10,13 +10,13 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.config.names import Name
-from drivers.contracts import Line
+from drivers.contracts import GpioLine
 
 PinNumber = Annotated[int, msgspec.Meta(ge=0, le=53)]
 """As the chip counts: 0 to 53 are there on a BCM2711, and on an RP1. The header has 0 to 27."""
 
 DebounceSeconds = Annotated[float, msgspec.Meta(ge=0, le=60)]
-LongestSeconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
+MaxOnSeconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
 Celsius = Annotated[float, msgspec.Meta(ge=-40, le=110)]
 
 
@@ -27,7 +27,9 @@ class GpioConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     options: dict[str, Any] = {}
 
 
-class _Pin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+class _BasePin(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"
+):
     """What every pin has; see `drivers.contracts.Line`."""
 
     name: Name
@@ -35,19 +37,19 @@ class _Pin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     active_low: bool = False
 
 
-class _Input(_Pin, frozen=True, kw_only=True):
+class _InputPin(_BasePin, frozen=True, kw_only=True):
     """A contact. Without a pull of the chip it needs a resistor."""
 
     pull: Literal["up", "down", "none"] = "up"
 
 
-class DoorPin(_Input, frozen=True, kw_only=True, tag="door"):
+class DoorPin(_InputPin, frozen=True, kw_only=True, tag="door"):
     """Active: the door is open."""
 
     debounce_s: DebounceSeconds = 0.1
 
 
-class ShockPin(_Input, frozen=True, kw_only=True, tag="shock"):
+class ShockPin(_InputPin, frozen=True, kw_only=True, tag="shock"):
     """A pulse: the box was struck. Pulses that follow each other within `quiet_s` are one shock,
     and the fault stays for `fault_s`.
     """
@@ -56,132 +58,134 @@ class ShockPin(_Input, frozen=True, kw_only=True, tag="shock"):
     fault_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 3600.0
 
 
-class PowerGoodPin(_Input, frozen=True, kw_only=True, tag="power_good"):
+class PowerGoodPin(_InputPin, frozen=True, kw_only=True, tag="power_good"):
     """Active: the mains is there."""
 
     debounce_s: DebounceSeconds = 1.0
 
 
-class UpsLowPin(_Input, frozen=True, kw_only=True, tag="ups_low"):
+class UpsLowPin(_InputPin, frozen=True, kw_only=True, tag="ups_low"):
     """Active: the battery is nearly empty."""
 
     debounce_s: DebounceSeconds = 1.0
 
 
-class StatusLedPin(_Pin, frozen=True, kw_only=True, tag="status_led"):
+class StatusLedPin(_BasePin, frozen=True, kw_only=True, tag="status_led"):
     """Shows the fault codes, see docs/runbook.md."""
 
 
-class FanPin(_Pin, frozen=True, kw_only=True, tag="fan"):
+class FanPin(_BasePin, frozen=True, kw_only=True, tag="fan"):
     """Runs from `on_celsius` of the processor until `off_celsius`, and while nobody knows."""
 
     on_celsius: Celsius = 65.0
     off_celsius: Celsius = 55.0
 
 
-class HeaterPin(_Pin, frozen=True, kw_only=True, tag="heater"):
+class HeaterPin(_BasePin, frozen=True, kw_only=True, tag="heater"):
     """Heats from `on_celsius` of the processor up to `off_celsius`; not while a fan runs."""
 
     on_celsius: Celsius = 5.0
     off_celsius: Celsius = 15.0
 
 
-class IrLampPin(_Pin, frozen=True, kw_only=True, tag="ir_lamp"):
+class IrLampPin(_BasePin, frozen=True, kw_only=True, tag="ir_lamp"):
     """Active while `camera` takes its pictures for darkness."""
 
     camera: Name
 
 
-class IrCutPin(_Pin, frozen=True, kw_only=True, tag="ir_cut"):
+class IrCutPin(_BasePin, frozen=True, kw_only=True, tag="ir_cut"):
     """Active while `camera` takes its pictures for darkness: the filter is out of the light."""
 
     camera: Name
 
 
-class SirenPin(_Pin, frozen=True, kw_only=True, tag="siren"):
+class SirenPin(_BasePin, frozen=True, kw_only=True, tag="siren"):
     """A relay for noise. Only where it is `switchable` can a command switch it."""
 
-    longest_on_s: LongestSeconds = 60.0
+    longest_on_s: MaxOnSeconds = 60.0
     switchable: bool = False
 
 
-class BeaconPin(_Pin, frozen=True, kw_only=True, tag="beacon"):
+class BeaconPin(_BasePin, frozen=True, kw_only=True, tag="beacon"):
     """A relay for light. Only where it is `switchable` can a command switch it."""
 
-    longest_on_s: LongestSeconds = 600.0
+    longest_on_s: MaxOnSeconds = 600.0
     switchable: bool = False
 
 
-Input: TypeAlias = DoorPin | ShockPin | PowerGoodPin | UpsLowPin
-Output: TypeAlias = StatusLedPin | FanPin | HeaterPin | IrLampPin | IrCutPin | SirenPin | BeaconPin
-Pin: TypeAlias = Input | Output
+InputPin: TypeAlias = DoorPin | ShockPin | PowerGoodPin | UpsLowPin
+OutputPin: TypeAlias = (
+    StatusLedPin | FanPin | HeaterPin | IrLampPin | IrCutPin | SirenPin | BeaconPin
+)
+Pin: TypeAlias = InputPin | OutputPin
 """`[[pin]]`: `kind` says which of them it is."""
 
 
-def lines(pins: Sequence[Pin]) -> tuple[Line, ...]:
+def gpio_lines(pins: Sequence[Pin]) -> tuple[GpioLine, ...]:
     """What a driver opens for these pins."""
     return tuple(
-        Line(
+        GpioLine(
             name=pin.name,
             pin=pin.pin,
-            direction="in" if isinstance(pin, _Input) else "out",
+            direction="in" if isinstance(pin, _InputPin) else "out",
             active_low=pin.active_low,
-            pull=pin.pull if isinstance(pin, _Input) else "none",
+            pull=pin.pull if isinstance(pin, _InputPin) else "none",
         )
         for pin in pins
     )
 
 
-def outputs(pins: Sequence[Pin]) -> tuple[Line, ...]:
+def output_lines(pins: Sequence[Pin]) -> tuple[GpioLine, ...]:
     """The lines that must not stay as they are when the agent dies. Inactive is safe for each."""
-    return tuple(line for line in lines(pins) if line.direction == "out")
+    return tuple(line for line in gpio_lines(pins) if line.direction == "out")
 
 
-def switchable(pins: Sequence[Pin]) -> dict[str, bool]:
+def switchable_by_name(pins: Sequence[Pin]) -> dict[str, bool]:
     """Every pin's name, and whether a command may switch it."""
     return {pin.name: isinstance(pin, SirenPin | BeaconPin) and pin.switchable for pin in pins}
 
 
-def check(pins: Sequence[Pin], cameras: Collection[str], where: str) -> None:
+def check(pins: Sequence[Pin], cameras: Collection[str], context: str) -> None:
     """Raise BadInput for what no single pin can tell. `where` begins the message."""
-    names: dict[str, int] = {}
-    numbers: dict[int, int] = {}
+    index_by_name: dict[str, int] = {}
+    index_by_number: dict[int, int] = {}
     for index, pin in enumerate(pins):
-        at = f"{where}: pin[{index}]"
-        if pin.name in names:
+        prefix = f"{context}: pin[{index}]"
+        if pin.name in index_by_name:
             raise UserError(
-                f"{at}.name = {pin.name!r}: used by pin[{names[pin.name]}] already; "
+                f"{prefix}.name = {pin.name!r}: used by pin[{index_by_name[pin.name]}] already; "
                 "allowed: a name of its own for each pin"
             )
-        if pin.pin in numbers:
+        if pin.pin in index_by_number:
             raise UserError(
-                f"{at}.pin = {pin.pin}: used by pin[{numbers[pin.pin]}] already; "
+                f"{prefix}.pin = {pin.pin}: used by pin[{index_by_number[pin.pin]}] already; "
                 "allowed: a number of its own for each pin"
             )
-        names[pin.name], numbers[pin.pin] = index, index
+        index_by_name[pin.name], index_by_number[pin.pin] = index, index
         if isinstance(pin, IrLampPin | IrCutPin) and pin.camera not in cameras:
             raise UserError(
-                f"{at}.camera = {pin.camera!r}: no camera of this name; "
+                f"{prefix}.camera = {pin.camera!r}: no camera of this name; "
                 f"allowed: {', '.join(map(repr, cameras))}"
             )
         if isinstance(pin, FanPin) and pin.off_celsius >= pin.on_celsius:
             raise UserError(
-                f"{at}.off_celsius = {pin.off_celsius:g}: allowed: below on_celsius = "
+                f"{prefix}.off_celsius = {pin.off_celsius:g}: allowed: below on_celsius = "
                 f"{pin.on_celsius:g}"
             )
         if isinstance(pin, HeaterPin):
-            _check_heater(pin, pins, at)
+            _check_heater(pin, pins, prefix)
 
 
-def _check_heater(heater: HeaterPin, pins: Sequence[Pin], at: str) -> None:
+def _check_heater(heater: HeaterPin, pins: Sequence[Pin], prefix: str) -> None:
     if heater.off_celsius <= heater.on_celsius:
         raise UserError(
-            f"{at}.off_celsius = {heater.off_celsius:g}: allowed: above on_celsius = "
+            f"{prefix}.off_celsius = {heater.off_celsius:g}: allowed: above on_celsius = "
             f"{heater.on_celsius:g}"
         )
     for fan in pins:
         if isinstance(fan, FanPin) and heater.off_celsius >= fan.off_celsius:
             raise UserError(
-                f"{at}.off_celsius = {heater.off_celsius:g}: allowed: below off_celsius = "
+                f"{prefix}.off_celsius = {heater.off_celsius:g}: allowed: below off_celsius = "
                 f"{fan.off_celsius:g} of the fan {fan.name!r}"
             )

@@ -4,21 +4,21 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from agent.config.shareable_config import LEFT_OUT
+from agent.config.shareable_config import REDACTED
 
-SHORTEST = 4
+MIN_SECRET_LENGTH = 4
 """A shorter word is part of others: to leave it out would leave holes, and tell where it is."""
 
 _PEM = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
 )
 _USER_INFO = re.compile(r"(?<=://)[^\s/@\"']*:[^\s@\"']*@")
-_ASSIGNED = re.compile(
+_ASSIGNMENT = re.compile(
     r"((?:pass(?:word|wd|phrase)?|pwd|secret|token|api_?key|pin_?code|credentials?|authorization)"
     r"[\"']?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s&;,\"']+)",
     re.IGNORECASE,
 )
-_BODY_LINE = 20
+_MIN_KEY_LINE_LENGTH = 20
 
 
 class Redactor:
@@ -26,41 +26,43 @@ class Redactor:
     among `shown`, such as a user's name that is the box's own, stays.
     """
 
-    def __init__(self, secrets: Iterable[str], shown: Collection[str] = ()) -> None:
-        found = {one.strip() for one in secrets} - set(shown)
+    def __init__(self, secrets: Iterable[str], public: Collection[str] = ()) -> None:
+        unique = {secret.strip() for secret in secrets} - set(public)
         # The longest first: one may be part of another.
         self._secrets = sorted(
-            (one for one in found if len(one) >= SHORTEST), key=lambda s: -len(s)
+            (secret for secret in unique if len(secret) >= MIN_SECRET_LENGTH), key=lambda s: -len(s)
         )
 
-    def text(self, text: str) -> str:
+    def redact_text(self, text: str) -> str:
         """A text without them."""
-        text = _PEM.sub(LEFT_OUT, text)
+        text = _PEM.sub(REDACTED, text)
         for secret in self._secrets:
-            text = text.replace(secret, LEFT_OUT)
-        text = _USER_INFO.sub(f"{LEFT_OUT}@", text)
-        return _ASSIGNED.sub(rf"\1{LEFT_OUT}", text)
+            text = text.replace(secret, REDACTED)
+        text = _USER_INFO.sub(f"{REDACTED}@", text)
+        return _ASSIGNMENT.sub(rf"\1{REDACTED}", text)
 
-    def value(self, value: Any) -> Any:
+    def redact(self, value: Any) -> Any:
         """The same of each text in what JSON can say; names of fields are texts too."""
         if isinstance(value, str):
-            return self.text(value)
+            return self.redact_text(value)
         if isinstance(value, Mapping):
-            return {self.text(str(key)): self.value(one) for key, one in value.items()}
+            return {self.redact_text(str(key)): self.redact(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
-            return [self.value(one) for one in value]
+            return [self.redact(item) for item in value]
         return value
 
-    def is_in(self, text: str) -> bool:
+    def has_secret(self, text: str) -> bool:
         """Whether something would be left out."""
-        return self.text(text) != text
+        return self.redact_text(text) != text
 
 
-def of_file(text: str) -> tuple[str, ...]:
+def secrets_in_file(text: str) -> tuple[str, ...]:
     """What is secret in a file of a password or a key: the whole, each line, a key's lines."""
     lines = [line.strip() for line in text.splitlines()]
     if any(line.startswith("-----BEGIN") for line in lines):
         return tuple(
-            line for line in lines if not line.startswith("-----") and len(line) >= _BODY_LINE
+            line
+            for line in lines
+            if not line.startswith("-----") and len(line) >= _MIN_KEY_LINE_LENGTH
         )
     return (text, *lines)

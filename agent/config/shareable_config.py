@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-LEFT_OUT = "(left out)"
-_LONGEST = 200
+REDACTED = "(left out)"
+_MAX_TEXT_LENGTH = 200
 
-PLAIN = frozenset(
+SHAREABLE_KEYS = frozenset(
     {
         "box.id",
         "box.site",
@@ -64,7 +64,7 @@ PLAIN = frozenset(
 """The places of texts that stay, without the numbers of tables in a list. `*` is any one key. The path
 of a secret is not among them: somebody may have put the secret itself there."""
 
-ADDRESSES = frozenset(
+URL_KEYS = frozenset(
     {
         "broker.url",
         "camera.options.url",
@@ -75,37 +75,39 @@ ADDRESSES = frozenset(
 )
 """Of these stays the host: cameras take passwords in paths and queries too."""
 
-_WORDS = re.compile(r"[/?&;=]+")
+_URL_SEPARATORS = re.compile(r"[/?&;=]+")
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]_-]+")
 
 
-_COMMON = frozenset({"main", "stream", "channel", "channels", "live", "video", "media", "profile"})
+_COMMON_WORDS = frozenset(
+    {"main", "stream", "channel", "channels", "live", "video", "media", "profile"}
+)
 """Words of many addresses, and of the journal."""
 
 
-def allowed(tables: Mapping[str, Any]) -> dict[str, Any]:
+def redact_config(tables: Mapping[str, Any]) -> dict[str, Any]:
     """The tables of a configuration, with what may not leave left out."""
-    return {key: _shown(value, key, key) for key, value in tables.items()}
+    return {key: _redact_value(value, key, key) for key, value in tables.items()}
 
 
-def withheld(tables: Mapping[str, Any]) -> Iterator[str]:
+def redacted_texts(tables: Mapping[str, Any]) -> Iterator[str]:
     """The texts that `allowed` leaves out, so that they can be looked for elsewhere too."""
-    yield from _withheld(tables, allowed(tables))
+    yield from _redacted_texts(tables, redact_config(tables))
 
 
-def _withheld(given: Any, shown: Any) -> Iterator[str]:
-    if isinstance(given, Mapping):
-        for key, value in given.items():
-            yield from _withheld(value, shown[key])
-    elif isinstance(given, list):
-        for one, told in zip(given, shown, strict=True):
-            yield from _withheld(one, told)
-    elif isinstance(given, str) and given != shown:
-        yield given
-        yield from (part for part in _parts(given) if part not in _COMMON)
+def _redacted_texts(original: Any, redacted: Any) -> Iterator[str]:
+    if isinstance(original, Mapping):
+        for key, value in original.items():
+            yield from _redacted_texts(value, redacted[key])
+    elif isinstance(original, list):
+        for item, redacted_item in zip(original, redacted, strict=True):
+            yield from _redacted_texts(item, redacted_item)
+    elif isinstance(original, str) and original != redacted:
+        yield original
+        yield from (part for part in _secret_parts(original) if part not in _COMMON_WORDS)
 
 
-def _parts(text: str) -> Iterator[str]:
+def _secret_parts(text: str) -> Iterator[str]:
     """What a text holds that may stand elsewhere by itself: of an address its user, its password and
     the words of its path and query; the lines of a longer one.
     """
@@ -116,48 +118,57 @@ def _parts(text: str) -> Iterator[str]:
         return
     if url.netloc:
         yield from url.netloc.rpartition("@")[0].split(":")
-        yield from _WORDS.split(f"{url.path}?{url.query}")
+        yield from _URL_SEPARATORS.split(f"{url.path}?{url.query}")
 
 
-def _shown(value: Any, place: str, listed: str) -> Any:
+def _redact_value(value: Any, key_path: str, listed: str) -> Any:
     if isinstance(value, Mapping):
-        return {key: _shown(one, f"{place}.{key}", f"{place}.{key}") for key, one in value.items()}
+        return {
+            key: _redact_value(item, f"{key_path}.{key}", f"{key_path}.{key}")
+            for key, item in value.items()
+        }
     if isinstance(value, list):
-        return [_shown(one, place, listed) for one in value]
+        return [_redact_value(item, key_path, listed) for item in value]
     if isinstance(value, str):
-        return _text(value, place)
+        return _redact_text(value, key_path)
     if isinstance(value, bool | int | float):
         # A number may be a PIN, where nobody foresaw it.
-        return LEFT_OUT if _is_secret(place) else value
-    return LEFT_OUT
+        return REDACTED if _is_secret_key(key_path) else value
+    return REDACTED
 
 
-def _text(value: str, place: str) -> str:
-    if place in ADDRESSES:
-        return shown_address(value)
-    within = place.rpartition(".")[0] + ".*"
-    harmless = value.isprintable() and len(value) <= _LONGEST and "PRIVATE KEY" not in value
-    if (place in PLAIN or within in PLAIN) and harmless and "@" not in value:
+def _redact_text(value: str, key_path: str) -> str:
+    if key_path in URL_KEYS:
+        return redact_url(value)
+    wildcard_path = key_path.rpartition(".")[0] + ".*"
+    is_harmless = (
+        value.isprintable() and len(value) <= _MAX_TEXT_LENGTH and "PRIVATE KEY" not in value
+    )
+    if (
+        (key_path in SHAREABLE_KEYS or wildcard_path in SHAREABLE_KEYS)
+        and is_harmless
+        and "@" not in value
+    ):
         return value
-    return LEFT_OUT
+    return REDACTED
 
 
-def shown_address(value: str) -> str:
+def redact_url(address: str) -> str:
     """Its scheme, host and port."""
     try:
-        url = urlsplit(value)
+        url = urlsplit(address)
         port = f":{url.port}" if url.port else ""
         host = url.hostname or ""
     except ValueError:
-        return LEFT_OUT
+        return REDACTED
     if not _HOST.fullmatch(host) or not re.fullmatch(r"[a-z]{1,8}", url.scheme):
-        return LEFT_OUT
-    plain = f"{url.scheme}://{host}{port}"
-    return plain if value.rstrip("/") == plain else f"{plain}/{LEFT_OUT}"
+        return REDACTED
+    base_url = f"{url.scheme}://{host}{port}"
+    return base_url if address.rstrip("/") == base_url else f"{base_url}/{REDACTED}"
 
 
-_SECRET = re.compile(r"pass|secret|token|credential|private|pin_?code|psk|auth")
+_SECRET_KEY = re.compile(r"pass|secret|token|credential|private|pin_?code|psk|auth")
 
 
-def _is_secret(place: str) -> bool:
-    return bool(_SECRET.search(place.rpartition(".")[2].lower()))
+def _is_secret_key(key_path: str) -> bool:
+    return bool(_SECRET_KEY.search(key_path.rpartition(".")[2].lower()))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-SHORTEST = timedelta(hours=1)
+MIN_WINDOW = timedelta(hours=1)
 """Of a window: the timer looks once an hour."""
 
 
@@ -25,10 +25,10 @@ class UpdateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def __post_init__(self) -> None:
         """Refuse what no pattern tells."""
         try:
-            begin, end = self.span()
+            begin, end = self.window_minutes()
         except ValueError:
             raise ValueError(f"window = {self.window!r}: allowed: such as 01:30-04:30") from None
-        if timedelta(minutes=(end - begin) % (24 * 60)) < SHORTEST:
+        if timedelta(minutes=(end - begin) % (24 * 60)) < MIN_WINDOW:
             raise ValueError(f"window = {self.window!r}: allowed: an hour or longer")
         try:
             zoneinfo.ZoneInfo(self.time_zone)
@@ -37,15 +37,15 @@ class UpdateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                 f"time_zone = {self.time_zone!r}: not known; allowed: such as Africa/Casablanca"
             ) from None
 
-    def span(self) -> tuple[int, int]:
+    def window_minutes(self) -> tuple[int, int]:
         """The window's begin and end, in minutes of the day."""
-        first, _, last = self.window.partition("-")
-        begin, end = (datetime.strptime(word, "%H:%M") for word in (first, last))  # noqa: DTZ007
+        begin_text, _, end_text = self.window.partition("-")
+        begin, end = (datetime.strptime(text, "%H:%M") for text in (begin_text, end_text))  # noqa: DTZ007
         return begin.hour * 60 + begin.minute, end.hour * 60 + end.minute
 
-    def is_open(self, now: datetime) -> bool:
+    def is_in_window(self, now: datetime) -> bool:
         """Whether a moment lies within the window; one over midnight ends before it begins."""
         local = now.astimezone(zoneinfo.ZoneInfo(self.time_zone))
         minute = local.hour * 60 + local.minute
-        begin, end = self.span()
+        begin, end = self.window_minutes()
         return begin <= minute < end if begin < end else minute >= begin or minute < end

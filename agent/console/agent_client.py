@@ -5,12 +5,12 @@ import msgspec
 from agent.base.model import CommandDone, CommandRefused
 from agent.console.results import Box, ConsoleError
 
-WAIT_S = 30.0
+REPLY_TIMEOUT_S = 30.0
 
 
 def run_agent_command(box: Box, verb: str, args: object) -> msgspec.Raw:
     """The result of a command. Raises CannotDo where it is not done, and says why."""
-    for reply in box.ask(verb, args, WAIT_S):
+    for reply in box.send_command(verb, args, REPLY_TIMEOUT_S):
         if isinstance(reply, CommandRefused):
             raise ConsoleError(f"not done ({reply.kind}): {reply.why}")
         if isinstance(reply, CommandDone):

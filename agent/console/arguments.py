@@ -5,19 +5,19 @@ from collections.abc import Sequence
 from agent.base.errors import UserError
 
 
-def no_more_args(name: str, words: Sequence[str]) -> None:
+def no_more_args(name: str, argv: Sequence[str]) -> None:
     """Raise BadInput where there are any."""
-    if words:
-        raise UserError(f"{name} {' '.join(words)}: allowed: {name}, and nothing after it")
+    if argv:
+        raise UserError(f"{name} {' '.join(argv)}: allowed: {name}, and nothing after it")
 
 
-def choose_arg(what: str, given: str | None, known: Sequence[str]) -> str:
+def choose_arg(kind: str, given: str | None, choices: Sequence[str]) -> str:
     """The one that is named, or the only one there is. Raises BadInput."""
-    if given is not None and given in known:
+    if given is not None and given in choices:
         return given
-    if given is None and len(known) == 1:
-        return known[0]
-    if not known:
-        raise UserError(f"no {what} is configured")
-    said = f"{what} {given!r}: no such {what}" if given is not None else f"say which {what}"
-    raise UserError(f"{said}; there are: {', '.join(known)}")
+    if given is None and len(choices) == 1:
+        return choices[0]
+    if not choices:
+        raise UserError(f"no {kind} is configured")
+    message = f"{kind} {given!r}: no such {kind}" if given is not None else f"say which {kind}"
+    raise UserError(f"{message}; there are: {', '.join(choices)}")

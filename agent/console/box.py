@@ -17,24 +17,24 @@ from agent.base.clock import Clock, ClockTrust
 from agent.base.device_identity import DeviceIdentity
 from agent.base.model import Reply
 from agent.capture import preview_server
-from agent.capture.preview_server import NoPicture
+from agent.capture.preview_server import PreviewUnavailable
 from agent.commands import socket_server
 from agent.config.configuration import Config
-from agent.config.shareable_config import allowed
+from agent.config.shareable_config import redact_config
 from agent.config.strict import read_toml
-from agent.config.toml_lines import lines as toml_lines
+from agent.config.toml_lines import format_lines as toml_lines
 from agent.console import (
     camera_preview,
+    console_settings,
+    machine_checks,
+    modem_checks,
     mqtt_ping,
     network_checks,
     ports_and_pins,
     system_commands,
     usb_export,
 )
-from agent.console import console_settings as reading
-from agent.console import machine_checks as machine
-from agent.console import modem_checks as modem
-from agent.console.commissioning import Commissioning
+from agent.console.commissioning import ConsoleCommissioning
 from agent.console.config_editor import ConfigEditor
 from agent.console.console_settings import ConsoleSettings
 from agent.console.enrolment import Enrolment
@@ -44,13 +44,13 @@ from agent.console.results import (
     CheckResult,
     CommissioningItem,
     ConsoleError,
-    FaultText,
+    FaultDescription,
     FootageSpan,
     HoldInfo,
     ItemVerdict,
     PinInfo,
     PortInfo,
-    Progress,
+    ProgressCallback,
     SelfTestStepInfo,
 )
 from agent.console.update_client import UpdateClient
@@ -60,14 +60,14 @@ from agent.faults.texts import FaultTexts
 from agent.health import health_file
 from agent.recording.archive import FootageArchive
 from agent.recording.custody.custody_log import CustodyLog
-from agent.recording.custody.receipts import Serviced, Viewed
+from agent.recording.custody.receipts import FootageViewed, ServiceAction
 from agent.recording.segment_name import rfc3339
 from drivers.contracts import CameraReadings
 
-INSTALLED_STATE = Path("/var/lib/vigie")
-INSTALLED_RUNTIME = Path("/run/vigie")
-REBOOT = "reboot"
-BAD_CONFIG = "the configuration is not good: config check says why"
+INSTALLED_STATE_DIR = Path("/var/lib/vigie")
+INSTALLED_RUNTIME_DIR = Path("/run/vigie")
+REBOOT_REQUEST_FILE = "reboot"
+INVALID_CONFIG = "the configuration is not good: config check says why"
 
 
 class BoxAccess:
@@ -75,26 +75,26 @@ class BoxAccess:
 
     version = __version__
 
-    def __init__(self, settings: ConsoleSettings, clock: Clock, boot: str) -> None:
-        self.by = "nobody"
+    def __init__(self, settings: ConsoleSettings, clock: Clock, boot_id: str) -> None:
+        self.technician = "nobody"
         self._settings = settings
         self._clock = clock
-        self._boot = boot
-        self._texts: FaultTexts | None = None
-        self._custody: CustodyLog | None = None
-        self.config_desk = ConfigEditor(
-            settings.path, clock, boot, lambda: self.state, self._reread
+        self._boot_id = boot_id
+        self._fault_texts: FaultTexts | None = None
+        self._custody_log: CustodyLog | None = None
+        self.config_editor = ConfigEditor(
+            settings.path, clock, boot_id, lambda: self.state_dir, self._reload_settings
         )
-        self.update_desk = UpdateClient(Path("/"))
+        self.update_client = UpdateClient(Path("/"))
 
-    def _reread(self) -> None:
-        self._settings = reading.read(self.config_path)
-        self._texts = None
+    def _reload_settings(self) -> None:
+        self._settings = console_settings.read(self.config_path)
+        self._fault_texts = None
 
     @property
     def id(self) -> str:
         """As the configuration says, or as much of it as can be read."""
-        return self._settings.box
+        return self._settings.box_id
 
     @property
     def site(self) -> str:
@@ -112,57 +112,61 @@ class BoxAccess:
         return self._settings.path
 
     @property
-    def state(self) -> Path:
+    def state_dir(self) -> Path:
         """The state folder."""
-        return self._settings.state
+        return self._settings.state_dir
 
-    def config_problem(self, *, deep: bool = False) -> str | None:
+    def check_config(self, *, full: bool = False) -> str | None:
         """What is wrong with it now."""
-        return config_check.problem(self.config_path, self._clock, deep=deep)
+        return config_check.find_problem(self.config_path, self._clock, deep=full)
 
-    def life(self) -> AgentState:
+    def agent_state(self) -> AgentState:
         """From the health file, and from whether the agent's door is open."""
         now_ns = self._clock.boottime_ns()
-        live = health_file.read(self._runtime(), self._boot)
-        if live is None:
-            return AgentState(state="hangs" if self._is_there() else "dead")
-        age_s = live.age_s(now_ns)
-        if not live.is_stale(now_ns):
-            return AgentState(state="runs", age_s=age_s, report=live.report)
-        state: Literal["hangs", "dead"] = "hangs" if self._is_there() else "dead"
-        return AgentState(state=state, age_s=age_s, report=live.report)
+        health = health_file.read(self._runtime_dir(), self._boot_id)
+        if health is None:
+            return AgentState(state="hangs" if self._is_listening() else "dead")
+        age_s = health.age_s(now_ns)
+        if not health.is_stale(now_ns):
+            return AgentState(state="runs", report_age_s=age_s, report=health.report)
+        state: Literal["hangs", "dead"] = "hangs" if self._is_listening() else "dead"
+        return AgentState(state=state, report_age_s=age_s, report=health.report)
 
-    def _runtime(self) -> Path:
+    def _runtime_dir(self) -> Path:
         """A console that a person has started at his own terminal was told of no runtime folder."""
-        if "RUNTIME_DIRECTORY" not in os.environ and self.state == INSTALLED_STATE:
-            return INSTALLED_RUNTIME
-        return health_file.runtime_folder(self.state)
+        if "RUNTIME_DIRECTORY" not in os.environ and self.state_dir == INSTALLED_STATE_DIR:
+            return INSTALLED_RUNTIME_DIR
+        return health_file.get_runtime_dir(self.state_dir)
 
-    def _is_there(self) -> bool:
+    def _is_listening(self) -> bool:
         """Whether a process listens at the agent's door, whether it answers or not."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
-            knock.settimeout(1.0)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.settimeout(1.0)
             try:
-                with unix_socket.socket_path(self.state, socket_server.SOCKET) as address:
-                    knock.connect(address)
+                with unix_socket.socket_address(
+                    self.state_dir, socket_server.SOCKET_NAME
+                ) as address:
+                    sock.connect(address)
             except OSError:
                 return False
         return True
 
-    def fault_text(self, code: str) -> FaultText | None:
+    def describe_fault(self, code: str) -> FaultDescription | None:
         """In the console's language."""
-        texts = self._texts = self._texts or fault_texts.texts(self._settings.console.language)
+        texts = self._fault_texts = self._fault_texts or fault_texts.load_texts(
+            self._settings.console.language
+        )
         found = next((known for known in FAULTS if known == code), None)
         if found is None:
             return None
         text = texts.faults[found]
-        return FaultText(
+        return FaultDescription(
             code=code,
-            severity=texts.words.of_severity(FAULTS[found].severity),
+            severity=texts.words.severity_name(FAULTS[found].severity),
             title=text.title,
-            means=text.means,
+            meaning=text.means,
             advice=text.at_box,
-            at_centre=text.at_centre,
+            centre_advice=text.at_centre,
         )
 
     def fault_codes(self) -> tuple[str, ...]:
@@ -177,232 +181,273 @@ class BoxAccess:
         """Boot time."""
         return self._clock.boottime_ns()
 
-    def trust(self) -> ClockTrust:
+    def clock_trust(self) -> ClockTrust:
         """How far UTC can be trusted."""
         return self._clock.trust()
 
-    def note(self, what: str) -> None:
+    def write_receipt(self, action: str) -> None:
         """A receipt of what the technician does."""
-        self._append(Serviced(by=self.by, what=what))
+        self._append_receipt(ServiceAction(by=self.technician, what=action))
 
-    def _append(self, body: Serviced | Viewed) -> None:
+    def _append_receipt(self, body: ServiceAction | FootageViewed) -> None:
         try:
-            self._chain().append(body, self._clock.boottime_ns())
+            self._open_custody_log().append(body, self._clock.boottime_ns())
         except OSError as error:
             raise ConsoleError(str(error.strerror or error)) from error
 
-    def _chain(self) -> CustodyLog:
+    def _open_custody_log(self) -> CustodyLog:
         """Opened when it is needed first: a disk that is gone must not keep the console away."""
-        if self._custody is None:
-            identity = DeviceIdentity.load_or_make(self.state / "identity")
-            self._custody = CustodyLog.open(
-                self.state / "custody", self.id, self._boot, self._clock, identity
+        if self._custody_log is None:
+            identity = DeviceIdentity.load_or_create(self.state_dir / "identity")
+            self._custody_log = CustodyLog.open(
+                self.state_dir / "custody", self.id, self._boot_id, self._clock, identity
             )
-        return self._custody
+        return self._custody_log
 
-    def ask(self, verb: str, args: object, timeout_s: float) -> Iterator[Reply]:
+    def send_command(self, verb: str, args: object, timeout_s: float) -> Iterator[Reply]:
         """Through the agent's own door."""
         try:
-            replies = socket_server.ask(self.state, verb, args, timeout_s)
+            replies = socket_server.send_command(self.state_dir, verb, args, timeout_s)
         except OSError as error:
             raise ConsoleError(f"the agent's door: {error.strerror or error}") from error
         if replies is None:
             raise ConsoleError("the agent does not run: check 5 tells more")
         return replies
 
-    def machine(self) -> tuple[CheckResult, ...]:
+    def check_board(self) -> tuple[CheckResult, ...]:
         """The board."""
-        return self._advised(machine.board())
+        return self._with_advice(machine_checks.check_board())
 
-    def disk(self) -> CheckResult:
+    def check_disk(self) -> CheckResult:
         """The state folder's."""
-        return self._advised((machine.disk(self.state),))[0]
+        return self._with_advice((machine_checks.check_disk(self.state_dir),))[0]
 
-    def chain(self) -> CheckResult:
+    def check_custody_log(self) -> CheckResult:
         """Of custody."""
         try:
-            custody, problem = self._chain(), None
+            log, problem = self._open_custody_log(), None
         except OSError as error:
-            custody, problem = None, str(error)
-        return self._advised((machine.chain(custody, problem),))[0]
+            log, problem = None, str(error)
+        return self._with_advice((machine_checks.check_custody_log(log, problem),))[0]
 
-    def cameras(self) -> tuple[str, ...]:
+    def camera_names(self) -> tuple[str, ...]:
         """Of the configuration."""
-        return () if self.config is None else tuple(one.name for one in self.config.camera)
+        return () if self.config is None else tuple(camera.name for camera in self.config.camera)
 
-    def open_eye(self, camera: str) -> CameraPreview:
+    def open_preview(self, camera: str) -> CameraPreview:
         """Who looks is in the chain before he sees anything."""
-        config = self._good_config()
-        lent = next(one.institution for one in config.camera if one.name == camera)
-        if lent is not None and not lent.may_see(self.by):
+        config = self._require_config()
+        institution = next(
+            configured.institution for configured in config.camera if configured.name == camera
+        )
+        if institution is not None and not institution.can_view(self.technician):
             raise ConsoleError(
-                f"camera {camera} is lent by {lent.owner}, who does not name {self.by}"
+                f"camera {camera} is lent by {institution.owner}, who does not name {self.technician}"
             )
-        at = rfc3339(self.now())
+        viewed_at = rfc3339(self.now())
         purpose = "looked through it at the box's console"
-        self._append(Viewed(camera=camera, begin_time=at, end_time=at, by=self.by, purpose=purpose))
-        try:
-            first = preview_server.ask(self.state, camera, self.by)
-        except NoPicture as error:
-            raise ConsoleError(str(error)) from error
-        if first is not None:
-            return camera_preview.AgentPreview(
-                self.state, camera, self.by, first, lambda: self._readings(camera)
+        self._append_receipt(
+            FootageViewed(
+                camera=camera,
+                begin_time=viewed_at,
+                end_time=viewed_at,
+                by=self.technician,
+                purpose=purpose,
             )
-        if self.life().state != "dead":
+        )
+        try:
+            first_frame = preview_server.request_preview(self.state_dir, camera, self.technician)
+        except PreviewUnavailable as error:
+            raise ConsoleError(str(error)) from error
+        if first_frame is not None:
+            return camera_preview.AgentPreview(
+                self.state_dir,
+                camera,
+                self.technician,
+                first_frame,
+                lambda: self._camera_readings(camera),
+            )
+        if self.agent_state().state != "dead":
             raise ConsoleError("the agent is there, holds the camera and shows nothing: check 5")
-        return camera_preview.open_own(config, camera, self._clock, str(self.config_path))
+        return camera_preview.open_direct(config, camera, self._clock, str(self.config_path))
 
-    def _readings(self, camera: str) -> CameraReadings | None:
-        report = self.life().report
+    def _camera_readings(self, camera: str) -> CameraReadings | None:
+        report = self.agent_state().report
         cameras = report.cameras if report else ()
-        return next((one.readings for one in cameras if one.name == camera), None)
+        return next((health.readings for health in cameras if health.name == camera), None)
 
-    def links(self) -> tuple[CheckResult, ...]:
+    def check_interfaces(self) -> tuple[CheckResult, ...]:
         """Interfaces."""
-        return self._advised(network_checks.links())
+        return self._with_advice(network_checks.check_interfaces())
 
-    def modem(self) -> tuple[CheckResult, ...]:
+    def check_modem(self) -> tuple[CheckResult, ...]:
         """As ModemManager tells."""
-        return self._advised(modem.look())
+        return self._with_advice(modem_checks.check_modem())
 
-    def names(self) -> CheckResult:
+    def check_dns(self) -> CheckResult:
         """DNS."""
-        return self._advised((network_checks.names(self._good_config().broker),))[0]
+        return self._with_advice((network_checks.check_dns(self._require_config().broker),))[0]
 
-    def clock_sources(self) -> CheckResult:
+    def check_clock(self) -> CheckResult:
         """NTP."""
-        return self._advised((network_checks.clock_sources(self._clock),))[0]
+        return self._with_advice((network_checks.check_clock(self._clock),))[0]
 
-    def certificates(self) -> tuple[CheckResult, ...]:
+    def check_certificates(self) -> tuple[CheckResult, ...]:
         """Files."""
-        broker = self._good_config().broker
-        return self._advised(network_checks.certificates(broker, self.id, self.now()))
+        broker = self._require_config().broker
+        return self._with_advice(network_checks.check_certificates(broker, self.id, self.now()))
 
-    def reach_broker(self) -> tuple[CheckResult, ...]:
+    def check_broker(self) -> tuple[CheckResult, ...]:
         """TCP and TLS."""
-        return self._advised(network_checks.reach_broker(self._good_config().broker, self._clock))
+        return self._with_advice(
+            network_checks.check_broker(self._require_config().broker, self._clock)
+        )
 
-    def ping_broker(self, times: int) -> Iterator[CheckResult]:
+    def ping_broker(self, count: int) -> Iterator[CheckResult]:
         """MQTT."""
-        broker, life = self._good_config().broker, self.life()
-        report = life.report if life.state == "runs" else None
+        broker, agent_state = self._require_config().broker, self.agent_state()
+        report = agent_state.report if agent_state.state == "runs" else None
         connected = report is not None and report.outbox.connected
         if report is not None and connected and broker.certificate is not None:
             link = report.link
-            return iter((mqtt_ping.own_session(None if link is None else link.round_trip_ms),))
-        found = mqtt_ping.ping(broker, self.id, times, self._clock, agent_connected=connected)
-        return (self._advised((verdict,))[0] for verdict in found)
+            return iter(
+                (mqtt_ping.agent_session_result(None if link is None else link.round_trip_ms),)
+            )
+        results = mqtt_ping.ping(broker, self.id, count, self._clock, agent_connected=connected)
+        return (self._with_advice((result,))[0] for result in results)
 
-    def ports(self) -> tuple[PortInfo, ...]:
+    def list_serial_ports(self) -> tuple[PortInfo, ...]:
         """Serial ports; those of the configuration that are not there too."""
-        return ports_and_pins.ports(self.config)
+        return ports_and_pins.list_serial_ports(self.config)
 
-    def pins(self) -> tuple[PinInfo, ...]:
+    def list_pins(self) -> tuple[PinInfo, ...]:
         """Of the configuration; how they stand is the agent's to tell."""
-        life = self.life()
-        health = life.report.pins if life.state == "runs" and life.report else None
-        return ports_and_pins.pins(self.config, health)
+        agent_state = self.agent_state()
+        health = (
+            agent_state.report.pins if agent_state.state == "runs" and agent_state.report else None
+        )
+        return ports_and_pins.list_pins(self.config, health)
 
-    def footage(self, camera: str | None) -> tuple[FootageSpan, ...]:
+    def list_footage(self, camera: str | None) -> tuple[FootageSpan, ...]:
         """What lies on the disk."""
-        return usb_export.stretches_told(self._footage(), camera)
+        return usb_export.list_footage(self._open_archive(), camera)
 
-    def holds(self) -> tuple[HoldInfo, ...]:
+    def list_holds(self) -> tuple[HoldInfo, ...]:
         """What is held."""
-        return usb_export.holds_told(self._footage())
+        return usb_export.list_holds(self._open_archive())
 
-    def hold(self, camera: str, begin: datetime, end: datetime, days: float, why: str) -> HoldInfo:
+    def create_hold(
+        self, camera: str, begin: datetime, end: datetime, days: float, reason: str
+    ) -> HoldInfo:
         """Keep a span."""
-        made = self._footage().hold(camera, begin, end, owner=self.by, reason=why, days=days)
-        return next(one for one in self.holds() if one.id == made.id)
+        created = self._open_archive().place_hold(
+            camera, begin, end, owner=self.technician, reason=reason, days=days
+        )
+        return next(hold for hold in self.list_holds() if hold.id == created.id)
 
-    def release(self, hold: str, why: str) -> None:
+    def release_hold(self, hold_id: str, reason: str) -> None:
         """In his name."""
-        self._footage().release(hold, by=self.by, reason=why)
+        self._open_archive().release_hold(hold_id, by=self.technician, reason=reason)
 
-    def sticks(self) -> tuple[Path, ...]:
+    def list_usb_mounts(self) -> tuple[Path, ...]:
         """USB disks."""
-        return usb_export.sticks()
+        return usb_export.list_usb_mounts()
 
-    def export(
-        self, camera: str, begin: datetime, end: datetime, why: str, to: Path, progress: Progress
+    def export_footage(
+        self,
+        camera: str,
+        begin: datetime,
+        end: datetime,
+        reason: str,
+        destination: Path,
+        progress: ProgressCallback,
     ) -> Sequence[str]:
         """Onto a USB disk."""
-        return usb_export.export(self._footage(), (camera, begin, end), self.by, why, to, progress)
+        return usb_export.export_footage(
+            self._open_archive(),
+            (camera, begin, end),
+            self.technician,
+            reason,
+            destination,
+            progress,
+        )
 
-    def _footage(self) -> FootageArchive:
-        if self.config_problem() is None:
-            return FootageArchive.of_config(self.config_path, self._clock)
-        return FootageArchive.of_state(self.state, self._clock)
+    def _open_archive(self) -> FootageArchive:
+        if self.check_config() is None:
+            return FootageArchive.from_config(self.config_path, self._clock)
+        return FootageArchive.from_state_dir(self.state_dir, self._clock)
 
-    def log(self, lines: int) -> Sequence[str]:
+    def read_journal(self, lines: int) -> Sequence[str]:
         """The journal."""
-        return system_commands.journal(lines)
+        return system_commands.read_journal(lines)
 
-    def config_text(self) -> Sequence[str]:
+    def read_config_text(self) -> Sequence[str]:
         """Without secrets."""
-        return tuple(toml_lines(allowed(read_toml(self.config_path, "configuration"))))
+        return tuple(toml_lines(redact_config(read_toml(self.config_path, "configuration"))))
 
-    def certificate_request(self) -> str:
+    def create_certificate_request(self) -> str:
         """PEM."""
-        return self._enrolment().request()
+        return self._enrolment().create_request()
 
     def install_certificate(self, pem: str) -> Sequence[str]:
         """PEM."""
-        return self._enrolment().install(pem, self.now(), clock_synced=self.trust().synced)
+        return self._enrolment().install(pem, self.now(), clock_synced=self.clock_trust().synced)
 
     def _enrolment(self) -> Enrolment:
         broker = None if self.config is None else self.config.broker
-        return Enrolment(self.state, self.id, broker)
+        return Enrolment(self.state_dir, self.id, broker)
 
-    def selftest(self, progress: Progress) -> Sequence[SelfTestStepInfo]:
+    def run_selftest(self, progress: ProgressCallback) -> Sequence[SelfTestStepInfo]:
         """In this process, beside the agent."""
         # Here, because the whole agent comes with it.
-        from agent.diagnostics.selftest.run import selftest  # noqa: PLC0415
+        from agent.diagnostics.selftest.run import run_selftest  # noqa: PLC0415
 
         rng = random.Random()  # noqa: S311 - names, no secrets
-        report = selftest(
-            self._good_config(), self._clock, rng, lambda step: progress(f"{step.name} ...")
+        report = run_selftest(
+            self._require_config(), self._clock, rng, lambda step: progress(f"{step.name} ...")
         )
-        return [SelfTestStepInfo(name=one.name, good=one.ok, said=one.said) for one in report.steps]
+        return [
+            SelfTestStepInfo(name=step.name, ok=step.ok, message=step.said) for step in report.steps
+        ]
 
-    def commission(self, ask: Callable[[CommissioningItem], ItemVerdict]) -> Sequence[str]:
+    def run_commissioning(
+        self, ask_verdict: Callable[[CommissioningItem], ItemVerdict]
+    ) -> Sequence[str]:
         """By the same means as the command line."""
-        return Commissioning(self.config_path, self._clock, self.by).walk(ask)
+        return ConsoleCommissioning(self.config_path, self._clock, self.technician).run(ask_verdict)
 
-    def compare(self) -> tuple[str, Sequence[tuple[str, str]]]:
+    def compare_with_commissioning(self) -> tuple[str, Sequence[tuple[str, str]]]:
         """The same."""
-        return Commissioning(self.config_path, self._clock, self.by).compare()
+        return ConsoleCommissioning(self.config_path, self._clock, self.technician).compare()
 
-    def bundle(self, to: Path | None, progress: Progress) -> Path:
+    def write_support_bundle(self, destination: Path | None, progress: ProgressCallback) -> Path:
         """By the same means as the command line; without a USB disk into the state folder."""
         # Here, because much of the box comes with it.
         from agent.diagnostics.support_bundle import make  # noqa: PLC0415
 
         progress("gathering ...")
-        made = make.make(self.config_path, to or self.state, self._clock)
+        bundle = make.make_bundle(self.config_path, destination or self.state_dir, self._clock)
         os.sync()
-        return made.path
+        return bundle.path
 
-    def reboot(self) -> None:
+    def request_reboot(self) -> None:
         """A file asks for it: see systemd/vigie-reboot.path. The console has no right to do it."""
-        folder = self._runtime()
+        folder = self._runtime_dir()
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / REBOOT).touch()
+        (folder / REBOOT_REQUEST_FILE).touch()
 
-    def _good_config(self) -> Config:
+    def _require_config(self) -> Config:
         if self.config is None:
-            raise ConsoleError(BAD_CONFIG)
+            raise ConsoleError(INVALID_CONFIG)
         return self.config
 
-    def _advised(self, verdicts: Iterable[CheckResult]) -> tuple[CheckResult, ...]:
+    def _with_advice(self, results: Iterable[CheckResult]) -> tuple[CheckResult, ...]:
         """With what the fault's text says to do."""
         advised = []
-        for verdict in verdicts:
-            text = None if verdict.code is None else self.fault_text(verdict.code)
-            if text is not None and verdict.good is False and verdict.advice is None:
-                advised.append(msgspec.structs.replace(verdict, advice=text.advice))
+        for result in results:
+            description = None if result.code is None else self.describe_fault(result.code)
+            if description is not None and result.ok is False and result.advice is None:
+                advised.append(msgspec.structs.replace(result, advice=description.advice))
             else:
-                advised.append(verdict)
+                advised.append(result)
         return tuple(advised)

@@ -27,21 +27,21 @@ from agent.console.commands import (
 from agent.console.session import ConsoleCommand
 
 
-def _always(_words: Sequence[str]) -> bool:
+def _always(_argv: Sequence[str]) -> bool:
     return True
 
 
-def _never(_words: Sequence[str]) -> bool:
+def _never(_argv: Sequence[str]) -> bool:
     return False
 
 
-_RECEIPTED = {
+_NEEDS_RECEIPT = {
     **dict.fromkeys(("camera", "commission", "enrol", "footage", "gpio", "ptz"), _always),
-    config.NAME: config.changes,
-    update.NAME: update.changes,
+    config.NAME: config.is_modifying,
+    update.NAME: update.is_modifying,
 }
-_TOLD = {config.NAME: config.told}
-_WHOLE = {"reboot"}
+_REDACT_ARGS = {config.NAME: config.redact_args}
+_FULL_NAME_ONLY = {"reboot"}
 
 COMMANDS = tuple(
     ConsoleCommand(
@@ -49,9 +49,9 @@ COMMANDS = tuple(
         help=module.HELP,
         usage=module.USAGE,
         run=module.run,
-        receipted=_RECEIPTED.get(module.NAME, _never),
-        told=_TOLD.get(module.NAME, tuple),
-        whole=module.NAME in _WHOLE,
+        needs_receipt=_NEEDS_RECEIPT.get(module.NAME, _never),
+        redact_args=_REDACT_ARGS.get(module.NAME, tuple),
+        requires_full_name=module.NAME in _FULL_NAME_ONLY,
     )
     for module in (
         status,

@@ -11,34 +11,42 @@ from agent.diagnostics.commissioning.certificate import ItemAnswer
 from drivers.media import Plane
 
 
-class Commissioning:
+class ConsoleCommissioning:
     """Of a box whose agent runs, by who is logged in."""
 
-    def __init__(self, config: Path, clock: Clock, by: str) -> None:
+    def __init__(self, config_path: Path, clock: Clock, by: str) -> None:
         # Here, because OpenCV and the models come with it.
         from agent.diagnostics.commissioning.inspection import CommissioningSession  # noqa: PLC0415
 
-        self._site = CommissioningSession(config, clock, by)
+        self._session = CommissioningSession(config_path, clock, by)
 
-    def walk(self, ask: Callable[[CommissioningItem], ItemVerdict]) -> Sequence[str]:
+    def run(self, ask_verdict: Callable[[CommissioningItem], ItemVerdict]) -> Sequence[str]:
         """Have each part judged, and sign it. What is not good, and where it is written."""
 
-        def judged(answer: ItemAnswer, picture: Plane | None) -> ItemAnswer:
-            shown = picture if answer.part == "aim" else None
-            said = ask(CommissioningItem(title=answer.title, found=answer.found, picture=shown))
-            return msgspec.structs.replace(answer, good=said.good, note=said.note)
+        def apply_verdict(answer: ItemAnswer, picture: Plane | None) -> ItemAnswer:
+            aim_picture = picture if answer.part == "aim" else None
+            verdict = ask_verdict(
+                CommissioningItem(title=answer.title, finding=answer.found, picture=aim_picture)
+            )
+            return msgspec.structs.replace(answer, good=verdict.ok, note=verdict.note)
 
-        written = self._site.commission(judged, None)
-        bad = [answer for answer in written.record.answers if not answer.good]
+        result = self._session.commission(apply_verdict, None)
+        rejected = [answer for answer in result.record.answers if not answer.good]
         return (
-            f"Written and signed: {written.folder}",
-            *(f"NOT GOOD: {answer.title}: {answer.note or answer.found}" for answer in bad),
+            f"Written and signed: {result.folder}",
+            *(f"NOT GOOD: {answer.title}: {answer.note or answer.found}" for answer in rejected),
         )
 
     def compare(self) -> tuple[str, Sequence[tuple[str, str]]]:
         """When it was judged and by whom, and what is not as it was."""
-        then, found = self._site.compare()
+        record, differences = self._session.compare()
         return (
-            f"Commissioned {then.made} by {then.by}.",
-            [(f"{one.what} {one.of}" if one.of else one.what, one.said) for one in found],
+            f"Commissioned {record.made} by {record.by}.",
+            [
+                (
+                    f"{difference.what} {difference.of}" if difference.of else difference.what,
+                    difference.said,
+                )
+                for difference in differences
+            ],
         )

@@ -21,8 +21,8 @@ import msgspec
 from agent.base import atomic_file
 from agent.console.results import ConsoleError
 
-BEFORE, TRIAL, ASIDE = ".before", ".trial", ".new"
-MOST_STARTS = 3
+BACKUP_SUFFIX, PENDING_SUFFIX, CANDIDATE_SUFFIX = ".before", ".trial", ".new"
+MAX_STARTS = 3
 """The agent starts once with it because it was told to. One that starts again and again does not work with
 it, and a street is not recorded meanwhile.
 """
@@ -40,136 +40,139 @@ class PendingCommit(msgspec.Struct, frozen=True, kw_only=True):
     tried: str
     starts: int = 0
 
-    def left_s(self, now_ns: int, boot: str) -> float:
+    def remaining_s(self, now_ns: int, boot_id: str) -> float:
         """How long it may still be confirmed; 0 where it is over."""
-        return max(0.0, (self.until_ns - now_ns) / 1e9) if boot == self.boot else 0.0
+        return max(0.0, (self.until_ns - now_ns) / 1e9) if boot_id == self.boot else 0.0
 
 
-_STANDING = msgspec.json.Decoder(PendingCommit)
-_TORN = PendingCommit(what="a configuration", by="somebody", boot="", until_ns=0, tried="")
+_PENDING_DECODER = msgspec.json.Decoder(PendingCommit)
+_UNREADABLE = PendingCommit(what="a configuration", by="somebody", boot="", until_ns=0, tried="")
 
 
 class CommitConfirm:
     """What is on trial of one configuration file. Any number of processes may use it."""
 
-    def __init__(self, config: Path) -> None:
-        self._file = Path(os.path.realpath(config))
-        self._before, self._record, self._aside = (
-            self._file.with_name(self._file.name + end) for end in (BEFORE, TRIAL, ASIDE)
+    def __init__(self, config_path: Path) -> None:
+        self._config_path = Path(os.path.realpath(config_path))
+        self._backup_path, self._pending_path, self._candidate_path = (
+            self._config_path.with_name(self._config_path.name + suffix)
+            for suffix in (BACKUP_SUFFIX, PENDING_SUFFIX, CANDIDATE_SUFFIX)
         )
 
     @property
-    def aside(self) -> Path:
+    def candidate_path(self) -> Path:
         """Where a configuration can be checked before it is tried: relative paths begin there too."""
-        return self._aside
+        return self._candidate_path
 
-    def standing(self) -> PendingCommit | None:
+    def pending(self) -> PendingCommit | None:
         """What is on trial. Raises OSError."""
         try:
-            return _STANDING.decode(self._record.read_bytes())
+            return _PENDING_DECODER.decode(self._pending_path.read_bytes())
         except FileNotFoundError:
             return None
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             # It cannot be confirmed by anybody who knows what it is.
-            return _TORN
+            return _UNREADABLE
 
-    def put_aside(self, text: str) -> None:
+    def write_candidate(self, text: str) -> None:
         """Write a configuration to `aside`. Raises OSError."""
-        self._aside.unlink(missing_ok=True)
-        atomic_file.create_durably(self._aside, text.encode(), _mode(self._file))
+        self._candidate_path.unlink(missing_ok=True)
+        atomic_file.create_durably(self._candidate_path, text.encode(), _mode(self._config_path))
 
-    def drop_aside(self) -> None:
+    def remove_candidate(self) -> None:
         """Remove it again."""
-        self._aside.unlink(missing_ok=True)
+        self._candidate_path.unlink(missing_ok=True)
 
-    def begin(self, text: str, what: str, by: str, boot: str, until_ns: int) -> None:
+    def begin(self, text: str, keys: str, by: str, boot_id: str, until_ns: int) -> None:
         """Put a configuration in the place of the one that is there. Raises CannotDo and OSError."""
-        with self._locked():
-            if self.standing() is not None:
+        with self._lock():
+            if self.pending() is not None:
                 raise ConsoleError("a change is on trial already: config confirm, or config undo")
-            mode = _mode(self._file)
-            atomic_file.replace_atomically(self._before, self._file.read_bytes(), mode)
-            tried = hashlib.sha256(text.encode()).hexdigest()
-            standing = PendingCommit(what=what, by=by, boot=boot, until_ns=until_ns, tried=tried)
-            atomic_file.replace_atomically(self._record, msgspec.json.encode(standing), mode)
-            atomic_file.replace_atomically(self._file, text.encode(), mode)
+            mode = _mode(self._config_path)
+            atomic_file.replace_atomically(self._backup_path, self._config_path.read_bytes(), mode)
+            candidate_sha256 = hashlib.sha256(text.encode()).hexdigest()
+            pending = PendingCommit(
+                what=keys, by=by, boot=boot_id, until_ns=until_ns, tried=candidate_sha256
+            )
+            atomic_file.replace_atomically(self._pending_path, msgspec.json.encode(pending), mode)
+            atomic_file.replace_atomically(self._config_path, text.encode(), mode)
 
-    def confirm(self, now_ns: int, boot: str) -> PendingCommit:
+    def confirm(self, now_ns: int, boot_id: str) -> PendingCommit:
         """Keep what is on trial. Raises CannotDo where it is too late, and OSError."""
-        with self._locked():
-            standing = self.standing()
-            if standing is None:
+        with self._lock():
+            pending = self.pending()
+            if pending is None:
                 raise ConsoleError("nothing is on trial")
-            if standing.left_s(now_ns, boot) <= 0:
+            if pending.remaining_s(now_ns, boot_id) <= 0:
                 raise ConsoleError("too late: it is being undone")
-            self._end()
-            return standing
+            self._clear_pending()
+            return pending
 
     def undo(self) -> PendingCommit | None:
         """Put the one before back; None where nothing was on trial. Raises OSError."""
-        with self._locked():
-            standing = self.standing()
-            if standing is not None:
-                self._put_back(standing)
-            return standing
+        with self._lock():
+            pending = self.pending()
+            if pending is not None:
+                self._restore_backup(pending)
+            return pending
 
-    def undo_if_over(self, now_ns: int, boot: str) -> PendingCommit | None:
+    def undo_if_expired(self, now_ns: int, boot_id: str) -> PendingCommit | None:
         """The same where nobody has confirmed it in time."""
-        if not self._record.exists():
+        if not self._pending_path.exists():
             return None
-        with self._locked():
-            standing = self.standing()
-            if standing is None or standing.left_s(now_ns, boot) > 0:
+        with self._lock():
+            pending = self.pending()
+            if pending is None or pending.remaining_s(now_ns, boot_id) > 0:
                 return None
-            self._put_back(standing)
-            return standing
+            self._restore_backup(pending)
+            return pending
 
-    def start(self, now_ns: int, boot: str) -> PendingCommit | None:
+    def on_agent_start(self, now_ns: int, boot_id: str) -> PendingCommit | None:
         """The same for the agent, which is about to start with it: also where it has done so too often.
         Raises OSError.
         """
-        if not self._record.exists():
+        if not self._pending_path.exists():
             return None
-        with self._locked():
-            standing = self.standing()
-            if standing is None:
+        with self._lock():
+            pending = self.pending()
+            if pending is None:
                 return None
-            if standing.left_s(now_ns, boot) > 0 and standing.starts < MOST_STARTS:
-                counted = msgspec.structs.replace(standing, starts=standing.starts + 1)
+            if pending.remaining_s(now_ns, boot_id) > 0 and pending.starts < MAX_STARTS:
+                updated = msgspec.structs.replace(pending, starts=pending.starts + 1)
                 atomic_file.replace_atomically(
-                    self._record, msgspec.json.encode(counted), _mode(self._record)
+                    self._pending_path, msgspec.json.encode(updated), _mode(self._pending_path)
                 )
                 return None
-            self._put_back(standing)
-            return standing
+            self._restore_backup(pending)
+            return pending
 
-    def _put_back(self, standing: PendingCommit) -> None:
+    def _restore_backup(self, pending: PendingCommit) -> None:
         """What somebody else has written meanwhile stays."""
         try:
-            there = self._file.read_bytes()
+            current = self._config_path.read_bytes()
         except FileNotFoundError:
-            there = b""
-        untouched = standing.tried in ("", hashlib.sha256(there).hexdigest())
-        if untouched or not there:
+            current = b""
+        is_unchanged = pending.tried in ("", hashlib.sha256(current).hexdigest())
+        if is_unchanged or not current:
             with suppress(FileNotFoundError):
                 atomic_file.replace_atomically(
-                    self._file, self._before.read_bytes(), _mode(self._before)
+                    self._config_path, self._backup_path.read_bytes(), _mode(self._backup_path)
                 )
-        self._end()
+        self._clear_pending()
 
-    def _end(self) -> None:
-        self._record.unlink(missing_ok=True)
-        atomic_file.fsync_dir(self._file.parent)
+    def _clear_pending(self) -> None:
+        self._pending_path.unlink(missing_ok=True)
+        atomic_file.fsync_dir(self._config_path.parent)
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _lock(self) -> Iterator[None]:
         """Nobody else begins or ends one meanwhile: flock(2) on the folder."""
-        handle = os.open(self._file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        folder_fd = os.open(self._config_path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            fcntl.flock(folder_fd, fcntl.LOCK_EX)
             yield
         finally:
-            os.close(handle)
+            os.close(folder_fd)
 
 
 def _mode(path: Path) -> int:

@@ -16,92 +16,94 @@ from agent.base import unix_socket
 from agent.base.clock import Clock
 from agent.base.device_identity import DeviceIdentity
 from agent.commands import socket_server
-from agent.console import console_settings as reading
+from agent.console import console_settings
 from agent.console.commit_confirm import CommitConfirm, PendingCommit
 from agent.recording.custody.custody_log import CustodyLog
-from agent.recording.custody.receipts import Serviced
+from agent.recording.custody.receipts import ServiceAction
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 1.0
+CHECK_INTERVAL_S = 1.0
 
 
 class CommitConfirmWatch:
     """Ends the trial of one configuration file that nobody has confirmed in time."""
 
-    def __init__(self, config: Path, clock: Clock, boot: str) -> None:
-        self._config = config
+    def __init__(self, config_path: Path, clock: Clock, boot_id: str) -> None:
+        self._config_path = config_path
         self._clock = clock
-        self._boot = boot
-        self._trial = CommitConfirm(config)
-        self._said = ""
+        self._boot_id = boot_id
+        self._commit_confirm = CommitConfirm(config_path)
+        self._last_error = ""
 
-    def look(self) -> PendingCommit | None:
+    def undo_if_expired(self) -> PendingCommit | None:
         """What has been undone just now: the configuration is another than a moment ago. It costs
         next to nothing where nothing is on trial, and raises nothing.
         """
-        return self._ended(self._trial.undo_if_over)
+        return self._undo(self._commit_confirm.undo_if_expired)
 
-    def start(self) -> PendingCommit | None:
+    def on_agent_start(self) -> PendingCommit | None:
         """The same for the agent, before it reads its configuration: one that starts again and again
         with what is on trial does not work with it.
         """
-        return self._ended(self._trial.start)
+        return self._undo(self._commit_confirm.on_agent_start)
 
-    def _ended(self, end: Callable[[int, str], PendingCommit | None]) -> PendingCommit | None:
+    def _undo(self, undo: Callable[[int, str], PendingCommit | None]) -> PendingCommit | None:
         try:
-            undone = end(self._clock.boottime_ns(), self._boot)
+            undone = undo(self._clock.boottime_ns(), self._boot_id)
         except OSError as error:
-            if str(error) != self._said:
+            if str(error) != self._last_error:
                 log.error("a configuration that nobody has confirmed cannot be undone: %s", error)
-            self._said = str(error)
+            self._last_error = str(error)
             return None
         if undone is not None:
             log.warning(
                 "config set %s by %s: undone, nobody has confirmed it", undone.what, undone.by
             )
-            self._receipt(undone)
+            self._write_receipt(undone)
         return undone
 
-    def watch(self, on_undone: Callable[[], None]) -> None:
+    def start_thread(self, on_undone: Callable[[], None]) -> None:
         """Look each second in a thread of its own, which ends with the process, and say so once. The
         thread that feeds the watchdog touches no disk.
         """
 
-        def looking() -> None:
-            never = threading.Event()
-            while self.look() is None:
-                never.wait(LOOK_S)
+        def poll() -> None:
+            never_set = threading.Event()
+            while self.undo_if_expired() is None:
+                never_set.wait(CHECK_INTERVAL_S)
             on_undone()
 
-        threading.Thread(target=looking, name="probation", daemon=True).start()
+        threading.Thread(target=poll, name="probation", daemon=True).start()
 
-    def _receipt(self, undone: PendingCommit) -> None:
+    def _write_receipt(self, undone: PendingCommit) -> None:
         """In the chain of the box as it is again."""
-        settings = reading.read(self._config)
-        what = f"config set {undone.what}: undone, nobody has confirmed it"
+        settings = console_settings.read(self._config_path)
+        action = f"config set {undone.what}: undone, nobody has confirmed it"
         try:
-            identity = DeviceIdentity.load_or_make(settings.state / "identity")
-            folder = settings.state / "custody"
-            custody = CustodyLog.open(folder, settings.box, self._boot, self._clock, identity)
-            custody.append(Serviced(by=undone.by, what=what), self._clock.boottime_ns())
+            identity = DeviceIdentity.load_or_create(settings.state_dir / "identity")
+            custody_dir = settings.state_dir / "custody"
+            custody = CustodyLog.open(
+                custody_dir, settings.box_id, self._boot_id, self._clock, identity
+            )
+            custody.append(ServiceAction(by=undone.by, what=action), self._clock.boottime_ns())
         except OSError as error:
             log.error("no receipt of what was undone: %s", error)
 
 
-def restart_agent(state: Path) -> bool:
+def restart_agent(state_dir: Path) -> bool:
     """Tell the agent to stop, since systemd starts it anew. False where there is none, which is being
     started anyway: then it begins with what stands in the file now. Raises OSError.
     """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
-        knock.settimeout(1.0)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(1.0)
         try:
-            with unix_socket.socket_path(state, socket_server.SOCKET) as address:
-                knock.connect(address)
+            with unix_socket.socket_address(state_dir, socket_server.SOCKET_NAME) as address:
+                sock.connect(address)
         except OSError:
             return False
-        agent = unix_socket.peer_credentials(knock)
-    if agent.process <= 1 or not agent.is_allowed:
+        peer = unix_socket.peer_credentials(sock)
+    if peer.pid <= 1 or not peer.is_allowed:
         return False
-    os.kill(agent.process, signal.SIGTERM)
+    os.kill(peer.pid, signal.SIGTERM)
     return True

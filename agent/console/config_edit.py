@@ -15,9 +15,9 @@ from tomlkit.exceptions import TOMLKitError
 
 from agent.base.errors import UserError
 from agent.config import strict
-from agent.config.shareable_config import allowed
+from agent.config.shareable_config import redact_config
 
-Step: TypeAlias = str | int
+PathStep: TypeAlias = str | int
 
 
 class EditableKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,20 +27,20 @@ class EditableKey(msgspec.Struct, frozen=True, kw_only=True):
 
     key: str
     kind: Literal["text", "number", "address"]
-    there: bool = False
+    must_exist: bool = False
 
 
-SETTABLE = (
+EDITABLE_KEYS = (
     EditableKey(key="box.site", kind="text"),
     EditableKey(key="broker.url", kind="address"),
     EditableKey(key="health.every_s", kind="number"),
     EditableKey(key="console.language", kind="text"),
     EditableKey(key="console.idle_logout_s", kind="number"),
-    EditableKey(key="camera.NAME.options.url", kind="address", there=True),
-    EditableKey(key="camera.NAME.options.device", kind="text", there=True),
-    EditableKey(key="camera.NAME.detect_options.url", kind="address", there=True),
-    EditableKey(key="head.NAME.options.port", kind="text", there=True),
-    EditableKey(key="head.NAME.options.url", kind="address", there=True),
+    EditableKey(key="camera.NAME.options.url", kind="address", must_exist=True),
+    EditableKey(key="camera.NAME.options.device", kind="text", must_exist=True),
+    EditableKey(key="camera.NAME.detect_options.url", kind="address", must_exist=True),
+    EditableKey(key="head.NAME.options.port", kind="text", must_exist=True),
+    EditableKey(key="head.NAME.options.url", kind="address", must_exist=True),
 )
 
 
@@ -50,75 +50,80 @@ class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     old: str
     new: str
-    text: str
+    new_text: str
 
 
-def changed(text: str, pairs: Sequence[tuple[str, str]]) -> tuple[KeyChange, ...]:
+def plan_changes(text: str, pairs: Sequence[tuple[str, str]]) -> tuple[KeyChange, ...]:
     """The file with each key set to its value, one after the other. Only these values differ:
     comments and layout stay. Raises BadInput.
     """
     changes: list[KeyChange] = []
     for key, value in pairs:
-        changes.append(_changed(changes[-1].text if changes else text, key, value))
+        changes.append(_plan_change(changes[-1].new_text if changes else text, key, value))
     return tuple(changes)
 
 
-def keys_of(text: str) -> list[tuple[str, str]]:
+def list_editable_keys(text: str) -> list[tuple[str, str]]:
     """Every key that may be set in this file, with its value as it may be shown. Raises BadInput."""
-    tables = _read(text)
+    tables = _parse_toml(text)
     found = []
-    for one in SETTABLE:
-        table, dot, rest = one.key.partition(".NAME.")
-        names = [_name(item) for item in _list(tables.get(table))] if dot else [""]
-        for key in (f"{table}.{name}.{rest}" if dot else one.key for name in names):
-            place = _place(key, one, tables)
-            if _is_there(tables, place) or not one.there:
-                found.append((key, _shown(tables, place)))
+    for editable in EDITABLE_KEYS:
+        table, dot, rest = editable.key.partition(".NAME.")
+        names = [_item_name(item) for item in _as_list(tables.get(table))] if dot else [""]
+        for key in (f"{table}.{name}.{rest}" if dot else editable.key for name in names):
+            key_path = _key_path(key, editable, tables)
+            if _exists(tables, key_path) or not editable.must_exist:
+                found.append((key, _display_value(tables, key_path)))
     return found
 
 
-def _changed(text: str, key: str, value: str) -> KeyChange:
-    tables = _read(text)
-    one = _settable(key)
-    place = _place(key, one, tables)
-    if one.there and not _is_there(tables, place):
+def _plan_change(text: str, key: str, value: str) -> KeyChange:
+    tables = _parse_toml(text)
+    editable = _find_editable_key(key)
+    key_path = _key_path(key, editable, tables)
+    if editable.must_exist and not _exists(tables, key_path):
         raise UserError(f"{key}: is not in the configuration; allowed: one that is, see config set")
-    wanted = _value(key, one, value)
-    if one.kind == "address":
-        _check_address(key, str(_at(tables, place) or ""), value)
-    _put(tables, place, wanted)
-    after = _edited(text, place, wanted)
-    if _read(after) != tables:
+    new_value = _parse_value(key, editable, value)
+    if editable.kind == "address":
+        _check_address_change(key, str(_get_at(tables, key_path) or ""), value)
+    _set_at(tables, key_path, new_value)
+    new_text = _edit_text(text, key_path, new_value)
+    if _parse_toml(new_text) != tables:
         raise UserError(f"{key}: cannot be changed in this file without changing more of it")
-    return KeyChange(key=key, old=_shown(_read(text), place), new=_shown(tables, place), text=after)
-
-
-def _settable(key: str) -> EditableKey:
-    words = key.split(".")
-    for one in SETTABLE:
-        parts = one.key.split(".")
-        if len(parts) == len(words) and all(
-            part in (word, "NAME") for part, word in zip(parts, words, strict=True)
-        ):
-            return one
-    raise UserError(
-        f"{key}: may not be set here; allowed: {', '.join(one.key for one in SETTABLE)}"
+    return KeyChange(
+        key=key,
+        old=_display_value(_parse_toml(text), key_path),
+        new=_display_value(tables, key_path),
+        new_text=new_text,
     )
 
 
-def _place(key: str, one: EditableKey, tables: Mapping[str, Any]) -> tuple[Step, ...]:
-    words = key.split(".")
-    if ".NAME." not in one.key:
-        return tuple(words)
-    names = [_name(item) for item in _list(tables.get(words[0]))]
-    if words[1] not in names:
+def _find_editable_key(key: str) -> EditableKey:
+    key_parts = key.split(".")
+    for editable in EDITABLE_KEYS:
+        pattern = editable.key.split(".")
+        if len(pattern) == len(key_parts) and all(
+            part in (word, "NAME") for part, word in zip(pattern, key_parts, strict=True)
+        ):
+            return editable
+    raise UserError(
+        f"{key}: may not be set here; allowed: {', '.join(allowed_key.key for allowed_key in EDITABLE_KEYS)}"
+    )
+
+
+def _key_path(key: str, editable: EditableKey, tables: Mapping[str, Any]) -> tuple[PathStep, ...]:
+    key_parts = key.split(".")
+    if ".NAME." not in editable.key:
+        return tuple(key_parts)
+    names = [_item_name(item) for item in _as_list(tables.get(key_parts[0]))]
+    if key_parts[1] not in names:
         known = ", ".join(filter(None, names)) or "none"
-        raise UserError(f"{key}: no such {words[0]}; there are: {known}")
-    return (words[0], names.index(words[1]), *words[2:])
+        raise UserError(f"{key}: no such {key_parts[0]}; there are: {known}")
+    return (key_parts[0], names.index(key_parts[1]), *key_parts[2:])
 
 
-def _value(key: str, one: EditableKey, value: str) -> str | int | float:
-    if one.kind != "number":
+def _parse_value(key: str, editable: EditableKey, value: str) -> str | int | float:
+    if editable.kind != "number":
         if not value.strip() or not value.isprintable():
             raise UserError(f"{key}: allowed: a text that can be printed, and is not empty")
         return value
@@ -129,7 +134,7 @@ def _value(key: str, one: EditableKey, value: str) -> str | int | float:
     return int(number) if number.is_integer() and value.isascii() and value.isdecimal() else number
 
 
-def _check_address(key: str, old: str, new: str) -> None:
+def _check_address_change(key: str, old: str, new: str) -> None:
     """A password is typed over no cable and goes to nobody else's machine; TLS is not left."""
     if "@" in old or "@" in new or "?" in old or "?" in new:
         raise UserError(
@@ -141,26 +146,26 @@ def _check_address(key: str, old: str, new: str) -> None:
         raise UserError(f"{key}: allowed: {scheme}://..., as it is")
 
 
-def _edited(text: str, place: Sequence[Step], value: str | float) -> str:
+def _edit_text(text: str, key_path: Sequence[PathStep], value: str | float) -> str:
     try:
         document = tomlkit.parse(text)
         table: Any = document
-        for step in place[:-1]:
+        for step in key_path[:-1]:
             if isinstance(step, str) and step not in table:
                 table[step] = tomlkit.table()
             table = table[step]
-        table[place[-1]] = value
+        table[key_path[-1]] = value
         return tomlkit.dumps(document)
     except TOMLKitError as error:
-        raise UserError(f"{place[0]}: this file cannot be changed here: {error}") from error
+        raise UserError(f"{key_path[0]}: this file cannot be changed here: {error}") from error
 
 
-def _read(text: str) -> dict[str, Any]:
-    return strict.parsed(text, "the configuration")
+def _parse_toml(text: str) -> dict[str, Any]:
+    return strict.parse_toml(text, "the configuration")
 
 
-def _at(tables: Any, place: Sequence[Step]) -> Any:
-    for step in place:
+def _get_at(tables: Any, key_path: Sequence[PathStep]) -> Any:
+    for step in key_path:
         if isinstance(tables, dict):
             tables = tables.get(step)
         elif isinstance(tables, list) and isinstance(step, int) and step < len(tables):
@@ -170,29 +175,29 @@ def _at(tables: Any, place: Sequence[Step]) -> Any:
     return tables
 
 
-def _is_there(tables: Any, place: Sequence[Step]) -> bool:
-    return _at(tables, place) is not None
+def _exists(tables: Any, key_path: Sequence[PathStep]) -> bool:
+    return _get_at(tables, key_path) is not None
 
 
-def _put(tables: dict[str, Any], place: Sequence[Step], value: str | float) -> None:
+def _set_at(tables: dict[str, Any], key_path: Sequence[PathStep], value: str | float) -> None:
     table: Any = tables
-    for step in place[:-1]:
+    for step in key_path[:-1]:
         table = table.setdefault(step, {}) if isinstance(table, dict) else table[step]
         if not isinstance(table, dict | list):
             raise UserError(f"{step}: allowed: a table")
     if not isinstance(table, dict):
-        raise UserError(f"{place[0]}: allowed: a table")
-    table[place[-1]] = value
+        raise UserError(f"{key_path[0]}: allowed: a table")
+    table[key_path[-1]] = value
 
 
-def _shown(tables: Mapping[str, Any], place: Sequence[Step]) -> str:
-    value = _at(allowed(tables), place)
+def _display_value(tables: Mapping[str, Any], key_path: Sequence[PathStep]) -> str:
+    value = _get_at(redact_config(tables), key_path)
     return "the default" if value is None else str(value)
 
 
-def _list(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _name(item: Any) -> str:
+def _item_name(item: Any) -> str:
     return str(item.get("name", "")) if isinstance(item, dict) else ""

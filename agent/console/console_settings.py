@@ -16,7 +16,7 @@ from agent.config import console as console_config
 from agent.config.configuration import BoxConfig, Config
 from agent.config.console import ConsoleConfig
 from agent.config.names import Name
-from agent.config.strict import into, read_toml
+from agent.config.strict import convert, read_toml
 from agent.console.login import Authenticator, read_secret
 
 UNKNOWN_BOX = "unknown"
@@ -27,9 +27,9 @@ class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     path: Path
     config: Config | None
-    box: str
+    box_id: str
     site: str
-    state: Path
+    state_dir: Path
     console: ConsoleConfig
 
 
@@ -38,59 +38,63 @@ def read(path: Path, environ: Mapping[str, str] = os.environ) -> ConsoleSettings
     try:
         config = configuration.load(path)
     except UserError:
-        return _of_a_bad_one(path, environ)
+        return _read_invalid(path, environ)
     return ConsoleSettings(
         path=path,
         config=config,
-        box=config.box.id,
+        box_id=config.box.id,
         site=config.box.site,
-        state=Path(config.box.state),
+        state_dir=Path(config.box.state),
         console=config.console,
     )
 
 
-def _of_a_bad_one(path: Path, environ: Mapping[str, str]) -> ConsoleSettings:
+def _read_invalid(path: Path, environ: Mapping[str, str]) -> ConsoleSettings:
     folder = path.absolute().parent
     try:
         tables = read_toml(path, "configuration")
     except UserError:
         tables = {}
     try:
-        console = into(tables.get("console", {}), ConsoleConfig, str(path))
+        console = convert(tables.get("console", {}), ConsoleConfig, str(path))
     except UserError:
         console = ConsoleConfig()
     box: dict[str, Any] = tables["box"] if isinstance(tables.get("box"), dict) else {}
-    given = environ.get("STATE_DIRECTORY", "").split(":")[0]
-    state = box.get("state", given or BoxConfig.__struct_defaults__[-1])
-    named, site = box.get("id"), box.get("site")
+    env_state_dir = environ.get("STATE_DIRECTORY", "").split(":")[0]
+    state_dir = box.get("state", env_state_dir or BoxConfig.__struct_defaults__[-1])
+    box_id, site = box.get("id"), box.get("site")
     return ConsoleSettings(
         path=path,
         config=None,
-        box=_name(named) or UNKNOWN_BOX,
+        box_id=_valid_name(box_id) or UNKNOWN_BOX,
         site=site if isinstance(site, str) else "its configuration is not good",
-        state=folder / (state if isinstance(state, str) else given),
-        console=console_config.anchored(console, folder),
+        state_dir=folder / (state_dir if isinstance(state_dir, str) else env_state_dir),
+        console=console_config.resolve_paths(console, folder),
     )
 
 
-def _name(value: object) -> str | None:
+def _valid_name(value: object) -> str | None:
     try:
         return msgspec.convert(value, Name)
     except msgspec.ValidationError:
         return None
 
 
-def gate_of(settings: ConsoleSettings) -> tuple[Authenticator, str | None]:
+def make_authenticator(settings: ConsoleSettings) -> tuple[Authenticator, str | None]:
     """Who may come in; and why there are no codes, where the secret's file is there and no good."""
     problem, secret = None, None
-    file = Path(settings.console.secret_file)
-    if file.exists():
+    secret_file = Path(settings.console.secret_file)
+    if secret_file.exists():
         try:
-            secret = read_secret(file)
+            secret = read_secret(secret_file)
         except UserError as error:
             problem = str(error)
     technicians = settings.console.technician
-    times = Counter(one.id for one in technicians)
+    id_counts = Counter(technician.id for technician in technicians)
     # A bad configuration may name two by one id: nobody can tell who that is, so neither comes in.
-    keys = {one.id: one.public_key for one in technicians if times[one.id] == 1}
-    return Authenticator(settings.box, secret, keys, os.urandom), problem
+    keys = {
+        technician.id: technician.public_key
+        for technician in technicians
+        if id_counts[technician.id] == 1
+    }
+    return Authenticator(settings.box_id, secret, keys, os.urandom), problem

@@ -3,7 +3,7 @@
 import hashlib
 
 from agent.console import xmodem
-from agent.console.format import age, bytes_told
+from agent.console.format import format_bytes, format_duration
 from agent.console.results import ConsoleError
 from agent.console.terminal import Terminal
 
@@ -11,37 +11,37 @@ LINE_BYTES_PER_S = 11_520 * 0.95
 """Of 115200 baud at 8N1, with what the blocks cost."""
 
 
-def send(terminal: Terminal, name: str, data: bytes, fill: bytes) -> None:
+def send(terminal: Terminal, name: str, data: bytes, padding: bytes) -> None:
     """Send a file. It arrives filled up to a whole block, so `fill` must harm nobody who reads it, and
     the sum is that of the file as it arrives. Raises CannotDo.
     """
-    whole = xmodem.filled(data, fill)
+    padded = xmodem.pad(data, padding)
     terminal.print(
-        f"{name}, {len(whole)} bytes ({bytes_told(len(whole))}), "
-        f"about {age(len(whole) / LINE_BYTES_PER_S)} at 115200 baud",
-        f"sha256 {hashlib.sha256(whole).hexdigest()}",
+        f"{name}, {len(padded)} bytes ({format_bytes(len(padded))}), "
+        f"about {format_duration(len(padded) / LINE_BYTES_PER_S)} at 115200 baud",
+        f"sha256 {hashlib.sha256(padded).hexdigest()}",
         "Receive it with XMODEM now, under that name. Ctrl-C gives up.",
     )
     try:
-        with terminal.clear_line() as line:
-            xmodem.send(line, whole, terminal.clock_ns)
+        with terminal.raw_line() as line:
+            xmodem.send(line, padded, terminal.clock_ns)
     except xmodem.TransferFailed as error:
         raise ConsoleError(f"not sent: {error}. Try again.") from error
     terminal.print(
         f"Sent. Check it: sha256sum {name}",
-        f"sha256 {hashlib.sha256(whole).hexdigest()}",
+        f"sha256 {hashlib.sha256(padded).hexdigest()}",
     )
 
 
-def receive(terminal: Terminal, what: str, most_bytes: int) -> bytes:
+def receive(terminal: Terminal, description: str, max_bytes: int) -> bytes:
     """Take a file in, as it comes: filled up with 0x1A by most programs. Raises CannotDo."""
-    terminal.print(f"Send {what} with XMODEM now. Ctrl-C gives up.")
+    terminal.print(f"Send {description} with XMODEM now. Ctrl-C gives up.")
     try:
-        with terminal.clear_line() as line:
-            data = xmodem.receive(line, most_bytes, terminal.clock_ns)
+        with terminal.raw_line() as line:
+            data = xmodem.receive(line, max_bytes, terminal.clock_ns)
     except xmodem.TransferFailed as error:
         raise ConsoleError(f"not received: {error}. Try again.") from error
     # Before it was sent it was shorter: nobody can tell where a file ends that ends so itself.
-    data = data.rstrip(xmodem.FILL + b"\0")
+    data = data.rstrip(xmodem.PADDING + b"\0")
     terminal.print(f"Received: {len(data)} bytes", f"sha256 {hashlib.sha256(data).hexdigest()}")
     return data

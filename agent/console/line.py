@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from agent.base.errors import UserError
 from agent.console.terminal import HungUp
 
-WRITE_S = 120.0
+WRITE_TIMEOUT_S = 120.0
 """So long the other end may take nothing: a technician who has pressed Ctrl-S reads."""
-FLOW = termios.IXON | termios.IXANY
+FLOW_CONTROL = termios.IXON | termios.IXANY
 """Ctrl-S holds the output, and any key lets it go on: noise that looks like one holds nothing for long."""
-BAUDS = {
+BAUD_RATES = {
     rate: getattr(termios, f"B{rate}")
     for rate in (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400)
 }
@@ -50,22 +50,22 @@ class FdByteLine:
 
     def write(self, data: bytes) -> None:
         """Send it all. Raises HungUp."""
-        end_s = time.monotonic() + WRITE_S
-        view = memoryview(data)
-        while view:
+        deadline_s = time.monotonic() + WRITE_TIMEOUT_S
+        unsent = memoryview(data)
+        while unsent:
             try:
-                view = view[os.write(self._write_fd, view) :]
+                unsent = unsent[os.write(self._write_fd, unsent) :]
             except BlockingIOError as error:
-                left_s = end_s - time.monotonic()
-                if left_s <= 0:
+                remaining_s = deadline_s - time.monotonic()
+                if remaining_s <= 0:
                     raise HungUp from error
-                _, writable, _ = select.select([], [self._write_fd], [], min(left_s, 0.1))
+                _, writable, _ = select.select([], [self._write_fd], [], min(remaining_s, 0.1))
                 if not writable:
-                    self._let_go()
+                    self._resume_output()
             except OSError as error:
                 raise HungUp from error
 
-    def _let_go(self) -> None:
+    def _resume_output(self) -> None:
         """Output that a Ctrl-S holds goes on once he has typed anything. The kernel would see to it,
         but for keys that nobody has read yet: a byte of noise must not hold the console for ever.
         """
@@ -76,34 +76,36 @@ class FdByteLine:
                 termios.tcflow(self._write_fd, termios.TCOOFF)
                 termios.tcflow(self._write_fd, termios.TCOON)
 
-    def drained(self) -> bool:
+    def is_drained(self) -> bool:
         """Whether the kernel has sent what it was given."""
         try:
-            (left,) = struct.unpack("i", fcntl.ioctl(self._write_fd, termios.TIOCOUTQ, b"\0" * 4))
+            (queued_bytes,) = struct.unpack(
+                "i", fcntl.ioctl(self._write_fd, termios.TIOCOUTQ, b"\0" * 4)
+            )
         except OSError:
             return True
-        return int(left) == 0
+        return int(queued_bytes) == 0
 
     @contextlib.contextmanager
-    def clear(self) -> Iterator[None]:
+    def without_flow_control(self) -> Iterator[None]:
         """Without Ctrl-S and Ctrl-Q: a file has every byte in it. Raises HungUp."""
-        before = self._flow(on=False)
+        was_on = self._set_flow_control(on=False)
         try:
             yield
         finally:
-            if before:
-                self._flow(on=True)
+            if was_on:
+                self._set_flow_control(on=True)
 
-    def _flow(self, *, on: bool) -> bool:
+    def _set_flow_control(self, *, on: bool) -> bool:
         """Whether they held the output before."""
         try:
             settings = termios.tcgetattr(self._read_fd)
-            before = bool(settings[0] & termios.IXON)
-            settings[0] = settings[0] | FLOW if on else settings[0] & ~FLOW
+            was_on = bool(settings[0] & termios.IXON)
+            settings[0] = settings[0] | FLOW_CONTROL if on else settings[0] & ~FLOW_CONTROL
             termios.tcsetattr(self._read_fd, termios.TCSANOW, settings)
         except termios.error as error:
             raise HungUp from error
-        return before
+        return was_on
 
 
 @contextlib.contextmanager
@@ -116,9 +118,9 @@ def serial_line(path: str, baud: int) -> Iterator[FdByteLine]:
         try:
             tty.setraw(fd)
             settings = termios.tcgetattr(fd)
-            settings[0] |= FLOW
+            settings[0] |= FLOW_CONTROL
             settings[2] = termios.CS8 | termios.CREAD | termios.CLOCAL
-            settings[4] = settings[5] = BAUDS[baud]
+            settings[4] = settings[5] = BAUD_RATES[baud]
             termios.tcsetattr(fd, termios.TCSAFLUSH, settings)
             fcntl.ioctl(fd, termios.TIOCEXCL)
         except termios.error as error:
@@ -129,20 +131,20 @@ def serial_line(path: str, baud: int) -> Iterator[FdByteLine]:
 
 
 @contextlib.contextmanager
-def own_terminal() -> Iterator[FdByteLine]:
+def controlling_terminal() -> Iterator[FdByteLine]:
     """The terminal that the console was started at, given back as it was. Raises BadInput."""
     in_fd, out_fd = sys.stdin.fileno(), sys.stdout.fileno()
     if not os.isatty(in_fd) or not os.isatty(out_fd):
         raise UserError("vigie console: this is no terminal; allowed: a terminal, or --port DEVICE")
-    before = termios.tcgetattr(in_fd)
-    blocking = os.get_blocking(out_fd)
+    saved_settings = termios.tcgetattr(in_fd)
+    was_blocking = os.get_blocking(out_fd)
     try:
         tty.setraw(in_fd)
         settings = termios.tcgetattr(in_fd)
-        settings[0] |= FLOW
+        settings[0] |= FLOW_CONTROL
         termios.tcsetattr(in_fd, termios.TCSADRAIN, settings)
         yield FdByteLine(in_fd, out_fd)
     finally:
-        os.set_blocking(out_fd, blocking)
+        os.set_blocking(out_fd, was_blocking)
         with contextlib.suppress(termios.error):
-            termios.tcsetattr(in_fd, termios.TCSADRAIN, before)
+            termios.tcsetattr(in_fd, termios.TCSADRAIN, saved_settings)

@@ -20,69 +20,73 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.base import atomic_file
 from agent.base.errors import UserError
-from agent.config.names import TECHNICIAN_NAME
+from agent.config.names import TECHNICIAN_NAME_PATTERN
 
 DIGITS = 8
 SECRET_BYTES = 32
-SECRET_LEAST_BYTES = 16
+MIN_SECRET_BYTES = 16
 NONCE_BYTES = 5
 """40 bits: eight letters, short enough to be read out on the phone."""
-PURPOSE = b"vigie console 1\n"
+DOMAIN_TAG = b"vigie console 1\n"
 
-_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's base 32: no I, L, O or U."""
-_ALIKE = str.maketrans("OIL", "011")
-_NONCE = re.compile(f"[{_LETTERS}]{{8}}")
-_BOX = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_LOOKALIKES = str.maketrans("OIL", "011")
+_NONCE_PATTERN = re.compile(f"[{_ALPHABET}]{{8}}")
+_BOX_ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
-Proof = Literal["code", "token"]
+LoginMethod = Literal["code", "token"]
 
 
 class Challenge(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked, once. `text` is what both sides compute with."""
 
-    box: str
+    box_id: str
     name: str
     nonce: str
 
     @property
     def text(self) -> str:
         """As a person reads it out: the nonce in two halves."""
-        return f"{self.box} {self.name} {self.nonce[:4]}-{self.nonce[4:]}"
+        return f"{self.box_id} {self.name} {self.nonce[:4]}-{self.nonce[4:]}"
 
     @property
     def message(self) -> bytes:
         """What is signed, or put through the HMAC."""
-        return PURPOSE + f"{self.box} {self.name} {self.nonce}".encode()
+        return DOMAIN_TAG + f"{self.box_id} {self.name} {self.nonce}".encode()
 
 
-def new_challenge(box: str, name: str, random_bytes: Callable[[int], bytes]) -> Challenge:
+def generate_challenge(box_id: str, name: str, random_bytes: Callable[[int], bytes]) -> Challenge:
     """A fresh one."""
     number = int.from_bytes(random_bytes(NONCE_BYTES), "big")
-    nonce = "".join(_LETTERS[number >> shift & 31] for shift in range(35, -1, -5))
-    return Challenge(box=box, name=name, nonce=nonce)
+    nonce = "".join(_ALPHABET[number >> shift & 31] for shift in range(35, -1, -5))
+    return Challenge(box_id=box_id, name=name, nonce=nonce)
 
 
-def read_challenge(text: str) -> Challenge:
+def parse_challenge(text: str) -> Challenge:
     """A challenge as somebody typed it. Raises BadInput."""
-    words = text.split()
-    if len(words) >= 3:  # noqa: PLR2004 - box, name, nonce
-        box, name = words[0].lower(), words[1].lower()
-        nonce = "".join(words[2:]).replace("-", "").upper().translate(_ALIKE)
-        if _BOX.fullmatch(box) and TECHNICIAN_NAME.fullmatch(name) and _NONCE.fullmatch(nonce):
-            return Challenge(box=box, name=name, nonce=nonce)
+    parts = text.split()
+    if len(parts) >= 3:  # noqa: PLR2004 - box, name, nonce
+        box_id, name = parts[0].lower(), parts[1].lower()
+        nonce = "".join(parts[2:]).replace("-", "").upper().translate(_LOOKALIKES)
+        if (
+            _BOX_ID_PATTERN.fullmatch(box_id)
+            and TECHNICIAN_NAME_PATTERN.fullmatch(name)
+            and _NONCE_PATTERN.fullmatch(nonce)
+        ):
+            return Challenge(box_id=box_id, name=name, nonce=nonce)
     raise UserError(f"challenge {text!r}: allowed: BOX NAME XXXX-XXXX, as the console shows it")
 
 
-def code_of(secret: bytes, challenge: Challenge) -> str:
+def compute_code(secret: bytes, challenge: Challenge) -> str:
     """The code that answers: HMAC-SHA-256, cut to eight digits as in RFC 4226, section 5.3."""
     digest = hmac.digest(secret, challenge.message, hashlib.sha256)
-    at = digest[-1] & 0x0F
-    number = int.from_bytes(digest[at : at + 4], "big") & 0x7FFF_FFFF
+    offset = digest[-1] & 0x0F
+    number = int.from_bytes(digest[offset : offset + 4], "big") & 0x7FFF_FFFF
     return f"{number % 10**DIGITS:0{DIGITS}d}"
 
 
-def is_signed(public_key: str, challenge: Challenge, answer: str) -> bool:
+def is_signature_valid(public_key: str, challenge: Challenge, answer: str) -> bool:
     """Whether the answer is the base64 of the token's signature."""
     try:
         key = Ed25519PublicKey.from_public_bytes(base64.b64decode(public_key, validate=True))
@@ -92,7 +96,7 @@ def is_signed(public_key: str, challenge: Challenge, answer: str) -> bool:
     return True
 
 
-def new_secret(random_bytes: Callable[[int], bytes]) -> str:
+def generate_secret(random_bytes: Callable[[int], bytes]) -> str:
     """A secret for a box, as it stands in its file."""
     return base64.b64encode(random_bytes(SECRET_BYTES)).decode() + "\n"
 
@@ -110,16 +114,16 @@ def read_secret(path: Path) -> bytes:
         secret = base64.b64decode(text.strip(), validate=True)
     except binascii.Error as error:
         raise UserError(f"secret {str(path)!r}: not base64") from error
-    if len(secret) < SECRET_LEAST_BYTES:
+    if len(secret) < MIN_SECRET_BYTES:
         raise UserError(
-            f"secret {str(path)!r}: {len(secret)} bytes; allowed: {SECRET_LEAST_BYTES} or more"
+            f"secret {str(path)!r}: {len(secret)} bytes; allowed: {MIN_SECRET_BYTES} or more"
         )
     return secret
 
 
 def write_secret(path: Path, random_bytes: Callable[[int], bytes]) -> None:
     """A new secret in a new file that only its owner may read. Raises OSError."""
-    atomic_file.create_durably(path, new_secret(random_bytes).encode(), 0o600)
+    atomic_file.create_durably(path, generate_secret(random_bytes).encode(), 0o600)
 
 
 class Authenticator:
@@ -129,42 +133,42 @@ class Authenticator:
 
     def __init__(
         self,
-        box: str,
+        box_id: str,
         secret: bytes | None,
         technicians: Mapping[str, str],
         random_bytes: Callable[[int], bytes],
     ) -> None:
-        self._box = box
+        self._box_id = box_id
         self._secret = secret
         self._technicians = dict(technicians)
         self._random_bytes = random_bytes
-        self._open: Challenge | None = None
+        self._pending: Challenge | None = None
 
     @property
-    def provisioned(self) -> bool:
+    def is_provisioned(self) -> bool:
         """Whether anybody at all can log in."""
         return self._secret is not None or bool(self._technicians)
 
-    def can_know(self, name: str) -> bool:
+    def can_authenticate(self, name: str) -> bool:
         """Whether there is an answer for this name."""
         return self._secret is not None or name in self._technicians
 
-    def challenge(self, name: str) -> Challenge:
+    def issue_challenge(self, name: str) -> Challenge:
         """A fresh challenge; the one before is worth nothing any more."""
-        self._open = new_challenge(self._box, name, self._random_bytes)
-        return self._open
+        self._pending = generate_challenge(self._box_id, name, self._random_bytes)
+        return self._pending
 
-    def judge(self, answer: str) -> Proof | None:
+    def verify(self, answer: str) -> LoginMethod | None:
         """What the answer proves. Each challenge takes one answer."""
-        challenge, self._open = self._open, None
+        challenge, self._pending = self._pending, None
         if challenge is None:
             return None
-        given = answer.replace(" ", "").replace("-", "")
+        typed = answer.replace(" ", "").replace("-", "")
         if self._secret is not None:
-            wanted = code_of(self._secret, challenge)
-            if hmac.compare_digest(given.encode(), wanted.encode()):
+            expected_code = compute_code(self._secret, challenge)
+            if hmac.compare_digest(typed.encode(), expected_code.encode()):
                 return "code"
         key = self._technicians.get(challenge.name)
-        if key is not None and is_signed(key, challenge, answer.replace(" ", "")):
+        if key is not None and is_signature_valid(key, challenge, answer.replace(" ", "")):
             return "token"
         return None

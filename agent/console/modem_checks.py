@@ -13,16 +13,18 @@ import msgspec
 from agent.console import system_commands
 from agent.console.results import CheckResult, ConsoleError
 from agent.health.vitals import parse
-from agent.health.vitals.network_link import MODEM
+from agent.health.vitals.network_link import MODEM_COMMAND
 
 ROOT = Path("/")
-WEAK, NO_SIGNAL = 0.3, 0.1
+WEAK_SIGNAL_RATIO, MIN_SIGNAL_RATIO = 0.3, 0.1
 """Of 1: from here on it is said, or called bad."""
-NONE_THERE = re.compile(r"couldn't find (the )?(any )?modem|No modems were found", re.IGNORECASE)
-_LONGEST = 60
+NO_MODEM_PATTERN = re.compile(
+    r"couldn't find (the )?(any )?modem|No modems were found", re.IGNORECASE
+)
+_MAX_VALUE_CHARS = 60
 
 
-class _Quality(msgspec.Struct, frozen=True):
+class _SignalQuality(msgspec.Struct, frozen=True):
     value: str = ""
 
 
@@ -34,11 +36,11 @@ class _Generic(msgspec.Struct, frozen=True, rename="kebab"):
     power_state: str = ""
     sim: str = ""
     unlock_required: str = ""
-    signal_quality: _Quality = _Quality()
+    signal_quality: _SignalQuality = _SignalQuality()
     access_technologies: list[str] = []
 
 
-class _Cell(msgspec.Struct, frozen=True, rename="kebab"):
+class _Modem3gpp(msgspec.Struct, frozen=True, rename="kebab"):
     operator_code: str = ""
     operator_name: str = ""
     registration_state: str = ""
@@ -46,111 +48,121 @@ class _Cell(msgspec.Struct, frozen=True, rename="kebab"):
 
 class _Modem(msgspec.Struct, frozen=True):
     generic: _Generic
-    cell: _Cell = msgspec.field(default=_Cell(), name="3gpp")
+    cell: _Modem3gpp = msgspec.field(default=_Modem3gpp(), name="3gpp")
 
 
 class _ModemManager(msgspec.Struct, frozen=True):
     modem: _Modem
 
 
-_MODEM = msgspec.json.Decoder(_ModemManager)
+_MODEM_DECODER = msgspec.json.Decoder(_ModemManager)
 
 
-def look(root: Path = ROOT, program: Path = system_commands.MMCLI) -> Iterator[CheckResult]:
+def check_modem(root: Path = ROOT, program: Path = system_commands.MMCLI) -> Iterator[CheckResult]:
     """Ask it. That there is none is no fault: most boxes hang at a cable."""
     adapters = ", ".join(_adapters(root))
     if not program.exists():
-        nobody = f"{adapters}: there is no ModemManager on this box to ask it"
-        yield _said("modem", nobody if adapters else "none")
+        no_manager = f"{adapters}: there is no ModemManager on this box to ask it"
+        yield _info("modem", no_manager if adapters else "none")
         return
     try:
-        said = system_commands.ran(program, MODEM[1:], system_commands.MODEM_S)
+        output = system_commands.run_program(
+            program, MODEM_COMMAND[1:], system_commands.MODEM_TIMEOUT_S
+        )
     except ConsoleError as error:
-        if NONE_THERE.search(str(error)):
-            unknown = f"{adapters}: ModemManager knows no modem behind it"
-            yield _said("modem", unknown if adapters else "none")
+        if NO_MODEM_PATTERN.search(str(error)):
+            no_modem = f"{adapters}: ModemManager knows no modem behind it"
+            yield _info("modem", no_modem if adapters else "none")
         else:
-            yield _said("modem", str(error))
+            yield _info("modem", str(error))
         return
-    yield from judged(said.encode())
+    yield from evaluate_modem(output.encode())
 
 
-def judged(data: bytes) -> Iterator[CheckResult]:
+def evaluate_modem(data: bytes) -> Iterator[CheckResult]:
     """What it told, judged. Pure; whatever comes gives verdicts."""
     try:
-        modem = _MODEM.decode(data).modem
+        modem = _MODEM_DECODER.decode(data).modem
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        yield _said("modem", "ModemManager tells nothing that can be understood")
+        yield _info("modem", "ModemManager tells nothing that can be understood")
         return
     generic, cell = modem.generic, modem.cell
-    yield _itself(generic)
-    sim = _sim(generic)
+    yield _check_state(generic)
+    sim = _check_sim(generic)
     yield sim
-    if sim.good is False:
+    if sim.ok is False:
         return
-    yield _network(generic, cell)
-    yield _signal(parse.modem(data))
+    yield _check_network(generic, cell)
+    yield _check_signal(parse.modem(data))
 
 
-def _itself(generic: _Generic) -> CheckResult:
-    name = " ".join(filter(None, (_set(generic.manufacturer), _set(generic.model))))
-    state = _set(generic.state) or "unknown"
-    what = f"modem {name}".rstrip()
+def _check_state(generic: _Generic) -> CheckResult:
+    name = " ".join(filter(None, (_clean_value(generic.manufacturer), _clean_value(generic.model))))
+    state = _clean_value(generic.state) or "unknown"
+    subject = f"modem {name}".rstrip()
     if state == "connected":
-        return CheckResult(what=what, good=True, said=state)
+        return CheckResult(subject=subject, ok=True, message=state)
     if state == "failed":
-        why = _set(generic.state_failed_reason) or "no reason given"
-        return _bad(what, f"failed: {why}", "Switch the box off and on. If it stays, change it.")
-    if state in ("disabled", "disabling") or _set(generic.power_state) in ("off", "low"):
-        return _bad(what, "switched off", "The system has switched it off: reboot switches it on.")
+        reason = _clean_value(generic.state_failed_reason) or "no reason given"
+        return _failed(
+            subject, f"failed: {reason}", "Switch the box off and on. If it stays, change it."
+        )
+    if state in ("disabled", "disabling") or _clean_value(generic.power_state) in ("off", "low"):
+        return _failed(
+            subject, "switched off", "The system has switched it off: reboot switches it on."
+        )
     if state == "registered":
         advice = "The cell takes it, and gives it no data: ask the centre for the SIM's APN."
-        return _bad(what, "registered, and not connected", advice)
+        return _failed(subject, "registered, and not connected", advice)
     if state == "unknown":
-        return _said(what, state)
-    return _bad(what, f"{state}, and not connected", "Wait a minute, and look again.")
+        return _info(subject, state)
+    return _failed(subject, f"{state}, and not connected", "Wait a minute, and look again.")
 
 
-def _sim(generic: _Generic) -> CheckResult:
-    lock = _set(generic.unlock_required)
-    if "sim-missing" in generic.state_failed_reason or not (_set(generic.sim) or lock):
-        return _bad("SIM", "none is found", "Push the card in until it clicks, then reboot.")
+def _check_sim(generic: _Generic) -> CheckResult:
+    lock = _clean_value(generic.unlock_required)
+    if "sim-missing" in generic.state_failed_reason or not (_clean_value(generic.sim) or lock):
+        return _failed("SIM", "none is found", "Push the card in until it clicks, then reboot.")
     if "sim-error" in generic.state_failed_reason or "sim-wrong" in generic.state_failed_reason:
-        return _bad("SIM", "cannot be read, or is of the wrong kind", "Try another card.")
+        return _failed("SIM", "cannot be read, or is of the wrong kind", "Try another card.")
     # PIN2 is for fixed dialling alone: it may stay locked.
     if lock and lock != "none" and not lock.startswith(("sim-pin2", "sim-puk2")):
         advice = "Have the centre take the PIN off the card, or change it."
-        return _bad("SIM", f"locked: {lock}", advice)
-    return CheckResult(what="SIM", good=True, said="ready")
+        return _failed("SIM", f"locked: {lock}", advice)
+    return CheckResult(subject="SIM", ok=True, message="ready")
 
 
-def _network(generic: _Generic, cell: _Cell) -> CheckResult:
-    operator = _set(cell.operator_name) or _set(cell.operator_code)
-    known = [_set(name) for name in generic.access_technologies]
-    parts = [operator, ", ".join(filter(None, known))]
-    registration = _set(cell.registration_state)
-    said = ", ".join(filter(None, (*parts, registration))) or "unknown"
+def _check_network(generic: _Generic, cell: _Modem3gpp) -> CheckResult:
+    operator = _clean_value(cell.operator_name) or _clean_value(cell.operator_code)
+    technologies = [_clean_value(name) for name in generic.access_technologies]
+    parts = [operator, ", ".join(filter(None, technologies))]
+    registration = _clean_value(cell.registration_state)
+    message = ", ".join(filter(None, (*parts, registration))) or "unknown"
     match registration:
         case "home" | "roaming":
-            return CheckResult(what="network", good=True, said=said)
+            return CheckResult(subject="network", ok=True, message=message)
         case "searching" | "idle":
             advice = "Check the antenna and its plug; move it, and look again."
-            return _bad("network", said, advice)
+            return _failed("network", message, advice)
         case "denied":
             advice = "The operator refuses this card: have the centre ask whether it is active."
-            return _bad("network", said, advice)
+            return _failed("network", message, advice)
         case _:
-            return _said("network", said)
+            return _info("network", message)
 
 
-def _signal(told: parse.ModemSignal | None) -> CheckResult:
-    if told is None or told.signal is None:
-        return _said("signal", "unknown")
-    said = f"{told.signal:.0%}"
-    if told.signal < NO_SIGNAL:
-        return _bad("signal", said, "Check the antenna and its plug; move it, and look again.")
+def _check_signal(modem_signal: parse.ModemSignal | None) -> CheckResult:
+    if modem_signal is None or modem_signal.signal is None:
+        return _info("signal", "unknown")
+    message = f"{modem_signal.signal:.0%}"
+    if modem_signal.signal < MIN_SIGNAL_RATIO:
+        return _failed(
+            "signal", message, "Check the antenna and its plug; move it, and look again."
+        )
     return CheckResult(
-        what="signal", good=True, said=f"{said}{', weak' if told.signal < WEAK else ''}"
+        subject="signal",
+        ok=True,
+        message=f"{message}{', weak' if modem_signal.signal < WEAK_SIGNAL_RATIO else ''}",
     )
 
 
@@ -167,15 +179,15 @@ def _adapters(root: Path) -> list[str]:
     ]
 
 
-def _set(word: str) -> str:
+def _clean_value(value: str) -> str:
     """Empty where it is not set; short, whatever a modem calls itself."""
-    word = word.strip()
-    return "" if word == "--" else word[:_LONGEST]
+    value = value.strip()
+    return "" if value == "--" else value[:_MAX_VALUE_CHARS]
 
 
-def _said(what: str, said: str) -> CheckResult:
-    return CheckResult(what=what, good=None, said=said)
+def _info(subject: str, message: str) -> CheckResult:
+    return CheckResult(subject=subject, ok=None, message=message)
 
 
-def _bad(what: str, said: str, advice: str) -> CheckResult:
-    return CheckResult(what=what, good=False, said=said, advice=advice)
+def _failed(subject: str, message: str, advice: str) -> CheckResult:
+    return CheckResult(subject=subject, ok=False, message=message, advice=advice)

@@ -17,7 +17,7 @@ from agent.base.model import Reply
 from agent.capture.lens_aim import LensAim
 from agent.config.configuration import Config
 from agent.console.trial_status import ConfigDesk
-from agent.update.request import UpdateDesk
+from agent.update.request import UpdateRequests
 from drivers.contracts import CameraReadings
 from drivers.media import Plane
 
@@ -32,21 +32,21 @@ class AgentState(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     state: Literal["runs", "hangs", "dead"]
-    age_s: float | None = None
+    report_age_s: float | None = None
     report: HealthReport | None = None
 
 
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     """What was found: good, bad, or None where it cannot be told or does not apply."""
 
-    what: str
-    good: bool | None
-    said: str
+    subject: str
+    ok: bool | None
+    message: str
     code: str | None = None
     advice: str | None = None
 
 
-class FaultText(msgspec.Struct, frozen=True, kw_only=True):
+class FaultDescription(msgspec.Struct, frozen=True, kw_only=True):
     """What a fault code means, and what to do about it at the box and at the centre, in the
     console's language.
     """
@@ -54,9 +54,9 @@ class FaultText(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     severity: str
     title: str
-    means: str
+    meaning: str
     advice: str
-    at_centre: str
+    centre_advice: str
 
 
 class PreviewPicture(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +77,7 @@ class CameraPreview(Protocol):
         """Such as `the agent`."""
         ...
 
-    def look(self, timeout_s: float) -> PreviewPicture | None:
+    def read(self, timeout_s: float) -> PreviewPicture | None:
         """The next picture; None where none came in time. Raises CannotDo."""
         ...
 
@@ -90,7 +90,7 @@ class PortInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A serial port: its name, what it is, how it stands, and which head is configured on it."""
 
     path: str
-    what: str
+    description: str
     state: str
     used_by: str | None = None
 
@@ -100,7 +100,7 @@ class PinInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     kind: str
-    pin: int
+    number: int
     switchable: bool
     level: bool | None
 
@@ -130,32 +130,32 @@ class SelfTestStepInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One step of a self-test."""
 
     name: str
-    good: bool | None
-    said: str
+    ok: bool | None
+    message: str
 
 
 class CommissioningItem(msgspec.Struct, frozen=True, kw_only=True):
     """One part of an installation, and what was found there. `picture` is what it is judged by."""
 
     title: str
-    found: str
+    finding: str
     picture: Plane | None
 
 
 class ItemVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody says of a part."""
 
-    good: bool
+    ok: bool
     note: str | None
 
 
-Progress = Callable[[str], None]
+ProgressCallback = Callable[[str], None]
 
 
 class Box(Protocol):
     """The box at which the technician stands. What fails raises CannotDo, BadInput or OSError."""
 
-    by: str
+    technician: str
     """Who is logged in, for receipts."""
 
     @property
@@ -184,31 +184,31 @@ class Box(Protocol):
         ...
 
     @property
-    def state(self) -> Path:
+    def state_dir(self) -> Path:
         """The state folder."""
         ...
 
-    def config_problem(self, *, deep: bool = False) -> str | None:
+    def check_config(self, *, full: bool = False) -> str | None:
         """What is wrong with the file as it stands now; None where it is good. `deep`: with its
         drivers' options, scenes and models, which takes a moment.
         """
         ...
 
     @property
-    def config_desk(self) -> ConfigDesk:
+    def config_editor(self) -> ConfigDesk:
         """Where its file is changed."""
         ...
 
     @property
-    def update_desk(self) -> UpdateDesk:
+    def update_client(self) -> UpdateRequests:
         """Where root is asked for updates."""
         ...
 
-    def life(self) -> AgentState:
+    def agent_state(self) -> AgentState:
         """How the agent is."""
         ...
 
-    def fault_text(self, code: str) -> FaultText | None:
+    def describe_fault(self, code: str) -> FaultDescription | None:
         """What a code means; None where there is no such code."""
         ...
 
@@ -224,111 +224,119 @@ class Box(Protocol):
         """The boot time."""
         ...
 
-    def trust(self) -> ClockTrust:
+    def clock_trust(self) -> ClockTrust:
         """How far the time can be trusted."""
         ...
 
-    def note(self, what: str) -> None:
+    def write_receipt(self, action: str) -> None:
         """Write into the chain of custody that `by` did this. Raises CannotDo where it cannot be."""
         ...
 
-    def ask(self, verb: str, args: object, timeout_s: float) -> Iterator[Reply]:
+    def send_command(self, verb: str, args: object, timeout_s: float) -> Iterator[Reply]:
         """Give the agent a command, and hear its replies up to the last. Raises CannotDo where no
         agent is there.
         """
         ...
 
-    def machine(self) -> tuple[CheckResult, ...]:
+    def check_board(self) -> tuple[CheckResult, ...]:
         """Power, heat, memory and load, as the board tells them itself."""
         ...
 
-    def disk(self) -> CheckResult:
+    def check_disk(self) -> CheckResult:
         """Whether the state folder can be written, and has room."""
         ...
 
-    def chain(self) -> CheckResult:
+    def check_custody_log(self) -> CheckResult:
         """Whether the chain of custody can be read and written."""
         ...
 
-    def cameras(self) -> tuple[str, ...]:
+    def camera_names(self) -> tuple[str, ...]:
         """The cameras of the configuration."""
         ...
 
-    def open_eye(self, camera: str) -> CameraPreview:
+    def open_preview(self, camera: str) -> CameraPreview:
         """Look through a camera: the agent shows it, or it is opened here where the agent is dead."""
         ...
 
-    def links(self) -> tuple[CheckResult, ...]:
+    def check_interfaces(self) -> tuple[CheckResult, ...]:
         """The network's interfaces and the way out."""
         ...
 
-    def modem(self) -> tuple[CheckResult, ...]:
+    def check_modem(self) -> tuple[CheckResult, ...]:
         """A cellular modem: its SIM, its network and its signal; that there is none."""
         ...
 
-    def names(self) -> CheckResult:
+    def check_dns(self) -> CheckResult:
         """Whether the broker's name is found."""
         ...
 
-    def clock_sources(self) -> CheckResult:
+    def check_clock(self) -> CheckResult:
         """Whether the clock is disciplined, and by whom."""
         ...
 
-    def certificates(self) -> tuple[CheckResult, ...]:
+    def check_certificates(self) -> tuple[CheckResult, ...]:
         """The box's own certificate, and who signs the broker's: from the files."""
         ...
 
-    def reach_broker(self) -> tuple[CheckResult, ...]:
+    def check_broker(self) -> tuple[CheckResult, ...]:
         """TCP and TLS to the broker, and its certificate."""
         ...
 
-    def ping_broker(self, times: int) -> Iterator[CheckResult]:
+    def ping_broker(self, count: int) -> Iterator[CheckResult]:
         """Greet the broker over MQTT, and ask it something so often."""
         ...
 
-    def ports(self) -> tuple[PortInfo, ...]:
+    def list_serial_ports(self) -> tuple[PortInfo, ...]:
         """The serial ports."""
         ...
 
-    def pins(self) -> tuple[PinInfo, ...]:
+    def list_pins(self) -> tuple[PinInfo, ...]:
         """The pins of the configuration."""
         ...
 
-    def footage(self, camera: str | None) -> tuple[FootageSpan, ...]:
+    def list_footage(self, camera: str | None) -> tuple[FootageSpan, ...]:
         """What lies on the disk."""
         ...
 
-    def holds(self) -> tuple[HoldInfo, ...]:
+    def list_holds(self) -> tuple[HoldInfo, ...]:
         """What is held."""
         ...
 
-    def hold(self, camera: str, begin: datetime, end: datetime, days: float, why: str) -> HoldInfo:
+    def create_hold(
+        self, camera: str, begin: datetime, end: datetime, days: float, reason: str
+    ) -> HoldInfo:
         """Keep a span from eviction."""
         ...
 
-    def release(self, hold: str, why: str) -> None:
+    def release_hold(self, hold_id: str, reason: str) -> None:
         """Let go of what is held."""
         ...
 
-    def sticks(self) -> tuple[Path, ...]:
+    def list_usb_mounts(self) -> tuple[Path, ...]:
         """Where USB disks are mounted."""
         ...
 
-    def export(
-        self, camera: str, begin: datetime, end: datetime, why: str, to: Path, progress: Progress
+    def export_footage(
+        self,
+        camera: str,
+        begin: datetime,
+        end: datetime,
+        reason: str,
+        destination: Path,
+        progress: ProgressCallback,
     ) -> Sequence[str]:
         """Export a span into a new folder on a USB disk; what to tell of it, in lines."""
         ...
 
-    def log(self, lines: int) -> Sequence[str]:
+    def read_journal(self, lines: int) -> Sequence[str]:
         """The newest lines of the agent's journal."""
         ...
 
-    def config_text(self) -> Sequence[str]:
+    def read_config_text(self) -> Sequence[str]:
         """The configuration's file, with what is secret taken out."""
         ...
 
-    def certificate_request(self) -> str:
+    def create_certificate_request(self) -> str:
         """A request for a certificate, PEM, with a key that stays here."""
         ...
 
@@ -336,22 +344,24 @@ class Box(Protocol):
         """Take a certificate for that key; what to tell of it, in lines."""
         ...
 
-    def selftest(self, progress: Progress) -> Sequence[SelfTestStepInfo]:
+    def run_selftest(self, progress: ProgressCallback) -> Sequence[SelfTestStepInfo]:
         """Run the self-test."""
         ...
 
-    def commission(self, ask: Callable[[CommissioningItem], ItemVerdict]) -> Sequence[str]:
+    def run_commissioning(
+        self, ask_verdict: Callable[[CommissioningItem], ItemVerdict]
+    ) -> Sequence[str]:
         """Have somebody judge each part, and write it down, signed; what to tell of it, in lines."""
         ...
 
-    def compare(self) -> tuple[str, Sequence[tuple[str, str]]]:
+    def compare_with_commissioning(self) -> tuple[str, Sequence[tuple[str, str]]]:
         """When it was written down and by whom; what is not as it was, and how."""
         ...
 
-    def bundle(self, to: Path | None, progress: Progress) -> Path:
+    def write_support_bundle(self, destination: Path | None, progress: ProgressCallback) -> Path:
         """Write a support bundle, signed and without secrets, to a USB disk or the state folder."""
         ...
 
-    def reboot(self) -> None:
+    def request_reboot(self) -> None:
         """Have the board restarted."""
         ...

@@ -10,85 +10,85 @@ from pathlib import Path
 from agent.base.clock import Clock, boot_id
 from agent.base.errors import UserError
 from agent.base.lockout import Lockout
-from agent.console import console_settings as reading
+from agent.console import console_settings
 from agent.console.box import BoxAccess
 from agent.console.command_table import COMMANDS
 from agent.console.console_settings import ConsoleSettings
-from agent.console.line import own_terminal, serial_line
+from agent.console.line import controlling_terminal, serial_line
 from agent.console.session import ConsoleSession
 from agent.console.terminal import ROWS, ByteLine, HungUp, Terminal
 
 log = logging.getLogger(__name__)
 
-AGAIN_S = 2.0
+REOPEN_INTERVAL_S = 2.0
 """A port that is gone is looked for so often."""
 
 
-def at_port(config: Path, port: str, baud: int, clock: Clock) -> None:
+def serve_port(config: Path, port: str, baud: int, clock: Clock) -> None:
     """Serve a serial port for ever. Raises BadInput where it is none."""
-    said = ""
+    last_error = ""
     while True:
         try:
             # After each logout it begins anew, with the configuration as it is then.
-            _serve(config, clock, lambda: serial_line(port, baud), ROWS, stays=True)
+            _serve(config, clock, lambda: serial_line(port, baud), ROWS, ignore_eof=True)
             continue
         except HungUp:
             log.info("%s: the line hung up", port)
-            said = ""
+            last_error = ""
         except OSError as error:
-            if str(error) != said:
+            if str(error) != last_error:
                 log.warning("%s: %s", port, error.strerror or error)
-            said = str(error)
-        time.sleep(AGAIN_S)
+            last_error = str(error)
+        time.sleep(REOPEN_INTERVAL_S)
 
 
-def at_own_terminal(config: Path, clock: Clock) -> None:
+def serve_own_terminal(config: Path, clock: Clock) -> None:
     """Serve the terminal that this was started at, until somebody has logged out."""
     with suppress(HungUp):
-        _serve(config, clock, own_terminal, _rows(), stays=False)
+        _serve(config, clock, controlling_terminal, _terminal_rows(), ignore_eof=False)
 
 
 def _serve(
     path: Path,
     clock: Clock,
-    line: Callable[[], AbstractContextManager[ByteLine]],
+    open_line: Callable[[], AbstractContextManager[ByteLine]],
     rows: int,
     *,
-    stays: bool,
+    ignore_eof: bool,
 ) -> None:
-    settings = reading.read(path)
+    settings = console_settings.read(path)
     _check_owner(settings)
-    gate, problem = reading.gate_of(settings)
+    authenticator, problem = console_settings.make_authenticator(settings)
     if problem is not None:
         log.error("console: %s", problem)
     box = BoxAccess(settings, clock, boot_id())
-    with line() as wire:
+    with open_line() as byte_line:
         terminal = Terminal(
-            wire, clock.boottime_ns, rows=rows, utf8=settings.console.language == "ar"
+            byte_line, clock.boottime_ns, rows=rows, utf8=settings.console.language == "ar"
         )
         if problem is not None:
             terminal.print(problem)
-        lockout = Lockout(settings.state, clock, boot_id())
+        lockout = Lockout(settings.state_dir, clock, boot_id())
         session = ConsoleSession(
-            terminal, box, gate, lockout, COMMANDS, settings.console.idle_logout_s
+            terminal, box, authenticator, lockout, COMMANDS, settings.console.idle_logout_s
         )
-        session.run(stays=stays)
+        session.run(ignore_eof=ignore_eof)
 
 
 def _check_owner(settings: ConsoleSettings) -> None:
     """What is written here must stay the agent's own. Raises BadInput."""
     try:
-        owner = settings.state.stat().st_uid
+        owner = settings.state_dir.stat().st_uid
     except OSError:
         return
     if owner != os.geteuid():
         raise UserError(
-            f"state folder {str(settings.state)!r}: belongs to the agent's user; "
+            f"state folder {str(settings.state_dir)!r}: belongs to the agent's user; "
             f"allowed: sudo -u '#{owner}' vigie console ..."
         )
 
 
-def _rows() -> int:
+def _terminal_rows() -> int:
     try:
         return max(10, os.get_terminal_size().lines)
     except OSError:

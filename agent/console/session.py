@@ -14,23 +14,23 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.base.lockout import Lockout
-from agent.config.names import TECHNICIAN_NAME
+from agent.config.names import TECHNICIAN_NAME_PATTERN
 from agent.console.login import Authenticator
 from agent.console.results import Box, ConsoleError
-from agent.console.terminal import HISTORY, Cancelled, EndOfInput, HungUp, Idle, Terminal
-from agent.console.trial_status import reminder
+from agent.console.terminal import HISTORY, Cancelled, EndOfInput, HungUp, IdleTimeout, Terminal
+from agent.console.trial_status import format_reminder
 from drivers.errors import DriverError
 
 log = logging.getLogger(__name__)
 
-SHORTEST_PREFIX = 2
-_SPLIT = re.compile(r"""'([^']*)'|"([^"]*)"|(\S+)""")
+MIN_PREFIX_CHARS = 2
+_WORD_PATTERN = re.compile(r"""'([^']*)'|"([^"]*)"|(\S+)""")
 
 
-class Run(Protocol):
+class ConsoleHandler(Protocol):
     """What a command does; it raises CannotDo, BadInput, DriverError or OSError."""
 
-    def __call__(self, terminal: Terminal, box: Box, words: Sequence[str]) -> None:
+    def __call__(self, terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
         """With the words after its name."""
         ...
 
@@ -43,13 +43,13 @@ class ConsoleCommand(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     help: str
     usage: tuple[str, ...]
-    run: Run
-    receipted: Callable[[Sequence[str]], bool]
-    told: Callable[[Sequence[str]], Sequence[str]]
-    whole: bool = False
+    run: ConsoleHandler
+    needs_receipt: Callable[[Sequence[str]], bool]
+    redact_args: Callable[[Sequence[str]], Sequence[str]]
+    requires_full_name: bool = False
 
 
-class LeaveSession(Exception):
+class LogoutRequested(Exception):
     """He logs out."""
 
 
@@ -60,69 +60,69 @@ class ConsoleSession:
         self,
         terminal: Terminal,
         box: Box,
-        gate: Authenticator,
+        authenticator: Authenticator,
         lockout: Lockout,
         commands: Sequence[ConsoleCommand],
-        idle_s: float,
+        idle_timeout_s: float,
     ) -> None:
         self._terminal = terminal
         self._box = box
-        self._gate = gate
+        self._authenticator = authenticator
         self._lockout = lockout
         self._commands: Mapping[str, ConsoleCommand] = {
             command.name: command for command in commands
         }
-        self._idle_s = idle_s
+        self._idle_timeout_s = idle_timeout_s
         self._history: list[str] = []
 
-    def run(self, *, stays: bool) -> None:
+    def run(self, *, ignore_eof: bool) -> None:
         """Serve the line until somebody has logged in and out again, or it hangs up. A Ctrl-D before
         the login ends it too, unless it `stays`.
         """
-        self._greet()
+        self._print_greeting()
         while True:
             try:
-                self._before_login()
+                self._run_login_prompt()
             except EndOfInput:
-                if not stays:
+                if not ignore_eof:
                     return
-                self._greet()
+                self._print_greeting()
             else:
                 break
-        self._logged_in()
+        self._run_command_prompt()
 
-    def _greet(self) -> None:
-        say, box = self._terminal.print, self._box
+    def _print_greeting(self) -> None:
+        print_lines, box = self._terminal.print, self._box
         self._terminal.new_page()
-        say("", f"Vigie {box.version} - box {box.id} - {box.site}")
-        if self._gate.provisioned:
-            say("Type login and enter. Type help for what else there is.")
+        print_lines("", f"Vigie {box.version} - box {box.id} - {box.site}")
+        if self._authenticator.is_provisioned:
+            print_lines("Type login and enter. Type help for what else there is.")
         else:
-            say("Nobody can log in yet: type about for how to provision this console.")
+            print_lines("Nobody can log in yet: type about for how to provision this console.")
 
-    def _before_login(self) -> None:
+    def _run_login_prompt(self) -> None:
         """Returns when somebody has logged in."""
         terminal = self._terminal
-        terminal.idle_s = None
-        terminal.watch = self._watch
-        terminal.forget()
+        terminal.idle_timeout_s = None
+        terminal.poll_notice = self._undo_expired_silently
+        terminal.discard_input()
         while True:
             try:
-                words = split(terminal.ask(f"{self._box.id} (not logged in)> "))
-                if not words:
-                    self._greet()
-                elif words[0] == "help":
-                    self._help_before()
-                elif words[0] == "about":
-                    self._about()
-                elif words[0] == "login" and self._login(words[1:]):
+                tokens = tokenize(terminal.read_line(f"{self._box.id} (not logged in)> "))
+                if not tokens:
+                    self._print_greeting()
+                elif tokens[0] == "help":
+                    self._print_login_help()
+                elif tokens[0] == "about":
+                    self._print_about()
+                elif tokens[0] == "login" and self._log_in(tokens[1:]):
                     return
-                elif words[0] != "login":
+                elif tokens[0] != "login":
                     terminal.print("Only help, about and login before you are logged in.")
-            except (Cancelled, Idle):
+            except (Cancelled, IdleTimeout):
                 continue
 
-    def _help_before(self) -> None:
+    def _print_login_help(self) -> None:
         self._terminal.table(
             (
                 ("help", "this list"),
@@ -132,19 +132,19 @@ class ConsoleSession:
         )
         self._terminal.print("After login: status, check, camera, net and more; help lists them.")
 
-    def _about(self) -> None:
-        box, say = self._box, self._terminal.print
-        say(
+    def _print_about(self) -> None:
+        box, print_lines = self._box, self._terminal.print
+        print_lines(
             f"Vigie {box.version}: the agent of a camera box. Box {box.id}, {box.site}.",
             "Every login and every command is written into the box's signed chain.",
         )
-        if self._gate.provisioned:
-            say(
+        if self._authenticator.is_provisioned:
+            print_lines(
                 "To log in: type login and your name. Read the challenge to the office, or",
                 "give it to your token's app, and type the answer. Each is good once.",
             )
             return
-        say(
+        print_lines(
             "This console has no secret yet and knows no technician: nobody can log in.",
             "Provision it in the workshop, either way:",
             "  vigie console-code --new FILE makes a secret; put a copy beside the",
@@ -153,172 +153,178 @@ class ConsoleSession:
             "then log in. See docs/console.md.",
         )
 
-    def _login(self, words: Sequence[str]) -> bool:
+    def _log_in(self, argv: Sequence[str]) -> bool:
         """Whether somebody is in now."""
-        terminal, say = self._terminal, self._terminal.print
-        if not self._gate.provisioned:
-            say("Nobody can log in yet: type about for how to provision this console.")
+        terminal, print_lines = self._terminal, self._terminal.print
+        if not self._authenticator.is_provisioned:
+            print_lines("Nobody can log in yet: type about for how to provision this console.")
             return False
-        self._lockout.refresh()
-        if self._is_locked():
+        self._lockout.reload()
+        if self._is_locked_out():
             return False
-        terminal.idle_s = self._idle_s
+        terminal.idle_timeout_s = self._idle_timeout_s
         try:
-            name = self._name(words)
+            name = self._ask_name(argv)
             if name is None:
                 return False
-            say(f"Challenge:  {self._gate.challenge(name).text}")
-            answer = terminal.ask("Answer: ")
+            print_lines(f"Challenge:  {self._authenticator.issue_challenge(name).text}")
+            answer = terminal.read_line("Answer: ")
         finally:
-            terminal.idle_s = None
-        return bool(answer) and self._answered(name, answer)
+            terminal.idle_timeout_s = None
+        return bool(answer) and self._check_answer(name, answer)
 
-    def _name(self, words: Sequence[str]) -> str | None:
+    def _ask_name(self, argv: Sequence[str]) -> str | None:
         """Who he says that he is; None where there is no way in for that name."""
-        say = self._terminal.print
-        name = (words[0] if words else self._terminal.ask("Your name: ")).lower()
-        if not TECHNICIAN_NAME.fullmatch(name):
-            say("A name has up to 32 letters, digits, dots, - and _, as in the office's list.")
+        print_lines = self._terminal.print
+        name = (argv[0] if argv else self._terminal.read_line("Your name: ")).lower()
+        if not TECHNICIAN_NAME_PATTERN.fullmatch(name):
+            print_lines(
+                "A name has up to 32 letters, digits, dots, - and _, as in the office's list."
+            )
             return None
-        if not self._gate.can_know(name):
-            say(f"{name}: no token of that name is known here, and there are no codes.")
+        if not self._authenticator.can_authenticate(name):
+            print_lines(f"{name}: no token of that name is known here, and there are no codes.")
             return None
         return name
 
-    def _answered(self, name: str, answer: str) -> bool:
+    def _check_answer(self, name: str, answer: str) -> bool:
         """Whether the answer lets him in. It counts as wrong until it is judged."""
-        self._lockout.count()
-        proof = self._gate.judge(answer)
-        self._box.by = name
-        if proof is None:
+        self._lockout.record_attempt()
+        method = self._authenticator.verify(answer)
+        self._box.technician = name
+        if method is None:
             log.warning("console: a wrong answer for %s", name)
-            self._note(f"login refused, wrong answers in a row: {self._lockout.failures}")
+            self._write_receipt(f"login refused, wrong answers in a row: {self._lockout.failures}")
             self._terminal.print("That is not the answer to this challenge.")
-            self._is_locked()
+            self._is_locked_out()
             return False
-        self._lockout.clear()
-        log.info("console: %s logged in by %s", name, proof)
-        self._note(f"login by {proof}")
+        self._lockout.reset()
+        log.info("console: %s logged in by %s", name, method)
+        self._write_receipt(f"login by {method}")
         return True
 
-    def _is_locked(self) -> bool:
-        left_s = self._lockout.left_s()
-        if left_s <= 0:
+    def _is_locked_out(self) -> bool:
+        remaining_s = self._lockout.remaining_s()
+        if remaining_s <= 0:
             return False
         self._terminal.print(
             f"SVC-01: locked after {self._lockout.failures} wrong answers in a row. "
-            f"Try again in {left_s:.0f} s."
+            f"Try again in {remaining_s:.0f} s."
         )
         return True
 
-    def _logged_in(self) -> None:
+    def _run_command_prompt(self) -> None:
         """Returns when he has logged out, or is not there any more."""
         terminal, box = self._terminal, self._box
         self._history.clear()
-        terminal.idle_s = self._idle_s
-        terminal.watch = box.config_desk.watch
-        terminal.print(f"Welcome, {box.by}. Type status to begin, help for all commands.")
-        self._remind()
+        terminal.idle_timeout_s = self._idle_timeout_s
+        terminal.poll_notice = box.config_editor.undo_if_expired
+        terminal.print(f"Welcome, {box.technician}. Type status to begin, help for all commands.")
+        self._print_pending_change()
         try:
             while True:
                 try:
-                    self._obey(terminal.ask(f"{box.id}> ", self._history))
+                    self._execute(terminal.read_line(f"{box.id}> ", self._history))
                 except Cancelled:
                     continue
-        except LeaveSession:
-            self._bye(None)
+        except LogoutRequested:
+            self._log_out(None)
         except EndOfInput:
-            self._bye("logout")
-        except Idle:
-            terminal.print("", f"Nobody pressed a key for {self._idle_s:.0f} s.")
-            self._bye("idle logout")
+            self._log_out("logout")
+        except IdleTimeout:
+            terminal.print("", f"Nobody pressed a key for {self._idle_timeout_s:.0f} s.")
+            self._log_out("idle logout")
         except HungUp:
-            self._note("the line hung up")
+            self._write_receipt("the line hung up")
             raise
 
-    def _watch(self) -> None:
+    def _undo_expired_silently(self) -> None:
         """Before a login nobody is told what goes on."""
-        self._box.config_desk.watch()
+        self._box.config_editor.undo_if_expired()
 
-    def _remind(self) -> None:
+    def _print_pending_change(self) -> None:
         """What somebody has left on trial."""
         try:
-            standing = self._box.config_desk.standing()
+            pending = self._box.config_editor.pending()
         except OSError as error:
             log.error("console: the trial of a configuration: %s", error)
         else:
-            if standing is not None:
-                self._terminal.print(reminder(standing))
+            if pending is not None:
+                self._terminal.print(format_reminder(pending))
 
-    def _bye(self, how: str | None) -> None:
-        if how is not None:
-            self._note(how)
-        log.info("console: %s: %s", self._box.by, how or "logout")
+    def _log_out(self, reason: str | None) -> None:
+        if reason is not None:
+            self._write_receipt(reason)
+        log.info("console: %s: %s", self._box.technician, reason or "logout")
         self._terminal.print("You are logged out.", "")
 
-    def _obey(self, line: str) -> None:
-        words = split(line)
-        if not words:
+    def _execute(self, line: str) -> None:
+        tokens = tokenize(line)
+        if not tokens:
             return
         if not self._history or self._history[-1] != line:
             self._history = [*self._history, line][-HISTORY:]
-        if words[0] in ("help", "?"):
-            self._help(words[1:])
+        if tokens[0] in ("help", "?"):
+            self._print_help(tokens[1:])
             return
-        command = self._found(words[0])
+        command = self._find_command(tokens[0])
         if command is None:
             return
-        kept = self._note(" ".join((command.name, *command.told(words[1:]))))
-        if command.receipted(words[1:]) and not kept:
+        receipt_written = self._write_receipt(
+            " ".join((command.name, *command.redact_args(tokens[1:])))
+        )
+        if command.needs_receipt(tokens[1:]) and not receipt_written:
             self._terminal.print("It is not done without a receipt.")
             return
         try:
-            command.run(self._terminal, self._box, words[1:])
+            command.run(self._terminal, self._box, tokens[1:])
         except (ConsoleError, UserError, DriverError) as error:
             self._terminal.print(str(error))
         except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            self._terminal.print(f"{where}{error.strerror or error}")
+            prefix = f"{error.filename}: " if error.filename else ""
+            self._terminal.print(f"{prefix}{error.strerror or error}")
 
-    def _found(self, word: str) -> ConsoleCommand | None:
+    def _find_command(self, typed: str) -> ConsoleCommand | None:
         """The command of this name, or the only one that begins so; else a line says what there is."""
-        lower = word.lower()
-        exact = self._commands.get(lower)
+        typed_lower = typed.lower()
+        exact = self._commands.get(typed_lower)
         if exact is not None:
             return exact
-        alike = [
+        candidates = [
             name
             for name, command in self._commands.items()
-            if name.startswith(lower) and len(lower) >= SHORTEST_PREFIX and not command.whole
+            if name.startswith(typed_lower)
+            and len(typed_lower) >= MIN_PREFIX_CHARS
+            and not command.requires_full_name
         ]
-        if len(alike) == 1:
-            return self._commands[alike[0]]
-        alike = alike or difflib.get_close_matches(lower, self._commands, n=2)
-        maybe = f" Did you mean {' or '.join(alike)}?" if alike else ""
-        self._terminal.print(f"{word}: no such command.{maybe} help lists them.")
+        if len(candidates) == 1:
+            return self._commands[candidates[0]]
+        candidates = candidates or difflib.get_close_matches(typed_lower, self._commands, n=2)
+        suggestion = f" Did you mean {' or '.join(candidates)}?" if candidates else ""
+        self._terminal.print(f"{typed}: no such command.{suggestion} help lists them.")
         return None
 
-    def _help(self, words: Sequence[str]) -> None:
-        if words:
-            command = self._found(words[0])
+    def _print_help(self, argv: Sequence[str]) -> None:
+        if argv:
+            command = self._find_command(argv[0])
             if command is not None:
                 self._terminal.print(f"{command.name}: {command.help}")
                 self._terminal.print(*(f"  {line}" for line in command.usage))
             return
-        self._terminal.table([(one.name, one.help) for one in self._commands.values()])
+        self._terminal.table([(command.name, command.help) for command in self._commands.values()])
         self._terminal.print("help COMMAND tells more. Ctrl-C stops what goes on.")
 
-    def _note(self, what: str) -> bool:
+    def _write_receipt(self, action: str) -> bool:
         """Whether it stands in the chain."""
         try:
-            self._box.note(what)
+            self._box.write_receipt(action)
         except ConsoleError as error:
-            log.error("console: %s: %s: no receipt: %s", self._box.by, what, error)
+            log.error("console: %s: %s: no receipt: %s", self._box.technician, action, error)
             self._terminal.print(f"CUS-01: no receipt of this could be written: {error}")
             return False
         return True
 
 
-def split(line: str) -> list[str]:
+def tokenize(line: str) -> list[str]:
     """Words; what stands in quotation marks is one."""
-    return ["".join(groups) for groups in _SPLIT.findall(line)]
+    return ["".join(groups) for groups in _WORD_PATTERN.findall(line)]

@@ -6,17 +6,17 @@ from pathlib import Path
 from agent.console.results import ConsoleError
 
 JOURNALCTL = Path("/usr/bin/journalctl")
-UNIT = "vigie-agent.service"
-JOURNAL_S = 20.0
+AGENT_UNIT = "vigie-agent.service"
+JOURNAL_TIMEOUT_S = 20.0
 MMCLI = Path("/usr/bin/mmcli")
-MODEM_S = 10.0
+MODEM_TIMEOUT_S = 10.0
 
 
-def journal(lines: int, program: Path = JOURNALCTL) -> list[str]:
+def read_journal(lines: int, program: Path = JOURNALCTL) -> list[str]:
     """The newest lines of the agent's unit. Raises CannotDo."""
-    words = (
+    argv = (
         "--unit",
-        UNIT,
+        AGENT_UNIT,
         "--lines",
         str(lines),
         "--no-pager",
@@ -24,14 +24,14 @@ def journal(lines: int, program: Path = JOURNALCTL) -> list[str]:
         "--output",
         "short-iso",
     )
-    return ran(program, words, JOURNAL_S).splitlines()
+    return run_program(program, argv, JOURNAL_TIMEOUT_S).splitlines()
 
 
-def ran(program: Path, words: tuple[str, ...], timeout_s: float) -> str:
+def run_program(program: Path, argv: tuple[str, ...], timeout_s: float) -> str:
     """What it says. Raises CannotDo."""
     try:
-        done = subprocess.run(  # noqa: S603 - fixed words, and a number
-            (str(program), *words),
+        completed = subprocess.run(  # noqa: S603 - fixed words, and a number
+            (str(program), *argv),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=timeout_s,
@@ -42,9 +42,9 @@ def ran(program: Path, words: tuple[str, ...], timeout_s: float) -> str:
         raise ConsoleError(f"{program} is not on this system") from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ConsoleError(f"{program.name}: {error}") from error
-    if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    if completed.returncode:
+        stderr_lines = completed.stderr.decode("utf-8", "replace").strip().splitlines()
         raise ConsoleError(
-            f"{program.name}: {said[-1] if said else f'ended with {done.returncode}'}"
+            f"{program.name}: {stderr_lines[-1] if stderr_lines else f'ended with {completed.returncode}'}"
         )
-    return done.stdout.decode("utf-8", "replace")
+    return completed.stdout.decode("utf-8", "replace")

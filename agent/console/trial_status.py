@@ -6,21 +6,21 @@ from typing import Protocol
 import msgspec
 
 from agent.console.config_edit import KeyChange
-from agent.console.format import age
+from agent.console.format import format_duration
 
 
 class PendingChange(msgspec.Struct, frozen=True, kw_only=True):
     """A change that is on trial: of which keys, by whom, and how long it may still be confirmed."""
 
-    what: str
+    keys: str
     by: str
-    left_s: float
+    remaining_s: float
 
 
-def reminder(standing: PendingChange) -> str:
+def format_reminder(pending: PendingChange) -> str:
     """What is on trial, for who comes to the console meanwhile."""
     return (
-        f"ON TRIAL by {standing.by}: {standing.what}. It is undone in {age(standing.left_s)} "
+        f"ON TRIAL by {pending.by}: {pending.keys}. It is undone in {format_duration(pending.remaining_s)} "
         "unless you type: config confirm"
     )
 
@@ -28,7 +28,7 @@ def reminder(standing: PendingChange) -> str:
 class ConfigDesk(Protocol):
     """The configuration's file. What fails raises CannotDo, BadInput or OSError."""
 
-    def keys(self) -> Sequence[tuple[str, str]]:
+    def list_keys(self) -> Sequence[tuple[str, str]]:
         """The keys that may be set, each with its value."""
         ...
 
@@ -42,7 +42,7 @@ class ConfigDesk(Protocol):
         """Put it on trial. Whether the agent was there to be told to start anew with it."""
         ...
 
-    def standing(self) -> PendingChange | None:
+    def pending(self) -> PendingChange | None:
         """What is on trial now."""
         ...
 
@@ -54,6 +54,6 @@ class ConfigDesk(Protocol):
         """Put the one before back at once, and the agent starts anew with that."""
         ...
 
-    def watch(self) -> str | None:
+    def undo_if_expired(self) -> str | None:
         """Undo what nobody has confirmed in time; what is to be told of it, once. Raises nothing."""
         ...

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from agent.console.results import ConsoleError
 from agent.update import rauc_backend, request_file, usb_bundle
-from agent.update.request import Do, UpdateProgress
+from agent.update.request import UpdateAction, UpdateRequestStatus
 
 
 class UpdateClient:
@@ -13,33 +13,33 @@ class UpdateClient:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._folder = root / request_file.FOLDER.relative_to("/")
+        self._folder = root / request_file.REQUEST_DIR.relative_to("/")
 
-    def bundles(self) -> Sequence[str]:
+    def list_bundles(self) -> Sequence[str]:
         """On what is mounted."""
-        self._refuse_without_slots()
-        return usb_bundle.on_sticks(self._root)
+        self._require_slots()
+        return usb_bundle.find_usb_bundles(self._root)
 
-    def submit_request(self, do: Do, by: str, bundle: str | None = None) -> str:
+    def submit_request(self, action: UpdateAction, by: str, bundle: str | None = None) -> str:
         """A file asks: see systemd/vigie-update-asked.path."""
-        self._refuse_without_slots()
+        self._require_slots()
         try:
-            return request_file.submit_request(self._folder, do, by, bundle)
+            return request_file.submit_request(self._folder, action, by, bundle)
         except FileExistsError as error:
             raise ConsoleError("another order waits already: try again in a minute") from error
 
-    def read_status(self) -> UpdateProgress | None:
+    def read_status(self) -> UpdateRequestStatus | None:
         """A file tells."""
         return request_file.read_status(self._folder)
 
-    def withdraw(self, order: str) -> bool:
+    def withdraw_request(self, request_id: str) -> bool:
         """The file goes."""
-        return request_file.withdraw(self._folder, order)
+        return request_file.withdraw_request(self._folder, request_id)
 
-    def _refuse_without_slots(self) -> None:
+    def _require_slots(self) -> None:
         try:
             cmdline = self._root / "proc/cmdline"
-            rauc_backend.current(cmdline.read_text(encoding="utf-8", errors="replace"))
+            rauc_backend.booted_slot(cmdline.read_text(encoding="utf-8", errors="replace"))
         except rauc_backend.NoSlots as error:
             raise ConsoleError(
                 "this system was set up without an image: it has no slots, and no update here"

@@ -6,92 +6,94 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from agent.console.format import bytes_told
-from agent.console.results import ConsoleError, FootageSpan, HoldInfo, Progress
-from agent.recording.archive import FootageArchive, stretches
-from agent.recording.export.exporter import CannotExport
-from agent.recording.export.html_pages import ExportPageText
+from agent.console.format import format_bytes
+from agent.console.results import ConsoleError, FootageSpan, HoldInfo, ProgressCallback
+from agent.recording.archive import FootageArchive, merge_segments
+from agent.recording.export.exporter import ExportError
+from agent.recording.export.html_pages import ExportRequest
 
-MOUNTS = Path("/proc/self/mounts")
-_PLACES = ("/media/", "/run/media/", "/mnt/")
-_ESCAPE = re.compile(r"\\([0-7]{3})")
+MOUNTS_FILE = Path("/proc/self/mounts")
+_MOUNT_PREFIXES = ("/media/", "/run/media/", "/mnt/")
+_OCTAL_ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
-def sticks(mounts: Path = MOUNTS, places: Sequence[str] = _PLACES) -> tuple[Path, ...]:
+def list_usb_mounts(
+    mounts_file: Path = MOUNTS_FILE, prefixes: Sequence[str] = _MOUNT_PREFIXES
+) -> tuple[Path, ...]:
     """Where disks are mounted that a person has plugged in, and that can be written."""
     try:
-        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = mounts_file.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ()
     found = []
     for line in lines:
-        words = line.split()
-        if len(words) > 1 and words[0].startswith("/dev/"):
-            path = _ESCAPE.sub(lambda match: chr(int(match[1], 8)), words[1])
-            if path.startswith(tuple(places)) and os.access(path, os.W_OK):
+        fields = line.split()
+        if len(fields) > 1 and fields[0].startswith("/dev/"):
+            path = _OCTAL_ESCAPE.sub(lambda match: chr(int(match[1], 8)), fields[1])
+            if path.startswith(tuple(prefixes)) and os.access(path, os.W_OK):
                 found.append(Path(path))
     return tuple(found)
 
 
-def stretches_told(footage: FootageArchive, camera: str | None) -> tuple[FootageSpan, ...]:
+def list_footage(archive: FootageArchive, camera: str | None) -> tuple[FootageSpan, ...]:
     """What lies on the disk."""
     return tuple(
         FootageSpan(
-            camera=one.camera,
-            begin=one.begin,
-            end=one.end,
-            size_bytes=one.size_bytes,
-            remarks=("sealed" if one.sealed else "plain")
-            + ("" if one.clock_synced else ", clock not sure"),
+            camera=span.camera,
+            begin=span.begin,
+            end=span.end,
+            size_bytes=span.size_bytes,
+            remarks=("sealed" if span.sealed else "plain")
+            + ("" if span.clock_synced else ", clock not sure"),
         )
-        for one in stretches(footage.find(camera, None, None))
+        for span in merge_segments(archive.find_segments(camera, None, None))
     )
 
 
-def holds_told(footage: FootageArchive) -> tuple[HoldInfo, ...]:
+def list_holds(archive: FootageArchive) -> tuple[HoldInfo, ...]:
     """What is held."""
     return tuple(
         HoldInfo(
-            id=one.id,
-            camera=one.camera,
-            begin_time=one.begin_time,
-            end_time=one.end_time,
-            owner=one.owner,
-            expires=one.expires,
+            id=hold.id,
+            camera=hold.camera,
+            begin_time=hold.begin_time,
+            end_time=hold.end_time,
+            owner=hold.owner,
+            expires=hold.expires,
         )
-        for one in footage.holds()
+        for hold in archive.list_holds()
     )
 
 
-def export(
-    footage: FootageArchive,
+def export_footage(
+    archive: FootageArchive,
     span: tuple[str, datetime, datetime],
     by: str,
-    why: str,
-    to: Path,
-    progress: Progress,
+    reason: str,
+    destination: Path,
+    progress: ProgressCallback,
 ) -> list[str]:
     """Export a span into a new folder on a disk, synced; what to tell of it. Raises CannotDo."""
     camera, begin, end = span
-    out = to / f"vigie-{camera}-{begin:%Y%m%dT%H%M%SZ}"
+    export_dir = destination / f"vigie-{camera}-{begin:%Y%m%dT%H%M%SZ}"
     number = 1
-    while out.exists():
+    while export_dir.exists():
         number += 1
-        out = to / f"vigie-{camera}-{begin:%Y%m%dT%H%M%SZ}-{number}"
-    wish = ExportPageText(
-        camera=camera, begin=begin, end=end, by=by, purpose=why, out=out, unmasked=False
+        export_dir = destination / f"vigie-{camera}-{begin:%Y%m%dT%H%M%SZ}-{number}"
+    export_request = ExportRequest(
+        camera=camera, begin=begin, end=end, by=by, purpose=reason, out=export_dir, unmasked=False
     )
     try:
-        made = footage.export(
-            wish, None, lambda done, total: progress(f"{done * 100 // max(1, total)} %")
+        result = archive.export(
+            export_request, None, lambda done, total: progress(f"{done * 100 // max(1, total)} %")
         )
-    except CannotExport as error:
+    except ExportError as error:
         raise ConsoleError(str(error)) from error
     os.sync()
-    clip = "no clip: " + str(made.no_clip) if made.clip is None else "with clip.mp4"
+    clip_note = "no clip: " + str(result.no_clip) if result.clip is None else "with clip.mp4"
     return [
-        f"{out}: {len(made.segments)} segments, {bytes_told(made.size_bytes)}, {clip}.",
-        *(f"  left out: {name}: {reason}" for name, reason in made.left_out.items()),
-        f"In the chain as receipt {made.receipt.seq}. Open verify.html to check it.",
+        f"{export_dir}: {len(result.segments)} segments, {format_bytes(result.size_bytes)}, {clip_note}.",
+        *(f"  left out: {name}: {cause}" for name, cause in result.left_out.items()),
+        f"In the chain as receipt {result.receipt.seq}. Open verify.html to check it.",
         "The disk may be pulled out now.",
     ]

@@ -5,16 +5,16 @@ from collections.abc import Iterable
 from agent.console.results import CheckResult
 from agent.console.terminal import Terminal
 
-_WORDS = {True: "pass", False: "FAIL", None: " -  "}
+_LABELS = {True: "pass", False: "FAIL", None: " -  "}
 
 
-def show(terminal: Terminal, verdicts: Iterable[CheckResult], mark: str = "") -> None:
+def print_results(terminal: Terminal, results: Iterable[CheckResult], prefix: str = "") -> None:
     """One or two lines for each: how it is, and what to do where it is bad."""
-    for verdict in verdicts:
-        code = f" {verdict.code}" if verdict.code and verdict.good is False else ""
+    for result in results:
+        code = f" {result.code}" if result.code and result.ok is False else ""
         terminal.print_hanging(
-            f"{mark}{_WORDS[verdict.good]}{code} ", f"{verdict.what}: {verdict.said}"
+            f"{prefix}{_LABELS[result.ok]}{code} ", f"{result.subject}: {result.message}"
         )
-        if verdict.good is False and verdict.advice:
-            terminal.print_hanging(f"{' ' * len(mark)}     > ", verdict.advice)
-        mark = " " * len(mark)
+        if result.ok is False and result.advice:
+            terminal.print_hanging(f"{' ' * len(prefix)}     > ", result.advice)
+        prefix = " " * len(prefix)

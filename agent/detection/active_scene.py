@@ -11,7 +11,7 @@ import msgspec
 from agent.base.model import ShiftTolerance
 from agent.detection.mask_margin import expand_polygons
 from agent.detection.scene import Scene
-from drivers.masking import WHOLE
+from drivers.masking import WHOLE_PICTURE
 from drivers.media import Polygon
 
 
@@ -21,7 +21,7 @@ class SceneInForce(msgspec.Struct, frozen=True, kw_only=True):
     nobody drew a scene for.
     """
 
-    number: int
+    generation: int
     preset: str | None
     scene: Scene | None
 
@@ -37,54 +37,62 @@ class ActiveScene:
     def __init__(self, scenes: Mapping[str, Scene]) -> None:
         """`scenes` by the preset that each was drawn at."""
         self._scenes = dict(scenes)
-        self._elsewhere = WHOLE if any(scene.masks for scene in scenes.values()) else ()
-        self._grown: dict[str, tuple[ShiftTolerance, tuple[Polygon, ...]]] = {}
+        self._fallback_masks = (
+            WHOLE_PICTURE if any(scene.masks for scene in scenes.values()) else ()
+        )
+        self._expanded_masks: dict[str, tuple[ShiftTolerance, tuple[Polygon, ...]]] = {}
         self._lock = threading.Lock()
-        self._masks: tuple[Polygon, ...] = self._elsewhere
-        self._stay = SceneInForce(number=0, preset=None, scene=None)
+        self._masks: tuple[Polygon, ...] = self._fallback_masks
+        self._current = SceneInForce(generation=0, preset=None, scene=None)
 
     @property
-    def masks_anything(self) -> bool:
+    def has_masks(self) -> bool:
         """Whether a scene hides something."""
-        return bool(self._elsewhere)
+        return bool(self._fallback_masks)
 
     def masks(self) -> tuple[Polygon, ...]:
         """What is hidden in the next picture; the same object until it changes."""
         return self._masks
 
-    def stay(self) -> SceneInForce:
+    def current(self) -> SceneInForce:
         """Where the camera looks now."""
-        return self._stay
+        return self._current
 
-    def rests(
+    def update_position(
         self,
         preset: str | None,
         settled: bool,  # noqa: FBT001 - the head's words
-        leeway: ShiftTolerance | None,
+        tolerance: ShiftTolerance | None,
     ) -> None:
         """The head says where it is: on the way where it has not settled, else at a preset, or
         elsewhere where that is None; and how far its picture may have shifted there, None where it
         is only near: masks hide all then. They are changed before this returns.
         """
         with self._lock:
-            exactly = leeway is not None or not self._elsewhere
-            here = preset if settled and exactly and preset in self._scenes else None
-            self._masks = self._elsewhere if here is None else self._masks_at(here, leeway)
+            is_exact = tolerance is not None or not self._fallback_masks
+            current_preset = preset if settled and is_exact and preset in self._scenes else None
+            self._masks = (
+                self._fallback_masks
+                if current_preset is None
+                else self._masks_at(current_preset, tolerance)
+            )
             scene = None
-            if here is not None:
-                scene = self._scenes[here]
-            elif settled and not self._elsewhere:
+            if current_preset is not None:
+                scene = self._scenes[current_preset]
+            elif settled and not self._fallback_masks:
                 scene = Scene()
-            before = self._stay
-            if (before.preset, before.scene) != (here, scene):
-                self._stay = SceneInForce(number=before.number + 1, preset=here, scene=scene)
+            previous = self._current
+            if (previous.preset, previous.scene) != (current_preset, scene):
+                self._current = SceneInForce(
+                    generation=previous.generation + 1, preset=current_preset, scene=scene
+                )
 
-    def _masks_at(self, preset: str, leeway: ShiftTolerance | None) -> tuple[Polygon, ...]:
+    def _masks_at(self, preset: str, tolerance: ShiftTolerance | None) -> tuple[Polygon, ...]:
         """Grown once for each preset, whose leeway stays: painters draw anew what is another object."""
-        if leeway is None:
+        if tolerance is None:
             return ()
-        known = self._grown.get(preset)
-        if known is None or known[0] != leeway:
-            known = (leeway, expand_polygons(self._scenes[preset].masks, leeway))
-            self._grown[preset] = known
-        return known[1]
+        cached = self._expanded_masks.get(preset)
+        if cached is None or cached[0] != tolerance:
+            cached = (tolerance, expand_polygons(self._scenes[preset].masks, tolerance))
+            self._expanded_masks[preset] = cached
+        return cached[1]

@@ -14,16 +14,16 @@ import numpy as np
 
 from agent.base.errors import UserError
 from agent.base.model import Event, FrameResult, Label, Track
-from agent.detection import draw as pen
+from agent.detection import draw as drawing
 from agent.detection import image
 from agent.detection.draw import Colour, Pixel, Rgb
-from agent.detection.geometry import Point, foot
+from agent.detection.geometry import Point, bottom_centre
 from agent.detection.rules.line_crossing import LineRule
 from agent.detection.rules.road_users import TrackMemory
 from agent.detection.scene import Scene, SceneLine, Zone, ZoneKind
 from drivers.media import Frame
 
-COLOURS: dict[Label, Colour] = {
+LABEL_COLOURS: dict[Label, Colour] = {
     "person": (255, 196, 61),
     "bicycle": (126, 217, 87),
     "motorcycle": (64, 201, 190),
@@ -37,23 +37,23 @@ ZONE_COLOURS: dict[ZoneKind, Colour] = {
     "queue": (255, 183, 77),
     "any": (178, 148, 255),
 }
-ALARM: Colour = (255, 82, 82)
-FRESH: Colour = (255, 236, 130)
-ALARMS = frozenset({"stopped", "wrong_way", "person_on_carriageway"})
+ALARM_COLOUR: Colour = (255, 82, 82)
+RECENT_CROSSING_COLOUR: Colour = (255, 236, 130)
+ALARM_KINDS = frozenset({"stopped", "wrong_way", "person_on_carriageway"})
 
-LEAST_HEIGHT_PX, MOST_HEIGHT_PX = 720, 1080
+MIN_HEIGHT_PX, MAX_HEIGHT_PX = 720, 1080
 """Small pictures are enlarged, so that what is written on them can be read."""
 
 TRAIL_NS = 2_500_000_000
-FLASH_NS = 600_000_000
+CROSSING_HIGHLIGHT_NS = 600_000_000
 CAPTION_NS = 5_000_000_000
-MOST_CAPTIONS = 5
-SMOOTH = 3
+MAX_CAPTIONS = 5
+TRAIL_SMOOTHING_POINTS = 3
 """Points on each side that a trail is averaged over."""
 
 TICKS_PER_S = 90_000
 
-_PHASES: dict[str, str] = {"begin": "", "update": "now ", "end": "over ", "moment": ""}
+_PHASE_PREFIXES: dict[str, str] = {"begin": "", "update": "now ", "end": "over ", "moment": ""}
 
 
 class _Caption(msgspec.Struct, frozen=True):
@@ -68,151 +68,196 @@ class Annotator:
     def __init__(self, scene: Scene, title: str) -> None:
         self._scene = scene
         self._title = title
-        self._users = TrackMemory()
-        self._rules = [LineRule(line, self._users) for line in scene.line]
+        self._road_users = TrackMemory()
+        self._line_rules = [LineRule(line, self._road_users) for line in scene.line]
         self._counts: Counter[tuple[str, str]] = Counter()
-        self._crossed_ns: dict[str, int] = {}
+        self._last_crossing_ns: dict[str, int] = {}
         self._trails: dict[int, deque[tuple[int, Point]]] = {}
-        self._captions: deque[_Caption] = deque(maxlen=MOST_CAPTIONS)
-        self._alarms: dict[str, Event] = {}
+        self._captions: deque[_Caption] = deque(maxlen=MAX_CAPTIONS)
+        self._open_alarms: dict[str, Event] = {}
 
-    def note(self, event: Event) -> None:
+    def add_event(self, event: Event) -> None:
         """Take an event, to be told on the frames from now on."""
-        if event.kind in ALARMS:
+        if event.kind in ALARM_KINDS:
             if event.phase == "end":
-                self._alarms.pop(event.event, None)
+                self._open_alarms.pop(event.event, None)
             else:
-                self._alarms[event.event] = event
+                self._open_alarms[event.event] = event
         if event.phase != "update":
-            colour = ALARM if event.kind in ALARMS or event.kind.startswith("view_") else pen.WHITE
-            self._captions.append(_Caption(event.t_ns, caption(event), colour))
+            colour = (
+                ALARM_COLOUR
+                if event.kind in ALARM_KINDS or event.kind.startswith("view_")
+                else drawing.WHITE
+            )
+            self._captions.append(_Caption(event.t_ns, caption_text(event), colour))
 
-    def draw(self, frame: Frame, sight: FrameResult, size_px: Pixel) -> Rgb:
+    def draw(self, frame: Frame, result: FrameResult, size_px: Pixel) -> Rgb:
         """The frame in colour, `size_px` wide and high, with everything on it."""
-        self._count(sight)
-        canvas = image.crop_rgb(frame, image.whole(frame), size_px)
-        unit = max(1, round(size_px[1] / 360))
+        self._update_counts(result)
+        canvas = image.crop_rgb(frame, image.full_region(frame), size_px)
+        unit_px = max(1, round(size_px[1] / 360))
         for ignore in self._scene.ignore:
-            pen.fill(canvas, _pixels(ignore.polygon, size_px), pen.INK, 0.6)
+            drawing.blend_polygon(canvas, _pixels(ignore.polygon, size_px), drawing.NEAR_BLACK, 0.6)
         for zone in self._scene.zone:
-            self._draw_zone(canvas, zone, size_px, unit)
+            self._draw_zone(canvas, zone, size_px, unit_px)
         for line in self._scene.line:
-            self._draw_line(canvas, line, size_px, unit, sight.t_ns)
-        for track in sight.tracks:
-            self._draw_trail(canvas, track, size_px, unit)
-        for track in sight.tracks:
-            self._draw_track(canvas, track, size_px, unit)
-        self._draw_heading(canvas, sight, size_px, unit)
-        self._draw_captions(canvas, sight.t_ns, size_px, unit)
+            self._draw_line(canvas, line, size_px, unit_px, result.t_ns)
+        for track in result.tracks:
+            self._draw_trail(canvas, track, size_px, unit_px)
+        for track in result.tracks:
+            self._draw_track(canvas, track, size_px, unit_px)
+        self._draw_heading(canvas, result, size_px, unit_px)
+        self._draw_captions(canvas, result.t_ns, size_px, unit_px)
         return canvas
 
-    def _count(self, sight: FrameResult) -> None:
-        self._users.step(sight)
-        for rule in self._rules:
+    def _update_counts(self, result: FrameResult) -> None:
+        self._road_users.step(result)
+        for rule in self._line_rules:
             for crossing in rule.step():
                 self._counts[crossing.line.name, crossing.direction] += 1
-                self._crossed_ns[crossing.line.name] = sight.t_ns
-        for track in sight.tracks:
+                self._last_crossing_ns[crossing.line.name] = result.t_ns
+        for track in result.tracks:
             trail = self._trails.setdefault(track.id, deque())
-            trail.append((sight.t_ns, foot(track.box)))
+            trail.append((result.t_ns, bottom_centre(track.box)))
         for track_id, trail in list(self._trails.items()):
-            while trail and sight.t_ns - trail[0][0] > TRAIL_NS:
+            while trail and result.t_ns - trail[0][0] > TRAIL_NS:
                 trail.popleft()
             if not trail:
                 del self._trails[track_id]
 
-    def _draw_zone(self, canvas: Rgb, zone: Zone, size_px: Pixel, unit: int) -> None:
-        alarmed = any(event.name == zone.name for event in self._alarms.values())
-        colour = ALARM if alarmed else ZONE_COLOURS[zone.kind]
+    def _draw_zone(self, canvas: Rgb, zone: Zone, size_px: Pixel, unit_px: int) -> None:
+        has_alarm = any(event.name == zone.name for event in self._open_alarms.values())
+        colour = ALARM_COLOUR if has_alarm else ZONE_COLOURS[zone.kind]
         corners = _pixels(zone.polygon, size_px)
-        pen.fill(canvas, corners, colour, 0.3 if alarmed else 0.14)
-        pen.outline(canvas, corners, colour, unit, closed=True)
+        drawing.blend_polygon(canvas, corners, colour, 0.3 if has_alarm else 0.14)
+        drawing.draw_outline(canvas, corners, colour, unit_px, closed=True)
         # In the zone's near part, where it is widest and the fewest road users are.
-        near = sorted(corners, key=lambda corner: -corner[1])[:2]
-        size = 7 * unit
-        x = sum(corner[0] for corner in near) // 2 - pen.text_width(zone.name, size, bold=True) // 2
-        y = sum(corner[1] for corner in near) // 2 - 4 * unit
-        pen.write(canvas, zone.name, (max(2 * unit, x), y), size, colour, bold=True)
+        nearest = sorted(corners, key=lambda corner: -corner[1])[:2]
+        size = 7 * unit_px
+        x = (
+            sum(corner[0] for corner in nearest) // 2
+            - drawing.text_width_px(zone.name, size, bold=True) // 2
+        )
+        y = sum(corner[1] for corner in nearest) // 2 - 4 * unit_px
+        drawing.draw_text(canvas, zone.name, (max(2 * unit_px, x), y), size, colour, bold=True)
 
     def _draw_line(
-        self, canvas: Rgb, line: SceneLine, size_px: Pixel, unit: int, t_ns: int
+        self, canvas: Rgb, line: SceneLine, size_px: Pixel, unit_px: int, t_ns: int
     ) -> None:
-        fresh = t_ns - self._crossed_ns.get(line.name, -FLASH_NS) < FLASH_NS
-        colour = FRESH if fresh else pen.WHITE
+        is_recent = (
+            t_ns - self._last_crossing_ns.get(line.name, -CROSSING_HIGHLIGHT_NS)
+            < CROSSING_HIGHLIGHT_NS
+        )
+        colour = RECENT_CROSSING_COLOUR if is_recent else drawing.WHITE
         start, end = _pixels((line.start, line.to), size_px)
-        pen.outline(canvas, (start, end), colour, (2 if fresh else 1) * unit, closed=False)
+        drawing.draw_outline(
+            canvas, (start, end), colour, (2 if is_recent else 1) * unit_px, closed=False
+        )
         length = max(1.0, math.hypot(end[0] - start[0], end[1] - start[1]))
         dx, dy = (end[0] - start[0]) / length, (end[1] - start[1]) / length
-        size = 7 * unit
+        size = 7 * unit_px
         # Near the end that is lower on the picture: there the plates hide the fewest people.
-        share = 0.1 if start[1] >= end[1] else 0.9
-        at = (start[0] + dx * length * share, start[1] + dy * length * share)
+        fraction = 0.1 if start[1] >= end[1] else 0.9
+        anchor = (start[0] + dx * length * fraction, start[1] + dy * length * fraction)
         for direction, x, y in ((line.forward, -dy, dx), (line.backward, dy, -dx)):
-            tip = (at[0] + x * 9 * unit, at[1] + y * 9 * unit)
+            tip = (anchor[0] + x * 9 * unit_px, anchor[1] + y * 9 * unit_px)
             wings = [
-                (tip[0] - 4 * unit * (x + s * y), tip[1] - 4 * unit * (y - s * x)) for s in (-1, 1)
+                (tip[0] - 4 * unit_px * (x + s * y), tip[1] - 4 * unit_px * (y - s * x))
+                for s in (-1, 1)
             ]
-            pen.outline(canvas, (wings[0], tip, wings[1]), colour, unit, closed=False)
+            drawing.draw_outline(canvas, (wings[0], tip, wings[1]), colour, unit_px, closed=False)
             text = f"{direction}  {self._counts[line.name, direction]}"
-            across, down = pen.plate_size(text, size)
-            reach = 13 * unit + (abs(x) * across + abs(y) * down) / 2
-            left = round(at[0] + x * reach - across / 2)
-            bottom = round(at[1] + y * reach + down / 2)
-            pen.plate(canvas, text, (left, bottom), size, colour)
+            plate_width, plate_height = drawing.label_size(text, size)
+            offset_px = 13 * unit_px + (abs(x) * plate_width + abs(y) * plate_height) / 2
+            left = round(anchor[0] + x * offset_px - plate_width / 2)
+            bottom = round(anchor[1] + y * offset_px + plate_height / 2)
+            drawing.draw_label(canvas, text, (left, bottom), size, colour)
 
-    def _draw_trail(self, canvas: Rgb, track: Track, size_px: Pixel, unit: int) -> None:
+    def _draw_trail(self, canvas: Rgb, track: Track, size_px: Pixel, unit_px: int) -> None:
         points = [(p.x * size_px[0], p.y * size_px[1]) for _, p in self._trails[track.id]]
-        smooth = [
-            tuple(np.mean(points[max(0, i - SMOOTH) : i + SMOOTH + 1], axis=0))
+        smoothed = [
+            tuple(
+                np.mean(
+                    points[max(0, i - TRAIL_SMOOTHING_POINTS) : i + TRAIL_SMOOTHING_POINTS + 1],
+                    axis=0,
+                )
+            )
             for i in range(len(points))
         ]
-        third = max(2, len(smooth) // 3)
-        for width, part in ((1, smooth), (unit, smooth[-2 * third :]), (unit + 1, smooth[-third:])):
+        third_length = max(2, len(smoothed) // 3)
+        for width, part in (
+            (1, smoothed),
+            (unit_px, smoothed[-2 * third_length :]),
+            (unit_px + 1, smoothed[-third_length:]),
+        ):
             if len(part) > 1:
-                pen.stroke(canvas, part, COLOURS[track.label], width)
+                drawing.draw_polyline(canvas, part, LABEL_COLOURS[track.label], width)
 
-    def _draw_track(self, canvas: Rgb, track: Track, size_px: Pixel, unit: int) -> None:
+    def _draw_track(self, canvas: Rgb, track: Track, size_px: Pixel, unit_px: int) -> None:
         box, (width, height) = track.box, size_px
         left, right = round(box.x * width), round((box.x + box.w) * width)
         top, bottom = round(box.y * height), round((box.y + box.h) * height)
-        alarmed = any(event.track == track.id for event in self._alarms.values())
-        colour = ALARM if alarmed else COLOURS[track.label]
-        pen.brackets(canvas, left, top, right, bottom, colour, unit)
-        size = 6 * unit
-        pen.plate(canvas, f"{track.label} {track.id}", (left, top), size, colour)
+        has_alarm = any(event.track == track.id for event in self._open_alarms.values())
+        colour = ALARM_COLOUR if has_alarm else LABEL_COLOURS[track.label]
+        drawing.draw_bounding_box(canvas, left, top, right, bottom, colour, unit_px)
+        size = 6 * unit_px
+        drawing.draw_label(canvas, f"{track.label} {track.id}", (left, top), size, colour)
 
-    def _draw_heading(self, canvas: Rgb, sight: FrameResult, size_px: Pixel, unit: int) -> None:
-        size = 7 * unit
-        pen.tint(canvas, 0, 0, size_px[0], 12 * unit, pen.INK, 0.55)
-        baseline = 6 * unit + size * 3 // 8
-        pen.write(canvas, "VIGIE", (5 * unit, baseline), size, bold=True)
-        after = 5 * unit + pen.text_width("VIGIE", size, bold=True) + 6 * unit
-        pen.write(canvas, self._title, (after, baseline), size, (190, 200, 210))
-        seen = Counter(track.label for track in sight.tracks)
-        right = size_px[0] - 5 * unit
-        clock = f"{sight.t_ns / 1e9:6.1f} s"
-        right -= pen.text_width(clock, size)
-        pen.write(canvas, clock, (right, baseline), size, (190, 200, 210))
-        for label, number in sorted(seen.items(), reverse=True):
+    def _draw_heading(self, canvas: Rgb, result: FrameResult, size_px: Pixel, unit_px: int) -> None:
+        size = 7 * unit_px
+        drawing.blend_rectangle(canvas, 0, 0, size_px[0], 12 * unit_px, drawing.NEAR_BLACK, 0.55)
+        baseline = 6 * unit_px + size * 3 // 8
+        drawing.draw_text(canvas, "VIGIE", (5 * unit_px, baseline), size, bold=True)
+        title_x = 5 * unit_px + drawing.text_width_px("VIGIE", size, bold=True) + 6 * unit_px
+        drawing.draw_text(canvas, self._title, (title_x, baseline), size, (190, 200, 210))
+        label_counts = Counter(track.label for track in result.tracks)
+        right = size_px[0] - 5 * unit_px
+        time_text = f"{result.t_ns / 1e9:6.1f} s"
+        right -= drawing.text_width_px(time_text, size)
+        drawing.draw_text(canvas, time_text, (right, baseline), size, (190, 200, 210))
+        for label, number in sorted(label_counts.items(), reverse=True):
             text = f"{label} {number}"
-            right -= pen.text_width(text, size, bold=True) + 6 * unit
-            pen.write(canvas, text, (right, baseline), size, COLOURS[label], bold=True)
+            right -= drawing.text_width_px(text, size, bold=True) + 6 * unit_px
+            drawing.draw_text(
+                canvas, text, (right, baseline), size, LABEL_COLOURS[label], bold=True
+            )
 
-    def _draw_captions(self, canvas: Rgb, t_ns: int, size_px: Pixel, unit: int) -> None:
-        size, bottom = 7 * unit, size_px[1] - 5 * unit
-        for told in reversed(self._captions):
-            if t_ns - told.t_ns > CAPTION_NS:
+    def _draw_captions(self, canvas: Rgb, t_ns: int, size_px: Pixel, unit_px: int) -> None:
+        size, bottom = 7 * unit_px, size_px[1] - 5 * unit_px
+        for caption in reversed(self._captions):
+            if t_ns - caption.t_ns > CAPTION_NS:
                 continue
-            across = pen.text_width(told.text, size) + 10 * unit
-            pen.tint(canvas, 5 * unit, bottom - 12 * unit, 5 * unit + across, bottom, pen.INK, 0.6)
-            pen.tint(canvas, 5 * unit, bottom - 12 * unit, 6 * unit, bottom, told.colour, 0.95)
-            pen.write(canvas, told.text, (10 * unit, bottom - 4 * unit), size, told.colour)
-            bottom -= 14 * unit
+            width = drawing.text_width_px(caption.text, size) + 10 * unit_px
+            drawing.blend_rectangle(
+                canvas,
+                5 * unit_px,
+                bottom - 12 * unit_px,
+                5 * unit_px + width,
+                bottom,
+                drawing.NEAR_BLACK,
+                0.6,
+            )
+            drawing.blend_rectangle(
+                canvas,
+                5 * unit_px,
+                bottom - 12 * unit_px,
+                6 * unit_px,
+                bottom,
+                caption.colour,
+                0.95,
+            )
+            drawing.draw_text(
+                canvas, caption.text, (10 * unit_px, bottom - 4 * unit_px), size, caption.colour
+            )
+            bottom -= 14 * unit_px
 
 
-def caption(event: Event) -> str:
+def caption_text(event: Event) -> str:
     """An event in a few words."""
-    parts = [f"{event.t_ns / 1e9:.1f} s", _PHASES[event.phase] + event.kind.replace("_", " ")]
+    parts = [
+        f"{event.t_ns / 1e9:.1f} s",
+        _PHASE_PREFIXES[event.phase] + event.kind.replace("_", " "),
+    ]
     if event.label is not None and event.track is not None:
         parts.append(f"{event.label} {event.track}")
     if event.count is not None:
@@ -226,7 +271,7 @@ def caption(event: Event) -> str:
     return "  ".join(parts)
 
 
-class AnnotatedFilm:
+class AnnotatedVideo:
     """An MP4 file (H.264, 4:2:0, its index first) that every player plays.
 
     Use it as a context; `note` events before the frame that they are to appear on.
@@ -235,7 +280,7 @@ class AnnotatedFilm:
     def __init__(self, path: Path, size_px: Pixel, fps: float, scene: Scene, title: str) -> None:
         """`size_px` is of the camera's picture. Raises BadInput where `path` cannot be written."""
         self._annotator = Annotator(scene, title)
-        self._size_px = film_size(size_px)
+        self._size_px = video_size(size_px)
         self._path = path
         try:
             self._container = av.open(
@@ -250,7 +295,7 @@ class AnnotatedFilm:
             self._stream.codec_context.time_base = Fraction(1, TICKS_PER_S)
             self._container.start_encoding()
         except (av.FFmpegError, OSError) as error:
-            raise self._unwritable(error) from error
+            raise self._write_error(error) from error
         self._last_pts = -1
 
     def __enter__(self) -> Self:
@@ -267,51 +312,51 @@ class AnnotatedFilm:
         self.close()
         return False
 
-    def note(self, event: Event) -> None:
+    def add_event(self, event: Event) -> None:
         """Take an event."""
-        self._annotator.note(event)
+        self._annotator.add_event(event)
 
-    def add(self, frame: Frame, sight: FrameResult) -> None:
+    def add_frame(self, frame: Frame, result: FrameResult) -> None:
         """Add a frame. Frames that do not come later than the one before are left out. Raises BadInput
         where the disk takes no more.
         """
-        pts = round(sight.t_ns * TICKS_PER_S / 1e9)
-        canvas = self._annotator.draw(frame, sight, self._size_px)
+        pts = round(result.t_ns * TICKS_PER_S / 1e9)
+        canvas = self._annotator.draw(frame, result, self._size_px)
         if pts <= self._last_pts:
             return
         self._last_pts = pts
-        drawn = av.VideoFrame.from_ndarray(canvas, format="rgb24")
-        drawn.pts, drawn.time_base = pts, Fraction(1, TICKS_PER_S)
-        self._mux(drawn)
+        video_frame = av.VideoFrame.from_ndarray(canvas, format="rgb24")
+        video_frame.pts, video_frame.time_base = pts, Fraction(1, TICKS_PER_S)
+        self._mux(video_frame)
 
     def close(self) -> None:
         """Finish the file. Raises BadInput where the disk takes no more."""
         try:
             self._mux(None)
         finally:
-            self._end()
+            self._close_container()
 
-    def _mux(self, drawn: av.VideoFrame | None) -> None:
+    def _mux(self, video_frame: av.VideoFrame | None) -> None:
         try:
-            self._container.mux(self._stream.encode(drawn))
+            self._container.mux(self._stream.encode(video_frame))
         except (av.FFmpegError, OSError) as error:
-            raise self._unwritable(error) from error
+            raise self._write_error(error) from error
 
-    def _end(self) -> None:
+    def _close_container(self) -> None:
         try:
             self._container.close()
         except (av.FFmpegError, OSError) as error:
-            raise self._unwritable(error) from error
+            raise self._write_error(error) from error
 
-    def _unwritable(self, error: av.FFmpegError | OSError) -> UserError:
+    def _write_error(self, error: av.FFmpegError | OSError) -> UserError:
         return UserError(f"annotated film {str(self._path)!r}: {error.strerror or error}")
 
 
-def film_size(size_px: Pixel) -> Pixel:
+def video_size(size_px: Pixel) -> Pixel:
     """The size of the annotated film of a picture: even, and large enough to read."""
     width, height = size_px
-    target = min(MOST_HEIGHT_PX, max(LEAST_HEIGHT_PX, height))
-    return round(width * target / height / 2) * 2, target // 2 * 2
+    target_height = min(MAX_HEIGHT_PX, max(MIN_HEIGHT_PX, height))
+    return round(width * target_height / height / 2) * 2, target_height // 2 * 2
 
 
 def _pixels(points: Sequence[Point], size_px: Pixel) -> list[Pixel]:

@@ -19,14 +19,14 @@ Decoder = Callable[[Sequence[Tensor], ModelCard], tuple[Detection, ...]]
 _STRIDES = (8, 16, 32)
 """NanoDet's feature maps, in pixels of the input."""
 
-_DISTANCES = 4 * 11
+_DISTANCE_CHANNELS = 4 * 11
 """NanoDet's distances to the four sides, each a distribution over 0..10 strides."""
 
 _NMS_OVERLAP = 0.6
 """The overlap from which on two boxes of one label are one object: NanoDet's own setting."""
 
 
-def ssd(tensors: Sequence[Tensor], card: ModelCard) -> tuple[Detection, ...]:
+def decode_ssd(tensors: Sequence[Tensor], card: ModelCard) -> tuple[Detection, ...]:
     """Boxes (1, N, 4) as ymin, xmin, ymax, xmax; classes (1, N); count (1,); scores (1, N).
 
     These are the outputs of TensorFlow Lite's `TFLite_Detection_PostProcess`, best score first,
@@ -34,10 +34,10 @@ def ssd(tensors: Sequence[Tensor], card: ModelCard) -> tuple[Detection, ...]:
     """
     boxes, classes, scores = tensors[0][0], tensors[1][0], tensors[3][0]
     count = int(tensors[2][0])
-    label_of = {number: label for label, number in card.labels.items()}
+    label_by_class = {number: label for label, number in card.labels.items()}
     found: list[Detection] = []
     for i, score in enumerate(scores[:count].tolist()):
-        label = label_of.get(int(classes[i]))
+        label = label_by_class.get(int(classes[i]))
         if label is None or score < card.floor:
             continue
         top, left, bottom, right = boxes[i].tolist()
@@ -47,49 +47,49 @@ def ssd(tensors: Sequence[Tensor], card: ModelCard) -> tuple[Detection, ...]:
     return tuple(found)
 
 
-def nanodet(tensors: Sequence[Tensor], card: ModelCard) -> tuple[Detection, ...]:
+def decode_nanodet(tensors: Sequence[Tensor], card: ModelCard) -> tuple[Detection, ...]:
     """Per stride one tensor of class scores (1, cells, 80) and one of distances (1, cells, 44).
 
     A distance to a side is the mean of a distribution over the bins 0..10, in strides (Generalized
     Focal Loss, arXiv 2006.04388). Scores are after the sigmoid already.
     """
-    numbers = np.array(list(card.labels.values()))
+    class_ids = np.array(list(card.labels.values()))
     labels = list(card.labels)
     width, height = card.input.width_px, card.input.height_px
     found: list[Detection] = []
     for stride in _STRIDES:
-        across, down = -(-width // stride), -(-height // stride)
-        cells = across * down
-        of_scale = [t[0] for t in tensors if t.shape[1] == cells]
-        distances = next(t for t in of_scale if t.shape[1] == _DISTANCES)
-        scores = next(t for t in of_scale if t.shape[1] != _DISTANCES)
-        ours = scores[:, numbers]
-        rows, columns = np.nonzero(ours >= card.floor)
+        grid_width, grid_height = -(-width // stride), -(-height // stride)
+        cell_count = grid_width * grid_height
+        level_tensors = [t[0] for t in tensors if t.shape[1] == cell_count]
+        distances = next(t for t in level_tensors if t.shape[1] == _DISTANCE_CHANNELS)
+        scores = next(t for t in level_tensors if t.shape[1] != _DISTANCE_CHANNELS)
+        label_scores = scores[:, class_ids]
+        rows, columns = np.nonzero(label_scores >= card.floor)
         if not rows.size:
             continue
         bins = distances[rows].reshape(len(rows), 4, -1)
-        weight = np.exp(bins - bins.max(axis=2, keepdims=True))
-        weight /= weight.sum(axis=2, keepdims=True)
-        reach = (weight * np.arange(bins.shape[2])).sum(axis=2) * stride
-        centre_x = (rows % across + 0.5) * stride
-        centre_y = (rows // across + 0.5) * stride
+        weights = np.exp(bins - bins.max(axis=2, keepdims=True))
+        weights /= weights.sum(axis=2, keepdims=True)
+        side_distances = (weights * np.arange(bins.shape[2])).sum(axis=2) * stride
+        centre_x = (rows % grid_width + 0.5) * stride
+        centre_y = (rows // grid_width + 0.5) * stride
         sides = np.stack(
             [
-                (centre_x - reach[:, 0]) / width,
-                (centre_y - reach[:, 1]) / height,
-                (centre_x + reach[:, 2]) / width,
-                (centre_y + reach[:, 3]) / height,
+                (centre_x - side_distances[:, 0]) / width,
+                (centre_y - side_distances[:, 1]) / height,
+                (centre_x + side_distances[:, 2]) / width,
+                (centre_y + side_distances[:, 3]) / height,
             ],
             axis=1,
         )
         for row, column, box in zip(rows.tolist(), columns.tolist(), sides.tolist(), strict=True):
-            detection = _detection(labels[column], float(ours[row, column]), *box)
+            detection = _detection(labels[column], float(label_scores[row, column]), *box)
             if detection is not None:
                 found.append(detection)
-    return suppress(found, _NMS_OVERLAP)
+    return non_max_suppression(found, _NMS_OVERLAP)
 
 
-def suppress(detections: Sequence[Detection], overlap: float) -> tuple[Detection, ...]:
+def non_max_suppression(detections: Sequence[Detection], overlap: float) -> tuple[Detection, ...]:
     """The best of each heap of detections of one label, best score first (greedy NMS)."""
     ordered = sorted(detections, key=lambda d: (-d.score, d.label, d.box.x, d.box.y))
     kept: list[Detection] = []
@@ -104,15 +104,15 @@ def suppress(detections: Sequence[Detection], overlap: float) -> tuple[Detection
 
 def intersection(a: BoundingBox, b: BoundingBox) -> float:
     """The area that two boxes share."""
-    across = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
-    down = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
-    return across * down if across > 0 and down > 0 else 0.0
+    overlap_w = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
+    overlap_h = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
+    return overlap_w * overlap_h if overlap_w > 0 and overlap_h > 0 else 0.0
 
 
 def iou(a: BoundingBox, b: BoundingBox) -> float:
     """Intersection over union, 0..1."""
-    shared = intersection(a, b)
-    return shared / (a.w * a.h + b.w * b.h - shared) if shared > 0 else 0.0
+    common = intersection(a, b)
+    return common / (a.w * a.h + b.w * b.h - common) if common > 0 else 0.0
 
 
 def _detection(
@@ -128,5 +128,5 @@ def _detection(
     )
 
 
-DECODERS: Mapping[str, Decoder] = {"ssd": ssd, "nanodet": nanodet}
+DECODERS: Mapping[str, Decoder] = {"ssd": decode_ssd, "nanodet": decode_nanodet}
 """By the name that a model card gives."""

@@ -3,16 +3,16 @@
 import threading
 from collections.abc import Callable, Iterable
 
-from agent.base.model import Event, Flow, FrameResult
+from agent.base.model import Event, FrameResult, TrafficCounts
 from agent.detection import image
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.rule_engine import RuleEngine
 from agent.runtime.queues import LatestFrame
 from drivers.media import Frame
 
-TAKE_TIMEOUT_S = 1.0
-THUMBNAIL_PX = 640
-THUMBNAIL_BYTES = 20_000
+FRAME_TIMEOUT_S = 1.0
+THUMBNAIL_WIDTH_PX = 640
+THUMBNAIL_MAX_BYTES = 20_000
 """The most that a snapshot may weigh on the wire unasked."""
 
 
@@ -28,60 +28,60 @@ class DetectStage:
         self,
         camera: str,
         frames: LatestFrame,
-        eyes: DetectionPipeline,
-        judge: RuleEngine | None,
+        pipeline: DetectionPipeline,
+        rule_engine: RuleEngine | None,
         *,
         on_event: Callable[[Event, bytes | None], None],
-        on_flow: Callable[[Flow], None],
-        on_sight: Callable[[Frame, FrameResult], None] | None = None,
+        on_traffic_counts: Callable[[TrafficCounts], None],
+        on_result: Callable[[Frame, FrameResult], None] | None = None,
         snapshots: bool = True,
     ) -> None:
         self.name = f"detect {camera}"
         self._frames = frames
-        self._eyes = eyes
-        self._judge = judge
+        self._pipeline = pipeline
+        self._rule_engine = rule_engine
         self._on_event = on_event
-        self._on_flow = on_flow
-        self._on_sight = on_sight
+        self._on_traffic_counts = on_traffic_counts
+        self._on_result = on_result
         self._snapshots = snapshots
-        self._last_ns: int | None = None
-        self._tracks = 0
+        self._last_frame_ns: int | None = None
+        self._track_count = 0
 
     @property
-    def tracks(self) -> int:
+    def track_count(self) -> int:
         """How many road users were in sight at the last frame."""
-        return self._tracks
+        return self._track_count
 
     def run_once(self, stopping: threading.Event) -> None:
         """Look at one frame, if one comes in time."""
-        frame = self._frames.take(TAKE_TIMEOUT_S)
+        frame = self._frames.take(FRAME_TIMEOUT_S)
         if frame is None:
             return
-        sight = self._eyes.process(frame)
-        self._last_ns, self._tracks = sight.t_ns, len(sight.tracks)
-        if self._on_sight is not None:
-            self._on_sight(frame, sight)
-        if self._judge is None:
+        result = self._pipeline.process(frame)
+        self._last_frame_ns, self._track_count = result.t_ns, len(result.tracks)
+        if self._on_result is not None:
+            self._on_result(frame, result)
+        if self._rule_engine is None:
             return
-        self._tell_flow(self._judge.flow(sight.t_ns))
-        for event in self._judge.evaluate(sight):
-            self._on_event(event, self._thumbnail(frame, event))
+        self._emit_traffic_counts(self._rule_engine.completed_counts(result.t_ns))
+        for event in self._rule_engine.evaluate(result):
+            self._on_event(event, self._encode_thumbnail(frame, event))
 
     def close(self) -> None:
         """End what is open, as of the last frame that was seen."""
-        if self._last_ns is None or self._judge is None:
+        if self._last_frame_ns is None or self._rule_engine is None:
             return
-        for event in self._judge.flush(self._last_ns):
+        for event in self._rule_engine.flush(self._last_frame_ns):
             self._on_event(event, None)
-        self._tell_flow(self._judge.flush_flow(self._last_ns))
+        self._emit_traffic_counts(self._rule_engine.flush_counts(self._last_frame_ns))
 
-    def _tell_flow(self, flows: Iterable[Flow]) -> None:
-        for flow in flows:
-            self._on_flow(flow)
+    def _emit_traffic_counts(self, minutes: Iterable[TrafficCounts]) -> None:
+        for minute in minutes:
+            self._on_traffic_counts(minute)
 
-    def _thumbnail(self, frame: Frame, event: Event) -> bytes | None:
+    def _encode_thumbnail(self, frame: Frame, event: Event) -> bytes | None:
         # Who merely enters a zone is many: their pictures would fill a metered link.
-        wanted = event.phase in ("begin", "moment") and event.kind != "zone"
-        if not self._snapshots or not wanted:
+        needs_thumbnail = event.phase in ("begin", "moment") and event.kind != "zone"
+        if not self._snapshots or not needs_thumbnail:
             return None
-        return image.thumbnail(frame, THUMBNAIL_PX, THUMBNAIL_BYTES, event.box)
+        return image.encode_thumbnail(frame, THUMBNAIL_WIDTH_PX, THUMBNAIL_MAX_BYTES, event.box)

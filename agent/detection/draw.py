@@ -16,9 +16,9 @@ Pixel = tuple[int, int]
 """x and y."""
 
 WHITE: Colour = (255, 255, 255)
-INK: Colour = (16, 20, 24)
+NEAR_BLACK: Colour = (16, 20, 24)
 
-_REGULAR, _BOLD = 450, 650
+_REGULAR_WEIGHT, _BOLD_WEIGHT = 450, 650
 _SUBPIXEL_BITS = 3
 
 
@@ -29,64 +29,78 @@ def _font() -> Any:
 
 
 @cache
-def text_width(text: str, size: int, *, bold: bool = False) -> int:
+def text_width_px(text: str, size: int, *, bold: bool = False) -> int:
     """How wide a text will be."""
-    weight = _BOLD if bold else _REGULAR
+    weight = _BOLD_WEIGHT if bold else _REGULAR_WEIGHT
     x, _, width, _ = cv2.getTextSize((1 << 14, 1 << 10), text, (0, 100), _font(), size, weight)
     return int(x + width)
 
 
-def write(
-    canvas: Rgb, text: str, at: Pixel, size: int, colour: Colour = WHITE, *, bold: bool = False
+def draw_text(
+    canvas: Rgb,
+    text: str,
+    baseline_left: Pixel,
+    size: int,
+    colour: Colour = WHITE,
+    *,
+    bold: bool = False,
 ) -> None:
     """Text from its baseline's left end, with a soft shadow unless it is dark itself."""
-    weight = _BOLD if bold else _REGULAR
+    weight = _BOLD_WEIGHT if bold else _REGULAR_WEIGHT
     if sum(colour) > 3 * 128:
-        cv2.putText(canvas, text, (at[0] + 1, at[1] + 1), INK, _font(), size, weight)
-    cv2.putText(canvas, text, at, colour, _font(), size, weight)
+        cv2.putText(
+            canvas,
+            text,
+            (baseline_left[0] + 1, baseline_left[1] + 1),
+            NEAR_BLACK,
+            _font(),
+            size,
+            weight,
+        )
+    cv2.putText(canvas, text, baseline_left, colour, _font(), size, weight)
 
 
-def tint(
-    canvas: Rgb, left: int, top: int, right: int, bottom: int, colour: Colour, share: float
+def blend_rectangle(
+    canvas: Rgb, left: int, top: int, right: int, bottom: int, colour: Colour, opacity: float
 ) -> None:
     """Lay a see-through rectangle over the canvas; what lies outside of it is cut off."""
     height, width = canvas.shape[:2]
-    part = canvas[max(0, top) : min(height, bottom), max(0, left) : min(width, right)]
-    if part.size:
-        plate = np.full_like(part, colour)
-        cv2.addWeighted(plate, share, part, 1 - share, 0, dst=part)
+    area = canvas[max(0, top) : min(height, bottom), max(0, left) : min(width, right)]
+    if area.size:
+        overlay = np.full_like(area, colour)
+        cv2.addWeighted(overlay, opacity, area, 1 - opacity, 0, dst=area)
 
 
-def plate_size(text: str, size: int) -> Pixel:
+def label_size(text: str, size: int) -> Pixel:
     """How wide and high a plate with a text will be."""
-    return text_width(text, size, bold=True) + size * 3 // 4, size * 3 // 2
+    return text_width_px(text, size, bold=True) + size * 3 // 4, size * 3 // 2
 
 
-def plate(canvas: Rgb, text: str, at: Pixel, size: int, colour: Colour) -> None:
+def draw_label(canvas: Rgb, text: str, bottom_left: Pixel, size: int, colour: Colour) -> None:
     """Dark text on a plate; `at` is the plate's bottom left corner, moved to be in sight."""
     height, width = canvas.shape[:2]
-    across, down = plate_size(text, size)
-    left = max(0, min(at[0], width - across))
-    bottom = max(down, min(at[1], height))
-    tint(canvas, left, bottom - down, left + across, bottom, colour, 0.8)
+    label_width, label_height = label_size(text, size)
+    left = max(0, min(bottom_left[0], width - label_width))
+    bottom = max(label_height, min(bottom_left[1], height))
+    blend_rectangle(canvas, left, bottom - label_height, left + label_width, bottom, colour, 0.8)
     baseline = bottom - round(size * 0.42)
-    write(canvas, text, (left + size * 3 // 8, baseline), size, INK, bold=True)
+    draw_text(canvas, text, (left + size * 3 // 8, baseline), size, NEAR_BLACK, bold=True)
 
 
-def fill(canvas: Rgb, corners: Sequence[Pixel], colour: Colour, share: float) -> None:
+def blend_polygon(canvas: Rgb, corners: Sequence[Pixel], colour: Colour, opacity: float) -> None:
     """Lay a see-through polygon over the canvas."""
     points = np.array(corners, np.int32)
-    x, y, across, down = cv2.boundingRect(points)
-    part = canvas[max(0, y) : y + down, max(0, x) : x + across]
-    if not part.size:
+    x, y, width, height = cv2.boundingRect(points)
+    area = canvas[max(0, y) : y + height, max(0, x) : x + width]
+    if not area.size:
         return
-    filled = part.copy()
-    moved = (points - (max(0, x), max(0, y))).astype(np.int32)
-    cv2.fillPoly(filled, [moved], colour, cv2.LINE_AA)
-    cv2.addWeighted(filled, share, part, 1 - share, 0, dst=part)
+    filled = area.copy()
+    shifted = (points - (max(0, x), max(0, y))).astype(np.int32)
+    cv2.fillPoly(filled, [shifted], colour, cv2.LINE_AA)
+    cv2.addWeighted(filled, opacity, area, 1 - opacity, 0, dst=area)
 
 
-def outline(
+def draw_outline(
     canvas: Rgb,
     corners: Sequence[tuple[float, float]],
     colour: Colour,
@@ -95,11 +109,11 @@ def outline(
     closed: bool,
 ) -> None:
     """A smooth line through points, with a dark rim that keeps it visible on snow."""
-    for ink, width in ((INK, thickness + 2), (colour, thickness)):
-        stroke(canvas, corners, ink, width, closed=closed)
+    for line_colour, width in ((NEAR_BLACK, thickness + 2), (colour, thickness)):
+        draw_polyline(canvas, corners, line_colour, width, closed=closed)
 
 
-def stroke(
+def draw_polyline(
     canvas: Rgb,
     corners: Sequence[tuple[float, float]],
     colour: Colour,
@@ -109,16 +123,16 @@ def stroke(
 ) -> None:
     """A smooth line through points."""
     points = np.array(corners, np.float64) * (1 << _SUBPIXEL_BITS)
-    path = [np.rint(points).astype(np.int32)]
-    cv2.polylines(canvas, path, closed, colour, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
+    polyline = [np.rint(points).astype(np.int32)]
+    cv2.polylines(canvas, polyline, closed, colour, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
 
 
-def brackets(
+def draw_bounding_box(
     canvas: Rgb, left: int, top: int, right: int, bottom: int, colour: Colour, thickness: int
 ) -> None:
     """A box: a thin edge, strong at the four corners."""
     cv2.rectangle(canvas, (left, top), (right, bottom), colour, 1, cv2.LINE_AA)
-    arm = max(4, min(right - left, bottom - top) // 4)
-    for x, step_x in ((left, arm), (right, -arm)):
-        for y, step_y in ((top, arm), (bottom, -arm)):
-            stroke(canvas, ((x + step_x, y), (x, y), (x, y + step_y)), colour, thickness + 1)
+    arm_px = max(4, min(right - left, bottom - top) // 4)
+    for x, step_x in ((left, arm_px), (right, -arm_px)):
+        for y, step_y in ((top, arm_px), (bottom, -arm_px)):
+            draw_polyline(canvas, ((x + step_x, y), (x, y), (x, y + step_y)), colour, thickness + 1)

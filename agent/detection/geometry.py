@@ -13,31 +13,31 @@ import msgspec
 
 from agent.base.model import BoundingBox
 
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+UnitInterval = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class Point(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A place on the picture. In TOML and JSON it is `[x, y]`, and there within 0..1."""
 
-    x: Share
-    y: Share
+    x: UnitInterval
+    y: UnitInterval
 
 
-Polygon = Sequence[Point]
+PolygonLike = Sequence[Point]
 """Three corners or more; the last one is joined to the first."""
 
 
-def centre(box: BoundingBox) -> Point:
+def box_centre(box: BoundingBox) -> Point:
     """The middle of a box."""
     return Point(box.x + box.w / 2, box.y + box.h / 2)
 
 
-def foot(box: BoundingBox) -> Point:
+def bottom_centre(box: BoundingBox) -> Point:
     """The middle of a box's bottom edge: where a road user touches the ground."""
     return Point(box.x + box.w / 2, box.y + box.h)
 
 
-def size(box: BoundingBox, aspect: float) -> float:
+def box_size(box: BoundingBox, aspect: float) -> float:
     """How large a box is, in picture heights: the side of the square with its area."""
     return math.sqrt(max(0.0, box.w * aspect * box.h))
 
@@ -47,7 +47,7 @@ def distance(a: Point, b: Point, aspect: float) -> float:
     return math.hypot((b.x - a.x) * aspect, b.y - a.y)
 
 
-def right_of(start: Point, end: Point, point: Point, aspect: float) -> float:
+def signed_line_distance(start: Point, end: Point, point: Point, aspect: float) -> float:
     """How far a point lies to the right hand of one who walks from `start` to `end`.
 
     In picture heights, as seen on the picture; below zero on the left hand, zero on the line,
@@ -58,7 +58,7 @@ def right_of(start: Point, end: Point, point: Point, aspect: float) -> float:
     return (dx * py - dy * px) / math.hypot(dx, dy)
 
 
-def along(start: Point, end: Point, point: Point, aspect: float) -> float:
+def line_parameter(start: Point, end: Point, point: Point, aspect: float) -> float:
     """Where the foot of the perpendicular from a point lies: 0 at `start`, 1 at `end`."""
     dx, dy = (end.x - start.x) * aspect, end.y - start.y
     px, py = (point.x - start.x) * aspect, point.y - start.y
@@ -68,102 +68,110 @@ def along(start: Point, end: Point, point: Point, aspect: float) -> float:
 def half_extent(box: BoundingBox, start: Point, end: Point, aspect: float) -> float:
     """How far a box reaches from its centre across a line, in picture heights."""
     dx, dy = (end.x - start.x) * aspect, end.y - start.y
-    across = abs(dy) * box.w * aspect + abs(dx) * box.h
-    return across / math.hypot(dx, dy) / 2
+    projected_extent = abs(dy) * box.w * aspect + abs(dx) * box.h
+    return projected_extent / math.hypot(dx, dy) / 2
 
 
-def between(a: Point, b: Point, share: float) -> Point:
+def interpolate(a: Point, b: Point, fraction: float) -> Point:
     """The point that lies `share` of the way from `a` to `b`."""
-    return Point(a.x + (b.x - a.x) * share, a.y + (b.y - a.y) * share)
+    return Point(a.x + (b.x - a.x) * fraction, a.y + (b.y - a.y) * fraction)
 
 
-def inside(polygon: Polygon, point: Point) -> bool:
+def is_inside(polygon: PolygonLike, point: Point) -> bool:
     """Whether a point lies in a polygon, by the even-odd rule."""
     odd = False
-    before = polygon[-1]
+    previous = polygon[-1]
     for corner in polygon:
-        if (corner.y > point.y) != (before.y > point.y):
-            rise = (point.y - corner.y) / (before.y - corner.y)
-            if point.x < corner.x + rise * (before.x - corner.x):
+        if (corner.y > point.y) != (previous.y > point.y):
+            edge_fraction = (point.y - corner.y) / (previous.y - corner.y)
+            if point.x < corner.x + edge_fraction * (previous.x - corner.x):
                 odd = not odd
-        before = corner
+        previous = corner
     return odd
 
 
-def edge_distance(polygon: Polygon, point: Point, aspect: float) -> float:
+def edge_distance(polygon: PolygonLike, point: Point, aspect: float) -> float:
     """From a point to the nearest edge of a polygon, in picture heights."""
     nearest = math.inf
-    before = polygon[-1]
+    previous = polygon[-1]
     for corner in polygon:
-        if corner != before:
-            share = min(1.0, max(0.0, along(before, corner, point, aspect)))
-            nearest = min(nearest, distance(between(before, corner, share), point, aspect))
-        before = corner
+        if corner != previous:
+            fraction = min(1.0, max(0.0, line_parameter(previous, corner, point, aspect)))
+            nearest = min(nearest, distance(interpolate(previous, corner, fraction), point, aspect))
+        previous = corner
     return nearest
 
 
-def crosses_itself(polygon: Polygon) -> bool:
+def is_self_intersecting(polygon: PolygonLike) -> bool:
     """Whether two edges of a polygon meet anywhere but in a corner that they share."""
     count = len(polygon)
     edges = [(polygon[i], polygon[(i + 1) % count]) for i in range(count)]
     return any(
-        _meet(*edges[i], *edges[j])
+        _segments_intersect(*edges[i], *edges[j])
         for i in range(count)
         for j in range(i + 2, count)
         if (j + 1) % count != i
     )
 
 
-def _meet(a: Point, b: Point, c: Point, d: Point) -> bool:
+def _segments_intersect(a: Point, b: Point, c: Point, d: Point) -> bool:
     """Whether the segments a-b and c-d have a point in common."""
-    turns = (_turn(a, b, c), _turn(a, b, d), _turn(c, d, a), _turn(c, d, b))
-    if turns[0] != turns[1] and turns[2] != turns[3]:
+    orientations = (
+        _orientation(a, b, c),
+        _orientation(a, b, d),
+        _orientation(c, d, a),
+        _orientation(c, d, b),
+    )
+    if orientations[0] != orientations[1] and orientations[2] != orientations[3]:
         return True
-    ends = ((a, b, c), (a, b, d), (c, d, a), (c, d, b))
-    return any(turn == 0 and _within(*end) for turn, end in zip(turns, ends, strict=True))
+    triples = ((a, b, c), (a, b, d), (c, d, a), (c, d, b))
+    return any(
+        orientation == 0 and _is_between(*triple)
+        for orientation, triple in zip(orientations, triples, strict=True)
+    )
 
 
-def _turn(a: Point, b: Point, c: Point) -> int:
+def _orientation(a: Point, b: Point, c: Point) -> int:
     """1, -1 or 0: the way that the path a, b, c turns."""
     cross = (b.x - a.x) * (c.y - a.y) - (b.y - a.y) * (c.x - a.x)
     return (cross > 0) - (cross < 0)
 
 
-def _within(a: Point, b: Point, c: Point) -> bool:
+def _is_between(a: Point, b: Point, c: Point) -> bool:
     """Whether c, on the line through a and b, lies between them."""
     return min(a.x, b.x) <= c.x <= max(a.x, b.x) and min(a.y, b.y) <= c.y <= max(a.y, b.y)
 
 
-def area(polygon: Polygon) -> float:
+def polygon_area(polygon: PolygonLike) -> float:
     """Of a polygon, as a share of the picture."""
-    twice = 0.0
-    before = polygon[-1]
+    doubled_area = 0.0
+    previous = polygon[-1]
     for corner in polygon:
-        twice += before.x * corner.y - corner.x * before.y
-        before = corner
-    return abs(twice) / 2
+        doubled_area += previous.x * corner.y - corner.x * previous.y
+        previous = corner
+    return abs(doubled_area) / 2
 
 
-def overlap(a: BoundingBox, b: BoundingBox) -> float:
+def intersection_area(a: BoundingBox, b: BoundingBox) -> float:
     """The area that two boxes have in common, as a share of the picture."""
-    across = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
-    down = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
-    return max(0.0, across) * max(0.0, down)
+    overlap_w = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
+    overlap_h = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
+    return max(0.0, overlap_w) * max(0.0, overlap_h)
 
 
-def likeness(a: BoundingBox, b: BoundingBox) -> float:
+def iou(a: BoundingBox, b: BoundingBox) -> float:
     """Intersection over union of two boxes: 1 where they are the same, 0 where they do not meet."""
-    common = overlap(a, b)
+    common = intersection_area(a, b)
     union = a.w * a.h + b.w * b.h - common
     return common / union if union > 0 else 0.0
 
 
-def rounded(box: BoundingBox) -> BoundingBox:
+def round_box(box: BoundingBox) -> BoundingBox:
     """A box as it is told: to 0.0001 of the picture, finer than any detector is."""
     return BoundingBox(round(box.x, 4), round(box.y, 4), round(box.w, 4), round(box.h, 4))
 
 
-def hull(boxes: Sequence[BoundingBox]) -> BoundingBox:
+def enclosing_box(boxes: Sequence[BoundingBox]) -> BoundingBox:
     """The smallest box that holds all of them, of which there is at least one."""
     left, top = min(box.x for box in boxes), min(box.y for box in boxes)
     right = max(box.x + box.w for box in boxes)
@@ -171,7 +179,7 @@ def hull(boxes: Sequence[BoundingBox]) -> BoundingBox:
     return BoundingBox(left, top, right - left, bottom - top)
 
 
-def turn_between_deg(a: Point, b: Point, direction_deg: float, aspect: float) -> float:
+def heading_difference_deg(a: Point, b: Point, direction_deg: float, aspect: float) -> float:
     """The angle, 0..180, between the way from `a` to `b` and a direction.
 
     Directions are as seen on the picture: 0 to the right, 90 up, 180 to the left, 270 down.

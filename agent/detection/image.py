@@ -15,8 +15,8 @@ from drivers.media import Frame, Plane
 
 Rgb = npt.NDArray[np.uint8]
 
-_BEST_QUALITY, _WORST_QUALITY, _QUALITY_STEP = 80, 20, 12
-_MANY_ROWS = 3.5
+_MAX_QUALITY, _MIN_QUALITY, _QUALITY_STEP = 80, 20, 12
+_ROW_SKIP_RATIO = 3.5
 """For each one that stays: from so many rows on every second one is not read."""
 _BOX_LUMA, _BOX_U, _BOX_V = 235, 16, 146
 """Yellow, in BT.601."""
@@ -41,12 +41,12 @@ class Region(msgspec.Struct, frozen=True):
         return self.y + self.h
 
 
-def whole(frame: Frame) -> Region:
+def full_region(frame: Frame) -> Region:
     """The region that is all of a frame, but for the last row or column where it is odd."""
     return Region(0, 0, frame.width_px // 2 * 2, frame.height_px // 2 * 2)
 
 
-def gate_luma(y: Plane, width_px: int) -> Plane:
+def downscale_luma(y: Plane, width_px: int) -> Plane:
     """A small copy of a luma plane, `width_px` wide or as it is where it is smaller.
 
     Rows are skipped first where there are more than two for each one that stays: on a large
@@ -56,12 +56,12 @@ def gate_luma(y: Plane, width_px: int) -> Plane:
     if width <= width_px:
         return np.ascontiguousarray(y)
     height_px = max(1, round(height * width_px / width))
-    small = np.empty((height_px, width_px), np.uint8)
-    _fit(y[:: max(1, height // (2 * height_px))], small)
-    return small
+    target = np.empty((height_px, width_px), np.uint8)
+    _resize_into(y[:: max(1, height // (2 * height_px))], target)
+    return target
 
 
-def _fit(plane: Plane, target: Plane) -> None:
+def _resize_into(plane: Plane, target: Plane) -> None:
     """Resize into `target`.
 
     What is more than twice too large is halved first, each pixel the mean of four, and the rest
@@ -69,9 +69,9 @@ def _fit(plane: Plane, target: Plane) -> None:
     interpolation would skip most of the pixels. Of a plane that is larger still every second row
     is read: out of the cache, reading is most of the cost.
     """
-    down, across = target.shape
-    while plane.shape[0] >= 2 * down and plane.shape[1] >= 2 * across:
-        if plane.shape[0] >= _MANY_ROWS * down:
+    target_height, target_width = target.shape
+    while plane.shape[0] >= 2 * target_height and plane.shape[1] >= 2 * target_width:
+        if plane.shape[0] >= _ROW_SKIP_RATIO * target_height:
             plane = plane[::2]
         height, width = plane.shape[0] // 2, plane.shape[1] // 2
         even = plane[: 2 * height, : 2 * width]
@@ -81,65 +81,76 @@ def _fit(plane: Plane, target: Plane) -> None:
     if plane.shape == target.shape:
         target[:] = plane
     else:
-        cv2.resize(plane, (across, down), dst=target, interpolation=cv2.INTER_LINEAR)
+        cv2.resize(plane, (target_width, target_height), dst=target, interpolation=cv2.INTER_LINEAR)
 
 
 def crop_rgb(frame: Frame, region: Region, size_px: tuple[int, int]) -> Rgb:
     """A region of a frame in colour (BT.601), fitted to `size_px`, both of which are even."""
     return np.asarray(
-        cv2.cvtColor(_fitted_planes(frame, region, size_px), cv2.COLOR_YUV2RGB_I420), np.uint8
+        cv2.cvtColor(_resize_to_i420(frame, region, size_px), cv2.COLOR_YUV2RGB_I420), np.uint8
     )
 
 
-def _fitted_planes(frame: Frame, region: Region, size_px: tuple[int, int]) -> Plane:
+def _resize_to_i420(frame: Frame, region: Region, size_px: tuple[int, int]) -> Plane:
     """The region's planes, fitted and stacked as I420: (height * 3 / 2) x width."""
     width, height = size_px
     stacked = np.empty(width * height * 3 // 2, np.uint8)
     x, y, right, bottom = region.x, region.y, region.right, region.bottom
-    half = (slice(y // 2, bottom // 2), slice(x // 2, right // 2))
+    chroma = (slice(y // 2, bottom // 2), slice(x // 2, right // 2))
     parts = (
         (frame.y[y:bottom, x:right], width, height, 0),
-        (frame.u[half], width // 2, height // 2, width * height),
-        (frame.v[half], width // 2, height // 2, width * height * 5 // 4),
+        (frame.u[chroma], width // 2, height // 2, width * height),
+        (frame.v[chroma], width // 2, height // 2, width * height * 5 // 4),
     )
-    for plane, across, down, offset in parts:
-        target = stacked[offset : offset + across * down].reshape(down, across)
-        _fit(plane, target)
+    for plane, plane_width, plane_height, offset in parts:
+        target = stacked[offset : offset + plane_width * plane_height].reshape(
+            plane_height, plane_width
+        )
+        _resize_into(plane, target)
     return stacked.reshape(height * 3 // 2, width)
 
 
-def thumbnail(frame: Frame, width_px: int, max_bytes: int, box: BoundingBox | None = None) -> bytes:
+def encode_thumbnail(
+    frame: Frame, width_px: int, max_bytes: int, box: BoundingBox | None = None
+) -> bytes:
     """A JPEG of the frame, at most `width_px` wide and `max_bytes` long, optionally with a box.
 
     Quality falls until it fits, then the size halves. The planes go to the encoder as they are,
     never through RGB.
     """
-    area = whole(frame)
-    across = min(width_px, area.w) // 2 * 2
+    region = full_region(frame)
+    scaled_width = min(width_px, region.w) // 2 * 2
     while True:
-        down = max(2, round(area.h * across / area.w / 2) * 2)
-        planes = _fitted_planes(frame, area, (across, down))
-        split, half = across * down, (down // 2, across // 2)
+        scaled_height = max(2, round(region.h * scaled_width / region.w / 2) * 2)
+        planes = _resize_to_i420(frame, region, (scaled_width, scaled_height))
+        luma_size, chroma_shape = (
+            scaled_width * scaled_height,
+            (scaled_height // 2, scaled_width // 2),
+        )
         flat = planes.reshape(-1)
-        y = planes[:down]
-        u = flat[split : split * 5 // 4].reshape(half)
-        v = flat[split * 5 // 4 :].reshape(half)
+        y = planes[:scaled_height]
+        u = flat[luma_size : luma_size * 5 // 4].reshape(chroma_shape)
+        v = flat[luma_size * 5 // 4 :].reshape(chroma_shape)
         if box is not None:
             _draw_box(y, u, v, box)
-        for quality in range(_BEST_QUALITY, _WORST_QUALITY - 1, -_QUALITY_STEP):
+        for quality in range(_MAX_QUALITY, _MIN_QUALITY - 1, -_QUALITY_STEP):
             jpeg = bytes(simplejpeg.encode_jpeg_yuv_planes(y, u, v, quality=quality))
             if len(jpeg) <= max_bytes:
                 return jpeg
-        if across <= 32:  # noqa: PLR2004 - nothing smaller is a picture of anything
+        if scaled_width <= 32:  # noqa: PLR2004 - nothing smaller is a picture of anything
             return jpeg
-        across = across // 4 * 2
+        scaled_width = scaled_width // 4 * 2
 
 
 def _draw_box(y: Plane, u: Plane, v: Plane, box: BoundingBox) -> None:
     """A yellow outline, two luma pixels thick, on planes that are ours."""
-    down, across = u.shape
-    left, right = (min(across - 1, max(0, int(side * across))) for side in (box.x, box.x + box.w))
-    top, bottom = (min(down - 1, max(0, int(side * down))) for side in (box.y, box.y + box.h))
+    chroma_height, chroma_width = u.shape
+    left, right = (
+        min(chroma_width - 1, max(0, int(side * chroma_width))) for side in (box.x, box.x + box.w)
+    )
+    top, bottom = (
+        min(chroma_height - 1, max(0, int(side * chroma_height))) for side in (box.y, box.y + box.h)
+    )
     for plane, scale, value in ((y, 2, _BOX_LUMA), (u, 1, _BOX_U), (v, 1, _BOX_V)):
         rows = slice(top * scale, (bottom + 1) * scale)
         columns = slice(left * scale, (right + 1) * scale)

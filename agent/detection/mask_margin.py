@@ -7,89 +7,103 @@ polygon by no more than `x` of the picture's width and up or down by no more tha
 from collections.abc import Callable, Sequence
 
 from agent.base.model import ShiftTolerance
-from drivers.masking import SMALLEST_AREA
+from drivers.masking import MIN_AREA
 from drivers.media import Corner, Polygon
 
 
-def expand_polygons(masks: Sequence[Polygon], leeway: ShiftTolerance) -> tuple[Polygon, ...]:
+def expand_polygons(masks: Sequence[Polygon], tolerance: ShiftTolerance) -> tuple[Polygon, ...]:
     """The masks, grown by a leeway and cut off at the picture's edges; the same without one."""
-    if not leeway.x and not leeway.y:
+    if not tolerance.x and not tolerance.y:
         return tuple(masks)
-    return tuple(part for mask in masks for part in _grown(mask, leeway))
+    return tuple(part for mask in masks for part in _expand_polygon(mask, tolerance))
 
 
-def _grown(mask: Polygon, leeway: ShiftTolerance) -> list[Polygon]:
+def _expand_polygon(mask: Polygon, tolerance: ShiftTolerance) -> list[Polygon]:
     """One polygon where it is convex. Else what lies beside an edge is added for each edge: what
     lies outside of a polygon and near it lies near one of its edges.
     """
     # A quarter of the rectangle at least is in the picture. Parts that are too small to be painted
     # are none: then all between the corners is hidden.
-    if _is_convex(mask) or leeway.x * leeway.y < 2 * SMALLEST_AREA:
-        return [_in_picture(_hull(_around(mask, leeway)))]
+    if _is_convex(mask) or tolerance.x * tolerance.y < 2 * MIN_AREA:
+        return [_clip_to_picture(_hull(_offset_corners(mask, tolerance)))]
     edges = zip(mask, (*mask[1:], mask[0]), strict=True)
-    return [mask, *(_in_picture(_hull(_around(edge, leeway))) for edge in edges)]
+    return [mask, *(_clip_to_picture(_hull(_offset_corners(edge, tolerance))) for edge in edges)]
 
 
-def _around(corners: Sequence[Corner], leeway: ShiftTolerance) -> list[Corner]:
+def _offset_corners(corners: Sequence[Corner], tolerance: ShiftTolerance) -> list[Corner]:
     return [
         Corner(corner.x + x, corner.y + y)
         for corner in corners
-        for x in (-leeway.x, leeway.x)
-        for y in (-leeway.y, leeway.y)
+        for x in (-tolerance.x, tolerance.x)
+        for y in (-tolerance.y, tolerance.y)
     ]
 
 
-def _turn(a: Corner, b: Corner, c: Corner) -> float:
+def _cross_product(a: Corner, b: Corner, c: Corner) -> float:
     """Above zero where the way from a over b to c turns to the right, as seen on the picture."""
     return (b.x - a.x) * (c.y - a.y) - (b.y - a.y) * (c.x - a.x)
 
 
 def _is_convex(mask: Polygon) -> bool:
     """Of a polygon whose edges do not cross."""
-    turns = [_turn(mask[i - 2], mask[i - 1], mask[i]) for i in range(len(mask))]
-    return all(turn >= 0 for turn in turns) or all(turn <= 0 for turn in turns)
+    cross_products = [_cross_product(mask[i - 2], mask[i - 1], mask[i]) for i in range(len(mask))]
+    return all(turn >= 0 for turn in cross_products) or all(turn <= 0 for turn in cross_products)
 
 
 def _hull(corners: Sequence[Corner]) -> Polygon:
     """The convex hull (Andrew's monotone chain)."""
     ordered = sorted(set(corners), key=lambda corner: (corner.x, corner.y))
 
-    def half(along: Sequence[Corner]) -> list[Corner]:
-        kept: list[Corner] = []
-        for corner in along:
-            while len(kept) > 1 and _turn(kept[-2], kept[-1], corner) <= 0:
-                kept.pop()
-            kept.append(corner)
-        return kept[:-1]
+    def half_hull(ordered_corners: Sequence[Corner]) -> list[Corner]:
+        chain: list[Corner] = []
+        for corner in ordered_corners:
+            while len(chain) > 1 and _cross_product(chain[-2], chain[-1], corner) <= 0:
+                chain.pop()
+            chain.append(corner)
+        return chain[:-1]
 
-    return (*half(ordered), *half(ordered[::-1]))
+    return (*half_hull(ordered), *half_hull(ordered[::-1]))
 
 
-def _in_picture(polygon: Polygon) -> Polygon:
+def _clip_to_picture(polygon: Polygon) -> Polygon:
     """A convex polygon cut off at the picture's edges (Sutherland and Hodgman)."""
     edges: tuple[tuple[Callable[[Corner], float], Callable[[Corner, Corner, float], Corner]], ...]
     edges = (
-        (lambda at: at.x, lambda a, b, share: Corner(0.0, _between(a.y, b.y, share))),
-        (lambda at: 1 - at.x, lambda a, b, share: Corner(1.0, _between(a.y, b.y, share))),
-        (lambda at: at.y, lambda a, b, share: Corner(_between(a.x, b.x, share), 0.0)),
-        (lambda at: 1 - at.y, lambda a, b, share: Corner(_between(a.x, b.x, share), 1.0)),
+        (
+            lambda corner: corner.x,
+            lambda a, b, fraction: Corner(0.0, _interpolate(a.y, b.y, fraction)),
+        ),
+        (
+            lambda corner: 1 - corner.x,
+            lambda a, b, fraction: Corner(1.0, _interpolate(a.y, b.y, fraction)),
+        ),
+        (
+            lambda corner: corner.y,
+            lambda a, b, fraction: Corner(_interpolate(a.x, b.x, fraction), 0.0),
+        ),
+        (
+            lambda corner: 1 - corner.y,
+            lambda a, b, fraction: Corner(_interpolate(a.x, b.x, fraction), 1.0),
+        ),
     )
     corners = list(polygon)
-    for inwards, crossing in edges:
-        kept: list[Corner] = []
-        for before, corner in zip(corners[-1:] + corners[:-1], corners, strict=True):
-            was, now = inwards(before), inwards(corner)
-            if (was < 0) != (now < 0):
-                kept.append(crossing(before, corner, was / (was - now)))
-            if now >= 0:
-                kept.append(corner)
-        corners = kept
-    return tuple(Corner(_share(corner.x), _share(corner.y)) for corner in corners)
+    for inside_distance, intersect in edges:
+        clipped: list[Corner] = []
+        for previous, corner in zip(corners[-1:] + corners[:-1], corners, strict=True):
+            previous_distance, distance = inside_distance(previous), inside_distance(corner)
+            if (previous_distance < 0) != (distance < 0):
+                clipped.append(
+                    intersect(previous, corner, previous_distance / (previous_distance - distance))
+                )
+            if distance >= 0:
+                clipped.append(corner)
+        corners = clipped
+    return tuple(Corner(_clamp_unit(corner.x), _clamp_unit(corner.y)) for corner in corners)
 
 
-def _between(a: float, b: float, share: float) -> float:
-    return a + (b - a) * share
+def _interpolate(a: float, b: float, fraction: float) -> float:
+    return a + (b - a) * fraction
 
 
-def _share(value: float) -> float:
+def _clamp_unit(value: float) -> float:
     return min(1.0, max(0.0, value))

@@ -14,7 +14,7 @@ from agent.base.errors import UserError
 from agent.base.model import LABELS, Label
 from agent.config import strict
 
-FOLDER = Path(__file__).parent / "models"
+MODELS_FOLDER = Path(__file__).parent / "models"
 """Where the models lie that come with the agent."""
 
 Score = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -28,7 +28,7 @@ class ModelRefused(Exception):
     """
 
 
-class InputCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ModelInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the model takes: one picture of `width_px` x `height_px`.
 
     Values are 0..255 where `type` is `uint8`, else `(value - mean) / scale` per channel, in the
@@ -44,7 +44,7 @@ class InputCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     scale: Channels = (1.0, 1.0, 1.0)
 
 
-class Threshold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LabelThresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Scores of one label: from `start` on a detection may begin a track; from `keep` on it may
     carry one that lives; from `show` on it is worth showing alone, in a still picture.
     """
@@ -54,7 +54,7 @@ class Threshold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     show: Score
 
 
-class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ModelProvenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the model comes from and how it became this file."""
 
     weights: str
@@ -63,7 +63,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     trained_on: str
 
 
-class Measured(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ModelBenchmark(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What it was measured to do: average precision at an overlap of a half, CPU of one pass."""
 
     ap50_on: str
@@ -86,31 +86,31 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     licence: str
     attribution: str
     floor: Score
-    input: InputCard
+    input: ModelInput
     labels: dict[Label, int]
-    thresholds: dict[Label, Threshold]
-    provenance: Provenance
-    measured: Measured
+    thresholds: dict[Label, LabelThresholds]
+    provenance: ModelProvenance
+    measured: ModelBenchmark
     notes: str = ""
 
 
-def names(folder: Path = FOLDER) -> tuple[str, ...]:
+def list_model_names(folder: Path = MODELS_FOLDER) -> tuple[str, ...]:
     """The names of the models that there are, sorted."""
     return tuple(sorted(card.stem for card in folder.glob("*.toml")))
 
 
-def load_card(name: str, folder: Path = FOLDER) -> ModelCard:
+def load_card(name: str, folder: Path = MODELS_FOLDER) -> ModelCard:
     """The card of a model.
 
     Raises BadInput where there is no model of that name, and ModelRefused where its card is
     broken.
     """
-    allowed = names(folder)
+    allowed = list_model_names(folder)
     if name not in allowed:
         raise UserError(f"model {name!r}: unknown; allowed: {', '.join(allowed) or 'none'}")
     path = folder / f"{name}.toml"
     try:
-        card = strict.into(strict.read_toml(path, "model card"), ModelCard, path.name)
+        card = strict.convert(strict.read_toml(path, "model card"), ModelCard, path.name)
     except UserError as error:
         raise ModelRefused(str(error)) from error
     if card.name != name:
@@ -121,7 +121,7 @@ def load_card(name: str, folder: Path = FOLDER) -> ModelCard:
     return card
 
 
-def verify(card: ModelCard, folder: Path = FOLDER) -> bytes:
+def read_verified_model(card: ModelCard, folder: Path = MODELS_FOLDER) -> bytes:
     """The model's bytes, once they are known to be those that the card means.
 
     Raises ModelRefused where the file is not there, not readable, or of another hash.
@@ -133,10 +133,10 @@ def verify(card: ModelCard, folder: Path = FOLDER) -> bytes:
         raise ModelRefused(
             f"model {card.name!r}: {path.name}: {error.strerror or error}"
         ) from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != card.sha256:
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != card.sha256:
         raise ModelRefused(
-            f"model {card.name!r}: {path.name} has sha256 {found[:12]}.., "
+            f"model {card.name!r}: {path.name} has sha256 {digest[:12]}.., "
             f"its card says {card.sha256[:12]}..: not loaded"
         )
     return content

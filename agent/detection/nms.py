@@ -5,11 +5,11 @@ from typing import Literal
 
 from agent.base.model import BoundingBox, Detection, Label
 
-_TWIN_OVERLAP, _TWIN_NESTED = 0.45, 0.6
+_DUPLICATE_MIN_IOU, _DUPLICATE_MIN_CONTAINMENT = 0.45, 0.6
 """Intersection over union, or over the smaller box, from which on two are one."""
 
-Kind = Literal["person", "two_wheeler", "vehicle"]
-KIND: Mapping[Label, Kind] = {
+Supercategory = Literal["person", "two_wheeler", "vehicle"]
+SUPERCATEGORY: Mapping[Label, Supercategory] = {
     "person": "person",
     "bicycle": "two_wheeler",
     "motorcycle": "two_wheeler",
@@ -19,22 +19,24 @@ KIND: Mapping[Label, Kind] = {
 }
 
 
-def overlaps(a: BoundingBox, b: BoundingBox) -> tuple[float, float]:
+def overlap_ratios(a: BoundingBox, b: BoundingBox) -> tuple[float, float]:
     """Intersection over union, and over the smaller one."""
-    across = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
-    down = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
-    if across <= 0 or down <= 0:
+    overlap_w = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
+    overlap_h = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
+    if overlap_w <= 0 or overlap_h <= 0:
         return 0.0, 0.0
-    shared = across * down
-    return shared / (a.w * a.h + b.w * b.h - shared), shared / min(a.w * a.h, b.w * b.h)
+    common = overlap_w * overlap_h
+    return common / (a.w * a.h + b.w * b.h - common), common / min(a.w * a.h, b.w * b.h)
 
 
-def duplicates(label: Label, box: BoundingBox, other_label: Label, other: BoundingBox) -> bool:
+def is_duplicate(label: Label, box: BoundingBox, other_label: Label, other: BoundingBox) -> bool:
     """Whether two boxes of these labels are of one object."""
-    if KIND[label] != KIND[other_label]:
+    if SUPERCATEGORY[label] != SUPERCATEGORY[other_label]:
         return False
-    union, nested = overlaps(box, other)
-    return union > _TWIN_OVERLAP or (KIND[label] == "vehicle" and nested > _TWIN_NESTED)
+    iou, containment = overlap_ratios(box, other)
+    return iou > _DUPLICATE_MIN_IOU or (
+        SUPERCATEGORY[label] == "vehicle" and containment > _DUPLICATE_MIN_CONTAINMENT
+    )
 
 
 def merge_detections(detections: Sequence[Detection]) -> tuple[Detection, ...]:
@@ -47,21 +49,23 @@ def merge_detections(detections: Sequence[Detection]) -> tuple[Detection, ...]:
     kept: list[Detection] = []
     for candidate in ordered:
         if not any(
-            duplicates(other.label, other.box, candidate.label, candidate.box) for other in kept
+            is_duplicate(other.label, other.box, candidate.label, candidate.box) for other in kept
         ):
             kept.append(candidate)
-    wheels = [d for d in kept if KIND[d.label] == "two_wheeler"]
-    return tuple(d for d in kept if d.label != "person" or not any(_rides(d, w) for w in wheels))
+    two_wheelers = [d for d in kept if SUPERCATEGORY[d.label] == "two_wheeler"]
+    return tuple(
+        d for d in kept if d.label != "person" or not any(_is_rider(d, w) for w in two_wheelers)
+    )
 
 
-def _rides(person: Detection, wheels: Detection) -> bool:
+def _is_rider(person: Detection, two_wheeler: Detection) -> bool:
     """Whether a person is the rider: above the wheels, legs beside the frame, and not larger."""
-    if wheels.score < 0.6 * person.score:
+    if two_wheeler.score < 0.6 * person.score:
         return False
-    rider, frame = person.box, wheels.box
-    centre = rider.x + rider.w / 2
+    person_box, two_wheeler_box = person.box, two_wheeler.box
+    centre_x = person_box.x + person_box.w / 2
     return (
-        frame.x < centre < frame.x + frame.w
-        and rider.y < frame.y + frame.h / 2
-        and overlaps(rider, frame)[1] > 0.3  # noqa: PLR2004
+        two_wheeler_box.x < centre_x < two_wheeler_box.x + two_wheeler_box.w
+        and person_box.y < two_wheeler_box.y + two_wheeler_box.h / 2
+        and overlap_ratios(person_box, two_wheeler_box)[1] > 0.3  # noqa: PLR2004
     )

@@ -15,22 +15,22 @@ from agent.base.model import BoundingBox
 from agent.detection.middle import median
 from drivers.media import Plane
 
-_ACROSS = 5
+_POINTS_PER_SIDE = 5
 """Points in each direction of a box."""
 
-_MIDDLE = 0.7
+_SAMPLED_RATIO = 0.7
 """Share of a box, in each direction, in which the points lie."""
 
 _WINDOW_PX = 9
-_LEVELS = 3
-_STAYS_PX = 0.25
+_PYRAMID_LEVELS = 3
+_MIN_MOTION_PX = 0.25
 """A point that moves by less has stayed."""
 
-_LEAST_POINTS = 4
-_MOST_SPREAD = 0.12
+_MIN_POINTS = 4
+_MAX_SPREAD = 0.12
 """Middle deviation of the points' ways, in sizes of the box: above it they do not agree."""
 
-_MOST_ERROR = 14.0
+_MAX_ERROR = 14.0
 """Mean difference of luma around a point there and here: above it, it is another point."""
 
 
@@ -42,50 +42,60 @@ class FlowShift(msgspec.Struct, frozen=True):
 
 
 def track_boxes(
-    before: Plane, now: Plane, boxes: Sequence[BoundingBox], guesses: Sequence[FlowShift]
+    previous: Plane,
+    current: Plane,
+    boxes: Sequence[BoundingBox],
+    initial_shifts: Sequence[FlowShift],
 ) -> list[FlowShift | None]:
     """For each box of the picture before, how far its content moved; None where that is unclear.
 
     `guesses` are where the search begins.
     """
-    if not boxes or before.shape != now.shape:
+    if not boxes or previous.shape != current.shape:
         return [None] * len(boxes)
-    height, width = now.shape
+    height, width = current.shape
     scale = np.array([width, height], np.float32)
     corners = np.array([[b.x, b.y] for b in boxes], np.float32) * scale
     sizes = np.array([[b.w, b.h] for b in boxes], np.float32) * scale
-    steps = (np.arange(_ACROSS, dtype=np.float32) / (_ACROSS - 1) - 0.5) * _MIDDLE + 0.5
-    grid = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+    offsets = (
+        np.arange(_POINTS_PER_SIDE, dtype=np.float32) / (_POINTS_PER_SIDE - 1) - 0.5
+    ) * _SAMPLED_RATIO + 0.5
+    grid = np.stack(np.meshgrid(offsets, offsets), axis=-1).reshape(-1, 2)
     points = corners[:, np.newaxis] + grid * sizes[:, np.newaxis]
-    ahead = np.array([[g.dx, g.dy] for g in guesses], np.float32) * scale
-    start = np.ascontiguousarray(points.reshape(-1, 1, 2))
-    begin = np.ascontiguousarray((points + ahead[:, np.newaxis]).reshape(-1, 1, 2))
-    found, status, error = cv2.calcOpticalFlowPyrLK(
-        before,
-        now,
-        start,
-        begin.copy(),
+    predicted = np.array([[g.dx, g.dy] for g in initial_shifts], np.float32) * scale
+    start_points = np.ascontiguousarray(points.reshape(-1, 1, 2))
+    initial_points = np.ascontiguousarray((points + predicted[:, np.newaxis]).reshape(-1, 1, 2))
+    end_points, status, error = cv2.calcOpticalFlowPyrLK(
+        previous,
+        current,
+        start_points,
+        initial_points.copy(),
         winSize=(_WINDOW_PX, _WINDOW_PX),
-        maxLevel=_LEVELS,
+        maxLevel=_PYRAMID_LEVELS,
         criteria=(cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 8, 0.05),
         flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
         minEigThreshold=1e-3,
     )
-    ways = np.asarray(found - start).reshape(len(boxes), -1, 2)
-    good = (status.reshape(len(boxes), -1) == 1) & (error.reshape(len(boxes), -1) < _MOST_ERROR)
-    return [_agreed(w[g], s, scale) for w, g, s in zip(ways, good, sizes, strict=True)]
+    displacements = np.asarray(end_points - start_points).reshape(len(boxes), -1, 2)
+    is_valid = (status.reshape(len(boxes), -1) == 1) & (error.reshape(len(boxes), -1) < _MAX_ERROR)
+    return [
+        _consensus_shift(w[g], s, scale)
+        for w, g, s in zip(displacements, is_valid, sizes, strict=True)
+    ]
 
 
-def _agreed(ways: np.ndarray, size: np.ndarray, scale: np.ndarray) -> FlowShift | None:
+def _consensus_shift(
+    displacements: np.ndarray, size: np.ndarray, scale: np.ndarray
+) -> FlowShift | None:
     """The middle of the ways of the points that move, or of all where most of them stay."""
-    if len(ways) < _LEAST_POINTS:
+    if len(displacements) < _MIN_POINTS:
         return None
-    moving = ways[np.abs(ways).max(axis=1) > _STAYS_PX]
-    if len(moving) >= max(_LEAST_POINTS, 0.3 * len(ways)):
-        ways = moving
-    middle = median(ways)
-    spread = median(np.abs(ways - middle))
-    if (spread > np.maximum(_MOST_SPREAD * size, 0.5)).any():
+    moving = displacements[np.abs(displacements).max(axis=1) > _MIN_MOTION_PX]
+    if len(moving) >= max(_MIN_POINTS, 0.3 * len(displacements)):
+        displacements = moving
+    median_shift = median(displacements)
+    spread = median(np.abs(displacements - median_shift))
+    if (spread > np.maximum(_MAX_SPREAD * size, 0.5)).any():
         return None
-    dx, dy = (middle / scale).tolist()
+    dx, dy = (median_shift / scale).tolist()
     return FlowShift(dx, dy)

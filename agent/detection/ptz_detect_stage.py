@@ -20,31 +20,31 @@ class PtzDetectStage:
         self,
         camera: str,
         frames: LatestFrame,
-        viewpoint: ActiveScene,
-        watch: Callable[[Scene | None], DetectStage],
+        active_scene: ActiveScene,
+        make_stage: Callable[[Scene | None], DetectStage],
     ) -> None:
         self.name = f"detect {camera}"
         self._frames = frames
-        self._viewpoint = viewpoint
-        self._watch = watch
-        self._number = viewpoint.stay().number
-        self._inside = watch(viewpoint.stay().scene)
+        self._active_scene = active_scene
+        self._make_stage = make_stage
+        self._scene_generation = active_scene.current().generation
+        self._stage = make_stage(active_scene.current().scene)
 
     @property
-    def tracks(self) -> int:
+    def track_count(self) -> int:
         """How many road users were in sight at the last frame."""
-        return self._inside.tracks
+        return self._stage.track_count
 
     def run_once(self, stopping: threading.Event) -> None:
         """Look at one frame, if one comes in time, by the scene of where the camera looks now."""
-        stay = self._viewpoint.stay()
-        if stay.number != self._number:
-            self._inside.close()
-            self._number = stay.number
-            self._inside = self._watch(stay.scene)
+        current = self._active_scene.current()
+        if current.generation != self._scene_generation:
+            self._stage.close()
+            self._scene_generation = current.generation
+            self._stage = self._make_stage(current.scene)
             self._frames.take(0)
-        self._inside.run_once(stopping)
+        self._stage.run_once(stopping)
 
     def close(self) -> None:
         """End what is open."""
-        self._inside.close()
+        self._stage.close()

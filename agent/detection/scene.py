@@ -11,10 +11,10 @@ import msgspec
 from agent.base.errors import UserError
 from agent.base.model import LABELS, Label
 from agent.config import strict
-from agent.detection.geometry import Point, area, crosses_itself
+from agent.detection.geometry import Point, is_self_intersecting, polygon_area
 from drivers.media import Corner, Polygon
 
-Name = Annotated[
+SceneName = Annotated[
     str, msgspec.Meta(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)")
 ]
 """As an operator would say it; spaces and any script are fine."""
@@ -24,7 +24,7 @@ Labels = Annotated[tuple[Label, ...], msgspec.Meta(min_length=1)]
 Corners = Annotated[tuple[Point, ...], msgspec.Meta(min_length=3, max_length=64)]
 ZoneKind = Literal["carriageway", "pavement", "queue", "any"]
 
-_SMALLEST_AREA = 1e-5
+_MIN_AREA = 1e-5
 
 
 class SceneLine(
@@ -34,11 +34,11 @@ class SceneLine(
     who walks from `from` to `to`, as seen on the picture.
     """
 
-    name: Name
+    name: SceneName
     start: Point
     to: Point
-    forward: Name = "forward"
-    backward: Name = "backward"
+    forward: SceneName = "forward"
+    backward: SceneName = "backward"
     each: bool = False
     labels: Labels = LABELS
 
@@ -46,7 +46,7 @@ class SceneLine(
 class Zone(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[zone]]`: an area of ground, and what is worth an event in it."""
 
-    name: Name
+    name: SceneName
     polygon: Corners
     kind: ZoneKind = "any"
     labels: Labels = LABELS
@@ -86,68 +86,70 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         )
 
     @property
-    def unwatched(self) -> tuple[Corners, ...]:
+    def excluded_polygons(self) -> tuple[Corners, ...]:
         """The polygons in which nothing is seen, for one reason or the other."""
         return (*(mask.polygon for mask in self.mask), *(part.polygon for part in self.ignore))
 
 
-def load(path: Path) -> Scene:
+def load_scene(path: Path) -> Scene:
     """The scene in a file. Raises BadInput with one line for whatever is wrong."""
-    scene = strict.into(strict.read_toml(path, "scene"), Scene, str(path))
-    check(scene, str(path))
+    scene = strict.convert(strict.read_toml(path, "scene"), Scene, str(path))
+    validate_scene(scene, str(path))
     return scene
 
 
-def check(scene: Scene, where: str) -> None:
+def validate_scene(scene: Scene, location: str) -> None:
     """Raise BadInput for what no single value can tell; `where` begins the message."""
     names: dict[str, str] = {}
-    named = [(f"line[{index}].name", line.name) for index, line in enumerate(scene.line)]
-    named += [(f"zone[{index}].name", zone.name) for index, zone in enumerate(scene.zone)]
-    for key, name in named:
-        before = names.setdefault(name, key)
-        if before != key:
+    named_keys = [(f"line[{index}].name", line.name) for index, line in enumerate(scene.line)]
+    named_keys += [(f"zone[{index}].name", zone.name) for index, zone in enumerate(scene.zone)]
+    for key, name in named_keys:
+        first_key = names.setdefault(name, key)
+        if first_key != key:
             raise UserError(
-                f"{where}: {key} = {name!r}: used by {before} already; "
+                f"{location}: {key} = {name!r}: used by {first_key} already; "
                 "allowed: a name of its own for each line and zone"
             )
     for index, line in enumerate(scene.line):
-        _check_line(line, f"{where}: line[{index}]")
+        _check_line(line, f"{location}: line[{index}]")
     for index, zone in enumerate(scene.zone):
-        _check_polygon(zone.polygon, f"{where}: zone[{index}].polygon")
-        _check_zone_keys(zone, f"{where}: zone[{index}]")
+        _check_polygon(zone.polygon, f"{location}: zone[{index}].polygon")
+        _check_zone_keys(zone, f"{location}: zone[{index}]")
     for index, mask in enumerate(scene.mask):
-        _check_polygon(mask.polygon, f"{where}: mask[{index}].polygon")
+        _check_polygon(mask.polygon, f"{location}: mask[{index}].polygon")
     for index, ignore in enumerate(scene.ignore):
-        _check_polygon(ignore.polygon, f"{where}: ignore[{index}].polygon")
+        _check_polygon(ignore.polygon, f"{location}: ignore[{index}].polygon")
 
 
-def _check_line(line: SceneLine, where: str) -> None:
+def _check_line(line: SceneLine, location: str) -> None:
     if line.start == line.to:
         raise UserError(
-            f"{where}.to = [{line.to.x}, {line.to.y}]: the same point as `from`; "
+            f"{location}.to = [{line.to.x}, {line.to.y}]: the same point as `from`; "
             "allowed: a line that has a length"
         )
     if line.forward == line.backward:
         raise UserError(
-            f"{where}.backward = {line.backward!r}: the same as `forward`; "
+            f"{location}.backward = {line.backward!r}: the same as `forward`; "
             "allowed: a name of its own for each direction"
         )
 
 
-def _check_polygon(polygon: Corners, where: str) -> None:
+def _check_polygon(polygon: Corners, location: str) -> None:
     corners = [[corner.x, corner.y] for corner in polygon]
-    if crosses_itself(polygon):
+    if is_self_intersecting(polygon):
         raise UserError(
-            f"{where} = {corners}: its edges cross; "
+            f"{location} = {corners}: its edges cross; "
             "allowed: corners in the order in which one walks around the area"
         )
-    if area(polygon) < _SMALLEST_AREA:
-        raise UserError(f"{where} = {corners}: has no area; allowed: corners not all on one line")
+    if polygon_area(polygon) < _MIN_AREA:
+        raise UserError(
+            f"{location} = {corners}: has no area; allowed: corners not all on one line"
+        )
 
 
-def _check_zone_keys(zone: Zone, where: str) -> None:
+def _check_zone_keys(zone: Zone, location: str) -> None:
     if zone.queue_from is not None and zone.kind != "queue":
         raise UserError(
-            f"{where}.queue_from = {zone.queue_from}: has no use with kind {zone.kind!r}; "
+            f"{location}.queue_from = {zone.queue_from}: has no use with kind {zone.kind!r}; "
             "allowed: with kind 'queue'"
         )

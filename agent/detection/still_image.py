@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from agent.base.errors import UserError
 from agent.base.model import Detection
-from agent.detection.geometry import rounded
+from agent.detection.geometry import round_box
 from agent.detection.nms import merge_detections
-from agent.detection.tflite import Detector
+from agent.detection.tflite import TfliteDetector
 
 Rgb = npt.NDArray[np.uint8]
 
@@ -25,7 +25,7 @@ class StillResult(msgspec.Struct, frozen=True, kw_only=True):
     detections: tuple[Detection, ...]
 
 
-def read_picture(path: Path) -> Rgb:
+def read_image(path: Path) -> Rgb:
     """The picture in a file, H x W x 3, turned as its EXIF says.
 
     Raises BadInput where it is not there, not readable, or not a picture.
@@ -36,20 +36,20 @@ def read_picture(path: Path) -> Rgb:
         raise UserError(f"image {str(path)!r}: {error.strerror or error}") from error
     try:
         flat = np.frombuffer(content, np.uint8)
-        picture = cv2.imdecode(flat, cv2.IMREAD_COLOR_RGB) if content else None
+        decoded = cv2.imdecode(flat, cv2.IMREAD_COLOR_RGB) if content else None
     except cv2.error as error:
         raise UserError(f"image {str(path)!r}: not readable: {error.err}") from error
-    if picture is None:
+    if decoded is None:
         raise UserError(f"image {str(path)!r}: not a whole picture; allowed: JPEG, PNG, WebP")
-    return np.asarray(picture, np.uint8)
+    return np.asarray(decoded, np.uint8)
 
 
-def look_at(path: Path, detector: Detector) -> StillResult:
+def detect_in_file(path: Path, detector: TfliteDetector) -> StillResult:
     """What the detector sees in a picture, as one whole. Raises BadInput, see `read_picture`."""
-    rgb = read_picture(path)
-    shown = [
+    rgb = read_image(path)
+    detections = [
         msgspec.structs.replace(
-            detection, score=round(detection.score, 4), box=rounded(detection.box)
+            detection, score=round(detection.score, 4), box=round_box(detection.box)
         )
         for detection in merge_detections(detector.detect(rgb))
         if detection.score >= detector.card.thresholds[detection.label].show
@@ -58,5 +58,5 @@ def look_at(path: Path, detector: Detector) -> StillResult:
         image=str(path),
         width_px=rgb.shape[1],
         height_px=rgb.shape[0],
-        detections=tuple(sorted(shown, key=lambda detection: -detection.score)),
+        detections=tuple(sorted(detections, key=lambda detection: -detection.score)),
     )

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from agent.base.model import Detection
 from agent.detection.decoders import DECODERS
-from agent.detection.model_card import ModelCard, ModelRefused, load_card, verify
+from agent.detection.model_card import ModelCard, ModelRefused, load_card, read_verified_model
 
 try:
     from ai_edge_litert.interpreter import Interpreter
@@ -25,7 +25,7 @@ Rgb = npt.NDArray[np.uint8]
 """A colour picture, H x W x 3, red first."""
 
 
-class Detector:
+class TfliteDetector:
     """One model, loaded and ready. Not for two threads at once.
 
     `passes` counts how often it ran, `cpu_ns` the CPU time of this thread that it took, the
@@ -34,35 +34,38 @@ class Detector:
 
     def __init__(self, card: ModelCard, content: bytes) -> None:
         self.card = card
-        self.passes = 0
+        self.inference_count = 0
         self.cpu_ns = 0
         try:
             self._interpreter: Any = Interpreter(model_content=content, num_threads=1)
             self._interpreter.allocate_tensors()
-            given = self._interpreter.get_input_details()[0]
+            input_details = self._interpreter.get_input_details()[0]
         except (ValueError, RuntimeError) as error:
             reason = (str(error).splitlines() or ["no reason given"])[0]
             raise ModelRefused(f"model {card.name!r}: the runtime refuses it: {reason}") from error
-        self._input: int = given["index"]
+        self._input_index: int = input_details["index"]
         # By name: the signature's order is stable, the file's order is not promised.
         outputs = sorted(self._interpreter.get_output_details(), key=lambda detail: detail["name"])
-        self._outputs: list[int] = [detail["index"] for detail in outputs]
+        self._output_indices: list[int] = [detail["index"] for detail in outputs]
         self._decode = DECODERS[card.decoder]
         size = (card.input.height_px, card.input.width_px)
         shape = (1, *size, 3) if card.input.layout == "nhwc" else (1, 3, *size)
-        if tuple(given["shape"]) != shape or np.dtype(card.input.type) != given["dtype"]:
+        if (
+            tuple(input_details["shape"]) != shape
+            or np.dtype(card.input.type) != input_details["dtype"]
+        ):
             raise ModelRefused(
-                f"model {card.name!r}: it takes {tuple(given['shape'])} of "
-                f"{np.dtype(given['dtype']).name}, its card says {shape} of {card.input.type}"
+                f"model {card.name!r}: it takes {tuple(input_details['shape'])} of "
+                f"{np.dtype(input_details['dtype']).name}, its card says {shape} of {card.input.type}"
             )
-        levels = np.arange(256, dtype=np.float32)
-        self._levels = [
-            (levels - np.float32(mean)) / np.float32(scale)
+        pixel_values = np.arange(256, dtype=np.float32)
+        self._lookup_tables = [
+            (pixel_values - np.float32(mean)) / np.float32(scale)
             for mean, scale in zip(card.input.mean, card.input.scale, strict=True)
         ]
 
     @property
-    def size_px(self) -> tuple[int, int]:
+    def input_size_px(self) -> tuple[int, int]:
         """Width and height of the picture that fits without resizing."""
         return self.card.input.width_px, self.card.input.height_px
 
@@ -71,19 +74,19 @@ class Detector:
 
         Two labels may be given to one object: what is one object is judged by who knows more.
         """
-        began_ns = time.thread_time_ns()
-        self._interpreter.set_tensor(self._input, self._fitted(rgb))
+        start_cpu_ns = time.thread_time_ns()
+        self._interpreter.set_tensor(self._input_index, self._preprocess(rgb))
         self._interpreter.invoke()
-        tensors = [self._interpreter.get_tensor(index) for index in self._outputs]
+        tensors = [self._interpreter.get_tensor(index) for index in self._output_indices]
         found = self._decode(tensors, self.card)
-        self.passes += 1
-        self.cpu_ns += time.thread_time_ns() - began_ns
+        self.inference_count += 1
+        self.cpu_ns += time.thread_time_ns() - start_cpu_ns
         return found
 
-    def _fitted(self, rgb: Rgb) -> npt.NDArray[Any]:
-        if (rgb.shape[1], rgb.shape[0]) != self.size_px:
+    def _preprocess(self, rgb: Rgb) -> npt.NDArray[Any]:
+        if (rgb.shape[1], rgb.shape[0]) != self.input_size_px:
             rgb = np.asarray(
-                cv2.resize(rgb, self.size_px, interpolation=cv2.INTER_LINEAR), np.uint8
+                cv2.resize(rgb, self.input_size_px, interpolation=cv2.INTER_LINEAR), np.uint8
             )
         if self.card.input.type == "uint8":
             picture: npt.NDArray[Any] = rgb if self.card.input.colour == "rgb" else rgb[:, :, ::-1]
@@ -91,15 +94,18 @@ class Detector:
             return np.ascontiguousarray(planar)[np.newaxis]
         # A table for each channel: to look a value up costs a fifth of calculating it.
         channels = cv2.split(rgb if self.card.input.colour == "rgb" else rgb[:, :, ::-1])
-        floats = [cv2.LUT(one, table) for one, table in zip(channels, self._levels, strict=True)]
+        floats = [
+            cv2.LUT(channel, table)
+            for channel, table in zip(channels, self._lookup_tables, strict=True)
+        ]
         axis = 0 if self.card.input.layout == "nchw" else 2
         return np.stack(floats, axis=axis)[np.newaxis]
 
 
-def open_detector(name: str) -> Detector:
+def open_detector(name: str) -> TfliteDetector:
     """The detector of a model by its name.
 
     Raises BadInput for an unknown name, ModelRefused where the model cannot be trusted or run.
     """
     card = load_card(name)
-    return Detector(card, verify(card))
+    return TfliteDetector(card, read_verified_model(card))

@@ -13,27 +13,27 @@ from itertools import count, zip_longest
 
 from agent.base.model import BoundingBox, Detection, Label, Track
 from agent.detection.kalman import POSITION_NOISE, KalmanAxis
-from agent.detection.model_card import Threshold
-from agent.detection.nms import KIND, duplicates, overlaps
+from agent.detection.model_card import LabelThresholds
+from agent.detection.nms import SUPERCATEGORY, is_duplicate, overlap_ratios
 from agent.detection.optical_flow import FlowShift
 
 _SIZE_GAIN = 0.35
-_SURE_OVERLAP, _UNSURE_OVERLAP = 0.2, 0.3
-_OTHER_KIND = 0.6
+_HIGH_SCORE_MIN_IOU, _LOW_SCORE_MIN_IOU = 0.2, 0.3
+_CROSS_CATEGORY_FACTOR = 0.6
 """What the likeness of a person and a vehicle, say, is worth of that of two vehicles."""
-_CONFIRM_HITS, _CONFIRM_SCORE = 3, 0.9
-_TENTATIVE_MISSES, _TENTATIVE_S = 3, 0.7
-_CONFIRMED_MISSES, _LOST_S = 6, 1.5
-_SHOWN_MISSES = 1
-_HIDDEN_OVERLAP = 0.4
-_HELD_S = 0.8
+_CONFIRM_MIN_HITS, _CONFIRM_MIN_SCORE_SUM = 3, 0.9
+_TENTATIVE_MAX_MISSES, _TENTATIVE_MAX_UNSEEN_S = 3, 0.7
+_CONFIRMED_MAX_MISSES, _CONFIRMED_MIN_KEEP_S = 6, 1.5
+_REPORTED_MAX_MISSES = 1
+_OCCLUSION_MIN_OVERLAP = 0.4
+_FLOW_CARRY_MAX_S = 0.8
 """So long after a detection a track counts as seen while the flow of the picture carries it."""
-_FORGOTTEN_S = 6.0
+_STATIONARY_MAX_UNSEEN_S = 6.0
 
-_BULK_SCORE = 0.1
+_BLOB_SCORE = 0.1
 """What a bulk counts for among the detections of a track: next to nothing."""
-_BULK_OVERLAP, _BULK_ALONE = 0.5, 0.1
-_BULK_HITS, _BULK_TRAVEL = 6, 0.45
+_BLOB_MIN_IOU, _BLOB_MAX_CONTAINMENT = 0.5, 0.1
+_BLOB_MIN_HITS, _BLOB_MIN_TRAVEL = 6, 0.45
 """A bulk alone is confirmed once it was seen so often and has gone so many of its sizes."""
 
 
@@ -41,8 +41,24 @@ class LiveTrack:
     """A track from within. `id` is 0 until it is confirmed."""
 
     __slots__ = (
-        "begin_ns", "begin_x", "begin_y", "best", "detected_ns", "h", "hidden", "hits", "id", "label", "misses", "score_sum", "searched_ns", "seen_ns",
-        "votes", "w", "x", "y",
+        "begin_ns",
+        "begin_x",
+        "begin_y",
+        "best_score",
+        "detected_ns",
+        "h",
+        "hits",
+        "id",
+        "is_occluded",
+        "label",
+        "misses",
+        "score_sum",
+        "searched_ns",
+        "seen_ns",
+        "votes",
+        "w",
+        "x",
+        "y",
     )  # fmt: skip
 
     def __init__(self, detection: Detection, t_ns: int) -> None:
@@ -50,31 +66,36 @@ class LiveTrack:
         self.id = 0
         self.x = KalmanAxis(box.x + box.w / 2, box.w)
         self.y = KalmanAxis(box.y + box.h / 2, box.h)
-        self.begin_x, self.begin_y = self.x.at, self.y.at
+        self.begin_x, self.begin_y = self.x.position, self.y.position
         self.w, self.h = box.w, box.h
         self.votes: dict[Label, float] = {detection.label: detection.score}
         self.label: Label = detection.label
         """What most of its detections say, weighed by their scores."""
-        self.best = self.score_sum = detection.score
-        self.hits, self.misses, self.hidden = 1, 0, False
+        self.best_score = self.score_sum = detection.score
+        self.hits, self.misses, self.is_occluded = 1, 0, False
         self.begin_ns = self.seen_ns = self.searched_ns = self.detected_ns = t_ns
 
     @property
     def box(self) -> BoundingBox:
         """Where it is now, or is thought to be."""
-        return BoundingBox(self.x.at - self.w / 2, self.y.at - self.h / 2, self.w, self.h)
+        return BoundingBox(
+            self.x.position - self.w / 2, self.y.position - self.h / 2, self.w, self.h
+        )
 
     @property
-    def travelled(self) -> float:
+    def travel(self) -> float:
         """How far it is from where it began, in its own sizes."""
-        return max(abs(self.x.at - self.begin_x) / self.w, abs(self.y.at - self.begin_y) / self.h)
+        return max(
+            abs(self.x.position - self.begin_x) / self.w,
+            abs(self.y.position - self.begin_y) / self.h,
+        )
 
     @property
-    def moving(self) -> bool:
+    def is_moving(self) -> bool:
         """Whether it moves by more than its own jitter."""
-        return abs(self.x.speed) > 0.15 * self.w or abs(self.y.speed) > 0.15 * self.h
+        return abs(self.x.velocity) > 0.15 * self.w or abs(self.y.velocity) > 0.15 * self.h
 
-    def take(self, detection: Detection, t_ns: int) -> None:
+    def update(self, detection: Detection, t_ns: int) -> None:
         """Go on with a detection of it."""
         box = detection.box
         self.x.correct(box.x + box.w / 2, POSITION_NOISE * self.w)
@@ -85,10 +106,10 @@ class LiveTrack:
         votes[detection.label] = votes.get(detection.label, 0.0) + detection.score
         if len(votes) > 1:
             self.label = max(votes, key=lambda label: (votes[label], label))
-        self.best = max(self.best, detection.score)
+        self.best_score = max(self.best_score, detection.score)
         self.score_sum += detection.score
         self.hits += 1
-        self.misses, self.hidden = 0, False
+        self.misses, self.is_occluded = 0, False
         self.seen_ns = self.searched_ns = self.detected_ns = t_ns
 
 
@@ -100,44 +121,47 @@ class ObjectTracker:
     """
 
     def __init__(
-        self, thresholds: Mapping[Label, Threshold], numbers: Iterator[int] | None = None
+        self, thresholds: Mapping[Label, LabelThresholds], track_ids: Iterator[int] | None = None
     ) -> None:
         self._thresholds = thresholds
-        self._numbers = count(1) if numbers is None else numbers
-        self._t_ns: int | None = None
-        self.living: list[LiveTrack] = []
+        self._track_ids = count(1) if track_ids is None else track_ids
+        self._last_frame_ns: int | None = None
+        self.live_tracks: list[LiveTrack] = []
 
-    def predicted_boxes(self, t_ns: int) -> list[FlowShift]:
+    def predicted_shifts(self, t_ns: int) -> list[FlowShift]:
         """How far each of `living` will have moved by a time, by its speed alone."""
-        dt_s = self._past_s(t_ns)
-        return [FlowShift(one.x.speed * dt_s, one.y.speed * dt_s) for one in self.living]
+        dt_s = self._elapsed_s(t_ns)
+        return [
+            FlowShift(track.x.velocity * dt_s, track.y.velocity * dt_s)
+            for track in self.live_tracks
+        ]
 
-    def predict(self, t_ns: int, drifts: Sequence[FlowShift | None] = ()) -> None:
+    def predict(self, t_ns: int, shifts: Sequence[FlowShift | None] = ()) -> None:
         """Move every track on to the time of a new frame.
 
         `drifts` are how far the picture says that each of `living` has moved.
         """
-        dt_s = self._past_s(t_ns)
-        self._t_ns = t_ns
-        for one, drift in zip_longest(self.living, drifts):
-            x, y = one.x.at, one.y.at
-            one.x.predict(dt_s, one.w)
-            one.y.predict(dt_s, one.h)
-            if drift is not None and dt_s > 0 and not one.hidden:
-                one.x.steer(x, drift.dx, dt_s, one.w)
-                one.y.steer(y, drift.dy, dt_s, one.h)
-                if (t_ns - one.detected_ns) / 1e9 < _HELD_S:
-                    one.seen_ns = t_ns
+        dt_s = self._elapsed_s(t_ns)
+        self._last_frame_ns = t_ns
+        for track, shift in zip_longest(self.live_tracks, shifts):
+            x, y = track.x.position, track.y.position
+            track.x.predict(dt_s, track.w)
+            track.y.predict(dt_s, track.h)
+            if shift is not None and dt_s > 0 and not track.is_occluded:
+                track.x.apply_flow(x, shift.dx, dt_s, track.w)
+                track.y.apply_flow(y, shift.dy, dt_s, track.h)
+                if (t_ns - track.detected_ns) / 1e9 < _FLOW_CARRY_MAX_S:
+                    track.seen_ns = t_ns
 
-    def _past_s(self, t_ns: int) -> float:
-        return 0.0 if self._t_ns is None else max(0.0, (t_ns - self._t_ns) / 1e9)
+    def _elapsed_s(self, t_ns: int) -> float:
+        return 0.0 if self._last_frame_ns is None else max(0.0, (t_ns - self._last_frame_ns) / 1e9)
 
     def update(
         self,
         detections: Sequence[Detection],
-        moves: Sequence[bool],
-        searched: Sequence[float],
-        bulks: Sequence[BoundingBox] = (),
+        has_motion: Sequence[bool],
+        visibility: Sequence[float],
+        large_blobs: Sequence[BoundingBox] = (),
     ) -> tuple[Track, ...]:
         """Take in what was seen in the frame of the last `predict`; the confirmed tracks.
 
@@ -147,182 +171,218 @@ class ObjectTracker:
         `bulks` are large solid shapes that move: where nothing else is, one that travels is a
         vehicle, though the detector be blind to it (seen from above, most are).
         """
-        t_ns = self._t_ns or 0
-        was_searched = {id(one): how for one, how in zip(self.living, searched, strict=True)}
-        sure: list[Detection] = []
-        unsure: list[Detection] = []
-        for detection, stirs in zip(detections, moves, strict=True):
+        t_ns = self._last_frame_ns or 0
+        visibility_by_track = {
+            id(track): score for track, score in zip(self.live_tracks, visibility, strict=True)
+        }
+        high_score: list[Detection] = []
+        low_score: list[Detection] = []
+        for detection, is_moving in zip(detections, has_motion, strict=True):
             threshold = self._thresholds[detection.label]
-            if detection.score >= (threshold.start if stirs else threshold.show):
-                sure.append(detection)
+            if detection.score >= (threshold.start if is_moving else threshold.show):
+                high_score.append(detection)
             elif detection.score >= threshold.keep:
-                unsure.append(detection)
-        confirmed = [one for one in self.living if one.id]
-        tentative = [one for one in self.living if not one.id]
-        left, sure = self._match(confirmed, sure, _SURE_OVERLAP)
-        left, unsure = self._match(left, unsure, _UNSURE_OVERLAP)
-        young, sure = self._match(tentative, sure, _SURE_OVERLAP)
-        young, _ = self._match(young, unsure, _UNSURE_OVERLAP)
-        bulky = self._carry((*left, *young), bulks)
-        for one in (*left, *young):
-            if id(one) not in bulky and was_searched[id(one)] > 0.5:  # noqa: PLR2004 - it would have been recognised
-                one.misses += 1
-                one.searched_ns = t_ns
-        self._mark_occluded([one for one in left if id(one) not in bulky], t_ns)
-        known = [(one.label, one.box) for one in confirmed] if sure else []
-        for detection in sure:
-            if not any(duplicates(*one, detection.label, detection.box) for one in known):
-                self.living.append(LiveTrack(detection, t_ns))
-        self._raise(bulks)
+                low_score.append(detection)
+        confirmed = [track for track in self.live_tracks if track.id]
+        tentative = [track for track in self.live_tracks if not track.id]
+        unmatched, high_score = self._match(confirmed, high_score, _HIGH_SCORE_MIN_IOU)
+        unmatched, low_score = self._match(unmatched, low_score, _LOW_SCORE_MIN_IOU)
+        unmatched_tentative, high_score = self._match(tentative, high_score, _HIGH_SCORE_MIN_IOU)
+        unmatched_tentative, _ = self._match(unmatched_tentative, low_score, _LOW_SCORE_MIN_IOU)
+        blob_matched = self._match_blobs((*unmatched, *unmatched_tentative), large_blobs)
+        for track in (*unmatched, *unmatched_tentative):
+            if id(track) not in blob_matched and visibility_by_track[id(track)] > 0.5:  # noqa: PLR2004 - it would have been recognised
+                track.misses += 1
+                track.searched_ns = t_ns
+        self._mark_occluded([track for track in unmatched if id(track) not in blob_matched], t_ns)
+        confirmed_boxes = [(track.label, track.box) for track in confirmed] if high_score else []
+        for detection in high_score:
+            if not any(
+                is_duplicate(*labelled_box, detection.label, detection.box)
+                for labelled_box in confirmed_boxes
+            ):
+                self.live_tracks.append(LiveTrack(detection, t_ns))
+        self._start_blob_tracks(large_blobs)
         self._confirm()
-        self._bury(t_ns)
-        self._parttwins()
+        self._drop_stale(t_ns)
+        self._remove_duplicates()
         return tuple(
-            self._track(one) for one in self.living if one.id and self._is_shown(one, t_ns)
+            self._to_track(track)
+            for track in self.live_tracks
+            if track.id and self._is_reported(track, t_ns)
         )
 
     def _match(
-        self, tracks: list[LiveTrack], detections: list[Detection], least: float
+        self, tracks: list[LiveTrack], detections: list[Detection], min_similarity: float
     ) -> tuple[list[LiveTrack], list[Detection]]:
         """Pair greedily, likest first; what is left of both."""
         if not tracks or not detections:
             return tracks, detections
         pairs: list[tuple[float, int, int]] = []
-        along = sorted(
-            (d.box.x + d.box.w / 2, j, d.box.y + d.box.h / 2, d.box.w, d.box.h, KIND[d.label])
+        detections_by_x = sorted(
+            (
+                d.box.x + d.box.w / 2,
+                j,
+                d.box.y + d.box.h / 2,
+                d.box.w,
+                d.box.h,
+                SUPERCATEGORY[d.label],
+            )
             for j, d in enumerate(detections)
         )
-        half_widest = max(d.box.w for d in detections) / 2
-        for i, one in enumerate(tracks):
-            kind, at, level = KIND[one.label], one.x.at, one.y.at
+        max_half_width = max(d.box.w for d in detections) / 2
+        for i, track in enumerate(tracks):
+            category, centre_x, centre_y = (
+                SUPERCATEGORY[track.label],
+                track.x.position,
+                track.y.position,
+            )
             # Both boxes are grown by how unsure the place is.
-            grow_x = min(one.w, 0.2 * one.w + 2.0 * math.sqrt(one.x.p00))
-            grow_y = min(one.h, 0.2 * one.h + 2.0 * math.sqrt(one.y.p00))
-            w1, h1 = one.w + grow_x, one.h + grow_y
-            reach = (w1 + grow_x) / 2 + half_widest
-            for k in range(bisect_left(along, (at - reach,)), len(along)):
-                x, j, y, w, h, other_kind = along[k]
-                if x > at + reach:
+            grow_x = min(track.w, 0.2 * track.w + 2.0 * math.sqrt(track.x.p00))
+            grow_y = min(track.h, 0.2 * track.h + 2.0 * math.sqrt(track.y.p00))
+            w1, h1 = track.w + grow_x, track.h + grow_y
+            max_distance = (w1 + grow_x) / 2 + max_half_width
+            for k in range(
+                bisect_left(detections_by_x, (centre_x - max_distance,)), len(detections_by_x)
+            ):
+                x, j, y, w, h, other_category = detections_by_x[k]
+                if x > centre_x + max_distance:
                     break
                 w2, h2 = w + grow_x, h + grow_y
-                down = (h1 + h2) / 2 - abs(level - y)
-                across = (w1 + w2) / 2 - abs(at - x)
-                if down <= 0 or across <= 0:
+                overlap_h = (h1 + h2) / 2 - abs(centre_y - y)
+                overlap_w = (w1 + w2) / 2 - abs(centre_x - x)
+                if overlap_h <= 0 or overlap_w <= 0:
                     continue
-                shared = min(across, w1, w2) * min(down, h1, h2)
-                like = shared / (w1 * h1 + w2 * h2 - shared)
-                if other_kind != kind:
-                    like *= _OTHER_KIND
-                if like >= least:
-                    pairs.append((-like, i, j))
+                common = min(overlap_w, w1, w2) * min(overlap_h, h1, h2)
+                similarity = common / (w1 * h1 + w2 * h2 - common)
+                if other_category != category:
+                    similarity *= _CROSS_CATEGORY_FACTOR
+                if similarity >= min_similarity:
+                    pairs.append((-similarity, i, j))
         pairs.sort()
-        taken_tracks: set[int] = set()
-        taken_detections: set[int] = set()
+        matched_tracks: set[int] = set()
+        matched_detections: set[int] = set()
         for _, i, j in pairs:
-            if i in taken_tracks or j in taken_detections:
+            if i in matched_tracks or j in matched_detections:
                 continue
-            taken_tracks.add(i)
-            taken_detections.add(j)
-            tracks[i].take(detections[j], self._t_ns or 0)
+            matched_tracks.add(i)
+            matched_detections.add(j)
+            tracks[i].update(detections[j], self._last_frame_ns or 0)
         return (
-            [one for i, one in enumerate(tracks) if i not in taken_tracks],
-            [d for j, d in enumerate(detections) if j not in taken_detections],
+            [track for i, track in enumerate(tracks) if i not in matched_tracks],
+            [d for j, d in enumerate(detections) if j not in matched_detections],
         )
 
-    def _carry(self, tracks: Sequence[LiveTrack], bulks: Sequence[BoundingBox]) -> set[int]:
+    def _match_blobs(
+        self, tracks: Sequence[LiveTrack], large_blobs: Sequence[BoundingBox]
+    ) -> set[int]:
         """Let vehicles that were not detected go on with the bulk that they are."""
-        carried: set[int] = set()
-        for one in tracks:
-            if KIND[one.label] != "vehicle":
+        matched: set[int] = set()
+        for track in tracks:
+            if SUPERCATEGORY[track.label] != "vehicle":
                 continue
-            alike = [(overlaps(one.box, bulk)[0], bulk) for bulk in bulks]
-            how, bulk = max(alike, key=lambda pair: pair[0], default=(0.0, None))
-            if bulk is not None and how > _BULK_OVERLAP:
-                one.take(Detection(label="car", score=_BULK_SCORE, box=bulk), self._t_ns or 0)
-                carried.add(id(one))
-        return carried
+            candidates = [(overlap_ratios(track.box, blob)[0], blob) for blob in large_blobs]
+            best_iou, blob = max(candidates, key=lambda pair: pair[0], default=(0.0, None))
+            if blob is not None and best_iou > _BLOB_MIN_IOU:
+                track.update(
+                    Detection(label="car", score=_BLOB_SCORE, box=blob), self._last_frame_ns or 0
+                )
+                matched.add(id(track))
+        return matched
 
-    def _raise(self, bulks: Sequence[BoundingBox]) -> None:
+    def _start_blob_tracks(self, large_blobs: Sequence[BoundingBox]) -> None:
         """Begin a track for each bulk that touches no other."""
-        for bulk in bulks:
-            if not any(overlaps(one.box, bulk)[1] > _BULK_ALONE for one in self.living):
-                detection = Detection(label="car", score=_BULK_SCORE, box=bulk)
-                self.living.append(LiveTrack(detection, self._t_ns or 0))
+        for blob in large_blobs:
+            if not any(
+                overlap_ratios(track.box, blob)[1] > _BLOB_MAX_CONTAINMENT
+                for track in self.live_tracks
+            ):
+                detection = Detection(label="car", score=_BLOB_SCORE, box=blob)
+                self.live_tracks.append(LiveTrack(detection, self._last_frame_ns or 0))
 
     def _mark_occluded(self, missed: Sequence[LiveTrack], t_ns: int) -> None:
         """Who is missed behind somebody that is seen is hidden: the flow there is the other's."""
         if not missed:
             return
-        seen = [
-            (KIND[one.label], one.box) for one in self.living if one.id and one.detected_ns == t_ns
+        visible = [
+            (SUPERCATEGORY[track.label], track.box)
+            for track in self.live_tracks
+            if track.id and track.detected_ns == t_ns
         ]
-        for one in missed:
-            kind, box = KIND[one.label], one.box
-            one.hidden = any(
-                other_kind == kind and overlaps(other, box)[1] > _HIDDEN_OVERLAP
-                for other_kind, other in seen
+        for track in missed:
+            category, box = SUPERCATEGORY[track.label], track.box
+            track.is_occluded = any(
+                other_category == category
+                and overlap_ratios(other, box)[1] > _OCCLUSION_MIN_OVERLAP
+                for other_category, other in visible
             )
 
     def _confirm(self) -> None:
-        for one in self.living:
-            sure = one.hits >= _CONFIRM_HITS and one.score_sum >= _CONFIRM_SCORE
-            if one.best <= _BULK_SCORE:
-                sure = one.hits >= _BULK_HITS and one.travelled >= _BULK_TRAVEL
-            if sure and not one.id:
-                one.id = next(self._numbers)
+        for track in self.live_tracks:
+            is_confirmed = (
+                track.hits >= _CONFIRM_MIN_HITS and track.score_sum >= _CONFIRM_MIN_SCORE_SUM
+            )
+            if track.best_score <= _BLOB_SCORE:
+                is_confirmed = track.hits >= _BLOB_MIN_HITS and track.travel >= _BLOB_MIN_TRAVEL
+            if is_confirmed and not track.id:
+                track.id = next(self._track_ids)
 
-    def _bury(self, t_ns: int) -> None:
+    def _drop_stale(self, t_ns: int) -> None:
         """Forget what was looked for and not found, and what has left the picture."""
 
-        def lives(one: LiveTrack) -> bool:
-            if not (0 < one.x.at < 1 and 0 < one.y.at < 1):
+        def is_alive(track: LiveTrack) -> bool:
+            if not (0 < track.x.position < 1 and 0 < track.y.position < 1):
                 return False
-            if one.detected_ns == t_ns:
+            if track.detected_ns == t_ns:
                 return True
-            unseen_s = (t_ns - one.detected_ns) / 1e9
-            if not one.id:
-                return one.misses < _TENTATIVE_MISSES and unseen_s < _TENTATIVE_S
-            if unseen_s < _LOST_S:
+            unseen_s = (t_ns - track.detected_ns) / 1e9
+            if not track.id:
+                return track.misses < _TENTATIVE_MAX_MISSES and unseen_s < _TENTATIVE_MAX_UNSEEN_S
+            if unseen_s < _CONFIRMED_MIN_KEEP_S:
                 return True
-            return one.misses < _CONFIRMED_MISSES and unseen_s < _FORGOTTEN_S and not one.moving
+            return (
+                track.misses < _CONFIRMED_MAX_MISSES
+                and unseen_s < _STATIONARY_MAX_UNSEEN_S
+                and not track.is_moving
+            )
 
-        self.living = [one for one in self.living if lives(one)]
+        self.live_tracks = [track for track in self.live_tracks if is_alive(track)]
 
-    def _parttwins(self) -> None:
+    def _remove_duplicates(self) -> None:
         """Of two confirmed tracks of one object the younger one ends."""
-        sides = sorted(
-            (one.x.at - one.w / 2, one.id, one.x.at + one.w / 2, one)
-            for one in self.living
-            if one.id
+        by_left_edge = sorted(
+            (track.x.position - track.w / 2, track.id, track.x.position + track.w / 2, track)
+            for track in self.live_tracks
+            if track.id
         )
-        ended: set[int] = set()
-        for n, (_, number, right, one) in enumerate(sides):
-            for left, other_number, _, other in sides[n + 1 :]:
+        removed_ids: set[int] = set()
+        for n, (_, track_id, right, track) in enumerate(by_left_edge):
+            for left, other_id, _, other in by_left_edge[n + 1 :]:
                 if left >= right:
                     break
-                apart = abs(one.y.at - other.y.at) >= (one.h + other.h) / 2
+                is_apart = abs(track.y.position - other.y.position) >= (track.h + other.h) / 2
                 if (
-                    not apart
-                    and not ended & {number, other_number}
-                    and duplicates(one.label, one.box, other.label, other.box)
+                    not is_apart
+                    and not removed_ids & {track_id, other_id}
+                    and is_duplicate(track.label, track.box, other.label, other.box)
                 ):
-                    ended.add(max(number, other_number))
-        if ended:
-            self.living = [one for one in self.living if one.id not in ended]
+                    removed_ids.add(max(track_id, other_id))
+        if removed_ids:
+            self.live_tracks = [track for track in self.live_tracks if track.id not in removed_ids]
 
     @staticmethod
-    def _is_shown(one: LiveTrack, t_ns: int) -> bool:
-        return one.seen_ns == t_ns or one.misses <= _SHOWN_MISSES
+    def _is_reported(track: LiveTrack, t_ns: int) -> bool:
+        return track.seen_ns == t_ns or track.misses <= _REPORTED_MAX_MISSES
 
     @staticmethod
-    def _track(one: LiveTrack) -> Track:
+    def _to_track(track: LiveTrack) -> Track:
         return Track(
-            id=one.id,
-            label=one.label,
-            score=one.best,
-            box=one.box,
-            vx=one.x.speed,
-            vy=one.y.speed,
-            begin_ns=one.begin_ns,
-            seen_ns=one.seen_ns,
+            id=track.id,
+            label=track.label,
+            score=track.best_score,
+            box=track.box,
+            vx=track.x.velocity,
+            vy=track.y.velocity,
+            begin_ns=track.begin_ns,
+            seen_ns=track.seen_ns,
         )

@@ -2,13 +2,13 @@
 
 from collections import Counter
 
-from agent.base.model import Flow, Label, LineFlow, ZoneFlow
+from agent.base.model import Label, LineCounts, TrafficCounts, ZoneCounts
 from agent.detection.rules.line_crossing import Crossing
 from agent.detection.rules.zone_occupancy import ZoneOccupancy
 from agent.detection.scene import Scene, SceneLine, Zone
 
 MINUTE_NS = 60_000_000_000
-LONGEST_STEP_NS = 2_000_000_000
+MAX_STEP_NS = 2_000_000_000
 """Between two sights; what is longer was not watched."""
 
 
@@ -21,57 +21,59 @@ class TrafficCounter:
 
     def __init__(self, camera: str, scene: Scene) -> None:
         self._camera = camera
-        self._lines = {line.name: _LineCount(line) for line in scene.line}
-        self._zones = {zone.name: _ZoneCount(zone) for zone in scene.zone}
+        self._line_counts = {line.name: _LineCount(line) for line in scene.line}
+        self._zone_stats = {zone.name: _ZoneStats(zone) for zone in scene.zone}
         self._begin_ns: int | None = None
-        self._last_ns: int | None = None
+        self._last_frame_ns: int | None = None
         self._watched_ns = 0
 
-    def close_before(self, t_ns: int) -> tuple[Flow, ...]:
+    def close_before(self, t_ns: int) -> tuple[TrafficCounts, ...]:
         """The minute that is over at `t_ns`, if one is. Call it before what `t_ns` brings."""
         if self._begin_ns is None or t_ns < self._begin_ns + MINUTE_NS:
             return ()
-        return self._close(self._begin_ns + MINUTE_NS)
+        return self._close_minute(self._begin_ns + MINUTE_NS)
 
-    def flush(self, t_ns: int) -> tuple[Flow, ...]:
+    def flush(self, t_ns: int) -> tuple[TrafficCounts, ...]:
         """The minute that is cut short at `t_ns`."""
         if self._begin_ns is None:
             return ()
-        return self._close(min(t_ns, self._begin_ns + MINUTE_NS))
+        return self._close_minute(min(t_ns, self._begin_ns + MINUTE_NS))
 
-    def watch(self, t_ns: int, presences: dict[str, ZoneOccupancy]) -> None:
+    def observe(self, t_ns: int, occupancies: dict[str, ZoneOccupancy]) -> None:
         """Take who is in the zones, by zone name, at the time of a sight."""
         if self._begin_ns is None:
             self._begin_ns = t_ns - t_ns % MINUTE_NS
-        step_ns = 0 if self._last_ns is None else t_ns - max(self._last_ns, self._begin_ns)
-        self._last_ns = t_ns
-        step_ns = step_ns if step_ns <= LONGEST_STEP_NS else 0
+        step_ns = (
+            0 if self._last_frame_ns is None else t_ns - max(self._last_frame_ns, self._begin_ns)
+        )
+        self._last_frame_ns = t_ns
+        step_ns = step_ns if step_ns <= MAX_STEP_NS else 0
         self._watched_ns += step_ns
-        for name, presence in presences.items():
-            self._zones[name].add(_present(presence), step_ns)
+        for name, occupancy in occupancies.items():
+            self._zone_stats[name].add(_count_present(occupancy), step_ns)
 
-    def count(self, crossing: Crossing) -> None:
+    def count_crossing(self, crossing: Crossing) -> None:
         """Take a crossing that became certain at the sight that was watched last."""
-        counts = self._lines[crossing.line.name].counts
+        counts = self._line_counts[crossing.line.name].counts
         counts[crossing.direction][crossing.track.label] += 1
 
-    def _close(self, end_ns: int) -> tuple[Flow, ...]:
+    def _close_minute(self, end_ns: int) -> tuple[TrafficCounts, ...]:
         begin_ns, watched_ns = self._begin_ns or 0, self._watched_ns
         self._begin_ns, self._watched_ns = None, 0
-        flow = Flow(
+        minute = TrafficCounts(
             camera=self._camera,
             begin_ns=begin_ns,
             end_ns=end_ns,
             watched_s=round(watched_ns / 1e9, 3),
-            lines=tuple(line.take() for line in self._lines.values()),
-            zones=tuple(zone.take(watched_ns) for zone in self._zones.values()),
+            lines=tuple(line.pop_counts() for line in self._line_counts.values()),
+            zones=tuple(zone.pop_stats(watched_ns) for zone in self._zone_stats.values()),
         )
-        return (flow,)
+        return (minute,)
 
 
-def _present(presence: ZoneOccupancy) -> Counter[Label]:
+def _count_present(occupancy: ZoneOccupancy) -> Counter[Label]:
     """Who is seen or hidden for a moment; who is only expected back is not counted."""
-    return Counter(stay.user.label for stay in presence.stays if stay.user.present)
+    return Counter(visit.user.label for visit in occupancy.visits if visit.user.is_tracked)
 
 
 class _LineCount:
@@ -79,17 +81,19 @@ class _LineCount:
         self._line = line
         self.counts = self._empty()
 
-    def take(self) -> LineFlow:
+    def pop_counts(self) -> LineCounts:
         """The counts, which begin anew."""
         counts, self.counts = self.counts, self._empty()
-        told = {direction: dict(sorted(labels.items())) for direction, labels in counts.items()}
-        return LineFlow(name=self._line.name, counts=told)
+        counts_by_direction = {
+            direction: dict(sorted(labels.items())) for direction, labels in counts.items()
+        }
+        return LineCounts(name=self._line.name, counts=counts_by_direction)
 
     def _empty(self) -> dict[str, Counter[Label]]:
         return {self._line.forward: Counter(), self._line.backward: Counter()}
 
 
-class _ZoneCount:
+class _ZoneStats:
     def __init__(self, zone: Zone) -> None:
         self._name = zone.name
         self._present_ns: Counter[Label] = Counter()
@@ -101,12 +105,12 @@ class _ZoneCount:
             self._present_ns[label] += number * step_ns
             self._peak[label] = max(number, self._peak.get(label, 0))
 
-    def take(self, watched_ns: int) -> ZoneFlow:
+    def pop_stats(self, watched_ns: int) -> ZoneCounts:
         """Mean and peak, which begin anew."""
         mean: dict[Label, float] = {
             label: round(present_ns / max(watched_ns, 1), 3)
             for label, present_ns in sorted(self._present_ns.items())
         }
-        flow = ZoneFlow(name=self._name, mean=mean, peak=dict(sorted(self._peak.items())))
+        stats = ZoneCounts(name=self._name, mean=mean, peak=dict(sorted(self._peak.items())))
         self._present_ns, self._peak = Counter(), {}
-        return flow
+        return stats

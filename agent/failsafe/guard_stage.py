@@ -18,14 +18,14 @@ from typing import Any
 
 import msgspec
 
-from drivers.contracts import Line
+from drivers.contracts import GpioLine
 
 log = logging.getLogger(__name__)
 
-GUARD = Path(__file__).parents[0] / "process.py"
-GOODBYE = b"goodbye\n"
-LOOK_S = 1.0
-GOES_WITHIN_S = 2.0
+PROCESS_FILE = Path(__file__).parents[0] / "process.py"
+DISMISS_MESSAGE = b"goodbye\n"
+CHECK_INTERVAL_S = 1.0
+EXIT_TIMEOUT_S = 2.0
 
 
 class HeadDuty(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +41,7 @@ class PinsDuty(msgspec.Struct, frozen=True, kw_only=True):
 
     driver: str
     options: dict[str, Any]
-    lines: tuple[Line, ...]
+    lines: tuple[GpioLine, ...]
 
 
 class Duties(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +64,7 @@ class GuardStage:
     name = "guard"
 
     def __init__(self, duties: Duties, is_at_rest: Callable[[], bool]) -> None:
-        self._duties = msgspec.json.encode(duties) + b"\n"
+        self._encoded_duties = msgspec.json.encode(duties) + b"\n"
         self._is_at_rest = is_at_rest
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -77,7 +77,7 @@ class GuardStage:
     def start_process(self) -> None:
         """Let the guard stand, before anything else begins. Where it cannot, its stage tries on."""
         try:
-            self._process = self._process or self._started()
+            self._process = self._process or self._spawn_process()
         except OSError as error:
             log.error("no guard: %s", error)
 
@@ -87,12 +87,12 @@ class GuardStage:
         """
         process = self._process
         if process is None:
-            self._process = self._started()
-        elif (code := process.poll()) is not None:
-            self._let_go(process)
-            self._process = self._started()
-            raise GuardDiedError(f"the guard has died with {code}; another one stands")
-        stopping.wait(LOOK_S)
+            self._process = self._spawn_process()
+        elif (exit_code := process.poll()) is not None:
+            self._close_pipe(process)
+            self._process = self._spawn_process()
+            raise GuardDiedError(f"the guard has died with {exit_code}; another one stands")
+        stopping.wait(CHECK_INTERVAL_S)
 
     def close(self) -> None:
         """Say goodbye where everything is at rest. Otherwise the guard stays, for `leave_it_to_guard`
@@ -105,10 +105,10 @@ class GuardStage:
         process, self._process = self._process, None
         if process is None:
             return
-        self._tell(process, GOODBYE)
-        self._let_go(process)
+        self._write(process, DISMISS_MESSAGE)
+        self._close_pipe(process)
         try:
-            process.wait(GOES_WITHIN_S)
+            process.wait(EXIT_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             log.warning("the guard does not go; it will find the pipe closed")
 
@@ -119,21 +119,21 @@ class GuardStage:
         """
         process = self._process
         if process is not None:
-            self._let_go(process)
+            self._close_pipe(process)
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _spawn_process(self) -> subprocess.Popen[bytes]:
         # A session of its own: a terminal's Ctrl-C is for the agent, which then says goodbye.
         process = subprocess.Popen(  # noqa: S603 - our own file
-            [sys.executable, "-I", "-S", GUARD],
+            [sys.executable, "-I", "-S", PROCESS_FILE],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
-        self._tell(process, self._duties)
+        self._write(process, self._encoded_duties)
         return process
 
     @staticmethod
-    def _tell(process: subprocess.Popen[bytes], data: bytes) -> None:
+    def _write(process: subprocess.Popen[bytes], data: bytes) -> None:
         if process.stdin is None:
             return
         try:
@@ -143,6 +143,6 @@ class GuardStage:
             log.warning("the guard is gone already")
 
     @staticmethod
-    def _let_go(process: subprocess.Popen[bytes]) -> None:
+    def _close_pipe(process: subprocess.Popen[bytes]) -> None:
         if process.stdin is not None:
             process.stdin.close()

@@ -11,12 +11,12 @@ class GuardedStage:
     def __init__(self, stage: Stage) -> None:
         self.name = stage.name
         self._stage = stage
-        self._has_let_go = False
+        self._is_released = False
 
     @property
     def is_released(self) -> bool:
         """Whether it was closed, and nothing went wrong with that. From any thread."""
-        return self._has_let_go
+        return self._is_released
 
     def run_once(self, stopping: threading.Event) -> None:
         """As the stage."""
@@ -25,4 +25,4 @@ class GuardedStage:
     def close(self) -> None:
         """As the stage."""
         self._stage.close()
-        self._has_let_go = True
+        self._is_released = True

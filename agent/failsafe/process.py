@@ -17,45 +17,45 @@ import signal
 import site
 import sys
 
-LONGEST_S = 20.0
-LONGEST_OF_A_SERVICE_S = 5.0
+TIMEOUT_S = 20.0
+SERVICE_TIMEOUT_S = 5.0
 """systemd starts the agent anew when the guard has gone. A head whose port has not come back by then is
 stopped by the new agent, which stops each head that it opens."""
 STDIN = 0
-HOUSE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120 - pathlib is too large
-IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGABRT)
+IMPORT_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120 - pathlib is too large
+IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGABRT)
 
 
 def main() -> None:
     """Wait, act where it is needed, and end."""
-    for number in IGNORED:
+    for number in IGNORED_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    duties = wait_for_the_end()
+    duties = wait_for_agent_exit()
     if duties is None:
         return
     # Imported now, because while it waits the guard must be small: it was started without `site`,
     # so it finds libraries, and the agent that it belongs to, only from here on.
     site.main()
-    sys.path.insert(0, HOUSE)
-    from agent.failsafe.duties import fulfil  # noqa: PLC0415
+    sys.path.insert(0, IMPORT_ROOT)
+    from agent.failsafe.duties import execute_duties  # noqa: PLC0415
 
-    of_service = "NOTIFY_SOCKET" in os.environ
-    fulfil(duties, LONGEST_OF_A_SERVICE_S if of_service else LONGEST_S)
+    is_service = "NOTIFY_SOCKET" in os.environ
+    execute_duties(duties, SERVICE_TIMEOUT_S if is_service else TIMEOUT_S)
     # A driver's thread may hang: it must not keep the process.
     os._exit(0)
 
 
-def wait_for_the_end() -> bytes | None:
+def wait_for_agent_exit() -> bytes | None:
     """The duties, once the agent has died; None where it has said goodbye, or never said what to
     do.
     """
-    heard = b""
+    received = b""
     while chunk := os.read(STDIN, 65_536):
-        heard += chunk
-    lines = heard.split(b"\n")
+        received += chunk
+    lines = received.split(b"\n")
     # A line that was not finished is no duty: the agent died before it had opened anything.
-    whole = [line for line in lines[:-1] if line]
-    return whole[0] if len(whole) == 1 else None
+    complete_lines = [line for line in lines[:-1] if line]
+    return complete_lines[0] if len(complete_lines) == 1 else None
 
 
 if __name__ == "__main__":

@@ -64,55 +64,55 @@ not work; warning: it works, and somebody should look.
 """
 
 
-class FaultKind(msgspec.Struct, frozen=True):
+class FaultDefinition(msgspec.Struct, frozen=True):
     """How bad a fault is, and its name in English."""
 
     severity: Severity
     title: str
 
 
-FAULTS: dict[FaultCode, FaultKind] = {
-    "CAM-01": FaultKind("error", "camera cannot be opened"),
-    "CAM-02": FaultKind("error", "no frames"),
-    "CAM-03": FaultKind("critical", "camera module hangs"),
-    "CAM-04": FaultKind("warning", "fewer frames than wanted"),
-    "CTL-01": FaultKind("error", "commands cannot be kept"),
-    "CUS-01": FaultKind("error", "receipts of footage cannot be written"),
-    "CUS-02": FaultKind("warning", "the box has a new key"),
-    "DET-01": FaultKind("error", "model refused"),
-    "GPI-01": FaultKind("error", "pins cannot be opened"),
-    "GPI-02": FaultKind("warning", "door open"),
-    "GPI-03": FaultKind("warning", "box was struck"),
-    "GPI-04": FaultKind("error", "mains power lost"),
-    "GPI-05": FaultKind("critical", "battery nearly empty"),
-    "MSK-01": FaultKind("critical", "mask not loaded"),
-    "NET-01": FaultKind("error", "broker not reachable"),
-    "NET-02": FaultKind("error", "broker refuses"),
-    "NET-03": FaultKind("warning", "centre does not acknowledge"),
-    "NET-04": FaultKind("error", "broker refuses the certificate"),
-    "NET-05": FaultKind("warning", "certificate expires soon"),
-    "PTZ-01": FaultKind("error", "head cannot be opened"),
-    "PTZ-02": FaultKind("warning", "noise on the head's bus"),
-    "PTZ-03": FaultKind("error", "head does not answer"),
-    "PTZ-04": FaultKind("error", "head does not arrive"),
-    "PTZ-05": FaultKind("warning", "head is worn"),
-    "STO-01": FaultKind("error", "outbox damaged"),
-    "STO-02": FaultKind("critical", "cannot record"),
-    "STO-03": FaultKind("error", "ring full of holds"),
-    "STO-04": FaultKind("error", "footage cannot be held"),
-    "STO-05": FaultKind("error", "disk nearly full"),
-    "STO-06": FaultKind("warning", "disk slow"),
-    "STO-07": FaultKind("warning", "disk worn"),
-    "SVC-01": FaultKind("warning", "console locked after wrong logins"),
-    "SVC-02": FaultKind("error", "self-test failed"),
-    "SYS-01": FaultKind("warning", "clock not synchronised"),
-    "SYS-02": FaultKind("error", "too hot"),
-    "SYS-03": FaultKind("error", "voltage too low or board slowed down"),
-    "SYS-04": FaultKind("error", "short of memory"),
-    "SYS-05": FaultKind("warning", "overloaded"),
-    "SYS-06": FaultKind("warning", "restarted without being asked to"),
-    "SYS-07": FaultKind("error", "does less than it should"),
-    "SYS-08": FaultKind("warning", "update fell back"),
+FAULTS: dict[FaultCode, FaultDefinition] = {
+    "CAM-01": FaultDefinition("error", "camera cannot be opened"),
+    "CAM-02": FaultDefinition("error", "no frames"),
+    "CAM-03": FaultDefinition("critical", "camera module hangs"),
+    "CAM-04": FaultDefinition("warning", "fewer frames than wanted"),
+    "CTL-01": FaultDefinition("error", "commands cannot be kept"),
+    "CUS-01": FaultDefinition("error", "receipts of footage cannot be written"),
+    "CUS-02": FaultDefinition("warning", "the box has a new key"),
+    "DET-01": FaultDefinition("error", "model refused"),
+    "GPI-01": FaultDefinition("error", "pins cannot be opened"),
+    "GPI-02": FaultDefinition("warning", "door open"),
+    "GPI-03": FaultDefinition("warning", "box was struck"),
+    "GPI-04": FaultDefinition("error", "mains power lost"),
+    "GPI-05": FaultDefinition("critical", "battery nearly empty"),
+    "MSK-01": FaultDefinition("critical", "mask not loaded"),
+    "NET-01": FaultDefinition("error", "broker not reachable"),
+    "NET-02": FaultDefinition("error", "broker refuses"),
+    "NET-03": FaultDefinition("warning", "centre does not acknowledge"),
+    "NET-04": FaultDefinition("error", "broker refuses the certificate"),
+    "NET-05": FaultDefinition("warning", "certificate expires soon"),
+    "PTZ-01": FaultDefinition("error", "head cannot be opened"),
+    "PTZ-02": FaultDefinition("warning", "noise on the head's bus"),
+    "PTZ-03": FaultDefinition("error", "head does not answer"),
+    "PTZ-04": FaultDefinition("error", "head does not arrive"),
+    "PTZ-05": FaultDefinition("warning", "head is worn"),
+    "STO-01": FaultDefinition("error", "outbox damaged"),
+    "STO-02": FaultDefinition("critical", "cannot record"),
+    "STO-03": FaultDefinition("error", "ring full of holds"),
+    "STO-04": FaultDefinition("error", "footage cannot be held"),
+    "STO-05": FaultDefinition("error", "disk nearly full"),
+    "STO-06": FaultDefinition("warning", "disk slow"),
+    "STO-07": FaultDefinition("warning", "disk worn"),
+    "SVC-01": FaultDefinition("warning", "console locked after wrong logins"),
+    "SVC-02": FaultDefinition("error", "self-test failed"),
+    "SYS-01": FaultDefinition("warning", "clock not synchronised"),
+    "SYS-02": FaultDefinition("error", "too hot"),
+    "SYS-03": FaultDefinition("error", "voltage too low or board slowed down"),
+    "SYS-04": FaultDefinition("error", "short of memory"),
+    "SYS-05": FaultDefinition("warning", "overloaded"),
+    "SYS-06": FaultDefinition("warning", "restarted without being asked to"),
+    "SYS-07": FaultDefinition("error", "does less than it should"),
+    "SYS-08": FaultDefinition("warning", "update fell back"),
 }
 
 
@@ -128,25 +128,25 @@ class FaultRegistry:
 
     def raise_fault(self, code: FaultCode, subject: str, detail: str) -> None:
         """The fault is there. Its time stays that of the first call, its detail is the newest."""
-        kind = FAULTS[code]
+        definition = FAULTS[code]
         with self._lock:
-            before = self._active.get((code, subject))
+            previous = self._active.get((code, subject))
             self._active[code, subject] = Fault(
                 code=code,
-                severity=kind.severity,
-                title=kind.title,
+                severity=definition.severity,
+                title=definition.title,
                 subject=subject,
-                since_ns=before.since_ns if before else self._clock_ns(),
+                since_ns=previous.since_ns if previous else self._clock_ns(),
                 detail=detail,
             )
-        if before is None:
+        if previous is None:
             self.changed.set()
 
     def clear(self, code: FaultCode, subject: str) -> None:
         """The fault is gone; nothing happens where it was not there."""
         with self._lock:
-            gone = self._active.pop((code, subject), None)
-        if gone is not None:
+            removed = self._active.pop((code, subject), None)
+        if removed is not None:
             self.changed.set()
 
     def active(self) -> tuple[Fault, ...]:

@@ -36,13 +36,13 @@ class GpioCommandHandler:
     """
 
     name = VERB
-    args = Args
+    args_type = Args
     priority_lanes = ()
 
-    def __init__(self, drive: Callable[[str, bool, float | None, str], None]) -> None:
-        self._drive = drive
+    def __init__(self, set_output: Callable[[str, bool, float | None, str], None]) -> None:
+        self._set_output = set_output
 
-    def subject(self, args: GpioArgs) -> str:
+    def describe(self, args: GpioArgs) -> str:
         """Such as `siren on`."""
         return f"{args.pin} {'on' if args.active else 'off'}"
 
@@ -54,8 +54,8 @@ class GpioCommandHandler:
         """It waits its turn."""
         return None
 
-    def run(self, order: ValidCommand, course: CommandProgressSink) -> GpioResult:
+    def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> GpioResult:
         """Switch it."""
-        args: GpioArgs = order.args
-        self._drive(args.pin, args.active, args.for_s, order.asker.id)
+        args: GpioArgs = command.args
+        self._set_output(args.pin, args.active, args.for_s, command.requester.id)
         return GpioResult(pin=args.pin, active=args.active)

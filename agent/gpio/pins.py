@@ -17,7 +17,7 @@ from agent.config.pins import (
     DoorPin,
     FanPin,
     HeaterPin,
-    Input,
+    InputPin,
     IrCutPin,
     IrLampPin,
     Pin,
@@ -25,24 +25,24 @@ from agent.config.pins import (
     SirenPin,
     StatusLedPin,
     UpsLowPin,
-    lines,
-    switchable,
+    gpio_lines,
+    switchable_by_name,
 )
 from agent.faults.registry import FaultRegistry
-from agent.gpio.contacts import Contact, NewId, contact
-from agent.gpio.status_led import StatusLed, worst_first
+from agent.gpio.contacts import Contact, NewEventId, make_contact
+from agent.gpio.status_led import StatusLed, codes_by_severity
 from agent.gpio.thermostat import Thermostat
 from agent.gpio.timed_relay import TimedRelay
-from drivers.contracts import Gpio, Line
+from drivers.contracts import Gpio, GpioLine
 from drivers.errors import DriverError
 
 log = logging.getLogger(__name__)
 
-LONGEST_WAIT_S = 1.0
-TEMPERATURE_EVERY_S = 5.0
-BATCH_S = 0.005
+MAX_WAIT_S = 1.0
+TEMPERATURE_INTERVAL_S = 5.0
+EDGE_BATCH_S = 0.005
 """After edges, so long until the next look: a contact that flutters does not keep a core busy."""
-EDGES_AT_ONCE = 1024
+MAX_EDGES_PER_CYCLE = 1024
 
 
 class GpioStage:
@@ -57,71 +57,71 @@ class GpioStage:
     def __init__(
         self,
         pins: Sequence[Pin],
-        open_gpio: Callable[[Sequence[Line]], Gpio],
+        open_gpio: Callable[[Sequence[GpioLine]], Gpio],
         clock_ns: Callable[[], int],
         faults: FaultRegistry,
         *,
-        new_id: NewId,
+        new_id: NewEventId,
         on_event: Callable[[Event], None],
-        celsius: Callable[[], float | None],
-        night: Callable[[str], bool | None],
+        read_celsius: Callable[[], float | None],
+        read_night_mode: Callable[[str], bool | None],
     ) -> None:
         """`open_gpio` opens lines, or raises DriverError. `celsius` is how warm the processor is,
         `night` whether a camera of that name takes its pictures for darkness; None: unknown.
         """
-        self._lines = lines(pins)
+        self._lines = gpio_lines(pins)
         self._open_gpio = open_gpio
         self._clock_ns = clock_ns
         self._faults = faults
         self._on_event = on_event
-        self._celsius = celsius
-        self._night = night
-        self._switchable = switchable(pins)
+        self._read_celsius = read_celsius
+        self._read_night_mode = read_night_mode
+        self._switchable = switchable_by_name(pins)
         self._contacts: dict[str, Contact] = {
-            pin.name: contact(pin, new_id) for pin in pins if isinstance(pin, Input)
+            pin.name: make_contact(pin, new_id) for pin in pins if isinstance(pin, InputPin)
         }
-        self._leds = [pin.name for pin in pins if isinstance(pin, StatusLedPin)]
-        self._blinker = StatusLed()
-        self._fans = [pin.name for pin in pins if isinstance(pin, FanPin)]
-        self._heaters = [pin.name for pin in pins if isinstance(pin, HeaterPin)]
-        self._thermostat = Thermostat([p for p in pins if isinstance(p, FanPin | HeaterPin)])
-        self._climate: dict[str, bool] = {}
+        self._led_names = [pin.name for pin in pins if isinstance(pin, StatusLedPin)]
+        self._status_led = StatusLed()
+        self._fan_names = [pin.name for pin in pins if isinstance(pin, FanPin)]
+        self._heater_names = [pin.name for pin in pins if isinstance(pin, HeaterPin)]
+        self._thermostat = Thermostat([pin for pin in pins if isinstance(pin, FanPin | HeaterPin)])
+        self._thermostat_outputs: dict[str, bool] = {}
         self._temperature_due_ns = 0
-        self._followers = [pin for pin in pins if isinstance(pin, IrLampPin | IrCutPin)]
+        self._night_pins = [pin for pin in pins if isinstance(pin, IrLampPin | IrCutPin)]
         self._relays = {
             pin.name: TimedRelay(pin.longest_on_s)
             for pin in pins
             if isinstance(pin, SirenPin | BeaconPin)
         }
-        self._longest_s = {
+        self._max_on_s = {
             pin.name: pin.longest_on_s for pin in pins if isinstance(pin, SirenPin | BeaconPin)
         }
         self._lock = threading.Lock()
         self._gpio: Gpio | None = None
-        self._driven: dict[str, bool] = {}
-        self._dropped = 0
+        self._output_states: dict[str, bool] = {}
+        self._dropped_edges = 0
 
     def run_once(self, stopping: threading.Event) -> None:
         """Look, then wait for an edge. Raises DriverError where the pins cannot be opened or fail."""
-        with ExitStack() as safe:
-            safe.callback(self._let_go)
+        with ExitStack() as cleanup:
+            cleanup.callback(self._close_pins)
             try:
-                self._turn(stopping)
+                self._run_cycle(stopping)
             except DriverError as error:
                 self._faults.raise_fault("GPI-01", self.name, str(error))
                 raise
-            safe.pop_all()
+            cleanup.pop_all()
         self._faults.clear("GPI-01", self.name)
 
     def close(self) -> None:
         """Every output is inactive."""
-        self._let_go()
+        self._close_pins()
 
     def set_output(self, name: str, active: bool, for_s: float | None, by: str) -> None:  # noqa: FBT001 - as the verb `gpio` calls it
         """Switch a switchable pin: on for `for_s` seconds, None for as long as it may, or off. The
         latest call counts. From any thread. Raises Refused.
         """
-        relay = self._may_drive(name, active, for_s)
+        relay = self._check_may_switch(name, active, for_s)
         with self._lock:
             gpio, now_ns = self._gpio, self._clock_ns()
             if gpio is None:
@@ -129,16 +129,16 @@ class GpioStage:
             if not active:
                 relay.switch_off(now_ns)
             else:
-                wanted_s = self._longest_s[name] if for_s is None else for_s
-                free_ns = relay.switch_on(now_ns, wanted_s)
-                if free_ns is not None:
+                duration_s = self._max_on_s[name] if for_s is None else for_s
+                available_ns = relay.switch_on(now_ns, duration_s)
+                if available_ns is not None:
                     raise CommandRejected(
                         "busy",
                         f"pin {name!r} was on for its longest time; "
-                        f"again in {(free_ns - now_ns) / 1e9:.0f} s",
+                        f"again in {(available_ns - now_ns) / 1e9:.0f} s",
                     )
             try:
-                self._set(gpio, name, active=relay.is_on(now_ns))
+                self._drive_output(gpio, name, active=relay.is_on(now_ns))
             except DriverError as error:
                 relay.switch_off(now_ns)
                 raise CommandRejected("absent", str(error)) from error
@@ -149,122 +149,128 @@ class GpioStage:
     def health(self) -> PinHealth:
         """How the pins stand; what nobody knows, or what there is no pin for, is None."""
         with self._lock:
-            gpio, driven = self._gpio, dict(self._driven)
+            gpio, output_states = self._gpio, dict(self._output_states)
         alarms = {
-            kind: _any(c.alarm for c in self._contacts.values() if isinstance(c.pin, kind))
+            kind: _any_known(
+                monitored.alarm
+                for monitored in self._contacts.values()
+                if isinstance(monitored.pin, kind)
+            )
             for kind in (DoorPin, PowerGoodPin, UpsLowPin)
         }
-        lost = alarms[PowerGoodPin]
+        mains_lost = alarms[PowerGoodPin]
         return PinHealth(
             door_open=alarms[DoorPin],
-            mains=None if lost is None else not lost,
+            mains=None if mains_lost is None else not mains_lost,
             battery_low=alarms[UpsLowPin],
-            fan=_any(driven.get(name) for name in self._fans),
-            heater=_any(driven.get(name) for name in self._heaters),
-            relays_on=tuple(name for name in self._relays if driven.get(name)),
-            edges_dropped=self._dropped + (0 if gpio is None else gpio.dropped),
+            fan=_any_known(output_states.get(name) for name in self._fan_names),
+            heater=_any_known(output_states.get(name) for name in self._heater_names),
+            relays_on=tuple(name for name in self._relays if output_states.get(name)),
+            edges_dropped=self._dropped_edges + (0 if gpio is None else gpio.dropped_edges),
         )
 
-    def _turn(self, stopping: threading.Event) -> None:
-        gpio = self._opened()
-        due_ns = self._look(gpio)
-        wait_s = min(LONGEST_WAIT_S, (due_ns - self._clock_ns()) / 1e9)
-        edge = gpio.edge(max(0.0, wait_s))
+    def _run_cycle(self, stopping: threading.Event) -> None:
+        gpio = self._ensure_open()
+        due_ns = self._update_pins(gpio)
+        wait_s = min(MAX_WAIT_S, (due_ns - self._clock_ns()) / 1e9)
+        edge = gpio.read_edge(max(0.0, wait_s))
         if edge is None:
             return
-        for _ in range(EDGES_AT_ONCE):
-            self._tell(self._contacts[edge.name].feed(edge.t_ns, active=edge.active))
-            edge = gpio.edge(0)
+        for _ in range(MAX_EDGES_PER_CYCLE):
+            self._publish_events(self._contacts[edge.name].feed(edge.t_ns, active=edge.active))
+            edge = gpio.read_edge(0)
             if edge is None:
                 break
-        stopping.wait(BATCH_S)
+        stopping.wait(EDGE_BATCH_S)
 
-    def _opened(self) -> Gpio:
+    def _ensure_open(self) -> Gpio:
         with self._lock:
             if self._gpio is None:
                 self._gpio = self._open_gpio(self._lines)
-                self._driven = {line.name: False for line in self._lines if line.direction == "out"}
+                self._output_states = {
+                    line.name: False for line in self._lines if line.direction == "out"
+                }
                 self._temperature_due_ns = 0
             return self._gpio
 
-    def _let_go(self) -> None:
+    def _close_pins(self) -> None:
         with self._lock:
             gpio, self._gpio = self._gpio, None
-            self._driven.clear()
+            self._output_states.clear()
             for relay in self._relays.values():
                 relay.switch_off(self._clock_ns())
             if gpio is not None:
-                self._dropped += gpio.dropped
+                self._dropped_edges += gpio.dropped_edges
                 gpio.close()
-        for known in self._contacts.values():
-            known.forget()
+        for monitored in self._contacts.values():
+            monitored.reset()
 
-    def _look(self, gpio: Gpio) -> int:
+    def _update_pins(self, gpio: Gpio) -> int:
         """Read and drive everything once. When something is due next."""
         now_ns = self._clock_ns()
-        due = [now_ns + round(LONGEST_WAIT_S * 1e9)]
-        for name, known in self._contacts.items():
+        due_times_ns = [now_ns + round(MAX_WAIT_S * 1e9)]
+        for name, monitored in self._contacts.items():
             # The level, and not the edges alone: of those some may have been dropped.
-            self._tell(known.feed(now_ns, active=gpio.is_active(name)))
-            self._tell(known.settle(now_ns))
-            self._judge(name, known)
-            due += [] if known.due_ns is None else [known.due_ns]
-        wanted = self._automatic(now_ns)
-        due += [self._blinker.due_ns] if self._leds else []
+            self._publish_events(monitored.feed(now_ns, active=gpio.is_active(name)))
+            self._publish_events(monitored.settle(now_ns))
+            self._update_fault(name, monitored)
+            due_times_ns += [] if monitored.due_ns is None else [monitored.due_ns]
+        outputs = self._automatic_outputs(now_ns)
+        due_times_ns += [self._status_led.due_ns] if self._led_names else []
         with self._lock:
             for name, relay in self._relays.items():
-                wanted[name] = relay.is_on(now_ns)
+                outputs[name] = relay.is_on(now_ns)
                 relay_due_ns = relay.due_ns(now_ns)
-                due += [] if relay_due_ns is None else [relay_due_ns]
+                due_times_ns += [] if relay_due_ns is None else [relay_due_ns]
             # What goes off goes first: a heater never meets a fan.
-            for name in sorted(wanted, key=wanted.__getitem__):
-                self._set(gpio, name, active=wanted[name])
-        return min(due)
+            for name in sorted(outputs, key=outputs.__getitem__):
+                self._drive_output(gpio, name, active=outputs[name])
+        return min(due_times_ns)
 
-    def _automatic(self, now_ns: int) -> dict[str, bool]:
+    def _automatic_outputs(self, now_ns: int) -> dict[str, bool]:
         """What nobody switches by hand."""
-        if now_ns >= self._temperature_due_ns and (self._fans or self._heaters):
-            self._climate = self._thermostat.step(self._celsius())
-            self._temperature_due_ns = now_ns + round(TEMPERATURE_EVERY_S * 1e9)
-        wanted = dict(self._climate)
-        wanted |= {pin.name: bool(self._night(pin.camera)) for pin in self._followers}
-        if self._leds:
-            lit = self._blinker.step(now_ns, worst_first(self._faults.active()))
-            wanted |= dict.fromkeys(self._leds, lit)
-        return wanted
+        if now_ns >= self._temperature_due_ns and (self._fan_names or self._heater_names):
+            self._thermostat_outputs = self._thermostat.step(self._read_celsius())
+            self._temperature_due_ns = now_ns + round(TEMPERATURE_INTERVAL_S * 1e9)
+        outputs = dict(self._thermostat_outputs)
+        outputs |= {pin.name: bool(self._read_night_mode(pin.camera)) for pin in self._night_pins}
+        if self._led_names:
+            is_lit = self._status_led.step(now_ns, codes_by_severity(self._faults.active()))
+            outputs |= dict.fromkeys(self._led_names, is_lit)
+        return outputs
 
-    def _set(self, gpio: Gpio, name: str, *, active: bool) -> None:
+    def _drive_output(self, gpio: Gpio, name: str, *, active: bool) -> None:
         """Under the lock."""
-        if self._driven[name] != active:
-            gpio.drive(name, active=active)
-            self._driven[name] = active
+        if self._output_states[name] != active:
+            gpio.set_output(name, active=active)
+            self._output_states[name] = active
 
-    def _judge(self, name: str, known: Contact) -> None:
-        if known.alarm:
-            self._faults.raise_fault(known.code, name, f"pin {known.pin.pin}")
-        elif known.alarm is False:
-            self._faults.clear(known.code, name)
+    def _update_fault(self, name: str, monitored: Contact) -> None:
+        if monitored.alarm:
+            self._faults.raise_fault(monitored.code, name, f"pin {monitored.pin.pin}")
+        elif monitored.alarm is False:
+            self._faults.clear(monitored.code, name)
 
-    def _tell(self, events: tuple[Event, ...]) -> None:
+    def _publish_events(self, events: tuple[Event, ...]) -> None:
         for event in events:
             self._on_event(event)
 
-    def _may_drive(self, name: str, active: bool, for_s: float | None) -> TimedRelay:  # noqa: FBT001 - as `drive`
+    def _check_may_switch(self, name: str, active: bool, for_s: float | None) -> TimedRelay:  # noqa: FBT001 - as `drive`
         if name not in self._switchable:
             raise CommandRejected("unknown", f"pin {name!r}: there is none of this name")
         if not self._switchable[name]:
             raise CommandRejected("forbidden", f"pin {name!r} is not switchable by command")
-        longest_s = self._longest_s[name]
-        if active and for_s is not None and not 0 < for_s <= longest_s:
+        max_on_s = self._max_on_s[name]
+        if active and for_s is not None and not 0 < for_s <= max_on_s:
             raise CommandRejected(
-                "forbidden", f"pin {name!r} may be on for {longest_s:g} s, not for {for_s:g} s"
+                "forbidden", f"pin {name!r} may be on for {max_on_s:g} s, not for {for_s:g} s"
             )
         return self._relays[name]
 
 
-def _any(states: Iterable[bool | None]) -> bool | None:
+def _any_known(states: Iterable[bool | None]) -> bool | None:
     """Whether any is so: None where none is known to be, and not all are known."""
-    found = list(states)
-    if any(found):
+    known_or_none = list(states)
+    if any(known_or_none):
         return True
-    return False if found and None not in found else None
+    return False if known_or_none and None not in known_or_none else None

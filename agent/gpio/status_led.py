@@ -10,7 +10,7 @@ import msgspec
 
 from agent.base.health_model import Fault
 
-FAMILIES = {
+FAMILY_BLINKS = {
     "CAM": 1,
     "STO": 2,
     "NET": 3,
@@ -27,15 +27,15 @@ FAMILIES = {
 
 LONG_S = 0.8
 SHORT_S = 0.2
-GAP_S = 0.4
-BETWEEN_S = 1.2
+BLINK_GAP_S = 0.4
+GROUP_GAP_S = 1.2
 """Dark between the long blinks and the short ones."""
-AFTER_S = 3.0
+CODE_GAP_S = 3.0
 """Dark after a code."""
-AFTER_ALL_S = 6.0
+CYCLE_GAP_S = 6.0
 """Dark after the last of several codes, so that the worst one is known by coming next."""
-BEAT_S = 0.1
-BEAT_EVERY_S = 3.0
+HEARTBEAT_ON_S = 0.1
+HEARTBEAT_PERIOD_S = 3.0
 
 _SEVERITIES = ("critical", "error", "warning")
 
@@ -43,38 +43,41 @@ _SEVERITIES = ("critical", "error", "warning")
 class Flash(msgspec.Struct, frozen=True):
     """The light on or off for some time."""
 
-    on: bool
-    for_s: float
+    is_on: bool
+    duration_s: float
 
 
-HEARTBEAT = (Flash(on=True, for_s=BEAT_S), Flash(on=False, for_s=BEAT_EVERY_S - BEAT_S))
+HEARTBEAT = (
+    Flash(is_on=True, duration_s=HEARTBEAT_ON_S),
+    Flash(is_on=False, duration_s=HEARTBEAT_PERIOD_S - HEARTBEAT_ON_S),
+)
 
 
-def counts(code: str) -> tuple[int, int]:
+def blink_counts(code: str) -> tuple[int, int]:
     """The long and the short blinks of a code."""
     family, number = code.split("-")
-    return FAMILIES[family], int(number)
+    return FAMILY_BLINKS[family], int(number)
 
 
-def words(code: str) -> str:
+def blink_text(code: str) -> str:
     """A code's blinks for people: `1 long, 2 short`."""
-    long, short = counts(code)
+    long, short = blink_counts(code)
     return f"{long} long, {short} short"
 
 
-def pattern(code: str, after_s: float = AFTER_S) -> tuple[Flash, ...]:
+def blink_pattern(code: str, gap_s: float = CODE_GAP_S) -> tuple[Flash, ...]:
     """A code's blinks in time, with the dark after them."""
-    long, short = counts(code)
+    long, short = blink_counts(code)
     on_s = [LONG_S] * long + [SHORT_S] * short
-    off_s = [GAP_S] * (long - 1) + [BETWEEN_S] + [GAP_S] * (short - 1) + [after_s]
+    off_s = [BLINK_GAP_S] * (long - 1) + [GROUP_GAP_S] + [BLINK_GAP_S] * (short - 1) + [gap_s]
     return tuple(
         flash
         for lit_s, dark_s in zip(on_s, off_s, strict=True)
-        for flash in (Flash(on=True, for_s=lit_s), Flash(on=False, for_s=dark_s))
+        for flash in (Flash(is_on=True, duration_s=lit_s), Flash(is_on=False, duration_s=dark_s))
     )
 
 
-def worst_first(faults: Iterable[Fault]) -> tuple[str, ...]:
+def codes_by_severity(faults: Iterable[Fault]) -> tuple[str, ...]:
     """Their codes, each once, the worst severity first."""
     ranks = {fault.code: _SEVERITIES.index(fault.severity) for fault in faults}
     return tuple(sorted(ranks, key=lambda code: (ranks[code], code)))
@@ -86,28 +89,28 @@ class StatusLed:
     """
 
     def __init__(self) -> None:
-        self._flashes: list[Flash] = []
-        self._shown: set[str] = set()
-        self._on = False
+        self._pending_flashes: list[Flash] = []
+        self._shown_codes: set[str] = set()
+        self._is_on = False
         self.due_ns = 0
         """When to call `step` next."""
 
     def step(self, t_ns: int, codes: Sequence[str]) -> bool:
         """Whether the light is on at `t_ns`, while these codes stand."""
         if t_ns >= self.due_ns:
-            if not self._flashes:
-                self._flashes = list(self._next(codes))
-            flash = self._flashes.pop(0)
-            self._on, self.due_ns = flash.on, t_ns + round(flash.for_s * 1e9)
-        return self._on
+            if not self._pending_flashes:
+                self._pending_flashes = list(self._next_pattern(codes))
+            flash = self._pending_flashes.pop(0)
+            self._is_on, self.due_ns = flash.is_on, t_ns + round(flash.duration_s * 1e9)
+        return self._is_on
 
-    def _next(self, codes: Sequence[str]) -> tuple[Flash, ...]:
-        left = [code for code in codes if code not in self._shown]
-        if not left:
-            self._shown.clear()
-            left = list(codes)
-        if not left:
+    def _next_pattern(self, codes: Sequence[str]) -> tuple[Flash, ...]:
+        remaining_codes = [code for code in codes if code not in self._shown_codes]
+        if not remaining_codes:
+            self._shown_codes.clear()
+            remaining_codes = list(codes)
+        if not remaining_codes:
             return HEARTBEAT
-        self._shown.add(left[0])
-        last = len(codes) > 1 and len(left) == 1
-        return pattern(left[0], AFTER_ALL_S if last else AFTER_S)
+        self._shown_codes.add(remaining_codes[0])
+        is_last = len(codes) > 1 and len(remaining_codes) == 1
+        return blink_pattern(remaining_codes[0], CYCLE_GAP_S if is_last else CODE_GAP_S)

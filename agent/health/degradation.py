@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from agent.base.health_model import LEVELS, Degradation, Level
-from agent.health.hysteresis import Hysteresis, above, below
+from agent.base.health_model import DEGRADATION_LEVELS, Degradation, DegradationLevel
+from agent.health.hysteresis import Hysteresis, at_least, below
 from agent.health.strain import ResourceLoad
 
-CALM_S = 120.0
+RECOVERY_S = 120.0
 """So long everything must be good before the box does more again."""
 
 
@@ -21,10 +21,10 @@ class LoadSignal(msgspec.Struct, frozen=True, kw_only=True):
     mark or below, and how it is told. `why` may name the value, written in `form`, and both marks.
     """
 
-    value: Callable[[ResourceLoad], float | None]
-    why: str
-    form: str = ""
-    bad_above: bool = True
+    read_value: Callable[[ResourceLoad], float | None]
+    reason_format: str
+    value_format: str = ""
+    is_bad_above: bool = True
 
 
 class DegradationStep(msgspec.Struct, frozen=True):
@@ -32,57 +32,67 @@ class DegradationStep(msgspec.Struct, frozen=True):
     for CALM_S.
     """
 
-    sign: LoadSignal
-    level: Level
-    at: float
-    until: float
-    for_s: float
+    signal: LoadSignal
+    level: DegradationLevel
+    enter_at: float
+    leave_at: float
+    enter_after_s: float
 
-    def is_over(self, strain: ResourceLoad) -> bool | None:
+    def breached(self, load: ResourceLoad) -> bool | None:
         """Whether it is; None where nobody knows."""
-        return (above if self.sign.bad_above else below)(self.sign.value(strain), self.at)
+        return (at_least if self.signal.is_bad_above else below)(
+            self.signal.read_value(load), self.enter_at
+        )
 
-    def good(self, strain: ResourceLoad) -> bool | None:
+    def recovered(self, load: ResourceLoad) -> bool | None:
         """The same of the other mark."""
-        return (below if self.sign.bad_above else above)(self.sign.value(strain), self.until)
+        return (below if self.signal.is_bad_above else at_least)(
+            self.signal.read_value(load), self.leave_at
+        )
 
-    def reason(self, strain: ResourceLoad) -> str:
+    def reason(self, load: ResourceLoad) -> str:
         """What is the matter, in words."""
-        value = self.sign.value(strain)
-        told = "unknown" if value is None else format(value, self.sign.form)
-        return self.sign.why.format(value=told, at=self.at, until=self.until)
+        value = self.signal.read_value(load)
+        text = "unknown" if value is None else format(value, self.signal.value_format)
+        return self.signal.reason_format.format(value=text, at=self.enter_at, until=self.leave_at)
 
 
 HEAT = LoadSignal(
-    value=lambda s: s.celsius,
-    form=".0f",
-    why="heat: {value} °C, from {at:.0f} °C until below {until:.0f} °C",
+    read_value=lambda s: s.celsius,
+    value_format=".0f",
+    reason_format="heat: {value} °C, from {at:.0f} °C until below {until:.0f} °C",
 )
-VOLTAGE = LoadSignal(value=lambda s: s.under_voltage, why="voltage: the supply is too low")
+VOLTAGE = LoadSignal(
+    read_value=lambda s: s.under_voltage, reason_format="voltage: the supply is too low"
+)
 MEMORY = LoadSignal(
-    value=lambda s: s.memory_free,
-    form=".1%",
-    bad_above=False,
-    why="memory: {value} free, below {at:.0%} until {until:.0%}",
+    read_value=lambda s: s.memory_free_ratio,
+    value_format=".1%",
+    is_bad_above=False,
+    reason_format="memory: {value} free, below {at:.0%} until {until:.0%}",
 )
-STALLS = LoadSignal(
-    value=lambda s: s.memory_pressure,
-    form=".0%",
-    why="memory: all wait for it {value} of the time",
+MEMORY_STALLS = LoadSignal(
+    read_value=lambda s: s.memory_pressure,
+    value_format=".0%",
+    reason_format="memory: all wait for it {value} of the time",
 )
 LOAD = LoadSignal(
-    value=lambda s: s.load_per_core,
-    form=".1f",
-    why="load: {value} a core, from {at:g} until {until:g}",
+    read_value=lambda s: s.load_per_core,
+    value_format=".1f",
+    reason_format="load: {value} a core, from {at:g} until {until:g}",
 )
-SLOW_DISK = LoadSignal(value=lambda s: s.write_ms, form=".0f", why="disk: a write takes {value} ms")
+SLOW_DISK = LoadSignal(
+    read_value=lambda s: s.write_ms,
+    value_format=".0f",
+    reason_format="disk: a write takes {value} ms",
+)
 FULL_DISK = LoadSignal(
-    value=lambda s: s.room,
-    bad_above=False,
-    why="disk: full, and no footage is left that may go",
+    read_value=lambda s: s.disk_space_ratio,
+    is_bad_above=False,
+    reason_format="disk: full, and no footage is left that may go",
 )
 
-RUNGS: tuple[DegradationStep, ...] = (
+STEPS: tuple[DegradationStep, ...] = (
     # of, leads to, at, until, for_s
     DegradationStep(HEAT, "no_detection", 83, 76, 10),
     DegradationStep(HEAT, "record_only", 88, 80, 10),
@@ -91,7 +101,7 @@ RUNGS: tuple[DegradationStep, ...] = (
     DegradationStep(VOLTAGE, "record_only", 1, 1, 120),
     DegradationStep(MEMORY, "no_detection", 0.06, 0.10, 5),
     DegradationStep(MEMORY, "record_only", 0.03, 0.08, 5),
-    DegradationStep(STALLS, "no_detection", 0.25, 0.05, 20),
+    DegradationStep(MEMORY_STALLS, "no_detection", 0.25, 0.05, 20),
     DegradationStep(LOAD, "no_detection", 6, 3, 120),
     DegradationStep(LOAD, "record_only", 12, 5, 120),
     DegradationStep(SLOW_DISK, "record_only", 5000, 1000, 60),
@@ -104,26 +114,26 @@ RUNGS: tuple[DegradationStep, ...] = (
 class DegradationPolicy:
     """Where one box stands. What is unknown strains nobody."""
 
-    def __init__(self, t_ns: int, rungs: tuple[DegradationStep, ...] = RUNGS) -> None:
-        self._rungs = tuple((rung, Hysteresis(rung.for_s, CALM_S)) for rung in rungs)
-        self._now = Degradation(level="full", why="", since_ns=t_ns)
+    def __init__(self, t_ns: int, steps: tuple[DegradationStep, ...] = STEPS) -> None:
+        self._steps = tuple((step, Hysteresis(step.enter_after_s, RECOVERY_S)) for step in steps)
+        self._current = Degradation(level="full", why="", since_ns=t_ns)
 
     @property
-    def now(self) -> Degradation:
+    def current(self) -> Degradation:
         """Where it stands, as of the last step."""
-        return self._now
+        return self._current
 
-    def update(self, t_ns: int, strain: ResourceLoad) -> Degradation:
+    def update(self, t_ns: int, load: ResourceLoad) -> Degradation:
         """A look at `t_ns`. The time and the reason stay those of when the level was taken."""
-        reached = 0
-        why = ""
-        for rung, latch in self._rungs:
-            if not latch.update(t_ns, bad=rung.is_over(strain), good=rung.good(strain)):
+        worst_index = 0
+        reason = ""
+        for step, hysteresis in self._steps:
+            if not hysteresis.update(t_ns, bad=step.breached(load), good=step.recovered(load)):
                 continue
-            height = LEVELS.index(rung.level)
-            if height > reached:
-                reached, why = height, rung.reason(strain)
-        level = LEVELS[reached]
-        if level != self._now.level:
-            self._now = Degradation(level=level, why=why, since_ns=t_ns)
-        return self._now
+            level_index = DEGRADATION_LEVELS.index(step.level)
+            if level_index > worst_index:
+                worst_index, reason = level_index, step.reason(load)
+        level = DEGRADATION_LEVELS[worst_index]
+        if level != self._current.level:
+            self._current = Degradation(level=level, why=reason, since_ns=t_ns)
+        return self._current

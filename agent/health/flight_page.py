@@ -16,14 +16,14 @@ PAGE_BYTES = 4096
 _HEADER = struct.Struct("<4sIHxx")
 """Magic, CRC-32 of what follows, its length."""
 _MAGIC = b"VFL1"
-MOST_BYTES = PAGE_BYTES - _HEADER.size
-_INFLATED_MOST = 1_000_000
+MAX_BODY_BYTES = PAGE_BYTES - _HEADER.size
+_MAX_INFLATED_BYTES = 1_000_000
 
-Mark = Literal["began", "flight", "stopped"]
+PageKind = Literal["began", "flight", "stopped"]
 """What a page is for: the agent has begun, it flies, it was asked to stop and has."""
 
 
-class Page(msgspec.Struct, frozen=True, kw_only=True):
+class FlightPage(msgspec.Struct, frozen=True, kw_only=True):
     """`number` counts over restarts, `run` names one run of the agent, `boot` the kernel's boot.
 
     `why` is of a stop. `time` is the UTC of the page's end, RFC 3339.
@@ -32,23 +32,23 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     boot: str
     run: str
-    mark: Mark
+    mark: PageKind
     time: str
     samples: tuple[FlightSample, ...] = ()
     why: str = ""
 
 
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(Page)
+_DECODER = msgspec.msgpack.Decoder(FlightPage)
 
 
-def encode(page: Page) -> bytes:
+def encode(page: FlightPage) -> bytes:
     """The bytes of a page, always PAGE_BYTES. Samples that do not fit are thinned, every second of
     them goes first, and then their cameras, faults and stages; the newest one stays.
     """
     while True:
         body = zlib.compress(_ENCODER.encode(page), 6)
-        if len(body) <= MOST_BYTES:
+        if len(body) <= MAX_BODY_BYTES:
             break
         samples = page.samples[-1::-2][::-1]
         if len(page.samples) <= 1:
@@ -61,16 +61,16 @@ def encode(page: Page) -> bytes:
     return (_HEADER.pack(_MAGIC, zlib.crc32(body), len(body)) + body).ljust(PAGE_BYTES, b"\0")
 
 
-def decode(data: bytes) -> Page | None:
+def decode(data: bytes) -> FlightPage | None:
     """The page that the bytes are; None where they are none, or were torn."""
     if len(data) < _HEADER.size:
         return None
-    magic, check, length = _HEADER.unpack_from(data)
+    magic, crc, length = _HEADER.unpack_from(data)
     body = data[_HEADER.size : _HEADER.size + length]
-    if magic != _MAGIC or len(body) != length or zlib.crc32(body) != check:
+    if magic != _MAGIC or len(body) != length or zlib.crc32(body) != crc:
         return None
     inflate = zlib.decompressobj()
     try:
-        return _DECODER.decode(inflate.decompress(body, _INFLATED_MOST))
+        return _DECODER.decode(inflate.decompress(body, _MAX_INFLATED_BYTES))
     except (zlib.error, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None

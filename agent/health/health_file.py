@@ -14,7 +14,7 @@ import msgspec
 from agent.base.clock import Clock, boot_id
 from agent.base.health_model import HealthReport
 
-NAME = "health.json"
+FILE_NAME = "health.json"
 STALE_S = 5.0
 
 
@@ -37,13 +37,13 @@ class LiveHealth(msgspec.Struct, frozen=True, kw_only=True):
         return self.age_s(now_ns) > STALE_S
 
 
-_LIVE = msgspec.json.Decoder(LiveHealth)
+_LIVE_DECODER = msgspec.json.Decoder(LiveHealth)
 
 
-def runtime_folder(state: Path, environ: Mapping[str, str] = os.environ) -> Path:
+def get_runtime_dir(state_dir: Path, environ: Mapping[str, str] = os.environ) -> Path:
     """Where the programs of a box meet: the folder that systemd made, else one within `state`."""
-    given = environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
-    return Path(given) if given else state / "run"
+    configured = environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    return Path(configured) if configured else state_dir / "run"
 
 
 def write(folder: Path, report: HealthReport, clock: Clock, boot: str | None = None) -> None:
@@ -57,13 +57,13 @@ def write(folder: Path, report: HealthReport, clock: Clock, boot: str | None = N
         time=time.removesuffix("+00:00") + "Z", t_ns=t_ns, boot=boot or boot_id(), report=report
     )
     data = msgspec.json.encode(live)
-    fresh = folder / f".{NAME}.new"
+    temp_path = folder / f".{FILE_NAME}.new"
     try:
-        fresh.write_bytes(data)
+        temp_path.write_bytes(data)
     except FileNotFoundError:
         folder.mkdir(parents=True, exist_ok=True)
-        fresh.write_bytes(data)
-    fresh.replace(folder / NAME)
+        temp_path.write_bytes(data)
+    temp_path.replace(folder / FILE_NAME)
 
 
 def read(folder: Path, boot: str | None = None) -> LiveHealth | None:
@@ -71,7 +71,7 @@ def read(folder: Path, boot: str | None = None) -> LiveHealth | None:
     than `boot`, which is this one unless it is given.
     """
     try:
-        live = _LIVE.decode((folder / NAME).read_bytes())
+        live = _LIVE_DECODER.decode((folder / FILE_NAME).read_bytes())
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return live if live.boot == (boot or boot_id()) else None

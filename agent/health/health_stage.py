@@ -10,22 +10,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.base.clock import Clock
-from agent.base.health_model import Degradation, FlightSample, HealthReport, Level
+from agent.base.health_model import Degradation, DegradationLevel, FlightSample, HealthReport
 from agent.faults.registry import FaultRegistry
 from agent.health import health_file
 from agent.health.degradation import DegradationPolicy
 from agent.health.flight_recorder import FlightRecorder
 from agent.health.machine_faults import MachineFaults
-from agent.health.strain import strain
+from agent.health.strain import compute_load
 from agent.health.vitals.machine import MachineMonitor
 
 log = logging.getLogger(__name__)
 
-PULSE_NS = 1_000_000_000
-LATE_S = 5.0
+CHECK_INTERVAL_NS = 1_000_000_000
+STAGE_LATE_S = 5.0
 MS_NS = 1_000_000
 MB = 1_000_000
-FAULTS_MOST = 16
+MAX_SAMPLE_FAULTS = 16
 
 
 class HealthStage:
@@ -37,36 +37,36 @@ class HealthStage:
 
     def __init__(
         self,
-        machine: MachineMonitor,
-        flight: FlightRecorder,
+        machine_monitor: MachineMonitor,
+        flight_recorder: FlightRecorder,
         faults: FaultRegistry,
         clock: Clock,
         *,
         folder: Path,
         boot: str,
-        report: Callable[[], HealthReport],
-        on_level: Callable[[Level], None],
-        on_look: Callable[[int], None],
+        read_report: Callable[[], HealthReport],
+        on_level: Callable[[DegradationLevel], None],
+        on_check: Callable[[int], None],
     ) -> None:
-        self._machine = machine
-        self._flight = flight
-        self._board = faults
-        self._faults = MachineFaults(faults)
+        self._machine_monitor = machine_monitor
+        self._flight_recorder = flight_recorder
+        self._fault_registry = faults
+        self._machine_faults = MachineFaults(faults)
         self._clock = clock
         self._folder = folder
         self._boot = boot
-        self._report = report
+        self._read_report = read_report
         self._on_level = on_level
-        self._on_look = on_look
-        self._ladder = DegradationPolicy(clock.boottime_ns())
+        self._on_check = on_check
+        self._degradation_policy = DegradationPolicy(clock.boottime_ns())
         self._due_ns = clock.boottime_ns()
-        self._codes: frozenset[str] = frozenset()
-        self._unwritten = False
+        self._last_fault_codes: frozenset[str] = frozenset()
+        self._has_write_failed = False
 
     @property
     def degradation(self) -> Degradation:
         """How much the box does, and why. Any thread may ask."""
-        return self._ladder.now
+        return self._degradation_policy.current
 
     def run_once(self, stopping: threading.Event) -> None:
         """Wait until the second is over, and look."""
@@ -74,46 +74,46 @@ class HealthStage:
         if now_ns < self._due_ns and stopping.wait((self._due_ns - now_ns) / 1e9):
             return
         # From the time that it was due, so that the seconds do not drift; a long halt is left out.
-        self._due_ns = max(self._due_ns + PULSE_NS, self._clock.boottime_ns())
+        self._due_ns = max(self._due_ns + CHECK_INTERVAL_NS, self._clock.boottime_ns())
         self.check()
 
     def check(self) -> None:
         """One look, now."""
         now_ns = self._clock.boottime_ns()
-        self._on_look(now_ns)
-        vitals = self._machine.read(now_ns)
-        before = self._ladder.now
-        report = self._report()
-        disk = report.disk or self._machine.disk
-        strained = strain(vitals, disk)
-        degradation = self._ladder.update(now_ns, strained)
-        if degradation.level != before.level:
+        self._on_check(now_ns)
+        vitals = self._machine_monitor.read(now_ns)
+        previous = self._degradation_policy.current
+        report = self._read_report()
+        disk = report.disk or self._machine_monitor.disk
+        load = compute_load(vitals, disk)
+        degradation = self._degradation_policy.update(now_ns, load)
+        if degradation.level != previous.level:
             log.warning("does from now on: %s (%s)", degradation.level, degradation.why or "calm")
             self._on_level(degradation.level)
-        self._faults.look(now_ns, strained, disk, report.cameras, degradation)
+        self._machine_faults.update(now_ns, load, disk, report.cameras, degradation)
         self._write(report)
-        self._flight.put(_sample(report, now_ns, degradation.level))
-        codes = frozenset(fault.code for fault in self._board.active())
-        if codes != self._codes or degradation.level != before.level:
-            self._codes = codes
-            self._flight.flush_soon()
+        self._flight_recorder.add_sample(_flight_sample(report, now_ns, degradation.level))
+        fault_codes = frozenset(fault.code for fault in self._fault_registry.active())
+        if fault_codes != self._last_fault_codes or degradation.level != previous.level:
+            self._last_fault_codes = fault_codes
+            self._flight_recorder.flush_soon()
 
     def close(self) -> None:
         """Keep what was counted."""
-        self._machine.close()
+        self._machine_monitor.close()
 
     def _write(self, report: HealthReport) -> None:
         try:
             health_file.write(self._folder, report, self._clock, self._boot)
         except OSError as error:
-            if not self._unwritten:
+            if not self._has_write_failed:
                 log.warning("%s: health cannot be written: %s", self._folder, error)
-            self._unwritten = True
+            self._has_write_failed = True
         else:
-            self._unwritten = False
+            self._has_write_failed = False
 
 
-def _sample(report: HealthReport, t_ns: int, level: Level) -> FlightSample:
+def _flight_sample(report: HealthReport, t_ns: int, level: DegradationLevel) -> FlightSample:
     """What the flight recorder keeps of a report. It is coarser, because noise cannot be compressed."""
     vitals = report.vitals
     return FlightSample(
@@ -123,18 +123,20 @@ def _sample(report: HealthReport, t_ns: int, level: Level) -> FlightSample:
         under_voltage=vitals.under_voltage,
         throttled=vitals.throttled,
         load_1min=_rounded(vitals.load_1min, 1),
-        memory_available_bytes=_megabytes(vitals.memory_available_bytes),
-        agent_rss_bytes=_megabytes(vitals.agent_rss_bytes),
+        memory_available_bytes=_round_to_megabytes(vitals.memory_available_bytes),
+        agent_rss_bytes=_round_to_megabytes(vitals.agent_rss_bytes),
         memory_pressure=_rounded(vitals.memory_pressure, 2),
         disk_pressure=_rounded(vitals.disk_pressure, 2),
-        disk_free_bytes=_megabytes(vitals.disk_free_bytes),
+        disk_free_bytes=_round_to_megabytes(vitals.disk_free_bytes),
         write_ms=None if report.disk is None else _rounded(report.disk.write_ms, 0),
         round_trip_ms=None if report.link is None else _rounded(report.link.round_trip_ms, 0),
         connected=report.outbox.connected,
         outbox_depth=report.outbox.depth,
         fps={camera.name: round(camera.fps, 1) for camera in report.cameras},
-        faults=tuple(f"{fault.code} {fault.subject}" for fault in report.faults[:FAULTS_MOST]),
-        late=tuple(stage.name for stage in report.stages if stage.beat_age_s > LATE_S),
+        faults=tuple(
+            f"{fault.code} {fault.subject}" for fault in report.faults[:MAX_SAMPLE_FAULTS]
+        ),
+        late=tuple(stage.name for stage in report.stages if stage.beat_age_s > STAGE_LATE_S),
     )
 
 
@@ -142,5 +144,5 @@ def _rounded(value: float | None, digits: int) -> float | None:
     return None if value is None else round(value, digits)
 
 
-def _megabytes(value: int | None) -> int | None:
+def _round_to_megabytes(value: int | None) -> int | None:
     return None if value is None else value // MB * MB

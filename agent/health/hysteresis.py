@@ -8,36 +8,36 @@ class Hysteresis:
     that has gone must not hold a box down for ever.
     """
 
-    def __init__(self, for_s: float, calm_s: float) -> None:
-        self._for_ns = int(for_s * 1e9)
-        self._calm_ns = int(calm_s * 1e9)
-        self._on = False
+    def __init__(self, on_after_s: float, off_after_s: float) -> None:
+        self._on_after_ns = int(on_after_s * 1e9)
+        self._off_after_ns = int(off_after_s * 1e9)
+        self._is_on = False
         self._since_ns: int | None = None
         """Since when it says the other of what it is."""
 
     @property
-    def on(self) -> bool:
+    def is_on(self) -> bool:
         """Whether it is on."""
-        return self._on
+        return self._is_on
 
     def update(self, t_ns: int, *, bad: bool | None, good: bool | None) -> bool:
         """A look at `t_ns`. Whether it is on now."""
-        turns = (bad is None or bool(good)) if self._on else bool(bad)
-        if not turns:
+        should_switch = (bad is None or bool(good)) if self._is_on else bool(bad)
+        if not should_switch:
             self._since_ns = None
-            return self._on
+            return self._is_on
         if self._since_ns is None:
             self._since_ns = t_ns
-        if t_ns - self._since_ns >= (self._calm_ns if self._on else self._for_ns):
-            self._on, self._since_ns = not self._on, None
-        return self._on
+        if t_ns - self._since_ns >= (self._off_after_ns if self._is_on else self._on_after_ns):
+            self._is_on, self._since_ns = not self._is_on, None
+        return self._is_on
 
 
-def above(value: float | None, mark: float) -> bool | None:
+def at_least(value: float | None, threshold: float) -> bool | None:
     """Whether it is so much or more; None where nobody knows."""
-    return None if value is None else value >= mark
+    return None if value is None else value >= threshold
 
 
-def below(value: float | None, mark: float) -> bool | None:
+def below(value: float | None, threshold: float) -> bool | None:
     """Whether it is less; None where nobody knows."""
-    return None if value is None else value < mark
+    return None if value is None else value < threshold

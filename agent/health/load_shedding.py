@@ -2,43 +2,43 @@
 
 import msgspec
 
-from agent.base.health_model import Level
-from drivers.contracts import Wanted
+from agent.base.health_model import DegradationLevel
+from drivers.contracts import StreamRequest
 
 
 class CameraDuty:
     """Of one camera. `shed` comes from one thread, the rest may be asked from any."""
 
     def __init__(self) -> None:
-        self._level: Level = "full"
-        self._stopped_ns: int | None = None
+        self._level: DegradationLevel = "full"
+        self._suspended_ns: int | None = None
 
     @property
-    def detects(self) -> bool:
+    def can_detect(self) -> bool:
         """Whether frames may be looked at."""
         return self._level == "full"
 
     @property
-    def records(self) -> bool:
+    def can_record(self) -> bool:
         """Whether footage may be written."""
         return self._level != "heartbeat"
 
-    def shed(self, level: Level, t_ns: int) -> tuple[int, int] | None:
+    def set_level(self, level: DegradationLevel, t_ns: int) -> tuple[int, int] | None:
         """Allow no more than a level does. Where recording goes on by that: since when it had not,
         and until when.
         """
         self._level = level
         if level == "heartbeat":
-            if self._stopped_ns is None:
-                self._stopped_ns = t_ns
+            if self._suspended_ns is None:
+                self._suspended_ns = t_ns
             return None
-        stopped_ns, self._stopped_ns = self._stopped_ns, None
-        return None if stopped_ns is None else (stopped_ns, t_ns)
+        suspended_ns, self._suspended_ns = self._suspended_ns, None
+        return None if suspended_ns is None else (suspended_ns, t_ns)
 
-    def of(self, wanted: Wanted) -> Wanted | None:
+    def limit(self, wanted: StreamRequest) -> StreamRequest | None:
         """As much of what is wanted as is allowed now; None where that is nothing."""
-        if self.detects:
+        if self.can_detect:
             return wanted
-        if not self.records or not wanted.packets:
+        if not self.can_record or not wanted.packets:
             return None
         return msgspec.structs.replace(wanted, frames_fps=0.0)

@@ -6,19 +6,19 @@ import msgspec
 
 from agent.base.health_model import CameraHealth, Degradation, DiskHealth
 from agent.faults.registry import FaultCode, FaultRegistry
-from agent.health.hysteresis import Hysteresis, above, below
+from agent.health.hysteresis import Hysteresis, at_least, below
 from agent.health.strain import ResourceLoad
 
-BOARD, DISK = "board", "disk"
+BOARD_SUBJECT, DISK_SUBJECT = "board", "disk"
 
-FEW_FRAMES = 0.5
+MIN_FPS_RATIO = 0.5
 """Of what is wanted; less is a fault, and it is gone with three quarters."""
 
-DAYS_LEFT_FEW = 60.0
-LIFE_USED_MUCH = 0.9
+MIN_DAYS_LEFT = 60.0
+MAX_LIFE_USED = 0.9
 
 
-class _Mark(msgspec.Struct, frozen=True, kw_only=True):
+class _FaultCondition(msgspec.Struct, frozen=True, kw_only=True):
     """What one look says of one fault."""
 
     bad: bool | None
@@ -31,43 +31,45 @@ class MachineFaults:
 
     def __init__(self, faults: FaultRegistry) -> None:
         self._faults = faults
-        self._latches: dict[tuple[FaultCode, str], Hysteresis] = {}
+        self._hysteresis: dict[tuple[FaultCode, str], Hysteresis] = {}
 
-    def look(
+    def update(
         self,
         t_ns: int,
-        strain: ResourceLoad,
+        load: ResourceLoad,
         disk: DiskHealth,
         cameras: tuple[CameraHealth, ...],
         degradation: Degradation,
     ) -> None:
         """One look at all of them, once a second."""
-        for code, mark in _board(strain).items():
-            self._judge(t_ns, code, BOARD, mark)
-        for code, mark in _disk(strain, disk).items():
-            self._judge(t_ns, code, DISK, mark)
+        for code, condition in _board_conditions(load).items():
+            self._update_fault(t_ns, code, BOARD_SUBJECT, condition)
+        for code, condition in _disk_conditions(load, disk).items():
+            self._update_fault(t_ns, code, DISK_SUBJECT, condition)
         for camera in cameras:
-            self._judge(t_ns, "CAM-04", camera.name, _frames(camera))
+            self._update_fault(t_ns, "CAM-04", camera.name, _frame_rate_condition(camera))
         if degradation.level == "full":
-            self._faults.clear("SYS-07", BOARD)
+            self._faults.clear("SYS-07", BOARD_SUBJECT)
         else:
             level = degradation.level.replace("_", " ")
-            self._faults.raise_fault("SYS-07", BOARD, f"{level}: {degradation.why}")
+            self._faults.raise_fault("SYS-07", BOARD_SUBJECT, f"{level}: {degradation.why}")
 
-    def _judge(self, t_ns: int, code: FaultCode, subject: str, mark: _Mark) -> None:
-        latch = self._latches.get((code, subject))
-        if latch is None:
-            latch = self._latches[code, subject] = Hysteresis(*TIMES[code])
-        was = latch.on
-        if latch.update(t_ns, bad=mark.bad, good=mark.good):
+    def _update_fault(
+        self, t_ns: int, code: FaultCode, subject: str, condition: _FaultCondition
+    ) -> None:
+        hysteresis = self._hysteresis.get((code, subject))
+        if hysteresis is None:
+            hysteresis = self._hysteresis[code, subject] = Hysteresis(*FAULT_TIMES_S[code])
+        was_on = hysteresis.is_on
+        if hysteresis.update(t_ns, bad=condition.bad, good=condition.good):
             # While it is between the marks the newest bad word stands.
-            if mark.bad or not was:
-                self._faults.raise_fault(code, subject, mark.detail)
-        elif was:
+            if condition.bad or not was_on:
+                self._faults.raise_fault(code, subject, condition.detail)
+        elif was_on:
             self._faults.clear(code, subject)
 
 
-TIMES: Mapping[FaultCode, tuple[float, float]] = {
+FAULT_TIMES_S: Mapping[FaultCode, tuple[float, float]] = {
     "SYS-02": (10.0, 30.0),
     "SYS-03": (0.0, 60.0),
     "SYS-04": (10.0, 60.0),
@@ -80,85 +82,87 @@ TIMES: Mapping[FaultCode, tuple[float, float]] = {
 """For how many seconds on end it must be bad to come, and good to go."""
 
 
-def _board(strain: ResourceLoad) -> dict[FaultCode, _Mark]:
-    low, slow = strain.under_voltage, strain.throttled
-    known = [sign for sign in (low, slow) if sign is not None]
-    power = any(known) if known else None
-    free, stalls = strain.memory_free, strain.memory_pressure
+def _board_conditions(load: ResourceLoad) -> dict[FaultCode, _FaultCondition]:
+    under_voltage, throttled = load.under_voltage, load.throttled
+    known = [sign for sign in (under_voltage, throttled) if sign is not None]
+    power_bad = any(known) if known else None
+    memory_free, memory_pressure = load.memory_free_ratio, load.memory_pressure
     return {
-        "SYS-02": _Mark(
-            bad=above(strain.celsius, 80.0),
-            good=below(strain.celsius, 75.0),
-            detail=f"{strain.celsius or 0:.0f} °C",
+        "SYS-02": _FaultCondition(
+            bad=at_least(load.celsius, 80.0),
+            good=below(load.celsius, 75.0),
+            detail=f"{load.celsius or 0:.0f} °C",
         ),
-        "SYS-03": _Mark(
-            bad=power,
-            good=None if power is None else not power,
-            detail="the supply's voltage is too low" if low else "the board slows itself down",
+        "SYS-03": _FaultCondition(
+            bad=power_bad,
+            good=None if power_bad is None else not power_bad,
+            detail="the supply's voltage is too low"
+            if under_voltage
+            else "the board slows itself down",
         ),
-        "SYS-04": _Mark(
-            bad=_any(below(free, 0.08), above(stalls, 0.10)),
-            good=_all(above(free, 0.12), below(stalls, 0.02)),
-            detail=f"{free or 0:.1%} of the memory is free, and all wait for it "
-            f"{stalls or 0:.0%} of the time",
+        "SYS-04": _FaultCondition(
+            bad=_any_known(below(memory_free, 0.08), at_least(memory_pressure, 0.10)),
+            good=_all_known(at_least(memory_free, 0.12), below(memory_pressure, 0.02)),
+            detail=f"{memory_free or 0:.1%} of the memory is free, and all wait for it "
+            f"{memory_pressure or 0:.0%} of the time",
         ),
-        "SYS-05": _Mark(
-            bad=above(strain.load_per_core, 2.0),
-            good=below(strain.load_per_core, 1.5),
-            detail=f"{strain.load_per_core or 0:.1f} want to run on each core",
+        "SYS-05": _FaultCondition(
+            bad=at_least(load.load_per_core, 2.0),
+            good=below(load.load_per_core, 1.5),
+            detail=f"{load.load_per_core or 0:.1f} want to run on each core",
         ),
     }
 
 
-def _disk(strain: ResourceLoad, disk: DiskHealth) -> dict[FaultCode, _Mark]:
-    worn = _any(
-        above(disk.life_used, LIFE_USED_MUCH),
-        below(disk.days_left, DAYS_LEFT_FEW),
+def _disk_conditions(load: ResourceLoad, disk: DiskHealth) -> dict[FaultCode, _FaultCondition]:
+    worn = _any_known(
+        at_least(disk.life_used, MAX_LIFE_USED),
+        below(disk.days_left, MIN_DAYS_LEFT),
         None if disk.reserve is None else disk.reserve != "normal",
     )
     return {
-        "STO-05": _Mark(
-            bad=below(strain.room, 1.0),
-            good=above(strain.room, 1.5),
+        "STO-05": _FaultCondition(
+            bad=below(load.disk_space_ratio, 1.0),
+            good=at_least(load.disk_space_ratio, 1.5),
             detail="less is free than the ring of footage leaves: something else fills it",
         ),
-        "STO-06": _Mark(
-            bad=above(strain.write_ms, 1000.0),
-            good=below(strain.write_ms, 500.0),
-            detail=f"a small write takes {strain.write_ms or 0:.0f} ms",
+        "STO-06": _FaultCondition(
+            bad=at_least(load.write_ms, 1000.0),
+            good=below(load.write_ms, 500.0),
+            detail=f"a small write takes {load.write_ms or 0:.0f} ms",
         ),
-        "STO-07": _Mark(
+        "STO-07": _FaultCondition(
             bad=worn, good=None if worn is None else not worn, detail=_worn_detail(disk)
         ),
     }
 
 
 def _worn_detail(disk: DiskHealth) -> str:
-    said = [] if disk.life_used is None else [f"{disk.life_used:.0%} of its life is used"]
+    parts = [] if disk.life_used is None else [f"{disk.life_used:.0%} of its life is used"]
     if disk.reserve is not None:
-        said.append(f"its spare blocks: {disk.reserve}")
+        parts.append(f"its spare blocks: {disk.reserve}")
     if disk.days_left is not None:
-        said.append(f"about {disk.days_left:.0f} days are left")
-    return ", ".join(said) or "unknown"
+        parts.append(f"about {disk.days_left:.0f} days are left")
+    return ", ".join(parts) or "unknown"
 
 
-def _frames(camera: CameraHealth) -> _Mark:
+def _frame_rate_condition(camera: CameraHealth) -> _FaultCondition:
     """A camera that gives nothing at all is another fault's matter."""
-    wanted = camera.fps_wanted
-    gives = camera.open and camera.fps > 0 and wanted
-    got = camera.fps / wanted if wanted and gives else None
-    return _Mark(
-        bad=below(got, FEW_FRAMES),
-        good=above(got, 0.75),
-        detail=f"{camera.fps:.1f} of {wanted or 0:.1f} frames a second",
+    target_fps = camera.fps_wanted
+    is_delivering = camera.open and camera.fps > 0 and target_fps
+    fps_ratio = camera.fps / target_fps if target_fps and is_delivering else None
+    return _FaultCondition(
+        bad=below(fps_ratio, MIN_FPS_RATIO),
+        good=at_least(fps_ratio, 0.75),
+        detail=f"{camera.fps:.1f} of {target_fps or 0:.1f} frames a second",
     )
 
 
-def _any(*signs: bool | None) -> bool | None:
-    known = [sign for sign in signs if sign is not None]
+def _any_known(*conditions: bool | None) -> bool | None:
+    known = [sign for sign in conditions if sign is not None]
     return any(known) if known else None
 
 
-def _all(*signs: bool | None) -> bool | None:
-    known = [sign for sign in signs if sign is not None]
+def _all_known(*conditions: bool | None) -> bool | None:
+    known = [sign for sign in conditions if sign is not None]
     return all(known) if known else None

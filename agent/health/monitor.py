@@ -10,27 +10,27 @@ from agent.base.clock import Clock, kernel_offset_s
 from agent.base.health_model import (
     ClockHealth,
     Degradation,
+    DegradationLevel,
     DiskHealth,
     HealthReport,
-    Level,
     LinkHealth,
     Vitals,
 )
 from agent.faults.registry import FaultRegistry
 from agent.health import restart_report
 from agent.health.flight_recorder import FlightRecorder
-from agent.health.health_file import runtime_folder
+from agent.health.health_file import get_runtime_dir
 from agent.health.health_stage import HealthStage
-from agent.health.machine_faults import BOARD
+from agent.health.machine_faults import BOARD_SUBJECT
 from agent.health.stuck_cameras import StuckCameras
 from agent.health.update_fault import UpdateFault
 from agent.health.vitals.machine import MachineMonitor
-from agent.health.vitals.procfs import ROOT, ProcFs
+from agent.health.vitals.procfs import DEFAULT_ROOT, ProcFs
 from agent.reporting.payloads import Restarted
 
 log = logging.getLogger(__name__)
 
-RESTART_TOLD_NS = 3600 * 1_000_000_000
+RESTART_FAULT_NS = 3600 * 1_000_000_000
 """A restart that nobody asked for stays a fault for so long."""
 
 
@@ -42,57 +42,59 @@ class HealthMonitor:
 
     def __init__(
         self,
-        state: Path,
+        state_dir: Path,
         clock: Clock,
         faults: FaultRegistry,
         *,
         boot: str,
         run: str,
-        report: Callable[[], HealthReport],
-        on_level: Callable[[Level], None],
-        root: Path = ROOT,
+        read_report: Callable[[], HealthReport],
+        on_level: Callable[[DegradationLevel], None],
+        root: Path = DEFAULT_ROOT,
     ) -> None:
         self._clock = clock
         self._faults = faults
         self._boot = boot
-        self._tree = ProcFs(root)
-        self._began_ns = clock.boottime_ns()
-        self._runtime = runtime_folder(state)
-        self._machine = MachineMonitor(state, root)
-        self._flight = FlightRecorder(state, clock, boot, run)
-        self._pulse = HealthStage(
-            self._machine,
-            self._flight,
+        self._procfs = ProcFs(root)
+        self._started_ns = clock.boottime_ns()
+        self._runtime_dir = get_runtime_dir(state_dir)
+        self._machine_monitor = MachineMonitor(state_dir, root)
+        self._flight_recorder = FlightRecorder(state_dir, clock, boot, run)
+        self._health_stage = HealthStage(
+            self._machine_monitor,
+            self._flight_recorder,
             faults,
             clock,
-            folder=self._runtime,
+            folder=self._runtime_dir,
             boot=boot,
-            report=report,
+            read_report=read_report,
             on_level=on_level,
-            on_look=self._on_look,
+            on_check=self._on_check,
         )
-        self.stages = (self._pulse, self._flight)
-        self._update_watch = UpdateFault(root, faults)
-        self.stuck_cameras = StuckCameras(state, self._runtime, clock, boot)
+        self.stages = (self._health_stage, self._flight_recorder)
+        self._update_fault = UpdateFault(root, faults)
+        self.stuck_cameras = StuckCameras(state_dir, self._runtime_dir, clock, boot)
 
     @property
     def vitals(self) -> Vitals:
         """Of the last second."""
-        return self._machine.vitals
+        return self._machine_monitor.vitals
 
     @property
     def disk(self) -> DiskHealth:
         """The disk, and how long it takes for a write."""
-        return msgspec.structs.replace(self._machine.disk, write_ms=self._flight.write_ms())
+        return msgspec.structs.replace(
+            self._machine_monitor.disk, write_ms=self._flight_recorder.write_ms()
+        )
 
     @property
     def degradation(self) -> Degradation:
         """How much the box does."""
-        return self._pulse.degradation
+        return self._health_stage.degradation
 
     def link(self, round_trip_ms: float | None) -> LinkHealth:
         """The way to the broker, with what a message takes there and back."""
-        return msgspec.structs.replace(self._machine.link, round_trip_ms=round_trip_ms)
+        return msgspec.structs.replace(self._machine_monitor.link, round_trip_ms=round_trip_ms)
 
     def clock(self) -> ClockHealth:
         """Who sets the clock, and how well."""
@@ -104,22 +106,24 @@ class HealthMonitor:
             offset_s=kernel_offset_s() if trust.synced else None,
         )
 
-    def restarted(self) -> Restarted | None:
+    def report_restart(self) -> Restarted | None:
         """What is to be told of the run before, None where there was none. Asked once, at the start."""
-        before = self._flight.before
-        if before is None:
+        previous_flight = self._flight_recorder.previous_flight
+        if previous_flight is None:
             return None
-        asked = self.stuck_cameras.reboot_before(before.last.boot, before.last.time)
-        evidence = restart_report.collect_evidence(
-            before, self._boot, self._runtime, self._tree, asked
+        reboot_reason = self.stuck_cameras.previous_reboot_reason(
+            previous_flight.last_page.boot, previous_flight.last_page.time
         )
-        told = restart_report.restarted(before, evidence)
-        log.info("the run before: %s (%s)", told.cause, told.detail)
-        if told.cause != "asked":
-            self._faults.raise_fault("SYS-06", BOARD, f"{told.cause}: {told.detail}")
-        return told
+        evidence = restart_report.collect_evidence(
+            previous_flight, self._boot, self._runtime_dir, self._procfs, reboot_reason
+        )
+        restart = restart_report.build_restart_receipt(previous_flight, evidence)
+        log.info("the run before: %s (%s)", restart.cause, restart.detail)
+        if restart.cause != "asked":
+            self._faults.raise_fault("SYS-06", BOARD_SUBJECT, f"{restart.cause}: {restart.detail}")
+        return restart
 
-    def _on_look(self, t_ns: int) -> None:
-        if t_ns - self._began_ns >= RESTART_TOLD_NS:
-            self._faults.clear("SYS-06", BOARD)
-        self._update_watch.check(t_ns)
+    def _on_check(self, t_ns: int) -> None:
+        if t_ns - self._started_ns >= RESTART_FAULT_NS:
+            self._faults.clear("SYS-06", BOARD_SUBJECT)
+        self._update_fault.check(t_ns)

@@ -15,24 +15,24 @@ import msgspec
 from agent.base.device_identity import KEY_FILE, DeviceIdentity
 from agent.base.errors import UserError
 from agent.config import strict, toml_writer
-from agent.provisioning import atomic_folder as folders
-from agent.provisioning import network as networking
+from agent.provisioning import atomic_folder
+from agent.provisioning import network as network_config
 from agent.provisioning.atomic_folder import NewFile
-from agent.provisioning.embedded_files import CONFIG_FILE, NAME, NETWORK_FILE
-from agent.provisioning.file_references import name_of
-from agent.provisioning.network import Network
+from agent.provisioning.embedded_files import CONFIG_FILE, NAME_PATTERN, NETWORK_FILE
+from agent.provisioning.file_references import local_name
+from agent.provisioning.network import NetworkConfig
 from agent.provisioning.settings import (
-    BadSettings,
     BoxSettings,
+    InvalidSettings,
     is_host_name,
-    parse,
-    without_secrets,
+    parse_settings,
+    scrub_secrets,
 )
 
 APPLIED_FILE = ".provisioned"
-IDENTITY = "identity"
+IDENTITY_DIR = "identity"
 
-Kind = Literal["waiting", "kept", "unchanged", "refused", "applied", "failed"]
+ResultKind = Literal["waiting", "kept", "unchanged", "refused", "applied", "failed"]
 """waiting: no settings, and the box has none; kept: no settings, and it has them; unchanged: they are
 those that it has; refused: they are wrong; applied: they were taken in; failed: the disk did not let it."""
 
@@ -42,9 +42,9 @@ class BoxFolders(msgspec.Struct, frozen=True, kw_only=True):
     for messages.
     """
 
-    folder: Path
-    state: Path
-    where: str
+    config_dir: Path
+    state_dir: Path
+    source: str
 
 
 class ProvisioningResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,16 +52,16 @@ class ProvisioningResult(msgspec.Struct, frozen=True, kw_only=True):
     place of the settings file.
     """
 
-    kind: Kind
-    box: str | None = None
+    kind: ResultKind
+    box_id: str | None = None
     is_first: bool = False
     lines: tuple[str, ...] = ()
-    request: str | None = None
-    left: bytes | None = None
-    network: Network = Network()
+    certificate_request: str | None = None
+    scrubbed_settings: bytes | None = None
+    network: NetworkConfig = NetworkConfig()
 
 
-class _Applied(msgspec.Struct, frozen=True, kw_only=True):
+class _AppliedRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Which settings the box has: the digests of the file as it was given and as it was left on the
     card, and the files that came with it.
     """
@@ -71,119 +71,132 @@ class _Applied(msgspec.Struct, frozen=True, kw_only=True):
     names: tuple[str, ...]
 
 
-def apply_settings(data: bytes | None, places: BoxFolders) -> ProvisioningResult:
+def apply_settings(data: bytes | None, box_folders: BoxFolders) -> ProvisioningResult:
     """Take the settings in, if they are good and new. Whatever the disk refuses, the outcome has the box
     and the network as they stand.
     """
     try:
-        folders.recover(places.folder)
-        kind, lines, left = _evaluate(data, places)
-        request = _request_out(places)
+        atomic_folder.recover(box_folders.config_dir)
+        kind, lines, scrubbed = _evaluate(data, box_folders)
+        certificate_request = _pending_request(box_folders)
     except OSError as error:
-        what = error.filename or f"{places.folder}, {places.state}"
-        return current_state(places, f"{what}: {error.strerror or error}")
+        path = error.filename or f"{box_folders.config_dir}, {box_folders.state_dir}"
+        return current_state(box_folders, f"{path}: {error.strerror or error}")
     return msgspec.structs.replace(
-        current_state(places, *lines),
+        current_state(box_folders, *lines),
         kind="applied" if kind == "first" else kind,
         is_first=kind == "first",
-        request=request,
-        left=left,
+        certificate_request=certificate_request,
+        scrubbed_settings=scrubbed,
     )
 
 
-def current_state(places: BoxFolders, *lines: str) -> ProvisioningResult:
+def current_state(box_folders: BoxFolders, *lines: str) -> ProvisioningResult:
     """Who the box is, and its network: what counts where settings could not be taken in. Only reads."""
-    network, trouble = _network(places.folder)
+    network, errors = _read_network(box_folders.config_dir)
     return ProvisioningResult(
-        kind="failed", box=_box(places.folder), lines=(*lines, *trouble), network=network
+        kind="failed",
+        box_id=_read_box_id(box_folders.config_dir),
+        lines=(*lines, *errors),
+        network=network,
     )
 
 
-def _request_out(places: BoxFolders) -> str | None:
-    box = _box(places.folder)
-    if box is None:
+def _pending_request(box_folders: BoxFolders) -> str | None:
+    box_id = _read_box_id(box_folders.config_dir)
+    if box_id is None:
         return None
     # Here, because most starts have no request, and it takes its time to load.
-    from agent.provisioning.tls_credentials import request_out  # noqa: PLC0415
+    from agent.provisioning.tls_credentials import pending_request  # noqa: PLC0415
 
-    return request_out(places.state, box)
+    return pending_request(box_folders.state_dir, box_id)
 
 
 def _evaluate(
-    data: bytes | None, places: BoxFolders
-) -> tuple[Kind | Literal["first"], tuple[str, ...], bytes | None]:
-    is_there = (places.folder / CONFIG_FILE).exists()
+    data: bytes | None, box_folders: BoxFolders
+) -> tuple[ResultKind | Literal["first"], tuple[str, ...], bytes | None]:
+    has_config = (box_folders.config_dir / CONFIG_FILE).exists()
     if data is None:
-        return ("kept" if is_there else "waiting"), (), None
-    applied = _applied(places.folder) if is_there else None
+        return ("kept" if has_config else "waiting"), (), None
+    applied = _read_applied(box_folders.config_dir) if has_config else None
     digest = _digest(data)
     if applied is not None and digest in (applied.left, applied.given):
         # As it was given: a cut came before the secrets were taken out of it.
-        left = without_secrets(data) if digest != applied.left else None
-        return "unchanged", (), left
+        scrubbed = scrub_secrets(data) if digest != applied.left else None
+        return "unchanged", (), scrubbed
     try:
-        settings = parse(data, places.where)
-        _check_same_box(settings, places)
-    except BadSettings as error:
+        settings = parse_settings(data, box_folders.source)
+        _check_same_box(settings, box_folders)
+    except InvalidSettings as error:
         return "refused", error.problems, None
-    lines = _apply(settings, places, () if applied is None else applied.names)
-    return ("applied" if is_there else "first"), lines, without_secrets(data)
+    lines = _apply(settings, box_folders, () if applied is None else applied.names)
+    return ("applied" if has_config else "first"), lines, scrub_secrets(data)
 
 
-def _check_same_box(settings: BoxSettings, places: BoxFolders) -> None:
+def _check_same_box(settings: BoxSettings, box_folders: BoxFolders) -> None:
     """A box that has signed as one may not become another. Raises BadSettings."""
-    now = _box(places.folder)
-    has_signed = (places.state / IDENTITY / KEY_FILE).exists()
-    if now is not None and now != settings.box and has_signed:
+    current_id = _read_box_id(box_folders.config_dir)
+    has_signed = (box_folders.state_dir / IDENTITY_DIR / KEY_FILE).exists()
+    if current_id is not None and current_id != settings.box_id and has_signed:
         problem = (
-            f"{places.where}: box.id = {settings.box!r}: this box is {now!r}, and has signed as that; "
-            f"allowed: {now!r}, or a box that is flashed anew"
+            f"{box_folders.source}: box.id = {settings.box_id!r}: this box is {current_id!r}, and has signed as that; "
+            f"allowed: {current_id!r}, or a box that is flashed anew"
         )
-        raise BadSettings([problem])
+        raise InvalidSettings([problem])
 
 
-def _apply(settings: BoxSettings, places: BoxFolders, before: Collection[str]) -> tuple[str, ...]:
-    from agent.provisioning import tls_credentials as pairs  # noqa: PLC0415 - as above
+def _apply(
+    settings: BoxSettings, box_folders: BoxFolders, previous_names: Collection[str]
+) -> tuple[str, ...]:
+    from agent.provisioning import tls_credentials  # noqa: PLC0415 - as above
 
-    identity = DeviceIdentity.load_or_make(places.state / IDENTITY)
-    pair = pairs.resolve_credentials(settings, places.folder, places.state)
-    files, lines = _files(settings, places.folder, pair.names)
-    files |= pair.files
-    names = files.keys() | pair.names | settings.enclosed.secrets.keys()
-    left = without_secrets(settings.data) or settings.data
-    applied = _Applied(given=_digest(settings.data), left=_digest(left), names=tuple(sorted(names)))
+    identity = DeviceIdentity.load_or_create(box_folders.state_dir / IDENTITY_DIR)
+    credentials = tls_credentials.resolve_credentials(
+        settings, box_folders.config_dir, box_folders.state_dir
+    )
+    files, lines = _build_files(settings, box_folders.config_dir, credentials.names)
+    files |= credentials.files
+    names = files.keys() | credentials.names | settings.embedded.secrets.keys()
+    scrubbed = scrub_secrets(settings.data) or settings.data
+    applied = _AppliedRecord(
+        given=_digest(settings.data), left=_digest(scrubbed), names=tuple(sorted(names))
+    )
     files[APPLIED_FILE] = NewFile(data=msgspec.json.encode(applied))
-    folders.replace(places.folder, files, _gone(before, names))
-    if pair.spends_request:
-        pairs.spend_request(places.state)
-    lines += list(pair.notes)
-    if identity.set_aside is not None:
-        lines.append(f"the box's key was damaged: it has a new one, and kept {identity.set_aside}")
+    atomic_folder.replace_files(
+        box_folders.config_dir, files, _obsolete_names(previous_names, names)
+    )
+    if credentials.consumes_request:
+        tls_credentials.delete_request_key(box_folders.state_dir)
+    lines += list(credentials.notes)
+    if identity.damaged_key_file is not None:
+        lines.append(
+            f"the box's key was damaged: it has a new one, and kept {identity.damaged_key_file}"
+        )
     return tuple(lines)
 
 
-def _files(
-    settings: BoxSettings, folder: Path, of_pair: Collection[str]
+def _build_files(
+    settings: BoxSettings, config_dir: Path, credential_names: Collection[str]
 ) -> tuple[dict[str, NewFile], list[str]]:
     """What lies beside the configuration but for the pair, and what there is to tell about it."""
     lines: list[str] = []
     network = msgspec.to_builtins(settings.network)
-    given = {key: value for key, value in network.items() if value is not None}
+    network_values = {key: value for key, value in network.items() if value is not None}
     files = {
-        CONFIG_FILE: NewFile(data=toml_writer.text(settings.tables).encode()),
-        NETWORK_FILE: NewFile(data=toml_writer.text(given).encode()),
+        CONFIG_FILE: NewFile(data=toml_writer.dumps(settings.tables).encode()),
+        NETWORK_FILE: NewFile(data=toml_writer.dumps(network_values).encode()),
     }
-    for name, text in settings.enclosed.files.items():
-        if name not in of_pair:
+    for name, text in settings.embedded.files.items():
+        if name not in credential_names:
             files[name] = NewFile(data=text.encode())
-    console = name_of(settings.config.console.secret_file)
-    for name, text in settings.enclosed.secrets.items():
-        if name in of_pair:
+    console_secret = local_name(settings.config.console.secret_file)
+    for name, text in settings.embedded.secrets.items():
+        if name in credential_names:
             continue
         if text:
             files[name] = NewFile(data=text.encode(), mode=0o600)
-        elif _is_lacking(folder / name):
-            if name == console:
+        elif _is_missing_or_empty(config_dir / name):
+            if name == console_secret:
                 lines.append(
                     f"the box has no {name!r}: no code opens its console until it is given"
                 )
@@ -196,7 +209,7 @@ def _files(
     return files, lines
 
 
-def _is_lacking(secret: Path) -> bool:
+def _is_missing_or_empty(secret: Path) -> bool:
     """Whether it is not there, or only its place is kept."""
     try:
         return secret.stat().st_size == 0
@@ -204,39 +217,41 @@ def _is_lacking(secret: Path) -> bool:
         return True
 
 
-def _gone(before: Collection[str], names: Collection[str]) -> set[str]:
-    return {name for name in before if NAME.fullmatch(name)} - set(names)
+def _obsolete_names(previous_names: Collection[str], names: Collection[str]) -> set[str]:
+    return {name for name in previous_names if NAME_PATTERN.fullmatch(name)} - set(names)
 
 
-def _applied(folder: Path) -> _Applied | None:
+def _read_applied(config_dir: Path) -> _AppliedRecord | None:
     try:
-        return msgspec.json.decode((folder / APPLIED_FILE).read_bytes(), type=_Applied)
+        return msgspec.json.decode((config_dir / APPLIED_FILE).read_bytes(), type=_AppliedRecord)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
 
 
-def _box(folder: Path) -> str | None:
+def _read_box_id(config_dir: Path) -> str | None:
     """Who the box is by its configuration; None where it has none that tells."""
     try:
-        box = tomllib.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["box"]["id"]
+        box_id = tomllib.loads((config_dir / CONFIG_FILE).read_text(encoding="utf-8"))["box"]["id"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return box if isinstance(box, str) and is_host_name(box) else None
+    return box_id if isinstance(box_id, str) and is_host_name(box_id) else None
 
 
-def _network(folder: Path) -> tuple[Network, tuple[str, ...]]:
+def _read_network(config_dir: Path) -> tuple[NetworkConfig, tuple[str, ...]]:
     """That of the box; what it asks DHCP for where it has none that is good."""
-    path = folder / NETWORK_FILE
+    path = config_dir / NETWORK_FILE
     try:
         if not path.exists():
-            return Network(), ()
-        network = strict.into(strict.read_toml(path, "network"), Network, str(path), "network")
+            return NetworkConfig(), ()
+        network = strict.convert(
+            strict.read_toml(path, "network"), NetworkConfig, str(path), "network"
+        )
     except UserError as error:
-        return Network(), (str(error),)
+        return NetworkConfig(), (str(error),)
     except OSError as error:
-        return Network(), (f"{path}: {error.strerror or error}",)
-    problems = tuple(networking.problems(network, str(path)))
-    return (Network(), problems) if problems else (network, ())
+        return NetworkConfig(), (f"{path}: {error.strerror or error}",)
+    problems = tuple(network_config.find_problems(network, str(path)))
+    return (NetworkConfig(), problems) if problems else (network, ())
 
 
 def _digest(data: bytes) -> str:

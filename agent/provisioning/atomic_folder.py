@@ -17,9 +17,9 @@ import msgspec
 
 from agent.base import atomic_file
 
-INSIDE = ".provisioning"
-_NEW = "new"
-_LIST = "list"
+STAGING_DIR = ".provisioning"
+_NEW_DIR = "new"
+_LIST_FILE = "list"
 
 
 class NewFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +32,7 @@ class NewFile(msgspec.Struct, frozen=True, kw_only=True):
         return f"NewFile(mode={self.mode:o})"
 
 
-class _List(msgspec.Struct, frozen=True, kw_only=True):
+class _CommitList(msgspec.Struct, frozen=True, kw_only=True):
     put: tuple[str, ...]
     remove: tuple[str, ...]
 
@@ -41,53 +41,55 @@ def recover(folder: Path) -> bool:
     """Go on with what a cut has left: put it in place where it was decided, else drop it. Whether
     something was put. Raises OSError.
     """
-    inside = folder / INSIDE
+    staging = folder / STAGING_DIR
     try:
-        decided = msgspec.json.decode((inside / _LIST).read_bytes(), type=_List)
+        commit_list = msgspec.json.decode((staging / _LIST_FILE).read_bytes(), type=_CommitList)
     except (FileNotFoundError, msgspec.DecodeError):
         # A list is whole or not there; another one is nobody's.
-        _drop(folder)
+        _remove_staging(folder)
         return False
-    _put(folder, decided)
+    _apply_list(folder, commit_list)
     return True
 
 
-def replace(folder: Path, files: Mapping[str, NewFile], remove: Collection[str]) -> None:
+def replace_files(folder: Path, files: Mapping[str, NewFile], remove: Collection[str]) -> None:
     """Put these files, and remove those. Raises OSError, and then all are as they were, or will be
     new when `recover` is called.
     """
     recover(folder)
-    inside = folder / INSIDE
-    inside.mkdir(mode=0o700)
-    (inside / _NEW).mkdir(mode=0o700)
+    staging = folder / STAGING_DIR
+    staging.mkdir(mode=0o700)
+    (staging / _NEW_DIR).mkdir(mode=0o700)
     for name, file in files.items():
-        atomic_file.create_durably(inside / _NEW / name, file.data, file.mode)
-    atomic_file.fsync_dir(inside / _NEW)
-    decided = _List(put=tuple(sorted(files)), remove=tuple(sorted(set(remove) - files.keys())))
-    making = inside / f"{_LIST}.making"
-    atomic_file.create_durably(making, msgspec.json.encode(decided), 0o640)
-    making.rename(inside / _LIST)
-    atomic_file.fsync_dir(inside)
+        atomic_file.create_durably(staging / _NEW_DIR / name, file.data, file.mode)
+    atomic_file.fsync_dir(staging / _NEW_DIR)
+    commit_list = _CommitList(
+        put=tuple(sorted(files)), remove=tuple(sorted(set(remove) - files.keys()))
+    )
+    temp_path = staging / f"{_LIST_FILE}.making"
+    atomic_file.create_durably(temp_path, msgspec.json.encode(commit_list), 0o640)
+    temp_path.rename(staging / _LIST_FILE)
+    atomic_file.fsync_dir(staging)
     atomic_file.fsync_dir(folder)
-    _put(folder, decided)
+    _apply_list(folder, commit_list)
 
 
-def _put(folder: Path, decided: _List) -> None:
+def _apply_list(folder: Path, commit_list: _CommitList) -> None:
     """May be cut anywhere and done again."""
-    inside = folder / INSIDE
-    for name in decided.put:
+    staging = folder / STAGING_DIR
+    for name in commit_list.put:
         # One that is not there any more has its place already.
         with suppress(FileNotFoundError):
-            (inside / _NEW / name).rename(folder / name)
-    for name in decided.remove:
+            (staging / _NEW_DIR / name).rename(folder / name)
+    for name in commit_list.remove:
         (folder / name).unlink(missing_ok=True)
     atomic_file.fsync_dir(folder)
-    (inside / _LIST).unlink()
-    atomic_file.fsync_dir(inside)
-    _drop(folder)
+    (staging / _LIST_FILE).unlink()
+    atomic_file.fsync_dir(staging)
+    _remove_staging(folder)
 
 
-def _drop(folder: Path) -> None:
+def _remove_staging(folder: Path) -> None:
     with suppress(FileNotFoundError):
-        shutil.rmtree(folder / INSIDE)
+        shutil.rmtree(folder / STAGING_DIR)
         atomic_file.fsync_dir(folder)

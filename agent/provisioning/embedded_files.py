@@ -11,16 +11,16 @@ import msgspec
 
 CONFIG_FILE = "vigie.toml"
 NETWORK_FILE = "network.toml"
-MOST_FILES = 64
-MOST_BYTES = 256_000
+MAX_FILES = 64
+MAX_FILE_BYTES = 256_000
 """Of one file."""
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_OURS = (CONFIG_FILE, NETWORK_FILE)
-_OURS_END = (".before", ".new", ".making")
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_RESERVED_NAMES = (CONFIG_FILE, NETWORK_FILE)
+_RESERVED_SUFFIXES = (".before", ".new", ".making")
 """What enrolling leaves beside a certificate."""
-_WORDS = "letters, digits, '.', '_' and '-', at most 64, a letter or a digit first"
+_NAME_RULE = "letters, digits, '.', '_' and '-', at most 64, a letter or a digit first"
 
-Place = Literal["files", "secrets"]
+TableName = Literal["files", "secrets"]
 
 
 class EmbeddedFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,51 +36,55 @@ class EmbeddedFiles(msgspec.Struct, frozen=True, kw_only=True):
         return [("files", sorted(self.files)), ("secrets", sorted(self.secrets))]
 
 
-def enclosed(tables: Mapping[str, Any], where: str) -> tuple[EmbeddedFiles, list[str]]:
+def parse_embedded_files(tables: Mapping[str, Any], source: str) -> tuple[EmbeddedFiles, list[str]]:
     """What is enclosed, as far as it is good, and a line for each thing that is not."""
-    wrong: list[str] = []
-    files = dict(_good(tables, "files", where, wrong))
-    secrets = dict(_good(tables, "secrets", where, wrong))
-    wrong += [
-        f"{where}: secrets.{name!r}: is in [files] too; allowed: one of both"
+    problems: list[str] = []
+    files = dict(_valid_entries(tables, "files", source, problems))
+    secrets = dict(_valid_entries(tables, "secrets", source, problems))
+    problems += [
+        f"{source}: secrets.{name!r}: is in [files] too; allowed: one of both"
         for name in sorted(files.keys() & secrets.keys())
     ]
-    if len(files) + len(secrets) > MOST_FILES:
-        number = len(files) + len(secrets)
-        wrong.append(f"{where}: files, secrets: {number} files; allowed: at most {MOST_FILES}")
+    if len(files) + len(secrets) > MAX_FILES:
+        file_count = len(files) + len(secrets)
+        problems.append(
+            f"{source}: files, secrets: {file_count} files; allowed: at most {MAX_FILES}"
+        )
     for name, text in files.items():
         if "PRIVATE KEY-----" in text:
-            wrong.append(
-                f"{where}: files.{name!r}: holds a private key; allowed: in [secrets], from where "
+            problems.append(
+                f"{source}: files.{name!r}: holds a private key; allowed: in [secrets], from where "
                 "it does not stay on the card"
             )
-    return EmbeddedFiles(files=files, secrets=secrets), wrong
+    return EmbeddedFiles(files=files, secrets=secrets), problems
 
 
-def _good(
-    tables: Mapping[str, Any], place: Place, where: str, wrong: list[str]
+def _valid_entries(
+    tables: Mapping[str, Any], table_name: TableName, source: str, problems: list[str]
 ) -> Iterator[tuple[str, str]]:
-    table = tables.get(place, {})
+    table = tables.get(table_name, {})
     if not isinstance(table, dict):
-        wrong.append(f"{where}: {place}: no table; allowed: [{place}], with a line for each file")
+        problems.append(
+            f"{source}: {table_name}: no table; allowed: [{table_name}], with a line for each file"
+        )
         return
     for name, text in table.items():
-        said = _problem(name, text, place)
-        if said is None:
+        problem = _find_problem(name, text, table_name)
+        if problem is None:
             yield name, text
         else:
-            wrong.append(f"{where}: {place}.{name!r}: {said}")
+            problems.append(f"{source}: {table_name}.{name!r}: {problem}")
 
 
-def _problem(name: str, text: Any, place: Place) -> str | None:
+def _find_problem(name: str, text: Any, table_name: TableName) -> str | None:
     if isinstance(text, dict):
         return f'a table; allowed: "{name}.…" = TEXT, the name in quotation marks'
-    if not NAME.fullmatch(name):
-        return f"no name of a file beside the configuration; allowed: {_WORDS}"
-    if name in _OURS or name.endswith(_OURS_END):
-        ours = ", ".join([*_OURS, *(f"*{end}" for end in _OURS_END)])
-        return f"a name that the box uses itself; allowed: any but {ours}"
-    if not isinstance(text, str) or (place == "files" and not text):
+    if not NAME_PATTERN.fullmatch(name):
+        return f"no name of a file beside the configuration; allowed: {_NAME_RULE}"
+    if name in _RESERVED_NAMES or name.endswith(_RESERVED_SUFFIXES):
+        reserved = ", ".join([*_RESERVED_NAMES, *(f"*{suffix}" for suffix in _RESERVED_SUFFIXES)])
+        return f"a name that the box uses itself; allowed: any but {reserved}"
+    if not isinstance(text, str) or (table_name == "files" and not text):
         return "no text; allowed: the file's text in quotation marks"
     size = len(text.encode())
-    return None if size <= MOST_BYTES else f"{size} bytes; allowed: at most {MOST_BYTES}"
+    return None if size <= MAX_FILE_BYTES else f"{size} bytes; allowed: at most {MAX_FILE_BYTES}"

@@ -8,97 +8,114 @@ from typing import Any, Literal
 import msgspec
 
 from agent.config.configuration import Config
-from agent.provisioning.embedded_files import NAME, EmbeddedFiles
+from agent.provisioning.embedded_files import NAME_PATTERN, EmbeddedFiles
 
-HOME = PurePosixPath("/etc/vigie")
-_SECRET = re.compile(r"pass|secret|token|credential|private|(^|_)key(_|$)")
+CONFIG_DIR = PurePosixPath("/etc/vigie")
+_SECRET_KEY_PATTERN = re.compile(r"pass|secret|token|credential|private|(^|_)key(_|$)")
 
-Need = Literal["given", "made", "may_lack"]
+Requirement = Literal["given", "made", "may_lack"]
 """given: it has to be in the settings file; made: the box makes it where it is not; may_lack: the box
 works without it."""
 
 
-class Reference(msgspec.Struct, frozen=True, kw_only=True):
+class FileReference(msgspec.Struct, frozen=True, kw_only=True):
     """A key of the configuration whose value names a file."""
 
     key: str
     value: str
-    secret: bool = False
-    need: Need = "given"
-    whole_path: Literal["no", "here", "anywhere"] = "here"
+    is_secret: bool = False
+    requirement: Requirement = "given"
+    absolute_path: Literal["no", "here", "anywhere"] = "here"
     """Whether it may be a whole path: to where the configuration will lie, or to a file of the system."""
 
     @property
     def name(self) -> str | None:
         """The file's name beside the configuration; None where it lies elsewhere."""
-        return name_of(self.value)
+        return local_name(self.value)
 
 
-def name_of(value: str) -> str | None:
+def local_name(value: str) -> str | None:
     """The name of a file beside the configuration; None where a path leads elsewhere."""
     path = PurePosixPath(value)
     if path.is_absolute():
-        path = path.relative_to(HOME) if path.is_relative_to(HOME) else PurePosixPath("a/b")
-    return str(path) if len(path.parts) == 1 and NAME.fullmatch(str(path)) else None
+        path = (
+            path.relative_to(CONFIG_DIR)
+            if path.is_relative_to(CONFIG_DIR)
+            else PurePosixPath("a/b")
+        )
+    return str(path) if len(path.parts) == 1 and NAME_PATTERN.fullmatch(str(path)) else None
 
 
-def references(config: Config) -> Iterator[Reference]:
+def iter_references(config: Config) -> Iterator[FileReference]:
     """All of them. `config` is as it was written: its paths not yet anchored."""
     broker = config.broker
     if broker.ca is not None:
-        yield Reference(key="broker.ca", value=broker.ca)
+        yield FileReference(key="broker.ca", value=broker.ca)
     if broker.certificate is not None and broker.key is not None:
-        yield Reference(key="broker.certificate", value=broker.certificate, need="made")
-        yield Reference(key="broker.key", value=broker.key, secret=True, need="made")
+        yield FileReference(key="broker.certificate", value=broker.certificate, requirement="made")
+        yield FileReference(key="broker.key", value=broker.key, is_secret=True, requirement="made")
     if broker.password_file is not None:
-        yield Reference(key="broker.password_file", value=broker.password_file, secret=True)
+        yield FileReference(key="broker.password_file", value=broker.password_file, is_secret=True)
     if config.update is not None and config.update.ca is not None:
-        yield Reference(key="update.ca", value=config.update.ca)
-    yield Reference(
-        key="console.secret_file", value=config.console.secret_file, secret=True, need="may_lack"
+        yield FileReference(key="update.ca", value=config.update.ca)
+    yield FileReference(
+        key="console.secret_file",
+        value=config.console.secret_file,
+        is_secret=True,
+        requirement="may_lack",
     )
     for index, camera in enumerate(config.camera):
-        at = f"camera[{index}]"
-        yield from _options(camera.options, f"{at}.options")
-        yield from _options(camera.detect_options or {}, f"{at}.detect_options")
+        camera_key = f"camera[{index}]"
+        yield from _option_references(camera.options, f"{camera_key}.options")
+        yield from _option_references(camera.detect_options or {}, f"{camera_key}.detect_options")
         if camera.detect.scene is not None:
-            yield Reference(key=f"{at}.detect.scene", value=camera.detect.scene, whole_path="no")
+            yield FileReference(
+                key=f"{camera_key}.detect.scene", value=camera.detect.scene, absolute_path="no"
+            )
         for preset, scene in camera.detect.scenes.items():
-            yield Reference(key=f"{at}.detect.scenes.{preset}", value=scene, whole_path="no")
+            yield FileReference(
+                key=f"{camera_key}.detect.scenes.{preset}", value=scene, absolute_path="no"
+            )
         if camera.onvif is not None and camera.onvif.password_file is not None:
-            yield Reference(
-                key=f"{at}.onvif.password_file", value=camera.onvif.password_file, secret=True
+            yield FileReference(
+                key=f"{camera_key}.onvif.password_file",
+                value=camera.onvif.password_file,
+                is_secret=True,
             )
     for index, head in enumerate(config.head):
-        yield from _options(head.options, f"head[{index}].options")
+        yield from _option_references(head.options, f"head[{index}].options")
 
 
-def _options(options: Mapping[str, Any], under: str) -> Iterator[Reference]:
+def _option_references(options: Mapping[str, Any], prefix: str) -> Iterator[FileReference]:
     """Of a driver's options those that `agent.config.configuration` takes for paths."""
     for key, value in options.items():
         if isinstance(value, str) and (key == "path" or key.endswith("_file")):
-            yield Reference(
-                key=f"{under}.{key}",
+            yield FileReference(
+                key=f"{prefix}.{key}",
                 value=value,
-                secret=bool(_SECRET.search(key)),
-                whole_path="anywhere" if key == "path" else "here",
+                is_secret=bool(_SECRET_KEY_PATTERN.search(key)),
+                absolute_path="anywhere" if key == "path" else "here",
             )
 
 
-def problems(found: Iterator[Reference], enclosed: EmbeddedFiles, where: str) -> Iterator[str]:
+def find_problems(
+    references: Iterator[FileReference], embedded: EmbeddedFiles, source: str
+) -> Iterator[str]:
     """A line for each file that will not be where the configuration looks for it. Where a secret
     should lie its value is not shown: somebody may have put the secret itself there.
     """
-    given = sorted({*enclosed.files, *enclosed.secrets})
-    for one in found:
-        at = f"{where}: {one.key}" + ("" if one.secret else f" = {one.value!r}")
-        place = "[secrets]" if one.secret else "[files]"
-        whole = one.value.startswith("/")
-        if whole and one.name is None and one.whole_path == "anywhere":
+    embedded_names = sorted({*embedded.files, *embedded.secrets})
+    for reference in references:
+        location = f"{source}: {reference.key}" + (
+            "" if reference.is_secret else f" = {reference.value!r}"
+        )
+        table = "[secrets]" if reference.is_secret else "[files]"
+        is_absolute = reference.value.startswith("/")
+        if is_absolute and reference.name is None and reference.absolute_path == "anywhere":
             continue
-        if one.name is None or (whole and one.whole_path == "no"):
-            yield f"{at}: lies elsewhere; allowed: the name of a file in {place}, without folders"
-        elif one.secret and one.name in enclosed.files:
-            yield f"{at}: is in [files], from where it stays on the card; allowed: in [secrets]"
-        elif one.need == "given" and one.name not in given:
-            yield f"{at}: is not in {place}; there are: {', '.join(given) or 'none'}"
+        if reference.name is None or (is_absolute and reference.absolute_path == "no"):
+            yield f"{location}: lies elsewhere; allowed: the name of a file in {table}, without folders"
+        elif reference.is_secret and reference.name in embedded.files:
+            yield f"{location}: is in [files], from where it stays on the card; allowed: in [secrets]"
+        elif reference.requirement == "given" and reference.name not in embedded_names:
+            yield f"{location}: is not in {table}; there are: {', '.join(embedded_names) or 'none'}"

@@ -11,15 +11,14 @@ from pathlib import Path
 
 import msgspec
 
-from agent.base.device_identity import STATE_LOST
-from agent.provisioning import apply, status_display
-from agent.provisioning import boot_partition as card
-from agent.provisioning import network as networking
+from agent.base.device_identity import STATE_LOST_FLAG
+from agent.provisioning import apply, boot_partition, status_display
+from agent.provisioning import network as network_config
 from agent.provisioning.apply import BoxFolders, ProvisioningResult
-from agent.provisioning.network import Network
-from agent.provisioning.run_as_user import ChildFailed, as_user
+from agent.provisioning.network import NetworkConfig
+from agent.provisioning.run_as_user import ChildFailed, run_as_user
 from agent.provisioning.settings import FILE_NAME
-from agent.provisioning.status_display import Light
+from agent.provisioning.status_display import LedMode
 
 STATE_VOLATILE = "run/vigie-state-volatile"
 """Beneath the root: the initramfs leaves it where no partition of the state could be opened, and the
@@ -27,101 +26,107 @@ folders of the configuration and the state are in memory."""
 
 log = logging.getLogger(__name__)
 
-WITHIN_S = 90
+APPLY_TIMEOUT_S = 90
 """So long the settings may take. The unit gives up after 120 s, and the network is to be set before."""
-_READING_WITHIN_S = 10
+_READ_TIMEOUT_S = 10
 """So long it may take to read what stands, after that."""
-_NETWORK = "run/systemd/network"
-_HOST_NAME = "proc/sys/kernel/hostname"
+_NETWORK_DIR = "run/systemd/network"
+_HOST_NAME_FILE = "proc/sys/kernel/hostname"
 
 
 class BootPaths(msgspec.Struct, frozen=True, kw_only=True):
     """Where everything is. `root` is where the machine's dev, proc, run and sys are looked for."""
 
-    card: Path
-    folder: Path
-    state: Path
+    boot_mount: Path
+    config_dir: Path
+    state_dir: Path
     user: str
     root: Path
 
 
-def boot(given: BootPaths) -> int:
+def provision_box(paths: BootPaths) -> int:
     """Do it all, and tell. The exit code: 0 done, or nothing to do; 1 it failed; 2 the settings are
     wrong. Raises BadInput.
     """
-    trouble: list[str] = []
+    errors: list[str] = []
     data = None
     try:
-        data = card.settings(given.card)
+        data = boot_partition.read_settings(paths.boot_mount)
     except OSError as error:
         # What a cut has left in the box is put right all the same.
-        trouble.append(_why(error))
-    outcome = _taken_in(data, given, trouble)
-    if outcome is not None and _is_volatile(given):
+        errors.append(_error_text(error))
+    result = _apply_settings(data, paths, errors)
+    if result is not None and _is_volatile(paths):
         # It ends with the power: the card keeps the secrets, and gets no request of a key that will not be.
-        outcome = msgspec.structs.replace(outcome, request=None, left=None)
-    _try(trouble, lambda: _set_network(given.root, outcome.network if outcome else Network()))
-    if outcome is not None:
-        _set_host_name(given.root, outcome.box)
+        result = msgspec.structs.replace(result, certificate_request=None, scrubbed_settings=None)
+    _collect_os_error(
+        errors, lambda: _set_network(paths.root, result.network if result else NetworkConfig())
+    )
+    if result is not None:
+        _set_host_name(paths.root, result.box_id)
         if data is not None:
             # Without settings it may be no card of ours, or no card at all.
-            _try(trouble, lambda: _put_on_card(given.card, outcome))
-    return _tell(given, outcome, trouble)
+            _collect_os_error(errors, lambda: _write_boot_partition(paths.boot_mount, result))
+    return _report_result(paths, result, errors)
 
 
-def _put_on_card(folder: Path, outcome: ProvisioningResult) -> None:
-    card.tidy(folder)
-    if outcome.box is not None and outcome.request is not None:
-        card.put_request(folder, outcome.box, outcome.request)
-    if outcome.left is not None:
+def _write_boot_partition(boot_mount: Path, result: ProvisioningResult) -> None:
+    boot_partition.remove_partial_files(boot_mount)
+    if result.box_id is not None and result.certificate_request is not None:
+        boot_partition.write_request(boot_mount, result.box_id, result.certificate_request)
+    if result.scrubbed_settings is not None:
         # Last: until then the file as it was given says that there is something to do.
-        card.write_scrubbed_settings(folder, outcome.left)
+        boot_partition.write_scrubbed_settings(boot_mount, result.scrubbed_settings)
 
 
-def _try(trouble: list[str], do: Callable[[], None]) -> None:
+def _collect_os_error(errors: list[str], action: Callable[[], None]) -> None:
     try:
-        do()
+        action()
     except OSError as error:
-        trouble.append(_why(error))
+        errors.append(_error_text(error))
 
 
-def _why(error: OSError) -> str:
+def _error_text(error: OSError) -> str:
     return f"{error.filename}: {error.strerror}" if error.filename else str(error)
 
 
-def _is_volatile(given: BootPaths) -> bool:
-    return (given.root / STATE_VOLATILE).exists()
+def _is_volatile(paths: BootPaths) -> bool:
+    return (paths.root / STATE_VOLATILE).exists()
 
 
-def _taken_in(
-    data: bytes | None, given: BootPaths, trouble: list[str]
+def _apply_settings(
+    data: bytes | None, paths: BootPaths, errors: list[str]
 ) -> ProvisioningResult | None:
     """What came of the settings; how the box stands, where nobody can tell; None if not even that."""
-    places = BoxFolders(folder=given.folder, state=given.state, where=FILE_NAME)
+    box_folders = BoxFolders(
+        config_dir=paths.config_dir, state_dir=paths.state_dir, source=FILE_NAME
+    )
     try:
-        return _by_user(given, lambda: apply.apply_settings(data, places), WITHIN_S)
+        return _run_as_agent_user(
+            paths, lambda: apply.apply_settings(data, box_folders), APPLY_TIMEOUT_S
+        )
     except (ChildFailed, OSError) as error:
-        trouble.append(f"{error}; see journalctl -u vigie-provision")
+        errors.append(f"{error}; see journalctl -u vigie-provision")
     try:
-        return _by_user(given, lambda: apply.current_state(places), _READING_WITHIN_S)
+        return _run_as_agent_user(paths, lambda: apply.current_state(box_folders), _READ_TIMEOUT_S)
     except (ChildFailed, OSError):
-        trouble.append(f"{given.folder} cannot be read either: every port asks DHCP")
+        errors.append(f"{paths.config_dir} cannot be read either: every port asks DHCP")
         return None
 
 
-def _by_user(
-    given: BootPaths, work: Callable[[], ProvisioningResult], within_s: int
+def _run_as_agent_user(
+    paths: BootPaths, work: Callable[[], ProvisioningResult], timeout_s: int
 ) -> ProvisioningResult:
     """Raises ChildFailed and OSError."""
-    said = as_user(given.user, lambda: msgspec.json.encode(work()), within_s)
-    return msgspec.json.decode(said, type=ProvisioningResult)
+    encoded = run_as_user(paths.user, lambda: msgspec.json.encode(work()), timeout_s)
+    return msgspec.json.decode(encoded, type=ProvisioningResult)
 
 
-def _set_network(root: Path, network: Network) -> None:
-    folder = root / _NETWORK
+def _set_network(root: Path, network: NetworkConfig) -> None:
+    folder = root / _NETWORK_DIR
     folder.mkdir(parents=True, exist_ok=True)
-    files = networking.rendered(network)
-    for name in (networking.MINE, networking.OTHERS):
+    files = network_config.render_files(network)
+    for name in (network_config.MAIN_FILE, network_config.OTHERS_FILE):
         if name in files:
             (folder / name).write_text(files[name], encoding="ascii")
             # systemd-networkd has a user of its own.
@@ -130,123 +135,126 @@ def _set_network(root: Path, network: Network) -> None:
             (folder / name).unlink(missing_ok=True)
 
 
-def _set_host_name(root: Path, box: str | None) -> None:
+def _set_host_name(root: Path, box_id: str | None) -> None:
     """Only what the kernel says: /etc does not last, and nobody asks it."""
-    path = root / _HOST_NAME
+    path = root / _HOST_NAME_FILE
     try:
-        if box is not None and path.read_text(encoding="ascii").strip() != box:
-            path.write_text(box, encoding="ascii")
+        if box_id is not None and path.read_text(encoding="ascii").strip() != box_id:
+            path.write_text(box_id, encoding="ascii")
     except OSError as error:
         log.warning("host name: %s: %s", path, error.strerror or error)
 
 
-def _tell(given: BootPaths, outcome: ProvisioningResult | None, trouble: list[str]) -> int:
-    code, light, title, lines = _words(given, outcome)
-    if (trouble or _is_volatile(given)) and code == 0 and light == "own":
+def _report_result(paths: BootPaths, result: ProvisioningResult | None, errors: list[str]) -> int:
+    exit_code, led_mode, title, lines = _format_result(paths, result)
+    if (errors or _is_volatile(paths)) and exit_code == 0 and led_mode == "own":
         # A title with the box's name is for when all is well, see `_correct_result`.
-        lines = [title.removeprefix(_TITLE), *lines] if title else lines
-        title = f"{_TITLE}NOT ALL COULD BE DONE"
-    lines += trouble
-    if _is_volatile(given):
-        lines.insert(0, _VOLATILE)
-    elif outcome is not None and (given.root / STATE_LOST).exists():
-        lines.insert(0, _LOST)
-    if trouble or _is_volatile(given):
-        code, light = 1, "fast"
-    status_display.set_led(given.root, light)
+        lines = [title.removeprefix(_TITLE_PREFIX), *lines] if title else lines
+        title = f"{_TITLE_PREFIX}NOT ALL COULD BE DONE"
+    lines += errors
+    if _is_volatile(paths):
+        lines.insert(0, _VOLATILE_TEXT)
+    elif result is not None and (paths.root / STATE_LOST_FLAG).exists():
+        lines.insert(0, _STATE_LOST_TEXT)
+    if errors or _is_volatile(paths):
+        exit_code, led_mode = 1, "fast"
+    status_display.set_led(paths.root, led_mode)
     if not title and not lines:
-        _correct_result(given.card, outcome)
-        return code
-    title = title or f"{_TITLE}box {outcome.box if outcome else None}"
+        _update_stale_result(paths.boot_mount, result)
+        return exit_code
+    title = title or f"{_TITLE_PREFIX}box {result.box_id if result else None}"
     for line in (title, *lines):
-        log.log(logging.WARNING if code else logging.INFO, "%s", line)
-    text = status_display.banner(title, lines)
-    status_display.print_console(given.root, text)
-    if outcome is None or outcome.kind != "waiting":
+        log.log(logging.WARNING if exit_code else logging.INFO, "%s", line)
+    text = status_display.format_banner(title, lines)
+    status_display.print_console(paths.root, text)
+    if result is None or result.kind != "waiting":
         # A card that cannot be written has been told of by now.
         with suppress(OSError):
-            _put_result(given.card, text)
-    return code
+            _write_result(paths.boot_mount, text)
+    return exit_code
 
 
-_TITLE = "VIGIE: "
-_NOBODY = "this box does not know who it is, and records nothing"
-_LOST = (
+_TITLE_PREFIX = "VIGIE: "
+_UNKNOWN_BOX_TEXT = "this box does not know who it is, and records nothing"
+_STATE_LOST_TEXT = (
     "the partition of the box's state was lost and is made anew: its key, its receipts and what waited "
     "for the centre are gone. Tell the centre; have its new certificate request signed"
 )
-_VOLATILE = (
+_VOLATILE_TEXT = (
     "the disk's own partition for keys and settings cannot be opened: the box runs from memory until it "
     "is switched off, and the secrets stay in the settings file; replace the card or the disk"
 )
-_SEE = "docs/settings.md says what belongs in it"
+_SEE_DOCS_TEXT = "docs/settings.md says what belongs in it"
 
 
-def _correct_result(folder: Path, outcome: ProvisioningResult | None) -> None:
+def _update_stale_result(boot_mount: Path, result: ProvisioningResult | None) -> None:
     """What was wrong and is no more is told to the laptop no longer."""
-    if outcome is None or outcome.box is None:
+    if result is None or result.box_id is None:
         return
-    title = f"{_TITLE}box {outcome.box}"
+    title = f"{_TITLE_PREFIX}box {result.box_id}"
     with suppress(OSError):
-        told = card.result(folder)
-        if told is not None and f"\n* {title} " not in told:
-            _put_result(
-                folder, status_display.banner(f"{title} is as it was set up", _to_sign(outcome))
+        previous = boot_partition.read_result(boot_mount)
+        if previous is not None and f"\n* {title} " not in previous:
+            _write_result(
+                boot_mount,
+                status_display.format_banner(
+                    f"{title} is as it was set up", _signing_lines(result)
+                ),
             )
 
 
-def _put_result(folder: Path, text: str) -> None:
-    card.put_result(folder, text.strip("\n") + "\n")
+def _write_result(boot_mount: Path, text: str) -> None:
+    boot_partition.write_result(boot_mount, text.strip("\n") + "\n")
 
 
-def _words(
-    given: BootPaths, outcome: ProvisioningResult | None
-) -> tuple[int, Light, str, list[str]]:
+def _format_result(
+    paths: BootPaths, result: ProvisioningResult | None
+) -> tuple[int, LedMode, str, list[str]]:
     """Exit code, light, title and lines."""
-    if outcome is None:
-        return 1, "fast", f"{_TITLE}THE SETTINGS COULD NOT BE TAKEN IN", []
-    lines = list(outcome.lines)
-    match outcome.kind:
+    if result is None:
+        return 1, "fast", f"{_TITLE_PREFIX}THE SETTINGS COULD NOT BE TAKEN IN", []
+    lines = list(result.lines)
+    match result.kind:
         case "waiting":
-            alike = card.look_alikes(given.card)
-            seen = f"; there is {', '.join(alike)}: is it that?" if alike else ""
+            similar = boot_partition.find_similar_names(paths.boot_mount)
+            hint = f"; there is {', '.join(similar)}: is it that?" if similar else ""
             return (
                 0,
                 "slow",
-                f"{_TITLE}NO SETTINGS",
+                f"{_TITLE_PREFIX}NO SETTINGS",
                 [
-                    _NOBODY,
-                    f"{given.card} holds no {FILE_NAME}{seen}",
+                    _UNKNOWN_BOX_TEXT,
+                    f"{paths.boot_mount} holds no {FILE_NAME}{hint}",
                     f"put {FILE_NAME} on the card's first partition, and start the box again; "
-                    + _SEE,
+                    + _SEE_DOCS_TEXT,
                     *lines,
                 ],
             )
         case "refused":
-            title = f"{_TITLE}THE SETTINGS ARE WRONG"
-            return 2, "fast", title, [_keeps_running_text(outcome), *lines]
+            title = f"{_TITLE_PREFIX}THE SETTINGS ARE WRONG"
+            return 2, "fast", title, [_keeps_running_text(result), *lines]
         case "failed":
-            title = f"{_TITLE}THE SETTINGS COULD NOT BE TAKEN IN"
-            return 1, "fast", title, [_keeps_running_text(outcome), *lines]
+            title = f"{_TITLE_PREFIX}THE SETTINGS COULD NOT BE TAKEN IN"
+            return 1, "fast", title, [_keeps_running_text(result), *lines]
         case "applied":
-            first = "is set up" if outcome.is_first else "has new settings"
-            title = f"{_TITLE}box {outcome.box} {first}"
-            return 0, "own", title, [*lines, *_to_sign(outcome)]
+            change = "is set up" if result.is_first else "has new settings"
+            title = f"{_TITLE_PREFIX}box {result.box_id} {change}"
+            return 0, "own", title, [*lines, *_signing_lines(result)]
         case _:
             return 0, "own", "", lines
 
 
-def _keeps_running_text(outcome: ProvisioningResult) -> str:
-    if outcome.box is None:
-        return _NOBODY
-    return f"the box goes on as {outcome.box}, with the settings that it has"
+def _keeps_running_text(result: ProvisioningResult) -> str:
+    if result.box_id is None:
+        return _UNKNOWN_BOX_TEXT
+    return f"the box goes on as {result.box_id}, with the settings that it has"
 
 
-def _to_sign(outcome: ProvisioningResult) -> list[str]:
-    if outcome.request is None:
+def _signing_lines(result: ProvisioningResult) -> list[str]:
+    if result.certificate_request is None:
         return []
     line = (
-        f"have {outcome.box}{card.REQUEST_END} on the card signed by the centre; until then the box "
+        f"have {result.box_id}{boot_partition.REQUEST_SUFFIX} on the card signed by the centre; until then the box "
         "records, and its broker refuses it"
     )
     return [line]

@@ -9,36 +9,36 @@ from cryptography.x509.oid import NameOID
 from agent.base.errors import UserError
 
 
-def check_authorities(text: str, what: str) -> None:
+def check_authorities(text: str, label: str) -> None:
     """Those that sign the broker's certificate. Raises BadInput; `what` begins its message."""
     try:
         x509.load_pem_x509_certificates(text.encode())
     except ValueError as error:
-        raise UserError(f"{what}: {_NO_CERTIFICATE}") from error
+        raise UserError(f"{label}: {_NO_CERTIFICATE}") from error
 
 
-def check_certificate(text: str, box: str, what: str) -> PublicKeyTypes:
+def check_certificate(text: str, box_id: str, label: str) -> PublicKeyTypes:
     """The box's own; the key that it is for. Raises BadInput."""
     try:
-        found = x509.load_pem_x509_certificate(text.encode())
-        names = found.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        key = found.public_key()
+        certificate = x509.load_pem_x509_certificate(text.encode())
+        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        key = certificate.public_key()
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise UserError(f"{what}: {_NO_CERTIFICATE}") from error
+        raise UserError(f"{label}: {_NO_CERTIFICATE}") from error
     name = str(names[0].value) if names else ""
-    if name != box:
-        raise UserError(f"{what}: its name is {name!r}; allowed: {box!r}, as box.id")
+    if name != box_id:
+        raise UserError(f"{label}: its name is {name!r}; allowed: {box_id!r}, as box.id")
     return key
 
 
-def check_key(pem: bytes, what: str) -> PublicKeyTypes:
+def check_key(pem: bytes, label: str) -> PublicKeyTypes:
     """A private key; its public half. Raises BadInput."""
     try:
         return serialization.load_pem_private_key(pem, password=None).public_key()
     except TypeError as error:
-        raise UserError(f"{what}: is locked with a password; allowed: an unlocked key") from error
+        raise UserError(f"{label}: is locked with a password; allowed: an unlocked key") from error
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise UserError(f"{what}: no private key in PEM; allowed: all of its text") from error
+        raise UserError(f"{label}: no private key in PEM; allowed: all of its text") from error
 
 
 _NO_CERTIFICATE = (

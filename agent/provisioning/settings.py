@@ -20,34 +20,33 @@ from agent.config import redaction, strict, toml_writer
 from agent.config.all_errors import iter_errors
 from agent.config.configuration import Config
 from agent.config.names import Name
-from agent.config.shareable_config import LEFT_OUT
-from agent.provisioning import embedded_files as enclosing
-from agent.provisioning import file_references as referring
-from agent.provisioning import network as networking
+from agent.config.shareable_config import REDACTED
+from agent.provisioning import embedded_files, file_references
+from agent.provisioning import network as network_config
 from agent.provisioning.embedded_files import EmbeddedFiles
-from agent.provisioning.network import Network
+from agent.provisioning.network import NetworkConfig
 
 FILE_NAME = "vigie-settings.toml"
-MOST_BYTES = 1_000_000
-STATE = "/var/lib/vigie"
-FOOTAGE = "footage"
-OWN_TABLES = ("network", "files", "secrets")
+MAX_SETTINGS_BYTES = 1_000_000
+STATE_DIR = "/var/lib/vigie"
+FOOTAGE_DIR = "footage"
+EXTRA_TABLES = ("network", "files", "secrets")
 """Beside those of the configuration."""
 
-_MOST_PROBLEMS = 40
-_LONGEST_LINE = 400
-_HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_NO_BOX = ("localhost",)
-_USER = re.compile(r"(?<=://)[^\s/@\"']*@")
-_PASSWORD_IN_ADDRESS = re.compile(r"://[^\s/@]*:[^\s/@]+@")
-_SHOWN_SECRET = re.compile(
+_MAX_PROBLEMS = 40
+_MAX_LINE_CHARS = 400
+_HOST_NAME_PATTERN = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_RESERVED_HOST_NAMES = ("localhost",)
+_URL_USER_PATTERN = re.compile(r"(?<=://)[^\s/@\"']*@")
+_URL_PASSWORD_PATTERN = re.compile(r"://[^\s/@]*:[^\s/@]+@")
+_SECRET_VALUE_PATTERN = re.compile(
     r"((?:pass|secret|token|credential|private|key)\w* = )"
     r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^\s:;]+)",
     re.IGNORECASE,
 )
 
 
-class BadSettings(UserError):
+class InvalidSettings(UserError):
     """A settings file that is not good. `problems` are all that was found, a line for each."""
 
     def __init__(self, problems: Iterable[str]) -> None:
@@ -65,12 +64,12 @@ class BoxSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Those of the configuration."""
     config: Config
     """The same, its paths as they were written."""
-    network: Network
-    enclosed: EmbeddedFiles
+    network: NetworkConfig
+    embedded: EmbeddedFiles
     notes: tuple[str, ...] = ()
 
     @property
-    def box(self) -> str:
+    def box_id(self) -> str:
         """The box's id, and its host name."""
         return self.config.box.id
 
@@ -80,139 +79,147 @@ class BoxSettings(msgspec.Struct, frozen=True, kw_only=True):
         return self.config.box.site
 
     @property
-    def broker(self) -> str:
+    def broker_url(self) -> str:
         """The address that it reports to."""
         return self.config.broker.url
 
     @property
     def has_secrets(self) -> bool:
         """Whether the file holds any that is not empty."""
-        return any(self.enclosed.secrets.values())
+        return any(self.embedded.secrets.values())
 
     def __repr__(self) -> str:
-        return f"Settings(box={self.box!r}, {self.enclosed!r})"
+        return f"Settings(box={self.box_id!r}, {self.embedded!r})"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        return [("box", self.box), ("enclosed", self.enclosed)]
+        return [("box", self.box_id), ("enclosed", self.embedded)]
 
 
-def read(path: Path) -> BoxSettings:
+def read_settings(path: Path) -> BoxSettings:
     """The settings in a file. Raises BadSettings with all that is wrong."""
     try:
         with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+            data = file.read(MAX_SETTINGS_BYTES + 1)
     except OSError as error:
-        raise BadSettings([f"{path}: {error.strerror or error}"]) from error
-    return parse(data, str(path))
+        raise InvalidSettings([f"{path}: {error.strerror or error}"]) from error
+    return parse_settings(data, str(path))
 
 
-def parse(data: bytes, where: str) -> BoxSettings:
+def parse_settings(data: bytes, source: str) -> BoxSettings:
     """The settings in these bytes; `where` begins each line of what is wrong. Raises BadSettings."""
-    tables = _tables(data, where)
-    enclosed, wrong = enclosing.enclosed(tables, where)
-    secrets = frozenset(_secrets(tables.get("secrets")))
-    own = {key: value for key, value in tables.items() if key not in OWN_TABLES}
-    wrong += _network_problems(tables.get("network", {}), where)
-    unfit = list(_config_problems(own, where))
-    wrong += unfit
-    if unfit:
+    tables = _parse_tables(data, source)
+    embedded, problems = embedded_files.parse_embedded_files(tables, source)
+    secrets = frozenset(_iter_secrets(tables.get("secrets")))
+    config_tables = {key: value for key, value in tables.items() if key not in EXTRA_TABLES}
+    problems += _network_problems(tables.get("network", {}), source)
+    config_problems = list(_config_problems(config_tables, source))
+    problems += config_problems
+    if config_problems:
         # What is left without the pieces that are wrong is looked at all the same.
-        own = _mended(own)
-    config = strict.into(own, Config, where)
-    wrong += _image_problems(config, where)
-    astray = list(referring.problems(referring.references(config), enclosed, where))
-    wrong += astray or _deep_problems(own, config, enclosed, where)
-    if wrong:
-        raise BadSettings(_told(wrong, secrets))
+        config_tables = _with_placeholders(config_tables)
+    config = strict.convert(config_tables, Config, source)
+    problems += _image_problems(config, source)
+    reference_problems = list(
+        file_references.find_problems(file_references.iter_references(config), embedded, source)
+    )
+    problems += reference_problems or _full_check_problems(config_tables, config, embedded, source)
+    if problems:
+        raise InvalidSettings(_clean_lines(problems, secrets))
     return BoxSettings(
         data=data,
-        tables=own,
+        tables=config_tables,
         config=config,
-        network=strict.into(tables.get("network", {}), Network, where),
-        enclosed=enclosed,
-        notes=_told(_notes(config, enclosed), secrets),
+        network=strict.convert(tables.get("network", {}), NetworkConfig, source),
+        embedded=embedded,
+        notes=_clean_lines(_iter_notes(config, embedded), secrets),
     )
 
 
-def without_secrets(data: bytes) -> bytes | None:
+def scrub_secrets(data: bytes) -> bytes | None:
     """The same file with its secrets emptied; None where it has none. The file is a good one."""
     tables = tomllib.loads(data.decode("utf-8-sig"))
     secrets = tables.get("secrets", {})
     if not any(secrets.values()):
         return None
     tables["secrets"] = dict.fromkeys(secrets, "")
-    return (_LEFT + toml_writer.text(tables)).encode()
+    return (_SCRUBBED_HEADER + toml_writer.dumps(tables)).encode()
 
 
-_LEFT = """\
+_SCRUBBED_HEADER = """\
 # The box has taken these settings in, and their secrets out of this file: one that is empty stays as it is
 # on the box, another text replaces it. Change what you like; the box takes it in at its next start.
 
 """
 
 
-def _tables(data: bytes, where: str) -> dict[str, Any]:
-    if len(data) > MOST_BYTES:
-        raise BadSettings([f"{where}: larger than a settings file; allowed: {MOST_BYTES} bytes"])
+def _parse_tables(data: bytes, source: str) -> dict[str, Any]:
+    if len(data) > MAX_SETTINGS_BYTES:
+        raise InvalidSettings(
+            [f"{source}: larger than a settings file; allowed: {MAX_SETTINGS_BYTES} bytes"]
+        )
     try:
         # Editors of some systems begin a file with a mark.
-        return strict.parsed(data.decode("utf-8-sig"), where)
+        return strict.parse_toml(data.decode("utf-8-sig"), source)
     except UnicodeDecodeError as error:
-        raise BadSettings([f"{where}: not UTF-8 text, at byte {error.start}"]) from error
+        raise InvalidSettings([f"{source}: not UTF-8 text, at byte {error.start}"]) from error
     except UserError as error:
-        raise BadSettings([str(error)]) from error
+        raise InvalidSettings([str(error)]) from error
 
 
-def _secrets(table: object) -> Iterator[str]:
+def _iter_secrets(table: object) -> Iterator[str]:
     """Whatever stands in [secrets], be it good or not."""
     if isinstance(table, Mapping):
-        for one in table.values():
-            yield from _secrets(one)
+        for item in table.values():
+            yield from _iter_secrets(item)
     elif isinstance(table, list):
-        for one in table:
-            yield from _secrets(one)
+        for item in table:
+            yield from _iter_secrets(item)
     elif table is not None:
-        yield from redaction.of_file(str(table))
+        yield from redaction.secrets_in_file(str(table))
 
 
-def _network_problems(table: object, where: str) -> list[str]:
-    wrong = list(iter_errors(table, Network, where, "network"))
-    return wrong or list(networking.problems(strict.into(table, Network, where, "network"), where))
+def _network_problems(table: object, source: str) -> list[str]:
+    problems = list(iter_errors(table, NetworkConfig, source, "network"))
+    return problems or list(
+        network_config.find_problems(
+            strict.convert(table, NetworkConfig, source, "network"), source
+        )
+    )
 
 
-def _config_problems(tables: dict[str, Any], where: str) -> Iterator[str]:
+def _config_problems(tables: dict[str, Any], source: str) -> Iterator[str]:
     known = [field.encode_name for field in msgspec.structs.fields(Config)]
     for key in tables:
         if key not in known:
-            yield f"{where}: {key}: unknown table; allowed: {', '.join([*known, *OWN_TABLES])}"
-    yield from iter_errors({k: v for k, v in tables.items() if k in known}, Config, where)
+            yield f"{source}: {key}: unknown table; allowed: {', '.join([*known, *EXTRA_TABLES])}"
+    yield from iter_errors({k: v for k, v in tables.items() if k in known}, Config, source)
 
 
-def _mended(tables: dict[str, Any]) -> dict[str, Any]:
+def _with_placeholders(tables: dict[str, Any]) -> dict[str, Any]:
     """The same with something good in place of each piece that is wrong: lists keep their places, and
     cameras their names, since others name them.
     """
     hints = typing.get_type_hints(Config, include_extras=True)
-    good = {
+    valid = {
         key: value
         for key, value in tables.items()
         if key in hints and not any(iter_errors(value, hints[key], ""))
     }
-    for key, value in _STOPGAPS.items():
-        given = tables.get(key)
-        if key in good or not isinstance(given, list) or not isinstance(value, list):
+    for key, value in _PLACEHOLDERS.items():
+        items = tables.get(key)
+        if key in valid or not isinstance(items, list) or not isinstance(value, list):
             continue
-        (stopgap,), item = value, typing.get_args(typing.get_args(hints[key])[0])[0]
-        good[key] = [
-            one
-            if not any(iter_errors(one, item, ""))
-            else {**stopgap, "name": _name(one) or f"{key}-{index}"}
-            for index, one in enumerate(given[:8])
+        (placeholder,), item_type = value, typing.get_args(typing.get_args(hints[key])[0])[0]
+        valid[key] = [
+            entry
+            if not any(iter_errors(entry, item_type, ""))
+            else {**placeholder, "name": _valid_name(entry) or f"{key}-{index}"}
+            for index, entry in enumerate(items[:8])
         ]
-    return {**_STOPGAPS, **{key: value for key, value in good.items() if value != []}}
+    return {**_PLACEHOLDERS, **{key: value for key, value in valid.items() if value != []}}
 
 
-_STOPGAPS: dict[str, Any] = {
+_PLACEHOLDERS: dict[str, Any] = {
     "box": {"id": "x", "site": "x"},
     "broker": {"url": "mqtt://x"},
     "camera": [{"name": "x", "driver": "fake", "options": {}}],
@@ -220,7 +227,7 @@ _STOPGAPS: dict[str, Any] = {
 }
 
 
-def _name(table: object) -> str | None:
+def _valid_name(table: object) -> str | None:
     name = table.get("name") if isinstance(table, dict) else None
     try:
         return msgspec.convert(name, Name)
@@ -228,95 +235,95 @@ def _name(table: object) -> str | None:
         return None
 
 
-def is_host_name(box: str) -> bool:
+def is_host_name(box_id: str) -> bool:
     """Whether a box's id can be its host name."""
-    return bool(_HOST_NAME.fullmatch(box)) and box not in _NO_BOX
+    return bool(_HOST_NAME_PATTERN.fullmatch(box_id)) and box_id not in _RESERVED_HOST_NAMES
 
 
-def _image_problems(config: Config, where: str) -> Iterator[str]:
+def _image_problems(config: Config, source: str) -> Iterator[str]:
     """What the image wants beyond what the agent does: its partitions are where they are."""
-    box = config.box.id
-    if not is_host_name(box):
+    box_id = config.box.id
+    if not is_host_name(box_id):
         yield (
-            f"{where}: box.id = {box!r}: is the host name too; allowed: lower case letters, digits "
+            f"{source}: box.id = {box_id!r}: is the host name too; allowed: lower case letters, digits "
             "and '-', which is not the last"
         )
-    if config.box.state != STATE:
+    if config.box.state != STATE_DIR:
         yield (
-            f"{where}: box.state = {config.box.state!r}: is lost at each start; allowed: {STATE!r}, "
+            f"{source}: box.state = {config.box.state!r}: is lost at each start; allowed: {STATE_DIR!r}, "
             "or left out"
         )
-    if config.record.folder not in (FOOTAGE, f"{STATE}/{FOOTAGE}"):
+    if config.record.folder not in (FOOTAGE_DIR, f"{STATE_DIR}/{FOOTAGE_DIR}"):
         yield (
-            f"{where}: record.folder = {config.record.folder!r}: is not on the partition for footage; "
-            f"allowed: {FOOTAGE!r}, or left out"
+            f"{source}: record.folder = {config.record.folder!r}: is not on the partition for footage; "
+            f"allowed: {FOOTAGE_DIR!r}, or left out"
         )
 
 
-def _deep_problems(
-    tables: dict[str, Any], config: Config, enclosed: EmbeddedFiles, where: str
+def _full_check_problems(
+    tables: dict[str, Any], config: Config, embedded: EmbeddedFiles, source: str
 ) -> list[str]:
     # Here, because drivers and detection take seconds to load on a board, and most starts need none.
     from agent.provisioning import full_check  # noqa: PLC0415
 
-    return full_check.problems(tables, config, enclosed, where)
+    return full_check.find_problems(tables, config, embedded, source)
 
 
-def _notes(config: Config, enclosed: EmbeddedFiles) -> Iterator[str]:
-    for place, value in _texts(msgspec.to_builtins(config), ""):
-        if _PASSWORD_IN_ADDRESS.search(value):
-            yield f"{place} holds a password, which stays on the card; better: username and password_file"
-    for name, text in enclosed.secrets.items():
+def _iter_notes(config: Config, embedded: EmbeddedFiles) -> Iterator[str]:
+    for key_path, value in _iter_texts(msgspec.to_builtins(config), ""):
+        if _URL_PASSWORD_PATTERN.search(value):
+            yield f"{key_path} holds a password, which stays on the card; better: username and password_file"
+    for name, text in embedded.secrets.items():
         if not text:
             yield f"secrets.{name!r} is empty: good for a box that has it, and no other"
     certificate, key = config.broker.certificate, config.broker.key
     if certificate is not None and key is not None:
-        names = [referring.name_of(one) for one in (certificate, key)]
-        if names[1] not in enclosed.secrets:
-            given = names[0] in enclosed.files
+        names = [file_references.local_name(value) for value in (certificate, key)]
+        if names[1] not in embedded.secrets:
+            has_certificate = names[0] in embedded.files
             yield (
                 "the box makes its own key, and takes the certificate that is given where it is for it"
-                if given
+                if has_certificate
                 else "the box makes its own key; its certificate request will be on the card"
             )
-    secret_file = referring.name_of(config.console.secret_file)
-    if secret_file not in enclosed.secrets and not config.console.technician:
+    secret_file = file_references.local_name(config.console.secret_file)
+    if secret_file not in embedded.secrets and not config.console.technician:
         yield (
             f"secrets.{config.console.secret_file!r} is not given, and no technician: nobody can log "
             "in at the console"
         )
-    named = {one.name for one in referring.references(config)}
-    for name in sorted({*enclosed.files, *enclosed.secrets} - named):
+    referenced_names = {reference.name for reference in file_references.iter_references(config)}
+    for name in sorted({*embedded.files, *embedded.secrets} - referenced_names):
         yield f"nothing in the configuration names the file {name!r}"
 
 
-def _texts(value: object, under: str) -> Iterator[tuple[str, str]]:
+def _iter_texts(value: object, prefix: str) -> Iterator[tuple[str, str]]:
     """Each text in some tables with its place."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            yield from _texts(inner, f"{under}.{key}".lstrip("."))
+            yield from _iter_texts(inner, f"{prefix}.{key}".lstrip("."))
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
-            yield from _texts(inner, f"{under}[{index}]")
+            yield from _iter_texts(inner, f"{prefix}[{index}]")
     elif isinstance(value, str):
-        yield under, value
+        yield prefix, value
 
 
-def _told(lines: Iterable[str], secrets: Collection[str]) -> tuple[str, ...]:
+def _clean_lines(lines: Iterable[str], secrets: Collection[str]) -> tuple[str, ...]:
     """Each once, in one line that a terminal shows as it is, and without secrets."""
-    found = list(dict.fromkeys(_clean(line, secrets) for line in lines))
-    if len(found) > _MOST_PROBLEMS:
-        more = len(found) - _MOST_PROBLEMS
-        found = [*found[:_MOST_PROBLEMS], f"and {more} more"]
+    found = list(dict.fromkeys(_redact_line(line, secrets) for line in lines))
+    if len(found) > _MAX_PROBLEMS:
+        omitted = len(found) - _MAX_PROBLEMS
+        found = [*found[:_MAX_PROBLEMS], f"and {omitted} more"]
     return tuple(found)
 
 
-def _clean(line: str, secrets: Collection[str]) -> str:
+def _redact_line(line: str, secrets: Collection[str]) -> str:
     line = " ".join(line.split())
     for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= redaction.SHORTEST:
-            line = line.replace(secret, LEFT_OUT)
-    line = _USER.sub(f"{LEFT_OUT}@", line)
-    line = _SHOWN_SECRET.sub(rf"\1{LEFT_OUT}", line)
-    line = "".join(one if one.isprintable() else "?" for one in line)
-    return line if len(line) <= _LONGEST_LINE else line[:_LONGEST_LINE] + " ..."
+        if len(secret) >= redaction.MIN_SECRET_LENGTH:
+            line = line.replace(secret, REDACTED)
+    line = _URL_USER_PATTERN.sub(f"{REDACTED}@", line)
+    line = _SECRET_VALUE_PATTERN.sub(rf"\1{REDACTED}", line)
+    line = "".join(char if char.isprintable() else "?" for char in line)
+    return line if len(line) <= _MAX_LINE_CHARS else line[:_MAX_LINE_CHARS] + " ..."

@@ -7,23 +7,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-Light = Literal["slow", "fast", "own"]
+LedMode = Literal["slow", "fast", "own"]
 """slow: the box waits for its settings; fast: they are wrong; own: the light is the board's again."""
 
-_HALF_MS = {"slow": 1000, "fast": 100}
-_LEDS = ("ACT", "led0")
+_BLINK_HALF_PERIOD_MS = {"slow": 1000, "fast": 100}
+_LED_NAMES = ("ACT", "led0")
 """A Raspberry Pi's own, by its names of now and before."""
 _COLUMNS = 78
 
 
-def banner(title: str, lines: Sequence[str]) -> str:
+def format_banner(title: str, lines: Sequence[str]) -> str:
     """A title and what belongs to it, so that nobody passes over it among the lines of a boot. Pure."""
     rule = "*" * _COLUMNS
-    inner = [title, *(part for line in lines for part in _wrapped(line))]
-    return "\n".join(["", rule, *(f"* {one}" for one in inner), rule, ""]) + "\n"
+    body = [title, *(part for line in lines for part in _wrap(line))]
+    return "\n".join(["", rule, *(f"* {row}" for row in body), rule, ""]) + "\n"
 
 
-def _wrapped(line: str) -> list[str]:
+def _wrap(line: str) -> list[str]:
     return textwrap.wrap(
         line, _COLUMNS - 4, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False
     )
@@ -40,19 +40,19 @@ def print_console(root: Path, text: str) -> None:
             os.close(handle)
 
 
-def set_led(root: Path, light: Light) -> None:
+def set_led(root: Path, mode: LedMode) -> None:
     """Let the board's light blink, by the kernel, which goes on when this process is gone. A board that
     has none stays dark.
     """
-    for name in _LEDS:
+    for name in _LED_NAMES:
         led = root / "sys/class/leds" / name
         with suppress(OSError):
-            known = (led / "trigger").read_text(encoding="ascii", errors="replace").split()
-            if light == "own":
-                if "[timer]" in known:
-                    (led / "trigger").write_text("mmc0" if "mmc0" in known else "none")
+            triggers = (led / "trigger").read_text(encoding="ascii", errors="replace").split()
+            if mode == "own":
+                if "[timer]" in triggers:
+                    (led / "trigger").write_text("mmc0" if "mmc0" in triggers else "none")
             else:
                 (led / "trigger").write_text("timer")
-                for side in ("delay_on", "delay_off"):
-                    (led / side).write_text(str(_HALF_MS[light]))
+                for delay_file in ("delay_on", "delay_off"):
+                    (led / delay_file).write_text(str(_BLINK_HALF_PERIOD_MS[mode]))
             return

@@ -14,15 +14,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from agent.base.errors import UserError
-from agent.console.enrolment import FOLDER, REQUEST_KEY, Enrolment
+from agent.console.enrolment import ENROL_DIR, REQUEST_KEY_FILE, Enrolment
 from agent.console.results import ConsoleError
 from agent.provisioning import pem
 from agent.provisioning.atomic_folder import NewFile
-from agent.provisioning.file_references import name_of
+from agent.provisioning.file_references import local_name
 from agent.provisioning.settings import BoxSettings
 
-_FROM = datetime(1970, 1, 1, tzinfo=UTC)
-_UNTIL = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+_NOT_BEFORE = datetime(1970, 1, 1, tzinfo=UTC)
+_NOT_AFTER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 """RFC 5280, 4.1.2.5: no well-defined end. The clock of a first boot is worth nothing."""
 
 
@@ -33,92 +33,114 @@ class TlsCredentials(msgspec.Struct, frozen=True, kw_only=True):
 
     files: dict[str, NewFile] = {}
     names: frozenset[str] = frozenset()
-    spends_request: bool = False
+    consumes_request: bool = False
     notes: tuple[str, ...] = ()
 
 
-def resolve_credentials(settings: BoxSettings, folder: Path, state: Path) -> TlsCredentials:
+def resolve_credentials(settings: BoxSettings, config_dir: Path, state_dir: Path) -> TlsCredentials:
     """The pair that these settings ask for. Makes a key in the state folder where one is needed, and
     nothing else. Raises OSError.
     """
     broker = settings.config.broker
-    key_name, name = name_of(broker.key or ""), name_of(broker.certificate or "")
-    if key_name is None or name is None:
+    key_name, certificate_name = local_name(broker.key or ""), local_name(broker.certificate or "")
+    if key_name is None or certificate_name is None:
         return TlsCredentials()
-    names = frozenset((key_name, name))
-    given_key = settings.enclosed.secrets.get(key_name)
-    given = settings.enclosed.files.get(name)
-    if given_key and given:
+    names = frozenset((key_name, certificate_name))
+    given_key = settings.embedded.secrets.get(key_name)
+    given_certificate = settings.embedded.files.get(certificate_name)
+    if given_key and given_certificate:
         return TlsCredentials(
-            files=_files(key_name, given_key.encode(), name, given.encode()), names=names
+            files=_build_files(
+                key_name, given_key.encode(), certificate_name, given_certificate.encode()
+            ),
+            names=names,
         )
-    asked, kept = _read(state / FOLDER / REQUEST_KEY), _read(folder / key_name)
+    request_key, current_key = (
+        _read_if_exists(state_dir / ENROL_DIR / REQUEST_KEY_FILE),
+        _read_if_exists(config_dir / key_name),
+    )
     notes: tuple[str, ...] = ()
-    if given:
-        for key in (asked, kept):
-            if key is not None and _fits(key, given, settings.box):
+    if given_certificate:
+        for key in (request_key, current_key):
+            if key is not None and _is_matching(key, given_certificate, settings.box_id):
                 return TlsCredentials(
-                    files=_files(key_name, key, name, given.encode()),
+                    files=_build_files(key_name, key, certificate_name, given_certificate.encode()),
                     names=names,
-                    spends_request=key is asked,
+                    consumes_request=key is request_key,
                 )
-        notes = (f"the certificate {name!r} is for another key than this box's, and is not used",)
-    certificate = _read(folder / name)
-    if kept and certificate and _fits(kept, certificate.decode(errors="replace"), settings.box):
+        notes = (
+            f"the certificate {certificate_name!r} is for another key than this box's, and is not used",
+        )
+    certificate = _read_if_exists(config_dir / certificate_name)
+    if (
+        current_key
+        and certificate
+        and _is_matching(current_key, certificate.decode(errors="replace"), settings.box_id)
+    ):
         return TlsCredentials(names=names, notes=notes)
-    request(state, settings.box)
-    key = (state / FOLDER / REQUEST_KEY).read_bytes()
+    create_request(state_dir, settings.box_id)
+    key = (state_dir / ENROL_DIR / REQUEST_KEY_FILE).read_bytes()
     return TlsCredentials(
-        files=_files(key_name, key, name, _unsigned(key, settings.box)), names=names, notes=notes
+        files=_build_files(
+            key_name, key, certificate_name, _self_signed_certificate(key, settings.box_id)
+        ),
+        names=names,
+        notes=notes,
     )
 
 
-def request(state: Path, box: str) -> str:
+def create_request(state_dir: Path, box_id: str) -> str:
     """The request that is out, or a new one. A key of it that is damaged is made anew. Raises OSError."""
-    enrolment = Enrolment(state, box, None)
+    enrolment = Enrolment(state_dir, box_id, None)
     try:
-        return enrolment.request()
+        return enrolment.create_request()
     except ConsoleError:
-        return enrolment.request()
+        return enrolment.create_request()
 
 
-def request_out(state: Path, box: str) -> str | None:
+def pending_request(state_dir: Path, box_id: str) -> str | None:
     """The request that waits for its certificate; None where none does. Raises OSError."""
-    return request(state, box) if (state / FOLDER / REQUEST_KEY).exists() else None
+    return (
+        create_request(state_dir, box_id)
+        if (state_dir / ENROL_DIR / REQUEST_KEY_FILE).exists()
+        else None
+    )
 
 
-def spend_request(state: Path) -> None:
+def delete_request_key(state_dir: Path) -> None:
     """The request that was out is answered. Raises OSError."""
-    (state / FOLDER / REQUEST_KEY).unlink(missing_ok=True)
+    (state_dir / ENROL_DIR / REQUEST_KEY_FILE).unlink(missing_ok=True)
 
 
-def _files(key_name: str, key: bytes, name: str, certificate: bytes) -> dict[str, NewFile]:
-    return {key_name: NewFile(data=key, mode=0o600), name: NewFile(data=certificate)}
+def _build_files(
+    key_name: str, key: bytes, certificate_name: str, certificate: bytes
+) -> dict[str, NewFile]:
+    return {key_name: NewFile(data=key, mode=0o600), certificate_name: NewFile(data=certificate)}
 
 
-def _read(path: Path) -> bytes | None:
+def _read_if_exists(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
     except FileNotFoundError:
         return None
 
 
-def _fits(key: bytes, certificate: str, box: str) -> bool:
+def _is_matching(key: bytes, certificate: str, box_id: str) -> bool:
     try:
-        return pem.check_key(key, "") == pem.check_certificate(certificate, box, "")
+        return pem.check_key(key, "") == pem.check_certificate(certificate, box_id, "")
     except UserError:
         return False
 
 
-def _unsigned(pem_key: bytes, box: str) -> bytes:
+def _self_signed_certificate(pem_key: bytes, box_id: str) -> bytes:
     """A certificate that its own key has signed: good for nothing but to let the agent start."""
     key = serialization.load_pem_private_key(pem_key, password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise TypeError(f"a key of {FOLDER} is no elliptic one")
+        raise TypeError(f"a key of {ENROL_DIR} is no elliptic one")
     name = x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "waits for its certificate"),
-            x509.NameAttribute(NameOID.COMMON_NAME, box),
+            x509.NameAttribute(NameOID.COMMON_NAME, box_id),
         ]
     )
     builder = (
@@ -127,7 +149,7 @@ def _unsigned(pem_key: bytes, box: str) -> bytes:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(_FROM)
-        .not_valid_after(_UNTIL)
+        .not_valid_before(_NOT_BEFORE)
+        .not_valid_after(_NOT_AFTER)
     )
     return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)

@@ -15,10 +15,10 @@ from agent.base import state_file
 
 log = logging.getLogger(__name__)
 
-BLOCK = 1000
+BLOCK_SIZE = 1000
 
 
-class _Reserved(msgspec.Struct, frozen=True):
+class _TokenFile(msgspec.Struct, frozen=True):
     """`next` is the first number that nobody can have been given."""
 
     next: int
@@ -33,34 +33,34 @@ class FencingTokens:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._next = self._reserved = _read(path)
+        self._next_token = self._reserved_until = _read(path)
         self.reserve()
 
-    def take(self) -> int:
+    def issue(self) -> int:
         """The next number, from 1."""
-        token = self._next
-        self._next += 1
+        token = self._next_token
+        self._next_token += 1
         return token
 
     def reserve(self) -> None:
         """Reserve on the disk what will be needed, where less than half a block is left."""
-        if self._reserved - self._next >= BLOCK // 2:
+        if self._reserved_until - self._next_token >= BLOCK_SIZE // 2:
             return
-        reserved = self._next + BLOCK
+        reserved_until = self._next_token + BLOCK_SIZE
         try:
-            state_file.keep(self._path, msgspec.json.encode(_Reserved(next=reserved)))
+            state_file.write(self._path, msgspec.json.encode(_TokenFile(next=reserved_until)))
         except OSError as error:
             log.error("%s: cannot be kept: %s", self._path, error)
         # Not tried again before the next block: a disk that refuses is not asked at each turn.
-        self._reserved = reserved
+        self._reserved_until = reserved_until
 
 
 def _read(path: Path) -> int:
     try:
-        return max(1, msgspec.json.decode(path.read_bytes(), type=_Reserved).next)
+        return max(1, msgspec.json.decode(path.read_bytes(), type=_TokenFile).next)
     except FileNotFoundError:
         return 1
     except (OSError, msgspec.MsgspecError) as error:
         log.error("%s: %s", path, error)
-        state_file.set_aside(path)
+        state_file.quarantine(path)
         return 1

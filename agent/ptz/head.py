@@ -13,33 +13,39 @@ from agent.base.clock import Clock
 from agent.base.health_model import HeadHealth
 from agent.base.model import ShiftTolerance
 from agent.commands.requester import ROLES, CommandRejected, Requester
-from agent.config.heads import HeadConfig, Sector
+from agent.config.heads import ForbiddenSector, HeadConfig
 from agent.faults.registry import FaultRegistry
 from agent.ptz.automation.mover import AutoMover
 from agent.ptz.connection import HeadConnection, rejection_for
 from agent.ptz.fencing_tokens import FencingTokens
 from agent.ptz.lease import LeaseArbiter
 from agent.ptz.masked_presets import MaskedPresets
-from agent.ptz.motion.forbidden_sectors import NOBODY_KNOWS_DEG
-from agent.ptz.motion.planner import HeadLimits, MovePlan, plan_drive, plan_point, plan_recall
+from agent.ptz.motion.forbidden_sectors import UNKNOWN_POSITION_DEG
+from agent.ptz.motion.planner import (
+    HeadLimits,
+    MovePlan,
+    plan_absolute,
+    plan_continuous,
+    plan_preset,
+)
 from agent.ptz.motion_controller import ActiveMotion, MotionController
 from agent.ptz.odometer import Odometer
 from agent.ptz.preset_position import PresetPosition
-from agent.ptz.presets import Preset, Presets
-from agent.ptz.requests import AbsoluteMove, ContinuousMove, HeadState, Lease, Wish
-from drivers.contracts import Aux, Ptz, PtzAbilities, PtzPosition
+from agent.ptz.presets import Preset, PresetStore
+from agent.ptz.requests import AbsoluteMove, ContinuousMove, HeadState, Lease, MoveRequest
+from drivers.contracts import Aux, Ptz, PtzCapabilities, PtzPosition
 from drivers.errors import DriverError
 
-FRESH_S = 0.5
-MOVING_FRESH_S = 0.05
+MAX_POSITION_AGE_S = 0.5
+MAX_MOVING_POSITION_AGE_S = 0.05
 """A place that was asked for this long ago, or this long while it moves, is not asked for again before
 a motion begins.
 """
 
-OnRest = Callable[[str | None, bool, ShiftTolerance | None], None]
+RestCallback = Callable[[str | None, bool, ShiftTolerance | None], None]
 
 
-def _no_sectors(_t_ns: int) -> tuple[Sector, ...]:
+def _no_sectors(_t_ns: int) -> tuple[ForbiddenSector, ...]:
     return ()
 
 
@@ -63,95 +69,106 @@ class PtzHead:
         faults: FaultRegistry,
         *,
         movers: Sequence[AutoMover] = (),
-        forbidden: Callable[[int], tuple[Sector, ...]] = _no_sectors,
-        drawn: Mapping[str, str] = MappingProxyType({}),
-        on_rest: OnRest = lambda _preset, _settled, _leeway: None,
+        dynamic_sectors: Callable[[int], tuple[ForbiddenSector, ...]] = _no_sectors,
+        masked_scenes: Mapping[str, str] = MappingProxyType({}),
+        on_rest_change: RestCallback = lambda _preset, _settled, _leeway: None,
     ) -> None:
         self.name = config.name
         self.config = config
         self._movers: tuple[AutoMover, ...] = ()
         self.tokens = FencingTokens(folder / "tokens.json")
         self.odometer = Odometer(folder / "wear.json", config.promise)
-        self.link = HeadConnection(config.name, open_ptz, faults)
+        self.connection = HeadConnection(config.name, open_ptz, faults)
         self.wake = threading.Event()
         """Set when the stage has something to look at."""
-        self._presets = Presets(config.name, folder / "presets.json")
-        self._drawn = MaskedPresets(config.name, drawn, config.fov_deg)
+        self._preset_store = PresetStore(config.name, folder / "presets.json")
+        self._masked_presets = MaskedPresets(config.name, masked_scenes, config.fov_deg)
         self._clock = clock
-        self._on_rest = on_rest
+        self._on_rest_change = on_rest_change
         self._lock = threading.Lock()
-        self._authority = LeaseArbiter(config.name, config.lease_s, self.tokens.take)
-        self._rests: tuple[str | None, bool] | None = None
+        self._arbiter = LeaseArbiter(config.name, config.lease_s, self.tokens.issue)
+        self._last_rest_state: tuple[str | None, bool] | None = None
         self._rest_lock = threading.Lock()
-        self._wished_ns = clock.boottime_ns()
-        self._quiet_until_ns = 0
+        self._last_request_ns = clock.boottime_ns()
+        self._automation_held_until_ns = 0
         for mover in movers:
-            self.add(mover)
-        self.helm = MotionController(
+            self.add_mover(mover)
+        self.controller = MotionController(
             config,
-            self.link,
-            lambda t_ns: (*config.forbidden, *forbidden(t_ns)),
+            self.connection,
+            lambda t_ns: (*config.forbidden, *dynamic_sectors(t_ns)),
             clock.boottime_ns,
-            self._holds,
+            self._is_lease_valid,
             self.notify_at_rest,
         )
-        self._whereabouts = PresetPosition(self._presets, self._drawn, self.helm, self.link)
+        self._preset_position = PresetPosition(
+            self._preset_store, self._masked_presets, self.controller, self.connection
+        )
 
     @property
-    def abilities(self) -> PtzAbilities | None:
+    def capabilities(self) -> PtzCapabilities | None:
         """What it can do, None while it cannot be opened."""
-        return self.link.abilities
+        return self.connection.capabilities
 
     @property
     def last_request_ns(self) -> int:
         """When somebody wanted something of it last."""
-        return self._wished_ns
+        return self._last_request_ns
 
     def state(self) -> HeadState:
         """How it is now."""
         t_ns = self._clock.boottime_ns()
-        preset, settled = self._at_rest(t_ns)
-        ending = self.helm.ending
-        went_wrong = ending.sentence if ending and ending.how in ("late", "forbidden") else None
+        preset, settled = self._rest_state(t_ns)
+        last_result = self.controller.last_result
+        motion_error = (
+            last_result.message
+            if last_result and last_result.outcome in ("late", "forbidden")
+            else None
+        )
         with self._lock:
-            lease = self._authority.lease(t_ns)
+            lease = self._arbiter.lease(t_ns)
         return HeadState(
             head=self.name,
-            position=self.helm.position,
-            moving=self.helm.at_rest_since_ns is None,
+            position=self.controller.position,
+            moving=self.controller.at_rest_since_ns is None,
             settled=settled,
             preset=preset,
             lease=lease,
             tour=next((mover.tour for mover in self.movers if mover.tour is not None), None),
-            error=self.link.last_error or went_wrong,
+            error=self.connection.last_error or motion_error,
         )
 
-    def take(
-        self, asker: Requester, lease_s: float | None = None, *, token: int | None = None
+    def acquire(
+        self, requester: Requester, lease_s: float | None = None, *, token: int | None = None
     ) -> Lease:
         """Take the head, or prolong one's lease. What a weaker holder had it do ends. Raises
         Refused `busy`, and `fenced` where a token is given and its lease is over.
         """
         with self._lock:
-            lease = self._authority.use(asker, token, self._clock.boottime_ns(), lease_s)
+            lease = self._arbiter.authorize(requester, token, self._clock.boottime_ns(), lease_s)
             self._note_request()
         return lease
 
-    def check(self, asker: Requester, token: int | None) -> None:
+    def check_authorized(self, requester: Requester, token: int | None) -> None:
         """Raise what `take` would raise, and change nothing."""
         with self._lock:
-            self._authority.check(asker, token, self._clock.boottime_ns())
+            self._arbiter.check_authorized(requester, token, self._clock.boottime_ns())
 
-    def release(self, asker: Requester, token: int) -> None:
+    def release(self, requester: Requester, token: int) -> None:
         """Give the head back; what he had it do ends. A token of a lease that is over changes
         nothing. Raises Refused `fenced` where it is another's.
         """
         with self._lock:
-            self._authority.release(asker, token, self._clock.boottime_ns())
+            self._arbiter.release(requester, token, self._clock.boottime_ns())
         self.wake.set()
 
     def move(
-        self, wish: Wish, asker: Requester, token: int | None = None, *, words: int | None = None
+        self,
+        request: MoveRequest,
+        requester: Requester,
+        token: int | None = None,
+        *,
+        expected_request_count: int | None = None,
     ) -> Lease:
         """Move. It takes the head where that is free or weaker held, and prolongs the lease; to go
         somewhere, for as long as that may take. Raises Refused, and nothing has changed then but
@@ -160,115 +177,122 @@ class PtzHead:
         Who moves it by himself gives the `words` of the helm at which he decided: he is refused as
         `expired` where somebody has said another since, and does not end the rest after a stop.
         """
-        with self.helm.orders:
-            self.check(asker, token)
-            plan, preset = self._plan(wish, self._clock.boottime_ns())
+        with self.controller.order_lock:
+            self.check_authorized(requester, token)
+            plan, preset = self._plan_move(request, self._clock.boottime_ns())
             # What it takes to find where the head is counts neither against the motion nor the lease.
             t_ns = self._clock.boottime_ns()
             lease_s = self.config.lease_s
-            if not isinstance(wish, ContinuousMove):
-                lease_s = max(lease_s, plan.lasts_s)
+            if not isinstance(request, ContinuousMove):
+                lease_s = max(lease_s, plan.max_duration_s)
             with self._lock:
-                self.helm.check_not_superseded(words)
-                lease = self._authority.use(asker, token, t_ns, lease_s)
-                self._wished_ns = t_ns
-                if words is None:
+                self.controller.check_not_superseded(expected_request_count)
+                lease = self._arbiter.authorize(requester, token, t_ns, lease_s)
+                self._last_request_ns = t_ns
+                if expected_request_count is None:
                     self._note_request()
-            if plan.course is None:
+            if plan.trajectory is None:
                 self._stop_if_moving()
             else:
-                ends_ns = t_ns + int(plan.lasts_s * 1e9)
-                self.helm.begin(
-                    ActiveMotion(course=plan.course, lease=lease, ends_ns=ends_ns, preset=preset),
-                    words,
+                deadline_ns = t_ns + int(plan.max_duration_s * 1e9)
+                self.controller.begin(
+                    ActiveMotion(
+                        trajectory=plan.trajectory,
+                        lease=lease,
+                        deadline_ns=deadline_ns,
+                        preset=preset,
+                    ),
+                    expected_request_count,
                 )
             self.wake.set()
         return lease
 
-    def stop(self, asker: Requester) -> None:
+    def stop(self, requester: Requester) -> None:
         """End all motion, whoever asks and whoever has the head; he keeps it. What moves by itself,
         a tour or the way home, keeps still for `lease_s`. Raises Refused where the head was not
         reached; it is stopped then as soon as it is.
         """
-        self._quiet_until_ns = self._clock.boottime_ns() + int(self.config.lease_s * 1e9)
-        self._wished_ns = self._clock.boottime_ns()
+        self._automation_held_until_ns = self._clock.boottime_ns() + int(self.config.lease_s * 1e9)
+        self._last_request_ns = self._clock.boottime_ns()
         # In this order: who reads the words after this one finds that the head keeps still.
-        self.helm.note_request()
+        self.controller.note_request()
         try:
-            self.helm.stop()
+            self.controller.stop()
         except DriverError as error:
             raise rejection_for(error) from error
         finally:
             self.wake.set()
 
-    def resume(self) -> None:
+    def resume_automation(self) -> None:
         """What moves by itself need not keep still any longer after a stop."""
-        self._quiet_until_ns = 0
+        self._automation_held_until_ns = 0
         self.wake.set()
 
     def presets(self) -> tuple[Preset, ...]:
         """Every preset, by name."""
-        return self._presets.all()
+        return self._preset_store.all()
 
-    def preset_set(self, name: str, asker: Requester, token: int | None = None) -> None:
+    def set_preset(self, name: str, requester: Requester, token: int | None = None) -> None:
         """Remember where the head stands under a name; no motion begins meanwhile. Raises Refused:
         `forbidden` where masks were drawn at the preset and the head is not exactly there.
         """
-        with self.helm.orders:
-            self.check(asker, token)
-            known = self._presets.find(name)
-            preset = self._current_preset(name, asker)
-            if known is None or name not in self._drawn:
-                self._presets.remember(preset, self._store_on_device)
-            elif not self._whereabouts.is_at(known):
-                raise self._drawn.refusal(name)
+        with self.controller.order_lock:
+            self.check_authorized(requester, token)
+            existing = self._preset_store.find(name)
+            preset = self._current_preset(name, requester)
+            if existing is None or name not in self._masked_presets:
+                self._preset_store.save_with_device(preset, self._store_on_device)
+            elif not self._preset_position.is_at(existing):
+                raise self._masked_presets.rejection(name)
         self.wake.set()
 
-    def _current_preset(self, name: str, asker: Requester) -> Preset:
+    def _current_preset(self, name: str, requester: Requester) -> Preset:
         """The place where the head stands, as a preset. Raises Refused."""
-        t_ns, abilities = self._clock.boottime_ns(), self._limits().abilities
+        t_ns, capabilities = self._clock.boottime_ns(), self._limits().capabilities
         position = self._fresh_position()
-        if position is None or self.helm.motion is not None or position.moving:
+        if position is None or self.controller.motion is not None or position.moving:
             raise CommandRejected(
                 "failed", f"head {self.name!r}: a preset is of a place where it stands"
             )
         number = None
-        if not abilities.absolute and abilities.presets:
-            number = self._presets.free_number(name, abilities.presets)
-        if position.error_deg >= NOBODY_KNOWS_DEG and (number is None or self._bounded(t_ns)):
+        if not capabilities.absolute and capabilities.presets:
+            number = self._preset_store.free_number(name, capabilities.presets)
+        if position.error_deg >= UNKNOWN_POSITION_DEG and (
+            number is None or self._has_sectors(t_ns)
+        ):
             raise CommandRejected("failed", f"head {self.name!r}: nobody knows where it looks")
         return Preset(
             name=name,
             pose=position.pose,
             number=number,
-            stored_time=_rfc3339(self._clock.utc(t_ns)),
-            stored_by=asker.id,
+            stored_time=_format_rfc3339(self._clock.utc(t_ns)),
+            stored_by=requester.id,
         )
 
     def _store_on_device(self, number: int) -> None:
         try:
-            self.link.call(lambda ptz: ptz.store_preset(number))
+            self.connection.call(lambda ptz: ptz.store_preset(number))
         except DriverError as error:
             raise rejection_for(error) from error
 
-    def preset_delete(self, name: str) -> None:
+    def delete_preset(self, name: str) -> None:
         """Forget a preset. Raises Refused: `unknown`, and `forbidden` where masks were drawn at it:
         it could be set elsewhere then.
         """
-        if name in self._drawn and self._presets.find(name) is not None:
-            raise self._drawn.refusal(name)
-        self._presets.delete(name)
+        if name in self._masked_presets and self._preset_store.find(name) is not None:
+            raise self._masked_presets.rejection(name)
+        self._preset_store.delete(name)
         self.wake.set()
 
-    def switch(self, aux: Aux, on: bool, asker: Requester, token: int | None = None) -> None:  # noqa: FBT001 - a switch is on or off
+    def set_aux(self, aux: Aux, on: bool, requester: Requester, token: int | None = None) -> None:  # noqa: FBT001 - a switch is on or off
         """Switch the wiper, the heater or the lamp; that takes the head from nobody. Raises
         Refused.
         """
-        self.check(asker, token)
-        if aux not in self._limits().abilities.aux:
+        self.check_authorized(requester, token)
+        if aux not in self._limits().capabilities.aux:
             raise CommandRejected("unsupported", f"head {self.name!r} has no {aux}")
         try:
-            self.link.call(lambda ptz: ptz.switch(aux, on=on))
+            self.connection.call(lambda ptz: ptz.set_aux(aux, on=on))
         except DriverError as error:
             raise rejection_for(error) from error
 
@@ -278,7 +302,7 @@ class PtzHead:
         position = state.position
         return HeadHealth(
             name=self.name,
-            open=self.abilities is not None,
+            open=self.capabilities is not None,
             pan_deg=None if position is None else round(position.pose.pan_deg, 2),
             tilt_deg=None if position is None else round(position.pose.tilt_deg, 2),
             zoom=None if position is None else round(position.pose.zoom, 3),
@@ -287,7 +311,7 @@ class PtzHead:
             preset=state.preset,
             holder=None if state.lease is None else state.lease.holder.role,
             tour=state.tour,
-            reopened=self.link.reopened,
+            reopened=self.connection.reconnect_count,
             moved_pan_deg=round(wear.pan_deg, 1),
             moved_tilt_deg=round(wear.tilt_deg, 1),
             starts=wear.starts,
@@ -301,113 +325,119 @@ class PtzHead:
         """Who moves it by himself, the strongest first."""
         return self._movers
 
-    def add(self, mover: AutoMover) -> None:
+    def add_mover(self, mover: AutoMover) -> None:
         """Let a mover move it while nobody stronger does; of two that are equal the later one. One
         that comes because a person wants it need not wait after a stop: see `resume`.
         """
         with self._lock:
             self._movers = tuple(
-                sorted((mover, *self._movers), key=lambda each: ROLES.index(each.asker.role))
+                sorted((mover, *self._movers), key=lambda each: ROLES.index(each.requester.role))
             )
         self.wake.set()
 
-    def remove(self, mover: AutoMover) -> None:
+    def remove_mover(self, mover: AutoMover) -> None:
         """Ask it no more; what it has begun goes on to its end, or until somebody stops it."""
         with self._lock:
             self._movers = tuple(each for each in self._movers if each is not mover)
 
-    def would_grant(self, asker: Requester, t_ns: int) -> bool:
+    def would_grant(self, requester: Requester, t_ns: int) -> bool:
         """Whether he would get the head, and nobody has just stopped it."""
         with self._lock:
-            return not self.is_held_after_stop(t_ns) and self._authority.gives(asker, t_ns)
+            return not self.is_held_after_stop(t_ns) and self._arbiter.would_grant(requester, t_ns)
 
     def is_held_after_stop(self, t_ns: int) -> bool:
         """Whether somebody has just stopped it, so that it does nothing by itself."""
-        return t_ns < self._quiet_until_ns
+        return t_ns < self._automation_held_until_ns
 
-    def lease_left_s(self, t_ns: int) -> float | None:
+    def lease_remaining_s(self, t_ns: int) -> float | None:
         """How long the present lease lasts, None where there is none."""
         with self._lock:
-            lease = self._authority.lease(t_ns)
+            lease = self._arbiter.lease(t_ns)
         return None if lease is None else (lease.expires_ns - t_ns) / 1e9
 
     def notify_at_rest(self) -> None:
         """Tell where the head rests and whether its picture is settled, where that has changed."""
         with self._rest_lock:
-            now = self._at_rest(self._clock.boottime_ns())
-            if now == self._rests:
+            rest_state = self._rest_state(self._clock.boottime_ns())
+            if rest_state == self._last_rest_state:
                 return
-            self._rests = now
-            self._on_rest(*now, self._whereabouts.leeway(now[0]))
+            self._last_rest_state = rest_state
+            self._on_rest_change(*rest_state, self._preset_position.shift_tolerance(rest_state[0]))
 
-    def _at_rest(self, t_ns: int) -> tuple[str | None, bool]:
-        since_ns = self.helm.at_rest_since_ns
+    def _rest_state(self, t_ns: int) -> tuple[str | None, bool]:
+        since_ns = self.controller.at_rest_since_ns
         if since_ns is None:
             return None, False
-        return self._whereabouts.preset(), (t_ns - since_ns) / 1e9 >= self.config.settle_s
+        return self._preset_position.current_preset(), (
+            t_ns - since_ns
+        ) / 1e9 >= self.config.settle_s
 
-    def _plan(self, wish: Wish, t_ns: int) -> tuple[MovePlan, str | None]:
-        able = self._limits()
-        if isinstance(wish, ContinuousMove) and not self._bounded(t_ns):
+    def _plan_move(self, request: MoveRequest, t_ns: int) -> tuple[MovePlan, str | None]:
+        limits = self._limits()
+        if isinstance(request, ContinuousMove) and not self._has_sectors(t_ns):
             # Steering by hand waits for no answer that nothing depends on.
-            return plan_drive(wish, t_ns, None, self.helm.bounds(t_ns), able), None
+            return plan_continuous(request, t_ns, None, self.controller.bounds(t_ns), limits), None
         position = self._fresh_position()
         t_ns = self._clock.boottime_ns()
-        bounds = self.helm.bounds(t_ns)
-        if isinstance(wish, ContinuousMove):
-            return plan_drive(wish, t_ns, position, bounds, able), None
-        if isinstance(wish, AbsoluteMove):
-            return plan_point(wish, position, bounds, able), None
-        preset = self._presets.get(wish.preset)
-        beside = preset.name in self._drawn and not self._whereabouts.is_at(preset)
-        plan = plan_recall(preset, wish.speed, position, bounds, able, exactly=beside)
+        bounds = self.controller.bounds(t_ns)
+        if isinstance(request, ContinuousMove):
+            return plan_continuous(request, t_ns, position, bounds, limits), None
+        if isinstance(request, AbsoluteMove):
+            return plan_absolute(request, position, bounds, limits), None
+        preset = self._preset_store.get(request.preset)
+        is_off_preset = preset.name in self._masked_presets and not self._preset_position.is_at(
+            preset
+        )
+        plan = plan_preset(
+            preset, request.speed, position, bounds, limits, always_send=is_off_preset
+        )
         return plan, preset.name
 
     def _limits(self) -> HeadLimits:
-        abilities = self.link.abilities
-        if abilities is None:
-            why = self.link.last_error or f"head {self.name!r} is not open yet"
-            raise CommandRejected("absent", why)
-        return HeadLimits(config=self.config, abilities=abilities)
+        capabilities = self.connection.capabilities
+        if capabilities is None:
+            reason = self.connection.last_error or f"head {self.name!r} is not open yet"
+            raise CommandRejected("absent", reason)
+        return HeadLimits(config=self.config, capabilities=capabilities)
 
     def _fresh_position(self) -> PtzPosition | None:
         """Where it is: asked, unless it was just now, or it stands and nothing depends on it."""
-        position, t_ns = self.helm.position, self._clock.boottime_ns()
-        stands = self.helm.at_rest_since_ns is not None
+        position, t_ns = self.controller.position, self._clock.boottime_ns()
+        at_rest = self.controller.at_rest_since_ns is not None
         if position is not None:
             age_s = (t_ns - position.t_ns) / 1e9
-            fresh = age_s <= (FRESH_S if stands else MOVING_FRESH_S)
-            if fresh or (stands and not self._bounded(t_ns)):
+            is_fresh = age_s <= (MAX_POSITION_AGE_S if at_rest else MAX_MOVING_POSITION_AGE_S)
+            if is_fresh or (at_rest and not self._has_sectors(t_ns)):
                 return position
         try:
-            return self.helm.query_position()
+            return self.controller.query_position()
         except DriverError as error:
             raise rejection_for(error) from error
 
-    def _bounded(self, t_ns: int) -> bool:
-        return bool(self.helm.bounds(t_ns).sectors)
+    def _has_sectors(self, t_ns: int) -> bool:
+        return bool(self.controller.bounds(t_ns).sectors)
 
     def _stop_if_moving(self) -> None:
         """It is where it was wanted, or nothing was wanted of it."""
-        if self.helm.motion is None:
+        if self.controller.motion is None:
             return
         try:
-            self.helm.stop()
+            self.controller.stop()
         except DriverError as error:
             raise rejection_for(error) from error
 
     def _note_request(self) -> None:
         """Somebody wants the head: nobody need wait any longer because it was stopped."""
-        self._wished_ns = self._clock.boottime_ns()
-        self._quiet_until_ns = 0
-        self.helm.note_request()
+        self._last_request_ns = self._clock.boottime_ns()
+        self._automation_held_until_ns = 0
+        self.controller.note_request()
         self.wake.set()
 
-    def _holds(self, lease: Lease, t_ns: int) -> bool:
+    def _is_lease_valid(self, lease: Lease, t_ns: int) -> bool:
         with self._lock:
-            now = self._authority.lease(t_ns)
-        return now is not None and now.token == lease.token
+            current = self._arbiter.lease(t_ns)
+        return current is not None and current.token == lease.token
 
 
-def _rfc3339(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+def _format_rfc3339(utc: datetime) -> str:
+    return utc.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -7,14 +7,16 @@ import msgspec
 from agent.config.names import Name
 from agent.ptz.presets import Preset
 from agent.ptz.requests import AbsoluteMove, ContinuousMove, GotoPreset
-from drivers.contracts import Aux, PtzAbilities
+from drivers.contracts import Aux, PtzCapabilities
 
 
-class _Of(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do"):
+class _HeadArgs(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do"
+):
     head: Name
 
 
-class _By(_Of, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do"):
+class _LeaseArgs(_HeadArgs, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do"):
     """With the token of a lease it is refused where that lease is over; without one the head is
     taken, where it can be.
     """
@@ -22,7 +24,7 @@ class _By(_Of, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field=
     token: int | None = None
 
 
-class List(
+class PtzListArgs(
     msgspec.Struct,
     frozen=True,
     kw_only=True,
@@ -33,27 +35,29 @@ class List(
     """Which heads there are, what they can do, and how they are."""
 
 
-class Where(_Of, frozen=True, kw_only=True, tag="where"):
+class PtzStatusArgs(_HeadArgs, frozen=True, kw_only=True, tag="where"):
     """Where a head is, and who has it."""
 
 
-class Take(_Of, frozen=True, kw_only=True, tag="take"):
+class PtzAcquireArgs(_HeadArgs, frozen=True, kw_only=True, tag="take"):
     """Take the head, or prolong one's lease: for `lease_s`, or what the configuration says."""
 
     lease_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] | None = None
 
 
-class Release(_Of, frozen=True, kw_only=True, tag="release"):
+class PtzReleaseArgs(_HeadArgs, frozen=True, kw_only=True, tag="release"):
     """Give the head back: who has it, by the token of his lease."""
 
     token: int
 
 
-class Stop(_Of, frozen=True, kw_only=True, tag="stop"):
+class PtzStopArgs(_HeadArgs, frozen=True, kw_only=True, tag="stop"):
     """Stop the head: needs neither lease nor token, and ends no lease."""
 
 
-class Move(ContinuousMove, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="move"):
+class PtzMoveArgs(
+    ContinuousMove, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="move"
+):
     """Move at these shares of the top speeds, -1..1, for `for_s` seconds at the most. Pan is
     positive to the right, tilt upwards, zoom towards tele, focus towards far.
     """
@@ -62,51 +66,53 @@ class Move(ContinuousMove, frozen=True, kw_only=True, forbid_unknown_fields=True
     token: int | None = None
 
 
-class Goto(AbsoluteMove, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="goto"):
+class PtzGotoArgs(AbsoluteMove, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="goto"):
     """Go to a pose: degrees to the right of the head's zero and above the horizon, zoom 0..1."""
 
     head: Name
     token: int | None = None
 
 
-class RecallPreset(GotoPreset, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="recall"):
+class PtzGotoPresetArgs(
+    GotoPreset, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="recall"
+):
     """Go to a preset."""
 
     head: Name
     token: int | None = None
 
 
-class Presets(_Of, frozen=True, kw_only=True, tag="presets"):
+class PtzListPresetsArgs(_HeadArgs, frozen=True, kw_only=True, tag="presets"):
     """Which presets a head has."""
 
 
-class PresetSet(_By, frozen=True, kw_only=True, tag="preset_set"):
+class PtzSetPresetArgs(_LeaseArgs, frozen=True, kw_only=True, tag="preset_set"):
     """Remember the present place under a name, instead of what had that name before."""
 
     preset: Name
 
 
-class PresetDelete(_Of, frozen=True, kw_only=True, tag="preset_delete"):
+class PtzDeletePresetArgs(_HeadArgs, frozen=True, kw_only=True, tag="preset_delete"):
     """Forget a preset."""
 
     preset: Name
 
 
-class TourStart(_Of, frozen=True, kw_only=True, tag="tour_start"):
+class PtzStartTourArgs(_HeadArgs, frozen=True, kw_only=True, tag="tour_start"):
     """Begin a tour of the configuration. It waits while somebody has the head."""
 
     tour: Name
 
 
-class TourStop(_Of, frozen=True, kw_only=True, tag="tour_stop"):
+class PtzStopTourArgs(_HeadArgs, frozen=True, kw_only=True, tag="tour_stop"):
     """End the tour that runs."""
 
 
-class Sweep(_By, frozen=True, kw_only=True, tag="sweep"):
+class PtzSweepArgs(_LeaseArgs, frozen=True, kw_only=True, tag="sweep"):
     """Look all around. The panorama comes as a snapshot, and its hash in the result."""
 
 
-class Follow(_By, frozen=True, kw_only=True, tag="follow"):
+class PtzFollowArgs(_LeaseArgs, frozen=True, kw_only=True, tag="follow"):
     """Follow a road user of the newest picture, by the number of his track: whoever asks gives the
     head to the tracking for that, and takes it back with any motion.
     """
@@ -114,11 +120,11 @@ class Follow(_By, frozen=True, kw_only=True, tag="follow"):
     track: int
 
 
-class FollowStop(_Of, frozen=True, kw_only=True, tag="follow_stop"):
+class PtzStopFollowArgs(_HeadArgs, frozen=True, kw_only=True, tag="follow_stop"):
     """Follow nobody."""
 
 
-class Switch(_By, frozen=True, kw_only=True, tag="switch"):
+class PtzSetAuxArgs(_LeaseArgs, frozen=True, kw_only=True, tag="switch"):
     """Switch the head's wiper, heater or infra-red lamp."""
 
     aux: Aux
@@ -126,23 +132,23 @@ class Switch(_By, frozen=True, kw_only=True, tag="switch"):
 
 
 Args: TypeAlias = (
-    List
-    | Where
-    | Take
-    | Release
-    | Stop
-    | Move
-    | Goto
-    | RecallPreset
-    | Presets
-    | PresetSet
-    | PresetDelete
-    | TourStart
-    | TourStop
-    | Sweep
-    | Follow
-    | FollowStop
-    | Switch
+    PtzListArgs
+    | PtzStatusArgs
+    | PtzAcquireArgs
+    | PtzReleaseArgs
+    | PtzStopArgs
+    | PtzMoveArgs
+    | PtzGotoArgs
+    | PtzGotoPresetArgs
+    | PtzListPresetsArgs
+    | PtzSetPresetArgs
+    | PtzDeletePresetArgs
+    | PtzStartTourArgs
+    | PtzStopTourArgs
+    | PtzSweepArgs
+    | PtzFollowArgs
+    | PtzStopFollowArgs
+    | PtzSetAuxArgs
 )
 
 
@@ -171,7 +177,7 @@ class HeadInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     camera: str | None
-    abilities: PtzAbilities | None
+    abilities: PtzCapabilities | None
     place: HeadPosition | None
     moving: bool
     settled: bool

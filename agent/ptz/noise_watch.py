@@ -5,10 +5,10 @@ from collections.abc import Callable
 from agent.faults.registry import FaultRegistry
 from agent.ptz.connection import HeadConnection
 
-SPAN_S = 30.0
-NOISY_BYTES = 10
+WINDOW_S = 30.0
+NOISY_BYTES_PER_WINDOW = 10
 """So many in one span: a plug that is pulled makes fewer, a line without termination more."""
-MISHEARD_BYTES = 5
+BYTES_PER_PROTOCOL_ERROR = 5
 """What an answer counts for that was not understood."""
 
 
@@ -16,26 +16,30 @@ class LineNoiseMonitor:
     """Compares counters from span to span. A span without any noise clears the fault."""
 
     def __init__(
-        self, noise_bytes: Callable[[], int], link: HeadConnection, faults: FaultRegistry
+        self, noise_bytes: Callable[[], int], connection: HeadConnection, faults: FaultRegistry
     ) -> None:
         self._noise_bytes = noise_bytes
-        self._link = link
+        self._connection = connection
         self._faults = faults
-        self._since_ns: int | None = None
-        self._before = 0
+        self._window_start_ns: int | None = None
+        self._last_total_bytes = 0
 
-    def look(self, t_ns: int) -> None:
+    def check(self, t_ns: int) -> None:
         """Look, where a span is over."""
-        if self._since_ns is not None and (t_ns - self._since_ns) / 1e9 < SPAN_S:
+        if self._window_start_ns is not None and (t_ns - self._window_start_ns) / 1e9 < WINDOW_S:
             return
-        now = self._noise_bytes() + MISHEARD_BYTES * self._link.misheard
-        came, self._before = now - self._before, now
-        first, self._since_ns = self._since_ns is None, t_ns
-        if first:
+        total_bytes = (
+            self._noise_bytes() + BYTES_PER_PROTOCOL_ERROR * self._connection.protocol_error_count
+        )
+        new_bytes, self._last_total_bytes = total_bytes - self._last_total_bytes, total_bytes
+        is_first, self._window_start_ns = self._window_start_ns is None, t_ns
+        if is_first:
             return
-        if came >= NOISY_BYTES:
+        if new_bytes >= NOISY_BYTES_PER_WINDOW:
             self._faults.raise_fault(
-                "PTZ-02", self._link.head, f"{came} bytes of noise in {SPAN_S:.0f} s"
+                "PTZ-02",
+                self._connection.head_name,
+                f"{new_bytes} bytes of noise in {WINDOW_S:.0f} s",
             )
-        elif came == 0:
-            self._faults.clear("PTZ-02", self._link.head)
+        elif new_bytes == 0:
+            self._faults.clear("PTZ-02", self._connection.head_name)

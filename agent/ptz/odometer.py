@@ -12,16 +12,16 @@ from pathlib import Path
 import msgspec
 
 from agent.base import state_file
-from agent.config.heads import Promise
+from agent.config.heads import RatedLife
 from drivers.angles import wrap_deg
 from drivers.contracts import PtzPosition
 
 log = logging.getLogger(__name__)
 
-STILL_DEG = 0.05
+MIN_TRAVEL_DEG = 0.05
 """Less than this between two looks is the measurement's own trembling."""
-KEEP_EVERY_S = 900.0
-LONGEST_LOOK_S = 0.5
+SAVE_INTERVAL_S = 900.0
+MAX_SAMPLE_GAP_S = 0.5
 """Between two looks that are further apart a motion's time is not known: it counts for as much."""
 
 
@@ -37,93 +37,95 @@ class Wear(msgspec.Struct, frozen=True, kw_only=True):
     moving_s: float = 0.0
 
 
-class _Axis(msgspec.Struct):
+class _AxisState(msgspec.Struct):
     """One motor: whether it moves, and which way it went last."""
 
-    moves: bool = False
-    way: float = 0.0
+    is_moving: bool = False
+    direction: float = 0.0
 
 
 class Odometer:
     """Counts from position to position. Its head's stage alone calls `look` and `keep`."""
 
-    def __init__(self, path: Path, promise: Promise) -> None:
+    def __init__(self, path: Path, rated_life: RatedLife) -> None:
         self._path = path
-        self._promise = promise
-        self.wear = self._kept = _read(path)
-        self._last: PtzPosition | None = None
-        self._pan, self._tilt = _Axis(), _Axis()
-        self._kept_ns: int | None = None
+        self._rated_life = rated_life
+        self.wear = self._saved_wear = _read(path)
+        self._last_position: PtzPosition | None = None
+        self._pan_axis, self._tilt_axis = _AxisState(), _AxisState()
+        self._last_save_ns: int | None = None
 
-    def look(self, position: PtzPosition | None) -> None:
+    def update(self, position: PtzPosition | None) -> None:
         """The head is here now; None where nobody knows, and nothing is counted until it is known
         again.
         """
-        last = self._last
+        last = self._last_position
         if position is None or last is None:
-            self._last = position
+            self._last_position = position
             return
         pan = wrap_deg(position.pose.pan_deg - last.pose.pan_deg)
         tilt = position.pose.tilt_deg - last.pose.tilt_deg
-        pan, tilt = (0.0 if abs(way) < STILL_DEG else way for way in (pan, tilt))
+        pan, tilt = (
+            0.0 if abs(travel_deg) < MIN_TRAVEL_DEG else travel_deg for travel_deg in (pan, tilt)
+        )
         if (
             position.error_deg > 2 * last.error_deg + 1
             or last.error_deg > 2 * position.error_deg + 1
         ):
             # Where it is became known or unknown: that is no motion.
             pan = tilt = 0.0
-            self._last = position
-        lasted_s = min((position.t_ns - last.t_ns) / 1e9, LONGEST_LOOK_S)
-        started = _step(self._pan, pan), _step(self._tilt, tilt)
+            self._last_position = position
+        elapsed_s = min((position.t_ns - last.t_ns) / 1e9, MAX_SAMPLE_GAP_S)
+        axis_changes = _update_axis(self._pan_axis, pan), _update_axis(self._tilt_axis, tilt)
         wear = self.wear
         if pan or tilt:
             # Places within the trembling add up against the last that was counted.
-            self._last = position
+            self._last_position = position
             self.wear = Wear(
                 pan_deg=wear.pan_deg + abs(pan),
                 tilt_deg=wear.tilt_deg + abs(tilt),
-                starts=wear.starts + sum(start for start, _ in started),
-                reversals=wear.reversals + sum(back for _, back in started),
-                moving_s=wear.moving_s + lasted_s,
+                starts=wear.starts + sum(has_started for has_started, _ in axis_changes),
+                reversals=wear.reversals + sum(has_reversed for _, has_reversed in axis_changes),
+                moving_s=wear.moving_s + elapsed_s,
             )
         else:
-            self._last = msgspec.structs.replace(last, t_ns=position.t_ns)
+            self._last_position = msgspec.structs.replace(last, t_ns=position.t_ns)
 
-    def worn(self) -> str | None:
+    def exceeded_rating(self) -> str | None:
         """What of the promise is used up, in a few words; None while it holds."""
-        wear, promise = self.wear, self._promise
+        wear, rated_life = self.wear, self._rated_life
         degrees, hours = max(wear.pan_deg, wear.tilt_deg), wear.moving_s / 3600
-        for name, used, most in (
-            ("degrees", degrees, promise.degrees),
-            ("starts", wear.starts, promise.starts),
-            ("hours", hours, promise.hours),
+        for unit, used, limit in (
+            ("degrees", degrees, rated_life.degrees),
+            ("starts", wear.starts, rated_life.starts),
+            ("hours", hours, rated_life.hours),
         ):
-            if most is not None and used > most:
-                return f"{used:.0f} {name} of {most:.0f}"
+            if limit is not None and used > limit:
+                return f"{used:.0f} {unit} of {limit:.0f}"
         return None
 
-    def keep(self, t_ns: int, *, now: bool = False) -> None:
+    def save(self, t_ns: int, *, force: bool = False) -> None:
         """Write what is not written, where it is time, or `now`."""
-        due = self._kept_ns is None or (t_ns - self._kept_ns) / 1e9 >= KEEP_EVERY_S
-        if self.wear == self._kept or not (due or now):
+        is_due = self._last_save_ns is None or (t_ns - self._last_save_ns) / 1e9 >= SAVE_INTERVAL_S
+        if self.wear == self._saved_wear or not (is_due or force):
             return
         # A disk that refuses is not asked again before it is time.
-        self._kept_ns = t_ns
+        self._last_save_ns = t_ns
         try:
-            state_file.keep(self._path, msgspec.json.encode(self.wear))
+            state_file.write(self._path, msgspec.json.encode(self.wear))
         except OSError as error:
             log.error("%s: wear cannot be kept: %s", self._path, error)
             return
-        self._kept = self.wear
+        self._saved_wear = self.wear
 
 
-def _step(axis: _Axis, way: float) -> tuple[bool, bool]:
+def _update_axis(axis: _AxisState, travel_deg: float) -> tuple[bool, bool]:
     """Whether an axis has started, and whether it has turned back."""
-    starts = bool(way) and not axis.moves
-    back = way * axis.way < 0
-    axis.moves = bool(way)
-    axis.way = way or axis.way
-    return starts or back, back
+    has_started = bool(travel_deg) and not axis.is_moving
+    has_reversed = travel_deg * axis.direction < 0
+    axis.is_moving = bool(travel_deg)
+    axis.direction = travel_deg or axis.direction
+    return has_started or has_reversed, has_reversed
 
 
 def _read(path: Path) -> Wear:
@@ -133,5 +135,5 @@ def _read(path: Path) -> Wear:
         return Wear()
     except (OSError, msgspec.MsgspecError) as error:
         log.error("%s: %s", path, error)
-        state_file.set_aside(path)
+        state_file.quarantine(path)
         return Wear()

@@ -4,10 +4,10 @@ there.
 
 from agent.base.model import ShiftTolerance
 from agent.ptz.connection import HeadConnection
-from agent.ptz.masked_presets import MaskedPresets, Stillness
-from agent.ptz.motion.forbidden_sectors import NOBODY_KNOWS_DEG
+from agent.ptz.masked_presets import MaskedPresets, PresetEvidence
+from agent.ptz.motion.forbidden_sectors import UNKNOWN_POSITION_DEG
 from agent.ptz.motion_controller import MotionController, is_near
-from agent.ptz.presets import Preset, Presets
+from agent.ptz.presets import Preset, PresetStore
 
 
 class PresetPosition:
@@ -19,46 +19,53 @@ class PresetPosition:
     """
 
     def __init__(
-        self, presets: Presets, drawn: MaskedPresets, helm: MotionController, link: HeadConnection
+        self,
+        preset_store: PresetStore,
+        masked_presets: MaskedPresets,
+        controller: MotionController,
+        connection: HeadConnection,
     ) -> None:
-        self._presets = presets
-        self._drawn = drawn
-        self._helm = helm
-        self._link = link
+        self._preset_store = preset_store
+        self._masked_presets = masked_presets
+        self._controller = controller
+        self._connection = connection
 
-    def preset(self) -> str | None:
+    def current_preset(self) -> str | None:
         """The preset at which the head is, which rests: the one it was sent to, or one that it is
         known to be at.
         """
         presets = sorted(
-            self._presets.all(),
-            key=lambda each: (each.name != self._helm.arrived_at, each.name not in self._drawn),
+            self._preset_store.all(),
+            key=lambda each: (
+                each.name != self._controller.arrived_preset,
+                each.name not in self._masked_presets,
+            ),
         )
         return next((each.name for each in presets if self.is_at(each)), None)
 
     def is_at(self, preset: Preset) -> bool:
         """Whether the head, which rests, is at a preset."""
-        helm, abilities = self._helm, self._link.abilities
-        position = helm.position
-        if preset.name in self._drawn:
-            return abilities is not None and self._drawn.is_at(
-                preset.pose, position, abilities, self._stillness(preset.name)
+        controller, capabilities = self._controller, self._connection.capabilities
+        position = controller.position
+        if preset.name in self._masked_presets:
+            return capabilities is not None and self._masked_presets.is_at(
+                preset.pose, position, capabilities, self._evidence_for(preset.name)
             )
-        lost = position is None or position.error_deg >= NOBODY_KNOWS_DEG
-        if lost and preset.name == helm.arrived_at:
+        is_position_unknown = position is None or position.error_deg >= UNKNOWN_POSITION_DEG
+        if is_position_unknown and preset.name == controller.arrived_preset:
             return True
-        return is_near(position, preset.pose, self._link)
+        return is_near(position, preset.pose, self._connection)
 
-    def leeway(self, name: str | None) -> ShiftTolerance | None:
+    def shift_tolerance(self, name: str | None) -> ShiftTolerance | None:
         """How far the picture at a preset may have shifted, None where no masks were drawn there and
         nobody looks at that.
         """
-        preset, abilities = self._presets.find(name), self._link.abilities
-        if preset is None or abilities is None or preset.name not in self._drawn:
+        preset, capabilities = self._preset_store.find(name), self._connection.capabilities
+        if preset is None or capabilities is None or preset.name not in self._masked_presets:
             return None
-        return self._drawn.leeway(preset.pose, abilities)
+        return self._masked_presets.shift_tolerance(preset.pose, capabilities)
 
-    def _stillness(self, preset: str) -> Stillness:
-        if self._helm.remembered == preset:
+    def _evidence_for(self, preset: str) -> PresetEvidence:
+        if self._controller.arrived_device_preset == preset:
             return "remembered"
-        return "unmoved" if self._helm.is_unmoved_from(preset) else "moved"
+        return "unmoved" if self._controller.is_unmoved_from(preset) else "moved"

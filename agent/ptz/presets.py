@@ -17,7 +17,7 @@ from drivers.contracts import Pose
 
 log = logging.getLogger(__name__)
 
-MOST_PRESETS = 256
+MAX_PRESETS = 256
 
 
 class Preset(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,18 +32,18 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     stored_by: str
 
 
-class _File(msgspec.Struct, frozen=True):
+class _PresetFile(msgspec.Struct, frozen=True):
     presets: tuple[Preset, ...]
 
 
-class Presets:
+class PresetStore:
     """The presets of one head. Any thread may call.
 
     Invariant: what is listed is on the disk.
     """
 
-    def __init__(self, head: str, path: Path) -> None:
-        self._head = head
+    def __init__(self, head_name: str, path: Path) -> None:
+        self._head_name = head_name
         self._path = path
         self._lock = threading.Lock()
         self._by_name = {preset.name: preset for preset in _read(path)}
@@ -60,7 +60,7 @@ class Presets:
             if preset is None:
                 known = ", ".join(sorted(self._by_name)) or "none yet"
                 raise CommandRejected(
-                    "unknown", f"head {self._head!r} has no preset {name!r}; it has: {known}"
+                    "unknown", f"head {self._head_name!r} has no preset {name!r}; it has: {known}"
                 )
             return preset
 
@@ -69,18 +69,24 @@ class Presets:
         with self._lock:
             return None if name is None else self._by_name.get(name)
 
-    def free_number(self, name: str, most: int) -> int | None:
+    def free_number(self, name: str, max_number: int) -> int | None:
         """The number of the head's own memory for a preset of this name: its own, or the smallest
         free one, None where all of 1 to `most` are taken.
         """
         with self._lock:
-            own = self._by_name.get(name)
-            if own is not None and own.number is not None and own.number <= most:
-                return own.number
-            taken = {preset.number for preset in self._by_name.values()}
-        return next((number for number in range(1, most + 1) if number not in taken), None)
+            existing = self._by_name.get(name)
+            if (
+                existing is not None
+                and existing.number is not None
+                and existing.number <= max_number
+            ):
+                return existing.number
+            used_numbers = {preset.number for preset in self._by_name.values()}
+        return next(
+            (number for number in range(1, max_number + 1) if number not in used_numbers), None
+        )
 
-    def check(self, name: str) -> None:
+    def check_name(self, name: str) -> None:
         """Raise Refused where no preset may have this name (`malformed`), or none more may be kept
         (`failed`).
         """
@@ -92,63 +98,63 @@ class Presets:
                 f"preset {name!r}: allowed: lower case, digits, - and _, at most 63",
             ) from error
         with self._lock:
-            self._check_room(name)
+            self._check_capacity(name)
 
-    def put(self, preset: Preset) -> None:
+    def save(self, preset: Preset) -> None:
         """Keep a preset, in place of one of the same name. Raises Refused as `check`, and `failed`
         where the disk refuses.
         """
-        self.check(preset.name)
+        self.check_name(preset.name)
         with self._lock:
-            self._check_room(preset.name)
-            self._keep({**self._by_name, preset.name: preset})
+            self._check_capacity(preset.name)
+            self._write({**self._by_name, preset.name: preset})
 
-    def remember(self, preset: Preset, store: Callable[[int], None]) -> None:
+    def save_with_device(self, preset: Preset, store_on_device: Callable[[int], None]) -> None:
         """Keep a preset that may be in the head's own memory too, and there first: `store` is given
         its number, and may raise Refused. So a head that refuses changes nothing. Raises Refused as
         `put`.
         """
-        self.check(preset.name)
+        self.check_name(preset.name)
         if preset.number is None:
-            self.put(preset)
+            self.save(preset)
             return
-        store(preset.number)
+        store_on_device(preset.number)
         try:
-            self.put(preset)
+            self.save(preset)
         except CommandRejected as error:
-            also = f"the head itself has this place as its {preset.number} now"
-            raise CommandRejected(error.kind, f"{error}; {also}") from error
+            note = f"the head itself has this place as its {preset.number} now"
+            raise CommandRejected(error.kind, f"{error}; {note}") from error
 
     def delete(self, name: str) -> None:
         """Forget a preset. Raises Refused: `unknown`, and `failed` where the disk refuses."""
         self.get(name)
         with self._lock:
-            self._keep({key: preset for key, preset in self._by_name.items() if key != name})
+            self._write({key: preset for key, preset in self._by_name.items() if key != name})
 
-    def _check_room(self, name: str) -> None:
-        if name not in self._by_name and len(self._by_name) >= MOST_PRESETS:
+    def _check_capacity(self, name: str) -> None:
+        if name not in self._by_name and len(self._by_name) >= MAX_PRESETS:
             raise CommandRejected(
-                "failed", f"head {self._head!r} has {MOST_PRESETS} presets: delete one first"
+                "failed", f"head {self._head_name!r} has {MAX_PRESETS} presets: delete one first"
             )
 
-    def _keep(self, after: dict[str, Preset]) -> None:
-        file = _File(presets=tuple(preset for _, preset in sorted(after.items())))
+    def _write(self, presets: dict[str, Preset]) -> None:
+        content = _PresetFile(presets=tuple(preset for _, preset in sorted(presets.items())))
         try:
-            state_file.keep(self._path, msgspec.json.encode(file))
+            state_file.write(self._path, msgspec.json.encode(content))
         except OSError as error:
             raise CommandRejected(
                 "failed", f"{self._path}: presets cannot be kept: {error}"
             ) from error
-        self._by_name = after
+        self._by_name = presets
 
 
 def _read(path: Path) -> tuple[Preset, ...]:
     """What the file holds; a file that cannot be read is set aside, and there are none then."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_File).presets
+        return msgspec.json.decode(path.read_bytes(), type=_PresetFile).presets
     except FileNotFoundError:
         return ()
     except (OSError, msgspec.MsgspecError) as error:
         log.error("%s: %s", path, error)
-        state_file.set_aside(path)
+        state_file.quarantine(path)
         return ()

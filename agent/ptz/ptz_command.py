@@ -19,28 +19,28 @@ from agent.ptz.automation.auto_tracking import AutoTracker
 from agent.ptz.automation.guard_tours import GuardTours
 from agent.ptz.head import PtzHead
 from agent.ptz.messages import (
-    Follow,
-    FollowStop,
-    Goto,
     HeadInfo,
     HeadPosition,
     LeaseInfo,
-    List,
-    Move,
     PanoramaResult,
-    PresetDelete,
-    Presets,
-    PresetSet,
+    PtzAcquireArgs,
+    PtzDeletePresetArgs,
+    PtzFollowArgs,
+    PtzGotoArgs,
+    PtzGotoPresetArgs,
+    PtzListArgs,
+    PtzListPresetsArgs,
+    PtzMoveArgs,
+    PtzReleaseArgs,
     PtzResult,
-    RecallPreset,
-    Release,
-    Stop,
-    Sweep,
-    Switch,
-    Take,
-    TourStart,
-    TourStop,
-    Where,
+    PtzSetAuxArgs,
+    PtzSetPresetArgs,
+    PtzStartTourArgs,
+    PtzStatusArgs,
+    PtzStopArgs,
+    PtzStopFollowArgs,
+    PtzStopTourArgs,
+    PtzSweepArgs,
 )
 from agent.ptz.requests import Lease
 from drivers.media import Frame
@@ -49,15 +49,23 @@ VERB = "ptz"
 
 Args: TypeAlias = messages.Args
 Result: TypeAlias = PtzResult
-_Moving: TypeAlias = Take | Move | Goto | RecallPreset | TourStart | Sweep | Follow
+_MotionArgs: TypeAlias = (
+    PtzAcquireArgs
+    | PtzMoveArgs
+    | PtzGotoArgs
+    | PtzGotoPresetArgs
+    | PtzStartTourArgs
+    | PtzSweepArgs
+    | PtzFollowArgs
+)
 
 
-class Sweeper(Protocol):
+class PanoramaScanner(Protocol):
     """The round looks of one head, such as `agent.ptz.automation.panorama_scan.RoundLook`."""
 
     def begin(
         self,
-        asker: Requester,
+        requester: Requester,
         token: int | None,
         progress: Callable[[float, str], None],
         finish: Callable[[Callable[[], PanoramaResult]], None],
@@ -68,7 +76,7 @@ class Sweeper(Protocol):
         """
         ...
 
-    def cancel(self, why: str, *, but: Requester | None = None) -> None:
+    def cancel(self, reason: str, *, except_by: Requester | None = None) -> None:
         """End the one that is under way, if one is and it is not one of `but`'s."""
         ...
 
@@ -84,17 +92,19 @@ class HeadAssembly(msgspec.Struct, frozen=True, kw_only=True):
 
     head: PtzHead
     camera: str | None = None
-    tours: GuardTours | None = None
-    sweep: Sweeper | None = None
+    guard_tours: GuardTours | None = None
+    panorama_scan: PanoramaScanner | None = None
     tracker: AutoTracker | None = None
 
-    def cancel_automation(self, why: str, *, but: Requester | None = None) -> None:
+    def cancel_automation(self, reason: str, *, except_by: Requester | None = None) -> None:
         """End what a person has begun and what goes on by itself, but for the tour, and for what
         `but` has begun himself.
         """
-        if self.sweep is not None:
-            self.sweep.cancel(why, but=but)
-        if self.tracker is not None and (but is None or self.tracker.begun_by != but):
+        if self.panorama_scan is not None:
+            self.panorama_scan.cancel(reason, except_by=except_by)
+        if self.tracker is not None and (
+            except_by is None or self.tracker.requested_by != except_by
+        ):
             self.tracker.release()
 
 
@@ -102,220 +112,252 @@ class PtzCommandHandler:
     """See `agent.commands.command.Verb`."""
 
     name = VERB
-    args = Args
+    args_type = Args
 
-    def __init__(self, heads: Mapping[str, HeadAssembly], clock_ns: Callable[[], int]) -> None:
-        self._heads = dict(heads)
+    def __init__(self, assemblies: Mapping[str, HeadAssembly], clock_ns: Callable[[], int]) -> None:
+        self._assemblies = dict(assemblies)
         self._clock_ns = clock_ns
         self._lock = threading.Lock()
-        self._stopped: dict[str, int] = {}
+        self._last_stop_number: dict[str, int] = {}
 
     @property
     def priority_lanes(self) -> tuple[str, ...]:
         """A head that does not answer holds up no stop but its own."""
-        return tuple(self._heads)
+        return tuple(self._assemblies)
 
-    def subject(self, args: Args) -> str:
+    def describe(self, args: Args) -> str:
         """Such as `mast goto`."""
-        what: str = type(args).__struct_config__.tag  # type: ignore[assignment]
-        return what if isinstance(args, List) else f"{args.head} {what}"
+        action: str = type(args).__struct_config__.tag  # type: ignore[assignment]
+        return action if isinstance(args, PtzListArgs) else f"{args.head} {action}"
 
     def is_idempotent(self, args: Args) -> bool:
         """All but what remembers, switches or begins something longer."""
         return not isinstance(
-            args, PresetSet | PresetDelete | TourStart | TourStop | Sweep | Follow | Switch
+            args,
+            PtzSetPresetArgs
+            | PtzDeletePresetArgs
+            | PtzStartTourArgs
+            | PtzStopTourArgs
+            | PtzSweepArgs
+            | PtzFollowArgs
+            | PtzSetAuxArgs,
         )
 
     def priority_lane(self, args: Args) -> str | None:
         """A stop."""
-        return args.head if isinstance(args, Stop) else None
+        return args.head if isinstance(args, PtzStopArgs) else None
 
-    def run(self, order: ValidCommand, course: CommandProgressSink) -> PtzResult | Deferred:
+    def run(
+        self, command: ValidCommand, progress_sink: CommandProgressSink
+    ) -> PtzResult | Deferred:
         """Do it."""
-        args: Args = order.args
-        if isinstance(args, List):
+        args: Args = command.args
+        if isinstance(args, PtzListArgs):
             return PtzResult(
-                heads=tuple(self._head_info(mounted) for mounted in self._heads.values())
+                heads=tuple(self._head_info(assembly) for assembly in self._assemblies.values())
             )
-        mounted = self._mounted(args.head)
+        assembly = self._require_head(args.head)
         match args:
-            case Where():
-                return PtzResult(heads=(self._head_info(mounted),))
-            case Stop():
-                self._stop(mounted, order)
-            case Release():
-                mounted.head.release(order.asker, args.token)
-            case Presets():
-                return PtzResult(presets=mounted.head.presets())
-            case PresetDelete():
-                mounted.head.preset_delete(args.preset)
-            case TourStop():
-                _tours(mounted, args).stop()
-                mounted.head.wake.set()
-            case FollowStop():
-                _tracker(mounted, args).release()
-                mounted.head.wake.set()
+            case PtzStatusArgs():
+                return PtzResult(heads=(self._head_info(assembly),))
+            case PtzStopArgs():
+                self._record_and_stop(assembly, command)
+            case PtzReleaseArgs():
+                assembly.head.release(command.requester, args.token)
+            case PtzListPresetsArgs():
+                return PtzResult(presets=assembly.head.presets())
+            case PtzDeletePresetArgs():
+                assembly.head.delete_preset(args.preset)
+            case PtzStopTourArgs():
+                _require_tours(assembly, args).stop()
+                assembly.head.wake.set()
+            case PtzStopFollowArgs():
+                _require_tracker(assembly, args).release()
+                assembly.head.wake.set()
             case _:
-                return self._needs_head(mounted, args, order, course)
+                return self._run_with_head(assembly, args, command, progress_sink)
         return PtzResult()
 
-    def _needs_head(
+    def _run_with_head(
         self,
-        mounted: HeadAssembly,
-        args: _Moving | PresetSet | Switch,
-        order: ValidCommand,
-        course: CommandProgressSink,
+        assembly: HeadAssembly,
+        args: _MotionArgs | PtzSetPresetArgs | PtzSetAuxArgs,
+        command: ValidCommand,
+        progress_sink: CommandProgressSink,
     ) -> PtzResult | Deferred:
-        head, asker = mounted.head, order.asker
+        head, requester = assembly.head, command.requester
         match args:
-            case PresetSet():
-                head.preset_set(args.preset, asker, args.token)
-            case Switch():
-                head.switch(args.aux, args.on, asker, args.token)
+            case PtzSetPresetArgs():
+                head.set_preset(args.preset, requester, args.token)
+            case PtzSetAuxArgs():
+                head.set_aux(args.aux, args.on, requester, args.token)
             case _:
-                self._refuse_overtaken(head.name, order)
+                self._check_not_superseded(head.name, command)
                 try:
-                    return self._moved(mounted, args, order, course)
+                    return self._run_motion(assembly, args, command, progress_sink)
                 finally:
-                    if self._is_overtaken(head.name, order):
-                        self._stop(mounted, order)
-        return self._with(head.state().lease)
+                    if self._is_superseded(head.name, command):
+                        self._record_and_stop(assembly, command)
+        return self._lease_result(head.state().lease)
 
-    def _moved(
-        self, mounted: HeadAssembly, args: _Moving, order: ValidCommand, course: CommandProgressSink
+    def _run_motion(
+        self,
+        assembly: HeadAssembly,
+        args: _MotionArgs,
+        command: ValidCommand,
+        progress_sink: CommandProgressSink,
     ) -> PtzResult | Deferred:
         """What moves the head, or lets it be moved: nothing of it may outlive a stop."""
-        head, asker = mounted.head, order.asker
+        head, requester = assembly.head, command.requester
         match args:
-            case Take():
-                lease = head.take(asker, args.lease_s)
-                mounted.cancel_automation(f"{asker.id!r} has taken the head", but=asker)
-            case TourStart():
-                _tours(mounted, args).start(args.tour)
-                head.resume()
+            case PtzAcquireArgs():
+                lease = head.acquire(requester, args.lease_s)
+                assembly.cancel_automation(
+                    f"{requester.id!r} has taken the head", except_by=requester
+                )
+            case PtzStartTourArgs():
+                _require_tours(assembly, args).start(args.tour)
+                head.resume_automation()
                 return PtzResult()
-            case Sweep():
-                return self._sweep(mounted, args, order, course)
-            case Follow():
-                return self._follow(mounted, args, order)
+            case PtzSweepArgs():
+                return self._begin_sweep(assembly, args, command, progress_sink)
+            case PtzFollowArgs():
+                return self._begin_following(assembly, args, command)
             case _:
                 # Who may not move it ends nothing; who may has it to himself before he does.
-                head.check(asker, args.token)
-                mounted.cancel_automation(f"{asker.id!r} moves the head")
-                lease = head.move(args, asker, args.token)
-        return self._with(lease)
+                head.check_authorized(requester, args.token)
+                assembly.cancel_automation(f"{requester.id!r} moves the head")
+                lease = head.move(args, requester, args.token)
+        return self._lease_result(lease)
 
     @staticmethod
-    def _sweep(
-        mounted: HeadAssembly, args: Sweep, order: ValidCommand, course: CommandProgressSink
+    def _begin_sweep(
+        assembly: HeadAssembly,
+        args: PtzSweepArgs,
+        command: ValidCommand,
+        progress_sink: CommandProgressSink,
     ) -> Deferred:
-        if mounted.sweep is None:
+        if assembly.panorama_scan is None:
             raise CommandRejected(
                 "unsupported", f"head {args.head!r} has no camera, or no field of view"
             )
 
         def finish(work: Callable[[], PanoramaResult]) -> None:
-            course.finish(lambda: PtzResult(panorama=work()))
+            progress_sink.finish(lambda: PtzResult(panorama=work()))
 
-        within_s = mounted.sweep.begin(order.asker, args.token, course.progress, finish)
-        if mounted.tracker is not None:
-            mounted.tracker.release()
-        return Deferred(within_s=within_s)
+        within_s = assembly.panorama_scan.begin(
+            command.requester, args.token, progress_sink.report_progress, finish
+        )
+        if assembly.tracker is not None:
+            assembly.tracker.release()
+        return Deferred(timeout_s=within_s)
 
-    def _follow(self, mounted: HeadAssembly, args: Follow, order: ValidCommand) -> PtzResult:
+    def _begin_following(
+        self, assembly: HeadAssembly, args: PtzFollowArgs, command: ValidCommand
+    ) -> PtzResult:
         """Tracking is weaker than who asks, so he has to let go of the head for it."""
-        tracker, head, asker = _tracker(mounted, args), mounted.head, order.asker
-        lease = head.take(asker, token=args.token)
-        tracker.follow(args.track, asker)
-        if mounted.sweep is not None:
-            mounted.sweep.cancel(f"{asker.id!r} has somebody followed")
-        head.release(asker, lease.token)
-        return self._with(head.state().lease)
+        tracker, head, requester = (
+            _require_tracker(assembly, args),
+            assembly.head,
+            command.requester,
+        )
+        lease = head.acquire(requester, token=args.token)
+        tracker.follow(args.track, requester)
+        if assembly.panorama_scan is not None:
+            assembly.panorama_scan.cancel(f"{requester.id!r} has somebody followed")
+        head.release(requester, lease.token)
+        return self._lease_result(head.state().lease)
 
-    def _stop(self, mounted: HeadAssembly, order: ValidCommand) -> None:
+    def _record_and_stop(self, assembly: HeadAssembly, command: ValidCommand) -> None:
         """First it is noted, then done: what is on its way in another thread meets one or the
         other.
         """
-        name = mounted.head.name
+        name = assembly.head.name
         with self._lock:
-            self._stopped[name] = max(order.number, self._stopped.get(name, 0))
-        self._stop_motion(mounted, order)
+            self._last_stop_number[name] = max(
+                command.arrival_number, self._last_stop_number.get(name, 0)
+            )
+        self._stop_motion(assembly, command)
 
     @staticmethod
-    def _stop_motion(mounted: HeadAssembly, order: ValidCommand) -> None:
+    def _stop_motion(assembly: HeadAssembly, command: ValidCommand) -> None:
         try:
-            mounted.head.stop(order.asker)
+            assembly.head.stop(command.requester)
         finally:
-            mounted.cancel_automation(f"{order.asker.id!r} has stopped the head")
+            assembly.cancel_automation(f"{command.requester.id!r} has stopped the head")
 
-    def _is_overtaken(self, head: str, order: ValidCommand) -> bool:
+    def _is_superseded(self, head_name: str, command: ValidCommand) -> bool:
         """Whether a stop came after this order."""
         with self._lock:
-            return self._stopped.get(head, 0) > order.number
+            return self._last_stop_number.get(head_name, 0) > command.arrival_number
 
-    def _refuse_overtaken(self, head: str, order: ValidCommand) -> None:
-        if self._is_overtaken(head, order):
-            raise CommandRejected("expired", f"head {head!r} was told to stop after this came in")
+    def _check_not_superseded(self, head_name: str, command: ValidCommand) -> None:
+        if self._is_superseded(head_name, command):
+            raise CommandRejected(
+                "expired", f"head {head_name!r} was told to stop after this came in"
+            )
 
-    def _mounted(self, name: str) -> HeadAssembly:
-        mounted = self._heads.get(name)
-        if mounted is None:
-            known = ", ".join(sorted(self._heads)) or "none"
+    def _require_head(self, name: str) -> HeadAssembly:
+        assembly = self._assemblies.get(name)
+        if assembly is None:
+            known = ", ".join(sorted(self._assemblies)) or "none"
             raise CommandRejected(
                 "unknown", f"head {name!r}: none of that name; there are: {known}"
             )
-        return mounted
+        return assembly
 
-    def _with(self, lease: Lease | None) -> PtzResult:
-        return PtzResult(lease=self._lease_told(lease))
+    def _lease_result(self, lease: Lease | None) -> PtzResult:
+        return PtzResult(lease=self._lease_info(lease))
 
-    def _lease_told(self, lease: Lease | None) -> LeaseInfo | None:
+    def _lease_info(self, lease: Lease | None) -> LeaseInfo | None:
         if lease is None:
             return None
-        left_s = max(0.0, (lease.expires_ns - self._clock_ns()) / 1e9)
+        remaining_s = max(0.0, (lease.expires_ns - self._clock_ns()) / 1e9)
         return LeaseInfo(
             token=lease.token,
             by=lease.holder.id,
             role=lease.holder.role,
-            left_s=round(left_s, 3),
+            left_s=round(remaining_s, 3),
         )
 
-    def _head_info(self, mounted: HeadAssembly) -> HeadInfo:
-        state = mounted.head.state()
-        place = None
+    def _head_info(self, assembly: HeadAssembly) -> HeadInfo:
+        state = assembly.head.state()
+        position = None
         if state.position is not None:
             pose = state.position.pose
-            place = HeadPosition(
+            position = HeadPosition(
                 pan_deg=round(pose.pan_deg, 3),
                 tilt_deg=round(pose.tilt_deg, 3),
                 zoom=round(pose.zoom, 4),
                 error_deg=round(state.position.error_deg, 3),
             )
         return HeadInfo(
-            name=mounted.head.name,
-            camera=mounted.camera,
-            abilities=mounted.head.abilities,
-            place=place,
+            name=assembly.head.name,
+            camera=assembly.camera,
+            abilities=assembly.head.capabilities,
+            place=position,
             moving=state.moving,
             settled=state.settled,
             preset=state.preset,
             tour=state.tour,
-            lease=self._lease_told(state.lease),
+            lease=self._lease_info(state.lease),
             error=state.error,
         )
 
 
-def _tracker(mounted: HeadAssembly, args: Follow | FollowStop) -> AutoTracker:
-    if mounted.tracker is None:
+def _require_tracker(
+    assembly: HeadAssembly, args: PtzFollowArgs | PtzStopFollowArgs
+) -> AutoTracker:
+    if assembly.tracker is None:
         raise CommandRejected(
             "unsupported",
             f"head {args.head!r} follows nobody: its camera is not watched, or the configuration "
             "does not allow it (head.tracking.enabled, head.fov_deg)",
         )
-    return mounted.tracker
+    return assembly.tracker
 
 
-def _tours(mounted: HeadAssembly, args: TourStart | TourStop) -> GuardTours:
-    if mounted.tours is None or not mounted.tours.names:
+def _require_tours(assembly: HeadAssembly, args: PtzStartTourArgs | PtzStopTourArgs) -> GuardTours:
+    if assembly.guard_tours is None or not assembly.guard_tours.tour_names:
         raise CommandRejected("unsupported", f"head {args.head!r} has no tours")
-    return mounted.tours
+    return assembly.guard_tours

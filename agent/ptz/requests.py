@@ -7,7 +7,7 @@ import msgspec
 from agent.commands.requester import Requester
 from drivers.contracts import Pose, PtzPosition
 
-Share = Annotated[float, msgspec.Meta(ge=-1, le=1)]
+SignedSpeed = Annotated[float, msgspec.Meta(ge=-1, le=1)]
 Speed = Annotated[float, msgspec.Meta(gt=0, le=1)]
 """A share of the head's top speed."""
 
@@ -17,10 +17,10 @@ class ContinuousMove(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", 
     the right, tilt upwards, zoom towards tele, focus towards far.
     """
 
-    pan: Share = 0.0
-    tilt: Share = 0.0
-    zoom: Share = 0.0
-    focus: Share = 0.0
+    pan: SignedSpeed = 0.0
+    tilt: SignedSpeed = 0.0
+    zoom: SignedSpeed = 0.0
+    focus: SignedSpeed = 0.0
     for_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 2.0
 
 
@@ -45,7 +45,7 @@ class GotoPreset(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag=
     speed: Speed = 1.0
 
 
-Wish: TypeAlias = ContinuousMove | AbsoluteMove | GotoPreset
+MoveRequest: TypeAlias = ContinuousMove | AbsoluteMove | GotoPreset
 """A motion that somebody wants."""
 
 

@@ -16,27 +16,27 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from agent.base.clock import Clock, boot_id
 from agent.base.device_identity import KEY_FILE, DeviceIdentity
 from agent.base.errors import UserError
-from agent.base.uuid7 import uuid7_maker
+from agent.base.uuid7 import uuid7_factory
 from agent.config import configuration
 from agent.config.configuration import RecordConfig
 from agent.recording import catalogue, owner_policy
 from agent.recording.catalogue import FootageEntry
 from agent.recording.custody.custody_log import CustodyLog
-from agent.recording.custody.receipts import Attested, BadReceipt, read_line
+from agent.recording.custody.receipts import BadReceipt, FootageAttested, parse_line
 from agent.recording.encryption import seal
-from agent.recording.encryption.keys import KeyFor, SegmentKey
+from agent.recording.encryption.keys import KeyLookup, SegmentKey
 from agent.recording.export import clip_server
-from agent.recording.export.exporter import Exporter, ExportResult, listed
-from agent.recording.export.html_pages import ExportPageText
-from agent.recording.mask_store import MASKS
-from agent.recording.owner_policy import Terms
+from agent.recording.export.exporter import Exporter, ExportResult, snapshot_span
+from agent.recording.export.html_pages import ExportRequest
+from agent.recording.mask_store import MASKS_DIR
+from agent.recording.owner_policy import OwnerPolicies
 from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldStore
-from agent.recording.segment_name import KEYS, rfc3339
+from agent.recording.segment_name import KEYS_SUFFIX, rfc3339
 
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 
-_JOINED = timedelta(seconds=2)
+_MAX_JOIN_GAP = timedelta(seconds=2)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -50,44 +50,49 @@ class RecordedSpan(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     clock_synced: bool
     sealed: bool
-    receipts: bool
+    has_receipts: bool
 
 
 class FootageArchive:
     """The footage of one box. Raises BadInput for what cannot be, OSError from the disk."""
 
     def __init__(
-        self, state: Path, footage: Path, box: str | None, clock: Clock, configured: Terms
+        self,
+        state_dir: Path,
+        footage_dir: Path,
+        box_id: str | None,
+        clock: Clock,
+        policies: OwnerPolicies,
     ) -> None:
-        self._configured = configured
-        self._state = state
-        self._footage = footage
-        self._custody = state / "custody"
-        self._box = box
+        self._configured_policies = policies
+        self._state_dir = state_dir
+        self._footage_dir = footage_dir
+        self._custody_dir = state_dir / "custody"
+        self._cached_box_id = box_id
         self._clock = clock
 
     @classmethod
-    def of_config(cls, path: Path, clock: Clock) -> "FootageArchive":
+    def from_config(cls, path: Path, clock: Clock) -> "FootageArchive":
         """That of the box of a configuration."""
         config = configuration.load(path)
-        state = Path(config.box.state)
-        configured = {one.name: one.institution for one in config.camera if one.institution}
-        return cls(state, state / config.record.folder, config.box.id, clock, configured)
+        state_dir = Path(config.box.state)
+        policies = {one.name: one.institution for one in config.camera if one.institution}
+        return cls(state_dir, state_dir / config.record.folder, config.box.id, clock, policies)
 
     @classmethod
-    def of_state(cls, state: Path, clock: Clock) -> "FootageArchive":
+    def from_state_dir(cls, state_dir: Path, clock: Clock) -> "FootageArchive":
         """That of a state folder whose footage lies where it lies by default."""
-        if not state.is_dir():
-            raise UserError(f"--state {str(state)!r}: no such folder")
-        return cls(state, state / RecordConfig().folder, None, clock, {})
+        if not state_dir.is_dir():
+            raise UserError(f"--state {str(state_dir)!r}: no such folder")
+        return cls(state_dir, state_dir / RecordConfig().folder, None, clock, {})
 
     def now(self) -> datetime:
         """The moment that relative times count from."""
         return self._clock.utc(self._clock.boottime_ns())
 
-    def cameras(self, camera: str | None) -> list[str]:
+    def resolve_cameras(self, camera: str | None) -> list[str]:
         """This camera, or every one that has footage."""
-        names = catalogue.cameras(self._footage)
+        names = catalogue.list_cameras(self._footage_dir)
         if camera is None:
             return names
         if camera not in names:
@@ -95,15 +100,18 @@ class FootageArchive:
             raise UserError(f"--camera {camera!r}: no such camera; allowed: {allowed}")
         return [camera]
 
-    def find(
+    def find_segments(
         self, camera: str | None, begin: datetime | None, end: datetime | None
     ) -> list[FootageEntry]:
         """The segments that touch a span."""
-        names = self._spanned(camera, begin, end)
-        return catalogue.find(self._footage, self._custody, names, begin, end)
+        names = self._check_span(camera, begin, end)
+        return catalogue.find_segments(self._footage_dir, self._custody_dir, names, begin, end)
 
     def export(
-        self, wish: ExportPageText, key: X25519PrivateKey | None, progress: Progress
+        self,
+        request: ExportRequest,
+        private_key: X25519PrivateKey | None,
+        progress: ProgressCallback,
     ) -> ExportResult:
         """Export a span; `key` is a recipient's, and opens what is sealed. Without it the running
         agent is asked for the clip.
@@ -111,109 +119,115 @@ class FootageArchive:
         Raises CannotExport where there is nothing to export, and BadInput where `wish.by` may not
         see the camera.
         """
-        for known in (owner_policy.read(self._state), self._configured):
-            owner_policy.check_viewer(known, wish.camera, wish.by)
-        (camera,) = self._spanned(wish.camera, wish.begin, wish.end)
-        custody, public_key = self._chain()
-        found = listed(custody, self._footage, camera, wish.begin, wish.end)
+        for policies in (owner_policy.read(self._state_dir), self._configured_policies):
+            owner_policy.check_viewer(policies, request.camera, request.by)
+        (camera,) = self._check_span(request.camera, request.begin, request.end)
+        custody, public_key = self._open_custody_log()
+        snapshot = snapshot_span(custody, self._footage_dir, camera, request.begin, request.end)
         exporter = Exporter(
             box=self._box_id(),
             public_key=public_key,
             custody=custody,
             clock=self._clock,
-            key_for=_opened(found.entries, key),
-            masks=self._state / MASKS,
-            ask_agent=lambda request, out: clip_server.ask(self._state, request, out),
+            find_key=_unwrap_keys(snapshot.entries, private_key),
+            masks_dir=self._state_dir / MASKS_DIR,
+            request_clip=lambda clip_request, out: clip_server.request_clip(
+                self._state_dir, clip_request, out
+            ),
         )
-        return exporter.export(wish, found, progress)
+        return exporter.export(request, snapshot, progress)
 
-    def hold(
+    def place_hold(
         self, camera: str, begin: datetime, end: datetime, *, owner: str, reason: str, days: float
     ) -> Hold:
         """Keep a span from eviction; the agent, now or when it starts, notes it in the chain."""
-        (name,) = self.cameras(camera)
+        (name,) = self.resolve_cameras(camera)
         self._check_owner()
-        return self._holds().hold(name, begin, end, owner=owner, reason=reason, days=days)
+        return self._hold_store().place(name, begin, end, owner=owner, reason=reason, days=days)
 
-    def release(self, hold_id: str, *, by: str, reason: str) -> Hold:
+    def release_hold(self, hold_id: str, *, by: str, reason: str) -> Hold:
         """Let go of a hold."""
         self._check_owner()
-        return self._holds().release(hold_id, by=by, reason=reason)
+        return self._hold_store().request_release(hold_id, by=by, reason=reason)
 
-    def holds(self) -> tuple[Hold, ...]:
+    def list_holds(self) -> tuple[Hold, ...]:
         """All that is held."""
-        return self._holds().active()
+        return self._hold_store().active()
 
-    def attest(self) -> tuple[Attested, ...]:
+    def attest(self) -> tuple[FootageAttested, ...]:
         """Say in the chain of custody what footage of each camera there is, and since when."""
-        custody, _ = self._chain()
-        made: list[Attested] = []
-        for camera in self.cameras(None):
-            entries = self.find(camera, None, None)
-            body = Attested(
+        custody, _ = self._open_custody_log()
+        attested: list[FootageAttested] = []
+        for camera in self.resolve_cameras(None):
+            entries = self.find_segments(camera, None, None)
+            body = FootageAttested(
                 camera=camera,
                 oldest_time=rfc3339(entries[0].name.utc) if entries else None,
                 segments=len(entries),
                 bytes=sum(entry.size_bytes for entry in entries),
             )
             custody.append(body, self._clock.boottime_ns())
-            made.append(body)
-        return tuple(made)
+            attested.append(body)
+        return tuple(attested)
 
-    def _spanned(
+    def _check_span(
         self, camera: str | None, begin: datetime | None, end: datetime | None
     ) -> list[str]:
         """The cameras that a span is asked of."""
         if begin is not None and end is not None and end <= begin:
             raise UserError("--to: not after --from")
-        return self.cameras(camera)
+        return self.resolve_cameras(camera)
 
-    def _holds(self) -> HoldStore:
-        new_id = uuid7_maker(self._unix_ns, random.Random())  # noqa: S311 - names, no secrets
-        return HoldStore(self._state / "holds", self._clock, boot_id(), new_id)
+    def _hold_store(self) -> HoldStore:
+        new_id = uuid7_factory(self._unix_ns, random.Random())  # noqa: S311 - names, no secrets
+        return HoldStore(self._state_dir / "holds", self._clock, boot_id(), new_id)
 
-    def _chain(self) -> tuple[CustodyLog, str]:
+    def _open_custody_log(self) -> tuple[CustodyLog, str]:
         """The chain to add to, and the public half of the key that signs it."""
         self._check_owner()
-        identity = DeviceIdentity.load_or_make(self._state / "identity")
-        custody = CustodyLog.open(self._custody, self._box_id(), boot_id(), self._clock, identity)
+        identity = DeviceIdentity.load_or_create(self._state_dir / "identity")
+        custody = CustodyLog.open(
+            self._custody_dir, self._box_id(), boot_id(), self._clock, identity
+        )
         return custody, base64.b64encode(identity.public_key_raw).decode()
 
     def _check_owner(self) -> None:
         """Only the agent's own user may add: files of another's would stop the agent itself."""
-        key = self._state / "identity" / KEY_FILE
+        key_file = self._state_dir / "identity" / KEY_FILE
         try:
-            owner = key.stat().st_uid
+            owner = key_file.stat().st_uid
         except FileNotFoundError as error:
-            raise UserError(f"state folder {str(self._state)!r}: no agent has run here") from error
+            raise UserError(
+                f"state folder {str(self._state_dir)!r}: no agent has run here"
+            ) from error
         except PermissionError as error:
-            raise UserError(f"state folder {str(self._state)!r}: not yours to read") from error
+            raise UserError(f"state folder {str(self._state_dir)!r}: not yours to read") from error
         if owner != os.geteuid():
             raise UserError(
-                f"state folder {str(self._state)!r}: belongs to the agent's user; "
+                f"state folder {str(self._state_dir)!r}: belongs to the agent's user; "
                 f"allowed: sudo -u '#{owner}' vigie footage ..."
             )
 
     def _box_id(self) -> str:
-        if self._box is None:
-            self._box = _box_of(self._custody)
-        if self._box is None:
-            raise UserError(f"state folder {str(self._state)!r}: its chain has no receipt")
-        return self._box
+        if self._cached_box_id is None:
+            self._cached_box_id = _read_box_id(self._custody_dir)
+        if self._cached_box_id is None:
+            raise UserError(f"state folder {str(self._state_dir)!r}: its chain has no receipt")
+        return self._cached_box_id
 
     def _unix_ns(self, t_ns: int) -> int:
         return (self._clock.utc(t_ns) - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
-def stretches(entries: Sequence[FootageEntry]) -> Iterator[RecordedSpan]:
+def merge_segments(entries: Sequence[FootageEntry]) -> Iterator[RecordedSpan]:
     """Segments joined where one follows another."""
-    open_one: RecordedSpan | None = None
+    span: RecordedSpan | None = None
     for index, entry in enumerate(entries):
-        following = entries[index + 1] if index + 1 < len(entries) else None
+        next_entry = entries[index + 1] if index + 1 < len(entries) else None
         end = entry.end
-        if end is None and not entry.writing and following is not None:
-            end = following.begin if following.camera == entry.camera else None
-        one = RecordedSpan(
+        if end is None and not entry.is_being_written and next_entry is not None:
+            end = next_entry.begin if next_entry.camera == entry.camera else None
+        current = RecordedSpan(
             camera=entry.camera,
             begin=entry.begin,
             end=end,
@@ -221,58 +235,60 @@ def stretches(entries: Sequence[FootageEntry]) -> Iterator[RecordedSpan]:
             size_bytes=entry.size_bytes,
             clock_synced=entry.name.synced,
             sealed=is_sealed(entry),
-            receipts=entry.closed is not None or entry.writing,
+            has_receipts=entry.closed is not None or entry.is_being_written,
         )
-        if open_one is not None and _follows(open_one, one):
-            open_one = msgspec.structs.replace(
-                open_one,
-                end=one.end,
-                segments=open_one.segments + 1,
-                size_bytes=open_one.size_bytes + one.size_bytes,
+        if span is not None and _is_contiguous(span, current):
+            span = msgspec.structs.replace(
+                span,
+                end=current.end,
+                segments=span.segments + 1,
+                size_bytes=span.size_bytes + current.size_bytes,
             )
             continue
-        if open_one is not None:
-            yield open_one
-        open_one = one
-    if open_one is not None:
-        yield open_one
+        if span is not None:
+            yield span
+        span = current
+    if span is not None:
+        yield span
 
 
 def is_sealed(entry: FootageEntry) -> bool:
     """Whether a segment is sealed."""
     if entry.closed is not None:
         return entry.closed.sealed
-    return entry.path.with_name(entry.text + KEYS).exists()
+    return entry.path.with_name(entry.segment_name + KEYS_SUFFIX).exists()
 
 
-def _follows(before: RecordedSpan, after: RecordedSpan) -> bool:
-    alike = (before.camera, before.clock_synced, before.sealed, before.receipts) == (
-        after.camera,
-        after.clock_synced,
-        after.sealed,
-        after.receipts,
+def _is_contiguous(earlier: RecordedSpan, later: RecordedSpan) -> bool:
+    same_kind = (earlier.camera, earlier.clock_synced, earlier.sealed, earlier.has_receipts) == (
+        later.camera,
+        later.clock_synced,
+        later.sealed,
+        later.has_receipts,
     )
-    return alike and before.end is not None and abs(after.begin - before.end) < _JOINED
+    return same_kind and earlier.end is not None and abs(later.begin - earlier.end) < _MAX_JOIN_GAP
 
 
-def _opened(entries: Sequence[FootageEntry], key: X25519PrivateKey | None) -> KeyFor:
+def _unwrap_keys(
+    entries: Sequence[FootageEntry], private_key: X25519PrivateKey | None
+) -> KeyLookup:
     """The keys of sealed segments, opened by a recipient's private key."""
     keys: dict[bytes, SegmentKey] = {}
-    if key is not None:
+    if private_key is not None:
         for entry in entries:
-            sidecar = entry.path.with_name(entry.text + KEYS)
+            sidecar = entry.path.with_name(entry.segment_name + KEYS_SUFFIX)
             if sidecar.exists():
-                opened = seal.open_sidecar(sidecar, key)
-                keys[opened.kid] = opened
+                segment_key = seal.unwrap_segment_key(sidecar, private_key)
+                keys[segment_key.kid] = segment_key
     return keys.get
 
 
-def _box_of(custody: Path) -> str | None:
+def _read_box_id(custody_dir: Path) -> str | None:
     """The box that the newest receipt is of."""
-    for path in sorted(custody.glob("*.chain"), reverse=True):
-        for text in reversed(path.read_bytes().splitlines()):
+    for path in sorted(custody_dir.glob("*.chain"), reverse=True):
+        for line in reversed(path.read_bytes().splitlines()):
             try:
-                return read_line(text).receipt.box
+                return parse_line(line).receipt.box
             except BadReceipt:
                 continue
     return None

@@ -12,39 +12,39 @@ from typing import TypeAlias
 
 import msgspec
 
-from agent.recording.custody.receipts import Closed, Evicted, Opened
-from agent.recording.retention.segment_age import BootTimeline, unix_ms
+from agent.recording.custody.receipts import FootageEvicted, SegmentClosed, SegmentOpened
+from agent.recording.retention.segment_age import BootTimeline, segment_unix_ms
 from agent.recording.segment_name import (
-    PART,
+    PART_SUFFIX,
     SegmentName,
+    format_utc_label,
+    parse_label,
     parse_segment_name,
-    read_label,
     rfc3339,
-    utc_label,
 )
 
-LONGEST = timedelta(minutes=7)
+MAX_SEGMENT_DURATION = timedelta(minutes=7)
 """No segment is longer: five minutes by the configuration, and a minute of an open group."""
 
-_CLOSED = b'"kind":"closed"'
-_EVICTED = b'"kind":"evicted"'
-_OF_SEGMENT = b'"segment":"'
+_CLOSED_MARK = b'"kind":"closed"'
+_EVICTED_MARK = b'"kind":"evicted"'
+_SEGMENT_MARK = b'"segment":"'
 """Of the receipts of a file's begin and end."""
-_JSON_AT = 89
+_JSON_OFFSET = 89
 """In a line: behind the signature and a space."""
 
 
-class _Line(msgspec.Struct):
+class _ReceiptExcerpt(msgspec.Struct):
     """What of a receipt is read here."""
 
     seq: int
-    body: Opened | Closed | Evicted
+    body: SegmentOpened | SegmentClosed | FootageEvicted
 
 
-_LINE = msgspec.json.Decoder(_Line)
+_EXCERPT_DECODER = msgspec.json.Decoder(_ReceiptExcerpt)
 
 
-Stored: TypeAlias = tuple[str, SegmentName, int, bool]
+SegmentFile: TypeAlias = tuple[str, SegmentName, int, bool]
 """A file of a camera's folder: its name, what that says, how many bytes it has, and whether it reaches
 into the span as far as names tell.
 """
@@ -58,27 +58,27 @@ class FootageEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     camera: str
     name: SegmentName
-    text: str
-    file: str
+    segment_name: str
+    file_name: str
     folder: Path
     size_bytes: int
-    closed: Closed | None
+    closed: SegmentClosed | None
     evicted: bool = False
 
     @property
-    def writing(self) -> bool:
+    def is_being_written(self) -> bool:
         """A file has the receipt of its close before it has its name."""
-        return self.file != self.text and self.closed is None
+        return self.file_name != self.segment_name and self.closed is None
 
     @property
     def path(self) -> Path:
         """Where it lay when it was found."""
-        return self.folder / self.file
+        return self.folder / self.file_name
 
     @property
-    def paths(self) -> tuple[Path, ...]:
+    def candidate_paths(self) -> tuple[Path, ...]:
         """Where it may lie by now: it may have been given its name since."""
-        return tuple(dict.fromkeys((self.path, self.folder / self.text)))
+        return tuple(dict.fromkeys((self.path, self.folder / self.segment_name)))
 
     @property
     def begin(self) -> datetime:
@@ -93,17 +93,17 @@ class FootageEntry(msgspec.Struct, frozen=True, kw_only=True):
         return self.begin + timedelta(microseconds=self.closed.duration_ns // 1000)
 
 
-def cameras(footage: Path) -> list[str]:
+def list_cameras(footage_dir: Path) -> list[str]:
     """The cameras that have a folder. Raises OSError."""
-    if not footage.is_dir():
+    if not footage_dir.is_dir():
         return []
-    return sorted(path.name for path in footage.iterdir() if path.is_dir())
+    return sorted(path.name for path in footage_dir.iterdir() if path.is_dir())
 
 
-def find(
-    footage: Path,
-    custody: Path,
-    names: Iterable[str],
+def find_segments(
+    footage_dir: Path,
+    custody_dir: Path,
+    cameras: Iterable[str],
     begin: datetime | None,
     end: datetime | None,
 ) -> list[FootageEntry]:
@@ -113,117 +113,126 @@ def find(
     taken to reach up to the next one. Raises OSError.
     """
     found = [
-        (camera, *stored) for camera in names for stored in _stored(footage / camera, begin, end)
+        (camera, *segment_file)
+        for camera in cameras
+        for segment_file in _iter_segment_files(footage_dir / camera, begin, end)
     ]
-    receipts, evicted = _receipts(
-        custody, {(camera, file.removesuffix(PART)) for camera, file, _, _, _ in found}
+    closed_receipts, evicted = _find_close_and_evict_receipts(
+        custody_dir,
+        {(camera, file_name.removesuffix(PART_SUFFIX)) for camera, file_name, _, _, _ in found},
     )
     entries = []
-    for camera, file, name, size_bytes, reaches in found:
-        text = file.removesuffix(PART)
+    for camera, file_name, name, size_bytes, may_overlap in found:
+        segment_name = file_name.removesuffix(PART_SUFFIX)
         entry = FootageEntry(
             camera=camera,
             name=name,
-            text=text,
-            file=file,
-            folder=footage / camera,
+            segment_name=segment_name,
+            file_name=file_name,
+            folder=footage_dir / camera,
             size_bytes=size_bytes,
-            closed=receipts.get((camera, text)),
-            evicted=(camera, text) in evicted,
+            closed=closed_receipts.get((camera, segment_name)),
+            evicted=(camera, segment_name) in evicted,
         )
-        if begin is None or (reaches if entry.end is None else entry.end > begin):
+        if begin is None or (may_overlap if entry.end is None else entry.end > begin):
             entries.append(entry)
     return entries
 
 
-def misdated(folder: Path, begin: datetime, end: datetime) -> dict[str, str]:
+def find_misdated(folder: Path, begin: datetime, end: datetime) -> dict[str, str]:
     """Segments of a camera's folder that were recorded in this span, as their boot tells whose clock
     was set later, and have another time in their names: the name, and why in one sentence.
     """
-    files = _files(folder) if folder.is_dir() else []
+    files = _list_file_names(folder) if folder.is_dir() else []
     names = [name for name in map(parse_segment_name, files) if name is not None]
-    zeros = BootTimeline(names).boot_epochs()
+    boot_epochs_ms = BootTimeline(names).boot_epochs()
     begin_ms, end_ms = (round(each.timestamp() * 1000) for each in (begin, end))
     found = []
-    for name, after in zip_longest(names, names[1:]):
-        if name.synced or name.boot not in zeros or begin_ms <= unix_ms(name) < end_ms:
+    for name, next_name in zip_longest(names, names[1:]):
+        if (
+            name.synced
+            or name.boot not in boot_epochs_ms
+            or begin_ms <= segment_unix_ms(name) < end_ms
+        ):
             continue
-        length_ms = LONGEST // timedelta(milliseconds=1)
-        if after is not None and after.boot == name.boot:
-            length_ms = min(length_ms, after.begin_ms - name.begin_ms)
-        true_ms = zeros[name.boot] + name.begin_ms
-        if true_ms < end_ms and true_ms + length_ms > begin_ms:
+        length_ms = MAX_SEGMENT_DURATION // timedelta(milliseconds=1)
+        if next_name is not None and next_name.boot == name.boot:
+            length_ms = min(length_ms, next_name.begin_ms - name.begin_ms)
+        actual_begin_ms = boot_epochs_ms[name.boot] + name.begin_ms
+        if actual_begin_ms < end_ms and actual_begin_ms + length_ms > begin_ms:
             found.append(name)
     if not found:
         return {}
-    why = (
+    reason = (
         "recorded before the clock was set, and kept under the times from "
         f"{rfc3339(found[0].utc)} to {rfc3339(found[-1].utc)}: ask for those too"
     )
-    return {str(name): why for name in found}
+    return {str(name): reason for name in found}
 
 
-def first_seq(custody: Path, entries: Iterable[FootageEntry]) -> int:
+def first_receipt_seq(custody_dir: Path, entries: Iterable[FootageEntry]) -> int:
     """The number of the first receipt that concerns one of these segments, 0 where there is none.
 
     Raises OSError.
     """
-    wanted = {(entry.camera, entry.text) for entry in entries}
-    texts = frozenset(entry.text.encode() for entry in entries)
+    unopened = {(entry.camera, entry.segment_name) for entry in entries}
+    encoded_names = frozenset(entry.segment_name.encode() for entry in entries)
     first = 0
-    for data in _files_back(custody):
-        for line in _of_segments(data, _OF_SEGMENT, texts):
+    for data in _read_chain_files_backwards(custody_dir):
+        for line in _iter_segment_receipts(data, _SEGMENT_MARK, encoded_names):
             body = line.body
-            if isinstance(body, Evicted) or (body.camera, body.segment) not in wanted:
+            if isinstance(body, FootageEvicted) or (body.camera, body.segment) not in unopened:
                 continue
             first = line.seq
-            if isinstance(body, Opened):
-                wanted.discard((body.camera, body.segment))
-                if not wanted:
+            if isinstance(body, SegmentOpened):
+                unopened.discard((body.camera, body.segment))
+                if not unopened:
                     return first
     return first
 
 
-def _stored(folder: Path, begin: datetime | None, end: datetime | None) -> Iterator[Stored]:
+def _iter_segment_files(
+    folder: Path, begin: datetime | None, end: datetime | None
+) -> Iterator[SegmentFile]:
     """The segments of a folder that may touch the span, in the order of recording. Only these are
     asked for their size.
     """
     try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     try:
-        before = None
-        for file, reaches in _touching(_files(handle), begin, end):
-            name = parse_segment_name(file.removesuffix(PART))
-            if name is None or name == before or (end is not None and name.utc >= end):
+        previous = None
+        for file_name, may_overlap in _filter_by_span(_list_file_names(folder_fd), begin, end):
+            name = parse_segment_name(file_name.removesuffix(PART_SUFFIX))
+            if name is None or name == previous or (end is not None and name.utc >= end):
                 continue
             # What was written to may have been closed, and given its name, since the folder was
             # read, or while; what is not there by either name is evicted.
-            before = name
-            for lying in (file, file.removesuffix(PART)):
-                size_bytes = _size_bytes(lying, handle)
+            previous = name
+            for candidate in (file_name, file_name.removesuffix(PART_SUFFIX)):
+                size_bytes = _size_bytes(candidate, folder_fd)
                 if size_bytes is not None:
-                    yield lying, name, size_bytes, reaches
+                    yield candidate, name, size_bytes, may_overlap
                     break
     finally:
-        os.close(handle)
+        os.close(folder_fd)
 
 
-def _files(folder: Path | int) -> list[str]:
+def _list_file_names(folder: Path | int) -> list[str]:
     """Names alone: a Path, and a DirEntry too, costs more than the rest of the work on it."""
     return sorted(os.listdir(folder))  # noqa: PTH208
 
 
-def _size_bytes(file: str, folder: int) -> int | None:
+def _size_bytes(file_name: str, folder_fd: int) -> int | None:
     try:
-        return os.stat(file, dir_fd=folder).st_size
+        return os.stat(file_name, dir_fd=folder_fd).st_size
     except FileNotFoundError:
         return None
 
 
-def _touching(
-    files: Iterable[str], begin: datetime | None, end: datetime | None
+def _filter_by_span(
+    file_names: Iterable[str], begin: datetime | None, end: datetime | None
 ) -> Iterator[tuple[str, bool]]:
     """Those segments that may touch the span, by their labels alone: a folder holds many. And
     whether they do where nothing else tells how long they are.
@@ -231,94 +240,102 @@ def _touching(
     The next one's UTC alone does not tell where a segment ends: a clock may have been set back
     between them, and one may end a little after the next has begun, as the network brought it.
     """
-    begin_utc = None if begin is None else utc_label(begin)
-    longest_utc = None if begin is None else _label_before(begin, LONGEST)
-    end_utc = None if end is None else utc_label(end)
-    labels = ((file, read_label(file.removesuffix(PART))) for file in files)
-    labelled = [(file, label) for file, label in labels if label is not None]
-    for (file, (boot, utc)), following in zip_longest(labelled, labelled[1:]):
-        if end_utc is not None and utc > end_utc:
+    begin_label = None if begin is None else format_utc_label(begin)
+    earliest_label = None if begin is None else _utc_label_before(begin, MAX_SEGMENT_DURATION)
+    end_label = None if end is None else format_utc_label(end)
+    labelled_or_none = (
+        (file_name, parse_label(file_name.removesuffix(PART_SUFFIX))) for file_name in file_names
+    )
+    labelled = [(file_name, label) for file_name, label in labelled_or_none if label is not None]
+    for (file_name, (boot, utc)), next_labelled in zip_longest(labelled, labelled[1:]):
+        if end_label is not None and utc > end_label:
             continue
-        if begin is None or begin_utc is None or longest_utc is None or following is None:
-            yield file, True
+        if begin is None or begin_label is None or earliest_label is None or next_labelled is None:
+            yield file_name, True
             continue
-        after, (next_boot, next_utc) = following
-        if next_boot != boot or next_utc > begin_utc:
-            yield file, True
-        elif utc > longest_utc:
-            yield file, _reaches(file, after, begin)
+        next_file_name, (next_boot, next_utc) = next_labelled
+        if next_boot != boot or next_utc > begin_label:
+            yield file_name, True
+        elif utc > earliest_label:
+            yield file_name, _ends_after(file_name, next_file_name, begin)
 
 
-def _label_before(moment: datetime, by: timedelta) -> str:
+def _utc_label_before(utc: datetime, duration: timedelta) -> str:
     try:
-        return utc_label(moment - by)
+        return format_utc_label(utc - duration)
     except OverflowError:
         return ""
 
 
-def _reaches(file: str, after: str, begin: datetime) -> bool:
+def _ends_after(file_name: str, next_file_name: str, utc: datetime) -> bool:
     """Whether a segment lasts beyond a moment, as the time of its boot tells up to the next one."""
-    name, next_name = (parse_segment_name(each.removesuffix(PART)) for each in (file, after))
+    name, next_name = (
+        parse_segment_name(each.removesuffix(PART_SUFFIX)) for each in (file_name, next_file_name)
+    )
     if name is None or next_name is None:
         return False
-    return name.utc + timedelta(milliseconds=next_name.begin_ms - name.begin_ms) > begin
+    return name.utc + timedelta(milliseconds=next_name.begin_ms - name.begin_ms) > utc
 
 
-_Segment: TypeAlias = tuple[str, str]
+_SegmentId: TypeAlias = tuple[str, str]
 """A camera, and the name of one of its segments."""
 
 
-def _receipts(custody: Path, wanted: set[_Segment]) -> tuple[dict[_Segment, Closed], set[_Segment]]:
+def _find_close_and_evict_receipts(
+    custody_dir: Path, wanted: set[_SegmentId]
+) -> tuple[dict[_SegmentId, SegmentClosed], set[_SegmentId]]:
     """The `closed` receipts of these segments, and those that the chain says are evicted.
 
     A segment is evicted after its close, so what tells of both is not looked for further back.
     """
-    closed: dict[_Segment, Closed] = {}
-    evicted: set[_Segment] = set()
+    closed: dict[_SegmentId, SegmentClosed] = {}
+    evicted: set[_SegmentId] = set()
     if not wanted:
         return closed, evicted
-    texts = frozenset(text.encode() for _, text in wanted)
-    for data in _files_back(custody):
-        for at in _marks_back(data, _EVICTED):
-            said = _line_at(data, at)
-            if said is not None and isinstance(said.body, Evicted):
-                evicted.update((said.body.camera, text) for text in said.body.segments)
-        for line in _of_segments(data, _CLOSED, texts):
-            body = line.body
-            if isinstance(body, Closed) and (body.camera, body.segment) in wanted:
+    encoded_names = frozenset(text.encode() for _, text in wanted)
+    for data in _read_chain_files_backwards(custody_dir):
+        for offset in _iter_marks_backwards(data, _EVICTED_MARK):
+            receipt = _decode_receipt_at(data, offset)
+            if receipt is not None and isinstance(receipt.body, FootageEvicted):
+                evicted.update((receipt.body.camera, text) for text in receipt.body.segments)
+        for receipt_ in _iter_segment_receipts(data, _CLOSED_MARK, encoded_names):
+            body = receipt_.body
+            if isinstance(body, SegmentClosed) and (body.camera, body.segment) in wanted:
                 closed.setdefault((body.camera, body.segment), body)
                 if len(closed) == len(wanted):
                     return closed, evicted & wanted
     return closed, evicted & wanted
 
 
-def _files_back(custody: Path) -> Iterator[bytes]:
+def _read_chain_files_backwards(custody_dir: Path) -> Iterator[bytes]:
     """What is in the files of the chain, the newest first."""
-    for path in sorted(custody.glob("*.chain"), reverse=True):
+    for path in sorted(custody_dir.glob("*.chain"), reverse=True):
         with contextlib.suppress(FileNotFoundError):  # forgotten meanwhile
             yield path.read_bytes()
 
 
-def _of_segments(data: bytes, mark: bytes, texts: frozenset[bytes]) -> Iterator[_Line]:
+def _iter_segment_receipts(
+    data: bytes, mark: bytes, encoded_names: frozenset[bytes]
+) -> Iterator[_ReceiptExcerpt]:
     """Receipts that bear the mark and may be of these segments, the newest first."""
-    for at in _marks_back(data, mark):
-        begin = data.find(_OF_SEGMENT, at) + len(_OF_SEGMENT)
-        if data[begin : data.find(b'"', begin)] in texts:
-            line = _line_at(data, at)
-            if line is not None:
-                yield line
+    for offset in _iter_marks_backwards(data, mark):
+        begin = data.find(_SEGMENT_MARK, offset) + len(_SEGMENT_MARK)
+        if data[begin : data.find(b'"', begin)] in encoded_names:
+            receipt = _decode_receipt_at(data, offset)
+            if receipt is not None:
+                yield receipt
 
 
-def _marks_back(data: bytes, mark: bytes) -> Iterator[int]:
-    at = len(data)
-    while (at := data.rfind(mark, 0, at)) >= 0:
-        yield at
+def _iter_marks_backwards(data: bytes, mark: bytes) -> Iterator[int]:
+    offset = len(data)
+    while (offset := data.rfind(mark, 0, offset)) >= 0:
+        yield offset
 
 
-def _line_at(data: bytes, at: int) -> _Line | None:
+def _decode_receipt_at(data: bytes, offset: int) -> _ReceiptExcerpt | None:
     """The receipt around a place, None where it is torn. Its signature is not looked at."""
-    json_at = data.rfind(b"\n", 0, at) + 1 + _JSON_AT
+    json_offset = data.rfind(b"\n", 0, offset) + 1 + _JSON_OFFSET
     try:
-        return _LINE.decode(memoryview(data)[json_at : data.find(b"\n", at)])
+        return _EXCERPT_DECODER.decode(memoryview(data)[json_offset : data.find(b"\n", offset)])
     except msgspec.DecodeError:
         return None

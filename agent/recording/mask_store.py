@@ -18,21 +18,21 @@ import av.video.stream
 import msgspec
 
 from agent.base.atomic_file import fsync_dir
-from agent.recording.custody.receipts import Closed
-from drivers.av_stream import planes
-from drivers.encoder import picture_of
-from drivers.errors import MaskRefused
+from agent.recording.custody.receipts import SegmentClosed
+from drivers.av_stream import frame_planes
+from drivers.encoder import to_video_frame
+from drivers.errors import MaskError
 from drivers.masking import MaskPainter
 from drivers.media import Polygon
 
-MASKS = "masks"
+MASKS_DIR = "masks"
 """The folder of versions, in the state folder."""
 
-_QUALITY = {"preset": "veryfast", "crf": "20", "bf": "0"}
+_ENCODER_OPTIONS = {"preset": "veryfast", "crf": "20", "bf": "0"}
 """Without reordering, so that every player takes it."""
 
 
-class CannotMask(Exception):
+class MaskingError(Exception):
     """A clip cannot be masked, so there is none. One line says why."""
 
 
@@ -41,37 +41,37 @@ def version(masks: Sequence[Polygon]) -> str:
     return hashlib.sha256(msgspec.json.encode(masks)).hexdigest()
 
 
-def keep(folder: Path, masks: Sequence[Polygon]) -> str:
+def store(folder: Path, masks: Sequence[Polygon]) -> str:
     """Put masks where an export finds them, for good, and give their version. Raises OSError."""
-    name = version(masks)
-    path = folder / f"{name}.json"
-    with contextlib.suppress(CannotMask):
-        load(folder, name)
-        return name
+    version_id = version(masks)
+    path = folder / f"{version_id}.json"
+    with contextlib.suppress(MaskingError):
+        load(folder, version_id)
+        return version_id
     folder.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(f".{os.getpid()}.writing")
-    with aside.open("wb") as file:
+    temp_path = path.with_suffix(f".{os.getpid()}.writing")
+    with temp_path.open("wb") as file:
         file.write(msgspec.json.encode(masks))
         file.flush()
         os.fsync(file.fileno())
-    aside.rename(path)
+    temp_path.rename(path)
     fsync_dir(folder)
     fsync_dir(folder.parent)
-    return name
+    return version_id
 
 
-def load(folder: Path, name: str) -> tuple[Polygon, ...]:
+def load(folder: Path, version_id: str) -> tuple[Polygon, ...]:
     """The masks of a version. Raises CannotMask where they are not there or not the same."""
     try:
-        content = (folder / f"{name}.json").read_bytes()
+        content = (folder / f"{version_id}.json").read_bytes()
     except OSError as error:
-        raise CannotMask(f"masks {name}: {error.strerror or error}") from error
-    if hashlib.sha256(content).hexdigest() != name:
-        raise CannotMask(f"masks {name}: the file was altered")
+        raise MaskingError(f"masks {version_id}: {error.strerror or error}") from error
+    if hashlib.sha256(content).hexdigest() != version_id:
+        raise MaskingError(f"masks {version_id}: the file was altered")
     return msgspec.json.decode(content, type=tuple[Polygon, ...])
 
 
-def missing(folder: Path, segments: Iterable[Closed]) -> tuple[Polygon, ...]:
+def masks_to_apply(folder: Path, segments: Iterable[SegmentClosed]) -> tuple[Polygon, ...]:
     """What is still to be masked in a clip of these segments: the masks of all of them together, so
     that a clip over a change of masks shows what neither hides. Empty where nothing is.
 
@@ -82,16 +82,16 @@ def missing(folder: Path, segments: Iterable[Closed]) -> tuple[Polygon, ...]:
         if closed.mask_applied != "export":
             continue
         if closed.mask is None:
-            raise CannotMask(f"segment {closed.segment}: its receipt names no masks")
+            raise MaskingError(f"segment {closed.segment}: its receipt names no masks")
         found.update(dict.fromkeys(load(folder, closed.mask)))
     return tuple(found)
 
 
-def masked_clip(
+def write_masked_clip(
     source: Path,
     out: Path,
     masks: Sequence[Polygon],
-    progress: Callable[[float], None] = lambda _share: None,
+    progress: Callable[[float], None] = lambda _ratio: None,
 ) -> None:
     """Decode a clip, paint the masks over every picture, and encode it as H.264 in MP4.
 
@@ -99,55 +99,55 @@ def masked_clip(
     CannotMask, and then `out` is not there.
     """
     try:
-        painter = MaskPainter(masks, str(source))
+        mask_painter = MaskPainter(masks, str(source))
         with (
             av.open(str(source)) as reader,
             av.open(str(out), "w", "mp4", options={"movflags": "+faststart"}) as writer,
         ):
-            pictures = _pictures(reader, progress)
-            _write(pictures, reader.streams.video[0], writer, painter)
-    except (MaskRefused, av.error.FFmpegError, OSError, IndexError) as error:
+            frames = _decode_frames(reader, progress)
+            _encode_masked(frames, reader.streams.video[0], writer, mask_painter)
+    except (MaskError, av.error.FFmpegError, OSError, IndexError) as error:
         out.unlink(missing_ok=True)
-        raise CannotMask(f"{source}: cannot be masked: {error}") from error
+        raise MaskingError(f"{source}: cannot be masked: {error}") from error
     except BaseException:
         out.unlink(missing_ok=True)
         raise
 
 
-def _pictures(
+def _decode_frames(
     reader: av.container.InputContainer, progress: Callable[[float], None]
 ) -> Iterator[av.VideoFrame]:
     """All pictures that decode, in presentation order."""
-    total = max(1, reader.size or 0)
-    done = 0
+    total_bytes = max(1, reader.size or 0)
+    done_bytes = 0
     for packet in reader.demux(reader.streams.video[0]):
-        done += packet.size
+        done_bytes += packet.size
         with contextlib.suppress(av.error.InvalidDataError):
             yield from packet.decode()
-        progress(min(1.0, done / total))
+        progress(min(1.0, done_bytes / total_bytes))
     progress(1.0)
 
 
-def _write(
-    pictures: Iterator[av.VideoFrame],
+def _encode_masked(
+    frames: Iterator[av.VideoFrame],
     source: av.video.stream.VideoStream,
     writer: av.container.OutputContainer,
     painter: MaskPainter,
 ) -> None:
-    first = next(pictures, None)
+    first = next(frames, None)
     if first is None or source.time_base is None:
-        raise CannotMask("a clip without a picture cannot be masked")
-    target = writer.add_stream("libx264", rate=source.average_rate, options=_QUALITY)
-    target.width, target.height, target.pix_fmt = first.width, first.height, "yuv420p"
-    target.codec_context.time_base = source.time_base
-    target.codec_context.color_range = source.codec_context.color_range
-    last = -1
-    for picture in itertools.chain([first], pictures):
-        if (picture.width, picture.height) != (first.width, first.height):
-            raise CannotMask("a clip whose pictures change their size cannot be masked")
-        ticks = last + 1 if picture.pts is None else max(last + 1, picture.pts)
-        last = ticks
-        painted = picture_of(painter.painted(planes(picture)), ticks)
-        painted.time_base = source.time_base
-        writer.mux(target.encode(painted))
-    writer.mux(target.encode(None))
+        raise MaskingError("a clip without a picture cannot be masked")
+    out_stream = writer.add_stream("libx264", rate=source.average_rate, options=_ENCODER_OPTIONS)
+    out_stream.width, out_stream.height, out_stream.pix_fmt = first.width, first.height, "yuv420p"
+    out_stream.codec_context.time_base = source.time_base
+    out_stream.codec_context.color_range = source.codec_context.color_range
+    last_pts = -1
+    for frame in itertools.chain([first], frames):
+        if (frame.width, frame.height) != (first.width, first.height):
+            raise MaskingError("a clip whose pictures change their size cannot be masked")
+        pts = last_pts + 1 if frame.pts is None else max(last_pts + 1, frame.pts)
+        last_pts = pts
+        masked_frame = to_video_frame(painter.paint_planes(frame_planes(frame)), pts)
+        masked_frame.time_base = source.time_base
+        writer.mux(out_stream.encode(masked_frame))
+    writer.mux(out_stream.encode(None))

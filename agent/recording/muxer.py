@@ -10,42 +10,42 @@ from fractions import Fraction
 import av
 from av.container import OutputContainer
 
-from agent.recording.annex_b import shape_of, with_start_codes
+from agent.recording.annex_b import parse_extradata, to_annex_b
 from agent.recording.encryption.keys import KEY_BYTES, SegmentKey
 from drivers.media import Packet, StreamInfo
 
-CLOCK_HZ = 90_000
-_TIME_BASE = Fraction(1, CLOCK_HZ)
-_WRITE_BYTES = 1 << 18
+TIMESCALE_HZ = 90_000
+_TIME_BASE = Fraction(1, TIMESCALE_HZ)
+_BUFFER_BYTES = 1 << 18
 
-_OPTIONS = {
+_MUX_OPTIONS = {
     "movflags": "empty_moov+frag_keyframe+default_base_moof",
     # Without it libavformat holds a finished fragment back until its buffer is full.
     "flush_packets": "1",
 }
 
-_SEALABLE = frozenset({"h264", "hevc", "mjpeg", "mpeg4"})
+_ENCRYPTABLE_CODECS = frozenset({"h264", "hevc", "mjpeg", "mpeg4"})
 """What libavformat encrypts whole, but for the units' headers. Of others it does not: it leaves
 most of AV1 in the clear."""
 
 
-class CannotRecord(Exception):
+class MuxerError(Exception):
     """This stream, or this packet of it, does not go into MP4. One line says why."""
 
 
-class NoKeyframe(CannotRecord):
+class NoKeyframe(MuxerError):
     """The stream has gone on for too long without one."""
 
 
-class _Sink:
+class _ForwardOnlyFile:
     """What libavformat writes to. It has no `seek`, which holds the muxer to one pass."""
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         self._write = write
-        self.open = True
+        self.enabled = True
 
     def write(self, data: bytes) -> int:
-        if self.open:
+        if self.enabled:
             self._write(data)
         return len(data)
 
@@ -64,16 +64,20 @@ class Muxer:
         self, info: StreamInfo, write: Callable[[bytes], None], key: SegmentKey | None = None
     ) -> None:
         if info.codec == "rawvideo":
-            raise CannotRecord("the camera gives pictures and no encoded stream (rawvideo)")
-        if key is not None and info.codec not in _SEALABLE:
-            raise CannotRecord(f"a stream of {info.codec!r} cannot be sealed")
+            raise MuxerError("the camera gives pictures and no encoded stream (rawvideo)")
+        if key is not None and info.codec not in _ENCRYPTABLE_CODECS:
+            raise MuxerError(f"a stream of {info.codec!r} cannot be sealed")
         try:
-            self._shape = shape_of(info.codec, info.extradata)
+            self._packet_format = parse_extradata(info.codec, info.extradata)
         except ValueError as error:
-            raise CannotRecord(f"the stream's parameter sets are damaged: {error}") from error
-        self._sink = _Sink(write)
+            raise MuxerError(f"the stream's parameter sets are damaged: {error}") from error
+        self._output_file = _ForwardOnlyFile(write)
         self._container: OutputContainer = av.open(
-            self._sink, "w", format="mp4", options=_options(key), buffer_size=_WRITE_BYTES
+            self._output_file,
+            "w",
+            format="mp4",
+            options=_mux_options(key),
+            buffer_size=_BUFFER_BYTES,
         )
         try:
             self._stream = self._container.add_mux_stream(
@@ -84,8 +88,8 @@ class Muxer:
                 time_base=_TIME_BASE,
             )
         except ValueError as error:
-            raise CannotRecord(f"MP4 has no place for a stream of {info.codec!r}") from error
-        self._duration = round(CLOCK_HZ / info.fps) if info.fps > 0 else 0
+            raise MuxerError(f"MP4 has no place for a stream of {info.codec!r}") from error
+        self._frame_ticks = round(TIMESCALE_HZ / info.fps) if info.fps > 0 else 0
         self._base_dts_ns: int | None = None
         self._last_dts = -1
 
@@ -95,40 +99,40 @@ class Muxer:
         Raises CannotRecord where the packet is damaged, and what `write` raises.
         """
         data = packet.data
-        if self._shape.length_bytes is not None:
+        if self._packet_format.length_bytes is not None:
             try:
-                data = with_start_codes(data, self._shape.length_bytes)
+                data = to_annex_b(data, self._packet_format.length_bytes)
             except ValueError as error:
-                raise CannotRecord(f"a packet is damaged: {error}") from error
+                raise MuxerError(f"a packet is damaged: {error}") from error
         if self._base_dts_ns is None:
             self._base_dts_ns = packet.dts_ns
-            if not data.startswith(self._shape.parameter_sets):
-                data = self._shape.parameter_sets + data
+            if not data.startswith(self._packet_format.parameter_sets):
+                data = self._packet_format.parameter_sets + data
         # MP4 wants decoding times that grow; a camera whose clock stands still gets one tick.
-        dts = max(_ticks(packet.dts_ns - self._base_dts_ns), self._last_dts + 1)
+        dts = max(_to_ticks(packet.dts_ns - self._base_dts_ns), self._last_dts + 1)
         self._last_dts = dts
-        out = av.Packet(data)
-        out.dts = dts
-        out.pts = max(dts, _ticks(packet.pts_ns - self._base_dts_ns))
-        out.duration = self._duration
-        out.time_base = _TIME_BASE
-        out.is_keyframe = packet.is_key
-        out.stream = self._stream
+        av_packet = av.Packet(data)
+        av_packet.dts = dts
+        av_packet.pts = max(dts, _to_ticks(packet.pts_ns - self._base_dts_ns))
+        av_packet.duration = self._frame_ticks
+        av_packet.time_base = _TIME_BASE
+        av_packet.is_keyframe = packet.is_key
+        av_packet.stream = self._stream
         try:
-            self._container.mux_one(out)
+            self._container.mux_one(av_packet)
         except av.FFmpegError as error:
-            raise CannotRecord(f"the muxer refuses a packet: {error}") from error
+            raise MuxerError(f"the muxer refuses a packet: {error}") from error
 
     def close(self) -> None:
         """Write the last fragment and the index."""
         try:
             self._container.close()
         except av.FFmpegError as error:
-            raise CannotRecord(f"the muxer cannot end the file: {error}") from error
+            raise MuxerError(f"the muxer cannot end the file: {error}") from error
 
     def abandon(self) -> None:
         """Free everything, and write nothing more."""
-        self._sink.open = False
+        self._output_file.enabled = False
         self._container.close()
 
 
@@ -138,16 +142,16 @@ def check_stream(info: StreamInfo, *, sealed: bool = False) -> None:
     Muxer(info, lambda _: None, key).abandon()
 
 
-def _options(key: SegmentKey | None) -> dict[str, str]:
+def _mux_options(key: SegmentKey | None) -> dict[str, str]:
     if key is None:
-        return _OPTIONS
-    return _OPTIONS | {
+        return _MUX_OPTIONS
+    return _MUX_OPTIONS | {
         "encryption_scheme": "cenc-aes-ctr",
         "encryption_key": key.key.hex(),
         "encryption_kid": key.kid.hex(),
     }
 
 
-def _ticks(span_ns: int) -> int:
+def _to_ticks(duration_ns: int) -> int:
     """Nanoseconds in ticks of 90 kHz, the clock of MPEG systems (ISO/IEC 13818-1)."""
-    return (span_ns * CLOCK_HZ + 500_000_000) // 1_000_000_000
+    return (duration_ns * TIMESCALE_HZ + 500_000_000) // 1_000_000_000

@@ -12,7 +12,7 @@ from agent.base.clock import Clock
 from agent.recording.encryption.seal import Sealer, write_sidecar
 from agent.recording.gop import GopTracker
 from agent.recording.muxer import Muxer
-from agent.recording.segment_name import KEYS, PART, SegmentName
+from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX, SegmentName
 from drivers.media import Packet, StreamInfo
 
 
@@ -54,75 +54,75 @@ class OpenSegment:
         sealer: Sealer | None = None,
     ) -> None:
         self._folder = folder
-        self._path = folder / (str(name) + PART)
+        self._path = folder / (str(name) + PART_SUFFIX)
         self.name = name
         self._clock = clock
         self._flush_ns = round(flush_s * 1e9)
         self._frame_ns = round(1e9 / info.fps) if info.fps > 0 else 0
         self.size_bytes = 0
-        self.groups = GopTracker()
-        self._first: Packet | None = None
-        self._last: Packet | None = None
+        self.gops = GopTracker()
+        self._first_packet: Packet | None = None
+        self._last_packet: Packet | None = None
         self._sha256 = hashlib.sha256()
         self._sealed = sealer is not None
-        new = sealer.new_key(str(name)) if sealer else None
-        self._muxer = Muxer(info, self._write, new.key if new else None)
-        self._file = -1
+        new_key = sealer.new_key(str(name)) if sealer else None
+        self._muxer = Muxer(info, self._write, new_key.key if new_key else None)
+        self._fd = -1
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
-            if new is not None:
-                write_sidecar(folder / (str(name) + KEYS), new.sidecar)
-            self._file = os.open(self._path, flags, 0o640)
-            if new is not None:
+            if new_key is not None:
+                write_sidecar(folder / (str(name) + KEYS_SUFFIX), new_key.sidecar)
+            self._fd = os.open(self._path, flags, 0o640)
+            if new_key is not None:
                 fsync_dir(folder)
         except OSError:
             self.abandon()
             raise
-        self._synced_ns = clock.boottime_ns()
+        self._last_sync_ns = clock.boottime_ns()
         self._synced_bytes = 0
 
     def add(self, packet: Packet) -> None:
         """Write a packet; what became a whole fragment is on its way to the disk."""
-        self._first = self._first or packet
-        self._last = packet
+        self._first_packet = self._first_packet or packet
+        self._last_packet = packet
         self._muxer.add(packet)
-        self.groups.add(packet, self.size_bytes)
+        self.gops.add(packet, self.size_bytes)
         self.flush()
 
     def flush(self) -> None:
         """Make durable what was written, once the flush interval has passed."""
         now_ns = self._clock.boottime_ns()
-        if self.size_bytes > self._synced_bytes and now_ns - self._synced_ns >= self._flush_ns:
-            os.fdatasync(self._file)
+        if self.size_bytes > self._synced_bytes and now_ns - self._last_sync_ns >= self._flush_ns:
+            os.fdatasync(self._fd)
             if self._synced_bytes == 0 and not self._sealed:
                 fsync_dir(self._folder)
             self._synced_bytes = self.size_bytes
-            self._synced_ns = now_ns
+            self._last_sync_ns = now_ns
 
-    def is_due(self, packet: Packet, segment_s: float) -> bool:
+    def should_rotate(self, packet: Packet, segment_s: float) -> bool:
         """Whether a new file begins with this packet: a keyframe, after `segment_s` seconds of
         the stream, or where the stream's time went back.
         """
-        if not packet.is_key or self._first is None or self._last is None:
+        if not packet.is_key or self._first_packet is None or self._last_packet is None:
             return False
-        length_ns = packet.dts_ns - self._first.dts_ns
-        return length_ns >= segment_s * 1e9 or packet.dts_ns <= self._last.dts_ns
+        duration_ns = packet.dts_ns - self._first_packet.dts_ns
+        return duration_ns >= segment_s * 1e9 or packet.dts_ns <= self._last_packet.dts_ns
 
     def finish(
-        self, before_rename: Callable[[ClosedSegment], None] = lambda _finished: None
+        self, before_rename: Callable[[ClosedSegment], None] = lambda _closed: None
     ) -> ClosedSegment:
         """Write the rest, make it durable, give it its name, and make that durable.
 
         `before_rename` is told of the file when its bytes are durable and it has no name yet.
         """
         self._muxer.close()
-        self.groups.end(self.size_bytes)
-        os.fsync(self._file)
-        os.close(self._file)
-        self._file = -1
+        self.gops.finish(self.size_bytes)
+        os.fsync(self._fd)
+        os.close(self._fd)
+        self._fd = -1
         path = self._folder / str(self.name)
-        begin_ns = self._first.t_ns if self._first else 0
-        finished = ClosedSegment(
+        begin_ns = self._first_packet.t_ns if self._first_packet else 0
+        closed = ClosedSegment(
             path=path,
             name=self.name,
             begin_ns=begin_ns,
@@ -131,27 +131,27 @@ class OpenSegment:
             sha256=self._sha256.hexdigest(),
             encrypted=self._sealed,
         )
-        before_rename(finished)
+        before_rename(closed)
         self._path.rename(path)
         fsync_dir(self._folder)
-        return finished
+        return closed
 
     def abandon(self) -> None:
         """Let go of the file as it is."""
         self._muxer.abandon()
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     def _duration_ns(self) -> int:
-        if self._first is None or self._last is None:
+        if self._first_packet is None or self._last_packet is None:
             return 0
-        return self._last.dts_ns - self._first.dts_ns + self._frame_ns
+        return self._last_packet.dts_ns - self._first_packet.dts_ns + self._frame_ns
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            written = os.write(self._file, view)
+            written = os.write(self._fd, view)
             self._sha256.update(view[:written])
             self.size_bytes += written
             view = view[written:]

@@ -16,55 +16,55 @@ from agent.recording import catalogue
 
 log = logging.getLogger(__name__)
 
-TERMS = "institutions.json"
+POLICY_FILE = "institutions.json"
 """The file in the state folder."""
 
-Terms: TypeAlias = dict[str, InstitutionConfig]
+OwnerPolicies: TypeAlias = dict[str, InstitutionConfig]
 """By camera; of those that are an institution's."""
 
 
-def keep(state: Path, footage: Path, cameras: Iterable[CameraConfig]) -> Terms:
+def update(state_dir: Path, footage_dir: Path, cameras: Iterable[CameraConfig]) -> OwnerPolicies:
     """The terms of the configuration's cameras, and of those before them whose footage still lies
     in `footage`. What has changed is written down. Raises OSError.
     """
     cameras = tuple(cameras)
     configured = {camera.name for camera in cameras}
-    lying = set(catalogue.cameras(footage)) - configured
+    removed = set(catalogue.list_cameras(footage_dir)) - configured
     try:
-        before = read(state)
+        stored = read(state_dir)
     except UserError as error:
         log.error("%s; written anew", error)
-        before = {}
-    now = {camera.name: camera.institution for camera in cameras if camera.institution}
-    terms = {name: kept for name, kept in before.items() if name in lying} | now
-    if terms != before:
-        _write(state / TERMS, terms)
-    return terms
+        stored = {}
+    current = {camera.name: camera.institution for camera in cameras if camera.institution}
+    policies = {name: policy for name, policy in stored.items() if name in removed} | current
+    if policies != stored:
+        _write_policies(state_dir / POLICY_FILE, policies)
+    return policies
 
 
-def read(state: Path) -> Terms:
+def read(state_dir: Path) -> OwnerPolicies:
     """What is written down. Raises BadInput where it cannot be read: then nobody knows who may see
     what.
     """
-    path = state / TERMS
+    path = state_dir / POLICY_FILE
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Terms)
+        return msgspec.json.decode(path.read_bytes(), type=OwnerPolicies)
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.MsgspecError) as error:
         raise UserError(f"{str(path)!r}: cannot be read: {error}") from error
 
 
-def check_viewer(terms: Mapping[str, InstitutionConfig], camera: str, who: str) -> None:
+def check_viewer(policies: Mapping[str, InstitutionConfig], camera: str, viewer: str) -> None:
     """Raise BadInput where somebody may not see a camera's footage."""
-    of_camera = terms.get(camera)
-    if of_camera is not None and not of_camera.may_see(who):
+    policy = policies.get(camera)
+    if policy is not None and not policy.can_view(viewer):
         raise UserError(
-            f"--by {who!r}: may not see camera {camera!r}; it is lent by {of_camera.owner}, "
+            f"--by {viewer!r}: may not see camera {camera!r}; it is lent by {policy.owner}, "
             "who names its viewers (camera.institution.viewers)"
         )
 
 
-def _write(path: Path, terms: Terms) -> None:
-    data = msgspec.json.format(msgspec.json.encode(terms))
-    atomic_file.replace_atomically(path, data, 0o640, by_umask=True)
+def _write_policies(path: Path, policies: OwnerPolicies) -> None:
+    data = msgspec.json.format(msgspec.json.encode(policies))
+    atomic_file.replace_atomically(path, data, 0o640, apply_umask=True)

@@ -14,39 +14,39 @@ from agent.base.model import Segment
 from agent.config.configuration import RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording.encryption.seal import Sealer
-from agent.recording.muxer import CannotRecord, NoKeyframe, check_stream
+from agent.recording.muxer import MuxerError, NoKeyframe, check_stream
 from agent.recording.retention.retention_stage import RetentionStage
-from agent.recording.segment_writer import Provenance, SegmentWriter
+from agent.recording.segment_writer import SegmentProvenance, SegmentWriter
 from agent.runtime.queues import PacketQueue
 from drivers.media import Packet, StreamInfo
 
 log = logging.getLogger(__name__)
 
-BATCH_S = 0.2
+POLL_INTERVAL_S = 0.2
 """Five times a second the stage looks whether a keyframe has come: that completes a fragment."""
 
-LONGEST_BATCH_NS = 1_000_000_000
+MAX_BATCH_NS = 1_000_000_000
 """Other packets wait in the queue for so long at most. They are no safer in the muxer, which holds
 a fragment back until the next keyframe completes it, and a batch costs more than a packet.
 """
 
-RETRY_NS = 5_000_000_000
+MIN_RETRY_NS = 5_000_000_000
 """After a failure, packets are dropped for so long before the next try."""
 
-LONGEST_RETRY_NS = 60_000_000_000
+MAX_RETRY_NS = 60_000_000_000
 """A disk that fails again before a file was closed is left alone for twice as long, up to this: each
 try writes, and what it writes has receipts.
 """
 
 
-UNTOLD = Provenance(software=f"vigie {__version__}")
+DEFAULT_PROVENANCE = SegmentProvenance(software=f"vigie {__version__}")
 
 
-class _Opening(msgspec.Struct, frozen=True, kw_only=True):
+class _StreamChange(msgspec.Struct, frozen=True, kw_only=True):
     """The camera was opened; `before` are the packets that waited from before."""
 
     info: StreamInfo
-    before: list[Packet]
+    pending: list[Packet]
 
 
 class RecordStage:
@@ -68,12 +68,12 @@ class RecordStage:
         clock: Clock,
         faults: FaultRegistry,
         *,
-        keeper: RetentionStage | None = None,
-        provenance: Provenance = UNTOLD,
+        retention: RetentionStage | None = None,
+        provenance: SegmentProvenance = DEFAULT_PROVENANCE,
         sealer: Sealer | None = None,
         on_gap: Callable[[int, int], None],
         on_segment: Callable[[Segment], None],
-        rests: Callable[[], bool] = lambda: False,
+        is_suspended: Callable[[], bool] = lambda: False,
     ) -> None:
         self.name = f"record {camera}"
         self._camera = camera
@@ -81,152 +81,161 @@ class RecordStage:
         self._clock = clock
         self._faults = faults
         self._on_gap = on_gap
-        self._rests = rests
+        self._is_suspended = is_suspended
         self._sealed = sealer is not None
-        keeper = keeper or RetentionStage.alone(camera, folder, settings, clock, faults)
-        self._ring = SegmentWriter(
-            camera, folder / camera, settings, clock, keeper, provenance, sealer, self._on_closed
+        retention = retention or RetentionStage.standalone(camera, folder, settings, clock, faults)
+        self._writer = SegmentWriter(
+            camera,
+            folder / camera,
+            settings,
+            clock,
+            retention,
+            provenance,
+            sealer,
+            self._on_segment_closed,
         )
         self._on_segment = on_segment
         self._lock = threading.Lock()
-        self._openings: list[_Opening] = []
+        self._stream_changes: list[_StreamChange] = []
         self._info: StreamInfo | None = None
-        self._refused = False
-        self._retry_ns: int | None = None
-        self._disk_wait_ns = RETRY_NS
-        self._drained_ns = clock.boottime_ns()
+        self._stream_rejected = False
+        self._retry_at_ns: int | None = None
+        self._disk_backoff_ns = MIN_RETRY_NS
+        self._last_drain_ns = clock.boottime_ns()
         self._gap_begin_ns: int | None = None
-        self._gaps = 0
+        self._gap_count = 0
         # Replaced whole, so that any thread may read it.
-        self._footage = self._ring.health(0)
+        self._footage_health = self._writer.footage_health(0)
 
-    def stream_opened(self, info: StreamInfo) -> None:
+    def on_stream_opened(self, info: StreamInfo) -> None:
         """The camera was opened: what is put into the queue from now on is this stream.
 
         Called by the thread that fills the queue, before the stream's first packet.
         """
         with self._lock:
-            self._openings.append(_Opening(info=info, before=self._queue.take_all()))
+            self._stream_changes.append(_StreamChange(info=info, pending=self._queue.drain()))
 
     def run_once(self, stopping: threading.Event) -> None:
         """Wait a little, then write what has come, if it is time."""
-        stopping.wait(BATCH_S)
-        waited_ns = self._clock.boottime_ns() - self._drained_ns
-        if self._queue.keyframe_waits or waited_ns >= LONGEST_BATCH_NS or stopping.is_set():
+        stopping.wait(POLL_INTERVAL_S)
+        since_drain_ns = self._clock.boottime_ns() - self._last_drain_ns
+        if self._queue.has_keyframe or since_drain_ns >= MAX_BATCH_NS or stopping.is_set():
             self._drain()
         else:
-            self._tries(self._ring.flush)
+            self._attempt(self._writer.flush)
 
     def close(self) -> None:
         """Write what is left and close the file. What is missing by then is told: nobody can later."""
         self._drain()
-        self._queue.end()
-        self._tries(self._ring.close_segment)
-        if self._retry_ns is not None:
-            self._tell_loss(self._clock.boottime_ns())
-        self._footage = self._ring.health(self._gaps)
+        self._queue.close()
+        self._attempt(self._writer.close_segment)
+        if self._retry_at_ns is not None:
+            self._report_gap(self._clock.boottime_ns())
+        self._footage_health = self._writer.footage_health(self._gap_count)
 
-    def note_gap(self, begin_ns: int, end_ns: int) -> None:
+    def record_gap(self, begin_ns: int, end_ns: int) -> None:
         """Something was not recorded, here or in the queue before. Any thread may tell."""
         with self._lock:
-            self._gaps += 1
+            self._gap_count += 1
         self._on_gap(begin_ns, end_ns)
 
-    def footage(self) -> FootageHealth:
+    def footage_health(self) -> FootageHealth:
         """What lies on the disk, as of the last turn. Any thread may ask."""
-        return self._footage
+        return self._footage_health
 
     def _drain(self) -> None:
-        self._drained_ns = self._clock.boottime_ns()
+        self._last_drain_ns = self._clock.boottime_ns()
         # Under the lock no opening can slip between the two, so each packet meets its stream.
         with self._lock:
-            openings, self._openings = self._openings, []
-            packets = self._queue.take_all()
-        if self._may_try():
-            self._tries(self._ring.open)
-        for opening in openings:
-            self._write(opening.before)
-            self._begin(opening.info)
-        self._write(packets)
-        if not packets and self._rests():
-            self._tries(self._ring.close_segment)
-        self._footage = self._ring.health(self._gaps)
+            stream_changes, self._stream_changes = self._stream_changes, []
+            packets = self._queue.drain()
+        if self._can_retry():
+            self._attempt(self._writer.prepare_folder)
+        for change in stream_changes:
+            self._write_packets(change.pending)
+            self._switch_stream(change.info)
+        self._write_packets(packets)
+        if not packets and self._is_suspended():
+            self._attempt(self._writer.close_segment)
+        self._footage_health = self._writer.footage_health(self._gap_count)
 
-    def _begin(self, info: StreamInfo) -> None:
+    def _switch_stream(self, info: StreamInfo) -> None:
         """Go on with another stream, if it can be recorded."""
-        self._tries(self._ring.close_segment)
+        self._attempt(self._writer.close_segment)
         self._info = info
-        if self._refused:
-            self._refused = False
+        if self._stream_rejected:
+            self._stream_rejected = False
             self._faults.clear("STO-02", self._camera)
         try:
             check_stream(info, sealed=self._sealed)
-        except CannotRecord as error:
-            self._refused = True
+        except MuxerError as error:
+            self._stream_rejected = True
             self._raise_fault(error)
 
-    def _write(self, packets: list[Packet]) -> None:
+    def _write_packets(self, packets: list[Packet]) -> None:
         for packet in packets:
-            self._write_one(packet)
+            self._write_packet(packet)
 
-    def _write_one(self, packet: Packet) -> None:
+    def _write_packet(self, packet: Packet) -> None:
         info = self._info
-        if info is None or self._refused:
+        if info is None or self._stream_rejected:
             return
-        if self._may_try():
+        if self._can_retry():
             try:
-                written = self._ring.add(packet, info)
-            except (OSError, CannotRecord) as error:
-                self._fail(error)
+                written = self._writer.add(packet, info)
+            except (OSError, MuxerError) as error:
+                self._on_failure(error)
             else:
-                if written and self._retry_ns is not None:
-                    self._recover(packet)
-        if self._retry_ns is not None and self._gap_begin_ns is None:
+                if written and self._retry_at_ns is not None:
+                    self._on_recovered(packet)
+        if self._retry_at_ns is not None and self._gap_begin_ns is None:
             self._gap_begin_ns = packet.t_ns
 
-    def _may_try(self) -> bool:
-        return self._retry_ns is None or self._clock.boottime_ns() >= self._retry_ns
+    def _can_retry(self) -> bool:
+        return self._retry_at_ns is None or self._clock.boottime_ns() >= self._retry_at_ns
 
-    def _tries(self, work: Callable[[], None]) -> None:
+    def _attempt(self, operation: Callable[[], None]) -> None:
         try:
-            work()
-        except (OSError, CannotRecord) as error:
-            self._fail(error)
+            operation()
+        except (OSError, MuxerError) as error:
+            self._on_failure(error)
 
-    def _fail(self, error: OSError | CannotRecord) -> None:
-        self._retry_ns = self._clock.boottime_ns() + self._wait_ns(error)
+    def _on_failure(self, error: OSError | MuxerError) -> None:
+        self._retry_at_ns = self._clock.boottime_ns() + self._backoff_ns(error)
         self._raise_fault(error)
 
-    def _wait_ns(self, error: OSError | CannotRecord) -> int:
+    def _backoff_ns(self, error: OSError | MuxerError) -> int:
         if isinstance(error, NoKeyframe):
             return 0  # the next one is as good as any
-        if isinstance(error, CannotRecord):
-            return RETRY_NS
-        wait_ns = self._disk_wait_ns
-        self._disk_wait_ns = min(2 * wait_ns, LONGEST_RETRY_NS)
-        return wait_ns
+        if isinstance(error, MuxerError):
+            return MIN_RETRY_NS
+        backoff_ns = self._disk_backoff_ns
+        self._disk_backoff_ns = min(2 * backoff_ns, MAX_RETRY_NS)
+        return backoff_ns
 
-    def _on_closed(self, segment: Segment) -> None:
-        self._disk_wait_ns = RETRY_NS
+    def _on_segment_closed(self, segment: Segment) -> None:
+        self._disk_backoff_ns = MIN_RETRY_NS
         self._on_segment(segment)
 
-    def _raise_fault(self, error: OSError | CannotRecord) -> None:
+    def _raise_fault(self, error: OSError | MuxerError) -> None:
         log.error("%s: cannot record: %s", self.name, error)
         self._faults.raise_fault("STO-02", self._camera, str(error))
 
-    def _recover(self, packet: Packet) -> None:
+    def _on_recovered(self, packet: Packet) -> None:
         """A packet was written again, the first after a failure."""
-        self._retry_ns = None
+        self._retry_at_ns = None
         self._faults.clear("STO-02", self._camera)
         log.info("%s: recording again", self.name)
-        self._tell_loss(packet.t_ns)
+        self._report_gap(packet.t_ns)
 
-    def _tell_loss(self, end_ns: int) -> None:
+    def _report_gap(self, end_ns: int) -> None:
         """The gap since the first picture that is missing: of a group that was not written to its end,
         or of a packet that was not taken.
         """
-        lost_ns, dropped_ns = self._ring.pop_loss_begin_ns(), self._gap_begin_ns
+        loss_begin_ns, drop_begin_ns = self._writer.pop_loss_begin_ns(), self._gap_begin_ns
         self._gap_begin_ns = None
-        begin_ns = min((t_ns for t_ns in (lost_ns, dropped_ns) if t_ns is not None), default=end_ns)
+        begin_ns = min(
+            (t_ns for t_ns in (loss_begin_ns, drop_begin_ns) if t_ns is not None), default=end_ns
+        )
         if begin_ns < end_ns:
-            self.note_gap(begin_ns, end_ns)
+            self.record_gap(begin_ns, end_ns)

@@ -15,18 +15,18 @@ from typing import BinaryIO
 import msgspec
 
 from agent.base.atomic_file import fsync_dir
-from agent.recording.segment_name import KEYS, PART, SegmentName, parse_segment_name
+from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX, SegmentName, parse_segment_name
 
 log = logging.getLogger(__name__)
 
-SET_ASIDE = "set-aside"
+QUARANTINE_DIR = "set-aside"
 
 _HEADER_BYTES = 8
 _LARGE_HEADER_BYTES = 16
 _SECTOR_BYTES = 512
-_LEAST_ZEROS = 16
-_HEAD = (b"ftyp", b"moov")
-_FOLLOWS: dict[bytes, tuple[bytes, ...]] = {
+_MIN_ZERO_RUN_BYTES = 16
+_HEADER_BOXES = (b"ftyp", b"moov")
+_ALLOWED_NEXT_BOXES: dict[bytes, tuple[bytes, ...]] = {
     b"": (b"ftyp",),
     b"ftyp": (b"moov",),
     b"moov": (b"moof",),
@@ -44,7 +44,7 @@ class StoredSegment(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
 
 
-def recover(
+def recover_folder(
     folder: Path, before_rename: Callable[[SegmentName, Path], None] = lambda _name, _part: None
 ) -> list[StoredSegment]:
     """Make the folder whole and list its footage, in the order of recording.
@@ -54,41 +54,41 @@ def recover(
     The folder is made where it is missing. Raises OSError where the disk does not let us.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    found: list[StoredSegment] = []
-    keys: list[Path] = []
+    stored_segments: list[StoredSegment] = []
+    keys_files: list[Path] = []
     for path in sorted(folder.iterdir()):
-        if path.name == SET_ASIDE:
+        if path.name == QUARANTINE_DIR:
             continue
-        if path.name.endswith(KEYS):
-            keys.append(path)
+        if path.name.endswith(KEYS_SUFFIX):
+            keys_files.append(path)
             continue
-        name = parse_segment_name(path.name.removesuffix(PART))
+        name = parse_segment_name(path.name.removesuffix(PART_SUFFIX))
         if name is None or path.is_symlink() or not path.is_file():
-            _no_footage(path)
+            _quarantine_with_warning(path)
             continue
-        if path.name.endswith(PART):
-            if not _mend(path):
+        if path.name.endswith(PART_SUFFIX):
+            if not _truncate_to_valid(path):
                 continue
             before_rename(name, path)
             path.rename(folder / str(name))
         size_bytes = (folder / str(name)).stat().st_size
-        found.append(StoredSegment(name=name, size_bytes=size_bytes))
-    segments = {str(segment.name) for segment in found}
-    for path in keys:
-        _sort_out_keys(path, segments)
+        stored_segments.append(StoredSegment(name=name, size_bytes=size_bytes))
+    segment_names = {str(segment.name) for segment in stored_segments}
+    for path in keys_files:
+        _clean_up_keys_file(path, segment_names)
     fsync_dir(folder)
-    return sorted(found, key=lambda segment: segment.name.counter)
+    return sorted(stored_segments, key=lambda segment: segment.name.counter)
 
 
-def remove_segment(folder: Path, name: SegmentName) -> None:
+def delete_segment(folder: Path, name: SegmentName) -> None:
     """Delete a segment, and before it the keys that open it: a cut between the two leaves footage
     that nobody can read, and no keys that belong to nothing. Raises OSError.
     """
-    (folder / (str(name) + KEYS)).unlink(missing_ok=True)
+    (folder / (str(name) + KEYS_SUFFIX)).unlink(missing_ok=True)
     (folder / str(name)).unlink(missing_ok=True)
 
 
-def whole_prefix_bytes(file: BinaryIO, size_bytes: int) -> int:
+def valid_prefix_bytes(file: BinaryIO, size_bytes: int) -> int:
     """How far a fragmented MP4 file is whole: its head, then fragments, each `moof` and `mdat`,
     and at last the index (ISO/IEC 14496-12, 8.8). 0 where not even one fragment is whole.
 
@@ -96,115 +96,115 @@ def whole_prefix_bytes(file: BinaryIO, size_bytes: int) -> int:
     (ext4 does, data=ordered or not): a fragment with a sector of them is not whole. No codec and
     no cipher writes such a sector.
     """
-    at = whole = 0
-    before = b""
-    while (box := _box_at(file, at, size_bytes)) is not None:
-        begin, (kind, at) = at, box
-        if kind not in _FOLLOWS[before]:
+    offset = valid_bytes = 0
+    previous_kind = b""
+    while (box := _read_box(file, offset, size_bytes)) is not None:
+        begin, (kind, offset) = offset, box
+        if kind not in _ALLOWED_NEXT_BOXES[previous_kind]:
             break
-        if kind == b"mdat" and _has_lost_sector(file, begin, at):
+        if kind == b"mdat" and _has_zeroed_sector(file, begin, offset):
             break
         if kind in (b"mdat", b"mfra"):
-            whole = at
-        before = kind
-    return whole
+            valid_bytes = offset
+        previous_kind = kind
+    return valid_bytes
 
 
-def _box_at(file: BinaryIO, at: int, size_bytes: int) -> tuple[bytes, int] | None:
+def _read_box(file: BinaryIO, offset: int, size_bytes: int) -> tuple[bytes, int] | None:
     """Type and end of the box at a place; None where there is no whole one."""
-    file.seek(at)
+    file.seek(offset)
     header = file.read(_LARGE_HEADER_BYTES)
     if len(header) < _HEADER_BYTES:
         return None
     length = int.from_bytes(header[:4], "big")
-    least = _HEADER_BYTES
+    min_length = _HEADER_BYTES
     if length == 1:  # a 64-bit length follows
-        length, least = int.from_bytes(header[8:], "big"), _LARGE_HEADER_BYTES
-    if length < least or at + length > size_bytes:
+        length, min_length = int.from_bytes(header[8:], "big"), _LARGE_HEADER_BYTES
+    if length < min_length or offset + length > size_bytes:
         return None
-    return header[4:8], at + length
+    return header[4:8], offset + length
 
 
-def _has_lost_sector(file: BinaryIO, begin: int, end: int) -> bool:
+def _has_zeroed_sector(file: BinaryIO, begin: int, end: int) -> bool:
     """Whether the file's bytes from `begin` to `end` have a sector, or a piece of one, of zeros."""
     file.seek(begin)
     data = file.read(end - begin)
-    if bytes(_LEAST_ZEROS) not in data:
+    if bytes(_MIN_ZERO_RUN_BYTES) not in data:
         return False
-    at = 0
-    while at < len(data):
-        sector_end = min(len(data), at + _SECTOR_BYTES - (begin + at) % _SECTOR_BYTES)
-        if sector_end - at >= _LEAST_ZEROS and not any(data[at:sector_end]):
+    offset = 0
+    while offset < len(data):
+        sector_end = min(len(data), offset + _SECTOR_BYTES - (begin + offset) % _SECTOR_BYTES)
+        if sector_end - offset >= _MIN_ZERO_RUN_BYTES and not any(data[offset:sector_end]):
             return True
-        at = sector_end
+        offset = sector_end
     return False
 
 
-def _mend(part: Path) -> bool:
+def _truncate_to_valid(part: Path) -> bool:
     """Cut a file that was left open to what is whole; False where no picture in it is."""
     size_bytes = part.stat().st_size
     with part.open("r+b") as file:
-        whole_bytes = whole_prefix_bytes(file, size_bytes)
-        if whole_bytes:
-            file.truncate(whole_bytes)
+        valid_bytes = valid_prefix_bytes(file, size_bytes)
+        if valid_bytes:
+            file.truncate(valid_bytes)
             os.fsync(file.fileno())
-        is_head_alone = not whole_bytes and _is_head_alone(file, size_bytes)
-    if is_head_alone:
+        has_only_headers = not valid_bytes and _has_only_headers(file, size_bytes)
+    if has_only_headers:
         log.warning("%s: nothing was written to it: deleted", part.name)
         part.unlink()
         return False
-    if not whole_bytes:
-        _no_footage(part)
+    if not valid_bytes:
+        _quarantine_with_warning(part)
         return False
-    log.warning("%s: recovered %d of %d bytes", part.name, whole_bytes, size_bytes)
+    log.warning("%s: recovered %d of %d bytes", part.name, valid_bytes, size_bytes)
     return True
 
 
-def _is_head_alone(file: BinaryIO, size_bytes: int) -> bool:
+def _has_only_headers(file: BinaryIO, size_bytes: int) -> bool:
     """Whether a file ends before the first fragment begins."""
-    at = 0
-    while at < size_bytes:
-        box = _box_at(file, at, size_bytes)
+    offset = 0
+    while offset < size_bytes:
+        box = _read_box(file, offset, size_bytes)
         if box is None:
-            file.seek(at + 4)
+            file.seek(offset + 4)
             kind = file.read(4)
-            return any(name.startswith(kind) for name in _HEAD)
-        if box[0] not in _HEAD:
+            return any(name.startswith(kind) for name in _HEADER_BOXES)
+        if box[0] not in _HEADER_BOXES:
             return False
-        at = box[1]
+        offset = box[1]
     return True
 
 
-def _sort_out_keys(path: Path, segments: Container[str]) -> None:
+def _clean_up_keys_file(path: Path, segment_names: Container[str]) -> None:
     """A disk that takes keys and then no file would else fill up with them."""
-    text = path.name.removesuffix(KEYS)
-    if path.is_symlink() or not path.is_file() or parse_segment_name(text) is None:
-        _no_footage(path)
-    elif text in segments:
+    segment_name = path.name.removesuffix(KEYS_SUFFIX)
+    if path.is_symlink() or not path.is_file() or parse_segment_name(segment_name) is None:
+        _quarantine_with_warning(path)
+    elif segment_name in segment_names:
         return
-    elif (path.parent / SET_ASIDE / (text + PART)).exists():
-        _no_footage(path)
+    elif (path.parent / QUARANTINE_DIR / (segment_name + PART_SUFFIX)).exists():
+        _quarantine_with_warning(path)
     else:
         log.warning("%s: keys of nothing: deleted", path.name)
         path.unlink()
 
 
-def _no_footage(path: Path) -> None:
-    target = set_aside(path)
+def _quarantine_with_warning(path: Path) -> None:
+    target = quarantine_file(path)
     # A stranger's name may be no text.
     log.warning("%a: no footage, set aside as %a", path.name, target.name)
 
 
-def set_aside(path: Path) -> Path:
+def quarantine_file(path: Path) -> Path:
     """Move a file that is not what its name says out of the way, under a name that is free: its new
     place. Raises OSError.
     """
-    aside = path.parent / SET_ASIDE
-    aside.mkdir(exist_ok=True)
-    target = aside / path.name
+    quarantine_dir = path.parent / QUARANTINE_DIR
+    quarantine_dir.mkdir(exist_ok=True)
+    target = quarantine_dir / path.name
     number = 0
     while target.exists() or target.is_symlink():
         number += 1
-        target = aside / f"{path.name}.{number}"
+        target = quarantine_dir / f"{path.name}.{number}"
     path.rename(target)
     return target

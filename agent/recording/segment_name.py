@@ -18,13 +18,13 @@ from typing import TypeAlias
 
 import msgspec
 
-PART = ".part"
+PART_SUFFIX = ".part"
 """Follows the name of a file that is still written to."""
 
-KEYS = ".keys"
+KEYS_SUFFIX = ".keys"
 """Follows a segment's name in that of the file with its wrapped keys, where it is sealed."""
 
-_NAME = re.compile(
+_NAME_PATTERN = re.compile(
     r"(?P<counter>\d{10})_(?P<boot>[0-9a-f]{8})_(?P<begin_ms>\d{12})"
     r"_(?P<utc>\d{8}T\d{6}\.\d{3})Z(?P<unsynced>_unsynced)?\.mp4"
 )
@@ -41,14 +41,16 @@ class SegmentName(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         utc = self.utc.astimezone(UTC)
-        stamp = f"{utc:%Y%m%dT%H%M%S}.{utc.microsecond // 1000:03d}Z"
-        trust = "" if self.synced else "_unsynced"
-        return f"{self.counter:010d}_{self.boot}_{self.begin_ms:012d}_{stamp}{trust}.mp4"
+        timestamp = f"{utc:%Y%m%dT%H%M%S}.{utc.microsecond // 1000:03d}Z"
+        unsynced_mark = "" if self.synced else "_unsynced"
+        return (
+            f"{self.counter:010d}_{self.boot}_{self.begin_ms:012d}_{timestamp}{unsynced_mark}.mp4"
+        )
 
 
 def parse_segment_name(text: str) -> SegmentName | None:
     """The parts of a file name (without `.part`), or None where it is no segment's."""
-    match = _NAME.fullmatch(text)
+    match = _NAME_PATTERN.fullmatch(text)
     if match is None:
         return None
     try:
@@ -64,23 +66,23 @@ def parse_segment_name(text: str) -> SegmentName | None:
     )
 
 
-Label: TypeAlias = tuple[str, str]
+BootUtcLabel: TypeAlias = tuple[str, str]
 """Of a name's parts the boot and the UTC as they stand there. UTC in this form sorts as time."""
 
 
-def read_label(text: str) -> Label | None:
+def parse_label(text: str) -> BootUtcLabel | None:
     """The label of a file name (without `.part`), or None where it is no segment's.
 
     It costs a fraction of all the parts, and folders hold many names.
     """
-    match = _NAME.fullmatch(text)
+    match = _NAME_PATTERN.fullmatch(text)
     return None if match is None else (match["boot"], match["utc"])
 
 
-def utc_label(utc: datetime) -> str:
+def format_utc_label(utc: datetime) -> str:
     """UTC as a label has it, but to the microsecond: it sorts after the label of its millisecond."""
-    stamp = utc.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00")
-    return stamp.replace("-", "").replace(":", "")
+    timestamp = utc.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00")
+    return timestamp.replace("-", "").replace(":", "")
 
 
 def rfc3339(utc: datetime) -> str:

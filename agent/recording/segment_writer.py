@@ -12,21 +12,21 @@ from agent.base.clock import Clock, boot_id
 from agent.base.health_model import FootageHealth
 from agent.base.model import Segment
 from agent.config.configuration import RecordConfig
-from agent.recording.custody.receipts import Closed, Opened
+from agent.recording.custody.receipts import SegmentClosed, SegmentOpened
 from agent.recording.encryption.seal import Sealer
-from agent.recording.gop import LONGEST_NS, MOST_BYTES
+from agent.recording.gop import MAX_GOP_BYTES, MAX_GOP_NS
 from agent.recording.muxer import NoKeyframe
 from agent.recording.open_segment import ClosedSegment, OpenSegment
-from agent.recording.recovery import SET_ASIDE, StoredSegment, recover
+from agent.recording.recovery import QUARANTINE_DIR, StoredSegment, recover_folder
 from agent.recording.retention.retention_stage import RetentionStage
 from agent.recording.retention.segment_age import short_boot
-from agent.recording.segment_name import KEYS, SegmentName, rfc3339
+from agent.recording.segment_name import KEYS_SUFFIX, SegmentName, rfc3339
 from drivers.media import Packet, StreamInfo
 
-_US_NS = 1000
+_NS_PER_US = 1000
 
 
-class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+class SegmentProvenance(msgspec.Struct, frozen=True, kw_only=True):
     """What a segment's receipt says of its making: versions or hashes, None where there is none."""
 
     software: str
@@ -54,8 +54,8 @@ class SegmentWriter:
         folder: Path,
         settings: RecordConfig,
         clock: Clock,
-        keeper: RetentionStage,
-        provenance: Provenance,
+        retention: RetentionStage,
+        provenance: SegmentProvenance,
         sealer: Sealer | None,
         on_segment: Callable[[Segment], None],
     ) -> None:
@@ -63,61 +63,65 @@ class SegmentWriter:
         self._folder = folder
         self._settings = settings
         self._clock = clock
-        self._keeper = keeper
+        self._retention = retention
         self._provenance = provenance
         self._sealer = sealer
         self._on_segment = on_segment
         self._boot = short_boot(boot_id())
-        self._whole = False
+        self._is_folder_recovered = False
         self._next_counter = 1
-        self._part: OpenSegment | None = None
-        self._masked = False
-        self._begin_time = ""
-        self._told_bytes = -1
+        self._open_segment: OpenSegment | None = None
+        self._masked_by_driver = False
+        self._open_begin_time = ""
+        self._reported_bytes = -1
         self._abandoned: OpenSegment | None = None
-        self._lost_ns: int | None = None
+        self._loss_begin_ns: int | None = None
 
-    def open(self) -> None:
+    def prepare_folder(self) -> None:
         """Make the folder whole and count what it holds; nothing happens where that is done."""
-        if self._whole:
+        if self._is_folder_recovered:
             return
-        aside = self._quarantined_names()
-        found = recover(self._folder, self._record_recovered)
-        self._count_loss(found)
-        self._keeper.record_quarantine(self._camera, sorted(self._quarantined_names() - aside))
-        if found:
-            self._next_counter = max(self._next_counter, found[-1].name.counter + 1)
-        self._keeper.register_folder(self._camera, self._folder, found)
-        self._whole = True
+        quarantined_before = self._quarantined_names()
+        recovered = recover_folder(self._folder, self._record_recovered)
+        self._note_abandoned_loss(recovered)
+        self._retention.record_quarantine(
+            self._camera, sorted(self._quarantined_names() - quarantined_before)
+        )
+        if recovered:
+            self._next_counter = max(self._next_counter, recovered[-1].name.counter + 1)
+        self._retention.register_folder(self._camera, self._folder, recovered)
+        self._is_folder_recovered = True
 
     def add(self, packet: Packet, info: StreamInfo) -> bool:
         """Write a packet; False where it was left out, because a file begins with a keyframe.
 
         Where the open group has become too long the file is closed with it, and NoKeyframe raised.
         """
-        self.open()
-        if self._part is not None:
-            if not self._part.groups.take(packet):
+        self.prepare_folder()
+        if self._open_segment is not None:
+            if not self._open_segment.gops.can_append(packet):
                 self.close_segment()
                 raise NoKeyframe(
-                    f"the stream has no keyframes: none for {LONGEST_NS / 1e9:g} s or "
-                    f"{MOST_BYTES / 1e6:g} MB"
+                    f"the stream has no keyframes: none for {MAX_GOP_NS / 1e9:g} s or "
+                    f"{MAX_GOP_BYTES / 1e6:g} MB"
                 )
-            if self._part.is_due(packet, self._settings.segment_s):
+            if self._open_segment.should_rotate(packet, self._settings.segment_s):
                 self.close_segment()
-        if self._part is None and not packet.is_key:
+        if self._open_segment is None and not packet.is_key:
             return False
-        is_new = self._part is None
+        is_new = self._open_segment is None
         try:
-            part = self._part or self._begin(packet, info)
-            part.add(packet)
+            segment = self._open_segment or self._start_segment(packet, info)
+            segment.add(packet)
             if is_new:
                 # Not before: a disk that refuses it is tried again and again.
-                opened = Opened(camera=self._camera, segment=str(part.name))
-                self._keeper.notary.append(opened, packet.t_ns)
-            if part.size_bytes != self._told_bytes:
-                self._told_bytes = part.size_bytes
-                self._keeper.on_bytes_written(self._camera, self._begin_time, part.size_bytes)
+                opened = SegmentOpened(camera=self._camera, segment=str(segment.name))
+                self._retention.receipt_queue.append(opened, packet.t_ns)
+            if segment.size_bytes != self._reported_bytes:
+                self._reported_bytes = segment.size_bytes
+                self._retention.on_bytes_written(
+                    self._camera, self._open_begin_time, segment.size_bytes
+                )
         except BaseException:
             self._abandon()
             raise
@@ -125,27 +129,27 @@ class SegmentWriter:
 
     def flush(self) -> None:
         """Make durable what is due, also while no packet comes."""
-        if self._part is None:
+        if self._open_segment is None:
             return
         try:
-            self._part.flush()
+            self._open_segment.flush()
         except BaseException:
             self._abandon()
             raise
 
     def close_segment(self) -> None:
         """Close the open file, if there is one."""
-        if self._part is None:
+        if self._open_segment is None:
             return
         try:
-            finished = self._part.finish(self._record_closed)
-            self._part = None
-            segment = StoredSegment(name=finished.name, size_bytes=finished.size_bytes)
-            self._keeper.on_segment_closed(self._camera, segment)
+            closed = self._open_segment.finish(self._record_closed)
+            self._open_segment = None
+            segment = StoredSegment(name=closed.name, size_bytes=closed.size_bytes)
+            self._retention.on_segment_closed(self._camera, segment)
         except BaseException:
             self._abandon()
             raise
-        self._on_segment(self._announcement(finished))
+        self._on_segment(self._to_segment(closed))
 
     def pop_loss_begin_ns(self) -> int | None:
         """Since when pictures that were taken are missing, as an abandoned file was left or mended;
@@ -153,24 +157,24 @@ class SegmentWriter:
         """
         if self._abandoned is not None:
             self._note_loss(self._abandoned, self._abandoned.size_bytes)
-        lost_ns, self._lost_ns = self._lost_ns, None
-        return lost_ns
+        loss_begin_ns, self._loss_begin_ns = self._loss_begin_ns, None
+        return loss_begin_ns
 
-    def health(self, gaps: int) -> FootageHealth:
+    def footage_health(self, gaps: int) -> FootageHealth:
         """What lies on the disk now."""
-        return self._keeper.health(self._camera, gaps)
+        return self._retention.footage_health(self._camera, gaps)
 
-    def _begin(self, packet: Packet, info: StreamInfo) -> OpenSegment:
-        name = self._new_name(packet)
-        part = OpenSegment(
+    def _start_segment(self, packet: Packet, info: StreamInfo) -> OpenSegment:
+        name = self._next_name(packet)
+        segment = OpenSegment(
             self._folder, name, info, self._clock, self._settings.flush_s, self._sealer
         )
-        self._part, self._told_bytes = part, -1
-        self._begin_time = rfc3339(name.utc)
-        self._masked = info.masked
-        return part
+        self._open_segment, self._reported_bytes = segment, -1
+        self._open_begin_time = rfc3339(name.utc)
+        self._masked_by_driver = info.masked
+        return segment
 
-    def _new_name(self, packet: Packet) -> SegmentName:
+    def _next_name(self, packet: Packet) -> SegmentName:
         name = SegmentName(
             counter=self._next_counter,
             boot=self._boot,
@@ -181,89 +185,91 @@ class SegmentWriter:
         self._next_counter += 1
         return name
 
-    def _announcement(self, finished: ClosedSegment) -> Segment:
+    def _to_segment(self, closed: ClosedSegment) -> Segment:
         return Segment(
             camera=self._camera,
-            path=str(finished.path),
-            begin_ns=finished.begin_ns,
-            duration_ns=finished.duration_ns,
-            size_bytes=finished.size_bytes,
-            begin_utc=rfc3339(finished.name.utc),
-            clock_synced=finished.name.synced,
+            path=str(closed.path),
+            begin_ns=closed.begin_ns,
+            duration_ns=closed.duration_ns,
+            size_bytes=closed.size_bytes,
+            begin_utc=rfc3339(closed.name.utc),
+            clock_synced=closed.name.synced,
         )
 
-    def _record_closed(self, finished: ClosedSegment) -> None:
-        self._append_close_receipt(finished, recovered=False)
+    def _record_closed(self, closed: ClosedSegment) -> None:
+        self._append_close_receipt(closed, recovered=False)
 
-    def _record_recovered(self, name: SegmentName, part: Path) -> None:
+    def _record_recovered(self, name: SegmentName, path: Path) -> None:
         """The receipt of a file that was mended; its hash is of what is left."""
-        with part.open("rb") as file:
+        with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        finished = ClosedSegment(
-            path=part,
+        closed = ClosedSegment(
+            path=path,
             name=name,
             begin_ns=name.begin_ms * 1_000_000,
-            duration_ns=_duration_ns(part),
-            size_bytes=part.stat().st_size,
+            duration_ns=_probe_duration_ns(path),
+            size_bytes=path.stat().st_size,
             sha256=sha256,
-            encrypted=(self._folder / (str(name) + KEYS)).exists(),
+            encrypted=(self._folder / (str(name) + KEYS_SUFFIX)).exists(),
         )
-        self._append_close_receipt(finished, recovered=True)
+        self._append_close_receipt(closed, recovered=True)
 
-    def _append_close_receipt(self, finished: ClosedSegment, *, recovered: bool) -> None:
-        made = self._provenance
-        body = Closed(
+    def _append_close_receipt(self, closed: ClosedSegment, *, recovered: bool) -> None:
+        provenance = self._provenance
+        body = SegmentClosed(
             camera=self._camera,
-            segment=str(finished.name),
-            sha256=finished.sha256,
-            size_bytes=finished.size_bytes,
-            begin_ns=finished.begin_ns,
-            duration_ns=max(0, finished.duration_ns),
-            begin_time=rfc3339(finished.name.utc),
-            software=made.software,
-            model=made.model,
-            mask=made.mask,
-            config=made.config,
-            sealed=finished.encrypted,
-            mask_applied="camera" if self._masked and not recovered else made.mask_applied,
+            segment=str(closed.name),
+            sha256=closed.sha256,
+            size_bytes=closed.size_bytes,
+            begin_ns=closed.begin_ns,
+            duration_ns=max(0, closed.duration_ns),
+            begin_time=rfc3339(closed.name.utc),
+            software=provenance.software,
+            model=provenance.model,
+            mask=provenance.mask,
+            config=provenance.config,
+            sealed=closed.encrypted,
+            mask_applied="camera"
+            if self._masked_by_driver and not recovered
+            else provenance.mask_applied,
             recovered=recovered,
         )
-        self._keeper.notary.append(body, self._clock.boottime_ns())
+        self._retention.receipt_queue.append(body, self._clock.boottime_ns())
 
     def _abandon(self) -> None:
-        part, self._part = self._part, None
-        self._whole = False
-        if part is not None:
-            self._abandoned = part
-            part.abandon()
+        segment, self._open_segment = self._open_segment, None
+        self._is_folder_recovered = False
+        if segment is not None:
+            self._abandoned = segment
+            segment.abandon()
 
-    def _count_loss(self, found: Sequence[StoredSegment]) -> None:
+    def _note_abandoned_loss(self, recovered: Sequence[StoredSegment]) -> None:
         """The folder was made whole: look what is missing of the file that was abandoned."""
         if self._abandoned is None:
             return
         name = str(self._abandoned.name)  # what is read from a folder knows milliseconds alone
-        kept = (each.size_bytes for each in reversed(found) if str(each.name) == name)
-        self._note_loss(self._abandoned, next(kept, 0))
+        kept_bytes = (each.size_bytes for each in reversed(recovered) if str(each.name) == name)
+        self._note_loss(self._abandoned, next(kept_bytes, 0))
 
-    def _note_loss(self, part: OpenSegment, kept_bytes: int) -> None:
-        lost_ns = part.groups.lost_since_ns(kept_bytes)
-        self._lost_ns = lost_ns if self._lost_ns is None else self._lost_ns
+    def _note_loss(self, segment: OpenSegment, kept_bytes: int) -> None:
+        loss_begin_ns = segment.gops.first_incomplete_ns(kept_bytes)
+        self._loss_begin_ns = loss_begin_ns if self._loss_begin_ns is None else self._loss_begin_ns
         self._abandoned = None
 
     def _quarantined_names(self) -> set[str]:
-        return _names(self._folder / SET_ASIDE)
+        return _list_file_names(self._folder / QUARANTINE_DIR)
 
 
-def _names(folder: Path) -> set[str]:
+def _list_file_names(folder: Path) -> set[str]:
     if not folder.is_dir():
         return set()
     return {path.name for path in folder.iterdir()}
 
 
-def _duration_ns(path: Path) -> int:
+def _probe_duration_ns(path: Path) -> int:
     """How long a mended file is, as its fragments say; 0 where they do not."""
     try:
         with av.open(str(path)) as container:
-            return (container.duration or 0) * _US_NS
+            return (container.duration or 0) * _NS_PER_US
     except av.FFmpegError:
         return 0

@@ -33,26 +33,26 @@ class CameraCounts(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     open: bool
-    media: int
+    media_count: int
     last_ns: int | None
-    reopened: int
+    reconnects: int
     frames_replaced: int
     packets_dropped: int
     last_error: str | None
-    watched: bool
+    is_detecting: bool
     model: str | None
-    passes: int
-    pass_cpu_ns: int
+    inferences: int
+    inference_cpu_ns: int
     tracks: int
     readings: CameraReadings | None = None
-    fps_wanted: float | None = None
+    target_fps: float | None = None
 
 
 class HealthInputs(msgspec.Struct, frozen=True, kw_only=True):
     """All that a report is made of, as it stands at `t_ns`."""
 
     t_ns: int
-    began_ns: int
+    started_ns: int
     version: str
     vitals: Vitals
     stages: tuple[StageHealth, ...]
@@ -69,61 +69,65 @@ class HealthInputs(msgspec.Struct, frozen=True, kw_only=True):
     degradation: Degradation | None = None
 
 
-def assemble(parts: HealthInputs, before: HealthInputs) -> HealthReport:
+def build_report(inputs: HealthInputs, previous_inputs: HealthInputs) -> HealthReport:
     """The report of `parts`; rates are over the span since `before`, of the same cameras."""
-    span_s = max((parts.t_ns - before.t_ns) / 1e9, 1e-3)
-    pairs = list(zip(parts.cameras, before.cameras, strict=True))
+    span_s = max((inputs.t_ns - previous_inputs.t_ns) / 1e9, 1e-3)
+    pairs = list(zip(inputs.cameras, previous_inputs.cameras, strict=True))
     return HealthReport(
-        uptime_s=(parts.t_ns - parts.began_ns) / 1e9,
-        version=parts.version,
-        vitals=parts.vitals,
-        stages=parts.stages,
-        cameras=tuple(_camera(now, then, parts.t_ns, span_s) for now, then in pairs),
-        detectors=_detectors(pairs, span_s),
-        footage=parts.footage,
-        outbox=parts.outbox,
-        faults=parts.faults,
-        commands=parts.commands,
-        pins=parts.pins,
-        heads=parts.heads,
-        disk=parts.disk,
-        clock=parts.clock,
-        link=parts.link,
-        degradation=parts.degradation,
+        uptime_s=(inputs.t_ns - inputs.started_ns) / 1e9,
+        version=inputs.version,
+        vitals=inputs.vitals,
+        stages=inputs.stages,
+        cameras=tuple(
+            _camera_health(current, previous, inputs.t_ns, span_s) for current, previous in pairs
+        ),
+        detectors=_detector_health(pairs, span_s),
+        footage=inputs.footage,
+        outbox=inputs.outbox,
+        faults=inputs.faults,
+        commands=inputs.commands,
+        pins=inputs.pins,
+        heads=inputs.heads,
+        disk=inputs.disk,
+        clock=inputs.clock,
+        link=inputs.link,
+        degradation=inputs.degradation,
     )
 
 
-def _camera(now: CameraCounts, then: CameraCounts, t_ns: int, span_s: float) -> CameraHealth:
+def _camera_health(
+    current: CameraCounts, previous: CameraCounts, t_ns: int, span_s: float
+) -> CameraHealth:
     return CameraHealth(
-        name=now.name,
-        open=now.open,
-        fps=round((now.media - then.media) / span_s, 2),
-        age_s=None if now.last_ns is None else max(0.0, (t_ns - now.last_ns) / 1e9),
-        reopened=now.reopened,
-        frames_replaced=now.frames_replaced,
-        packets_dropped=now.packets_dropped,
-        last_error=now.last_error,
-        readings=now.readings,
-        fps_wanted=now.fps_wanted,
+        name=current.name,
+        open=current.open,
+        fps=round((current.media_count - previous.media_count) / span_s, 2),
+        age_s=None if current.last_ns is None else max(0.0, (t_ns - current.last_ns) / 1e9),
+        reopened=current.reconnects,
+        frames_replaced=current.frames_replaced,
+        packets_dropped=current.packets_dropped,
+        last_error=current.last_error,
+        readings=current.readings,
+        fps_wanted=current.target_fps,
     )
 
 
-def _detectors(
+def _detector_health(
     pairs: Sequence[tuple[CameraCounts, CameraCounts]], span_s: float
 ) -> tuple[DetectorHealth, ...]:
     found: list[DetectorHealth] = []
-    for now, then in pairs:
-        if not now.watched:
+    for current, previous in pairs:
+        if not current.is_detecting:
             continue
-        passes = now.passes - then.passes
-        cpu_ns = now.pass_cpu_ns - then.pass_cpu_ns
+        inferences = current.inferences - previous.inferences
+        cpu_ns = current.inference_cpu_ns - previous.inference_cpu_ns
         found.append(
             DetectorHealth(
-                camera=now.name,
-                model=now.model,
-                passes_per_s=round(passes / span_s, 2),
-                pass_ms=round(cpu_ns / passes / 1e6, 3) if passes else None,
-                tracks=now.tracks,
+                camera=current.name,
+                model=current.model,
+                passes_per_s=round(inferences / span_s, 2),
+                pass_ms=round(cpu_ns / inferences / 1e6, 3) if inferences else None,
+                tracks=current.tracks,
             )
         )
     return tuple(found)

@@ -11,7 +11,7 @@ import msgspec
 
 from agent.base.clock import ClockTrust
 from agent.base.health_model import Fault, FlightSample, HealthReport
-from agent.base.model import Event, Flow, Label, Reply
+from agent.base.model import Event, Label, Reply, TrafficCounts
 
 WIRE_VERSION: Literal[1] = 1
 
@@ -28,7 +28,7 @@ Seq = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 """A message's number. No JSON reader rounds it: RFC 8259 section 6."""
 
 
-class Span(msgspec.Struct, frozen=True, kw_only=True):
+class UtcSpan(msgspec.Struct, frozen=True, kw_only=True):
     """A stretch of footage, in UTC."""
 
     begin: Utc
@@ -40,7 +40,7 @@ class EventData(Event, frozen=True, kw_only=True):
 
     begin_time: Utc
     """When its first revision became true."""
-    footage: Span | None = None
+    footage: UtcSpan | None = None
     """What is kept of it, where something is."""
     thumbnail: str | None = None
     """SHA-256, in hexadecimal, of the picture that follows as a snapshot."""
@@ -48,7 +48,7 @@ class EventData(Event, frozen=True, kw_only=True):
     """In a replay alone: the clip's own time."""
 
 
-class FlowData(Flow, frozen=True, kw_only=True):
+class TrafficCountsData(TrafficCounts, frozen=True, kw_only=True):
     """One minute of traffic at one camera."""
 
     begin_time: Utc
@@ -87,7 +87,7 @@ class PinCapabilities(msgspec.Struct, frozen=True, kw_only=True):
     switchable: bool
 
 
-class Online(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="online"):
+class OnlineStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="online"):
     """The birth: the box is here. `session` counts its connections under this epoch.
 
     `settled_upto`: no number up to this one will come any more under this epoch. A receiver that
@@ -106,7 +106,7 @@ class Online(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="
     pins: tuple[PinCapabilities, ...] = ()
 
 
-class Lost(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="lost"):
+class LostStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="lost"):
     """The will: the broker says it where the box has gone without a word. It is stale unless the
     newest birth has the same epoch and session.
     """
@@ -114,14 +114,14 @@ class Lost(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="lo
     session: int
 
 
-class Stopped(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="stopped"):
+class StoppedStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="stopped"):
     """The box has stopped in order, and says why."""
 
     session: int
     reason: str
 
 
-StatusData: TypeAlias = Online | Lost | Stopped
+StatusData: TypeAlias = OnlineStatus | LostStatus | StoppedStatus
 
 
 class DeclaredCamera(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,7 +202,7 @@ class OutboxDamaged(
     unreadable: int | None
 
 
-class Gap(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="gap"):
+class RecordingGap(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="gap"):
     """Footage of this span was not recorded."""
 
     camera: str
@@ -277,7 +277,9 @@ class Restarted(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     flight: str | None
 
 
-ReceiptData: TypeAlias = LostMessages | OutboxDamaged | Gap | HoldBroken | CustodyHead | Restarted
+ReceiptData: TypeAlias = (
+    LostMessages | OutboxDamaged | RecordingGap | HoldBroken | CustodyHead | Restarted
+)
 
 
 class SnapshotData(msgspec.Struct, frozen=True, kw_only=True):
@@ -334,10 +336,10 @@ class EventMessage(Envelope, frozen=True, kw_only=True, tag_field="type", tag="e
     data: EventData
 
 
-class FlowMessage(Envelope, frozen=True, kw_only=True, tag_field="type", tag="flow"):
+class TrafficCountsMessage(Envelope, frozen=True, kw_only=True, tag_field="type", tag="flow"):
     """On `up/flow/<camera>`."""
 
-    data: FlowData
+    data: TrafficCountsData
 
 
 class ReceiptMessage(Envelope, frozen=True, kw_only=True, tag_field="type", tag="receipt"):
@@ -367,7 +369,7 @@ Message: TypeAlias = (
     | DeclarationMessage
     | HealthMessage
     | EventMessage
-    | FlowMessage
+    | TrafficCountsMessage
     | ReceiptMessage
     | SnapshotHeader
     | ReplyMessage

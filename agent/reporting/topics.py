@@ -13,7 +13,7 @@ import msgspec
 
 from agent.base.clock import ClockTrust
 from agent.base.health_model import HealthReport
-from agent.base.model import Event, Flow, Reply
+from agent.base.model import Event, Reply, TrafficCounts
 from agent.reporting.payloads import (
     CustodyHead,
     DeclarationData,
@@ -21,28 +21,28 @@ from agent.reporting.payloads import (
     Envelope,
     EventData,
     EventMessage,
-    FlowData,
     Message,
     MessageType,
     ReceiptData,
     SnapshotData,
     SnapshotHeader,
-    Span,
     StatusData,
     StatusMessage,
+    TrafficCountsData,
+    UtcSpan,
 )
 
-ROOT = "vigie/v1"
-CENTRE_STATE = f"{ROOT}/centre/state"
-SNAPSHOT_MAX_BYTES = 20_000
+TOPIC_ROOT = "vigie/v1"
+CENTRE_STATE_TOPIC = f"{TOPIC_ROOT}/centre/state"
+MAX_SNAPSHOT_BYTES = 20_000
 HEALTH_EXPIRY_S = 120
 """A report that the broker could not hand on within four of them is of no use any more."""
-TOPIC_MOST = 256
+MAX_TOPIC_CHARS = 256
 """Characters of a topic that a reply may be asked for on."""
-CORRELATION_MOST_BYTES = 1024
+MAX_CORRELATION_BYTES = 1024
 """Of what comes back with a reply; it lies in the outbox meanwhile."""
 
-EMERGENCIES = frozenset({"stopped", "wrong_way", "person_on_carriageway"})
+EMERGENCY_KINDS = frozenset({"stopped", "wrong_way", "person_on_carriageway"})
 """Kinds of event that somebody may be in danger for: they pass everything else that waits."""
 
 
@@ -53,7 +53,7 @@ class Priority(IntEnum):
     """And replies: somebody waits for them."""
     EVENT = 1
     RECEIPT = 2
-    FLOW = 3
+    TRAFFIC_COUNTS = 3
     HEALTH = 4
     SNAPSHOT = 5
 
@@ -107,56 +107,60 @@ class UpTopic(msgspec.Struct, frozen=True, kw_only=True):
     """A topic that a box writes to, taken apart: `rest` is what follows the kind of message."""
 
     box: str
-    what: str
-    rest: tuple[str, ...]
+    kind: str
+    sublevels: tuple[str, ...]
 
 
-def rfc3339(when: datetime) -> str:
+def rfc3339(time: datetime) -> str:
     """UTC with milliseconds, cut and not rounded: `2026-11-03T07:41:05.250Z`."""
-    return when.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
-def up(box: str, rest: str) -> str:
+def up_topic(box: str, suffix: str) -> str:
     """The topic under which a box says something."""
-    return f"{ROOT}/{box}/up/{rest}"
+    return f"{TOPIC_ROOT}/{box}/up/{suffix}"
 
 
-def down(box: str, rest: str) -> str:
+def down_topic(box: str, suffix: str) -> str:
     """The topic under which a box is told something."""
-    return f"{ROOT}/{box}/down/{rest}"
+    return f"{TOPIC_ROOT}/{box}/down/{suffix}"
 
 
-def commanded(box: str, topic: str) -> str | None:
+def parse_command_topic(box: str, topic: str) -> str | None:
     """The verb of a command's topic, or None where it is none of this box."""
-    verb = topic.removeprefix(down(box, "command/"))
+    verb = topic.removeprefix(down_topic(box, "command/"))
     return verb if verb != topic and verb and "/" not in verb else None
 
 
-def reply_topic(box: str, asked: str | None) -> str:
+def choose_reply_topic(box: str, requested: str | None) -> str:
     """What follows `up/` in the topic of a reply: what was asked for where it is this box's own
     `up/reply` or below it, else `reply`. A command must not make a box speak anywhere else.
     """
-    if asked is None or len(asked) > TOPIC_MOST or any(mark in asked for mark in "+#\0"):
+    if (
+        requested is None
+        or len(requested) > MAX_TOPIC_CHARS
+        or any(mark in requested for mark in "+#\0")
+    ):
         return "reply"
-    topic = parse_up(asked)
-    if topic is None or (topic.box, topic.what) != (box, "reply"):
+    topic = parse_up_topic(requested)
+    if topic is None or (topic.box, topic.kind) != (box, "reply"):
         return "reply"
-    return "/".join(("reply", *topic.rest))
+    return "/".join(("reply", *topic.sublevels))
 
 
-def parse_up(topic: str) -> UpTopic | None:
+def parse_up_topic(topic: str) -> UpTopic | None:
     """The parts of a box's topic, or None where it is none."""
-    match topic.removeprefix(f"{ROOT}/").split("/"):
-        case [box, "up", what, *rest] if topic.startswith(f"{ROOT}/") and box and what:
-            return UpTopic(box=box, what=what, rest=tuple(rest))
+    match topic.removeprefix(f"{TOPIC_ROOT}/").split("/"):
+        case [box, "up", kind, *sublevels] if topic.startswith(f"{TOPIC_ROOT}/") and box and kind:
+            return UpTopic(box=box, kind=kind, sublevels=tuple(sublevels))
     return None
 
 
-def event_data(
+def build_event_data(
     event: Event,
     *,
     begin: datetime,
-    footage: Span | None = None,
+    footage: UtcSpan | None = None,
     thumbnail: str | None = None,
     t_s: float | None = None,
 ) -> EventData:
@@ -172,47 +176,49 @@ def event_data(
     )
 
 
-def event_message(
+def encode_event(
     event: Event,
-    stamp: EnvelopeFields,
+    envelope: EnvelopeFields,
     *,
     begin: datetime,
-    footage: Span | None = None,
+    footage: UtcSpan | None = None,
     thumbnail: str | None = None,
     t_s: float | None = None,
 ) -> bytes:
     """The JSON of an event's message, byte for byte as it goes over MQTT; see `event_data`."""
-    data = event_data(event, begin=begin, footage=footage, thumbnail=thumbnail, t_s=t_s)
-    return msgspec.json.encode(EventMessage(**msgspec.structs.asdict(stamp), data=data))
+    data = build_event_data(event, begin=begin, footage=footage, thumbnail=thumbnail, t_s=t_s)
+    return msgspec.json.encode(EventMessage(**msgspec.structs.asdict(envelope), data=data))
 
 
-def event_draft(data: EventData) -> OutgoingMessage:
+def build_event_message(data: EventData) -> OutgoingMessage:
     """For the outbox: an event."""
-    urgent = data.kind in EMERGENCIES
+    is_emergency = data.kind in EMERGENCY_KINDS
     return OutgoingMessage(
         topic=f"event/{data.camera}/{data.kind}",
         type="event",
-        priority=Priority.EMERGENCY if urgent else Priority.EVENT,
+        priority=Priority.EMERGENCY if is_emergency else Priority.EVENT,
         t_ns=data.t_ns,
         data=msgspec.json.encode(data),
     )
 
 
-def flow_draft(flow: Flow, *, begin: datetime, end: datetime) -> OutgoingMessage:
+def build_traffic_counts_message(
+    flow: TrafficCounts, *, begin: datetime, end: datetime
+) -> OutgoingMessage:
     """For the outbox: one minute of traffic; `begin` and `end` are its times in UTC."""
-    data = FlowData(
+    data = TrafficCountsData(
         **msgspec.structs.asdict(flow), begin_time=rfc3339(begin), end_time=rfc3339(end)
     )
     return OutgoingMessage(
         topic=f"flow/{flow.camera}",
         type="flow",
-        priority=Priority.FLOW,
+        priority=Priority.TRAFFIC_COUNTS,
         t_ns=flow.end_ns,
         data=msgspec.json.encode(data),
     )
 
 
-def health_draft(report: HealthReport, t_ns: int) -> OutgoingMessage:
+def build_health_message(report: HealthReport, t_ns: int) -> OutgoingMessage:
     """How the box is at `t_ns`. It is not kept: each report says more than the one before it, and
     written to the disk they would wear it out (what led to a power cut is in the flight recorder).
     """
@@ -227,7 +233,7 @@ def health_draft(report: HealthReport, t_ns: int) -> OutgoingMessage:
     )
 
 
-def receipt_draft(data: ReceiptData, t_ns: int) -> OutgoingMessage:
+def build_receipt_message(data: ReceiptData, t_ns: int) -> OutgoingMessage:
     """For the outbox: a receipt. Of the chain's heads only the newest waits: it speaks for all."""
     is_head = isinstance(data, CustodyHead)
     return OutgoingMessage(
@@ -240,13 +246,13 @@ def receipt_draft(data: ReceiptData, t_ns: int) -> OutgoingMessage:
     )
 
 
-def snapshot_draft(
+def build_snapshot_message(
     camera: str,
     jpeg: bytes,
     t_ns: int,
     *,
-    event: str | None,
-    max_bytes: int = SNAPSHOT_MAX_BYTES,
+    event_id: str | None,
+    max_bytes: int = MAX_SNAPSHOT_BYTES,
 ) -> OutgoingMessage:
     """For the outbox: a picture of `camera`, that of the event with id `event` where there is one.
 
@@ -255,7 +261,9 @@ def snapshot_draft(
     """
     if len(jpeg) > max_bytes:
         raise ValueError(f"a snapshot of {len(jpeg)} bytes; at most {max_bytes} may go")
-    header = SnapshotData(camera=camera, sha256=sha256_hex(jpeg), size_bytes=len(jpeg), event=event)
+    header = SnapshotData(
+        camera=camera, sha256=sha256_hex(jpeg), size_bytes=len(jpeg), event=event_id
+    )
     return OutgoingMessage(
         topic=f"snapshot/{camera}",
         type="snapshot",
@@ -266,7 +274,7 @@ def snapshot_draft(
     )
 
 
-def reply_draft(
+def build_reply_message(
     reply: Reply, t_ns: int, *, topic: str, correlation: bytes | None
 ) -> OutgoingMessage:
     """For the outbox: what is said to a command; `topic` is that of `reply_topic`."""
@@ -285,41 +293,43 @@ def sha256_hex(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def encode(kind: str, stamp: EnvelopeFields, data: bytes) -> bytes:
+def encode(message_type: str, envelope: EnvelopeFields, data: bytes) -> bytes:
     """The JSON of a message whose data is JSON already."""
     return msgspec.json.encode(
-        _RawMessage(type=kind, **msgspec.structs.asdict(stamp), data=msgspec.Raw(data))
+        _RawMessage(type=message_type, **msgspec.structs.asdict(envelope), data=msgspec.Raw(data))
     )
 
 
-def encode_status(stamp: EnvelopeFields, data: StatusData) -> bytes:
+def encode_status(envelope: EnvelopeFields, data: StatusData) -> bytes:
     """The JSON of a birth, a will or a farewell."""
-    return msgspec.json.encode(StatusMessage(**msgspec.structs.asdict(stamp), data=data))
+    return msgspec.json.encode(StatusMessage(**msgspec.structs.asdict(envelope), data=data))
 
 
-def encode_declaration(stamp: EnvelopeFields, data: DeclarationData) -> bytes:
+def encode_declaration(envelope: EnvelopeFields, data: DeclarationData) -> bytes:
     """The JSON of what the box does, for the public."""
-    return msgspec.json.encode(DeclarationMessage(**msgspec.structs.asdict(stamp), data=data))
+    return msgspec.json.encode(DeclarationMessage(**msgspec.structs.asdict(envelope), data=data))
 
 
-def snapshot_properties(stamp: EnvelopeFields, header: bytes) -> tuple[tuple[str, str], ...]:
+def snapshot_user_properties(
+    envelope: EnvelopeFields, header: bytes
+) -> tuple[tuple[str, str], ...]:
     """The user properties of a snapshot's message, name and value."""
     return (
         ("type", "snapshot"),
         ("v", "1"),
-        ("id", stamp.id),
-        ("box", stamp.box),
-        ("epoch", stamp.epoch),
-        ("seq", str(stamp.seq)),
-        ("boot", stamp.boot),
-        ("time", stamp.time),
-        ("clock", msgspec.json.encode(stamp.clock).decode()),
+        ("id", envelope.id),
+        ("box", envelope.box),
+        ("epoch", envelope.epoch),
+        ("seq", str(envelope.seq)),
+        ("boot", envelope.boot),
+        ("time", envelope.time),
+        ("clock", msgspec.json.encode(envelope.clock).decode()),
         ("data", header.decode()),
     )
 
 
-_MESSAGE = msgspec.json.Decoder(Message)
-_ENVELOPE = msgspec.json.Decoder(Envelope)
+_MESSAGE_DECODER = msgspec.json.Decoder(Message)
+_ENVELOPE_DECODER = msgspec.json.Decoder(Envelope)
 _JSON_PROPERTIES = ("v", "seq", "clock", "data")
 T = TypeVar("T")
 
@@ -330,10 +340,10 @@ def decode(topic: UpTopic, payload: bytes, properties: Mapping[str, str]) -> Mes
     Raises ValueError with one line where it is not what the contract says.
     """
     try:
-        if topic.what == "snapshot":
-            message: Message = msgspec.convert(_fields(properties), SnapshotHeader)
+        if topic.kind == "snapshot":
+            message: Message = msgspec.convert(_decode_properties(properties), SnapshotHeader)
         else:
-            message = _MESSAGE.decode(payload)
+            message = _MESSAGE_DECODER.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ValueError(f"not a message of the contract: {error}") from error
     if message.box != topic.box:
@@ -348,25 +358,25 @@ def decode_envelope(
     newer box has to say. None where not even that can be read, or another box speaks.
     """
     try:
-        if topic.what == "snapshot":
-            envelope = msgspec.convert(_fields(properties), Envelope)
+        if topic.kind == "snapshot":
+            envelope = msgspec.convert(_decode_properties(properties), Envelope)
         else:
-            envelope = _ENVELOPE.decode(payload)
+            envelope = _ENVELOPE_DECODER.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
     return envelope if envelope.box == topic.box else None
 
 
-def _fields(properties: Mapping[str, str]) -> dict[str, object]:
+def _decode_properties(properties: Mapping[str, str]) -> dict[str, object]:
     return {
         name: msgspec.json.decode(value) if name in _JSON_PROPERTIES else value
         for name, value in properties.items()
     }
 
 
-def decode_as(kind: type[T], payload: bytes) -> T | None:
+def decode_as(struct_type: type[T], payload: bytes) -> T | None:
     """An Ack or a CentreState, or None where the payload is none."""
     try:
-        return msgspec.json.decode(payload, type=kind)
+        return msgspec.json.decode(payload, type=struct_type)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None

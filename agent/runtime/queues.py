@@ -48,7 +48,7 @@ class PacketQueue:
         self._lock = threading.Lock()
         self._packets: deque[Packet] = deque()
         self._bytes = 0
-        self._keyframe_waits = False
+        self._has_keyframe = False
         self._max_bytes = max_bytes
         self._on_gap = on_gap
         self._gap_begin_ns: int | None = None
@@ -61,9 +61,9 @@ class PacketQueue:
         return self._dropped
 
     @property
-    def keyframe_waits(self) -> bool:
+    def has_keyframe(self) -> bool:
         """Whether a keyframe is among the packets that wait."""
-        return self._keyframe_waits
+        return self._has_keyframe
 
     def put(self, packet: Packet) -> bool:
         """Offer a packet; never blocks. False where it was dropped."""
@@ -81,23 +81,23 @@ class PacketQueue:
                 return False
             self._packets.append(packet)
             self._bytes += len(packet.data)
-            self._keyframe_waits = self._keyframe_waits or packet.is_key
+            self._has_keyframe = self._has_keyframe or packet.is_key
         if gap is not None:
             self._on_gap(*gap)
         return True
 
-    def end(self) -> None:
+    def close(self) -> None:
         """No more will come: a gap that no keyframe has ended is told up to the last packet lost."""
         with self._lock:
             begin_ns, self._gap_begin_ns = self._gap_begin_ns, None
         if begin_ns is not None:
             self._on_gap(begin_ns, self._gap_end_ns)
 
-    def take_all(self) -> list[Packet]:
+    def drain(self) -> list[Packet]:
         """All packets that wait, oldest first."""
         with self._lock:
             packets = list(self._packets)
             self._packets.clear()
             self._bytes = 0
-            self._keyframe_waits = False
+            self._has_keyframe = False
             return packets

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 log = logging.getLogger(__name__)
 
-HEARD_WITHIN_S = 1.0
+SEND_TIMEOUT_S = 1.0
 """A manager that reads nothing must hold up neither who watches the stages nor a stop."""
 
 
@@ -25,7 +25,7 @@ class Notifier:
         """The configuration holds and the stages are started; no camera need have answered."""
         self._send("READY=1")
 
-    def alive(self) -> None:
+    def pet_watchdog(self) -> None:
         """Every vital stage turns."""
         self._send("WATCHDOG=1")
 
@@ -40,10 +40,10 @@ class Notifier:
     def _send(self, line: str) -> None:
         if self._address is None:
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-            channel.settimeout(HEARD_WITHIN_S)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            sock.settimeout(SEND_TIMEOUT_S)
             try:
-                channel.sendto(line.encode(), self._address)
+                sock.sendto(line.encode(), self._address)
             except OSError as error:
                 # A service manager that does not listen is no reason to stop watching a street.
                 log.warning("sd_notify: %s not told: %s", line, error)

@@ -11,8 +11,8 @@ from drivers.errors import DriverError
 
 log = logging.getLogger(__name__)
 
-FIRST_BACKOFF_S = 0.5
-LONGEST_BACKOFF_S = 30.0
+INITIAL_BACKOFF_S = 0.5
+MAX_BACKOFF_S = 30.0
 
 
 class Stage(Protocol):
@@ -59,9 +59,9 @@ class StageThread:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=stage.name, daemon=True)
         self._state: StageState = "starting"
-        self._beat_ns = clock_ns()
+        self._last_beat_ns = clock_ns()
         self._failures = 0
-        self._in_a_row = 0
+        self._consecutive_failures = 0
         self._last_error: str | None = None
 
     @property
@@ -84,7 +84,7 @@ class StageThread:
 
     def is_late(self) -> bool:
         """Whether the loop has not turned for too long."""
-        age_s = (self._clock_ns() - self._beat_ns) / 1e9
+        age_s = (self._clock_ns() - self._last_beat_ns) / 1e9
         return self._state != "stopped" and age_s > self._late_after_s
 
     def health(self) -> StageHealth:
@@ -92,35 +92,35 @@ class StageThread:
         return StageHealth(
             name=self.name,
             state=self._state,
-            beat_age_s=(self._clock_ns() - self._beat_ns) / 1e9,
+            beat_age_s=(self._clock_ns() - self._last_beat_ns) / 1e9,
             failures=self._failures,
             last_error=self._last_error,
         )
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self._beat_ns = self._clock_ns()
-            self._turn()
-        self._guard(self._stage.close)
+            self._last_beat_ns = self._clock_ns()
+            self._iterate()
+        self._run_safely(self._stage.close)
         self._state = "stopped"
 
-    def _turn(self) -> None:
-        if self._guard(lambda: self._stage.run_once(self._stopping)):
+    def _iterate(self) -> None:
+        if self._run_safely(lambda: self._stage.run_once(self._stopping)):
             self._state = "running"
-            self._in_a_row = 0
+            self._consecutive_failures = 0
             return
         self._state = "failing"
         self._failures += 1
-        longest_s = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2**self._in_a_row)
-        self._in_a_row = min(self._in_a_row + 1, 16)
+        max_backoff_s = min(MAX_BACKOFF_S, INITIAL_BACKOFF_S * 2**self._consecutive_failures)
+        self._consecutive_failures = min(self._consecutive_failures + 1, 16)
         # Full jitter: boxes that failed together do not come back together.
-        wait_s = self._rng.uniform(FIRST_BACKOFF_S / 2, longest_s)
+        wait_s = self._rng.uniform(INITIAL_BACKOFF_S / 2, max_backoff_s)
         self._stopping.wait(wait_s)
 
-    def _guard(self, work: Callable[[], None]) -> bool:
+    def _run_safely(self, action: Callable[[], None]) -> bool:
         """The one place in the agent that catches everything; False where `work` raised."""
         try:
-            work()
+            action()
         except DriverError as error:
             self._last_error = f"{error.kind}: {error}"
             log.warning("%s: %s", self.name, self._last_error)

@@ -19,25 +19,25 @@ class StopSignals:
     """
 
     def __enter__(self) -> Self:
-        self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._wakeup_before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        self._before = {
-            number: signal.signal(number, _leave_it_to_the_pipe) for number in STOP_SIGNALS
+        self._read_fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._previous_wakeup_fd = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
+        self._previous_handlers = {
+            signum: signal.signal(signum, _ignore_signal) for signum in STOP_SIGNALS
         }
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(self._wakeup_before)
-        os.close(self._reader)
-        os.close(self._writer)
+        for signum, handler in self._previous_handlers.items():
+            signal.signal(signum, handler)
+        signal.set_wakeup_fd(self._previous_wakeup_fd)
+        os.close(self._read_fd)
+        os.close(self._write_fd)
 
     def wait(self, timeout_s: float) -> bool:
         """Whether a stop signal has come, after `timeout_s` seconds at the latest."""
-        readable, _, _ = select.select([self._reader], [], [], timeout_s)
+        readable, _, _ = select.select([self._read_fd], [], [], timeout_s)
         return bool(readable)
 
 
-def _leave_it_to_the_pipe(_number: int, _frame: FrameType | None) -> None:
+def _ignore_signal(_number: int, _frame: FrameType | None) -> None:
     """A handler has to be there, or the default would end the process."""

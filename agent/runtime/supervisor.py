@@ -17,9 +17,9 @@ from agent.runtime.stage import StageThread
 log = logging.getLogger(__name__)
 
 STOP_DEADLINE_S = 15.0
-FIRST_SHARE = 1 / 3
+ACTUATOR_DEADLINE_RATIO = 1 / 3
 """What is stopped first has this share of the deadline, and leaves the rest to what keeps footage."""
-LONGEST_CHECK_S = 5.0
+MAX_CHECK_INTERVAL_S = 5.0
 
 
 class Supervisor:
@@ -35,29 +35,29 @@ class Supervisor:
         notifier: Notifier,
         clock_ns: Callable[[], int],
         *,
-        first: Sequence[StageThread] = (),
-        stuck: Callable[[], Sequence[str]] = tuple,
+        actuator_stages: Sequence[StageThread] = (),
+        stuck_devices: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         """`first` are stopped before all groups, and started after them. `stuck` names the devices that
         the kernel holds, for which the agent is to start anew.
         """
-        self._stuck = stuck
-        self._first = tuple(first)
+        self._stuck_devices = stuck_devices
+        self._actuator_stages = tuple(actuator_stages)
         self._groups = tuple(tuple(group) for group in groups)
         self._notifier = notifier
         self._clock_ns = clock_ns
-        self._late: frozenset[str] = frozenset()
-        self._held: tuple[str, ...] = ()
+        self._late_names: frozenset[str] = frozenset()
+        self._stuck_names: tuple[str, ...] = ()
 
     @property
-    def check_every_s(self) -> float:
+    def check_interval_s(self) -> float:
         """How often to call `check`: thrice in a watchdog's time, sd_watchdog_enabled(3)."""
         watchdog_s = self._notifier.watchdog_s
-        return min(LONGEST_CHECK_S, watchdog_s / 3) if watchdog_s else LONGEST_CHECK_S
+        return min(MAX_CHECK_INTERVAL_S, watchdog_s / 3) if watchdog_s else MAX_CHECK_INTERVAL_S
 
     def start(self) -> None:
         """Start the threads, those first that others feed, and last what moves or switches."""
-        for group in (*reversed(self._groups), self._first):
+        for group in (*reversed(self._groups), self._actuator_stages):
             for stage in group:
                 stage.start()
         self._notifier.ready()
@@ -66,48 +66,48 @@ class Supervisor:
         """Feed the watchdog unless a vital loop hangs or a device is stuck. The names of the stages
         that are late.
         """
-        late = [stage for stage in self._stages() if stage.is_late()]
-        names = frozenset(stage.name for stage in late)
-        for name in sorted(names - self._late):
+        late_stages = [stage for stage in self._all_stages() if stage.is_late()]
+        late_names = frozenset(stage.name for stage in late_stages)
+        for name in sorted(late_names - self._late_names):
             log.error("%s: has not turned for too long", name)
-        for name in sorted(self._late - names):
+        for name in sorted(self._late_names - late_names):
             log.warning("%s: turns again", name)
-        self._late = names
-        held = tuple(sorted(self._stuck()))
-        if held and held != self._held:
-            log.critical("%s: stuck; the watchdog is not fed any more", ", ".join(held))
-        self._held = held
-        if not held and not any(stage.vital for stage in late):
-            self._notifier.alive()
-        self._notifier.status(self._said(names))
-        return names
+        self._late_names = late_names
+        stuck = tuple(sorted(self._stuck_devices()))
+        if stuck and stuck != self._stuck_names:
+            log.critical("%s: stuck; the watchdog is not fed any more", ", ".join(stuck))
+        self._stuck_names = stuck
+        if not stuck and not any(stage.vital for stage in late_stages):
+            self._notifier.pet_watchdog()
+        self._notifier.status(self._status_text(late_names))
+        return late_names
 
     def stop(self, deadline_s: float = STOP_DEADLINE_S) -> bool:
         """Stop all threads within one deadline; False where one has not ended by then."""
         self._notifier.stopping()
-        began_ns = self._clock_ns()
-        self._end(self._first, began_ns, deadline_s * FIRST_SHARE)
+        start_ns = self._clock_ns()
+        self._stop_group(self._actuator_stages, start_ns, deadline_s * ACTUATOR_DEADLINE_RATIO)
         for group in self._groups:
-            self._end(group, began_ns, deadline_s)
+            self._stop_group(group, start_ns, deadline_s)
         # Once more: what was late may have ended meanwhile.
-        return all(stage.join(0.0) for stage in self._stages())
+        return all(stage.join(0.0) for stage in self._all_stages())
 
     def health(self) -> tuple[StageHealth, ...]:
         """Every stage as it is now, in the order in which they stop."""
-        return tuple(stage.health() for stage in self._stages())
+        return tuple(stage.health() for stage in self._all_stages())
 
-    def _end(self, group: Sequence[StageThread], began_ns: int, within_s: float) -> None:
+    def _stop_group(self, group: Sequence[StageThread], start_ns: int, deadline_s: float) -> None:
         """Stop a group, and wait for it until so long after the stop began."""
         for stage in group:
             stage.stop()
         for stage in group:
-            if not stage.join(within_s - (self._clock_ns() - began_ns) / 1e9):
-                log.error("%s: did not end within %g s", stage.name, within_s)
+            if not stage.join(deadline_s - (self._clock_ns() - start_ns) / 1e9):
+                log.error("%s: did not end within %g s", stage.name, deadline_s)
 
-    def _said(self, late: frozenset[str]) -> str:
-        if self._held:
-            return f"stuck, and waits for a restart: {', '.join(self._held)}"
-        return f"late: {', '.join(sorted(late))}" if late else "running"
+    def _status_text(self, late_names: frozenset[str]) -> str:
+        if self._stuck_names:
+            return f"stuck, and waits for a restart: {', '.join(self._stuck_names)}"
+        return f"late: {', '.join(sorted(late_names))}" if late_names else "running"
 
-    def _stages(self) -> Iterable[StageThread]:
-        return (stage for group in (self._first, *self._groups) for stage in group)
+    def _all_stages(self) -> Iterable[StageThread]:
+        return (stage for group in (self._actuator_stages, *self._groups) for stage in group)

@@ -18,20 +18,20 @@ from agent.health.health_file import LiveHealth
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 1.0
-FRESH_FRAME_S = 5.0
+CHECK_INTERVAL_S = 1.0
+MAX_FRAME_AGE_S = 5.0
 """A camera whose last picture is older gives none."""
-GROWS_WITHIN_S = 15.0
+MAX_FOOTAGE_STALL_S = 15.0
 """Footage that has not grown for longer does not."""
-OPENS_WITHIN_S = 60.0
+CAMERA_OPEN_TIMEOUT_S = 60.0
 """So long a camera may take to open. One that is closed then is cut off or broken, which is a fault of
 the street and not of what has been booted: it is named, and not waited for."""
-SLOTS = Path("/etc/rauc/system.conf")
-RAUC_S = 60.0
+RAUC_CONFIG_FILE = Path("/etc/rauc/system.conf")
+MIN_RAUC_TIMEOUT_S = 60.0
 """So long at least RAUC may take: on a box that has a lot to do it starts our two programs slowly."""
 
 
-class CameraSample(msgspec.Struct, frozen=True, kw_only=True):
+class ExpectedCamera(msgspec.Struct, frozen=True, kw_only=True):
     """A camera as it is configured."""
 
     name: str
@@ -44,110 +44,110 @@ class BootSample(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     t_ns: int
-    live: LiveHealth | None
-    newest: Mapping[str, str]
+    health: LiveHealth | None
+    newest_files: Mapping[str, str]
 
 
 class BootCheck:
     """Looks again and again, and says what is missing. Pure."""
 
-    def __init__(self, cameras: Sequence[CameraSample], began_ns: int) -> None:
+    def __init__(self, cameras: Sequence[ExpectedCamera], started_ns: int) -> None:
         self._cameras = tuple(cameras)
-        self._began_ns = began_ns
-        self._newest: dict[str, str] = {}
-        self._grown_ns: dict[str, int] = {}
+        self._started_ns = started_ns
+        self._newest_files: dict[str, str] = {}
+        self._last_growth_ns: dict[str, int] = {}
 
-    def missing(self, look: BootSample) -> tuple[str, ...]:
+    def unmet_conditions(self, sample: BootSample) -> tuple[str, ...]:
         """What is not good yet, a sentence for each; empty where all is."""
-        self._remember(look)
-        if look.live is None:
+        self._update_growth(sample)
+        if sample.health is None:
             return ("the agent has not said how it is",)
-        if look.live.is_stale(look.t_ns):
-            return (f"the agent has said nothing for {look.live.age_s(look.t_ns):.0f} s",)
-        report = look.live.report
-        told = {camera.name: camera for camera in report.cameras}
-        found: list[str] = []
-        is_open = 0
+        if sample.health.is_stale(sample.t_ns):
+            return (f"the agent has said nothing for {sample.health.age_s(sample.t_ns):.0f} s",)
+        report = sample.health.report
+        health_by_name = {camera.name: camera for camera in report.cameras}
+        problems: list[str] = []
+        open_count = 0
         for camera in self._cameras:
-            health = told.get(camera.name)
+            health = health_by_name.get(camera.name)
             if health is None or not health.open:
-                if self._waited_s(look) <= OPENS_WITHIN_S:
-                    found.append(f"camera {camera.name}: is not open yet")
+                if self._elapsed_s(sample) <= CAMERA_OPEN_TIMEOUT_S:
+                    problems.append(f"camera {camera.name}: is not open yet")
                 continue
-            is_open += 1
-            if health.age_s is None or health.age_s > FRESH_FRAME_S:
-                found.append(f"camera {camera.name}: gives no pictures")
-            if camera.record and not self._grows(camera.name, look.t_ns):
-                found.append(f"camera {camera.name}: its footage does not grow")
-        if self._cameras and not is_open and not found:
-            found.append("no camera is open")
+            open_count += 1
+            if health.age_s is None or health.age_s > MAX_FRAME_AGE_S:
+                problems.append(f"camera {camera.name}: gives no pictures")
+            if camera.record and not self._is_footage_growing(camera.name, sample.t_ns):
+                problems.append(f"camera {camera.name}: its footage does not grow")
+        if self._cameras and not open_count and not problems:
+            problems.append("no camera is open")
         if not report.outbox.connected:
-            found.append("the broker is not there")
-        return tuple(found)
+            problems.append("the broker is not there")
+        return tuple(problems)
 
-    def closed(self, look: BootSample) -> tuple[str, ...]:
+    def closed_cameras(self, sample: BootSample) -> tuple[str, ...]:
         """The cameras that are not open: those that were not waited for."""
-        told = look.live.report.cameras if look.live else ()
-        is_open = {camera.name for camera in told if camera.open}
-        return tuple(camera.name for camera in self._cameras if camera.name not in is_open)
+        cameras = sample.health.report.cameras if sample.health else ()
+        open_names = {camera.name for camera in cameras if camera.open}
+        return tuple(camera.name for camera in self._cameras if camera.name not in open_names)
 
-    def _waited_s(self, look: BootSample) -> float:
-        return (look.t_ns - self._began_ns) / 1e9
+    def _elapsed_s(self, sample: BootSample) -> float:
+        return (sample.t_ns - self._started_ns) / 1e9
 
-    def _grows(self, camera: str, t_ns: int) -> bool:
-        grown_ns = self._grown_ns.get(camera)
-        return grown_ns is not None and (t_ns - grown_ns) / 1e9 <= GROWS_WITHIN_S
+    def _is_footage_growing(self, camera: str, t_ns: int) -> bool:
+        last_growth_ns = self._last_growth_ns.get(camera)
+        return last_growth_ns is not None and (t_ns - last_growth_ns) / 1e9 <= MAX_FOOTAGE_STALL_S
 
-    def _remember(self, look: BootSample) -> None:
-        for camera, newest in look.newest.items():
-            before = self._newest.get(camera)
-            if before and not newest:
+    def _update_growth(self, sample: BootSample) -> None:
+        for camera, newest in sample.newest_files.items():
+            previous = self._newest_files.get(camera)
+            if previous and not newest:
                 continue
             # What lay there before the first look has not grown.
-            if before is not None and newest != before:
-                self._grown_ns[camera] = look.t_ns
-            self._newest[camera] = newest
+            if previous is not None and newest != previous:
+                self._last_growth_ns[camera] = sample.t_ns
+            self._newest_files[camera] = newest
 
 
-def newest_footage(folder: Path) -> str:
+def describe_newest_file(folder: Path) -> str:
     """The newest file of a camera, and its size. A new one, or a larger one, is another answer."""
     try:
-        names = [file for file in folder.iterdir() if ".mp4" in file.name]
-        newest = max(names, key=lambda file: file.name, default=None)
+        files = [file for file in folder.iterdir() if ".mp4" in file.name]
+        newest = max(files, key=lambda file: file.name, default=None)
         return "" if newest is None else f"{newest.name} {newest.stat().st_size}"
     except OSError:
         # It was closed and renamed in between, or there is none: the next look will tell.
         return ""
 
 
-def wait(
-    judge: BootCheck,
-    look: Callable[[], BootSample],
+def wait_until_good(
+    boot_check: BootCheck,
+    take_sample: Callable[[], BootSample],
     clock: Clock,
-    within_s: float,
+    timeout_s: float,
     stopping: threading.Event,
 ) -> tuple[str, ...]:
     """Look until nothing is missing, for so long at most; what is missing then."""
-    end_ns = clock.boottime_ns() + int(within_s * 1e9)
-    told: tuple[str, ...] = ()
+    deadline_ns = clock.boottime_ns() + int(timeout_s * 1e9)
+    reported: tuple[str, ...] = ()
     while True:
-        seen = look()
-        missing = judge.missing(seen)
-        if missing != told and missing:
-            log.info("not yet: %s", "; ".join(missing))
-        told = missing
-        if not missing:
-            for camera in judge.closed(seen):
+        sample = take_sample()
+        unmet = boot_check.unmet_conditions(sample)
+        if unmet != reported and unmet:
+            log.info("not yet: %s", "; ".join(unmet))
+        reported = unmet
+        if not unmet:
+            for camera in boot_check.closed_cameras(sample):
                 log.warning("camera %s: is not open, and was not waited for", camera)
             return ()
-        if seen.t_ns >= end_ns or stopping.wait(LOOK_S):
-            return missing
+        if sample.t_ns >= deadline_ns or stopping.wait(CHECK_INTERVAL_S):
+            return unmet
 
 
-def mark(
-    mark_good: Callable[[float], str | None],
+def mark_with_retry(
+    mark_once: Callable[[float], str | None],
     clock: Clock,
-    within_s: float,
+    timeout_s: float,
     stopping: threading.Event,
 ) -> str | None:
     """Have it marked by `mark_good`, which is given what is left of the time, and is asked again while
@@ -155,40 +155,44 @@ def mark(
 
     A system that works is not given up because the mark did not come at once.
     """
-    end_ns = clock.boottime_ns() + int(within_s * 1e9)
-    told = ""
+    deadline_ns = clock.boottime_ns() + int(timeout_s * 1e9)
+    reported = ""
     while True:
-        left_s = (end_ns - clock.boottime_ns()) / 1e9
+        remaining_s = (deadline_ns - clock.boottime_ns()) / 1e9
         try:
-            return mark_good(max(RAUC_S, left_s))
+            return mark_once(max(MIN_RAUC_TIMEOUT_S, remaining_s))
         except OSError as error:
-            if clock.boottime_ns() >= end_ns or stopping.wait(LOOK_S):
+            if clock.boottime_ns() >= deadline_ns or stopping.wait(CHECK_INTERVAL_S):
                 raise
-            if str(error) != told:
+            if str(error) != reported:
                 log.info("good, and not marked yet: %s", error)
-            told = str(error)
+            reported = str(error)
 
 
-def mark_good(program: str = "rauc", slots: Path = SLOTS, within_s: float = RAUC_S) -> str | None:
+def run_rauc_mark_good(
+    program: str = "rauc",
+    config_file: Path = RAUC_CONFIG_FILE,
+    timeout_s: float = MIN_RAUC_TIMEOUT_S,
+) -> str | None:
     """Tell RAUC that this system is good; what it said, or None where there is no RAUC, or it has no
     `slots` to know of. Raises OSError where it does not do it within the time.
     """
     rauc = shutil.which(program)
-    if rauc is None or not slots.exists():
+    if rauc is None or not config_file.exists():
         return None
     try:
-        done = subprocess.run(  # noqa: S603 - a fixed program and fixed words
+        completed = subprocess.run(  # noqa: S603 - a fixed program and fixed words
             [rauc, "status", "mark-good"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=within_s,
+            timeout=timeout_s,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise OSError(f"rauc status mark-good: no answer within {within_s:.0f} s") from error
-    said = " / ".join((done.stdout + done.stderr).split("\n")).strip(" /")
-    if done.returncode:
-        raise OSError(f"rauc status mark-good: exit code {done.returncode}: {said}")
-    return said
+        raise OSError(f"rauc status mark-good: no answer within {timeout_s:.0f} s") from error
+    output = " / ".join((completed.stdout + completed.stderr).split("\n")).strip(" /")
+    if completed.returncode:
+        raise OSError(f"rauc status mark-good: exit code {completed.returncode}: {output}")
+    return output

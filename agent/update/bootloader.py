@@ -12,14 +12,14 @@ import msgspec
 
 from agent.base import atomic_file
 from agent.update import autoboot, grubenv
-from agent.update.slot_state import Slot, SlotState, Trial
+from agent.update.slot_state import Slot, SlotState, SlotTrial
 
 SLOTS: tuple[Slot, Slot] = ("A", "B")
-Put = Callable[[Path, bytes], None]
+WriteFile = Callable[[Path, bytes], None]
 """Writes a file so that a power cut leaves it old or new."""
 
 
-class Choice(msgspec.Struct, frozen=True, kw_only=True):
+class BootSelection(msgspec.Struct, frozen=True, kw_only=True):
     """What boots: `default`, unless `pending` has not been `tried` yet."""
 
     default: Slot
@@ -27,12 +27,12 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     tried: bool = False
 
     @property
-    def next(self) -> Slot:
+    def next_slot(self) -> Slot:
         """What boots next, if the reboot is an orderly one."""
         return self.pending if self.pending and not self.tried else self.default
 
 
-class Unreadable(Exception):
+class BootConfigUnreadable(Exception):
     """The firmware's file is not there, or is none."""
 
 
@@ -40,32 +40,32 @@ class Bootloader(Protocol):
     """One way to choose. Every method may raise OSError."""
 
     name: str
-    arms_reboots: bool
+    needs_arming: bool
     """Whether a trial is a word to the reboot itself."""
 
-    def read(self, book: SlotState) -> Choice:
+    def read(self, state: SlotState) -> BootSelection:
         """What boots. Raises Unreadable where it cannot be known."""
         ...
 
-    def write(self, choice: Choice, book: SlotState) -> SlotState:
+    def write(self, selection: BootSelection, state: SlotState) -> SlotState:
         """Make it so, by one write that decides, and tell what the book has to keep for it."""
         ...
 
-    def arm(self) -> None:
+    def arm_trial(self) -> None:
         """The reboot that comes now is the trial."""
         ...
 
-    def is_trial(self) -> bool:
+    def is_trial_boot(self) -> bool:
         """Whether the firmware itself says that this boot is a trial."""
         ...
 
 
-def other(slot: Slot) -> Slot:
+def other_slot(slot: Slot) -> Slot:
     """The other one."""
     return "B" if slot == "A" else "A"
 
 
-class Grub:
+class GrubBootloader:
     """`default`, `try` and `pending` in GRUB's environment block, all in one write.
 
     GRUB itself empties `try` before it boots what stood there. So a slot that is pending without `try`
@@ -73,54 +73,61 @@ class Grub:
     """
 
     name = "grub"
-    arms_reboots = False
+    needs_arming = False
 
-    def __init__(self, select: Path, put: Put = atomic_file.overwrite_in_place) -> None:
-        self._path = select / "grubenv"
-        self._put = put
+    def __init__(
+        self, select_dir: Path, write_file: WriteFile = atomic_file.overwrite_in_place
+    ) -> None:
+        self._path = select_dir / "grubenv"
+        self._write_file = write_file
 
-    def _variables(self) -> dict[str, str]:
+    def _read_variables(self) -> dict[str, str]:
         try:
             return grubenv.decode(self._path.read_bytes())
         except (FileNotFoundError, ValueError) as error:
-            raise Unreadable(f"{self._path}: {error}") from error
+            raise BootConfigUnreadable(f"{self._path}: {error}") from error
 
-    def read(self, book: SlotState) -> Choice:
+    def read(self, state: SlotState) -> BootSelection:
         """The three variables."""
-        variables = self._variables()
-        default, pending = _slot(variables.get("default")), _slot(variables.get("pending"))
-        tries = _slot(variables.get("try"))
+        variables = self._read_variables()
+        default, pending = (
+            _parse_slot(variables.get("default")),
+            _parse_slot(variables.get("pending")),
+        )
+        trial_slot = _parse_slot(variables.get("try"))
         if default is None:
-            raise Unreadable(f"{self._path}: default={variables.get('default')}: not A or B")
-        pending = tries or pending
+            raise BootConfigUnreadable(
+                f"{self._path}: default={variables.get('default')}: not A or B"
+            )
+        pending = trial_slot or pending
         if pending in (None, default):
-            return Choice(default=default)
-        return Choice(default=default, pending=pending, tried=tries is None)
+            return BootSelection(default=default)
+        return BootSelection(default=default, pending=pending, tried=trial_slot is None)
 
-    def write(self, choice: Choice, book: SlotState) -> SlotState:
+    def write(self, selection: BootSelection, state: SlotState) -> SlotState:
         """One block."""
         try:
-            variables = self._variables()
-        except Unreadable:
+            variables = self._read_variables()
+        except BootConfigUnreadable:
             variables = {}
-        pending = choice.pending or ""
+        pending = selection.pending or ""
         variables |= {
-            "default": choice.default,
-            "try": "" if choice.tried else pending,
+            "default": selection.default,
+            "try": "" if selection.tried else pending,
             "pending": pending,
         }
-        self._put(self._path, grubenv.encode(variables))
-        return book
+        self._write_file(self._path, grubenv.encode(variables))
+        return state
 
-    def arm(self) -> None:
+    def arm_trial(self) -> None:
         """Nothing: what is written arms it."""
 
-    def is_trial(self) -> bool:
+    def is_trial_boot(self) -> bool:
         """GRUB says it by its variables alone."""
         return False
 
 
-class RaspberryPi:
+class RaspberryPiBootloader:
     """autoboot.txt names the default; what waits is in the book; the trial is a word to the reboot.
 
     The firmware forgets `tryboot` with the power, and does not tell afterwards that it has tried. So the
@@ -128,60 +135,62 @@ class RaspberryPi:
     """
 
     name = "raspberry pi"
-    arms_reboots = True
+    needs_arming = True
     PARTITIONS: tuple[tuple[Slot, int], ...] = (("A", 2), ("B", 3))
 
     def __init__(
         self,
-        select: Path,
+        select_dir: Path,
         reboot_param: Path,
         device_tree: Path,
-        put: Put = atomic_file.overwrite_in_place,
+        write_file: WriteFile = atomic_file.overwrite_in_place,
     ) -> None:
-        self._path = select / "autoboot.txt"
-        self._reboot_param = reboot_param
-        self._tryboot = device_tree / "chosen/bootloader/tryboot"
-        self._put = put
+        self._path = select_dir / "autoboot.txt"
+        self._reboot_param_file = reboot_param
+        self._tryboot_flag = device_tree / "chosen/bootloader/tryboot"
+        self._write_file = write_file
 
-    def read(self, book: SlotState) -> Choice:
+    def read(self, state: SlotState) -> BootSelection:
         """The file, and the book."""
         try:
             partition = autoboot.decode(self._path.read_bytes())
         except (FileNotFoundError, ValueError) as error:
-            raise Unreadable(f"{self._path}: {error}") from error
+            raise BootConfigUnreadable(f"{self._path}: {error}") from error
         default = next((slot for slot, number in self.PARTITIONS if number == partition), None)
         if default is None:
-            raise Unreadable(f"{self._path}: boot_partition={partition}: not a slot's")
-        trial = book.trial
+            raise BootConfigUnreadable(f"{self._path}: boot_partition={partition}: not a slot's")
+        trial = state.trial
         if trial is None or trial.slot == default:
-            return Choice(default=default)
-        return Choice(default=default, pending=trial.slot, tried=trial.tried)
+            return BootSelection(default=default)
+        return BootSelection(default=default, pending=trial.slot, tried=trial.tried)
 
-    def write(self, choice: Choice, book: SlotState) -> SlotState:
+    def write(self, selection: BootSelection, state: SlotState) -> SlotState:
         """The file where the default changes; the rest is the book's."""
-        numbers = dict(self.PARTITIONS)
-        fresh = autoboot.encode(numbers[choice.default], numbers[other(choice.default)])
+        partitions = dict(self.PARTITIONS)
+        autoboot_text = autoboot.encode(
+            partitions[selection.default], partitions[other_slot(selection.default)]
+        )
         try:
-            is_written = autoboot.decode(self._path.read_bytes()) == numbers[choice.default]
+            is_current = autoboot.decode(self._path.read_bytes()) == partitions[selection.default]
         except (FileNotFoundError, ValueError):
-            is_written = False
-        if not is_written:
-            self._put(self._path, fresh)
-        trial = choice.pending and Trial(slot=choice.pending, tried=choice.tried)
-        return msgspec.structs.replace(book, trial=trial or None)
+            is_current = False
+        if not is_current:
+            self._write_file(self._path, autoboot_text)
+        trial = selection.pending and SlotTrial(slot=selection.pending, tried=selection.tried)
+        return msgspec.structs.replace(state, trial=trial or None)
 
-    def arm(self) -> None:
+    def arm_trial(self) -> None:
         """The reboot's parameter, which systemd hands to the kernel, and the kernel to the firmware."""
-        self._reboot_param.parent.mkdir(parents=True, exist_ok=True)
-        self._reboot_param.write_text("0 tryboot\n", encoding="ascii")
+        self._reboot_param_file.parent.mkdir(parents=True, exist_ok=True)
+        self._reboot_param_file.write_text("0 tryboot\n", encoding="ascii")
 
-    def is_trial(self) -> bool:
+    def is_trial_boot(self) -> bool:
         """The firmware's own word, in the device tree: a 32-bit number, not 0."""
         try:
-            return any(self._tryboot.read_bytes())
+            return any(self._tryboot_flag.read_bytes())
         except OSError:
             return False
 
 
-def _slot(word: str | None) -> Slot | None:
-    return next((slot for slot in SLOTS if slot == word), None)
+def _parse_slot(text: str | None) -> Slot | None:
+    return next((slot for slot in SLOTS if slot == text), None)

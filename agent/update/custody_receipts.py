@@ -14,44 +14,48 @@ from agent.base.device_identity import DeviceIdentity
 from agent.base.errors import UserError
 from agent.config import configuration
 from agent.recording.custody.custody_log import CustodyLog
-from agent.recording.custody.receipts import Serviced
+from agent.recording.custody.receipts import ServiceAction
 from agent.update import update_log
-from agent.update.rauc_backend import STATE
+from agent.update.rauc_backend import RAUC_STATE_DIR
 
 log = logging.getLogger(__name__)
 
-SEEN = "update-told"
+LAST_RECEIPT_FILE = "update-told"
 """In the agent's state folder: the entry that the newest receipt is of."""
 
 
-def tell(config: Path, folder: Path) -> int:
+def write_receipts(config: Path, log_folder: Path) -> int:
     """Make a receipt of each entry that has none; how many. Raises BadInput or OSError.
 
     A cut between a receipt and the note of it makes that receipt twice, and never not at all.
     """
     box = configuration.load(config).box
-    state, clock = Path(box.state), SystemClock()
+    state_dir, clock = Path(box.state), SystemClock()
     try:
-        seen = (state / SEEN).read_text(encoding="ascii", errors="replace").strip()
+        last_entry_id = (
+            (state_dir / LAST_RECEIPT_FILE).read_text(encoding="ascii", errors="replace").strip()
+        )
     except FileNotFoundError:
-        seen = ""
-    entries = update_log.after(update_log.read(folder), seen)
+        last_entry_id = ""
+    entries = update_log.entries_after(update_log.read_entries(log_folder), last_entry_id)
     if not entries:
         return 0
-    identity = DeviceIdentity.load_or_make(state / "identity")
-    custody = CustodyLog.open(state / "custody", box.id, boot_id(), clock, identity)
+    identity = DeviceIdentity.load_or_create(state_dir / "identity")
+    custody = CustodyLog.open(state_dir / "custody", box.id, boot_id(), clock, identity)
     for entry in entries:
-        what = f"{entry.what} ({entry.time})"
-        custody.append(Serviced(by=entry.by, what=what), clock.boottime_ns())
-        atomic_file.replace_atomically(state / SEEN, entry.id.encode() + b"\n", 0o640)
+        description = f"{entry.what} ({entry.time})"
+        custody.append(ServiceAction(by=entry.by, what=description), clock.boottime_ns())
+        atomic_file.replace_atomically(
+            state_dir / LAST_RECEIPT_FILE, entry.id.encode() + b"\n", 0o640
+        )
     return len(entries)
 
 
-def main(config: Path, folder: Path = STATE) -> int:
+def main(config: Path, log_folder: Path = RAUC_STATE_DIR) -> int:
     """Tell, and say in one line why not."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     try:
-        log.info("%d receipts of what was done to the system", tell(config, folder))
+        log.info("%d receipts of what was done to the system", write_receipts(config, log_folder))
     except (UserError, OSError) as error:
         log.error("no receipts of what was done to the system: %s", error)
         return 1

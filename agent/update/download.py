@@ -25,21 +25,21 @@ from agent.base import atomic_file
 from agent.base.errors import UserError
 from agent.update import https_get
 from agent.update.errors import UpdateError
-from agent.update.feed import BUNDLE_MOST_BYTES
-from agent.update.https_get import HttpResponse, WebError
+from agent.update.feed import MAX_BUNDLE_BYTES
+from agent.update.https_get import HttpError, HttpResponse
 
 log = logging.getLogger(__name__)
 
 RESERVE_BYTES = 64_000_000
 """So much stays free on the disk."""
 SYNC_EVERY_BYTES = 16_000_000
-ASK_AGAIN_S = 86_400.0
-TRIES = 6
-_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)", re.ASCII)
+REJECTED_RETRY_S = 86_400.0
+MAX_ATTEMPTS = 6
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)", re.ASCII)
 _OK, _PARTIAL, _NOT_SATISFIABLE = 200, 206, 416
 
-Progress = Callable[[int, int], None]
-Wait = Callable[[float], bool]
+OnProgress = Callable[[int, int], None]
+WaitOrStop = Callable[[float], bool]
 """Waits for so many seconds; True where it is to stop instead."""
 
 
@@ -51,12 +51,12 @@ class DownloadSpec(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int | None = None
 
     @property
-    def name(self) -> str:
+    def file_name(self) -> str:
         """What it is called here: not by the server's words."""
         return (self.sha256 or hashlib.sha256(self.url.encode()).hexdigest())[:32] + ".raucb"
 
 
-class _Begun(msgspec.Struct, frozen=True, kw_only=True):
+class _PartInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What a part is a part of. `tag` is a strong ETag, or Last-Modified; empty: it has none."""
 
     url: str
@@ -64,10 +64,10 @@ class _Begun(msgspec.Struct, frozen=True, kw_only=True):
     total: int
 
 
-_BEGUN = msgspec.json.Decoder(_Begun)
+_PART_INFO_DECODER = msgspec.json.Decoder(_PartInfo)
 
 
-class DownloadGone(UpdateError):
+class DownloadRejected(UpdateError):
     """It is not to be had, or is another file, and another try does not help; why, in one line."""
 
 
@@ -76,195 +76,206 @@ class Download:
 
     def __init__(
         self,
-        wanted: DownloadSpec,
+        spec: DownloadSpec,
         folder: Path,
-        trust: ssl.SSLContext,
+        tls_context: ssl.SSLContext,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        self._wanted = wanted
-        self._trust = trust
+        self._spec = spec
+        self._tls_context = tls_context
         self._now_s = now_s
-        self._wrong = folder / f"{wanted.name}.wrong"
-        self.path = folder / wanted.name
-        self._part = folder / f"{wanted.name}.part"
-        self._note = folder / f"{wanted.name}.part.json"
+        self._rejected_marker = folder / f"{spec.file_name}.wrong"
+        self.path = folder / spec.file_name
+        self._part_path = folder / f"{spec.file_name}.part"
+        self._part_info_path = folder / f"{spec.file_name}.part.json"
 
-    def fetch(self, progress: Progress, wait: Wait) -> Path:
+    def fetch(self, on_progress: OnProgress, wait: WaitOrStop) -> Path:
         """Get it, again and again where the link breaks. Raises Gone, WebError or OSError; what has come
         stays for the next time.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if self.path.exists() and self._is_whole(self.path):
+        if self.path.exists() and self._is_complete(self.path):
             return self.path
-        self._refuse_wrong()
-        pause_s = 1.0
-        for left in reversed(range(TRIES)):
-            before = self._have_bytes()
+        self._check_not_rejected()
+        delay_s = 1.0
+        for attempts_left in reversed(range(MAX_ATTEMPTS)):
+            bytes_before = self._part_bytes()
             try:
-                self._get(progress)
+                self._transfer(on_progress)
                 break
-            except WebError as error:
+            except HttpError as error:
                 log.warning("%s", error)
-                if not left or wait(pause_s):
+                if not attempts_left or wait(delay_s):
                     raise
             # Whoever gets on is not held back.
-            pause_s = 1.0 if self._have_bytes() > before else min(60.0, pause_s * 4)
-        self._finish()
+            delay_s = 1.0 if self._part_bytes() > bytes_before else min(60.0, delay_s * 4)
+        self._complete()
         return self.path
 
-    def forget(self) -> None:
+    def discard(self) -> None:
         """Throw away what has come."""
-        for path in (self._part, self._note, self.path):
+        for path in (self._part_path, self._part_info_path, self.path):
             path.unlink(missing_ok=True)
 
-    def _refuse_wrong(self) -> None:
+    def _check_not_rejected(self) -> None:
         """A server that has another file than the feed says is not asked for all of it each hour."""
         try:
-            since_s = self._now_s() - self._wrong.stat().st_mtime
+            age_s = self._now_s() - self._rejected_marker.stat().st_mtime
         except FileNotFoundError:
             return
-        if 0 <= since_s < ASK_AGAIN_S:
-            raise DownloadGone(
-                f"{self._wanted.url}: was another file than the feed's, less than a day ago"
+        if 0 <= age_s < REJECTED_RETRY_S:
+            raise DownloadRejected(
+                f"{self._spec.url}: was another file than the feed's, less than a day ago"
             )
-        self._wrong.unlink(missing_ok=True)
+        self._rejected_marker.unlink(missing_ok=True)
 
-    def _have_bytes(self) -> int:
+    def _part_bytes(self) -> int:
         try:
-            return self._part.stat().st_size
+            return self._part_path.stat().st_size
         except FileNotFoundError:
             return 0
 
-    def _begun(self) -> _Begun | None:
+    def _read_part_info(self) -> _PartInfo | None:
         try:
-            begun = _BEGUN.decode(self._note.read_bytes())
+            part_info = _PART_INFO_DECODER.decode(self._part_info_path.read_bytes())
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
             return None
-        can_resume = begun.url == self._wanted.url and (begun.tag or self._wanted.sha256)
-        return begun if can_resume else None
+        can_resume = part_info.url == self._spec.url and (part_info.tag or self._spec.sha256)
+        return part_info if can_resume else None
 
-    def _get(self, progress: Progress) -> None:
-        have, begun = self._have_bytes(), self._begun()
-        if begun is None or have > begun.total:
-            have = 0
-        elif have == begun.total:
+    def _transfer(self, on_progress: OnProgress) -> None:
+        offset, part_info = self._part_bytes(), self._read_part_info()
+        if part_info is None or offset > part_info.total:
+            offset = 0
+        elif offset == part_info.total:
             return
         headers = {"Accept-Encoding": "identity", "User-Agent": "vigie"}
-        if begun and have:
-            headers["Range"] = f"bytes={have}-"
-            if begun.tag:
-                headers["If-Range"] = begun.tag
-        with https_get.get(self._wanted.url, headers, self._trust) as answer:
-            at, total = self._agreed(answer, have, begun)
-            if at == 0:
-                self._begin(answer, total)
-            self._write(answer, at, total, progress)
+        if part_info and offset:
+            headers["Range"] = f"bytes={offset}-"
+            if part_info.tag:
+                headers["If-Range"] = part_info.tag
+        with https_get.get(self._spec.url, headers, self._tls_context) as response:
+            begin, total = self._check_response(response, offset, part_info)
+            if begin == 0:
+                self._write_part_info(response, total)
+            self._write_body(response, begin, total, on_progress)
 
-    def _agreed(self, answer: HttpResponse, have: int, begun: _Begun | None) -> tuple[int, int]:
+    def _check_response(
+        self, response: HttpResponse, offset: int, part_info: _PartInfo | None
+    ) -> tuple[int, int]:
         """Where what comes begins, and how long the whole is. Raises Gone or WebError."""
-        if answer.status == _NOT_SATISFIABLE:
-            self.forget()
-            raise WebError(f"{self._wanted.url}: has become shorter; from the beginning again")
-        if answer.status >= 500 or answer.status in (408, 429):  # noqa: PLR2004
-            raise WebError(f"{self._wanted.url}: {answer.status} {answer.reason}")
-        if answer.status == _PARTIAL and begun:
-            found = _RANGE.fullmatch(answer.headers.get("Content-Range") or "")
-            if found and (int(found[1]), int(found[2])) == (have, begun.total):
-                return have, begun.total
-            self.forget()
-            raise WebError(f"{self._wanted.url}: another part than was asked for")
-        if answer.status != _OK:
-            raise DownloadGone(f"{self._wanted.url}: {answer.status} {answer.reason}")
-        length = answer.headers.get("Content-Length") or ""
+        if response.status == _NOT_SATISFIABLE:
+            self.discard()
+            raise HttpError(f"{self._spec.url}: has become shorter; from the beginning again")
+        if response.status >= 500 or response.status in (408, 429):  # noqa: PLR2004
+            raise HttpError(f"{self._spec.url}: {response.status} {response.reason}")
+        if response.status == _PARTIAL and part_info:
+            content_range = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range") or "")
+            if content_range and (int(content_range[1]), int(content_range[2])) == (
+                offset,
+                part_info.total,
+            ):
+                return offset, part_info.total
+            self.discard()
+            raise HttpError(f"{self._spec.url}: another part than was asked for")
+        if response.status != _OK:
+            raise DownloadRejected(f"{self._spec.url}: {response.status} {response.reason}")
+        length = response.headers.get("Content-Length") or ""
         if not length.isdecimal():
-            raise DownloadGone(f"{self._wanted.url}: the server does not say how long it is")
+            raise DownloadRejected(f"{self._spec.url}: the server does not say how long it is")
         self._check_size(int(length))
         return 0, int(length)
 
-    def _check_size(self, total: int) -> None:
-        wanted = self._wanted.size_bytes
-        if wanted is not None and total != wanted:
-            raise DownloadGone(
-                f"{self._wanted.url}: {total} bytes, and not the {wanted} of the feed"
+    def _check_size(self, total_bytes: int) -> None:
+        expected_bytes = self._spec.size_bytes
+        if expected_bytes is not None and total_bytes != expected_bytes:
+            raise DownloadRejected(
+                f"{self._spec.url}: {total_bytes} bytes, and not the {expected_bytes} of the feed"
             )
-        if total > BUNDLE_MOST_BYTES:
-            raise DownloadGone(f"{self._wanted.url}: {total} bytes; allowed: {BUNDLE_MOST_BYTES}")
-        self._part.unlink(missing_ok=True)
-        free = shutil.disk_usage(self.path.parent).free
-        if total + RESERVE_BYTES > free:
-            raise DownloadGone(
-                f"{self.path.parent}: {free / 1e6:.0f} MB free; "
-                f"{(total + RESERVE_BYTES) / 1e6:.0f} MB are needed"
+        if total_bytes > MAX_BUNDLE_BYTES:
+            raise DownloadRejected(
+                f"{self._spec.url}: {total_bytes} bytes; allowed: {MAX_BUNDLE_BYTES}"
+            )
+        self._part_path.unlink(missing_ok=True)
+        free_bytes = shutil.disk_usage(self.path.parent).free
+        if total_bytes + RESERVE_BYTES > free_bytes:
+            raise DownloadRejected(
+                f"{self.path.parent}: {free_bytes / 1e6:.0f} MB free; "
+                f"{(total_bytes + RESERVE_BYTES) / 1e6:.0f} MB are needed"
             )
 
-    def _begin(self, answer: HttpResponse, total: int) -> None:
-        tag = answer.headers.get("ETag") or ""
-        if not tag.startswith('"'):
-            tag = answer.headers.get("Last-Modified") or ""
-        begun = _Begun(url=self._wanted.url, tag=tag, total=total)
-        atomic_file.replace_atomically(self._note, msgspec.json.encode(begun), 0o644)
+    def _write_part_info(self, response: HttpResponse, total_bytes: int) -> None:
+        validator = response.headers.get("ETag") or ""
+        if not validator.startswith('"'):
+            validator = response.headers.get("Last-Modified") or ""
+        part_info = _PartInfo(url=self._spec.url, tag=validator, total=total_bytes)
+        atomic_file.replace_atomically(self._part_info_path, msgspec.json.encode(part_info), 0o644)
 
-    def _write(self, answer: HttpResponse, at: int, total: int, progress: Progress) -> None:
-        unsynced = 0
-        with self._part.open("ab" if at else "wb") as file:
+    def _write_body(
+        self, response: HttpResponse, offset: int, total_bytes: int, on_progress: OnProgress
+    ) -> None:
+        unsynced_bytes = 0
+        with self._part_path.open("ab" if offset else "wb") as file:
             try:
-                for piece in answer.pieces():
-                    at += len(piece)
-                    if at > total:
-                        raise WebError(f"{self._wanted.url}: more than the {total} bytes it has")
-                    file.write(piece)
-                    unsynced += len(piece)
-                    if unsynced >= SYNC_EVERY_BYTES:
+                for chunk in response.iter_body():
+                    offset += len(chunk)
+                    if offset > total_bytes:
+                        raise HttpError(
+                            f"{self._spec.url}: more than the {total_bytes} bytes it has"
+                        )
+                    file.write(chunk)
+                    unsynced_bytes += len(chunk)
+                    if unsynced_bytes >= SYNC_EVERY_BYTES:
                         file.flush()
                         os.fsync(file.fileno())
-                        unsynced = 0
-                    progress(at, total)
+                        unsynced_bytes = 0
+                    on_progress(offset, total_bytes)
             finally:
                 file.flush()
                 os.fsync(file.fileno())
 
-    def _finish(self) -> None:
-        if not self._is_whole(self._part):
-            self.forget()
-            self._wrong.touch()
-            raise DownloadGone(
-                f"{self._wanted.url}: not the file that is wanted: its SHA-256 is another"
+    def _complete(self) -> None:
+        if not self._is_complete(self._part_path):
+            self.discard()
+            self._rejected_marker.touch()
+            raise DownloadRejected(
+                f"{self._spec.url}: not the file that is wanted: its SHA-256 is another"
             )
-        self._part.replace(self.path)
+        self._part_path.replace(self.path)
         atomic_file.fsync_dir(self.path.parent)
-        self._note.unlink(missing_ok=True)
+        self._part_info_path.unlink(missing_ok=True)
 
-    def _is_whole(self, path: Path) -> bool:
-        wanted = self._wanted.sha256
-        if wanted is None:
-            return path == self._part
+    def _is_complete(self, path: Path) -> bool:
+        expected_sha256 = self._spec.sha256
+        if expected_sha256 is None:
+            return path == self._part_path
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == wanted
+            return hashlib.file_digest(file, "sha256").hexdigest() == expected_sha256
 
 
-def fetch_small(url: str, most_bytes: int, trust: ssl.SSLContext) -> bytes:
+def fetch_bytes(url: str, max_bytes: int, tls_context: ssl.SSLContext) -> bytes:
     """A small file, whole. Raises WebError."""
-    with https_get.get(url, {"User-Agent": "vigie"}, trust) as answer:
-        if answer.status != _OK:
-            raise WebError(f"{url}: {answer.status} {answer.reason}")
-        found = b""
-        for piece in answer.pieces():
-            found += piece
-            if len(found) > most_bytes:
-                raise WebError(f"{url}: more than {most_bytes} bytes")
-        return found
+    with https_get.get(url, {"User-Agent": "vigie"}, tls_context) as response:
+        if response.status != _OK:
+            raise HttpError(f"{url}: {response.status} {response.reason}")
+        body = b""
+        for chunk in response.iter_body():
+            body += chunk
+            if len(body) > max_bytes:
+                raise HttpError(f"{url}: more than {max_bytes} bytes")
+        return body
 
 
-def check_sha256(word: str) -> str:
+def parse_sha256(text: str) -> str:
     """What a person gave as a hash. Raises BadInput."""
-    if not re.fullmatch(r"[0-9a-fA-F]{64}", word):
-        raise UserError(f"--sha256 {word!r}: allowed: 64 hexadecimal digits")
-    return word.lower()
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        raise UserError(f"--sha256 {text!r}: allowed: 64 hexadecimal digits")
+    return text.lower()
 
 
-def compare(path: Path, sha256: str) -> None:
+def check_file_sha256(path: Path, sha256: str) -> None:
     """Raise Gone where a file is another, OSError where it cannot be read."""
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != sha256:
-        raise DownloadGone(f"{path}: its SHA-256 is {found}")
+        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    if actual != sha256:
+        raise DownloadRejected(f"{path}: its SHA-256 is {actual}")

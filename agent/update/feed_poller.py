@@ -9,12 +9,12 @@ import msgspec
 from agent.config.configuration import Config
 from agent.config.update import UpdateConfig
 from agent.update import feed, https_get, versions
-from agent.update.download import DownloadSpec, Wait, fetch_small
+from agent.update.download import DownloadSpec, WaitOrStop, fetch_bytes
 from agent.update.errors import UpdateError
-from agent.update.feed import Release, UpdateContext
-from agent.update.updater import Steps, Updater
+from agent.update.feed import FeedRelease, UpdateContext
+from agent.update.updater import ProgressCallbacks, Updater
 
-BY = "feed"
+REQUESTER = "feed"
 
 
 class PollerDeps(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,82 +23,96 @@ class PollerDeps(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     now: Callable[[], datetime | None]
-    steps: Steps
-    wait: Wait
+    callbacks: ProgressCallbacks
+    wait_or_stop: WaitOrStop
     reboot: Callable[[], object]
 
 
-def poll_feed(updater: Updater, config: Config, means: PollerDeps, *, hurry: bool = False) -> str:
+def poll_feed(
+    updater: Updater, config: Config, deps: PollerDeps, *, ignore_window: bool = False
+) -> str:
     """One look at the feed, and what it asks for. What was done, in one sentence.
 
     With `hurry` the window is not waited for. Raises CannotUpdate, BadInput or OSError.
     """
-    settings = config.update
-    if settings is None:
+    update_config = config.update
+    if update_config is None:
         return "no [update] in the configuration: nothing is looked for"
     slots = updater.slots
-    if slots.on_trial():
-        return f"slot {slots.current} is on trial: nothing is looked for"
+    if slots.is_on_trial():
+        return f"slot {slots.booted} is on trial: nothing is looked for"
 
-    def is_open() -> bool:
-        now = means.now()
-        return hurry or (now is not None and settings.is_open(now))
+    def is_window_open() -> bool:
+        now = deps.now()
+        return ignore_window or (now is not None and update_config.is_in_window(now))
 
-    choice = slots.choice()
-    waiting = choice.pending if choice.pending and not choice.tried else None
-    release, why = _offered(updater, config, settings, means.now())
-    if waiting is not None:
-        held = slots.book().slot(waiting).version
-        if release is None or not _replaces(release, held, updater.version):
-            return _reboot(updater, means, held, is_open=is_open())
+    selection = slots.read_selection()
+    pending = selection.pending if selection.pending and not selection.tried else None
+    release, reason = _select_from_feed(updater, config, update_config, deps.now())
+    if pending is not None:
+        pending_version = slots.read_state().slot(pending).version
+        if release is None or not _should_replace(release, pending_version, updater.booted_version):
+            return _reboot_if_open(updater, deps, pending_version, is_window_open=is_window_open())
     if release is None:
         updater.clean_downloads()
-        return why
-    trust = https_get.context(None if settings.ca is None else Path(settings.ca))
-    wanted = DownloadSpec(url=release.url, sha256=release.sha256, size_bytes=release.bytes)
-    path, download = updater.fetch(wanted, trust, means.steps, means.wait)
-    if not is_open():
-        return f"version {release.version} lies ready; it is installed within {settings.window}"
+        return reason
+    tls_context = https_get.create_tls_context(
+        None if update_config.ca is None else Path(update_config.ca)
+    )
+    spec = DownloadSpec(url=release.url, sha256=release.sha256, size_bytes=release.bytes)
+    path, download = updater.fetch(spec, tls_context, deps.callbacks, deps.wait_or_stop)
+    if not is_window_open():
+        return (
+            f"version {release.version} lies ready; it is installed within {update_config.window}"
+        )
     # Whatever is wrong with it, it is what the feed names: it stays, and is not fetched again each hour.
-    bundle = updater.check(path, means.steps, again=False)
-    if versions.key(bundle.version) != versions.key(release.version):
+    bundle = updater.check_bundle(path, deps.callbacks, retry_refused=False)
+    if versions.version_key(bundle.version) != versions.version_key(release.version):
         raise UpdateError(f"version {bundle.version}, and not the {release.version} of the feed")
-    slot = updater.install(path, bundle, means.steps)
-    download.forget()
-    updater.tell(BY, f"version {bundle.version} installed into slot {slot}")
-    return _reboot(updater, means, bundle.version, is_open=is_open())
+    slot = updater.install(path, bundle, deps.callbacks)
+    download.discard()
+    updater.record_action(REQUESTER, f"version {bundle.version} installed into slot {slot}")
+    return _reboot_if_open(updater, deps, bundle.version, is_window_open=is_window_open())
 
 
-def _replaces(release: Release, held: str | None, runs: str | None) -> bool:
+def _should_replace(
+    release: FeedRelease, pending_version: str | None, booted_version: str | None
+) -> bool:
     """Whether a release is written over what waits to be tried: over an older update only. Where what
     waits is older than what `runs`, or nobody can tell, a person wanted it.
     """
-    if held is None or versions.goes_back(runs, held):
+    if pending_version is None or versions.is_downgrade(booted_version, pending_version):
         return False
-    return versions.key(release.version) > versions.key(held)
+    return versions.version_key(release.version) > versions.version_key(pending_version)
 
 
-def _offered(
-    updater: Updater, config: Config, settings: UpdateConfig, now: datetime | None
-) -> tuple[Release | None, str]:
-    trust = https_get.context(None if settings.ca is None else Path(settings.ca))
-    found = feed.read(fetch_small(settings.feed, feed.MOST_BYTES, trust), settings.public_key)
-    if updater.version is None:
+def _select_from_feed(
+    updater: Updater, config: Config, update_config: UpdateConfig, now: datetime | None
+) -> tuple[FeedRelease | None, str]:
+    tls_context = https_get.create_tls_context(
+        None if update_config.ca is None else Path(update_config.ca)
+    )
+    offered_feed = feed.verify_feed(
+        fetch_bytes(update_config.feed, feed.MAX_FEED_BYTES, tls_context), update_config.public_key
+    )
+    if updater.booted_version is None:
         raise UpdateError("os-release has no IMAGE_VERSION: what runs has no version")
-    box = UpdateContext(
-        box=config.box.id,
-        compatible=updater.compatible(),
-        version=updater.version,
-        refused=updater.slots.book().refused,
+    context = UpdateContext(
+        box_id=config.box.id,
+        compatible=updater.read_compatible(),
+        version=updater.booted_version,
+        refused_versions=updater.slots.read_state().refused,
         now=now,
     )
-    verdict = feed.select_release(found, box)
-    return verdict.release, verdict.why
+    decision = feed.select_release(offered_feed, context)
+    return decision.release, decision.reason
 
 
-def _reboot(updater: Updater, means: PollerDeps, version: str | None, *, is_open: bool) -> str:
-    if not is_open:
+def _reboot_if_open(
+    updater: Updater, deps: PollerDeps, version: str | None, *, is_window_open: bool
+) -> str:
+    if not is_window_open:
         return f"version {version or '(unknown)'} is installed; the reboot waits for the window"
-    updater.tell(BY, f"reboot into version {version or '(unknown)'}")
-    means.reboot()
+    updater.record_action(REQUESTER, f"reboot into version {version or '(unknown)'}")
+    deps.reboot()
     return f"version {version or '(unknown)'} is installed; rebooting into it"

@@ -13,14 +13,14 @@ from agent.update.errors import UpdateError
 
 TIMEOUT_S = 30.0
 """So long nothing may come; a slow link is no error, a dead one is."""
-_REDIRECTS_MOST = 3
-_MOVED = (301, 302, 303, 307, 308)
+_MAX_REDIRECTS = 3
+_REDIRECT_CODES = (301, 302, 303, 307, 308)
 _CHUNK_BYTES = 1 << 16
-_PORTS = {"http": 80, "https": 443}
-_NOT_ADDRESS = "not an address; allowed: https://HOST/PATH or http://HOST/PATH"
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_INVALID_URL = "not an address; allowed: https://HOST/PATH or http://HOST/PATH"
 
 
-class WebError(UpdateError):
+class HttpError(UpdateError):
     """It did not come; why, in one line. Another try may help."""
 
 
@@ -33,70 +33,77 @@ class HttpResponse:
         self.headers: Message = response.headers
         self._response = response
 
-    def pieces(self) -> Iterator[bytes]:
+    def iter_body(self) -> Iterator[bytes]:
         """The body. Raises WebError where it ends too early."""
         while True:
             try:
-                piece = self._response.read(_CHUNK_BYTES)
+                chunk = self._response.read(_CHUNK_BYTES)
             except (OSError, http.client.HTTPException) as error:
-                raise WebError(f"the connection broke: {_said(error)}") from error
-            if not piece:
+                raise HttpError(f"the connection broke: {_error_text(error)}") from error
+            if not chunk:
                 break
-            yield piece
+            yield chunk
         if self._response.length:
-            raise WebError(f"the connection broke: {self._response.length} bytes are missing")
+            raise HttpError(f"the connection broke: {self._response.length} bytes are missing")
 
 
 def check_url(url: str) -> None:
     """Raise BadInput where it is no address of this kind."""
     try:
         parts = urlsplit(url)
-        good = parts.scheme in _PORTS and parts.hostname and parts.port != 0 and not parts.username
+        is_valid = (
+            parts.scheme in _DEFAULT_PORTS
+            and parts.hostname
+            and parts.port != 0
+            and not parts.username
+        )
     except ValueError:
-        good = False
-    if not good or " " in url or not url.isprintable():
-        raise UserError(f"{url!r}: {_NOT_ADDRESS}")
+        is_valid = False
+    if not is_valid or " " in url or not url.isprintable():
+        raise UserError(f"{url!r}: {_INVALID_URL}")
 
 
-def context(ca: Path | None) -> ssl.SSLContext:
+def create_tls_context(ca_file: Path | None) -> ssl.SSLContext:
     """Who is believed: the authorities in a file, else the system's. Raises BadInput."""
     try:
-        return ssl.create_default_context(cafile=None if ca is None else str(ca))
+        return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
     except (OSError, ssl.SSLError) as error:
-        raise UserError(f"{ca}: not certificates in PEM: {_said(error)}") from error
+        raise UserError(f"{ca_file}: not certificates in PEM: {_error_text(error)}") from error
 
 
 @contextlib.contextmanager
-def get(url: str, headers: Mapping[str, str], trust: ssl.SSLContext) -> Iterator[HttpResponse]:
+def get(
+    url: str, headers: Mapping[str, str], tls_context: ssl.SSLContext
+) -> Iterator[HttpResponse]:
     """Ask. A redirect is followed, but none from https to http. Raises WebError."""
     try:
         check_url(url)
     except UserError as error:
-        raise WebError(str(error)) from error
-    for _ in range(_REDIRECTS_MOST + 1):
-        connection = _connection(url, trust)
+        raise HttpError(str(error)) from error
+    for _ in range(_MAX_REDIRECTS + 1):
+        connection = _open_connection(url, tls_context)
         try:
-            answer = _ask(connection, url, headers)
-            if answer.status not in _MOVED:
-                yield answer
+            response = _send_get(connection, url, headers)
+            if response.status not in _REDIRECT_CODES:
+                yield response
                 return
-            url = _moved(url, answer)
+            url = _redirect_target(url, response)
         finally:
             connection.close()
-    raise WebError(f"{url}: sent on more than {_REDIRECTS_MOST} times")
+    raise HttpError(f"{url}: sent on more than {_MAX_REDIRECTS} times")
 
 
-def _connection(url: str, trust: ssl.SSLContext) -> http.client.HTTPConnection:
+def _open_connection(url: str, tls_context: ssl.SSLContext) -> http.client.HTTPConnection:
     parts = urlsplit(url)
     host = parts.hostname or ""
     # Without a port, http.client looks for one in the host, and takes the end of an IPv6 address for it.
-    port = parts.port or _PORTS[parts.scheme]
+    port = parts.port or _DEFAULT_PORTS[parts.scheme]
     if parts.scheme == "https":
-        return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=trust)
+        return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=tls_context)
     return http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
 
 
-def _ask(
+def _send_get(
     connection: http.client.HTTPConnection, url: str, headers: Mapping[str, str]
 ) -> HttpResponse:
     parts = urlsplit(url)
@@ -107,23 +114,23 @@ def _ask(
         )
         return HttpResponse(connection.getresponse())
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise WebError(f"{parts.scheme}://{parts.netloc}: {_said(error)}") from error
+        raise HttpError(f"{parts.scheme}://{parts.netloc}: {_error_text(error)}") from error
 
 
-def _moved(url: str, answer: HttpResponse) -> str:
-    location = answer.headers.get("Location") or ""
+def _redirect_target(url: str, response: HttpResponse) -> str:
+    location = response.headers.get("Location") or ""
     try:
-        to = urljoin(url, location)
-        check_url(to)
+        target = urljoin(url, location)
+        check_url(target)
     except ValueError as error:
-        raise WebError(f"{url}: sent on to {location!r}: {_NOT_ADDRESS}") from error
+        raise HttpError(f"{url}: sent on to {location!r}: {_INVALID_URL}") from error
     except UserError as error:
-        raise WebError(f"{url}: sent on to {error}") from error
-    if urlsplit(url).scheme == "https" != urlsplit(to).scheme:
-        raise WebError(f"{url}: sent on to {to}, which is not https")
-    return to
+        raise HttpError(f"{url}: sent on to {error}") from error
+    if urlsplit(url).scheme == "https" != urlsplit(target).scheme:
+        raise HttpError(f"{url}: sent on to {target}, which is not https")
+    return target
 
 
-def _said(error: Exception) -> str:
-    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(str(said).split())
+def _error_text(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())

@@ -7,58 +7,58 @@ from typing import Literal
 import msgspec
 
 from agent.update import usb_bundle
-from agent.update.updater import Steps, Updater
+from agent.update.updater import ProgressCallbacks, Updater
 
 
 class FetchedBundle(msgspec.Struct, frozen=True, kw_only=True):
     """A bundle's file, and what throws it away again where it was only fetched for this."""
 
     path: Path
-    forget: Callable[[], None]
+    discard: Callable[[], None]
 
 
 def install(
     updater: Updater,
-    get: Callable[[], FetchedBundle],
-    steps: Steps,
+    fetch: Callable[[], FetchedBundle],
+    callbacks: ProgressCallbacks,
     by: str,
     *,
-    again: bool = False,
+    retry_refused: bool = False,
 ) -> str:
     """Get a bundle, check all of it, and write it; where it is now. Raises CannotUpdate, BadInput or
     OSError.
     """
-    updater.refuse_on_trial()
-    with updater.alone():
-        got = get()
+    updater.check_not_on_trial()
+    with updater.exclusive():
+        fetched = fetch()
         try:
-            bundle = updater.check(got.path, steps, again=again)
-            slot = updater.install(got.path, bundle, steps)
+            bundle = updater.check_bundle(fetched.path, callbacks, retry_refused=retry_refused)
+            slot = updater.install(fetched.path, bundle, callbacks)
         finally:
-            got.forget()
-        updater.tell(by, f"version {bundle.version} installed into slot {slot}")
+            fetched.discard()
+        updater.record_action(by, f"version {bundle.version} installed into slot {slot}")
     return f"version {bundle.version} is in slot {slot}"
 
 
-def from_stick(updater: Updater, bundle: str, steps: Steps) -> FetchedBundle:
+def copy_from_usb(updater: Updater, bundle: str, callbacks: ProgressCallbacks) -> FetchedBundle:
     """A bundle on a stick, copied into the box: there is room for one. Raises CannotUpdate, BadInput or
     OSError.
     """
     updater.clean_downloads()
-    path = usb_bundle.copy_to_box(updater.root, bundle, updater.downloads, steps.fetched)
-    return FetchedBundle(path=path, forget=lambda: path.unlink(missing_ok=True))
+    path = usb_bundle.copy_to_box(updater.root, bundle, updater.downloads, callbacks.on_fetched)
+    return FetchedBundle(path=path, discard=lambda: path.unlink(missing_ok=True))
 
 
-def mark(updater: Updater, word: Literal["good", "bad"], by: str) -> str:
+def mark(updater: Updater, verdict: Literal["good", "bad"], by: str) -> str:
     """Say so of what runs. What RAUC said. Raises CannotUpdate or OSError."""
-    said = updater.mark(word)
-    updater.tell(by, f"what runs was marked {word}")
-    return said
+    output = updater.mark_booted(verdict)
+    updater.record_action(by, f"what runs was marked {verdict}")
+    return output
 
 
 def rollback(updater: Updater, by: str) -> str:
     """Go back, or take back what waits; what was done. Raises CannotUpdate, BadInput or OSError."""
-    with updater.alone():
-        said = updater.rollback()
-        updater.tell(by, f"rollback: {said}")
-    return said
+    with updater.exclusive():
+        outcome = updater.rollback()
+        updater.record_action(by, f"rollback: {outcome}")
+    return outcome

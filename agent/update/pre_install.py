@@ -19,8 +19,8 @@ from agent.update.slots import Slots
 
 log = logging.getLogger(__name__)
 
-MANIFEST = "manifest.raucm"
-_MANIFEST_MOST_BYTES = 65_536
+MANIFEST_FILE = "manifest.raucm"
+_MAX_MANIFEST_BYTES = 65_536
 _CHUNK_BYTES = 1 << 20
 
 
@@ -28,44 +28,46 @@ class InstallRefused(UpdateError):
     """This installation is not to be, and why."""
 
 
-def refuse_on_trial(slots: Slots) -> None:
+def check_not_on_trial(slots: Slots) -> None:
     """Raise Held while this system is on trial: it would be written over the one to fall back to."""
-    if slots.on_trial():
+    if slots.is_on_trial():
         raise InstallRefused(
             "this system is on trial: nothing is installed over the one to fall back to"
         )
 
 
-def check_permitted(now: str | None, to: str, *, downgrade: bool) -> None:
+def check_permitted(
+    booted_version: str | None, target_version: str, *, allow_downgrade: bool
+) -> None:
     """Raise Held where a version must not be installed. Pure."""
-    if versions.goes_back(now, to) and not downgrade:
+    if versions.is_downgrade(booted_version, target_version) and not allow_downgrade:
         raise InstallRefused(
-            f"version {to} is older than {now or '(unknown)'}, which runs, and its manifest does not "
+            f"version {target_version} is older than {booted_version or '(unknown)'}, which runs, and its manifest does not "
             "say [meta.vigie] downgrade=yes"
         )
 
 
-def bundle_version(mounted: Path) -> str:
+def bundle_version(mount_point: Path) -> str:
     """The version of a bundle that RAUC has mounted. Raises Held.
 
     RAUC hands no version over. The manifest in the payload is covered by the signature all the same:
     what is read here goes through dm-verity.
     """
     try:
-        with (mounted / MANIFEST).open("rb") as file:
-            text = file.read(_MANIFEST_MOST_BYTES).decode("utf-8")
+        with (mount_point / MANIFEST_FILE).open("rb") as file:
+            text = file.read(_MAX_MANIFEST_BYTES).decode("utf-8")
         parser = configparser.ConfigParser(interpolation=None, delimiters=("=",), strict=False)
         parser.read_string(text)
         return parser["update"]["version"].strip()
     except (OSError, UnicodeDecodeError, configparser.Error, KeyError) as error:
-        raise InstallRefused(f"{MANIFEST}: no version to be read in it: {error}") from error
+        raise InstallRefused(f"{MANIFEST_FILE}: no version to be read in it: {error}") from error
 
 
-def read_through(mounted: Path) -> None:
+def verify_readable(mount_point: Path) -> None:
     """Read all of the payload, so that a block that was tampered with is found before a slot is
     written. Raises Held.
     """
-    for path in sorted(mounted.rglob("*")):
+    for path in sorted(mount_point.rglob("*")):
         try:
             if not stat.S_ISREG(path.lstat().st_mode):
                 continue
@@ -78,17 +80,17 @@ def read_through(mounted: Path) -> None:
             ) from error
 
 
-def check(slots: Slots, now: str | None, environ: Mapping[str, str]) -> str:
+def check_install(slots: Slots, booted_version: str | None, environ: Mapping[str, str]) -> str:
     """The version that may be installed. Raises Held, or OSError."""
-    mounted = environ.get("RAUC_BUNDLE_MOUNT_POINT", "")
-    if not mounted:
+    mount_point = environ.get("RAUC_BUNDLE_MOUNT_POINT", "")
+    if not mount_point:
         raise InstallRefused("RAUC_BUNDLE_MOUNT_POINT: not given; RAUC alone starts this")
-    version = bundle_version(Path(mounted))
-    downgrade = environ.get("RAUC_META_VIGIE_DOWNGRADE") == "yes"
-    refuse_on_trial(slots)
-    check_permitted(now, version, downgrade=downgrade)
-    read_through(Path(mounted))
-    slots.installing(version)
+    version = bundle_version(Path(mount_point))
+    allow_downgrade = environ.get("RAUC_META_VIGIE_DOWNGRADE") == "yes"
+    check_not_on_trial(slots)
+    check_permitted(booted_version, version, allow_downgrade=allow_downgrade)
+    verify_readable(Path(mount_point))
+    slots.begin_install(version)
     return version
 
 
@@ -96,7 +98,7 @@ def main(root: Path = Path("/")) -> int:
     """Say whether it may be."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="pre-install: %(message)s")
     try:
-        version = check(open_slots(root), image_version(root), os.environ)
+        version = check_install(open_slots(root), image_version(root), os.environ)
     except (UpdateError, OSError) as error:
         log.error("%s", error)
         return 1

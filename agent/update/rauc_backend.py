@@ -15,43 +15,49 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agent.update import update_log
-from agent.update.bootloader import SLOTS, Bootloader, Grub, RaspberryPi
+from agent.update.bootloader import SLOTS, Bootloader, GrubBootloader, RaspberryPiBootloader
 from agent.update.errors import UpdateError
 from agent.update.slot_state import Slot
 from agent.update.slots import Slots
 
 log = logging.getLogger(__name__)
 
-SELECT = Path("/select")
-STATE = Path("/state/rauc")
-NOT_ON_TRIAL = 3
+SELECT_DIR = Path("/select")
+RAUC_STATE_DIR = Path("/state/rauc")
+EXIT_NOT_ON_TRIAL = 3
 """Unlike 1, which a Python that does not start says too: see systemd/vigie-fallback.service."""
-_CMDLINE = "rauc.slot="
+_CMDLINE_PREFIX = "rauc.slot="
 
 
 class NoSlots(UpdateError):
     """This system was not booted from a slot, or its firmware is none that is known."""
 
 
-def current(cmdline: str) -> Slot:
+def booted_slot(cmdline: str) -> Slot:
     """The slot that runs, by the kernel's command line. Raises NoSlots."""
-    named = [word.removeprefix(_CMDLINE) for word in cmdline.split() if word.startswith(_CMDLINE)]
+    slot_args = [
+        arg.removeprefix(_CMDLINE_PREFIX)
+        for arg in cmdline.split()
+        if arg.startswith(_CMDLINE_PREFIX)
+    ]
     for slot in SLOTS:
-        if named == [slot]:
+        if slot_args == [slot]:
             return slot
-    raise NoSlots(f"{_CMDLINE}A or B: not on the kernel's command line")
+    raise NoSlots(f"{_CMDLINE_PREFIX}A or B: not on the kernel's command line")
 
 
-def firmware(root: Path, select: Path) -> Bootloader:
+def detect_bootloader(root: Path, select_dir: Path) -> Bootloader:
     """By what lies on the partition that the firmware reads. Raises NoSlots or OSError."""
-    if _is_there(select / "grubenv"):
-        return Grub(select)
-    if _is_there(select / "autoboot.txt"):
-        return RaspberryPi(select, root / "run/systemd/reboot-param", root / "proc/device-tree")
-    raise NoSlots(f"{select}: neither grubenv nor autoboot.txt")
+    if _exists(select_dir / "grubenv"):
+        return GrubBootloader(select_dir)
+    if _exists(select_dir / "autoboot.txt"):
+        return RaspberryPiBootloader(
+            select_dir, root / "run/systemd/reboot-param", root / "proc/device-tree"
+        )
+    raise NoSlots(f"{select_dir}: neither grubenv nor autoboot.txt")
 
 
-def _is_there(path: Path) -> bool:
+def _exists(path: Path) -> bool:
     """Raises OSError where nobody may know: `Path.exists` would say no."""
     try:
         path.stat()
@@ -62,9 +68,11 @@ def _is_there(path: Path) -> bool:
 
 def open_slots(root: Path = Path("/")) -> Slots:
     """The slots of this machine. Raises NoSlots or OSError."""
-    select = root / SELECT.relative_to("/")
-    runs = current((root / "proc/cmdline").read_text(encoding="utf-8", errors="replace"))
-    return Slots(firmware(root, select), root / STATE.relative_to("/"), runs)
+    select_dir = root / SELECT_DIR.relative_to("/")
+    booted = booted_slot((root / "proc/cmdline").read_text(encoding="utf-8", errors="replace"))
+    return Slots(
+        detect_bootloader(root, select_dir), root / RAUC_STATE_DIR.relative_to("/"), booted
+    )
 
 
 def image_version(root: Path = Path("/")) -> str | None:
@@ -81,57 +89,59 @@ def image_version(root: Path = Path("/")) -> str | None:
     return None
 
 
-def answer(slots: Slots, words: list[str]) -> str:
+def handle_rauc_query(slots: Slots, args: list[str]) -> str:
     """One of RAUC's questions. Raises Refused, OSError, or ValueError for words that are none."""
-    match words:
+    match args:
         case ["get-current"]:
-            return slots.current
+            return slots.booted
         case ["get-primary"]:
-            return slots.primary()
+            return slots.get_primary()
         case ["get-state", "A" | "B" as slot]:
-            return slots.state(slot)
+            return slots.get_state(slot)
         case ["set-primary", "A" | "B" as slot]:
             slots.set_primary(slot)
-        case ["set-state", "A" | "B" as slot, "good" | "bad" as word]:
-            slots.set_state(slot, good=word == "good")
+        case ["set-state", "A" | "B" as slot, "good" | "bad" as status]:
+            slots.set_state(slot, good=status == "good")
         case _:
-            raise ValueError(f"{' '.join(words)!r}: not a question to the slots")
+            raise ValueError(f"{' '.join(args)!r}: not a question to the slots")
     return ""
 
 
-def _settle(slots: Slots, root: Path) -> int:
+def _record_boot(slots: Slots, root: Path) -> int:
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    found = slots.settle(image_version(root), now)
-    if found is not None:
-        what = f"version {found.version or '(unknown)'} fell back: {found.why}"
-        log.error("%s", what)
-        update_log.add(root / STATE.relative_to("/"), "vigie-slots", f"update: {what}")
+    failed_trial = slots.record_boot(image_version(root), now)
+    if failed_trial is not None:
+        message = f"version {failed_trial.version or '(unknown)'} fell back: {failed_trial.why}"
+        log.error("%s", message)
+        update_log.append_entry(
+            root / RAUC_STATE_DIR.relative_to("/"), "vigie-slots", f"update: {message}"
+        )
     return 0
 
 
-def _leave(slots: Slots, _root: Path) -> int:
-    if _reboots() and slots.abandon_trial():
+def _arm_trial(slots: Slots, _root: Path) -> int:
+    if _is_rebooting() and slots.arm_trial():
         log.info("this reboot tries the slot that is pending")
     return 0
 
 
-def _on_trial(slots: Slots, _root: Path) -> int:
-    return 0 if slots.on_trial() else NOT_ON_TRIAL
+def _report_on_trial(slots: Slots, _root: Path) -> int:
+    return 0 if slots.is_on_trial() else EXIT_NOT_ON_TRIAL
 
 
-DUTIES = {"settle": _settle, "leave": _leave, "on-trial": _on_trial}
+UNIT_COMMANDS = {"settle": _record_boot, "leave": _arm_trial, "on-trial": _report_on_trial}
 
 
-def _reboots() -> bool:
+def _is_rebooting() -> bool:
     """Whether what stops now comes up again at once: systemd has a job for it."""
-    asked = ["systemctl", "show", "--property=Job", "--value", "reboot.target"]
+    command = ["systemctl", "show", "--property=Job", "--value", "reboot.target"]
     try:
-        done = subprocess.run(  # noqa: S603 - fixed words
-            asked, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False
+        completed = subprocess.run(  # noqa: S603 - fixed words
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return done.stdout.strip() not in (b"", b"0")
+    return completed.stdout.strip() not in (b"", b"0")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -143,15 +153,15 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="slots: %(message)s")
     try:
         slots = open_slots(args.root)
-        duty = DUTIES.get(" ".join(args.words))
-        if duty is not None:
-            return duty(slots, args.root)
-        said = answer(slots, args.words)
+        unit_command = UNIT_COMMANDS.get(" ".join(args.words))
+        if unit_command is not None:
+            return unit_command(slots, args.root)
+        reply = handle_rauc_query(slots, args.words)
     except (UpdateError, ValueError, OSError) as error:
         log.error("%s", error)
         return 1
-    if said:
-        sys.stdout.write(said + "\n")
+    if reply:
+        sys.stdout.write(reply + "\n")
     return 0
 
 

@@ -19,17 +19,19 @@ import msgspec
 
 from agent.base import atomic_file
 from agent.base.errors import UserError
-from agent.config.names import TECHNICIAN_NAME
-from agent.update.request import Do, UpdateProgress
+from agent.config.names import TECHNICIAN_NAME_PATTERN
+from agent.update.request import UpdateAction, UpdateRequestStatus
 
-FOLDER = Path("/run/vigie-update")
-ASKED = "asked"
-TOLD = "told"
-MOST_BYTES = 8192
-_LONGEST_PATH = 1024
+REQUEST_DIR = Path("/run/vigie-update")
+REQUEST_FILE = "asked"
+STATUS_FILE = "told"
+MAX_REQUEST_BYTES = 8192
+_MAX_PATH_LENGTH = 1024
 
-Id = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}$(?!\n)")]
-By = Annotated[str, msgspec.Meta(pattern=rf"^(?:{TECHNICIAN_NAME.pattern})$(?!\n)")]
+RequestId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}$(?!\n)")]
+RequesterName = Annotated[
+    str, msgspec.Meta(pattern=rf"^(?:{TECHNICIAN_NAME_PATTERN.pattern})$(?!\n)")
+]
 
 
 class UpdateRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,10 +40,10 @@ class UpdateRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """
 
     v: Literal[1] = 1
-    id: Id
-    do: Do
-    by: By
-    bundle: Annotated[str, msgspec.Meta(max_length=_LONGEST_PATH)] | None = None
+    id: RequestId
+    do: UpdateAction
+    by: RequesterName
+    bundle: Annotated[str, msgspec.Meta(max_length=_MAX_PATH_LENGTH)] | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError where a path is missing, or too many."""
@@ -49,49 +51,49 @@ class UpdateRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError(f"{self.do}: a bundle belongs to install, and to nothing else")
 
 
-_ASKED = msgspec.json.Decoder(UpdateRequest)
-_TOLD = msgspec.json.Decoder(UpdateProgress)
+_REQUEST_DECODER = msgspec.json.Decoder(UpdateRequest)
+_STATUS_DECODER = msgspec.json.Decoder(UpdateRequestStatus)
 
 
-def decode(data: bytes) -> UpdateRequest:
+def decode_request(data: bytes) -> UpdateRequest:
     """A request. Raises BadInput where it is none."""
-    if len(data) > MOST_BYTES:
-        raise UserError(f"request: {len(data)} bytes or more; allowed: {MOST_BYTES}")
+    if len(data) > MAX_REQUEST_BYTES:
+        raise UserError(f"request: {len(data)} bytes or more; allowed: {MAX_REQUEST_BYTES}")
     try:
-        return _ASKED.decode(data)
+        return _REQUEST_DECODER.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"request: {error}") from error
 
 
-def submit_request(folder: Path, do: Do, by: str, bundle: str | None = None) -> str:
+def submit_request(folder: Path, action: UpdateAction, by: str, bundle: str | None = None) -> str:
     """Make a request; its id. Raises FileExistsError where another one waits, BadInput where it cannot
     be one, and OSError.
     """
-    made = UpdateRequest(id=secrets.token_hex(8), do=do, by=by, bundle=bundle)
+    request = UpdateRequest(id=secrets.token_hex(8), do=action, by=by, bundle=bundle)
     try:
-        data = msgspec.json.encode(made)
+        data = msgspec.json.encode(request)
     except UnicodeEncodeError as error:
         raise UserError(f"{bundle!r}: allowed: a name in UTF-8") from error
-    decode(data)
-    aside = folder / f".{made.id}"
-    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    decode_request(data)
+    temp_path = folder / f".{request.id}"
+    fd = os.open(temp_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(fd, "wb") as file:
             file.write(data)
         # A link, unlike a rename, does not take the place of another's request.
-        os.link(aside, folder / ASKED)
+        os.link(temp_path, folder / REQUEST_FILE)
     finally:
-        aside.unlink(missing_ok=True)
-    return made.id
+        temp_path.unlink(missing_ok=True)
+    return request.id
 
 
-def take(folder: Path, owners: Collection[int]) -> UpdateRequest:
+def take_request(folder: Path, allowed_uids: Collection[int]) -> UpdateRequest:
     """The request, which is gone afterwards whatever it is. `owners` are the users who may have made it.
     Raises FileNotFoundError where there is none, BadInput where it is none, and OSError.
     """
-    path = folder / ASKED
+    path = folder / REQUEST_FILE
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -99,21 +101,21 @@ def take(folder: Path, owners: Collection[int]) -> UpdateRequest:
         raise UserError(f"request: {error.strerror}") from error
     try:
         _remove(path)
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
+        file_stat = os.fstat(fd)
+        if not stat.S_ISREG(file_stat.st_mode):
             raise UserError("request: no regular file")
-        if found.st_uid not in owners:
-            raise UserError(f"request: made by user {found.st_uid}, who may not ask")
-        return decode(os.read(handle, MOST_BYTES + 1))
+        if file_stat.st_uid not in allowed_uids:
+            raise UserError(f"request: made by user {file_stat.st_uid}, who may not ask")
+        return decode_request(os.read(fd, MAX_REQUEST_BYTES + 1))
     finally:
-        os.close(handle)
+        os.close(fd)
 
 
-def withdraw(folder: Path, order: str) -> bool:
+def withdraw_request(folder: Path, request_id: str) -> bool:
     """Take one's own request back. False where root has taken it already. Raises OSError."""
-    path = folder / ASKED
+    path = folder / REQUEST_FILE
     try:
-        if decode(path.read_bytes()).id != order:
+        if decode_request(path.read_bytes()).id != request_id:
             return False
         path.unlink()
     except (FileNotFoundError, UserError):
@@ -121,16 +123,16 @@ def withdraw(folder: Path, order: str) -> bool:
     return True
 
 
-def write_status(folder: Path, told: UpdateProgress) -> None:
+def write_status(folder: Path, status: UpdateRequestStatus) -> None:
     """Replace what is told. Raises OSError."""
-    atomic_file.replace_atomically(folder / TOLD, msgspec.json.encode(told) + b"\n", 0o644)
+    atomic_file.replace_atomically(folder / STATUS_FILE, msgspec.json.encode(status) + b"\n", 0o644)
 
 
-def read_status(folder: Path) -> UpdateProgress | None:
+def read_status(folder: Path) -> UpdateRequestStatus | None:
     """What is told; None where there is nothing that can be read."""
     try:
-        with (folder / TOLD).open("rb") as file:
-            return _TOLD.decode(file.read(65_536))
+        with (folder / STATUS_FILE).open("rb") as file:
+            return _STATUS_DECODER.decode(file.read(65_536))
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 

@@ -17,107 +17,115 @@ import msgspec
 from agent.base.errors import UserError
 from agent.update import operations, request_file, status_text
 from agent.update.errors import UpdateError
-from agent.update.request import UpdateProgress
+from agent.update.request import UpdateRequestStatus
 from agent.update.request_file import UpdateRequest
-from agent.update.updater import FellBackBefore, Steps, Updater, updater_of
+from agent.update.updater import ProgressCallbacks, Updater, VersionRefused, open_updater
 
 log = logging.getLogger(__name__)
 
-USER = "vigie"
-BROKE_OFF = "it broke off before it was done; the journal of vigie-update-asked says why"
+AGENT_USER = "vigie"
+INTERRUPTED_MESSAGE = "it broke off before it was done; the journal of vigie-update-asked says why"
 
 
 class ProgressWriter:
     """Tells of one request. Nothing is written twice."""
 
-    def __init__(self, folder: Path, asked: UpdateRequest) -> None:
+    def __init__(self, folder: Path, request: UpdateRequest) -> None:
         self._folder = folder
-        self._told = UpdateProgress(id=asked.id, do=asked.do, by=asked.by, state="doing")
-        request_file.write_status(folder, self._told)
+        self._status = UpdateRequestStatus(
+            id=request.id, do=request.do, by=request.by, state="doing"
+        )
+        request_file.write_status(folder, self._status)
 
-    def step(self, what: str, done: int, total: int) -> None:
+    def report_step(self, activity: str, done: int, total: int) -> None:
         """How far it is."""
-        self._tell(step=f"{what} {done * 100 // max(1, total)} %")
+        self._update(step=f"{activity} {done * 100 // max(1, total)} %")
 
-    def done(self, lines: Sequence[str]) -> None:
+    def finish(self, lines: Sequence[str]) -> None:
         """It was done."""
         log.info("done: %s", "; ".join(lines))
-        self._tell(state="done", step="", lines=tuple(lines))
+        self._update(state="done", step="", lines=tuple(lines))
 
-    def failed(self, why: str) -> None:
+    def fail(self, reason: str) -> None:
         """It was not."""
-        log.warning("not done: %s", why)
-        self._tell(state="failed", step="", lines=(why,))
+        log.warning("not done: %s", reason)
+        self._update(state="failed", step="", lines=(reason,))
 
-    def _tell(self, **changes: object) -> None:
-        fresh = msgspec.structs.replace(self._told, **changes)
-        if fresh != self._told:
-            self._told = fresh
-            request_file.write_status(self._folder, fresh)
+    def _update(self, **changes: object) -> None:
+        updated = msgspec.structs.replace(self._status, **changes)
+        if updated != self._status:
+            self._status = updated
+            request_file.write_status(self._folder, updated)
 
 
-def run(root: Path) -> int:
+def run_request(root: Path) -> int:
     """Take the request and do it. 0 where there was one, whatever became of it: that is told."""
-    folder = root / request_file.FOLDER.relative_to("/")
+    folder = root / request_file.REQUEST_DIR.relative_to("/")
     try:
-        asked = request_file.take(folder, allowed_uids())
+        request = request_file.take_request(folder, allowed_uids())
     except FileNotFoundError:
         log.info("nothing is asked for")
         return 0
     except UserError as error:
         log.error("%s", error)
         return 1
-    log.info("%s asks: %s%s", asked.by, asked.do, f" {asked.bundle}" if asked.bundle else "")
-    teller = ProgressWriter(folder, asked)
+    log.info(
+        "%s asks: %s%s", request.by, request.do, f" {request.bundle}" if request.bundle else ""
+    )
+    progress_writer = ProgressWriter(folder, request)
     try:
-        teller.done(_do(updater_of(root), asked, teller))
-    except FellBackBefore as error:
-        teller.failed(f"{error}: find out why first; update good accepts it, then try again")
+        progress_writer.finish(_execute(open_updater(root), request, progress_writer))
+    except VersionRefused as error:
+        progress_writer.fail(f"{error}: find out why first; update good accepts it, then try again")
     except (UpdateError, UserError, OSError) as error:
-        teller.failed(str(error))
+        progress_writer.fail(str(error))
     return 0
 
 
-def end(root: Path) -> None:
+def mark_interrupted(root: Path) -> None:
     """When the unit ends, however: what was being done is not being done any more."""
-    folder = root / request_file.FOLDER.relative_to("/")
-    standing = request_file.read_status(folder)
-    if standing is not None and standing.state == "doing":
-        fresh = msgspec.structs.replace(standing, state="failed", step="", lines=(BROKE_OFF,))
-        request_file.write_status(folder, fresh)
+    folder = root / request_file.REQUEST_DIR.relative_to("/")
+    status = request_file.read_status(folder)
+    if status is not None and status.state == "doing":
+        updated = msgspec.structs.replace(
+            status, state="failed", step="", lines=(INTERRUPTED_MESSAGE,)
+        )
+        request_file.write_status(folder, updated)
 
 
 def allowed_uids() -> Collection[int]:
     """Root, and the agent's user."""
     try:
-        return {os.geteuid(), pwd.getpwnam(USER).pw_uid}
+        return {os.geteuid(), pwd.getpwnam(AGENT_USER).pw_uid}
     except KeyError:
         return {os.geteuid()}
 
 
-def _do(updater: Updater, asked: UpdateRequest, teller: ProgressWriter) -> Sequence[str]:
-    match asked.do:
+def _execute(
+    updater: Updater, request: UpdateRequest, progress_writer: ProgressWriter
+) -> Sequence[str]:
+    match request.do:
         case "status":
-            return status_text.lines(updater.status())
+            return status_text.format_status(updater.read_status())
         case "rollback":
-            return [operations.rollback(updater, asked.by)]
+            return [operations.rollback(updater, request.by)]
         case "good":
-            return [operations.mark(updater, "good", asked.by)]
+            return [operations.mark(updater, "good", request.by)]
         case "install":
-            return [_install(updater, asked, teller)]
+            return [_install(updater, request, progress_writer)]
 
 
-def _install(updater: Updater, asked: UpdateRequest, teller: ProgressWriter) -> str:
-    bundle = asked.bundle or ""
-    steps = Steps(
-        fetched=lambda done, total: teller.step("copying", done, total),
-        checked=lambda done, total: teller.step("checking", done, total),
-        installed=lambda percent, _step: teller.step("writing", percent, 100),
+def _install(updater: Updater, request: UpdateRequest, progress_writer: ProgressWriter) -> str:
+    bundle = request.bundle or ""
+    callbacks = ProgressCallbacks(
+        on_fetched=lambda done, total: progress_writer.report_step("copying", done, total),
+        on_checked=lambda done, total: progress_writer.report_step("checking", done, total),
+        on_installed=lambda percent, _step: progress_writer.report_step("writing", percent, 100),
     )
-    said = operations.install(
-        updater, lambda: operations.from_stick(updater, bundle, steps), steps, asked.by
+    outcome = operations.install(
+        updater, lambda: operations.copy_from_usb(updater, bundle, callbacks), callbacks, request.by
     )
-    return f"{said}, and is tried once, at the next reboot."
+    return f"{outcome}, and is tried once, at the next reboot."
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -128,9 +136,9 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     if args.word == "ended":
-        end(args.root)
+        mark_interrupted(args.root)
         return 0
-    return run(args.root)
+    return run_request(args.root)
 
 
 if __name__ == "__main__":

@@ -11,37 +11,37 @@ import msgspec
 
 from agent.base import atomic_file
 
-NAME = "slots.json"
-_MOST_BYTES = 65_536
-_REFUSED_MOST = 16
+FILE_NAME = "slots.json"
+_MAX_BYTES = 65_536
+_MAX_REFUSED = 16
 
 Slot: TypeAlias = Literal["A", "B"]
-State: TypeAlias = Literal["good", "installed", "bad"]
+SlotStatus: TypeAlias = Literal["good", "installed", "bad"]
 """good: it has proved itself; installed: whole, and not proved yet; bad: it failed, or is not whole."""
 
 
 class SlotRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One slot. `version` is of the system in it, None where nobody knows or it is not whole."""
 
-    state: State = "bad"
+    state: SlotStatus = "bad"
     version: str | None = None
 
 
-class Trial(msgspec.Struct, frozen=True, kw_only=True):
+class SlotTrial(msgspec.Struct, frozen=True, kw_only=True):
     """What waits to be tried, or was tried."""
 
     slot: Slot
     tried: bool = False
 
 
-class Installing(msgspec.Struct, frozen=True, kw_only=True):
+class InstallInProgress(msgspec.Struct, frozen=True, kw_only=True):
     """What RAUC is about to write, and where to."""
 
     slot: Slot
     version: str
 
 
-class FellBack(msgspec.Struct, frozen=True, kw_only=True):
+class FailedTrial(msgspec.Struct, frozen=True, kw_only=True):
     """A trial that failed. `time` is RFC 3339, as the clock said when it was found."""
 
     version: str | None
@@ -57,46 +57,48 @@ class SlotState(msgspec.Struct, frozen=True, kw_only=True):
 
     v: Literal[1] = 1
     slots: dict[Slot, SlotRecord] = {}
-    trial: Trial | None = None
+    trial: SlotTrial | None = None
     reached: Slot | None = None
-    installing: Installing | None = None
+    installing: InstallInProgress | None = None
     refused: tuple[str, ...] = ()
-    fell_back: FellBack | None = None
+    fell_back: FailedTrial | None = None
 
     def slot(self, name: Slot) -> SlotRecord:
         """What is known of a slot."""
         return self.slots.get(name, SlotRecord())
 
-    def with_slot(self, name: Slot, known: SlotRecord) -> "SlotState":
+    def with_slot(self, name: Slot, record: SlotRecord) -> "SlotState":
         """The same with another word on a slot."""
-        return msgspec.structs.replace(self, slots={**self.slots, name: known})
+        return msgspec.structs.replace(self, slots={**self.slots, name: record})
 
     def with_refused(self, version: str | None) -> "SlotState":
         """The same, and a version that is not tried again."""
         if version is None or version in self.refused:
             return self
-        kept = (*self.refused, version)[-_REFUSED_MOST:]
-        return msgspec.structs.replace(self, refused=kept)
+        refused = (*self.refused, version)[-_MAX_REFUSED:]
+        return msgspec.structs.replace(self, refused=refused)
 
     def without_refused(self, version: str | None) -> "SlotState":
         """The same, and a version that may be tried again."""
-        kept = tuple(one for one in self.refused if one != version)
-        return msgspec.structs.replace(self, refused=kept)
+        refused = tuple(
+            refused_version for refused_version in self.refused if refused_version != version
+        )
+        return msgspec.structs.replace(self, refused=refused)
 
 
-_BOOK = msgspec.json.Decoder(SlotState)
+_STATE_DECODER = msgspec.json.Decoder(SlotState)
 
 
 def read(folder: Path) -> SlotState:
     """The book; an empty one where there is none, or none that can be read."""
     try:
-        with (folder / NAME).open("rb") as file:
-            return _BOOK.decode(file.read(_MOST_BYTES))
+        with (folder / FILE_NAME).open("rb") as file:
+            return _STATE_DECODER.decode(file.read(_MAX_BYTES))
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return SlotState()
 
 
-def write(folder: Path, book: SlotState) -> None:
+def write(folder: Path, state: SlotState) -> None:
     """Replace it, durably. The agent may read it. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    atomic_file.replace_atomically(folder / NAME, msgspec.json.encode(book) + b"\n", 0o644)
+    atomic_file.replace_atomically(folder / FILE_NAME, msgspec.json.encode(state) + b"\n", 0o644)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import msgspec
 
-from agent.update import slot_state as books
-from agent.update.bootloader import Bootloader, Choice, Unreadable, other
+from agent.update import slot_state
+from agent.update.bootloader import BootConfigUnreadable, Bootloader, BootSelection, other_slot
 from agent.update.errors import UpdateError
-from agent.update.slot_state import FellBack, Installing, Slot, SlotRecord, SlotState
+from agent.update.slot_state import FailedTrial, InstallInProgress, Slot, SlotRecord, SlotState
 
 log = logging.getLogger(__name__)
 
@@ -28,183 +28,193 @@ class Slots:
 
     def __init__(
         self,
-        firmware: Bootloader,
+        bootloader: Bootloader,
         folder: Path,
-        current: Slot,
-        write: Callable[[Path, SlotState], None] = books.write,
+        booted: Slot,
+        write_state: Callable[[Path, SlotState], None] = slot_state.write,
     ) -> None:
         """`folder` is where the book lies."""
-        self._firmware = firmware
+        self._bootloader = bootloader
         self._folder = folder
-        self._write = write
-        self.current = current
+        self._write_state = write_state
+        self.booted = booted
 
     @property
-    def firmware(self) -> str:
+    def bootloader_name(self) -> str:
         """Which way this box has."""
-        return self._firmware.name
+        return self._bootloader.name
 
-    def book(self) -> SlotState:
+    def read_state(self) -> SlotState:
         """What is known."""
-        return books.read(self._folder)
+        return slot_state.read(self._folder)
 
-    def choice(self) -> Choice:
+    def read_selection(self) -> BootSelection:
         """What boots. Where the firmware's file says nothing, it is what runs now."""
-        return self._choice(self.book())
+        return self._read_selection(self.read_state())
 
-    def _choice(self, book: SlotState) -> Choice:
+    def _read_selection(self, state: SlotState) -> BootSelection:
         try:
-            return self._firmware.read(book)
-        except Unreadable as error:
-            log.warning("%s; taken as the default: %s, which runs", error, self.current)
-            return Choice(default=self.current)
+            return self._bootloader.read(state)
+        except BootConfigUnreadable as error:
+            log.warning("%s; taken as the default: %s, which runs", error, self.booted)
+            return BootSelection(default=self.booted)
 
-    def on_trial(self) -> bool:
+    def is_on_trial(self) -> bool:
         """Whether the system that runs is being tried, and leaves for the default unless it is good."""
-        choice = self.choice()
-        if self.current == choice.default:
+        selection = self.read_selection()
+        if self.booted == selection.default:
             return False
-        return choice.pending == self.current or self._firmware.is_trial()
+        return selection.pending == self.booted or self._bootloader.is_trial_boot()
 
-    def primary(self) -> Slot:
+    def get_primary(self) -> Slot:
         """What boots next."""
-        return self.choice().next
+        return self.read_selection().next_slot
 
-    def state(self, slot: Slot) -> str:
+    def get_state(self, slot: Slot) -> str:
         """As RAUC wants it: good or bad."""
-        return "bad" if self.book().slot(slot).state == "bad" else "good"
+        return "bad" if self.read_state().slot(slot).state == "bad" else "good"
 
     def set_primary(self, slot: Slot) -> None:
         """Try it at the next boot; the default itself: try nothing."""
-        book = self.book()
-        choice = self._choice(book)
-        if slot == choice.default:
-            book = self._choose(Choice(default=slot), book)
-            if slot == self.current:
+        state = self.read_state()
+        selection = self._read_selection(state)
+        if slot == selection.default:
+            state = self._write_selection(BootSelection(default=slot), state)
+            if slot == self.booted:
                 # Who went back from it has thought better of it.
-                self._keep(book.without_refused(book.slot(slot).version), book)
+                self._save_if_changed(state.without_refused(state.slot(slot).version), state)
             return
-        known = book.slot(slot)
-        if known.state == "bad":
-            known = msgspec.structs.replace(known, state="installed")
-        if book.installing is not None and book.installing.slot == slot:
-            known = msgspec.structs.replace(known, version=book.installing.version)
-        book = msgspec.structs.replace(book.with_slot(slot, known), installing=None, reached=None)
-        self._write(self._folder, book)
-        self._choose(Choice(default=choice.default, pending=slot), book)
+        record = state.slot(slot)
+        if record.state == "bad":
+            record = msgspec.structs.replace(record, state="installed")
+        if state.installing is not None and state.installing.slot == slot:
+            record = msgspec.structs.replace(record, version=state.installing.version)
+        state = msgspec.structs.replace(
+            state.with_slot(slot, record), installing=None, reached=None
+        )
+        self._write_state(self._folder, state)
+        self._write_selection(BootSelection(default=selection.default, pending=slot), state)
 
     def set_state(self, slot: Slot, *, good: bool) -> None:
         """RAUC's word on a slot. Raises Refused."""
         if good:
-            self._set_good(slot)
+            self._mark_good(slot)
         else:
-            self._set_bad(slot)
+            self._mark_bad(slot)
 
-    def _set_good(self, slot: Slot) -> None:
-        book = self.book()
-        choice = self._choice(book)
-        if slot == self.current != choice.default:
+    def _mark_good(self, slot: Slot) -> None:
+        state = self.read_state()
+        selection = self._read_selection(state)
+        if slot == self.booted != selection.default:
             # The one write by which a default ever changes. What the book says follows from it.
-            book = self._choose(Choice(default=slot), book)
-        known = msgspec.structs.replace(book.slot(slot), state="good")
-        fresh = book.with_slot(slot, known)
-        if slot == self.current:
-            fallen = fresh.fell_back
+            state = self._write_selection(BootSelection(default=slot), state)
+        record = msgspec.structs.replace(state.slot(slot), state="good")
+        updated = state.with_slot(slot, record)
+        if slot == self.booted:
+            failed_trial = updated.fell_back
             # Where the power was cut within this very order, the slot is the default already.
-            if slot != choice.default or (fallen is not None and fallen.slot == slot):
-                fresh = msgspec.structs.replace(fresh, fell_back=None)
-            if choice.pending in (None, slot):
+            if slot != selection.default or (
+                failed_trial is not None and failed_trial.slot == slot
+            ):
+                updated = msgspec.structs.replace(updated, fell_back=None)
+            if selection.pending in (None, slot):
                 # Where another waits, somebody may be going back from this one: it stays refused.
-                fresh = fresh.without_refused(known.version)
-        self._keep(fresh, book)
+                updated = updated.without_refused(record.version)
+        self._save_if_changed(updated, state)
 
-    def _set_bad(self, slot: Slot) -> None:
-        book = self.book()
-        choice = self._choice(book)
-        if slot == choice.default:
+    def _mark_bad(self, slot: Slot) -> None:
+        state = self.read_state()
+        selection = self._read_selection(state)
+        if slot == selection.default:
             raise SlotRefused(
                 f"slot {slot} is the default: it stays until another has proved itself"
-                + ("" if slot == self.current else f"; what runs, {self.current}, has not yet")
+                + ("" if slot == self.booted else f"; what runs, {self.booted}, has not yet")
             )
-        if choice.pending == slot and not choice.tried:
+        if selection.pending == slot and not selection.tried:
             # First of all: a slot that is being written must not be tried.
-            book = self._choose(Choice(default=choice.default), book)
-        version = book.slot(slot).version if slot == self.current else None
-        self._keep(book.with_slot(slot, SlotRecord(state="bad", version=version)), book)
+            state = self._write_selection(BootSelection(default=selection.default), state)
+        version = state.slot(slot).version if slot == self.booted else None
+        self._save_if_changed(
+            state.with_slot(slot, SlotRecord(state="bad", version=version)), state
+        )
 
-    def installing(self, version: str) -> None:
+    def begin_install(self, version: str) -> None:
         """What RAUC is going to write into the slot that does not run."""
-        book = self.book()
-        doing = Installing(slot=other(self.current), version=version)
-        self._keep(msgspec.structs.replace(book, installing=doing), book)
+        state = self.read_state()
+        install = InstallInProgress(slot=other_slot(self.booted), version=version)
+        self._save_if_changed(msgspec.structs.replace(state, installing=install), state)
 
-    def settle(self, version: str | None, now: str) -> FellBack | None:
+    def record_boot(self, version: str | None, now: str) -> FailedTrial | None:
         """Once after a boot: what became of the trial. The fall-back that was found, if any."""
-        book = self.book()
-        choice = self._choice(book)
-        known = msgspec.structs.replace(book.slot(self.current), version=version)
-        if self.current != choice.default:
-            if self.on_trial():
-                log.info("slot %s is on trial; the default is %s", self.current, choice.default)
-                fresh = book.with_slot(self.current, known)
-                self._keep(msgspec.structs.replace(fresh, reached=self.current), book)
+        state = self.read_state()
+        selection = self._read_selection(state)
+        record = msgspec.structs.replace(state.slot(self.booted), version=version)
+        if self.booted != selection.default:
+            if self.is_on_trial():
+                log.info("slot %s is on trial; the default is %s", self.booted, selection.default)
+                updated = state.with_slot(self.booted, record)
+                self._save_if_changed(msgspec.structs.replace(updated, reached=self.booted), state)
             else:
-                log.warning("slot %s stands in for %s", self.current, choice.default)
-                self._keep(book.with_slot(self.current, known), book)
+                log.warning("slot %s stands in for %s", self.booted, selection.default)
+                self._save_if_changed(state.with_slot(self.booted, record), state)
             return None
-        fresh = book.with_slot(self.current, msgspec.structs.replace(known, state="good"))
-        pending = choice.pending
-        if pending is None or not choice.tried:
-            self._choose(choice, self._keep(fresh, book))
+        updated = state.with_slot(self.booted, msgspec.structs.replace(record, state="good"))
+        pending = selection.pending
+        if pending is None or not selection.tried:
+            self._write_selection(selection, self._save_if_changed(updated, state))
             return None
-        tried = fresh.slot(pending)
-        fell_back = FellBack(
-            version=tried.version,
+        tried_record = updated.slot(pending)
+        failed_trial = FailedTrial(
+            version=tried_record.version,
             slot=pending,
             time=now,
             why="it came up and did not prove itself"
-            if fresh.reached == pending
+            if updated.reached == pending
             else "it did not come up, or the power was cut",
         )
-        fresh = fresh.with_slot(pending, msgspec.structs.replace(tried, state="bad"))
-        fresh = fresh.with_refused(tried.version)
-        fresh = msgspec.structs.replace(fresh, fell_back=fell_back, reached=None)
+        updated = updated.with_slot(pending, msgspec.structs.replace(tried_record, state="bad"))
+        updated = updated.with_refused(tried_record.version)
+        updated = msgspec.structs.replace(updated, fell_back=failed_trial, reached=None)
         # The book first: cut in between, the next boot finds the same again.
-        self._choose(Choice(default=choice.default), self._keep(fresh, book))
-        return fell_back
+        self._write_selection(
+            BootSelection(default=selection.default), self._save_if_changed(updated, state)
+        )
+        return failed_trial
 
-    def refuse(self, version: str | None) -> None:
+    def refuse_version(self, version: str | None) -> None:
         """Somebody goes back from a version: it is not tried again unasked."""
-        book = self.book()
-        self._keep(book.with_refused(version), book)
+        state = self.read_state()
+        self._save_if_changed(state.with_refused(version), state)
 
-    def abandon_trial(self) -> bool:
+    def arm_trial(self) -> bool:
         """An orderly reboot comes: what is pending is tried by it. Whether something is."""
-        book = self.book()
-        choice = self._choice(book)
-        if choice.pending is None or choice.tried:
+        state = self.read_state()
+        selection = self._read_selection(state)
+        if selection.pending is None or selection.tried:
             return False
-        tried = Choice(default=choice.default, pending=choice.pending, tried=True)
-        if self._firmware.arms_reboots:
-            self._choose(tried, book)
-            self._firmware.arm()
+        tried_selection = BootSelection(
+            default=selection.default, pending=selection.pending, tried=True
+        )
+        if self._bootloader.needs_arming:
+            self._write_selection(tried_selection, state)
+            self._bootloader.arm_trial()
         return True
 
-    def accept_version(self) -> None:
+    def clear_refused_versions(self) -> None:
         """Somebody has read what is refused, and why: it is no fault any more, and may be tried again."""
-        book = self.book()
-        self._keep(msgspec.structs.replace(book, refused=(), fell_back=None), book)
+        state = self.read_state()
+        self._save_if_changed(msgspec.structs.replace(state, refused=(), fell_back=None), state)
 
-    def _choose(self, choice: Choice, book: SlotState) -> SlotState:
+    def _write_selection(self, selection: BootSelection, state: SlotState) -> SlotState:
         """Tell the firmware, where it is another word than before, and keep what it needs kept."""
         try:
-            if self._firmware.read(book) == choice:
-                return book
-        except Unreadable:
+            if self._bootloader.read(state) == selection:
+                return state
+        except BootConfigUnreadable:
             pass
-        return self._keep(self._firmware.write(choice, book), book)
+        return self._save_if_changed(self._bootloader.write(selection, state), state)
 
-    def _keep(self, fresh: SlotState, book: SlotState) -> SlotState:
-        if fresh != book:
-            self._write(self._folder, fresh)
-        return fresh
+    def _save_if_changed(self, updated: SlotState, previous: SlotState) -> SlotState:
+        if updated != previous:
+            self._write_state(self._folder, updated)
+        return updated

@@ -11,10 +11,10 @@ import msgspec
 
 from agent.base import atomic_file
 
-NAME = "story.jsonl"
-KEPT = 200
-_MOST_BYTES = 262_144
-_LONGEST = 300
+FILE_NAME = "story.jsonl"
+MAX_ENTRIES = 200
+_MAX_BYTES = 262_144
+_MAX_TEXT_LENGTH = 300
 
 
 class UpdateLogEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,38 +26,38 @@ class UpdateLogEntry(msgspec.Struct, frozen=True, kw_only=True):
     what: str
 
 
-_ENTRY = msgspec.json.Decoder(UpdateLogEntry)
+_ENTRY_DECODER = msgspec.json.Decoder(UpdateLogEntry)
 
 
-def read(folder: Path) -> tuple[UpdateLogEntry, ...]:
+def read_entries(folder: Path) -> tuple[UpdateLogEntry, ...]:
     """The entries, the oldest first; lines that are none are left out."""
     try:
-        with (folder / NAME).open("rb") as file:
-            lines = file.read(_MOST_BYTES).splitlines()
+        with (folder / FILE_NAME).open("rb") as file:
+            lines = file.read(_MAX_BYTES).splitlines()
     except OSError:
         return ()
-    found = []
+    entries = []
     for line in lines:
         try:
-            found.append(_ENTRY.decode(line))
+            entries.append(_ENTRY_DECODER.decode(line))
         except (msgspec.MsgspecError, UnicodeDecodeError):
             continue
-    return tuple(found)
+    return tuple(entries)
 
 
-def add(folder: Path, by: str, what: str) -> None:
+def append_entry(folder: Path, by: str, action: str) -> None:
     """One more, durably. Raises OSError."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     entry = UpdateLogEntry(
-        id=secrets.token_hex(8), time=now, by=by[:_LONGEST], what=what[:_LONGEST]
+        id=secrets.token_hex(8), time=now, by=by[:_MAX_TEXT_LENGTH], what=action[:_MAX_TEXT_LENGTH]
     )
-    entries = (*read(folder), entry)[-KEPT:]
-    data = b"".join(msgspec.json.encode(one) + b"\n" for one in entries)
+    entries = (*read_entries(folder), entry)[-MAX_ENTRIES:]
+    data = b"".join(msgspec.json.encode(kept_entry) + b"\n" for kept_entry in entries)
     folder.mkdir(parents=True, exist_ok=True)
-    atomic_file.replace_atomically(folder / NAME, data, 0o644)
+    atomic_file.replace_atomically(folder / FILE_NAME, data, 0o644)
 
 
-def after(entries: tuple[UpdateLogEntry, ...], seen: str) -> tuple[UpdateLogEntry, ...]:
+def entries_after(entries: tuple[UpdateLogEntry, ...], last_id: str) -> tuple[UpdateLogEntry, ...]:
     """Those behind the one with an id; all where it is not among them. Pure."""
     ids = [entry.id for entry in entries]
-    return entries[ids.index(seen) + 1 :] if seen in ids else entries
+    return entries[ids.index(last_id) + 1 :] if last_id in ids else entries

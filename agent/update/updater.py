@@ -13,31 +13,36 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.update import pre_install, update_log, verity
-from agent.update.bootloader import SLOTS, other
-from agent.update.download import Download, DownloadSpec, Progress, Wait
+from agent.update.bootloader import SLOTS, other_slot
+from agent.update.download import Download, DownloadSpec, OnProgress, WaitOrStop
 from agent.update.errors import UpdateError
-from agent.update.rauc import Bundle, Rauc
-from agent.update.rauc_backend import STATE, image_version, open_slots
-from agent.update.slot_state import FellBack, SlotRecord
+from agent.update.rauc import RaucBundle, RaucClient
+from agent.update.rauc_backend import RAUC_STATE_DIR, image_version, open_slots
+from agent.update.slot_state import FailedTrial, SlotRecord
 from agent.update.slots import Slots
-from agent.update.usb_bundle import SUFFIX
+from agent.update.usb_bundle import BUNDLE_SUFFIX
 
 log = logging.getLogger(__name__)
 
-RECEIPTS = ("/usr/bin/systemctl", "--no-block", "start", "vigie-update-receipts.service")
-DOWNLOADS = Path("/data/update")
+START_RECEIPTS_COMMAND = (
+    "/usr/bin/systemctl",
+    "--no-block",
+    "start",
+    "vigie-update-receipts.service",
+)
+DOWNLOADS_DIR = Path("/data/update")
 
 
-class FellBackBefore(UpdateError):
+class VersionRefused(UpdateError):
     """This version failed its trial on this box or was rolled back, and nobody has asked for it again."""
 
 
-class Steps(msgspec.Struct, frozen=True, kw_only=True):
+class ProgressCallbacks(msgspec.Struct, frozen=True, kw_only=True):
     """Who is told how far it is: of the download, of the check, and by RAUC in percent."""
 
-    fetched: Progress
-    checked: Progress
-    installed: Callable[[int, str], None]
+    on_fetched: OnProgress
+    on_checked: OnProgress
+    on_installed: Callable[[int, str], None]
 
 
 class SlotInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +53,7 @@ class SlotInfo(msgspec.Struct, frozen=True, kw_only=True):
     runs: bool
 
 
-class Status(msgspec.Struct, frozen=True, kw_only=True):
+class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How the system stands."""
 
     version: str | None
@@ -60,7 +65,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     pending: str | None
     tried: bool
     slots: dict[str, SlotInfo]
-    fell_back: FellBack | None
+    fell_back: FailedTrial | None
     refused: tuple[str, ...]
 
 
@@ -69,120 +74,130 @@ class Updater:
     slots, and BadInput without the right to see them.
     """
 
-    def __init__(self, root: Path, rauc: Rauc) -> None:
+    def __init__(self, root: Path, rauc: RaucClient) -> None:
         self.root = root
         self._rauc = rauc
         try:
             self.slots: Slots = open_slots(root)
         except PermissionError as error:
             raise UserError(f"{error.filename}: {error.strerror}; updates are root's") from error
-        self.version = image_version(root)
-        self.downloads = root / DOWNLOADS.relative_to("/")
+        self.booted_version = image_version(root)
+        self.downloads = root / DOWNLOADS_DIR.relative_to("/")
 
-    def status(self) -> Status:
+    def read_status(self) -> SystemStatus:
         """How it stands."""
-        book, choice = self.slots.book(), self.slots.choice()
+        state, selection = self.slots.read_state(), self.slots.read_selection()
         try:
-            compatible = self._rauc.compatible()
+            compatible = self._rauc.read_compatible()
         except UpdateError as error:
             log.warning("%s", error)
             compatible = None
-        runs = self.slots.current
-        known = {name: book.slot(name) for name in SLOTS}
-        if self.version is not None:
-            known[runs] = SlotRecord(state=known[runs].state, version=self.version)
-        return Status(
-            version=self.version,
+        booted = self.slots.booted
+        records = {name: state.slot(name) for name in SLOTS}
+        if self.booted_version is not None:
+            records[booted] = SlotRecord(state=records[booted].state, version=self.booted_version)
+        return SystemStatus(
+            version=self.booted_version,
             compatible=compatible,
-            firmware=self.slots.firmware,
-            booted=runs,
-            default=choice.default,
-            on_trial=self.slots.on_trial(),
-            pending=choice.pending,
-            tried=choice.tried,
+            firmware=self.slots.bootloader_name,
+            booted=booted,
+            default=selection.default,
+            on_trial=self.slots.is_on_trial(),
+            pending=selection.pending,
+            tried=selection.tried,
             slots={
-                name: SlotInfo(state=one.state, version=one.version, runs=name == runs)
-                for name, one in known.items()
+                name: SlotInfo(state=record.state, version=record.version, runs=name == booted)
+                for name, record in records.items()
             },
-            fell_back=book.fell_back,
-            refused=book.refused,
+            fell_back=state.fell_back,
+            refused=state.refused,
         )
 
-    def compatible(self) -> str:
+    def read_compatible(self) -> str:
         """Which bundles are for this box. Raises CannotUpdate."""
-        return self._rauc.compatible()
+        return self._rauc.read_compatible()
 
-    def tell(self, by: str, what: str) -> None:
+    def record_action(self, by: str, action: str) -> None:
         """Keep for the chain of custody what was done; the agent's user makes the receipt, now if
         systemd starts him, else after the next boot.
         """
-        log.info("%s: %s", by, what)
+        log.info("%s: %s", by, action)
         try:
-            update_log.add(self.root / STATE.relative_to("/"), by, f"update: {what}")
+            update_log.append_entry(
+                self.root / RAUC_STATE_DIR.relative_to("/"), by, f"update: {action}"
+            )
             if self.root == Path("/"):
-                subprocess.run(RECEIPTS, capture_output=True, timeout=10, check=False)  # noqa: S603
+                subprocess.run(START_RECEIPTS_COMMAND, capture_output=True, timeout=10, check=False)  # noqa: S603
         except (OSError, subprocess.TimeoutExpired) as error:
             # What has been done has been done.
             log.warning("it is not told: %s", error)
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         """One update at a time. Raises BadInput where another one is under way."""
-        folder = self.root / STATE.relative_to("/")
+        folder = self.root / RAUC_STATE_DIR.relative_to("/")
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / "update.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock_fd = os.open(folder / "update.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UserError("another update is under way; wait for its end") from None
             yield
         finally:
-            os.close(handle)
+            os.close(lock_fd)
 
-    def refuse_on_trial(self) -> None:
+    def check_not_on_trial(self) -> None:
         """Raise CannotUpdate where what is installed now would cost the way back."""
-        pre_install.refuse_on_trial(self.slots)
+        pre_install.check_not_on_trial(self.slots)
 
     def fetch(
-        self, wanted: DownloadSpec, trust: ssl.SSLContext, steps: Steps, wait: Wait
+        self,
+        spec: DownloadSpec,
+        tls_context: ssl.SSLContext,
+        callbacks: ProgressCallbacks,
+        wait_or_stop: WaitOrStop,
     ) -> tuple[Path, Download]:
         """Download it. What was left of others is thrown away: there is room for one."""
-        self.clean_downloads(keep=wanted.name)
-        download = Download(wanted, self.downloads, trust)
-        return download.fetch(steps.fetched, wait), download
+        self.clean_downloads(keep=spec.file_name)
+        download = Download(spec, self.downloads, tls_context)
+        return download.fetch(callbacks.on_fetched, wait_or_stop), download
 
     def clean_downloads(self, keep: str = "") -> None:
         """Throw away downloads of others."""
-        for path in self.downloads.glob(f"*{SUFFIX}*"):
+        for path in self.downloads.glob(f"*{BUNDLE_SUFFIX}*"):
             if not (keep and path.name.startswith(keep)):
                 path.unlink(missing_ok=True)
 
-    def check(self, path: Path, steps: Steps, *, again: bool) -> Bundle:
+    def check_bundle(
+        self, path: Path, callbacks: ProgressCallbacks, *, retry_refused: bool
+    ) -> RaucBundle:
         """All that can be known before anything is written. Raises CannotUpdate or BadInput."""
-        self.refuse_on_trial()
-        bundle = self._rauc.info(path)
-        compatible = self._rauc.compatible()
+        self.check_not_on_trial()
+        bundle = self._rauc.read_bundle_info(path)
+        compatible = self._rauc.read_compatible()
         if bundle.compatible != compatible:
             raise UpdateError(f"{path.name}: for {bundle.compatible}; this box is {compatible}")
-        pre_install.check_permitted(self.version, bundle.version, downgrade=bundle.downgrade)
-        if bundle.version in self.slots.book().refused and not again:
-            raise FellBackBefore(f"version {bundle.version} fell back here or was rolled back")
-        verity.check(path, bundle.payload, steps.checked)
+        pre_install.check_permitted(
+            self.booted_version, bundle.version, allow_downgrade=bundle.downgrade
+        )
+        if bundle.version in self.slots.read_state().refused and not retry_refused:
+            raise VersionRefused(f"version {bundle.version} fell back here or was rolled back")
+        verity.verify_payload(path, bundle.payload, callbacks.on_checked)
         return bundle
 
-    def install(self, path: Path, bundle: Bundle, steps: Steps) -> str:
+    def install(self, path: Path, bundle: RaucBundle, callbacks: ProgressCallbacks) -> str:
         """Write it. The slot that it is in."""
         log.info("installing version %s from %s", bundle.version, path)
-        self._rauc.install(path, steps.installed)
-        return other(self.slots.current)
+        self._rauc.install(path, callbacks.on_installed)
+        return other_slot(self.slots.booted)
 
-    def mark(self, word: str) -> str:
+    def mark_booted(self, verdict: str) -> str:
         """Say that what runs is `good` or `bad`. What RAUC said."""
-        said = self._rauc.mark(word, "booted")
-        if word == "good":
-            self.slots.accept_version()
-        return said
+        output = self._rauc.mark(verdict, "booted")
+        if verdict == "good":
+            self.slots.clear_refused_versions()
+        return output
 
     def rollback(self) -> str:
         """Go back to what was before, in one sentence what was done. Raises CannotUpdate.
@@ -190,27 +205,29 @@ class Updater:
         The other slot is tried as an update is: it stays if it proves itself. What runs now does not
         come back unasked: the feed may still offer it.
         """
-        choice, runs = self.slots.choice(), self.slots.current
-        if self.slots.on_trial():
+        selection, booted = self.slots.read_selection(), self.slots.booted
+        if self.slots.is_on_trial():
             self._rauc.mark("bad", "booted")
-            return f"slot {runs} has failed its trial; the next boot is slot {choice.default} again"
-        if choice.pending is not None and not choice.tried:
+            return f"slot {booted} has failed its trial; the next boot is slot {selection.default} again"
+        if selection.pending is not None and not selection.tried:
             self._rauc.mark("active", "booted")
-            return f"slot {choice.pending} is not tried; slot {runs} stays"
-        back = self.slots.book().slot(other(runs))
-        if back.state == "bad":
+            return f"slot {selection.pending} is not tried; slot {booted} stays"
+        other_record = self.slots.read_state().slot(other_slot(booted))
+        if other_record.state == "bad":
             raise UpdateError(
-                f"slot {other(runs)} holds no system that works: nothing to go back to"
+                f"slot {other_slot(booted)} holds no system that works: nothing to go back to"
             )
-        self.slots.refuse(self.version)
+        self.slots.refuse_version(self.booted_version)
         self._rauc.mark("active", "other")
         return (
-            f"version {back.version or '(unknown)'} in slot {other(runs)} is tried at the next "
+            f"version {other_record.version or '(unknown)'} in slot {other_slot(booted)} is tried at the next "
             "reboot, and stays if it proves itself"
         )
 
 
-def updater_of(root: Path) -> Updater:
+def open_updater(root: Path) -> Updater:
     """The updates of a machine, with RAUC as it is set up there. Raises as Updater does."""
-    conf = root / "etc/rauc/system.conf"
-    return Updater(root, Rauc() if root == Path("/") else Rauc(("-c", str(conf))))
+    rauc_config = root / "etc/rauc/system.conf"
+    return Updater(
+        root, RaucClient() if root == Path("/") else RaucClient(("-c", str(rauc_config)))
+    )

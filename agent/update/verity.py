@@ -16,78 +16,80 @@ import msgspec
 
 from agent.update.errors import UpdateError
 
-BLOCK = 4096
+BLOCK_BYTES = 4096
 _LENGTH_BYTES = 8
-_CHUNK = 256 * BLOCK
+_CHUNK_BYTES = 256 * BLOCK_BYTES
 
 
-class BundleCorrupt(UpdateError):
+class UpdateBundleCorrupt(UpdateError):
     """The payload is not what was signed; why, in one line."""
 
 
-class Signed(msgspec.Struct, frozen=True, kw_only=True):
+class SignedPayload(msgspec.Struct, frozen=True, kw_only=True):
     """What the signed manifest says of the payload."""
 
-    root: str
+    root_hash: str
     salt: str
-    tree_bytes: int
+    hash_tree_bytes: int
 
 
-def check(path: Path, signed: Signed, progress: Callable[[int, int], None]) -> None:
+def verify_payload(
+    path: Path, signed: SignedPayload, on_progress: Callable[[int, int], None]
+) -> None:
     """Read it all. `progress` is told the bytes that are done, and of how many.
 
     Raises Damaged, or OSError.
     """
     with path.open("rb") as file:
-        payload_bytes = _payload_bytes(file, signed)
+        payload_bytes = _payload_size_bytes(file, signed)
         salt = bytes.fromhex(signed.salt)
         file.seek(0)
-        level = _hashes(_chunks(file, payload_bytes, progress), salt)
+        level = _hash_blocks(_read_chunks(file, payload_bytes, on_progress), salt)
         levels = []
-        while len(level) > BLOCK:
+        while len(level) > BLOCK_BYTES:
             levels.append(level)
-            level = _hashes(iter((level,)), salt)
+            level = _hash_blocks(iter((level,)), salt)
         levels.append(level)
-        root = hashlib.sha256(salt + level).hexdigest()
-        if root != signed.root:
-            raise BundleCorrupt("the payload is not the one that was signed")
-        if file.read(signed.tree_bytes) != b"".join(reversed(levels)):
-            raise BundleCorrupt("the payload's hash tree is damaged")
+        root_hash = hashlib.sha256(salt + level).hexdigest()
+        if root_hash != signed.root_hash:
+            raise UpdateBundleCorrupt("the payload is not the one that was signed")
+        if file.read(signed.hash_tree_bytes) != b"".join(reversed(levels)):
+            raise UpdateBundleCorrupt("the payload's hash tree is damaged")
 
 
-def _payload_bytes(file: BinaryIO, signed: Signed) -> int:
-    whole = file.seek(0, os.SEEK_END)
-    if whole < _LENGTH_BYTES:
-        raise BundleCorrupt(f"{whole} bytes: no bundle")
+def _payload_size_bytes(file: BinaryIO, signed: SignedPayload) -> int:
+    file_bytes = file.seek(0, os.SEEK_END)
+    if file_bytes < _LENGTH_BYTES:
+        raise UpdateBundleCorrupt(f"{file_bytes} bytes: no bundle")
     file.seek(-_LENGTH_BYTES, os.SEEK_END)
     cms_bytes = int.from_bytes(file.read(_LENGTH_BYTES), "big")
-    payload = whole - _LENGTH_BYTES - cms_bytes - signed.tree_bytes
-    if payload < 2 * BLOCK or payload % BLOCK:
-        raise BundleCorrupt("its parts do not add up: it was cut or added to")
-    return payload
+    payload_bytes = file_bytes - _LENGTH_BYTES - cms_bytes - signed.hash_tree_bytes
+    if payload_bytes < 2 * BLOCK_BYTES or payload_bytes % BLOCK_BYTES:
+        raise UpdateBundleCorrupt("its parts do not add up: it was cut or added to")
+    return payload_bytes
 
 
-def _chunks(
-    file: BinaryIO, payload_bytes: int, progress: Callable[[int, int], None]
+def _read_chunks(
+    file: BinaryIO, payload_bytes: int, on_progress: Callable[[int, int], None]
 ) -> Iterator[bytes]:
-    done = 0
-    while done < payload_bytes:
-        chunk = file.read(min(_CHUNK, payload_bytes - done))
+    read_bytes = 0
+    while read_bytes < payload_bytes:
+        chunk = file.read(min(_CHUNK_BYTES, payload_bytes - read_bytes))
         if not chunk:
-            raise BundleCorrupt("it became shorter while it was read")
-        done += len(chunk)
+            raise UpdateBundleCorrupt("it became shorter while it was read")
+        read_bytes += len(chunk)
         yield chunk
-        progress(done, payload_bytes)
+        on_progress(read_bytes, payload_bytes)
 
 
-def _hashes(chunks: Iterator[bytes], salt: bytes) -> bytes:
+def _hash_blocks(chunks: Iterator[bytes], salt: bytes) -> bytes:
     """The hashes of all blocks, filled up to whole blocks."""
     salted = hashlib.sha256(salt)
-    found = bytearray()
+    hashes = bytearray()
     for chunk in chunks:
         view = memoryview(chunk)
-        for begin in range(0, len(view), BLOCK):
-            one = salted.copy()
-            one.update(view[begin : begin + BLOCK])
-            found += one.digest()
-    return bytes(found.ljust(-(-len(found) // BLOCK) * BLOCK, b"\0"))
+        for begin in range(0, len(view), BLOCK_BYTES):
+            digest = salted.copy()
+            digest.update(view[begin : begin + BLOCK_BYTES])
+            hashes += digest.digest()
+    return bytes(hashes.ljust(-(-len(hashes) // BLOCK_BYTES) * BLOCK_BYTES, b"\0"))

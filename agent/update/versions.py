@@ -6,37 +6,39 @@ semver.org orders them; what stands behind a plus sign does not count.
 
 import re
 
-_FORM = re.compile(
+_VERSION_PATTERN = re.compile(
     r"(?P<core>\d{1,9}(?:\.\d{1,9}){0,3})(?:-(?P<pre>[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
     r"(?:\+[0-9A-Za-z.-]+)?",
     re.ASCII,
 )
-ALLOWED = "1.2.3 or 1.2.3-rc.1"
+ALLOWED_FORMAT = "1.2.3 or 1.2.3-rc.1"
 
-Key = tuple[tuple[int, ...], bool, tuple[tuple[bool, int, str], ...]]
+VersionKey = tuple[tuple[int, ...], bool, tuple[tuple[bool, int, str], ...]]
 
 
-def key(version: str) -> Key:
+def version_key(version: str) -> VersionKey:
     """What versions are ordered by. Raises ValueError where it is none."""
-    found = _FORM.fullmatch(version)
-    if found is None or len(version) > 64:  # noqa: PLR2004
-        raise ValueError(f"{version!r}: not a version; allowed: {ALLOWED}")
-    core = [int(number) for number in found["core"].split(".")]
+    match = _VERSION_PATTERN.fullmatch(version)
+    if match is None or len(version) > 64:  # noqa: PLR2004
+        raise ValueError(f"{version!r}: not a version; allowed: {ALLOWED_FORMAT}")
+    core = [int(number) for number in match["core"].split(".")]
     while core and core[-1] == 0:
         core.pop()
-    pre = found["pre"]
-    words = () if pre is None else tuple(_word(word) for word in pre.split("."))
-    return tuple(core), pre is None, words
+    pre = match["pre"]
+    identifiers = (
+        () if pre is None else tuple(_identifier_key(identifier) for identifier in pre.split("."))
+    )
+    return tuple(core), pre is None, identifiers
 
 
-def goes_back(now: str | None, to: str) -> bool:
+def is_downgrade(booted_version: str | None, target_version: str) -> bool:
     """Whether `to` is older than what runs `now`; a version that cannot be read goes back."""
     try:
-        return now is None or key(to) < key(now)
+        return booted_version is None or version_key(target_version) < version_key(booted_version)
     except ValueError:
         return True
 
 
-def _word(word: str) -> tuple[bool, int, str]:
+def _identifier_key(identifier: str) -> tuple[bool, int, str]:
     """Numbers among themselves as numbers, and below all words."""
-    return (False, int(word), "") if word.isdecimal() else (True, 0, word)
+    return (False, int(identifier), "") if identifier.isdecimal() else (True, 0, identifier)

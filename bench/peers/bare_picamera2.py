@@ -18,12 +18,12 @@ import picamera2
 from picamera2.encoders.libav_h264_encoder import LibavH264Encoder
 from picamera2.outputs import Output
 
-from drivers.av_stream import FramePick
+from drivers.av_stream import FrameSelector
 from drivers.csi import encoders, opening
 from drivers.csi.options import Options
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class MeasurementPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What to do, and for how long."""
 
     options: Options
@@ -32,16 +32,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     watched_s: float
 
 
-class Took(msgspec.Struct, frozen=True, kw_only=True):
+class CsiCost(msgspec.Struct, frozen=True, kw_only=True):
     """What came in the time that was watched, and its CPU seconds, of all threads."""
 
     cpu_s: float
-    watched_s: float
+    measured_s: float
     packets: int
     frames: int
 
 
-class Counts:
+class MediaCounts:
     """What came so far."""
 
     def __init__(self) -> None:
@@ -49,10 +49,10 @@ class Counts:
         self.frames = 0
 
 
-class Counted(Output):  # type: ignore[misc] # it has no types
+class CountingOutput(Output):  # type: ignore[misc] # it has no types
     """Takes packets and drops them."""
 
-    def __init__(self, counts: Counts) -> None:
+    def __init__(self, counts: MediaCounts) -> None:
         super().__init__()
         self._counts = counts
 
@@ -62,7 +62,7 @@ class Counted(Output):  # type: ignore[misc] # it has no types
         self._counts.packets += 1
 
 
-def stock(options: Options) -> LibavH264Encoder:
+def stock_encoder(options: Options) -> LibavH264Encoder:
     """Picamera2's encoder with the driver's settings."""
     encoder = LibavH264Encoder(
         bitrate=options.bitrate_kbit_s * 1000,
@@ -77,39 +77,44 @@ def stock(options: Options) -> LibavH264Encoder:
 
 def main() -> None:
     """Run the camera, and print what it took."""
-    what, plan = sys.argv[1], msgspec.json.decode(sys.argv[2], type=Plan)
-    options, counts, pick = plan.options, Counts(), FramePick(plan.frames_fps)
-    camera = opening.open_camera(picamera2, options, what)
-    opening.configure(camera, options, what, lores=True)
+    variant, plan = sys.argv[1], msgspec.json.decode(sys.argv[2], type=MeasurementPlan)
+    options, counts, selector = plan.options, MediaCounts(), FrameSelector(plan.frames_fps)
+    camera = opening.open_camera(picamera2, options, variant)
+    opening.configure(camera, options, variant, lores=True)
     step_us = round(1e6 / options.fps)
     camera.set_controls({"FrameDurationLimits": (step_us, step_us)})
 
-    def copied(request: Any) -> None:
-        if pick.take(request.get_metadata()["SensorTimestamp"]):
+    def copy_frame(request: Any) -> None:
+        if selector.select(request.get_metadata()["SensorTimestamp"]):
             with picamera2.MappedArray(request, "lores", reshape=False, write=False) as mapped:
                 np.array(mapped.array)
             counts.frames += 1
 
-    def packet(*_: object) -> None:
+    def count_packet(*_: object) -> None:
         counts.packets += 1
 
-    if what == "stock":
-        camera.start_encoder(stock(options), Counted(counts))
-    elif what == "ours":
-        camera.start_encoder(*encoders.open_encoder("libav", options, options.fps, packet))
-    if what != "pipeline":
-        camera.pre_callback = copied
+    if variant == "stock":
+        camera.start_encoder(stock_encoder(options), CountingOutput(counts))
+    elif variant == "ours":
+        camera.start_encoder(*encoders.open_encoder("libav", options, options.fps, count_packet))
+    if variant != "pipeline":
+        camera.pre_callback = copy_frame
     camera.start()
     time.sleep(plan.settled_s)
-    began_s, before, packets, frames = time.monotonic(), _cpu_s(), counts.packets, counts.frames
+    start_s, cpu_before_s, packets, frames = (
+        time.monotonic(),
+        _cpu_s(),
+        counts.packets,
+        counts.frames,
+    )
     time.sleep(plan.watched_s)
-    took = Took(
-        cpu_s=_cpu_s() - before,
-        watched_s=time.monotonic() - began_s,
+    cost = CsiCost(
+        cpu_s=_cpu_s() - cpu_before_s,
+        measured_s=time.monotonic() - start_s,
         packets=counts.packets - packets,
         frames=counts.frames - frames,
     )
-    sys.stdout.write("\n" + msgspec.json.encode(took).decode() + "\n")
+    sys.stdout.write("\n" + msgspec.json.encode(cost).decode() + "\n")
     sys.stdout.flush()
     camera.stop()
 

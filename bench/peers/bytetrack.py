@@ -28,11 +28,11 @@ def main() -> None:
     ]
     for _ in sys.stdin:
         tracker = ByteTrackTracker(frame_rate=fps)
-        began = time.process_time()
-        alive = 0
+        start_s = time.process_time()
+        max_tracks = 0
         for detections in frames:
-            alive = max(alive, len(np.unique(tracker.update(detections).tracker_id)))
-        sys.stdout.write(f"{time.process_time() - began} {alive}\n")
+            max_tracks = max(max_tracks, len(np.unique(tracker.update(detections).tracker_id)))
+        sys.stdout.write(f"{time.process_time() - start_s} {max_tracks}\n")
         sys.stdout.flush()
 
 

@@ -4,7 +4,9 @@ import shutil
 from pathlib import Path
 
 
-def command(folder: Path, film: Path, recorded: Path | None = None) -> tuple[str, ...] | None:
+def motion_command(
+    folder: Path, film: Path, recorded_film: Path | None = None
+) -> tuple[str, ...] | None:
     """How to start it, its configuration written to `folder`; None where it is not installed.
 
     With `recorded`, motion is found on `film` and the packets of `recorded` are kept in files
@@ -25,13 +27,13 @@ def command(folder: Path, film: Path, recorded: Path | None = None) -> tuple[str
         "webcontrol_port": "0",
         "stream_port": "0",
     }
-    if recorded is not None:
+    if recorded_film is not None:
         settings |= {
-            "netcam_high_url": f"file://{recorded}",
+            "netcam_high_url": f"file://{recorded_film}",
             "movie_output": "on",
             "movie_passthrough": "on",
         }
-    file = folder / ("motion-two.conf" if recorded else "motion-one.conf")
+    file = folder / ("motion-two.conf" if recorded_film else "motion-one.conf")
     lines = "".join(f"{key} {value}\n" for key, value in settings.items())
     file.write_text(lines, encoding="utf-8")
     return program, "-n", "-c", str(file)

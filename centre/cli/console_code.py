@@ -17,9 +17,9 @@ def add_parser(commands: Commands) -> None:
         description="Answers the challenge that a technician reads out: vigie console-code --secret "
         "casa-0001.secret casa-0001 amina 7K2M-9QXD",
     )
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--secret", metavar="FILE", type=Path, help="the box's secret")
-    what.add_argument("--new", metavar="FILE", type=Path, help="make a secret for a box")
+    group = parser.add_mutually_exclusive_group(required=True)
+    group.add_argument("--secret", metavar="FILE", type=Path, help="the box's secret")
+    group.add_argument("--new", metavar="FILE", type=Path, help="make a secret for a box")
     parser.add_argument("challenge", nargs="*", metavar="WORD", help="BOX NAME XXXX-XXXX")
     parser.set_defaults(run=run)
 
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"--new {str(args.new)!r}: {error.strerror or error}") from error
         print(f"{args.new}: a new secret. A copy goes to the box as console.secret, mode 600.")
         return 0
-    challenge = login.read_challenge(" ".join(args.challenge))
-    code = login.code_of(login.read_secret(args.secret), challenge)
+    challenge = login.parse_challenge(" ".join(args.challenge))
+    code = login.compute_code(login.read_secret(args.secret), challenge)
     print(f"{code[:4]} {code[4:]}")
     return 0

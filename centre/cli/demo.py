@@ -8,10 +8,10 @@ from rich.console import Console
 
 from agent.base.errors import UserError
 from agent.cli.commands import Commands
-from centre.demo.demo import Request, run_demo
-from centre.demo.ptz_demo import PtzRequest, run_ptz_demo
-from centre.demo.ptz_summary import tell_ptz
-from centre.demo.summary import program_name, tell
+from centre.demo.demo import DemoRequest, run_demo
+from centre.demo.ptz_demo import PtzDemoRequest, run_ptz_demo
+from centre.demo.ptz_summary import print_ptz_summary
+from centre.demo.summary import print_summary, program_name
 
 PIPE_COLUMNS = 200
 
@@ -44,7 +44,9 @@ def add_parser(commands: Commands) -> None:
         type=Path,
         help="the folder to write into (default: demo-out, and demo-ptz with --ptz)",
     )
-    parser.add_argument("--seconds", metavar="N", type=_seconds, help="stop after so many seconds")
+    parser.add_argument(
+        "--seconds", metavar="N", type=_parse_seconds, help="stop after so many seconds"
+    )
     parser.set_defaults(run=run)
 
 
@@ -54,27 +56,27 @@ def run(args: argparse.Namespace) -> int:
     console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
     program = program_name(sys.argv[0], Path.cwd())
     if args.ptz:
-        _refuse_of_films(args)
-        tell_ptz(
+        _reject_video_options(args)
+        print_ptz_summary(
             run_ptz_demo(
-                PtzRequest(out=args.out or Path("demo-ptz"), seconds=args.seconds), console
+                PtzDemoRequest(out=args.out or Path("demo-ptz"), duration_s=args.seconds), console
             ),
             console,
             program,
         )
         return 0
-    request = Request(
+    request = DemoRequest(
         video=args.video,
         fast=args.fast,
         out=args.out or Path("demo-out"),
-        seconds=args.seconds,
+        duration_s=args.seconds,
     )
     summary = run_demo(request, console)
-    tell(summary, console, program)
+    print_summary(summary, console, program)
     return 0
 
 
-def _refuse_of_films(args: argparse.Namespace) -> None:
+def _reject_video_options(args: argparse.Namespace) -> None:
     if args.fast:
         raise UserError(
             "--fast does not go with --ptz: a head moves in real time; allowed: --seconds"
@@ -83,7 +85,7 @@ def _refuse_of_films(args: argparse.Namespace) -> None:
         raise UserError("--video does not go with --ptz: a film does not turn; allowed: --seconds")
 
 
-def _seconds(text: str) -> float:
+def _parse_seconds(text: str) -> float:
     try:
         seconds = float(text)
     except ValueError:

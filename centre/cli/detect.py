@@ -12,7 +12,7 @@ from agent.base.errors import UserError
 from agent.cli.commands import Commands
 from agent.config.configuration import DetectConfig
 from agent.detection import model_card
-from agent.detection.still_image import StillResult, look_at
+from agent.detection.still_image import StillResult, detect_in_file
 from agent.detection.tflite import open_detector
 
 
@@ -31,7 +31,7 @@ def add_parser(commands: Commands) -> None:
 
 def add_model_argument(parser: argparse.ArgumentParser) -> None:
     """Add `--model`."""
-    known = ", ".join(model_card.names())
+    known = ", ".join(model_card.list_model_names())
     parser.add_argument(
         "--model",
         metavar="NAME",
@@ -50,31 +50,33 @@ def run(args: argparse.Namespace) -> int:
     failed = False
     for path in args.images:
         try:
-            still = look_at(path, detector)
+            result = detect_in_file(path, detector)
         except UserError as error:
             print(f"vigie: {error}", file=sys.stderr)
             failed = True
             continue
         if args.json:
-            print(msgspec.json.encode(still).decode())
+            print(msgspec.json.encode(result).decode())
         else:
-            _print_table(still)
+            _print_table(result)
     return 1 if failed else 0
 
 
-def _print_table(still: StillResult) -> None:
-    print(f"{still.image}: {still.width_px} x {still.height_px}, ", end="")
-    if not still.detections:
+def _print_table(result: StillResult) -> None:
+    print(f"{result.image}: {result.width_px} x {result.height_px}, ", end="")
+    if not result.detections:
         print("no road users")
         return
-    print(f"{len(still.detections)} road users")
+    print(f"{len(result.detections)} road users")
     table = Table()
     table.add_column("label")
     for name in ("score", "x", "y", "w", "h"):
         table.add_column(name, justify="right")
-    for one in still.detections:
-        box = one.box
+    for detection in result.detections:
+        box = detection.box
         table.add_row(
-            one.label, f"{one.score:.2f}", *(f"{side:.3f}" for side in (box.x, box.y, box.w, box.h))
+            detection.label,
+            f"{detection.score:.2f}",
+            *(f"{side:.3f}" for side in (box.x, box.y, box.w, box.h)),
         )
     Console().print(table)

@@ -24,14 +24,14 @@ from agent.base.errors import UserError
 from agent.cli.commands import Commands
 from agent.cli.footage_output import print_json
 from agent.health.vitals.procfs import ProcFs
-from agent.provisioning.settings import BadSettings
+from agent.provisioning.settings import InvalidSettings
 from centre.flash import flash
-from centre.flash.disks import size_words
-from centre.flash.flash import Flashed, FlashPlan, FlashRequest, NotFlashed, Stopped
-from centre.flash.image import Told
-from centre.flash.safety_checks import NOT_REMOVABLE, SMALL
+from centre.flash.disks import format_size
+from centre.flash.flash import FlashError, FlashInterrupted, FlashPlan, FlashRequest, FlashResult
+from centre.flash.image import OnProgress
+from centre.flash.safety_checks import NOT_REMOVABLE_FLAG, SMALL_FLAG
 
-_INTERRUPTED = 130
+_EXIT_INTERRUPTED = 130
 
 
 def add_parser(commands: Commands) -> None:
@@ -61,8 +61,10 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--yes", action="store_true", help="ask nothing, for scripts")
     parser.add_argument("--json", action="store_true", help="one line of JSON, for machines")
     flags = parser.add_argument_group("against a refusal; nothing helps where a disk is in use")
-    flags.add_argument(NOT_REMOVABLE, action="store_true", help="write to a disk that is built in")
-    flags.add_argument(SMALL, action="store_true", help="with hardly any room for footage")
+    flags.add_argument(
+        NOT_REMOVABLE_FLAG, action="store_true", help="write to a disk that is built in"
+    )
+    flags.add_argument(SMALL_FLAG, action="store_true", help="with hardly any room for footage")
     flags.add_argument(
         "--even-if-not-empty", action="store_true", help="replace a file that holds something"
     )
@@ -74,120 +76,125 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Flash. Raises BadInput."""
-    tree = ProcFs()
+    procfs = ProcFs()
     try:
         if args.list:
-            return _list(tree)
-        return _flash(_wish(args, tree), args, tree)
-    except BadSettings as error:
+            return _list_disks(procfs)
+        return _flash(_request(args, procfs), args, procfs)
+    except InvalidSettings as error:
         for line in error.problems:
             print(f"vigie: {line}", file=sys.stderr)
         return 2
     except OSError as error:
         raise UserError(f"flash: {error}") from error
-    except NotFlashed as error:
+    except FlashError as error:
         print(f"vigie: {error}", file=sys.stderr)
-        return _INTERRUPTED if isinstance(error, Stopped) else 1
+        return _EXIT_INTERRUPTED if isinstance(error, FlashInterrupted) else 1
 
 
-def _wish(args: argparse.Namespace, tree: ProcFs) -> FlashRequest:
+def _request(args: argparse.Namespace, procfs: ProcFs) -> FlashRequest:
     if args.image is None or args.settings is None:
         raise UserError(
             "flash: what is to be written? allowed: --settings FILE IMAGE DEVICE-OR-FILE, or --list"
         )
     if args.target is None:
-        raise UserError(f"flash: onto which disk? allowed: a file, or {flash.select_disk(tree)}")
-    overridden = {NOT_REMOVABLE: args.even_if_not_removable, SMALL: args.even_if_small}
+        raise UserError(
+            f"flash: onto which disk? allowed: a file, or {flash.describe_candidates(procfs)}"
+        )
+    overrides = {NOT_REMOVABLE_FLAG: args.even_if_not_removable, SMALL_FLAG: args.even_if_small}
     return FlashRequest(
         settings=args.settings,
         image=args.image,
         target=args.target,
-        overridden=frozenset(flag for flag, given in overridden.items() if given),
+        override_flags=frozenset(flag for flag, given in overrides.items() if given),
         without_checksum=args.even_without_checksum,
         even_if_not_empty=args.even_if_not_empty,
     )
 
 
-def _flash(wish: FlashRequest, args: argparse.Namespace, tree: ProcFs) -> int:
-    planned = flash.plan_flash(wish, _bar, tree)
+def _flash(request: FlashRequest, args: argparse.Namespace, procfs: ProcFs) -> int:
+    plan = flash.plan_flash(request, _progress_bar, procfs)
     if not args.json:
-        _show(planned)
-    if planned.disk is not None and not args.yes:
-        _ask(planned)
-    with _stopped_by_signals():
-        done = flash.flash(planned, _bar, tree)
+        _print_plan(plan)
+    if plan.disk is not None and not args.yes:
+        _confirm(plan)
+    with _signals_interrupt():
+        result = flash.flash(plan, _progress_bar, procfs)
     if args.json:
-        print_json(done)
+        print_json(result)
     else:
-        _tell(done)
+        _print_result(result)
     return 0
 
 
-def _show(planned: FlashPlan) -> None:
-    settings, image = planned.settings, planned.image
-    print(f"settings: box {settings.box}, {settings.site}, reports to {settings.broker}")
+def _print_plan(plan: FlashPlan) -> None:
+    settings, image = plan.settings, plan.image
+    print(f"settings: box {settings.box_id}, {settings.site}, reports to {settings.broker_url}")
     for note in settings.notes:
         print(f"  note: {note}")
-    sure = "its checksum is right" if image.checked else "NOT CHECKED"
-    size = size_words(image.size_bytes)
-    print(f"image: {image.path.name}, {size}, for {image.firmware.name}; {sure}")
-    print(f"onto: {planned.target_words}")
+    checksum_text = "its checksum is right" if image.checksum_verified else "NOT CHECKED"
+    size = format_size(image.size_bytes)
+    print(f"image: {image.path.name}, {size}, for {image.firmware.name}; {checksum_text}")
+    print(f"onto: {plan.target_text}")
 
 
-def _ask(planned: FlashPlan) -> None:
+def _confirm(plan: FlashPlan) -> None:
     if not sys.stdin.isatty():
         raise UserError("flash: nobody is there to answer; allowed: at a terminal, or --yes")
-    print(f"All that is on {planned.target_words} will be lost.")
+    print(f"All that is on {plan.target_text} will be lost.")
     try:
         answer = input("Type yes to write to it: ")
     except EOFError:
         print()
         answer = ""
     if answer.strip().lower() != "yes":
-        raise UserError(f"{planned.wish.target}: nothing was written; allowed: yes")
+        raise UserError(f"{plan.request.target}: nothing was written; allowed: yes")
 
 
-def _tell(done: Flashed) -> None:
-    written = size_words(done.size_bytes)
+def _print_result(result: FlashResult) -> None:
+    written = format_size(result.size_bytes)
     speeds = [
-        f"{done.size_bytes / max(one, 0.001) / 1e6:.0f} MB/s" for one in (done.write_s, done.read_s)
+        f"{result.size_bytes / max(duration_s, 0.001) / 1e6:.0f} MB/s"
+        for duration_s in (result.write_s, result.read_s)
     ]
-    print(f"{done.target}: good: {written} of box {done.box} written and read back")
+    print(f"{result.target}: good: {written} of box {result.box} written and read back")
     print(f"  written at {speeds[0]}, read at {speeds[1]}")
 
 
-def _list(tree: ProcFs) -> int:
+def _list_disks(procfs: ProcFs) -> int:
     table = Table(box=None, pad_edge=False)
     for title in ("disk", "what", "size", "attached", "against it"):
         table.add_column(title, overflow="fold")
-    for disk, against in flash.list_candidates(tree):
-        why = str(against[0]) if against else "nothing"
-        told = (disk.path, disk.model, size_words(disk.size_bytes), disk.attached, why)
-        table.add_row(*map(Text, told))
+    for disk, refusals in flash.list_candidates(procfs):
+        reason = str(refusals[0]) if refusals else "nothing"
+        row = (disk.path, disk.model, format_size(disk.size_bytes), disk.bus, reason)
+        table.add_row(*map(Text, row))
     Console().print(table) if table.rows else print("no disk is there")
     return 0
 
 
 @contextmanager
-def _stopped_by_signals() -> Iterator[None]:
+def _signals_interrupt() -> Iterator[None]:
     """Being told to end, or a terminal that goes, is as Ctrl-C: the card is to start no box then."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    changed = {number: old for number, old in before.items() if old is not signal.SIG_IGN}
-    for number in changed:
-        signal.signal(number, _stop)
+    previous = {signum: signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGHUP)}
+    replaced = {
+        signum: handler for signum, handler in previous.items() if handler is not signal.SIG_IGN
+    }
+    for signum in replaced:
+        signal.signal(signum, _raise_interrupt)
     try:
         yield
     finally:
-        for number, old in changed.items():
-            signal.signal(number, old)
+        for signum, handler in replaced.items():
+            signal.signal(signum, handler)
 
 
-def _stop(_number: int, _frame: FrameType | None) -> None:
+def _raise_interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
 @contextmanager
-def _bar(what: str) -> Iterator[Told]:
+def _progress_bar(label: str) -> Iterator[OnProgress]:
     """A bar on the standard error, where that is a terminal."""
     console = Console(stderr=True)
     columns = (
@@ -200,5 +207,5 @@ def _bar(what: str) -> Iterator[Told]:
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bar:
-        task = bar.add_task(what, total=None)
+        task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -38,7 +38,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--every-frame",
         action="store_true",
-        help=f"look at every frame (default: {replay.FPS:g} a second, as a box does)",
+        help=f"look at every frame (default: {replay.DETECT_FPS:g} a second, as a box does)",
     )
     add_model_argument(parser)
     parser.set_defaults(run=run)
@@ -60,21 +60,21 @@ def run(args: argparse.Namespace) -> int:
     except ModelRefused as error:
         print(f"vigie: {error}", file=sys.stderr)
         return 1
-    _print(summary, request)
+    _print_summary(summary, request)
     return 0
 
 
-def _print(summary: replay.ReplaySummary, request: replay.ReplayRequest) -> None:
-    speed = summary.clip_s / max(summary.took_s, 1e-9)
+def _print_summary(summary: replay.ReplaySummary, request: replay.ReplayRequest) -> None:
+    speed = summary.played_s / max(summary.elapsed_s, 1e-9)
     print(
-        f"{request.clip.name}: {summary.clip_s:.1f} s, {summary.frames} frames, "
-        f"{summary.passes} detector passes, {speed:.1f} times its own pace"
+        f"{request.clip.name}: {summary.played_s:.1f} s, {summary.frames} frames, "
+        f"{summary.inferences} detector passes, {speed:.1f} times its own pace"
     )
-    for line in summary.lines:
+    for line in summary.line_counts:
         counts = ", ".join(f"{label} {number}" for label, number in sorted(line.counts.items()))
         print(f"  line {line.line!r}, {line.direction}: {sum(line.counts.values())}", end="")
         print(f" ({counts})" if counts else "")
-    for kind, number in summary.events.items():
+    for kind, number in summary.event_counts.items():
         print(f"  event {kind}: {number}")
     for path in (request.events, request.tracks, request.annotate):
         if path is not None:

@@ -15,14 +15,14 @@ from agent.base.clock import SystemClock
 from agent.base.errors import UserError
 from agent.base.health_model import HealthReport
 from agent.cli.commands import Commands
-from agent.cli.footage_output import shown
+from agent.cli.footage_output import escape_unprintable
 from agent.config.configuration import BrokerConfig, check_broker
 from agent.reporting.payloads import EventData
-from centre.client import CentreClient, ReceivedMessage, line
+from centre.client import CentreClient, ReceivedMessage, to_json_line
 from centre.fleet_view import BoxView, FleetView
 from centre.store import CentreStore
 
-REDRAWS_A_SECOND = 4
+REDRAWS_PER_S = 4
 _STATE_STYLES = {"online": "green", "lost": "bold red", "stopped": "yellow", "unknown": "dim"}
 
 
@@ -63,128 +63,128 @@ def run(args: argparse.Namespace) -> int:
     store = CentreStore.open(args.store) if args.store else None
     try:
         if args.json:
-            _print_lines(broker, args.box, store)
+            _print_json_lines(broker, args.box, store)
         else:
-            _draw_table(broker, args.box, store)
+            _show_live_table(broker, args.box, store)
     finally:
         if store is not None:
             store.close()
     return 0
 
 
-def _print_lines(broker: BrokerConfig, box: str | None, store: CentreStore | None) -> None:
-    def show(item: ReceivedMessage) -> None:
-        sys.stdout.buffer.write(line(item) + b"\n")
+def _print_json_lines(broker: BrokerConfig, box: str | None, store: CentreStore | None) -> None:
+    def print_message(item: ReceivedMessage) -> None:
+        sys.stdout.buffer.write(to_json_line(item) + b"\n")
         sys.stdout.buffer.flush()
 
-    def tell(trouble: str | None) -> None:
-        if trouble:
-            print(f"vigie: {trouble}", file=sys.stderr)
+    def print_problem(problem: str | None) -> None:
+        if problem:
+            print(f"vigie: {problem}", file=sys.stderr)
 
     clock = SystemClock()
-    watch = CentreClient(
+    client = CentreClient(
         broker,
-        show,
+        print_message,
         random.Random(),  # noqa: S311 (jitter and a client's name, no secret)
         clock.boottime_ns,
         box=box,
         store=store,
-        on_state=tell,
+        on_connection_change=print_problem,
     )
-    _loop(watch)
+    _run_until_interrupted(client)
 
 
-def _draw_table(broker: BrokerConfig, box: str | None, store: CentreStore | None) -> None:
-    board = FleetView()
+def _show_live_table(broker: BrokerConfig, box: str | None, store: CentreStore | None) -> None:
+    fleet = FleetView()
     clock = SystemClock()
     state = ["connecting"]
 
-    def learn(item: ReceivedMessage) -> None:
+    def on_message(item: ReceivedMessage) -> None:
         if item.message is not None:
-            board.take(item.message)
-        live.update(_table(board, broker.url, state[0]))
+            fleet.update(item.message)
+        live.update(_render_table(fleet, broker.url, state[0]))
 
-    def tell(trouble: str | None) -> None:
-        state[0] = trouble or "connected"
-        live.update(_table(board, broker.url, state[0]))
+    def on_connection_change(problem: str | None) -> None:
+        state[0] = problem or "connected"
+        live.update(_render_table(fleet, broker.url, state[0]))
 
-    watch = CentreClient(
+    client = CentreClient(
         broker,
-        learn,
+        on_message,
         random.Random(),  # noqa: S311 (jitter and a client's name, no secret)
         clock.boottime_ns,
         box=box,
         store=store,
-        on_state=tell,
+        on_connection_change=on_connection_change,
     )
     with Live(
-        _table(board, broker.url, state[0]),
+        _render_table(fleet, broker.url, state[0]),
         console=Console(),
-        refresh_per_second=REDRAWS_A_SECOND,
+        refresh_per_second=REDRAWS_PER_S,
     ) as live:
-        _loop(watch)
+        _run_until_interrupted(client)
 
 
-def _loop(watch: CentreClient) -> None:
+def _run_until_interrupted(client: CentreClient) -> None:
     stopping = threading.Event()
     try:
         while True:
-            watch.run_once(stopping)
+            client.run_once(stopping)
     except KeyboardInterrupt:
         return
     finally:
-        watch.close()
+        client.close()
 
 
-def _table(board: FleetView, url: str, state: str) -> Table:
-    table = Table(title=_cell(f"{url}: {state}", style="table.title"), expand=True)
+def _render_table(fleet: FleetView, url: str, state: str) -> Table:
+    table = Table(title=_text_cell(f"{url}: {state}", style="table.title"), expand=True)
     for heading in ("box", "state", "health", "outbox", "faults", "last events"):
         table.add_column(heading)
-    for view in board.views():
+    for view in fleet.views():
         table.add_row(
-            _cell(*_name(view)),
-            _cell(view.state, view.since, style=_STATE_STYLES[view.state]),
-            _cell(*_health(view.health)),
-            _cell(*_outbox(view.health)),
-            _cell(*_faults(view)),
-            _cell(*(_event(data) for data in reversed(view.events))),
+            _text_cell(*_name_lines(view)),
+            _text_cell(view.state, view.since, style=_STATE_STYLES[view.state]),
+            _text_cell(*_health_lines(view.health)),
+            _text_cell(*_outbox_lines(view.health)),
+            _text_cell(*_fault_lines(view)),
+            _text_cell(*(_event_text(data) for data in reversed(view.events))),
         )
     return table
 
 
-def _cell(*lines: str, style: str = "") -> Text:
+def _text_cell(*lines: str, style: str = "") -> Text:
     """Lines as they are. What a box says is no markup: one box must not garble what all others say."""
-    return Text("\n".join(shown(line) for line in lines), style=style)
+    return Text("\n".join(escape_unprintable(line) for line in lines), style=style)
 
 
-def _name(view: BoxView) -> list[str]:
+def _name_lines(view: BoxView) -> list[str]:
     return [view.box, view.site] if view.site else [view.box]
 
 
-def _health(report: HealthReport | None) -> list[str]:
+def _health_lines(report: HealthReport | None) -> list[str]:
     if report is None:
         return ["?"]
     vitals = report.vitals
-    said = [f"up {report.uptime_s / 3600:.1f} h"]
-    said += [f"{camera.name} {camera.fps:.1f} fps" for camera in report.cameras]
+    lines = [f"up {report.uptime_s / 3600:.1f} h"]
+    lines += [f"{camera.name} {camera.fps:.1f} fps" for camera in report.cameras]
     if vitals.soc_celsius is not None:
-        said.append(f"{vitals.soc_celsius:.0f} °C")
+        lines.append(f"{vitals.soc_celsius:.0f} °C")
     if vitals.disk_free_bytes is not None:
-        said.append(f"{vitals.disk_free_bytes / 1e9:.1f} GB free")
-    return said
+        lines.append(f"{vitals.disk_free_bytes / 1e9:.1f} GB free")
+    return lines
 
 
-def _outbox(report: HealthReport | None) -> list[str]:
+def _outbox_lines(report: HealthReport | None) -> list[str]:
     if report is None:
         return ["?"]
-    said = [f"{report.outbox.depth} wait"]
-    return [*said, f"{report.outbox.lost} lost"] if report.outbox.lost else said
+    lines = [f"{report.outbox.depth} wait"]
+    return [*lines, f"{report.outbox.lost} lost"] if report.outbox.lost else lines
 
 
-def _faults(view: BoxView) -> list[str]:
+def _fault_lines(view: BoxView) -> list[str]:
     return [f"{fault.code} {fault.title}: {fault.subject}" for fault in view.faults] or ["none"]
 
 
-def _event(data: EventData) -> str:
+def _event_text(data: EventData) -> str:
     parts = (data.kind, data.phase, data.label, data.name, data.direction)
     return " ".join(part for part in parts if part)

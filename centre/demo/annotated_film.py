@@ -9,20 +9,20 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.base.model import Event, FrameResult
-from agent.detection.annotate import AnnotatedFilm
+from agent.detection.annotate import AnnotatedVideo
 from agent.detection.scene import Scene
 from drivers.media import Frame
 
-WAITING_MOST = 16
+MAX_QUEUED = 16
 """Frames that wait to be drawn; each keeps a decoded picture alive."""
 
 
-class _Seen(msgspec.Struct, frozen=True, kw_only=True):
+class _QueuedFrame(msgspec.Struct, frozen=True, kw_only=True):
     frame: Frame
-    sight: FrameResult
+    result: FrameResult
 
 
-class RecordedFilm:
+class AnnotatedVideoWriter:
     """Draws and encodes in a thread of its own, so that the box is not slowed by it.
 
     It begins with the first frame, whose size and time it takes. With `every_frame` the giver
@@ -37,73 +37,73 @@ class RecordedFilm:
         self._title = title
         self._fps = fps
         self._every_frame = every_frame
-        self._waiting: queue.Queue[_Seen | Event | None] = queue.Queue(WAITING_MOST)
-        self._film: AnnotatedFilm | None = None
+        self._queue: queue.Queue[_QueuedFrame | Event | None] = queue.Queue(MAX_QUEUED)
+        self._video: AnnotatedVideo | None = None
         self._first_ns = 0
-        self.failed: str | None = None
+        self.error: str | None = None
         """Why the film could not be written, if so."""
-        self._thread = threading.Thread(target=self._draw_all, name="annotated film", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="annotated film", daemon=True)
         self._thread.start()
 
-    def saw(self, frame: Frame, sight: FrameResult) -> None:
+    def add_frame(self, frame: Frame, result: FrameResult) -> None:
         """Add a frame."""
-        self._give(_Seen(frame=frame, sight=sight))
+        self._enqueue(_QueuedFrame(frame=frame, result=result))
 
-    def note(self, event: Event) -> None:
+    def add_event(self, event: Event) -> None:
         """An event has arrived: it is told on the frames from now on."""
-        self._give(event)
+        self._enqueue(event)
 
     def close(self) -> None:
         """Draw what waits, and finish the file."""
-        self._waiting.put(None)
+        self._queue.put(None)
         self._thread.join()
 
-    def _give(self, item: _Seen | Event) -> None:
+    def _enqueue(self, item: _QueuedFrame | Event) -> None:
         try:
-            self._waiting.put(item, block=self._every_frame)
+            self._queue.put(item, block=self._every_frame)
         except queue.Full:
             return
 
-    def _draw_all(self) -> None:
-        while (item := self._waiting.get()) is not None:
-            self._guarded(item)
-        self._guarded(None)
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            self._process(item)
+        self._process(None)
 
-    def _guarded(self, item: _Seen | Event | None) -> None:
+    def _process(self, item: _QueuedFrame | Event | None) -> None:
         """After a failure the rest is taken and left, so that nobody waits for room."""
-        if self.failed is not None:
+        if self.error is not None:
             return
         try:
             if item is None:
-                if self._film is not None:
-                    self._film.close()
+                if self._video is not None:
+                    self._video.close()
             elif isinstance(item, Event):
-                self._note(item)
+                self._add_event(item)
             else:
-                self._add(item)
+                self._add_frame(item)
         except (UserError, av.FFmpegError, OSError) as error:
-            self.failed = str(error)
+            self.error = str(error)
 
-    def _add(self, seen: _Seen) -> None:
-        frame, sight = seen.frame, seen.sight
-        if self._film is None:
+    def _add_frame(self, queued: _QueuedFrame) -> None:
+        frame, result = queued.frame, queued.result
+        if self._video is None:
             size_px = (frame.width_px, frame.height_px)
-            self._film = AnnotatedFilm(self._path, size_px, self._fps, self._scene, self._title)
-            self._first_ns = sight.t_ns
-        self._film.add(frame, _counted_from(sight, self._first_ns))
+            self._video = AnnotatedVideo(self._path, size_px, self._fps, self._scene, self._title)
+            self._first_ns = result.t_ns
+        self._video.add_frame(frame, _rebase_times(result, self._first_ns))
 
-    def _note(self, event: Event) -> None:
-        if self._film is not None:
-            at_ns = event.t_ns - self._first_ns
-            self._film.note(msgspec.structs.replace(event, t_ns=at_ns))
+    def _add_event(self, event: Event) -> None:
+        if self._video is not None:
+            video_ns = event.t_ns - self._first_ns
+            self._video.add_event(msgspec.structs.replace(event, t_ns=video_ns))
 
 
-def _counted_from(sight: FrameResult, first_ns: int) -> FrameResult:
+def _rebase_times(result: FrameResult, first_ns: int) -> FrameResult:
     """The sight with all its times counted from the film's first frame."""
     tracks = tuple(
         msgspec.structs.replace(
             track, begin_ns=track.begin_ns - first_ns, seen_ns=track.seen_ns - first_ns
         )
-        for track in sight.tracks
+        for track in result.tracks
     )
-    return msgspec.structs.replace(sight, t_ns=sight.t_ns - first_ns, tracks=tracks)
+    return msgspec.structs.replace(result, t_ns=result.t_ns - first_ns, tracks=tracks)

@@ -21,7 +21,7 @@ from drivers.media import Plane
 
 Rgb = tuple[int, int, int]
 
-COLOURS: dict[Label, Rgb] = {
+LABEL_COLOURS: dict[Label, Rgb] = {
     "person": (90, 220, 120),
     "bicycle": (90, 200, 230),
     "motorcycle": (200, 120, 240),
@@ -29,11 +29,14 @@ COLOURS: dict[Label, Rgb] = {
     "bus": (240, 110, 90),
     "truck": (240, 140, 200),
 }
-_PALETTE: tuple[Rgb, ...] = (*((g * 17, g * 17, g * 17) for g in range(16)), *COLOURS.values())
+_PALETTE: tuple[Rgb, ...] = (
+    *((g * 17, g * 17, g * 17) for g in range(16)),
+    *LABEL_COLOURS.values(),
+)
 """Sixteen greys, then the labels' colours: few, so that neighbours are often alike and a row
 costs few changes of colour.
 """
-_LABEL_AT = {label: 16 + index for index, label in enumerate(COLOURS)}
+_LABEL_INDEX = {label: 16 + index for index, label in enumerate(LABEL_COLOURS)}
 
 _UPPER_HALF = "\u2580"
 
@@ -41,18 +44,22 @@ _UPPER_HALF = "\u2580"
 class AsciiPicture:
     """A picture for rich, `columns` characters wide, in its own proportions."""
 
-    def __init__(self, gate: Plane, tracks: tuple[Track, ...], columns: int) -> None:
-        height_px, width_px = gate.shape
+    def __init__(self, image: Plane, tracks: tuple[Track, ...], columns: int) -> None:
+        height_px, width_px = image.shape
         self.columns = columns
         self.rows = max(1, round(columns * height_px / width_px / 2))
-        grey = cv2.resize(gate, (columns, self.rows * 2), interpolation=cv2.INTER_AREA)
-        self._colours: npt.NDArray[np.uint8] = (np.asarray(grey, np.uint8) >> 4).astype(np.uint8)
+        grey = cv2.resize(image, (columns, self.rows * 2), interpolation=cv2.INTER_AREA)
+        self._palette_indices: npt.NDArray[np.uint8] = (np.asarray(grey, np.uint8) >> 4).astype(
+            np.uint8
+        )
         for track in tracks:
-            _draw(self._colours, track)
+            _draw_box(self._palette_indices, track)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Row by row, two pixels in a character."""
-        pairs = zip(self._colours[::2].tolist(), self._colours[1::2].tolist(), strict=True)
+        pairs = zip(
+            self._palette_indices[::2].tolist(), self._palette_indices[1::2].tolist(), strict=True
+        )
         for upper, lower in pairs:
             for (above, below), run in groupby(zip(upper, lower, strict=True)):
                 yield Segment(_UPPER_HALF * len(list(run)), _style(above, below))
@@ -68,14 +75,14 @@ def _style(above: int, below: int) -> Style:
     return Style(color=Color.from_rgb(*_PALETTE[above]), bgcolor=Color.from_rgb(*_PALETTE[below]))
 
 
-def _draw(colours: npt.NDArray[np.uint8], track: Track) -> None:
+def _draw_box(indices: npt.NDArray[np.uint8], track: Track) -> None:
     """A frame of one pixel around a road user."""
-    height_px, width_px = colours.shape
+    height_px, width_px = indices.shape
     box = track.box
     left = int(np.clip(round(box.x * width_px), 0, width_px - 1))
     top = int(np.clip(round(box.y * height_px), 0, height_px - 1))
     right = int(np.clip(round((box.x + box.w) * width_px), left, width_px - 1))
     bottom = int(np.clip(round((box.y + box.h) * height_px), top, height_px - 1))
-    colour = _LABEL_AT[track.label]
-    colours[top : bottom + 1, [left, right]] = colour
-    colours[[top, bottom], left : right + 1] = colour
+    index = _LABEL_INDEX[track.label]
+    indices[top : bottom + 1, [left, right]] = index
+    indices[[top, bottom], left : right + 1] = index

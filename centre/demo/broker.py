@@ -17,9 +17,9 @@ from pathlib import Path
 from agent.base.errors import UserError
 
 HOST = "127.0.0.1"
-READY_WITHIN_S = 10.0
-_LOOK_EVERY_S = 0.05
-_STOP_WITHIN_S = 5.0
+START_TIMEOUT_S = 10.0
+_POLL_S = 0.05
+_STOP_TIMEOUT_S = 5.0
 
 _RUMQTTD = """
 id = 0
@@ -51,18 +51,18 @@ log_dest none
 
 
 @contextmanager
-def running_broker(folder: Path) -> Iterator[str]:
+def run_broker(folder: Path) -> Iterator[str]:
     """Run a broker; gives its address, such as `mqtt://127.0.0.1:40123`.
 
     Its configuration is written into `folder`. Raises BadInput where there is no broker to run,
     or it does not come up.
     """
-    port = free_port()
+    port = find_free_port()
     if importlib.util.find_spec("iotcore") is not None:
-        with _iotcore(folder, port):
+        with _run_iotcore(folder, port):
             yield f"mqtt://{HOST}:{port}"
     elif program := shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin"):
-        with _mosquitto(program, folder, port):
+        with _run_mosquitto(program, folder, port):
             yield f"mqtt://{HOST}:{port}"
     else:
         raise UserError(
@@ -70,7 +70,7 @@ def running_broker(folder: Path) -> Iterator[str]:
         )
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     """A port that nobody listens on now."""
     with closing(socket.socket()) as probe:
         probe.bind((HOST, 0))
@@ -78,50 +78,50 @@ def free_port() -> int:
 
 
 @contextmanager
-def _iotcore(folder: Path, port: int) -> Iterator[None]:
+def _run_iotcore(folder: Path, port: int) -> Iterator[None]:
     from iotcore import Broker  # noqa: PLC0415 - only where it is installed
 
     path = folder / "broker.toml"
     path.write_text(_RUMQTTD.format(host=HOST, port=port))
     broker = Broker(config_path=str(path))
     try:
-        broker.start(READY_WITHIN_S)
+        broker.start(START_TIMEOUT_S)
     except (OSError, RuntimeError) as error:
         raise UserError(f"the demo's broker did not start: {error}") from error
     try:
         yield
     finally:
-        broker.stop(_STOP_WITHIN_S)
+        broker.stop(_STOP_TIMEOUT_S)
 
 
 @contextmanager
-def _mosquitto(program: str, folder: Path, port: int) -> Iterator[None]:
+def _run_mosquitto(program: str, folder: Path, port: int) -> Iterator[None]:
     path = folder / "broker.conf"
     path.write_text(_MOSQUITTO.format(host=HOST, port=port))
-    child = subprocess.Popen([program, "-c", str(path)])  # noqa: S603 - found in fixed folders
+    process = subprocess.Popen([program, "-c", str(path)])  # noqa: S603 - found in fixed folders
     try:
-        if not _answers(port, child):
+        if not _wait_until_ready(port, process):
             raise UserError(f"the demo's broker did not start: {program} -c {path}")
         yield
     finally:
-        child.terminate()
+        process.terminate()
         try:
-            child.wait(_STOP_WITHIN_S)
+            process.wait(_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+            process.kill()
+            process.wait()
 
 
-def _answers(port: int, child: "subprocess.Popen[bytes]") -> bool:
+def _wait_until_ready(port: int, process: "subprocess.Popen[bytes]") -> bool:
     """Wait until the broker takes connections; False where it ended or does not come up."""
     tick = threading.Event()
-    for _ in range(round(READY_WITHIN_S / _LOOK_EVERY_S)):
-        if child.poll() is not None:
+    for _ in range(round(START_TIMEOUT_S / _POLL_S)):
+        if process.poll() is not None:
             return False
         try:
             socket.create_connection((HOST, port), timeout=1.0).close()
         except OSError:
-            tick.wait(_LOOK_EVERY_S)
+            tick.wait(_POLL_S)
         else:
             return True
     return False

@@ -9,12 +9,12 @@ from agent.config.configuration import BrokerConfig
 from agent.reporting.payloads import (
     EventMessage,
     HealthMessage,
-    Online,
+    OnlineStatus,
     SnapshotHeader,
     StatusMessage,
 )
 from agent.runtime.stage import StageThread
-from centre.client import CentreClient, ReceivedMessage, line
+from centre.client import CentreClient, ReceivedMessage, to_json_line
 from centre.demo.files import DemoFiles
 from centre.demo.stats import DemoStats
 from centre.store import CentreStore
@@ -27,7 +27,7 @@ class DemoCentre:
         self,
         broker_url: str,
         files: DemoFiles,
-        tally: DemoStats,
+        stats: DemoStats,
         on_event: Callable[[Event], None],
         clock_ns: Callable[[], int],
         rng: random.Random,
@@ -37,57 +37,57 @@ class DemoCentre:
         file of each picture.
         """
         self._files = files
-        self._tally = tally
+        self._stats = stats
         self._on_event = on_event
         self._on_snapshot = on_snapshot
-        self._seen: set[str] = set()
+        self._seen_ids: set[str] = set()
         self.public_key: str | None = None
         """The box's, as its birth has told it."""
-        self.first_event: str | None = None
+        self.first_event_time: str | None = None
         """When it began, in UTC."""
-        self._kinds: dict[str, str] = {}
-        self._messages = files.messages.open("wb", buffering=0)
+        self._event_kinds: dict[str, str] = {}
+        self._message_file = files.messages.open("wb", buffering=0)
         self._store = CentreStore.open(files.state / "centre.sqlite")
-        self._watch = CentreClient(
-            BrokerConfig(url=broker_url), self._hear, rng, clock_ns, store=self._store
+        self._client = CentreClient(
+            BrokerConfig(url=broker_url), self._on_message, rng, clock_ns, store=self._store
         )
-        self._thread = StageThread(self._watch, clock_ns, rng, vital=False)
+        self._thread = StageThread(self._client, clock_ns, rng, vital=False)
 
     def start(self, timeout_s: float) -> bool:
         """Start, and wait until it hears; False where it does not in time."""
         self._thread.start()
-        return self._watch.online.wait(timeout_s)
+        return self._client.online.wait(timeout_s)
 
     def stop(self, timeout_s: float) -> None:
         """Stop and close the files."""
         self._thread.stop()
         self._thread.join(timeout_s)
         self._store.close()
-        self._messages.close()
+        self._message_file.close()
 
-    def _hear(self, heard: ReceivedMessage) -> None:
+    def _on_message(self, received: ReceivedMessage) -> None:
         """One message. A repeat, which QoS 1 allows, is not counted twice."""
-        message = heard.message
-        if message is None or message.id in self._seen:
+        message = received.message
+        if message is None or message.id in self._seen_ids:
             return
-        self._seen.add(message.id)
-        self._messages.write(line(heard) + b"\n")
-        self._tally.message_came()
+        self._seen_ids.add(message.id)
+        self._message_file.write(to_json_line(received) + b"\n")
+        self._stats.count_message()
         if isinstance(message, EventMessage):
-            self._kinds[message.data.event] = message.data.kind
-            self._tally.event_came(message.data)
-            self.first_event = self.first_event or message.data.begin_time
+            self._event_kinds[message.data.event] = message.data.kind
+            self._stats.add_event(message.data)
+            self.first_event_time = self.first_event_time or message.data.begin_time
             self._on_event(message.data)
-        elif isinstance(message, StatusMessage) and isinstance(message.data, Online):
+        elif isinstance(message, StatusMessage) and isinstance(message.data, OnlineStatus):
             self.public_key = message.data.public_key
         elif isinstance(message, HealthMessage):
-            self._tally.health_came(message.data)
+            self._stats.set_health(message.data)
         elif isinstance(message, SnapshotHeader):
-            self._keep(message, heard.payload)
+            self._save_snapshot(message, received.payload)
 
-    def _keep(self, header: SnapshotHeader, jpeg: bytes) -> None:
-        kind = self._kinds.get(header.data.event or "", "picture")
-        number = self._tally.snapshot_came()
+    def _save_snapshot(self, header: SnapshotHeader, jpeg: bytes) -> None:
+        kind = self._event_kinds.get(header.data.event or "", "picture")
+        number = self._stats.count_snapshot()
         name = f"{number:03d}-{kind.replace('_', '-')}.jpg"
         path = self._files.snapshots / name
         path.write_bytes(jpeg)

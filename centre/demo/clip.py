@@ -18,20 +18,20 @@ import av
 
 from agent.base.errors import UserError
 
-MEMBER = "usr/share/doc/opencv-doc/examples/data/vtest.avi"
-SHA256 = "45cddc9490be69345cbdab64ca583be65987e864ca408038e648db99e10516cf"
+PACKAGE_MEMBER = "usr/share/doc/opencv-doc/examples/data/vtest.avi"
+VIDEO_SHA256 = "45cddc9490be69345cbdab64ca583be65987e864ca408038e648db99e10516cf"
 PACKAGE = "opencv-doc"
-RECORDABLE = ("h264", "hevc")
+RECORDABLE_CODECS = ("h264", "hevc")
 
-Progress = Callable[[str, float], None]
+OnStepProgress = Callable[[str, float], None]
 """Told what is being done, and how much of it is, 0..1."""
 
-_LOOK_EVERY_S = 0.2
-_SILENT_AFTER_S = 30.0
+_POLL_S = 0.2
+_STALL_TIMEOUT_S = 30.0
 _CHUNK_BYTES = 1 << 20
 
 
-class NoClip(Exception):
+class ClipUnavailable(Exception):
     """The film cannot be had here. One line says why."""
 
 
@@ -41,27 +41,27 @@ def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
     return (Path(home) if home.startswith("/") else Path.home() / ".cache") / "vigie"
 
 
-def default_clip(progress: Progress) -> Path:
+def fetch_default_clip(progress: OnStepProgress) -> Path:
     """The pedestrians, in H.264. Raises NoClip where neither disk nor network has them."""
     cache = cache_folder()
-    film = cache / "vtest.mp4"
-    if film.is_file():
-        return film
+    video = cache / "vtest.mp4"
+    if video.is_file():
+        return video
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache, prefix="getting-") as name:
-            work = Path(name)
-            source = Path("/", MEMBER)
-            if not _is_it(source):
-                source = _from_package(_download(work, progress), work)
-            to_h264(source, work / film.name, progress)
-            (work / film.name).replace(film)
+            work_folder = Path(name)
+            source = Path("/", PACKAGE_MEMBER)
+            if not _is_expected_video(source):
+                source = _extract_from_package(_download(work_folder, progress), work_folder)
+            transcode_to_h264(source, work_folder / video.name, progress)
+            (work_folder / video.name).replace(video)
     except OSError as error:
-        raise NoClip(f"{error.strerror or error}: {error.filename or cache}") from error
-    return film
+        raise ClipUnavailable(f"{error.strerror or error}: {error.filename or cache}") from error
+    return video
 
 
-def codec_of(path: Path) -> str:
+def read_codec(path: Path) -> str:
     """The codec of a film. Raises BadInput where it is none."""
     try:
         with av.open(str(path)) as container:
@@ -69,11 +69,11 @@ def codec_of(path: Path) -> str:
                 raise UserError(f"film {str(path)!r}: has no picture; expected a video file")
             return container.streams.video[0].codec_context.codec.canonical_name
     except (av.FFmpegError, OSError) as error:
-        why = error.strerror or "not a video that can be read"
-        raise UserError(f"film {str(path)!r}: {why}") from error
+        reason = error.strerror or "not a video that can be read"
+        raise UserError(f"film {str(path)!r}: {reason}") from error
 
 
-def to_h264(source: Path, target: Path, progress: Progress) -> None:
+def transcode_to_h264(source: Path, target: Path, progress: OnStepProgress) -> None:
     """Encode a film as a camera does: H.264, a keyframe a second, no B-frames.
 
     Raises BadInput where the film cannot be read.
@@ -101,73 +101,77 @@ def to_h264(source: Path, target: Path, progress: Progress) -> None:
     progress("turning the film into H.264", 1.0)
 
 
-def _is_it(path: Path) -> bool:
+def _is_expected_video(path: Path) -> bool:
     """Whether a file is the film, byte for byte."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == SHA256
+        return hashlib.file_digest(file, "sha256").hexdigest() == VIDEO_SHA256
 
 
-def _download(work: Path, progress: Progress) -> Path:
+def _download(work_folder: Path, progress: OnStepProgress) -> Path:
     """The package, by apt, into a folder. Progress is how large the file has grown."""
     apt = shutil.which("apt-get")
     if apt is None or shutil.which("dpkg-deb") is None:
-        raise NoClip("this system has no apt-get")
-    size_bytes = _package_bytes()
+        raise ClipUnavailable("this system has no apt-get")
+    size_bytes = _package_size_bytes()
     command = [apt, "-q", "download", "-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=15"]
     tick = threading.Event()
-    with (work / "apt.log").open("wb") as log:
-        child = subprocess.Popen(  # noqa: S603 - a fixed command
-            [*command, PACKAGE], cwd=work, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+    with (work_folder / "apt.log").open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603 - a fixed command
+            [*command, PACKAGE], cwd=work_folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL
         )
         try:
-            silent_s, before = 0.0, 0
-            while child.poll() is None and silent_s < _SILENT_AFTER_S:
-                tick.wait(_LOOK_EVERY_S)
-                now = sum(path.stat().st_size for path in work.rglob("*.deb*") if path.is_file())
-                silent_s = 0.0 if now > before else silent_s + _LOOK_EVERY_S
-                before = now
-                progress(f"fetching the Debian package {PACKAGE}", min(1.0, now / size_bytes))
+            stalled_s, previous_bytes = 0.0, 0
+            while process.poll() is None and stalled_s < _STALL_TIMEOUT_S:
+                tick.wait(_POLL_S)
+                current_bytes = sum(
+                    path.stat().st_size for path in work_folder.rglob("*.deb*") if path.is_file()
+                )
+                stalled_s = 0.0 if current_bytes > previous_bytes else stalled_s + _POLL_S
+                previous_bytes = current_bytes
+                progress(
+                    f"fetching the Debian package {PACKAGE}", min(1.0, current_bytes / size_bytes)
+                )
         finally:
-            child.kill()
-            child.wait()
-    packages = list(work.glob(f"{PACKAGE}_*.deb"))
-    if child.returncode != 0 or not packages:
-        raise NoClip(f"apt-get could not download {PACKAGE} (is there a network?)")
+            process.kill()
+            process.wait()
+    packages = list(work_folder.glob(f"{PACKAGE}_*.deb"))
+    if process.returncode != 0 or not packages:
+        raise ClipUnavailable(f"apt-get could not download {PACKAGE} (is there a network?)")
     return packages[0]
 
 
-def _package_bytes() -> int:
+def _package_size_bytes() -> int:
     """The package's size as apt's lists have it."""
-    known = 98_144_132
-    done = subprocess.run(  # noqa: S603 - a fixed command
+    fallback_bytes = 98_144_132
+    result = subprocess.run(  # noqa: S603 - a fixed command
         ["apt-cache", "show", "--no-all-versions", PACKAGE],  # noqa: S607 - apt's own
         capture_output=True,
         text=True,
         check=False,
     )
-    sizes = [line[5:].strip() for line in done.stdout.splitlines() if line.startswith("Size:")]
-    return int(sizes[0]) if sizes and sizes[0].isdigit() else known
+    sizes = [line[5:].strip() for line in result.stdout.splitlines() if line.startswith("Size:")]
+    return int(sizes[0]) if sizes and sizes[0].isdigit() else fallback_bytes
 
 
-def _from_package(package: Path, work: Path) -> Path:
+def _extract_from_package(package: Path, work_folder: Path) -> Path:
     """Only the film out of the package, checked."""
-    target = work / "vtest.avi"
+    target = work_folder / "vtest.avi"
     command = ["dpkg-deb", "--fsys-tarfile", str(package)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:  # noqa: S603 - fixed
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:  # noqa: S603 - fixed
         try:
-            with tarfile.open(fileobj=child.stdout, mode="r|") as tar:
-                member = next((m for m in tar if m.name.removeprefix("./") == MEMBER), None)
+            with tarfile.open(fileobj=process.stdout, mode="r|") as tar:
+                member = next((m for m in tar if m.name.removeprefix("./") == PACKAGE_MEMBER), None)
                 content = tar.extractfile(member) if member else None
                 if content is None:
-                    raise NoClip(f"{PACKAGE} has no {MEMBER} in it")
+                    raise ClipUnavailable(f"{PACKAGE} has no {PACKAGE_MEMBER} in it")
                 with target.open("wb") as file:
                     shutil.copyfileobj(content, file, _CHUNK_BYTES)
         except tarfile.TarError as error:
-            raise NoClip(f"{package.name} is damaged: {error}") from error
+            raise ClipUnavailable(f"{package.name} is damaged: {error}") from error
         finally:
-            child.kill()
-    if not _is_it(target):
-        raise NoClip(f"the film in {package.name} is not the one that is known")
+            process.kill()
+    if not _is_expected_video(target):
+        raise ClipUnavailable(f"the film in {package.name} is not the one that is known")
     return target

@@ -14,22 +14,22 @@ from agent.base.clock import Clock
 from agent.base.model import Reply
 from agent.config.configuration import BrokerConfig
 from agent.reporting import topics
-from agent.reporting.mqtt.connect_error import LinkError
-from agent.reporting.mqtt.paho_transport import Accepted, PahoTransport, Received, Subscribed
+from agent.reporting.mqtt.connect_error import MqttConnectionError
+from agent.reporting.mqtt.paho_transport import Connack, PahoTransport, ReceivedPublish, Suback
 from agent.reporting.payloads import ReplyMessage
 from centre.demo.ptz_script import Person
 
-TURN_S = 0.5
-AGAIN_S = 1.0
-VALID_S = 20.0
+POLL_S = 0.5
+RETRY_S = 1.0
+COMMAND_TTL_S = 20.0
 
 
-class _Posted(msgspec.Struct, frozen=True, kw_only=True):
+class _QueuedCommand(msgspec.Struct, frozen=True, kw_only=True):
     """A command on its way to the broker."""
 
     verb: str
     payload: bytes
-    reply_to: str
+    response_topic: str
     correlation: bytes
 
 
@@ -52,85 +52,85 @@ class DemoOperator:
         self._clock = clock
         self._rng = rng
         self._client_id = f"control-room-{rng.getrandbits(32):08x}"
-        self._posted: queue.SimpleQueue[_Posted] = queue.SimpleQueue()
-        self._link: PahoTransport | None = None
+        self._outgoing: queue.SimpleQueue[_QueuedCommand] = queue.SimpleQueue()
+        self._transport: PahoTransport | None = None
         self.online = threading.Event()
         """Set while it hears."""
 
-    def send(self, who: Person, verb: str, args: dict[str, Any]) -> str:
+    def send(self, person: Person, verb: str, args: dict[str, Any]) -> str:
         """Give a command in somebody's name; its id, by which replies name it."""
-        command = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
-        expires = self._clock.utc(self._clock.boottime_ns()) + timedelta(seconds=VALID_S)
+        command_id = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
+        expires = self._clock.utc(self._clock.boottime_ns()) + timedelta(seconds=COMMAND_TTL_S)
         payload = {
-            "id": command,
+            "id": command_id,
             "expires": topics.rfc3339(expires),
-            "by": who.name,
-            "role": who.role,
+            "by": person.name,
+            "role": person.role,
             "args": args,
         }
-        self._posted.put(
-            _Posted(
+        self._outgoing.put(
+            _QueuedCommand(
                 verb=verb,
                 payload=msgspec.json.encode(payload),
-                reply_to=topics.up(self._box, f"reply/{who.name}"),
-                correlation=command.encode(),
+                response_topic=topics.up_topic(self._box, f"reply/{person.name}"),
+                correlation=command_id.encode(),
             )
         )
-        link = self._link
-        if link is not None:
-            link.wake()
-        return command
+        transport = self._transport
+        if transport is not None:
+            transport.wake()
+        return command_id
 
     def run_once(self, stopping: threading.Event) -> None:
         """Connect, or send what waits and hear what comes within TURN_S seconds."""
         try:
-            link = self._link or self._connected()
+            transport = self._transport or self._connect()
             if self.online.is_set():
-                self._send_all(link)
-            for event in link.turn(TURN_S):
+                self._send_all(transport)
+            for event in transport.poll(POLL_S):
                 match event:
-                    case Accepted():
-                        link.subscribe([topics.up(self._box, "reply/#")])
-                    case Subscribed():
+                    case Connack():
+                        transport.subscribe([topics.up_topic(self._box, "reply/#")])
+                    case Suback():
                         self.online.set()
-                    case Received():
-                        self._hear(event)
-        except LinkError:
-            self._drop()
-            stopping.wait(AGAIN_S)
+                    case ReceivedPublish():
+                        self._handle_reply(event)
+        except MqttConnectionError:
+            self._abandon()
+            stopping.wait(RETRY_S)
 
     def close(self) -> None:
         """Say goodbye to the broker."""
-        link, self._link = self._link, None
-        if link is not None:
-            link.close()
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.close()
 
-    def _connected(self) -> PahoTransport:
-        link = self._link = PahoTransport(self._broker, self._client_id, None)
-        link.connect()
-        return link
+    def _connect(self) -> PahoTransport:
+        transport = self._transport = PahoTransport(self._broker, self._client_id, None)
+        transport.connect()
+        return transport
 
-    def _send_all(self, link: PahoTransport) -> None:
+    def _send_all(self, transport: PahoTransport) -> None:
         while True:
             try:
-                posted = self._posted.get_nowait()
+                queued = self._outgoing.get_nowait()
             except queue.Empty:
                 return
-            link.publish(
-                topics.down(self._box, f"command/{posted.verb}"),
-                posted.payload,
-                expiry_s=int(VALID_S),
-                response_topic=posted.reply_to,
-                correlation=posted.correlation,
+            transport.publish(
+                topics.down_topic(self._box, f"command/{queued.verb}"),
+                queued.payload,
+                expiry_s=int(COMMAND_TTL_S),
+                response_topic=queued.response_topic,
+                correlation=queued.correlation,
             )
 
-    def _hear(self, event: Received) -> None:
+    def _handle_reply(self, event: ReceivedPublish) -> None:
         message = topics.decode_as(ReplyMessage, event.payload)
         if message is not None:
             self._on_reply(message.data)
 
-    def _drop(self) -> None:
+    def _abandon(self) -> None:
         self.online.clear()
-        link, self._link = self._link, None
-        if link is not None:
-            link.abandon()
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()

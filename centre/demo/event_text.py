@@ -2,7 +2,7 @@
 
 from agent.base.model import Event, EventKind
 
-_DOES: dict[EventKind, str] = {
+_START_VERBS: dict[EventKind, str] = {
     "line": "crosses",
     "zone": "enters",
     "dwell": "lingers in",
@@ -10,14 +10,14 @@ _DOES: dict[EventKind, str] = {
     "wrong_way": "goes the wrong way in",
     "person_on_carriageway": "walks on the carriageway",
 }
-_LEAVES: dict[EventKind, str] = {
+_END_VERBS: dict[EventKind, str] = {
     "zone": "leaves",
     "dwell": "moves on from",
     "stopped": "drives on from",
     "wrong_way": "is out of",
     "person_on_carriageway": "is off the carriageway",
 }
-_PICTURE: dict[EventKind, str] = {
+_CAMERA_TEXTS: dict[EventKind, str] = {
     "view_blocked": "the view is blocked",
     "view_blurred": "the picture is blurred",
     "view_dark": "the picture is dark",
@@ -25,33 +25,35 @@ _PICTURE: dict[EventKind, str] = {
     "view_frozen": "the picture is frozen",
     "camera_lost": "the camera is lost",
 }
-_CONTACTS: dict[EventKind, tuple[str, str]] = {
+_CONTACT_TEXTS: dict[EventKind, tuple[str, str]] = {
     "door": ("the door is open", "the door is closed"),
     "shock": ("the box was struck", "the box is at rest"),
     "power": ("mains power is lost", "mains power is back"),
     "selftest": ("the box has tested itself", "the box has tested itself"),
 }
-_GATHERINGS: dict[EventKind, str] = {"queue": "queue", "crowd": "crowd"}
+_GROUP_NOUNS: dict[EventKind, str] = {"queue": "queue", "crowd": "crowd"}
 
 
-def sentence(event: Event) -> str:
+def describe_event(event: Event) -> str:
     """Such as `a person crosses "path" to the left`."""
-    over = event.phase == "end"
-    if event.kind in _PICTURE:
-        return f"{_PICTURE[event.kind]}: over" if over else _PICTURE[event.kind]
-    if event.kind in _CONTACTS:
-        return _CONTACTS[event.kind][over]
+    is_end = event.phase == "end"
+    if event.kind in _CAMERA_TEXTS:
+        return f"{_CAMERA_TEXTS[event.kind]}: over" if is_end else _CAMERA_TEXTS[event.kind]
+    if event.kind in _CONTACT_TEXTS:
+        return _CONTACT_TEXTS[event.kind][is_end]
     if event.kind == "reported":
-        return f"the camera reports {event.name or 'something'}" + (": over" if over else "")
-    place = f' "{event.name}"' if event.name else ""
-    lasted = f" after {event.duration_s:.0f} s" if over and event.duration_s else ""
-    if event.kind in _GATHERINGS:
-        what = _GATHERINGS[event.kind]
-        if over:
-            return f"the {what} at{place} is gone{lasted}"
-        return f"{event.count or 'some'} in a {what} at{place}"
-    who = f"a {event.label}" if event.label else "somebody"
-    does = _LEAVES.get(event.kind, _DOES[event.kind]) if over else _DOES[event.kind]
-    towards = f" {event.direction}" if event.direction else ""
+        return f"the camera reports {event.name or 'something'}" + (": over" if is_end else "")
+    location = f' "{event.name}"' if event.name else ""
+    duration = f" after {event.duration_s:.0f} s" if is_end and event.duration_s else ""
+    if event.kind in _GROUP_NOUNS:
+        noun = _GROUP_NOUNS[event.kind]
+        if is_end:
+            return f"the {noun} at{location} is gone{duration}"
+        return f"{event.count or 'some'} in a {noun} at{location}"
+    subject = f"a {event.label}" if event.label else "somebody"
+    verb = (
+        _END_VERBS.get(event.kind, _START_VERBS[event.kind]) if is_end else _START_VERBS[event.kind]
+    )
+    direction = f" {event.direction}" if event.direction else ""
     still = " still" if event.phase == "update" else ""
-    return f"{who}{still} {does}{place}{towards}{lasted}"
+    return f"{subject}{still} {verb}{location}{direction}{duration}"

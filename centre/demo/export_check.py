@@ -6,13 +6,13 @@ import msgspec
 
 from agent.base.clock import Clock
 from agent.recording.archive import FootageArchive
-from agent.recording.export.exporter import CannotExport
-from agent.recording.export.html_pages import ExportPageText
+from agent.recording.export.exporter import ExportError
+from agent.recording.export.html_pages import ExportRequest
 from agent.recording.export.verify import verify_export
 from centre.demo.files import DemoFiles
 
-_BEFORE = timedelta(seconds=5)
-_AFTER = timedelta(seconds=15)
+_PRE_ROLL = timedelta(seconds=5)
+_POST_ROLL = timedelta(seconds=15)
 
 
 class ExportCheck(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,37 +21,37 @@ class ExportCheck(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     ok: bool
-    clip_s: float
+    clip_duration_s: float
     segments: int
     receipts: int
-    failed: str | None
+    error: str | None
 
 
-def prove(
+def check_export(
     files: DemoFiles, camera: str, begin_time: str, public_key: str | None, clock: Clock
 ) -> ExportCheck:
     """Export the footage around the first event, and verify it."""
     begin = datetime.fromisoformat(begin_time)
-    wish = ExportPageText(
+    request = ExportRequest(
         camera=camera,
-        begin=begin - _BEFORE,
-        end=begin + _AFTER,
+        begin=begin - _PRE_ROLL,
+        end=begin + _POST_ROLL,
         by="the demo",
         purpose="its first events",
         out=files.export,
     )
     try:
-        made = FootageArchive.of_state(files.state, clock).export(
-            wish, None, lambda _done, _total: None
+        result = FootageArchive.from_state_dir(files.state, clock).export(
+            request, None, lambda _done, _total: None
         )
-    except (CannotExport, OSError) as error:
-        return ExportCheck(ok=False, clip_s=0.0, segments=0, receipts=0, failed=str(error))
-    verdict = verify_export(files.export, known_key=public_key)
-    problem = verdict.first_problem
+    except (ExportError, OSError) as error:
+        return ExportCheck(ok=False, clip_duration_s=0.0, segments=0, receipts=0, error=str(error))
+    verification = verify_export(files.export, known_key=public_key)
+    problem = verification.first_problem
     return ExportCheck(
-        ok=verdict.ok,
-        clip_s=made.clip.duration_ns / 1e9 if made.clip else 0.0,
-        segments=verdict.segments,
-        receipts=verdict.receipts,
-        failed=None if problem is None else str(problem),
+        ok=verification.ok,
+        clip_duration_s=result.clip.duration_ns / 1e9 if result.clip else 0.0,
+        segments=verification.segments,
+        receipts=verification.receipts,
+        error=None if problem is None else str(problem),
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from agent.base.errors import UserError
 
-MARK = ".vigie-demo"
+MARKER_FILE = ".vigie-demo"
 """A file that says that the folder is the demo's, so that the next run may empty it."""
 
 
@@ -17,7 +17,7 @@ class DemoFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.film = folder / "annotated.mp4"
+        self.annotated_video = folder / "annotated.mp4"
         self.messages = folder / "messages.jsonl"
         self.snapshots = folder / "snapshots"
         self.state = folder / "box"
@@ -35,18 +35,18 @@ class DemoFiles:
 
     def _prepare(self) -> None:
         if self.folder.exists() and any(self.folder.iterdir()):
-            if not (self.folder / MARK).is_file():
+            if not (self.folder / MARKER_FILE).is_file():
                 raise UserError(
                     f"--out {str(self.folder)!r}: has files that no demo wrote; "
                     "allowed: a new folder, an empty one, or that of an earlier demo"
                 )
-            for known in (self.snapshots, self.state, self.export, self.scenes):
-                shutil.rmtree(known, ignore_errors=True)
-            for written in (self.film, self.messages, self.log, self.scene):
-                written.unlink(missing_ok=True)
-            for written in (self.panorama, self.config):
-                written.unlink(missing_ok=True)
+            for old_folder in (self.snapshots, self.state, self.export, self.scenes):
+                shutil.rmtree(old_folder, ignore_errors=True)
+            for old_file in (self.annotated_video, self.messages, self.log, self.scene):
+                old_file.unlink(missing_ok=True)
+            for old_file in (self.panorama, self.config):
+                old_file.unlink(missing_ok=True)
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / MARK).touch()
+        (self.folder / MARKER_FILE).touch()
         self.snapshots.mkdir()
         self.state.mkdir()

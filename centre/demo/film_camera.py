@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from drivers.contracts import Camera, Wanted
+from drivers.contracts import Camera, StreamRequest
 from drivers.errors import DriverError
 from drivers.media import Frame, Packet, StreamInfo
 
-JUDGED_WITHIN_S = 20.0
+PROCESS_TIMEOUT_S = 20.0
 """A frame that is not judged in this time is given up, so that the film goes on."""
 
 
@@ -20,20 +20,20 @@ class FramePacer:
         self._free = threading.Event()
         self._free.set()
 
-    def enter(self) -> None:
+    def mark_busy(self) -> None:
         """A frame is on its way to be judged."""
         self._free.clear()
 
-    def leave(self) -> None:
+    def mark_free(self) -> None:
         """It was judged."""
         self._free.set()
 
-    def wait(self, timeout_s: float) -> bool:
+    def wait_until_free(self, timeout_s: float) -> bool:
         """Whether the next one may come."""
         return self._free.wait(timeout_s)
 
 
-class FilmCamera:
+class DemoVideoCamera:
     """A replay camera that ends after `seconds` of the film, and keeps to the turnstile, if any.
 
     Invariant: with a turnstile no frame is handed over before the one before it was judged, so
@@ -44,11 +44,11 @@ class FilmCamera:
     """
 
     def __init__(
-        self, camera: Camera, seconds: float | None, turnstile: FramePacer | None, base_ns: int
+        self, camera: Camera, duration_s: float | None, pacer: FramePacer | None, base_ns: int
     ) -> None:
         self._camera = camera
-        self._end_ns = None if seconds is None else round(seconds * 1e9)
-        self._turnstile = turnstile
+        self._duration_ns = None if duration_s is None else round(duration_s * 1e9)
+        self._pacer = pacer
         self._base_ns = base_ns
         self._first_ns: int | None = None
         self._waited_s = 0.0
@@ -60,9 +60,9 @@ class FilmCamera:
 
     def read(self, timeout_s: float) -> Packet | Frame | None:
         """The next packet or frame. Raises DriverError `ended` at the end of the span, too."""
-        if self._turnstile is not None and not self._turnstile.wait(timeout_s):
+        if self._pacer is not None and not self._pacer.wait_until_free(timeout_s):
             self._waited_s += timeout_s
-            if self._waited_s < JUDGED_WITHIN_S:
+            if self._waited_s < PROCESS_TIMEOUT_S:
                 return None
         self._waited_s = 0.0
         media = self._camera.read(timeout_s)
@@ -70,10 +70,10 @@ class FilmCamera:
             return None
         if self._first_ns is None:
             self._first_ns = media.t_ns
-        if self._end_ns is not None and media.t_ns - self._first_ns >= self._end_ns:
+        if self._duration_ns is not None and media.t_ns - self._first_ns >= self._duration_ns:
             raise DriverError("ended", "the part of the film that was asked for is over")
-        if self._turnstile is not None and isinstance(media, Frame):
-            self._turnstile.enter()
+        if self._pacer is not None and isinstance(media, Frame):
+            self._pacer.mark_busy()
         return msgspec.structs.replace(media, t_ns=self._base_ns + media.t_ns)
 
     def close(self) -> None:
@@ -81,16 +81,16 @@ class FilmCamera:
         self._camera.close()
 
 
-class OnceOnly:
+class OpenOnce:
     """Opens the film the first time; after that it has ended. A box would wait for its camera to
     come back, and a film does not.
     """
 
-    def __init__(self, open_camera: Callable[[Wanted], Camera]) -> None:
+    def __init__(self, open_camera: Callable[[StreamRequest], Camera]) -> None:
         self._open_camera = open_camera
         self._opened = False
 
-    def __call__(self, wanted: Wanted) -> Camera:
+    def __call__(self, wanted: StreamRequest) -> Camera:
         """The film, or DriverError `ended`."""
         if self._opened:
             raise DriverError("ended", "the film was played to its end")

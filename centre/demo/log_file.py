@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_STDERR = 2
+_STDERR_FD = 2
 
 
 @contextmanager
-def log_into(path: Path) -> Iterator[None]:
+def redirect_logs(path: Path) -> Iterator[None]:
     """What the agent logs goes into a file, so that it does not write over the screen: its own
     lines, and those that native libraries write to the standard error by themselves.
     """
@@ -18,16 +18,16 @@ def log_into(path: Path) -> Iterator[None]:
     handler = logging.StreamHandler(log)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
-    before = root.level
+    previous_level = root.level
     root.addHandler(handler)
     root.setLevel(logging.INFO)
-    stderr = os.dup(_STDERR)
-    os.dup2(log.fileno(), _STDERR)
+    saved_stderr_fd = os.dup(_STDERR_FD)
+    os.dup2(log.fileno(), _STDERR_FD)
     try:
         yield
     finally:
-        os.dup2(stderr, _STDERR)
-        os.close(stderr)
+        os.dup2(saved_stderr_fd, _STDERR_FD)
+        os.close(saved_stderr_fd)
         root.removeHandler(handler)
-        root.setLevel(before)
+        root.setLevel(previous_level)
         log.close()

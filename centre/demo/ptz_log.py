@@ -18,184 +18,190 @@ from agent.base.model import (
 )
 from agent.capture.snapshot_command import SnapshotResult
 from agent.ptz.messages import LeaseInfo, PtzResult
-from centre.demo.event_text import sentence
-from centre.demo.ptz_script import Person, Step
+from centre.demo.event_text import describe_event
+from centre.demo.ptz_script import Person, ScriptStep
 
-LineKind = Literal["head", "tour", "asks", "done", "refused", "lease", "event", "picture"]
+PtzLogKind = Literal["head", "tour", "asks", "done", "refused", "lease", "event", "picture"]
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
+class PtzLogLine(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that happened, after `t_s` seconds."""
 
     t_s: float
-    kind: LineKind
+    kind: PtzLogKind
     text: str
 
 
-class Held(msgspec.Struct, frozen=True, kw_only=True):
+class ReportedLease(msgspec.Struct, frozen=True, kw_only=True):
     """A lease as the box has told of it in a reply, the last time at `told_s`."""
 
-    who: Person
+    person: Person
     token: int
-    told_s: float
-    ends_s: float
+    reported_s: float
+    expires_s: float
 
 
 class Milestones(msgspec.Struct, frozen=True, kw_only=True):
     """The turns of the story, None for what did not happen."""
 
-    stops: tuple[tuple[float, str], ...] = ()
-    taken: Line | None = None
-    run_out: Line | None = None
-    resumed: Line | None = None
-    asked: int = 0
-    done: int = 0
-    refused: tuple[Line, ...] = ()
-    presets: tuple[str, ...] = ()
-    events: int = 0
-    panorama: Line | None = None
+    tour_stops: tuple[tuple[float, str], ...] = ()
+    takeover: PtzLogLine | None = None
+    lease_expiry: PtzLogLine | None = None
+    tour_resumption: PtzLogLine | None = None
+    commands_sent: int = 0
+    commands_done: int = 0
+    refusals: tuple[PtzLogLine, ...] = ()
+    stored_presets: tuple[str, ...] = ()
+    event_count: int = 0
+    panorama: PtzLogLine | None = None
 
 
 class PtzLog:
     """Is told, in order of time, what was asked, answered, seen and reported."""
 
     def __init__(self) -> None:
-        self.lines: list[Line] = []
-        self.held: Held | None = None
+        self.lines: list[PtzLogLine] = []
+        self.lease: ReportedLease | None = None
         """The newest lease of a person, until it is over."""
-        self.so_far = Milestones()
+        self.milestones = Milestones()
         self.panorama_sha256: str | None = None
         """Of the picture that a sweep has been answered with."""
-        self._asked: dict[str, Step] = {}
-        self._tokens: dict[str, int] = {}
-        self._head: HeadHealth | None = None
-        self._holder: str | None = None
-        self._rested: str | None = None
-        self._interrupted = False
+        self._pending_steps: dict[str, ScriptStep] = {}
+        self._lease_tokens: dict[str, int] = {}
+        self._last_head: HeadHealth | None = None
+        self._last_holder: str | None = None
+        self._last_stop: str | None = None
+        self._tour_interrupted = False
 
-    def token_of(self, who: Person) -> int | None:
+    def lease_token(self, person: Person) -> int | None:
         """The token of his last lease."""
-        return self._tokens.get(who.name)
+        return self._lease_tokens.get(person.name)
 
-    def asked(self, t_s: float, command: str, step: Step) -> None:
+    def add_command(self, t_s: float, command_id: str, step: ScriptStep) -> None:
         """A command was sent."""
-        self._asked[command] = step
-        self._count(asked=self.so_far.asked + 1)
-        self._tell(t_s, "asks", f"{step.who.title} {step.asks}")
+        self._pending_steps[command_id] = step
+        self._update_milestones(commands_sent=self.milestones.commands_sent + 1)
+        self._append(t_s, "asks", f"{step.person.title} {step.action_text}")
 
-    def replied(self, t_s: float, reply: Reply) -> bool:
+    def add_reply(self, t_s: float, reply: Reply) -> bool:
         """What the box says to a command; whether it was the last word to one that was asked."""
-        step = self._asked.get(reply.command or "")
+        step = self._pending_steps.get(reply.command or "")
         if step is None:
             return False
         match reply:
             case CommandAccepted():
                 return False
             case CommandProgress():
-                self._tell(t_s, "done", f"  {reply.share * 100:.0f} %: {reply.detail}")
+                self._append(t_s, "done", f"  {reply.share * 100:.0f} %: {reply.detail}")
                 return False
             case CommandRefused():
-                line = self._tell(t_s, "refused", f"  refused ({reply.kind}): {reply.why}")
-                self._count(refused=(*self.so_far.refused, line))
+                line = self._append(t_s, "refused", f"  refused ({reply.kind}): {reply.why}")
+                self._update_milestones(refusals=(*self.milestones.refusals, line))
             case CommandDone():
-                self._count(done=self.so_far.done + 1)
-                self._done(t_s, step, reply)
-        del self._asked[reply.command or ""]
+                self._update_milestones(commands_done=self.milestones.commands_done + 1)
+                self._log_result(t_s, step, reply)
+        del self._pending_steps[reply.command or ""]
         return True
 
-    def looked(self, t_s: float, head: HeadHealth) -> bool:
+    def update_head(self, t_s: float, head: HeadHealth) -> bool:
         """How the head is now; whether the tour has just come to rest at a stop."""
-        before, self._head = self._head, head
-        if head.open and (before is None or not before.open):
-            self._tell(t_s, "head", f"the head '{head.name}' answers on its line")
-        was = None if before is None else before.holder
-        if was == "operator" != head.holder:
-            self._left(t_s)
-        if head.holder == "tour" != self._holder:
-            self._toured(t_s, head)
-        self._holder = head.holder or self._holder
+        previous, self._last_head = self._last_head, head
+        if head.open and (previous is None or not previous.open):
+            self._append(t_s, "head", f"the head '{head.name}' answers on its line")
+        previous_holder = None if previous is None else previous.holder
+        if previous_holder == "operator" != head.holder:
+            self._end_lease(t_s)
+        if head.holder == "tour" != self._last_holder:
+            self._log_tour(t_s, head)
+        self._last_holder = head.holder or self._last_holder
         if head.moving or head.holder != "tour":
-            self._rested = None
-        elif head.preset is not None and head.preset != self._rested:
-            self._rested = head.preset
-            self._count(stops=(*self.so_far.stops, (t_s, head.preset)))
-            self._tell(t_s, "tour", f"the tour stops at '{head.preset}'")
+            self._last_stop = None
+        elif head.preset is not None and head.preset != self._last_stop:
+            self._last_stop = head.preset
+            self._update_milestones(tour_stops=(*self.milestones.tour_stops, (t_s, head.preset)))
+            self._append(t_s, "tour", f"the tour stops at '{head.preset}'")
             return True
         return False
 
-    def happened(self, t_s: float, event: Event) -> None:
+    def add_event(self, t_s: float, event: Event) -> None:
         """An event of the box has reached the centre."""
         if event.phase != "update":
-            self._count(events=self.so_far.events + 1)
-            self._tell(t_s, "event", sentence(event))
+            self._update_milestones(event_count=self.milestones.event_count + 1)
+            self._append(t_s, "event", describe_event(event))
 
-    def pictured(self, t_s: float, path: Path) -> None:
+    def add_snapshot(self, t_s: float, path: Path) -> None:
         """A picture that somebody asked for has reached the centre."""
-        self._tell(t_s, "picture", f"the picture has come: {path}")
+        self._append(t_s, "picture", f"the picture has come: {path}")
 
-    def all_around(self, t_s: float, path: Path) -> None:
+    def add_panorama(self, t_s: float, path: Path) -> None:
         """The panorama is written."""
-        line = self._tell(t_s, "picture", f"the panorama is written: {path}")
-        self._count(panorama=line)
+        line = self._append(t_s, "picture", f"the panorama is written: {path}")
+        self._update_milestones(panorama=line)
 
-    def _done(self, t_s: float, step: Step, reply: CommandDone) -> None:
+    def _log_result(self, t_s: float, step: ScriptStep, reply: CommandDone) -> None:
         if step.verb != "ptz":
-            taken = msgspec.json.decode(reply.result, type=SnapshotResult)
-            self._tell(t_s, "done", f"  done: a picture of {taken.size_bytes / 1000:.0f} kB")
+            snapshot = msgspec.json.decode(reply.result, type=SnapshotResult)
+            self._append(t_s, "done", f"  done: a picture of {snapshot.size_bytes / 1000:.0f} kB")
             return
         result = msgspec.json.decode(reply.result, type=PtzResult)
         if result.panorama is not None:
             self.panorama_sha256 = result.panorama.sha256
             missing = f", {len(result.panorama.missing)} could not be taken"
             missing = missing if result.panorama.missing else ""
-            self._tell(t_s, "done", f"  done, of {result.panorama.pictures} pictures{missing}")
+            self._append(t_s, "done", f"  done, of {result.panorama.pictures} pictures{missing}")
             return
-        do = step.args["do"]
-        if do == "preset_set":
-            self._count(presets=(*self.so_far.presets, step.args["preset"]))
-        if do == "release":
-            self.held = None
+        action = step.args["do"]
+        if action == "preset_set":
+            self._update_milestones(
+                stored_presets=(*self.milestones.stored_presets, step.args["preset"])
+            )
+        if action == "release":
+            self.lease = None
         lease = result.lease
-        if lease is None or lease.by != step.who.name:
-            self._tell(t_s, "done", "  done")
+        if lease is None or lease.by != step.person.name:
+            self._append(t_s, "done", "  done")
             return
-        self._hold(t_s, step.who, lease)
+        self._log_lease(t_s, step.person, lease)
 
-    def _hold(self, t_s: float, who: Person, lease: LeaseInfo) -> None:
-        self._tokens[who.name] = lease.token
-        before = self.held
-        self.held = Held(who=who, token=lease.token, told_s=t_s, ends_s=t_s + lease.left_s)
-        self._tell(t_s, "done", f"  done: the head is {who.name}'s for {lease.left_s:.1f} s")
-        is_new = before is None or before.token != lease.token
-        if is_new and self.so_far.stops and self.so_far.taken is None:
-            self._count(taken=Line(t_s=t_s, kind="done", text=f"by {who.title}, from the tour"))
+    def _log_lease(self, t_s: float, person: Person, lease: LeaseInfo) -> None:
+        self._lease_tokens[person.name] = lease.token
+        previous = self.lease
+        self.lease = ReportedLease(
+            person=person, token=lease.token, reported_s=t_s, expires_s=t_s + lease.left_s
+        )
+        self._append(t_s, "done", f"  done: the head is {person.name}'s for {lease.left_s:.1f} s")
+        is_new = previous is None or previous.token != lease.token
+        if is_new and self.milestones.tour_stops and self.milestones.takeover is None:
+            self._update_milestones(
+                takeover=PtzLogLine(t_s=t_s, kind="done", text=f"by {person.title}, from the tour")
+            )
 
-    def _left(self, t_s: float) -> None:
+    def _end_lease(self, t_s: float) -> None:
         """A person has the head no more."""
-        held, self.held = self.held, None
-        if held is None or t_s < held.ends_s - 0.5:  # a look and a reply
+        lease, self.lease = self.lease, None
+        if lease is None or t_s < lease.expires_s - 0.5:  # a look and a reply
             return
-        silent_s = t_s - held.told_s
-        line = self._tell(
+        silent_s = t_s - lease.reported_s
+        line = self._append(
             t_s,
             "lease",
-            f"{held.who.title} has been silent for {silent_s:.0f} s: the lease has run out",
+            f"{lease.person.title} has been silent for {silent_s:.0f} s: the lease has run out",
         )
-        self._interrupted = True
-        self._count(run_out=self.so_far.run_out or line)
+        self._tour_interrupted = True
+        self._update_milestones(lease_expiry=self.milestones.lease_expiry or line)
 
-    def _toured(self, t_s: float, head: HeadHealth) -> None:
-        if not self._interrupted:
-            self._tell(t_s, "tour", f"the tour '{head.tour}' has the head")
+    def _log_tour(self, t_s: float, head: HeadHealth) -> None:
+        if not self._tour_interrupted:
+            self._append(t_s, "tour", f"the tour '{head.tour}' has the head")
             return
-        self._interrupted = False
-        line = self._tell(t_s, "tour", f"the tour '{head.tour}' resumes by itself")
-        self._count(resumed=self.so_far.resumed or line)
+        self._tour_interrupted = False
+        line = self._append(t_s, "tour", f"the tour '{head.tour}' resumes by itself")
+        self._update_milestones(tour_resumption=self.milestones.tour_resumption or line)
 
-    def _count(self, **changes: object) -> None:
-        self.so_far = msgspec.structs.replace(self.so_far, **changes)
+    def _update_milestones(self, **changes: object) -> None:
+        self.milestones = msgspec.structs.replace(self.milestones, **changes)
 
-    def _tell(self, t_s: float, kind: LineKind, text: str) -> Line:
-        line = Line(t_s=t_s, kind=kind, text=text)
+    def _append(self, t_s: float, kind: PtzLogKind, text: str) -> PtzLogLine:
+        line = PtzLogLine(t_s=t_s, kind=kind, text=text)
         self.lines.append(line)
         return line

@@ -9,12 +9,12 @@ from rich.text import Text
 
 from agent.base.health_model import Fault, FootageHealth
 from centre.demo.files import DemoFiles
-from centre.demo.ptz_log import Line, Milestones
-from centre.demo.screen import clock_text, megabytes
-from centre.demo.stats import View
-from centre.demo.summary import FOOTAGE, LOG, MESSAGES, plain_table, print_written
+from centre.demo.ptz_log import Milestones, PtzLogLine
+from centre.demo.screen import format_clock, format_megabytes
+from centre.demo.stats import StatsView
+from centre.demo.summary import FOOTAGE_TEXT, LOG_TEXT, MESSAGES_TEXT, plain_table, print_files
 
-_STOPS_TOLD = 12
+_MAX_LISTED_STOPS = 12
 
 
 class PtzSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,64 +23,77 @@ class PtzSummary(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     milestones: Milestones
-    lasted_s: float
-    view: View
+    duration_s: float
+    stats: StatsView
     footage: FootageHealth | None
     faults: tuple[Fault, ...]
-    waiting: int
-    stopped: bool
+    unacked_messages: int
+    interrupted: bool
     files: DemoFiles
 
 
-def tell_ptz(summary: PtzSummary, console: Console, program: str) -> None:
+def print_ptz_summary(summary: PtzSummary, console: Console, program: str) -> None:
     """Print it. `program` is how `vigie` is called here."""
-    view = summary.view
-    ended = "stopped by you" if summary.stopped else "played"
-    console.print(f"\n[bold]A head on a pole[/], {summary.lasted_s:.0f} s {ended}", highlight=False)
+    stats = summary.stats
+    ended = "stopped by you" if summary.interrupted else "played"
+    console.print(
+        f"\n[bold]A head on a pole[/], {summary.duration_s:.0f} s {ended}", highlight=False
+    )
     console.print(plain_table(_rows(summary)))
     files = summary.files
-    print_written(
+    print_files(
         console,
         (
             (files.panorama, "the look all around, joined of the pictures of the sweep"),
-            (files.snapshots, f"{view.snapshots} pictures, as the centre got them"),
-            (files.messages, MESSAGES),
-            (files.footage, FOOTAGE),
+            (files.snapshots, f"{stats.snapshots} pictures, as the centre got them"),
+            (files.messages, MESSAGES_TEXT),
+            (files.footage, FOOTAGE_TEXT),
             (files.config, "what a technician would write for this box, head and tour included"),
-            (files.log, LOG),
+            (files.log, LOG_TEXT),
         ),
     )
     console.print("\nTry next:", highlight=False)
     config = shlex.quote(str(files.config))
-    said = (
+    hint = (
         f"  {program} demo --ptz, and while its tour runs, in another terminal:\n"
         f"  {program} ptz --config {config} move left"
     )
-    console.print(Text(said), soft_wrap=True)
+    console.print(Text(hint), soft_wrap=True)
 
 
 def _rows(summary: PtzSummary) -> Iterator[tuple[str, str]]:
-    told, view = summary.milestones, summary.view
-    yield "Presets", ", ".join(told.presets) or "none were stored"
-    stops = [f"{clock_text(t_s)} {name}" for t_s, name in told.stops[:_STOPS_TOLD]]
+    milestones, stats = summary.milestones, summary.stats
+    yield "Presets", ", ".join(milestones.stored_presets) or "none were stored"
+    stops = [
+        f"{format_clock(t_s)} {name}" for t_s, name in milestones.tour_stops[:_MAX_LISTED_STOPS]
+    ]
     yield "Tour stops", ", ".join(stops) or "none were reached"
-    yield "Taken over", _when(told.taken)
-    yield "Lease over", _when(told.run_out)
-    yield "Tour resumed", _when(told.resumed)
-    yield "Commands", f"{told.done} done, {len(told.refused)} refused, of {told.asked}"
-    for line in told.refused:
-        yield "", f"{clock_text(line.t_s)} {line.text.strip()}"
-    yield "In sight", f"{view.most_at_once} road users at once, at the most"
-    yield "Events", f"{told.events}, by the scene of the preset where the head rested"
-    waiting = f", {summary.waiting} not acknowledged" if summary.waiting else ", all acknowledged"
-    yield "Messages", f"{view.messages} delivered to the centre over MQTT{waiting}"
+    yield "Taken over", _format_milestone(milestones.takeover)
+    yield "Lease over", _format_milestone(milestones.lease_expiry)
+    yield "Tour resumed", _format_milestone(milestones.tour_resumption)
+    yield (
+        "Commands",
+        f"{milestones.commands_done} done, {len(milestones.refusals)} refused, of {milestones.commands_sent}",
+    )
+    for line in milestones.refusals:
+        yield "", f"{format_clock(line.t_s)} {line.text.strip()}"
+    yield "In sight", f"{stats.max_concurrent_tracks} road users at once, at the most"
+    yield "Events", f"{milestones.event_count}, by the scene of the preset where the head rested"
+    unacked_text = (
+        f", {summary.unacked_messages} not acknowledged"
+        if summary.unacked_messages
+        else ", all acknowledged"
+    )
+    yield "Messages", f"{stats.messages} delivered to the centre over MQTT{unacked_text}"
     if summary.footage is not None:
-        yield "Footage", megabytes(summary.footage.bytes)
+        yield "Footage", format_megabytes(summary.footage.bytes)
     faults = "; ".join(f"{fault.code} {fault.title}" for fault in summary.faults)
     yield "Faults", faults or "none"
 
 
-def _when(line: Line | None) -> str:
+def _format_milestone(line: PtzLogLine | None) -> str:
     return (
-        "it did not come to that" if line is None else f"{clock_text(line.t_s)} {line.text.strip()}"
+        "it did not come to that"
+        if line is None
+        else f"{format_clock(line.t_s)} {line.text.strip()}"
     )

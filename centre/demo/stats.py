@@ -7,14 +7,14 @@ import msgspec
 
 from agent.base.health_model import HealthReport
 from agent.base.model import Event, FrameResult, Label, Track
-from centre.demo.event_text import sentence
+from centre.demo.event_text import describe_event
 from drivers.media import Plane
 
-LAST_EVENTS = 200
-_MOMENTS = ("begin", "moment")
+MAX_RECENT_EVENTS = 200
+_START_PHASES = ("begin", "moment")
 
 
-class Arrived(msgspec.Struct, frozen=True, kw_only=True):
+class ArrivedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One event as it came in at the centre; `t_s` is the film's time."""
 
     t_s: float
@@ -22,7 +22,7 @@ class Arrived(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
-class LineTally(msgspec.Struct, frozen=True, kw_only=True):
+class LineCrossings(msgspec.Struct, frozen=True, kw_only=True):
     """Crossings of one line in one direction, as the centre has counted them."""
 
     line: str
@@ -31,22 +31,22 @@ class LineTally(msgspec.Struct, frozen=True, kw_only=True):
     count: int
 
 
-class View(msgspec.Struct, frozen=True, kw_only=True):
+class StatsView(msgspec.Struct, frozen=True, kw_only=True):
     """All of it at one moment. `gate` is the small grey picture that motion is judged on."""
 
-    film_s: float
+    video_s: float
     frames: int
-    passes: int
-    moving: float
-    gate: Plane | None
+    inferences: int
+    motion_ratio: float
+    gate_image: Plane | None
     tracks: tuple[Track, ...]
-    found: dict[str, int]
-    most_at_once: int
-    lines: tuple[LineTally, ...]
-    kinds: dict[str, int]
-    events: tuple[Arrived, ...]
+    track_counts: dict[str, int]
+    max_concurrent_tracks: int
+    line_counts: tuple[LineCrossings, ...]
+    event_counts: dict[str, int]
+    recent_events: tuple[ArrivedEvent, ...]
     """The newest ones; `events_so_far` have come in all."""
-    events_so_far: int
+    event_total: int
     messages: int
     snapshots: int
     health: HealthReport | None
@@ -62,82 +62,84 @@ class DemoStats:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._first_ns: int | None = None
-        self._sight: FrameResult | None = None
+        self._last_result: FrameResult | None = None
         self._frames = 0
-        self._passes = 0
-        self._labels: dict[int, Label] = {}
-        self._most_at_once = 0
-        self._lines: Counter[tuple[str, str, Label]] = Counter()
-        self._kinds: Counter[str] = Counter()
-        self._events: deque[Arrived] = deque(maxlen=LAST_EVENTS)
-        self._events_so_far = 0
+        self._inferences = 0
+        self._track_labels: dict[int, Label] = {}
+        self._max_concurrent_tracks = 0
+        self._line_counts: Counter[tuple[str, str, Label]] = Counter()
+        self._event_counts: Counter[str] = Counter()
+        self._recent_events: deque[ArrivedEvent] = deque(maxlen=MAX_RECENT_EVENTS)
+        self._event_total = 0
         self._messages = 0
         self._snapshots = 0
         self._health: HealthReport | None = None
 
-    def saw(self, sight: FrameResult) -> None:
+    def add_frame(self, result: FrameResult) -> None:
         """The box has looked at a frame."""
         with self._lock:
             if self._first_ns is None:
-                self._first_ns = sight.t_ns
-            self._sight = sight
+                self._first_ns = result.t_ns
+            self._last_result = result
             self._frames += 1
-            self._passes += sight.passes
-            self._most_at_once = max(self._most_at_once, len(sight.tracks))
-            for track in sight.tracks:
-                self._labels[track.id] = track.label
+            self._inferences += result.passes
+            self._max_concurrent_tracks = max(self._max_concurrent_tracks, len(result.tracks))
+            for track in result.tracks:
+                self._track_labels[track.id] = track.label
 
-    def message_came(self) -> None:
+    def count_message(self) -> None:
         """A message of the box has arrived at the centre."""
         with self._lock:
             self._messages += 1
 
-    def snapshot_came(self) -> int:
+    def count_snapshot(self) -> int:
         """One of the messages was a picture; its number, from 1."""
         with self._lock:
             self._snapshots += 1
             return self._snapshots
 
-    def health_came(self, health: HealthReport) -> None:
+    def set_health(self, health: HealthReport) -> None:
         """The box has said how it is."""
         with self._lock:
             self._health = health
 
-    def event_came(self, event: Event) -> None:
+    def add_event(self, event: Event) -> None:
         """An event of the box, or news of one, has arrived at the centre."""
         with self._lock:
-            if event.phase in _MOMENTS:
-                self._kinds[event.kind] += 1
+            if event.phase in _START_PHASES:
+                self._event_counts[event.kind] += 1
             if event.kind == "line" and event.name and event.direction and event.label:
-                self._lines[event.name, event.direction, event.label] += 1
+                self._line_counts[event.name, event.direction, event.label] += 1
             first_ns = event.t_ns if self._first_ns is None else self._first_ns
             t_s = max(0.0, (event.t_ns - first_ns) / 1e9)
             if event.phase != "update":
-                self._events_so_far += 1
-                self._events.append(Arrived(t_s=t_s, kind=event.kind, text=sentence(event)))
+                self._event_total += 1
+                self._recent_events.append(
+                    ArrivedEvent(t_s=t_s, kind=event.kind, text=describe_event(event))
+                )
 
-    def view(self) -> View:
+    def view(self) -> StatsView:
         """How it stands."""
         with self._lock:
-            sight = self._sight
+            result = self._last_result
             first_ns = self._first_ns or 0
-            lines = tuple(
-                LineTally(line=line, direction=direction, label=label, count=count)
-                for (line, direction, label), count in sorted(self._lines.items())
+            line_counts = tuple(
+                LineCrossings(line=line, direction=direction, label=label, count=count)
+                for (line, direction, label), count in sorted(self._line_counts.items())
             )
-            return View(
-                film_s=(sight.t_ns - first_ns) / 1e9 if sight else 0.0,
+            return StatsView(
+                video_s=(result.t_ns - first_ns) / 1e9 if result else 0.0,
                 frames=self._frames,
-                passes=self._passes,
-                moving=sight.moving if sight else 0.0,
-                gate=sight.gate if sight else None,
-                tracks=sight.tracks if sight else (),
-                found=dict(Counter[str](self._labels.values()).most_common()),
-                most_at_once=self._most_at_once,
-                lines=lines,
-                kinds=dict(self._kinds.most_common()),
-                events=tuple(self._events),
-                events_so_far=self._events_so_far,
+                inferences=self._inferences,
+                motion_ratio=result.moving if result else 0.0,
+                gate_image=result.gate if result else None,
+                tracks=result.tracks if result else (),
+                track_counts=dict(Counter[str](self._track_labels.values()).most_common()),
+                max_concurrent_tracks=self._max_concurrent_tracks,
+                line_counts=line_counts,
+                event_counts=dict(self._event_counts.most_common()),
+                recent_events=tuple(self._recent_events),
+                event_total=self._event_total,
                 messages=self._messages,
                 snapshots=self._snapshots,
                 health=self._health,

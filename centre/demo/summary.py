@@ -12,11 +12,11 @@ from rich.text import Text
 from agent.base.health_model import Fault, FootageHealth
 from centre.demo.export_check import ExportCheck
 from centre.demo.files import DemoFiles
-from centre.demo.film import Film
-from centre.demo.screen import amount, megabytes
-from centre.demo.stats import View
+from centre.demo.film import DemoVideo
+from centre.demo.screen import format_count, format_megabytes
+from centre.demo.stats import StatsView
 
-_MEANINGS = {
+_EVENT_MEANINGS = {
     "line": "somebody crossed a line",
     "zone": "somebody entered a zone",
     "dwell": "somebody lingered in a zone",
@@ -28,68 +28,71 @@ _MEANINGS = {
 }
 
 
-MESSAGES = "every message that the centre got, one on a line"
-FOOTAGE = "what the box recorded, playable files"
-LOG = "what the agent had to say to its technician"
+MESSAGES_TEXT = "every message that the centre got, one on a line"
+FOOTAGE_TEXT = "what the box recorded, playable files"
+LOG_TEXT = "what the agent had to say to its technician"
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
+class DemoSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a run. `skipped` frames came too fast to be looked at, `waiting` messages were
     not acknowledged, `stopped` is whether a signal ended it; `not_drawn` says why there is
     no annotated film, where there is none.
     """
 
-    view: View
+    stats: StatsView
     footage: FootageHealth | None
-    proof: ExportCheck | None
+    export_check: ExportCheck | None
     faults: tuple[Fault, ...]
-    skipped: int
-    waiting: int
-    not_drawn: str | None
-    stopped: bool
-    film: Film
+    skipped_frames: int
+    unacked_messages: int
+    video_error: str | None
+    interrupted: bool
+    video: DemoVideo
     files: DemoFiles
 
 
-def tell(summary: Summary, console: Console, program: str) -> None:
+def print_summary(summary: DemoSummary, console: Console, program: str) -> None:
     """Print it. `program` is how `vigie` is called here."""
-    view, files = summary.view, summary.files
-    ended = "stopped by you" if summary.stopped else "played"
-    title = Text.assemble("\n", (summary.film.title, "bold"), f", {view.film_s:.0f} s {ended}")
+    stats, files = summary.stats, summary.files
+    ended = "stopped by you" if summary.interrupted else "played"
+    title = Text.assemble("\n", (summary.video.title, "bold"), f", {stats.video_s:.0f} s {ended}")
     console.print(title)
     console.print(plain_table(_rows(summary)))
-    print_written(
+    print_files(
         console,
         (
-            (files.film, "the film with all that was seen drawn on it: open it in any player"),
-            (files.snapshots, f"{view.snapshots} pictures of events, as the centre got them"),
-            (files.messages, MESSAGES),
-            (files.footage, FOOTAGE),
+            (
+                files.annotated_video,
+                "the film with all that was seen drawn on it: open it in any player",
+            ),
+            (files.snapshots, f"{stats.snapshots} pictures of events, as the centre got them"),
+            (files.messages, MESSAGES_TEXT),
+            (files.footage, FOOTAGE_TEXT),
             (
                 files.export,
                 "the first events as evidence: open verify.html in it, choose the folder",
             ),
-            (files.log, LOG),
+            (files.log, LOG_TEXT),
         ),
     )
-    if summary.not_drawn is not None:
-        console.print(Text(f"The annotated film failed: {summary.not_drawn}"))
+    if summary.video_error is not None:
+        console.print(Text(f"The annotated film failed: {summary.video_error}"))
     console.print("\nTry next:", highlight=False)
     console.print(Text(f"  {next_command(summary, program)}"), soft_wrap=True)
 
 
-def _rows(summary: Summary) -> Iterator[tuple[str, str]]:
-    view = summary.view
-    yield "Followed", _followed(view)
-    for line in view.lines:
-        yield f"Line {line.line!r}", f"{amount(line.label, line.count)} {line.direction}"
-    for kind, count in view.kinds.items():
-        meaning = _MEANINGS.get(kind, kind.replace("_", " "))
+def _rows(summary: DemoSummary) -> Iterator[tuple[str, str]]:
+    stats = summary.stats
+    yield "Followed", _format_tracks(stats)
+    for line in stats.line_counts:
+        yield f"Line {line.line!r}", f"{format_count(line.label, line.count)} {line.direction}"
+    for kind, count in stats.event_counts.items():
+        meaning = _EVENT_MEANINGS.get(kind, kind.replace("_", " "))
         yield "Event", f"{count} x {kind}: {meaning}"
-    yield "Messages", _messages(summary)
-    yield "Pictures", _pictures(summary)
-    yield "Footage", _footage(summary)
-    yield "Export", _export(summary.proof)
+    yield "Messages", _format_messages(summary)
+    yield "Pictures", _format_frames(summary)
+    yield "Footage", _format_footage(summary)
+    yield "Export", _format_export(summary.export_check)
     faults = "; ".join(f"{fault.code} {fault.title}" for fault in summary.faults)
     yield "Faults", faults or "none"
 
@@ -104,62 +107,70 @@ def plain_table(rows: Iterable[tuple[str, str]]) -> Table:
     return table
 
 
-def print_written(console: Console, files: Iterable[tuple[Path, str]]) -> None:
+def print_files(console: Console, files: Iterable[tuple[Path, str]]) -> None:
     """What there is to look at, and what each of it is; what was not written is left out."""
     console.print("\nWritten:", highlight=False)
-    written = Table.grid(padding=(0, 2))
-    for path, what in files:
+    table = Table.grid(padding=(0, 2))
+    for path, description in files:
         if path.exists():
-            written.add_row(Text(f"  {path}"), what)
-    console.print(written, highlight=False)
+            table.add_row(Text(f"  {path}"), description)
+    console.print(table, highlight=False)
 
 
-def next_command(summary: Summary, program: str) -> str:
+def next_command(summary: DemoSummary, program: str) -> str:
     """The same film against a scene that can be changed, or the help where there is no film."""
-    film, folder = summary.film, summary.files.folder
-    if film.path is None:
+    video, folder = summary.video, summary.files.folder
+    if video.path is None:
         return f"{program} demo --video YOUR-FILM.mp4"
     scene = summary.files.scene
-    words = ["replay", str(film.path), "--scene", str(scene)]
-    words += ["--events", str(folder / "again.jsonl"), "--annotate", str(folder / "again.mp4")]
-    return f"{program} {shlex.join(words)}\n  (after you have moved a line in {scene})"
+    arguments = ["replay", str(video.path), "--scene", str(scene)]
+    arguments += ["--events", str(folder / "again.jsonl"), "--annotate", str(folder / "again.mp4")]
+    return f"{program} {shlex.join(arguments)}\n  (after you have moved a line in {scene})"
 
 
-def _followed(view: View) -> str:
-    found = ", ".join(amount(label, count) for label, count in view.found.items())
-    if not found:
+def _format_tracks(stats: StatsView) -> str:
+    tracks_text = ", ".join(
+        format_count(label, count) for label, count in stats.track_counts.items()
+    )
+    if not tracks_text:
         return "nobody"
-    return f"{found}; {view.most_at_once} at once at the most (who was hidden a while counts anew)"
+    return f"{tracks_text}; {stats.max_concurrent_tracks} at once at the most (who was hidden a while counts anew)"
 
 
-def _messages(summary: Summary) -> str:
-    waiting = f", {summary.waiting} not acknowledged" if summary.waiting else ", all acknowledged"
-    return f"{summary.view.messages} delivered to the centre over MQTT{waiting}"
+def _format_messages(summary: DemoSummary) -> str:
+    unacked_text = (
+        f", {summary.unacked_messages} not acknowledged"
+        if summary.unacked_messages
+        else ", all acknowledged"
+    )
+    return f"{summary.stats.messages} delivered to the centre over MQTT{unacked_text}"
 
 
-def _pictures(summary: Summary) -> str:
-    view = summary.view
-    skipped = summary.skipped
-    left = f"; {skipped} came too fast and were skipped" if skipped else "; none was skipped"
-    return f"{view.frames} looked at, the detector ran {view.passes} times{left}"
+def _format_frames(summary: DemoSummary) -> str:
+    stats = summary.stats
+    skipped = summary.skipped_frames
+    skipped_text = (
+        f"; {skipped} came too fast and were skipped" if skipped else "; none was skipped"
+    )
+    return f"{stats.frames} looked at, the detector ran {stats.inferences} times{skipped_text}"
 
 
-def _footage(summary: Summary) -> str:
+def _format_footage(summary: DemoSummary) -> str:
     footage = summary.footage
     if footage is None:
         return "none"
     files = "1 file" if footage.segments == 1 else f"{footage.segments} files"
-    return f"{files}, {megabytes(footage.bytes)}"
+    return f"{files}, {format_megabytes(footage.bytes)}"
 
 
-def _export(proof: ExportCheck | None) -> str:
-    if proof is None:
+def _format_export(export_check: ExportCheck | None) -> str:
+    if export_check is None:
         return "none: nothing happened"
-    if not proof.ok:
-        return f"FAILED: {proof.failed}"
+    if not export_check.ok:
+        return f"FAILED: {export_check.error}"
     return (
-        f"{proof.clip_s:.0f} s around the first events, {_signed_files(proof.segments)} and "
-        f"{proof.receipts} receipts; verified with the key that the centre knows"
+        f"{export_check.clip_duration_s:.0f} s around the first events, {_format_signed_files(export_check.segments)} and "
+        f"{export_check.receipts} receipts; verified with the key that the centre knows"
     )
 
 
@@ -175,5 +186,5 @@ def program_name(argv0: str, cwd: Path) -> str:
     return shlex.quote(str(path))
 
 
-def _signed_files(count: int) -> str:
+def _format_signed_files(count: int) -> str:
     return f"{count} signed file{'' if count == 1 else 's'}"

@@ -7,20 +7,20 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.config.heads import FieldOfView
-from agent.ptz.motion.field_of_view import width_deg
-from drivers.contracts import Wanted
+from agent.ptz.motion.field_of_view import horizontal_fov_deg
+from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
 from drivers.masking import MaskPainter
 from drivers.media import Frame, StreamInfo
-from drivers.simulated.motion import HeadMotion
-from drivers.street.planes import planes_of
-from drivers.street.surround import Around
+from drivers.simulated.motion import HeadSimulator
+from drivers.street.planes import bgr_to_planes
+from drivers.street.surround import SurroundRenderer
 
 NS_PER_S = 1_000_000_000
-Image = npt.NDArray[np.uint8]
+ImageArray = npt.NDArray[np.uint8]
 
 
-class TurningStreet:
+class HeadMountedStreetCamera:
     """A Camera that gives frames alone, at their own pace.
 
     Where the head's body is in truth decides what it sees, not what the head says. A picture that
@@ -29,22 +29,22 @@ class TurningStreet:
 
     def __init__(
         self,
-        street: Around,
+        street: SurroundRenderer,
         size_px: tuple[int, int],
         fps: float,
-        body: HeadMotion,
+        head_motion: HeadSimulator,
         fov: FieldOfView,
-        wanted: Wanted,
+        wanted: StreamRequest,
         clock_ns: Callable[[], int],
     ) -> None:
         """`street` paints pictures of `size_px`, width and height."""
         self._street = street
-        self._every_ns = round(NS_PER_S / fps)
-        self._body = body
+        self._frame_interval_ns = round(NS_PER_S / fps)
+        self._head_motion = head_motion
         self._fov = fov
         self._clock_ns = clock_ns
         self._closed = threading.Event()
-        self._masks = MaskPainter(wanted.masks, "the street", wanted.masks_now)
+        self._masks = MaskPainter(wanted.masks, "the street", wanted.current_masks)
         self._start_ns = clock_ns()
         self._seq = -1
         width_px, height_px = size_px
@@ -54,7 +54,7 @@ class TurningStreet:
             height_px=height_px,
             fps=fps,
             extradata=b"",
-            masked=wanted.masked,
+            masked=wanted.has_masks,
         )
 
     @property
@@ -64,9 +64,9 @@ class TurningStreet:
 
     def read(self, timeout_s: float) -> Frame | None:
         """The next frame; None where none is due within `timeout_s`."""
-        late_ns = self._clock_ns() - self._start_ns
-        seq = max(self._seq + 1, late_ns // self._every_ns)
-        wait_s = (seq * self._every_ns - late_ns) / NS_PER_S
+        elapsed_ns = self._clock_ns() - self._start_ns
+        seq = max(self._seq + 1, elapsed_ns // self._frame_interval_ns)
+        wait_s = (seq * self._frame_interval_ns - elapsed_ns) / NS_PER_S
         self._closed.wait(max(0.0, min(wait_s, timeout_s)))
         if self._closed.is_set():
             raise DriverError("absent", "the street: is closed")
@@ -74,15 +74,15 @@ class TurningStreet:
             return None
         self._seq = seq
         t_ns = self._clock_ns()
-        y, u, v = self._masks.painted(planes_of(self._picture(t_ns, seq)))
+        y, u, v = self._masks.paint_planes(bgr_to_planes(self._paint(t_ns, seq)))
         return Frame(seq=seq, t_ns=t_ns, y=y, u=u, v=v)
 
     def close(self) -> None:
         """End; a waiting `read` ends at once."""
         self._closed.set()
 
-    def _picture(self, t_ns: int, seq: int) -> Image:
-        state = self._body.state(t_ns)
-        fov_deg = width_deg(self._fov, state.zoom)
+    def _paint(self, t_ns: int, seq: int) -> ImageArray:
+        state = self._head_motion.state_at(t_ns)
+        fov_deg = horizontal_fov_deg(self._fov, state.zoom)
         street_s = (t_ns - self._start_ns) / NS_PER_S
-        return self._street.paint(state.pan_deg, state.tilt_deg, fov_deg, street_s, seq)
+        return self._street.render(state.pan_deg, state.tilt_deg, fov_deg, street_s, seq)

@@ -8,15 +8,15 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from centre.demo.screen import Moment, amount
+from centre.demo.screen import DemoState, format_count
 
 STATUS_EVERY_S = 10.0
 
-M = TypeVar("M")
-Shown_contra = TypeVar("Shown_contra", contravariant=True)
+StateT = TypeVar("StateT")
+StateT_contra = TypeVar("StateT_contra", contravariant=True)
 
 
-class DemoView(Protocol[Shown_contra]):
+class DemoDisplay(Protocol[StateT_contra]):
     """Shows moments. Use it as a context."""
 
     def __enter__(self) -> Self:
@@ -32,30 +32,32 @@ class DemoView(Protocol[Shown_contra]):
         """Give it back."""
         ...
 
-    def show(self, moment: Shown_contra) -> None:
+    def show(self, state: StateT_contra) -> None:
         """Show how it stands."""
         ...
 
 
-def view_on(
+def create_display(
     console: Console,
-    draw: Callable[[M, int, int], RenderableType],
-    lines: Callable[[M], Iterable[str]],
-) -> DemoView[M]:
+    render: Callable[[StateT, int, int], RenderableType],
+    format_lines: Callable[[StateT], Iterable[str]],
+) -> DemoDisplay[StateT]:
     """What fits the console: a screen, which `draw` makes for so many columns and rows, or the
     `lines` that are new at each moment.
     """
     if console.is_terminal:
-        return LiveView(console, draw)
-    return PlainView(console, lines)
+        return LiveDisplay(console, render)
+    return PlainDisplay(console, format_lines)
 
 
-class LiveView(Generic[M]):
+class LiveDisplay(Generic[StateT]):
     """A screen that is drawn anew at each moment."""
 
-    def __init__(self, console: Console, draw: Callable[[M, int, int], RenderableType]) -> None:
+    def __init__(
+        self, console: Console, render: Callable[[StateT, int, int], RenderableType]
+    ) -> None:
         self._console = console
-        self._draw = draw
+        self._render = render
         self._live = Live(console=console, auto_refresh=False, screen=True)
 
     def __enter__(self) -> Self:
@@ -73,18 +75,18 @@ class LiveView(Generic[M]):
         self._live.stop()
         return False
 
-    def show(self, moment: M) -> None:
+    def show(self, state: StateT) -> None:
         """Draw the screen."""
         size = self._console.size
-        self._live.update(self._draw(moment, size.width, size.height), refresh=True)
+        self._live.update(self._render(state, size.width, size.height), refresh=True)
 
 
-class PlainView(Generic[M]):
+class PlainDisplay(Generic[StateT]):
     """Lines, one after the other."""
 
-    def __init__(self, console: Console, lines: Callable[[M], Iterable[str]]) -> None:
+    def __init__(self, console: Console, format_lines: Callable[[StateT], Iterable[str]]) -> None:
         self._console = console
-        self._lines = lines
+        self._format_lines = format_lines
 
     def __enter__(self) -> Self:
         """Nothing is taken."""
@@ -99,28 +101,30 @@ class PlainView(Generic[M]):
         """Nothing is given back."""
         return False
 
-    def show(self, moment: M) -> None:
+    def show(self, state: StateT) -> None:
         """Print what is new."""
-        for text in self._lines(moment):
+        for text in self._format_lines(state):
             self._console.print(Text(text), soft_wrap=True)
 
 
-class FilmLines:
+class VideoStatusLines:
     """A line for each event of a film, and now and then one that tells how far it is."""
 
     def __init__(self) -> None:
-        self._shown = 0
-        self._status_s = 0.0
+        self._shown_count = 0
+        self._last_status_s = 0.0
 
-    def __call__(self, moment: Moment) -> list[str]:
+    def __call__(self, state: DemoState) -> list[str]:
         """What is new."""
-        view = moment.view
-        new = view.events_so_far - self._shown
-        self._shown = view.events_so_far
-        events = view.events[-new:] if new else ()
+        stats = state.stats
+        new_count = stats.event_total - self._shown_count
+        self._shown_count = stats.event_total
+        events = stats.recent_events[-new_count:] if new_count else ()
         lines = [f"{event.t_s:7.1f} s  {event.text}" for event in events]
-        if view.film_s - self._status_s >= STATUS_EVERY_S:
-            self._status_s = view.film_s
-            found = ", ".join(amount(label, count) for label, count in view.found.items())
-            lines.append(f"{view.film_s:7.1f} s  -- followed so far: {found or 'nobody'}")
+        if stats.video_s - self._last_status_s >= STATUS_EVERY_S:
+            self._last_status_s = stats.video_s
+            tracks_text = ", ".join(
+                format_count(label, count) for label, count in stats.track_counts.items()
+            )
+            lines.append(f"{stats.video_s:7.1f} s  -- followed so far: {tracks_text or 'nobody'}")
         return lines

@@ -7,53 +7,53 @@ place, one is.
 """
 
 from centre.flash.target import WriteTarget
-from centre.flash.write_verify import PAGE, VerifyFailed, zero_regions
+from centre.flash.write_verify import PAGE_BYTES, VerifyFailed, zero_regions
 
-_SPREAD = 32
+_EVEN_PROBES = 32
 """So many at equal distances. Where these are no longer than the image, no lie is missed that begins
 again: one of the marks lies upon the image, whatever the real size. For an image of 3 GB that is so up
 to 96 GB. On larger disks the powers of two count, which lie upon each other, and chance."""
 
-_NUMBER_BYTES = 8
+_OFFSET_BYTES = 8
 
 
-def places(image_bytes: int, disk_bytes: int) -> tuple[int, ...]:
+def plan_offsets(image_bytes: int, disk_bytes: int) -> tuple[int, ...]:
     """Where marks go, in order: nowhere that `writing` writes to before they are read."""
-    written = zero_regions(image_bytes, disk_bytes)
-    if len(written) < 2:  # noqa: PLR2004 - one piece, to the end, is written and read anyway
+    zeroed = zero_regions(image_bytes, disk_bytes)
+    if len(zeroed) < 2:  # noqa: PLR2004 - one piece, to the end, is written and read anyway
         return ()
-    (_, begin), (last, end) = written
-    pitch = max(begin, (last - begin) // _SPREAD)
-    found = {_down(at) for at in range(begin, last, pitch)}
-    found |= {1 << power for power in range(end.bit_length())}
-    within = {at for at in found if _up(begin) <= at <= last - PAGE}
-    return tuple(sorted(within | {last, _down(end - PAGE)}))
+    (_, begin), (last, end) = zeroed
+    pitch = max(begin, (last - begin) // _EVEN_PROBES)
+    candidates = {_align_down(offset) for offset in range(begin, last, pitch)}
+    candidates |= {1 << power for power in range(end.bit_length())}
+    usable = {offset for offset in candidates if _align_up(begin) <= offset <= last - PAGE_BYTES}
+    return tuple(sorted(usable | {last, _align_down(end - PAGE_BYTES)}))
 
 
-def write_probe(target: WriteTarget, at: tuple[int, ...]) -> None:
+def write_probe(target: WriteTarget, offsets: tuple[int, ...]) -> None:
     """Write marks there. Raises OSError."""
-    for place in at:
-        target.write(place, _mark(place))
+    for offset in offsets:
+        target.write(offset, _probe_block(offset))
     target.sync()
 
 
-def verify_probe(target: WriteTarget, at: tuple[int, ...]) -> None:
+def verify_probe(target: WriteTarget, offsets: tuple[int, ...]) -> None:
     """Read them, and blank them once all are found. Raises NotAsWritten, OSError."""
-    for place in at:
-        if target.read(place, PAGE) != _mark(place):
-            raise VerifyFailed(f"between byte {place} and {place + PAGE}")
-    for place in at:
-        target.write(place, bytes(PAGE))
+    for offset in offsets:
+        if target.read(offset, PAGE_BYTES) != _probe_block(offset):
+            raise VerifyFailed(f"between byte {offset} and {offset + PAGE_BYTES}")
+    for offset in offsets:
+        target.write(offset, bytes(PAGE_BYTES))
     target.sync()
 
 
-def _mark(place: int) -> bytes:
-    return place.to_bytes(_NUMBER_BYTES, "little") * (PAGE // _NUMBER_BYTES)
+def _probe_block(offset: int) -> bytes:
+    return offset.to_bytes(_OFFSET_BYTES, "little") * (PAGE_BYTES // _OFFSET_BYTES)
 
 
-def _down(at: int) -> int:
-    return at // PAGE * PAGE
+def _align_down(offset: int) -> int:
+    return offset // PAGE_BYTES * PAGE_BYTES
 
 
-def _up(at: int) -> int:
-    return -(-at // PAGE) * PAGE
+def _align_up(offset: int) -> int:
+    return -(-offset // PAGE_BYTES) * PAGE_BYTES

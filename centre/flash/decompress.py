@@ -16,15 +16,15 @@ from typing import Protocol
 
 from agent.base.errors import UserError
 
-KINDS = (".img", ".raw")
-PACKED = (".zst", ".xz", ".gz")
+IMAGE_SUFFIXES = (".img", ".raw")
+COMPRESSED_SUFFIXES = (".zst", ".xz", ".gz")
 
 
-def is_named_so(name: str) -> bool:
+def has_image_suffix(name: str) -> bool:
     """Whether this may be an image, packed or not."""
-    for end in PACKED:
-        name = name.removesuffix(end)
-    return name.endswith(KINDS)
+    for suffix in COMPRESSED_SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name.endswith(IMAGE_SUFFIXES)
 
 
 class CorruptImage(Exception):
@@ -46,12 +46,12 @@ def check_tools(path: Path) -> None:
 
 
 @contextmanager
-def unpacked(path: Path) -> Iterator[ImageStream]:
+def open_decompressed(path: Path) -> Iterator[ImageStream]:
     """A stream of it. Raises Damaged, OSError; so does the block that reads from it."""
     try:
         if path.name.endswith(".zst"):
-            with _through_zstd(path) as process:
-                yield _Zstd(process)
+            with _run_zstd(path) as process:
+                yield _ZstdStream(process)
         elif path.name.endswith(".xz"):
             with lzma.open(path) as stream:
                 yield stream
@@ -66,7 +66,7 @@ def unpacked(path: Path) -> Iterator[ImageStream]:
 
 
 @contextmanager
-def _through_zstd(path: Path) -> Iterator["subprocess.Popen[bytes]"]:
+def _run_zstd(path: Path) -> Iterator["subprocess.Popen[bytes]"]:
     path.stat()  # so that a file that is not there is told as any other is
     command = ["zstd", "--decompress", "--stdout", "--quiet", "--", str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # noqa: S603 - fixed words
@@ -76,18 +76,18 @@ def _through_zstd(path: Path) -> Iterator["subprocess.Popen[bytes]"]:
             process.kill()
 
 
-class _Zstd:
+class _ZstdStream:
     """At its end the program has to say that all was well."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         self._process = process
 
     def read(self, size: int, /) -> bytes:
-        out, words = self._process.stdout, self._process.stderr
-        if out is None or words is None:
+        stdout, stderr = self._process.stdout, self._process.stderr
+        if stdout is None or stderr is None:
             raise CorruptImage("zstd has no output")
-        data = out.read(size)
+        data = stdout.read(size)
         if len(data) < size and self._process.wait():
-            said = " ".join(words.read().decode(errors="replace").split())
-            raise CorruptImage(said or "zstd failed")
+            message = " ".join(stderr.read().decode(errors="replace").split())
+            raise CorruptImage(message or "zstd failed")
         return data

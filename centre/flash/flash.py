@@ -17,12 +17,12 @@ from agent.provisioning import settings as provisioning
 from agent.provisioning.settings import BoxSettings
 from centre.flash import capacity_probe, gpt, image, select_partition, write_verify
 from centre.flash.decompress import CorruptImage
-from centre.flash.disks import BlockDevice, disk, disks
-from centre.flash.image import Image, Told
-from centre.flash.safety_checks import SafetyRefusal, refusals
+from centre.flash.disks import BlockDevice, list_disks, read_disk
+from centre.flash.image import DiskImage, OnProgress
+from centre.flash.safety_checks import SafetyRefusal, find_refusals
 from centre.flash.target import FileId, WriteTarget
 
-Bar = Callable[[str], AbstractContextManager[Told]]
+ProgressBar = Callable[[str], AbstractContextManager[OnProgress]]
 """Shows how far something is that is named so."""
 
 
@@ -32,7 +32,7 @@ class FlashRequest(msgspec.Struct, frozen=True, kw_only=True):
     settings: Path
     image: Path
     target: Path
-    overridden: frozenset[str] = frozenset()
+    override_flags: frozenset[str] = frozenset()
     """The flags of refusals that do not count."""
     without_checksum: bool = False
     even_if_not_empty: bool = False
@@ -41,26 +41,26 @@ class FlashRequest(msgspec.Struct, frozen=True, kw_only=True):
 class FlashPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What will be written: all of it is good."""
 
-    wish: FlashRequest
+    request: FlashRequest
     settings: BoxSettings
-    image: Image
-    select: bytes
+    image: DiskImage
+    select_data: bytes
     """The partition with the settings in it."""
-    judged: BlockDevice | FileId | None
+    expected_target: BlockDevice | FileId | None
     """What the target was when it was looked at; None where a file will be made."""
 
     @property
     def disk(self) -> BlockDevice | None:
         """None for a file."""
-        return self.judged if isinstance(self.judged, BlockDevice) else None
+        return self.expected_target if isinstance(self.expected_target, BlockDevice) else None
 
     @property
-    def target_words(self) -> str:
+    def target_text(self) -> str:
         """The target, for a person."""
-        return str(self.disk or self.wish.target)
+        return str(self.disk or self.request.target)
 
 
-class Flashed(msgspec.Struct, frozen=True, kw_only=True):
+class FlashResult(msgspec.Struct, frozen=True, kw_only=True):
     """What was done."""
 
     target: str
@@ -71,113 +71,129 @@ class Flashed(msgspec.Struct, frozen=True, kw_only=True):
     read_s: float
 
 
-class NotFlashed(Exception):
+class FlashError(Exception):
     """It went wrong after the first byte was written. `str(error)` says what, and how the target is."""
 
 
-class Stopped(NotFlashed):
+class FlashInterrupted(FlashError):
     """Somebody has stopped it in the middle."""
 
 
-def plan_flash(wish: FlashRequest, bar: Bar, tree: ProcFs) -> FlashPlan:
+def plan_flash(request: FlashRequest, progress_bar: ProgressBar, procfs: ProcFs) -> FlashPlan:
     """Look at all, and write nothing. Raises BadInput."""
-    settings = provisioning.read(wish.settings)
-    with bar("checking the image") as told:
-        source = image.look_at(wish.image, told, without_checksum=wish.without_checksum)
-    _check_board(settings, source, wish)
+    settings = provisioning.read_settings(request.settings)
+    with progress_bar("checking the image") as progress:
+        source = image.check_image(
+            request.image, progress, without_checksum=request.without_checksum
+        )
+    _check_board(settings, source, request)
     try:
-        select = select_partition.with_file(source.select, provisioning.FILE_NAME, settings.data)
+        select_data = select_partition.add_file(
+            source.select_data, provisioning.FILE_NAME, settings.data
+        )
     except select_partition.BadPartition as error:
-        raise UserError(f"{wish.image}: the settings do not go into it: {error}") from error
-    for given in (wish.image, wish.settings):
-        if wish.target.exists() and wish.target.samefile(given):
+        raise UserError(f"{request.image}: the settings do not go into it: {error}") from error
+    for source_path in (request.image, request.settings):
+        if request.target.exists() and request.target.samefile(source_path):
             raise UserError(
-                f"{wish.target}: is what is to be written; allowed: another file, a disk"
+                f"{request.target}: is what is to be written; allowed: another file, a disk"
             )
-    found = _judged(wish.target, tree)
-    if isinstance(found, BlockDevice):
-        against = [
-            one for one in refusals(found, source.size_bytes) if one.flag not in wish.overridden
+    target = _identify_target(request.target, procfs)
+    if isinstance(target, BlockDevice):
+        blocking = [
+            refusal
+            for refusal in find_refusals(target, source.size_bytes)
+            if refusal.flag not in request.override_flags
         ]
-        if against:
-            others = _candidates(source.size_bytes, tree)
-            raise UserError(f"{found}: {against[0]}{_instead(others, found)}")
-    return FlashPlan(wish=wish, settings=settings, image=source, select=select, judged=found)
+        if blocking:
+            candidates = _candidates(source.size_bytes, procfs)
+            raise UserError(f"{target}: {blocking[0]}{_suggest_others(candidates, target)}")
+    return FlashPlan(
+        request=request,
+        settings=settings,
+        image=source,
+        select_data=select_data,
+        expected_target=target,
+    )
 
 
 def list_candidates(
-    tree: ProcFs, image_bytes: int = 0
+    procfs: ProcFs, image_bytes: int = 0
 ) -> tuple[tuple[BlockDevice, tuple[SafetyRefusal, ...]], ...]:
     """Each disk of this machine, and what speaks against it. Raises OSError."""
-    return tuple((one, refusals(one, image_bytes)) for one in disks(tree))
+    return tuple((device, find_refusals(device, image_bytes)) for device in list_disks(procfs))
 
 
-def select_disk(tree: ProcFs) -> str:
+def describe_candidates(procfs: ProcFs) -> str:
     """The disks that could be meant, in words. Raises OSError."""
-    found = ", ".join(map(str, _candidates(0, tree)))
+    found = ", ".join(map(str, _candidates(0, procfs)))
     return found or "no card and no USB disk is there that nobody uses"
 
 
-def flash(planned: FlashPlan, bar: Bar, tree: ProcFs) -> Flashed:
+def flash(plan: FlashPlan, progress_bar: ProgressBar, procfs: ProcFs) -> FlashResult:
     """Write and read back, onto what was looked at and nothing else. Raises BadInput where nothing was
     written, else NotFlashed.
     """
-    path = planned.wish.target
+    path = plan.request.target
     try:
-        with _open(planned, tree) as target:
-            return _onto(target, planned, bar)
+        with _open_target(plan, procfs) as target:
+            return _write_and_verify(target, plan, progress_bar)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}; nothing was written") from error
 
 
-def _onto(target: WriteTarget, planned: FlashPlan, bar: Bar) -> Flashed:
-    source = planned.image
-    begin = source.table.partition(select_partition.LABEL).begin
-    laid_over: dict[int, bytes] = {begin: planned.select}
+def _write_and_verify(
+    target: WriteTarget, plan: FlashPlan, progress_bar: ProgressBar
+) -> FlashResult:
+    source = plan.image
+    select_offset = source.table.find_partition(select_partition.LABEL).offset_bytes
+    overlays: dict[int, bytes] = {select_offset: plan.select_data}
     if target.size_bytes != source.size_bytes:
         # Here, and not at the first start: firmware sees a table without a fault.
-        laid_over |= gpt.moved(source.head, target.size_bytes)
+        overlays |= gpt.fit_to_disk(source.first_sectors, target.size_bytes)
     total = write_verify.total_bytes(source.size_bytes, target.size_bytes)
-    stream = write_verify.pieces(
-        image.chunks(source), source.size_bytes, target.size_bytes, laid_over
+    stream = write_verify.build_pieces(
+        image.read_chunks(source), source.size_bytes, target.size_bytes, overlays
     )
-    where = planned.wish.target
-    marked = capacity_probe.places(source.size_bytes, target.size_bytes)
-    begun = time.monotonic()
-    may_start = True
+    target_path = plan.request.target
+    probe_offsets = capacity_probe.plan_offsets(source.size_bytes, target.size_bytes)
+    start_s = time.monotonic()
+    may_boot = True
     try:
-        with bar("writing") as told:
-            write_verify.blank(target)
-            may_start = False
-            capacity_probe.write_probe(target, marked)
-            written = write_verify.write(target, stream, total, told)
-        read_begun = time.monotonic()
-        with bar("reading back") as told:
-            write_verify.read_back(target, written, total, told)
-            capacity_probe.verify_probe(target, marked)
-            may_start = True
-            write_verify.finish(target, written, total, told)
+        with progress_bar("writing") as progress:
+            write_verify.wipe_table(target)
+            may_boot = False
+            capacity_probe.write_probe(target, probe_offsets)
+            written = write_verify.write_pieces(target, stream, total, progress)
+        read_start_s = time.monotonic()
+        with progress_bar("reading back") as progress:
+            write_verify.read_back(target, written, total, progress)
+            capacity_probe.verify_probe(target, probe_offsets)
+            may_boot = True
+            write_verify.write_ends(target, written, total, progress)
     except KeyboardInterrupt as error:
-        state = _mark_partial(target, may_start=may_start)
-        raise Stopped(f"{where}: stopped; {state}") from error
+        outcome = _mark_partial(target, may_boot=may_boot)
+        raise FlashInterrupted(f"{target_path}: stopped; {outcome}") from error
     except write_verify.VerifyFailed as error:
-        state = _mark_partial(target, may_start=may_start)
-        raise NotFlashed(
-            f"{where}: holds something else than was written, {error}; it is worn out or not as "
-            f"large as it says; {state}"
+        outcome = _mark_partial(target, may_boot=may_boot)
+        raise FlashError(
+            f"{target_path}: holds something else than was written, {error}; it is worn out or not as "
+            f"large as it says; {outcome}"
         ) from error
     except CorruptImage as error:
-        state = _mark_partial(target, may_start=may_start)
-        raise NotFlashed(f"{planned.wish.image}: damaged: {error}; {where}: {state}") from error
+        outcome = _mark_partial(target, may_boot=may_boot)
+        raise FlashError(
+            f"{plan.request.image}: damaged: {error}; {target_path}: {outcome}"
+        ) from error
     except OSError as error:
-        state = _mark_partial(target, may_start=may_start)
-        raise NotFlashed(f"{where}: {error.strerror or error}; {state}") from error
-    return Flashed(
-        target=str(where),
-        box=planned.settings.box,
+        outcome = _mark_partial(target, may_boot=may_boot)
+        raise FlashError(f"{target_path}: {error.strerror or error}; {outcome}") from error
+    return FlashResult(
+        target=str(target_path),
+        box=plan.settings.box_id,
         size_bytes=total,
-        write_s=read_begun - begun,
-        read_s=time.monotonic() - read_begun,
+        write_s=read_start_s - start_s,
+        read_s=time.monotonic() - read_start_s,
     )
 
 
@@ -187,56 +203,56 @@ _UNSAFE = (
 )
 
 
-def _mark_partial(target: WriteTarget, *, may_start: bool) -> str:
+def _mark_partial(target: WriteTarget, *, may_boot: bool) -> str:
     """Take the partition table off, and say how the target is then."""
     try:
-        write_verify.blank(target)
+        write_verify.wipe_table(target)
     except (OSError, KeyboardInterrupt):
-        return _UNSAFE if may_start else _UNUSABLE
+        return _UNSAFE if may_boot else _UNUSABLE
     return _UNUSABLE
 
 
-def _open(planned: FlashPlan, tree: ProcFs) -> WriteTarget:
-    wish = planned.wish
-    if isinstance(planned.judged, BlockDevice):
-        target = WriteTarget.open_disk(wish.target)
+def _open_target(plan: FlashPlan, procfs: ProcFs) -> WriteTarget:
+    request = plan.request
+    if isinstance(plan.expected_target, BlockDevice):
+        target = WriteTarget.open_disk(request.target)
         try:
-            _check_disk(target, planned.judged, tree)
+            _check_disk(target, plan.expected_target, procfs)
         except BaseException:
             target.close()
             raise
         return target
     return WriteTarget.open_file(
-        wish.target,
-        planned.image.size_bytes,
-        judged=planned.judged,
-        even_if_not_empty=wish.even_if_not_empty,
+        request.target,
+        plan.image.size_bytes,
+        expected=plan.expected_target,
+        even_if_not_empty=request.even_if_not_empty,
     )
 
 
-def _check_disk(target: WriteTarget, judged: BlockDevice, tree: ProcFs) -> None:
-    now = _disk_of(target.status(), tree)
-    if now is None or not now.is_same(judged):
-        raise UserError(f"{judged}: is another disk than a moment ago; nothing was written")
+def _check_disk(target: WriteTarget, expected: BlockDevice, procfs: ProcFs) -> None:
+    current = _disk_from_stat(target.fstat(), procfs)
+    if current is None or not current.is_same_disk(expected):
+        raise UserError(f"{expected}: is another disk than a moment ago; nothing was written")
 
 
-def _check_board(settings: BoxSettings, source: Image, wish: FlashRequest) -> None:
-    for one in settings.config.camera:
-        if one.driver == "csi" and source.firmware.kind != "pi":
+def _check_board(settings: BoxSettings, source: DiskImage, request: FlashRequest) -> None:
+    for camera in settings.config.camera:
+        if camera.driver == "csi" and source.firmware.kind != "pi":
             raise UserError(
-                f"{wish.settings}: camera {one.name!r}: driver 'csi' is a Raspberry Pi's, and "
-                f"{wish.image.name} is for {source.firmware.name}; allowed: an image for Raspberry Pi"
+                f"{request.settings}: camera {camera.name!r}: driver 'csi' is a Raspberry Pi's, and "
+                f"{request.image.name} is for {source.firmware.name}; allowed: an image for Raspberry Pi"
             )
 
 
-def _judged(path: Path, tree: ProcFs) -> BlockDevice | FileId | None:
+def _identify_target(path: Path, procfs: ProcFs) -> BlockDevice | FileId | None:
     """The disk or the file of this path, None where a file will be. Raises BadInput."""
     try:
         status = path.stat()
     except FileNotFoundError as error:
         if path.is_absolute() and path.parts[1] == "dev":
             raise UserError(
-                f"{path}: is not there; allowed: a file, or {select_disk(tree)}"
+                f"{path}: is not there; allowed: a file, or {describe_candidates(procfs)}"
             ) from error
         if not path.parent.is_dir():
             raise UserError(f"{path}: its folder is not there") from error
@@ -246,28 +262,30 @@ def _judged(path: Path, tree: ProcFs) -> BlockDevice | FileId | None:
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
     if stat.S_ISREG(status.st_mode):
-        return FileId.of(status)
-    found = _disk_of(status, tree)
-    if found is None:
+        return FileId.from_stat(status)
+    device = _disk_from_stat(status, procfs)
+    if device is None:
         raise UserError(
-            f"{path}: neither a disk nor a file; allowed: a file, or {select_disk(tree)}"
+            f"{path}: neither a disk nor a file; allowed: a file, or {describe_candidates(procfs)}"
         )
-    return found
+    return device
 
 
-def _disk_of(status: os.stat_result, tree: ProcFs) -> BlockDevice | None:
+def _disk_from_stat(status: os.stat_result, procfs: ProcFs) -> BlockDevice | None:
     """The disk of a device file. Raises OSError."""
     if not stat.S_ISBLK(status.st_mode):
         return None
-    number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
-    real = tree.real(f"sys/dev/block/{number}")
-    return disk(real.name, tree) if real is not None else None
+    device_number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+    sysfs_path = procfs.resolve(f"sys/dev/block/{device_number}")
+    return read_disk(sysfs_path.name, procfs) if sysfs_path is not None else None
 
 
-def _candidates(image_bytes: int, tree: ProcFs) -> list[BlockDevice]:
-    return [one for one, against in list_candidates(tree, image_bytes) if not against]
+def _candidates(image_bytes: int, procfs: ProcFs) -> list[BlockDevice]:
+    return [device for device, blocking in list_candidates(procfs, image_bytes) if not blocking]
 
 
-def _instead(others: list[BlockDevice], than: BlockDevice) -> str:
-    named = [str(one) for one in others if one.name not in (than.name, than.part_of)]
-    return f"; there is {', '.join(named)}" if named else ""
+def _suggest_others(candidates: list[BlockDevice], refused: BlockDevice) -> str:
+    suggestions = [
+        str(device) for device in candidates if device.name not in (refused.name, refused.parent)
+    ]
+    return f"; there is {', '.join(suggestions)}" if suggestions else ""

@@ -9,22 +9,22 @@ from collections.abc import Mapping
 
 import msgspec
 
-SECTOR = 512
-HEAD_BYTES = 34 * SECTOR
+SECTOR_BYTES = 512
+FIRST_SECTORS_BYTES = 34 * SECTOR_BYTES
 """What has to be read of a disk to know its table."""
 
 _HEADER = struct.Struct("<8s4sIIIQQQQ16sQIII")
 _ENTRY = struct.Struct("<16s16sQQQ72s")
 _SIGNATURE = b"EFI PART"
-_MBR_ENTRY = 446
-_MBR_TYPE = 4
-_MBR_SECTORS = 12
-_PROTECTIVE = 0xEE
-_CRC = 16
-_MY_SECTOR = 24
+_MBR_ENTRY_OFFSET = 446
+_MBR_TYPE_OFFSET = 4
+_MBR_SECTORS_OFFSET = 12
+_PROTECTIVE_TYPE = 0xEE
+_CRC_OFFSET = 16
+_MY_LBA_OFFSET = 24
 
 
-class NoTable(Exception):
+class BadPartitionTable(Exception):
     """There is no partition table, or it is damaged. `str(error)` says which."""
 
 
@@ -32,11 +32,11 @@ class Partition(msgspec.Struct, frozen=True, kw_only=True):
     """A partition, in bytes from the disk's begin."""
 
     label: str
-    begin: int
-    size: int
+    offset_bytes: int
+    size_bytes: int
 
 
-class Table(msgspec.Struct, frozen=True, kw_only=True):
+class PartitionTable(msgspec.Struct, frozen=True, kw_only=True):
     """A partition table, and the size of the disk that it was made for."""
 
     disk_bytes: int
@@ -45,103 +45,130 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def labels(self) -> tuple[str, ...]:
         """Those of all partitions, in order."""
-        return tuple(one.label for one in self.partitions)
+        return tuple(partition.label for partition in self.partitions)
 
-    def partition(self, label: str) -> Partition:
+    def find_partition(self, label: str) -> Partition:
         """The one of this label. Raises KeyError."""
-        for one in self.partitions:
-            if one.label == label:
-                return one
+        for candidate in self.partitions:
+            if candidate.label == label:
+                return candidate
         raise KeyError(label)
 
 
-class _Header(msgspec.Struct, frozen=True, kw_only=True):
-    size: int
-    last: int
+class _GptHeader(msgspec.Struct, frozen=True, kw_only=True):
+    size_bytes: int
+    last_sector: int
     """The disk's last sector, which is the other header's."""
     entries: bytes
 
 
-def read(head: bytes) -> Table:
+def parse_table(first_sectors: bytes) -> PartitionTable:
     """The table of a disk that begins so. Raises NoTable."""
-    header = _header(head)
+    header = _parse_header(first_sectors)
     found = []
-    for at in range(0, len(header.entries), _ENTRY.size):
-        kind, _, first, last, _, name = _ENTRY.unpack_from(header.entries, at)
-        if not any(kind):
+    for entry_offset in range(0, len(header.entries), _ENTRY.size):
+        type_guid, _, first_lba, last_lba, _, raw_name = _ENTRY.unpack_from(
+            header.entries, entry_offset
+        )
+        if not any(type_guid):
             continue
-        if not 0 < first <= last <= header.last:
-            raise NoTable("a partition lies outside the disk")
-        label = name.decode("utf-16-le", errors="replace").partition("\0")[0]
-        size = (last - first + 1) * SECTOR
-        found.append(Partition(label=label, begin=first * SECTOR, size=size))
-    return Table(disk_bytes=(header.last + 1) * SECTOR, partitions=tuple(found))
+        if not 0 < first_lba <= last_lba <= header.last_sector:
+            raise BadPartitionTable("a partition lies outside the disk")
+        label = raw_name.decode("utf-16-le", errors="replace").partition("\0")[0]
+        size_bytes = (last_lba - first_lba + 1) * SECTOR_BYTES
+        found.append(
+            Partition(label=label, offset_bytes=first_lba * SECTOR_BYTES, size_bytes=size_bytes)
+        )
+    return PartitionTable(
+        disk_bytes=(header.last_sector + 1) * SECTOR_BYTES, partitions=tuple(found)
+    )
 
 
-def moved(head: bytes, disk_bytes: int) -> Mapping[int, bytes]:
+def fit_to_disk(first_sectors: bytes, disk_bytes: int) -> Mapping[int, bytes]:
     """What is to be written where so that the table fits a disk of another size. Raises NoTable.
 
     The old copy at the end is blanked: it lies where footage will be. Where both places overlap, the
     later of these counts.
     """
-    header = _header(head)
-    last = disk_bytes // SECTOR - 1
-    entry_sectors = -(-len(header.entries) // SECTOR)
-    last_usable = last - entry_sectors - 1
-    front = _packed(head, header, here=1, there=last, entries_at=2, last_usable=last_usable)
-    behind = _packed(
-        head,
+    header = _parse_header(first_sectors)
+    last_sector = disk_bytes // SECTOR_BYTES - 1
+    entry_sectors = -(-len(header.entries) // SECTOR_BYTES)
+    last_usable = last_sector - entry_sectors - 1
+    primary_header = _build_header(
+        first_sectors,
         header,
-        here=last,
-        there=1,
-        entries_at=last - entry_sectors,
+        my_lba=1,
+        alternate_lba=last_sector,
+        entries_lba=2,
         last_usable=last_usable,
     )
-    old = (header.last - entry_sectors) * SECTOR
-    padded = header.entries.ljust(entry_sectors * SECTOR, b"\0")
+    backup_header = _build_header(
+        first_sectors,
+        header,
+        my_lba=last_sector,
+        alternate_lba=1,
+        entries_lba=last_sector - entry_sectors,
+        last_usable=last_usable,
+    )
+    old_backup_offset = (header.last_sector - entry_sectors) * SECTOR_BYTES
+    padded_entries = header.entries.ljust(entry_sectors * SECTOR_BYTES, b"\0")
     return {
-        old: bytes((entry_sectors + 1) * SECTOR),
-        (last - entry_sectors) * SECTOR: padded + behind,
-        0: _protective(head[:SECTOR], last) + front,
+        old_backup_offset: bytes((entry_sectors + 1) * SECTOR_BYTES),
+        (last_sector - entry_sectors) * SECTOR_BYTES: padded_entries + backup_header,
+        0: _protective_mbr(first_sectors[:SECTOR_BYTES], last_sector) + primary_header,
     }
 
 
-def _header(head: bytes) -> _Header:
-    if len(head) < HEAD_BYTES or head[SECTOR : SECTOR + 8] != _SIGNATURE:
-        raise NoTable("no GUID partition table")
-    fields = _HEADER.unpack_from(head, SECTOR)
-    size, there, entries_at, count, entry_size, entries_crc = (
+def _parse_header(first_sectors: bytes) -> _GptHeader:
+    if (
+        len(first_sectors) < FIRST_SECTORS_BYTES
+        or first_sectors[SECTOR_BYTES : SECTOR_BYTES + 8] != _SIGNATURE
+    ):
+        raise BadPartitionTable("no GUID partition table")
+    fields = _HEADER.unpack_from(first_sectors, SECTOR_BYTES)
+    size_bytes, alternate_lba, entries_lba, entry_count, entry_bytes, entries_crc = (
         fields[2],
         fields[6],
         *fields[10:14],
     )
-    if not _HEADER.size <= size <= SECTOR:
-        raise NoTable("its partition table is damaged")
-    raw = head[SECTOR : SECTOR + size]
-    if zlib.crc32(raw[:_CRC] + bytes(4) + raw[_CRC + 4 :]) != fields[3]:
-        raise NoTable("its partition table is damaged")
-    entries = head[2 * SECTOR : 2 * SECTOR + count * entry_size]
-    if entries_at != 2 or entry_size != _ENTRY.size or len(entries) != count * entry_size:  # noqa: PLR2004 - right behind the header, as everybody writes it
-        raise NoTable("its partition table is of an unusual form")
+    if not _HEADER.size <= size_bytes <= SECTOR_BYTES:
+        raise BadPartitionTable("its partition table is damaged")
+    header_bytes = first_sectors[SECTOR_BYTES : SECTOR_BYTES + size_bytes]
+    if (
+        zlib.crc32(header_bytes[:_CRC_OFFSET] + bytes(4) + header_bytes[_CRC_OFFSET + 4 :])
+        != fields[3]
+    ):
+        raise BadPartitionTable("its partition table is damaged")
+    entries = first_sectors[2 * SECTOR_BYTES : 2 * SECTOR_BYTES + entry_count * entry_bytes]
+    if entries_lba != 2 or entry_bytes != _ENTRY.size or len(entries) != entry_count * entry_bytes:  # noqa: PLR2004 - right behind the header, as everybody writes it
+        raise BadPartitionTable("its partition table is of an unusual form")
     if zlib.crc32(entries) != entries_crc:
-        raise NoTable("its partition table is damaged")
-    return _Header(size=size, last=there, entries=entries)
+        raise BadPartitionTable("its partition table is damaged")
+    return _GptHeader(size_bytes=size_bytes, last_sector=alternate_lba, entries=entries)
 
 
-def _packed(
-    head: bytes, header: _Header, *, here: int, there: int, entries_at: int, last_usable: int
+def _build_header(
+    first_sectors: bytes,
+    header: _GptHeader,
+    *,
+    my_lba: int,
+    alternate_lba: int,
+    entries_lba: int,
+    last_usable: int,
 ) -> bytes:
-    raw = bytearray(head[SECTOR : SECTOR + header.size])
+    raw = bytearray(first_sectors[SECTOR_BYTES : SECTOR_BYTES + header.size_bytes])
     first_usable = _HEADER.unpack_from(raw)[7]
-    struct.pack_into("<QQQQ", raw, _MY_SECTOR, here, there, first_usable, last_usable)
-    struct.pack_into("<Q", raw, 72, entries_at)
-    struct.pack_into("<I", raw, _CRC, 0)
-    struct.pack_into("<I", raw, _CRC, zlib.crc32(raw))
-    return bytes(raw).ljust(SECTOR, b"\0")
+    struct.pack_into("<QQQQ", raw, _MY_LBA_OFFSET, my_lba, alternate_lba, first_usable, last_usable)
+    struct.pack_into("<Q", raw, 72, entries_lba)
+    struct.pack_into("<I", raw, _CRC_OFFSET, 0)
+    struct.pack_into("<I", raw, _CRC_OFFSET, zlib.crc32(raw))
+    return bytes(raw).ljust(SECTOR_BYTES, b"\0")
 
 
-def _protective(boot_record: bytes, last: int) -> bytes:
-    changed = bytearray(boot_record)
-    if changed[_MBR_ENTRY + _MBR_TYPE] == _PROTECTIVE:
-        struct.pack_into("<I", changed, _MBR_ENTRY + _MBR_SECTORS, min(last, 0xFFFF_FFFF))
-    return bytes(changed)
+def _protective_mbr(boot_record: bytes, last_sector: int) -> bytes:
+    mbr = bytearray(boot_record)
+    if mbr[_MBR_ENTRY_OFFSET + _MBR_TYPE_OFFSET] == _PROTECTIVE_TYPE:
+        struct.pack_into(
+            "<I", mbr, _MBR_ENTRY_OFFSET + _MBR_SECTORS_OFFSET, min(last_sector, 0xFFFF_FFFF)
+        )
+    return bytes(mbr)

@@ -8,30 +8,37 @@ import msgspec
 
 from agent.base.errors import UserError
 from centre.flash import gpt, select_partition
-from centre.flash.decompress import KINDS, PACKED, CorruptImage, check_tools, is_named_so, unpacked
+from centre.flash.decompress import (
+    COMPRESSED_SUFFIXES,
+    IMAGE_SUFFIXES,
+    CorruptImage,
+    check_tools,
+    has_image_suffix,
+    open_decompressed,
+)
 from centre.flash.select_partition import BadPartition, BootFirmwareKind
 
-Told = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 """Is told how much is done, and of how much."""
 
-LABELS = ("select", "boot_a", "boot_b", "root_a", "root_b", "state")
+PARTITION_LABELS = ("select", "boot_a", "boot_b", "root_a", "root_b", "state")
 """The partitions that every image of Vigie has; one that was started has `data` too."""
 
 CHUNK_BYTES = 4 << 20
-_LARGEST_SELECT = 512 << 20
-_ALLOWED = f"allowed: an image of Vigie, {' or '.join(KINDS)}, also with {', '.join(PACKED)}"
+_MAX_SELECT_BYTES = 512 << 20
+_ALLOWED = f"allowed: an image of Vigie, {' or '.join(IMAGE_SUFFIXES)}, also with {', '.join(COMPRESSED_SUFFIXES)}"
 
 
-class Image(msgspec.Struct, frozen=True, kw_only=True):
+class DiskImage(msgspec.Struct, frozen=True, kw_only=True):
     """An image that can be written."""
 
     path: Path
-    head: bytes
-    table: gpt.Table
-    select: bytes
+    first_sectors: bytes
+    table: gpt.PartitionTable
+    select_data: bytes
     """The whole partition `select`."""
     firmware: BootFirmwareKind
-    checked: bool
+    checksum_verified: bool
     """Whether its checksum was there, and right."""
 
     @property
@@ -40,26 +47,29 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         return self.table.disk_bytes
 
 
-def look_at(path: Path, told: Told, *, without_checksum: bool) -> Image:
+def check_image(path: Path, progress: OnProgress, *, without_checksum: bool) -> DiskImage:
     """An image that is whole and one of Vigie. Raises BadInput."""
-    if not is_named_so(path.name):
+    if not has_image_suffix(path.name):
         raise UserError(f"{path}: {_ALLOWED}")
     select_partition.check_tools()
     check_tools(path)
     try:
-        checked = _check_sum(path, told, without_checksum=without_checksum)
-        with unpacked(path) as stream:
-            head = stream.read(gpt.HEAD_BYTES)
-            table = _table(path, head)
-            part = table.partition(select_partition.LABEL)
-            if part.begin < len(head) or part.begin + part.size > _LARGEST_SELECT:
+        checksum_verified = _verify_checksum(path, progress, without_checksum=without_checksum)
+        with open_decompressed(path) as stream:
+            first_sectors = stream.read(gpt.FIRST_SECTORS_BYTES)
+            table = _read_table(path, first_sectors)
+            partition = table.find_partition(select_partition.LABEL)
+            if (
+                partition.offset_bytes < len(first_sectors)
+                or partition.offset_bytes + partition.size_bytes > _MAX_SELECT_BYTES
+            ):
                 raise UserError(f"{path}: no image of Vigie: its select partition; {_ALLOWED}")
-            stream.read(part.begin - len(head))
-            select = stream.read(part.size)
-        if len(select) != part.size:
+            stream.read(partition.offset_bytes - len(first_sectors))
+            select_data = stream.read(partition.size_bytes)
+        if len(select_data) != partition.size_bytes:
             raise UserError(f"{path}: ends too early; allowed: the whole image")
-        select_partition.check_fat(select)
-        firmware = select_partition.firmware(select)
+        select_partition.check_fat(select_data)
+        firmware = select_partition.detect_firmware(select_data)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
     except CorruptImage as error:
@@ -68,67 +78,72 @@ def look_at(path: Path, told: Told, *, without_checksum: bool) -> Image:
         raise UserError(f"{path}: no box starts from it: {error}; {_ALLOWED}") from error
     if firmware is None:
         raise UserError(f"{path}: no box starts from it: nothing is there to start; {_ALLOWED}")
-    return Image(
-        path=path, head=head, table=table, select=select, firmware=firmware, checked=checked
+    return DiskImage(
+        path=path,
+        first_sectors=first_sectors,
+        table=table,
+        select_data=select_data,
+        firmware=firmware,
+        checksum_verified=checksum_verified,
     )
 
 
-def chunks(image: Image) -> Iterator[bytes]:
+def read_chunks(image: DiskImage) -> Iterator[bytes]:
     """All of it, unpacked, in equal parts but for the last. Raises Damaged, OSError."""
-    left = image.size_bytes
-    with unpacked(image.path) as stream:
-        while left:
-            data = stream.read(min(CHUNK_BYTES, left))
+    remaining = image.size_bytes
+    with open_decompressed(image.path) as stream:
+        while remaining:
+            data = stream.read(min(CHUNK_BYTES, remaining))
             if not data:
                 raise CorruptImage("it ends too early")
-            left -= len(data)
+            remaining -= len(data)
             yield data
         if stream.read(1):
             raise CorruptImage("it goes on behind its end")
 
 
-def _check_sum(path: Path, told: Told, *, without_checksum: bool) -> bool:
+def _verify_checksum(path: Path, progress: OnProgress, *, without_checksum: bool) -> bool:
     """Whether there is one; it is right then. Raises BadInput, OSError."""
-    beside = path.with_name(f"{path.name}.sha256")
+    checksum_path = path.with_name(f"{path.name}.sha256")
     try:
-        words = beside.read_text(encoding="ascii", errors="replace").split()
+        fields = checksum_path.read_text(encoding="ascii", errors="replace").split()
     except FileNotFoundError:
         if without_checksum:
             return False
         raise UserError(
-            f"{beside}: not there, so nobody knows whether the image is whole; allowed: the file "
+            f"{checksum_path}: not there, so nobody knows whether the image is whole; allowed: the file "
             "that was made with the image, or --even-without-checksum"
         ) from None
-    if not words or len(words[0]) != hashlib.sha256().digest_size * 2:
-        raise UserError(f"{beside}: no checksum; allowed: what sha256sum writes")
-    if _sha256(path, told) != words[0].lower():
+    if not fields or len(fields[0]) != hashlib.sha256().digest_size * 2:
+        raise UserError(f"{checksum_path}: no checksum; allowed: what sha256sum writes")
+    if _hash_file(path, progress) != fields[0].lower():
         raise UserError(
-            f"{path}: damaged: its checksum is not the one in {beside.name}; allowed: fetch it again"
+            f"{path}: damaged: its checksum is not the one in {checksum_path.name}; allowed: fetch it again"
         )
     return True
 
 
-def _sha256(path: Path, told: Told) -> str:
-    hashed = hashlib.sha256()
+def _hash_file(path: Path, progress: OnProgress) -> str:
+    digest = hashlib.sha256()
     total = path.stat().st_size
     done = 0
     with path.open("rb") as file:
         while data := file.read(CHUNK_BYTES):
-            hashed.update(data)
+            digest.update(data)
             done += len(data)
-            told(done, total)
-    return hashed.hexdigest()
+            progress(done, total)
+    return digest.hexdigest()
 
 
-def _table(path: Path, head: bytes) -> gpt.Table:
+def _read_table(path: Path, first_sectors: bytes) -> gpt.PartitionTable:
     try:
-        table = gpt.read(head)
-    except gpt.NoTable as error:
+        table = gpt.parse_table(first_sectors)
+    except gpt.BadPartitionTable as error:
         raise UserError(f"{path}: no image of Vigie: {error}; {_ALLOWED}") from error
-    missing = [label for label in LABELS if table.labels.count(label) != 1]
+    missing = [label for label in PARTITION_LABELS if table.labels.count(label) != 1]
     if missing:
-        there = ", ".join(map(repr, table.labels)) or "none"
+        labels = ", ".join(map(repr, table.labels)) or "none"
         raise UserError(
-            f"{path}: no image of Vigie: its partitions are {there}; allowed: {', '.join(LABELS)}"
+            f"{path}: no image of Vigie: its partitions are {labels}; allowed: {', '.join(PARTITION_LABELS)}"
         )
     return table

@@ -3,97 +3,118 @@
 import msgspec
 
 from centre.flash import gpt
-from centre.flash.disks import BlockDevice, size_words
+from centre.flash.disks import BlockDevice, format_size
 
-LEAST_FOOTAGE_BYTES = 4_000_000_000
+MIN_FOOTAGE_BYTES = 4_000_000_000
 """A disk that has less than this left beside the system is too small to be of use: some hours."""
 
-NOT_REMOVABLE = "--even-if-not-removable"
-SMALL = "--even-if-small"
+NOT_REMOVABLE_FLAG = "--even-if-not-removable"
+SMALL_FLAG = "--even-if-small"
 
-_SYSTEM = ("/", "/usr", "/var", "/boot", "/boot/efi", "/boot/firmware", "/efi", "/home")
+_SYSTEM_MOUNT_POINTS = (
+    "/",
+    "/usr",
+    "/var",
+    "/boot",
+    "/boot/efi",
+    "/boot/firmware",
+    "/efi",
+    "/home",
+)
 
 
 class SafetyRefusal(msgspec.Struct, frozen=True, kw_only=True):
     """One reason, what is allowed instead, and the flag that overrides it; None where nothing does."""
 
-    why: str
+    reason: str
     allowed: str
     flag: str | None = None
 
     def __str__(self) -> str:
         or_flag = f", or {self.flag}" if self.flag else ""
-        return f"{self.why}; allowed: {self.allowed}{or_flag}"
+        return f"{self.reason}; allowed: {self.allowed}{or_flag}"
 
 
-def refusals(disk: BlockDevice, image_bytes: int) -> tuple[SafetyRefusal, ...]:
+def find_refusals(disk: BlockDevice, image_bytes: int) -> tuple[SafetyRefusal, ...]:
     """All reasons against it, those first that nothing overrides."""
-    found = [*_in_use(disk), *_unfit(disk, image_bytes)]
-    return tuple(sorted(found, key=lambda one: one.flag is not None))
+    found = [*_use_refusals(disk), *_fitness_refusals(disk, image_bytes)]
+    return tuple(sorted(found, key=lambda refusal: refusal.flag is not None))
 
 
-def _in_use(disk: BlockDevice) -> list[SafetyRefusal]:
+def _use_refusals(disk: BlockDevice) -> list[SafetyRefusal]:
     found = []
-    system = {use.where for use in disk.uses if use.how == "mounted"} & set(_SYSTEM)
+    system = {user.used_by for user in disk.users if user.kind == "mounted"} & set(
+        _SYSTEM_MOUNT_POINTS
+    )
     if system:
-        points = ", ".join(sorted(system))
+        mount_points = ", ".join(sorted(system))
         found.append(
-            SafetyRefusal(why=f"is a disk of the running system ({points})", allowed="another disk")
+            SafetyRefusal(
+                reason=f"is a disk of the running system ({mount_points})", allowed="another disk"
+            )
         )
-    for use in disk.uses:
-        node = f"/dev/{use.node}"
-        if use.how == "mounted" and use.where not in system:
+    for user in disk.users:
+        device_path = f"/dev/{user.device}"
+        if user.kind == "mounted" and user.used_by not in system:
             found.append(
                 SafetyRefusal(
-                    why=f"{node} is mounted at {use.where}", allowed=f"after umount {use.where}"
+                    reason=f"{device_path} is mounted at {user.used_by}",
+                    allowed=f"after umount {user.used_by}",
                 )
             )
-        elif use.how == "swap":
-            found.append(SafetyRefusal(why=f"{node} is swap", allowed=f"after swapoff {node}"))
-        elif use.how == "held":
+        elif user.kind == "swap":
             found.append(
                 SafetyRefusal(
-                    why=f"{node} is part of {use.where} (LVM, RAID or encryption)",
+                    reason=f"{device_path} is swap", allowed=f"after swapoff {device_path}"
+                )
+            )
+        elif user.kind == "held":
+            found.append(
+                SafetyRefusal(
+                    reason=f"{device_path} is part of {user.used_by} (LVM, RAID or encryption)",
                     allowed="after that is taken apart",
                 )
             )
     return found
 
 
-def _unfit(disk: BlockDevice, image_bytes: int) -> list[SafetyRefusal]:
+def _fitness_refusals(disk: BlockDevice, image_bytes: int) -> list[SafetyRefusal]:
     found = []
-    if disk.part_of is not None:
+    if disk.parent is not None:
         found.append(
-            SafetyRefusal(why="is a partition", allowed=f"the whole disk, /dev/{disk.part_of}")
+            SafetyRefusal(reason="is a partition", allowed=f"the whole disk, /dev/{disk.parent}")
         )
     if disk.read_only:
-        found.append(SafetyRefusal(why="is read-only", allowed="after its lock is switched off"))
-    if disk.sector_bytes != gpt.SECTOR:
+        found.append(SafetyRefusal(reason="is read-only", allowed="after its lock is switched off"))
+    if disk.sector_bytes != gpt.SECTOR_BYTES:
         found.append(
             SafetyRefusal(
-                why=f"has sectors of {disk.sector_bytes} bytes", allowed=f"a disk of {gpt.SECTOR}"
+                reason=f"has sectors of {disk.sector_bytes} bytes",
+                allowed=f"a disk of {gpt.SECTOR_BYTES}",
             )
         )
-    wanted = image_bytes + LEAST_FOOTAGE_BYTES
+    min_bytes = image_bytes + MIN_FOOTAGE_BYTES
     if disk.size_bytes < image_bytes:
         found.append(
-            SafetyRefusal(why="is too small for the image", allowed=f"{size_words(wanted)} or more")
-        )
-    elif disk.size_bytes < wanted:
-        left = size_words(disk.size_bytes - image_bytes)
-        found.append(
             SafetyRefusal(
-                why=f"leaves {left} for footage",
-                allowed=f"{size_words(wanted)} or more",
-                flag=SMALL,
+                reason="is too small for the image", allowed=f"{format_size(min_bytes)} or more"
             )
         )
-    if not disk.can_be_taken_out:
+    elif disk.size_bytes < min_bytes:
+        remaining = format_size(disk.size_bytes - image_bytes)
         found.append(
             SafetyRefusal(
-                why="is not removable",
+                reason=f"leaves {remaining} for footage",
+                allowed=f"{format_size(min_bytes)} or more",
+                flag=SMALL_FLAG,
+            )
+        )
+    if not disk.is_removable:
+        found.append(
+            SafetyRefusal(
+                reason="is not removable",
                 allowed="a card, a USB disk, or a board by its USB cable",
-                flag=NOT_REMOVABLE,
+                flag=NOT_REMOVABLE_FLAG,
             )
         )
     return found

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import msgspec
 
 from agent.base.errors import UserError
-from centre.flash.gpt import SECTOR
+from centre.flash.gpt import SECTOR_BYTES
 
 LABEL = "select"
 _TIMEOUT_S = 60.0
@@ -57,76 +57,91 @@ def check_fat(partition: bytes) -> None:
     if partition[510:512] != b"\x55\xaa":
         raise BadPartition("its select partition is no FAT")
     fields = _BOOT_SECTOR.unpack_from(partition)
-    sector_bytes, cluster_sectors, reserved, fats, entries, few, short, many, long = fields
-    if sector_bytes != SECTOR or not cluster_sectors:
+    (
+        sector_bytes,
+        cluster_sectors,
+        reserved_sectors,
+        fat_count,
+        root_entries,
+        sectors_16,
+        fat_sectors_16,
+        sectors_32,
+        fat_sectors_32,
+    ) = fields
+    if sector_bytes != SECTOR_BYTES or not cluster_sectors:
         raise BadPartition(
-            f"its FAT has sectors of {sector_bytes} bytes, and firmware reads {SECTOR}"
+            f"its FAT has sectors of {sector_bytes} bytes, and firmware reads {SECTOR_BYTES}"
         )
-    data = (few or many) - reserved - fats * (short or long) - entries * 32 // SECTOR
+    data_sectors = (
+        (sectors_16 or sectors_32)
+        - reserved_sectors
+        - fat_count * (fat_sectors_16 or fat_sectors_32)
+        - root_entries * 32 // SECTOR_BYTES
+    )
     # The number of clusters is what tells FAT16 and FAT32 apart; one that says otherwise is read
     # wrongly by the bootloader of a Raspberry Pi.
-    if not short and data // cluster_sectors < _FAT32_CLUSTERS:
+    if not fat_sectors_16 and data_sectors // cluster_sectors < _FAT32_CLUSTERS:
         raise BadPartition("its FAT32 is too small to be one, and firmware takes it for a FAT16")
 
 
-def firmware(partition: bytes) -> BootFirmwareKind | None:
+def detect_firmware(partition: bytes) -> BootFirmwareKind | None:
     """What starts an image with this partition; None where nothing does. Raises BadPartition."""
-    with _file(partition) as handle:
-        listed = _mtools(handle, "mdir", ["-/", "-b"], ["::"]).decode(errors="replace")
-    names = {line.strip().rpartition("/")[2].upper() for line in listed.splitlines()}
+    with _memfd(partition) as fd:
+        listing = _run_mtools(fd, "mdir", ["-/", "-b"], ["::"]).decode(errors="replace")
+    names = {line.strip().rpartition("/")[2].upper() for line in listing.splitlines()}
     if "AUTOBOOT.TXT" in names:
         return _PI
     return next((kind for name, kind in _UEFI.items() if name in names), None)
 
 
-def with_file(partition: bytes, name: str, data: bytes) -> bytes:
+def add_file(partition: bytes, name: str, data: bytes) -> bytes:
     """The partition with one more file, which replaces one of its name. Raises BadPartition."""
-    with _file(partition) as handle:
-        _mtools(handle, "mcopy", ["-o"], ["-", f"::{name}"], data)
-        return _all_of(handle)
+    with _memfd(partition) as fd:
+        _run_mtools(fd, "mcopy", ["-o"], ["-", f"::{name}"], data)
+        return _read_all(fd)
 
 
-def file_in(partition: bytes, name: str) -> bytes:
+def read_file(partition: bytes, name: str) -> bytes:
     """A file's bytes. Raises BadPartition where it is not there."""
-    with _file(partition) as handle:
-        return _mtools(handle, "mtype", [], [f"::{name}"])
+    with _memfd(partition) as fd:
+        return _run_mtools(fd, "mtype", [], [f"::{name}"])
 
 
 @contextmanager
-def _file(content: bytes) -> Iterator[int]:
-    handle = os.memfd_create(LABEL, os.MFD_CLOEXEC)
+def _memfd(content: bytes) -> Iterator[int]:
+    fd = os.memfd_create(LABEL, os.MFD_CLOEXEC)
     try:
-        with os.fdopen(os.dup(handle), "wb") as file:
+        with os.fdopen(os.dup(fd), "wb") as file:
             file.write(content)
-        yield handle
+        yield fd
     finally:
-        os.close(handle)
+        os.close(fd)
 
 
-def _all_of(handle: int) -> bytes:
-    with os.fdopen(os.dup(handle), "rb") as file:
+def _read_all(fd: int) -> bytes:
+    with os.fdopen(os.dup(fd), "rb") as file:
         file.seek(0)
         return file.read()
 
 
-def _mtools(
-    handle: int, program: str, options: list[str], words: list[str], given: bytes = b""
+def _run_mtools(
+    fd: int, program: str, options: list[str], arguments: list[str], stdin: bytes = b""
 ) -> bytes:
-    command = [program, *options, "-i", f"/proc/self/fd/{handle}", *words]
+    command = [program, *options, "-i", f"/proc/self/fd/{fd}", *arguments]
     try:
-        done = subprocess.run(  # noqa: S603 - fixed words
+        result = subprocess.run(  # noqa: S603 - fixed words
             command,
-            input=given,
+            input=stdin,
             capture_output=True,
             check=False,
-            pass_fds=[handle],
+            pass_fds=[fd],
             # Nobody's own settings of mtools count here.
             env={"PATH": os.environ.get("PATH", os.defpath), "MTOOLSRC": os.devnull, "HOME": "/"},
             timeout=_TIMEOUT_S,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BadPartition(f"{program}: {error}") from error
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").split("\n")[0].strip()
-        raise BadPartition(f"{program}: {said}")
-    return done.stdout
+    if result.returncode:
+        message = result.stderr.decode(errors="replace").split("\n")[0].strip()
+        raise BadPartition(f"{program}: {message}")
+    return result.stdout

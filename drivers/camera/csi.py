@@ -38,10 +38,10 @@ from time import monotonic
 import msgspec
 
 from drivers.av_stream import NS_PER_S
-from drivers.contracts import CameraReadings, Wanted
-from drivers.csi.link import KILL_S, Link
+from drivers.contracts import CameraReadings, StreamRequest
+from drivers.csi.link import KILL_TIMEOUT_S, ChildConnection
 from drivers.csi.options import Options
-from drivers.csi.process import StartChild, start_child
+from drivers.csi.process import ChildStarter, start_child
 from drivers.errors import DriverError
 from drivers.masking import MaskPainter
 from drivers.media import Frame, Packet, StreamInfo
@@ -50,19 +50,19 @@ __all__ = ["CsiCamera", "Options", "open_camera"]
 
 log = logging.getLogger(__name__)
 
-SLOWEST = 3
+MIN_SILENT_FRAMES = 3
 """Pictures' time, at the least, before a stream counts as silent."""
 
 
 def open_camera(
-    name: str, options: Options, wanted: Wanted, clock_ns: Callable[[], int]
+    name: str, options: Options, request: StreamRequest, clock_ns: Callable[[], int]
 ) -> "CsiCamera":
     """Start the child and wait until its camera runs.
 
     Raises DriverError: absent (no such module, or no Picamera2), busy, unsupported (size, encoder),
     timeout, stuck; and MaskRefused.
     """
-    return CsiCamera(f"camera {name!r}: csi {options.camera}", options, wanted, clock_ns)
+    return CsiCamera(f"camera {name!r}: csi {options.camera}", options, request, clock_ns)
 
 
 class CsiCamera:
@@ -70,37 +70,39 @@ class CsiCamera:
 
     def __init__(
         self,
-        what: str,
+        display_name: str,
         options: Options,
-        wanted: Wanted,
+        request: StreamRequest,
         clock_ns: Callable[[], int],
         *,
-        start: StartChild = start_child,
-        kill_s: float = KILL_S,
+        start_process: ChildStarter = start_child,
+        kill_timeout_s: float = KILL_TIMEOUT_S,
     ) -> None:
         """`start` starts the child; `kill_s` is how long SIGKILL may take."""
-        self._what = what
+        self._display_name = display_name
         self._clock_ns = clock_ns
-        self._kill_s = kill_s
+        self._kill_timeout_s = kill_timeout_s
         self._closed = False
         self._failure: DriverError | None = None
-        self._inside = threading.Lock()
+        self._lock = threading.Lock()
         # What the child would refuse is refused before there is one.
-        MaskPainter(wanted.masks, what, wanted.masks_now)
-        self._limits_ns = _limits_ns(options, wanted)
-        self._link = Link(what, options, wanted, clock_ns, start)
-        opened = self._link.wait_opened(options.open_timeout_s)
+        MaskPainter(request.masks, display_name, request.current_masks)
+        self._silence_limits_ns = _silence_limits_ns(options, request)
+        self._child_connection = ChildConnection(
+            display_name, options, request, clock_ns, start_process
+        )
+        opened = self._child_connection.wait_opened(options.open_timeout_s)
         if opened is None:
-            raise self._fail(
-                self._link.failed
+            raise self._end_with_error(
+                self._child_connection.error
                 or DriverError(
-                    "timeout", f"{what}: did not open within {options.open_timeout_s:g} s"
+                    "timeout", f"{display_name}: did not open within {options.open_timeout_s:g} s"
                 )
             )
         self._info = opened.info
-        if opened.lacking:
-            log.warning("%s: has no control %s", what, ", ".join(opened.lacking))
-        log.info("%s: open, encoder %s", what, opened.encoder or "not wanted")
+        if opened.missing_controls:
+            log.warning("%s: has no control %s", display_name, ", ".join(opened.missing_controls))
+        log.info("%s: open, encoder %s", display_name, opened.encoder or "not wanted")
 
     @property
     def info(self) -> StreamInfo:
@@ -109,76 +111,80 @@ class CsiCamera:
 
     def readings(self) -> CameraReadings | None:
         """What the sensor said in its last second, and all that was dropped on both sides."""
-        said, here = self._link.readings, self._link.ready
-        return said and msgspec.structs.replace(
-            said,
-            dropped_frames=said.dropped_frames + here.dropped_frames,
-            dropped_packets=said.dropped_packets + here.dropped_packets,
+        child_readings, queue = self._child_connection.readings, self._child_connection.queue
+        return child_readings and msgspec.structs.replace(
+            child_readings,
+            dropped_frames=child_readings.dropped_frames + queue.dropped_frames,
+            dropped_packets=child_readings.dropped_packets + queue.dropped_packets,
         )
 
     def read(self, timeout_s: float) -> Packet | Frame | None:
         """The next packet or frame, or None. Raises DriverError: `timeout` after a long silence,
         and `stuck` where the silent child cannot be ended.
         """
-        until_s = monotonic() + timeout_s
+        deadline_s = monotonic() + timeout_s
         while True:
             if self._closed:
-                raise DriverError("absent", f"{self._what}: is closed")
+                raise DriverError("absent", f"{self._display_name}: is closed")
             if self._failure is not None:
                 raise self._failure
-            left_s = max(0.0, until_s - monotonic())
-            media = self._link.ready.take(min(left_s, self._until_silent_s()))
+            left_s = max(0.0, deadline_s - monotonic())
+            media = self._child_connection.queue.get(min(left_s, self._silence_left_s()))
             if media is not None:
                 return media
-            failed = self._link.failed or self._silent()
-            if failed is not None and not self._closed:
-                raise self._fail(failed)
+            error = self._child_connection.error or self._silence_error()
+            if error is not None and not self._closed:
+                raise self._end_with_error(error)
             if left_s <= 0:
                 return None
 
     def close(self) -> None:
         """Tell the child to stop, and end it where it does not."""
-        with self._inside:
+        with self._lock:
             self._closed = True
-            if not self._link.end(polite=True, kill_s=self._kill_s):
-                log.error("%s: %s", self._what, self._link.child_said())
+            if not self._child_connection.end(graceful=True, kill_timeout_s=self._kill_timeout_s):
+                log.error("%s: %s", self._display_name, self._child_connection.describe_child())
 
-    def _until_silent_s(self) -> float:
+    def _silence_left_s(self) -> float:
         now_ns = self._clock_ns()
         left_ns = (
-            limit_ns - (now_ns - self._link.last_ns[kind])
-            for kind, limit_ns in self._limits_ns.items()
+            limit_ns - (now_ns - self._child_connection.last_received_ns[kind])
+            for kind, limit_ns in self._silence_limits_ns.items()
         )
         return max(0.0, min(left_ns) / NS_PER_S)
 
-    def _silent(self) -> DriverError | None:
+    def _silence_error(self) -> DriverError | None:
         now_ns = self._clock_ns()
-        for kind, limit_ns in self._limits_ns.items():
-            if now_ns - self._link.last_ns[kind] >= limit_ns:
-                silent = f"gave no {kind.__name__.lower()} for {limit_ns / NS_PER_S:g} s"
-                return DriverError("timeout", f"{self._what}: {silent}")
+        for kind, limit_ns in self._silence_limits_ns.items():
+            if now_ns - self._child_connection.last_received_ns[kind] >= limit_ns:
+                reason = f"gave no {kind.__name__.lower()} for {limit_ns / NS_PER_S:g} s"
+                return DriverError("timeout", f"{self._display_name}: {reason}")
         return None
 
-    def _fail(self, error: DriverError) -> DriverError:
+    def _end_with_error(self, error: DriverError) -> DriverError:
         """End the child, and what is to be raised from now on."""
-        with self._inside:
-            if not self._link.end(polite=False, kill_s=self._kill_s):
-                error = DriverError("stuck", f"{self._what}: {self._link.child_said()}")
-            elif error is self._link.failed and self._link.died:
-                error = DriverError(error.kind, f"{error}: {self._link.child_said()}")
+        with self._lock:
+            if not self._child_connection.end(graceful=False, kill_timeout_s=self._kill_timeout_s):
+                error = DriverError(
+                    "stuck", f"{self._display_name}: {self._child_connection.describe_child()}"
+                )
+            elif error is self._child_connection.error and self._child_connection.ended_silently:
+                error = DriverError(
+                    error.kind, f"{error}: {self._child_connection.describe_child()}"
+                )
             self._failure = error
             return error
 
 
-def _limits_ns(options: Options, wanted: Wanted) -> dict[type[Packet | Frame], int]:
+def _silence_limits_ns(options: Options, request: StreamRequest) -> dict[type[Packet | Frame], int]:
     """How long what is wanted may stay away."""
-    slowest_fps = min(options.fps, options.night.min_fps or options.fps)
-    wanted_fps: dict[type[Packet | Frame], float] = {}
-    if wanted.packets:
-        wanted_fps[Packet] = slowest_fps
-    if wanted.frames_fps > 0:
-        wanted_fps[Frame] = min(slowest_fps, wanted.frames_fps)
+    min_fps = min(options.fps, options.night.min_fps or options.fps)
+    expected_fps: dict[type[Packet | Frame], float] = {}
+    if request.packets:
+        expected_fps[Packet] = min_fps
+    if request.frames_fps > 0:
+        expected_fps[Frame] = min(min_fps, request.frames_fps)
     return {
-        kind: round(max(options.read_timeout_s, SLOWEST / fps) * NS_PER_S)
-        for kind, fps in wanted_fps.items()
+        kind: round(max(options.read_timeout_s, MIN_SILENT_FRAMES / fps) * NS_PER_S)
+        for kind, fps in expected_fps.items()
     }

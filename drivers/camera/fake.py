@@ -32,15 +32,15 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from drivers.av_stream import NS_PER_S, FramePick
-from drivers.contracts import Wanted
-from drivers.encoder import Encoder
+from drivers.av_stream import NS_PER_S, FrameSelector
+from drivers.contracts import StreamRequest
+from drivers.encoder import H264Encoder
 from drivers.errors import DriverError
 from drivers.masking import MaskPainter
 from drivers.media import Frame, Packet, Plane, StreamInfo
-from drivers.street.picture import Look, Painter
-from drivers.street.planes import planes_of
-from drivers.street.view import TruthBox, View, truth
+from drivers.street.picture import SceneConditions, StreetRenderer
+from drivers.street.planes import bgr_to_planes
+from drivers.street.view import FixedView, TruthBox, truth_boxes
 
 EvenPixels = Annotated[int, msgspec.Meta(ge=64, le=4096, multiple_of=2)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
@@ -63,37 +63,39 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 def open_camera(
-    name: str, options: Options, wanted: Wanted, clock_ns: Callable[[], int]
+    name: str, options: Options, request: StreamRequest, clock_ns: Callable[[], int]
 ) -> "FakeCamera":
     """A street of its own.
 
     Raises DriverError `unsupported` where FFmpeg has no H.264 encoder, and MaskRefused.
     """
-    return FakeCamera(name, options, wanted, clock_ns)
+    return FakeCamera(name, options, request, clock_ns)
 
 
 class FakeCamera:
     """The rendered street. In fast pace `t_ns` is the street's own time, beginning at 0."""
 
     def __init__(
-        self, name: str, options: Options, wanted: Wanted, clock_ns: Callable[[], int]
+        self, name: str, options: Options, request: StreamRequest, clock_ns: Callable[[], int]
     ) -> None:
-        self._what = f"camera {name!r}: fake"
+        self._display_name = f"camera {name!r}: fake"
         self._options = options
-        self._wanted = wanted
+        self._request = request
         self._clock_ns = clock_ns
         self._closed = threading.Event()
-        self._inside = threading.Lock()
-        self._ready: deque[Packet | Frame] = deque()
-        self._view = View(options.width_px, options.height_px)
-        look = Look(night=options.night, rain=options.rain, noise=options.noise)
-        self._painter = Painter(self._view, look, options.seed)
+        self._lock = threading.Lock()
+        self._pending_media: deque[Packet | Frame] = deque()
+        self._view = FixedView(options.width_px, options.height_px)
+        conditions = SceneConditions(night=options.night, rain=options.rain, noise=options.noise)
+        self._renderer = StreetRenderer(self._view, conditions, options.seed)
         self._rate = Fraction(options.fps).limit_denominator(1001)
-        self._pick = FramePick(wanted.frames_fps)
-        self._masks = MaskPainter(wanted.masks, self._what, wanted.masks_now)
+        self._selector = FrameSelector(request.frames_fps)
+        self._mask_painter = MaskPainter(request.masks, self._display_name, request.current_masks)
         self._encoder = (
-            Encoder(options.width_px, options.height_px, self._rate, 1 / self._rate, self._what)
-            if wanted.packets
+            H264Encoder(
+                options.width_px, options.height_px, self._rate, 1 / self._rate, self._display_name
+            )
+            if request.packets
             else None
         )
         self._info = StreamInfo(
@@ -102,9 +104,9 @@ class FakeCamera:
             height_px=options.height_px,
             fps=float(self._rate),
             extradata=self._encoder.extradata if self._encoder else b"",
-            masked=wanted.masked,
+            masked=request.has_masks,
         )
-        self._number = 0
+        self._next_frame = 0
         self._start_ns = clock_ns() if options.pace == "real" else 0
 
     @property
@@ -112,49 +114,51 @@ class FakeCamera:
         """The stream's parameters."""
         return self._info
 
-    def truth(self, t_s: float) -> tuple[TruthBox, ...]:
+    def truth_boxes(self, t_s: float) -> tuple[TruthBox, ...]:
         """Who is in the picture at `t_s` seconds of the street's own time."""
-        return truth(self._options.seed, self._street_s(t_s), self._view)
+        return truth_boxes(self._options.seed, self._scene_time_s(t_s), self._view)
 
     def read(self, timeout_s: float) -> Packet | Frame | None:
         """The next packet or frame; None where none is due within `timeout_s`."""
         while True:
-            with self._inside:
+            with self._lock:
                 if self._closed.is_set():
-                    raise DriverError("absent", f"{self._what}: is closed")
-                if self._ready:
-                    return self._ready.popleft()
-                street_ns = self._ns(self._number)
+                    raise DriverError("absent", f"{self._display_name}: is closed")
+                if self._pending_media:
+                    return self._pending_media.popleft()
+                street_ns = self._frame_time_ns(self._next_frame)
                 self._raise_if_ended(street_ns)
-                wait_s = self._wait_s(street_ns, timeout_s)
+                wait_s = self._time_until_due_s(street_ns, timeout_s)
                 if wait_s <= 0:
                     self._render(street_ns)
                     continue
             self._closed.wait(min(wait_s, timeout_s))
-            with self._inside:
-                late = self._wait_s(street_ns, timeout_s) > 0
+            with self._lock:
+                late = self._time_until_due_s(street_ns, timeout_s) > 0
             if late and not self._closed.is_set():
                 return None
 
     def close(self) -> None:
         """End; a waiting `read` ends at once."""
         self._closed.set()
-        with self._inside:
-            self._ready.clear()
+        with self._lock:
+            self._pending_media.clear()
             self._encoder = None
 
-    def _ns(self, number: int) -> int:
+    def _frame_time_ns(self, frame: int) -> int:
         """The street's time of a picture."""
-        return number * NS_PER_S * self._rate.denominator // self._rate.numerator
+        return frame * NS_PER_S * self._rate.denominator // self._rate.numerator
 
     def _raise_if_ended(self, street_ns: int) -> None:
         if (
             self._options.duration_s is not None
             and street_ns >= self._options.duration_s * NS_PER_S
         ):
-            raise DriverError("ended", f"{self._what}: ended after {self._options.duration_s:g} s")
+            raise DriverError(
+                "ended", f"{self._display_name}: ended after {self._options.duration_s:g} s"
+            )
 
-    def _wait_s(self, street_ns: int, timeout_s: float) -> float:
+    def _time_until_due_s(self, street_ns: int, timeout_s: float) -> float:
         """How long until a picture is due; for ever where the camera has gone silent."""
         silent_s = self._options.silent_after_s
         if silent_s is not None and street_ns >= silent_s * NS_PER_S:
@@ -163,22 +167,22 @@ class FakeCamera:
             return 0.0
         return (self._start_ns + street_ns - self._clock_ns()) / NS_PER_S
 
-    def _street_s(self, t_s: float) -> float:
+    def _scene_time_s(self, t_s: float) -> float:
         """The instant that the picture of `t_s` shows."""
         freeze_s = self._options.freeze_after_s
         return t_s if freeze_s is None else min(t_s, freeze_s)
 
     def _render(self, street_ns: int) -> None:
         """Make one picture, if somebody wants it, and what follows from it."""
-        seq, self._number = self._number, self._number + 1
-        as_frame = self._pick.take(street_ns)
-        if not as_frame and self._encoder is None:
+        seq, self._next_frame = self._next_frame, self._next_frame + 1
+        is_selected = self._selector.select(street_ns)
+        if not is_selected and self._encoder is None:
             return
-        y, u, v = self._masks.painted(self._planes(street_ns, seq))
+        y, u, v = self._mask_painter.paint_planes(self._planes(street_ns, seq))
         t_ns = self._start_ns + street_ns
         if self._encoder is not None:
             for packet in self._encoder.encode((y, u, v), seq):
-                self._ready.append(
+                self._pending_media.append(
                     Packet(
                         t_ns=t_ns,
                         pts_ns=street_ns,
@@ -187,8 +191,8 @@ class FakeCamera:
                         data=packet.data,
                     )
                 )
-        if as_frame:
-            self._ready.append(Frame(seq=seq, t_ns=t_ns, y=y, u=u, v=v))
+        if is_selected:
+            self._pending_media.append(Frame(seq=seq, t_ns=t_ns, y=y, u=u, v=v))
 
     def _planes(self, street_ns: int, seq: int) -> tuple[Plane, Plane, Plane]:
         """The picture as 4:2:0 planes."""
@@ -196,5 +200,5 @@ class FakeCamera:
         if freeze_s is not None:
             # The sensor's noise freezes with the picture.
             seq = min(seq, int(freeze_s * self._rate))
-        image = self._painter.paint(self._street_s(street_ns / NS_PER_S), seq)
-        return planes_of(image)
+        image = self._renderer.render(self._scene_time_s(street_ns / NS_PER_S), seq)
+        return bgr_to_planes(image)

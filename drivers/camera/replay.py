@@ -25,20 +25,20 @@ import msgspec
 
 from drivers.av_stream import (
     NS_PER_S,
-    FrameMaker,
-    FramePick,
-    Source,
+    FrameDecoder,
+    FrameSelector,
     VideoPacket,
-    driver_error,
-    media_packet,
-    open_source,
+    VideoSource,
+    open_video_source,
+    to_driver_error,
+    to_media_packet,
 )
-from drivers.contracts import Wanted
+from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
 from drivers.masking import MaskPainter
 from drivers.media import Frame, Packet, StreamInfo
 
-LONGEST_NAP_NS = NS_PER_S // 2
+MAX_WAKE_INTERVAL_NS = NS_PER_S // 2
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,13 +50,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 def open_camera(
-    name: str, options: Options, wanted: Wanted, clock_ns: Callable[[], int]
+    name: str, options: Options, request: StreamRequest, clock_ns: Callable[[], int]
 ) -> "ReplayCamera":
     """Open the film. Raises DriverError: absent, or protocol where it is not a film."""
-    return ReplayCamera(name, options, wanted, clock_ns)
+    return ReplayCamera(name, options, request, clock_ns)
 
 
-class _Unit(msgspec.Struct, frozen=True, kw_only=True):
+class _TimedPacket(msgspec.Struct, frozen=True, kw_only=True):
     """A demuxed packet and its place on the film's timeline, which goes on through all loops."""
 
     packet: VideoPacket
@@ -68,31 +68,32 @@ class ReplayCamera:
     """A film, once or in a loop. See the module for its two paces."""
 
     def __init__(
-        self, name: str, options: Options, wanted: Wanted, clock_ns: Callable[[], int]
+        self, name: str, options: Options, request: StreamRequest, clock_ns: Callable[[], int]
     ) -> None:
-        self._what = f"camera {name!r}: film {options.path!r}"
+        self._display_name = f"camera {name!r}: film {options.path!r}"
         self._options = options
-        self._wanted = wanted
+        self._request = request
         self._clock_ns = clock_ns
         self._closed = threading.Event()
-        self._inside = threading.Lock()
-        self._ready: Iterator[Packet | Frame] = iter(())
-        self._burst: list[_Unit] = []
+        self._lock = threading.Lock()
+        self._pending_media: Iterator[Packet | Frame] = iter(())
+        self._burst: list[_TimedPacket] = []
         self._burst_due_ns: int | None = None
-        self._maker = FrameMaker(
-            wanted.frames_fps, MaskPainter(wanted.masks, self._what, wanted.masks_now)
+        self._frame_decoder = FrameDecoder(
+            request.frames_fps,
+            MaskPainter(request.masks, self._display_name, request.current_masks),
         )
-        self._wake = FramePick(wanted.frames_fps)
+        self._wake_selector = FrameSelector(request.frames_fps)
         self._start_ns: int | None = None
         self._last_packet_ns = 0
-        self._loop_ns = 0
-        self._broken: Exception | None = None
-        self._failed: DriverError | None = None
+        self._loop_offset_ns = 0
+        self._decode_error: Exception | None = None
+        self._failure: DriverError | None = None
         self._source = self._open()
         self._info = self._source.info
         self._step_ns = round(NS_PER_S / self._info.fps)
         self._first_ticks: int | None = None
-        self._units = self._all_units()
+        self._packets = self._looped_packets()
 
     @property
     def info(self) -> StreamInfo:
@@ -102,9 +103,9 @@ class ReplayCamera:
     def read(self, timeout_s: float) -> Packet | Frame | None:
         """The next packet or frame; in real pace None where none is due within `timeout_s`."""
         while True:
-            with self._inside:
+            with self._lock:
                 if self._closed.is_set():
-                    raise DriverError("absent", f"{self._what}: is closed")
+                    raise DriverError("absent", f"{self._display_name}: is closed")
                 media = self._next_media()
                 if media is not None:
                     return media
@@ -119,115 +120,121 @@ class ReplayCamera:
     def close(self) -> None:
         """Close the film; a waiting `read` ends at once."""
         self._closed.set()
-        with self._inside:
-            self._units.close()
+        with self._lock:
+            self._packets.close()
             self._source.close()
-            self._ready = iter(())
+            self._pending_media = iter(())
             self._burst.clear()
 
     def _next_media(self) -> Packet | Frame | None:
         """What is ready, or made ready: in fast pace what comes next, in real pace what is due."""
         try:
-            media = next(self._ready, None)
+            media = next(self._pending_media, None)
             if media is None:
                 self._advance()
-                media = next(self._ready, None)
+                media = next(self._pending_media, None)
         except DriverError as error:
-            self._failed = error
+            self._failure = error
             raise
         except av.error.FFmpegError as error:
-            self._failed = driver_error(error, self._what)
-            raise self._failed from self._failed.__cause__
+            self._failure = to_driver_error(error, self._display_name)
+            raise self._failure from self._failure.__cause__
         return media
 
     def _advance(self) -> None:
-        if self._failed is not None:
-            raise self._failed
+        if self._failure is not None:
+            raise self._failure
         if self._options.pace == "real":
             self._advance_in_real_pace()
         else:
-            self._ready = self._media([self._next_unit()], base_ns=0)
+            self._pending_media = self._burst_media([self._next_packet()], base_ns=0)
 
-    def _next_unit(self) -> _Unit:
-        unit = next(self._units, None)
-        if unit is None:
-            raise DriverError("ended", f"{self._what}: played to its end")
-        return unit
+    def _next_packet(self) -> _TimedPacket:
+        packet = next(self._packets, None)
+        if packet is None:
+            raise DriverError("ended", f"{self._display_name}: played to its end")
+        return packet
 
     def _advance_in_real_pace(self) -> None:
         if self._start_ns is None:
             self._start_ns = self._clock_ns()
         if self._burst_due_ns is None:
-            self._burst_due_ns = self._start_ns + self._gather()
+            self._burst_due_ns = self._start_ns + self._fill_burst()
         if self._clock_ns() >= self._burst_due_ns:
             burst, self._burst, self._burst_due_ns = self._burst, [], None
-            self._ready = self._media(burst, base_ns=self._start_ns)
+            self._pending_media = self._burst_media(burst, base_ns=self._start_ns)
 
-    def _gather(self) -> int:
+    def _fill_burst(self) -> int:
         """Demux up to the next picture that is wanted, a nap's length, or the film's end. Gives when
         all of it is due, in ns from the start.
         """
         due_ns = 0
         while True:
-            unit = self._next_unit()
-            self._burst.append(unit)
-            due_ns = max(due_ns, unit.dts_ns, unit.pts_ns if self._wanted.frames_fps > 0 else 0)
-            is_last = not unit.packet.size
-            nap_ns = unit.dts_ns - self._burst[0].dts_ns
-            if is_last or self._wake.take(unit.pts_ns) or nap_ns >= LONGEST_NAP_NS:
+            timed = self._next_packet()
+            self._burst.append(timed)
+            due_ns = max(due_ns, timed.dts_ns, timed.pts_ns if self._request.frames_fps > 0 else 0)
+            is_last = not timed.packet.size
+            burst_ns = timed.dts_ns - self._burst[0].dts_ns
+            if (
+                is_last
+                or self._wake_selector.select(timed.pts_ns)
+                or burst_ns >= MAX_WAKE_INTERVAL_NS
+            ):
                 return due_ns
 
-    def _media(self, units: list[_Unit], base_ns: int) -> Iterator[Packet | Frame]:
+    def _burst_media(self, packets: list[_TimedPacket], base_ns: int) -> Iterator[Packet | Frame]:
         """The packets of a burst, then its frames. Each is decoded when it is its turn: a decoder
         keeps for ever the memory of all the pictures that were alive at one time.
         """
-        for unit in units:
-            if self._wanted.packets and unit.packet.size:
-                self._last_packet_ns = max(self._last_packet_ns, unit.dts_ns)
-                yield media_packet(
-                    unit.packet,
+        for timed in packets:
+            if self._request.packets and timed.packet.size:
+                self._last_packet_ns = max(self._last_packet_ns, timed.dts_ns)
+                yield to_media_packet(
+                    timed.packet,
                     t_ns=base_ns + self._last_packet_ns,
-                    pts_ns=unit.pts_ns,
-                    dts_ns=unit.dts_ns,
+                    pts_ns=timed.pts_ns,
+                    dts_ns=timed.dts_ns,
                 )
-        if self._wanted.frames_fps > 0:
-            for unit in units:
-                yield from self._frames(unit, base_ns)
+        if self._request.frames_fps > 0:
+            for timed in packets:
+                yield from self._frames(timed, base_ns)
 
-    def _frames(self, unit: _Unit, base_ns: int) -> Iterator[Frame]:
+    def _frames(self, timed: _TimedPacket, base_ns: int) -> Iterator[Frame]:
         """Invariant: one broken packet at the very end is a film that was cut, and no error."""
-        if unit.packet.size and self._broken is not None:
-            at_s = (unit.pts_ns - self._loop_ns) / NS_PER_S
-            message = f"{self._what}: is damaged before {at_s:.2f} s"
-            raise DriverError("protocol", message) from self._broken
+        if timed.packet.size and self._decode_error is not None:
+            at_s = (timed.pts_ns - self._loop_offset_ns) / NS_PER_S
+            message = f"{self._display_name}: is damaged before {at_s:.2f} s"
+            raise DriverError("protocol", message) from self._decode_error
         try:
-            yield from self._maker.frames(
+            yield from self._frame_decoder.decode(
                 self._source,
-                unit.packet,
-                unit.pts_ns,
-                lambda ticks: self._film_ns(ticks) + self._loop_ns,
+                timed.packet,
+                timed.pts_ns,
+                lambda ticks: self._file_time_ns(ticks) + self._loop_offset_ns,
                 lambda film_ns: base_ns + max(0, film_ns),
             )
         except av.error.InvalidDataError as error:
-            self._broken = error
+            self._decode_error = error
 
-    def _all_units(self) -> Generator[_Unit, None, None]:
+    def _looped_packets(self) -> Generator[_TimedPacket, None, None]:
         """The film's packets, loop after loop; an empty one at each end drains the decoder.
 
         Invariant: each loop begins where the one before it ended, so no time steps back.
         """
         while True:
-            end_ns = yield from self._one_loop()
+            end_ns = yield from self._single_loop()
             if not self._options.loop:
                 return
             if end_ns == 0:
-                raise DriverError("protocol", f"{self._what}: holds no picture to loop over")
-            self._loop_ns += end_ns
-            self._broken = None
+                raise DriverError(
+                    "protocol", f"{self._display_name}: holds no picture to loop over"
+                )
+            self._loop_offset_ns += end_ns
+            self._decode_error = None
             self._source.close()
             self._source = self._open()
 
-    def _one_loop(self) -> Generator[_Unit, None, int]:
+    def _single_loop(self) -> Generator[_TimedPacket, None, int]:
         """The film once, and then its length in ns.
 
         AVI may leave times out: then a frame's length is added. A packet that is flagged as cut
@@ -241,19 +248,23 @@ class ReplayCamera:
                 continue
             if packet.size:
                 ticks = packet.dts if packet.pts is None else packet.pts
-                pts_ns = pts_ns + self._step_ns if ticks is None else self._film_ns(ticks)
-                dts_ns = pts_ns if packet.dts is None else self._film_ns(packet.dts)
-                length_ns = self._source.ns(packet.duration or 0) or self._step_ns
+                pts_ns = pts_ns + self._step_ns if ticks is None else self._file_time_ns(ticks)
+                dts_ns = pts_ns if packet.dts is None else self._file_time_ns(packet.dts)
+                length_ns = self._source.ticks_to_ns(packet.duration or 0) or self._step_ns
                 first_dts_ns = dts_ns if first_dts_ns is None else first_dts_ns
                 end_ns = max(end_ns, pts_ns + length_ns, dts_ns + length_ns - first_dts_ns)
-            yield _Unit(packet=packet, pts_ns=self._loop_ns + pts_ns, dts_ns=self._loop_ns + dts_ns)
+            yield _TimedPacket(
+                packet=packet,
+                pts_ns=self._loop_offset_ns + pts_ns,
+                dts_ns=self._loop_offset_ns + dts_ns,
+            )
         return end_ns
 
-    def _film_ns(self, ticks: int) -> int:
+    def _file_time_ns(self, ticks: int) -> int:
         """A timestamp of the film as ns from its first packet's presentation."""
         if self._first_ticks is None:
             self._first_ticks = ticks
-        return self._source.ns(ticks - self._first_ticks)
+        return self._source.ticks_to_ns(ticks - self._first_ticks)
 
-    def _open(self) -> Source:
-        return open_source(self._options.path, self._what)
+    def _open(self) -> VideoSource:
+        return open_video_source(self._options.path, self._display_name)

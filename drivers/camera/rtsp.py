@@ -28,17 +28,17 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
 
-from drivers.addresses import check_address
+from drivers.addresses import validate_url
 from drivers.av_live import LiveCamera
-from drivers.av_stream import Source, open_source
-from drivers.contracts import Camera, Wanted
+from drivers.av_stream import VideoSource, open_video_source
+from drivers.contracts import Camera, StreamRequest
 from drivers.errors import DriverError
 
 Timeout = Annotated[float, msgspec.Meta(ge=0.5, le=20)]
 
-_SECRET = re.compile(r"(pass\w*|pwd)=[^&/;]*", re.IGNORECASE)
+_SECRET_PATTERN = re.compile(r"(pass\w*|pwd)=[^&/;]*", re.IGNORECASE)
 
-LIBAV_LATER_S = 1.0
+LIBAV_EXTRA_TIMEOUT_S = 1.0
 """libav's own timeouts come after the driver's, so that the driver says what happened."""
 
 
@@ -54,61 +54,66 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def __post_init__(self) -> None:
         """Refuse what no single field can tell."""
-        check_address(self.url, "rtsp://HOST[:554]/PATH")
+        validate_url(self.url, "rtsp://HOST[:554]/PATH")
         if (self.username is None) != (self.password_file is None):
             raise ValueError("username and password_file go together: give both or neither")
         if self.username is not None and "@" in urlsplit(self.url).netloc:
             raise ValueError("username is given, and url has one too: give it once")
 
 
-def open_camera(name: str, options: Options, wanted: Wanted, clock_ns: Callable[[], int]) -> Camera:
+def open_camera(
+    name: str, options: Options, request: StreamRequest, clock_ns: Callable[[], int]
+) -> Camera:
     """Connect and wait for the stream's parameters.
 
     Raises DriverError: absent (host, port or path), protocol (password refused, not RTSP),
     timeout.
     """
-    what = f"camera {name!r}: {shown(options.url)}"
-    address = with_credentials(options, what)
+    display_name = f"camera {name!r}: {redacted_url(options.url)}"
+    url = url_with_credentials(options, display_name)
     return LiveCamera(
-        what,
-        lambda: _open(address, options, what),
-        wanted,
+        display_name,
+        lambda: _open(url, options, display_name),
+        request,
         clock_ns,
         open_timeout_s=options.open_timeout_s,
         read_timeout_s=options.read_timeout_s,
-        may_nap=options.transport == "tcp",
+        can_pause=options.transport == "tcp",
     )
 
 
-def shown(url: str) -> str:
+def redacted_url(url: str) -> str:
     """The address as it may be shown: without user, password and query."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, _SECRET.sub(r"\1=...", parts.path), "", ""))
+    return urlunsplit((parts.scheme, host, _SECRET_PATTERN.sub(r"\1=...", parts.path), "", ""))
 
 
-def with_credentials(options: Options, what: str) -> str:
+def url_with_credentials(options: Options, display_name: str) -> str:
     """The address that libav takes. Raises DriverError `absent` where the password is not there."""
     if options.username is None or options.password_file is None:
         return options.url
     try:
         password = Path(options.password_file).read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        message = f"{what}: password_file {options.password_file!r} cannot be read"
+        message = f"{display_name}: password_file {options.password_file!r} cannot be read"
         raise DriverError("absent", message) from error
     parts = urlsplit(options.url)
     user = f"{quote(options.username, safe='')}:{quote(password, safe='')}"
     return urlunsplit(parts._replace(netloc=f"{user}@{parts.netloc}"))
 
 
-def _open(address: str, options: Options, what: str) -> Source:
+def _open(url: str, options: Options, display_name: str) -> VideoSource:
     """Open with little probing: the parameters come in the session description.
 
     libav would else watch the stream for 20 frames to guess its rate, a second or more.
     """
-    return open_source(
-        address,
-        what,
+    return open_video_source(
+        url,
+        display_name,
         options={"rtsp_transport": options.transport, "fpsprobesize": "0"},
-        timeout=(options.open_timeout_s + LIBAV_LATER_S, options.read_timeout_s + LIBAV_LATER_S),
+        timeout=(
+            options.open_timeout_s + LIBAV_EXTRA_TIMEOUT_S,
+            options.read_timeout_s + LIBAV_EXTRA_TIMEOUT_S,
+        ),
     )

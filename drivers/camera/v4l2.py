@@ -26,8 +26,8 @@ from typing import Annotated, Literal
 import msgspec
 
 from drivers.av_live import LiveCamera
-from drivers.av_stream import Source, open_source
-from drivers.contracts import Camera, Wanted
+from drivers.av_stream import VideoSource, open_video_source
+from drivers.contracts import Camera, StreamRequest
 from drivers.errors import DriverError
 
 OPEN_TIMEOUT_S = 10.0
@@ -53,26 +53,32 @@ def libav_options(options: Options) -> dict[str, str]:
     }
 
 
-def open_camera(name: str, options: Options, wanted: Wanted, clock_ns: Callable[[], int]) -> Camera:
+def open_camera(
+    name: str, options: Options, request: StreamRequest, clock_ns: Callable[[], int]
+) -> Camera:
     """Open the device.
 
     Raises DriverError: absent (no such device, or no device at all), busy (somebody else reads
     it), unsupported (it has no such size, rate or format), timeout.
     """
-    what = f"camera {name!r}: device {options.device!r}"
+    display_name = f"camera {name!r}: device {options.device!r}"
     device = Path(options.device)
     if device.exists() and not device.is_char_device():
-        raise DriverError("unsupported", f"{what}: is no device; expected one such as /dev/video0")
+        raise DriverError(
+            "unsupported", f"{display_name}: is no device; expected one such as /dev/video0"
+        )
     return LiveCamera(
-        what,
-        lambda: _open(options, what),
-        wanted,
+        display_name,
+        lambda: _open(options, display_name),
+        request,
         clock_ns,
         open_timeout_s=OPEN_TIMEOUT_S,
         read_timeout_s=READ_TIMEOUT_S,
-        may_nap=False,
+        can_pause=False,
     )
 
 
-def _open(options: Options, what: str) -> Source:
-    return open_source(options.device, what, format="v4l2", options=libav_options(options))
+def _open(options: Options, display_name: str) -> VideoSource:
+    return open_video_source(
+        options.device, display_name, format="v4l2", options=libav_options(options)
+    )

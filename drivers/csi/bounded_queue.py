@@ -16,33 +16,33 @@ MAX_PACKET_BYTES = 8_000_000
 """Half a minute of 2 Mbit/s, a second or two of a picture that an encoder cannot cope with."""
 
 
-class PacketGate:
+class PacketBudget:
     """Which packets may wait, when so many bytes do already."""
 
     def __init__(self, max_bytes: int = MAX_PACKET_BYTES) -> None:
         self._max_bytes = max_bytes
-        self.bytes = 0
+        self.queued_bytes = 0
         self.dropped = 0
-        self.wants_key = False
+        self.needs_keyframe = False
         """Packets were dropped: only a keyframe passes."""
 
-    def admit(self, packet: Packet) -> bool:
+    def try_admit(self, packet: Packet) -> bool:
         """Whether this packet may wait; it is counted as dropped where not."""
-        fits = self.bytes + len(packet.data) <= self._max_bytes
-        if not fits or (self.wants_key and not packet.is_key):
-            self.wants_key = True
+        fits = self.queued_bytes + len(packet.data) <= self._max_bytes
+        if not fits or (self.needs_keyframe and not packet.is_key):
+            self.needs_keyframe = True
             self.dropped += 1
             return False
-        self.wants_key = False
-        self.bytes += len(packet.data)
+        self.needs_keyframe = False
+        self.queued_bytes += len(packet.data)
         return True
 
-    def leave(self, packet: Packet) -> None:
+    def release(self, packet: Packet) -> None:
         """It waits no longer."""
-        self.bytes -= len(packet.data)
+        self.queued_bytes -= len(packet.data)
 
 
-class Backlog(Generic[T]):
+class MediaQueue(Generic[T]):
     """Media and words in the order in which they came. Any thread may put, one takes.
 
     Of packets so many bytes wait as `PacketGate` allows, and of frames `max_frames`: a new one
@@ -51,17 +51,17 @@ class Backlog(Generic[T]):
 
     def __init__(self, max_frames: int) -> None:
         self._condition = threading.Condition()
-        self._waiting: deque[T] = deque()
-        self._gate = PacketGate()
+        self._items: deque[T] = deque()
+        self._packet_budget = PacketBudget()
         self._max_frames = max_frames
-        self._frames = 0
+        self._frame_count = 0
         self._dropped_frames = 0
-        self._ended = False
+        self._is_ended = False
 
     @property
     def dropped_packets(self) -> int:
         """How many packets nobody took in time."""
-        return self._gate.dropped
+        return self._packet_budget.dropped
 
     @property
     def dropped_frames(self) -> int:
@@ -69,43 +69,43 @@ class Backlog(Generic[T]):
         return self._dropped_frames
 
     @property
-    def wants_key(self) -> bool:
+    def needs_keyframe(self) -> bool:
         """Whether the next packet that can be of use is a keyframe."""
-        return self._gate.wants_key
+        return self._packet_budget.needs_keyframe
 
     def put(self, item: T) -> None:
         """Add it, or drop what the bounds do not allow; never blocks."""
         with self._condition:
-            if isinstance(item, Packet) and not self._gate.admit(item):
+            if isinstance(item, Packet) and not self._packet_budget.try_admit(item):
                 return
             if isinstance(item, Frame):
-                self._make_room()
-            self._waiting.append(item)
+                self._reserve_frame()
+            self._items.append(item)
             self._condition.notify()
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Nothing more will come: nobody waits from now on."""
         with self._condition:
-            self._ended = True
+            self._is_ended = True
             self._condition.notify_all()
 
-    def take(self, timeout_s: float) -> T | None:
+    def get(self, timeout_s: float) -> T | None:
         """The oldest, None where nothing came within `timeout_s` seconds, or will come."""
         with self._condition:
-            self._condition.wait_for(lambda: self._waiting or self._ended, timeout_s)
-            if not self._waiting:
+            self._condition.wait_for(lambda: self._items or self._is_ended, timeout_s)
+            if not self._items:
                 return None
-            item = self._waiting.popleft()
+            item = self._items.popleft()
             if isinstance(item, Packet):
-                self._gate.leave(item)
+                self._packet_budget.release(item)
             elif isinstance(item, Frame):
-                self._frames -= 1
+                self._frame_count -= 1
             return item
 
-    def _make_room(self) -> None:
-        if self._frames < self._max_frames:
-            self._frames += 1
+    def _reserve_frame(self) -> None:
+        if self._frame_count < self._max_frames:
+            self._frame_count += 1
             return
-        oldest = next(at for at, item in enumerate(self._waiting) if isinstance(item, Frame))
-        del self._waiting[oldest]
+        oldest = next(at for at, item in enumerate(self._items) if isinstance(item, Frame))
+        del self._items[oldest]
         self._dropped_frames += 1

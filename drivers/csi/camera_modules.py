@@ -9,9 +9,9 @@ import msgspec
 from drivers.errors import DriverError, DriverErrorKind
 
 MODULE = "drivers.csi.camera_modules_child"
-TIMEOUT_S = 15.0
+ENUMERATE_TIMEOUT_S = 15.0
 """Picamera2 alone takes seconds to load on a small board."""
-KILL_S = 1.0
+KILL_TIMEOUT_S = 1.0
 
 
 class CameraModule(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,10 +31,10 @@ class CameraModulesReply(msgspec.Struct, frozen=True, kw_only=True):
 
     modules: tuple[CameraModule, ...] = ()
     kind: DriverErrorKind | None = None
-    said: str = ""
+    message: str = ""
 
 
-def find_modules(timeout_s: float = TIMEOUT_S) -> tuple[CameraModule, ...]:
+def enumerate_modules(timeout_s: float = ENUMERATE_TIMEOUT_S) -> tuple[CameraModule, ...]:
     """Every camera that libcamera sees; none of them is opened.
 
     Raises DriverError: absent (no Picamera2), timeout (libcamera hangs), stuck (and cannot be
@@ -48,27 +48,29 @@ def find_modules(timeout_s: float = TIMEOUT_S) -> tuple[CameraModule, ...]:
         process_group=0,
     ) as child:
         try:
-            said, _ = child.communicate(timeout=timeout_s)
+            output, _ = child.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired as error:
-            raise _ended(child, timeout_s) from error
+            raise _end_hung_child(child, timeout_s) from error
         except BaseException:
             child.kill()
             raise
     try:
-        reply = msgspec.json.decode(said, type=CameraModulesReply)
+        reply = msgspec.json.decode(output, type=CameraModulesReply)
     except msgspec.DecodeError as error:
-        how = f"its process ended with {child.returncode}"
-        raise DriverError("protocol", f"camera modules: libcamera crashes: {how}") from error
+        exit_status = f"its process ended with {child.returncode}"
+        raise DriverError(
+            "protocol", f"camera modules: libcamera crashes: {exit_status}"
+        ) from error
     if reply.kind is not None:
-        raise DriverError(reply.kind, reply.said)
+        raise DriverError(reply.kind, reply.message)
     return reply.modules
 
 
-def _ended(child: subprocess.Popen[bytes], timeout_s: float) -> DriverError:
+def _end_hung_child(child: subprocess.Popen[bytes], timeout_s: float) -> DriverError:
     """End a child that hangs."""
     child.kill()
     with contextlib.suppress(subprocess.TimeoutExpired):
-        child.wait(KILL_S)
+        child.wait(KILL_TIMEOUT_S)
         return DriverError("timeout", f"camera modules: libcamera says nothing for {timeout_s:g} s")
     # Whoever leaves the `with` waits for the child, which the kernel holds: make it nobody's.
     child.returncode = -1

@@ -21,19 +21,19 @@ def main() -> None:
     out = os.dup(STDOUT)
     os.dup2(STDERR, STDOUT)
     try:
-        infos = opening.library("camera modules").Picamera2.global_camera_info()
-        reply = CameraModulesReply(modules=modules(infos))
+        infos = opening.import_picamera2("camera modules").Picamera2.global_camera_info()
+        reply = CameraModulesReply(modules=parse_modules(infos))
     except DriverError as error:
-        reply = CameraModulesReply(kind=error.kind, said=str(error))
+        reply = CameraModulesReply(kind=error.kind, message=str(error))
     except (RuntimeError, OSError) as error:
         reply = CameraModulesReply(
-            kind="unsupported", said=str(opening.told(error, "camera modules"))
+            kind="unsupported", message=str(opening.to_driver_error(error, "camera modules"))
         )
     with os.fdopen(out, "wb") as pipe:
         pipe.write(msgspec.json.encode(reply))
 
 
-def modules(infos: Sequence[Mapping[str, Any]]) -> tuple[CameraModule, ...]:
+def parse_modules(infos: Sequence[Mapping[str, Any]]) -> tuple[CameraModule, ...]:
     """Picamera2's list, in its order, which is that of its numbers. Pure."""
     return tuple(
         CameraModule(

@@ -6,45 +6,45 @@ from collections.abc import Callable
 from time import monotonic
 
 from drivers.csi import messages
-from drivers.masking import WHOLE
+from drivers.masking import WHOLE_PICTURE
 from drivers.media import Polygon
 
-MASKS_WITHIN_S = 1.0
+MASKS_TIMEOUT_S = 1.0
 """A parent that is held up for longer tells no masks; then all of a picture is hidden."""
 
 _DATAGRAM_BYTES = 1 << 18
 
 
-class Desk:
+class ControlChannel:
     """Reads the datagrams from the parent when something of them is needed."""
 
     def __init__(self, channel: socket.socket, slots: int) -> None:
         self._channel = channel
-        self._free = deque(range(slots))
-        self._number = 0
+        self._free_slots = deque(range(slots))
+        self._query_number = 0
         self._masks: tuple[Polygon, ...] = ()
-        self._answered = 0
+        self._answered_number = 0
 
-    def free_slot(self) -> int | None:
+    def acquire_slot(self) -> int | None:
         """A slot to write a frame to, None where the parent has all of them."""
-        while self._take(0.0):
+        while self._receive(0.0):
             pass
-        return self._free.popleft() if self._free else None
+        return self._free_slots.popleft() if self._free_slots else None
 
-    def masks_now(self, ask: Callable[[int], None]) -> tuple[Polygon, ...]:
+    def query_masks(self, send_query: Callable[[int], None]) -> tuple[Polygon, ...]:
         """The masks that hold now: `ask` sends a question of this number up, and the answer is
         waited for. All is hidden where none comes.
         """
-        self._number += 1
-        ask(self._number)
-        until_s = monotonic() + MASKS_WITHIN_S
-        while self._answered < self._number:
-            left_s = until_s - monotonic()
-            if left_s <= 0 or not self._take(left_s):
-                return WHOLE
+        self._query_number += 1
+        send_query(self._query_number)
+        deadline_s = monotonic() + MASKS_TIMEOUT_S
+        while self._answered_number < self._query_number:
+            left_s = deadline_s - monotonic()
+            if left_s <= 0 or not self._receive(left_s):
+                return WHOLE_PICTURE
         return self._masks
 
-    def _take(self, timeout_s: float) -> bool:
+    def _receive(self, timeout_s: float) -> bool:
         """Read one datagram; False where none came, or the parent has gone."""
         self._channel.settimeout(timeout_s)
         try:
@@ -53,18 +53,18 @@ class Desk:
             return False
         if not data:
             return False
-        message = messages.unpack_down(data)
+        message = messages.unpack_parent_message(data)
         if isinstance(message, messages.SlotFree):
-            self._free.append(message.slot)
-        elif isinstance(message, messages.MasksAre):
+            self._free_slots.append(message.slot)
+        elif isinstance(message, messages.MasksReply):
             # Equal masks stay the same object: then nothing is drawn anew.
             if message.masks != self._masks:
                 self._masks = message.masks
-            self._answered = message.number
+            self._answered_number = message.number
         return True
 
 
-def first_word(channel: socket.socket) -> messages.Down:
+def receive_setup(channel: socket.socket) -> messages.ParentMessage:
     """What the parent says at first. Blocks."""
     channel.settimeout(None)
-    return messages.unpack_down(channel.recv(_DATAGRAM_BYTES))
+    return messages.unpack_parent_message(channel.recv(_DATAGRAM_BYTES))

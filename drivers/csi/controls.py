@@ -6,10 +6,10 @@ import msgspec
 
 from drivers.csi.options import ColourGains, Options
 
-Value = bool | int | float | tuple[int, ...] | tuple[float, ...]
+ControlValue = bool | int | float | tuple[int, ...] | tuple[float, ...]
 """What a control may be set to. Enumerations are given as their numbers."""
 
-Bounds = tuple[object, object, object]
+ControlBounds = tuple[object, object, object]
 """A control's least, greatest and default value, as Picamera2's `camera_controls` has them."""
 
 _AE_NORMAL, _AE_LONG = 0, 2
@@ -26,69 +26,71 @@ _AWB_MODES = {
 _US_PER_S = 1_000_000
 
 
-class Fitted(msgspec.Struct, frozen=True, kw_only=True):
+class SupportedControls(msgspec.Struct, frozen=True, kw_only=True):
     """The controls that a camera has, within its bounds, and the names of those it lacks."""
 
-    controls: dict[str, Value]
-    lacking: tuple[str, ...]
+    controls: dict[str, ControlValue]
+    missing: tuple[str, ...]
 
 
-def wanted(options: Options) -> dict[str, Value]:
+def initial_controls(options: Options) -> dict[str, ControlValue]:
     """The controls to begin with; what the options leave to the camera is not among them."""
-    found: dict[str, Value] = {}
+    controls: dict[str, ControlValue] = {}
     if options.exposure_us is not None:
-        found["ExposureTime"] = options.exposure_us
+        controls["ExposureTime"] = options.exposure_us
     if options.analogue_gain is not None:
-        found["AnalogueGain"] = options.analogue_gain
+        controls["AnalogueGain"] = options.analogue_gain
     if options.exposure_value is not None:
-        found["ExposureValue"] = options.exposure_value
+        controls["ExposureValue"] = options.exposure_value
     if options.flicker_hz is not None:
-        found["AeFlickerMode"] = _FLICKER_MANUAL
+        controls["AeFlickerMode"] = _FLICKER_MANUAL
         # Lamps flicker at twice the frequency of the mains.
-        found["AeFlickerPeriod"] = _US_PER_S // (2 * options.flicker_hz)
+        controls["AeFlickerPeriod"] = _US_PER_S // (2 * options.flicker_hz)
     if isinstance(options.white_balance, ColourGains):
-        found["AwbEnable"] = False
-        found["ColourGains"] = (options.white_balance.red, options.white_balance.blue)
+        controls["AwbEnable"] = False
+        controls["ColourGains"] = (options.white_balance.red, options.white_balance.blue)
     elif options.white_balance != "auto":
-        found["AwbEnable"] = True
-        found["AwbMode"] = _AWB_MODES[options.white_balance]
+        controls["AwbEnable"] = True
+        controls["AwbMode"] = _AWB_MODES[options.white_balance]
     if options.focus == "continuous":
-        found["AfMode"] = _AF_CONTINUOUS
+        controls["AfMode"] = _AF_CONTINUOUS
     elif options.focus is not None:
-        found["AfMode"] = _AF_MANUAL
-        found["LensPosition"] = options.focus
-    return found
+        controls["AfMode"] = _AF_MANUAL
+        controls["LensPosition"] = options.focus
+    return controls
 
 
-def by_light(options: Options, *, night: bool) -> dict[str, Value]:
+def light_controls(options: Options, *, night: bool) -> dict[str, ControlValue]:
     """The controls that differ between day and night.
 
     A frame's duration is the longest that an exposure may be, so `min_fps` is what limits it.
     """
-    shortest_us = round(_US_PER_S / options.fps)
-    slow = options.night.min_fps if night else None
-    longest_us = round(_US_PER_S / slow) if slow else shortest_us
-    found: dict[str, Value] = {"FrameDurationLimits": (shortest_us, longest_us)}
+    min_duration_us = round(_US_PER_S / options.fps)
+    night_fps = options.night.min_fps if night else None
+    max_duration_us = round(_US_PER_S / night_fps) if night_fps else min_duration_us
+    controls: dict[str, ControlValue] = {"FrameDurationLimits": (min_duration_us, max_duration_us)}
     if options.night.mode != "day":
-        found["Saturation"] = options.night.saturation if night else 1.0
+        controls["Saturation"] = options.night.saturation if night else 1.0
         if options.night.min_fps is not None:
-            found["AeExposureMode"] = _AE_LONG if night else _AE_NORMAL
-    return found
+            controls["AeExposureMode"] = _AE_LONG if night else _AE_NORMAL
+    return controls
 
 
-def fitted(controls: Mapping[str, Value], advertised: Mapping[str, Bounds]) -> Fitted:
+def supported_controls(
+    controls: Mapping[str, ControlValue], advertised: Mapping[str, ControlBounds]
+) -> SupportedControls:
     """Only what the camera advertises, and no further than it allows."""
-    return Fitted(
+    return SupportedControls(
         controls={
-            name: _within(value, advertised[name])
+            name: _clamp_to_bounds(value, advertised[name])
             for name, value in controls.items()
             if name in advertised
         },
-        lacking=tuple(sorted(name for name in controls if name not in advertised)),
+        missing=tuple(sorted(name for name in controls if name not in advertised)),
     )
 
 
-def _within(value: Value, bounds: Bounds) -> Value:
+def _clamp_to_bounds(value: ControlValue, bounds: ControlBounds) -> ControlValue:
     low, high, _ = bounds
     # Some controls have no range, or say 0 and 0 for it.
     if not isinstance(low, int | float) or not isinstance(high, int | float) or low >= high:
@@ -96,9 +98,9 @@ def _within(value: Value, bounds: Bounds) -> Value:
     if isinstance(value, bool):
         return value
     if isinstance(value, tuple):
-        return tuple(_clamped(part, low, high) for part in value)
-    return _clamped(value, low, high)
+        return tuple(_clamp(part, low, high) for part in value)
+    return _clamp(value, low, high)
 
 
-def _clamped(value: float, low: float, high: float) -> float:
+def _clamp(value: float, low: float, high: float) -> float:
     return max(low, min(value, high))

@@ -19,12 +19,12 @@ from av.video.frame import PictureType
 from drivers.csi.options import Options
 from drivers.errors import DriverError
 
-Kind = Literal["hardware", "libav"]
+EncoderKind = Literal["hardware", "libav"]
 
-GivePacket = Callable[[bytes, int, bool], None]
+PacketCallback = Callable[[bytes, int, bool], None]
 """Takes an access unit, its picture's time in microseconds, and whether it is a keyframe."""
 
-HARDWARE = Path("/dev/video11")
+HARDWARE_DEVICE = Path("/dev/video11")
 """Where the Raspberry Pi's kernel puts the encoder of CM4 and Pi 4, and Picamera2 looks for it."""
 
 HARDWARE_DRIVER = b"bcm2835-codec"
@@ -36,7 +36,7 @@ _CAPABILITY = struct.Struct("16s32s32sII16x")
 """struct v4l2_capability of linux/videodev2.h: driver, card, bus_info, version, capabilities."""
 
 
-class CameraEncoder(Protocol):
+class PicameraEncoder(Protocol):
     """As much of Picamera2's encoders as is used here. Times are in microseconds."""
 
     firsttimestamp: int | None
@@ -46,7 +46,7 @@ class CameraEncoder(Protocol):
         ...
 
 
-def hardware_is_there(device: Path = HARDWARE) -> bool:
+def has_hardware_encoder(device: Path = HARDWARE_DEVICE) -> bool:
     """Whether the board has a hardware encoder: asked of the device itself, V4L2's QUERYCAP."""
     try:
         with device.open("rb+", buffering=0) as file:
@@ -57,26 +57,28 @@ def hardware_is_there(device: Path = HARDWARE) -> bool:
     return bytes(driver).rstrip(b"\0") == HARDWARE_DRIVER
 
 
-def choose(options: Options, size_px: tuple[int, int], *, hardware: bool, what: str) -> Kind:
+def choose_encoder(
+    options: Options, size_px: tuple[int, int], *, has_hardware: bool, display_name: str
+) -> EncoderKind:
     """Which encoder to take. Raises DriverError `unsupported` where the wanted one cannot do it."""
     if options.encoder == "libav":
         return "libav"
-    if hardware and max(size_px) <= HARDWARE_MAX_PX:
+    if has_hardware and max(size_px) <= HARDWARE_MAX_PX:
         return "hardware"
     if options.encoder == "auto":
         return "libav"
     width, height = size_px
     reason = (
-        f"cannot encode {width}x{height}" if hardware else "is not there (CM4 and Pi 4 have it)"
+        f"cannot encode {width}x{height}" if has_hardware else "is not there (CM4 and Pi 4 have it)"
     )
-    raise DriverError("unsupported", f"{what}: encoder = 'hardware': it {reason}")
+    raise DriverError("unsupported", f"{display_name}: encoder = 'hardware': it {reason}")
 
 
 def open_encoder(
-    kind: Kind, options: Options, fps: float, give: GivePacket
-) -> tuple[CameraEncoder, Any]:
+    kind: EncoderKind, options: Options, fps: float, on_packet: PacketCallback
+) -> tuple[PicameraEncoder, Any]:
     """An encoder for Picamera2, and the output to start it with. In the child alone."""
-    how: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "bitrate": options.bitrate_kbit_s * 1000,
         "iperiod": max(1, round(options.gop_s * fps)),
         "framerate": fps,
@@ -86,27 +88,29 @@ def open_encoder(
     outputs = importlib.import_module("picamera2.outputs")
     if kind == "hardware":
         module = importlib.import_module("picamera2.encoders.h264_encoder")
-        encoder = module.H264Encoder(**how)
+        encoder = module.H264Encoder(**settings)
     else:
         module = importlib.import_module("picamera2.encoders.libav_h264_encoder")
-        how["framerate"] = Fraction(fps).limit_denominator(1001)
-        made = type(
-            "Libx264", (OneThread, module.LibavH264Encoder), {"mapped": picamera2.MappedArray}
+        settings["framerate"] = Fraction(fps).limit_denominator(1001)
+        encoder_class = type(
+            "Libx264",
+            (SingleThreadMixin, module.LibavH264Encoder),
+            {"mapped": picamera2.MappedArray},
         )
-        encoder = made(**how)
+        encoder = encoder_class(**settings)
         encoder.threads = 1
         encoder.drop_final_frames = True
-    output = type("PacketOutput", (PacketGiver, outputs.Output), {})()
-    output.give = lambda data, time_us, is_key: give(
+    output = type("PacketOutput", (PacketOutputMixin, outputs.Output), {})()
+    output.on_packet = lambda data, time_us, is_key: on_packet(
         data, (encoder.firsttimestamp or 0) + time_us, is_key
     )
     return encoder, output
 
 
-class PacketGiver:
-    """Joined to Picamera2's Output: each access unit goes to `give`."""
+class PacketOutputMixin:
+    """Joined to Picamera2's Output: each access unit goes to `on_packet`."""
 
-    give: GivePacket
+    on_packet: PacketCallback
 
     def outputframe(
         self,
@@ -117,10 +121,10 @@ class PacketGiver:
         audio: bool = False,  # noqa: FBT001, FBT002 - the same
     ) -> None:
         """Called in the encoder's thread. `timestamp` counts from the first picture's."""
-        self.give(bytes(frame), timestamp or 0, keyframe)
+        self.on_packet(bytes(frame), timestamp or 0, keyframe)
 
 
-class OneThread:
+class SingleThreadMixin:
     """Joined to Picamera2's LibavH264Encoder: a picture goes in, and its packet comes out.
 
     With one thread and no look-ahead libx264 holds nothing back, and has copied the picture when it

@@ -14,11 +14,11 @@ import numpy as np
 from drivers.csi.picture import frame_bytes, planar_views
 from drivers.masking import Planes
 
-SLOTS = 4
+SLOT_COUNT = 4
 """A frame in the making, one on its way, and two for a parent that was held up."""
 
 
-def open_memory() -> int:
+def create_memory() -> int:
     """The descriptor of an empty memory. The child makes it as large as its frames need."""
     return os.memfd_create("vigie csi frames", os.MFD_CLOEXEC)
 
@@ -37,14 +37,14 @@ class FrameMemory:
         """Make the memory large enough."""
         os.ftruncate(fd, frame_bytes(width_px, height_px) * slots)
 
-    def planes(self, slot: int) -> Planes:
+    def writable_planes(self, slot: int) -> Planes:
         """The planes of a slot, to be written to; not to be kept."""
         flat = np.frombuffer(
             self._mapped, np.uint8, self._slot_bytes, offset=slot * self._slot_bytes
         )
         return planar_views(flat, *self._size_px)
 
-    def copy(self, slot: int) -> Planes:
+    def copy_planes(self, slot: int) -> Planes:
         """The planes of a slot in memory of their own, that nobody writes to."""
         begin = slot * self._slot_bytes
         flat = np.frombuffer(self._mapped[begin : begin + self._slot_bytes], np.uint8)

@@ -24,12 +24,12 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, tag="setup"):
     `ask_masks`: the parent is asked for the masks before each picture, and `masks` is not used.
     """
 
-    what: str
+    display_name: str
     options: Options
     packets: bool
     frames_fps: float
     masks: tuple[Polygon, ...]
-    ask_masks: bool
+    query_masks: bool
     parent_pid: int
 
 
@@ -39,14 +39,14 @@ class SlotFree(msgspec.Struct, frozen=True, kw_only=True, tag="slot"):
     slot: int
 
 
-class MasksAre(msgspec.Struct, frozen=True, kw_only=True, tag="masks"):
+class MasksReply(msgspec.Struct, frozen=True, kw_only=True, tag="masks"):
     """The answer to MasksAsked of the same number."""
 
     number: int
     masks: tuple[Polygon, ...]
 
 
-Down: TypeAlias = Setup | SlotFree | MasksAre
+ParentMessage: TypeAlias = Setup | SlotFree | MasksReply
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="opened"):
@@ -59,16 +59,16 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="opened"):
     frame_height_px: int
     slots: int
     encoder: str | None
-    lacking: tuple[str, ...]
+    missing_controls: tuple[str, ...]
 
 
-class Encoded(msgspec.Struct, frozen=True, kw_only=True, tag="packet"):
+class EncodedPacket(msgspec.Struct, frozen=True, kw_only=True, tag="packet"):
     """One access unit."""
 
     packet: Packet
 
 
-class Pictured(msgspec.Struct, frozen=True, kw_only=True, tag="frame"):
+class FrameReady(msgspec.Struct, frozen=True, kw_only=True, tag="frame"):
     """A frame lies in a slot of the shared memory, which is the parent's until it is freed."""
 
     slot: int
@@ -76,13 +76,13 @@ class Pictured(msgspec.Struct, frozen=True, kw_only=True, tag="frame"):
     t_ns: int
 
 
-class Read(msgspec.Struct, frozen=True, kw_only=True, tag="readings"):
+class ReadingsUpdate(msgspec.Struct, frozen=True, kw_only=True, tag="readings"):
     """Once a second."""
 
     readings: CameraReadings
 
 
-class MasksAsked(msgspec.Struct, frozen=True, kw_only=True, tag="asked"):
+class MasksQuery(msgspec.Struct, frozen=True, kw_only=True, tag="asked"):
     """Which masks hold now? A picture waits for the answer."""
 
     number: int
@@ -93,39 +93,39 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
 
     kind: DriverErrorKind
     message: str
-    masks: bool = False
+    is_mask_error: bool = False
 
 
-Up: TypeAlias = Opened | Encoded | Pictured | Read | MasksAsked | Failed
+ChildMessage: TypeAlias = Opened | EncodedPacket | FrameReady | ReadingsUpdate | MasksQuery | Failed
 
-_up: msgspec.msgpack.Decoder[Up] = msgspec.msgpack.Decoder(Up)
-_down: msgspec.msgpack.Decoder[Down] = msgspec.msgpack.Decoder(Down)
+_child_decoder: msgspec.msgpack.Decoder[ChildMessage] = msgspec.msgpack.Decoder(ChildMessage)
+_parent_decoder: msgspec.msgpack.Decoder[ParentMessage] = msgspec.msgpack.Decoder(ParentMessage)
 
 
-def pack_up(message: Up) -> bytes:
+def pack_child_message(message: ChildMessage) -> bytes:
     """A message behind its length."""
     data = msgspec.msgpack.encode(message)
     return _LENGTH.pack(len(data)) + data
 
 
-def read_up(stream: io.BufferedIOBase) -> Up | None:
+def read_child_message(stream: io.BufferedIOBase) -> ChildMessage | None:
     """The next message, None at the stream's end, in the middle of a message too. Blocks.
 
     Raises msgspec.DecodeError where it is none.
     """
-    head = stream.read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
+    length_prefix = stream.read(_LENGTH.size)
+    if len(length_prefix) < _LENGTH.size:
         return None
-    (length,) = _LENGTH.unpack(head)
+    (length,) = _LENGTH.unpack(length_prefix)
     data = stream.read(length)
-    return None if len(data) < length else _up.decode(data)
+    return None if len(data) < length else _child_decoder.decode(data)
 
 
-def pack_down(message: Down) -> bytes:
+def pack_parent_message(message: ParentMessage) -> bytes:
     """A datagram."""
     return msgspec.msgpack.encode(message)
 
 
-def unpack_down(data: bytes) -> Down:
+def unpack_parent_message(data: bytes) -> ParentMessage:
     """A message from a datagram. Raises msgspec.DecodeError where it is none."""
-    return _down.decode(data)
+    return _parent_decoder.decode(data)

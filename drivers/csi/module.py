@@ -8,220 +8,229 @@ import threading
 import time
 from typing import Any
 
-from drivers.av_stream import NS_PER_S, FramePick
+from drivers.av_stream import NS_PER_S, FrameSelector
 from drivers.contracts import CameraReadings
 from drivers.csi import controls, encoders, messages, opening
-from drivers.csi.bounded_queue import Backlog
-from drivers.csi.control_channel import Desk
-from drivers.csi.frame_memory import SLOTS, FrameMemory
-from drivers.csi.night import NightRule
-from drivers.csi.opening import Stream
+from drivers.csi.bounded_queue import MediaQueue
+from drivers.csi.control_channel import ControlChannel
+from drivers.csi.frame_memory import SLOT_COUNT, FrameMemory
+from drivers.csi.night import NightDetector
+from drivers.csi.opening import CsiStream
 from drivers.csi.picture import nv12_views, write_planar
-from drivers.csi.readings import lux_of, readings_of
+from drivers.csi.readings import read_lux, to_readings
 from drivers.masking import MaskPainter
 from drivers.media import Packet, Plane, Polygon, StreamInfo
 
 NS_PER_US = 1000
-SET_TWICE = 2
+CONTROL_SET_COUNT = 2
 """Picamera2 takes new controls while it hands back a buffer, in another thread with the hardware
 encoder: what is set at that moment may be lost. So it is set again a second later."""
 
 
-class Module:
+class CameraRunner:
     """One camera module, running from the moment it is made."""
 
     def __init__(
         self,
         setup: messages.Setup,
         memory_fd: int,
-        desk: Desk,
-        backlog: Backlog[Packet | messages.Up],
+        control: ControlChannel,
+        queue: MediaQueue[Packet | messages.ChildMessage],
     ) -> None:
         """Raises DriverError: absent, busy, unsupported."""
         self._setup = setup
         self._options = options = setup.options
-        self._desk = desk
-        self._backlog = backlog
-        self._picamera2 = opening.library(setup.what)
-        self._camera = opening.open_camera(self._picamera2, options, setup.what)
+        self._control = control
+        self._queue = queue
+        self._picamera2 = opening.import_picamera2(setup.display_name)
+        self._camera = opening.open_camera(self._picamera2, options, setup.display_name)
         self._streams = opening.configure(
-            self._camera, options, setup.what, lores=setup.frames_fps > 0
+            self._camera, options, setup.display_name, lores=setup.frames_fps > 0
         )
-        self._pick = FramePick(setup.frames_fps)
+        self._selector = FrameSelector(setup.frames_fps)
         self._gop_ns = round(options.gop_s * NS_PER_S)
         self._masks: tuple[Polygon, ...] = setup.masks
         self._painters = {
-            name: MaskPainter(setup.masks, setup.what, lambda: self._masks)
+            name: MaskPainter(setup.masks, setup.display_name, lambda: self._masks)
             for name in self._streams
         }
-        self._night_rule = NightRule(options.night)
-        self._night = options.night.mode == "night"
-        self._set_left = 0
+        self._night_rule = NightDetector(options.night)
+        self._is_night = options.night.mode == "night"
+        self._control_sets_left = 0
         self._announced = threading.Event()
         self._seq = 0
         self._dropped_frames = 0
         self._last_ns = -1
-        self._second_ns = 0
-        self._first_us: int | None = None
-        self._key_ns: int | None = None
-        self._timestamp: Any = None
-        self._encoder: encoders.CameraEncoder | None = None
-        self._memory = self._reserve(memory_fd)
-        self._run()
+        self._last_second_ns = 0
+        self._first_packet_us: int | None = None
+        self._last_key_ns: int | None = None
+        self._timestamp_key: Any = None
+        self._encoder: encoders.PicameraEncoder | None = None
+        self._memory = self._reserve_memory(memory_fd)
+        self._start()
 
     def stop(self) -> None:
         """Stop the camera. It may hang."""
         self._camera.stop()
 
-    def _reserve(self, memory_fd: int) -> FrameMemory | None:
+    def _reserve_memory(self, memory_fd: int) -> FrameMemory | None:
         lores = self._streams.get("lores")
         if lores is None:
             return None
-        FrameMemory.reserve(memory_fd, lores.width_px, lores.height_px, SLOTS)
-        return FrameMemory(memory_fd, lores.width_px, lores.height_px, SLOTS)
+        FrameMemory.reserve(memory_fd, lores.width_px, lores.height_px, SLOT_COUNT)
+        return FrameMemory(memory_fd, lores.width_px, lores.height_px, SLOT_COUNT)
 
-    def _run(self) -> None:
+    def _start(self) -> None:
         """Set the controls, say how the camera was opened, and start it."""
         options = self._options
-        fitted = controls.fitted(
-            controls.wanted(options) | controls.by_light(options, night=self._night),
+        supported = controls.supported_controls(
+            controls.initial_controls(options)
+            | controls.light_controls(options, night=self._is_night),
             self._camera.camera_controls,
         )
-        self._camera.set_controls(fitted.controls)
+        self._camera.set_controls(supported.controls)
         kind = self._start_encoder() if self._setup.packets else None
-        self._camera.pre_callback = self._picture
+        self._camera.pre_callback = self._on_picture
         try:
             self._camera.start()
         except (RuntimeError, OSError) as error:
-            raise opening.told(error, self._setup.what) from error
-        self._backlog.put(self._opened(kind, fitted.lacking))
+            raise opening.to_driver_error(error, self._setup.display_name) from error
+        self._queue.put(self._opened_message(kind, supported.missing))
         self._announced.set()
 
-    def _start_encoder(self) -> encoders.Kind:
+    def _start_encoder(self) -> encoders.EncoderKind:
         main = self._streams["main"]
-        kind = encoders.choose(
+        kind = encoders.choose_encoder(
             self._options,
             (main.width_px, main.height_px),
-            hardware=encoders.hardware_is_there(),
-            what=self._setup.what,
+            has_hardware=encoders.has_hardware_encoder(),
+            display_name=self._setup.display_name,
         )
         self._encoder, output = encoders.open_encoder(
-            kind, self._options, self._options.fps, self._give
+            kind, self._options, self._options.fps, self._on_packet
         )
         self._camera.start_encoder(self._encoder, output)
         return kind
 
-    def _opened(self, kind: encoders.Kind | None, lacking: tuple[str, ...]) -> messages.Opened:
+    def _opened_message(
+        self, kind: encoders.EncoderKind | None, missing_controls: tuple[str, ...]
+    ) -> messages.Opened:
         main = self._streams["main"]
         lores = self._streams.get("lores", main)
-        shown = main if kind else lores
+        primary = main if kind else lores
         info = StreamInfo(
             codec="h264" if kind else "rawvideo",
-            width_px=shown.width_px,
-            height_px=shown.height_px,
+            width_px=primary.width_px,
+            height_px=primary.height_px,
             fps=self._options.fps,
-            masked=bool(self._setup.masks) or self._setup.ask_masks,
+            masked=bool(self._setup.masks) or self._setup.query_masks,
         )
         return messages.Opened(
             info=info,
             frame_width_px=lores.width_px,
             frame_height_px=lores.height_px,
-            slots=SLOTS,
+            slots=SLOT_COUNT,
             encoder=kind,
-            lacking=lacking,
+            missing_controls=missing_controls,
         )
 
-    def _picture(self, request: Any) -> None:
+    def _on_picture(self, request: Any) -> None:
         """Picamera2's pre_callback: a picture has come, and is encoded when this returns."""
         self._announced.wait()
         # libcamera says CLOCK_BOOTTIME (control_ids_core.yaml, SensorTimestamp).
-        t_ns = max(self._last_ns + 1, int(request.request.metadata[self._timestamp_id(request)]))
+        t_ns = max(
+            self._last_ns + 1, int(request.request.metadata[self._find_timestamp_key(request)])
+        )
         self._last_ns = t_ns
         seq, self._seq = self._seq, self._seq + 1
-        if self._setup.ask_masks:
-            self._masks = self._desk.masks_now(
-                lambda number: self._backlog.put(messages.MasksAsked(number=number))
+        if self._setup.query_masks:
+            self._masks = self._control.query_masks(
+                lambda number: self._queue.put(messages.MasksQuery(number=number))
             )
         if self._encoder is not None:
             if self._masks:
-                self._paint(request, "main", self._streams["main"])
-            self._force_key(self._encoder, t_ns)
-        if self._memory is not None and self._pick.take(t_ns):
-            self._copy(request, self._memory, self._streams["lores"], seq, t_ns)
-        if t_ns - self._second_ns >= NS_PER_S:
-            self._second_ns = t_ns
-            self._each_second(request.get_metadata(), t_ns)
+                self._paint_masks(request, "main", self._streams["main"])
+            self._request_keyframe(self._encoder, t_ns)
+        if self._memory is not None and self._selector.select(t_ns):
+            self._copy_frame(request, self._memory, self._streams["lores"], seq, t_ns)
+        if t_ns - self._last_second_ns >= NS_PER_S:
+            self._last_second_ns = t_ns
+            self._on_second(request.get_metadata(), t_ns)
 
-    def _timestamp_id(self, request: Any) -> Any:
+    def _find_timestamp_key(self, request: Any) -> Any:
         """The name under which libcamera gives the sensor's time."""
-        if self._timestamp is None:
-            self._timestamp = next(
+        if self._timestamp_key is None:
+            self._timestamp_key = next(
                 name for name in request.request.metadata if name.name == "SensorTimestamp"
             )
-        return self._timestamp
+        return self._timestamp_key
 
-    def _paint(self, request: Any, name: str, stream: Stream) -> None:
+    def _paint_masks(self, request: Any, name: str, stream: CsiStream) -> None:
         with self._picamera2.MappedArray(request, name, reshape=False) as mapped:
-            luma, chroma = _views(mapped.array, stream)
+            luma, chroma = _buffer_views(mapped.array, stream)
             self._painters[name].paint_nv12(luma, chroma)
             del luma, chroma
 
-    def _copy(self, request: Any, memory: FrameMemory, stream: Stream, seq: int, t_ns: int) -> None:
-        slot = self._desk.free_slot()
+    def _copy_frame(
+        self, request: Any, memory: FrameMemory, stream: CsiStream, seq: int, t_ns: int
+    ) -> None:
+        slot = self._control.acquire_slot()
         if slot is None:
             self._dropped_frames += 1
             return
         with self._picamera2.MappedArray(
             request, "lores", reshape=False, write=bool(self._masks)
         ) as mapped:
-            luma, chroma = _views(mapped.array, stream)
+            luma, chroma = _buffer_views(mapped.array, stream)
             self._painters["lores"].paint_nv12(luma, chroma)
-            write_planar(luma, chroma, memory.planes(slot))
+            write_planar(luma, chroma, memory.writable_planes(slot))
             del luma, chroma
-        self._backlog.put(messages.Pictured(slot=slot, seq=seq, t_ns=t_ns))
+        self._queue.put(messages.FrameReady(slot=slot, seq=seq, t_ns=t_ns))
 
-    def _force_key(self, encoder: encoders.CameraEncoder, t_ns: int) -> None:
+    def _request_keyframe(self, encoder: encoders.PicameraEncoder, t_ns: int) -> None:
         """Ask for a keyframe where one is due by time: the encoder counts pictures, and at night
         they may come slower. One more is due where packets were dropped.
         """
-        if self._key_ns is None:
+        if self._last_key_ns is None:
             return
-        apart_ns = min(self._gop_ns, NS_PER_S) if self._backlog.wants_key else self._gop_ns
-        if t_ns - self._key_ns >= apart_ns:
-            self._key_ns = t_ns
+        interval_ns = min(self._gop_ns, NS_PER_S) if self._queue.needs_keyframe else self._gop_ns
+        if t_ns - self._last_key_ns >= interval_ns:
+            self._last_key_ns = t_ns
             encoder.force_key_frame()
 
-    def _give(self, data: bytes, time_us: int, is_key: bool) -> None:  # noqa: FBT001 - GivePacket
+    def _on_packet(self, data: bytes, time_us: int, is_key: bool) -> None:  # noqa: FBT001 - GivePacket
         """An access unit, in the encoder's thread."""
-        if self._first_us is None:
-            self._first_us = time_us
+        if self._first_packet_us is None:
+            self._first_packet_us = time_us
         t_ns = time_us * NS_PER_US
         if is_key:
-            self._key_ns = t_ns
-        at_ns = (time_us - self._first_us) * NS_PER_US
-        self._backlog.put(Packet(t_ns=t_ns, pts_ns=at_ns, dts_ns=at_ns, is_key=is_key, data=data))
+            self._last_key_ns = t_ns
+        stream_ns = (time_us - self._first_packet_us) * NS_PER_US
+        self._queue.put(
+            Packet(t_ns=t_ns, pts_ns=stream_ns, dts_ns=stream_ns, is_key=is_key, data=data)
+        )
 
-    def _each_second(self, metadata: dict[str, Any], t_ns: int) -> None:
+    def _on_second(self, metadata: dict[str, Any], t_ns: int) -> None:
         now = time.localtime() if self._options.night.clock == "local" else time.gmtime()
-        night = self._night_rule.step(t_ns, lux_of(metadata), now.tm_hour * 60 + now.tm_min)
-        if night != self._night:
-            self._night, self._set_left = night, SET_TWICE
-        if self._set_left:
-            self._set_left -= 1
-            changed = controls.by_light(self._options, night=night)
+        is_night = self._night_rule.update(t_ns, read_lux(metadata), now.tm_hour * 60 + now.tm_min)
+        if is_night != self._is_night:
+            self._is_night, self._control_sets_left = is_night, CONTROL_SET_COUNT
+        if self._control_sets_left:
+            self._control_sets_left -= 1
+            changed = controls.light_controls(self._options, night=is_night)
             self._camera.set_controls(
-                controls.fitted(changed, self._camera.camera_controls).controls
+                controls.supported_controls(changed, self._camera.camera_controls).controls
             )
-        self._backlog.put(messages.Read(readings=self._readings(metadata)))
+        self._queue.put(messages.ReadingsUpdate(readings=self._readings(metadata)))
 
     def _readings(self, metadata: dict[str, Any]) -> CameraReadings:
-        return readings_of(
+        return to_readings(
             metadata,
-            night=self._night,
+            night=self._is_night,
             dropped_frames=self._dropped_frames,
-            dropped_packets=self._backlog.dropped_packets,
+            dropped_packets=self._queue.dropped_packets,
         )
 
 
-def _views(buffer: Plane, stream: Stream) -> tuple[Plane, Plane]:
+def _buffer_views(buffer: Plane, stream: CsiStream) -> tuple[Plane, Plane]:
     return nv12_views(buffer, stream.width_px, stream.height_px, stream.stride_bytes)

@@ -5,7 +5,7 @@ from drivers.csi.options import Night
 MINUTES_PER_HOUR = 60
 
 
-class NightRule:
+class NightDetector:
     """Day and night, with hysteresis.
 
     By light: below one threshold it is night, above another day, and what lies between changes
@@ -17,40 +17,40 @@ class NightRule:
     def __init__(self, options: Night) -> None:
         self._options = options
         self._dwell_ns = round(options.dwell_s * 1e9)
-        self._night = options.mode == "night"
-        self._decided = False
-        self._against_since_ns: int | None = None
+        self._is_night = options.mode == "night"
+        self._has_reading = False
+        self._crossed_since_ns: int | None = None
 
-    def step(self, t_ns: int, lux: float | None, minute: int) -> bool:
+    def update(self, t_ns: int, lux: float | None, minute: int) -> bool:
         """Whether it is night at `t_ns`, `minute` minutes after midnight."""
         if self._options.mode == "schedule":
-            self._night = _between(
-                minute, _minutes(self._options.begin), _minutes(self._options.end)
+            self._is_night = _is_between(
+                minute, _minute_of_day(self._options.begin), _minute_of_day(self._options.end)
             )
         elif self._options.mode == "auto" and lux is not None:
-            self._by_light(t_ns, lux)
-        return self._night
+            self._update_by_lux(t_ns, lux)
+        return self._is_night
 
-    def _by_light(self, t_ns: int, lux: float) -> None:
-        limit = self._options.lux_above if self._night else self._options.lux_below
-        against = lux > limit if self._night else lux < limit
-        if not against:
-            self._against_since_ns = None
-        elif self._against_since_ns is None:
-            self._against_since_ns = t_ns
-        since_ns = self._against_since_ns
-        if since_ns is not None and (not self._decided or t_ns - since_ns >= self._dwell_ns):
-            self._night = not self._night
-            self._against_since_ns = None
-        self._decided = True
+    def _update_by_lux(self, t_ns: int, lux: float) -> None:
+        limit = self._options.lux_above if self._is_night else self._options.lux_below
+        is_crossed = lux > limit if self._is_night else lux < limit
+        if not is_crossed:
+            self._crossed_since_ns = None
+        elif self._crossed_since_ns is None:
+            self._crossed_since_ns = t_ns
+        since_ns = self._crossed_since_ns
+        if since_ns is not None and (not self._has_reading or t_ns - since_ns >= self._dwell_ns):
+            self._is_night = not self._is_night
+            self._crossed_since_ns = None
+        self._has_reading = True
 
 
-def _minutes(time_of_day: str) -> int:
+def _minute_of_day(time_of_day: str) -> int:
     hours, minutes = time_of_day.split(":")
     return int(hours) * MINUTES_PER_HOUR + int(minutes)
 
 
-def _between(minute: int, begin: int, end: int) -> bool:
+def _is_between(minute: int, begin: int, end: int) -> bool:
     """A span that ends before it begins goes over midnight."""
     if begin < end:
         return begin <= minute < end

@@ -8,16 +8,16 @@ import msgspec
 from drivers.csi.options import Options
 from drivers.errors import DriverError, DriverErrorKind
 
-BUFFERS = 6
+BUFFER_COUNT = 6
 """Picamera2's own number for video."""
 
 NV12 = "NV12"
 """Both streams: the hardware encoder and libx264 take it, and its luma is a plane of its own."""
 
-_BUSY = ("busy", "in use", "another process")
+_BUSY_PHRASES = ("busy", "in use", "another process")
 
 
-class Stream(msgspec.Struct, frozen=True, kw_only=True):
+class CsiStream(msgspec.Struct, frozen=True, kw_only=True):
     """A stream as libcamera gives it; rows are `stride_bytes` apart."""
 
     width_px: int
@@ -25,78 +25,84 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
     stride_bytes: int
 
 
-def library(what: str) -> Any:
+def import_picamera2(display_name: str) -> Any:
     """The module `picamera2`. Raises DriverError `absent` where it is not installed."""
     try:
         return importlib.import_module("picamera2")
     except ImportError as error:
         raise DriverError(
             "absent",
-            f"{what}: needs Picamera2 and libcamera (apt-get install python3-picamera2 on Raspberry Pi OS): {error}",
+            f"{display_name}: needs Picamera2 and libcamera (apt-get install python3-picamera2 on Raspberry Pi OS): {error}",
         ) from error
 
 
-def open_camera(picamera2: Any, options: Options, what: str) -> Any:
+def open_camera(picamera2: Any, options: Options, display_name: str) -> Any:
     """The Picamera2 of the module that the options name.
 
     Raises DriverError: absent, busy, unsupported.
     """
     ids = [str(info["Id"]) for info in picamera2.Picamera2.global_camera_info()]
-    wanted = options.camera
-    number = ids.index(wanted) if isinstance(wanted, str) and wanted in ids else wanted
+    requested = options.camera
+    number = ids.index(requested) if isinstance(requested, str) and requested in ids else requested
     if not isinstance(number, int) or number >= len(ids):
-        there = ", ".join(f"{at} {name!r}" for at, name in enumerate(ids)) or "none"
-        raise DriverError("absent", f"{what}: libcamera has no such camera; there are: {there}")
+        available = ", ".join(f"{at} {name!r}" for at, name in enumerate(ids)) or "none"
+        raise DriverError(
+            "absent", f"{display_name}: libcamera has no such camera; there are: {available}"
+        )
     try:
         return picamera2.Picamera2(number)
     except (RuntimeError, OSError) as error:
-        raise told(error, what) from error
+        raise to_driver_error(error, display_name) from error
 
 
-def configure(camera: Any, options: Options, what: str, *, lores: bool) -> dict[str, Stream]:
+def configure(
+    camera: Any, options: Options, display_name: str, *, lores: bool
+) -> dict[str, CsiStream]:
     """Set up the streams `main` and, if wanted, `lores`. The second one may come out in another
     size than was asked for. Raises DriverError `unsupported`.
     """
     main = (options.width_px, options.height_px)
-    small = {"format": NV12, "size": (options.detect_width_px, options.detect_height_px)}
+    lores_config = {"format": NV12, "size": (options.detect_width_px, options.detect_height_px)}
     try:
         camera.configure(
             camera.create_video_configuration(
                 main={"format": NV12, "size": main},
-                lores=small if lores else None,
-                buffer_count=BUFFERS,
+                lores=lores_config if lores else None,
+                buffer_count=BUFFER_COUNT,
                 display=None,
             )
         )
     except (RuntimeError, OSError) as error:
-        raise told(error, what) from error
-    given = {
+        raise to_driver_error(error, display_name) from error
+    configured = {
         name: camera.camera_configuration()[name]
         for name in (("main", "lores") if lores else ("main",))
     }
-    for name, stream in given.items():
+    for name, stream in configured.items():
         if stream["format"] != NV12 or (name == "main" and stream["size"] != main):
             width, height = stream["size"]
             raise DriverError(
                 "unsupported",
-                f"{what}: has no {main[0]}x{main[1]} in {NV12}; "
+                f"{display_name}: has no {main[0]}x{main[1]} in {NV12}; "
                 f"the nearest is {width}x{height} in {stream['format']}",
             )
     return {
-        name: Stream(
+        name: CsiStream(
             width_px=stream["size"][0],
             height_px=stream["size"][1],
             stride_bytes=stream["stride"],
         )
-        for name, stream in given.items()
+        for name, stream in configured.items()
     }
 
 
-def told(error: Exception, what: str) -> DriverError:
+def to_driver_error(error: Exception, display_name: str) -> DriverError:
     """Picamera2's error in a driver's words: its first cause says the most."""
-    first: BaseException = error
-    while first.__cause__ is not None:
-        first = first.__cause__
-    said = " ".join(str(first).split())
-    kind: DriverErrorKind = "busy" if any(word in said.lower() for word in _BUSY) else "unsupported"
-    return DriverError(kind, f"{what}: {said}")
+    root_cause: BaseException = error
+    while root_cause.__cause__ is not None:
+        root_cause = root_cause.__cause__
+    message = " ".join(str(root_cause).split())
+    kind: DriverErrorKind = (
+        "busy" if any(word in message.lower() for word in _BUSY_PHRASES) else "unsupported"
+    )
+    return DriverError(kind, f"{display_name}: {message}")

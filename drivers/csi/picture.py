@@ -35,9 +35,9 @@ def planar_views(flat: Plane, width_px: int, height_px: int) -> Planes:
     )
 
 
-def write_planar(luma: Plane, chroma: Plane, into: Planes) -> None:
+def write_planar(luma: Plane, chroma: Plane, planes: Planes) -> None:
     """Copy a picture in NV12 into three planes."""
-    y, u, v = into
+    y, u, v = planes
     np.copyto(y, luma)
     np.copyto(u, chroma[:, 0::2])
     np.copyto(v, chroma[:, 1::2])

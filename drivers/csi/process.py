@@ -9,7 +9,7 @@ from typing import Protocol
 MODULE = "drivers.csi.child"
 
 
-class Child(Protocol):
+class ChildProcess(Protocol):
     """A process that was started."""
 
     pid: int
@@ -22,22 +22,22 @@ class Child(Protocol):
         """Whether it has ended, within `timeout_s` seconds; then it leaves no zombie."""
         ...
 
-    def ended_by(self) -> str:
+    def describe_exit(self) -> str:
         """In words, how it ended."""
         ...
 
 
-StartChild = Callable[[Sequence[int]], Child]
+ChildStarter = Callable[[Sequence[int]], ChildProcess]
 """Starts the child with these descriptors, and closes none of them. Raises OSError."""
 
 
-def start_child(descriptors: Sequence[int]) -> Child:
+def start_child(descriptors: Sequence[int]) -> ChildProcess:
     """A new interpreter, not a fork: locks and threads of this process are not its.
 
     `-P`: the working folder is no place to import from. A group of its own: Ctrl-C in a terminal is
     the agent's to act upon.
     """
-    return _Process(
+    return _SubprocessChild(
         subprocess.Popen(  # noqa: S603 - this interpreter and a module of ours
             [sys.executable, "-P", "-m", MODULE, *map(str, descriptors)],
             stdin=subprocess.DEVNULL,
@@ -47,7 +47,7 @@ def start_child(descriptors: Sequence[int]) -> Child:
     )
 
 
-class _Process:
+class _SubprocessChild:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
         self.pid = process.pid
@@ -62,7 +62,7 @@ class _Process:
             return False
         return True
 
-    def ended_by(self) -> str:
+    def describe_exit(self) -> str:
         code = self._process.returncode
         if code is None:
             return "has not ended"

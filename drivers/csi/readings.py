@@ -16,12 +16,12 @@ class _Metadata(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     focus_fom: int | None = msgspec.field(name="FocusFoM", default=None)
 
 
-def lux_of(metadata: Mapping[str, object]) -> float | None:
+def read_lux(metadata: Mapping[str, object]) -> float | None:
     """The light that the camera measured, None where it does not."""
-    return _parsed(metadata).lux
+    return _parse_metadata(metadata).lux
 
 
-def readings_of(
+def to_readings(
     metadata: Mapping[str, object],
     *,
     night: bool,
@@ -29,23 +29,23 @@ def readings_of(
     dropped_packets: int = 0,
 ) -> CameraReadings:
     """What a picture's metadata says, with what the driver knows itself."""
-    said = _parsed(metadata)
+    parsed = _parse_metadata(metadata)
     return CameraReadings(
         night=night,
-        exposure_us=said.exposure_time,
-        analogue_gain=_rounded(said.analogue_gain),
-        lux=_rounded(said.lux),
-        colour_temperature_k=said.colour_temperature,
-        lens_dioptres=_rounded(said.lens_position),
-        focus_score=said.focus_fom,
+        exposure_us=parsed.exposure_time,
+        analogue_gain=_round_or_none(parsed.analogue_gain),
+        lux=_round_or_none(parsed.lux),
+        colour_temperature_k=parsed.colour_temperature,
+        lens_dioptres=_round_or_none(parsed.lens_position),
+        focus_score=parsed.focus_fom,
         dropped_frames=dropped_frames,
         dropped_packets=dropped_packets,
     )
 
 
-def _parsed(metadata: Mapping[str, object]) -> _Metadata:
+def _parse_metadata(metadata: Mapping[str, object]) -> _Metadata:
     return msgspec.convert(metadata, _Metadata, strict=False)
 
 
-def _rounded(value: float | None) -> float | None:
+def _round_or_none(value: float | None) -> float | None:
     return None if value is None else round(value, 3)

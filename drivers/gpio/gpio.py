@@ -21,10 +21,10 @@ from functools import partial
 import gpiozero
 import msgspec
 
-from drivers.contracts import Edge, Line
+from drivers.contracts import GpioEdge, GpioLine
 from drivers.edge_queue import EdgeQueue
 from drivers.errors import DriverError
-from drivers.pin_factory import pin
+from drivers.pin_factory import pin_errors
 
 _PULL_UP = {"up": True, "down": False, "none": None}
 
@@ -35,7 +35,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 def open_gpio(
     options: Options,  # noqa: ARG001 - every driver takes some
-    lines: Sequence[Line],
+    lines: Sequence[GpioLine],
     clock_ns: Callable[[], int],
 ) -> "GpiozeroPins":
     """Open the lines. Raises DriverError: absent, busy, unsupported; see `drivers.contracts`."""
@@ -47,7 +47,7 @@ class GpiozeroPins:
     go of its pin.
     """
 
-    def __init__(self, lines: Sequence[Line], clock_ns: Callable[[], int]) -> None:
+    def __init__(self, lines: Sequence[GpioLine], clock_ns: Callable[[], int]) -> None:
         self._pid = os.getpid()
         self._clock_ns = clock_ns
         self._edges = EdgeQueue()
@@ -55,23 +55,23 @@ class GpiozeroPins:
         self._inputs: dict[str, _Input] = {}
         self._outputs: dict[str, gpiozero.OutputDevice] = {}
         self._closed = False
-        with ExitStack() as undo:
-            undo.callback(self.close)
+        with ExitStack() as cleanup:
+            cleanup.callback(self.close)
             for line in lines:
-                with pin(f"pin {line.name!r} ({line.pin})"):
-                    self._open(line)
-            undo.pop_all()
+                with pin_errors(f"pin {line.name!r} ({line.pin})"):
+                    self._open_line(line)
+            cleanup.pop_all()
         # After gpiozero's own, so it runs before: outputs are set inactive while there are pins.
         atexit.register(self.close)
 
     @property
-    def dropped(self) -> int:
+    def dropped_edges(self) -> int:
         """See `drivers.contracts.Gpio`, as for all that follows."""
         return self._edges.dropped
 
-    def edge(self, timeout_s: float) -> Edge | None:
+    def read_edge(self, timeout_s: float) -> GpioEdge | None:
         """The next change of an input."""
-        self._check()
+        self._check_usable()
         return self._edges.get(timeout_s)
 
     def wake(self) -> None:
@@ -80,17 +80,17 @@ class GpiozeroPins:
 
     def is_active(self, name: str) -> bool:
         """How a line stands."""
-        with self._lock, pin(f"pin {name!r}"):
-            self._check()
+        with self._lock, pin_errors(f"pin {name!r}"):
+            self._check_usable()
             if name in self._inputs:
                 return self._inputs[name].is_active
-            return bool(self._output(name).is_active)
+            return bool(self._find_output(name).is_active)
 
-    def drive(self, name: str, *, active: bool) -> None:
+    def set_output(self, name: str, *, active: bool) -> None:
         """Set an output."""
-        with self._lock, pin(f"pin {name!r}"):
-            self._check()
-            self._output(name).value = active
+        with self._lock, pin_errors(f"pin {name!r}"):
+            self._check_usable()
+            self._find_output(name).value = active
 
     def close(self) -> None:
         """Set every output inactive and let go. In a fork's child nothing is touched."""
@@ -99,34 +99,34 @@ class GpiozeroPins:
         with self._lock:
             self._closed = True
             for output in self._outputs.values():
-                with ExitStack() as last:
-                    last.callback(output.close)
+                with ExitStack() as cleanup:
+                    cleanup.callback(output.close)
                     output.off()
-            for contact in self._inputs.values():
-                contact.close()
+            for input_device in self._inputs.values():
+                input_device.close()
             self._outputs.clear()
             self._inputs.clear()
         self._edges.wake()
         atexit.unregister(self.close)
 
-    def _open(self, line: Line) -> None:
+    def _open_line(self, line: GpioLine) -> None:
         if line.direction == "in":
-            self._inputs[line.name] = _Input(line, partial(self._changed, line.name))
+            self._inputs[line.name] = _Input(line, partial(self._on_change, line.name))
         else:
             self._outputs[line.name] = gpiozero.OutputDevice(
                 line.pin, active_high=not line.active_low, initial_value=False
             )
 
-    def _changed(self, name: str, active: bool) -> None:  # noqa: FBT001 - bound by position
+    def _on_change(self, name: str, active: bool) -> None:  # noqa: FBT001 - bound by position
         """Called in gpiozero's thread, which must not be held up."""
-        self._edges.put(Edge(name=name, active=active, t_ns=self._clock_ns()))
+        self._edges.put(GpioEdge(name=name, active=active, t_ns=self._clock_ns()))
 
-    def _output(self, name: str) -> gpiozero.OutputDevice:
+    def _find_output(self, name: str) -> gpiozero.OutputDevice:
         if name not in self._outputs:
             raise DriverError("unsupported", f"pin {name!r}: no output of this name")
         return self._outputs[name]
 
-    def _check(self) -> None:
+    def _check_usable(self) -> None:
         if os.getpid() != self._pid:
             raise DriverError("unsupported", "pins: not usable in a fork of who opened them")
         if self._closed:
@@ -138,7 +138,7 @@ class _Input:
     it is turned over here.
     """
 
-    def __init__(self, line: Line, on_change: Callable[[bool], None]) -> None:
+    def __init__(self, line: GpioLine, on_change: Callable[[bool], None]) -> None:
         pull_up = _PULL_UP[line.pull]
         self._inverted = pull_up is not None and pull_up != line.active_low
         self._device = gpiozero.DigitalInputDevice(

@@ -16,7 +16,7 @@ import zeep.exceptions
 from lxml.etree import LxmlError  # type: ignore[import-untyped]
 
 from drivers.errors import DriverError, DriverErrorKind
-from drivers.onvif.credentials import Access, read_password
+from drivers.onvif.credentials import OnvifAccess, read_password
 from drivers.onvif.library import ONVIFCamera, ONVIFError, is_auth_error
 
 log = logging.getLogger(__name__)
@@ -32,23 +32,23 @@ NAMESPACES: dict[Service, str] = {
 }
 """Of the services that are used here: ONVIF Core Specification, table 1."""
 
-FIRST_CALL_SHARE = 3
+FIRST_CALL_FACTOR = 3
 """The first call connects: it may take so many times the timeout of the others."""
-LATER_S = 1.0
+CALLER_MARGIN_S = 1.0
 """The loop gives up by itself; the caller waits for its word this much longer."""
-CLOSE_S = 3.0
+CLOSE_TIMEOUT_S = 3.0
 
 _UNAUTHORISED = 401
-_UNFORESEEN = (AttributeError, TypeError, KeyError, ValueError)
+_PARSE_ERRORS = (AttributeError, TypeError, KeyError, ValueError)
 """What the SOAP library stumbles with over a reply whose form it does not know."""
-_FAILURES = (
+_CALL_ERRORS = (
     TimeoutError,
     aiohttp.ClientError,
     zeep.exceptions.Error,
     ONVIFError,
     LxmlError,
     OSError,
-    *_UNFORESEEN,
+    *_PARSE_ERRORS,
 )
 
 
@@ -61,16 +61,18 @@ class OnvifClient:
     refused password, which is said so, or a reply that is none).
     """
 
-    def __init__(self, name: str, access: Access) -> None:
+    def __init__(self, name: str, credentials: OnvifAccess) -> None:
         """`name` is for messages. Raises DriverError where the password cannot be read."""
-        self.what = f"{name}: {access.url}"
-        self._access = access
+        self.display_name = f"{name}: {credentials.url}"
+        self._credentials = credentials
         self._password = (
-            None if access.password_file is None else read_password(access.password_file, self.what)
+            None
+            if credentials.password_file is None
+            else read_password(credentials.password_file, self.display_name)
         )
         self._device: ONVIFCamera | None = None
-        self._connecting = asyncio.Lock()
-        self._closing = threading.Lock()
+        self._connect_lock = asyncio.Lock()
+        self._close_lock = threading.Lock()
         self._closed = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
@@ -81,91 +83,91 @@ class OnvifClient:
     @property
     def timeout_s(self) -> float:
         """How long a call may take, but for the first."""
-        return self._access.timeout_s
+        return self._credentials.timeout_s
 
     def call(self, service: Service, operation: str, **arguments: Any) -> Any:
         """One operation of a service, with what it answers. Raises DriverError."""
 
-        async def asked(device: ONVIFCamera) -> Any:
-            return await self.operation(device, service, operation, arguments)
+        async def call_service(device: ONVIFCamera) -> Any:
+            return await self.call_async(device, service, operation, arguments)
 
-        return self.run(asked)
+        return self.run(call_service)
 
-    def has(self, service: Service) -> bool:
+    def has_service(self, service: Service) -> bool:
         """Whether the device says that it has a service. Raises DriverError."""
 
-        async def asked(device: ONVIFCamera) -> bool:
+        async def check_service(device: ONVIFCamera) -> bool:
             return NAMESPACES[service] in device.xaddrs
 
-        return self.run(asked)
+        return self.run(check_service)
 
-    async def operation(
+    async def call_async(
         self, device: ONVIFCamera, service: Service, operation: str, arguments: Mapping[str, Any]
     ) -> Any:
         """The same as `call`, inside of `run`."""
-        async with self._connecting:
-            bound = await device.create_onvif_service(service)
-        return await getattr(bound, operation)(dict(arguments))
+        async with self._connect_lock:
+            service_proxy = await device.create_onvif_service(service)
+        return await getattr(service_proxy, operation)(dict(arguments))
 
     def run(self, work: Callable[[ONVIFCamera], Awaitable[T]], timeout_s: float | None = None) -> T:
         """Do `work` with the connected device in the private loop, and wait for what it gives.
         Raises DriverError.
         """
-        limit_s = self._access.timeout_s if timeout_s is None else timeout_s
+        timeout_limit_s = self._credentials.timeout_s if timeout_s is None else timeout_s
         if self._device is None:
-            limit_s *= FIRST_CALL_SHARE
+            timeout_limit_s *= FIRST_CALL_FACTOR
 
-        async def bounded() -> T:
-            async with asyncio.timeout(limit_s):
-                return await work(await self._connected())
+        async def with_timeout() -> T:
+            async with asyncio.timeout(timeout_limit_s):
+                return await work(await self._connect())
 
-        return self._wait(bounded(), limit_s)
+        return self._run_in_loop(with_timeout(), timeout_limit_s)
 
     def close(self) -> None:
         """Let go of the connections and end the thread. A second call does nothing."""
-        with self._closing:
+        with self._close_lock:
             if self._closed:
                 return
             self._closed = True
-        done = asyncio.run_coroutine_threadsafe(self._end(), self._loop)
+        shutdown = asyncio.run_coroutine_threadsafe(self._shut_down(), self._loop)
         try:
-            done.result(CLOSE_S)
+            shutdown.result(CLOSE_TIMEOUT_S)
         except TimeoutError:
-            log.warning("%s: its connections do not close", self.what)
+            log.warning("%s: its connections do not close", self.display_name)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(CLOSE_S)
+        self._thread.join(CLOSE_TIMEOUT_S)
         if not self._thread.is_alive():
             self._loop.close()
 
-    def _wait(self, work: Coroutine[Any, Any, T], limit_s: float) -> T:
-        with self._closing:
+    def _run_in_loop(self, work: Coroutine[Any, Any, T], timeout_limit_s: float) -> T:
+        with self._close_lock:
             if self._closed:
                 work.close()
-                raise DriverError("absent", f"{self.what}: closed")
-            waiting = asyncio.run_coroutine_threadsafe(work, self._loop)
+                raise DriverError("absent", f"{self.display_name}: closed")
+            pending = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
-            return waiting.result(limit_s + LATER_S)
+            return pending.result(timeout_limit_s + CALLER_MARGIN_S)
         except concurrent.futures.CancelledError as error:
-            raise DriverError("absent", f"{self.what}: closed") from error
-        except _FAILURES as error:
-            waiting.cancel()
-            if _is_refusal(error):
-                self._forget()
-            raise self._said(error, limit_s) from error
+            raise DriverError("absent", f"{self.display_name}: closed") from error
+        except _CALL_ERRORS as error:
+            pending.cancel()
+            if _is_auth_failure(error):
+                self._reconnect_later()
+            raise self._to_driver_error(error, timeout_limit_s) from error
 
-    def _forget(self) -> None:
+    def _reconnect_later(self) -> None:
         """Connect anew at the next call."""
-        with self._closing:
+        with self._close_lock:
             if not self._closed:
-                asyncio.run_coroutine_threadsafe(self._let_go(), self._loop)
+                asyncio.run_coroutine_threadsafe(self._disconnect(), self._loop)
 
-    async def _connected(self) -> ONVIFCamera:
-        async with self._connecting:
+    async def _connect(self) -> ONVIFCamera:
+        async with self._connect_lock:
             if self._device is None:
                 device = ONVIFCamera(
-                    self._access.host,
-                    self._access.port,
-                    self._access.username or "",  # the library knows no caller without a name
+                    self._credentials.host,
+                    self._credentials.port,
+                    self._credentials.username or "",  # the library knows no caller without a name
                     self._password or "",
                     no_cache=True,
                     adjust_time=True,
@@ -178,45 +180,47 @@ class OnvifClient:
                         await device.close()
             return self._device
 
-    async def _let_go(self) -> None:
-        async with self._connecting:
+    async def _disconnect(self) -> None:
+        async with self._connect_lock:
             device, self._device = self._device, None
             if device is not None:
                 await device.close()
 
-    async def _end(self) -> None:
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
+    async def _shut_down(self) -> None:
+        other_tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in other_tasks:
             task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-        await self._let_go()
+        await asyncio.gather(*other_tasks, return_exceptions=True)
+        await self._disconnect()
         await self._loop.shutdown_default_executor()
 
-    def _said(self, error: BaseException, limit_s: float) -> DriverError:
+    def _to_driver_error(self, error: BaseException, timeout_limit_s: float) -> DriverError:
         """What a failure is in the words of the house. The password is in none of them."""
         if isinstance(error, TimeoutError):
-            return DriverError("timeout", f"{self.what}: no answer within {limit_s:g} s")
-        if _is_refusal(error):
-            return DriverError("protocol", f"{self.what}: {self._refusal()}")
+            return DriverError(
+                "timeout", f"{self.display_name}: no answer within {timeout_limit_s:g} s"
+            )
+        if _is_auth_failure(error):
+            return DriverError("protocol", f"{self.display_name}: {self._auth_message()}")
         kind: DriverErrorKind = "protocol"
         if isinstance(error, aiohttp.ClientConnectionError | OSError):
-            kind, why = "absent", "cannot be reached"
+            kind, reason = "absent", "cannot be reached"
         elif isinstance(error, zeep.exceptions.Fault):
             kind = "unsupported" if _is_unsupported(error) else "protocol"
-            why = f"says: {_one_line(error.message)}"
+            reason = f"says: {_collapse(error.message)}"
         elif isinstance(error, ONVIFError) and "support service" in str(error):
-            kind, why = "unsupported", "has no such service"
+            kind, reason = "unsupported", "has no such service"
         else:
-            why = f"does not answer as ONVIF demands ({type(error).__name__})"
-        return DriverError(kind, f"{self.what}: {why}")
+            reason = f"does not answer as ONVIF demands ({type(error).__name__})"
+        return DriverError(kind, f"{self.display_name}: {reason}")
 
-    def _refusal(self) -> str:
-        if self._access.username is None:
+    def _auth_message(self) -> str:
+        if self._credentials.username is None:
             return "wants a user and a password"
-        return f"refuses the password of user {self._access.username!r}"
+        return f"refuses the password of user {self._credentials.username!r}"
 
 
-def _is_refusal(error: BaseException) -> bool:
+def _is_auth_failure(error: BaseException) -> bool:
     if isinstance(error, zeep.exceptions.TransportError):
         return bool(error.status_code == _UNAUTHORISED)
     return isinstance(error, Exception) and bool(is_auth_error(error))
@@ -228,5 +232,5 @@ def _is_unsupported(error: zeep.exceptions.Fault) -> bool:
     return "NotSupported" in codes or "not supported" in (error.message or "").lower()
 
 
-def _one_line(text: str | None) -> str:
+def _collapse(text: str | None) -> str:
     return " ".join((text or "nothing").split())[:200]

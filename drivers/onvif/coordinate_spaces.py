@@ -30,7 +30,7 @@ name; this is the one that makers use.
 """
 
 
-class Space(msgspec.Struct, frozen=True, kw_only=True):
+class PtzSpace(msgspec.Struct, frozen=True, kw_only=True):
     """One space of a node. `y` is None where it has one axis."""
 
     uri: str
@@ -38,47 +38,47 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
     y: Range | None
 
 
-class Node(msgspec.Struct, frozen=True, kw_only=True):
+class PtzNode(msgspec.Struct, frozen=True, kw_only=True):
     """What a node can do, by its own word. `positions` and the rest are of pan and tilt."""
 
-    positions: tuple[Space, ...]
-    velocities: tuple[Space, ...]
-    speeds: tuple[Space, ...]
-    zoom_positions: tuple[Space, ...]
-    zoom_velocities: tuple[Space, ...]
+    positions: tuple[PtzSpace, ...]
+    velocities: tuple[PtzSpace, ...]
+    speeds: tuple[PtzSpace, ...]
+    zoom_positions: tuple[PtzSpace, ...]
+    zoom_velocities: tuple[PtzSpace, ...]
     presets: int
     aux: tuple[Aux, ...]
 
 
-class Axis(msgspec.Struct, frozen=True, kw_only=True):
+class AxisScale(msgspec.Struct, frozen=True, kw_only=True):
     """A straight line between a space's numbers and ours: `least` and `most` are what the space's
     `raw.low` and `raw.high` are in our unit, and may run the other way.
     """
 
     raw: Range
-    least: float
-    most: float
+    low_value: float
+    high_value: float
 
     def to_raw(self, value: float) -> float:
         """Our value as the space's, cut to its range."""
-        share = (value - self.least) / (self.most - self.least)
-        return self.raw.low + min(1.0, max(0.0, share)) * (self.raw.high - self.raw.low)
+        fraction = (value - self.low_value) / (self.high_value - self.low_value)
+        return self.raw.low + min(1.0, max(0.0, fraction)) * (self.raw.high - self.raw.low)
 
     def from_raw(self, raw: float) -> float:
         """The space's value as ours."""
-        share = (raw - self.raw.low) / (self.raw.high - self.raw.low)
-        return self.least + share * (self.most - self.least)
+        fraction = (raw - self.raw.low) / (self.raw.high - self.raw.low)
+        return self.low_value + fraction * (self.high_value - self.low_value)
 
 
-class Places(msgspec.Struct, frozen=True, kw_only=True):
+class PositionSpace(msgspec.Struct, frozen=True, kw_only=True):
     """One space of positions, and its two axes in degrees."""
 
     uri: str
-    pan: Axis
-    tilt: Axis
+    pan: AxisScale
+    tilt: AxisScale
 
 
-class Rates(msgspec.Struct, frozen=True, kw_only=True):
+class VelocitySpace(msgspec.Struct, frozen=True, kw_only=True):
     """The space of velocities, and its fastest in degrees a second."""
 
     uri: str
@@ -88,100 +88,118 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     tilt_max_deg_s: float
 
 
-def read_node(node: Any) -> Node:
+def read_node(node: Any) -> PtzNode:
     """A `tt:PTZNode` as the SOAP library gives it."""
     spaces = node.SupportedPTZSpaces
-    told = {text for text in node.AuxiliaryCommands or () if isinstance(text, str)}
-    aux = (name for name, word in AUX_COMMANDS.items() if {f"{word}|On", f"{word}|Off"} <= told)
-    return Node(
-        positions=_spaces(spaces.AbsolutePanTiltPositionSpace),
-        velocities=_spaces(spaces.ContinuousPanTiltVelocitySpace),
-        speeds=_spaces(spaces.PanTiltSpeedSpace),
-        zoom_positions=_spaces(spaces.AbsoluteZoomPositionSpace),
-        zoom_velocities=_spaces(spaces.ContinuousZoomVelocitySpace),
+    auxiliary_commands = {text for text in node.AuxiliaryCommands or () if isinstance(text, str)}
+    aux = (
+        name
+        for name, command in AUX_COMMANDS.items()
+        if {f"{command}|On", f"{command}|Off"} <= auxiliary_commands
+    )
+    return PtzNode(
+        positions=_to_spaces(spaces.AbsolutePanTiltPositionSpace),
+        velocities=_to_spaces(spaces.ContinuousPanTiltVelocitySpace),
+        speeds=_to_spaces(spaces.PanTiltSpeedSpace),
+        zoom_positions=_to_spaces(spaces.AbsoluteZoomPositionSpace),
+        zoom_velocities=_to_spaces(spaces.ContinuousZoomVelocitySpace),
         presets=max(0, int(node.MaximumNumberOfPresets or 0)),
         aux=tuple(aux),
     )
 
 
-def _spaces(given: Iterable[Any] | None) -> tuple[Space, ...]:
+def _to_spaces(soap_spaces: Iterable[Any] | None) -> tuple[PtzSpace, ...]:
     return tuple(
-        Space(uri=one.URI, x=_range(one.XRange), y=_range(getattr(one, "YRange", None)))
-        for one in given or ()
-        if one.URI is not None and _range(one.XRange) is not None
+        PtzSpace(uri=one.URI, x=_to_range(one.XRange), y=_to_range(getattr(one, "YRange", None)))
+        for one in soap_spaces or ()
+        if one.URI is not None and _to_range(one.XRange) is not None
     )
 
 
-def _range(given: Any) -> Any:
+def _to_range(soap_range: Any) -> Any:
     """A range that has something in it, or None."""
-    if given is None or given.Min is None or given.Max is None:
+    if soap_range is None or soap_range.Min is None or soap_range.Max is None:
         return None
-    low, high = float(given.Min), float(given.Max)
+    low, high = float(soap_range.Min), float(soap_range.Max)
     return Range(low=low, high=high) if math.isfinite(high - low) and low < high else None
 
 
-def find(spaces: Iterable[Space], uri: str) -> Space | None:
+def find_space(spaces: Iterable[PtzSpace], uri: str) -> PtzSpace | None:
     """The space of that URI. Some makers write its capitals otherwise."""
     return next((space for space in spaces if space.uri.lower() == uri.lower()), None)
 
 
-def places(node: Node, pan_deg: Range | None, tilt_deg: Range | None) -> tuple[Places, ...]:
+def position_spaces(
+    node: PtzNode, pan_deg: Range | None, tilt_deg: Range | None
+) -> tuple[PositionSpace, ...]:
     """The spaces in which the head's positions can be read, the one to command in first; none
     where it is not absolute. `pan_deg` and `tilt_deg` are what the generic space's ends are in
     degrees, where somebody has declared that.
 
     Raises ValueError, in words, where only shares are there and nothing is declared.
     """
-    degrees, generic = (find(node.positions, uri) for uri in (DEGREES_POSITION, GENERIC_POSITION))
-    found: list[Places] = []
-    if degrees is not None and degrees.y is not None:
+    degree_space, generic_space = (
+        find_space(node.positions, uri) for uri in (DEGREES_POSITION, GENERIC_POSITION)
+    )
+    found: list[PositionSpace] = []
+    if degree_space is not None and degree_space.y is not None:
         found.append(
-            Places(
-                uri=degrees.uri, pan=_line(degrees.x, degrees.x), tilt=_line(degrees.y, degrees.y)
+            PositionSpace(
+                uri=degree_space.uri,
+                pan=_to_scale(degree_space.x, degree_space.x),
+                tilt=_to_scale(degree_space.y, degree_space.y),
             )
         )
-        pan_deg, tilt_deg = pan_deg or degrees.x, tilt_deg or degrees.y
-    if generic is not None and generic.y is not None:
+        pan_deg, tilt_deg = pan_deg or degree_space.x, tilt_deg or degree_space.y
+    if generic_space is not None and generic_space.y is not None:
         if pan_deg is None or tilt_deg is None:
             raise ValueError(
                 "its positions are shares of a range that it does not tell; "
                 "allowed: pan_deg and tilt_deg, the degrees at their ends"
             )
         found.append(
-            Places(uri=generic.uri, pan=_line(generic.x, pan_deg), tilt=_line(generic.y, tilt_deg))
+            PositionSpace(
+                uri=generic_space.uri,
+                pan=_to_scale(generic_space.x, pan_deg),
+                tilt=_to_scale(generic_space.y, tilt_deg),
+            )
         )
     return tuple(found)
 
 
-def _line(raw: Range, deg: Range) -> Axis:
-    return Axis(raw=raw, least=deg.low, most=deg.high)
+def _to_scale(raw: Range, deg: Range) -> AxisScale:
+    return AxisScale(raw=raw, low_value=deg.low, high_value=deg.high)
 
 
-def rates(node: Node, pan_max_deg_s: float | None, tilt_max_deg_s: float | None) -> Rates:
+def velocity_space(
+    node: PtzNode, pan_max_deg_s: float | None, tilt_max_deg_s: float | None
+) -> VelocitySpace:
     """The space to drive in: that of degrees a second where the node has it and nothing else is
     declared.
 
     Raises ValueError, in words, where the node cannot be driven, or tells shares alone and nothing
     is declared.
     """
-    degrees, generic = (find(node.velocities, uri) for uri in (DEGREES_VELOCITY, GENERIC_VELOCITY))
-    space = degrees or generic
+    degree_space, generic_space = (
+        find_space(node.velocities, uri) for uri in (DEGREES_VELOCITY, GENERIC_VELOCITY)
+    )
+    space = degree_space or generic_space
     if space is None or space.y is None:
         raise ValueError("it cannot be driven: no space of velocities")
-    if degrees is not None and degrees.y is not None:
-        return Rates(
-            uri=degrees.uri,
-            x=degrees.x,
-            y=degrees.y,
-            pan_max_deg_s=degrees.x.high,
-            tilt_max_deg_s=degrees.y.high,
+    if degree_space is not None and degree_space.y is not None:
+        return VelocitySpace(
+            uri=degree_space.uri,
+            x=degree_space.x,
+            y=degree_space.y,
+            pan_max_deg_s=degree_space.x.high,
+            tilt_max_deg_s=degree_space.y.high,
         )
     if pan_max_deg_s is None or tilt_max_deg_s is None:
         raise ValueError(
             "its speeds are shares of one that it does not tell; "
             "allowed: pan_max_deg_s and tilt_max_deg_s"
         )
-    return Rates(
+    return VelocitySpace(
         uri=space.uri,
         x=space.x,
         y=space.y,
@@ -190,51 +208,53 @@ def rates(node: Node, pan_max_deg_s: float | None, tilt_max_deg_s: float | None)
     )
 
 
-def velocity_of(rates: Rates, velocity: Velocity, *, zoom: bool) -> dict[str, Any]:
+def to_ptz_speed(
+    velocity_space: VelocitySpace, velocity: Velocity, *, zoom: bool
+) -> dict[str, Any]:
     """A `tt:PTZSpeed` of a velocity, cut to the head's fastest."""
-    told: dict[str, Any] = {
+    ptz_speed: dict[str, Any] = {
         "PanTilt": {
-            "x": _rate(velocity.pan_deg_s, rates.pan_max_deg_s, rates.x),
-            "y": _rate(velocity.tilt_deg_s, rates.tilt_max_deg_s, rates.y),
-            "space": rates.uri,
+            "x": _to_raw_rate(velocity.pan_deg_s, velocity_space.pan_max_deg_s, velocity_space.x),
+            "y": _to_raw_rate(velocity.tilt_deg_s, velocity_space.tilt_max_deg_s, velocity_space.y),
+            "space": velocity_space.uri,
         }
     }
     if zoom:
-        told["Zoom"] = {"x": min(1.0, max(-1.0, velocity.zoom)), "space": ZOOM_VELOCITY}
-    return told
+        ptz_speed["Zoom"] = {"x": min(1.0, max(-1.0, velocity.zoom)), "space": ZOOM_VELOCITY}
+    return ptz_speed
 
 
-def _rate(deg_s: float, max_deg_s: float, raw: Range) -> float:
-    share = min(1.0, max(-1.0, deg_s / max_deg_s))
-    return share * raw.high if share >= 0 else -share * raw.low
+def _to_raw_rate(deg_s: float, max_deg_s: float, raw: Range) -> float:
+    fraction = min(1.0, max(-1.0, deg_s / max_deg_s))
+    return fraction * raw.high if fraction >= 0 else -fraction * raw.low
 
 
-def position_of(places: Places, pose: Pose, *, zoom: bool) -> dict[str, Any]:
+def to_ptz_vector(position_space: PositionSpace, pose: Pose, *, zoom: bool) -> dict[str, Any]:
     """A `tt:PTZVector` of a pose, cut to the head's range."""
-    told: dict[str, Any] = {
+    vector: dict[str, Any] = {
         "PanTilt": {
-            "x": places.pan.to_raw(pose.pan_deg),
-            "y": places.tilt.to_raw(pose.tilt_deg),
-            "space": places.uri,
+            "x": position_space.pan.to_raw(pose.pan_deg),
+            "y": position_space.tilt.to_raw(pose.tilt_deg),
+            "space": position_space.uri,
         }
     }
     if zoom:
-        told["Zoom"] = {"x": min(1.0, max(0.0, pose.zoom)), "space": ZOOM_POSITION}
-    return told
+        vector["Zoom"] = {"x": min(1.0, max(0.0, pose.zoom)), "space": ZOOM_POSITION}
+    return vector
 
 
-def pose_of(known: tuple[Places, ...], vector: Any) -> Pose | None:
+def from_ptz_vector(spaces: tuple[PositionSpace, ...], vector: Any) -> Pose | None:
     """The pose of a `tt:PTZVector`, or None where it is in no space that is known, or not whole."""
     pan_tilt = getattr(vector, "PanTilt", None)
     if pan_tilt is None or pan_tilt.x is None or pan_tilt.y is None:
         return None
     uri = pan_tilt.space
-    place = next((p for p in known if uri is None or p.uri.lower() == uri.lower()), None)
-    if place is None:
+    position_space = next((p for p in spaces if uri is None or p.uri.lower() == uri.lower()), None)
+    if position_space is None:
         return None
     zoom = getattr(vector, "Zoom", None)
     return Pose(
-        pan_deg=wrap_deg(place.pan.from_raw(float(pan_tilt.x))),
-        tilt_deg=place.tilt.from_raw(float(pan_tilt.y)),
+        pan_deg=wrap_deg(position_space.pan.from_raw(float(pan_tilt.x))),
+        tilt_deg=position_space.tilt.from_raw(float(pan_tilt.y)),
         zoom=0.0 if zoom is None or zoom.x is None else min(1.0, max(0.0, float(zoom.x))),
     )

@@ -7,20 +7,20 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from drivers.addresses import check_address
+from drivers.addresses import validate_url
 from drivers.errors import DriverError
 
-ENTRY = "/onvif/device_service"
+SERVICE_PATH = "/onvif/device_service"
 """The path at which every ONVIF device answers: ONVIF Core Specification, 5.1.1."""
 
-Url = Annotated[str, msgspec.Meta(pattern=rf"^https?://[^/@\s]+({ENTRY})?/?$(?!\n)")]
+Url = Annotated[str, msgspec.Meta(pattern=rf"^https?://[^/@\s]+({SERVICE_PATH})?/?$(?!\n)")]
 """`http://HOST[:PORT]`, with or without the path that is the same everywhere."""
 Timeout = Annotated[float, msgspec.Meta(ge=0.5, le=20)]
 
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_OTHERS_MODE = stat.S_IRWXG | stat.S_IRWXO
 
 
-class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class OnvifAccess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How one device is reached. `timeout_s` is for each call, and thrice that for the first one,
     which asks for the device's clock and its services too.
     """
@@ -32,8 +32,8 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def __post_init__(self) -> None:
         """Refuse what no single field can tell."""
-        check_address(self.url, "http://HOST[:80]")
-        check_pair(self.username, self.password_file)
+        validate_url(self.url, "http://HOST[:80]")
+        require_both_or_neither(self.username, self.password_file)
 
     @property
     def host(self) -> str:
@@ -49,13 +49,13 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def check_pair(username: str | None, password_file: str | None) -> None:
+def require_both_or_neither(username: str | None, password_file: str | None) -> None:
     """Raise ValueError where one is given without the other."""
     if (username is None) != (password_file is None):
         raise ValueError("username and password_file go together: give both or neither")
 
 
-def read_password(path: str, what: str) -> str:
+def read_password(path: str, display_name: str) -> str:
     """The password in a file that only its owner may read, without the line's end.
 
     Raises DriverError `absent`, which names the file and never what is in it.
@@ -64,12 +64,12 @@ def read_password(path: str, what: str) -> str:
         mode = stat.S_IMODE(Path(path).stat().st_mode)
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        said = f"{what}: password_file {path!r} cannot be read"
-        raise DriverError("absent", said) from error
-    if mode & _OTHERS:
+        message = f"{display_name}: password_file {path!r} cannot be read"
+        raise DriverError("absent", message) from error
+    if mode & _OTHERS_MODE:
         raise DriverError(
             "absent",
-            f"{what}: password_file {path!r} has mode {mode:04o}: others may read it; "
+            f"{display_name}: password_file {path!r} has mode {mode:04o}: others may read it; "
             "allowed: 0600 or less",
         )
     return text.rstrip("\r\n")

@@ -13,14 +13,14 @@ from wsdiscovery.discovery import ThreadedWSDiscovery  # type: ignore[import-unt
 
 from drivers.errors import DriverError
 
-CAMERA = QName("http://www.onvif.org/ver10/network/wsdl", "NetworkVideoTransmitter")
+CAMERA_TYPE = QName("http://www.onvif.org/ver10/network/wsdl", "NetworkVideoTransmitter")
 """The type that a camera announces: ONVIF Core Specification, 7.3.2.1."""
 
 NAME_SCOPE = "onvif://www.onvif.org/name/"
 HARDWARE_SCOPE = "onvif://www.onvif.org/hardware/"
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True, order=True):
+class FoundCamera(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """One camera that answered. `url` is as `[camera.onvif]` takes it."""
 
     url: str
@@ -30,69 +30,71 @@ class Found(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """Its endpoint, which stays the same: `urn:uuid:...`."""
 
 
-def discover(timeout_s: float, interface: str | None = None) -> tuple[Found, ...]:
+def discover(timeout_s: float, interface: str | None = None) -> tuple[FoundCamera, ...]:
     """Whoever answers within `timeout_s` seconds, each once, by address. `interface` is the name of
     the one to ask on, such as `eth0`, or an address of it; all that are up where it is None.
 
     Raises DriverError: `absent` where there is no such interface, or none with an address.
     """
-    addresses = _addresses(interface)
-    search = _Search(addresses)
+    addresses = _local_addresses(interface)
+    search = _InterfaceDiscovery(addresses)
     search.start()
     try:
-        services = search.searchServices(types=[CAMERA], timeout=timeout_s)
+        services = search.searchServices(types=[CAMERA_TYPE], timeout=timeout_s)
     finally:
         search.stop()
-    found = (_found(service) for service in services)
+    found = (_to_camera(service) for service in services)
     return tuple(sorted({one.id: one for one in found if one is not None}.values()))
 
 
-def name_in(scopes: Iterable[str]) -> str | None:
+def find_name(scopes: Iterable[str]) -> str | None:
     """The name in a camera's scopes. Pure."""
-    return _after(NAME_SCOPE, scopes)
+    return _find_scope(NAME_SCOPE, scopes)
 
 
-class _Search(ThreadedWSDiscovery):  # type: ignore[misc]  # it has no types
+class _InterfaceDiscovery(ThreadedWSDiscovery):  # type: ignore[misc]  # it has no types
     """The library's search, on some of the box's addresses only."""
 
     def __init__(self, addresses: frozenset[str]) -> None:
         super().__init__()
-        self._wanted = addresses
+        self._addresses = addresses
 
     def _networkAddressAdded(self, addr: Any) -> None:  # noqa: N802 - the library's name
-        if str(addr) in self._wanted:
+        if str(addr) in self._addresses:
             super()._networkAddressAdded(addr)
 
     def _networkAddressRemoved(self, addr: Any) -> None:  # noqa: N802 - the library's name
-        if str(addr) in self._wanted:
+        if str(addr) in self._addresses:
             super()._networkAddressRemoved(addr)
 
 
-def _addresses(interface: str | None) -> frozenset[str]:
+def _local_addresses(interface: str | None) -> frozenset[str]:
     """The IPv4 addresses to ask from."""
-    there = {
+    available = {
         str(ip.ip): adapter.name
         for adapter in ifaddr.get_adapters()
         for ip in adapter.ips
         if isinstance(ip.ip, str) and not ipaddress.ip_address(ip.ip).is_loopback
     }
-    wanted = {address for address, name in there.items() if interface in (None, address, name)}
-    if not wanted:
-        names = ", ".join(sorted(set(there.values()))) or "none has an address"
+    selected = {
+        address for address, name in available.items() if interface in (None, address, name)
+    }
+    if not selected:
+        names = ", ".join(sorted(set(available.values()))) or "none has an address"
         raise DriverError("absent", f"interface {interface!r}: not there; allowed: {names}")
-    return frozenset(wanted)
+    return frozenset(selected)
 
 
-def _found(service: Any) -> Found | None:
+def _to_camera(service: Any) -> FoundCamera | None:
     """A camera of the answer, under the first address that can be used."""
     scopes = [str(scope.getValue()) for scope in service.getScopes() or ()]
     url = best_url(service.getXAddrs() or ())
     if url is None:
         return None
-    return Found(
+    return FoundCamera(
         url=url,
-        name=name_in(scopes),
-        hardware=_after(HARDWARE_SCOPE, scopes),
+        name=find_name(scopes),
+        hardware=_find_scope(HARDWARE_SCOPE, scopes),
         id=str(service.getEPR()),
     )
 
@@ -118,7 +120,7 @@ def _is_link_local(host: str) -> bool:
         return False
 
 
-def _after(prefix: str, scopes: Iterable[str]) -> str | None:
+def _find_scope(prefix: str, scopes: Iterable[str]) -> str | None:
     for scope in scopes:
         if scope.startswith(prefix) and len(scope) > len(prefix):
             return unquote(scope[len(prefix) :]).strip() or None

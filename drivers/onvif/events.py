@@ -8,21 +8,21 @@ from typing import Any
 import msgspec
 
 from drivers.errors import DriverError
-from drivers.onvif.camera_info import plain_topic
+from drivers.onvif.camera_info import strip_prefixes
 from drivers.onvif.client import OnvifClient
-from drivers.onvif.credentials import Access
+from drivers.onvif.credentials import OnvifAccess
 from drivers.onvif.library import ONVIFCamera, PullPointManager
 
-KEPT_S = 120
+SUBSCRIPTION_S = 120
 """So long a camera keeps a subscription of a box that says nothing more."""
-MOST_MESSAGES = 100
+MAX_MESSAGES = 100
 """In one pull; the rest waits in the camera."""
-LONGEST_TEXT = 64
+MAX_TEXT_CHARS = 64
 
 _TRUE, _FALSE = ("true", "1"), ("false", "0")
 
 
-class Notification(msgspec.Struct, frozen=True, kw_only=True):
+class CameraNotification(msgspec.Struct, frozen=True, kw_only=True):
     """One word of a camera. `topic` is without prefixes, `state` None where the topic has none,
     `source` what it is about, `t_ns` when it arrived: a camera's clock is not ours.
     """
@@ -43,39 +43,44 @@ class EventFeed:
         """
         self._client = client
 
-        async def subscribed(device: ONVIFCamera) -> PullPointManager:
-            return await device.create_pullpoint_manager(timedelta(seconds=KEPT_S), lambda: None)
+        async def subscribe(device: ONVIFCamera) -> PullPointManager:
+            return await device.create_pullpoint_manager(
+                timedelta(seconds=SUBSCRIPTION_S), lambda: None
+            )
 
-        if not client.has("events"):
-            raise DriverError("unsupported", f"{client.what}: it has no events")
-        self._manager = client.run(subscribed)
+        if not client.has_service("events"):
+            raise DriverError("unsupported", f"{client.display_name}: it has no events")
+        self._manager = client.run(subscribe)
 
-    def pull(self, timeout_s: float, t_ns: int) -> tuple[Notification, ...]:
+    def pull(self, timeout_s: float, t_ns: int) -> tuple[CameraNotification, ...]:
         """What has come within `timeout_s` seconds, as of `t_ns`. Raises DriverError."""
 
-        async def pulled(_: ONVIFCamera) -> Any:
+        async def pull_messages(_: ONVIFCamera) -> Any:
             service = self._manager.get_service()
-            asked = {"Timeout": timedelta(seconds=timeout_s), "MessageLimit": MOST_MESSAGES}
-            return await service.PullMessages(asked)
+            arguments = {"Timeout": timedelta(seconds=timeout_s), "MessageLimit": MAX_MESSAGES}
+            return await service.PullMessages(arguments)
 
-        answer = self._client.run(pulled, timeout_s + self._client.timeout_s)
-        read = (parse(one, t_ns) for one in getattr(answer, "NotificationMessage", None) or ())
-        return tuple(one for one in read if one is not None)
+        reply = self._client.run(pull_messages, timeout_s + self._client.timeout_s)
+        parsed = (
+            parse_notification(one, t_ns)
+            for one in getattr(reply, "NotificationMessage", None) or ()
+        )
+        return tuple(one for one in parsed if one is not None)
 
     def close(self) -> None:
         """Say that nobody listens any more, and close the client."""
 
-        async def unsubscribed(_: ONVIFCamera) -> None:
+        async def unsubscribe(_: ONVIFCamera) -> None:
             await self._manager.shutdown()
 
         with contextlib.suppress(DriverError):  # it forgets by itself
-            self._client.run(unsubscribed)
+            self._client.run(unsubscribe)
         self._client.close()
 
 
-def open_feed(name: str, access: Access) -> EventFeed:
+def open_event_feed(name: str, credentials: OnvifAccess) -> EventFeed:
     """Connect and subscribe; `name` is for messages. Raises DriverError."""
-    client = OnvifClient(name, access)
+    client = OnvifClient(name, credentials)
     try:
         return EventFeed(client)
     except DriverError:
@@ -83,7 +88,7 @@ def open_feed(name: str, access: Access) -> EventFeed:
         raise
 
 
-def parse(message: Any, t_ns: int) -> Notification | None:
+def parse_notification(message: Any, t_ns: int) -> CameraNotification | None:
     """A `wsnt:NotificationMessage` as the SOAP library gives it, or None where it is none. Pure.
 
     A state is the first item of its data that is true or false; 1 and 0 count where the item is
@@ -91,21 +96,21 @@ def parse(message: Any, t_ns: int) -> Notification | None:
     """
     topic = getattr(getattr(message, "Topic", None), "_value_1", None)
     body = getattr(getattr(message, "Message", None), "_value_1", None)
-    if not isinstance(topic, str) or body is None or not plain_topic(topic):
+    if not isinstance(topic, str) or body is None or not strip_prefixes(topic):
         return None
-    source = [f"{name}={value}" for name, value in _items(body, "Source", "Key")]
-    state = _state(_items(body, "Data"))
+    source = [f"{name}={value}" for name, value in _simple_items(body, "Source", "Key")]
+    state = _parse_state(_simple_items(body, "Data"))
     if getattr(body, "PropertyOperation", None) == "Deleted":
         state = False
-    return Notification(
-        topic=plain_topic(topic),
+    return CameraNotification(
+        topic=strip_prefixes(topic),
         state=state,
-        source=",".join(source)[: 4 * LONGEST_TEXT],
+        source=",".join(source)[: 4 * MAX_TEXT_CHARS],
         t_ns=t_ns,
     )
 
 
-def _items(body: Any, *parts: str) -> list[tuple[str, str]]:
+def _simple_items(body: Any, *parts: str) -> list[tuple[str, str]]:
     lists = (getattr(body, part, None) for part in parts)
     items: Iterable[Any] = (
         item
@@ -116,11 +121,11 @@ def _items(body: Any, *parts: str) -> list[tuple[str, str]]:
     return [(str(item.Name), str(item.Value)) for item in items]
 
 
-def _state(data: list[tuple[str, str]]) -> bool | None:
+def _parse_state(data: list[tuple[str, str]]) -> bool | None:
     for name, value in data:
-        word = value.strip().lower()
-        named = name.lower().startswith("is") or name.lower().endswith("state")
-        if word not in _TRUE + _FALSE or (word in ("0", "1") and not named):
+        text = value.strip().lower()
+        is_state_item = name.lower().startswith("is") or name.lower().endswith("state")
+        if text not in _TRUE + _FALSE or (text in ("0", "1") and not is_state_item):
             continue
-        return word in _TRUE
+        return text in _TRUE
     return None

@@ -7,9 +7,9 @@ import msgspec
 
 from drivers.errors import DriverError
 from drivers.onvif.client import OnvifClient
-from drivers.onvif.coordinate_spaces import Node, read_node
+from drivers.onvif.coordinate_spaces import PtzNode, read_node
 
-LONGEST_MOVE_S = 120
+MAX_MOVE_S = 120
 """No longer time-out of a move is asked for."""
 
 
@@ -19,52 +19,56 @@ class HeadProfile(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     token: str
-    node: Node
-    longest_move: timedelta | None
+    node: PtzNode
+    max_move: timedelta | None
 
 
-def ask(client: OnvifClient, token: str | None) -> HeadProfile:
+def read_head_profile(client: OnvifClient, token: str | None) -> HeadProfile:
     """Ask for this profile, or for the first with a head. Raises DriverError, `unsupported` where
     there is none.
     """
-    if not client.has("ptz"):
-        raise DriverError("unsupported", f"{client.what}: it has no head")
-    profile = _profile(client, token)
+    if not client.has_service("ptz"):
+        raise DriverError("unsupported", f"{client.display_name}: it has no head")
+    profile = _find_profile(client, token)
     configuration = profile.PTZConfiguration
     return HeadProfile(
         token=str(profile.token),
-        node=_node(client, str(configuration.NodeToken)),
-        longest_move=_longest_move(client, str(configuration.token)),
+        node=_find_node(client, str(configuration.NodeToken)),
+        max_move=_read_max_move(client, str(configuration.token)),
     )
 
 
-def _profile(client: OnvifClient, token: str | None) -> Any:
+def _find_profile(client: OnvifClient, token: str | None) -> Any:
     profiles = client.call("media", "GetProfiles") or ()
-    able = [profile for profile in profiles if profile.PTZConfiguration is not None]
-    for profile in able:
+    with_head = [profile for profile in profiles if profile.PTZConfiguration is not None]
+    for profile in with_head:
         if token in (None, profile.token):
             return profile
-    there = ", ".join(str(profile.token) for profile in able) or "none has a head"
-    wanted = "profile" if token is None else f"profile {token!r}"
-    raise DriverError("unsupported", f"{client.what}: no {wanted} with a head; there: {there}")
+    available = ", ".join(str(profile.token) for profile in with_head) or "none has a head"
+    requested = "profile" if token is None else f"profile {token!r}"
+    raise DriverError(
+        "unsupported", f"{client.display_name}: no {requested} with a head; there: {available}"
+    )
 
 
-def _node(client: OnvifClient, token: str) -> Node:
+def _find_node(client: OnvifClient, token: str) -> PtzNode:
     nodes = client.call("ptz", "GetNodes") or ()
     for node in nodes:
         if node.token == token or len(nodes) == 1:
             return read_node(node)
-    raise DriverError("protocol", f"{client.what}: the node {token!r} of its profile is missing")
+    raise DriverError(
+        "protocol", f"{client.display_name}: the node {token!r} of its profile is missing"
+    )
 
 
-def _longest_move(client: OnvifClient, token: str) -> timedelta | None:
+def _read_max_move(client: OnvifClient, token: str) -> timedelta | None:
     try:
-        told = client.call("ptz", "GetConfigurationOptions", ConfigurationToken=token)
+        options = client.call("ptz", "GetConfigurationOptions", ConfigurationToken=token)
     except DriverError as error:
         if error.kind not in ("unsupported", "protocol"):
             raise
         return None
-    most = getattr(getattr(told, "PTZTimeout", None), "Max", None)
-    if not isinstance(most, timedelta):
+    max_timeout = getattr(getattr(options, "PTZTimeout", None), "Max", None)
+    if not isinstance(max_timeout, timedelta):
         return None
-    return min(most, timedelta(seconds=LONGEST_MOVE_S))
+    return min(max_timeout, timedelta(seconds=MAX_MOVE_S))

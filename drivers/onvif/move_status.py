@@ -13,74 +13,78 @@ import msgspec
 from drivers.angles import wrap_deg
 from drivers.contracts import Pose
 
-NEAR_ZOOM = 0.03
+ZOOM_TOLERANCE = 0.03
 
 
-class _Told(msgspec.Struct, frozen=True, kw_only=True):
+class _Order(msgspec.Struct, frozen=True, kw_only=True):
     """To rest, to drive, or to go somewhere, to `target` where that is known. `seen` is where it
     was when it was looked at last.
     """
 
-    drives: bool = False
-    goes: bool = False
+    is_drive: bool = False
+    is_goto: bool = False
     target: Pose | None = None
-    seen: Pose | None = None
+    last_pose: Pose | None = None
 
 
-class Arrival:
+class ArrivalDetector:
     """What a head was told last, and what its positions say of that. Any thread may call."""
 
-    def __init__(self, near_deg: float) -> None:
+    def __init__(self, tolerance_deg: float) -> None:
         """Two poses within `near_deg` in pan and in tilt are the same."""
-        self._near_deg = near_deg
+        self._tolerance_deg = tolerance_deg
         self._lock = threading.Lock()
-        self._told = _Told()
+        self._order = _Order()
 
-    def drives(self) -> None:
+    def on_drive(self) -> None:
         """It was told to move until it is told otherwise."""
-        self._tell(_Told(drives=True))
+        self._set_order(_Order(is_drive=True))
 
-    def stops(self) -> None:
+    def on_stop(self) -> None:
         """It was told to stop."""
-        self._tell(_Told())
+        self._set_order(_Order())
 
-    def goes(self, target: Pose | None) -> None:
+    def on_goto(self, target: Pose | None) -> None:
         """It was told to go somewhere, None where nobody knows."""
-        self._tell(_Told(goes=True, target=target))
+        self._set_order(_Order(is_goto=True, target=target))
 
     def is_moving(self, pose: Pose, *, busy: bool | None) -> bool:
         """Whether it has been told to move and is not known to have arrived. It says that it is at
         `pose`, and that it is `busy`, None where it does not say.
         """
         with self._lock:
-            told = self._told
-            if told.drives:
+            order = self._order
+            if order.is_drive:
                 return True
-            if not told.goes:
+            if not order.is_goto:
                 return bool(busy)
-            where = told.seen if told.target is None else told.target
-            if not busy and where is not None and self._is_near(pose, where):
-                self._told = _Told()
+            destination = order.last_pose if order.target is None else order.target
+            if not busy and destination is not None and self._is_near(pose, destination):
+                self._order = _Order()
                 return False
-            self._told = msgspec.structs.replace(told, seen=pose)
+            self._order = msgspec.structs.replace(order, last_pose=pose)
             return True
 
-    def _tell(self, told: _Told) -> None:
+    def _set_order(self, order: _Order) -> None:
         with self._lock:
-            self._told = told
+            self._order = order
 
     def _is_near(self, one: Pose, other: Pose) -> bool:
         return (
-            abs(wrap_deg(one.pan_deg - other.pan_deg)) <= self._near_deg
-            and abs(one.tilt_deg - other.tilt_deg) <= self._near_deg
-            and abs(one.zoom - other.zoom) <= NEAR_ZOOM
+            abs(wrap_deg(one.pan_deg - other.pan_deg)) <= self._tolerance_deg
+            and abs(one.tilt_deg - other.tilt_deg) <= self._tolerance_deg
+            and abs(one.zoom - other.zoom) <= ZOOM_TOLERANCE
         )
 
 
 def is_busy(status: Any) -> bool | None:
     """Whether a `tt:PTZStatus` says that the camera moves; None where it does not say."""
-    told = getattr(status, "MoveStatus", None)
-    words = {str(word) for word in (told and told.PanTilt, told and told.Zoom) if word}
-    if "MOVING" in words:
+    move_status = getattr(status, "MoveStatus", None)
+    states = {
+        str(word)
+        for word in (move_status and move_status.PanTilt, move_status and move_status.Zoom)
+        if word
+    }
+    if "MOVING" in states:
         return True
-    return False if words == {"IDLE"} else None
+    return False if states == {"IDLE"} else None

@@ -29,18 +29,18 @@ from typing import Annotated
 
 import msgspec
 
-from drivers.contracts import Aux, Pose, PtzAbilities, PtzPosition, Range, Velocity
+from drivers.contracts import Aux, Pose, PtzCapabilities, PtzPosition, Range, Velocity
 from drivers.errors import DriverError
 from drivers.simulated.motion import (
     AxisName,
-    HeadMotion,
-    Mechanics,
-    Misbehaviour,
+    HeadMechanics,
+    HeadSimulator,
+    InjectedFault,
     Seconds,
     Speed,
 )
 
-SILENCE_S = 0.2
+NO_ANSWER_TIMEOUT_S = 0.2
 """How long it is waited for a head that does not answer."""
 
 
@@ -80,10 +80,10 @@ class FakeHead:
     """The head. `motion` is its body, which knows where it is and can be made to misbehave."""
 
     def __init__(self, name: str, options: Options, clock_ns: Callable[[], int]) -> None:
-        self._what = f"head {name!r}: fake"
+        self._display_name = f"head {name!r}: fake"
         self._clock_ns = clock_ns
         self._closed = threading.Event()
-        self._abilities = PtzAbilities(
+        self._capabilities = PtzCapabilities(
             absolute=True,
             pan_deg=options.pan_deg,
             tilt_deg=options.tilt_deg,
@@ -94,7 +94,7 @@ class FakeHead:
             presets=options.presets,
             aux=options.aux,
         )
-        mechanics = Mechanics(
+        mechanics = HeadMechanics(
             pan_deg=options.pan_deg,
             tilt_deg=options.tilt_deg,
             pan_max_deg_s=options.pan_max_deg_s,
@@ -103,78 +103,80 @@ class FakeHead:
             lag_s=options.lag_s,
             zoom_travel_s=options.zoom_travel_s,
         )
-        wrong = Misbehaviour(
+        injected_fault = InjectedFault(
             stuck=options.stuck,
             slow=options.slow,
             drift_deg_s=options.drift_deg_s,
             silent=options.silent,
         )
-        self.motion = HeadMotion(mechanics, clock_ns(), wrong)
+        self.simulator = HeadSimulator(mechanics, clock_ns(), injected_fault)
 
     @property
-    def abilities(self) -> PtzAbilities:
+    def capabilities(self) -> PtzCapabilities:
         """What its options say."""
-        return self._abilities
+        return self._capabilities
 
     def move(self, velocity: Velocity) -> None:
         """Move at this velocity from now on."""
-        self._needs(velocity.zoom == 0 or self._abilities.zoom_ratio > 1, "zoom")
-        self._needs(velocity.focus == 0 or self._abilities.focus, "focus")
-        self._answers()
-        self.motion.move(self._clock_ns(), velocity)
+        self._require(velocity.zoom == 0 or self._capabilities.zoom_ratio > 1, "zoom")
+        self._require(velocity.focus == 0 or self._capabilities.focus, "focus")
+        self._check_answering()
+        self.simulator.move(self._clock_ns(), velocity)
 
     def stop(self) -> None:
         """Stop all motion."""
-        self._answers()
-        self.motion.stop(self._clock_ns())
+        self._check_answering()
+        self.simulator.stop(self._clock_ns())
 
     def goto(self, pose: Pose, speed: float) -> None:
         """Begin to go to a pose."""
-        self._needs(pose.zoom == 0 or self._abilities.zoom_ratio > 1, "zoom")
-        self._answers()
-        self.motion.goto(self._clock_ns(), pose, speed)
+        self._require(pose.zoom == 0 or self._capabilities.zoom_ratio > 1, "zoom")
+        self._check_answering()
+        self.simulator.goto(self._clock_ns(), pose, speed)
 
-    def position(self) -> PtzPosition:
+    def read_position(self) -> PtzPosition:
         """Where it is, without error."""
-        self._answers()
+        self._check_answering()
         t_ns = self._clock_ns()
-        state = self.motion.state(t_ns)
+        state = self.simulator.state_at(t_ns)
         return PtzPosition(pose=state.pose, error_deg=0.0, moving=state.moving, t_ns=t_ns)
 
     def store_preset(self, number: int) -> None:
         """Remember the present place."""
-        self._needs(1 <= number <= self._abilities.presets, f"preset {number}")
-        self._answers()
-        self.motion.store_preset(self._clock_ns(), number)
+        self._require(1 <= number <= self._capabilities.presets, f"preset {number}")
+        self._check_answering()
+        self.simulator.store_preset(self._clock_ns(), number)
 
-    def recall_preset(self, number: int) -> None:
+    def goto_preset(self, number: int) -> None:
         """Begin to go to a remembered place; nothing happens where there is none."""
-        self._needs(1 <= number <= self._abilities.presets, f"preset {number}")
-        self._answers()
-        self.motion.recall_preset(self._clock_ns(), number)
+        self._require(1 <= number <= self._capabilities.presets, f"preset {number}")
+        self._check_answering()
+        self.simulator.goto_preset(self._clock_ns(), number)
 
-    def switch(self, aux: Aux, *, on: bool) -> None:
+    def set_aux(self, aux: Aux, *, on: bool) -> None:
         """Switch the wiper, the heater or the lamp."""
-        self._needs(aux in self._abilities.aux, aux)
-        self._answers()
-        self.motion.switch(aux, on=on)
+        self._require(aux in self._capabilities.aux, aux)
+        self._check_answering()
+        self.simulator.set_aux(aux, on=on)
 
     def close(self) -> None:
         """Stop. A second call does nothing."""
         if not self._closed.is_set():
             self._closed.set()
-            if not self.motion.misbehaviour.silent:
-                self.motion.stop(self._clock_ns())
+            if not self.simulator.injected_fault.silent:
+                self.simulator.stop(self._clock_ns())
 
-    def _needs(self, able: bool, what: str) -> None:  # noqa: FBT001 - an assertion reads so
-        if not able:
-            raise DriverError("unsupported", f"{self._what}: it has no {what}")
+    def _require(self, is_supported: bool, feature: str) -> None:  # noqa: FBT001 - an assertion reads so
+        if not is_supported:
+            raise DriverError("unsupported", f"{self._display_name}: it has no {feature}")
 
-    def _answers(self) -> None:
+    def _check_answering(self) -> None:
         """Raise where nobody answers."""
-        if not self._closed.is_set() and self.motion.misbehaviour.silent:
-            self._closed.wait(SILENCE_S)
+        if not self._closed.is_set() and self.simulator.injected_fault.silent:
+            self._closed.wait(NO_ANSWER_TIMEOUT_S)
             if not self._closed.is_set():
-                raise DriverError("timeout", f"{self._what}: no answer within {SILENCE_S} s")
+                raise DriverError(
+                    "timeout", f"{self._display_name}: no answer within {NO_ANSWER_TIMEOUT_S} s"
+                )
         if self._closed.is_set():
-            raise DriverError("absent", f"{self._what}: is closed")
+            raise DriverError("absent", f"{self._display_name}: is closed")

@@ -45,9 +45,9 @@ from typing import Annotated, Any
 import msgspec
 
 from drivers.angles import wrap_deg
-from drivers.commanded_speed import ToldSpeed, error_deg
-from drivers.contracts import Aux, Pose, PtzAbilities, PtzPosition, Range, Velocity
-from drivers.dead_reckoning import AxisLimits, HeadReckoning, Outcome, Speeds, Word
+from drivers.commanded_speed import CommandedSpeed, position_error_deg
+from drivers.contracts import Aux, Pose, PtzCapabilities, PtzPosition, Range, Velocity
+from drivers.dead_reckoning import AxisLimits, DeadReckoning, OrderOutcome, PendingOrder, Speeds
 from drivers.errors import DriverError
 from drivers.onvif import head_profile
 from drivers.onvif.client import OnvifClient
@@ -56,24 +56,24 @@ from drivers.onvif.coordinate_spaces import (
     GENERIC_SPEED,
     ZOOM_POSITION,
     ZOOM_VELOCITY,
-    Node,
-    Places,
-    find,
-    places,
-    pose_of,
-    position_of,
-    rates,
-    velocity_of,
+    PositionSpace,
+    PtzNode,
+    find_space,
+    from_ptz_vector,
+    position_spaces,
+    to_ptz_speed,
+    to_ptz_vector,
+    velocity_space,
 )
-from drivers.onvif.credentials import Access, Timeout, Url, check_pair
-from drivers.onvif.move_status import Arrival, is_busy
+from drivers.onvif.credentials import OnvifAccess, Timeout, Url, require_both_or_neither
+from drivers.onvif.move_status import ArrivalDetector, is_busy
 
 log = logging.getLogger(__name__)
 
-MOST_PRESETS = 255
-REST: Speeds = (0.0, 0.0, 0.0)
+MAX_PRESETS = 255
+NO_SPEEDS: Speeds = (0.0, 0.0, 0.0)
 
-Speed = Annotated[float, msgspec.Meta(gt=0, le=720)]
+SpeedDegS = Annotated[float, msgspec.Meta(gt=0, le=720)]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,27 +87,27 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     pan_deg: Range | None = None
     tilt_deg: Range | None = None
     endless: bool = False
-    pan_max_deg_s: Speed | None = None
-    tilt_max_deg_s: Speed | None = None
+    pan_max_deg_s: SpeedDegS | None = None
+    tilt_max_deg_s: SpeedDegS | None = None
     zoom_ratio: Annotated[float, msgspec.Meta(ge=1, le=100)] = 1.0
     error_deg: Annotated[float, msgspec.Meta(gt=0, le=180)] = 1.0
     speed_error: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.2
     lag_s: Annotated[float, msgspec.Meta(ge=0, le=5)] = 0.5
     zoom_travel_s: Annotated[float, msgspec.Meta(gt=0, le=120)] | None = None
-    preset_deg_s: Speed | None = None
+    preset_deg_s: SpeedDegS | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no single field can tell."""
-        check_pair(self.username, self.password_file)
+        require_both_or_neither(self.username, self.password_file)
         for name in ("pan_deg", "tilt_deg"):
             span: Range | None = getattr(self, name)
             if span is not None and span.low == span.high:
                 raise ValueError(f"{name}: low and high are both {span.low}")
 
     @property
-    def access(self) -> Access:
+    def access(self) -> OnvifAccess:
         """How the camera is reached."""
-        return Access(
+        return OnvifAccess(
             url=self.url,
             username=self.username,
             password_file=self.password_file,
@@ -137,123 +137,136 @@ class OnvifHead:
         self._lock = threading.Lock()
         self._closed = False
         self._tokens: dict[int, str] = {}
-        told = head_profile.ask(client, options.profile)
-        self._profile, self._longest_move = told.token, told.longest_move
-        self._zooms = options.zoom_ratio > 1
-        self._has_speeds = find(told.node.speeds, GENERIC_SPEED) is not None
+        head = head_profile.read_head_profile(client, options.profile)
+        self._profile, self._max_move = head.token, head.max_move
+        self._has_zoom = options.zoom_ratio > 1
+        self._has_speeds = find_space(head.node.speeds, GENERIC_SPEED) is not None
         try:
-            self._rates = rates(told.node, options.pan_max_deg_s, options.tilt_max_deg_s)
-            self._places = places(told.node, options.pan_deg, options.tilt_deg)
-            self._check(told.node)
-            self._abilities = self._able(told.node)
+            self._velocity_space = velocity_space(
+                head.node, options.pan_max_deg_s, options.tilt_max_deg_s
+            )
+            self._position_spaces = position_spaces(head.node, options.pan_deg, options.tilt_deg)
+            self._check_declared(head.node)
+            self._capabilities = self._read_capabilities(head.node)
         except ValueError as error:
-            raise DriverError("unsupported", f"{client.what}: {error}") from error
-        self._arrival = Arrival(options.error_deg)
-        self._reckoning = self._reckon(clock_ns())
-        self._speed = ToldSpeed(2 * options.lag_s)
+            raise DriverError("unsupported", f"{client.display_name}: {error}") from error
+        self._arrival_detector = ArrivalDetector(options.error_deg)
+        self._reckoning = self._new_reckoning(clock_ns())
+        self._commanded_speed = CommandedSpeed(2 * options.lag_s)
 
     @property
-    def abilities(self) -> PtzAbilities:
+    def capabilities(self) -> PtzCapabilities:
         """What its node says, in the degrees that it says or that were declared."""
-        return self._abilities
+        return self._capabilities
 
     def move(self, velocity: Velocity) -> None:
         """Move at this velocity from now on; all zeros is `stop`."""
-        self._needs(velocity.focus == 0, "focus")
-        self._needs(velocity.zoom == 0 or self._zooms, "zoom")
+        self._require(velocity.focus == 0, "focus")
+        self._require(velocity.zoom == 0 or self._has_zoom, "zoom")
         if velocity == Velocity():
             self.stop()
             return
-        told = {} if self._longest_move is None else {"Timeout": self._longest_move}
-        self._arrival.drives()
-        speeds = self._speeds(velocity)
-        self._order(
+        timeout_argument = {} if self._max_move is None else {"Timeout": self._max_move}
+        self._arrival_detector.on_drive()
+        speeds = self._to_speeds(velocity)
+        self._start_motion(
             "ContinuousMove",
             max(abs(speeds[0]), abs(speeds[1])),
-            self._say(speeds),
-            Velocity=velocity_of(self._rates, velocity, zoom=self._zooms),
-            **told,
+            self._begin_order(speeds),
+            Velocity=to_ptz_speed(self._velocity_space, velocity, zoom=self._has_zoom),
+            **timeout_argument,
         )
 
     def stop(self) -> None:
         """Stop all motion."""
-        self._tell("Stop", 0.0, self._say(REST), PanTilt=True, Zoom=True)
-        self._arrival.stops()
+        self._send_order("Stop", 0.0, self._begin_order(NO_SPEEDS), PanTilt=True, Zoom=True)
+        self._arrival_detector.on_stop()
 
     def goto(self, pose: Pose, speed: float) -> None:
         """Begin to go to a pose."""
-        self._needs(self._abilities.absolute, "absolute position")
-        self._needs(pose.zoom == 0 or self._zooms, "zoom")
-        place = self._places[0]
-        told: dict[str, Any] = {"Position": position_of(place, pose, zoom=self._zooms)}
+        self._require(self._capabilities.absolute, "absolute position")
+        self._require(pose.zoom == 0 or self._has_zoom, "zoom")
+        position_space = self._position_spaces[0]
+        arguments: dict[str, Any] = {
+            "Position": to_ptz_vector(position_space, pose, zoom=self._has_zoom)
+        }
         if self._has_speeds:
-            share = min(1.0, max(0.0, speed))
-            told["Speed"] = {"PanTilt": {"x": share, "y": share, "space": GENERIC_SPEED}}
-        self._arrival.goes(_reachable(place, pose))
-        self._order("AbsoluteMove", self._top_deg_s, None, **told)
+            fraction = min(1.0, max(0.0, speed))
+            arguments["Speed"] = {"PanTilt": {"x": fraction, "y": fraction, "space": GENERIC_SPEED}}
+        self._arrival_detector.on_goto(_clamp_to_range(position_space, pose))
+        self._start_motion("AbsoluteMove", self._max_speed_deg_s, None, **arguments)
 
-    def position(self) -> PtzPosition:
+    def read_position(self) -> PtzPosition:
         """Where it says that it is, or where it is reckoned to be."""
-        if not self._abilities.absolute:
-            return self._reckoned()
-        asked_ns = self._clock_ns()
-        status = self._ask("GetStatus")
-        answered_ns = self._clock_ns()
-        pose = pose_of(self._places, getattr(status, "Position", None))
+        if not self._capabilities.absolute:
+            return self._estimated_position()
+        query_ns = self._clock_ns()
+        status = self._call("GetStatus")
+        reply_ns = self._clock_ns()
+        pose = from_ptz_vector(self._position_spaces, getattr(status, "Position", None))
         if pose is None:
-            raise DriverError("protocol", f"{self._client.what}: it does not say where it is")
-        moving = self._arrival.is_moving(pose, busy=is_busy(status))
+            raise DriverError(
+                "protocol", f"{self._client.display_name}: it does not say where it is"
+            )
+        is_moving = self._arrival_detector.is_moving(pose, busy=is_busy(status))
         with self._lock:
-            fastest_deg_s = self._speed.fastest_deg_s(asked_ns) if moving else 0.0
+            max_speed_deg_s = self._commanded_speed.max_speed_deg_s(query_ns) if is_moving else 0.0
         return PtzPosition(
             pose=pose,
-            error_deg=error_deg(self._options.error_deg, fastest_deg_s, asked_ns, answered_ns),
-            moving=moving,
-            t_ns=asked_ns,
+            error_deg=position_error_deg(
+                self._options.error_deg, max_speed_deg_s, query_ns, reply_ns
+            ),
+            moving=is_moving,
+            t_ns=query_ns,
         )
 
     def store_preset(self, number: int) -> None:
         """Keep the present place in the camera, as `vigie-<number>`."""
-        self._needs(1 <= number <= self._abilities.presets, f"preset {number}")
+        self._require(1 <= number <= self._capabilities.presets, f"preset {number}")
         name = f"vigie-{number}"
-        ours = {str(preset.Name): preset.token for preset in self._presets()}
-        token = self._tokens.get(number) or ours.get(name)
-        told = {} if token is None else {"PresetToken": token}
+        own_presets = {str(preset.Name): preset.token for preset in self._read_presets()}
+        token = self._tokens.get(number) or own_presets.get(name)
+        token_argument = {} if token is None else {"PresetToken": token}
         try:
-            self._tokens[number] = str(self._ask("SetPreset", PresetName=name, **told))
+            self._tokens[number] = str(self._call("SetPreset", PresetName=name, **token_argument))
         except DriverError as error:
             if error.kind != "unsupported":
                 with self._lock:
-                    self._reckoning.forgotten(number)
+                    self._reckoning.forget_preset(number)
             raise
         with self._lock:
-            self._reckoning.stored(number, self._clock_ns())
+            self._reckoning.on_preset_stored(number, self._clock_ns())
 
-    def recall_preset(self, number: int) -> None:
+    def goto_preset(self, number: int) -> None:
         """Begin to go to `vigie-<number>`, or to the camera's own preset of that token."""
-        self._needs(1 <= number <= self._abilities.presets, f"preset {number}")
-        there = self._presets()
-        by_token = {str(preset.token): preset for preset in there}
-        by_name = {str(preset.Name): preset for preset in there}
+        self._require(1 <= number <= self._capabilities.presets, f"preset {number}")
+        presets = self._read_presets()
+        by_token = {str(preset.token): preset for preset in presets}
+        by_name = {str(preset.Name): preset for preset in presets}
         preset = (
             by_token.get(self._tokens.get(number, ""))
             or by_name.get(f"vigie-{number}")
             or by_token.get(str(number))
         )
         if preset is None:
-            raise DriverError("unsupported", f"{self._client.what}: it has no preset {number}")
-        self._arrival.goes(pose_of(self._places, preset.PTZPosition))
-        head_deg_s = self._options.preset_deg_s or 1.0
-        speeds = (head_deg_s, head_deg_s, 1 / (self._options.zoom_travel_s or 1.0))
-        self._order(
-            "GotoPreset", self._top_deg_s, self._say(speeds, number), PresetToken=preset.token
+            raise DriverError(
+                "unsupported", f"{self._client.display_name}: it has no preset {number}"
+            )
+        self._arrival_detector.on_goto(from_ptz_vector(self._position_spaces, preset.PTZPosition))
+        preset_speed_deg_s = self._options.preset_deg_s or 1.0
+        speeds = (preset_speed_deg_s, preset_speed_deg_s, 1 / (self._options.zoom_travel_s or 1.0))
+        self._start_motion(
+            "GotoPreset",
+            self._max_speed_deg_s,
+            self._begin_order(speeds, number),
+            PresetToken=preset.token,
         )
 
-    def switch(self, aux: Aux, *, on: bool) -> None:
+    def set_aux(self, aux: Aux, *, on: bool) -> None:
         """Switch the wiper, the heater or the lamp."""
-        self._needs(aux in self._abilities.aux, aux)
-        word = f"{AUX_COMMANDS[aux]}|{'On' if on else 'Off'}"
-        self._ask("SendAuxiliaryCommand", AuxiliaryData=word)
+        self._require(aux in self._capabilities.aux, aux)
+        command = f"{AUX_COMMANDS[aux]}|{'On' if on else 'Off'}"
+        self._call("SendAuxiliaryCommand", AuxiliaryData=command)
 
     def close(self) -> None:
         """Stop, and let go of the connection. A second call does nothing."""
@@ -268,35 +281,39 @@ class OnvifHead:
         finally:
             self._client.close()
 
-    def _ask(self, operation: str, **arguments: Any) -> Any:
+    def _call(self, operation: str, **arguments: Any) -> Any:
         return self._client.call("ptz", operation, ProfileToken=self._profile, **arguments)
 
-    def _order(self, operation: str, deg_s: float, word: Word | None, **arguments: Any) -> None:
+    def _start_motion(
+        self, operation: str, speed_deg_s: float, order: PendingOrder | None, **arguments: Any
+    ) -> None:
         """Ask for a motion. Where that fails, the camera's own word says whether it moves."""
         try:
-            self._tell(operation, deg_s, word, **arguments)
+            self._send_order(operation, speed_deg_s, order, **arguments)
         except DriverError:
-            self._arrival.stops()
+            self._arrival_detector.on_stop()
             raise
 
-    def _say(self, speeds: Speeds, number: int | None = None) -> Word:
+    def _begin_order(self, speeds: Speeds, preset: int | None = None) -> PendingOrder:
         with self._lock:
-            return self._reckoning.say(speeds, self._clock_ns(), number)
+            return self._reckoning.begin_order(speeds, self._clock_ns(), preset)
 
     @property
-    def _top_deg_s(self) -> float:
-        return max(self._abilities.pan_max_deg_s, self._abilities.tilt_max_deg_s)
+    def _max_speed_deg_s(self) -> float:
+        return max(self._capabilities.pan_max_deg_s, self._capabilities.tilt_max_deg_s)
 
-    def _tell(self, operation: str, deg_s: float, word: Word | None, **arguments: Any) -> None:
+    def _send_order(
+        self, operation: str, speed_deg_s: float, order: PendingOrder | None, **arguments: Any
+    ) -> None:
         """Ask for something at that speed, and reckon with what becomes of the word. A camera whose
         answer does not come, or makes no sense, may have done it.
         """
-        deg_s *= 1 + self._options.speed_error
+        speed_deg_s *= 1 + self._options.speed_error
         with self._lock:
-            self._speed.telling(deg_s)
-        outcome: Outcome = "lost"
+            self._commanded_speed.begin_order(speed_deg_s)
+        outcome: OrderOutcome = "lost"
         try:
-            self._ask(operation, **arguments)
+            self._call(operation, **arguments)
             outcome = "heard"
         except DriverError as error:
             if error.kind == "unsupported":
@@ -305,96 +322,98 @@ class OnvifHead:
         finally:
             with self._lock:
                 if outcome == "heard":
-                    self._speed.told(deg_s, self._clock_ns())
-                if word is not None:
-                    self._reckoning.became(outcome, word, self._clock_ns())
+                    self._commanded_speed.confirm_order(speed_deg_s, self._clock_ns())
+                if order is not None:
+                    self._reckoning.settle_order(outcome, order, self._clock_ns())
 
-    def _reckoned(self) -> PtzPosition:
+    def _estimated_position(self) -> PtzPosition:
         try:
-            self._ask("GetStatus")  # whether anybody is there
+            self._call("GetStatus")  # whether anybody is there
         except DriverError as error:
             if error.kind not in ("unsupported", "protocol"):
                 raise
         with self._lock:
-            return self._reckoning.position(self._clock_ns())
+            return self._reckoning.position_at(self._clock_ns())
 
-    def _presets(self) -> list[Any]:
-        return list(self._ask("GetPresets") or ())
+    def _read_presets(self) -> list[Any]:
+        return list(self._call("GetPresets") or ())
 
-    def _check(self, node: Node) -> None:
+    def _check_declared(self, node: PtzNode) -> None:
         """Raise ValueError, in words, for what was not declared and nobody can tell."""
-        options, reckoned = self._options, not self._places
-        has_zoom = find(node.zoom_velocities, ZOOM_VELOCITY) is not None and (
-            reckoned or find(node.zoom_positions, ZOOM_POSITION) is not None
+        options, is_reckoned = self._options, not self._position_spaces
+        has_zoom = find_space(node.zoom_velocities, ZOOM_VELOCITY) is not None and (
+            is_reckoned or find_space(node.zoom_positions, ZOOM_POSITION) is not None
         )
-        if self._zooms and not has_zoom:
+        if self._has_zoom and not has_zoom:
             raise ValueError("zoom_ratio is given, and it has no zoom")
-        if not reckoned:
+        if not is_reckoned:
             return
-        for name, needed in (
+        for name, is_required in (
             ("tilt_deg", True),
             ("pan_deg", not options.endless),
-            ("zoom_travel_s", self._zooms),
+            ("zoom_travel_s", self._has_zoom),
             ("preset_deg_s", node.presets > 0),
         ):
-            if needed and getattr(options, name) is None:
+            if is_required and getattr(options, name) is None:
                 raise ValueError(f"it does not tell where it is; reckoning needs {name}")
 
-    def _able(self, node: Node) -> PtzAbilities:
+    def _read_capabilities(self, node: PtzNode) -> PtzCapabilities:
         options = self._options
         pan, tilt = options.pan_deg, options.tilt_deg
-        if self._places:
-            first = self._places[0]
-            pan = Range(low=first.pan.least, high=first.pan.most)
-            tilt = Range(low=first.tilt.least, high=first.tilt.most)
+        if self._position_spaces:
+            first = self._position_spaces[0]
+            pan = Range(low=first.pan.low_value, high=first.pan.high_value)
+            tilt = Range(low=first.tilt.low_value, high=first.tilt.high_value)
         if tilt is None:
             raise ValueError("tilt_deg is missing")
-        return PtzAbilities(
-            absolute=bool(self._places),
-            pan_deg=None if options.endless or pan is None else _upright(pan),
-            tilt_deg=_upright(tilt),
-            pan_max_deg_s=self._rates.pan_max_deg_s,
-            tilt_max_deg_s=self._rates.tilt_max_deg_s,
+        return PtzCapabilities(
+            absolute=bool(self._position_spaces),
+            pan_deg=None if options.endless or pan is None else _ordered_range(pan),
+            tilt_deg=_ordered_range(tilt),
+            pan_max_deg_s=self._velocity_space.pan_max_deg_s,
+            tilt_max_deg_s=self._velocity_space.tilt_max_deg_s,
             zoom_ratio=options.zoom_ratio,
-            presets=min(node.presets, MOST_PRESETS),
+            presets=min(node.presets, MAX_PRESETS),
             aux=node.aux,
         )
 
-    def _reckon(self, t_ns: int) -> HeadReckoning:
+    def _new_reckoning(self, t_ns: int) -> DeadReckoning:
         def limits(span: Range | None) -> AxisLimits:
             return AxisLimits(
                 span=span, speed_error=self._options.speed_error, lag_s=self._options.lag_s
             )
 
-        return HeadReckoning(
-            pan=limits(self._abilities.pan_deg),
-            tilt=limits(self._abilities.tilt_deg),
+        return DeadReckoning(
+            pan=limits(self._capabilities.pan_deg),
+            tilt=limits(self._capabilities.tilt_deg),
             zoom=limits(Range(low=0.0, high=1.0)),
             references={},
             t_ns=t_ns,
         )
 
-    def _speeds(self, velocity: Velocity) -> Speeds:
-        able = self._abilities
+    def _to_speeds(self, velocity: Velocity) -> Speeds:
+        capabilities = self._capabilities
         return (
-            min(able.pan_max_deg_s, max(-able.pan_max_deg_s, velocity.pan_deg_s)),
-            min(able.tilt_max_deg_s, max(-able.tilt_max_deg_s, velocity.tilt_deg_s)),
+            min(capabilities.pan_max_deg_s, max(-capabilities.pan_max_deg_s, velocity.pan_deg_s)),
+            min(
+                capabilities.tilt_max_deg_s, max(-capabilities.tilt_max_deg_s, velocity.tilt_deg_s)
+            ),
             velocity.zoom / (self._options.zoom_travel_s or 1.0),
         )
 
-    def _needs(self, able: bool, what: str) -> None:  # noqa: FBT001 - an assertion reads so
-        if not able:
-            raise DriverError("unsupported", f"{self._client.what}: it has no {what}")
+    def _require(self, is_supported: bool, feature: str) -> None:  # noqa: FBT001 - an assertion reads so
+        if not is_supported:
+            raise DriverError("unsupported", f"{self._client.display_name}: it has no {feature}")
 
 
-def _reachable(place: Places, pose: Pose) -> Pose:
+def _clamp_to_range(position_space: PositionSpace, pose: Pose) -> Pose:
     """The nearest that the head can do."""
     return Pose(
-        pan_deg=wrap_deg(place.pan.from_raw(place.pan.to_raw(pose.pan_deg))),
-        tilt_deg=place.tilt.from_raw(place.tilt.to_raw(pose.tilt_deg)),
+        pan_deg=wrap_deg(position_space.pan.from_raw(position_space.pan.to_raw(pose.pan_deg))),
+        tilt_deg=position_space.tilt.from_raw(position_space.tilt.to_raw(pose.tilt_deg)),
         zoom=pose.zoom,
     )
 
 
-def _upright(span: Range) -> Range:
+def _ordered_range(span: Range) -> Range:
     return Range(low=min(span.low, span.high), high=max(span.low, span.high))

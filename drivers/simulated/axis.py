@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 NS_PER_S = 1_000_000_000
-REST = 1e-9
+REST_SPEED = 1e-9
 """Slower than this, in units a second, is rest: what is left by rounding."""
 
 
-class Limb(msgspec.Struct, frozen=True, kw_only=True):
+class MotorLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What an axis can do. `low` and `high` are its stops, infinite where there are none. `creep` is
     the speed at which it moves when it should rest.
     """
@@ -22,151 +22,174 @@ class Limb(msgspec.Struct, frozen=True, kw_only=True):
     low: float
     high: float
     acceleration: float
-    creep: float = 0.0
+    creep_speed: float = 0.0
 
 
-class Spot(msgspec.Struct, frozen=True, kw_only=True):
+class AxisPoint(msgspec.Struct, frozen=True, kw_only=True):
     """Where an axis is, and how fast it moves there."""
 
-    place: float
+    position: float
     speed: float
 
 
-class Leg(msgspec.Struct, frozen=True, kw_only=True):
+class MotionPhase(msgspec.Struct, frozen=True, kw_only=True):
     """From `begin_s` until the next leg begins, an axis moves with one acceleration."""
 
     begin_s: float
-    spot: Spot
+    start: AxisPoint
     acceleration: float = 0.0
 
-    def at(self, t_s: float) -> Spot:
+    def at(self, t_s: float) -> AxisPoint:
         """Where the axis is at `t_s` seconds of its course."""
-        lasted_s = t_s - self.begin_s
-        speed = self.spot.speed + self.acceleration * lasted_s
-        return Spot(place=self.spot.place + (self.spot.speed + speed) / 2 * lasted_s, speed=speed)
+        elapsed_s = t_s - self.begin_s
+        speed = self.start.speed + self.acceleration * elapsed_s
+        return AxisPoint(
+            position=self.start.position + (self.start.speed + speed) / 2 * elapsed_s, speed=speed
+        )
 
 
-class Course(msgspec.Struct, frozen=True, kw_only=True):
+class MotionProfile(msgspec.Struct, frozen=True, kw_only=True):
     """The legs of an axis from `begin_ns` on. After `ends_s` seconds it has done what it was told;
     infinity where it never will have.
     """
 
     begin_ns: int
-    legs: tuple[Leg, ...]
-    ends_s: float
+    phases: tuple[MotionPhase, ...]
+    duration_s: float
 
-    def at(self, t_ns: int) -> Spot:
+    def at(self, t_ns: int) -> AxisPoint:
         """Where the axis is at `t_ns`, which is not before `begin_ns`."""
         t_s = (t_ns - self.begin_ns) / NS_PER_S
-        return next(leg for leg in reversed(self.legs) if leg.begin_s <= t_s).at(t_s)
+        return next(leg for leg in reversed(self.phases) if leg.begin_s <= t_s).at(t_s)
 
     @property
-    def ends_ns(self) -> int | None:
+    def end_ns(self) -> int | None:
         """When it has done what it was told; None for never."""
         return (
-            None if math.isinf(self.ends_s) else self.begin_ns + math.ceil(self.ends_s * NS_PER_S)
+            None
+            if math.isinf(self.duration_s)
+            else self.begin_ns + math.ceil(self.duration_s * NS_PER_S)
         )
 
 
-def rest(begin_ns: int, place: float, ends_s: float = 0.0) -> Course:
+def plan_rest(begin_ns: int, position: float, duration_s: float = 0.0) -> MotionProfile:
     """Stay where it is."""
-    return Course(
-        begin_ns=begin_ns, legs=(Leg(begin_s=0, spot=Spot(place=place, speed=0)),), ends_s=ends_s
+    return MotionProfile(
+        begin_ns=begin_ns,
+        phases=(MotionPhase(begin_s=0, start=AxisPoint(position=position, speed=0)),),
+        duration_s=duration_s,
     )
 
 
-def at_speed(limb: Limb, begin_ns: int, spot: Spot, speed: float) -> Course:
+def plan_velocity(
+    limits: MotorLimits, begin_ns: int, start: AxisPoint, speed: float
+) -> MotionProfile:
     """Move at a speed from now on, as far as the stops."""
 
-    def plan(begin_s: float, spot: Spot) -> list[Leg]:
-        ramp_s = abs(speed + limb.creep - spot.speed) / limb.acceleration
-        acceleration = math.copysign(limb.acceleration, speed + limb.creep - spot.speed)
-        return _joined(begin_s, spot, [(ramp_s, acceleration)], speed + limb.creep)
+    def plan(begin_s: float, point: AxisPoint) -> list[MotionPhase]:
+        ramp_s = abs(speed + limits.creep_speed - point.speed) / limits.acceleration
+        acceleration = math.copysign(limits.acceleration, speed + limits.creep_speed - point.speed)
+        return _chain_phases(begin_s, point, [(ramp_s, acceleration)], speed + limits.creep_speed)
 
-    legs = _between_stops(limb, plan(0.0, spot), plan)
+    phases = _apply_limits(limits, plan(0.0, start), plan)
     if speed == 0:
-        ends_s = legs[min(1, len(legs) - 1)].begin_s
+        duration_s = phases[min(1, len(phases) - 1)].begin_s
     else:
-        ends_s = legs[-1].begin_s if abs(legs[-1].spot.speed) <= REST else math.inf
-    return Course(begin_ns=begin_ns, legs=tuple(legs), ends_s=ends_s)
+        duration_s = phases[-1].begin_s if abs(phases[-1].start.speed) <= REST_SPEED else math.inf
+    return MotionProfile(begin_ns=begin_ns, phases=tuple(phases), duration_s=duration_s)
 
 
-def to_place(limb: Limb, begin_ns: int, spot: Spot, place: float, top_speed: float) -> Course:
+def plan_move(
+    limits: MotorLimits, begin_ns: int, start: AxisPoint, target: float, top_speed: float
+) -> MotionProfile:
     """Go to a place, or to the stop before it, and rest there."""
-    goal = min(max(place, limb.low), limb.high)
-    arrival = Spot(place=goal, speed=limb.creep)
+    goal = min(max(target, limits.low), limits.high)
+    arrival_point = AxisPoint(position=goal, speed=limits.creep_speed)
 
-    def plan(begin_s: float, spot: Spot) -> list[Leg]:
+    def plan(begin_s: float, point: AxisPoint) -> list[MotionPhase]:
         # Seen along the way that is left when the axis has braked: u is the speed, `far` the way.
-        braking = spot.speed * abs(spot.speed) / (2 * limb.acceleration)
-        way = math.copysign(1.0, goal - spot.place - braking)
-        u, far = way * spot.speed, way * (goal - spot.place)
-        peak = min(top_speed, math.sqrt(max(limb.acceleration * far + u * u / 2, 0.0)))
-        up_s, down_s = abs(peak - u) / limb.acceleration, peak / limb.acceleration
-        left = far - (peak + u) / 2 * up_s - peak * down_s / 2
-        cruise_s = max(left, 0.0) / peak if peak > REST else 0.0
-        up = math.copysign(limb.acceleration, peak - u) * way
-        legs = _joined(begin_s, spot, [(up_s, up), (cruise_s, 0.0)], way * peak)
-        legs[-1] = msgspec.structs.replace(legs[-1], acceleration=-way * limb.acceleration)
-        return [*legs, Leg(begin_s=legs[-1].begin_s + down_s, spot=arrival)]
+        braking_distance = point.speed * abs(point.speed) / (2 * limits.acceleration)
+        direction = math.copysign(1.0, goal - point.position - braking_distance)
+        start_speed, distance = direction * point.speed, direction * (goal - point.position)
+        peak = min(
+            top_speed,
+            math.sqrt(max(limits.acceleration * distance + start_speed * start_speed / 2, 0.0)),
+        )
+        up_s, down_s = abs(peak - start_speed) / limits.acceleration, peak / limits.acceleration
+        cruise_distance = distance - (peak + start_speed) / 2 * up_s - peak * down_s / 2
+        cruise_s = max(cruise_distance, 0.0) / peak if peak > REST_SPEED else 0.0
+        ramp_acceleration = math.copysign(limits.acceleration, peak - start_speed) * direction
+        phases = _chain_phases(
+            begin_s, point, [(up_s, ramp_acceleration), (cruise_s, 0.0)], direction * peak
+        )
+        phases[-1] = msgspec.structs.replace(
+            phases[-1], acceleration=-direction * limits.acceleration
+        )
+        return [*phases, MotionPhase(begin_s=phases[-1].begin_s + down_s, start=arrival_point)]
 
-    legs = _between_stops(limb, plan(0.0, spot), plan)
-    arrived_s = next(leg.begin_s for leg in legs if leg.spot == arrival and not leg.acceleration)
-    return Course(begin_ns=begin_ns, legs=tuple(legs), ends_s=arrived_s)
+    phases = _apply_limits(limits, plan(0.0, start), plan)
+    arrival_s = next(
+        leg.begin_s for leg in phases if leg.start == arrival_point and not leg.acceleration
+    )
+    return MotionProfile(begin_ns=begin_ns, phases=tuple(phases), duration_s=arrival_s)
 
 
-def _joined(
-    begin_s: float, spot: Spot, parts: Iterable[tuple[float, float]], last_speed: float
-) -> list[Leg]:
+def _chain_phases(
+    begin_s: float, point: AxisPoint, ramps: Iterable[tuple[float, float]], last_speed: float
+) -> list[MotionPhase]:
     """Legs of these lengths and accelerations, and one more at `last_speed`."""
-    legs = []
-    for lasts_s, acceleration in parts:
-        legs.append(Leg(begin_s=begin_s, spot=spot, acceleration=acceleration))
-        begin_s += lasts_s
-        spot = legs[-1].at(begin_s)
-    spot = Spot(place=spot.place, speed=last_speed)
-    return [*legs, Leg(begin_s=begin_s, spot=spot)]
+    phases = []
+    for duration_s, acceleration in ramps:
+        phases.append(MotionPhase(begin_s=begin_s, start=point, acceleration=acceleration))
+        begin_s += duration_s
+        point = phases[-1].at(begin_s)
+    point = AxisPoint(position=point.position, speed=last_speed)
+    return [*phases, MotionPhase(begin_s=begin_s, start=point)]
 
 
-def _between_stops(
-    limb: Limb, legs: list[Leg], plan: Callable[[float, Spot], list[Leg]]
-) -> list[Leg]:
+def _apply_limits(
+    limits: MotorLimits,
+    phases: list[MotionPhase],
+    plan: Callable[[float, AxisPoint], list[MotionPhase]],
+) -> list[MotionPhase]:
     """The legs up to a stop, and from there what the plan makes of an axis at rest."""
-    for index, leg in enumerate(legs):
-        until_s = legs[index + 1].begin_s if index + 1 < len(legs) else math.inf
-        for stop, outwards in ((limb.high, 1.0), (limb.low, -1.0)):
-            hit_s = _passes(leg, stop, outwards, until_s - leg.begin_s)
+    for index, phase in enumerate(phases):
+        phase_end_s = phases[index + 1].begin_s if index + 1 < len(phases) else math.inf
+        for limit, direction in ((limits.high, 1.0), (limits.low, -1.0)):
+            hit_s = _limit_hit_time_s(phase, limit, direction, phase_end_s - phase.begin_s)
             if hit_s is None:
                 continue
-            held = Spot(place=stop, speed=0.0)
-            kept = [*legs[:index], *([leg] if hit_s > 0 else [])]
-            onward = plan(leg.begin_s + hit_s, held)
-            if outwards * (onward[0].acceleration or onward[0].spot.speed) > 0:
-                return [*kept, Leg(begin_s=leg.begin_s + hit_s, spot=held)]
-            return [*kept, *_between_stops(limb, onward, plan)]
-    return legs
+            stopped = AxisPoint(position=limit, speed=0.0)
+            before = [*phases[:index], *([phase] if hit_s > 0 else [])]
+            after = plan(phase.begin_s + hit_s, stopped)
+            if direction * (after[0].acceleration or after[0].start.speed) > 0:
+                return [*before, MotionPhase(begin_s=phase.begin_s + hit_s, start=stopped)]
+            return [*before, *_apply_limits(limits, after, plan)]
+    return phases
 
 
-def _passes(leg: Leg, stop: float, outwards: float, lasts_s: float) -> float | None:
+def _limit_hit_time_s(
+    phase: MotionPhase, limit: float, direction: float, duration_s: float
+) -> float | None:
     """After how many seconds of a leg the axis goes past a stop."""
-    if math.isinf(stop):
+    if math.isinf(limit):
         return None
-    room = outwards * (stop - leg.spot.place)
-    speed, acceleration = outwards * leg.spot.speed, outwards * leg.acceleration
-    if room <= 0 and speed < -REST:
+    distance = direction * (limit - phase.start.position)
+    speed, acceleration = direction * phase.start.speed, direction * phase.acceleration
+    if distance <= 0 and speed < -REST_SPEED:
         # It moves away from the stop, and may turn back.
         hit_s = -2 * speed / acceleration if acceleration > 0 else math.inf
-    elif room <= 0:
-        hit_s = 0.0 if speed > REST or acceleration > 0 else math.inf
+    elif distance <= 0:
+        hit_s = 0.0 if speed > REST_SPEED or acceleration > 0 else math.inf
     elif acceleration:
-        root = speed * speed + 2 * acceleration * room
+        root = speed * speed + 2 * acceleration * distance
         if root < 0:
             return None
         # The first time that the way is all used up; this form loses no digits.
         divisor = speed + math.sqrt(root)
-        if divisor <= REST:
+        if divisor <= REST_SPEED:
             return None
-        hit_s = 2 * room / divisor
+        hit_s = 2 * distance / divisor
     else:
-        hit_s = room / speed if speed > REST else math.inf
-    return hit_s if hit_s < lasts_s else None
+        hit_s = distance / speed if speed > REST_SPEED else math.inf
+    return hit_s if hit_s < duration_s else None

@@ -12,9 +12,17 @@ from typing import Annotated, Literal, TypeAlias, get_args
 
 import msgspec
 
-from drivers.angles import nearest_deg, wrap_deg
+from drivers.angles import unwrap_near_deg, wrap_deg
 from drivers.contracts import Aux, Pose, Range, Velocity
-from drivers.simulated.axis import NS_PER_S, Course, Limb, Spot, at_speed, rest, to_place
+from drivers.simulated.axis import (
+    NS_PER_S,
+    AxisPoint,
+    MotionProfile,
+    MotorLimits,
+    plan_move,
+    plan_rest,
+    plan_velocity,
+)
 
 AxisName = Literal["pan", "tilt", "zoom", "focus"]
 AXES: tuple[AxisName, ...] = get_args(AxisName)
@@ -26,7 +34,7 @@ Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Speed = Annotated[float, msgspec.Meta(gt=0)]
 
 
-class Mechanics(msgspec.Struct, frozen=True, kw_only=True):
+class HeadMechanics(msgspec.Struct, frozen=True, kw_only=True):
     """What a head is built like. `pan_deg` is None where it turns without end. `ramp_s` is from
     rest to top speed, `lag_s` from an order's arrival to the first motion, `zoom_travel_s` and
     `focus_travel_s` from one end to the other.
@@ -42,7 +50,7 @@ class Mechanics(msgspec.Struct, frozen=True, kw_only=True):
     focus_travel_s: Speed = 2.0
 
 
-class Misbehaviour(msgspec.Struct, frozen=True, kw_only=True):
+class InjectedFault(msgspec.Struct, frozen=True, kw_only=True):
     """What is wrong with a head.
 
     `stuck`: axes that do not move. `slow`: the share of the speed asked that is reached.
@@ -56,23 +64,23 @@ class Misbehaviour(msgspec.Struct, frozen=True, kw_only=True):
     silent: bool = False
 
 
-SOUND = Misbehaviour()
+NO_FAULT = InjectedFault()
 
 
-class Drive(msgspec.Struct, frozen=True, kw_only=True):
+class SpeedOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Move an axis at a speed: degrees a second, or a share of its full range a second."""
 
     speed: float
 
 
-class Reach(msgspec.Struct, frozen=True, kw_only=True):
+class PositionOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Take an axis to a place: degrees, or a share of its range, at a share of its top speed."""
 
-    place: float
+    target: float
     speed: float = 1.0
 
 
-Order: TypeAlias = Drive | Reach
+AxisOrder: TypeAlias = SpeedOrder | PositionOrder
 
 
 class MotionState(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +103,7 @@ class MotionState(msgspec.Struct, frozen=True, kw_only=True):
         return Pose(pan_deg=wrap_deg(self.pan_deg), tilt_deg=self.tilt_deg, zoom=self.zoom)
 
 
-class HeadMotion:
+class HeadSimulator:
     """The body of one head, at rest at pan 0, tilt 0, zoom wide until it is told otherwise.
 
     Any thread may call it. Time never steps back: a call that comes with an earlier time than one
@@ -103,98 +111,98 @@ class HeadMotion:
     """
 
     def __init__(
-        self, mechanics: Mechanics, t_ns: int = 0, misbehaviour: Misbehaviour = SOUND
+        self, mechanics: HeadMechanics, t_ns: int = 0, injected_fault: InjectedFault = NO_FAULT
     ) -> None:
         self.mechanics = mechanics
-        self._misbehaviour = misbehaviour
-        self._heard = threading.Condition(threading.RLock())
-        self._orders = 0
+        self._injected_fault = injected_fault
+        self._changed = threading.Condition(threading.RLock())
+        self._order_count = 0
         self._now_ns = t_ns
         tilt = mechanics.tilt_deg
-        places = {"tilt": min(max(0.0, tilt.low), tilt.high)}
+        positions = {"tilt": min(max(0.0, tilt.low), tilt.high)}
         if mechanics.pan_deg is not None:
-            places["pan"] = min(max(0.0, mechanics.pan_deg.low), mechanics.pan_deg.high)
-        self._courses: dict[AxisName, list[Course]] = {
-            axis: [rest(t_ns, places.get(axis, 0.0))] for axis in AXES
+            positions["pan"] = min(max(0.0, mechanics.pan_deg.low), mechanics.pan_deg.high)
+        self._profiles: dict[AxisName, list[MotionProfile]] = {
+            axis: [plan_rest(t_ns, positions.get(axis, 0.0))] for axis in AXES
         }
-        self._wanted: dict[AxisName, Order] = dict.fromkeys(AXES, Drive(speed=0))
+        self._active_orders: dict[AxisName, AxisOrder] = dict.fromkeys(AXES, SpeedOrder(speed=0))
         self._presets: dict[int, dict[AxisName, float]] = {}
-        self._switched: set[Aux] = set()
-        if misbehaviour != SOUND:
-            self.misbehave(t_ns, misbehaviour)
+        self._aux_on: set[Aux] = set()
+        if injected_fault != NO_FAULT:
+            self.inject_fault(t_ns, injected_fault)
 
     @property
-    def orders(self) -> int:
+    def order_count(self) -> int:
         """How many orders of any kind it has had."""
-        return self._orders
+        return self._order_count
 
     @property
-    def misbehaviour(self) -> Misbehaviour:
+    def injected_fault(self) -> InjectedFault:
         """What is wrong with it."""
-        return self._misbehaviour
+        return self._injected_fault
 
     @property
-    def presets(self) -> frozenset[int]:
+    def preset_numbers(self) -> frozenset[int]:
         """The numbers of the places that it remembers."""
-        with self._heard:
+        with self._changed:
             return frozenset(self._presets)
 
     @property
-    def switched(self) -> frozenset[Aux]:
+    def aux_on(self) -> frozenset[Aux]:
         """What is switched on."""
-        with self._heard:
-            return frozenset(self._switched)
+        with self._changed:
+            return frozenset(self._aux_on)
 
-    def wait_for(self, wanted: Callable[["HeadMotion"], bool], timeout_s: float) -> bool:
+    def wait_for(self, condition: Callable[["HeadSimulator"], bool], timeout_s: float) -> bool:
         """Whether `wanted` came true within `timeout_s`; it is asked again after each order."""
-        with self._heard:
-            return self._heard.wait_for(lambda: wanted(self), timeout_s)
+        with self._changed:
+            return self._changed.wait_for(lambda: condition(self), timeout_s)
 
-    def state(self, t_ns: int) -> MotionState:
+    def state_at(self, t_ns: int) -> MotionState:
         """The truth at `t_ns`."""
-        with self._heard:
-            t_ns = self._time(t_ns)
-            spots = {axis: self._spot(axis, t_ns) for axis in AXES}
-            ends_ns = [self._courses[axis][-1].ends_ns for axis in AXES]
+        with self._changed:
+            t_ns = self._advance_clock(t_ns)
+            points = {axis: self._point_at(axis, t_ns) for axis in AXES}
+            end_times_ns = [self._profiles[axis][-1].end_ns for axis in AXES]
         return MotionState(
-            pan_deg=spots["pan"].place,
-            tilt_deg=spots["tilt"].place,
-            zoom=spots["zoom"].place,
-            focus=spots["focus"].place,
-            pan_deg_s=spots["pan"].speed,
-            tilt_deg_s=spots["tilt"].speed,
-            zoom_s=spots["zoom"].speed,
-            moving=any(end is None or t_ns < end for end in ends_ns),
+            pan_deg=points["pan"].position,
+            tilt_deg=points["tilt"].position,
+            zoom=points["zoom"].position,
+            focus=points["focus"].position,
+            pan_deg_s=points["pan"].speed,
+            tilt_deg_s=points["tilt"].speed,
+            zoom_s=points["zoom"].speed,
+            moving=any(end is None or t_ns < end for end in end_times_ns),
         )
 
-    def rests_ns(self, axes: tuple[AxisName, ...] = AXES) -> int | None:
+    def rest_time_ns(self, axes: tuple[AxisName, ...] = AXES) -> int | None:
         """When these axes will have done what they were told, None where they never will."""
-        with self._heard:
-            ends_ns = [self._courses[axis][-1].ends_ns for axis in axes]
-        known = [end for end in ends_ns if end is not None]
-        return max(known) if len(known) == len(ends_ns) else None
+        with self._changed:
+            end_times_ns = [self._profiles[axis][-1].end_ns for axis in axes]
+        finite = [end for end in end_times_ns if end is not None]
+        return max(finite) if len(finite) == len(end_times_ns) else None
 
-    def obey(self, t_ns: int, orders: Mapping[AxisName, Order]) -> None:
+    def apply_orders(self, t_ns: int, orders: Mapping[AxisName, AxisOrder]) -> None:
         """Do this with these axes, after the lag; the others go on as they are."""
-        with self._heard:
-            t_ns = self._time(t_ns)
+        with self._changed:
+            t_ns = self._advance_clock(t_ns)
             begin_ns = t_ns + int(self.mechanics.lag_s * NS_PER_S)
             for axis, order in orders.items():
-                self._wanted[axis] = order
-                self._plan(axis, begin_ns)
-                self._forget_before(axis, t_ns)
-            self._told()
+                self._active_orders[axis] = order
+                self._replan(axis, begin_ns)
+                self._drop_past_profiles(axis, t_ns)
+            self._count_order()
 
     def move(self, t_ns: int, velocity: Velocity) -> None:
         """Move all axes at a velocity, each at most at its top speed."""
         mechanics = self.mechanics
-        self.obey(
+        self.apply_orders(
             t_ns,
             {
-                "pan": Drive(speed=velocity.pan_deg_s),
-                "tilt": Drive(speed=velocity.tilt_deg_s),
-                "zoom": Drive(speed=velocity.zoom / mechanics.zoom_travel_s),
-                "focus": Drive(speed=velocity.focus / mechanics.focus_travel_s),
+                "pan": SpeedOrder(speed=velocity.pan_deg_s),
+                "tilt": SpeedOrder(speed=velocity.tilt_deg_s),
+                "zoom": SpeedOrder(speed=velocity.zoom / mechanics.zoom_travel_s),
+                "focus": SpeedOrder(speed=velocity.focus / mechanics.focus_travel_s),
             },
         )
 
@@ -204,92 +212,94 @@ class HeadMotion:
 
     def goto(self, t_ns: int, pose: Pose, speed: float = 1.0) -> None:
         """Take pan, tilt and zoom to a pose at a share of the top speed; the nearer way round."""
-        self.obey(
+        self.apply_orders(
             t_ns,
             {
-                "pan": Reach(place=pose.pan_deg, speed=speed),
-                "tilt": Reach(place=pose.tilt_deg, speed=speed),
-                "zoom": Reach(place=pose.zoom),
+                "pan": PositionOrder(target=pose.pan_deg, speed=speed),
+                "tilt": PositionOrder(target=pose.tilt_deg, speed=speed),
+                "zoom": PositionOrder(target=pose.zoom),
             },
         )
 
     def store_preset(self, t_ns: int, number: int) -> None:
         """Remember where it is now."""
-        with self._heard:
-            t_ns = self._time(t_ns)
-            self._presets[number] = {axis: self._spot(axis, t_ns).place for axis in AXES}
-            self._told()
+        with self._changed:
+            t_ns = self._advance_clock(t_ns)
+            self._presets[number] = {axis: self._point_at(axis, t_ns).position for axis in AXES}
+            self._count_order()
 
     def clear_preset(self, number: int) -> None:
         """Forget a place."""
-        with self._heard:
+        with self._changed:
             self._presets.pop(number, None)
-            self._told()
+            self._count_order()
 
-    def recall_preset(self, t_ns: int, number: int, speed: float = 1.0) -> bool:
+    def goto_preset(self, t_ns: int, number: int, speed: float = 1.0) -> bool:
         """Go to a remembered place; False, and nothing done, where there is none."""
-        with self._heard:
-            places = self._presets.get(number)
-            if places is None:
-                self._told()
+        with self._changed:
+            positions = self._presets.get(number)
+            if positions is None:
+                self._count_order()
                 return False
-            self.obey(t_ns, {axis: Reach(place=places[axis], speed=speed) for axis in AXES})
+            self.apply_orders(
+                t_ns, {axis: PositionOrder(target=positions[axis], speed=speed) for axis in AXES}
+            )
             return True
 
-    def switch(self, aux: Aux, *, on: bool) -> None:
+    def set_aux(self, aux: Aux, *, on: bool) -> None:
         """Switch something that is not a motor of the head."""
-        with self._heard:
-            (self._switched.add if on else self._switched.discard)(aux)
-            self._told()
+        with self._changed:
+            (self._aux_on.add if on else self._aux_on.discard)(aux)
+            self._count_order()
 
-    def misbehave(self, t_ns: int, misbehaviour: Misbehaviour) -> None:
+    def inject_fault(self, t_ns: int, injected_fault: InjectedFault) -> None:
         """From now on this is wrong with it; `SOUND` mends it."""
-        with self._heard:
-            t_ns = self._time(t_ns)
-            self._misbehaviour = misbehaviour
+        with self._changed:
+            t_ns = self._advance_clock(t_ns)
+            self._injected_fault = injected_fault
             for axis in AXES:
-                self._plan(axis, t_ns)
-                self._forget_before(axis, t_ns)
-            self._heard.notify_all()
+                self._replan(axis, t_ns)
+                self._drop_past_profiles(axis, t_ns)
+            self._changed.notify_all()
 
-    def _told(self) -> None:
-        self._orders += 1
-        self._heard.notify_all()
+    def _count_order(self) -> None:
+        self._order_count += 1
+        self._changed.notify_all()
 
-    def _time(self, t_ns: int) -> int:
+    def _advance_clock(self, t_ns: int) -> int:
         self._now_ns = max(self._now_ns, t_ns)
         return self._now_ns
 
-    def _spot(self, axis: AxisName, t_ns: int) -> Spot:
-        courses = self._courses[axis]
-        return next((c for c in reversed(courses) if c.begin_ns <= t_ns), courses[0]).at(t_ns)
+    def _point_at(self, axis: AxisName, t_ns: int) -> AxisPoint:
+        profiles = self._profiles[axis]
+        return next((c for c in reversed(profiles) if c.begin_ns <= t_ns), profiles[0]).at(t_ns)
 
-    def _forget_before(self, axis: AxisName, t_ns: int) -> None:
-        courses = self._courses[axis]
-        begun = [index for index, course in enumerate(courses) if course.begin_ns <= t_ns]
-        del courses[: begun[-1] if begun else 0]
+    def _drop_past_profiles(self, axis: AxisName, t_ns: int) -> None:
+        profiles = self._profiles[axis]
+        started = [index for index, profile in enumerate(profiles) if profile.begin_ns <= t_ns]
+        del profiles[: started[-1] if started else 0]
 
-    def _plan(self, axis: AxisName, begin_ns: int) -> None:
+    def _replan(self, axis: AxisName, begin_ns: int) -> None:
         """Let an axis do what it is wanted to from `begin_ns` on, whatever it would have done."""
-        courses = self._courses[axis]
-        spot = self._spot(axis, begin_ns)
-        while courses and courses[-1].begin_ns >= begin_ns:
-            courses.pop()
-        courses.append(self._course(axis, begin_ns, spot))
+        profiles = self._profiles[axis]
+        point = self._point_at(axis, begin_ns)
+        while profiles and profiles[-1].begin_ns >= begin_ns:
+            profiles.pop()
+        profiles.append(self._new_profile(axis, begin_ns, point))
 
-    def _course(self, axis: AxisName, begin_ns: int, spot: Spot) -> Course:
-        order, wrong = self._wanted[axis], self._misbehaviour
-        if axis in wrong.stuck:
-            idle = order == Drive(speed=0)
-            return rest(begin_ns, spot.place, 0.0 if idle else math.inf)
-        top_speed, limb = self._top_speed(axis), self._limb(axis)
-        if isinstance(order, Drive):
-            speed = min(max(order.speed, -top_speed), top_speed) * wrong.slow
-            return at_speed(limb, begin_ns, spot, speed)
-        place = order.place
+    def _new_profile(self, axis: AxisName, begin_ns: int, point: AxisPoint) -> MotionProfile:
+        order, fault = self._active_orders[axis], self._injected_fault
+        if axis in fault.stuck:
+            is_idle = order == SpeedOrder(speed=0)
+            return plan_rest(begin_ns, point.position, 0.0 if is_idle else math.inf)
+        top_speed, limits = self._top_speed(axis), self._motor_limits(axis)
+        if isinstance(order, SpeedOrder):
+            speed = min(max(order.speed, -top_speed), top_speed) * fault.slow
+            return plan_velocity(limits, begin_ns, point, speed)
+        target = order.target
         if axis == "pan" and self.mechanics.pan_deg is None:
-            place = nearest_deg(place, spot.place)
-        return to_place(limb, begin_ns, spot, place, top_speed * order.speed * wrong.slow)
+            target = unwrap_near_deg(target, point.position)
+        return plan_move(limits, begin_ns, point, target, top_speed * order.speed * fault.slow)
 
     def _top_speed(self, axis: AxisName) -> float:
         mechanics = self.mechanics
@@ -300,14 +310,14 @@ class HeadMotion:
             "focus": 1 / mechanics.focus_travel_s,
         }[axis]
 
-    def _limb(self, axis: AxisName) -> Limb:
+    def _motor_limits(self, axis: AxisName) -> MotorLimits:
         mechanics = self.mechanics
-        ends = {"pan": mechanics.pan_deg, "tilt": mechanics.tilt_deg}
-        travel = ends.get(axis, Range(low=0, high=1))
+        ranges = {"pan": mechanics.pan_deg, "tilt": mechanics.tilt_deg}
+        travel = ranges.get(axis, Range(low=0, high=1))
         ramp_s = mechanics.ramp_s if axis in HEAD_AXES else LENS_RAMP_S
-        return Limb(
+        return MotorLimits(
             low=travel.low if travel else -math.inf,
             high=travel.high if travel else math.inf,
             acceleration=self._top_speed(axis) / ramp_s,
-            creep=self._misbehaviour.drift_deg_s if axis == "pan" else 0.0,
+            creep_speed=self._injected_fault.drift_deg_s if axis == "pan" else 0.0,
         )

@@ -7,27 +7,27 @@ from drivers.contracts import Aux, Range
 from drivers.pelco import (
     FULL_CIRCLE,
     TOP_SPEED,
+    AddressedMessage,
     AuxSwitch,
-    Axis,
-    Dialect,
-    Message,
-    Motion,
+    PelcoAxis,
     PelcoDecoder,
-    Place,
-    Preset,
-    Query,
-    Report,
-    Telegram,
-    encode,
+    PelcoDialect,
+    PelcoMessage,
+    PelcoMotion,
+    PositionCommand,
+    PositionQuery,
+    PositionReport,
+    PresetAction,
+    encode_frame,
 )
-from drivers.simulated.motion import AxisName, Drive, HeadMotion, Order, Reach
+from drivers.simulated.motion import AxisName, AxisOrder, HeadSimulator, PositionOrder, SpeedOrder
 
-CENTI = 100
+COUNTS_PER_DEG = 100
 ZOOM_COUNTS = Range(low=0, high=16384)
-AUX: Mapping[int, Aux] = {1: "wiper", 2: "heater", 3: "ir"}
+AUX_BY_NUMBER: Mapping[int, Aux] = {1: "wiper", 2: "heater", 3: "ir"}
 
 
-class PelcoSide:
+class PelcoDevice:
     """What speaks for a body on a line. `address_byte` is its own, as it stands in a frame.
 
     Its tilt counts downwards from the horizon. With `receipts` it answers to every command, as
@@ -36,85 +36,87 @@ class PelcoSide:
 
     def __init__(
         self,
-        body: HeadMotion,
-        dialect: Dialect,
+        simulator: HeadSimulator,
+        dialect: PelcoDialect,
         address_byte: int = 1,
         *,
         aux: Mapping[int, Aux] | None = None,
-        receipts: bool = False,
-        echo: bool = False,
+        general_replies: bool = False,
+        echoes: bool = False,
     ) -> None:
-        self._body = body
-        self._dialect: Dialect = dialect
+        self._simulator = simulator
+        self._dialect: PelcoDialect = dialect
         self._address_byte = address_byte
-        self._aux: Mapping[int, Aux] = AUX if aux is None else aux
-        self._receipts = receipts
-        self._echo = echo
+        self._aux: Mapping[int, Aux] = AUX_BY_NUMBER if aux is None else aux
+        self._sends_general_replies = general_replies
+        self._echoes = echoes
         self._decoder = PelcoDecoder(dialect)
 
     @property
-    def owes(self) -> bool:
+    def has_pending_output(self) -> bool:
         """It speaks only when it is asked."""
         return False
 
     def exchange(self, data: bytes, t_ns: int) -> bytes:
         """Hear, do, and answer."""
-        said = [data] if self._echo else []
-        for telegram in self._decoder.feed(data):
-            if telegram.address != self._address_byte or self._body.misbehaviour.silent:
+        output = [data] if self._echoes else []
+        for addressed in self._decoder.feed(data):
+            if addressed.address != self._address_byte or self._simulator.injected_fault.silent:
                 continue
-            said.append(self._do(telegram.message, t_ns))
-        return b"".join(said)
+            output.append(self._execute(addressed.message, t_ns))
+        return b"".join(output)
 
-    def _do(self, message: Message, t_ns: int) -> bytes:
-        body = self._body
+    def _execute(self, message: PelcoMessage, t_ns: int) -> bytes:
+        simulator = self._simulator
         match message:
-            case Motion():
-                body.obey(t_ns, self._drives(message))
-            case Preset(action="set", number=number):
-                body.store_preset(t_ns, number)
-            case Preset(action="clear", number=number):
-                body.clear_preset(number)
-            case Preset(number=number):
-                body.recall_preset(t_ns, number)
+            case PelcoMotion():
+                simulator.apply_orders(t_ns, self._speed_orders(message))
+            case PresetAction(action="set", number=number):
+                simulator.store_preset(t_ns, number)
+            case PresetAction(action="clear", number=number):
+                simulator.clear_preset(number)
+            case PresetAction(number=number):
+                simulator.goto_preset(t_ns, number)
             case AuxSwitch(number=number, on=on):
                 if number in self._aux:
-                    body.switch(self._aux[number], on=on)
-            case Place(axis=axis, value=value):
-                body.obey(t_ns, {axis: self._reach(axis, value)})
-            case Query(axis=axis):
-                return self._frame(Report(axis=axis, value=self._counts(axis, t_ns)))
-            case Report():
+                    simulator.set_aux(self._aux[number], on=on)
+            case PositionCommand(axis=axis, value=value):
+                simulator.apply_orders(t_ns, {axis: self._position_order(axis, value)})
+            case PositionQuery(axis=axis):
+                return self._frame(PositionReport(axis=axis, value=self._counts(axis, t_ns)))
+            case PositionReport():
                 return b""
-        return self._receipt(message) if self._receipts else b""
+        return self._general_reply(message) if self._sends_general_replies else b""
 
-    def _drives(self, motion: Motion) -> dict[AxisName, Order]:
-        built = self._body.mechanics
+    def _speed_orders(self, motion: PelcoMotion) -> dict[AxisName, AxisOrder]:
+        mechanics = self._simulator.mechanics
         return {
-            "pan": Drive(speed=motion.pan / TOP_SPEED * built.pan_max_deg_s),
-            "tilt": Drive(speed=motion.tilt / TOP_SPEED * built.tilt_max_deg_s),
-            "zoom": Drive(speed=motion.zoom / built.zoom_travel_s),
-            "focus": Drive(speed=motion.focus / built.focus_travel_s),
+            "pan": SpeedOrder(speed=motion.pan / TOP_SPEED * mechanics.pan_max_deg_s),
+            "tilt": SpeedOrder(speed=motion.tilt / TOP_SPEED * mechanics.tilt_max_deg_s),
+            "zoom": SpeedOrder(speed=motion.zoom / mechanics.zoom_travel_s),
+            "focus": SpeedOrder(speed=motion.focus / mechanics.focus_travel_s),
         }
 
-    def _reach(self, axis: Axis, value: int) -> Reach:
+    def _position_order(self, axis: PelcoAxis, value: int) -> PositionOrder:
         if axis == "zoom":
-            share = (value - ZOOM_COUNTS.low) / (ZOOM_COUNTS.high - ZOOM_COUNTS.low)
-            return Reach(place=min(max(share, 0.0), 1.0))
-        angle_deg = wrap_deg(value / CENTI)
-        return Reach(place=-angle_deg if axis == "tilt" else angle_deg)
+            fraction = (value - ZOOM_COUNTS.low) / (ZOOM_COUNTS.high - ZOOM_COUNTS.low)
+            return PositionOrder(target=min(max(fraction, 0.0), 1.0))
+        angle_deg = wrap_deg(value / COUNTS_PER_DEG)
+        return PositionOrder(target=-angle_deg if axis == "tilt" else angle_deg)
 
-    def _counts(self, axis: Axis, t_ns: int) -> int:
-        state = self._body.state(t_ns)
+    def _counts(self, axis: PelcoAxis, t_ns: int) -> int:
+        state = self._simulator.state_at(t_ns)
         if axis == "zoom":
             return round(ZOOM_COUNTS.low + state.zoom * (ZOOM_COUNTS.high - ZOOM_COUNTS.low))
         angle_deg = state.pan_deg if axis == "pan" else -state.tilt_deg
-        return round(angle_deg * CENTI) % FULL_CIRCLE
+        return round(angle_deg * COUNTS_PER_DEG) % FULL_CIRCLE
 
-    def _frame(self, message: Message) -> bytes:
-        return encode(self._dialect, Telegram(address=self._address_byte, message=message))
+    def _frame(self, message: PelcoMessage) -> bytes:
+        return encode_frame(
+            self._dialect, AddressedMessage(address=self._address_byte, message=message)
+        )
 
-    def _receipt(self, message: Message) -> bytes:
+    def _general_reply(self, message: PelcoMessage) -> bytes:
         """Of D: the address, no alarms, and the sum of the frame heard. Of P: one byte."""
         if self._dialect == "P":
             return b"\xa2"

@@ -13,39 +13,39 @@ from drivers.street.world import (
     CLOTHES_BGR,
     SKIN_BGR,
     TROUSERS_BGR,
-    Mover,
+    RoadUser,
 )
 
 END_M = 95.0
 CYCLE_S = 60.0
 SPEED_MPS = 9.0
 LANE_M = 1.9
-LEFT_PAVEMENT_M = (-8.6, -6.4)
-SQUARE_M = (9.0, 14.0)
+LEFT_PAVEMENT_X_M = (-8.6, -6.4)
+SQUARE_X_M = (9.0, 14.0)
 
 _AWAY_S = (0.0, 4.5, 15.0, 27.0, 31.0, 44.0, 52.5)
 _TOWARDS_S = (2.0, 11.0, 20.0, 24.5, 38.0, 47.0, 56.0)
 _WALKERS = 9
 _STANDING, _STANDING_ID = 3, 90
-_WALKED_M = 50.0
-_LONGEST_CYCLES = 2
+_WALK_HALF_M = 50.0
+_MAX_CYCLES = 2
 """Who walks slowly is still there two minutes later."""
 
 
-def movers(seed: int, t_s: float) -> list[Mover]:
+def road_users_at(seed: int, t_s: float) -> list[RoadUser]:
     """All who are on the avenue at `t_s` seconds. Those of the minutes before 0 are there too, so
     that the street is never empty.
     """
     now = math.floor(t_s / CYCLE_S)
-    found = _standing(seed)
-    for cycle in range(now - _LONGEST_CYCLES, now + 1):
-        found += _cycle(seed, cycle, t_s - cycle * CYCLE_S)
+    found = _standing_people(seed)
+    for cycle in range(now - _MAX_CYCLES, now + 1):
+        found += _cycle_road_users(seed, cycle, t_s - cycle * CYCLE_S)
     return found
 
 
-def _cycle(seed: int, cycle: int, t_s: float) -> list[Mover]:
+def _cycle_road_users(seed: int, cycle: int, t_s: float) -> list[RoadUser]:
     rng = random.Random(f"avenue/{seed}/{cycle}")  # noqa: S311 - a street, not a secret
-    first_id = (cycle + _LONGEST_CYCLES) * 100
+    first_id = (cycle + _MAX_CYCLES) * 100
     found = []
     for index, start_s in enumerate(_AWAY_S + _TOWARDS_S):
         heading = 1 if index < len(_AWAY_S) else -1
@@ -54,24 +54,24 @@ def _cycle(seed: int, cycle: int, t_s: float) -> list[Mover]:
         if abs(z_m) <= END_M:
             found.append(car)
     for index in range(_WALKERS):
-        walker, is_there = _walker(rng, first_id + 40 + index, t_s, index / _WALKERS)
-        if is_there:
+        walker, is_present = _walker(rng, first_id + 40 + index, t_s, index / _WALKERS)
+        if is_present:
             found.append(walker)
     return found
 
 
-def _standing(seed: int) -> list[Mover]:
+def _standing_people(seed: int) -> list[RoadUser]:
     rng = random.Random(f"square/{seed}")  # noqa: S311 - a street, not a secret
-    places = [(rng.uniform(*SQUARE_M), rng.uniform(-25, 25)) for _ in range(_STANDING)]
-    return [_person(rng, _STANDING_ID + index, at, 0, 0.0) for index, at in enumerate(places)]
+    positions = [(rng.uniform(*SQUARE_X_M), rng.uniform(-25, 25)) for _ in range(_STANDING)]
+    return [_person(rng, _STANDING_ID + index, at, 0, 0.0) for index, at in enumerate(positions)]
 
 
-def _car(rng: random.Random, mover_id: int, heading: int, z_m: float) -> Mover:
+def _car(rng: random.Random, user_id: int, heading: int, z_m: float) -> RoadUser:
     colour = rng.choice(CAR_COLOURS_BGR)
-    return Mover(
-        id=mover_id,
+    return RoadUser(
+        id=user_id,
         label="car",
-        doing="driving",
+        activity="driving",
         x_m=heading * LANE_M + rng.uniform(-0.2, 0.2),
         z_m=z_m,
         heading=heading,
@@ -84,23 +84,25 @@ def _car(rng: random.Random, mover_id: int, heading: int, z_m: float) -> Mover:
     )
 
 
-def _walker(rng: random.Random, mover_id: int, t_s: float, share: float) -> tuple[Mover, bool]:
+def _walker(
+    rng: random.Random, user_id: int, t_s: float, cycle_fraction: float
+) -> tuple[RoadUser, bool]:
     speed_mps = rng.uniform(1.1, 1.6)
     heading = rng.choice((-1, 1))
-    x_m = rng.uniform(*rng.choice((LEFT_PAVEMENT_M, SQUARE_M)))
-    walked_m = speed_mps * (t_s - share * CYCLE_S)
-    z_m = heading * (walked_m - _WALKED_M)
-    person = _person(rng, mover_id, (x_m, z_m), heading, walked_m)
-    return person, 0 <= walked_m <= 2 * _WALKED_M
+    x_m = rng.uniform(*rng.choice((LEFT_PAVEMENT_X_M, SQUARE_X_M)))
+    walked_m = speed_mps * (t_s - cycle_fraction * CYCLE_S)
+    z_m = heading * (walked_m - _WALK_HALF_M)
+    person = _person(rng, user_id, (x_m, z_m), heading, walked_m)
+    return person, 0 <= walked_m <= 2 * _WALK_HALF_M
 
 
 def _person(
-    rng: random.Random, mover_id: int, at_m: tuple[float, float], heading: int, walked_m: float
-) -> Mover:
-    return Mover(
-        id=mover_id,
+    rng: random.Random, user_id: int, at_m: tuple[float, float], heading: int, walked_m: float
+) -> RoadUser:
+    return RoadUser(
+        id=user_id,
         label="person",
-        doing="walking" if heading else "standing",
+        activity="walking" if heading else "standing",
         x_m=at_m[0],
         z_m=at_m[1],
         heading=heading,

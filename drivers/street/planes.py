@@ -7,7 +7,7 @@ import numpy.typing as npt
 from drivers.media import Plane
 
 
-def planes_of(image: npt.NDArray[np.uint8]) -> tuple[Plane, Plane, Plane]:
+def bgr_to_planes(image: npt.NDArray[np.uint8]) -> tuple[Plane, Plane, Plane]:
     """A picture in BGR, H x W x 3 with even sides, as 4:2:0 planes that nobody writes into."""
     height, width = image.shape[:2]
     flat: Plane = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8).reshape(-1)

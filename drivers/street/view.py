@@ -6,12 +6,12 @@ from typing import Protocol
 
 import msgspec
 
-from drivers.street.world import Doing, Label, Mover, movers
+from drivers.street.world import Activity, RoadUser, RoadUserLabel, road_users_at
 
 CAMERA_X_M = 0.6
 CAMERA_HEIGHT_M = 5.2
 PITCH_RAD = math.radians(12.0)
-FOCAL_OF_WIDTH = 0.82
+FOCAL_PER_WIDTH = 0.82
 
 
 class TruthBox(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,8 +21,8 @@ class TruthBox(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     id: int
-    label: Label
-    doing: Doing
+    label: RoadUserLabel
+    activity: Activity
     x: float
     y: float
     w: float
@@ -30,7 +30,7 @@ class TruthBox(msgspec.Struct, frozen=True, kw_only=True):
     hidden: float
 
 
-class Sighting(Protocol):
+class CameraProjection(Protocol):
     """A camera in the street, for whoever draws what it sees: metres to pixels."""
 
     @property
@@ -57,7 +57,7 @@ class Sighting(Protocol):
         ...
 
 
-class View(msgspec.Struct, frozen=True):
+class FixedView(msgspec.Struct, frozen=True):
     """A pinhole camera that looks along the street: metres to pixels."""
 
     width_px: int
@@ -71,7 +71,7 @@ class View(msgspec.Struct, frozen=True):
     @property
     def focal_px(self) -> float:
         """Focal length in pixels."""
-        return FOCAL_OF_WIDTH * self.width_px
+        return FOCAL_PER_WIDTH * self.width_px
 
     def depth_m(self, y_m: float, z_m: float) -> float:
         """Distance along the line of sight."""
@@ -92,31 +92,33 @@ class View(msgspec.Struct, frozen=True):
         return self.focal_px / max(0.2, self.depth_m(0.0, z_m))
 
 
-def truth(seed: int, t_s: float, view: View) -> tuple[TruthBox, ...]:
+def truth_boxes(seed: int, t_s: float, view: FixedView) -> tuple[TruthBox, ...]:
     """All road users of which at least half is in the picture, the nearest last."""
-    return boxes_of(((mover, extent(mover, view)) for mover in movers(seed, t_s)), view)
+    return to_truth_boxes(
+        ((road_user, pixel_extent(road_user, view)) for road_user in road_users_at(seed, t_s)), view
+    )
 
 
-def boxes_of(
-    found: Iterable[tuple[Mover, tuple[float, float, float, float]]], view: Sighting
+def to_truth_boxes(
+    extents: Iterable[tuple[RoadUser, tuple[float, float, float, float]]], view: CameraProjection
 ) -> tuple[TruthBox, ...]:
     """The boxes of road users, the farthest first, of which at least half is in the picture; each
     comes with its extent.
     """
     boxes: list[TruthBox] = []
-    for mover, (left, top, right, bottom) in found:
-        seen_left, seen_right = max(0.0, left), min(float(view.width_px), right)
-        seen_top, seen_bottom = max(0.0, top), min(float(view.height_px), bottom)
-        width, height = seen_right - seen_left, seen_bottom - seen_top
+    for road_user, (left, top, right, bottom) in extents:
+        visible_left, visible_right = max(0.0, left), min(float(view.width_px), right)
+        visible_top, visible_bottom = max(0.0, top), min(float(view.height_px), bottom)
+        width, height = visible_right - visible_left, visible_bottom - visible_top
         if width <= 0 or height <= 0 or width * height < (right - left) * (bottom - top) / 2:
             continue
         boxes.append(
             TruthBox(
-                id=mover.id,
-                label=mover.label,
-                doing=mover.doing,
-                x=seen_left / view.width_px,
-                y=seen_top / view.height_px,
+                id=road_user.id,
+                label=road_user.label,
+                activity=road_user.activity,
+                x=visible_left / view.width_px,
+                y=visible_top / view.height_px,
                 w=width / view.width_px,
                 h=height / view.height_px,
                 hidden=0.0,
@@ -124,29 +126,32 @@ def boxes_of(
         )
     return tuple(
         msgspec.structs.replace(
-            box, hidden=max((_covered(box, nearer) for nearer in boxes[index + 1 :]), default=0.0)
+            box,
+            hidden=max(
+                (_covered_fraction(box, nearer) for nearer in boxes[index + 1 :]), default=0.0
+            ),
         )
         for index, box in enumerate(boxes)
     )
 
 
-def extent(mover: Mover, view: Sighting) -> tuple[float, float, float, float]:
+def pixel_extent(road_user: RoadUser, view: CameraProjection) -> tuple[float, float, float, float]:
     """The corners of the box around a road user, in pixels, not clipped."""
-    half_m = mover.width_m / 2
+    half_m = road_user.width_m / 2
     # A person is drawn flat, facing the camera; a car is solid.
-    depth_m = mover.length_m / 2 if mover.label == "car" else 0.0
+    depth_m = road_user.length_m / 2 if road_user.label == "car" else 0.0
     corners = [
-        view.pixel(mover.x_m + x, y, mover.z_m + z)
+        view.pixel(road_user.x_m + x, y, road_user.z_m + z)
         for x in (-half_m, half_m)
-        for y in (0.0, mover.height_m)
+        for y in (0.0, road_user.height_m)
         for z in (-depth_m, depth_m)
     ]
     xs, ys = [x for x, _ in corners], [y for _, y in corners]
     return min(xs), min(ys), max(xs), max(ys)
 
 
-def _covered(box: TruthBox, by: TruthBox) -> float:
+def _covered_fraction(box: TruthBox, other: TruthBox) -> float:
     """The share of `box` that `by` covers."""
-    width = min(box.x + box.w, by.x + by.w) - max(box.x, by.x)
-    height = min(box.y + box.h, by.y + by.h) - max(box.y, by.y)
+    width = min(box.x + box.w, other.x + other.w) - max(box.x, other.x)
+    height = min(box.y + box.h, other.y + other.h) - max(box.y, other.y)
     return max(0.0, width) * max(0.0, height) / (box.w * box.h)

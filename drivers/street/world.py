@@ -12,22 +12,22 @@ from typing import Literal
 
 import msgspec
 
-Label = Literal["car", "person"]
-Doing = Literal["driving", "stopped", "wrong_way", "walking", "crossing", "standing"]
+RoadUserLabel = Literal["car", "person"]
+Activity = Literal["driving", "stopped", "wrong_way", "walking", "crossing", "standing"]
 
 CYCLE_S = 60.0
 NEAR_M, FAR_M = 4.0, 95.0
 LANE_M = 1.9
 KERB_LANE_M = 4.4
 ROAD_HALF_M = 5.6
-PAVEMENT_M = (6.4, 8.6)
-CROSSING_M = (15.0, 18.0)
+PAVEMENT_X_M = (6.4, 8.6)
+CROSSING_Z_M = (15.0, 18.0)
 CAR_SPEED_MPS = 9.0
 STOP_Z_M = 27.0
 
 _TOWARDS_S = (0.0, 5.0, 10.0, 25.5, 30.5)
 _AWAY_S = (2.0, 7.0, 17.0, 33.0, 38.5, 46.0, 53.0)
-_STOPS_S, _LEAVES_S = 10.0, 42.5
+_STOP_S, _LEAVE_S = 10.0, 42.5
 _WRONG_WAY_S = 43.5
 _WALKERS = 8
 _CROSSERS_S = (20.5, 21.6, 22.2)
@@ -48,14 +48,14 @@ SKIN_BGR = ((150, 180, 224), (110, 145, 198), (70, 95, 140))
 Colour = tuple[int, int, int]
 
 
-class Mover(msgspec.Struct, frozen=True, kw_only=True):
+class RoadUser(msgspec.Struct, frozen=True, kw_only=True):
     """One road user at one instant. `heading` is +1 away from the camera, -1 towards it, and 0
     across the street. `phase` is of a person's step, in radians.
     """
 
     id: int
-    label: Label
-    doing: Doing
+    label: RoadUserLabel
+    activity: Activity
     x_m: float
     z_m: float
     heading: int
@@ -68,17 +68,17 @@ class Mover(msgspec.Struct, frozen=True, kw_only=True):
     phase: float = 0.0
 
 
-def movers(seed: int, t_s: float) -> list[Mover]:
+def road_users_at(seed: int, t_s: float) -> list[RoadUser]:
     """All who are on the street at `t_s` seconds, the farthest first."""
-    found: list[Mover] = []
-    now = int(t_s // CYCLE_S)
-    for cycle in (now - 1, now):
+    found: list[RoadUser] = []
+    current_cycle = int(t_s // CYCLE_S)
+    for cycle in (current_cycle - 1, current_cycle):
         if cycle >= 0:
-            found += _cycle(seed, cycle, t_s - cycle * CYCLE_S)
+            found += _cycle_road_users(seed, cycle, t_s - cycle * CYCLE_S)
     return sorted(found, key=lambda mover: -mover.z_m)
 
 
-def _cycle(seed: int, cycle: int, t_s: float) -> list[Mover]:
+def _cycle_road_users(seed: int, cycle: int, t_s: float) -> list[RoadUser]:
     rng = random.Random(f"{seed}/{cycle}")  # noqa: S311 - a street, not a secret
     first_id = cycle * 100
     found = []
@@ -94,17 +94,17 @@ def _cycle(seed: int, cycle: int, t_s: float) -> list[Mover]:
     found += [_walker(rng, first_id + 30 + index, t_s) for index in range(_WALKERS)]
     for index, start_s in enumerate(_CROSSERS_S):
         found.append(_crosser(rng, first_id + 50 + index, t_s - start_s, index))
-    return [mover for mover in found if NEAR_M <= mover.z_m <= FAR_M]
+    return [road_user for road_user in found if NEAR_M <= road_user.z_m <= FAR_M]
 
 
 def _car(
-    rng: random.Random, mover_id: int, x_m: float, z_m: float, heading: int, doing: Doing
-) -> Mover:
+    rng: random.Random, user_id: int, x_m: float, z_m: float, heading: int, activity: Activity
+) -> RoadUser:
     colour = rng.choice(CAR_COLOURS_BGR)
-    return Mover(
-        id=mover_id,
+    return RoadUser(
+        id=user_id,
         label="car",
-        doing=doing,
+        activity=activity,
         x_m=x_m + rng.uniform(-0.2, 0.2),
         z_m=z_m,
         heading=heading,
@@ -117,66 +117,68 @@ def _car(
     )
 
 
-def _stopping_car(rng: random.Random, mover_id: int, t_s: float) -> Mover:
+def _stopping_car(rng: random.Random, user_id: int, t_s: float) -> RoadUser:
     """Drives in, brakes evenly while it draws to the kerb, stands, and leaves as it came."""
     brake_s = 2 * 12.0 / CAR_SPEED_MPS
     cruise_m = STOP_Z_M - 12.0 - NEAR_M
-    since_s = t_s - _STOPS_S
+    since_s = t_s - _STOP_S
     braking_s = since_s - cruise_m / CAR_SPEED_MPS
-    leaving_s = t_s - _LEAVES_S
-    doing: Doing = "driving"
+    leaving_s = t_s - _LEAVE_S
+    activity: Activity = "driving"
     if leaving_s > 0:
-        share = min(1.0, leaving_s / brake_s)
-        z_m = STOP_Z_M + 12.0 * share**2 + CAR_SPEED_MPS * max(0.0, leaving_s - brake_s)
-        share = 1.0 - share
+        fraction = min(1.0, leaving_s / brake_s)
+        z_m = STOP_Z_M + 12.0 * fraction**2 + CAR_SPEED_MPS * max(0.0, leaving_s - brake_s)
+        fraction = 1.0 - fraction
     elif braking_s > 0:
-        share = min(1.0, braking_s / brake_s)
-        z_m = STOP_Z_M - 12.0 * (1.0 - share) ** 2
-        doing = "stopped" if share >= 1.0 else "driving"
+        fraction = min(1.0, braking_s / brake_s)
+        z_m = STOP_Z_M - 12.0 * (1.0 - fraction) ** 2
+        activity = "stopped" if fraction >= 1.0 else "driving"
     else:
-        share = 0.0
+        fraction = 0.0
         z_m = NEAR_M + CAR_SPEED_MPS * since_s
-    smooth = share * share * (3 - 2 * share)
-    return _car(rng, mover_id, LANE_M + (KERB_LANE_M - LANE_M) * smooth, z_m, 1, doing)
+    eased = fraction * fraction * (3 - 2 * fraction)
+    return _car(rng, user_id, LANE_M + (KERB_LANE_M - LANE_M) * eased, z_m, 1, activity)
 
 
-def _walker(rng: random.Random, mover_id: int, t_s: float) -> Mover:
+def _walker(rng: random.Random, user_id: int, t_s: float) -> RoadUser:
     speed_mps = rng.uniform(1.1, 1.6)
     start_s = rng.uniform(-15.0, 45.0)
     heading = rng.choice((-1, 1))
     side = rng.choice((-1, 1))
-    x_m = side * rng.uniform(*PAVEMENT_M)
+    x_m = side * rng.uniform(*PAVEMENT_X_M)
     walked_m = speed_mps * (t_s - start_s)
-    gone = t_s < start_s or t_s < 0
+    is_outside = t_s < start_s or t_s < 0
     z_m = 7.0 + walked_m if heading > 0 else 52.0 - walked_m
-    gone = gone or not 7.0 <= z_m <= 52.0  # noqa: PLR2004 - where pavement walkers come and go
-    return _person(rng, mover_id, (x_m, -1.0 if gone else z_m), heading, "walking", speed_mps * t_s)
+    is_outside = is_outside or not 7.0 <= z_m <= 52.0  # noqa: PLR2004 - where pavement walkers come and go
+    return _person(
+        rng, user_id, (x_m, -1.0 if is_outside else z_m), heading, "walking", speed_mps * t_s
+    )
 
 
-def _crosser(rng: random.Random, mover_id: int, t_s: float, index: int) -> Mover:
+def _crosser(rng: random.Random, user_id: int, t_s: float, index: int) -> RoadUser:
     speed_mps = rng.uniform(1.25, 1.5)
     side = -1 if index % 2 else 1
     walked_m = speed_mps * t_s
-    x_m = side * (PAVEMENT_M[1] - walked_m)
-    gone = t_s < 0 or walked_m > 2 * PAVEMENT_M[1]
-    z_m = CROSSING_M[0] + 0.6 + 0.8 * index
-    doing: Doing = "crossing" if abs(x_m) < ROAD_HALF_M else "walking"
-    return _person(rng, mover_id, (x_m, -1.0 if gone else z_m), 0, doing, walked_m)
+    x_m = side * (PAVEMENT_X_M[1] - walked_m)
+    is_outside = t_s < 0 or walked_m > 2 * PAVEMENT_X_M[1]
+    z_m = CROSSING_Z_M[0] + 0.6 + 0.8 * index
+    activity: Activity = "crossing" if abs(x_m) < ROAD_HALF_M else "walking"
+    return _person(rng, user_id, (x_m, -1.0 if is_outside else z_m), 0, activity, walked_m)
 
 
 def _person(
     rng: random.Random,
-    mover_id: int,
+    user_id: int,
     at_m: tuple[float, float],
     heading: int,
-    doing: Doing,
+    activity: Activity,
     walked_m: float,
-) -> Mover:
+) -> RoadUser:
     height_m = rng.uniform(1.6, 1.88)
-    return Mover(
-        id=mover_id,
+    return RoadUser(
+        id=user_id,
         label="person",
-        doing=doing,
+        activity=activity,
         x_m=at_m[0],
         z_m=at_m[1],
         heading=heading,

@@ -11,10 +11,10 @@ from email.parser import HeaderParser
 from pathlib import Path
 from typing import Any
 
-PLACE = Path("usr/share/vigie")
+SHARE_FOLDER = Path("usr/share/vigie")
 
 
-def debian(root: Path) -> list[dict[str, Any]]:
+def debian_packages(root: Path) -> list[dict[str, Any]]:
     """The installed packages of dpkg's database."""
     found = []
     for paragraph in (root / "var/lib/dpkg/status").read_text().split("\n\n"):
@@ -35,7 +35,7 @@ def debian(root: Path) -> list[dict[str, Any]]:
     return sorted(found, key=lambda one: str(one["name"]))
 
 
-def python(root: Path) -> list[dict[str, Any]]:
+def python_packages(root: Path) -> list[dict[str, Any]]:
     """The packages of the agent's virtual environment, from their metadata."""
     found = []
     for metadata in root.glob("opt/vigie/lib/python3.*/site-packages/*.dist-info/METADATA"):
@@ -56,10 +56,10 @@ def python(root: Path) -> list[dict[str, Any]]:
     return sorted(found, key=lambda one: str(one["name"]))
 
 
-def keep_licences(root: Path, place: Path) -> None:
+def copy_licences(root: Path, target_folder: Path) -> None:
     """Copy the texts of licences, since the folders of documentation go."""
     for text in sorted(root.glob("usr/share/doc/*/copyright")):
-        target = place / "debian" / text.parent.name
+        target = target_folder / "debian" / text.parent.name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(text, target)
     packages = root.glob("opt/vigie/lib/python3.*/site-packages/*.dist-info")
@@ -68,7 +68,9 @@ def keep_licences(root: Path, place: Path) -> None:
             if text.is_file() and text.name.upper().startswith(
                 ("LICEN", "COPYING", "NOTICE", "AUTHORS")
             ):
-                target = place / "python" / package.name.removesuffix(".dist-info") / text.name
+                target = (
+                    target_folder / "python" / package.name.removesuffix(".dist-info") / text.name
+                )
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(text, target)
 
@@ -76,8 +78,8 @@ def keep_licences(root: Path, place: Path) -> None:
 def main() -> None:
     """Write both."""
     root, version = Path(sys.argv[1]), sys.argv[2]
-    place = root / PLACE
-    place.mkdir(parents=True, exist_ok=True)
+    share_folder = root / SHARE_FOLDER
+    share_folder.mkdir(parents=True, exist_ok=True)
     sbom = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
@@ -85,10 +87,10 @@ def main() -> None:
         "metadata": {
             "component": {"type": "operating-system", "name": "vigie", "version": version}
         },
-        "components": debian(root) + python(root),
+        "components": debian_packages(root) + python_packages(root),
     }
-    (place / "sbom.cdx.json").write_text(json.dumps(sbom, indent=1) + "\n")
-    keep_licences(root, place / "licences")
+    (share_folder / "sbom.cdx.json").write_text(json.dumps(sbom, indent=1) + "\n")
+    copy_licences(root, share_folder / "licences")
 
 
 if __name__ == "__main__":

@@ -24,10 +24,10 @@ from PIL import Image
 from tfjs_graph_converter import api
 
 INPUT_PX = 300
-CLASSES = 90
+CLASS_COUNT = 90
 MAX_DETECTIONS = 25
 MIN_SCORE = 0.01
-OVERLAP = 0.6
+NMS_IOU = 0.6
 BOX_CODE = (10.0, 10.0, 5.0, 5.0)
 """Scales of y, x, h, w in the box coding of the TensorFlow Object Detection API."""
 
@@ -37,12 +37,12 @@ ASPECTS = (1.0, 2.0, 0.5, 3.0, 1.0 / 3.0)
 """SSDLite MobileNetV2's anchors, of its pipeline.config."""
 
 
-def anchors() -> np.ndarray:
+def make_anchors() -> np.ndarray:
     """The 1917 anchors of `ssd_anchor_generator`, N x (ycentre, xcentre, height, width)."""
     low, high = SCALES
     count = len(FEATURE_MAPS)
     scales = [low + (high - low) * i / (count - 1) for i in range(count)] + [1.0]
-    made: list[tuple[float, float, float, float]] = []
+    boxes: list[tuple[float, float, float, float]] = []
     for i, cells in enumerate(FEATURE_MAPS):
         if i == 0:
             shapes = [(0.1, 1.0), (scales[0], 2.0), (scales[0], 0.5)]
@@ -54,8 +54,8 @@ def anchors() -> np.ndarray:
                 for scale, aspect in shapes:
                     root = math.sqrt(aspect)
                     centre = ((row + 0.5) / cells, (column + 0.5) / cells)
-                    made.append((*centre, scale / root, scale * root))
-    return np.array(made, np.float32)
+                    boxes.append((*centre, scale / root, scale * root))
+    return np.array(boxes, np.float32)
 
 
 def find_outputs(graph: Any) -> tuple[str, str]:
@@ -69,7 +69,7 @@ def find_outputs(graph: Any) -> tuple[str, str]:
             shape = tensor.shape.as_list() if tensor.shape.rank is not None else []
             if operation.type in ("ConcatV2", "Squeeze") and shape[-1:] == [4]:
                 boxes.append(tensor.name)
-            if operation.type in ("Sigmoid", "ConcatV2") and shape[-1:] == [CLASSES + 1]:
+            if operation.type in ("Sigmoid", "ConcatV2") and shape[-1:] == [CLASS_COUNT + 1]:
                 scores.append(tensor.name)
     if not boxes or not scores:
         sys.exit("the graph has no raw boxes and scores of the shapes that are expected")
@@ -83,22 +83,27 @@ def find_outputs(graph: Any) -> tuple[str, str]:
         'attr { key: "max_classes_per_detection" value { i: 1 } } '
         'attr { key: "use_regular_nms" value { b: false } } '
         f'attr {{ key: "nms_score_threshold" value {{ f: {MIN_SCORE} }} }} '
-        f'attr {{ key: "nms_iou_threshold" value {{ f: {OVERLAP} }} }} '
+        f'attr {{ key: "nms_iou_threshold" value {{ f: {NMS_IOU} }} }} '
         f'attr {{ key: "y_scale" value {{ f: {BOX_CODE[0]} }} }} '
         f'attr {{ key: "x_scale" value {{ f: {BOX_CODE[1]} }} }} '
         f'attr {{ key: "h_scale" value {{ f: {BOX_CODE[2]} }} }} '
         f'attr {{ key: "w_scale" value {{ f: {BOX_CODE[3]} }} }} '
-        f'attr {{ key: "num_classes" value {{ i: {CLASSES} }} }}'
+        f'attr {{ key: "num_classes" value {{ i: {CLASS_COUNT} }} }}'
     )
 )
 def post_process(boxes: Any, scores: Any, priors: Any) -> tuple[Any, Any, Any, Any]:
     """The custom operation's place in the graph: shapes alone, the converter puts it in."""
-    nothing = tf.reduce_sum(boxes) * 0 + tf.reduce_sum(scores) * 0 + tf.reduce_sum(priors) * 0
-    each = tf.zeros((1, MAX_DETECTIONS)) + nothing
-    return tf.zeros((1, MAX_DETECTIONS, 4)) + nothing, each, each, tf.zeros((1,)) + nothing
+    zero = tf.reduce_sum(boxes) * 0 + tf.reduce_sum(scores) * 0 + tf.reduce_sum(priors) * 0
+    per_detection = tf.zeros((1, MAX_DETECTIONS)) + zero
+    return (
+        tf.zeros((1, MAX_DETECTIONS, 4)) + zero,
+        per_detection,
+        per_detection,
+        tf.zeros((1,)) + zero,
+    )
 
 
-def calibration(folder: Path) -> Iterator[list[np.ndarray]]:
+def calibration_inputs(folder: Path) -> Iterator[list[np.ndarray]]:
     """The street pictures, as the model takes them."""
     for path in sorted(folder.iterdir()):
         rgb = Image.open(path).convert("RGB").resize((INPUT_PX, INPUT_PX))
@@ -117,7 +122,7 @@ def main() -> None:
         sys.exit(f"{args.package}: holds {len(models)} files model.json; one is expected")
     graph = api.load_graph_model(str(models[0].parent))
     box_name, score_name = find_outputs(graph)
-    priors = tf.constant(anchors())
+    priors = tf.constant(make_anchors())
 
     @tf.function(input_signature=[tf.TensorSpec((1, INPUT_PX, INPUT_PX, 3), tf.float32)])
     def detect(picture: Any) -> tuple[Any, Any, Any, Any]:
@@ -128,13 +133,13 @@ def main() -> None:
             name="",
         )
         boxes = tf.reshape(boxes, (1, len(priors), 4))
-        scores = tf.reshape(scores, (1, len(priors), CLASSES + 1))
+        scores = tf.reshape(scores, (1, len(priors), CLASS_COUNT + 1))
         return post_process(boxes, scores, priors)
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([detect.get_concrete_function()])
     converter.allow_custom_ops = True
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: calibration(args.pictures)
+    converter.representative_dataset = lambda: calibration_inputs(args.pictures)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = tf.uint8
     content = converter.convert()

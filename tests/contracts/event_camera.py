@@ -25,30 +25,30 @@ ENVELOPE = """<?xml version="1.0" encoding="UTF-8"?>
   xmlns:tev="http://www.onvif.org/ver10/events/wsdl" xmlns:ter="http://www.onvif.org/ver10/error"
   xmlns:tns1="http://www.onvif.org/ver10/topics"><s:Body>{body}</s:Body></s:Envelope>"""
 
-CLOCK = """<tds:GetSystemDateAndTimeResponse><tds:SystemDateAndTime>
+CLOCK_REPLY = """<tds:GetSystemDateAndTimeResponse><tds:SystemDateAndTime>
 <tt:DateTimeType>NTP</tt:DateTimeType><tt:DaylightSavings>false</tt:DaylightSavings><tt:UTCDateTime>
 <tt:Time><tt:Hour>1</tt:Hour><tt:Minute>2</tt:Minute><tt:Second>3</tt:Second></tt:Time>
 <tt:Date><tt:Year>2001</tt:Year><tt:Month>1</tt:Month><tt:Day>1</tt:Day></tt:Date>
 </tt:UTCDateTime></tds:SystemDateAndTime></tds:GetSystemDateAndTimeResponse>"""
 
-DEVICE = """<tds:GetDeviceInformationResponse><tds:Manufacturer>Bank &amp; Co</tds:Manufacturer>
+DEVICE_REPLY = """<tds:GetDeviceInformationResponse><tds:Manufacturer>Bank &amp; Co</tds:Manufacturer>
 <tds:Model>Dome 3</tds:Model><tds:FirmwareVersion>1</tds:FirmwareVersion>
 <tds:SerialNumber>77</tds:SerialNumber><tds:HardwareId>1</tds:HardwareId>
 </tds:GetDeviceInformationResponse>"""
 
-PROFILES = """<trt:GetProfilesResponse><trt:Profiles token="p1" fixed="true"><tt:Name>all</tt:Name>
+PROFILES_REPLY = """<trt:GetProfilesResponse><trt:Profiles token="p1" fixed="true"><tt:Name>all</tt:Name>
 <tt:VideoEncoderConfiguration token="e1"><tt:Name>e</tt:Name><tt:UseCount>1</tt:UseCount>
 <tt:Encoding>{codec}</tt:Encoding>
 <tt:Resolution><tt:Width>1280</tt:Width><tt:Height>720</tt:Height></tt:Resolution>
 <tt:Quality>5</tt:Quality></tt:VideoEncoderConfiguration></trt:Profiles></trt:GetProfilesResponse>"""
 
-STREAM = """<trt:GetStreamUriResponse><trt:MediaUri>
+STREAM_REPLY = """<trt:GetStreamUriResponse><trt:MediaUri>
 <tt:Uri>rtsp://admin:secret@127.0.0.1:554/p1?x=1</tt:Uri>
 <tt:InvalidAfterConnect>false</tt:InvalidAfterConnect>
 <tt:InvalidAfterReboot>false</tt:InvalidAfterReboot><tt:Timeout>PT0S</tt:Timeout>
 </trt:MediaUri></trt:GetStreamUriResponse>"""
 
-TOPICS = """<tev:GetEventPropertiesResponse>
+TOPICS_REPLY = """<tev:GetEventPropertiesResponse>
 <tev:TopicNamespaceLocation>http://www.onvif.org/onvif/ver10/topics/topicns.xml</tev:TopicNamespaceLocation>
 <wsnt:FixedTopicSet>true</wsnt:FixedTopicSet>
 <wstop:TopicSet>
@@ -63,17 +63,17 @@ TOPICS = """<tev:GetEventPropertiesResponse>
 <tev:MessageContentSchemaLocation>http://www.onvif.org/onvif/ver10/schema/onvif.xsd</tev:MessageContentSchemaLocation>
 </tev:GetEventPropertiesResponse>"""
 
-SUBSCRIBED = """<tev:CreatePullPointSubscriptionResponse><tev:SubscriptionReference>
+SUBSCRIBE_REPLY = """<tev:CreatePullPointSubscriptionResponse><tev:SubscriptionReference>
 <wsa:Address>{url}/onvif/pull/{number}</wsa:Address></tev:SubscriptionReference>
 <wsnt:CurrentTime>2001-01-01T01:02:03Z</wsnt:CurrentTime>
 <wsnt:TerminationTime>2001-01-01T01:04:03Z</wsnt:TerminationTime>
 </tev:CreatePullPointSubscriptionResponse>"""
 
-PULLED = """<tev:PullMessagesResponse><tev:CurrentTime>2001-01-01T01:02:03Z</tev:CurrentTime>
+PULL_REPLY = """<tev:PullMessagesResponse><tev:CurrentTime>2001-01-01T01:02:03Z</tev:CurrentTime>
 <tev:TerminationTime>2001-01-01T01:04:03Z</tev:TerminationTime>{messages}
 </tev:PullMessagesResponse>"""
 
-CROSSED = """<wsnt:NotificationMessage>
+CROSSED_NOTIFICATION = """<wsnt:NotificationMessage>
 <wsnt:Topic Dialect="http://www.onvif.org/ver10/tev/topicExpression/ConcreteSet">
 tns1:RuleEngine/LineDetector/Crossed
 </wsnt:Topic><wsnt:Message><tt:Message UtcTime="2008-10-10T12:24:57.321Z"><tt:Source>
@@ -83,12 +83,12 @@ tns1:RuleEngine/LineDetector/Crossed
 <tt:Data><tt:SimpleItem Name="ObjectId" Value="15"/></tt:Data></tt:Message></wsnt:Message>
 </wsnt:NotificationMessage>"""
 
-FAULT = """<s:Fault><s:Code><s:Value>s:Receiver</s:Value><s:Subcode>
+FAULT_REPLY = """<s:Fault><s:Code><s:Value>s:Receiver</s:Value><s:Subcode>
 <s:Value>ter:ActionNotSupported</s:Value></s:Subcode></s:Code>
 <s:Reason><s:Text xml:lang="en">Optional action not implemented</s:Text></s:Reason></s:Fault>"""
 
 
-def motion(state: str, operation: str = "Changed") -> str:
+def motion_notification(state: str, operation: str = "Changed") -> str:
     """A `tns1:VideoSource/MotionAlarm`: Imaging Service Specification, chapter on events."""
     return f"""<wsnt:NotificationMessage>
 <wsnt:Topic Dialect="http://www.onvif.org/ver10/tev/topicExpression/ConcreteSet">
@@ -99,28 +99,28 @@ tns1:VideoSource/MotionAlarm</wsnt:Topic><wsnt:Message>
 </wsnt:Message></wsnt:NotificationMessage>"""
 
 
-class EventCamera:
+class FakeOnvifCamera:
     """Answers on 127.0.0.1. `messages` are pulled one by one; `asked` are the operations."""
 
     def __init__(self, codec: str = "H264") -> None:
         self.codec = codec
         self.messages: queue.Queue[str] = queue.Queue()
-        self.asked: list[str] = []
+        self.operations: list[str] = []
         self.subscriptions = 0
-        self.forgets = False
+        self.has_forgotten_subscriptions = False
         """Whether it has forgotten its subscriptions, as after a restart."""
         camera = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 text = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                status, body = camera.answer(text)
-                told = ENVELOPE.format(body=body).encode()
+                status, body = camera.handle_request(text)
+                reply = ENVELOPE.format(body=body).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/soap+xml; charset=utf-8")
-                self.send_header("Content-Length", str(len(told)))
+                self.send_header("Content-Length", str(len(reply)))
                 self.end_headers()
-                self.wfile.write(told)
+                self.wfile.write(reply)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -131,43 +131,43 @@ class EventCamera:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
 
-    def answer(self, text: str) -> tuple[HTTPStatus, str]:
+    def handle_request(self, text: str) -> tuple[HTTPStatus, str]:
         body = re.search(r"<(?:[\w-]+:)?Body>\s*<(?:[\w-]+:)?(\w+)", text)
         operation = body[1] if body else ""
-        self.asked.append(operation)
+        self.operations.append(operation)
         answers = {
-            "GetSystemDateAndTime": CLOCK,
-            "GetServices": self._services(),
-            "GetDeviceInformation": DEVICE,
+            "GetSystemDateAndTime": CLOCK_REPLY,
+            "GetServices": self._services_reply(),
+            "GetDeviceInformation": DEVICE_REPLY,
             "GetScopes": "<tds:GetScopesResponse/>",
-            "GetProfiles": PROFILES.format(codec=self.codec),
-            "GetStreamUri": STREAM,
-            "GetEventProperties": TOPICS,
+            "GetProfiles": PROFILES_REPLY.format(codec=self.codec),
+            "GetStreamUri": STREAM_REPLY,
+            "GetEventProperties": TOPICS_REPLY,
             "Unsubscribe": "<wsnt:UnsubscribeResponse/>",
         }
         if operation == "CreatePullPointSubscription":
-            self.forgets = False
+            self.has_forgotten_subscriptions = False
             self.subscriptions += 1
-            return HTTPStatus.OK, SUBSCRIBED.format(url=self.url, number=self.subscriptions)
-        if operation == "PullMessages" and not self.forgets:
-            return HTTPStatus.OK, PULLED.format(messages=self._next(text))
+            return HTTPStatus.OK, SUBSCRIBE_REPLY.format(url=self.url, number=self.subscriptions)
+        if operation == "PullMessages" and not self.has_forgotten_subscriptions:
+            return HTTPStatus.OK, PULL_REPLY.format(messages=self._next_messages(text))
         if operation in answers:
             return HTTPStatus.OK, answers[operation]
-        return HTTPStatus.INTERNAL_SERVER_ERROR, FAULT
+        return HTTPStatus.INTERNAL_SERVER_ERROR, FAULT_REPLY
 
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
-    def _next(self, text: str) -> str:
-        waits = re.search(r"Timeout>PT([\d.]+)S<", text)
+    def _next_messages(self, text: str) -> str:
+        timeout_match = re.search(r"Timeout>PT([\d.]+)S<", text)
         try:
-            return self.messages.get(timeout=float(waits[1]) if waits else 0)
+            return self.messages.get(timeout=float(timeout_match[1]) if timeout_match else 0)
         except queue.Empty:
             return ""
 
-    def _services(self) -> str:
+    def _services_reply(self) -> str:
         each = "".join(
             f"<tds:Service><tds:Namespace>{NAMESPACES[name]}</tds:Namespace>"
             f"<tds:XAddr>{self.url}/onvif/{name}</tds:XAddr><tds:Version><tt:Major>2</tt:Major>"
@@ -178,8 +178,8 @@ class EventCamera:
 
 
 @contextmanager
-def event_camera(codec: str = "H264") -> Iterator[EventCamera]:
-    camera = EventCamera(codec)
+def running_event_camera(codec: str = "H264") -> Iterator[FakeOnvifCamera]:
+    camera = FakeOnvifCamera(codec)
     try:
         yield camera
     finally:

@@ -14,18 +14,18 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from drivers.catalog import ptz_module
+from drivers.catalog import load_ptz_driver
 from drivers.contracts import Ptz, Range
 from drivers.ptz.fake import FakeHead
-from drivers.simulated.motion import HeadMotion, Mechanics, MotionState
-from drivers.simulated.pelco_device import PelcoSide
-from drivers.simulated.pty_head import PtyHead, Side
-from drivers.simulated.visca_device import ViscaSide
+from drivers.simulated.motion import HeadMechanics, HeadSimulator, MotionState
+from drivers.simulated.pelco_device import PelcoDevice
+from drivers.simulated.pty_head import PtySerialLine, SimulatedDevice
+from drivers.simulated.visca_device import ViscaCameraChain
 from drivers.visca_options import Options as ViscaOptions
-from tests.conftest import HeldClock
+from tests.conftest import ManualClock
 
-PATIENCE_S = 10.0
-MECHANICS = Mechanics(
+IDLE_TIMEOUT_S = 10.0
+MECHANICS = HeadMechanics(
     pan_deg=Range(low=-170, high=170),
     tilt_deg=Range(low=-30, high=90),
     pan_max_deg_s=60,
@@ -34,15 +34,15 @@ MECHANICS = Mechanics(
 """What every simulated head of the suite is built like; the drivers' options say the same."""
 
 
-Lack = Literal["speed of goto", "answers to orders"]
+MissingFeature = Literal["speed of goto", "answers to orders"]
 
 
-class Rig(Protocol):
+class HeadRig(Protocol):
     """One head on the bench."""
 
     head: Ptz
 
-    def pass_s(self, seconds: float) -> None:
+    def advance_s(self, seconds: float) -> None:
         """Let this time go by for the head, after it has heard all that was said to it."""
         ...
 
@@ -51,11 +51,11 @@ class Rig(Protocol):
         ...
 
 
-class Bench(Protocol):
+class HeadBench(Protocol):
     """A kind of head, which a test sets up as often as it likes."""
 
     driver: str
-    lacks: Sequence[Lack]
+    missing_features: Sequence[MissingFeature]
     """What its protocol has no words for."""
 
     def set_up(self, folder: Path) -> AbstractContextManager[Any]:
@@ -67,98 +67,108 @@ class SimulatedRig:
     """A head with a held clock and a body, which knows the truth."""
 
     head: Ptz
-    body: HeadMotion
-    clock: HeldClock
+    simulator: HeadSimulator
+    clock: ManualClock
 
-    def settle(self) -> None:
+    def wait_until_idle(self) -> None:
         """Wait until the head has heard all that was said to it."""
 
-    def pass_s(self, seconds: float) -> None:
-        self.settle()
-        self.clock.pass_s(seconds)
-        self.settle()
+    def advance_s(self, seconds: float) -> None:
+        self.wait_until_idle()
+        self.clock.advance_s(seconds)
+        self.wait_until_idle()
 
     def state(self) -> MotionState:
-        self.settle()
-        return self.body.state(self.clock.now_ns)
+        self.wait_until_idle()
+        return self.simulator.state_at(self.clock.now_ns)
 
-    def silence(self, *, on: bool) -> None:
+    def set_silent(self, *, on: bool) -> None:
         """Whether the head is cut off, so that it neither hears nor answers."""
-        wrong = msgspec.structs.replace(self.body.misbehaviour, silent=on)
-        self.body.misbehave(self.clock.now_ns, wrong)
+        injected_fault = msgspec.structs.replace(self.simulator.injected_fault, silent=on)
+        self.simulator.inject_fault(self.clock.now_ns, injected_fault)
 
 
 def open_head(driver: str, options: Mapping[str, Any], clock_ns: Callable[[], int]) -> Ptz:
     """A head as the agent opens it: options from a table, the module by its name."""
-    module = ptz_module(driver)
+    module = load_ptz_driver(driver)
     return module.open_ptz("test", msgspec.convert(options, module.Options), clock_ns)
 
 
-class FakeRig(SimulatedRig):
+class FakeHeadRig(SimulatedRig):
     """The head inside the process."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        self.clock = HeldClock()
+        self.clock = ManualClock()
         head = open_head("fake", options, self.clock.boottime_ns)
         assert isinstance(head, FakeHead)
-        self.head, self.body = head, head.motion
+        self.head, self.simulator = head, head.simulator
 
 
-class FakeBench:
+class FakeHeadBench:
     """The fake, with these options beside the mechanics."""
 
     driver = "fake"
-    lacks: Sequence[Lack] = ()
+    missing_features: Sequence[MissingFeature] = ()
 
     def __init__(self, **options: Any) -> None:
         self._options = options
 
     @contextmanager
-    def set_up(self, folder: Path) -> Iterator[FakeRig]:
+    def set_up(self, folder: Path) -> Iterator[FakeHeadRig]:
         mechanics = {
             name: getattr(MECHANICS, name)
             for name in ("pan_deg", "tilt_deg", "pan_max_deg_s", "tilt_max_deg_s")
         }
-        rig = FakeRig(msgspec.to_builtins(mechanics) | self._options)
+        rig = FakeHeadRig(msgspec.to_builtins(mechanics) | self._options)
         try:
             yield rig
         finally:
             rig.head.close()
 
 
-class Babbler:
+class NoiseSource:
     """Something on a line that says what nobody has asked for: `left` bytes of it."""
 
     def __init__(self) -> None:
-        self.left = 0
-        self._chance = random.Random(5)
+        self.bytes_left = 0
+        self._rng = random.Random(5)
 
     def exchange(self, data: bytes, t_ns: int) -> bytes:
-        size = min(self.left, 1024)
-        self.left -= size
-        return self._chance.randbytes(size)
+        size = min(self.bytes_left, 1024)
+        self.bytes_left -= size
+        return self._rng.randbytes(size)
 
     @property
-    def owes(self) -> bool:
-        return self.left > 0
+    def has_pending_output(self) -> bool:
+        return self.bytes_left > 0
 
 
-class LineRig(SimulatedRig):
+class SerialHeadRig(SimulatedRig):
     """A head at the end of a serial line; `line` can be disturbed, pulled and plugged in, and
     `babbler` be made to talk on it.
     """
 
     def __init__(
-        self, line: PtyHead, babbler: Babbler, body: HeadMotion, clock: HeldClock, head: Ptz
+        self,
+        line: PtySerialLine,
+        noise_source: NoiseSource,
+        simulator: HeadSimulator,
+        clock: ManualClock,
+        head: Ptz,
     ) -> None:
-        self.line, self.babbler, self.body, self.clock = line, babbler, body, clock
+        self.line, self.noise_source, self.simulator, self.clock = (
+            line,
+            noise_source,
+            simulator,
+            clock,
+        )
         self.head = head
 
-    def settle(self) -> None:
-        assert self.line.settle(PATIENCE_S)
+    def wait_until_idle(self) -> None:
+        assert self.line.wait_until_idle(IDLE_TIMEOUT_S)
 
 
-class LineBench:
+class SerialHeadBench:
     """A driver on a pseudo-terminal. `side` makes what speaks its protocol for a body, at its
     address; the driver's options are completed with the port.
     """
@@ -166,27 +176,34 @@ class LineBench:
     def __init__(
         self,
         driver: str,
-        side: Callable[[HeadMotion], Side],
+        make_device: Callable[[HeadSimulator], SimulatedDevice],
         options: Mapping[str, Any],
-        mechanics: Mechanics = MECHANICS,
-        lacks: Sequence[Lack] = (),
+        mechanics: HeadMechanics = MECHANICS,
+        missing_features: Sequence[MissingFeature] = (),
     ) -> None:
-        self.driver, self.side, self._options, self.mechanics = driver, side, options, mechanics
-        self.lacks = lacks
+        self.driver, self.make_device, self._options, self.mechanics = (
+            driver,
+            make_device,
+            options,
+            mechanics,
+        )
+        self.missing_features = missing_features
 
     def options(self, port: Path) -> dict[str, Any]:
         return {**self._options, "port": str(port)}
 
     @contextmanager
-    def set_up(self, folder: Path) -> Iterator[LineRig]:
-        clock = HeldClock()
-        body = HeadMotion(self.mechanics, clock.now_ns)
-        babbler = Babbler()
-        line = PtyHead(folder / "line", [self.side(body), babbler], clock.boottime_ns)
+    def set_up(self, folder: Path) -> Iterator[SerialHeadRig]:
+        clock = ManualClock()
+        simulator = HeadSimulator(self.mechanics, clock.now_ns)
+        noise_source = NoiseSource()
+        line = PtySerialLine(
+            folder / "line", [self.make_device(simulator), noise_source], clock.boottime_ns
+        )
         try:
             head = open_head(self.driver, self.options(line.link), clock.boottime_ns)
             try:
-                yield LineRig(line, babbler, body, clock, head)
+                yield SerialHeadRig(line, noise_source, simulator, clock, head)
             finally:
                 head.close()
         finally:
@@ -197,30 +214,30 @@ class HardwareRig:
     """A real head, which takes the time it takes and is believed."""
 
     def __init__(self, driver: str, options: Mapping[str, Any]) -> None:
-        self._passing = threading.Event()
+        self._never_set = threading.Event()
         self.head = open_head(driver, options, lambda: clock_gettime_ns(7))  # CLOCK_BOOTTIME
 
-    def pass_s(self, seconds: float) -> None:
-        self._passing.wait(seconds)
+    def advance_s(self, seconds: float) -> None:
+        self._never_set.wait(seconds)
 
     def state(self) -> MotionState:
-        here = self.head.position()
+        position = self.head.read_position()
         return MotionState(
-            pan_deg=here.pose.pan_deg,
-            tilt_deg=here.pose.tilt_deg,
-            zoom=here.pose.zoom,
+            pan_deg=position.pose.pan_deg,
+            tilt_deg=position.pose.tilt_deg,
+            zoom=position.pose.zoom,
             focus=0.0,
             pan_deg_s=0.0,
             tilt_deg_s=0.0,
             zoom_s=0.0,
-            moving=here.moving,
+            moving=position.moving,
         )
 
 
 class HardwareBench:
     """A head that is there."""
 
-    lacks: Sequence[Lack] = ()
+    missing_features: Sequence[MissingFeature] = ()
 
     def __init__(self, driver: str, options: Mapping[str, Any]) -> None:
         self.driver, self._options = driver, options
@@ -234,7 +251,7 @@ class HardwareBench:
             rig.head.close()
 
 
-PELCO: dict[str, Any] = {
+PELCO_OPTIONS: dict[str, Any] = {
     "baud": 115200,
     "pan_deg": {"low": -170, "high": 170},
     "tilt_deg": {"low": -30, "high": 90},
@@ -245,12 +262,12 @@ PELCO: dict[str, Any] = {
     "presets": 32,
     "aux": {"wiper": 1, "heater": 2, "ir": 3},
 }
-RECKONED = PELCO | {"zoom_travel_s": 3, "preset_deg_s": 40}
-QUERIED = PELCO | {"position": "query", "zoom_counts": {"low": 0, "high": 16384}}
-UNANSWERED: tuple[Lack, ...] = ("speed of goto", "answers to orders")
+RECKONED_OPTIONS = PELCO_OPTIONS | {"zoom_travel_s": 3, "preset_deg_s": 40}
+QUERIED_OPTIONS = PELCO_OPTIONS | {"position": "query", "zoom_counts": {"low": 0, "high": 16384}}
+PELCO_MISSING: tuple[MissingFeature, ...] = ("speed of goto", "answers to orders")
 
 
-VISCA: dict[str, Any] = {
+VISCA_OPTIONS: dict[str, Any] = {
     "model": "ptzoptics",
     "baud": 38400,
     "pan_max_deg_s": 60,
@@ -258,20 +275,28 @@ VISCA: dict[str, Any] = {
     "zoom_ratio": 20,
     "focus": True,
 }
-VISCA_BUILD = msgspec.convert(VISCA | {"port": "/dev/null"}, ViscaOptions).build
+VISCA_SPECS = msgspec.convert(VISCA_OPTIONS | {"port": "/dev/null"}, ViscaOptions).specs
 
 
-HEADS: dict[str, Bench] = {
-    "fake": FakeBench(),
-    "fake bare": FakeBench(zoom_ratio=1, focus=False, presets=0, aux=[]),
-    "pelco_d": LineBench("pelco_d", lambda body: PelcoSide(body, "D"), RECKONED),
-    "pelco_d query": LineBench(
-        "pelco_d", lambda body: PelcoSide(body, "D", receipts=True), QUERIED, lacks=UNANSWERED
+HEADS: dict[str, HeadBench] = {
+    "fake": FakeHeadBench(),
+    "fake bare": FakeHeadBench(zoom_ratio=1, focus=False, presets=0, aux=[]),
+    "pelco_d": SerialHeadBench("pelco_d", lambda body: PelcoDevice(body, "D"), RECKONED_OPTIONS),
+    "pelco_d query": SerialHeadBench(
+        "pelco_d",
+        lambda body: PelcoDevice(body, "D", general_replies=True),
+        QUERIED_OPTIONS,
+        missing_features=PELCO_MISSING,
     ),
-    "pelco_p": LineBench("pelco_p", lambda body: PelcoSide(body, "P", 0), RECKONED),
-    "pelco_p query": LineBench(
-        "pelco_p", lambda body: PelcoSide(body, "P", 0, echo=True), QUERIED, lacks=UNANSWERED
+    "pelco_p": SerialHeadBench("pelco_p", lambda body: PelcoDevice(body, "P", 0), RECKONED_OPTIONS),
+    "pelco_p query": SerialHeadBench(
+        "pelco_p",
+        lambda body: PelcoDevice(body, "P", 0, echoes=True),
+        QUERIED_OPTIONS,
+        missing_features=PELCO_MISSING,
     ),
-    "visca": LineBench("visca", lambda body: ViscaSide([body], VISCA_BUILD), VISCA),
+    "visca": SerialHeadBench(
+        "visca", lambda body: ViscaCameraChain([body], VISCA_SPECS), VISCA_OPTIONS
+    ),
 }
 """Every head of the suite: one line each."""

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from drivers.contracts import Pose, Velocity
-from drivers.simulated.motion import HeadMotion, Mechanics
-from tests.conftest import HeldClock
+from drivers.simulated.motion import HeadMechanics, HeadSimulator
+from tests.conftest import ManualClock
 
-from .heads import MECHANICS, Bench, Lack, SimulatedRig, open_head
+from .heads import MECHANICS, HeadBench, MissingFeature, SimulatedRig, open_head
 from .onvif_peer import PYTHON, SCRIPT
 
-OPTIONS: dict[str, Any] = {
+ONVIF_OPTIONS: dict[str, Any] = {
     "pan_deg": {"low": -170, "high": 170},
     "tilt_deg": {"low": -30, "high": 90},
     "pan_max_deg_s": 60,
@@ -27,79 +27,81 @@ OPTIONS: dict[str, Any] = {
     "timeout_s": 1.0,
 }
 """What MECHANICS are in a data sheet."""
-RECKONED: dict[str, Any] = {"zoom_travel_s": 3, "preset_deg_s": 40, "lag_s": 0.3}
+RECKONED_OPTIONS: dict[str, Any] = {"zoom_travel_s": 3, "preset_deg_s": 40, "lag_s": 0.3}
 
 
-class ShareSide:
+class NormalisedPtzDevice:
     """The body behind shares of -1..1, as a camera's own program would turn it. `mute`: it does what
     it is told, and its answer to that is lost. `late_s`: how long it takes until it has read where
     it is, and again until it says so.
     """
 
-    def __init__(self, body: HeadMotion, clock: HeldClock) -> None:
-        self._body, self._clock = body, clock
-        self.mute = False
-        self.late_s = 0.0
-        self._names: dict[str, str] = {}
-        self._numbers: dict[str, int] = {}
-        self._places: dict[str, Pose] = {}
+    def __init__(self, simulator: HeadSimulator, clock: ManualClock) -> None:
+        self._simulator, self._clock = simulator, clock
+        self.is_muted = False
+        self.answer_delay_s = 0.0
+        self._preset_names: dict[str, str] = {}
+        self._preset_numbers: dict[str, int] = {}
+        self._preset_poses: dict[str, Pose] = {}
 
-    def answer(self, do: str, *given: Any) -> Any:
-        if self._body.misbehaviour.silent:
+    def handle(self, operation: str, *arguments: Any) -> Any:
+        if self._simulator.injected_fault.silent:
             return "silence"
-        answer = getattr(self, do)(*given)
-        return "silence" if self.mute and do in ("move", "stop", "recall") else answer
+        answer = getattr(self, operation)(*arguments)
+        return "silence" if self.is_muted and operation in ("move", "stop", "recall") else answer
 
     def move(self, pan: float, tilt: float, zoom: float) -> None:
-        self._body.move(
+        self._simulator.move(
             self._clock.now_ns, Velocity(pan_deg_s=pan * 60, tilt_deg_s=tilt * 40, zoom=zoom)
         )
 
     def stop(self) -> None:
-        self._body.stop(self._clock.now_ns)
+        self._simulator.stop(self._clock.now_ns)
 
     def goto(self, pan: float, tilt: float, zoom: float | None) -> None:
-        here = self._body.state(self._clock.now_ns)
-        self._body.goto(
+        state = self._simulator.state_at(self._clock.now_ns)
+        self._simulator.goto(
             self._clock.now_ns,
             Pose(
-                pan_deg=pan * 170, tilt_deg=30 + tilt * 60, zoom=here.zoom if zoom is None else zoom
+                pan_deg=pan * 170,
+                tilt_deg=30 + tilt * 60,
+                zoom=state.zoom if zoom is None else zoom,
             ),
         )
 
     def status(self) -> dict[str, Any]:
-        self._clock.pass_s(self.late_s)
-        state = self._body.state(self._clock.now_ns)
-        self._clock.pass_s(self.late_s)
-        return {**_shares(state.pose), "moving": state.moving}
+        self._clock.advance_s(self.answer_delay_s)
+        state = self._simulator.state_at(self._clock.now_ns)
+        self._clock.advance_s(self.answer_delay_s)
+        return {**_to_normalised(state.pose), "moving": state.moving}
 
     def presets(self) -> dict[str, Any]:
         return {
-            token: {"token": token, "name": name, **_shares(self._places[token])}
-            for token, name in self._names.items()
+            token: {"token": token, "name": name, **_to_normalised(self._preset_poses[token])}
+            for token, name in self._preset_names.items()
         }
 
     def store(self, token: str, name: str) -> None:
-        self._names[token] = name
-        self._numbers[token] = len(self._numbers) + 1
-        self._places[token] = self._body.state(self._clock.now_ns).pose
-        self._body.store_preset(self._clock.now_ns, self._numbers[token])
+        self._preset_names[token] = name
+        self._preset_numbers[token] = len(self._preset_numbers) + 1
+        self._preset_poses[token] = self._simulator.state_at(self._clock.now_ns).pose
+        self._simulator.store_preset(self._clock.now_ns, self._preset_numbers[token])
 
     def recall(self, token: str) -> None:
-        self._body.recall_preset(self._clock.now_ns, self._numbers[token])
+        self._simulator.goto_preset(self._clock.now_ns, self._preset_numbers[token])
 
 
-def _shares(pose: Pose) -> dict[str, float]:
+def _to_normalised(pose: Pose) -> dict[str, float]:
     return {"pan": pose.pan_deg / 170, "tilt": (pose.tilt_deg - 30) / 60, "zoom": pose.zoom}
 
 
-class OnvifRig(SimulatedRig):
+class OnvifHeadRig(SimulatedRig):
     """An open head, and the camera's process with the body at its end."""
 
-    def __init__(self, options: dict[str, Any], mechanics: Mechanics, *arguments: str) -> None:
-        self.clock = HeldClock()
-        self.body = HeadMotion(mechanics, self.clock.now_ns)
-        self.side = ShareSide(self.body, self.clock)
+    def __init__(self, options: dict[str, Any], mechanics: HeadMechanics, *arguments: str) -> None:
+        self.clock = ManualClock()
+        self.simulator = HeadSimulator(mechanics, self.clock.now_ns)
+        self.device = NormalisedPtzDevice(self.simulator, self.clock)
         self._camera = subprocess.Popen(
             [str(PYTHON), str(SCRIPT), "body", "127.0.0.1", *arguments],
             stdin=subprocess.PIPE,
@@ -108,46 +110,48 @@ class OnvifRig(SimulatedRig):
         )
         assert self._camera.stdout is not None
         port = int(self._camera.stdout.readline())
-        self._answering = threading.Thread(target=self._answer)
-        self._answering.start()
+        self._answer_thread = threading.Thread(target=self._answer_requests)
+        self._answer_thread.start()
         url = {"url": f"http://127.0.0.1:{port}"}
-        self.head = open_head("onvif", OPTIONS | options | url, self.clock.boottime_ns)
+        self.head = open_head("onvif", ONVIF_OPTIONS | options | url, self.clock.boottime_ns)
 
     def close(self) -> None:
         self.head.close()
         self._camera.kill()
-        self._answering.join()
+        self._answer_thread.join()
         self._camera.communicate()
 
-    def _answer(self) -> None:
+    def _answer_requests(self) -> None:
         stdin, stdout = self._camera.stdin, self._camera.stdout
         assert stdin is not None
         assert stdout is not None
         for line in stdout:
-            stdin.write(json.dumps(self.side.answer(*json.loads(line))) + "\n")
+            stdin.write(json.dumps(self.device.handle(*json.loads(line))) + "\n")
             stdin.flush()
 
 
-class OnvifBench:
+class OnvifHeadBench:
     """A camera's own head."""
 
     driver = "onvif"
 
-    def __init__(self, *arguments: str, lacks: Sequence[Lack] = (), **options: Any) -> None:
-        self.lacks, self._arguments, self._options = lacks, arguments, options
+    def __init__(
+        self, *arguments: str, missing_features: Sequence[MissingFeature] = (), **options: Any
+    ) -> None:
+        self.missing_features, self._arguments, self._options = missing_features, arguments, options
 
     @contextmanager
-    def set_up(self, folder: Path) -> Iterator[OnvifRig]:
+    def set_up(self, folder: Path) -> Iterator[OnvifHeadRig]:
         if not PYTHON.exists():
             pytest.skip("needs ipycam in .cache/test-peers: make setup-test")
-        rig = OnvifRig(self._options, MECHANICS, *self._arguments)
+        rig = OnvifHeadRig(self._options, MECHANICS, *self._arguments)
         try:
             yield rig
         finally:
             rig.close()
 
 
-ONVIF_HEADS: dict[str, Bench] = {
-    "onvif": OnvifBench(lacks=("speed of goto",)),
-    "onvif driven": OnvifBench("driven", **RECKONED),
+ONVIF_HEADS: dict[str, HeadBench] = {
+    "onvif": OnvifHeadBench(missing_features=("speed of goto",)),
+    "onvif driven": OnvifHeadBench("driven", **RECKONED_OPTIONS),
 }

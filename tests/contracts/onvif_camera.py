@@ -32,83 +32,85 @@ from ipycam.http import IPCameraHTTPHandler
 from ipycam.onvif import ONVIFService
 from ipycam.ptz import PTZController
 
-PTZ = "http://www.onvif.org/ver20/ptz/wsdl"
+PTZ_NAMESPACE = "http://www.onvif.org/ver20/ptz/wsdl"
 
 
-class Body:
+class RemotePtzController:
     """ipycam's controller, done elsewhere."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
 
-    def _ask(self, do: str, *given: Any) -> Any:
+    def _request(self, operation: str, *arguments: Any) -> Any:
         with self._lock:
-            say(json.dumps([do, *given]))
+            write_line(json.dumps([operation, *arguments]))
             answer = json.loads(sys.stdin.readline())
         if answer == "silence":
             threading.Event().wait()
         return answer
 
     def continuous_move(self, pan: float, tilt: float, zoom: float) -> None:
-        self._ask("move", pan, tilt, zoom)
+        self._request("move", pan, tilt, zoom)
 
     def stop_movement(self, pan_tilt: bool, zoom: bool) -> None:
         assert pan_tilt, "a stop of the zoom alone"
         assert zoom, "a stop of pan and tilt alone"
-        self._ask("stop")
+        self._request("stop")
 
     def absolute_move(self, pan: float, tilt: float, zoom: float | None) -> None:
-        self._ask("goto", pan, tilt, zoom)
+        self._request("goto", pan, tilt, zoom)
 
     def get_status(self) -> dict[str, Any]:
-        return dict(self._ask("status"))
+        return dict(self._request("status"))
 
     def get_presets(self) -> dict[str, Any]:
-        return {token: SimpleNamespace(**preset) for token, preset in self._ask("presets").items()}
+        return {
+            token: SimpleNamespace(**preset) for token, preset in self._request("presets").items()
+        }
 
     def set_preset(self, token: str, name: str) -> None:
-        self._ask("store", token, name)
+        self._request("store", token, name)
 
     def goto_preset(self, token: str) -> None:
-        self._ask("recall", token)
+        self._request("recall", token)
 
 
-class Camera:
+class CameraStub:
     """What the handler of HTTP asks of its camera."""
 
-    def __init__(self, config: CameraConfig, body: Any) -> None:
+    def __init__(self, config: CameraConfig, ptz_controller: Any) -> None:
         self.config = config
-        self.onvif = ONVIFService(config, body)
+        self.onvif = ONVIFService(config, ptz_controller)
 
 
-def say(line: str) -> None:
+def write_line(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
-def mend(service: ONVIFService) -> None:
-    soap = service._templates
-    soap["envelope"] = soap["envelope"].replace(
-        "<s:Envelope ", f'<s:Envelope xmlns:ptz="{PTZ}" xmlns:tptz="{PTZ}" ', 1
+def patch_templates(service: ONVIFService) -> None:
+    templates = service._templates
+    templates["envelope"] = templates["envelope"].replace(
+        "<s:Envelope ", f'<s:Envelope xmlns:ptz="{PTZ_NAMESPACE}" xmlns:tptz="{PTZ_NAMESPACE}" ', 1
     )
-    status = soap["ptz_get_status"]
+    status = templates["ptz_get_status"]
     for name in ("pan_tilt_status", "zoom_status"):
         status = status.replace(f"{{{{{name}}}}}", "{{move_status}}")
-    soap["ptz_get_status"] = status.replace("{{utc_time}}", "2026-01-01T00:00:00Z")
-    match = soap["probe_match"].replace("discovery/ProbeMatch<", "discovery/ProbeMatches<")
+    templates["ptz_get_status"] = status.replace("{{utc_time}}", "2026-01-01T00:00:00Z")
+    match = templates["probe_match"].replace("discovery/ProbeMatch<", "discovery/ProbeMatches<")
     match = match.replace("<d:ProbeMatch>", "<d:ProbeMatches><d:ProbeMatch>")
-    soap["probe_match"] = match.replace("</d:ProbeMatch>", "</d:ProbeMatch></d:ProbeMatches>")
+    templates["probe_match"] = match.replace("</d:ProbeMatch>", "</d:ProbeMatch></d:ProbeMatches>")
 
 
-def take_positions_away(service: ONVIFService) -> None:
-    soap = service._templates
+def remove_positions(service: ONVIFService) -> None:
+    templates = service._templates
     space = r"<tt:Absolute(\w+)PositionSpace>.*?</tt:Absolute\1PositionSpace>"
-    soap["ptz_get_nodes"] = re.sub(space, "", soap["ptz_get_nodes"], flags=re.DOTALL)
+    templates["ptz_get_nodes"] = re.sub(space, "", templates["ptz_get_nodes"], flags=re.DOTALL)
     position = r"<tt:(PTZ)?Position>.*?</tt:(PTZ)?Position>"
-    soap["ptz_get_status"] = re.sub(position, "", soap["ptz_get_status"], flags=re.DOTALL)
+    templates["ptz_get_status"] = re.sub(position, "", templates["ptz_get_status"], flags=re.DOTALL)
 
 
-def serve(config: CameraConfig, camera: Camera) -> int:
+def serve(config: CameraConfig, camera: CameraStub) -> int:
     IPCameraHTTPHandler.camera = camera
     server = ReusableThreadingTCPServer((config.local_ip, config.onvif_port), IPCameraHTTPHandler)
     server.daemon_threads = True
@@ -116,7 +118,7 @@ def serve(config: CameraConfig, camera: Camera) -> int:
     return int(server.server_address[1])
 
 
-def announced(address: str, port: str, user: str = "", password: str = "") -> None:
+def run_announced(address: str, port: str, user: str = "", password: str = "") -> None:
     config = CameraConfig(
         name="tram-14-front",
         manufacturer="Alstom",
@@ -125,22 +127,22 @@ def announced(address: str, port: str, user: str = "", password: str = "") -> No
         username=user,
         password=password,
     )
-    camera = Camera(config, PTZController())
-    mend(camera.onvif)
+    camera = CameraStub(config, PTZController())
+    patch_templates(camera.onvif)
     serve(config, camera)
     WSDiscoveryServer(camera.onvif).start()
-    say("ready")
+    write_line("ready")
     sys.stdin.read()
 
 
-def body(address: str, driven: str = "") -> None:
+def run_remote_controlled(address: str, driven: str = "") -> None:
     config = CameraConfig(local_ip=address, onvif_port=0)
-    camera = Camera(config, Body())
-    mend(camera.onvif)
+    camera = CameraStub(config, RemotePtzController())
+    patch_templates(camera.onvif)
     if driven:
-        take_positions_away(camera.onvif)
+        remove_positions(camera.onvif)
     config.onvif_port = serve(config, camera)
-    say(str(config.onvif_port))
+    write_line(str(config.onvif_port))
     threading.Event().wait()
 
 
@@ -148,4 +150,4 @@ if __name__ == "__main__":
     # It writes its presets into the working directory.
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        {"announced": announced, "body": body}[sys.argv[1]](*sys.argv[2:])
+        {"announced": run_announced, "body": run_remote_controlled}[sys.argv[1]](*sys.argv[2:])

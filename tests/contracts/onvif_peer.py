@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contracts.own_network import CAMERA, NoNetwork, own_network
+from tests.contracts.own_network import CAMERA, NamespaceUnavailable, network_namespace
 
 PYTHON = Path(__file__).parents[2] / ".cache" / "test-peers" / "bin" / "python"
 SCRIPT = Path(__file__).parent / "onvif_camera.py"
@@ -16,7 +16,7 @@ URL = f"http://{CAMERA}:{PORT}"
 USER, PASSWORD = "vigie", "geheim & <more>"
 
 
-class Peer:
+class OnvifCameraProcess:
     """The camera's process."""
 
     def __init__(self) -> None:
@@ -38,22 +38,22 @@ class Peer:
 
 
 @contextmanager
-def onvif_peer() -> Iterator[Peer]:
+def running_onvif_camera() -> Iterator[OnvifCameraProcess]:
     """The camera, alive; the calling thread is in its network. Skips where that cannot be."""
     if not PYTHON.exists():
         pytest.skip("needs ipycam in .cache/test-peers: make setup-test")
     try:
-        with own_network():
-            peer = Peer()
+        with network_namespace():
+            camera = OnvifCameraProcess()
             try:
-                yield peer
+                yield camera
             finally:
-                peer.kill()
-    except NoNetwork as error:
+                camera.kill()
+    except NamespaceUnavailable as error:
         pytest.skip(f"needs a network namespace of its own, which root may make: {error}")
 
 
-def password_file(folder: Path, text: str = PASSWORD, mode: int = 0o600) -> str:
+def write_password_file(folder: Path, text: str = PASSWORD, mode: int = 0o600) -> str:
     path = folder / "camera.password"
     path.write_text(f"{text}\n", encoding="utf-8")
     path.chmod(mode)

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 CLONE_NEWNET = 0x40000000  # linux/sched.h
-HERE = Path("/proc/thread-self/ns/net")
-BOX, CAMERA, ELSEWHERE = "10.77.0.1", "10.77.0.1", "10.78.0.1"
-SETUP = """
+CURRENT_NAMESPACE = Path("/proc/thread-self/ns/net")
+BOX, CAMERA, OTHER_SUBNET = "10.77.0.1", "10.77.0.1", "10.78.0.1"
+SETUP_SCRIPT = """
 ip link set lo up
 ip link add street type veth peer name street-end && ip link set street-end up
 ip addr add 10.77.0.1/24 dev street && ip link set street up
@@ -21,22 +21,24 @@ ip addr add 10.78.0.1/24 dev yard && ip link set yard up
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class NoNetwork(Exception):
+class NamespaceUnavailable(Exception):
     """The kernel does not give one, and why."""
 
 
 @contextmanager
-def own_network() -> Iterator[None]:
+def network_namespace() -> Iterator[None]:
     """The calling thread, and the threads and processes that it starts, are in a network with two
     interfaces, `street` (10.77.0.1) and `yard` (10.78.0.1). Raises NoNetwork.
     """
-    with HERE.open() as before:
+    with CURRENT_NAMESPACE.open() as original_namespace:
         if _libc.unshare(CLONE_NEWNET):
-            raise NoNetwork(f"unshare: {os.strerror(ctypes.get_errno())}")
+            raise NamespaceUnavailable(f"unshare: {os.strerror(ctypes.get_errno())}")
         try:
-            made = subprocess.run(["sh", "-ec", SETUP], capture_output=True, text=True, check=False)
-            if made.returncode:
-                raise NoNetwork(f"ip: {made.stderr.strip()}")
+            setup = subprocess.run(
+                ["sh", "-ec", SETUP_SCRIPT], capture_output=True, text=True, check=False
+            )
+            if setup.returncode:
+                raise NamespaceUnavailable(f"ip: {setup.stderr.strip()}")
             yield
         finally:
-            _libc.setns(before.fileno(), CLONE_NEWNET)
+            _libc.setns(original_namespace.fileno(), CLONE_NEWNET)

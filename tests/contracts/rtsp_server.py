@@ -20,7 +20,7 @@ from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402 - need
 USER, PASSWORD, ROLE = "vigie", "br:ead @ö/", "viewer"
 
 
-def ball(width_px: int, height_px: int, fps: int) -> str:
+def ball_pipeline(width_px: int, height_px: int, fps: int) -> str:
     """A pipeline in gst-launch's language, ending in the payloader that the server looks for."""
     raw = f"video/x-raw,width={width_px},height={height_px},framerate={fps}/1,format=I420"
     return (
@@ -30,19 +30,19 @@ def ball(width_px: int, height_px: int, fps: int) -> str:
     )
 
 
-def factory(launch: str, role: str | None) -> GstRtspServer.RTSPMediaFactory:
+def media_factory(launch: str, role: str | None) -> GstRtspServer.RTSPMediaFactory:
     """What the server builds for each client; with `role` only for users who have it."""
-    made = GstRtspServer.RTSPMediaFactory()
-    made.set_launch(launch)
+    media = GstRtspServer.RTSPMediaFactory()
+    media.set_launch(launch)
     if role is not None:
         permissions = GstRtspServer.RTSPPermissions()
         permissions.add_permission_for_role(role, "media.factory.access", True)
         permissions.add_permission_for_role(role, "media.factory.construct", True)
-        made.set_permissions(permissions)
-    return made
+        media.set_permissions(permissions)
+    return media
 
 
-def authentication(method: str) -> GstRtspServer.RTSPAuth:
+def make_authentication(method: str) -> GstRtspServer.RTSPAuth:
     """One user, who has the role."""
     auth = GstRtspServer.RTSPAuth()
     token = GstRtspServer.RTSPToken()
@@ -62,17 +62,17 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--size", type=int, nargs=3, default=(320, 240, 25))
     parser.add_argument("--auth", choices=("none", "basic", "digest"), default="none")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     Gst.init(None)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
-    server.set_service(str(given.port))
-    if given.auth != "none":
-        server.set_auth(authentication(given.auth))
+    server.set_service(str(arguments.port))
+    if arguments.auth != "none":
+        server.set_auth(make_authentication(arguments.auth))
     paths = server.get_mount_points()
-    live = ball(*given.size)
-    paths.add_factory("/open", factory(live, None))
-    paths.add_factory("/locked", factory(live, ROLE))
+    pipeline = ball_pipeline(*arguments.size)
+    paths.add_factory("/open", media_factory(pipeline, None))
+    paths.add_factory("/locked", media_factory(pipeline, ROLE))
     server.attach(None)
     sys.stdout.write(f"{server.get_bound_port()}\n")
     sys.stdout.flush()

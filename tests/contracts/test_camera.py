@@ -14,13 +14,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from drivers.av_stream import planes
+from drivers.av_stream import frame_planes
 from drivers.contracts import Camera
-from drivers.errors import DriverError, MaskRefused
-from drivers.masking import CHROMA, LUMA, WHOLE
+from drivers.errors import DriverError, MaskError
+from drivers.masking import MASK_CHROMA, MASK_LUMA, WHOLE_PICTURE
 from drivers.media import Corner, Frame, Packet, Polygon
 
-from .conftest import PATIENCE_S, open_driver, take
+from .conftest import READ_TIMEOUT_S, open_driver, read_media
 
 
 class Device(msgspec.Struct, frozen=True):
@@ -103,7 +103,7 @@ def test_the_stream_is_described_from_the_moment_it_is_open(device: Device) -> N
 
 def test_packets_come_in_decoding_order_and_time_never_steps_back(device: Device) -> None:
     with device.opened(frames_fps=0) as camera:
-        packets = take(camera, Packet, device.many)
+        packets = read_media(camera, Packet, device.many)
     assert packets[0].is_key
     assert abs(packets[0].pts_ns) < 1_000_000_000
     for before, after in pairwise(packets):
@@ -115,7 +115,7 @@ def test_packets_come_in_decoding_order_and_time_never_steps_back(device: Device
 
 def test_frames_are_planar_4_2_0_and_time_never_steps_back(device: Device) -> None:
     with device.opened(packets=False) as camera:
-        frames = take(camera, Frame, device.many)
+        frames = read_media(camera, Frame, device.many)
         info = camera.info
     for frame in frames:
         assert frame.y.shape == (info.height_px, info.width_px)
@@ -130,14 +130,14 @@ def test_frames_are_planar_4_2_0_and_time_never_steps_back(device: Device) -> No
 
 def test_a_driver_does_no_work_for_nothing(device: Device) -> None:
     with device.opened(packets=False) as camera:
-        assert {type(camera.read(PATIENCE_S)) for _ in range(5)} == {Frame}
+        assert {type(camera.read(READ_TIMEOUT_S)) for _ in range(5)} == {Frame}
     with device.opened(frames_fps=0) as camera:
-        assert {type(camera.read(PATIENCE_S)) for _ in range(5)} == {Packet}
+        assert {type(camera.read(READ_TIMEOUT_S)) for _ in range(5)} == {Packet}
 
 
 def test_frames_come_no_oftener_than_they_are_wanted(device: Device) -> None:
     with device.opened(packets=False, frames_fps=4) as camera:
-        frames = take(camera, Frame, 6)
+        frames = read_media(camera, Frame, 6)
         span_s = (frames[-1].seq - frames[0].seq) / camera.info.fps
     assert span_s >= 5 / 4 - 0.1
     assert all(after.seq - before.seq >= 2 for before, after in pairwise(frames))
@@ -151,9 +151,9 @@ def test_a_plane_is_never_written_to_again(device: Device) -> None:
         ]
 
     with device.opened(packets=False) as camera:
-        kept = take(camera, Frame, 6)
+        kept = read_media(camera, Frame, 6)
         before = prints(kept)
-        take(camera, Frame, 12)
+        read_media(camera, Frame, 12)
         assert prints(kept) == before
     assert prints(kept) == before
 
@@ -165,14 +165,14 @@ FLAT_WITHIN = 3
 
 def test_what_is_masked_is_in_no_frame_and_in_no_packet_that_is_made_here(device: Device) -> None:
     with device.opened(masks=(LEFT_HALF,)) as camera:
-        media = take(camera, (Frame, Packet), 30)
+        media = read_media(camera, (Frame, Packet), 30)
         info = camera.info
     half = info.width_px // 2
     frames = [one for one in media if isinstance(one, Frame)]
     for frame in frames:
-        assert (frame.y[:, :half] == LUMA).all()
-        assert (frame.u[:, : half // 2] == CHROMA).all()
-        assert (frame.v[:, : half // 2] == CHROMA).all()
+        assert (frame.y[:, :half] == MASK_LUMA).all()
+        assert (frame.u[:, : half // 2] == MASK_CHROMA).all()
+        assert (frame.v[:, : half // 2] == MASK_CHROMA).all()
         assert frame.y[:, half + 2 :].max() > 60
         assert not frame.y.flags.writeable
     assert frames
@@ -185,26 +185,26 @@ def test_what_is_masked_is_in_no_frame_and_in_no_packet_that_is_made_here(device
     pictures = [p for packet in packets for p in decoder.decode(av.Packet(packet.data))]  # type: ignore[attr-defined]
     assert len(pictures) > 5
     for picture in pictures:
-        y, u, v = (plane.astype(int) for plane in planes(picture))
-        assert np.abs(y[:, :half] - LUMA).max() <= FLAT_WITHIN
-        assert np.abs(u[:, : half // 2] - CHROMA).max() <= FLAT_WITHIN
-        assert np.abs(v[:, : half // 2] - CHROMA).max() <= FLAT_WITHIN
+        y, u, v = (plane.astype(int) for plane in frame_planes(picture))
+        assert np.abs(y[:, :half] - MASK_LUMA).max() <= FLAT_WITHIN
+        assert np.abs(u[:, : half // 2] - MASK_CHROMA).max() <= FLAT_WITHIN
+        assert np.abs(v[:, : half // 2] - MASK_CHROMA).max() <= FLAT_WITHIN
 
 
 def test_masks_may_change_while_the_camera_is_open(device: Device) -> None:
-    now: list[tuple[Polygon, ...]] = [WHOLE]
-    with device.opened(masks_now=lambda: now[0]) as camera:
-        hidden = take(camera, Frame, 5)
-        assert all((frame.y == LUMA).all() for frame in hidden)
+    now: list[tuple[Polygon, ...]] = [WHOLE_PICTURE]
+    with device.opened(current_masks=lambda: now[0]) as camera:
+        hidden = read_media(camera, Frame, 5)
+        assert all((frame.y == MASK_LUMA).all() for frame in hidden)
         now[0] = ()
-        assert any(take(camera, Frame, 1)[0].y.max() > 60 for _ in range(30))
-        now[0] = WHOLE
-        assert any((take(camera, Frame, 1)[0].y == LUMA).all() for _ in range(30))
+        assert any(read_media(camera, Frame, 1)[0].y.max() > 60 for _ in range(30))
+        now[0] = WHOLE_PICTURE
+        assert any((read_media(camera, Frame, 1)[0].y == MASK_LUMA).all() for _ in range(30))
 
 
 def test_a_camera_whose_mask_cannot_be_drawn_is_not_opened(device: Device) -> None:
     for bad in (LEFT_HALF[:2], (Corner(0, 0), Corner(1, 1), Corner(0.5, 0.5))):
-        with pytest.raises(MaskRefused), device.opened(masks=(bad,)):
+        with pytest.raises(MaskError), device.opened(masks=(bad,)):
             pass
 
 
@@ -231,9 +231,9 @@ def test_closing_wakes_who_reads(device: Device) -> None:
 
         reader = threading.Thread(target=read_on)
         reader.start()
-        assert started.wait(PATIENCE_S)
+        assert started.wait(READ_TIMEOUT_S)
         opened.close()
-        reader.join(PATIENCE_S)
+        reader.join(READ_TIMEOUT_S)
         assert not reader.is_alive()
     assert [error.kind for error in failed] == ["absent"]
 
@@ -253,9 +253,9 @@ def test_ten_openings_leave_nothing_open(device: Device) -> None:
         return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a Path would hold them open
 
     with device.opened() as camera:
-        take(camera, Frame, 1)
+        read_media(camera, Frame, 1)
     before = open_files()
     for _ in range(10):
         with device.opened() as camera:
-            camera.read(PATIENCE_S)
+            camera.read(READ_TIMEOUT_S)
     assert open_files() <= before + 1

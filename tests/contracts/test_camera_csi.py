@@ -21,16 +21,16 @@ import msgspec
 import numpy as np
 import pytest
 
-from drivers.av_stream import planes
+from drivers.av_stream import frame_planes
 from drivers.camera.csi import CsiCamera
-from drivers.contracts import Metered, Wanted
+from drivers.contracts import ReadingsSource, StreamRequest
 from drivers.csi.options import Options
-from drivers.csi.process import Child, start_child
-from drivers.errors import DriverError, MaskRefused
-from drivers.masking import LUMA, WHOLE
+from drivers.csi.process import ChildProcess, start_child
+from drivers.errors import DriverError, MaskError
+from drivers.masking import MASK_LUMA, WHOLE_PICTURE
 from drivers.media import Corner, Frame, Packet, Polygon
 
-from .conftest import PATIENCE_S, boottime_ns, open_driver, take
+from .conftest import READ_TIMEOUT_S, boottime_ns, open_driver, read_media
 
 pytestmark = pytest.mark.usefixtures("virtual_camera_there")
 
@@ -80,7 +80,7 @@ def the_child() -> int:
 def failure_of(camera: CsiCamera) -> DriverError:
     def read_on() -> None:
         while True:
-            camera.read(PATIENCE_S)
+            camera.read(READ_TIMEOUT_S)
 
     with pytest.raises(DriverError) as caught:
         read_on()
@@ -93,12 +93,12 @@ def resident_mb() -> float:
 
 
 def test_what_is_recorded_is_large_and_what_is_watched_is_small(camera: CsiCamera) -> None:
-    frames = take(camera, Frame, 2)
+    frames = read_media(camera, Frame, 2)
     assert frames[0].y.shape == (240, 320)
     info = camera.info
     assert (info.codec, info.width_px, info.height_px, info.fps) == ("h264", 640, 360, 20.0)
     decoder = av.CodecContext.create("h264", "r")
-    packets = take(camera, Packet, 10)
+    packets = read_media(camera, Packet, 10)
     first = next(at for at, packet in enumerate(packets) if packet.is_key)
     pictures = [p for one in packets[first:] for p in decoder.decode(av.Packet(one.data))]  # type: ignore[attr-defined]
     assert {(p.width, p.height) for p in pictures} == {(640, 360)}
@@ -106,7 +106,7 @@ def test_what_is_recorded_is_large_and_what_is_watched_is_small(camera: CsiCamer
 
 def test_times_are_the_sensors_on_the_boot_clock(camera: CsiCamera) -> None:
     began_ns = boottime_ns()
-    media = take(camera, (Frame, Packet), 20)
+    media = read_media(camera, (Frame, Packet), 20)
     assert all(began_ns - 2e9 < one.t_ns <= boottime_ns() for one in media)
     # A picture's frame and its packet have one time; Picamera2 rounds the packet's to microseconds.
     frames = {one.t_ns // 1000 for one in media if isinstance(one, Frame)}
@@ -120,7 +120,7 @@ def keyframe_distances(packets: Sequence[Packet]) -> list[int]:
 
 
 def test_a_keyframe_comes_every_gop(camera: CsiCamera) -> None:
-    packets = take(camera, Packet, 35)
+    packets = read_media(camera, Packet, 35)
     assert packets[0].is_key
     distances = keyframe_distances(packets)
     # 0.5 s at 20 pictures a second; a slow machine leaves out pictures, and keyframes come earlier.
@@ -133,7 +133,7 @@ def test_a_keyframe_comes_in_time_where_pictures_come_slower_than_they_were_to(
 ) -> None:
     (mischief / "step_s").write_text("0.2")
     camera = open_driver("csi", TWO_SIZES, frames_fps=0)
-    packets = take(camera, Packet, 11)
+    packets = read_media(camera, Packet, 11)
     camera.close()
     distances = keyframe_distances(packets)
     assert distances
@@ -143,7 +143,7 @@ def test_a_keyframe_comes_in_time_where_pictures_come_slower_than_they_were_to(
 def test_a_child_that_is_silent_is_killed_and_the_camera_can_be_opened_again(
     camera: CsiCamera,
 ) -> None:
-    take(camera, Frame, 3)
+    read_media(camera, Frame, 3)
     silent = the_child()
     os.kill(silent, signal.SIGSTOP)
     error = failure_of(camera)
@@ -152,12 +152,12 @@ def test_a_child_that_is_silent_is_killed_and_the_camera_can_be_opened_again(
     assert not Path(f"/proc/{silent}").exists()
     assert failure_of(camera) is error
     again = open_driver("csi", TWO_SIZES)
-    take(again, Frame, 3)
+    read_media(again, Frame, 3)
     again.close()
 
 
 def test_a_pipeline_that_goes_silent_is_noticed(camera: CsiCamera, mischief: Path) -> None:
-    take(camera, Frame, 3)
+    read_media(camera, Frame, 3)
     (mischief / "silent").touch()
     assert failure_of(camera).kind == "timeout"
     assert children() == []
@@ -166,7 +166,7 @@ def test_a_pipeline_that_goes_silent_is_noticed(camera: CsiCamera, mischief: Pat
 def test_an_exception_in_a_picture_ends_the_child_and_says_so(
     camera: CsiCamera, mischief: Path
 ) -> None:
-    take(camera, Frame, 3)
+    read_media(camera, Frame, 3)
     (mischief / "broken").touch()
     error = failure_of(camera)
     assert error.kind == "protocol"
@@ -175,7 +175,7 @@ def test_an_exception_in_a_picture_ends_the_child_and_says_so(
 
 
 def test_a_child_that_is_killed_is_an_error_and_leaves_nothing(camera: CsiCamera) -> None:
-    take(camera, Packet, 3)
+    read_media(camera, Packet, 3)
     os.kill(the_child(), signal.SIGKILL)
     error = failure_of(camera)
     assert error.kind == "protocol"
@@ -186,7 +186,7 @@ def test_a_child_that_is_killed_is_an_error_and_leaves_nothing(camera: CsiCamera
 def test_ten_openings_cost_no_memory_and_leave_no_process() -> None:
     def once() -> float:
         camera = open_driver("csi", TWO_SIZES)
-        take(camera, Frame, 3)
+        read_media(camera, Frame, 3)
         camera.close()
         return resident_mb()
 
@@ -205,7 +205,7 @@ class Unkillable:
     """
 
     def __init__(self, descriptors: Sequence[int]) -> None:
-        self.real: Child = start_child(descriptors)
+        self.real: ChildProcess = start_child(descriptors)
         self.pid = self.real.pid
         self.killed = threading.Event()
 
@@ -215,27 +215,27 @@ class Unkillable:
     def wait(self, timeout_s: float) -> bool:
         return self.real.wait(timeout_s)
 
-    def ended_by(self) -> str:
-        return self.real.ended_by()
+    def describe_exit(self) -> str:
+        return self.real.describe_exit()
 
 
 def test_a_child_that_cannot_be_killed_is_stuck() -> None:
     started: list[Unkillable] = []
 
-    def start(descriptors: Sequence[int]) -> Child:
+    def start(descriptors: Sequence[int]) -> ChildProcess:
         started.append(Unkillable(descriptors))
         return started[0]
 
     camera = CsiCamera(
         "camera 'test'",
         msgspec.convert(TWO_SIZES, Options),
-        Wanted(packets=True, frames_fps=5),
+        StreamRequest(packets=True, frames_fps=5),
         boottime_ns,
-        start=start,
-        kill_s=0.3,
+        start_process=start,
+        kill_timeout_s=0.3,
     )
     try:
-        take(camera, Frame, 2)
+        read_media(camera, Frame, 2)
         os.kill(started[0].pid, signal.SIGSTOP)
         error = failure_of(camera)
         assert error.kind == "stuck"
@@ -245,7 +245,7 @@ def test_a_child_that_cannot_be_killed_is_stuck() -> None:
         assert failure_of_closed(camera) == "absent"
     finally:
         started[0].real.kill()
-        assert started[0].real.wait(PATIENCE_S)
+        assert started[0].real.wait(READ_TIMEOUT_S)
 
 
 def failure_of_closed(camera: CsiCamera) -> str:
@@ -257,11 +257,11 @@ def failure_of_closed(camera: CsiCamera) -> str:
 PARENT = """
 import sys, time
 from drivers.camera.csi import Options, open_camera
-from drivers.contracts import Wanted
+from drivers.contracts import StreamRequest
 import msgspec
 options = msgspec.json.decode(sys.argv[1], type=Options)
-camera = open_camera("test", options, Wanted(packets=True, frames_fps=5), time.monotonic_ns)
-print(camera._link._child.pid, flush=True)
+camera = open_camera("test", options, StreamRequest(packets=True, frames_fps=5), time.monotonic_ns)
+print(camera._child_connection._child.pid, flush=True)
 while True:
     camera.read(1.0)
 """
@@ -279,7 +279,7 @@ def test_a_child_dies_with_its_parent(frozen: bool) -> None:
             if frozen:
                 os.kill(pid, signal.SIGSTOP)
             parent.kill()
-            ended, _, _ = select.select([child], [], [], PATIENCE_S)
+            ended, _, _ = select.select([child], [], [], READ_TIMEOUT_S)
             assert ended
         finally:
             os.close(child)
@@ -288,7 +288,7 @@ def test_a_child_dies_with_its_parent(frozen: bool) -> None:
 def test_readings_are_the_sensors_and_a_dark_street_is_night(
     camera: CsiCamera, mischief: Path
 ) -> None:
-    assert isinstance(camera, Metered)
+    assert isinstance(camera, ReadingsSource)
     (mischief / "metadata.json").write_text(
         json.dumps({"Lux": 2.0, "ExposureTime": 40_000, "AnalogueGain": 8.0})
     )
@@ -310,7 +310,7 @@ def test_readings_are_the_sensors_and_a_dark_street_is_night(
 
 def _read_until(camera: CsiCamera, *, night: bool) -> None:
     for _ in range(1000):
-        camera.read(PATIENCE_S)
+        camera.read(READ_TIMEOUT_S)
         said = camera.readings()
         if said is not None and said.night is night:
             return
@@ -322,7 +322,7 @@ def test_a_control_that_the_camera_lacks_is_said_and_is_no_error(
 ) -> None:
     with caplog.at_level(logging.WARNING, "drivers"):
         camera = open_driver("csi", {**TWO_SIZES, "flicker_hz": 50, "focus": 0.0})
-        take(camera, Frame, 2)
+        read_media(camera, Frame, 2)
         camera.close()
     (record,) = caplog.records
     assert "has no control AeFlickerMode, AeFlickerPeriod, AfMode, LensPosition" in record.message
@@ -358,12 +358,12 @@ def test_without_picamera2_the_camera_is_absent(
 
 def test_masks_that_cannot_be_drawn_while_it_runs_end_it() -> None:
     now: list[tuple[Polygon, ...]] = [()]
-    camera = open_driver("csi", TWO_SIZES, masks_now=lambda: now[0])
+    camera = open_driver("csi", TWO_SIZES, current_masks=lambda: now[0])
     assert isinstance(camera, CsiCamera)
-    take(camera, Frame, 3)
+    read_media(camera, Frame, 3)
     now[0] = ((Corner(0, 0), Corner(1, 1)),)
     error = failure_of(camera)
-    assert isinstance(error, MaskRefused)
+    assert isinstance(error, MaskError)
     assert "has 2 corners" in str(error)
 
 
@@ -375,12 +375,12 @@ def test_where_nobody_says_which_masks_hold_all_is_hidden() -> None:
         may_answer.wait()
         return ()
 
-    camera = open_driver("csi", {**TWO_SIZES, "read_timeout_s": 15.0}, masks_now=masks_now)
+    camera = open_driver("csi", {**TWO_SIZES, "read_timeout_s": 15.0}, current_masks=masks_now)
     try:
-        assert not (take(camera, Frame, 3)[-1].y == LUMA).all()
+        assert not (read_media(camera, Frame, 3)[-1].y == MASK_LUMA).all()
         may_answer.clear()
         threading.Timer(2.5, may_answer.set).start()
-        hidden = [(frame.y == LUMA).all() for frame in take(camera, Frame, 30)]
+        hidden = [(frame.y == MASK_LUMA).all() for frame in read_media(camera, Frame, 30)]
         assert any(hidden)
         assert not hidden[-1]
     finally:
@@ -388,11 +388,11 @@ def test_where_nobody_says_which_masks_hold_all_is_hidden() -> None:
 
 
 def test_masks_reach_the_large_picture_too() -> None:
-    camera = open_driver("csi", TWO_SIZES, masks=WHOLE, frames_fps=0)
-    packets = take(camera, Packet, 5)
+    camera = open_driver("csi", TWO_SIZES, masks=WHOLE_PICTURE, frames_fps=0)
+    packets = read_media(camera, Packet, 5)
     camera.close()
     decoder = av.CodecContext.create("h264", "r")
     pictures = [p for one in packets for p in decoder.decode(av.Packet(one.data))]  # type: ignore[attr-defined]
     for picture in pictures:
-        luma = planes(picture)[0].astype(int)
-        assert np.abs(luma - LUMA).max() <= 3
+        luma = frame_planes(picture)[0].astype(int)
+        assert np.abs(luma - MASK_LUMA).max() <= 3

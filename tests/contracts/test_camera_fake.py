@@ -10,9 +10,9 @@ import pytest
 from drivers.camera.fake import FakeCamera, Options
 from drivers.errors import DriverError
 from drivers.media import Frame, Packet
-from tests.conftest import HeldClock
+from tests.conftest import ManualClock
 
-from .conftest import open_driver, take
+from .conftest import open_driver, read_media
 
 SMALL = {"width_px": 320, "height_px": 180, "fps": 10.0, "pace": "fast", "noise": 0.0}
 
@@ -36,8 +36,8 @@ def test_its_packets_decode_to_what_its_frames_show() -> None:
     decoder = av.CodecContext.create("h264", "r")
     decoder.extradata = camera.info.extradata
     for _ in range(5):
-        (packet,) = take(camera, Packet, 1)
-        (frame,) = take(camera, Frame, 1)
+        (packet,) = read_media(camera, Packet, 1)
+        (frame,) = read_media(camera, Frame, 1)
         (picture,) = decoder.decode(av.Packet(packet.data))  # type: ignore[attr-defined]
         luma = picture.to_ndarray(format="gray").astype(int)
         assert np.abs(luma - frame.y).mean() < 6
@@ -46,18 +46,18 @@ def test_its_packets_decode_to_what_its_frames_show() -> None:
 def test_truth_is_of_the_picture_at_that_time() -> None:
     camera = open_driver("fake", {**SMALL, "freeze_after_s": 3.0})
     assert isinstance(camera, FakeCamera)
-    assert camera.truth(2.0) != camera.truth(3.0)
-    assert camera.truth(9.0) == camera.truth(3.0)
+    assert camera.truth_boxes(2.0) != camera.truth_boxes(3.0)
+    assert camera.truth_boxes(9.0) == camera.truth_boxes(3.0)
 
 
-def test_in_real_pace_nothing_comes_before_it_is_due(clock: HeldClock) -> None:
+def test_in_real_pace_nothing_comes_before_it_is_due(clock: ManualClock) -> None:
     camera = open_driver(
         "fake", {**SMALL, "pace": "real"}, packets=False, clock_ns=clock.boottime_ns
     )
     began_ns = clock.now_ns
     assert camera.read(0.0) is not None
     assert camera.read(0.0) is None
-    clock.pass_s(0.1)
+    clock.advance_s(0.1)
     frame = camera.read(0.0)
     assert isinstance(frame, Frame)
     assert frame.t_ns == began_ns + 100_000_000
@@ -65,7 +65,7 @@ def test_in_real_pace_nothing_comes_before_it_is_due(clock: HeldClock) -> None:
 
 def test_it_ends_when_it_is_told_to() -> None:
     camera = open_driver("fake", {**SMALL, "duration_s": 0.5}, packets=False)
-    assert len(take(camera, Frame, 5)) == 5
+    assert len(read_media(camera, Frame, 5)) == 5
     for _ in range(2):
         with pytest.raises(DriverError, match=r"ended after 0\.5 s") as caught:
             camera.read(0.0)
@@ -75,17 +75,17 @@ def test_it_ends_when_it_is_told_to() -> None:
 def test_it_freezes_when_it_is_told_to() -> None:
     options = {**SMALL, "noise": 3.0, "rain": 0.5, "freeze_after_s": 1.0}
     camera = open_driver("fake", options, packets=False)
-    frames = take(camera, Frame, 15)
+    frames = read_media(camera, Frame, 15)
     assert len({frame.y.tobytes() for frame in frames}) == 11
     assert frames[-1].t_ns == 1_400_000_000
 
 
 @pytest.mark.parametrize("pace", ["fast", "real"])
-def test_it_goes_silent_when_it_is_told_to(pace: str, clock: HeldClock) -> None:
+def test_it_goes_silent_when_it_is_told_to(pace: str, clock: ManualClock) -> None:
     options = {**SMALL, "pace": pace, "silent_after_s": 0.3}
     camera = open_driver("fake", options, packets=False, clock_ns=clock.boottime_ns)
-    clock.pass_s(60.0)
-    assert len(take(camera, Frame, 3)) == 3
+    clock.advance_s(60.0)
+    assert len(read_media(camera, Frame, 3)) == 3
     assert camera.read(0.01) is None
     assert camera.read(0.01) is None
 

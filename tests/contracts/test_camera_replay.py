@@ -11,9 +11,9 @@ import pytest
 
 from drivers.errors import DriverError
 from drivers.media import Frame, Packet
-from tests.conftest import HeldClock
+from tests.conftest import ManualClock
 
-from .conftest import FILM_FPS, FILM_FRAMES, boottime_ns, open_driver, take
+from .conftest import FILM_FPS, FILM_FRAMES, boottime_ns, open_driver, read_media
 
 
 def play(path: Path, **how: Any) -> list[Packet | Frame]:
@@ -64,7 +64,7 @@ def test_frames_keep_their_number_where_not_all_are_wanted(
 
 
 def test_in_real_pace_nothing_comes_before_it_is_due(
-    films: dict[str, Path], clock: HeldClock
+    films: dict[str, Path], clock: ManualClock
 ) -> None:
     began_ns = clock.now_ns
     camera = open_driver(
@@ -72,9 +72,9 @@ def test_in_real_pace_nothing_comes_before_it_is_due(
     )
     first = [camera.read(0.0), camera.read(0.0), camera.read(0.0)]
     assert [type(m) for m in first] == [Packet, Frame, type(None)]
-    clock.pass_s(0.1)
+    clock.advance_s(0.1)
     assert camera.read(0.0) is None, "a packet waits for the next picture that is wanted"
-    clock.pass_s(0.1)
+    clock.advance_s(0.1)
     burst = [camera.read(0.0) for _ in range(4)]
     assert [type(m) for m in burst] == [Packet, Packet, Frame, type(None)]
     due_s = [round((m.t_ns - began_ns) / 1e9, 3) for m in burst if m is not None]
@@ -83,15 +83,15 @@ def test_in_real_pace_nothing_comes_before_it_is_due(
 
 
 def test_packets_alone_come_in_bursts_of_half_a_second(
-    films: dict[str, Path], clock: HeldClock
+    films: dict[str, Path], clock: ManualClock
 ) -> None:
     camera = open_driver(
         "replay", {"path": str(films["h264"])}, frames_fps=0, clock_ns=clock.boottime_ns
     )
     assert camera.read(0.0) is None
-    clock.pass_s(0.49)
+    clock.advance_s(0.49)
     assert camera.read(0.0) is None
-    clock.pass_s(0.01)
+    clock.advance_s(0.01)
     burst = [camera.read(0.0) for _ in range(7)]
     assert [m is None for m in burst] == [False] * 6 + [True]
     camera.close()
@@ -133,7 +133,7 @@ def test_a_film_that_is_damaged_in_the_middle_is_refused_where_the_damage_is(
     damaged.write_bytes(data)
     camera = open_driver("replay", {"path": str(damaged), "pace": "fast"})
     with pytest.raises(DriverError, match=r"damaged\.mp4': is damaged before \d") as caught:
-        take(camera, Frame, FILM_FRAMES)
+        read_media(camera, Frame, FILM_FRAMES)
     assert caught.value.kind == "protocol"
     camera.close()
 

@@ -155,7 +155,7 @@ def test_no_thread_stays_behind(rtsp_server: RtspServer) -> None:
     ],
 )
 def test_an_address_is_shown_without_its_secrets(url: str, shown: str) -> None:
-    assert rtsp.shown(url) == shown
+    assert rtsp.redacted_url(url) == shown
 
 
 @pytest.mark.parametrize(

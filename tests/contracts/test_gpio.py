@@ -16,12 +16,12 @@ import msgspec
 import pytest
 from gpiozero.pins.mock import MockConnectedPin
 
-from drivers.catalog import drivers_of, gpio_module
-from drivers.contracts import Edge, Gpio, Line
-from drivers.edge_queue import MOST_EDGES
+from drivers.catalog import driver_names, load_gpio_driver
+from drivers.contracts import Gpio, GpioEdge, GpioLine
+from drivers.edge_queue import MAX_EDGES
 from drivers.errors import DriverError
 from drivers.gpio import fake
-from tests.conftest import hardware
+from tests.conftest import hardware_options
 
 IN, OUT = 22, 27
 PATIENCE_S = 10.0
@@ -40,8 +40,8 @@ class Board(msgspec.Struct, frozen=True):
     level: Level | None
     options: dict[str, Any] = {}
 
-    def open(self, *lines: Line) -> Gpio:
-        module = gpio_module(self.driver)
+    def open(self, *lines: GpioLine) -> Gpio:
+        module = load_gpio_driver(self.driver)
         return module.open_gpio(msgspec.convert(self.options, module.Options), lines, boottime_ns)
 
 
@@ -57,29 +57,29 @@ def mock_board(monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "board" in metafunc.fixturenames:
-        real = [f"real {driver}" for driver in hardware(metafunc.config, "gpio")]
+        real = [f"real {driver}" for driver in hardware_options(metafunc.config, "gpio")]
         metafunc.parametrize("board", ["fake", "mock", *real], indirect=True)
 
 
 @pytest.fixture
 def board(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
     if request.param == "fake":
-        chip = fake.chip(request.node.name)
-        chip.join(OUT, IN)
-        yield Board("fake", chip.level, {"chip": request.node.name})
+        chip = fake.fake_chip(request.node.name)
+        chip.connect(OUT, IN)
+        yield Board("fake", chip.read_level, {"chip": request.node.name})
     elif request.param == "mock":
         yield from mock_board(monkeypatch)
     else:
         driver = request.param.removeprefix("real ")
-        yield Board(driver, None, hardware(request.config, "gpio")[driver])
+        yield Board(driver, None, hardware_options(request.config, "gpio")[driver])
 
 
-def contact(**more: Any) -> Line:
-    return Line(name="contact", pin=IN, direction="in", **more)
+def contact(**more: Any) -> GpioLine:
+    return GpioLine(name="contact", pin=IN, direction="in", **more)
 
 
-def relay(**more: Any) -> Line:
-    return Line(name="relay", pin=OUT, direction="out", **more)
+def relay(**more: Any) -> GpioLine:
+    return GpioLine(name="relay", pin=OUT, direction="out", **more)
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def pins(board: Board) -> Iterator[Gpio]:
 
 
 def test_the_suite_runs_over_every_driver_there_is() -> None:
-    assert set(drivers_of("gpio")) == {"fake", "gpio"}
+    assert set(driver_names("gpio")) == {"fake", "gpio"}
 
 
 def test_an_output_is_inactive_from_the_moment_it_is_open(pins: Gpio) -> None:
@@ -100,22 +100,22 @@ def test_an_output_is_inactive_from_the_moment_it_is_open(pins: Gpio) -> None:
 
 def test_what_is_driven_stands_and_is_seen_at_the_other_end(pins: Gpio) -> None:
     for active in (True, True, False, True):
-        pins.drive("relay", active=active)
+        pins.set_output("relay", active=active)
         assert pins.is_active("relay") == active
         assert pins.is_active("contact") == active
 
 
 def test_a_change_of_an_input_is_one_edge_with_its_time(pins: Gpio) -> None:
     before_ns = boottime_ns()
-    pins.drive("relay", active=True)
-    pins.drive("relay", active=True)
-    pins.drive("relay", active=False)
-    first, second = (pins.edge(PATIENCE_S) for _ in range(2))
-    assert isinstance(first, Edge)
-    assert isinstance(second, Edge)
+    pins.set_output("relay", active=True)
+    pins.set_output("relay", active=True)
+    pins.set_output("relay", active=False)
+    first, second = (pins.read_edge(PATIENCE_S) for _ in range(2))
+    assert isinstance(first, GpioEdge)
+    assert isinstance(second, GpioEdge)
     assert (first.name, first.active, second.active) == ("contact", True, False)
     assert before_ns <= first.t_ns <= second.t_ns <= boottime_ns()
-    assert pins.edge(0) is None
+    assert pins.read_edge(0) is None
 
 
 @pytest.mark.parametrize("in_low", [False, True])
@@ -127,14 +127,14 @@ def test_active_is_what_the_line_says_whatever_the_pull(
     pins = board.open(relay(active_low=out_low), contact(active_low=in_low, pull=pull))
     try:
         # The mock's pull is stronger than its wire, until the output is written to.
-        pins.drive("relay", active=False)
-        while pins.edge(0):
+        pins.set_output("relay", active=False)
+        while pins.read_edge(0):
             pass
         for active in (True, False):
-            pins.drive("relay", active=active)
+            pins.set_output("relay", active=active)
             high = active != out_low
             assert pins.is_active("contact") == (high != in_low)
-            edge = pins.edge(PATIENCE_S)
+            edge = pins.read_edge(PATIENCE_S)
             assert edge is not None
             assert edge.active == (high != in_low)
             if board.level is not None:
@@ -144,14 +144,14 @@ def test_active_is_what_the_line_says_whatever_the_pull(
 
 
 def test_a_wait_ends_in_time_with_none(pins: Gpio) -> None:
-    assert pins.edge(0.01) is None
+    assert pins.read_edge(0.01) is None
 
 
 def test_who_waits_is_woken(pins: Gpio) -> None:
     ended = threading.Event()
 
     def wait() -> None:
-        assert pins.edge(PATIENCE_S * 10) is None
+        assert pins.read_edge(PATIENCE_S * 10) is None
         ended.set()
 
     thread = threading.Thread(target=wait)
@@ -163,22 +163,22 @@ def test_who_waits_is_woken(pins: Gpio) -> None:
 
 def test_a_wake_before_the_wait_counts_once(pins: Gpio) -> None:
     pins.wake()
-    assert pins.edge(PATIENCE_S * 10) is None
-    pins.drive("relay", active=True)
-    assert pins.edge(PATIENCE_S) is not None
+    assert pins.read_edge(PATIENCE_S * 10) is None
+    pins.set_output("relay", active=True)
+    assert pins.read_edge(PATIENCE_S) is not None
 
 
 def test_edges_that_nobody_reads_are_dropped_the_oldest_first_and_counted(board: Board) -> None:
     if board.level is None:
         pytest.skip("a real chip may lose edges before they get here")
     pins = board.open(relay(), contact())
-    for number in range(MOST_EDGES + 10):
-        pins.drive("relay", active=number % 2 == 0)
+    for number in range(MAX_EDGES + 10):
+        pins.set_output("relay", active=number % 2 == 0)
     edges = []
-    while (edge := pins.edge(0)) is not None:
+    while (edge := pins.read_edge(0)) is not None:
         edges.append(edge)
-    assert len(edges) == MOST_EDGES
-    assert pins.dropped == 10
+    assert len(edges) == MAX_EDGES
+    assert pins.dropped_edges == 10
     assert edges[-1].active == pins.is_active("contact")
     pins.close()
 
@@ -186,7 +186,7 @@ def test_edges_that_nobody_reads_are_dropped_the_oldest_first_and_counted(board:
 @pytest.mark.parametrize("active_low", [False, True])
 def test_closing_leaves_every_output_inactive_and_lets_go(board: Board, active_low: bool) -> None:
     pins = board.open(relay(active_low=active_low), contact())
-    pins.drive("relay", active=True)
+    pins.set_output("relay", active=True)
     pins.close()
     pins.close()
     if board.level is not None:
@@ -201,8 +201,8 @@ def test_closed_pins_say_absent(board: Board) -> None:
     pins.close()
     for call in (
         lambda: pins.is_active("contact"),
-        lambda: pins.drive("relay", active=True),
-        lambda: pins.edge(0),
+        lambda: pins.set_output("relay", active=True),
+        lambda: pins.read_edge(0),
     ):
         with pytest.raises(DriverError) as refused:
             call()
@@ -215,7 +215,7 @@ def test_closing_ends_a_wait(board: Board) -> None:
 
     def wait() -> None:
         with contextlib.suppress(DriverError):
-            pins.edge(PATIENCE_S * 10)
+            pins.read_edge(PATIENCE_S * 10)
         ended.set()
 
     thread = threading.Thread(target=wait)
@@ -237,11 +237,11 @@ def test_a_pin_that_is_taken_is_busy_and_what_was_opened_before_it_is_let_go(boa
 
 def test_a_pin_that_the_board_does_not_have_is_absent(board: Board) -> None:
     with pytest.raises(DriverError, match=r"'none' \(53\)") as refused:
-        board.open(Line(name="none", pin=53, direction="in"))
+        board.open(GpioLine(name="none", pin=53, direction="in"))
     assert refused.value.kind == "absent"
 
 
 def test_an_input_cannot_be_driven(pins: Gpio) -> None:
     with pytest.raises(DriverError) as refused:
-        pins.drive("contact", active=True)
+        pins.set_output("contact", active=True)
     assert refused.value.kind == "unsupported"

@@ -15,15 +15,15 @@ def report():
     print([state.state for state in pin.states])
 atexit.register(report)
 import gpiozero
-from drivers.contracts import Line
+from drivers.contracts import GpioLine
 from drivers.errors import DriverError
 from drivers.gpio import gpio
 gpiozero.Device.ensure_pin_factory()
 pin = gpiozero.Device.pin_factory.pin(27)
 pins = gpio.open_gpio(
-    gpio.Options(), [Line(name="siren", pin=27, direction="out")], time.monotonic_ns
+    gpio.Options(), [GpioLine(name="siren", pin=27, direction="out")], time.monotonic_ns
 )
-pins.drive("siren", active=True)
+pins.set_output("siren", active=True)
 """
 
 LGPIO = """
@@ -39,11 +39,11 @@ os.mkfifo(".lgd-nfy0")
 ABSENT = """
 import os, sys, time
 from pathlib import Path
-from drivers.contracts import Line
+from drivers.contracts import GpioLine
 from drivers.errors import DriverError
 from drivers.gpio import gpio
 try:
-    gpio.open_gpio(gpio.Options(), [Line(name="x", pin=4, direction="in")], time.monotonic_ns)
+    gpio.open_gpio(gpio.Options(), [GpioLine(name="x", pin=4, direction="in")], time.monotonic_ns)
 except DriverError as error:
     print(error.kind)
 print(os.getcwd(), os.environ.get("LG_WD"))
@@ -80,7 +80,7 @@ def test_a_fork_cannot_use_the_pins_and_leaves_them_as_they_are(tmp_path: Path) 
         + """
 if os.fork() == 0:
     try:
-        pins.drive("siren", active=False)
+        pins.set_output("siren", active=False)
     except DriverError as error:
         print(error.kind, flush=True)
     pins.close()

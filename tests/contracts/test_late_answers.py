@@ -7,13 +7,19 @@ from pathlib import Path
 import pytest
 
 from drivers.contracts import Velocity
-from drivers.simulated.motion import HeadMotion
-from drivers.simulated.pelco_device import PelcoSide
-from drivers.simulated.pty_head import Side
-from drivers.simulated.visca_device import ViscaSide
-from tests.conftest import HeldClock
-from tests.contracts.heads import QUERIED, VISCA, VISCA_BUILD, LineBench, SimulatedRig
-from tests.contracts.onvif_bench import OnvifBench
+from drivers.simulated.motion import HeadSimulator
+from drivers.simulated.pelco_device import PelcoDevice
+from drivers.simulated.pty_head import SimulatedDevice
+from drivers.simulated.visca_device import ViscaCameraChain
+from tests.conftest import ManualClock
+from tests.contracts.heads import (
+    QUERIED_OPTIONS,
+    VISCA_OPTIONS,
+    VISCA_SPECS,
+    SerialHeadBench,
+    SimulatedRig,
+)
+from tests.contracts.onvif_bench import OnvifHeadBench
 
 
 class LateSide:
@@ -21,21 +27,21 @@ class LateSide:
     head is asked, each takes so long.
     """
 
-    def __init__(self, side: Side) -> None:
+    def __init__(self, side: SimulatedDevice) -> None:
         self._side = side
         self.late_s = 0.0
-        self.clock: HeldClock | None = None
+        self.clock: ManualClock | None = None
 
     @property
-    def owes(self) -> bool:
-        return self._side.owes
+    def has_pending_output(self) -> bool:
+        return self._side.has_pending_output
 
     def exchange(self, data: bytes, t_ns: int) -> bytes:
         if self.clock is None or not data:
             return self._side.exchange(data, t_ns)
-        self.clock.pass_s(self.late_s)
+        self.clock.advance_s(self.late_s)
         answer = self._side.exchange(data, self.clock.now_ns)
-        self.clock.pass_s(self.late_s)
+        self.clock.advance_s(self.late_s)
         return answer
 
 
@@ -44,19 +50,22 @@ Late = Callable[[float], None]
 
 @contextmanager
 def on_line(
-    driver: str, side: Callable[[HeadMotion], Side], options: dict[str, object], folder: Path
+    driver: str,
+    side: Callable[[HeadSimulator], SimulatedDevice],
+    options: dict[str, object],
+    folder: Path,
 ) -> Iterator[tuple[SimulatedRig, Late]]:
     sides: list[LateSide] = []
 
-    def made(body: HeadMotion) -> LateSide:
+    def made(body: HeadSimulator) -> LateSide:
         sides.append(LateSide(side(body)))
         return sides[0]
 
-    with LineBench(driver, made, options).set_up(folder) as rig:
+    with SerialHeadBench(driver, made, options).set_up(folder) as rig:
         sides[0].clock = rig.clock
 
         def late(seconds: float) -> None:
-            rig.settle()
+            rig.wait_until_idle()
             sides[0].late_s = seconds
 
         yield rig, late
@@ -64,22 +73,24 @@ def on_line(
 
 @contextmanager
 def pelco(folder: Path) -> Iterator[tuple[SimulatedRig, Late]]:
-    with on_line("pelco_d", lambda body: PelcoSide(body, "D"), QUERIED, folder) as made:
+    with on_line("pelco_d", lambda body: PelcoDevice(body, "D"), QUERIED_OPTIONS, folder) as made:
         yield made
 
 
 @contextmanager
 def visca(folder: Path) -> Iterator[tuple[SimulatedRig, Late]]:
-    with on_line("visca", lambda body: ViscaSide([body], VISCA_BUILD), VISCA, folder) as made:
+    with on_line(
+        "visca", lambda body: ViscaCameraChain([body], VISCA_SPECS), VISCA_OPTIONS, folder
+    ) as made:
         yield made
 
 
 @contextmanager
 def onvif(folder: Path) -> Iterator[tuple[SimulatedRig, Late]]:
-    with OnvifBench().set_up(folder) as rig:
+    with OnvifHeadBench().set_up(folder) as rig:
 
         def late(seconds: float) -> None:
-            rig.side.late_s = seconds
+            rig.device.answer_delay_s = seconds
 
         yield rig, late
 
@@ -102,10 +113,10 @@ def test_it_was_within_its_error_when_it_says_that_it_was_there(
 ) -> None:
     rig, late = late_head
     rig.head.move(Velocity(pan_deg_s=speed))
-    rig.pass_s(2)
+    rig.advance_s(2)
     late(late_s)
     asked_ns, before, deg_s = rig.clock.now_ns, rig.state().pan_deg, rig.state().pan_deg_s
-    here = rig.head.position()
+    here = rig.head.read_position()
     late(0.0)
     assert here.moving
     was_deg = before + deg_s * (here.t_ns - asked_ns) / 1e9
@@ -113,12 +124,12 @@ def test_it_was_within_its_error_when_it_says_that_it_was_there(
     if late_s == 0:
         assert here.error_deg < 1
     rig.head.stop()
-    rig.pass_s(2)
+    rig.advance_s(2)
     late(late_s)
     for _ in range(3):
-        rig.head.position()
-        rig.pass_s(0.2)
-    here = rig.head.position()
+        rig.head.read_position()
+        rig.advance_s(0.2)
+    here = rig.head.read_position()
     late(0.0)
     assert not here.moving
     assert here.error_deg < 1

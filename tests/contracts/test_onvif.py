@@ -13,15 +13,26 @@ import pytest
 from agent.base.model import Event
 from agent.capture.onvif_events import OnvifEventStage
 from drivers.errors import DriverError
-from drivers.onvif.camera_info import adopt
+from drivers.onvif.camera_info import read_camera_info
 from drivers.onvif.client import OnvifClient
-from drivers.onvif.credentials import Access
+from drivers.onvif.credentials import OnvifAccess
 from drivers.onvif.discovery import discover
-from drivers.onvif.events import open_feed
+from drivers.onvif.events import open_event_feed
 from drivers.ptz import onvif
 from tests.contracts.conftest import boottime_ns
-from tests.contracts.event_camera import CROSSED, event_camera, motion
-from tests.contracts.onvif_peer import PASSWORD, URL, USER, Peer, onvif_peer, password_file
+from tests.contracts.event_camera import (
+    CROSSED_NOTIFICATION,
+    motion_notification,
+    running_event_camera,
+)
+from tests.contracts.onvif_peer import (
+    PASSWORD,
+    URL,
+    USER,
+    OnvifCameraProcess,
+    running_onvif_camera,
+    write_password_file,
+)
 from tests.contracts.own_network import CAMERA
 
 ETH_P_IP = 0x0800  # linux/if_ether.h
@@ -29,8 +40,8 @@ DISCOVERY_PORT = 3702
 
 
 @pytest.fixture
-def peer() -> Iterator[Peer]:
-    with onvif_peer() as peer:
+def peer() -> Iterator[OnvifCameraProcess]:
+    with running_onvif_camera() as peer:
         yield peer
 
 
@@ -45,10 +56,10 @@ def client(
     folder: Path, url: str = URL, password: str | None = PASSWORD, timeout_s: float = 2.0
 ) -> OnvifClient:
     known = password is not None
-    access = Access(
+    access = OnvifAccess(
         url=url,
         username=USER if known else None,
-        password_file=password_file(folder, password) if password is not None else None,
+        password_file=write_password_file(folder, password) if password is not None else None,
         timeout_s=timeout_s,
     )
     return OnvifClient("camera 'tram'", access)
@@ -67,7 +78,7 @@ def refusal(asked: OnvifClient) -> DriverError:
 def test_a_camera_is_adopted_with_its_largest_stream_and_a_small_one(tmp_path: Path) -> None:
     asked = client(tmp_path)
     try:
-        adopted = adopt(asked)
+        adopted = read_camera_info(asked)
     finally:
         asked.close()
     assert (adopted.name, adopted.maker, adopted.model) == (
@@ -83,10 +94,10 @@ def test_a_camera_is_adopted_with_its_largest_stream_and_a_small_one(tmp_path: P
 
 
 def test_a_camera_without_a_head_has_events_and_one_stream() -> None:
-    with event_camera() as camera:
-        asked = OnvifClient("camera 'bank'", Access(url=camera.url))
+    with running_event_camera() as camera:
+        asked = OnvifClient("camera 'bank'", OnvifAccess(url=camera.url))
         try:
-            adopted = adopt(asked)
+            adopted = read_camera_info(asked)
         finally:
             asked.close()
     assert adopted.name == "Dome 3"
@@ -97,11 +108,11 @@ def test_a_camera_without_a_head_has_events_and_one_stream() -> None:
 
 
 def test_a_camera_without_a_stream_that_can_be_used_is_refused() -> None:
-    with event_camera(codec="JPEG") as camera:
-        asked = OnvifClient("camera 'bank'", Access(url=camera.url))
+    with running_event_camera(codec="JPEG") as camera:
+        asked = OnvifClient("camera 'bank'", OnvifAccess(url=camera.url))
         try:
             with pytest.raises(DriverError, match=r"no stream in H.264 .* there: JPEG 1280x720"):
-                adopt(asked)
+                read_camera_info(asked)
         finally:
             asked.close()
 
@@ -127,7 +138,7 @@ def test_a_wrong_password_is_named_as_such_and_never_shown(
     )
 
 
-def test_a_camera_that_comes_back_is_asked_again(peer: Peer, tmp_path: Path) -> None:
+def test_a_camera_that_comes_back_is_asked_again(peer: OnvifCameraProcess, tmp_path: Path) -> None:
     asked = client(tmp_path)
     try:
         assert asked.call("devicemgmt", "GetDeviceInformation").Manufacturer == "Alstom"
@@ -137,8 +148,8 @@ def test_a_camera_that_comes_back_is_asked_again(peer: Peer, tmp_path: Path) -> 
         assert caught.value.kind == "absent"
         peer.start()
         assert asked.call("devicemgmt", "GetDeviceInformation").Manufacturer == "Alstom"
-        assert asked.has("ptz")
-        assert not asked.has("events")
+        assert asked.has_service("ptz")
+        assert not asked.has_service("events")
     finally:
         asked.close()
 
@@ -210,21 +221,24 @@ def test_a_client_that_is_closed_while_it_waits_lets_its_caller_go(
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
 def test_a_password_that_others_may_read_is_not_used(tmp_path: Path, mode: int) -> None:
-    path = password_file(tmp_path, mode=mode)
+    path = write_password_file(tmp_path, mode=mode)
     with pytest.raises(DriverError, match=rf"mode 0{mode:o}: others may read it") as caught:
-        OnvifClient("camera 'tram'", Access(url=URL, username=USER, password_file=path))
+        OnvifClient("camera 'tram'", OnvifAccess(url=URL, username=USER, password_file=path))
     assert PASSWORD not in str(caught.value)
 
 
 def test_a_camera_without_a_head_is_no_head() -> None:
-    with event_camera() as camera, pytest.raises(DriverError, match="it has no head") as caught:
+    with (
+        running_event_camera() as camera,
+        pytest.raises(DriverError, match="it has no head") as caught,
+    ):
         onvif.open_ptz("bank", onvif.Options(url=camera.url), boottime_ns)
     assert caught.value.kind == "unsupported"
 
 
 @pytest.mark.usefixtures("peer")
 def test_a_head_that_tells_shares_must_be_declared(tmp_path: Path) -> None:
-    options = onvif.Options(url=URL, username=USER, password_file=password_file(tmp_path))
+    options = onvif.Options(url=URL, username=USER, password_file=write_password_file(tmp_path))
     with pytest.raises(DriverError, match="allowed: pan_max_deg_s and tilt_max_deg_s") as caught:
         onvif.open_ptz("tram", options, boottime_ns)
     assert caught.value.kind == "unsupported"
@@ -271,17 +285,17 @@ def probes(ear: socket.socket) -> int:
 
 
 def test_what_a_camera_reports_is_pulled_read_and_given_back() -> None:
-    with event_camera() as camera:
-        feed = open_feed("camera 'bank'", Access(url=camera.url))
+    with running_event_camera() as camera:
+        feed = open_event_feed("camera 'bank'", OnvifAccess(url=camera.url))
         try:
-            camera.messages.put(motion("true", "Initialized") + CROSSED)
+            camera.messages.put(motion_notification("true", "Initialized") + CROSSED_NOTIFICATION)
             first, second = feed.pull(5, 7)
             assert feed.pull(1, 8) == ()
-            camera.messages.put(motion("false"))
+            camera.messages.put(motion_notification("false"))
             (third,) = feed.pull(5, 9)
         finally:
             feed.close()
-        assert camera.asked[-1] == "Unsubscribe"
+        assert camera.operations[-1] == "Unsubscribe"
     assert (first.topic, first.state, first.source) == ("VideoSource/MotionAlarm", True, "Source=1")
     assert (second.topic, second.state) == ("RuleEngine/LineDetector/Crossed", None)
     assert second.source.endswith("Rule=MyImportantFence1")
@@ -289,24 +303,26 @@ def test_what_a_camera_reports_is_pulled_read_and_given_back() -> None:
 
 
 def test_a_camera_that_has_forgotten_its_subscription_is_subscribed_to_again() -> None:
-    with event_camera() as camera:
+    with running_event_camera() as camera:
         heard: list[Event] = []
         ids = iter("abc")
         stage = OnvifEventStage(
             "bank",
             ["MotionAlarm"],
-            lambda: open_feed("camera 'bank'", Access(url=camera.url)),
+            lambda: open_event_feed("camera 'bank'", OnvifAccess(url=camera.url)),
             boottime_ns,
             lambda _t_ns: next(ids),
             heard.append,
         )
-        camera.messages.put(motion("true"))
+        camera.messages.put(motion_notification("true"))
         stage.run_once(threading.Event())
-        camera.forgets = True
+        camera.has_forgotten_subscriptions = True
         with pytest.raises(DriverError) as caught:
             stage.run_once(threading.Event())
         assert caught.value.kind == "unsupported"
-        camera.messages.put(motion("true", "Initialized") + motion("false"))
+        camera.messages.put(
+            motion_notification("true", "Initialized") + motion_notification("false")
+        )
         stage.run_once(threading.Event())
         stage.close()
     assert camera.subscriptions == 2
@@ -318,7 +334,7 @@ def test_a_camera_that_has_forgotten_its_subscription_is_subscribed_to_again() -
 
 @pytest.mark.usefixtures("peer")
 def test_a_camera_without_events_cannot_be_listened_to(tmp_path: Path) -> None:
-    access = Access(url=URL, username=USER, password_file=password_file(tmp_path))
+    access = OnvifAccess(url=URL, username=USER, password_file=write_password_file(tmp_path))
     with pytest.raises(DriverError, match="it has no events") as caught:
-        open_feed("camera 'tram'", access)
+        open_event_feed("camera 'tram'", access)
     assert caught.value.kind == "unsupported"

@@ -7,69 +7,69 @@ import pytest
 
 from drivers.contracts import Velocity
 from drivers.errors import DriverError
-from tests.contracts.onvif_bench import RECKONED, OnvifBench, OnvifRig
+from tests.contracts.onvif_bench import RECKONED_OPTIONS, OnvifHeadBench, OnvifHeadRig
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[OnvifRig]:
+def rig(tmp_path: Path) -> Iterator[OnvifHeadRig]:
     """In its corner, where it is known; preset 1 is 90 degrees from there."""
-    with OnvifBench("driven", **RECKONED, speed_error=0.05).set_up(tmp_path) as rig:
+    with OnvifHeadBench("driven", **RECKONED_OPTIONS, speed_error=0.05).set_up(tmp_path) as rig:
         rig.head.move(Velocity(pan_deg_s=60, tilt_deg_s=40))
-        rig.pass_s(20)
+        rig.advance_s(20)
         for pan_deg_s, for_s in ((-30, 3), (0, 3)):
             rig.head.move(Velocity(pan_deg_s=pan_deg_s))
-            rig.pass_s(for_s)
+            rig.advance_s(for_s)
         rig.head.store_preset(1)
         rig.head.move(Velocity(pan_deg_s=60))
-        rig.pass_s(20)
+        rig.advance_s(20)
         rig.head.stop()
-        rig.pass_s(2)
-        assert rig.head.position().error_deg < 1
+        rig.advance_s(2)
+        assert rig.head.read_position().error_deg < 1
         yield rig
 
 
-ORDERS: dict[str, Callable[[OnvifRig], None]] = {
+ORDERS: dict[str, Callable[[OnvifHeadRig], None]] = {
     "a move": lambda rig: rig.head.move(Velocity(pan_deg_s=-60)),
-    "a preset": lambda rig: rig.head.recall_preset(1),
+    "a preset": lambda rig: rig.head.goto_preset(1),
 }
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_what_it_may_have_done_without_an_answer_is_not_believed_undone(
-    rig: OnvifRig, order: str
+    rig: OnvifHeadRig, order: str
 ) -> None:
     def holds() -> None:
-        here, truth = rig.head.position(), rig.state()
+        here, truth = rig.head.read_position(), rig.state()
         assert abs(here.pose.pan_deg - truth.pan_deg) <= here.error_deg
 
-    rig.side.mute = True
+    rig.device.is_muted = True
     with pytest.raises(DriverError, match="no answer"):
         ORDERS[order](rig)
-    rig.side.mute = False
-    assert rig.head.position().moving
+    rig.device.is_muted = False
+    assert rig.head.read_position().moving
     for _ in range(4):
-        rig.pass_s(0.5)
+        rig.advance_s(0.5)
         holds()
     assert rig.state().pan_deg < 130
     rig.head.stop()
-    rig.pass_s(2)
+    rig.advance_s(2)
     holds()
     # It is found again where it is known to be.
-    rig.head.recall_preset(1)
-    rig.pass_s(20)
+    rig.head.goto_preset(1)
+    rig.advance_s(20)
     holds()
-    assert rig.head.position().error_deg < 45
+    assert rig.head.read_position().error_deg < 45
 
 
-def test_a_stop_whose_answer_is_lost_may_have_ended_the_move_or_not(rig: OnvifRig) -> None:
+def test_a_stop_whose_answer_is_lost_may_have_ended_the_move_or_not(rig: OnvifHeadRig) -> None:
     rig.head.move(Velocity(pan_deg_s=-30))
-    rig.pass_s(1)
-    rig.side.mute = True
+    rig.advance_s(1)
+    rig.device.is_muted = True
     with pytest.raises(DriverError, match="no answer"):
         rig.head.stop()
-    rig.side.mute = False
-    rig.pass_s(3)
-    here, truth = rig.head.position(), rig.state()
+    rig.device.is_muted = False
+    rig.advance_s(3)
+    here, truth = rig.head.read_position(), rig.state()
     assert truth.pan_deg > 130
     assert abs(here.pose.pan_deg - truth.pan_deg) <= here.error_deg
     assert here.moving

@@ -16,22 +16,22 @@ import pytest
 import serial
 
 from drivers.angles import wrap_deg
-from drivers.contracts import Pose, PtzAbilities, Velocity
+from drivers.contracts import Pose, PtzCapabilities, Velocity
 from drivers.errors import DriverError
 from drivers.serial_bus import BUSES
-from drivers.simulated.motion import HeadMotion
-from drivers.simulated.pty_head import LineNoise, PtyHead
-from tests.conftest import hardware
+from drivers.simulated.motion import HeadSimulator
+from drivers.simulated.pty_head import LineNoise, PtySerialLine
+from tests.conftest import hardware_options
 
 from .heads import (
     HEADS,
-    PATIENCE_S,
-    Bench,
+    IDLE_TIMEOUT_S,
     HardwareBench,
     HardwareRig,
-    LineBench,
-    LineRig,
-    Rig,
+    HeadBench,
+    HeadRig,
+    SerialHeadBench,
+    SerialHeadRig,
     SimulatedRig,
     open_head,
 )
@@ -48,20 +48,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "bench" in metafunc.fixturenames:
         there = {
             f"{driver} hardware": HardwareBench(driver, options)
-            for driver, options in hardware(metafunc.config, "ptz").items()
+            for driver, options in hardware_options(metafunc.config, "ptz").items()
         }
-        benches: dict[str, Bench] = HEADS | ONVIF_HEADS | there
+        benches: dict[str, HeadBench] = HEADS | ONVIF_HEADS | there
         metafunc.parametrize("bench", benches.values(), ids=benches.keys())
 
 
 @pytest.fixture
-def rig(bench: Bench, tmp_path: Path) -> Iterator[Rig]:
+def rig(bench: HeadBench, tmp_path: Path) -> Iterator[HeadRig]:
     with bench.set_up(tmp_path) as rig:
         yield rig
 
 
 @pytest.fixture
-def simulated(rig: Rig) -> SimulatedRig:
+def simulated(rig: HeadRig) -> SimulatedRig:
     if isinstance(rig, HardwareRig):
         pytest.skip("what a real head does in truth, nobody here knows")
     assert isinstance(rig, SimulatedRig)
@@ -69,8 +69,8 @@ def simulated(rig: Rig) -> SimulatedRig:
 
 
 @pytest.fixture
-def on_line(rig: Rig) -> LineRig:
-    if not isinstance(rig, LineRig):
+def on_line(rig: HeadRig) -> SerialHeadRig:
+    if not isinstance(rig, SerialHeadRig):
         pytest.skip("a head without a serial line")
     return rig
 
@@ -91,42 +91,42 @@ def fails(kind: str, work: Callable[[], object], match: str = ".") -> None:
     assert "'test'" in str(caught.value)
 
 
-def come_to_rest(rig: Rig) -> None:
+def come_to_rest(rig: HeadRig) -> None:
     """Let time pass until the driver says that the head rests."""
     for _ in range(60):
-        if not rig.head.position().moving:
+        if not rig.head.read_position().moving:
             return
-        rig.pass_s(0.5)
+        rig.advance_s(0.5)
     pytest.fail("30 s later the driver still says that it moves")
 
 
-def half(abilities: PtzAbilities, pan: int, tilt: int) -> Velocity:
+def half(abilities: PtzCapabilities, pan: int, tilt: int) -> Velocity:
     """Half of the top speeds, in these directions."""
     return Velocity(
         pan_deg_s=pan * abilities.pan_max_deg_s / 2, tilt_deg_s=tilt * abilities.tilt_max_deg_s / 2
     )
 
 
-def calls(rig: Rig) -> dict[str, Callable[[], object]]:
+def calls(rig: HeadRig) -> dict[str, Callable[[], object]]:
     """Every call that needs the head and that this head can do."""
-    head, able = rig.head, rig.head.abilities
+    head, able = rig.head, rig.head.capabilities
     found: dict[str, Callable[[], object]] = {
         "move": lambda: head.move(Velocity(pan_deg_s=5)),
         "stop": head.stop,
-        "position": head.position,
+        "position": head.read_position,
     }
     if able.absolute:
         found["goto"] = lambda: head.goto(Pose(pan_deg=3, tilt_deg=3), 1.0)
     if able.presets:
         found["store_preset"] = lambda: head.store_preset(1)
-        found["recall_preset"] = lambda: head.recall_preset(1)
+        found["recall_preset"] = lambda: head.goto_preset(1)
     for aux in able.aux:
-        found[f"switch {aux}"] = lambda aux=aux: head.switch(aux, on=True)  # type: ignore[misc]
+        found[f"switch {aux}"] = lambda aux=aux: head.set_aux(aux, on=True)  # type: ignore[misc]
     return found
 
 
-def test_what_it_can_do_is_known_from_the_moment_it_is_open(rig: Rig) -> None:
-    able = rig.head.abilities
+def test_what_it_can_do_is_known_from_the_moment_it_is_open(rig: HeadRig) -> None:
+    able = rig.head.capabilities
     assert able.pan_deg is None or able.pan_deg.low < able.pan_deg.high
     assert -180 <= able.tilt_deg.low < able.tilt_deg.high <= 180
     assert min(able.pan_max_deg_s, able.tilt_max_deg_s) > 0
@@ -136,23 +136,23 @@ def test_what_it_can_do_is_known_from_the_moment_it_is_open(rig: Rig) -> None:
 
 
 def test_opening_moves_nothing(simulated: SimulatedRig) -> None:
-    simulated.pass_s(1)
+    simulated.advance_s(1)
     assert not simulated.state().moving
-    assert simulated.body.orders == 0
-    assert not simulated.head.position().moving
+    assert simulated.simulator.order_count == 0
+    assert not simulated.head.read_position().moving
 
 
 @pytest.mark.parametrize(
     ("pan", "tilt"), [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)]
 )
 def test_it_moves_right_left_up_and_down_at_the_speed_that_was_asked(
-    rig: Rig, pan: int, tilt: int
+    rig: HeadRig, pan: int, tilt: int
 ) -> None:
-    needs(not isinstance(rig, HardwareRig) or rig.head.abilities.absolute, "eyes for itself")
-    wanted = half(rig.head.abilities, pan, tilt)
+    needs(not isinstance(rig, HardwareRig) or rig.head.capabilities.absolute, "eyes for itself")
+    wanted = half(rig.head.capabilities, pan, tilt)
     before = rig.state()
     rig.head.move(wanted)
-    rig.pass_s(0.5)
+    rig.advance_s(0.5)
     after = rig.state()
     for moved_deg, speed in (
         (wrap_deg(after.pan_deg - before.pan_deg), wanted.pan_deg_s),
@@ -166,9 +166,9 @@ def test_it_moves_right_left_up_and_down_at_the_speed_that_was_asked(
 
 
 def test_faster_than_it_can_is_as_fast_as_it_can(simulated: SimulatedRig) -> None:
-    able = simulated.head.abilities
+    able = simulated.head.capabilities
     simulated.head.move(Velocity(pan_deg_s=10_000, tilt_deg_s=-10_000))
-    simulated.pass_s(0.4)
+    simulated.advance_s(0.4)
     state = simulated.state()
     assert state.pan_deg_s == pytest.approx(able.pan_max_deg_s, rel=0.1)
     assert state.tilt_deg_s == pytest.approx(-able.tilt_max_deg_s, rel=0.1)
@@ -176,7 +176,7 @@ def test_faster_than_it_can_is_as_fast_as_it_can(simulated: SimulatedRig) -> Non
 
 def test_slower_than_its_slowest_step_still_moves(simulated: SimulatedRig) -> None:
     simulated.head.move(Velocity(pan_deg_s=0.01, tilt_deg_s=-0.01))
-    simulated.pass_s(1)
+    simulated.advance_s(1)
     state = simulated.state()
     assert state.pan_deg_s > 0
     assert state.tilt_deg_s < 0
@@ -187,78 +187,78 @@ def test_a_stop_ends_all_motion_and_all_zeros_is_a_stop(
     simulated: SimulatedRig, zeros: bool
 ) -> None:
     head = simulated.head
-    zoom, focus = float(head.abilities.zoom_ratio > 1), float(head.abilities.focus)
-    head.move(msgspec.structs.replace(half(head.abilities, 1, 1), zoom=zoom / 8, focus=focus))
-    simulated.pass_s(0.5)
+    zoom, focus = float(head.capabilities.zoom_ratio > 1), float(head.capabilities.focus)
+    head.move(msgspec.structs.replace(half(head.capabilities, 1, 1), zoom=zoom / 8, focus=focus))
+    simulated.advance_s(0.5)
     assert simulated.state().moving
     if zeros:
         head.move(Velocity())
     else:
         head.stop()
-    simulated.pass_s(1)
+    simulated.advance_s(1)
     stopped = simulated.state()
     assert not stopped.moving
-    simulated.pass_s(60)
+    simulated.advance_s(60)
     assert simulated.state() == stopped
     come_to_rest(simulated)
 
 
 def test_a_new_motion_takes_the_place_of_the_one_before(simulated: SimulatedRig) -> None:
     head = simulated.head
-    head.move(half(head.abilities, 1, 0))
-    simulated.pass_s(1)
-    head.move(half(head.abilities, 0, 1))
-    simulated.pass_s(1)
+    head.move(half(head.capabilities, 1, 0))
+    simulated.advance_s(1)
+    head.move(half(head.capabilities, 0, 1))
+    simulated.advance_s(1)
     state = simulated.state()
     assert state.pan_deg_s == 0
     assert state.tilt_deg_s > 0
-    head.move(half(head.abilities, -1, 0))
-    simulated.pass_s(1)
+    head.move(half(head.capabilities, -1, 0))
+    simulated.advance_s(1)
     assert simulated.state().tilt_deg_s == 0
     assert simulated.state().pan_deg_s < 0
 
 
 def test_it_zooms_to_tele_and_back_to_wide(simulated: SimulatedRig) -> None:
     head = simulated.head
-    needs(head.abilities.zoom_ratio > 1, "zoom")
+    needs(head.capabilities.zoom_ratio > 1, "zoom")
     head.move(Velocity(zoom=1.0))
-    simulated.pass_s(0.5)
+    simulated.advance_s(0.5)
     assert 0 < simulated.state().zoom < 1
-    simulated.pass_s(60)
+    simulated.advance_s(60)
     assert simulated.state().zoom == 1
     head.move(Velocity(zoom=-0.5))
-    simulated.pass_s(0.5)
+    simulated.advance_s(0.5)
     part = simulated.state().zoom
     assert part < 1
     head.stop()
-    simulated.pass_s(1)
+    simulated.advance_s(1)
     assert simulated.state().pan_deg == simulated.state().tilt_deg == 0
-    if head.abilities.absolute:
-        assert head.position().pose.zoom == pytest.approx(simulated.state().zoom, abs=0.01)
+    if head.capabilities.absolute:
+        assert head.read_position().pose.zoom == pytest.approx(simulated.state().zoom, abs=0.01)
 
 
 def test_it_focuses_far_and_near(simulated: SimulatedRig) -> None:
     head = simulated.head
-    needs(head.abilities.focus, "focus")
+    needs(head.capabilities.focus, "focus")
     head.move(Velocity(focus=1.0))
-    simulated.pass_s(0.5)
+    simulated.advance_s(0.5)
     far = simulated.state().focus
     assert far > 0
     head.move(Velocity(focus=-1.0))
-    simulated.pass_s(0.2)
+    simulated.advance_s(0.2)
     assert simulated.state().focus < far
     head.stop()
 
 
 def test_motion_never_ends_by_itself_but_at_an_end_stop(simulated: SimulatedRig) -> None:
-    head, able = simulated.head, simulated.head.abilities
+    head, able = simulated.head, simulated.head.capabilities
     head.move(Velocity(pan_deg_s=able.pan_max_deg_s / 100, tilt_deg_s=0))
-    simulated.pass_s(30)
+    simulated.advance_s(30)
     assert simulated.state().pan_deg_s > 0
     for pan, tilt in ((1, 1), (-1, -1)):
         head.move(half(able, pan, tilt))
-        simulated.pass_s(60)
-        state, here = simulated.state(), head.position()
+        simulated.advance_s(60)
+        state, here = simulated.state(), head.read_position()
         edge = able.tilt_deg.high if tilt > 0 else able.tilt_deg.low
         assert state.tilt_deg == pytest.approx(edge, abs=0.5)
         if able.pan_deg is not None:
@@ -269,15 +269,15 @@ def test_motion_never_ends_by_itself_but_at_an_end_stop(simulated: SimulatedRig)
     head.stop()
 
 
-def test_an_absolute_head_arrives_and_then_says_that_it_rests(rig: Rig) -> None:
-    head, able = rig.head, rig.head.abilities
+def test_an_absolute_head_arrives_and_then_says_that_it_rests(rig: HeadRig) -> None:
+    head, able = rig.head, rig.head.capabilities
     needs(able.absolute, "absolute position")
     zooms = (0.5, 0.0) if able.zoom_ratio > 1 else (0.0, 0.0)
     for pan_deg, tilt_deg, zoom in ((20.0, 10.0, zooms[0]), (-15.0, 5.0, zooms[1])):
         head.goto(Pose(pan_deg=pan_deg, tilt_deg=tilt_deg, zoom=zoom), 1.0)
-        assert head.position().moving
+        assert head.read_position().moving
         come_to_rest(rig)
-        here, truth = head.position(), rig.state().pose
+        here, truth = head.read_position(), rig.state().pose
         assert here.error_deg < 1
         for pose in (here.pose, truth):
             assert pose.pan_deg == pytest.approx(pan_deg, abs=here.error_deg + 0.1)
@@ -286,31 +286,31 @@ def test_an_absolute_head_arrives_and_then_says_that_it_rests(rig: Rig) -> None:
 
 
 def test_what_is_out_of_range_goes_as_far_as_it_can(simulated: SimulatedRig) -> None:
-    head, able = simulated.head, simulated.head.abilities
+    head, able = simulated.head, simulated.head.capabilities
     needs(able.absolute, "absolute position")
     head.goto(Pose(pan_deg=179, tilt_deg=able.tilt_deg.high + 20), 1.0)
-    simulated.pass_s(30)
+    simulated.advance_s(30)
     state = simulated.state()
     assert state.tilt_deg == pytest.approx(able.tilt_deg.high, abs=0.5)
     pan_deg = 179 if able.pan_deg is None else able.pan_deg.high
     assert state.pan_deg == pytest.approx(pan_deg, abs=0.5)
     head.goto(Pose(pan_deg=-179, tilt_deg=able.tilt_deg.low - 20), 1.0)
-    simulated.pass_s(30)
+    simulated.advance_s(30)
     assert simulated.state().tilt_deg == pytest.approx(able.tilt_deg.low, abs=0.5)
 
 
-def test_a_share_of_the_speed_takes_longer(bench: Bench, simulated: SimulatedRig) -> None:
+def test_a_share_of_the_speed_takes_longer(bench: HeadBench, simulated: SimulatedRig) -> None:
     head = simulated.head
-    needs(head.abilities.absolute, "absolute position")
-    needs("speed of goto" not in bench.lacks, "speed of its own for that")
+    needs(head.capabilities.absolute, "absolute position")
+    needs("speed of goto" not in bench.missing_features, "speed of its own for that")
 
     def takes_ns(pan_deg: float, speed: float) -> int:
         head.goto(Pose(pan_deg=pan_deg, tilt_deg=0), speed)
-        simulated.settle()
-        rests_ns = simulated.body.rests_ns(("pan",))
+        simulated.wait_until_idle()
+        rests_ns = simulated.simulator.rest_time_ns(("pan",))
         assert rests_ns is not None
         took_ns = rests_ns - simulated.clock.now_ns
-        simulated.pass_s(60)
+        simulated.advance_s(60)
         return took_ns
 
     takes_ns(60, 1.0)
@@ -320,17 +320,17 @@ def test_a_share_of_the_speed_takes_longer(bench: Bench, simulated: SimulatedRig
 
 def test_a_head_that_is_not_absolute_goes_nowhere_by_itself(simulated: SimulatedRig) -> None:
     head = simulated.head
-    needs(not head.abilities.absolute, "need of reckoning")
+    needs(not head.capabilities.absolute, "need of reckoning")
     fails("unsupported", lambda: head.goto(Pose(pan_deg=1, tilt_deg=1), 1.0))
-    simulated.settle()
-    assert simulated.body.orders == 0
+    simulated.wait_until_idle()
+    assert simulated.simulator.order_count == 0
 
 
 def test_its_position_holds_the_truth_within_its_error(simulated: SimulatedRig) -> None:
-    head, able = simulated.head, simulated.head.abilities
+    head, able = simulated.head, simulated.head.capabilities
 
     def holds() -> None:
-        here = head.position()
+        here = head.read_position()
         assert here.t_ns == simulated.clock.now_ns
         assert -180 < here.pose.pan_deg <= 180
         assert 0 <= here.error_deg <= 180
@@ -343,35 +343,35 @@ def test_its_position_holds_the_truth_within_its_error(simulated: SimulatedRig) 
     holds()
     for pan, tilt, for_s in ((1, 1, 1.0), (-1, 0, 3.0), (1, -1, 0.4), (0, 1, 0.1), (-1, 1, 7.0)):
         head.move(half(able, pan, tilt))
-        assert head.position().moving
+        assert head.read_position().moving
         for _ in range(4):
             holds()
-            simulated.pass_s(for_s / 4)
+            simulated.advance_s(for_s / 4)
         holds()
         head.stop()
         holds()
-        simulated.pass_s(0.05)
+        simulated.advance_s(0.05)
         holds()
-    simulated.pass_s(5)
+    simulated.advance_s(5)
     come_to_rest(simulated)
     holds()
 
 
 def test_it_remembers_places(simulated: SimulatedRig) -> None:
-    head, able = simulated.head, simulated.head.abilities
+    head, able = simulated.head, simulated.head.capabilities
     needs(able.presets, "presets")
     places = []
     for number, pan in ((1, 1), (able.presets, -1)):
         head.move(half(able, pan, 1))
-        simulated.pass_s(0.5)
+        simulated.advance_s(0.5)
         head.stop()
-        simulated.pass_s(1)
+        simulated.advance_s(1)
         head.store_preset(number)
         places.append(simulated.state())
     for number, place in ((1, places[0]), (able.presets, places[1]), (1, places[0])):
-        head.recall_preset(number)
-        assert head.position().moving
-        simulated.pass_s(30)
+        head.goto_preset(number)
+        assert head.read_position().moving
+        simulated.advance_s(30)
         assert simulated.state().pan_deg == pytest.approx(place.pan_deg, abs=0.1)
         assert simulated.state().tilt_deg == pytest.approx(place.tilt_deg, abs=0.1)
         come_to_rest(simulated)
@@ -379,74 +379,74 @@ def test_it_remembers_places(simulated: SimulatedRig) -> None:
 
 def test_it_switches_what_it_has(simulated: SimulatedRig) -> None:
     head = simulated.head
-    needs(head.abilities.aux, "wiper, heater or lamp")
-    for aux in head.abilities.aux:
-        head.switch(aux, on=True)
-        simulated.settle()
-        assert aux in simulated.body.switched
-        head.switch(aux, on=False)
-        simulated.settle()
-        assert aux not in simulated.body.switched
+    needs(head.capabilities.aux, "wiper, heater or lamp")
+    for aux in head.capabilities.aux:
+        head.set_aux(aux, on=True)
+        simulated.wait_until_idle()
+        assert aux in simulated.simulator.aux_on
+        head.set_aux(aux, on=False)
+        simulated.wait_until_idle()
+        assert aux not in simulated.simulator.aux_on
 
 
 def test_what_its_abilities_leave_out_is_unsupported(simulated: SimulatedRig) -> None:
-    head, able = simulated.head, simulated.head.abilities
+    head, able = simulated.head, simulated.head.capabilities
     for number in (0, able.presets + 1):
         fails("unsupported", lambda number=number: head.store_preset(number))  # type: ignore[misc]
-        fails("unsupported", lambda number=number: head.recall_preset(number))  # type: ignore[misc]
+        fails("unsupported", lambda number=number: head.goto_preset(number))  # type: ignore[misc]
     for aux in {"wiper", "heater", "ir"} - set(able.aux):
-        fails("unsupported", lambda aux=aux: head.switch(aux, on=True))  # type: ignore[misc]
+        fails("unsupported", lambda aux=aux: head.set_aux(aux, on=True))  # type: ignore[misc]
     if able.zoom_ratio == 1:
         fails("unsupported", lambda: head.move(Velocity(zoom=1.0)))
     if not able.focus:
         fails("unsupported", lambda: head.move(Velocity(focus=1.0)))
-    simulated.settle()
-    assert simulated.body.orders == 0
+    simulated.wait_until_idle()
+    assert simulated.simulator.order_count == 0
 
 
-def test_a_closed_head_is_absent_and_closing_twice_does_nothing(rig: Rig) -> None:
+def test_a_closed_head_is_absent_and_closing_twice_does_nothing(rig: HeadRig) -> None:
     work = calls(rig)
     rig.head.close()
     rig.head.close()
     for call in work.values():
         fails("absent", call, match="closed")
-    assert rig.head.abilities.tilt_max_deg_s > 0
+    assert rig.head.capabilities.tilt_max_deg_s > 0
 
 
 def test_closing_stops_it(simulated: SimulatedRig) -> None:
-    simulated.head.move(half(simulated.head.abilities, 1, 1))
-    simulated.pass_s(0.5)
+    simulated.head.move(half(simulated.head.capabilities, 1, 1))
+    simulated.advance_s(0.5)
     assert simulated.state().moving
     simulated.head.close()
-    simulated.pass_s(2)
+    simulated.advance_s(2)
     assert not simulated.state().moving
 
 
 def test_a_head_that_does_not_answer_times_out_and_is_back_when_it_does(
-    bench: Bench, simulated: SimulatedRig
+    bench: HeadBench, simulated: SimulatedRig
 ) -> None:
     head = simulated.head
-    needs(head.abilities.absolute, "answers, so that nobody notices when they are missing")
-    simulated.silence(on=True)
+    needs(head.capabilities.absolute, "answers, so that nobody notices when they are missing")
+    simulated.set_silent(on=True)
     for name, call in calls(simulated).items():
-        if name == "position" or "answers to orders" not in bench.lacks:
+        if name == "position" or "answers to orders" not in bench.missing_features:
             fails("timeout", call)
-    simulated.silence(on=False)
+    simulated.set_silent(on=False)
     head.stop()
     come_to_rest(simulated)
-    head.move(half(head.abilities, 1, 0))
-    simulated.pass_s(0.5)
+    head.move(half(head.capabilities, 1, 0))
+    simulated.advance_s(0.5)
     assert simulated.state().pan_deg_s > 0
 
 
 def test_a_stop_passes_a_call_that_waits_for_an_answer_and_takes_away_what_waits(
-    on_line: LineRig,
+    on_line: SerialHeadRig,
 ) -> None:
-    head, able = on_line.head, on_line.head.abilities
+    head, able = on_line.head, on_line.head.capabilities
     head.move(half(able, 1, 0))
-    on_line.pass_s(0.5)
+    on_line.advance_s(0.5)
     assert on_line.state().pan_deg_s > 0
-    on_line.line.mute(on=True)
+    on_line.line.set_muted(on=True)
     begun = threading.Barrier(3)
 
     def call(work: Callable[[], object]) -> None:
@@ -456,7 +456,7 @@ def test_a_stop_passes_a_call_that_waits_for_an_answer_and_takes_away_what_waits
 
     threads = [
         threading.Thread(target=call, args=(work,))
-        for work in (head.position, lambda: head.move(half(able, 0, 1)))
+        for work in (head.read_position, lambda: head.move(half(able, 0, 1)))
     ]
     for thread in threads:
         thread.start()
@@ -466,65 +466,65 @@ def test_a_stop_passes_a_call_that_waits_for_an_answer_and_takes_away_what_waits
         head.stop()
     assert monotonic() - began < WITHIN_S
     for thread in threads:
-        thread.join(PATIENCE_S)
+        thread.join(IDLE_TIMEOUT_S)
         assert not thread.is_alive()
-    on_line.line.mute(on=False)
+    on_line.line.set_muted(on=False)
     # The other motion came before the stop and was ended or taken away, or after it and stays.
     with suppress(DriverError):
         head.stop()
-    on_line.pass_s(2)
+    on_line.advance_s(2)
     assert not on_line.state().moving
 
 
-def test_a_stop_is_heard_while_no_answer_comes(on_line: LineRig) -> None:
+def test_a_stop_is_heard_while_no_answer_comes(on_line: SerialHeadRig) -> None:
     head = on_line.head
-    head.move(half(head.abilities, -1, 1))
-    on_line.pass_s(0.5)
-    on_line.line.mute(on=True)
+    head.move(half(head.capabilities, -1, 1))
+    on_line.advance_s(0.5)
+    on_line.line.set_muted(on=True)
     with suppress(DriverError):
         head.stop()
-    on_line.pass_s(2)
+    on_line.advance_s(2)
     assert not on_line.state().moving
 
 
 def heard_bytes() -> int:
     """What has come over the lines of this process."""
-    return sum(bus.bytes_heard for bus in BUSES.health())
+    return sum(bus.bytes_received for bus in BUSES.health())
 
 
-def test_a_million_bytes_of_noise_move_nothing_and_are_forgotten(on_line: LineRig) -> None:
-    head, orders = on_line.head, on_line.body.orders
-    head.position()
+def test_a_million_bytes_of_noise_move_nothing_and_are_forgotten(on_line: SerialHeadRig) -> None:
+    head, orders = on_line.head, on_line.simulator.order_count
+    head.read_position()
     began, deadline_s = heard_bytes(), monotonic() + 60
     for block in range(1, 1001):
-        on_line.babbler.left = 1000
-        on_line.settle()
+        on_line.noise_source.bytes_left = 1000
+        on_line.wait_until_idle()
         while heard_bytes() - began < 1000 * block:
             assert monotonic() < deadline_s
             os.sched_yield()
-    assert on_line.body.orders == orders
+    assert on_line.simulator.order_count == orders
     assert (on_line.state().pan_deg, on_line.state().tilt_deg) == (0, 0)
-    on_line.line.disturb(to_host=LineNoise(flip=0.01), to_heads=LineNoise(flip=0.01))
+    on_line.line.set_noise(to_host=LineNoise(flip=0.01), to_heads=LineNoise(flip=0.01))
     for _ in range(20):
         with suppress(DriverError):
-            head.position()
-    assert on_line.body.orders == orders
-    on_line.line.disturb()
+            head.read_position()
+    assert on_line.simulator.order_count == orders
+    on_line.line.set_noise()
     with suppress(DriverError):
-        head.position()
-    head.position()
+        head.read_position()
+    head.read_position()
     assert not on_line.state().moving
 
 
 def test_many_threads_may_call_it(simulated: SimulatedRig) -> None:
-    head, able = simulated.head, simulated.head.abilities
+    head, able = simulated.head, simulated.head.capabilities
     failed: list[DriverError] = []
 
     def call(number: int) -> None:
         try:
             for _ in range(5):
                 head.move(half(able, (-1) ** number, 0))
-                head.position()
+                head.read_position()
                 head.stop()
         except DriverError as error:
             failed.append(error)
@@ -533,40 +533,40 @@ def test_many_threads_may_call_it(simulated: SimulatedRig) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(PATIENCE_S)
+        thread.join(IDLE_TIMEOUT_S)
         assert not thread.is_alive()
     head.stop()
-    simulated.pass_s(2)
+    simulated.advance_s(2)
     assert not simulated.state().moving
     assert failed == []
 
 
 def test_a_pulled_adapter_is_absent_and_after_plugging_in_the_next_call_works(
-    on_line: LineRig,
+    on_line: SerialHeadRig,
 ) -> None:
     work = calls(on_line)
     for pull in range(2):
-        on_line.line.hang_up()
+        on_line.line.unplug()
         for call in work.values():
             fails("absent", call)
         on_line.line.plug_in()
-        on_line.head.move(half(on_line.head.abilities, 1, 0))
-        on_line.pass_s(0.5)
+        on_line.head.move(half(on_line.head.capabilities, 1, 0))
+        on_line.advance_s(0.5)
         assert on_line.state().pan_deg_s > 0, f"after {pull + 1} pulls"
-        on_line.head.position()
+        on_line.head.read_position()
         on_line.head.stop()
 
 
 def test_a_port_that_is_not_there_is_absent_and_one_in_use_is_busy(
-    bench: Bench, tmp_path: Path
+    bench: HeadBench, tmp_path: Path
 ) -> None:
-    if not isinstance(bench, LineBench):
+    if not isinstance(bench, SerialHeadBench):
         pytest.skip("a head without a serial line")
     with pytest.raises(DriverError) as caught:
         open_head(bench.driver, bench.options(tmp_path / "none"), lambda: 0)
     assert caught.value.kind == "absent"
-    body = HeadMotion(bench.mechanics)
-    line = PtyHead(tmp_path / "line", [bench.side(body)], lambda: 0)
+    body = HeadSimulator(bench.mechanics)
+    line = PtySerialLine(tmp_path / "line", [bench.make_device(body)], lambda: 0)
     try:
         with serial.Serial(str(line.link), exclusive=True):
             with pytest.raises(DriverError) as caught:
@@ -576,7 +576,7 @@ def test_a_port_that_is_not_there_is_absent_and_one_in_use_is_busy(
         line.close()
 
 
-def test_ten_openings_leave_nothing_open(bench: Bench, tmp_path: Path) -> None:
+def test_ten_openings_leave_nothing_open(bench: HeadBench, tmp_path: Path) -> None:
     def open_files() -> int:
         return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a Path would hold them open
 
@@ -595,7 +595,7 @@ def test_ten_openings_leave_nothing_open(bench: Bench, tmp_path: Path) -> None:
     assert threads() <= before[1]
 
 
-def test_two_heads_do_not_move_each_other(bench: Bench, tmp_path: Path) -> None:
+def test_two_heads_do_not_move_each_other(bench: HeadBench, tmp_path: Path) -> None:
     if isinstance(bench, HardwareBench):
         pytest.skip("there is one")
     with ExitStack() as stack:

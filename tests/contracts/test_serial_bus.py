@@ -11,9 +11,9 @@ from time import monotonic
 import pytest
 
 from drivers.errors import DriverError
-from drivers.serial_bus import BUSES, Seat
+from drivers.serial_bus import BUSES, BusClient
 from drivers.serial_port import SerialPort, SerialSettings
-from drivers.serial_worker import MOST_WAITING, SILENCE_S
+from drivers.serial_worker import MAX_MESSAGE_GAP_S, MAX_QUEUED_JOBS
 
 PATIENCE_S = 10.0
 
@@ -75,7 +75,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     made.pull()
 
 
-Sit = Callable[..., Seat[bytes]]
+Sit = Callable[..., BusClient[bytes]]
 
 
 @pytest.fixture
@@ -83,10 +83,10 @@ def sit(terminal: Terminal) -> Iterator[Sit]:
     """Take a seat on the terminal's bus, until the test ends."""
     seats = []
 
-    def seated(head: str = "a", *, path: Path | None = None, **how: object) -> Seat[bytes]:
+    def seated(head: str = "a", *, path: Path | None = None, **how: object) -> BusClient[bytes]:
         settings = {name: how.pop(name) for name in ("baud", "rs485", "rs485_pin") if name in how}
         line = SerialSettings(port=str(path or terminal.link), **{"baud": 115200, **settings})  # type: ignore[arg-type]
-        seats.append(BUSES.seat(head, line, Lines(), **how))  # type: ignore[arg-type]
+        seats.append(BUSES.attach(head, line, Lines(), **how))  # type: ignore[arg-type]
         return seats[-1]
 
     yield seated
@@ -132,8 +132,8 @@ def until(true: Callable[[], bool]) -> None:
 
 def waiting() -> int:
     """How many orders and questions are in the queue."""
-    (bus,) = BUSES._open
-    return len(bus._jobs)
+    (bus,) = BUSES._workers
+    return len(bus._job_queue)
 
 
 def fails(kind: str, says: str, work: Callable[[], object]) -> None:
@@ -154,7 +154,7 @@ def test_two_heads_share_one_port_and_what_they_send_goes_out_in_order(
     assert terminal.frames(10) == [b"%c00%d" % (name, n) for n in range(5) for name in b"ab"]
     (health,) = BUSES.health()
     assert health.heads == ("a", "b")
-    assert (health.frames_sent, health.openings, health.is_open) == (10, 1, True)
+    assert (health.frames_sent, health.open_count, health.is_open) == (10, 1, True)
 
 
 def test_one_line_has_one_setting(sit: Sit) -> None:
@@ -168,9 +168,9 @@ def test_a_port_of_another_program_is_busy_and_free_when_the_last_head_has_left(
     other = SerialPort(SerialSettings(port=terminal.port))
     first, second = sit("a"), sit("b")
     fails("busy", "another program has it", other.open)
-    first.leave()
+    first.close()
     fails("busy", "another program has it", other.open)
-    second.leave()
+    second.close()
     other.open()
     fails("busy", "'c': port .*another program has it", lambda: sit("c"))
     other.close()
@@ -188,7 +188,7 @@ def test_a_port_of_another_program_is_busy_and_free_when_the_last_head_has_left(
 )
 def test_a_port_that_cannot_be_opened_is_told_in_one_line(port: str, kind: str, says: str) -> None:
     line = SerialSettings(port=port)
-    fails(kind, f"'a': port '{port}': .*{says}", lambda: BUSES.seat("a", line, Lines()))
+    fails(kind, f"'a': port '{port}': .*{says}", lambda: BUSES.attach("a", line, Lines()))
     assert BUSES.health() == ()
 
 
@@ -252,7 +252,7 @@ def test_a_pin_turns_the_transmitter_on_for_each_frame_and_off_when_the_port_is_
     terminal.plug()
     seat.send(b"a003")
     assert pins == [18, 18]
-    seat.leave()
+    seat.close()
     assert told[-1] == "close"
 
 
@@ -260,7 +260,7 @@ def test_a_stop_passes_all_that_waits_and_takes_away_the_motions_of_its_head(
     terminal: Terminal, sit: Sit
 ) -> None:
     first, second = sit("a"), sit("b")
-    asking = Call(lambda: first.ask(b"a??\n", anything, timeout_s=0.3))
+    asking = Call(lambda: first.query(b"a??\n", anything, timeout_s=0.3))
     assert terminal.frame() == b"a??\n"
     calls = [
         Call(lambda: second.move(b"b>>\n")),
@@ -280,7 +280,7 @@ def test_a_stop_passes_all_that_waits_and_takes_away_the_motions_of_its_head(
 
 def test_a_stop_goes_between_two_tries_of_a_question(terminal: Terminal, sit: Sit) -> None:
     first, second = sit("a"), sit("b")
-    asking = Call(lambda: first.ask(b"a??\n", anything, timeout_s=0.2, tries=3))
+    asking = Call(lambda: first.query(b"a??\n", anything, timeout_s=0.2, attempts=3))
     assert terminal.frame() == b"a??\n"
     Call(lambda: second.stop(b"b!!\n")).ended()
     assert terminal.frames(3) == [b"b!!\n", b"a??\n", b"a??\n"]
@@ -293,7 +293,7 @@ def test_a_stop_goes_between_two_tries_of_a_question(terminal: Terminal, sit: Si
 
 def test_a_newer_motion_takes_the_place_of_one_that_waits(terminal: Terminal, sit: Sit) -> None:
     first, second = sit("a"), sit("b")
-    asking = Call(lambda: second.ask(b"b??\n", anything, timeout_s=0.5))
+    asking = Call(lambda: second.query(b"b??\n", anything, timeout_s=0.5))
     assert terminal.frame() == b"b??\n"
     old = Call(lambda: first.move(b"a>1\n"))
     until(lambda: waiting() == 2)
@@ -310,8 +310,8 @@ def test_a_head_hears_of_its_motions_in_the_order_in_which_they_went(
 ) -> None:
     seat, told = sit(), list[str]()
     calls = [
-        *[Call(lambda: seat.move(b"a>>\n", sent=lambda: told.append("move"))) for _ in range(8)],
-        Call(lambda: seat.stop(b"a!!\n", b"a!!\n", sent=lambda: told.append("stop"))),
+        *[Call(lambda: seat.move(b"a>>\n", on_sent=lambda: told.append("move"))) for _ in range(8)],
+        Call(lambda: seat.stop(b"a!!\n", b"a!!\n", on_sent=lambda: told.append("stop"))),
     ]
     assert [call.ended() for call in calls] == [None] * 9
     seat.send(b"aEND")
@@ -327,12 +327,12 @@ def test_an_answer_is_told_from_what_else_is_said_and_noise_is_counted(
     terminal: Terminal, sit: Sit
 ) -> None:
     heard: list[bytes] = []
-    first, second = sit("a", heard=heard.append), sit("b")
+    first, second = sit("a", on_message=heard.append), sit("b")
 
     def mine(message: bytes) -> bytes | None:
         return message if message.startswith(b"a=") else None
 
-    asking = Call(lambda: first.ask(b"a??\n", mine, timeout_s=5))
+    asking = Call(lambda: first.query(b"a??\n", mine, timeout_s=5))
     assert terminal.frame() == b"a??\n"
     for piece in (b"##b=1\n", b"a=", b"#2", b"\na=3\n"):
         terminal.say(piece)
@@ -341,16 +341,16 @@ def test_an_answer_is_told_from_what_else_is_said_and_noise_is_counted(
     assert heard == [b"b=1", b"a=3"]
     health = BUSES.health()[0]
     # Three bytes of noise, though two heads heard them.
-    assert (health.noise_bytes, health.bytes_heard) == (3, 15)
-    second.leave()
+    assert (health.noise_bytes, health.bytes_received) == (3, 15)
+    second.close()
 
 
 def test_what_is_incomplete_does_not_outlast_a_silence(terminal: Terminal, sit: Sit) -> None:
     heard: list[bytes] = []
-    sit(heard=heard.append)
+    sit(on_message=heard.append)
     terminal.say(b"half")
-    until(lambda: BUSES.health()[0].bytes_heard == 4)
-    threading.Event().wait(2 * SILENCE_S)  # a silence takes its time
+    until(lambda: BUSES.health()[0].bytes_received == 4)
+    threading.Event().wait(2 * MAX_MESSAGE_GAP_S)  # a silence takes its time
     terminal.say(b"whole\n")
     until(lambda: heard == [b"whole"])
     assert BUSES.health()[0].noise_bytes == 4
@@ -360,11 +360,11 @@ def test_a_flood_is_refused_beyond_the_bound_and_a_stop_is_not(
     terminal: Terminal, sit: Sit
 ) -> None:
     seat = sit()
-    asking = Call(lambda: seat.ask(b"a??\n", anything, timeout_s=0.5))
+    asking = Call(lambda: seat.query(b"a??\n", anything, timeout_s=0.5))
     assert terminal.frame() == b"a??\n"
-    orders = [Call(lambda: seat.send(b"a000")) for _ in range(MOST_WAITING - 1)]
-    until(lambda: waiting() == MOST_WAITING)
-    fails("busy", f"'a': {MOST_WAITING} orders wait", lambda: seat.send(b"a001"))
+    orders = [Call(lambda: seat.send(b"a000")) for _ in range(MAX_QUEUED_JOBS - 1)]
+    until(lambda: waiting() == MAX_QUEUED_JOBS)
+    fails("busy", f"'a': {MAX_QUEUED_JOBS} orders wait", lambda: seat.send(b"a001"))
     stop = Call(lambda: seat.stop(b"a!!\n"))
     assert terminal.frame() == b"a!!\n"
     stop.ended()
@@ -394,20 +394,20 @@ def test_a_pulled_adapter_is_absent_until_it_is_plugged_in_again_under_its_link(
             lambda: seat.send(b"a000"),
             lambda: seat.move(b"a000"),
             lambda: other.stop(b"b000"),
-            lambda: seat.ask(b"a000", anything, timeout_s=1),
+            lambda: seat.query(b"a000", anything, timeout_s=1),
         ):
             fails("absent", "no such device", work)
         terminal.plug()
         other.stop(b"b!!%d" % number)
         assert terminal.frame() == b"b!!%d" % number
-        assert BUSES.health()[0].openings == number + 2
+        assert BUSES.health()[0].open_count == number + 2
 
 
 def test_who_waits_for_an_answer_is_told_when_the_adapter_is_pulled(
     terminal: Terminal, sit: Sit
 ) -> None:
     seat = sit()
-    asking = Call(lambda: seat.ask(b"a??\n", anything, timeout_s=30))
+    asking = Call(lambda: seat.query(b"a??\n", anything, timeout_s=30))
     assert terminal.frame() == b"a??\n"
     terminal.pull()
     error = asking.ended()
@@ -440,22 +440,22 @@ def test_a_seat_that_was_given_up_is_absent_and_leaves_nothing_behind(sit: Sit) 
     before = open_files(), threading.active_count()
     for _ in range(10):
         first, second = sit("a"), sit("b")
-        first.leave()
-        first.leave()
+        first.close()
+        first.close()
         fails("absent", "'a': closed", lambda first=first: first.send(b"a000"))  # type: ignore[misc]
         second.send(b"b000")
-        second.leave()
+        second.close()
         fails("absent", "'b': closed", lambda second=second: second.stop(b"b000"))  # type: ignore[misc]
     assert (open_files(), threading.active_count()) == before
 
 
 def test_who_leaves_takes_away_what_he_asked_for(terminal: Terminal, sit: Sit) -> None:
     first, second = sit("a"), sit("b")
-    asking = Call(lambda: second.ask(b"b??\n", anything, timeout_s=0.5))
+    asking = Call(lambda: second.query(b"b??\n", anything, timeout_s=0.5))
     assert terminal.frame() == b"b??\n"
     waits = Call(lambda: first.send(b"a000"))
     until(lambda: waiting() == 2)
-    first.leave()
+    first.close()
     error = waits.ended()
     assert isinstance(error, DriverError)
     assert (error.kind, str(error)) == ("absent", "head 'a': closed")
@@ -465,12 +465,12 @@ def test_who_leaves_takes_away_what_he_asked_for(terminal: Terminal, sit: Sit) -
 def test_a_line_over_tcp_answers_is_lost_and_comes_back() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         line = SerialSettings(port=f"socket://127.0.0.1:{server.getsockname()[1]}", baud=115200)
-        seat = BUSES.seat("a", line, Lines())
+        seat = BUSES.attach("a", line, Lines())
         try:
             for turn in range(2):
                 link, _ = server.accept()
                 with link:
-                    asking = Call(lambda: seat.ask(b"a??\n", anything, timeout_s=5))
+                    asking = Call(lambda: seat.query(b"a??\n", anything, timeout_s=5))
                     assert link.recv(4, socket.MSG_WAITALL) == b"a??\n"
                     link.sendall(b"a=%d\n" % turn)
                     assert asking.ended() == b"a=%d" % turn
@@ -478,7 +478,7 @@ def test_a_line_over_tcp_answers_is_lost_and_comes_back() -> None:
                 seat.open()
             server.accept()[0].close()
         finally:
-            seat.leave()
+            seat.close()
 
 
 def test_a_line_over_tcp_on_which_nothing_has_come_gives_nothing_and_stays_open() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import serial
 
-from drivers.simulated.pty_head import QUIET, LineNoise, PtyHead
+from drivers.simulated.pty_head import NO_NOISE, LineNoise, PtySerialLine
 
 
 class Parrot:
@@ -33,14 +33,14 @@ def birds() -> tuple[Parrot, Parrot]:
 
 
 @pytest.fixture
-def line(tmp_path: Path, birds: tuple[Parrot, Parrot]) -> Iterator[PtyHead]:
-    line = PtyHead(tmp_path / "by-id", birds, lambda: 0)
+def line(tmp_path: Path, birds: tuple[Parrot, Parrot]) -> Iterator[PtySerialLine]:
+    line = PtySerialLine(tmp_path / "by-id", birds, lambda: 0)
     yield line
     line.close()
 
 
 def test_all_bytes_arrive_at_every_head_and_all_answers_come_back(
-    line: PtyHead, birds: tuple[Parrot, Parrot]
+    line: PtySerialLine, birds: tuple[Parrot, Parrot]
 ) -> None:
     every = bytes(range(256))
     with serial.Serial(str(line.link), timeout=10, exclusive=True) as port:
@@ -49,16 +49,18 @@ def test_all_bytes_arrive_at_every_head_and_all_answers_come_back(
     assert [bird.heard for bird in birds] == [every, every]
 
 
-def test_a_head_says_by_itself_what_it_owes(line: PtyHead, birds: tuple[Parrot, Parrot]) -> None:
+def test_a_head_says_by_itself_what_it_owes(
+    line: PtySerialLine, birds: tuple[Parrot, Parrot]
+) -> None:
     with serial.Serial(str(line.link), timeout=10) as port:
         birds[0].owes = True
         port.write(b"1")
         assert port.read(11) == b"by itselfb1"
 
 
-def test_a_pulled_adapter_is_gone_and_is_back_under_the_same_path(line: PtyHead) -> None:
+def test_a_pulled_adapter_is_gone_and_is_back_under_the_same_path(line: PtySerialLine) -> None:
     with serial.Serial(str(line.link), timeout=10) as port:
-        line.hang_up()
+        line.unplug()
         with pytest.raises(serial.SerialException):
             port.read(1)
     with pytest.raises(serial.SerialException):
@@ -69,24 +71,26 @@ def test_a_pulled_adapter_is_gone_and_is_back_under_the_same_path(line: PtyHead)
         assert port.read(4) == b"a2b2"
 
 
-def test_pulled_lines_leave_nothing_open(line: PtyHead) -> None:
+def test_pulled_lines_leave_nothing_open(line: PtySerialLine) -> None:
     def open_files() -> int:
         return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a Path would hold them open
 
     before = open_files()
     for _ in range(20):
-        line.hang_up()
+        line.unplug()
         line.plug_in()
     assert open_files() == before
 
 
-def test_a_mute_line_is_heard_and_not_answered(line: PtyHead, birds: tuple[Parrot, Parrot]) -> None:
+def test_a_mute_line_is_heard_and_not_answered(
+    line: PtySerialLine, birds: tuple[Parrot, Parrot]
+) -> None:
     with serial.Serial(str(line.link), timeout=10) as port:
-        line.mute(on=True)
+        line.set_muted(on=True)
         port.write(b"3")
         port.timeout = 0.05
         assert port.read(1) == b""
-        line.mute(on=False)
+        line.set_muted(on=False)
         port.timeout = 10
         port.write(b"4")
         assert port.read(4) == b"a4b4"
@@ -94,7 +98,7 @@ def test_a_mute_line_is_heard_and_not_answered(line: PtyHead, birds: tuple[Parro
 
 
 def test_a_host_that_does_not_read_holds_nobody_up(
-    line: PtyHead, birds: tuple[Parrot, Parrot]
+    line: PtySerialLine, birds: tuple[Parrot, Parrot]
 ) -> None:
     with serial.Serial(str(line.link), timeout=10, write_timeout=10) as port:
         for _ in range(100):
@@ -108,7 +112,7 @@ def test_a_host_that_does_not_read_holds_nobody_up(
 @pytest.mark.parametrize(
     ("noise", "least", "most"),
     [
-        (QUIET, 10_000, 10_000),
+        (NO_NOISE, 10_000, 10_000),
         (LineNoise(drop=0.1), 8_800, 9_200),
         (LineNoise(repeat=0.1), 10_800, 11_200),
         (LineNoise(flip=0.1), 10_000, 10_000),
@@ -116,9 +120,9 @@ def test_a_host_that_does_not_read_holds_nobody_up(
 )
 def test_noise_is_by_chance_and_the_same_again(noise: LineNoise, least: int, most: int) -> None:
     sent = bytes(10_000)
-    arrived = noise.over(sent, random.Random(3))
+    arrived = noise.apply(sent, random.Random(3))
     assert least <= len(arrived) <= most
-    assert arrived == noise.over(sent, random.Random(3))
+    assert arrived == noise.apply(sent, random.Random(3))
     damaged = sum(byte != 0 for byte in arrived)
     assert (800 < damaged < 1200) == (noise.flip > 0)
     assert all(byte.bit_count() <= 1 for byte in arrived)

@@ -16,7 +16,7 @@ SECTOR_BYTES = 512
 _RECORD = struct.Struct("<BQI")
 
 
-class Kind(IntEnum):
+class RecordKind(IntEnum):
     """What a record of the log is."""
 
     WRITE = 1
@@ -24,28 +24,28 @@ class Kind(IntEnum):
     MARK = 3
 
 
-class Record(msgspec.Struct, frozen=True):
+class LogRecord(msgspec.Struct, frozen=True):
     """A write with its place on the disk, a flush, or a mark with its text."""
 
-    kind: Kind
+    kind: RecordKind
     offset: int
     data: bytes
 
 
-def record(kind: Kind, offset: int, data: bytes) -> bytes:
+def pack_record(kind: RecordKind, offset: int, data: bytes) -> bytes:
     """A record as it stands in the log."""
     return _RECORD.pack(kind, offset, len(data)) + data
 
 
-def read_log(path: Path) -> list[Record]:
+def read_log(path: Path) -> list[LogRecord]:
     """All records, in order."""
     data = path.read_bytes()
-    records: list[Record] = []
+    records: list[LogRecord] = []
     at = 0
     while at < len(data):
         kind, offset, length = _RECORD.unpack_from(data, at)
         at += _RECORD.size
-        records.append(Record(Kind(kind), offset, data[at : at + length]))
+        records.append(LogRecord(RecordKind(kind), offset, data[at : at + length]))
         at += length
     return records
 
@@ -57,48 +57,50 @@ class CrashState(msgspec.Struct, frozen=True):
     """
 
     cut: int
-    kept: tuple[tuple[int, bytes], ...]
+    survivors: tuple[tuple[int, bytes], ...]
     marks: tuple[str, ...]
     lost_writes: int
     durable: bytearray
 
 
 def crash_states(
-    base: bytes, records: Sequence[Record], cuts: Sequence[int], rng: random.Random
+    base: bytes, records: Sequence[LogRecord], cuts: Sequence[int], rng: random.Random
 ) -> Iterator[CrashState]:
     """The disk at each cut, a place in `records`, in rising order.
 
     `durable` is one buffer that goes along: it is good until the next state is asked for.
     """
     durable = bytearray(base)
-    pending: list[Record] = []
+    pending: list[LogRecord] = []
     marks: list[str] = []
-    at = 0
+    next_record = 0
     for cut in sorted(cuts):
-        for item in records[at:cut]:
+        for item in records[next_record:cut]:
             match item.kind:
-                case Kind.WRITE:
+                case RecordKind.WRITE:
                     pending.append(item)
-                case Kind.FLUSH:
+                case RecordKind.FLUSH:
                     for write in pending:
                         durable[write.offset : write.offset + len(write.data)] = write.data
                     pending.clear()
-                case Kind.MARK:
+                case RecordKind.MARK:
                     marks.extend(item.data.decode().splitlines())
-        at = cut
-        kept = tuple(_survivors(pending, rng))
-        whole = sum(1 for write in pending if (write.offset, write.data) in kept)
-        yield CrashState(cut, kept, tuple(marks), len(pending) - whole, durable)
+        next_record = cut
+        survivors = tuple(_surviving_writes(pending, rng))
+        intact = sum(1 for write in pending if (write.offset, write.data) in survivors)
+        yield CrashState(cut, survivors, tuple(marks), len(pending) - intact, durable)
 
 
-def _survivors(pending: Sequence[Record], rng: random.Random) -> Iterator[tuple[int, bytes]]:
+def _surviving_writes(
+    pending: Sequence[LogRecord], rng: random.Random
+) -> Iterator[tuple[int, bytes]]:
     """A random part of the writes in random order, some of them torn."""
-    share = rng.choice((0.0, 0.1, 0.5, 0.5, 0.9, 1.0))
-    torn = rng.choice((0.0, 0.2))
-    chosen = [write for write in pending if rng.random() < share]
+    keep_probability = rng.choice((0.0, 0.1, 0.5, 0.5, 0.9, 1.0))
+    tear_probability = rng.choice((0.0, 0.2))
+    chosen = [write for write in pending if rng.random() < keep_probability]
     # Writes to one place keep their order: a disk's cache holds the newest.
     for write in chosen:
-        if rng.random() >= torn:
+        if rng.random() >= tear_probability:
             yield write.offset, write.data
             continue
         for begin in range(0, len(write.data), SECTOR_BYTES):

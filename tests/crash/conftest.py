@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-ROOM_BYTES = 400_000_000
+MIN_FREE_BYTES = 400_000_000
 
 
-class Effort(msgspec.Struct, frozen=True):
+class CrashTestSize(msgspec.Struct, frozen=True):
     """How often each thing is tried."""
 
     states: int
@@ -23,16 +23,16 @@ class Effort(msgspec.Struct, frozen=True):
 
 
 @pytest.fixture(scope="session")
-def effort() -> Effort:
+def effort() -> CrashTestSize:
     if os.environ.get("VIGIE_CRASH") == "long":
-        return Effort(states=1000, control_states=60, lives=6, packets=600, kills=200)
-    return Effort(states=40, control_states=10, lives=3, packets=200, kills=20)
+        return CrashTestSize(states=1000, control_states=60, lives=6, packets=600, kills=200)
+    return CrashTestSize(states=40, control_states=10, lives=3, packets=200, kills=20)
 
 
 @pytest.fixture
 def in_memory() -> Iterator[Path]:
     """A folder on a tmpfs where there is one: a crash state is a whole disk, read once."""
     shm = Path("/dev/shm")  # noqa: S108 - no name in it is known before
-    roomy = os.access(shm, os.W_OK) and shutil.disk_usage(shm).free > ROOM_BYTES
-    with tempfile.TemporaryDirectory(dir=shm if roomy else None) as folder:
+    has_room = os.access(shm, os.W_OK) and shutil.disk_usage(shm).free > MIN_FREE_BYTES
+    with tempfile.TemporaryDirectory(dir=shm if has_room else None) as folder:
         yield Path(folder)

@@ -16,7 +16,7 @@ DISK_BYTES = 48 << 20
 _TOOLS = ("mkfs.ext4", "losetup", "mount", "umount", "e2fsck")
 
 
-def need(*tools: str) -> None:
+def skip_unless_available(*tools: str) -> None:
     """Skip, with the reason, where this machine lets us mount nothing or lacks a tool."""
     if os.geteuid():
         pytest.skip("needs root: loop devices and mounts")
@@ -34,53 +34,53 @@ def need(*tools: str) -> None:
             pytest.skip(f"this machine mounts no loop device: {error.stderr.strip()}")
 
 
-def run(*command: str | Path) -> str:
+def run_command(*command: str | Path) -> str:
     """A command's output. Raises CalledProcessError."""
-    words = [str(word) for word in command]
-    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    arguments = [str(word) for word in command]
+    return subprocess.run(arguments, check=True, capture_output=True, text=True).stdout
 
 
 def make_ext4(image: Path, size_bytes: int) -> Path:
     """A new ext4 in a file, with nothing left to be done lazily later."""
     with image.open("wb") as file:
         file.truncate(size_bytes)
-    lazy = "nodiscard,lazy_itable_init=0,lazy_journal_init=0"
-    run("mkfs.ext4", "-q", "-F", "-b", "4096", "-E", lazy, image)
+    extended_options = "nodiscard,lazy_itable_init=0,lazy_journal_init=0"
+    run_command("mkfs.ext4", "-q", "-F", "-b", "4096", "-E", extended_options, image)
     return image
 
 
 @contextmanager
-def mounted(device: Path, point: Path, options: str = "") -> Iterator[Path]:
+def mounted(device: Path, mount_point: Path, options: str = "") -> Iterator[Path]:
     """The file system of an image or a block device, by the kernel's own ext4."""
-    point.mkdir(exist_ok=True)
+    mount_point.mkdir(exist_ok=True)
     if device.is_file():
         options = f"loop,{options}" if options else "loop"
-    run("mount", "-t", "ext4", *(["-o", options] if options else []), device, point)
+    run_command("mount", "-t", "ext4", *(["-o", options] if options else []), device, mount_point)
     try:
-        yield point
+        yield mount_point
     finally:
-        run("umount", point)
+        run_command("umount", mount_point)
 
 
 @contextmanager
-def logged(folder: Path, image: Path, log: Path) -> Iterator[tuple[Path, Path]]:
+def logged_ext4(folder: Path, image: Path, log: Path) -> Iterator[tuple[Path, Path]]:
     """The mount point of an ext4 whose disk is logged, and the file to write marks to."""
-    point = folder / "fuse"
-    point.mkdir()
-    command = [sys.executable, "-m", "tests.crash.logged_disk", point, image, log]
+    fuse_mount = folder / "fuse"
+    fuse_mount.mkdir()
+    command = [sys.executable, "-m", "tests.crash.logged_disk", fuse_mount, image, log]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         assert server.stdout.readline() == b"mounted\n"
         try:
-            device = run("losetup", "--find", "--show", point / "disk").strip()
+            device = run_command("losetup", "--find", "--show", fuse_mount / "disk").strip()
             try:
                 with mounted(Path(device), folder / "run") as mount:
-                    yield mount, point / "marks"
+                    yield mount, fuse_mount / "marks"
             finally:
-                run("losetup", "--detach", device)
-                run("udevadm", "settle") if shutil.which("udevadm") else None
+                run_command("losetup", "--detach", device)
+                run_command("udevadm", "settle") if shutil.which("udevadm") else None
         finally:
-            _unmount(point)
+            _unmount(fuse_mount)
             try:
                 server.wait(30)
             finally:
@@ -90,8 +90,8 @@ def logged(folder: Path, image: Path, log: Path) -> Iterator[tuple[Path, Path]]:
 def _unmount(point: Path) -> None:
     """A loop device lets go of its file a moment after it was told to."""
     for _ in range(100):
-        done = subprocess.run(["umount", str(point)], check=False, capture_output=True)
-        if not done.returncode:
+        process = subprocess.run(["umount", str(point)], check=False, capture_output=True)
+        if not process.returncode:
             return
         subprocess.run(["sync"], check=False)
-    run("umount", "--lazy", point)
+    run_command("umount", "--lazy", point)

@@ -8,7 +8,7 @@ import av
 import numpy as np
 
 FPS = 10
-GOP = 8
+GOP_FRAMES = 8
 FRAMES = 40
 FRAME_MS = 1000 // FPS
 FIRST_MS = 1_000_000
@@ -16,7 +16,7 @@ LIFE_PACKETS = 100_000
 """Each life of a recorder numbers its packets from a new hundred thousand."""
 
 
-def encode(path: Path) -> Path:
+def write_film(path: Path) -> Path:
     """H.264 as a camera sends it; no two pictures are alike."""
     rng = np.random.default_rng(3)
     with av.open(str(path), "w") as out:
@@ -24,7 +24,7 @@ def encode(path: Path) -> Path:
         stream = out.add_stream("libx264", rate=FPS, options=options)
         stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
         stream.time_base = Fraction(1, FPS)
-        stream.codec_context.gop_size = GOP
+        stream.codec_context.gop_size = GOP_FRAMES
         for index in range(FRAMES):
             rgb = rng.integers(0, 60, (96, 128, 3), np.uint8) + np.uint8(index)
             frame = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(format="yuv420p")
@@ -34,7 +34,7 @@ def encode(path: Path) -> Path:
     return path
 
 
-def pictures(path: Path, key: bytes | None = None) -> list[str]:
+def picture_digests(path: Path, key: bytes | None = None) -> list[str]:
     """The digest of each picture that plays; `key` opens a sealed file."""
     options = {} if key is None else {"decryption_key": key.hex()}
     with av.open(str(path), options=options) as container:
@@ -44,17 +44,17 @@ def pictures(path: Path, key: bytes | None = None) -> list[str]:
         ]
 
 
-def packets(path: Path) -> int:
+def count_packets(path: Path) -> int:
     """How many pictures a file holds, whether or not it is sealed."""
     with av.open(str(path)) as container:
         return sum(1 for packet in container.demux(video=0) if packet.size)
 
 
-def t_ns_of(index: int) -> int:
+def packet_time_ns(index: int) -> int:
     """When packet `index` was taken, by the recorder's clock."""
     return (FIRST_MS + index * FRAME_MS) * 1_000_000
 
 
-def index_of(begin_ms: int) -> int:
+def packet_index(begin_ms: int) -> int:
     """The packet that a segment begins with."""
     return (begin_ms - FIRST_MS) // FRAME_MS

@@ -14,13 +14,13 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from agent.base.clock import ClockTrust, boot_id
 from agent.base.device_identity import DeviceIdentity
 from agent.base.model import Segment
-from agent.base.uuid7 import uuid7_maker
+from agent.base.uuid7 import uuid7_factory
 from agent.config.configuration import HoldConfig, RecordConfig
 from agent.faults.registry import FaultRegistry
-from agent.health.flight_recorder import NAME, FlightRecorder
+from agent.health.flight_recorder import FILE_NAME, FlightRecorder
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipt_queue import ReceiptQueue
-from agent.recording.custody.receipts import Body, Receipt
+from agent.recording.custody.receipts import Receipt, ReceiptBody
 from agent.recording.encryption.keys import KeyRing
 from agent.recording.encryption.seal import Sealer
 from agent.recording.record_stage import RecordStage
@@ -29,7 +29,7 @@ from agent.recording.retention.hold_store import HoldStore
 from agent.recording.retention.retention_stage import RetentionStage
 from agent.reporting.outbox.outbox import Outbox
 from agent.runtime.queues import PacketQueue
-from tests.crash.film import t_ns_of
+from tests.crash.film import packet_time_ns
 
 BOX = "pole-17"
 CAMERA = "north"
@@ -39,7 +39,7 @@ PRIVATE_KEY = X25519PrivateKey.from_private_bytes(bytes(range(32)))
 RING_BYTES = 2_500_000
 """Small, so that the ring turns within a run."""
 
-HOLD = HoldConfig(pre_s=2, post_s=2)
+HOLD_CONFIG = HoldConfig(pre_s=2, post_s=2)
 
 
 class FilmClock:
@@ -49,7 +49,7 @@ class FilmClock:
         self.index = index
 
     def boottime_ns(self) -> int:
-        return t_ns_of(self.index)
+        return packet_time_ns(self.index)
 
     def utc(self, t_ns: int) -> datetime:
         return datetime(2026, 11, 25, tzinfo=UTC) + timedelta(microseconds=t_ns // 1000)
@@ -58,7 +58,7 @@ class FilmClock:
         return ClockTrust(synced=True, source="ntp", error_s=0.01)
 
 
-class House:
+class RecordingBox:
     """Everything that says that something is kept. Opening it is the product's own recovery."""
 
     def __init__(
@@ -73,7 +73,7 @@ class House:
         self.clock = FilmClock(index)
         self.faults = FaultRegistry(self.clock.boottime_ns)
         boot = boot_id()
-        new_id = uuid7_maker(lambda t_ns: t_ns, random.Random(index))
+        new_id = uuid7_factory(lambda t_ns: t_ns, random.Random(index))
         self.outbox = Outbox.open(
             folder / "outbox",
             box=BOX,
@@ -83,57 +83,57 @@ class House:
             new_id=new_id,
             faults=self.faults,
         )
-        self.identity = DeviceIdentity.load_or_make(folder / "identity")
+        self.identity = DeviceIdentity.load_or_create(folder / "identity")
         self.custody = CustodyLog.open(folder / "custody", BOX, boot, self.clock, self.identity)
         self.holds = HoldStore(folder / "holds", self.clock, boot, new_id)
-        self.event_holds = EventHolds(self.holds, HOLD, self.clock, boot, self.faults)
+        self.event_holds = EventHolds(self.holds, HOLD_CONFIG, self.clock, boot, self.faults)
         self.new_id = new_id
         record = msgspec.structs.replace(
             RecordConfig(), segment_s=2.0, flush_s=0.0, reserve_bytes=0, max_bytes=RING_BYTES
         )
 
-        def append(body: Body, t_ns: int) -> None:
+        def append(body: ReceiptBody, t_ns: int) -> None:
             on_receipt(self.custody.append(body, t_ns))
 
-        self.keeper = RetentionStage(
+        self.retention = RetentionStage(
             folder / "footage",
             record,
-            HOLD,
+            HOLD_CONFIG,
             self.clock,
             boot,
             self.faults,
             self.holds,
-            ReceiptQueue(append, self.faults, self.custody.read_back),
+            ReceiptQueue(append, self.faults, self.custody.read_lines_backwards),
             cameras=[CAMERA],
-            on_broken=lambda _hold: None,
+            on_hold_broken=lambda _hold: None,
         )
         self.queue = PacketQueue(1 << 26, lambda *_: None)
         recipients = {"centre": PRIVATE_KEY.public_key()}
-        sealer = Sealer(recipients, box=BOX, camera=CAMERA, keys=KeyRing(10))
-        self.stage = RecordStage(
+        sealer = Sealer(recipients, box=BOX, camera=CAMERA, key_ring=KeyRing(10))
+        self.record_stage = RecordStage(
             CAMERA,
             self.queue,
             record,
             folder / "footage",
             self.clock,
             self.faults,
-            keeper=self.keeper,
+            retention=self.retention,
             sealer=sealer if sealed else None,
             on_gap=lambda *_: None,
             on_segment=on_segment,
         )
         self.footage = folder / "footage" / CAMERA
-        self.flight_file = folder / NAME
-        self.flight = FlightRecorder(folder, self.clock, boot, str(index))
+        self.flight_recorder_file = folder / FILE_NAME
+        self.flight_recorder = FlightRecorder(folder, self.clock, boot, str(index))
 
-    def open_ring(self) -> None:
+    def recover_footage(self) -> None:
         """A turn of the recorder without a packet: its folder is made whole."""
-        at_once = threading.Event()
-        at_once.set()
-        self.stage.run_once(at_once)
+        stopping = threading.Event()
+        stopping.set()
+        self.record_stage.run_once(stopping)
 
     def close(self) -> None:
         """End as a stop does."""
-        self.stage.close()
-        self.keeper.close()
+        self.record_stage.close()
+        self.retention.close()
         self.outbox.close()

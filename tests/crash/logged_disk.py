@@ -21,7 +21,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import BinaryIO
 
-from tests.crash.block_log import Kind, record
+from tests.crash.block_log import RecordKind, pack_record
 
 MAX_WRITE_BYTES = 1 << 17
 _HEADER = struct.Struct("<IIQQIIIHH")
@@ -30,7 +30,7 @@ _ATTR = struct.Struct("<QQQQQQIIIIIIIIII")
 _INIT = struct.Struct("<IIIIHHIIHHI7I")
 _WRITE = struct.Struct("<QQIIQII")
 _READ = struct.Struct("<QQIIQII")
-_FOREVER_S = 1 << 20
+_CACHE_TIMEOUT_S = 1 << 20
 
 ROOT, DISK, MARKS = 1, 2, 3
 _NODES = {b"disk": DISK, b"marks": MARKS}
@@ -38,7 +38,7 @@ _FOPEN_DIRECT_IO = 1
 _BIG_WRITES, _ASYNC_READ, _MAX_PAGES = 1 << 5, 1 << 0, 1 << 22
 
 
-class Op(IntEnum):
+class FuseOp(IntEnum):
     """The requests that are answered; all others are refused with ENOSYS."""
 
     LOOKUP = 1
@@ -60,7 +60,7 @@ class Op(IntEnum):
     BATCH_FORGET = 42
 
 
-_UNANSWERED = (Op.FORGET, Op.BATCH_FORGET, Op.INTERRUPT)
+_NO_REPLY_OPS = (FuseOp.FORGET, FuseOp.BATCH_FORGET, FuseOp.INTERRUPT)
 
 
 class LoggedDisk:
@@ -83,7 +83,7 @@ class LoggedDisk:
                     continue
                 raise
             _, op, unique, node, *_ = _HEADER.unpack_from(request)
-            if op in _UNANSWERED:
+            if op in _NO_REPLY_OPS:
                 continue
             answer = self._answer(op, node, request[_HEADER.size :])
             error = answer if isinstance(answer, int) else 0
@@ -92,45 +92,45 @@ class LoggedDisk:
 
     def _answer(self, op: int, node: int, body: bytes) -> bytes | int:  # noqa: C901, PLR0911 - a table
         match op:
-            case Op.INIT:
+            case FuseOp.INIT:
                 flags = _ASYNC_READ | _BIG_WRITES | _MAX_PAGES
                 pages = MAX_WRITE_BYTES // 4096
                 return _INIT.pack(7, 31, 1 << 17, flags, 12, 9, MAX_WRITE_BYTES, 1, pages, *[0] * 9)
-            case Op.LOOKUP:
+            case FuseOp.LOOKUP:
                 found = _NODES.get(body.rstrip(b"\0"))
                 if found is None:
                     return errno.ENOENT
-                entry = struct.pack("<QQQQII", found, 0, _FOREVER_S, _FOREVER_S, 0, 0)
+                entry = struct.pack("<QQQQII", found, 0, _CACHE_TIMEOUT_S, _CACHE_TIMEOUT_S, 0, 0)
                 return entry + self._attr(found)
-            case Op.GETATTR | Op.SETATTR:
-                return struct.pack("<QII", _FOREVER_S, 0, 0) + self._attr(node)
-            case Op.OPEN | Op.OPENDIR:
+            case FuseOp.GETATTR | FuseOp.SETATTR:
+                return struct.pack("<QII", _CACHE_TIMEOUT_S, 0, 0) + self._attr(node)
+            case FuseOp.OPEN | FuseOp.OPENDIR:
                 return struct.pack("<QII", 0, _FOPEN_DIRECT_IO if node == MARKS else 0, 0)
-            case Op.READ:
+            case FuseOp.READ:
                 _, offset, size, *_ = _READ.unpack_from(body)
                 return os.pread(self._image, size, offset) if node == DISK else b""
-            case Op.WRITE:
+            case FuseOp.WRITE:
                 _, offset, size, *_ = _WRITE.unpack_from(body)
                 data = body[_WRITE.size : _WRITE.size + size]
-                self._take(node, offset, data)
+                self._write(node, offset, data)
                 return struct.pack("<II", size, 0)
-            case Op.FSYNC:
+            case FuseOp.FSYNC:
                 if node == DISK:
-                    self._log.write(record(Kind.FLUSH, 0, b""))
+                    self._log.write(pack_record(RecordKind.FLUSH, 0, b""))
                 return b""
-            case Op.STATFS:
+            case FuseOp.STATFS:
                 return struct.pack("<QQQQQIIII6I", *[0] * 5, 4096, 255, 4096, 0, *[0] * 6)
-            case Op.RELEASE | Op.RELEASEDIR | Op.FLUSH | Op.DESTROY:
+            case FuseOp.RELEASE | FuseOp.RELEASEDIR | FuseOp.FLUSH | FuseOp.DESTROY:
                 return b""
             case _:
                 return errno.ENOSYS
 
-    def _take(self, node: int, offset: int, data: bytes) -> None:
+    def _write(self, node: int, offset: int, data: bytes) -> None:
         if node == MARKS:
-            self._log.write(record(Kind.MARK, 0, data))
+            self._log.write(pack_record(RecordKind.MARK, 0, data))
             return
         os.pwrite(self._image, data, offset)
-        self._log.write(record(Kind.WRITE, offset, data))
+        self._log.write(pack_record(RecordKind.WRITE, offset, data))
 
     def _attr(self, node: int) -> bytes:
         mode = stat.S_IFDIR | 0o755 if node == ROOT else stat.S_IFREG | 0o600

@@ -25,74 +25,74 @@ from agent.base.health_model import FlightSample
 from agent.base.model import Event
 from agent.health import flight_recorder
 from agent.recording.custody import custody_log
-from agent.recording.custody.receipts import Receipt, encode, receipt_hash
+from agent.recording.custody.receipts import Receipt, encode_receipt, receipt_hash
 from agent.reporting.outbox.writer import OutboxError
 from agent.reporting.topics import OutgoingMessage, Priority
 from drivers.camera.replay import Options, open_camera
-from drivers.contracts import Wanted
+from drivers.contracts import StreamRequest
 from drivers.media import Packet
-from tests.crash.film import LIFE_PACKETS, t_ns_of
-from tests.crash.house import CAMERA, House
+from tests.crash.film import LIFE_PACKETS, packet_time_ns
+from tests.crash.house import CAMERA, RecordingBox
 
 custody_log.RECEIPTS_PER_FILE = 40  # so that the chain goes from file to file within a run
-flight_recorder.FLUSH_NS = 500_000_000  # so that its pages go round within one
+flight_recorder.FLUSH_INTERVAL_NS = 500_000_000  # so that its pages go round within one
 
 EVENT_EVERY = 60
-TURN_EVERY = 20
+RETENTION_EVERY = 20
 
 
-class Marks:
+class MarkWriter:
     """Where promises are said; each is one writev(2), a call that no test lets fail."""
 
     def __init__(self, path: Path) -> None:
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-    def say(self, *words: object) -> None:
-        os.writev(self._handle, [(" ".join(map(str, words)) + "\n").encode()])
+    def write(self, *fields: object) -> None:
+        os.writev(self._handle, [(" ".join(map(str, fields)) + "\n").encode()])
 
 
-class Happenings(threading.Thread):
+class EventThread(threading.Thread):
     """Events: each is held, and told in a message, while the recorder goes on."""
 
-    def __init__(self, house: House, marks: Marks) -> None:
+    def __init__(self, box: RecordingBox, marks: MarkWriter) -> None:
         super().__init__()
-        self._house = house
+        self._box = box
         self._marks = marks
-        self._wanted = threading.Semaphore(0)
-        self._over = False
+        self._triggers = threading.Semaphore(0)
+        self._is_stopping = False
 
-    def happen(self) -> None:
-        self._wanted.release()
+    def trigger(self) -> None:
+        self._triggers.release()
 
-    def end(self) -> None:
-        self._over = True
-        self._wanted.release()
+    def stop(self) -> None:
+        self._is_stopping = True
+        self._triggers.release()
         self.join()
 
     def run(self) -> None:
         number = 0
-        before: list[str] = []
-        while self._wanted.acquire() and not self._over:
+        held_events: list[str] = []
+        while self._triggers.acquire() and not self._is_stopping:
             number += 1
             with contextlib.suppress(OSError, OutboxError):
-                before.append(self._one())
-                while len(before) > 2:
-                    self._release(before[0])
-                    before.pop(0)
+                held_events.append(self._run_event())
+                while len(held_events) > 2:
+                    self._release(held_events[0])
+                    held_events.pop(0)
 
     def _release(self, hold: str) -> None:
         try:
-            self._house.holds.release(hold, by="crash", reason="enough")
+            self._box.holds.request_release(hold, by="crash", reason="enough")
         except UserError:
             return  # the ring could not carry it, and said so
-        self._marks.say("release", hold)
+        self._marks.write("release", hold)
 
-    def _one(self) -> str:
-        house = self._house
-        begin_ns = house.clock.boottime_ns()
-        event_id = house.new_id(begin_ns)
+    def _run_event(self) -> str:
+        box = self._box
+        begin_ns = box.clock.boottime_ns()
+        event_id = box.new_id(begin_ns)
         for rev, phase in ((1, "begin"), (2, "end")):
-            now_ns = house.clock.boottime_ns()
+            now_ns = box.clock.boottime_ns()
             event = Event(
                 event=event_id,
                 rev=rev,
@@ -102,88 +102,88 @@ class Happenings(threading.Thread):
                 t_ns=now_ns,
                 begin_ns=begin_ns,
             )
-            span = house.event_holds.on_event(event)
-            if span is not None and not house.faults.active():
-                self._marks.say(
+            span = box.event_holds.on_event(event)
+            if span is not None and not box.faults.active():
+                self._marks.write(
                     "hold", event_id, span.begin_ns // 1_000_000, span.end_ns // 1_000_000
                 )
             priority = Priority.EMERGENCY if rev == 1 else Priority.EVENT
-            draft = OutgoingMessage(
+            message = OutgoingMessage(
                 topic=f"event/{CAMERA}/wrong_way",
                 type="event",
                 priority=priority,
                 t_ns=now_ns,
                 data=b'{"event":"%s","about":"%s"}' % (event_id.encode(), b"x" * 3000),
             )
-            ticket = house.outbox.put(draft)
+            ticket = box.outbox.put(message)
             if ticket.wait(60) and ticket.error is None:
-                self._marks.say("row", house.outbox.epoch, ticket.seq, event_id)
+                self._marks.write("row", box.outbox.epoch, ticket.seq, event_id)
         return event_id
 
 
-def turn(house: House) -> None:
+def run_retention(box: RecordingBox) -> None:
     """The keeper's turn. What a disk makes it raise, its thread takes as it takes it here."""
     with contextlib.suppress(OSError):
-        house.keeper.enforce()
+        box.retention.enforce()
 
 
-def fly(house: House, marks: Marks) -> None:
+def write_flight_sample(box: RecordingBox, marks: MarkWriter) -> None:
     """A moment of the flight recorder."""
-    before = house.flight.newest
-    house.flight.put(FlightSample(t_ns=house.clock.boottime_ns()))
-    house.flight.look()
-    if house.flight.newest > before:
-        marks.say("flight", house.flight.newest)
+    newest_before = box.flight_recorder.newest_number
+    box.flight_recorder.add_sample(FlightSample(t_ns=box.clock.boottime_ns()))
+    box.flight_recorder.flush_if_due()
+    if box.flight_recorder.newest_number > newest_before:
+        marks.write("flight", box.flight_recorder.newest_number)
 
 
-def main(film: Path, folder: Path, marks_file: Path, life: int, how_many: int) -> None:
+def main(film: Path, folder: Path, marks_file: Path, life: int, packet_count: int) -> None:
     """Record until so many packets are through; then wait to be killed."""
-    marks = Marks(marks_file)
+    marks = MarkWriter(marks_file)
     faults = ""
     first = life * LIFE_PACKETS
 
     def on_receipt(receipt: Receipt) -> None:
-        marks.say("receipt", receipt.seq, receipt_hash(encode(receipt)))
+        marks.write("receipt", receipt.seq, receipt_hash(encode_receipt(receipt)))
 
-    house = House(
+    box = RecordingBox(
         folder,
         first,
-        on_segment=lambda segment: marks.say("closed", Path(segment.path).name),
+        on_segment=lambda segment: marks.write("closed", Path(segment.path).name),
         on_receipt=on_receipt,
     )
-    turn(house)
-    happenings = Happenings(house, marks)
-    happenings.start()
+    run_retention(box)
+    events = EventThread(box, marks)
+    events.start()
     options = Options(path=str(film), pace="fast", loop=True)
-    camera = open_camera("film", options, Wanted(packets=True, frames_fps=0), lambda: 0)
-    house.stage.stream_opened(camera.info)
-    at_once = threading.Event()
-    at_once.set()
-    for index in range(first, first + how_many):
+    camera = open_camera("film", options, StreamRequest(packets=True, frames_fps=0), lambda: 0)
+    box.record_stage.on_stream_opened(camera.info)
+    stopping = threading.Event()
+    stopping.set()
+    for index in range(first, first + packet_count):
         packet = camera.read(1.0)
         assert isinstance(packet, Packet)
-        house.clock.index = index
-        house.queue.put(
+        box.clock.index = index
+        box.queue.put(
             Packet(
-                t_ns=t_ns_of(index),
+                t_ns=packet_time_ns(index),
                 pts_ns=packet.pts_ns,
                 dts_ns=packet.dts_ns,
                 is_key=packet.is_key,
                 data=packet.data,
             )
         )
-        house.stage.run_once(at_once)
-        now = ",".join(sorted({fault.code for fault in house.faults.active()})) or "-"
-        if now != faults:
-            faults = now
-            marks.say("faults", faults)
-        marks.say("taken", index)
+        box.record_stage.run_once(stopping)
+        fault_codes = ",".join(sorted({fault.code for fault in box.faults.active()})) or "-"
+        if fault_codes != faults:
+            faults = fault_codes
+            marks.write("faults", faults)
+        marks.write("taken", index)
         if index % EVENT_EVERY == EVENT_EVERY // 2:
-            happenings.happen()
-        if index % TURN_EVERY == 0:
-            turn(house)
-        fly(house, marks)
-    happenings.end()
+            events.trigger()
+        if index % RETENTION_EVERY == 0:
+            run_retention(box)
+        write_flight_sample(box, marks)
+    events.stop()
     os.writev(sys.stdout.fileno(), [b"through\n"])
     threading.Event().wait()
 

@@ -8,7 +8,7 @@ import pytest
 
 from agent.recording.segment_name import SegmentName, parse_segment_name
 from tests.whole.report.broker import free_port
-from tests.whole.rig import Box, drawn
+from tests.whole.rig import AgentBox, fake_camera_toml
 
 WAIT_TURNS = 600
 STEPS = ("+3650d", "-3650d")
@@ -27,13 +27,13 @@ def library() -> str:
     return str(found[0])
 
 
-def segments(box: Box) -> list[SegmentName]:
+def segments(box: AgentBox) -> list[SegmentName]:
     paths = sorted((box.folder / "state" / "footage" / "north").glob("*.mp4"))
     names = [parse_segment_name(path.name) for path in paths]
     return [name for name in names if name is not None]
 
 
-def wait_for_more(box: Box, count: int) -> None:
+def wait_for_more(box: AgentBox, count: int) -> None:
     moment = threading.Event()
     for _ in range(WAIT_TURNS):
         if len(segments(box)) >= count:
@@ -52,7 +52,7 @@ def test_ten_years_forward_and_back_evict_nothing_and_change_no_order(
     monkeypatch.setenv("FAKETIME_TIMESTAMP_FILE", str(step))
     monkeypatch.setenv("FAKETIME_NO_CACHE", "1")
     monkeypatch.setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-    box = Box(tmp_path / "box", f"mqtt://127.0.0.1:{free_port()}", drawn())
+    box = AgentBox(tmp_path / "box", f"mqtt://127.0.0.1:{free_port()}", fake_camera_toml())
     with (box.folder / "vigie.toml").open("a") as config:
         config.write(MORE)
     try:
@@ -63,9 +63,9 @@ def test_ten_years_forward_and_back_evict_nothing_and_change_no_order(
             aside.write_text(f"{wanted}\n")
             aside.rename(step)
             wait_for_more(box, len(segments(box)) + 2)
-        assert box.end(signal.SIGTERM) == 0
+        assert box.stop(signal.SIGTERM) == 0
     finally:
-        box.abandon()
+        box.kill()
     names = segments(box)
     assert [name.counter for name in names] == list(range(1, len(names) + 1))
     assert [name.begin_ms for name in names] == sorted(name.begin_ms for name in names)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from agent.recording.custody.receipts import Closed, Receipt, read_line
-from agent.recording.recovery import PART, recover, whole_prefix_bytes
+from agent.recording.custody.receipts import Receipt, SegmentClosed, parse_line
+from agent.recording.recovery import PART_SUFFIX, recover_folder, valid_prefix_bytes
 from drivers.camera.replay import Options, open_camera
-from drivers.contracts import Wanted
+from drivers.contracts import StreamRequest
 from drivers.media import Packet
-from tests.crash.film import GOP, encode, t_ns_of
-from tests.crash.house import House
+from tests.crash.film import GOP_FRAMES, packet_time_ns, write_film
+from tests.crash.house import RecordingBox
 
 
 class PowerCut(BaseException):
@@ -20,55 +20,55 @@ class PowerCut(BaseException):
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return encode(tmp_path_factory.mktemp("film") / "film.mp4")
+    return write_film(tmp_path_factory.mktemp("film") / "film.mp4")
 
 
-def feed(house: House, film: Path, how_many: int) -> None:
+def feed(house: RecordingBox, film: Path, how_many: int) -> None:
     options = Options(path=str(film), pace="fast", loop=True)
-    camera = open_camera("film", options, Wanted(packets=True, frames_fps=0), lambda: 0)
-    house.stage.stream_opened(camera.info)
+    camera = open_camera("film", options, StreamRequest(packets=True, frames_fps=0), lambda: 0)
+    house.record_stage.on_stream_opened(camera.info)
     for index in range(how_many):
         packet = camera.read(1.0)
         assert isinstance(packet, Packet)
         house.clock.index = index
         house.queue.put(
             Packet(
-                t_ns=t_ns_of(index),
+                t_ns=packet_time_ns(index),
                 pts_ns=packet.pts_ns,
                 dts_ns=packet.dts_ns,
                 is_key=packet.is_key,
                 data=packet.data,
             )
         )
-        house.open_ring()
+        house.recover_footage()
 
 
-def closes(house: House) -> Counter[str]:
-    bodies = [read_line(line).receipt.body for line in house.custody.read()]
-    return Counter(body.segment for body in bodies if isinstance(body, Closed))
+def closes(house: RecordingBox) -> Counter[str]:
+    bodies = [parse_line(line).receipt.body for line in house.custody.read_lines()]
+    return Counter(body.segment for body in bodies if isinstance(body, SegmentClosed))
 
 
 def cut_after_a_close(receipt: Receipt) -> None:
-    if isinstance(receipt.body, Closed):
+    if isinstance(receipt.body, SegmentClosed):
         raise PowerCut
 
 
-def again(folder: Path) -> House:
+def again(folder: Path) -> RecordingBox:
     """The next life of the box: its recovery is done."""
-    house = House(folder, 1000)
-    house.open_ring()
+    house = RecordingBox(folder, 1000)
+    house.recover_footage()
     return house
 
 
 def test_a_cut_between_the_receipt_and_the_name_gives_no_second_receipt(
     film: Path, tmp_path: Path
 ) -> None:
-    house = House(tmp_path, 0, on_receipt=cut_after_a_close)
+    house = RecordingBox(tmp_path, 0, on_receipt=cut_after_a_close)
     with pytest.raises(PowerCut):
         feed(house, film, 100)
     house.outbox.close()
-    (part,) = house.footage.glob(f"*{PART}")
-    name = part.name.removesuffix(PART)
+    (part,) = house.footage.glob(f"*{PART_SUFFIX}")
+    name = part.name.removesuffix(PART_SUFFIX)
     after = again(tmp_path)
     assert (after.footage / name).exists()
     assert closes(after) == {name: 1}
@@ -78,12 +78,12 @@ def test_a_cut_between_the_receipt_and_the_name_gives_no_second_receipt(
 def test_a_cut_in_the_recovery_leaves_no_segment_without_a_receipt(
     film: Path, tmp_path: Path
 ) -> None:
-    house = House(tmp_path, 0)
-    feed(house, film, 2 * GOP + 1)
+    house = RecordingBox(tmp_path, 0)
+    feed(house, film, 2 * GOP_FRAMES + 1)
     house.outbox.close()
-    during = House(tmp_path, 500, on_receipt=cut_after_a_close)
+    during = RecordingBox(tmp_path, 500, on_receipt=cut_after_a_close)
     with pytest.raises(PowerCut):
-        during.open_ring()
+        during.recover_footage()
     during.outbox.close()
     after = again(tmp_path)
     names = [path.name for path in after.footage.glob("*.mp4")]
@@ -95,9 +95,9 @@ def test_a_cut_in_the_recovery_leaves_no_segment_without_a_receipt(
 def test_pictures_that_are_zeros_because_their_bytes_never_came_are_no_footage(
     film: Path, tmp_path: Path
 ) -> None:
-    house = House(tmp_path, 0)
-    feed(house, film, GOP + 1)
-    (part,) = house.footage.glob(f"*{PART}")
+    house = RecordingBox(tmp_path, 0)
+    feed(house, film, GOP_FRAMES + 1)
+    (part,) = house.footage.glob(f"*{PART_SUFFIX}")
     one_group = part.stat().st_size
     feed(house, film, 1)  # the camera opens again: the file is closed
     house.close()
@@ -105,8 +105,8 @@ def test_pictures_that_are_zeros_because_their_bytes_never_came_are_no_footage(
     first = min(house.footage.glob("*.mp4"))
     data = bytearray(first.read_bytes())
     with first.open("rb") as file:
-        assert whole_prefix_bytes(file, len(data)) == len(data)
+        assert valid_prefix_bytes(file, len(data)) == len(data)
     begin = one_group - one_group % 512 - 512
     data[begin:one_group] = bytes(one_group - begin)
-    (tmp_path / "cut" / (first.name + PART)).write_bytes(data)
-    assert recover(tmp_path / "cut") == []
+    (tmp_path / "cut" / (first.name + PART_SUFFIX)).write_bytes(data)
+    assert recover_folder(tmp_path / "cut") == []

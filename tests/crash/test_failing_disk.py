@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.disk import ROOT, make_ext4, mounted, need, run
-from tests.crash.film import encode, pictures
-from tests.crash.promises import broken_promises, read_marks
+from tests.crash.disk import ROOT, make_ext4, mounted, run_command, skip_unless_available
+from tests.crash.film import picture_digests, write_film
+from tests.crash.promises import find_violations, read_marks
 
 LEAST_PACKETS = 1500
 PACKETS = 8000
@@ -50,7 +50,7 @@ class Recorder:
         raise AssertionError(f"it did not come: {self.faults()[-9:]}, {self.taken()} taken")
 
     def taken(self) -> int:
-        return max(read_marks(self.marks()).taken.values(), default=0)
+        return max(read_marks(self.marks()).last_packet_by_life.values(), default=0)
 
     def is_well(self) -> bool:
         """Whether no fault was raised for a while."""
@@ -69,7 +69,7 @@ class Recorder:
 def recording(folder: Path, box: Path, wrap: tuple[str, ...] = ()) -> Iterator[Recorder]:
     film = folder / "film.mp4"
     if not film.exists():
-        encode(film)
+        write_film(film)
     command = [*wrap, sys.executable, "-m", "tests.crash.recorder_child", str(film), str(box)]
     recorder = Recorder([*command, str(folder / "marks"), "0", str(PACKETS)], folder / "marks")
     try:
@@ -93,7 +93,7 @@ def recording(folder: Path, box: Path, wrap: tuple[str, ...] = ()) -> Iterator[R
 def test_calls_that_fail_cost_nothing_that_was_acknowledged(
     tmp_path: Path, calls: str, error: str, when: str
 ) -> None:
-    need("strace")
+    skip_unless_available("strace")
     strace = ("strace", "-D", "-f", "-qq", "--seccomp-bpf", "-o", str(tmp_path / "strace"))
     rules = ("-e", f"trace={calls}", "-e", f"inject={calls}:error={error}:when={when}")
     with recording(tmp_path, tmp_path / "box", (*strace, *rules)) as recorder:
@@ -105,7 +105,9 @@ def test_calls_that_fail_cost_nothing_that_was_acknowledged(
     assert injected > 2, "calls have failed"
     assert any("STO-02" in codes for codes in faults), faults
     assert (
-        broken_promises(tmp_path / "box", marks, pictures(tmp_path / "film.mp4"), 9, gaps=True)
+        find_violations(
+            tmp_path / "box", marks, picture_digests(tmp_path / "film.mp4"), 9, allow_gaps=True
+        )
         == []
     )
 
@@ -113,7 +115,7 @@ def test_calls_that_fail_cost_nothing_that_was_acknowledged(
 def test_a_disk_that_somebody_fills_is_recorded_on_again_when_there_is_room(
     tmp_path: Path,
 ) -> None:
-    need()
+    skip_unless_available()
     image = make_ext4(tmp_path / "small.img", 16 << 20)
     with mounted(image, tmp_path / "small") as disk:
         with recording(tmp_path, disk / "box") as recorder:
@@ -126,8 +128,8 @@ def test_a_disk_that_somebody_fills_is_recorded_on_again_when_there_is_room(
             recorder.wait_for(lambda: recorder.taken() > before + 200)
             recorder.kill()
             marks = recorder.marks()
-        film = pictures(tmp_path / "film.mp4")
-        assert broken_promises(disk / "box", marks, film, 9, gaps=True) == []
+        film = picture_digests(tmp_path / "film.mp4")
+        assert find_violations(disk / "box", marks, film, 9, allow_gaps=True) == []
 
 
 def fill(path: Path) -> None:
@@ -141,12 +143,12 @@ def fill(path: Path) -> None:
 
 
 def test_a_disk_that_turns_read_only_is_a_fault_and_no_end(tmp_path: Path) -> None:
-    need()
+    skip_unless_available()
     image = make_ext4(tmp_path / "disk.img", 48 << 20)
-    film = encode(tmp_path / "film.mp4")
+    film = write_film(tmp_path / "film.mp4")
     with mounted(image, tmp_path / "disk") as disk, recording(tmp_path, disk / "box") as recorder:
         recorder.wait_for(lambda: recorder.taken() > 100)
-        run("mount", "-o", "remount,abort", disk)  # what ext4 does at an error of the disk
+        run_command("mount", "-o", "remount,abort", disk)  # what ext4 does at an error of the disk
         recorder.wait_for(lambda: "STO-02" in recorder.faults()[-1])
         at_fault = recorder.taken()
         recorder.wait_for(lambda: recorder.taken() > at_fault + 300)
@@ -155,4 +157,4 @@ def test_a_disk_that_turns_read_only_is_a_fault_and_no_end(tmp_path: Path) -> No
         marks = recorder.marks()
     subprocess.run(["e2fsck", "-fy", str(image)], check=False, capture_output=True)
     with mounted(image, tmp_path / "disk") as disk:
-        assert broken_promises(disk / "box", marks, pictures(film), 9, gaps=True) == []
+        assert find_violations(disk / "box", marks, picture_digests(film), 9, allow_gaps=True) == []

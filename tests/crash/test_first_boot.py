@@ -16,13 +16,18 @@ import pytest
 from agent.base.errors import UserError
 from agent.provisioning import apply
 from agent.provisioning.apply import BoxFolders
-from tests.crash.block_log import CrashState, Kind, crash_states, read_log
-from tests.crash.conftest import Effort
-from tests.crash.disk import logged, make_ext4, mounted, need
-from tests.crash.power_cut import only_dropping
-from tests.settings_files import GOOD
-from tests.whole.provision_kills import CHANGED, NEW_PASSWORD, check_whole, plain
-from tests.whole.provision_tree import CHECKOUT, Tree
+from tests.crash.block_log import CrashState, RecordKind, crash_states, read_log
+from tests.crash.conftest import CrashTestSize
+from tests.crash.disk import logged_ext4, make_ext4, mounted, skip_unless_available
+from tests.crash.power_cut import strace_ignoring
+from tests.settings_files import GOOD_SETTINGS
+from tests.whole.provision_kills import (
+    CHANGED_SETTINGS,
+    NEW_PASSWORD,
+    check_loadable,
+    without_key_pair,
+)
+from tests.whole.provision_tree import CHECKOUT, BoxTree
 
 DISK_BYTES = 16 << 20
 SEED = 6
@@ -36,41 +41,41 @@ class Recorded:
     def __init__(self, folder: Path, wrap: tuple[str, ...] = ()) -> None:
         image = make_ext4(folder / "disk.img", DISK_BYTES)
         with mounted(image, folder / "first") as point:
-            box = Tree(point / "box").make()
-            box.put(GOOD)
-            box.boot()
-            self.old = plain(box.contents())
-            box.put(CHANGED)
+            box = BoxTree(point / "box").make()
+            box.insert_card(GOOD_SETTINGS)
+            box.run_provision()
+            self.old = without_key_pair(box.contents())
+            box.insert_card(CHANGED_SETTINGS)
             os.sync()
         self.base = image.read_bytes()
-        with logged(folder, image, folder / "log") as (mount, marks):
-            box = Tree(mount / "box")
-            command = [*wrap, sys.executable, "-m", "agent", *box.words]
+        with logged_ext4(folder, image, folder / "log") as (mount, marks):
+            box = BoxTree(mount / "box")
+            command = [*wrap, sys.executable, "-m", "agent", *box.command_args]
             subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True)
             marks.write_text("done\n")
-            self.new = plain(box.contents())
+            self.new = without_key_pair(box.contents())
         self.records = read_log(folder / "log")
 
     def states(self, number: int) -> Iterator[CrashState]:
         """Disks that so many power cuts leave, until the box was done."""
         rng = random.Random(SEED)
-        done = next(at for at, item in enumerate(self.records) if item.kind is Kind.MARK)
-        writes = [at + 1 for at in range(done) if self.records[at].kind is Kind.WRITE]
+        done = next(at for at, item in enumerate(self.records) if item.kind is RecordKind.MARK)
+        writes = [at + 1 for at in range(done) if self.records[at].kind is RecordKind.WRITE]
         cuts = [done + 1, *(rng.choice(writes) for _ in range(number - 1))]
         yield from crash_states(self.base, self.records, cuts, rng)
 
 
 def broken(point: Path, state: CrashState, recorded: Recorded) -> Iterator[str]:
     """A line for each promise that is not kept on a disk."""
-    box = Tree(point / "box")
+    box = BoxTree(point / "box")
     card = box.card / "vigie-settings.toml"
-    places = BoxFolders(folder=box.config, state=box.state, where="settings")
+    places = BoxFolders(config_dir=box.config, state_dir=box.state, source="settings")
     apply.apply_settings(None, places)
-    found = plain(box.contents())
+    found = without_key_pair(box.contents())
     if found not in (recorded.old, recorded.new):
         yield "neither old nor new"
     try:
-        check_whole(box)
+        check_loadable(box)
     except (UserError, OSError, AssertionError) as error:
         yield f"the agent does not start: {error!r}"
     data = card.read_bytes() if card.exists() else None
@@ -80,7 +85,7 @@ def broken(point: Path, state: CrashState, recorded: Recorded) -> Iterator[str]:
         yield "was done, and is not"
     if data is not None:
         apply.apply_settings(data, places)
-        if plain(box.contents()) != recorded.new:
+        if without_key_pair(box.contents()) != recorded.new:
             yield "does not become new"
 
 
@@ -91,7 +96,7 @@ def judge(folder: Path, recorded: Recorded, number: int) -> tuple[list[str], Cou
     for state in recorded.states(number):
         image.write_bytes(state.durable)
         with image.open("r+b") as file:
-            for offset, data in state.kept:
+            for offset, data in state.survivors:
                 os.pwrite(file.fileno(), data, offset)
         seen["lost writes"] += state.lost_writes > 0
         seen["states"] += 1
@@ -112,16 +117,20 @@ def place(in_memory: Path) -> Iterator[Path]:
     shutil.rmtree(in_memory / "state", ignore_errors=True)
 
 
-def test_a_power_cut_leaves_old_or_new_and_loses_no_secret(place: Path, effort: Effort) -> None:
-    need()
+def test_a_power_cut_leaves_old_or_new_and_loses_no_secret(
+    place: Path, effort: CrashTestSize
+) -> None:
+    skip_unless_available()
     lines, seen = judge(place, Recorded(place), min(effort.states, MOST_STATES))
     print(f"{dict(seen)}, {len(lines)} promises broken")  # noqa: T201 - for -s
     assert lines == []
     assert seen["lost writes"] > seen["states"] // 10
 
 
-def test_the_same_look_finds_losses_where_flushes_are_dropped(place: Path, effort: Effort) -> None:
-    need("strace")
-    recorded = Recorded(place, only_dropping("fsync"))
+def test_the_same_look_finds_losses_where_flushes_are_dropped(
+    place: Path, effort: CrashTestSize
+) -> None:
+    skip_unless_available("strace")
+    recorded = Recorded(place, strace_ignoring("fsync"))
     lines, _ = judge(place, recorded, effort.control_states)
     assert lines

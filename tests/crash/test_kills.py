@@ -15,13 +15,13 @@ from pathlib import Path
 import msgspec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from agent.recording.custody.chain import check
-from agent.recording.custody.receipts import Closed, Evicted, Released
-from agent.recording.recovery import whole_prefix_bytes
-from agent.recording.segment_name import PART
-from tests.crash.conftest import Effort
+from agent.recording.custody.chain import verify_chain
+from agent.recording.custody.receipts import FootageEvicted, HoldReleased, SegmentClosed
+from agent.recording.recovery import valid_prefix_bytes
+from agent.recording.segment_name import PART_SUFFIX
+from tests.crash.conftest import CrashTestSize
 from tests.whole.report.broker import free_port
-from tests.whole.rig import Box, drawn
+from tests.whole.rig import AgentBox, fake_camera_toml
 
 SEED = 20261125
 LONGEST_LIFE_S = 0.5
@@ -53,7 +53,7 @@ def chain_of(state: Path) -> bytes:
 
 
 def parts_of(state: Path) -> list[Path]:
-    return sorted((state / "footage").glob(f"*/*{PART}"))
+    return sorted((state / "footage").glob(f"*/*{PART_SUFFIX}"))
 
 
 def wait_for_packets(state: Path) -> None:
@@ -84,17 +84,19 @@ def note_parts(state: Path, seen: Seen) -> None:
     """At a killed box: what recovery has to keep of the open file."""
     for part in parts_of(state):
         with part.open("rb") as file:
-            whole_bytes = whole_prefix_bytes(file, part.stat().st_size)
+            whole_bytes = valid_prefix_bytes(file, part.stat().st_size)
             file.seek(0)
             sha256 = hashlib.sha256(file.read(whole_bytes)).hexdigest()
         if whole_bytes:
-            seen.parts[part.name.removesuffix(PART)] = (whole_bytes, sha256)
+            seen.parts[part.name.removesuffix(PART_SUFFIX)] = (whole_bytes, sha256)
 
 
 def test_nothing_that_stood_on_the_disk_is_lost_however_often_the_agent_is_killed(
-    tmp_path: Path, effort: Effort
+    tmp_path: Path, effort: CrashTestSize
 ) -> None:
-    box = Box(tmp_path / "box", f"mqtt://127.0.0.1:{free_port()}", drawn('pace = "fast"'))
+    box = AgentBox(
+        tmp_path / "box", f"mqtt://127.0.0.1:{free_port()}", fake_camera_toml('pace = "fast"')
+    )
     with (box.folder / "vigie.toml").open("a") as config:
         config.write(MORE)
     state = box.folder / "state"
@@ -107,13 +109,13 @@ def test_nothing_that_stood_on_the_disk_is_lost_however_often_the_agent_is_kille
             slowest_s = max(slowest_s, time.monotonic() - begin_s)
             threading.Event().wait(rng.uniform(0, LONGEST_LIFE_S))  # nothing is awaited
             look(state, seen)
-            assert box.end(signal.SIGKILL) == -signal.SIGKILL
+            assert box.stop(signal.SIGKILL) == -signal.SIGKILL
             note_parts(state, seen)
         box.start()
         wait_for_packets(state)
-        assert box.end(signal.SIGTERM) == 0
+        assert box.stop(signal.SIGTERM) == 0
     finally:
-        box.abandon()
+        box.kill()
     counts = f"{len(seen.segments)} segments, {len(seen.holds)} holds, {len(seen.parts)} recovered"
     print(f"{effort.kills} kills: {counts}; recording again in {slowest_s:.1f} s")  # noqa: T201 - for -s
     assert compare(state, seen) == []
@@ -128,14 +130,16 @@ def compare(state: Path, seen: Seen) -> list[str]:
     pem = (state / "identity" / "box.key").read_bytes()
     key = load_pem_private_key(pem, None).public_key().public_bytes_raw()  # type: ignore[union-attr]
     chain = chain_of(state)
-    lines = check(chain.splitlines(), "casa-0001", base64.b64encode(key).decode())
+    lines = verify_chain(chain.splitlines(), "casa-0001", base64.b64encode(key).decode())
     bodies = [line.receipt.body for line in lines]
-    closed = {body.segment: body for body in bodies if isinstance(body, Closed)}
-    evicted = {name for body in bodies if isinstance(body, Evicted) for name in body.segments}
-    released = {body.hold for body in bodies if isinstance(body, Released)}
+    closed = {body.segment: body for body in bodies if isinstance(body, SegmentClosed)}
+    evicted = {
+        name for body in bodies if isinstance(body, FootageEvicted) for name in body.segments
+    }
+    released = {body.hold for body in bodies if isinstance(body, HoldReleased)}
     there = {path.name: path for path in (state / "footage").glob("*/*.mp4")}
     broken = [] if chain.startswith(seen.chain) else ["the chain is not what it was"]
-    times = Counter(body.segment for body in bodies if isinstance(body, Closed))
+    times = Counter(body.segment for body in bodies if isinstance(body, SegmentClosed))
     broken += [f"{name}: closed {count} times" for name, count in times.items() if count > 1]
     broken += [f"{name}: is gone" for name in seen.segments - there.keys() - evicted]
     broken += [f"{path.name}: is still open" for path in parts_of(state)]

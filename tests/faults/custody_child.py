@@ -11,20 +11,20 @@ from pathlib import Path
 from agent.base.clock import SystemClock, boot_id
 from agent.base.device_identity import DeviceIdentity
 from agent.recording.custody.custody_log import CustodyLog
-from agent.recording.custody.receipts import Opened
+from agent.recording.custody.receipts import SegmentOpened
 
 
-def main(folder: Path, first: int, how_many: int | None) -> None:
+def main(folder: Path, first: int, receipt_count: int | None) -> None:
     clock = SystemClock()
-    identity = DeviceIdentity.load_or_make(folder / "identity")
+    identity = DeviceIdentity.load_or_create(folder / "identity")
     custody = CustodyLog.open(folder / "custody", "pole-17", boot_id(), clock, identity)
-    for number in count(first) if how_many is None else range(first, first + how_many):
-        body = Opened(camera="north", segment=f"{number}.mp4")
+    for number in count(first) if receipt_count is None else range(first, first + receipt_count):
+        body = SegmentOpened(camera="north", segment=f"{number}.mp4")
         try:
-            said = str(custody.append(body, clock.boottime_ns()).seq)
+            outcome = str(custody.append(body, clock.boottime_ns()).seq)
         except OSError:
-            said = "refused"
-        sys.stdout.write(f"{said} {number}\n")
+            outcome = "refused"
+        sys.stdout.write(f"{outcome} {number}\n")
         sys.stdout.flush()
 
 

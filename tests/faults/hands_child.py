@@ -14,96 +14,98 @@ from typing import Any
 
 import msgspec
 
-from agent.app.actuator_specs import ActuatorSpecs, fittings
+from agent.app.actuator_specs import ActuatorSpecs, load_actuator_specs
 from agent.app.agent import Agent
 from agent.base.clock import SystemClock
 from agent.capture import camera_source
 from agent.capture.camera_source import CameraSource
-from agent.cli.run import HANGS
+from agent.cli.run import EXIT_HUNG
 from agent.failsafe.guard_stage import GuardStage
 from agent.runtime.sd_notify import Notifier
 
 
-class Hang:
+class HangSwitch:
     """From `told` on, a device's call of this name does not come back; `begun` once one does not."""
 
     def __init__(self) -> None:
-        self.told = threading.Event()
-        self.begun = threading.Event()
+        self.armed = threading.Event()
+        self.reached = threading.Event()
 
-    def here(self) -> None:
-        if self.told.is_set():
-            self.begun.set()
+    def block_if_armed(self) -> None:
+        if self.armed.is_set():
+            self.reached.set()
             threading.Event().wait()
 
-    def within(self, device: object, call: str) -> Any:
-        return _Hanging(device, call, self)
+    def wrap(self, device: object, call: str) -> Any:
+        return _HangingProxy(device, call, self)
 
 
-class _Hanging:
-    def __init__(self, device: object, call: str, hang: Hang) -> None:
+class _HangingProxy:
+    def __init__(self, device: object, call: str, hang: HangSwitch) -> None:
         self._device, self._call, self._hang = device, call, hang
 
     def __getattr__(self, name: str) -> object:
         if name == self._call:
-            self._hang.here()
+            self._hang.block_if_armed()
         return getattr(self._device, name)
 
 
-def hanging_head(fitted: ActuatorSpecs, hang: Hang) -> ActuatorSpecs:
+def hanging_head(specs: ActuatorSpecs, hang: HangSwitch) -> ActuatorSpecs:
     """It hangs while it is asked where it is, as it is again and again while it moves."""
-    (head,) = fitted.heads
-    hangs = msgspec.structs.replace(head, open_ptz=lambda: hang.within(head.open_ptz(), "position"))
-    return msgspec.structs.replace(fitted, heads=(hangs,))
-
-
-def hanging_pins(fitted: ActuatorSpecs, hang: Hang) -> ActuatorSpecs:
-    """They hang while an edge is waited for."""
-    pins = fitted.pins
-    assert pins is not None
-    hangs = msgspec.structs.replace(
-        pins, open_gpio=lambda lines: hang.within(pins.open_gpio(lines), "edge")
+    (head,) = specs.heads
+    hanging = msgspec.structs.replace(
+        head, open_ptz=lambda: hang.wrap(head.open_ptz(), "read_position")
     )
-    return msgspec.structs.replace(fitted, pins=hangs)
+    return msgspec.structs.replace(specs, heads=(hanging,))
 
 
-def hanging_camera(cameras: Sequence[CameraSource], hang: Hang) -> tuple[CameraSource, ...]:
+def hanging_pins(specs: ActuatorSpecs, hang: HangSwitch) -> ActuatorSpecs:
+    """They hang while an edge is waited for."""
+    pins = specs.pins
+    assert pins is not None
+    hanging = msgspec.structs.replace(
+        pins, open_gpio=lambda lines: hang.wrap(pins.open_gpio(lines), "read_edge")
+    )
+    return msgspec.structs.replace(specs, pins=hanging)
+
+
+def hanging_camera(cameras: Sequence[CameraSource], hang: HangSwitch) -> tuple[CameraSource, ...]:
     """It hangs while it is read."""
     (camera,) = cameras
-    hangs = msgspec.structs.replace(
-        camera, open_main=lambda wanted: hang.within(camera.open_main(wanted), "read")
+    hanging = msgspec.structs.replace(
+        camera, open_main=lambda wanted: hang.wrap(camera.open_main(wanted), "read")
     )
-    return (hangs,)
+    return (hanging,)
 
 
-FITTED: dict[str, Callable[[ActuatorSpecs, Hang], ActuatorSpecs]] = {
+HANGING_PARTS: dict[str, Callable[[ActuatorSpecs, HangSwitch], ActuatorSpecs]] = {
     "head": hanging_head,
     "pins": hanging_pins,
 }
 
 
 def main(path: Path, part: str, deadline_s: float) -> None:
-    clock, hang = SystemClock(), Hang()
-    config, cameras = camera_source.load(path, clock)
-    fitted = fittings(config, clock, str(path))
-    if part in FITTED:
-        fitted = FITTED[part](fitted, hang)
+    clock, hang = SystemClock(), HangSwitch()
+    config, cameras = camera_source.load_sources(path, clock)
+    specs = load_actuator_specs(config, clock, str(path))
+    if part in HANGING_PARTS:
+        specs = HANGING_PARTS[part](specs, hang)
     elif part == "camera":
         cameras = hanging_camera(cameras, hang)
-    agent = Agent(config, cameras, clock, random.Random(1), fittings=fitted, notifier=Notifier({}))
+    agent = Agent(config, cameras, clock, random.Random(1), specs=specs, notifier=Notifier({}))
     agent.start()
-    guard = agent.hands.guard
+    guard = agent.actuators.guard
     assert isinstance(guard, GuardStage)
     print("guard", guard.pid, flush=True)  # noqa: T201 - to the test
     for line in sys.stdin:
         if line.strip() == "hang":
-            hang.told.set()
-            hang.begun.wait()
+            hang.armed.set()
+            hang.reached.wait()
             print("hangs", flush=True)  # noqa: T201 - to the test
         elif line.strip() == "bye":
             break
     if not agent.stop(deadline_s):
-        os._exit(HANGS)
+        os._exit(EXIT_HUNG)
 
 
 if __name__ == "__main__":

@@ -22,21 +22,21 @@ from agent.ptz.head_stage import HeadStage
 from agent.ptz.requests import ContinuousMove
 from agent.runtime.stage import StageThread
 from drivers import catalog
-from tests.contracts.heads import VISCA
+from tests.contracts.heads import VISCA_OPTIONS
 
-PATIENCE_S = 20.0
+TIMEOUT_S = 20.0
 
 
 def main() -> None:
-    options = {**VISCA, "port": sys.argv[1]}
+    options = {**VISCA_OPTIONS, "port": sys.argv[1]}
     clock = SystemClock()
     config = HeadConfig(name="mast", driver="visca", lease_s=60, longest_move_s=60)
-    module = catalog.ptz_module("visca")
-    given = msgspec.convert(options, module.Options)
+    module = catalog.load_ptz_driver("visca")
+    driver_options = msgspec.convert(options, module.Options)
     faults = FaultRegistry(clock.boottime_ns)
     head = PtzHead(
         config,
-        lambda: module.open_ptz("mast", given, clock.boottime_ns),
+        lambda: module.open_ptz("mast", driver_options, clock.boottime_ns),
         Path(sys.argv[2]),
         clock,
         faults,
@@ -50,11 +50,15 @@ def main() -> None:
     ]
     for thread in threads:
         thread.start()
-    looking = threading.Event()
-    for _ in range(int(PATIENCE_S / 0.02)):
-        if head.abilities is not None and head.helm.at_rest_since_ns is not None and guard.pid:
+    never_set = threading.Event()
+    for _ in range(int(TIMEOUT_S / 0.02)):
+        if (
+            head.capabilities is not None
+            and head.controller.at_rest_since_ns is not None
+            and guard.pid
+        ):
             break
-        looking.wait(0.02)
+        never_set.wait(0.02)
     print("guard", guard.pid, flush=True)  # noqa: T201 - to the test
     head.move(ContinuousMove(pan=0.05 if len(sys.argv) < 4 else float(sys.argv[3]), for_s=60), ANNA)
     print("moving", flush=True)  # noqa: T201 - to the test
@@ -65,7 +69,7 @@ def main() -> None:
             break
     for thread in threads:
         thread.stop()
-        thread.join(PATIENCE_S)
+        thread.join(TIMEOUT_S)
 
 
 ANNA = Requester(id="anna", role="operator")

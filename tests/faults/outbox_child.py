@@ -15,18 +15,18 @@ from agent.config.configuration import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt.session import MqttSession
 from agent.runtime.stage import StageThread
-from tests.whole.report.conftest import CLOCK, event, open_outbox
-from tests.whole.report.street import BIRTH, Hasty
+from tests.whole.report.conftest import CLOCK, make_event, open_outbox
+from tests.whole.report.street import BIRTH, FastRandom
 
 GROUP = 20
 
 
-def say(text: str) -> None:
+def write_line(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
-def main(folder: Path, url: str, first: int, how_many: int) -> None:
+def main(folder: Path, url: str, first: int, event_count: int) -> None:
     outbox = open_outbox(folder)
     session = MqttSession(
         BrokerConfig(url=url),
@@ -34,20 +34,20 @@ def main(folder: Path, url: str, first: int, how_many: int) -> None:
         FaultRegistry(CLOCK.boottime_ns),
         lambda: BIRTH,
         CLOCK.boottime_ns,
-        Hasty(),
+        FastRandom(),
     )
     StageThread(session, CLOCK.boottime_ns, random.Random(1), vital=False).start()
-    for begin in range(first, first + how_many, GROUP):
+    for begin in range(first, first + event_count, GROUP):
         kinds = ("line", "wrong_way") if begin % (5 * GROUP) == 0 else ("line",)
         tickets = [
-            outbox.put(event(begin + step, kinds[step % len(kinds)])) for step in range(GROUP)
+            outbox.put(make_event(begin + step, kinds[step % len(kinds)])) for step in range(GROUP)
         ]
         if all(ticket.wait(30) for ticket in tickets):
-            say(str(begin + GROUP - 1))
-    pause = threading.Event()
+            write_line(str(begin + GROUP - 1))
+    never_set = threading.Event()
     while outbox.depth:
-        pause.wait(0.01)
-    say("drained")
+        never_set.wait(0.01)
+    write_line("drained")
 
 
 if __name__ == "__main__":

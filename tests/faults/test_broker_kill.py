@@ -8,8 +8,8 @@ from pathlib import Path
 
 from agent.config.configuration import BrokerConfig
 from tests.whole.report.broker import Mosquitto
-from tests.whole.report.conftest import event, number_of
-from tests.whole.report.street import Box, Listener, wait_until
+from tests.whole.report.conftest import event_number, make_event
+from tests.whole.report.street import CentreListener, ReportingBox, wait_until
 
 KILLS = 50
 SEED = 20261104
@@ -23,23 +23,23 @@ def test_each_event_arrives_once_though_the_broker_is_killed_fifty_times(
     pause = threading.Event()
     number = 0
     with (
-        Listener(config, tmp_path / "centre.db") as centre,
-        Box(config, tmp_path / "outbox") as box,
+        CentreListener(config, tmp_path / "centre.db") as centre,
+        ReportingBox(config, tmp_path / "outbox") as box,
     ):
         for _ in range(KILLS):
             begin = number
             for number in range(begin, begin + rng.randrange(1, 60)):
-                box.outbox.put(event(number))
+                box.outbox.put(make_event(number))
             if rng.random() < 0.5:
                 wait_until(lambda: box.session.health().connected)
             pause.wait(rng.uniform(0, 0.1))
-            mosquitto.end(signal.SIGKILL)
+            mosquitto.stop(signal.SIGKILL)
             pause.wait(rng.uniform(0, 0.05))
             mosquitto.start()
             number += 1
         wait_until(lambda: box.outbox.depth == 0, 60)
         assert centre.store is not None
-        arrived = Counter(number_of(row, "data") for row in centre.store.events())
-        holes = centre.store.holes()
+        arrived = Counter(event_number(row, "data") for row in centre.store.event_payloads())
+        holes = centre.store.missing_ranges()
     assert arrived == Counter(range(number)), f"seed {SEED}"
     assert holes == {}, f"seed {SEED}"

@@ -10,9 +10,9 @@ import pytest
 
 from agent.base.clock import SystemClock, boot_id
 from agent.base.device_identity import DeviceIdentity
-from agent.recording.custody.chain import check
+from agent.recording.custody.chain import verify_chain
 from agent.recording.custody.custody_log import CustodyLog
-from agent.recording.custody.receipts import Opened, SetAside
+from agent.recording.custody.receipts import FileQuarantined, SegmentOpened
 
 ROOT = Path(__file__).parents[2]
 HOW_MANY = 40
@@ -25,8 +25,8 @@ class Box:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._identity = DeviceIdentity.load_or_make(folder / "identity")
-        self.open().append(Opened(camera="north", segment="before.mp4"), 0)
+        self._identity = DeviceIdentity.load_or_create(folder / "identity")
+        self.open().append(SegmentOpened(camera="north", segment="before.mp4"), 0)
         self.path = folder / "custody" / "0000000001.chain"
         self.returned: dict[int, str] = {}
         self.refused: set[str] = set()
@@ -60,9 +60,14 @@ class Box:
     def segments(self) -> dict[int, str]:
         """What the chain says, verified, by number."""
         key = base64.b64encode(self._identity.public_key_raw).decode()
-        receipts = [line.receipt for line in check(self.open().read(), "pole-17", key, first_seq=1)]
-        assert all(isinstance(receipt.body, Opened | SetAside) for receipt in receipts)
-        return {r.seq: r.body.segment for r in receipts if isinstance(r.body, Opened)}
+        receipts = [
+            line.receipt
+            for line in verify_chain(self.open().read_lines(), "pole-17", key, first_seq=1)
+        ]
+        assert all(
+            isinstance(receipt.body, SegmentOpened | FileQuarantined) for receipt in receipts
+        )
+        return {r.seq: r.body.segment for r in receipts if isinstance(r.body, SegmentOpened)}
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from agent.base.clock import SystemClock, boot_id
 from agent.base.device_identity import DeviceIdentity
-from agent.recording.custody.chain import check
+from agent.recording.custody.chain import verify_chain
 from agent.recording.custody.custody_log import CustodyLog
-from agent.recording.custody.receipts import Opened
+from agent.recording.custody.receipts import SegmentOpened
 
 ROOT = Path(__file__).parents[2]
 KILLS = 100
@@ -55,7 +55,7 @@ def test_each_receipt_that_was_returned_is_there_though_a_hundred_processes_are_
     tmp_path: Path,
 ) -> None:
     rng = random.Random(SEED)
-    identity = DeviceIdentity.load_or_make(tmp_path / "identity")
+    identity = DeviceIdentity.load_or_create(tmp_path / "identity")
     said: dict[int, str] = {}
     for group in range(KILLS // AT_ONCE):
         firsts = [(group * AT_ONCE + place) * PER_LIFE for place in range(AT_ONCE)]
@@ -68,9 +68,10 @@ def test_each_receipt_that_was_returned_is_there_though_a_hundred_processes_are_
     custody = CustodyLog.open(tmp_path / "custody", "pole-17", boot_id(), SystemClock(), identity)
     public_key = base64.b64encode(identity.public_key_raw).decode()
     bodies = {
-        line.receipt.seq: line.receipt.body for line in check(custody.read(), "pole-17", public_key)
+        line.receipt.seq: line.receipt.body
+        for line in verify_chain(custody.read_lines(), "pole-17", public_key)
     }
     assert len(said) >= KILLS
     assert list(bodies) == list(range(1, custody.head().seq + 1))
     for seq, segment in said.items():
-        assert bodies[seq] == Opened(camera="north", segment=segment), f"seed {SEED}"
+        assert bodies[seq] == SegmentOpened(camera="north", segment=segment), f"seed {SEED}"

@@ -10,13 +10,19 @@ from pathlib import Path
 import pytest
 
 from agent.__main__ import main
-from agent.cli.run import HANGS
-from agent.runtime.supervisor import FIRST_SHARE
-from drivers.simulated.motion import HeadMotion
-from drivers.simulated.pty_head import PtyHead
-from drivers.simulated.visca_device import ViscaSide
-from tests.contracts.heads import MECHANICS, VISCA, VISCA_BUILD
-from tests.faults.head_scene import PATIENCE_S, comes_to_rest, goes_away, goes_on, now_ns
+from agent.cli.run import EXIT_HUNG
+from agent.runtime.supervisor import ACTUATOR_DEADLINE_RATIO
+from drivers.simulated.motion import HeadSimulator
+from drivers.simulated.pty_head import PtySerialLine
+from drivers.simulated.visca_device import ViscaCameraChain
+from tests.contracts.heads import MECHANICS, VISCA_OPTIONS, VISCA_SPECS
+from tests.faults.head_scene import (
+    TIMEOUT_S,
+    is_still_moving,
+    now_ns,
+    wait_until_gone,
+    wait_until_stopping,
+)
 from tests.whole.report.street import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -55,11 +61,13 @@ class Pole:
     """A simulated head at the end of a line in this process, and an agent that drives it."""
 
     def __init__(self, folder: Path, part: str, deadline_s: float) -> None:
-        self.body = HeadMotion(MECHANICS, now_ns())
-        self.line = PtyHead(folder / "line", [ViscaSide([self.body], VISCA_BUILD)], now_ns)
+        self.body = HeadSimulator(MECHANICS, now_ns())
+        self.line = PtySerialLine(
+            folder / "line", [ViscaCameraChain([self.body], VISCA_SPECS)], now_ns
+        )
         self.footage = folder / "state" / "footage" / "north"
         self._file, self._log = folder / "vigie.toml", folder / "log"
-        options = {**VISCA, "port": str(self.line.link)}
+        options = {**VISCA_OPTIONS, "port": str(self.line.link)}
         self._file.write_text(CONFIG.format(head=inline(options)))
         with self._log.open("wb") as log:
             self.agent = subprocess.Popen(
@@ -78,7 +86,7 @@ class Pole:
         self.guard = int(pid)
         wait_until(lambda: self.footage.is_dir() and any(self.footage.iterdir()))
         wait_until(lambda: self._asks("move", "left", "--speed", "0.1", "--for", "60"))
-        assert self.body.wait_for(goes_on, PATIENCE_S)
+        assert self.body.wait_for(is_still_moving, TIMEOUT_S)
 
     @property
     def log(self) -> str:
@@ -96,12 +104,12 @@ class Pole:
     def close(self) -> None:
         if self.agent.poll() is None:
             self.agent.kill()
-        self.agent.wait(PATIENCE_S)
+        self.agent.wait(TIMEOUT_S)
         for pipe in (self.agent.stdin, self.agent.stdout):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
-        assert goes_away(self.guard)
+        assert wait_until_gone(self.guard)
         self.line.close()
 
     def _asks(self, *words: str) -> bool:
@@ -132,13 +140,13 @@ def test_a_head_whose_own_stage_hangs_is_stopped_by_the_guard_and_footage_is_clo
     pole = stand("head", SHORT_S)
     pole.tell("hang")
     assert pole.hear() == "hangs"
-    assert goes_on(pole.body)
+    assert is_still_moving(pole.body)
     pole.tell("bye")
-    assert pole.agent.wait(PATIENCE_S) == HANGS
-    assert comes_to_rest(pole.body)
-    assert goes_away(pole.guard)
+    assert pole.agent.wait(TIMEOUT_S) == EXIT_HUNG
+    assert wait_until_stopping(pole.body)
+    assert wait_until_gone(pole.guard)
     assert "guard: head mast: stopped" in pole.log
-    assert f"head mast: did not end within {SHORT_S * FIRST_SHARE:g} s" in pole.log
+    assert f"head mast: did not end within {SHORT_S * ACTUATOR_DEADLINE_RATIO:g} s" in pole.log
     kept = [path.name for path in pole.footage.iterdir()]
     assert kept
     assert not [name for name in kept if name.endswith(".part")]
@@ -149,9 +157,9 @@ def test_pins_that_hang_are_set_inactive_by_the_guard(stand: Stand) -> None:
     pole.tell("hang")
     assert pole.hear() == "hangs"
     pole.tell("bye")
-    assert pole.agent.wait(PATIENCE_S) == HANGS
-    assert comes_to_rest(pole.body)
-    assert goes_away(pole.guard)
+    assert pole.agent.wait(TIMEOUT_S) == EXIT_HUNG
+    assert wait_until_stopping(pole.body)
+    assert wait_until_gone(pole.guard)
     assert "guard: pin siren: inactive" in pole.log
 
 
@@ -160,28 +168,28 @@ def test_a_camera_that_hangs_holds_up_neither_the_head_nor_the_guards_goodbye(st
     pole.tell("hang")
     assert pole.hear() == "hangs"
     pole.tell("bye")
-    assert comes_to_rest(pole.body)
-    assert goes_away(pole.guard)
+    assert wait_until_stopping(pole.body)
+    assert wait_until_gone(pole.guard)
     assert pole.agent.poll() is None, "it still waits for its camera"
     assert "guard: the agent is gone" not in pole.log
 
 
 def test_a_head_that_cannot_be_reached_at_the_stop_is_told_when_it_is_back(stand: Stand) -> None:
     pole = stand("nothing", LONG_S)
-    pole.line.hang_up()
+    pole.line.unplug()
     pole.tell("bye")
-    assert pole.agent.wait(PATIENCE_S) == 0
-    assert goes_on(pole.body)
+    assert pole.agent.wait(TIMEOUT_S) == 0
+    assert is_still_moving(pole.body)
     pole.line.plug_in()
-    assert comes_to_rest(pole.body)
-    assert goes_away(pole.guard)
+    assert wait_until_stopping(pole.body)
+    assert wait_until_gone(pole.guard)
     assert "guard: head mast: stopped" in pole.log
 
 
 def test_where_nothing_hangs_the_guard_has_nothing_to_do(stand: Stand) -> None:
     pole = stand("nothing", LONG_S)
     pole.tell("bye")
-    assert pole.agent.wait(PATIENCE_S) == 0
-    assert comes_to_rest(pole.body)
-    assert goes_away(pole.guard)
+    assert pole.agent.wait(TIMEOUT_S) == 0
+    assert wait_until_stopping(pole.body)
+    assert wait_until_gone(pole.guard)
     assert "guard: the agent is gone" not in pole.log

@@ -12,16 +12,22 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.failsafe.duties import STOPS, fulfil
+from agent.failsafe.duties import STOP_REPEATS, execute_duties
 from agent.failsafe.guard_stage import Duties, GuardDiedError, GuardStage, HeadDuty, PinsDuty
 from agent.failsafe.guarded import GuardedStage
-from drivers.contracts import Line
+from drivers.contracts import GpioLine
 from drivers.gpio import fake as fake_gpio
-from drivers.simulated.motion import HeadMotion
-from drivers.simulated.pty_head import PtyHead
-from drivers.simulated.visca_device import ViscaSide
-from tests.contracts.heads import MECHANICS, VISCA, VISCA_BUILD
-from tests.faults.head_scene import PATIENCE_S, comes_to_rest, goes_away, goes_on, now_ns
+from drivers.simulated.motion import HeadSimulator
+from drivers.simulated.pty_head import PtySerialLine
+from drivers.simulated.visca_device import ViscaCameraChain
+from tests.contracts.heads import MECHANICS, VISCA_OPTIONS, VISCA_SPECS
+from tests.faults.head_scene import (
+    TIMEOUT_S,
+    is_still_moving,
+    now_ns,
+    wait_until_gone,
+    wait_until_stopping,
+)
 
 ROOT = Path(__file__).parents[2]
 MOVING_SHARE = "0.1"
@@ -31,8 +37,10 @@ class Scene:
     """A simulated head at the end of a line in this process, and a process that drives it."""
 
     def __init__(self, folder: Path) -> None:
-        self.body = HeadMotion(MECHANICS, now_ns())
-        self.line = PtyHead(folder / "line", [ViscaSide([self.body], VISCA_BUILD)], now_ns)
+        self.body = HeadSimulator(MECHANICS, now_ns())
+        self.line = PtySerialLine(
+            folder / "line", [ViscaCameraChain([self.body], VISCA_SPECS)], now_ns
+        )
         self.child = subprocess.Popen(
             [
                 sys.executable,
@@ -50,7 +58,7 @@ class Scene:
         )
         self.guard = self.guard_pid()
         assert self.hear() == "moving"
-        assert self.body.wait_for(goes_on, PATIENCE_S)
+        assert self.body.wait_for(is_still_moving, TIMEOUT_S)
 
     def hear(self) -> str:
         assert self.child.stdout is not None
@@ -67,15 +75,15 @@ class Scene:
         return int(pid)
 
     def comes_to_rest(self) -> bool:
-        return comes_to_rest(self.body)
+        return wait_until_stopping(self.body)
 
     def guard_is_gone(self) -> bool:
-        return goes_away(self.guard)
+        return wait_until_gone(self.guard)
 
     def close(self) -> None:
         if self.child.poll() is None:
             self.child.kill()
-        self.child.wait(PATIENCE_S)
+        self.child.wait(TIMEOUT_S)
         for pipe in (self.child.stdin, self.child.stdout):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
@@ -95,7 +103,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
 def test_the_head_stops_when_the_agent_dies(scene: Scene, number: signal.Signals) -> None:
-    assert goes_on(scene.body)
+    assert is_still_moving(scene.body)
     scene.child.send_signal(number)
     assert scene.comes_to_rest()
     assert scene.guard_is_gone()
@@ -105,7 +113,7 @@ def test_what_ends_a_service_or_a_terminal_does_not_end_the_guard(scene: Scene) 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         os.kill(scene.guard, number)
     os.killpg(scene.child.pid, signal.SIGINT)
-    assert scene.child.wait(PATIENCE_S) != 0
+    assert scene.child.wait(TIMEOUT_S) != 0
     assert scene.comes_to_rest()
 
 
@@ -113,14 +121,14 @@ def test_a_guard_that_dies_is_replaced_and_the_next_one_guards(scene: Scene) -> 
     first = scene.guard
     os.kill(first, signal.SIGKILL)
     looking = threading.Event()
-    for _ in range(int(PATIENCE_S / 0.1)):
+    for _ in range(int(TIMEOUT_S / 0.1)):
         scene.tell("guard")
         scene.guard = scene.guard_pid()
         if scene.guard != first:
             break
         looking.wait(0.1)
     assert scene.guard != first
-    assert goes_on(scene.body)
+    assert is_still_moving(scene.body)
     scene.child.kill()
     assert scene.comes_to_rest()
 
@@ -134,46 +142,46 @@ def test_the_guard_holds_nothing_and_is_small_while_it_waits(scene: Scene) -> No
 
 def test_an_end_in_good_order_leaves_the_guard_nothing_to_do(scene: Scene) -> None:
     scene.tell("bye")
-    assert scene.child.wait(PATIENCE_S) == 0
+    assert scene.child.wait(TIMEOUT_S) == 0
     assert scene.comes_to_rest()
-    orders = scene.body.orders
+    orders = scene.body.order_count
     assert scene.guard_is_gone()
-    assert scene.line.settle(PATIENCE_S)
-    assert scene.body.orders == orders
+    assert scene.line.wait_until_idle(TIMEOUT_S)
+    assert scene.body.order_count == orders
 
 
 def test_an_adapter_that_comes_back_is_still_told(tmp_path: Path) -> None:
-    body = HeadMotion(MECHANICS, now_ns())
-    line = PtyHead(tmp_path / "line", [ViscaSide([body], VISCA_BUILD)], now_ns)
-    line.hang_up()
-    options = {**VISCA, "port": str(line.link)}
+    body = HeadSimulator(MECHANICS, now_ns())
+    line = PtySerialLine(tmp_path / "line", [ViscaCameraChain([body], VISCA_SPECS)], now_ns)
+    line.unplug()
+    options = {**VISCA_OPTIONS, "port": str(line.link)}
     duties = Duties(heads=(HeadDuty(name="mast", driver="visca", options=options),))
     coming = threading.Timer(0.3, line.plug_in)
     coming.start()
-    assert fulfil(msgspec.json.encode(duties), PATIENCE_S)
-    assert body.orders >= STOPS
+    assert execute_duties(msgspec.json.encode(duties), TIMEOUT_S)
+    assert body.order_count >= STOP_REPEATS
     coming.join()
     line.close()
 
 
 def test_every_output_becomes_inactive_the_others_where_one_cannot() -> None:
-    chip = fake_gpio.chip("of the guard")
+    chip = fake_gpio.fake_chip("of the guard")
     lines = (
-        Line(name="siren", pin=5, direction="out"),
-        Line(name="heater", pin=6, direction="out", active_low=True),
-        Line(name="beyond", pin=99, direction="out"),
+        GpioLine(name="siren", pin=5, direction="out"),
+        GpioLine(name="heater", pin=6, direction="out", active_low=True),
+        GpioLine(name="beyond", pin=99, direction="out"),
     )
-    chip.put(5, high=True)
+    chip.set_level(5, high=True)
     pins = PinsDuty(driver="fake", options={"chip": "of the guard"}, lines=lines)
     broken = HeadDuty(name="mast", driver="visca", options={"baud": "fast"})
-    done = fulfil(msgspec.json.encode(Duties(heads=(broken,), pins=pins)), 1.0)
+    done = execute_duties(msgspec.json.encode(Duties(heads=(broken,), pins=pins)), 1.0)
     assert not done, "one pin is not there"
-    assert chip.level(5) is False
-    assert chip.level(6) is True
+    assert chip.read_level(5) is False
+    assert chip.read_level(6) is True
 
 
 def test_duties_that_are_not_understood_harm_nobody() -> None:
-    assert not fulfil(b'{"heads": 5}', 1.0)
+    assert not execute_duties(b'{"heads": 5}', 1.0)
 
 
 def test_a_stage_that_fails_while_it_closes_has_not_let_go() -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from agent.base.uuid7 import uuid7_maker
+from agent.base.uuid7 import uuid7_factory
 from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.outbox.submit import MessageSubmitter
-from agent.reporting.payloads import CustodyHead, Gap, HoldBroken, ReceiptData, Restarted
+from agent.reporting.payloads import CustodyHead, HoldBroken, ReceiptData, RecordingGap, Restarted
 from agent.reporting.topics import OutgoingMessage, Priority
-from tests.conftest import HeldClock
+from tests.conftest import ManualClock
 
 
 @contextmanager
@@ -30,14 +30,14 @@ def a_full_disk() -> Iterator[None]:
 
 
 @pytest.fixture
-def outbox(tmp_path: Path, clock: HeldClock) -> Iterator[Outbox]:
+def outbox(tmp_path: Path, clock: ManualClock) -> Iterator[Outbox]:
     outbox = Outbox.open(
         tmp_path,
         box="casa-0001",
         boot="b",
         clock=clock,
         max_bytes=10_000_000,
-        new_id=uuid7_maker(lambda t_ns: t_ns, random.Random(1)),
+        new_id=uuid7_factory(lambda t_ns: t_ns, random.Random(1)),
         faults=FaultRegistry(clock.boottime_ns),
     )
     yield outbox
@@ -61,17 +61,17 @@ def test_events_that_a_full_disk_refused_are_stored_when_there_is_room(outbox: O
     intake = MessageSubmitter(outbox)
     with a_full_disk():
         for number in (1, 2, 3):
-            intake.put(draft(number, Priority.EVENT))
+            intake.submit(draft(number, Priority.EVENT))
             outbox.put(draft(0, Priority.EMERGENCY))  # at once: the group is tried, and fails
         with pytest.raises(Exception, match="outbox"):
             outbox.put(draft(0, Priority.EMERGENCY)).wait(10)
-    intake.put(draft(4, Priority.EVENT))
+    intake.submit(draft(4, Priority.EVENT))
     assert stored(outbox) == [b"1", b"2", b"3", b"4"]
-    assert intake.lost == 0
+    assert intake.lost_count == 0
 
 
 TIME = "2026-11-03T07:40:55.250Z"
-GAP = Gap(camera="north", begin=TIME, end=TIME, reason="the disk did not keep up")
+GAP = RecordingGap(camera="north", begin=TIME, end=TIME, reason="the disk did not keep up")
 BROKEN = HoldBroken(hold="h", camera="north", begin=TIME, end=TIME, owner="event", reason="no room")
 
 RESTARTED = Restarted(
@@ -89,24 +89,24 @@ def test_so_are_receipts_and_not_what_the_next_of_its_kind_says_better(outbox: O
     intake = MessageSubmitter(outbox)
     lasting: list[ReceiptData] = [GAP, BROKEN, RESTARTED]
     passing = [
-        topics.receipt_draft(CustodyHead(seq=7, sha256="0" * 64, time=TIME), 1),
-        draft(1, Priority.FLOW),
+        topics.build_receipt_message(CustodyHead(seq=7, sha256="0" * 64, time=TIME), 1),
+        draft(1, Priority.TRAFFIC_COUNTS),
         draft(2, Priority.SNAPSHOT),
     ]
-    wanted = [topics.receipt_draft(data, 1) for data in lasting]
+    wanted = [topics.build_receipt_message(data, 1) for data in lasting]
     with a_full_disk():
         for each in (*wanted, *passing):
-            intake.put(each)
+            intake.submit(each)
             outbox.put(draft(0, Priority.EMERGENCY))  # at once: the group is tried, and fails
         with pytest.raises(Exception, match="outbox"):
             outbox.put(draft(0, Priority.EMERGENCY)).wait(10)
-    intake.again()
+    intake.resubmit_failed()
     assert stored(outbox) == sorted(each.data for each in wanted)
-    assert intake.lost == 0
+    assert intake.lost_count == 0
 
 
 def test_what_the_disk_took_is_not_put_twice(outbox: Outbox) -> None:
     intake = MessageSubmitter(outbox)
     for number in range(1, 50):
-        intake.put(draft(number, Priority.EVENT))
+        intake.submit(draft(number, Priority.EVENT))
     assert len(stored(outbox)) == 49

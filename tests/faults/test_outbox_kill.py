@@ -10,10 +10,10 @@ from pathlib import Path
 
 from agent.config.configuration import BrokerConfig
 from agent.reporting.outbox import schema
-from agent.reporting.outbox.files import database
+from agent.reporting.outbox.files import database_path
 from tests.whole.report.broker import Mosquitto
-from tests.whole.report.conftest import number_of
-from tests.whole.report.street import Listener
+from tests.whole.report.conftest import event_number
+from tests.whole.report.street import CentreListener
 
 ROOT = Path(__file__).parents[2]
 KILLS = 50
@@ -69,7 +69,7 @@ def test_each_durable_event_arrives_once_though_the_box_is_killed_fifty_times(
     rng = random.Random(SEED)
     config = BrokerConfig(url=mosquitto.url)
     durable: set[int] = set()
-    with Listener(config, tmp_path / "centre.db") as centre:
+    with CentreListener(config, tmp_path / "centre.db") as centre:
         for life in range(KILLS):
             child = Child(tmp_path / "outbox", mosquitto.url, life * PER_RUN, PER_RUN)
             assert child.begun.wait(60)
@@ -79,13 +79,13 @@ def test_each_durable_event_arrives_once_though_the_box_is_killed_fifty_times(
         assert child.drained.wait(60)
         durable.update(child.kill())
         assert centre.store is not None
-        rows = centre.store.events()
-        arrived = Counter(number_of(row, "data") for row in rows)
-        holes = centre.store.holes()
+        rows = centre.store.event_payloads()
+        arrived = Counter(event_number(row, "data") for row in rows)
+        holes = centre.store.missing_ranges()
     assert not durable - set(arrived), f"seed {SEED}"
     assert len(durable) > KILLS
     assert set(arrived.values()) == {1}, f"seed {SEED}"
     assert holes == {}, f"seed {SEED}"
-    connection = schema.connect(database(tmp_path / "outbox"))
-    schema.check(connection)
+    connection = schema.open_connection(database_path(tmp_path / "outbox"))
+    schema.check_integrity(connection)
     connection.close()

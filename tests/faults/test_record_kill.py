@@ -15,7 +15,7 @@ import av
 import numpy as np
 import pytest
 
-from agent.recording.recovery import recover
+from agent.recording.recovery import recover_folder
 
 KILLS = 20
 FPS = 10
@@ -27,23 +27,23 @@ RECORDER = """
     from pathlib import Path
     from agent.base.clock import SystemClock
     from agent.config.configuration import RecordConfig
-    from agent.faults.registry import FaultBoard
+    from agent.faults.registry import FaultRegistry
     from agent.runtime.queues import PacketQueue
     from agent.recording.record_stage import RecordStage
     from drivers.camera.replay import Options, open_camera
-    from drivers.contracts import Wanted
+    from drivers.contracts import StreamRequest
 
     clock = SystemClock()
     queue = PacketQueue(1 << 26, lambda *_: None)
     stage = RecordStage(
         "north", queue, RecordConfig(segment_s=2.0, flush_s=0.0), Path(sys.argv[2]), clock,
-        FaultBoard(clock.boottime_ns), on_gap=lambda *_: None, on_segment=lambda _: None,
+        FaultRegistry(clock.boottime_ns), on_gap=lambda *_: None, on_segment=lambda _: None,
     )
     camera = open_camera(
         "film", Options(path=sys.argv[1], pace="fast", loop=True),
-        Wanted(packets=True, frames_fps=0), clock.boottime_ns,
+        StreamRequest(packets=True, frames_fps=0), clock.boottime_ns,
     )
-    stage.stream_opened(camera.info)
+    stage.on_stream_opened(camera.info)
     no_wait = threading.Event()
     no_wait.set()
     rng = random.Random(int(sys.argv[3]))
@@ -113,7 +113,7 @@ def test_a_killed_recorder_loses_the_last_group_at_most(tmp_path: Path) -> None:
     before: list[Path] = []
     for seed in range(KILLS):
         taken = record_and_kill(film, footage, seed, rng.randrange(1, 400))
-        segments = [footage / "north" / str(s.name) for s in recover(footage / "north")]
+        segments = [footage / "north" / str(s.name) for s in recover_folder(footage / "north")]
         assert segments[: len(before)] == before, "an older segment is gone or out of order"
         shown = [digest for path in segments[len(before) :] for digest in pictures(path)]
         whole_groups = (taken - 1) // GOP * GOP

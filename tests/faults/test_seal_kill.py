@@ -17,11 +17,11 @@ from pathlib import Path
 import av
 import pytest
 
-from agent.recording.encryption.keys import KeyRing, make_private_key, read_private_key
-from agent.recording.encryption.seal import open_sidecar
-from agent.recording.export.clip import CannotCut, ClipSource, write_clip
-from agent.recording.recovery import recover
-from agent.recording.segment_name import KEYS
+from agent.recording.encryption.keys import KeyRing, generate_key_pair, read_private_key
+from agent.recording.encryption.seal import unwrap_segment_key
+from agent.recording.export.clip import ClipError, ClipSource, write_clip
+from agent.recording.recovery import recover_folder
+from agent.recording.segment_name import KEYS_SUFFIX
 from tests.faults.test_record_kill import FRAMES, GOP, encode, pictures
 
 KILLS = 12
@@ -31,30 +31,30 @@ RECORDER = """
     from pathlib import Path
     from agent.base.clock import SystemClock
     from agent.config.configuration import RecordConfig, Recipient
-    from agent.faults.registry import FaultBoard
+    from agent.faults.registry import FaultRegistry
     from agent.runtime.queues import PacketQueue
     from agent.recording.encryption.keys import KeyRing
     from agent.recording.record_stage import RecordStage
     from agent.recording.encryption.seal import Sealer
     from drivers.camera.replay import Options, open_camera
-    from drivers.contracts import Wanted
+    from drivers.contracts import StreamRequest
 
     film, footage, public_key, seed, most = sys.argv[1:]
     clock = SystemClock()
     queue = PacketQueue(1 << 26, lambda *_: None)
     stage = RecordStage(
         "north", queue, RecordConfig(segment_s=1.0, flush_s=0.0), Path(footage), clock,
-        FaultBoard(clock.boottime_ns), on_gap=lambda *_: None, on_segment=lambda _: None,
+        FaultRegistry(clock.boottime_ns), on_gap=lambda *_: None, on_segment=lambda _: None,
         sealer=Sealer.from_config(
             [Recipient(id="centre", public_key=public_key)],
-            box="box", camera="north", keys=KeyRing(10),
+            box="box", camera="north", key_ring=KeyRing(10),
         ),
     )
     camera = open_camera(
         "film", Options(path=film, pace="fast", loop=True),
-        Wanted(packets=True, frames_fps=0), clock.boottime_ns,
+        StreamRequest(packets=True, frames_fps=0), clock.boottime_ns,
     )
-    stage.stream_opened(camera.info)
+    stage.on_stream_opened(camera.info)
     no_wait = threading.Event()
     no_wait.set()
     rng = random.Random(int(seed))
@@ -102,7 +102,7 @@ def decrypted(path: Path, key: bytes) -> list[str]:
 def test_a_killed_box_loses_the_last_group_at_most_and_forgets_its_keys(tmp_path: Path) -> None:
     film, north = tmp_path / "film.mp4", tmp_path / "footage" / "north"
     encode(film)
-    public_key = make_private_key(tmp_path / "centre.pem")
+    public_key = generate_key_pair(tmp_path / "centre.pem")
     private_key = read_private_key(tmp_path / "centre.pem")
     one_loop = pictures(film)
     rng = random.Random(12)
@@ -110,29 +110,31 @@ def test_a_killed_box_loses_the_last_group_at_most_and_forgets_its_keys(tmp_path
     for seed in range(KILLS):
         arguments = command(film, tmp_path / "footage", public_key, seed, 10**9)
         taken = record_and_kill(arguments, rng.randrange(1, 150))
-        found = recover(north)
+        found = recover_folder(north)
         new = [segment.name for segment in found if str(segment.name) not in known]
         shown: list[str] = []
         sources = []
         for name in new:
             path = north / str(name)
-            shown += decrypted(path, open_sidecar(Path(f"{path}{KEYS}"), private_key).key)
+            shown += decrypted(
+                path, unwrap_segment_key(Path(f"{path}{KEYS_SUFFIX}"), private_key).key
+            )
             sources.append(ClipSource(path=path, begin_ns=name.begin_ms * 1_000_000))
         assert len(shown) >= (taken - 1) // GOP * GOP
         assert shown == (one_loop * (len(shown) // FRAMES + 1))[: len(shown)]
         if sources:
-            with pytest.raises(CannotCut, match="its key is not here"):
+            with pytest.raises(ClipError, match="its key is not here"):
                 write_clip(sources, 0, 10**18, tmp_path / "clip.mp4", KeyRing(10).get)
         known |= {str(name) for name in new}
     files = {path.name for path in north.iterdir() if path.is_file()}
-    assert files == known | {name + KEYS for name in known}
+    assert files == known | {name + KEYS_SUFFIX for name in known}
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 def test_no_byte_of_footage_is_written_before_its_keys_are_durable(tmp_path: Path) -> None:
     film, trace = tmp_path / "film.mp4", tmp_path / "trace"
     encode(film)
-    public_key = make_private_key(tmp_path / "centre.pem")
+    public_key = generate_key_pair(tmp_path / "centre.pem")
     calls = "trace=openat,write,fsync,fdatasync,rename,close"
     watch = ["strace", "-f", "-y", "-s", "0", "-e", calls, "-o", str(trace)]
     arguments = command(film, tmp_path / "footage", public_key, 1, 60)

@@ -15,7 +15,7 @@ from tests.image.outside import BROKER_URL
 
 BOX = "casa-0001"
 FILE_NAME = "vigie-settings.toml"
-SETTINGS = """
+SETTINGS_TEMPLATE = """
 [box]
 id = "{box}"
 site = "Bd Mohammed V / Rue Chaouia"
@@ -36,7 +36,7 @@ def new_secret(file: Path) -> str:
     return file.read_text().strip()
 
 
-def authority() -> str:
+def make_authority_pem() -> str:
     """Somebody who signs brokers' certificates, PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
@@ -44,10 +44,12 @@ def authority() -> str:
     builder = x509.CertificateBuilder(
         name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=365)
     ).add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-    made = builder.sign(key, hashes.SHA256())
-    return made.public_bytes(serialization.Encoding.PEM).decode()
+    certificate = builder.sign(key, hashes.SHA256())
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
-def settings(secret: str, more: str = "") -> str:
+def good_settings_text(secret: str, extra: str = "") -> str:
     """Good ones, of a box that records without detection: what is tested is not the detector."""
-    return SETTINGS.format(box=BOX, broker=BROKER_URL, camera=CAMERA_TEXT, secret=secret, more=more)
+    return SETTINGS_TEMPLATE.format(
+        box=BOX, broker=BROKER_URL, camera=CAMERA_TEXT, secret=secret, more=extra
+    )

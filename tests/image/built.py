@@ -12,21 +12,21 @@ from tests.image.disk import FatPart
 from tests.image.form import ROOT
 
 OUTPUT = ROOT / "build" / "image"
-AUTHORITY = ROOT / ".cache" / "image" / "test-ca"
+AUTHORITY_FOLDER = ROOT / ".cache" / "image" / "test-ca"
 KERNEL, SLOT_FILE = "vmlinuz", "slot.cfg"
 """Within a boot slot."""
 
 
-class Built(msgspec.Struct, frozen=True, kw_only=True):
+class BuiltImage(msgspec.Struct, frozen=True, kw_only=True):
     """An image, and the slot images that a bundle is made of."""
 
     folder: Path
     profile: str
     architecture: str
     version: str
-    certificate: Path = AUTHORITY / "signer.pem"
-    key: Path = AUTHORITY / "signer.key"
-    authority: Path = AUTHORITY / "ca.pem"
+    certificate: Path = AUTHORITY_FOLDER / "signer.pem"
+    key: Path = AUTHORITY_FOLDER / "signer.key"
+    authority: Path = AUTHORITY_FOLDER / "ca.pem"
 
     @property
     def compatible(self) -> str:
@@ -39,7 +39,7 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
         return self._file("disk.img")
 
     @property
-    def packed(self) -> Path:
+    def compressed_disk(self) -> Path:
         """The same as it is carried about."""
         return self._file("disk.img.zst")
 
@@ -58,23 +58,23 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
         """The two as an update."""
         return self._file("raucb")
 
-    def _file(self, what: str) -> Path:
-        return self.folder / f"{self.compatible}-{self.version}.{what}"
+    def _file(self, suffix: str) -> Path:
+        return self.folder / f"{self.compatible}-{self.version}.{suffix}"
 
-    def slot_file_with(self, words: str) -> Mapping[str, bytes]:
+    def slot_file_with_kernel_args(self, kernel_args: str) -> Mapping[str, bytes]:
         """The slot's own boot configuration, with more words for the kernel."""
         text = (FatPart(self.boot).read(SLOT_FILE) or b"").decode()
         assert " panic=" in text, text
-        return {SLOT_FILE: text.replace(" panic=", f" {words} panic=").encode()}
+        return {SLOT_FILE: text.replace(" panic=", f" {kernel_args} panic=").encode()}
 
 
-def find() -> Built:
+def find_image() -> BuiltImage:
     """The image to be tested: of `VIGIE_IMAGE_TARGET`, such as virt-arm64 (virt-amd64 where nothing is
     said), in `VIGIE_IMAGE_FOLDER` or where `make image` puts it.
     """
     target = os.environ.get("VIGIE_IMAGE_TARGET", "virt-amd64")
     profile, _, architecture = target.partition("-")
-    built = Built(
+    built = BuiltImage(
         folder=Path(os.environ.get("VIGIE_IMAGE_FOLDER", OUTPUT / target)),
         profile=profile,
         architecture=architecture,

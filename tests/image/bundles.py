@@ -10,36 +10,36 @@ from pathlib import Path
 
 import msgspec
 
-from tests.image.built import Built
-from tests.image.disk import FatPart, ran
+from tests.image.built import BuiltImage
+from tests.image.disk import FatPart, run_program
 
 OS_RELEASE = "usr/lib/os-release"
-NONSENSE_BYTES = 1 << 20
+DUMMY_IMAGE_BYTES = 1 << 20
 
 
-class Signer(msgspec.Struct, frozen=True, kw_only=True):
+class BundleSigningKey(msgspec.Struct, frozen=True, kw_only=True):
     """Whose signature a bundle gets."""
 
     certificate: Path
     key: Path
 
 
-class Kitchen:
+class BundleFactory:
     """Makes bundles of a built image's slots, in a folder. What was made is not made twice."""
 
-    def __init__(self, folder: Path, built: Built) -> None:
+    def __init__(self, folder: Path, built: BuiltImage) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._built = built
 
-    def bundle(
+    def make_bundle(
         self,
         name: str,
         version: str,
         *,
         root: Path | None = None,
         boot: Path | None = None,
-        signer: Signer | None = None,
+        signer: BundleSigningKey | None = None,
         compatible: str | None = None,
         meta: str = "",
     ) -> Path:
@@ -51,75 +51,77 @@ class Kitchen:
         content.mkdir()
         for target, image in (("root.img", root), ("boot.img", boot)):
             if image is None:
-                (content / target).write_bytes(bytes(NONSENSE_BYTES))
+                (content / target).write_bytes(bytes(DUMMY_IMAGE_BYTES))
             else:
-                ran("cp", "--sparse=always", image, content / target)
+                run_program("cp", "--sparse=always", image, content / target)
         (content / "manifest.raucm").write_text(
             f"[update]\ncompatible={compatible or self._built.compatible}\nversion={version}\n"
             "[bundle]\nformat=verity\n"
             f"[image.rootfs]\nfilename=root.img\n[image.boot]\nfilename=boot.img\n{meta}"
         )
-        signer = signer or Signer(certificate=self._built.certificate, key=self._built.key)
-        ran(
+        signer = signer or BundleSigningKey(
+            certificate=self._built.certificate, key=self._built.key
+        )
+        run_program(
             *("rauc", "bundle", "--cert", signer.certificate, "--key", signer.key),
             *(content, file),
         )
         shutil.rmtree(content)
         return file
 
-    def root(self, version: str) -> Path:
+    def make_root(self, version: str) -> Path:
         """The built system under another version. Compressed lightly: it is soon thrown away."""
         file = self.folder / f"root-{version}.img"
         if file.exists():
             return file
         tree = self.folder / "tree"
-        ran("unsquashfs", "-q", "-no-progress", "-d", tree, self._built.root)
-        release = tree / OS_RELEASE
-        release.write_text(
+        run_program("unsquashfs", "-q", "-no-progress", "-d", tree, self._built.root)
+        os_release = tree / OS_RELEASE
+        os_release.write_text(
             "".join(
                 f"IMAGE_VERSION={version}\n" if line.startswith("IMAGE_VERSION=") else line
-                for line in release.read_text().splitlines(keepends=True)
+                for line in os_release.read_text().splitlines(keepends=True)
             )
         )
-        light = ("-comp", "zstd", "-Xcompression-level", "1")
-        ran("mksquashfs", tree, file, "-quiet", "-no-progress", "-noappend", *light)
+        compression = ("-comp", "zstd", "-Xcompression-level", "1")
+        run_program("mksquashfs", tree, file, "-quiet", "-no-progress", "-noappend", *compression)
         shutil.rmtree(tree)
         return file
 
-    def empty_root(self) -> Path:
+    def make_empty_root(self) -> Path:
         """A file system without anything in it: no init."""
         file, tree = self.folder / "empty.img", self.folder / "empty"
         if not file.exists():
             tree.mkdir()
-            ran("mksquashfs", tree, file, "-quiet", "-no-progress", "-noappend")
+            run_program("mksquashfs", tree, file, "-quiet", "-no-progress", "-noappend")
         return file
 
-    def boot(self, name: str, changes: Mapping[str, bytes]) -> Path:
+    def make_boot(self, name: str, changes: Mapping[str, bytes]) -> Path:
         """The built boot partition with other files in it."""
         file = self.folder / f"boot-{name}.img"
-        ran("cp", "--sparse=always", self._built.boot, file)
+        run_program("cp", "--sparse=always", self._built.boot, file)
         part = FatPart(file)
         for changed, data in changes.items():
             part.write(changed, data)
         return file
 
-    def stranger(self) -> Signer:
+    def unknown_signer(self) -> BundleSigningKey:
         """Somebody whose authority the box does not know."""
         key, certificate = self.folder / "stranger.key", self.folder / "stranger.crt"
         if not key.exists():
-            ran(
+            run_program(
                 *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30"),
                 *("-keyout", key, "-out", certificate, "-subj", "/CN=stranger"),
             )
-        return Signer(certificate=certificate, key=key)
+        return BundleSigningKey(certificate=certificate, key=key)
 
 
-def tampered(bundle: Path, to: Path) -> Path:
+def copy_tampered(bundle: Path, target: Path) -> Path:
     """A bundle with a byte of its payload turned. Its signature is over the manifest, and holds."""
-    shutil.copyfile(bundle, to)
-    with to.open("r+b") as file:
+    shutil.copyfile(bundle, target)
+    with target.open("r+b") as file:
         file.seek(bundle.stat().st_size // 3)
         byte = file.read(1)
         file.seek(-1, 1)
         file.write(bytes([byte[0] ^ 0x01]))
-    return to
+    return target

@@ -3,29 +3,29 @@
 import re
 from pathlib import Path
 
-from agent.console.login import code_of, read_challenge, read_secret
-from tests.image.line import Line
+from agent.console.login import compute_code, parse_challenge, read_secret
+from tests.image.line import GuestLine
 
-ANSWER_S = 240.0
+ANSWER_TIMEOUT_S = 240.0
 """A command at the console may open cameras and load a detector, on an emulated processor."""
 PROMPT = r"casa-0001(?: \(not logged in\))?> $"
-PRESS_S = 2.0
+ENTER_INTERVAL_S = 2.0
 
 
-class Cable:
+class ConsoleCable:
     """One end of it."""
 
-    def __init__(self, line: Line, secret: Path) -> None:
+    def __init__(self, line: GuestLine, secret: Path) -> None:
         self._line = line
         self._secret = secret
 
-    def press_enter(self, within_s: float) -> str:
+    def press_enter(self, timeout_s: float) -> str:
         """Again and again until somebody answers, as one does at a line that is silent."""
         begin = len(self._line.text)
-        for _ in range(int(within_s / PRESS_S)):
+        for _ in range(int(timeout_s / ENTER_INTERVAL_S)):
             self._line.send("\r")
             try:
-                found = self._line.until(PROMPT, PRESS_S, begin)
+                found = self._line.wait_for(PROMPT, ENTER_INTERVAL_S, begin)
             except AssertionError:
                 continue
             return self._line.text[begin : found.end()]
@@ -35,19 +35,21 @@ class Cable:
         """A line that nobody answers any more."""
         self._line.send(text + "\r")
 
-    def type(self, text: str, until: str = PROMPT) -> str:
+    def type_line(self, text: str, until: str = PROMPT) -> str:
         """A line, and what comes of it up to the next prompt."""
         begin = len(self._line.text)
         self._line.send(text + "\r")
-        found = self._line.until(until, ANSWER_S, begin + 1)
+        found = self._line.wait_for(until, ANSWER_TIMEOUT_S, begin + 1)
         return self._line.text[begin : found.end()]
 
     def log_in(self, name: str = "amina") -> str:
         """As the office answers it."""
-        screen = self.type(f"login {name}", r"Answer: $")
+        screen = self.type_line(f"login {name}", r"Answer: $")
         challenge = re.search(r"Challenge: +(.+)", screen)
         assert challenge, screen
-        welcome = self.type(code_of(read_secret(self._secret), read_challenge(challenge[1])))
+        welcome = self.type_line(
+            compute_code(read_secret(self._secret), parse_challenge(challenge[1]))
+        )
         assert "Welcome" in welcome, welcome
-        self.type("pages off")
+        self.type_line("pages off")
         return welcome

@@ -10,36 +10,36 @@ import msgspec
 import pytest
 
 from tests.image import life as lives
-from tests.image.box_settings import new_secret, settings
-from tests.image.built import Built, find
-from tests.image.bundles import Kitchen
-from tests.image.cable import Cable
+from tests.image.box_settings import good_settings_text, new_secret
+from tests.image.built import BuiltImage, find_image
+from tests.image.bundles import BundleFactory
+from tests.image.cable import ConsoleCable
 from tests.image.disk import Disk
-from tests.image.footage import Street
-from tests.image.form import SEED, form, why_not
+from tests.image.footage import ReferenceStreet
+from tests.image.form import SEED, selected_form, skip_reason
 from tests.image.guest import Guest
-from tests.image.life import SAVED, Life
-from tests.image.machine import processors
-from tests.image.outside import Outside, outside
+from tests.image.life import SNAPSHOT_NAME, FirstLife
+from tests.image.machine import processor_count
+from tests.image.outside import OutsideWorld, running_outside
 
-LIVED = "life.json"
+LIFE_FILE_NAME = "life.json"
 
 
 def pytest_report_header() -> list[str]:
-    return [f"image: form {form()}, VIGIE_IMAGE_SEED={SEED}"] if form() else []
+    return [f"image: form {selected_form()}, VIGIE_IMAGE_SEED={SEED}"] if selected_form() else []
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _can() -> None:
-    why = why_not()
-    if why is not None:
-        pytest.skip(why)
+def _skip_if_unavailable() -> None:
+    reason = skip_reason()
+    if reason is not None:
+        pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
-def built() -> Built:
+def built() -> BuiltImage:
     """The image that `make image` has built."""
-    return find()
+    return find_image()
 
 
 @pytest.fixture(scope="session")
@@ -50,14 +50,14 @@ def studio() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def world(studio: Path) -> Iterator[Outside]:
+def world(studio: Path) -> Iterator[OutsideWorld]:
     """The broker, the centre and the shelf."""
-    with outside(studio / "outside") as made:
-        yield made
+    with running_outside(studio / "outside") as outside_world:
+        yield outside_world
 
 
 @pytest.fixture(scope="session")
-def first(studio: Path, built: Built) -> Path:
+def first(studio: Path, built: BuiltImage) -> Path:
     """The folder of the first life. With VIGIE_IMAGE_KEEP it stays, and the next run begins with it, as
     long as the image and the computer are the same.
     """
@@ -65,10 +65,11 @@ def first(studio: Path, built: Built) -> Path:
         folder = studio / "first"
     else:
         folder = Path(os.environ["VIGIE_IMAGE_KEEP"])
-        lived = folder / LIVED
-        if lived.exists() and (
-            lived.stat().st_mtime < built.disk.stat().st_mtime
-            or msgspec.json.decode(lived.read_bytes(), type=Life).processors != processors()
+        life_file = folder / LIFE_FILE_NAME
+        if life_file.exists() and (
+            life_file.stat().st_mtime < built.disk.stat().st_mtime
+            or msgspec.json.decode(life_file.read_bytes(), type=FirstLife).processors
+            != processor_count()
         ):
             shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -86,23 +87,23 @@ def secret(first: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def good_settings(secret: Path) -> str:
-    return settings(secret.read_text().strip())
+    return good_settings_text(secret.read_text().strip())
 
 
 @pytest.fixture(scope="session")
-def kitchen(studio: Path, built: Built) -> Kitchen:
+def kitchen(studio: Path, built: BuiltImage) -> BundleFactory:
     """Where bundles are made."""
-    return Kitchen(studio / "kitchen", built)
+    return BundleFactory(studio / "kitchen", built)
 
 
 @pytest.fixture(scope="session")
-def street() -> Street:
+def street() -> ReferenceStreet:
     """What the camera in the guest draws."""
-    return Street()
+    return ReferenceStreet()
 
 
 @pytest.fixture(scope="session")
-def make_guest(world: Outside, built: Built) -> Callable[[Path, Disk], Guest]:
+def make_guest(world: OutsideWorld, built: BuiltImage) -> Callable[[Path, Disk], Guest]:
     def make(folder: Path, disk: Disk) -> Guest:
         return Guest(folder, disk, world, built.architecture)
 
@@ -112,72 +113,74 @@ def make_guest(world: Outside, built: Built) -> Callable[[Path, Disk], Guest]:
 @pytest.fixture(scope="session")
 def life(
     first: Path,
-    built: Built,
-    world: Outside,
+    built: BuiltImage,
+    world: OutsideWorld,
     good_settings: str,
     make_guest: Callable[[Path, Disk], Guest],
-) -> Iterator[Life]:
+) -> Iterator[FirstLife]:
     """The first life of the box that all others are copies of."""
-    lived = first / LIVED
-    if lived.exists():
-        yield msgspec.json.decode(lived.read_bytes(), type=Life)
+    life_file = first / LIFE_FILE_NAME
+    if life_file.exists():
+        yield msgspec.json.decode(life_file.read_bytes(), type=FirstLife)
         return
-    (first / lives.CARD).unlink(missing_ok=True)
-    guest = make_guest(first, lives.card(first, built, good_settings))
+    (first / lives.CARD_FILE_NAME).unlink(missing_ok=True)
+    guest = make_guest(first, lives.make_card(first, built, good_settings))
     try:
-        made = lives.live(guest, world)
-        lived.write_bytes(msgspec.json.encode(made))
-        yield made
+        first_life = lives.run_first_life(guest, world)
+        life_file.write_bytes(msgspec.json.encode(first_life))
+        yield first_life
     finally:
         guest.close()
 
 
 @pytest.fixture
 def another(
-    life: Life, studio: Path, make_guest: Callable[[Path, Disk], Guest]
+    life: FirstLife, studio: Path, make_guest: Callable[[Path, Disk], Guest]
 ) -> Iterator[Callable[[], Guest]]:
     """Makes boxes that are off, their disks as that of the good one; one at a time."""
-    made: list[Guest] = []
+    guests: list[Guest] = []
 
     def make() -> Guest:
-        while made:
-            discard(made.pop())
+        while guests:
+            discard_guest(guests.pop())
         folder = studio / "box"
         folder.mkdir()
-        made.append(make_guest(folder, Disk(Path(life.disk)).copy(folder / "card.qcow2")))
-        return made[-1]
+        guests.append(make_guest(folder, Disk(Path(life.disk)).copy(folder / "card.qcow2")))
+        return guests[-1]
 
     yield make
-    while made:
-        discard(made.pop())
+    while guests:
+        discard_guest(guests.pop())
 
 
 @pytest.fixture
 def guest(another: Callable[[], Guest]) -> Guest:
     """A good box, running."""
-    made = another()
-    made.switch_on(SAVED)
-    return made
+    running_guest = another()
+    running_guest.switch_on(SNAPSHOT_NAME)
+    return running_guest
 
 
 @pytest.fixture(scope="module")
-def running(life: Life, studio: Path, make_guest: Callable[[Path, Disk], Guest]) -> Iterator[Guest]:
+def running(
+    life: FirstLife, studio: Path, make_guest: Callable[[Path, Disk], Guest]
+) -> Iterator[Guest]:
     """A good box for tests that only look."""
     folder = studio / "running"
     folder.mkdir()
-    made = make_guest(folder, Disk(Path(life.disk)).copy(folder / "card.qcow2"))
-    made.switch_on(SAVED)
-    yield made
-    discard(made)
+    running_guest = make_guest(folder, Disk(Path(life.disk)).copy(folder / "card.qcow2"))
+    running_guest.switch_on(SNAPSHOT_NAME)
+    yield running_guest
+    discard_guest(running_guest)
 
 
 @pytest.fixture
-def cable(guest: Guest, secret: Path) -> Cable:
+def cable(guest: Guest, secret: Path) -> ConsoleCable:
     """A technician at that box."""
-    return Cable(guest.machine.lines["cable"], secret)
+    return ConsoleCable(guest.machine.lines["cable"], secret)
 
 
-def discard(guest: Guest) -> None:
+def discard_guest(guest: Guest) -> None:
     """It is off, and its disk is gone."""
     guest.close()
     shutil.rmtree(guest.folder)

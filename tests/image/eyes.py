@@ -11,9 +11,9 @@ import re
 import threading
 from collections.abc import Mapping
 
-from tests.image.line import Line
+from tests.image.line import GuestLine
 
-UNIT = """[Unit]
+UNIT_TEMPLATE = """[Unit]
 Description=Eyes of the tests of the image
 DefaultDependencies=no
 Conflicts=shutdown.target
@@ -39,65 +39,69 @@ while read -r word command; do
 done
 """
 
-WANTED = "[Unit]\nWants=image-test-eyes.service\n"
+WANTS_DROPIN = "[Unit]\nWants=image-test-eyes.service\n"
 PORTS = {"amd64": "/dev/ttyS2", "arm64": "/dev/ttyS0"}
-COMMAND_S = 300.0
+COMMAND_TIMEOUT_S = 300.0
 """For a command whose end must come: long, because a machine may be slow."""
 
 
-def credentials(architecture: str) -> Mapping[str, str]:
+def shell_credentials(architecture: str) -> Mapping[str, str]:
     """What the machine hands to systemd."""
     return {
-        "systemd.extra-unit.image-test-eyes.service": UNIT.format(port=PORTS[architecture]),
-        "systemd.unit-dropin.sysinit.target~image-test": WANTED,
+        "systemd.extra-unit.image-test-eyes.service": UNIT_TEMPLATE.format(
+            port=PORTS[architecture]
+        ),
+        "systemd.unit-dropin.sysinit.target~image-test": WANTS_DROPIN,
         "image-test.eyes": SCRIPT,
     }
 
 
-class Eyes:
+class GuestShell:
     """A shell of root's in the guest, one command at a time."""
 
-    def __init__(self, line: Line, *, open_already: bool = False) -> None:
+    def __init__(self, line: GuestLine, *, is_open: bool = False) -> None:
         self._line = line
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._number = 0
         self._begin = 0
-        self._open = open_already
+        self._is_open = is_open
 
-    def wait_until_open(self, within_s: float, begin: int = 0) -> str:
+    def wait_until_open(self, timeout_s: float, offset: int = 0) -> str:
         """The boot's id, once systemd has brought the eyes up. `begin`: after this much was said."""
-        found = self._line.until(r"eyes open (\S+)\n", within_s, begin)
-        self._begin, self._open = found.end(), True
+        found = self._line.wait_for(r"eyes open (\S+)\n", timeout_s, offset)
+        self._begin, self._is_open = found.end(), True
         return found[1]
 
     @property
-    def said(self) -> int:
+    def output_length(self) -> int:
         """How much was said through them so far."""
         return len(self._line.text)
 
-    def run(self, command: str, *, check: bool = True, within_s: float = COMMAND_S) -> str:
+    def run(self, command: str, *, check: bool = True, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
         """What a command of the shell prints. Raises AssertionError where it fails and `check`."""
-        code, said = self.tried(command, within_s=within_s)
-        assert not check or code == 0, f"{command}: exit code {code}:\n{said}"
-        return said
+        code, output = self.run_unchecked(command, timeout_s=timeout_s)
+        assert not check or code == 0, f"{command}: exit code {code}:\n{output}"
+        return output
 
-    def tried(self, command: str, *, within_s: float = COMMAND_S) -> tuple[int, str]:
+    def run_unchecked(
+        self, command: str, *, timeout_s: float = COMMAND_TIMEOUT_S
+    ) -> tuple[int, str]:
         """Its exit code, and what it prints."""
-        with self._turn:
-            begin = self.begin(command)
-            return self.end(begin, within_s)
+        with self._lock:
+            offset = self.start_command(command)
+            return self.finish_command(offset, timeout_s)
 
-    def begin(self, command: str) -> int:
+    def start_command(self, command: str) -> int:
         """Start one, and do not wait for it. `end` does."""
-        assert self._open, "the eyes are not open"
+        assert self._is_open, "the eyes are not open"
         self._number += 1
-        begin = len(self._line.text)
-        word = f"{begin}-{self._number}"
-        self._word = word
-        self._line.send(f"{word} {base64.b64encode(command.encode()).decode()}\n")
-        return begin
+        offset = len(self._line.text)
+        marker = f"{offset}-{self._number}"
+        self._marker = marker
+        self._line.send(f"{marker} {base64.b64encode(command.encode()).decode()}\n")
+        return offset
 
-    def end(self, begin: int, within_s: float = COMMAND_S) -> tuple[int, str]:
+    def finish_command(self, offset: int, timeout_s: float = COMMAND_TIMEOUT_S) -> tuple[int, str]:
         """The exit code and the output of what was begun last."""
-        found = self._line.until(rf"eyes {re.escape(self._word)} (\d+)\n", within_s, begin)
-        return int(found[1]), self._line.text[begin : found.start()]
+        found = self._line.wait_for(rf"eyes {re.escape(self._marker)} (\d+)\n", timeout_s, offset)
+        return int(found[1]), self._line.text[offset : found.start()]

@@ -16,11 +16,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from agent.recording.custody.chain import BrokenChain, check
-from agent.recording.custody.receipts import BadReceipt, Closed, Started, read_line
-from agent.recording.segment_name import PART, SegmentName, parse_segment_name
+from agent.recording.custody.chain import BrokenChain, verify_chain
+from agent.recording.custody.receipts import AgentStarted, BadReceipt, SegmentClosed, parse_line
+from agent.recording.segment_name import PART_SUFFIX, SegmentName, parse_segment_name
 from drivers.camera.fake import Options, open_camera
-from drivers.contracts import Wanted
+from drivers.contracts import StreamRequest
 from drivers.media import Frame
 
 Luma = npt.NDArray[np.uint8]
@@ -39,13 +39,13 @@ options = {{ width_px = {WIDTH_PX}, height_px = {HEIGHT_PX}, fps = {FPS}, noise 
 enabled = false
 """
 BLOCK_PX = 6
-ALIKE = 24.0
+MAX_BLOCK_DIFFERENCE = 24.0
 """What compression may make of a block's mean luma. Measured: 20 at most, and where the picture is the
 next one of the street 26 at least, 60 and more as a rule.
 """
 
 
-class Played(msgspec.Struct, frozen=True, kw_only=True):
+class PlayedFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file that was played. `first` is the place of its first picture in the street;
     `wrong` how many of its pictures are not the street at their moment.
     """
@@ -53,9 +53,9 @@ class Played(msgspec.Struct, frozen=True, kw_only=True):
     file: str
     name: SegmentName
     pictures: int
-    first: int
-    wrong: int
-    closed: bool
+    first_picture: int
+    mismatches: int
+    is_closed: bool
 
     @property
     def end_ms(self) -> int:
@@ -63,18 +63,18 @@ class Played(msgspec.Struct, frozen=True, kw_only=True):
         return self.name.begin_ms + self.pictures * 1000 // FPS
 
 
-class Street:
+class ReferenceStreet:
     """Its pictures since the camera was opened."""
 
     def __init__(self) -> None:
-        self._pictures = np.stack([blocks(luma) for luma in self.pictures()])
+        self._pictures = np.stack([block_means(luma) for luma in self.render_pictures()])
 
     @staticmethod
-    def pictures() -> Iterator[Luma]:
+    def render_pictures() -> Iterator[Luma]:
         """Each, as the camera draws it."""
         options = Options(width_px=WIDTH_PX, height_px=HEIGHT_PX, fps=FPS, noise=0.0, pace="fast")
-        wanted = Wanted(packets=False, frames_fps=float(FPS))
-        camera = open_camera(CAMERA, options, wanted, time.monotonic_ns)
+        request = StreamRequest(packets=False, frames_fps=float(FPS))
+        camera = open_camera(CAMERA, options, request, time.monotonic_ns)
         count = 0
         while count < STREET_S * FPS:
             item = camera.read(1.0)
@@ -83,31 +83,38 @@ class Street:
                 yield np.asarray(item.y)
         camera.close()
 
-    def play(self, file: Path) -> Played | None:
+    def play(self, file: Path) -> PlayedFile | None:
         """A footage file; None where it holds no picture yet."""
-        name = parse_segment_name(file.name.removesuffix(PART))
+        name = parse_segment_name(file.name.removesuffix(PART_SUFFIX))
         assert name is not None, file.name
-        shown = [*played_blocks(file)]
-        if not shown:
+        picture_blocks = [*played_blocks(file)]
+        if not picture_blocks:
             return None
-        first = min(range(len(self._pictures)), key=lambda at: self._unlike(shown[:40], at))
-        wrong = sum(self._unlike([one], first + number) > ALIKE for number, one in enumerate(shown))
-        return Played(
+        first = min(
+            range(len(self._pictures)), key=lambda at: self._difference(picture_blocks[:40], at)
+        )
+        mismatches = sum(
+            self._difference([one], first + number) > MAX_BLOCK_DIFFERENCE
+            for number, one in enumerate(picture_blocks)
+        )
+        return PlayedFile(
             file=file.name,
             name=name,
-            pictures=len(shown),
-            first=first,
-            wrong=wrong,
-            closed=not file.name.endswith(PART),
+            pictures=len(picture_blocks),
+            first_picture=first,
+            mismatches=mismatches,
+            is_closed=not file.name.endswith(PART_SUFFIX),
         )
 
-    def _unlike(self, shown: Sequence[Blocks], first: int) -> float:
+    def _difference(self, picture_blocks: Sequence[Blocks], first: int) -> float:
         """How far the worst block of each is from the street, on average."""
-        places = (first + np.arange(len(shown))) % len(self._pictures)
-        return float(np.abs(self._pictures[places] - np.stack(shown)).max(axis=(1, 2)).mean())
+        indexes = (first + np.arange(len(picture_blocks))) % len(self._pictures)
+        return float(
+            np.abs(self._pictures[indexes] - np.stack(picture_blocks)).max(axis=(1, 2)).mean()
+        )
 
 
-def blocks(luma: Luma) -> Blocks:
+def block_means(luma: Luma) -> Blocks:
     """Means of small squares: what compression does to single pixels is not in them."""
     rows, columns = (size // BLOCK_PX for size in luma.shape)
     squares = luma[: rows * BLOCK_PX, : columns * BLOCK_PX].reshape(
@@ -121,17 +128,17 @@ def played_blocks(file: Path) -> Iterator[Blocks]:
     try:
         with av.open(str(file)) as container:
             for frame in container.decode(video=0):
-                yield blocks(frame.to_ndarray(format="gray").astype(np.uint8, copy=False))
+                yield block_means(frame.to_ndarray(format="gray").astype(np.uint8, copy=False))
     except av.FFmpegError:
-        if not file.name.endswith(PART):
+        if not file.name.endswith(PART_SUFFIX):
             raise  # what was closed is whole
 
 
-def broken(street: Street, footage: Path, custody: Path, box: str) -> list[str]:
+def find_problems(street: ReferenceStreet, footage: Path, custody: Path, box: str) -> list[str]:
     """What does not hold of a disk's footage and its receipts, a line each."""
-    bodies, problems = receipts(custody, box)
-    closed = {body.segment: body for body in bodies if isinstance(body, Closed)}
-    played = [*play_all(street, footage)]
+    bodies, problems = read_receipts(custody, box)
+    closed = {body.segment: body for body in bodies if isinstance(body, SegmentClosed)}
+    played = [*play_files(street, footage)]
     files = sorted((footage / CAMERA).glob("*.mp4"))
     for file in files:
         receipt = closed.get(file.name)
@@ -142,15 +149,15 @@ def broken(street: Street, footage: Path, custody: Path, box: str) -> list[str]:
         elif hashlib.sha256(file.read_bytes()).hexdigest() != receipt.sha256:
             problems.append(f"{file.name}: is not what its receipt says")
     problems += [
-        f"{one.file}: {one.wrong} of {one.pictures} pictures are not the street at their moment"
+        f"{one.file}: {one.mismatches} of {one.pictures} pictures are not the street at their moment"
         for one in played
-        if one.wrong
+        if one.mismatches
     ]
-    problems += holes(played)
+    problems += find_gaps(played)
     return problems
 
 
-def play_all(street: Street, footage: Path) -> Iterable[Played]:
+def play_files(street: ReferenceStreet, footage: Path) -> Iterable[PlayedFile]:
     """All of a folder, in the order of recording."""
     for file in sorted((footage / CAMERA).glob("*.mp4*")):
         one = street.play(file)
@@ -158,20 +165,22 @@ def play_all(street: Street, footage: Path) -> Iterable[Played]:
             yield one
 
 
-def holes(played: Sequence[Played]) -> list[str]:
+def find_gaps(played: Sequence[PlayedFile]) -> list[str]:
     """Where, within a boot, a file does not go on where the one before ended."""
     found: list[str] = []
     for before, after in itertools.pairwise(played):
-        same = before.name.boot == after.name.boot and before.closed
+        is_continuous = before.name.boot == after.name.boot and before.is_closed
         gap_ms = after.name.begin_ms - before.end_ms
-        if same and abs(gap_ms) > 2 * 1000 // FPS:
+        if is_continuous and abs(gap_ms) > 2 * 1000 // FPS:
             found.append(f"{after.file}: begins {gap_ms} ms after {before.file} ended")
-        elif same and (before.first + before.pictures - after.first) % (STREET_S * FPS):
+        elif is_continuous and (before.first_picture + before.pictures - after.first_picture) % (
+            STREET_S * FPS
+        ):
             found.append(f"{after.file}: its first picture does not follow the one before")
     return found
 
 
-def receipts(custody: Path, box: str) -> tuple[list[object], list[str]]:
+def read_receipts(custody: Path, box: str) -> tuple[list[object], list[str]]:
     """What the chain of custody tells, and what is wrong with it."""
     lines = [
         line
@@ -182,15 +191,15 @@ def receipts(custody: Path, box: str) -> tuple[list[object], list[str]]:
     if not lines:
         return [], []
     try:
-        first = read_line(lines[0]).receipt.body
-        assert isinstance(first, Started)
-        checked = [*check(iter(lines), box, first.public_key)]
+        first = parse_line(lines[0]).receipt.body
+        assert isinstance(first, AgentStarted)
+        checked = [*verify_chain(iter(lines), box, first.public_key)]
     except (BrokenChain, BadReceipt) as error:
         return [], [f"chain: {error}"]
     return [line.receipt.body for line in checked], []
 
 
-def newest_end_ms(played: Sequence[Played]) -> Mapping[str, int]:
+def end_by_boot_ms(played: Sequence[PlayedFile]) -> Mapping[str, int]:
     """For each boot, when its film ends."""
     ends: dict[str, int] = {}
     for one in played:

@@ -14,7 +14,7 @@ CUTS = {"short": 2, "full": 20, "long": 50}
 SEED = int(os.environ.setdefault("VIGIE_IMAGE_SEED", str(random.randrange(1 << 32))))
 """Of every random moment; the workers of one run share it."""
 
-NEEDED = {
+REQUIRED_PROGRAMS = {
     "mosquitto": "mosquitto",
     "qemu-img": "qemu-utils",
     "qemu-io": "qemu-utils",
@@ -30,31 +30,35 @@ NEEDED = {
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def form() -> str:
+def selected_form() -> str:
     """Which form was asked for; empty where none was."""
-    asked = os.environ.get("VIGIE_IMAGE", "")
-    if asked and asked not in CUTS:
-        raise pytest.UsageError(f"VIGIE_IMAGE={asked}: not one of {', '.join(CUTS)}")
-    return asked
+    requested = os.environ.get("VIGIE_IMAGE", "")
+    if requested and requested not in CUTS:
+        raise pytest.UsageError(f"VIGIE_IMAGE={requested}: not one of {', '.join(CUTS)}")
+    return requested
 
 
-def cuts() -> int:
+def cut_count() -> int:
     """How often the power is cut, of each kind."""
-    return CUTS[form() or "short"]
+    return CUTS[selected_form() or "short"]
 
 
-def why_not(*more: str) -> str | None:
+def skip_reason(*extra_programs: str) -> str | None:
     """Why nothing of this runs here; None where it does. `more` are programs beyond the usual."""
-    if not form():
+    if not selected_form():
         return "boots the built image: make image-test"
-    missing = [name for name in (*NEEDED, *more) if shutil.which(name, path=PATH) is None]
+    missing = [
+        name
+        for name in (*REQUIRED_PROGRAMS, *extra_programs)
+        if shutil.which(name, path=PATH) is None
+    ]
     if missing:
-        packages = sorted({NEEDED.get(name, name) for name in missing})
+        packages = sorted({REQUIRED_PROGRAMS.get(name, name) for name in missing})
         return f"needs {', '.join(missing)}: apt-get install {' '.join(packages)}"
     return None
 
 
-def program(name: str) -> str:
+def find_program(name: str) -> str:
     """Where it is; some users do not have sbin on their path."""
     found = shutil.which(name, path=PATH)
     assert found is not None, f"needs {name}"
@@ -64,7 +68,7 @@ def program(name: str) -> str:
 ROOT = Path(__file__).parents[2]
 
 not_short = pytest.mark.skipif(
-    form() == "short", reason="not in the short form: make image-test FORM=full"
+    selected_form() == "short", reason="not in the short form: make image-test FORM=full"
 )
 """For what takes minutes and is much like a test that the short form has."""
 

@@ -6,17 +6,17 @@ import time
 from pathlib import Path
 
 from tests.image.disk import Disk, ExtPart, FatPart
-from tests.image.eyes import Eyes, credentials
-from tests.image.machine import Machine
-from tests.image.outside import Outside
+from tests.image.eyes import GuestShell, shell_credentials
+from tests.image.machine import VirtualMachine
+from tests.image.outside import OutsideWorld
 
-BOOT_S = 300.0
+BOOT_TIMEOUT_S = 300.0
 """Until systemd runs: long, because an emulated processor on a busy machine is slow, and never waited
 out in a pass. So are the others."""
-GOOD_S = 900.0
-LOOK_S = 0.5
-GRACE_S = 60.0
-WHY = (
+GOOD_TIMEOUT_S = 900.0
+POLL_INTERVAL_S = 0.5
+GRACE_TIMEOUT_S = 60.0
+DIAGNOSIS_COMMAND = (
     "systemctl --no-pager --failed; "
     "journalctl -b --no-pager -o short-monotonic -n 150 -u 'vigie-*' 2>&1"
 )
@@ -31,84 +31,86 @@ class Guest:
         self,
         folder: Path,
         disk: Disk,
-        outside: Outside,
+        outside_world: OutsideWorld,
         architecture: str = "amd64",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.disk = disk
-        self._outside = outside
+        self._outside_world = outside_world
         self._architecture = architecture
-        self._machine: Machine | None = None
-        self._eyes: Eyes | None = None
-        self.boot = ""
+        self._machine: VirtualMachine | None = None
+        self._shell: GuestShell | None = None
+        self.boot_id = ""
         """The id of the boot that the eyes have seen last."""
 
     @property
-    def machine(self) -> Machine:
+    def machine(self) -> VirtualMachine:
         """The computer, while it is on."""
         assert self._machine is not None, "it is off"
         return self._machine
 
     @property
-    def eyes(self) -> Eyes:
+    def shell(self) -> GuestShell:
         """Its inside."""
-        assert self._eyes is not None, "it is off"
-        return self._eyes
+        assert self._shell is not None, "it is off"
+        return self._shell
 
-    def switch_on(self, saved: str | None = None) -> None:
+    def switch_on(self, snapshot: str | None = None) -> None:
         """Off with everything that was in memory, and on; or on as it was when it was saved."""
         assert self._machine is None, "it is on"
-        self._machine = Machine(
+        self._machine = VirtualMachine(
             self.folder / "machine",
             self.disk.file,
             architecture=self._architecture,
-            doors=self._outside.doors,
-            credentials=credentials(self._architecture),
-            saved=saved,
+            forwards=self._outside_world.forwards,
+            credentials=shell_credentials(self._architecture),
+            snapshot=snapshot,
         )
-        self._eyes = Eyes(self._machine.lines["eyes"], open_already=saved is not None)
-        self._seen = 0
-        if saved is not None:
-            self.boot = self.run("cat /proc/sys/kernel/random/boot_id").strip()
+        self._shell = GuestShell(self._machine.lines["eyes"], is_open=snapshot is not None)
+        self._output_offset = 0
+        if snapshot is not None:
+            self.boot_id = self.run("cat /proc/sys/kernel/random/boot_id").strip()
 
     def start(self) -> str:
         """Switch it on, and wait until systemd runs. Which boot."""
         self.switch_on()
         return self.wait_until_up()
 
-    def wait_until_up(self, within_s: float = BOOT_S) -> str:
+    def wait_until_up(self, timeout_s: float = BOOT_TIMEOUT_S) -> str:
         """Its next boot has come so far that systemd runs. Which boot."""
-        eyes, end_s = self.eyes, time.monotonic() + within_s
+        shell, end_s = self.shell, time.monotonic() + timeout_s
         while True:
-            self.boot = eyes.wait_until_open(max(1.0, end_s - time.monotonic()), self._seen)
-            self._seen = eyes.said
-            return self.boot
+            self.boot_id = shell.wait_until_open(
+                max(1.0, end_s - time.monotonic()), self._output_offset
+            )
+            self._output_offset = shell.output_length
+            return self.boot_id
 
     def run(self, command: str, *, check: bool = True) -> str:
         """What a command prints, run inside as root."""
-        return self.eyes.run(command, check=check)
+        return self.shell.run(command, check=check)
 
-    def tried(self, command: str) -> tuple[int, str]:
+    def run_unchecked(self, command: str) -> tuple[int, str]:
         """A command's exit code and what it prints."""
-        return self.eyes.tried(command)
+        return self.shell.run_unchecked(command)
 
-    def wait_for(self, condition: str, within_s: float = GOOD_S) -> None:
+    def wait_for(self, condition: str, timeout_s: float = GOOD_TIMEOUT_S) -> None:
         """Until a command inside succeeds."""
         # Bounded inside too, so that the next command is not kept waiting by it.
-        loop = f"until {condition}; do sleep {LOOK_S}; done"
-        line = f"timeout {within_s:.0f} sh -c {shlex.quote(loop)} >/dev/null 2>&1"
+        loop = f"until {condition}; do sleep {POLL_INTERVAL_S}; done"
+        line = f"timeout {timeout_s:.0f} sh -c {shlex.quote(loop)} >/dev/null 2>&1"
         try:
-            self.eyes.run(line, within_s=within_s + GRACE_S)
+            self.shell.run(line, timeout_s=timeout_s + GRACE_TIMEOUT_S)
         except AssertionError as error:
             raise AssertionError(
-                f"{condition}: {error}\n{self.machine.kernel.text[-3000:]}\n{self._why()}"
+                f"{condition}: {error}\n{self.machine.kernel.text[-3000:]}\n{self._diagnose()}"
             ) from error
 
-    def _why(self) -> str:
+    def _diagnose(self) -> str:
         """What its journal says, where it still answers."""
         try:
-            return self.eyes.tried(WHY, within_s=GRACE_S)[1]
+            return self.shell.run_unchecked(DIAGNOSIS_COMMAND, timeout_s=GRACE_TIMEOUT_S)[1]
         except AssertionError as error:
             return f"it does not say why: {error}"
 
@@ -124,13 +126,13 @@ class Guest:
         """There is a piece of film that goes on."""
         self.wait_for("grep -qs moof /var/lib/vigie/footage/*/*.mp4*")
 
-    def slot(self) -> str:
+    def booted_slot(self) -> str:
         """Which slot it has booted."""
-        words = self.run("cat /proc/cmdline").split()
-        (slot,) = (word.partition("=")[2] for word in words if word.startswith("rauc.slot="))
+        kernel_args = self.run("cat /proc/cmdline").split()
+        (slot,) = (word.partition("=")[2] for word in kernel_args if word.startswith("rauc.slot="))
         return slot
 
-    def version(self) -> str:
+    def image_version(self) -> str:
         """Of the system that it has booted."""
         return self.run(". /etc/os-release; echo $IMAGE_VERSION").strip()
 
@@ -140,41 +142,41 @@ class Guest:
 
     def reboot(self) -> str:
         """As somebody would ask for it. Which boot comes of it."""
-        self._seen = self.eyes.said
-        self.eyes.begin("systemctl reboot")
+        self._output_offset = self.shell.output_length
+        self.shell.start_command("systemctl reboot")
         return self.wait_until_up()
 
     def expect_boot(self) -> None:
         """From now on a boot is awaited that comes by itself."""
-        self._seen = self.eyes.said
+        self._output_offset = self.shell.output_length
 
     def switch_off(self) -> None:
         """As one should."""
-        self.eyes.begin("systemctl poweroff")
-        self.machine.wait_for_end(BOOT_S)
-        self._machine = self._eyes = None
+        self.shell.start_command("systemctl poweroff")
+        self.machine.wait_for_end(BOOT_TIMEOUT_S)
+        self._machine = self._shell = None
 
-    def cut(self) -> None:
+    def cut_power(self) -> None:
         """As a street does it."""
-        self.machine.cut()
-        self._machine = self._eyes = None
+        self.machine.kill()
+        self._machine = self._shell = None
 
-    def cut_after(self, seconds: float) -> None:
+    def cut_power_after(self, seconds: float) -> None:
         """At a moment that something else has chosen."""
         threading.Event().wait(seconds)
-        self.cut()
+        self.cut_power()
 
     def close(self) -> None:
         """Nothing of it runs any more."""
         if self._machine is not None:
-            self.cut()
+            self.cut_power()
 
     # What lies on its disk, while it is off.
 
-    def fat(self, name: str) -> FatPart:
+    def extract_fat(self, name: str) -> FatPart:
         """A FAT of its disk, taken out."""
-        return FatPart(self.disk.take(name, self.folder / f"{name}.fat"))
+        return FatPart(self.disk.extract(name, self.folder / f"{name}.fat"))
 
-    def ext(self, name: str) -> ExtPart:
+    def extract_ext(self, name: str) -> ExtPart:
         """An ext4 of its disk, taken out, its journal replayed."""
-        return ExtPart(self.disk.take(name, self.folder / f"{name}.ext4"))
+        return ExtPart(self.disk.extract(name, self.folder / f"{name}.ext4"))

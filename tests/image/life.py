@@ -10,25 +10,25 @@ from pathlib import Path
 import msgspec
 
 from tests.image.box_settings import FILE_NAME
-from tests.image.built import Built
+from tests.image.built import BuiltImage
 from tests.image.disk import Disk, FatPart
 from tests.image.guest import Guest
-from tests.image.machine import processors
-from tests.image.outside import Outside, is_healthy_report
+from tests.image.machine import processor_count
+from tests.image.outside import OutsideWorld, is_healthy_report
 
-CARD = "card.qcow2"
+CARD_FILE_NAME = "card.qcow2"
 CARD_SIZE = "6G"
-SAVED = "good"
-HEARD_S = 120.0
+SNAPSHOT_NAME = "good"
+REPORT_TIMEOUT_S = 120.0
 
 
-class Life(msgspec.Struct, frozen=True, kw_only=True):
+class FirstLife(msgspec.Struct, frozen=True, kw_only=True):
     """What came of it. Seconds since it was switched on."""
 
     disk: str
     processors: int
     boot: str
-    said: str
+    boot_output: str
     """By the boot loader, the kernel and systemd."""
     up_s: float
     ready_s: float
@@ -36,45 +36,47 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     good_s: float
 
 
-def card(folder: Path, built: Built, settings: str | None) -> Disk:
+def make_card(folder: Path, built: BuiltImage, settings: str | None) -> Disk:
     """A card with the image on it, larger than the image, with a settings file or without."""
-    disk = Disk.over(folder / CARD, built.disk, CARD_SIZE)
+    disk = Disk.create_overlay(folder / CARD_FILE_NAME, built.disk, CARD_SIZE)
     if settings is not None:
-        give(disk, settings, folder)
+        write_settings(disk, settings, folder)
     return disk
 
 
-def give(disk: Disk, settings: str, folder: Path) -> None:
+def write_settings(disk: Disk, settings: str, folder: Path) -> None:
     """Put a settings file on the card, as a person with a card reader does."""
-    select = FatPart(disk.take("select", folder / "select.fat"))
+    select = FatPart(disk.extract("select", folder / "select.fat"))
     select.write(FILE_NAME, settings.encode())
-    disk.put("select", select.file)
+    disk.write_partition("select", select.file)
 
 
-def live(guest: Guest, outside: Outside) -> Life:
+def run_first_life(guest: Guest, outside_world: OutsideWorld) -> FirstLife:
     """Switch it on, wait until it is good, save it and cut the power."""
-    began_s = time.monotonic()
+    start_s = time.monotonic()
 
-    def since_s() -> float:
-        return time.monotonic() - began_s
+    def elapsed_s() -> float:
+        return time.monotonic() - start_s
 
     boot = guest.start()
-    up_s = since_s()
+    up_s = elapsed_s()
     guest.wait_until_ready()
-    ready_s = since_s()
+    ready_s = elapsed_s()
     guest.wait_until_recording()
-    recording_s = since_s()
+    recording_s = elapsed_s()
     guest.wait_until_good()
-    good_s = since_s()
-    outside.hear(lambda item: is_healthy_report(item, boot), "report of health", HEARD_S)
-    said = guest.machine.kernel.text
-    guest.machine.save(SAVED)
-    guest.cut()
-    return Life(
+    good_s = elapsed_s()
+    outside_world.wait_for_message(
+        lambda item: is_healthy_report(item, boot), "report of health", REPORT_TIMEOUT_S
+    )
+    boot_output = guest.machine.kernel.text
+    guest.machine.save_snapshot(SNAPSHOT_NAME)
+    guest.cut_power()
+    return FirstLife(
         disk=str(guest.disk.file),
-        processors=processors(),
+        processors=processor_count(),
         boot=boot,
-        said=said,
+        boot_output=boot_output,
         up_s=up_s,
         ready_s=ready_s,
         recording_s=recording_s,

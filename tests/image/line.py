@@ -6,52 +6,52 @@ import socket
 import threading
 from pathlib import Path
 
-from tests.image.qmp import connect
+from tests.image.qmp import connect_when_listening
 
 
-class Line:
+class GuestLine:
     """Reads from the beginning, so that nothing is missed however late somebody asks. `log` gets a
     copy; after the guest's end the text stays.
     """
 
-    def __init__(self, path: Path, log: Path, within_s: float) -> None:
-        self._socket = connect(path, within_s)
+    def __init__(self, path: Path, log: Path, timeout_s: float) -> None:
+        self._socket = connect_when_listening(path, timeout_s)
         self._log = log
         self._changed = threading.Condition()
-        self._seen = ""
-        self._ended = False
-        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._text = ""
+        self._is_ended = False
+        self._thread = threading.Thread(target=self._read_all, daemon=True)
         self._thread.start()
 
     @property
     def text(self) -> str:
         """All so far, without carriage returns."""
-        return self._seen
+        return self._text
 
     @property
-    def ended(self) -> bool:
+    def is_ended(self) -> bool:
         """Whether nothing more can come."""
-        return self._ended
+        return self._is_ended
 
     def send(self, text: str) -> None:
         """Type it."""
         self._socket.sendall(text.encode())
 
-    def until(self, pattern: str, within_s: float, begin: int = 0) -> re.Match[str]:
+    def wait_for(self, pattern: str, timeout_s: float, offset: int = 0) -> re.Match[str]:
         """The first match at or after a place in the text, as soon as it is there."""
         found: re.Match[str] | None = None
         compiled = re.compile(pattern, re.MULTILINE)
 
-        def is_there() -> bool:
+        def is_found() -> bool:
             nonlocal found
-            found = compiled.search(self._seen, begin)
-            return found is not None or self._ended
+            found = compiled.search(self._text, offset)
+            return found is not None or self._is_ended
 
         with self._changed:
-            self._changed.wait_for(is_there, within_s)
+            self._changed.wait_for(is_found, timeout_s)
         if found is None:
-            why = "the guest has ended" if self._ended else f"not within {within_s:g} s"
-            raise AssertionError(f"no {pattern!r}, {why}; the end of it:\n{self._seen[-3000:]}")
+            reason = "the guest has ended" if self._is_ended else f"not within {timeout_s:g} s"
+            raise AssertionError(f"no {pattern!r}, {reason}; the end of it:\n{self._text[-3000:]}")
         return found
 
     def close(self) -> None:
@@ -61,7 +61,7 @@ class Line:
         self._thread.join()
         self._socket.close()
 
-    def _listen(self) -> None:
+    def _read_all(self) -> None:
         with self._log.open("ab") as log:
             while True:
                 try:
@@ -73,8 +73,8 @@ class Line:
                 log.write(data)
                 log.flush()
                 with self._changed:
-                    self._seen += data.decode(errors="replace").replace("\r", "")
+                    self._text += data.decode(errors="replace").replace("\r", "")
                     self._changed.notify_all()
         with self._changed:
-            self._ended = True
+            self._is_ended = True
             self._changed.notify_all()

@@ -19,23 +19,23 @@ from tests.whole.report.broker import Mosquitto
 
 CLOCK = SystemClock()
 
-BROKER_AT, SHELF_AT = "10.0.2.100:1883", "10.0.2.101:80"
+BROKER_ADDRESS, BUNDLE_SERVER_ADDRESS = "10.0.2.100:1883", "10.0.2.101:80"
 """Where a guest finds them."""
-BROKER_URL, SHELF_URL = "mqtt://10.0.2.100", "http://10.0.2.101"
-PIECE = 65536
+BROKER_URL, BUNDLE_SERVER_URL = "mqtt://10.0.2.100", "http://10.0.2.101"
+CHUNK_BYTES = 65536
 
 
-class Shelf:
+class BundleServer:
     """A folder over HTTP, in ranges as RAUC and a download that goes on ask for. `breaks_at`: there the
     next answer ends, as a mobile network does it.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.asked: list[tuple[str, str]] = []
+        self.requests: list[tuple[str, str]] = []
         """Each request's path, and its range."""
-        self.breaks_at: int | None = None
-        shelf = self
+        self.break_at_byte: int | None = None
+        server = self
 
         class Answer(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -44,10 +44,10 @@ class Shelf:
                 pass
 
             def do_HEAD(self) -> None:
-                shelf._answer(self, body=False)
+                server._handle(self, body=False)
 
             def do_GET(self) -> None:
-                shelf._answer(self, body=True)
+                server._handle(self, body=True)
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
         self._server.daemon_threads = True
@@ -61,102 +61,102 @@ class Shelf:
         self._server.server_close()
         self._thread.join()
 
-    def _answer(self, to: http.server.BaseHTTPRequestHandler, *, body: bool) -> None:
-        file = self.folder / Path(to.path).name
-        asked = to.headers.get("Range", "")
-        self.asked.append((to.path, asked))
+    def _handle(self, request: http.server.BaseHTTPRequestHandler, *, body: bool) -> None:
+        file = self.folder / Path(request.path).name
+        range_header = request.headers.get("Range", "")
+        self.requests.append((request.path, range_header))
         if not file.is_file():
-            to.send_error(404)
+            request.send_error(404)
             return
         size = file.stat().st_size
         begin, end = 0, size - 1
-        if found := re.fullmatch(r"bytes=(\d+)-(\d*)", asked):
+        if found := re.fullmatch(r"bytes=(\d+)-(\d*)", range_header):
             begin = int(found[1])
             end = min(int(found[2] or end), end)
-            to.send_response(206)
-            to.send_header("Content-Range", f"bytes {begin}-{end}/{size}")
+            request.send_response(206)
+            request.send_header("Content-Range", f"bytes {begin}-{end}/{size}")
         else:
-            to.send_response(200)
-        to.send_header("Accept-Ranges", "bytes")
-        to.send_header("ETag", f'"{file.stat().st_mtime_ns}"')
-        to.send_header("Content-Length", str(end + 1 - begin))
-        to.end_headers()
+            request.send_response(200)
+        request.send_header("Accept-Ranges", "bytes")
+        request.send_header("ETag", f'"{file.stat().st_mtime_ns}"')
+        request.send_header("Content-Length", str(end + 1 - begin))
+        request.end_headers()
         if body:
-            self._pour(to, file, begin, end)
+            self._send_body(request, file, begin, end)
 
-    def _pour(
-        self, to: http.server.BaseHTTPRequestHandler, file: Path, begin: int, end: int
+    def _send_body(
+        self, request: http.server.BaseHTTPRequestHandler, file: Path, begin: int, end: int
     ) -> None:
-        breaks_at, self.breaks_at = self.breaks_at, None
+        break_at_byte, self.break_at_byte = self.break_at_byte, None
         with file.open("rb") as opened, contextlib.suppress(OSError):
             opened.seek(begin)
             while begin <= end:
-                piece = opened.read(min(PIECE, end + 1 - begin))
-                if breaks_at is not None and begin + len(piece) > breaks_at:
-                    to.close_connection = True
+                chunk = opened.read(min(CHUNK_BYTES, end + 1 - begin))
+                if break_at_byte is not None and begin + len(chunk) > break_at_byte:
+                    request.close_connection = True
                     return
-                to.wfile.write(piece)
-                begin += len(piece)
+                request.wfile.write(chunk)
+                begin += len(chunk)
 
 
-class Outside:
+class OutsideWorld:
     """A real mosquitto, a centre that hears, keeps and acknowledges, and the shelf."""
 
     def __init__(self, folder: Path) -> None:
         for name in ("broker", "shelf"):
             (folder / name).mkdir(parents=True)
         self._changed = threading.Condition()
-        self._heard: list[ReceivedMessage] = []
+        self._received: list[ReceivedMessage] = []
         self.broker = Mosquitto(folder / "broker")
-        self.shelf = Shelf(folder / "shelf")
+        self.bundle_server = BundleServer(folder / "shelf")
         self._store = CentreStore.open(folder / "centre.db")
-        watch = CentreClient(
+        client = CentreClient(
             BrokerConfig(url=self.broker.url),
-            self._hear,
+            self._on_message,
             random.Random(7),
             CLOCK.boottime_ns,
             store=self._store,
         )
-        self._thread = StageThread(watch, CLOCK.boottime_ns, random.Random(7), vital=False)
+        self._thread = StageThread(client, CLOCK.boottime_ns, random.Random(7), vital=False)
         self._thread.start()
-        assert watch.online.wait(60)
+        assert client.online.wait(60)
 
     @property
-    def doors(self) -> dict[str, int]:
+    def forwards(self) -> dict[str, int]:
         """The ways out of a guest's network."""
-        return {BROKER_AT: self.broker.port, SHELF_AT: self.shelf.port}
+        return {BROKER_ADDRESS: self.broker.port, BUNDLE_SERVER_ADDRESS: self.bundle_server.port}
 
-    def hear(
-        self, found: Callable[[ReceivedMessage], bool], what: str, within_s: float
+    def wait_for_message(
+        self, matches: Callable[[ReceivedMessage], bool], description: str, timeout_s: float
     ) -> ReceivedMessage:
         """The first such message, now or later."""
         with self._changed:
-            came = self._changed.wait_for(lambda: any(map(found, self._heard)), within_s)
-            assert came, f"no {what} within {within_s:g} s"
-            return next(item for item in self._heard if found(item))
+            has_come = self._changed.wait_for(lambda: any(map(matches, self._received)), timeout_s)
+            assert has_come, f"no {description} within {timeout_s:g} s"
+            return next(item for item in self._received if matches(item))
 
     def close(self) -> None:
         """All gone."""
-        self.shelf.close()
+        self.bundle_server.close()
         self._thread.stop()
         assert self._thread.join(60)
         self._store.close()
-        self.broker.end(signal.SIGKILL)
+        self.broker.stop(signal.SIGKILL)
 
-    def _hear(self, item: ReceivedMessage) -> None:
+    def _on_message(self, item: ReceivedMessage) -> None:
         with self._changed:
-            self._heard.append(item)
+            self._received.append(item)
             self._changed.notify_all()
 
 
 @contextlib.contextmanager
-def outside(folder: Path) -> Iterator[Outside]:
+def running_outside(folder: Path) -> Iterator[OutsideWorld]:
     """While this is entered."""
-    made = Outside(folder)
+    world = OutsideWorld(folder)
     try:
-        yield made
+        yield world
     finally:
-        made.close()
+        world.close()
 
 
 def is_healthy_report(item: ReceivedMessage, boot: str) -> bool:

@@ -8,62 +8,66 @@ import time
 from pathlib import Path
 from typing import Any
 
-LOOK_S = 0.05
+POLL_INTERVAL_S = 0.05
 
 
-def connect(path: Path, within_s: float) -> socket.socket:
+def connect_when_listening(path: Path, timeout_s: float) -> socket.socket:
     """A socket that somebody is about to listen at."""
-    end_s, never = time.monotonic() + within_s, threading.Event()
+    deadline_s, never_set = time.monotonic() + timeout_s, threading.Event()
     while True:
-        ours = socket.socket(socket.AF_UNIX)
+        connection = socket.socket(socket.AF_UNIX)
         try:
-            ours.connect(str(path))
+            connection.connect(str(path))
         except OSError:
-            ours.close()
-            if time.monotonic() > end_s:
+            connection.close()
+            if time.monotonic() > deadline_s:
                 raise
-            never.wait(LOOK_S)
+            never_set.wait(POLL_INTERVAL_S)
         else:
-            return ours
+            return connection
 
 
-class Qmp:
+class QmpClient:
     """A connection. `events` is what QEMU told by itself, such as RESET and WATCHDOG, in order."""
 
-    def __init__(self, path: Path, within_s: float) -> None:
-        self._socket = connect(path, within_s)
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        self._socket = connect_when_listening(path, timeout_s)
         self._file = self._socket.makefile("r", encoding="utf-8")
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._changed = threading.Condition()
         self._answers: list[dict[str, Any]] = []
-        self._ended = False
+        self._is_ended = False
         self.events: list[str] = []
         self._file.readline()  # its greeting
-        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread = threading.Thread(target=self._read_messages, daemon=True)
         self._thread.start()
-        self.do("qmp_capabilities")
+        self.execute("qmp_capabilities")
 
-    def do(self, command: str, within_s: float = 120.0, **arguments: Any) -> Any:
+    def execute(self, command: str, timeout_s: float = 120.0, **arguments: Any) -> Any:
         """What it answers. Raises AssertionError where it refuses."""
-        with self._turn:
-            asked = {"execute": command, "arguments": arguments}
-            self._socket.sendall(json.dumps(asked).encode() + b"\n")
+        with self._lock:
+            request = {"execute": command, "arguments": arguments}
+            self._socket.sendall(json.dumps(request).encode() + b"\n")
             with self._changed:
-                self._changed.wait_for(lambda: self._answers or self._ended, within_s)
+                self._changed.wait_for(lambda: self._answers or self._is_ended, timeout_s)
                 assert self._answers, f"{command}: no answer"
                 answer = self._answers.pop()
         assert "return" in answer, f"{command}: {answer}"
         return answer["return"]
 
-    def monitor(self, line: str, within_s: float = 120.0) -> str:
+    def run_monitor_command(self, command_line: str, timeout_s: float = 120.0) -> str:
         """A line at the monitor that people use, for what QMP has no command for."""
-        return str(self.do("human-monitor-command", within_s, **{"command-line": line}))
+        return str(
+            self.execute("human-monitor-command", timeout_s, **{"command-line": command_line})
+        )
 
-    def wait_for_event(self, name: str, seen: int, within_s: float) -> bool:
+    def wait_for_event(self, name: str, previous_count: int, timeout_s: float) -> bool:
         """Whether one of this name comes beyond the first `seen` of them."""
         with self._changed:
-            self._changed.wait_for(lambda: self.events.count(name) > seen or self._ended, within_s)
-            return self.events.count(name) > seen
+            self._changed.wait_for(
+                lambda: self.events.count(name) > previous_count or self._is_ended, timeout_s
+            )
+            return self.events.count(name) > previous_count
 
     def close(self) -> None:
         """End it from this side."""
@@ -73,18 +77,18 @@ class Qmp:
         self._file.close()
         self._socket.close()
 
-    def _listen(self) -> None:
+    def _read_messages(self) -> None:
         try:
             for line in self._file:
-                told = json.loads(line)
+                message = json.loads(line)
                 with self._changed:
-                    if "event" in told:
-                        self.events.append(told["event"])
+                    if "event" in message:
+                        self.events.append(message["event"])
                     else:
-                        self._answers.append(told)
+                        self._answers.append(message)
                     self._changed.notify_all()
         except (OSError, ValueError):
             pass  # QEMU was killed, or this side closed
         with self._changed:
-            self._ended = True
+            self._is_ended = True
             self._changed.notify_all()

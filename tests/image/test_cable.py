@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.image.box_settings import BOX
-from tests.image.built import Built
-from tests.image.bundles import Kitchen
-from tests.image.cable import ANSWER_S, Cable
-from tests.image.disk import fat
+from tests.image.built import BuiltImage
+from tests.image.bundles import BundleFactory
+from tests.image.cable import ANSWER_TIMEOUT_S, ConsoleCable
+from tests.image.disk import make_fat
 from tests.image.form import not_short
 from tests.image.guest import Guest
 
@@ -17,26 +17,26 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_technician_sees_how_the_box_is_and_why_its_agent_is_dead(
-    guest: Guest, cable: Cable
+    guest: Guest, cable: ConsoleCable
 ) -> None:
-    assert BOX in cable.press_enter(ANSWER_S)
+    assert BOX in cable.press_enter(ANSWER_TIMEOUT_S)
     cable.log_in()
-    status = cable.type("status")
+    status = cable.type_line("status")
     assert re.search(r"Camera north +[\d.]+ pictures/s", status), status
     assert re.search(r"Footage north +[\d.]+ [kM]B", status), status
-    assert "north" in cable.type("footage")
-    checked = cable.type("check 7")
+    assert "north" in cable.type_line("footage")
+    checked = cable.type_line("check 7")
     assert "pass" in checked, checked
     guest.run("systemctl stop vigie-agent.service")
-    assert "CLOSED" in cable.type("status")
-    assert "Stopped vigie-agent.service" in cable.type("log")
+    assert "CLOSED" in cable.type_line("status")
+    assert "Stopped vigie-agent.service" in cable.type_line("log")
 
 
-def test_the_console_comes_back_where_it_dies(guest: Guest, cable: Cable) -> None:
-    cable.press_enter(ANSWER_S)
+def test_the_console_comes_back_where_it_dies(guest: Guest, cable: ConsoleCable) -> None:
+    cable.press_enter(ANSWER_TIMEOUT_S)
     unit = guest.run("systemctl list-units --plain --no-legend 'vigie-console@*' | cut -d' ' -f1")
     guest.run(f"systemctl kill --signal=KILL {unit.strip()}")
-    assert BOX in cable.press_enter(ANSWER_S)
+    assert BOX in cable.press_enter(ANSWER_TIMEOUT_S)
 
 
 NEW = "99.0.0"
@@ -44,23 +44,23 @@ NEW = "99.0.0"
 
 @not_short
 def test_a_technician_updates_the_box_from_a_stick_and_has_no_root(
-    guest: Guest, cable: Cable, kitchen: Kitchen, built: Built
+    guest: Guest, cable: ConsoleCable, kitchen: BundleFactory, built: BuiltImage
 ) -> None:
-    bundle = kitchen.bundle("good", NEW, root=kitchen.root(NEW), boot=built.boot)
-    guest.machine.plug(stick_with(bundle, guest.folder / "stick.img"))
+    bundle = kitchen.make_bundle("good", NEW, root=kitchen.make_root(NEW), boot=built.boot)
+    guest.machine.plug_stick(stick_with(bundle, guest.folder / "stick.img"))
     guest.wait_for("ls /run/media/*/*.raucb")
-    cable.press_enter(ANSWER_S)
+    cable.press_enter(ANSWER_TIMEOUT_S)
     cable.log_in()
-    assert f"version {built.version} runs, from slot A" in cable.type("update")
-    assert bundle.name in cable.type("update usb", f"Type {BOX} and enter: $")
-    said = cable.type(BOX)
+    assert f"version {built.version} runs, from slot A" in cable.type_line("update")
+    assert bundle.name in cable.type_line("update usb", f"Type {BOX} and enter: $")
+    said = cable.type_line(BOX)
     assert f"version {NEW} is in slot B" in said, said
-    assert re.search(r"B +99\.0\.0 .*tried at the next reboot", cable.type("update status"))
-    cable.type("reboot", f"Type {BOX} and enter: $")
+    assert re.search(r"B +99\.0\.0 .*tried at the next reboot", cable.type_line("update status"))
+    cable.type_line("reboot", f"Type {BOX} and enter: $")
     guest.expect_boot()
     cable.send(BOX)
     guest.wait_until_up()
-    assert (guest.slot(), guest.version()) == ("B", NEW)
+    assert (guest.booted_slot(), guest.image_version()) == ("B", NEW)
     guest.wait_until_good()
     for told in ("update usb", f"version {NEW} installed into slot B"):
         guest.wait_for(f"grep -qs '{told}' /var/lib/vigie/custody/*")
@@ -68,4 +68,4 @@ def test_a_technician_updates_the_box_from_a_stick_and_has_no_root(
 
 def stick_with(file: Path, image: Path) -> Path:
     """A stick as it is bought, FAT without partitions, and this file on it."""
-    return fat(image, file.stat().st_size + (64 << 20), {file.name: file})
+    return make_fat(image, file.stat().st_size + (64 << 20), {file.name: file})

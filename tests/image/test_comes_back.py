@@ -20,12 +20,12 @@ BLOWS = {
 
 @pytest.mark.parametrize("blow", cases(BLOWS, ["something takes all processors"]))
 def test_it_comes_back_by_itself_where(blow: str, guest: Guest) -> None:
-    before, resets = guest.boot, guest.machine.resets()
+    before, resets = guest.boot_id, guest.machine.reset_count()
     guest.expect_boot()
-    guest.eyes.begin(BLOWS[blow])
+    guest.shell.start_command(BLOWS[blow])
     guest.machine.wait_for_reset(resets, BACK_S)
     assert guest.wait_until_up() != before
-    assert guest.slot() == "A"
+    assert guest.booted_slot() == "A"
     guest.wait_until_recording()
     if blow == "something takes all processors":
         assert "WATCHDOG" in guest.machine.qmp.events

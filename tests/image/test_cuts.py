@@ -14,13 +14,13 @@ import msgspec
 import pytest
 
 from tests.image.box_settings import BOX
-from tests.image.built import Built
-from tests.image.bundles import Kitchen
-from tests.image.disk import ran
-from tests.image.footage import Street, broken, newest_end_ms, play_all
-from tests.image.form import SEED, cuts
+from tests.image.built import BuiltImage
+from tests.image.bundles import BundleFactory
+from tests.image.disk import run_program
+from tests.image.footage import ReferenceStreet, end_by_boot_ms, find_problems, play_files
+from tests.image.form import SEED, cut_count
 from tests.image.guest import PROGRAM, Guest
-from tests.image.outside import SHELF_URL, Outside
+from tests.image.outside import BUNDLE_SERVER_URL, OutsideWorld
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +35,7 @@ def moment(number: int, kind: str) -> float:
     """When the power is cut, from 0 at the beginning to 1 at the end: by chance within the cut's own part
     of that time, so that no long stretch of it is left out.
     """
-    return (number + random.Random(f"{SEED} {kind} {number}").random()) / cuts()
+    return (number + random.Random(f"{SEED} {kind} {number}").random()) / cut_count()
 
 
 class Taking(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,11 +47,13 @@ class Taking(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @pytest.fixture(scope="module")
-def taking(running: Guest, built: Built, kitchen: Kitchen, world: Outside) -> Taking:
-    root = kitchen.root(NEW)
-    bundle = kitchen.bundle("good", NEW, root=root, boot=built.boot)
-    (world.shelf.folder / "new.raucb").hardlink_to(bundle)
-    command = f"{PROGRAM} update install {SHELF_URL}/new.raucb"
+def taking(
+    running: Guest, built: BuiltImage, kitchen: BundleFactory, world: OutsideWorld
+) -> Taking:
+    root = kitchen.make_root(NEW)
+    bundle = kitchen.make_bundle("good", NEW, root=root, boot=built.boot)
+    (world.bundle_server.folder / "new.raucb").hardlink_to(bundle)
+    command = f"{PROGRAM} update install {BUNDLE_SERVER_URL}/new.raucb"
     began_s = time.monotonic()
     running.run(command)
     whole_s = time.monotonic() - began_s
@@ -59,53 +61,53 @@ def taking(running: Guest, built: Built, kitchen: Kitchen, world: Outside) -> Ta
     return Taking(command=command, whole_s=whole_s, root=root)
 
 
-@pytest.mark.parametrize("number", range(cuts()))
+@pytest.mark.parametrize("number", range(cut_count()))
 def test_a_power_cut_while_recording(
-    number: int, guest: Guest, street: Street, built: Built
+    number: int, guest: Guest, street: ReferenceStreet, built: BuiltImage
 ) -> None:
     moment_s = RECORDED_S * moment(number, "recording")
     began_ms, began_s = guest.uptime_ms(), time.monotonic()
-    guest.cut_after(moment_s)
+    guest.cut_power_after(moment_s)
     cut_ms = began_ms + int((time.monotonic() - began_s) * 1000)
     where = f"{moment_s:.1f} s, seed {SEED}"
-    look_at_footage(guest, street, where, guest.boot, cut_ms)
+    look_at_footage(guest, street, where, guest.boot_id, cut_ms)
     boots_again(guest, where, {"A": built.version})
 
 
-@pytest.mark.parametrize("number", range(cuts()))
+@pytest.mark.parametrize("number", range(cut_count()))
 def test_a_power_cut_during_an_update(
-    number: int, taking: Taking, guest: Guest, street: Street, built: Built
+    number: int, taking: Taking, guest: Guest, street: ReferenceStreet, built: BuiltImage
 ) -> None:
     # A tenth beyond its end: there it waits for the boot that tries it.
     moment_s = taking.whole_s * 1.1 * moment(number, "update")
-    guest.eyes.begin(taking.command)
-    guest.cut_after(moment_s)
+    guest.shell.start_command(taking.command)
+    guest.cut_power_after(moment_s)
     where = f"{moment_s:.1f} s of {taking.whole_s:.1f} s, seed {SEED}"
     look_at_footage(guest, street, where)
     slot = boots_again(guest, where, {"A": built.version, "B": NEW})
     if number == 0:
         assert slot == "A", f"{where}: it is the new one before anything of it can be there"
-    root = guest.disk.take(f"root_{slot.lower()}", guest.folder / "root.img")
+    root = guest.disk.extract(f"root_{slot.lower()}", guest.folder / "root.img")
     image = built.root if slot == "A" else taking.root
     assert is_the_beginning(image, root), f"{where}: slot {slot} is not whole"
 
 
 def look_at_footage(
-    guest: Guest, street: Street, where: str, boot: str = "", cut_ms: int = 0
+    guest: Guest, street: ReferenceStreet, where: str, boot: str = "", cut_ms: int = 0
 ) -> None:
     """The disk of a box that was cut, before anything has mended it."""
-    assert guest.disk.is_sound(), where
-    data, state = guest.ext("data"), guest.ext("state")
+    assert guest.disk.is_consistent(), where
+    data, state = guest.extract_ext("data"), guest.extract_ext("state")
     assert data.faults == "", f"{where}: data: {data.faults}"
     assert state.faults == "", f"{where}: state: {state.faults}"
-    footage = data.take("/footage", guest.folder / "footage")
-    custody = state.take("/vigie/custody", guest.folder / "custody")
-    problems = broken(street, footage, custody, BOX)
+    footage = data.extract_folder("/footage", guest.folder / "footage")
+    custody = state.extract_folder("/vigie/custody", guest.folder / "custody")
+    problems = find_problems(street, footage, custody, BOX)
     assert problems == [], where
-    played = [*play_all(street, footage)]
+    played = [*play_files(street, footage)]
     assert played, f"{where}: nothing was recorded"
     if boot:
-        end_ms = newest_end_ms(played).get(boot[:8], 0)
+        end_ms = end_by_boot_ms(played).get(boot[:8], 0)
         assert cut_ms - end_ms < LOST_MOST_MS, f"{where}: {cut_ms - end_ms} ms of film are gone"
 
 
@@ -115,9 +117,9 @@ def boots_again(guest: Guest, where: str, versions: dict[str, str]) -> str:
         guest.start()
     except AssertionError as error:
         raise AssertionError(f"{where}: does not boot: {error}") from error
-    slot = guest.slot()
-    assert guest.version() == versions.get(slot), f"{where}: slot {slot}"
-    guest.cut()
+    slot = guest.booted_slot()
+    assert guest.image_version() == versions.get(slot), f"{where}: slot {slot}"
+    guest.cut_power()
     return slot
 
 
@@ -126,5 +128,5 @@ def is_the_beginning(image: Path, partition: Path) -> bool:
     size = image.stat().st_size
     with image.open("rb") as one, partition.open("rb") as other:
         wanted = hashlib.file_digest(one, "sha256").digest()
-        ran("truncate", f"--size={size}", partition)
+        run_program("truncate", f"--size={size}", partition)
         return hashlib.file_digest(other, "sha256").digest() == wanted

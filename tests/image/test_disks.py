@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.image.box_settings import BOX
-from tests.image.built import Built
+from tests.image.built import BuiltImage
 from tests.image.disk import Disk, ExtPart
 from tests.image.form import not_short
 from tests.image.guest import Guest
-from tests.image.life import give
+from tests.image.life import write_settings
 
 pytestmark = pytest.mark.slow
 
@@ -33,8 +33,8 @@ def test_a_spoilt_footage_partition_is_made_anew_and_who_the_box_is_stays(
     another: Callable[[], Guest],
 ) -> None:
     guest = another()
-    key = guest.ext("state").read("/vigie/identity/box.key")
-    guest.disk.spoil("data", SPOILT_BYTES)
+    key = guest.extract_ext("state").read("/vigie/identity/box.key")
+    guest.disk.corrupt("data", SPOILT_BYTES)
     guest.start()
     guest.wait_until_ready()
     guest.wait_until_recording()
@@ -44,25 +44,25 @@ def test_a_spoilt_footage_partition_is_made_anew_and_who_the_box_is_stays(
 
 @not_short
 def test_a_box_that_is_flashed_again_has_no_footage_of_the_one_before(
-    another: Callable[[], Guest], built: Built, good_settings: str
+    another: Callable[[], Guest], built: BuiltImage, good_settings: str
 ) -> None:
     guest = another()
-    before = footage(guest.ext("data"), guest.folder)
+    before = footage(guest.extract_ext("data"), guest.folder)
     assert before
     # What the flasher does, on a disk that keeps the bytes that nobody has written over.
-    flashed = Disk.over(guest.folder / "flashed.qcow2", built.disk)
-    guest.disk.put("state", flashed.take("state", guest.folder / "flashed.state"))
-    guest.disk.spoil("data", BLANKED_BYTES, byte=0)
-    give(guest.disk, good_settings, guest.folder)
+    flashed = Disk.create_overlay(guest.folder / "flashed.qcow2", built.disk)
+    guest.disk.write_partition("state", flashed.extract("state", guest.folder / "flashed.state"))
+    guest.disk.corrupt("data", BLANKED_BYTES, byte=0)
+    write_settings(guest.disk, good_settings, guest.folder)
     guest.start()
     guest.wait_until_recording()
-    guest.cut()
-    assert not before & footage(guest.ext("data"), guest.folder)
+    guest.cut_power()
+    assert not before & footage(guest.extract_ext("data"), guest.folder)
 
 
 def footage(data: ExtPart, folder: Path) -> set[str]:
     """The names of the files; no two boots make one of the same name."""
-    taken = data.take("/footage", folder / "footage")
+    taken = data.extract_folder("/footage", folder / "footage")
     return {file.name.removesuffix(".part") for file in taken.rglob("*.mp4*")}
 
 
@@ -70,8 +70,8 @@ def test_a_spoilt_state_partition_is_made_anew_from_the_card_with_a_new_key(
     another: Callable[[], Guest],
 ) -> None:
     guest = another()
-    key = guest.ext("state").read("/vigie/identity/box.key")
-    guest.disk.spoil("state", SPOILT_BYTES)
+    key = guest.extract_ext("state").read("/vigie/identity/box.key")
+    guest.disk.corrupt("state", SPOILT_BYTES)
     guest.start()
     guest.wait_until_ready()
     guest.wait_until_recording()

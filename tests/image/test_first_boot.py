@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.image.box_settings import BOX, FILE_NAME, authority
-from tests.image.built import Built
+from tests.image.box_settings import BOX, FILE_NAME, make_authority_pem
+from tests.image.built import BuiltImage
 from tests.image.disk import Disk
 from tests.image.form import not_short
 from tests.image.guest import Guest
-from tests.image.life import Life, card, give
+from tests.image.life import FirstLife, make_card, write_settings
 
 pytestmark = pytest.mark.slow
 
@@ -19,40 +19,40 @@ TOLD_S = 300.0
 LOGIN = re.compile(r"login:|Password:")
 
 
-def test_a_flashed_card_becomes_a_box_that_records_and_reports(life: Life) -> None:
+def test_a_flashed_card_becomes_a_box_that_records_and_reports(life: FirstLife) -> None:
     """All of it is waited for in `life`; what is left is that nobody is asked anything."""
     assert 0 < life.ready_s <= life.good_s
-    assert not LOGIN.search(life.said)
+    assert not LOGIN.search(life.boot_output)
 
 
 def test_the_box_has_a_key_of_its_own_and_its_secrets_are_off_the_card(
     another: Callable[[], Guest], good_settings: str
 ) -> None:
     guest = another()
-    select = guest.fat("select")
+    select = guest.extract_fat("select")
     left = (select.read(FILE_NAME) or b"").decode()
     (secret,) = re.findall(r'"console.secret" = "(.+)"', good_settings)
     assert BOX in left
     assert secret not in left
-    state = guest.ext("state")
+    state = guest.extract_ext("state")
     assert b"PRIVATE KEY" in state.read("/vigie/identity/box.key")
     assert secret in state.read("/config/console.secret").decode()
 
 
 def test_a_cut_as_soon_as_the_box_is_set_up_costs_neither_settings_nor_key(
-    studio: Path, built: Built, good_settings: str, make_guest: Callable[[Path, Disk], Guest]
+    studio: Path, built: BuiltImage, good_settings: str, make_guest: Callable[[Path, Disk], Guest]
 ) -> None:
     folder = studio / "cut-early"
     folder.mkdir()
-    guest = make_guest(folder, card(folder, built, good_settings))
+    guest = make_guest(folder, make_card(folder, built, good_settings))
     try:
         guest.start()
         guest.wait_for("systemctl is-active --quiet vigie-provision.service")
-        guest.cut()
-        select = guest.fat("select")
-        assert select.faults() == ""
+        guest.cut_power()
+        select = guest.extract_fat("select")
+        assert select.check_errors() == ""
         assert BOX in (select.read(FILE_NAME) or b"").decode()
-        key = guest.ext("state").read("/vigie/identity/box.key")
+        key = guest.extract_ext("state").read("/vigie/identity/box.key")
         assert b"PRIVATE KEY" in key
         guest.start()
         guest.wait_until_recording()
@@ -63,29 +63,29 @@ def test_a_cut_as_soon_as_the_box_is_set_up_costs_neither_settings_nor_key(
 
 @not_short
 def test_a_card_without_settings_and_with_wrong_ones_says_what_is_wrong_until_they_are_good(
-    studio: Path, built: Built, good_settings: str, make_guest: Callable[[Path, Disk], Guest]
+    studio: Path, built: BuiltImage, good_settings: str, make_guest: Callable[[Path, Disk], Guest]
 ) -> None:
     folder = studio / "unprovisioned"
     folder.mkdir()
-    guest = make_guest(folder, card(folder, built, None))
+    guest = make_guest(folder, make_card(folder, built, None))
     try:
         guest.start()
-        guest.machine.kernel.until(re.escape(FILE_NAME), TOLD_S)
+        guest.machine.kernel.wait_for(re.escape(FILE_NAME), TOLD_S)
         guest.wait_for("systemctl is-active --quiet multi-user.target")
         assert guest.run("ls -A /etc/vigie") == ""
         guest.switch_off()
 
         wrong = good_settings.replace("casa-0001", "Casa 1").replace("mqtt://", "http://")
-        give(guest.disk, wrong, folder)
+        write_settings(guest.disk, wrong, folder)
         guest.start()
         told = guest.machine.kernel
-        told.until(r"box\.id = 'Casa 1'", TOLD_S)
-        told.until(r"broker\.url", TOLD_S)
+        told.wait_for(r"box\.id = 'Casa 1'", TOLD_S)
+        told.wait_for(r"broker\.url", TOLD_S)
         guest.wait_for("systemctl is-active --quiet multi-user.target")
         assert guest.run("ls -A /etc/vigie") == ""
         guest.switch_off()
 
-        give(guest.disk, with_certificate(good_settings), folder)
+        write_settings(guest.disk, with_certificate(good_settings), folder)
         guest.start()
         guest.wait_until_recording()
         assert guest.run("hostname").strip() == BOX
@@ -99,7 +99,7 @@ def with_certificate(text: str) -> str:
     """The same of a box that is to prove itself to its broker, which it has no certificate for yet."""
     tls = f'ca = "ca.pem"\ncertificate = "{BOX}.pem"\nkey = "{BOX}.key"\n[health]'
     text = text.replace("mqtt://", "mqtts://").replace("[health]", tls)
-    return f'{text}[files]\n"ca.pem" = """\n{authority()}"""\n'
+    return f'{text}[files]\n"ca.pem" = """\n{make_authority_pem()}"""\n'
 
 
 @not_short
@@ -107,8 +107,8 @@ def test_wrong_settings_change_nothing_on_a_box_that_has_good_ones(
     another: Callable[[], Guest], good_settings: str
 ) -> None:
     guest = another()
-    give(guest.disk, good_settings.replace("mqtt://", "http://"), guest.folder)
+    write_settings(guest.disk, good_settings.replace("mqtt://", "http://"), guest.folder)
     guest.start()
-    guest.machine.kernel.until(r"broker\.url", TOLD_S)
+    guest.machine.kernel.wait_for(r"broker\.url", TOLD_S)
     guest.wait_until_good()
     assert "mqtt://" in guest.run("cat /etc/vigie/vigie.toml")

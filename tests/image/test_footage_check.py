@@ -5,7 +5,16 @@ from pathlib import Path
 import av
 import pytest
 
-from tests.image.footage import CAMERA, FPS, HEIGHT_PX, WIDTH_PX, Street, broken, holes, play_all
+from tests.image.footage import (
+    CAMERA,
+    FPS,
+    HEIGHT_PX,
+    WIDTH_PX,
+    ReferenceStreet,
+    find_gaps,
+    find_problems,
+    play_files,
+)
 
 BOOT = "00000001_1f155cfd"
 
@@ -16,7 +25,7 @@ def name(counter: int, begin_ms: int) -> str:
 
 def film(file: Path, first: int, count: int, *, swapped: bool = False) -> None:
     """Some of the street as a recorder keeps it; `swapped`: two pictures have changed places."""
-    pictures = [*Street.pictures()][first : first + count]
+    pictures = [*ReferenceStreet.render_pictures()][first : first + count]
     if swapped:
         pictures[3], pictures[20] = pictures[20], pictures[3]
     file.parent.mkdir(exist_ok=True)
@@ -32,18 +41,18 @@ def film(file: Path, first: int, count: int, *, swapped: bool = False) -> None:
 
 @pytest.mark.slow
 def test_a_film_that_goes_on_is_whole_and_one_that_does_not_is_not(
-    street: Street, tmp_path: Path
+    street: ReferenceStreet, tmp_path: Path
 ) -> None:
     folder = tmp_path / CAMERA
     film(folder / name(1, 1000), 0, 50)
     film(folder / name(2, 11000), 50, 50)
-    assert holes([*play_all(street, tmp_path)]) == []
-    assert [one.wrong for one in play_all(street, tmp_path)] == [0, 0]
+    assert find_gaps([*play_files(street, tmp_path)]) == []
+    assert [one.mismatches for one in play_files(street, tmp_path)] == [0, 0]
     film(folder / name(2, 11000), 65, 50)
-    assert len(holes([*play_all(street, tmp_path)])) == 1
+    assert len(find_gaps([*play_files(street, tmp_path)])) == 1
     film(folder / name(2, 15000), 50, 50)
-    assert len(holes([*play_all(street, tmp_path)])) == 2
+    assert len(find_gaps([*play_files(street, tmp_path)])) == 2
     film(folder / name(1, 1000), 100, 50, swapped=True)
-    (first, *_) = play_all(street, tmp_path)
-    assert first.wrong > 0
-    assert "without a receipt" in broken(street, tmp_path, tmp_path, "casa-0001")[0]
+    (first, *_) = play_files(street, tmp_path)
+    assert first.mismatches > 0
+    assert "without a receipt" in find_problems(street, tmp_path, tmp_path, "casa-0001")[0]

@@ -5,7 +5,7 @@ import re
 import msgspec
 import pytest
 
-from tests.image.built import Built
+from tests.image.built import BuiltImage
 from tests.image.guest import Guest
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("one look")]
@@ -25,7 +25,7 @@ def test_nothing_has_failed(running: Guest) -> None:
     assert running.run("systemctl is-system-running").strip() == "running"
 
 
-def test_it_says_what_it_is(running: Guest, built: Built) -> None:
+def test_it_says_what_it_is(running: Guest, built: BuiltImage) -> None:
     release = dict(
         line.split("=", 1) for line in running.run("cat /etc/os-release").splitlines() if line
     )
@@ -37,12 +37,12 @@ def test_it_says_what_it_is(running: Guest, built: Built) -> None:
 
 @pytest.mark.parametrize("folder", ["/", "/usr", "/opt/vigie", "/usr/lib/systemd/system"])
 def test_the_system_cannot_be_written_to(running: Guest, folder: str) -> None:
-    code, said = running.tried(f"touch {folder}/x")
+    code, said = running.run_unchecked(f"touch {folder}/x")
     assert code != 0
     assert "Read-only file system" in said
-    code, said = running.tried("mount -o remount,rw /")
+    code, said = running.run_unchecked("mount -o remount,rw /")
     assert "squashfs" in running.run("findmnt -no FSTYPE /")
-    assert running.tried("touch /usr/x")[0] != 0
+    assert running.run_unchecked("touch /usr/x")[0] != 0
 
 
 def test_nobody_can_log_in(running: Guest) -> None:
@@ -79,7 +79,7 @@ def test_a_unit_of_ours_is_exposed_little(running: Guest) -> None:
     exposed = [
         unit
         for unit in units
-        if running.tried(
+        if running.run_unchecked(
             f"systemd-analyze security --no-pager --threshold={HIGHEST_EXPOSURE} "
             + unit.replace("@.", "@ttyS1.")
         )[0]
@@ -93,7 +93,7 @@ def test_systemd_understands_every_line_of_our_units(running: Guest) -> None:
     )
     for unit in units.split():
         named = unit.replace("@.", "@ttyS1.")
-        code, said = running.tried(
+        code, said = running.run_unchecked(
             f"systemd-analyze verify --man=no --recursive-errors=yes {named}"
         )
         assert (code, said) == (0, ""), unit

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from images import image
-from tests.image.built import Built
+from tests.image.built import BuiltImage
 from tests.image.form import ROOT, not_short
 
 PARTS = (
@@ -30,7 +30,7 @@ PARTS = (
 @not_short
 @pytest.mark.parametrize("name", ["root", "boot", "disk"])
 def test_it_is_the_same_bit_for_bit_when_it_is_built_in_another_folder(
-    name: str, built: Built, elsewhere: Path
+    name: str, built: BuiltImage, elsewhere: Path
 ) -> None:
     file: Path = getattr(built, name)
     (again,) = elsewhere.rglob(file.name)
@@ -38,7 +38,7 @@ def test_it_is_the_same_bit_for_bit_when_it_is_built_in_another_folder(
 
 
 @pytest.fixture(scope="module")
-def elsewhere(built: Built, studio: Path) -> Path:
+def elsewhere(built: BuiltImage, studio: Path) -> Path:
     """A build from nothing, of the same sources, for the same authority."""
     folder = studio / "elsewhere"
     folder.mkdir()

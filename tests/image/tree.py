@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
-from tests.image.disk import ran
+from tests.image.disk import run_program
 from tests.systemd.container import Container
 
-FOLDERS = {
+BOUND_FOLDERS = {
     "state/vigie": "/var/lib/vigie",
     "state/config": "/etc/vigie",
     "data/footage": "/var/lib/vigie/footage",
@@ -14,16 +14,16 @@ FOLDERS = {
 """What a box has on partitions of its own is folders of the test here."""
 
 
-class Tree(Container):
+class ImageContainer(Container):
     """A booted one, of a squashfs. Nothing of it is written to but these folders."""
 
     def __init__(self, folder: Path, squashfs: Path, files: dict[str, str]) -> None:
         folder.mkdir(parents=True)
         tree = folder / "tree"
-        ran("unsquashfs", "-q", "-no-progress", "-d", tree, squashfs)
+        run_program("unsquashfs", "-q", "-no-progress", "-d", tree, squashfs)
         binds: list[str] = []
-        owner = self._owner(tree)
-        for name, inside in FOLDERS.items():
+        owner = self._agent_owner(tree)
+        for name, inside in BOUND_FOLDERS.items():
             (folder / name).mkdir(parents=True)
             os.chown(folder / name, *owner)
             binds.append(f"--bind={folder / name}:{inside}")
@@ -39,11 +39,11 @@ class Tree(Container):
 
     def _is_up(self) -> bool:
         # Not multi-user.target: without a broker here, whether the boot is good stays open.
-        told = self.run("systemctl", "is-active", "vigie-agent.service", check=False)
-        return told.strip() == "active"
+        output = self.run("systemctl", "is-active", "vigie-agent.service", check=False)
+        return output.strip() == "active"
 
     @staticmethod
-    def _owner(tree: Path) -> tuple[int, int]:
+    def _agent_owner(tree: Path) -> tuple[int, int]:
         """The agent's user in the image."""
         for line in (tree / "etc/passwd").read_text().splitlines():
             name, _, user, group, *_ = line.split(":")

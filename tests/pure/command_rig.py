@@ -15,27 +15,27 @@ from agent.commands.idempotency_store import IdempotencyStore
 from agent.commands.requester import Requester
 from agent.faults.registry import FaultRegistry
 from agent.ptz.lease import LeaseArbiter
-from agent.ptz.presets import Preset, Presets
+from agent.ptz.presets import Preset, PresetStore
 from agent.ptz.ptz_command import HeadAssembly, PtzCommandHandler
-from agent.ptz.requests import HeadState, Lease, Wish
-from drivers.contracts import Aux, Pose, PtzAbilities, PtzPosition, Range
-from tests.conftest import HeldClock
+from agent.ptz.requests import HeadState, Lease, MoveRequest
+from drivers.contracts import Aux, Pose, PtzCapabilities, PtzPosition, Range
+from tests.conftest import ManualClock
 
 EXPIRES = "2026-11-25T00:01:00Z"
-WAIT_S = 30.0
+TIMEOUT_S = 30.0
 
-MOVE = {"do": "move", "head": "mast", "pan": 0.5}
-TAKE = {"do": "take", "head": "mast"}
-STOP = {"do": "stop", "head": "mast"}
-SET = {"do": "preset_set", "head": "mast", "preset": "gate"}
+MOVE_ARGS = {"do": "move", "head": "mast", "pan": 0.5}
+TAKE_ARGS = {"do": "take", "head": "mast"}
+STOP_ARGS = {"do": "stop", "head": "mast"}
+PRESET_SET_ARGS = {"do": "preset_set", "head": "mast", "preset": "gate"}
 
 
-class Mast:
+class FakePtzHead:
     """A head that goes where it is told in no time. While `held` it answers nothing but a stop."""
 
     def __init__(self, folder: Path, clock: Any, name: str = "mast") -> None:
         self.name = name
-        self.abilities: PtzAbilities | None = PtzAbilities(
+        self.capabilities: PtzCapabilities | None = PtzCapabilities(
             absolute=True,
             pan_deg=Range(low=-180, high=180),
             tilt_deg=Range(low=-90, high=90),
@@ -43,13 +43,13 @@ class Mast:
             tilt_max_deg_s=45,
         )
         self.calls: list[str] = []
-        self.held = threading.Event()
-        self.held.set()
-        self.waits = threading.Event()
+        self.gate = threading.Event()
+        self.gate.set()
+        self.is_waiting = threading.Event()
         self._clock = clock
         self._token = 0
-        self._authority = LeaseArbiter(name, 30.0, self._next_token)
-        self._presets = Presets(name, folder / name / "presets.json")
+        self._arbiter = LeaseArbiter(name, 30.0, self._next_token)
+        self._presets = PresetStore(name, folder / name / "presets.json")
         self._pose = Pose(pan_deg=0, tilt_deg=0)
         self.moving = False
 
@@ -61,54 +61,56 @@ class Mast:
             moving=self.moving,
             settled=not self.moving,
             preset=None,
-            lease=self._authority.lease(now_ns),
+            lease=self._arbiter.lease(now_ns),
             tour=None,
             error=None,
         )
 
-    def take(
-        self, asker: Requester, lease_s: float | None = None, *, token: int | None = None
+    def acquire(
+        self, requester: Requester, lease_s: float | None = None, *, token: int | None = None
     ) -> Lease:
-        lease = self._authority.use(asker, token, self._clock.boottime_ns(), lease_s)
-        self.waits.set()
-        assert self.held.wait(WAIT_S)
+        lease = self._arbiter.authorize(requester, token, self._clock.boottime_ns(), lease_s)
+        self.is_waiting.set()
+        assert self.gate.wait(TIMEOUT_S)
         self.calls.append("take")
         return lease
 
-    def wish(self, wish: Wish, asker: Requester, token: int | None) -> Lease:
-        lease = self._authority.use(asker, token, self._clock.boottime_ns())
-        self.waits.set()
-        assert self.held.wait(WAIT_S)
+    def move(self, wish: MoveRequest, requester: Requester, token: int | None) -> Lease:
+        lease = self._arbiter.authorize(requester, token, self._clock.boottime_ns())
+        self.is_waiting.set()
+        assert self.gate.wait(TIMEOUT_S)
         self.calls.append(type(wish).__name__)
         self.moving = True
         return lease
 
-    def stop(self, asker: Requester) -> None:
+    def stop(self, requester: Requester) -> None:
         self.calls.append("stop")
         self.moving = False
 
-    def check(self, asker: Requester, token: int | None) -> None:
-        self._authority.check(asker, token, self._clock.boottime_ns())
+    def check_authorized(self, requester: Requester, token: int | None) -> None:
+        self._arbiter.check_authorized(requester, token, self._clock.boottime_ns())
 
-    def release(self, asker: Requester, token: int) -> None:
+    def release(self, requester: Requester, token: int) -> None:
         self.calls.append("release")
-        self._authority.release(asker, token, self._clock.boottime_ns())
+        self._arbiter.release(requester, token, self._clock.boottime_ns())
 
-    def preset_set(self, name: str, asker: Requester, token: int | None) -> None:
-        self._authority.use(asker, token, self._clock.boottime_ns())
+    def set_preset(self, name: str, requester: Requester, token: int | None) -> None:
+        self._arbiter.authorize(requester, token, self._clock.boottime_ns())
         self.calls.append(f"preset_set {name}")
-        self._presets.put(
-            Preset(name=name, pose=self._pose, number=None, stored_time=EXPIRES, stored_by=asker.id)
+        self._presets.save(
+            Preset(
+                name=name, pose=self._pose, number=None, stored_time=EXPIRES, stored_by=requester.id
+            )
         )
 
-    def preset_delete(self, name: str) -> None:
+    def delete_preset(self, name: str) -> None:
         self.calls.append(f"preset_delete {name}")
         self._presets.delete(name)
 
     def presets(self) -> tuple[Preset, ...]:
         return self._presets.all()
 
-    def switch(self, aux: Aux, on: bool, asker: Requester, token: int | None) -> None:
+    def set_aux(self, aux: Aux, on: bool, requester: Requester, token: int | None) -> None:
         self.calls.append(f"switch {aux} {on}")
 
     def _next_token(self) -> int:
@@ -116,115 +118,115 @@ class Mast:
         return self._token
 
 
-def command(args: dict[str, Any], ident: str = "one", **changes: Any) -> bytes:
+def encode_command(args: dict[str, Any], command_id: str = "one", **changes: Any) -> bytes:
     """A command as an operator sends it."""
-    fields = {"id": ident, "expires": EXPIRES, "by": "amina", "role": "operator", "args": args}
+    fields = {"id": command_id, "expires": EXPIRES, "by": "amina", "role": "operator", "args": args}
     return msgspec.json.encode(fields | changes)
 
 
-class Rig:
+class CommandRig:
     """A desk whose stages are turned by hand, or by threads of a test's own."""
 
     def __init__(
         self,
         folder: Path,
-        clock: HeldClock,
-        *others: CommandHandler,
+        clock: ManualClock,
+        *other_handlers: CommandHandler,
         heads: tuple[str, ...] = ("mast",),
     ) -> None:
         self.folder = folder
         self.clock = clock
         self.faults = FaultRegistry(clock.boottime_ns)
-        self.masts = {name: Mast(folder, clock, name) for name in heads}
-        self.mast = next(iter(self.masts.values()))
+        self.heads = {name: FakePtzHead(folder, clock, name) for name in heads}
+        self.head = next(iter(self.heads.values()))
         ptz = PtzCommandHandler(
-            {name: HeadAssembly(head=mast) for name, mast in self.masts.items()}, clock.boottime_ns
+            {name: HeadAssembly(head=head) for name, head in self.heads.items()}, clock.boottime_ns
         )
-        self.ledger = IdempotencyStore(folder / "commands.db", clock, self.faults)
-        self.desk = CommandDispatcher([ptz, *others], self.ledger, clock)
+        self.idempotency_store = IdempotencyStore(folder / "commands.db", clock, self.faults)
+        self.dispatcher = CommandDispatcher([ptz, *other_handlers], self.idempotency_store, clock)
         self.replies: list[Reply] = []
         self.changed = threading.Condition()
-        self._never = threading.Event()
+        self._never_set = threading.Event()
 
     def send(
         self,
         args: dict[str, Any],
-        ident: str = "one",
+        command_id: str = "one",
         *,
         verb: str = "ptz",
         retained: bool = False,
         **changes: Any,
     ) -> None:
         """Hand a command in."""
-        payload = command(args, ident, **changes)
-        self.give(payload, verb=verb, retained=retained)
+        payload = encode_command(args, command_id, **changes)
+        self.submit(payload, verb=verb, retained=retained)
 
-    def give(self, payload: bytes, *, verb: str = "ptz", retained: bool = False) -> None:
+    def submit(self, payload: bytes, *, verb: str = "ptz", retained: bool = False) -> None:
         """Hand in a command as it is."""
-        self.desk.submit(
+        self.dispatcher.submit(
             IncomingCommand(
-                verb=verb, payload=payload, via="test", answer=self._answer, retained=retained
+                verb=verb, payload=payload, via="test", send_reply=self._on_reply, retained=retained
             )
         )
 
-    def ask(self, args: dict[str, Any], ident: str = "one", **changes: Any) -> Reply:
+    def run_command(self, args: dict[str, Any], command_id: str = "one", **changes: Any) -> Reply:
         """Hand a command in, have it done, and give the reply to it."""
-        self.send(args, ident, **changes)
-        before = len(self.replies)
-        self.turn()
-        (reply,) = self.replies[before:]
+        self.send(args, command_id, **changes)
+        reply_count = len(self.replies)
+        self.run_once()
+        (reply,) = self.replies[reply_count:]
         return reply
 
-    def turn(self) -> None:
+    def run_once(self) -> None:
         """One turn of the stage `commands`."""
-        self.desk.run_once(self._never)
+        self.dispatcher.run_once(self._never_set)
 
-    def wait(self, found: Callable[[list[Reply]], bool]) -> list[Reply]:
+    def wait_for_replies(self, is_complete: Callable[[list[Reply]], bool]) -> list[Reply]:
         """All replies, once `found` says so of them."""
         with self.changed:
-            assert self.changed.wait_for(lambda: found(self.replies), WAIT_S), self.replies
+            assert self.changed.wait_for(lambda: is_complete(self.replies), TIMEOUT_S), self.replies
             return list(self.replies)
 
-    def faults_now(self) -> list[str]:
+    def active_faults(self) -> list[str]:
         return [fault.code for fault in self.faults.active()]
 
-    def _answer(self, reply: Reply) -> None:
+    def _on_reply(self, reply: Reply) -> None:
         with self.changed:
             self.replies.append(reply)
             self.changed.notify_all()
 
 
-def result(reply: Reply) -> dict[str, Any]:
+def decode_result(reply: Reply) -> dict[str, Any]:
     """What was done gave."""
     assert isinstance(reply, CommandDone), reply
     decoded: dict[str, Any] = msgspec.json.decode(reply.result)
     return decoded
 
 
-def refused(reply: Reply) -> tuple[str, str]:
+def rejection_of(reply: Reply) -> tuple[str, str]:
     """Kind and sentence."""
     assert isinstance(reply, CommandRefused), reply
     return reply.kind, reply.why
 
 
-MakeRig = Callable[..., Rig]
+MakeRig = Callable[..., CommandRig]
 
 
 @pytest.fixture
-def make_rig(tmp_path: Path, clock: HeldClock) -> Iterator[MakeRig]:
+def make_rig(tmp_path: Path, clock: ManualClock) -> Iterator[MakeRig]:
     """Makes desks on the same folder, and lets go of it after the test."""
-    made: list[Rig] = []
+    rigs: list[CommandRig] = []
 
-    def make(*verbs: CommandHandler, heads: tuple[str, ...] = ("mast",)) -> Rig:
-        made.append(Rig(tmp_path / "state", clock, *verbs, heads=heads))
-        return made[-1]
+    def make(*handlers: CommandHandler, heads: tuple[str, ...] = ("mast",)) -> CommandRig:
+        rigs.append(CommandRig(tmp_path / "state", clock, *handlers, heads=heads))
+        return rigs[-1]
 
     (tmp_path / "state").mkdir()
     yield make
-    for rig in made:
-        rig.ledger.close()
+    for rig in rigs:
+        rig.idempotency_store.close()
 
 
 @pytest.fixture
-def rig(make_rig: MakeRig) -> Rig:
+def rig(make_rig: MakeRig) -> CommandRig:
     return make_rig()

@@ -17,82 +17,84 @@ from agent.base.health_model import (
     OutboxHealth,
     Vitals,
 )
-from agent.base.lockout import FILE, Lockout
+from agent.base.lockout import LOCKOUT_FILE, Lockout
 from agent.base.model import CommandAccepted, CommandDone, CommandRefused, Reply
-from agent.capture.lens_aim import measure, small
+from agent.capture.lens_aim import downscale, measure_aim
 from agent.config.configuration import Config
-from agent.config.strict import into
+from agent.config.strict import convert
 from agent.console.command_table import COMMANDS
-from agent.console.config_edit import KeyChange, changed, keys_of
-from agent.console.login import Authenticator, code_of, read_challenge
+from agent.console.config_edit import KeyChange, list_editable_keys, plan_changes
+from agent.console.login import Authenticator, compute_code, parse_challenge
 from agent.console.results import (
     AgentState,
     CameraPreview,
     CheckResult,
     CommissioningItem,
     ConsoleError,
-    FaultText,
+    FaultDescription,
     FootageSpan,
     HoldInfo,
     ItemVerdict,
     PinInfo,
     PortInfo,
     PreviewPicture,
-    Progress,
+    ProgressCallback,
     SelfTestStepInfo,
 )
 from agent.console.session import ConsoleSession
 from agent.console.terminal import HungUp, Terminal
 from agent.console.trial_status import PendingChange
 from agent.faults.registry import FAULTS
-from agent.update.request import Do, UpdateProgress
-from tests.conftest import HeldClock
+from agent.update.request import UpdateAction, UpdateRequestStatus
+from tests.conftest import ManualClock
 
 SECRET = bytes(range(32))
 BOOT = "boot-1"
 
 
-class MemoryWire:
+class MemoryByteLine:
     """What was typed, given in pieces; the line hangs up when there is no more. Time goes on while
     nothing comes: `silence_s` of it, then it hangs up.
     """
 
-    def __init__(self, clock: HeldClock, typed: Sequence[bytes] = (), silence_s: float = 0) -> None:
+    def __init__(
+        self, clock: ManualClock, input_chunks: Sequence[bytes] = (), silence_s: float = 0
+    ) -> None:
         self.clock = clock
-        self.typed = list(typed)
+        self.input_chunks = list(input_chunks)
         self.silence_s = silence_s
-        self.sent = bytearray()
-        self.sent_bytes = 0
-        self.keep = 1 << 20
+        self.output = bytearray()
+        self.written_bytes = 0
+        self.max_output_bytes = 1 << 20
 
     def read(self, timeout_s: float) -> bytes:
-        if self.typed:
-            return self.typed.pop(0)
+        if self.input_chunks:
+            return self.input_chunks.pop(0)
         if self.silence_s <= 0:
             raise HungUp
         self.silence_s -= max(timeout_s, 0.01)
-        self.clock.pass_s(max(timeout_s, 0.01))
+        self.clock.advance_s(max(timeout_s, 0.01))
         return b""
 
     def write(self, data: bytes) -> None:
-        self.sent_bytes += len(data)
-        self.sent += data
-        del self.sent[: max(0, len(self.sent) - self.keep)]
+        self.written_bytes += len(data)
+        self.output += data
+        del self.output[: max(0, len(self.output) - self.max_output_bytes)]
 
-    def drained(self) -> bool:
+    def is_drained(self) -> bool:
         return True
 
     @contextmanager
-    def clear(self) -> Iterator[None]:
+    def without_flow_control(self) -> Iterator[None]:
         yield
 
     @property
     def screen(self) -> str:
         # A file that goes over the line is no text.
-        return self.sent.decode(errors="replace").replace("\r\n", "\n")
+        return self.output.decode(errors="replace").replace("\r\n", "\n")
 
 
-def street(seed: int = 1, height: int = 180, width: int = 320) -> np.ndarray:
+def make_picture(seed: int = 1, height: int = 180, width: int = 320) -> np.ndarray:
     """A picture with edges of all sizes."""
     rng = np.random.default_rng(seed)
     picture = np.full((height, width), 120.0)
@@ -103,7 +105,7 @@ def street(seed: int = 1, height: int = 180, width: int = 320) -> np.ndarray:
     return picture.astype(np.uint8)
 
 
-def report(faults: Sequence[str] = (), *, centre_listens: bool = True) -> HealthReport:
+def make_health_report(faults: Sequence[str] = (), *, centre_listens: bool = True) -> HealthReport:
     return HealthReport(
         uptime_s=7200.0,
         version="1.0",
@@ -160,27 +162,27 @@ def report(faults: Sequence[str] = (), *, centre_listens: bool = True) -> Health
     )
 
 
-class FakeEye:
+class FakePreview:
     source = "the agent"
 
     def __init__(self, views: Sequence[np.ndarray]) -> None:
         self.views = list(views)
         self.closed = False
 
-    def look(self, timeout_s: float) -> PreviewPicture | None:
+    def read(self, timeout_s: float) -> PreviewPicture | None:
         if not self.views:
             return None
         luma = self.views.pop(0) if len(self.views) > 1 else self.views[0]
         height, width = luma.shape
         return PreviewPicture(
-            luma=small(luma, 160, 90), width_px=width, height_px=height, aim=measure(luma)
+            luma=downscale(luma, 160, 90), width_px=width, height_px=height, aim=measure_aim(luma)
         )
 
     def close(self) -> None:
         self.closed = True
 
 
-CONFIG = into(
+CONFIG = convert(
     {
         "box": {"id": "casa-0001", "site": "Bd Mohammed V"},
         "broker": {"url": "mqtt://127.0.0.1"},
@@ -201,135 +203,135 @@ url = "mqtt://127.0.0.1"
 """
 
 
-class FakeConfigDesk:
+class FakeConfigEditor:
     """A configuration in memory. `told` is what the watch says next."""
 
     def __init__(self) -> None:
-        self.text = self.before = CONFIG_TEXT
-        self.trial: PendingChange | None = None
-        self.told: str | None = None
-        self.watched = 0
+        self.text = self.previous_text = CONFIG_TEXT
+        self.pending_change: PendingChange | None = None
+        self.notice: str | None = None
+        self.polls = 0
 
-    def keys(self) -> Sequence[tuple[str, str]]:
-        return keys_of(self.text)
+    def list_keys(self) -> Sequence[tuple[str, str]]:
+        return list_editable_keys(self.text)
 
     def propose(self, pairs: Sequence[tuple[str, str]]) -> Sequence[KeyChange]:
-        return changed(self.text, pairs)
+        return plan_changes(self.text, pairs)
 
     def begin(self, changes: Sequence[KeyChange], by: str, minutes: float) -> bool:
-        if self.trial is not None:
+        if self.pending_change is not None:
             raise ConsoleError("a change is on trial already")
-        self.before, self.text = self.text, changes[-1].text
-        what = ", ".join(change.key for change in changes)
-        self.trial = PendingChange(what=what, by=by, left_s=minutes * 60)
+        self.previous_text, self.text = self.text, changes[-1].new_text
+        keys = ", ".join(change.key for change in changes)
+        self.pending_change = PendingChange(keys=keys, by=by, remaining_s=minutes * 60)
         return True
 
-    def standing(self) -> PendingChange | None:
-        return self.trial
+    def pending(self) -> PendingChange | None:
+        return self.pending_change
 
     def confirm(self) -> PendingChange:
-        trial, self.trial = self.trial, None
+        trial, self.pending_change = self.pending_change, None
         if trial is None:
             raise ConsoleError("nothing is on trial")
         return trial
 
     def undo(self) -> PendingChange:
-        self.text = self.before
+        self.text = self.previous_text
         return self.confirm()
 
-    def watch(self) -> str | None:
-        self.watched += 1
-        told, self.told = self.told, None
-        return told
+    def undo_if_expired(self) -> str | None:
+        self.polls += 1
+        message, self.notice = self.notice, None
+        return message
 
 
-class FakeUpdateDesk:
+class FakeUpdateClient:
     """Root who takes an order when he is next asked, and then tells `will_tell`, one after the other.
     Where that is empty he takes none.
     """
 
     def __init__(self) -> None:
-        self.asked: list[tuple[Do, str, str | None]] = []
-        self.will_tell: list[UpdateProgress] = []
-        self.standing: UpdateProgress | None = None
-        self.on_sticks: tuple[str, ...] = ("/run/media/sda1/vigie-2.0.0.raucb",)
+        self.requests: list[tuple[UpdateAction, str, str | None]] = []
+        self.next_statuses: list[UpdateRequestStatus] = []
+        self.status: UpdateRequestStatus | None = None
+        self.bundles_on_usb: tuple[str, ...] = ("/run/media/sda1/vigie-2.0.0.raucb",)
         self.has_slots = True
 
-    def bundles(self) -> Sequence[str]:
-        self._refuse_without_slots()
-        return self.on_sticks
+    def list_bundles(self) -> Sequence[str]:
+        self._require_slots()
+        return self.bundles_on_usb
 
-    def submit_request(self, do: Do, by: str, bundle: str | None = None) -> str:
-        self._refuse_without_slots()
-        self.asked.append((do, by, bundle))
+    def submit_request(self, action: UpdateAction, by: str, bundle: str | None = None) -> str:
+        self._require_slots()
+        self.requests.append((action, by, bundle))
         return "mine"
 
-    def read_status(self) -> UpdateProgress | None:
-        if self.asked and self.will_tell:
-            self.standing = self.will_tell.pop(0)
-        return self.standing
+    def read_status(self) -> UpdateRequestStatus | None:
+        if self.requests and self.next_statuses:
+            self.status = self.next_statuses.pop(0)
+        return self.status
 
-    def withdraw(self, order: str) -> bool:
-        if self.standing is not None and self.standing.id == order:
+    def withdraw_request(self, request_id: str) -> bool:
+        if self.status is not None and self.status.id == request_id:
             return False
-        self.asked.clear()
+        self.requests.clear()
         return True
 
-    def _refuse_without_slots(self) -> None:
+    def _require_slots(self) -> None:
         if not self.has_slots:
             raise ConsoleError("this system has no slots")
 
 
-class FakeBox:
+class FakeConsoleBox:
     """A box whose agent lives or not; everything that is done to it is written down."""
 
-    def __init__(self, clock: HeldClock) -> None:
-        self.by = ""
+    def __init__(self, clock: ManualClock) -> None:
+        self.technician = ""
         self.clock = clock
-        self.notes: list[tuple[str, str]] = []
-        self.orders: list[tuple[str, object]] = []
-        self.rebooted = 0
-        self.alive = True
-        self.can_note = True
+        self.receipts: list[tuple[str, str]] = []
+        self.commands: list[tuple[str, object]] = []
+        self.reboot_count = 0
+        self.is_alive = True
+        self.can_write_receipts = True
         self.faults: tuple[str, ...] = ()
         self.centre_listens = True
-        self.views: list[np.ndarray] = [street()]
-        self.eyes: list[FakeEye] = []
-        self.pasted: list[str] = []
+        self.views: list[np.ndarray] = [make_picture()]
+        self.previews: list[FakePreview] = []
+        self.pasted_certificates: list[str] = []
         self.released: list[tuple[str, str]] = []
-        self.judged: list[ItemVerdict] = []
+        self.verdicts: list[ItemVerdict] = []
         self.changes: list[tuple[str, str]] = []
-        self.stick: tuple[Path, ...] = (Path("/media/stick"),)
-        self.config_desk = FakeConfigDesk()
-        self.update_desk = FakeUpdateDesk()
+        self.usb_mounts: tuple[Path, ...] = (Path("/media/stick"),)
+        self.config_editor = FakeConfigEditor()
+        self.update_client = FakeUpdateClient()
 
     id = "casa-0001"
     site = "Bd Mohammed V"
     version = "1.0"
     config: Config | None = CONFIG
     config_path = Path("/etc/vigie/vigie.toml")
-    state = Path("/var/lib/vigie")
+    state_dir = Path("/var/lib/vigie")
 
-    def config_problem(self, *, deep: bool = False) -> str | None:
+    def check_config(self, *, full: bool = False) -> str | None:
         return None
 
-    def life(self) -> AgentState:
-        if self.alive:
-            told = report(self.faults, centre_listens=self.centre_listens)
-            return AgentState(state="runs", age_s=0.5, report=told)
-        return AgentState(state="dead", age_s=90.0, report=report(self.faults))
+    def agent_state(self) -> AgentState:
+        if self.is_alive:
+            live_report = make_health_report(self.faults, centre_listens=self.centre_listens)
+            return AgentState(state="runs", report_age_s=0.5, report=live_report)
+        return AgentState(state="dead", report_age_s=90.0, report=make_health_report(self.faults))
 
-    def fault_text(self, code: str) -> FaultText | None:
+    def describe_fault(self, code: str) -> FaultDescription | None:
         if code not in FAULTS:
             return None
         title = FAULTS[code].title  # type: ignore[index] # it is in the table
-        return FaultText(
+        return FaultDescription(
             code=code,
             severity="error",
             title=title,
-            means="It is so.",
+            meaning="It is so.",
             advice="Mend it.",
-            at_centre="Wait.",
+            centre_advice="Wait.",
         )
 
     def fault_codes(self) -> tuple[str, ...]:
@@ -341,18 +343,18 @@ class FakeBox:
     def now_ns(self) -> int:
         return self.clock.boottime_ns()
 
-    def trust(self) -> ClockTrust:
+    def clock_trust(self) -> ClockTrust:
         return self.clock.trust()
 
-    def note(self, what: str) -> None:
-        if not self.can_note:
+    def write_receipt(self, action: str) -> None:
+        if not self.can_write_receipts:
             raise ConsoleError("the disk is gone")
-        self.notes.append((self.by, what))
+        self.receipts.append((self.technician, action))
 
-    def ask(self, verb: str, args: object, timeout_s: float) -> Iterator[Reply]:
-        if not self.alive:
+    def send_command(self, verb: str, args: object, timeout_s: float) -> Iterator[Reply]:
+        if not self.is_alive:
             raise ConsoleError("the agent does not run: check 5 tells more")
-        self.orders.append((verb, args))
+        self.commands.append((verb, args))
         if verb != "ptz":
             yield CommandRefused(command="1", verb=verb, kind="forbidden", why="nobody may")
             return
@@ -369,175 +371,195 @@ class FakeBox:
         yield CommandAccepted(command="1", verb=verb)
         yield CommandDone(command="1", verb=verb, result=result)
 
-    def machine(self) -> tuple[CheckResult, ...]:
-        return (CheckResult(what="supply", good=True, said="good now"),)
+    def check_board(self) -> tuple[CheckResult, ...]:
+        return (CheckResult(subject="supply", ok=True, message="good now"),)
 
-    def disk(self) -> CheckResult:
-        return CheckResult(what="disk", good=True, said="can be written")
+    def check_disk(self) -> CheckResult:
+        return CheckResult(subject="disk", ok=True, message="can be written")
 
-    def chain(self) -> CheckResult:
-        return CheckResult(what="receipts", good=True, said="7")
+    def check_custody_log(self) -> CheckResult:
+        return CheckResult(subject="receipts", ok=True, message="7")
 
-    def cameras(self) -> tuple[str, ...]:
+    def camera_names(self) -> tuple[str, ...]:
         return ("north",)
 
-    def open_eye(self, camera: str) -> CameraPreview:
-        eye = FakeEye(self.views)
-        self.eyes.append(eye)
-        return eye
+    def open_preview(self, camera: str) -> CameraPreview:
+        preview = FakePreview(self.views)
+        self.previews.append(preview)
+        return preview
 
-    def links(self) -> tuple[CheckResult, ...]:
-        return (CheckResult(what="eth0", good=True, said="up"),)
+    def check_interfaces(self) -> tuple[CheckResult, ...]:
+        return (CheckResult(subject="eth0", ok=True, message="up"),)
 
-    def modem(self) -> tuple[CheckResult, ...]:
-        return (CheckResult(what="modem", good=None, said="none"),)
+    def check_modem(self) -> tuple[CheckResult, ...]:
+        return (CheckResult(subject="modem", ok=None, message="none"),)
 
-    def names(self) -> CheckResult:
-        return CheckResult(what="names", good=True, said="found")
+    def check_dns(self) -> CheckResult:
+        return CheckResult(subject="names", ok=True, message="found")
 
-    def clock_sources(self) -> CheckResult:
-        return CheckResult(what="clock", good=True, said="ntp")
+    def check_clock(self) -> CheckResult:
+        return CheckResult(subject="clock", ok=True, message="ntp")
 
-    def certificates(self) -> tuple[CheckResult, ...]:
-        return (CheckResult(what="certificate", good=True, said="good"),)
+    def check_certificates(self) -> tuple[CheckResult, ...]:
+        return (CheckResult(subject="certificate", ok=True, message="good"),)
 
-    def reach_broker(self) -> tuple[CheckResult, ...]:
-        return (CheckResult(what="TCP", good=False, said="no answer", code="NET-01"),)
+    def check_broker(self) -> tuple[CheckResult, ...]:
+        return (CheckResult(subject="TCP", ok=False, message="no answer", code="NET-01"),)
 
-    def ping_broker(self, times: int) -> Iterator[CheckResult]:
-        for number in range(times):
-            yield CheckResult(what=f"ping {number + 1}", good=True, said="3.0 ms")
+    def ping_broker(self, count: int) -> Iterator[CheckResult]:
+        for number in range(count):
+            yield CheckResult(subject=f"ping {number + 1}", ok=True, message="3.0 ms")
 
-    def ports(self) -> tuple[PortInfo, ...]:
-        return (PortInfo(path="/dev/ttyUSB0", what="an adapter", state="free", used_by=None),)
+    def list_serial_ports(self) -> tuple[PortInfo, ...]:
+        return (
+            PortInfo(path="/dev/ttyUSB0", description="an adapter", state="free", used_by=None),
+        )
 
-    def pins(self) -> tuple[PinInfo, ...]:
-        return (PinInfo(name="door", kind="door", pin=17, switchable=False, level=True),)
+    def list_pins(self) -> tuple[PinInfo, ...]:
+        return (PinInfo(name="door", kind="door", number=17, switchable=False, level=True),)
 
-    def footage(self, camera: str | None) -> tuple[FootageSpan, ...]:
+    def list_footage(self, camera: str | None) -> tuple[FootageSpan, ...]:
         begin = self.now() - timedelta(hours=1)
         return (
             FootageSpan(camera="north", begin=begin, end=None, size_bytes=10**9, remarks="plain"),
         )
 
-    def holds(self) -> tuple[HoldInfo, ...]:
+    def list_holds(self) -> tuple[HoldInfo, ...]:
         return ()
 
-    def hold(self, camera: str, begin: datetime, end: datetime, days: float, why: str) -> HoldInfo:
+    def create_hold(
+        self, camera: str, begin: datetime, end: datetime, days: float, reason: str
+    ) -> HoldInfo:
         return HoldInfo(
             id="h1",
             camera=camera,
             begin_time=str(begin),
             end_time=str(end),
-            owner=self.by,
+            owner=self.technician,
             expires="2026-12-25T00:00:00.000Z",
         )
 
-    def release(self, hold: str, why: str) -> None:
-        self.released.append((hold, why))
+    def release_hold(self, hold_id: str, reason: str) -> None:
+        self.released.append((hold_id, reason))
 
-    def sticks(self) -> tuple[Path, ...]:
-        return self.stick
+    def list_usb_mounts(self) -> tuple[Path, ...]:
+        return self.usb_mounts
 
-    def export(
-        self, camera: str, begin: datetime, end: datetime, why: str, to: Path, progress: Progress
+    def export_footage(
+        self,
+        camera: str,
+        begin: datetime,
+        end: datetime,
+        reason: str,
+        destination: Path,
+        progress: ProgressCallback,
     ) -> Sequence[str]:
         progress("50 %")
-        return [f"{to}: 3 segments"]
+        return [f"{destination}: 3 segments"]
 
-    def log(self, lines: int) -> Sequence[str]:
+    def read_journal(self, lines: int) -> Sequence[str]:
         return [f"line {number} \x1b[31m of the journal" for number in range(lines)]
 
-    def config_text(self) -> Sequence[str]:
+    def read_config_text(self) -> Sequence[str]:
         return ["[box]", 'id = "casa-0001"']
 
-    def certificate_request(self) -> str:
+    def create_certificate_request(self) -> str:
         return "-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----\n"
 
     def install_certificate(self, pem: str) -> Sequence[str]:
-        self.pasted.append(pem)
+        self.pasted_certificates.append(pem)
         return ["Certificate of casa-0001."]
 
-    def selftest(self, progress: Progress) -> Sequence[SelfTestStepInfo]:
+    def run_selftest(self, progress: ProgressCallback) -> Sequence[SelfTestStepInfo]:
         progress("capture ...")
-        return [SelfTestStepInfo(name="capture", good=True, said="50 frames")]
+        return [SelfTestStepInfo(name="capture", ok=True, message="50 frames")]
 
-    def commission(self, ask: Callable[[CommissioningItem], ItemVerdict]) -> Sequence[str]:
-        parts = [
+    def run_commissioning(
+        self, ask_verdict: Callable[[CommissioningItem], ItemVerdict]
+    ) -> Sequence[str]:
+        items = [
             CommissioningItem(
-                title="aim of north", found="exposure good", picture=small(street(), 480, 270)
+                title="aim of north",
+                finding="exposure good",
+                picture=downscale(make_picture(), 480, 270),
             ),
-            CommissioningItem(title="clock", found="nobody sets it", picture=None),
+            CommissioningItem(title="clock", finding="nobody sets it", picture=None),
         ]
-        self.judged = [ask(part) for part in parts]
+        self.verdicts = [ask_verdict(part) for part in items]
         return ["Written and signed: /var/lib/vigie/commissioned/1"]
 
-    def compare(self) -> tuple[str, Sequence[tuple[str, str]]]:
+    def compare_with_commissioning(self) -> tuple[str, Sequence[tuple[str, str]]]:
         return "Commissioned by omar.", self.changes
 
-    def bundle(self, to: Path | None, progress: Progress) -> Path:
-        path = (to or self.state) / "bundle.tar.gz"
-        if to is not None and to.is_dir():
+    def write_support_bundle(self, destination: Path | None, progress: ProgressCallback) -> Path:
+        path = (destination or self.state_dir) / "bundle.tar.gz"
+        if destination is not None and destination.is_dir():
             path.write_bytes(b"a bundle")
         return path
 
-    def reboot(self) -> None:
-        self.rebooted += 1
+    def request_reboot(self) -> None:
+        self.reboot_count += 1
 
 
-class Desk:
+class ConsoleRig:
     """A console of a fake box: give it what is typed, and read the screen."""
 
     def __init__(
         self,
-        clock: HeldClock,
+        clock: ManualClock,
         state: Path | None = None,
         secret: bytes | None = SECRET,
         boot: str = BOOT,
     ) -> None:
         self.clock = clock
-        self.box = FakeBox(clock)
-        self.wire = MemoryWire(clock)
+        self.box = FakeConsoleBox(clock)
+        self.line = MemoryByteLine(clock)
         self.lockout = Lockout(state, clock, boot)
         self.secret = secret
-        self.random = bytes(5)
+        self.random_bytes = bytes(5)
 
-    def session(
+    def new_session(
         self, *, technicians: dict[str, str] | None = None, idle_s: float = 600
     ) -> ConsoleSession:
-        self.terminal = Terminal(self.wire, self.clock.boottime_ns)
-        gate = Authenticator(
-            self.box.id, self.secret, technicians or {}, lambda count: self.random[:count]
+        self.terminal = Terminal(self.line, self.clock.boottime_ns)
+        authenticator = Authenticator(
+            self.box.id, self.secret, technicians or {}, lambda count: self.random_bytes[:count]
         )
-        return ConsoleSession(self.terminal, self.box, gate, self.lockout, COMMANDS, idle_s)
+        return ConsoleSession(
+            self.terminal, self.box, authenticator, self.lockout, COMMANDS, idle_s
+        )
 
-    def type(self, *lines: str, silence_s: float = 0, keys: bytes = b"") -> str:
+    def type_lines(self, *lines: str, silence_s: float = 0, keys: bytes = b"") -> str:
         """All of it, then the line hangs up. What the screen shows by then."""
-        self.wire.typed = [line.encode() + b"\r" for line in lines] + ([keys] if keys else [])
-        self.wire.silence_s = silence_s
-        self.wire.sent.clear()
+        self.line.input_chunks = [line.encode() + b"\r" for line in lines] + (
+            [keys] if keys else []
+        )
+        self.line.silence_s = silence_s
+        self.line.output.clear()
         with suppress(HungUp):
             while True:
-                self.session().run(stays=True)
-        return self.wire.screen
+                self.new_session().run(ignore_eof=True)
+        return self.line.screen
 
-    def code(self, name: str = "amina") -> str:
+    def login_code(self, name: str = "amina") -> str:
         """The answer to the next challenge."""
-        challenge = read_challenge(f"casa-0001 {name} {nonce(self.random)}")
-        return code_of(SECRET, challenge)
+        challenge = parse_challenge(f"casa-0001 {name} {encode_nonce(self.random_bytes)}")
+        return compute_code(SECRET, challenge)
 
-    def logged_in(self, *lines: str, keys: bytes = b"", silence_s: float = 0) -> str:
+    def run_logged_in(self, *lines: str, keys: bytes = b"", silence_s: float = 0) -> str:
         """The same for who has logged in; the screen from his welcome on."""
-        screen = self.type("login amina", self.code(), *lines, keys=keys, silence_s=silence_s)
+        screen = self.type_lines(
+            "login amina", self.login_code(), *lines, keys=keys, silence_s=silence_s
+        )
         return screen.partition("Welcome, amina.")[2]
 
 
-def take_no_more(state: Path) -> None:
+def make_unwritable(state: Path) -> None:
     """A disk that can only be read, for root too: the count of wrong answers is not taken."""
-    (state / FILE).with_suffix(".writing").mkdir()
+    (state / LOCKOUT_FILE).with_suffix(".writing").mkdir()
 
 
-def nonce(random: bytes) -> str:
+def encode_nonce(random_bytes: bytes) -> str:
     letters = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-    number = int.from_bytes(random, "big")
+    number = int.from_bytes(random_bytes, "big")
     return "".join(letters[number >> shift & 31] for shift in range(35, -1, -5))

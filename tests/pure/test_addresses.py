@@ -7,8 +7,8 @@ import pytest
 
 from drivers.camera import rtsp
 from drivers.errors import DriverError
-from drivers.onvif.camera_info import without_user
-from drivers.onvif.credentials import Access
+from drivers.onvif.camera_info import strip_credentials
+from drivers.onvif.credentials import OnvifAccess
 from drivers.onvif.discovery import best_url
 from drivers.serial_port import SerialSettings
 
@@ -17,8 +17,8 @@ NONE: Mapping[str, Callable[[], Any]] = {
     "a bracket that is never closed": lambda: rtsp.Options(url="rtsp://[fd00::1/main"),
     "one that was never opened": lambda: rtsp.Options(url=f"rtsp://u:{WORD}@fd00::1]/main"),
     "a port that is no number": lambda: rtsp.Options(url=f"rtsp://u:{WORD}@host:main/x"),
-    "a port beyond the last": lambda: Access(url="http://10.0.0.3:99999"),
-    "the same of a head": lambda: Access(url="http://[fd00::1"),
+    "a port beyond the last": lambda: OnvifAccess(url="http://10.0.0.3:99999"),
+    "the same of a head": lambda: OnvifAccess(url="http://[fd00::1"),
     "the same of a line": lambda: SerialSettings(port="socket://[::1:5000"),
 }
 
@@ -31,11 +31,11 @@ def test_what_is_no_address_is_refused_and_no_password_is_told(what: str) -> Non
 
 
 def test_an_address_in_brackets_is_one() -> None:
-    assert Access(url="http://[fd00::1]:8080").port == 8080
+    assert OnvifAccess(url="http://[fd00::1]:8080").port == 8080
     assert rtsp.Options(url="rtsp://[fd00::1]:554/main").url.endswith("/main")
 
 
 def test_a_device_that_tells_nonsense_is_passed_over_or_named() -> None:
     assert best_url(["http://[fd00::1", "http://10.0.0.3/onvif"]) == "http://10.0.0.3"
     with pytest.raises(DriverError, match="an address that is none"):
-        without_user("rtsp://[fd00::1/main")
+        strip_credentials("rtsp://[fd00::1/main")

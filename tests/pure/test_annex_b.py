@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.recording.annex_b import START_CODE, shape_of, with_start_codes
+from agent.recording.annex_b import START_CODE, parse_extradata, to_annex_b
 
 AVCC = b"\x01\x64\x00\x1f\xff\xe1\x00\x03SPS\x01\x00\x02PP"
 HVCC = bytes([1]) + bytes(20) + b"\xff\x02" + b"\x20\x00\x01\x00\x03VPS" + b"\x21\x00\x01\x00\x01S"
@@ -26,14 +26,14 @@ ANNEX_B = START_CODE + b"SPS" + START_CODE + b"PP"
 def test_the_parameter_sets_are_found_in_either_shape(
     codec: str, extradata: bytes, parameter_sets: bytes, length_bytes: int | None
 ) -> None:
-    shape = shape_of(codec, extradata)
+    shape = parse_extradata(codec, extradata)
     assert (shape.parameter_sets, shape.length_bytes) == (parameter_sets, length_bytes)
 
 
 @pytest.mark.parametrize("cut", [1, 5, 8, 10])
 def test_a_record_that_is_cut_short_is_told(cut: int) -> None:
     with pytest.raises(ValueError, match=r"bytes|ends at"):
-        shape_of("h264", AVCC[:cut])
+        parse_extradata("h264", AVCC[:cut])
 
 
 @given(
@@ -42,7 +42,7 @@ def test_a_record_that_is_cut_short_is_told(cut: int) -> None:
 )
 def test_every_unit_gets_a_start_code(units: list[bytes], length_bytes: int) -> None:
     packet = b"".join(len(unit).to_bytes(length_bytes, "big") + unit for unit in units)
-    assert with_start_codes(packet, length_bytes) == b"".join(START_CODE + u for u in units)
+    assert to_annex_b(packet, length_bytes) == b"".join(START_CODE + u for u in units)
     if units:
         with pytest.raises(ValueError, match="ends at byte"):
-            with_start_codes(packet[:-1], length_bytes)
+            to_annex_b(packet[:-1], length_bytes)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from agent.commands.requester import ROLES, CommandRejected, Requester, Role
-from agent.ptz.fencing_tokens import BLOCK, FencingTokens
+from agent.ptz.fencing_tokens import BLOCK_SIZE, FencingTokens
 from agent.ptz.lease import LeaseArbiter
 from agent.ptz.requests import Lease
 
@@ -32,56 +32,56 @@ def authority(lease_s: float = 30.0) -> LeaseArbiter:
 @pytest.mark.parametrize("holds", ROLES)
 def test_equal_or_stronger_takes_the_head(asks: Role, holds: Role) -> None:
     right = authority()
-    right.take(Requester(id="who holds", role=holds), 0)
+    right.acquire(Requester(id="who holds", role=holds), 0)
     asker = Requester(id="who asks", role=asks)
     allowed = TABLE[asks][ROLES.index(holds)] == "y"
-    assert right.gives(asker, 1) == allowed
+    assert right.would_grant(asker, 1) == allowed
     if allowed:
-        assert right.take(asker, 1).holder == asker
+        assert right.acquire(asker, 1).holder == asker
         return
     with pytest.raises(CommandRejected, match="'who holds'") as refused:
-        right.take(asker, 1)
+        right.acquire(asker, 1)
     assert refused.value.kind == "busy"
 
 
 def test_the_same_holder_prolongs_and_keeps_his_token() -> None:
     right = authority()
-    first = right.take(ANNA, 0)
-    again = right.take(ANNA, 10_000_000_000)
+    first = right.acquire(ANNA, 0)
+    again = right.acquire(ANNA, 10_000_000_000)
     assert again.token == first.token
     assert again.expires_ns == 40_000_000_000
-    assert right.take(ANNA, 11_000_000_000, lease_s=1).expires_ns == 40_000_000_000
+    assert right.acquire(ANNA, 11_000_000_000, lease_s=1).expires_ns == 40_000_000_000
 
 
 def test_a_lease_ends_at_its_time_and_anybody_may_follow() -> None:
     right = authority()
-    right.take(ANNA, 0, lease_s=5)
+    right.acquire(ANNA, 0, lease_s=5)
     assert right.lease(4_999_999_999) is not None
     assert right.lease(5_000_000_000) is None
-    assert right.take(TOUR, 5_000_000_000).token == 2
+    assert right.acquire(TOUR, 5_000_000_000).token == 2
 
 
 def test_who_comes_with_the_token_of_a_lease_that_is_over_is_fenced() -> None:
     right = authority()
-    old = right.take(ANNA, 0)
-    new = right.take(BRAHIM, 1)
+    old = right.acquire(ANNA, 0)
+    new = right.acquire(BRAHIM, 1)
     for asker, token in ((ANNA, old.token), (ANNA, new.token), (BRAHIM, old.token)):
         with pytest.raises(CommandRejected, match="is over") as refused:
-            right.use(asker, token, 2)
+            right.authorize(asker, token, 2)
         assert refused.value.kind == "fenced"
-    assert right.use(BRAHIM, new.token, 2).token == new.token
+    assert right.authorize(BRAHIM, new.token, 2).token == new.token
     with pytest.raises(CommandRejected, match="nobody has it"):
-        right.use(BRAHIM, new.token, 40_000_000_000)
+        right.authorize(BRAHIM, new.token, 40_000_000_000)
 
 
 def test_without_a_token_the_head_is_taken() -> None:
-    assert authority().use(ANNA, None, 0).holder == ANNA
+    assert authority().authorize(ANNA, None, 0).holder == ANNA
 
 
 def test_only_the_present_lease_can_be_given_back() -> None:
     right = authority()
-    old = right.take(TOUR, 0)
-    new = right.take(ANNA, 1)
+    old = right.acquire(TOUR, 0)
+    new = right.acquire(ANNA, 1)
     assert not right.release(TOUR, old.token, 2)
     assert right.lease(2) is not None
     assert right.release(ANNA, new.token, 2)
@@ -92,7 +92,7 @@ def test_only_the_present_lease_can_be_given_back() -> None:
 @pytest.mark.parametrize("asks", ROLES)
 def test_only_its_holder_gives_a_lease_back_whatever_token_another_has_read(asks: Role) -> None:
     right = authority()
-    lease = right.take(ANNA, 0)
+    lease = right.acquire(ANNA, 0)
     with pytest.raises(
         CommandRejected, match=r"'anna' \(operator\) has the lease with token 1"
     ) as refused:
@@ -122,7 +122,7 @@ class AnyAskers(RuleBasedStateMachine):
     def take(self, who: str, role: Role, lease_s: float) -> None:
         asker, before = Requester(id=who, role=role), self.holder()
         try:
-            lease = self.right.take(asker, self.t_ns, lease_s)
+            lease = self.right.acquire(asker, self.t_ns, lease_s)
         except CommandRejected:
             assert before is not None
             assert ROLES.index(role) > ROLES.index(before.holder.role)
@@ -142,10 +142,10 @@ class AnyAskers(RuleBasedStateMachine):
         lease, before = self.given[which % len(self.given)], self.holder()
         good = before is not None and before.token == lease.token
         if good:
-            self.newest = self.right.use(lease.holder, lease.token, self.t_ns)
+            self.newest = self.right.authorize(lease.holder, lease.token, self.t_ns)
             return
         with pytest.raises(CommandRejected) as refused:
-            self.right.use(lease.holder, lease.token, self.t_ns)
+            self.right.authorize(lease.holder, lease.token, self.t_ns)
         assert refused.value.kind == "fenced"
 
     @rule(which=st.integers(0, 20))
@@ -172,8 +172,8 @@ def test_tokens_count_up_over_restarts(tmp_path: Path) -> None:
     given: list[int] = []
     for _ in range(4):
         tokens = FencingTokens(path)
-        for _ in range(BLOCK * 2 + 7):
-            given.append(tokens.take())
+        for _ in range(BLOCK_SIZE * 2 + 7):
+            given.append(tokens.issue())
             tokens.reserve()
     assert given[0] == 1
     assert all(after > before for before, after in pairwise(given))
@@ -182,19 +182,19 @@ def test_tokens_count_up_over_restarts(tmp_path: Path) -> None:
 def test_a_number_is_given_away_only_after_it_is_reserved_on_the_disk(tmp_path: Path) -> None:
     path = tmp_path / "tokens.json"
     tokens = FencingTokens(path)
-    for _ in range(BLOCK * 3):
+    for _ in range(BLOCK_SIZE * 3):
         tokens.reserve()
-        assert tokens.take() < json.loads(path.read_text())["next"]
+        assert tokens.issue() < json.loads(path.read_text())["next"]
 
 
 def test_tokens_that_cannot_be_read_are_set_aside(tmp_path: Path) -> None:
     path = tmp_path / "tokens.json"
     path.write_text('{"next": "soon"}')
-    assert FencingTokens(path).take() == 1
+    assert FencingTokens(path).issue() == 1
     assert (tmp_path / "tokens.json.unreadable").exists()
 
 
 def test_without_a_disk_tokens_go_on(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     tokens = FencingTokens(tmp_path / "file" / "tokens.json")
-    assert [tokens.take(), tokens.take()] == [1, 2]
+    assert [tokens.issue(), tokens.issue()] == [1, 2]

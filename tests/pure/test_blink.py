@@ -26,7 +26,7 @@ def lights(codes: list[str], span_s: float, late_s: float = 0.0) -> list[Flash]:
     while t_ns < span_s * 1e9:
         on = blinker.step(t_ns, codes)
         after_ns = max(blinker.due_ns, t_ns + 1) + round(late_s * 1e9)
-        found.append(Flash(on=on, for_s=(after_ns - t_ns) / 1e9))
+        found.append(Flash(is_on=on, duration_s=(after_ns - t_ns) / 1e9))
         t_ns = after_ns
     return found
 
@@ -35,9 +35,9 @@ def read(flashes: list[Flash]) -> list[tuple[int, int]]:
     """The counts of long and short blinks, as somebody with eyes and a pencil reads them."""
     found, long, short = [], 0, 0
     for flash in flashes:
-        if flash.on:
-            long, short = (long + 1, short) if flash.for_s > 0.5 else (long, short + 1)
-        elif flash.for_s > 2:
+        if flash.is_on:
+            long, short = (long + 1, short) if flash.duration_s > 0.5 else (long, short + 1)
+        elif flash.duration_s > 2:
             found.append((long, short))
             long = short = 0
     return found
@@ -46,32 +46,34 @@ def read(flashes: list[Flash]) -> list[tuple[int, int]]:
 @pytest.mark.parametrize("code", CODES)
 def test_every_code_has_its_blinks(code: str) -> None:
     family, number = code.split("-")
-    assert status_led.counts(code) == (status_led.FAMILIES[family], int(number))
-    assert min(status_led.counts(code)) >= 1
-    assert read(list(status_led.pattern(code))) == [status_led.counts(code)]
+    assert status_led.blink_counts(code) == (status_led.FAMILY_BLINKS[family], int(number))
+    assert min(status_led.blink_counts(code)) >= 1
+    assert read(list(status_led.blink_pattern(code))) == [status_led.blink_counts(code)]
 
 
 def test_no_two_codes_blink_the_same() -> None:
-    assert len({status_led.pattern(code) for code in CODES}) == len(CODES)
-    assert len(set(status_led.FAMILIES.values())) == len(status_led.FAMILIES)
+    assert len({status_led.blink_pattern(code) for code in CODES}) == len(CODES)
+    assert len(set(status_led.FAMILY_BLINKS.values())) == len(status_led.FAMILY_BLINKS)
 
 
 def test_no_family_is_without_codes() -> None:
-    assert set(status_led.FAMILIES) == {code.split("-")[0] for code in CODES}
+    assert set(status_led.FAMILY_BLINKS) == {code.split("-")[0] for code in CODES}
 
 
 def test_a_code_can_be_watched_in_half_a_minute() -> None:
-    assert all(sum(flash.for_s for flash in status_led.pattern(code)) < 30 for code in CODES)
+    assert all(
+        sum(flash.duration_s for flash in status_led.blink_pattern(code)) < 30 for code in CODES
+    )
 
 
 def test_the_words_for_people() -> None:
-    assert status_led.words("CAM-02") == "1 long, 2 short"
-    assert status_led.words("GPI-05") == "5 long, 5 short"
+    assert status_led.blink_text("CAM-02") == "1 long, 2 short"
+    assert status_led.blink_text("GPI-05") == "5 long, 5 short"
 
 
 def test_a_pattern_flash_by_flash() -> None:
     on, off = True, False
-    assert status_led.pattern("STO-02") == (
+    assert status_led.blink_pattern("STO-02") == (
         Flash(on, 0.8),
         Flash(off, 0.4),
         Flash(on, 0.8),
@@ -85,7 +87,7 @@ def test_a_pattern_flash_by_flash() -> None:
 
 def test_a_box_that_is_well_has_a_heartbeat() -> None:
     beats = lights([], 9)
-    assert beats == [Flash(on=True, for_s=0.1), Flash(on=False, for_s=2.9)] * 3
+    assert beats == [Flash(is_on=True, duration_s=0.1), Flash(is_on=False, duration_s=2.9)] * 3
 
 
 def test_one_code_is_shown_again_and_again() -> None:
@@ -95,7 +97,7 @@ def test_one_code_is_shown_again_and_again() -> None:
 def test_several_codes_are_shown_in_turn_with_a_longer_dark_after_the_last() -> None:
     flashes = lights(["STO-02", "CAM-02", "SYS-01"], 80)
     assert read(flashes)[:6] == [(2, 2), (1, 2), (6, 1)] * 2
-    darks = [flash.for_s for flash in flashes if not flash.on and flash.for_s > 2]
+    darks = [flash.duration_s for flash in flashes if not flash.is_on and flash.duration_s > 2]
     assert darks[:6] == [3.0, 3.0, 6.0] * 2
 
 
@@ -107,8 +109,8 @@ def test_the_worst_fault_comes_first_and_each_code_once() -> None:
         fault("CAM-01"),
         fault("STO-02", severity="critical"),
     ]
-    assert status_led.worst_first(faults) == ("STO-02", "CAM-01", "CAM-02", "SYS-01")
-    assert status_led.worst_first([]) == ()
+    assert status_led.codes_by_severity(faults) == ("STO-02", "CAM-01", "CAM-02", "SYS-01")
+    assert status_led.codes_by_severity([]) == ()
 
 
 def test_what_is_being_shown_is_shown_to_its_end_and_a_new_worst_comes_next() -> None:
@@ -116,7 +118,7 @@ def test_what_is_being_shown_is_shown_to_its_end_and_a_new_worst_comes_next() ->
     codes = ["CAM-02", "SYS-01"]
     for _ in range(40):
         on = blinker.step(t_ns, codes)
-        seen.append(Flash(on=on, for_s=(blinker.due_ns - t_ns) / 1e9))
+        seen.append(Flash(is_on=on, duration_s=(blinker.due_ns - t_ns) / 1e9))
         t_ns = blinker.due_ns
         codes = ["STO-02", "CAM-02", "SYS-01"]
     assert read(seen)[:3] == [(1, 2), (2, 2), (6, 1)]
@@ -128,14 +130,16 @@ def test_a_fault_that_goes_gives_way_to_the_heartbeat() -> None:
     flashes = []
     for _ in range(20):
         t_ns = blinker.due_ns
-        flashes.append(Flash(on=blinker.step(t_ns, []), for_s=(blinker.due_ns - t_ns) / 1e9))
+        flashes.append(
+            Flash(is_on=blinker.step(t_ns, []), duration_s=(blinker.due_ns - t_ns) / 1e9)
+        )
     assert flashes[-2:] in ([*status_led.HEARTBEAT], [*reversed(status_led.HEARTBEAT)])
 
 
 @given(st.lists(st.sampled_from(CODES), min_size=1, max_size=3, unique=True), st.floats(0, 0.15))
 def test_who_looks_late_counts_no_blink_less(codes: list[str], late_s: float) -> None:
     flashes = lights(codes, 120, late_s)
-    shown = [status_led.counts(code) for code in codes]
+    shown = [status_led.blink_counts(code) for code in codes]
     found = read(flashes)
     assert found[: len(shown)] == shown[: len(found)]
-    assert all(a.on != b.on for a, b in pairwise(flashes))
+    assert all(a.is_on != b.is_on for a, b in pairwise(flashes))

@@ -13,8 +13,8 @@ from agent.base.health_model import CameraHealth, HealthReport, OutboxHealth, Vi
 from agent.health import health_file
 from agent.health.health_file import LiveHealth
 from agent.update import boot_check
-from agent.update.boot_check import BootCheck, BootSample, CameraSample, newest_footage
-from tests.conftest import HeldClock
+from agent.update.boot_check import BootCheck, BootSample, ExpectedCamera, describe_newest_file
+from tests.conftest import ManualClock
 
 S = 1_000_000_000
 
@@ -51,13 +51,13 @@ def live(t_s: float, cameras: Sequence[CameraHealth], *, connected: bool = True)
 
 
 def judge(*names: str, record: bool = True) -> BootCheck:
-    return BootCheck([CameraSample(name=name, record=record) for name in names], 0)
+    return BootCheck([ExpectedCamera(name=name, record=record) for name in names], 0)
 
 
 def missing(
     judged: BootCheck, t_s: float, said: LiveHealth | None, **newest: str
 ) -> tuple[str, ...]:
-    return judged.missing(BootSample(t_ns=int(t_s * S), live=said, newest=newest))
+    return judged.unmet_conditions(BootSample(t_ns=int(t_s * S), health=said, newest_files=newest))
 
 
 def test_all_is_good_once_footage_has_grown_before_our_eyes() -> None:
@@ -111,8 +111,8 @@ def test_a_camera_that_stays_closed_is_named_and_not_waited_for() -> None:
     cameras = [camera("north"), camera("south", is_open=False, age_s=None)]
     assert missing(judged, 60, live(60, cameras)) == ("camera south: is not open yet",)
     assert missing(judged, 61, live(61, cameras)) == ()
-    look = BootSample(t_ns=61 * S, live=live(61, cameras), newest={})
-    assert judged.closed(look) == ("south",)
+    look = BootSample(t_ns=61 * S, health=live(61, cameras), newest_files={})
+    assert judged.closed_cameras(look) == ("south",)
 
 
 def test_a_box_that_opens_no_camera_at_all_is_not_good() -> None:
@@ -122,17 +122,17 @@ def test_a_box_that_opens_no_camera_at_all_is_not_good() -> None:
 
 
 def test_a_larger_file_and_a_newer_one_are_other_footage(tmp_path: Path) -> None:
-    assert newest_footage(tmp_path / "absent") == ""
-    assert newest_footage(tmp_path) == ""
+    assert describe_newest_file(tmp_path / "absent") == ""
+    assert describe_newest_file(tmp_path) == ""
     (tmp_path / "0000000001_x.mp4").write_bytes(b"12")
-    one = newest_footage(tmp_path)
+    one = describe_newest_file(tmp_path)
     part = tmp_path / "0000000002_x.mp4.part"
     part.write_bytes(b"1")
-    two = newest_footage(tmp_path)
+    two = describe_newest_file(tmp_path)
     part.write_bytes(b"12")
-    assert len({"", one, two, newest_footage(tmp_path)}) == 4
+    assert len({"", one, two, describe_newest_file(tmp_path)}) == 4
     (tmp_path / "zzz.txt").write_text("no footage")
-    assert newest_footage(tmp_path) == f"{part.name} 2"
+    assert describe_newest_file(tmp_path) == f"{part.name} 2"
 
 
 class Passing(threading.Event):
@@ -142,13 +142,13 @@ class Passing(threading.Event):
         return False
 
 
-def test_it_waits_until_the_deadline_and_says_what_was_missing(clock: HeldClock) -> None:
+def test_it_waits_until_the_deadline_and_says_what_was_missing(clock: ManualClock) -> None:
     def look() -> BootSample:
-        clock.pass_s(1)
-        return BootSample(t_ns=clock.now_ns, live=None, newest={})
+        clock.advance_s(1)
+        return BootSample(t_ns=clock.now_ns, health=None, newest_files={})
 
     began_ns = clock.now_ns
-    told = boot_check.wait(judge("north"), look, clock, 30, Passing())
+    told = boot_check.wait_until_good(judge("north"), look, clock, 30, Passing())
     assert told == ("the agent has not said how it is",)
     assert (clock.now_ns - began_ns) / S == 30
 
@@ -168,52 +168,52 @@ def rauc(folder: Path, code: int) -> str:
 
 
 def test_rauc_is_told(tmp_path: Path) -> None:
-    said = boot_check.mark_good(rauc(tmp_path, 0), tmp_path)
+    said = boot_check.run_rauc_mark_good(rauc(tmp_path, 0), tmp_path)
     assert said == "status mark-good / marked slot rootfs.1 as good"
 
 
 def test_a_rauc_that_fails_is_no_good_boot(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="exit code 3: status mark-good"):
-        boot_check.mark_good(rauc(tmp_path, 3), tmp_path)
+        boot_check.run_rauc_mark_good(rauc(tmp_path, 3), tmp_path)
 
 
 def test_a_rauc_that_is_slow_is_given_what_is_left_of_the_time_and_asked_again(
-    clock: HeldClock,
+    clock: ManualClock,
 ) -> None:
     given: list[float] = []
 
     def slow(within_s: float) -> str:
         given.append(within_s)
-        clock.pass_s(200)
+        clock.advance_s(200)
         if len(given) < 3:
             raise OSError("rauc status mark-good: no answer")
         return "marked"
 
-    assert boot_check.mark(slow, clock, 500, Passing()) == "marked"
+    assert boot_check.mark_with_retry(slow, clock, 500, Passing()) == "marked"
     assert given == [500, 300, 100]
 
 
-def test_a_rauc_that_fails_to_the_end_is_no_good_boot(clock: HeldClock) -> None:
+def test_a_rauc_that_fails_to_the_end_is_no_good_boot(clock: ManualClock) -> None:
     given: list[float] = []
 
     def failing(within_s: float) -> str:
         given.append(within_s)
-        clock.pass_s(20)
+        clock.advance_s(20)
         raise OSError("exit code 1")
 
     with pytest.raises(OSError, match="exit code 1"):
-        boot_check.mark(failing, clock, 50, Passing())
-    assert given == [boot_check.RAUC_S] * 3, (
+        boot_check.mark_with_retry(failing, clock, 50, Passing())
+    assert given == [boot_check.MIN_RAUC_TIMEOUT_S] * 3, (
         "no less than it needs, even when the time is nearly up"
     )
 
 
 def test_a_box_without_rauc_has_nothing_to_mark(tmp_path: Path) -> None:
-    assert boot_check.mark_good(str(tmp_path / "rauc"), tmp_path) is None
+    assert boot_check.run_rauc_mark_good(str(tmp_path / "rauc"), tmp_path) is None
 
 
 def test_a_box_whose_rauc_knows_of_no_slots_has_nothing_to_mark(tmp_path: Path) -> None:
-    assert boot_check.mark_good(rauc(tmp_path, 3), tmp_path / "system.conf") is None
+    assert boot_check.run_rauc_mark_good(rauc(tmp_path, 3), tmp_path / "system.conf") is None
 
 
 CONFIG = """
@@ -254,6 +254,6 @@ def test_a_time_that_is_none_is_refused(tmp_path: Path) -> None:
     assert done.stderr == "vigie: --within -1: allowed: more than 0, up to 86400\n"
 
 
-def test_the_health_of_another_boot_is_none(tmp_path: Path, clock: HeldClock) -> None:
+def test_the_health_of_another_boot_is_none(tmp_path: Path, clock: ManualClock) -> None:
     health_file.write(tmp_path, live(1, []).report, clock, "earlier")
     assert health_file.read(tmp_path, "this") is None

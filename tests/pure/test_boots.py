@@ -27,7 +27,7 @@ def name(boot: str, at_h: float, utc_h: float, *, synced: bool = True) -> Segmen
 
 def now(boot: str, at_h: float, utc_h: float, *, synced: bool = True) -> ClockReading:
     unix_ms = round((DAY + timedelta(hours=utc_h)).timestamp() * 1000)
-    return ClockReading(boot=boot, ms=round(at_h * HOUR_MS), unix_ms=unix_ms, synced=synced)
+    return ClockReading(boot=boot, boot_ms=round(at_h * HOUR_MS), unix_ms=unix_ms, synced=synced)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from agent.base.model import BOX, Event
-from agent.config.pins import DoorPin, Input, PowerGoodPin, ShockPin, UpsLowPin
-from agent.gpio.contacts import Contact, LevelContact, ShockSensor, contact
+from agent.base.model import BOX_EVENT_SOURCE, Event
+from agent.config.pins import DoorPin, InputPin, PowerGoodPin, ShockPin, UpsLowPin
+from agent.gpio.contacts import Contact, LevelContact, ShockSensor, make_contact
 
 DOOR = DoorPin(name="door", pin=17, debounce_s=0.1)
 SHOCK = ShockPin(name="blow", pin=18, quiet_s=2, fault_s=600)
@@ -32,7 +32,7 @@ def feed(known: Contact, *levels: tuple[float, bool]) -> list[Event]:
 
 
 def said(events: list[Event]) -> list[tuple[str, str, float]]:
-    assert all(event.camera == BOX for event in events)
+    assert all(event.camera == BOX_EVENT_SOURCE for event in events)
     return [(event.kind, event.phase, event.t_ns / 1e9) for event in events]
 
 
@@ -66,12 +66,12 @@ def said(events: list[Event]) -> list[tuple[str, str, float]]:
 )
 def test_a_contact_that_stands(
     new_id: Callable[[int], str],
-    pin: Input,
+    pin: InputPin,
     levels: list[tuple[float, bool]],
     events: list[tuple[str, str, float]],
     alarm: bool,
 ) -> None:
-    known = contact(pin, new_id)
+    known = make_contact(pin, new_id)
     assert known.alarm in (None, False)
     assert said(feed(known, *levels)) == events
     assert known.alarm == alarm
@@ -79,7 +79,7 @@ def test_a_contact_that_stands(
 
 def test_an_event_keeps_its_id_and_says_how_long_it_lasted(new_id: Callable[[int], str]) -> None:
     begin, end, again, _ = feed(
-        contact(DOOR, new_id), (0, False), (10, True), (70.5, False), (80, True), (90, False)
+        make_contact(DOOR, new_id), (0, False), (10, True), (70.5, False), (80, True), (90, False)
     )
     assert (begin.event, begin.rev, begin.name, begin.begin_ns) == ("event 1", 1, "door", 10**10)
     assert end == msgspec.structs.replace(
@@ -101,12 +101,12 @@ def test_it_is_unknown_until_it_has_stood(new_id: Callable[[int], str]) -> None:
 def test_pins_that_were_closed_and_opened_go_on_with_the_event(
     new_id: Callable[[int], str],
 ) -> None:
-    known = contact(DOOR, new_id)
+    known = make_contact(DOOR, new_id)
     feed(known, (0, True))
-    known.forget()
+    known.reset()
     assert known.alarm is None
     assert feed(known, (100, True)) == []
-    known.forget()
+    known.reset()
     assert said(feed(known, (200, False))) == [("door", "end", 200)]
 
 
@@ -127,7 +127,7 @@ def test_pins_that_were_closed_and_opened_go_on_with_the_event(
 def test_a_blow_is_one_shock_however_it_rings(
     new_id: Callable[[int], str], levels: list[tuple[float, bool]], events: list[float]
 ) -> None:
-    known = contact(SHOCK, new_id)
+    known = make_contact(SHOCK, new_id)
     assert said(feed(known, *levels)) == [("shock", "moment", t_s) for t_s in events]
     assert known.alarm == bool(events)
 

@@ -12,19 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.recording.encryption.keys import SegmentKey
-from agent.recording.export.clip import CannotCut, ClipSource, write_clip
+from agent.recording.export.clip import ClipError, ClipSource, write_clip
 from agent.recording.export.mp4_boxes import (
     MAX_SAMPLES,
     DamagedFootage,
-    boxes,
-    plain_moof,
-    plain_moov,
-    read_head,
-    read_run,
+    iter_boxes,
+    parse_moof,
+    parse_moov,
+    strip_moof_encryption,
+    strip_moov_encryption,
 )
-from agent.recording.export.segment_reader import SegmentReader, open_samples
+from agent.recording.export.segment_reader import SegmentReader, decrypt_samples
 from agent.recording.muxer import Muxer
-from agent.recording.segment_name import PART
+from agent.recording.segment_name import PART_SUFFIX
 from drivers.media import Packet, StreamInfo
 
 KEY = SegmentKey(bytes(range(16)))
@@ -78,17 +78,19 @@ FILES = {
 
 
 def parts(data: bytes, kind: bytes) -> list[bytes]:
-    return [data[box.at : box.end] for box in boxes(data, 0, len(data)) if box.kind == kind]
+    return [
+        data[box.offset : box.end] for box in iter_boxes(data, 0, len(data)) if box.kind == kind
+    ]
 
 
 @pytest.mark.parametrize("codec", ["h264", "mpeg4"])
 def test_the_head_of_a_sealed_file_is_that_of_the_plain_one_and_names_the_key(codec: str) -> None:
-    plain = read_head(parts(FILES[codec, False], b"moov")[0])
-    sealed = read_head(parts(FILES[codec, True], b"moov")[0])
+    plain = parse_moov(parts(FILES[codec, False], b"moov")[0])
+    sealed = parse_moov(parts(FILES[codec, True], b"moov")[0])
     assert (plain.timescale, plain.width_px, plain.height_px) == (90_000, 64, 48)
     assert plain.kid is None
     assert sealed.kid == KEY.kid
-    assert sealed.entry == plain.entry
+    assert sealed.sample_entry == plain.sample_entry
 
 
 @pytest.mark.parametrize("codec", ["h264", "mpeg4"])
@@ -96,16 +98,21 @@ def test_samples_are_told_alike_sealed_or_plain(codec: str) -> None:
     plain, sealed = (parts(FILES[codec, s], b"moof") for s in (False, True))
     assert len(plain) == len(sealed) == 3
     for one, other in zip(plain, sealed, strict=True):
-        a, b = read_run(one, sealed=False), read_run(other, sealed=True)
-        assert (a.begin, a.sizes.tolist(), a.durations.tolist(), a.offsets.tolist()) == (
-            b.begin,
+        a, b = parse_moof(one, encrypted=False), parse_moof(other, encrypted=True)
+        assert (
+            a.base_decode_time,
+            a.sizes.tolist(),
+            a.durations.tolist(),
+            a.composition_offsets.tolist(),
+        ) == (
+            b.base_decode_time,
             b.sizes.tolist(),
             b.durations.tolist(),
-            b.offsets.tolist(),
+            b.composition_offsets.tolist(),
         )
-        assert len(b.seals) == len(b.sizes)
-    runs = [read_run(moof, sealed=False) for moof in plain]
-    assert [run.begin for run in runs] == [0, 27_000, 54_000]
+        assert len(b.encryption) == len(b.sizes)
+    runs = [parse_moof(moof, encrypted=False) for moof in plain]
+    assert [run.base_decode_time for run in runs] == [0, 27_000, 54_000]
     assert [len(run.sizes) for run in runs] == [3, 3, 2]
 
 
@@ -113,40 +120,40 @@ def test_samples_are_told_alike_sealed_or_plain(codec: str) -> None:
 def test_opened_samples_are_the_plain_ones(codec: str) -> None:
     plain, sealed = (parts(FILES[codec, s], b"mdat") for s in (False, True))
     for moof, data, expected in zip(parts(FILES[codec, True], b"moof"), sealed, plain, strict=True):
-        run = read_run(moof, sealed=True)
+        run = parse_moof(moof, encrypted=True)
         samples = bytearray(data[8:])
         assert samples != expected[8:]
-        open_samples(samples, run, KEY)
+        decrypt_samples(samples, run, KEY)
         assert samples == expected[8:]
 
 
 def test_each_sample_has_a_vector_of_its_own() -> None:
     moofs = parts(FILES["h264", True], b"moof")
-    vectors = [seal.iv for moof in moofs for seal in read_run(moof, sealed=True).seals]
+    vectors = [seal.iv for moof in moofs for seal in parse_moof(moof, encrypted=True).encryption]
     assert len(set(vectors)) == len(vectors) == FRAMES
 
 
 def test_a_box_made_plain_has_its_length_and_says_nothing_of_sealing() -> None:
     data = FILES["h264", True]
-    for kind, made_plain in ((b"moov", plain_moov), (b"moof", plain_moof)):
+    for kind, made_plain in ((b"moov", strip_moov_encryption), (b"moof", strip_moof_encryption)):
         for box in parts(data, kind):
             plain = made_plain(box)
             assert len(plain) == len(box)
             assert not [k for k in (b"encv", b"sinf", b"senc", b"saiz", b"saio") if k in plain]
-    assert read_head(plain_moov(parts(data, b"moov")[0])).kid is None
+    assert parse_moov(strip_moov_encryption(parts(data, b"moov")[0])).kid is None
 
 
 def read_all(path: Path) -> int:
     """All that the reader can do with a file; how many samples it found."""
     count = 0
     with SegmentReader(path) as file:
-        for fragment in file.fragments():
-            data = file.read(fragment.data_at, fragment.data_end)
-            if file.head.kid is not None:
-                open_samples(data, fragment.run, KEY)
-            plain_moof(fragment.moof)
+        for fragment in file.iter_fragments():
+            data = file.read(fragment.data_offset, fragment.data_end)
+            if file.header.kid is not None:
+                decrypt_samples(data, fragment.run, KEY)
+            strip_moof_encryption(fragment.moof)
             count += len(fragment.run.sizes)
-        plain_moov(file.moov)
+        strip_moov_encryption(file.moov)
     sources = [ClipSource(path=path, begin_ns=begin_ns) for begin_ns in (0, 10**9)]
     clip = write_clip(sources, -1, 10**40, path.with_name("clip.mp4"), lambda _: KEY)
     assert clip.pictures == 2 * count
@@ -156,7 +163,7 @@ def read_all(path: Path) -> int:
 def samples_or_refusal(path: Path) -> int | str:
     try:
         return read_all(path)
-    except (DamagedFootage, CannotCut) as error:
+    except (DamagedFootage, ClipError) as error:
         return str(error)
 
 
@@ -165,7 +172,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("boxes")
 
 
-@pytest.mark.parametrize("name", ["a.mp4", f"a.mp4{PART}"])
+@pytest.mark.parametrize("name", ["a.mp4", f"a.mp4{PART_SUFFIX}"])
 def test_what_the_muxer_writes_is_read_whole(place: Path, name: str) -> None:
     for data in FILES.values():
         (place / name).write_bytes(data)
@@ -179,7 +186,7 @@ def damaged(change: Callable[[st.DataObject, bytearray], None]) -> Callable[...,
     def holds(place: Path, data: st.DataObject, which: tuple[str, bool], growing: bool) -> None:
         content = bytearray(FILES[which])
         change(data, content)
-        path = place / ("a.mp4" + PART * growing)
+        path = place / ("a.mp4" + PART_SUFFIX * growing)
         path.write_bytes(content)
         told = samples_or_refusal(path)
         if isinstance(told, int):
@@ -232,9 +239,9 @@ def test_garbage_is_refused(place: Path, content: bytes) -> None:
 def test_garbage_in_a_box_is_refused(content: bytes, *, sealed: bool) -> None:
     box = struct.pack(">I4s", 8 + len(content), b"moof") + content
     with pytest.raises(DamagedFootage):
-        read_head(box)
+        parse_moov(box)
     with pytest.raises(DamagedFootage):
-        read_run(box, sealed=sealed)
+        parse_moof(box, encrypted=sealed)
 
 
 def test_a_number_of_samples_that_nothing_bounds_is_refused() -> None:
@@ -245,10 +252,10 @@ def test_a_number_of_samples_that_nothing_bounds_is_refused() -> None:
         trun = _full(b"trun", 1, struct.pack(">II", count, 200))
         moof = _box(b"moof", _box(b"traf", tfhd, tfdt, trun))
         if count == MAX_SAMPLES:
-            assert len(read_run(moof, sealed=False).sizes) == count
+            assert len(parse_moof(moof, encrypted=False).sizes) == count
         else:
             with pytest.raises(DamagedFootage, match=f"a run of {count} samples"):
-                read_run(moof, sealed=False)
+                parse_moof(moof, encrypted=False)
 
 
 def _full(kind: bytes, flags: int, content: bytes) -> bytes:

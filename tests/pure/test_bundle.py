@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 
 from agent.config import redaction
 from agent.config.redaction import Redactor
-from agent.config.shareable_config import LEFT_OUT, allowed, withheld
+from agent.config.shareable_config import REDACTED, redact_config, redacted_texts
 from agent.diagnostics.support_bundle.format import (
-    FILE_MOST_BYTES,
-    MOST_BYTES,
-    MOST_FILES,
-    About,
-    Content,
-    LeftOut,
-    build,
+    MAX_FILE_BYTES,
+    MAX_FILES,
+    MAX_TOTAL_BYTES,
+    BundleFile,
+    OmittedFile,
+    SupportBundleInfo,
+    build_bundle,
     unpack,
     verify,
 )
@@ -33,18 +33,22 @@ from agent.diagnostics.support_bundle.format import (
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 PUBLIC = base64.b64encode(KEY.public_key().public_bytes_raw()).decode()
 OTHER = base64.b64encode(Ed25519PrivateKey.generate().public_key().public_bytes_raw()).decode()
-ABOUT = About(
+ABOUT = SupportBundleInfo(
     box="pole-17", made="2026-11-03T07:41:05Z", clock_synced=True, boot="b", versions={"vigie": "1"}
 )
 EXAMPLE = Path(__file__).parents[2] / "docs" / "vigie.example.toml"
 
 
-def bundle(*contents: Content, signed: bool = True, left_out: tuple[LeftOut, ...] = ()) -> bytes:
+def bundle(
+    *contents: BundleFile, signed: bool = True, left_out: tuple[OmittedFile, ...] = ()
+) -> bytes:
     public, sign = (PUBLIC, KEY.sign) if signed else (None, None)
-    return build("vigie-bundle-pole-17-x", ABOUT, contents, left_out, public, sign)
+    return build_bundle("vigie-bundle-pole-17-x", ABOUT, contents, left_out, public, sign)
 
 
-GOOD = bundle(Content(name="health.json", data=b"{}"), Content(name="journal.txt", data=b"a\nb\n"))
+GOOD = bundle(
+    BundleFile(name="health.json", data=b"{}"), BundleFile(name="journal.txt", data=b"a\nb\n")
+)
 
 
 def repacked(files: dict[str, bytes], folder: str = "vigie-bundle-pole-17-x") -> io.BytesIO:
@@ -64,13 +68,13 @@ def test_a_bundle_is_good_and_the_same_contents_give_the_same_bytes() -> None:
     assert verdict.manifest is not None
     assert [one.name for one in verdict.manifest.files] == ["health.json", "journal.txt"]
     again = bundle(
-        Content(name="health.json", data=b"{}"), Content(name="journal.txt", data=b"a\nb\n")
+        BundleFile(name="health.json", data=b"{}"), BundleFile(name="journal.txt", data=b"a\nb\n")
     )
     assert again == GOOD
 
 
 def test_one_without_a_key_agrees_with_itself_and_is_not_what_a_known_key_has_signed() -> None:
-    unsigned = bundle(Content(name="health.json", data=b"{}"), signed=False)
+    unsigned = bundle(BundleFile(name="health.json", data=b"{}"), signed=False)
     verdict = verify(io.BytesIO(unsigned))
     assert (verdict.ok, verdict.signed_by) == (True, None)
     assert "not signed" in verify(io.BytesIO(unsigned), PUBLIC).why
@@ -141,8 +145,8 @@ def test_a_link_out_of_the_folder_and_a_bomb_are_refused() -> None:
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/shadow"
         tar.addfile(link)
     assert "allowed: files in one folder" in verify(io.BytesIO(out.getvalue())).why
-    bomb = gzip.compress(bytes(3 * MOST_BYTES))
-    assert f"larger than {2 * MOST_BYTES}" in verify(io.BytesIO(bomb)).why
+    bomb = gzip.compress(bytes(3 * MAX_TOTAL_BYTES))
+    assert f"larger than {2 * MAX_TOTAL_BYTES}" in verify(io.BytesIO(bomb)).why
     assert "allowed: files in one folder" in verify(repacked({"x": b""}, "..")).why
 
 
@@ -189,13 +193,13 @@ def test_a_file_that_says_it_is_larger_than_the_bundle_takes_no_memory(tar: byte
         tracemalloc.stop()
     assert not verdict.ok
     assert "says that it is larger than the bundle" in verdict.why
-    assert most_bytes < 4 * MOST_BYTES
+    assert most_bytes < 4 * MAX_TOTAL_BYTES
 
 
 def test_what_is_too_large_keeps_its_newest_lines_and_what_has_no_room_is_told() -> None:
     line = b"x" * 99 + b"\n"
-    large = Content(name="journal.txt", data=b"old\n" + line * (FILE_MOST_BYTES // 100 + 5))
-    many = [Content(name=f"f{n}.bin", data=bytes(FILE_MOST_BYTES)) for n in range(10)]
+    large = BundleFile(name="journal.txt", data=b"old\n" + line * (MAX_FILE_BYTES // 100 + 5))
+    many = [BundleFile(name=f"f{n}.bin", data=bytes(MAX_FILE_BYTES)) for n in range(10)]
     data = bundle(large, *many)
     verdict = verify(io.BytesIO(data), PUBLIC)
     assert verdict.ok
@@ -205,12 +209,12 @@ def test_what_is_too_large_keeps_its_newest_lines_and_what_has_no_room_is_told()
     files = unpack(io.BytesIO(data))
     assert files["journal.txt"].startswith(b"xxx")
     assert files["journal.txt"].endswith(line)
-    assert sum(len(one) for name, one in files.items() if name.startswith("f")) <= MOST_BYTES
+    assert sum(len(one) for name, one in files.items() if name.startswith("f")) <= MAX_TOTAL_BYTES
     assert {one.name for one in verdict.manifest.left_out} == {"f7.bin", "f8.bin", "f9.bin"}
-    lots = bundle(*(Content(name=f"f{n}", data=b"") for n in range(MOST_FILES + 1)))
+    lots = bundle(*(BundleFile(name=f"f{n}", data=b"") for n in range(MAX_FILES + 1)))
     told = verify(io.BytesIO(lots)).manifest
     assert told is not None
-    assert told.left_out == (LeftOut(name=f"f{MOST_FILES}", why="there was no room for it"),)
+    assert told.left_out == (OmittedFile(name=f"f{MAX_FILES}", why="there was no room for it"),)
 
 
 SECRET = "s3cr3t-Tr0ub4dor"  # noqa: S105 - planted
@@ -244,21 +248,21 @@ SECRET = "s3cr3t-Tr0ub4dor"  # noqa: S105 - planted
 )
 def test_a_secret_in_a_configuration_stays_wherever_it_was_put(text: str) -> None:
     tables = tomllib.loads(text)
-    shown = msgspec.json.encode(allowed(tables)).decode()
+    shown = msgspec.json.encode(redact_config(tables)).decode()
     assert SECRET not in shown
     assert "314159" not in shown
-    assert LEFT_OUT in shown
+    assert REDACTED in shown
     if SECRET in text:
-        assert SECRET not in Redactor(withheld(tables)).text(f"x {SECRET} y")
+        assert SECRET not in Redactor(redacted_texts(tables)).redact_text(f"x {SECRET} y")
 
 
 def test_what_support_needs_of_a_configuration_is_shown() -> None:
-    shown = allowed(tomllib.loads(EXAMPLE.read_text()))
+    shown = redact_config(tomllib.loads(EXAMPLE.read_text()))
     assert shown["box"]["id"] == "casa-0001"
     assert shown["broker"]["url"] == "mqtts://centre.example:8883"
     assert shown["broker"]["keepalive_s"] == 30
     camera = shown["camera"][0]
-    assert camera["options"] == {"url": f"rtsp://10.0.0.21/{LEFT_OUT}"}
+    assert camera["options"] == {"url": f"rtsp://10.0.0.21/{REDACTED}"}
     assert camera["detect"]["model"] == "ssdlite_mobilenet_v2"
     assert camera["detect"]["scene"] == "north.scene.toml"
 
@@ -275,7 +279,7 @@ VALUES: Any = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(["broker", "camera", "head", "z"]), VALUES))
 def test_no_shape_of_a_configuration_shows_a_secret(tables: dict[str, Any]) -> None:
-    assert SECRET not in msgspec.json.encode(allowed(tables)).decode()
+    assert SECRET not in msgspec.json.encode(redact_config(tables)).decode()
 
 
 @pytest.mark.parametrize(
@@ -291,19 +295,19 @@ def test_no_shape_of_a_configuration_shows_a_secret(tables: dict[str, Any]) -> N
     ],
 )
 def test_what_looks_like_a_secret_is_left_out_of_a_text_though_nobody_knows_it(text: str) -> None:
-    assert SECRET not in Redactor(()).text(text)
+    assert SECRET not in Redactor(()).redact_text(text)
 
 
 @given(before=st.text(max_size=20), after=st.text(max_size=20))
 def test_a_known_secret_is_left_out_wherever_it_stands(before: str, after: str) -> None:
     scrubber = Redactor([SECRET])
-    assert SECRET not in scrubber.text(before + SECRET + after)
-    assert SECRET not in str(scrubber.value({before: [{"x": (SECRET + after,)}]}))
-    assert SECRET not in str(scrubber.value({before + SECRET: 1}))
+    assert SECRET not in scrubber.redact_text(before + SECRET + after)
+    assert SECRET not in str(scrubber.redact({before: [{"x": (SECRET + after,)}]}))
+    assert SECRET not in str(scrubber.redact({before + SECRET: 1}))
 
 
 def test_a_key_is_known_by_each_of_its_lines_and_a_name_that_is_shown_stays() -> None:
     pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAA\n-----END PRIVATE KEY-----\n"
-    scrubber = Redactor(["pole-17", *redaction.of_file(pem)], shown=["pole-17"])
-    assert scrubber.text("pole-17 has MC4CAQAwBQYDK2VwBCIEIAAA") == f"pole-17 has {LEFT_OUT}"
-    assert redaction.of_file(f"{SECRET}\n")[1] == SECRET
+    scrubber = Redactor(["pole-17", *redaction.secrets_in_file(pem)], public=["pole-17"])
+    assert scrubber.redact_text("pole-17 has MC4CAQAwBQYDK2VwBCIEIAAA") == f"pole-17 has {REDACTED}"
+    assert redaction.secrets_in_file(f"{SECRET}\n")[1] == SECRET

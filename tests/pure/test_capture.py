@@ -10,7 +10,7 @@ from agent.runtime.queues import LatestFrame, PacketQueue
 from drivers.contracts import CameraReadings
 from drivers.errors import DriverError
 from drivers.media import Frame, Packet, StreamInfo
-from tests.conftest import HeldClock
+from tests.conftest import ManualClock
 
 PLANE = np.zeros((2, 2), dtype=np.uint8)
 INFO = StreamInfo(codec="h264", width_px=2, height_px=2, fps=25)
@@ -37,7 +37,7 @@ class Listed:
 
 
 def test_packets_and_frames_go_their_ways_and_a_camera_that_ended_is_opened_again(
-    clock: HeldClock,
+    clock: ManualClock,
 ) -> None:
     cameras = [Listed(PACKET, None, FRAME), Listed(PACKET)]
     opened: list[StreamInfo] = []
@@ -55,7 +55,7 @@ def test_packets_and_frames_go_their_ways_and_a_camera_that_ended_is_opened_agai
     stopping = threading.Event()
     for _ in range(3):
         capture.run_once(stopping)
-    assert [p.t_ns for p in packets.take_all()] == [5]
+    assert [p.t_ns for p in packets.drain()] == [5]
     assert frames.take(0) is FRAME
     with pytest.raises(DriverError, match="no more"):
         capture.run_once(stopping)
@@ -65,7 +65,7 @@ def test_packets_and_frames_go_their_ways_and_a_camera_that_ended_is_opened_agai
     capture.run_once(stopping)
     assert opened == [INFO, INFO]
     counts = capture.counts()
-    assert (counts.packets, counts.frames, counts.reopened, counts.last_ns) == (
+    assert (counts.packets, counts.frames, counts.reconnects, counts.last_media_ns) == (
         2,
         1,
         1,
@@ -74,7 +74,7 @@ def test_packets_and_frames_go_their_ways_and_a_camera_that_ended_is_opened_agai
     assert counts.last_error is None
     capture.close()
     assert cameras[1].closed
-    assert not capture.counts().open
+    assert not capture.counts().is_open
 
 
 class Held(Listed):
@@ -84,7 +84,7 @@ class Held(Listed):
         raise DriverError("stuck", "its process is still there")
 
 
-def test_a_stuck_camera_is_told_of_and_never_opened_again(clock: HeldClock) -> None:
+def test_a_stuck_camera_is_told_of_and_never_opened_again(clock: ManualClock) -> None:
     cameras = [Held()]
     capture = CaptureStage(
         "north",
@@ -94,14 +94,14 @@ def test_a_stuck_camera_is_told_of_and_never_opened_again(clock: HeldClock) -> N
         packets=None,
         on_open=lambda _info: None,
     )
-    assert not capture.counts().stuck
+    assert not capture.counts().is_stuck
     for _ in range(3):
         with pytest.raises(DriverError, match="still there") as caught:
             capture.run_once(threading.Event())
         assert caught.value.kind == "stuck"
     assert cameras[0].closed
     counts = capture.counts()
-    assert (counts.stuck, counts.open, counts.last_error) == (
+    assert (counts.is_stuck, counts.is_open, counts.last_error) == (
         True,
         False,
         "its process is still there",
@@ -109,7 +109,7 @@ def test_a_stuck_camera_is_told_of_and_never_opened_again(clock: HeldClock) -> N
 
 
 def test_a_camera_that_cannot_be_opened_because_it_is_stuck_is_told_of_too(
-    clock: HeldClock,
+    clock: ManualClock,
 ) -> None:
     def refuse() -> Listed:
         raise DriverError("stuck", "its process is still there")
@@ -119,7 +119,7 @@ def test_a_camera_that_cannot_be_opened_because_it_is_stuck_is_told_of_too(
     )
     with pytest.raises(DriverError):
         capture.run_once(threading.Event())
-    assert capture.counts().stuck
+    assert capture.counts().is_stuck
 
 
 class Measured(Listed):
@@ -134,7 +134,7 @@ class Measured(Listed):
     [(Listed(None), None), (Measured(None), CameraReadings(lux=7.0))],
 )
 def test_readings_are_those_of_the_open_camera(
-    camera: Listed, readings: CameraReadings | None, clock: HeldClock
+    camera: Listed, readings: CameraReadings | None, clock: ManualClock
 ) -> None:
     capture = CaptureStage(
         "north",

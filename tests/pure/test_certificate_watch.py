@@ -17,14 +17,14 @@ from agent.base.errors import UserError
 from agent.config.configuration import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt.certificate_expiry import (
-    LOOK_AGAIN_S,
-    LOOK_EVERY_S,
+    CHECK_INTERVAL_S,
+    UNSYNCED_RETRY_S,
     CertificateExpiry,
-    Which,
-    validity_of,
+    CertificateKey,
+    read_validity,
 )
 from agent.reporting.topics import EnvelopeFields, rfc3339
-from tests.conftest import HeldClock
+from tests.conftest import ManualClock
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -51,17 +51,17 @@ def broker(file: Path | None, ca: Path | None = None) -> BrokerConfig:
 class Watched:
     """A watch on one file or two, at noon of a day."""
 
-    def __init__(self, file: Path | None, clock: HeldClock, ca: Path | None = None) -> None:
+    def __init__(self, file: Path | None, clock: ManualClock, ca: Path | None = None) -> None:
         clock.boot_utc = NOW - timedelta(microseconds=clock.now_ns // 1000)
         self.clock = clock
         self.board = FaultRegistry(clock.boottime_ns)
         self.watch = CertificateExpiry(broker(file, ca), self.board, self._stamp)
 
     def look(self) -> None:
-        self.watch.look(self.clock.now_ns / 1e9)
+        self.watch.check(self.clock.now_ns / 1e9)
 
     def look_if_due(self) -> None:
-        self.watch.look_if_due(self.clock.now_ns / 1e9)
+        self.watch.check_if_due(self.clock.now_ns / 1e9)
 
     def said(self) -> list[str]:
         assert {fault.code for fault in self.board.active()} <= {"NET-05"}
@@ -92,7 +92,7 @@ class Watched:
     ],
 )
 def test_what_is_said_of_its_dates(
-    begin: timedelta, end: timedelta, said: list[str], tmp_path: Path, clock: HeldClock
+    begin: timedelta, end: timedelta, said: list[str], tmp_path: Path, clock: ManualClock
 ) -> None:
     watched = Watched(write(tmp_path / "box.crt", NOW + begin, NOW + end), clock)
     watched.look()
@@ -101,28 +101,28 @@ def test_what_is_said_of_its_dates(
 
 @pytest.mark.raises_fault("NET-05")
 def test_it_is_looked_at_once_a_day_and_a_new_certificate_ends_the_fault(
-    tmp_path: Path, clock: HeldClock
+    tmp_path: Path, clock: ManualClock
 ) -> None:
     file = write(tmp_path / "box.crt", NOW - DAY, NOW + 30 * DAY + timedelta(hours=1))
     watched = Watched(file, clock)
     watched.look_if_due()
     assert watched.said() == []
-    clock.pass_s(LOOK_EVERY_S - 1)
+    clock.advance_s(CHECK_INTERVAL_S - 1)
     watched.look_if_due()
     assert watched.said() == []
-    clock.pass_s(1)
+    clock.advance_s(1)
     watched.look_if_due()
     assert watched.said() != []
     write(file, NOW - DAY, NOW + 90 * DAY)
     watched.look_if_due()
     assert watched.said() != []
-    clock.pass_s(LOOK_EVERY_S)
+    clock.advance_s(CHECK_INTERVAL_S)
     watched.look_if_due()
     assert watched.said() == []
 
 
 def test_while_nobody_knows_what_day_it_is_nothing_is_said_and_nothing_taken_back(
-    tmp_path: Path, clock: HeldClock
+    tmp_path: Path, clock: ManualClock
 ) -> None:
     file = write(tmp_path / "box.crt", NOW - DAY, NOW + DAY)
     watched = Watched(file, clock)
@@ -130,7 +130,7 @@ def test_while_nobody_knows_what_day_it_is_nothing_is_said_and_nothing_taken_bac
     watched.look_if_due()
     assert watched.said() == []
     clock.synced = True
-    clock.pass_s(LOOK_AGAIN_S)
+    clock.advance_s(UNSYNCED_RETRY_S)
     watched.look_if_due()
     assert watched.said() != []
     clock.synced = False
@@ -139,7 +139,7 @@ def test_while_nobody_knows_what_day_it_is_nothing_is_said_and_nothing_taken_bac
     assert watched.said() != []
 
 
-def test_a_box_without_a_certificate_has_none_that_ends(clock: HeldClock) -> None:
+def test_a_box_without_a_certificate_has_none_that_ends(clock: ManualClock) -> None:
     watched = Watched(None, clock)
     watched.look()
     assert watched.said() == []
@@ -147,7 +147,7 @@ def test_a_box_without_a_certificate_has_none_that_ends(clock: HeldClock) -> Non
 
 @pytest.mark.raises_fault("NET-05")
 def test_the_authority_that_signed_the_broker_is_watched_beside_it(
-    tmp_path: Path, clock: HeldClock
+    tmp_path: Path, clock: ManualClock
 ) -> None:
     own = write(tmp_path / "box.crt", NOW - DAY, NOW + 90 * DAY)
     ca = write(tmp_path / "ca.pem", NOW - 900 * DAY, NOW + 12 * DAY)
@@ -168,7 +168,7 @@ def test_the_authority_that_signed_the_broker_is_watched_beside_it(
 
 
 def test_an_authority_may_end_once_the_next_one_stands_beside_it(
-    tmp_path: Path, clock: HeldClock
+    tmp_path: Path, clock: ManualClock
 ) -> None:
     ca, new = tmp_path / "ca.pem", tmp_path / "new.pem"
     old = write(ca, NOW - 900 * DAY, NOW + DAY).read_bytes()
@@ -179,7 +179,7 @@ def test_an_authority_may_end_once_the_next_one_stands_beside_it(
 
 
 def test_of_a_box_s_certificate_those_that_signed_it_are_not_looked_at(
-    tmp_path: Path, clock: HeldClock
+    tmp_path: Path, clock: ManualClock
 ) -> None:
     own, signer = tmp_path / "box.crt", tmp_path / "signer.pem"
     leaf = write(own, NOW - DAY, NOW + DAY).read_bytes()
@@ -192,16 +192,16 @@ def test_of_a_box_s_certificate_those_that_signed_it_are_not_looked_at(
 @pytest.mark.parametrize(
     ("content", "said"), [(None, "No such file"), (b"not PEM", "holds no certificate in PEM form")]
 )
-@pytest.mark.parametrize("which", get_args(Which))
+@pytest.mark.parametrize("which", get_args(CertificateKey))
 def test_a_file_that_holds_none_is_named_and_stops_no_watch(
-    which: Which, content: bytes | None, said: str, tmp_path: Path, clock: HeldClock
+    which: CertificateKey, content: bytes | None, said: str, tmp_path: Path, clock: ManualClock
 ) -> None:
     file = tmp_path / "box.crt"
     if content is not None:
         file.write_bytes(content)
     own, ca = (file, None) if which == "certificate" else (None, file)
     with pytest.raises(UserError, match=said) as caught:
-        validity_of(broker(own, ca), which)
+        read_validity(broker(own, ca), which)
     assert "\n" not in str(caught.value)
     assert f"broker.{which} = '{file}'" in str(caught.value)
     watched = Watched(own, clock, ca)

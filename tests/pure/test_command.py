@@ -11,29 +11,29 @@ from hypothesis import strategies as st
 from agent.capture import snapshot_command
 from agent.capture.snapshot_command import SnapshotCommandHandler
 from agent.commands.command import (
-    LONGEST_EXPIRY_S,
-    MOST_BYTES,
-    Malformed,
+    MAX_COMMAND_BYTES,
+    MAX_EXPIRY_S,
+    MalformedCommand,
+    build_command_struct,
     check_expiry,
-    command_type,
-    parse,
+    parse_command,
 )
-from agent.commands.idempotency_store import KEPT_H
+from agent.commands.idempotency_store import RETENTION_H
 from agent.commands.requester import CommandRejected
 from agent.gpio import gpio_command
 from agent.gpio.gpio_command import GpioCommandHandler
 from agent.ptz import ptz_command
 from agent.ptz.ptz_command import PtzCommandHandler
 from agent.reporting import topics
-from tests.pure.command_rig import command
+from tests.pure.command_rig import encode_command
 
 PTZ = PtzCommandHandler({}, lambda: 0)
-PTZ_TYPE = command_type("ptz", ptz_command.Args)
+PTZ_TYPE = build_command_struct("ptz", ptz_command.Args)
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 
 
 def read(payload: bytes) -> Any:
-    return parse(PTZ, PTZ_TYPE, payload, 1)
+    return parse_command(PTZ, PTZ_TYPE, payload, 1)
 
 
 MOVE = {"do": "move", "head": "mast", "pan": 0.5}
@@ -45,62 +45,74 @@ MOVE = {"do": "move", "head": "mast", "pan": 0.5}
         (b"", "not JSON: Input data was truncated"),
         (b"\xff\xfe", "not JSON: JSON is malformed: invalid character (byte 0)"),
         (b"[" * 10_000, "not JSON: "),
-        (b" " * (MOST_BYTES + 1), f"{MOST_BYTES + 1} bytes; allowed: {MOST_BYTES}"),
+        (
+            b" " * (MAX_COMMAND_BYTES + 1),
+            f"{MAX_COMMAND_BYTES + 1} bytes; allowed: {MAX_COMMAND_BYTES}",
+        ),
         (b"7", "expected `object`, got `int`"),
         (b"{}", "object missing required field `id`"),
-        (command(MOVE, "a b"), "id = 'a b': expected `str` matching regex"),
-        (command(MOVE, "one\n"), r"id = 'one\n': expected `str` matching regex"),
-        (command(MOVE, expires="soon"), "expires = 'soon': invalid RFC3339 encoded datetime"),
+        (encode_command(MOVE, "a b"), "id = 'a b': expected `str` matching regex"),
+        (encode_command(MOVE, "one\n"), r"id = 'one\n': expected `str` matching regex"),
         (
-            command(MOVE, expires="2026-11-25T00:01:00"),
+            encode_command(MOVE, expires="soon"),
+            "expires = 'soon': invalid RFC3339 encoded datetime",
+        ),
+        (
+            encode_command(MOVE, expires="2026-11-25T00:01:00"),
             "expires = '2026-11-25T00:01:00': expected `datetime` with a timezone component",
         ),
-        (command(MOVE, by="a\nb"), r"by = 'a\nb': expected `str` matching regex"),
+        (encode_command(MOVE, by="a\nb"), r"by = 'a\nb': expected `str` matching regex"),
         (
-            command(MOVE, role="tour"),
+            encode_command(MOVE, role="tour"),
             "role = 'tour': invalid enum value 'tour'; allowed: 'incident', 'operator'",
         ),
-        (command(MOVE, token=1), "token: unknown key; allowed: id, expires, by, role, args"),
-        (command({**MOVE, "pan": 1.5}), "args.pan = 1.5: expected `float` <= 1.0"),
+        (encode_command(MOVE, token=1), "token: unknown key; allowed: id, expires, by, role, args"),
+        (encode_command({**MOVE, "pan": 1.5}), "args.pan = 1.5: expected `float` <= 1.0"),
         (
-            command({**MOVE, "speed": 1}),
+            encode_command({**MOVE, "speed": 1}),
             "args.speed: unknown key; allowed: pan, tilt, zoom, focus, for_s, head, token",
         ),
-        (command({"do": "fly"}), "args.do = 'fly': invalid value 'fly'; allowed: 'list', 'where'"),
-        (command({"head": "mast"}), "args: object missing required field `do`"),
-        (command({"do": "stop", "head": "../x"}), "args.head = '../x': expected `str` matching"),
-        (command({"do": "list", "head": "mast"}), "args.head: unknown key; allowed: none"),
         (
-            command({"do": "goto", "head": "mast", "pan_deg": 181, "tilt_deg": 0}),
+            encode_command({"do": "fly"}),
+            "args.do = 'fly': invalid value 'fly'; allowed: 'list', 'where'",
+        ),
+        (encode_command({"head": "mast"}), "args: object missing required field `do`"),
+        (
+            encode_command({"do": "stop", "head": "../x"}),
+            "args.head = '../x': expected `str` matching",
+        ),
+        (encode_command({"do": "list", "head": "mast"}), "args.head: unknown key; allowed: none"),
+        (
+            encode_command({"do": "goto", "head": "mast", "pan_deg": 181, "tilt_deg": 0}),
             "args.pan_deg = 181: expected `float` <= 180.0",
         ),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(payload: bytes, line: str) -> None:
-    with pytest.raises(Malformed) as said:
+    with pytest.raises(MalformedCommand) as said:
         read(payload)
     assert str(said.value).startswith(f"command ptz: {line}")
     assert "\n" not in str(said.value)
 
 
 def test_a_malformed_command_is_answered_by_its_id_where_one_can_be_read() -> None:
-    with pytest.raises(Malformed) as said:
-        read(command({"do": "fly"}, "a-1"))
-    assert said.value.id == "a-1"
-    with pytest.raises(Malformed) as said:
-        read(command({"do": "fly"}, "not an id"))
-    assert said.value.id is None
+    with pytest.raises(MalformedCommand) as said:
+        read(encode_command({"do": "fly"}, "a-1"))
+    assert said.value.command_id == "a-1"
+    with pytest.raises(MalformedCommand) as said:
+        read(encode_command({"do": "fly"}, "not an id"))
+    assert said.value.command_id is None
 
 
 def test_a_sentence_stays_short_whatever_was_sent() -> None:
-    with pytest.raises(Malformed) as said:
-        read(command({"do": "x" * 9000}))
+    with pytest.raises(MalformedCommand) as said:
+        read(encode_command({"do": "x" * 9000}))
     assert len(str(said.value)) < 600
 
 
 @given(st.binary(max_size=200) | st.text(max_size=50).map(str.encode))
 def test_no_bytes_do_anything_but_be_refused(payload: bytes) -> None:
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedCommand):
         read(payload)
 
 
@@ -124,25 +136,25 @@ def test_no_arguments_do_anything_but_be_refused_or_be_of_the_verb(args: Any) ->
         ),
     ):
         try:
-            order = parse(
+            order = parse_command(
                 verb,  # type: ignore[arg-type]
-                command_type(verb.name, module.Args),  # type: ignore[attr-defined]
-                command(args),
+                build_command_struct(verb.name, module.Args),  # type: ignore[attr-defined]
+                encode_command(args),
                 1,
             )
-        except Malformed:
+        except MalformedCommand:
             continue
-        verb.subject(order.args)
+        verb.describe(order.args)
 
 
 def test_equal_commands_have_equal_digests_whenever_they_expire() -> None:
-    one = read(command(MOVE))
-    assert read(command(dict(reversed(MOVE.items())))).digest == one.digest
-    assert read(command(MOVE, "two", expires="2026-11-25T00:02:00Z")).digest == one.digest
+    one = read(encode_command(MOVE))
+    assert read(encode_command(dict(reversed(MOVE.items())))).digest == one.digest
+    assert read(encode_command(MOVE, "two", expires="2026-11-25T00:02:00Z")).digest == one.digest
     for other in (
-        command({**MOVE, "pan": 0.4}),
-        command(MOVE, by="badr"),
-        command(MOVE, role="incident"),
+        encode_command({**MOVE, "pan": 0.4}),
+        encode_command(MOVE, by="badr"),
+        encode_command(MOVE, role="incident"),
     ):
         assert read(other).digest != one.digest
 
@@ -155,8 +167,8 @@ def test_equal_commands_have_equal_digests_whenever_they_expire() -> None:
         (0, "expired"),
         (0.001, None),
         (30, None),
-        (LONGEST_EXPIRY_S, None),
-        (LONGEST_EXPIRY_S + 1, "malformed"),
+        (MAX_EXPIRY_S, None),
+        (MAX_EXPIRY_S + 1, "malformed"),
         (1e9, "malformed"),
     ],
 )
@@ -164,7 +176,7 @@ def test_a_command_is_good_until_it_expires_and_for_an_hour_at_the_most(
     ahead_s: float, kind: str | None
 ) -> None:
     expires = (NOW + timedelta(seconds=ahead_s)).isoformat()
-    order = read(command(MOVE, expires=expires))
+    order = read(encode_command(MOVE, expires=expires))
     if kind is None:
         check_expiry(order, NOW)
         return
@@ -174,7 +186,7 @@ def test_a_command_is_good_until_it_expires_and_for_an_hour_at_the_most(
 
 
 def test_commands_are_remembered_for_longer_than_they_may_be_good() -> None:
-    assert KEPT_H * 3600 > LONGEST_EXPIRY_S
+    assert RETENTION_H * 3600 > MAX_EXPIRY_S
 
 
 @pytest.mark.parametrize(
@@ -197,7 +209,7 @@ def test_commands_are_remembered_for_longer_than_they_may_be_good() -> None:
 def test_a_box_replies_under_its_own_reply_topic_and_nowhere_else(
     asked: str | None, topic: str
 ) -> None:
-    assert topics.reply_topic("pole-17", asked) == topic
+    assert topics.choose_reply_topic("pole-17", asked) == topic
 
 
 @pytest.mark.parametrize(
@@ -211,7 +223,7 @@ def test_a_box_replies_under_its_own_reply_topic_and_nowhere_else(
     ],
 )
 def test_a_command_s_topic_names_its_verb(topic: str, verb: str | None) -> None:
-    assert topics.commanded("pole-17", topic) == verb
+    assert topics.parse_command_topic("pole-17", topic) == verb
 
 
 def test_each_do_of_ptz_has_a_word_for_the_log() -> None:

@@ -9,145 +9,152 @@ import pytest
 
 from agent.base.model import CommandRefused
 from agent.commands import idempotency_store as ledger_module
-from agent.commands.dispatcher import NEWS_MOST, WAITING_MOST
+from agent.commands.dispatcher import MAX_QUEUED_COMMANDS, MAX_QUEUED_TASKS
 from agent.gpio.gpio_command import GpioCommandHandler
 from drivers.errors import DriverError
-from tests.conftest import HeldClock
+from tests.conftest import ManualClock
 from tests.pure.command_rig import (
-    MOVE,
-    SET,
-    STOP,
+    MOVE_ARGS,
+    PRESET_SET_ARGS,
+    STOP_ARGS,
+    CommandRig,
     MakeRig,
-    Rig,
+    decode_result,
     make_rig,
-    refused,
-    result,
+    rejection_of,
     rig,
 )
 
 __all__ = ["make_rig", "rig"]
 
 
-def test_a_move_takes_the_head_and_its_reply_has_the_lease(rig: Rig) -> None:
-    lease = result(rig.ask(MOVE))["lease"]
+def test_a_move_takes_the_head_and_its_reply_has_the_lease(rig: CommandRig) -> None:
+    lease = decode_result(rig.run_command(MOVE_ARGS))["lease"]
     assert lease == {"token": 1, "by": "amina", "role": "operator", "left_s": 30.0}
-    assert rig.mast.calls == ["Move"]
+    assert rig.head.calls == ["PtzMoveArgs"]
 
 
-def test_a_repeat_gets_the_first_reply_and_nothing_is_done(rig: Rig) -> None:
-    first = rig.ask(MOVE)
-    rig.clock.pass_s(10)
-    assert rig.ask(MOVE) == first
-    assert rig.ask(MOVE, expires="2026-11-25T00:00:59Z") == first
-    assert rig.mast.calls == ["Move"]
+def test_a_repeat_gets_the_first_reply_and_nothing_is_done(rig: CommandRig) -> None:
+    first = rig.run_command(MOVE_ARGS)
+    rig.clock.advance_s(10)
+    assert rig.run_command(MOVE_ARGS) == first
+    assert rig.run_command(MOVE_ARGS, expires="2026-11-25T00:00:59Z") == first
+    assert rig.head.calls == ["PtzMoveArgs"]
 
 
 def test_a_repeat_gets_the_first_reply_after_a_restart_too_and_after_its_expiry(
-    rig: Rig, make_rig: MakeRig, clock: HeldClock
+    rig: CommandRig, make_rig: MakeRig, clock: ManualClock
 ) -> None:
     replies = [
-        rig.ask(args, ident) for ident, args in (("a", MOVE), ("b", SET), ("c", {"do": "x"}))
+        rig.run_command(args, ident)
+        for ident, args in (("a", MOVE_ARGS), ("b", PRESET_SET_ARGS), ("c", {"do": "x"}))
     ]
-    rig.desk.close()
-    clock.pass_s(3600)
+    rig.dispatcher.close()
+    clock.advance_s(3600)
     again = make_rig()
-    assert [again.ask(args, ident) for ident, args in (("a", MOVE), ("b", SET))] == replies[:2]
-    assert again.mast.calls == []
+    assert [
+        again.run_command(args, ident) for ident, args in (("a", MOVE_ARGS), ("b", PRESET_SET_ARGS))
+    ] == replies[:2]
+    assert again.head.calls == []
 
 
-def test_an_id_that_was_another_command_s_is_refused(rig: Rig) -> None:
-    rig.ask(MOVE)
-    for change in ({"args": {**MOVE, "pan": 0.1}}, {"by": "badr"}):
-        args: Any = change.get("args", MOVE)
-        kind, why = refused(rig.ask(args, **{k: v for k, v in change.items() if k != "args"}))
+def test_an_id_that_was_another_command_s_is_refused(rig: CommandRig) -> None:
+    rig.run_command(MOVE_ARGS)
+    for change in ({"args": {**MOVE_ARGS, "pan": 0.1}}, {"by": "badr"}):
+        args: Any = change.get("args", MOVE_ARGS)
+        kind, why = rejection_of(
+            rig.run_command(args, **{k: v for k, v in change.items() if k != "args"})
+        )
         assert kind == "malformed"
         assert "another command" in why
-    assert rig.mast.calls == ["Move"]
+    assert rig.head.calls == ["PtzMoveArgs"]
 
 
-def test_what_the_head_refuses_is_refused_and_so_is_the_repeat(rig: Rig) -> None:
-    rig.ask(MOVE)
+def test_what_the_head_refuses_is_refused_and_so_is_the_repeat(rig: CommandRig) -> None:
+    rig.run_command(MOVE_ARGS)
     incident = {"role": "incident", "by": "rescue"}
-    kind, why = refused(rig.ask(MOVE, "two", **incident))
+    kind, why = rejection_of(rig.run_command(MOVE_ARGS, "two", **incident))
     assert kind == "busy"
     assert "'amina' (operator) has it for 30 s more" in why
-    rig.clock.pass_s(31)
-    assert refused(rig.ask(MOVE, "two", **incident))[0] == "busy"
-    assert result(rig.ask(MOVE, "three", **incident))["lease"]["token"] == 2
+    rig.clock.advance_s(31)
+    assert rejection_of(rig.run_command(MOVE_ARGS, "two", **incident))[0] == "busy"
+    assert decode_result(rig.run_command(MOVE_ARGS, "three", **incident))["lease"]["token"] == 2
 
 
-def test_an_unknown_head_is_answered_with_those_that_there_are(rig: Rig) -> None:
-    assert refused(rig.ask({**MOVE, "head": "roof"})) == (
+def test_an_unknown_head_is_answered_with_those_that_there_are(rig: CommandRig) -> None:
+    assert rejection_of(rig.run_command({**MOVE_ARGS, "head": "roof"})) == (
         "unknown",
         "head 'roof': none of that name; there are: mast",
     )
 
 
-def test_an_unknown_verb_is_answered_with_those_that_there_are(rig: Rig) -> None:
-    assert refused(rig.ask({}, verb="dance")) == (
+def test_an_unknown_verb_is_answered_with_those_that_there_are(rig: CommandRig) -> None:
+    assert rejection_of(rig.run_command({}, verb="dance")) == (
         "malformed",
         "'dance': no such command; allowed: ptz",
     )
 
 
-def test_an_expired_command_is_not_done(rig: Rig) -> None:
-    rig.clock.pass_s(60)
-    assert refused(rig.ask(MOVE))[0] == "expired"
-    assert rig.mast.calls == []
+def test_an_expired_command_is_not_done(rig: CommandRig) -> None:
+    rig.clock.advance_s(60)
+    assert rejection_of(rig.run_command(MOVE_ARGS))[0] == "expired"
+    assert rig.head.calls == []
 
 
-def test_it_is_when_a_command_is_begun_that_it_must_be_good(rig: Rig) -> None:
-    rig.send(MOVE)
-    rig.clock.pass_s(60)
-    rig.turn()
-    assert refused(rig.replies[0])[0] == "expired"
+def test_it_is_when_a_command_is_begun_that_it_must_be_good(rig: CommandRig) -> None:
+    rig.send(MOVE_ARGS)
+    rig.clock.advance_s(60)
+    rig.run_once()
+    assert rejection_of(rig.replies[0])[0] == "expired"
 
 
-def test_while_the_clock_is_not_trusted_no_command_is_too_late(rig: Rig, clock: HeldClock) -> None:
+def test_while_the_clock_is_not_trusted_no_command_is_too_late(
+    rig: CommandRig, clock: ManualClock
+) -> None:
     clock.synced = False
-    assert result(rig.ask(MOVE, expires="2020-01-01T00:00:00Z"))
-    assert result(rig.ask(MOVE, "two", expires="2099-01-01T00:00:00Z"))
+    assert decode_result(rig.run_command(MOVE_ARGS, expires="2020-01-01T00:00:00Z"))
+    assert decode_result(rig.run_command(MOVE_ARGS, "two", expires="2099-01-01T00:00:00Z"))
 
 
-def test_a_retained_command_is_never_done_and_neither_is_a_retained_stop(rig: Rig) -> None:
-    for args in (MOVE, STOP):
-        kind, why = refused(rig.ask(args, retained=True))
+def test_a_retained_command_is_never_done_and_neither_is_a_retained_stop(rig: CommandRig) -> None:
+    for args in (MOVE_ARGS, STOP_ARGS):
+        kind, why = rejection_of(rig.run_command(args, retained=True))
         assert kind == "malformed"
         assert "retained" in why
-    assert rig.mast.calls == []
+    assert rig.head.calls == []
 
 
 def test_what_must_not_be_done_twice_is_written_before_it_is_done(
-    rig: Rig, make_rig: MakeRig
+    rig: CommandRig, make_rig: MakeRig
 ) -> None:
     """The agent dies within it: the repeat is told that nobody knows."""
 
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    rig.mast.preset_set = die  # type: ignore[method-assign,assignment]
-    ledger = rig.ledger
-    ledger.end = lambda *_, **__: None  # type: ignore[method-assign] # it is dead
+    rig.head.set_preset = die  # type: ignore[method-assign,assignment]
+    ledger = rig.idempotency_store
+    ledger.record_reply = lambda *_, **__: None  # type: ignore[method-assign] # it is dead
     with pytest.raises(KeyboardInterrupt):
-        rig.ask(SET)
-    rig.desk.close()
+        rig.run_command(PRESET_SET_ARGS)
+    rig.dispatcher.close()
     again = make_rig()
     for _ in range(2):
-        kind, why = refused(again.ask(SET))
+        kind, why = rejection_of(again.run_command(PRESET_SET_ARGS))
         assert kind == "failed"
         assert "whether it was done is not known" in why
-    assert again.mast.calls == []
-    assert result(again.ask(SET, "another"))["lease"]
+    assert again.head.calls == []
+    assert decode_result(again.run_command(PRESET_SET_ARGS, "another"))["lease"]
 
 
-def test_a_bug_in_a_verb_is_answered_and_goes_on_to_the_stage(rig: Rig) -> None:
-    rig.mast.preset_delete = lambda *_: 1 / 0  # type: ignore[method-assign,assignment]
+def test_a_bug_in_a_verb_is_answered_and_goes_on_to_the_stage(rig: CommandRig) -> None:
+    rig.head.delete_preset = lambda *_: 1 / 0  # type: ignore[method-assign,assignment]
     delete = {"do": "preset_delete", "head": "mast", "preset": "gate"}
     with pytest.raises(ZeroDivisionError):
-        rig.ask(delete)
-    kind, why = refused(rig.replies[0])
+        rig.run_command(delete)
+    kind, why = rejection_of(rig.replies[0])
     assert (kind, why) == ("failed", "the agent failed at it: ZeroDivisionError")
-    assert refused(rig.ask(delete)) == (kind, why)
+    assert rejection_of(rig.run_command(delete)) == (kind, why)
 
 
 @pytest.mark.parametrize(
@@ -168,25 +175,25 @@ def test_a_device_s_failure_is_refused_with_its_kind(
         raise DriverError(driver, "the chip is gone")
 
     rig = make_rig(GpioCommandHandler(drive))
-    reply = rig.ask({"pin": "siren", "active": True}, verb="gpio")
-    assert refused(reply) == (kind, "the chip is gone")
+    reply = rig.run_command({"pin": "siren", "active": True}, verb="gpio")
+    assert rejection_of(reply) == (kind, "the chip is gone")
 
 
 def test_a_pin_is_driven_for_whom_asks(make_rig: MakeRig) -> None:
     driven: list[object] = []
     rig = make_rig(GpioCommandHandler(lambda *given: driven.append(given)))
-    reply = rig.ask({"pin": "siren", "active": True, "for_s": 5}, verb="gpio")
-    assert result(reply) == {"pin": "siren", "active": True}
+    reply = rig.run_command({"pin": "siren", "active": True, "for_s": 5}, verb="gpio")
+    assert decode_result(reply) == {"pin": "siren", "active": True}
     assert driven == [("siren", True, 5.0, "amina")]
 
 
 class Broken:
     """A disk that refuses: the ledger's folder is not there any more, and comes back."""
 
-    def __init__(self, rig: Rig) -> None:
+    def __init__(self, rig: CommandRig) -> None:
         self._rig = rig
         self._aside = rig.folder.with_name("aside")
-        rig.ledger.close()
+        rig.idempotency_store.close()
         rig.folder.rename(self._aside)
 
     def mend(self) -> None:
@@ -197,63 +204,69 @@ class Broken:
 
 @pytest.mark.raises_fault("CTL-01")
 def test_without_a_ledger_a_stop_and_a_move_pass_and_what_must_not_be_repeated_does_not(
-    rig: Rig,
+    rig: CommandRig,
 ) -> None:
-    rig.ask({"do": "list"}, "zero")
+    rig.run_command({"do": "list"}, "zero")
     disk = Broken(rig)
-    assert result(rig.ask(MOVE))
-    assert rig.faults_now() == ["CTL-01"]
-    assert result(rig.ask({"do": "where", "head": "mast"}, "two"))["heads"]
-    kind, why = refused(rig.ask(SET, "three"))
+    assert decode_result(rig.run_command(MOVE_ARGS))
+    assert rig.active_faults() == ["CTL-01"]
+    assert decode_result(rig.run_command({"do": "where", "head": "mast"}, "two"))["heads"]
+    kind, why = rejection_of(rig.run_command(PRESET_SET_ARGS, "three"))
     assert kind == "failed"
     assert "cannot be written down" in why
-    assert rig.mast.calls == ["Move"]
+    assert rig.head.calls == ["PtzMoveArgs"]
     # What memory holds is not repeated all the same.
-    assert result(rig.ask(MOVE))
-    assert rig.mast.calls == ["Move"]
+    assert decode_result(rig.run_command(MOVE_ARGS))
+    assert rig.head.calls == ["PtzMoveArgs"]
     disk.mend()
-    assert result(rig.ask(SET, "three"))["lease"]
-    assert rig.faults_now() == []
+    assert decode_result(rig.run_command(PRESET_SET_ARGS, "three"))["lease"]
+    assert rig.active_faults() == []
 
 
-def test_a_disk_that_takes_again_is_found_without_a_command(rig: Rig) -> None:
+def test_a_disk_that_takes_again_is_found_without_a_command(rig: CommandRig) -> None:
     disk = Broken(rig)
-    rig.ledger.mend()
-    assert rig.faults_now() == ["CTL-01"]
+    rig.idempotency_store.probe_after_failure()
+    assert rig.active_faults() == ["CTL-01"]
     disk.mend()
-    rig.ledger.mend()
-    assert rig.faults_now() == ["CTL-01"], "it is not tried at each turn"
-    rig.clock.pass_s(ledger_module.MEND_EVERY_S)
-    rig.ledger.mend()
-    assert rig.faults_now() == []
+    rig.idempotency_store.probe_after_failure()
+    assert rig.active_faults() == ["CTL-01"], "it is not tried at each turn"
+    rig.clock.advance_s(ledger_module.PROBE_INTERVAL_S)
+    rig.idempotency_store.probe_after_failure()
+    assert rig.active_faults() == []
 
 
-def test_a_damaged_ledger_is_set_aside_and_commands_go_on(rig: Rig, make_rig: MakeRig) -> None:
-    rig.ask(MOVE)
-    rig.desk.close()
+def test_a_damaged_ledger_is_set_aside_and_commands_go_on(
+    rig: CommandRig, make_rig: MakeRig
+) -> None:
+    rig.run_command(MOVE_ARGS)
+    rig.dispatcher.close()
     file = rig.folder / "commands.db"
     file.write_bytes(b"rubbish" * 1000)
     again = make_rig()
-    assert refused(again.ask(SET))[0] == "failed"
-    assert result(again.ask(SET))["lease"]
+    assert rejection_of(again.run_command(PRESET_SET_ARGS))[0] == "failed"
+    assert decode_result(again.run_command(PRESET_SET_ARGS))["lease"]
     assert (rig.folder / "commands.db.damaged").read_bytes().startswith(b"rubbish")
 
 
 def test_the_ledger_is_bounded_by_count_and_forgets_the_soonest_expired_first(
-    rig: Rig, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
+    rig: CommandRig, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_module, "KEPT_MOST", 5)
-    monkeypatch.setattr(ledger_module, "RECENT_MOST", 1)
+    monkeypatch.setattr(ledger_module, "MAX_RECORDS_PER_KIND", 5)
+    monkeypatch.setattr(ledger_module, "MAX_CACHED_REPLIES", 1)
     for number in range(8):
-        assert result(rig.ask(MOVE, f"m{number}"))
+        assert decode_result(rig.run_command(MOVE_ARGS, f"m{number}"))
     for number in range(5):
-        assert result(rig.ask({**SET, "preset": f"p{number}"}, f"s{number}"))
-    kind, why = refused(rig.ask(SET, "one-more"))
+        assert decode_result(
+            rig.run_command({**PRESET_SET_ARGS, "preset": f"p{number}"}, f"s{number}")
+        )
+    kind, why = rejection_of(rig.run_command(PRESET_SET_ARGS, "one-more"))
     assert kind == "busy"
     assert "5 commands that must not be done twice may still be repeated" in why
-    assert rig.faults_now() == []
-    clock.pass_s(61)
-    assert result(rig.ask(SET, "one-more", expires="2026-11-25T00:30:00Z"))
+    assert rig.active_faults() == []
+    clock.advance_s(61)
+    assert decode_result(
+        rig.run_command(PRESET_SET_ARGS, "one-more", expires="2026-11-25T00:30:00Z")
+    )
     with sqlite3.connect(rig.folder / "commands.db") as db:
         rows = db.execute("SELECT once, COUNT(*) FROM command GROUP BY once").fetchall()
     db.close()
@@ -261,7 +274,7 @@ def test_the_ledger_is_bounded_by_count_and_forgets_the_soonest_expired_first(
 
 
 def test_the_ledger_forgets_by_age_and_never_while_the_clock_is_not_trusted(
-    rig: Rig, clock: HeldClock
+    rig: CommandRig, clock: ManualClock
 ) -> None:
     def count() -> int:
         db = sqlite3.connect(rig.folder / "commands.db")
@@ -269,42 +282,42 @@ def test_the_ledger_forgets_by_age_and_never_while_the_clock_is_not_trusted(
         db.close()
         return int(rows)
 
-    rig.ask(SET, "old")
-    clock.pass_s(25 * 3600)
+    rig.run_command(PRESET_SET_ARGS, "old")
+    clock.advance_s(25 * 3600)
     clock.synced = False
-    rig.ask(SET, "untrusted")
+    rig.run_command(PRESET_SET_ARGS, "untrusted")
     assert count() == 2
     clock.synced = True
-    rig.ask(SET, "new", expires="2026-11-26T01:00:30Z")
+    rig.run_command(PRESET_SET_ARGS, "new", expires="2026-11-26T01:00:30Z")
     assert count() == 1
 
 
 def test_beyond_the_bounds_commands_are_dropped_counted_and_a_stop_passes(
-    rig: Rig, caplog: pytest.LogCaptureFixture
+    rig: CommandRig, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for number in range(WAITING_MOST + 10):
-        rig.send(MOVE, f"m{number}")
-    for _ in range(NEWS_MOST):
-        rig.give(b"rubbish")
-    counts = rig.desk.health()
-    assert counts.waiting == WAITING_MOST
-    assert counts.dropped == 10 + WAITING_MOST
-    rig.send(STOP, "stop")
-    (express,) = rig.desk.stages[1:]
+    for number in range(MAX_QUEUED_COMMANDS + 10):
+        rig.send(MOVE_ARGS, f"m{number}")
+    for _ in range(MAX_QUEUED_TASKS):
+        rig.submit(b"rubbish")
+    counts = rig.dispatcher.health()
+    assert counts.waiting == MAX_QUEUED_COMMANDS
+    assert counts.dropped == 10 + MAX_QUEUED_COMMANDS
+    rig.send(STOP_ARGS, "stop")
+    (express,) = rig.dispatcher.stages[1:]
     express.run_once(threading.Event())
-    assert rig.mast.calls == ["stop"]
+    assert rig.head.calls == ["stop"]
     assert "64 wait already" in caplog.text
-    rig.desk.close()
+    rig.dispatcher.close()
 
 
 def test_each_command_and_its_outcome_are_one_line_whatever_stands_in_it(
-    rig: Rig, caplog: pytest.LogCaptureFixture
+    rig: CommandRig, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    rig.ask(MOVE, by="amina\u2028x")
-    rig.ask({**MOVE, "head": "roof"}, "two")
-    rig.give(b'{"id": "three", "by": "a\\nb"}')
-    rig.turn()
+    rig.run_command(MOVE_ARGS, by="amina\u2028x")
+    rig.run_command({**MOVE_ARGS, "head": "roof"}, "two")
+    rig.submit(b'{"id": "three", "by": "a\\nb"}')
+    rig.run_once()
     lines = [record.getMessage() for record in caplog.records if "command" in record.getMessage()]
     assert lines == [
         r"command one: ptz mast move, by 'amina\u2028x' (operator) over test: done after 0.0 ms",
@@ -320,11 +333,11 @@ def test_each_command_and_its_outcome_are_one_line_whatever_stands_in_it(
     ]
 
 
-def test_counts_are_for_health(rig: Rig) -> None:
-    rig.ask(MOVE)
-    rig.ask({**MOVE, "head": "roof"}, "two")
-    rig.send(MOVE, "three")
-    counts = rig.desk.health()
+def test_counts_are_for_health(rig: CommandRig) -> None:
+    rig.run_command(MOVE_ARGS)
+    rig.run_command({**MOVE_ARGS, "head": "roof"}, "two")
+    rig.send(MOVE_ARGS, "three")
+    counts = rig.dispatcher.health()
     assert (counts.waiting, counts.running, counts.done, counts.refused, counts.dropped) == (
         1,
         0,

@@ -14,17 +14,17 @@ from agent.commands.dispatcher import IncomingCommand
 from agent.commands.requester import CommandRejected
 from agent.runtime.stage import StageThread
 from tests.pure.command_rig import (
-    MOVE,
-    SET,
-    STOP,
-    TAKE,
-    WAIT_S,
+    MOVE_ARGS,
+    PRESET_SET_ARGS,
+    STOP_ARGS,
+    TAKE_ARGS,
+    TIMEOUT_S,
+    CommandRig,
     MakeRig,
-    Rig,
-    command,
+    decode_result,
+    encode_command,
     make_rig,
-    refused,
-    result,
+    rejection_of,
     rig,
 )
 
@@ -35,7 +35,7 @@ class Slow:
     """A verb that takes a while, and does what a test tells it to."""
 
     name = "slow"
-    express = ()
+    priority_lanes = ()
 
     class Args(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         what: str = ""
@@ -43,23 +43,23 @@ class Slow:
     class Result(msgspec.Struct):
         done: str
 
-    args = Args
+    args_type = Args
 
     def __init__(self) -> None:
-        self.courses: list[CommandProgressSink] = []
+        self.progress_sinks: list[CommandProgressSink] = []
 
-    def subject(self, args: Args) -> str:
+    def describe(self, args: Args) -> str:
         return args.what
 
-    def is_repeatable(self, args: Args) -> bool:
+    def is_idempotent(self, args: Args) -> bool:
         return False
 
-    def at_once(self, args: Args) -> str | None:
+    def priority_lane(self, args: Args) -> str | None:
         return None
 
-    def run(self, order: ValidCommand, course: CommandProgressSink) -> Deferred:
-        self.courses.append(course)
-        return Deferred(within_s=60)
+    def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> Deferred:
+        self.progress_sinks.append(progress_sink)
+        return Deferred(timeout_s=60)
 
 
 @pytest.fixture
@@ -68,85 +68,89 @@ def slow() -> Slow:
 
 
 @pytest.fixture
-def slow_rig(make_rig: MakeRig, slow: Slow) -> Rig:
+def slow_rig(make_rig: MakeRig, slow: Slow) -> CommandRig:
     return make_rig(slow)
 
 
 def test_what_takes_a_while_is_accepted_tells_how_far_it_is_and_ends(
-    slow_rig: Rig, slow: Slow
+    slow_rig: CommandRig, slow: Slow
 ) -> None:
     rig = slow_rig
-    assert rig.ask({}, verb="slow") == CommandAccepted(command="one", verb="slow")
-    slow.courses[0].progress(0.5, "half of it")
-    rig.turn()
+    assert rig.run_command({}, verb="slow") == CommandAccepted(command="one", verb="slow")
+    slow.progress_sinks[0].report_progress(0.5, "half of it")
+    rig.run_once()
     assert rig.replies[-1] == CommandProgress(
         command="one", verb="slow", share=0.5, detail="half of it"
     )
-    assert rig.desk.health().running == 1
-    slow.courses[0].finish(lambda: Slow.Result(done="all"))
-    rig.turn()
-    assert result(rig.replies[-1]) == {"done": "all"}
-    assert rig.ask({}, verb="slow") == rig.replies[-2]
-    assert len(slow.courses) == 1
+    assert rig.dispatcher.health().running == 1
+    slow.progress_sinks[0].finish(lambda: Slow.Result(done="all"))
+    rig.run_once()
+    assert decode_result(rig.replies[-1]) == {"done": "all"}
+    assert rig.run_command({}, verb="slow") == rig.replies[-2]
+    assert len(slow.progress_sinks) == 1
 
 
-def test_a_repeat_of_what_runs_is_accepted_and_gets_the_end(slow_rig: Rig, slow: Slow) -> None:
-    slow_rig.ask({}, verb="slow")
+def test_a_repeat_of_what_runs_is_accepted_and_gets_the_end(
+    slow_rig: CommandRig, slow: Slow
+) -> None:
+    slow_rig.run_command({}, verb="slow")
     other: list[object] = []
-    slow_rig.desk.submit(
-        IncomingCommand(verb="slow", payload=command({}), via="elsewhere", answer=other.append)
+    slow_rig.dispatcher.submit(
+        IncomingCommand(
+            verb="slow", payload=encode_command({}), via="elsewhere", send_reply=other.append
+        )
     )
-    slow_rig.turn()
-    slow.courses[0].finish(lambda: Slow.Result(done="all"))
-    slow_rig.turn()
+    slow_rig.run_once()
+    slow.progress_sinks[0].finish(lambda: Slow.Result(done="all"))
+    slow_rig.run_once()
     assert [type(reply) for reply in other] == [CommandAccepted, CommandDone]
     assert len(slow_rig.replies) == 1
-    assert len(slow.courses) == 1
+    assert len(slow.progress_sinks) == 1
 
 
 def test_what_does_not_end_in_time_has_failed_and_its_end_comes_to_nothing(
-    slow_rig: Rig, slow: Slow
+    slow_rig: CommandRig, slow: Slow
 ) -> None:
-    slow_rig.ask({}, verb="slow")
-    slow_rig.clock.pass_s(61)
-    slow.courses[0].progress(0.5, "so slow")
-    slow_rig.turn()
-    assert refused(slow_rig.replies[-1]) == ("failed", "it has not ended in time")
+    slow_rig.run_command({}, verb="slow")
+    slow_rig.clock.advance_s(61)
+    slow.progress_sinks[0].report_progress(0.5, "so slow")
+    slow_rig.run_once()
+    assert rejection_of(slow_rig.replies[-1]) == ("failed", "it has not ended in time")
     count = len(slow_rig.replies)
-    slow.courses[0].finish(lambda: Slow.Result(done="late"))
-    slow_rig.turn()
+    slow.progress_sinks[0].finish(lambda: Slow.Result(done="late"))
+    slow_rig.run_once()
     assert len(slow_rig.replies) == count
 
 
-def test_an_end_may_be_a_refusal(slow_rig: Rig, slow: Slow) -> None:
+def test_an_end_may_be_a_refusal(slow_rig: CommandRig, slow: Slow) -> None:
     def fail() -> msgspec.Struct:
         raise CommandRejected("failed", "the picture cannot be made")
 
-    slow_rig.ask({}, verb="slow")
-    slow.courses[0].finish(fail)
-    slow_rig.turn()
-    assert refused(slow_rig.replies[-1]) == ("failed", "the picture cannot be made")
+    slow_rig.run_command({}, verb="slow")
+    slow.progress_sinks[0].finish(fail)
+    slow_rig.run_once()
+    assert rejection_of(slow_rig.replies[-1]) == ("failed", "the picture cannot be made")
 
 
-def test_when_the_agent_stops_what_waits_and_what_runs_is_answered(slow_rig: Rig) -> None:
-    slow_rig.ask({}, verb="slow")
-    slow_rig.send(MOVE, "two")
-    slow_rig.desk.close()
-    kinds = [refused(reply) for reply in slow_rig.replies[-2:]]
+def test_when_the_agent_stops_what_waits_and_what_runs_is_answered(slow_rig: CommandRig) -> None:
+    slow_rig.run_command({}, verb="slow")
+    slow_rig.send(MOVE_ARGS, "two")
+    slow_rig.dispatcher.close()
+    kinds = [rejection_of(reply) for reply in slow_rig.replies[-2:]]
     assert kinds == [
         ("failed", "the agent stops: it was not begun"),
         ("failed", "the agent stopped before it was done"),
     ]
-    assert slow_rig.mast.calls == []
+    assert slow_rig.head.calls == []
 
 
 class Running:
     """The desk's stages in threads of their own."""
 
-    def __init__(self, rig: Rig) -> None:
+    def __init__(self, rig: CommandRig) -> None:
         self._threads = [
             StageThread(stage, rig.clock.boottime_ns, random.Random(1), vital=False)
-            for stage in rig.desk.stages
+            for stage in rig.dispatcher.stages
         ]
 
     def __enter__(self) -> None:
@@ -156,72 +160,75 @@ class Running:
     def __exit__(self, *_: object) -> None:
         for thread in self._threads:
             thread.stop()
-        assert all(thread.join(WAIT_S) for thread in self._threads)
+        assert all(thread.join(TIMEOUT_S) for thread in self._threads)
 
 
 def has(ident: str) -> Callable[[list[Any]], bool]:
     return lambda replies: any(reply.command == ident for reply in replies)
 
 
-@pytest.mark.parametrize(("args", "call"), [(MOVE, "Move"), (TAKE, "take")])
+@pytest.mark.parametrize(("args", "call"), [(MOVE_ARGS, "PtzMoveArgs"), (TAKE_ARGS, "take")])
 def test_a_stop_waits_for_no_other_command_and_takes_away_what_came_before_it(
     make_rig: MakeRig, args: dict[str, Any], call: str
 ) -> None:
     rig = make_rig(heads=("mast", "roof"))
     with Running(rig):
-        rig.mast.held.clear()
+        rig.head.gate.clear()
         rig.send(args, "held-up")
-        assert rig.mast.waits.wait(WAIT_S)
+        assert rig.head.is_waiting.wait(TIMEOUT_S)
         rig.send(args, "behind-it")
-        rig.send(STOP, "stop")
-        rig.send({**STOP, "head": "roof"}, "stop-roof")
-        replies = rig.wait(lambda all_: has("stop")(all_) and has("stop-roof")(all_))
+        rig.send(STOP_ARGS, "stop")
+        rig.send({**STOP_ARGS, "head": "roof"}, "stop-roof")
+        replies = rig.wait_for_replies(lambda all_: has("stop")(all_) and has("stop-roof")(all_))
         assert not has("held-up")(replies)
-        assert rig.mast.calls == ["stop"]
-        rig.mast.held.set()
-        replies = rig.wait(has("behind-it"))
+        assert rig.head.calls == ["stop"]
+        rig.head.gate.set()
+        replies = rig.wait_for_replies(has("behind-it"))
         # What was on its way when the stop came was done after it, and ended at once.
-        assert rig.mast.calls == ["stop", call, "stop"]
-        assert not rig.mast.moving
+        assert rig.head.calls == ["stop", call, "stop"]
+        assert not rig.head.moving
         behind = next(reply for reply in replies if reply.command == "behind-it")
-        assert refused(behind) == ("expired", "head 'mast' was told to stop after this came in")
-        rig.send(MOVE, "after")
-        rig.wait(has("after"))
-        assert rig.mast.moving
+        assert rejection_of(behind) == (
+            "expired",
+            "head 'mast' was told to stop after this came in",
+        )
+        rig.send(MOVE_ARGS, "after")
+        rig.wait_for_replies(has("after"))
+        assert rig.head.moving
 
 
 def test_a_stop_waits_for_no_disk_and_not_for_the_stop_of_another_head(make_rig: MakeRig) -> None:
     rig = make_rig(heads=("mast", "roof"))
     held, entered = threading.Event(), threading.Event()
-    begin, stop = rig.ledger.begin, rig.masts["roof"].stop
+    begin, stop = rig.idempotency_store.record_begin, rig.heads["roof"].stop
 
     def slow_disk(order: ValidCommand) -> None:
         entered.set()
-        assert held.wait(WAIT_S)
+        assert held.wait(TIMEOUT_S)
         begin(order)
 
     def dead_head(asker: Any) -> None:
-        assert held.wait(WAIT_S)
+        assert held.wait(TIMEOUT_S)
         stop(asker)
 
-    rig.ledger.begin = slow_disk  # type: ignore[method-assign]
-    rig.masts["roof"].stop = dead_head  # type: ignore[method-assign]
+    rig.idempotency_store.record_begin = slow_disk  # type: ignore[method-assign]
+    rig.heads["roof"].stop = dead_head  # type: ignore[method-assign]
     with Running(rig):
-        rig.send(SET, "set")
-        assert entered.wait(WAIT_S)
-        rig.send({**STOP, "head": "roof"}, "stop-roof")
-        rig.send(STOP, "stop")
-        replies = rig.wait(has("stop"))
+        rig.send(PRESET_SET_ARGS, "set")
+        assert entered.wait(TIMEOUT_S)
+        rig.send({**STOP_ARGS, "head": "roof"}, "stop-roof")
+        rig.send(STOP_ARGS, "stop")
+        replies = rig.wait_for_replies(has("stop"))
         assert [reply.command for reply in replies] == ["stop"]
         held.set()
-        rig.wait(lambda all_: has("set")(all_) and has("stop-roof")(all_))
+        rig.wait_for_replies(lambda all_: has("set")(all_) and has("stop-roof")(all_))
 
 
-def test_a_stop_is_done_though_it_is_late_or_a_repeat(rig: Rig) -> None:
+def test_a_stop_is_done_though_it_is_late_or_a_repeat(rig: CommandRig) -> None:
     with Running(rig):
-        rig.clock.pass_s(120)
+        rig.clock.advance_s(120)
         for count in (1, 2):
-            rig.send(STOP)
-            replies = rig.wait(lambda all_, count=count: len(all_) == count)  # type: ignore[misc]
-            assert result(replies[-1]) == {}
-    assert rig.mast.calls == ["stop", "stop"]
+            rig.send(STOP_ARGS)
+            replies = rig.wait_for_replies(lambda all_, count=count: len(all_) == count)  # type: ignore[misc]
+            assert decode_result(replies[-1]) == {}
+    assert rig.head.calls == ["stop", "stop"]

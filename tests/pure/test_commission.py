@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.capture.lens_aim import measure, small
+from agent.capture.lens_aim import downscale, measure_aim
 from agent.diagnostics.commissioning import certificate
 from agent.diagnostics.commissioning.certificate import (
     BadRecord,
@@ -21,30 +21,30 @@ from agent.diagnostics.commissioning.certificate import (
     HeadRecord,
     InstallationRecord,
 )
-from agent.diagnostics.commissioning.drift import ConfigurationDrift, drifts
+from agent.diagnostics.commissioning.drift import ConfigurationDrift, find_drifts
 from drivers.media import Plane
-from drivers.street.picture import Look, Painter
-from drivers.street.planes import planes_of
-from drivers.street.view import View
+from drivers.street.picture import SceneConditions, StreetRenderer
+from drivers.street.planes import bgr_to_planes
+from drivers.street.view import FixedView
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 PUBLIC = base64.b64encode(KEY.public_key().public_bytes_raw()).decode()
 SIZE = (960, 540)
 COLUMNS, ROWS = 480, 270
-DAY = Look(night=False, rain=0.0, noise=2.0)
+DAY = SceneConditions(night=False, rain=0.0, noise=2.0)
 A, B = "a" * 64, "b" * 64
 
 
-def street(begin_s: float, look: Look = DAY) -> list[Plane]:
+def street(begin_s: float, look: SceneConditions = DAY) -> list[Plane]:
     """Five pictures, a second apart."""
-    painter = Painter(View(*SIZE), look, 1)
-    return [planes_of(painter.paint(begin_s + n, n))[0] for n in range(5)]
+    painter = StreetRenderer(FixedView(*SIZE), look, 1)
+    return [bgr_to_planes(painter.render(begin_s + n, n))[0] for n in range(5)]
 
 
 def seen(pictures: list[Plane]) -> tuple[Plane, float | None]:
     """The median of small ones, and the focus, as a commissioning takes them."""
-    planes = [small(picture, COLUMNS, ROWS) for picture in pictures]
-    focus = sorted(measure(picture).focus or 0.0 for picture in pictures)[2]
+    planes = [downscale(picture, COLUMNS, ROWS) for picture in pictures]
+    focus = sorted(measure_aim(picture).focus or 0.0 for picture in pictures)[2]
     return np.asarray(np.median(np.stack(planes), axis=0), np.uint8), focus
 
 
@@ -114,8 +114,12 @@ def whats(found: list[ConfigurationDrift]) -> list[str]:
     ("after", "what"),
     [
         pytest.param(LATER, [], id="other traffic"),
-        pytest.param(street(20.0, Look(night=False, rain=0.6, noise=3.0)), [], id="rain"),
-        pytest.param(street(20.0, Look(night=True, rain=0.0, noise=4.0)), [], id="night"),
+        pytest.param(
+            street(20.0, SceneConditions(night=False, rain=0.6, noise=3.0)), [], id="rain"
+        ),
+        pytest.param(
+            street(20.0, SceneConditions(night=True, rain=0.0, noise=4.0)), [], id="night"
+        ),
         pytest.param([np.asarray(p * 0.7 + 10, np.uint8) for p in LATER], [], id="less light"),
         pytest.param(shifted(LATER, 0.005), [], id="it trembles in the wind"),
         pytest.param(shifted(LATER, 0.015), ["moved"], id="turned by 1.5 percent"),
@@ -133,7 +137,7 @@ def test_what_happened_to_a_camera_is_told_and_traffic_and_weather_are_not(
     plane_then, focus_then = seen(BEFORE)
     plane_now, focus_now = seen(after)
     found = list(
-        drifts(
+        find_drifts(
             record(camera(focus_then)),
             record(camera(focus_now)),
             {"north": plane_then},
@@ -141,11 +145,11 @@ def test_what_happened_to_a_camera_is_told_and_traffic_and_weather_are_not(
         )
     )
     assert whats(found) == what, found
-    assert all(one.matters for one in found)
+    assert all(one.is_actionable for one in found)
 
 
 def test_how_far_a_view_has_moved_is_told() -> None:
-    (found,) = drifts(
+    (found,) = find_drifts(
         record(), record(), {"north": seen(BEFORE)[0]}, {"north": seen(shifted(LATER, 0.05))[0]}
     )
     assert found.said == "the view has moved by -5.0% of its width and +0.0% of its height"
@@ -182,7 +186,7 @@ SAME = {"north": seen(BEFORE)[0]}
 def test_a_setting_that_was_changed_is_told(
     then: InstallationRecord, now: InstallationRecord, what: list[str]
 ) -> None:
-    assert whats(list(drifts(then, now, SAME, SAME))) == what
+    assert whats(list(find_drifts(then, now, SAME, SAME))) == what
 
 
 def head(**presets: tuple[float, float, float]) -> HeadRecord:
@@ -204,17 +208,17 @@ DEAF = HeadRecord(name="mast", presets=None)
     ],
 )
 def test_a_head_s_presets_are_compared(then: HeadRecord, now: HeadRecord, said: list[str]) -> None:
-    found = list(drifts(record(heads=(then,)), record(heads=(now,)), SAME, SAME))
+    found = list(find_drifts(record(heads=(then,)), record(heads=(now,)), SAME, SAME))
     assert [one.said for one in found] == said
 
 
 def test_a_camera_that_shows_nothing_now_is_a_drift_and_one_that_showed_nothing_then_a_note() -> (
     None
 ):
-    (now,) = drifts(record(), record(camera(why="CAM-02")), SAME, {})
-    assert (now.what, now.said, now.matters) == ("no picture", "CAM-02", True)
-    (then,) = drifts(record(camera(why="it was lent")), record(), {}, SAME)
-    assert (then.what, then.matters) == ("not compared", False)
+    (now,) = find_drifts(record(), record(camera(why="CAM-02")), SAME, {})
+    assert (now.what, now.said, now.is_actionable) == ("no picture", "CAM-02", True)
+    (then,) = find_drifts(record(camera(why="it was lent")), record(), {}, SAME)
+    assert (then.what, then.is_actionable) == ("not compared", False)
 
 
 PICTURE = b"a picture"
@@ -222,16 +226,16 @@ PICTURE = b"a picture"
 
 def test_a_record_is_read_back_verified_and_the_newest_is_found(tmp_path: Path) -> None:
     with pytest.raises(BadRecord, match="never commissioned"):
-        certificate.newest(tmp_path)
+        certificate.find_newest(tmp_path)
     digest = hashlib.sha256(PICTURE).hexdigest()
     given = record(camera(picture=digest))
     for name in ("20261103T074105.000001Z", "20261104T074105.000001Z"):
-        certificate.write(tmp_path, name, given, {"north": PICTURE}, KEY.sign)
-    folder = certificate.newest(tmp_path)
+        certificate.write_record(tmp_path, name, given, {"north": PICTURE}, KEY.sign)
+    folder = certificate.find_newest(tmp_path)
     assert folder.name == "20261104T074105.000001Z"
-    assert certificate.read(folder, PUBLIC) == (given, {"north": PICTURE})
+    assert certificate.read_verified(folder, PUBLIC) == (given, {"north": PICTURE})
     with pytest.raises(BadRecord, match="not the key"):
-        certificate.read(folder, "A" * 43 + "=")
+        certificate.read_verified(folder, "A" * 43 + "=")
 
 
 @pytest.mark.parametrize(
@@ -249,22 +253,24 @@ def test_a_record_that_was_changed_is_refused(
     tmp_path: Path, file: str, data: bytes | None, said: str
 ) -> None:
     digest = hashlib.sha256(PICTURE).hexdigest()
-    folder = certificate.write(
+    folder = certificate.write_record(
         tmp_path, "20261103", record(camera(picture=digest)), {"north": PICTURE}, KEY.sign
     )
     (folder / file).unlink()
     if data is not None:
         (folder / file).write_bytes(data)
     with pytest.raises(BadRecord, match=said):
-        certificate.read(folder)
+        certificate.read_verified(folder)
 
 
 def test_a_record_whose_words_were_changed_is_not_what_was_signed(tmp_path: Path) -> None:
-    folder = certificate.write(tmp_path, "20261103", record(camera(picture=None)), {}, KEY.sign)
+    folder = certificate.write_record(
+        tmp_path, "20261103", record(camera(picture=None)), {}, KEY.sign
+    )
     fields = msgspec.json.decode((folder / "record.json").read_bytes())
     (folder / "record.json").write_bytes(msgspec.json.encode({**fields, "by": "omar"}))
     with pytest.raises(BadRecord, match="is not the signature"):
-        certificate.read(folder)
+        certificate.read_verified(folder)
 
 
 def film(path: Path) -> list[Plane]:
@@ -303,7 +309,7 @@ def test_on_real_streets_what_nobody_touched_gives_no_word_and_a_shift_is_told_a
                 [np.asarray(p[:, turn : p.shape[1] - step + turn]) for p in later]
             )
             found = list(
-                drifts(
+                find_drifts(
                     record(camera(focus_then)),
                     record(camera(focus_now)),
                     {"north": before},

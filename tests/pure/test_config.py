@@ -186,10 +186,10 @@ options = { url = "http://10.0.0.31", password_file = "tram.password", username 
     assert camera.institution is not None
     assert camera.onvif.password_file == str(tmp_path / "tram.password")
     assert head.options["password_file"] == str(tmp_path / "tram.password")
-    assert camera.institution.may_see("Samira Alaoui")
-    assert not camera.institution.may_see("Nadia")
-    assert msgspec.structs.replace(camera.institution, viewers=None).may_see("Nadia")
-    assert not msgspec.structs.replace(camera.institution, viewers=()).may_see("Nadia")
+    assert camera.institution.can_view("Samira Alaoui")
+    assert not camera.institution.can_view("Nadia")
+    assert msgspec.structs.replace(camera.institution, viewers=None).can_view("Nadia")
+    assert not msgspec.structs.replace(camera.institution, viewers=()).can_view("Nadia")
 
 
 @pytest.mark.parametrize(
@@ -205,4 +205,4 @@ options = { url = "http://10.0.0.31", password_file = "tram.password", username 
     ],
 )
 def test_topics_that_tell_who_somebody_is_are_known(topic: str, who: bool) -> None:
-    assert configuration.tells_who(topic) == who
+    assert configuration.is_identifying_topic(topic) == who

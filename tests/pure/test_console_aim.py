@@ -5,20 +5,20 @@ import numpy as np
 import pytest
 
 from agent.capture.lens_aim import (
+    ASCII_RAMP,
     BAR_CHARS,
-    FULL_SCORE,
-    RAMP,
+    FULL_SCALE_FOCUS,
     LensAim,
-    bar,
-    characters,
-    measure,
-    small,
+    downscale,
+    focus_bar,
+    measure_aim,
+    to_ascii,
 )
-from tests.pure.console_rig import street
+from tests.pure.console_rig import make_picture
 
 
 def focus(luma: np.ndarray) -> float:
-    found = measure(luma).focus
+    found = measure_aim(luma).focus
     assert found is not None
     return found
 
@@ -29,27 +29,27 @@ def blurred(luma: np.ndarray, sigma: float) -> np.ndarray:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_score_climbs_as_the_lens_is_turned_towards_focus(seed: int) -> None:
-    sharp = street(seed, 720, 1280)
+    sharp = make_picture(seed, 720, 1280)
     scores = [focus(blurred(sharp, sigma)) for sigma in (12, 8, 5, 3, 2, 1.2)] + [focus(sharp)]
     assert scores == sorted(scores)
     assert scores[-1] > 4 * scores[0]
 
 
 def test_light_changes_the_score_little() -> None:
-    sharp = street(3, 720, 1280)
+    sharp = make_picture(3, 720, 1280)
     dim = (sharp * 0.4).astype(np.uint8)
     assert focus(dim) == pytest.approx(focus(sharp), rel=0.1)
 
 
 def test_the_noise_of_a_sensor_does_not_pass_for_focus() -> None:
     rng = np.random.default_rng(1)
-    soft = blurred(street(2, 720, 1280), 6).astype(float) + rng.normal(0, 4, (720, 1280))
+    soft = blurred(make_picture(2, 720, 1280), 6).astype(float) + rng.normal(0, 4, (720, 1280))
     noisy = np.clip(soft, 0, 255).astype(np.uint8)
-    assert focus(noisy) < focus(street(2, 720, 1280)) / 2
+    assert focus(noisy) < focus(make_picture(2, 720, 1280)) / 2
 
 
 def test_a_flat_picture_has_no_focus() -> None:
-    assert measure(np.full((360, 640), 90, np.uint8)).focus is None
+    assert measure_aim(np.full((360, 640), 90, np.uint8)).focus is None
 
 
 @pytest.mark.parametrize(
@@ -61,14 +61,14 @@ def test_a_flat_picture_has_no_focus() -> None:
     ],
 )
 def test_the_light_is_judged(luma: np.ndarray, said: str) -> None:
-    assert measure(luma).exposure == said
+    assert measure_aim(luma).exposure == said
 
 
 def test_a_hazy_picture_is_told_from_a_clear_one() -> None:
-    clear = street(4, 360, 640)
+    clear = make_picture(4, 360, 640)
     hazy = (clear * 0.2 + 150).astype(np.uint8)
-    assert measure(hazy).hazy
-    assert not measure(clear).hazy
+    assert measure_aim(hazy).hazy
+    assert not measure_aim(clear).hazy
 
 
 def test_a_blot_on_the_glass_is_named_by_its_place() -> None:
@@ -77,8 +77,8 @@ def test_a_blot_on_the_glass_is_named_by_its_place() -> None:
     clear = cv2.GaussianBlur(grain, (0, 0), 1.5)
     blot = clear.copy()
     blot[240:, 480:] = 120
-    assert measure(clear).soft_spots == ()
-    assert measure(blot).soft_spots == ("bottom right",)
+    assert measure_aim(clear).soft_spots == ()
+    assert measure_aim(blot).soft_spots == ("bottom right",)
 
 
 @pytest.mark.parametrize("turned_deg", [-8, -4, -2, 0, 2, 4, 8])
@@ -88,43 +88,43 @@ def test_leaning_posts_tell_how_far_the_camera_is_turned(turned_deg: float) -> N
         posts[:, x : x + 40] = 200
     turn = cv2.getRotationMatrix2D((640, 360), -turned_deg, 1.0)
     leaning = cv2.warpAffine(posts, turn, (1280, 720), borderMode=cv2.BORDER_REPLICATE)
-    assert measure(leaning).lean_deg == pytest.approx(turned_deg, abs=0.8)
+    assert measure_aim(leaning).lean_deg == pytest.approx(turned_deg, abs=0.8)
 
 
 def test_without_upright_lines_nobody_can_tell_the_level() -> None:
     rng = np.random.default_rng(2)
-    assert measure(rng.integers(0, 255, (720, 1280)).astype(np.uint8)).lean_deg is None
+    assert measure_aim(rng.integers(0, 255, (720, 1280)).astype(np.uint8)).lean_deg is None
 
 
 def test_the_bar_is_as_long_as_the_score_and_keeps_a_mark_at_the_best() -> None:
-    assert bar(0, 0) == "." * BAR_CHARS
-    assert bar(FULL_SCORE, FULL_SCORE) == "#" * BAR_CHARS
-    half = bar(FULL_SCORE / 2, FULL_SCORE * 0.75)
+    assert focus_bar(0, 0) == "." * BAR_CHARS
+    assert focus_bar(FULL_SCALE_FOCUS, FULL_SCALE_FOCUS) == "#" * BAR_CHARS
+    half = focus_bar(FULL_SCALE_FOCUS / 2, FULL_SCALE_FOCUS * 0.75)
     assert half.count("#") == BAR_CHARS // 2
     assert half.index("|") == round(BAR_CHARS * 0.75) - 1
-    assert bar(1000, 1000) == "#" * BAR_CHARS
+    assert focus_bar(1000, 1000) == "#" * BAR_CHARS
 
 
 @pytest.mark.parametrize("size", [(360, 640), (90, 160), (1080, 1920), (7, 3), (1, 1)])
 def test_a_picture_in_characters_fits_its_room(size: tuple[int, int]) -> None:
-    lines = characters(street(1, *size), 78, 16)
+    lines = to_ascii(make_picture(1, *size), 78, 16)
     assert 1 <= len(lines) <= 16
     assert all(len(line) <= 78 for line in lines)
-    assert set("".join(lines)) <= set(RAMP)
+    assert set("".join(lines)) <= set(ASCII_RAMP)
 
 
 def test_what_is_bright_is_dense() -> None:
     half = np.zeros((360, 640), np.uint8)
     half[:, 320:] = 255
-    lines = characters(half, 40, 10)
+    lines = to_ascii(half, 40, 10)
     assert all(line.strip() == "@" * len(line.strip()) for line in lines)
     assert all(line.startswith(" " * 10) for line in lines)
 
 
 def test_the_small_picture_has_the_means_of_the_large_one() -> None:
-    luma = street(1, 360, 640)
-    assert small(luma, 160, 90).mean() == pytest.approx(luma.mean(), abs=1)
-    assert small(luma, 160, 90).shape == (90, 160)
+    luma = make_picture(1, 360, 640)
+    assert downscale(luma, 160, 90).mean() == pytest.approx(luma.mean(), abs=1)
+    assert downscale(luma, 160, 90).shape == (90, 160)
 
 
 def test_any_picture_is_judged() -> None:
@@ -132,4 +132,4 @@ def test_any_picture_is_judged() -> None:
     for _ in range(200):
         height, width = int(rng.integers(1, 300)), int(rng.integers(1, 300))
         luma = rng.integers(0, 256, (height, width)).astype(np.uint8)
-        assert isinstance(measure(luma), LensAim)
+        assert isinstance(measure_aim(luma), LensAim)

@@ -11,32 +11,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.base.errors import UserError
-from agent.base.lockout import FREE_TRIES, LONGEST_WAIT_S, Lockout, wait_s
+from agent.base.lockout import FREE_ATTEMPTS, MAX_WAIT_S, Lockout, wait_s
 from agent.console.login import (
     Authenticator,
-    code_of,
-    is_signed,
-    new_challenge,
-    read_challenge,
+    compute_code,
+    generate_challenge,
+    is_signature_valid,
+    parse_challenge,
     read_secret,
     write_secret,
 )
-from tests.conftest import HeldClock
-from tests.pure.console_rig import take_no_more
+from tests.conftest import ManualClock
+from tests.pure.console_rig import make_unwritable
 
 SECRET = bytes(range(32))
 
 
 def test_the_code_is_what_the_documentation_says() -> None:
-    challenge = read_challenge("casa-0001 amina 7K2M-9QXD")
+    challenge = parse_challenge("casa-0001 amina 7K2M-9QXD")
     message = b"vigie console 1\ncasa-0001 amina 7K2M9QXD"
     assert challenge.message == message
     digest = hmac.new(SECRET, message, hashlib.sha256).digest()
     at = digest[31] & 15
     number = int.from_bytes(digest[at : at + 4], "big") & 0x7FFFFFFF
-    assert code_of(SECRET, challenge) == str(number % 100_000_000).zfill(8)
+    assert compute_code(SECRET, challenge) == str(number % 100_000_000).zfill(8)
     page = (Path(__file__).parents[2] / "docs" / "console.md").read_text()
-    assert f"`{code_of(SECRET, challenge)}`" in page
+    assert f"`{compute_code(SECRET, challenge)}`" in page
 
 
 @pytest.mark.parametrize(
@@ -48,11 +48,11 @@ def test_the_code_is_what_the_documentation_says() -> None:
     ],
 )
 def test_a_challenge_is_read_as_people_write_it(typed: str) -> None:
-    assert read_challenge(typed).text == "casa-0001 amina 7K2M-9QXD"
+    assert parse_challenge(typed).text == "casa-0001 amina 7K2M-9QXD"
 
 
 def test_letters_that_look_alike_are_the_same() -> None:
-    assert read_challenge("b n OIL0-1234").nonce == read_challenge("b n 0110-1234").nonce
+    assert parse_challenge("b n OIL0-1234").nonce == parse_challenge("b n 0110-1234").nonce
 
 
 @pytest.mark.parametrize(
@@ -60,13 +60,13 @@ def test_letters_that_look_alike_are_the_same() -> None:
 )
 def test_what_is_no_challenge_is_refused_in_a_line(typed: str) -> None:
     with pytest.raises(UserError, match="allowed: BOX NAME XXXX-XXXX"):
-        read_challenge(typed)
+        parse_challenge(typed)
 
 
 @given(st.binary(min_size=5, max_size=5))
 def test_every_challenge_survives_being_read_out(random: bytes) -> None:
-    challenge = new_challenge("casa-0001", "amina", lambda _count: random)
-    assert read_challenge(challenge.text) == challenge
+    challenge = generate_challenge("casa-0001", "amina", lambda _count: random)
+    assert parse_challenge(challenge.text) == challenge
 
 
 def gate(secret: bytes | None = SECRET, technicians: dict[str, str] | None = None) -> Authenticator:
@@ -78,54 +78,54 @@ def gate(secret: bytes | None = SECRET, technicians: dict[str, str] | None = Non
 
 def test_the_right_code_lets_in_once() -> None:
     door = gate()
-    code = code_of(SECRET, door.challenge("amina"))
-    assert door.judge(f"{code[:4]} {code[4:]}") == "code"
-    assert door.judge(code) is None
+    code = compute_code(SECRET, door.issue_challenge("amina"))
+    assert door.verify(f"{code[:4]} {code[4:]}") == "code"
+    assert door.verify(code) is None
 
 
 def test_a_code_is_worth_nothing_for_another_challenge_or_another_name() -> None:
     door = gate()
-    code = code_of(SECRET, door.challenge("amina"))
-    door.challenge("amina")
-    assert door.judge(code) is None
-    for_amina = code_of(SECRET, door.challenge("amina"))
-    assert code_of(SECRET, door.challenge("brahim")) != for_amina
+    code = compute_code(SECRET, door.issue_challenge("amina"))
+    door.issue_challenge("amina")
+    assert door.verify(code) is None
+    for_amina = compute_code(SECRET, door.issue_challenge("amina"))
+    assert compute_code(SECRET, door.issue_challenge("brahim")) != for_amina
 
 
 def test_a_challenge_takes_one_answer() -> None:
     door = gate()
-    code = code_of(SECRET, door.challenge("amina"))
-    assert door.judge("00000000") is None
-    assert door.judge(code) is None
+    code = compute_code(SECRET, door.issue_challenge("amina"))
+    assert door.verify("00000000") is None
+    assert door.verify(code) is None
 
 
 def test_a_token_signs_its_own_challenges_and_no_others() -> None:
     token = Ed25519PrivateKey.generate()
     public = base64.b64encode(token.public_key().public_bytes_raw()).decode()
     door = gate(None, {"amina": public})
-    assert door.can_know("amina")
-    assert not door.can_know("brahim")
-    challenge = door.challenge("amina")
+    assert door.can_authenticate("amina")
+    assert not door.can_authenticate("brahim")
+    challenge = door.issue_challenge("amina")
     answer = base64.b64encode(token.sign(challenge.message)).decode()
-    assert is_signed(public, challenge, answer)
-    assert door.judge(answer) == "token"
-    door.challenge("brahim")
-    assert door.judge(answer) is None
+    assert is_signature_valid(public, challenge, answer)
+    assert door.verify(answer) == "token"
+    door.issue_challenge("brahim")
+    assert door.verify(answer) is None
 
 
 def test_without_a_secret_and_without_a_token_nobody_gets_in() -> None:
     door = gate(None)
-    assert not door.provisioned
-    door.challenge("amina")
-    assert door.judge(code_of(b"", read_challenge("casa-0001 amina 0000-0000"))) is None
+    assert not door.is_provisioned
+    door.issue_challenge("amina")
+    assert door.verify(compute_code(b"", parse_challenge("casa-0001 amina 0000-0000"))) is None
 
 
 @given(st.text(max_size=300))
 def test_no_answer_breaks_the_gate(answer: str) -> None:
     token = base64.b64encode(bytes(32)).decode()
     door = gate(SECRET, {"amina": token})
-    door.challenge("amina")
-    assert door.judge(answer) is None
+    door.issue_challenge("amina")
+    assert door.verify(answer) is None
 
 
 def test_a_secret_is_made_for_its_owner_alone_and_read_back(tmp_path: Path) -> None:
@@ -159,90 +159,90 @@ def test_a_bad_secret_is_refused_without_being_told(
 
 def test_wrong_answers_wait_longer_each_time_up_to_a_quarter_of_an_hour() -> None:
     waits = [wait_s(failures) for failures in range(200)]
-    assert waits[:FREE_TRIES] == [0, 0, 0]
-    assert waits[FREE_TRIES : FREE_TRIES + 4] == [30, 60, 120, 240]
+    assert waits[:FREE_ATTEMPTS] == [0, 0, 0]
+    assert waits[FREE_ATTEMPTS : FREE_ATTEMPTS + 4] == [30, 60, 120, 240]
     assert waits == sorted(waits)
-    assert waits[-1] == LONGEST_WAIT_S
+    assert waits[-1] == MAX_WAIT_S
 
 
-def test_the_count_outlives_a_restart_of_the_console(tmp_path: Path, clock: HeldClock) -> None:
+def test_the_count_outlives_a_restart_of_the_console(tmp_path: Path, clock: ManualClock) -> None:
     lockout = Lockout(tmp_path, clock, "boot-1")
     for _ in range(4):
-        lockout.count()
-    assert lockout.left_s() == 60
-    clock.pass_s(20)
+        lockout.record_attempt()
+    assert lockout.remaining_s() == 60
+    clock.advance_s(20)
     again = Lockout(tmp_path, clock, "boot-1")
     assert again.failures == 4
-    assert again.left_s() == 40
+    assert again.remaining_s() == 40
 
 
-def four_were_wrong(folder: Path, clock: HeldClock) -> None:
+def four_were_wrong(folder: Path, clock: ManualClock) -> None:
     lockout = Lockout(folder, clock, "boot-1")
     for _ in range(4):
-        lockout.count()
+        lockout.record_attempt()
 
 
-def test_after_a_reboot_the_wait_begins_anew(tmp_path: Path, clock: HeldClock) -> None:
+def test_after_a_reboot_the_wait_begins_anew(tmp_path: Path, clock: ManualClock) -> None:
     four_were_wrong(tmp_path, clock)
     clock.now_ns = 5_000_000_000
-    assert Lockout(tmp_path, clock, "boot-2").left_s() == 55
+    assert Lockout(tmp_path, clock, "boot-2").remaining_s() == 55
 
 
 @pytest.mark.parametrize("read_only", [False, True])
 def test_after_a_reboot_it_ends_however_often_it_is_looked_at(
-    tmp_path: Path, clock: HeldClock, *, read_only: bool
+    tmp_path: Path, clock: ManualClock, *, read_only: bool
 ) -> None:
     four_were_wrong(tmp_path, clock)
     if read_only:
-        take_no_more(tmp_path)
+        make_unwritable(tmp_path)
     clock.now_ns = 20_000_000_000
     after = Lockout(tmp_path, clock, "boot-2")
     left = []
     for _ in range(60):
-        after.refresh()
-        left.append(after.left_s())
-        clock.pass_s(1)
+        after.reload()
+        left.append(after.remaining_s())
+        clock.advance_s(1)
     assert left == [max(0.0, 40.0 - second) for second in range(60)]
     # The console begins anew after each logout, and whenever the cable is plugged in.
-    assert Lockout(tmp_path, clock, "boot-2").left_s() == 0
+    assert Lockout(tmp_path, clock, "boot-2").remaining_s() == 0
     assert after.failures == 4
 
 
 @pytest.mark.parametrize("read_only", [False, True])
 def test_a_wrong_answer_after_a_reboot_waits_for_all_that_were_wrong_before(
-    tmp_path: Path, clock: HeldClock, *, read_only: bool
+    tmp_path: Path, clock: ManualClock, *, read_only: bool
 ) -> None:
     four_were_wrong(tmp_path, clock)
     if read_only:
-        take_no_more(tmp_path)
+        make_unwritable(tmp_path)
     clock.now_ns = 90_000_000_000
     after = Lockout(tmp_path, clock, "boot-2")
-    after.count()
-    after.refresh()
-    assert (after.failures, after.left_s()) == (5, 120)
-    clock.pass_s(120)
-    after.refresh()
-    assert after.left_s() == 0
+    after.record_attempt()
+    after.reload()
+    assert (after.failures, after.remaining_s()) == (5, 120)
+    clock.advance_s(120)
+    after.reload()
+    assert after.remaining_s() == 0
 
 
-def test_the_right_answer_clears_it(tmp_path: Path, clock: HeldClock) -> None:
+def test_the_right_answer_clears_it(tmp_path: Path, clock: ManualClock) -> None:
     lockout = Lockout(tmp_path, clock, "boot-1")
     for _ in range(4):
-        lockout.count()
-    lockout.clear()
+        lockout.record_attempt()
+    lockout.reset()
     assert Lockout(tmp_path, clock, "boot-1").failures == 0
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"failures": "x"}', b"\xff"])
-def test_a_damaged_count_is_none(tmp_path: Path, clock: HeldClock, content: bytes) -> None:
+def test_a_damaged_count_is_none(tmp_path: Path, clock: ManualClock, content: bytes) -> None:
     (tmp_path / "console").mkdir()
     (tmp_path / "console" / "lockout.json").write_bytes(content)
     assert Lockout(tmp_path, clock, "boot-1").failures == 0
 
 
-def test_without_a_disk_it_counts_in_memory(clock: HeldClock) -> None:
+def test_without_a_disk_it_counts_in_memory(clock: ManualClock) -> None:
     lockout = Lockout(Path("/proc/nowhere"), clock, "boot-1")
     for _ in range(4):
-        lockout.count()
-    lockout.refresh()
-    assert lockout.left_s() == 60
+        lockout.record_attempt()
+    lockout.reload()
+    assert lockout.remaining_s() == 60

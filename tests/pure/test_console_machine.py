@@ -42,29 +42,29 @@ def test_what_is_wrong_with_a_board_has_its_code(
             "sys/devices/system/cpu/online": "0-3\n",
         },
     )
-    found = list(machine_checks.board(root))
-    assert [verdict.code for verdict in found if verdict.good is False] == codes
+    found = list(machine_checks.check_board(root))
+    assert [verdict.code for verdict in found if verdict.ok is False] == codes
     assert len(found) == 4
 
 
 def test_a_board_that_tells_nothing_is_unknown_and_not_good(tmp_path: Path) -> None:
-    assert [verdict.good for verdict in machine_checks.board(tmp_path)] == [None] * 4
+    assert [verdict.ok for verdict in machine_checks.check_board(tmp_path)] == [None] * 4
 
 
 def test_a_disk_is_written_and_left_as_it_was(tmp_path: Path) -> None:
-    assert machine_checks.disk(tmp_path).good
+    assert machine_checks.check_disk(tmp_path).ok
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_written_is_a_fault() -> None:
-    verdict = machine_checks.disk(Path("/proc/nowhere"))
-    assert (verdict.good, verdict.code) == (False, "STO-02")
+    verdict = machine_checks.check_disk(Path("/proc/nowhere"))
+    assert (verdict.ok, verdict.code) == (False, "STO-02")
 
 
 def test_a_box_without_a_network_is_told_what_to_look_at(tmp_path: Path) -> None:
-    found = list(network_checks.links(tmp_path))
-    assert (found[0].good, found[0].code) == (False, "NET-01")
-    assert found[-1].what == "way out"
+    found = list(network_checks.check_interfaces(tmp_path))
+    assert (found[0].ok, found[0].code) == (False, "NET-01")
+    assert found[-1].subject == "way out"
 
 
 def test_an_interface_without_an_address_is_not_good(tmp_path: Path) -> None:
@@ -77,16 +77,16 @@ def test_an_interface_without_an_address_is_not_good(tmp_path: Path) -> None:
             "wwan9\t00000000\t0101A8C0\t0003\t0\n",
         },
     )
-    interface, address, way_out = network_checks.links(root)
-    assert interface.good is None
-    assert (address.good, address.code) == (False, "NET-01")
-    assert way_out.said == "by 192.168.1.1 over wwan9"
+    interface, address, way_out = network_checks.check_interfaces(root)
+    assert interface.ok is None
+    assert (address.ok, address.code) == (False, "NET-01")
+    assert way_out.message == "by 192.168.1.1 over wwan9"
 
 
 @pytest.mark.parametrize("route", ["", "x\n", "a b c d\n", "wwan0\t00000000\tzz\t3\n"])
 def test_a_table_of_routes_that_makes_no_sense_breaks_nothing(tmp_path: Path, route: str) -> None:
     root = write(tmp_path, {"proc/net/route": f"Iface\n{route}", "proc/net/if_inet6": route})
-    assert list(network_checks.links(root))[-1].good is None
+    assert list(network_checks.check_interfaces(root))[-1].ok is None
 
 
 def test_a_usb_disk_is_one_that_is_mounted_where_people_plug_them_in(tmp_path: Path) -> None:
@@ -97,5 +97,5 @@ def test_a_usb_disk_is_one_that_is_mounted_where_people_plug_them_in(tmp_path: P
         f"/dev/root / ext4 rw 0 0\n/dev/sda1 {tmp_path}/media/my\\040stick vfat rw 0 0\n"
         f"tmpfs {tmp_path}/media/ram tmpfs rw 0 0\n/dev/sdb1 /mnt/gone vfat rw 0 0\nx\n"
     )
-    assert usb_export.sticks(mounts, (f"{tmp_path}/media/", "/mnt/")) == (stick,)
-    assert usb_export.sticks(tmp_path / "none") == ()
+    assert usb_export.list_usb_mounts(mounts, (f"{tmp_path}/media/", "/mnt/")) == (stick,)
+    assert usb_export.list_usb_mounts(tmp_path / "none") == ()

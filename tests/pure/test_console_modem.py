@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agent.console import modem_checks
 from agent.console.results import CheckResult
-from agent.console.terminal import plain
+from agent.console.terminal import sanitize
 
 SIM = "/org/freedesktop/ModemManager1/SIM/0"
 GENERIC: dict[str, Any] = {
@@ -37,12 +37,12 @@ def told(generic: Mapping[str, Any] = {}, cell: Mapping[str, Any] = {}) -> bytes
 
 
 def shown(verdicts: list[CheckResult]) -> list[tuple[str, bool | None, str]]:
-    return [(one.what.split()[0], one.good, one.said) for one in verdicts]
+    return [(one.subject.split()[0], one.ok, one.message) for one in verdicts]
 
 
 def test_a_good_modem_passes_each_step() -> None:
-    found = list(modem_checks.judged(told()))
-    assert found[0].what == "modem QUALCOMM INCORPORATED EC25"
+    found = list(modem_checks.evaluate_modem(told()))
+    assert found[0].subject == "modem QUALCOMM INCORPORATED EC25"
     assert shown(found) == [
         ("modem", True, "connected"),
         ("SIM", True, "ready"),
@@ -68,9 +68,9 @@ def test_a_good_modem_passes_each_step() -> None:
 def test_what_is_wrong_fails_and_says_what_to_do(
     generic: Mapping[str, Any], cell: Mapping[str, Any], what: str, said: str
 ) -> None:
-    bad = [one for one in modem_checks.judged(told(generic, cell)) if one.good is False]
-    (found,) = (one for one in bad if one.what.split()[0] == what)
-    assert said in found.said
+    bad = [one for one in modem_checks.evaluate_modem(told(generic, cell)) if one.ok is False]
+    (found,) = (one for one in bad if one.subject.split()[0] == what)
+    assert said in found.message
     assert found.advice
 
 
@@ -96,7 +96,7 @@ def test_what_is_wrong_fails_and_says_what_to_do(
 def test_what_is_not_told_is_unknown_and_what_is_weak_is_said(
     generic: Mapping[str, Any], cell: Mapping[str, Any], expected: tuple[str, bool | None, str]
 ) -> None:
-    assert expected in shown(list(modem_checks.judged(told(generic, cell))))
+    assert expected in shown(list(modem_checks.evaluate_modem(told(generic, cell))))
 
 
 def program(folder: Path, text: str) -> Path:
@@ -112,28 +112,28 @@ def test_no_modem_is_said_plainly(tmp_path: Path, names: list[str]) -> None:
     for name in names:
         (tmp_path / "sys/class/net" / name).mkdir(parents=True)
     none = [("modem", None, "none")]
-    assert shown(list(modem_checks.look(tmp_path, tmp_path / "not-there"))) == none
+    assert shown(list(modem_checks.check_modem(tmp_path, tmp_path / "not-there"))) == none
     asked = program(tmp_path, 'echo "error: couldn\'t find modem" >&2; exit 1')
-    assert shown(list(modem_checks.look(tmp_path, asked))) == none
+    assert shown(list(modem_checks.check_modem(tmp_path, asked))) == none
 
 
 def test_a_modem_that_nobody_can_ask_is_named(tmp_path: Path) -> None:
     (tmp_path / "sys/class/net/wwan0").mkdir(parents=True)
-    (verdict,) = modem_checks.look(tmp_path, tmp_path / "not-there")
-    assert verdict.said == "wwan0: there is no ModemManager on this box to ask it"
+    (verdict,) = modem_checks.check_modem(tmp_path, tmp_path / "not-there")
+    assert verdict.message == "wwan0: there is no ModemManager on this box to ask it"
     asked = program(tmp_path, 'echo "error: couldn\'t find modem" >&2; exit 1')
-    (verdict,) = modem_checks.look(tmp_path, asked)
-    assert verdict.said == "wwan0: ModemManager knows no modem behind it"
+    (verdict,) = modem_checks.check_modem(tmp_path, asked)
+    assert verdict.message == "wwan0: ModemManager knows no modem behind it"
 
 
 def test_what_the_program_says_is_judged_and_its_failure_told(tmp_path: Path) -> None:
     (tmp_path / "said").write_bytes(told())
-    good = modem_checks.look(tmp_path, program(tmp_path, f"cat {tmp_path}/said"))
-    assert [one.good for one in good] == [True] * 4
-    (verdict,) = modem_checks.look(
+    good = modem_checks.check_modem(tmp_path, program(tmp_path, f"cat {tmp_path}/said"))
+    assert [one.ok for one in good] == [True] * 4
+    (verdict,) = modem_checks.check_modem(
         tmp_path, program(tmp_path, "echo 'error: no manager' >&2; exit 1")
     )
-    assert (verdict.good, verdict.said) == (None, "mmcli: error: no manager")
+    assert (verdict.ok, verdict.message) == (None, "mmcli: error: no manager")
 
 
 JSON = st.recursive(
@@ -157,10 +157,10 @@ JSON = st.recursive(
     )
 )
 def test_whatever_comes_gives_verdicts_that_fit_a_screen(data: bytes) -> None:
-    found = list(modem_checks.judged(data))
+    found = list(modem_checks.evaluate_modem(data))
     assert found
-    assert all(len(one.what) + len(one.said) < 600 for one in found)
-    assert all(plain(one.said).isprintable() for one in found)
+    assert all(len(one.subject) + len(one.message) < 600 for one in found)
+    assert all(sanitize(one.message).isprintable() for one in found)
 
 
 def test_what_is_torn_and_spoiled_gives_verdicts() -> None:
@@ -171,4 +171,4 @@ def test_what_is_torn_and_spoiled_gives_verdicts() -> None:
         for _ in range(rng.randrange(1, 6)):
             if data:
                 data[rng.randrange(len(data))] = rng.randrange(256)
-        assert list(modem_checks.judged(bytes(data)))
+        assert list(modem_checks.evaluate_modem(bytes(data)))

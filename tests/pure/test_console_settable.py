@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.base.errors import UserError
-from agent.console.config_edit import changed, keys_of
+from agent.console.config_edit import list_editable_keys, plan_changes
 
 EXAMPLE = (Path(__file__).parents[2] / "docs" / "vigie.example.toml").read_text()
 INLINE = """# the box
@@ -48,37 +48,37 @@ def lines_changed(before: str, after: str) -> list[str]:
     ],
 )
 def test_one_line_changes_and_the_rest_stays_as_it_was(key: str, value: str, after: str) -> None:
-    (change,) = changed(EXAMPLE, [(key, value)])
-    found = lines_changed(EXAMPLE, change.text)
+    (change,) = plan_changes(EXAMPLE, [(key, value)])
+    found = lines_changed(EXAMPLE, change.new_text)
     assert [line for line in found if line[0] == "+"] == [after]
     assert len(found) == 2
 
 
 def test_a_key_inside_of_a_line_changes_there() -> None:
-    (change,) = changed(INLINE, [("camera.yard.options.device", "/dev/video2")])
-    assert 'options = { device = "/dev/video2", path = "x" } # here' in change.text
-    assert len(lines_changed(INLINE, change.text)) == 2
+    (change,) = plan_changes(INLINE, [("camera.yard.options.device", "/dev/video2")])
+    assert 'options = { device = "/dev/video2", path = "x" } # here' in change.new_text
+    assert len(lines_changed(INLINE, change.new_text)) == 2
 
 
 @pytest.mark.parametrize("value", ["9" * 5_000, "[" * 5_000 + "]" * 5_000])
 def test_a_file_that_is_too_much_for_a_reader_is_refused_in_a_line(value: str) -> None:
     with pytest.raises(UserError, match="the configuration: not valid TOML: a number or a nesting"):
-        keys_of(f"a = {value}")
+        list_editable_keys(f"a = {value}")
 
 
 def test_a_table_that_is_not_there_is_added() -> None:
-    changes = changed(INLINE, [("console.language", "fr"), ("health.every_s", "9.5")])
-    tables = tomllib.loads(changes[-1].text)
+    changes = plan_changes(INLINE, [("console.language", "fr"), ("health.every_s", "9.5")])
+    tables = tomllib.loads(changes[-1].new_text)
     assert (tables["console"], tables["health"]) == ({"language": "fr"}, {"every_s": 9.5})
     assert [(one.old, one.new) for one in changes] == [
         ("the default", "fr"),
         ("the default", "9.5"),
     ]
-    assert all(line in changes[-1].text for line in INLINE.splitlines())
+    assert all(line in changes[-1].new_text for line in INLINE.splitlines())
 
 
 def test_every_key_that_may_be_set_is_listed_with_its_value() -> None:
-    assert dict(keys_of(EXAMPLE)) == {
+    assert dict(list_editable_keys(EXAMPLE)) == {
         "box.site": "Bd Mohammed V / Rue Chaouia",
         "broker.url": "mqtts://centre.example:8883",
         "health.every_s": "30.0",
@@ -111,7 +111,7 @@ def test_every_key_that_may_be_set_is_listed_with_its_value() -> None:
 )
 def test_what_decides_over_footage_masks_or_trust_may_not_be_set(key: str) -> None:
     with pytest.raises(UserError, match=r"may not be set here; allowed: box\.site"):
-        changed(EXAMPLE, [(key, "x")])
+        plan_changes(EXAMPLE, [(key, "x")])
 
 
 @pytest.mark.parametrize(
@@ -128,32 +128,32 @@ def test_what_decides_over_footage_masks_or_trust_may_not_be_set(key: str) -> No
 )
 def test_what_cannot_be_is_refused_with_what_can(key: str, value: str, why: str) -> None:
     with pytest.raises(UserError, match=why):
-        changed(EXAMPLE, [(key, value)])
+        plan_changes(EXAMPLE, [(key, value)])
 
 
 def test_an_address_that_holds_a_password_is_left_to_the_centre() -> None:
     text = EXAMPLE.replace("rtsp://10.0.0.21/main", "rtsp://u:hunter2@10.0.0.21/main")
     with pytest.raises(UserError, match="the centre changes it") as refused:
-        changed(text, [("camera.north.options.url", "rtsp://10.0.0.22/main")])
+        plan_changes(text, [("camera.north.options.url", "rtsp://10.0.0.22/main")])
     assert "hunter2" not in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ["[box", "box = 3", "box = []", "box = ''"])
 def test_a_broken_file_gives_a_line_and_no_more(text: str) -> None:
     with pytest.raises(UserError) as refused:
-        changed(text, [("box.site", "x")])
+        plan_changes(text, [("box.site", "x")])
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ["", "camera = [1]", "camera = 1", "[[camera]]\nname = []"])
 def test_a_camera_that_nobody_can_name_is_no_camera(text: str) -> None:
     with pytest.raises(UserError, match="no such camera"):
-        changed(text, [("camera.north.options.url", "x")])
+        plan_changes(text, [("camera.north.options.url", "x")])
 
 
 @given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1))
 def test_whatever_is_typed_stands_in_the_file_and_nothing_else_differs(value: str) -> None:
-    (change,) = changed(EXAMPLE, [("box.site", value)])
+    (change,) = plan_changes(EXAMPLE, [("box.site", value)])
     wanted = tomllib.loads(EXAMPLE)
     wanted["box"]["site"] = value
-    assert tomllib.loads(change.text) == wanted
+    assert tomllib.loads(change.new_text) == wanted

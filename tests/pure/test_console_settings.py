@@ -5,8 +5,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.console.console_settings import ConsoleSettings, gate_of, read
-from agent.console.login import Proof
+from agent.console.console_settings import ConsoleSettings, make_authenticator, read
+from agent.console.login import LoginMethod
 
 GOOD = """
 [box]
@@ -33,10 +33,10 @@ def settings(folder: Path, *technicians: tuple[str, Ed25519PrivateKey]) -> Conso
     return read(file, {})
 
 
-def proof(found: ConsoleSettings, name: str, token: Ed25519PrivateKey) -> Proof | None:
-    gate, _ = gate_of(found)
-    challenge = gate.challenge(name)
-    return gate.judge(base64.b64encode(token.sign(challenge.message)).decode())
+def proof(found: ConsoleSettings, name: str, token: Ed25519PrivateKey) -> LoginMethod | None:
+    gate, _ = make_authenticator(found)
+    challenge = gate.issue_challenge(name)
+    return gate.verify(base64.b64encode(token.sign(challenge.message)).decode())
 
 
 def test_each_technicians_token_opens_for_him_alone(tmp_path: Path) -> None:

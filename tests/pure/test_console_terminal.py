@@ -6,10 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.console.keystrokes import LONGEST_SEQUENCE, KeyDecoder
-from agent.console.terminal import COLUMNS, Cancelled, EndOfInput, Idle, Terminal, folded, plain
-from tests.conftest import HeldClock
-from tests.pure.console_rig import MemoryWire
+from agent.console.keystrokes import MAX_SEQUENCE_BYTES, KeyDecoder
+from agent.console.terminal import (
+    COLUMNS,
+    Cancelled,
+    EndOfInput,
+    IdleTimeout,
+    Terminal,
+    sanitize,
+    wrap,
+)
+from tests.conftest import ManualClock
+from tests.pure.console_rig import MemoryByteLine
 
 NAMED = {"enter", "back", "kill", "cancel", "end", "up", "down", "left", "right"}
 
@@ -47,28 +55,30 @@ def test_whatever_comes_only_keys_come_out(pieces: list[bytes]) -> None:
 
 
 def test_a_sequence_without_an_end_swallows_no_more_than_its_share() -> None:
-    assert "enter" in KeyDecoder().feed(b"\x1b[" + b"1" * (LONGEST_SEQUENCE + 5) + b"\r")
+    assert "enter" in KeyDecoder().feed(b"\x1b[" + b"1" * (MAX_SEQUENCE_BYTES + 5) + b"\r")
 
 
 @given(st.text(), st.integers(20, 100))
 def test_what_is_folded_fits_and_nothing_of_it_is_lost(text: str, width: int) -> None:
-    lines = folded(plain(text), width)
+    lines = wrap(sanitize(text), width)
     assert all(len(line) <= width for line in lines)
-    assert "".join("".join(lines).split()) == "".join(plain(text).split())
+    assert "".join("".join(lines).split()) == "".join(sanitize(text).split())
 
 
 @given(st.text())
 def test_what_is_said_rings_no_bell_and_moves_no_cursor(text: str) -> None:
-    assert all(" " <= c <= "~" for c in plain(text))
-    assert all(c.isprintable() for c in plain(text, utf8=True))
+    assert all(" " <= c <= "~" for c in sanitize(text))
+    assert all(c.isprintable() for c in sanitize(text, utf8=True))
 
 
 def test_letters_lose_their_accents_on_a_plain_terminal() -> None:
-    assert plain("Vérifiez l'été\x1b[2J") == "Verifiez l'ete [2J"
+    assert sanitize("Vérifiez l'été\x1b[2J") == "Verifiez l'ete [2J"
 
 
-def terminal(clock: HeldClock, *typed: bytes, silence_s: float = 0) -> tuple[Terminal, MemoryWire]:
-    wire = MemoryWire(clock, typed, silence_s)
+def terminal(
+    clock: ManualClock, *typed: bytes, silence_s: float = 0
+) -> tuple[Terminal, MemoryByteLine]:
+    wire = MemoryByteLine(clock, typed, silence_s)
     return Terminal(wire, clock.boottime_ns), wire
 
 
@@ -83,46 +93,46 @@ def terminal(clock: HeldClock, *typed: bytes, silence_s: float = 0) -> tuple[Ter
         (b"\x1b[D\x1b[3~status\xff\r", "status"),
     ],
 )
-def test_a_line_is_edited_as_one_expects(clock: HeldClock, typed: bytes, line: str) -> None:
-    assert terminal(clock, typed)[0].ask("> ") == line
+def test_a_line_is_edited_as_one_expects(clock: ManualClock, typed: bytes, line: str) -> None:
+    assert terminal(clock, typed)[0].read_line("> ") == line
 
 
-def test_what_is_typed_is_echoed_and_what_is_taken_back_disappears(clock: HeldClock) -> None:
+def test_what_is_typed_is_echoed_and_what_is_taken_back_disappears(clock: ManualClock) -> None:
     seat, wire = terminal(clock, b"ab\x7fc\r")
-    assert seat.ask("> ") == "ac"
-    assert bytes(wire.sent) == b"> ab\b \bc\r\n"
+    assert seat.read_line("> ") == "ac"
+    assert bytes(wire.output) == b"> ab\b \bc\r\n"
 
 
-def test_a_line_ends_at_its_bound_with_one_bell(clock: HeldClock) -> None:
+def test_a_line_ends_at_its_bound_with_one_bell(clock: ManualClock) -> None:
     seat, wire = terminal(clock, b"x" * 5000 + b"\r")
-    assert seat.ask("> ", most=20) == "x" * 20
-    assert wire.sent.count(b"\a") == 1
-    assert len(wire.sent) < 40
+    assert seat.read_line("> ", max_chars=20) == "x" * 20
+    assert wire.output.count(b"\a") == 1
+    assert len(wire.output) < 40
 
 
-def test_the_arrow_brings_back_what_was_typed_before(clock: HeldClock) -> None:
+def test_the_arrow_brings_back_what_was_typed_before(clock: ManualClock) -> None:
     seat, _ = terminal(clock, b"\x1b[A\x1b[A\x1b[A\x1b[B\r")
-    assert seat.ask("> ", ["first", "second"]) == "second"
+    assert seat.read_line("> ", ["first", "second"]) == "second"
 
 
-def test_ctrl_c_and_ctrl_d_are_told_apart(clock: HeldClock) -> None:
+def test_ctrl_c_and_ctrl_d_are_told_apart(clock: ManualClock) -> None:
     with pytest.raises(Cancelled):
-        terminal(clock, b"abc\x03")[0].ask("> ")
+        terminal(clock, b"abc\x03")[0].read_line("> ")
     with pytest.raises(EndOfInput):
-        terminal(clock, b"\x04")[0].ask("> ")
-    assert terminal(clock, b"a\x04b\r")[0].ask("> ") == "ab"
+        terminal(clock, b"\x04")[0].read_line("> ")
+    assert terminal(clock, b"a\x04b\r")[0].read_line("> ") == "ab"
 
 
-def test_who_presses_nothing_for_long_is_idle(clock: HeldClock) -> None:
+def test_who_presses_nothing_for_long_is_idle(clock: ManualClock) -> None:
     seat, _ = terminal(clock, silence_s=1000)
-    seat.idle_s = 60
+    seat.idle_timeout_s = 60
     began_ns = clock.now_ns
-    with pytest.raises(Idle):
-        seat.ask("> ")
+    with pytest.raises(IdleTimeout):
+        seat.read_line("> ")
     assert 60e9 < clock.now_ns - began_ns < 63e9
 
 
-def test_long_output_stops_at_each_page_and_goes_on_by_page_or_line(clock: HeldClock) -> None:
+def test_long_output_stops_at_each_page_and_goes_on_by_page_or_line(clock: ManualClock) -> None:
     seat, wire = terminal(clock, b" ", b"\r", b"q")
     with pytest.raises(Cancelled):
         seat.print(*(f"line {number}" for number in range(100)))
@@ -131,7 +141,7 @@ def test_long_output_stops_at_each_page_and_goes_on_by_page_or_line(clock: HeldC
     assert sum(line.startswith("-- more") for line in shown) == 3
 
 
-def test_nothing_stops_where_pages_are_off(clock: HeldClock) -> None:
+def test_nothing_stops_where_pages_are_off(clock: ManualClock) -> None:
     seat, wire = terminal(clock)
     seat.paging = False
     seat.print(*(f"line {number}" for number in range(100)))
@@ -141,18 +151,18 @@ def test_nothing_stops_where_pages_are_off(clock: HeldClock) -> None:
 
 @given(st.lists(st.tuples(st.text(max_size=30), st.text(max_size=300)), max_size=10))
 def test_tables_stay_within_the_screen(rows: list[tuple[str, str]]) -> None:
-    seat, wire = terminal(HeldClock())
+    seat, wire = terminal(ManualClock())
     seat.paging = False
     seat.table(rows)
     assert all(len(line) < COLUMNS for line in wire.screen.splitlines())
 
 
-def test_no_escape_sequence_is_ever_sent(clock: HeldClock) -> None:
+def test_no_escape_sequence_is_ever_sent(clock: ManualClock) -> None:
     rng = random.Random(5)
     seat, wire = terminal(clock)
     seat.paging = False
     for _ in range(200):
         seat.print(rng.randbytes(60).decode("latin-1"))
         seat.overwrite_line(rng.randbytes(200).decode("latin-1"))
-    assert b"\x1b" not in wire.sent
-    assert all(byte in b"\r\n" or 0x20 <= byte < 0x7F for byte in wire.sent)
+    assert b"\x1b" not in wire.output
+    assert all(byte in b"\r\n" or 0x20 <= byte < 0x7F for byte in wire.output)

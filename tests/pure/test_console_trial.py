@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.console.commit_confirm import MOST_STARTS, CommitConfirm
+from agent.console.commit_confirm import MAX_STARTS, CommitConfirm
 from agent.console.results import ConsoleError
 
 OLD, NEW = "old = true\n", "new = true\n"
@@ -41,9 +41,9 @@ def test_what_is_tried_stands_in_the_file_and_what_was_beside_it(config: Path) -
 
 def test_what_is_confirmed_stays_over_a_boot(config: Path) -> None:
     begun(config).confirm(UNTIL_NS - 1, BOOT)
-    assert CommitConfirm(config).undo_if_over(10 * UNTIL_NS, OTHER_BOOT) is None
+    assert CommitConfirm(config).undo_if_expired(10 * UNTIL_NS, OTHER_BOOT) is None
     assert config.read_text() == NEW
-    assert CommitConfirm(config).standing() is None
+    assert CommitConfirm(config).pending() is None
 
 
 @pytest.mark.parametrize(
@@ -60,24 +60,24 @@ def test_it_is_undone_when_its_time_is_over_or_the_box_has_booted(
     config: Path, now_ns: int, boot: str, undone: bool
 ) -> None:
     begun(config)
-    standing = CommitConfirm(config).undo_if_over(now_ns, boot)
+    standing = CommitConfirm(config).undo_if_expired(now_ns, boot)
     assert (standing is not None) is undone
     assert config.read_text() == (OLD if undone else NEW)
-    assert CommitConfirm(config).undo_if_over(now_ns, boot) is None
+    assert CommitConfirm(config).undo_if_expired(now_ns, boot) is None
 
 
 def test_an_agent_that_does_not_stay_up_with_it_gets_the_one_before(config: Path) -> None:
     trial = begun(config)
-    for _ in range(MOST_STARTS):
-        assert trial.start(0, BOOT) is None
+    for _ in range(MAX_STARTS):
+        assert trial.on_agent_start(0, BOOT) is None
         assert config.read_text() == NEW
-    assert trial.start(0, BOOT) is not None
+    assert trial.on_agent_start(0, BOOT) is not None
     assert config.read_text() == OLD
-    assert trial.start(0, BOOT) is None
+    assert trial.on_agent_start(0, BOOT) is None
 
 
 def test_an_agent_that_starts_after_a_boot_gets_the_one_before(config: Path) -> None:
-    assert begun(config).start(0, OTHER_BOOT) is not None
+    assert begun(config).on_agent_start(0, OTHER_BOOT) is not None
     assert config.read_text() == OLD
 
 
@@ -110,15 +110,15 @@ def test_it_can_be_undone_at_once_and_begun_anew(config: Path) -> None:
 def test_what_somebody_else_has_written_meanwhile_stays(config: Path) -> None:
     trial = begun(config)
     config.write_text("by the centre\n")
-    trial.undo_if_over(UNTIL_NS, BOOT)
+    trial.undo_if_expired(UNTIL_NS, BOOT)
     assert config.read_text() == "by the centre\n"
-    assert trial.standing() is None
+    assert trial.pending() is None
 
 
 def test_a_file_that_has_gone_comes_back(config: Path) -> None:
     trial = begun(config)
     config.unlink()
-    trial.undo_if_over(UNTIL_NS, BOOT)
+    trial.undo_if_expired(UNTIL_NS, BOOT)
     assert config.read_text() == OLD
 
 
@@ -127,7 +127,7 @@ def test_behind_a_link_the_file_itself_is_changed(config: Path, tmp_path: Path) 
     link.symlink_to(config)
     begun(link)
     assert link.is_symlink()
-    CommitConfirm(config).undo_if_over(0, OTHER_BOOT)
+    CommitConfirm(config).undo_if_expired(0, OTHER_BOOT)
     assert link.read_text() == OLD
 
 
@@ -139,17 +139,17 @@ def test_a_record_that_nobody_can_read_counts_as_not_confirmed(
     config.write_text(OLD)
     trial = begun(config)
     config.with_name("vigie.toml.trial").write_bytes(record)
-    assert trial.undo_if_over(0, BOOT) is not None
+    assert trial.undo_if_expired(0, BOOT) is not None
     assert config.read_text() == OLD
 
 
 KILLED = """
 import os, sys
 from pathlib import Path
-from agent.console.commit_confirm import Trial
+from agent.console.commit_confirm import CommitConfirm
 
 def step(config, what, left):
-    trial, armed = Trial(config), False
+    trial, armed = CommitConfirm(config), False
     def hook(event, _args):
         nonlocal left
         if armed and (event == "open" or event.startswith("os.")):
@@ -174,9 +174,9 @@ for steps in range(100):
     child = os.fork() or step(config, what, steps)
     ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert config.read_text() in (old, "new = true\\n"), steps
-    Trial(config).undo_if_over(0, "boot-2")
+    CommitConfirm(config).undo_if_expired(0, "boot-2")
     assert config.read_text() == old, steps
-    assert Trial(config).standing() is None, steps
+    assert CommitConfirm(config).pending() is None, steps
     if ended == 0:
         print(steps)
         break

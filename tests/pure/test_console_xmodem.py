@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.console import xmodem
-from agent.console.xmodem import ACK, CAN, EOT, NAK, SOH, STX, TransferFailed, block, filled
-from tests.conftest import HeldClock
+from agent.console.xmodem import ACK, CAN, EOT, NAK, SOH, STX, TransferFailed, encode_block, pad
+from tests.conftest import ManualClock
 
 MOST = 100_000
 LONGEST_NS = 600 * 1_000_000_000
@@ -22,7 +22,7 @@ class Peer:
     """
 
     def __init__(self, *hurt: dict[int, Callable[[bytes], bytes]]) -> None:
-        self.clock = HeldClock()
+        self.clock = ManualClock()
         self.out_hurt, self.in_hurt = hurt or ({}, {})
         self.waiting = bytearray()
         self.sent = bytearray()
@@ -31,7 +31,7 @@ class Peer:
     def read(self, timeout_s: float) -> bytes:
         left_s = max(timeout_s, 0.001)
         while not self.waiting and left_s > 0:
-            self.clock.pass_s(min(left_s, 1.0))
+            self.clock.advance_s(min(left_s, 1.0))
             left_s -= 1.0
             self.quiet()
         found, self.waiting = bytes(self.waiting), bytearray()
@@ -77,7 +77,7 @@ class Receiver(Peer):
             self.answer(bytes([ACK]))
             return
         size = {SOH: 128, STX: 1024}.get(data[0] if data else 0, 0)
-        if size and data == block(data[1], data[3 : 3 + size], with_crc=self.crc):
+        if size and data == encode_block(data[1], data[3 : 3 + size], with_crc=self.crc):
             if data[1] == self.number:
                 self.got += data[3 : 3 + size]
                 self.number = (self.number + 1) % 256
@@ -91,7 +91,7 @@ class Sender(Peer):
 
     def __init__(self, data: bytes, *hurt: dict[int, Callable[[bytes], bytes]]) -> None:
         super().__init__(*hurt)
-        self.data = filled(data)
+        self.data = pad(data)
         self.at = self.size = 0
         self.number = 0
         self.begun = self.done = False
@@ -120,7 +120,9 @@ class Sender(Peer):
 
     def _send(self) -> None:
         content = self.data[self.at : self.at + self.size]
-        self.answer(block(self.number, content, with_crc=self.crc) if content else bytes([EOT]))
+        self.answer(
+            encode_block(self.number, content, with_crc=self.crc) if content else bytes([EOT])
+        )
 
 
 FILES = st.binary(max_size=4000)
@@ -146,7 +148,7 @@ HURTS = st.dictionaries(st.integers(0, 12), st.sampled_from([drop, spoil, halve]
 def test_a_file_goes_out_whole_and_filled_up(data: bytes, crc: bool) -> None:
     peer = Receiver(crc=crc)
     xmodem.send(peer, data, peer.clock.boottime_ns)
-    assert bytes(peer.got) == filled(data)
+    assert bytes(peer.got) == pad(data)
     assert peer.done
 
 
@@ -159,13 +161,13 @@ def test_what_the_line_spoils_is_sent_again(
 ) -> None:
     peer = Receiver(out, back)
     xmodem.send(peer, data, peer.clock.boottime_ns)
-    assert bytes(peer.got) == filled(data)
+    assert bytes(peer.got) == pad(data)
 
 
 @given(FILES)
 def test_a_file_comes_in_whole(data: bytes) -> None:
     peer = Sender(data)
-    assert xmodem.receive(peer, MOST, peer.clock.boottime_ns) == filled(data)
+    assert xmodem.receive(peer, MOST, peer.clock.boottime_ns) == pad(data)
 
 
 @settings(deadline=None)
@@ -176,7 +178,7 @@ def test_what_the_line_spoils_is_asked_for_again(
     back: dict[int, Callable[[bytes], bytes]],
 ) -> None:
     peer = Sender(data, out, back)
-    assert xmodem.receive(peer, MOST, peer.clock.boottime_ns) == filled(data)
+    assert xmodem.receive(peer, MOST, peer.clock.boottime_ns) == pad(data)
 
 
 def test_long_blocks_carry_a_file_and_short_ones_its_end() -> None:
@@ -210,10 +212,10 @@ def test_a_file_that_nobody_takes_is_given_up(typed: bytes, why: str) -> None:
     peer.waiting += typed
     with pytest.raises(TransferFailed, match=why):
         xmodem.send(peer, bytes(5000), peer.clock.boottime_ns)
-    assert peer.sent.endswith(xmodem.GIVE_UP)
+    assert peer.sent.endswith(xmodem.CANCEL_SEQUENCE)
 
 
-BLOCK = block(1, bytes(128), with_crc=True)
+BLOCK = encode_block(1, bytes(128), with_crc=True)
 
 
 @pytest.mark.parametrize(
@@ -226,9 +228,9 @@ BLOCK = block(1, bytes(128), with_crc=True)
         (BLOCK + BLOCK[:40] + CANCELLED * 4 + b"\x08" * 8, "the other end has cancelled it"),
         (BLOCK + b"x" * 40 + CANCELLED, "the other end has cancelled it"),
         (BLOCK, "no whole block has come in 10 tries"),
-        (BLOCK + block(9, bytes(128), with_crc=True), "block 9 has come where 2 was next"),
+        (BLOCK + encode_block(9, bytes(128), with_crc=True), "block 9 has come where 2 was next"),
         (
-            b"".join(block(n, bytes(1024), with_crc=True) for n in range(1, 6)),
+            b"".join(encode_block(n, bytes(1024), with_crc=True) for n in range(1, 6)),
             "it is longer than 4096 bytes",
         ),
     ],
@@ -238,7 +240,7 @@ def test_a_file_that_does_not_come_is_given_up(came: bytes, why: str) -> None:
     peer.waiting += came
     with pytest.raises(TransferFailed, match=why):
         xmodem.receive(peer, 4096, peer.clock.boottime_ns)
-    assert peer.sent.endswith(xmodem.GIVE_UP)
+    assert peer.sent.endswith(xmodem.CANCEL_SEQUENCE)
 
 
 @settings(deadline=None)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.base.model import BoundingBox
-from agent.detection.crop_planner import CropCandidate, clarity, plan
+from agent.detection.crop_planner import CropCandidate, plan_crops, visibility
 from agent.detection.image import Region
 
 sizes = st.tuples(st.integers(64, 2000), st.integers(64, 2000))
@@ -29,7 +29,7 @@ interests = st.lists(
 def test_regions_are_even_lie_in_the_picture_and_keep_to_the_budget(
     wanted: list[CropCandidate], size: tuple[int, int], most: int
 ) -> None:
-    regions = plan(wanted, *size, 300, most, 0.4)
+    regions = plan_crops(wanted, *size, 300, most, 0.4)
     assert len(regions) <= most
     for r in regions:
         assert all(value % 2 == 0 for value in (r.x, r.y, r.w, r.h))
@@ -43,18 +43,19 @@ def test_regions_are_even_lie_in_the_picture_and_keep_to_the_budget(
 def test_the_same_interests_give_the_same_regions(
     wanted: list[CropCandidate], size: tuple[int, int]
 ) -> None:
-    assert plan(wanted, *size, 300, 3, 0.4) == plan(wanted, *size, 300, 3, 0.4)
+    assert plan_crops(wanted, *size, 300, 3, 0.4) == plan_crops(wanted, *size, 300, 3, 0.4)
 
 
 def test_nothing_to_look_at_is_no_region() -> None:
-    assert plan([], 1920, 1080, 300, 3, 0.4) == ()
+    assert plan_crops([], 1920, 1080, 300, 3, 0.4) == ()
     assert (
-        plan([CropCandidate(BoundingBox(0.5, 0.5, 0.1, 0.1), 0.1)], 1920, 1080, 300, 3, 0.4) == ()
+        plan_crops([CropCandidate(BoundingBox(0.5, 0.5, 0.1, 0.1), 0.1)], 1920, 1080, 300, 3, 0.4)
+        == ()
     )
 
 
 def test_a_small_object_is_looked_at_closely() -> None:
-    (region,) = plan(
+    (region,) = plan_crops(
         [CropCandidate(BoundingBox(0.5, 0.5, 0.02, 0.03), 1.0)], 1920, 1080, 300, 1, 0.4
     )
     assert region.w <= 300
@@ -66,7 +67,7 @@ def test_two_neighbours_share_one_region() -> None:
         CropCandidate(BoundingBox(0.50, 0.5, 0.03, 0.05), 1.0),
         CropCandidate(BoundingBox(0.54, 0.5, 0.03, 0.05), 1.0),
     ]
-    assert len(plan(near, 1920, 1080, 300, 3, 0.4)) == 1
+    assert len(plan_crops(near, 1920, 1080, 300, 3, 0.4)) == 1
 
 
 def test_two_far_apart_get_one_each() -> None:
@@ -74,7 +75,7 @@ def test_two_far_apart_get_one_each() -> None:
         CropCandidate(BoundingBox(0.1, 0.1, 0.02, 0.03), 1.0),
         CropCandidate(BoundingBox(0.9, 0.9, 0.02, 0.03), 1.0),
     ]
-    assert len(plan(far, 1920, 1080, 300, 3, 0.4)) == 2
+    assert len(plan_crops(far, 1920, 1080, 300, 3, 0.4)) == 2
 
 
 def test_the_more_urgent_comes_first() -> None:
@@ -82,11 +83,13 @@ def test_the_more_urgent_comes_first() -> None:
         CropCandidate(BoundingBox(0.1, 0.1, 0.02, 0.03), 1.0),
         CropCandidate(BoundingBox(0.9, 0.9, 0.02, 0.03), 2.0),
     ]
-    assert plan(far, 1920, 1080, 300, 1, 0.4)[0].x > 960
+    assert plan_crops(far, 1920, 1080, 300, 1, 0.4)[0].x > 960
 
 
 def test_what_fills_the_picture_is_looked_at_whole() -> None:
-    (region,) = plan([CropCandidate(BoundingBox(0.05, 0.05, 0.9, 0.9), 1.0)], 640, 480, 300, 2, 0.2)
+    (region,) = plan_crops(
+        [CropCandidate(BoundingBox(0.05, 0.05, 0.9, 0.9), 1.0)], 640, 480, 300, 2, 0.2
+    )
     assert region == Region(0, 0, 640, 480)
 
 
@@ -100,8 +103,8 @@ def test_what_fills_the_picture_is_looked_at_whole() -> None:
     ],
 )
 def test_how_well_a_window_shows_a_box(box: BoundingBox, how: float) -> None:
-    assert clarity([box], [Region(350, 350, 300, 300)], 1000, 1000)[0] == pytest.approx(how)
+    assert visibility([box], [Region(350, 350, 300, 300)], 1000, 1000)[0] == pytest.approx(how)
 
 
 def test_without_regions_nothing_is_shown() -> None:
-    assert clarity([BoundingBox(0, 0, 1, 1)], [], 100, 100).tolist() == [0.0]
+    assert visibility([BoundingBox(0, 0, 1, 1)], [], 100, 100).tolist() == [0.0]

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from drivers.contracts import CameraReadings
 from drivers.csi import controls, encoders, messages
-from drivers.csi.bounded_queue import Backlog, PacketGate
-from drivers.csi.night import NightRule
+from drivers.csi.bounded_queue import MediaQueue, PacketBudget
+from drivers.csi.night import NightDetector
 from drivers.csi.options import Night, Options
 from drivers.csi.picture import frame_bytes, nv12_views, planar_views, write_planar
-from drivers.csi.readings import lux_of, readings_of
+from drivers.csi.readings import read_lux, to_readings
 from drivers.errors import DriverError
 from drivers.media import Corner, Frame, Packet, StreamInfo
 
@@ -49,7 +49,7 @@ def options(**given: Any) -> Options:
 def test_options_become_libcameras_controls(
     given: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    assert controls.wanted(options(**given)) == expected
+    assert controls.initial_controls(options(**given)) == expected
 
 
 @pytest.mark.parametrize(
@@ -72,12 +72,12 @@ def test_night_takes_colour_away_and_gives_time(
     night: dict[str, Any], day_controls: dict[str, Any], night_controls: dict[str, Any]
 ) -> None:
     given = options(fps=20, night=night)
-    assert controls.by_light(given, night=False) == day_controls
-    assert controls.by_light(given, night=True) == night_controls
+    assert controls.light_controls(given, night=False) == day_controls
+    assert controls.light_controls(given, night=True) == night_controls
 
 
 def test_only_what_a_camera_advertises_is_set_and_no_further_than_it_allows() -> None:
-    fitted = controls.fitted(
+    fitted = controls.supported_controls(
         {
             "FrameDurationLimits": (50_000, 250_000),
             "LensPosition": 40.0,
@@ -98,12 +98,12 @@ def test_only_what_a_camera_advertises_is_set_and_no_further_than_it_allows() ->
         "AwbEnable": False,
         "AfMode": 2,
     }
-    assert fitted.lacking == ("Saturation",)
+    assert fitted.missing == ("Saturation",)
 
 
-def nights(rule: NightRule, lights: list[float | None], step_s: float = 1.0) -> str:
+def nights(rule: NightDetector, lights: list[float | None], step_s: float = 1.0) -> str:
     """What the rule says to a light a second: `n` and `d`."""
-    told = [rule.step(round(at * step_s * 1e9), lux, 0) for at, lux in enumerate(lights)]
+    told = [rule.update(round(at * step_s * 1e9), lux, 0) for at, lux in enumerate(lights)]
     return "".join("n" if night else "d" for night in told)
 
 
@@ -125,7 +125,7 @@ def nights(rule: NightRule, lights: list[float | None], step_s: float = 1.0) -> 
 def test_by_light_it_changes_after_the_light_has_wanted_it_for_long_enough(
     lights: list[float | None], told: str
 ) -> None:
-    rule = NightRule(Night(mode="auto", lux_below=5, lux_above=20, dwell_s=3))
+    rule = NightDetector(Night(mode="auto", lux_below=5, lux_above=20, dwell_s=3))
     assert nights(rule, lights) == told
 
 
@@ -133,7 +133,7 @@ def test_by_light_it_changes_after_the_light_has_wanted_it_for_long_enough(
 def test_by_light_it_never_changes_twice_within_its_dwell(
     lights: list[float], dwell_s: int
 ) -> None:
-    told = nights(NightRule(Night(mode="auto", dwell_s=dwell_s)), list(lights))
+    told = nights(NightDetector(Night(mode="auto", dwell_s=dwell_s)), list(lights))
     changes = [at for at in range(1, len(told)) if told[at] != told[at - 1]]
     assert all(later - earlier >= dwell_s for earlier, later in pairwise(changes))
 
@@ -154,13 +154,13 @@ def test_by_light_it_never_changes_twice_within_its_dwell(
 def test_by_the_clock_it_is_night_from_one_time_to_the_other(
     begin: str, end: str, minute: int, night: bool
 ) -> None:
-    rule = NightRule(Night(mode="schedule", begin=begin, end=end))
-    assert rule.step(0, None, minute) is night
+    rule = NightDetector(Night(mode="schedule", begin=begin, end=end))
+    assert rule.update(0, None, minute) is night
 
 
 @pytest.mark.parametrize("mode", ["day", "night"])
 def test_it_stays_what_it_was_told_to_be(mode: Any) -> None:
-    assert set(nights(NightRule(Night(mode=mode)), [0.0, 1000.0, None])) == {mode[0]}
+    assert set(nights(NightDetector(Night(mode=mode)), [0.0, 1000.0, None])) == {mode[0]}
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_wrong_options_are_refused(given: dict[str, Any]) -> None:
 
 
 def test_metadata_becomes_readings_and_what_is_not_there_is_unknown() -> None:
-    assert readings_of({}, night=False) == CameraReadings(night=False)
+    assert to_readings({}, night=False) == CameraReadings(night=False)
     metadata = {
         "SensorTimestamp": 1,
         "ExposureTime": 8321,
@@ -198,7 +198,7 @@ def test_metadata_becomes_readings_and_what_is_not_there_is_unknown() -> None:
         "FocusFoM": 1234,
         "ScalerCrop": (0, 0, 1, 1),
     }
-    assert readings_of(metadata, night=True, dropped_frames=3) == CameraReadings(
+    assert to_readings(metadata, night=True, dropped_frames=3) == CameraReadings(
         night=True,
         exposure_us=8321,
         analogue_gain=1.123,
@@ -208,8 +208,8 @@ def test_metadata_becomes_readings_and_what_is_not_there_is_unknown() -> None:
         focus_score=1234,
         dropped_frames=3,
     )
-    assert lux_of(metadata) == pytest.approx(401.23456)
-    assert lux_of({}) is None
+    assert read_lux(metadata) == pytest.approx(401.23456)
+    assert read_lux({}) is None
 
 
 @given(
@@ -241,24 +241,24 @@ def frame(seq: int) -> Frame:
 
 
 def test_a_full_gate_drops_up_to_the_next_keyframe() -> None:
-    gate = PacketGate(max_bytes=10)
+    gate = PacketBudget(max_bytes=10)
     first = packet(6, key=True)
-    assert gate.admit(first)
-    assert not gate.admit(packet(6))
-    assert gate.wants_key
-    gate.leave(first)
-    assert not gate.admit(packet(1))
-    assert gate.admit(packet(9, key=True))
-    assert not gate.wants_key
-    assert gate.admit(packet(1))
+    assert gate.try_admit(first)
+    assert not gate.try_admit(packet(6))
+    assert gate.needs_keyframe
+    gate.release(first)
+    assert not gate.try_admit(packet(1))
+    assert gate.try_admit(packet(9, key=True))
+    assert not gate.needs_keyframe
+    assert gate.try_admit(packet(1))
     assert gate.dropped == 2
 
 
 def test_of_frames_the_newest_win_and_words_are_never_dropped() -> None:
-    backlog: Backlog[Packet | Frame | str] = Backlog(max_frames=2)
+    backlog: MediaQueue[Packet | Frame | str] = MediaQueue(max_frames=2)
     for item in ("one", frame(1), "two", frame(2), frame(3), "three"):
         backlog.put(item)
-    taken = [backlog.take(0) for _ in range(6)]
+    taken = [backlog.get(0) for _ in range(6)]
     assert [item.seq if isinstance(item, Frame) else item for item in taken] == [
         "one",
         "two",
@@ -271,53 +271,56 @@ def test_of_frames_the_newest_win_and_words_are_never_dropped() -> None:
 
 
 def test_nobody_waits_for_a_backlog_that_has_ended() -> None:
-    backlog: Backlog[str] = Backlog(max_frames=1)
+    backlog: MediaQueue[str] = MediaQueue(max_frames=1)
     backlog.put("last")
-    backlog.end()
-    assert backlog.take(3600) == "last"
-    assert backlog.take(3600) is None
+    backlog.close()
+    assert backlog.get(3600) == "last"
+    assert backlog.get(3600) is None
 
 
-MESSAGES: tuple[messages.Up, ...] = (
+MESSAGES: tuple[messages.ChildMessage, ...] = (
     messages.Opened(
         info=StreamInfo(codec="h264", width_px=4, height_px=2, fps=25.0, masked=True),
         frame_width_px=2,
         frame_height_px=2,
         slots=4,
         encoder="libav",
-        lacking=("AfMode",),
+        missing_controls=("AfMode",),
     ),
-    messages.Encoded(packet=packet(1000, key=True)),
-    messages.Pictured(slot=3, seq=7, t_ns=2**62),
-    messages.Read(readings=CameraReadings(lux=3.5)),
-    messages.MasksAsked(number=9),
-    messages.Failed(kind="busy", message="in use", masks=True),
+    messages.EncodedPacket(packet=packet(1000, key=True)),
+    messages.FrameReady(slot=3, seq=7, t_ns=2**62),
+    messages.ReadingsUpdate(readings=CameraReadings(lux=3.5)),
+    messages.MasksQuery(number=9),
+    messages.Failed(kind="busy", message="in use", is_mask_error=True),
 )
 
 
 def test_messages_arrive_as_they_were_sent_and_a_cut_one_is_the_end() -> None:
-    sent = b"".join(messages.pack_up(message) for message in MESSAGES)
+    sent = b"".join(messages.pack_child_message(message) for message in MESSAGES)
     stream = io.BytesIO(sent)
-    assert tuple(iter(lambda: messages.read_up(stream), None)) == MESSAGES
-    assert messages.read_up(io.BytesIO(messages.pack_up(MESSAGES[0])[:-1])) is None
+    assert tuple(iter(lambda: messages.read_child_message(stream), None)) == MESSAGES
+    assert (
+        messages.read_child_message(io.BytesIO(messages.pack_child_message(MESSAGES[0])[:-1]))
+        is None
+    )
 
 
 def test_what_goes_down_arrives_as_it_was_sent() -> None:
     setup = messages.Setup(
-        what=WHAT,
+        display_name=WHAT,
         options=options(night={"mode": "auto"}, white_balance={"red": 1, "blue": 2}, camera="a"),
         packets=True,
         frames_fps=float("inf"),
         masks=((Corner(0, 0), Corner(1, 0), Corner(1, 1)),),
-        ask_masks=False,
+        query_masks=False,
         parent_pid=7,
     )
     for message in (
         setup,
         messages.SlotFree(slot=2),
-        messages.MasksAre(number=1, masks=setup.masks),
+        messages.MasksReply(number=1, masks=setup.masks),
     ):
-        assert messages.unpack_down(messages.pack_down(message)) == message
+        assert messages.unpack_parent_message(messages.pack_parent_message(message)) == message
 
 
 @pytest.mark.parametrize(
@@ -334,7 +337,7 @@ def test_the_boards_own_encoder_is_taken_where_it_is_there_and_can(
     encoder: str, size_px: tuple[int, int], hardware: bool, kind: str
 ) -> None:
     given = options(encoder=encoder)
-    assert encoders.choose(given, size_px, hardware=hardware, what=WHAT) == kind
+    assert encoders.choose_encoder(given, size_px, has_hardware=hardware, display_name=WHAT) == kind
 
 
 @pytest.mark.parametrize(("size_px", "hardware"), [((640, 360), False), ((2304, 1296), True)])
@@ -342,11 +345,13 @@ def test_an_encoder_that_is_asked_for_and_cannot_is_refused(
     size_px: tuple[int, int], hardware: bool
 ) -> None:
     with pytest.raises(DriverError, match="hardware") as caught:
-        encoders.choose(options(encoder="hardware"), size_px, hardware=hardware, what=WHAT)
+        encoders.choose_encoder(
+            options(encoder="hardware"), size_px, has_hardware=hardware, display_name=WHAT
+        )
     assert caught.value.kind == "unsupported"
 
 
 def test_what_is_no_encoder_is_none(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     for device in (Path("/dev/null"), tmp_path / "file", tmp_path / "nothing"):
-        assert not encoders.hardware_is_there(device)
+        assert not encoders.has_hardware_encoder(device)

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from drivers.angles import wrap_deg
 from drivers.contracts import Pose, Range
-from drivers.dead_reckoning import AxisLimits, HeadReckoning
-from drivers.simulated.motion import Drive, HeadMotion, Mechanics, Misbehaviour
+from drivers.dead_reckoning import AxisLimits, DeadReckoning
+from drivers.simulated.motion import HeadMechanics, HeadSimulator, InjectedFault, SpeedOrder
 
 S = 1_000_000_000
-BUILT = Mechanics(
+BUILT = HeadMechanics(
     pan_deg=Range(low=-170, high=170),
     tilt_deg=Range(low=-60, high=30),
     pan_max_deg_s=40,
@@ -21,7 +21,7 @@ BUILT = Mechanics(
     lag_s=0.1,
     zoom_travel_s=4.0,
 )
-ENDLESS = Mechanics(
+ENDLESS = HeadMechanics(
     pan_deg=None, tilt_deg=BUILT.tilt_deg, pan_max_deg_s=40, tilt_max_deg_s=20, ramp_s=0.25
 )
 TOPS = (40.0, 20.0, 0.25)
@@ -29,12 +29,12 @@ ANYWHERE_DEG = 180.0
 
 
 def reckoning(
-    built: Mechanics = BUILT, *, home: Pose | None = None, speed_error: float = 0.1
-) -> HeadReckoning:
+    built: HeadMechanics = BUILT, *, home: Pose | None = None, speed_error: float = 0.1
+) -> DeadReckoning:
     def limits(span: Range | None) -> AxisLimits:
         return AxisLimits(span=span, speed_error=speed_error, lag_s=0.3)
 
-    return HeadReckoning(
+    return DeadReckoning(
         pan=limits(built.pan_deg),
         tilt=limits(built.tilt_deg),
         zoom=limits(Range(low=0, high=1)),
@@ -46,15 +46,15 @@ def reckoning(
 HOME = Pose(pan_deg=0, tilt_deg=0)
 
 
-def brought_home(built: Mechanics = BUILT) -> HeadReckoning:
+def brought_home(built: HeadMechanics = BUILT) -> DeadReckoning:
     reckoned = reckoning(built, home=HOME)
-    reckoned.recalled(1, TOPS, 0)
+    reckoned.on_goto_preset(1, TOPS, 0)
     return reckoned
 
 
 def test_at_first_nobody_knows_where_it_is() -> None:
     for built in (BUILT, ENDLESS):
-        here = reckoning(built).position(0)
+        here = reckoning(built).position_at(0)
         assert here.error_deg == ANYWHERE_DEG
         assert not here.moving
 
@@ -62,46 +62,46 @@ def test_at_first_nobody_knows_where_it_is() -> None:
 def test_at_a_reference_it_is_known_again_once_it_has_had_time_to_arrive() -> None:
     for built in (BUILT, ENDLESS):
         reckoned = brought_home(built)
-        on_its_way = reckoned.position(S)
+        on_its_way = reckoned.position_at(S)
         assert on_its_way.moving
         assert on_its_way.error_deg == ANYWHERE_DEG
-        arrived = reckoned.position(60 * S)
+        arrived = reckoned.position_at(60 * S)
         assert not arrived.moving
         assert arrived.error_deg <= 0.5
         assert arrived.pose == HOME
 
 
 def test_a_reference_behind_the_camera_is_in_the_range_that_goes_round_there() -> None:
-    built = Mechanics(pan_deg=Range(low=0, high=355))
+    built = HeadMechanics(pan_deg=Range(low=0, high=355))
     reckoned = reckoning(built, home=Pose(pan_deg=-90, tilt_deg=0))
-    reckoned.recalled(1, TOPS, 0)
-    assert reckoned.position(60 * S).pose.pan_deg == -90
-    reckoned.moved((10.0, 0.0, 0.0), 60 * S)
-    assert reckoned.position(62 * S).pose.pan_deg == -70
+    reckoned.on_goto_preset(1, TOPS, 0)
+    assert reckoned.position_at(60 * S).pose.pan_deg == -90
+    reckoned.on_move((10.0, 0.0, 0.0), 60 * S)
+    assert reckoned.position_at(62 * S).pose.pan_deg == -70
 
 
 def test_its_error_grows_with_the_time_of_motion_and_not_with_rest() -> None:
     reckoned = brought_home()
-    errors = [reckoned.position(60 * S).error_deg]
+    errors = [reckoned.position_at(60 * S).error_deg]
     for turn in range(3):
         begin_ns = (100 + 10 * turn) * S
-        reckoned.moved((10.0, 0.0, 0.0), begin_ns)
-        reckoned.moved((0.0, 0.0, 0.0), begin_ns + 2 * S)
-        errors.append(reckoned.position(begin_ns + 3 * S).error_deg)
-        assert reckoned.position(begin_ns + 9 * S).error_deg == errors[-1]
+        reckoned.on_move((10.0, 0.0, 0.0), begin_ns)
+        reckoned.on_move((0.0, 0.0, 0.0), begin_ns + 2 * S)
+        errors.append(reckoned.position_at(begin_ns + 3 * S).error_deg)
+        assert reckoned.position_at(begin_ns + 9 * S).error_deg == errors[-1]
     assert errors == sorted(errors)
     # A tenth of 20 degrees, and 0.3 s at 10 degrees a second, each way, three times.
     assert errors[-1] == pytest.approx(0.5 + 3 * (2 + 3 * 1.1), abs=0.5)
-    assert reckoned.position(200 * S).pose.pan_deg == pytest.approx(60)
+    assert reckoned.position_at(200 * S).pose.pan_deg == pytest.approx(60)
 
 
 def test_at_its_end_stops_it_is_found_again() -> None:
     reckoned = reckoning()
-    reckoned.moved((40.0, 20.0, 0.25), 0)
-    part = reckoned.position(3 * S)
+    reckoned.on_move((40.0, 20.0, 0.25), 0)
+    part = reckoned.position_at(3 * S)
     assert part.moving
     assert 100 < part.error_deg <= ANYWHERE_DEG
-    corner = reckoned.position(20 * S)
+    corner = reckoned.position_at(20 * S)
     assert not corner.moving
     assert corner.error_deg <= 0.5
     assert corner.pose == Pose(pan_deg=170, tilt_deg=30, zoom=1)
@@ -109,39 +109,39 @@ def test_at_its_end_stops_it_is_found_again() -> None:
 
 def test_a_place_is_remembered_with_what_is_known_of_it() -> None:
     reckoned = brought_home()
-    reckoned.moved((20.0, 0.0, 0.0), 100 * S)
-    reckoned.moved((0.0, 0.0, 0.0), 103 * S)
-    reckoned.stored(5, 110 * S)
-    there = reckoned.position(110 * S)
-    reckoned.moved((-40.0, 5.0, 0.0), 120 * S)
-    reckoned.moved((0.0, 0.0, 0.0), 122 * S)
-    assert reckoned.position(125 * S).error_deg > there.error_deg
-    reckoned.recalled(5, TOPS, 130 * S)
-    back = reckoned.position(180 * S)
+    reckoned.on_move((20.0, 0.0, 0.0), 100 * S)
+    reckoned.on_move((0.0, 0.0, 0.0), 103 * S)
+    reckoned.on_preset_stored(5, 110 * S)
+    there = reckoned.position_at(110 * S)
+    reckoned.on_move((-40.0, 5.0, 0.0), 120 * S)
+    reckoned.on_move((0.0, 0.0, 0.0), 122 * S)
+    assert reckoned.position_at(125 * S).error_deg > there.error_deg
+    reckoned.on_goto_preset(5, TOPS, 130 * S)
+    back = reckoned.position_at(180 * S)
     assert back.pose == there.pose
     assert back.error_deg == there.error_deg
 
 
 def test_a_place_that_was_stored_on_the_way_or_before_is_nowhere() -> None:
     reckoned = brought_home()
-    reckoned.moved((20.0, 0.0, 0.0), 100 * S)
-    reckoned.stored(5, 101 * S)
+    reckoned.on_move((20.0, 0.0, 0.0), 100 * S)
+    reckoned.on_preset_stored(5, 101 * S)
     for number in (5, 6):
-        reckoned.recalled(number, TOPS, 110 * S)
-        here = reckoned.position(200 * S)
+        reckoned.on_goto_preset(number, TOPS, 110 * S)
+        here = reckoned.position_at(200 * S)
         assert here.error_deg == ANYWHERE_DEG
         assert not here.moving
 
 
 def test_who_is_stopped_on_the_way_to_a_preset_is_somewhere_on_it() -> None:
     reckoned = brought_home()
-    reckoned.stored(2, 60 * S)
-    reckoned.moved((40.0, 0.0, 0.0), 100 * S)
-    reckoned.moved((0.0, 0.0, 0.0), 103 * S)
-    far_deg = reckoned.position(110 * S).pose.pan_deg
-    reckoned.recalled(2, TOPS, 120 * S)
-    reckoned.moved((0.0, 0.0, 0.0), 121 * S)
-    here = reckoned.position(130 * S)
+    reckoned.on_preset_stored(2, 60 * S)
+    reckoned.on_move((40.0, 0.0, 0.0), 100 * S)
+    reckoned.on_move((0.0, 0.0, 0.0), 103 * S)
+    far_deg = reckoned.position_at(110 * S).pose.pan_deg
+    reckoned.on_goto_preset(2, TOPS, 120 * S)
+    reckoned.on_move((0.0, 0.0, 0.0), 121 * S)
+    here = reckoned.position_at(130 * S)
     assert not here.moving
     assert here.pose.pan_deg - here.error_deg <= 0
     assert here.pose.pan_deg + here.error_deg >= far_deg
@@ -156,21 +156,21 @@ def test_the_truth_is_within_the_error(
     legs: list[tuple[float, float, float, float]], slow: float, endless: bool
 ) -> None:
     built = ENDLESS if endless else BUILT
-    body = HeadMotion(built, 0, Misbehaviour(slow=slow))
+    body = HeadSimulator(built, 0, InjectedFault(slow=slow))
     reckoned = brought_home(built)
     t_ns = 100 * S
     for pan, tilt, zoom, lasts_s in legs:
         speeds = (pan * TOPS[0], tilt * TOPS[1], zoom * TOPS[2])
         axes = ("pan", "tilt", "zoom")
-        body.obey(
+        body.apply_orders(
             t_ns,
-            {axis: Drive(speed=speed) for axis, speed in zip(axes, speeds, strict=True)},  # type: ignore[misc]
+            {axis: SpeedOrder(speed=speed) for axis, speed in zip(axes, speeds, strict=True)},  # type: ignore[misc]
         )
-        reckoned.moved(speeds, t_ns)
+        reckoned.on_move(speeds, t_ns)
         for step in range(1, 5):
             # While the lag lasts the head may still do what it did: it is looked at after it.
             later_ns = t_ns + int(lasts_s * S * step / 4)
-            truth, told = body.state(later_ns), reckoned.position(later_ns)
+            truth, told = body.state_at(later_ns), reckoned.position_at(later_ns)
             assert abs(truth.tilt_deg - told.pose.tilt_deg) <= told.error_deg + 1e-6
             off_deg = abs(wrap_deg(truth.pan_deg - told.pose.pan_deg))
             assert off_deg <= told.error_deg + 1e-6
@@ -188,24 +188,26 @@ def test_the_truth_is_within_the_error_on_the_way_to_presets_too(
     places: list[tuple[float, float, float]], order: list[int], endless: bool, looks: list[float]
 ) -> None:
     built = ENDLESS if endless else BUILT
-    body, reckoned = HeadMotion(built, 0), brought_home(built)
+    body, reckoned = HeadSimulator(built, 0), brought_home(built)
     t_ns = 100 * S
     for number, (pan, tilt, lasts_s) in enumerate(places, start=2):
         for share, after_s in ((1, lasts_s), (0, 3.0)):
             speeds = (share * pan * TOPS[0], share * tilt * TOPS[1], 0.0)
-            body.obey(t_ns, {"pan": Drive(speed=speeds[0]), "tilt": Drive(speed=speeds[1])})
-            reckoned.moved(speeds, t_ns)
+            body.apply_orders(
+                t_ns, {"pan": SpeedOrder(speed=speeds[0]), "tilt": SpeedOrder(speed=speeds[1])}
+            )
+            reckoned.on_move(speeds, t_ns)
             t_ns += int(after_s * S)
         body.store_preset(t_ns, number)
-        reckoned.stored(number, t_ns)
+        reckoned.on_preset_stored(number, t_ns)
     for index in order:
         number = 2 + index % len(places)
-        body.recall_preset(t_ns, number)
-        reckoned.recalled(number, TOPS, t_ns)
+        body.goto_preset(t_ns, number)
+        reckoned.on_goto_preset(number, TOPS, t_ns)
         for look_s in sorted(looks):
             truth, told = (
-                body.state(t_ns + int(look_s * S)),
-                reckoned.position(t_ns + int(look_s * S)),
+                body.state_at(t_ns + int(look_s * S)),
+                reckoned.position_at(t_ns + int(look_s * S)),
             )
             assert abs(truth.tilt_deg - told.pose.tilt_deg) <= told.error_deg + 1e-6
             assert abs(wrap_deg(truth.pan_deg - told.pose.pan_deg)) <= told.error_deg + 1e-6
@@ -229,23 +231,23 @@ def test_the_truth_is_within_the_error_however_late_an_answer_is_and_where_none_
     words: list[tuple[float, float, float, float, str]], endless: bool
 ) -> None:
     built = ENDLESS if endless else BUILT
-    body, reckoned = HeadMotion(built, 0), brought_home(built)
+    body, reckoned = HeadSimulator(built, 0), brought_home(built)
     t_ns = 100 * S
 
     def look(at_ns: int) -> None:
-        truth, told = body.state(at_ns), reckoned.position(at_ns)
+        truth, told = body.state_at(at_ns), reckoned.position_at(at_ns)
         assert abs(wrap_deg(truth.pan_deg - told.pose.pan_deg)) <= told.error_deg + 1e-6
 
     for share, lasts_s, heard_at, answer_s, fate in words:
         speed = share * TOPS[0]
-        word = reckoned.say((speed, 0.0, 0.0), t_ns)
+        word = reckoned.begin_order((speed, 0.0, 0.0), t_ns)
         heard_ns, answered_ns = (t_ns + int(answer_s * S * part) for part in (heard_at, 1))
         look(heard_ns)
         if fate in ("heard", "lost and heard"):
-            body.obey(heard_ns, {"pan": Drive(speed=speed)})
+            body.apply_orders(heard_ns, {"pan": SpeedOrder(speed=speed)})
         look(answered_ns)
         outcome = "lost" if fate == "lost and heard" else fate
-        reckoned.became(outcome, word, answered_ns)  # type: ignore[arg-type]
+        reckoned.settle_order(outcome, word, answered_ns)  # type: ignore[arg-type]
         for step in range(1, 5):
             look(answered_ns + int(lasts_s * S * step / 4))
         t_ns = answered_ns + int(lasts_s * S)
@@ -253,47 +255,47 @@ def test_the_truth_is_within_the_error_however_late_an_answer_is_and_where_none_
 
 @pytest.mark.parametrize("obeys", [True, False])
 def test_whether_a_head_goes_to_a_preset_nobody_knows_before_it_says_so(obeys: bool) -> None:
-    body, reckoned = HeadMotion(BUILT, 0), brought_home()
+    body, reckoned = HeadSimulator(BUILT, 0), brought_home()
     body.store_preset(0, 1)
     for speed, at_s in ((40.0, 100), (0.0, 102)):
-        body.obey(at_s * S, {"pan": Drive(speed=speed)})
-        reckoned.moved((speed, 0.0, 0.0), at_s * S)
-    word = reckoned.say(TOPS, 110 * S, 1)
+        body.apply_orders(at_s * S, {"pan": SpeedOrder(speed=speed)})
+        reckoned.on_move((speed, 0.0, 0.0), at_s * S)
+    word = reckoned.begin_order(TOPS, 110 * S, 1)
     if obeys:
-        body.recall_preset(110 * S, 1)
-    reckoned.became("lost", word, 112 * S)
+        body.goto_preset(110 * S, 1)
+    reckoned.settle_order("lost", word, 112 * S)
     for at_s in (111, 112, 150):
-        truth, told = body.state(at_s * S), reckoned.position(at_s * S)
+        truth, told = body.state_at(at_s * S), reckoned.position_at(at_s * S)
         assert abs(truth.pan_deg - told.pose.pan_deg) <= told.error_deg
         assert told.moving
     # A stop that is heard ends what it does, and not what is not known.
-    reckoned.became("heard", reckoned.say((0.0, 0.0, 0.0), 150 * S), 150 * S)
-    truth, told = body.state(160 * S), reckoned.position(160 * S)
+    reckoned.settle_order("heard", reckoned.begin_order((0.0, 0.0, 0.0), 150 * S), 150 * S)
+    truth, told = body.state_at(160 * S), reckoned.position_at(160 * S)
     assert abs(truth.pan_deg - told.pose.pan_deg) <= told.error_deg
     assert not told.moving
     # Its own memory finds it again.
-    reckoned.became("heard", reckoned.say(TOPS, 160 * S, 1), 160 * S)
-    assert reckoned.position(200 * S).pose == HOME
-    assert reckoned.position(200 * S).error_deg <= 0.5
+    reckoned.settle_order("heard", reckoned.begin_order(TOPS, 160 * S, 1), 160 * S)
+    assert reckoned.position_at(200 * S).pose == HOME
+    assert reckoned.position_at(200 * S).error_deg <= 0.5
 
 
 def test_what_it_refuses_it_does_not_do() -> None:
     reckoned = brought_home()
-    before = reckoned.position(60 * S)
+    before = reckoned.position_at(60 * S)
     for number in (None, 1):
-        word = reckoned.say(TOPS, 60 * S, number)
-        assert reckoned.position(61 * S).moving
-        reckoned.became("refused", word, 61 * S)
-        assert reckoned.position(60 * S) == before
+        word = reckoned.begin_order(TOPS, 60 * S, number)
+        assert reckoned.position_at(61 * S).moving
+        reckoned.settle_order("refused", word, 61 * S)
+        assert reckoned.position_at(60 * S) == before
 
 
 def test_of_two_words_on_their_way_at_once_nobody_knows_which_was_heard_last() -> None:
     reckoned = brought_home()
-    move = reckoned.say((40.0, 0.0, 0.0), 100 * S)
-    stop = reckoned.say((0.0, 0.0, 0.0), 100 * S)
-    reckoned.became("heard", stop, 101 * S)
-    reckoned.became("heard", move, 101 * S)
-    here = reckoned.position(103 * S)
+    move = reckoned.begin_order((40.0, 0.0, 0.0), 100 * S)
+    stop = reckoned.begin_order((0.0, 0.0, 0.0), 100 * S)
+    reckoned.settle_order("heard", stop, 101 * S)
+    reckoned.settle_order("heard", move, 101 * S)
+    here = reckoned.position_at(103 * S)
     assert here.pose.pan_deg - here.error_deg <= 0
     assert here.pose.pan_deg + here.error_deg >= 120
     assert here.moving

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.gpio.debounce import Debounce
+from agent.gpio.debounce import Debouncer
 
 HOLD_MS = 50
 
 
 def changes(edges: list[tuple[int, bool]], until_ms: int) -> list[tuple[bool | None, int]]:
     """What comes of edges at times in milliseconds: to which level, since when."""
-    debounce = Debounce(HOLD_MS / 1000)
+    debounce = Debouncer(HOLD_MS / 1000)
     found = []
 
     def note(changed: bool) -> None:
@@ -50,7 +50,7 @@ def test_a_change_is_what_has_stood_for_long_enough(
 
 
 def test_it_says_when_it_will_know() -> None:
-    debounce = Debounce(0.05)
+    debounce = Debouncer(0.05)
     assert debounce.due_ns is None
     debounce.feed(10, active=True)
     assert debounce.due_ns == 50_000_010
@@ -62,17 +62,17 @@ def test_it_says_when_it_will_know() -> None:
 
 
 def test_without_a_hold_every_level_counts_at_the_next_look() -> None:
-    debounce = Debounce(0)
+    debounce = Debouncer(0)
     debounce.feed(5, active=True)
     assert debounce.settle(5)
     assert debounce.active is True
 
 
 def test_what_is_forgotten_is_unknown_until_it_has_stood_again() -> None:
-    debounce = Debounce(0.05)
+    debounce = Debouncer(0.05)
     debounce.feed(0, active=True)
     debounce.settle(10**9)
-    debounce.forget()
+    debounce.reset()
     assert debounce.active is None
     debounce.feed(2 * 10**9, active=True)
     assert debounce.settle(3 * 10**9)

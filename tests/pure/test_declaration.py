@@ -2,7 +2,7 @@
 
 import msgspec
 
-from agent.app.declaration import declaration
+from agent.app.declaration import build_declaration
 from agent.base.model import LABELS
 from agent.config.configuration import Config
 
@@ -35,7 +35,7 @@ BANK = msgspec.convert(
 
 
 def test_each_camera_is_told_of_with_its_owner_and_how_long_its_footage_is_kept() -> None:
-    said = declaration(CONFIG, {}, ["north"], "key")
+    said = build_declaration(CONFIG, {}, ["north"], "key")
     assert [
         (one.name, one.owner, one.viewers, one.turns, one.masked, one.kept_h, one.reports)
         for one in said.cameras
@@ -49,13 +49,13 @@ def test_each_camera_is_told_of_with_its_owner_and_how_long_its_footage_is_kept(
 
 
 def test_all_that_the_box_can_tell_apart_are_road_users() -> None:
-    assert declaration(CONFIG, {}, [], "key").detects == LABELS
+    assert build_declaration(CONFIG, {}, [], "key").detects == LABELS
 
 
 def test_a_camera_that_is_gone_is_told_of_while_its_footage_lies_here_and_not_beyond_the_box() -> (
     None
 ):
-    (gone,) = declaration(CONFIG, {"bank": BANK}, [], "key").cameras[3:]
+    (gone,) = build_declaration(CONFIG, {"bank": BANK}, [], "key").cameras[3:]
     assert (gone.name, gone.owner, gone.watched, gone.recorded) == ("bank", "Bank", False, False)
     assert gone.kept_h == 48
 
@@ -64,4 +64,4 @@ def test_open_footage_is_not_hidden_in_silence() -> None:
     plain = msgspec.structs.replace(
         CONFIG, record=msgspec.structs.replace(CONFIG.record, recipient=())
     )
-    assert declaration(plain, {}, [], "key").sealed_for == ()
+    assert build_declaration(plain, {}, [], "key").sealed_for == ()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.base.model import BoundingBox, Detection
-from agent.detection.decoders import iou, nanodet, ssd, suppress
+from agent.detection.decoders import decode_nanodet, decode_ssd, iou, non_max_suppression
 from agent.detection.model_card import load_card
 
 SSD = load_card("ssdlite_mobilenet_v2")
@@ -31,7 +31,7 @@ def _ssd_tensors(*rows: tuple[int, float, tuple[float, float, float, float]]) ->
 
 
 def test_ssd_gives_labels_by_the_cards_numbers_and_boxes_as_corner_and_size() -> None:
-    (found,) = ssd(_ssd_tensors((2, 0.9, (0.1, 0.2, 0.4, 0.6))), SSD)
+    (found,) = decode_ssd(_ssd_tensors((2, 0.9, (0.1, 0.2, 0.4, 0.6))), SSD)
     assert found.label == "car"
     assert found.score == pytest.approx(0.9)
     assert msgspec.structs.astuple(found.box) == pytest.approx((0.2, 0.1, 0.4, 0.3))
@@ -43,11 +43,11 @@ def test_ssd_leaves_out_what_is_no_road_user_what_is_unsure_and_what_is_nowhere(
         (0, SSD.floor / 2, (0.1, 0.1, 0.2, 0.2)),
         (0, 0.9, (0.5, 0.5, 0.5, 0.5)),
     )
-    assert ssd(tensors, SSD) == ()
+    assert decode_ssd(tensors, SSD) == ()
 
 
 def test_ssd_clips_boxes_to_the_picture() -> None:
-    (found,) = ssd(_ssd_tensors((0, 0.9, (-0.1, -0.1, 1.1, 0.5))), SSD)
+    (found,) = decode_ssd(_ssd_tensors((0, 0.9, (-0.1, -0.1, 1.1, 0.5))), SSD)
     assert msgspec.structs.astuple(found.box) == pytest.approx((0, 0, 0.5, 1))
 
 
@@ -60,7 +60,7 @@ def test_nanodet_reads_the_distances_as_means_of_their_bins() -> None:
     scores[0, cell, 5] = 0.8
     for side, bin_number in enumerate((2, 1, 3, 4)):  # left, top, right, bottom, in strides
         distances[0, cell, side * 11 + bin_number] = 50.0
-    (found,) = nanodet(tensors, NANODET)
+    (found,) = decode_nanodet(tensors, NANODET)
     assert found.label == "bus"
     corners = np.array([56, 152, 80, 80]) / 416
     assert msgspec.structs.astuple(found.box) == pytest.approx(corners.tolist(), abs=1e-4)
@@ -68,7 +68,7 @@ def test_nanodet_reads_the_distances_as_means_of_their_bins() -> None:
 
 @given(st.lists(detections, max_size=12))
 def test_suppression_keeps_the_best_and_no_two_that_overlap(found: list[Detection]) -> None:
-    kept = suppress(found, 0.5)
+    kept = non_max_suppression(found, 0.5)
     assert set(kept) <= set(found)
     for i, one in enumerate(kept):
         for other in kept[i + 1 :]:

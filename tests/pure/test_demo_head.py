@@ -11,22 +11,31 @@ from rich.console import Console
 
 from agent.base.health_model import HeadHealth
 from agent.base.model import CommandAccepted, CommandDone, CommandRefused
-from agent.config.heads import FieldOfView, Sector
-from centre.demo.ptz_log import Held, PtzLog
-from centre.demo.ptz_screen import PtzMoment, compass, ptz_screen, whose
-from centre.demo.ptz_script import AMINA, DESK, JONAS, SCRIPT, Cue, Prompter, Script, Step
+from agent.config.heads import FieldOfView, ForbiddenSector
+from centre.demo.ptz_log import PtzLog, ReportedLease
+from centre.demo.ptz_screen import PtzDemoState, format_holder, render_compass, render_ptz_screen
+from centre.demo.ptz_script import (
+    AMINA,
+    JONAS,
+    SCRIPT,
+    TRAFFIC_DESK,
+    PtzScript,
+    ScriptRunner,
+    ScriptStep,
+    StepTrigger,
+)
 from centre.demo.stats import DemoStats
-from centre.demo.turning_street import TurningStreet
-from drivers.contracts import Pose, Range, Wanted
+from centre.demo.turning_street import HeadMountedStreetCamera
+from drivers.contracts import Pose, Range, StreamRequest
 from drivers.errors import DriverError
-from drivers.simulated.motion import HeadMotion, Mechanics
-from drivers.street.planes import planes_of
-from drivers.street.surround import Around
-from tests.conftest import HeldClock
+from drivers.simulated.motion import HeadMechanics, HeadSimulator
+from drivers.street.planes import bgr_to_planes
+from drivers.street.surround import SurroundRenderer
+from tests.conftest import ManualClock
 from tests.whole import demo_moments
 
 FOV = FieldOfView(wide=60, tele=20)
-WINDOWS = Sector(name="windows", pan_deg=(-120, -60), tilt_deg=(20, 60))
+WINDOWS = ForbiddenSector(name="windows", pan_deg=(-120, -60), tilt_deg=(20, 60))
 
 
 def head(**more: Any) -> HeadHealth:
@@ -53,9 +62,14 @@ def head(**more: Any) -> HeadHealth:
     return HeadHealth(**(plain | more))
 
 
-def step(cue: Cue = Cue(), **more: Any) -> Step:  # noqa: B008 - frozen
-    plain: dict[str, Any] = {"who": AMINA, "asks": "asks", "args": {"do": "take"}, "cue": cue}
-    return Step(**(plain | more))
+def step(cue: StepTrigger = StepTrigger(), **more: Any) -> ScriptStep:  # noqa: B008 - frozen
+    plain: dict[str, Any] = {
+        "person": AMINA,
+        "action_text": "asks",
+        "args": {"do": "take"},
+        "trigger": cue,
+    }
+    return ScriptStep(**(plain | more))
 
 
 def leased(command: str, token: int, left_s: float, by: str = "amina") -> CommandDone:
@@ -70,50 +84,50 @@ TOURING = head(holder="tour", preset="square")
 @pytest.mark.parametrize(
     ("cue", "not_yet", "now"),
     [
-        (Cue(), head(open=False), head()),
-        (Cue(standing=True), head(moving=True), head()),
-        (Cue(standing=True), head(pan_deg=None), head()),
-        (Cue(holder="tour"), head(holder="operator"), head(holder="tour")),
+        (StepTrigger(), head(open=False), head()),
+        (StepTrigger(at_rest=True), head(moving=True), head()),
+        (StepTrigger(at_rest=True), head(pan_deg=None), head()),
+        (StepTrigger(holder="tour"), head(holder="operator"), head(holder="tour")),
     ],
 )
-def test_a_step_waits_for_its_cue(cue: Cue, not_yet: HeadHealth, now: HeadHealth) -> None:
-    prompter = Prompter(Script(steps=(step(cue),)))
-    assert prompter.due(1.0, not_yet) is None
-    assert prompter.due(2.0, now) is not None
-    assert prompter.due(3.0, now) is None
+def test_a_step_waits_for_its_cue(cue: StepTrigger, not_yet: HeadHealth, now: HeadHealth) -> None:
+    prompter = ScriptRunner(PtzScript(steps=(step(cue),)))
+    assert prompter.next_step(1.0, not_yet) is None
+    assert prompter.next_step(2.0, now) is not None
+    assert prompter.next_step(3.0, now) is None
 
 
 def test_a_pause_begins_when_all_else_has_come() -> None:
-    prompter = Prompter(Script(steps=(step(Cue(standing=True, pause_s=1.0)),)))
-    assert prompter.due(5.0, head(moving=True)) is None
-    assert prompter.due(5.5, head()) is None
-    assert prompter.due(6.0, head(moving=True)) is None
-    assert prompter.due(6.2, head()) is None
-    assert prompter.due(7.1, head()) is None
-    assert prompter.due(7.3, head()) is not None
+    prompter = ScriptRunner(PtzScript(steps=(step(StepTrigger(at_rest=True, delay_s=1.0)),)))
+    assert prompter.next_step(5.0, head(moving=True)) is None
+    assert prompter.next_step(5.5, head()) is None
+    assert prompter.next_step(6.0, head(moving=True)) is None
+    assert prompter.next_step(6.2, head()) is None
+    assert prompter.next_step(7.1, head()) is None
+    assert prompter.next_step(7.3, head()) is not None
 
 
 def test_stops_count_from_the_last_reply_on() -> None:
-    prompter = Prompter(Script(steps=(step(), step(Cue(stops=2)))))
-    assert prompter.due(0.0, TOURING) is not None
-    prompter.tour_stopped()
-    prompter.answered(1.0)
+    prompter = ScriptRunner(PtzScript(steps=(step(), step(StepTrigger(tour_stops=2)))))
+    assert prompter.next_step(0.0, TOURING) is not None
+    prompter.on_tour_stop()
+    prompter.on_reply(1.0)
     for t_s in (2.0, 3.0):
-        assert prompter.due(t_s, TOURING) is None
-        prompter.tour_stopped()
-    assert prompter.due(4.0, TOURING) is not None
+        assert prompter.next_step(t_s, TOURING) is None
+        prompter.on_tour_stop()
+    assert prompter.next_step(4.0, TOURING) is not None
 
 
 def test_what_never_comes_holds_up_nobody_for_ever() -> None:
-    steps = (step(answered_within_s=10), step(Cue(holder="tour", within_s=20)))
-    prompter = Prompter(Script(steps=steps, after_s=2))
-    assert prompter.due(0.0, head()) == steps[0]
-    assert prompter.due(9.9, head()) is None
-    assert prompter.due(10.0, head()) is None
-    assert prompter.due(29.9, head()) is None
-    assert prompter.due(30.0, head()) == steps[1]
+    steps = (step(reply_timeout_s=10), step(StepTrigger(holder="tour", timeout_s=20)))
+    prompter = ScriptRunner(PtzScript(steps=steps, end_delay_s=2))
+    assert prompter.next_step(0.0, head()) == steps[0]
+    assert prompter.next_step(9.9, head()) is None
+    assert prompter.next_step(10.0, head()) is None
+    assert prompter.next_step(29.9, head()) is None
+    assert prompter.next_step(30.0, head()) == steps[1]
     assert not prompter.is_over(31.0)
-    prompter.answered(31.0)
+    prompter.on_reply(31.0)
     assert not prompter.is_over(32.9)
     assert prompter.is_over(33.0)
 
@@ -131,15 +145,15 @@ def told(chronicle: PtzLog) -> list[str]:
 
 def test_a_lease_runs_out_where_nobody_says_more_and_the_tour_resumes() -> None:
     chronicle = PtzLog()
-    assert chronicle.looked(0.0, head(holder="tour", preset="square"))
-    chronicle.asked(1.0, "a", step())
-    assert not chronicle.replied(1.1, CommandAccepted(command="a", verb="ptz"))
-    assert chronicle.replied(1.2, leased("a", 7, 8.0))
-    assert not chronicle.looked(1.4, head(holder="operator"))
-    assert chronicle.token_of(AMINA) == 7
-    chronicle.looked(9.3, head())
-    chronicle.looked(9.5, head(holder="tour", moving=True))
-    assert chronicle.looked(12.0, head(holder="tour", preset="avenue"))
+    assert chronicle.update_head(0.0, head(holder="tour", preset="square"))
+    chronicle.add_command(1.0, "a", step())
+    assert not chronicle.add_reply(1.1, CommandAccepted(command="a", verb="ptz"))
+    assert chronicle.add_reply(1.2, leased("a", 7, 8.0))
+    assert not chronicle.update_head(1.4, head(holder="operator"))
+    assert chronicle.lease_token(AMINA) == 7
+    chronicle.update_head(9.3, head())
+    chronicle.update_head(9.5, head(holder="tour", moving=True))
+    assert chronicle.update_head(12.0, head(holder="tour", preset="avenue"))
     after = told(chronicle)[4:]
     assert after == [
         "done: the head is amina's for 8.0 s",
@@ -147,72 +161,72 @@ def test_a_lease_runs_out_where_nobody_says_more_and_the_tour_resumes() -> None:
         "the tour 'round' resumes by itself",
         "the tour stops at 'avenue'",
     ]
-    story = chronicle.so_far
-    assert [name for _, name in story.stops] == ["square", "avenue"]
-    assert (story.asked, story.done) == (1, 1)
-    assert story.taken is not None
-    assert story.run_out is not None
-    assert story.resumed is not None
-    assert story.taken.t_s < story.run_out.t_s < story.resumed.t_s
+    story = chronicle.milestones
+    assert [name for _, name in story.tour_stops] == ["square", "avenue"]
+    assert (story.commands_sent, story.commands_done) == (1, 1)
+    assert story.takeover is not None
+    assert story.lease_expiry is not None
+    assert story.tour_resumption is not None
+    assert story.takeover.t_s < story.lease_expiry.t_s < story.tour_resumption.t_s
 
 
 def test_a_head_that_was_given_back_has_no_lease_that_runs_out() -> None:
     chronicle = PtzLog()
-    chronicle.asked(0.0, "a", step(who=JONAS))
-    chronicle.replied(0.1, leased("a", 1, 8.0, by="jonas"))
-    chronicle.looked(0.2, head(holder="operator"))
-    chronicle.asked(1.0, "b", step(who=JONAS, args={"do": "release"}))
-    chronicle.replied(1.1, CommandDone(command="b", verb="ptz", result=msgspec.Raw(b"{}")))
-    chronicle.looked(1.2, head(holder="tour"))
-    assert chronicle.so_far.run_out is None
+    chronicle.add_command(0.0, "a", step(person=JONAS))
+    chronicle.add_reply(0.1, leased("a", 1, 8.0, by="jonas"))
+    chronicle.update_head(0.2, head(holder="operator"))
+    chronicle.add_command(1.0, "b", step(person=JONAS, args={"do": "release"}))
+    chronicle.add_reply(1.1, CommandDone(command="b", verb="ptz", result=msgspec.Raw(b"{}")))
+    chronicle.update_head(1.2, head(holder="tour"))
+    assert chronicle.milestones.lease_expiry is None
     assert "the tour 'round' has the head" in told(chronicle)
     assert not any("silent" in text for text in told(chronicle))
 
 
 def test_a_refusal_is_told_in_the_box_s_own_sentence() -> None:
     chronicle = PtzLog()
-    chronicle.asked(0.0, "a", step(who=DESK))
+    chronicle.add_command(0.0, "a", step(person=TRAFFIC_DESK))
     refused = CommandRefused(command="a", verb="ptz", kind="busy", why="'amina' has it")
-    assert chronicle.replied(0.1, refused)
+    assert chronicle.add_reply(0.1, refused)
     assert told(chronicle)[-1] == "refused (busy): 'amina' has it"
-    assert len(chronicle.so_far.refused) == 1
+    assert len(chronicle.milestones.refusals) == 1
 
 
 def test_a_reply_that_comes_twice_or_to_somebody_else_counts_for_nothing() -> None:
     chronicle = PtzLog()
-    chronicle.asked(0.0, "a", step())
-    assert chronicle.replied(0.1, leased("a", 1, 8.0))
-    assert not chronicle.replied(0.2, leased("a", 1, 8.0))
-    assert not chronicle.replied(0.3, leased("x", 2, 8.0))
-    assert (chronicle.so_far.done, chronicle.token_of(AMINA)) == (1, 1)
+    chronicle.add_command(0.0, "a", step())
+    assert chronicle.add_reply(0.1, leased("a", 1, 8.0))
+    assert not chronicle.add_reply(0.2, leased("a", 1, 8.0))
+    assert not chronicle.add_reply(0.3, leased("x", 2, 8.0))
+    assert (chronicle.milestones.commands_done, chronicle.lease_token(AMINA)) == (1, 1)
 
 
-def moment(**more: Any) -> PtzMoment:
+def moment(**more: Any) -> PtzDemoState:
     tally = DemoStats()
-    tally.saw(demo_moments.sight())
-    tally.health_came(demo_moments.health())
+    tally.add_frame(demo_moments.make_frame_result())
+    tally.set_health(demo_moments.make_health_report())
     chronicle = PtzLog()
     for number in range(60):
-        chronicle.asked(float(number), str(number), step())
+        chronicle.add_command(float(number), str(number), step())
     plain: dict[str, Any] = {
         "t_s": 12.0,
-        "view": tally.view(),
+        "stats": tally.view(),
         "head": head(),
-        "held": None,
-        "judged": True,
-        "watching": "square",
-        "lines": tuple(chronicle.lines),
-        "presets": {"behind": -150.0, "square": 32.0},
+        "lease": None,
+        "rules_active": True,
+        "scene_preset": "square",
+        "log_lines": tuple(chronicle.lines),
+        "preset_pans_deg": {"behind": -150.0, "square": 32.0},
         "forbidden": (WINDOWS,),
         "fov": FOV,
-        "line": "a head",
-        "broker": "mqtt://127.0.0.1:1",
+        "head_text": "a head",
+        "broker_url": "mqtt://127.0.0.1:1",
     }
-    return PtzMoment(**(plain | more))
+    return PtzDemoState(**(plain | more))
 
 
 def test_the_compass_shows_the_picture_the_presets_and_what_nobody_may_see() -> None:
-    ground, names = compass(moment(), 72).plain.split("\n")
+    ground, names = render_compass(moment(), 72).plain.split("\n")
     assert len(ground) == 72
     # Five degrees a column: the picture, 60 degrees of it, in the middle.
     assert ground[30:42] == "█" * 12
@@ -223,7 +237,9 @@ def test_the_compass_shows_the_picture_the_presets_and_what_nobody_may_see() -> 
 
 
 def test_a_picture_over_the_back_is_shown_at_both_ends_of_the_compass() -> None:
-    ground = compass(moment(head=head(pan_deg=175.0), forbidden=(), presets={}), 72).plain
+    ground = render_compass(
+        moment(head=head(pan_deg=175.0), forbidden=(), preset_pans_deg={}), 72
+    ).plain
     assert ground[0] == ground[71] == "█"
     assert ground[36] == "·"
 
@@ -232,7 +248,7 @@ def test_a_picture_over_the_back_is_shown_at_both_ends_of_the_compass() -> None:
 def test_the_screen_with_a_head_fits_the_terminal(columns: int, rows: int) -> None:
     console = Console(width=columns, height=rows, force_terminal=True, file=io.StringIO())
     with console.capture() as captured:
-        console.print(ptz_screen(moment(), columns, rows))
+        console.print(render_ptz_screen(moment(), columns, rows))
     lines = captured.get().rstrip("\n").split("\n")
     assert len(lines) <= rows or rows < 24
     assert ("\u2580" in captured.get()) == (columns >= 90)
@@ -248,7 +264,7 @@ def test_the_screen_with_a_head_fits_the_terminal(columns: int, rows: int) -> No
     ],
 )
 def test_who_has_the_head_is_said_in_words(holder: str | None, tour: str | None, says: str) -> None:
-    assert whose(moment(head=head(holder=holder, tour=tour))) == says
+    assert format_holder(moment(head=head(holder=holder, tour=tour))) == says
 
 
 @pytest.mark.parametrize(
@@ -262,23 +278,29 @@ def test_who_has_the_head_is_said_in_words(holder: str | None, tour: str | None,
 def test_a_lease_that_is_long_over_is_not_shown_as_the_one_that_holds(
     t_s: float, says: str
 ) -> None:
-    held = Held(who=AMINA, token=1, told_s=12.0, ends_s=20.0)
-    assert whose(moment(t_s=t_s, held=held, head=head(holder="operator"))) == says
+    held = ReportedLease(person=AMINA, token=1, reported_s=12.0, expires_s=20.0)
+    assert format_holder(moment(t_s=t_s, lease=held, head=head(holder="operator"))) == says
 
 
 def test_the_camera_sees_what_the_head_s_body_looks_at() -> None:
-    clock = HeldClock()
-    body = HeadMotion(Mechanics(pan_deg=Range(low=-170, high=170)), clock.now_ns)
-    street = Around(160, 90, px_per_deg=2.0)
-    camera = TurningStreet(
-        street, (160, 90), 10.0, body, FOV, Wanted(packets=False, frames_fps=10), clock.boottime_ns
+    clock = ManualClock()
+    body = HeadSimulator(HeadMechanics(pan_deg=Range(low=-170, high=170)), clock.now_ns)
+    street = SurroundRenderer(160, 90, px_per_deg=2.0)
+    camera = HeadMountedStreetCamera(
+        street,
+        (160, 90),
+        10.0,
+        body,
+        FOV,
+        StreamRequest(packets=False, frames_fps=10),
+        clock.boottime_ns,
     )
     first = camera.read(0.0)
     assert first is not None
     assert camera.read(0.0) is None
     body.goto(clock.now_ns, Pose(pan_deg=90, tilt_deg=-10, zoom=0.5))
-    clock.pass_s(10)
-    state = body.state(clock.now_ns)
+    clock.advance_s(10)
+    state = body.state_at(clock.now_ns)
     assert state.pan_deg == pytest.approx(90)
     second = camera.read(0.0)
     assert second is not None
@@ -293,7 +315,7 @@ def test_the_camera_sees_what_the_head_s_body_looks_at() -> None:
 def test_planes_are_of_the_picture_s_own_brightness() -> None:
     image = np.zeros((4, 6, 3), np.uint8)
     image[:2] = 255
-    y, u, v = planes_of(image)
+    y, u, v = bgr_to_planes(image)
     assert y.shape == (4, 6)
     assert u.shape == v.shape == (2, 3)
     assert (y[:2] > 200).all()
@@ -304,7 +326,7 @@ def test_planes_are_of_the_picture_s_own_brightness() -> None:
 
 def test_a_chronicle_names_the_files_that_came(tmp_path: Path) -> None:
     chronicle = PtzLog()
-    chronicle.pictured(1.0, tmp_path / "001-picture.jpg")
-    chronicle.all_around(2.0, tmp_path / "panorama.jpg")
+    chronicle.add_snapshot(1.0, tmp_path / "001-picture.jpg")
+    chronicle.add_panorama(2.0, tmp_path / "panorama.jpg")
     assert str(tmp_path / "001-picture.jpg") in told(chronicle)[0]
-    assert chronicle.so_far.panorama is not None
+    assert chronicle.milestones.panorama is not None

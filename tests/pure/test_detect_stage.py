@@ -4,14 +4,14 @@ import threading
 
 import numpy as np
 
-from agent.base.model import Event, Flow, FrameResult
-from agent.detection.detect_stage import THUMBNAIL_BYTES, DetectStage
+from agent.base.model import Event, FrameResult, TrafficCounts
+from agent.detection.detect_stage import THUMBNAIL_MAX_BYTES, DetectStage
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import Scene
 from agent.runtime.queues import LatestFrame
 from drivers.media import Frame
-from tests.pure.rules.street import S, new_id
+from tests.pure.rules.street import NS_PER_S, id_maker
 
 STREET = np.random.default_rng(1).integers(40, 220, (120, 160), dtype=np.uint8)
 CHROMA = np.full((60, 80), 128, np.uint8)
@@ -21,17 +21,17 @@ class Office:
     """Takes what the stage gives, in the order in which it comes."""
 
     def __init__(self, *, snapshots: bool = True) -> None:
-        self.said: list[Event | Flow | FrameResult] = []
+        self.said: list[Event | TrafficCounts | FrameResult] = []
         self.jpegs: dict[str, bytes | None] = {}
         self.frames = LatestFrame()
         self.stage = DetectStage(
             "north",
             self.frames,
             DetectionPipeline(None),
-            RuleEngine("north", Scene(), new_id()),
+            RuleEngine("north", Scene(), id_maker()),
             on_event=self._event,
-            on_flow=self.said.append,
-            on_sight=lambda _frame, sight: self.said.append(sight),
+            on_traffic_counts=self.said.append,
+            on_result=lambda _frame, sight: self.said.append(sight),
             snapshots=snapshots,
         )
 
@@ -43,7 +43,7 @@ class Office:
         for second in range(from_s, to_s):
             noise = np.random.default_rng(second).integers(0, 4, STREET.shape)
             luma = (STREET * gain + noise).astype(np.uint8)
-            self.frames.put(Frame(seq=second, t_ns=second * S, y=luma, u=CHROMA, v=CHROMA))
+            self.frames.put(Frame(seq=second, t_ns=second * NS_PER_S, y=luma, u=CHROMA, v=CHROMA))
             self.stage.run_once(threading.Event())
 
     def events(self) -> list[Event]:
@@ -59,7 +59,7 @@ def test_a_frame_becomes_a_sight_and_then_its_events() -> None:
     before = office.said[office.said.index(dark) - 1]
     assert isinstance(before, FrameResult)
     assert before.t_ns == dark.t_ns
-    assert office.stage.tracks == 0
+    assert office.stage.track_count == 0
 
 
 def test_the_first_revision_has_a_picture_and_the_last_has_none() -> None:
@@ -69,7 +69,7 @@ def test_the_first_revision_has_a_picture_and_the_last_has_none() -> None:
     jpeg = office.jpegs["begin"]
     assert jpeg is not None
     assert jpeg.startswith(b"\xff\xd8")
-    assert len(jpeg) <= THUMBNAIL_BYTES
+    assert len(jpeg) <= THUMBNAIL_MAX_BYTES
     assert office.jpegs["end"] is None
 
 
@@ -83,8 +83,8 @@ def test_flow_comes_each_minute_and_what_is_left_at_the_end() -> None:
     office = Office()
     office.watch(0, 130)
     office.stage.close()
-    flows = [one for one in office.said if isinstance(one, Flow)]
-    assert [(flow.begin_ns // S, flow.end_ns // S) for flow in flows] == [
+    flows = [one for one in office.said if isinstance(one, TrafficCounts)]
+    assert [(flow.begin_ns // NS_PER_S, flow.end_ns // NS_PER_S) for flow in flows] == [
         (0, 60),
         (60, 120),
         (120, 129),

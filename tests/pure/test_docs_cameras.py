@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from agent.config.configuration import CameraConfig
-from drivers.catalog import camera_module, drivers_of
+from drivers.catalog import driver_names, load_camera_driver
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "cameras.md").read_text(encoding="utf-8")
@@ -32,14 +32,14 @@ def check(table: dict[str, Any], driver: str) -> None:
     assert camera.driver == driver
     for options in (camera.options, camera.detect_options):
         if options is not None:
-            msgspec.convert(options, camera_module(driver).Options)
+            msgspec.convert(options, load_camera_driver(driver).Options)
 
 
 def test_each_driver_has_its_section() -> None:
-    assert sorted(SECTIONS) == list(drivers_of("camera"))
+    assert sorted(SECTIONS) == list(driver_names("camera"))
 
 
-@pytest.mark.parametrize("driver", drivers_of("camera"))
+@pytest.mark.parametrize("driver", driver_names("camera"))
 def test_the_snippets_load(driver: str) -> None:
     source = (ROOT / "drivers" / "camera" / f"{driver}.py").read_text(encoding="utf-8")
     for text in (SECTIONS[driver], source):
@@ -49,11 +49,11 @@ def test_the_snippets_load(driver: str) -> None:
             check(table, driver)
 
 
-@pytest.mark.parametrize("driver", drivers_of("camera"))
+@pytest.mark.parametrize("driver", driver_names("camera"))
 def test_each_option_is_explained(driver: str) -> None:
     rows = "\n".join(line for line in SECTIONS[driver].splitlines() if line.startswith("| `"))
     named = {
         name for row in rows.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])
     }
-    fields = msgspec.structs.fields(camera_module(driver).Options)
+    fields = msgspec.structs.fields(load_camera_driver(driver).Options)
     assert named == {field.name for field in fields}

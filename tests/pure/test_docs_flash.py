@@ -49,10 +49,10 @@ def test_each_flag_against_a_refusal_is_in_the_table() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        f"less than {safety_checks.LEAST_FOOTAGE_BYTES // 10**9} GB left for footage | `{safety_checks.SMALL}`",
-        f"nor an SD card | `{safety_checks.NOT_REMOVABLE}`",
+        f"less than {safety_checks.MIN_FOOTAGE_BYTES // 10**9} GB left for footage | `{safety_checks.SMALL_FLAG}`",
+        f"nor an SD card | `{safety_checks.NOT_REMOVABLE_FLAG}`",
         f"the card has no `{settings.FILE_NAME}`",
-        f"vigie-pi-arm64-0.1.0.disk{decompress.KINDS[0]}{decompress.PACKED[0]}",
+        f"vigie-pi-arm64-0.1.0.disk{decompress.IMAGE_SUFFIXES[0]}{decompress.COMPRESSED_SUFFIXES[0]}",
     ],
 )
 def test_its_numbers_and_names_are_the_codes(words: str) -> None:

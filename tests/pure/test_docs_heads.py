@@ -14,18 +14,18 @@ from agent.cli import probe, ptz
 from agent.commands.requester import ROLES
 from agent.config import heads as heads_config
 from agent.config.heads import HeadConfig
-from agent.failsafe.duties import STOPS
-from agent.failsafe.process import LONGEST_S
+from agent.failsafe.duties import STOP_REPEATS
+from agent.failsafe.process import TIMEOUT_S
 from agent.faults.registry import FAULTS
 from agent.ptz import head_stage, noise_watch, presets
 from agent.ptz import ptz_command as ptz_verb
 from agent.ptz.automation import guard_tours, schedule
-from agent.ptz.lease import takes
-from drivers.catalog import drivers_of, ptz_module
+from agent.ptz.lease import can_preempt
+from drivers.catalog import driver_names, load_ptz_driver
 from drivers.errors import DriverErrorKind
 from drivers.pelco_options import PelcoOptions
 from drivers.serial_port import SerialSettings
-from drivers.serial_worker import MOST_WAITING
+from drivers.serial_worker import MAX_QUEUED_JOBS
 
 ROOT = Path(__file__).parents[2]
 HEADS, CONTROL, TOURS, WRITING = (
@@ -43,12 +43,12 @@ LINES = HEADS.partition("## Lines\n")[2].partition("\n### ")[0]
 ERRORS = HEADS.partition("### What goes wrong")[2].partition("|---|---|\n")[2].partition("\n\n")[0]
 TABLES: dict[str, type[msgspec.Struct]] = {
     "[[head]]": HeadConfig,
-    "[[head.forbidden]]": heads_config.Sector,
+    "[[head.forbidden]]": heads_config.ForbiddenSector,
     "[head.fov_deg]": heads_config.FieldOfView,
-    "[head.sun]": heads_config.Sun,
-    "[head.promise]": heads_config.Promise,
+    "[head.sun]": heads_config.SunConfig,
+    "[head.promise]": heads_config.RatedLife,
     "[[head.tour]]": heads_config.TourConfig,
-    "[[head.tour.stop]]": heads_config.TourStop,
+    "[[head.tour.stop]]": heads_config.TourStopConfig,
     "[head.sweep]": heads_config.SweepConfig,
     "[head.tracking]": heads_config.TrackingConfig,
 }
@@ -90,7 +90,7 @@ def check(shown: dict[str, Any], struct: type[msgspec.Struct]) -> None:
 
 
 def test_each_driver_has_its_section() -> None:
-    assert sorted(SECTIONS) == list(drivers_of("ptz"))
+    assert sorted(SECTIONS) == list(driver_names("ptz"))
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -99,27 +99,27 @@ def test_the_snippets_load(page: str) -> None:
     assert found
     for table in found:
         head = msgspec.convert(table, HeadConfig)
-        msgspec.convert(head.options, ptz_module(head.driver).Options)
-        schedule.check(head, page)
+        msgspec.convert(head.options, load_ptz_driver(head.driver).Options)
+        schedule.check_tours(head, page)
 
 
-@pytest.mark.parametrize("driver", drivers_of("ptz"))
+@pytest.mark.parametrize("driver", driver_names("ptz"))
 def test_a_drivers_own_snippet_loads_and_its_section_has_one_too(driver: str) -> None:
     source = (ROOT / "drivers" / "ptz" / f"{driver}.py").read_text(encoding="utf-8")
     for text in (source, SECTIONS[driver]):
         (table,) = heads(text)
         head = msgspec.convert(table, HeadConfig)
         assert head.driver == driver
-        msgspec.convert(head.options, ptz_module(driver).Options)
+        msgspec.convert(head.options, load_ptz_driver(driver).Options)
 
 
 def test_the_options_of_lines_are_explained() -> None:
     check(rows(LINES, "Option"), SerialSettings)
 
 
-@pytest.mark.parametrize("driver", drivers_of("ptz"))
+@pytest.mark.parametrize("driver", driver_names("ptz"))
 def test_each_option_is_explained_with_its_default(driver: str) -> None:
-    options = ptz_module(driver).Options
+    options = load_ptz_driver(driver).Options
     shown = rows(SECTIONS[driver], "Option")
     if issubclass(options, SerialSettings):
         shown = rows(LINES, "Option") | shown
@@ -144,7 +144,7 @@ def test_the_table_of_roles_is_the_one_that_holds() -> None:
         first, *cells = (cell.strip() for cell in row.split("|")[1:-1])
         assert first == role
         for holder, cell in zip([None, *reversed(ROLES)], cells, strict=True):
-            assert (cell == "takes") == takes(role, holder)
+            assert (cell == "takes") == can_preempt(role, holder)
 
 
 @pytest.mark.parametrize("code", [code for code in sorted(FAULTS) if code.startswith("PTZ")])
@@ -160,13 +160,13 @@ def test_the_kinds_of_errors_are_those_of_drivers() -> None:
 @pytest.mark.parametrize(
     ("page", "words"),
     [
-        (HEADS, f"At most {MOST_WAITING} orders wait"),
-        (CONTROL, f"stops it {['', 'once', 'twice', 'three times'][STOPS]}"),
-        (CONTROL, f"it tries for {LONGEST_S:g} s"),
-        (CONTROL, f"{noise_watch.NOISY_BYTES} bytes of noise"),
-        (CONTROL, f"in {noise_watch.SPAN_S:g} s"),
-        (TOURS, f"up to\n{presets.MOST_PRESETS} for each head"),
-        (TOURS, f"the tour waits {guard_tours.PAUSE_S:g} s"),
+        (HEADS, f"At most {MAX_QUEUED_JOBS} orders wait"),
+        (CONTROL, f"stops it {['', 'once', 'twice', 'three times'][STOP_REPEATS]}"),
+        (CONTROL, f"it tries for {TIMEOUT_S:g} s"),
+        (CONTROL, f"{noise_watch.NOISY_BYTES_PER_WINDOW} bytes of noise"),
+        (CONTROL, f"in {noise_watch.WINDOW_S:g} s"),
+        (TOURS, f"up to\n{presets.MAX_PRESETS} for each head"),
+        (TOURS, f"the tour waits {guard_tours.UNREACHABLE_PAUSE_S:g} s"),
     ],
 )
 def test_the_numbers_are_the_codes(page: str, words: str) -> None:
@@ -174,7 +174,7 @@ def test_the_numbers_are_the_codes(page: str, words: str) -> None:
 
 
 def test_a_stop_that_is_owed_is_sent_as_often_as_the_page_says() -> None:
-    assert head_stage.STOP_AGAIN_S == 1.0
+    assert head_stage.STOP_RETRY_S == 1.0
     assert "It is sent again, once a second" in CONTROL
 
 

@@ -14,8 +14,8 @@ from agent.capture.onvif_events import is_wanted
 from agent.cli import probe
 from agent.config.configuration import MAX_AGE_DAYS, CameraConfig, InstitutionConfig, OnvifConfig
 from agent.config.heads import HeadConfig
-from drivers.catalog import camera_module, ptz_module
-from drivers.onvif.camera_info import DETECT_WIDTH_PX, plain_topic
+from drivers.catalog import load_camera_driver, load_ptz_driver
+from drivers.onvif.camera_info import MIN_DETECT_WIDTH_PX, strip_prefixes
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "institutions.md").read_text(encoding="utf-8")
@@ -28,10 +28,10 @@ def test_the_example_loads() -> None:
     assert camera.institution is not None
     assert camera.onvif is not None
     for options in (camera.options, camera.detect_options):
-        msgspec.convert(options, camera_module(camera.driver).Options)
+        msgspec.convert(options, load_camera_driver(camera.driver).Options)
     (head,) = msgspec.convert(tables["head"], list[HeadConfig])
     assert head.camera == camera.name
-    msgspec.convert(head.options, ptz_module(head.driver).Options)
+    msgspec.convert(head.options, load_ptz_driver(head.driver).Options)
 
 
 @pytest.mark.parametrize(
@@ -48,9 +48,9 @@ def test_each_key_has_its_row(table: str, struct: type[msgspec.Struct]) -> None:
     "words",
     [
         f"1 to {MAX_AGE_DAYS * 24}; left out",
-        f"least\n{DETECT_WIDTH_PX} pixels wide",
-        f"Beyond {onvif_events.MOST_A_MINUTE} that begin in a minute",
-        f"or {onvif_events.MOST_OPEN} that go on at once",
+        f"least\n{MIN_DETECT_WIDTH_PX} pixels wide",
+        f"Beyond {onvif_events.MAX_EVENTS_PER_MINUTE} that begin in a minute",
+        f"or {onvif_events.MAX_OPEN_EVENTS} that go on at once",
     ],
 )
 def test_the_numbers_are_the_codes(words: str) -> None:
@@ -65,9 +65,9 @@ def test_the_commands_are_understood(line: str) -> None:
 
 
 def test_what_the_page_says_of_topics_and_names_holds() -> None:
-    assert onvif_events.OVER_AFTER_S == 60
-    assert is_wanted(plain_topic("tns1:VideoSource/MotionAlarm"), ["MotionAlarm"])
+    assert onvif_events.SILENT_AFTER_S == 60
+    assert is_wanted(strip_prefixes("tns1:VideoSource/MotionAlarm"), ["MotionAlarm"])
     tram = InstitutionConfig(owner="Casa Tramway", purpose="safety", viewers=())
-    assert not tram.may_see("Samira Alaoui")
+    assert not tram.can_view("Samira Alaoui")
     with pytest.raises(ValueError, match="tells who somebody is"):
         OnvifConfig(url="http://10.0.0.31", events=("FaceRecognition/Match",))

@@ -11,20 +11,20 @@ import msgspec
 import pytest
 
 from agent.config import pins as pins_config
-from agent.config.pins import GpioConfig, Input, Output, Pin
+from agent.config.pins import GpioConfig, InputPin, OutputPin, Pin
 from agent.faults.registry import FAULTS, FaultRegistry
 from agent.gpio import status_led
 from agent.gpio.pins import GpioStage
-from agent.gpio.timed_relay import PAUSE_S
-from drivers.catalog import drivers_of, gpio_module
-from drivers.contracts import Gpio, Line
+from agent.gpio.timed_relay import MIN_PAUSE_S
+from drivers.catalog import driver_names, load_gpio_driver
+from drivers.contracts import Gpio, GpioLine
 from drivers.gpio import fake
-from tests.conftest import HeldClock
+from tests.conftest import ManualClock
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "pins.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"^```toml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-KINDS = get_args(Input) + get_args(Output)
+KINDS = get_args(InputPin) + get_args(OutputPin)
 COMMON = {"name", "pin", "active_low"}
 
 
@@ -48,11 +48,11 @@ def test_the_example_has_every_kind_and_is_good() -> None:
     pins_config.check(pins, ["north"], "pins.md")
 
 
-def test_the_example_runs(clock: HeldClock) -> None:
+def test_the_example_runs(clock: ManualClock) -> None:
     pins = [msgspec.convert(table, Pin) for table in tables()]
-    chip = fake.chip("pins.md")
+    chip = fake.fake_chip("pins.md")
 
-    def open_gpio(lines: Sequence[Line]) -> Gpio:
+    def open_gpio(lines: Sequence[GpioLine]) -> Gpio:
         gpio = fake.open_gpio(fake.Options(chip="pins.md"), lines, clock.boottime_ns)
         gpio.wake()  # so that the turn waits for nothing
         return gpio
@@ -64,21 +64,21 @@ def test_the_example_runs(clock: HeldClock) -> None:
         FaultRegistry(clock.boottime_ns),
         new_id=str,
         on_event=lambda _event: None,
-        celsius=lambda: None,
-        night=lambda _camera: None,
+        read_celsius=lambda: None,
+        read_night_mode=lambda _camera: None,
     )
     stage.run_once(threading.Event())
     (fan,) = (pin for pin in pins if pin.name == "fan")
-    assert chip.level(fan.pin), "an unknown temperature runs the fan"
+    assert chip.read_level(fan.pin), "an unknown temperature runs the fan"
     stage.close()
-    assert not chip.level(fan.pin)
+    assert not chip.read_level(fan.pin)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_has_its_row_with_its_keys_and_their_defaults(
     kind: type[msgspec.Struct],
 ) -> None:
-    cell = row(kind).split("|")[-3 if kind in get_args(Input) else -2]
+    cell = row(kind).split("|")[-3 if kind in get_args(InputPin) else -2]
     named = dict(re.findall(r"`(\w+)`(?: \(([\d.]+)\))?", cell))
     own = {f.name: f.default for f in msgspec.structs.fields(kind) if f.name not in COMMON}
     assert set(named) == set(own)
@@ -90,17 +90,17 @@ def test_each_kind_has_its_row_with_its_keys_and_their_defaults(
 @pytest.mark.parametrize("code", [code for code in sorted(FAULTS) if code.startswith("GPI")])
 def test_each_fault_of_the_pins_is_named(code: str) -> None:
     assert code in PAGE
-    assert status_led.words(code)
+    assert status_led.blink_text(code)
 
 
 def test_the_pause_of_a_relay_is_what_the_page_says() -> None:
-    assert f"off for {PAUSE_S:g} s" in PAGE
+    assert f"off for {MIN_PAUSE_S:g} s" in PAGE
 
 
-@pytest.mark.parametrize("driver", drivers_of("gpio"))
+@pytest.mark.parametrize("driver", driver_names("gpio"))
 def test_each_driver_has_its_section_and_its_snippets_load(driver: str) -> None:
     assert f"## `{driver}`:" in PAGE
-    module = gpio_module(driver)
+    module = load_gpio_driver(driver)
     source = (ROOT / "drivers" / "gpio" / f"{driver}.py").read_text(encoding="utf-8")
     own = re.findall(r"^```toml\n(.*?)^```", source, re.MULTILINE | re.DOTALL)
     assert own

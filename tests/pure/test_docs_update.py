@@ -41,14 +41,14 @@ def test_every_order_and_option_that_is_shown_exists(capsys: pytest.CaptureFixtu
 
 def test_the_configuration_that_is_shown_is_good() -> None:
     shown = tomllib.loads(block("toml"))
-    assert strict.into(shown["update"], UpdateConfig, "update.md").window == "01:30-04:30"
+    assert strict.convert(shown["update"], UpdateConfig, "update.md").window == "01:30-04:30"
 
 
 def test_the_feed_that_is_shown_is_good() -> None:
     shown = msgspec.json.decode(block("json feed"), type=Feed)
     assert shown.releases[0].version == "2.0.0"
     keys = {key for row in re.findall(r"^\| (`.*?) \|", PAGE, re.MULTILINE) for key in key_of(row)}
-    assert {field.name for field in msgspec.structs.fields(feed.Release)} - {"url"} <= keys
+    assert {field.name for field in msgspec.structs.fields(feed.FeedRelease)} - {"url"} <= keys
 
 
 def key_of(row: str) -> list[str]:
@@ -62,6 +62,6 @@ def test_the_lines_that_are_shown_make_a_key_and_sign_a_feed(tmp_path: Path) -> 
         ["sh", "-euc", block("sh")], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     public_key = done.stdout.strip()
-    told = feed.read((tmp_path / "feed").read_bytes(), public_key)
+    told = feed.verify_feed((tmp_path / "feed").read_bytes(), public_key)
     assert told.releases[0].compatible == "vigie-pi-arm64"
     msgspec.convert({"feed": "https://h/f", "public_key": public_key}, UpdateConfig)

@@ -65,7 +65,7 @@ def test_the_example_is_good_and_its_defaults_are_the_codes() -> None:
     assert [camera.name for camera in loaded.camera] == ["north", "yard"]
     plain = tomllib.loads(text)
     for name in ("outbox", "record", "hold", "health"):
-        shown = strict.into(plain[name], type(getattr(loaded, name)), name)
+        shown = strict.convert(plain[name], type(getattr(loaded, name)), name)
         assert shown == type(getattr(loaded, name))()
 
 
@@ -88,6 +88,6 @@ def test_the_smallest_configuration_is_good(tmp_path: Path) -> None:
 @pytest.mark.parametrize("language", get_args(Language))
 def test_the_runbook_is_the_table_of_faults(language: Language) -> None:
     script = runpy.run_path(str(ROOT / "scripts" / "runbook.py"))
-    page = script["target"](language)
+    page = script["page_path"](language)
     assert page.parent == ROOT / "docs"
-    assert page.read_text(encoding="utf-8") == script["text"](language)
+    assert page.read_text(encoding="utf-8") == script["render_page"](language)

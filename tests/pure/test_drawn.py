@@ -13,23 +13,23 @@ from agent.config.heads import FieldOfView, HeadConfig
 from agent.detection.active_scene import ActiveScene
 from agent.detection.geometry import Point
 from agent.detection.scene import PrivacyMask, Scene
-from agent.ptz.masked_presets import REPEATS_DEG, SHARE, MaskedPresets, most_shifted
+from agent.ptz.masked_presets import MAX_SHIFT_SHARE, REPEATABILITY_DEG, MaskedPresets, max_shift
 from agent.ptz.requests import AbsoluteMove, ContinuousMove, GotoPreset
-from drivers.contracts import Pose, PtzAbilities, PtzPosition
+from drivers.contracts import Pose, PtzCapabilities, PtzPosition
 from drivers.errors import DriverError
-from drivers.masking import WHOLE
+from drivers.masking import WHOLE_PICTURE
 from drivers.media import Corner
 from drivers.ptz.fake import FakeHead
-from tests.pure.head_rig import ANNA, BODY, PLAIN, RecklessHead, Rig
+from tests.pure.head_rig import ANNA, HEAD_OPTIONS, PLAIN_CONFIG, HeadRig, ReckoningHead
 
 FOV = FieldOfView(wide=63.7, tele=3.4)
-MEASURED = msgspec.structs.replace(PLAIN, fov_deg=FOV)
+MEASURED = msgspec.structs.replace(PLAIN_CONFIG, fov_deg=FOV)
 DRAWN = {"gate": "gate.scene.toml", "road": "road.scene.toml"}
 WINDOW = (Point(0.4, 0.4), Point(0.6, 0.4), Point(0.6, 0.6))
 WIDE, TELE = (Pose(pan_deg=20, tilt_deg=0, zoom=zoom) for zoom in (0.0, 1.0))
 
 
-class Street(Rig):
+class Street(HeadRig):
     """A head with two presets that scenes were drawn at, and what its camera hides. At `gate` there
     is a window to hide, at `road` there is not.
     """
@@ -42,50 +42,50 @@ class Street(Rig):
         kind: type[FakeHead] = FakeHead,
         zoom_ratio: float = 10.0,
     ) -> None:
-        body = msgspec.structs.replace(BODY, zoom_ratio=zoom_ratio)
-        super().__init__(folder, config, kind=kind, body=body, drawn=DRAWN)
+        body = msgspec.structs.replace(HEAD_OPTIONS, zoom_ratio=zoom_ratio)
+        super().__init__(folder, config, head_class=kind, head_options=body, masked_presets=DRAWN)
         self._folder = folder
         self.viewpoint = ActiveScene(
             {"gate": Scene(mask=(PrivacyMask(polygon=WINDOW),)), "road": Scene()}
         )
-        self.head._on_rest = self.viewpoint.rests
+        self.head._on_rest_change = self.viewpoint.update_position
 
     @property
     def hidden(self) -> bool:
         """Whether all of the picture is."""
-        return self.viewpoint.masks() == WHOLE
+        return self.viewpoint.masks() == WHOLE_PICTURE
 
     def at(self, pose: Pose) -> "Street":
         """Started, and sent to the preset `gate`, which is there."""
-        self.started()
-        self.store("gate", pose)
+        self.start()
+        self.store_preset("gate", pose)
         self.recall()
         return self
 
     def recall(self, preset: str = "gate") -> None:
         self.head.move(GotoPreset(preset=preset), ANNA)
-        self.pass_s(8)
+        self.advance_s(8)
 
     def point(self, pose: Pose) -> None:
         self.head.move(
             AbsoluteMove(pan_deg=pose.pan_deg, tilt_deg=pose.tilt_deg, zoom=pose.zoom), ANNA
         )
-        self.pass_s(8)
+        self.advance_s(8)
 
     def next_agent(self, kind: type[FakeHead]) -> "Street":
         """After a restart: another one at the same body."""
         again = Street(self._folder, kind=kind)
-        again.clock.pass_s((self.clock.now_ns - again.clock.now_ns) / 1e9)
-        again.heads.append(self.heads[-1])
+        again.clock.advance_s((self.clock.now_ns - again.clock.now_ns) / 1e9)
+        again.opened_heads.append(self.opened_heads[-1])
         return again
 
     def push(self, **places: float) -> None:
         """The body is not quite where it was told to go, and nobody has told it to move."""
-        state = self.heads[-1].motion.state(self.clock.now_ns)
-        body = self.heads[-1].motion
+        state = self.opened_heads[-1].simulator.state_at(self.clock.now_ns)
+        body = self.opened_heads[-1].simulator
         pose = msgspec.structs.replace(state.pose, **places)
         body.goto(self.clock.now_ns, pose, 1.0)
-        self.pass_s(12)
+        self.advance_s(12)
 
 
 def beside(pose: Pose, **by: float) -> Pose:
@@ -103,17 +103,17 @@ def refused(kind: RefusalKind, said: str) -> object:
 
 @pytest.mark.parametrize("pose", [WIDE, TELE])
 def test_a_head_that_was_sent_there_and_has_settled_is_there(tmp_path: Path, pose: Pose) -> None:
-    street = Street(tmp_path).started()
-    street.store("gate", pose)
+    street = Street(tmp_path).start()
+    street.store_preset("gate", pose)
     assert street.hidden
     street.head.move(GotoPreset(preset="gate"), ANNA)
     while street.head.state().moving:
         assert street.hidden
-        street.pass_s(0.1)
+        street.advance_s(0.1)
     assert street.hidden
-    street.pass_s(MEASURED.settle_s + 0.1)
+    street.advance_s(MEASURED.settle_s + 0.1)
     assert not street.hidden
-    assert street.viewpoint.stay().preset == "gate"
+    assert street.viewpoint.current().preset == "gate"
 
 
 @pytest.mark.parametrize("pose", [WIDE, TELE])
@@ -121,7 +121,7 @@ def test_a_nudge_by_hand_hides_all_until_the_preset_is_recalled(tmp_path: Path, 
     street = Street(tmp_path).at(pose)
     # Less than a degree; of a narrow picture it is a fifth.
     street.head.move(ContinuousMove(pan=0.06, for_s=0.15), ANNA)
-    street.pass_s(8)
+    street.advance_s(8)
     assert 0.3 < street.pose.pan_deg - pose.pan_deg < 0.9
     assert street.hidden is (pose is TELE)
     street.recall()
@@ -147,9 +147,9 @@ def test_a_recall_sends_a_head_that_is_near_there_all_the_same(tmp_path: Path) -
     street.recall()
     assert street.pose.pan_deg == pytest.approx(TELE.pan_deg)
     assert not street.hidden
-    orders = street.heads[0].motion.orders
+    orders = street.opened_heads[0].simulator.order_count
     street.recall()
-    assert street.heads[0].motion.orders == orders
+    assert street.opened_heads[0].simulator.order_count == orders
 
 
 def test_a_place_within_a_small_share_of_the_picture_is_the_preset_however_it_was_reached(
@@ -167,8 +167,8 @@ def test_a_place_within_a_small_share_of_the_picture_is_the_preset_however_it_wa
 class Coarse(FakeHead):
     """It tells the same place by the same word, and its place to a degree only."""
 
-    def position(self) -> PtzPosition:
-        return msgspec.structs.replace(super().position(), error_deg=1.0)
+    def read_position(self) -> PtzPosition:
+        return msgspec.structs.replace(super().read_position(), error_deg=1.0)
 
 
 def test_an_error_counts_against_a_head_that_was_moved_by_hand(tmp_path: Path) -> None:
@@ -194,8 +194,8 @@ def test_who_steers_away_and_back_by_hand_is_not_believed(tmp_path: Path) -> Non
     street = Street(tmp_path, kind=Coarse).at(TELE)
     for pan in (0.1, -0.1):
         street.head.move(ContinuousMove(pan=pan, for_s=0.3), ANNA)
-        street.pass_s(8)
-    assert street.pose.pan_deg == pytest.approx(TELE.pan_deg, abs=REPEATS_DEG / 2)
+        street.advance_s(8)
+    assert street.pose.pan_deg == pytest.approx(TELE.pan_deg, abs=REPEATABILITY_DEG / 2)
     assert street.hidden
 
 
@@ -203,9 +203,9 @@ def test_a_head_that_came_to_rest_beside_the_preset_it_was_sent_to_is_not_there(
     tmp_path: Path,
 ) -> None:
     street = Street(tmp_path).at(TELE)
-    street.push(pan_deg=TELE.pan_deg + 0.9 * REPEATS_DEG)
+    street.push(pan_deg=TELE.pan_deg + 0.9 * REPEATABILITY_DEG)
     assert not street.hidden
-    street.push(pan_deg=TELE.pan_deg + 1.5 * REPEATS_DEG)
+    street.push(pan_deg=TELE.pan_deg + 1.5 * REPEATABILITY_DEG)
     assert street.hidden
     street.push(pan_deg=TELE.pan_deg)
     assert not street.hidden
@@ -217,7 +217,7 @@ def test_a_head_that_came_to_rest_beside_the_preset_it_was_sent_to_is_not_there(
 def test_where_nobody_has_measured_the_picture_a_tenth_of_a_degree_is_allowed(
     tmp_path: Path, off_deg: float, is_hidden: bool
 ) -> None:
-    street = Street(tmp_path, PLAIN).at(WIDE)
+    street = Street(tmp_path, PLAIN_CONFIG).at(WIDE)
     assert not street.hidden
     street.point(beside(WIDE, pan_deg=40))
     street.point(beside(WIDE, pan_deg=off_deg))
@@ -235,12 +235,12 @@ def test_a_head_that_rests_at_its_preset_is_there_after_a_restart_of_the_agent(
     tmp_path: Path, pose: Pose, kind: type[FakeHead]
 ) -> None:
     first = Street(tmp_path, kind=kind).at(pose)
-    first.pass_s(60)
+    first.advance_s(60)
     assert not first.hidden
     first.stage.close()
     again = first.next_agent(kind)
     assert again.hidden
-    again.pass_s(4)
+    again.advance_s(4)
     assert not again.hidden
     assert again.pose == first.pose
 
@@ -248,12 +248,16 @@ def test_a_head_that_rests_at_its_preset_is_there_after_a_restart_of_the_agent(
 @pytest.mark.raises_fault("PTZ-03")
 def test_a_head_that_was_silent_for_a_while_is_there_again(tmp_path: Path) -> None:
     street = Street(tmp_path, kind=Coarse).at(TELE)
-    body = street.heads[0].motion
-    body.misbehave(street.clock.now_ns, msgspec.structs.replace(body.misbehaviour, silent=True))
-    street.pass_s(15)
+    body = street.opened_heads[0].simulator
+    body.inject_fault(
+        street.clock.now_ns, msgspec.structs.replace(body.injected_fault, silent=True)
+    )
+    street.advance_s(15)
     assert street.hidden
-    body.misbehave(street.clock.now_ns, msgspec.structs.replace(body.misbehaviour, silent=False))
-    street.pass_s(6)
+    body.inject_fault(
+        street.clock.now_ns, msgspec.structs.replace(body.injected_fault, silent=False)
+    )
+    street.advance_s(6)
     assert not street.hidden
 
 
@@ -262,12 +266,12 @@ def test_a_head_whose_line_was_cut_is_there_again_unless_it_was_nudged(tmp_path:
     street = Street(tmp_path, kind=Coarse).at(TELE)
 
     def cut() -> None:
-        street.heads[-1]._closed.set()
-        street.refuse = DriverError("absent", "unplugged")
-        street.pass_s(12)
+        street.opened_heads[-1]._closed.set()
+        street.open_error = DriverError("absent", "unplugged")
+        street.advance_s(12)
         assert street.hidden
-        street.refuse = None
-        street.pass_s(12)
+        street.open_error = None
+        street.advance_s(12)
 
     cut()
     assert not street.hidden
@@ -282,30 +286,30 @@ def test_the_way_home_is_gone_where_the_head_is_only_near(tmp_path: Path) -> Non
     street = Street(tmp_path, config).at(TELE)
     street.point(beside(TELE, pan_deg=0.5))
     assert street.hidden
-    street.pass_s(70)
+    street.advance_s(70)
     assert not street.hidden
 
 
 # Heads that reckon
 
 
-class Remembering(RecklessHead):
+class Remembering(ReckoningHead):
     """A head that reckons, and well enough to be near: `lost` has no idea where it is."""
 
     error_deg = 0.5
 
 
 def test_a_reckoned_head_is_there_by_its_own_memory_alone(tmp_path: Path) -> None:
-    street = Street(tmp_path, kind=Remembering).started()
+    street = Street(tmp_path, kind=Remembering).start()
     street.point(WIDE)
-    street.head.preset_set("gate", ANNA)
-    street.pass_s(3)
+    street.head.set_preset("gate", ANNA)
+    street.advance_s(3)
     # Nobody has measured how far its lens is in.
     assert street.hidden
     street.recall()
     assert not street.hidden
     street.head.move(ContinuousMove(pan=0.06, for_s=0.2), ANNA)
-    street.pass_s(8)
+    street.advance_s(8)
     assert street.hidden
     street.recall()
     assert not street.hidden
@@ -316,16 +320,16 @@ def test_a_reckoned_head_is_there_by_its_own_memory_alone(tmp_path: Path) -> Non
 def test_a_reckoned_head_that_was_opened_anew_is_nowhere_until_it_is_sent(
     tmp_path: Path, found_by: str
 ) -> None:
-    street = Street(tmp_path, kind=Remembering).started()
-    street.head.preset_set("gate", ANNA)
+    street = Street(tmp_path, kind=Remembering).start()
+    street.head.set_preset("gate", ANNA)
     street.recall()
     assert not street.hidden
-    street.heads[-1]._closed.set()
+    street.opened_heads[-1]._closed.set()
     if found_by == "a word":
         with refused("absent", "is closed"):
-            street.head.switch("wiper", True, ANNA)
-    street.pass_s(15)
-    assert len(street.heads) == 2
+            street.head.set_aux("wiper", True, ANNA)
+    street.advance_s(15)
+    assert len(street.opened_heads) == 2
     assert street.hidden
     street.recall()
     assert not street.hidden
@@ -344,8 +348,8 @@ def test_a_reckoned_head_without_a_zoom_is_there_where_its_error_is_within_the_s
 # What a mask is painted larger by
 
 
-def abilities(**keys: object) -> PtzAbilities:
-    return msgspec.structs.replace(FakeHead("mast", BODY, lambda: 0).abilities, **keys)
+def abilities(**keys: object) -> PtzCapabilities:
+    return msgspec.structs.replace(FakeHead("mast", HEAD_OPTIONS, lambda: 0).capabilities, **keys)
 
 
 @pytest.mark.parametrize("zoom", [0.0, 0.3, 0.7, 1.0])
@@ -353,7 +357,7 @@ def abilities(**keys: object) -> PtzAbilities:
 def test_what_is_allowed_uncovers_no_place_of_the_picture(zoom: float, tilt_deg: float) -> None:
     drawn = Pose(pan_deg=170, tilt_deg=tilt_deg, zoom=zoom)
     presets, able = MaskedPresets("mast", DRAWN, FOV), abilities()
-    leeway = presets.leeway(drawn, able)
+    leeway = presets.shift_tolerance(drawn, able)
     allowed = 0
     for pan in range(-15, 16):
         for tilt in (-12, -5, -1, 0, 1, 5, 12):
@@ -367,7 +371,7 @@ def test_what_is_allowed_uncovers_no_place_of_the_picture(zoom: float, tilt_deg:
                 if not presets.is_at(drawn, position, able, "unmoved"):
                     continue
                 allowed += 1
-                shift = most_shifted(FOV, drawn, now, 0.0, 0.0, able)
+                shift = max_shift(FOV, drawn, now, 0.0, 0.0, able)
                 assert shift.x <= leeway.x + 1e-9
                 assert shift.y <= leeway.y + 1e-9
     assert allowed > 10
@@ -375,21 +379,23 @@ def test_what_is_allowed_uncovers_no_place_of_the_picture(zoom: float, tilt_deg:
 
 def test_a_wide_picture_needs_little_and_a_narrow_one_what_gears_repeat() -> None:
     presets, able = MaskedPresets("mast", DRAWN, FOV), abilities()
-    wide, tele = presets.leeway(WIDE, able), presets.leeway(TELE, able)
-    assert wide == ShiftTolerance(x=SHARE, y=SHARE * FOV.aspect)
-    assert tele.x == pytest.approx(REPEATS_DEG / 3.4, abs=0.01)
+    wide, tele = presets.shift_tolerance(WIDE, able), presets.shift_tolerance(TELE, able)
+    assert wide == ShiftTolerance(x=MAX_SHIFT_SHARE, y=MAX_SHIFT_SHARE * FOV.aspect)
+    assert tele.x == pytest.approx(REPEATABILITY_DEG / 3.4, abs=0.01)
     # Nobody knows how far a reckoned head has zoomed in.
-    assert presets.leeway(WIDE, abilities(absolute=False)) == presets.leeway(TELE, able)
+    assert presets.shift_tolerance(WIDE, abilities(absolute=False)) == presets.shift_tolerance(
+        TELE, able
+    )
     unmeasured = MaskedPresets("mast", DRAWN, None)
-    assert unmeasured.leeway(WIDE, able).x == pytest.approx(SHARE, abs=0.001)
-    assert unmeasured.leeway(TELE, able).x > REPEATS_DEG / 5
+    assert unmeasured.shift_tolerance(WIDE, able).x == pytest.approx(MAX_SHIFT_SHARE, abs=0.001)
+    assert unmeasured.shift_tolerance(TELE, able).x > REPEATABILITY_DEG / 5
 
 
 def test_the_masks_are_painted_larger_where_the_head_is_at_the_preset(tmp_path: Path) -> None:
     street = Street(tmp_path).at(WIDE)
     (mask,) = street.viewpoint.masks()
-    assert min(corner.x for corner in mask) == pytest.approx(0.4 - SHARE)
-    assert max(corner.y for corner in mask) == pytest.approx(0.6 + SHARE * FOV.aspect)
+    assert min(corner.x for corner in mask) == pytest.approx(0.4 - MAX_SHIFT_SHARE)
+    assert max(corner.y for corner in mask) == pytest.approx(0.6 + MAX_SHIFT_SHARE * FOV.aspect)
     assert Corner(0.4, 0.4) not in mask
 
 
@@ -401,10 +407,10 @@ def test_a_preset_that_masks_were_drawn_at_is_not_set_elsewhere(tmp_path: Path) 
     street.point(Pose(pan_deg=100, tilt_deg=30))
     before = street.head.presets()
     with refused("forbidden", "scene 'gate.scene.toml' was drawn at preset 'gate'"):
-        street.head.preset_set("gate", ANNA)
+        street.head.set_preset("gate", ANNA)
     with refused("forbidden", "scene 'gate.scene.toml'"):
-        street.head.preset_delete("gate")
-    street.pass_s(2)
+        street.head.delete_preset("gate")
+    street.advance_s(2)
     assert street.head.presets() == before
     assert street.hidden
 
@@ -412,32 +418,32 @@ def test_a_preset_that_masks_were_drawn_at_is_not_set_elsewhere(tmp_path: Path) 
 def test_one_without_a_mask_of_its_own_neither_since_others_hide_what_it_would_show(
     tmp_path: Path,
 ) -> None:
-    street = Street(tmp_path).started()
-    street.store("road", WIDE)
+    street = Street(tmp_path).start()
+    street.store_preset("road", WIDE)
     street.point(Pose(pan_deg=100, tilt_deg=30))
     with refused("forbidden", "scene 'road.scene.toml' was drawn at preset 'road'"):
-        street.head.preset_set("road", ANNA)
+        street.head.set_preset("road", ANNA)
 
 
 def test_set_where_it_is_it_does_not_creep(tmp_path: Path) -> None:
     street = Street(tmp_path).at(WIDE)
     street.point(beside(WIDE, pan_deg=0.8))
-    street.head.preset_set("gate", ANNA)
+    street.head.set_preset("gate", ANNA)
     assert street.head.presets()[0].pose == WIDE
 
 
 def test_it_may_be_set_for_the_first_time_and_every_other_one_again(tmp_path: Path) -> None:
-    street = Street(tmp_path).started()
+    street = Street(tmp_path).start()
     street.point(WIDE)
-    street.head.preset_set("gate", ANNA)
-    street.head.preset_set("yard", ANNA)
+    street.head.set_preset("gate", ANNA)
+    street.head.set_preset("yard", ANNA)
     street.point(Pose(pan_deg=100, tilt_deg=30))
-    street.head.preset_set("yard", ANNA)
-    street.head.preset_delete("yard")
+    street.head.set_preset("yard", ANNA)
+    street.head.delete_preset("yard")
     assert [preset.pose for preset in street.head.presets()] == [WIDE]
 
 
-class Refusing(RecklessHead):
+class Refusing(ReckoningHead):
     """A head with a memory of its own that may be out of order."""
 
     broken = False
@@ -449,30 +455,30 @@ class Refusing(RecklessHead):
 
 
 def test_a_preset_that_the_head_does_not_take_changes_nothing(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, kind=Refusing).started()
-    rig.head.preset_set("yard", ANNA)
+    rig = HeadRig(tmp_path, head_class=Refusing).start()
+    rig.head.set_preset("yard", ANNA)
     before = rig.head.presets()
     rig.head.move(AbsoluteMove(pan_deg=50, tilt_deg=0), ANNA)
-    rig.pass_s(8)
-    rig.heads[0].broken = True  # type: ignore[attr-defined]
+    rig.advance_s(8)
+    rig.opened_heads[0].broken = True  # type: ignore[attr-defined]
     for name in ("yard", "corner"):
         with refused("absent", "no answer"):
-            rig.head.preset_set(name, ANNA)
+            rig.head.set_preset(name, ANNA)
     assert rig.head.presets() == before
-    rig.pass_s(1)
+    rig.advance_s(1)
     assert rig.head.state().preset is None
 
 
 def test_a_name_that_cannot_be_is_refused_before_the_head_hears_of_it(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, kind=RecklessHead).started()
+    rig = HeadRig(tmp_path, head_class=ReckoningHead).start()
     with refused("malformed", "preset 'The Yard'"):
-        rig.head.preset_set("The Yard", ANNA)
-    assert rig.heads[0].motion.presets == set()
+        rig.head.set_preset("The Yard", ANNA)
+    assert rig.opened_heads[0].simulator.preset_numbers == set()
 
 
 def test_a_disk_that_refuses_after_the_head_has_taken_it_is_told(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, kind=RecklessHead).started()
+    rig = HeadRig(tmp_path, head_class=ReckoningHead).start()
     (tmp_path / "presets.json").mkdir()
     with refused("failed", "cannot be kept: .*; the head itself has this place as its 1 now"):
-        rig.head.preset_set("yard", ANNA)
+        rig.head.set_preset("yard", ANNA)
     assert rig.head.presets() == ()

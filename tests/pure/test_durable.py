@@ -28,11 +28,11 @@ def test_the_mode_is_as_given_whatever_the_umask_unless_the_umask_is_wanted(
     tmp_path: Path, umask: int, mode: int
 ) -> None:
     atomic_file.create_durably(tmp_path / "exact", b"", mode)
-    atomic_file.create_durably(tmp_path / "less", b"", mode, by_umask=True)
+    atomic_file.create_durably(tmp_path / "less", b"", mode, apply_umask=True)
     assert mode_of(tmp_path / "exact") == mode
     assert mode_of(tmp_path / "less") == mode & ~umask
     for by_umask, wanted in ((False, mode), (True, mode & ~umask)):
-        atomic_file.replace_atomically(tmp_path / "file", b"", mode, by_umask=by_umask)
+        atomic_file.replace_atomically(tmp_path / "file", b"", mode, apply_umask=by_umask)
         assert mode_of(tmp_path / "file") == wanted
 
 

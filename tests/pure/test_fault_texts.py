@@ -10,23 +10,23 @@ import pytest
 from agent.__main__ import main
 from agent.cli import COMMANDS
 from agent.faults.registry import FAULTS, FaultCode
-from agent.faults.texts import FaultText, FaultTexts, Language, Words, texts
+from agent.faults.texts import FaultGuidance, FaultTexts, Headings, Language, load_texts
 from agent.gpio import status_led
 from agent.health import camera_watchdog
 from agent.reporting.mqtt import certificate_expiry
 
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 CODES = sorted(FAULTS)
-ALL = {language: texts(language) for language in LANGUAGES}
+ALL = {language: load_texts(language) for language in LANGUAGES}
 WIDTH = 80
 ARABIC = re.compile(r"[\u0600-\u06ff]")
 
 
-def sentences(text: FaultText) -> tuple[str, ...]:
+def sentences(text: FaultGuidance) -> tuple[str, ...]:
     return text.means, text.at_box, text.at_centre
 
 
-def marked(text: FaultText) -> tuple[set[str], set[str]]:
+def marked(text: FaultGuidance) -> tuple[set[str], set[str]]:
     """What must be the same in every language: what is typed, and the codes that are named."""
     whole = " ".join(sentences(text))
     return set(re.findall(r"`([^`]+)`", whole)), set(re.findall(r"[A-Z]{3}-\d\d", whole))
@@ -35,7 +35,7 @@ def marked(text: FaultText) -> tuple[set[str], set[str]]:
 @pytest.mark.parametrize("said", ALL.values(), ids=ALL)
 def test_every_code_is_explained_and_every_explanation_has_a_code(said: FaultTexts) -> None:
     assert set(said.faults) == set(FAULTS)
-    assert set(said.families) == set(status_led.FAMILIES)
+    assert set(said.families) == set(status_led.FAMILY_BLINKS)
     for code, text in said.faults.items():
         assert text.title, code
         assert not text.title.endswith("."), code
@@ -70,16 +70,16 @@ def test_the_numbers_in_the_texts_are_the_codes() -> None:
         assert f"{camera_watchdog.LOST_AFTER_S:g} " in said.faults["CAM-02"].means.replace(
             "\u00a0", " "
         )
-        assert f"{certificate_expiry.SOON.days} " in said.faults["NET-05"].means
+        assert f"{certificate_expiry.WARN_BEFORE.days} " in said.faults["NET-05"].means
 
 
 def test_the_words_around_them_are_there_and_the_blinks_are_those_of_the_led() -> None:
     for said in ALL.values():
-        assert all(getattr(said.words, field.name) for field in msgspec.structs.fields(Words))
+        assert all(getattr(said.words, field.name) for field in msgspec.structs.fields(Headings))
         assert "3" in said.words.blinks.format(long=3, short=1)
     for code in CODES:
-        long, short = status_led.counts(code)
-        assert ALL["en"].words.blinks.format(long=long, short=short) == status_led.words(code)
+        long, short = status_led.blink_counts(code)
+        assert ALL["en"].words.blinks.format(long=long, short=short) == status_led.blink_text(code)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -92,7 +92,7 @@ def test_a_code_is_explained_on_a_terminal_of_80_columns(
     assert all(len(line) < WIDTH for line in said.splitlines())
     words, text = ALL[language].words, ALL[language].faults[code]
     flat = " ".join(said.split())
-    for part in (code, text.title, words.of_severity(FAULTS[code].severity), *sentences(text)):
+    for part in (code, text.title, words.severity_name(FAULTS[code].severity), *sentences(text)):
         assert " ".join(part.split()) in flat
 
 
@@ -106,7 +106,7 @@ def test_without_a_code_all_are_listed_with_their_blinks(
     for code, line in zip(CODES, lines, strict=True):
         assert len(line) < WIDTH
         assert line.endswith(ALL[language].faults[code].title)
-        assert set(map(str, status_led.counts(code))) <= set(
+        assert set(map(str, status_led.blink_counts(code))) <= set(
             re.findall(r"\d+", line.split("  ", 1)[1])
         )
 

@@ -13,9 +13,9 @@ import pytest
 import agent
 from agent.faults.registry import FAULTS, FaultCode, FaultRegistry, Severity
 from agent.gpio import status_led
-from agent.health.camera_watchdog import SYNC_WITHIN_S, CameraWatchdog
-from tests.conftest import HeldClock
-from tests.fault_witness import Witness
+from agent.health.camera_watchdog import CLOCK_SYNC_TIMEOUT_S, CameraWatchdog
+from tests.conftest import ManualClock
+from tests.fault_witness import RaisedFaultRecorder
 
 AGENT = Path(agent.__file__).parent
 TESTS = Path(__file__).parents[1]
@@ -54,12 +54,12 @@ def proved_by_tests() -> set[str]:
 def test_every_code_has_its_row() -> None:
     assert set(FAULTS) == set(get_args(FaultCode))
     assert all(CODE.fullmatch(code) for code in FAULTS)
-    assert {code.split("-")[0] for code in FAULTS} == set(status_led.FAMILIES)
+    assert {code.split("-")[0] for code in FAULTS} == set(status_led.FAMILY_BLINKS)
     assert {kind.severity for kind in FAULTS.values()} == set(get_args(Severity))
 
 
 def test_the_numbers_of_a_family_have_no_holes() -> None:
-    for family in status_led.FAMILIES:
+    for family in status_led.FAMILY_BLINKS:
         numbers = sorted(int(code.split("-")[1]) for code in FAULTS if code.startswith(family))
         assert numbers == list(range(1, len(numbers) + 1)), family
 
@@ -87,28 +87,28 @@ def test_no_fault_is_raised_without_a_code_of_the_table() -> None:
                 assert code.value in FAULTS, f"{file.name}:{node.lineno}"
 
 
-def test_a_code_that_the_table_does_not_have_cannot_be_raised(clock: HeldClock) -> None:
+def test_a_code_that_the_table_does_not_have_cannot_be_raised(clock: ManualClock) -> None:
     board = FaultRegistry(clock.boottime_ns)
     with pytest.raises(KeyError):
         board.raise_fault("CAM-99", "north", "x")  # type: ignore[arg-type]
     assert board.active() == ()
 
 
-def test_the_witness_believes_the_agent_and_not_a_test(clock: HeldClock) -> None:
-    witness = Witness()
+def test_the_witness_believes_the_agent_and_not_a_test(clock: ManualClock) -> None:
+    witness = RaisedFaultRecorder()
     board = FaultRegistry(clock.boottime_ns)
     rounds = CameraWatchdog([], board, clock, lambda: None, 30)
     clock.synced = False
-    clock.pass_s(SYNC_WITHIN_S)
-    with witness.watching():
+    clock.advance_s(CLOCK_SYNC_TIMEOUT_S)
+    with witness.recording():
         board.raise_fault("CAM-01", "north", "by hand")
-        assert witness.seen() == set()
+        assert witness.raised_codes() == set()
         rounds.check()
-        assert witness.seen() == {"SYS-01"}
-        witness.begin()
-        assert witness.seen() == set()
+        assert witness.raised_codes() == {"SYS-01"}
+        witness.reset()
+        assert witness.raised_codes() == set()
     rounds.check()
-    assert witness.seen() == set()
+    assert witness.raised_codes() == set()
 
 
 def test_a_test_that_does_not_make_the_agent_raise_what_it_says_fails(tmp_path: Path) -> None:
@@ -130,34 +130,34 @@ def test_a_test_that_does_not_make_the_agent_raise_what_it_says_fails(tmp_path: 
 
 CLAIMS = """
 import pytest
-from agent.faults.registry import FaultBoard
-from agent.health.camera_watchdog import SYNC_WITHIN_S, Rounds
+from agent.faults.registry import FaultRegistry
+from agent.health.camera_watchdog import CLOCK_SYNC_TIMEOUT_S, CameraWatchdog
 
 @pytest.mark.raises_fault("SYS-01")
 def test_by_hand(clock):
-    FaultBoard(clock.boottime_ns).raise_fault("SYS-01", "clock", "by hand")
+    FaultRegistry(clock.boottime_ns).raise_fault("SYS-01", "clock", "by hand")
 
 @pytest.mark.raises_fault("SYS-01")
 def test_by_the_agent(clock):
-    rounds = Rounds([], FaultBoard(clock.boottime_ns), clock, lambda: None, 30)
+    rounds = CameraWatchdog([], FaultRegistry(clock.boottime_ns), clock, lambda: None, 30)
     clock.synced = False
-    clock.pass_s(SYNC_WITHIN_S)
-    rounds.look()
+    clock.advance_s(CLOCK_SYNC_TIMEOUT_S)
+    rounds.check()
 """
 
 
-def test_a_fault_keeps_its_first_time_and_its_newest_detail(clock: HeldClock) -> None:
+def test_a_fault_keeps_its_first_time_and_its_newest_detail(clock: ManualClock) -> None:
     board = FaultRegistry(clock.boottime_ns)
     board.raise_fault("CAM-01", "north", "no route")
     began_ns = clock.now_ns
-    clock.pass_s(5)
+    clock.advance_s(5)
     board.raise_fault("CAM-01", "north", "refused")
     (fault,) = board.active()
     assert (fault.since_ns, fault.detail) == (began_ns, "refused")
     assert (fault.severity, fault.title) == (FAULTS["CAM-01"].severity, FAULTS["CAM-01"].title)
 
 
-def test_only_a_fault_that_comes_or_goes_is_a_change(clock: HeldClock) -> None:
+def test_only_a_fault_that_comes_or_goes_is_a_change(clock: ManualClock) -> None:
     board = FaultRegistry(clock.boottime_ns)
     board.clear("CAM-01", "north")
     assert not board.changed.is_set()
@@ -171,9 +171,9 @@ def test_only_a_fault_that_comes_or_goes_is_a_change(clock: HeldClock) -> None:
     assert board.active() == ()
 
 
-def test_the_same_code_on_two_cameras_is_two_faults(clock: HeldClock) -> None:
+def test_the_same_code_on_two_cameras_is_two_faults(clock: ManualClock) -> None:
     board = FaultRegistry(clock.boottime_ns)
     board.raise_fault("CAM-02", "north", "x")
-    clock.pass_s(1)
+    clock.advance_s(1)
     board.raise_fault("CAM-02", "south", "x")
     assert [fault.subject for fault in board.active()] == ["north", "south"]

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from agent.config.heads import FieldOfView
 from agent.ptz.motion.field_of_view import (
     Direction,
-    between_deg,
-    direction_of,
-    outlook,
-    place_of,
-    width_deg,
+    angle_between_deg,
+    direction_to_point,
+    horizontal_fov_deg,
+    point_to_direction,
+    view_angles,
 )
 from drivers.angles import wrap_deg
 from drivers.contracts import Pose
@@ -32,7 +32,7 @@ places = st.builds(Corner, x=st.floats(0, 1), y=st.floats(0, 1))
 
 @given(pose=poses, at=places)
 def test_there_and_back_is_the_same_place(pose: Pose, at: Corner) -> None:
-    back = place_of(FOV, pose, direction_of(FOV, pose, at))
+    back = direction_to_point(FOV, pose, point_to_direction(FOV, pose, at))
     assert back is not None
     assert back.x == pytest.approx(at.x, abs=1e-6)
     assert back.y == pytest.approx(at.y, abs=1e-6)
@@ -40,9 +40,9 @@ def test_there_and_back_is_the_same_place(pose: Pose, at: Corner) -> None:
 
 @given(pose=poses, at=places)
 def test_a_head_that_is_sent_to_a_place_has_it_in_the_middle(pose: Pose, at: Corner) -> None:
-    there = direction_of(FOV, pose, at)
+    there = point_to_direction(FOV, pose, at)
     sent = Pose(pan_deg=there.pan_deg, tilt_deg=there.tilt_deg, zoom=pose.zoom)
-    middle = place_of(FOV, sent, there)
+    middle = direction_to_point(FOV, sent, there)
     assert middle is not None
     assert (middle.x, middle.y) == (pytest.approx(0.5), pytest.approx(0.5))
 
@@ -61,37 +61,37 @@ def test_a_head_that_is_sent_to_a_place_has_it_in_the_middle(pose: Pose, at: Cor
 def test_a_level_picture_reaches_as_far_as_its_width(
     at: Corner, pan_deg: float, tilt_deg: float
 ) -> None:
-    found = direction_of(FOV, Pose(pan_deg=0, tilt_deg=0), at)
+    found = point_to_direction(FOV, Pose(pan_deg=0, tilt_deg=0), at)
     assert found.pan_deg == pytest.approx(pan_deg, abs=1e-3)
     assert found.tilt_deg == pytest.approx(tilt_deg, abs=1e-3)
 
 
 def test_a_picture_that_looks_down_by_half_its_height_has_the_horizon_at_its_upper_edge() -> None:
-    half = outlook(FOV, 0.0).half_height_deg
-    found = direction_of(FOV, Pose(pan_deg=90, tilt_deg=-half), Corner(0.5, 0.0))
+    half = view_angles(FOV, 0.0).half_height_deg
+    found = point_to_direction(FOV, Pose(pan_deg=90, tilt_deg=-half), Corner(0.5, 0.0))
     assert found.tilt_deg == pytest.approx(0.0, abs=1e-9)
 
 
 def test_the_picture_goes_on_over_the_back() -> None:
-    right = direction_of(FOV, Pose(pan_deg=170, tilt_deg=0), Corner(1.0, 0.5))
+    right = point_to_direction(FOV, Pose(pan_deg=170, tilt_deg=0), Corner(1.0, 0.5))
     assert right.pan_deg == pytest.approx(-160.0)
-    assert place_of(FOV, Pose(pan_deg=170, tilt_deg=0), right) is not None
+    assert direction_to_point(FOV, Pose(pan_deg=170, tilt_deg=0), right) is not None
 
 
 def test_what_is_behind_is_nowhere_in_the_picture() -> None:
     pose = Pose(pan_deg=0, tilt_deg=0)
-    assert place_of(FOV, pose, Direction(pan_deg=180, tilt_deg=0)) is None
-    beside = place_of(FOV, pose, Direction(pan_deg=45, tilt_deg=0))
+    assert direction_to_point(FOV, pose, Direction(pan_deg=180, tilt_deg=0)) is None
+    beside = direction_to_point(FOV, pose, Direction(pan_deg=45, tilt_deg=0))
     assert beside is not None
     assert beside.x > 1
 
 
 def test_the_zoom_goes_from_wide_to_tele_and_not_beyond() -> None:
-    assert width_deg(FOV, 0) == pytest.approx(60)
-    assert width_deg(FOV, 1) == pytest.approx(3)
-    assert width_deg(FOV, 2) == pytest.approx(3)
+    assert horizontal_fov_deg(FOV, 0) == pytest.approx(60)
+    assert horizontal_fov_deg(FOV, 1) == pytest.approx(3)
+    assert horizontal_fov_deg(FOV, 2) == pytest.approx(3)
     # The same step magnifies by the same factor.
-    focal = [1 / math.tan(math.radians(width_deg(FOV, z) / 2)) for z in (0, 0.5, 1)]
+    focal = [1 / math.tan(math.radians(horizontal_fov_deg(FOV, z) / 2)) for z in (0, 0.5, 1)]
     assert focal[1] / focal[0] == pytest.approx(focal[2] / focal[1])
 
 
@@ -99,8 +99,8 @@ def test_the_zoom_goes_from_wide_to_tele_and_not_beyond() -> None:
 def test_the_angle_between_directions(pose: Pose, turn: float) -> None:
     one = Direction(pan_deg=pose.pan_deg, tilt_deg=pose.tilt_deg)
     level = Direction(pan_deg=turn, tilt_deg=0)
-    assert between_deg(one, one) == 0
-    assert between_deg(Direction(pan_deg=0, tilt_deg=0), level) == pytest.approx(
+    assert angle_between_deg(one, one) == 0
+    assert angle_between_deg(Direction(pan_deg=0, tilt_deg=0), level) == pytest.approx(
         abs(wrap_deg(turn)), abs=1e-6
     )
-    assert between_deg(one, level) == pytest.approx(between_deg(level, one))
+    assert angle_between_deg(one, level) == pytest.approx(angle_between_deg(level, one))

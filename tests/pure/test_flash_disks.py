@@ -7,8 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.health.vitals.procfs import ProcFs
-from centre.flash.disks import BlockDevice, DiskUser, disk, disks, size_words
-from centre.flash.safety_checks import LEAST_FOOTAGE_BYTES, NOT_REMOVABLE, SMALL, refusals
+from centre.flash.disks import BlockDevice, DiskUser, format_size, list_disks, read_disk
+from centre.flash.safety_checks import (
+    MIN_FOOTAGE_BYTES,
+    NOT_REMOVABLE_FLAG,
+    SMALL_FLAG,
+    find_refusals,
+)
 
 IMAGE_BYTES = 3_000_000_000
 GB = 1_000_000_000
@@ -55,7 +60,7 @@ class Machine:
         self.set("proc/self/mountinfo", "".join(self.mounts))
 
     def found(self, name: str) -> BlockDevice:
-        there = disk(name, ProcFs(self.root))
+        there = read_disk(name, ProcFs(self.root))
         assert there is not None
         return there
 
@@ -146,14 +151,14 @@ def test_a_card_a_usb_disk_and_a_board_by_its_cable_may_be_written(
     machine: Machine, of: object
 ) -> None:
     assert callable(of)
-    assert refusals(machine.found(of(machine)), IMAGE_BYTES) == ()
+    assert find_refusals(machine.found(of(machine)), IMAGE_BYTES) == ()
 
 
 @pytest.mark.parametrize("of", [emmc, nvme, sata])
 def test_what_is_built_in_wants_its_flag(machine: Machine, of: object) -> None:
     assert callable(of)
-    (why,) = refusals(machine.found(of(machine)), IMAGE_BYTES)
-    assert why.flag == NOT_REMOVABLE
+    (why,) = find_refusals(machine.found(of(machine)), IMAGE_BYTES)
+    assert why.flag == NOT_REMOVABLE_FLAG
     assert str(why).startswith("is not removable; allowed: ")
 
 
@@ -234,7 +239,7 @@ def test_what_is_in_use_or_unfit_is_refused_and_no_flag_helps(
     assert callable(what)
     stick(machine)
     what(machine)
-    against = refusals(machine.found("sdb"), IMAGE_BYTES)
+    against = find_refusals(machine.found("sdb"), IMAGE_BYTES)
     assert any(str(one).startswith(said) and one.flag is None for one in against), against
     assert against[0].flag is None
 
@@ -244,7 +249,7 @@ def test_a_neighbour_in_use_is_no_reason(machine: Machine) -> None:
     usb_ssd(machine)
     machine.part("sdc", "sdc1", "8:33")
     machine.mount("8:33", "/srv", "/dev/sdc1")
-    assert refusals(machine.found("sdb"), IMAGE_BYTES) == ()
+    assert find_refusals(machine.found("sdb"), IMAGE_BYTES) == ()
 
 
 def test_a_long_list_of_mounts_is_read_to_its_end(machine: Machine) -> None:
@@ -252,7 +257,7 @@ def test_a_long_list_of_mounts_is_read_to_its_end(machine: Machine) -> None:
     for number in range(1000):
         machine.mounts.append(f"30 1 0:{number} / /snap/{number} ro - squashfs /dev/x ro\n")
     machine.mount("8:16", "/mnt", "/dev/sdb")
-    assert refusals(machine.found("sdb"), IMAGE_BYTES)
+    assert find_refusals(machine.found("sdb"), IMAGE_BYTES)
 
 
 def test_who_cannot_read_what_is_mounted_does_not_call_a_disk_free(machine: Machine) -> None:
@@ -265,16 +270,16 @@ def test_who_cannot_read_what_is_mounted_does_not_call_a_disk_free(machine: Mach
 def test_a_partition_is_refused_and_its_disk_is_named(machine: Machine) -> None:
     stick(machine)
     machine.part("sdb", "sdb1", "8:17")
-    against = refusals(machine.found("sdb1"), IMAGE_BYTES)
+    against = find_refusals(machine.found("sdb1"), IMAGE_BYTES)
     assert "is a partition; allowed: the whole disk, /dev/sdb" in map(str, against)
 
 
 @pytest.mark.parametrize(
     ("size_bytes", "flag"),
     [
-        (IMAGE_BYTES + LEAST_FOOTAGE_BYTES, ()),
-        (IMAGE_BYTES + LEAST_FOOTAGE_BYTES - 512, (SMALL,)),
-        (IMAGE_BYTES, (SMALL,)),
+        (IMAGE_BYTES + MIN_FOOTAGE_BYTES, ()),
+        (IMAGE_BYTES + MIN_FOOTAGE_BYTES - 512, (SMALL_FLAG,)),
+        (IMAGE_BYTES, (SMALL_FLAG,)),
         (IMAGE_BYTES - 512, (None,)),
         (0, (None,)),
     ],
@@ -284,7 +289,7 @@ def test_the_image_has_to_fit_and_footage_wants_room(
 ) -> None:
     stick(machine)
     machine.set("sys/class/block/sdb/size", f"{size_bytes // 512}\n")
-    against = refusals(machine.found("sdb"), IMAGE_BYTES)
+    against = find_refusals(machine.found("sdb"), IMAGE_BYTES)
     assert tuple(one.flag for one in against) == flag
 
 
@@ -293,7 +298,7 @@ def test_whole_disks_that_hold_something_are_listed(machine: Machine) -> None:
         of(machine)
     machine.part("sdb", "sdb1", "8:17")
     machine.add("virtual/block/loop0", "7:0", 0)
-    assert [one.name for one in disks(ProcFs(machine.root))] == ["mmcblk0", "nvme0n1", "sdb"]
+    assert [one.name for one in list_disks(ProcFs(machine.root))] == ["mmcblk0", "nvme0n1", "sdb"]
 
 
 @given(
@@ -319,13 +324,13 @@ def test_whatever_stands_in_those_files_it_is_a_disk_in_one_line_or_none(
     machine.set("sys/class/block/sdb/ro", flag)
     machine.set("proc/self/mountinfo", mounts)
     machine.set("proc/swaps", swaps)
-    found = disk("sdb", ProcFs(machine.root))
+    found = read_disk("sdb", ProcFs(machine.root))
     if found is None:
         assert not size.strip().isdigit() or len(size.strip()) > 18
         return
     assert str(found).isprintable()
     assert len(str(found)) < 120
-    assert all(str(one) for one in refusals(found, IMAGE_BYTES))
+    assert all(str(one) for one in find_refusals(found, IMAGE_BYTES))
 
 
 mount_points = st.sampled_from(["/", "/mnt", "/home", "/media/x y"])
@@ -333,25 +338,25 @@ mount_points = st.sampled_from(["/", "/mnt", "/home", "/media/x y"])
 
 @given(points=st.lists(mount_points, max_size=3), how=st.sampled_from(["swap", "held"]))
 def test_a_disk_with_any_use_is_never_written(points: list[str], how: str) -> None:
-    uses = [DiskUser(node="sdb1", how="mounted", where=point) for point in points]
+    uses = [DiskUser(device="sdb1", kind="mounted", used_by=point) for point in points]
     found = BlockDevice(
         name="sdb",
         size_bytes=100 * GB,
         model="",
-        attached="usb",
-        removable=True,
+        bus="usb",
+        kernel_removable=True,
         read_only=False,
-        part_of=None,
-        uses=(*uses, DiskUser(node="sdb2", how=how, where="md0")),
+        parent=None,
+        users=(*uses, DiskUser(device="sdb2", kind=how, used_by="md0")),
     )
-    assert refusals(found, IMAGE_BYTES)[0].flag is None
+    assert find_refusals(found, IMAGE_BYTES)[0].flag is None
 
 
 @pytest.mark.parametrize(
     ("size_bytes", "words"), [(31_914_983_424, "31.9 GB"), (67_108_864, "67.1 MB"), (0, "0.0 MB")]
 )
 def test_a_size_is_as_on_the_label(size_bytes: int, words: str) -> None:
-    assert size_words(size_bytes) == words
+    assert format_size(size_bytes) == words
 
 
 @pytest.mark.parametrize(
@@ -371,10 +376,10 @@ def test_another_card_in_the_same_reader_is_another_disk(
     machine.set(f"{folder}/diskseq", "9\n")
     before = machine.found("sdb")
     machine.set(f"{folder}/{file}", text)
-    assert machine.found("sdb").is_same(before) is same
+    assert machine.found("sdb").is_same_disk(before) is same
 
 
 def test_a_kernel_that_does_not_count_disks_knows_one_again(machine: Machine) -> None:
     before = machine.found(stick(machine))
-    assert before.sequence == ""
-    assert machine.found("sdb").is_same(before)
+    assert before.diskseq == ""
+    assert machine.found("sdb").is_same_disk(before)

@@ -40,11 +40,11 @@ def table(sectors: int = SECTORS, labels: tuple[str, ...] = LABELS, entries_at: 
 
 
 def test_its_partitions_have_labels_places_and_sizes_in_bytes() -> None:
-    found = gpt.read(table())
+    found = gpt.parse_table(table())
     assert found.disk_bytes == SECTORS * 512
     assert found.labels == LABELS
-    assert found.partition("boot_a") == gpt.Partition(
-        label="boot_a", begin=200 * 512, size=50 * 512
+    assert found.find_partition("boot_a") == gpt.Partition(
+        label="boot_a", offset_bytes=200 * 512, size_bytes=50 * 512
     )
 
 
@@ -53,18 +53,18 @@ def test_any_flipped_bit_of_header_or_entries_is_noticed(at: int, bit: int) -> N
     spoilt = bytearray(table())
     spoilt[at] ^= 1 << bit
     if 512 + 92 <= at < 1024:  # behind the header, where nothing stands
-        assert gpt.read(bytes(spoilt)) == gpt.read(table())
+        assert gpt.parse_table(bytes(spoilt)) == gpt.parse_table(table())
         return
-    with pytest.raises(gpt.NoTable):
-        gpt.read(bytes(spoilt))
+    with pytest.raises(gpt.BadPartitionTable):
+        gpt.parse_table(bytes(spoilt))
 
 
 @given(st.binary(max_size=2000))
 def test_other_bytes_are_no_table(some: bytes) -> None:
-    with pytest.raises(gpt.NoTable):
-        gpt.read(some.ljust(gpt.HEAD_BYTES, b"\0"))
-    with pytest.raises(gpt.NoTable):
-        gpt.read(table()[:512] + b"EFI PART" + some.ljust(gpt.HEAD_BYTES, b"\0"))
+    with pytest.raises(gpt.BadPartitionTable):
+        gpt.parse_table(some.ljust(gpt.FIRST_SECTORS_BYTES, b"\0"))
+    with pytest.raises(gpt.BadPartitionTable):
+        gpt.parse_table(table()[:512] + b"EFI PART" + some.ljust(gpt.FIRST_SECTORS_BYTES, b"\0"))
 
 
 @pytest.mark.parametrize(
@@ -72,22 +72,22 @@ def test_other_bytes_are_no_table(some: bytes) -> None:
     [
         (table(entries_at=3), "unusual form"),
         (table(sectors=150), "outside the disk"),
-        (table()[: gpt.HEAD_BYTES - 1], "no GUID partition table"),
+        (table()[: gpt.FIRST_SECTORS_BYTES - 1], "no GUID partition table"),
     ],
 )
 def test_a_table_that_cannot_be_right_is_refused(head: bytes, said: str) -> None:
-    with pytest.raises(gpt.NoTable, match=said):
-        gpt.read(head)
+    with pytest.raises(gpt.BadPartitionTable, match=said):
+        gpt.parse_table(head)
 
 
 @given(st.integers(min_value=SECTORS + 1, max_value=2**34))
 def test_moved_it_is_the_same_table_of_the_larger_disk_at_both_ends(sectors: int) -> None:
-    changes = gpt.moved(table(), sectors * 512)
+    changes = gpt.fit_to_disk(table(), sectors * 512)
     old, behind, front = changes.items()
     head = front[1] + table()[len(front[1]) :]
     assert front[0] == 0
-    assert gpt.read(head).disk_bytes == sectors * 512
-    assert gpt.read(head).partitions == gpt.read(table()).partitions
+    assert gpt.parse_table(head).disk_bytes == sectors * 512
+    assert gpt.parse_table(head).partitions == gpt.parse_table(table()).partitions
     assert behind[0] + len(behind[1]) == sectors * 512
     assert behind[1][: 128 * 128] == table()[1024:]
     mine, other, _, last_usable = struct.unpack_from("<QQQQ", behind[1], 128 * 128 + 24)
@@ -98,6 +98,6 @@ def test_moved_it_is_the_same_table_of_the_larger_disk_at_both_ends(sectors: int
 
 def test_the_record_that_keeps_older_systems_away_covers_the_larger_disk() -> None:
     for sectors, covered in ((SECTORS * 2, SECTORS * 2 - 1), (2**34, 0xFFFF_FFFF)):
-        front = gpt.moved(table(), sectors * 512)[0]
+        front = gpt.fit_to_disk(table(), sectors * 512)[0]
         assert struct.unpack_from("<I", front, 446 + 12) == (covered,)
         assert front[510:512] == b"\x55\xaa"

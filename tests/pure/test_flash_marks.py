@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from centre.flash import capacity_probe, write_verify
-from centre.flash.write_verify import PAGE
+from centre.flash.write_verify import PAGE_BYTES
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -18,7 +18,7 @@ def is_found(image_bytes: int, disk_bytes: int, real_bytes: int) -> bool:
     """
     written_end = write_verify.zero_regions(image_bytes, disk_bytes)[0][1]
     seen: set[int] = set()
-    for place in capacity_probe.places(image_bytes, disk_bytes):
+    for place in capacity_probe.plan_offsets(image_bytes, disk_bytes):
         at = place % real_bytes
         if (place >= real_bytes and at < written_end) or at in seen:
             return True
@@ -35,9 +35,9 @@ def test_up_to_thirty_images_long_no_lie_is_missed_whatever_the_real_size(
     image_bytes: int, times: float, real: float
 ) -> None:
     disk_bytes = int(image_bytes * times) // 512 * 512
-    if not capacity_probe.places(image_bytes, disk_bytes):
+    if not capacity_probe.plan_offsets(image_bytes, disk_bytes):
         return
-    most = disk_bytes - 2 * PAGE
+    most = disk_bytes - 2 * PAGE_BYTES
     real_bytes = int(image_bytes + real * (most - image_bytes)) // 512 * 512
     assert is_found(image_bytes, disk_bytes, real_bytes)
 
@@ -56,11 +56,14 @@ def test_marks_are_few_and_lie_upon_nothing_that_is_written_before_they_are_read
     image_bytes: int, room: int
 ) -> None:
     disk_bytes = image_bytes + room
-    found = capacity_probe.places(image_bytes, disk_bytes)
+    found = capacity_probe.plan_offsets(image_bytes, disk_bytes)
     assert len(found) < 90
     assert found == tuple(sorted(set(found)))
-    assert all(place % PAGE == 0 for place in found)
+    assert all(place % PAGE_BYTES == 0 for place in found)
     if found:
         (_, begin), (last, end) = write_verify.zero_regions(image_bytes, disk_bytes)
-        assert all(begin <= place and place + PAGE <= end for place in found)
-        assert {place for place in found if place >= last} == {last, (end - PAGE) // PAGE * PAGE}
+        assert all(begin <= place and place + PAGE_BYTES <= end for place in found)
+        assert {place for place in found if place >= last} == {
+            last,
+            (end - PAGE_BYTES) // PAGE_BYTES * PAGE_BYTES,
+        }

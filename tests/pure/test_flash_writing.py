@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from centre.flash import gpt, write_verify
 from centre.flash.image import CHUNK_BYTES
 from centre.flash.target import FileId, WriteTarget
-from centre.flash.write_verify import Piece, VerifyFailed, Written
+from centre.flash.write_verify import Piece, VerifyFailed, WriteResult
 
 UNIT = 4096
 
@@ -48,8 +48,8 @@ def card(tmp_path: Path) -> Iterator[Watched]:
     with path.open("wb") as file:
         file.write(b"\xff" * CHUNK_BYTES)
         file.truncate(6 * CHUNK_BYTES)
-    judged = FileId.of(path.stat())
-    opened = WriteTarget.open_file(path, 6 * CHUNK_BYTES, judged=judged, even_if_not_empty=True)
+    judged = FileId.from_stat(path.stat())
+    opened = WriteTarget.open_file(path, 6 * CHUNK_BYTES, expected=judged, even_if_not_empty=True)
     opened.close()
     handle = path.open("r+b")
     with handle:
@@ -69,11 +69,11 @@ def stream(blank: tuple[int, ...] = ()) -> list[Piece]:
     ]
 
 
-def flashed(card: Watched, blank: tuple[int, ...] = ()) -> Written:
-    write_verify.blank(card)
-    written = write_verify.write(card, stream(blank), 6 * CHUNK_BYTES, told)
+def flashed(card: Watched, blank: tuple[int, ...] = ()) -> WriteResult:
+    write_verify.wipe_table(card)
+    written = write_verify.write_pieces(card, stream(blank), 6 * CHUNK_BYTES, told)
     write_verify.read_back(card, written, 6 * CHUNK_BYTES, told)
-    write_verify.finish(card, written, 6 * CHUNK_BYTES, told)
+    write_verify.write_ends(card, written, 6 * CHUNK_BYTES, told)
     return written
 
 
@@ -94,13 +94,13 @@ def test_both_ends_are_blanked_first_and_written_last_each_made_durable(card: Wa
 
 
 def test_as_long_as_not_all_is_read_back_there_is_no_table_at_either_end(card: Watched) -> None:
-    write_verify.blank(card)
-    written = write_verify.write(card, stream(), 6 * CHUNK_BYTES, told)
+    write_verify.wipe_table(card)
+    written = write_verify.write_pieces(card, stream(), 6 * CHUNK_BYTES, told)
     write_verify.read_back(card, written, 6 * CHUNK_BYTES, told)
-    assert not any(card.read(0, gpt.HEAD_BYTES))
+    assert not any(card.read(0, gpt.FIRST_SECTORS_BYTES))
     assert not any(card.read(5 * CHUNK_BYTES, CHUNK_BYTES))
-    write_verify.finish(card, written, 6 * CHUNK_BYTES, told)
-    assert card.read(0, gpt.HEAD_BYTES) == bytes([1]) * gpt.HEAD_BYTES
+    write_verify.write_ends(card, written, 6 * CHUNK_BYTES, told)
+    assert card.read(0, gpt.FIRST_SECTORS_BYTES) == bytes([1]) * gpt.FIRST_SECTORS_BYTES
     assert card.read(5 * CHUNK_BYTES, CHUNK_BYTES) == bytes([6]) * CHUNK_BYTES
 
 
@@ -117,7 +117,7 @@ def test_zeros_are_not_written_where_zeros_are(card: Watched) -> None:
     "at",
     [
         0,
-        gpt.HEAD_BYTES,
+        gpt.FIRST_SECTORS_BYTES,
         CHUNK_BYTES - 1,
         2 * CHUNK_BYTES - 1,
         2 * CHUNK_BYTES,
@@ -135,11 +135,13 @@ def test_a_flipped_bit_anywhere_is_found_and_its_place_is_told(card: Watched, at
 def test_it_is_told_how_far_it_is(card: Watched) -> None:
     steps: list[tuple[int, int]] = []
     expected = [(n * CHUNK_BYTES, 6 * CHUNK_BYTES) for n in range(1, 7)]
-    written = write_verify.write(card, stream(), 6 * CHUNK_BYTES, lambda *step: steps.append(step))
+    written = write_verify.write_pieces(
+        card, stream(), 6 * CHUNK_BYTES, lambda *step: steps.append(step)
+    )
     assert steps == expected
     steps.clear()
     write_verify.read_back(card, written, 6 * CHUNK_BYTES, lambda *step: steps.append(step))
-    write_verify.finish(card, written, 6 * CHUNK_BYTES, lambda *step: steps.append(step))
+    write_verify.write_ends(card, written, 6 * CHUNK_BYTES, lambda *step: steps.append(step))
     assert steps == expected
 
 
@@ -164,7 +166,7 @@ def test_a_card_becomes_the_image_with_its_changes(
     card = bytearray(disk_bytes)
     size = chunk_units * 512
     chunks = (image[at : at + size] for at in range(0, len(image), size))
-    for piece in write_verify.pieces(chunks, len(image), disk_bytes, laid_over):
+    for piece in write_verify.build_pieces(chunks, len(image), disk_bytes, laid_over):
         card[piece.offset : piece.offset + len(piece.data)] = piece.data
     assert card == wanted
 
@@ -175,7 +177,7 @@ def test_behind_the_image_a_card_is_blank_where_footage_begins_and_at_its_end(ro
     disk_bytes = image_bytes + 2 * room
     places = {
         (piece.offset, piece.offset + len(piece.data))
-        for piece in write_verify.pieces([bytes(image_bytes)], image_bytes, disk_bytes, {})
+        for piece in write_verify.build_pieces([bytes(image_bytes)], image_bytes, disk_bytes, {})
     }
     size = sum(end - begin for begin, end in places)
     assert size == write_verify.total_bytes(image_bytes, disk_bytes)

@@ -10,11 +10,17 @@ from hypothesis import strategies as st
 
 from agent.base.health_model import FlightSample
 from agent.health import flight_page, restart_report
-from agent.health.flight_page import PAGE_BYTES, Mark, Page
-from agent.health.flight_recorder import FLUSH_NS, NAME, PAGES, FlightRecorder, read_pages
-from agent.health.restart_cause import Evidence, classify
+from agent.health.flight_page import PAGE_BYTES, FlightPage, PageKind
+from agent.health.flight_recorder import (
+    FILE_NAME,
+    FLUSH_INTERVAL_NS,
+    PAGE_COUNT,
+    FlightRecorder,
+    read_pages,
+)
+from agent.health.restart_cause import RestartEvidence, classify
 from agent.health.vitals.procfs import ProcFs
-from tests.conftest import HeldClock
+from tests.conftest import ManualClock
 
 S = 1_000_000_000
 BOOT, NEXT_BOOT = "boot-1", "boot-2"
@@ -33,9 +39,9 @@ def sample(second: int, **more: object) -> FlightSample:
     )
 
 
-def page(mark: Mark = "flight", boot: str = BOOT, **more: object) -> Page:
+def page(mark: PageKind = "flight", boot: str = BOOT, **more: object) -> FlightPage:
     fields = {"number": 7, "boot": boot, "run": "run-1", "mark": mark, "time": TIME, **more}
-    return msgspec.convert(fields, Page)
+    return msgspec.convert(fields, FlightPage)
 
 
 TIME = "2026-11-03T07:41:05.250Z"
@@ -44,47 +50,49 @@ TIME = "2026-11-03T07:41:05.250Z"
 class Flown:
     """A recorder that seconds are put into."""
 
-    def __init__(self, state: Path, clock: HeldClock, boot: str = BOOT, run: str = "run-1") -> None:
+    def __init__(
+        self, state: Path, clock: ManualClock, boot: str = BOOT, run: str = "run-1"
+    ) -> None:
         self.clock = clock
         self.recorder = FlightRecorder(state, clock, boot, run)
-        self.recorder.begin()
+        self.recorder.write_begin()
 
     def fly(self, seconds: int, **more: object) -> None:
         for _ in range(seconds):
-            self.clock.pass_s(1)
-            self.recorder.put(sample(self.clock.now_ns // S, **more))
-            self.recorder.look()
+            self.clock.advance_s(1)
+            self.recorder.add_sample(sample(self.clock.now_ns // S, **more))
+            self.recorder.flush_if_due()
 
 
-def test_the_last_half_hour_outlives_a_cut(tmp_path: Path, clock: HeldClock) -> None:
+def test_the_last_half_hour_outlives_a_cut(tmp_path: Path, clock: ManualClock) -> None:
     Flown(tmp_path, clock).fly(3 * 3600)
     cut_s = clock.now_ns // S
-    before = FlightRecorder(tmp_path, clock, NEXT_BOOT, "run-2").before
+    before = FlightRecorder(tmp_path, clock, NEXT_BOOT, "run-2").previous_flight
     assert before is not None
     seconds = [one.t_ns // S for one in before.samples]
     assert seconds == list(range(seconds[0], seconds[-1] + 1))
-    assert cut_s - seconds[-1] < FLUSH_NS // S
+    assert cut_s - seconds[-1] < FLUSH_INTERVAL_NS // S
     assert seconds[-1] - seconds[0] == 1800
     assert before.samples[-1] == sample(seconds[-1])
-    assert (before.last.mark, before.last.boot) == ("flight", BOOT)
+    assert (before.last_page.mark, before.last_page.boot) == ("flight", BOOT)
 
 
-def test_a_flight_is_that_of_the_last_run_alone(tmp_path: Path, clock: HeldClock) -> None:
+def test_a_flight_is_that_of_the_last_run_alone(tmp_path: Path, clock: ManualClock) -> None:
     Flown(tmp_path, clock).fly(60)
     Flown(tmp_path, clock, run="run-2").fly(45)
     Flown(tmp_path, clock, run="run-3")
-    before = FlightRecorder(tmp_path, clock, BOOT, "run-4").before
+    before = FlightRecorder(tmp_path, clock, BOOT, "run-4").previous_flight
     assert before is not None
-    assert (before.last.run, before.last.mark, before.samples) == ("run-3", "began", ())
+    assert (before.last_page.run, before.last_page.mark, before.samples) == ("run-3", "began", ())
 
 
 def test_what_has_changed_is_written_at_once_and_not_too_often(
-    tmp_path: Path, clock: HeldClock
+    tmp_path: Path, clock: ManualClock
 ) -> None:
     flown = Flown(tmp_path, clock)
     flown.recorder.flush_soon()
     flown.fly(1)
-    assert read_pages(tmp_path / NAME)[-1].samples == (sample(clock.now_ns // S),)
+    assert read_pages(tmp_path / FILE_NAME)[-1].samples == (sample(clock.now_ns // S),)
     for _ in range(59):
         flown.recorder.flush_soon()
         flown.fly(1)
@@ -92,9 +100,9 @@ def test_what_has_changed_is_written_at_once_and_not_too_often(
     assert flown.recorder.pages_written == 1 + 1 + 3
 
 
-def test_the_file_never_grows_and_is_written_in_place(tmp_path: Path, clock: HeldClock) -> None:
+def test_the_file_never_grows_and_is_written_in_place(tmp_path: Path, clock: ManualClock) -> None:
     flown = Flown(tmp_path, clock)
-    file = tmp_path / NAME
+    file = tmp_path / FILE_NAME
     flown.fly(1)
     begun = file.stat()
     flown.fly(2 * 3600)
@@ -104,29 +112,29 @@ def test_the_file_never_grows_and_is_written_in_place(tmp_path: Path, clock: Hel
         begun.st_blocks,
         begun.st_ino,
     )
-    assert ended.st_size == PAGES * PAGE_BYTES
+    assert ended.st_size == PAGE_COUNT * PAGE_BYTES
 
 
-def test_a_clean_stop_leaves_its_mark(tmp_path: Path, clock: HeldClock) -> None:
+def test_a_clean_stop_leaves_its_mark(tmp_path: Path, clock: ManualClock) -> None:
     flown = Flown(tmp_path, clock)
     flown.fly(5)
     flown.recorder.close()
-    before = FlightRecorder(tmp_path, clock, BOOT, "run-2").before
+    before = FlightRecorder(tmp_path, clock, BOOT, "run-2").previous_flight
     assert before is not None
-    assert (before.last.mark, len(before.samples)) == ("stopped", 5)
+    assert (before.last_page.mark, len(before.samples)) == ("stopped", 5)
 
 
 def test_a_disk_that_takes_nothing_costs_no_more_than_the_oldest_seconds(
-    tmp_path: Path, clock: HeldClock
+    tmp_path: Path, clock: ManualClock
 ) -> None:
     flown = Flown(tmp_path, clock)
     flown.recorder.close()
-    (tmp_path / NAME).rename(tmp_path / "kept")
-    (tmp_path / NAME).mkdir()
+    (tmp_path / FILE_NAME).rename(tmp_path / "kept")
+    (tmp_path / FILE_NAME).mkdir()
     flown.fly(300)
-    (tmp_path / NAME).rmdir()
+    (tmp_path / FILE_NAME).rmdir()
     flown.fly(15)
-    seconds = [one.t_ns // S for one in read_pages(tmp_path / NAME)[-1].samples]
+    seconds = [one.t_ns // S for one in read_pages(tmp_path / FILE_NAME)[-1].samples]
     assert seconds[-1] == clock.now_ns // S
     assert seconds[-1] - seconds[0] >= 115
 
@@ -150,7 +158,7 @@ def test_rubbish_is_no_page(data: bytes) -> None:
     assert flight_page.decode(data) is None
 
 
-def test_a_page_takes_what_fits_and_the_newest_second_always(clock: HeldClock) -> None:
+def test_a_page_takes_what_fits_and_the_newest_second_always(clock: ManualClock) -> None:
     noisy = tuple(
         sample(second, faults=[f"CAM-02 {clock.now_ns * second * 7919 % 10**9}" for _ in range(40)])
         for second in range(120)
@@ -168,28 +176,35 @@ def test_a_page_takes_what_fits_and_the_newest_second_always(clock: HeldClock) -
 @pytest.mark.parametrize(
     ("last", "evidence", "cause", "new_boot"),
     [
-        (page("stopped"), Evidence(boot=BOOT), "asked", False),
-        (page("stopped"), Evidence(boot=NEXT_BOOT, reset="power"), "asked", True),
-        (page(), Evidence(boot=BOOT), "crash", False),
-        (page("began"), Evidence(boot=BOOT, service_result="exit-code"), "crash", False),
-        (page(), Evidence(boot=BOOT, service_result="watchdog"), "watchdog", False),
-        (page(), Evidence(boot=BOOT, service_result="oom-kill"), "memory", False),
-        (page(), Evidence(boot=BOOT, service_result="signal"), "crash", False),
-        (page(), Evidence(boot=BOOT, asked_reboot="for a camera"), "crash", False),
-        (page(), Evidence(boot=NEXT_BOOT, asked_reboot="for a camera"), "camera_stuck", True),
-        (page(), Evidence(boot=NEXT_BOOT), "power_cut", True),
-        (page(), Evidence(boot=NEXT_BOOT, reset="power"), "power_cut", True),
-        (page(), Evidence(boot=NEXT_BOOT, reset="watchdog"), "board_watchdog", True),
+        (page("stopped"), RestartEvidence(boot=BOOT), "asked", False),
+        (page("stopped"), RestartEvidence(boot=NEXT_BOOT, reset_cause="power"), "asked", True),
+        (page(), RestartEvidence(boot=BOOT), "crash", False),
+        (page("began"), RestartEvidence(boot=BOOT, service_result="exit-code"), "crash", False),
+        (page(), RestartEvidence(boot=BOOT, service_result="watchdog"), "watchdog", False),
+        (page(), RestartEvidence(boot=BOOT, service_result="oom-kill"), "memory", False),
+        (page(), RestartEvidence(boot=BOOT, service_result="signal"), "crash", False),
+        (page(), RestartEvidence(boot=BOOT, reboot_reason="for a camera"), "crash", False),
         (
             page(),
-            Evidence(boot=NEXT_BOOT, reset="power", crash_records=("dmesg-ramoops-0",)),
+            RestartEvidence(boot=NEXT_BOOT, reboot_reason="for a camera"),
+            "camera_stuck",
+            True,
+        ),
+        (page(), RestartEvidence(boot=NEXT_BOOT), "power_cut", True),
+        (page(), RestartEvidence(boot=NEXT_BOOT, reset_cause="power"), "power_cut", True),
+        (page(), RestartEvidence(boot=NEXT_BOOT, reset_cause="watchdog"), "board_watchdog", True),
+        (
+            page(),
+            RestartEvidence(
+                boot=NEXT_BOOT, reset_cause="power", crash_records=("dmesg-ramoops-0",)
+            ),
             "kernel_crash",
             True,
         ),
     ],
 )
 def test_the_cause_of_a_restart_is_what_the_run_and_the_board_have_left(
-    last: Page, evidence: Evidence, cause: str, new_boot: bool
+    last: FlightPage, evidence: RestartEvidence, cause: str, new_boot: bool
 ) -> None:
     ended = classify(last, evidence)
     assert (ended.cause, ended.new_boot) == (cause, new_boot)
@@ -197,15 +212,15 @@ def test_the_cause_of_a_restart_is_what_the_run_and_the_board_have_left(
 
 
 def test_the_message_has_the_whole_half_hour_where_nobody_asked_for_the_end(
-    tmp_path: Path, clock: HeldClock
+    tmp_path: Path, clock: ManualClock
 ) -> None:
     Flown(tmp_path, clock).fly(2000)
-    before = FlightRecorder(tmp_path, clock, NEXT_BOOT, "run-2").before
+    before = FlightRecorder(tmp_path, clock, NEXT_BOOT, "run-2").previous_flight
     assert before is not None
-    told = restart_report.restarted(before, Evidence(boot=NEXT_BOOT))
+    told = restart_report.build_restart_receipt(before, RestartEvidence(boot=NEXT_BOOT))
     assert (told.cause, told.new_boot, told.boot_before) == ("power_cut", True, BOOT)
     assert told.flight is not None
-    assert restart_report.unpacked(told.flight) == before.samples
+    assert restart_report.unpack_flight(told.flight) == before.samples
     assert told.last == before.samples[-1]
     assert len(told.flight) < 64_000
 
@@ -214,22 +229,22 @@ def test_a_flight_that_is_too_noisy_keeps_its_last_minute_whole() -> None:
     noisy = [
         sample(second, faults=[os.urandom(60).hex() for _ in range(3)]) for second in range(1800)
     ]
-    packed = restart_report._packed(noisy)
+    packed = restart_report._pack_flight(noisy)
     assert len(packed) <= 64_000
-    found = restart_report.unpacked(packed)
+    found = restart_report.unpack_flight(packed)
     assert list(found[-60:]) == noisy[-60:]
     assert found[0].t_ns < 120 * S
 
 
 def test_a_stop_that_was_asked_for_is_told_without_its_flight(
-    tmp_path: Path, clock: HeldClock
+    tmp_path: Path, clock: ManualClock
 ) -> None:
     flown = Flown(tmp_path, clock)
     flown.fly(30)
     flown.recorder.close()
-    before = FlightRecorder(tmp_path, clock, BOOT, "run-2").before
+    before = FlightRecorder(tmp_path, clock, BOOT, "run-2").previous_flight
     assert before is not None
-    told = restart_report.restarted(before, Evidence(boot=BOOT))
+    told = restart_report.build_restart_receipt(before, RestartEvidence(boot=BOOT))
     assert (told.cause, told.detail, told.flight) == ("asked", "asked to stop", None)
 
 
@@ -250,28 +265,28 @@ def test_a_stop_that_was_asked_for_is_told_without_its_flight(
     ],
 )
 def test_the_report_after_a_restart_says_what_the_unit_wrote_down_at_its_end(
-    written: str, cause: str, detail: str, tmp_path: Path, clock: HeldClock
+    written: str, cause: str, detail: str, tmp_path: Path, clock: ManualClock
 ) -> None:
     Flown(tmp_path, clock).fly(20)
-    before = FlightRecorder(tmp_path, clock, BOOT, "run-2").before
+    before = FlightRecorder(tmp_path, clock, BOOT, "run-2").previous_flight
     assert before is not None
-    (tmp_path / restart_report.SERVICE_RESULT).write_bytes(written.encode("latin-1"))
+    (tmp_path / restart_report.SERVICE_RESULT_FILE).write_bytes(written.encode("latin-1"))
     evidence = restart_report.collect_evidence(before, BOOT, tmp_path, ProcFs(tmp_path / "none"))
-    told = restart_report.restarted(before, evidence)
+    told = restart_report.build_restart_receipt(before, evidence)
     assert (told.cause, told.new_boot) == (cause, False)
     assert detail in told.detail
 
 
 def test_a_kill_for_memory_is_told_of_the_run_that_it_ended_alone(
-    tmp_path: Path, clock: HeldClock
+    tmp_path: Path, clock: ManualClock
 ) -> None:
     """The control group's count goes on over runs, and begins anew with a new group."""
     Flown(tmp_path, clock).fly(20)
-    before = FlightRecorder(tmp_path, clock, BOOT, "run-2").before
+    before = FlightRecorder(tmp_path, clock, BOOT, "run-2").previous_flight
     assert before is not None
     told = []
     for kills in (1, 1, 2, 2, 1, 1, 0):
-        (tmp_path / restart_report.SERVICE_RESULT).write_text(f"signal\noom_kill {kills}\n")
+        (tmp_path / restart_report.SERVICE_RESULT_FILE).write_text(f"signal\noom_kill {kills}\n")
         evidence = restart_report.collect_evidence(
             before, BOOT, tmp_path, ProcFs(tmp_path / "none")
         )
@@ -281,26 +296,30 @@ def test_a_kill_for_memory_is_told_of_the_run_that_it_ended_alone(
 
 
 def test_what_systemd_and_the_kernel_have_left_is_gathered_once(
-    tmp_path: Path, clock: HeldClock
+    tmp_path: Path, clock: ManualClock
 ) -> None:
     Flown(tmp_path, clock).fly(20)
-    before = FlightRecorder(tmp_path, clock, NEXT_BOOT, "run-2").before
+    before = FlightRecorder(tmp_path, clock, NEXT_BOOT, "run-2").previous_flight
     assert before is not None
     runtime, root = tmp_path / "run", tmp_path / "root"
-    for folder in (runtime, root / restart_report.PSTORE, root / restart_report.PSTORE_KEPT / "7"):
+    for folder in (
+        runtime,
+        root / restart_report.PSTORE,
+        root / restart_report.PSTORE_ARCHIVE / "7",
+    ):
         folder.mkdir(parents=True)
     nothing = restart_report.collect_evidence(before, BOOT, runtime, ProcFs(root / "none"))
-    assert nothing == Evidence(boot=BOOT)
-    (runtime / restart_report.SERVICE_RESULT).write_text("watchdog\n")
+    assert nothing == RestartEvidence(boot=BOOT)
+    (runtime / restart_report.SERVICE_RESULT_FILE).write_text("watchdog\n")
     (root / restart_report.PSTORE / "dmesg-ramoops-0").touch()
     (root / restart_report.RESET_REGISTER).parent.mkdir(parents=True)
     (root / restart_report.RESET_REGISTER).write_bytes(b"\0\0\x10\0")
-    os.utime(root / restart_report.PSTORE_KEPT / "7", (0, 0))
+    os.utime(root / restart_report.PSTORE_ARCHIVE / "7", (0, 0))
     found = restart_report.collect_evidence(before, NEXT_BOOT, runtime, ProcFs(root))
-    assert found == Evidence(
+    assert found == RestartEvidence(
         boot=NEXT_BOOT,
         service_result="watchdog",
-        reset="power",
+        reset_cause="power",
         crash_records=("dmesg-ramoops-0",),
     )
     assert (

@@ -17,10 +17,10 @@ from agent.ptz.automation.auto_tracking import AutoTracker
 from agent.ptz.automation.panorama_scan import PanoramaScan
 from agent.ptz.ptz_command import HeadAssembly, PtzCommandHandler
 from drivers.ptz.fake import Options
-from tests.pure.head_rig import ANNA, BRAHIM, INCIDENT, PLAIN, Heard, Rig
+from tests.pure.head_rig import ANNA, BRAHIM, INCIDENT, PLAIN_CONFIG, HeadRig, RecordingProgressSink
 
 FOV = FieldOfView(wide=60.0, tele=6.0)
-FOLLOW = words.Follow(head="mast", track=7)
+FOLLOW = words.PtzFollowArgs(head="mast", track=7)
 
 
 class NoPictures:
@@ -37,18 +37,20 @@ class Corner:
     """A head that may follow and look all around, and somebody to the right of where it looks."""
 
     def __init__(self, folder: Path) -> None:
-        config = msgspec.structs.replace(PLAIN, fov_deg=FOV)
-        self.rig = Rig(folder, config, body=Options(pan_deg=None)).started()
+        config = msgspec.structs.replace(PLAIN_CONFIG, fov_deg=FOV)
+        self.rig = HeadRig(folder, config, head_options=Options(pan_deg=None)).start()
         head = self.rig.head
-        self.tracker = AutoTracker(TrackingConfig(enabled=True), FOV, lambda: head.abilities)
-        head.add(self.tracker)
+        self.tracker = AutoTracker(TrackingConfig(enabled=True), FOV, lambda: head.capabilities)
+        head.add_mover(self.tracker)
         clock_ns = self.rig.clock.boottime_ns
         self.sweep = PanoramaScan(
-            head, "street", CameraAccess(), FOV, NoPictures(), clock_ns, hidden=False
+            head, "street", CameraAccess(), FOV, NoPictures(), clock_ns, is_masked=False
         )
-        mounted = HeadAssembly(head=head, camera="street", sweep=self.sweep, tracker=self.tracker)
+        mounted = HeadAssembly(
+            head=head, camera="street", panorama_scan=self.sweep, tracker=self.tracker
+        )
         self.verb = PtzCommandHandler({"mast": mounted}, clock_ns)
-        self.course = Heard()
+        self.course = RecordingProgressSink()
         self.number = 0
         self.see()
 
@@ -58,7 +60,7 @@ class Corner:
             id=7, label="person", score=0.9, box=BoundingBox(0.9, 0.4, 0.05, 0.2), vx=0, vy=0, begin_ns=0,
             seen_ns=t_ns,
         )  # fmt: skip
-        self.tracker.look(
+        self.tracker.on_frame_result(
             FrameResult(seq=0, t_ns=t_ns, gate=np.zeros((1, 1), np.uint8), moving=0.1, tracks=(track,),
                   passes=1)
         )  # fmt: skip
@@ -70,14 +72,14 @@ class Corner:
 
     def begin(self, args: Any, asker: Requester = ANNA) -> words.PtzResult | Deferred:
         self.number += 1
-        order = ValidCommand(number=self.number, verb="ptz", id=str(self.number), asker=asker,
+        order = ValidCommand(arrival_number=self.number, verb="ptz", id=str(self.number), requester=asker,
                       expires=self.rig.clock.utc(0), args=args, digest=b"")  # fmt: skip
         return self.verb.run(order, self.course)
 
     def pass_s(self, seconds: float) -> None:
         for _ in range(round(seconds * 10)):
             self.see()
-            self.rig.pass_s(0.1)
+            self.rig.advance_s(0.1)
 
 
 @pytest.fixture
@@ -86,7 +88,7 @@ def corner(tmp_path: Path) -> Corner:
 
 
 def test_an_operator_gives_the_head_to_the_tracking(corner: Corner) -> None:
-    token = corner.ask(words.Take(head="mast")).lease
+    token = corner.ask(words.PtzAcquireArgs(head="mast")).lease
     assert token is not None
     assert corner.ask(msgspec.structs.replace(FOLLOW, token=token.token)).lease is None
     corner.pass_s(1)
@@ -100,69 +102,69 @@ def test_nobody_is_followed_who_is_not_in_the_picture(corner: Corner) -> None:
     with pytest.raises(CommandRejected, match="no track 8 is in the picture now") as caught:
         corner.ask(msgspec.structs.replace(FOLLOW, track=8))
     assert caught.value.kind == "unknown"
-    assert corner.tracker.following is None
+    assert corner.tracker.followed_track is None
 
 
 def test_who_is_weaker_than_the_holder_has_nobody_followed(corner: Corner) -> None:
-    corner.ask(words.Take(head="mast"))
+    corner.ask(words.PtzAcquireArgs(head="mast"))
     with pytest.raises(CommandRejected) as caught:
         corner.ask(FOLLOW, INCIDENT)
     assert caught.value.kind == "busy"
-    assert corner.tracker.following is None
+    assert corner.tracker.followed_track is None
 
 
 @pytest.mark.parametrize(
     "args",
     [
-        words.FollowStop(head="mast"),
-        words.Stop(head="mast"),
-        words.Move(head="mast", pan=-0.1, for_s=0.1),
-        words.Goto(head="mast", pan_deg=-20, tilt_deg=0),
+        words.PtzStopFollowArgs(head="mast"),
+        words.PtzStopArgs(head="mast"),
+        words.PtzMoveArgs(head="mast", pan=-0.1, for_s=0.1),
+        words.PtzGotoArgs(head="mast", pan_deg=-20, tilt_deg=0),
     ],
 )
 def test_it_ends_with_a_word(corner: Corner, args: Any) -> None:
     corner.ask(FOLLOW)
     corner.pass_s(1)
-    assert corner.tracker.following == 7
+    assert corner.tracker.followed_track == 7
     corner.ask(args)
     corner.pass_s(40)
-    assert corner.tracker.following is None
+    assert corner.tracker.followed_track is None
     assert corner.rig.speed == 0
 
 
 def test_a_head_without_tracking_says_what_is_missing(tmp_path: Path) -> None:
-    rig = Rig(tmp_path).started()
+    rig = HeadRig(tmp_path).start()
     verb = PtzCommandHandler({"mast": HeadAssembly(head=rig.head)}, rig.clock.boottime_ns)
-    order = ValidCommand(number=1, verb="ptz", id="1", asker=ANNA, expires=rig.clock.utc(0), args=FOLLOW,
+    order = ValidCommand(arrival_number=1, verb="ptz", id="1", requester=ANNA, expires=rig.clock.utc(0), args=FOLLOW,
                   digest=b"")  # fmt: skip
     with pytest.raises(CommandRejected, match=r"head\.tracking\.enabled") as caught:
-        verb.run(order, Heard())
+        verb.run(order, RecordingProgressSink())
     assert caught.value.kind == "unsupported"
 
 
 def test_it_ends_where_another_takes_the_head_and_does_not_go_on_after_him(corner: Corner) -> None:
     corner.ask(FOLLOW)
     corner.pass_s(1)
-    lease = corner.ask(words.Take(head="mast"), BRAHIM).lease
+    lease = corner.ask(words.PtzAcquireArgs(head="mast"), BRAHIM).lease
     assert lease is not None
     corner.pass_s(1)
-    corner.ask(words.Release(head="mast", token=lease.token), BRAHIM)
+    corner.ask(words.PtzReleaseArgs(head="mast", token=lease.token), BRAHIM)
     pan_deg = corner.rig.pose.pan_deg
     corner.pass_s(3)
-    assert corner.tracker.following is None
+    assert corner.tracker.followed_track is None
     assert corner.rig.pose.pan_deg == pan_deg
 
 
 def test_who_began_it_may_take_the_head_and_give_it_back_to_it(corner: Corner) -> None:
     corner.ask(FOLLOW)
     corner.pass_s(1)
-    lease = corner.ask(words.Take(head="mast")).lease
+    lease = corner.ask(words.PtzAcquireArgs(head="mast")).lease
     assert lease is not None
     corner.pass_s(1)
     assert corner.rig.speed == 0
-    corner.ask(words.Release(head="mast", token=lease.token))
+    corner.ask(words.PtzReleaseArgs(head="mast", token=lease.token))
     corner.pass_s(1)
-    assert corner.tracker.following == 7
+    assert corner.tracker.followed_track == 7
     assert corner.rig.speed > 0
 
 
@@ -170,27 +172,28 @@ def test_who_began_it_may_take_the_head_and_give_it_back_to_it(corner: Corner) -
 def test_a_round_ends_it_and_it_ends_a_round(corner: Corner, asker: Requester) -> None:
     corner.ask(FOLLOW)
     corner.pass_s(1)
-    corner.begin(words.Sweep(head="mast"), asker)
+    corner.begin(words.PtzSweepArgs(head="mast"), asker)
     corner.ask(FOLLOW, asker)
-    (end,) = corner.course.ends
+    (end,) = corner.course.finishers
     with pytest.raises(CommandRejected, match="has somebody followed"):
         end()
-    corner.begin(words.Sweep(head="mast"), asker)
+    corner.begin(words.PtzSweepArgs(head="mast"), asker)
     corner.pass_s(1)
     corner.sweep.cancel("enough")
-    corner.pass_s(PLAIN.lease_s + 1)
+    corner.pass_s(PLAIN_CONFIG.lease_s + 1)
     assert corner.rig.head.movers == (corner.tracker,)
-    assert corner.tracker.following is None
+    assert corner.tracker.followed_track is None
 
 
 @pytest.mark.parametrize(
-    "args", [words.Take(head="mast"), words.Goto(head="mast", pan_deg=-20, tilt_deg=0)]
+    "args",
+    [words.PtzAcquireArgs(head="mast"), words.PtzGotoArgs(head="mast", pan_deg=-20, tilt_deg=0)],
 )
 def test_who_may_not_have_the_head_ends_nothing(corner: Corner, args: Any) -> None:
     corner.ask(FOLLOW)
-    corner.rig.head.take(ANNA)
+    corner.rig.head.acquire(ANNA)
     with pytest.raises(CommandRejected) as caught:
         corner.ask(args, INCIDENT)
     assert caught.value.kind == "busy"
-    corner.pass_s(PLAIN.lease_s + 1)
-    assert corner.tracker.following == 7
+    corner.pass_s(PLAIN_CONFIG.lease_s + 1)
+    assert corner.tracker.followed_track == 7

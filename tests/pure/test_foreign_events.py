@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 
 from agent.base.model import Event
 from agent.capture.onvif_events import (
-    MOST_A_MINUTE,
-    MOST_OPEN,
+    MAX_EVENTS_PER_MINUTE,
+    MAX_OPEN_EVENTS,
     OnvifEventStage,
     OnvifEventTracker,
     is_wanted,
 )
 from drivers.errors import DriverError
-from drivers.onvif.events import Notification
-from tests.conftest import HeldClock
+from drivers.onvif.events import CameraNotification
+from tests.conftest import ManualClock
 
 MOTION = "RuleEngine/CellMotionDetector/Motion"
 CROSSED = "RuleEngine/LineDetector/Crossed"
@@ -26,8 +26,8 @@ CROSSED = "RuleEngine/LineDetector/Crossed"
 
 def said(
     topic: str, state: bool | None, at_s: float, source: str = "VideoSource=1"
-) -> Notification:
-    return Notification(topic=topic, state=state, source=source, t_ns=round(at_s * 1e9))
+) -> CameraNotification:
+    return CameraNotification(topic=topic, state=state, source=source, t_ns=round(at_s * 1e9))
 
 
 def reported(*wanted: str) -> OnvifEventTracker:
@@ -69,10 +69,10 @@ def test_a_state_begins_and_ends_and_what_has_none_is_a_moment() -> None:
 def test_what_goes_on_is_told_again_every_minute() -> None:
     camera = reported("Motion")
     camera.step(said(MOTION, True, 10))
-    assert camera.updates(69_999_999_999) == []
-    assert told(camera.updates(70_000_000_000)) == ["id-0 2 update Motion"]
-    assert camera.updates(71_000_000_000) == []
-    assert told(camera.give_up(71_000_000_000)) == ["id-0 3 end Motion"]
+    assert camera.due_updates(69_999_999_999) == []
+    assert told(camera.due_updates(70_000_000_000)) == ["id-0 2 update Motion"]
+    assert camera.due_updates(71_000_000_000) == []
+    assert told(camera.end_all(71_000_000_000)) == ["id-0 3 end Motion"]
 
 
 @pytest.mark.parametrize(
@@ -96,12 +96,16 @@ def test_a_topic_is_wanted_by_its_end(topic: str, wanted: list[str], is_it: bool
 def test_a_camera_that_reports_without_end_is_bounded() -> None:
     camera = reported("Crossed", "Motion")
     moments = [camera.step(said(CROSSED, None, 100 + n / 100)) for n in range(1000)]
-    assert len(told(moments)) == MOST_A_MINUTE
-    assert camera.dropped == 1000 - MOST_A_MINUTE
+    assert len(told(moments)) == MAX_EVENTS_PER_MINUTE
+    assert camera.dropped == 1000 - MAX_EVENTS_PER_MINUTE
     assert camera.step(said(CROSSED, None, 161)) is not None, "the next minute begins anew"
-    many = [camera.step(said(MOTION, True, 300 + n * 2, str(n))) for n in range(MOST_OPEN + 9)]
-    assert len(told(many)) == MOST_OPEN
-    assert camera.step(said(MOTION, False, 600, f"{MOST_OPEN}")) is None, "its begin was dropped"
+    many = [
+        camera.step(said(MOTION, True, 300 + n * 2, str(n))) for n in range(MAX_OPEN_EVENTS + 9)
+    ]
+    assert len(told(many)) == MAX_OPEN_EVENTS
+    assert camera.step(said(MOTION, False, 600, f"{MAX_OPEN_EVENTS}")) is None, (
+        "its begin was dropped"
+    )
 
 
 @given(
@@ -121,7 +125,7 @@ def test_every_event_has_one_begin_and_one_end_at_most(
         camera.step(said(topic, state, at_s, source))
         for at_s, (topic, state, source) in enumerate(words)
     ]
-    events += camera.give_up(10**12)
+    events += camera.end_all(10**12)
     by_id: dict[str, list[Event]] = {}
     for one in events:
         if one is not None:
@@ -134,7 +138,7 @@ def test_every_event_has_one_begin_and_one_end_at_most(
 class Camera:
     """A feed on a held clock; `words` come at the next pull, and `away` fails it."""
 
-    def __init__(self, clock: HeldClock) -> None:
+    def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
         self.words: list[tuple[str, bool | None]] = []
         self.away = False
@@ -148,11 +152,11 @@ class Camera:
         self.listening = True
         return self
 
-    def pull(self, timeout_s: float, t_ns: int) -> list[Notification]:
+    def pull(self, timeout_s: float, t_ns: int) -> list[CameraNotification]:
         if self.away:
             raise DriverError("timeout", "silent")
         words, self.words = self.words, []
-        return [Notification(topic=t, state=s, source="1", t_ns=t_ns) for t, s in words]
+        return [CameraNotification(topic=t, state=s, source="1", t_ns=t_ns) for t, s in words]
 
     def close(self) -> None:
         self.listening = False
@@ -162,7 +166,7 @@ class Listening:
     """The stage with such a camera."""
 
     def __init__(self) -> None:
-        self.clock = HeldClock()
+        self.clock = ManualClock()
         self.camera = Camera(self.clock)
         self.events: list[Event] = []
         ids = iter(range(100))
@@ -190,7 +194,7 @@ def test_a_camera_that_is_away_for_a_moment_is_asked_again_and_nothing_is_told_t
     box.turn((MOTION, True))
     box.turn(away=True)
     assert not box.camera.listening
-    box.clock.pass_s(30)
+    box.clock.advance_s(30)
     box.turn((MOTION, True))
     box.turn((MOTION, False))
     assert box.camera.opened == 2
@@ -202,7 +206,7 @@ def test_what_a_camera_reported_is_over_when_it_stays_away() -> None:
     box.turn((MOTION, True))
     heard_ns = box.clock.now_ns
     for _ in range(3):
-        box.clock.pass_s(29)
+        box.clock.advance_s(29)
         box.turn(away=True)
     assert told(box.events) == ["id-0 1 begin Motion", "id-0 2 end Motion"]
     assert box.events[-1].t_ns == heard_ns
@@ -213,7 +217,7 @@ def test_what_a_camera_reported_is_over_when_it_stays_away() -> None:
 def test_when_the_box_stops_listening_nothing_goes_on() -> None:
     box = Listening()
     box.turn((MOTION, True))
-    box.clock.pass_s(5)
+    box.clock.advance_s(5)
     box.stage.close()
     assert told(box.events) == ["id-0 1 begin Motion", "id-0 2 end Motion"]
     assert msgspec.json.decode(msgspec.json.encode(box.events[-1]))["duration_s"] == 5.0

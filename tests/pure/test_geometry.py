@@ -43,23 +43,23 @@ def test_right_is_where_the_right_hand_is_as_seen_on_the_picture(
     point: tuple[float, float],
     distance: float,
 ) -> None:
-    found = geometry.right_of(Point(*start), Point(*end), Point(*point), WIDE)
+    found = geometry.signed_line_distance(Point(*start), Point(*end), Point(*point), WIDE)
     assert found == pytest.approx(distance)
 
 
 @given(points, points, points)
 def test_a_line_walked_backwards_has_its_sides_exchanged(a: Point, b: Point, p: Point) -> None:
     assume(geometry.distance(a, b, WIDE) > 0.01)
-    there = geometry.right_of(a, b, p, WIDE)
-    assert geometry.right_of(b, a, p, WIDE) == pytest.approx(-there, abs=1e-9)
+    there = geometry.signed_line_distance(a, b, p, WIDE)
+    assert geometry.signed_line_distance(b, a, p, WIDE) == pytest.approx(-there, abs=1e-9)
 
 
 @given(points, points, st.floats(-1, 2))
 def test_along_is_the_share_of_the_way(a: Point, b: Point, share: float) -> None:
     assume(geometry.distance(a, b, WIDE) > 0.01)
-    place = geometry.between(a, b, share)
-    assert geometry.along(a, b, place, WIDE) == pytest.approx(share, abs=1e-6)
-    assert geometry.right_of(a, b, place, WIDE) == pytest.approx(0, abs=1e-9)
+    place = geometry.interpolate(a, b, share)
+    assert geometry.line_parameter(a, b, place, WIDE) == pytest.approx(share, abs=1e-6)
+    assert geometry.signed_line_distance(a, b, place, WIDE) == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_along_is_the_share_of_the_way(a: Point, b: Point, share: float) -> None
 def test_inside_a_polygon(
     polygon: tuple[Point, ...], point: tuple[float, float], *, within: bool
 ) -> None:
-    assert geometry.inside(polygon, Point(*point)) == within
-    assert geometry.inside(polygon[::-1], Point(*point)) == within
+    assert geometry.is_inside(polygon, Point(*point)) == within
+    assert geometry.is_inside(polygon[::-1], Point(*point)) == within
 
 
 @given(points)
@@ -87,7 +87,7 @@ def test_a_point_is_in_one_half_of_a_square_or_in_the_other(point: Point) -> Non
     assume(0 < point.y < 1)
     upper = (Point(0, 0), Point(1, 0), Point(1, 1))
     lower = (Point(0, 0), Point(1, 1), Point(0, 1))
-    assert geometry.inside(upper, point) != geometry.inside(lower, point)
+    assert geometry.is_inside(upper, point) != geometry.is_inside(lower, point)
 
 
 @pytest.mark.parametrize(
@@ -111,21 +111,21 @@ def test_the_distance_to_the_edge_is_in_picture_heights(
     ],
 )
 def test_polygons_that_cross_themselves(polygon: tuple[Point, ...], *, crossing: bool) -> None:
-    assert geometry.crosses_itself(polygon) == crossing
+    assert geometry.is_self_intersecting(polygon) == crossing
 
 
 @given(boxes, boxes)
 def test_likeness_is_symmetric_and_of_itself_one(a: BoundingBox, b: BoundingBox) -> None:
-    assert geometry.likeness(a, a) == pytest.approx(1)
-    assert geometry.likeness(a, b) == pytest.approx(geometry.likeness(b, a))
-    assert 0 <= geometry.likeness(a, b) <= 1 + 1e-9
+    assert geometry.iou(a, a) == pytest.approx(1)
+    assert geometry.iou(a, b) == pytest.approx(geometry.iou(b, a))
+    assert 0 <= geometry.iou(a, b) <= 1 + 1e-9
 
 
 @given(st.lists(boxes, min_size=1, max_size=5))
 def test_a_hull_holds_every_box_and_no_more(many: list[BoundingBox]) -> None:
-    hull = geometry.hull(many)
+    hull = geometry.enclosing_box(many)
     for box in many:
-        assert geometry.overlap(hull, box) == pytest.approx(box.w * box.h)
+        assert geometry.intersection_area(hull, box) == pytest.approx(box.w * box.h)
     assert hull.x in [box.x for box in many]
 
 
@@ -145,5 +145,5 @@ def test_headings_are_counter_clockwise_from_the_right_of_the_picture(
     start = Point(0.5, 0.5)
     for direction_deg in range(0, 360, 15):
         turn = abs((heading_deg - direction_deg + 180) % 360 - 180)
-        found = geometry.turn_between_deg(start, Point(*to), direction_deg, WIDE)
+        found = geometry.heading_difference_deg(start, Point(*to), direction_deg, WIDE)
         assert math.isclose(found, turn, abs_tol=1e-6)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from agent.recording.gop import LONGEST_NS, MOST_BYTES, GopTracker
+from agent.recording.gop import MAX_GOP_BYTES, MAX_GOP_NS, GopTracker
 from drivers.media import Packet
 
-BODY = bytes(MOST_BYTES)
+BODY = bytes(MAX_GOP_BYTES)
 
 
 def packet(t_ns: int, *, is_key: bool = False, size_bytes: int = 1) -> Packet:
@@ -24,18 +24,18 @@ def groups(*taken: Packet) -> GopTracker:
 @pytest.mark.parametrize(
     ("t_ns", "size_bytes", "fits"),
     [
-        (LONGEST_NS - 1, 1, True),
-        (LONGEST_NS, 1, False),
-        (1, MOST_BYTES - 10, True),
-        (1, MOST_BYTES - 9, False),
+        (MAX_GOP_NS - 1, 1, True),
+        (MAX_GOP_NS, 1, False),
+        (1, MAX_GOP_BYTES - 10, True),
+        (1, MAX_GOP_BYTES - 9, False),
     ],
 )
 def test_a_group_ends_with_a_keyframe_before_it_is_too_long_or_too_large(
     t_ns: int, size_bytes: int, *, fits: bool
 ) -> None:
     made = groups(packet(-7, is_key=True, size_bytes=999), packet(0, is_key=True, size_bytes=10))
-    assert made.take(packet(t_ns, size_bytes=size_bytes)) is fits
-    assert made.take(packet(t_ns, size_bytes=size_bytes, is_key=True)), "it begins another"
+    assert made.can_append(packet(t_ns, size_bytes=size_bytes)) is fits
+    assert made.can_append(packet(t_ns, size_bytes=size_bytes, is_key=True)), "it begins another"
 
 
 @pytest.mark.parametrize(
@@ -46,15 +46,15 @@ def test_a_group_is_lost_unless_all_of_it_is_in_what_is_left(
     kept_bytes: int, lost_since: int
 ) -> None:
     made = groups(packet(0, is_key=True), packet(1), packet(2, is_key=True), packet(3, is_key=True))
-    assert made.lost_since_ns(kept_bytes) == lost_since
+    assert made.first_incomplete_ns(kept_bytes) == lost_since
 
 
 def test_the_last_group_is_whole_once_the_file_has_its_end() -> None:
     made = groups(packet(0, is_key=True), packet(1), packet(2, is_key=True))
-    made.end(400)
-    assert made.lost_since_ns(399) == 2
-    assert made.lost_since_ns(400) is None
+    made.finish(400)
+    assert made.first_incomplete_ns(399) == 2
+    assert made.first_incomplete_ns(400) is None
 
 
 def test_a_file_without_a_packet_has_lost_none() -> None:
-    assert GopTracker().lost_since_ns(0) is None
+    assert GopTracker().first_incomplete_ns(0) is None

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.base.model import ShiftTolerance
-from agent.detection.geometry import Point, crosses_itself
+from agent.detection.geometry import Point, is_self_intersecting
 from agent.detection.mask_margin import expand_polygons
-from drivers.masking import LUMA, SMALLEST_AREA, MaskPainter
+from drivers.masking import MASK_LUMA, MIN_AREA, MaskPainter
 from drivers.media import Corner, Plane, Polygon
 
 LEEWAY = ShiftTolerance(x=0.02, y=0.035)
@@ -31,8 +31,8 @@ def hidden(masks: tuple[Polygon, ...]) -> Plane:
         np.full(shape, 200, np.uint8)
         for shape in ((height, width), *[(height // 2, width // 2)] * 2)
     )
-    y, _, _ = MaskPainter(masks, "a test").painted(planes)  # type: ignore[arg-type]
-    return y == LUMA
+    y, _, _ = MaskPainter(masks, "a test").paint_planes(planes)  # type: ignore[arg-type]
+    return y == MASK_LUMA
 
 
 def uncovered(mask: Polygon, across: float, down: float) -> int:
@@ -85,7 +85,7 @@ def test_what_is_grown_can_always_be_painted(
     mask = tuple(Corner(corner.x, corner.y) for corner in corners)
     pairs = list(zip(mask, (*mask[1:], mask[0]), strict=True))
     area = abs(math.fsum(a.x * b.y - b.x * a.y for a, b in pairs)) / 2
-    if crosses_itself(corners) or area < SMALLEST_AREA:
+    if is_self_intersecting(corners) or area < MIN_AREA:
         return
     for leeway in (LEEWAY, ShiftTolerance(x=0.001, y=0.001), ShiftTolerance(x=1.0, y=1.0)):
         MaskPainter(expand_polygons([mask], leeway), "a test")

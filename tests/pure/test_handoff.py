@@ -36,7 +36,7 @@ def test_an_overflow_drops_to_the_next_keyframe_and_tells_the_gap() -> None:
     queue = PacketQueue(3, lambda begin, end: gaps.append((begin, end)))
     kept = [queue.put(packet(t, is_key=t in (0, 5))) for t in range(4)]
     assert kept == [True, True, True, False]
-    assert [p.t_ns for p in queue.take_all()] == [0, 1, 2]
+    assert [p.t_ns for p in queue.drain()] == [0, 1, 2]
     assert not queue.put(packet(4, is_key=False)), "no decoder can begin here"
     assert queue.put(packet(5, is_key=True))
     assert gaps == [(3, 5)]
@@ -48,20 +48,20 @@ def test_a_gap_that_no_keyframe_ends_is_told_when_no_more_will_come() -> None:
     queue = PacketQueue(2, lambda begin, end: gaps.append((begin, end)))
     for t in range(5):
         queue.put(packet(t, is_key=t == 0))
-    queue.end()
-    queue.end()
+    queue.close()
+    queue.close()
     assert gaps == [(2, 4)], "and once"
 
 
 def test_the_queue_says_that_a_keyframe_waits_until_it_is_taken() -> None:
     queue = PacketQueue(100, lambda _begin, _end: None)
     queue.put(packet(0, is_key=False))
-    assert not queue.keyframe_waits
+    assert not queue.has_keyframe
     queue.put(packet(1, is_key=True))
     queue.put(packet(2, is_key=False))
-    assert queue.keyframe_waits
-    queue.take_all()
-    assert not queue.keyframe_waits
+    assert queue.has_keyframe
+    queue.drain()
+    assert not queue.has_keyframe
 
 
 @given(
@@ -80,10 +80,10 @@ def test_what_comes_out_is_decodable_in_order_and_never_over_the_bound(
         offered.append(packet(t_ns, is_key=is_key, size=size))
         queue.put(offered[-1])
         if drain:
-            taken = queue.take_all()
+            taken = queue.drain()
             assert sum(len(p.data) for p in taken) <= bound
             out += taken
-    out += queue.take_all()
+    out += queue.drain()
     assert len(out) + queue.dropped == len(offered)
     for before, after in pairwise(out):
         assert after.t_ns == before.t_ns + 1 or after.is_key

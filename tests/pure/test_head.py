@@ -7,37 +7,37 @@ import pytest
 
 from agent.base.model import RefusalKind
 from agent.commands.requester import CommandRejected, Requester
-from agent.config.heads import FieldOfView, Promise, Sector
-from agent.ptz.head_stage import ESCAPE_AFTER_S
-from agent.ptz.requests import AbsoluteMove, ContinuousMove, GotoPreset, HeadState, Wish
+from agent.config.heads import FieldOfView, ForbiddenSector, RatedLife
+from agent.ptz.head_stage import LEAVE_SECTOR_AFTER_S
+from agent.ptz.requests import AbsoluteMove, ContinuousMove, GotoPreset, HeadState, MoveRequest
 from drivers.contracts import Pose, PtzPosition, Range
 from drivers.errors import DriverError, DriverErrorKind
 from drivers.ptz.fake import FakeHead
-from drivers.simulated.motion import SOUND, Misbehaviour
+from drivers.simulated.motion import NO_FAULT, InjectedFault
 from tests.pure.head_rig import (
     ANNA,
-    BODY,
     BRAHIM,
+    HEAD_OPTIONS,
     INCIDENT,
-    PLAIN,
+    PLAIN_CONFIG,
+    STAGE_INTERVAL_S,
     TOUR,
-    TURN_S,
-    RecklessHead,
-    Rig,
+    HeadRig,
+    ReckoningHead,
 )
 
-STOPPING_S = 0.25 + 0.04 + 2 * TURN_S
+STOPPING_S = 0.25 + 0.04 + 2 * STAGE_INTERVAL_S
 """The body's ramp and lag, and the turns in which the stage finds that something is over."""
 RIGHT = ContinuousMove(pan=1.0, for_s=5.0)
 
 
 def changed(**keys: object) -> object:
-    return msgspec.structs.replace(PLAIN, **keys)
+    return msgspec.structs.replace(PLAIN_CONFIG, **keys)
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Rig:
-    return Rig(tmp_path).started()
+def rig(tmp_path: Path) -> HeadRig:
+    return HeadRig(tmp_path).start()
 
 
 def refused(kind: RefusalKind, said: str | None = None) -> object:
@@ -47,77 +47,77 @@ def refused(kind: RefusalKind, said: str | None = None) -> object:
 # Motion and its right
 
 
-def test_a_move_ends_after_its_time(rig: Rig) -> None:
+def test_a_move_ends_after_its_time(rig: HeadRig) -> None:
     rig.head.move(ContinuousMove(pan=0.5, for_s=2.0), ANNA)
-    rig.pass_s(1.9)
+    rig.advance_s(1.9)
     assert rig.speed == pytest.approx(30)
-    rig.pass_s(STOPPING_S)
+    rig.advance_s(STOPPING_S)
     assert rig.speed == 0
     assert rig.pose.pan_deg == pytest.approx(60, abs=10)
 
 
 def test_a_move_ends_after_the_longest_move_whatever_was_asked(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, changed(longest_move_s=1.0)).started()
+    rig = HeadRig(tmp_path, changed(longest_move_s=1.0)).start()
     rig.head.move(ContinuousMove(pan=0.2, for_s=60), ANNA)
-    rig.pass_s(1.0 + STOPPING_S)
+    rig.advance_s(1.0 + STOPPING_S)
     assert rig.speed == 0
 
 
 def test_a_move_ends_with_its_holders_lease(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, changed(lease_s=2.0)).started()
+    rig = HeadRig(tmp_path, changed(lease_s=2.0)).start()
     rig.head.move(ContinuousMove(pan=0.2, for_s=15), ANNA)
-    rig.pass_s(1.9)
+    rig.advance_s(1.9)
     assert rig.speed > 0
-    rig.pass_s(STOPPING_S)
+    rig.advance_s(STOPPING_S)
     assert rig.speed == 0
     assert rig.head.state().lease is None
 
 
 def test_who_prolongs_his_lease_keeps_moving(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, changed(lease_s=2.0)).started()
+    rig = HeadRig(tmp_path, changed(lease_s=2.0)).start()
     rig.head.move(ContinuousMove(pan=0.1, for_s=15), ANNA)
     for _ in range(5):
-        rig.pass_s(1.0)
-        rig.head.take(ANNA)
+        rig.advance_s(1.0)
+        rig.head.acquire(ANNA)
         assert rig.speed > 0
 
 
-def test_giving_the_head_back_ends_the_move(rig: Rig) -> None:
+def test_giving_the_head_back_ends_the_move(rig: HeadRig) -> None:
     lease = rig.head.move(RIGHT, ANNA)
-    rig.pass_s(1)
+    rig.advance_s(1)
     rig.head.release(ANNA, lease.token)
-    rig.pass_s(STOPPING_S)
+    rig.advance_s(STOPPING_S)
     assert rig.speed == 0
 
 
-def test_who_takes_the_head_ends_what_a_weaker_one_does(rig: Rig) -> None:
+def test_who_takes_the_head_ends_what_a_weaker_one_does(rig: HeadRig) -> None:
     rig.head.move(AbsoluteMove(pan_deg=160, tilt_deg=0), TOUR)
-    rig.pass_s(1)
+    rig.advance_s(1)
     assert rig.speed > 0
-    rig.head.take(INCIDENT)
-    rig.pass_s(STOPPING_S)
+    rig.head.acquire(INCIDENT)
+    rig.advance_s(STOPPING_S)
     assert rig.speed == 0
     with refused("busy", "'incident 7' \\(incident\\) has it"):
         rig.head.move(RIGHT, TOUR)
 
 
-def test_a_stop_passes_from_anybody_at_once_and_ends_no_lease(rig: Rig) -> None:
+def test_a_stop_passes_from_anybody_at_once_and_ends_no_lease(rig: HeadRig) -> None:
     lease = rig.head.move(RIGHT, ANNA)
-    rig.pass_s(1)
+    rig.advance_s(1)
     rig.head.stop(TOUR)
-    rig.clock.pass_s(0.3)
+    rig.clock.advance_s(0.3)
     assert rig.speed == 0
     assert rig.head.state().lease == lease
     rig.head.move(RIGHT, ANNA, lease.token)
-    rig.pass_s(0.5)
+    rig.advance_s(0.5)
     assert rig.speed > 0
 
 
-def test_the_stop_comes_at_once_when_the_agent_stops(rig: Rig) -> None:
+def test_the_stop_comes_at_once_when_the_agent_stops(rig: HeadRig) -> None:
     rig.head.move(RIGHT, ANNA)
-    rig.pass_s(1)
+    rig.advance_s(1)
     rig.stage.close()
-    rig.clock.pass_s(0.3)
+    rig.clock.advance_s(0.3)
     assert rig.speed == 0
     with refused("absent"):
         rig.head.move(RIGHT, ANNA)
@@ -127,43 +127,43 @@ def test_a_turn_that_fails_stops_the_head_and_nothing_begins_before_the_next(
     tmp_path: Path,
 ) -> None:
     class Broken:
-        asker, tour, breaks = TOUR, None, False
+        requester, tour, breaks = TOUR, None, False
 
-        def step(self, t_ns: int, state: HeadState) -> Wish | None:
+        def step(self, t_ns: int, state: HeadState) -> MoveRequest | None:
             if self.breaks:
                 raise RuntimeError("a bug")
             return None
 
-        def refused(self, t_ns: int, wish: Wish, refusal: CommandRejected) -> None:
+        def on_rejected(self, t_ns: int, request: MoveRequest, rejection: CommandRejected) -> None:
             raise AssertionError
 
     mover = Broken()
-    rig = Rig(tmp_path, movers=[mover]).started()
+    rig = HeadRig(tmp_path, movers=[mover]).start()
     rig.head.move(RIGHT, TOUR)
-    rig.pass_s(1)
+    rig.advance_s(1)
     mover.breaks = True
     with pytest.raises(RuntimeError, match="a bug"):
-        rig.turn()
-    rig.clock.pass_s(0.3)
+        rig.run_stage()
+    rig.clock.advance_s(0.3)
     assert rig.speed == 0
     with refused("failed", "nobody is there to stop it"):
         rig.head.move(RIGHT, TOUR)
     mover.breaks = False
-    rig.turn()
+    rig.run_stage()
     rig.head.move(RIGHT, TOUR)
 
 
-def test_nothing_begins_while_the_stage_hangs(rig: Rig) -> None:
-    rig.clock.pass_s(11)
+def test_nothing_begins_while_the_stage_hangs(rig: HeadRig) -> None:
+    rig.clock.advance_s(11)
     with refused("failed", "nobody is there to stop it"):
         rig.head.move(RIGHT, ANNA)
 
 
 def test_a_head_is_stopped_when_it_is_opened(tmp_path: Path) -> None:
-    rig = Rig(tmp_path)
-    rig.turn()
-    assert rig.heads[0].motion.orders == 1
-    rig.heads[0].motion.obey(rig.clock.now_ns, {})
+    rig = HeadRig(tmp_path)
+    rig.run_stage()
+    assert rig.opened_heads[0].simulator.order_count == 1
+    rig.opened_heads[0].simulator.apply_orders(rig.clock.now_ns, {})
     assert rig.speed == 0
 
 
@@ -175,108 +175,110 @@ def test_a_head_is_stopped_when_it_is_opened(tmp_path: Path) -> None:
 def test_a_head_that_cannot_be_opened_is_a_fault_and_tried_again(
     tmp_path: Path, kind: DriverErrorKind
 ) -> None:
-    rig = Rig(tmp_path)
-    rig.refuse = DriverError(kind, "/dev/ttyUSB0: not there")
-    rig.turn()
-    assert rig.active() == {"PTZ-01"}
-    assert rig.head.abilities is None
+    rig = HeadRig(tmp_path)
+    rig.open_error = DriverError(kind, "/dev/ttyUSB0: not there")
+    rig.run_stage()
+    assert rig.active_fault_codes() == {"PTZ-01"}
+    assert rig.head.capabilities is None
     assert rig.head.state().error == "/dev/ttyUSB0: not there"
     for ask in (lambda: rig.head.move(RIGHT, ANNA), lambda: rig.head.stop(ANNA)):
         with refused("absent", "/dev/ttyUSB0: not there"):
             ask()
-    rig.pass_s(60)
-    rig.refuse = None
-    rig.pass_s(5.2)
-    assert rig.active() == set()
-    assert rig.head.abilities is not None
+    rig.advance_s(60)
+    rig.open_error = None
+    rig.advance_s(5.2)
+    assert rig.active_fault_codes() == set()
+    assert rig.head.capabilities is not None
     rig.head.move(RIGHT, ANNA)
 
 
-def test_a_line_that_is_cut_while_it_moves_is_opened_anew_and_the_head_stopped(rig: Rig) -> None:
+def test_a_line_that_is_cut_while_it_moves_is_opened_anew_and_the_head_stopped(
+    rig: HeadRig,
+) -> None:
     rig.head.move(ContinuousMove(pan=-0.5, for_s=15), ANNA)
-    rig.pass_s(0.5)
-    body = rig.heads[0].motion
+    rig.advance_s(0.5)
+    body = rig.opened_heads[0].simulator
     # What is pulled has gone without a stop.
-    rig.heads[0]._closed.set()
-    rig.refuse = DriverError("absent", "unplugged")
-    rig.pass_s(1)
+    rig.opened_heads[0]._closed.set()
+    rig.open_error = DriverError("absent", "unplugged")
+    rig.advance_s(1)
     assert rig.speed > 0
-    assert rig.active() == {"PTZ-01"}
-    before = body.orders
-    rig.refuse = None
-    rig.pass_s(2)
-    assert body.orders == before + 1
+    assert rig.active_fault_codes() == {"PTZ-01"}
+    before = body.order_count
+    rig.open_error = None
+    rig.advance_s(2)
+    assert body.order_count == before + 1
     assert rig.speed == 0
-    assert rig.active() == set()
+    assert rig.active_fault_codes() == set()
     assert rig.head.health().reopened == 1
 
 
 @pytest.mark.raises_fault("PTZ-03")
-def test_a_head_that_stops_answering_is_stopped_as_soon_as_it_hears(rig: Rig) -> None:
+def test_a_head_that_stops_answering_is_stopped_as_soon_as_it_hears(rig: HeadRig) -> None:
     rig.head.move(ContinuousMove(pan=0.2, for_s=15), ANNA)
-    rig.pass_s(0.5)
-    body = rig.heads[0].motion
-    body.misbehave(rig.clock.now_ns, Misbehaviour(silent=True))
-    rig.pass_s(1)
-    assert rig.active() == {"PTZ-03"}
+    rig.advance_s(0.5)
+    body = rig.opened_heads[0].simulator
+    body.inject_fault(rig.clock.now_ns, InjectedFault(silent=True))
+    rig.advance_s(1)
+    assert rig.active_fault_codes() == {"PTZ-03"}
     assert rig.head.state().position is None
     assert rig.head.state().moving
     with refused("absent", "no answer"):
         rig.head.stop(ANNA)
     assert rig.speed > 0
-    body.misbehave(rig.clock.now_ns, SOUND)
-    rig.pass_s(2 + STOPPING_S)
+    body.inject_fault(rig.clock.now_ns, NO_FAULT)
+    rig.advance_s(2 + STOPPING_S)
     assert rig.speed == 0
-    rig.pass_s(3)
-    assert rig.active() == set()
+    rig.advance_s(3)
+    assert rig.active_fault_codes() == set()
     assert not rig.head.state().moving
 
 
 @pytest.mark.raises_fault("PTZ-02")
-def test_noise_on_the_line_is_a_fault_until_it_is_quiet(rig: Rig) -> None:
-    rig.pass_s(31)
+def test_noise_on_the_line_is_a_fault_until_it_is_quiet(rig: HeadRig) -> None:
+    rig.advance_s(31)
     rig.noise_bytes = 50
-    rig.pass_s(31)
-    assert rig.active() == {"PTZ-02"}
-    rig.pass_s(31)
-    assert rig.active() == set()
+    rig.advance_s(31)
+    assert rig.active_fault_codes() == {"PTZ-02"}
+    rig.advance_s(31)
+    assert rig.active_fault_codes() == set()
 
 
 # Going somewhere
 
 
-@pytest.mark.parametrize("kind", [None, RecklessHead])
+@pytest.mark.parametrize("kind", [None, ReckoningHead])
 @pytest.mark.parametrize("target", [(-150.0, 30.0), (100.0, -20.0), (2.0, 0.0)])
 def test_it_goes_where_it_is_sent(
-    tmp_path: Path, kind: type[RecklessHead] | None, target: tuple[float, float]
+    tmp_path: Path, kind: type[ReckoningHead] | None, target: tuple[float, float]
 ) -> None:
-    rig = Rig(tmp_path, **({"kind": kind} if kind else {})).started()
+    rig = HeadRig(tmp_path, **({"head_class": kind} if kind else {})).start()
     rig.head.move(AbsoluteMove(pan_deg=target[0], tilt_deg=target[1]), ANNA)
     assert rig.head.state().moving
-    rig.pass_s(8)
+    rig.advance_s(8)
     assert (rig.pose.pan_deg, rig.pose.tilt_deg) == pytest.approx(target, abs=0.5)
     state = rig.head.state()
     assert not state.moving
     assert state.settled
     assert state.error is None
-    assert rig.active() == set()
+    assert rig.active_fault_codes() == set()
 
 
-def test_a_place_out_of_its_range_is_as_far_as_it_can(rig: Rig) -> None:
+def test_a_place_out_of_its_range_is_as_far_as_it_can(rig: HeadRig) -> None:
     rig.head.move(AbsoluteMove(pan_deg=-180, tilt_deg=-90), ANNA)
-    rig.pass_s(8)
+    rig.advance_s(8)
     assert (rig.pose.pan_deg, rig.pose.tilt_deg) == (-170, -30)
-    assert rig.active() == set()
+    assert rig.active_fault_codes() == set()
 
 
-def test_what_is_too_slow_to_arrive_in_time_goes_faster(rig: Rig) -> None:
+def test_what_is_too_slow_to_arrive_in_time_goes_faster(rig: HeadRig) -> None:
     rig.head.move(AbsoluteMove(pan_deg=160, tilt_deg=0, speed=0.05), ANNA)
-    rig.pass_s(19)
+    rig.advance_s(19)
     assert rig.pose.pan_deg == pytest.approx(160)
 
 
 def test_what_cannot_arrive_in_time_is_refused(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, changed(longest_move_s=3.0)).started()
+    rig = HeadRig(tmp_path, changed(longest_move_s=3.0)).start()
     with refused("unsupported", "longest_move_s = 3"):
         rig.head.move(AbsoluteMove(pan_deg=160, tilt_deg=0), ANNA)
     assert rig.head.state().lease is None
@@ -284,231 +286,236 @@ def test_what_cannot_arrive_in_time_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.raises_fault("PTZ-04")
 def test_a_head_that_is_stuck_does_not_arrive(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, body=msgspec.structs.replace(BODY, stuck=("pan",))).started()
+    rig = HeadRig(
+        tmp_path, head_options=msgspec.structs.replace(HEAD_OPTIONS, stuck=("pan",))
+    ).start()
     rig.head.move(AbsoluteMove(pan_deg=60, tilt_deg=10), ANNA)
-    rig.pass_s(6)
-    assert rig.active() == {"PTZ-04"}
+    rig.advance_s(6)
+    assert rig.active_fault_codes() == {"PTZ-04"}
     assert "sent to pan 60.0 tilt 10.0 and found at pan 0.0" in (rig.head.state().error or "")
-    rig.heads[0].motion.misbehave(rig.clock.now_ns, SOUND)
+    rig.opened_heads[0].simulator.inject_fault(rig.clock.now_ns, NO_FAULT)
     rig.head.move(AbsoluteMove(pan_deg=60, tilt_deg=10), ANNA)
-    rig.pass_s(6)
-    assert rig.active() == set()
+    rig.advance_s(6)
+    assert rig.active_fault_codes() == set()
     assert rig.head.state().error is None
 
 
-def test_a_place_where_it_is_already_costs_no_start(rig: Rig) -> None:
-    before = rig.heads[0].motion.orders
+def test_a_place_where_it_is_already_costs_no_start(rig: HeadRig) -> None:
+    before = rig.opened_heads[0].simulator.order_count
     rig.head.move(AbsoluteMove(pan_deg=0.2, tilt_deg=0.1), ANNA)
-    rig.pass_s(1)
-    assert rig.heads[0].motion.orders == before
+    rig.advance_s(1)
+    assert rig.opened_heads[0].simulator.order_count == before
 
 
-def test_shares_in_the_dead_zone_move_nothing(rig: Rig) -> None:
-    before = rig.heads[0].motion.orders
+def test_shares_in_the_dead_zone_move_nothing(rig: HeadRig) -> None:
+    before = rig.opened_heads[0].simulator.order_count
     rig.head.move(ContinuousMove(pan=0.05, tilt=-0.04), ANNA)
-    rig.pass_s(1)
-    assert rig.heads[0].motion.orders == before
+    rig.advance_s(1)
+    assert rig.opened_heads[0].simulator.order_count == before
     rig.head.move(ContinuousMove(pan=0.06, tilt=-0.04), ANNA)
-    rig.pass_s(1)
-    state = rig.heads[0].motion.state(rig.clock.now_ns)
+    rig.advance_s(1)
+    state = rig.opened_heads[0].simulator.state_at(rig.clock.now_ns)
     assert state.pan_deg > 0
     assert state.tilt_deg == 0
 
 
 def test_what_it_has_not_cannot_be_moved(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, body=msgspec.structs.replace(BODY, zoom_ratio=1, focus=False)).started()
+    rig = HeadRig(
+        tmp_path, head_options=msgspec.structs.replace(HEAD_OPTIONS, zoom_ratio=1, focus=False)
+    ).start()
     for wish in (ContinuousMove(zoom=1.0), ContinuousMove(focus=-1.0)):
         with refused("unsupported"):
             rig.head.move(wish, ANNA)
     rig.head.move(AbsoluteMove(pan_deg=10, tilt_deg=0, zoom=0.5), ANNA)
     with refused("unsupported", "has no wiper"):
-        Rig(tmp_path / "2", body=msgspec.structs.replace(BODY, aux=())).started().head.switch(
-            "wiper", True, ANNA, None
-        )
+        HeadRig(
+            tmp_path / "2", head_options=msgspec.structs.replace(HEAD_OPTIONS, aux=())
+        ).start().head.set_aux("wiper", True, ANNA, None)
 
 
-def test_switching_takes_the_head_from_nobody(rig: Rig) -> None:
-    lease = rig.head.take(TOUR)
-    rig.head.switch("wiper", True, ANNA, None)
-    assert rig.heads[0].motion.switched == {"wiper"}
+def test_switching_takes_the_head_from_nobody(rig: HeadRig) -> None:
+    lease = rig.head.acquire(TOUR)
+    rig.head.set_aux("wiper", True, ANNA, None)
+    assert rig.opened_heads[0].simulator.aux_on == {"wiper"}
     assert rig.head.state().lease == lease
-    rig.head.take(ANNA)
+    rig.head.acquire(ANNA)
     with refused("busy"):
-        rig.head.switch("wiper", False, TOUR, None)
+        rig.head.set_aux("wiper", False, TOUR, None)
 
 
 # Presets, rest, home
 
 
-def test_a_preset_is_where_it_stands_and_where_it_comes_back_to(rig: Rig) -> None:
+def test_a_preset_is_where_it_stands_and_where_it_comes_back_to(rig: HeadRig) -> None:
     rig.head.move(AbsoluteMove(pan_deg=50, tilt_deg=-10, zoom=0.5), ANNA)
     with refused("failed", "a preset is of a place where it stands"):
-        rig.head.preset_set("gate", ANNA, None)
-    rig.pass_s(8)
-    rig.head.preset_set("gate", ANNA, None)
+        rig.head.set_preset("gate", ANNA, None)
+    rig.advance_s(8)
+    rig.head.set_preset("gate", ANNA, None)
     assert rig.head.state().preset == "gate"
     rig.head.move(AbsoluteMove(pan_deg=0, tilt_deg=0), ANNA)
-    rig.pass_s(8)
+    rig.advance_s(8)
     assert rig.head.state().preset is None
     rig.head.move(GotoPreset(preset="gate"), ANNA)
-    rig.pass_s(8)
+    rig.advance_s(8)
     assert rig.head.state().preset == "gate"
     (preset,) = rig.head.presets()
     assert (preset.stored_by, preset.number) == ("anna", None)
-    rig.head.preset_delete("gate")
+    rig.head.delete_preset("gate")
     assert rig.head.state().preset is None
     with refused("unknown", "it has: none yet"):
         rig.head.move(GotoPreset(preset="gate"), ANNA)
 
 
 def test_a_head_that_reckons_uses_its_own_memory(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, kind=RecklessHead).started()
+    rig = HeadRig(tmp_path, head_class=ReckoningHead).start()
     rig.head.move(AbsoluteMove(pan_deg=50, tilt_deg=-10), ANNA)
-    rig.pass_s(8)
-    rig.head.preset_set("gate", ANNA, None)
+    rig.advance_s(8)
+    rig.head.set_preset("gate", ANNA, None)
     assert rig.head.presets()[0].number == 1
-    assert rig.heads[0].motion.presets == {1}
+    assert rig.opened_heads[0].simulator.preset_numbers == {1}
     rig.head.move(AbsoluteMove(pan_deg=-50, tilt_deg=0), ANNA)
-    rig.pass_s(8)
+    rig.advance_s(8)
     # Wherever it believes to be, its memory is where it was.
-    RecklessHead.error_deg, before = 180.0, RecklessHead.error_deg
+    ReckoningHead.error_deg, before = 180.0, ReckoningHead.error_deg
     try:
         with refused("failed", "nobody knows where it looks"):
-            rig.clock.pass_s(1)
-            rig.turn()
-            rig.head.helm.query_position()
+            rig.clock.advance_s(1)
+            rig.run_stage()
+            rig.head.controller.query_position()
             rig.head.move(AbsoluteMove(pan_deg=0, tilt_deg=0), ANNA)
         rig.head.move(GotoPreset(preset="gate"), ANNA)
-        rig.pass_s(8)
+        rig.advance_s(8)
     finally:
-        RecklessHead.error_deg = before
+        ReckoningHead.error_deg = before
     assert rig.pose.pan_deg == pytest.approx(50, abs=0.5)
     assert rig.head.state().preset == "gate"
 
 
-def test_who_watches_the_picture_hears_of_a_motion_before_it_begins(rig: Rig) -> None:
-    rig.store("gate", Pose(pan_deg=40, tilt_deg=0))
-    assert rig.rests[-1] == (None, True)
-    orders = rig.heads[0].motion.orders
+def test_who_watches_the_picture_hears_of_a_motion_before_it_begins(rig: HeadRig) -> None:
+    rig.store_preset("gate", Pose(pan_deg=40, tilt_deg=0))
+    assert rig.rest_reports[-1] == (None, True)
+    orders = rig.opened_heads[0].simulator.order_count
     seen: list[int] = []
-    rig.head._on_rest = lambda preset, settled, _leeway: (  # type: ignore[assignment,func-returns-value]
-        seen.append(rig.heads[0].motion.orders) or rig.rests.append((preset, settled))
+    rig.head._on_rest_change = lambda preset, settled, _leeway: (  # type: ignore[assignment,func-returns-value]
+        seen.append(rig.opened_heads[0].simulator.order_count)
+        or rig.rest_reports.append((preset, settled))
     )
     rig.head.move(GotoPreset(preset="gate"), ANNA)
     assert seen == [orders]
-    assert rig.rests[-1] == (None, False)
-    rig.pass_s(8)
-    assert rig.rests[-2:] == [("gate", False), ("gate", True)]
+    assert rig.rest_reports[-1] == (None, False)
+    rig.advance_s(8)
+    assert rig.rest_reports[-2:] == [("gate", False), ("gate", True)]
 
 
 def test_it_goes_home_when_nobody_wants_anything_of_it(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, changed(home="gate", home_after_s=60)).started()
-    rig.store("gate", Pose(pan_deg=-30, tilt_deg=5))
+    rig = HeadRig(tmp_path, changed(home="gate", home_after_s=60)).start()
+    rig.store_preset("gate", Pose(pan_deg=-30, tilt_deg=5))
     rig.head.move(AbsoluteMove(pan_deg=30, tilt_deg=0), ANNA)
-    rig.pass_s(55)
+    rig.advance_s(55)
     assert rig.head.state().preset is None
-    rig.pass_s(10)
+    rig.advance_s(10)
     assert rig.head.state().preset == "gate"
-    orders = rig.heads[0].motion.orders
-    rig.pass_s(130)
-    assert rig.heads[0].motion.orders == orders
+    orders = rig.opened_heads[0].simulator.order_count
+    rig.advance_s(130)
+    assert rig.opened_heads[0].simulator.order_count == orders
 
 
 class Once:
     """A mover that wants one thing, for a person."""
 
-    asker, tour = ANNA, None
+    requester, tour = ANNA, None
 
     def __init__(self) -> None:
-        self.wishes: list[Wish] = [AbsoluteMove(pan_deg=20, tilt_deg=0)]
+        self.wishes: list[MoveRequest] = [AbsoluteMove(pan_deg=20, tilt_deg=0)]
 
-    def step(self, t_ns: int, state: HeadState) -> Wish | None:
+    def step(self, t_ns: int, state: HeadState) -> MoveRequest | None:
         return self.wishes.pop() if self.wishes else None
 
-    def refused(self, t_ns: int, wish: Wish, refusal: CommandRejected) -> None:
+    def on_rejected(self, t_ns: int, request: MoveRequest, rejection: CommandRejected) -> None:
         raise AssertionError
 
 
-def test_a_mover_may_come_and_go(rig: Rig) -> None:
+def test_a_mover_may_come_and_go(rig: HeadRig) -> None:
     mover = Once()
-    rig.head.add(mover)
-    rig.pass_s(3)
+    rig.head.add_mover(mover)
+    rig.advance_s(3)
     assert rig.pose.pan_deg == pytest.approx(20)
-    rig.head.remove(mover)
+    rig.head.remove_mover(mover)
     mover.wishes.append(AbsoluteMove(pan_deg=0, tilt_deg=0))
-    rig.pass_s(3)
+    rig.advance_s(3)
     assert rig.pose.pan_deg == pytest.approx(20)
 
 
 class Pendulum:
     """A mover that swings between two places."""
 
-    asker, tour = Requester(id="tour swing", role="tour"), "swing"
+    requester, tour = Requester(id="tour swing", role="tour"), "swing"
 
     def __init__(self) -> None:
         self.refusals: list[str] = []
         self.way = 40.0
 
-    def step(self, t_ns: int, state: HeadState) -> Wish | None:
+    def step(self, t_ns: int, state: HeadState) -> MoveRequest | None:
         if state.moving:
             return None
         self.way = -self.way
         return AbsoluteMove(pan_deg=self.way, tilt_deg=0)
 
-    def refused(self, t_ns: int, wish: Wish, refusal: CommandRejected) -> None:
-        self.refusals.append(refusal.kind)
+    def on_rejected(self, t_ns: int, request: MoveRequest, rejection: CommandRejected) -> None:
+        self.refusals.append(rejection.kind)
 
 
 def test_a_mover_moves_while_nobody_stronger_has_the_head(tmp_path: Path) -> None:
     mover = Pendulum()
-    rig = Rig(tmp_path, changed(lease_s=5.0), movers=[mover]).started()
+    rig = HeadRig(tmp_path, changed(lease_s=5.0), movers=[mover]).start()
     assert rig.head.state().tour == "swing"
     assert rig.head.state().moving
     rig.head.move(ContinuousMove(tilt=0.5, for_s=1.0), ANNA)
-    rig.pass_s(4.8)
+    rig.advance_s(4.8)
     assert not rig.head.state().moving
-    rig.pass_s(0.4)
+    rig.advance_s(0.4)
     assert rig.head.state().moving
     assert mover.refusals == []
 
 
 def test_after_a_stop_nothing_moves_by_itself_for_a_while(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, changed(lease_s=5.0), movers=[Pendulum()]).started()
+    rig = HeadRig(tmp_path, changed(lease_s=5.0), movers=[Pendulum()]).start()
     rig.head.stop(BRAHIM)
-    rig.pass_s(0.8)
+    rig.advance_s(0.8)
     for _ in range(40):
         assert not rig.head.state().moving
-        rig.pass_s(0.1)
-    rig.pass_s(0.4)
+        rig.advance_s(0.1)
+    rig.advance_s(0.4)
     assert rig.head.state().moving
     rig.head.stop(BRAHIM)
-    rig.pass_s(0.8)
+    rig.advance_s(0.8)
     assert not rig.head.state().moving
-    rig.head.resume()
-    rig.pass_s(0.1)
+    rig.head.resume_automation()
+    rig.advance_s(0.1)
     assert rig.head.state().moving
 
 
 # Sectors
 
-WINDOWS = Sector(name="windows", pan_deg=(60.0, 100.0), tilt_deg=(-20.0, 30.0))
+WINDOWS = ForbiddenSector(name="windows", pan_deg=(60.0, 100.0), tilt_deg=(-20.0, 30.0))
 FOV = FieldOfView(wide=40.0, tele=4.0)
 
 
-def seen_pan_deg(rig: Rig) -> float:
+def seen_pan_deg(rig: HeadRig) -> float:
     return rig.pose.pan_deg + (40 + (4 - 40) * rig.pose.zoom) / 2
 
 
-@pytest.mark.parametrize("kind", [None, RecklessHead])
+@pytest.mark.parametrize("kind", [None, ReckoningHead])
 @pytest.mark.parametrize("share", [0.1, 0.3, 1.0])
 def test_a_drive_stops_before_a_sector_comes_into_the_picture(
-    tmp_path: Path, share: float, kind: type[RecklessHead] | None
+    tmp_path: Path, share: float, kind: type[ReckoningHead] | None
 ) -> None:
     config = changed(forbidden=(WINDOWS,), fov_deg=FOV)
-    rig = Rig(tmp_path, config, **({"kind": kind} if kind else {})).started()
+    rig = HeadRig(tmp_path, config, **({"head_class": kind} if kind else {})).start()
     rig.head.move(ContinuousMove(pan=share, for_s=15), ANNA)
     for _ in range(160):
-        rig.pass_s(0.1)
+        rig.advance_s(0.1)
         assert seen_pan_deg(rig) < 60
     assert seen_pan_deg(rig) > 50
     assert rig.speed == 0
@@ -521,8 +528,8 @@ def test_a_drive_stops_before_a_sector_comes_into_the_picture(
 def test_a_place_in_a_sector_is_refused_and_the_refused_does_not_get_the_head(
     tmp_path: Path,
 ) -> None:
-    rig = Rig(tmp_path, changed(forbidden=(WINDOWS,), fov_deg=FOV)).started()
-    rig.store("window", Pose(pan_deg=45, tilt_deg=0))
+    rig = HeadRig(tmp_path, changed(forbidden=(WINDOWS,), fov_deg=FOV)).start()
+    rig.store_preset("window", Pose(pan_deg=45, tilt_deg=0))
     for wish in (
         AbsoluteMove(pan_deg=80, tilt_deg=0),
         AbsoluteMove(pan_deg=41, tilt_deg=0),
@@ -535,50 +542,50 @@ def test_a_place_in_a_sector_is_refused_and_the_refused_does_not_get_the_head(
     rig.head.move(AbsoluteMove(pan_deg=41, tilt_deg=0, zoom=1.0), ANNA)
 
 
-@pytest.mark.parametrize("kind", [None, RecklessHead])
-def test_the_way_leads_around_a_sector(tmp_path: Path, kind: type[RecklessHead] | None) -> None:
+@pytest.mark.parametrize("kind", [None, ReckoningHead])
+def test_the_way_leads_around_a_sector(tmp_path: Path, kind: type[ReckoningHead] | None) -> None:
     config = changed(forbidden=(WINDOWS,), fov_deg=FOV)
-    rig = Rig(tmp_path, config, **({"kind": kind} if kind else {})).started()
+    rig = HeadRig(tmp_path, config, **({"head_class": kind} if kind else {})).start()
     rig.head.move(AbsoluteMove(pan_deg=150, tilt_deg=0), ANNA)
     for _ in range(150):
-        rig.pass_s(0.1)
+        rig.advance_s(0.1)
         beside = -20 - 12 < rig.pose.tilt_deg < 30 + 12
         assert not (beside and 40 < rig.pose.pan_deg < 120)
     assert rig.pose.pan_deg == pytest.approx(150, abs=0.5)
-    assert rig.active() == set()
+    assert rig.active_fault_codes() == set()
 
 
 class TellsLate(FakeHead):
     """A head whose word is old while it moves, so that it may be somewhere else by then."""
 
-    def position(self) -> PtzPosition:
-        told = super().position()
+    def read_position(self) -> PtzPosition:
+        told = super().read_position()
         return msgspec.structs.replace(told, error_deg=3.0 if told.moving else 0.2)
 
 
 def test_a_way_that_was_found_free_is_gone_though_it_leads_close_by(tmp_path: Path) -> None:
     # A picture 40 degrees wide reaches 11.6 degrees up.
-    above = Sector(name="above", pan_deg=(10.0, 60.0), tilt_deg=(12.5, 60.0))
-    rig = Rig(tmp_path, changed(forbidden=(above,), fov_deg=FOV), kind=TellsLate).started()
+    above = ForbiddenSector(name="above", pan_deg=(10.0, 60.0), tilt_deg=(12.5, 60.0))
+    rig = HeadRig(tmp_path, changed(forbidden=(above,), fov_deg=FOV), head_class=TellsLate).start()
     rig.head.move(AbsoluteMove(pan_deg=100, tilt_deg=0), ANNA)
-    rig.pass_s(5)
+    rig.advance_s(5)
     assert rig.pose.pan_deg == pytest.approx(100)
-    assert rig.heads[0].motion.orders < 5
+    assert rig.opened_heads[0].simulator.order_count < 5
     assert rig.head.state().error is None
 
 
 def test_a_head_is_not_sent_into_the_sun_and_stays_where_the_sun_comes_by(tmp_path: Path) -> None:
-    sun: list[Sector] = []
-    rig = Rig(tmp_path, changed(fov_deg=FOV), forbidden=lambda _t_ns: tuple(sun)).started()
-    sun.append(Sector(name="sun", pan_deg=(15.0, 25.0), tilt_deg=(0.0, 10.0), cross=True))
+    sun: list[ForbiddenSector] = []
+    rig = HeadRig(tmp_path, changed(fov_deg=FOV), forbidden=lambda _t_ns: tuple(sun)).start()
+    sun.append(ForbiddenSector(name="sun", pan_deg=(15.0, 25.0), tilt_deg=(0.0, 10.0), cross=True))
     with refused("forbidden", "'sun'"):
         rig.head.move(AbsoluteMove(pan_deg=10, tilt_deg=0), ANNA)
-    orders = rig.heads[0].motion.orders
-    rig.pass_s(20)
-    assert rig.heads[0].motion.orders == orders
+    orders = rig.opened_heads[0].simulator.order_count
+    rig.advance_s(20)
+    assert rig.opened_heads[0].simulator.order_count == orders
     # It may be passed over.
     rig.head.move(AbsoluteMove(pan_deg=80, tilt_deg=0), ANNA)
-    rig.pass_s(5)
+    rig.advance_s(5)
     assert rig.pose.pan_deg == pytest.approx(80)
 
 
@@ -586,11 +593,11 @@ def test_a_head_is_not_sent_into_the_sun_and_stays_where_the_sun_comes_by(tmp_pa
 def test_a_head_that_finds_itself_in_a_sector_leaves_by_the_shortest_way(
     tmp_path: Path, cross: bool
 ) -> None:
-    here = Sector(name="here", pan_deg=(-50.0, -10.0), tilt_deg=(-30.0, 90.0), cross=cross)
-    rig = Rig(tmp_path, changed(forbidden=(here,), fov_deg=FOV))
-    rig.turn()
-    rig.head.take(ANNA)
-    rig.pass_s(ESCAPE_AFTER_S + 4)
+    here = ForbiddenSector(name="here", pan_deg=(-50.0, -10.0), tilt_deg=(-30.0, 90.0), cross=cross)
+    rig = HeadRig(tmp_path, changed(forbidden=(here,), fov_deg=FOV))
+    rig.run_stage()
+    rig.head.acquire(ANNA)
+    rig.advance_s(LEAVE_SECTOR_AFTER_S + 4)
     assert rig.pose.pan_deg == pytest.approx(11, abs=1)
     assert rig.pose.tilt_deg == 0
     assert rig.speed == 0
@@ -598,26 +605,26 @@ def test_a_head_that_finds_itself_in_a_sector_leaves_by_the_shortest_way(
 
 
 def test_within_a_sector_only_the_way_out_is_open(tmp_path: Path) -> None:
-    here = Sector(name="here", pan_deg=(-30.0, 10.0))
-    rig = Rig(tmp_path, changed(forbidden=(here,)))
-    rig.turn()
+    here = ForbiddenSector(name="here", pan_deg=(-30.0, 10.0))
+    rig = HeadRig(tmp_path, changed(forbidden=(here,)))
+    rig.run_stage()
     with refused("forbidden", "'here'"):
         rig.head.move(ContinuousMove(pan=-0.5), ANNA)
     rig.head.move(ContinuousMove(pan=0.5, for_s=5), ANNA)
-    rig.pass_s(6)
+    rig.advance_s(6)
     assert rig.pose.pan_deg > 10
 
 
 def test_nothing_is_driven_towards_sectors_from_nobody_knows_where(tmp_path: Path) -> None:
-    class Lost(RecklessHead):
+    class Lost(ReckoningHead):
         error_deg = 170.0
 
-    rig = Rig(tmp_path, changed(forbidden=(WINDOWS,)), kind=Lost).started()
+    rig = HeadRig(tmp_path, changed(forbidden=(WINDOWS,)), head_class=Lost).start()
     for wish in (ContinuousMove(pan=0.5), AbsoluteMove(pan_deg=0, tilt_deg=0)):
         with refused("failed", "nobody knows where it looks"):
             rig.head.move(wish, ANNA)
     with refused("failed", "nobody knows where it looks"):
-        rig.head.preset_set("gate", ANNA, None)
+        rig.head.set_preset("gate", ANNA, None)
 
 
 # Wear and health
@@ -625,22 +632,22 @@ def test_nothing_is_driven_towards_sectors_from_nobody_knows_where(tmp_path: Pat
 
 @pytest.mark.raises_fault("PTZ-05")
 def test_wear_counts_over_restarts_and_is_a_fault_above_the_promise(tmp_path: Path) -> None:
-    config = changed(promise=Promise(degrees=300.0))
-    rig = Rig(tmp_path, config).started()
+    config = changed(promise=RatedLife(degrees=300.0))
+    rig = HeadRig(tmp_path, config).start()
     for pan in (90, -90, 90):
         rig.head.move(AbsoluteMove(pan_deg=pan, tilt_deg=0), ANNA)
-        rig.pass_s(8)
-    assert rig.active() == {"PTZ-05"}
+        rig.advance_s(8)
+    assert rig.active_fault_codes() == {"PTZ-05"}
     rig.stage.close()
-    health = Rig(tmp_path, config).started().head.health()
+    health = HeadRig(tmp_path, config).start().head.health()
     assert health.moved_pan_deg == pytest.approx(450, abs=2)
     assert (health.starts, health.reversals) == (3, 2)
     moving_s = 1.5 + 3 + 3 + 3 * (0.25 + 0.5)
     assert health.moving_h == pytest.approx(moving_s / 3600, abs=1e-3)
 
 
-def test_health_says_where_it_looks_and_who_has_it(rig: Rig) -> None:
-    rig.head.take(ANNA)
+def test_health_says_where_it_looks_and_who_has_it(rig: HeadRig) -> None:
+    rig.head.acquire(ANNA)
     health = rig.head.health()
     assert (health.open, health.pan_deg, health.error_deg, health.holder) == (
         True,
@@ -648,5 +655,5 @@ def test_health_says_where_it_looks_and_who_has_it(rig: Rig) -> None:
         0,
         "operator",
     )
-    assert rig.head.abilities is not None
-    assert rig.head.abilities.pan_deg == Range(low=-170, high=170)
+    assert rig.head.capabilities is not None
+    assert rig.head.capabilities.pan_deg == Range(low=-170, high=170)

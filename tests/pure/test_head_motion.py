@@ -7,34 +7,34 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from drivers.angles import nearest_deg, wrap_deg
+from drivers.angles import unwrap_near_deg, wrap_deg
 from drivers.contracts import Pose, Range, Velocity
-from drivers.simulated.axis import NS_PER_S, Limb, Spot, at_speed, to_place
+from drivers.simulated.axis import NS_PER_S, AxisPoint, MotorLimits, plan_move, plan_velocity
 from drivers.simulated.motion import (
-    SOUND,
-    Drive,
-    HeadMotion,
-    Mechanics,
-    Misbehaviour,
+    NO_FAULT,
+    HeadMechanics,
+    HeadSimulator,
+    InjectedFault,
     MotionState,
-    Reach,
+    PositionOrder,
+    SpeedOrder,
 )
 
-PLAIN = Mechanics(ramp_s=0.5, lag_s=0.1)
+PLAIN = HeadMechanics(ramp_s=0.5, lag_s=0.1)
 """60 and 40 degrees a second, half a second to get there, a tenth until it begins."""
-ENDLESS = Mechanics(pan_deg=None, lag_s=0.0)
+ENDLESS = HeadMechanics(pan_deg=None, lag_s=0.0)
 
 
 def ns(seconds: float) -> int:
     return round(seconds * NS_PER_S)
 
 
-def after(head: HeadMotion, seconds: float) -> MotionState:
-    return head.state(ns(seconds))
+def after(head: HeadSimulator, seconds: float) -> MotionState:
+    return head.state_at(ns(seconds))
 
 
 def test_nothing_moves_before_the_lag_is_over_and_then_speed_grows_to_what_was_asked() -> None:
-    head = HeadMotion(PLAIN)
+    head = HeadSimulator(PLAIN)
     head.move(0, Velocity(pan_deg_s=30, tilt_deg_s=-20))
     assert after(head, 0.1).pan_deg == 0
     assert after(head, 0.1).moving
@@ -46,7 +46,7 @@ def test_nothing_moves_before_the_lag_is_over_and_then_speed_grows_to_what_was_a
 
 
 def test_a_stop_takes_the_ramp_down() -> None:
-    head = HeadMotion(PLAIN)
+    head = HeadSimulator(PLAIN)
     head.move(0, Velocity(pan_deg_s=60))
     head.stop(ns(1))
     at_stop = after(head, 1.1).pan_deg
@@ -57,7 +57,7 @@ def test_a_stop_takes_the_ramp_down() -> None:
 
 
 def test_faster_than_it_can_is_as_fast_as_it_can() -> None:
-    head = HeadMotion(PLAIN)
+    head = HeadSimulator(PLAIN)
     head.move(0, Velocity(pan_deg_s=1000, tilt_deg_s=-1000, zoom=5))
     state = after(head, 0.61)
     assert (state.pan_deg_s, state.tilt_deg_s) == (pytest.approx(60), pytest.approx(-40))
@@ -65,18 +65,18 @@ def test_faster_than_it_can_is_as_fast_as_it_can() -> None:
 
 
 def test_a_stop_of_the_mechanics_holds_the_head_and_lets_it_go_back() -> None:
-    head = HeadMotion(PLAIN)
+    head = HeadSimulator(PLAIN)
     head.move(0, Velocity(pan_deg_s=60, tilt_deg_s=40))
     state = after(head, 60)
     assert (state.pan_deg, state.tilt_deg) == (170, 90)
     assert (state.pan_deg_s, state.tilt_deg_s) == (0, 0)
-    assert head.rests_ns(("pan", "tilt")) == pytest.approx(ns(0.1 + 0.25 + 170 / 60), abs=2)
+    assert head.rest_time_ns(("pan", "tilt")) == pytest.approx(ns(0.1 + 0.25 + 170 / 60), abs=2)
     head.move(ns(60), Velocity(pan_deg_s=-60))
     assert after(head, 61.1).pan_deg == pytest.approx(170 - 60 * 0.75)
 
 
 def test_an_endless_head_turns_on_and_goes_the_nearer_way() -> None:
-    head = HeadMotion(ENDLESS)
+    head = HeadSimulator(ENDLESS)
     head.move(0, Velocity(pan_deg_s=60))
     head.stop(ns(10))
     turned = after(head, 11).pan_deg
@@ -89,10 +89,10 @@ def test_an_endless_head_turns_on_and_goes_the_nearer_way() -> None:
 
 
 def test_a_goto_arrives_in_the_time_of_a_trapezoid_and_is_at_rest_there() -> None:
-    head = HeadMotion(PLAIN)
+    head = HeadSimulator(PLAIN)
     head.goto(0, Pose(pan_deg=90, tilt_deg=30, zoom=0.5))
     # 0.1 s of lag, 0.5 s up and 0.5 s down with 30 degrees, the other 60 at 60 degrees a second.
-    assert head.rests_ns(("pan",)) == pytest.approx(ns(0.1 + 0.5 + 0.5 + 1.0), abs=2)
+    assert head.rest_time_ns(("pan",)) == pytest.approx(ns(0.1 + 0.5 + 0.5 + 1.0), abs=2)
     assert after(head, 2.0).moving
     state = after(head, 2.2)
     assert not state.moving
@@ -102,17 +102,17 @@ def test_a_goto_arrives_in_the_time_of_a_trapezoid_and_is_at_rest_there() -> Non
 
 
 def test_half_the_speed_takes_longer() -> None:
-    fast, slow = HeadMotion(PLAIN), HeadMotion(PLAIN)
+    fast, slow = HeadSimulator(PLAIN), HeadSimulator(PLAIN)
     fast.goto(0, Pose(pan_deg=90, tilt_deg=0))
     slow.goto(0, Pose(pan_deg=90, tilt_deg=0), speed=0.5)
-    assert slow.rests_ns(("pan",)) == pytest.approx(ns(0.1 + 0.25 + 90 / 30), abs=2)
-    assert fast.rests_ns(("pan",)) == pytest.approx(ns(2.1), abs=2)
+    assert slow.rest_time_ns(("pan",)) == pytest.approx(ns(0.1 + 0.25 + 90 / 30), abs=2)
+    assert fast.rest_time_ns(("pan",)) == pytest.approx(ns(2.1), abs=2)
 
 
 def test_an_axis_can_be_ordered_alone() -> None:
-    head = HeadMotion(PLAIN)
+    head = HeadSimulator(PLAIN)
     head.move(0, Velocity(pan_deg_s=10))
-    head.obey(ns(1), {"tilt": Reach(place=20), "zoom": Drive(speed=0.1)})
+    head.apply_orders(ns(1), {"tilt": PositionOrder(target=20), "zoom": SpeedOrder(speed=0.1)})
     state = after(head, 3.1)
     assert state.pan_deg_s == 10
     assert state.tilt_deg == 20
@@ -120,78 +120,83 @@ def test_an_axis_can_be_ordered_alone() -> None:
 
 
 def test_presets_bring_it_back_and_one_that_was_never_stored_does_nothing() -> None:
-    head = HeadMotion(PLAIN)
-    assert not head.recall_preset(0, 7)
+    head = HeadSimulator(PLAIN)
+    assert not head.goto_preset(0, 7)
     head.goto(0, Pose(pan_deg=-40, tilt_deg=10, zoom=1))
     head.store_preset(ns(10), 7)
     head.goto(ns(10), Pose(pan_deg=0, tilt_deg=0))
     assert after(head, 20).pan_deg == 0
-    assert head.recall_preset(ns(20), 7)
+    assert head.goto_preset(ns(20), 7)
     assert after(head, 30).pose == Pose(pan_deg=-40, tilt_deg=10, zoom=1)
     head.clear_preset(7)
-    assert head.presets == frozenset()
+    assert head.preset_numbers == frozenset()
 
 
 def test_a_stuck_axis_stays_and_never_arrives_until_it_is_mended() -> None:
-    head = HeadMotion(PLAIN, misbehaviour=Misbehaviour(stuck=("pan",)))
+    head = HeadSimulator(PLAIN, injected_fault=InjectedFault(stuck=("pan",)))
     head.goto(0, Pose(pan_deg=50, tilt_deg=20))
     assert after(head, 3600).pose == Pose(pan_deg=0, tilt_deg=20)
     assert after(head, 3600).moving
-    assert head.rests_ns() is None
-    head.misbehave(ns(3600), SOUND)
+    assert head.rest_time_ns() is None
+    head.inject_fault(ns(3600), NO_FAULT)
     assert after(head, 3610).pan_deg == 50
     assert not after(head, 3610).moving
 
 
 def test_a_slow_head_and_one_that_drifts_are_not_where_they_should_be() -> None:
-    slow = HeadMotion(PLAIN, misbehaviour=Misbehaviour(slow=0.5))
+    slow = HeadSimulator(PLAIN, injected_fault=InjectedFault(slow=0.5))
     slow.move(0, Velocity(pan_deg_s=40))
     assert after(slow, 2).pan_deg_s == pytest.approx(20)
-    drifting = HeadMotion(PLAIN, misbehaviour=Misbehaviour(drift_deg_s=0.25))
+    drifting = HeadSimulator(PLAIN, injected_fault=InjectedFault(drift_deg_s=0.25))
     assert after(drifting, 100).pan_deg == pytest.approx(25, abs=0.1)
     assert not after(drifting, 100).moving
     assert after(drifting, 10_000).pan_deg == 170
 
 
 def test_time_never_steps_back() -> None:
-    head = HeadMotion(PLAIN)
+    head = HeadSimulator(PLAIN)
     head.move(ns(5), Velocity(pan_deg_s=10))
     there = after(head, 8).pan_deg
     assert after(head, 2).pan_deg == there
 
 
 def test_who_waits_is_woken_by_what_the_head_hears() -> None:
-    head = HeadMotion(PLAIN)
-    assert not head.wait_for(lambda body: body.orders > 0, 0.0)
-    head.switch("wiper", on=True)
-    assert head.wait_for(lambda body: "wiper" in body.switched, 0.0)
+    head = HeadSimulator(PLAIN)
+    assert not head.wait_for(lambda body: body.order_count > 0, 0.0)
+    head.set_aux("wiper", on=True)
+    assert head.wait_for(lambda body: "wiper" in body.aux_on, 0.0)
 
 
 speeds = st.floats(-60, 60)
 places = st.floats(-170, 170)
 orders = st.one_of(
-    st.builds(Drive, speed=speeds), st.builds(Reach, place=places, speed=st.floats(0.1, 1))
+    st.builds(SpeedOrder, speed=speeds),
+    st.builds(PositionOrder, target=places, speed=st.floats(0.1, 1)),
 )
 
 
 @given(st.lists(st.tuples(st.floats(0, 3), orders), min_size=1, max_size=8), st.booleans())
 @example(
-    given_orders=[(2.0, Drive(speed=-31)), (1.75, Drive(speed=-60)), (1.0, Drive(speed=1))],
+    given_orders=[
+        (2.0, SpeedOrder(speed=-31)),
+        (1.75, SpeedOrder(speed=-60)),
+        (1.0, SpeedOrder(speed=1)),
+    ],
     endless=False,
 )
 def test_no_orders_break_a_motor_or_take_it_past_its_stops(
-    given_orders: list[tuple[float, Drive | Reach]], endless: bool
+    given_orders: list[tuple[float, SpeedOrder | PositionOrder]], endless: bool
 ) -> None:
-    mechanics = Mechanics(pan_deg=None if endless else Range(low=-170, high=170))
-    asked, unasked = HeadMotion(mechanics), HeadMotion(mechanics)
+    mechanics = HeadMechanics(pan_deg=None if endless else Range(low=-170, high=170))
+    asked, unasked = HeadSimulator(mechanics), HeadSimulator(mechanics)
     t_s, step_s, states = 0.0, 0.01, []
     for wait_s, order in given_orders:
-        asked.obey(ns(t_s), {"pan": order})
-        unasked.obey(ns(t_s), {"pan": order})
+        asked.apply_orders(ns(t_s), {"pan": order})
+        unasked.apply_orders(ns(t_s), {"pan": order})
         for _ in range(math.ceil(wait_s / step_s)):
             t_s += step_s
-            states.append(asked.state(ns(t_s)))
-    assert unasked.state(ns(t_s)) == asked.state(ns(t_s)), "to ask is not to move"
+            states.append(asked.state_at(ns(t_s)))
+    assert unasked.state_at(ns(t_s)) == asked.state_at(ns(t_s)), "to ask is not to move"
     top = mechanics.pan_max_deg_s
     for before, later in pairwise(states):
         assert abs(later.pan_deg - before.pan_deg) <= top * step_s * 1.001
@@ -203,9 +208,9 @@ def test_no_orders_break_a_motor_or_take_it_past_its_stops(
             abs(later.pan_deg_s - before.pan_deg_s) <= top / mechanics.ramp_s * step_s * 1.001
         )
     last = given_orders[-1][1]
-    if isinstance(last, Reach):
-        arrived = asked.state(ns(t_s + 60))
-        assert wrap_deg(arrived.pan_deg - last.place) == pytest.approx(0, abs=1e-9)
+    if isinstance(last, PositionOrder):
+        arrived = asked.state_at(ns(t_s + 60))
+        assert wrap_deg(arrived.pan_deg - last.target) == pytest.approx(0, abs=1e-9)
         assert not arrived.moving
 
 
@@ -214,26 +219,26 @@ def test_no_orders_break_a_motor_or_take_it_past_its_stops(
 def test_from_any_place_at_any_speed_an_axis_arrives(
     place: float, speed: float, goal: float, top_speed: float
 ) -> None:
-    limb = Limb(low=-100, high=100, acceleration=100)
-    course = to_place(limb, 0, Spot(place=place, speed=speed), goal, top_speed)
-    assert course.ends_ns is not None
-    assert course.at(course.ends_ns + 1) == Spot(place=goal, speed=0)
-    for before, later in pairwise(course.legs):
+    limb = MotorLimits(low=-100, high=100, acceleration=100)
+    course = plan_move(limb, 0, AxisPoint(position=place, speed=speed), goal, top_speed)
+    assert course.end_ns is not None
+    assert course.at(course.end_ns + 1) == AxisPoint(position=goal, speed=0)
+    for before, later in pairwise(course.phases):
         met = before.at(later.begin_s)
-        assert met.place == pytest.approx(later.spot.place, abs=1e-6)
+        assert met.position == pytest.approx(later.start.position, abs=1e-6)
 
 
 def test_an_axis_that_leaves_its_stop_and_turns_back_is_held_again() -> None:
-    limb = Limb(low=-10, high=10, acceleration=10)
-    course = at_speed(limb, 0, Spot(place=10, speed=-5), 5)
-    assert course.at(ns(0.5)).place == pytest.approx(8.75)
-    assert course.at(ns(1.001)) == Spot(place=10, speed=0)
-    assert course.ends_ns == ns(1)
+    limb = MotorLimits(low=-10, high=10, acceleration=10)
+    course = plan_velocity(limb, 0, AxisPoint(position=10, speed=-5), 5)
+    assert course.at(ns(0.5)).position == pytest.approx(8.75)
+    assert course.at(ns(1.001)) == AxisPoint(position=10, speed=0)
+    assert course.end_ns == ns(1)
 
 
 @given(st.floats(-2000, 2000), st.floats(-2000, 2000))
 def test_an_angle_is_wrapped_without_being_turned(angle: float, other: float) -> None:
     assert -180 < wrap_deg(angle) <= 180
     assert math.cos(math.radians(wrap_deg(angle))) == pytest.approx(math.cos(math.radians(angle)))
-    assert abs(nearest_deg(angle, other) - other) <= 180
+    assert abs(unwrap_near_deg(angle, other) - other) <= 180
     assert wrap_deg(180) == wrap_deg(-180) == 180

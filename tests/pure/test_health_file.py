@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agent.base.clock import boot_id
 from agent.base.health_model import HealthReport, OutboxHealth, Vitals
 from agent.health import health_file
-from tests.conftest import HeldClock
+from tests.conftest import ManualClock
 
 REPORT = HealthReport(
     uptime_s=5.0,
@@ -34,21 +34,21 @@ REPORT = HealthReport(
 )
 
 
-def test_what_the_agent_writes_others_read(tmp_path: Path, clock: HeldClock) -> None:
+def test_what_the_agent_writes_others_read(tmp_path: Path, clock: ManualClock) -> None:
     folder = tmp_path / "run" / "vigie"
     health_file.write(folder, REPORT, clock)
     live = health_file.read(folder)
     assert live is not None
     assert (live.report, live.t_ns, live.time) == (REPORT, clock.now_ns, "2026-11-25T00:00:01.000Z")
-    assert [path.name for path in folder.iterdir()] == [health_file.NAME]
+    assert [path.name for path in folder.iterdir()] == [health_file.FILE_NAME]
     assert not live.is_stale(clock.now_ns)
-    clock.pass_s(health_file.STALE_S)
+    clock.advance_s(health_file.STALE_S)
     assert not live.is_stale(clock.now_ns)
-    clock.pass_s(0.1)
+    clock.advance_s(0.1)
     assert live.is_stale(clock.now_ns)
 
 
-def test_what_another_boot_has_left_is_nothing(tmp_path: Path, clock: HeldClock) -> None:
+def test_what_another_boot_has_left_is_nothing(tmp_path: Path, clock: ManualClock) -> None:
     health_file.write(tmp_path, REPORT, clock, "another")
     assert health_file.read(tmp_path) is None
     assert health_file.read(tmp_path, "another") is not None
@@ -66,13 +66,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @given(garbage=st.binary(max_size=200))
 def test_garbage_is_no_health(folder: Path, garbage: bytes) -> None:
-    (folder / health_file.NAME).write_bytes(garbage)
+    (folder / health_file.FILE_NAME).write_bytes(garbage)
     assert health_file.read(folder) is None
 
 
-def test_a_newer_agent_may_say_more(tmp_path: Path, clock: HeldClock) -> None:
+def test_a_newer_agent_may_say_more(tmp_path: Path, clock: ManualClock) -> None:
     health_file.write(tmp_path, REPORT, clock)
-    file = tmp_path / health_file.NAME
+    file = tmp_path / health_file.FILE_NAME
     told = msgspec.json.decode(file.read_bytes())
     told["report"]["mood"] = "good"
     file.write_bytes(msgspec.json.encode(told))
@@ -83,8 +83,8 @@ def test_a_newer_agent_may_say_more(tmp_path: Path, clock: HeldClock) -> None:
 
 def test_the_folder_is_systemds_where_it_made_one() -> None:
     state = Path("/state")
-    assert health_file.runtime_folder(state, {}) == state / "run"
+    assert health_file.get_runtime_dir(state, {}) == state / "run"
     made = {"RUNTIME_DIRECTORY": "/run/vigie"}
-    assert health_file.runtime_folder(state, made) == Path("/run/vigie")
+    assert health_file.get_runtime_dir(state, made) == Path("/run/vigie")
     several = {"RUNTIME_DIRECTORY": "/run/vigie:/run/other"}
-    assert health_file.runtime_folder(state, several) == Path("/run/vigie")
+    assert health_file.get_runtime_dir(state, several) == Path("/run/vigie")

@@ -4,7 +4,7 @@ import uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.base.uuid7 import uuid7, uuid7_maker
+from agent.base.uuid7 import uuid7, uuid7_factory
 
 LATEST_MS = (1 << 48) - 1
 
@@ -35,8 +35,8 @@ def test_identifiers_sort_by_time(times_ms: list[int]) -> None:
 
 
 def test_the_same_randomness_makes_the_same_and_never_one_twice() -> None:
-    one = uuid7_maker(lambda t_ns: t_ns, random.Random("a clip"))
-    other = uuid7_maker(lambda t_ns: t_ns, random.Random("a clip"))
+    one = uuid7_factory(lambda t_ns: t_ns, random.Random("a clip"))
+    other = uuid7_factory(lambda t_ns: t_ns, random.Random("a clip"))
     made = [one(5_000_000) for _ in range(1000)]
     assert made == [other(5_000_000) for _ in range(1000)]
     assert len(set(made)) == 1000

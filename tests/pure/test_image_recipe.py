@@ -14,7 +14,7 @@ import pytest
 
 from agent.update import autoboot
 from images import apt_sources, bundles, image, image_files
-from images.target import ARCHITECTURES, MKOSI, Target
+from images.target import ARCHITECTURES, MKOSI_ARCHITECTURES, BuildTarget
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "images" / "recipe"
@@ -76,7 +76,7 @@ def test_mkosi_understands_the_recipe_and_it_opens_no_door(profile: str, archite
         [
             needs("mkosi"),
             *("--directory", RECIPE, "--profile", profile),
-            *(f"--architecture={MKOSI[architecture]}", "--json", "summary"),
+            *(f"--architecture={MKOSI_ARCHITECTURES[architecture]}", "--json", "summary"),
         ],
         capture_output=True,
         text=True,
@@ -85,7 +85,7 @@ def test_mkosi_understands_the_recipe_and_it_opens_no_door(profile: str, archite
     assert told.stderr == ""
     summary: dict[str, Any] = json.loads(told.stdout)["Images"][0]
     assert summary["Profiles"] == [profile]
-    assert summary["Architecture"] == MKOSI[architecture]
+    assert summary["Architecture"] == MKOSI_ARCHITECTURES[architecture]
     assert (summary["RootPassword"], summary["RootShell"]) == (None, None)
     assert not summary["Autologin"]
     assert summary["Ssh"] in (False, "never", "disabled", "auto")
@@ -339,7 +339,7 @@ FORMS = {
 @pytest.mark.skipif(shutil.which("apt-get") is None, reason="needs apt-get")
 @pytest.mark.parametrize("form", FORMS)
 def test_sources_are_the_machines_own_of_debian_alone(form: str, tmp_path: Path) -> None:
-    told = apt_sources.of_machine(apt_that_knows(FORMS[form], tmp_path))
+    told = apt_sources.machine_sources(apt_that_knows(FORMS[form], tmp_path))
     suites = [line for line in told.splitlines() if line.startswith("Suites:")]
     assert sorted(suites) == ["Suites: trixie", "Suites: trixie-updates"]
     assert set(re.findall("URIs: (.*)", told)) == {"http://mirror.example/debian/"}
@@ -349,33 +349,33 @@ def test_sources_are_the_machines_own_of_debian_alone(form: str, tmp_path: Path)
 @pytest.mark.skipif(shutil.which("apt-get") is None, reason="needs apt-get")
 def test_without_sources_of_debian_a_mirror_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="MIRROR"):
-        apt_sources.of_machine(apt_that_knows({}, tmp_path))
+        apt_sources.machine_sources(apt_that_knows({}, tmp_path))
 
 
 def test_a_pi_image_without_raspberry_pis_archive_is_refused_in_a_line(tmp_path: Path) -> None:
-    nowhere = image.Sources(
+    nowhere = image.PackageSources(
         mirror="http://mirror.example/debian",
         security_mirror="http://mirror.example/debian-security",
         board_mirror=None,
         board_keyring=None,
         board_packages=image.PI_PACKAGES,
     )
-    target = Target(profile="pi", architecture="arm64", version="1.0.0")
+    target = BuildTarget(profile="pi", architecture="arm64", version="1.0.0")
     with pytest.raises(SystemExit, match="RASPBERRYPI_MIRROR"):
-        image.lay_sources(target, nowhere, tmp_path / "sandbox")
+        image.write_apt_sources(target, nowhere, tmp_path / "sandbox")
 
 
 def test_the_pi_profile_takes_both_kernels_the_firmware_and_the_camera() -> None:
-    named = image.board_packages(image.PI_PACKAGES)
+    named = image.read_board_packages(image.PI_PACKAGES)
     assert {"linux-image-rpi-v8", "linux-image-rpi-2712", "raspi-firmware"} <= set(named)
     assert {"python3-picamera2", "rpi-eeprom"} <= set(named)
 
 
 @pytest.mark.parametrize("downgrade", [True, False])
 def test_only_a_bundle_that_says_so_may_go_back(downgrade: bool) -> None:
-    target = Target(profile="virt", architecture="arm64", version="1.2.3")
+    target = BuildTarget(profile="virt", architecture="arm64", version="1.2.3")
     parsed = configparser.ConfigParser()
-    parsed.read_string(bundles.manifest(target, downgrade=downgrade))
+    parsed.read_string(bundles.bundle_manifest(target, allow_downgrade=downgrade))
     assert dict(parsed["update"]) == {"compatible": "vigie-virt-arm64", "version": "1.2.3"}
     assert parsed["bundle"]["format"] == "verity"
     assert parsed.has_section("meta.vigie") == downgrade

@@ -5,54 +5,69 @@ import msgspec
 from agent.base.model import Event
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import Scene
-from tests.pure.rules.street import S, Walker, judged, line, new_id, path, shaky, sights, told, zone
+from tests.pure.rules.street import (
+    NS_PER_S,
+    ScriptedRoadUser,
+    event_names,
+    frame_results,
+    id_maker,
+    line_scene,
+    run_rules,
+    straight_path,
+    with_jitter,
+    zone_scene,
+)
 
 BUSY = Scene(
-    line=line().line,
+    line=line_scene().line,
     zone=(
-        *zone(
+        *zone_scene(
             kind="carriageway", stopped_after_s=5, direction_deg=0, dwell_after_s=3, each=True
         ).zone,
     ),
 )
 
 
-def walkers() -> list[Walker]:
+def walkers() -> list[ScriptedRoadUser]:
     return [
-        Walker(shaky(path((0, 0.2, 0.5), (4, 0.7, 0.5), (20, 0.7, 0.5), (24, 0.2, 0.5)), 0.004)),
-        Walker(shaky(path((2, 0.9, 0.3), (9, 0.1, 0.3)), 0.004), track=2),
-        Walker(path((0, 0.6, 0.8), (15, 0.9, 0.8)), track=3, label="person"),
+        ScriptedRoadUser(
+            with_jitter(
+                straight_path((0, 0.2, 0.5), (4, 0.7, 0.5), (20, 0.7, 0.5), (24, 0.2, 0.5)), 0.004
+            )
+        ),
+        ScriptedRoadUser(with_jitter(straight_path((2, 0.9, 0.3), (9, 0.1, 0.3)), 0.004), track=2),
+        ScriptedRoadUser(straight_path((0, 0.6, 0.8), (15, 0.9, 0.8)), track=3, label="person"),
     ]
 
 
 def test_the_same_sights_give_the_same_events() -> None:
-    first, second = (judged(BUSY, walkers(), 30) for _ in range(2))
+    first, second = (run_rules(BUSY, walkers(), 30) for _ in range(2))
     assert msgspec.json.encode(first) == msgspec.json.encode(second)
     assert len({event.kind for event in first}) >= 5
 
 
 def test_the_end_of_the_clip_ends_what_is_open() -> None:
-    judge = RuleEngine("north", BUSY, new_id())
+    judge = RuleEngine("north", BUSY, id_maker())
     events: list[Event] = []
-    for sight in sights(walkers(), 12):
+    for sight in frame_results(walkers(), 12):
         events.extend(judge.evaluate(sight))
-    last = judge.flush(12 * S)
+    last = judge.flush(12 * NS_PER_S)
     assert last
     assert {event.phase for event in last} == {"end"}
     for _, revisions in itertools.groupby(
         sorted([*events, *last], key=lambda e: (e.event, e.rev)), key=lambda e: e.event
     ):
         assert list(revisions)[-1].phase in ("end", "moment")
-    assert judge.flush(13 * S) == ()
+    assert judge.flush(13 * NS_PER_S) == ()
 
 
 def test_an_empty_scene_judges_the_picture_alone() -> None:
-    assert judged(Scene(), walkers(), 30) == []
+    assert run_rules(Scene(), walkers(), 30) == []
 
 
 def test_two_zones_of_one_place_each_have_their_say() -> None:
-    yard = zone().zone[0]
+    yard = zone_scene().zone[0]
     scene = Scene(zone=(yard, msgspec.structs.replace(yard, name="other")))
-    events = judged(scene, [Walker(path((0, 0.7, 0.5), (5, 0.7, 0.5)))], 5)
-    assert told(events) == ["zone begin"] * 2
+    events = run_rules(scene, [ScriptedRoadUser(straight_path((0, 0.7, 0.5), (5, 0.7, 0.5)))], 5)
+    assert event_names(events) == ["zone begin"] * 2
     assert {event.name for event in events} == {"yard", "other"}

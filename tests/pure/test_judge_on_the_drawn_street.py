@@ -9,22 +9,22 @@ import pytest
 from agent.base.model import BoundingBox, Event, FrameResult, Track
 from agent.detection import scene as scenes
 from agent.detection.rule_engine import RuleEngine
-from drivers.street.view import TruthBox, View, truth
-from tests.pure.rules.street import S, new_id
+from drivers.street.view import FixedView, TruthBox, truth_boxes
+from tests.pure.rules.street import NS_PER_S, id_maker
 
 SCENE = Path(__file__).parents[2] / "centre" / "demo" / "scenes" / "street.toml"
 LENGTH_S = 58
 
 
 def sights(seed: int) -> Iterator[FrameResult]:
-    view = View(640, 360)
+    view = FixedView(640, 360)
     pictures = np.random.default_rng(1).integers(60, 200, (3, 90, 160), dtype=np.uint8)
     begun_ns: dict[int, int] = {}
     for seq in range(LENGTH_S * 10):
-        t_ns = seq * S // 10
+        t_ns = seq * NS_PER_S // 10
         tracks = tuple(
             track(who, t_ns, begun_ns.setdefault(who.id, t_ns))
-            for who in truth(seed, t_ns / S, view)
+            for who in truth_boxes(seed, t_ns / NS_PER_S, view)
             if who.hidden < 0.6
         )
         # The picture is noise: nothing is said of the view in this test.
@@ -48,9 +48,9 @@ def track(who: TruthBox, t_ns: int, begin_ns: int) -> Track:
 
 @pytest.fixture(scope="module", params=[1, 2])
 def events(request: pytest.FixtureRequest) -> list[Event]:
-    judge = RuleEngine("drawn", scenes.load(SCENE), new_id())
+    judge = RuleEngine("drawn", scenes.load_scene(SCENE), id_maker())
     judged = [event for sight in sights(request.param) for event in judge.evaluate(sight)]
-    return [*judged, *judge.flush(LENGTH_S * S)]
+    return [*judged, *judge.flush(LENGTH_S * NS_PER_S)]
 
 
 def begun(events: list[Event], kind: str) -> list[Event]:

@@ -7,22 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.base.health_model import LEVELS, DiskHealth, Level, Vitals
-from agent.health.degradation import CALM_S, RUNGS, DegradationPolicy
+from agent.base.health_model import DEGRADATION_LEVELS, DegradationLevel, DiskHealth, Vitals
+from agent.health.degradation import RECOVERY_S, STEPS, DegradationPolicy
 from agent.health.hysteresis import Hysteresis
 from agent.health.load_shedding import CameraDuty
-from agent.health.strain import ResourceLoad, strain
-from drivers.contracts import Wanted
+from agent.health.strain import ResourceLoad, compute_load
+from drivers.contracts import StreamRequest
 
 S = 1_000_000_000
 WELL = ResourceLoad(
     celsius=50.0,
     under_voltage=False,
     throttled=False,
-    memory_free=0.5,
+    memory_free_ratio=0.5,
     memory_pressure=0.0,
     load_per_core=0.3,
-    room=30.0,
+    disk_space_ratio=30.0,
     write_ms=8.0,
 )
 
@@ -34,11 +34,11 @@ class Day:
         self.t_ns = 0
         self.ladder = DegradationPolicy(0)
 
-    def pass_s(self, seconds: float, strained: ResourceLoad) -> Level:
+    def pass_s(self, seconds: float, strained: ResourceLoad) -> DegradationLevel:
         for _ in range(int(seconds)):
             self.t_ns += S
             self.ladder.update(self.t_ns, strained)
-        return self.ladder.now.level
+        return self.ladder.current.level
 
 
 def of(**strained: Any) -> ResourceLoad:
@@ -54,23 +54,23 @@ def of(**strained: Any) -> ResourceLoad:
         ({"celsius": 89.0}, "record_only", "heat: 89 °C"),
         ({"celsius": 96.0}, "heartbeat", "heat: 96 °C"),
         ({"under_voltage": True}, "record_only", "voltage"),
-        ({"memory_free": 0.05}, "no_detection", "memory: 5.0% free"),
-        ({"memory_free": 0.02}, "record_only", "memory: 2.0% free"),
+        ({"memory_free_ratio": 0.05}, "no_detection", "memory: 5.0% free"),
+        ({"memory_free_ratio": 0.02}, "record_only", "memory: 2.0% free"),
         ({"memory_pressure": 0.3}, "no_detection", "memory: all wait"),
         ({"load_per_core": 7.0}, "no_detection", "load: 7.0 a core"),
         ({"load_per_core": 13.0}, "record_only", "load"),
         ({"write_ms": 6000.0}, "record_only", "disk: a write takes 6000 ms"),
-        ({"room": 0.4}, "record_only", "disk: full"),
-        ({"room": 0.1}, "heartbeat", "disk: full"),
+        ({"disk_space_ratio": 0.4}, "record_only", "disk: full"),
+        ({"disk_space_ratio": 0.1}, "heartbeat", "disk: full"),
         ({"throttled": True}, "full", ""),
     ],
 )
 def test_each_strain_leads_down_to_its_level(
-    strained: Mapping[str, Any], level: Level, why: str
+    strained: Mapping[str, Any], level: DegradationLevel, why: str
 ) -> None:
     day = Day()
     assert day.pass_s(300, of(**strained)) == level
-    assert day.ladder.now.why.startswith(why)
+    assert day.ladder.current.why.startswith(why)
 
 
 def test_a_spike_moves_nothing() -> None:
@@ -91,17 +91,17 @@ def test_it_goes_up_only_when_it_has_been_calm_for_long() -> None:
     day = Day()
     day.pass_s(60, of(celsius=84.0))
     assert day.pass_s(3600, of(celsius=78.0)) == "no_detection"
-    assert day.pass_s(CALM_S, of(celsius=70.0)) == "no_detection"
+    assert day.pass_s(RECOVERY_S, of(celsius=70.0)) == "no_detection"
     assert day.pass_s(1, of(celsius=78.0)) == "no_detection"
-    assert day.pass_s(CALM_S, of(celsius=70.0)) == "no_detection"
+    assert day.pass_s(RECOVERY_S, of(celsius=70.0)) == "no_detection"
     assert day.pass_s(2, of(celsius=70.0)) == "full"
-    assert day.ladder.now.why == ""
+    assert day.ladder.current.why == ""
 
 
 def test_heat_that_detection_itself_makes_does_not_swing_by_the_minute() -> None:
     """Each minute that detection runs warms the board by a degree, each without it cools it."""
     day, celsius, changes = Day(), 82.0, 0
-    before: Level = "full"
+    before: DegradationLevel = "full"
     for _ in range(24 * 60):
         level = day.pass_s(60, of(celsius=celsius))
         celsius = min(90.0, celsius + 1) if level == "full" else max(60.0, celsius - 1)
@@ -113,17 +113,17 @@ def test_heat_that_detection_itself_makes_does_not_swing_by_the_minute() -> None
 def test_the_time_and_the_reason_are_of_when_the_level_was_taken() -> None:
     day = Day()
     day.pass_s(60, of(celsius=84.0))
-    since_ns, why = day.ladder.now.since_ns, day.ladder.now.why
+    since_ns, why = day.ladder.current.since_ns, day.ladder.current.why
     assert since_ns == 11 * S
     day.pass_s(60, of(celsius=85.0))
-    assert (day.ladder.now.since_ns, day.ladder.now.why) == (since_ns, why)
+    assert (day.ladder.current.since_ns, day.ladder.current.why) == (since_ns, why)
 
 
 def test_what_is_unknown_strains_nobody_and_holds_nobody_down() -> None:
     day = Day()
     assert day.pass_s(1000, ResourceLoad()) == "full"
     day.pass_s(60, of(celsius=99.0))
-    assert day.pass_s(CALM_S + 2, ResourceLoad()) == "full"
+    assert day.pass_s(RECOVERY_S + 2, ResourceLoad()) == "full"
 
 
 @given(
@@ -135,33 +135,36 @@ def test_what_is_unknown_strains_nobody_and_holds_nobody_down() -> None:
 def test_a_strain_that_stays_gives_a_level_that_stays(
     celsius: float | None, memory: float | None, room: float | None, low: bool | None
 ) -> None:
-    day, strained = Day(), of(celsius=celsius, memory_free=memory, room=room, under_voltage=low)
+    day, strained = (
+        Day(),
+        of(celsius=celsius, memory_free_ratio=memory, disk_space_ratio=room, under_voltage=low),
+    )
     level = day.pass_s(200, strained)
     assert day.pass_s(400, strained) == level
-    assert bool(day.ladder.now.why) == (level != "full")
+    assert bool(day.ladder.current.why) == (level != "full")
 
 
 def test_every_level_below_full_has_a_reason_that_leads_to_it() -> None:
-    assert {rung.level for rung in RUNGS} == set(LEVELS[1:])
+    assert {rung.level for rung in STEPS} == set(DEGRADATION_LEVELS[1:])
 
 
 def test_no_rung_is_good_where_it_is_bad() -> None:
-    for rung in RUNGS:
+    for rung in STEPS:
         for value in (0.0, 0.01, 0.1, 0.3, 0.7, 1.5, 4.0, 20.0, 78.0, 84.0, 99.0, 3000.0, 9000.0):
             strained = ResourceLoad(
                 celsius=value,
-                memory_free=value,
+                memory_free_ratio=value,
                 memory_pressure=value,
                 load_per_core=value,
-                room=value,
+                disk_space_ratio=value,
                 write_ms=value,
                 under_voltage=value > 1,
             )
-            assert not (rung.is_over(strained) and rung.good(strained))
+            assert not (rung.breached(strained) and rung.recovered(strained))
 
 
 def test_between_its_marks_a_latch_stays_as_it_is() -> None:
-    latch = Hysteresis(for_s=2, calm_s=3)
+    latch = Hysteresis(on_after_s=2, off_after_s=3)
     steps = [(True, False)] * 3 + [(False, False)] * 9 + [(False, True)] * 4
     told = [
         latch.update(second * S, bad=bad, good=good) for second, (bad, good) in enumerate(steps)
@@ -180,31 +183,36 @@ def test_strain_does_not_depend_on_how_large_a_box_is() -> None:
         cores=4,
         memory_total_bytes=1000,
     )
-    told = strain(small, DiskHealth(write_ms=4.0))
-    assert (told.memory_free, told.load_per_core, told.room, told.write_ms) == (0.1, 0.5, 0.5, 4.0)
+    told = compute_load(small, DiskHealth(write_ms=4.0))
+    assert (told.memory_free_ratio, told.load_per_core, told.disk_space_ratio, told.write_ms) == (
+        0.1,
+        0.5,
+        0.5,
+        4.0,
+    )
     assert told.celsius is None
 
 
-MAIN = Wanted(packets=True, frames_fps=10.0)
-ONLY_FRAMES = Wanted(packets=False, frames_fps=10.0)
+MAIN = StreamRequest(packets=True, frames_fps=10.0)
+ONLY_FRAMES = StreamRequest(packets=False, frames_fps=10.0)
 
 
 def test_a_level_takes_frames_first_and_packets_last() -> None:
     allowance = CameraDuty()
-    assert (allowance.of(MAIN), allowance.of(ONLY_FRAMES)) == (MAIN, ONLY_FRAMES)
+    assert (allowance.limit(MAIN), allowance.limit(ONLY_FRAMES)) == (MAIN, ONLY_FRAMES)
     for level in ("no_detection", "record_only"):
-        allowance.shed(level, 0)
-        assert allowance.of(MAIN) == Wanted(packets=True, frames_fps=0.0)
-        assert allowance.of(ONLY_FRAMES) is None
-        assert allowance.records
-    allowance.shed("heartbeat", 0)
-    assert (allowance.of(MAIN), allowance.of(ONLY_FRAMES)) == (None, None)
+        allowance.set_level(level, 0)
+        assert allowance.limit(MAIN) == StreamRequest(packets=True, frames_fps=0.0)
+        assert allowance.limit(ONLY_FRAMES) is None
+        assert allowance.can_record
+    allowance.set_level("heartbeat", 0)
+    assert (allowance.limit(MAIN), allowance.limit(ONLY_FRAMES)) == (None, None)
 
 
 def test_what_was_not_recorded_is_told_once_recording_goes_on() -> None:
     allowance = CameraDuty()
-    assert allowance.shed("no_detection", 1) is None
-    assert allowance.shed("heartbeat", 2) is None
-    assert allowance.shed("heartbeat", 3) is None
-    assert allowance.shed("record_only", 9) == (2, 9)
-    assert allowance.shed("full", 12) is None
+    assert allowance.set_level("no_detection", 1) is None
+    assert allowance.set_level("heartbeat", 2) is None
+    assert allowance.set_level("heartbeat", 3) is None
+    assert allowance.set_level("record_only", 9) == (2, 9)
+    assert allowance.set_level("full", 12) is None

@@ -22,7 +22,7 @@ def night(*spots: tuple[int, int], luma: int = 250, radius: int = 2, ground: int
 
 
 def test_two_lamps_are_one_vehicle_around_and_above_them() -> None:
-    (front,) = headlights.headlight_pairs(night((100, 120), (114, 120)))
+    (front,) = headlights.find_headlight_pairs(night((100, 120), (114, 120)))
     assert front.x * WIDTH < 100
     assert (front.x + front.w) * WIDTH > 115
     assert front.y * HEIGHT < 112
@@ -42,11 +42,11 @@ def test_two_lamps_are_one_vehicle_around_and_above_them() -> None:
     ],
 )
 def test_nothing_else_is_a_vehicle(what: str, picture: Plane) -> None:
-    assert headlights.headlight_pairs(picture) == [], what
+    assert headlights.find_headlight_pairs(picture) == [], what
 
 
 def test_of_three_lamps_in_a_row_the_nearest_two_are_of_one_vehicle() -> None:
-    (front,) = headlights.headlight_pairs(night((100, 120), (120, 120), (132, 120)))
+    (front,) = headlights.find_headlight_pairs(night((100, 120), (120, 120), (132, 120)))
     assert 115 < front.x * WIDTH < 120
 
 

@@ -4,60 +4,60 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.reporting.payloads import Ack, SeqRange
-from centre.deduplicator import RANGES_IN_AN_ACK, Deduplicator, SeqSet
+from centre.deduplicator import MAX_ACK_RANGES, Deduplicator, SeqSet
 
 
 def test_numbers_in_order_move_the_acknowledgement_on() -> None:
     ledger = Deduplicator("e")
-    assert ledger.ack() == Ack(epoch="e", upto=0)
+    assert ledger.build_ack() == Ack(epoch="e", upto=0)
     for seq in (1, 2, 3):
-        assert ledger.take(seq)
-    assert ledger.ack() == Ack(epoch="e", upto=3)
+        assert ledger.add(seq)
+    assert ledger.build_ack() == Ack(epoch="e", upto=3)
 
 
 def test_a_hole_holds_it_and_what_is_above_is_told_beside_it() -> None:
     ledger = Deduplicator("e")
     for seq in (1, 2, 5, 6, 9):
-        ledger.take(seq)
-    assert ledger.ack() == Ack(epoch="e", upto=2, also=(SeqRange(5, 6), SeqRange(9, 9)))
-    assert ledger.holes() == (SeqRange(3, 4), SeqRange(7, 8))
+        ledger.add(seq)
+    assert ledger.build_ack() == Ack(epoch="e", upto=2, also=(SeqRange(5, 6), SeqRange(9, 9)))
+    assert ledger.missing_ranges() == (SeqRange(3, 4), SeqRange(7, 8))
 
 
 def test_a_receipt_for_lost_messages_closes_the_hole() -> None:
     ledger = Deduplicator("e")
     for seq in (1, 2, 5):
-        ledger.take(seq)
-    ledger.never_come((SeqRange(3, 4),))
-    assert ledger.ack() == Ack(epoch="e", upto=5)
-    assert ledger.holes() == ()
+        ledger.add(seq)
+    ledger.mark_lost((SeqRange(3, 4),))
+    assert ledger.build_ack() == Ack(epoch="e", upto=5)
+    assert ledger.missing_ranges() == ()
 
 
 def test_a_birth_tells_from_where_to_count() -> None:
     ledger = Deduplicator("e")
-    ledger.take(101)
-    ledger.floor(100)
-    assert ledger.ack() == Ack(epoch="e", upto=101)
+    ledger.add(101)
+    ledger.set_floor(100)
+    assert ledger.build_ack() == Ack(epoch="e", upto=101)
 
 
 def test_what_the_floor_covers_is_new_all_the_same_where_it_comes_late() -> None:
     ledger = Deduplicator("e")
-    ledger.floor(100)
-    assert ledger.take(50)
-    assert not ledger.take(50)
+    ledger.set_floor(100)
+    assert ledger.add(50)
+    assert not ledger.add(50)
 
 
 def test_a_repeat_is_not_taken_twice() -> None:
     ledger = Deduplicator("e")
-    assert ledger.take(1)
-    assert not ledger.take(1)
+    assert ledger.add(1)
+    assert not ledger.add(1)
 
 
 def test_an_acknowledgement_is_of_a_bounded_size_and_names_the_newest() -> None:
     ledger = Deduplicator("e")
     for seq in range(2, 2000, 2):
-        ledger.take(seq)
-    also = ledger.ack().also
-    assert len(also) == RANGES_IN_AN_ACK
+        ledger.add(seq)
+    also = ledger.build_ack().also
+    assert len(also) == MAX_ACK_RANGES
     assert also[-1] == SeqRange(1998, 1998)
 
 
@@ -70,9 +70,11 @@ def test_a_set_of_ranges_is_a_set_of_numbers(spans: list[tuple[int, int]]) -> No
     held = [seq for span in ranges for seq in range(span.first, span.last + 1)]
     assert held == sorted(plain)
     assert all((seq in ranges) == (seq in plain) for seq in range(80))
-    prefix = ranges.prefix()
+    prefix = ranges.contiguous_end()
     assert prefix == next(seq for seq in range(100) if seq + 1 not in plain)
-    above = [seq for span in ranges.above(prefix) for seq in range(span.first, span.last + 1)]
+    above = [
+        seq for span in ranges.ranges_above(prefix) for seq in range(span.first, span.last + 1)
+    ]
     assert above == sorted(seq for seq in plain if seq > prefix)
 
 
@@ -81,15 +83,15 @@ def test_an_acknowledgement_never_covers_what_may_still_come(steps: list[tuple[s
     ledger, seen, gone = Deduplicator("e"), set[int](), set[int]()
     for what, seq in steps:
         if what == "t":
-            assert ledger.take(seq) == (seq not in seen)
+            assert ledger.add(seq) == (seq not in seen)
             seen.add(seq)
         elif what == "l":
-            ledger.never_come((SeqRange(seq, seq + 1),))
+            ledger.mark_lost((SeqRange(seq, seq + 1),))
             gone |= {seq, seq + 1}
         else:
-            ledger.floor(seq)
+            ledger.set_floor(seq)
             gone |= set(range(1, seq + 1))
-        ack = ledger.ack()
+        ack = ledger.build_ack()
         covered = set(range(1, ack.upto + 1))
         for span in ack.also:
             covered |= set(range(span.first, span.last + 1))

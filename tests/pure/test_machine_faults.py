@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from agent.base.health_model import CameraHealth, Degradation, DiskHealth, Level
+from agent.base.health_model import CameraHealth, Degradation, DegradationLevel, DiskHealth
 from agent.faults.registry import FaultRegistry
 from agent.health.machine_faults import MachineFaults
 from agent.health.strain import ResourceLoad
-from tests.conftest import HeldClock
+from tests.conftest import ManualClock
 
 FULL = Degradation(level="full", why="", since_ns=0)
 
@@ -16,7 +16,7 @@ FULL = Degradation(level="full", why="", since_ns=0)
 class Watched:
     """The machine's faults, looked at once a second."""
 
-    def __init__(self, clock: HeldClock) -> None:
+    def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
         self.board = FaultRegistry(clock.boottime_ns)
         self._faults = MachineFaults(self.board)
@@ -30,12 +30,12 @@ class Watched:
         degradation: Degradation = FULL,
     ) -> list[str]:
         for _ in range(seconds):
-            self.clock.pass_s(1)
-            self._faults.look(self.clock.now_ns, strained, disk, cameras, degradation)
+            self.clock.advance_s(1)
+            self._faults.update(self.clock.now_ns, strained, disk, cameras, degradation)
         return [fault.code for fault in self.board.active()]
 
 
-def comes_and_goes(clock: HeldClock, code: str, bad: Any, between: Any, good: Any) -> None:
+def comes_and_goes(clock: ManualClock, code: str, bad: Any, between: Any, good: Any) -> None:
     """With `bad` it comes, and only after a while; with `between` it stays; with `good` it goes."""
     watched = Watched(clock)
     assert watched.codes(600, ResourceLoad(**good)) == []
@@ -49,13 +49,13 @@ def comes_and_goes(clock: HeldClock, code: str, bad: Any, between: Any, good: An
 
 
 @pytest.mark.raises_fault("SYS-02")
-def test_a_hot_board_is_a_fault_until_it_has_cooled(clock: HeldClock) -> None:
+def test_a_hot_board_is_a_fault_until_it_has_cooled(clock: ManualClock) -> None:
     comes_and_goes(clock, "SYS-02", {"celsius": 81.0}, {"celsius": 77.0}, {"celsius": 74.0})
 
 
 @pytest.mark.raises_fault("SYS-03")
 @pytest.mark.parametrize("sign", ["under_voltage", "throttled"])
-def test_a_low_supply_and_a_slowed_board_are_a_fault_at_once(clock: HeldClock, sign: str) -> None:
+def test_a_low_supply_and_a_slowed_board_are_a_fault_at_once(clock: ManualClock, sign: str) -> None:
     assert Watched(clock).codes(1, ResourceLoad(**{sign: True})) == ["SYS-03"]
     comes_and_goes(clock, "SYS-03", {sign: True}, None, {sign: False})
 
@@ -64,28 +64,36 @@ def test_a_low_supply_and_a_slowed_board_are_a_fault_at_once(clock: HeldClock, s
 @pytest.mark.parametrize(
     ("bad", "between", "good"),
     [
-        ({"memory_free": 0.05}, {"memory_free": 0.1}, {"memory_free": 0.3}),
+        ({"memory_free_ratio": 0.05}, {"memory_free_ratio": 0.1}, {"memory_free_ratio": 0.3}),
         ({"memory_pressure": 0.2}, {"memory_pressure": 0.05}, {"memory_pressure": 0.0}),
     ],
 )
-def test_too_little_memory_is_a_fault(clock: HeldClock, bad: Any, between: Any, good: Any) -> None:
+def test_too_little_memory_is_a_fault(
+    clock: ManualClock, bad: Any, between: Any, good: Any
+) -> None:
     comes_and_goes(clock, "SYS-04", bad, between, good)
 
 
 @pytest.mark.raises_fault("SYS-05")
-def test_more_work_than_cores_is_a_fault_when_it_stays(clock: HeldClock) -> None:
+def test_more_work_than_cores_is_a_fault_when_it_stays(clock: ManualClock) -> None:
     comes_and_goes(
         clock, "SYS-05", {"load_per_core": 2.5}, {"load_per_core": 1.7}, {"load_per_core": 1.0}
     )
 
 
 @pytest.mark.raises_fault("STO-05")
-def test_a_disk_that_something_else_fills_is_a_fault(clock: HeldClock) -> None:
-    comes_and_goes(clock, "STO-05", {"room": 0.9}, {"room": 1.2}, {"room": 2.0})
+def test_a_disk_that_something_else_fills_is_a_fault(clock: ManualClock) -> None:
+    comes_and_goes(
+        clock,
+        "STO-05",
+        {"disk_space_ratio": 0.9},
+        {"disk_space_ratio": 1.2},
+        {"disk_space_ratio": 2.0},
+    )
 
 
 @pytest.mark.raises_fault("STO-06")
-def test_a_slow_disk_is_a_fault(clock: HeldClock) -> None:
+def test_a_slow_disk_is_a_fault(clock: ManualClock) -> None:
     comes_and_goes(clock, "STO-06", {"write_ms": 1500.0}, {"write_ms": 700.0}, {"write_ms": 20.0})
 
 
@@ -99,14 +107,14 @@ def test_a_slow_disk_is_a_fault(clock: HeldClock) -> None:
     ],
 )
 def test_a_worn_disk_is_a_fault_by_its_registers_or_by_the_days_left(
-    clock: HeldClock, disk: DiskHealth, said: str
+    clock: ManualClock, disk: DiskHealth, said: str
 ) -> None:
     watched = Watched(clock)
     assert watched.codes(1, disk=disk) == ["STO-07"]
     assert watched.board.active()[0].detail == said
 
 
-def test_a_good_disk_and_one_that_says_nothing_are_none(clock: HeldClock) -> None:
+def test_a_good_disk_and_one_that_says_nothing_are_none(clock: ManualClock) -> None:
     good = DiskHealth(life_used=0.3, reserve="normal", days_left=900.0, days_left_by="register")
     assert Watched(clock).codes(600, disk=good) == []
     assert Watched(clock).codes(600) == []
@@ -128,7 +136,7 @@ def camera(fps: float, wanted: float | None, *, is_open: bool = True) -> CameraH
 
 @pytest.mark.raises_fault("CAM-04")
 def test_a_camera_that_gives_half_of_what_is_wanted_is_a_fault_after_a_minute(
-    clock: HeldClock,
+    clock: ManualClock,
 ) -> None:
     watched = Watched(clock)
     assert watched.codes(60, cameras=(camera(4.0, 10.0),)) == []
@@ -142,14 +150,16 @@ def test_a_camera_that_gives_half_of_what_is_wanted_is_a_fault_after_a_minute(
     "silent", [camera(0.0, 10.0), camera(0.0, 10.0, is_open=False), camera(4.0, None)]
 )
 def test_a_camera_that_gives_nothing_or_is_asked_for_nothing_is_not_slow(
-    clock: HeldClock, silent: CameraHealth
+    clock: ManualClock, silent: CameraHealth
 ) -> None:
     assert Watched(clock).codes(600, cameras=(silent,)) == []
 
 
 @pytest.mark.raises_fault("SYS-07")
 @pytest.mark.parametrize("level", ["no_detection", "record_only", "heartbeat"])
-def test_a_box_that_does_less_than_it_should_says_so(clock: HeldClock, level: Level) -> None:
+def test_a_box_that_does_less_than_it_should_says_so(
+    clock: ManualClock, level: DegradationLevel
+) -> None:
     watched = Watched(clock)
     low = Degradation(level=level, why="heat: 84 °C", since_ns=0)
     assert watched.codes(1, degradation=low) == ["SYS-07"]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.errors import MaskRefused
-from drivers.masking import CHROMA, LUMA, WHOLE, MaskPainter, Planes
+from drivers.errors import MaskError
+from drivers.masking import MASK_CHROMA, MASK_LUMA, WHOLE_PICTURE, MaskPainter, Planes
 from drivers.media import Corner, Polygon
 
 WHAT = "camera 'north'"
@@ -32,7 +32,7 @@ def polygons(draw: st.DrawFn) -> Polygon:
     )
     try:
         MaskPainter([corners], WHAT)
-    except MaskRefused:
+    except MaskError:
         return (Corner(0.1, 0.1), Corner(0.9, 0.2), Corner(0.5, 0.9))
     return corners
 
@@ -42,8 +42,8 @@ def picture(size_px: tuple[int, int], seed: int) -> Planes:
     width, height = size_px
     rng = np.random.default_rng(seed)
     half = ((height + 1) // 2, (width + 1) // 2)
-    y = rng.integers(LUMA + 1, 256, (height, width), np.uint8)
-    u, v = (rng.integers(0, CHROMA, half, np.uint8) for _ in range(2))
+    y = rng.integers(MASK_LUMA + 1, 256, (height, width), np.uint8)
+    u, v = (rng.integers(0, MASK_CHROMA, half, np.uint8) for _ in range(2))
     for plane in (y, u, v):
         plane.flags.writeable = False
     return y, u, v
@@ -66,8 +66,8 @@ def test_no_pixel_that_a_polygon_touches_depends_on_the_picture(
     masks: list[Polygon], size_px: tuple[int, int]
 ) -> None:
     painter = MaskPainter(masks, WHAT)
-    one = painter.painted(picture(size_px, 1))
-    other = painter.painted(picture(size_px, 2))
+    one = painter.paint_planes(picture(size_px, 1))
+    other = painter.paint_planes(picture(size_px, 2))
     width, height = size_px
     # Nine places in each pixel.
     xs, ys = np.meshgrid((np.arange(width * 3) + 0.5) / 3, (np.arange(height * 3) + 0.5) / 3)
@@ -75,11 +75,13 @@ def test_no_pixel_that_a_polygon_touches_depends_on_the_picture(
         hit = np.asarray(inside(polygon, xs / width, ys / height))
         hit = hit.reshape(height, 3, width, 3).any(axis=(1, 3))
         rows, columns = np.nonzero(hit)
-        assert (one[0][rows, columns] == LUMA).all()
+        assert (one[0][rows, columns] == MASK_LUMA).all()
         for plane in (1, 2):
-            assert (one[plane][rows // 2, columns // 2] == CHROMA).all()
+            assert (one[plane][rows // 2, columns // 2] == MASK_CHROMA).all()
     for first, second in zip(one, other, strict=True):
-        painted = (first == (LUMA if first.shape == one[0].shape else CHROMA)) & (first == second)
+        painted = (first == (MASK_LUMA if first.shape == one[0].shape else MASK_CHROMA)) & (
+            first == second
+        )
         assert painted.any()
 
 
@@ -89,9 +91,9 @@ def test_what_is_not_painted_is_as_it_was_and_the_picture_itself_is_not_written_
 ) -> None:
     before = picture(size_px, seed)
     kept = [plane.copy() for plane in before]
-    after = MaskPainter([mask], WHAT).painted(before)
+    after = MaskPainter([mask], WHAT).paint_planes(before)
     for plane, untouched, painted, value in zip(
-        before, kept, after, (LUMA, CHROMA, CHROMA), strict=True
+        before, kept, after, (MASK_LUMA, MASK_CHROMA, MASK_CHROMA), strict=True
     ):
         assert (plane == untouched).all()
         rest = painted != value
@@ -116,7 +118,7 @@ def test_a_picture_in_nv12_is_painted_in_place_as_its_planes_would_be(
     pairs[:, : width + width % 2] = np.dstack((u, v)).reshape(u.shape[0], -1)
     painter = MaskPainter(masks, WHAT)
     painter.paint_nv12(rows[:, :width], pairs[:, : width + width % 2])
-    expected = MaskPainter(masks, WHAT).painted((luma, u, v))
+    expected = MaskPainter(masks, WHAT).paint_planes((luma, u, v))
     assert (rows[:, :width] == expected[0]).all()
     for plane, first in zip(expected[1:], (0, 1), strict=True):
         assert (pairs[:, first : width + width % 2 : 2] == plane).all()
@@ -126,8 +128,8 @@ def test_a_picture_in_nv12_is_painted_in_place_as_its_planes_would_be(
 
 def test_a_mask_reaches_two_pixels_beyond_its_edge_at_most() -> None:
     square = (Corner(0.25, 0.25), Corner(0.75, 0.25), Corner(0.75, 0.75), Corner(0.25, 0.75))
-    y, _, _ = MaskPainter([square], WHAT).painted(picture((80, 40), 1))
-    rows, columns = np.nonzero(y == LUMA)
+    y, _, _ = MaskPainter([square], WHAT).paint_planes(picture((80, 40), 1))
+    rows, columns = np.nonzero(y == MASK_LUMA)
     assert (rows.min(), rows.max()) == (8, 31)
     assert (columns.min(), columns.max()) == (18, 61)
 
@@ -137,38 +139,38 @@ def test_edges_that_cross_leave_no_hole() -> None:
         Corner(0.5 + 0.4 * math.sin(turn), 0.5 - 0.4 * math.cos(turn))
         for turn in (0, 2.513, 5.027, 1.257, 3.770)
     )
-    y, _, _ = MaskPainter([star], WHAT).painted(picture((100, 100), 1))
-    assert (y[45:55, 45:55] == LUMA).all()
+    y, _, _ = MaskPainter([star], WHAT).paint_planes(picture((100, 100), 1))
+    assert (y[45:55, 45:55] == MASK_LUMA).all()
 
 
 def test_a_picture_of_another_size_is_masked_anew() -> None:
     left = (Corner(0, 0), Corner(0.5, 0), Corner(0.5, 1), Corner(0, 1))
     painter = MaskPainter([left], WHAT)
     for width in (40, 21, 64):
-        y, _, _ = painter.painted(picture((width, 30), 1))
-        assert (y[:, : (width + 1) // 2] == LUMA).all()
-        assert (y[:, width // 2 + 3 :] != LUMA).all()
+        y, _, _ = painter.paint_planes(picture((width, 30), 1))
+        assert (y[:, : (width + 1) // 2] == MASK_LUMA).all()
+        assert (y[:, width // 2 + 3 :] != MASK_LUMA).all()
 
 
 def test_masks_that_change_are_drawn_from_the_next_picture_on() -> None:
     left = (Corner(0, 0), Corner(0.5, 0), Corner(0.5, 1), Corner(0, 1))
     right = (Corner(0.5, 0), Corner(1, 0), Corner(1, 1), Corner(0.5, 1))
-    now = [WHOLE]
+    now = [WHOLE_PICTURE]
     painter = MaskPainter([], WHAT, lambda: now[0])
     before = picture((40, 30), 1)
-    assert (painter.painted(before)[0] == LUMA).all()
+    assert (painter.paint_planes(before)[0] == MASK_LUMA).all()
     for masks, hidden in (((left,), slice(0, 20)), ((right,), slice(20, 40))):
         now[0] = masks
-        y, _, _ = painter.painted(before)
-        assert (y[:, hidden] == LUMA).all()
-        assert (y != LUMA).any()
+        y, _, _ = painter.paint_planes(before)
+        assert (y[:, hidden] == MASK_LUMA).all()
+        assert (y != MASK_LUMA).any()
     now[0] = ()
-    assert painter.painted(before) is before
+    assert painter.paint_planes(before) is before
 
 
 def test_without_masks_nothing_is_copied() -> None:
     planes = picture((32, 32), 1)
-    assert MaskPainter([], WHAT).painted(planes) is planes
+    assert MaskPainter([], WHAT).paint_planes(planes) is planes
 
 
 @pytest.mark.parametrize(
@@ -183,7 +185,7 @@ def test_without_masks_nothing_is_copied() -> None:
     ],
 )
 def test_a_polygon_that_cannot_be_drawn_is_refused(polygon: Polygon, says: str) -> None:
-    with pytest.raises(MaskRefused) as caught:
+    with pytest.raises(MaskError) as caught:
         MaskPainter([polygon], WHAT)
     assert str(caught.value).startswith("camera 'north': mask 1: ")
     assert says in str(caught.value)

@@ -7,19 +7,25 @@ import pytest
 
 from agent.base.errors import UserError
 from agent.base.model import LABELS
-from agent.detection.model_card import FOLDER, ModelRefused, load_card, names, verify
+from agent.detection.model_card import (
+    MODELS_FOLDER,
+    ModelRefused,
+    list_model_names,
+    load_card,
+    read_verified_model,
+)
 
 
 def _copy(name: str, to: Path) -> Path:
     for suffix in (".toml", ".tflite"):
-        shutil.copy(FOLDER / f"{name}{suffix}", to / f"{name}{suffix}")
+        shutil.copy(MODELS_FOLDER / f"{name}{suffix}", to / f"{name}{suffix}")
     return to / f"{name}.toml"
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", list_model_names())
 def test_every_model_that_is_shipped_is_the_one_its_card_describes(name: str) -> None:
     card = load_card(name)
-    assert len(verify(card)) > 1_000_000
+    assert len(read_verified_model(card)) > 1_000_000
     assert set(card.labels) == set(card.thresholds) == set(LABELS)
     assert all(card.floor <= t.keep <= t.start <= t.show for t in card.thresholds.values())
     assert "Apache-2.0" in card.licence
@@ -44,14 +50,14 @@ def test_a_file_with_one_flipped_bit_is_refused(tmp_path: Path) -> None:
     path.write_bytes(content)
     card = load_card("nanodet", tmp_path)
     with pytest.raises(ModelRefused, match=r"^model 'nanodet': nanodet\.tflite has sha256 .*$"):
-        verify(card, tmp_path)
+        read_verified_model(card, tmp_path)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     _copy("nanodet", tmp_path)
     (tmp_path / "nanodet.tflite").unlink()
     with pytest.raises(ModelRefused, match="No such file"):
-        verify(load_card("nanodet", tmp_path), tmp_path)
+        read_verified_model(load_card("nanodet", tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -5,18 +5,18 @@ from contextlib import suppress
 import pytest
 
 from agent.ptz.motion.overshoot import (
-    LONGEST_ANSWER_S,
-    TURN_S,
+    DEFAULT_LATENCY_S,
+    POLL_INTERVAL_S,
     CoastingAxis,
     Overshoot,
     OvershootModel,
 )
-from drivers.contracts import Pose, PtzAbilities, PtzPosition, Range, Velocity
+from drivers.contracts import Pose, PtzCapabilities, PtzPosition, Range, Velocity
 from drivers.errors import DriverError
-from tests.conftest import HeldClock
+from tests.conftest import ManualClock
 
 BRAKE_S = 0.5
-ABLE = PtzAbilities(
+ABLE = PtzCapabilities(
     absolute=True,
     pan_deg=Range(low=-170, high=170),
     tilt_deg=Range(low=-30, high=90),
@@ -31,16 +31,16 @@ class Told:
     """A head at pan 0, with what it was told."""
 
     def __init__(self) -> None:
-        self.clock = HeldClock()
+        self.clock = ManualClock()
         self.momentum = OvershootModel(BRAKE_S, self.clock.boottime_ns)
 
     def told(self, goal: Velocity | Pose | None, takes_s: float = 0.0) -> None:
         with self.momentum.timed_order(goal):
-            self.clock.pass_s(takes_s)
+            self.clock.advance_s(takes_s)
 
     def looked(self, takes_s: float = 0.0) -> None:
         with self.momentum.timed_query():
-            self.clock.pass_s(takes_s)
+            self.clock.advance_s(takes_s)
 
     def ahead(self) -> Overshoot:
         found = PtzPosition(pose=HERE, error_deg=0, moving=True, t_ns=self.clock.now_ns)
@@ -48,7 +48,7 @@ class Told:
 
     def right_deg(self, velocity: Velocity = REST) -> float:
         """How far to the right it may come."""
-        area = self.ahead().area(HERE, velocity)
+        area = self.ahead().reachable_area(HERE, velocity)
         return area.pan_from_deg + area.width_deg
 
 
@@ -57,33 +57,35 @@ def head() -> Told:
     head = Told()
     head.looked()
     head.told(REST)
-    head.clock.pass_s(10)
+    head.clock.advance_s(10)
     return head
 
 
 def test_what_is_told_lasts_until_the_next_word_is_done(head: Told) -> None:
     assert head.right_deg() == 0
-    assert head.right_deg(RIGHT) == pytest.approx(60 * (2 * TURN_S + BRAKE_S))
+    assert head.right_deg(RIGHT) == pytest.approx(60 * (2 * POLL_INTERVAL_S + BRAKE_S))
     head.looked(0.3)
     head.told(REST, 0.2)
-    assert head.right_deg(RIGHT) == pytest.approx(60 * (0.2 + 2 * TURN_S + 0.3 + 0.2 + BRAKE_S))
+    assert head.right_deg(RIGHT) == pytest.approx(
+        60 * (0.2 + 2 * POLL_INTERVAL_S + 0.3 + 0.2 + BRAKE_S)
+    )
 
 
 def test_of_a_head_that_has_not_answered_yet_the_worst_is_believed() -> None:
-    late_s = 3 * LONGEST_ANSWER_S
-    assert Told().right_deg(RIGHT) == pytest.approx(60 * (late_s + 2 * TURN_S + BRAKE_S))
+    late_s = 3 * DEFAULT_LATENCY_S
+    assert Told().right_deg(RIGHT) == pytest.approx(60 * (late_s + 2 * POLL_INTERVAL_S + BRAKE_S))
 
 
 def test_a_slow_answer_counts_for_a_minute(head: Told) -> None:
     head.looked(2.0)
     for _ in range(58):
-        head.clock.pass_s(0.9)
+        head.clock.advance_s(0.9)
         head.looked(0.1)
         head.told(REST)
-        assert head.ahead().late_s == pytest.approx(2.0)
-    head.clock.pass_s(4)
+        assert head.ahead().latency_s == pytest.approx(2.0)
+    head.clock.advance_s(4)
     head.looked(0.1)
-    assert head.ahead().late_s == pytest.approx(0.1)
+    assert head.ahead().latency_s == pytest.approx(0.1)
 
 
 def test_a_stop_is_done_when_the_brakes_have_held(head: Told) -> None:
@@ -91,20 +93,20 @@ def test_a_stop_is_done_when_the_brakes_have_held(head: Told) -> None:
     assert head.right_deg() == pytest.approx(60 * BRAKE_S)
     head.told(REST)
     for passed_s in (0.1, 0.2, 0.3):
-        head.clock.pass_s(0.1)
+        head.clock.advance_s(0.1)
         assert head.right_deg() == pytest.approx(60 * (BRAKE_S - passed_s))
-    head.clock.pass_s(0.3)
+    head.clock.advance_s(0.3)
     assert head.right_deg() == 0
 
 
 def test_an_order_that_a_stop_has_passed_may_be_heard_after_it(head: Told) -> None:
     with head.momentum.timed_order(RIGHT):
         head.told(REST)
-        head.clock.pass_s(2)
+        head.clock.advance_s(2)
         assert head.right_deg() > 0
     assert head.right_deg() > 0
     head.told(REST)
-    head.clock.pass_s(1)
+    head.clock.advance_s(1)
     assert head.right_deg() == 0
 
 
@@ -113,11 +115,11 @@ def test_what_failed_may_have_been_heard_or_not(head: Told) -> None:
     for goal in (REST, Velocity(pan_deg_s=-60)):
         with suppress(DriverError), head.momentum.timed_order(goal):
             raise DriverError("timeout", "no answer")
-        head.clock.pass_s(5)
+        head.clock.advance_s(5)
         assert head.right_deg() > 0
-    assert head.ahead().area(HERE, REST).pan_from_deg < 0
+    assert head.ahead().reachable_area(HERE, REST).pan_from_deg < 0
     head.told(REST)
-    head.clock.pass_s(1)
+    head.clock.advance_s(1)
     assert head.right_deg() == 0
 
 
@@ -126,16 +128,16 @@ def test_on_its_way_to_a_place_it_goes_no_further_than_there(head: Told) -> None
     assert head.right_deg() == pytest.approx(12)
     # And on from there, at what it is told now.
     slowly = Velocity(pan_deg_s=6)
-    until_s = 2 * TURN_S + BRAKE_S
+    until_s = 2 * POLL_INTERVAL_S + BRAKE_S
     assert head.right_deg(slowly) == pytest.approx(12 + 6 * (until_s - 12 / 60))
 
 
 def test_what_it_was_told_before_and_what_it_is_told_now_add_up() -> None:
     ahead = Overshoot(
-        until_s=2.0,
-        late_s=0.0,
+        horizon_s=2.0,
+        latency_s=0.0,
         pan=(CoastingAxis(speed=60, until_s=0.5), CoastingAxis(speed=-10, until_s=1.0)),
     )
-    area = ahead.area(HERE, Velocity(pan_deg_s=20))
+    area = ahead.reachable_area(HERE, Velocity(pan_deg_s=20))
     assert area.pan_from_deg == pytest.approx(-10)
     assert area.pan_from_deg + area.width_deg == pytest.approx(60 * 0.5 + 20 * 1.5)

@@ -27,15 +27,15 @@ def _shown(picture: np.ndarray, noise: float = 0.0, seed: int = 0) -> np.ndarray
 
 
 def _watch(gate: MotionGate, pictures: list[np.ndarray], begin: int = 0) -> MotionResult:
-    motion = MotionResult(0, (), upset=False)
+    motion = MotionResult(0, (), is_global_change=False)
     for i, picture in enumerate(pictures, begin):
-        motion = gate.look(picture, i * STEP_NS)
+        motion = gate.detect(picture, i * STEP_NS)
     return motion
 
 
 def test_the_first_picture_says_that_nothing_is_known() -> None:
-    motion = MotionGate().look(_shown(_street()), 0)
-    assert motion.upset
+    motion = MotionGate().detect(_shown(_street()), 0)
+    assert motion.is_global_change
     assert motion.blobs == ()
 
 
@@ -43,7 +43,7 @@ def test_the_first_picture_says_that_nothing_is_known() -> None:
 def test_noise_is_not_motion(noise: float) -> None:
     gate = MotionGate()
     motion = _watch(gate, [_shown(_street(), noise, i) for i in range(60)])
-    assert motion.share < 0.002
+    assert motion.moving_ratio < 0.002
     assert motion.blobs == ()
 
 
@@ -51,7 +51,7 @@ def test_noise_is_not_motion(noise: float) -> None:
 def test_a_car_is_one_blob_where_it_is(noise: float) -> None:
     gate = MotionGate()
     _watch(gate, [_shown(_street(), noise, i) for i in range(40)])
-    motion = gate.look(_shown(_with_car(_street(), 100), noise, 99), 40 * STEP_NS)
+    motion = gate.detect(_shown(_with_car(_street(), 100), noise, 99), 40 * STEP_NS)
     assert len(motion.blobs) == 1
     box = motion.blobs[0].box
     assert box.x * WIDTH == pytest.approx(100, abs=4)
@@ -64,23 +64,23 @@ def test_a_car_is_one_blob_where_it_is(noise: float) -> None:
 def test_a_cloud_before_the_sun_is_not_motion(shift: int) -> None:
     gate = MotionGate()
     _watch(gate, [_shown(_street(), 1, i) for i in range(30)])
-    motion = gate.look(_shown(_street() + shift, 1, 99), 30 * STEP_NS)
-    assert motion.share < 0.01
-    assert not motion.upset
+    motion = gate.detect(_shown(_street() + shift, 1, 99), 30 * STEP_NS)
+    assert motion.moving_ratio < 0.01
+    assert not motion.is_global_change
 
 
 def test_a_car_is_seen_though_the_light_changes_with_it() -> None:
     gate = MotionGate()
     _watch(gate, [_shown(_street(), 1, i) for i in range(30)])
-    motion = gate.look(_shown(_with_car(_street(), 100) + 25, 1, 99), 30 * STEP_NS)
+    motion = gate.detect(_shown(_with_car(_street(), 100) + 25, 1, 99), 30 * STEP_NS)
     assert len(motion.blobs) == 1
 
 
 def test_a_camera_that_turns_begins_anew_and_then_sees_cars_again() -> None:
     gate = MotionGate()
     _watch(gate, [_shown(_street(0)) for _ in range(20)])
-    turned = gate.look(_shown(_street(7)), 20 * STEP_NS)
-    assert turned.upset
+    turned = gate.detect(_shown(_street(7)), 20 * STEP_NS)
+    assert turned.is_global_change
     assert turned.blobs == ()
     motion = _watch(gate, [_shown(_street(7))] * 5 + [_shown(_with_car(_street(7), 60))], 21)
     assert len(motion.blobs) == 1
@@ -90,7 +90,7 @@ def test_a_car_that_has_passed_leaves_no_ghost() -> None:
     gate = MotionGate()
     _watch(gate, [_shown(_street())] * 60)
     _watch(gate, [_shown(_with_car(_street(), x)) for x in range(0, 270, 15)], 60)
-    motion = gate.look(_shown(_street()), 78 * STEP_NS)
+    motion = gate.detect(_shown(_street()), 78 * STEP_NS)
     assert motion.blobs == ()
 
 
@@ -99,11 +99,11 @@ def test_nothing_moves_in_an_ignored_area() -> None:
     ignored[:, :160] = True
     gate = MotionGate(ignored)
     _watch(gate, [_shown(_street())] * 10)
-    assert gate.look(_shown(_with_car(_street(), 60)), 10 * STEP_NS).share == 0
-    assert gate.look(_shown(_with_car(_street(), 200)), 11 * STEP_NS).share > 0
+    assert gate.detect(_shown(_with_car(_street(), 60)), 10 * STEP_NS).moving_ratio == 0
+    assert gate.detect(_shown(_with_car(_street(), 200)), 11 * STEP_NS).moving_ratio > 0
 
 
 def test_a_picture_of_another_size_begins_anew() -> None:
     gate = MotionGate()
     _watch(gate, [_shown(_street())] * 5)
-    assert gate.look(np.zeros((90, 160), np.uint8), 5 * STEP_NS).upset
+    assert gate.detect(np.zeros((90, 160), np.uint8), 5 * STEP_NS).is_global_change

@@ -9,22 +9,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.contracts import Pose, Range, Velocity
-from drivers.onvif.camera_info import Profile, choose, plain_topic, without_user
+from drivers.onvif.camera_info import (
+    MediaProfile,
+    choose_profiles,
+    strip_credentials,
+    strip_prefixes,
+)
 from drivers.onvif.coordinate_spaces import (
     DEGREES_POSITION,
     DEGREES_VELOCITY,
     GENERIC_POSITION,
     GENERIC_VELOCITY,
-    Node,
-    places,
-    pose_of,
-    position_of,
-    rates,
+    PtzNode,
+    from_ptz_vector,
+    position_spaces,
     read_node,
-    velocity_of,
+    to_ptz_speed,
+    to_ptz_vector,
+    velocity_space,
 )
-from drivers.onvif.discovery import best_url, name_in
-from drivers.onvif.events import parse
+from drivers.onvif.discovery import best_url, find_name
+from drivers.onvif.events import parse_notification
 
 PAN, TILT = Range(low=-170, high=170), Range(low=-30, high=90)
 SHARES = Given(Min=-1.0, Max=1.0)
@@ -32,7 +37,7 @@ SHARES = Given(Min=-1.0, Max=1.0)
 
 def node(
     positions: tuple[str, ...], velocities: tuple[str, ...], aux: tuple[str, ...] = ()
-) -> Node:
+) -> PtzNode:
     """As the SOAP library gives it, with a range for each space."""
     ranges = {
         GENERIC_POSITION: (SHARES, SHARES),
@@ -73,9 +78,9 @@ def test_a_pose_comes_back_from_the_spaces_numbers(
     pan: float, tilt: float, uris: tuple[str, ...], backwards: bool
 ) -> None:
     turned = Range(low=TILT.high, high=TILT.low) if backwards else TILT
-    known = places(node(uris, ()), PAN, turned)
+    known = position_spaces(node(uris, ()), PAN, turned)
     pose = Pose(pan_deg=pan, tilt_deg=tilt)
-    back = pose_of(known, vector(position_of(known[0], pose, zoom=False)))
+    back = from_ptz_vector(known, vector(to_ptz_vector(known[0], pose, zoom=False)))
     assert back is not None
     assert math.isclose(back.pan_deg, pan, abs_tol=1e-9)
     assert math.isclose(back.tilt_deg, tilt, abs_tol=1e-9)
@@ -88,22 +93,22 @@ def test_a_pose_comes_back_from_the_spaces_numbers(
 def test_shares_are_of_the_declared_degrees(
     pan_deg: float, tilt_deg: float, x: float, y: float
 ) -> None:
-    (place,) = places(node((GENERIC_POSITION,), ()), PAN, TILT)
-    told = position_of(place, Pose(pan_deg=pan_deg, tilt_deg=tilt_deg), zoom=False)["PanTilt"]
+    (place,) = position_spaces(node((GENERIC_POSITION,), ()), PAN, TILT)
+    told = to_ptz_vector(place, Pose(pan_deg=pan_deg, tilt_deg=tilt_deg), zoom=False)["PanTilt"]
     assert (told["x"], told["y"]) == pytest.approx((x, y))
     assert told["space"] == GENERIC_POSITION
 
 
 def test_degrees_that_the_camera_tells_need_no_declaration() -> None:
     told = node((GENERIC_POSITION, DEGREES_POSITION), (GENERIC_VELOCITY, DEGREES_VELOCITY))
-    first, second = places(told, None, None)
+    first, second = position_spaces(told, None, None)
     assert (first.uri, second.uri) == (DEGREES_POSITION, GENERIC_POSITION)
-    assert pose_of(
+    assert from_ptz_vector(
         (first, second), vector({"PanTilt": {"x": 0.5, "y": -1, "space": second.uri}})
     ) == (Pose(pan_deg=90, tilt_deg=-90))
-    speeds = rates(told, None, None)
+    speeds = velocity_space(told, None, None)
     assert (speeds.uri, speeds.pan_max_deg_s) == (DEGREES_VELOCITY, 100)
-    driven = velocity_of(speeds, Velocity(pan_deg_s=30, tilt_deg_s=-200), zoom=True)
+    driven = to_ptz_speed(speeds, Velocity(pan_deg_s=30, tilt_deg_s=-200), zoom=True)
     assert (driven["PanTilt"]["x"], driven["PanTilt"]["y"]) == (30, -100)
     assert driven["Zoom"]["x"] == 0
 
@@ -111,12 +116,12 @@ def test_degrees_that_the_camera_tells_need_no_declaration() -> None:
 def test_what_is_told_in_shares_alone_is_never_guessed() -> None:
     told = node((GENERIC_POSITION,), (GENERIC_VELOCITY,))
     with pytest.raises(ValueError, match="allowed: pan_deg and tilt_deg"):
-        places(told, PAN, None)
+        position_spaces(told, PAN, None)
     with pytest.raises(ValueError, match="allowed: pan_max_deg_s and tilt_max_deg_s"):
-        rates(told, 60, None)
+        velocity_space(told, 60, None)
     with pytest.raises(ValueError, match="cannot be driven"):
-        rates(node((), ()), 60, 40)
-    assert places(node((), (GENERIC_VELOCITY,)), PAN, TILT) == ()
+        velocity_space(node((), ()), 60, 40)
+    assert position_spaces(node((), (GENERIC_VELOCITY,)), PAN, TILT) == ()
 
 
 @pytest.mark.parametrize(
@@ -130,7 +135,7 @@ def test_what_is_told_in_shares_alone_is_never_guessed() -> None:
     ],
 )
 def test_a_place_in_a_space_that_is_not_known_is_none(told: Any) -> None:
-    assert pose_of(places(node((GENERIC_POSITION,), ()), PAN, TILT), told) is None
+    assert from_ptz_vector(position_spaces(node((GENERIC_POSITION,), ()), PAN, TILT), told) is None
 
 
 def test_what_a_head_can_switch_is_what_it_lists_on_and_off() -> None:
@@ -139,8 +144,8 @@ def test_what_a_head_can_switch_is_what_it_lists_on_and_off() -> None:
     assert node((), (), words).aux == ("wiper",)
 
 
-def profile(codec: str, width_px: int, height_px: int) -> Profile:
-    return Profile(
+def profile(codec: str, width_px: int, height_px: int) -> MediaProfile:
+    return MediaProfile(
         token=f"{width_px}",
         name="",
         codec=codec,
@@ -167,7 +172,7 @@ def profile(codec: str, width_px: int, height_px: int) -> Profile:
 def test_the_largest_is_recorded_and_a_small_one_watched(
     there: list[tuple[str, int, int]], record: str | None, detect: str | None
 ) -> None:
-    chosen = choose([profile(*one) for one in there])
+    chosen = choose_profiles([profile(*one) for one in there])
     assert (chosen and chosen.record.token) == record
     assert (chosen and chosen.detect and chosen.detect.token) == detect
 
@@ -181,11 +186,13 @@ def test_the_largest_is_recorded_and_a_small_one_watched(
     ],
 )
 def test_a_topic_is_plain_without_prefixes(topic: str, plain: str) -> None:
-    assert plain_topic(topic) == plain
+    assert strip_prefixes(topic) == plain
 
 
 def test_addresses_are_shown_and_kept_without_a_password() -> None:
-    assert without_user("rtsp://admin:se@cret@10.0.0.3:554/a?b=c") == "rtsp://10.0.0.3:554/a?b=c"
+    assert (
+        strip_credentials("rtsp://admin:se@cret@10.0.0.3:554/a?b=c") == "rtsp://10.0.0.3:554/a?b=c"
+    )
 
 
 @pytest.mark.parametrize(
@@ -204,8 +211,8 @@ def test_the_address_that_a_box_can_use_is_taken(addresses: list[str], best: str
 
 def test_a_name_is_read_from_the_scopes() -> None:
     scopes = ["onvif://www.onvif.org/type/ptz", "onvif://www.onvif.org/name/Tram%2014"]
-    assert name_in(scopes) == "Tram 14"
-    assert name_in(scopes[:1]) is None
+    assert find_name(scopes) == "Tram 14"
+    assert find_name(scopes[:1]) is None
 
 
 def message(data: list[tuple[str, str]], operation: str | None = None) -> Any:
@@ -240,7 +247,7 @@ def message(data: list[tuple[str, str]], operation: str | None = None) -> Any:
 def test_a_state_is_read_where_there_is_one(
     data: list[tuple[str, str]], operation: str | None, state: bool | None
 ) -> None:
-    read = parse(message(data, operation), 7)
+    read = parse_notification(message(data, operation), 7)
     assert read is not None
     assert (read.topic, read.state, read.source, read.t_ns) == (
         "Device/Trigger/DigitalInput",
@@ -262,4 +269,4 @@ def test_a_state_is_read_where_there_is_one(
     ],
 )
 def test_what_is_no_notification_is_none(what: Any) -> None:
-    assert parse(what, 7) is None
+    assert parse_notification(what, 7) is None

@@ -10,8 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from agent.reporting.outbox import schema
 from agent.reporting.outbox.in_flight import InFlightMessages
-from agent.reporting.outbox.schema import ROW_OVERHEAD_BYTES, OutboxRow, State
-from agent.reporting.outbox.store import Store, joined
+from agent.reporting.outbox.schema import ROW_OVERHEAD_BYTES, OutboxRow, OutboxState
+from agent.reporting.outbox.store import Store, merge_ranges
 from agent.reporting.payloads import MessageType, SeqRange
 from agent.reporting.topics import Priority
 
@@ -19,7 +19,7 @@ TYPES: dict[Priority, MessageType] = {
     Priority.EMERGENCY: "event",
     Priority.EVENT: "event",
     Priority.RECEIPT: "receipt",
-    Priority.FLOW: "flow",
+    Priority.TRAFFIC_COUNTS: "flow",
     Priority.HEALTH: "health",
     Priority.SNAPSHOT: "snapshot",
 }
@@ -44,9 +44,9 @@ def message(priority: Priority, data: bytes = b"", seq: int = 0) -> OutboxRow:
 
 
 def new_store(cap: int, book: InFlightMessages) -> tuple[sqlite3.Connection, Store]:
-    connection = schema.connect(":memory:")  # type: ignore[arg-type]
-    state = State(epoch="e", last_seq=0, session=0, centre_known=False, lost=0)
-    schema.create(connection, state)
+    connection = schema.open_connection(":memory:")  # type: ignore[arg-type]
+    state = OutboxState(epoch="e", last_seq=0, session=0, centre_known=False, lost=0)
+    schema.create_tables(connection, state)
     return connection, Store(connection, cap, book)
 
 
@@ -76,7 +76,7 @@ class OutboxModel(RuleBasedStateMachine):
     def expect(self, new: OutboxRow) -> int | None:
         """What the drop rule, written as a person would say it, does with a new message."""
         wanted = self.size() + ROW_OVERHEAD_BYTES + len(new.data) - CAP
-        for priority in (Priority.SNAPSHOT, Priority.HEALTH, Priority.FLOW):
+        for priority in (Priority.SNAPSHOT, Priority.HEALTH, Priority.TRAFFIC_COUNTS):
             for seq in sorted(self.waiting):
                 if wanted <= 0 or priority < new.priority:
                     break
@@ -98,14 +98,14 @@ class OutboxModel(RuleBasedStateMachine):
         self.store.begin()
         got = self.store.add(new)
         self.store.commit()
-        self.book.end_claims()
+        self.book.release_reservations()
         assert got == self.expect(new)
 
     @precondition(lambda self: self.waiting)
     @rule(data=st.data())
     def lend(self, data: st.DataObject) -> None:
         seq = data.draw(st.sampled_from(sorted(self.waiting)))
-        assert self.book.fetch(seq, urgent=False) == (seq not in self.loans)
+        assert self.book.try_mark_in_flight(seq, is_urgent=False) == (seq not in self.loans)
         self.loans.add(seq)
 
     @rule()
@@ -122,7 +122,7 @@ class OutboxModel(RuleBasedStateMachine):
         self.store.begin()
         self.store.acknowledge((span,))
         self.store.commit()
-        self.book.deleted((span,))
+        self.book.forget_deleted((span,))
         here = {seq for seq in self.waiting if span.first <= seq <= span.last}
         self.settled |= here
         self.loans -= here
@@ -153,19 +153,19 @@ class OutboxModel(RuleBasedStateMachine):
     @invariant()
     def no_number_is_unaccounted_for(self) -> None:
         rows = [
-            schema.message_of(row)
-            for row in self.connection.execute(schema.SELECT + "ORDER BY seq")
+            schema.decode_row(row)
+            for row in self.connection.execute(schema.SELECT_MESSAGES + "ORDER BY seq")
         ]
         assert {row.seq: row for row in rows} == self.waiting
         assert self.store.depth == len(self.waiting)
-        assert self.store.bytes == self.size()
+        assert self.store.total_bytes == self.size()
         assert self.store.state.last_seq == self.last_seq
         assert self.store.state.lost == len(self.gone) + self.refused
         assert set(range(1, self.last_seq + 1)) == set(self.waiting) | self.settled | self.gone
         assert self.store.has_losses == (
             self.told != self.gone or self.refused_told != self.refused
         )
-        schema.check(self.connection)
+        schema.check_integrity(self.connection)
 
 
 TestOutboxModel = OutboxModel.TestCase
@@ -180,10 +180,10 @@ def test_a_newer_report_takes_the_place_of_one_that_was_never_lent() -> None:
     event = store.add(message(Priority.EVENT))
     assert store.add(message(Priority.HEALTH, b"newer"), newest_only=True) == first
     store.commit()
-    book.end_claims()
-    rows = [schema.message_of(row) for row in connection.execute(schema.SELECT)]
+    book.release_reservations()
+    rows = [schema.decode_row(row) for row in connection.execute(schema.SELECT_MESSAGES)]
     assert [(row.seq, row.data) for row in rows] == [(first, b"newer"), (event, b"")]
-    assert store.bytes == 2 * ROW_OVERHEAD_BYTES + 5
+    assert store.total_bytes == 2 * ROW_OVERHEAD_BYTES + 5
     store.close()
 
 
@@ -193,9 +193,9 @@ def test_a_report_that_was_lent_once_keeps_its_number_for_itself() -> None:
     store.begin()
     first = store.add(message(Priority.HEALTH, b"old"), newest_only=True)
     store.commit()
-    book.end_claims()
+    book.release_reservations()
     assert first is not None
-    assert book.fetch(first, urgent=False)
+    assert book.try_mark_in_flight(first, is_urgent=False)
     book.advance_cursor(first)
     book.requeue_in_flight()
     store.begin()
@@ -205,11 +205,11 @@ def test_a_report_that_was_lent_once_keeps_its_number_for_itself() -> None:
 
 def test_what_settles_while_it_is_being_deleted_is_not_lent_again() -> None:
     book = InFlightMessages()
-    assert book.fetch(5, urgent=False)
+    assert book.try_mark_in_flight(5, is_urgent=False)
     book.acknowledge((SeqRange(1, 5),))
-    assert not book.fetch(5, urgent=False)
-    book.deleted((SeqRange(1, 5),))
-    assert book.busy == 0
+    assert not book.try_mark_in_flight(5, is_urgent=False)
+    book.forget_deleted((SeqRange(1, 5),))
+    assert book.tracked_count == 0
 
 
 @st.composite
@@ -223,7 +223,7 @@ def test_joined_ranges_hold_the_same_numbers_and_do_not_touch(spans: tuple[SeqRa
     def numbers(of: tuple[SeqRange, ...]) -> set[int]:
         return {seq for span in of for seq in range(span.first, span.last + 1)}
 
-    out = joined(spans)
+    out = merge_ranges(spans)
     assert numbers(out) == numbers(spans)
     assert all(left.last + 1 < right.first for left, right in itertools.pairwise(out))
 

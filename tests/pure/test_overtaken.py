@@ -7,14 +7,14 @@ import msgspec
 import pytest
 
 from agent.commands.requester import CommandRejected, Requester
-from agent.config.heads import FieldOfView, Sector
-from agent.ptz.head_stage import ESCAPE_AFTER_S, ESCAPE_AGAIN_S
-from agent.ptz.requests import AbsoluteMove, ContinuousMove, HeadState, Wish
+from agent.config.heads import FieldOfView, ForbiddenSector
+from agent.ptz.head_stage import LEAVE_SECTOR_AFTER_S, LEAVE_SECTOR_RETRY_S
+from agent.ptz.requests import AbsoluteMove, ContinuousMove, HeadState, MoveRequest
 from drivers.contracts import Pose
-from tests.pure.head_rig import ANNA, BRAHIM, PLAIN, TOUR, Rig
+from tests.pure.head_rig import ANNA, BRAHIM, PLAIN_CONFIG, TOUR, HeadRig
 
 LEASE_S = 5.0
-CALM = msgspec.structs.replace(PLAIN, lease_s=LEASE_S)
+CALM = msgspec.structs.replace(PLAIN_CONFIG, lease_s=LEASE_S)
 TRACKING = Requester(id="tracking", role="tracking")
 
 
@@ -26,7 +26,7 @@ class Meanwhile:
     def __init__(self) -> None:
         self.happens: list[Callable[[], object]] = []
 
-    def __call__(self, _t_ns: int) -> tuple[Sector, ...]:
+    def __call__(self, _t_ns: int) -> tuple[ForbiddenSector, ...]:
         if self.happens:
             self.happens.pop(0)()
         return ()
@@ -37,32 +37,32 @@ class Wanderer:
 
     tour = None
 
-    def __init__(self, asker: Requester, meanwhile: Meanwhile) -> None:
-        self.asker = asker
+    def __init__(self, requester: Requester, meanwhile: Meanwhile) -> None:
+        self.requester = requester
         self.happens: list[Callable[[], object]] = []
         self.refusals: list[str] = []
         self._meanwhile = meanwhile
 
-    def step(self, t_ns: int, state: HeadState) -> Wish | None:
+    def step(self, t_ns: int, state: HeadState) -> MoveRequest | None:
         self._meanwhile.happens, self.happens = self.happens, []
         return None if state.moving else AbsoluteMove(pan_deg=90, tilt_deg=0)
 
-    def refused(self, t_ns: int, wish: Wish, refusal: CommandRejected) -> None:
-        self.refusals.append(refusal.kind)
+    def on_rejected(self, t_ns: int, request: MoveRequest, rejection: CommandRejected) -> None:
+        self.refusals.append(rejection.kind)
 
 
-def wanders(folder: Path, asker: Requester) -> tuple[Rig, Wanderer]:
+def wanders(folder: Path, asker: Requester) -> tuple[HeadRig, Wanderer]:
     """A head at rest, and a mover that is asked at its next turn."""
     meanwhile = Meanwhile()
-    rig = Rig(folder, CALM, forbidden=meanwhile).started()
+    rig = HeadRig(folder, CALM, forbidden=meanwhile).start()
     return rig, Wanderer(asker, meanwhile)
 
 
-def stands_s(rig: Rig, seconds: float) -> bool:
+def stands_s(rig: HeadRig, seconds: float) -> bool:
     """Whether it stands where it is for so long."""
     pan_deg = rig.pose.pan_deg
     for _ in range(round(seconds * 10)):
-        rig.pass_s(0.1)
+        rig.advance_s(0.1)
         if rig.pose.pan_deg != pan_deg:
             return False
     return True
@@ -71,30 +71,30 @@ def stands_s(rig: Rig, seconds: float) -> bool:
 @pytest.mark.parametrize("asker", [TOUR, TRACKING, ANNA], ids=lambda asker: asker.role)
 def test_a_stop_passes_what_a_mover_has_planned_before_it(tmp_path: Path, asker: Requester) -> None:
     rig, mover = wanders(tmp_path, asker)
-    orders = rig.heads[0].motion.orders
+    orders = rig.opened_heads[0].simulator.order_count
     mover.happens = [lambda: rig.head.stop(BRAHIM)]
-    rig.head.add(mover)
-    rig.turn()
+    rig.head.add_mover(mover)
+    rig.run_stage()
     assert mover.refusals == ["expired"]
-    assert rig.heads[0].motion.orders == orders + 1  # the stop, and nothing after it
+    assert rig.opened_heads[0].simulator.order_count == orders + 1  # the stop, and nothing after it
     assert rig.head.is_held_after_stop(rig.clock.now_ns)
     assert stands_s(rig, LEASE_S - 0.1)
-    rig.pass_s(4)
+    rig.advance_s(4)
     assert rig.pose.pan_deg == pytest.approx(90)
 
 
 def test_a_stop_passes_the_way_home(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     meanwhile = Meanwhile()
     config = msgspec.structs.replace(CALM, home="gate", home_after_s=8.0)
-    rig = Rig(tmp_path, config, forbidden=meanwhile).started()
-    rig.store("gate", Pose(pan_deg=-30, tilt_deg=5))
-    rig.pass_s(8.0 - 0.1 - (rig.clock.now_ns - rig.head.last_request_ns) / 1e9)
+    rig = HeadRig(tmp_path, config, forbidden=meanwhile).start()
+    rig.store_preset("gate", Pose(pan_deg=-30, tilt_deg=5))
+    rig.advance_s(8.0 - 0.1 - (rig.clock.now_ns - rig.head.last_request_ns) / 1e9)
     # Before it goes home it looks whether it rests where it may not.
     meanwhile.happens = [lambda: None, lambda: rig.head.stop(ANNA)]
-    rig.pass_s(0.1)
+    rig.advance_s(0.1)
     assert "does not go home: head 'mast': somebody has" in caplog.text
     assert stands_s(rig, LEASE_S)
-    rig.pass_s(8)
+    rig.advance_s(8)
     assert rig.head.state().preset == "gate"
 
 
@@ -102,24 +102,24 @@ def test_a_stop_passes_the_way_out_of_a_sector(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     meanwhile = Meanwhile()
-    here = Sector(name="here", pan_deg=(-50.0, -10.0), tilt_deg=(-30.0, 90.0))
+    here = ForbiddenSector(name="here", pan_deg=(-50.0, -10.0), tilt_deg=(-30.0, 90.0))
     config = msgspec.structs.replace(
         CALM, forbidden=(here,), fov_deg=FieldOfView(wide=40.0, tele=4.0)
     )
-    rig = Rig(tmp_path, config, forbidden=meanwhile)
-    rig.turn()
+    rig = HeadRig(tmp_path, config, forbidden=meanwhile)
+    rig.run_stage()
     meanwhile.happens = [lambda: rig.head.stop(ANNA)]
-    assert stands_s(rig, ESCAPE_AFTER_S + LEASE_S)
+    assert stands_s(rig, LEAVE_SECTOR_AFTER_S + LEASE_S)
     assert "does not leave sector 'here': head 'mast': somebody has" in caplog.text
-    rig.pass_s(ESCAPE_AGAIN_S)
+    rig.advance_s(LEAVE_SECTOR_RETRY_S)
     assert rig.pose.pan_deg == pytest.approx(11, abs=1)
 
 
 def test_who_takes_the_head_while_an_equal_ones_mover_is_at_it_keeps_it(tmp_path: Path) -> None:
     rig, mover = wanders(tmp_path, ANNA)
-    mover.happens = [lambda: rig.head.take(BRAHIM)]
-    rig.head.add(mover)
-    rig.turn()
+    mover.happens = [lambda: rig.head.acquire(BRAHIM)]
+    rig.head.add_mover(mover)
+    rig.run_stage()
     lease = rig.head.state().lease
     assert lease is not None
     assert lease.holder == BRAHIM
@@ -131,21 +131,21 @@ def test_who_moves_the_head_while_his_own_mover_is_at_it_has_his_motion(tmp_path
     rig, mover = wanders(tmp_path, ANNA)
 
     def left() -> None:
-        rig.head.remove(mover)
+        rig.head.remove_mover(mover)
         rig.head.move(ContinuousMove(pan=-0.5, for_s=1.0), ANNA)
 
     mover.happens = [left]
-    rig.head.add(mover)
-    rig.turn()
-    rig.pass_s(3)
+    rig.head.add_mover(mover)
+    rig.run_stage()
+    rig.advance_s(3)
     assert rig.pose.pan_deg == pytest.approx(-30, abs=5)
 
 
 def test_after_a_stop_it_does_not_go_home_before_a_lease_is_over(tmp_path: Path) -> None:
-    config = msgspec.structs.replace(PLAIN, home="gate", home_after_s=5.0, lease_s=20.0)
-    rig = Rig(tmp_path, config).started()
-    rig.store("gate", Pose(pan_deg=-30, tilt_deg=5))
+    config = msgspec.structs.replace(PLAIN_CONFIG, home="gate", home_after_s=5.0, lease_s=20.0)
+    rig = HeadRig(tmp_path, config).start()
+    rig.store_preset("gate", Pose(pan_deg=-30, tilt_deg=5))
     rig.head.stop(ANNA)
     assert stands_s(rig, 19.8)
-    rig.pass_s(4)
+    rig.advance_s(4)
     assert rig.head.state().preset == "gate"

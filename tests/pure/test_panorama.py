@@ -9,38 +9,38 @@ import numpy as np
 import pytest
 
 from agent.config.heads import FieldOfView, SweepConfig
-from agent.ptz.automation.sweep import Image, Shot, plan
-from agent.ptz.panorama.align import aligned
-from agent.ptz.panorama.stitch import Canvas, panorama, stitched
-from agent.ptz.panorama.strip import strip_of
+from agent.ptz.automation.sweep import Image, Shot, plan_sweep
+from agent.ptz.panorama.align import align_strips
+from agent.ptz.panorama.stitch import StitchedImage, render_panorama, stitch
+from agent.ptz.panorama.strip import project_shot
 from drivers.contracts import Pose, Range
 from drivers.street import backdrop
-from drivers.street.picture import Look
-from drivers.street.surround import Around
+from drivers.street.picture import SceneConditions
+from drivers.street.surround import SurroundRenderer
 
 WIDTH, HEIGHT = 480, 270
 FOV = FieldOfView(wide=60.0, tele=60.0)
 CONFIG = SweepConfig(tilt_deg=-12.0)
-ROUND = plan(None, FOV, CONFIG)
+ROUND = plan_sweep(None, FOV, CONFIG)
 LOWER_EDGE_DEG = 32.4
 """By hand: looking down by 12, the lower edge of a picture 60 wide reaches so far to each side; the
 tangent is 0.5774 / (cos 12 - 0.3248 sin 12).
 """
-CLEAR = Look(night=False, rain=0.0, noise=0.0)
+CLEAR = SceneConditions(night=False, rain=0.0, noise=0.0)
 
 
 @pytest.fixture(scope="module")
-def street() -> Around:
-    return Around(WIDTH, HEIGHT, CLEAR, 1, px_per_deg=8.0)
+def street() -> SurroundRenderer:
+    return SurroundRenderer(WIDTH, HEIGHT, CLEAR, 1, px_per_deg=8.0)
 
 
-def empty(street: Around, pose: Pose) -> Image:
+def empty(street: SurroundRenderer, pose: Pose) -> Image:
     """The street without anybody."""
-    return street._looked_at(street._view(pose.pan_deg, pose.tilt_deg, 60.0))
+    return street._render_static(street._panned_view(pose.pan_deg, pose.tilt_deg, 60.0))
 
 
 def swept(
-    street: Around,
+    street: SurroundRenderer,
     poses: tuple[Pose, ...] = ROUND,
     error_deg: float = 0.0,
     seen: Callable[[Image, int], Image] = lambda image, _: image,
@@ -59,7 +59,9 @@ def swept(
     return shots, looked
 
 
-def truth(street: Around, canvas: Canvas, pan_off_deg: float = 0, tilt_off_deg: float = 0) -> Image:
+def truth(
+    street: SurroundRenderer, canvas: StitchedImage, pan_off_deg: float = 0, tilt_off_deg: float = 0
+) -> Image:
     """What a perfect panorama of the same size and place would show, straight out of the street."""
     height, width = canvas.image.shape[:2]
     pan = canvas.pan_from_deg + (np.arange(width) + 0.5) / width * canvas.width_deg
@@ -68,17 +70,17 @@ def truth(street: Around, canvas: Canvas, pan_off_deg: float = 0, tilt_off_deg: 
     )
     slope = high + (np.arange(height) + 0.5) / height * (low - high)
     tilt = np.degrees(np.arctan(slope))
-    down, across = street._long.shape[:2]
+    down, across = street._backdrop.shape[:2]
     x = ((pan + pan_off_deg + 180) % 360) / 360 * across - 0.5
     span = backdrop.TOP_DEG - backdrop.BOTTOM_DEG
     y = (backdrop.TOP_DEG - tilt - tilt_off_deg) / span * down - 0.5
     maps = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
     return np.asarray(
-        cv2.remap(street._long, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP), np.uint8
+        cv2.remap(street._backdrop, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP), np.uint8
     )
 
 
-def errors(canvas: Canvas, true: Image) -> np.ndarray:
+def errors(canvas: StitchedImage, true: Image) -> np.ndarray:
     """The mean difference of luma of each column, where something is shown."""
     shown = canvas.image.max(axis=2) > 0
     luma, true_luma = (
@@ -88,7 +90,7 @@ def errors(canvas: Canvas, true: Image) -> np.ndarray:
     return apart.sum(axis=0) / np.maximum(1, shown.sum(axis=0))
 
 
-def seams(canvas: Canvas, poses: tuple[Pose, ...] = ROUND) -> np.ndarray:
+def seams(canvas: StitchedImage, poses: tuple[Pose, ...] = ROUND) -> np.ndarray:
     """Whether a column is where two neighbours meet: in the half of the round between poses."""
     width = canvas.image.shape[1]
     pan = canvas.pan_from_deg + (np.arange(width) + 0.5) / width * canvas.width_deg
@@ -108,10 +110,10 @@ def apart_deg(strips: tuple, looked: list[Pose]) -> np.ndarray:
     return off - np.roll(off, 1, axis=0)
 
 
-def test_with_true_poses_it_is_the_street(street: Around) -> None:
+def test_with_true_poses_it_is_the_street(street: SurroundRenderer) -> None:
     shots, _ = swept(street)
     for refine in (False, True):
-        canvas = stitched(shots, FOV, refine=refine)
+        canvas = stitch(shots, FOV, refine=refine)
         assert canvas.width_deg == 360
         assert canvas.image.shape[1] == round(2 * math.pi * WIDTH / 2 / math.tan(math.radians(30)))
         wrong = errors(canvas, truth(street, canvas))
@@ -121,8 +123,8 @@ def test_with_true_poses_it_is_the_street(street: Around) -> None:
         assert wrong[at_seams].mean() < 1.25 * wrong[~at_seams].mean()
 
 
-def test_it_closes_over_the_back_without_a_seam(street: Around) -> None:
-    canvas = stitched(swept(street)[0], FOV)
+def test_it_closes_over_the_back_without_a_seam(street: SurroundRenderer) -> None:
+    canvas = stitch(swept(street)[0], FOV)
     ends = np.concatenate([canvas.image[:, -40:], canvas.image[:, :40]], axis=1).astype(int)
     true = truth(street, canvas).astype(int)
     true_ends = np.concatenate([true[:, -40:], true[:, :40]], axis=1)
@@ -130,21 +132,21 @@ def test_it_closes_over_the_back_without_a_seam(street: Around) -> None:
     assert np.abs(ends[rows] - true_ends[rows])[:, 30:50].mean() < 3
 
 
-def test_what_neighbours_show_mends_the_poses(street: Around) -> None:
+def test_what_neighbours_show_mends_the_poses(street: SurroundRenderer) -> None:
     shots, looked = swept(street, error_deg=1.0)
-    strips = [strip_of(shot, FOV, 4096) for shot in shots]
+    strips = [project_shot(shot, FOV, 4096) for shot in shots]
     before = apart_deg(tuple(strips), looked)
-    found = aligned(strips)
+    found = align_strips(strips)
     after = apart_deg(found.strips, looked)
-    assert found.pairs == found.matched == 10
+    assert found.pair_count == found.matched_count == 10
     assert np.abs(before).max() > 1.0
     assert np.abs(after).max() < 0.1
 
 
-def test_a_head_that_is_wrong_by_a_degree_leaves_no_step(street: Around) -> None:
+def test_a_head_that_is_wrong_by_a_degree_leaves_no_step(street: SurroundRenderer) -> None:
     shots, looked = swept(street, error_deg=1.0)
-    told, mended = stitched(shots, FOV, refine=False), stitched(shots, FOV)
-    strips = aligned([strip_of(shot, FOV, 4096) for shot in shots]).strips
+    told, mended = stitch(shots, FOV, refine=False), stitch(shots, FOV)
+    strips = align_strips([project_shot(shot, FOV, 4096) for shot in shots]).strips
     # All around at once nothing tells where the whole is: that is the mean of what the head said.
     pan_off, tilt_off = (
         float(
@@ -167,7 +169,7 @@ def test_a_head_that_is_wrong_by_a_degree_leaves_no_step(street: Around) -> None
     assert abs(tilt_off) < 1.0
 
 
-def test_where_there_is_nothing_to_match_the_poses_carry_it(street: Around) -> None:
+def test_where_there_is_nothing_to_match_the_poses_carry_it(street: SurroundRenderer) -> None:
     """Fog at night: a tenth of the contrast, under noise."""
     rng = np.random.default_rng(1)
 
@@ -176,12 +178,12 @@ def test_where_there_is_nothing_to_match_the_poses_carry_it(street: Around) -> N
         return np.clip(20 + 0.1 * image + noise, 0, 255).astype(np.uint8)
 
     shots, looked = swept(street, error_deg=0.3, seen=fog)
-    strips = [strip_of(shot, FOV, 4096) for shot in shots]
-    found = aligned(strips)
-    assert found.matched < found.pairs / 2
+    strips = [project_shot(shot, FOV, 4096) for shot in shots]
+    found = align_strips(strips)
+    assert found.matched_count < found.pair_count / 2
     worst = np.abs(apart_deg(tuple(strips), looked)).max()
     assert np.abs(apart_deg(found.strips, looked)).max() < worst + 0.2
-    canvas = stitched(shots, FOV)
+    canvas = stitch(shots, FOV)
     assert canvas.width_deg == 360
     clear = truth(street, canvas)
     correlation = np.corrcoef(
@@ -191,13 +193,13 @@ def test_where_there_is_nothing_to_match_the_poses_carry_it(street: Around) -> N
     assert correlation > 0.9
 
 
-def test_brightness_that_differs_is_evened_out(street: Around) -> None:
+def test_brightness_that_differs_is_evened_out(street: SurroundRenderer) -> None:
     bright = (1.0, 0.75, 1.2, 0.8, 1.1, 0.9, 1.25, 0.8, 1.0, 0.7)
 
     def seen(image: Image, index: int) -> Image:
         return np.clip(image * bright[index], 0, 255).astype(np.uint8)
 
-    canvas = stitched(swept(street, seen=seen)[0], FOV)
+    canvas = stitch(swept(street, seen=seen)[0], FOV)
     true = truth(street, canvas)
     rows = slice(30, -50)
     ratio = canvas.image[rows].mean(axis=(0, 2)) / true[rows].mean(axis=(0, 2))
@@ -205,40 +207,40 @@ def test_brightness_that_differs_is_evened_out(street: Around) -> None:
     assert np.std(bright) > 0.15
 
 
-def test_who_drives_through_does_not_bend_it_and_is_no_ghost(street: Around) -> None:
+def test_who_drives_through_does_not_bend_it_and_is_no_ghost(street: SurroundRenderer) -> None:
     """Each picture is taken four seconds after the one before: everybody has moved."""
     rng = random.Random(2)
     shots, looked = [], []
     for index, pose in enumerate(ROUND):
         pan_deg, tilt_deg = pose.pan_deg + rng.uniform(-1, 1), pose.tilt_deg + rng.uniform(-1, 1)
-        image = street.paint(pan_deg, tilt_deg, 60, 20 + 4.0 * index, index)
+        image = street.render(pan_deg, tilt_deg, 60, 20 + 4.0 * index, index)
         shots.append(Shot(pose=pose, error_deg=1.0, image=image))
         looked.append(Pose(pan_deg=pan_deg, tilt_deg=tilt_deg))
-    found = aligned([strip_of(shot, FOV, 4096) for shot in shots])
-    assert found.matched >= 9
+    found = align_strips([project_shot(shot, FOV, 4096) for shot in shots])
+    assert found.matched_count >= 9
     assert np.abs(apart_deg(found.strips, looked)).max() < 0.15
-    canvas = stitched(shots, FOV)
+    canvas = stitch(shots, FOV)
     assert canvas.image.mean() > 100
 
 
-def test_a_head_with_ends_gives_what_it_can_see(street: Around) -> None:
-    poses = plan(Range(low=-80, high=60), FOV, CONFIG)
-    canvas = stitched(swept(street, poses)[0], FOV)
+def test_a_head_with_ends_gives_what_it_can_see(street: SurroundRenderer) -> None:
+    poses = plan_sweep(Range(low=-80, high=60), FOV, CONFIG)
+    canvas = stitch(swept(street, poses)[0], FOV)
     assert canvas.pan_from_deg == pytest.approx(-80 - LOWER_EDGE_DEG, abs=0.3)
     assert canvas.width_deg == pytest.approx(140 + 2 * LOWER_EDGE_DEG, abs=0.5)
     assert errors(canvas, truth(street, canvas)).mean() < 3
 
 
-def test_one_picture_is_a_panorama_too(street: Around) -> None:
-    canvas = stitched(swept(street, ROUND[:1])[0], FOV)
+def test_one_picture_is_a_panorama_too(street: SurroundRenderer) -> None:
+    canvas = stitch(swept(street, ROUND[:1])[0], FOV)
     assert canvas.width_deg == pytest.approx(2 * LOWER_EDGE_DEG, abs=0.5)
-    assert (canvas.pairs, canvas.matched) == (0, 0)
+    assert (canvas.pair_count, canvas.matched_count) == (0, 0)
 
 
-def test_what_was_not_looked_at_is_black(street: Around) -> None:
+def test_what_was_not_looked_at_is_black(street: SurroundRenderer) -> None:
     """Poses that were forbidden: nobody makes up what stands there."""
     shots, _ = swept(street)
-    canvas = stitched(shots[:4] + shots[6:], FOV)
+    canvas = stitch(shots[:4] + shots[6:], FOV)
     assert canvas.width_deg == 360
     width = canvas.image.shape[1]
     at = [round((pan + 180) / 360 * width) for pan in (-8, 0, 8)]
@@ -246,22 +248,22 @@ def test_what_was_not_looked_at_is_black(street: Around) -> None:
     assert canvas.image[100, round((90 + 180) / 360 * width)].max() > 0
 
 
-def test_overlapping_by_more_than_half_it_still_closes(street: Around) -> None:
-    poses = plan(None, FOV, SweepConfig(tilt_deg=-12.0, overlap=0.7))
+def test_overlapping_by_more_than_half_it_still_closes(street: SurroundRenderer) -> None:
+    poses = plan_sweep(None, FOV, SweepConfig(tilt_deg=-12.0, overlap=0.7))
     assert len(poses) == 21
-    canvas = stitched(swept(street, poses)[0], FOV)
+    canvas = stitch(swept(street, poses)[0], FOV)
     assert errors(canvas, truth(street, canvas)).mean() < 2.5
 
 
-def test_the_order_of_the_pictures_is_of_no_matter(street: Around) -> None:
+def test_the_order_of_the_pictures_is_of_no_matter(street: SurroundRenderer) -> None:
     shots, _ = swept(street)
-    one, other = stitched(shots, FOV), stitched(shots[::-1], FOV)
+    one, other = stitch(shots, FOV), stitch(shots[::-1], FOV)
     assert one.image.tobytes() == other.image.tobytes()
 
 
 @pytest.mark.parametrize("max_bytes", [200_000, 60_000, 20_000, 5_000])
-def test_the_jpeg_fits(street: Around, max_bytes: int) -> None:
-    made = panorama(swept(street)[0], FOV, max_bytes)
+def test_the_jpeg_fits(street: SurroundRenderer, max_bytes: int) -> None:
+    made = render_panorama(swept(street)[0], FOV, max_bytes)
     assert len(made.jpeg) <= max_bytes
     back = cv2.imdecode(np.frombuffer(made.jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert back.shape == (made.height_px, made.width_px, 3)
@@ -269,8 +271,8 @@ def test_the_jpeg_fits(street: Around, max_bytes: int) -> None:
     assert made.width_px > 4 * made.height_px
 
 
-def test_large_pictures_are_made_smaller_first(street: Around) -> None:
+def test_large_pictures_are_made_smaller_first(street: SurroundRenderer) -> None:
     large, _ = swept(street, seen=lambda image, _: np.asarray(cv2.resize(image, (1920, 1080))))
-    canvas = stitched(large, FOV)
+    canvas = stitch(large, FOV)
     assert canvas.image.shape[1] == pytest.approx(4096, abs=2)
     assert errors(canvas, truth(street, canvas)).mean() < 4

@@ -13,24 +13,24 @@ import msgspec
 import pytest
 
 from drivers.pelco import (
-    STOP,
-    Dialect,
-    Message,
-    Motion,
+    STOP_MOTION,
+    AddressedMessage,
     PelcoDecoder,
-    Place,
-    Preset,
-    Query,
-    Report,
-    Telegram,
-    encode,
+    PelcoDialect,
+    PelcoMessage,
+    PelcoMotion,
+    PositionCommand,
+    PositionQuery,
+    PositionReport,
+    PresetAction,
+    encode_frame,
 )
 
 BYTES = 1_000_000
 FLIPPED = 0.01
 ADDRESS = 3
-MOVES = (Motion, Preset, Place)
-SIZES: dict[Dialect, int] = {"D": 7, "P": 8}
+MOVES = (PelcoMotion, PresetAction, PositionCommand)
+SIZES: dict[PelcoDialect, int] = {"D": 7, "P": 8}
 
 both = pytest.mark.parametrize("dialect", ["D", "P"])
 
@@ -39,47 +39,47 @@ class Sent(msgspec.Struct, frozen=True):
     """What went onto the line: noise, where `telegram` is None, or a frame, perhaps damaged."""
 
     data: bytes
-    telegram: Telegram | None
+    telegram: AddressedMessage | None
     intact: bool
 
 
-def order(chance: random.Random) -> Message:
+def order(chance: random.Random) -> PelcoMessage:
     """What a controller says."""
     kind = chance.randrange(5)
     if kind == 0:
-        return Preset(action="call", number=chance.randint(1, 255))
+        return PresetAction(action="call", number=chance.randint(1, 255))
     if kind == 1:
-        return Place(axis="pan", value=chance.randrange(36000))
+        return PositionCommand(axis="pan", value=chance.randrange(36000))
     if kind == 2:
-        return Query(axis="tilt")
-    return Motion(pan=chance.randint(-63, 63), tilt=chance.randint(-63, 63))
+        return PositionQuery(axis="tilt")
+    return PelcoMotion(pan=chance.randint(-63, 63), tilt=chance.randint(-63, 63))
 
 
-def report(chance: random.Random) -> Message:
+def report(chance: random.Random) -> PelcoMessage:
     """What a head says."""
     axis = chance.choice(("pan", "tilt"))
-    return Report(axis=axis, value=chance.randrange(36000))
+    return PositionReport(axis=axis, value=chance.randrange(36000))
 
 
-def line(dialect: Dialect, chance: random.Random, say: object) -> Iterator[Sent]:
+def line(dialect: PelcoDialect, chance: random.Random, say: object) -> Iterator[Sent]:
     """Bursts of noise, and frames of which each byte may have one bit flipped."""
     length = 0
     while length < BYTES:
         if chance.random() < 0.3:
             sent = Sent(chance.randbytes(chance.randint(1, 40)), None, intact=False)
         else:
-            telegram = Telegram(address=ADDRESS, message=say(chance))  # type: ignore[operator]
-            frame = bytearray(encode(dialect, telegram))
+            telegram = AddressedMessage(address=ADDRESS, message=say(chance))  # type: ignore[operator]
+            frame = bytearray(encode_frame(dialect, telegram))
             for index in range(len(frame)):
                 if chance.random() < FLIPPED:
                     frame[index] ^= 1 << chance.randrange(8)
-            intact = bytes(frame) == encode(dialect, telegram)
+            intact = bytes(frame) == encode_frame(dialect, telegram)
             sent = Sent(bytes(frame), telegram, intact=intact)
         length += len(sent.data)
         yield sent
 
 
-def sum_is_right(dialect: Dialect, frame: bytes) -> bool:
+def sum_is_right(dialect: PelcoDialect, frame: bytes) -> bool:
     """By the words of the makers' manuals."""
     if dialect == "D":
         return sum(frame[1:6]) % 256 == frame[6]
@@ -89,15 +89,15 @@ def sum_is_right(dialect: Dialect, frame: bytes) -> bool:
     return frame[6] == 0xAF and result == frame[7]
 
 
-def unintended(heard: list[Telegram], sent: Sent) -> list[Telegram]:
+def unintended(heard: list[AddressedMessage], sent: Sent) -> list[AddressedMessage]:
     """The moves of our head that nobody ordered with these bytes. A stop moves nothing."""
     wanted = sent.telegram if sent.intact else None
     ours = [one for one in heard if one.address == ADDRESS and isinstance(one.message, MOVES)]
-    return [one for one in ours if one != wanted and one.message != STOP]
+    return [one for one in ours if one != wanted and one.message != STOP_MOTION]
 
 
 @both
-def test_no_noise_and_no_frame_with_a_wrong_sum_moves_a_head(dialect: Dialect) -> None:
+def test_no_noise_and_no_frame_with_a_wrong_sum_moves_a_head(dialect: PelcoDialect) -> None:
     decoder, chance = PelcoDecoder(dialect), random.Random(7)
     frames = wrong_moves = 0
     for sent in line(dialect, chance, order):
@@ -116,15 +116,15 @@ def test_no_noise_and_no_frame_with_a_wrong_sum_moves_a_head(dialect: Dialect) -
 
 
 @both
-def test_no_answer_is_made_of_noise_or_of_a_frame_with_a_wrong_sum(dialect: Dialect) -> None:
-    decoder, chance = PelcoDecoder(dialect, receipts_of=ADDRESS), random.Random(8)
+def test_no_answer_is_made_of_noise_or_of_a_frame_with_a_wrong_sum(dialect: PelcoDialect) -> None:
+    decoder, chance = PelcoDecoder(dialect, replies_from=ADDRESS), random.Random(8)
     frames = wrong = 0
     for sent in line(dialect, chance, report):
         heard = decoder.feed(sent.data)
         frames += sent.telegram is not None
         for told in heard:
             # Nothing that a controller hears moves anything; a wrong place would be believed.
-            ours = told.address == ADDRESS and isinstance(told.message, Report)
+            ours = told.address == ADDRESS and isinstance(told.message, PositionReport)
             if ours and not (sent.intact and told == sent.telegram):
                 assert sent.telegram is not None
                 assert sum_is_right(dialect, sent.data)
@@ -136,7 +136,7 @@ def test_no_answer_is_made_of_noise_or_of_a_frame_with_a_wrong_sum(dialect: Dial
 @both
 @pytest.mark.parametrize("say", [order, report])
 def test_of_two_whole_frames_one_after_the_other_the_second_is_always_heard(
-    dialect: Dialect, say: object
+    dialect: PelcoDialect, say: object
 ) -> None:
     decoder, chance = PelcoDecoder(dialect), random.Random(9)
     before = lost = whole = 0
@@ -154,13 +154,13 @@ def test_of_two_whole_frames_one_after_the_other_the_second_is_always_heard(
 
 
 @both
-def test_noise_makes_nothing_grow(dialect: Dialect) -> None:
-    decoder, chance = PelcoDecoder(dialect, receipts_of=ADDRESS), random.Random(10)
+def test_noise_makes_nothing_grow(dialect: PelcoDialect) -> None:
+    decoder, chance = PelcoDecoder(dialect, replies_from=ADDRESS), random.Random(10)
     sync = {"D": b"\xff", "P": b"\xa0"}[dialect]
     frames = 0
     for _ in range(BYTES // 1000):
         frames += len(decoder.feed(chance.randbytes(700) + sync * 300))
-        assert len(decoder._kept) < SIZES[dialect]
+        assert len(decoder._buffer) < SIZES[dialect]
     assert decoder.noise_bytes + frames * SIZES[dialect] <= BYTES
     # Of random bytes that look like the beginning of a frame next to none is one.
     assert frames <= 3

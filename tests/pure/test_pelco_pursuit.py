@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from drivers.angles import wrap_deg
 from drivers.contracts import Pose
-from drivers.pelco import STOP, Motion
+from drivers.pelco import STOP_MOTION, PelcoMotion
 from drivers.pelco_options import PelcoOptions
-from drivers.pelco_position import Pursuit, counts_of, pose_of, within
+from drivers.pelco_position import PelcoArrivalDetector, clamp_pose, to_counts, to_pose
 from drivers.ptz.pelco_d import Options as OptionsD
 from drivers.ptz.pelco_p import Options as OptionsP
 
@@ -49,7 +49,7 @@ def options(**changes: Any) -> OptionsD:
     ],
 )
 def test_an_answer_is_a_pose(counts: Any, counting: str, pose: Pose) -> None:
-    told = pose_of(counts, options(tilt_counts=counting))
+    told = to_pose(counts, options(tilt_counts=counting))
     assert told.pan_deg == pytest.approx(pose.pan_deg)
     assert told.tilt_deg == pytest.approx(pose.tilt_deg)
     assert told.zoom == pose.zoom
@@ -66,9 +66,9 @@ def test_a_pose_is_numbers_and_the_numbers_are_the_nearest_pose_that_it_can_take
 ) -> None:
     head = options(tilt_counts=counting)
     asked = Pose(pan_deg=pan, tilt_deg=tilt, zoom=zoom)
-    counts = counts_of(asked, head)
+    counts = to_counts(asked, head)
     assert all(0 <= counts[axis] < 36000 for axis in ("pan", "tilt"))
-    told = pose_of(counts, head)
+    told = to_pose(counts, head)
     assert told.tilt_deg == pytest.approx(min(max(tilt, -90), 30), abs=0.006)
     assert abs(wrap_deg(told.pan_deg - min(max(pan, -170), 170))) <= 0.006
     assert told.zoom == pytest.approx(zoom, abs=1e-4)
@@ -76,24 +76,24 @@ def test_a_pose_is_numbers_and_the_numbers_are_the_nearest_pose_that_it_can_take
 
 def test_a_range_that_goes_round_the_back_is_no_wall() -> None:
     head = options(pan_deg={"low": 0, "high": 355})
-    assert within(Pose(pan_deg=-90, tilt_deg=0), head).pan_deg == -90
-    assert within(Pose(pan_deg=-2, tilt_deg=0), head).pan_deg == 0
-    assert within(Pose(pan_deg=-3, tilt_deg=0), head).pan_deg == -5
-    assert counts_of(Pose(pan_deg=-90, tilt_deg=0), head)["pan"] == 27000
+    assert clamp_pose(Pose(pan_deg=-90, tilt_deg=0), head).pan_deg == -90
+    assert clamp_pose(Pose(pan_deg=-2, tilt_deg=0), head).pan_deg == 0
+    assert clamp_pose(Pose(pan_deg=-3, tilt_deg=0), head).pan_deg == -5
+    assert to_counts(Pose(pan_deg=-90, tilt_deg=0), head)["pan"] == 27000
     endless = options(pan_deg=None)
-    assert counts_of(Pose(pan_deg=-2, tilt_deg=0), endless)["pan"] == 35800
+    assert to_counts(Pose(pan_deg=-2, tilt_deg=0), endless)["pan"] == 35800
 
 
 HERE, THERE = Pose(pan_deg=0, tilt_deg=0), Pose(pan_deg=20, tilt_deg=0)
 
 
 def test_who_was_told_nothing_does_not_move() -> None:
-    assert not Pursuit(options()).is_moving(HERE, 0)
+    assert not PelcoArrivalDetector(options()).is_moving(HERE, 0)
 
 
 def test_it_goes_to_a_pose_until_it_is_there() -> None:
-    pursuit = Pursuit(options())
-    pursuit.sent_to(THERE, 0)
+    pursuit = PelcoArrivalDetector(options())
+    pursuit.on_goto(THERE, 0)
     assert pursuit.is_moving(HERE, S)
     assert pursuit.is_moving(Pose(pan_deg=19, tilt_deg=0), 2 * S)
     assert not pursuit.is_moving(Pose(pan_deg=20.3, tilt_deg=0.1), 3 * S)
@@ -102,21 +102,21 @@ def test_it_goes_to_a_pose_until_it_is_there() -> None:
 
 
 def test_a_motion_lasts_until_its_stop_or_its_end_stops() -> None:
-    pursuit = Pursuit(options())
-    pursuit.moved(Motion(pan=5, tilt=-5), 0)
+    pursuit = PelcoArrivalDetector(options())
+    pursuit.on_move(PelcoMotion(pan=5, tilt=-5), 0)
     assert pursuit.is_moving(THERE, 60 * S)
     assert pursuit.is_moving(Pose(pan_deg=170, tilt_deg=0), 61 * S)
     assert not pursuit.is_moving(Pose(pan_deg=170, tilt_deg=-90), 62 * S)
-    pursuit.moved(Motion(zoom=1), 63 * S)
+    pursuit.on_move(PelcoMotion(zoom=1), 63 * S)
     assert pursuit.is_moving(HERE, 64 * S)
-    pursuit.moved(STOP, 65 * S)
+    pursuit.on_move(STOP_MOTION, 65 * S)
     assert pursuit.is_moving(HERE, 65 * S)
     assert not pursuit.is_moving(HERE, 66 * S)
 
 
 def test_it_goes_to_a_preset_until_two_answers_are_the_same() -> None:
-    pursuit = Pursuit(options())
-    pursuit.recalled(0)
+    pursuit = PelcoArrivalDetector(options())
+    pursuit.on_goto_preset(0)
     for t_ns, pan in ((0, 0), (S, 5), (2 * S, 9), (2 * S + 1, 9)):
         assert pursuit.is_moving(Pose(pan_deg=pan, tilt_deg=0), t_ns)
     assert not pursuit.is_moving(Pose(pan_deg=9, tilt_deg=0), 3 * S)
@@ -153,4 +153,4 @@ def test_what_both_protocols_share_they_share() -> None:
     table = TABLE | {"baud": 9600, "address": 5}
     for kind in (OptionsD, OptionsP):
         made: PelcoOptions = msgspec.convert(table, kind)
-        assert (made.settings.baud, made.address) == (9600, 5)
+        assert (made.line_settings.baud, made.address) == (9600, 5)

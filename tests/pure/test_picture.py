@@ -5,7 +5,7 @@ import pytest
 import simplejpeg
 
 from agent.base.model import BoundingBox
-from agent.detection.image import Region, crop_rgb, gate_luma, thumbnail, whole
+from agent.detection.image import Region, crop_rgb, downscale_luma, encode_thumbnail, full_region
 from drivers.media import Frame
 
 
@@ -22,7 +22,7 @@ def _frame(width: int, height: int, *, noise: bool = False) -> Frame:
 @pytest.mark.parametrize("size", [(64, 48), (63, 47), (1920, 1080)])
 def test_red_in_yuv_is_red_in_rgb_at_every_size(size: tuple[int, int]) -> None:
     frame = _frame(*size)
-    rgb = crop_rgb(frame, whole(frame), (32, 32))
+    rgb = crop_rgb(frame, full_region(frame), (32, 32))
     assert rgb.shape == (32, 32, 3)
     assert np.abs(rgb.astype(int) - (254, 0, 0)).max() <= 3
 
@@ -45,9 +45,10 @@ def test_planes_with_a_stride_are_read_right_and_never_written() -> None:
         plane.flags.writeable = False
     compact = Frame(seq=1, t_ns=0, y=view.y.copy(), u=view.u.copy(), v=view.v.copy())
     assert np.array_equal(
-        crop_rgb(view, whole(view), (64, 64)), crop_rgb(compact, whole(compact), (64, 64))
+        crop_rgb(view, full_region(view), (64, 64)),
+        crop_rgb(compact, full_region(compact), (64, 64)),
     )
-    thumbnail(view, 64, 20_000, BoundingBox(0.1, 0.1, 0.5, 0.5))
+    encode_thumbnail(view, 64, 20_000, BoundingBox(0.1, 0.1, 0.5, 0.5))
 
 
 @pytest.mark.parametrize(
@@ -57,28 +58,28 @@ def test_planes_with_a_stride_are_read_right_and_never_written() -> None:
 def test_the_gates_picture_is_small_and_as_bright(
     size: tuple[int, int], gate: tuple[int, int]
 ) -> None:
-    small = gate_luma(_frame(*size).y, 320)
+    small = downscale_luma(_frame(*size).y, 320)
     assert small.shape == gate[::-1]
     assert small.mean() == pytest.approx(81, abs=1)
 
 
 @pytest.mark.parametrize("most", [20_000, 6_000, 1_500])
 def test_a_thumbnail_fits_its_bytes_even_of_noise(most: int) -> None:
-    jpeg = thumbnail(_frame(1280, 720, noise=True), 480, most)
+    jpeg = encode_thumbnail(_frame(1280, 720, noise=True), 480, most)
     assert len(jpeg) <= most
     height, width, *_ = simplejpeg.decode_jpeg_header(jpeg)
     assert width / height == pytest.approx(16 / 9, rel=0.1)
 
 
 def test_a_thumbnail_is_never_larger_than_the_frame() -> None:
-    height, width, *_ = simplejpeg.decode_jpeg_header(thumbnail(_frame(98, 54), 480, 20_000))
+    height, width, *_ = simplejpeg.decode_jpeg_header(encode_thumbnail(_frame(98, 54), 480, 20_000))
     assert (width, height) == (98, 54)
 
 
 def test_the_box_is_drawn_where_it_is() -> None:
-    plain = simplejpeg.decode_jpeg(thumbnail(_frame(320, 240), 320, 60_000))
+    plain = simplejpeg.decode_jpeg(encode_thumbnail(_frame(320, 240), 320, 60_000))
     drawn = simplejpeg.decode_jpeg(
-        thumbnail(_frame(320, 240), 320, 60_000, BoundingBox(0.25, 0.25, 0.5, 0.5))
+        encode_thumbnail(_frame(320, 240), 320, 60_000, BoundingBox(0.25, 0.25, 0.5, 0.5))
     )
     changed = np.argwhere(np.abs(plain.astype(int) - drawn).max(axis=2) > 60)
     assert changed.min(axis=0).tolist() == pytest.approx([60, 80], abs=4)
@@ -88,4 +89,4 @@ def test_the_box_is_drawn_where_it_is() -> None:
 
 def test_the_same_frame_gives_the_same_bytes() -> None:
     frame = _frame(320, 240, noise=True)
-    assert thumbnail(frame, 160, 9_000) == thumbnail(frame, 160, 9_000)
+    assert encode_thumbnail(frame, 160, 9_000) == encode_thumbnail(frame, 160, 9_000)

@@ -6,8 +6,8 @@ import pytest
 
 from agent.base.errors import UserError
 from agent.config import configuration
-from agent.config.pins import lines, outputs, switchable
-from drivers.contracts import Line
+from agent.config.pins import gpio_lines, output_lines, switchable_by_name
+from drivers.contracts import GpioLine
 
 GOOD = """
 [box]
@@ -73,11 +73,11 @@ def test_a_box_without_pins_is_a_box(tmp_path: Path) -> None:
 
 def test_pins_become_lines(tmp_path: Path) -> None:
     pins = loaded(tmp_path, DOOR + SIREN).pin
-    door = Line(name="door", pin=17, direction="in", pull="up")
-    siren = Line(name="siren", pin=25, direction="out", active_low=True)
-    assert lines(pins) == (door, siren)
-    assert outputs(pins) == (siren,)
-    assert switchable(pins) == {"door": False, "siren": True}
+    door = GpioLine(name="door", pin=17, direction="in", pull="up")
+    siren = GpioLine(name="siren", pin=25, direction="out", active_low=True)
+    assert gpio_lines(pins) == (door, siren)
+    assert output_lines(pins) == (siren,)
+    assert switchable_by_name(pins) == {"door": False, "siren": True}
 
 
 @pytest.mark.parametrize(

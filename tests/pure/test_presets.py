@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agent.commands.requester import CommandRejected
-from agent.ptz.presets import MOST_PRESETS, Preset, Presets
+from agent.ptz.presets import MAX_PRESETS, Preset, PresetStore
 from drivers.contracts import Pose
 
 
@@ -21,19 +21,19 @@ def preset(name: str, number: int | None = None, pan_deg: float = 10.0) -> Prese
 
 def test_what_was_stored_is_there_after_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "heads" / "mast" / "presets.json"
-    presets = Presets("mast", path)
-    presets.put(preset("gate", 3))
-    presets.put(preset("crossing"))
-    presets.put(preset("gate", 3, pan_deg=20.0))
+    presets = PresetStore("mast", path)
+    presets.save(preset("gate", 3))
+    presets.save(preset("crossing"))
+    presets.save(preset("gate", 3, pan_deg=20.0))
     presets.delete("crossing")
-    assert Presets("mast", path).all() == (preset("gate", 3, pan_deg=20.0),)
+    assert PresetStore("mast", path).all() == (preset("gate", 3, pan_deg=20.0),)
 
 
 def test_an_unknown_preset_is_refused_with_the_names_there_are(tmp_path: Path) -> None:
-    presets = Presets("mast", tmp_path / "presets.json")
+    presets = PresetStore("mast", tmp_path / "presets.json")
     with pytest.raises(CommandRejected, match="it has: none yet"):
         presets.get("gate")
-    presets.put(preset("crossing"))
+    presets.save(preset("crossing"))
     for ask in (presets.get, presets.delete):
         with pytest.raises(CommandRejected, match="no preset 'gate'; it has: crossing") as refused:
             ask("gate")
@@ -43,44 +43,44 @@ def test_an_unknown_preset_is_refused_with_the_names_there_are(tmp_path: Path) -
 @pytest.mark.parametrize("name", ["", "Gate", "../gate", "a" * 64])
 def test_a_bad_name_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(CommandRejected) as refused:
-        Presets("mast", tmp_path / "presets.json").put(preset(name))
+        PresetStore("mast", tmp_path / "presets.json").save(preset(name))
     assert refused.value.kind == "malformed"
 
 
 def test_a_preset_keeps_its_number_and_a_new_one_takes_the_smallest_free(tmp_path: Path) -> None:
-    presets = Presets("mast", tmp_path / "presets.json")
+    presets = PresetStore("mast", tmp_path / "presets.json")
     assert presets.free_number("gate", 2) == 1
-    presets.put(preset("gate", 2))
+    presets.save(preset("gate", 2))
     assert presets.free_number("gate", 2) == 2
     assert presets.free_number("crossing", 2) == 1
-    presets.put(preset("crossing", 1))
+    presets.save(preset("crossing", 1))
     assert presets.free_number("yard", 2) is None
     assert presets.free_number("yard", 0) is None
 
 
 def test_there_is_a_bound(tmp_path: Path) -> None:
-    presets = Presets("mast", tmp_path / "presets.json")
-    for number in range(MOST_PRESETS):
-        presets.put(preset(f"p{number}"))
-    presets.put(preset("p0", pan_deg=1.0))
+    presets = PresetStore("mast", tmp_path / "presets.json")
+    for number in range(MAX_PRESETS):
+        presets.save(preset(f"p{number}"))
+    presets.save(preset("p0", pan_deg=1.0))
     with pytest.raises(CommandRejected, match="delete one first"):
-        presets.put(preset("one-more"))
+        presets.save(preset("one-more"))
 
 
 def test_a_file_that_cannot_be_read_is_set_aside(tmp_path: Path) -> None:
     path = tmp_path / "presets.json"
     path.write_text('{"presets": [{"name": "gate"')
-    assert Presets("mast", path).all() == ()
+    assert PresetStore("mast", path).all() == ()
     assert (tmp_path / "presets.json.unreadable").exists()
 
 
 def test_what_the_disk_refuses_is_not_listed(tmp_path: Path) -> None:
     path = tmp_path / "heads" / "presets.json"
-    presets = Presets("mast", path)
-    presets.put(preset("gate"))
+    presets = PresetStore("mast", path)
+    presets.save(preset("gate"))
     path.parent.rename(tmp_path / "away")
     (tmp_path / "heads").write_text("in the way")
-    for change in (lambda: presets.put(preset("yard")), lambda: presets.delete("gate")):
+    for change in (lambda: presets.save(preset("yard")), lambda: presets.delete("gate")):
         with pytest.raises(CommandRejected, match="cannot be kept") as refused:
             change()
         assert refused.value.kind == "failed"

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "agent" / "detection" / "models"
 
 IDENTITY = re.compile(
-    r"(?i)face|facial|biometr|licen[cs]e_?plate|number_?plate|anpr|alpr|re_?id(?![a-z])|embedding"
+    r"(?i)(?<!inter)(?<!sur)face|facial|biometr|licen[cs]e_?plate|number_?plate|anpr|alpr|re_?id(?![a-z])|embedding"
     r"|gait|iris|insightface|dlib|deepface|easyocr|tesseract|paddleocr"
 )
 

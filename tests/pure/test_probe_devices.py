@@ -15,15 +15,15 @@ from pathlib import Path
 import pytest
 import serial
 
-from agent.diagnostics.probe.scan import board, denied, lines_of
+from agent.diagnostics.probe.scan import access_problem, read_board_model, searchable_ports
 from drivers import gpio_chips, v4l2_devices
 from drivers.csi import camera_modules, camera_modules_child
-from drivers.csi.camera_modules import CameraModule, find_modules
-from drivers.device_holders import holders
-from drivers.device_links import links
+from drivers.csi.camera_modules import CameraModule, enumerate_modules
+from drivers.device_holders import find_holders
+from drivers.device_links import stable_names
 from drivers.errors import DriverError
-from drivers.rtsp_search import FoundRtsp, read_answer, search_subnet
-from drivers.serial_ports import FoundPort, condition, find_ports, is_console
+from drivers.rtsp_search import FoundRtspServer, parse_answer, search_subnet
+from drivers.serial_ports import FoundPort, find_ports, is_kernel_console, port_condition
 
 
 class Kernel:
@@ -131,17 +131,17 @@ def terminal() -> Iterator[str]:
 
 
 def test_a_port_is_free_until_somebody_has_it(terminal: str) -> None:
-    assert condition(terminal).state == "free"
+    assert port_condition(terminal).state == "free"
     with serial.Serial(terminal, exclusive=True):
-        held = condition(terminal)
+        held = port_condition(terminal)
     assert (held.state, held.why) == ("busy", "another program has it")
-    assert condition(terminal).state == "free"
+    assert port_condition(terminal).state == "free"
 
 
 def test_looking_at_a_port_changes_none_of_its_settings(terminal: str) -> None:
     with Path(terminal).open("rb", buffering=0) as port:
         before = termios.tcgetattr(port)
-        assert condition(terminal).state == "free"
+        assert port_condition(terminal).state == "free"
         assert termios.tcgetattr(port) == before
 
 
@@ -149,7 +149,7 @@ def test_a_port_that_is_denied_is_denied(terminal: str) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root, to be somebody else")
     Path(terminal).chmod(0o600)
-    ask = "import sys; from drivers.serial_ports import condition; print(condition(sys.argv[1]).state)"
+    ask = "import sys; from drivers.serial_ports import port_condition; print(port_condition(sys.argv[1]).state)"
     said = subprocess.run(
         [sys.executable, "-c", ask, terminal],
         cwd=Path(__file__).parents[2],
@@ -168,7 +168,7 @@ def test_a_port_that_is_denied_is_denied(terminal: str) -> None:
     [("/dev/nothing-there", "absent"), ("/dev/null", "unsupported"), ("/etc", "unsupported")],
 )
 def test_what_is_no_port_is_told(path: str, state: str) -> None:
-    assert condition(path).state == state
+    assert port_condition(path).state == state
 
 
 def test_who_has_a_device_is_known_by_name(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_who_has_a_device_is_known_by_name(tmp_path: Path) -> None:
         (fd / "3").symlink_to(target)
         (tmp_path / pid / "comm").write_text("vigie\n")
     (tmp_path / "self").mkdir()
-    assert holders(tmp_path) == {
+    assert find_holders(tmp_path) == {
         os.stat("/dev/null").st_rdev: ("process 14 (vigie)", "process 812 (vigie)")  # noqa: PTH116 - as the others
     }
 
@@ -186,15 +186,15 @@ def test_who_has_a_device_is_known_by_name(tmp_path: Path) -> None:
 def test_a_port_of_the_kernel_is_known(tmp_path: Path) -> None:
     (tmp_path / "ttyS0").mkdir()
     (tmp_path / "ttyS0" / "console").write_text("Y\n")
-    assert is_console("/dev/ttyS0", tmp_path)
-    assert not is_console("/dev/ttyUSB0", tmp_path)
+    assert is_kernel_console("/dev/ttyS0", tmp_path)
+    assert not is_kernel_console("/dev/ttyUSB0", tmp_path)
 
 
 def test_of_two_names_the_first_is_taken(tmp_path: Path) -> None:
     for name in ("b", "a"):
         (tmp_path / name).symlink_to("/dev/null")
-    assert links(tmp_path) == {"/dev/null": str(tmp_path / "a")}
-    assert links(tmp_path / "none") == {}
+    assert stable_names(tmp_path) == {"/dev/null": str(tmp_path / "a")}
+    assert stable_names(tmp_path / "none") == {}
 
 
 def test_ports_are_told_with_the_names_that_stay(tmp_path: Path) -> None:
@@ -211,17 +211,17 @@ def test_ports_are_told_with_the_names_that_stay(tmp_path: Path) -> None:
 
 def test_who_is_kept_from_the_cameras_is_told_so(tmp_path: Path) -> None:
     media = [tmp_path / "media1", tmp_path / "media0"]
-    told = denied(media, lambda path, _mode: path.name != "media1")
+    told = access_problem(media, lambda path, _mode: path.name != "media1")
     assert told is not None
     assert (told.kind, told.said.startswith(f"{media[0]}: denied")) == ("denied", True)
-    assert denied(media, lambda _path, _mode: True) is None
-    assert denied([]) is None
+    assert access_problem(media, lambda _path, _mode: True) is None
+    assert access_problem([]) is None
 
 
 def test_a_board_says_what_it_is(tmp_path: Path) -> None:
     (tmp_path / "model").write_bytes(b"Raspberry Pi 4 Model B Rev 1.4\0")
-    assert board(tmp_path / "model") == "Raspberry Pi 4 Model B Rev 1.4"
-    assert board(tmp_path / "none") is None
+    assert read_board_model(tmp_path / "model") == "Raspberry Pi 4 Model B Rev 1.4"
+    assert read_board_model(tmp_path / "none") is None
 
 
 def test_lines_that_are_worth_asking_are_asked_by_the_names_that_stay() -> None:
@@ -231,11 +231,11 @@ def test_lines_that_are_worth_asking_are_asked_by_the_names_that_stay() -> None:
         FoundPort(path="/dev/ttyAMA0", state="free", console=True),
         FoundPort(path="/dev/ttyS3", state="absent"),
     )
-    assert lines_of(ports) == ("/dev/serial/by-id/x", "/dev/serial/by-path/y")
+    assert searchable_ports(ports) == ("/dev/serial/by-id/x", "/dev/serial/by-path/y")
 
 
 def test_modules_are_numbered_as_picamera2_does() -> None:
-    told = camera_modules_child.modules(
+    told = camera_modules_child.parse_modules(
         [
             {"Id": "/base/i2c@1/imx708@1a", "Model": "imx708", "Rotation": 180, "Num": 1},
             {"Id": "/base/pcie/usb@1-1:1.0-046d:0825", "Num": 0},
@@ -269,7 +269,7 @@ def test_a_library_that_fails_hurts_nobody(
     (tmp_path / "picamera2.py").write_text(library)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(DriverError, match=said) as caught:
-        find_modules(2.0 if kind == "timeout" else camera_modules.TIMEOUT_S)
+        enumerate_modules(2.0 if kind == "timeout" else camera_modules.ENUMERATE_TIMEOUT_S)
     assert caught.value.kind == kind
 
 
@@ -281,7 +281,7 @@ def test_a_library_that_prints_disturbs_nothing(
         "    print('hello'); return [{'Id': 'x', 'Model': 'imx219'}]"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    assert find_modules() == (CameraModule(number=0, id="x", model="imx219"),)
+    assert enumerate_modules() == (CameraModule(number=0, id="x", model="imx219"),)
 
 
 @pytest.mark.parametrize(
@@ -298,8 +298,8 @@ def test_a_library_that_prints_disturbs_nothing(
 def test_the_status_line_says_whether_it_is_rtsp(
     answer: bytes, status: int | None, server: str | None
 ) -> None:
-    found = FoundRtsp(host="10.0.0.1", port=554, status=status, server=server)
-    assert read_answer("10.0.0.1", 554, answer) == found
+    found = FoundRtspServer(host="10.0.0.1", port=554, status=status, server=server)
+    assert parse_answer("10.0.0.1", 554, answer) == found
 
 
 def test_a_subnet_that_is_too_large_is_refused() -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import get_args
 
 from agent.cli import probe
-from agent.diagnostics.probe.config_snippet import snippet
-from agent.diagnostics.probe.results import ProbeResult, Section
+from agent.diagnostics.probe.config_snippet import render_snippet
+from agent.diagnostics.probe.results import ProbeResult, ProbeSection
 from drivers import head_search, rtsp_search
-from drivers.csi.camera_modules import TIMEOUT_S
+from drivers.csi.camera_modules import ENUMERATE_TIMEOUT_S
 from drivers.head_probe_codec import HeadAnswer
 from drivers.head_search import FoundHead, PortSearch
 from drivers.serial_ports import PortState
@@ -41,13 +41,13 @@ def test_each_state_is_explained() -> None:
 
 
 def test_the_defaults_are_those_of_the_code() -> None:
-    assert f"`{','.join(map(str, head_search.USUAL_BAUD))}`" in PAGE
-    assert f"`{','.join(map(str, rtsp_search.PORTS))}`, at most {probe.MOST_RTSP_PORTS}" in PAGE
-    assert tuple(range(1, 9)) == head_search.USUAL_ADDRESSES
-    assert f"at most a /{rtsp_search.LONGEST_PREFIX}" in PAGE
-    assert f"{rtsp_search.AT_ONCE} at once" in PAGE
-    assert f"within {rtsp_search.CONNECT_S} s" in PAGE
-    assert f"ended after {TIMEOUT_S:g} s" in PAGE
+    assert f"`{','.join(map(str, head_search.DEFAULT_BAUD_RATES))}`" in PAGE
+    assert f"`{','.join(map(str, rtsp_search.PORTS))}`, at most {probe.MAX_RTSP_PORTS}" in PAGE
+    assert tuple(range(1, 9)) == head_search.DEFAULT_ADDRESSES
+    assert f"at most a /{rtsp_search.MIN_PREFIX_LENGTH}" in PAGE
+    assert f"{rtsp_search.MAX_CONNECTIONS} at once" in PAGE
+    assert f"within {rtsp_search.CONNECT_TIMEOUT_S} s" in PAGE
+    assert f"ended after {ENUMERATE_TIMEOUT_S:g} s" in PAGE
 
 
 def test_the_snippet_is_what_is_written() -> None:
@@ -55,4 +55,4 @@ def test_the_snippet_is_what_is_written() -> None:
     head = FoundHead(port=PORT, baud=2400, answer=answer)
     line = PortSearch(port=PORT, state="free", heads=(head,))
     (shown,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
-    assert snippet(ProbeResult(heads=Section(found=(line,)))) == shown
+    assert render_snippet(ProbeResult(heads=ProbeSection(found=(line,)))) == shown

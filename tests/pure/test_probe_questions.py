@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from drivers import head_probe_codec as questions
 from drivers import visca_codec as visca
-from drivers.pelco import PelcoDecoder, Query
-from drivers.visca_codec import Framer
+from drivers.pelco import PelcoDecoder, PositionQuery
+from drivers.visca_codec import PacketFramer
 
 EVERYBODY = range(1, 256)
 
@@ -40,7 +40,7 @@ def test_the_questions_are_the_makers() -> None:
 def test_no_head_of_pelco_hears_anything_but_questions() -> None:
     for dialect in ("D", "P"):
         heard = PelcoDecoder(dialect).feed(b"".join(every_question(EVERYBODY)))
-        assert all(isinstance(telegram.message, Query) for telegram in heard)
+        assert all(isinstance(telegram.message, PositionQuery) for telegram in heard)
         assert bool(heard) == (dialect == "D")
 
 
@@ -48,11 +48,11 @@ def test_no_head_of_pelco_hears_anything_but_questions() -> None:
 def test_no_two_questions_in_a_row_are_an_order(dialect: str) -> None:
     for pair in itertools.permutations(every_question(range(1, 9)), 2):
         heard = PelcoDecoder(dialect).feed(b"".join(pair))  # type: ignore[arg-type]
-        assert all(isinstance(telegram.message, Query) for telegram in heard)
+        assert all(isinstance(telegram.message, PositionQuery) for telegram in heard)
 
 
 def test_no_camera_of_visca_hears_anything_but_inquiries_and_the_broadcast() -> None:
-    heard = Framer().feed(b"".join(every_question(EVERYBODY)))
+    heard = PacketFramer().feed(b"".join(every_question(EVERYBODY)))
     for_cameras = [frame for frame in heard if 0x81 <= frame[0] <= 0x88]
     assert len(for_cameras) == 1 + 2 * 7
     for frame in for_cameras:
@@ -61,54 +61,54 @@ def test_no_camera_of_visca_hears_anything_but_inquiries_and_the_broadcast() -> 
 
 def test_a_head_of_pelco_tells_its_place_in_hundredths() -> None:
     answer = bytes.fromhex("FF 01 00 59 75 2F FE")
-    assert questions.pelco_counts(1, "pan", answer) == 29_999
-    assert questions.pelco_counts(1, "tilt", answer) is None, "it was the pan's"
-    assert questions.pelco_counts(2, "pan", answer) is None, "it was another head's"
+    assert questions.find_pelco_counts(1, "pan", answer) == 29_999
+    assert questions.find_pelco_counts(1, "tilt", answer) is None, "it was the pan's"
+    assert questions.find_pelco_counts(2, "pan", answer) is None, "it was another head's"
 
 
 def test_a_receipt_shows_a_head_that_does_not_tell_its_place() -> None:
     question = questions.pelco_query(1, "pan")
-    assert questions.is_receipt(1, question, bytes.fromhex("FF 01 00 52"))
-    assert questions.is_receipt(1, question, bytes.fromhex("FF 01 04 56")), "an alarm"
+    assert questions.is_general_reply(1, question, bytes.fromhex("FF 01 00 52"))
+    assert questions.is_general_reply(1, question, bytes.fromhex("FF 01 04 56")), "an alarm"
     for other in ("", "FF 02 00 52", "FF 01 00 53", "FF 01 00 52 00", "41 01 00 52"):
-        assert not questions.is_receipt(1, question, bytes.fromhex(other))
+        assert not questions.is_general_reply(1, question, bytes.fromhex(other))
 
 
 def test_a_chain_says_how_many_cameras_it_has() -> None:
-    assert questions.numbered(bytes.fromhex("88 30 03 FF")) == 2
-    assert questions.numbered(bytes.fromhex("88 30 01 FF")) is None, "the question itself"
-    assert questions.numbered(b"") is None
+    assert questions.parse_chain_length(bytes.fromhex("88 30 03 FF")) == 2
+    assert questions.parse_chain_length(bytes.fromhex("88 30 01 FF")) is None, "the question itself"
+    assert questions.parse_chain_length(b"") is None
 
 
 def test_a_camera_of_visca_tells_its_place_and_its_maker() -> None:
-    place = questions.visca_answer(1, bytes.fromhex("90 50 0F 0E 06 00 00 00 0C 08 FF"))
-    version = questions.visca_answer(1, bytes.fromhex("90 50 00 20 04 0E 01 00 02 FF"))
+    place = questions.find_visca_answer(1, bytes.fromhex("90 50 0F 0E 06 00 00 00 0C 08 FF"))
+    version = questions.find_visca_answer(1, bytes.fromhex("90 50 00 20 04 0E 01 00 02 FF"))
     assert place is not None
-    found = questions.visca_head(1, place, version)
+    found = questions.to_visca_head(1, place, version)
     assert (found.tells_place, found.pan_counts, found.tilt_counts) == (True, -0x1A0, 0xC8)
     assert (found.vendor_id, found.model_id) == (0x0020, 0x040E)
 
 
 def test_a_camera_without_a_head_refuses_and_is_a_camera_all_the_same() -> None:
-    place = questions.visca_answer(1, bytes.fromhex("90 60 02 FF"))
+    place = questions.find_visca_answer(1, bytes.fromhex("90 60 02 FF"))
     assert place == "refused"
-    found = questions.visca_head(1, place, None)
+    found = questions.to_visca_head(1, place, None)
     assert (found.tells_place, found.pan_counts, found.vendor_id) == (False, None, None)
-    assert questions.visca_answer(2, bytes.fromhex("90 60 02 FF")) is None, "another camera's"
+    assert questions.find_visca_answer(2, bytes.fromhex("90 60 02 FF")) is None, "another camera's"
 
 
 @given(st.binary(max_size=40))
 def test_an_adapter_that_hears_itself_changes_nothing(answer: bytes) -> None:
     question = questions.pelco_query(7, "pan")
-    assert questions.without_echo(question + answer, question) == answer
+    assert questions.strip_echo(question + answer, question) == answer
 
 
 @given(st.binary(max_size=64))
 def test_whatever_comes_is_taken(noise: bytes) -> None:
     question = questions.pelco_query(1, "pan")
-    questions.numbered(noise)
-    questions.is_receipt(1, question, noise)
-    questions.pelco_counts(1, "pan", noise)
-    answer = questions.visca_answer(1, noise)
+    questions.parse_chain_length(noise)
+    questions.is_general_reply(1, question, noise)
+    questions.find_pelco_counts(1, "pan", noise)
+    answer = questions.find_visca_answer(1, noise)
     if answer is not None:
-        questions.visca_head(1, answer, answer)
+        questions.to_visca_head(1, answer, answer)

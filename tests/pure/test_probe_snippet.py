@@ -14,17 +14,17 @@ from agent.base.errors import UserError
 from agent.capture import camera_source
 from agent.config import strict
 from agent.config.configuration import Config
-from agent.diagnostics.probe.config_snippet import snippet
-from agent.diagnostics.probe.results import FoundOnvif, FoundPins, ProbeResult, Section
-from drivers.catalog import ptz_module
+from agent.diagnostics.probe.config_snippet import render_snippet
+from agent.diagnostics.probe.results import FoundOnvif, FoundPins, ProbeResult, ProbeSection
+from drivers.catalog import load_ptz_driver
 from drivers.csi.camera_modules import CameraModule
 from drivers.gpio_chips import PinFactory
 from drivers.head_probe_codec import HeadAnswer
 from drivers.head_search import FoundHead, PortSearch
-from drivers.onvif.camera_info import Adopted, Profile
-from drivers.rtsp_search import FoundRtsp
+from drivers.onvif.camera_info import CameraInfo, MediaProfile
+from drivers.rtsp_search import FoundRtspServer
 from drivers.v4l2_devices import VideoDevice
-from tests.conftest import HeldClock
+from tests.conftest import ManualClock
 
 BOX = """
 [box]
@@ -34,7 +34,7 @@ site = "x"
 url = "mqtt://127.0.0.1:1"
 """
 LINE = "/dev/serial/by-id/usb-FTDI_A50285BI-if00-port0"
-MAIN = Profile(
+MAIN = MediaProfile(
     token="p0",  # noqa: S106 - ONVIF's word for a name
     name="main",
     codec="H264",
@@ -43,7 +43,7 @@ MAIN = Profile(
     fps=25,
     has_head=True,
 )
-ADOPTED = Adopted(
+ADOPTED = CameraInfo(
     name="Tram 14, front",
     maker="Alstom",
     model="Dome",
@@ -65,13 +65,13 @@ def answer(driver: Any, address: int, *, tells_place: bool = True) -> HeadAnswer
 
 
 ALL = ProbeResult(
-    modules=Section(
+    modules=ProbeSection(
         found=(
             CameraModule(number=0, id="/base/soc/i2c0mux/i2c@1/imx708@1a", model="imx708"),
             CameraModule(number=1, id="/base/usb@1/camera", model="HD Pro", usb=True),
         )
     ),
-    devices=Section(
+    devices=ProbeSection(
         found=(
             VideoDevice(path="/dev/video0", name="HD Pro", camera=True, formats=("mjpeg",)),
             VideoDevice(path="/dev/video2", name="HD Pro", camera=True, formats=("yuyv422",)),
@@ -79,7 +79,7 @@ ALL = ProbeResult(
         )
     ),
     pins=FoundPins(factory=PinFactory(name="lgpio", board="Raspberry Pi 4B rev 1.4")),
-    heads=Section(
+    heads=ProbeSection(
         found=(
             PortSearch(
                 port=LINE,
@@ -98,12 +98,12 @@ ALL = ProbeResult(
             ),
         )
     ),
-    onvif=Section(found=(FoundOnvif(url="http://10.0.0.31", adopted=ADOPTED),)),
-    rtsp=Section(
+    onvif=ProbeSection(found=(FoundOnvif(url="http://10.0.0.31", adopted=ADOPTED),)),
+    rtsp=ProbeSection(
         found=(
-            FoundRtsp(host="10.0.0.31", port=554, status=401),
-            FoundRtsp(host="10.0.0.32", port=8554, status=200, server="GStreamer"),
-            FoundRtsp(host="10.0.0.33", port=554),
+            FoundRtspServer(host="10.0.0.31", port=554, status=401),
+            FoundRtspServer(host="10.0.0.32", port=8554, status=200, server="GStreamer"),
+            FoundRtspServer(host="10.0.0.33", port=554),
         )
     ),
 )
@@ -118,14 +118,16 @@ def checked(text: str, folder: Path) -> Config:
     """As `vigie check-config` and `vigie run` check it. Raises BadInput."""
     path = folder / "vigie.toml"
     path.write_text(BOX + text, encoding="utf-8")
-    config, _ = camera_source.load(path, HeldClock())
+    config, _ = camera_source.load_sources(path, ManualClock())
     for index, head in enumerate(config.head):
-        strict.into(head.options, ptz_module(head.driver).Options, "test", f"head[{index}].options")
+        strict.convert(
+            head.options, load_ptz_driver(head.driver).Options, "test", f"head[{index}].options"
+        )
     return config
 
 
 def test_it_is_good_once_it_is_filled_in(tmp_path: Path) -> None:
-    config = checked(filled_in(snippet(ALL)), tmp_path)
+    config = checked(filled_in(render_snippet(ALL)), tmp_path)
     assert [(camera.name, camera.driver) for camera in config.camera] == [
         ("csi0", "csi"),
         ("usb-hd-pro", "v4l2"),
@@ -166,11 +168,11 @@ def test_what_only_a_person_knows_is_not_guessed(
     kept: dict[str, Any], missing: str, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=missing):
-        checked(snippet(ProbeResult(**kept)), tmp_path)
+        checked(render_snippet(ProbeResult(**kept)), tmp_path)
 
 
 def test_the_user_that_opened_the_cameras_is_written_down(tmp_path: Path) -> None:
-    text = snippet(ProbeResult(onvif=ALL.onvif), "vigie", "/etc/vigie/tram.password")
+    text = render_snippet(ProbeResult(onvif=ALL.onvif), "vigie", "/etc/vigie/tram.password")
     config = checked(text, tmp_path)
     (tram,) = config.camera
     assert tram.options["username"] == "vigie"
@@ -180,13 +182,13 @@ def test_the_user_that_opened_the_cameras_is_written_down(tmp_path: Path) -> Non
 
 
 def test_pins_are_told_of_and_left_to_a_person() -> None:
-    text = snippet(ProbeResult(pins=ALL.pins))
+    text = render_snippet(ProbeResult(pins=ALL.pins))
     assert "Raspberry Pi 4B rev 1.4, through lgpio" in text
     assert tomllib.loads(text) == {}
 
 
 def test_nothing_is_nothing() -> None:
-    assert tomllib.loads(snippet(ProbeResult())) == {}
+    assert tomllib.loads(render_snippet(ProbeResult())) == {}
 
 
 ANYTHING = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
@@ -200,13 +202,13 @@ def test_whatever_a_device_calls_itself_it_stays_toml(
         ADOPTED, name=name, model=model, stream_url=f"rtsp://h/{path}", topics=(topic,)
     )
     probed = ProbeResult(
-        modules=Section(found=(CameraModule(number=0, id=f"/{path}", model=model),)),
-        devices=Section(
+        modules=ProbeSection(found=(CameraModule(number=0, id=f"/{path}", model=model),)),
+        devices=ProbeSection(
             found=(VideoDevice(path="/dev/video0", name=name, camera=True, others=(model,)),)
         ),
-        onvif=Section(found=(FoundOnvif(url="http://h", adopted=adopted),)),
+        onvif=ProbeSection(found=(FoundOnvif(url="http://h", adopted=adopted),)),
     )
-    tables = tomllib.loads(filled_in(snippet(probed)))
+    tables = tomllib.loads(filled_in(render_snippet(probed)))
     config = msgspec.convert({**tomllib.loads(BOX), **tables}, Config)
     assert len({camera.name for camera in config.camera}) == 3
     assert config.camera[0].options == {"camera": f"/{path}"}

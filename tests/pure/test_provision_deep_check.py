@@ -5,21 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from agent.provisioning.full_check import MEMORY, in_memory
-from agent.provisioning.settings import FILE_NAME, parse
-from tests.settings_files import GOOD
+from agent.provisioning.full_check import SHM_DIR, usable_shm_dir
+from agent.provisioning.settings import FILE_NAME, parse_settings
+from tests.settings_files import GOOD_SETTINGS
 
 
-@pytest.mark.skipif(in_memory(MEMORY) is None, reason="needs a folder in memory")
+@pytest.mark.skipif(usable_shm_dir(SHM_DIR) is None, reason="needs a folder in memory")
 def test_no_secret_comes_onto_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no place for temporary files but that in memory."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
-    assert parse(GOOD.encode(), FILE_NAME).has_secrets
+    assert parse_settings(GOOD_SETTINGS.encode(), FILE_NAME).has_secrets
 
 
 def test_where_there_is_no_memory_the_system_chooses(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    assert in_memory(tmp_path) == tmp_path
-    assert in_memory(file) is None
-    assert in_memory(tmp_path / "none") is None
+    assert usable_shm_dir(tmp_path) == tmp_path
+    assert usable_shm_dir(file) is None
+    assert usable_shm_dir(tmp_path / "none") is None

@@ -6,11 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.provisioning.network import MINE, OTHERS, Network, problems, rendered
+from agent.provisioning.network import (
+    MAIN_FILE,
+    OTHERS_FILE,
+    NetworkConfig,
+    find_problems,
+    render_files,
+)
 
 
 def test_where_nothing_is_said_every_port_asks_dhcp() -> None:
-    (text,) = rendered(Network()).values()
+    (text,) = render_files(NetworkConfig()).values()
     assert text.splitlines()[1:] == [
         "[Match]",
         "Type=ether",
@@ -22,8 +28,8 @@ def test_where_nothing_is_said_every_port_asks_dhcp() -> None:
 
 
 def test_a_fixed_address_asks_nobody() -> None:
-    network = Network(address="10.4.0.17/24", gateway="10.4.0.1", dns=("10.4.0.1", "9.9.9.9"))
-    (text,) = rendered(network).values()
+    network = NetworkConfig(address="10.4.0.17/24", gateway="10.4.0.1", dns=("10.4.0.1", "9.9.9.9"))
+    (text,) = render_files(network).values()
     assert text.splitlines()[5:] == [
         "[Network]",
         "DHCP=no",
@@ -35,7 +41,7 @@ def test_a_fixed_address_asks_nobody() -> None:
 
 
 def test_servers_that_are_given_stand_in_place_of_those_of_dhcp() -> None:
-    (text,) = rendered(Network(dns=("10.4.0.1",), ntp=("pool.ntp.org",))).values()
+    (text,) = render_files(NetworkConfig(dns=("10.4.0.1",), ntp=("pool.ntp.org",))).values()
     assert "DNS=10.4.0.1\nNTP=pool.ntp.org\n" in text
     assert "[DHCPv4]\nUseDNS=no\nUseNTP=no\n" in text
     assert "[DHCPv6]\nUseDNS=no\nUseNTP=no\n" in text
@@ -43,54 +49,60 @@ def test_servers_that_are_given_stand_in_place_of_those_of_dhcp() -> None:
 
 
 def test_each_kind_of_server_is_replaced_by_itself() -> None:
-    (text,) = rendered(Network(ntp=("pool.ntp.org",))).values()
+    (text,) = render_files(NetworkConfig(ntp=("pool.ntp.org",))).values()
     assert text.endswith("[DHCPv4]\nUseNTP=no\n\n[DHCPv6]\nUseNTP=no\n")
     assert "UseDNS" not in text
 
 
 def test_the_other_ports_of_a_box_are_its_second_way_out() -> None:
-    files = rendered(Network(adapter="end0", address="10.4.0.17/24"))
-    assert "[Match]\nName=end0\n" in files[MINE]
-    assert "Type=ether" in files[OTHERS]
-    assert "RouteMetric=2048" in files[OTHERS]
-    assert "10.4.0.17" not in files[OTHERS]
+    files = render_files(NetworkConfig(adapter="end0", address="10.4.0.17/24"))
+    assert "[Match]\nName=end0\n" in files[MAIN_FILE]
+    assert "Type=ether" in files[OTHERS_FILE]
+    assert "RouteMetric=2048" in files[OTHERS_FILE]
+    assert "10.4.0.17" not in files[OTHERS_FILE]
 
 
 @pytest.mark.parametrize(
     ("network", "said"),
     [
-        (Network(address="10.4.0.17/24", gateway="10.4.0.1"), ""),
-        (Network(address="2001:db8::17/64", gateway="fe80::1"), ""),
-        (Network(address="10.4.0.0/31", gateway="10.4.0.1"), ""),
-        (Network(ntp=("10.4.0.1", "pool.ntp.org", "time")), ""),
-        (Network(address="10.4.0.17"), "network.address = '10.4.0.17': no address of a host"),
-        (Network(address="10.4.0.0/24"), "no address of a host with the length of its network"),
-        (Network(address="10.4.0.255/24"), "no address of a host"),
-        (Network(address="127.0.0.1/8"), "no address of a host"),
-        (Network(address="10.4.0.17/0"), "no address of a host"),
-        (Network(address="10.4.0.17/24\n"), "no address of a host"),
-        (Network(address="fe80::1%eth0/64"), "no address of a host"),
-        (Network(gateway="10.4.0.1"), "DHCP tells the gateway; allowed: with network.address"),
+        (NetworkConfig(address="10.4.0.17/24", gateway="10.4.0.1"), ""),
+        (NetworkConfig(address="2001:db8::17/64", gateway="fe80::1"), ""),
+        (NetworkConfig(address="10.4.0.0/31", gateway="10.4.0.1"), ""),
+        (NetworkConfig(ntp=("10.4.0.1", "pool.ntp.org", "time")), ""),
+        (NetworkConfig(address="10.4.0.17"), "network.address = '10.4.0.17': no address of a host"),
         (
-            Network(address="10.4.0.17/24", gateway="10.5.0.1"),
+            NetworkConfig(address="10.4.0.0/24"),
+            "no address of a host with the length of its network",
+        ),
+        (NetworkConfig(address="10.4.0.255/24"), "no address of a host"),
+        (NetworkConfig(address="127.0.0.1/8"), "no address of a host"),
+        (NetworkConfig(address="10.4.0.17/0"), "no address of a host"),
+        (NetworkConfig(address="10.4.0.17/24\n"), "no address of a host"),
+        (NetworkConfig(address="fe80::1%eth0/64"), "no address of a host"),
+        (
+            NetworkConfig(gateway="10.4.0.1"),
+            "DHCP tells the gateway; allowed: with network.address",
+        ),
+        (
+            NetworkConfig(address="10.4.0.17/24", gateway="10.5.0.1"),
             "is not the next hop of 10.4.0.17/24; allowed: another address in 10.4.0.0/24",
         ),
-        (Network(address="10.4.0.17/24", gateway="10.4.0.17"), "is not the next hop of"),
+        (NetworkConfig(address="10.4.0.17/24", gateway="10.4.0.17"), "is not the next hop of"),
         (
-            Network(address="10.4.0.17/24", gateway="router"),
+            NetworkConfig(address="10.4.0.17/24", gateway="router"),
             "'router': no address; allowed: such as",
         ),
         (
-            Network(dns=("dns.example",)),
+            NetworkConfig(dns=("dns.example",)),
             "network.dns[0] = 'dns.example': no address; allowed: such",
         ),
-        (Network(dns=("10.4.0.1\nDHCP=no",)), "no address"),
-        (Network(ntp=("a\nb",)), "network.ntp[0] = 'a\\nb': no server"),
-        (Network(ntp=("pool.ntp.org\n",)), "no server"),
+        (NetworkConfig(dns=("10.4.0.1\nDHCP=no",)), "no address"),
+        (NetworkConfig(ntp=("a\nb",)), "network.ntp[0] = 'a\\nb': no server"),
+        (NetworkConfig(ntp=("pool.ntp.org\n",)), "no server"),
     ],
 )
-def test_what_is_no_address_is_told(network: Network, said: str) -> None:
-    told = list(problems(network, "x"))
+def test_what_is_no_address_is_told(network: NetworkConfig, said: str) -> None:
+    told = list(find_problems(network, "x"))
     assert len(told) == bool(said)
     assert said in "".join(told)
 
@@ -109,10 +121,10 @@ TEXTS = st.one_of(
 def test_nothing_that_is_accepted_says_more_than_its_own_line(
     address: str | None, gateway: str | None, dns: list[str], ntp: list[str]
 ) -> None:
-    network = Network(address=address, gateway=gateway, dns=tuple(dns), ntp=tuple(ntp))
-    if list(problems(network, "x")):
+    network = NetworkConfig(address=address, gateway=gateway, dns=tuple(dns), ntp=tuple(ntp))
+    if list(find_problems(network, "x")):
         return
-    (text,) = rendered(network).values()
+    (text,) = render_files(network).values()
     keys = [line.split("=")[0] for line in text.splitlines() if "=" in line and line[0] != "#"]
     given_lines = bool(address) + bool(gateway) + len(dns) + len(ntp)
     assert sum(key in ("Address", "Gateway", "DNS", "NTP") for key in keys) == given_lines

@@ -10,7 +10,7 @@ import pytest
 
 from agent.config import configuration, strict
 from agent.config.configuration import Config
-from agent.provisioning.file_references import name_of, references
+from agent.provisioning.file_references import iter_references, local_name
 
 EVERY = """
 [box]
@@ -67,10 +67,10 @@ def leaves(value: Any, under: str = "") -> Iterator[tuple[str, Any]]:
 def test_what_the_agent_takes_for_a_path_is_one_here_too(tmp_path: Path) -> None:
     file = tmp_path / "vigie.toml"
     file.write_text(EVERY)
-    plain = strict.into(tomllib.loads(EVERY), Config, "x")
+    plain = strict.convert(tomllib.loads(EVERY), Config, "x")
     anchored = dict(leaves(msgspec.to_builtins(configuration.load(file))))
     paths = {key for key, value in anchored.items() if value == str(tmp_path / "F")}
-    assert {one.key for one in references(plain)} == paths
+    assert {one.key for one in iter_references(plain)} == paths
     # And the configuration above has all of them: every key of a path that has no default.
     moved = {key for key, value in leaves(msgspec.to_builtins(plain)) if anchored[key] != value}
     assert moved == paths
@@ -93,4 +93,4 @@ def test_what_the_agent_takes_for_a_path_is_one_here_too(tmp_path: Path) -> None
     ],
 )
 def test_only_a_name_beside_the_configuration_is_one(value: str, name: str | None) -> None:
-    assert name_of(value) == name
+    assert local_name(value) == name

@@ -11,63 +11,70 @@ from hypothesis import strategies as st
 
 from agent.config import toml_writer
 from agent.config.configuration import BoxConfig
-from agent.provisioning.embedded_files import MOST_BYTES, MOST_FILES
-from agent.provisioning.settings import FILE_NAME, STATE, BadSettings, parse, read, without_secrets
+from agent.provisioning.embedded_files import MAX_FILE_BYTES, MAX_FILES
+from agent.provisioning.settings import (
+    FILE_NAME,
+    STATE_DIR,
+    InvalidSettings,
+    parse_settings,
+    read_settings,
+    scrub_secrets,
+)
 from tests.settings_files import (
-    AUTHORITY,
     BOX,
+    CENTRE_AUTHORITY,
     CONSOLE_SECRET,
-    GOOD,
+    GOOD_SETTINGS,
     PASSWORD,
-    changed,
-    key,
-    key_pem,
+    changed_settings,
+    make_key,
+    to_private_pem,
 )
 
 DOCS = Path(__file__).parents[2] / "docs"
-KEY, OTHER_KEY = key(), key()
+KEY, OTHER_KEY = make_key(), make_key()
 
 
 def problems(data: bytes | str) -> tuple[str, ...]:
-    with pytest.raises(BadSettings) as refused:
-        parse(data.encode() if isinstance(data, str) else data, FILE_NAME)
+    with pytest.raises(InvalidSettings) as refused:
+        parse_settings(data.encode() if isinstance(data, str) else data, FILE_NAME)
     return refused.value.problems
 
 
 def tried(data: bytes) -> tuple[str, ...] | None:
     """What is wrong; None where it is good."""
     try:
-        parse(data, FILE_NAME)
-    except BadSettings as error:
+        parse_settings(data, FILE_NAME)
+    except InvalidSettings as error:
         return error.problems
     return None
 
 
 def test_a_good_file_is_a_box_with_all_that_it_needs() -> None:
-    good = parse(GOOD.encode(), FILE_NAME)
-    assert (good.box, good.broker) == (BOX, "mqtts://centre.example:8883")
+    good = parse_settings(GOOD_SETTINGS.encode(), FILE_NAME)
+    assert (good.box_id, good.broker_url) == (BOX, "mqtts://centre.example:8883")
     assert good.network.ntp == ("pool.ntp.org",)
-    assert sorted(good.enclosed.files) == ["ca.pem", "north.scene.toml"]
-    assert good.enclosed.secrets["north.password"] == PASSWORD
-    assert good.data == GOOD.encode()
+    assert sorted(good.embedded.files) == ["ca.pem", "north.scene.toml"]
+    assert good.embedded.secrets["north.password"] == PASSWORD
+    assert good.data == GOOD_SETTINGS.encode()
     assert good.notes == ("the box makes its own key; its certificate request will be on the card",)
 
 
 def test_the_example_is_good_and_shows_every_key() -> None:
-    example = read(DOCS / "vigie-settings.example.toml")
-    assert example.box == "casa-0001"
+    example = read_settings(DOCS / "vigie-settings.example.toml")
+    assert example.box_id == "casa-0001"
     text = (DOCS / "vigie-settings.example.toml").read_text()
     for name in type(example.network).__struct_fields__:
         assert f"\n{name} = " in text or f"\n# {name} = " in text, name
 
 
 def test_a_file_from_an_editor_that_marks_its_files_is_good() -> None:
-    data = b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode()
-    assert parse(data, FILE_NAME).box == BOX
+    data = b"\xef\xbb\xbf" + GOOD_SETTINGS.replace("\n", "\r\n").encode()
+    assert parse_settings(data, FILE_NAME).box_id == BOX
 
 
 def test_the_state_folder_is_the_agents_own() -> None:
-    assert BoxConfig(id="x", site="x").state == STATE
+    assert BoxConfig(id="x", site="x").state == STATE_DIR
 
 
 WRONG: list[tuple[bytes, str]] = [
@@ -78,105 +85,159 @@ WRONG: list[tuple[bytes, str]] = [
     (b"a = " + b"[" * 30 + b"]" * 30, "nested too deeply; allowed: 24 levels"),
     (b"#" * 1_000_001, "larger than a settings file; allowed: 1000000 bytes"),
     (b"", "box: missing; it has to be given"),
-    (changed(wifi={"name": "x"}), "wifi: unknown table; allowed: box, broker, camera,"),
-    (changed(box={"id": "casa_1"}), "box.id = 'casa_1': is the host name too; allowed: lower case"),
-    (changed(box={"id": "casa-"}), "box.id = 'casa-': is the host name too"),
-    (changed(box={"id": "casa\n"}), "box.id = 'casa\\n': expected `str` matching regex"),
-    (changed(box={"id": "Casa"}), "box.id = 'Casa': expected `str` matching regex"),
-    (changed(box={"id": "a" * 64}), "expected `str` matching regex"),
-    (changed(box={"id": "localhost"}), "box.id = 'localhost': is the host name too"),
+    (changed_settings(wifi={"name": "x"}), "wifi: unknown table; allowed: box, broker, camera,"),
     (
-        changed(box={"state": "/srv"}),
+        changed_settings(box={"id": "casa_1"}),
+        "box.id = 'casa_1': is the host name too; allowed: lower case",
+    ),
+    (changed_settings(box={"id": "casa-"}), "box.id = 'casa-': is the host name too"),
+    (changed_settings(box={"id": "casa\n"}), "box.id = 'casa\\n': expected `str` matching regex"),
+    (changed_settings(box={"id": "Casa"}), "box.id = 'Casa': expected `str` matching regex"),
+    (changed_settings(box={"id": "a" * 64}), "expected `str` matching regex"),
+    (changed_settings(box={"id": "localhost"}), "box.id = 'localhost': is the host name too"),
+    (
+        changed_settings(box={"state": "/srv"}),
         "box.state = '/srv': is lost at each start; allowed: '/var/lib",
     ),
-    (changed(record={"folder": "x"}), "record.folder = 'x': is not on the partition for footage"),
-    (changed(broker={"url": "http://x"}), "broker.url = 'http://x': not a broker's address"),
-    (changed(broker={"url": "mqtts://[fd00::1:8883"}), "broker.url = 'mqtts://[fd00::1:8883': not"),
-    (changed(broker={"url": "mqtts://centre]:8883"}), "broker.url = 'mqtts://centre]:8883': not"),
-    (changed(broker={"key": None}), "broker.key: missing; broker.certificate needs it"),
-    (changed(broker={"key": "box.pem"}), "broker.certificate, broker.key: the same file"),
     (
-        changed(broker={"ca": "ca.pme"}),
+        changed_settings(record={"folder": "x"}),
+        "record.folder = 'x': is not on the partition for footage",
+    ),
+    (
+        changed_settings(broker={"url": "http://x"}),
+        "broker.url = 'http://x': not a broker's address",
+    ),
+    (
+        changed_settings(broker={"url": "mqtts://[fd00::1:8883"}),
+        "broker.url = 'mqtts://[fd00::1:8883': not",
+    ),
+    (
+        changed_settings(broker={"url": "mqtts://centre]:8883"}),
+        "broker.url = 'mqtts://centre]:8883': not",
+    ),
+    (changed_settings(broker={"key": None}), "broker.key: missing; broker.certificate needs it"),
+    (changed_settings(broker={"key": "box.pem"}), "broker.certificate, broker.key: the same file"),
+    (
+        changed_settings(broker={"ca": "ca.pme"}),
         "broker.ca = 'ca.pme': is not in [files]; there are: ca.pem",
     ),
-    (changed(broker={"ca": "/etc/ssl/ca.pem"}), "broker.ca = '/etc/ssl/ca.pem': lies elsewhere"),
     (
-        changed(broker={"ca": "../ca.pem"}),
+        changed_settings(broker={"ca": "/etc/ssl/ca.pem"}),
+        "broker.ca = '/etc/ssl/ca.pem': lies elsewhere",
+    ),
+    (
+        changed_settings(broker={"ca": "../ca.pem"}),
         "broker.ca = '../ca.pem': lies elsewhere; allowed: the name",
     ),
-    (changed(files={"ca.pem": "hello"}), "broker.ca: no certificate in PEM"),
-    (changed(files={"box.pem": "hello"}), "broker.certificate = 'box.pem': no certificate in PEM"),
+    (changed_settings(files={"ca.pem": "hello"}), "broker.ca: no certificate in PEM"),
     (
-        changed(files={"box.pem": AUTHORITY.sign("casa-2", KEY.public_key())}),
+        changed_settings(files={"box.pem": "hello"}),
+        "broker.certificate = 'box.pem': no certificate in PEM",
+    ),
+    (
+        changed_settings(files={"box.pem": CENTRE_AUTHORITY.sign("casa-2", KEY.public_key())}),
         "broker.certificate = 'box.pem': its name is 'casa-2'; allowed: 'casa-0001', as box.id",
     ),
     (
-        changed(
-            files={"box.pem": AUTHORITY.sign(BOX, OTHER_KEY.public_key())},
-            secrets={"box.key": key_pem(KEY)},
+        changed_settings(
+            files={"box.pem": CENTRE_AUTHORITY.sign(BOX, OTHER_KEY.public_key())},
+            secrets={"box.key": to_private_pem(KEY)},
         ),
         "broker.certificate, broker.key: the key does not belong to the certificate",
     ),
-    (changed(secrets={"box.key": key_pem(KEY)}), "is not in [files], and its key is in [secrets]"),
-    (changed(secrets={"box.key": "no key"}), "broker.key: no private key in PEM; allowed: all of"),
     (
-        changed(files={"box.key": key_pem(KEY)}),
+        changed_settings(secrets={"box.key": to_private_pem(KEY)}),
+        "is not in [files], and its key is in [secrets]",
+    ),
+    (
+        changed_settings(secrets={"box.key": "no key"}),
+        "broker.key: no private key in PEM; allowed: all of",
+    ),
+    (
+        changed_settings(files={"box.key": to_private_pem(KEY)}),
         "files.'box.key': holds a private key; allowed: in [s",
     ),
-    (changed(files={"north.password": "x"}), "secrets.'north.password': is in [files] too"),
     (
-        changed(files={"north.password": "x"}, secrets={"north.password": None}),
+        changed_settings(files={"north.password": "x"}),
+        "secrets.'north.password': is in [files] too",
+    ),
+    (
+        changed_settings(files={"north.password": "x"}, secrets={"north.password": None}),
         "camera[0].options.password_file: is in [files], from where it stays on the card",
     ),
     (
-        changed(secrets={"north.password": None}),
+        changed_settings(secrets={"north.password": None}),
         "password_file: is not in [secrets]; there are: ca",
     ),
     (
-        changed(secrets={"north.password": "a\nb"}),
+        changed_settings(secrets={"north.password": "a\nb"}),
         "secrets.'north.password': no password; allowed: one",
     ),
-    (changed(secrets={"console.secret": "?!"}), "secrets.'console.secret': not base64"),
+    (changed_settings(secrets={"console.secret": "?!"}), "secrets.'console.secret': not base64"),
     (
-        changed(secrets={"console.secret": "AAAA"}),
+        changed_settings(secrets={"console.secret": "AAAA"}),
         "secrets.'console.secret': 3 bytes; allowed: 16 or",
     ),
     (
-        changed(secrets={"console.secret": 7}),
+        changed_settings(secrets={"console.secret": 7}),
         "secrets.'console.secret': no text; allowed: the file's",
     ),
-    (changed(secrets={"../x": "y"}), "secrets.'../x': no name of a file beside the configuration"),
-    (changed(files={"/etc/passwd": "y"}), "files.'/etc/passwd': no name of a file"),
-    (changed(files={".": "y"}), "files.'.': no name of a file"),
-    (changed(files={".provisioned": "y"}), "files.'.provisioned': no name of a file"),
-    (changed(files={"a\0b": "y"}), "files.'a\\x00b': no name of a file"),
     (
-        changed(files={"x" * 65: "y"}),
+        changed_settings(secrets={"../x": "y"}),
+        "secrets.'../x': no name of a file beside the configuration",
+    ),
+    (changed_settings(files={"/etc/passwd": "y"}), "files.'/etc/passwd': no name of a file"),
+    (changed_settings(files={".": "y"}), "files.'.': no name of a file"),
+    (changed_settings(files={".provisioned": "y"}), "files.'.provisioned': no name of a file"),
+    (changed_settings(files={"a\0b": "y"}), "files.'a\\x00b': no name of a file"),
+    (
+        changed_settings(files={"x" * 65: "y"}),
         "no name of a file beside the configuration; allowed: letters",
     ),
-    (changed(files={"vigie.toml": "y"}), "files.'vigie.toml': a name that the box uses itself"),
-    (changed(files={"network.toml": "y"}), "files.'network.toml': a name that the box uses itself"),
-    (changed(files={"box.pem.before": "y"}), "files.'box.pem.before': a name that the box uses"),
-    (changed(files={"ca": {"pem": "x"}}), "files.'ca': a table; allowed: \"ca."),
-    (changed(files={"x": ""}), "files.'x': no text; allowed: the file's text in quotation marks"),
-    (changed(files={"x": "y" * (MOST_BYTES + 1)}), "256001 bytes; allowed: at most 256000"),
     (
-        changed(files={f"x{n}": "y" for n in range(MOST_FILES)}),
-        f"files, secrets: {MOST_FILES + 4} files; allowed: at most {MOST_FILES}",
+        changed_settings(files={"vigie.toml": "y"}),
+        "files.'vigie.toml': a name that the box uses itself",
     ),
     (
-        b"secrets = 5\n" + GOOD.split("[secrets]")[0].encode(),
+        changed_settings(files={"network.toml": "y"}),
+        "files.'network.toml': a name that the box uses itself",
+    ),
+    (
+        changed_settings(files={"box.pem.before": "y"}),
+        "files.'box.pem.before': a name that the box uses",
+    ),
+    (changed_settings(files={"ca": {"pem": "x"}}), "files.'ca': a table; allowed: \"ca."),
+    (
+        changed_settings(files={"x": ""}),
+        "files.'x': no text; allowed: the file's text in quotation marks",
+    ),
+    (
+        changed_settings(files={"x": "y" * (MAX_FILE_BYTES + 1)}),
+        "256001 bytes; allowed: at most 256000",
+    ),
+    (
+        changed_settings(files={f"x{n}": "y" for n in range(MAX_FILES)}),
+        f"files, secrets: {MAX_FILES + 4} files; allowed: at most {MAX_FILES}",
+    ),
+    (
+        b"secrets = 5\n" + GOOD_SETTINGS.split("[secrets]")[0].encode(),
         "secrets: no table; allowed: [secrets]",
     ),
-    (changed(files={"north.scene.toml": "[[lin]]"}), "north.scene.toml: lin: unknown key"),
-    (changed(network={"adress": "x"}), "network.adress: unknown key; allowed: adapter, address"),
+    (changed_settings(files={"north.scene.toml": "[[lin]]"}), "north.scene.toml: lin: unknown key"),
     (
-        changed(network={"address": "10.0.0.4"}),
+        changed_settings(network={"adress": "x"}),
+        "network.adress: unknown key; allowed: adapter, address",
+    ),
+    (
+        changed_settings(network={"address": "10.0.0.4"}),
         "network.address = '10.0.0.4': no address of a host",
     ),
-    (changed(network={"ntp": ["a b"]}), "network.ntp[0] = 'a b': no server; allowed: a name such"),
     (
-        changed(record={"recipient": [{"id": "court", "public_key": "AAAA"}]}),
+        changed_settings(network={"ntp": ["a b"]}),
+        "network.ntp[0] = 'a b': no server; allowed: a name such",
+    ),
+    (
+        changed_settings(record={"recipient": [{"id": "court", "public_key": "AAAA"}]}),
         "record.recipient: 'court': public_key: 3 bytes; an X25519 public key has 32",
     ),
 ]
@@ -191,7 +252,7 @@ def test_a_mistake_is_a_line_that_names_it(data: bytes, said: str) -> None:
 
 def test_all_mistakes_are_told_at_once() -> None:
     text = (
-        GOOD.replace('"casa-0001"', '"Casa 1"')
+        GOOD_SETTINGS.replace('"casa-0001"', '"Casa 1"')
         .replace("rtsp://", "http://")
         .replace('"pool.ntp.org"', '"-"')
         .replace("BEGIN CERTIFICATE", "BEGIN")
@@ -224,18 +285,18 @@ def test_a_file_full_of_mistakes_tells_the_first_of_them() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        changed(broker={"password_file": PASSWORD}),
-        changed(broker={"password_file": PASSWORD, "username": 5}),
-        changed(console={"secret_file": f"/{PASSWORD}"}),
-        changed(broker={"url": f"http://vigie:{PASSWORD.replace(' ', '-')}@centre"}),
-        changed(secrets={"north.password": [PASSWORD]}),
-        changed(secrets={"north.password": {"x": PASSWORD}}),
-        changed(box={"id": PASSWORD}),
-        changed(console={"language": PASSWORD}),
-        changed(files={"box.pem": "x"}, secrets={"box.key": key_pem(KEY)}),
-        GOOD.replace(f'"{PASSWORD}"', f'"{PASSWORD}" x').encode(),
-        GOOD.replace(f'"{PASSWORD}"', PASSWORD).encode(),
-        GOOD.replace(f'"{PASSWORD}"', f'"""{PASSWORD}').encode(),
+        changed_settings(broker={"password_file": PASSWORD}),
+        changed_settings(broker={"password_file": PASSWORD, "username": 5}),
+        changed_settings(console={"secret_file": f"/{PASSWORD}"}),
+        changed_settings(broker={"url": f"http://vigie:{PASSWORD.replace(' ', '-')}@centre"}),
+        changed_settings(secrets={"north.password": [PASSWORD]}),
+        changed_settings(secrets={"north.password": {"x": PASSWORD}}),
+        changed_settings(box={"id": PASSWORD}),
+        changed_settings(console={"language": PASSWORD}),
+        changed_settings(files={"box.pem": "x"}, secrets={"box.key": to_private_pem(KEY)}),
+        GOOD_SETTINGS.replace(f'"{PASSWORD}"', f'"{PASSWORD}" x').encode(),
+        GOOD_SETTINGS.replace(f'"{PASSWORD}"', PASSWORD).encode(),
+        GOOD_SETTINGS.replace(f'"{PASSWORD}"', f'"""{PASSWORD}').encode(),
     ],
 )
 def test_no_message_tells_a_secret(data: bytes) -> None:
@@ -244,59 +305,61 @@ def test_no_message_tells_a_secret(data: bytes) -> None:
         PASSWORD,
         PASSWORD.replace(" ", "-"),
         CONSOLE_SECRET,
-        *key_pem(KEY).split("\n")[1:3],
+        *to_private_pem(KEY).split("\n")[1:3],
     ):
         assert secret not in told
     assert "correct" not in told
 
 
 def test_what_is_read_shows_no_secret() -> None:
-    shown = f"{parse(GOOD.encode(), FILE_NAME)!r}{parse(GOOD.encode(), FILE_NAME).enclosed!r}"
+    shown = f"{parse_settings(GOOD_SETTINGS.encode(), FILE_NAME)!r}{parse_settings(GOOD_SETTINGS.encode(), FILE_NAME).embedded!r}"
     assert "north.password" in shown
     assert PASSWORD not in shown
     assert CONSOLE_SECRET not in shown
 
 
 def test_without_its_secrets_it_is_the_same_file_and_good() -> None:
-    left = without_secrets(GOOD.encode())
+    left = scrub_secrets(GOOD_SETTINGS.encode())
     assert left is not None
     assert PASSWORD.encode() not in left
     assert CONSOLE_SECRET.encode() not in left
-    before, after = tomllib.loads(GOOD), tomllib.loads(left.decode())
+    before, after = tomllib.loads(GOOD_SETTINGS), tomllib.loads(left.decode())
     assert after.pop("secrets") == dict.fromkeys(before.pop("secrets"), "")
     assert after == before
-    assert parse(left, FILE_NAME).notes[:1] == (
+    assert parse_settings(left, FILE_NAME).notes[:1] == (
         "secrets.'console.secret' is empty: good for a box that has it, and no other",
     )
-    assert without_secrets(left) is None
+    assert scrub_secrets(left) is None
 
 
 def test_a_file_without_secrets_keeps_its_comments() -> None:
-    assert without_secrets(b"# mine\n" + GOOD.split("[secrets]")[0].encode()) is None
+    assert scrub_secrets(b"# mine\n" + GOOD_SETTINGS.split("[secrets]")[0].encode()) is None
 
 
 def test_a_file_that_nothing_names_is_worth_a_note() -> None:
     assert "nothing in the configuration names the file 'ca2.pem'" in (
-        parse(changed(files={"ca2.pem": "x"}), FILE_NAME).notes
+        parse_settings(changed_settings(files={"ca2.pem": "x"}), FILE_NAME).notes
     )
 
 
 def test_the_consoles_secret_may_be_named_by_its_whole_path() -> None:
-    data = changed(console={"secret_file": "/etc/vigie/console.secret"})
-    assert not any("console.secret" in note for note in parse(data, FILE_NAME).notes)
+    data = changed_settings(console={"secret_file": "/etc/vigie/console.secret"})
+    assert not any("console.secret" in note for note in parse_settings(data, FILE_NAME).notes)
 
 
 def test_a_password_in_an_address_is_worth_a_note() -> None:
-    text = GOOD.replace("rtsp://", "rtsp://vigie:hunter2@").replace('username = "vigie"\n', "")
+    text = GOOD_SETTINGS.replace("rtsp://", "rtsp://vigie:hunter2@").replace(
+        'username = "vigie"\n', ""
+    )
     text = text.replace('password_file = "north.password"\n', "")
-    told = "\n".join(parse(text.encode(), FILE_NAME).notes)
+    told = "\n".join(parse_settings(text.encode(), FILE_NAME).notes)
     assert "camera[0].options.url holds a password, which stays on the card" in told
     assert "hunter2" not in told
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(BadSettings, match=r"x\.toml: No such file or directory"):
-        read(tmp_path / "x.toml")
+    with pytest.raises(InvalidSettings, match=r"x\.toml: No such file or directory"):
+        read_settings(tmp_path / "x.toml")
 
 
 VALUES = st.recursive(
@@ -347,13 +410,13 @@ PLACES = st.sampled_from(
 def test_whatever_stands_in_a_file_it_is_good_or_told_in_clean_lines(
     changes: list[tuple[tuple[str, str | None], Any]],
 ) -> None:
-    tables = tomllib.loads(GOOD)
+    tables = tomllib.loads(GOOD_SETTINGS)
     for (table, name), value in changes:
         if name is None:
             tables[table] = value
         elif isinstance(tables.setdefault(table, {}), dict):
             tables[table][name] = value
-    told = tried(toml_writer.text(tables).encode())
+    told = tried(toml_writer.dumps(tables).encode())
     assert told is None or told
     assert all(line.isprintable() and PASSWORD not in line for line in told or ())
 

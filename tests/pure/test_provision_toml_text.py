@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.config.toml_writer import text
+from agent.config.toml_writer import dumps
 
 LETTERS = st.characters(exclude_categories=["Cs"])
 KEYS = st.one_of(st.text(LETTERS), st.text("ab.\"'"))
@@ -28,11 +28,11 @@ VALUES = st.recursive(
 @settings(deadline=None)
 @given(st.dictionaries(KEYS, VALUES))
 def test_what_is_written_is_read_the_same(tables: dict[str, Any]) -> None:
-    assert tomllib.loads(text(tables)) == tables
+    assert tomllib.loads(dumps(tables)) == tables
 
 
 def test_a_file_within_stays_legible() -> None:
     scene = '[[line]]\nname = "stop"\n'
-    assert text({"files": {"north.toml": scene}}) == (
+    assert dumps({"files": {"north.toml": scene}}) == (
         '[files]\n"north.toml" = """\n[[line]]\nname = "stop"\n"""\n'
     )

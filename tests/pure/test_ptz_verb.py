@@ -10,18 +10,18 @@ import pytest
 
 from agent.commands.command import ValidCommand
 from agent.commands.requester import CommandRejected, Requester
-from agent.config.heads import TourConfig, TourStop
+from agent.config.heads import TourConfig, TourStopConfig
 from agent.ptz import messages as words
 from agent.ptz.automation.guard_tours import GuardTours
 from agent.ptz.ptz_command import HeadAssembly, PtzCommandHandler
 from agent.ptz.requests import Lease
 from drivers.contracts import Pose
-from tests.pure.head_rig import ANNA, BRAHIM, INCIDENT, PLAIN, Heard, Rig
+from tests.pure.head_rig import ANNA, BRAHIM, INCIDENT, PLAIN_CONFIG, HeadRig, RecordingProgressSink
 
-TOUR_START = words.TourStart(head="mast", tour="round")
-TAKE = words.Take(head="mast", lease_s=1)
-MOVE = words.Move(head="mast", pan=0.5, for_s=10)
-STOP = words.Stop(head="mast")
+TOUR_START = words.PtzStartTourArgs(head="mast", tour="round")
+TAKE = words.PtzAcquireArgs(head="mast", lease_s=1)
+MOVE = words.PtzMoveArgs(head="mast", pan=0.5, for_s=10)
+STOP = words.PtzStopArgs(head="mast")
 LEASE_S = 5.0
 
 
@@ -41,22 +41,23 @@ class Post:
 
     def __init__(self, folder: Path) -> None:
         config = msgspec.structs.replace(
-            PLAIN,
+            PLAIN_CONFIG,
             lease_s=LEASE_S,
-            tour=(TourConfig(name="round", stop=(TourStop(preset="gate"),)),),
+            tour=(TourConfig(name="round", stop=(TourStopConfig(preset="gate"),)),),
         )
         self.tours = Interrupted(config.tour, "UTC", lambda _: None, random.Random(1), print)
-        self.rig = Rig(folder, config, movers=[self.tours]).started()
-        self.rig.store("gate", Pose(pan_deg=60, tilt_deg=0))
+        self.rig = HeadRig(folder, config, movers=[self.tours]).start()
+        self.rig.store_preset("gate", Pose(pan_deg=60, tilt_deg=0))
         self.head = self.rig.head
         self.verb = PtzCommandHandler(
-            {"mast": HeadAssembly(head=self.head, tours=self.tours)}, self.rig.clock.boottime_ns
+            {"mast": HeadAssembly(head=self.head, guard_tours=self.tours)},
+            self.rig.clock.boottime_ns,
         )
 
     def do(self, number: int, args: Any, asker: Requester = ANNA) -> words.PtzResult:
-        order = ValidCommand(number=number, verb="ptz", id=str(number), asker=asker,
+        order = ValidCommand(arrival_number=number, verb="ptz", id=str(number), requester=asker,
                       expires=self.rig.clock.utc(0), args=args, digest=b"")  # fmt: skip
-        made = self.verb.run(order, Heard())
+        made = self.verb.run(order, RecordingProgressSink())
         assert isinstance(made, words.PtzResult)
         return made
 
@@ -65,7 +66,7 @@ class Post:
 
     def stands_s(self, seconds: float) -> bool:
         for _ in range(round(seconds * 10)):
-            self.rig.pass_s(0.1)
+            self.rig.advance_s(0.1)
             if self.rig.pose.pan_deg != 0:
                 return False
         return True
@@ -92,27 +93,27 @@ def test_a_tour_that_a_stop_came_into_waits_as_one_that_ran(post: Post) -> None:
     post.tours.happens = lambda: post.do(2, STOP, BRAHIM)
     post.do(1, TOUR_START)
     assert post.stands_s(LEASE_S - 0.1)
-    post.rig.pass_s(4)
+    post.rig.advance_s(4)
     assert post.head.state().preset == "gate"
 
 
 def test_a_tour_that_is_started_after_a_stop_waits_for_nothing(post: Post) -> None:
     post.do(1, STOP, BRAHIM)
     post.do(2, TOUR_START)
-    post.rig.pass_s(4)
+    post.rig.advance_s(4)
     assert post.head.state().preset == "gate"
 
 
 @pytest.mark.parametrize("asker", [INCIDENT, BRAHIM], ids=lambda asker: asker.role)
 def test_nobody_gives_back_what_another_has(post: Post, asker: Requester) -> None:
     post.do(1, MOVE)
-    (head,) = post.do(2, words.Where(head="mast"), asker).heads or ()
+    (head,) = post.do(2, words.PtzStatusArgs(head="mast"), asker).heads or ()
     assert head.lease is not None
-    release = words.Release(head="mast", token=head.lease.token)
+    release = words.PtzReleaseArgs(head="mast", token=head.lease.token)
     with pytest.raises(CommandRejected, match=r"'anna' .* nobody else gives it back") as refused:
         post.do(3, release, asker)
     assert refused.value.kind == "fenced"
-    post.rig.pass_s(1)
+    post.rig.advance_s(1)
     assert post.rig.speed > 0
     post.do(4, release)
     assert post.lease() is None

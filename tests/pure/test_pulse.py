@@ -8,20 +8,20 @@ import pytest
 
 from agent.base.health_model import (
     CameraHealth,
+    DegradationLevel,
     HealthReport,
-    Level,
     OutboxHealth,
     StageHealth,
     Vitals,
 )
 from agent.faults.registry import FaultRegistry
 from agent.health import health_file
-from agent.health.flight_recorder import NAME, FlightRecorder, read_pages
-from agent.health.monitor import RESTART_TOLD_NS, HealthMonitor
-from agent.health.reporting import LIVE_SPAN, HealthReporter
+from agent.health.flight_recorder import FILE_NAME, FlightRecorder, read_pages
+from agent.health.monitor import RESTART_FAULT_NS, HealthMonitor
+from agent.health.reporting import LIVE_REPORT_SAMPLES, HealthReporter
 from agent.reporting.health_report import CameraCounts, HealthInputs
-from tests.conftest import HeldClock
-from tests.machine_tree import MachineTree
+from tests.conftest import ManualClock
+from tests.machine_tree import FakeProcFs
 
 S = 1_000_000_000
 OUTBOX = OutboxHealth(
@@ -33,21 +33,21 @@ class Box:
     """The condition of a box whose other parts are told by a test."""
 
     def __init__(
-        self, folder: Path, clock: HeldClock, boot: str = "boot-1", run: str = "1"
+        self, folder: Path, clock: ManualClock, boot: str = "boot-1", run: str = "1"
     ) -> None:
         self.state = folder / "state"
         self.state.mkdir(exist_ok=True)
-        self.machine = MachineTree(folder / f"machine-{run}", self.state)
+        self.machine = FakeProcFs(folder / f"machine-{run}", self.state)
         self.clock = clock
         self.board = FaultRegistry(clock.boottime_ns)
-        self.levels: list[Level] = []
+        self.levels: list[DegradationLevel] = []
         self.condition = HealthMonitor(
             self.state,
             clock,
             self.board,
             boot=boot,
             run=run,
-            report=self._report,
+            read_report=self._report,
             on_level=self.levels.append,
             root=self.machine.root,
         )
@@ -55,9 +55,9 @@ class Box:
 
     def pass_s(self, seconds: int) -> None:
         for _ in range(seconds):
-            self.clock.pass_s(1)
+            self.clock.advance_s(1)
             self.pulse.check()
-            self.flight.look()
+            self.flight.flush_if_due()
 
     def codes(self) -> set[str]:
         return {fault.code for fault in self.board.active()}
@@ -87,11 +87,11 @@ class Box:
 
 @pytest.mark.raises_fault("SYS-02", "SYS-07")
 def test_heat_sheds_is_a_fault_and_is_in_the_file_and_the_flight(
-    tmp_path: Path, clock: HeldClock
+    tmp_path: Path, clock: ManualClock
 ) -> None:
     box = Box(tmp_path, clock)
     box.pass_s(5)
-    box.machine.celsius(90.0)
+    box.machine.set_celsius(90.0)
     box.pass_s(15)
     assert box.levels == ["record_only"]
     assert box.codes() == {"SYS-02", "SYS-07"}
@@ -99,18 +99,18 @@ def test_heat_sheds_is_a_fault_and_is_in_the_file_and_the_flight(
     assert live is not None
     assert live.report.vitals.soc_celsius == 90.0
     assert live.report.degradation == box.condition.degradation
-    last = read_pages(box.state / NAME)[-1].samples[-1]
+    last = read_pages(box.state / FILE_NAME)[-1].samples[-1]
     assert (last.level, last.soc_celsius) == ("record_only", 90.0)
-    box.machine.celsius(60.0)
+    box.machine.set_celsius(60.0)
     box.pass_s(130)
     assert box.levels == ["record_only", "full"]
     assert box.codes() == set()
 
 
-def test_a_second_of_the_flight_is_a_second_of_the_box(tmp_path: Path, clock: HeldClock) -> None:
+def test_a_second_of_the_flight_is_a_second_of_the_box(tmp_path: Path, clock: ManualClock) -> None:
     box = Box(tmp_path, clock)
     box.pass_s(20)
-    last = read_pages(box.state / NAME)[-1].samples[-1]
+    last = read_pages(box.state / FILE_NAME)[-1].samples[-1]
     assert (last.round_trip_ms, last.connected, last.outbox_depth) == (31.0, True, 3)
     assert (last.fps, last.late) == ({"north": 9.9}, ("record north",))
     assert last.memory_available_bytes == 2_048_000_000
@@ -118,18 +118,18 @@ def test_a_second_of_the_flight_is_a_second_of_the_box(tmp_path: Path, clock: He
 
 @pytest.mark.raises_fault("SYS-06")
 def test_a_restart_that_nobody_asked_for_is_a_fault_for_an_hour(
-    tmp_path: Path, clock: HeldClock
+    tmp_path: Path, clock: ManualClock
 ) -> None:
     first = Box(tmp_path, clock)
     first.pass_s(40)
     second = Box(tmp_path, clock, boot="boot-2", run="2")
-    told = second.condition.restarted()
+    told = second.condition.report_restart()
     assert told is not None
     assert (told.cause, told.new_boot) == ("power_cut", True)
     assert told.last is not None
     assert second.codes() == {"SYS-06"}
     second.pass_s(10)
-    clock.pass_s(RESTART_TOLD_NS / S - 12)
+    clock.advance_s(RESTART_FAULT_NS / S - 12)
     second.pass_s(1)
     assert second.codes() == {"SYS-06"}
     second.pass_s(2)
@@ -137,38 +137,38 @@ def test_a_restart_that_nobody_asked_for_is_a_fault_for_an_hour(
 
 
 def test_a_box_that_starts_for_the_first_time_has_nothing_to_tell(
-    tmp_path: Path, clock: HeldClock
+    tmp_path: Path, clock: ManualClock
 ) -> None:
     box = Box(tmp_path, clock)
-    assert box.condition.restarted() is None
+    assert box.condition.report_restart() is None
     assert box.codes() == set()
 
 
-def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path, clock: HeldClock) -> None:
+def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path, clock: ManualClock) -> None:
     box = Box(tmp_path, clock)
     (box.state / "run").write_text("in the way")
     box.pass_s(20)
-    assert read_pages(box.state / NAME)[-1].samples
+    assert read_pages(box.state / FILE_NAME)[-1].samples
     (box.state / "run").unlink()
     box.pass_s(1)
     assert health_file.read(box.state / "run", "boot-1") is not None
 
 
 def test_a_change_of_faults_reaches_the_disk_before_its_time(
-    tmp_path: Path, clock: HeldClock
+    tmp_path: Path, clock: ManualClock
 ) -> None:
     box = Box(tmp_path, clock)
     box.pass_s(3)
-    assert read_pages(box.state / NAME) == []
+    assert read_pages(box.state / FILE_NAME) == []
     box.board.raise_fault("CAM-02", "north", "silent")
     box.pass_s(1)
-    last = read_pages(box.state / NAME)[-1].samples
+    last = read_pages(box.state / FILE_NAME)[-1].samples
     assert len(last) == 4
     assert last[-1].faults == ("CAM-02 north",)
 
 
 def test_the_pulse_keeps_its_seconds_and_leaves_out_a_long_halt(
-    tmp_path: Path, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     box = Box(tmp_path, clock)
     looked: list[int] = []
@@ -176,9 +176,9 @@ def test_the_pulse_keeps_its_seconds_and_leaves_out_a_long_halt(
 
     def look() -> None:
         looked.append(clock.now_ns // 10**8)
-        clock.pass_s(0.3)
+        clock.advance_s(0.3)
 
-    monkeypatch.setattr(box.pulse, "look", look)
+    monkeypatch.setattr(box.pulse, "check", look)
     begin = clock.now_ns // 10**8
     box.pulse.run_once(stopping)
     for now in (10, 20, 95, 105):
@@ -189,11 +189,11 @@ def test_the_pulse_keeps_its_seconds_and_leaves_out_a_long_halt(
 
 def parts(t_ns: int, media: int) -> HealthInputs:
     counts: dict[str, Any] = dict.fromkeys(CameraCounts.__struct_fields__, 0)
-    counts |= {"name": "north", "open": True, "media": media, "last_ns": t_ns}
-    counts |= {"last_error": None, "model": None, "readings": None, "watched": False}
+    counts |= {"name": "north", "open": True, "media_count": media, "last_ns": t_ns}
+    counts |= {"last_error": None, "model": None, "readings": None, "is_detecting": False}
     return HealthInputs(
         t_ns=t_ns,
-        began_ns=0,
+        started_ns=0,
         version="1",
         vitals=Vitals(
             soc_celsius=None,
@@ -221,22 +221,24 @@ def test_the_boxes_own_report_has_rates_of_the_last_seconds_and_the_centres_of_i
         live = reporting.live_report()
     assert live.cameras[0].fps == 2.0
     assert reporting.report_since_last().cameras[0].fps == 6.0
-    now, media = now + LIVE_SPAN, media + 20
+    now, media = now + LIVE_REPORT_SAMPLES, media + 20
     assert reporting.report_since_last().cameras[0].fps == 2.0
 
 
-def test_faults_of_a_sample_are_bounded(tmp_path: Path, clock: HeldClock) -> None:
+def test_faults_of_a_sample_are_bounded(tmp_path: Path, clock: ManualClock) -> None:
     box = Box(tmp_path, clock)
     for number in range(100):
         box.board.raise_fault("CAM-02", f"camera-{number}", "silent")
     box.pass_s(16)
-    faults = read_pages(box.state / NAME)[-1].samples[-1].faults
+    faults = read_pages(box.state / FILE_NAME)[-1].samples[-1].faults
     assert 0 < len(faults) < 100
 
 
-def test_the_runs_before_are_read_before_this_one_writes(tmp_path: Path, clock: HeldClock) -> None:
+def test_the_runs_before_are_read_before_this_one_writes(
+    tmp_path: Path, clock: ManualClock
+) -> None:
     Box(tmp_path, clock).pass_s(40)
     again = FlightRecorder(tmp_path / "state", clock, "boot-1", "2")
-    again.begin()
-    assert again.before is not None
-    assert again.before.last.run == "1"
+    again.write_begin()
+    assert again.previous_flight is not None
+    assert again.previous_flight.last_page.run == "1"

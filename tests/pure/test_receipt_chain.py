@@ -9,26 +9,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.base.clock import ClockTrust
-from agent.recording.custody.chain import BrokenChain, check, read_public_key
+from agent.recording.custody.chain import BrokenChain, decode_public_key, verify_chain
 from agent.recording.custody.receipts import (
-    FIRST_PREV,
+    GENESIS_PREV,
+    AgentStarted,
     BadReceipt,
-    Gap,
-    Opened,
+    FootageGap,
     Receipt,
     ReceiptLine,
-    Started,
-    encode,
-    read_line,
+    SegmentOpened,
+    encode_receipt,
+    format_line,
+    parse_line,
     receipt_hash,
-    write_line,
 )
 
 BOX = "pole-17"
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PUBLIC_KEY = "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
 OTHER_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
-GAP = Gap(camera="north", begin_ns=1, end_ns=2, reason="the disk")
+GAP = FootageGap(camera="north", begin_ns=1, end_ns=2, reason="the disk")
 
 
 def receipt(seq: int, before: str, **change: object) -> Receipt:
@@ -40,22 +40,22 @@ def receipt(seq: int, before: str, **change: object) -> Receipt:
         t_ns=seq * 10,
         time="2026-11-03T07:41:05.250Z",
         clock=ClockTrust(synced=True, source="ntp", error_s=0.012),
-        body=Opened(camera="north", segment=f"{seq}.mp4"),
+        body=SegmentOpened(camera="north", segment=f"{seq}.mp4"),
     )
     return msgspec.structs.replace(plain, **change)
 
 
 def signed(text: bytes, key: Ed25519PrivateKey = KEY) -> bytes:
-    return write_line(key.sign(text), text)
+    return format_line(key.sign(text), text)
 
 
 def chain(count: int, first: int = 1, **last: object) -> list[bytes]:
     """Lines of a good chain; the last receipt says what `last` gives it."""
     lines: list[bytes] = []
-    prev = FIRST_PREV if first == 1 else "a" * 64
+    prev = GENESIS_PREV if first == 1 else "a" * 64
     for seq in range(first, first + count):
         change = last if seq == first + count - 1 else {}
-        text = encode(receipt(seq, prev, **change))
+        text = encode_receipt(receipt(seq, prev, **change))
         prev = receipt_hash(text)
         lines.append(signed(text))
     return lines
@@ -74,9 +74,11 @@ def test_the_bytes_of_a_line_are_these() -> None:
 
 
 def test_a_line_is_read_back_as_it_was_written() -> None:
-    text = encode(receipt(1, FIRST_PREV))
-    line = read_line(signed(text))
-    assert line == ReceiptLine(signature=KEY.sign(text), json=text, receipt=receipt(1, FIRST_PREV))
+    text = encode_receipt(receipt(1, GENESIS_PREV))
+    line = parse_line(signed(text))
+    assert line == ReceiptLine(
+        signature=KEY.sign(text), json=text, receipt=receipt(1, GENESIS_PREV)
+    )
     assert line.sha256 == receipt_hash(text)
 
 
@@ -102,30 +104,30 @@ def test_a_line_is_read_back_as_it_was_written() -> None:
 )
 def test_what_is_no_receipt_is_refused_in_one_line(text: bytes) -> None:
     with pytest.raises(BadReceipt) as caught:
-        read_line(text)
+        parse_line(text)
     assert "\n" not in str(caught.value)
 
 
 @given(st.binary(max_size=300))
 def test_garbage_is_refused_and_nothing_else_happens(text: bytes) -> None:
     with pytest.raises(BadReceipt):
-        read_line(text)
+        parse_line(text)
 
 
 @pytest.mark.parametrize("first", [1, 7])
 def test_a_good_chain_is_given_line_for_line(first: int) -> None:
-    seqs = [line.receipt.seq for line in check(chain(5, first), BOX, PUBLIC_KEY)]
+    seqs = [line.receipt.seq for line in verify_chain(chain(5, first), BOX, PUBLIC_KEY)]
     assert seqs == list(range(first, first + 5))
 
 
 def test_a_boot_may_begin_at_zero_again() -> None:
-    assert len(list(check(chain(3, boot="second", t_ns=0), BOX, PUBLIC_KEY))) == 3
+    assert len(list(verify_chain(chain(3, boot="second", t_ns=0), BOX, PUBLIC_KEY))) == 3
 
 
 def come_back() -> list[bytes]:
     lines = chain(2, boot="second", t_ns=0)
-    prev = read_line(lines[-1]).sha256
-    return [*lines, signed(encode(receipt(3, prev, boot="first", t_ns=99)))]
+    prev = parse_line(lines[-1]).sha256
+    return [*lines, signed(encode_receipt(receipt(3, prev, boot="first", t_ns=99)))]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +144,7 @@ def come_back() -> list[bytes]:
         (chain(3, t_ns=19), "time", "line 3 (seq 3)"),
         (come_back(), "time", "line 3 (seq 3)"),
         (
-            chain(3, body=Started(public_key="other", versions={}, recipients=())),
+            chain(3, body=AgentStarted(public_key="other", versions={}, recipients=())),
             "key",
             "line 3 (seq 3)",
         ),
@@ -152,8 +154,8 @@ def test_the_first_line_that_does_not_hold_is_named(
     lines: list[bytes], problem: str, where: str
 ) -> None:
     with pytest.raises(BrokenChain) as caught:
-        list(check(lines, BOX, PUBLIC_KEY, first_seq=1))
-    assert (caught.value.problem, caught.value.where) == (problem, where)
+        list(verify_chain(lines, BOX, PUBLIC_KEY, first_seq=1))
+    assert (caught.value.problem, caught.value.location) == (problem, where)
     assert "\n" not in str(caught.value)
 
 
@@ -164,7 +166,7 @@ def test_no_change_of_a_single_byte_of_a_chain_is_accepted(data: st.DataObject) 
     byte = data.draw(st.integers(1, 255))
     changed = whole[:at] + bytes([whole[at] ^ byte]) + whole[at + 1 :]
     with pytest.raises(BrokenChain):
-        list(check(changed.split(b"\n")[:-1], BOX, PUBLIC_KEY))
+        list(verify_chain(changed.split(b"\n")[:-1], BOX, PUBLIC_KEY))
 
 
 @given(st.permutations(range(5)), st.sets(st.integers(0, 4)))
@@ -174,13 +176,13 @@ def test_no_other_order_and_no_hole_is_accepted(order: list[int], left_out: set[
     is_stretch = all(after == before + 1 for before, after in pairwise(chosen))
     picked = [lines[index] for index in chosen]
     if is_stretch:
-        assert len(list(check(picked, BOX, PUBLIC_KEY))) == len(picked)
+        assert len(list(verify_chain(picked, BOX, PUBLIC_KEY))) == len(picked)
     else:
         with pytest.raises(BrokenChain):
-            list(check(picked, BOX, PUBLIC_KEY))
+            list(verify_chain(picked, BOX, PUBLIC_KEY))
 
 
 @pytest.mark.parametrize("text", ["", "AAAA", PUBLIC_KEY.replace("g=", "h="), "é", "A" * 44])
 def test_what_is_no_public_key_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        read_public_key(text)
+        decode_public_key(text)

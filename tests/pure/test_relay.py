@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.gpio.timed_relay import PAUSE_S, TimedRelay
+from agent.gpio.timed_relay import MIN_PAUSE_S, TimedRelay
 
 LONGEST_S = 60.0
 
@@ -56,7 +56,7 @@ def test_after_its_longest_time_it_needs_a_pause() -> None:
     relay = TimedRelay(LONGEST_S)
     relay.switch_on(0, LONGEST_S)
     free_ns = relay.switch_on(ns(60), 1)
-    assert free_ns == ns(60 + PAUSE_S)
+    assert free_ns == ns(60 + MIN_PAUSE_S)
     assert not relay.is_on(ns(60))
     assert relay.switch_on(free_ns, 60) is None
     assert relay.due_ns(free_ns) == free_ns + ns(60)
@@ -84,7 +84,7 @@ def test_whatever_is_asked_it_is_never_on_for_longer_than_it_may(
     asked: list[tuple[float, float | None]], longest_s: float
 ) -> None:
     relay = TimedRelay(longest_s)
-    longest_ns, pause_ns = round(longest_s * 1e9), round(PAUSE_S * 1e9)
+    longest_ns, pause_ns = round(longest_s * 1e9), round(MIN_PAUSE_S * 1e9)
     t_ns, spans = 0, []
     for after_s, for_s in asked:
         previous_due = relay.due_ns(t_ns)

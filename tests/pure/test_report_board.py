@@ -8,7 +8,14 @@ import pytest
 from agent.base.clock import ClockTrust
 from agent.base.model import Event
 from agent.reporting import topics
-from agent.reporting.payloads import EventMessage, Lost, Message, Online, StatusMessage, Stopped
+from agent.reporting.payloads import (
+    EventMessage,
+    LostStatus,
+    Message,
+    OnlineStatus,
+    StatusMessage,
+    StoppedStatus,
+)
 from centre.fleet_view import FleetView
 
 STAMP = topics.EnvelopeFields(
@@ -24,7 +31,7 @@ STAMP = topics.EnvelopeFields(
 
 def status(state: str, session: int, epoch: str = "e") -> Message:
     data = {
-        "online": Online(
+        "online": OnlineStatus(
             session=session,
             settled_upto=0,
             site="corner",
@@ -33,8 +40,8 @@ def status(state: str, session: int, epoch: str = "e") -> Message:
             cameras=(),
             faults=(),
         ),
-        "lost": Lost(session=session),
-        "stopped": Stopped(session=session, reason="asked to stop"),
+        "lost": LostStatus(session=session),
+        "stopped": StoppedStatus(session=session, reason="asked to stop"),
     }[state]
     stamp = msgspec.structs.replace(STAMP, epoch=epoch)
     return StatusMessage(**msgspec.structs.asdict(stamp), data=data)
@@ -57,7 +64,7 @@ def test_a_will_counts_where_it_is_of_the_newest_birth(
 ) -> None:
     board = FleetView()
     for each in messages:
-        board.take(status(*each))
+        board.update(status(*each))
     (view,) = board.views()
     assert view.state == state
 
@@ -74,7 +81,7 @@ def test_an_older_revision_does_not_undo_a_newer_one() -> None:
             t_ns=rev,
             begin_ns=1,
         )
-        data = topics.event_data(made, begin=datetime(2026, 11, 3, tzinfo=UTC))
-        board.take(EventMessage(**msgspec.structs.asdict(STAMP), data=data))
+        data = topics.build_event_data(made, begin=datetime(2026, 11, 3, tzinfo=UTC))
+        board.update(EventMessage(**msgspec.structs.asdict(STAMP), data=data))
     (view,) = board.views()
     assert [event.phase for event in view.events] == ["end"]

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.reporting.mqtt.backoff import LONGEST_S, STABLE_S, Backoff
+from agent.reporting.mqtt.backoff import MAX_DELAY_S, RESET_AFTER_S, Backoff
 from agent.reporting.mqtt.send_window import (
-    IN_FLIGHT_BYTES_MOST,
-    NO_PUBACK_S,
-    OPEN_MOST,
+    MAX_IN_FLIGHT_BYTES,
+    MAX_UNACKED,
+    PUBACK_TIMEOUT_S,
     RESEND_AFTER_S,
     SendWindow,
 )
-from agent.reporting.mqtt.settlement import GRACE_S, mode
+from agent.reporting.mqtt.settlement import CENTRE_STATE_WAIT_S, choose_ack_mode
 from agent.reporting.payloads import CentreState, SeqRange
 
 
@@ -22,73 +22,73 @@ from agent.reporting.payloads import CentreState, SeqRange
 def test_the_window_is_the_smaller_of_twenty_and_what_the_server_takes(
     maximum: int, room: int
 ) -> None:
-    assert SendWindow(maximum).room() == room
+    assert SendWindow(maximum).new_message_quota() == room
 
 
 def test_births_count_against_the_server_s_limit_too() -> None:
     window = SendWindow(1)
-    window.sent(1, None, 100, 0.0)
-    assert window.room() == 0
-    assert window.puback(1, 0, 0.1) is None
-    assert window.room() == 1
+    window.note_sent(1, None, 100, 0.0)
+    assert window.new_message_quota() == 0
+    assert window.note_puback(1, 0, 0.1) is None
+    assert window.new_message_quota() == 1
 
 
 def test_the_bytes_in_flight_are_limited_so_that_an_emergency_is_not_held_up() -> None:
     window = SendWindow(20)
-    window.sent(1, 1, IN_FLIGHT_BYTES_MOST, 0.0)
-    assert window.room() == 0
-    window.puback(1, 0, 0.1)
-    assert window.room() == 19 + 1
+    window.note_sent(1, 1, MAX_IN_FLIGHT_BYTES, 0.0)
+    assert window.new_message_quota() == 0
+    window.note_puback(1, 0, 0.1)
+    assert window.new_message_quota() == 19 + 1
 
 
 def test_what_waits_for_the_centre_is_limited() -> None:
     window = SendWindow(20)
-    for seq in range(1, OPEN_MOST + 1):
-        window.sent(seq, seq, 1, 0.0)
-        window.puback(seq, 0, 0.0)
-    assert window.room() == 0
-    assert window.settle((SeqRange(1, 10),)) == 10
-    assert window.room() == 10
+    for seq in range(1, MAX_UNACKED + 1):
+        window.note_sent(seq, seq, 1, 0.0)
+        window.note_puback(seq, 0, 0.0)
+    assert window.new_message_quota() == 0
+    assert window.acknowledge((SeqRange(1, 10),)) == 10
+    assert window.new_message_quota() == 10
 
 
 def test_a_message_is_due_again_when_nobody_has_settled_it() -> None:
     window = SendWindow(20)
-    window.sent(1, 1, 10, 0.0)
-    window.sent(2, 2, 10, 0.0)
-    window.puback(1, 0x10, 1.0)
-    assert window.due(1.0 + RESEND_AFTER_S - 0.1) == ()
+    window.note_sent(1, 1, 10, 0.0)
+    window.note_sent(2, 2, 10, 0.0)
+    window.note_puback(1, 0x10, 1.0)
+    assert window.due_for_resend(1.0 + RESEND_AFTER_S - 0.1) == ()
     # Number 2 is with TCP still: MQTT forbids to send it again.
-    assert window.due(1.0 + RESEND_AFTER_S) == (1,)
-    window.sent(3, 1, 10, 1.0 + RESEND_AFTER_S)
-    assert window.due(1.0 + RESEND_AFTER_S) == ()
+    assert window.due_for_resend(1.0 + RESEND_AFTER_S) == (1,)
+    window.note_sent(3, 1, 10, 1.0 + RESEND_AFTER_S)
+    assert window.due_for_resend(1.0 + RESEND_AFTER_S) == ()
 
 
 def test_a_message_that_took_long_to_leave_is_not_due_again_when_it_has() -> None:
     window = SendWindow(20)
-    window.sent(1, 1, 200_000, 0.0)
-    assert not window.waits_for_centre
-    window.puback(1, 0, 80.0)
-    assert window.waits_for_centre
-    assert window.due(80.0 + RESEND_AFTER_S - 0.1) == ()
-    assert window.due(80.0 + RESEND_AFTER_S) == (1,)
+    window.note_sent(1, 1, 200_000, 0.0)
+    assert not window.is_waiting_for_centre
+    window.note_puback(1, 0, 80.0)
+    assert window.is_waiting_for_centre
+    assert window.due_for_resend(80.0 + RESEND_AFTER_S - 0.1) == ()
+    assert window.due_for_resend(80.0 + RESEND_AFTER_S) == (1,)
 
 
 def test_the_broker_s_word_counts_below_0x80() -> None:
     window = SendWindow(20)
     for seq, code in enumerate((0x00, 0x10, 0x80, 0x87, 0x97), start=1):
-        window.sent(seq, seq, 10, 0.0)
-        window.puback(seq, code, 0.1)
-    assert window.taken_by_broker() == (1, 2)
+        window.note_sent(seq, seq, 10, 0.0)
+        window.note_puback(seq, code, 0.1)
+    assert window.pubacked_seqs() == (1, 2)
 
 
 def test_a_broker_that_answers_nothing_is_gone() -> None:
     window = SendWindow(20)
     assert not window.is_stuck(1000.0)
-    window.sent(1, 1, 10, 1000.0)
-    assert not window.is_stuck(1000.0 + NO_PUBACK_S - 1)
-    assert window.is_stuck(1000.0 + NO_PUBACK_S)
-    window.sent(2, 2, 10, 1001.0)
-    window.puback(2, 0, 1029.0)
+    window.note_sent(1, 1, 10, 1000.0)
+    assert not window.is_stuck(1000.0 + PUBACK_TIMEOUT_S - 1)
+    assert window.is_stuck(1000.0 + PUBACK_TIMEOUT_S)
+    window.note_sent(2, 2, 10, 1001.0)
+    window.note_puback(2, 0, 1029.0)
     assert not window.is_stuck(1035.0)
 
 
@@ -139,18 +139,18 @@ def test_a_broker_is_given_up_when_nothing_moves_and_not_before(
         assert not window.is_stuck(now_s), why
         match what:
             case "sent":
-                window.sent(number, number, 10, now_s)
+                window.note_sent(number, number, 10, now_s)
             case "puback":
-                window.puback(number, 0, now_s)
+                window.note_puback(number, 0, now_s)
             case _:
-                window.left(number, now_s, all_of_it=what == "all")
+                window.note_tcp_progress(number, now_s, is_all_acked=what == "all")
     assert not window.is_stuck(stuck_from_s - 0.1), why
     assert window.is_stuck(stuck_from_s), why
 
 
 def test_a_broker_with_nothing_in_flight_is_not_given_up() -> None:
     window = SendWindow(20)
-    window.left(100, 0.0, all_of_it=True)
+    window.note_tcp_progress(100, 0.0, is_all_acked=True)
     assert not window.is_stuck(1000.0)
 
 
@@ -168,26 +168,26 @@ def test_whatever_happens_the_limits_hold(maximum: int, steps: list[tuple[str, i
     flying: list[int] = []
     for what, number in steps:
         now_s += number % 12
-        if what == "send" and window.room() > 0:
+        if what == "send" and window.new_message_quota() > 0:
             seq, mid = seq + 1, mid + 1
-            window.sent(mid, seq, number % 30_000, now_s)
+            window.note_sent(mid, seq, number % 30_000, now_s)
             flying.append(mid)
         elif what == "again":
-            for due in window.due(now_s):
+            for due in window.due_for_resend(now_s):
                 mid += 1
-                window.sent(mid, due, number % 30_000, now_s)
+                window.note_sent(mid, due, number % 30_000, now_s)
                 flying.append(mid)
         elif what == "puback" and flying:
-            window.puback(flying.pop(number % len(flying)), 0, now_s)
+            window.note_puback(flying.pop(number % len(flying)), 0, now_s)
         elif what == "settle":
-            window.settle((SeqRange(1, number % 10 + 1),))
+            window.acknowledge((SeqRange(1, number % 10 + 1),))
         assert len(flying) <= min(20, maximum)
-        assert window.flight_room() == min(20, maximum) - len(flying)
-        assert window.open_count <= OPEN_MOST
+        assert window.send_quota() == min(20, maximum) - len(flying)
+        assert window.unacked_count <= MAX_UNACKED
     for each in flying:
-        window.puback(each, 0, now_s)
-    window.settle((SeqRange(1, seq + 1),))
-    assert (window.open_count, window.room_bytes()) == (0, IN_FLIGHT_BYTES_MOST)
+        window.note_puback(each, 0, now_s)
+    window.acknowledge((SeqRange(1, seq + 1),))
+    assert (window.unacked_count, window.quota_bytes()) == (0, MAX_IN_FLIGHT_BYTES)
 
 
 LISTENING, AWAY, RETIRED = (
@@ -206,7 +206,7 @@ LISTENING, AWAY, RETIRED = (
         ("auto", AWAY, True, 99.0, "hold"),
         ("auto", RETIRED, True, 0.0, "broker"),
         ("auto", None, False, 0.0, "undecided"),
-        ("auto", None, False, GRACE_S, "broker"),
+        ("auto", None, False, CENTRE_STATE_WAIT_S, "broker"),
         # A broker that was killed forgets what was retained: silence is no end.
         ("auto", None, True, 99.0, "hold"),
     ],
@@ -218,20 +218,20 @@ def test_who_frees_a_message(
     since_s: float,
     expected: str,
 ) -> None:
-    got = mode(ack, state, centre_known=known, subscribed_for_s=since_s)  # type: ignore[arg-type]
+    got = choose_ack_mode(ack, state, centre_known=known, subscribed_for_s=since_s)  # type: ignore[arg-type]
     assert got == expected
 
 
 def test_waits_are_spread_between_nothing_and_a_limit_that_doubles() -> None:
     rng = random.Random(1)
-    waits = [[Backoff(rng).next_s(0.0) for _ in range(1)] for _ in range(200)]
+    waits = [[Backoff(rng).next_delay_s(0.0) for _ in range(1)] for _ in range(200)]
     first = [wait for (wait,) in waits]
     assert 0 <= min(first) < 0.1
     assert 0.9 < max(first) <= 1.0
     backoff = Backoff(rng)
-    later = [backoff.next_s(0.0) for _ in range(300)][10:]
-    assert max(later) <= LONGEST_S
-    assert max(later) > LONGEST_S - 1
+    later = [backoff.next_delay_s(0.0) for _ in range(300)][10:]
+    assert max(later) <= MAX_DELAY_S
+    assert max(later) > MAX_DELAY_S - 1
     assert min(later) < 1
 
 
@@ -243,5 +243,5 @@ def test_a_connection_that_is_thrown_out_at_once_does_not_reset_the_waits() -> N
             return b
 
     backoff = Backoff(Latest())
-    assert [backoff.next_s(0.5) for _ in range(6)] == [1, 2, 4, 8, 15, 15]
-    assert backoff.next_s(STABLE_S) == 1
+    assert [backoff.next_delay_s(0.5) for _ in range(6)] == [1, 2, 4, 8, 15, 15]
+    assert backoff.next_delay_s(RESET_AFTER_S) == 1

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from agent.recording.retention.reserve import RESERVE_FILES, SpaceShortfall, missing
+from agent.recording.retention.reserve import RESERVE_FILES, SpaceShortfall, space_shortfall
 
 GB = 10**9
 BLOCK = 4096
@@ -38,5 +38,5 @@ def disk(free_bytes: int, files: int, free_files: int) -> os.statvfs_result:
 def test_bytes_and_files_are_looked_at_apart(
     free_bytes: int, files: int, free_files: int, lacks: SpaceShortfall
 ) -> None:
-    assert missing(disk(free_bytes, files, free_files), GB) == lacks
+    assert space_shortfall(disk(free_bytes, files, free_files), GB) == lacks
     assert bool(lacks) == (lacks != SpaceShortfall())

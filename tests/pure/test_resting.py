@@ -10,23 +10,23 @@ import pytest
 from agent.capture.capture_stage import CaptureCounts, CaptureStage
 from agent.capture.snapshot_command import CameraAccess
 from agent.commands.requester import CommandRejected, Requester
-from agent.config.heads import TourConfig, TourStop
+from agent.config.heads import TourConfig, TourStopConfig
 from agent.faults.registry import FaultRegistry
 from agent.health.camera_watchdog import LOST_AFTER_S, CameraWatchdog, WatchedCamera
 from agent.ptz.automation.guard_tours import GuardTours
 from agent.ptz.requests import GotoPreset, HeadState
 from agent.reporting.mqtt.send_window import SendWindow
 from agent.runtime.queues import LatestFrame, PacketQueue
-from drivers.contracts import Pose, PtzPosition, Wanted
+from drivers.contracts import Pose, PtzPosition, StreamRequest
 from drivers.media import Frame, Packet, StreamInfo
-from tests.conftest import HeldClock
+from tests.conftest import ManualClock
 
 PLANE = np.zeros((2, 2), dtype=np.uint8)
 INFO = StreamInfo(codec="h264", width_px=2, height_px=2, fps=25)
 FRAME = Frame(seq=0, t_ns=7, y=PLANE, u=PLANE[:1, :1], v=PLANE[:1, :1])
 PACKET = Packet(t_ns=5, pts_ns=0, dts_ns=0, is_key=True, data=b"x")
-BOTH = Wanted(packets=True, frames_fps=10.0)
-PACKETS = Wanted(packets=True, frames_fps=0.0)
+BOTH = StreamRequest(packets=True, frames_fps=10.0)
+PACKETS = StreamRequest(packets=True, frames_fps=0.0)
 
 
 class Camera:
@@ -34,7 +34,7 @@ class Camera:
 
     info = INFO
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: StreamRequest) -> None:
         self._media: Sequence[Packet | Frame] = (PACKET, FRAME) if wanted.frames_fps else (PACKET,)
         self._reads = 0
         self.closed = False
@@ -50,8 +50,8 @@ class Camera:
 class Open:
     """A capture of such cameras, and what is wanted of it."""
 
-    def __init__(self, clock: HeldClock) -> None:
-        self.wanted: Wanted | None = BOTH
+    def __init__(self, clock: ManualClock) -> None:
+        self.wanted: StreamRequest | None = BOTH
         self.cameras: list[Camera] = []
         self.packets = PacketQueue(10_000, lambda _begin, _end: None)
         self.stopping = threading.Event()
@@ -76,35 +76,43 @@ class Open:
         return self.cameras[-1]
 
 
-def test_when_less_is_wanted_the_camera_is_opened_for_less(clock: HeldClock) -> None:
+def test_when_less_is_wanted_the_camera_is_opened_for_less(clock: ManualClock) -> None:
     it = Open(clock)
     assert it.turn(4).frames == 2
     it.wanted = PACKETS
     counts = it.turn(4)
-    assert (counts.frames, counts.packets, counts.open, counts.reopened) == (2, 6, True, 1)
+    assert (counts.frames, counts.packets, counts.is_open, counts.reconnects) == (2, 6, True, 1)
     assert [camera.closed for camera in it.cameras] == [True, False]
     it.turn(4)
     assert len(it.cameras) == 2
 
 
-def test_when_nothing_is_wanted_it_is_closed_until_something_is(clock: HeldClock) -> None:
+def test_when_nothing_is_wanted_it_is_closed_until_something_is(clock: ManualClock) -> None:
     it = Open(clock)
     it.turn()
     it.wanted = None
     it.stopping.set()  # So that nobody waits for the second that a resting turn takes.
     counts = it.turn(3)
-    assert (counts.open, counts.rests, counts.last_ns) == (False, True, clock.now_ns)
+    assert (counts.is_open, counts.is_suspended, counts.last_media_ns) == (
+        False,
+        True,
+        clock.now_ns,
+    )
     assert it.cameras[0].closed
-    clock.pass_s(3600)
+    clock.advance_s(3600)
     it.wanted = BOTH
     counts = it.turn()
-    assert (counts.open, counts.rests, counts.last_ns) == (True, False, clock.now_ns)
+    assert (counts.is_open, counts.is_suspended, counts.last_media_ns) == (
+        True,
+        False,
+        clock.now_ns,
+    )
 
 
 class Rested:
     """A camera that is silent, and may be."""
 
-    def __init__(self, clock: HeldClock) -> None:
+    def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
         self.rests = True
         self.last_ns = clock.now_ns
@@ -113,8 +121,8 @@ class Rested:
         watched = WatchedCamera(
             name="north",
             counts=self._counts,
-            on_look=lambda _t_ns, _last_ns: self._look(),
-            rests=lambda: self.rests,
+            on_check=lambda _t_ns, _last_ns: self._look(),
+            is_suspended=lambda: self.rests,
         )
         self.rounds = CameraWatchdog([watched], self.faults, clock, lambda: None, 30)
 
@@ -123,19 +131,19 @@ class Rested:
 
     def _counts(self) -> CaptureCounts:
         return CaptureCounts(
-            open=not self.rests,
+            is_open=not self.rests,
             packets=0,
             frames=0,
-            reopened=0,
-            last_ns=self.last_ns,
+            reconnects=0,
+            last_media_ns=self.last_ns,
             last_error=None,
         )
 
 
 @pytest.mark.raises_fault("CAM-02")
-def test_a_camera_that_rests_is_not_lost(clock: HeldClock) -> None:
+def test_a_camera_that_rests_is_not_lost(clock: ManualClock) -> None:
     it = Rested(clock)
-    clock.pass_s(10 * LOST_AFTER_S)
+    clock.advance_s(10 * LOST_AFTER_S)
     it.rounds.check()
     assert it.faults.active() == ()
     assert it.looked == 0
@@ -149,7 +157,7 @@ def test_a_camera_that_rests_is_not_lost(clock: HeldClock) -> None:
 
 def test_no_tour_turns_a_head_of_a_box_that_rests() -> None:
     rests = True
-    config = TourConfig(name="round", stop=(TourStop(preset="gate", dwell_s=10),))
+    config = TourConfig(name="round", stop=(TourStopConfig(preset="gate", dwell_s=10),))
     tours = GuardTours([config], "UTC", lambda _: None, random.Random(1), print, lambda: rests)
     tours.start("round")
     position = PtzPosition(pose=Pose(pan_deg=0, tilt_deg=0), error_deg=0, moving=False, t_ns=0)
@@ -170,7 +178,7 @@ def test_no_tour_turns_a_head_of_a_box_that_rests() -> None:
 
 def test_no_picture_is_promised_of_a_camera_that_decodes_none() -> None:
     rests = True
-    shown = CameraAccess(rests=lambda: rests)
+    shown = CameraAccess(is_suspended=lambda: rests)
     amina = Requester(id="amina", role="operator")
     with pytest.raises(CommandRejected, match="under strain") as refused:
         shown.check("north", amina)
@@ -182,12 +190,12 @@ def test_no_picture_is_promised_of_a_camera_that_decodes_none() -> None:
 def test_the_round_trip_is_that_of_a_message_that_went_alone() -> None:
     window = SendWindow(20)
     assert window.round_trip_s is None
-    window.sent(1, 1, 100, 10.0)
-    window.sent(2, 2, 100, 10.5)
-    window.puback(1, 0, 10.04)
+    window.note_sent(1, 1, 100, 10.0)
+    window.note_sent(2, 2, 100, 10.5)
+    window.note_puback(1, 0, 10.04)
     assert window.round_trip_s == pytest.approx(0.04)
-    window.puback(2, 0, 15.0)
+    window.note_puback(2, 0, 15.0)
     assert window.round_trip_s == pytest.approx(0.04)
-    window.sent(3, 3, 100, 20.0)
-    window.puback(3, 0, 20.3)
+    window.note_sent(3, 3, 100, 20.0)
+    window.note_puback(3, 0, 20.3)
     assert window.round_trip_s == pytest.approx(0.3)

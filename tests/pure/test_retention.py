@@ -13,18 +13,20 @@ from agent.recording.recovery import StoredSegment
 from agent.recording.retention.eviction_plan import (
     CameraStorage,
     EvictionPlan,
-    Limits,
-    held_bytes,
-    plan,
+    RetentionLimits,
+    count_held_bytes,
+    plan_eviction,
 )
-from agent.recording.retention.hold import Hold, Kind
+from agent.recording.retention.hold import Hold, HoldKind
 from agent.recording.retention.quarantine import QuarantinedFile
 from agent.recording.retention.segment_age import BootTimeline, ClockReading
 from agent.recording.segment_name import SegmentName, rfc3339
 
 BOOT_UTC = datetime(2026, 11, 25, tzinfo=UTC)
 LENGTH_S = 10
-LIMITS = Limits(camera_bytes=1000, box_bytes=10_000, max_age_ms=10**9, longest_ms=20_000, pre_ms=0)
+LIMITS = RetentionLimits(
+    camera_bytes=1000, box_bytes=10_000, max_age_ms=10**9, max_segment_ms=20_000, pre_roll_ms=0
+)
 
 
 def segment(number: int, size_bytes: int = 100, boot: str = "aaaaaaaa") -> StoredSegment:
@@ -43,7 +45,7 @@ def shelf(
     segments: Sequence[StoredSegment], open_bytes: int = 0, now_s: float = 1000
 ) -> CameraStorage:
     unix_ms = round((BOOT_UTC.timestamp() + now_s) * 1000)
-    now = ClockReading(boot="aaaaaaaa", ms=round(now_s * 1000), unix_ms=unix_ms, synced=True)
+    now = ClockReading(boot="aaaaaaaa", boot_ms=round(now_s * 1000), unix_ms=unix_ms, synced=True)
     return CameraStorage(
         segments=deque(segments),
         closed_bytes=sum(each.size_bytes for each in segments),
@@ -56,7 +58,7 @@ def hold(
     number: int,
     begin_s: float,
     end_s: float,
-    kind: Kind = "event",
+    kind: HoldKind = "event",
     camera: str = "north",
     **more: object,
 ) -> Hold:
@@ -85,11 +87,11 @@ def hold(
 
 
 def gone(made: EvictionPlan, camera: str = "north") -> list[int]:
-    return [each.segment.name.counter - 1 for each in made.evict if each.camera == camera]
+    return [each.segment.name.counter - 1 for each in made.evictions if each.camera == camera]
 
 
 def broken(made: EvictionPlan) -> list[int]:
-    return [int(each.id[-12:]) for each in made.broken]
+    return [int(each.id[-12:]) for each in made.broken_holds]
 
 
 RING = [segment(number) for number in range(10)]
@@ -147,35 +149,37 @@ RING = [segment(number) for number in range(10)]
 def test_what_goes_when_a_camera_is_over_its_bytes(
     holds: list[Hold], open_bytes: int, evicted: list[int], broken_holds: list[int]
 ) -> None:
-    made = plan({"north": shelf(RING, open_bytes)}, holds, LIMITS)
+    made = plan_eviction({"north": shelf(RING, open_bytes)}, holds, LIMITS)
     assert gone(made) == evicted
     assert broken(made) == broken_holds
-    assert {each.why for each in made.evict} <= {"bytes"}
+    assert {each.reason for each in made.evictions} <= {"bytes"}
 
 
 def test_the_newest_is_the_pre_roll_of_what_may_come() -> None:
-    limits = msgspec.structs.replace(LIMITS, pre_ms=25_000)
+    limits = msgspec.structs.replace(LIMITS, pre_roll_ms=25_000)
     ring = {"north": shelf(RING, 590, now_s=100)}
     event, person = hold(1, 0, 69), hold(2, 0, 9, "manual")
-    assert gone(plan(ring, [], limits)) == [0, 1, 2, 3, 4, 5]
-    assert gone(plan(ring, [event], limits)) == [0, 1, 2, 3, 4, 5], "an event's hold goes first"
-    made = plan({"north": shelf(RING, 990, now_s=100)}, [event, person], limits)
+    assert gone(plan_eviction(ring, [], limits)) == [0, 1, 2, 3, 4, 5]
+    assert gone(plan_eviction(ring, [event], limits)) == [0, 1, 2, 3, 4, 5], (
+        "an event's hold goes first"
+    )
+    made = plan_eviction({"north": shelf(RING, 990, now_s=100)}, [event, person], limits)
     assert gone(made)[-3:] == [8, 9, 0], "then the pre-roll, and what a person holds last"
 
 
 def test_footage_grows_old_and_what_is_held_stays() -> None:
     limits = msgspec.structs.replace(LIMITS, max_age_ms=50_000)
-    made = plan({"north": shelf(RING, now_s=100)}, [hold(1, 11, 12, "manual")], limits)
+    made = plan_eviction({"north": shelf(RING, now_s=100)}, [hold(1, 11, 12, "manual")], limits)
     assert gone(made) == [0, 2, 3, 4, 5]
-    assert {each.why for each in made.evict} == {"age"}
+    assert {each.reason for each in made.evictions} == {"age"}
 
 
 def test_a_camera_that_is_lent_for_less_is_kept_for_less_and_never_for_more() -> None:
     limits = msgspec.structs.replace(
-        LIMITS, max_age_ms=50_000, camera_age_ms={"tram": 20_000, "bank": 90_000}
+        LIMITS, max_age_ms=50_000, max_age_ms_by_camera={"tram": 20_000, "bank": 90_000}
     )
     cameras = {name: shelf(RING, now_s=100) for name in ("north", "tram", "bank")}
-    made = plan(cameras, [hold(1, 11, 12, "manual", camera="tram")], limits)
+    made = plan_eviction(cameras, [hold(1, 11, 12, "manual", camera="tram")], limits)
     assert gone(made, "tram") == [0, 2, 3, 4, 5, 6, 7, 8]
     assert gone(made, "north") == gone(made, "bank") == [0, 1, 2, 3, 4, 5]
 
@@ -183,8 +187,8 @@ def test_a_camera_that_is_lent_for_less_is_kept_for_less_and_never_for_more() ->
 def test_the_box_lets_go_of_the_oldest_of_all_cameras() -> None:
     limits = msgspec.structs.replace(LIMITS, box_bytes=600)
     cameras = {"north": shelf(RING[:4]), "south": shelf(RING[2:6])}
-    made = plan(cameras, [hold(1, 0, 5)], limits)
-    assert [(each.camera, each.segment.name.counter - 1) for each in made.evict] == [
+    made = plan_eviction(cameras, [hold(1, 0, 5)], limits)
+    assert [(each.camera, each.segment.name.counter - 1) for each in made.evictions] == [
         ("north", 1),
         ("north", 2),
         ("south", 2),
@@ -192,8 +196,8 @@ def test_the_box_lets_go_of_the_oldest_of_all_cameras() -> None:
 
 
 def test_room_on_the_disk_is_made_by_the_oldest_and_counts_what_goes_anyway() -> None:
-    made = plan({"north": shelf(RING, 190)}, [], LIMITS, wanted_bytes=350)
-    assert [(each.segment.name.counter - 1, each.why) for each in made.evict] == [
+    made = plan_eviction({"north": shelf(RING, 190)}, [], LIMITS, shortfall_bytes=350)
+    assert [(each.segment.name.counter - 1, each.reason) for each in made.evictions] == [
         (0, "bytes"),
         (1, "bytes"),
         (2, "space"),
@@ -213,10 +217,10 @@ def test_room_on_the_disk_is_made_by_the_oldest_and_counts_what_goes_anyway() ->
 def test_files_that_the_disk_must_still_take_are_made_room_for_however_small_they_are(
     wanted_bytes: int, wanted_files: int, segment_files: int, evicted: list[int]
 ) -> None:
-    limits = msgspec.structs.replace(LIMITS, segment_files=segment_files)
-    made = plan({"north": shelf(RING)}, [], limits, wanted_bytes, wanted_files)
+    limits = msgspec.structs.replace(LIMITS, files_per_segment=segment_files)
+    made = plan_eviction({"north": shelf(RING)}, [], limits, wanted_bytes, wanted_files)
     assert gone(made) == evicted
-    assert {each.why for each in made.evict} == {"space"}
+    assert {each.reason for each in made.evictions} == {"space"}
 
 
 def aside(name: str, moved_s: float, size_bytes: int = 100) -> QuarantinedFile:
@@ -226,7 +230,7 @@ def aside(name: str, moved_s: float, size_bytes: int = 100) -> QuarantinedFile:
         size_bytes=size_bytes,
         segment=None,
         moved_unix_ms=round((BOOT_UTC.timestamp() + moved_s) * 1000),
-        seen_ms=round(moved_s * 1000),
+        first_seen_ms=round(moved_s * 1000),
     )
 
 
@@ -237,17 +241,19 @@ def torn(number: int, size_bytes: int = 100) -> QuarantinedFile:
 
 
 def with_aside(of: CameraStorage, *files: QuarantinedFile) -> CameraStorage:
-    return msgspec.structs.replace(of, aside=files)
+    return msgspec.structs.replace(of, quarantined=files)
 
 
 def discarded(made: EvictionPlan) -> list[tuple[str, str]]:
-    return [(each.file.name[:10], each.why) for each in made.discard]
+    return [(each.file.name[:10], each.reason) for each in made.quarantine_deletions]
 
 
 def test_what_was_set_aside_is_kept_no_longer_than_footage_whoever_holds_that() -> None:
     limits = msgspec.structs.replace(LIMITS, max_age_ms=50_000)
     files = [aside("new", 60), aside("old", 50), torn(5), torn(6)]
-    made = plan({"north": with_aside(shelf([], now_s=100), *files)}, [hold(1, 0, 99)], limits)
+    made = plan_eviction(
+        {"north": with_aside(shelf([], now_s=100), *files)}, [hold(1, 0, 99)], limits
+    )
     assert discarded(made) == [("old", "age"), ("0000000006", "age")]
 
 
@@ -263,22 +269,22 @@ def test_a_stranger_is_as_old_as_the_clock_or_the_time_with_power_surely_says(
     *, moved_s: float, seen_s: float, synced: bool, age_s: float
 ) -> None:
     unix_ms = round((BOOT_UTC.timestamp() + 100) * 1000)
-    now = ClockReading(boot="aaaaaaaa", ms=100_000, unix_ms=unix_ms, synced=synced)
-    file = msgspec.structs.replace(aside("notes.txt", moved_s), seen_ms=round(seen_s * 1000))
+    now = ClockReading(boot="aaaaaaaa", boot_ms=100_000, unix_ms=unix_ms, synced=synced)
+    file = msgspec.structs.replace(aside("notes.txt", moved_s), first_seen_ms=round(seen_s * 1000))
     assert file.age_ms(BootTimeline().ages(now)) == age_s * 1000
 
 
 def test_what_was_set_aside_counts_and_goes_before_any_footage() -> None:
     north = with_aside(shelf(RING), aside("b", 9), aside("a", 2))
-    made = plan({"north": north}, [], LIMITS)
+    made = plan_eviction({"north": north}, [], LIMITS)
     assert (discarded(made), gone(made)) == ([("a", "bytes"), ("b", "bytes")], [0]), (
         "and a bit more"
     )
     south = with_aside(shelf(RING[:2]), aside("c", 5))
     room = msgspec.structs.replace(LIMITS, camera_bytes=10_000)
-    made = plan({"north": north, "south": south}, [], room, wanted_bytes=150)
+    made = plan_eviction({"north": north, "south": south}, [], room, shortfall_bytes=150)
     assert discarded(made) == [("a", "space"), ("c", "space")]
-    made = plan({"north": north, "south": south}, [], room, wanted_files=4)
+    made = plan_eviction({"north": north, "south": south}, [], room, shortfall_files=4)
     assert discarded(made) == [("a", "space"), ("c", "space"), ("b", "space")]
     assert (gone(made), gone(made, "south")) == ([0], [])
 
@@ -290,7 +296,7 @@ def test_a_span_in_utc_finds_footage_that_was_recorded_before_the_clock_was_set(
         name=msgspec.structs.replace(RING[0].name, utc=wrong, synced=False), size_bytes=100
     )
     ring = {"north": shelf([early, *RING[1:]], 90)}
-    assert gone(plan(ring, [hold(1, 1, 2, "manual")], LIMITS)) == [1]
+    assert gone(plan_eviction(ring, [hold(1, 1, 2, "manual")], LIMITS)) == [1]
     as_named = hold(
         1,
         1,
@@ -299,14 +305,14 @@ def test_a_span_in_utc_finds_footage_that_was_recorded_before_the_clock_was_set(
         begin_time=rfc3339(wrong),
         end_time=rfc3339(wrong + timedelta(seconds=2)),
     )
-    assert gone(plan(ring, [as_named], LIMITS)) == [1]
+    assert gone(plan_eviction(ring, [as_named], LIMITS)) == [1]
 
 
 def test_an_event_that_went_on_when_the_power_went_holds_to_the_end_of_its_boot() -> None:
     later = [segment(0, boot="bbbbbbbb"), segment(1, boot="bbbbbbbb")]
     going_on = hold(1, 51, 60, going_on=True)
-    made = plan({"north": shelf([*RING[4:], *later], 400)}, [going_on], LIMITS)
-    assert [str(each.segment.name)[11] for each in made.evict] == ["a", "b", "b"]
+    made = plan_eviction({"north": shelf([*RING[4:], *later], 400)}, [going_on], LIMITS)
+    assert [str(each.segment.name)[11] for each in made.evictions] == ["a", "b", "b"]
 
 
 @pytest.mark.parametrize(
@@ -325,7 +331,7 @@ def test_a_hold_s_term_is_counted_like_the_age_of_footage(
 ) -> None:
     at_ms = round(now_h * 3_600_000) if boot == "aaaaaaaa" else 1000
     unix_ms = round(BOOT_UTC.timestamp() * 1000) + round(now_h * 3_600_000)
-    now = ClockReading(boot=boot, ms=at_ms, unix_ms=unix_ms, synced=now_synced)
+    now = ClockReading(boot=boot, boot_ms=at_ms, unix_ms=unix_ms, synced=now_synced)
     each = hold(0, 0, 9, made_synced=made_synced)
     assert each.is_expired(BootTimeline().ages(now)) is over
 
@@ -359,15 +365,15 @@ def test_whatever_the_ring_holds_every_limit_is_kept_and_no_promise_broken_unnam
         hold(at, begin, begin + length, "event" if kind == "e" else "manual", f"cam{camera}")
         for at, (camera, begin, length, kind) in enumerate(holds)
     ]
-    limits = Limits(
+    limits = RetentionLimits(
         camera_bytes=camera_bytes,
         box_bytes=box_bytes,
         max_age_ms=max_age_s * 1000,
-        longest_ms=20_000,
-        pre_ms=15_000,
+        max_segment_ms=20_000,
+        pre_roll_ms=15_000,
     )
-    made = plan(shelves, made_holds, limits, wanted_bytes)
-    evicted = [(each.camera, each.segment.name.counter) for each in made.evict]
+    made = plan_eviction(shelves, made_holds, limits, wanted_bytes)
+    evicted = [(each.camera, each.segment.name.counter) for each in made.evictions]
     assert len(set(evicted)) == len(evicted), "nothing goes twice"
     left = {
         camera: [each for each in of.segments if (camera, each.name.counter) not in evicted]
@@ -376,20 +382,22 @@ def test_whatever_the_ring_holds_every_limit_is_kept_and_no_promise_broken_unnam
     left_bytes = {camera: sum(each.size_bytes for each in of) for camera, of in left.items()}
     assert all(each <= camera_bytes for each in left_bytes.values())
     assert sum(left_bytes.values()) <= box_bytes
-    evicted_bytes = sum(each.segment.size_bytes for each in made.evict)
+    evicted_bytes = sum(each.segment.size_bytes for each in made.evictions)
     assert evicted_bytes >= wanted_bytes or not any(left.values())
-    kept_holds = [each for each in made_holds if each not in made.broken]
-    for each in made.evict:
+    kept_holds = [each for each in made_holds if each not in made.broken_holds]
+    for each in made.evictions:
         alone = shelf([each.segment])
         begin_s = each.segment.name.begin_ms / 1000
         after = [*shelves[each.camera].segments]
         length_s = LENGTH_S if each.segment is not after[-1] else LENGTH_S * 2
         for promise in kept_holds:
             apart = promise.camera != each.camera or (
-                held_bytes(alone, [promise], round(length_s * 1000)) == 0
+                count_held_bytes(alone, [promise], round(length_s * 1000)) == 0
             )
             assert apart, f"{begin_s} s is held by {promise}"
     for camera, of in left.items():
         for each in of:
             old = shelves[camera].ages.age_ms(each.name) >= max_age_s * 1000
-            assert not old or held_bytes(shelf([each]), kept_holds, 20_000), "old and not held"
+            assert not old or count_held_bytes(shelf([each]), kept_holds, 20_000), (
+                "old and not held"
+            )

@@ -14,18 +14,18 @@ from agent.capture.snapshot_command import CameraAccess
 from agent.commands.command import ValidCommand
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import FieldOfView, HeadConfig, SweepConfig
-from agent.ptz.automation.panorama_scan import PanoramaScan, check
-from agent.ptz.messages import PanoramaResult, PtzResult, Take
+from agent.ptz.automation.panorama_scan import PanoramaScan, check_sweep
+from agent.ptz.messages import PanoramaResult, PtzAcquireArgs, PtzResult
 from agent.ptz.ptz_command import HeadAssembly, PtzCommandHandler
 from agent.ptz.requests import AbsoluteMove
 from drivers.media import Frame
 from drivers.ptz.fake import Options
-from drivers.street.surround import Around
-from tests.pure.head_rig import ANNA, BRAHIM, INCIDENT, PLAIN, Heard, Rig
+from drivers.street.surround import SurroundRenderer
+from tests.pure.head_rig import ANNA, BRAHIM, INCIDENT, PLAIN_CONFIG, HeadRig, RecordingProgressSink
 
 FOV = FieldOfView(wide=60.0, tele=6.0)
 SWEEP = SweepConfig(tilt_deg=-12.0, speed=1.0)
-TURNS = msgspec.structs.replace(PLAIN, fov_deg=FOV, sweep=SWEEP)
+TURNS = msgspec.structs.replace(PLAIN_CONFIG, fov_deg=FOV, sweep=SWEEP)
 WIDTH_PX, HEIGHT_PX = 320, 180
 LONGEST_S = 150.0
 
@@ -53,7 +53,7 @@ class Mast:
     def __init__(
         self, folder: Path, *, shown: CameraAccess | None = None, hidden: bool = False
     ) -> None:
-        self.rig = Rig(folder, TURNS, body=Options(pan_deg=None)).started()
+        self.rig = HeadRig(folder, TURNS, head_options=Options(pan_deg=None)).start()
         self.shelf = Shelf()
         self.look = PanoramaScan(
             self.rig.head,
@@ -62,9 +62,9 @@ class Mast:
             FOV,
             self.shelf,
             self.rig.clock.boottime_ns,
-            hidden=hidden,
+            is_masked=hidden,
         )
-        self.street = Around(WIDTH_PX, HEIGHT_PX, px_per_deg=4)
+        self.street = SurroundRenderer(WIDTH_PX, HEIGHT_PX, px_per_deg=4)
         self.told: list[float] = []
         self.work: Callable[[], PanoramaResult] | None = None
 
@@ -79,11 +79,11 @@ class Mast:
         end_ns = self.rig.clock.now_ns + int(seconds * 1e9)
         while self.rig.clock.now_ns < end_ns and self.work is None:
             self.look.offer(self.frame())
-            self.rig.pass_s(0.1)
+            self.rig.advance_s(0.1)
 
     def frame(self) -> Frame:
         pose = self.rig.pose
-        image = self.street.paint(pose.pan_deg, pose.tilt_deg, FOV.wide, 3.0)
+        image = self.street.render(pose.pan_deg, pose.tilt_deg, FOV.wide, 3.0)
         flat = cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420)
         y, rest = flat[:HEIGHT_PX], flat[HEIGHT_PX:].reshape(-1)
         half = (HEIGHT_PX // 2, WIDTH_PX // 2)
@@ -136,7 +136,7 @@ def test_only_one_at_a_time_and_the_next_when_it_is_over(mast: Mast) -> None:
     ("shown", "hidden", "kind", "words"),
     [
         (CameraAccess(viewers=("nadia",)), False, "forbidden", "'anna' is not among its viewers"),
-        (CameraAccess(watched=False), False, "unsupported", "detection is off"),
+        (CameraAccess(has_frames=False), False, "unsupported", "detection is off"),
         (CameraAccess(), True, "forbidden", "hide all but the presets"),
     ],
 )
@@ -151,13 +151,13 @@ def test_who_may_not_see_gets_no_round(
 
 
 def test_who_is_weaker_gets_no_round_and_the_holder_keeps_the_head(mast: Mast) -> None:
-    mast.rig.head.take(ANNA)
+    mast.rig.head.acquire(ANNA)
     assert refusal(lambda: mast.begin(INCIDENT))[0] == "busy"
     assert mast.rig.head.movers == ()
 
 
 def test_a_token_of_a_lease_that_is_over_begins_nothing(mast: Mast) -> None:
-    lease = mast.rig.head.take(ANNA)
+    lease = mast.rig.head.acquire(ANNA)
     mast.rig.head.release(ANNA, lease.token)
     assert refusal(lambda: mast.begin(token=lease.token))[0] == "fenced"
     assert mast.rig.head.movers == ()
@@ -167,7 +167,7 @@ def test_a_round_ends_where_another_takes_the_head(mast: Mast) -> None:
     mast.begin()
     mast.pass_s(3)
     mast.rig.head.move(AbsoluteMove(pan_deg=0, tilt_deg=0), BRAHIM)
-    mast.rig.pass_s(5)
+    mast.rig.advance_s(5)
     assert refusal(mast.result) == ("failed", "'brahim' has taken the head")
     assert mast.rig.pose.pan_deg == pytest.approx(0)
     assert mast.shelf.pictures == []
@@ -176,11 +176,11 @@ def test_a_round_ends_where_another_takes_the_head(mast: Mast) -> None:
 def test_a_round_of_a_stronger_one_ends_a_weaker_ones_and_comes_to_its_end(mast: Mast) -> None:
     ended: list[Callable[[], PanoramaResult]] = []
     mast.look.begin(INCIDENT, None, lambda _share, _detail: None, ended.append)
-    mast.rig.pass_s(3)
+    mast.rig.advance_s(3)
     mast.begin(ANNA)
     (work,) = ended
     assert refusal(work) == ("failed", "'anna' looks all around instead")
-    assert [mover.asker for mover in mast.rig.head.movers] == [ANNA]
+    assert [mover.requester for mover in mast.rig.head.movers] == [ANNA]
     assert refusal(lambda: mast.begin(INCIDENT))[0] == "busy"
     mast.pass_s(LONGEST_S)
     assert mast.result().pictures == 10
@@ -195,10 +195,12 @@ def test_a_round_goes_on_where_who_began_it_takes_the_head_and_after_nobody_else
 ) -> None:
     mast.begin(begun_by)
     mast.pass_s(3)
-    take = ValidCommand(number=1, verb="ptz", id="1", asker=taken_by, expires=mast.rig.clock.utc(0),
-                 args=Take(head="mast"), digest=b"")  # fmt: skip
-    mounted = HeadAssembly(head=mast.rig.head, camera="street", sweep=mast.look)
-    made = PtzCommandHandler({"mast": mounted}, mast.rig.clock.boottime_ns).run(take, Heard())
+    take = ValidCommand(arrival_number=1, verb="ptz", id="1", requester=taken_by, expires=mast.rig.clock.utc(0),
+                 args=PtzAcquireArgs(head="mast"), digest=b"")  # fmt: skip
+    mounted = HeadAssembly(head=mast.rig.head, camera="street", panorama_scan=mast.look)
+    made = PtzCommandHandler({"mast": mounted}, mast.rig.clock.boottime_ns).run(
+        take, RecordingProgressSink()
+    )
     assert isinstance(made, PtzResult)
     assert made.lease is not None
     mast.rig.head.release(taken_by, made.lease.token)
@@ -222,7 +224,7 @@ def test_nothing_is_shown_where_the_view_cannot_be_written_down(mast: Mast) -> N
 
 def test_a_camera_that_gives_nothing_ends_in_a_sentence(mast: Mast) -> None:
     mast.begin()
-    mast.rig.pass_s(LONGEST_S)
+    mast.rig.advance_s(LONGEST_S)
     assert refusal(mast.result) == ("failed", "no picture at all: too late")
 
 
@@ -231,6 +233,8 @@ def test_a_round_of_too_many_pictures_is_refused_where_it_is_configured() -> Non
     with pytest.raises(
         UserError, match=r"box\.toml: head\[0\]\.sweep\.zoom = 1: a round would take"
     ):
-        check(zoomed, "box.toml: head[0]")
-    check(TURNS, "box.toml: head[0]")
-    check(HeadConfig(name="mast", driver="fake", sweep=SweepConfig(zoom=1.0)), "box.toml: head[0]")
+        check_sweep(zoomed, "box.toml: head[0]")
+    check_sweep(TURNS, "box.toml: head[0]")
+    check_sweep(
+        HeadConfig(name="mast", driver="fake", sweep=SweepConfig(zoom=1.0)), "box.toml: head[0]"
+    )

@@ -4,8 +4,13 @@ import pytest
 
 from agent.capture.capture_stage import CaptureCounts
 from agent.faults.registry import FaultRegistry
-from agent.health.camera_watchdog import LOST_AFTER_S, SYNC_WITHIN_S, CameraWatchdog, WatchedCamera
-from tests.conftest import HeldClock
+from agent.health.camera_watchdog import (
+    CLOCK_SYNC_TIMEOUT_S,
+    LOST_AFTER_S,
+    CameraWatchdog,
+    WatchedCamera,
+)
+from tests.conftest import ManualClock
 
 
 class Camera:
@@ -19,33 +24,33 @@ class Camera:
 
     def counts(self) -> CaptureCounts:
         return CaptureCounts(
-            open=self.open,
+            is_open=self.open,
             packets=0,
             frames=0,
-            reopened=0,
-            last_ns=self.last_ns,
+            reconnects=0,
+            last_media_ns=self.last_ns,
             last_error=None if self.open else "refused",
-            stuck=self.stuck,
+            is_stuck=self.stuck,
         )
 
     def watched(self) -> WatchedCamera:
         return WatchedCamera(
             name="north",
             counts=self.counts,
-            on_look=lambda t_ns, last_ns: self.told.append((t_ns, last_ns)),
+            on_check=lambda t_ns, last_ns: self.told.append((t_ns, last_ns)),
         )
 
 
 @pytest.mark.raises_fault("CAM-02")
-def test_a_silent_camera_is_one_fault_until_it_speaks_again(clock: HeldClock) -> None:
+def test_a_silent_camera_is_one_fault_until_it_speaks_again(clock: ManualClock) -> None:
     camera, faults = Camera(), FaultRegistry(clock.boottime_ns)
     rounds = CameraWatchdog([camera.watched()], faults, clock, lambda: None, 30)
     camera.last_ns = clock.now_ns
     rounds.check()
-    clock.pass_s(LOST_AFTER_S - 0.1)
+    clock.advance_s(LOST_AFTER_S - 0.1)
     rounds.check()
     assert faults.active() == ()
-    clock.pass_s(0.1)
+    clock.advance_s(0.1)
     rounds.check()
     assert [fault.code for fault in faults.active()] == ["CAM-02"]
     camera.open = False
@@ -59,17 +64,17 @@ def test_a_silent_camera_is_one_fault_until_it_speaks_again(clock: HeldClock) ->
 
 
 @pytest.mark.raises_fault("CAM-01")
-def test_a_camera_that_never_opened_is_told_apart(clock: HeldClock) -> None:
+def test_a_camera_that_never_opened_is_told_apart(clock: ManualClock) -> None:
     camera, faults = Camera(), FaultRegistry(clock.boottime_ns)
     camera.open = False
     rounds = CameraWatchdog([camera.watched()], faults, clock, lambda: None, 30)
-    clock.pass_s(LOST_AFTER_S)
+    clock.advance_s(LOST_AFTER_S)
     rounds.check()
     assert [(fault.code, fault.detail) for fault in faults.active()] == [("CAM-01", "refused")]
 
 
 @pytest.mark.raises_fault("CAM-03")
-def test_a_stuck_camera_is_a_fault_of_its_own_at_once(clock: HeldClock) -> None:
+def test_a_stuck_camera_is_a_fault_of_its_own_at_once(clock: ManualClock) -> None:
     camera, faults = Camera(), FaultRegistry(clock.boottime_ns)
     camera.open, camera.stuck, camera.last_ns = False, True, clock.now_ns
     rounds = CameraWatchdog([camera.watched()], faults, clock, lambda: None, 30)
@@ -77,7 +82,7 @@ def test_a_stuck_camera_is_a_fault_of_its_own_at_once(clock: HeldClock) -> None:
     assert [(fault.code, fault.detail) for fault in faults.active()] == [("CAM-03", "refused")]
 
 
-def test_health_goes_out_at_first_then_when_due_and_at_once_on_a_change(clock: HeldClock) -> None:
+def test_health_goes_out_at_first_then_when_due_and_at_once_on_a_change(clock: ManualClock) -> None:
     sent: list[int] = []
     faults = FaultRegistry(clock.boottime_ns)
     rounds = CameraWatchdog([], faults, clock, lambda: sent.append(clock.now_ns), 30)
@@ -86,19 +91,19 @@ def test_health_goes_out_at_first_then_when_due_and_at_once_on_a_change(clock: H
         if second == 40:
             faults.raise_fault("SYS-01", "clock", "no time server answers")
         rounds.check()
-        clock.pass_s(1)
+        clock.advance_s(1)
     assert [(t_ns - begin_ns) // 10**9 for t_ns in sent] == [0, 30, 40]
 
 
 @pytest.mark.raises_fault("SYS-01")
-def test_a_clock_that_nobody_sets_is_a_fault_after_a_while(clock: HeldClock) -> None:
+def test_a_clock_that_nobody_sets_is_a_fault_after_a_while(clock: ManualClock) -> None:
     clock.synced = False
     faults = FaultRegistry(clock.boottime_ns)
     rounds = CameraWatchdog([], faults, clock, lambda: None, 30)
-    clock.pass_s(SYNC_WITHIN_S - 1)
+    clock.advance_s(CLOCK_SYNC_TIMEOUT_S - 1)
     rounds.check()
     assert faults.active() == ()
-    clock.pass_s(1)
+    clock.advance_s(1)
     rounds.check()
     assert [fault.code for fault in faults.active()] == ["SYS-01"]
     clock.synced = True

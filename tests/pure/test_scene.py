@@ -15,7 +15,7 @@ SQUARE = "[[0, 0], [1, 0], [1, 1], [0, 1]]"
 def loaded(tmp_path: Path, text: str) -> scene.Scene:
     file = tmp_path / "scene.toml"
     file.write_text(text, encoding="utf-8")
-    return scene.load(file)
+    return scene.load_scene(file)
 
 
 def test_an_empty_scene_is_good(tmp_path: Path) -> None:
@@ -98,11 +98,11 @@ def test_what_is_wrong_is_named_in_one_line(tmp_path: Path, text: str, says: str
 @pytest.mark.parametrize("name", ["nowhere.toml", ""])
 def test_a_file_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match=re.escape(str(tmp_path / name))):
-        scene.load(tmp_path / name)
+        scene.load_scene(tmp_path / name)
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "scene.toml"
     file.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="not UTF-8"):
-        scene.load(file)
+        scene.load_scene(file)

@@ -18,7 +18,7 @@ BLOCKS = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 def test_every_example_is_a_good_scene(block: str, tmp_path: Path) -> None:
     file = tmp_path / "scene.toml"
     file.write_text(block, encoding="utf-8")
-    assert scene.load(file) != Scene()
+    assert scene.load_scene(file) != Scene()
 
 
 @pytest.mark.parametrize("kind", [SceneLine, Zone, PrivacyMask, IgnoreZone])

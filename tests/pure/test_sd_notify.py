@@ -18,7 +18,7 @@ def test_lines_arrive_as_datagrams(tmp_path: Path) -> None:
         assert notifier.watchdog_s == 20
         for say, line in (
             (notifier.ready, b"READY=1"),
-            (notifier.alive, b"WATCHDOG=1"),
+            (notifier.pet_watchdog, b"WATCHDOG=1"),
             (lambda: notifier.status("2 cameras"), b"STATUS=2 cameras"),
             (notifier.stopping, b"STOPPING=1"),
         ):
@@ -35,7 +35,7 @@ def test_an_abstract_socket_is_understood() -> None:
 
 
 def test_a_manager_that_has_gone_stops_nobody(tmp_path: Path) -> None:
-    Notifier({"NOTIFY_SOCKET": str(tmp_path / "nobody")}).alive()
+    Notifier({"NOTIFY_SOCKET": str(tmp_path / "nobody")}).pet_watchdog()
 
 
 def test_without_systemd_nothing_happens() -> None:
@@ -55,5 +55,5 @@ def test_a_manager_that_reads_nothing_stops_nobody(
             with suppress(BlockingIOError):
                 while True:
                     filler.sendto(b"x", str(address))
-        Notifier({"NOTIFY_SOCKET": str(address)}).alive()
+        Notifier({"NOTIFY_SOCKET": str(address)}).pet_watchdog()
     assert "WATCHDOG=1 not told" in caplog.text

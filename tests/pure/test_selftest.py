@@ -10,17 +10,22 @@ import numpy as np
 import pytest
 
 from agent.app import selftest_result
-from agent.app.selftest_command import ARRIVES_WITHIN_S, SelfTestCommandHandler, SelfTestTold, Tell
+from agent.app.selftest_command import (
+    ARRIVAL_TIMEOUT_S,
+    PublishSelfTestResult,
+    SelfTestCommandHandler,
+    SelfTestReply,
+)
 from agent.app.selftest_command import Echo as EchoArgs
 from agent.app.selftest_result import SelfTestReport
 from agent.base.model import BoundingBox, Label, SelfTestStep, Track
 from agent.commands.command import Deferred, ValidCommand
 from agent.commands.requester import CommandRejected, Requester
 from agent.diagnostics.selftest import test_pattern
-from agent.diagnostics.selftest.test_pattern import FrameFinding
-from drivers.street.view import TruthBox, View, truth
+from agent.diagnostics.selftest.test_pattern import FrameTracks
+from drivers.street.view import FixedView, TruthBox, truth_boxes
 
-VIEW = View(test_pattern.WIDTH_PX, test_pattern.HEIGHT_PX)
+VIEW = FixedView(test_pattern.WIDTH_PX, test_pattern.HEIGHT_PX)
 GOOD = SelfTestStep(name="capture", ok=True, ms=10.0, said="all came")
 BAD = SelfTestStep(name="seal", ok=False, ms=1.0, said="a stranger's secret opens it")
 
@@ -38,18 +43,18 @@ def track(box: TruthBox, shift: float = 0.0, label: Label | None = None) -> Trac
     )
 
 
-def looks(seen: Callable[[TruthBox], list[Track]], every: int = 1) -> list[FrameFinding]:
+def looks(seen: Callable[[TruthBox], list[Track]], every: int = 1) -> list[FrameTracks]:
     """Eyes that make of each one who is there what `seen` says."""
     return [
-        FrameFinding(
-            t_s=test_pattern.second_of(seq),
+        FrameTracks(
+            t_s=test_pattern.frame_time_s(seq),
             tracks=tuple(
                 one
-                for box in truth(test_pattern.SEED, test_pattern.second_of(seq), VIEW)
+                for box in truth_boxes(test_pattern.SEED, test_pattern.frame_time_s(seq), VIEW)
                 for one in seen(box)
             ),
         )
-        for seq in range(0, test_pattern.PICTURES, every)
+        for seq in range(0, test_pattern.FRAME_COUNT, every)
     ]
 
 
@@ -73,23 +78,23 @@ def looks(seen: Callable[[TruthBox], list[Track]], every: int = 1) -> list[Frame
 def test_only_eyes_that_see_who_is_there_and_little_else_are_good(
     eyes: Callable[[TruthBox], list[Track]], good: bool
 ) -> None:
-    assert test_pattern.judge(looks(eyes)).ok is good
+    assert test_pattern.score_detections(looks(eyes)).ok is good
 
 
 def test_a_busy_box_that_looks_at_every_fourth_picture_is_good_and_one_that_sees_none_is_not() -> (
     None
 ):
-    assert test_pattern.judge(looks(lambda box: [track(box)], every=4)).ok
-    assert not test_pattern.judge([]).ok
+    assert test_pattern.score_detections(looks(lambda box: [track(box)], every=4)).ok
+    assert not test_pattern.score_detections([]).ok
 
 
 def test_a_picture_is_told_from_the_others_and_neither_noise_nor_light_coding_counts() -> None:
-    one, *_, other = (frame.y for frame in test_pattern.pictures() if frame.seq in (40, 42))
+    one, *_, other = (frame.y for frame in test_pattern.render_frames() if frame.seq in (40, 42))
     rng = np.random.default_rng(1)
     coded = np.clip(one + rng.normal(0, 4, one.shape), 0, 255).astype(np.uint8)
-    assert test_pattern.difference(one, coded) < 2
-    assert test_pattern.difference(one, other) > 10
-    assert test_pattern.difference(one, one[:-16]) == float("inf")
+    assert test_pattern.max_block_difference(one, coded) < 2
+    assert test_pattern.max_block_difference(one, other) > 10
+    assert test_pattern.max_block_difference(one, one[:-16]) == float("inf")
 
 
 def report(*steps: SelfTestStep) -> SelfTestReport:
@@ -109,27 +114,27 @@ def test_the_result_is_read_back_as_it_was_written_and_the_newest_stands(tmp_pat
     selftest_result.write(tmp_path, report(BAD))
     selftest_result.write(tmp_path, report(GOOD, BAD))
     assert selftest_result.read(tmp_path) == report(GOOD, BAD)
-    assert report(GOOD, BAD).failed == ("seal",)
-    assert [path.name for path in tmp_path.iterdir()] == [selftest_result.NAME]
+    assert report(GOOD, BAD).failed_steps == ("seal",)
+    assert [path.name for path in tmp_path.iterdir()] == [selftest_result.FILE_NAME]
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe", b'{"v":2}', b"[" * 10_000])
 def test_a_result_that_is_none_is_no_result(tmp_path: Path, data: bytes) -> None:
-    (tmp_path / selftest_result.NAME).write_bytes(data)
+    (tmp_path / selftest_result.FILE_NAME).write_bytes(data)
     assert selftest_result.read(tmp_path) is None
 
 
-class Course:
+class FakeProgressSink:
     """Keeps the end of a command."""
 
     def __init__(self) -> None:
         self.ends: list[Any] = []
 
-    def progress(self, share: float, detail: str) -> None:
+    def report_progress(self, fraction: float, detail: str) -> None:
         raise AssertionError
 
-    def finish(self, work: Callable[[], msgspec.Struct]) -> None:
-        self.ends.append(work())
+    def finish(self, make_result: Callable[[], msgspec.Struct]) -> None:
+        self.ends.append(make_result())
 
 
 class Outbox:
@@ -139,18 +144,18 @@ class Outbox:
         self.full = False
         self.awaited: list[Callable[[], None]] = []
 
-    def send(self, _command: str, on_arrived: Callable[[], None]) -> None:
+    def send(self, _command_id: str, on_acked: Callable[[], None]) -> None:
         if self.full:
             raise CommandRejected("failed", "the disk is full")
-        self.awaited.append(on_arrived)
+        self.awaited.append(on_acked)
 
 
-def order(args: EchoArgs | Tell) -> ValidCommand:
+def order(args: EchoArgs | PublishSelfTestResult) -> ValidCommand:
     return ValidCommand(
-        number=1,
+        arrival_number=1,
         verb="selftest",
         id="one",
-        asker=Requester(id="vigie", role="operator"),
+        requester=Requester(id="vigie", role="operator"),
         expires=datetime(2099, 1, 1, tzinfo=UTC),
         args=args,
         digest=b"",
@@ -159,14 +164,14 @@ def order(args: EchoArgs | Tell) -> ValidCommand:
 
 def test_a_message_is_one_at_a_time_and_its_arrival_is_timed() -> None:
     now_ns = [0]
-    outbox, course = Outbox(), Course()
+    outbox, course = Outbox(), FakeProgressSink()
     verb = SelfTestCommandHandler(outbox.send, lambda _steps: "an-event", lambda: now_ns[0])
-    assert verb.run(order(EchoArgs()), course) == Deferred(within_s=ARRIVES_WITHIN_S)
+    assert verb.run(order(EchoArgs()), course) == Deferred(timeout_s=ARRIVAL_TIMEOUT_S)
     with pytest.raises(CommandRejected, match="already"):
         verb.run(order(EchoArgs()), course)
     now_ns[0] = 1_500_000_000
     outbox.awaited[0]()
-    assert course.ends == [SelfTestTold(arrived_ms=1500.0)]
+    assert course.ends == [SelfTestReply(arrived_ms=1500.0)]
     assert isinstance(verb.run(order(EchoArgs()), course), Deferred)
 
 
@@ -177,11 +182,11 @@ def test_one_that_never_arrives_or_is_never_taken_does_not_stand_in_the_way_for_
     outbox.full = True
     for _ in range(2):
         with pytest.raises(CommandRejected, match="disk is full"):
-            verb.run(order(EchoArgs()), Course())
+            verb.run(order(EchoArgs()), FakeProgressSink())
     outbox.full = False
-    verb.run(order(EchoArgs()), Course())
-    now_ns[0] = int(ARRIVES_WITHIN_S * 1e9)
-    assert isinstance(verb.run(order(EchoArgs()), Course()), Deferred)
+    verb.run(order(EchoArgs()), FakeProgressSink())
+    now_ns[0] = int(ARRIVAL_TIMEOUT_S * 1e9)
+    assert isinstance(verb.run(order(EchoArgs()), FakeProgressSink()), Deferred)
 
 
 def test_a_result_gets_the_id_of_its_event() -> None:
@@ -192,5 +197,7 @@ def test_a_result_gets_the_id_of_its_event() -> None:
         return "an-event"
 
     verb = SelfTestCommandHandler(Outbox().send, tell, lambda: 0)
-    assert verb.run(order(Tell(steps=(GOOD, BAD))), Course()) == SelfTestTold(event="an-event")
+    assert verb.run(
+        order(PublishSelfTestResult(steps=(GOOD, BAD))), FakeProgressSink()
+    ) == SelfTestReply(event="an-event")
     assert told == [(GOOD, BAD)]

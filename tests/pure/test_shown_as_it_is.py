@@ -11,17 +11,17 @@ from rich.console import Console, RenderableType
 
 from agent.base.clock import ClockTrust
 from agent.cli import probe_tables
-from agent.diagnostics.probe.results import FoundOnvif, ProbeResult, Section
-from agent.reporting.payloads import Online, StatusMessage
+from agent.diagnostics.probe.results import FoundOnvif, ProbeResult, ProbeSection
+from agent.reporting.payloads import OnlineStatus, StatusMessage
 from centre.cli import watch
 from centre.demo.files import DemoFiles
-from centre.demo.film import Film
+from centre.demo.film import DemoVideo
 from centre.demo.ptz_log import PtzLog
-from centre.demo.ptz_summary import PtzSummary, tell_ptz
-from centre.demo.screen import Moment, screen
+from centre.demo.ptz_summary import PtzSummary, print_ptz_summary
+from centre.demo.screen import DemoState, render_screen
 from centre.demo.stats import DemoStats
-from centre.demo.summary import Summary, program_name, tell
-from centre.demo.view import PlainView
+from centre.demo.summary import DemoSummary, print_summary, program_name
+from centre.demo.view import PlainDisplay
 from centre.fleet_view import FleetView
 
 WRITTEN = ["Avenue [north]", "Depot [/b2]", "fe80:ab:cd:1", "[bold]", "\\[x]"]
@@ -46,7 +46,7 @@ def shown(what: RenderableType) -> str:
 
 
 def birth(box: str, site: str) -> StatusMessage:
-    data = Online(
+    data = OnlineStatus(
         session=1,
         settled_upto=0,
         site=site,
@@ -70,17 +70,17 @@ def birth(box: str, site: str) -> StatusMessage:
 @pytest.mark.parametrize("site", WRITTEN)
 def test_the_site_of_one_box_hides_no_other_box(site: str) -> None:
     board = FleetView()
-    board.take(birth("pole-1", site))
-    board.take(birth("pole-2", "corner"))
-    table = shown(watch._table(board, "mqtt://[fe80::ab:cd]:1883", "connected"))
+    board.update(birth("pole-1", site))
+    board.update(birth("pole-2", "corner"))
+    table = shown(watch._render_table(board, "mqtt://[fe80::ab:cd]:1883", "connected"))
     for words in (site, "pole-1", "pole-2", "corner", "mqtt://[fe80::ab:cd]:1883: connected"):
         assert words in table
 
 
 def test_a_box_moves_nobodys_cursor() -> None:
     board = FleetView()
-    board.take(birth("pole-1", "Depot\x1b[2J\r\n\x9b2J\a الرباط"))
-    table = shown(watch._table(board, "mqtt://h", "connected"))
+    board.update(birth("pole-1", "Depot\x1b[2J\r\n\x9b2J\a الرباط"))
+    table = shown(watch._render_table(board, "mqtt://h", "connected"))
     assert r"Depot\x1b[2J\r\n\x9b2J\x07 الرباط" in table
     assert not set(table) & set("\x1b\r\x9b\a")
 
@@ -89,28 +89,30 @@ def test_a_box_moves_nobodys_cursor() -> None:
 def test_what_a_device_says_of_itself_is_shown(words: str) -> None:
     console = paper()
     found = FoundOnvif(url="http://[fe80::ab:cd:1]", name=words, hardware=words)
-    probe_tables.show(ProbeResult(board=words, onvif=Section(found=(found,))), console)
+    probe_tables.print_results(
+        ProbeResult(board=words, onvif=ProbeSection(found=(found,))), console
+    )
     assert f"board: {words}" in read(console)
     assert read(console).count(words) == 3
     assert "http://[fe80::ab:cd:1]" in read(console)
 
 
-def summary_of(film: Path, out: Path) -> Summary:
-    return Summary(
-        view=DemoStats().view(),
+def summary_of(film: Path, out: Path) -> DemoSummary:
+    return DemoSummary(
+        stats=DemoStats().view(),
         footage=None,
-        proof=None,
+        export_check=None,
         faults=(),
-        skipped=0,
-        waiting=0,
-        not_drawn=f"annotated film {film.name}: no",
-        stopped=False,
-        film=Film(
+        skipped_frames=0,
+        unacked_messages=0,
+        video_error=f"annotated film {film.name}: no",
+        interrupted=False,
+        video=DemoVideo(
             title=film.name,
             driver="replay",
             options={},
             scene=out,
-            length_s=1.0,
+            duration_s=1.0,
             path=film,
         ),
         files=DemoFiles(out),
@@ -123,7 +125,7 @@ def test_the_demo_names_a_film_as_it_is_called_and_its_command_can_be_typed(
 ) -> None:
     console = paper(1000)
     out = tmp_path / "out [x]"
-    tell(summary_of(Path(name), out), console, "vigie")
+    print_summary(summary_of(Path(name), out), console, "vigie")
     said = read(console)
     assert f"\n{name}, 0 s played" in said
     assert f"The annotated film failed: annotated film {name}: no" in said
@@ -136,16 +138,16 @@ def test_the_demo_of_a_head_names_a_configuration_that_can_be_typed(tmp_path: Pa
     files.config.touch()
     console = paper(1000)
     summary = PtzSummary(
-        milestones=PtzLog().so_far,
-        lasted_s=1.0,
-        view=DemoStats().view(),
+        milestones=PtzLog().milestones,
+        duration_s=1.0,
+        stats=DemoStats().view(),
         footage=None,
         faults=(),
-        waiting=0,
-        stopped=True,
+        unacked_messages=0,
+        interrupted=True,
         files=files,
     )
-    tell_ptz(summary, console, "vigie")
+    print_ptz_summary(summary, console, "vigie")
     said = read(console)
     (command,) = (line for line in said.splitlines() if line.startswith("  vigie ptz"))
     assert shlex.split(command) == ["vigie", "ptz", "--config", str(files.config), "move", "left"]
@@ -161,13 +163,15 @@ def test_the_program_can_be_typed_where_its_folder_has_a_space(tmp_path: Path) -
 
 @pytest.mark.parametrize("title", WRITTEN)
 def test_the_screen_of_the_demo_has_the_films_title(title: str) -> None:
-    moment = Moment(view=DemoStats().view(), film=title, length_s=80, broker="mqtt://127.0.0.1:1")
-    assert f"Vigie demo: {title}, 0:00 of 1:20" in shown(screen(moment, 80, 40))
+    moment = DemoState(
+        stats=DemoStats().view(), video_title=title, duration_s=80, broker_url="mqtt://127.0.0.1:1"
+    )
+    assert f"Vigie demo: {title}, 0:00 of 1:20" in shown(render_screen(moment, 80, 40))
 
 
 @pytest.mark.parametrize("said", WRITTEN)
 def test_without_a_screen_the_demos_lines_are_what_was_said(said: str) -> None:
     console = paper()
-    with PlainView(console, lambda line: [line]) as view:
+    with PlainDisplay(console, lambda line: [line]) as view:
         view.show(said)
     assert read(console) == f"{said}\n"

@@ -13,17 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.commands.requester import CommandRejected
-from agent.config.heads import Sector
+from agent.config.heads import ForbiddenSector
 from agent.ptz.requests import AbsoluteMove, ContinuousMove
-from drivers.commanded_speed import ToldSpeed, error_deg
-from drivers.contracts import Pose, PtzAbilities, PtzPosition, Range, Velocity
+from drivers.commanded_speed import CommandedSpeed, position_error_deg
+from drivers.contracts import Pose, PtzCapabilities, PtzPosition, Range, Velocity
 from drivers.ptz.fake import FakeHead, Options
-from tests.pure.head_rig import ANNA, PLAIN, TURN_S, Rig
+from tests.pure.head_rig import ANNA, PLAIN_CONFIG, STAGE_INTERVAL_S, HeadRig
 
 T = TypeVar("T")
 
 EDGE_DEG = 60.0
-WINDOWS = Sector(name="windows", pan_deg=(EDGE_DEG, 120.0))
+WINDOWS = ForbiddenSector(name="windows", pan_deg=(EDGE_DEG, 120.0))
 STANDS_WITHIN_S = 0.1 + 0.38
 """Of the body: its lag and its ramp. That is less than `brake_s`."""
 BODY = Options(pan_deg=Range(low=-170, high=170), pan_max_deg_s=60, lag_s=0.1, ramp_s=0.38)
@@ -39,13 +39,13 @@ class SlowHead(FakeHead):
     rig: "SlowRig"
     as_of_answer = False
 
-    def position(self) -> PtzPosition:
+    def read_position(self) -> PtzPosition:
         asked_ns = self.rig.clock.now_ns
-        fastest_deg_s = self.rig.speed_told.fastest_deg_s(asked_ns)
-        told = self._late(next(self.rig.look_s), super().position)
-        fastest_deg_s = max(fastest_deg_s, self.rig.speed_told.fastest_deg_s(asked_ns))
+        fastest_deg_s = self.rig.speed_told.max_speed_deg_s(asked_ns)
+        told = self._late(next(self.rig.look_s), super().read_position)
+        fastest_deg_s = max(fastest_deg_s, self.rig.speed_told.max_speed_deg_s(asked_ns))
         moving_deg_s = fastest_deg_s if told.moving else 0.0
-        error = error_deg(TRUE_DEG, moving_deg_s, asked_ns, self.rig.clock.now_ns)
+        error = position_error_deg(TRUE_DEG, moving_deg_s, asked_ns, self.rig.clock.now_ns)
         t_ns = self.rig.clock.now_ns if self.as_of_answer else asked_ns
         return msgspec.structs.replace(told, t_ns=t_ns, error_deg=error)
 
@@ -59,9 +59,9 @@ class SlowHead(FakeHead):
         self._order(60.0, lambda: FakeHead.goto(self, pose, speed))
 
     def _order(self, deg_s: float, do: Callable[[], None]) -> None:
-        self.rig.speed_told.telling(deg_s)
+        self.rig.speed_told.begin_order(deg_s)
         self._late(self.rig.order_s, do)
-        self.rig.speed_told.told(deg_s, self.rig.clock.now_ns)
+        self.rig.speed_told.confirm_order(deg_s, self.rig.clock.now_ns)
 
     def _late(self, takes_s: float, do: Callable[[], T]) -> T:
         at = next(self.rig.at)
@@ -79,15 +79,15 @@ class Reckoned(SlowHead):
     """It is asked whether it is there, and where it is is reckoned."""
 
     @property
-    def abilities(self) -> PtzAbilities:
-        return msgspec.structs.replace(super().abilities, absolute=False)
+    def capabilities(self) -> PtzCapabilities:
+        return msgspec.structs.replace(super().capabilities, absolute=False)
 
-    def position(self) -> PtzPosition:
+    def read_position(self) -> PtzPosition:
         self.rig.passes(next(self.rig.look_s))
-        return msgspec.structs.replace(FakeHead.position(self), error_deg=0.5)
+        return msgspec.structs.replace(FakeHead.read_position(self), error_deg=0.5)
 
 
-class SlowRig(Rig):
+class SlowRig(HeadRig):
     """`furthest_deg` is how far to the right the body came."""
 
     def __init__(
@@ -98,13 +98,13 @@ class SlowRig(Rig):
         at: Iterator[float],
         *,
         kind: type[SlowHead] = SlowHead,
-        forbidden: tuple[Sector, ...] = (WINDOWS,),
+        forbidden: tuple[ForbiddenSector, ...] = (WINDOWS,),
     ) -> None:
         self.look_s, self.order_s, self.at = look_s, order_s, at
-        self.speed_told = ToldSpeed(STANDS_WITHIN_S)
+        self.speed_told = CommandedSpeed(STANDS_WITHIN_S)
         self.furthest_deg = -180.0
-        config = msgspec.structs.replace(PLAIN, forbidden=forbidden)
-        super().__init__(folder, config, body=BODY, kind=kind)
+        config = msgspec.structs.replace(PLAIN_CONFIG, forbidden=forbidden)
+        super().__init__(folder, config, head_options=BODY, head_class=kind)
 
     def _open(self) -> FakeHead:
         head = super()._open()
@@ -115,20 +115,20 @@ class SlowRig(Rig):
     def passes(self, seconds: float) -> None:
         """Time passes, and nobody turns; the body is watched."""
         for _ in range(round(seconds / 0.02)):
-            self.clock.pass_s(0.02)
+            self.clock.advance_s(0.02)
             self.furthest_deg = max(self.furthest_deg, self.pose.pan_deg)
 
     def goes_on(self, seconds: float) -> None:
         """The stage turns as it does."""
         end_ns = self.clock.now_ns + int(seconds * 1e9)
         while self.clock.now_ns < end_ns:
-            self.passes(TURN_S)
-            self.turn()
+            self.passes(STAGE_INTERVAL_S)
+            self.run_stage()
 
     def placed(self, pan_deg: float) -> "SlowRig":
         """Open, and at rest there."""
-        self.turn()
-        self.heads[-1].motion.goto(self.clock.now_ns, Pose(pan_deg=pan_deg, tilt_deg=0))
+        self.run_stage()
+        self.opened_heads[-1].simulator.goto(self.clock.now_ns, Pose(pan_deg=pan_deg, tilt_deg=0))
         self.goes_on(12)
         assert self.pose.pan_deg == pytest.approx(pan_deg)
         self.furthest_deg = pan_deg
@@ -182,12 +182,12 @@ def test_and_however_late_it_hears(tmp_path: Path, look_s: float, order_s: float
 
 def test_what_could_not_end_before_the_sector_does_not_begin(tmp_path: Path) -> None:
     rig = slow(tmp_path, 2.0, pan_deg=50)
-    orders = rig.heads[-1].motion.orders
+    orders = rig.opened_heads[-1].simulator.order_count
     with pytest.raises(CommandRejected, match="sector 'windows' is in the way"):
         rig.head.move(ContinuousMove(pan=1.0), ANNA)
-    assert rig.heads[-1].motion.orders == orders
+    assert rig.opened_heads[-1].simulator.order_count == orders
     rig.head.move(ContinuousMove(pan=-1.0, for_s=1.0), ANNA)
-    assert rig.heads[-1].motion.orders == orders + 1
+    assert rig.opened_heads[-1].simulator.order_count == orders + 1
 
 
 def test_what_would_not_end_in_time_begins_slowly(tmp_path: Path) -> None:
@@ -251,13 +251,13 @@ def test_a_short_way_is_no_fault_where_the_answer_takes_longer_than_the_way(tmp_
     rig.head.move(AbsoluteMove(pan_deg=5, tilt_deg=0), ANNA)
     rig.goes_on(12)
     assert rig.pose.pan_deg == pytest.approx(5)
-    assert rig.active() == set()
+    assert rig.active_fault_codes() == set()
 
 
 def test_the_way_out_of_a_sector_ends_before_the_next_one(tmp_path: Path) -> None:
-    here = Sector(name="here", pan_deg=(-30.0, 10.0))
+    here = ForbiddenSector(name="here", pan_deg=(-30.0, 10.0))
     rig = SlowRig(tmp_path, repeat(1.0), 0.0, repeat(0.5), forbidden=(here, WINDOWS))
-    rig.turn()
+    rig.run_stage()
     rig.head.move(ContinuousMove(pan=1.0, for_s=15), ANNA)
     rig.goes_on(20)
     assert 10 < rig.furthest_deg < EDGE_DEG

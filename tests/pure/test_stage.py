@@ -7,9 +7,9 @@ from collections.abc import Callable
 from agent.base.clock import SystemClock
 from agent.runtime.sd_notify import Notifier
 from agent.runtime.stage import StageThread
-from agent.runtime.supervisor import FIRST_SHARE, Supervisor
+from agent.runtime.supervisor import ACTUATOR_DEADLINE_RATIO, Supervisor
 from drivers.errors import DriverError
-from tests.conftest import HeldClock
+from tests.conftest import ManualClock
 
 
 class Scripted:
@@ -49,7 +49,7 @@ class Swift(random.Random):
 
 def test_a_stage_that_raises_is_called_again_and_says_why() -> None:
     stage = Scripted(fail(ValueError("odd")), fail(DriverError("absent", "no camera")))
-    clock = HeldClock()
+    clock = ManualClock()
     thread = StageThread(stage, clock.boottime_ns, Swift(), vital=True)
     thread.start()
     assert stage.done.wait(10)
@@ -64,12 +64,12 @@ def test_a_stage_that_raises_is_called_again_and_says_why() -> None:
 
 def test_a_loop_that_does_not_turn_is_late_and_one_that_ended_is_not() -> None:
     stage = Scripted()
-    clock = HeldClock()
+    clock = ManualClock()
     thread = StageThread(stage, clock.boottime_ns, Swift(), vital=True, late_after_s=5)
     thread.start()
     assert stage.done.wait(10)
     assert not thread.is_late()
-    clock.pass_s(6)
+    clock.advance_s(6)
     assert thread.is_late()
     thread.stop()
     assert thread.join(10)
@@ -88,7 +88,7 @@ class Told(Notifier):
 
 
 def test_only_a_vital_loop_that_hangs_starves_the_watchdog() -> None:
-    clock = HeldClock()
+    clock = ManualClock()
     told = Told()
     vital, other = Scripted(name="capture"), Scripted(name="report")
     threads = [
@@ -104,7 +104,7 @@ def test_only_a_vital_loop_that_hangs_starves_the_watchdog() -> None:
     assert supervisor.check() == frozenset()
     assert told.lines == ["READY=1", "WATCHDOG=1", "STATUS=running"]
     told.lines.clear()
-    clock.pass_s(6)
+    clock.advance_s(6)
     assert supervisor.check() == {"capture"}
     assert told.lines == ["STATUS=late: capture"]
     assert supervisor.stop(10)
@@ -113,7 +113,7 @@ def test_only_a_vital_loop_that_hangs_starves_the_watchdog() -> None:
 
 def test_a_stuck_device_starves_the_watchdog_and_the_loops_turn_on() -> None:
     told, held = Told(), ["north"]
-    supervisor = Supervisor([], told, HeldClock().boottime_ns, stuck=lambda: held)
+    supervisor = Supervisor([], told, ManualClock().boottime_ns, stuck_devices=lambda: held)
     assert supervisor.check() == frozenset()
     assert told.lines == ["STATUS=stuck, and waits for a restart: north"]
     held.clear()
@@ -122,7 +122,7 @@ def test_a_stuck_device_starves_the_watchdog_and_the_loops_turn_on() -> None:
 
 
 def test_stopping_goes_in_data_order_and_starting_against_it() -> None:
-    clock = HeldClock()
+    clock = ManualClock()
     order: list[str] = []
 
     class Noted(Scripted):
@@ -138,7 +138,7 @@ def test_stopping_goes_in_data_order_and_starting_against_it() -> None:
 
 
 def test_what_moves_is_stopped_before_all_else_and_started_after_it() -> None:
-    clock = HeldClock()
+    clock = ManualClock()
     order: list[str] = []
 
     class Noted(Scripted):
@@ -158,7 +158,9 @@ def test_what_moves_is_stopped_before_all_else_and_started_after_it() -> None:
     head, *others = (
         InTurn(stage, clock.boottime_ns, Swift(), vital=False) for stage in stages.values()
     )
-    supervisor = Supervisor([[other] for other in others], Told(), clock.boottime_ns, first=[head])
+    supervisor = Supervisor(
+        [[other] for other in others], Told(), clock.boottime_ns, actuator_stages=[head]
+    )
     supervisor.start()
     assert supervisor.stop(10)
     begun, ended = ["report begins", "capture begins", "head begins"], ["head", "capture", "report"]
@@ -171,14 +173,14 @@ def test_a_head_that_will_not_end_leaves_time_to_what_keeps_footage() -> None:
     clock = SystemClock()
     recorder = Scripted(name="record")
     threads = [StageThread(s, clock.boottime_ns, Swift(), vital=True) for s in (stuck, recorder)]
-    supervisor = Supervisor([threads[1:]], Told(), clock.boottime_ns, first=threads[:1])
+    supervisor = Supervisor([threads[1:]], Told(), clock.boottime_ns, actuator_stages=threads[:1])
     supervisor.start()
     assert recorder.done.wait(10)
     began_ns = clock.boottime_ns()
     assert not supervisor.stop(3.0)
     assert recorder.closed
     took_s = (clock.boottime_ns() - began_ns) / 1e9
-    assert took_s >= 3.0 * FIRST_SHARE
+    assert took_s >= 3.0 * ACTUATOR_DEADLINE_RATIO
     release.set()
     assert threads[0].join(10)
 
@@ -192,12 +194,12 @@ def test_what_was_late_and_has_ended_meanwhile_counts_as_ended() -> None:
             release.set()
             assert threads[0].join(10)
 
-    clock = HeldClock()
+    clock = ManualClock()
     threads = [
         StageThread(s, clock.boottime_ns, Swift(), vital=True)
         for s in (late, Releasing(name="record"))
     ]
-    supervisor = Supervisor([threads[1:]], Told(), clock.boottime_ns, first=threads[:1])
+    supervisor = Supervisor([threads[1:]], Told(), clock.boottime_ns, actuator_stages=threads[:1])
     supervisor.start()
     assert supervisor.stop(0.3)
 
@@ -206,7 +208,7 @@ def test_a_thread_that_will_not_end_does_not_hold_the_others_for_ever() -> None:
     release = threading.Event()
     stuck = Scripted(lambda: release.wait(30) and None, name="stuck")
     fine = Scripted(name="fine")
-    clock = HeldClock()
+    clock = ManualClock()
     threads = [StageThread(s, clock.boottime_ns, Swift(), vital=True) for s in (stuck, fine)]
     supervisor = Supervisor([[thread] for thread in threads], Told(), clock.boottime_ns)
     supervisor.start()

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.street.picture import Look, Painter
-from drivers.street.view import TruthBox, View, truth
-from drivers.street.world import CROSSING_M, CYCLE_S, KERB_LANE_M, ROAD_HALF_M, movers
+from drivers.street.picture import SceneConditions, StreetRenderer
+from drivers.street.view import FixedView, TruthBox, truth_boxes
+from drivers.street.world import CROSSING_Z_M, CYCLE_S, KERB_LANE_M, ROAD_HALF_M, road_users_at
 
-VIEW = View(320, 180)
-DAY = Look(night=False, rain=0.0, noise=0.0)
+VIEW = FixedView(320, 180)
+DAY = SceneConditions(night=False, rain=0.0, noise=0.0)
 
 
 @given(t_s=st.floats(0, 600), seed=st.integers(0, 5))
 def test_truth_lies_in_the_picture_and_names_each_once(t_s: float, seed: int) -> None:
-    boxes = truth(seed, t_s, VIEW)
+    boxes = truth_boxes(seed, t_s, VIEW)
     assert len({box.id for box in boxes}) == len(boxes)
     for box in boxes:
         assert 0 <= box.x <= box.x + box.w <= 1 + 1e-9
@@ -29,7 +29,7 @@ def test_truth_lies_in_the_picture_and_names_each_once(t_s: float, seed: int) ->
 
 @given(t_s=st.floats(0, 300), seed=st.integers(0, 5))
 def test_nobody_drives_into_anybody(t_s: float, seed: int) -> None:
-    cars = [m for m in movers(seed, t_s) if m.label == "car"]
+    cars = [m for m in road_users_at(seed, t_s) if m.label == "car"]
     for index, one in enumerate(cars):
         for other in cars[index + 1 :]:
             beside = abs(one.x_m - other.x_m) > (one.width_m + other.width_m) / 2
@@ -39,19 +39,19 @@ def test_nobody_drives_into_anybody(t_s: float, seed: int) -> None:
 
 @given(t_s=st.floats(0, 300), seed=st.integers(0, 5))
 def test_no_car_is_on_the_crossing_while_somebody_crosses(t_s: float, seed: int) -> None:
-    present = movers(seed, t_s)
-    if any(m.doing == "crossing" for m in present):
+    present = road_users_at(seed, t_s)
+    if any(m.activity == "crossing" for m in present):
         for car in (m for m in present if m.label == "car"):
             ends_m = (car.z_m - car.length_m / 2, car.z_m + car.length_m / 2)
-            assert ends_m[1] < CROSSING_M[0] or ends_m[0] > CROSSING_M[1], car
+            assert ends_m[1] < CROSSING_Z_M[0] or ends_m[0] > CROSSING_Z_M[1], car
 
 
 def seen(doing: str, seed: int = 1) -> dict[int, list[tuple[float, float, float]]]:
     """Time and place of everybody who does this in two minutes, by id, four times a second."""
     found: dict[int, list[tuple[float, float, float]]] = {}
     for step in range(int(2 * CYCLE_S * 4)):
-        for mover in movers(seed, step / 4):
-            if mover.doing == doing:
+        for mover in road_users_at(seed, step / 4):
+            if mover.activity == doing:
                 found.setdefault(mover.id, []).append((step / 4, mover.x_m, mover.z_m))
     return found
 
@@ -78,9 +78,9 @@ def test_the_wrong_way_car_goes_away_on_the_side_of_those_who_come() -> None:
 
 
 def test_nobody_jumps() -> None:
-    before = {m.id: m for m in movers(3, 0.0)}
+    before = {m.id: m for m in road_users_at(3, 0.0)}
     for step in range(1, 1200):
-        now = {m.id: m for m in movers(3, step / 10)}
+        now = {m.id: m for m in road_users_at(3, step / 10)}
         for mover_id in now.keys() & before.keys():
             a, b = before[mover_id], now[mover_id]
             assert abs(a.x_m - b.x_m) < 0.5
@@ -90,19 +90,35 @@ def test_nobody_jumps() -> None:
 
 @pytest.mark.parametrize(
     "look",
-    [DAY, Look(night=True, rain=0.0, noise=3.0), Look(night=False, rain=0.8, noise=2.0)],
+    [
+        DAY,
+        SceneConditions(night=True, rain=0.0, noise=3.0),
+        SceneConditions(night=False, rain=0.8, noise=2.0),
+    ],
 )
-def test_the_same_seed_gives_the_same_picture(look: Look) -> None:
-    one, other = (Painter(VIEW, look, 4).paint(12.3, 7) for _ in range(2))
+def test_the_same_seed_gives_the_same_picture(look: SceneConditions) -> None:
+    one, other = (StreetRenderer(VIEW, look, 4).render(12.3, 7) for _ in range(2))
     assert one.shape == (180, 320, 3)
     assert one.tobytes() == other.tobytes()
 
 
 def test_the_knobs_do_what_they_say() -> None:
-    day = Painter(VIEW, DAY, 1).paint(12.0, 1).astype(float)
-    night = Painter(VIEW, Look(night=True, rain=0, noise=0), 1).paint(12.0, 1).astype(float)
-    noisy = Painter(VIEW, Look(night=False, rain=0, noise=8), 1).paint(12.0, 1).astype(float)
-    rainy = Painter(VIEW, Look(night=False, rain=1, noise=0), 1).paint(12.0, 1).astype(float)
+    day = StreetRenderer(VIEW, DAY, 1).render(12.0, 1).astype(float)
+    night = (
+        StreetRenderer(VIEW, SceneConditions(night=True, rain=0, noise=0), 1)
+        .render(12.0, 1)
+        .astype(float)
+    )
+    noisy = (
+        StreetRenderer(VIEW, SceneConditions(night=False, rain=0, noise=8), 1)
+        .render(12.0, 1)
+        .astype(float)
+    )
+    rainy = (
+        StreetRenderer(VIEW, SceneConditions(night=False, rain=1, noise=0), 1)
+        .render(12.0, 1)
+        .astype(float)
+    )
     assert night.mean() < 0.5 * day.mean()
     assert 6 < (noisy - day).std() < 9
     assert rainy.std() < day.std()
@@ -110,23 +126,23 @@ def test_the_knobs_do_what_they_say() -> None:
 
 @pytest.mark.parametrize("t_s", [12.0, 24.0, 47.0])
 def test_what_moves_is_drawn_where_truth_says(t_s: float) -> None:
-    view = View(1280, 720)
-    painter = Painter(view, DAY, 1)
-    empty = painter.paint(-1.0, 0).astype(int)
-    changed = np.abs(painter.paint(t_s, 0).astype(int) - empty).max(axis=2) > 12
-    boxes = truth(1, t_s, view)
+    view = FixedView(1280, 720)
+    painter = StreetRenderer(view, DAY, 1)
+    empty = painter.render(-1.0, 0).astype(int)
+    changed = np.abs(painter.render(t_s, 0).astype(int) - empty).max(axis=2) > 12
+    boxes = truth_boxes(1, t_s, view)
     assert boxes
     for box in boxes:
         assert changed[_slice(box, view)].mean() > 0.3, box
     for box in boxes:
         # Shadows and swinging arms reach a little beyond.
         changed[_slice(box, view, grow=0.6)] = False
-    on_road = [m for m in movers(1, t_s) if abs(m.x_m) < ROAD_HALF_M]
+    on_road = [m for m in road_users_at(1, t_s) if abs(m.x_m) < ROAD_HALF_M]
     assert on_road
     assert changed.mean() < 0.002
 
 
-def _slice(box: TruthBox, view: View, grow: float = 0.0) -> tuple[slice, slice]:
+def _slice(box: TruthBox, view: FixedView, grow: float = 0.0) -> tuple[slice, slice]:
     def span(at: float, size: float, whole: int) -> slice:
         first, last = at - grow * size - 2 / whole, at + (1 + grow) * size + 2 / whole
         if grow == 0:

@@ -8,25 +8,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.config.heads import FieldOfView
-from agent.ptz.motion.field_of_view import Direction, place_of
+from agent.ptz.motion.field_of_view import Direction, direction_to_point
 from drivers.contracts import Pose
-from drivers.street.avenue import CYCLE_S, END_M, SPEED_MPS, movers
-from drivers.street.panned_view import POLE_HEIGHT_M, POLE_X_M, TurnedView, seen, truth_of
-from drivers.street.picture import Look
-from drivers.street.surround import Around
+from drivers.street.avenue import CYCLE_S, END_M, SPEED_MPS, road_users_at
+from drivers.street.panned_view import (
+    POLE_HEIGHT_M,
+    POLE_X_M,
+    PannedView,
+    truth_boxes,
+    visible_road_users,
+)
+from drivers.street.picture import SceneConditions
+from drivers.street.surround import SurroundRenderer
 from drivers.street.view import TruthBox
 
-CLEAR = Look(night=False, rain=0.0, noise=0.0)
+CLEAR = SceneConditions(night=False, rain=0.0, noise=0.0)
 WIDTH, HEIGHT = 320, 180
 
 
 @pytest.fixture(scope="module")
-def around() -> Around:
-    return Around(WIDTH, HEIGHT, CLEAR, 1, px_per_deg=5.0)
+def around() -> SurroundRenderer:
+    return SurroundRenderer(WIDTH, HEIGHT, CLEAR, 1, px_per_deg=5.0)
 
 
-def view(pan_deg: float, tilt_deg: float, fov_deg: float = 60.0) -> TurnedView:
-    return TurnedView(
+def view(pan_deg: float, tilt_deg: float, fov_deg: float = 60.0) -> PannedView:
+    return PannedView(
         width_px=WIDTH, height_px=HEIGHT, pan_deg=pan_deg, tilt_deg=tilt_deg, fov_deg=fov_deg
     )
 
@@ -35,13 +41,13 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(one.astype(int) - other).mean())
 
 
-def test_it_is_seamless_over_the_back(around: Around) -> None:
-    at_180 = around.paint(180, -10, 60, 12.0)
+def test_it_is_seamless_over_the_back(around: SurroundRenderer) -> None:
+    at_180 = around.render(180, -10, 60, 12.0)
     assert at_180.shape == (HEIGHT, WIDTH, 3)
-    assert at_180.tobytes() == around.paint(-180, -10, 60, 12.0).tobytes()
-    left, right = around.paint(179.99, -10, 60, 12.0), around.paint(-179.99, -10, 60, 12.0)
+    assert at_180.tobytes() == around.render(-180, -10, 60, 12.0).tobytes()
+    left, right = around.render(179.99, -10, 60, 12.0), around.render(-179.99, -10, 60, 12.0)
     assert difference(left, right) < 0.6
-    long = around._long
+    long = around._backdrop
     over, before, behind = (difference(long[:, one], long[:, one + 1]) for one in (-1, -2, 0))
     assert over < 1.5 * max(before, behind)
 
@@ -61,7 +67,7 @@ def test_it_is_the_pinhole_that_the_agent_reckons_with(
         20 * math.cos(pan) * math.cos(tilt),
     )
     x_px, y_px = view(pan_deg, tilt_deg, fov_deg).pixel(*point)
-    place = place_of(
+    place = direction_to_point(
         FieldOfView(wide=fov_deg, tele=fov_deg),
         Pose(pan_deg=pan_deg, tilt_deg=tilt_deg),
         Direction(pan_deg=pan_deg + turn_deg, tilt_deg=tilt_deg + up_deg),
@@ -75,10 +81,10 @@ def test_it_is_the_pinhole_that_the_agent_reckons_with(
     ("pan_deg", "tilt_deg", "z_m"), [(0, -14, 16.5), (-20, -20, 16.5), (180, -12, -22.5)]
 )
 def test_what_stands_still_is_where_its_metres_are(
-    around: Around, pan_deg: float, tilt_deg: float, z_m: float
+    around: SurroundRenderer, pan_deg: float, tilt_deg: float, z_m: float
 ) -> None:
     """The stripes of both crossings, and the asphalt between them."""
-    still = around._looked_at(view(pan_deg, tilt_deg))
+    still = around._render_static(view(pan_deg, tilt_deg))
     found = 0
     for x_m, bright in ((-2.75, True), (-3.25, False), (-0.75, True), (0.75, False), (3.25, True)):
         x, y = (round(at) for at in view(pan_deg, tilt_deg).pixel(x_m, 0, z_m))
@@ -89,17 +95,17 @@ def test_what_stands_still_is_where_its_metres_are(
 
 
 @pytest.mark.parametrize("pan_deg", [-150, -90, -45, 0, 45, 135, 180])
-def test_what_moves_is_drawn_where_truth_says(around: Around, pan_deg: float) -> None:
+def test_what_moves_is_drawn_where_truth_says(around: SurroundRenderer, pan_deg: float) -> None:
     for t_s in (3.0, 13.0, 41.0):
-        still = around._weather.over(
-            around._looked_at(view(pan_deg, -12)), 0, lambda _: None
+        still = around._effects.apply(
+            around._render_static(view(pan_deg, -12)), 0, lambda _: None
         ).astype(int)
-        painted = around.paint(pan_deg, -12, 60, t_s)
+        painted = around.render(pan_deg, -12, 60, t_s)
         changed = np.abs(painted.astype(int) - still).max(axis=2) > 12
-        for box in around.truth(pan_deg, -12, 60, t_s):
+        for box in around.truth_boxes(pan_deg, -12, 60, t_s):
             if box.w * WIDTH > 3:
                 assert changed[_slice(box)].mean() > 0.25, box
-        for one in seen(movers(1, t_s), view(pan_deg, -12)):
+        for one in visible_road_users(road_users_at(1, t_s), view(pan_deg, -12)):
             left, top, right, bottom = one.extent
             grow = 0.5 * (bottom - top) + 3
             rows = slice(max(0, int(top - grow)), max(0, int(bottom + grow)))
@@ -122,7 +128,7 @@ def test_truth_lies_in_the_picture_and_names_each_once(
     pan_deg: float, tilt_deg: float, fov_deg: float, t_s: float
 ) -> None:
     looks = view(pan_deg, tilt_deg, fov_deg)
-    boxes = truth_of(seen(movers(3, t_s), looks), looks)
+    boxes = truth_boxes(visible_road_users(road_users_at(3, t_s), looks), looks)
     assert len({box.id for box in boxes}) == len(boxes)
     for box in boxes:
         assert 0 <= box.x <= box.x + box.w <= 1 + 1e-9
@@ -136,7 +142,10 @@ def test_a_car_that_passes_the_pole_passes_through_the_picture_without_a_jump() 
     before: dict[int, TruthBox] = {}
     passed = 0
     for step in range(300):
-        boxes = {box.id: box for box in truth_of(seen(movers(1, step / 50), looks), looks)}
+        boxes = {
+            box.id: box
+            for box in truth_boxes(visible_road_users(road_users_at(1, step / 50), looks), looks)
+        }
         for box_id in boxes.keys() & before.keys():
             one, other = before[box_id], boxes[box_id]
             assert abs(one.x + one.w / 2 - other.x - other.w / 2) < 0.05
@@ -148,7 +157,7 @@ def test_a_car_that_passes_the_pole_passes_through_the_picture_without_a_jump() 
 
 @given(t_s=st.floats(0, 600), seed=st.integers(0, 5))
 def test_nobody_drives_into_anybody(t_s: float, seed: int) -> None:
-    cars = [mover for mover in movers(seed, t_s) if mover.label == "car"]
+    cars = [mover for mover in road_users_at(seed, t_s) if mover.label == "car"]
     for index, one in enumerate(cars):
         for other in cars[index + 1 :]:
             same_lane = one.heading == other.heading
@@ -156,9 +165,9 @@ def test_nobody_drives_into_anybody(t_s: float, seed: int) -> None:
 
 
 def test_there_is_always_somebody_and_nobody_jumps() -> None:
-    before = {mover.id: mover for mover in movers(2, 0.0)}
+    before = {mover.id: mover for mover in road_users_at(2, 0.0)}
     for step in range(1, int(3 * CYCLE_S * 10)):
-        now = {mover.id: mover for mover in movers(2, step / 10)}
+        now = {mover.id: mover for mover in road_users_at(2, step / 10)}
         assert any(mover.label == "car" for mover in now.values())
         assert sum(mover.label == "person" for mover in now.values()) >= 6
         for mover_id in now.keys() & before.keys():
@@ -170,20 +179,20 @@ def test_there_is_always_somebody_and_nobody_jumps() -> None:
         before = now
 
 
-@pytest.mark.parametrize("look", [CLEAR, Look(night=True, rain=0.5, noise=3.0)])
-def test_the_same_seed_gives_the_same_picture(look: Look) -> None:
+@pytest.mark.parametrize("look", [CLEAR, SceneConditions(night=True, rain=0.5, noise=3.0)])
+def test_the_same_seed_gives_the_same_picture(look: SceneConditions) -> None:
     one, other = (
-        Around(WIDTH, HEIGHT, look, 4, px_per_deg=2.0).paint(-60, -15, 50, 12.3, 7)
+        SurroundRenderer(WIDTH, HEIGHT, look, 4, px_per_deg=2.0).render(-60, -15, 50, 12.3, 7)
         for _ in range(2)
     )
     assert one.tobytes() == other.tobytes()
 
 
-def test_straight_down_it_shows_the_pole_s_foot(around: Around) -> None:
+def test_straight_down_it_shows_the_pole_s_foot(around: SurroundRenderer) -> None:
     """The kerb, half a metre to the left of the pole, whichever way round."""
     for pan_deg in (0, 90, 180):
         looks = view(pan_deg, -90)
-        still = around._looked_at(looks)
+        still = around._render_static(looks)
         x, y = (round(at) for at in looks.pixel(5.72, 0, 0.3))
         road_x, road_y = (round(at) for at in looks.pixel(4.5, 0, 0.3))
         assert still[y, x].mean() > 160

@@ -70,21 +70,21 @@ def test_a_mistake_is_one_line_with_path_value_and_what_is_allowed(
     tables: object, line: str
 ) -> None:
     with pytest.raises(UserError) as refused:
-        strict.into(tables, Cart, "cart.toml")
+        strict.convert(tables, Cart, "cart.toml")
     assert str(refused.value) == f"cart.toml: {line}"
 
 
 def test_what_fits_becomes_the_struct() -> None:
-    cart = strict.into({"name": "a", "wheel": [{"radius_m": 0.5}]}, Cart, "cart.toml")
+    cart = strict.convert({"name": "a", "wheel": [{"radius_m": 0.5}]}, Cart, "cart.toml")
     assert cart == Cart(name="a", wheel=(Wheel(radius_m=0.5),))
 
 
 def test_a_mistake_below_a_table_is_named_from_the_top_of_the_file() -> None:
     with pytest.raises(UserError) as refused:
-        strict.into({"size": 1}, Wheel, "cart.toml", under="wheel[2]")
+        strict.convert({"size": 1}, Wheel, "cart.toml", key_path="wheel[2]")
     assert str(refused.value) == "cart.toml: wheel[2].size: unknown key; allowed: radius_m, kind"
     with pytest.raises(UserError) as refused:
-        strict.into({"radius_m": 0}, Wheel, "cart.toml", under="wheel[2]")
+        strict.convert({"radius_m": 0}, Wheel, "cart.toml", key_path="wheel[2]")
     assert str(refused.value) == "cart.toml: wheel[2].radius_m = 0: expected `float` > 0.0"
 
 

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.config.heads import FieldOfView, Sun
-from agent.ptz.motion.field_of_view import Direction, between_deg
-from agent.ptz.motion.forbidden_sectors import in_picture, meets, reach
-from agent.ptz.motion.sun import SunPosition, position, sector
+from agent.config.heads import FieldOfView, SunConfig
+from agent.ptz.motion.field_of_view import Direction, angle_between_deg
+from agent.ptz.motion.forbidden_sectors import first_visible_sector, overlaps, swept_area
+from agent.ptz.motion.sun import SunPosition, sun_position, sun_sector
 from drivers.angles import wrap_deg
 from drivers.contracts import Pose
 
-CASABLANCA = Sun(latitude_deg=33.5912, longitude_deg=-7.6186)
+CASABLANCA = SunConfig(latitude_deg=33.5912, longitude_deg=-7.6186)
 NOON = datetime(2026, 6, 21, 12, 32, tzinfo=UTC)
 MIDNIGHT = datetime(2026, 6, 21, 0, 32, tzinfo=UTC)
 
@@ -43,27 +43,27 @@ def test_the_sun_stands_where_the_almanac_says(
     azimuth_deg: float,
     elevation_deg: float,
 ) -> None:
-    sun = Sun(latitude_deg=latitude_deg, longitude_deg=longitude_deg)
-    found = position(sun, at)
+    sun = SunConfig(latitude_deg=latitude_deg, longitude_deg=longitude_deg)
+    found = sun_position(sun, at)
     assert found is not None
     there = Direction(pan_deg=found.pan_deg, tilt_deg=found.tilt_deg)
-    assert between_deg(there, Direction(pan_deg=azimuth_deg, tilt_deg=elevation_deg)) < 0.15
+    assert angle_between_deg(there, Direction(pan_deg=azimuth_deg, tilt_deg=elevation_deg)) < 0.15
 
 
 def test_a_head_whose_zero_looks_east_finds_it_turned_by_a_quarter() -> None:
     # Its zero looks east, so it looks north at pan -90.
-    turned = Sun(latitude_deg=33.5912, longitude_deg=-7.6186, north_deg=-90.0)
-    straight, found = position(CASABLANCA, NOON), position(turned, NOON)
+    turned = SunConfig(latitude_deg=33.5912, longitude_deg=-7.6186, north_deg=-90.0)
+    straight, found = sun_position(CASABLANCA, NOON), sun_position(turned, NOON)
     assert straight is not None
     assert found is not None
     assert (found.pan_deg - straight.pan_deg) % 360 == pytest.approx(270)
 
 
 def test_there_is_no_sun_at_night_and_none_without_a_clock() -> None:
-    assert position(CASABLANCA, MIDNIGHT) is None
-    assert sector(CASABLANCA, NOON) is not None
-    assert sector(CASABLANCA, MIDNIGHT) is None
-    assert sector(CASABLANCA, None) is None
+    assert sun_position(CASABLANCA, MIDNIGHT) is None
+    assert sun_sector(CASABLANCA, NOON) is not None
+    assert sun_sector(CASABLANCA, MIDNIGHT) is None
+    assert sun_sector(CASABLANCA, None) is None
 
 
 @given(
@@ -72,14 +72,14 @@ def test_there_is_no_sun_at_night_and_none_without_a_clock() -> None:
 def test_all_within_the_margin_of_the_sun_is_in_its_sector(
     at: datetime, away_deg: float, around_deg: float, north: float
 ) -> None:
-    here = Sun(latitude_deg=33.5912, longitude_deg=-7.6186, north_deg=north)
-    there, forbidden = position(here, at), sector(here, at)
+    here = SunConfig(latitude_deg=33.5912, longitude_deg=-7.6186, north_deg=north)
+    there, forbidden = sun_position(here, at), sun_sector(here, at)
     if there is None or forbidden is None:
         assert there is None
         assert forbidden is None
         return
     near = from_there(there, away_deg, around_deg)
-    assert meets(reach(Pose(pan_deg=near.pan_deg, tilt_deg=near.tilt_deg)), forbidden)
+    assert overlaps(swept_area(Pose(pan_deg=near.pan_deg, tilt_deg=near.tilt_deg)), forbidden)
 
 
 def from_there(there: SunPosition, away_deg: float, around_deg: float) -> Direction:
@@ -96,19 +96,19 @@ def from_there(there: SunPosition, away_deg: float, around_deg: float) -> Direct
 
 
 def test_a_picture_that_looks_away_from_the_evening_sun_is_free() -> None:
-    evening = sector(CASABLANCA, datetime(2026, 3, 20, 18, 0, tzinfo=UTC))
+    evening = sun_sector(CASABLANCA, datetime(2026, 3, 20, 18, 0, tzinfo=UTC))
     assert evening is not None
     assert evening.cross, "a head may pass over the sun"
     assert evening.name == "sun"
     fov = FieldOfView(wide=60.0, tele=3.0)
-    west, east = (reach(Pose(pan_deg=pan_deg, tilt_deg=-10)) for pan_deg in (-90, 90))
-    assert in_picture(west, [evening], fov, 0.5) == evening
-    assert in_picture(east, [evening], fov, 0.5) is None
+    west, east = (swept_area(Pose(pan_deg=pan_deg, tilt_deg=-10)) for pan_deg in (-90, 90))
+    assert first_visible_sector(west, [evening], fov, 0.5) == evening
+    assert first_visible_sector(east, [evening], fov, 0.5) is None
 
 
 def test_under_a_sun_overhead_the_sector_is_all_around() -> None:
-    equator = Sun(latitude_deg=0.0, longitude_deg=0.0)
-    overhead = sector(equator, datetime(2026, 3, 20, 12, 7, tzinfo=UTC))
+    equator = SunConfig(latitude_deg=0.0, longitude_deg=0.0)
+    overhead = sun_sector(equator, datetime(2026, 3, 20, 12, 7, tzinfo=UTC))
     assert overhead is not None
     assert overhead.pan_deg == (-180.0, 180.0)
     assert overhead.tilt_deg[1] == 90.0

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import FieldOfView, SweepConfig
-from agent.ptz.automation.sweep import Image, Sweep, bgr, plan
-from agent.ptz.motion.field_of_view import Direction, place_of
+from agent.ptz.automation.sweep import Image, Sweep, frame_to_bgr, plan_sweep
+from agent.ptz.motion.field_of_view import Direction, direction_to_point
 from agent.ptz.requests import AbsoluteMove, HeadState
 from drivers.contracts import Pose, PtzPosition, Range
 from drivers.media import Frame
-from drivers.simulated.motion import HeadMotion, Mechanics
+from drivers.simulated.motion import HeadMechanics, HeadSimulator
 
 FOV = FieldOfView(wide=60.0, tele=3.0)
 OPERATOR = Requester(id="amina", role="operator")
@@ -21,7 +21,7 @@ NS = 1_000_000_000
 
 
 def in_view(pose: Pose, direction: Direction) -> bool:
-    place = place_of(FOV, pose, direction)
+    place = direction_to_point(FOV, pose, direction)
     return place is not None and 0 <= place.x <= 1 and 0 <= place.y <= 1
 
 
@@ -35,7 +35,7 @@ configs = st.builds(
 
 @given(config=configs, pan_deg=st.floats(-180, 180))
 def test_an_endless_head_sees_all_around(config: SweepConfig, pan_deg: float) -> None:
-    poses = plan(None, FOV, config)
+    poses = plan_sweep(None, FOV, config)
     assert any(in_view(p, Direction(pan_deg=pan_deg, tilt_deg=config.tilt_deg)) for p in poses)
     assert {(p.tilt_deg, p.zoom) for p in poses} == {(config.tilt_deg, config.zoom)}
 
@@ -45,27 +45,27 @@ def test_a_head_with_ends_sees_all_between_them_and_stays_within(
     config: SweepConfig, half_deg: float, share: float
 ) -> None:
     ends = Range(low=-half_deg, high=half_deg)
-    poses = plan(ends, FOV, config)
+    poses = plan_sweep(ends, FOV, config)
     assert all(ends.low - 1e-9 <= p.pan_deg <= ends.high + 1e-9 for p in poses)
     seen = Direction(pan_deg=ends.low + share * (ends.high - ends.low), tilt_deg=config.tilt_deg)
     assert any(in_view(p, seen) for p in poses)
 
 
 def test_neighbours_overlap_as_far_as_they_should() -> None:
-    level = plan(None, FOV, SweepConfig(overlap=0.35))
+    level = plan_sweep(None, FOV, SweepConfig(overlap=0.35))
     # A picture is 60 degrees wide, 39 of them are new: 10 pictures at 36.
     assert [round(pose.pan_deg) for pose in level][:3] == [-162, -126, -90]
     assert len(level) == 10
     # By hand: looking down by 50, its upper edge reaches 32.9 to each side (the tangent is 0.5774 /
     # (cos 50 + 0.3248 sin 50)), and its lower one further; 65.9 less 35 % is 42.8: 9 pictures.
-    down = plan(None, FOV, SweepConfig(tilt_deg=-50, overlap=0.35))
+    down = plan_sweep(None, FOV, SweepConfig(tilt_deg=-50, overlap=0.35))
     assert len(down) == 9
-    assert len(plan(None, FOV, SweepConfig(zoom=0.5, overlap=0.35))) == 40
+    assert len(plan_sweep(None, FOV, SweepConfig(zoom=0.5, overlap=0.35))) == 40
 
 
 def test_a_head_that_nearly_turns_round_closes_the_round() -> None:
-    assert len(plan(Range(low=-170, high=170), FOV, SweepConfig())) == 10
-    linear = plan(Range(low=-100, high=100), FOV, SweepConfig())
+    assert len(plan_sweep(Range(low=-170, high=170), FOV, SweepConfig())) == 10
+    linear = plan_sweep(Range(low=-100, high=100), FOV, SweepConfig())
     assert (linear[0].pan_deg, linear[-1].pan_deg) == (-100, 100)
 
 
@@ -74,7 +74,7 @@ class Pole:
 
     def __init__(self, poses: tuple[Pose, ...], deadline_s: float = 120) -> None:
         self.now_s = 0.0
-        self.motion = HeadMotion(Mechanics(pan_deg=None), 0)
+        self.motion = HeadSimulator(HeadMechanics(pan_deg=None), 0)
         self.rests_since_s = 0.0
         self.taken: list[tuple[float, float]] = []
         self.blind = False
@@ -91,12 +91,12 @@ class Pole:
         newest_s = float(int(self.now_s))
         if self.blind or newest_s * NS < since_ns:
             return None
-        at = self.motion.state(self.t_ns)
+        at = self.motion.state_at(self.t_ns)
         self.taken.append((at.pose.pan_deg, abs(at.pan_deg_s) + abs(at.tilt_deg_s)))
         return np.full((9, 16, 3), len(self.taken), np.uint8)
 
     def state(self) -> HeadState:
-        at = self.motion.state(self.t_ns)
+        at = self.motion.state_at(self.t_ns)
         if at.moving:
             self.rests_since_s = self.now_s
         position = PtzPosition(pose=at.pose, error_deg=0.1, moving=at.moving, t_ns=self.t_ns)
@@ -118,13 +118,13 @@ class Pole:
             if isinstance(wish, AbsoluteMove):
                 self.wishes.append(wish)
                 if round(wish.pan_deg) in self.forbidden:
-                    self.sweep.refused(self.t_ns, wish, CommandRejected("forbidden", "windows"))
+                    self.sweep.on_rejected(self.t_ns, wish, CommandRejected("forbidden", "windows"))
                 elif not self.deaf:
                     self.motion.goto(self.t_ns, wish.pose, wish.speed)
             self.now_s += 0.25
 
 
-ROUND = plan(None, FOV, SweepConfig(tilt_deg=-10))
+ROUND = plan_sweep(None, FOV, SweepConfig(tilt_deg=-10))
 
 
 def test_it_takes_a_picture_at_each_pose_and_never_in_motion() -> None:
@@ -142,7 +142,7 @@ def test_it_takes_a_picture_at_each_pose_and_never_in_motion() -> None:
 
 
 def test_it_moves_in_the_name_of_who_asked() -> None:
-    assert Pole(ROUND).sweep.asker == OPERATOR
+    assert Pole(ROUND).sweep.requester == OPERATOR
 
 
 def test_a_pose_that_is_forbidden_is_left_out_and_said() -> None:
@@ -208,7 +208,7 @@ def test_who_is_stronger_costs_no_pose() -> None:
     pole = Pole(ROUND[:2])
     wish = pole.sweep.step(0, pole.state())
     assert wish is not None
-    pole.sweep.refused(0, wish, CommandRejected("busy", "an incident has it"))
+    pole.sweep.on_rejected(0, wish, CommandRejected("busy", "an incident has it"))
     pole.run()
     assert pole.sweep.outcome == "done"
     assert pole.sweep.missing == ()
@@ -226,7 +226,7 @@ def test_a_frame_becomes_the_picture_that_it_was() -> None:
         u=planes[36 * 64 : 36 * 80].reshape(18, 32),
         v=planes[36 * 80 :].reshape(18, 32),
     )
-    back = bgr(frame)
+    back = frame_to_bgr(frame)
     assert back.shape == image.shape
     assert np.abs(back.astype(int) - image)[:, (10, 50)].max() < 6
-    assert bgr(frame, widest_px=32).shape == (18, 32, 3)
+    assert frame_to_bgr(frame, max_width_px=32).shape == (18, 32, 3)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.base.clock import ClockTrust
-from agent.base.model import BoundingBox, Event, Flow, LineFlow
+from agent.base.model import BoundingBox, Event, LineCounts, TrafficCounts
 from agent.reporting import payloads, topics
 
 CLOCK = ClockTrust(synced=True, source="ntp", error_s=0.012)
@@ -72,15 +72,15 @@ def test_times_are_utc_with_milliseconds(when: datetime, text: str) -> None:
 def test_a_box_s_topic_is_taken_apart(
     topic: str, parts: tuple[str, str, tuple[str, ...]] | None
 ) -> None:
-    got = topics.parse_up(topic)
-    assert (got and (got.box, got.what, got.rest)) == parts
+    got = topics.parse_up_topic(topic)
+    assert (got and (got.box, got.kind, got.sublevels)) == parts
 
 
 def test_an_event_line_holds_all_that_a_reader_may_ask_for_even_where_it_is_null() -> None:
     bare = Event(
         event="e", rev=1, kind="view_dark", phase="begin", camera="north", t_ns=1, begin_ns=1
     )
-    got = msgspec.json.decode(topics.event_message(bare, STAMP, begin=BEGIN))
+    got = msgspec.json.decode(topics.encode_event(bare, STAMP, begin=BEGIN))
     assert {"v", "id", "box", "epoch", "seq", "boot", "time", "clock", "type", "data"} == set(got)
     wanted = [
         "event",
@@ -100,14 +100,14 @@ def test_an_event_line_holds_all_that_a_reader_may_ask_for_even_where_it_is_null
 
 
 def test_a_replay_adds_the_clip_s_time() -> None:
-    got = msgspec.json.decode(topics.event_message(CROSSING, STAMP, begin=BEGIN, t_s=1.5))
+    got = msgspec.json.decode(topics.encode_event(CROSSING, STAMP, begin=BEGIN, t_s=1.5))
     assert got["data"]["t_s"] == 1.5
     assert got["data"]["box"] == [0.1, 0.2, 0.3, 0.4]
 
 
 def test_an_event_message_reads_back_as_it_was() -> None:
-    payload = topics.event_message(CROSSING, STAMP, begin=BEGIN, thumbnail="ab" * 32)
-    topic = topics.parse_up(topics.up("pole-17", "event/north/line"))
+    payload = topics.encode_event(CROSSING, STAMP, begin=BEGIN, thumbnail="ab" * 32)
+    topic = topics.parse_up_topic(topics.up_topic("pole-17", "event/north/line"))
     assert topic is not None
     message = topics.decode(topic, payload, {})
     assert isinstance(message, payloads.EventMessage)
@@ -117,8 +117,8 @@ def test_an_event_message_reads_back_as_it_was() -> None:
 
 
 def test_a_stored_draft_gives_the_same_bytes_as_the_message_made_at_once() -> None:
-    draft = topics.event_draft(topics.event_data(CROSSING, begin=BEGIN))
-    assert topics.encode(draft.type, STAMP, draft.data) == topics.event_message(
+    draft = topics.build_event_message(topics.build_event_data(CROSSING, begin=BEGIN))
+    assert topics.encode(draft.type, STAMP, draft.data) == topics.encode_event(
         CROSSING, STAMP, begin=BEGIN
     )
 
@@ -136,21 +136,21 @@ def test_a_stored_draft_gives_the_same_bytes_as_the_message_made_at_once() -> No
 )
 def test_what_endangers_somebody_is_an_emergency(kind: str, priority: topics.Priority) -> None:
     event = msgspec.structs.replace(CROSSING, kind=kind)
-    draft = topics.event_draft(topics.event_data(event, begin=BEGIN))
+    draft = topics.build_event_message(topics.build_event_data(event, begin=BEGIN))
     assert (draft.priority, draft.topic) == (priority, f"event/north/{kind}")
 
 
 def test_a_minute_of_flow_names_its_times_in_utc() -> None:
-    flow = Flow(
+    flow = TrafficCounts(
         camera="north",
         begin_ns=0,
         end_ns=60_000_000_000,
         watched_s=60.0,
-        lines=(LineFlow(name="stop line", counts={"in": {"car": 3}}),),
+        lines=(LineCounts(name="stop line", counts={"in": {"car": 3}}),),
         zones=(),
     )
-    draft = topics.flow_draft(flow, begin=BEGIN, end=BEGIN + timedelta(minutes=1))
-    data = msgspec.json.decode(draft.data, type=payloads.FlowData)
+    draft = topics.build_traffic_counts_message(flow, begin=BEGIN, end=BEGIN + timedelta(minutes=1))
+    data = msgspec.json.decode(draft.data, type=payloads.TrafficCountsData)
     assert (data.begin_time, data.end_time) == (
         "2026-11-03T07:41:05.250Z",
         "2026-11-03T07:42:05.250Z",
@@ -159,10 +159,10 @@ def test_a_minute_of_flow_names_its_times_in_utc() -> None:
 
 
 def test_a_picture_s_envelope_travels_in_user_properties() -> None:
-    draft = topics.snapshot_draft("north", b"\xff\xd8jpeg", 5, event="e1")
+    draft = topics.build_snapshot_message("north", b"\xff\xd8jpeg", 5, event_id="e1")
     assert draft.header is not None
-    properties = dict(topics.snapshot_properties(STAMP, draft.header))
-    topic = topics.parse_up("vigie/v1/pole-17/up/snapshot/north")
+    properties = dict(topics.snapshot_user_properties(STAMP, draft.header))
+    topic = topics.parse_up_topic("vigie/v1/pole-17/up/snapshot/north")
     assert topic is not None
     message = topics.decode(topic, draft.data, properties)
     assert isinstance(message, payloads.SnapshotHeader)
@@ -172,7 +172,7 @@ def test_a_picture_s_envelope_travels_in_user_properties() -> None:
 
 def test_a_picture_that_would_hold_up_emergencies_is_refused() -> None:
     with pytest.raises(ValueError, match="20001 bytes; at most 20000"):
-        topics.snapshot_draft("north", bytes(20_001), 5, event=None)
+        topics.build_snapshot_message("north", bytes(20_001), 5, event_id=None)
 
 
 @pytest.mark.parametrize(
@@ -188,14 +188,14 @@ def test_a_picture_that_would_hold_up_emergencies_is_refused() -> None:
 )
 def test_rubbish_is_one_line(payload: bytes, said: str) -> None:
     with pytest.raises(ValueError, match=said) as caught:
-        topics.decode(topics.UpTopic(box="b", what="event", rest=()), payload, {})
+        topics.decode(topics.UpTopic(box="b", kind="event", sublevels=()), payload, {})
     assert "\n" not in str(caught.value)
 
 
 def test_a_box_cannot_speak_for_another() -> None:
-    payload = topics.event_message(CROSSING, STAMP, begin=BEGIN)
+    payload = topics.encode_event(CROSSING, STAMP, begin=BEGIN)
     with pytest.raises(ValueError, match="'pole-17' in a message on the topic of 'pole-18'"):
-        topics.decode(topics.UpTopic(box="pole-18", what="event", rest=()), payload, {})
+        topics.decode(topics.UpTopic(box="pole-18", kind="event", sublevels=()), payload, {})
 
 
 @given(
@@ -214,7 +214,7 @@ def test_no_bytes_break_the_readers(payload: bytes) -> None:
     topics.decode_as(payloads.CentreState, payload)
     for what in ("event", "snapshot"):
         with pytest.raises(ValueError, match="not a message"):
-            topics.decode(topics.UpTopic(box="b", what=what, rest=()), payload, {})
+            topics.decode(topics.UpTopic(box="b", kind=what, sublevels=()), payload, {})
 
 
 def test_a_future_centre_may_say_more() -> None:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from agent.base.errors import UserError
 from agent.commands.requester import CommandRejected
-from agent.config.heads import EVERY_DAY, Day, HeadConfig, TourConfig, TourStop
+from agent.config.heads import ALL_DAYS, HeadConfig, TourConfig, TourStopConfig, Weekday
 from agent.ptz.automation import schedule
-from agent.ptz.automation.guard_tours import PAUSE_S, GuardTours
+from agent.ptz.automation.guard_tours import UNREACHABLE_PAUSE_S, GuardTours
 from agent.ptz.automation.schedule import Schedule
 from agent.ptz.requests import GotoPreset, HeadState
 from drivers.contracts import Pose, PtzPosition
@@ -22,12 +22,12 @@ STEP_S = 0.5
 
 
 def tour(name: str, *presets: str, dwell_s: float = 10, **more: object) -> TourConfig:
-    stops = tuple(TourStop(preset=preset, dwell_s=dwell_s) for preset in presets)
+    stops = tuple(TourStopConfig(preset=preset, dwell_s=dwell_s) for preset in presets)
     return TourConfig(name=name, stop=stops, **more)  # type: ignore[arg-type]
 
 
-def daily(name: str, begin: str, end: str, *days: Day) -> TourConfig:
-    return tour(name, "a", begin=begin, end=end, days=days or EVERY_DAY)
+def daily(name: str, begin: str, end: str, *days: Weekday) -> TourConfig:
+    return tour(name, "a", begin=begin, end=end, days=days or ALL_DAYS)
 
 
 class Street:
@@ -80,11 +80,13 @@ class Street:
         assert isinstance(wish, GotoPreset)
         self.sent.append(wish.preset)
         if wish.preset not in self.presets:
-            self.tours.refused(
+            self.tours.on_rejected(
                 self.t_ns, wish, CommandRejected("unknown", f"no preset {wish.preset!r}")
             )
         elif wish.preset in self.forbidden:
-            self.tours.refused(self.t_ns, wish, CommandRejected("forbidden", "windows are there"))
+            self.tours.on_rejected(
+                self.t_ns, wish, CommandRejected("forbidden", "windows are there")
+            )
         elif not self.stuck:
             self.turn(wish.preset)
 
@@ -108,7 +110,10 @@ def test_a_tour_goes_round_and_stays_at_each_stop() -> None:
 
 
 def test_each_stop_has_its_own_time_and_speed() -> None:
-    stops = (TourStop(preset="a", dwell_s=30, speed=1.0), TourStop(preset="b", dwell_s=5))
+    stops = (
+        TourStopConfig(preset="a", dwell_s=30, speed=1.0),
+        TourStopConfig(preset="b", dwell_s=5),
+    )
     street = Street(TourConfig(name="round", stop=stops))
     street.tours.start("round")
     first = street.tours.step(0, street.state())
@@ -202,7 +207,7 @@ def test_where_no_stop_is_left_it_asks_seldom() -> None:
     street.tours.start("round")
     sent = street.run(600)
     assert len(street.told) == 3
-    assert len(sent) <= 3 * (600 / PAUSE_S + 1)
+    assert len(sent) <= 3 * (600 / UNREACHABLE_PAUSE_S + 1)
     assert street.tours.tour == "round"
 
 
@@ -219,7 +224,7 @@ def test_a_head_that_is_busy_or_silent_loses_no_stop() -> None:
     street.tours.start("round")
     wish = street.tours.step(0, street.state())
     assert wish is not None
-    street.tours.refused(0, wish, CommandRejected("busy", "somebody has it"))
+    street.tours.on_rejected(0, wish, CommandRejected("busy", "somebody has it"))
     assert street.run(4) == []
     assert street.run(14) == ["a"]
     assert street.told == []
@@ -272,7 +277,7 @@ def test_a_window_over_midnight_belongs_to_the_day_on_which_it_begins() -> None:
 )
 def test_windows_are_of_the_wall_clock(zone: str, utc: datetime, *, runs: bool) -> None:
     made = Schedule([daily("school", "07:00", "08:00")], zone)
-    assert (made.at(utc) == "school") == runs
+    assert (made.tour_at(utc) == "school") == runs
 
 
 def test_a_command_stands_until_the_schedule_changes() -> None:
@@ -381,10 +386,10 @@ def test_what_cannot_be_followed_is_refused_with_one_line(
 ) -> None:
     head = HeadConfig(name="mast", driver="fake", tour=tours, time_zone=zone)
     with pytest.raises(UserError) as refused:
-        schedule.check(head, "box.toml: head[0]")
+        schedule.check_tours(head, "box.toml: head[0]")
     assert str(refused.value) == line
 
 
 def test_windows_that_meet_do_not_overlap() -> None:
     tours = (daily("night", "22:00", "06:00"), daily("day", "06:00", "22:00"), tour("round", "a"))
-    schedule.check(HeadConfig(name="mast", driver="fake", tour=tours), "box.toml: head[0]")
+    schedule.check_tours(HeadConfig(name="mast", driver="fake", tour=tours), "box.toml: head[0]")

@@ -35,7 +35,7 @@ class Film:
         self.now += STEP_NS
         self.tracker.predict(self.now)
         return self.tracker.update(
-            found, [moves] * len(found), [searched] * len(self.tracker.living), bulks
+            found, [moves] * len(found), [searched] * len(self.tracker.live_tracks), bulks
         )
 
 
@@ -55,7 +55,7 @@ def test_what_was_seen_once_is_no_track() -> None:
     film = Film()
     assert film.show(_seen(0.1)) == ()
     assert all(film.show() == () for _ in range(20))
-    assert film.tracker.living == []
+    assert film.tracker.live_tracks == []
 
 
 def test_a_track_survives_missed_detections_and_keeps_its_id() -> None:
@@ -119,7 +119,7 @@ def test_what_leaves_the_picture_ends() -> None:
         film.show(_seen(0.5 + 0.025 * i))
     for _ in range(3):
         film.show(searched=0.0)
-    assert film.tracker.living == []
+    assert film.tracker.live_tracks == []
 
 
 def test_the_label_is_what_most_detections_say() -> None:
@@ -158,8 +158,8 @@ def test_flow_alone_does_not_keep_a_track_for_long() -> None:
         film.show(_seen(0.1))
     for _ in range(15):
         film.now += STEP_NS
-        film.tracker.predict(film.now, [FlowShift(0.01, 0.0)] * len(film.tracker.living))
-        tracks = film.tracker.update((), (), [1.0] * len(film.tracker.living))
+        film.tracker.predict(film.now, [FlowShift(0.01, 0.0)] * len(film.tracker.live_tracks))
+        tracks = film.tracker.update((), (), [1.0] * len(film.tracker.live_tracks))
     assert all(t.seen_ns < film.now for t in tracks)
 
 

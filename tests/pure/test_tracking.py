@@ -11,17 +11,17 @@ import pytest
 from agent.base.model import BoundingBox, FrameResult, Track
 from agent.commands.requester import CommandRejected
 from agent.config.heads import FieldOfView, HeadConfig, TrackingConfig
-from agent.ptz.automation.auto_tracking import LOST_S, AutoTracker
-from agent.ptz.motion.field_of_view import Direction, place_of
+from agent.ptz.automation.auto_tracking import LOST_AFTER_S, AutoTracker
+from agent.ptz.motion.field_of_view import Direction, direction_to_point
 from agent.ptz.requests import ContinuousMove, HeadState
-from drivers.contracts import Pose, PtzAbilities, PtzPosition, Range, Velocity
-from drivers.simulated.motion import HeadMotion, Mechanics
+from drivers.contracts import Pose, PtzCapabilities, PtzPosition, Range, Velocity
+from drivers.simulated.motion import HeadMechanics, HeadSimulator
 from tests.pure.head_rig import ANNA
 
 NS = 1_000_000_000
 FOV = FieldOfView(wide=60.0, tele=6.0)
-MECHANICS = Mechanics(pan_deg=None, lag_s=0.08)
-ABILITIES = PtzAbilities(
+MECHANICS = HeadMechanics(pan_deg=None, lag_s=0.08)
+ABILITIES = PtzCapabilities(
     absolute=True,
     pan_deg=None,
     tilt_deg=Range(low=-30, high=90),
@@ -68,7 +68,7 @@ class Corner:
         self.path = path
         self.height = height
         self.tracker = AutoTracker(config or TrackingConfig(enabled=True), FOV, lambda: ABILITIES)
-        self.motion = HeadMotion(MECHANICS, 0)
+        self.motion = HeadSimulator(MECHANICS, 0)
         self.motion.goto(0, Pose(pan_deg=-20, tilt_deg=-10))
         self.now_s = 5.0
         self.numbers: Callable[[float], int] = lambda _: 7
@@ -87,7 +87,7 @@ class Corner:
         return int(self.now_s * NS)
 
     def state(self) -> HeadState:
-        at = self.motion.state(self.t_ns)
+        at = self.motion.state_at(self.t_ns)
         position = PtzPosition(pose=at.pose, error_deg=0.1, moving=at.moving, t_ns=self.t_ns)
         return HeadState(
             head="mast", position=position, moving=at.moving, settled=not at.moving, preset=None,
@@ -101,7 +101,7 @@ class Corner:
         pose = self.past[max(0, len(self.past) - 1 - round(PICTURE_AGE_S / STEP_S))]
         tracks = list(self.others)
         there = self.path(taken_s - 5.0)
-        place = None if there is None else place_of(FOV, pose, there)
+        place = None if there is None else direction_to_point(FOV, pose, there)
         if place is not None and 0 < place.x < 1 and 0 < place.y < 1:
             x, y = (p + self.rng.gauss(0, 0.006) for p in (place.x, place.y))
             tracks.append(self.track(self.numbers(taken_s - 5.0), x, y, int(taken_s * NS)))
@@ -129,7 +129,7 @@ class Corner:
             assert state.position is not None
             self.past.append(state.position.pose)
             if count % PICTURE_EVERY == 0:
-                self.tracker.look(self.picture())
+                self.tracker.on_frame_result(self.picture())
             if follow is not None and count == PICTURE_EVERY * 4:
                 self.tracker.follow(follow, ANNA)
             wish = self.tracker.step(self.t_ns, state)
@@ -137,9 +137,9 @@ class Corner:
             self.wishes.append(wish)
             self.obey(wish)
             there = self.path(self.now_s - 5.0)
-            place = None if there is None else place_of(FOV, state.position.pose, there)
+            place = None if there is None else direction_to_point(FOV, state.position.pose, there)
             self.offs.append((9.0, 9.0) if place is None else (place.x - 0.5, place.y - 0.5))
-            self.speeds.append(self.motion.state(self.t_ns).pan_deg_s)
+            self.speeds.append(self.motion.state_at(self.t_ns).pan_deg_s)
             self.zooms.append(state.position.pose.zoom)
             self.now_s += STEP_S
             count += 1
@@ -189,7 +189,7 @@ def test_who_moves_stays_in_the_inner_half_and_the_head_does_not_swing(path: Pat
     corner.run(9)
     assert corner.worst(1.5) < 0.25
     assert corner.swings(1.5) <= 1
-    assert corner.tracker.following == 7
+    assert corner.tracker.followed_track == 7
 
 
 def test_who_turns_back_is_followed_back() -> None:
@@ -226,7 +226,7 @@ def test_without_a_chosen_one_it_wants_nothing() -> None:
     corner = Corner(walking(5))
     corner.run(3, follow=None)
     assert set(corner.wishes) == {None}
-    assert corner.tracker.following is None
+    assert corner.tracker.followed_track is None
 
 
 def test_who_is_not_in_the_picture_cannot_be_followed() -> None:
@@ -239,12 +239,12 @@ def test_who_is_not_in_the_picture_cannot_be_followed() -> None:
 
 def test_who_is_lost_is_waited_for_and_then_given_back() -> None:
     corner = Corner(lambda t_s: Direction(pan_deg=-20 + 4 * t_s, tilt_deg=-10) if t_s < 3 else None)
-    corner.run(3 + LOST_S + 1.0)
-    assert corner.tracker.following == 7
+    corner.run(3 + LOST_AFTER_S + 1.0)
+    assert corner.tracker.followed_track == 7
     assert abs(corner.speeds[-1]) < 0.1, "it stands where he was lost"
     corner.run(4.0, follow=None)
-    assert corner.tracker.following is None
-    assert corner.tracker.ended == "lost"
+    assert corner.tracker.followed_track is None
+    assert corner.tracker.end_reason == "lost"
     assert corner.wishes[-1] is None
 
 
@@ -256,7 +256,7 @@ def test_who_comes_back_in_time_is_followed_on_under_another_number() -> None:
     corner = Corner(path)
     corner.numbers = lambda t_s: 7 if t_s < 4 else 12
     corner.run(9)
-    assert corner.tracker.following == 12
+    assert corner.tracker.followed_track == 12
     assert corner.worst(7) < 0.25
 
 
@@ -265,7 +265,7 @@ def test_a_new_number_on_the_way_does_not_stop_it() -> None:
     corner.numbers = lambda t_s: 7 + int(t_s)
     corner.run(8, follow=7)
     assert corner.worst(1.5) < 0.25
-    assert corner.tracker.following == 14
+    assert corner.tracker.followed_track == 14
 
 
 def test_somebody_else_nearby_is_not_taken_for_him() -> None:
@@ -281,15 +281,15 @@ def test_somebody_else_nearby_is_not_taken_for_him() -> None:
             for track in corner.others
         ]
         corner.run(PICTURE_EVERY * STEP_S, follow=None)
-    assert corner.tracker.following is None
-    assert corner.tracker.ended == "lost"
+    assert corner.tracker.followed_track is None
+    assert corner.tracker.end_reason == "lost"
 
 
 def test_nobody_is_followed_for_longer_than_allowed() -> None:
     corner = Corner(still(-20), TrackingConfig(enabled=True, longest_s=5))
     corner.run(6)
-    assert corner.tracker.following is None
-    assert corner.tracker.ended == "too long"
+    assert corner.tracker.followed_track is None
+    assert corner.tracker.end_reason == "too long"
 
 
 def test_it_can_be_released_and_then_stands() -> None:
@@ -297,8 +297,8 @@ def test_it_can_be_released_and_then_stands() -> None:
     corner.run(3)
     corner.tracker.release()
     corner.run(1, follow=None)
-    assert corner.tracker.following is None
-    assert corner.tracker.ended == "released"
+    assert corner.tracker.followed_track is None
+    assert corner.tracker.end_reason == "released"
     assert abs(corner.speeds[-1]) < 0.1
 
 
@@ -321,7 +321,7 @@ def test_it_does_not_zoom_in_on_who_is_fast_and_goes_back_from_who_is_large() ->
 
 def test_a_head_without_a_zoom_is_not_asked_to() -> None:
     corner = Corner(still(-20), height=0.05)
-    plain = PtzAbilities(
+    plain = PtzCapabilities(
         absolute=True, pan_deg=None, tilt_deg=Range(low=-30, high=90), pan_max_deg_s=60,
         tilt_max_deg_s=40,
     )  # fmt: skip
@@ -333,11 +333,15 @@ def test_a_head_without_a_zoom_is_not_asked_to() -> None:
 def test_a_sector_in_the_way_is_waited_out_and_a_broken_head_given_up() -> None:
     corner = Corner(walking(4))
     corner.run(2)
-    corner.tracker.refused(corner.t_ns, ContinuousMove(), CommandRejected("forbidden", "windows"))
-    corner.tracker.refused(
+    corner.tracker.on_rejected(
+        corner.t_ns, ContinuousMove(), CommandRejected("forbidden", "windows")
+    )
+    corner.tracker.on_rejected(
         corner.t_ns, ContinuousMove(), CommandRejected("expired", "somebody has taken it")
     )
-    assert corner.tracker.following == 7
-    corner.tracker.refused(corner.t_ns, ContinuousMove(), CommandRejected("absent", "no answer"))
-    assert corner.tracker.following is None
-    assert corner.tracker.ended == "refused"
+    assert corner.tracker.followed_track == 7
+    corner.tracker.on_rejected(
+        corner.t_ns, ContinuousMove(), CommandRejected("absent", "no answer")
+    )
+    assert corner.tracker.followed_track is None
+    assert corner.tracker.end_reason == "refused"

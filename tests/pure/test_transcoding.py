@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from drivers.contracts import Wanted
+from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
 from drivers.media import Corner, Frame, Packet, StreamInfo
 from drivers.transcoding import open_transcoded
@@ -27,7 +27,7 @@ class Listed:
 
     def __init__(self, *frames: Frame) -> None:
         self._frames = list(frames)
-        self.wanted: Wanted | None = None
+        self.wanted: StreamRequest | None = None
         self.closed = False
         self.info = StreamInfo(
             codec="hevc",
@@ -36,7 +36,7 @@ class Listed:
             fps=25.0,
         )
 
-    def open(self, wanted: Wanted) -> "Listed":
+    def open(self, wanted: StreamRequest) -> "Listed":
         self.wanted = wanted
         return self
 
@@ -51,7 +51,7 @@ class Listed:
         self.closed = True
 
 
-def all_of(inner: Listed, wanted: Wanted) -> list[Packet | Frame]:
+def all_of(inner: Listed, wanted: StreamRequest) -> list[Packet | Frame]:
     camera = open_transcoded(WHAT, inner.open, wanted)
     found: list[Packet | Frame] = []
     try:
@@ -68,14 +68,14 @@ def all_of(inner: Listed, wanted: Wanted) -> list[Packet | Frame]:
 
 def test_the_cameras_own_packets_are_not_even_asked_for() -> None:
     inner = Listed(frame(0, 0.0), frame(1, 0.1))
-    found = all_of(inner, Wanted(packets=True, frames_fps=0, masks=(LEFT,)))
-    assert inner.wanted == Wanted(packets=False, frames_fps=float("inf"), masks=(LEFT,))
+    found = all_of(inner, StreamRequest(packets=True, frames_fps=0, masks=(LEFT,)))
+    assert inner.wanted == StreamRequest(packets=False, frames_fps=float("inf"), masks=(LEFT,))
     assert [type(one) for one in found] == [Packet, Packet]
 
 
 def test_the_stream_is_h264_and_says_whether_it_is_masked() -> None:
     for masks in ((), (LEFT,)):
-        wanted = Wanted(packets=True, frames_fps=0, masks=masks)
+        wanted = StreamRequest(packets=True, frames_fps=0, masks=masks)
         info = open_transcoded(WHAT, Listed().open, wanted).info
         assert (info.codec, info.masked) == ("h264", bool(masks))
         assert info.extradata
@@ -83,14 +83,14 @@ def test_the_stream_is_h264_and_says_whether_it_is_masked() -> None:
 
 def test_where_no_packets_are_wanted_nothing_is_encoded() -> None:
     inner = Listed()
-    wanted = Wanted(packets=False, frames_fps=5, masks=(LEFT,))
+    wanted = StreamRequest(packets=False, frames_fps=5, masks=(LEFT,))
     assert open_transcoded(WHAT, inner.open, wanted) is inner
     assert inner.wanted == wanted
 
 
 def test_a_camera_slower_than_it_said_has_a_keyframe_every_two_seconds_all_the_same() -> None:
     inner = Listed(*(frame(number, number * 0.5) for number in range(40)))
-    packets = all_of(inner, Wanted(packets=True, frames_fps=0))
+    packets = all_of(inner, StreamRequest(packets=True, frames_fps=0))
     keys = [one.t_ns for one in packets if isinstance(one, Packet) and one.is_key]
     assert len(packets) == 40
     assert {after - before for before, after in pairwise(keys)} == {2 * NS_PER_S}
@@ -99,7 +99,9 @@ def test_a_camera_slower_than_it_said_has_a_keyframe_every_two_seconds_all_the_s
 def test_pictures_of_one_moment_still_have_times_that_rise() -> None:
     inner = Listed(*(frame(number, 1.0 + number // 3) for number in range(12)))
     packets = [
-        one for one in all_of(inner, Wanted(packets=True, frames_fps=0)) if isinstance(one, Packet)
+        one
+        for one in all_of(inner, StreamRequest(packets=True, frames_fps=0))
+        if isinstance(one, Packet)
     ]
     assert packets[0].pts_ns == 0
     assert all(after.dts_ns > before.dts_ns for before, after in pairwise(packets))
@@ -108,7 +110,7 @@ def test_pictures_of_one_moment_still_have_times_that_rise() -> None:
 
 def test_frames_come_no_oftener_than_they_are_wanted() -> None:
     inner = Listed(*(frame(number, number * 0.04) for number in range(50)))
-    found = all_of(inner, Wanted(packets=True, frames_fps=5))
+    found = all_of(inner, StreamRequest(packets=True, frames_fps=5))
     assert sum(isinstance(one, Packet) for one in found) == 50
     assert sum(isinstance(one, Frame) for one in found) == 10
 
@@ -117,7 +119,7 @@ def test_a_picture_of_another_size_is_an_error_and_the_camera_is_opened_anew() -
     camera = open_transcoded(
         WHAT,
         Listed(frame(0, 0.0), frame(1, 0.1, (32, 24))).open,
-        Wanted(packets=True, frames_fps=0),
+        StreamRequest(packets=True, frames_fps=0),
     )
     assert isinstance(camera.read(1.0), Packet)
     with pytest.raises(DriverError, match="32x24 now, not 64x48") as caught:
@@ -128,6 +130,6 @@ def test_a_picture_of_another_size_is_an_error_and_the_camera_is_opened_anew() -
 def test_a_size_that_no_encoder_takes_closes_the_camera() -> None:
     inner = Listed(frame(0, 0.0, (63, 47)))
     with pytest.raises(DriverError, match=r"no H\.264 encoder for 63x47") as caught:
-        open_transcoded(WHAT, inner.open, Wanted(packets=True, frames_fps=0))
+        open_transcoded(WHAT, inner.open, StreamRequest(packets=True, frames_fps=0))
     assert caught.value.kind == "unsupported"
     assert inner.closed

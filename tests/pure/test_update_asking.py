@@ -12,8 +12,8 @@ from hypothesis import given
 
 from agent.base.errors import UserError
 from agent.update import request_file, usb_bundle
-from agent.update.feed import BUNDLE_MOST_BYTES
-from agent.update.request import UpdateProgress
+from agent.update.feed import MAX_BUNDLE_BYTES
+from agent.update.request import UpdateRequestStatus
 from agent.update.request_file import UpdateRequest
 
 ME = (os.geteuid(),)
@@ -23,11 +23,11 @@ BUNDLE = "/run/media/sda1/new.raucb"
 
 def test_a_request_is_taken_once(tmp_path: Path) -> None:
     order = request_file.submit_request(tmp_path, "install", "amina", BUNDLE)
-    taken = request_file.take(tmp_path, ME)
+    taken = request_file.take_request(tmp_path, ME)
     assert taken == UpdateRequest(id=order, do="install", by="amina", bundle=BUNDLE)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(FileNotFoundError):
-        request_file.take(tmp_path, ME)
+        request_file.take_request(tmp_path, ME)
 
 
 def test_a_request_that_waits_is_not_replaced_by_a_second_one(tmp_path: Path) -> None:
@@ -35,17 +35,17 @@ def test_a_request_that_waits_is_not_replaced_by_a_second_one(tmp_path: Path) ->
     with pytest.raises(FileExistsError):
         request_file.submit_request(tmp_path, "rollback", "omar")
     assert [path.name for path in tmp_path.iterdir()] == ["asked"]
-    assert request_file.take(tmp_path, ME).id == first
+    assert request_file.take_request(tmp_path, ME).id == first
 
 
 def test_one_takes_back_ones_own_request_as_long_as_it_waits(tmp_path: Path) -> None:
     first = request_file.submit_request(tmp_path, "good", "amina")
-    request_file.take(tmp_path, ME)
+    request_file.take_request(tmp_path, ME)
     second = request_file.submit_request(tmp_path, "rollback", "omar")
-    assert not request_file.withdraw(tmp_path, first)
+    assert not request_file.withdraw_request(tmp_path, first)
     assert (tmp_path / "asked").exists()
-    assert request_file.withdraw(tmp_path, second)
-    assert not request_file.withdraw(tmp_path, second)
+    assert request_file.withdraw_request(tmp_path, second)
+    assert not request_file.withdraw_request(tmp_path, second)
 
 
 @pytest.mark.parametrize(
@@ -63,20 +63,20 @@ def test_one_takes_back_ones_own_request_as_long_as_it_waits(tmp_path: Path) -> 
         GOOD.replace(b"amina", b"amina\\n"),
         GOOD.replace(b"0123", b"../x"),
         GOOD.replace(b'"v":1', b'"v":2'),
-        GOOD + b" " * request_file.MOST_BYTES,
+        GOOD + b" " * request_file.MAX_REQUEST_BYTES,
     ],
 )
 def test_what_is_no_request_is_refused_and_does_not_stay(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "asked").write_bytes(data)
     with pytest.raises(UserError, match=r"^request: "):
-        request_file.take(tmp_path, ME)
+        request_file.take_request(tmp_path, ME)
     assert not (tmp_path / "asked").exists()
 
 
 @given(st.binary(max_size=200))
 def test_whatever_stands_there_is_a_request_or_bad_input(data: bytes) -> None:
     with suppress(UserError):
-        request_file.decode(data)
+        request_file.decode_request(data)
 
 
 def link_to_a_good_one(path: Path) -> None:
@@ -95,7 +95,7 @@ def test_what_is_no_file_of_its_own_is_refused_and_does_not_stay(
 ) -> None:
     make(tmp_path / "asked")
     with pytest.raises(UserError, match=r"^request: "):
-        request_file.take(tmp_path, ME)
+        request_file.take_request(tmp_path, ME)
     assert not (tmp_path / "asked").exists()
     assert not (tmp_path / "asked").is_symlink()
 
@@ -103,7 +103,7 @@ def test_what_is_no_file_of_its_own_is_refused_and_does_not_stay(
 def test_a_request_of_somebody_else_is_refused_and_does_not_stay(tmp_path: Path) -> None:
     request_file.submit_request(tmp_path, "good", "amina")
     with pytest.raises(UserError, match=f"made by user {os.geteuid()}, who may not ask"):
-        request_file.take(tmp_path, (os.geteuid() + 1,))
+        request_file.take_request(tmp_path, (os.geteuid() + 1,))
     assert not (tmp_path / "asked").exists()
 
 
@@ -117,7 +117,7 @@ def test_a_name_that_cannot_be_asked_for_is_told_at_once(tmp_path: Path, bundle:
 def test_what_is_told_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
     assert request_file.read_status(tmp_path) is None
     for state in ("doing", "done"):
-        said = UpdateProgress(
+        said = UpdateRequestStatus(
             id="1", do="status", by="amina", state=state, lines=("version 1.0.0",)
         )
         request_file.write_status(tmp_path, said)
@@ -147,7 +147,7 @@ def test_bundles_are_found_at_a_sticks_top_and_one_folder_down(tmp_path: Path) -
         plugged_in(tmp_path, name)
     (tmp_path / "mnt/link.raucb").symlink_to(tmp_path / "media/a.raucb")
     (tmp_path / "mnt/folder.raucb").mkdir()
-    assert usb_bundle.on_sticks(tmp_path) == tuple(there)
+    assert usb_bundle.find_usb_bundles(tmp_path) == tuple(there)
 
 
 def test_a_bundle_is_copied_and_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def pipe(root: Path) -> str:
 
 def too_large(root: Path) -> str:
     bundle = plugged_in(root, "mnt/new.raucb")
-    os.truncate(root / "mnt/new.raucb", BUNDLE_MOST_BYTES + 1)
+    os.truncate(root / "mnt/new.raucb", MAX_BUNDLE_BYTES + 1)
     return bundle
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 
 from agent.config.update import UpdateConfig
 from agent.update import feed, pre_install, versions
-from agent.update.feed import BadFeed, Feed, Release, UpdateContext
+from agent.update.feed import BadFeed, Feed, FeedRelease, UpdateContext
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(31) + b"x")
@@ -27,22 +27,26 @@ VERSIONS = st.sampled_from(ORDERED)
 
 
 def test_versions_stand_in_the_order_of_semver() -> None:
-    assert sorted(set(ORDERED), key=versions.key) == ORDERED
-    assert versions.key("1.0") == versions.key("1.0.0") == versions.key("1+build.7")
+    assert sorted(set(ORDERED), key=versions.version_key) == ORDERED
+    assert (
+        versions.version_key("1.0")
+        == versions.version_key("1.0.0")
+        == versions.version_key("1+build.7")
+    )
 
 
 @given(VERSIONS, VERSIONS)
 def test_one_of_two_versions_goes_back_unless_they_are_the_same(one: str, two: str) -> None:
-    assert versions.goes_back(one, two) + versions.goes_back(two, one) == (one != two)
+    assert versions.is_downgrade(one, two) + versions.is_downgrade(two, one) == (one != two)
 
 
 @pytest.mark.parametrize("word", ["", "v1", "1.", "1..2", "1.2.3.4.5", "1-", "٣", "1 ", "1" * 70])
 def test_what_is_no_version_goes_back(word: str) -> None:
     with pytest.raises(ValueError, match="not a version"):
-        versions.key(word)
-    assert versions.goes_back("1.0.0", word)
-    assert versions.goes_back(word, "1.0.0")
-    assert versions.goes_back(None, "1.0.0")
+        versions.version_key(word)
+    assert versions.is_downgrade("1.0.0", word)
+    assert versions.is_downgrade(word, "1.0.0")
+    assert versions.is_downgrade(None, "1.0.0")
 
 
 @pytest.mark.parametrize(
@@ -61,33 +65,33 @@ def test_a_version_goes_back_only_where_it_was_signed_to(
     now: str | None, to: str, *, downgrade: bool, may: bool
 ) -> None:
     if may:
-        pre_install.check_permitted(now, to, downgrade=downgrade)
+        pre_install.check_permitted(now, to, allow_downgrade=downgrade)
     else:
         with pytest.raises(pre_install.InstallRefused, match="downgrade=yes"):
-            pre_install.check_permitted(now, to, downgrade=downgrade)
+            pre_install.check_permitted(now, to, allow_downgrade=downgrade)
 
 
-def release(version: str = "2.0.0", share_percent: float = 100, **more: Any) -> Release:
+def release(version: str = "2.0.0", share_percent: float = 100, **more: Any) -> FeedRelease:
     given: dict[str, Any] = {
         "compatible": "vigie-pi-arm64",
         "url": "https://example.org/x.raucb",
         "sha256": "0" * 64,
         "bytes": 1000,
     }
-    return Release(version=version, share_percent=share_percent, **given | more)
+    return FeedRelease(version=version, share_percent=share_percent, **given | more)
 
 
 def situation(box: str = "casa-0001", **more: Any) -> UpdateContext:
     given: dict[str, Any] = {
         "compatible": "vigie-pi-arm64",
         "version": "1.0.0",
-        "refused": (),
+        "refused_versions": (),
         "now": NOW,
     }
-    return UpdateContext(box=box, **given | more)
+    return UpdateContext(box_id=box, **given | more)
 
 
-def listed(*releases: Release) -> Feed:
+def listed(*releases: FeedRelease) -> Feed:
     return Feed(v=1, kind="vigie-feed", releases=releases)
 
 
@@ -97,7 +101,7 @@ BOXES = [f"casa-{number:04}" for number in range(4000)]
 @pytest.mark.parametrize("share_percent", [1, 10, 50, 90])
 def test_a_share_is_that_share_of_the_boxes(share_percent: float) -> None:
     for version in ("2.0.0", "2.0.1"):
-        taken = sum(feed.takes_part(box, version, share_percent) for box in BOXES)
+        taken = sum(feed.is_in_rollout(box, version, share_percent) for box in BOXES)
         # Four standard deviations of as many throws.
         spread = (len(BOXES) * share_percent * (100 - share_percent)) ** 0.5 / 100
         assert abs(taken - len(BOXES) * share_percent / 100) < 4 * spread
@@ -108,14 +112,14 @@ def test_a_larger_share_keeps_those_that_were_in(
     box: str, version: str, one: float, two: float
 ) -> None:
     small, large = sorted((one, two))
-    assert feed.takes_part(box, version, small) <= feed.takes_part(box, version, large)
-    assert feed.takes_part(box, version, 100)
-    assert not feed.takes_part(box, version, 0)
+    assert feed.is_in_rollout(box, version, small) <= feed.is_in_rollout(box, version, large)
+    assert feed.is_in_rollout(box, version, 100)
+    assert not feed.is_in_rollout(box, version, 0)
 
 
 def test_not_always_the_same_boxes_go_first() -> None:
-    first = {box for box in BOXES if feed.takes_part(box, "2.0.0", 10)}
-    second = {box for box in BOXES if feed.takes_part(box, "2.0.1", 10)}
+    first = {box for box in BOXES if feed.is_in_rollout(box, "2.0.0", 10)}
+    second = {box for box in BOXES if feed.is_in_rollout(box, "2.0.1", 10)}
     assert len(first & second) < len(first) / 4
 
 
@@ -128,7 +132,7 @@ def test_not_always_the_same_boxes_go_first() -> None:
         ([release("2.0.0")], situation(version="3.0.0"), None, "nothing newer than 3.0.0"),
         (
             [release("2.0.0")],
-            situation(refused=("2.0.0",)),
+            situation(refused_versions=("2.0.0",)),
             None,
             "2.0.0: fell back here or was rolled back",
         ),
@@ -146,11 +150,11 @@ def test_not_always_the_same_boxes_go_first() -> None:
     ],
 )
 def test_the_newest_that_is_for_the_box_is_chosen_and_never_an_older_one(
-    offered: list[Release], box: UpdateContext, version: str | None, why: str
+    offered: list[FeedRelease], box: UpdateContext, version: str | None, why: str
 ) -> None:
     verdict = feed.select_release(listed(*offered), box)
     assert (verdict.release.version if verdict.release else None) == version
-    assert why in verdict.why
+    assert why in verdict.reason
 
 
 def signed(text: bytes, key: Ed25519PrivateKey = KEY) -> bytes:
@@ -163,7 +167,7 @@ def text(**more: Any) -> bytes:
 
 
 def test_a_signed_feed_is_read() -> None:
-    assert feed.read(signed(text(not_before="2026-11-25T02:00:00Z")), PUBLIC) == listed(
+    assert feed.verify_feed(signed(text(not_before="2026-11-25T02:00:00Z")), PUBLIC) == listed(
         release(not_before=NOW)
     )
 
@@ -184,12 +188,12 @@ def test_a_signed_feed_is_read() -> None:
         (signed(text(version="next")), "not a feed"),
         (signed(text(extra=1)), "not a feed"),
         (signed(text(not_before="2026-11-25T02:00:00")), "not a feed"),
-        (bytes(feed.MOST_BYTES + 1), "more than"),
+        (bytes(feed.MAX_FEED_BYTES + 1), "more than"),
     ],
 )
 def test_what_is_not_the_centres_feed_is_refused_in_one_line(data: bytes, why: str) -> None:
     with pytest.raises(BadFeed, match=why) as told:
-        feed.read(data, PUBLIC)
+        feed.verify_feed(data, PUBLIC)
     assert "\n" not in str(told.value)
 
 
@@ -217,7 +221,7 @@ def test_the_window_is_of_the_clock_on_the_wall(
     window: str, time_zone: str, moment: str, *, is_open: bool
 ) -> None:
     given = settings(window=window, time_zone=time_zone)
-    assert given.is_open(datetime.fromisoformat(moment)) is is_open
+    assert given.is_in_window(datetime.fromisoformat(moment)) is is_open
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from agent.update import autoboot, grubenv, rauc_backend
-from agent.update.bootloader import Grub, RaspberryPi
+from agent.update.bootloader import GrubBootloader, RaspberryPiBootloader
 
 NAMES = st.from_regex(r"[a-z_]{1,20}", fullmatch=True)
 VALUES = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40)
@@ -95,17 +95,17 @@ def test_an_autoboot_that_says_nothing_is_told(data: bytes) -> None:
 @pytest.mark.parametrize("line", ["", "rauc.slot=C", "rauc.slot=", "rauc.slot=A rauc.slot=B"])
 def test_a_system_that_was_not_booted_from_a_slot_has_none(line: str) -> None:
     with pytest.raises(rauc_backend.NoSlots, match=r"rauc\.slot=A or B"):
-        rauc_backend.current(f"quiet {line} ro")
-    assert rauc_backend.current("quiet rauc.slot=B ro\n") == "B"
+        rauc_backend.booted_slot(f"quiet {line} ro")
+    assert rauc_backend.booted_slot("quiet rauc.slot=B ro\n") == "B"
 
 
 def test_the_firmware_is_known_by_what_it_reads(tmp_path: Path) -> None:
     with pytest.raises(rauc_backend.NoSlots, match=r"neither grubenv nor autoboot\.txt"):
-        rauc_backend.firmware(tmp_path, tmp_path)
+        rauc_backend.detect_bootloader(tmp_path, tmp_path)
     (tmp_path / "autoboot.txt").touch()
-    assert isinstance(rauc_backend.firmware(tmp_path, tmp_path), RaspberryPi)
+    assert isinstance(rauc_backend.detect_bootloader(tmp_path, tmp_path), RaspberryPiBootloader)
     (tmp_path / "grubenv").touch()
-    assert isinstance(rauc_backend.firmware(tmp_path, tmp_path), Grub)
+    assert isinstance(rauc_backend.detect_bootloader(tmp_path, tmp_path), GrubBootloader)
 
 
 def box(tmp_path: Path) -> Path:
@@ -137,7 +137,7 @@ def test_rauc_is_answered_on_stdout(tmp_path: Path, capsys: pytest.CaptureFixtur
         (("set-state", "A", "good"), ""),
     ):
         assert ask(root, capsys, *words) == (0, said)
-    assert rauc_backend.open_slots(root).book().slot("A").version == "1.2.3"
+    assert rauc_backend.open_slots(root).read_state().slot("A").version == "1.2.3"
     assert ask(root, capsys, "on-trial") == (3, "")
 
 
@@ -155,8 +155,8 @@ def test_a_poweroff_is_no_trial(tmp_path: Path, capsys: pytest.CaptureFixture[st
     ask(root, capsys, "set-primary", "B")
     assert ask(root, capsys, "leave") == (0, "")
     assert not (root / "run/systemd/reboot-param").exists()
-    assert rauc_backend.open_slots(root).choice().pending == "B"
-    assert not rauc_backend.open_slots(root).choice().tried
-    assert rauc_backend.open_slots(root).abandon_trial()
+    assert rauc_backend.open_slots(root).read_selection().pending == "B"
+    assert not rauc_backend.open_slots(root).read_selection().tried
+    assert rauc_backend.open_slots(root).arm_trial()
     assert (root / "run/systemd/reboot-param").read_text() == "0 tryboot\n"
-    assert rauc_backend.open_slots(root).choice().tried
+    assert rauc_backend.open_slots(root).read_selection().tried

@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
-from agent.update.bootloader import Choice
+from agent.update.bootloader import BootSelection
 from tests.pure.test_update_slots import KINDS, NOW, Board, installed
 
 
 def rolled_back(tmp_path: Path, kind: str) -> Board:
     """2.0.0 has proved itself, and somebody has gone back from it; the reboot is still to come."""
     board = installed(tmp_path, kind)
-    board.slots.abandon_trial()
+    board.slots.arm_trial()
     board.boot(orderly=True)
-    board.slots.settle("2.0.0", NOW)
+    board.slots.record_boot("2.0.0", NOW)
     board.slots.set_state("B", good=True)
-    board.slots.refuse("2.0.0")
+    board.slots.refuse_version("2.0.0")
     board.slots.set_primary("A")
     return board
 
@@ -25,13 +25,13 @@ def test_a_version_that_was_rolled_back_stays_refused_when_the_one_before_proves
     board = rolled_back(tmp_path, kind)
     # The check after a boot that ends only now.
     board.slots.set_state("B", good=True)
-    board.slots.abandon_trial()
+    board.slots.arm_trial()
     assert board.boot(orderly=True) == "A"
-    board.slots.settle("1.0.0", NOW)
+    board.slots.record_boot("1.0.0", NOW)
     board.slots.set_state("A", good=True)
-    assert board.slots.choice() == Choice(default="A")
-    assert board.slots.book().refused == ("2.0.0",)
-    assert board.slots.book().fell_back is None
+    assert board.slots.read_selection() == BootSelection(default="A")
+    assert board.slots.read_state().refused == ("2.0.0",)
+    assert board.slots.read_state().fell_back is None
 
 
 @KINDS
@@ -39,16 +39,16 @@ def test_a_version_that_was_rolled_back_is_refused_no_more_when_the_one_before_f
     tmp_path: Path, kind: str
 ) -> None:
     board = rolled_back(tmp_path, kind)
-    board.slots.abandon_trial()
+    board.slots.arm_trial()
     board.boot(orderly=True)
-    board.slots.settle("1.0.0", NOW)
+    board.slots.record_boot("1.0.0", NOW)
     assert board.boot(orderly=True) == "B"
-    found = board.slots.settle("2.0.0", NOW)
+    found = board.slots.record_boot("2.0.0", NOW)
     board.slots.set_state("B", good=True)
-    assert board.slots.book().refused == ("1.0.0",)
+    assert board.slots.read_state().refused == ("1.0.0",)
     assert found is not None
     assert found.version == "1.0.0"
-    assert board.slots.book().fell_back == found, "it is still to be told"
+    assert board.slots.read_state().fell_back == found, "it is still to be told"
 
 
 @KINDS
@@ -57,5 +57,5 @@ def test_a_version_is_refused_no_more_when_going_back_from_it_is_taken_back(
 ) -> None:
     board = rolled_back(tmp_path, kind)
     board.slots.set_primary("B")
-    assert board.slots.choice() == Choice(default="B")
-    assert board.slots.book().refused == ()
+    assert board.slots.read_selection() == BootSelection(default="B")
+    assert board.slots.read_state().refused == ()

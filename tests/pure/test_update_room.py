@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 
 from agent.base.health_model import DiskHealth, Vitals
-from agent.config.configuration import LEAST_RESERVE_BYTES, RecordConfig
+from agent.config.configuration import MIN_RESERVE_BYTES, RecordConfig
 from agent.faults.registry import FaultRegistry
-from agent.health.degradation import CALM_S, DegradationPolicy
+from agent.health.degradation import RECOVERY_S, DegradationPolicy
 from agent.health.machine_faults import MachineFaults
-from agent.health.strain import ResourceLoad, strain
+from agent.health.strain import ResourceLoad, compute_load
 from agent.recording.retention.reserve import reserve_bytes
 from agent.update.download import RESERVE_BYTES
 
@@ -36,7 +36,7 @@ def test_by_the_size_of_the_disk(total_bytes: int, kept_bytes: int) -> None:
     assert reserve_bytes(WANTED, total_bytes) == kept_bytes
 
 
-WISHES = st.integers(LEAST_RESERVE_BYTES, 10**13)
+WISHES = st.integers(MIN_RESERVE_BYTES, 10**13)
 """What a configuration may want."""
 
 
@@ -60,13 +60,15 @@ def test_a_full_ring_is_no_full_disk(wanted_bytes: int, total_bytes: int) -> Non
         disk_free_bytes=reserve_bytes(wanted_bytes, total_bytes),
         disk_total_bytes=total_bytes,
     )
-    ringful = strain(vitals, DiskHealth())
+    ringful = compute_load(vitals, DiskHealth())
     board, ladder = FaultRegistry(lambda: 0), DegradationPolicy(0)
     faults = MachineFaults(board)
-    for second, now in enumerate([ResourceLoad(room=0.0)] * 20 + [ringful] * int(CALM_S + 2)):
+    for second, now in enumerate(
+        [ResourceLoad(disk_space_ratio=0.0)] * 20 + [ringful] * int(RECOVERY_S + 2)
+    ):
         level = ladder.update(second * 10**9, now)
-        faults.look(second * 10**9, now, DiskHealth(), (), level)
-    assert (ladder.now.level, board.active()) == ("full", ())
+        faults.update(second * 10**9, now, DiskHealth(), (), level)
+    assert (ladder.current.level, board.active()) == ("full", ())
 
 
 @given(st.integers(0, 10**13), st.integers(0, 10**13))

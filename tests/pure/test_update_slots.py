@@ -13,7 +13,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from agent.base import atomic_file
 from agent.update import autoboot, bootloader, grubenv, slot_state
-from agent.update.bootloader import Bootloader, Choice, Grub, RaspberryPi, other
+from agent.update.bootloader import (
+    Bootloader,
+    BootSelection,
+    GrubBootloader,
+    RaspberryPiBootloader,
+    other_slot,
+)
 from agent.update.slot_state import Slot, SlotState
 from agent.update.slots import SlotRefused, Slots
 
@@ -62,9 +68,11 @@ class Board:
     def _slots(self) -> Slots:
         way: Bootloader
         if self.kind == "grub":
-            way = Grub(self.select, self._put)
+            way = GrubBootloader(self.select, self._put)
         else:
-            way = RaspberryPi(self.select, self.reboot_param, self.folder / "none", self._put)
+            way = RaspberryPiBootloader(
+                self.select, self.reboot_param, self.folder / "none", self._put
+            )
         return Slots(way, self.state, self.running, self._write)
 
     def boot(self, *, orderly: bool) -> Slot:
@@ -112,7 +120,7 @@ class Life(RuleBasedStateMachine):
     @initialize()
     def flashed(self) -> None:
         self.board = Board(self.home, self.kind)
-        self.board.slots.settle("1", NOW)
+        self.board.slots.record_boot("1", NOW)
 
     def teardown(self) -> None:
         shutil.rmtree(self.home)
@@ -125,14 +133,14 @@ class Life(RuleBasedStateMachine):
             assert self.trials[self.installs] == 1, "tried twice"
         elif len(self.committed) > 1:
             # Cut while it became the default: from here on it is one of the two.
-            self.committed = {self.board.slots.choice().default}
+            self.committed = {self.board.slots.read_selection().default}
         self.settled = False
 
     @rule(cut=st.none() | st.integers(0, 5))
     def settle(self, cut: int | None) -> None:
         self.board.writes_left = cut
         try:
-            self.board.slots.settle(self.board.whole[self.board.running], NOW)
+            self.board.slots.record_boot(self.board.whole[self.board.running], NOW)
         except Cut:
             self.boot()
             return
@@ -142,10 +150,10 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.settled)
     @rule(cut=st.none() | st.integers(0, 9))
     def install(self, cut: int | None) -> None:
-        slots, target = self.board.slots, other(self.board.running)
+        slots, target = self.board.slots, other_slot(self.board.running)
         self.board.writes_left = cut
         try:
-            slots.installing("2")
+            slots.begin_install("2")
             slots.set_state(target, good=False)
             self.board.write_slot(target, "2")
             self.installs += 1
@@ -171,16 +179,16 @@ class Life(RuleBasedStateMachine):
             return
         self.board.writes_left = None
         self.committed = {running}
-        assert self.board.slots.choice() in (
-            Choice(default=running),
-            Choice(default=running, pending=other(running)),
+        assert self.board.slots.read_selection() in (
+            BootSelection(default=running),
+            BootSelection(default=running, pending=other_slot(running)),
         )
 
     @rule(cut=st.none() | st.integers(0, 4))
     def reboot(self, cut: int | None) -> None:
         self.board.writes_left = cut
         try:
-            self.board.slots.abandon_trial()
+            self.board.slots.arm_trial()
         except Cut:
             self.boot()
             return
@@ -190,30 +198,30 @@ class Life(RuleBasedStateMachine):
     def power_cut(self) -> None:
         self.boot()
 
-    @precondition(lambda self: self.settled and self.board.whole[other(self.board.running)])
+    @precondition(lambda self: self.settled and self.board.whole[other_slot(self.board.running)])
     @rule()
     def go_back(self) -> None:
-        if not self.board.slots.on_trial():
+        if not self.board.slots.is_on_trial():
             self.installs += 1
-            self.board.slots.refuse(self.board.whole[self.board.running])
-            self.board.slots.set_primary(other(self.board.running))
+            self.board.slots.refuse_version(self.board.whole[self.board.running])
+            self.board.slots.set_primary(other_slot(self.board.running))
 
     @rule()
     def take_back(self) -> None:
-        self.board.slots.set_primary(self.board.slots.choice().default)
-        assert self.board.slots.primary() == self.board.slots.choice().default
+        self.board.slots.set_primary(self.board.slots.read_selection().default)
+        assert self.board.slots.get_primary() == self.board.slots.read_selection().default
 
     @invariant()
     def the_default_is_whole_and_was_found_good(self) -> None:
         if hasattr(self, "board"):
-            default = self.board.slots.choice().default
+            default = self.board.slots.read_selection().default
             assert default in self.committed
             assert self.board.whole[default] is not None
 
     @invariant()
     def what_is_about_to_be_tried_is_whole(self) -> None:
         if hasattr(self, "board"):
-            assert self.board.whole[self.board.slots.primary()] is not None
+            assert self.board.whole[self.board.slots.get_primary()] is not None
 
 
 class LifeWithGrub(Life):
@@ -274,11 +282,11 @@ KINDS = pytest.mark.parametrize("kind", ["grub", "raspberry pi"])
 
 def installed(tmp_path: Path, kind: str) -> Board:
     board = Board(tmp_path, kind)
-    board.slots.settle("1.0.0", NOW)
-    board.slots.installing("2.0.0")
+    board.slots.record_boot("1.0.0", NOW)
+    board.slots.begin_install("2.0.0")
     board.slots.set_state("B", good=False)
-    assert board.slots.book().slot("B").state == "bad"
-    assert board.slots.book().slot("B").version is None
+    assert board.slots.read_state().slot("B").state == "bad"
+    assert board.slots.read_state().slot("B").version is None
     board.write_slot("B", "2.0.0")
     board.slots.set_primary("B")
     return board
@@ -289,18 +297,18 @@ def test_what_is_installed_is_tried_once_and_kept_when_it_is_good(
     tmp_path: Path, kind: str
 ) -> None:
     board = installed(tmp_path, kind)
-    assert board.slots.primary() == "B"
-    assert not board.slots.on_trial()
-    assert board.slots.abandon_trial()
+    assert board.slots.get_primary() == "B"
+    assert not board.slots.is_on_trial()
+    assert board.slots.arm_trial()
     assert board.boot(orderly=True) == "B"
-    board.slots.settle("2.0.0", NOW)
-    assert board.slots.on_trial()
-    assert board.slots.primary() == "A"
+    board.slots.record_boot("2.0.0", NOW)
+    assert board.slots.is_on_trial()
+    assert board.slots.get_primary() == "A"
     board.slots.set_state("B", good=True)
-    assert not board.slots.on_trial()
+    assert not board.slots.is_on_trial()
     assert board.boot(orderly=False) == "B"
-    assert board.slots.settle("2.0.0", NOW) is None
-    kept = board.slots.book()
+    assert board.slots.record_boot("2.0.0", NOW) is None
+    kept = board.slots.read_state()
     assert (kept.slot("A").version, kept.slot("A").state) == ("1.0.0", "good")
     assert (kept.slot("B").version, kept.slot("B").state) == ("2.0.0", "good")
     assert kept.fell_back is None
@@ -318,23 +326,25 @@ def test_what_did_not_prove_itself_is_left_named_and_not_tried_again(
     tmp_path: Path, kind: str, why: str, *, came_up: bool
 ) -> None:
     board = installed(tmp_path, kind)
-    board.slots.abandon_trial()
+    board.slots.arm_trial()
     board.boot(orderly=True)
     if came_up:
-        board.slots.settle("2.0.0", NOW)
+        board.slots.record_boot("2.0.0", NOW)
     assert board.boot(orderly=False) == "A"
-    found = board.slots.settle("1.0.0", NOW)
+    found = board.slots.record_boot("1.0.0", NOW)
     assert found is not None
     assert (found.version, found.slot, found.why) == ("2.0.0", "B", why)
-    kept = board.slots.book()
+    kept = board.slots.read_state()
     assert kept.refused == ("2.0.0",)
     assert kept.slot("B").state == "bad"
-    assert board.slots.choice() == Choice(default="A")
-    assert board.slots.settle("1.0.0", NOW) is None
+    assert board.slots.read_selection() == BootSelection(default="A")
+    assert board.slots.record_boot("1.0.0", NOW) is None
     board.slots.set_state("A", good=True)
-    assert board.slots.book().fell_back == found, "that the old one works does not mend the new one"
-    board.slots.accept_version()
-    assert (board.slots.book().fell_back, board.slots.book().refused) == (None, ())
+    assert board.slots.read_state().fell_back == found, (
+        "that the old one works does not mend the new one"
+    )
+    board.slots.clear_refused_versions()
+    assert (board.slots.read_state().fell_back, board.slots.read_state().refused) == (None, ())
 
 
 @KINDS
@@ -343,17 +353,17 @@ def test_a_version_that_fell_back_and_then_proves_itself_is_refused_no_more(
 ) -> None:
     board = installed(tmp_path, kind)
     for good in (False, True):
-        board.slots.abandon_trial()
+        board.slots.arm_trial()
         assert board.boot(orderly=True) == "B"
-        board.slots.settle("2.0.0", NOW)
+        board.slots.record_boot("2.0.0", NOW)
         if good:
             board.slots.set_state("B", good=True)
         else:
             board.boot(orderly=True)
-            board.slots.settle("1.0.0", NOW)
+            board.slots.record_boot("1.0.0", NOW)
             board.slots.set_primary("B")
-    assert board.slots.book().refused == ()
-    assert board.slots.book().fell_back is None
+    assert board.slots.read_state().refused == ()
+    assert board.slots.read_state().fell_back is None
 
 
 @KINDS
@@ -365,8 +375,8 @@ def test_a_power_cut_before_the_reboot_loses_no_trial_or_loses_only_the_trial(
     # GRUB tries at whatever boot comes; a Raspberry Pi forgets with the power, and tries later.
     assert booted == ("B" if kind == "grub" else "A")
     if kind != "grub":
-        assert board.slots.settle("1.0.0", NOW) is None
-        board.slots.abandon_trial()
+        assert board.slots.record_boot("1.0.0", NOW) is None
+        board.slots.arm_trial()
         assert board.boot(orderly=True) == "B"
 
 
@@ -375,7 +385,7 @@ def test_the_default_is_not_to_be_written_over_while_another_is_on_trial(
     tmp_path: Path, kind: str
 ) -> None:
     board = installed(tmp_path, kind)
-    board.slots.abandon_trial()
+    board.slots.arm_trial()
     board.boot(orderly=True)
     with pytest.raises(SlotRefused, match="slot A is the default"):
         board.slots.set_state("A", good=False)
@@ -386,13 +396,13 @@ def test_who_marks_what_is_on_trial_as_bad_leaves_it_on_trial_to_be_left(
     tmp_path: Path, kind: str
 ) -> None:
     board = installed(tmp_path, kind)
-    board.slots.abandon_trial()
+    board.slots.arm_trial()
     board.boot(orderly=True)
-    board.slots.settle("2.0.0", NOW)
+    board.slots.record_boot("2.0.0", NOW)
     board.slots.set_state("B", good=False)
-    assert board.slots.on_trial()
+    assert board.slots.is_on_trial()
     board.boot(orderly=True)
-    found = board.slots.settle("1.0.0", NOW)
+    found = board.slots.record_boot("1.0.0", NOW)
     assert found is not None
     assert found.version == "2.0.0"
 
@@ -401,9 +411,9 @@ def test_who_marks_what_is_on_trial_as_bad_leaves_it_on_trial_to_be_left(
 def test_what_waits_can_be_taken_back(tmp_path: Path, kind: str) -> None:
     board = installed(tmp_path, kind)
     board.slots.set_primary("A")
-    board.slots.abandon_trial()
+    board.slots.arm_trial()
     assert board.boot(orderly=True) == "A"
-    assert board.slots.settle("1.0.0", NOW) is None
+    assert board.slots.record_boot("1.0.0", NOW) is None
 
 
 @KINDS
@@ -413,14 +423,14 @@ def test_a_firmware_file_that_is_damaged_is_mended_with_what_runs(
     board = Board(tmp_path, kind)
     path = board.select / ("grubenv" if kind == "grub" else "autoboot.txt")
     path.write_bytes(b"\xff\x00 rubbish")
-    assert board.slots.choice() == Choice(default="A")
-    board.slots.settle("1.0.0", NOW)
+    assert board.slots.read_selection() == BootSelection(default="A")
+    board.slots.record_boot("1.0.0", NOW)
     assert board.boot(orderly=False) == "A"
 
 
 @pytest.mark.parametrize("kept", [b"", b"{", b'{"v":2}', b"\xff", b"[]"])
 def test_a_book_that_cannot_be_read_is_an_empty_one(tmp_path: Path, kept: bytes) -> None:
-    (tmp_path / slot_state.NAME).write_bytes(kept)
+    (tmp_path / slot_state.FILE_NAME).write_bytes(kept)
     assert slot_state.read(tmp_path) == SlotState()
 
 
@@ -428,26 +438,26 @@ def test_a_raspberry_pi_that_lost_its_book_knows_a_trial_by_the_firmwares_own_wo
     tmp_path: Path,
 ) -> None:
     board = installed(tmp_path, "raspberry pi")
-    board.slots.abandon_trial()
+    board.slots.arm_trial()
     board.boot(orderly=True)
-    (board.state / slot_state.NAME).unlink()
-    assert not board.slots.on_trial()
+    (board.state / slot_state.FILE_NAME).unlink()
+    assert not board.slots.is_on_trial()
     word = tmp_path / "none/chosen/bootloader/tryboot"
     word.parent.mkdir(parents=True)
     word.write_bytes(b"\0\0\0\1")
-    assert board.slots.on_trial()
+    assert board.slots.is_on_trial()
 
 
 def test_a_slot_that_stands_in_for_a_broken_default_is_not_on_trial(tmp_path: Path) -> None:
     board = Board(tmp_path, "grub")
     board.running, board.whole["B"] = "B", "1.0.0"
     stands_in = board._slots()
-    assert not stands_in.on_trial()
-    assert stands_in.settle("1.0.0", NOW) is None
+    assert not stands_in.is_on_trial()
+    assert stands_in.record_boot("1.0.0", NOW) is None
     stands_in.set_state("B", good=True)
-    assert stands_in.choice() == Choice(default="B")
+    assert stands_in.read_selection() == BootSelection(default="B")
 
 
 def test_the_two_partitions_are_those_of_the_layout() -> None:
-    assert RaspberryPi.PARTITIONS == (("A", 2), ("B", 3))
+    assert RaspberryPiBootloader.PARTITIONS == (("A", 2), ("B", 3))
     assert bootloader.SLOTS == ("A", "B")

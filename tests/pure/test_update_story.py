@@ -5,44 +5,48 @@ from pathlib import Path
 import pytest
 
 from agent.update import update_log
-from agent.update.pre_install import InstallRefused, bundle_version, read_through
+from agent.update.pre_install import InstallRefused, bundle_version, verify_readable
 
 
 def test_what_is_added_is_read_in_order_and_by_everybody(tmp_path: Path) -> None:
     for what in ("one", "two"):
-        update_log.add(tmp_path, "amina", what)
-    assert [(entry.by, entry.what) for entry in update_log.read(tmp_path)] == [
+        update_log.append_entry(tmp_path, "amina", what)
+    assert [(entry.by, entry.what) for entry in update_log.read_entries(tmp_path)] == [
         ("amina", "one"),
         ("amina", "two"),
     ]
-    assert (tmp_path / update_log.NAME).stat().st_mode & 0o777 == 0o644
+    assert (tmp_path / update_log.FILE_NAME).stat().st_mode & 0o777 == 0o644
 
 
 def test_it_has_a_bound_in_entries_and_in_words(tmp_path: Path) -> None:
-    for number in range(update_log.KEPT + 5):
-        update_log.add(tmp_path, "x" * 1000, f"{number} " + "y" * 1000)
-    entries = update_log.read(tmp_path)
-    assert len(entries) == update_log.KEPT
+    for number in range(update_log.MAX_ENTRIES + 5):
+        update_log.append_entry(tmp_path, "x" * 1000, f"{number} " + "y" * 1000)
+    entries = update_log.read_entries(tmp_path)
+    assert len(entries) == update_log.MAX_ENTRIES
     assert entries[0].what.startswith("5 ")
-    assert (tmp_path / update_log.NAME).stat().st_size < 200_000
+    assert (tmp_path / update_log.FILE_NAME).stat().st_size < 200_000
 
 
 def test_lines_that_are_none_are_left_out(tmp_path: Path) -> None:
-    update_log.add(tmp_path, "amina", "one")
-    path = tmp_path / update_log.NAME
+    update_log.append_entry(tmp_path, "amina", "one")
+    path = tmp_path / update_log.FILE_NAME
     path.write_bytes(b"\xff\n{}\n" + path.read_bytes() + b'{"id":')
-    assert [entry.what for entry in update_log.read(tmp_path)] == ["one"]
-    update_log.add(tmp_path, "amina", "two")
-    assert [entry.what for entry in update_log.read(tmp_path)] == ["one", "two"]
+    assert [entry.what for entry in update_log.read_entries(tmp_path)] == ["one"]
+    update_log.append_entry(tmp_path, "amina", "two")
+    assert [entry.what for entry in update_log.read_entries(tmp_path)] == ["one", "two"]
 
 
 def test_what_has_not_been_told_is_what_comes_after(tmp_path: Path) -> None:
     for what in ("one", "two", "three"):
-        update_log.add(tmp_path, "amina", what)
-    entries = update_log.read(tmp_path)
-    assert update_log.after(entries, entries[0].id) == entries[1:]
-    assert update_log.after(entries, entries[2].id) == ()
-    assert update_log.after(entries, "") == update_log.after(entries, "of another file") == entries
+        update_log.append_entry(tmp_path, "amina", what)
+    entries = update_log.read_entries(tmp_path)
+    assert update_log.entries_after(entries, entries[0].id) == entries[1:]
+    assert update_log.entries_after(entries, entries[2].id) == ()
+    assert (
+        update_log.entries_after(entries, "")
+        == update_log.entries_after(entries, "of another file")
+        == entries
+    )
 
 
 @pytest.mark.parametrize(
@@ -67,7 +71,7 @@ def test_a_payload_that_the_disk_does_not_give_is_held(tmp_path: Path) -> None:
     (tmp_path / "inside").mkdir()
     (tmp_path / "inside/root.img").write_bytes(bytes(3_000_000))
     (tmp_path / "nowhere").symlink_to("absent")
-    read_through(tmp_path)
+    verify_readable(tmp_path)
     # The kernel gives no byte at address 0 of a process: an error in the midst of a read.
     with pytest.raises(InstallRefused, match="the payload is damaged: "):
-        read_through(Path("/proc/self/task"))
+        verify_readable(Path("/proc/self/task"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.update import verity
-from agent.update.verity import BLOCK, BundleCorrupt, Signed
+from agent.update.verity import BLOCK_BYTES, SignedPayload, UpdateBundleCorrupt
 
 SALT = bytes(range(32))
 CMS = b"a signed manifest"
@@ -22,19 +22,21 @@ def tree(payload: bytes) -> tuple[bytes, str]:
         return hashlib.sha256(SALT + block).digest()
 
     levels, level = [], payload
-    while len(level) > BLOCK:
-        row = b"".join(hashed(level[at : at + BLOCK]) for at in range(0, len(level), BLOCK))
-        level = row + bytes(-len(row) % BLOCK)
+    while len(level) > BLOCK_BYTES:
+        row = b"".join(
+            hashed(level[at : at + BLOCK_BYTES]) for at in range(0, len(level), BLOCK_BYTES)
+        )
+        level = row + bytes(-len(row) % BLOCK_BYTES)
         levels.insert(0, level)
     return b"".join(levels), hashed(level).hex()
 
 
-def bundle(folder: Path, blocks: int) -> tuple[Path, Signed]:
-    payload = random.Random(blocks).randbytes(blocks * BLOCK)
+def bundle(folder: Path, blocks: int) -> tuple[Path, SignedPayload]:
+    payload = random.Random(blocks).randbytes(blocks * BLOCK_BYTES)
     hashes, root = tree(payload)
     path = folder / "x.raucb"
     path.write_bytes(payload + hashes + CMS + len(CMS).to_bytes(8, "big"))
-    return path, Signed(root=root, salt=SALT.hex(), tree_bytes=len(hashes))
+    return path, SignedPayload(root_hash=root, salt=SALT.hex(), hash_tree_bytes=len(hashes))
 
 
 def nothing(_done: int, _total: int) -> None:
@@ -45,14 +47,14 @@ def nothing(_done: int, _total: int) -> None:
 def test_what_was_signed_passes_and_is_read_to_its_end(tmp_path: Path, blocks: int) -> None:
     path, signed = bundle(tmp_path, blocks)
     seen: list[tuple[int, int]] = []
-    verity.check(path, signed, lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (blocks * BLOCK, blocks * BLOCK)
+    verity.verify_payload(path, signed, lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (blocks * BLOCK_BYTES, blocks * BLOCK_BYTES)
 
 
 @pytest.mark.skipif(shutil.which("veritysetup") is None, reason="needs cryptsetup-bin")
 def test_the_root_is_that_of_veritysetup(tmp_path: Path) -> None:
     payload, hashes = tmp_path / "payload", tmp_path / "hashes"
-    payload.write_bytes(random.Random(1).randbytes(300 * BLOCK))
+    payload.write_bytes(random.Random(1).randbytes(300 * BLOCK_BYTES))
     made = subprocess.run(
         ["veritysetup", "format", "--no-superblock", f"--salt={SALT.hex()}", payload, hashes],
         capture_output=True,
@@ -63,29 +65,29 @@ def test_the_root_is_that_of_veritysetup(tmp_path: Path) -> None:
     path = tmp_path / "x.raucb"
     data = payload.read_bytes() + hashes.read_bytes() + CMS + len(CMS).to_bytes(8, "big")
     path.write_bytes(data)
-    signed = Signed(root=root, salt=SALT.hex(), tree_bytes=hashes.stat().st_size)
-    verity.check(path, signed, nothing)
+    signed = SignedPayload(root_hash=root, salt=SALT.hex(), hash_tree_bytes=hashes.stat().st_size)
+    verity.verify_payload(path, signed, nothing)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_one_bit_anywhere_in_payload_or_tree_is_found(tmp_path: Path, seed: int) -> None:
     path, signed = bundle(tmp_path, 200)
     data = bytearray(path.read_bytes())
-    at = random.Random(seed).randrange(200 * BLOCK + signed.tree_bytes)
+    at = random.Random(seed).randrange(200 * BLOCK_BYTES + signed.hash_tree_bytes)
     data[at] ^= 1 << seed % 8
     path.write_bytes(data)
-    with pytest.raises(BundleCorrupt):
-        verity.check(path, signed, nothing)
+    with pytest.raises(UpdateBundleCorrupt):
+        verity.verify_payload(path, signed, nothing)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda data: data[:-BLOCK],
+        lambda data: data[:-BLOCK_BYTES],
         lambda data: data + b"x",
         lambda data: data[:5],
         lambda data: data[:0],
-        lambda data: data[BLOCK:],
+        lambda data: data[BLOCK_BYTES:],
         lambda data: data[:-8] + b"\xff" * 8,
     ],
 )
@@ -93,13 +95,13 @@ def test_a_bundle_that_was_cut_or_added_to_is_found(tmp_path: Path, change: obje
     path, signed = bundle(tmp_path, 10)
     assert callable(change)
     path.write_bytes(change(path.read_bytes()))
-    with pytest.raises(BundleCorrupt):
-        verity.check(path, signed, nothing)
+    with pytest.raises(UpdateBundleCorrupt):
+        verity.verify_payload(path, signed, nothing)
 
 
 def test_another_root_and_another_salt_are_other_payloads(tmp_path: Path) -> None:
     path, signed = bundle(tmp_path, 10)
-    for root, salt in ((signed.root, "00" * 32), ("00" * 32, signed.salt)):
-        other = Signed(root=root, salt=salt, tree_bytes=signed.tree_bytes)
-        with pytest.raises(BundleCorrupt, match="not the one that was signed"):
-            verity.check(path, other, nothing)
+    for root, salt in ((signed.root_hash, "00" * 32), ("00" * 32, signed.salt)):
+        other = SignedPayload(root_hash=root, salt=salt, hash_tree_bytes=signed.hash_tree_bytes)
+        with pytest.raises(UpdateBundleCorrupt, match="not the one that was signed"):
+            verity.verify_payload(path, other, nothing)

@@ -5,46 +5,48 @@ from pathlib import Path
 import pytest
 
 from agent.faults.registry import FaultRegistry
-from agent.health.update_fault import BOOK, LOOK_NS, UpdateFault
+from agent.health.update_fault import CHECK_INTERVAL_NS, SLOT_STATE_FILE, UpdateFault
 from agent.update import grubenv, rauc_backend
-from agent.update.bootloader import Grub
+from agent.update.bootloader import GrubBootloader
 from agent.update.slots import Slots
-from tests.conftest import HeldClock
+from tests.conftest import ManualClock
 
 
 def test_the_book_is_where_root_writes_it() -> None:
-    assert Path("/", BOOK).parent == rauc_backend.STATE
+    assert Path("/", SLOT_STATE_FILE).parent == rauc_backend.RAUC_STATE_DIR
 
 
 @pytest.mark.raises_fault("SYS-08")
-def test_a_fall_back_is_a_fault_until_somebody_accepts_it(tmp_path: Path, clock: HeldClock) -> None:
+def test_a_fall_back_is_a_fault_until_somebody_accepts_it(
+    tmp_path: Path, clock: ManualClock
+) -> None:
     faults = FaultRegistry(clock.boottime_ns)
     watch = UpdateFault(tmp_path, faults)
     watch.check(0)
     assert faults.active() == ()
     path = tmp_path / "grubenv"
     path.write_bytes(grubenv.encode({"default": "A", "pending": "B"}))
-    slots = Slots(Grub(tmp_path), tmp_path / "state/rauc", "A")
-    slots.settle("1.0.0", "2026-11-25T02:00:00Z")
-    watch.check(LOOK_NS - 1)
+    slots = Slots(GrubBootloader(tmp_path), tmp_path / "state/rauc", "A")
+    slots.record_boot("1.0.0", "2026-11-25T02:00:00Z")
+    watch.check(CHECK_INTERVAL_NS - 1)
     assert faults.active() == ()
-    watch.check(LOOK_NS)
+    watch.check(CHECK_INTERVAL_NS)
     (fault,) = faults.active()
     assert (fault.code, fault.subject) == ("SYS-08", "update")
     assert fault.detail == (
         "version (unknown): it did not come up, or the power was cut (2026-11-25T02:00:00Z)"
     )
-    slots.accept_version()
-    watch.check(2 * LOOK_NS)
+    slots.clear_refused_versions()
+    watch.check(2 * CHECK_INTERVAL_NS)
     assert faults.active() == ()
 
 
 @pytest.mark.parametrize("kept", [b"", b"[]", b"\xff", b'{"fell_back":1}'])
 def test_a_book_that_cannot_be_read_is_no_fault(
-    tmp_path: Path, clock: HeldClock, kept: bytes
+    tmp_path: Path, clock: ManualClock, kept: bytes
 ) -> None:
-    (tmp_path / BOOK).parent.mkdir(parents=True)
-    (tmp_path / BOOK).write_bytes(kept)
+    (tmp_path / SLOT_STATE_FILE).parent.mkdir(parents=True)
+    (tmp_path / SLOT_STATE_FILE).write_bytes(kept)
     faults = FaultRegistry(clock.boottime_ns)
     UpdateFault(tmp_path, faults).check(0)
     assert faults.active() == ()

@@ -14,9 +14,9 @@ from agent.detection.ptz_detect_stage import PtzDetectStage
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import PrivacyMask, Scene, SceneLine
 from agent.runtime.queues import LatestFrame
-from drivers.masking import WHOLE
+from drivers.masking import WHOLE_PICTURE
 from drivers.media import Frame
-from tests.pure.rules.street import S, new_id
+from tests.pure.rules.street import NS_PER_S, id_maker
 
 CORNER = (Point(0, 0), Point(0.2, 0), Point(0.2, 0.2))
 NONE = ShiftTolerance(x=0.0, y=0.0)
@@ -27,41 +27,41 @@ ROAD = Scene(line=(SceneLine(name="stop line", start=Point(0, 0.5), to=Point(1, 
 @pytest.mark.parametrize(
     ("preset", "settled", "scene", "masks"),
     [
-        (None, False, None, WHOLE),
-        ("gate", False, None, WHOLE),
+        (None, False, None, WHOLE_PICTURE),
+        ("gate", False, None, WHOLE_PICTURE),
         ("gate", True, GATE, GATE.masks),
         ("road", True, ROAD, ()),
-        ("sky", True, None, WHOLE),
-        (None, True, None, WHOLE),
+        ("sky", True, None, WHOLE_PICTURE),
+        (None, True, None, WHOLE_PICTURE),
     ],
 )
 def test_what_holds_and_what_is_hidden(
     preset: str | None, settled: bool, scene: Scene | None, masks: object
 ) -> None:
     viewpoint = ActiveScene({"gate": GATE, "road": ROAD})
-    viewpoint.rests("road", settled=True, leeway=NONE)
-    viewpoint.rests(preset, settled, NONE)
-    assert viewpoint.stay().scene == scene
+    viewpoint.update_position("road", settled=True, tolerance=NONE)
+    viewpoint.update_position(preset, settled, NONE)
+    assert viewpoint.current().scene == scene
     assert viewpoint.masks() == masks
 
 
 def test_before_the_head_has_spoken_it_counts_as_on_the_way() -> None:
     viewpoint = ActiveScene({"gate": GATE})
-    assert viewpoint.stay().scene is None
-    assert viewpoint.masks() is WHOLE
+    assert viewpoint.current().scene is None
+    assert viewpoint.masks() is WHOLE_PICTURE
 
 
 def test_where_no_scene_hides_anything_nothing_is_hidden_on_the_way_and_elsewhere() -> None:
     viewpoint = ActiveScene({"road": ROAD})
     assert viewpoint.masks() == ()
-    viewpoint.rests("sky", settled=True, leeway=NONE)
-    assert (viewpoint.stay().scene, viewpoint.masks()) == (Scene(), ())
-    assert not viewpoint.masks_anything
+    viewpoint.update_position("sky", settled=True, tolerance=NONE)
+    assert (viewpoint.current().scene, viewpoint.masks()) == (Scene(), ())
+    assert not viewpoint.has_masks
 
 
 def test_masks_are_larger_by_how_far_the_picture_may_have_shifted() -> None:
     viewpoint = ActiveScene({"gate": GATE, "road": ROAD})
-    viewpoint.rests("gate", settled=True, leeway=ShiftTolerance(x=0.02, y=0.04))
+    viewpoint.update_position("gate", settled=True, tolerance=ShiftTolerance(x=0.02, y=0.04))
     (mask,) = masks = viewpoint.masks()
     assert {(round(corner.x, 6), round(corner.y, 6)) for corner in mask} == {
         (0.0, 0.0),
@@ -70,31 +70,31 @@ def test_masks_are_larger_by_how_far_the_picture_may_have_shifted() -> None:
         (0.22, 0.24),
         (0.22, 0.0),
     }
-    viewpoint.rests(None, settled=False, leeway=NONE)
-    viewpoint.rests("gate", settled=True, leeway=ShiftTolerance(x=0.02, y=0.04))
+    viewpoint.update_position(None, settled=False, tolerance=NONE)
+    viewpoint.update_position("gate", settled=True, tolerance=ShiftTolerance(x=0.02, y=0.04))
     # The same object: painters draw anew what is another.
     assert viewpoint.masks() is masks
-    viewpoint.rests("road", settled=True, leeway=ShiftTolerance(x=0.02, y=0.04))
+    viewpoint.update_position("road", settled=True, tolerance=ShiftTolerance(x=0.02, y=0.04))
     assert viewpoint.masks() == ()
 
 
 def test_a_head_that_only_says_that_it_is_near_uncovers_nothing() -> None:
     viewpoint = ActiveScene({"gate": GATE, "road": ROAD})
     for preset in ("gate", "road"):
-        viewpoint.rests(preset, settled=True, leeway=None)
-        assert viewpoint.masks() is WHOLE
+        viewpoint.update_position(preset, settled=True, tolerance=None)
+        assert viewpoint.masks() is WHOLE_PICTURE
     # Where there is nothing to hide, near is enough.
     unmasked = ActiveScene({"road": ROAD})
-    unmasked.rests("road", settled=True, leeway=None)
-    assert (unmasked.stay().scene, unmasked.masks()) == (ROAD, ())
+    unmasked.update_position("road", settled=True, tolerance=None)
+    assert (unmasked.current().scene, unmasked.masks()) == (ROAD, ())
 
 
 def test_a_stay_is_numbered_anew_only_when_it_changes() -> None:
     viewpoint = ActiveScene({"road": ROAD, "gate": GATE})
     numbers = []
     for preset, settled in (("road", True), ("road", True), (None, False), ("road", True)):
-        viewpoint.rests(preset, settled, NONE)
-        numbers.append(viewpoint.stay().number)
+        viewpoint.update_position(preset, settled, NONE)
+        numbers.append(viewpoint.current().generation)
     assert numbers == [1, 1, 2, 3]
 
 
@@ -114,9 +114,9 @@ class Watched:
             "north",
             self.frames,
             DetectionPipeline(None),
-            None if scene is None else RuleEngine("north", scene, new_id()),
+            None if scene is None else RuleEngine("north", scene, id_maker()),
             on_event=lambda event, _jpeg: self.events.append(event),
-            on_flow=lambda _flow: None,
+            on_traffic_counts=lambda _flow: None,
             snapshots=False,
         )
 
@@ -125,7 +125,7 @@ class Watched:
         for second in range(from_s, to_s):
             noise = np.random.default_rng(second).integers(0, 4, (120, 160))
             y = (luma + noise).astype(np.uint8)
-            self.frames.put(Frame(seq=second, t_ns=second * S, y=y, u=chroma, v=chroma))
+            self.frames.put(Frame(seq=second, t_ns=second * NS_PER_S, y=y, u=chroma, v=chroma))
             self.stage.run_once(threading.Event())
 
 
@@ -133,7 +133,7 @@ def test_on_the_way_nothing_is_judged_and_at_rest_it_is() -> None:
     watched = Watched()
     watched.see(0, 40, luma=5)
     assert watched.events == []
-    watched.viewpoint.rests("road", settled=True, leeway=NONE)
+    watched.viewpoint.update_position("road", settled=True, tolerance=NONE)
     watched.see(40, 80, luma=5)
     assert {event.kind for event in watched.events} & {"view_dark", "view_blocked"}
     assert watched.watches == [None, ROAD]
@@ -141,10 +141,10 @@ def test_on_the_way_nothing_is_judged_and_at_rest_it_is() -> None:
 
 def test_leaving_ends_what_is_open() -> None:
     watched = Watched()
-    watched.viewpoint.rests("road", settled=True, leeway=NONE)
+    watched.viewpoint.update_position("road", settled=True, tolerance=NONE)
     watched.see(0, 40, luma=5)
     assert [event.phase for event in watched.events] == ["begin"]
-    watched.viewpoint.rests(None, settled=False, leeway=NONE)
+    watched.viewpoint.update_position(None, settled=False, tolerance=NONE)
     watched.see(40, 42, luma=5)
     assert [event.phase for event in watched.events] == ["begin", "end"]
 
@@ -154,13 +154,13 @@ def test_a_picture_from_before_the_rest_is_not_judged() -> None:
     watched.see(0, 2, luma=90)
     stale = Frame(
         seq=2,
-        t_ns=2 * S,
+        t_ns=2 * NS_PER_S,
         y=np.zeros((120, 160), np.uint8),
         u=np.zeros((60, 80), np.uint8),
         v=np.zeros((60, 80), np.uint8),
     )
     watched.frames.put(stale)
-    watched.viewpoint.rests("road", settled=True, leeway=NONE)
+    watched.viewpoint.update_position("road", settled=True, tolerance=NONE)
     watched.stage.run_once(threading.Event())
     assert watched.frames.take(0) is None
     watched.see(3, 6, luma=90)

@@ -20,18 +20,18 @@ from hypothesis import strategies as st
 
 from drivers import visca_codec as visca
 from drivers.visca_codec import (
-    Ack,
-    Answer,
-    Completed,
-    Failed,
-    Framer,
+    ChainNumbered,
+    CommandAck,
+    CommandCompleted,
+    InquiryAnswer,
     NetworkChange,
-    Numbered,
-    Reply,
+    PacketFramer,
     ReplyDecoder,
+    ViscaError,
+    ViscaReply,
     parse_reply,
 )
-from drivers.visca_sockets import MOST_KEPT, Command, Sockets, State
+from drivers.visca_sockets import MAX_TRACKED_COMMANDS, CommandState, CommandTracker, SentCommand
 
 
 def packed(text: str) -> bytes:
@@ -91,23 +91,23 @@ def test_packets_to_a_camera_are_as_they_are_written_down(made: bytes, written: 
     assert made == packed(written)
 
 
-HEARD: list[tuple[str, str, Reply | None]] = [
-    ("SONY ack", "90 41 FF", Ack(1, 1)),
-    ("SONY completion", "90 52 FF", Completed(1, 2)),
-    ("SONY interface cleared", "90 50 FF", Completed(1, 0)),
-    ("COMP inquiry", "90 50 02 FF", Answer(1, b"\x02")),
-    ("SONY syntax error", "90 60 02 FF", Failed(1, 0, "syntax")),
-    ("SONY length error", "90 60 01 FF", Failed(1, 0, "length")),
-    ("COMP buffer full", "90 60 03 FF", Failed(1, 0, "full")),
-    ("SONY cancelled", "90 62 04 FF", Failed(1, 2, "cancelled")),
-    ("SONY no socket", "90 61 05 FF", Failed(1, 1, "no socket")),
-    ("COMP not executable", "90 61 41 FF", Failed(1, 1, "not executable")),
-    ("SONY two cameras", "88 30 03 FF", Numbered(3)),
-    ("SONY seven cameras", "88 30 08 FF", Numbered(8)),
+HEARD: list[tuple[str, str, ViscaReply | None]] = [
+    ("SONY ack", "90 41 FF", CommandAck(1, 1)),
+    ("SONY completion", "90 52 FF", CommandCompleted(1, 2)),
+    ("SONY interface cleared", "90 50 FF", CommandCompleted(1, 0)),
+    ("COMP inquiry", "90 50 02 FF", InquiryAnswer(1, b"\x02")),
+    ("SONY syntax error", "90 60 02 FF", ViscaError(1, 0, "syntax")),
+    ("SONY length error", "90 60 01 FF", ViscaError(1, 0, "length")),
+    ("COMP buffer full", "90 60 03 FF", ViscaError(1, 0, "full")),
+    ("SONY cancelled", "90 62 04 FF", ViscaError(1, 2, "cancelled")),
+    ("SONY no socket", "90 61 05 FF", ViscaError(1, 1, "no socket")),
+    ("COMP not executable", "90 61 41 FF", ViscaError(1, 1, "not executable")),
+    ("SONY two cameras", "88 30 03 FF", ChainNumbered(3)),
+    ("SONY seven cameras", "88 30 08 FF", ChainNumbered(8)),
     ("COMP a change at camera 1", "90 38 FF", NetworkChange(1)),
     ("COMP a change at camera 4", "C0 38 FF", NetworkChange(4)),
     ("COMP a change before it has a number", "80 38 FF", NetworkChange(0)),
-    ("SONY camera 7", "F0 41 FF", Ack(7, 1)),
+    ("SONY camera 7", "F0 41 FF", CommandAck(7, 1)),
     ("COMP no such reply", "90 42 06 FF", None),
     ("an unknown problem", "90 60 77 FF", None),
     ("a header that no camera has", "9A 41 FF", None),
@@ -116,74 +116,74 @@ HEARD: list[tuple[str, str, Reply | None]] = [
 
 
 @pytest.mark.parametrize(("text", "meant"), [r[1:] for r in HEARD], ids=[r[0] for r in HEARD])
-def test_replies_mean_what_is_written_down(text: str, meant: Reply | None) -> None:
+def test_replies_mean_what_is_written_down(text: str, meant: ViscaReply | None) -> None:
     assert parse_reply(packed(text)) == meant
 
 
 def test_a_place_is_eight_nibbles_of_two_signed_numbers() -> None:
     # SONY: F725h is -170 degrees of an EVI-D70, 04B0h is +90.
     data = packed("0F 07 02 05 00 04 0B 00")
-    assert (visca.signed(data[:4]), visca.signed(data[4:])) == (-2267, 1200)
-    assert visca.unsigned(packed("04 00 00 00")) == 0x4000
-    assert visca.signed(packed("0F 07 12 05")) is None
-    assert visca.unsigned(packed("04 00 00")) is None
+    assert (visca.parse_signed(data[:4]), visca.parse_signed(data[4:])) == (-2267, 1200)
+    assert visca.parse_unsigned(packed("04 00 00 00")) == 0x4000
+    assert visca.parse_signed(packed("0F 07 12 05")) is None
+    assert visca.parse_unsigned(packed("04 00 00")) is None
 
 
 @given(st.integers(-(1 << 15), (1 << 15) - 1), st.integers(0, (1 << 16) - 1))
 def test_numbers_survive_their_nibbles(value: int, place: int) -> None:
-    assert visca.signed(visca.nibbles(value)) == value
-    assert visca.unsigned(visca.nibbles(place)) == place
+    assert visca.parse_signed(visca.nibbles(value)) == value
+    assert visca.parse_unsigned(visca.nibbles(place)) == place
 
 
-def say(reply: Reply) -> bytes:
+def say(reply: ViscaReply) -> bytes:
     """A reply as a camera would say it: the decoder's other half, for round trips alone."""
     match reply:
-        case Numbered(free):
+        case ChainNumbered(free):
             return bytes((0x88, 0x30, free, 0xFF))
         case NetworkChange(address):
             return bytes((0x80 | address << 4, 0x38, 0xFF))
-        case Ack(address, socket):
+        case CommandAck(address, socket):
             return bytes((0x80 | address << 4, 0x40 | socket, 0xFF))
-        case Completed(address, socket):
+        case CommandCompleted(address, socket):
             return bytes((0x80 | address << 4, 0x50 | socket, 0xFF))
-        case Answer(address, data):
+        case InquiryAnswer(address, data):
             return bytes((0x80 | address << 4, 0x50)) + data + b"\xff"
-        case Failed(address, socket, problem):
+        case ViscaError(address, socket, problem):
             code = next(c for c, p in visca.PROBLEMS.items() if p == problem)
             return bytes((0x80 | address << 4, 0x60 | socket, code, 0xFF))
 
 
 addresses, sockets = st.integers(1, 7), st.integers(0, 15)
-replies: st.SearchStrategy[Reply] = st.one_of(
-    st.builds(Ack, addresses, sockets),
-    st.builds(Completed, addresses, sockets),
+replies: st.SearchStrategy[ViscaReply] = st.one_of(
+    st.builds(CommandAck, addresses, sockets),
+    st.builds(CommandCompleted, addresses, sockets),
     st.builds(
-        Answer,
+        InquiryAnswer,
         addresses,
         st.binary(min_size=1, max_size=13).map(lambda b: bytes(x & 0x7F for x in b)),
     ),
-    st.builds(Failed, addresses, sockets, st.sampled_from(sorted(visca.PROBLEMS.values()))),
-    st.builds(Numbered, st.integers(2, 8)),
+    st.builds(ViscaError, addresses, sockets, st.sampled_from(sorted(visca.PROBLEMS.values()))),
+    st.builds(ChainNumbered, st.integers(2, 8)),
     st.builds(NetworkChange, addresses),
 )
 
 
 @given(st.lists(replies, max_size=8), st.lists(st.integers(0, 100), max_size=8), addresses)
 def test_replies_are_heard_however_the_line_cuts_them(
-    said: list[Reply], cuts: list[int], address: int
+    said: list[ViscaReply], cuts: list[int], address: int
 ) -> None:
     stream = b"".join(map(say, said))
     decoder = ReplyDecoder(address)
     edges = sorted({0, len(stream), *(min(cut, len(stream)) for cut in cuts)})
     heard = [r for a, b in pairwise(edges) for r in decoder.feed(stream[a:b])]
-    concerns_all = (Numbered, NetworkChange)
+    concerns_all = (ChainNumbered, NetworkChange)
     assert heard == [r for r in said if isinstance(r, concerns_all) or r.address == address]
     assert decoder.noise_bytes == 0
 
 
 @given(st.binary(max_size=60), replies)
 def test_after_any_noise_the_decoder_is_in_step_within_two_frames(
-    noise: bytes, said: Reply
+    noise: bytes, said: ViscaReply
 ) -> None:
     decoder = ReplyDecoder(getattr(said, "address", 1) or 1)
     decoder.feed(noise)
@@ -193,7 +193,7 @@ def test_after_any_noise_the_decoder_is_in_step_within_two_frames(
 
 def test_a_million_bytes_of_noise_neither_grow_nor_stop_the_decoder() -> None:
     chance = random.Random(38)
-    decoder, framer = ReplyDecoder(1), Framer()
+    decoder, framer = ReplyDecoder(1), PacketFramer()
     answer = packed("90 50 0F 07 02 05 00 04 0B 00 FF")
     understood = 0
     for _ in range(1_000_000 // 55):
@@ -203,8 +203,8 @@ def test_a_million_bytes_of_noise_neither_grow_nor_stop_the_decoder() -> None:
                 block[index] ^= 1 << chance.randrange(8)
         heard = decoder.feed(bytes(block))
         framer.feed(bytes(block))
-        understood += sum(isinstance(reply, Answer) for reply in heard)
-        assert len(framer._kept) < 16
+        understood += sum(isinstance(reply, InquiryAnswer) for reply in heard)
+        assert len(framer._buffer) < 16
     # One frame of 11 bytes is whole with 0.99 ** 11 = 0.895 of chance.
     assert understood > 0.85 * 3 * (1_000_000 // 55)
 
@@ -213,25 +213,25 @@ class Talk:
     """A conversation: what is sent, what the camera says, how the commands stand then."""
 
     def __init__(self) -> None:
-        self.sockets = Sockets()
-        self.commands: dict[str, Command] = {}
+        self.sockets = CommandTracker()
+        self.commands: dict[str, SentCommand] = {}
 
     def send(self, *names: str) -> None:
         for name in names:
-            self.commands[name] = Command(name.encode())
-            self.sockets.sent(self.commands[name])
+            self.commands[name] = SentCommand(name.encode())
+            self.sockets.on_sent(self.commands[name])
 
     def cancel(self, name: str, socket: int) -> None:
-        self.commands[name] = Command(name.encode(), cancels=socket)
-        self.sockets.sent(self.commands[name])
+        self.commands[name] = SentCommand(name.encode(), cancelled_socket=socket)
+        self.sockets.on_sent(self.commands[name])
 
     def hear(self, *texts: str) -> None:
         for text in texts:
             reply = parse_reply(packed(text))
-            assert isinstance(reply, Ack | Completed | Failed)
-            self.sockets.heard(reply)
+            assert isinstance(reply, CommandAck | CommandCompleted | ViscaError)
+            self.sockets.on_reply(reply)
 
-    def stand(self, **expected: State) -> None:
+    def stand(self, **expected: CommandState) -> None:
         assert {name: self.commands[name].state for name in expected} == expected
 
 
@@ -244,11 +244,11 @@ def test_a_command_is_taken_done_and_its_socket_is_free(talk: Talk) -> None:
     talk.send("move")
     talk.hear("90 41 FF")
     talk.stand(move="executing")
-    assert talk.sockets.executing == (1,)
+    assert talk.sockets.busy_sockets == (1,)
     talk.hear("90 51 FF")
     talk.stand(move="done")
-    assert talk.sockets.executing == ()
-    assert talk.sockets.strays == 0
+    assert talk.sockets.busy_sockets == ()
+    assert talk.sockets.unmatched_replies == 0
 
 
 def test_two_are_done_in_any_order(talk: Talk) -> None:
@@ -304,14 +304,14 @@ def test_what_cannot_be_done_now_is_of_the_oldest_that_waits_whatever_socket_it_
     assert talk.commands["preset 8"].state == "executing"
     talk.hear("90 52 FF")
     assert talk.commands["preset 8"].state == "done"
-    assert talk.sockets.strays == 0
+    assert talk.sockets.unmatched_replies == 0
 
 
 def test_a_camera_that_completes_without_an_ack_is_understood(talk: Talk) -> None:
     talk.send("move")
     talk.hear("90 51 FF")
     talk.stand(move="done")
-    assert talk.sockets.executing == ()
+    assert talk.sockets.busy_sockets == ()
 
 
 def test_a_motion_is_broken_off(talk: Talk) -> None:
@@ -321,7 +321,7 @@ def test_a_motion_is_broken_off(talk: Talk) -> None:
     talk.send("stop")
     talk.hear("90 62 04 FF", "90 41 FF")
     talk.stand(goto="cancelled", stop="executing", **{"break": "done"})
-    assert talk.sockets.executing == (1,)
+    assert talk.sockets.busy_sockets == (1,)
 
 
 def test_a_cancel_that_comes_too_late_has_nothing_to_break_off(talk: Talk) -> None:
@@ -345,7 +345,7 @@ def test_a_motion_that_fails_on_its_way_is_refused(talk: Talk) -> None:
     talk.send("goto")
     talk.hear("90 41 FF", "90 61 41 FF")
     talk.stand(goto="refused")
-    assert talk.sockets.executing == ()
+    assert talk.sockets.busy_sockets == ()
 
 
 def test_what_comes_late_or_out_of_nothing_is_counted_and_changes_nothing(talk: Talk) -> None:
@@ -354,8 +354,8 @@ def test_what_comes_late_or_out_of_nothing_is_counted_and_changes_nothing(talk: 
     talk.sockets.forget(talk.commands["move"])
     talk.hear("90 41 FF")
     talk.stand(move="sent")
-    assert talk.sockets.strays == 4
-    assert talk.sockets.executing == ()
+    assert talk.sockets.unmatched_replies == 4
+    assert talk.sockets.busy_sockets == ()
 
 
 def test_a_camera_that_never_completes_makes_nothing_grow(talk: Talk) -> None:
@@ -363,10 +363,10 @@ def test_a_camera_that_never_completes_makes_nothing_grow(talk: Talk) -> None:
         talk.send(f"move {number}")
         if number % 2:
             talk.hear("90 41 FF")
-    assert len(talk.sockets._waiting) <= MOST_KEPT
-    assert len(talk.sockets._sockets[1]) <= MOST_KEPT
+    assert len(talk.sockets._unacknowledged) <= MAX_TRACKED_COMMANDS
+    assert len(talk.sockets._executing[1]) <= MAX_TRACKED_COMMANDS
     talk.sockets.clear()
-    assert talk.sockets.executing == ()
+    assert talk.sockets.busy_sockets == ()
 
 
 @given(
@@ -377,9 +377,9 @@ def test_a_camera_that_never_completes_makes_nothing_grow(talk: Talk) -> None:
             st.integers(0, 2).flatmap(
                 lambda s: st.sampled_from(
                     [
-                        Ack(1, s),
-                        Completed(1, s),
-                        *(Failed(1, s, p) for p in visca.PROBLEMS.values()),
+                        CommandAck(1, s),
+                        CommandCompleted(1, s),
+                        *(ViscaError(1, s, p) for p in visca.PROBLEMS.values()),
                     ]
                 )
             ),
@@ -387,16 +387,18 @@ def test_a_camera_that_never_completes_makes_nothing_grow(talk: Talk) -> None:
         max_size=60,
     )
 )
-def test_no_conversation_breaks_the_table(talk_of: list[str | Ack | Completed | Failed]) -> None:
-    sockets, commands = Sockets(), []
+def test_no_conversation_breaks_the_table(
+    talk_of: list[str | CommandAck | CommandCompleted | ViscaError],
+) -> None:
+    sockets, commands = CommandTracker(), []
     for step in talk_of:
         if isinstance(step, str):
             _, _, socket = step.partition(" ")
-            commands.append(Command(b"", cancels=int(socket) if socket else None))
-            sockets.sent(commands[-1])
+            commands.append(SentCommand(b"", cancelled_socket=int(socket) if socket else None))
+            sockets.on_sent(commands[-1])
         else:
-            sockets.heard(step)
+            sockets.on_reply(step)
     over = {"done", "full", "refused", "cancelled"}
-    held = [*sockets._waiting, *(c for queue in sockets._sockets.values() for c in queue)]
+    held = [*sockets._unacknowledged, *(c for queue in sockets._executing.values() for c in queue)]
     assert not [command for command in held if command.state in over]
     assert len(held) == len(set(held))

@@ -38,13 +38,13 @@ PRESSURE = (
         (lambda: parse.alarm(b"1\n"), True),
         (lambda: parse.alarm(b"0\n"), False),
         (lambda: parse.alarm(b"2\n"), None),
-        (lambda: parse.load(b"0.52 0.58 0.59 1/467 10\n"), 0.52),
+        (lambda: parse.load_average(b"0.52 0.58 0.59 1/467 10\n"), 0.52),
         (lambda: parse.cores(b"0-3\n"), 4),
         (lambda: parse.cores(b"0,2-3\n"), 3),
         (lambda: parse.cores(b"3-0\n"), None),
         (lambda: parse.cores(b"0-99999999\n"), None),
-        (lambda: parse.kilobytes(b"A: 1 kB\nVmRSS:\t   20000 kB\n", "VmRSS"), 20_480_000),
-        (lambda: parse.kilobytes(b"VmRSS: 20000\n", "VmRSS"), None),
+        (lambda: parse.kilobyte_field(b"A: 1 kB\nVmRSS:\t   20000 kB\n", "VmRSS"), 20_480_000),
+        (lambda: parse.kilobyte_field(b"VmRSS: 20000\n", "VmRSS"), None),
         (lambda: parse.pressure(PRESSURE, "some"), 0.125),
         (lambda: parse.pressure(PRESSURE, "full"), 0.0125),
         (lambda: parse.pressure(b"some avg10=101 avg60=0\n", "some"), None),
@@ -93,12 +93,12 @@ def test_what_was_since_the_boot_need_not_be_so_now() -> None:
 
 READERS: list[Callable[[bytes | None], Any]] = [
     parse.decode,
-    parse.count,
+    parse.unsigned,
     parse.celsius,
     parse.alarm,
-    parse.load,
+    parse.load_average,
     parse.cores,
-    lambda data: parse.kilobytes(data, "MemAvailable"),
+    lambda data: parse.kilobyte_field(data, "MemAvailable"),
     lambda data: parse.pressure(data, "full"),
     parse.throttling,
     parse.life_used,
@@ -135,7 +135,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 def test_whatever_comes_is_a_sane_value_or_unknown(data: bytes) -> None:
     for read in READERS:
         read(data)
-    celsius, load = parse.celsius(data), parse.load(data)
+    celsius, load = parse.celsius(data), parse.load_average(data)
     assert celsius is None or -60 <= celsius <= 150
     assert load is None or load >= 0
     for share in (parse.life_used(data), parse.pressure(data, "some")):

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.base.health_model import DiskHealth, LinkHealth
-from agent.health.vitals.disk_wear import S_PER_DAY, Count, Seen, WearRecord, forecast
+from agent.health.vitals.disk_wear import S_PER_DAY, WearCounter, WearReading, WearRecord, forecast
 from agent.health.vitals.machine import MachineMonitor, soc_celsius
-from agent.health.vitals.polled_command import EVERY_NS, TIMEOUT_NS, PolledCommand
-from tests.machine_tree import MachineTree
+from agent.health.vitals.polled_command import INTERVAL_NS, TIMEOUT_NS, PolledCommand
+from tests.machine_tree import FakeProcFs
 
 S = 1_000_000_000
 NOWHERE = "/nowhere"
@@ -25,13 +25,13 @@ def state(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def tree(tmp_path: Path, state: Path) -> MachineTree:
-    return MachineTree(tmp_path / "root", state)
+def tree(tmp_path: Path, state: Path) -> FakeProcFs:
+    return FakeProcFs(tmp_path / "root", state)
 
 
-def test_each_source_is_read(tree: MachineTree, state: Path) -> None:
-    tree.set("sys/class/thermal/thermal_zone1/temp", "51000")
-    tree.set("sys/devices/platform/soc/soc:firmware/get_throttled", "50000")
+def test_each_source_is_read(tree: FakeProcFs, state: Path) -> None:
+    tree.write_file("sys/class/thermal/thermal_zone1/temp", "51000")
+    tree.write_file("sys/devices/platform/soc/soc:firmware/get_throttled", "50000")
     machine = MachineMonitor(state, tree.root, NOWHERE)
     read = machine.read(0)
     assert read.load_1min == 0.4
@@ -62,10 +62,10 @@ def test_what_is_not_there_is_unknown_and_never_zero(tmp_path: Path) -> None:
 
 
 def test_the_alarm_of_the_supply_stands_in_where_the_firmware_tells_nothing(
-    tree: MachineTree, state: Path
+    tree: FakeProcFs, state: Path
 ) -> None:
-    tree.remove("sys/devices/platform/soc/soc:firmware/get_throttled")
-    tree.set("sys/class/hwmon/hwmon1/in0_lcrit_alarm", "1")
+    tree.remove_file("sys/devices/platform/soc/soc:firmware/get_throttled")
+    tree.write_file("sys/class/hwmon/hwmon1/in0_lcrit_alarm", "1")
     read = MachineMonitor(state, tree.root, NOWHERE).read(0)
     assert (read.under_voltage, read.throttled, read.throttled_since_boot) == (True, None, None)
 
@@ -107,20 +107,24 @@ def test_a_program_that_fails_hangs_or_is_not_there_says_nothing(tmp_path: Path)
     hangs.read(TIMEOUT_NS)
     assert process.wait(30) != 0
     assert hangs.read(TIMEOUT_NS + S) is None
-    hangs.read(EVERY_NS)
+    hangs.read(INTERVAL_NS)
     assert hangs._process not in (None, process)
     hangs.close()
 
 
 def test_what_a_disk_has_taken_is_counted_on_over_restarts_and_boots() -> None:
-    first = Count(None)
-    first.look(Seen(disk="a", t_ns=0, boot_written_bytes=1000, used=0.1))
-    first.look(Seen(disk="a", t_ns=60 * S, boot_written_bytes=5000, used=0.1))
-    after_boot = Count(first.book)
-    after_boot.look(Seen(disk="a", t_ns=0, boot_written_bytes=70, used=0.1))
-    book = after_boot.look(Seen(disk="a", t_ns=40 * S, boot_written_bytes=170, used=0.1))
+    first = WearCounter(None)
+    first.update(WearReading(disk="a", t_ns=0, boot_written_bytes=1000, life_used=0.1))
+    first.update(WearReading(disk="a", t_ns=60 * S, boot_written_bytes=5000, life_used=0.1))
+    after_boot = WearCounter(first.record)
+    after_boot.update(WearReading(disk="a", t_ns=0, boot_written_bytes=70, life_used=0.1))
+    book = after_boot.update(
+        WearReading(disk="a", t_ns=40 * S, boot_written_bytes=170, life_used=0.1)
+    )
     assert (book.written_bytes, book.counted_s) == (4100, 100.0)
-    other = after_boot.look(Seen(disk="b", t_ns=50 * S, boot_written_bytes=900, used=None))
+    other = after_boot.update(
+        WearReading(disk="b", t_ns=50 * S, boot_written_bytes=900, life_used=None)
+    )
     assert other == WearRecord(disk="b")
 
 
@@ -142,17 +146,17 @@ def test_a_rate_of_less_than_a_day_says_nothing_of_the_days_to_come() -> None:
     assert forecast(hour, 0.9, 10**9).days_left is None
 
 
-def test_a_disk_keeps_its_book_where_a_restart_finds_it(tree: MachineTree, state: Path) -> None:
+def test_a_disk_keeps_its_book_where_a_restart_finds_it(tree: FakeProcFs, state: Path) -> None:
     machine = MachineMonitor(state, tree.root, NOWHERE)
     machine.read(0)
-    tree.written(2000)
+    tree.set_written_sectors(2000)
     machine.read(10 * S)
     assert machine.disk.written_bytes == 2000 * 512
     machine.close()
-    tree.written(100)  # Another boot.
+    tree.set_written_sectors(100)  # Another boot.
     again = MachineMonitor(state, tree.root, NOWHERE)
     again.read(0)
-    tree.written(150)
+    tree.set_written_sectors(150)
     again.read(10 * S)
     assert again.disk.written_bytes == 2050 * 512
 

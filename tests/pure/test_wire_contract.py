@@ -12,7 +12,7 @@ import pytest
 
 from agent.app import selftest_command
 from agent.capture import snapshot_command
-from agent.commands.command import command_type
+from agent.commands.command import build_command_struct
 from agent.gpio import gpio_command
 from agent.ptz import ptz_command
 from agent.reporting import topics
@@ -27,7 +27,7 @@ EXAMPLES = re.findall(r"^```json (\w+)\n(.*?)\n```$", PAGE, re.MULTILINE | re.DO
 
 def test_the_document_is_what_the_structs_give() -> None:
     script = runpy.run_path(str(ROOT / "scripts" / "asyncapi.py"))
-    assert json.loads(script["text"]()) == DOCUMENT, "run `make docs`"
+    assert json.loads(script["render"]()) == DOCUMENT, "run `make docs`"
 
 
 def test_every_reference_of_the_document_leads_somewhere() -> None:
@@ -63,7 +63,9 @@ def test_an_example_is_valid_by_its_schema(name: str, text: str) -> None:
 @pytest.mark.parametrize(("name", "text"), EXAMPLES)
 def test_an_example_is_read_and_written_back_as_it_was(name: str, text: str) -> None:
     kinds: dict[str, Any] = {"ack": Ack, "centreState": CentreState, "snapshot": SnapshotHeader}
-    kinds |= {f"command{verb.VERB.title()}": command_type(verb.VERB, verb.Args) for verb in VERBS}
+    kinds |= {
+        f"command{verb.VERB.title()}": build_command_struct(verb.VERB, verb.Args) for verb in VERBS
+    }
     decoded = msgspec.json.decode(text, type=kinds.get(name, Message))
     assert msgspec.json.encode(decoded).decode() == text
 
@@ -87,7 +89,9 @@ def test_what_the_schema_refuses_the_reader_refuses_too(change: dict[str, Any], 
         )
     with pytest.raises(ValueError, match=said):
         topics.decode(
-            topics.UpTopic(box="pole-17", what="event", rest=()), json.dumps(broken).encode(), {}
+            topics.UpTopic(box="pole-17", kind="event", sublevels=()),
+            json.dumps(broken).encode(),
+            {},
         )
 
 

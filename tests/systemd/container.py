@@ -20,50 +20,50 @@ from typing import TypeVar
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
-WAIT_S = 60.0
+TIMEOUT_S = 60.0
 """For whatever must come: long, because a machine may be slow, and never waited out in a pass."""
-LOOK_S = 0.05
+POLL_INTERVAL_S = 0.05
 
-HIERARCHY = next(
+CGROUP_ROOT = next(
     (at for at in map(Path, ("/sys/fs/cgroup/unified", "/sys/fs/cgroup")) if at.is_dir()), None
 )
-WITHIN = 'echo $$ >"$0/cgroup.procs" && exec "$@"'
+CGROUP_WRAPPER = 'echo $$ >"$0/cgroup.procs" && exec "$@"'
 """A shell's words to run something within a control group of its own. Without one two containers would
 share theirs, and the systemd of each would clear away what the other started."""
 
 CHECKOUT = "/opt/checkout"
-PROGRAM = f"""#!/bin/sh
+PROGRAM_SCRIPT = f"""#!/bin/sh
 export PYTHONPATH={CHECKOUT} PYTHONDONTWRITEBYTECODE=1
 exec {CHECKOUT}/.venv/bin/python -m agent "$@"
 """
 """What stands for /opt/vigie/bin/vigie: the checkout may lie where a unit must not look."""
 
-BROKER = """
+BROKER_UNIT = """
 [Service]
 ExecStart=/usr/sbin/mosquitto -c /etc/broker.conf
 """
 
 
-def cannot() -> str | None:
+def skip_reason() -> str | None:
     """Why there is no container here; None where there is to be one."""
     if os.environ.get("VIGIE_UNITS") != "started":
         return "takes a minute and boots a container: make test-units"
     if os.geteuid() != 0:
         return "needs root: a container is booted"
-    if HIERARCHY is None or not (HIERARCHY / "cgroup.procs").exists():
+    if CGROUP_ROOT is None or not (CGROUP_ROOT / "cgroup.procs").exists():
         return "needs control groups, cgroups(7)"
     for program in ("systemd-nspawn", "nsenter", "mosquitto"):
         if shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin") is None:
             return f"needs {program}"
-    tried = subprocess.run(
+    probe = subprocess.run(
         ["systemd-nspawn", "--version"], capture_output=True, text=True, check=False
     )
-    if tried.returncode:
-        return f"systemd-nspawn does not run: {tried.stderr.strip()}"
+    if probe.returncode:
+        return f"systemd-nspawn does not run: {probe.stderr.strip()}"
     return None
 
 
-_NUMBERS = itertools.count(1)
+_INSTANCE_NUMBERS = itertools.count(1)
 """Two may run at once: one for all tests, and one that nobody has configured."""
 
 
@@ -75,13 +75,13 @@ class Container:
         for one in (etc / "systemd" / "system", local, opt / "vigie" / "bin", opt / "checkout"):
             one.mkdir(parents=True)
         (etc / "machine-id").write_text("5f0dd1a0c7e54dd5b1d7a5d0a3b1c2d4\n")
-        (etc / "systemd" / "system" / "broker.service").write_text(BROKER)
+        (etc / "systemd" / "system" / "broker.service").write_text(BROKER_UNIT)
         (etc / "broker.conf").write_text("listener 1883 127.0.0.1\nallow_anonymous true\n")
         for name, text in files.items():
             (etc / name).parent.mkdir(parents=True, exist_ok=True)
             (etc / name).write_text(text)
         program = opt / "vigie" / "bin" / "vigie"
-        program.write_text(PROGRAM)
+        program.write_text(PROGRAM_SCRIPT)
         program.chmod(0o755)
         subprocess.run([ROOT / "systemd" / "install", folder / "stage"], check=True)
         shutil.copytree(folder / "stage" / "usr" / "local", local, dirs_exist_ok=True)
@@ -90,25 +90,25 @@ class Container:
             [sys.executable, "-m", "compileall", "-q", ROOT / "agent", ROOT / "drivers"], check=True
         )
         self._boot(
-            f"box-{os.getpid()}-{next(_NUMBERS)}",
+            f"box-{os.getpid()}-{next(_INSTANCE_NUMBERS)}",
             folder / "console.log",
             *("-D", "/", "--volatile=yes", f"--bind={etc}:/etc", f"--bind-ro={local}:/usr/local"),
             *(f"--bind-ro={opt}:/opt", f"--bind-ro={ROOT}:{CHECKOUT}"),
         )
 
-    def _boot(self, name: str, log: Path, *words: str) -> None:
+    def _boot(self, name: str, log: Path, *nspawn_args: str) -> None:
         """Of what `words` say, see systemd-nspawn(1). It is up at the end."""
-        assert HIERARCHY is not None
+        assert CGROUP_ROOT is not None
         self.name = name
-        self._group = HIERARCHY / name
-        self._group.mkdir()
+        self._cgroup = CGROUP_ROOT / name
+        self._cgroup.mkdir()
         self._log = log.open("wb+")
         self._nspawn = subprocess.Popen(
             [
-                *("sh", "-c", WITHIN, self._group, "systemd-nspawn", "--quiet", "--boot"),
+                *("sh", "-c", CGROUP_WRAPPER, self._cgroup, "systemd-nspawn", "--quiet", "--boot"),
                 *("--register=no", "--keep-unit", "--private-network", "--console=pipe"),
                 *("--resolv-conf=off", "--timezone=off", "--link-journal=no"),
-                *(f"--machine={name}", *words),
+                *(f"--machine={name}", *nspawn_args),
             ],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
@@ -117,7 +117,7 @@ class Container:
             start_new_session=True,
         )
         try:
-            self.leader = self.wait_for(self._leader, "first process")
+            self.leader = self.wait_for(self._find_leader, "first process")
             self.wait_for(self._is_up, "end of its start")
         except BaseException:
             self.close()
@@ -128,27 +128,27 @@ class Container:
         """Its file system, seen from here."""
         return Path(f"/proc/{self.leader}/root")
 
-    def run(self, *words: str, check: bool = True) -> str:
+    def run(self, *command: str, check: bool = True) -> str:
         """A command in it, as its root. What it printed."""
-        done = subprocess.run(
-            ["nsenter", "-t", str(self.leader), "-a", *words],
+        process = subprocess.run(
+            ["nsenter", "-t", str(self.leader), "-a", *command],
             capture_output=True,
             text=True,
             check=False,
         )
-        if check and done.returncode:
+        if check and process.returncode:
             raise AssertionError(
-                f"{' '.join(words)}: {done.returncode}: {done.stdout}{done.stderr}"
+                f"{' '.join(command)}: {process.returncode}: {process.stdout}{process.stderr}"
             )
-        return done.stdout
+        return process.stdout
 
-    def shown(self, unit: str, what: str) -> str:
+    def unit_property(self, unit: str, property_name: str) -> str:
         """One property of a unit."""
-        return self.run("systemctl", "show", "--value", f"--property={what}", unit).strip()
+        return self.run("systemctl", "show", "--value", f"--property={property_name}", unit).strip()
 
     def pid(self, unit: str) -> int | None:
         """The main process of a unit, as this side numbers it; None while it has none."""
-        inside = self.shown(unit, "MainPID")
+        inside = self.unit_property(unit, "MainPID")
         if inside == "0":
             return None
         for status in Path("/proc").glob("[0-9]*/status"):
@@ -167,16 +167,18 @@ class Container:
         """What a unit has said, and systemd of it."""
         return self.run("journalctl", "--no-pager", "--output=cat", f"--unit={unit}")
 
-    def wait_for(self, look: Callable[[], T | None], what: str) -> T:
+    def wait_for(self, probe: Callable[[], T | None], description: str) -> T:
         """What a look finds, as soon as it finds something."""
-        never, end_s = threading.Event(), time.monotonic() + WAIT_S
-        while time.monotonic() < end_s:
-            found = look()
+        never_set, deadline_s = threading.Event(), time.monotonic() + TIMEOUT_S
+        while time.monotonic() < deadline_s:
+            found = probe()
             if found:
                 return found
-            never.wait(LOOK_S)
+            never_set.wait(POLL_INTERVAL_S)
         self._log.seek(0)
-        raise AssertionError(f"no {what} within {WAIT_S:g} s\n{self._log.read().decode()}")
+        raise AssertionError(
+            f"no {description} within {TIMEOUT_S:g} s\n{self._log.read().decode()}"
+        )
 
     def close(self) -> None:
         """End it, without farewell."""
@@ -188,20 +190,20 @@ class Container:
         except subprocess.TimeoutExpired:
             self._nspawn.kill()
             self._nspawn.wait()
-        self.wait_for(self._group_is_gone, "end of the container")
+        self.wait_for(self._remove_cgroup, "end of the container")
         self._log.close()
 
-    def _group_is_gone(self) -> bool:
+    def _remove_cgroup(self) -> bool:
         """What it started ends a moment after its first process."""
         # Where there are two hierarchies, systemd-nspawn has made the same in the older one.
-        tops = [self._group, Path("/sys/fs/cgroup/systemd") / self.name]
-        folders = [one for top in tops for one in (top, *top.rglob("*")) if one.is_dir()]
+        roots = [self._cgroup, Path("/sys/fs/cgroup/systemd") / self.name]
+        folders = [one for top in roots for one in (top, *top.rglob("*")) if one.is_dir()]
         with contextlib.suppress(OSError):
             for folder in sorted(folders, reverse=True):
                 folder.rmdir()
-        return not any(top.exists() for top in tops)
+        return not any(top.exists() for top in roots)
 
-    def _leader(self) -> int | None:
+    def _find_leader(self) -> int | None:
         if self._nspawn.poll() is not None:
             self._log.seek(0)
             raise AssertionError(f"systemd-nspawn ended: {self._log.read().decode()}")

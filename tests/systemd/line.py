@@ -13,39 +13,39 @@ import threading
 import tty
 
 GROUP = "dialout"
-LOOK_S = 0.05
+POLL_INTERVAL_S = 0.05
 
 
 def main() -> None:
     """Carry bytes until the input ends."""
-    far, near = os.openpty()
-    tty.setraw(near)
-    name = os.ttyname(near)
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    name = os.ttyname(slave)
     shutil.chown(name, group=GROUP)
     os.chmod(name, 0o660)  # noqa: PTH101 - as short as the rest
-    os.close(near)
+    os.close(slave)
     os.write(1, f"{name}\n".encode())
-    threading.Thread(target=carry_out, args=(far, name), daemon=True).start()
+    threading.Thread(target=forward_output, args=(master, name), daemon=True).start()
     while data := os.read(sys.stdin.fileno(), 4096):
-        os.write(far, data)
+        os.write(master, data)
 
 
-def carry_out(far: int, name: str) -> None:
+def forward_output(master: int, name: str) -> None:
     """What the console says, whenever one has the near end open."""
-    never = threading.Event()
+    never_set = threading.Event()
     while True:
         try:
-            os.write(1, os.read(far, 4096))
+            os.write(1, os.read(master, 4096))
         except OSError:  # nobody has the near end open: pts(4)
-            let_go(name)
-            never.wait(LOOK_S)
+            clear_exclusive(name)
+            never_set.wait(POLL_INTERVAL_S)
 
 
-def let_go(name: str) -> None:
+def clear_exclusive(name: str) -> None:
     """A real port forgets with its last close whose alone it was; a pseudo-terminal does not."""
-    near = os.open(name, os.O_RDWR | os.O_NOCTTY)
-    fcntl.ioctl(near, termios.TIOCNXCL)
-    os.close(near)
+    slave = os.open(name, os.O_RDWR | os.O_NOCTTY)
+    fcntl.ioctl(slave, termios.TIOCNXCL)
+    os.close(slave)
 
 
 if __name__ == "__main__":

@@ -8,37 +8,37 @@ from typing import Literal
 
 from tests.systemd.container import Container
 
-V1 = Path("/sys/fs/cgroup")
+CGROUP_V1_ROOT = Path("/sys/fs/cgroup")
 CPU_SHARE = 0.01
 MEMORY_BYTES = 100_000
 """What it may take beyond what it has."""
 
 
 @contextlib.contextmanager
-def starved(
-    container: Container, unit: str, pid: int, of: Literal["cpu", "memory"]
+def limited_resource(
+    container: Container, unit: str, pid: int, resource: Literal["cpu", "memory"]
 ) -> Iterator[None]:
     """While this is entered. What systemd starts in its place is not starved."""
-    group = V1 / of / f"vigie-test-{os.getpid()}"
-    if not (V1 / of / "cgroup.procs").exists():
-        limit = f"CPUQuota={CPU_SHARE:%}" if of == "cpu" else "MemoryMax=40M"
+    cgroup = CGROUP_V1_ROOT / resource / f"vigie-test-{os.getpid()}"
+    if not (CGROUP_V1_ROOT / resource / "cgroup.procs").exists():
+        limit = f"CPUQuota={CPU_SHARE:%}" if resource == "cpu" else "MemoryMax=40M"
         container.run("systemctl", "set-property", "--runtime", unit, limit)
         yield
         container.run("systemctl", "revert", unit)
         return
-    group.mkdir()
+    cgroup.mkdir()
     try:
-        if of == "cpu":
-            (group / "cpu.cfs_period_us").write_text("100000")
-            (group / "cpu.cfs_quota_us").write_text(str(int(100_000 * CPU_SHARE)))
+        if resource == "cpu":
+            (cgroup / "cpu.cfs_period_us").write_text("100000")
+            (cgroup / "cpu.cfs_quota_us").write_text(str(int(100_000 * CPU_SHARE)))
         else:
-            (group / "memory.limit_in_bytes").write_text(str(MEMORY_BYTES))
-        (group / "cgroup.procs").write_text(str(pid))
+            (cgroup / "memory.limit_in_bytes").write_text(str(MEMORY_BYTES))
+        (cgroup / "cgroup.procs").write_text(str(pid))
         yield
     finally:
-        for left in (group / "cgroup.procs").read_text().split():
+        for remaining_pid in (cgroup / "cgroup.procs").read_text().split():
             with contextlib.suppress(ProcessLookupError):
-                (V1 / of / "cgroup.procs").write_text(left)
+                (CGROUP_V1_ROOT / resource / "cgroup.procs").write_text(remaining_pid)
         # The last of a killed process leaves it a moment later.
-        container.wait_for(lambda: not (group / "cgroup.procs").read_text(), "empty group")
-        group.rmdir()
+        container.wait_for(lambda: not (cgroup / "cgroup.procs").read_text(), "empty group")
+        cgroup.rmdir()

@@ -9,9 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.systemd.container import CHECKOUT, WAIT_S, Container, cannot
+from tests.systemd.container import CHECKOUT, TIMEOUT_S, Container, skip_reason
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(cannot() is not None, reason=str(cannot()))]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(skip_reason() is not None, reason=str(skip_reason())),
+]
 
 PROGRAM = "/opt/vigie/bin/vigie"
 KEPT_AT = "/etc/vigie/console.secret"
@@ -42,7 +45,7 @@ class Technician:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(text.encode() + b"\r")
-        seen, end_s = "", time.monotonic() + WAIT_S
+        seen, end_s = "", time.monotonic() + TIMEOUT_S
         while not re.search(until, seen):
             left_s = end_s - time.monotonic()
             assert select.select([self._process.stdout], [], [], max(0, left_s))[0], seen
@@ -55,7 +58,7 @@ class Technician:
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        end_s = time.monotonic() + WAIT_S
+        end_s = time.monotonic() + TIMEOUT_S
         while time.monotonic() < end_s:
             self._process.stdin.write(b"\r")
             if select.select([self._process.stdout], [], [], 1)[0]:
@@ -132,10 +135,10 @@ def test_within_its_sandbox_the_agent_undoes_what_nobody_has_confirmed(
 TRIED = """
 from pathlib import Path
 from agent.base.clock import boot_id
-from agent.console.commit_confirm import Trial
+from agent.console.commit_confirm import CommitConfirm
 file = Path("/etc/vigie/vigie.toml")
 text = file.read_text().replace("casa-0001", "casa-0002")
-Trial(file).begin(text, "box.site", "amina", boot_id(), 0)
+CommitConfirm(file).begin(text, "box.site", "amina", boot_id(), 0)
 """
 
 
@@ -188,8 +191,8 @@ def test_the_agents_user_may_ask_root_for_an_update_and_is_told(container: Conta
     container.run("systemctl", "start", "vigie-update-asked.path")
     as_vigie = ("setpriv", "--reuid=vigie", "--regid=vigie", "--clear-groups")
     ask = (
-        "import os; from pathlib import Path; from agent.update import asking; "
-        "os.umask(0o077); asking.ask(Path('/run/vigie-update'), 'status', 'amina')"
+        "import os; from pathlib import Path; from agent.update import request_file; "
+        "os.umask(0o077); request_file.submit_request(Path('/run/vigie-update'), 'status', 'amina')"
     )
     container.run(*as_vigie, "env", environment, *python.split(), "-c", ask)
     told = container.root / "run/vigie-update/told"

@@ -4,10 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.settings_files import CONSOLE_SECRET, GOOD, PASSWORD
-from tests.systemd.container import Container, cannot
+from tests.settings_files import CONSOLE_SECRET, GOOD_SETTINGS, PASSWORD
+from tests.systemd.container import Container, skip_reason
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(cannot() is not None, reason=str(cannot()))]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(skip_reason() is not None, reason=str(skip_reason())),
+]
 
 UNIT = "vigie-provision.service"
 
@@ -25,23 +28,23 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
 
 def test_without_settings_it_says_so_and_ends_well(fresh: Container) -> None:
     fresh.run("systemctl", "start", UNIT)
-    assert fresh.shown(UNIT, "Result") == "success"
+    assert fresh.unit_property(UNIT, "Result") == "success"
     assert "VIGIE: NO SETTINGS" in fresh.journal(UNIT)
     assert "DHCP=yes" in fresh.run("cat", "/run/systemd/network/50-vigie.network")
 
 
 def test_with_wrong_settings_it_fails_and_says_why(fresh: Container) -> None:
-    (fresh.root / "select/vigie-settings.toml").write_text(GOOD.replace("rtsp:", "http:"))
+    (fresh.root / "select/vigie-settings.toml").write_text(GOOD_SETTINGS.replace("rtsp:", "http:"))
     fresh.run("systemctl", "restart", UNIT, check=False)
-    assert fresh.shown(UNIT, "ExecMainStatus") == "2"
+    assert fresh.unit_property(UNIT, "ExecMainStatus") == "2"
     assert "camera[0].options.url = 'http://10.0.0.21/main'" in fresh.journal(UNIT)
 
 
 def test_with_good_settings_it_makes_a_box_that_the_agents_user_can_read(fresh: Container) -> None:
-    (fresh.root / "select/vigie-settings.toml").write_text(GOOD)
+    (fresh.root / "select/vigie-settings.toml").write_text(GOOD_SETTINGS)
     fresh.run("systemctl", "restart", UNIT, check=False)
     journal = fresh.journal(UNIT)
-    assert fresh.shown(UNIT, "Result") == "success", journal
+    assert fresh.unit_property(UNIT, "Result") == "success", journal
     assert "VIGIE: box casa-0001 is set up" in journal
     owners = fresh.run("stat", "-c", "%U:%G %a %n", "/etc/vigie/vigie.toml", "/etc/vigie/box.key")
     assert owners.split("\n")[:2] == [
@@ -74,12 +77,12 @@ def test_a_try_that_is_killed_is_made_again_and_the_network_waits_for_it(fresh: 
     fresh.run("systemctl", "daemon-reload")
     fresh.run("systemctl", "start", "after.service")
     assert (fresh.root / "run/tried").exists()
-    assert fresh.shown(UNIT, "NRestarts") == "1"
-    assert fresh.shown(UNIT, "Result") == "success"
-    assert fresh.shown("after.service", "Result") == "success"
+    assert fresh.unit_property(UNIT, "NRestarts") == "1"
+    assert fresh.unit_property(UNIT, "Result") == "success"
+    assert fresh.unit_property("after.service", "Result") == "success"
 
 
 def test_it_ends_before_anything_has_a_network_or_a_configuration(fresh: Container) -> None:
-    before = fresh.shown(UNIT, "Before").split()
+    before = fresh.unit_property(UNIT, "Before").split()
     for other in ("systemd-networkd.service", "network-pre.target", "vigie-agent.service"):
         assert other in before

@@ -11,10 +11,13 @@ import pytest
 
 from agent.health.health_file import LiveHealth
 from agent.recording.segment_name import parse_segment_name
-from tests.systemd.container import Container, cannot
-from tests.systemd.starving import starved
+from tests.systemd.container import Container, skip_reason
+from tests.systemd.starving import limited_resource
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(cannot() is not None, reason=str(cannot()))]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(skip_reason() is not None, reason=str(skip_reason())),
+]
 
 BACK_WITHIN_S = 10.0
 AGENT = "vigie-agent.service"
@@ -119,7 +122,7 @@ def test_an_agent_that_is_starved_of_memory_is_killed_and_records_again_within_1
     container: Container,
 ) -> None:
     pid = recording(container)
-    with starved(container, AGENT, pid, "memory"):
+    with limited_resource(container, AGENT, pid, "memory"):
         container.wait_for(lambda: not Path(f"/proc/{pid}").exists(), "end of the agent")
         since_s, before = boot_s(), newest(container)
         assert back_after_s(container, since_s, before) < BACK_WITHIN_S
@@ -130,7 +133,7 @@ def test_an_agent_that_is_starved_of_processor_records_within_10_s_of_its_end(
 ) -> None:
     """A hundredth of a core: its watchdog may kill it or not, and it must not stay away."""
     pid = recording(container)
-    with starved(container, AGENT, pid, "cpu"):
+    with limited_resource(container, AGENT, pid, "cpu"):
         threading.Event().wait(8)  # longer than its watchdog waits
     since_s, before = boot_s(), newest(container)
     assert back_after_s(container, since_s, before) < BACK_WITHIN_S
@@ -148,7 +151,7 @@ def test_the_agent_stops_when_it_is_told_and_leaves_nothing_behind(container: Co
     recording(container)
     container.run("systemctl", "stop", AGENT)
     try:
-        assert container.shown(AGENT, "Result") == "success"
+        assert container.unit_property(AGENT, "Result") == "success"
         assert "vigie" not in container.run("ps", "-eo", "user")
         footage = container.root / "var/lib/vigie/footage/north"
         assert not list(footage.glob("*.part"))
@@ -158,7 +161,8 @@ def test_the_agent_stops_when_it_is_told_and_leaves_nothing_behind(container: Co
 
 def test_a_good_boot_is_marked_good_once_everything_was_seen(container: Container) -> None:
     container.wait_for(
-        lambda: container.shown("vigie-boot-good.service", "ActiveState") == "active", "good boot"
+        lambda: container.unit_property("vigie-boot-good.service", "ActiveState") == "active",
+        "good boot",
     )
     assert "good; there is no rauc here to tell" in container.journal("vigie-boot-good.service")
 

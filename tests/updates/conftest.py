@@ -20,16 +20,16 @@ from agent.update.slots import Slots
 from tests.updates.file_server import FileServer
 
 COMPATIBLE = "vigie-virt-amd64"
-NEEDS = ("rauc", "dbus-daemon", "mksquashfs")
-WRAPPER = """#!/bin/sh
+REQUIRED_PROGRAMS = ("rauc", "dbus-daemon", "mksquashfs")
+WRAPPER_TEMPLATE = """#!/bin/sh
 {before}
 exec {python} -P -m {module} "$@"
 """
-BUS = """<busconfig><type>system</type><listen>unix:path={path}</listen>
+BUS_CONFIG = """<busconfig><type>system</type><listen>unix:path={path}</listen>
 <policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"/>
 <allow receive_sender="*"/></policy></busconfig>
 """
-SYSTEM = """[system]
+RAUC_CONFIG = """[system]
 compatible={compatible}
 bootloader=custom
 bundle-formats=verity plain
@@ -41,7 +41,7 @@ pre-install={root}/pre-install
 [keyring]
 path={root}/keyring.pem
 """
-SLOT = """[slot.rootfs.{n}]
+SLOT_CONFIG = """[slot.rootfs.{n}]
 device={root}/root_{s}
 type=raw
 bootname={S}
@@ -52,7 +52,7 @@ parent=rootfs.{n}
 """
 
 
-class Authority:
+class BundleAuthority:
     """Who signs bundles."""
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -68,7 +68,7 @@ class Authority:
                 *("encipher_only", "decipher_only"),
             )
         }
-        made = (
+        certificate = (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(subject)
@@ -80,7 +80,7 @@ class Authority:
             .add_extension(x509.KeyUsage(**usage), critical=True)
             .sign(key, hashes.SHA256())
         )
-        self.cert.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+        self.cert.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         self.key.write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM,
@@ -89,12 +89,12 @@ class Authority:
             )
         )
 
-    def bundle(
+    def make_bundle(
         self,
         path: Path,
         version: str,
         *,
-        form: str = "verity",
+        bundle_format: str = "verity",
         compatible: str = COMPATIBLE,
         meta: str = "",
         size_bytes: int = 600_000,
@@ -103,27 +103,27 @@ class Authority:
         content = path.with_suffix(".content")
         content.mkdir()
         for name, size in (("root.img", size_bytes), ("boot.img", 40_000)):
-            (content / name).write_bytes(image(name, version, size))
+            (content / name).write_bytes(slot_image(name, version, size))
         (content / "manifest.raucm").write_text(
-            f"[update]\ncompatible={compatible}\nversion={version}\n[bundle]\nformat={form}\n{meta}"
+            f"[update]\ncompatible={compatible}\nversion={version}\n[bundle]\nformat={bundle_format}\n{meta}"
             "[image.rootfs]\nfilename=root.img\n[image.boot]\nfilename=boot.img\n"
         )
-        words = ["rauc", "bundle", f"--cert={self.cert}", f"--key={self.key}", content, path]
-        subprocess.run(words, check=True, capture_output=True)
+        command = ["rauc", "bundle", f"--cert={self.cert}", f"--key={self.key}", content, path]
+        subprocess.run(command, check=True, capture_output=True)
         shutil.rmtree(content)
         return path
 
 
-def image(name: str, version: str, size_bytes: int = 600_000) -> bytes:
+def slot_image(name: str, version: str, size_bytes: int = 600_000) -> bytes:
     """What is in a slot after a version was installed; no two blocks of it are the same."""
     lines = (f"{name} {version} {line}\n".encode() for line in range(size_bytes // 8))
     return b"".join(lines)[:size_bytes]
 
 
-class Box:
+class UpdateBox:
     """A box whose files begin at `root`, and the service that runs for it."""
 
-    def __init__(self, root: Path, authority: Authority) -> None:
+    def __init__(self, root: Path, authority: BundleAuthority) -> None:
         self.root = root
         for folder in ("proc", "select", "state/rauc", "etc/rauc", "mounts", "run"):
             (root / folder).mkdir(parents=True)
@@ -131,15 +131,15 @@ class Box:
         (root / "select/grubenv").write_bytes(block)
         for name in ("root_a", "root_b", "boot_a", "boot_b"):
             (root / name).write_bytes(bytes(1 << 20))
-        self.runs("A", "1.0.0")
+        self.set_running_slot("A", "1.0.0")
         shutil.copy(authority.cert, root / "keyring.pem")
-        conf = SYSTEM.format(compatible=COMPATIBLE, root=root)
-        conf += "".join(SLOT.format(n=n, s="ab"[n], S="AB"[n], root=root) for n in (0, 1))
+        conf = RAUC_CONFIG.format(compatible=COMPATIBLE, root=root)
+        conf += "".join(SLOT_CONFIG.format(n=n, s="ab"[n], S="AB"[n], root=root) for n in (0, 1))
         self.conf = root / "etc/rauc/system.conf"
         self.conf.write_text(conf)
-        self.wrap()
+        self.write_handlers()
         bus = root / "bus"
-        (root / "bus.conf").write_text(BUS.format(path=bus))
+        (root / "bus.conf").write_text(BUS_CONFIG.format(path=bus))
         self.environ = {**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={bus}"}
         self._bus = subprocess.Popen(
             ["dbus-daemon", f"--config-file={root / 'bus.conf'}", "--nofork", "--print-address=1"],
@@ -150,24 +150,26 @@ class Box:
         assert self._bus.stdout.readline()
         self.log = root / "rauc.log"
         self._service: subprocess.Popen[bytes] | None = None
-        self.start()
+        self.start_service()
 
-    def wrap(self, before: str = "") -> None:
+    def write_handlers(self, shell_prefix: str = "") -> None:
         """The programs that RAUC starts. `before` is shell, done first by the backend."""
-        for name, module, first in (
-            ("slots", f"agent.update.rauc_backend --root {self.root}", before),
+        for name, module, prefix in (
+            ("slots", f"agent.update.rauc_backend --root {self.root}", shell_prefix),
             ("pre-install", f"agent.update.pre_install {self.root}", ""),
         ):
             path = self.root / name
-            path.write_text(WRAPPER.format(before=first, python=sys.executable, module=module))
+            path.write_text(
+                WRAPPER_TEMPLATE.format(before=prefix, python=sys.executable, module=module)
+            )
             path.chmod(0o755)
 
-    def runs(self, slot: str, version: str) -> None:
+    def set_running_slot(self, slot: str, version: str) -> None:
         """It was booted from there."""
         (self.root / "proc/cmdline").write_text(f"quiet root=/dev/vda4 rauc.slot={slot}\n")
         (self.root / "etc/os-release").write_text(f'ID=debian\nIMAGE_VERSION="{version}"\n')
 
-    def start(self) -> None:
+    def start_service(self) -> None:
         """RAUC's service, which asks what runs when it begins."""
         with self.log.open("ab") as log:
             self._service = subprocess.Popen(
@@ -176,10 +178,10 @@ class Box:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        waiting = ["gdbus", "wait", "--system", "--timeout", "30", "de.pengutronix.rauc"]
-        subprocess.run(waiting, env=self.environ, check=True)
+        wait_command = ["gdbus", "wait", "--system", "--timeout", "30", "de.pengutronix.rauc"]
+        subprocess.run(wait_command, env=self.environ, check=True)
 
-    def stop(self) -> None:
+    def stop_service(self) -> None:
         """The service ends."""
         assert self._service
         self._service.kill()
@@ -187,37 +189,42 @@ class Box:
 
     def reboot(self, version: str, slot: str = "") -> None:
         """What GRUB does, and the unit that settles."""
-        self.stop()
+        self.stop_service()
         path = self.root / "select/grubenv"
         variables = grubenv.decode(path.read_bytes())
-        chosen = slot or variables["try"] or variables["default"]
+        booted_slot = slot or variables["try"] or variables["default"]
         path.write_bytes(grubenv.encode({**variables, "try": ""}))
-        self.runs(chosen, version)
-        self.slots.settle(version, "2026-11-25T02:00:00Z")
-        self.start()
+        self.set_running_slot(booted_slot, version)
+        self.slots.record_boot(version, "2026-11-25T02:00:00Z")
+        self.start_service()
 
     @property
     def slots(self) -> Slots:
         """As they stand."""
         return open_slots(self.root)
 
-    def rauc(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    def run_rauc(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """The command line, as a technician has it."""
-        asked = ["rauc", "-c", self.conf, *words]
-        return subprocess.run(asked, env=self.environ, capture_output=True, text=True, check=False)
+        command = ["rauc", "-c", self.conf, *arguments]
+        return subprocess.run(
+            command, env=self.environ, capture_output=True, text=True, check=False
+        )
 
-    def vigie(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    def run_vigie_update(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """`vigie update`."""
-        asked = [sys.executable, "-m", "agent", "update", "--root", self.root, *words]
+        command = [sys.executable, "-m", "agent", "update", "--root", self.root, *arguments]
         environ = {**self.environ, "COLUMNS": "80"}
-        return subprocess.run(asked, env=environ, capture_output=True, text=True, check=False)
+        return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
 
-    def holds(self, slot: str, version: str) -> bool:
+    def contains_version(self, slot: str, version: str) -> bool:
         """Whether the whole of a version's images lie in a slot."""
-        wanted = {"root": image("root.img", version), "boot": image("boot.img", version, 40_000)}
+        expected = {
+            "root": slot_image("root.img", version),
+            "boot": slot_image("boot.img", version, 40_000),
+        }
         return all(
             (self.root / f"{name}_{slot.lower()}").read_bytes().startswith(data)
-            for name, data in wanted.items()
+            for name, data in expected.items()
         )
 
     def is_empty(self, slot: str) -> bool:
@@ -226,7 +233,7 @@ class Box:
 
     def close(self) -> None:
         """All of it ends."""
-        self.stop()
+        self.stop_service()
         self._bus.terminate()
         self._bus.wait()
         if self._bus.stdout:
@@ -238,16 +245,16 @@ class Box:
 
 
 @pytest.fixture(scope="session")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"), "centre")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> BundleAuthority:
+    return BundleAuthority(tmp_path_factory.mktemp("authority"), "centre")
 
 
 @pytest.fixture
-def box(tmp_path: Path, authority: Authority) -> Iterator[Box]:
-    missing = [name for name in NEEDS if shutil.which(name) is None]
+def box(tmp_path: Path, authority: BundleAuthority) -> Iterator[UpdateBox]:
+    missing = [name for name in REQUIRED_PROGRAMS if shutil.which(name) is None]
     if missing:
         pytest.skip(f"needs {', '.join(missing)}: apt-get install rauc dbus squashfs-tools")
-    made = Box(tmp_path / "box", authority)
+    made = UpdateBox(tmp_path / "box", authority)
     yield made
     made.close()
 

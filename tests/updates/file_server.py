@@ -13,20 +13,20 @@ class FileServer:
     def __init__(self, certificate: tuple[Path, Path] | None = None) -> None:
         self.files: dict[str, bytes] = {}
         self.tags: dict[str, str] = {}
-        self.moved: dict[str, str] = {}
-        self.cuts: list[int] = []
-        self.status: list[int] = []
+        self.redirects: dict[str, str] = {}
+        self.break_after_bytes: list[int] = []
+        self.next_statuses: list[int] = []
         self.ranges: list[str | None] = []
-        self.knows_ranges = True
-        self.says_length = True
+        self.supports_ranges = True
+        self.sends_length = True
         self.sent_bytes = 0
-        outer = self
+        server = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                outer.answer(self)
+                server.handle_get(self)
 
             def log_message(self, *_args: Any) -> None:
                 pass
@@ -46,28 +46,28 @@ class FileServer:
         """Where a file is."""
         return f"{self.scheme}://127.0.0.1:{self._server.server_port}{path}"
 
-    def answer(self, request: http.server.BaseHTTPRequestHandler) -> None:
+    def handle_get(self, request: http.server.BaseHTTPRequestHandler) -> None:
         """One GET."""
         request.close_connection = True
-        if request.path in self.moved:
+        if request.path in self.redirects:
             request.send_response(302)
-            request.send_header("Location", self.moved[request.path])
+            request.send_header("Location", self.redirects[request.path])
             request.send_header("Content-Length", "0")
             request.end_headers()
             return
         self.ranges.append(request.headers.get("Range"))
         data = self.files.get(request.path)
-        if data is None or self.status:
-            request.send_error(self.status.pop(0) if self.status else 404)
+        if data is None or self.next_statuses:
+            request.send_error(self.next_statuses.pop(0) if self.next_statuses else 404)
             return
         tag = self.tags.get(request.path, "")
-        begin = self._begin(request, tag)
+        begin = self._range_begin(request, tag)
         if begin is not None and begin >= len(data):
             request.send_error(416)
             return
         body = data[begin or 0 :]
         request.send_response(200 if begin is None else 206)
-        if self.says_length:
+        if self.sends_length:
             request.send_header("Content-Length", str(len(body)))
         if tag:
             request.send_header("ETag", tag)
@@ -75,15 +75,15 @@ class FileServer:
             span = f"bytes {begin}-{len(data) - 1}/{len(data)}"
             request.send_header("Content-Range", span)
         request.end_headers()
-        sent = body[: self.cuts.pop(0)] if self.cuts else body
+        sent = body[: self.break_after_bytes.pop(0)] if self.break_after_bytes else body
         self.sent_bytes += len(sent)
         request.wfile.write(sent)
 
-    def _begin(self, request: http.server.BaseHTTPRequestHandler, tag: str) -> int | None:
-        asked, if_range = request.headers.get("Range"), request.headers.get("If-Range")
-        if asked is None or not self.knows_ranges or if_range not in (None, tag):
+    def _range_begin(self, request: http.server.BaseHTTPRequestHandler, tag: str) -> int | None:
+        range_header, if_range = request.headers.get("Range"), request.headers.get("If-Range")
+        if range_header is None or not self.supports_ranges or if_range not in (None, tag):
             return None
-        return int(asked.removeprefix("bytes=").removesuffix("-"))
+        return int(range_header.removeprefix("bytes=").removesuffix("-"))
 
     def close(self) -> None:
         """The server ends."""

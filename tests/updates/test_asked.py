@@ -11,10 +11,10 @@ import pytest
 from agent.console.results import ConsoleError
 from agent.console.update_client import UpdateClient
 from agent.update import request_file, request_service, update_log
-from agent.update.rauc import Rauc
-from agent.update.request import Do, UpdateProgress
+from agent.update.rauc import RaucClient
+from agent.update.request import UpdateAction, UpdateRequestStatus
 from agent.update.updater import Updater
-from tests.updates.conftest import COMPATIBLE, Authority, Box
+from tests.updates.conftest import COMPATIBLE, BundleAuthority, UpdateBox
 from tests.updates.test_rauc import tamper
 from tests.updates.test_update_command import CAN_MOUNT_VERITY, installed
 
@@ -23,20 +23,22 @@ STICK = "run/media/sda1"
 
 
 @pytest.fixture
-def desk(box: Box) -> UpdateClient:
+def desk(box: UpdateBox) -> UpdateClient:
     """The console's side of the door."""
     (box.root / FOLDER).mkdir()
     (box.root / STICK).mkdir(parents=True)
     return UpdateClient(box.root)
 
 
-def unit(box: Box, *words: str) -> int:
+def unit(box: UpdateBox, *words: str) -> int:
     """What vigie-update-asked.service does: its exit code."""
     order = [sys.executable, "-P", "-m", "agent.update.request_service", "--root", box.root, *words]
     return subprocess.run(order, env=box.environ, check=False).returncode
 
 
-def done(box: Box, desk: UpdateClient, do: Do, bundle: str | None = None) -> UpdateProgress:
+def done(
+    box: UpdateBox, desk: UpdateClient, do: UpdateAction, bundle: str | None = None
+) -> UpdateRequestStatus:
     """An order of amina's, and how it ended."""
     order = desk.submit_request(do, "amina", bundle)
     assert unit(box) == 0
@@ -48,12 +50,12 @@ def done(box: Box, desk: UpdateClient, do: Do, bundle: str | None = None) -> Upd
     return told
 
 
-def story_of(box: Box) -> list[tuple[str, str]]:
-    return [(entry.by, entry.what) for entry in update_log.read(box.root / "state/rauc")]
+def story_of(box: UpdateBox) -> list[tuple[str, str]]:
+    return [(entry.by, entry.what) for entry in update_log.read_entries(box.root / "state/rauc")]
 
 
-def test_the_slots_are_told(box: Box, desk: UpdateClient) -> None:
-    box.slots.settle("1.0.0", "2026-11-25T02:00:00Z")
+def test_the_slots_are_told(box: UpdateBox, desk: UpdateClient) -> None:
+    box.slots.record_boot("1.0.0", "2026-11-25T02:00:00Z")
     told = done(box, desk, "status")
     assert (told.state, told.lines) == (
         "done",
@@ -67,17 +69,17 @@ def test_the_slots_are_told(box: Box, desk: UpdateClient) -> None:
 
 
 def test_a_bundle_on_a_stick_is_installed(
-    box: Box, desk: UpdateClient, authority: Authority
+    box: UpdateBox, desk: UpdateClient, authority: BundleAuthority
 ) -> None:
-    authority.bundle(box.root / STICK / "new.raucb", "2.0.0")
-    (bundle,) = desk.bundles()
+    authority.make_bundle(box.root / STICK / "new.raucb", "2.0.0")
+    (bundle,) = desk.list_bundles()
     assert bundle == f"/{STICK}/new.raucb"
     told = done(box, desk, "install", bundle)
     assert list((box.root / "data/update").iterdir()) == []
     if CAN_MOUNT_VERITY:
         said = "version 2.0.0 is in slot B, and is tried once, at the next reboot."
         assert (told.state, told.lines) == ("done", (said,))
-        assert box.holds("B", "2.0.0")
+        assert box.contains_version("B", "2.0.0")
         assert story_of(box) == [("amina", "update: version 2.0.0 installed into slot B")]
     else:
         # It went through all checks, and the kernel has no dm-verity.
@@ -86,20 +88,20 @@ def test_a_bundle_on_a_stick_is_installed(
         assert box.is_empty("B")
 
 
-def other_board(authority: Authority, path: Path) -> None:
-    authority.bundle(path, "2.0.0", compatible="vigie-pi-arm64")
+def other_board(authority: BundleAuthority, path: Path) -> None:
+    authority.make_bundle(path, "2.0.0", compatible="vigie-pi-arm64")
 
 
-def older(authority: Authority, path: Path) -> None:
-    authority.bundle(path, "0.9.0")
+def older(authority: BundleAuthority, path: Path) -> None:
+    authority.make_bundle(path, "0.9.0")
 
 
-def tampered(authority: Authority, path: Path) -> None:
-    tamper(authority.bundle(path, "2.0.0"))
+def tampered(authority: BundleAuthority, path: Path) -> None:
+    tamper(authority.make_bundle(path, "2.0.0"))
 
 
-def strangers(_authority: Authority, path: Path) -> None:
-    Authority(path.parent, "stranger").bundle(path, "2.0.0")
+def strangers(_authority: BundleAuthority, path: Path) -> None:
+    BundleAuthority(path.parent, "stranger").make_bundle(path, "2.0.0")
 
 
 @pytest.mark.parametrize(
@@ -112,10 +114,10 @@ def strangers(_authority: Authority, path: Path) -> None:
     ],
 )
 def test_the_console_can_install_nothing_that_root_could_not(
-    box: Box,
+    box: UpdateBox,
     desk: UpdateClient,
-    authority: Authority,
-    make: Callable[[Authority, Path], None],
+    authority: BundleAuthority,
+    make: Callable[[BundleAuthority, Path], None],
     why: str,
 ) -> None:
     make(authority, box.root / STICK / "bad.raucb")
@@ -128,42 +130,42 @@ def test_the_console_can_install_nothing_that_root_could_not(
 
 
 def test_a_file_elsewhere_is_not_installed(
-    box: Box, desk: UpdateClient, authority: Authority
+    box: UpdateBox, desk: UpdateClient, authority: BundleAuthority
 ) -> None:
-    authority.bundle(box.root / "data.raucb", "2.0.0")
+    authority.make_bundle(box.root / "data.raucb", "2.0.0")
     told = done(box, desk, "install", "/data.raucb")
     assert told.state == "failed"
     assert "allowed: a file *.raucb below /media, /run/media, /mnt" in told.lines[0]
 
 
-def test_what_waits_is_taken_back(box: Box, desk: UpdateClient) -> None:
+def test_what_waits_is_taken_back(box: UpdateBox, desk: UpdateClient) -> None:
     installed(box)
     told = done(box, desk, "rollback")
     assert (told.state, told.lines) == ("done", ("slot B is not tried; slot A stays",))
-    assert box.slots.choice().pending is None
+    assert box.slots.read_selection().pending is None
     assert story_of(box) == [("amina", "update: rollback: slot B is not tried; slot A stays")]
 
 
 def test_what_is_on_trial_is_told_and_marked_good(
-    box: Box, desk: UpdateClient, authority: Authority
+    box: UpdateBox, desk: UpdateClient, authority: BundleAuthority
 ) -> None:
     installed(box)
     box.reboot("2.0.0")
     assert "on trial: slot A comes back" in done(box, desk, "status").lines[1]
-    authority.bundle(box.root / STICK / "new.raucb", "3.0.0")
+    authority.make_bundle(box.root / STICK / "new.raucb", "3.0.0")
     assert "on trial" in done(box, desk, "install", f"/{STICK}/new.raucb").lines[0]
     assert done(box, desk, "good").state == "done"
-    assert box.slots.choice().default == "B"
+    assert box.slots.read_selection().default == "B"
     assert story_of(box) == [("amina", "update: what runs was marked good")]
 
 
 def test_what_fell_back_needs_the_word_good_first(
-    box: Box, desk: UpdateClient, authority: Authority
+    box: UpdateBox, desk: UpdateClient, authority: BundleAuthority
 ) -> None:
     installed(box)
     box.reboot("2.0.0")
     box.reboot("1.0.0")
-    authority.bundle(box.root / STICK / "new.raucb", "2.0.0")
+    authority.make_bundle(box.root / STICK / "new.raucb", "2.0.0")
     told = done(box, desk, "install", f"/{STICK}/new.raucb")
     why = "find out why first; update good accepts it, then try again"
     assert told.lines == (f"version 2.0.0 fell back here or was rolled back: {why}",)
@@ -173,42 +175,44 @@ def test_what_fell_back_needs_the_word_good_first(
 
 
 def test_what_was_rolled_back_needs_the_word_good_first(
-    box: Box, desk: UpdateClient, authority: Authority
+    box: UpdateBox, desk: UpdateClient, authority: BundleAuthority
 ) -> None:
-    box.slots.settle("1.0.0", "2026-11-25T02:00:00Z")
+    box.slots.record_boot("1.0.0", "2026-11-25T02:00:00Z")
     installed(box)
     box.reboot("2.0.0")
     box.slots.set_state("B", good=True)
     assert done(box, desk, "rollback").state == "done"
     box.reboot("1.0.0")
     box.slots.set_state("A", good=True)
-    authority.bundle(box.root / STICK / "new.raucb", "2.0.0")
+    authority.make_bundle(box.root / STICK / "new.raucb", "2.0.0")
     told = done(box, desk, "install", f"/{STICK}/new.raucb")
     assert "version 2.0.0 fell back here or was rolled back" in told.lines[0]
     assert done(box, desk, "good").state == "done"
     assert "rolled back" not in done(box, desk, "install", f"/{STICK}/new.raucb").lines[0]
 
 
-def test_another_update_that_is_under_way_is_told(box: Box, desk: UpdateClient) -> None:
-    with Updater(box.root, Rauc()).alone():
+def test_another_update_that_is_under_way_is_told(box: UpdateBox, desk: UpdateClient) -> None:
+    with Updater(box.root, RaucClient()).exclusive():
         told = done(box, desk, "rollback")
     assert told.lines == ("another update is under way; wait for its end",)
 
 
-def test_a_second_request_waits_until_it_is_its_turn(box: Box, desk: UpdateClient) -> None:
+def test_a_second_request_waits_until_it_is_its_turn(box: UpdateBox, desk: UpdateClient) -> None:
     first = desk.submit_request("status", "amina")
     with pytest.raises(ConsoleError, match="another order waits already"):
         desk.submit_request("good", "omar")
-    request_file.take(box.root / FOLDER, request_service.allowed_uids())
+    request_file.take_request(box.root / FOLDER, request_service.allowed_uids())
     second = desk.submit_request("status", "omar")
-    assert not desk.withdraw(first)
+    assert not desk.withdraw_request(first)
     assert unit(box) == 0
     told = desk.read_status()
     assert told is not None
     assert (told.id, told.by) == (second, "omar")
 
 
-def test_what_is_no_request_is_dropped_and_nothing_is_done(box: Box, desk: UpdateClient) -> None:
+def test_what_is_no_request_is_dropped_and_nothing_is_done(
+    box: UpdateBox, desk: UpdateClient
+) -> None:
     (box.root / FOLDER / "asked").write_text('{"do": "rollback", "by": "amina"}')
     assert unit(box) == 1
     assert unit(box) == 0, "nothing is asked for"
@@ -217,9 +221,9 @@ def test_what_is_no_request_is_dropped_and_nothing_is_done(box: Box, desk: Updat
 
 
 def test_a_request_that_was_killed_has_failed(
-    box: Box, desk: UpdateClient, authority: Authority
+    box: UpdateBox, desk: UpdateClient, authority: BundleAuthority
 ) -> None:
-    authority.bundle(box.root / STICK / "new.raucb", "2.0.0")
+    authority.make_bundle(box.root / STICK / "new.raucb", "2.0.0")
     desk.submit_request("install", "amina", f"/{STICK}/new.raucb")
     order = [sys.executable, "-P", "-m", "agent.update.request_service", "--root", str(box.root)]
     environ = {**box.environ, "PATH": f"{dying(box)}:{box.environ['PATH']}"}
@@ -231,10 +235,10 @@ def test_a_request_that_was_killed_has_failed(
     assert unit(box, "ended") == 0
     told = desk.read_status()
     assert told is not None
-    assert (told.state, told.lines) == ("failed", (request_service.BROKE_OFF,))
+    assert (told.state, told.lines) == ("failed", (request_service.INTERRUPTED_MESSAGE,))
 
 
-def dying(box: Box) -> Path:
+def dying(box: UpdateBox) -> Path:
     """A folder with a rauc that kills who starts it."""
     folder = box.root / "dying"
     folder.mkdir()
@@ -243,10 +247,12 @@ def dying(box: Box) -> Path:
     return folder
 
 
-def test_a_machine_without_slots_is_told_so_by_both_sides(box: Box, desk: UpdateClient) -> None:
+def test_a_machine_without_slots_is_told_so_by_both_sides(
+    box: UpdateBox, desk: UpdateClient
+) -> None:
     desk.submit_request("status", "amina")
     (box.root / "proc/cmdline").write_text("quiet root=/dev/vda4\n")
-    for refused in (desk.bundles, lambda: desk.submit_request("status", "amina")):
+    for refused in (desk.list_bundles, lambda: desk.submit_request("status", "amina")):
         with pytest.raises(ConsoleError, match="was set up without an image: it has no slots"):
             refused()
     assert unit(box) == 0
@@ -256,7 +262,9 @@ def test_a_machine_without_slots_is_told_so_by_both_sides(box: Box, desk: Update
     assert "rauc.slot" in told.lines[0]
 
 
-def test_a_door_that_is_not_there_is_an_error_of_the_system(box: Box, desk: UpdateClient) -> None:
+def test_a_door_that_is_not_there_is_an_error_of_the_system(
+    box: UpdateBox, desk: UpdateClient
+) -> None:
     (box.root / FOLDER).rmdir()
     with pytest.raises(FileNotFoundError):
         desk.submit_request("status", "amina")

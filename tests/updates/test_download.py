@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from agent.update import download, https_get
-from agent.update.download import Download, DownloadGone, DownloadSpec
-from agent.update.https_get import WebError
+from agent.update.download import Download, DownloadRejected, DownloadSpec
+from agent.update.https_get import HttpError
 from tests.updates.file_server import FileServer
 
 DATA = random.Random(5).randbytes(700_000)
@@ -36,7 +36,7 @@ class Waits:
 
 def fetch(wanted: DownloadSpec, folder: Path, waits: Waits | None = None) -> bytes:
     steps: list[tuple[int, int]] = []
-    path = Download(wanted, folder, https_get.context(None)).fetch(
+    path = Download(wanted, folder, https_get.create_tls_context(None)).fetch(
         lambda done, total: steps.append((done, total)), waits or Waits()
     )
     assert all(total == len(DATA) for _, total in steps)
@@ -49,7 +49,7 @@ def test_a_whole_file_comes_in_one_go_and_is_not_fetched_twice(
 ) -> None:
     wanted = DownloadSpec(url=file, sha256=SHA256, size_bytes=len(DATA))
     assert fetch(wanted, tmp_path) == DATA
-    assert [path.name for path in tmp_path.iterdir()] == [wanted.name]
+    assert [path.name for path in tmp_path.iterdir()] == [wanted.file_name]
     assert fetch(wanted, tmp_path) == DATA
     assert server.ranges == [None]
 
@@ -57,7 +57,7 @@ def test_a_whole_file_comes_in_one_go_and_is_not_fetched_twice(
 def test_a_broken_connection_is_taken_up_where_it_broke(
     server: FileServer, file: str, tmp_path: Path
 ) -> None:
-    server.cuts = [100_000, 250_000, 10]
+    server.break_after_bytes = [100_000, 250_000, 10]
     waits = Waits()
     assert fetch(DownloadSpec(url=file), tmp_path, waits) == DATA
     assert server.ranges == [None, "bytes=100000-", "bytes=350000-", "bytes=350010-"]
@@ -68,8 +68,8 @@ def test_a_broken_connection_is_taken_up_where_it_broke(
 def test_what_has_come_is_kept_over_a_restart(
     server: FileServer, file: str, tmp_path: Path
 ) -> None:
-    server.cuts = [300_000]
-    with pytest.raises(WebError, match="400000 bytes are missing"):
+    server.break_after_bytes = [300_000]
+    with pytest.raises(HttpError, match="400000 bytes are missing"):
         fetch(DownloadSpec(url=file), tmp_path, Waits(stop_after=1))
     assert fetch(DownloadSpec(url=file), tmp_path) == DATA
     assert server.ranges == [None, "bytes=300000-"]
@@ -79,16 +79,16 @@ def test_what_has_come_is_kept_over_a_restart(
 def test_it_begins_anew_where_it_cannot_be_sure(
     server: FileServer, file: str, tmp_path: Path, how: str
 ) -> None:
-    server.cuts = [300_000]
+    server.break_after_bytes = [300_000]
     if how == "no tag":
         server.tags.clear()
-    with pytest.raises(WebError):
+    with pytest.raises(HttpError):
         fetch(DownloadSpec(url=file), tmp_path, Waits(stop_after=1))
     fresh = DATA
     if how == "another file":
         fresh = DATA[::-1]
         server.files["/a.raucb"], server.tags["/a.raucb"] = fresh, '"two"'
-    server.knows_ranges = how != "no ranges"
+    server.supports_ranges = how != "no ranges"
     assert fetch(DownloadSpec(url=file), tmp_path) == fresh
 
 
@@ -96,7 +96,7 @@ def test_a_file_whose_hash_is_known_is_taken_up_without_a_tag(
     server: FileServer, file: str, tmp_path: Path
 ) -> None:
     server.tags.clear()
-    server.cuts = [300_000]
+    server.break_after_bytes = [300_000]
     assert fetch(DownloadSpec(url=file, sha256=SHA256), tmp_path) == DATA
     assert server.ranges == [None, "bytes=300000-"]
 
@@ -104,27 +104,29 @@ def test_a_file_whose_hash_is_known_is_taken_up_without_a_tag(
 def test_a_server_that_stays_away_is_asked_later_and_later_and_then_no_more(
     server: FileServer, file: str, tmp_path: Path
 ) -> None:
-    server.status = [503] * 20
+    server.next_statuses = [503] * 20
     waits = Waits()
-    with pytest.raises(WebError, match="503"):
+    with pytest.raises(HttpError, match="503"):
         fetch(DownloadSpec(url=file), tmp_path, waits)
     assert waits.seconds == [1.0, 4.0, 16.0, 60.0, 60.0]
-    assert len(server.ranges) == download.TRIES
+    assert len(server.ranges) == download.MAX_ATTEMPTS
 
 
 def test_another_file_than_the_feeds_is_thrown_away_and_not_fetched_again_the_same_day(
     server: FileServer, file: str, tmp_path: Path
 ) -> None:
     wanted = DownloadSpec(url=file, sha256="0" * 64)
-    with pytest.raises(DownloadGone, match="its SHA-256 is another"):
+    with pytest.raises(DownloadRejected, match="its SHA-256 is another"):
         fetch(wanted, tmp_path)
     assert not list(tmp_path.glob("*.raucb"))
-    with pytest.raises(DownloadGone, match="less than a day ago"):
+    with pytest.raises(DownloadRejected, match="less than a day ago"):
         fetch(wanted, tmp_path)
     assert len(server.ranges) == 1
-    made_s = (tmp_path / f"{wanted.name}.wrong").stat().st_mtime
-    tomorrow = Download(wanted, tmp_path, https_get.context(None), lambda: made_s + 86_401)
-    with pytest.raises(DownloadGone, match="its SHA-256 is another"):
+    made_s = (tmp_path / f"{wanted.file_name}.wrong").stat().st_mtime
+    tomorrow = Download(
+        wanted, tmp_path, https_get.create_tls_context(None), lambda: made_s + 86_401
+    )
+    with pytest.raises(DownloadRejected, match="its SHA-256 is another"):
         tomorrow.fetch(lambda _done, _total: None, Waits())
     assert len(server.ranges) == 2
 
@@ -147,13 +149,13 @@ def test_what_cannot_be_is_not_begun(
     change: dict[str, object],
     said: str,
 ) -> None:
-    server.says_length = bool(change.get("says_length", True))
+    server.sends_length = bool(change.get("says_length", True))
     if change.get("huge"):
         monkeypatch.setattr(download, "RESERVE_BYTES", 1 << 60)
     size = change.get("size_bytes")
     url = server.url(str(change.get("path", "/a.raucb")))
     wanted = DownloadSpec(url=url, size_bytes=size if isinstance(size, int) else None)
-    with pytest.raises(DownloadGone, match=said):
+    with pytest.raises(DownloadRejected, match=said):
         fetch(wanted, tmp_path)
     assert not list(tmp_path.iterdir())
     assert file
@@ -162,13 +164,13 @@ def test_what_cannot_be_is_not_begun(
 def test_a_redirect_is_followed_but_not_for_ever(
     server: FileServer, file: str, tmp_path: Path
 ) -> None:
-    server.moved["/moved"] = file
+    server.redirects["/moved"] = file
     assert fetch(DownloadSpec(url=server.url("/moved")), tmp_path) == DATA
-    server.moved["/round"] = server.url("/round")
-    with pytest.raises(WebError, match="more than 3 times"):
+    server.redirects["/round"] = server.url("/round")
+    with pytest.raises(HttpError, match="more than 3 times"):
         fetch(DownloadSpec(url=server.url("/round")), tmp_path, Waits(stop_after=1))
-    server.moved["/file"] = "file:///etc/passwd"
-    with pytest.raises(WebError, match="not an address"):
+    server.redirects["/file"] = "file:///etc/passwd"
+    with pytest.raises(HttpError, match="not an address"):
         fetch(DownloadSpec(url=server.url("/file")), tmp_path, Waits(stop_after=1))
 
 
@@ -176,31 +178,31 @@ def test_a_redirect_is_followed_but_not_for_ever(
 def test_a_redirect_to_what_is_no_address_is_told(
     server: FileServer, tmp_path: Path, to: str
 ) -> None:
-    server.moved["/moved"] = to
+    server.redirects["/moved"] = to
     url = server.url("/moved")
-    with pytest.raises(WebError) as caught:
+    with pytest.raises(HttpError) as caught:
         fetch(DownloadSpec(url=url), tmp_path, Waits(stop_after=1))
     assert str(caught.value).startswith(f"{url}: sent on to {to!r}: not an address; allowed: ")
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "https://127.0.0.1:99999/feed", "file:///x"])
 def test_what_is_no_address_is_not_asked(url: str) -> None:
-    with pytest.raises(WebError, match="not an address; allowed: ") as caught:
-        download.fetch_small(url, 1000, https_get.context(None))
+    with pytest.raises(HttpError, match="not an address; allowed: ") as caught:
+        download.fetch_bytes(url, 1000, https_get.create_tls_context(None))
     assert str(caught.value).startswith(repr(url))
 
 
 def test_the_end_of_an_address_is_no_port() -> None:
     # 100::/64 is for discarding only (RFC 6666): nobody answers, and no traceback comes of it.
-    with pytest.raises(WebError, match=r"http://\[100::face\]"):
-        download.fetch_small("http://[100::face]/", 1000, https_get.context(None))
+    with pytest.raises(HttpError, match=r"http://\[100::face\]"):
+        download.fetch_bytes("http://[100::face]/", 1000, https_get.create_tls_context(None))
 
 
 def test_a_part_that_is_longer_than_the_file_is_begun_anew(
     server: FileServer, file: str, tmp_path: Path
 ) -> None:
-    server.cuts = [300_000]
-    with pytest.raises(WebError):
+    server.break_after_bytes = [300_000]
+    with pytest.raises(HttpError):
         fetch(DownloadSpec(url=file), tmp_path, Waits(stop_after=1))
     (part,) = tmp_path.glob("*.part")
     part.write_bytes(bytes(len(DATA) + 1))
@@ -209,6 +211,9 @@ def test_a_part_that_is_longer_than_the_file_is_begun_anew(
 
 def test_a_small_file_has_a_bound(server: FileServer) -> None:
     server.files["/feed"] = bytes(1000)
-    assert len(download.fetch_small(server.url("/feed"), 1000, https_get.context(None))) == 1000
-    with pytest.raises(WebError, match="more than 999 bytes"):
-        download.fetch_small(server.url("/feed"), 999, https_get.context(None))
+    assert (
+        len(download.fetch_bytes(server.url("/feed"), 1000, https_get.create_tls_context(None)))
+        == 1000
+    )
+    with pytest.raises(HttpError, match="more than 999 bytes"):
+        download.fetch_bytes(server.url("/feed"), 999, https_get.create_tls_context(None))

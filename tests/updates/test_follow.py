@@ -19,10 +19,10 @@ from agent.base.clock import SystemClock
 from agent.config import configuration
 from agent.update import operations
 from agent.update.feed_poller import PollerDeps, poll_feed
-from agent.update.https_get import WebError
-from agent.update.rauc import Rauc
-from agent.update.updater import FellBackBefore, Steps, Updater
-from tests.updates.conftest import COMPATIBLE, Authority, Box
+from agent.update.https_get import HttpError
+from agent.update.rauc import RaucClient
+from agent.update.updater import ProgressCallbacks, Updater, VersionRefused
+from tests.updates.conftest import COMPATIBLE, BundleAuthority, UpdateBox
 from tests.updates.file_server import FileServer
 from tests.updates.test_update_command import (
     CAN_MOUNT_VERITY,
@@ -42,8 +42,8 @@ ca = "{ca}"
 
 
 @pytest.fixture
-def newer(tmp_path: Path, authority: Authority) -> Path:
-    return authority.bundle(tmp_path / "newer.raucb", "2.0.0")
+def newer(tmp_path: Path, authority: BundleAuthority) -> Path:
+    return authority.make_bundle(tmp_path / "newer.raucb", "2.0.0")
 
 
 @pytest.fixture
@@ -114,23 +114,23 @@ def centre(https: tuple[FileServer, Path], tmp_path: Path) -> Centre:
 
 
 def test_what_the_feed_offers_is_fetched_checked_and_installed(
-    box: Box, centre: Centre, newer: Path
+    box: UpdateBox, centre: Centre, newer: Path
 ) -> None:
     centre.offers(newer)
-    done = box.vigie("check", "--config", centre.config, "--now")
+    done = box.run_vigie_update("check", "--config", centre.config, "--now")
     said = (done.stdout + done.stderr).replace("nothing updated", "not installed")
     if CAN_MOUNT_VERITY:
-        assert box.holds("B", "2.0.0")
+        assert box.contains_version("B", "2.0.0")
     else:
         was_installed(box, done.returncode, said)
 
 
 def test_a_bundle_that_cannot_be_installed_is_not_fetched_again_each_hour(
-    box: Box, centre: Centre, tmp_path: Path, authority: Authority
+    box: UpdateBox, centre: Centre, tmp_path: Path, authority: BundleAuthority
 ) -> None:
-    centre.offers(authority.bundle(tmp_path / "bad.raucb", "2.0.0", compatible="other"))
+    centre.offers(authority.make_bundle(tmp_path / "bad.raucb", "2.0.0", compatible="other"))
     for _ in range(2):
-        done = box.vigie("check", "--config", centre.config, "--now")
+        done = box.run_vigie_update("check", "--config", centre.config, "--now")
         assert done.returncode == 1
         assert f"for other; this box is {COMPATIBLE}" in done.stderr
     assert len(centre.server.ranges) == 3, "two feeds and one bundle"
@@ -146,17 +146,17 @@ class Reboots:
         self.asked += 1
 
 
-STEPS = Steps(
-    fetched=lambda _done, _total: None,
-    checked=lambda _done, _total: None,
-    installed=lambda _percent, _step: None,
+STEPS = ProgressCallbacks(
+    on_fetched=lambda _done, _total: None,
+    on_checked=lambda _done, _total: None,
+    on_installed=lambda _percent, _step: None,
 )
 NIGHT = datetime(2026, 11, 25, 2, 0, tzinfo=UTC)
 DAY = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 
 
 def looks(
-    box: Box,
+    box: UpdateBox,
     centre: Centre,
     now: datetime | None,
     reboots: Reboots,
@@ -169,18 +169,20 @@ def looks(
         if done == total and after is not None:
             moments.append(after)
 
-    steps = msgspec.structs.replace(STEPS, fetched=fetched)
+    steps = msgspec.structs.replace(STEPS, on_fetched=fetched)
     means = PollerDeps(
-        now=lambda: moments[-1], steps=steps, wait=lambda _seconds: True, reboot=reboots
+        now=lambda: moments[-1], callbacks=steps, wait_or_stop=lambda _seconds: True, reboot=reboots
     )
     return poll_feed(
-        Updater(box.root, Rauc(("-c", str(box.conf)))), configuration.load(centre.config), means
+        Updater(box.root, RaucClient(("-c", str(box.conf)))),
+        configuration.load(centre.config),
+        means,
     )
 
 
 @pytest.mark.parametrize("now", [DAY, None], ids=["by day", "without a clock"])
 def test_outside_the_window_it_is_fetched_once_and_not_installed(
-    box: Box,
+    box: UpdateBox,
     centre: Centre,
     newer: Path,
     now: datetime | None,
@@ -198,7 +200,7 @@ def test_outside_the_window_it_is_fetched_once_and_not_installed(
 
 
 def test_a_fetch_that_outlasts_the_window_is_not_installed_by_day(
-    box: Box, centre: Centre, newer: Path, monkeypatch: pytest.MonkeyPatch
+    box: UpdateBox, centre: Centre, newer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", box.environ["DBUS_SYSTEM_BUS_ADDRESS"])
     centre.offers(newer)
@@ -210,7 +212,7 @@ def test_a_fetch_that_outlasts_the_window_is_not_installed_by_day(
 
 
 def test_the_window_is_looked_at_again_before_the_reboot(
-    box: Box, centre: Centre, newer: Path, monkeypatch: pytest.MonkeyPatch
+    box: UpdateBox, centre: Centre, newer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", box.environ["DBUS_SYSTEM_BUS_ADDRESS"])
     centre.offers(newer)
@@ -218,10 +220,13 @@ def test_the_window_is_looked_at_again_before_the_reboot(
     reboots = Reboots()
     moments = iter([NIGHT, DAY])
     told = poll_feed(
-        Updater(box.root, Rauc(("-c", str(box.conf)))),
+        Updater(box.root, RaucClient(("-c", str(box.conf)))),
         configuration.load(centre.config),
         PollerDeps(
-            now=lambda: next(moments), steps=STEPS, wait=lambda _seconds: True, reboot=reboots
+            now=lambda: next(moments),
+            callbacks=STEPS,
+            wait_or_stop=lambda _seconds: True,
+            reboot=reboots,
         ),
     )
     assert told == "version 2.0.0 is installed; the reboot waits for the window"
@@ -240,7 +245,7 @@ def test_the_window_is_looked_at_again_before_the_reboot(
     ids=["newer", "the same", "gone back to", "no version", "older"],
 )
 def test_what_waits_is_written_over_only_where_it_is_an_older_update(
-    box: Box,
+    box: UpdateBox,
     centre: Centre,
     newer: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -250,21 +255,21 @@ def test_what_waits_is_written_over_only_where_it_is_an_older_update(
 ) -> None:
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", box.environ["DBUS_SYSTEM_BUS_ADDRESS"])
     centre.offers(newer)
-    box.runs("A", runs)
+    box.set_running_slot("A", runs)
     installed(box, waits)
     assert looks(box, centre, DAY, Reboots()) == said
     assert len(centre.server.ranges) == (2 if "lies ready" in said else 1), "feed, and bundle"
 
 
 def test_what_was_rolled_back_does_not_come_back_by_the_feed(
-    box: Box, centre: Centre, newer: Path, monkeypatch: pytest.MonkeyPatch
+    box: UpdateBox, centre: Centre, newer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", box.environ["DBUS_SYSTEM_BUS_ADDRESS"])
-    box.slots.settle("1.0.0", "2026-11-25T02:00:00Z")
+    box.slots.record_boot("1.0.0", "2026-11-25T02:00:00Z")
     installed(box)
     box.reboot("2.0.0")
     box.slots.set_state("B", good=True)
-    updater = Updater(box.root, Rauc(("-c", str(box.conf))))
+    updater = Updater(box.root, RaucClient(("-c", str(box.conf))))
     assert "version 1.0.0 in slot A is tried" in operations.rollback(updater, "amina")
     box.reboot("1.0.0")
     box.slots.set_state("A", good=True)
@@ -272,23 +277,23 @@ def test_what_was_rolled_back_does_not_come_back_by_the_feed(
     said = "2.0.0: fell back here or was rolled back"
     assert looks(box, centre, NIGHT, Reboots()) == said
     assert len(centre.server.ranges) == 1, "the feed and no bundle"
-    updater = Updater(box.root, Rauc(("-c", str(box.conf))))
-    with pytest.raises(FellBackBefore):
-        updater.check(newer, STEPS, again=False)
-    assert updater.check(newer, STEPS, again=True).version == "2.0.0"
+    updater = Updater(box.root, RaucClient(("-c", str(box.conf))))
+    with pytest.raises(VersionRefused):
+        updater.check_bundle(newer, STEPS, retry_refused=False)
+    assert updater.check_bundle(newer, STEPS, retry_refused=True).version == "2.0.0"
 
 
 def test_an_address_of_a_signed_feed_that_is_none_is_told(
-    box: Box, centre: Centre, newer: Path, monkeypatch: pytest.MonkeyPatch
+    box: UpdateBox, centre: Centre, newer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", box.environ["DBUS_SYSTEM_BUS_ADDRESS"])
     centre.offers(newer, url="https://127.0.0.1:99999/new.raucb")
-    with pytest.raises(WebError, match=r"'https://127.0.0.1:99999/new.raucb': not an address"):
+    with pytest.raises(HttpError, match=r"'https://127.0.0.1:99999/new.raucb': not an address"):
         looks(box, centre, NIGHT, Reboots())
 
 
 def test_the_units_order_installs_within_the_window_where_the_clock_is_trusted(
-    box: Box, centre: Centre, newer: Path
+    box: UpdateBox, centre: Centre, newer: Path
 ) -> None:
     """`--now` is not given: what decides is the kernel's own word on the clock of this machine."""
     centre.offers(newer)
@@ -296,17 +301,17 @@ def test_the_units_order_installs_within_the_window_where_the_clock_is_trusted(
     begin, end = (f"{now + timedelta(hours=hours):%H:%M}" for hours in (-2, 2))
     with centre.config.open("a") as file:
         file.write(f'window = "{begin}-{end}"\n')
-    done = box.vigie("check", "--config", centre.config)
+    done = box.run_vigie_update("check", "--config", centre.config)
     if SystemClock().trust().synced:
         said = (done.stdout + done.stderr).replace("nothing updated", "not installed")
-        was_installed(box, 0 if box.holds("B", "2.0.0") else done.returncode, said)
+        was_installed(box, 0 if box.contains_version("B", "2.0.0") else done.returncode, said)
     else:
         said = f"version 2.0.0 lies ready; it is installed within {begin}-{end}\n"
         assert (done.returncode, done.stdout) == (0, said), done.stderr
 
 
 def test_what_is_installed_waits_for_the_window_to_reboot(
-    box: Box, centre: Centre, newer: Path, monkeypatch: pytest.MonkeyPatch
+    box: UpdateBox, centre: Centre, newer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", box.environ["DBUS_SYSTEM_BUS_ADDRESS"])
     centre.offers(newer)
@@ -336,34 +341,36 @@ def test_what_is_installed_waits_for_the_window_to_reboot(
     ],
 )
 def test_what_is_not_for_this_box_is_left_alone(
-    box: Box, centre: Centre, newer: Path, more: dict[str, object], said: str
+    box: UpdateBox, centre: Centre, newer: Path, more: dict[str, object], said: str
 ) -> None:
     centre.offers(newer, **more)
-    done = box.vigie("check", "--config", centre.config, "--now")
+    done = box.run_vigie_update("check", "--config", centre.config, "--now")
     assert (done.returncode, done.stdout) == (0, f"{said}\n"), done.stderr
     assert len(centre.server.ranges) == 1
 
 
-def test_a_feed_of_somebody_else_is_not_believed(box: Box, centre: Centre, newer: Path) -> None:
+def test_a_feed_of_somebody_else_is_not_believed(
+    box: UpdateBox, centre: Centre, newer: Path
+) -> None:
     centre.offers(newer, Ed25519PrivateKey.generate())
-    done = box.vigie("check", "--config", centre.config, "--now")
+    done = box.run_vigie_update("check", "--config", centre.config, "--now")
     was_refused(box, done.returncode, done.stderr, "not signed with the key of [update]")
 
 
 def test_a_server_that_nobody_vouches_for_is_not_believed(
-    box: Box, centre: Centre, newer: Path
+    box: UpdateBox, centre: Centre, newer: Path
 ) -> None:
     centre.offers(newer)
     text = centre.config.read_text()
     centre.config.write_text(
         "\n".join(line for line in text.splitlines() if not line.startswith("ca = "))
     )
-    done = box.vigie("check", "--config", centre.config, "--now")
+    done = box.run_vigie_update("check", "--config", centre.config, "--now")
     was_refused(box, done.returncode, done.stderr, "certificate")
 
 
-def test_a_box_without_a_feed_looks_for_nothing(box: Box, tmp_path: Path) -> None:
+def test_a_box_without_a_feed_looks_for_nothing(box: UpdateBox, tmp_path: Path) -> None:
     config = tmp_path / "vigie.toml"
     config.write_text(CONFIG.format())
-    done = box.vigie("check", "--config", config)
+    done = box.run_vigie_update("check", "--config", config)
     assert done.stdout == "no [update] in the configuration: nothing is looked for\n"

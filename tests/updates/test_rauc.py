@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.updates.conftest import Authority, Box
+from tests.updates.conftest import BundleAuthority, UpdateBox
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not Path("/dev/loop-control").exists(),
@@ -17,79 +17,83 @@ PERMITTED = "[meta.vigie]\ndowngrade=yes\n"
 
 
 @pytest.fixture
-def newer(tmp_path: Path, authority: Authority) -> Path:
-    return authority.bundle(tmp_path / "newer.raucb", "2.0.0", form="plain")
+def newer(tmp_path: Path, authority: BundleAuthority) -> Path:
+    return authority.make_bundle(tmp_path / "newer.raucb", "2.0.0", bundle_format="plain")
 
 
-def test_a_good_bundle_is_written_tried_and_kept(box: Box, newer: Path) -> None:
-    done = box.rauc("install", newer)
+def test_a_good_bundle_is_written_tried_and_kept(box: UpdateBox, newer: Path) -> None:
+    done = box.run_rauc("install", newer)
     assert done.returncode == 0, done.stdout + box.log.read_text()
-    assert box.holds("B", "2.0.0")
-    assert box.slots.choice().pending == "B"
-    assert '"boot_primary":"rootfs.1"' in box.rauc("status", "--output-format=json").stdout
+    assert box.contains_version("B", "2.0.0")
+    assert box.slots.read_selection().pending == "B"
+    assert '"boot_primary":"rootfs.1"' in box.run_rauc("status", "--output-format=json").stdout
     box.reboot("2.0.0")
-    assert box.slots.on_trial()
-    assert box.rauc("status", "mark-good").returncode == 0
-    assert box.slots.choice().default == "B"
+    assert box.slots.is_on_trial()
+    assert box.run_rauc("status", "mark-good").returncode == 0
+    assert box.slots.read_selection().default == "B"
     box.reboot("2.0.0")
-    assert box.slots.current == "B"
-    assert not box.slots.on_trial()
+    assert box.slots.booted == "B"
+    assert not box.slots.is_on_trial()
 
 
-def test_what_is_not_marked_good_is_left(box: Box, newer: Path) -> None:
-    assert box.rauc("install", newer).returncode == 0
+def test_what_is_not_marked_good_is_left(box: UpdateBox, newer: Path) -> None:
+    assert box.run_rauc("install", newer).returncode == 0
     box.reboot("2.0.0")
     box.reboot("1.0.0")
-    assert box.slots.current == "A"
-    assert box.slots.book().refused == ("2.0.0",)
-    assert '"boot_primary":"rootfs.0"' in box.rauc("status", "--output-format=json").stdout
+    assert box.slots.booted == "A"
+    assert box.slots.read_state().refused == ("2.0.0",)
+    assert '"boot_primary":"rootfs.0"' in box.run_rauc("status", "--output-format=json").stdout
 
 
-def test_an_older_version_is_not_written(box: Box, tmp_path: Path, authority: Authority) -> None:
-    older = authority.bundle(tmp_path / "older.raucb", "0.9.0", form="plain")
-    assert box.rauc("install", older).returncode == 1
+def test_an_older_version_is_not_written(
+    box: UpdateBox, tmp_path: Path, authority: BundleAuthority
+) -> None:
+    older = authority.make_bundle(tmp_path / "older.raucb", "0.9.0", bundle_format="plain")
+    assert box.run_rauc("install", older).returncode == 1
     assert "version 0.9.0 is older than 1.0.0, which runs" in box.log.read_text()
     assert box.is_empty("B")
-    assert box.slots.choice().pending is None
+    assert box.slots.read_selection().pending is None
 
 
 def test_an_older_version_that_was_signed_to_be_one_is(
-    box: Box, tmp_path: Path, authority: Authority
+    box: UpdateBox, tmp_path: Path, authority: BundleAuthority
 ) -> None:
-    older = authority.bundle(tmp_path / "older.raucb", "0.9.0", form="plain", meta=PERMITTED)
-    done = box.rauc("install", older)
+    older = authority.make_bundle(
+        tmp_path / "older.raucb", "0.9.0", bundle_format="plain", meta=PERMITTED
+    )
+    done = box.run_rauc("install", older)
     assert done.returncode == 0, done.stdout + box.log.read_text()
-    assert box.holds("B", "0.9.0")
-    assert box.slots.book().slot("B").version == "0.9.0"
+    assert box.contains_version("B", "0.9.0")
+    assert box.slots.read_state().slot("B").version == "0.9.0"
 
 
 def test_nothing_is_written_over_the_way_back(
-    box: Box, newer: Path, tmp_path: Path, authority: Authority
+    box: UpdateBox, newer: Path, tmp_path: Path, authority: BundleAuthority
 ) -> None:
-    assert box.rauc("install", newer).returncode == 0
+    assert box.run_rauc("install", newer).returncode == 0
     box.reboot("2.0.0")
-    newest = authority.bundle(tmp_path / "newest.raucb", "3.0.0", form="plain")
-    assert box.rauc("install", newest).returncode == 1
+    newest = authority.make_bundle(tmp_path / "newest.raucb", "3.0.0", bundle_format="plain")
+    assert box.run_rauc("install", newest).returncode == 1
     assert "this system is on trial" in box.log.read_text()
     assert box.is_empty("A")
 
 
 @pytest.mark.parametrize("what", ["signer", "payload", "compatible"])
 def test_what_is_not_for_this_box_is_not_written(
-    box: Box, newer: Path, tmp_path: Path, authority: Authority, what: str
+    box: UpdateBox, newer: Path, tmp_path: Path, authority: BundleAuthority, what: str
 ) -> None:
     if what == "signer":
-        stranger = Authority(tmp_path, "stranger")
-        newer = stranger.bundle(tmp_path / "bad.raucb", "2.0.0", form="plain")
+        stranger = BundleAuthority(tmp_path, "stranger")
+        newer = stranger.make_bundle(tmp_path / "bad.raucb", "2.0.0", bundle_format="plain")
     elif what == "compatible":
-        newer = authority.bundle(
-            tmp_path / "bad.raucb", "2.0.0", form="plain", compatible="vigie-pi-arm64"
+        newer = authority.make_bundle(
+            tmp_path / "bad.raucb", "2.0.0", bundle_format="plain", compatible="vigie-pi-arm64"
         )
     else:
         tamper(newer)
-    assert box.rauc("install", newer).returncode == 1
+    assert box.run_rauc("install", newer).returncode == 1
     assert box.is_empty("B")
-    assert box.slots.choice().pending is None
+    assert box.slots.read_selection().pending is None
 
 
 @pytest.mark.parametrize(
@@ -98,24 +102,24 @@ def test_what_is_not_for_this_box_is_not_written(
     ids=["before it writes", "after it wrote"],
 )
 def test_an_interrupted_installation_leaves_the_old_system_and_can_be_made_again(
-    box: Box, newer: Path, at: str, *, is_whole: bool
+    box: UpdateBox, newer: Path, at: str, *, is_whole: bool
 ) -> None:
-    box.wrap(before=f'[ "$*" != {at} ] || {{ kill -9 $PPID; exit 1; }}')
-    assert box.rauc("install", newer).returncode != 0
-    assert box.holds("B", "2.0.0") is is_whole
-    assert box.slots.choice().pending is None
-    box.wrap()
+    box.write_handlers(shell_prefix=f'[ "$*" != {at} ] || {{ kill -9 $PPID; exit 1; }}')
+    assert box.run_rauc("install", newer).returncode != 0
+    assert box.contains_version("B", "2.0.0") is is_whole
+    assert box.slots.read_selection().pending is None
+    box.write_handlers()
     box.reboot("1.0.0")
-    assert box.slots.current == "A"
-    assert box.slots.book().fell_back is None
-    assert box.rauc("install", newer).returncode == 0
-    assert box.holds("B", "2.0.0")
+    assert box.slots.booted == "A"
+    assert box.slots.read_state().fell_back is None
+    assert box.run_rauc("install", newer).returncode == 0
+    assert box.contains_version("B", "2.0.0")
     box.reboot("2.0.0")
-    assert box.slots.on_trial()
+    assert box.slots.is_on_trial()
 
 
-def test_what_runs_and_is_the_default_cannot_be_marked_bad(box: Box) -> None:
-    assert box.rauc("status", "mark-bad").returncode == 1
+def test_what_runs_and_is_the_default_cannot_be_marked_bad(box: UpdateBox) -> None:
+    assert box.run_rauc("status", "mark-bad").returncode == 1
     assert "slot A is the default" in box.log.read_text()
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from agent.update import custody_receipts, update_log
-from agent.update.rauc import Rauc
+from agent.update.rauc import RaucClient
 from agent.update.updater import Updater
-from tests.updates.conftest import COMPATIBLE, Authority, Box
+from tests.updates.conftest import COMPATIBLE, BundleAuthority, UpdateBox
 from tests.updates.file_server import FileServer
 from tests.updates.test_rauc import tamper
 
@@ -31,16 +31,16 @@ options = {{}}
 
 
 @pytest.fixture
-def newer(tmp_path: Path, authority: Authority) -> Path:
-    return authority.bundle(tmp_path / "newer.raucb", "2.0.0")
+def newer(tmp_path: Path, authority: BundleAuthority) -> Path:
+    return authority.make_bundle(tmp_path / "newer.raucb", "2.0.0")
 
 
-def was_installed(box: Box, code: int, said: str) -> None:
+def was_installed(box: UpdateBox, code: int, said: str) -> None:
     """It went through all checks; the kernel has dm-verity, or not, and then says so itself."""
     if CAN_MOUNT_VERITY:
         assert code == 0, said
-        assert box.holds("B", "2.0.0")
-        assert box.slots.choice().pending == "B"
+        assert box.contains_version("B", "2.0.0")
+        assert box.slots.read_selection().pending == "B"
     else:
         assert code == 1
         assert said.splitlines()[-1] == (
@@ -50,62 +50,64 @@ def was_installed(box: Box, code: int, said: str) -> None:
         assert box.is_empty("B")
 
 
-def was_refused(box: Box, code: int, said: str, why: str, wanted_code: int = 1) -> None:
+def was_refused(box: UpdateBox, code: int, said: str, why: str, wanted_code: int = 1) -> None:
     assert code == wanted_code, said
     (line,) = [line for line in said.splitlines() if line.startswith("vigie: ")]
     assert why in line
     assert "Traceback" not in said
     assert box.is_empty("B")
-    assert box.slots.choice().pending is None
+    assert box.slots.read_selection().pending is None
     assert not list((box.root / "data/update").glob("*.raucb"))
 
 
-def test_the_status_is_told_to_people_and_to_machines(box: Box) -> None:
-    box.slots.settle("1.0.0", "2026-11-25T02:00:00Z")
-    done = box.vigie("status")
+def test_the_status_is_told_to_people_and_to_machines(box: UpdateBox) -> None:
+    box.slots.record_boot("1.0.0", "2026-11-25T02:00:00Z")
+    done = box.run_vigie_update("status")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         f"version 1.0.0 runs, from slot A; bundles for it: {COMPATIBLE}",
         "  A  1.0.0             good  (runs, default)",
         "  B  (unknown)         nothing in it that works",
     ]
-    told = json.loads(box.vigie("status", "--json").stdout)
+    told = json.loads(box.run_vigie_update("status", "--json").stdout)
     assert (told["booted"], told["default"], told["pending"]) == ("A", "A", None)
     assert told["compatible"] == COMPATIBLE
     assert told["slots"]["A"] == {"state": "good", "version": "1.0.0", "runs": True}
     assert told["slots"]["B"] == {"state": "bad", "version": None, "runs": False}
 
 
-def test_a_good_bundle_is_installed_from_a_file(box: Box, newer: Path) -> None:
-    done = box.vigie("install", newer)
+def test_a_good_bundle_is_installed_from_a_file(box: UpdateBox, newer: Path) -> None:
+    done = box.run_vigie_update("install", newer)
     was_installed(box, done.returncode, done.stdout + done.stderr)
 
 
 def test_a_good_bundle_is_installed_from_an_address(
-    box: Box, newer: Path, server: FileServer
+    box: UpdateBox, newer: Path, server: FileServer
 ) -> None:
     server.files["/new.raucb"] = newer.read_bytes()
     digest = hashlib.sha256(newer.read_bytes()).hexdigest()
-    done = box.vigie("install", server.url("/new.raucb"), "--sha256", digest)
+    done = box.run_vigie_update("install", server.url("/new.raucb"), "--sha256", digest)
     was_installed(box, done.returncode, done.stdout + done.stderr)
     assert not list((box.root / "data/update").iterdir())
 
 
-def test_a_good_bundle_is_installed_from_a_stick(box: Box, newer: Path) -> None:
+def test_a_good_bundle_is_installed_from_a_stick(box: UpdateBox, newer: Path) -> None:
     stick = box.root / "run/media/stick"
     stick.mkdir(parents=True)
     newer.rename(stick / "vigie-2.0.0.raucb")
-    done = box.vigie("install", "usb")
+    done = box.run_vigie_update("install", "usb")
     was_installed(box, done.returncode, done.stdout + done.stderr)
 
 
 @pytest.mark.parametrize("count", [0, 2])
-def test_a_stick_without_a_bundle_or_with_two_is_told(box: Box, newer: Path, count: int) -> None:
+def test_a_stick_without_a_bundle_or_with_two_is_told(
+    box: UpdateBox, newer: Path, count: int
+) -> None:
     for number in range(count):
         stick = box.root / f"mnt/stick{number}"
         stick.mkdir(parents=True)
         shutil.copy(newer, stick / "x.raucb")
-    done = box.vigie("install", "usb")
+    done = box.run_vigie_update("install", "usb")
     was_refused(box, done.returncode, done.stderr, "usb: ", 2)
 
 
@@ -118,35 +120,40 @@ def test_a_stick_without_a_bundle_or_with_two_is_told(box: Box, newer: Path, cou
     ],
 )
 def test_what_is_not_for_this_box_is_told_before_anything_is_written(
-    box: Box, tmp_path: Path, authority: Authority, version: str, compatible: str, why: str
+    box: UpdateBox,
+    tmp_path: Path,
+    authority: BundleAuthority,
+    version: str,
+    compatible: str,
+    why: str,
 ) -> None:
-    bad = authority.bundle(tmp_path / "bad.raucb", version, compatible=compatible)
-    done = box.vigie("install", bad)
+    bad = authority.make_bundle(tmp_path / "bad.raucb", version, compatible=compatible)
+    done = box.run_vigie_update("install", bad)
     was_refused(box, done.returncode, done.stderr, why)
 
 
 def test_an_older_version_that_was_signed_to_be_one_passes(
-    box: Box, tmp_path: Path, authority: Authority
+    box: UpdateBox, tmp_path: Path, authority: BundleAuthority
 ) -> None:
     meta = "[meta.vigie]\ndowngrade=yes\n"
-    older = authority.bundle(tmp_path / "old.raucb", "0.9.0", meta=meta)
-    done = box.vigie("install", older)
+    older = authority.make_bundle(tmp_path / "old.raucb", "0.9.0", meta=meta)
+    done = box.run_vigie_update("install", older)
     assert "is older" not in done.stderr
     assert done.returncode == 0 or "/dev/mapper/control" in done.stderr
 
 
 def test_a_payload_that_was_tampered_with_is_found_though_its_signature_is_good(
-    box: Box, newer: Path
+    box: UpdateBox, newer: Path
 ) -> None:
     tamper(newer)
-    assert box.rauc("info", newer).returncode == 0
-    done = box.vigie("install", newer)
+    assert box.run_rauc("info", newer).returncode == 0
+    done = box.run_vigie_update("install", newer)
     was_refused(box, done.returncode, done.stderr, "the payload is not the one that was signed")
 
 
-def test_another_signer_is_refused(box: Box, tmp_path: Path) -> None:
-    bad = Authority(tmp_path, "stranger").bundle(tmp_path / "bad.raucb", "2.0.0")
-    done = box.vigie("install", bad)
+def test_another_signer_is_refused(box: UpdateBox, tmp_path: Path) -> None:
+    bad = BundleAuthority(tmp_path, "stranger").make_bundle(tmp_path / "bad.raucb", "2.0.0")
+    done = box.run_vigie_update("install", bad)
     was_refused(box, done.returncode, done.stderr, "signature verification failed")
 
 
@@ -161,92 +168,92 @@ def test_another_signer_is_refused(box: Box, tmp_path: Path) -> None:
         (["x.raucb", "--sha256", "12"], "--sha256 '12': allowed: 64 hexadecimal digits"),
     ],
 )
-def test_a_wrong_word_is_told_in_one_line(box: Box, words: list[str], why: str) -> None:
-    done = box.vigie("install", *words)
+def test_a_wrong_word_is_told_in_one_line(box: UpdateBox, words: list[str], why: str) -> None:
+    done = box.run_vigie_update("install", *words)
     was_refused(box, done.returncode, done.stderr, why, 2)
 
 
-def test_a_file_that_is_no_bundle_is_told(box: Box, tmp_path: Path) -> None:
+def test_a_file_that_is_no_bundle_is_told(box: UpdateBox, tmp_path: Path) -> None:
     path = tmp_path / "x.raucb"
     path.write_bytes(bytes(9000))
-    done = box.vigie("install", path)
+    done = box.run_vigie_update("install", path)
     was_refused(box, done.returncode, done.stderr, "not installed: ")
 
 
-def test_the_hash_of_a_file_is_compared(box: Box, newer: Path) -> None:
-    done = box.vigie("install", newer, "--sha256", "0" * 64)
+def test_the_hash_of_a_file_is_compared(box: UpdateBox, newer: Path) -> None:
+    done = box.run_vigie_update("install", newer, "--sha256", "0" * 64)
     was_refused(box, done.returncode, done.stderr, "its SHA-256 is ")
 
 
-def installed(box: Box, version: str = "2.0.0") -> None:
+def installed(box: UpdateBox, version: str = "2.0.0") -> None:
     """As RAUC leaves it, without a kernel that mounts."""
-    box.slots.installing(version)
+    box.slots.begin_install(version)
     box.slots.set_state("B", good=False)
     box.slots.set_primary("B")
 
 
-def test_what_is_installed_can_be_taken_back(box: Box) -> None:
+def test_what_is_installed_can_be_taken_back(box: UpdateBox) -> None:
     installed(box)
-    assert "tried at the next reboot" in box.vigie("status").stdout
-    done = box.vigie("rollback")
+    assert "tried at the next reboot" in box.run_vigie_update("status").stdout
+    done = box.run_vigie_update("rollback")
     assert (done.returncode, done.stdout) == (0, "slot B is not tried; slot A stays\n")
-    assert box.slots.choice().pending is None
+    assert box.slots.read_selection().pending is None
 
 
-def test_a_trial_is_told_marked_good_and_gone_back_from(box: Box, newer: Path) -> None:
-    box.slots.settle("1.0.0", "2026-11-25T02:00:00Z")
+def test_a_trial_is_told_marked_good_and_gone_back_from(box: UpdateBox, newer: Path) -> None:
+    box.slots.record_boot("1.0.0", "2026-11-25T02:00:00Z")
     installed(box)
     box.reboot("2.0.0")
-    assert "on trial: slot A comes back" in box.vigie("status").stdout
-    done = box.vigie("install", newer)
+    assert "on trial: slot A comes back" in box.run_vigie_update("status").stdout
+    done = box.run_vigie_update("install", newer)
     assert "this system is on trial" in done.stderr
-    assert box.vigie("mark", "good").returncode == 0
-    assert box.slots.choice().default == "B"
-    done = box.vigie("rollback")
+    assert box.run_vigie_update("mark", "good").returncode == 0
+    assert box.slots.read_selection().default == "B"
+    done = box.run_vigie_update("rollback")
     assert done.stdout == (
         "version 1.0.0 in slot A is tried at the next reboot, and stays if it proves itself\n"
     )
     box.reboot("1.0.0")
-    assert box.slots.current == "A"
-    assert box.slots.on_trial()
-    assert [entry.what for entry in update_log.read(box.root / "state/rauc")] == [
+    assert box.slots.booted == "A"
+    assert box.slots.is_on_trial()
+    assert [entry.what for entry in update_log.read_entries(box.root / "state/rauc")] == [
         "update: what runs was marked good",
         f"update: rollback: {done.stdout.strip()}",
     ]
 
 
-def test_a_trial_that_is_gone_back_from_is_over_with_the_next_boot(box: Box) -> None:
+def test_a_trial_that_is_gone_back_from_is_over_with_the_next_boot(box: UpdateBox) -> None:
     installed(box)
     box.reboot("2.0.0")
-    done = box.vigie("rollback")
+    done = box.run_vigie_update("rollback")
     assert "the next boot is slot A again" in done.stdout
     box.reboot("1.0.0")
-    assert box.slots.current == "A"
-    told = box.vigie("status").stdout
+    assert box.slots.booted == "A"
+    told = box.run_vigie_update("status").stdout
     assert "version 2.0.0 fell back" in told
     assert all(len(line) < 80 for line in told.splitlines())
 
 
-def test_a_box_with_nothing_to_go_back_to_says_so(box: Box) -> None:
-    done = box.vigie("rollback")
+def test_a_box_with_nothing_to_go_back_to_says_so(box: UpdateBox) -> None:
+    done = box.run_vigie_update("rollback")
     was_refused(box, done.returncode, done.stderr, "nothing to go back to")
 
 
 def test_a_version_that_fell_back_is_installed_when_somebody_asks_for_it(
-    box: Box, newer: Path
+    box: UpdateBox, newer: Path
 ) -> None:
     installed(box)
     box.reboot("2.0.0")
     box.reboot("1.0.0")
-    done = box.vigie("install", newer)
+    done = box.run_vigie_update("install", newer)
     was_refused(box, done.returncode, done.stderr, "--again tries it once more")
-    done = box.vigie("install", newer, "--again")
+    done = box.run_vigie_update("install", newer, "--again")
     was_installed(box, done.returncode, done.stdout + done.stderr)
 
 
-def test_two_updates_at_once_are_one_too_many(box: Box, newer: Path) -> None:
-    with Updater(box.root, Rauc()).alone():
-        done = box.vigie("install", newer)
+def test_two_updates_at_once_are_one_too_many(box: UpdateBox, newer: Path) -> None:
+    with Updater(box.root, RaucClient()).exclusive():
+        done = box.run_vigie_update("install", newer)
     was_refused(box, done.returncode, done.stderr, "another update is under way", 2)
 
 
@@ -255,12 +262,12 @@ def test_what_was_done_becomes_receipts_once(tmp_path: Path) -> None:
     config.write_text(CONFIG.format())
     (tmp_path / "state").mkdir()
     assert custody_receipts.main(config, folder) == 0
-    update_log.add(folder, "amina", "update: version 2.0.0 installed into slot B")
-    update_log.add(folder, "feed", "update: reboot into version 2.0.0")
-    assert custody_receipts.tell(config, folder) == 2
-    assert custody_receipts.tell(config, folder) == 0
-    update_log.add(folder, "amina", "update: what runs was marked good")
-    assert custody_receipts.tell(config, folder) == 1
+    update_log.append_entry(folder, "amina", "update: version 2.0.0 installed into slot B")
+    update_log.append_entry(folder, "feed", "update: reboot into version 2.0.0")
+    assert custody_receipts.write_receipts(config, folder) == 2
+    assert custody_receipts.write_receipts(config, folder) == 0
+    update_log.append_entry(folder, "amina", "update: what runs was marked good")
+    assert custody_receipts.write_receipts(config, folder) == 1
     chain = (tmp_path / "state/custody/0000000001.chain").read_text()
     assert [what in chain for what in ("slot B", "reboot into", "marked good")] == [True] * 3
     assert chain.count("\n") == 3

@@ -9,10 +9,10 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-WAIT_S = 60.0
+TIMEOUT_S = 60.0
 """For whatever must come; never waited out in a pass."""
 
-FLAGS = (
+CHROMIUM_FLAGS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -27,7 +27,7 @@ FLAGS = (
 )
 
 
-class Verifier:
+class VerifierPage:
     """The page, opened from a file."""
 
     def __init__(self, page: Path, profile: Path) -> None:
@@ -37,12 +37,12 @@ class Verifier:
         options = webdriver.ChromeOptions()
         options.binary_location = chromium
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        for flag in (*FLAGS, f"--user-data-dir={profile}"):
+        for flag in (*CHROMIUM_FLAGS, f"--user-data-dir={profile}"):
             options.add_argument(flag)
         self.driver = webdriver.Chrome(options=options, service=Service(driver))
         self.driver.get(page.as_uri())
 
-    def know(self, key: str, head: str) -> None:
+    def enter_known_values(self, key: str, head: str) -> None:
         """What the centre knows, typed in."""
         self.driver.execute_script("document.getElementById('known').open = true")
         for name, value in (("known-key", key), ("known-head", head)):
@@ -50,26 +50,26 @@ class Verifier:
             field.clear()
             field.send_keys(value)
 
-    def check(self, folder: Path) -> str | None:
+    def check_folder(self, folder: Path) -> str | None:
         """The class of the problem, or None where the export is good."""
         verdict = self.driver.find_element(By.ID, "verdict")
-        wait = WebDriverWait(self.driver, WAIT_S, poll_frequency=0.02)
+        wait = WebDriverWait(self.driver, TIMEOUT_S, poll_frequency=0.02)
         wait.until(lambda _: verdict.get_attribute("data-busy") is None)
-        before = verdict.get_attribute("data-run")
+        previous_run = verdict.get_attribute("data-run")
         self.driver.find_element(By.ID, "folder").send_keys(str(folder))
-        wait.until(lambda _: verdict.get_attribute("data-run") != before)
-        return self.problem()
+        wait.until(lambda _: verdict.get_attribute("data-run") != previous_run)
+        return self.read_problem()
 
-    def problem(self) -> str | None:
+    def read_problem(self) -> str | None:
         """What the page says of the folder that was chosen last."""
         verdict = self.driver.find_element(By.ID, "verdict")
-        wait = WebDriverWait(self.driver, WAIT_S, poll_frequency=0.02)
+        wait = WebDriverWait(self.driver, TIMEOUT_S, poll_frequency=0.02)
         wait.until(lambda _: verdict.get_attribute("data-busy") is None)
         ok, problem = verdict.get_attribute("data-ok"), verdict.get_attribute("data-problem")
         assert (ok == "true") == (problem == "")
         return problem or None
 
-    def sums_by_pieces(self, sizes: list[int], piece_bytes: int) -> list[str]:
+    def hash_in_pieces(self, sizes: list[int], piece_bytes: int) -> list[str]:
         """SHA-256 of so many bytes 0, 1, 2 ..., as the page sums a file that is too large to hold."""
         script = """
             const [sizes, piece, done] = arguments;
@@ -79,16 +79,16 @@ class Verifier:
         found: list[str] = self.driver.execute_async_script(script, sizes, piece_bytes)
         return found
 
-    def said(self) -> str:
+    def page_text(self) -> str:
         """What stands on the page."""
         return str(self.driver.find_element(By.TAG_NAME, "body").text)
 
-    def speak(self, lang: str) -> str:
+    def choose_language(self, lang: str) -> str:
         """Choose a language. How the page now runs."""
         self.driver.find_element(By.CSS_SELECTOR, f"[data-lang={lang}]").click()
         return str(self.driver.execute_script("return document.documentElement.dir"))
 
-    def complaints(self) -> list[str]:
+    def console_messages(self) -> list[str]:
         """What the browser's console holds."""
         return [str(entry["message"]) for entry in self.driver.get_log("browser")]
 

@@ -21,7 +21,7 @@ from tests.vectors.street import StreetBox
 from tests.vectors.workbench import Workbench
 
 
-class Vector(msgspec.Struct, frozen=True, kw_only=True):
+class ExportVector(msgspec.Struct, frozen=True, kw_only=True):
     """One folder; `problem` is None where it is good."""
 
     name: str
@@ -29,7 +29,7 @@ class Vector(msgspec.Struct, frozen=True, kw_only=True):
     problem: str | None
 
 
-class Vectors(msgspec.Struct, frozen=True, kw_only=True):
+class ExportVectors(msgspec.Struct, frozen=True, kw_only=True):
     """`known_key` and `known_head` are what the centre knows of the box. Good too are `masked`, whose
     clip is masked, and the files that are not stay in the box; `busy`, of a box that closed and
     evicted footage of the span while it was exported; and `set_back`, over a clock that was set back.
@@ -37,23 +37,23 @@ class Vectors(msgspec.Struct, frozen=True, kw_only=True):
 
     known_key: str
     known_head: ChainHead
-    good: Vector
-    masked: Vector
-    busy: Vector
-    set_back: Vector
-    tampered: tuple[Vector, ...]
+    good: ExportVector
+    masked: ExportVector
+    busy: ExportVector
+    set_back: ExportVector
+    tampered: tuple[ExportVector, ...]
 
 
-def make(folder: Path) -> Vectors:
+def build_vectors(folder: Path) -> ExportVectors:
     """Build them all in a folder that is empty."""
     box = StreetBox(folder / "box", "casa-0001")
     box.record("south", 3, 4)
     box.record("north", 1, 14)
-    box.attest("north")
-    box.gap("north")
-    box.service("amina")
+    box.append_attested("north")
+    box.append_gap("north")
+    box.append_serviced("amina")
     known_head = box.custody.head()
-    box.attest("south")
+    box.append_attested("south")
     good = folder / "good"
     box.export("north", 9, 15, good)
     box.masks = (((0.1, 0.1), (0.5, 0.1), (0.5, 0.5)),)
@@ -65,60 +65,64 @@ def make(folder: Path) -> Vectors:
     other = StreetBox(folder / "other", "casa-0002")
     other.record("north", 2, 10)
     other.export("north", 1, 6, folder / "of-another-box")
-    thief = DeviceIdentity.load_or_make(folder / "thief")
+    attacker_identity = DeviceIdentity.load_or_create(folder / "thief")
     vectors = []
-    for kind in tampering.ALL:
-        copy = folder / "tampered" / kind.name
+    for tampering_case in tampering.TAMPERINGS:
+        copy = folder / "tampered" / tampering_case.name
         shutil.copytree(good, copy)
-        kind.work(Workbench(copy, box.identity, thief), folder / "of-another-box")
-        vectors.append(Vector(name=kind.name, folder=copy, problem=kind.problem))
-    for private in ("box", "other", "thief"):
-        shutil.rmtree(folder / private)
-    made = Vectors(
+        tampering_case.tamper(
+            Workbench(copy, box.identity, attacker_identity), folder / "of-another-box"
+        )
+        vectors.append(
+            ExportVector(name=tampering_case.name, folder=copy, problem=tampering_case.problem)
+        )
+    for private_folder in ("box", "other", "thief"):
+        shutil.rmtree(folder / private_folder)
+    built = ExportVectors(
         known_key=box.public_key,
         known_head=known_head,
-        good=Vector(name="good", folder=good, problem=None),
-        masked=Vector(name="masked", folder=folder / "masked", problem=None),
-        busy=Vector(name="busy", folder=folder / "busy", problem=None),
-        set_back=Vector(name="set_back", folder=folder / "set_back", problem=None),
+        good=ExportVector(name="good", folder=good, problem=None),
+        masked=ExportVector(name="masked", folder=folder / "masked", problem=None),
+        busy=ExportVector(name="busy", folder=folder / "busy", problem=None),
+        set_back=ExportVector(name="set_back", folder=folder / "set_back", problem=None),
         tampered=tuple(vectors),
     )
-    (folder / "vectors.json").write_text(json.dumps(_told(made, folder), indent=1) + "\n")
-    return made
+    (folder / "vectors.json").write_text(json.dumps(_vectors_json(built, folder), indent=1) + "\n")
+    return built
 
 
-def export_while_recording(box: StreetBox, out: Path) -> None:
+def export_while_recording(box: StreetBox, target: Path) -> None:
     """While the first segment is copied another is closed, and the first one goes once it is here."""
     begin_s = box.clock.now_ns / 1e9
     box.record("quay", 6, 8)
     copied = 0
 
-    def meanwhile(_done: int, _total: int) -> None:
+    def on_progress(_done: int, _total: int) -> None:
         nonlocal copied
         copied += 1
         if copied == 1:
             box.record("quay", 7, 4)
             box.evict("quay", 0)
 
-    box.export("quay", begin_s, begin_s + 60, out, meanwhile)
+    box.export("quay", begin_s, begin_s + 60, target, on_progress)
 
 
-def export_over_a_clock_set_back(box: StreetBox, out: Path) -> None:
+def export_over_a_clock_set_back(box: StreetBox, target: Path) -> None:
     """Two recordings one after the other; in UTC the second is before the first."""
     begin_s = box.clock.now_ns / 1e9
     box.record("bridge", 8, 8)
-    box.clock.set_by = timedelta(seconds=-30)
+    box.clock.utc_offset = timedelta(seconds=-30)
     box.record("bridge", 9, 8)
-    box.export("bridge", begin_s - 30, begin_s + 30, out)
+    box.export("bridge", begin_s - 30, begin_s + 30, target)
 
 
-def _told(made: Vectors, folder: Path) -> object:
+def _vectors_json(built: ExportVectors, folder: Path) -> object:
     return {
-        "known_key": made.known_key,
-        "known_head": {"seq": made.known_head.seq, "sha256": made.known_head.sha256},
+        "known_key": built.known_key,
+        "known_head": {"seq": built.known_head.seq, "sha256": built.known_head.sha256},
         "vectors": [
             {"folder": one.folder.relative_to(folder).as_posix(), "problem": one.problem}
-            for one in (made.good, made.masked, made.busy, made.set_back, *made.tampered)
+            for one in (built.good, built.masked, built.busy, built.set_back, *built.tampered)
         ],
     }
 
@@ -126,4 +130,5 @@ def _told(made: Vectors, folder: Path) -> object:
 if __name__ == "__main__":
     target = Path(sys.argv[1])
     target.mkdir(parents=True)
-    print(f"{len(make(target).tampered)} tampered copies and four good exports in {target}")  # noqa: T201
+    count = len(build_vectors(target).tampered)
+    print(f"{count} tampered copies and four good exports in {target}")  # noqa: T201

@@ -7,109 +7,111 @@ from pathlib import Path
 import pytest
 
 from agent.recording.export.verify import verify_export
-from tests.vectors.make import Vectors
+from tests.vectors.make import ExportVectors
 
 pytest.importorskip("selenium", reason="needs selenium, of the extra `dev`")
 
-from tests.vectors.browser import Verifier
+from tests.vectors.browser import VerifierPage
 
 PAGE = Path(__file__).parents[2] / "agent" / "recording" / "export" / "verifier.html"
 
 
 @pytest.fixture(scope="module")
-def page(vectors: Vectors, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Verifier]:
-    verifier = Verifier(PAGE, tmp_path_factory.mktemp("profile"))
+def page(
+    vectors: ExportVectors, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[VerifierPage]:
+    verifier = VerifierPage(PAGE, tmp_path_factory.mktemp("profile"))
     head = vectors.known_head
-    verifier.know(vectors.known_key, f"{head.seq}:{head.sha256}")
+    verifier.enter_known_values(vectors.known_key, f"{head.seq}:{head.sha256}")
     yield verifier
     verifier.close()
 
 
 @pytest.mark.slow
 def test_the_page_accepts_the_good_export_in_three_languages(
-    vectors: Vectors, page: Verifier
+    vectors: ExportVectors, page: VerifierPage
 ) -> None:
     for good in (vectors.masked, vectors.busy, vectors.set_back, vectors.good):
-        assert page.check(good.folder) is None, good.name
-    assert [page.speak(lang) for lang in ("fr", "ar", "en")] == ["ltr", "rtl", "ltr"]
-    page.speak("ar")
-    assert "لم يُغيَّر شيء." in page.said()
-    page.speak("fr")
-    assert "Rien n\u2019a été changé." in page.said()
-    page.speak("en")
+        assert page.check_folder(good.folder) is None, good.name
+    assert [page.choose_language(lang) for lang in ("fr", "ar", "en")] == ["ltr", "rtl", "ltr"]
+    page.choose_language("ar")
+    assert "لم يُغيَّر شيء." in page.page_text()
+    page.choose_language("fr")
+    assert "Rien n\u2019a été changé." in page.page_text()
+    page.choose_language("en")
     for words in ("Nothing was changed.", vectors.known_key, "casa-0001", "balconies-3"):
-        assert words in page.said()
-    assert page.complaints() == []
+        assert words in page.page_text()
+    assert page.console_messages() == []
 
 
 @pytest.mark.slow
 def test_the_page_refuses_each_tampered_copy_by_the_same_name(
-    vectors: Vectors, page: Verifier
+    vectors: ExportVectors, page: VerifierPage
 ) -> None:
-    found = {one.name: page.check(one.folder) for one in vectors.tampered}
+    found = {one.name: page.check_folder(one.folder) for one in vectors.tampered}
     assert found == {one.name: one.problem for one in vectors.tampered}
-    assert "This export proves nothing." in page.said()
-    assert page.complaints() == []
+    assert "This export proves nothing." in page.page_text()
+    assert page.console_messages() == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("piece_bytes", [1, 63, 64, 100, 4096])
 def test_a_file_that_is_too_large_to_hold_is_summed_by_pieces(
-    page: Verifier, piece_bytes: int
+    page: VerifierPage, piece_bytes: int
 ) -> None:
     sizes = [0, 1, 54, 55, 56, 57, 63, 64, 65, 119, 120, 127, 128, 1000, 5000]
-    assert page.sums_by_pieces(sizes, piece_bytes) == [
+    assert page.hash_in_pieces(sizes, piece_bytes) == [
         hashlib.sha256(bytes(at % 251 for at in range(size))).hexdigest() for size in sizes
     ]
 
 
 @pytest.mark.slow
 def test_both_say_that_a_forgery_agrees_with_itself_where_the_key_is_not_known(
-    vectors: Vectors, page: Verifier
+    vectors: ExportVectors, page: VerifierPage
 ) -> None:
     (forged,) = (one for one in vectors.tampered if one.name == "all_of_it_signed_by_another_key")
     assert verify_export(forged.folder).ok
-    page.know("", "")
+    page.enter_known_values("", "")
     try:
-        assert page.check(forged.folder) is None
-        assert "nobody can tell which box has signed" in page.said()
+        assert page.check_folder(forged.folder) is None
+        assert "nobody can tell which box has signed" in page.page_text()
     finally:
         head = vectors.known_head
-        page.know(vectors.known_key, f"{head.seq}:{head.sha256}")
+        page.enter_known_values(vectors.known_key, f"{head.seq}:{head.sha256}")
     # So does one that is mistyped, and a head that is none is not passed over.
-    page.know("", "12:half of a hash")
-    assert page.problem() == "head"
-    page.know(vectors.known_key, f"{head.seq}:{head.sha256}")
+    page.enter_known_values("", "12:half of a hash")
+    assert page.read_problem() == "head"
+    page.enter_known_values(vectors.known_key, f"{head.seq}:{head.sha256}")
     # A key that is pasted later counts at once.
-    assert page.problem() == "key"
+    assert page.read_problem() == "key"
 
 
 @pytest.mark.slow
 def test_a_head_that_is_not_within_the_export_is_not_taken_for_one_that_was_checked(
-    vectors: Vectors, page: Verifier
+    vectors: ExportVectors, page: VerifierPage
 ) -> None:
     head = vectors.known_head
-    page.speak("en")
+    page.choose_language("en")
     try:
-        page.know(vectors.known_key, f"9999:{head.sha256}")
-        assert page.check(vectors.good.folder) is None
+        page.enter_known_values(vectors.known_key, f"9999:{head.sha256}")
+        assert page.check_folder(vectors.good.folder) is None
         for words in ("the chain\u2019s head was not checked", "not among the receipts"):
-            assert words in page.said()
-        assert "Nothing was changed." not in page.said()
+            assert words in page.page_text()
+        assert "Nothing was changed." not in page.page_text()
     finally:
-        page.know(vectors.known_key, f"{head.seq}:{head.sha256}")
-    assert page.problem() is None
-    assert "Nothing was changed." in page.said()
+        page.enter_known_values(vectors.known_key, f"{head.seq}:{head.sha256}")
+    assert page.read_problem() is None
+    assert "Nothing was changed." in page.page_text()
 
 
 @pytest.mark.slow
 def test_the_page_inside_the_export_is_the_same_and_checks_it_too(
-    vectors: Vectors, tmp_path: Path
+    vectors: ExportVectors, tmp_path: Path
 ) -> None:
     inside = vectors.good.folder / "verify.html"
     assert inside.read_bytes() == PAGE.read_bytes()
-    verifier = Verifier(inside, tmp_path / "profile")
+    verifier = VerifierPage(inside, tmp_path / "profile")
     try:
-        assert verifier.check(vectors.good.folder) is None
+        assert verifier.check_folder(vectors.good.folder) is None
     finally:
         verifier.close()

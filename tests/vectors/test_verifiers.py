@@ -12,27 +12,33 @@ import pytest
 from msgspec.structs import replace
 
 from agent.recording.custody import receipts
-from agent.recording.custody.receipts import Closed, Evicted, Exported, Opened, read_line
-from agent.recording.export.manifest import Problem
+from agent.recording.custody.receipts import (
+    FootageEvicted,
+    FootageExported,
+    SegmentClosed,
+    SegmentOpened,
+    parse_line,
+)
+from agent.recording.export.manifest import ExportProblemKind
 from agent.recording.export.verify import verify_export
 from tests.vectors import tampering
-from tests.vectors.make import Vectors
+from tests.vectors.make import ExportVectors
 from tests.vectors.workbench import Workbench
 
 RECORD = Path(__file__).parents[2] / "agent" / "recording" / "export"
 PAGE = RECORD / "verifier.html"
-NAMES = [one.name for one in tampering.ALL]
+NAMES = [one.name for one in tampering.TAMPERINGS]
 
 
-def test_every_way_of_tampering_leaves_another_export(vectors: Vectors) -> None:
+def test_every_way_of_tampering_leaves_another_export(vectors: ExportVectors) -> None:
     assert len(NAMES) == len(set(NAMES)) >= 50
-    assert {one.problem for one in vectors.tampered} == set(get_args(Problem))
+    assert {one.problem for one in vectors.tampered} == set(get_args(ExportProblemKind))
     good = (vectors.good, vectors.masked, vectors.busy, vectors.set_back)
     seen = {content(one.folder) for one in (*good, *vectors.tampered)}
     assert len(seen) == len(vectors.tampered) + len(good)
 
 
-def test_the_good_export_holds(vectors: Vectors) -> None:
+def test_the_good_export_holds(vectors: ExportVectors) -> None:
     verdict = verify_export(
         vectors.good.folder, known_key=vectors.known_key, known_head=vectors.known_head
     )
@@ -40,7 +46,9 @@ def test_the_good_export_holds(vectors: Vectors) -> None:
     assert verify_export(vectors.good.folder).ok
 
 
-def test_an_export_whose_files_stay_in_the_box_because_of_masks_holds(vectors: Vectors) -> None:
+def test_an_export_whose_files_stay_in_the_box_because_of_masks_holds(
+    vectors: ExportVectors,
+) -> None:
     verdict = verify_export(
         vectors.masked.folder, known_key=vectors.known_key, known_head=vectors.known_head
     )
@@ -52,21 +60,28 @@ def test_an_export_whose_files_stay_in_the_box_because_of_masks_holds(vectors: V
     assert verdict.manifest.clip.masked
 
 
-def test_an_export_holds_though_the_box_went_on_while_it_was_made(vectors: Vectors) -> None:
+def test_an_export_holds_though_the_box_went_on_while_it_was_made(vectors: ExportVectors) -> None:
     verdict = verify_export(vectors.busy.folder, known_key=vectors.known_key)
     assert verdict.ok, verdict.first_problem
     assert verdict.manifest is not None
     lines = (vectors.busy.folder / "receipts.chain").read_bytes().splitlines()
-    told = [read_line(line).receipt for line in lines]
+    told = [parse_line(line).receipt for line in lines]
     since = [one.body for one in told if one.seq > verdict.manifest.head.seq]
-    assert [type(body) for body in since] == [Opened, Closed, Evicted, Exported]
-    assert isinstance(since[1], Closed)
+    assert [type(body) for body in since] == [
+        SegmentOpened,
+        SegmentClosed,
+        FootageEvicted,
+        FootageExported,
+    ]
+    assert isinstance(since[1], SegmentClosed)
     assert since[1].segment not in verdict.manifest.segments
-    assert isinstance(since[2], Evicted)
+    assert isinstance(since[2], FootageEvicted)
     assert set(since[2].segments) <= set(verdict.manifest.segments)
 
 
-def test_an_export_over_a_clock_that_was_set_back_holds_with_its_clip(vectors: Vectors) -> None:
+def test_an_export_over_a_clock_that_was_set_back_holds_with_its_clip(
+    vectors: ExportVectors,
+) -> None:
     verdict = verify_export(vectors.set_back.folder, known_key=vectors.known_key)
     assert verdict.ok, verdict.first_problem
     assert verdict.manifest is not None
@@ -75,7 +90,7 @@ def test_an_export_over_a_clock_that_was_set_back_holds_with_its_clip(vectors: V
     assert verdict.manifest.clip.duration_ns == 16_000_000_000
 
 
-def test_a_head_that_is_not_within_an_export_is_told_as_not_checked(vectors: Vectors) -> None:
+def test_a_head_that_is_not_within_an_export_is_told_as_not_checked(vectors: ExportVectors) -> None:
     head = vectors.known_head
     for known, checked in ((None, None), (head, True), (replace(head, seq=9999), False)):
         verdict = verify_export(vectors.good.folder, known_head=known)
@@ -83,7 +98,7 @@ def test_a_head_that_is_not_within_an_export_is_told_as_not_checked(vectors: Vec
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_tampered_copy_is_refused_by_its_name(vectors: Vectors, name: str) -> None:
+def test_each_tampered_copy_is_refused_by_its_name(vectors: ExportVectors, name: str) -> None:
     (vector,) = (one for one in vectors.tampered if one.name == name)
     verdict = verify_export(
         vector.folder, known_key=vectors.known_key, known_head=vectors.known_head
@@ -114,17 +129,18 @@ def test_the_page_knows_every_kind_of_receipt_with_its_fields() -> None:
         for kind, fields in re.findall(r"^  (\w+): \{(.*?)\},$", table, re.DOTALL | re.MULTILINE)
     }
     known = {
-        kind.__struct_config__.tag: set(kind.__struct_fields__) for kind in get_args(receipts.Body)
+        kind.__struct_config__.tag: set(kind.__struct_fields__)
+        for kind in get_args(receipts.ReceiptBody)
     }
     assert shown == known
 
 
-def test_sha256sum_reads_the_sums(vectors: Vectors) -> None:
+def test_sha256sum_reads_the_sums(vectors: ExportVectors) -> None:
     command = ["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"]
     subprocess.run(command, cwd=vectors.good.folder, check=True)
 
 
-def test_what_a_person_wrote_stands_in_the_page_as_text(vectors: Vectors) -> None:
+def test_what_a_person_wrote_stands_in_the_page_as_text(vectors: ExportVectors) -> None:
     page = (vectors.good.folder / "LISEZMOI-README.html").read_text(encoding="utf-8")
     assert vectors.known_key in page
     assert "collision, case 2026/118" in page
@@ -134,7 +150,7 @@ def test_what_a_person_wrote_stands_in_the_page_as_text(vectors: Vectors) -> Non
 
 
 @pytest.mark.parametrize("at", range(0, 2000, 97))
-def test_no_byte_of_the_chain_is_free(vectors: Vectors, tmp_path: Path, at: int) -> None:
+def test_no_byte_of_the_chain_is_free(vectors: ExportVectors, tmp_path: Path, at: int) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(vectors.good.folder, copy)
     chain = copy / "receipts.chain"
@@ -142,7 +158,7 @@ def test_no_byte_of_the_chain_is_free(vectors: Vectors, tmp_path: Path, at: int)
     data[at] ^= 0x20
     chain.write_bytes(data)
     # Even whoever mends the sums is found out.
-    Workbench(copy, None, None).sums()  # type: ignore[arg-type]
+    Workbench(copy, None, None).rewrite_sums()  # type: ignore[arg-type]
     assert not verify_export(copy).ok
 
 

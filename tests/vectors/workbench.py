@@ -9,18 +9,20 @@ from typing import Any
 
 from agent.base.device_identity import DeviceIdentity
 
-APART = ("manifest.json", "receipts.chain", "SHA256SUMS")
-Change = Callable[[dict[str, Any]], None]
+UNLISTED_FILES = ("manifest.json", "receipts.chain", "SHA256SUMS")
+JsonChange = Callable[[dict[str, Any]], None]
 """Changes a receipt or a manifest in place."""
 
 
 class Workbench:
     """One copy of an export, to be tampered with. `own` is the key of the box that made it."""
 
-    def __init__(self, folder: Path, own: DeviceIdentity, thief: DeviceIdentity) -> None:
+    def __init__(
+        self, folder: Path, box_identity: DeviceIdentity, attacker_identity: DeviceIdentity
+    ) -> None:
         self.folder = folder
-        self.own = own
-        self.thief = thief
+        self.box_identity = box_identity
+        self.attacker_identity = attacker_identity
 
     @property
     def segments(self) -> list[Path]:
@@ -31,25 +33,25 @@ class Workbench:
         loaded: dict[str, Any] = json.loads((self.folder / "manifest.json").read_bytes())
         return loaded
 
-    def path(self, name: str) -> Path:
+    def file_path(self, name: str) -> Path:
         return self.folder / name
 
-    def flip(self, path: Path, at: int | None = None) -> None:
+    def flip_bit(self, path: Path, at: int | None = None) -> None:
         """One bit of one byte; in the middle where no place is given."""
         data = bytearray(path.read_bytes())
         data[len(data) // 2 if at is None else at] ^= 1
         path.write_bytes(data)
 
-    def sums(self) -> None:
+    def rewrite_sums(self) -> None:
         """SHA256SUMS, made to fit."""
         lines = [
             f"{_sha256(path)}  {path.relative_to(self.folder).as_posix()}\n"
             for path in sorted(self.folder.rglob("*"))
             if path.is_file() and path.name != "SHA256SUMS"
         ]
-        self.path("SHA256SUMS").write_text("".join(lines))
+        self.file_path("SHA256SUMS").write_text("".join(lines))
 
-    def rewrite_manifest(self, change: Change = lambda _: None) -> None:
+    def rewrite_manifest(self, change: JsonChange = lambda _: None) -> None:
         """The manifest, its files made to fit, then changed; and the sums."""
         manifest = self.manifest
         manifest["files"] = [
@@ -59,18 +61,18 @@ class Workbench:
                 "size_bytes": path.stat().st_size,
             }
             for path in sorted(self.folder.rglob("*"))
-            if path.is_file() and path.name not in APART
+            if path.is_file() and path.name not in UNLISTED_FILES
         ]
         change(manifest)
-        self.path("manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
-        self.sums()
+        self.file_path("manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+        self.rewrite_sums()
 
     def lines(self) -> list[bytes]:
-        return self.path("receipts.chain").read_bytes().splitlines(keepends=True)
+        return self.file_path("receipts.chain").read_bytes().splitlines(keepends=True)
 
-    def put_lines(self, lines: list[bytes]) -> None:
-        self.path("receipts.chain").write_bytes(b"".join(lines))
-        self.sums()
+    def write_lines(self, lines: list[bytes]) -> None:
+        self.file_path("receipts.chain").write_bytes(b"".join(lines))
+        self.rewrite_sums()
 
     def receipts(self) -> list[dict[str, Any]]:
         return [json.loads(line[89:]) for line in self.lines()]
@@ -86,7 +88,7 @@ class Workbench:
         changed = lines[at].replace(old.encode(), new.encode())
         assert changed != lines[at]
         lines[at] = changed
-        self.put_lines(lines)
+        self.write_lines(lines)
 
     def resign(
         self,
@@ -102,7 +104,7 @@ class Workbench:
         receipts = self.receipts()
         seq, prev = receipts[0]["seq"], receipts[0]["prev"]
         last = receipts[-1]
-        last["body"]["sha256"] = _sha256(self.path("manifest.json"))
+        last["body"]["sha256"] = _sha256(self.file_path("manifest.json"))
         change(receipts)
         lines = []
         for offset, receipt in enumerate(receipts):
@@ -113,13 +115,13 @@ class Workbench:
             text = json.dumps(receipt, separators=(",", ":"), ensure_ascii=False).encode()
             prev = hashlib.sha256(text).hexdigest()
             lines.append(base64.b64encode(key.sign(text)) + b" " + text + b"\n")
-        self.put_lines(lines)
+        self.write_lines(lines)
 
-    def forge(
+    def forge_export(
         self,
         key: DeviceIdentity,
         receipts: Callable[[list[dict[str, Any]]], None] = lambda _: None,
-        manifest: Change = lambda _: None,
+        manifest: JsonChange = lambda _: None,
     ) -> None:
         """All of it done as the box would: the receipts changed, the manifest with a head that
         fits, its receipt, the sums. Who has the box's key can do this.
@@ -128,18 +130,18 @@ class Workbench:
         before = self.lines()[-2][89:-1]
         head = {"seq": json.loads(before)["seq"], "sha256": hashlib.sha256(before).hexdigest()}
 
-        def fit(changed: dict[str, Any]) -> None:
+        def set_head(changed: dict[str, Any]) -> None:
             changed["head"] = head
             manifest(changed)
 
-        self.rewrite_manifest(fit)
-        told = self.manifest
+        self.rewrite_manifest(set_head)
+        rewritten = self.manifest
 
         def export(changed: list[dict[str, Any]]) -> None:
             body = changed[-1]["body"]
             for name in ("camera", "begin_time", "end_time", "by", "purpose"):
-                body[name] = told[name]
-            body["segments"] = told["segments"] + told["withheld"]
+                body[name] = rewritten[name]
+            body["segments"] = rewritten["segments"] + rewritten["withheld"]
 
         self.resign(key, export)
 

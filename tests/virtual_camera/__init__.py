@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-BOOT = Path(__file__).parent / "boot"
-LOCK = Path(tempfile.gettempdir()) / "vigie-virtual-camera.lock"
-PIPELINE = Path("/usr/share/libcamera/pipeline/virtual/virtual.yaml")
+BOOT_FOLDER = Path(__file__).parent / "boot"
+LOCK_FILE = Path(tempfile.gettempdir()) / "vigie-virtual-camera.lock"
+PIPELINE_FILE = Path("/usr/share/libcamera/pipeline/virtual/virtual.yaml")
 
-CAMERA = """\
+CAMERA_TEMPLATE = """\
 "{name}":
   supported_formats:
   - {{width: 1920, height: 1080, frame_rates: [1, 60]}}
@@ -28,40 +28,42 @@ CAMERA = """\
 """
 
 
-def why_not() -> str | None:
+def skip_reason() -> str | None:
     """Why there can be no virtual camera here, None where there can."""
     if find_spec("libcamera") is None or find_spec("picamera2") is None:
         return "python3-libcamera or Picamera2 is missing, see `make setup-test`"
-    if not os.access(PIPELINE.parents[2], os.W_OK):
-        return f"only root may describe virtual cameras in {PIPELINE.parents[2]}"
+    if not os.access(PIPELINE_FILE.parents[2], os.W_OK):
+        return f"only root may describe virtual cameras in {PIPELINE_FILE.parents[2]}"
     return None
 
 
-def environment() -> dict[str, str]:
+def picamera2_environment() -> dict[str, str]:
     """What makes Picamera2 run on the pipeline in a process that inherits it."""
     before = os.environ.get("PYTHONPATH")
-    return {"PYTHONPATH": f"{BOOT}{os.pathsep}{before}" if before else str(BOOT)}
+    return {"PYTHONPATH": f"{BOOT_FOLDER}{os.pathsep}{before}" if before else str(BOOT_FOLDER)}
 
 
 @contextmanager
-def installed(pictures: Path | None = None) -> Iterator[None]:
+def installed_pipeline(pictures: Path | None = None) -> Iterator[None]:
     """One who asks at a time, on this machine: the file is the system's.
 
     The cameras `Virtual0`, which shows moving lines, and with `pictures` `Virtual1`, which shows
     the JPEG files 0.jpg, 1.jpg, ... of that folder, each four times. What was there comes back.
     """
-    text = "%YAML 1.1\n---\n" + CAMERA.format(name="Virtual0", shows='test_pattern: "lines"')
+    text = "%YAML 1.1\n---\n" + CAMERA_TEMPLATE.format(
+        name="Virtual0", shows='test_pattern: "lines"'
+    )
     if pictures is not None:
-        text += CAMERA.format(name="Virtual1", shows=f'frames: {{path: "{pictures}/"}}')
-    with LOCK.open("w") as lock:
+        text += CAMERA_TEMPLATE.format(name="Virtual1", shows=f'frames: {{path: "{pictures}/"}}')
+    with LOCK_FILE.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        before = PIPELINE.read_text() if PIPELINE.exists() else None
-        PIPELINE.parent.mkdir(parents=True, exist_ok=True)
-        PIPELINE.write_text(text)
+        before = PIPELINE_FILE.read_text() if PIPELINE_FILE.exists() else None
+        PIPELINE_FILE.parent.mkdir(parents=True, exist_ok=True)
+        PIPELINE_FILE.write_text(text)
         try:
             yield
         finally:
             if before is None:
-                PIPELINE.unlink()
+                PIPELINE_FILE.unlink()
             else:
-                PIPELINE.write_text(before)
+                PIPELINE_FILE.write_text(before)

@@ -20,15 +20,15 @@ from agent.ptz.head import PtzHead
 from agent.ptz.head_stage import HeadStage
 from agent.ptz.ptz_command import HeadAssembly, PtzCommandHandler
 from agent.reporting import topics
-from agent.reporting.mqtt.connection import CommandReceived
-from agent.reporting.mqtt.paho_transport import Received, Subscribed
+from agent.reporting.mqtt.connection import ReceivedCommand
+from agent.reporting.mqtt.paho_transport import ReceivedPublish, Suback
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.submit import MessageSubmitter
 from agent.reporting.payloads import ReplyMessage
 from agent.runtime.stage import Stage, StageThread
 from drivers.ptz import fake
 from tests.whole.report.conftest import CLOCK, open_outbox
-from tests.whole.report.street import BIRTH, WAIT_S, Client, Hasty, wait_until
+from tests.whole.report.street import BIRTH, TIMEOUT_S, BareClient, FastRandom, wait_until
 
 BOX = "pole-17"
 EXPIRES = "2099-01-01T00:00:00Z"
@@ -44,12 +44,12 @@ class CommandBox:
         self,
         folder: Path,
         broker: BrokerConfig | None,
-        *verbs: CommandHandler,
+        *handlers: CommandHandler,
         heads: tuple[str, ...] = ("mast",),
     ) -> None:
         self.faults = FaultRegistry(CLOCK.boottime_ns)
         self.outbox = open_outbox(folder / "outbox", box=BOX)
-        intake = MessageSubmitter(self.outbox)
+        submitter = MessageSubmitter(self.outbox)
         self.heads = {
             name: PtzHead(
                 HeadConfig(name=name, driver="fake"),
@@ -64,32 +64,34 @@ class CommandBox:
             {name: HeadAssembly(head=head, camera="north") for name, head in self.heads.items()},
             CLOCK.boottime_ns,
         )
-        ledger = IdempotencyStore(folder / "commands.db", CLOCK, self.faults)
-        self.desk = CommandDispatcher([ptz, *verbs], ledger, CLOCK)
+        idempotency_store = IdempotencyStore(folder / "commands.db", CLOCK, self.faults)
+        self.dispatcher = CommandDispatcher([ptz, *handlers], idempotency_store, CLOCK)
 
-        def on_command(received: CommandReceived) -> None:
+        def on_command(received: ReceivedCommand) -> None:
             def answer(reply: Reply) -> None:
-                draft = topics.reply_draft(
+                message = topics.build_reply_message(
                     reply,
                     CLOCK.boottime_ns(),
                     topic=received.reply_topic,
                     correlation=received.correlation,
                 )
-                intake.put(draft)
+                submitter.submit(message)
 
-            arrival = IncomingCommand(
+            incoming = IncomingCommand(
                 verb=received.verb,
                 payload=received.payload,
                 via="MQTT",
-                answer=answer,
+                send_reply=answer,
                 retained=received.retained,
             )
-            self.desk.submit(arrival)
+            self.dispatcher.submit(incoming)
 
         stages: list[Stage] = [
             *(HeadStage(head, CLOCK, self.faults) for head in self.heads.values()),
-            *self.desk.stages,
-            CommandSocketServer(folder, self.desk.submit, CLOCK, lambda _t_ns: str(uuid.uuid4())),
+            *self.dispatcher.stages,
+            CommandSocketServer(
+                folder, self.dispatcher.submit, CLOCK, lambda _t_ns: str(uuid.uuid4())
+            ),
         ]
         self.session: MqttSession | None = None
         if broker is not None:
@@ -99,11 +101,11 @@ class CommandBox:
                 self.faults,
                 lambda: BIRTH,
                 CLOCK.boottime_ns,
-                Hasty(3),
+                FastRandom(3),
                 on_command,
             )
             stages.append(self.session)
-        self._door = folder / "commands.sock"
+        self._socket_path = folder / "commands.sock"
         self._threads = [
             StageThread(stage, CLOCK.boottime_ns, random.Random(4), vital=False) for stage in stages
         ]
@@ -112,8 +114,8 @@ class CommandBox:
         """Returns when a command can be given, at either door."""
         for thread in self._threads:
             thread.start()
-        wait_until(lambda: all(head.abilities is not None for head in self.heads.values()))
-        wait_until(self._door.exists)
+        wait_until(lambda: all(head.capabilities is not None for head in self.heads.values()))
+        wait_until(self._socket_path.exists)
         session = self.session
         if session is not None:
             wait_until(lambda: session.health().connected)
@@ -125,31 +127,31 @@ class CommandBox:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        ended = True
+        has_ended = True
         for thread in self._threads:
             thread.stop()
-            ended &= thread.join(WAIT_S)
+            has_ended &= thread.join(TIMEOUT_S)
         self.outbox.close()
-        assert ended
+        assert has_ended
         assert [thread.health().last_error for thread in self._threads] == [None] * len(
             self._threads
         )
 
 
-class Operator(Client):
+class CommandOperator(BareClient):
     """Somebody at the centre who sends commands, and hears the replies to his own."""
 
     def __init__(self, broker: BrokerConfig, name: str = "amina") -> None:
         super().__init__(broker, f"operator-{name}")
         self._name = name
-        self.where = topics.up(BOX, f"reply/{name}")
-        self.link.subscribe([topics.up(BOX, "reply/#")])
-        self.wait(Subscribed)
+        self.reply_topic = topics.up_topic(BOX, f"reply/{name}")
+        self.link.subscribe([topics.up_topic(BOX, "reply/#")])
+        self.wait_for(Suback)
 
     def send(
         self,
         args: dict[str, Any],
-        ident: str,
+        command_id: str,
         *,
         verb: str = "ptz",
         response_topic: str | None = None,
@@ -157,33 +159,33 @@ class Operator(Client):
     ) -> None:
         """Send a command; its correlation data is its id."""
         command = {
-            "id": ident,
+            "id": command_id,
             "expires": EXPIRES,
             "by": self._name,
             "role": "operator",
             "args": args,
         }
         self.link.publish(
-            topics.down(BOX, f"command/{verb}"),
+            topics.down_topic(BOX, f"command/{verb}"),
             msgspec.json.encode(command),
             retained=retained,
-            response_topic=response_topic or self.where,
-            correlation=ident.encode(),
+            response_topic=response_topic or self.reply_topic,
+            correlation=command_id.encode(),
         )
 
-    def hear(self) -> tuple[Received, Reply]:
+    def wait_for_reply(self) -> tuple[ReceivedPublish, Reply]:
         """The next reply, as it came and what it says."""
-        received = self.wait(Received)
-        assert isinstance(received, Received)
+        received = self.wait_for(ReceivedPublish)
+        assert isinstance(received, ReceivedPublish)
         message = msgspec.json.decode(received.payload, type=ReplyMessage)
         return received, message.data
 
-    def ask(self, args: dict[str, Any], ident: str, verb: str = "ptz") -> Reply:
+    def run_command(self, args: dict[str, Any], command_id: str, verb: str = "ptz") -> Reply:
         """Send a command, and hear its last reply."""
-        self.send(args, ident, verb=verb)
+        self.send(args, command_id, verb=verb)
         while True:
-            received, reply = self.hear()
-            if received.correlation == ident.encode() and not isinstance(
+            received, reply = self.wait_for_reply()
+            if received.correlation == command_id.encode() and not isinstance(
                 reply, CommandAccepted | CommandProgress
             ):
                 return reply

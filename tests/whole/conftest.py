@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.whole.report.broker import Mosquitto
-from tests.whole.rig import Box, Centre
+from tests.whole.rig import AgentBox, RunningCentre
 
 
 @pytest.fixture
@@ -16,18 +16,18 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     folder.mkdir()
     broker = Mosquitto(folder)
     yield broker
-    broker.end(signal.SIGKILL)
+    broker.stop(signal.SIGKILL)
 
 
 @pytest.fixture
-def centre(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[Centre]:
-    centre = Centre(mosquitto.url, tmp_path / "centre.db")
+def centre(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[RunningCentre]:
+    centre = RunningCentre(mosquitto.url, tmp_path / "centre.db")
     yield centre
     centre.close()
 
 
 @pytest.fixture
-def box(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[Box]:
-    box = Box(tmp_path / "box", mosquitto.url)
+def box(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[AgentBox]:
+    box = AgentBox(tmp_path / "box", mosquitto.url)
     yield box
-    box.abandon()
+    box.kill()

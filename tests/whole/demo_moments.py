@@ -22,15 +22,15 @@ from agent.base.model import BoundingBox, Event, EventKind, EventPhase, FrameRes
 from drivers.media import Frame
 
 
-def event(kind: EventKind, phase: EventPhase, **more: Any) -> Event:
-    return Event(event="e", rev=1, kind=kind, phase=phase, camera="c", t_ns=5, begin_ns=5, **more)
+def make_event(kind: EventKind, phase: EventPhase, **fields: Any) -> Event:
+    return Event(event="e", rev=1, kind=kind, phase=phase, camera="c", t_ns=5, begin_ns=5, **fields)
 
 
-def every_event() -> Iterator[Event]:
+def all_events() -> Iterator[Event]:
     for kind in get_args(EventKind):
         for phase in get_args(EventPhase):
-            yield event(kind, phase)
-            yield event(
+            yield make_event(kind, phase)
+            yield make_event(
                 kind,
                 phase,
                 name="a place with quite a long name",
@@ -41,7 +41,7 @@ def every_event() -> Iterator[Event]:
             )
 
 
-def sight() -> FrameResult:
+def make_frame_result() -> FrameResult:
     track = Track(
         id=1,
         label="person",
@@ -66,8 +66,8 @@ def sight() -> FrameResult:
     return FrameResult(seq=0, t_ns=0, gate=gate, moving=0.1, tracks=(track, edge), passes=1)
 
 
-def health() -> HealthReport:
-    nothing = Vitals(
+def make_health_report() -> HealthReport:
+    empty_vitals = Vitals(
         soc_celsius=None,
         load_1min=None,
         memory_available_bytes=None,
@@ -78,7 +78,7 @@ def health() -> HealthReport:
     return HealthReport(
         uptime_s=1.0,
         version="0",
-        vitals=nothing,
+        vitals=empty_vitals,
         stages=(),
         cameras=(
             CameraHealth(
@@ -110,41 +110,43 @@ def health() -> HealthReport:
     )
 
 
-def picture_of(frame: Frame, number: int) -> av.VideoFrame:
+def to_video_frame(frame: Frame, pts: int) -> av.VideoFrame:
     """A frame as FFmpeg wants it."""
     flat = np.concatenate(
         [np.ascontiguousarray(p).reshape(-1) for p in (frame.y, frame.u, frame.v)]
     )
     picture = av.VideoFrame.from_ndarray(flat.reshape(-1, frame.width_px), format="yuv420p")
-    picture.pts = number
+    picture.pts = pts
     return picture
 
 
-def client(name: str, port: int, will: tuple[str, bytes] | None = None) -> paho.Client:
+def connect_client(name: str, port: int, will: tuple[str, bytes] | None = None) -> paho.Client:
     """A client that is connected."""
-    made = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=name, protocol=paho.MQTTv5)
+    mqtt_client = paho.Client(
+        paho.CallbackAPIVersion.VERSION2, client_id=name, protocol=paho.MQTTv5
+    )
     online = threading.Event()
-    made.on_connect = lambda *_: online.set()
+    mqtt_client.on_connect = lambda *_: online.set()
     if will is not None:
-        made.will_set(will[0], will[1], qos=1, retain=True)
-    made.connect("127.0.0.1", port)
-    made.loop_start()
+        mqtt_client.will_set(will[0], will[1], qos=1, retain=True)
+    mqtt_client.connect("127.0.0.1", port)
+    mqtt_client.loop_start()
     assert online.wait(10)
-    return made
+    return mqtt_client
 
 
-def subscribe(made: paho.Client, topic: str) -> None:
+def subscribe(mqtt_client: paho.Client, topic: str) -> None:
     """Subscribe, and wait until the broker has agreed."""
-    agreed = threading.Event()
-    made.on_subscribe = lambda *_: agreed.set()
-    made.subscribe(topic, qos=1)
-    assert agreed.wait(10)
+    subscribed = threading.Event()
+    mqtt_client.on_subscribe = lambda *_: subscribed.set()
+    mqtt_client.subscribe(topic, qos=1)
+    assert subscribed.wait(10)
 
 
-def cut(made: paho.Client) -> None:
+def cut_connection(mqtt_client: paho.Client) -> None:
     """Pull the plug: the connection ends without a word."""
-    made.loop_stop()
-    link = made.socket()
-    assert link is not None
-    link.shutdown(socket.SHUT_RDWR)
-    link.close()
+    mqtt_client.loop_stop()
+    connection = mqtt_client.socket()
+    assert connection is not None
+    connection.shutdown(socket.SHUT_RDWR)
+    connection.close()

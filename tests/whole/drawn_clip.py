@@ -8,23 +8,23 @@ import av
 import numpy as np
 
 from drivers.camera import fake
-from drivers.contracts import Wanted
+from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
 from drivers.media import Frame
 
 FPS = 10
 
 
-def write_clip(path: Path, length_s: float) -> None:
+def write_street_clip(path: Path, duration_s: float) -> None:
     options = fake.Options(
-        width_px=640, height_px=360, fps=FPS, pace="fast", duration_s=length_s, noise=2.0
+        width_px=640, height_px=360, fps=FPS, pace="fast", duration_s=duration_s, noise=2.0
     )
-    wanted = Wanted(packets=False, frames_fps=math.inf)
-    camera = fake.open_camera("drawn", options, wanted, time.monotonic_ns)
+    request = StreamRequest(packets=False, frames_fps=math.inf)
+    camera = fake.open_camera("drawn", options, request, time.monotonic_ns)
     with av.open(str(path), "w") as film:
         stream = film.add_stream("libx264", rate=FPS)
         stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
-        for frame in _frames(camera):
+        for frame in _read_frames(camera):
             planes = np.concatenate([plane.reshape(-1) for plane in (frame.y, frame.u, frame.v)])
             picture = av.VideoFrame.from_ndarray(planes.reshape(540, 640), format="yuv420p")
             film.mux(stream.encode(picture))
@@ -32,7 +32,7 @@ def write_clip(path: Path, length_s: float) -> None:
     camera.close()
 
 
-def _frames(camera: fake.FakeCamera) -> list[Frame]:
+def _read_frames(camera: fake.FakeCamera) -> list[Frame]:
     frames = []
     while True:
         try:

@@ -9,25 +9,32 @@ import msgspec
 
 from agent.base.device_identity import DeviceIdentity
 from agent.recording.custody.custody_log import CustodyLog
-from agent.recording.custody.receipts import Body, Closed, Exported, Gap, Opened, Started
+from agent.recording.custody.receipts import (
+    AgentStarted,
+    FootageExported,
+    FootageGap,
+    ReceiptBody,
+    SegmentClosed,
+    SegmentOpened,
+)
 from agent.recording.export.manifest import (
-    CHAIN,
-    CLIP,
-    MANIFEST,
-    SEGMENTS,
-    SUMS,
+    CHAIN_FILE,
+    CLIP_FILE,
+    MANIFEST_FILE,
+    SEGMENTS_DIR,
+    SUMS_FILE,
+    ExportedChainHead,
     ExportedClip,
     ExportedFile,
-    ExportedHead,
     Manifest,
 )
-from tests.conftest import HeldClock
+from tests.conftest import ManualClock
 
 BOX = "pole-17"
 BOOT = "c0ffee00-0000-4000-8000-000000000000"
 SECOND_NS = 1_000_000_000
 BEGIN, END = "2026-11-25T00:00:05.000Z", "2026-11-25T00:00:25.000Z"
-NAMES = ("one.mp4", "two.mp4", "three.mp4")
+SEGMENT_NAMES = ("one.mp4", "two.mp4", "three.mp4")
 
 
 def sha256(data: bytes) -> str:
@@ -38,12 +45,12 @@ def public_key(identity: DeviceIdentity) -> str:
     return base64.b64encode(identity.public_key_raw).decode()
 
 
-def started(identity: DeviceIdentity) -> Started:
-    return Started(public_key=public_key(identity), versions={"vigie": "0.1.0"}, recipients=())
+def make_started(identity: DeviceIdentity) -> AgentStarted:
+    return AgentStarted(public_key=public_key(identity), versions={"vigie": "0.1.0"}, recipients=())
 
 
-def closed(name: str, data: bytes, begin_s: int, camera: str = "north") -> Closed:
-    return Closed(
+def make_closed(name: str, data: bytes, begin_s: int, camera: str = "north") -> SegmentClosed:
+    return SegmentClosed(
         camera=camera,
         segment=name,
         sha256=sha256(data),
@@ -65,7 +72,7 @@ def segment_bytes(name: str) -> bytes:
     return f"the pictures of {name}".encode() * 3
 
 
-class ExportFolder:
+class ExportBuilder:
     """Makes exports of one box, each from a chain of its own.
 
     `bodies` go into the chain before the receipt of the export; `change` is what the manifest is
@@ -74,32 +81,32 @@ class ExportFolder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.identity = DeviceIdentity.load_or_make(folder / "identity")
+        self.identity = DeviceIdentity.load_or_create(folder / "identity")
 
-    def chain(self) -> list[Body]:
-        bodies: list[Body] = [started(self.identity)]
-        for index, name in enumerate(NAMES):
-            bodies.append(Opened(camera="north", segment=name))
-            bodies.append(closed(name, segment_bytes(name), index * 10))
-            bodies.append(closed(f"south {name}", b"another camera's", index * 10, "south"))
-        bodies.append(Gap(camera="north", begin_ns=0, end_ns=1, reason="the disk"))
+    def make_bodies(self) -> list[ReceiptBody]:
+        bodies: list[ReceiptBody] = [make_started(self.identity)]
+        for index, name in enumerate(SEGMENT_NAMES):
+            bodies.append(SegmentOpened(camera="north", segment=name))
+            bodies.append(make_closed(name, segment_bytes(name), index * 10))
+            bodies.append(make_closed(f"south {name}", b"another camera's", index * 10, "south"))
+        bodies.append(FootageGap(camera="north", begin_ns=0, end_ns=1, reason="the disk"))
         return bodies
 
-    def make(
+    def build(
         self,
         name: str = "export",
-        bodies: Iterable[Body] | None = None,
-        after: Iterable[Body] = (),
-        **change: object,
+        bodies: Iterable[ReceiptBody] | None = None,
+        bodies_after: Iterable[ReceiptBody] = (),
+        **manifest_changes: object,
     ) -> Path:
-        clock = HeldClock()
+        clock = ManualClock()
         folder = self._folder / name
         custody = CustodyLog.open(folder.with_suffix(".custody"), BOX, BOOT, clock, self.identity)
-        for body in self.chain() if bodies is None else bodies:
-            clock.pass_s(1)
+        for body in self.make_bodies() if bodies is None else bodies:
+            clock.advance_s(1)
             custody.append(body, clock.now_ns)
-        files = {f"{SEGMENTS}/{segment}": segment_bytes(segment) for segment in NAMES}
-        files[CLIP] = b"a clip"
+        files = {f"{SEGMENTS_DIR}/{segment}": segment_bytes(segment) for segment in SEGMENT_NAMES}
+        files[CLIP_FILE] = b"a clip"
         for path, data in files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(data)
@@ -115,21 +122,21 @@ class ExportFolder:
             software="0.1.0",
             public_key=public_key(self.identity),
             first_seq=1,
-            head=ExportedHead(seq=head.seq, sha256=head.sha256),
-            segments=NAMES,
+            head=ExportedChainHead(seq=head.seq, sha256=head.sha256),
+            segments=SEGMENT_NAMES,
             withheld=(),
             clip=ExportedClip(
-                begin_time=BEGIN, duration_ns=20 * SECOND_NS, segments=NAMES, masked=False
+                begin_time=BEGIN, duration_ns=20 * SECOND_NS, segments=SEGMENT_NAMES, masked=False
             ),
             files=tuple(
                 ExportedFile(path=path, sha256=sha256(data), size_bytes=len(data))
                 for path, data in sorted(files.items())
             ),
         )
-        manifest = msgspec.structs.replace(manifest, **change)
+        manifest = msgspec.structs.replace(manifest, **manifest_changes)
         text = msgspec.json.encode(manifest)
-        (folder / MANIFEST).write_bytes(text)
-        exported = Exported(
+        (folder / MANIFEST_FILE).write_bytes(text)
+        exported = FootageExported(
             camera=manifest.camera,
             begin_time=manifest.begin_time,
             end_time=manifest.end_time,
@@ -138,19 +145,19 @@ class ExportFolder:
             segments=manifest.segments,
             sha256=sha256(text),
         )
-        for body in (exported, *after):
+        for body in (exported, *bodies_after):
             custody.append(body, clock.now_ns)
-        (folder / CHAIN).write_bytes(b"".join(custody.read()))
-        sum_up(folder)
+        (folder / CHAIN_FILE).write_bytes(b"".join(custody.read_lines()))
+        write_sums(folder)
         return folder
 
 
-def sum_up(folder: Path) -> None:
+def write_sums(folder: Path) -> None:
     """Write SHA256SUMS anew, as whoever changes a file would."""
     paths = sorted(
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
-        if path.is_file() and path.name != SUMS
+        if path.is_file() and path.name != SUMS_FILE
     )
     lines = [f"{sha256((folder / path).read_bytes())}  {path}\n" for path in paths]
-    (folder / SUMS).write_text("".join(lines))
+    (folder / SUMS_FILE).write_text("".join(lines))

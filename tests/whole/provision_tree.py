@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent.__main__ import __file__ as program
-from tests.settings_files import GOOD
+from tests.settings_files import GOOD_SETTINGS
 
 CHECKOUT = Path(program).parents[1]
 USER = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
@@ -21,15 +21,15 @@ USER = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
 _RUN = "from agent.__main__ import main; raise SystemExit(main())"
 
 
-class Tree:
+class BoxTree:
     """The card, the configuration, the state, and a machine's dev, proc, run and sys."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.card, self.config, self.state = root / "select", root / "etc", root / "state"
-        self.made = False
+        self.is_made = False
 
-    def make(self) -> "Tree":
+    def make(self) -> "BoxTree":
         """As the image mounts them before the first boot."""
         led = self.root / "sys/class/leds/ACT"
         for folder in ("dev", "run", "proc/sys/kernel", led, self.card, self.config, self.state):
@@ -46,45 +46,47 @@ class Tree:
         return self
 
     @property
-    def words(self) -> list[str]:
+    def command_args(self) -> list[str]:
         """Those of the command."""
-        places = ["--select", self.card, "--config-dir", self.config, "--state", self.state]
-        return ["provision", *map(str, places), "--root", str(self.root), "--user", USER]
+        path_args = ["--select", self.card, "--config-dir", self.config, "--state", self.state]
+        return ["provision", *map(str, path_args), "--root", str(self.root), "--user", USER]
 
-    def put(self, settings: str | bytes = GOOD) -> None:
+    def insert_card(self, settings: str | bytes = GOOD_SETTINGS) -> None:
         """A technician puts his card into the box."""
         data = settings.encode() if isinstance(settings, str) else settings
         (self.card / "vigie-settings.toml").write_bytes(data)
 
-    def boot(self, expect: int = 0, first: str = "", *, traceback: bool = False) -> str:
+    def run_provision(
+        self, expected_code: int = 0, python_prefix: str = "", *, traceback: bool = False
+    ) -> str:
         """Run the command, after these words of Python; what it says at the console of a system that
         has just started. With `traceback` something goes wrong that nobody foresaw.
         """
         (self.root / "dev/console").write_text("")
         done = subprocess.run(
-            [sys.executable, "-c", f"{first}{_RUN}", *self.words],
+            [sys.executable, "-c", f"{python_prefix}{_RUN}", *self.command_args],
             cwd=CHECKOUT,
             capture_output=True,
             text=True,
             check=False,
         )
-        assert done.returncode == expect, done.stderr
+        assert done.returncode == expected_code, done.stderr
         assert ("Traceback" in done.stderr) == traceback
-        self.said = done.stdout + done.stderr
+        self.output = done.stdout + done.stderr
         return self.console
 
     @property
     def console(self) -> str:
         return " ".join((self.root / "dev/console").read_text().replace("\n*  ", "").split())
 
-    def everything_told(self) -> str:
+    def all_output(self) -> str:
         """All that a stranger could read of it."""
-        told = [self.said, (self.root / "dev/console").read_text()]
-        told += [path.read_text() for path in self.card.iterdir()]
-        return "\n".join(told)
+        texts = [self.output, (self.root / "dev/console").read_text()]
+        texts += [path.read_text() for path in self.card.iterdir()]
+        return "\n".join(texts)
 
     @property
-    def light(self) -> tuple[str, str]:
+    def led_state(self) -> tuple[str, str]:
         led = self.root / "sys/class/leds/ACT"
         on = led / "delay_on"
         return (led / "trigger").read_text().strip(), on.read_text() if on.exists() else ""
@@ -97,11 +99,11 @@ class Tree:
 
 
 @contextmanager
-def new_tree() -> Iterator[Tree]:
+def temporary_tree() -> Iterator[BoxTree]:
     """A machine before its first boot, for as long as it is needed."""
     # Not pytest's own place, which nobody else may enter.
     folder = Path(tempfile.mkdtemp(prefix="vigie-first-boot-"))
     try:
-        yield Tree(folder).make()
+        yield BoxTree(folder).make()
     finally:
         shutil.rmtree(folder)

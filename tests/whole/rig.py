@@ -16,7 +16,7 @@ from agent.runtime.stage import StageThread
 from centre.client import CentreClient, ReceivedMessage
 from centre.store import CentreStore
 
-WAIT_S = 60.0
+TIMEOUT_S = 60.0
 """For whatever must come: long, because a machine may be slow, and never waited out in a pass."""
 
 CLOCK = SystemClock()
@@ -38,7 +38,7 @@ scene = "scene.toml"
 """
 
 
-def drawn(options: str = "") -> str:
+def fake_camera_toml(options: str = "") -> str:
     """The rendered street as a camera, in the configuration's words."""
     return f'driver = "fake"\n[camera.options]\nwidth_px = 640\nheight_px = 360\n{options}'
 
@@ -56,13 +56,15 @@ each = true
 """Many lines across a street, so that events are many."""
 
 
-class Box:
+class AgentBox:
     """A folder with a configuration, and `vigie run` on it, as often as one likes."""
 
     def __init__(self, folder: Path, url: str, camera: str = "") -> None:
         self.folder = folder
         folder.mkdir(exist_ok=True)
-        (folder / "vigie.toml").write_text(CONFIG.format(url=url, camera=camera or drawn()))
+        (folder / "vigie.toml").write_text(
+            CONFIG.format(url=url, camera=camera or fake_camera_toml())
+        )
         (folder / "scene.toml").write_text(SCENE)
         self._log = folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -92,62 +94,64 @@ class Box:
                 stderr=log,
                 env={**os.environ, "NOTIFY_SOCKET": str(address)},
             )
-        for _ in range(int(WAIT_S)):
+        for _ in range(int(TIMEOUT_S)):
             try:
                 assert self._manager.recv(1000) == b"READY=1"
             except TimeoutError:
                 assert self._process.poll() is None, self.log
             else:
                 return
-        raise AssertionError(f"not ready after {WAIT_S} s: {self.log}")
+        raise AssertionError(f"not ready after {TIMEOUT_S} s: {self.log}")
 
-    def end(self, how: signal.Signals) -> int:
+    def stop(self, signal_number: signal.Signals) -> int:
         """SIGTERM, or SIGKILL as a power cut would. The exit code."""
         assert self._process is not None
         process, self._process = self._process, None
-        process.send_signal(how)
-        code = process.wait(WAIT_S)
+        process.send_signal(signal_number)
+        code = process.wait(TIMEOUT_S)
         self._manager.close()
         return code
 
-    def abandon(self) -> None:
+    def kill(self) -> None:
         """Leave nothing behind, after whatever happened."""
         if self._process is not None:
-            self.end(signal.SIGKILL)
+            self.stop(signal.SIGKILL)
 
 
-class Centre:
+class RunningCentre:
     """Hears every box, stores what it hears, and acknowledges."""
 
     def __init__(self, url: str, file: Path) -> None:
         self._changed = threading.Condition()
-        self._heard: list[ReceivedMessage] = []
+        self._received: list[ReceivedMessage] = []
         self.store = CentreStore.open(file)
-        self._watch = CentreClient(
+        self._client = CentreClient(
             BrokerConfig(url=url),
-            self._hear,
+            self._on_message,
             random.Random(7),
             CLOCK.boottime_ns,
             store=self.store,
         )
-        self._thread = StageThread(self._watch, CLOCK.boottime_ns, random.Random(7), vital=False)
+        self._thread = StageThread(self._client, CLOCK.boottime_ns, random.Random(7), vital=False)
         self._thread.start()
-        assert self._watch.online.wait(WAIT_S)
+        assert self._client.online.wait(TIMEOUT_S)
 
     def wait_for(
-        self, found: Callable[[list[ReceivedMessage]], bool], what: str
+        self, matches: Callable[[list[ReceivedMessage]], bool], description: str
     ) -> list[ReceivedMessage]:
         """All that was heard, once `found` says so of it."""
         with self._changed:
-            assert self._changed.wait_for(lambda: found(self._heard), WAIT_S), f"no {what}"
-            return list(self._heard)
+            assert self._changed.wait_for(lambda: matches(self._received), TIMEOUT_S), (
+                f"no {description}"
+            )
+            return list(self._received)
 
     def close(self) -> None:
         self._thread.stop()
-        assert self._thread.join(WAIT_S)
+        assert self._thread.join(TIMEOUT_S)
         self.store.close()
 
-    def _hear(self, item: ReceivedMessage) -> None:
+    def _on_message(self, item: ReceivedMessage) -> None:
         with self._changed:
-            self._heard.append(item)
+            self._received.append(item)
             self._changed.notify_all()

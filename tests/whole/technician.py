@@ -13,40 +13,40 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from agent.console.login import code_of, read_challenge, read_secret, write_secret
-from tests.whole.rig import WAIT_S
+from agent.console.login import compute_code, parse_challenge, read_secret, write_secret
+from tests.whole.rig import TIMEOUT_S
 
-MORE = "-- more -- (space: page, enter: line, q: stop) "
-OUT = "(not logged in)> "
+PAGER_PROMPT = "-- more -- (space: page, enter: line, q: stop) "
+LOGGED_OUT_PROMPT = "(not logged in)> "
 """The end of the prompt before the login."""
 
 
-class Technician:
+class ConsoleTechnician:
     """`vigie console` at a pseudo-terminal. With `baud` the cable takes no more in a second than a
     serial line of that speed at 8N1, either way.
     """
 
     def __init__(
-        self, folder: Path, *words: str, baud: int | None = None, local: bool = False
+        self, folder: Path, *arguments: str, baud: int | None = None, local: bool = False
     ) -> None:
         self.folder = folder
-        self._rate = None if baud is None else baud / 10
-        self._begun_s = time.monotonic()
-        self._passed = 0
-        self.received = 0
-        self._unread = ""
-        self.end, far = pty.openpty()
-        config = ["--config", "vigie.toml", *words]
-        place: list[str] = [] if local else ["--port", os.ttyname(far)]
+        self._bytes_per_s = None if baud is None else baud / 10
+        self._pace_start_s = time.monotonic()
+        self._paced_bytes = 0
+        self.received_bytes = 0
+        self._unread_text = ""
+        self.pty_master, pty_slave = pty.openpty()
+        config = ["--config", "vigie.toml", *arguments]
+        port_args: list[str] = [] if local else ["--port", os.ttyname(pty_slave)]
         self._log = (folder / "console.log").open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "agent", "console", *config, *place],
+            [sys.executable, "-m", "agent", "console", *config, *port_args],
             cwd=folder,
-            stdin=far if local else subprocess.DEVNULL,
-            stdout=far if local else self._log,
+            stdin=pty_slave if local else subprocess.DEVNULL,
+            stdout=pty_slave if local else self._log,
             stderr=self._log,
         )
-        self._far = far
+        self._pty_slave = pty_slave
 
     @property
     def log(self) -> str:
@@ -57,139 +57,145 @@ class Technician:
         for begin in range(0, len(data), 16):
             piece = data[begin : begin + 16]
             self._pace(len(piece))
-            os.write(self.end, piece)
+            os.write(self.pty_master, piece)
 
-    def until(self, *ends: str) -> str:
+    def read_until(self, *endings: str) -> str:
         """The screen up to one of these, which is the last thing on it; pages are turned."""
-        end_s = time.monotonic() + WAIT_S
-        while not self._unread.endswith(ends):
-            if self._unread.endswith(MORE):
-                self._unread = self._unread.removesuffix(MORE)
+        deadline_s = time.monotonic() + TIMEOUT_S
+        while not self._unread_text.endswith(endings):
+            if self._unread_text.endswith(PAGER_PROMPT):
+                self._unread_text = self._unread_text.removesuffix(PAGER_PROMPT)
                 self.send(b" ")
-            assert time.monotonic() < end_s, f"no {ends}: {self._unread!r}; {self.log}"
-            assert self.process.poll() is None, f"it has ended: {self._unread!r}; {self.log}"
-            self._listen()
-        screen, self._unread = self._unread, ""
+            assert time.monotonic() < deadline_s, f"no {endings}: {self._unread_text!r}; {self.log}"
+            assert self.process.poll() is None, f"it has ended: {self._unread_text!r}; {self.log}"
+            self._read_available()
+        screen, self._unread_text = self._unread_text, ""
         return re.sub(r"\r +\r", "", screen).replace("\r\n", "\n")
 
-    def until_seen(self, words: str) -> str:
+    def read_until_seen(self, text: str) -> str:
         """The screen up to these words, of what goes on by itself."""
-        end_s = time.monotonic() + WAIT_S
-        while words not in self._unread:
-            assert time.monotonic() < end_s, f"no {words}: {self._unread[-2000:]!r}; {self.log}"
-            self._listen()
-        screen, _, self._unread = self._unread.partition(words)
-        return screen + words
+        deadline_s = time.monotonic() + TIMEOUT_S
+        while text not in self._unread_text:
+            assert time.monotonic() < deadline_s, (
+                f"no {text}: {self._unread_text[-2000:]!r}; {self.log}"
+            )
+            self._read_available()
+        screen, _, self._unread_text = self._unread_text.partition(text)
+        return screen + text
 
-    def wait_for(self, look: Callable[[], bool]) -> None:
+    def wait_for(self, condition: Callable[[], bool]) -> None:
         """Sit there until something has happened."""
-        end_s = time.monotonic() + WAIT_S
-        while not look():
-            assert time.monotonic() < end_s, f"{self._unread!r}; {self.log}"
-            self._listen()
+        deadline_s = time.monotonic() + TIMEOUT_S
+        while not condition():
+            assert time.monotonic() < deadline_s, f"{self._unread_text!r}; {self.log}"
+            self._read_available()
 
-    def do(self, line: str, *ends: str) -> str:
+    def run_command(self, line: str, *endings: str) -> str:
         """Type a line, and read what comes of it, without the line and without the prompt."""
         self.send(line.encode() + b"\r")
-        screen = self.until(*(ends or ("casa-0001> ", OUT)))
+        screen = self.read_until(*(endings or ("casa-0001> ", LOGGED_OUT_PROMPT)))
         return screen.partition("\n")[2].rpartition("\n")[0]
 
     def transfer(self, *program: str, cancel_after_bytes: int | None = None) -> int:
         """Have the terminal program start one of its own at the line, such as `rx`. Its exit code."""
-        ours, theirs = socket.socketpair()
-        with theirs:
+        own_socket, program_socket = socket.socketpair()
+        with program_socket:
             process = subprocess.Popen(
-                program, cwd=self.folder, stdin=theirs, stdout=theirs, stderr=self._log
+                program,
+                cwd=self.folder,
+                stdin=program_socket,
+                stdout=program_socket,
+                stderr=self._log,
             )
-        passed, end_s = 0, time.monotonic() + WAIT_S
+        transferred_bytes, deadline_s = 0, time.monotonic() + TIMEOUT_S
         # What the console has sent before the program was there.
-        ours.sendall(self._unread.encode())
-        self._unread = ""
-        with ours:
+        own_socket.sendall(self._unread_text.encode())
+        self._unread_text = ""
+        with own_socket:
             while True:
-                assert time.monotonic() < end_s, self.log
-                readable, _, _ = select.select([self.end, ours], [], [], 0.2)
-                if self.end in readable and process.poll() is None:
-                    data = self._take()
-                    passed += len(data)
+                assert time.monotonic() < deadline_s, self.log
+                readable, _, _ = select.select([self.pty_master, own_socket], [], [], 0.2)
+                if self.pty_master in readable and process.poll() is None:
+                    data = self._read_bytes()
+                    transferred_bytes += len(data)
                     with suppress(BrokenPipeError, ConnectionResetError):
-                        ours.sendall(data)
-                if ours in readable:
-                    data = _received(ours)
+                        own_socket.sendall(data)
+                if own_socket in readable:
+                    data = _receive(own_socket)
                     if not data:
                         break
-                    passed += len(data)
+                    transferred_bytes += len(data)
                     self.send(data)
-                if cancel_after_bytes is not None and passed > cancel_after_bytes:
+                if cancel_after_bytes is not None and transferred_bytes > cancel_after_bytes:
                     process.send_signal(signal.SIGINT)
                     cancel_after_bytes = None
-        return process.wait(WAIT_S)
+        return process.wait(TIMEOUT_S)
 
     def log_in(self, name: str = "amina") -> str:
         """As the office answers it."""
-        self.until(OUT)
-        return self.answer(name)
+        self.read_until(LOGGED_OUT_PROMPT)
+        return self.answer_challenge(name)
 
-    def answer(self, name: str = "amina") -> str:
-        challenge = self.challenge(name)
-        code = code_of(read_secret(self.folder / "console.secret"), read_challenge(challenge))
-        return self.do(code)
+    def answer_challenge(self, name: str = "amina") -> str:
+        challenge = self.request_challenge(name)
+        code = compute_code(read_secret(self.folder / "console.secret"), parse_challenge(challenge))
+        return self.run_command(code)
 
-    def challenge(self, name: str) -> str:
-        screen = self.do(f"login {name}", "Answer: ")
+    def request_challenge(self, name: str) -> str:
+        screen = self.run_command(f"login {name}", "Answer: ")
         found = re.search(r"Challenge: +(.+)", screen)
         assert found, screen
         return found[1]
 
-    def leave(self) -> None:
+    def unplug(self) -> None:
         """Pull the cable out; nothing is left behind."""
-        os.close(self.end)
-        os.close(self._far)
+        os.close(self.pty_master)
+        os.close(self._pty_slave)
         self.process.terminate()
-        self.process.wait(WAIT_S)
+        self.process.wait(TIMEOUT_S)
         self._log.close()
 
-    def _listen(self) -> None:
-        if select.select([self.end], [], [], 0.2)[0]:
-            self._unread += self._take().decode("ascii")
+    def _read_available(self) -> None:
+        if select.select([self.pty_master], [], [], 0.2)[0]:
+            self._unread_text += self._read_bytes().decode("ascii")
 
-    def _take(self) -> bytes:
-        most = 4096 if self._rate is None else max(1, int(self._rate / 50))
-        data = os.read(self.end, most)
+    def _read_bytes(self) -> bytes:
+        max_bytes = 4096 if self._bytes_per_s is None else max(1, int(self._bytes_per_s / 50))
+        data = os.read(self.pty_master, max_bytes)
         self._pace(len(data))
-        self.received += len(data)
+        self.received_bytes += len(data)
         return data
 
     def _pace(self, count: int) -> None:
         """A byte that has passed has taken its time on the line."""
-        if self._rate is None:
+        if self._bytes_per_s is None:
             return
-        self._passed += count
-        ahead_s = self._passed / self._rate - (time.monotonic() - self._begun_s)
+        self._paced_bytes += count
+        ahead_s = self._paced_bytes / self._bytes_per_s - (time.monotonic() - self._pace_start_s)
         if ahead_s > 0:
             select.select([], [], [], ahead_s)
         else:
-            self._begun_s, self._passed = time.monotonic(), 0
+            self._pace_start_s, self._paced_bytes = time.monotonic(), 0
 
 
-def _received(ours: socket.socket) -> bytes:
+def _receive(own_socket: socket.socket) -> bytes:
     try:
-        return ours.recv(4096)
+        return own_socket.recv(4096)
     except ConnectionResetError:
         return b""
 
 
-def make_box(folder: Path, text: str, *, secret: bool = True) -> Path:
+def make_box_folder(folder: Path, text: str, *, secret: bool = True) -> Path:
     """A folder with a configuration, and a secret for its console; no agent runs."""
     folder.mkdir(exist_ok=True)
     (folder / "state").mkdir(exist_ok=True)
     (folder / "vigie.toml").write_text(text)
     if secret:
-        give_secret(folder)
+        write_console_secret(folder)
     return folder
 
 
-def give_secret(folder: Path) -> None:
+def write_console_secret(folder: Path) -> None:
     write_secret(folder / "console.secret", os.urandom)
 
 

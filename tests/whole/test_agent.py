@@ -9,15 +9,15 @@ import pytest
 from agent.reporting.payloads import (
     EventMessage,
     HealthMessage,
-    Online,
+    OnlineStatus,
     SnapshotHeader,
     StatusMessage,
-    Stopped,
+    StoppedStatus,
 )
 from agent.reporting.topics import sha256_hex
 from centre.client import ReceivedMessage
 from tests.whole.report.broker import Mosquitto
-from tests.whole.rig import Box, Centre, drawn
+from tests.whole.rig import AgentBox, RunningCentre, fake_camera_toml
 
 
 def statuses(heard: list[ReceivedMessage]) -> list[object]:
@@ -28,7 +28,9 @@ def events(heard: list[ReceivedMessage]) -> list[EventMessage]:
     return [h.message for h in heard if isinstance(h.message, EventMessage)]
 
 
-def test_a_street_goes_in_and_events_come_out_at_the_centre(box: Box, centre: Centre) -> None:
+def test_a_street_goes_in_and_events_come_out_at_the_centre(
+    box: AgentBox, centre: RunningCentre
+) -> None:
     box.start()
     heard = centre.wait_for(
         lambda all_: (
@@ -39,7 +41,7 @@ def test_a_street_goes_in_and_events_come_out_at_the_centre(box: Box, centre: Ce
         ),
         "three events and a picture of one of them",
     )
-    (birth,) = [s for s in statuses(heard) if isinstance(s, Online)]
+    (birth,) = [s for s in statuses(heard) if isinstance(s, OnlineStatus)]
     assert birth.site == "Bd Mohammed V / Rue Chaouia"
     assert birth.cameras[0].model == "ssdlite_mobilenet_v2"
     for event in events(heard):
@@ -55,11 +57,13 @@ def test_a_street_goes_in_and_events_come_out_at_the_centre(box: Box, centre: Ce
     assert healths[0].cameras[0].open
     assert {stage.state for stage in healths[-1].stages} <= {"running", "starting"}
 
-    assert box.end(signal.SIGTERM) == 0
+    assert box.stop(signal.SIGTERM) == 0
     farewell = centre.wait_for(
-        lambda all_: any(isinstance(s, Stopped) for s in statuses(all_)), "farewell"
+        lambda all_: any(isinstance(s, StoppedStatus) for s in statuses(all_)), "farewell"
     )
-    assert [s.reason for s in statuses(farewell) if isinstance(s, Stopped)] == ["asked to stop"]
+    assert [s.reason for s in statuses(farewell) if isinstance(s, StoppedStatus)] == [
+        "asked to stop"
+    ]
     assert "Traceback" not in box.log
     footage = sorted((box.folder / "state" / "footage" / "north").glob("*.mp4"))
     assert footage
@@ -72,9 +76,9 @@ def test_a_street_goes_in_and_events_come_out_at_the_centre(box: Box, centre: Ce
     ("fault", "code"), [("silent_after_s = 1", "CAM-02"), ("duration_s = 0.5", None)]
 )
 def test_a_camera_that_fails_is_a_report_and_never_an_end(
-    mosquitto: Mosquitto, centre: Centre, tmp_path: Path, fault: str, code: str | None
+    mosquitto: Mosquitto, centre: RunningCentre, tmp_path: Path, fault: str, code: str | None
 ) -> None:
-    box = Box(tmp_path / "failing", mosquitto.url, drawn(fault))
+    box = AgentBox(tmp_path / "failing", mosquitto.url, fake_camera_toml(fault))
     box.start()
     try:
         if code is not None:
@@ -102,7 +106,7 @@ def test_a_camera_that_fails_is_a_report_and_never_an_end(
                 ),
                 "a camera that was opened again",
             )
-        assert box.end(signal.SIGTERM) == 0
+        assert box.stop(signal.SIGTERM) == 0
     finally:
-        box.abandon()
+        box.kill()
     assert "Traceback" not in box.log

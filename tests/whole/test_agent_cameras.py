@@ -8,15 +8,15 @@ import pytest
 
 from agent.reporting.payloads import EventMessage, HealthMessage
 from centre.client import ReceivedMessage
-from tests.contracts.conftest import RtspServer, _why_no_rtsp
-from tests.whole.drawn_clip import write_clip
+from tests.contracts.conftest import RtspServer, _missing_rtsp_reason
+from tests.whole.drawn_clip import write_street_clip
 from tests.whole.report.broker import Mosquitto
-from tests.whole.rig import Box, Centre
+from tests.whole.rig import AgentBox, RunningCentre
 
 
 @pytest.fixture
 def street_camera() -> Iterator[RtspServer]:
-    reason = _why_no_rtsp()
+    reason = _missing_rtsp_reason()
     if reason is not None:
         pytest.skip(reason)
     server = RtspServer()
@@ -34,28 +34,30 @@ def kinds(heard: list[ReceivedMessage]) -> list[tuple[str, str]]:
 
 
 def test_a_recorded_film_is_watched_and_recorded_over_and_over(
-    mosquitto: Mosquitto, centre: Centre, tmp_path: Path
+    mosquitto: Mosquitto, centre: RunningCentre, tmp_path: Path
 ) -> None:
-    write_clip(tmp_path / "street.mp4", 8.0)
+    write_street_clip(tmp_path / "street.mp4", 8.0)
     options = f'path = "{tmp_path / "street.mp4"}"\nloop = true'
-    box = Box(tmp_path / "box", mosquitto.url, f'driver = "replay"\n[camera.options]\n{options}')
+    box = AgentBox(
+        tmp_path / "box", mosquitto.url, f'driver = "replay"\n[camera.options]\n{options}'
+    )
     box.start()
     try:
         centre.wait_for(lambda all_: kinds(all_).count(("line", "moment")) >= 5, "five crossings")
         centre.wait_for(lambda all_: healths(all_)[-1].data.uptime_s > 10, "second time around")
         report = healths(centre.wait_for(lambda _: True, ""))[-1].data
     finally:
-        box.abandon()
+        box.kill()
     assert report.cameras[0].reopened == 0
     assert report.faults == ()
     assert report.footage[0].gaps == 0
 
 
 def test_a_streamed_camera_with_a_second_stream_is_recorded_and_watched_until_it_goes(
-    mosquitto: Mosquitto, centre: Centre, tmp_path: Path, street_camera: RtspServer
+    mosquitto: Mosquitto, centre: RunningCentre, tmp_path: Path, street_camera: RtspServer
 ) -> None:
     url = street_camera.url("open")
-    box = Box(
+    box = AgentBox(
         tmp_path / "box",
         mosquitto.url,
         f'driver = "rtsp"\noptions = {{ url = "{url}" }}\ndetect_options = {{ url = "{url}" }}',
@@ -81,7 +83,7 @@ def test_a_streamed_camera_with_a_second_stream_is_recorded_and_watched_until_it
             "CAM-02",
         }
     finally:
-        box.abandon()
+        box.kill()
     assert "Traceback" not in box.log
     part = next((box.folder / "state" / "footage" / "north").iterdir())
     with av.open(str(part)) as film:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from agent.recording.custody.chain import ChainHead, check
-from agent.recording.custody.receipts import ReceiptLine, Started
-from agent.reporting.payloads import CustodyHead, Online, ReceiptMessage, StatusMessage
+from agent.recording.custody.chain import ChainHead, verify_chain
+from agent.recording.custody.receipts import AgentStarted, ReceiptLine
+from agent.reporting.payloads import CustodyHead, OnlineStatus, ReceiptMessage, StatusMessage
 from centre.client import ReceivedMessage
-from tests.whole.rig import Box, Centre
+from tests.whole.rig import AgentBox, RunningCentre
 
 
 def heads(heard: list[ReceivedMessage]) -> list[ChainHead]:
@@ -22,11 +22,11 @@ def heads(heard: list[ReceivedMessage]) -> list[ChainHead]:
     ]
 
 
-def births(heard: list[ReceivedMessage]) -> list[Online]:
+def births(heard: list[ReceivedMessage]) -> list[OnlineStatus]:
     return [
         h.message.data
         for h in heard
-        if isinstance(h.message, StatusMessage) and isinstance(h.message.data, Online)
+        if isinstance(h.message, StatusMessage) and isinstance(h.message.data, OnlineStatus)
     ]
 
 
@@ -45,11 +45,11 @@ def shown(lines: list[ReceiptLine]) -> list[ChainHead]:
 
 def chain(state: Path, key: str) -> list[ReceiptLine]:
     text = b"".join(path.read_bytes() for path in sorted((state / "custody").glob("*.chain")))
-    return list(check(text.splitlines(), "casa-0001", key, first_seq=1))
+    return list(verify_chain(text.splitlines(), "casa-0001", key, first_seq=1))
 
 
 def test_the_centre_hears_the_key_and_heads_that_the_chain_can_show(
-    box: Box, centre: Centre
+    box: AgentBox, centre: RunningCentre
 ) -> None:
     state = box.folder / "state"
     for start in (1, 2):
@@ -58,7 +58,7 @@ def test_the_centre_hears_the_key_and_heads_that_the_chain_can_show(
             lambda all_, start=start: len(births(all_)) >= start and len(heads(all_)) >= start,  # type: ignore[misc]
             "birth and head",
         )
-        assert box.end(signal.SIGTERM) == 0
+        assert box.stop(signal.SIGTERM) == 0
     last_seq = chain(state, public_key(state))[-1].receipt.seq
     heard = centre.wait_for(
         lambda all_: any(head.seq == last_seq for head in heads(all_)), "the head at the end"
@@ -67,7 +67,7 @@ def test_the_centre_hears_the_key_and_heads_that_the_chain_can_show(
     assert {birth.public_key for birth in births(heard)} == {key} == {public_key(state)}
     lines = chain(state, key)
     assert all(head in shown(lines) for head in heads(heard))
-    starts = [line for line in lines if isinstance(line.receipt.body, Started)]
+    starts = [line for line in lines if isinstance(line.receipt.body, AgentStarted)]
     assert starts[0].receipt.seq == 1
     assert len(starts) == 2
 
@@ -78,11 +78,11 @@ def test_the_centre_hears_the_key_and_heads_that_the_chain_can_show(
 
 
 def test_a_box_whose_key_was_damaged_goes_on_with_another_and_says_so(
-    box: Box, centre: Centre
+    box: AgentBox, centre: RunningCentre
 ) -> None:
     state = box.folder / "state"
     box.start()
-    assert box.end(signal.SIGTERM) == 0
+    assert box.stop(signal.SIGTERM) == 0
     old = public_key(state)
     (state / "identity" / "box.key").write_bytes(b"\0" * 119)
     box.start()
@@ -93,15 +93,17 @@ def test_a_box_whose_key_was_damaged_goes_on_with_another_and_says_so(
         ),
         "a birth with another key and the fault CUS-02",
     )
-    assert box.end(signal.SIGTERM) == 0
+    assert box.stop(signal.SIGTERM) == 0
     assert chain(state, public_key(state))
     assert list((state / "custody" / "set-aside").iterdir())
 
 
-def test_a_chain_that_was_removed_while_the_box_runs_goes_on(box: Box, centre: Centre) -> None:
+def test_a_chain_that_was_removed_while_the_box_runs_goes_on(
+    box: AgentBox, centre: RunningCentre
+) -> None:
     state = box.folder / "state"
     box.start()
     centre.wait_for(lambda all_: bool(heads(all_)), "a head")
     shutil.rmtree(state / "custody")
-    assert box.end(signal.SIGTERM) == 0
+    assert box.stop(signal.SIGTERM) == 0
     assert "Traceback" not in box.log

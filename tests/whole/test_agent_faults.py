@@ -8,27 +8,29 @@ from pathlib import Path
 import pytest
 
 from agent.app.agent import Agent
-from agent.base.device_identity import STATE_LOST
-from agent.base.lockout import FREE_TRIES, Lockout
+from agent.base.device_identity import STATE_LOST_FLAG
+from agent.base.lockout import FREE_ATTEMPTS, Lockout
 from agent.capture import camera_source
 from agent.capture.preview_server import PreviewServer
 from agent.detection import model_card
 from agent.faults.registry import FaultRegistry
 from agent.health.flight_recorder import FlightRecorder
 from agent.health.monitor import HealthMonitor
-from agent.health.vitals.procfs import ROOT
+from agent.health.vitals.procfs import DEFAULT_ROOT
 from agent.runtime.sd_notify import Notifier
-from tests.conftest import HeldClock
-from tests.whole.rig import CLOCK, CONFIG, drawn
+from tests.conftest import ManualClock
+from tests.whole.rig import CLOCK, CONFIG, fake_camera_toml
 
 ENDS = 'fps = 10\npace = "fast"\nduration_s = 1\n'
 
 
-def built(folder: Path, machine: Path = ROOT) -> Agent:
+def built(folder: Path, machine: Path = DEFAULT_ROOT) -> Agent:
     """An agent that was not started yet."""
-    (folder / "vigie.toml").write_text(CONFIG.format(url="mqtt://127.0.0.1:1", camera=drawn(ENDS)))
+    (folder / "vigie.toml").write_text(
+        CONFIG.format(url="mqtt://127.0.0.1:1", camera=fake_camera_toml(ENDS))
+    )
     (folder / "scene.toml").touch()
-    config, cameras = camera_source.load(folder / "vigie.toml", CLOCK)
+    config, cameras = camera_source.load_sources(folder / "vigie.toml", CLOCK)
     return Agent(
         config, cameras, CLOCK, random.Random(1), notifier=Notifier(), machine_root=machine
     )
@@ -54,7 +56,7 @@ def test_a_key_that_cannot_be_read_is_replaced_and_told(tmp_path: Path) -> None:
 @pytest.mark.raises_fault("CUS-02")
 def test_a_key_that_was_lost_with_its_partition_is_told(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    (tmp_path / STATE_LOST).write_text("it could not be mended and was made anew\n")
+    (tmp_path / STATE_LOST_FLAG).write_text("it could not be mended and was made anew\n")
     agent = built(tmp_path, machine=tmp_path)
     agent.start()
     agent.stop()
@@ -66,13 +68,13 @@ def test_a_model_that_is_not_what_its_card_says_is_not_loaded_and_the_box_record
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed = tmp_path / "models"
-    shutil.copytree(model_card.FOLDER, installed)
+    shutil.copytree(model_card.MODELS_FOLDER, installed)
     for model in installed.glob("*.tflite"):
         model.write_bytes(b"another model")
-    monkeypatch.setattr(model_card.verify, "__defaults__", (installed,))
+    monkeypatch.setattr(model_card.read_verified_model, "__defaults__", (installed,))
     agent = built(tmp_path)
     agent.start()
-    agent.wait_ended(60)
+    agent.wait_until_ended(60)
     agent.stop()
     assert "not loaded" in told(agent)["DET-01"]
     assert list((tmp_path / "state" / "footage").rglob("*.mp4"))
@@ -80,7 +82,7 @@ def test_a_model_that_is_not_what_its_card_says_is_not_loaded_and_the_box_record
 
 @pytest.mark.raises_fault("SYS-06")
 def test_a_run_that_ended_without_being_asked_to_is_told_by_the_next(
-    tmp_path: Path, clock: HeldClock
+    tmp_path: Path, clock: ManualClock
 ) -> None:
     faults = FaultRegistry(clock.boottime_ns)
 
@@ -91,51 +93,51 @@ def test_a_run_that_ended_without_being_asked_to_is_told_by_the_next(
             faults,
             boot="boot-1",
             run=run,
-            report=lambda: pytest.fail("nobody asks for a report"),
+            read_report=lambda: pytest.fail("nobody asks for a report"),
             on_level=lambda _level: None,
             root=tmp_path / "machine",
         )
 
-    assert started("run-1").restarted() is None
-    FlightRecorder(tmp_path, clock, "boot-1", "run-1").begin()
-    assert started("run-2").restarted() is not None
+    assert started("run-1").report_restart() is None
+    FlightRecorder(tmp_path, clock, "boot-1", "run-1").write_begin()
+    assert started("run-2").report_restart() is not None
     (fault,) = faults.active()
     assert (fault.code, fault.subject) == ("SYS-06", "board")
 
 
 @pytest.mark.raises_fault("SVC-01")
 def test_a_console_that_is_locked_is_told_until_somebody_answers_rightly(
-    tmp_path: Path, clock: HeldClock
+    tmp_path: Path, clock: ManualClock
 ) -> None:
     faults = FaultRegistry(clock.boottime_ns)
     desk = PreviewServer(tmp_path, {}, clock, "boot-1", faults)
     console = Lockout(tmp_path, clock, "boot-1")
-    for _ in range(FREE_TRIES):
+    for _ in range(FREE_ATTEMPTS):
         desk.run_once(threading.Event())
         assert faults.active() == ()
-        console.count()
+        console.record_attempt()
     desk.run_once(threading.Event())
     (fault,) = faults.active()
     assert (fault.code, fault.subject) == ("SVC-01", "console")
-    console.clear()
+    console.reset()
     desk.run_once(threading.Event())
     assert faults.active() == ()
     desk.close()
 
 
 def test_a_lock_from_before_a_reboot_is_told_until_its_wait_is_over(
-    tmp_path: Path, clock: HeldClock
+    tmp_path: Path, clock: ManualClock
 ) -> None:
     console = Lockout(tmp_path, clock, "boot-1")
-    for _ in range(FREE_TRIES):
-        console.count()
+    for _ in range(FREE_ATTEMPTS):
+        console.record_attempt()
     clock.now_ns = 20_000_000_000
     faults = FaultRegistry(clock.boottime_ns)
     desk = PreviewServer(tmp_path, {}, clock, "boot-2", faults)
     desk.run_once(threading.Event())
     (fault,) = faults.active()
     assert fault.detail == "3 wrong answers in a row, 10 s to wait"
-    clock.pass_s(10)
+    clock.advance_s(10)
     desk.run_once(threading.Event())
     assert faults.active() == ()
     desk.close()

@@ -7,12 +7,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.recording.custody.receipts import Body, Closed, Held, Opened, read_line
+from agent.recording.custody.receipts import (
+    HoldPlaced,
+    ReceiptBody,
+    SegmentClosed,
+    SegmentOpened,
+    parse_line,
+)
 from agent.recording.retention.hold import Hold
 from agent.reporting.payloads import EventMessage, HealthMessage
 from centre.client import ReceivedMessage
 from tests.whole.report.broker import Mosquitto
-from tests.whole.rig import Box, Centre
+from tests.whole.rig import AgentBox, RunningCentre
 
 HOLDING = """
 [record]
@@ -25,13 +31,13 @@ post_s = 3
 
 
 @pytest.fixture
-def box(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[Box]:
+def box(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[AgentBox]:
     """Every line that somebody crosses is held."""
-    box = Box(tmp_path / "box", mosquitto.url)
+    box = AgentBox(tmp_path / "box", mosquitto.url)
     configuration = box.folder / "vigie.toml"
     configuration.write_text(configuration.read_text() + HOLDING)
     yield box
-    box.abandon()
+    box.kill()
 
 
 def lines(heard: list[ReceivedMessage]) -> list[EventMessage]:
@@ -42,21 +48,21 @@ def lines(heard: list[ReceivedMessage]) -> list[EventMessage]:
     ]
 
 
-def chain(box: Box) -> list[Body]:
+def chain(box: AgentBox) -> list[ReceiptBody]:
     return [
-        read_line(text).receipt.body
+        parse_line(text).receipt.body
         for path in sorted((box.folder / "state" / "custody").glob("*.chain"))
         for text in path.read_bytes().splitlines()
     ]
 
 
-def holds(box: Box) -> dict[str, Hold]:
+def holds(box: AgentBox) -> dict[str, Hold]:
     files = (box.folder / "state" / "holds").glob("*.json")
     found = [msgspec.json.decode(path.read_bytes(), type=Hold) for path in files]
     return {hold.id: hold for hold in found}
 
 
-def test_an_event_and_its_footage_belong_together(box: Box, centre: Centre) -> None:
+def test_an_event_and_its_footage_belong_together(box: AgentBox, centre: RunningCentre) -> None:
     box.start()
     heard = centre.wait_for(
         lambda all_: (
@@ -68,7 +74,7 @@ def test_an_event_and_its_footage_belong_together(box: Box, centre: Centre) -> N
         ),
         "three events, and health that tells of holds",
     )
-    assert box.end(signal.SIGKILL) == -signal.SIGKILL
+    assert box.stop(signal.SIGKILL) == -signal.SIGKILL
     before = holds(box)
     for message in lines(heard):
         hold = before[message.data.event]
@@ -83,14 +89,14 @@ def test_an_event_and_its_footage_belong_together(box: Box, centre: Centre) -> N
     box.start()
     many = len(lines(heard))
     centre.wait_for(lambda all_: len(lines(all_)) > many, "another event")
-    assert box.end(signal.SIGTERM) == 0
+    assert box.stop(signal.SIGTERM) == 0
     assert "Traceback" not in box.log
     assert before.keys() <= holds(box).keys(), "held through a kill"
     receipts = chain(box)
-    held = {body.hold for body in receipts if isinstance(body, Held)}
+    held = {body.hold for body in receipts if isinstance(body, HoldPlaced)}
     assert before.keys() <= held
-    closed = {body.segment: body for body in receipts if isinstance(body, Closed)}
-    opened = {body.segment for body in receipts if isinstance(body, Opened)}
+    closed = {body.segment: body for body in receipts if isinstance(body, SegmentClosed)}
+    opened = {body.segment for body in receipts if isinstance(body, SegmentOpened)}
     footage = sorted((box.folder / "state" / "footage" / "north").glob("*.mp4"))
     assert {path.name for path in footage} <= closed.keys()
     torn = opened - closed.keys()  # in its first group: no whole picture was in it

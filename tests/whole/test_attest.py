@@ -11,17 +11,23 @@ from agent.recording.custody import head_publisher as attest_module
 from agent.recording.custody.chain import ChainHead
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.head_publisher import ChainHeadPublisher
-from agent.recording.custody.receipts import Exported, Gap, Opened, Started, read_line
-from tests.conftest import HeldClock
+from agent.recording.custody.receipts import (
+    AgentStarted,
+    FootageExported,
+    FootageGap,
+    SegmentOpened,
+    parse_line,
+)
+from tests.conftest import ManualClock
 
 
 class Rig:
     """A chain, and the stage that tells of it."""
 
-    def __init__(self, folder: Path, clock: HeldClock) -> None:
+    def __init__(self, folder: Path, clock: ManualClock) -> None:
         self.clock = clock
         self.folder = folder / "custody"
-        self.identity = DeviceIdentity.load_or_make(folder / "identity")
+        self.identity = DeviceIdentity.load_or_create(folder / "identity")
         self.custody = self.open()
         self.faults = FaultRegistry(clock.boottime_ns)
         self.sent: list[ChainHead] = []
@@ -30,7 +36,7 @@ class Rig:
             clock,
             self.faults,
             lambda head, _t_ns: self.sent.append(head),
-            is_there=lambda camera, name: (folder / camera / name).exists(),
+            segment_exists=lambda camera, name: (folder / camera / name).exists(),
         )
 
     def open(self) -> CustodyLog:
@@ -38,7 +44,7 @@ class Rig:
 
     def look_after_s(self, seconds: float) -> list[int]:
         """The numbers of the heads that went out, after a look."""
-        self.clock.pass_s(seconds)
+        self.clock.advance_s(seconds)
         self.attest.flush()
         return [head.seq for head in self.sent]
 
@@ -46,17 +52,17 @@ class Rig:
         return [fault.code for fault in self.faults.active()]
 
     def kinds(self) -> list[type]:
-        return [type(read_line(line).receipt.body) for line in self.custody.read()]
+        return [type(parse_line(line).receipt.body) for line in self.custody.read_lines()]
 
 
 @pytest.fixture
-def rig(tmp_path: Path, clock: HeldClock) -> Rig:
+def rig(tmp_path: Path, clock: ManualClock) -> Rig:
     return Rig(tmp_path, clock)
 
 
-GAP = Gap(camera="north", begin_ns=1, end_ns=2, reason="the disk")
-OPENED = Opened(camera="north", segment="1.mp4")
-EXPORTED = Exported(
+GAP = FootageGap(camera="north", begin_ns=1, end_ns=2, reason="the disk")
+OPENED = SegmentOpened(camera="north", segment="1.mp4")
+EXPORTED = FootageExported(
     camera="north",
     begin_time="2026-11-25T00:00:05.000Z",
     end_time="2026-11-25T00:00:25.000Z",
@@ -75,7 +81,7 @@ def test_the_head_goes_out_at_once_then_once_a_minute_and_the_same_one_once_an_h
     rig: Rig,
 ) -> None:
     key = base64.b64encode(rig.identity.public_key_raw).decode()
-    rig.attest.enqueue(Started(public_key=key, versions={}, recipients=()), 1)
+    rig.attest.enqueue(AgentStarted(public_key=key, versions={}, recipients=()), 1)
     assert rig.look_after_s(1) == [1]
     rig.custody.append(OPENED, 2)
     assert rig.look_after_s(59) == [1]
@@ -114,14 +120,14 @@ def test_a_receipt_waits_for_a_disk_that_takes_none(rig: Rig) -> None:
     away.rename(rig.folder)
     rig.look_after_s(1)
     assert rig.codes() == []
-    assert rig.kinds() == [Opened, Gap]
+    assert rig.kinds() == [SegmentOpened, FootageGap]
 
 
 def test_what_waits_has_a_bound_and_the_oldest_goes(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attest_module, "WAITING_MOST", 2)
+    monkeypatch.setattr(attest_module, "MAX_PENDING_RECEIPTS", 2)
     for body in (OPENED, GAP, EXPORTED):
         rig.attest.enqueue(body, 1)
     rig.look_after_s(1)
-    assert rig.kinds() == [Gap, Exported]
+    assert rig.kinds() == [FootageGap, FootageExported]

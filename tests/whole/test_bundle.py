@@ -19,13 +19,13 @@ from agent.base.device_identity import DeviceIdentity
 from agent.base.errors import UserError
 from agent.base.model import SelfTestStep
 from agent.diagnostics.support_bundle import make
-from agent.diagnostics.support_bundle.format import MOST_BYTES, unpack
+from agent.diagnostics.support_bundle.format import MAX_TOTAL_BYTES, unpack
 from agent.health import health_file
 from agent.recording.custody.custody_log import CustodyLog
-from agent.recording.custody.receipts import Serviced
-from tests.whole.report.broker import Mosquitto, in_an_old_alphabet
+from agent.recording.custody.receipts import ServiceAction
+from tests.whole.report.broker import Mosquitto, make_t61_certificate
 from tests.whole.report.conftest import CLOCK
-from tests.whole.rig import WAIT_S, Box
+from tests.whole.rig import TIMEOUT_S, AgentBox
 
 URL, FILE, CONSOLE, TYPO, QUERY, PERSON = (
     "tr0ub4dor-in-a-url",
@@ -71,7 +71,7 @@ def test_no_secret_of_a_running_box_is_in_its_bundle_wherever_it_was_planted(
     mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
     folder = tmp_path / "box"
-    box = Box(folder, mosquitto.url, CAMERA)
+    box = AgentBox(folder, mosquitto.url, CAMERA)
     pem = private_key()
     (folder / "box.pem").write_text(pem)
     (folder / "broker.password").write_text(f"{FILE}\n")
@@ -79,7 +79,7 @@ def test_no_secret_of_a_running_box_is_in_its_bundle_wherever_it_was_planted(
     state = folder / "state"
     box.start()
     try:
-        end_s = time.monotonic() + WAIT_S
+        end_s = time.monotonic() + TIMEOUT_S
         while (live := health_file.read(state / "run")) is None or not live.report.faults:
             assert time.monotonic() < end_s, box.log
             time.sleep(0.1)
@@ -97,10 +97,10 @@ def test_no_secret_of_a_running_box_is_in_its_bundle_wherever_it_was_planted(
                 told=f"refused: {FILE}",
             ),
         )
-        identity = DeviceIdentity.load_or_make(state / "identity")
+        identity = DeviceIdentity.load_or_create(state / "identity")
         custody = CustodyLog.open(state / "custody", "casa-0001", boot_id(), CLOCK, identity)
-        custody.append(Serviced(by="amina", what="looked around"), CLOCK.boottime_ns())
-        custody.append(Serviced(by="amina", what=f"typed {FILE}"), CLOCK.boottime_ns())
+        custody.append(ServiceAction(by="amina", what="looked around"), CLOCK.boottime_ns())
+        custody.append(ServiceAction(by="amina", what=f"typed {FILE}"), CLOCK.boottime_ns())
         text = (folder / "vigie.toml").read_text()
         (folder / "vigie.toml").write_text(
             text.replace(
@@ -113,11 +113,11 @@ def test_no_secret_of_a_running_box_is_in_its_bundle_wherever_it_was_planted(
         root = tmp_path / "root"
         (root / "etc").mkdir(parents=True)
         (root / "etc" / "resolv.conf").write_text(f"nameserver 9.9.9.9\n# {CONSOLE}\n")
-        made = make.make(
+        made = make.make_bundle(
             folder / "vigie.toml", tmp_path / "out", CLOCK, root=root, read_journal=lambda: journal
         )
     finally:
-        box.end(signal.SIGKILL)
+        box.stop(signal.SIGKILL)
     with made.path.open("rb") as file:
         files = unpack(file)
     assert {
@@ -135,7 +135,7 @@ def test_no_secret_of_a_running_box_is_in_its_bundle_wherever_it_was_planted(
     assert b"nameserver 9.9.9.9" in files["network.txt"]
     faults = json.loads(files["faults.json"])
     assert [fault["code"] for fault in faults["active"]]
-    assert made.size_bytes < MOST_BYTES
+    assert made.size_bytes < MAX_TOTAL_BYTES
     assert made.path.stat().st_mode & 0o777 == 0o600
 
 
@@ -154,7 +154,7 @@ def test_the_bundle_of_a_box_that_has_run_is_signed_and_verified_by_the_command_
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = written(tmp_path / "box")
-    DeviceIdentity.load_or_make(tmp_path / "box" / "state" / "identity")
+    DeviceIdentity.load_or_create(tmp_path / "box" / "state" / "identity")
     assert main(["bundle", "--config", str(config), "--out", str(tmp_path), "--json"]) == 0
     made = json.loads(capsys.readouterr().out)
     key = made["signed_by"]
@@ -186,7 +186,7 @@ def test_a_box_whose_configuration_is_broken_or_whose_state_is_gone_has_a_bundle
 ) -> None:
     path = tmp_path / "vigie.toml"
     path.write_text(text)
-    made = make.make(path, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b"")
+    made = make.make_bundle(path, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b"")
     assert made.signed_by is None
     assert main(["bundle", "verify", str(made.path)]) == 0
     assert "vigie-bundle-unknown-" in made.path.name
@@ -194,10 +194,12 @@ def test_a_box_whose_configuration_is_broken_or_whose_state_is_gone_has_a_bundle
 
 def test_of_a_certificate_whose_names_cannot_be_read_the_dates_are_there(tmp_path: Path) -> None:
     config = written(tmp_path / "box")
-    file, _ = in_an_old_alphabet(tmp_path / "box")
+    file, _ = make_t61_certificate(tmp_path / "box")
     broker = f'url = "mqtts://127.0.0.1:1"\ncertificate = "{file.name}"\nkey = "t61.key"'
     config.write_text(config.read_text().replace('url = "mqtt://127.0.0.1:1"', broker))
-    made = make.make(config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b"")
+    made = make.make_bundle(
+        config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b""
+    )
     with made.path.open("rb") as opened:
         told = json.loads(unpack(opened)["certificate.json"])
     assert (told["subject"], told["issuer"]) == (None, None)
@@ -216,7 +218,7 @@ def test_what_the_disk_does_not_give_is_told_and_never_a_traceback(tmp_path: Pat
     def refused() -> bytes:
         raise PermissionError(13, "Permission denied", "journalctl")
 
-    made = make.make(config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=refused)
+    made = make.make_bundle(config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=refused)
     told = {one.name: one.why for one in made.left_out}
     assert told["journal.txt"] == "journalctl: Permission denied"
     assert "no good page" in told["flight.ndjson"]
@@ -228,5 +230,5 @@ def test_a_folder_that_takes_no_file_is_named_in_one_line(tmp_path: Path) -> Non
     config = written(tmp_path / "box")
     (tmp_path / "out").write_text("a file")
     with pytest.raises(UserError, match="--out"):
-        make.make(config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b"")
+        make.make_bundle(config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b"")
     assert main(["bundle"]) == 2

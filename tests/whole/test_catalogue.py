@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.base.clock import ClockTrust
-from agent.recording.catalogue import find
+from agent.recording.catalogue import find_segments
 from agent.recording.custody.receipts import (
-    FIRST_PREV,
+    GENESIS_PREV,
     SIGNATURE_BYTES,
-    Closed,
     Receipt,
-    encode,
-    write_line,
+    SegmentClosed,
+    encode_receipt,
+    format_line,
 )
-from agent.recording.segment_name import KEYS, PART, SegmentName, rfc3339
+from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX, SegmentName, rfc3339
 
 START = datetime(2026, 11, 25, tzinfo=UTC)
 
@@ -59,7 +59,7 @@ def names_of(recorded: Recorded) -> list[SegmentName]:
 
 def closed(name: SegmentName, duration_s: int, seq: int) -> bytes:
     """The line of its receipt."""
-    body = Closed(
+    body = SegmentClosed(
         camera="north",
         segment=str(name),
         sha256="0" * 64,
@@ -78,14 +78,14 @@ def closed(name: SegmentName, duration_s: int, seq: int) -> bytes:
     receipt = Receipt(
         box="box",
         seq=seq,
-        prev=FIRST_PREV,
+        prev=GENESIS_PREV,
         boot=name.boot,
         t_ns=0,
         time=rfc3339(name.utc),
         clock=ClockTrust(synced=True, source="ntp", error_s=None),
         body=body,
     )
-    return write_line(bytes(SIGNATURE_BYTES), encode(receipt))
+    return format_line(bytes(SIGNATURE_BYTES), encode_receipt(receipt))
 
 
 def touch(
@@ -129,7 +129,7 @@ def test_a_span_has_what_the_names_and_the_receipts_say(
         custody.mkdir()
         for name in names:
             (camera / str(name)).write_bytes(b"\0")
-            (camera / (str(name) + KEYS)).write_bytes(b"\0")
+            (camera / (str(name) + KEYS_SUFFIX)).write_bytes(b"\0")
         (camera / "9999999999_no_segment.mp4").write_bytes(b"\0")
         lines = [
             closed(name, known_s[str(name)], seq)
@@ -138,10 +138,10 @@ def test_a_span_has_what_the_names_and_the_receipts_say(
         ]
         torn = closed(names[0], 1, len(lines) + 1)[:-20] if names else b""
         (custody / "0000000001.chain").write_bytes(b"".join(lines) + torn)
-        found = find(camera.parent, custody, ["north", "none"], *span)
-    assert [entry.text for entry in found] == touch(names, known_s, *span)
+        found = find_segments(camera.parent, custody, ["north", "none"], *span)
+    assert [entry.segment_name for entry in found] == touch(names, known_s, *span)
     for entry in found:
-        length_s = known_s.get(entry.text)
+        length_s = known_s.get(entry.segment_name)
         duration_ns = None if entry.closed is None else entry.closed.duration_ns
         assert duration_ns == (None if length_s is None else length_s * 1_000_000_000)
 
@@ -150,12 +150,12 @@ def test_the_file_that_is_written_is_found_and_has_no_end_yet(tmp_path: Path) ->
     (name,) = names_of([("0000000a", START, True, 0)])
     camera = tmp_path / "footage" / "north"
     camera.mkdir(parents=True)
-    (camera / (str(name) + PART)).write_bytes(b"12")
-    (entry,) = find(camera.parent, tmp_path / "custody", ["north"], START, None)
-    assert entry.writing
+    (camera / (str(name) + PART_SUFFIX)).write_bytes(b"12")
+    (entry,) = find_segments(camera.parent, tmp_path / "custody", ["north"], START, None)
+    assert entry.is_being_written
     assert entry.end is None
     assert entry.size_bytes == 2
-    assert entry.path == camera / (str(name) + PART)
+    assert entry.path == camera / (str(name) + PART_SUFFIX)
 
 
 def test_a_file_is_whole_from_its_receipt_on_though_it_has_no_name_yet(tmp_path: Path) -> None:
@@ -163,13 +163,13 @@ def test_a_file_is_whole_from_its_receipt_on_though_it_has_no_name_yet(tmp_path:
     camera, custody = tmp_path / "footage" / "north", tmp_path / "custody"
     camera.mkdir(parents=True)
     custody.mkdir()
-    (camera / (str(name) + PART)).write_bytes(b"12")
+    (camera / (str(name) + PART_SUFFIX)).write_bytes(b"12")
     (custody / "0000000001.chain").write_bytes(closed(name, 10, 1))
-    (entry,) = find(camera.parent, custody, ["north"], START, None)
-    assert not entry.writing
+    (entry,) = find_segments(camera.parent, custody, ["north"], START, None)
+    assert not entry.is_being_written
     assert entry.end == START + timedelta(seconds=10)
-    (camera / (str(name) + PART)).rename(camera / str(name))
-    assert [path.exists() for path in entry.paths] == [False, True]
+    (camera / (str(name) + PART_SUFFIX)).rename(camera / str(name))
+    assert [path.exists() for path in entry.candidate_paths] == [False, True]
 
 
 def test_a_segment_that_outlasts_a_clock_that_is_set_back_is_found(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_segment_that_outlasts_a_clock_that_is_set_back_is_found(tmp_path: Pat
     begin = START + timedelta(seconds=19)
     for lines in (b"", b"".join(closed(name, 10, seq) for seq, name in enumerate(names, 1))):
         (custody / "0000000001.chain").write_bytes(lines)
-        found = find(camera.parent, custody, ["north"], begin, None)
+        found = find_segments(camera.parent, custody, ["north"], begin, None)
         assert [entry.name for entry in found] == names[1:]
 
 
@@ -195,7 +195,7 @@ def test_a_file_that_is_closed_while_the_folder_is_read_is_found_under_its_name(
     (name,) = names_of([("0000000a", START, True, 0)])
     camera = tmp_path / "footage" / "north"
     camera.mkdir(parents=True)
-    part = camera / (str(name) + PART)
+    part = camera / (str(name) + PART_SUFFIX)
     part.write_bytes(b"12")
     listdir = os.listdir
 
@@ -205,5 +205,5 @@ def test_a_file_that_is_closed_while_the_folder_is_read_is_found_under_its_name(
         return files
 
     monkeypatch.setattr(os, "listdir", closed_meanwhile)
-    (entry,) = find(camera.parent, tmp_path / "custody", ["north"], START, None)
+    (entry,) = find_segments(camera.parent, tmp_path / "custody", ["north"], START, None)
     assert (entry.path, entry.size_bytes) == (camera / str(name), 2)

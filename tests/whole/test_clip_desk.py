@@ -19,17 +19,17 @@ import msgspec
 import pytest
 
 from agent.__main__ import main
-from agent.recording.encryption.keys import KeyFor, make_private_key
-from agent.recording.export.clip import CannotCut, utc_ns
-from agent.recording.export.clip_request import MOST_LINE_BYTES, MOST_SEGMENTS, ClipRequest
-from agent.recording.export.clip_server import SOCKET, ClipServer, ask
+from agent.recording.encryption.keys import KeyLookup, generate_key_pair
+from agent.recording.export.clip import ClipError, unix_ns
+from agent.recording.export.clip_request import MAX_CLIP_SEGMENTS, MAX_LINE_BYTES, ClipRequest
+from agent.recording.export.clip_server import SOCKET_NAME, ClipServer, request_clip
 from agent.recording.export.verify import verify_export
-from tests.conftest import HeldClock
-from tests.whole.rig import Box
+from tests.conftest import ManualClock
+from tests.whole.rig import AgentBox
 from tests.whole.test_footage_running import wait_for_segments
 
 NAME = "0000000001_1f155cfd_000000001000_20261125T013215.250Z.mp4"
-BEGIN_NS = utc_ns(datetime(2026, 11, 25, 1, 32, 15, 250_000, tzinfo=UTC))
+BEGIN_NS = unix_ns(datetime(2026, 11, 25, 1, 32, 15, 250_000, tzinfo=UTC))
 REQUEST = ClipRequest(
     camera="north", segments=(NAME,), begin_ns=BEGIN_NS, end_ns=BEGIN_NS + 1_000_000_000
 )
@@ -46,11 +46,11 @@ HOSTILE = {
     "no newline": change()[:-1],
     "two lines": change() * 2,
     "deep": b"[" * 50_000 + b"\n",
-    "huge": b'{"camera": "' + b"n" * 8 * MOST_LINE_BYTES,
+    "huge": b'{"camera": "' + b"n" * 8 * MAX_LINE_BYTES,
     "another field": change(out="/etc/passwd"),
     "a number for a name": change(camera=7),
     "no segments": change(segments=[]),
-    "too many segments": change(segments=[""] * (MOST_SEGMENTS + 1)),
+    "too many segments": change(segments=[""] * (MAX_CLIP_SEGMENTS + 1)),
     "a negative time": change(begin_ns=-1),
     "a time beyond": change(end_ns=2**64),
     "another camera": change(camera="south"),
@@ -68,7 +68,7 @@ def say(state: Path, line: bytes, *handles: int, ends: bool = True) -> dict[str,
     """Say something to the desk of a state folder, and hear its answer."""
     with socket.socket(socket.AF_UNIX) as connection:
         folder = os.open(state, os.O_PATH)
-        connection.connect(f"/proc/self/fd/{folder}/{SOCKET}")
+        connection.connect(f"/proc/self/fd/{folder}/{SOCKET_NAME}")
         os.close(folder)
         connection.settimeout(60)
         try:
@@ -88,7 +88,7 @@ def say(state: Path, line: bytes, *handles: int, ends: bool = True) -> dict[str,
 class Export:
     """`vigie footage export` of a box, as it says itself in JSON."""
 
-    def __init__(self, box: Box, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, box: AgentBox, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.out = out
         where = ["--config", str(box.folder / "vigie.toml"), "--camera", "north"]
         span = ["--from", "-10m", "--to", "now"]
@@ -106,9 +106,9 @@ class Export:
 
 @pytest.mark.slow
 def test_the_running_box_cuts_what_it_has_sealed_and_not_after_a_power_cycle(
-    box: Box, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    box: AgentBox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    public_key = make_private_key(tmp_path / "centre.pem")
+    public_key = generate_key_pair(tmp_path / "centre.pem")
     config = box.folder / "vigie.toml"
     config.write_text(
         f'{config.read_text()}[record]\nsegment_s = 1.0\n[[record.recipient]]\nid = "centre"\n'
@@ -117,7 +117,7 @@ def test_the_running_box_cuts_what_it_has_sealed_and_not_after_a_power_cycle(
     state = box.folder / "state"
     box.start()
     wait_for_segments(state, 3)
-    door = (state / SOCKET).stat()
+    door = (state / SOCKET_NAME).stat()
     assert stat.S_ISSOCK(door.st_mode)
     assert stat.S_IMODE(door.st_mode) == 0o600
 
@@ -141,7 +141,7 @@ def test_the_running_box_cuts_what_it_has_sealed_and_not_after_a_power_cycle(
     again = Export(box, tmp_path / "again", capsys)
     assert again.said["no_clip"] is None
 
-    box.end(signal.SIGKILL)
+    box.stop(signal.SIGKILL)
     power_off = Export(box, tmp_path / "off", capsys)
     box.start()
     segments = len(list((state / "footage" / "north").glob("*.mp4")))
@@ -153,8 +153,8 @@ def test_the_running_box_cuts_what_it_has_sealed_and_not_after_a_power_cycle(
         assert export.first_problem is None
         assert not (export.out / "clip.mp4").exists()
         assert set(running.said["segments"]) <= set(export.said["segments"])
-    assert box.end(signal.SIGTERM) == 0
-    assert not (state / SOCKET).exists()
+    assert box.stop(signal.SIGTERM) == 0
+    assert not (state / SOCKET_NAME).exists()
     assert "Traceback" not in box.log
 
 
@@ -163,9 +163,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The state folder of a desk that is open, by a name that is too long for a socket's."""
     state = tmp_path_factory.mktemp("state") / ("long" * 30)
     state.mkdir()
-    keys: dict[str, KeyFor] = {"north": lambda _kid: None}
+    keys: dict[str, KeyLookup] = {"north": lambda _kid: None}
     stage = ClipServer(
-        state, state / "footage", keys, HeldClock().boottime_ns, lambda _asked, _by: None
+        state, state / "footage", keys, ManualClock().boottime_ns, lambda _asked, _by: None
     )
     stopping, is_open = threading.Event(), threading.Event()
 
@@ -185,7 +185,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     stopping.set()
     thread.join(60)
     assert not thread.is_alive()
-    assert not (state / SOCKET).exists()
+    assert not (state / SOCKET_NAME).exists()
 
 
 @pytest.mark.parametrize("line", HOSTILE.values(), ids=HOSTILE.keys())
@@ -228,7 +228,7 @@ os.chdir(sys.argv[1])
 os.setuid(65534)
 connection = socket.socket(socket.AF_UNIX)
 try:
-    connection.connect("{SOCKET}")
+    connection.connect("{SOCKET_NAME}")
 except PermissionError:
     print("closed")
 else:
@@ -240,26 +240,26 @@ else:
 def test_another_user_cannot_ask_and_would_be_refused(desk: Path) -> None:
     words = [sys.executable, "-c", STRANGER, str(desk)]
     assert subprocess.check_output(words, text=True) == "closed\n"
-    (desk / SOCKET).chmod(0o666)
+    (desk / SOCKET_NAME).chmod(0o666)
     try:
         said = subprocess.check_output(words, text=True)
     finally:
-        (desk / SOCKET).chmod(0o600)
+        (desk / SOCKET_NAME).chmod(0o600)
     assert json.loads(said) == {"answer": "refused", "why": "user 65534 may not ask"}
 
 
 def test_a_file_that_the_agent_could_not_fill_is_not_left(desk: Path, tmp_path: Path) -> None:
-    with pytest.raises(CannotCut, match="No such file"):
-        ask(desk, REQUEST, tmp_path / "out.mp4")
-    many = msgspec.structs.replace(REQUEST, segments=(NAME,) * (MOST_SEGMENTS + 1))
-    with pytest.raises(CannotCut, match="ask for less"):
-        ask(desk, many, tmp_path / "out.mp4")
+    with pytest.raises(ClipError, match="No such file"):
+        request_clip(desk, REQUEST, tmp_path / "out.mp4")
+    many = msgspec.structs.replace(REQUEST, segments=(NAME,) * (MAX_CLIP_SEGMENTS + 1))
+    with pytest.raises(ClipError, match="ask for less"):
+        request_clip(desk, many, tmp_path / "out.mp4")
     assert not (tmp_path / "out.mp4").exists()
 
 
 def test_nobody_is_asked_where_no_agent_runs(tmp_path: Path) -> None:
-    assert ask(tmp_path, REQUEST, tmp_path / "out.mp4") is None
+    assert request_clip(tmp_path, REQUEST, tmp_path / "out.mp4") is None
     with socket.socket(socket.AF_UNIX) as killed:
-        killed.bind(str(tmp_path / SOCKET))
-    assert ask(tmp_path, REQUEST, tmp_path / "out.mp4") is None
+        killed.bind(str(tmp_path / SOCKET_NAME))
+    assert request_clip(tmp_path, REQUEST, tmp_path / "out.mp4") is None
     assert not (tmp_path / "out.mp4").exists()

@@ -17,7 +17,7 @@ import pytest
 
 from agent.recording.encryption.keys import KeyRing
 from agent.recording.encryption.unseal import unseal
-from agent.recording.segment_name import KEYS
+from agent.recording.segment_name import KEYS_SUFFIX
 from tests.whole.test_cut import STREAMS, record, whole
 from tests.whole.test_record import FPS, encode, packets_of
 from tests.whole.test_seal import Centre, sealer_for
@@ -107,7 +107,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     sources = record(place / "north", stream, sealer, pause_s=PAUSE_S)
     whole(sources, place / "clip.mp4", keys)
     sealed = sources[0].path
-    unseal(sealed, Path(f"{sealed}{KEYS}"), centre.key, place / "unsealed.mp4")
+    unseal(sealed, Path(f"{sealed}{KEYS_SUFFIX}"), centre.key, place / "unsealed.mp4")
     return place
 
 

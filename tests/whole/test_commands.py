@@ -11,8 +11,8 @@ from agent.base.model import CommandAccepted, CommandProgress
 from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
 from agent.config.configuration import BrokerConfig
 from agent.reporting import topics
-from tests.pure.command_rig import refused, result
-from tests.whole.command_box import BOX, CommandBox, Operator
+from tests.pure.command_rig import decode_result, rejection_of
+from tests.whole.command_box import BOX, CommandBox, CommandOperator
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.street import wait_until
 
@@ -24,21 +24,21 @@ def broker(mosquitto: Mosquitto) -> BrokerConfig:
     return BrokerConfig(url=mosquitto.url, keepalive_s=5)
 
 
-Operators = Callable[..., Operator]
+Operators = Callable[..., CommandOperator]
 
 
 @pytest.fixture
 def operators(broker: BrokerConfig) -> Iterator[Operators]:
     """Operators who are there, and hear from now on; gone after the test."""
-    made: list[Operator] = []
+    made: list[CommandOperator] = []
 
-    def come(name: str = "amina") -> Operator:
-        made.append(Operator(broker, name))
+    def come(name: str = "amina") -> CommandOperator:
+        made.append(CommandOperator(broker, name))
         return made[-1]
 
     yield come
     for operator in made:
-        operator.link.abandon()
+        operator.link.abort()
 
 
 def test_an_operator_takes_the_head_sends_it_somewhere_and_gives_it_back(
@@ -46,20 +46,28 @@ def test_an_operator_takes_the_head_sends_it_somewhere_and_gives_it_back(
 ) -> None:
     with CommandBox(tmp_path, broker) as box:
         operator = operators()
-        lease = result(operator.ask({"do": "take", "head": "mast", "lease_s": 60}, "1"))["lease"]
+        lease = decode_result(
+            operator.run_command({"do": "take", "head": "mast", "lease_s": 60}, "1")
+        )["lease"]
         assert (lease["by"], lease["role"]) == ("amina", "operator")
         assert 55 < lease["left_s"] <= 60
         goto = {**GOTO, "token": lease["token"]}
-        assert result(operator.ask(goto, "2"))["lease"]["token"] == lease["token"]
+        assert decode_result(operator.run_command(goto, "2"))["lease"]["token"] == lease["token"]
         wait_until(lambda: not box.heads["mast"].state().moving)
-        (head,) = result(operator.ask({"do": "where", "head": "mast"}, "3"))["heads"]
+        (head,) = decode_result(operator.run_command({"do": "where", "head": "mast"}, "3"))["heads"]
         assert head["place"]["pan_deg"] == pytest.approx(-20, abs=0.5)
-        result(operator.ask({"do": "preset_set", "head": "mast", "preset": "gate"}, "4"))
-        presets = result(operator.ask({"do": "presets", "head": "mast"}, "5"))["presets"]
+        decode_result(
+            operator.run_command({"do": "preset_set", "head": "mast", "preset": "gate"}, "4")
+        )
+        presets = decode_result(operator.run_command({"do": "presets", "head": "mast"}, "5"))[
+            "presets"
+        ]
         assert [preset["name"] for preset in presets] == ["gate"]
-        result(operator.ask({"do": "release", "head": "mast", "token": lease["token"]}, "6"))
+        decode_result(
+            operator.run_command({"do": "release", "head": "mast", "token": lease["token"]}, "6")
+        )
         assert box.heads["mast"].state().lease is None
-        kind, _ = refused(operator.ask({**goto, "pan_deg": 0.0}, "7"))
+        kind, _ = rejection_of(operator.run_command({**goto, "pan_deg": 0.0}, "7"))
         assert kind == "fenced"
 
 
@@ -68,10 +76,10 @@ def test_a_repeat_after_a_restart_gets_the_first_reply_and_moves_nothing(
 ) -> None:
     operator = operators()
     with CommandBox(tmp_path, broker) as box:
-        first = operator.ask(GOTO, "once")
+        first = operator.run_command(GOTO, "once")
         wait_until(lambda: not box.heads["mast"].state().moving)
     with CommandBox(tmp_path, broker) as box:
-        assert operator.ask(GOTO, "once") == first
+        assert operator.run_command(GOTO, "once") == first
         state = box.heads["mast"].state()
         assert state.lease is None
         assert state.position is not None
@@ -86,17 +94,17 @@ def test_a_reply_comes_where_it_was_asked_for_and_never_outside_of_the_box_s_rep
         listener = operators("spy")
         listener.link.subscribe(["vigie/v1/+/up/event/#", "elsewhere"])
         operator.send({"do": "list"}, "1")
-        received, reply = operator.hear()
-        assert received.topic == operator.where
+        received, reply = operator.wait_for_reply()
+        assert received.topic == operator.reply_topic
         assert received.correlation == b"1"
-        assert result(reply)["heads"][0]["name"] == "mast"
-        for number, asked in enumerate(("elsewhere", topics.up("pole-18", "reply"))):
+        assert decode_result(reply)["heads"][0]["name"] == "mast"
+        for number, asked in enumerate(("elsewhere", topics.up_topic("pole-18", "reply"))):
             operator.send({"do": "list"}, f"x{number}", response_topic=asked)
-            received, _ = operator.hear()
-            assert received.topic == topics.up(BOX, "reply")
+            received, _ = operator.wait_for_reply()
+            assert received.topic == topics.up_topic(BOX, "reply")
             assert received.correlation == f"x{number}".encode()
-        heard = {listener.hear()[0].topic for _ in range(3)}
-        assert heard == {operator.where, topics.up(BOX, "reply")}
+        heard = {listener.wait_for_reply()[0].topic for _ in range(3)}
+        assert heard == {operator.reply_topic, topics.up_topic(BOX, "reply")}
 
 
 def test_a_retained_command_is_refused_when_it_comes_and_at_each_connection(
@@ -105,11 +113,11 @@ def test_a_retained_command_is_refused_when_it_comes_and_at_each_connection(
     operator = operators()
     with CommandBox(tmp_path, broker) as box:
         operator.send(GOTO, "kept", retained=True)
-        kind, why = refused(operator.hear()[1])
+        kind, why = rejection_of(operator.wait_for_reply()[1])
         assert (kind, "retained" in why) == ("malformed", True)
         assert box.heads["mast"].state().lease is None
     with CommandBox(tmp_path, broker) as box:
-        assert refused(operator.hear()[1])[0] == "malformed"
+        assert rejection_of(operator.wait_for_reply()[1])[0] == "malformed"
         assert box.heads["mast"].state().lease is None
 
 
@@ -121,7 +129,7 @@ def test_what_is_sent_while_a_box_is_away_never_comes(
         pass
     operator.send(GOTO, "too-early")
     with CommandBox(tmp_path, broker) as box:
-        result(operator.ask({"do": "list"}, "now"))
+        decode_result(operator.run_command({"do": "list"}, "now"))
         assert box.heads["mast"].state().lease is None
 
 
@@ -129,7 +137,7 @@ class Errand:
     """A verb that takes as long as a test wants."""
 
     name = "errand"
-    express = ()
+    priority_lanes = ()
 
     class Args(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         pass
@@ -137,23 +145,23 @@ class Errand:
     class Result(msgspec.Struct):
         done: bool = True
 
-    args = Args
+    args_type = Args
 
     def __init__(self) -> None:
-        self.course: CommandProgressSink | None = None
+        self.progress_sink: CommandProgressSink | None = None
 
-    def subject(self, args: Args) -> str:
+    def describe(self, args: Args) -> str:
         return "run"
 
-    def is_repeatable(self, args: Args) -> bool:
+    def is_idempotent(self, args: Args) -> bool:
         return False
 
-    def at_once(self, args: Args) -> str | None:
+    def priority_lane(self, args: Args) -> str | None:
         return None
 
-    def run(self, order: ValidCommand, course: CommandProgressSink) -> Deferred:
-        self.course = course
-        return Deferred(within_s=60)
+    def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> Deferred:
+        self.progress_sink = progress_sink
+        return Deferred(timeout_s=60)
 
 
 def test_a_reply_outlives_the_broker(
@@ -163,22 +171,22 @@ def test_a_reply_outlives_the_broker(
     with CommandBox(tmp_path, broker, errand) as box:
         operator = operators()
         operator.send({}, "long", verb="errand")
-        assert isinstance(operator.hear()[1], CommandAccepted)
-        assert errand.course is not None
-        errand.course.progress(0.25, "a quarter")
-        assert operator.hear()[1] == CommandProgress(
+        assert isinstance(operator.wait_for_reply()[1], CommandAccepted)
+        assert errand.progress_sink is not None
+        errand.progress_sink.report_progress(0.25, "a quarter")
+        assert operator.wait_for_reply()[1] == CommandProgress(
             command="long", verb="errand", share=0.25, detail="a quarter"
         )
-        mosquitto.end(signal.SIGKILL)
-        operator.link.abandon()
+        mosquitto.stop(signal.SIGKILL)
+        operator.link.abort()
         wait_until(lambda: box.session is not None and not box.session.health().connected)
-        errand.course.finish(Errand.Result)
-        wait_until(lambda: box.desk.health().done == 1)
+        errand.progress_sink.finish(Errand.Result)
+        wait_until(lambda: box.dispatcher.health().done == 1)
         mosquitto.start()
         again = operators()
-        received, reply = again.hear()
-        assert (received.topic, received.correlation) == (operator.where, b"long")
-        assert result(reply) == {"done": True}
+        received, reply = again.wait_for_reply()
+        assert (received.topic, received.correlation) == (operator.reply_topic, b"long")
+        assert decode_result(reply) == {"done": True}
 
 
 def test_another_box_s_command_and_rubbish_do_nothing(
@@ -187,12 +195,12 @@ def test_another_box_s_command_and_rubbish_do_nothing(
     with CommandBox(tmp_path, broker) as box:
         operator = operators()
         for topic, payload in (
-            (topics.down(BOX, "command/ptz"), b"\x00\xff"),
-            (topics.down(BOX, "command/dance"), b"{}"),
-            (topics.down(BOX, "command/ptz"), b"[" * 60_000),
+            (topics.down_topic(BOX, "command/ptz"), b"\x00\xff"),
+            (topics.down_topic(BOX, "command/dance"), b"{}"),
+            (topics.down_topic(BOX, "command/ptz"), b"[" * 60_000),
         ):
             operator.link.publish(topic, payload)
-            assert refused(operator.hear()[1])[0] == "malformed"
-        operator.link.publish(topics.down("pole-18", "command/ptz"), b"{}")
-        result(operator.ask({"do": "list"}, "after"))
-        assert box.desk.health().refused == 3
+            assert rejection_of(operator.wait_for_reply()[1])[0] == "malformed"
+        operator.link.publish(topics.down_topic("pole-18", "command/ptz"), b"{}")
+        decode_result(operator.run_command({"do": "list"}, "after"))
+        assert box.dispatcher.health().refused == 3

@@ -23,10 +23,14 @@ from agent.base.health_model import HealthReport, OutboxHealth, Vitals
 from agent.capture.preview_server import PreviewServer
 from agent.capture.snapshot_command import CameraAccess
 from agent.diagnostics.commissioning import certificate
-from agent.diagnostics.commissioning.inspection import COLUMNS, ROWS, CommissioningSession
+from agent.diagnostics.commissioning.inspection import (
+    PREVIEW_HEIGHT_PX,
+    PREVIEW_WIDTH_PX,
+    CommissioningSession,
+)
 from agent.diagnostics.selftest import test_pattern
 from agent.health import health_file
-from agent.recording.custody.receipts import Serviced, Viewed, read_line
+from agent.recording.custody.receipts import FootageViewed, ServiceAction, parse_line
 from agent.runtime.stage import StageThread
 from drivers.media import Frame
 from tests.whole.command_box import CommandBox
@@ -59,7 +63,7 @@ name = "mast"
 driver = "fake"
 """
 SCENE = "[[mask]]\npolygon = [[0.0, 0.0], [0.1, 0.0], [0.1, 0.1]]\n"
-PICTURES = [frame for frame in test_pattern.pictures() if frame.seq >= 20]
+PICTURES = [frame for frame in test_pattern.render_frames() if frame.seq >= 20]
 """Eight seconds of the street, as a camera gives them."""
 
 
@@ -93,7 +97,7 @@ class Agent:
         self.folder = folder
         (folder / "vigie.toml").write_text(CONFIG)
         (folder / "north.scene.toml").write_text(SCENE)
-        DeviceIdentity.load_or_make(folder / "identity")
+        DeviceIdentity.load_or_create(folder / "identity")
         self.lens: Callable[[Frame], Frame] = lambda frame: frame
         self.connected = True
         self.box = CommandBox(folder, None)
@@ -168,13 +172,20 @@ def test_a_box_is_commissioned_its_record_is_signed_and_nothing_has_changed_then
     said = capsys.readouterr().out
     # The second camera gives nothing, and that is told.
     assert "NOT GOOD: aim of tram: no picture: camera 'tram'" in said
-    record, pictures = certificate.read(out)
+    record, pictures = certificate.read_verified(out)
     north, tram = record.cameras
     assert (record.box, record.by) == ("pole-17", "omar")
-    assert (north.width_px, north.height_px, north.masks) == (COLUMNS, ROWS, 1)
+    assert (north.width_px, north.height_px, north.masks) == (
+        PREVIEW_WIDTH_PX,
+        PREVIEW_HEIGHT_PX,
+        1,
+    )
     assert north.focus is not None
     assert tram.picture is None
-    assert cv2.imdecode(np.frombuffer(pictures["north"], np.uint8), 0).shape == (ROWS, COLUMNS)
+    assert cv2.imdecode(np.frombuffer(pictures["north"], np.uint8), 0).shape == (
+        PREVIEW_HEIGHT_PX,
+        PREVIEW_WIDTH_PX,
+    )
     assert record.heads[0].presets == {}
     assert main(["commission", "verify", str(out), "--public-key", record.public_key]) == 0
     capsys.readouterr()
@@ -222,9 +233,9 @@ def test_who_looks_is_in_the_chain_and_a_lent_camera_is_shown_to_its_viewers_alo
     agent.run("--by", "amina", "--yes")
     assert "it is lent by The tram, who does not name amina" in capsys.readouterr().out
     chain = (agent.folder / "custody" / "0000000001.chain").read_bytes().splitlines()
-    bodies = [read_line(line).receipt.body for line in chain]
-    assert Serviced(by="amina", what="commissioned by amina") in bodies
-    assert [body.camera for body in bodies if isinstance(body, Viewed)] == ["north"]
+    bodies = [parse_line(line).receipt.body for line in chain]
+    assert ServiceAction(by="amina", what="commissioned by amina") in bodies
+    assert [body.camera for body in bodies if isinstance(body, FootageViewed)] == ["north"]
 
 
 def test_a_technician_at_a_terminal_is_shown_the_picture_and_asked_for_each_part(
@@ -256,7 +267,7 @@ def test_a_technician_at_a_terminal_is_shown_the_picture_and_asked_for_each_part
     assert "allowed: y, n, or n and a few words" in text
     assert "NOT GOOD: focus of north: the lens is dirty" in text
     assert sum(len(line.rstrip()) > 60 for line in text.splitlines()) > 10  # the picture
-    record, _ = certificate.read(certificate.newest(agent.folder))
+    record, _ = certificate.read_verified(certificate.find_newest(agent.folder))
     parts = [(one.part, one.of, one.good) for one in record.answers]
     assert ("aim", "north", True) in parts
     assert ("focus", "north", False) in parts
@@ -282,7 +293,7 @@ def test_who_ends_the_terminals_input_is_told_that_no_record_was_written(agent: 
         "allowed: y, or n and why, to each\n"
     )
     with pytest.raises(certificate.BadRecord, match="never commissioned"):
-        certificate.newest(agent.folder)
+        certificate.find_newest(agent.folder)
 
 
 def test_without_an_agent_a_terminal_or_a_record_it_is_said_in_one_line(
@@ -302,7 +313,7 @@ def test_without_an_agent_a_terminal_or_a_record_it_is_said_in_one_line(
     (other / "north.scene.toml").write_text(SCENE)
     with pytest.raises(UserError, match="no agent has run here"):
         CommissioningSession(other / "vigie.toml", CLOCK, "omar")
-    DeviceIdentity.load_or_make(other / "identity")
+    DeviceIdentity.load_or_create(other / "identity")
     with pytest.raises(UserError, match="the agent does not run"):
         CommissioningSession(other / "vigie.toml", CLOCK, "omar").commission(
             lambda answer, _picture: answer, None

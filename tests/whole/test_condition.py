@@ -10,19 +10,19 @@ import msgspec
 import pytest
 
 from agent.app.agent import Agent
-from agent.app.publisher import RESTED
+from agent.app.publisher import SUSPENDED_REASON
 from agent.base.clock import ClockTrust, SystemClock
 from agent.base.health_model import HealthReport
 from agent.capture import camera_source
 from agent.health import flight_page, health_file, restart_report
 from agent.health.flight_page import PAGE_BYTES
-from agent.health.flight_recorder import NAME, PAGES, read_pages
-from agent.reporting.payloads import Gap, HealthMessage, ReceiptMessage, Restarted
+from agent.health.flight_recorder import FILE_NAME, PAGE_COUNT, read_pages
+from agent.reporting.payloads import HealthMessage, ReceiptMessage, RecordingGap, Restarted
 from agent.runtime.sd_notify import Notifier
 from centre.client import ReceivedMessage
-from tests.machine_tree import MachineTree
+from tests.machine_tree import FakeProcFs
 from tests.whole.report.broker import Mosquitto
-from tests.whole.rig import CONFIG, SCENE, Box, Centre, drawn
+from tests.whole.rig import CONFIG, SCENE, AgentBox, RunningCentre, fake_camera_toml
 
 
 class LeapingClock:
@@ -52,12 +52,14 @@ class Pole:
         folder.mkdir()
         self.state = folder / "state"
         self.state.mkdir()
-        text = CONFIG.format(url=url, camera=drawn()).replace("every_s = 5", "every_s = 1")
+        text = CONFIG.format(url=url, camera=fake_camera_toml()).replace(
+            "every_s = 5", "every_s = 1"
+        )
         (folder / "vigie.toml").write_text(text)
         (folder / "scene.toml").write_text(SCENE)
-        self.machine = MachineTree(folder / "machine", self.state)
+        self.machine = FakeProcFs(folder / "machine", self.state)
         self.clock = LeapingClock()
-        config, cameras = camera_source.load(folder / "vigie.toml", self.clock)
+        config, cameras = camera_source.load_sources(folder / "vigie.toml", self.clock)
         self.agent = Agent(
             config,
             cameras,
@@ -87,7 +89,7 @@ def healths(heard: list[ReceivedMessage]) -> list[HealthReport]:
 
 
 def newest(
-    centre: Centre, is_so: Callable[[HealthReport], bool], what: str, after: int = 0
+    centre: RunningCentre, is_so: Callable[[HealthReport], bool], what: str, after: int = 0
 ) -> HealthReport:
     """The first report after so many that is as wanted."""
     heard = centre.wait_for(
@@ -105,8 +107,10 @@ def codes(report: HealthReport) -> set[str]:
     return {fault.code for fault in report.faults}
 
 
-def test_the_centre_and_the_box_itself_hear_all_of_the_machine(pole: Pole, centre: Centre) -> None:
-    pole.machine.set("sys/devices/platform/soc/soc:firmware/get_throttled", "50000")
+def test_the_centre_and_the_box_itself_hear_all_of_the_machine(
+    pole: Pole, centre: RunningCentre
+) -> None:
+    pole.machine.write_file("sys/devices/platform/soc/soc:firmware/get_throttled", "50000")
     report = newest(
         centre,
         lambda all_: (
@@ -134,9 +138,9 @@ def test_the_centre_and_the_box_itself_hear_all_of_the_machine(pole: Pole, centr
 
 
 @pytest.mark.raises_fault("SYS-02", "SYS-07")
-def test_a_hot_box_stops_to_detect_and_records_on(pole: Pole, centre: Centre) -> None:
+def test_a_hot_box_stops_to_detect_and_records_on(pole: Pole, centre: RunningCentre) -> None:
     newest(centre, lambda report: report.detectors[0].passes_per_s > 0, "a box that detects")
-    pole.machine.celsius(84.5)
+    pole.machine.set_celsius(84.5)
     report = newest(
         centre,
         lambda report: level(report) == "no_detection" and report.detectors[0].passes_per_s == 0,
@@ -158,10 +162,10 @@ def test_a_hot_box_stops_to_detect_and_records_on(pole: Pole, centre: Centre) ->
 
 @pytest.mark.raises_fault("SYS-02", "SYS-07")
 def test_a_box_that_burns_says_how_it_is_and_nothing_else_until_it_has_cooled(
-    pole: Pole, centre: Centre
+    pole: Pole, centre: RunningCentre
 ) -> None:
     newest(centre, lambda report: report.detectors[0].passes_per_s > 0, "a box that detects")
-    pole.machine.celsius(97.0)
+    pole.machine.set_celsius(97.0)
     report = newest(
         centre,
         lambda report: (
@@ -171,7 +175,7 @@ def test_a_box_that_burns_says_how_it_is_and_nothing_else_until_it_has_cooled(
     )
     assert not codes(report) & {"CAM-01", "CAM-02", "CAM-04", "STO-02"}
     footage = pole.footage_bytes()
-    pole.machine.celsius(55.0)
+    pole.machine.set_celsius(55.0)
     newest(centre, lambda report: report.vitals.soc_celsius == 55.0, "a box that has cooled")
     assert pole.footage_bytes() == footage
     pole.clock.leap_s(130)
@@ -187,10 +191,11 @@ def test_a_box_that_burns_says_how_it_is_and_nothing_else_until_it_has_cooled(
     )
     assert "SYS-07" not in codes(report)
     heard = centre.wait_for(
-        lambda all_: any(isinstance(data, Gap) for data in receipts(all_)), "the gap's receipt"
+        lambda all_: any(isinstance(data, RecordingGap) for data in receipts(all_)),
+        "the gap's receipt",
     )
-    (gap,) = [data for data in receipts(heard) if isinstance(data, Gap)]
-    assert (gap.camera, gap.reason) == ("north", RESTED)
+    (gap,) = [data for data in receipts(heard) if isinstance(data, RecordingGap)]
+    assert (gap.camera, gap.reason) == ("north", SUSPENDED_REASON)
     assert not [h for h in heard if "camera_lost" in h.topic]
     assert pole.footage_bytes() > footage
 
@@ -203,9 +208,9 @@ def restarts(heard: list[ReceivedMessage]) -> list[Restarted]:
     return [data for data in receipts(heard) if isinstance(data, Restarted)]
 
 
-def has_flown(box: Box, centre: Centre) -> None:
+def has_flown(box: AgentBox, centre: RunningCentre) -> None:
     """Wait until seconds of the running agent are on the disk, in which its camera gave frames."""
-    file = box.folder / "state" / NAME
+    file = box.folder / "state" / FILE_NAME
 
     def has_frames(_heard: list[ReceivedMessage]) -> bool:
         pages = read_pages(file)
@@ -220,48 +225,48 @@ def has_flown(box: Box, centre: Centre) -> None:
 
 
 def test_a_killed_agent_is_a_crash_and_its_last_seconds_come_with_it(
-    box: Box, centre: Centre
+    box: AgentBox, centre: RunningCentre
 ) -> None:
     box.start()
     has_flown(box, centre)
-    box.end(signal.SIGKILL)
+    box.stop(signal.SIGKILL)
     box.start()
     (told,) = restarts(centre.wait_for(lambda all_: restarts(all_) != [], "what had happened"))
     assert (told.cause, told.new_boot) == ("crash", False)
     assert told.flight is not None
-    flown = restart_report.unpacked(told.flight)
+    flown = restart_report.unpack_flight(told.flight)
     assert flown[-1] == told.last
     assert any(sample.fps.get("north", 0) > 0 for sample in flown)
     newest(centre, lambda report: "SYS-06" in codes(report), "SYS-06")
-    assert box.end(signal.SIGTERM) == 0
+    assert box.stop(signal.SIGTERM) == 0
 
 
 def test_a_box_that_lost_its_power_is_told_from_one_that_was_asked_to_stop(
-    box: Box, centre: Centre
+    box: AgentBox, centre: RunningCentre
 ) -> None:
     box.start()
     has_flown(box, centre)
-    assert box.end(signal.SIGTERM) == 0
+    assert box.stop(signal.SIGTERM) == 0
     box.start()
     (told,) = restarts(centre.wait_for(lambda all_: restarts(all_) != [], "the stop"))
     assert (told.cause, told.detail, told.flight) == ("asked", "asked to stop", None)
     has_flown(box, centre)
-    box.end(signal.SIGKILL)
-    of_another_boot(box.folder / "state" / NAME)
+    box.stop(signal.SIGKILL)
+    of_another_boot(box.folder / "state" / FILE_NAME)
     box.start()
     told = restarts(centre.wait_for(lambda all_: len(restarts(all_)) == 2, "the cut"))[-1]
     assert (told.cause, told.new_boot, told.boot_before) == ("power_cut", True, "another")
     assert told.flight is not None
     report = newest(centre, lambda report: "SYS-06" in codes(report), "SYS-06")
     assert "power_cut" in next(f.detail for f in report.faults if f.code == "SYS-06")
-    assert box.end(signal.SIGTERM) == 0
+    assert box.stop(signal.SIGTERM) == 0
 
 
 def of_another_boot(file: Path) -> None:
     """As the pages would be if the kernel had started anew since."""
-    data = bytearray(PAGES * PAGE_BYTES)
+    data = bytearray(PAGE_COUNT * PAGE_BYTES)
     for page in read_pages(file):
-        begin = page.number % PAGES * PAGE_BYTES
+        begin = page.number % PAGE_COUNT * PAGE_BYTES
         other = msgspec.structs.replace(page, boot="another")
         data[begin : begin + PAGE_BYTES] = flight_page.encode(other)
     file.write_bytes(data)

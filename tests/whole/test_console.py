@@ -19,12 +19,18 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.__main__ import main
-from agent.console.login import read_challenge
-from agent.recording.custody.receipts import Serviced, Viewed, read_line
+from agent.console.login import parse_challenge
+from agent.recording.custody.receipts import FootageViewed, ServiceAction, parse_line
 from tests.pure.test_console_session import hostile, pieces
 from tests.whole.report.broker import Mosquitto
-from tests.whole.rig import WAIT_S, Box, Centre
-from tests.whole.technician import OUT, Technician, children_of, give_secret, make_box
+from tests.whole.rig import TIMEOUT_S, AgentBox, RunningCentre
+from tests.whole.technician import (
+    LOGGED_OUT_PROMPT,
+    ConsoleTechnician,
+    children_of,
+    make_box_folder,
+    write_console_secret,
+)
 
 DEAD = """
 [box]
@@ -50,31 +56,33 @@ device = "/dev/video-that-is-not-there"
 enabled = false
 """
 
-Sit = Callable[..., Technician]
+Sit = Callable[..., ConsoleTechnician]
 
 
 @pytest.fixture
 def sit() -> Iterator[Sit]:
     """Sits down at consoles, and leaves them."""
-    sitting: list[Technician] = []
+    sitting: list[ConsoleTechnician] = []
 
-    def down(folder: Path, *words: str, baud: int | None = None, local: bool = False) -> Technician:
-        sitting.append(Technician(folder, *words, baud=baud, local=local))
+    def down(
+        folder: Path, *words: str, baud: int | None = None, local: bool = False
+    ) -> ConsoleTechnician:
+        sitting.append(ConsoleTechnician(folder, *words, baud=baud, local=local))
         return sitting[-1]
 
     yield down
     for technician in sitting:
-        technician.leave()
+        technician.unplug()
 
 
 @pytest.fixture
 def dead(tmp_path: Path) -> Path:
-    return make_box(tmp_path / "box", DEAD)
+    return make_box_folder(tmp_path / "box", DEAD)
 
 
 def serviced(folder: Path) -> list[str]:
     """What technicians did, by the chain of custody."""
-    bodies = [body for body in receipts(folder) if isinstance(body, Serviced)]
+    bodies = [body for body in receipts(folder) if isinstance(body, ServiceAction)]
     return [f"{body.by}: {body.what}" for body in bodies]
 
 
@@ -84,7 +92,7 @@ def receipts(folder: Path) -> list[object]:
         for file in sorted((folder / "state" / "custody").glob("*.chain"))
         for line in file.read_bytes().splitlines()
     ]
-    return [read_line(line).receipt.body for line in lines]
+    return [parse_line(line).receipt.body for line in lines]
 
 
 def test_with_the_agent_dead_the_console_finds_out_why_a_camera_is_dark(
@@ -92,18 +100,18 @@ def test_with_the_agent_dead_the_console_finds_out_why_a_camera_is_dark(
 ) -> None:
     seat = sit(dead)
     assert "Welcome, amina." in seat.log_in()
-    assert "Agent  DEAD (never heard): nothing is recorded" in seat.do("status")
-    cameras = seat.do("check 6")
+    assert "Agent  DEAD (never heard): nothing is recorded" in seat.run_command("status")
+    cameras = seat.run_command("check 6")
     assert "6 pass camera north: gives pictures (640 x 360), tried here" in cameras
     assert "FAIL CAM-01 camera yard:" in cameras
     assert "/dev/video-that-is-not-there" in cameras
     assert "Failed: check 6." in cameras
-    picture = seat.do("camera north")
+    picture = seat.run_command("camera north")
     assert "north, 640 x 360, shown by the console itself" in picture
-    assert "FAIL NET-01" in seat.do("net")
-    assert "FAIL" in seat.do("mqtt ping")
-    assert "Nothing is held." in seat.do("footage holds")
-    assert "You are logged out.\n\n\nVigie" in seat.do("logout")
+    assert "FAIL NET-01" in seat.run_command("net")
+    assert "FAIL" in seat.run_command("mqtt ping")
+    assert "Nothing is held." in seat.run_command("footage holds")
+    assert "You are logged out.\n\n\nVigie" in seat.run_command("logout")
     assert serviced(dead) == [
         "amina: login by code",
         "amina: status",
@@ -114,7 +122,7 @@ def test_with_the_agent_dead_the_console_finds_out_why_a_camera_is_dark(
         "amina: footage holds",
         "amina: logout",
     ]
-    viewed = [body for body in receipts(dead) if isinstance(body, Viewed)]
+    viewed = [body for body in receipts(dead) if isinstance(body, FootageViewed)]
     assert [body.camera for body in viewed] == ["north", "yard", "north"]
     assert {body.by for body in viewed} == {"amina"}
 
@@ -122,57 +130,57 @@ def test_with_the_agent_dead_the_console_finds_out_why_a_camera_is_dark(
 def test_at_the_speed_of_a_real_line_the_first_screens_come_whole(dead: Path, sit: Sit) -> None:
     seat = sit(dead, "--baud", "9600", baud=9600)
     seat.log_in()
-    assert "logout" in seat.do("help")
-    before = seat.received
-    assert "glass" in seat.do("camera north")
+    assert "logout" in seat.run_command("help")
+    before = seat.received_bytes
+    assert "glass" in seat.run_command("camera north")
     # Two seconds of a line at 9600.
-    assert seat.received - before < 2 * 960
+    assert seat.received_bytes - before < 2 * 960
     seat.send(b"camera north focus\r")
-    assert "[#" in seat.until_seen("] best ")
+    assert "[#" in seat.read_until_seen("] best ")
     seat.send(b"q")
-    seat.until("casa-0001> ")
-    assert "Agent" in seat.do("status")
+    seat.read_until("casa-0001> ")
+    assert "Agent" in seat.run_command("status")
 
 
 def test_an_office_answers_with_the_command_of_the_documentation(dead: Path, sit: Sit) -> None:
     seat = sit(dead)
-    seat.until(OUT)
-    challenge = seat.challenge("amina")
+    seat.read_until(LOGGED_OUT_PROMPT)
+    challenge = seat.request_challenge("amina")
     office = console_code(dead, challenge.lower())
     assert re.fullmatch(r"\d{4} \d{4}\n", office)
-    assert "Welcome, amina." in seat.do(office.strip())
+    assert "Welcome, amina." in seat.run_command(office.strip())
 
 
 def test_a_token_logs_in_without_any_secret(tmp_path: Path, sit: Sit) -> None:
     token = Ed25519PrivateKey.generate()
     public = base64.b64encode(token.public_key().public_bytes_raw()).decode()
     person = f'[[console.technician]]\nid = "amina"\npublic_key = "{public}"\n'
-    box = make_box(tmp_path / "box", DEAD + person, secret=False)
+    box = make_box_folder(tmp_path / "box", DEAD + person, secret=False)
     seat = sit(box)
-    seat.until(OUT)
-    assert "no token of that name" in seat.do("login brahim")
-    challenge = read_challenge(seat.challenge("amina"))
+    seat.read_until(LOGGED_OUT_PROMPT)
+    assert "no token of that name" in seat.run_command("login brahim")
+    challenge = parse_challenge(seat.request_challenge("amina"))
     answer = base64.b64encode(token.sign(challenge.message)).decode()
-    assert "Welcome, amina." in seat.do(answer)
+    assert "Welcome, amina." in seat.run_command(answer)
     assert serviced(box) == ["amina: login by token"]
 
 
 def test_wrong_answers_lock_it_over_a_restart_of_the_console(dead: Path, sit: Sit) -> None:
     seat = sit(dead)
-    seat.until(OUT)
+    seat.read_until(LOGGED_OUT_PROMPT)
     for _ in range(3):
-        seat.do("login amina", "Answer: ")
-        assert "That is not the answer" in seat.do("00000000")
+        seat.run_command("login amina", "Answer: ")
+        assert "That is not the answer" in seat.run_command("00000000")
     again = sit(dead)
-    again.until(OUT)
-    assert "SVC-01: locked after 3 wrong answers in a row." in again.do("login amina")
+    again.read_until(LOGGED_OUT_PROMPT)
+    assert "SVC-01: locked after 3 wrong answers in a row." in again.run_command("login amina")
 
 
 def test_a_console_that_was_never_provisioned_says_how_to(tmp_path: Path, sit: Sit) -> None:
-    seat = sit(make_box(tmp_path / "box", DEAD, secret=False))
-    assert "Nobody can log in yet" in seat.until(OUT)
-    assert "Nobody can log in yet" in seat.do("login amina")
-    assert "console.secret, mode 600" in seat.do("about")
+    seat = sit(make_box_folder(tmp_path / "box", DEAD, secret=False))
+    assert "Nobody can log in yet" in seat.read_until(LOGGED_OUT_PROMPT)
+    assert "Nobody can log in yet" in seat.run_command("login amina")
+    assert "console.secret, mode 600" in seat.run_command("about")
 
 
 @pytest.mark.parametrize(
@@ -186,15 +194,15 @@ def test_a_console_that_was_never_provisioned_says_how_to(tmp_path: Path, sit: S
 def test_a_broken_configuration_keeps_no_technician_out(
     tmp_path: Path, sit: Sit, text: str, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    box = make_box(tmp_path / "box", text)
+    box = make_box_folder(tmp_path / "box", text)
     monkeypatch.setenv("STATE_DIRECTORY", str(box / "state"))
     seat = sit(box)
-    seat.until(OUT)
-    challenge = seat.challenge("amina")
+    seat.read_until(LOGGED_OUT_PROMPT)
+    challenge = seat.request_challenge("amina")
     prompt = f"{challenge.split()[0]}> "
-    assert "Welcome, amina." in seat.do(console_code(box, challenge).strip(), prompt)
-    assert why in seat.do("check 4", prompt).replace("\n", "")
-    assert "FAIL" in seat.do("check 6 14", prompt)
+    assert "Welcome, amina." in seat.run_command(console_code(box, challenge).strip(), prompt)
+    assert why in seat.run_command("check 4", prompt).replace("\n", "")
+    assert "FAIL" in seat.run_command("check 6 14", prompt)
     assert "Traceback" not in seat.log
 
 
@@ -222,7 +230,8 @@ def test_no_secret_is_shown_anywhere(dead: Path, sit: Sit) -> None:
     seat = sit(dead)
     screens = [seat.log_in()]
     screens += [
-        seat.do(line) for line in ("config", "check 4 13 14", "mqtt ping", "about", "log 5")
+        seat.run_command(line)
+        for line in ("config", "check 4 13 14", "mqtt ping", "about", "log 5")
     ]
     shown = "\n".join(screens) + seat.log
     assert "hunter2" not in shown
@@ -234,7 +243,7 @@ def test_a_million_hostile_bytes_at_the_cable_start_nothing_and_cost_nothing(
     dead: Path, sit: Sit
 ) -> None:
     seat = sit(dead)
-    seat.until(OUT)
+    seat.read_until(LOGGED_OUT_PROMPT)
     rng = random.Random(77)
     sizes = []
     for _ in range(10):
@@ -249,20 +258,20 @@ def test_a_million_hostile_bytes_at_the_cable_start_nothing_and_cost_nothing(
     assert all("login refused" in line for line in serviced(dead))
 
 
-def _swallow(seat: Technician, data: bytes) -> None:
+def _swallow(seat: ConsoleTechnician, data: bytes) -> None:
     """Send all of it, and read whatever comes back meanwhile."""
     view = memoryview(data)
-    os.set_blocking(seat.end, False)
-    end_s = time.monotonic() + WAIT_S
+    os.set_blocking(seat.pty_master, False)
+    end_s = time.monotonic() + TIMEOUT_S
     while view:
         assert time.monotonic() < end_s
         with suppress(BlockingIOError):
-            os.read(seat.end, 65_536)
+            os.read(seat.pty_master, 65_536)
         try:
-            view = view[os.write(seat.end, view[:256]) :]
+            view = view[os.write(seat.pty_master, view[:256]) :]
         except BlockingIOError:
             continue
-    os.set_blocking(seat.end, True)
+    os.set_blocking(seat.pty_master, True)
 
 
 def _resident_bytes(pid: int) -> int:
@@ -274,12 +283,12 @@ def test_at_ones_own_terminal_it_ends_with_the_logout_and_gives_the_terminal_bac
     dead: Path, sit: Sit
 ) -> None:
     seat = sit(dead, local=True)
-    before = termios.tcgetattr(seat._far)
+    before = termios.tcgetattr(seat._pty_slave)
     seat.log_in()
-    assert termios.tcgetattr(seat._far) != before
+    assert termios.tcgetattr(seat._pty_slave) != before
     seat.send(b"logout\r")
-    assert seat.process.wait(WAIT_S) == 0
-    assert termios.tcgetattr(seat._far) == before
+    assert seat.process.wait(TIMEOUT_S) == 0
+    assert termios.tcgetattr(seat._pty_slave) == before
 
 
 @pytest.mark.parametrize(
@@ -311,18 +320,18 @@ def test_after_a_logout_the_configuration_is_the_one_that_stands_there_then(
     seat.log_in()
     toml = dead / "vigie.toml"
     toml.write_text(toml.read_text().replace("Bd Mohammed V", "Place Maarif"))
-    assert "Place Maarif" in seat.do("logout")
+    assert "Place Maarif" in seat.run_command("logout")
 
 
 def test_a_restart_is_asked_for_by_a_file_once_he_has_confirmed_it(dead: Path, sit: Sit) -> None:
     asked = dead / "state" / "run" / "reboot"
     seat = sit(dead)
     seat.log_in()
-    seat.do("reboot", "and enter: ")
-    assert "Nothing is restarted." in seat.do("no")
+    seat.run_command("reboot", "and enter: ")
+    assert "Nothing is restarted." in seat.run_command("no")
     assert not asked.exists()
-    seat.do("reboot", "and enter: ")
-    assert "The box restarts within seconds." in seat.do("casa-0001")
+    seat.run_command("reboot", "and enter: ")
+    assert "The box restarts within seconds." in seat.run_command("casa-0001")
     assert asked.exists()
     assert serviced(dead)[-1] == "amina: reboot confirmed"
 
@@ -331,55 +340,55 @@ HEAD = '\n[[head]]\nname = "mast"\ndriver = "fake"\n'
 
 
 @pytest.fixture
-def alive(box: Box, centre: Centre) -> Box:  # noqa: ARG001 - it listens
+def alive(box: AgentBox, centre: RunningCentre) -> AgentBox:  # noqa: ARG001 - it listens
     """A box whose agent runs, with a head, and a centre that listens."""
     toml = box.folder / "vigie.toml"
     toml.write_text(toml.read_text() + HEAD)
-    give_secret(box.folder)
+    write_console_secret(box.folder)
     box.start()
     return box
 
 
 def test_with_the_agent_alive_everything_is_asked_of_it(
-    alive: Box, mosquitto: Mosquitto, sit: Sit
+    alive: AgentBox, mosquitto: Mosquitto, sit: Sit
 ) -> None:
     seat = sit(alive.folder)
     seat.log_in()
-    status = seat.do("status")
+    status = seat.run_command("status")
     assert re.search(r"Agent +runs for", status), status
     assert "Camera north" in status
-    assert "pass agent: runs, all its parts turn" in seat.do("check 5")
+    assert "pass agent: runs, all its parts turn" in seat.run_command("check 5")
     _says(seat, "check 6", "pass camera north")
-    assert "north, 640 x 360, shown by the agent" in seat.do("camera")
-    ping = seat.do("mqtt ping 2")
+    assert "north, 640 x 360, shown by the agent" in seat.run_command("camera")
+    ping = seat.run_command("mqtt ping 2")
     assert "pass greeting: as casa-0001-console" in ping
     assert "pass ping 2:" in ping
-    assert f"pass TCP to 127.0.0.1:{mosquitto.port}" in seat.do("net")
-    assert "mast: pan" in seat.do("ptz where")
+    assert f"pass TCP to 127.0.0.1:{mosquitto.port}" in seat.run_command("net")
+    assert "mast: pan" in seat.run_command("ptz where")
     seat.send(b"ptz\r")
-    seat.until("q ends.\r\n")
+    seat.read_until("q ends.\r\n")
     seat.send(b"9d")
-    seat.until_seen("pan +1.0")
+    seat.read_until_seen("pan +1.0")
     seat.send(b"q")
-    assert "mast is stopped." in seat.until("casa-0001> ")
-    hold = seat.do('footage hold north -1m now "a technician was here"')
+    assert "mast is stopped." in seat.read_until("casa-0001> ")
+    hold = seat.run_command('footage hold north -1m now "a technician was here"')
     assert "Kept until" in hold
-    assert "by amina" in seat.do("footage holds")
+    assert "by amina" in seat.run_command("footage holds")
     assert "amina: footage hold north -1m now a technician was here" in serviced(alive.folder)
     (held,) = re.findall(r"Kept until \S+ as\s+([\w-]+)\.", hold)
-    assert "may be evicted" in seat.do(f"footage release {held} mistaken")
-    assert "Nothing is held." in seat.do("footage holds")
+    assert "may be evicted" in seat.run_command(f"footage release {held} mistaken")
+    assert "Nothing is held." in seat.run_command("footage holds")
 
 
-def test_a_box_is_commissioned_over_the_cable(alive: Box, sit: Sit) -> None:
+def test_a_box_is_commissioned_over_the_cable(alive: AgentBox, sit: Sit) -> None:
     seat = sit(alive.folder)
     seat.log_in()
     _says(seat, "status", "runs for")
-    assert "this box was never commissioned" in seat.do("commission compare")
+    assert "this box was never commissioned" in seat.run_command("commission compare")
     seat.send(b"commission\r")
     asked = []
     while True:
-        screen = seat.until("good? ", "casa-0001> ")
+        screen = seat.read_until("good? ", "casa-0001> ")
         if "good? " not in screen:
             break
         asked.append(screen.splitlines()[-2])
@@ -391,39 +400,39 @@ def test_a_box_is_commissioned_over_the_cable(alive: Box, sit: Sit) -> None:
     assert "Written and signed:" in screen
     (folder,) = (alive.folder / "state" / "commissioned").iterdir()
     assert main(["commission", "verify", str(folder)]) == 0
-    assert "Commissioned" in seat.do("commission compare")
+    assert "Commissioned" in seat.run_command("commission compare")
     assert "amina: commissioned by amina" in serviced(alive.folder)
 
 
-def test_an_agent_that_hangs_is_told_from_one_that_is_dead(alive: Box, sit: Sit) -> None:
+def test_an_agent_that_hangs_is_told_from_one_that_is_dead(alive: AgentBox, sit: Sit) -> None:
     seat = sit(alive.folder)
     seat.log_in()
     os.kill(alive.pid, signal.SIGSTOP)
     _says(seat, "status", "HANGS: it is there and says nothing")
-    assert "FAIL agent: hangs" in seat.do("check 5")
+    assert "FAIL agent: hangs" in seat.run_command("check 5")
     os.kill(alive.pid, signal.SIGCONT)
     _says(seat, "status", "runs for")
-    alive.end(signal.SIGKILL)
+    alive.stop(signal.SIGKILL)
     _says(seat, "status", "DEAD (last heard")
-    assert "tried here" in seat.do("check 6")
-    assert "shown by the console itself" in seat.do("camera")
+    assert "tried here" in seat.run_command("check 6")
+    assert "shown by the console itself" in seat.run_command("camera")
 
 
-def _says(seat: Technician, line: str, words: str) -> None:
+def _says(seat: ConsoleTechnician, line: str, words: str) -> None:
     """Typed again until it does."""
-    end_s = time.monotonic() + WAIT_S
-    while words not in (screen := seat.do(line)):
+    end_s = time.monotonic() + TIMEOUT_S
+    while words not in (screen := seat.run_command(line)):
         assert time.monotonic() < end_s, screen
 
 
 def test_a_locked_console_is_a_fault_that_the_centre_sees(
-    alive: Box, centre: Centre, sit: Sit
+    alive: AgentBox, centre: RunningCentre, sit: Sit
 ) -> None:
     seat = sit(alive.folder)
-    seat.until(OUT)
+    seat.read_until(LOGGED_OUT_PROMPT)
     for _ in range(3):
-        seat.do("login amina", "Answer: ")
-        seat.do("00000000")
+        seat.run_command("login amina", "Answer: ")
+        seat.run_command("00000000")
 
     def told(heard: list[object]) -> bool:
         return any("SVC-01" in str(item) for item in heard)

@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.console.commit_confirm import MOST_STARTS, CommitConfirm, PendingCommit
-from agent.recording.custody.receipts import Serviced, read_line
+from agent.console.commit_confirm import MAX_STARTS, CommitConfirm, PendingCommit
+from agent.recording.custody.receipts import ServiceAction, parse_line
 from centre.client import ReceivedMessage
-from tests.whole.rig import WAIT_S, Box, Centre
-from tests.whole.technician import Technician, give_secret, make_box
+from tests.whole.rig import TIMEOUT_S, AgentBox, RunningCentre
+from tests.whole.technician import ConsoleTechnician, make_box_folder, write_console_secret
 
 WRONG = "mqtt://127.0.0.1:1"
 DEAD = """
@@ -30,33 +30,33 @@ driver = "fake"
 options = {}
 """
 
-Sit = Callable[[Path], Technician]
+Sit = Callable[[Path], ConsoleTechnician]
 
 
 @pytest.fixture
 def sit() -> Iterator[Sit]:
     """Sits down at consoles, and leaves them."""
-    sitting: list[Technician] = []
+    sitting: list[ConsoleTechnician] = []
 
-    def down(folder: Path) -> Technician:
-        sitting.append(Technician(folder))
+    def down(folder: Path) -> ConsoleTechnician:
+        sitting.append(ConsoleTechnician(folder))
         sitting[-1].log_in()
         return sitting[-1]
 
     yield down
     for technician in sitting:
-        technician.leave()
+        technician.unplug()
 
 
 @pytest.fixture
 def dead(tmp_path: Path) -> Path:
-    return make_box(tmp_path / "box", DEAD)
+    return make_box_folder(tmp_path / "box", DEAD)
 
 
 @pytest.fixture
-def alive(box: Box, centre: Centre) -> Box:
+def alive(box: AgentBox, centre: RunningCentre) -> AgentBox:
     assert centre
-    give_secret(box.folder)
+    write_console_secret(box.folder)
     box.start()
     return box
 
@@ -67,8 +67,8 @@ def serviced(folder: Path) -> list[str]:
         for file in sorted((folder / "state" / "custody").glob("*.chain"))
         for line in file.read_bytes().splitlines()
     ]
-    bodies = [read_line(line).receipt.body for line in lines]
-    return [f"{body.by}: {body.what}" for body in bodies if isinstance(body, Serviced)]
+    bodies = [parse_line(line).receipt.body for line in lines]
+    return [f"{body.by}: {body.what}" for body in bodies if isinstance(body, ServiceAction)]
 
 
 def text(folder: Path) -> str:
@@ -93,28 +93,28 @@ def _change(folder: Path, **fields: object) -> None:
     aside.replace(file)
 
 
-def ended(box: Box) -> int:
+def ended(box: AgentBox) -> int:
     """The exit code of an agent that ends by itself, for systemd to start it anew."""
     assert box._process is not None
     process, box._process = box._process, None
-    code = process.wait(WAIT_S)
+    code = process.wait(TIMEOUT_S)
     box._manager.close()
     return code
 
 
 def test_a_change_is_checked_tried_confirmed_and_written_down(dead: Path, sit: Sit) -> None:
     seat = sit(dead)
-    assert "box.site" in seat.do("config set")
-    told = seat.do('config set box.site "Place Maarif"')
+    assert "box.site" in seat.run_command("config set")
+    told = seat.run_command('config set box.site "Place Maarif"')
     assert "box.site: Bd Mohammed V -> Place Maarif" in told
     assert "The agent does not run just now." in told
     assert text(dead) == DEAD.replace("Bd Mohammed V", "Place Maarif")
-    assert "ON TRIAL by amina: box.site." in seat.do("config")
-    assert "Place Maarif" in seat.do("logout")
-    assert "ON TRIAL by amina: box.site." in sit(dead).do("config")
-    seat.answer("brahim")
-    assert "Kept: box.site." in seat.do("config confirm")
-    assert CommitConfirm(dead / "vigie.toml").standing() is None
+    assert "ON TRIAL by amina: box.site." in seat.run_command("config")
+    assert "Place Maarif" in seat.run_command("logout")
+    assert "ON TRIAL by amina: box.site." in sit(dead).run_command("config")
+    seat.answer_challenge("brahim")
+    assert "Kept: box.site." in seat.run_command("config confirm")
+    assert CommitConfirm(dead / "vigie.toml").pending() is None
     assert (dead / "vigie.toml.before").read_text() == DEAD
     done = serviced(dead)
     assert "amina: config set box.site Place Maarif" in done
@@ -132,7 +132,7 @@ def test_a_change_is_checked_tried_confirmed_and_written_down(dead: Path, sit: S
 def test_what_the_agent_would_refuse_is_not_tried(
     dead: Path, sit: Sit, line: str, why: str
 ) -> None:
-    said = " ".join(sit(dead).do(line).split())
+    said = " ".join(sit(dead).run_command(line).split())
     assert why in said
     assert "vigie.toml.new" not in said
     assert sorted(path.name for path in dead.glob("vigie*")) == ["vigie.toml"]
@@ -141,28 +141,30 @@ def test_what_the_agent_would_refuse_is_not_tried(
 
 def test_with_the_agent_dead_the_console_undoes_it_and_says_so(dead: Path, sit: Sit) -> None:
     seat = sit(dead)
-    seat.do("config set box.site x")
+    seat.run_command("config set box.site x")
     time_is_over(dead)
-    seat.until_seen("box.site: nobody has confirmed it, so the configuration is as it was before.")
+    seat.read_until_seen(
+        "box.site: nobody has confirmed it, so the configuration is as it was before."
+    )
     assert text(dead) == DEAD
     assert "amina: config set box.site: undone, nobody has confirmed it" in serviced(dead)
 
 
 def test_at_a_console_where_nobody_has_logged_in_it_is_undone_too(dead: Path, sit: Sit) -> None:
     seat = sit(dead)
-    seat.do("config set box.site x")
-    seat.do("logout")
+    seat.run_command("config set box.site x")
+    seat.run_command("logout")
     power_was_cut(dead)
     seat.wait_for(lambda: text(dead) == DEAD)
-    assert "nobody has confirmed" not in seat.do("help")
+    assert "nobody has confirmed" not in seat.run_command("help")
 
 
 def test_a_wrong_broker_is_undone_by_the_agent_though_the_console_is_killed(
-    alive: Box, centre: Centre, sit: Sit
+    alive: AgentBox, centre: RunningCentre, sit: Sit
 ) -> None:
     right = text(alive.folder)
     seat = sit(alive.folder)
-    assert "The agent restarts with it now." in seat.do(f"config set broker.url {WRONG}")
+    assert "The agent restarts with it now." in seat.run_command(f"config set broker.url {WRONG}")
     assert ended(alive) == 0
     alive.start()
     assert WRONG in text(alive.folder)
@@ -180,10 +182,10 @@ def _lives(heard: list[ReceivedMessage]) -> bool:
     return any("health" in str(item) for item in heard)
 
 
-def test_after_a_boot_the_agent_begins_with_what_was_before(alive: Box, sit: Sit) -> None:
+def test_after_a_boot_the_agent_begins_with_what_was_before(alive: AgentBox, sit: Sit) -> None:
     right = text(alive.folder)
     seat = sit(alive.folder)
-    seat.do(f"config set broker.url {WRONG}")
+    seat.run_command(f"config set broker.url {WRONG}")
     seat.process.kill()
     assert ended(alive) == 0
     power_was_cut(alive.folder)
@@ -193,30 +195,30 @@ def test_after_a_boot_the_agent_begins_with_what_was_before(alive: Box, sit: Sit
 
 
 def test_an_agent_that_cannot_live_with_it_gets_the_one_before_within_seconds(
-    alive: Box, sit: Sit
+    alive: AgentBox, sit: Sit
 ) -> None:
     right = text(alive.folder)
     seat = sit(alive.folder)
-    seat.do(f"config set broker.url {WRONG}")
+    seat.run_command(f"config set broker.url {WRONG}")
     assert ended(alive) == 0
-    for _ in range(MOST_STARTS):
+    for _ in range(MAX_STARTS):
         alive.start()
         assert WRONG in text(alive.folder)
-        alive.end(signal.SIGKILL)
+        alive.stop(signal.SIGKILL)
     alive.start()
     assert text(alive.folder) == right
-    seat.until_seen("broker.url: nobody has confirmed it")
+    seat.read_until_seen("broker.url: nobody has confirmed it")
 
 
 def test_the_console_tries_the_new_broker_at_once_and_the_old_one_after_an_undo(
-    alive: Box, sit: Sit
+    alive: AgentBox, sit: Sit
 ) -> None:
     seat = sit(alive.folder)
-    seat.do(f"config set broker.url {WRONG}")
+    seat.run_command(f"config set broker.url {WRONG}")
     assert ended(alive) == 0
     alive.start()
-    assert "FAIL NET-01 TCP" in seat.do("net")
-    assert "Undone: broker.url." in seat.do("config undo")
+    assert "FAIL NET-01 TCP" in seat.run_command("net")
+    assert "Undone: broker.url." in seat.run_command("config undo")
     assert ended(alive) == 0
     alive.start()
-    assert "pass TCP" in seat.do("net")
+    assert "pass TCP" in seat.run_command("net")

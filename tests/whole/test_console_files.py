@@ -16,9 +16,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from agent.__main__ import main
-from agent.console.line import FLOW
+from agent.console.line import FLOW_CONTROL
 from tests.whole.report.broker import Certificates
-from tests.whole.technician import Technician, make_box
+from tests.whole.technician import ConsoleTechnician, make_box_folder
 
 pytestmark = pytest.mark.skipif(
     shutil.which("rx") is None or shutil.which("sx") is None, reason="needs rx and sx: lrzsz"
@@ -44,27 +44,27 @@ options = {}
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    folder = make_box(tmp_path / "box", BOX)
+    folder = make_box_folder(tmp_path / "box", BOX)
     authority = Certificates(folder)
-    authority.make("casa-0001")
+    authority.make_certificate("casa-0001")
     for kind in ("crt", "key"):
         (folder / f"casa-0001.{kind}").rename(folder / f"box.{kind.replace('crt', 'pem')}")
     return folder
 
 
 @pytest.fixture
-def seat(folder: Path) -> Iterator[Technician]:
+def seat(folder: Path) -> Iterator[ConsoleTechnician]:
     """At a line of 115200."""
-    seat = Technician(folder, baud=115_200)
+    seat = ConsoleTechnician(folder, baud=115_200)
     seat.log_in()
     yield seat
-    seat.leave()
+    seat.unplug()
 
 
-def begin(seat: Technician, line: str) -> str:
+def begin(seat: ConsoleTechnician, line: str) -> str:
     """Up to where the terminal program is told to do its part."""
     seat.send(line.encode() + b"\r")
-    return seat.until_seen("Ctrl-C gives up.\r\n")
+    return seat.read_until_seen("Ctrl-C gives up.\r\n")
 
 
 def summed(text: str) -> str:
@@ -75,13 +75,13 @@ def summed(text: str) -> str:
 
 @pytest.mark.parametrize("program", [["rx", "-c"], ["rx"]], ids=["crc", "sums"])
 def test_a_bundle_comes_over_the_cable_and_proves_itself(
-    seat: Technician, folder: Path, program: list[str]
+    seat: ConsoleTechnician, folder: Path, program: list[str]
 ) -> None:
     told = begin(seat, "bundle xmodem")
     name = re.search(r"vigie-bundle-\S+\.tar\.gz", told)
     assert name
     assert seat.transfer(*program, "-q", name[0]) == 0
-    after = seat.until(PROMPT)
+    after = seat.read_until(PROMPT)
     assert f"Sent. Check it: sha256sum {name[0]}" in after
     got = folder / name[0]
     assert summed(told) == summed(after) == hashlib.sha256(got.read_bytes()).hexdigest()
@@ -96,25 +96,25 @@ def test_a_bundle_comes_over_the_cable_and_proves_itself(
 
 
 @pytest.fixture
-def slow_seat(folder: Path) -> Iterator[Technician]:
+def slow_seat(folder: Path) -> Iterator[ConsoleTechnician]:
     """At a line of 9600."""
-    seat = Technician(folder, "--baud", "9600", baud=9600)
+    seat = ConsoleTechnician(folder, "--baud", "9600", baud=9600)
     seat.log_in()
     yield seat
-    seat.leave()
+    seat.unplug()
 
 
 def test_at_9600_a_request_goes_out_and_its_certificate_comes_in(
-    slow_seat: Technician, folder: Path
+    slow_seat: ConsoleTechnician, folder: Path
 ) -> None:
     seat = slow_seat
     begin(seat, "enrol request xmodem")
     assert seat.transfer("rx", "-c", "-q", "casa-0001.csr.pem") == 0
-    seat.until(PROMPT)
+    seat.read_until(PROMPT)
     signed = sign(folder, folder / "casa-0001.csr.pem")
     begin(seat, "enrol certificate xmodem")
     assert seat.transfer("sx", "-k", "-q", signed.name) == 0
-    told = seat.until(PROMPT)
+    told = seat.read_until(PROMPT)
     assert summed(told) == hashlib.sha256(signed.read_bytes()).hexdigest()
     assert "Certificate of casa-0001, good until" in told
     taken = x509.load_pem_x509_certificate((folder / "box.pem").read_bytes())
@@ -134,44 +134,50 @@ def sign(folder: Path, request: Path) -> Path:
     return signed
 
 
-def test_what_is_cancelled_leaves_the_console_as_it_was(seat: Technician, folder: Path) -> None:
+def test_what_is_cancelled_leaves_the_console_as_it_was(
+    seat: ConsoleTechnician, folder: Path
+) -> None:
     begin(seat, "bundle xmodem")
     assert seat.transfer("rx", "-c", "-q", "some.tar.gz", cancel_after_bytes=3000) != 0
-    assert "not sent: the other end has cancelled it. Try again." in seat.until(PROMPT)
+    assert "not sent: the other end has cancelled it. Try again." in seat.read_until(PROMPT)
     (folder / "long").write_bytes(bytes(20_000))
     begin(seat, "enrol certificate xmodem")
     assert seat.transfer("sx", "-k", "-q", "long", cancel_after_bytes=5000) != 0
-    assert "not received: the other end has cancelled it. Try again." in seat.until(PROMPT)
-    assert "Box casa-0001" in seat.do("status")
+    assert "not received: the other end has cancelled it. Try again." in seat.read_until(PROMPT)
+    assert "Box casa-0001" in seat.run_command("status")
 
 
 @pytest.mark.parametrize("line", ["bundle xmodem", "enrol certificate xmodem"])
-def test_a_person_without_such_a_program_gets_out_with_ctrl_c(seat: Technician, line: str) -> None:
+def test_a_person_without_such_a_program_gets_out_with_ctrl_c(
+    seat: ConsoleTechnician, line: str
+) -> None:
     begin(seat, line)
     seat.send(b"\x03")
-    assert re.search(r"not (sent|received): cancelled. Try again.\n", seat.until(PROMPT))
-    assert "Box casa-0001" in seat.do("status")
+    assert re.search(r"not (sent|received): cancelled. Try again.\n", seat.read_until(PROMPT))
+    assert "Box casa-0001" in seat.run_command("status")
 
 
-def test_a_file_that_is_no_certificate_is_refused(seat: Technician, folder: Path) -> None:
-    seat.do("enrol request")
+def test_a_file_that_is_no_certificate_is_refused(seat: ConsoleTechnician, folder: Path) -> None:
+    seat.run_command("enrol request")
     (folder / "noise").write_bytes(bytes(range(256)) * 9 + b"\x18" * 300)
     begin(seat, "enrol certificate xmodem")
     assert seat.transfer("sx", "-k", "-q", "noise") == 0
-    assert "this is no certificate in PEM" in seat.until(PROMPT).replace("\n", " ")
+    assert "this is no certificate in PEM" in seat.read_until(PROMPT).replace("\n", " ")
     (folder / "huge").write_bytes(bytes(100_000))
     begin(seat, "enrol certificate xmodem")
     assert seat.transfer("sx", "-k", "-q", "huge") != 0
-    assert "not received: it is longer than 32000 bytes" in seat.until(PROMPT)
+    assert "not received: it is longer than 32000 bytes" in seat.read_until(PROMPT)
 
 
-def test_bytes_that_hold_and_release_a_line_go_through(seat: Technician, folder: Path) -> None:
+def test_bytes_that_hold_and_release_a_line_go_through(
+    seat: ConsoleTechnician, folder: Path
+) -> None:
     """Ctrl-S and Ctrl-Q are bytes of a file like others; after it they hold the output again."""
-    assert termios.tcgetattr(seat.end)[0] & FLOW == FLOW
+    assert termios.tcgetattr(seat.pty_master)[0] & FLOW_CONTROL == FLOW_CONTROL
     (folder / "flow").write_bytes(b"\x11\x13" * 700)
     begin(seat, "enrol certificate xmodem")
-    assert termios.tcgetattr(seat.end)[0] & FLOW == 0
+    assert termios.tcgetattr(seat.pty_master)[0] & FLOW_CONTROL == 0
     assert seat.transfer("sx", "-k", "-q", "flow") == 0
-    told = seat.until(PROMPT)
+    told = seat.read_until(PROMPT)
     assert summed(told) == hashlib.sha256(b"\x11\x13" * 700).hexdigest()
-    assert termios.tcgetattr(seat.end)[0] & FLOW == FLOW
+    assert termios.tcgetattr(seat.pty_master)[0] & FLOW_CONTROL == FLOW_CONTROL

@@ -10,7 +10,7 @@ from agent.base.clock import SystemClock
 from agent.console import usb_export
 from agent.console.results import ConsoleError
 from agent.recording.archive import FootageArchive
-from agent.recording.custody.receipts import Exported, read_line
+from agent.recording.custody.receipts import FootageExported, parse_line
 from tests.vectors.street import BOOT_UTC, StreetBox
 
 CLOCK = SystemClock()
@@ -19,12 +19,14 @@ CLOCK = SystemClock()
 @pytest.fixture
 def footage(tmp_path: Path) -> FootageArchive:
     StreetBox(tmp_path / "state", "casa-0001").record("north", 1, 14)
-    return FootageArchive.of_state(tmp_path / "state", CLOCK)
+    return FootageArchive.from_state_dir(tmp_path / "state", CLOCK)
 
 
 def exported(footage: FootageArchive, to: Path, begin_s: float, end_s: float) -> list[str]:
     span = ("north", *(BOOT_UTC + timedelta(seconds=s) for s in (begin_s, end_s)))
-    return usb_export.export(footage, span, "amina", "for the police", to, lambda _said: None)
+    return usb_export.export_footage(
+        footage, span, "amina", "for the police", to, lambda _said: None
+    )
 
 
 def test_an_export_is_good_and_says_who_took_it(footage: FootageArchive, tmp_path: Path) -> None:
@@ -36,8 +38,8 @@ def test_an_export_is_good_and_says_who_took_it(footage: FootageArchive, tmp_pat
     assert folder.name == "vigie-north-20261125T010005Z"
     assert main(["footage", "verify", str(folder)]) == 0
     chain = (tmp_path / "state" / "custody" / "0000000001.chain").read_bytes().splitlines()
-    body = read_line(chain[-1]).receipt.body
-    assert isinstance(body, Exported)
+    body = parse_line(chain[-1]).receipt.body
+    assert isinstance(body, FootageExported)
     assert (body.by, body.purpose) == ("amina", "for the police")
 
 
@@ -55,6 +57,6 @@ def test_a_span_without_footage_is_told(footage: FootageArchive, tmp_path: Path)
 
 
 def test_what_lies_there_is_listed(footage: FootageArchive) -> None:
-    (stretch,) = usb_export.stretches_told(footage, None)
+    (stretch,) = usb_export.list_footage(footage, None)
     assert (stretch.camera, stretch.remarks) == ("north", "plain")
-    assert usb_export.holds_told(footage) == ()
+    assert usb_export.list_holds(footage) == ()

@@ -15,9 +15,9 @@ from agent.console.results import CheckResult
 from tests.whole.report.broker import (
     Certificates,
     Mosquitto,
-    block,
     free_port,
-    in_an_old_alphabet,
+    make_t61_certificate,
+    read_doc_block,
 )
 
 CLOCK = SystemClock()
@@ -30,13 +30,13 @@ class Secured:
     def __init__(self, folder: Path) -> None:
         self.certificates = Certificates(folder)
         for name in ("localhost", BOX, "pole-18"):
-            self.certificates.make(name)
+            self.certificates.make_certificate(name)
         self.certificates.issue("expired", days=(-90, -1))
         self.certificates.issue("late", subject=f"CN={BOX}", days=(-90, 9))
         acl = folder / "vigie.acl"
-        acl.write_text(block("centre.md", "vigie.acl"))
+        acl.write_text(read_doc_block("centre.md", "vigie.acl"))
         acl.chmod(0o600)
-        text = block("centre.md", "mosquitto.conf")
+        text = read_doc_block("centre.md", "mosquitto.conf")
         text = text.replace("/etc/mosquitto/certs/broker.", f"{folder}/localhost.")
         text = text.replace("/etc/mosquitto/certs/", f"{folder}/")
         self.broker = Mosquitto(folder, text.replace("/etc/mosquitto/vigie.acl", str(acl)))
@@ -55,11 +55,11 @@ class Secured:
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     one = Secured(tmp_path_factory.mktemp("secured"))
     yield one
-    one.broker.end(signal.SIGKILL)
+    one.broker.stop(signal.SIGKILL)
 
 
 def said(verdicts: list[CheckResult]) -> list[tuple[bool | None, str | None]]:
-    return [(verdict.good, verdict.code) for verdict in verdicts]
+    return [(verdict.ok, verdict.code) for verdict in verdicts]
 
 
 def pinged(broker: BrokerConfig, *, agent: bool = False) -> list[CheckResult]:
@@ -67,44 +67,44 @@ def pinged(broker: BrokerConfig, *, agent: bool = False) -> list[CheckResult]:
 
 
 def test_a_good_link_passes_each_step(secured: Secured) -> None:
-    reached = list(network_checks.reach_broker(secured.config(), CLOCK))
+    reached = list(network_checks.check_broker(secured.config(), CLOCK))
     assert said(reached) == [(True, None)] * 3
-    assert [verdict.what.split()[0] for verdict in reached] == ["TCP", "TLS", "certificate"]
+    assert [verdict.subject.split()[0] for verdict in reached] == ["TCP", "TLS", "certificate"]
     pings = pinged(secured.config())
     assert said(pings) == [(True, None)] * 3
-    assert pings[0].what == "greeting"
-    assert pings[0].said.startswith(f"as {BOX}, ")
+    assert pings[0].subject == "greeting"
+    assert pings[0].message.startswith(f"as {BOX}, ")
 
 
 def test_a_port_where_nobody_listens_is_told(secured: Secured) -> None:
     config = secured.config(port=free_port())
-    assert said(list(network_checks.reach_broker(config, CLOCK))) == [(False, "NET-01")]
+    assert said(list(network_checks.check_broker(config, CLOCK))) == [(False, "NET-01")]
     assert said(pinged(config)) == [(False, "NET-01")]
 
 
 @pytest.mark.parametrize("host", ["broker..example", ".example", f"{'x' * 64}.example"])
 def test_a_name_that_no_machine_can_have_is_told(host: str) -> None:
     config = BrokerConfig(url=f"mqtt://{host}")
-    assert said([network_checks.names(config)]) == [(False, "NET-01")]
-    assert said(list(network_checks.reach_broker(config, CLOCK))) == [(False, "NET-01")]
+    assert said([network_checks.check_dns(config)]) == [(False, "NET-01")]
+    assert said(list(network_checks.check_broker(config, CLOCK))) == [(False, "NET-01")]
     assert said(pinged(config)) == [(False, "NET-01")]
 
 
 def test_a_certificate_that_the_broker_refuses_is_told(secured: Secured) -> None:
     (verdict,) = pinged(secured.config("expired"))
-    assert (verdict.good, verdict.code) == (False, "NET-04")
+    assert (verdict.ok, verdict.code) == (False, "NET-04")
 
 
 def test_a_broker_that_wants_a_certificate_is_told(secured: Secured) -> None:
     (verdict,) = pinged(secured.config(None))
-    assert verdict.good is False
-    assert "certificate" in verdict.said
+    assert verdict.ok is False
+    assert "certificate" in verdict.message
 
 
 def test_a_broker_that_somebody_else_has_signed_is_told(secured: Secured, tmp_path: Path) -> None:
     other = Certificates(tmp_path)
     config = BrokerConfig(url=f"mqtts://localhost:{secured.broker.port}", ca=other.path("ca.crt"))
-    verdicts = list(network_checks.reach_broker(config, CLOCK))
+    verdicts = list(network_checks.check_broker(config, CLOCK))
     assert said(verdicts) == [(True, None), (False, "NET-02")]
 
 
@@ -120,10 +120,10 @@ def test_the_boxs_certificate_is_judged_by_its_name_and_its_dates(
     secured: Secured, name: str, good: bool, code: str | None, words: str
 ) -> None:
     now = CLOCK.utc(CLOCK.boottime_ns())
-    own, ca = network_checks.certificates(secured.config(name), BOX, now)
-    assert (own.good, own.code) == (good, code)
-    assert words in own.said
-    assert ca.what.startswith("broker.ca of ")
+    own, ca = network_checks.check_certificates(secured.config(name), BOX, now)
+    assert (own.ok, own.code) == (good, code)
+    assert words in own.message
+    assert ca.subject.startswith("broker.ca of ")
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +146,7 @@ def judged_authority(secured: Secured, *names: str) -> CheckResult:
     held = [Path(secured.certificates.path(f"{name}.crt")).read_bytes() for name in names]
     file.write_bytes(b"".join(held))
     config = msgspec.structs.replace(secured.config(), ca=str(file))
-    _, ca = network_checks.certificates(config, BOX, CLOCK.utc(CLOCK.boottime_ns()))
+    _, ca = network_checks.check_certificates(config, BOX, CLOCK.utc(CLOCK.boottime_ns()))
     return ca
 
 
@@ -164,8 +164,8 @@ def test_an_authority_is_judged_by_its_dates_and_the_box_refuses_the_broker_then
     secured: Secured, name: str, code: str | None, words: str
 ) -> None:
     verdict = judged_authority(secured, name)
-    assert (verdict.good, verdict.code) == (code is None, code)
-    assert words in verdict.said
+    assert (verdict.ok, verdict.code) == (code is None, code)
+    assert words in verdict.message
 
 
 @pytest.mark.usefixtures("authorities")
@@ -174,38 +174,38 @@ def test_an_authority_may_end_once_the_next_one_stands_beside_it_in_the_file(
     secured: Secured, names: tuple[str, ...]
 ) -> None:
     verdict = judged_authority(secured, *names)
-    assert (verdict.good, verdict.what) == (True, "broker.ca of next authority")
+    assert (verdict.ok, verdict.subject) == (True, "broker.ca of next authority")
 
 
 def test_a_name_in_an_old_alphabet_is_not_told_and_its_dates_are(tmp_path: Path) -> None:
-    file, key = in_an_old_alphabet(tmp_path)
+    file, key = make_t61_certificate(tmp_path)
     listens = f"listener 8883\nallow_anonymous true\ncertfile {file}\nkeyfile {key}\n"
     broker = Mosquitto(tmp_path, listens)
     try:
         config = BrokerConfig(url=f"mqtts://localhost:{broker.port}", ca=str(file))
-        reached = list(network_checks.reach_broker(config, CLOCK))
-        own, ca = network_checks.certificates(config, BOX, CLOCK.utc(CLOCK.boottime_ns()))
+        reached = list(network_checks.check_broker(config, CLOCK))
+        own, ca = network_checks.check_certificates(config, BOX, CLOCK.utc(CLOCK.boottime_ns()))
     finally:
-        broker.end(signal.SIGKILL)
+        broker.stop(signal.SIGKILL)
     assert said(reached) == [(True, None)] * 3
-    assert reached[-1].what == "certificate of nobody"
-    assert (own.good, ca.good, ca.what) == (None, True, "broker.ca of nobody")
+    assert reached[-1].subject == "certificate of nobody"
+    assert (own.ok, ca.ok, ca.subject) == (None, True, "broker.ca of nobody")
 
 
 def test_a_wrong_clock_is_a_reason_to_doubt_the_clock(secured: Secured) -> None:
     then = CLOCK.utc(CLOCK.boottime_ns()) - timedelta(days=3000)
-    own, _ = network_checks.certificates(secured.config(), BOX, then)
-    assert "is the clock right?" in own.said
+    own, _ = network_checks.check_certificates(secured.config(), BOX, then)
+    assert "is the clock right?" in own.message
 
 
 def test_a_file_that_is_missing_is_named(secured: Secured) -> None:
-    (verdict,) = network_checks.certificates(secured.config("nobody"), BOX, CLOCK.utc(0))
-    assert (verdict.good, verdict.code) == (False, "NET-04")
-    assert "nobody.crt" in verdict.said
+    (verdict,) = network_checks.check_certificates(secured.config("nobody"), BOX, CLOCK.utc(0))
+    assert (verdict.ok, verdict.code) == (False, "NET-04")
+    assert "nobody.crt" in verdict.message
 
 
 def test_beside_a_connected_agent_it_greets_under_another_name(mosquitto: Mosquitto) -> None:
-    assert pinged(BrokerConfig(url=mosquitto.url), agent=True)[0].said.startswith(
+    assert pinged(BrokerConfig(url=mosquitto.url), agent=True)[0].message.startswith(
         f"as {BOX}-console, "
     )
 
@@ -214,4 +214,4 @@ def test_beside_a_connected_agent_it_greets_under_another_name(mosquitto: Mosqui
     ("host", "good"), [("localhost", True), ("127.0.0.1", True), ("no-such-host.invalid", False)]
 )
 def test_the_brokers_name_is_looked_for(host: str, good: bool) -> None:
-    assert network_checks.names(BrokerConfig(url=f"mqtt://{host}")).good is good
+    assert network_checks.check_dns(BrokerConfig(url=f"mqtt://{host}")).ok is good

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import pytest
 
 from agent.__main__ import main
-from tests.whole.rig import Box, Centre
-from tests.whole.technician import OUT, Technician, give_secret
+from tests.whole.rig import AgentBox, RunningCentre
+from tests.whole.technician import LOGGED_OUT_PROMPT, ConsoleTechnician, write_console_secret
 
 pytestmark = pytest.mark.skipif(shutil.which("rx") is None, reason="needs rx: lrzsz")
 
@@ -32,49 +32,49 @@ class Stranger:
     office's answer, and single keys.
     """
 
-    def __init__(self, seat: Technician) -> None:
+    def __init__(self, seat: ConsoleTechnician) -> None:
         self.seat = seat
-        self.read = seat.until(OUT)
+        self.read = seat.read_until(LOGGED_OUT_PROMPT)
 
     def types(self, line: str) -> str:
         for word in line.split():
             assert re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", self.read), (word, self.read)
-        screen = self.seat.do(line)
+        screen = self.seat.run_command(line)
         self.read += screen
         return screen
 
     def logs_in(self) -> None:
         assert "login" in self.read
-        self.read += self.seat.answer()
+        self.read += self.seat.answer_challenge()
 
     def begins(self, line: str, words: str) -> str:
         """What goes on until he ends it."""
         assert all(word in self.read for word in line.split()), self.read
         self.seat.send(line.encode() + b"\r")
-        screen = self.seat.until_seen(words)
+        screen = self.seat.read_until_seen(words)
         self.read += screen
         return screen
 
     def presses(self, key: str) -> None:
         assert re.search(rf"\b{key} ends", self.read)
         self.seat.send(key.encode())
-        self.read += self.seat.until(PROMPT)
+        self.read += self.seat.read_until(PROMPT)
 
 
 @pytest.fixture
-def stranger(box: Box, centre: Centre) -> Iterator[Stranger]:
+def stranger(box: AgentBox, centre: RunningCentre) -> Iterator[Stranger]:
     """At a cable of 115200 to a box that runs, with one camera that is not plugged in."""
     assert centre
     toml = box.folder / "vigie.toml"
     toml.write_text(toml.read_text() + DARK)
-    give_secret(box.folder)
+    write_console_secret(box.folder)
     box.start()
-    seat = Technician(box.folder, baud=115_200)
+    seat = ConsoleTechnician(box.folder, baud=115_200)
     yield Stranger(seat)
-    seat.leave()
+    seat.unplug()
 
 
-def test_a_stranger_does_all_that_he_came_for(stranger: Stranger, box: Box) -> None:
+def test_a_stranger_does_all_that_he_came_for(stranger: Stranger, box: AgentBox) -> None:
     stranger.types("help")
     stranger.logs_in()
     stranger.types("help")
@@ -104,7 +104,7 @@ def test_a_stranger_does_all_that_he_came_for(stranger: Stranger, box: Box) -> N
     assert name
     assert summed
     assert stranger.seat.transfer("rx", "-c", "-q", name[0]) == 0
-    stranger.read += stranger.seat.until(PROMPT)
+    stranger.read += stranger.seat.read_until(PROMPT)
     taken = box.folder / name[0]
     assert hashlib.sha256(taken.read_bytes()).hexdigest() == summed[1]
     assert main(["bundle", "verify", str(taken)]) == 0

@@ -15,21 +15,21 @@ from hypothesis import strategies as st
 from agent.base.device_identity import KEY_FILE, DeviceIdentity
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody import custody_log as custody_module
-from agent.recording.custody.chain import check
+from agent.recording.custody.chain import verify_chain
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import (
     BadReceipt,
-    Body,
-    Exported,
-    Opened,
+    FileQuarantined,
+    FootageExported,
+    FootageViewed,
     Receipt,
-    Serviced,
-    SetAside,
-    Viewed,
-    read_line,
+    ReceiptBody,
+    SegmentOpened,
+    ServiceAction,
+    parse_line,
 )
-from tests.conftest import HeldClock
+from tests.conftest import ManualClock
 
 BOX = "pole-17"
 BOOT = "c0ffee00-0000-4000-8000-000000000000"
@@ -40,8 +40,8 @@ class Box:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.clock = HeldClock()
-        self.identity = DeviceIdentity.load_or_make(folder / "identity")
+        self.clock = ManualClock()
+        self.identity = DeviceIdentity.load_or_create(folder / "identity")
         self.chain = folder / "custody"
 
     def open(self, boot: str = BOOT) -> CustodyLog:
@@ -52,9 +52,9 @@ class Box:
         key = base64.b64encode(self.identity.public_key_raw).decode()
         text = b"".join(path.read_bytes() for path in sorted(self.chain.glob("*.chain")))
         lines = text.splitlines(keepends=True)
-        return [line.receipt for line in check(lines, BOX, key, 1 if lines else None)]
+        return [line.receipt for line in verify_chain(lines, BOX, key, 1 if lines else None)]
 
-    def bodies(self) -> list[Body]:
+    def bodies(self) -> list[ReceiptBody]:
         return [receipt.body for receipt in self.receipts()]
 
 
@@ -63,12 +63,12 @@ def box(tmp_path: Path) -> Box:
     return Box(tmp_path)
 
 
-def opened(number: int) -> Opened:
-    return Opened(camera="north", segment=f"{number}.mp4")
+def opened(number: int) -> SegmentOpened:
+    return SegmentOpened(camera="north", segment=f"{number}.mp4")
 
 
-def fill(custody: CustodyLog, count: int, first: int = 1) -> list[Body]:
-    bodies: list[Body] = [opened(number) for number in range(first, first + count)]
+def fill(custody: CustodyLog, count: int, first: int = 1) -> list[ReceiptBody]:
+    bodies: list[ReceiptBody] = [opened(number) for number in range(first, first + count)]
     for body in bodies:
         custody.append(body, 0)
     return bodies
@@ -84,13 +84,13 @@ def test_what_was_appended_is_there_at_the_next_start(box: Box) -> None:
 def test_an_empty_chain_has_the_head_zero(box: Box) -> None:
     custody = box.open()
     assert custody.head().seq == 0
-    assert list(custody.read()) == []
+    assert list(custody.read_lines()) == []
 
 
 def test_the_head_is_the_newest_receipt(box: Box) -> None:
     custody = box.open()
     receipt = custody.append(opened(1), box.clock.now_ns)
-    line = read_line(next(custody.read()))
+    line = parse_line(next(custody.read_lines()))
     assert line.receipt == receipt
     assert custody.head().sha256 == line.sha256
     assert (custody.head().seq, custody.head().time) == (1, receipt.time)
@@ -113,7 +113,7 @@ def test_files_are_rotated_and_read_as_one(box: Box, monkeypatch: pytest.MonkeyP
     names = sorted(path.name for path in box.chain.glob("*.chain"))
     assert names == ["0000000001.chain", "0000000004.chain", "0000000007.chain"]
     for first in range(1, 10):
-        seqs = [read_line(line).receipt.seq for line in custody.read(first)]
+        seqs = [parse_line(line).receipt.seq for line in custody.read_lines(first)]
         assert seqs == list(range(first, 9))
     assert len(box.receipts()) == 8
 
@@ -132,7 +132,7 @@ def test_two_processes_append_to_one_chain(box: Box, monkeypatch: pytest.MonkeyP
 def test_an_export_by_another_process_is_noticed(box: Box) -> None:
     agent, command = box.open(), box.open()
     time = "2026-11-25T00:00:05.000Z"
-    exported = Exported(
+    exported = FootageExported(
         camera="north",
         begin_time=time,
         end_time=time,
@@ -143,9 +143,9 @@ def test_an_export_by_another_process_is_noticed(box: Box) -> None:
     )
     fill(agent, 3)
     command.append(exported, 0)
-    assert agent.exported_seq == 0
+    assert agent.last_export_seq == 0
     assert agent.head().seq == 4
-    assert agent.exported_seq == 4
+    assert agent.last_export_seq == 4
 
 
 def test_threads_append_without_a_hole(box: Box) -> None:
@@ -179,7 +179,7 @@ def test_a_chain_cut_at_any_byte_of_its_last_line_goes_on_and_the_torn_end_is_ke
             assert bodies == [opened(1), opened(2), opened(9)]
         else:
             name = f"set-aside/0000000001.chain.{last}"
-            torn = SetAside(camera=None, name=name)
+            torn = FileQuarantined(camera=None, name=name)
             assert bodies == [opened(1), opened(2), torn, opened(9)]
             assert (box.chain / name).read_bytes() == whole[last:cut]
 
@@ -196,7 +196,7 @@ def test_whatever_stands_after_the_last_receipt_is_set_aside_whole(
     with path.open("ab") as file:
         file.write(rest)
     box.open()
-    assert [type(body) for body in box.bodies()] == [Opened, Opened, SetAside]
+    assert [type(body) for body in box.bodies()] == [SegmentOpened, SegmentOpened, FileQuarantined]
     assert (box.chain / f"set-aside/0000000001.chain.{end}").read_bytes() == rest
 
 
@@ -206,7 +206,12 @@ def test_a_torn_line_of_another_process_does_not_stop_this_one(box: Box) -> None
     with (box.chain / "0000000001.chain").open("ab") as file:
         file.write(b"half a line")
     fill(custody, 1, first=3)
-    assert [type(body) for body in box.bodies()] == [Opened, Opened, SetAside, Opened]
+    assert [type(body) for body in box.bodies()] == [
+        SegmentOpened,
+        SegmentOpened,
+        FileQuarantined,
+        SegmentOpened,
+    ]
 
 
 def test_a_receipt_that_was_damaged_in_the_middle_costs_no_other(box: Box) -> None:
@@ -217,7 +222,7 @@ def test_a_receipt_that_was_damaged_in_the_middle_costs_no_other(box: Box) -> No
     path.write_bytes(b"".join(lines))
     custody = box.open()
     assert custody.append(opened(6), 0).seq == 6
-    assert len(list(custody.read())) == 6
+    assert len(list(custody.read_lines())) == 6
     with pytest.raises(ValueError, match="line 3"):
         box.receipts()
 
@@ -225,9 +230,9 @@ def test_a_receipt_that_was_damaged_in_the_middle_costs_no_other(box: Box) -> No
 def test_a_chain_of_another_key_is_set_aside_and_a_new_one_begun(box: Box) -> None:
     fill(box.open(), 3)
     (box.folder / "identity" / KEY_FILE).write_text("damaged")
-    box.identity = DeviceIdentity.load_or_make(box.folder / "identity")
+    box.identity = DeviceIdentity.load_or_create(box.folder / "identity")
     fill(box.open(), 1, first=9)
-    torn = SetAside(camera=None, name="set-aside/0000000001.chain")
+    torn = FileQuarantined(camera=None, name="set-aside/0000000001.chain")
     assert box.bodies() == [torn, opened(9)]
     assert (box.chain / torn.name).read_bytes().count(b"\n") == 3
 
@@ -277,20 +282,25 @@ def test_a_full_disk_keeps_no_box_from_starting(box: Box) -> None:
     with files_at_most(0):
         custody = box.open()
     fill(custody, 1, first=3)
-    assert [type(body) for body in box.bodies()] == [Opened, Opened, SetAside, Opened]
+    assert [type(body) for body in box.bodies()] == [
+        SegmentOpened,
+        SegmentOpened,
+        FileQuarantined,
+        SegmentOpened,
+    ]
 
 
 def test_a_file_s_name_that_is_no_text_has_a_receipt_too(box: Box) -> None:
     name = b"\xff.mp4".decode("utf-8", "surrogateescape")
-    box.open().append(SetAside(camera="north", name=name), 0)
-    assert box.bodies() == [SetAside(camera="north", name=r"\udcff.mp4")]
+    box.open().append(FileQuarantined(camera="north", name=name), 0)
+    assert box.bodies() == [FileQuarantined(camera="north", name=r"\udcff.mp4")]
 
 
 def test_what_nobody_could_read_takes_no_number_and_keeps_none_out_behind_it(box: Box) -> None:
     time = "2026-11-25T00:00:05Z"  # without the milliseconds that a receipt's times have
-    unreadable: list[Body] = [
-        Viewed(camera="north", begin_time=time, end_time=time, by="A", purpose="B"),
-        Serviced(by="\udcff", what="status"),
+    unreadable: list[ReceiptBody] = [
+        FootageViewed(camera="north", begin_time=time, end_time=time, by="A", purpose="B"),
+        ServiceAction(by="\udcff", what="status"),
     ]
     custody = box.open()
     notary = ReceiptQueue(custody.append, FaultRegistry(box.clock.boottime_ns))

@@ -14,25 +14,25 @@ import numpy as np
 import pytest
 
 from agent.base.errors import UserError
-from agent.recording.encryption.keys import KeyRing, SegmentKey, make_private_key, read_private_key
-from agent.recording.encryption.seal import Sealer, open_sidecar
+from agent.recording.encryption.keys import KeyRing, SegmentKey, generate_key_pair, read_private_key
+from agent.recording.encryption.seal import Sealer, unwrap_segment_key
 from agent.recording.encryption.unseal import unseal
 from agent.recording.export.clip import (
-    CannotCut,
     Clip,
+    ClipError,
     ClipSource,
-    utc_ns,
-    utc_source,
+    clip_source,
+    unix_ns,
     write_clip,
     write_clip_to_fd,
 )
-from agent.recording.export.mp4_boxes import read_head
-from agent.recording.export.mp4_header import Chunk, Mp4Track, progressive_head
+from agent.recording.export.mp4_boxes import parse_moov
+from agent.recording.export.mp4_header import Chunk, Mp4Track, build_progressive_header
 from agent.recording.export.segment_reader import SegmentReader
 from agent.recording.open_segment import OpenSegment
-from agent.recording.segment_name import KEYS, PART, SegmentName
+from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX, SegmentName
 from drivers.media import Packet, StreamInfo
-from tests.conftest import HeldClock
+from tests.conftest import ManualClock
 from tests.whole.test_record import FPS, GOP, X264, encode, packets_of
 from tests.whole.test_seal import Centre, digests, sealer_for
 
@@ -77,7 +77,7 @@ def centre(tmp_path: Path) -> Centre:
 
 
 def name_at(counter: int, t_ns: int) -> SegmentName:
-    utc = HeldClock().boot_utc + timedelta(microseconds=t_ns // 1000)
+    utc = ManualClock().boot_utc + timedelta(microseconds=t_ns // 1000)
     return SegmentName(
         counter=counter, boot="1f155cfd", begin_ms=t_ns // 1_000_000, utc=utc, synced=True
     )
@@ -97,12 +97,12 @@ def record(
     sources: list[ClipSource] = []
     part: OpenSegment | None = None
     for packet in packets:
-        if part is None or part.is_due(packet, SEGMENT_FRAMES / FPS):
+        if part is None or part.should_rotate(packet, SEGMENT_FRAMES / FPS):
             if part is not None:
                 part.finish()
             late_ns = round(pause_s * SECOND_NS) if len(sources) >= 2 else 0
             name = name_at(len(sources) + 1, BEGIN_NS + packet.dts_ns + late_ns)
-            part = OpenSegment(folder, name, info, HeldClock(), 60.0, sealer)
+            part = OpenSegment(folder, name, info, ManualClock(), 60.0, sealer)
             sources.append(on_boot_time(folder / str(name), name))
         part.add(packet)
     assert part is not None
@@ -125,7 +125,7 @@ def recorded(sources: list[ClipSource], keys: KeyRing | None = None) -> list[str
 
 
 def _key_of(path: Path, keys: KeyRing) -> SegmentKey | None:
-    kid = json.loads(Path(f"{path}{KEYS}").read_text())["kid"]
+    kid = json.loads(Path(f"{path}{KEYS_SUFFIX}").read_text())["kid"]
     return keys.get(bytes.fromhex(kid))
 
 
@@ -179,7 +179,7 @@ def test_a_cut_into_an_open_file_is_the_same_and_can_be_given_up(
         clip.segments,
     )
     turns = iter([True, True, False])
-    with (tmp_path / "half.mp4").open("xb") as file, pytest.raises(CannotCut, match="given up"):
+    with (tmp_path / "half.mp4").open("xb") as file, pytest.raises(ClipError, match="given up"):
         write_clip_to_fd(sources, 0, 10**15, file.fileno(), KeyRing(0).get, lambda: next(turns))
 
 
@@ -237,11 +237,11 @@ def test_a_packet_that_came_late_makes_no_pause(tmp_path: Path, stream: Stream) 
 def test_a_clip_may_be_cut_by_utc(tmp_path: Path, stream: Stream) -> None:
     sources = record(tmp_path / "north", stream)
     names = [name_at(n, s.begin_ns) for n, s in enumerate(sources, 1)]
-    by_utc = [utc_source(s.path, name) for s, name in zip(sources, names, strict=True)]
-    begin = HeldClock().boot_utc + timedelta(seconds=7)
-    span = utc_ns(begin), utc_ns(begin + timedelta(seconds=2))
+    by_utc = [clip_source(s.path, name) for s, name in zip(sources, names, strict=True)]
+    begin = ManualClock().boot_utc + timedelta(seconds=7)
+    span = unix_ns(begin), unix_ns(begin + timedelta(seconds=2))
     clip = write_clip(by_utc, *span, tmp_path / "clip.mp4", KeyRing(0).get)
-    assert clip.begin_ns == utc_ns(begin)
+    assert clip.begin_ns == unix_ns(begin)
     assert digests(clip.path) == recorded(sources)[20:40]
 
 
@@ -283,10 +283,10 @@ def test_the_file_that_is_being_written_can_be_cut(
     keys = KeyRing(1)
     name = name_at(1, BEGIN_NS)
     sealer = sealer_for(centre.recipient, keys=keys)
-    part = OpenSegment(tmp_path, name, info, HeldClock(), 0.0, sealer)
+    part = OpenSegment(tmp_path, name, info, ManualClock(), 0.0, sealer)
     for packet in packets[: 4 * GOP + 3]:
         part.add(packet)
-    source = on_boot_time(tmp_path / (str(name) + PART), name)
+    source = on_boot_time(tmp_path / (str(name) + PART_SUFFIX), name)
     clip = whole([source], tmp_path / "clip.mp4", keys)
     part.abandon()
     assert clip.pictures == 4 * GOP
@@ -298,9 +298,9 @@ def test_after_a_restart_the_box_cannot_cut_what_it_sealed(
     tmp_path: Path, stream: Stream, centre: Centre
 ) -> None:
     sources = record(tmp_path / "north", stream, sealer_for(centre.recipient))
-    with pytest.raises(CannotCut, match="sealed, and its key is not here") as caught:
+    with pytest.raises(ClipError, match="sealed, and its key is not here") as caught:
         whole(sources, tmp_path / "clip.mp4", KeyRing(100))
-    assert f"{sources[0].path.name}{KEYS}" in str(caught.value)
+    assert f"{sources[0].path.name}{KEYS_SUFFIX}" in str(caught.value)
     assert not list(tmp_path.glob("clip*"))
 
 
@@ -319,7 +319,7 @@ def test_a_stream_that_became_another_is_told(
 ) -> None:
     one = record(tmp_path / "one", stream)
     other = record(tmp_path / "other", streams["hevc"])
-    with pytest.raises(CannotCut, match=r"became another here \(avc1 160x96, then hev1 160x96\)"):
+    with pytest.raises(ClipError, match=r"became another here \(avc1 160x96, then hev1 160x96\)"):
         whole([*one, *other], tmp_path / "clip.mp4")
 
 
@@ -328,9 +328,9 @@ def test_a_span_without_footage_is_told(
     tmp_path: Path, stream: Stream, begin_ns: int, end_ns: int
 ) -> None:
     sources = record(tmp_path / "north", stream)
-    with pytest.raises(CannotCut, match="nothing of this span was recorded"):
+    with pytest.raises(ClipError, match="nothing of this span was recorded"):
         write_clip(sources, begin_ns, end_ns, tmp_path / "clip.mp4", KeyRing(0).get)
-    with pytest.raises(CannotCut, match="end is not after its begin"):
+    with pytest.raises(ClipError, match="end is not after its begin"):
         write_clip(sources, end_ns, begin_ns, tmp_path / "clip.mp4", KeyRing(0).get)
 
 
@@ -339,7 +339,7 @@ def test_damage_is_told_with_its_file_and_place(tmp_path: Path, stream: Stream) 
     path = sources[1].path
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(CannotCut, match=f"damaged footage: {path.name}: .* byte"):
+    with pytest.raises(ClipError, match=f"damaged footage: {path.name}: .* byte"):
         whole(sources, tmp_path / "clip.mp4")
     path.unlink()
     with pytest.raises(OSError, match="No such file"):
@@ -352,19 +352,21 @@ def test_a_clip_of_more_than_four_gigabytes_tells_where_its_pictures_are(
 ) -> None:
     source = record(tmp_path / "north", stream)[0]
     with SegmentReader(source.path) as file:
-        entry = file.head.entry
+        entry = file.header.sample_entry
     count = 5
     track = Mp4Track(
         timescale=90_000,
         width_px=160,
         height_px=96,
-        entries=(entry,),
-        chunks=tuple(Chunk(samples=1, size_bytes=1 << 30, entry=0) for _ in range(count)),
+        sample_entries=(entry,),
+        chunks=tuple(
+            Chunk(sample_count=1, size_bytes=1 << 30, entry_index=0) for _ in range(count)
+        ),
         sizes=np.full(count, 100, np.int64),
         durations=np.full(count, 4_000_000_000, np.int64),
-        offsets=np.zeros(count, np.int64),
+        composition_offsets=np.zeros(count, np.int64),
     )
-    head = progressive_head(track)
+    head = build_progressive_header(track)
     sparse = tmp_path / "large.mp4"
     sparse.write_bytes(head)
     os.truncate(sparse, len(head) + count * (1 << 30))
@@ -374,17 +376,17 @@ def test_a_clip_of_more_than_four_gigabytes_tells_where_its_pictures_are(
     assert positions == [len(head) + index * (1 << 30) for index in range(count)]
     at = head.index(b"moov") - 4
     moov = head[at : at + int.from_bytes(head[at : at + 4], "big")]
-    assert read_head(moov).entry == entry
+    assert parse_moov(moov).sample_entry == entry
 
 
 def test_the_centre_unseals_a_segment(tmp_path: Path, stream: Stream, centre: Centre) -> None:
     (tmp_path / "plain").mkdir()
     keys = KeyRing(100)
     for source in record(tmp_path / "north", stream, sealer_for(centre.recipient, keys=keys)):
-        sidecar = Path(f"{source.path}{KEYS}")
+        sidecar = Path(f"{source.path}{KEYS_SUFFIX}")
         out = tmp_path / "plain" / source.path.name
         unseal(source.path, sidecar, centre.key, out)
-        assert digests(out) == digests(source.path, open_sidecar(sidecar, centre.key))
+        assert digests(out) == digests(source.path, unwrap_segment_key(sidecar, centre.key))
         assert out.stat().st_size == source.path.stat().st_size
         clip = whole([ClipSource(path=out, begin_ns=0)], tmp_path / "a.mp4")
         same = whole([ClipSource(path=source.path, begin_ns=0)], tmp_path / "b.mp4", keys)
@@ -400,8 +402,8 @@ def test_unsealing_what_cannot_be_is_told_and_leaves_nothing(
 ) -> None:
     sealed = record(tmp_path / "sealed", stream, sealer_for(centre.recipient))
     plain = record(tmp_path / "plain", stream)
-    sidecar = Path(f"{sealed[0].path}{KEYS}")
-    make_private_key(tmp_path / "stranger.pem")
+    sidecar = Path(f"{sealed[0].path}{KEYS_SUFFIX}")
+    generate_key_pair(tmp_path / "stranger.pem")
     stranger = read_private_key(tmp_path / "stranger.pem")
     torn = tmp_path / "torn.mp4"
     torn.write_bytes(sealed[0].path.read_bytes()[:-100_000])

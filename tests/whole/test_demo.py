@@ -24,12 +24,12 @@ from rich.console import Console
 
 from agent.base.model import Event
 from centre.demo import broker, clip
-from centre.demo.event_text import sentence
-from centre.demo.film_camera import FilmCamera, FramePacer, OnceOnly
-from centre.demo.screen import Moment, screen
+from centre.demo.event_text import describe_event
+from centre.demo.film_camera import DemoVideoCamera, FramePacer, OpenOnce
+from centre.demo.screen import DemoState, render_screen
 from centre.demo.stats import DemoStats
 from drivers.camera.fake import Options, open_camera
-from drivers.contracts import Wanted
+from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
 from drivers.media import Frame
 from tests.whole import demo_moments
@@ -45,7 +45,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     camera = open_camera(
         "film",
         Options(width_px=640, height_px=360, fps=10, pace="fast", duration_s=8),
-        Wanted(packets=False, frames_fps=10),
+        StreamRequest(packets=False, frames_fps=10),
         lambda: 0,
     )
     with av.open(str(path), "w") as out:
@@ -55,7 +55,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number in range(80):
             frame = camera.read(1.0)
             assert isinstance(frame, Frame)
-            out.mux(stream.encode(demo_moments.picture_of(frame, number)))
+            out.mux(stream.encode(demo_moments.to_video_frame(frame, number)))
         out.mux(stream.encode(None))
     return path
 
@@ -197,7 +197,7 @@ def broker_port(
         if not shutil.which("mosquitto", path="/usr/sbin:/usr/bin"):
             pytest.skip("mosquitto is not installed")
         monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    with broker.running_broker(tmp_path) as url:
+    with broker.run_broker(tmp_path) as url:
         assert url.startswith("mqtt://127.0.0.1:")
         yield int(url.rsplit(":", 1)[1])
 
@@ -211,11 +211,11 @@ def test_the_demo_broker_does_what_the_agent_asks_of_a_broker(broker_port: int) 
             heard.append(message)
             came.notify()
 
-    box = demo_moments.client("box", broker_port, will=("up/status", b"lost"))
+    box = demo_moments.connect_client("box", broker_port, will=("up/status", b"lost"))
     sent = Properties(PacketTypes.PUBLISH)
     sent.UserProperty = [("id", "7")]
     box.publish("up/status", b"online", qos=1, retain=True, properties=sent).wait_for_publish(10)
-    centre = demo_moments.client("centre", broker_port)
+    centre = demo_moments.connect_client("centre", broker_port)
     centre.on_message = on_message
     demo_moments.subscribe(centre, "up/#")
     for number in range(200):
@@ -226,7 +226,7 @@ def test_the_demo_broker_does_what_the_agent_asks_of_a_broker(broker_port: int) 
     assert heard[0].retain
     assert heard[0].properties.UserProperty == [("id", "7")]
     assert [m.payload for m in heard[1:]] == [str(n).encode() * 1000 for n in range(200)]
-    demo_moments.cut(box)
+    demo_moments.cut_connection(box)
     with came:
         assert came.wait_for(lambda: heard[-1].payload == b"lost", 10)
     centre.disconnect()
@@ -245,67 +245,72 @@ def test_a_turnstile_keeps_the_second_frame_until_the_first_is_judged() -> None:
     inner = open_camera(
         "street",
         Options(width_px=64, height_px=64, pace="fast"),
-        Wanted(packets=False, frames_fps=15),
+        StreamRequest(packets=False, frames_fps=15),
         lambda: 0,
     )
     turnstile = FramePacer()
-    camera = FilmCamera(inner, 0.2, turnstile, base_ns=1_000)
+    camera = DemoVideoCamera(inner, 0.2, turnstile, base_ns=1_000)
     first = camera.read(0.01)
     assert isinstance(first, Frame)
     assert first.t_ns == 1_000
     assert camera.read(0.01) is None
-    turnstile.leave()
+    turnstile.mark_free()
     second = camera.read(0.01)
     assert isinstance(second, Frame)
     assert second.seq == 1
-    turnstile.leave()
+    turnstile.mark_free()
     third = camera.read(0.01)
     assert isinstance(third, Frame)
-    turnstile.leave()
+    turnstile.mark_free()
     with pytest.raises(DriverError, match="asked for is over"):
         camera.read(0.01)
 
 
 def test_a_film_is_opened_once() -> None:
-    opened = OnceOnly(
+    opened = OpenOnce(
         lambda wanted: open_camera("x", Options(width_px=64, height_px=64), wanted, lambda: 0)
     )
-    opened(Wanted(packets=False, frames_fps=1)).close()
+    opened(StreamRequest(packets=False, frames_fps=1)).close()
     with pytest.raises(DriverError, match="to its end"):
-        opened(Wanted(packets=False, frames_fps=1))
+        opened(StreamRequest(packets=False, frames_fps=1))
 
 
 @pytest.mark.parametrize(
     ("event", "says"),
     [
         (
-            demo_moments.event("line", "moment", name="path", label="person", direction="home"),
+            demo_moments.make_event(
+                "line", "moment", name="path", label="person", direction="home"
+            ),
             'a person crosses "path" home',
         ),
         (
-            demo_moments.event("zone", "end", name="lawn", label="car", duration_s=6.6),
+            demo_moments.make_event("zone", "end", name="lawn", label="car", duration_s=6.6),
             'a car leaves "lawn" after 7 s',
         ),
         (
-            demo_moments.event("crowd", "begin", name="square", count=6),
+            demo_moments.make_event("crowd", "begin", name="square", count=6),
             '6 in a crowd at "square"',
         ),
-        (demo_moments.event("queue", "end", name="lights"), 'the queue at "lights" is gone'),
-        (demo_moments.event("view_dark", "end"), "the picture is dark: over"),
-        (demo_moments.event("camera_lost", "begin"), "the camera is lost"),
-        (demo_moments.event("reported", "begin", name="Motion"), "the camera reports Motion"),
-        (demo_moments.event("reported", "end", name="Motion"), "the camera reports Motion: over"),
-        (demo_moments.event("door", "begin"), "the door is open"),
-        (demo_moments.event("power", "end"), "mains power is back"),
+        (demo_moments.make_event("queue", "end", name="lights"), 'the queue at "lights" is gone'),
+        (demo_moments.make_event("view_dark", "end"), "the picture is dark: over"),
+        (demo_moments.make_event("camera_lost", "begin"), "the camera is lost"),
+        (demo_moments.make_event("reported", "begin", name="Motion"), "the camera reports Motion"),
+        (
+            demo_moments.make_event("reported", "end", name="Motion"),
+            "the camera reports Motion: over",
+        ),
+        (demo_moments.make_event("door", "begin"), "the door is open"),
+        (demo_moments.make_event("power", "end"), "mains power is back"),
     ],
 )
 def test_an_event_is_a_sentence(event: Event, says: str) -> None:
-    assert sentence(event) == says
+    assert describe_event(event) == says
 
 
 def test_every_event_there_is_has_a_sentence() -> None:
-    for event in demo_moments.every_event():
-        said = sentence(event)
+    for event in demo_moments.all_events():
+        said = describe_event(event)
         assert said
         assert "None" not in said
 
@@ -313,19 +318,19 @@ def test_every_event_there_is_has_a_sentence() -> None:
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (120, 40), (200, 60), (40, 12)])
 def test_the_screen_fits_the_terminal(columns: int, rows: int) -> None:
     tally = DemoStats()
-    tally.saw(demo_moments.sight())
-    for event in demo_moments.every_event():
-        tally.event_came(event)
-    tally.health_came(demo_moments.health())
-    moment = Moment(
-        view=tally.view(),
-        film="a film",
-        length_s=80,
-        broker="mqtt://127.0.0.1:1",
+    tally.add_frame(demo_moments.make_frame_result())
+    for event in demo_moments.all_events():
+        tally.add_event(event)
+    tally.set_health(demo_moments.make_health_report())
+    moment = DemoState(
+        stats=tally.view(),
+        video_title="a film",
+        duration_s=80,
+        broker_url="mqtt://127.0.0.1:1",
     )
     console = Console(width=columns, height=rows, force_terminal=True, file=io.StringIO())
     with console.capture() as captured:
-        console.print(screen(moment, columns, rows))
+        console.print(render_screen(moment, columns, rows))
     lines = captured.get().rstrip("\n").split("\n")
     assert len(lines) <= rows or rows < 24
     assert ("\u2580" in captured.get()) == (columns >= 90)
@@ -334,7 +339,7 @@ def test_the_screen_fits_the_terminal(columns: int, rows: int) -> None:
 @pytest.mark.shared
 def test_the_film_is_the_one_that_is_known(shared: Path) -> None:
     data = (shared / "footage" / "opencv_vtest.avi").read_bytes()
-    assert hashlib.sha256(data).hexdigest() == clip.SHA256
+    assert hashlib.sha256(data).hexdigest() == clip.VIDEO_SHA256
 
 
 def wait_for(is_so: object, child: "subprocess.Popen[bytes]") -> None:

@@ -12,47 +12,52 @@ import pytest
 from rich.console import Console
 
 from agent.config import configuration
-from centre.demo.ptz_demo import PtzRequest, run_ptz_demo
+from centre.demo.ptz_demo import PtzDemoRequest, run_ptz_demo
 from centre.demo.ptz_script import (
     AMINA,
-    CAMERA,
-    DESK,
-    HEAD,
-    SETTING_UP,
-    SWEEPING,
-    Cue,
-    Script,
-    Step,
+    CAMERA_NAME,
+    HEAD_NAME,
+    SETUP_STEPS,
+    SWEEP_STEPS,
+    TRAFFIC_DESK,
+    PtzScript,
+    ScriptStep,
+    StepTrigger,
 )
-from centre.demo.ptz_summary import tell_ptz
+from centre.demo.ptz_summary import print_ptz_summary
 from tests.whole.test_demo import run
 
-SHORT = Script(
+SHORT = PtzScript(
     steps=(
-        *SETTING_UP,
-        Step(
-            who=AMINA,
-            asks="takes the head",
-            args={"do": "take", "head": HEAD},
-            cue=Cue(holder="tour", stops=1, pause_s=1.2),
+        *SETUP_STEPS,
+        ScriptStep(
+            person=AMINA,
+            action_text="takes the head",
+            args={"do": "take", "head": HEAD_NAME},
+            trigger=StepTrigger(holder="tour", tour_stops=1, delay_s=1.2),
         ),
-        Step(who=AMINA, asks="wants a picture", verb="snapshot", args={"camera": CAMERA}),
-        Step(
-            who=DESK,
-            asks="wants the head",
-            args={"do": "goto", "head": HEAD, "pan_deg": 0.0, "tilt_deg": 0.0},
+        ScriptStep(
+            person=AMINA,
+            action_text="wants a picture",
+            verb="snapshot",
+            args={"camera": CAMERA_NAME},
         ),
-        Step(
-            who=AMINA,
-            asks="looks at the windows",
-            args={"do": "goto", "head": HEAD, "pan_deg": -90.0, "tilt_deg": 25.0},
+        ScriptStep(
+            person=TRAFFIC_DESK,
+            action_text="wants the head",
+            args={"do": "goto", "head": HEAD_NAME, "pan_deg": 0.0, "tilt_deg": 0.0},
+        ),
+        ScriptStep(
+            person=AMINA,
+            action_text="looks at the windows",
+            args={"do": "goto", "head": HEAD_NAME, "pan_deg": -90.0, "tilt_deg": 25.0},
             with_token=True,
         ),
-        *SWEEPING,
+        *SWEEP_STEPS,
     ),
     lease_s=6.0,
     dwell_s=2.5,
-    after_s=0.5,
+    end_delay_s=0.5,
 )
 
 Message = dict[str, Any]
@@ -89,8 +94,8 @@ def test_a_tour_an_operator_a_lease_that_runs_out_the_tour_again_and_a_panorama(
     out = tmp_path / "out"
     said = io.StringIO()
     console = Console(file=said, width=120)
-    summary = run_ptz_demo(PtzRequest(out=out, script=SHORT), console)
-    tell_ptz(summary, console, "vigie")
+    summary = run_ptz_demo(PtzDemoRequest(out=out, script=SHORT), console)
+    print_ptz_summary(summary, console, "vigie")
     found = messages(out)
 
     def lease_of_amina(kind: str, data: Any) -> bool:
@@ -120,18 +125,18 @@ def test_a_tour_an_operator_a_lease_that_runs_out_the_tour_again_and_a_panorama(
     assert result["sha256"] in {picture["sha256"] for picture in pictures}
 
     told = summary.milestones
-    assert told.presets == ("avenue", "square", "behind")
-    assert told.taken is not None
-    assert told.run_out is not None
-    assert told.resumed is not None
-    assert told.taken.t_s < told.run_out.t_s <= told.resumed.t_s
-    assert [line.text.split(":")[0].strip() for line in told.refused] == [
+    assert told.stored_presets == ("avenue", "square", "behind")
+    assert told.takeover is not None
+    assert told.lease_expiry is not None
+    assert told.tour_resumption is not None
+    assert told.takeover.t_s < told.lease_expiry.t_s <= told.tour_resumption.t_s
+    assert [line.text.split(":")[0].strip() for line in told.refusals] == [
         "refused (busy)",
         "refused (forbidden)",
     ]
-    assert "bedroom-windows" in told.refused[1].text
-    assert {"person", "car"} & set(summary.view.found)
-    assert (summary.faults, summary.waiting, summary.stopped) == ((), 0, False)
+    assert "bedroom-windows" in told.refusals[1].text
+    assert {"person", "car"} & set(summary.stats.track_counts)
+    assert (summary.faults, summary.unacked_messages, summary.interrupted) == ((), 0, False)
     plain = " ".join(said.getvalue().split())
     for words in (
         "the tour stops at",

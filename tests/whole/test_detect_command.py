@@ -9,14 +9,14 @@ import pytest
 
 from agent.__main__ import main
 from agent.base.model import LABELS
-from tests.whole.drawn_clip import write_clip
+from tests.whole.drawn_clip import write_street_clip
 
 
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The last picture of 21 s of the street."""
     folder = tmp_path_factory.mktemp("picture")
-    write_clip(folder / "street.mp4", 21)
+    write_street_clip(folder / "street.mp4", 21)
     with av.open(str(folder / "street.mp4")) as film:
         *_, last = film.decode(video=0)
     path = folder / "straße.png"

@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
-from agent.capture.lens_aim import RAMP
+from agent.capture.lens_aim import ASCII_RAMP
 from agent.console.command_table import COMMANDS
-from agent.console.config_edit import SETTABLE
-from tests.whole.rig import Box, Centre
-from tests.whole.technician import OUT, Technician, give_secret
+from agent.console.config_edit import EDITABLE_KEYS
+from tests.whole.rig import AgentBox, RunningCentre
+from tests.whole.technician import LOGGED_OUT_PROMPT, ConsoleTechnician, write_console_secret
 
 PAGE = (Path(__file__).parents[2] / "docs" / "console.md").read_text()
 PROMPT = "casa-0001> "
@@ -27,7 +27,9 @@ def test_the_page_has_every_command_in_its_words() -> None:
 
 def test_the_page_has_every_key_that_may_be_set() -> None:
     section = PAGE.partition("## Changing the configuration")[2].partition("```")[0]
-    assert set(re.findall(r"`([a-z]+\.[A-Za-z_.]+)`", section)) == {one.key for one in SETTABLE}
+    assert set(re.findall(r"`([a-z]+\.[A-Za-z_.]+)`", section)) == {
+        one.key for one in EDITABLE_KEYS
+    }
 
 
 def block(name: str) -> list[str]:
@@ -40,7 +42,7 @@ def told(lines: list[str]) -> list[str]:
     """Without what differs from time to time and from box to box: numbers, names of files, pictures,
     bars; and folded or not.
     """
-    kept = [line for line in lines if not line.strip() or set(line) - set(RAMP)]
+    kept = [line for line in lines if not line.strip() or set(line) - set(ASCII_RAMP)]
     text = " ".join(" ".join(kept).split())
     text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", text)
     text = re.sub(r"Written: .*$", "Written:", text)
@@ -50,50 +52,56 @@ def told(lines: list[str]) -> list[str]:
     return text.split()
 
 
-def test_the_transcript_is_what_a_technician_sees(box: Box, centre: Centre) -> None:
+def test_the_transcript_is_what_a_technician_sees(box: AgentBox, centre: RunningCentre) -> None:
     assert centre
     toml = box.folder / "vigie.toml"
     toml.write_text(toml.read_text() + DARK)
-    give_secret(box.folder)
+    write_console_secret(box.folder)
     box.start()
-    seat = Technician(box.folder)
+    seat = ConsoleTechnician(box.folder)
     try:
         seat.log_in()
-        while "pass camera north" not in seat.do("check 6") or "CAM-01" not in seat.do("check 6"):
+        while "pass camera north" not in seat.run_command(
+            "check 6"
+        ) or "CAM-01" not in seat.run_command("check 6"):
             assert seat.process.poll() is None
         says(seat, block("transcript"), 8)
     finally:
-        seat.leave()
+        seat.unplug()
 
 
-def says(seat: Technician, lines: list[str], commands: int) -> None:
+def says(seat: ConsoleTechnician, lines: list[str], commands: int) -> None:
     begins = [at for at, line in enumerate(lines) if line.startswith(PROMPT)]
     assert len(begins) == commands
     for begin, end in zip(begins, [*begins[1:], len(lines)], strict=True):
         command = lines[begin].removeprefix(PROMPT)
-        screen = seat.do(command)
+        screen = seat.run_command(command)
         assert told(screen.splitlines()) == told(lines[begin + 1 : end]), (command, screen)
 
 
-def test_a_change_is_tried_and_kept_as_on_the_page(box: Box, centre: Centre) -> None:
+def test_a_change_is_tried_and_kept_as_on_the_page(box: AgentBox, centre: RunningCentre) -> None:
     assert centre
-    give_secret(box.folder)
+    write_console_secret(box.folder)
     box.start()
-    seat = Technician(box.folder)
+    seat = ConsoleTechnician(box.folder)
     try:
         seat.log_in()
         says(seat, block("set"), 2)
     finally:
-        seat.leave()
+        seat.unplug()
 
 
-def test_the_hello_is_the_one_on_the_page(box: Box) -> None:
-    give_secret(box.folder)
-    seat = Technician(box.folder)
+def test_the_hello_is_the_one_on_the_page(box: AgentBox) -> None:
+    write_console_secret(box.folder)
+    seat = ConsoleTechnician(box.folder)
     try:
-        screen = seat.until(OUT) + "login amina\n" + seat.do("login amina", "Answer: ")
+        screen = (
+            seat.read_until(LOGGED_OUT_PROMPT)
+            + "login amina\n"
+            + seat.run_command("login amina", "Answer: ")
+        )
     finally:
-        seat.leave()
+        seat.unplug()
     nonce = re.compile(r"[0-9A-Z]{4}-[0-9A-Z]{4}$", re.MULTILINE)
     shown = nonce.sub("NONCE", "\n".join(block("hello"))).removesuffix("\nAnswer:")
     assert told(nonce.sub("NONCE", screen).splitlines()) == told(shown.splitlines())

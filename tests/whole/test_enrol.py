@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 from agent.config.configuration import BrokerConfig
 from agent.console.enrolment import Enrolment
 from agent.console.results import ConsoleError
-from tests.whole.technician import OUT, Technician, make_box
+from tests.whole.technician import LOGGED_OUT_PROMPT, ConsoleTechnician, make_box_folder
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 
@@ -83,7 +83,7 @@ def enrolment(folder: Path) -> Enrolment:
 
 def test_a_request_becomes_a_pair_that_openssl_knows(tmp_path: Path, authority: Authority) -> None:
     enrol = enrolment(tmp_path)
-    told = enrol.install(authority.sign(enrol.request()), NOW, clock_synced=True)
+    told = enrol.install(authority.sign(enrol.create_request()), NOW, clock_synced=True)
     assert told[0] == "Certificate of casa-0001, good until 2027-11-25."
     for name in ("box.key", "box.pem"):
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
@@ -104,7 +104,7 @@ def test_the_old_pair_stays_beside_the_new_one(tmp_path: Path, authority: Author
     (tmp_path / "box.pem").write_text("old certificate")
     (tmp_path / "box.key").write_text("old key")
     enrol = enrolment(tmp_path)
-    enrol.install(authority.sign(enrol.request()), NOW, clock_synced=True)
+    enrol.install(authority.sign(enrol.create_request()), NOW, clock_synced=True)
     assert (tmp_path / "box.pem.before").read_text() == "old certificate"
     assert (tmp_path / "box.key.before").read_text() == "old key"
     assert "BEGIN CERTIFICATE" in (tmp_path / "box.pem").read_text()
@@ -113,13 +113,13 @@ def test_the_old_pair_stays_beside_the_new_one(tmp_path: Path, authority: Author
 def test_a_request_that_is_asked_for_twice_has_the_same_key(
     tmp_path: Path, authority: Authority
 ) -> None:
-    first = enrolment(tmp_path).request()
-    enrolment(tmp_path).request()
+    first = enrolment(tmp_path).create_request()
+    enrolment(tmp_path).create_request()
     assert enrolment(tmp_path).install(authority.sign(first), NOW, clock_synced=True)
 
 
 def test_the_key_of_a_request_is_its_owners_alone(tmp_path: Path) -> None:
-    enrolment(tmp_path).request()
+    enrolment(tmp_path).create_request()
     assert (tmp_path / "state" / "enrol" / "request.key").stat().st_mode & 0o777 == 0o600
 
 
@@ -128,7 +128,7 @@ def test_without_a_place_in_the_configuration_it_says_where_it_is(
 ) -> None:
     only_ca = BrokerConfig(url="mqtts://centre", ca=str(authority.file))
     enrol = Enrolment(tmp_path / "state", "casa-0001", only_ca)
-    told = enrol.install(authority.sign(enrol.request()), NOW, clock_synced=True)
+    told = enrol.install(authority.sign(enrol.create_request()), NOW, clock_synced=True)
     assert "Set broker.key = " in "\n".join(told)
     assert (tmp_path / "state" / "enrol" / "box.pem").exists()
 
@@ -136,9 +136,9 @@ def test_without_a_place_in_the_configuration_it_says_where_it_is(
 def test_what_does_not_fit_changes_nothing(tmp_path: Path, authority: Authority) -> None:
     (tmp_path / "box.pem").write_text("old certificate")
     enrol = enrolment(tmp_path)
-    request = enrol.request()
+    request = enrol.create_request()
     stranger = Authority(tmp_path / "state", "stranger")
-    other = Enrolment(tmp_path / "other", "casa-0001", broker(tmp_path)).request()
+    other = Enrolment(tmp_path / "other", "casa-0001", broker(tmp_path)).create_request()
     late = NOW - timedelta(days=800)
     for pem, why in (
         ("junk", "no certificate in PEM"),
@@ -161,7 +161,7 @@ def test_a_broken_broker_ca_is_named_and_changes_nothing(
     tmp_path: Path, authority: Authority, content: bytes | None, why: str
 ) -> None:
     enrol = enrolment(tmp_path)
-    signed = authority.sign(enrol.request())
+    signed = authority.sign(enrol.create_request())
     authority.file.unlink()
     if content is not None:
         authority.file.write_bytes(content)
@@ -175,7 +175,7 @@ def test_a_certificate_that_cannot_be_read_through_is_refused(
     tmp_path: Path, authority: Authority
 ) -> None:
     enrol = enrolment(tmp_path)
-    der = ssl.PEM_cert_to_DER_cert(authority.sign(enrol.request()))
+    der = ssl.PEM_cert_to_DER_cert(authority.sign(enrol.create_request()))
     name, curve = b"\x0c\x09casa-0001", bytes.fromhex("06082a8648ce3d030107")
     for broken in (
         der.replace(name, b"\x14\x09casa-\xe9001"),
@@ -188,7 +188,7 @@ def test_a_certificate_that_cannot_be_read_through_is_refused(
 
 def test_the_key_of_a_request_that_is_damaged_is_told(tmp_path: Path, authority: Authority) -> None:
     enrol = enrolment(tmp_path)
-    signed = authority.sign(enrol.request())
+    signed = authority.sign(enrol.create_request())
     locked = authority.key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
@@ -202,12 +202,12 @@ def test_the_key_of_a_request_that_is_damaged_is_told(tmp_path: Path, authority:
 
 def test_without_a_clock_the_dates_are_not_judged(tmp_path: Path, authority: Authority) -> None:
     enrol = enrolment(tmp_path)
-    old = authority.sign(enrol.request(), since=NOW - timedelta(days=800))
+    old = authority.sign(enrol.create_request(), since=NOW - timedelta(days=800))
     assert enrol.install(old, NOW, clock_synced=False)
 
 
 def test_without_a_request_there_is_nothing_to_take(tmp_path: Path, authority: Authority) -> None:
-    other = Enrolment(tmp_path / "other", "casa-0001", None).request()
+    other = Enrolment(tmp_path / "other", "casa-0001", None).create_request()
     with pytest.raises(ConsoleError, match="begin with enrol request"):
         enrolment(tmp_path).install(authority.sign(other), NOW, clock_synced=True)
 
@@ -230,25 +230,27 @@ options = {}
 
 
 @pytest.fixture
-def seat(tmp_path: Path) -> Iterator[Technician]:
-    technician = Technician(make_box(tmp_path / "box", CONFIG))
+def seat(tmp_path: Path) -> Iterator[ConsoleTechnician]:
+    technician = ConsoleTechnician(make_box_folder(tmp_path / "box", CONFIG))
     yield technician
-    technician.leave()
+    technician.unplug()
 
 
-def test_at_the_cable_it_is_copied_out_and_pasted_in(tmp_path: Path, seat: Technician) -> None:
+def test_at_the_cable_it_is_copied_out_and_pasted_in(
+    tmp_path: Path, seat: ConsoleTechnician
+) -> None:
     box = tmp_path / "box"
     authority = Authority(box)
     seat.log_in()
-    screen = seat.do("enrol request")
+    screen = seat.run_command("enrol request")
     begin, end = "-----BEGIN CERTIFICATE REQUEST-----", "-----END CERTIFICATE REQUEST-----"
     request = begin + screen.partition(begin)[2].partition(end)[0] + end + "\n"
     signed = authority.sign(request, since=datetime.now(UTC))
     seat.send(b"enrol certificate\r")
-    seat.until_seen("Ctrl-C gives up.\r\n")
+    seat.read_until_seen("Ctrl-C gives up.\r\n")
     seat.send(signed.replace("\n", "\r").encode())
-    assert "Certificate of casa-0001" in seat.until("casa-0001> ")
-    assert "pass broker.certificate of casa-0001: good until" in seat.do("check 13")
+    assert "Certificate of casa-0001" in seat.read_until("casa-0001> ")
+    assert "pass broker.certificate of casa-0001: good until" in seat.run_command("check 13")
     assert "PRIVATE" not in seat.log
     seat.send(b"logout\r")
-    seat.until(OUT)
+    seat.read_until(LOGGED_OUT_PROMPT)

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
-from agent.recording.custody.receipts import Closed, Evicted, Opened
-from agent.recording.encryption.keys import make_private_key, parse_public_key
-from agent.recording.export.exporter import CannotExport, ExportResult
+from agent.recording.custody.receipts import FootageEvicted, SegmentClosed, SegmentOpened
+from agent.recording.encryption.keys import generate_key_pair, parse_public_key
+from agent.recording.export.exporter import ExportError, ExportResult
 from agent.recording.export.verify import verify_export
-from agent.recording.segment_name import KEYS, PART, rfc3339
+from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX, rfc3339
 from tests.vectors.street import StreetBox
 
 MASK = (((0.1, 0.1), (0.5, 0.1), (0.5, 0.5)),)
@@ -28,7 +28,7 @@ def out(tmp_path: Path) -> Path:
 
 
 def recipient(folder: Path) -> dict[str, X25519PublicKey]:
-    return {"centre": parse_public_key(make_private_key(folder / "centre.pem"), "the centre")}
+    return {"centre": parse_public_key(generate_key_pair(folder / "centre.pem"), "the centre")}
 
 
 def files(box: StreetBox) -> list[Path]:
@@ -62,12 +62,12 @@ def test_a_file_that_has_its_receipt_and_not_yet_its_name_is_part_of_it(
 ) -> None:
     box.record("north", 1, 12)
     last = files(box)[-1]
-    last.rename(f"{last}{PART}")
+    last.rename(f"{last}{PART_SUFFIX}")
     named: list[Path] = []
 
     def meanwhile(_done: int, _total: int) -> None:
         if not named:
-            named.append(Path(f"{last}{PART}").rename(last))
+            named.append(Path(f"{last}{PART_SUFFIX}").rename(last))
 
     made = box.export("north", 0, 60, out, meanwhile)
     assert (counters(made), made.left_out) == ([1, 2, 3], {})
@@ -79,7 +79,9 @@ def test_what_the_chain_says_is_evicted_is_left_out_though_its_file_is_still_the
 ) -> None:
     box.record("north", 1, 12)
     first = files(box)[0].name
-    box.say(Evicted(camera="north", segments=(first,), why="age", oldest_time=None))
+    box.append_receipt(
+        FootageEvicted(camera="north", segments=(first,), why="age", oldest_time=None)
+    )
     made = box.export("north", 0, 60, out)
     assert made.left_out == {first: "evicted just now"}
     assert counters(made) == [2, 3]
@@ -100,14 +102,14 @@ def test_what_goes_before_it_was_copied_or_cut_ends_the_export_in_one_line(
 
     def meanwhile(_done: int, _total: int) -> None:
         if not gone:
-            gone.append(files(box)[-1].name.removesuffix(KEYS))
+            gone.append(files(box)[-1].name.removesuffix(KEYS_SUFFIX))
             box.evict("north", -1)
 
-    with pytest.raises(CannotExport) as refused:
+    with pytest.raises(ExportError) as refused:
         box.export("north", 0, 60, out, meanwhile)
     assert str(refused.value).removesuffix(": evicted while it was exported") in {
         gone[0],
-        gone[0] + KEYS,
+        gone[0] + KEYS_SUFFIX,
     }
     assert not out.exists()
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".pem") == ["state"]
@@ -119,7 +121,7 @@ def test_an_export_over_a_clock_that_was_set_verifies(
     box: StreetBox, out: Path, by_s: int, part: str
 ) -> None:
     box.record("north", 1, 12)
-    box.clock.set_by = timedelta(seconds=by_s)
+    box.clock.utc_offset = timedelta(seconds=by_s)
     box.record("north", 2, 12)
     begin_s, end_s, wanted = {
         "before": (11.95, 12, {3}),
@@ -140,9 +142,9 @@ def test_a_segment_that_ends_within_the_first_millisecond_is_part_of_it(
     name = box._name(box.clock.now_ns)
     data = b"no pictures"
     (box.state / "footage" / "north" / str(name)).write_bytes(data)
-    box.say(Opened(camera="north", segment=str(name)))
-    box.say(
-        Closed(
+    box.append_receipt(SegmentOpened(camera="north", segment=str(name)))
+    box.append_receipt(
+        SegmentClosed(
             camera="north",
             segment=str(name),
             sha256=hashlib.sha256(data).hexdigest(),
@@ -169,19 +171,19 @@ def test_a_segment_that_ends_within_the_first_millisecond_is_part_of_it(
 def test_footage_from_before_the_clock_was_set_is_named_with_the_time_to_ask_for(
     box: StreetBox, out: Path
 ) -> None:
-    box.clock.synced, box.clock.set_by = False, timedelta(hours=-1)
+    box.clock.synced, box.clock.utc_offset = False, timedelta(hours=-1)
     box.record("north", 1, 8)
     unset = [path.name for path in files(box)]
     assert all(name.endswith("_unsynced.mp4") for name in unset)
-    with pytest.raises(CannotExport, match="no footage from"):
+    with pytest.raises(ExportError, match="no footage from"):
         box.export("north", 0, 8, out)  # nobody knows better yet
-    box.clock.synced, box.clock.set_by = True, timedelta()
+    box.clock.synced, box.clock.utc_offset = True, timedelta()
     box.record("north", 2, 8)
     why = (
         "recorded before the clock was set, and kept under the times from "
         "2026-11-25T00:00:00.000Z to 2026-11-25T00:00:04.000Z: ask for those too"
     )
-    with pytest.raises(CannotExport) as refused:
+    with pytest.raises(ExportError) as refused:
         box.export("north", 0, 7, out)
     assert str(refused.value).endswith(f"{unset[0]}: {why}")
     made = box.export("north", 0, 16, out)

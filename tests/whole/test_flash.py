@@ -18,14 +18,14 @@ Told = pytest.CaptureFixture[str]
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     flash_image.skip_without_tools()
-    return flash_image.make(tmp_path_factory.mktemp("image") / "vigie-virt-amd64.raw")
+    return flash_image.make_image(tmp_path_factory.mktemp("image") / "vigie-virt-amd64.raw")
 
 
 @pytest.fixture
 def bench(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with an image and settings, which is where we are."""
     for name in (made.name, f"{made.name}.sha256"):
-        flash_image.run("cp", "--sparse=always", made.parent / name, tmp_path / name)
+        flash_image.run_program("cp", "--sparse=always", made.parent / name, tmp_path / name)
     (tmp_path / "casa-0001.toml").write_text(SETTINGS)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -36,17 +36,17 @@ def flash(*words: str, image: str = "vigie-virt-amd64.raw", to: str = "card.raw"
 
 
 def settings_on(card: Path) -> bytes:
-    return select_partition.file_in(flash_image.select_of(card), FILE_NAME)
+    return select_partition.read_file(flash_image.read_select_partition(card), FILE_NAME)
 
 
 def test_what_is_on_the_card_is_the_image_and_the_settings(bench: Path, capsys: Told) -> None:
     assert flash() == 0
     card, image = bench / "card.raw", bench / "vigie-virt-amd64.raw"
     assert settings_on(card).decode() == SETTINGS
-    behind = MIB + flash_image.SIZES["select"]
+    behind = MIB + flash_image.PARTITION_BYTES["select"]
     assert card.read_bytes()[:MIB] == image.read_bytes()[:MIB]
     assert card.read_bytes()[behind:] == image.read_bytes()[behind:]
-    assert flash_image.select_of(card) != flash_image.select_of(image)
+    assert flash_image.read_select_partition(card) != flash_image.read_select_partition(image)
     said = capsys.readouterr().out
     assert "settings: box casa-0001, Bd Mohammed V, reports to mqtt://centre.example" in said
     assert "for UEFI, x86-64; its checksum is right" in said
@@ -55,10 +55,10 @@ def test_what_is_on_the_card_is_the_image_and_the_settings(bench: Path, capsys: 
 
 @pytest.mark.parametrize("kind", ["zst", "xz", "gz"])
 def test_a_packed_image_gives_the_same_card(bench: Path, kind: str) -> None:
-    packed = flash_image.packed(bench / "vigie-virt-amd64.raw", kind)
+    packed = flash_image.compress_image(bench / "vigie-virt-amd64.raw", kind)
     assert flash() == 0
     assert flash(image=packed.name, to="other.raw") == 0
-    behind = MIB + flash_image.SIZES["select"]
+    behind = MIB + flash_image.PARTITION_BYTES["select"]
     card, other = ((bench / name).read_bytes() for name in ("card.raw", "other.raw"))
     assert other[behind:] == card[behind:]
     assert settings_on(bench / "other.raw").decode() == SETTINGS
@@ -69,13 +69,15 @@ def test_on_a_larger_card_the_table_reaches_to_its_end(bench: Path) -> None:
     with (bench / "card.raw").open("wb") as file:
         file.truncate(64 * MIB)
     assert flash() == 0
-    said = flash_image.run("sfdisk", "--verify", bench / "card.raw")
+    said = flash_image.run_program("sfdisk", "--verify", bench / "card.raw")
     assert "No errors detected" in said
-    image = gpt.read((bench / "vigie-virt-amd64.raw").read_bytes()[: gpt.HEAD_BYTES])
-    card = gpt.read((bench / "card.raw").read_bytes()[: gpt.HEAD_BYTES])
+    image = gpt.parse_table(
+        (bench / "vigie-virt-amd64.raw").read_bytes()[: gpt.FIRST_SECTORS_BYTES]
+    )
+    card = gpt.parse_table((bench / "card.raw").read_bytes()[: gpt.FIRST_SECTORS_BYTES])
     assert card.partitions == image.partitions
     assert card.disk_bytes == 64 * MIB
-    dumped = flash_image.run("sfdisk", "--dump", bench / "card.raw")
+    dumped = flash_image.run_program("sfdisk", "--dump", bench / "card.raw")
     assert f"last-lba: {64 * MIB // 512 - 34}" in dumped
 
 
@@ -87,7 +89,7 @@ def test_a_card_that_was_used_before_holds_nothing_of_it_where_image_and_footage
         file.truncate(64 * MIB)
     assert flash() == 0
     card, image = ((bench / name).read_bytes() for name in ("card.raw", "vigie-virt-amd64.raw"))
-    begin, end = MIB + flash_image.SIZES["select"], len(image) - MIB
+    begin, end = MIB + flash_image.PARTITION_BYTES["select"], len(image) - MIB
     assert card[begin:end] == image[begin:end]
     assert not any(card[len(image) : len(image) + 4 * MIB])
     assert card[40 * MIB] == UsedBefore.FILLED, "the rest is left as it is"
@@ -106,7 +108,7 @@ class UsedBefore(WriteTarget):
 @pytest.mark.parametrize("made_by", ["vigie", "truncate"])
 def test_a_file_with_secrets_is_its_owners_alone(bench: Path, made_by: str) -> None:
     if made_by == "truncate":
-        flash_image.run("truncate", "-s", "64M", bench / "card.raw")
+        flash_image.run_program("truncate", "-s", "64M", bench / "card.raw")
         (bench / "card.raw").chmod(0o644)
     assert flash() == 0
     assert (bench / "card.raw").stat().st_mode & 0o777 == 0o600
@@ -117,7 +119,7 @@ def test_what_is_told_to_machines(capsys: Told) -> None:
     assert flash("--json") == 0
     told = msgspec.json.decode(capsys.readouterr().out)
     assert (told["target"], told["box"]) == ("card.raw", "casa-0001")
-    assert told["size_bytes"] == sum(flash_image.SIZES.values()) + 2 * MIB
+    assert told["size_bytes"] == sum(flash_image.PARTITION_BYTES.values()) + 2 * MIB
     assert told["write_s"] > 0
 
 
@@ -143,50 +145,52 @@ def empty_sum(bench: Path) -> None:
 
 def summed_but_spoilt_table(bench: Path) -> None:
     spoil(bench / "vigie-virt-amd64.raw", 512 + 60)
-    flash_image.write_sum(bench / "vigie-virt-amd64.raw")
+    flash_image.write_checksum(bench / "vigie-virt-amd64.raw")
 
 
 def other_labels(bench: Path) -> None:
     image = bench / "vigie-virt-amd64.raw"
-    flash_image.run("sfdisk", "--quiet", "--part-label", image, "6", "home")
-    flash_image.write_sum(image)
+    flash_image.run_program("sfdisk", "--quiet", "--part-label", image, "6", "home")
+    flash_image.write_checksum(image)
 
 
 def put_select(bench: Path, data: bytes) -> None:
     with (bench / "vigie-virt-amd64.raw").open("r+b") as file:
         file.seek(MIB)
         file.write(data)
-    flash_image.write_sum(bench / "vigie-virt-amd64.raw")
+    flash_image.write_checksum(bench / "vigie-virt-amd64.raw")
 
 
 def nothing_starts_it(bench: Path) -> None:
-    put_select(bench, flash_image.fat(bench / "fat", flash_image.SIZES["select"], ()))
+    put_select(
+        bench, flash_image.make_fat(bench / "fat", flash_image.PARTITION_BYTES["select"], ())
+    )
 
 
 def no_fat(bench: Path) -> None:
-    put_select(bench, bytes(flash_image.SIZES["select"]))
+    put_select(bench, bytes(flash_image.PARTITION_BYTES["select"]))
 
 
 def broken_fat(bench: Path) -> None:
-    data = bytearray(flash_image.select_of(bench / "vigie-virt-amd64.raw"))
+    data = bytearray(flash_image.read_select_partition(bench / "vigie-virt-amd64.raw"))
     data[512:] = b"\xee" * (len(data) - 512)
     put_select(bench, bytes(data))
 
 
 def big_sectors(bench: Path) -> None:
-    size = flash_image.SIZES["select"]
-    put_select(bench, flash_image.fat(bench / "fat", size, ("autoboot.txt",), "-S", "4096"))
+    size = flash_image.PARTITION_BYTES["select"]
+    put_select(bench, flash_image.make_fat(bench / "fat", size, ("autoboot.txt",), "-S", "4096"))
 
 
 def too_small_for_fat32(bench: Path) -> None:
-    size = flash_image.SIZES["select"]
-    put_select(bench, flash_image.fat(bench / "fat", size, ("autoboot.txt",), "-F", "32"))
+    size = flash_image.PARTITION_BYTES["select"]
+    put_select(bench, flash_image.make_fat(bench / "fat", size, ("autoboot.txt",), "-F", "32"))
 
 
 def cut_short(bench: Path) -> None:
     with (bench / "vigie-virt-amd64.raw").open("r+b") as file:
         file.truncate(3 * MIB)
-    flash_image.write_sum(bench / "vigie-virt-amd64.raw")
+    flash_image.write_checksum(bench / "vigie-virt-amd64.raw")
 
 
 def wrong_key(bench: Path) -> None:
@@ -247,7 +251,9 @@ def test_what_could_not_boot_into_service_is_refused_before_a_byte_is_written(
 def test_an_image_for_raspberry_pi_takes_its_camera_modules(bench: Path, capsys: Told) -> None:
     csi_camera(bench)
     files = ("autoboot.txt", "a long name.txt")
-    put_select(bench, flash_image.fat(bench / "fat", flash_image.SIZES["select"], files))
+    put_select(
+        bench, flash_image.make_fat(bench / "fat", flash_image.PARTITION_BYTES["select"], files)
+    )
     assert flash() == 0
     assert "for Raspberry Pi; its checksum is right" in capsys.readouterr().out
 

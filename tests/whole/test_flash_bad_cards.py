@@ -22,14 +22,14 @@ UNSAFE = (
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     flash_image.skip_without_tools()
-    return flash_image.make(tmp_path_factory.mktemp("image") / IMAGE)
+    return flash_image.make_image(tmp_path_factory.mktemp("image") / IMAGE)
 
 
 @pytest.fixture
 def bench(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with an image and settings, which is where we are."""
     for name in (made.name, f"{made.name}.sha256"):
-        flash_image.run("cp", "--sparse=always", made.parent / name, tmp_path / name)
+        flash_image.run_program("cp", "--sparse=always", made.parent / name, tmp_path / name)
     (tmp_path / "casa-0001.toml").write_text(SETTINGS)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -53,10 +53,10 @@ def flash_onto(
 def test_a_packed_image_that_ends_too_early_leaves_a_card_without_a_table(
     bench: Path, capsys: Told
 ) -> None:
-    packed = flash_image.packed(bench / "vigie-virt-amd64.raw", "zst")
+    packed = flash_image.compress_image(bench / "vigie-virt-amd64.raw", "zst")
     with packed.open("r+b") as file:
         file.truncate(packed.stat().st_size // 2)
-    flash_image.write_sum(packed)
+    flash_image.write_checksum(packed)
     assert flash(packed.name) == 1
     told = capsys.readouterr().err
     assert "vigie-virt-amd64.raw.zst: damaged: " in told
@@ -155,7 +155,7 @@ class Struck(WriteTarget):
     def write(self, offset: int, data: bytes) -> None:
         super().write(offset, data)
         if offset == 0:
-            self.has_table = any(data[: gpt.HEAD_BYTES])
+            self.has_table = any(data[: gpt.FIRST_SECTORS_BYTES])
 
 
 class PulledOut(Struck):
@@ -317,5 +317,5 @@ def test_signals_are_afterwards_as_they_were(number: signal.Signals) -> None:
 def assert_no_table(card: Path) -> None:
     data = card.read_bytes()
     assert b"EFI PART" not in data
-    with pytest.raises(gpt.NoTable):
-        gpt.read(data[: gpt.HEAD_BYTES])
+    with pytest.raises(gpt.BadPartitionTable):
+        gpt.parse_table(data[: gpt.FIRST_SECTORS_BYTES])

@@ -13,12 +13,12 @@ from agent.__main__ import main
 from agent.health.vitals.procfs import ProcFs
 from agent.provisioning.settings import FILE_NAME
 from centre.flash import select_partition, write_verify
-from centre.flash.disks import disk
+from centre.flash.disks import read_disk
 from centre.flash.image import CHUNK_BYTES
 from centre.flash.target import WriteTarget
 from centre.flash.write_verify import Piece, VerifyFailed
 from tests.whole import flash_image
-from tests.whole.flash_image import MIB, SETTINGS, run
+from tests.whole.flash_image import MIB, SETTINGS, run_program
 
 Told = pytest.CaptureFixture[str]
 OVERRIDE = ("--even-if-not-removable", "--even-if-small", "--yes")
@@ -50,13 +50,13 @@ def loop(tmp_path: Path) -> Iterator[Loop]:
     try:
         yield Loop(device, medium)
     finally:
-        run("losetup", "--detach", device)
+        run_program("losetup", "--detach", device)
 
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     flash_image.skip_without_tools()
-    flash_image.make(tmp_path / "vigie.raw")
+    flash_image.make_image(tmp_path / "vigie.raw")
     (tmp_path / "casa-0001.toml").write_text(SETTINGS)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -71,12 +71,12 @@ def test_a_disk_gets_image_settings_and_a_table_that_reaches_to_its_end(
 ) -> None:
     assert flash(loop, *OVERRIDE) == 0
     assert "written and read back" in capsys.readouterr().out
-    on_it = select_partition.file_in(flash_image.select_of(loop.medium), FILE_NAME)
+    on_it = select_partition.read_file(flash_image.read_select_partition(loop.medium), FILE_NAME)
     assert on_it.decode() == SETTINGS
-    behind = MIB + flash_image.SIZES["select"]
+    behind = MIB + flash_image.PARTITION_BYTES["select"]
     root = slice(behind, 24 * MIB)
     assert loop.medium.read_bytes()[root] == (bench / "vigie.raw").read_bytes()[root]
-    assert "No errors detected" in run("sfdisk", "--verify", loop.device)
+    assert "No errors detected" in run_program("sfdisk", "--verify", loop.device)
 
 
 @pytest.mark.usefixtures("bench")
@@ -107,15 +107,15 @@ def test_nobody_at_the_terminal_means_no(loop: Loop, capsys: Told) -> None:
 def test_a_mounted_disk_is_refused_whatever_the_flags(
     loop: Loop, tmp_path: Path, capsys: Told
 ) -> None:
-    run("mkfs.ext4", "-q", loop.device)
+    run_program("mkfs.ext4", "-q", loop.device)
     point = tmp_path / "a letter box"
     point.mkdir()
-    run("mount", loop.device, point)
+    run_program("mount", loop.device, point)
     before = loop.medium.read_bytes()
     try:
         assert flash(loop, *OVERRIDE) == 2
     finally:
-        run("umount", point)
+        run_program("umount", point)
     told = capsys.readouterr().err
     assert f"{loop.device} is mounted at {point}; allowed: after umount {point}" in told
     assert loop.medium.read_bytes()[4096:] == before[4096:]
@@ -125,7 +125,7 @@ def test_a_mounted_disk_is_refused_whatever_the_flags(
 def test_a_partition_is_refused_and_its_disk_is_named(loop: Loop, capsys: Told) -> None:
     assert flash(loop, *OVERRIDE) == 0
     part = Path(f"{loop.device}p6")
-    run("blockdev", "--rereadpt", loop.device)
+    run_program("blockdev", "--rereadpt", loop.device)
     if not part.exists():
         pytest.skip("this kernel makes no partitions of loop devices")
     words = ["flash", "--settings", "casa-0001.toml", *OVERRIDE, "vigie.raw", str(part)]
@@ -146,10 +146,10 @@ def test_what_the_kernel_holds_is_refused_though_nobody_tells_of_it(
 
 
 def test_the_kernel_tells_of_this_disk_what_it_is(loop: Loop) -> None:
-    found = disk(loop.device.name, ProcFs())
+    found = read_disk(loop.device.name, ProcFs())
     assert found is not None
-    assert (found.size_bytes, found.attached) == (64 * MIB, "virtual")
-    assert (found.removable, found.read_only, found.uses) == (False, False, ())
+    assert (found.size_bytes, found.bus) == (64 * MIB, "virtual")
+    assert (found.kernel_removable, found.read_only, found.users) == (False, False, ())
     assert stat.S_ISBLK(Path(found.path).stat().st_mode)
 
 
@@ -161,7 +161,7 @@ def test_what_is_read_back_comes_from_the_medium_and_not_from_memory(loop: Loop)
     ]
     at = CHUNK_BYTES + 77
     with WriteTarget.open_disk(loop.device) as target, loop.device.open("rb") as cached:
-        written = write_verify.write(target, stream, len(data), lambda _done, _total: None)
+        written = write_verify.write_pieces(target, stream, len(data), lambda _done, _total: None)
         write_verify.read_back(target, written, len(data), lambda _done, _total: None)
         cached.seek(at)
         cached.read(1)

@@ -46,9 +46,13 @@ def test_settings_are_made_checked_and_flashed(folder: Path) -> None:
     assert "good; box casa-0001 reports to mqtts://centre.example:8883" in said
     built = folder / "build/image/pi-arm64"
     built.mkdir(parents=True)
-    flash_image.packed(flash_image.make(built / "vigie-pi-arm64-0.1.0.disk.img"), "zst")
+    flash_image.compress_image(
+        flash_image.make_image(built / "vigie-pi-arm64-0.1.0.disk.img"), "zst"
+    )
     do(folder, BLOCKS["flash"].replace("sudo ", "").replace("/dev/sdb", "card.raw"))
-    on_it = select_partition.file_in(flash_image.select_of(folder / "card.raw"), FILE_NAME)
+    on_it = select_partition.read_file(
+        flash_image.read_select_partition(folder / "card.raw"), FILE_NAME
+    )
     assert on_it == (folder / "casa-0001.toml").read_bytes()
 
 

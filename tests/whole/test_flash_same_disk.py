@@ -15,20 +15,20 @@ from agent.base.errors import UserError
 from agent.health.vitals.procfs import ProcFs
 from centre.flash import flash
 from centre.flash.flash import FlashRequest
-from centre.flash.image import Told as Progress
-from centre.flash.safety_checks import NOT_REMOVABLE, SMALL
+from centre.flash.image import OnProgress as Progress
+from centre.flash.safety_checks import NOT_REMOVABLE_FLAG, SMALL_FLAG
 from tests.whole import flash_image
-from tests.whole.flash_image import MIB, SETTINGS, run
+from tests.whole.flash_image import MIB, SETTINGS, run_program
 
 Told = pytest.CaptureFixture[str]
 SIZE = 64 * MIB
-OVERRIDE = (NOT_REMOVABLE, SMALL)
+OVERRIDE = (NOT_REMOVABLE_FLAG, SMALL_FLAG)
 
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     flash_image.skip_without_tools()
-    flash_image.make(tmp_path / "vigie.raw")
+    flash_image.make_image(tmp_path / "vigie.raw")
     (tmp_path / "casa-0001.toml").write_text(SETTINGS)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -54,7 +54,7 @@ def device(bench: Path) -> Iterator[Path]:
     try:
         yield found
     finally:
-        run("losetup", "--detach", found)
+        run_program("losetup", "--detach", found)
 
 
 def bar(_what: str) -> nullcontext[Progress]:
@@ -67,7 +67,7 @@ def flash_after(target: Path, meanwhile: Callable[[], object]) -> str:
         settings=Path("casa-0001.toml"),
         image=Path("vigie.raw"),
         target=target,
-        overridden=frozenset(OVERRIDE),
+        override_flags=frozenset(OVERRIDE),
     )
     planned = flash.plan_flash(wish, bar, ProcFs())
     meanwhile()
@@ -124,8 +124,8 @@ def test_another_disk_of_that_name_and_size_is_left_as_it_is(bench: Path, device
     """As when a reader is plugged out and in again with another card."""
 
     def plugged_anew() -> None:
-        run("losetup", "--detach", device)
-        run("losetup", device, bench / "medium")
+        run_program("losetup", "--detach", device)
+        run_program("losetup", device, bench / "medium")
 
     said = flash_after(device, plugged_anew)
     assert said.startswith(f"{device} (")

@@ -15,7 +15,7 @@ import av
 import pytest
 
 from agent.__main__ import main
-from agent.recording.encryption.keys import make_private_key, parse_public_key
+from agent.recording.encryption.keys import generate_key_pair, parse_public_key
 from tests.vectors.street import StreetBox
 from tests.vectors.workbench import Workbench
 
@@ -35,8 +35,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recorded")
     box = StreetBox(folder / "state", "casa-0001")
     box.record("north", 1, 14)
-    box.attest("north")
-    box.gap("north")
+    box.append_attested("north")
+    box.append_gap("north")
     return folder
 
 
@@ -245,8 +245,8 @@ def test_sealed_footage_leaves_sealed_and_the_centre_opens_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    public = parse_public_key(make_private_key(Path("centre.pem")), "the centre")
-    make_private_key(Path("stranger.pem"))
+    public = parse_public_key(generate_key_pair(Path("centre.pem")), "the centre")
+    generate_key_pair(Path("stranger.pem"))
     StreetBox(Path("state"), "casa-0001", {"centre": public}).record("north", 1, 14)
     assert footage("list", "--state", "state") == 0
     assert "sealed" in capsys.readouterr().out
@@ -401,7 +401,7 @@ def test_the_page_of_examples_is_true(capsys: Said) -> None:
 
 
 def _recipients() -> dict[str, object]:
-    return {"centre": parse_public_key(make_private_key(Path("centre.pem")), "the centre")}
+    return {"centre": parse_public_key(generate_key_pair(Path("centre.pem")), "the centre")}
 
 
 def _alike(text: str) -> list[str]:

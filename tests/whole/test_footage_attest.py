@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.__main__ import main
-from agent.recording.custody.receipts import Attested, read_line
+from agent.recording.custody.receipts import FootageAttested, parse_line
 from agent.recording.segment_name import parse_segment_name, rfc3339
 from tests.vectors.street import StreetBox
 
@@ -22,7 +22,7 @@ def state(tmp_path: Path) -> Path:
 def chain(state: Path) -> list[object]:
     """What the newest file of the chain says."""
     (file,) = (state / "custody").glob("*.chain*")
-    return [read_line(line).receipt.body for line in file.read_bytes().splitlines()]
+    return [parse_line(line).receipt.body for line in file.read_bytes().splitlines()]
 
 
 def test_what_there_is_of_each_camera_is_put_into_the_chain(
@@ -38,7 +38,7 @@ def test_what_there_is_of_each_camera_is_put_into_the_chain(
         oldest = parse_segment_name(files[0].name)
         assert oldest is not None
         assert one["oldest_time"] == rfc3339(oldest.utc)
-    attested = [body for body in chain(state) if isinstance(body, Attested)]
+    attested = [body for body in chain(state) if isinstance(body, FootageAttested)]
     assert [body.camera for body in attested] == ["north", "south"]
 
 

@@ -9,14 +9,14 @@ import pytest
 
 from agent.__main__ import main
 from agent.recording.export.verify import verify_export
-from tests.whole.rig import WAIT_S, Box
+from tests.whole.rig import TIMEOUT_S, AgentBox
 
 EXPORTS = 3
 
 
 @pytest.mark.slow
 def test_footage_is_exported_and_held_while_the_agent_records(
-    box: Box, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    box: AgentBox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = box.folder / "vigie.toml"
     config.write_text(config.read_text() + "[record]\nsegment_s = 1.0\n")
@@ -33,7 +33,7 @@ def test_footage_is_exported_and_held_while_the_agent_records(
         assert main(["footage", "hold", *where, *span, "--by", "me", "--reason", "a test"]) == 0
     segments = len(list((box.folder / "state" / "footage" / "north").glob("*.mp4")))
     wait_for_segments(box.folder / "state", segments + 2)  # it goes on
-    assert box.end(signal.SIGTERM) == 0
+    assert box.stop(signal.SIGTERM) == 0
     verdicts = [verify_export(folder) for folder in folders]
     assert [verdict.first_problem for verdict in verdicts] == [None] * EXPORTS
     assert verdicts[-1].segments > verdicts[0].segments
@@ -52,9 +52,9 @@ def test_footage_is_exported_and_held_while_the_agent_records(
 def wait_for_segments(state: Path, count: int) -> None:
     """Until so many segments have their receipts."""
     waiting = threading.Event()
-    for _ in range(int(WAIT_S * 10)):
+    for _ in range(int(TIMEOUT_S * 10)):
         chain = b"".join(path.read_bytes() for path in (state / "custody").glob("*.chain"))
         if chain.count(b'"kind":"closed"') >= count:
             return
         waiting.wait(0.1)
-    raise AssertionError(f"no {count} segments in {WAIT_S} s")
+    raise AssertionError(f"no {count} segments in {TIMEOUT_S} s")

@@ -22,7 +22,7 @@ def evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     box = StreetBox(Path("state"), "casa-0001")
     box.record("north", 1, 14)
-    box.attest("north")
+    box.append_attested("north")
     box.export("north", 5, 11, Path("out"))
     return Path("out")
 
@@ -49,7 +49,7 @@ def test_a_head_that_is_not_within_the_export_was_not_checked_and_is_no_success(
 def test_what_an_export_says_of_itself_shows_no_other_key_and_hides_nothing(
     evidence: Path, capsys: Said
 ) -> None:
-    thief = DeviceIdentity.load_or_make(Path("thief"))
+    thief = DeviceIdentity.load_or_create(Path("thief"))
     bench = Workbench(evidence, thief, thief)
     forged = base64.b64encode(thief.public_key_raw).decode()
     real = bench.manifest["public_key"]
@@ -65,7 +65,7 @@ def test_what_an_export_says_of_itself_shows_no_other_key_and_hides_nothing(
             if receipt["body"].get("camera") == "north":
                 receipt["body"]["camera"] = said["camera"]
 
-    bench.forge(thief, receipts, lambda manifest: manifest.update(said))
+    bench.forge_export(thief, receipts, lambda manifest: manifest.update(said))
     capsys.readouterr()
     assert verify() == 0
     lines = capsys.readouterr().out.split("\n")

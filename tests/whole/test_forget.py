@@ -8,11 +8,11 @@ import pytest
 from agent.base.device_identity import DeviceIdentity
 from agent.recording.custody import custody_log as custody_module
 from agent.recording.custody import forget as forget_module
-from agent.recording.custody.chain import check
+from agent.recording.custody.chain import verify_chain
 from agent.recording.custody.custody_log import CustodyLog
-from agent.recording.custody.forget import forget
-from agent.recording.custody.receipts import Forgotten, Opened
-from tests.conftest import HeldClock
+from agent.recording.custody.forget import prune_chain
+from agent.recording.custody.receipts import ReceiptsPruned, SegmentOpened
+from tests.conftest import ManualClock
 
 PER_FILE, KEPT_FILES, SEGMENTS = 4, 2, 20
 
@@ -20,22 +20,22 @@ PER_FILE, KEPT_FILES, SEGMENTS = 4, 2, 20
 class Rig:
     """A chain of twenty receipts in five files, and the footage that is there."""
 
-    def __init__(self, folder: Path, clock: HeldClock) -> None:
-        self.identity = DeviceIdentity.load_or_make(folder / "identity")
+    def __init__(self, folder: Path, clock: ManualClock) -> None:
+        self.identity = DeviceIdentity.load_or_create(folder / "identity")
         self.custody = CustodyLog.open(folder / "custody", "box", "boot", clock, self.identity)
         self.there = set(range(SEGMENTS))
         for number in range(SEGMENTS):
-            self.custody.append(Opened(camera="north", segment=f"{number}.mp4"), 0)
+            self.custody.append(SegmentOpened(camera="north", segment=f"{number}.mp4"), 0)
 
     def forget(self) -> int:
-        return forget(self.custody, lambda _camera, name: int(name[:-4]) in self.there, 0)
+        return prune_chain(self.custody, lambda _camera, name: int(name[:-4]) in self.there, 0)
 
     def begins(self) -> list[int]:
-        return [int(path.stem) for path in self.custody.files()]
+        return [int(path.stem) for path in self.custody.chain_files()]
 
 
 @pytest.fixture
-def rig(tmp_path: Path, clock: HeldClock, monkeypatch: pytest.MonkeyPatch) -> Rig:
+def rig(tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> Rig:
     monkeypatch.setattr(custody_module, "RECEIPTS_PER_FILE", PER_FILE)
     monkeypatch.setattr(forget_module, "KEPT_FILES", KEPT_FILES)
     return Rig(tmp_path, clock)
@@ -66,6 +66,6 @@ def test_a_receipt_says_what_went_and_the_rest_still_verifies(rig: Rig) -> None:
     assert rig.forget() == 2
     assert rig.forget() == 0
     key = base64.b64encode(rig.identity.public_key_raw).decode()
-    lines = list(check(rig.custody.read(), "box", key, first_seq=9))
-    assert lines[-1].receipt.body == Forgotten(first_seq=1, last_seq=8)
+    lines = list(verify_chain(rig.custody.read_lines(), "box", key, first_seq=9))
+    assert lines[-1].receipt.body == ReceiptsPruned(first_seq=1, last_seq=8)
     assert lines[-1].receipt.seq == 21

@@ -12,14 +12,14 @@ from agent.__main__ import main
 from agent.reporting.payloads import (
     DeclarationMessage,
     HealthMessage,
-    Online,
+    OnlineStatus,
     SnapshotHeader,
     StatusMessage,
 )
 from centre.client import ReceivedMessage
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.street import wait_until
-from tests.whole.rig import Box, Centre
+from tests.whole.rig import AgentBox, RunningCentre
 
 CONFIG = """
 [box]
@@ -65,17 +65,17 @@ pin = 25
 
 
 @pytest.fixture
-def box(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[Box]:
-    box = Box(tmp_path / "box", mosquitto.url)
+def box(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[AgentBox]:
+    box = AgentBox(tmp_path / "box", mosquitto.url)
     (box.folder / "vigie.toml").write_text(CONFIG.format(url=mosquitto.url))
     yield box
-    box.abandon()
+    box.kill()
 
 
 class Technician:
     """Somebody at the box, who types."""
 
-    def __init__(self, box: Box, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, box: AgentBox, capsys: pytest.CaptureFixture[str]) -> None:
         self._config = str(box.folder / "vigie.toml")
         self._capsys = capsys
 
@@ -106,7 +106,7 @@ class Technician:
 
 
 def test_a_technician_moves_the_head_and_looks_all_around(
-    box: Box, centre: Centre, capsys: pytest.CaptureFixture[str]
+    box: AgentBox, centre: RunningCentre, capsys: pytest.CaptureFixture[str]
 ) -> None:
     box.start()
     here = Technician(box, capsys)
@@ -140,12 +140,12 @@ def test_a_technician_moves_the_head_and_looks_all_around(
     here.asks("preset", "delete", "gate")
     assert "no presets yet" in here.sees("preset", "list")
     assert "follows nobody" not in here.is_told("tour", "start", "square")
-    assert box.end(signal.SIGTERM) == 0
+    assert box.stop(signal.SIGTERM) == 0
     assert "Traceback" not in box.log
 
 
 def test_a_preset_that_masks_were_drawn_at_keeps_its_place(
-    box: Box, capsys: pytest.CaptureFixture[str]
+    box: AgentBox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = box.folder / "vigie.toml"
     scene = 'detect = { scenes = { gate = "gate.scene.toml" } }\n[[head]]'
@@ -167,11 +167,11 @@ def test_a_preset_that_masks_were_drawn_at_keeps_its_place(
     here.asks("preset", "set", "yard")
     here.asks("goto", "gate")
     wait_until(lambda: here.head()["preset"] == "gate")
-    assert box.end(signal.SIGTERM) == 0
+    assert box.stop(signal.SIGTERM) == 0
 
 
 def test_the_birth_the_health_and_the_declaration_tell_of_what_is_fitted(
-    box: Box, centre: Centre
+    box: AgentBox, centre: RunningCentre
 ) -> None:
     box.start()
     heard = centre.wait_for(
@@ -183,7 +183,7 @@ def test_the_birth_the_health_and_the_declaration_tell_of_what_is_fitted(
     )
     births = [item.message.data for item in heard if isinstance(item.message, StatusMessage)]
     birth = births[0]
-    assert isinstance(birth, Online)
+    assert isinstance(birth, OnlineStatus)
     assert [(head.name, head.camera, head.tours) for head in birth.heads] == [
         ("mast", "north", ("round",))
     ]
@@ -197,17 +197,17 @@ def test_the_birth_the_health_and_the_declaration_tell_of_what_is_fitted(
     assert (camera.name, camera.turns, camera.kept_h) == ("north", True, 72)
 
 
-def test_the_guard_goes_with_an_agent_that_stops_and_acts_for_one_that_dies(box: Box) -> None:
+def test_the_guard_goes_with_an_agent_that_stops_and_acts_for_one_that_dies(box: AgentBox) -> None:
     box.start()
     wait_until(lambda: guard_of(box))
     guard = guard_of(box)
-    assert box.end(signal.SIGTERM) == 0
+    assert box.stop(signal.SIGTERM) == 0
     wait_until(lambda: has_gone(guard))
     assert "guard: the agent is gone" not in box.log
     box.start()
     wait_until(lambda: guard_of(box))
     guard = guard_of(box)
-    box.end(signal.SIGKILL)
+    box.stop(signal.SIGKILL)
     wait_until(lambda: has_gone(guard))
     assert "guard: the agent is gone without a goodbye" in box.log
     assert "guard: head mast: stopped" in box.log
@@ -215,7 +215,7 @@ def test_the_guard_goes_with_an_agent_that_stops_and_acts_for_one_that_dies(box:
 
 
 def test_without_an_agent_there_is_one_clear_line(
-    box: Box, capsys: pytest.CaptureFixture[str]
+    box: AgentBox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = Technician(box, capsys).is_told("where")
     assert "no agent runs there: start it with `vigie run" in said
@@ -239,7 +239,7 @@ def open_heads(item: ReceivedMessage) -> list[str]:
     )
 
 
-def guard_of(box: Box) -> int | None:
+def guard_of(box: AgentBox) -> int | None:
     """The guard's process, once it stands."""
     for task in Path(f"/proc/{box.pid}/task").iterdir():
         for child in (task / "children").read_text().split():

@@ -10,17 +10,17 @@ import pytest
 
 from agent.base.errors import UserError
 from agent.base.model import Event, EventKind, EventPhase
-from agent.base.uuid7 import uuid7_maker
+from agent.base.uuid7 import uuid7_factory
 from agent.config.configuration import HoldConfig, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody.receipt_queue import ReceiptQueue
-from agent.recording.custody.receipts import Body, Evicted, Held, Released
-from agent.recording.recovery import SET_ASIDE, StoredSegment
-from agent.recording.retention.event_holds import EventHolds, HeldSpan
-from agent.recording.retention.hold_store import LONGEST_DAYS, HoldStore
+from agent.recording.custody.receipts import FootageEvicted, HoldPlaced, HoldReleased, ReceiptBody
+from agent.recording.recovery import QUARANTINE_DIR, StoredSegment
+from agent.recording.retention.event_holds import EventFootageSpan, EventHolds
+from agent.recording.retention.hold_store import MAX_HOLD_DAYS, HoldStore
 from agent.recording.retention.retention_stage import RETRY_S, RetentionStage
 from agent.recording.segment_name import SegmentName
-from tests.conftest import HeldClock
+from tests.conftest import ManualClock
 
 BOOT = "aaaaaaaa-1111-4111-8111-111111111111"
 DAY = datetime(2026, 11, 25, tzinfo=UTC)
@@ -28,14 +28,14 @@ EVENT_ID = "019a4901-3c62-7d2a-9f0e-000000000001"
 RNG = random.Random(3)
 
 
-def holds_of(folder: Path, clock: HeldClock, boot: str = BOOT) -> HoldStore:
-    return HoldStore(folder / "holds", clock, boot, uuid7_maker(lambda t_ns: 10**18 + t_ns, RNG))
+def holds_of(folder: Path, clock: ManualClock, boot: str = BOOT) -> HoldStore:
+    return HoldStore(folder / "holds", clock, boot, uuid7_factory(lambda t_ns: 10**18 + t_ns, RNG))
 
 
 def manual(holds: HoldStore, begin_s: float = 10, end_s: float = 20, **more: object) -> str:
     begin, end = (DAY + timedelta(seconds=each) for each in (begin_s, end_s))
     wanted = {"owner": "Amina", "reason": "case 17", "days": 30, **more}
-    return holds.hold("north", begin, end, **wanted).id  # type: ignore[arg-type]
+    return holds.place("north", begin, end, **wanted).id  # type: ignore[arg-type]
 
 
 def event(phase: EventPhase, t_s: float, kind: EventKind = "stopped") -> Event:
@@ -54,9 +54,9 @@ def event(phase: EventPhase, t_s: float, kind: EventKind = "stopped") -> Event:
 class Kept:
     """A keeper with one camera's footage: files of 100 bytes, ten seconds each."""
 
-    def __init__(self, folder: Path, clock: HeldClock, **settings: float) -> None:
+    def __init__(self, folder: Path, clock: ManualClock, **settings: float) -> None:
         self.faults = FaultRegistry(clock.boottime_ns)
-        self.chain: list[Body] = []
+        self.chain: list[ReceiptBody] = []
         self.chain_works = True
         self.told: list[str] = []
         self.folder = folder / "footage" / "north"
@@ -73,13 +73,13 @@ class Kept:
             self.holds,
             ReceiptQueue(self.append, self.faults),
             cameras=["north"],
-            on_broken=lambda hold: self.told.append(hold.id),
+            on_hold_broken=lambda hold: self.told.append(hold.id),
         )
         segments = [self.segment(number) for number in range(10)]
         self.keeper.enforce()
         self.keeper.register_folder("north", self.folder, segments)
 
-    def append(self, body: Body, t_ns: int) -> None:
+    def append(self, body: ReceiptBody, t_ns: int) -> None:
         if not self.chain_works:
             raise OSError("no room for receipts")
         self.chain.append(body)
@@ -106,55 +106,55 @@ class Kept:
 
 
 @pytest.fixture
-def clock() -> HeldClock:
-    clock = HeldClock()
+def clock() -> ManualClock:
+    clock = ManualClock()
     clock.now_ns = 100_000_000_000
     return clock
 
 
-def test_a_hold_of_another_process_is_respected_at_once(clock: HeldClock, tmp_path: Path) -> None:
+def test_a_hold_of_another_process_is_respected_at_once(clock: ManualClock, tmp_path: Path) -> None:
     kept = Kept(tmp_path, clock)
     hold_id = manual(holds_of(tmp_path, clock), 1, 2)
     kept.write(150)  # no turn was taken in between
     assert kept.left() == [0, *range(3, 10)]
     kept.keeper.enforce()
     kept.keeper.enforce()
-    held = [body for body in kept.chain if isinstance(body, Held)]
+    held = [body for body in kept.chain if isinstance(body, HoldPlaced)]
     assert [(body.hold, body.owner, body.reason) for body in held] == [
         (hold_id, "Amina", "case 17")
     ]
-    holds_of(tmp_path, clock).release(hold_id, by="Yassine", reason="closed")
+    holds_of(tmp_path, clock).request_release(hold_id, by="Yassine", reason="closed")
     kept.write(250)
     assert 0 not in kept.left()
     kept.keeper.enforce()
-    assert Released(hold=hold_id, by="Yassine", reason="closed") in kept.chain
+    assert HoldReleased(hold=hold_id, by="Yassine", reason="closed") in kept.chain
     assert list((tmp_path / "holds").iterdir()) == []
 
 
 @pytest.mark.raises_fault("STO-03")
 def test_a_full_ring_breaks_a_hold_and_says_so_three_times(
-    clock: HeldClock, tmp_path: Path
+    clock: ManualClock, tmp_path: Path
 ) -> None:
     kept = Kept(tmp_path, clock)
     hold_id = manual(kept.holds, 0, 99)
-    clock.pass_s(20)
+    clock.advance_s(20)
     kept.keeper.enforce()
     assert kept.codes() == {"STO-03"}, "before it breaks"
-    health = kept.keeper.health("north", 0)
+    health = kept.keeper.footage_health("north", 0)
     assert (health.holds, health.held_bytes) == (1, 1000)
     kept.write(100)
     assert kept.told == [hold_id]
     assert kept.codes() == {"STO-03"}
-    assert [type(body) for body in kept.chain] == [Held, Released, Evicted]
+    assert [type(body) for body in kept.chain] == [HoldPlaced, HoldReleased, FootageEvicted]
     assert kept.left() == list(range(2, 10))
-    clock.pass_s(20)
+    clock.advance_s(20)
     kept.keeper.enforce()
     assert kept.codes() == set()
 
 
 @pytest.mark.raises_fault("CUS-01")
 def test_a_chain_that_cannot_be_written_stops_nothing_and_is_made_good(
-    clock: HeldClock, tmp_path: Path
+    clock: ManualClock, tmp_path: Path
 ) -> None:
     kept = Kept(tmp_path, clock)
     kept.chain_works = False
@@ -169,42 +169,49 @@ def test_a_chain_that_cannot_be_written_stops_nothing_and_is_made_good(
     kept.keeper.enforce()
     assert kept.codes() == set()
     names = [
-        name[:10] for body in kept.chain if isinstance(body, Evicted) for name in body.segments
+        name[:10]
+        for body in kept.chain
+        if isinstance(body, FootageEvicted)
+        for name in body.segments
     ]
     assert names == ["0000000002", "0000000003", "0000000004"]
 
 
-def test_a_hold_ends_with_its_term(clock: HeldClock, tmp_path: Path) -> None:
+def test_a_hold_ends_with_its_term(clock: ManualClock, tmp_path: Path) -> None:
     kept = Kept(tmp_path, clock)
     hold_id = manual(kept.holds, 1, 2, days=1)
-    clock.pass_s(86_000)
+    clock.advance_s(86_000)
     kept.keeper.enforce()
     assert [hold.id for hold in kept.holds.active()] == [hold_id]
-    clock.pass_s(401)
+    clock.advance_s(401)
     kept.keeper.enforce()
     assert kept.holds.active() == ()
-    assert kept.chain[-1] == Released(hold=hold_id, by="vigie", reason="expired")
+    assert kept.chain[-1] == HoldReleased(hold=hold_id, by="vigie", reason="expired")
 
 
 def test_footage_of_a_camera_that_is_no_more_grows_old_too(
-    clock: HeldClock, tmp_path: Path
+    clock: ManualClock, tmp_path: Path
 ) -> None:
     first = Kept(tmp_path, clock)
     former = tmp_path / "footage" / "former"
     first.folder.rename(former)
-    clock.pass_s(72 * 3600)
+    clock.advance_s(72 * 3600)
     again = Kept(tmp_path, clock)
     again.keeper.enforce()
     assert list(former.glob("*.mp4")) == []
-    evicted = [body for body in again.chain if isinstance(body, Evicted)]
+    evicted = [body for body in again.chain if isinstance(body, FootageEvicted)]
     assert {(body.camera, body.why) for body in evicted} >= {("former", "age")}
 
 
-def held(begin: str, end: str) -> HeldSpan:
-    return HeldSpan(begin_time=f"2026-11-25T{begin}.000Z", end_time=f"2026-11-25T{end}.000Z")
+def held(begin: str, end: str) -> EventFootageSpan:
+    return EventFootageSpan(
+        begin_time=f"2026-11-25T{begin}.000Z", end_time=f"2026-11-25T{end}.000Z"
+    )
 
 
-def test_an_event_holds_from_its_begin_and_its_end_moves(clock: HeldClock, tmp_path: Path) -> None:
+def test_an_event_holds_from_its_begin_and_its_end_moves(
+    clock: ManualClock, tmp_path: Path
+) -> None:
     holds = holds_of(tmp_path, clock)
     events = EventHolds(
         holds, HoldConfig(pre_s=20, post_s=5), clock, BOOT, FaultRegistry(clock.boottime_ns)
@@ -228,7 +235,7 @@ def test_an_event_holds_from_its_begin_and_its_end_moves(clock: HeldClock, tmp_p
 
 
 def test_an_event_of_no_length_is_held_and_a_crossed_line_is_not(
-    clock: HeldClock, tmp_path: Path
+    clock: ManualClock, tmp_path: Path
 ) -> None:
     holds = holds_of(tmp_path, clock)
     events = EventHolds(holds, HoldConfig(), clock, BOOT, FaultRegistry(clock.boottime_ns))
@@ -239,7 +246,7 @@ def test_an_event_of_no_length_is_held_and_a_crossed_line_is_not(
 
 @pytest.mark.raises_fault("STO-04")
 def test_a_hold_that_cannot_be_written_stands_and_is_written_later(
-    clock: HeldClock, tmp_path: Path
+    clock: ManualClock, tmp_path: Path
 ) -> None:
     faults = FaultRegistry(clock.boottime_ns)
     kept = Kept(tmp_path, clock)
@@ -252,17 +259,17 @@ def test_a_hold_that_cannot_be_written_stands_and_is_written_later(
     in_the_way.unlink()
     kept.keeper.enforce()
     assert [hold.id for hold in holds_of(tmp_path, clock).active()] == [EVENT_ID]
-    assert [type(body) for body in kept.chain] == [Held]
+    assert [type(body) for body in kept.chain] == [HoldPlaced]
 
 
 def test_an_agent_that_died_in_this_boot_ends_what_went_on(
-    clock: HeldClock, tmp_path: Path
+    clock: ManualClock, tmp_path: Path
 ) -> None:
     holds = holds_of(tmp_path, clock)
     events = EventHolds(holds, HoldConfig(), clock, BOOT, FaultRegistry(clock.boottime_ns))
     events.on_event(event("begin", 100))
     (tmp_path / "holds" / ".half.json.making").write_text("{")
-    clock.pass_s(60)
+    clock.advance_s(60)
     again = holds_of(tmp_path, clock)
     again.reset_for_boot()
     assert [(hold.going_on, hold.end_ns) for hold in again.active()] == [(False, 160 * 10**9)]
@@ -274,7 +281,7 @@ def test_an_agent_that_died_in_this_boot_ends_what_went_on(
 
 
 def test_a_hold_ends_by_a_release_and_not_by_the_loss_of_its_file(
-    clock: HeldClock, tmp_path: Path
+    clock: ManualClock, tmp_path: Path
 ) -> None:
     kept = Kept(tmp_path, clock)
     hold_id = manual(holds_of(tmp_path, clock), 1, 2)
@@ -289,20 +296,20 @@ def test_a_hold_ends_by_a_release_and_not_by_the_loss_of_its_file(
 
 
 def test_footage_that_cannot_be_deleted_is_a_fault_and_tried_again_later(
-    clock: HeldClock, tmp_path: Path
+    clock: ManualClock, tmp_path: Path
 ) -> None:
     kept = Kept(tmp_path, clock, max_age_h=1)
     stuck = kept.folder / str(kept.segment(0).name)
     stuck.unlink()
     stuck.mkdir()  # what no unlink(2) takes away
-    clock.pass_s(3600)
+    clock.advance_s(3600)
     for _ in range(3):
-        clock.pass_s(1)
+        clock.advance_s(1)
         kept.keeper.enforce()
     assert kept.codes() == {"STO-02"}
-    assert sum(isinstance(body, Evicted) for body in kept.chain) == 1, "not said each second"
+    assert sum(isinstance(body, FootageEvicted) for body in kept.chain) == 1, "not said each second"
     stuck.rmdir()
-    clock.pass_s(RETRY_S)
+    clock.advance_s(RETRY_S)
     kept.keeper.enforce()
     assert kept.codes() == set()
     assert kept.left() == []
@@ -319,13 +326,13 @@ def test_footage_that_cannot_be_deleted_is_a_fault_and_tried_again_later(
     ],
 )
 def test_what_is_no_hold_is_set_aside_and_kept(
-    clock: HeldClock, tmp_path: Path, name: str, content: str
+    clock: ManualClock, tmp_path: Path, name: str, content: str
 ) -> None:
     holds = holds_of(tmp_path, clock)
     good = manual(holds)
     (tmp_path / "holds" / name).write_text(content)
     assert [hold.id for hold in holds.active()] == [good]
-    assert (tmp_path / "holds" / SET_ASIDE / name).read_text() == content
+    assert (tmp_path / "holds" / QUARANTINE_DIR / name).read_text() == content
 
 
 @pytest.mark.parametrize(
@@ -336,12 +343,12 @@ def test_what_is_no_hold_is_set_aside_and_kept(
         ({"owner": " "}, "an owner and a reason"),
         ({"reason": ""}, "an owner and a reason"),
         ({"days": 0}, "at most 366"),
-        ({"days": LONGEST_DAYS + 1}, "at most 366"),
+        ({"days": MAX_HOLD_DAYS + 1}, "at most 366"),
         ({"days": float("nan")}, "at most 366"),
     ],
 )
 def test_a_hold_of_no_sense_is_refused_in_one_line(
-    clock: HeldClock, tmp_path: Path, change: dict[str, object], said: str
+    clock: ManualClock, tmp_path: Path, change: dict[str, object], said: str
 ) -> None:
     holds = holds_of(tmp_path, clock)
     with pytest.raises(UserError, match=said) as refused:
@@ -352,10 +359,10 @@ def test_a_hold_of_no_sense_is_refused_in_one_line(
 
 @pytest.mark.parametrize("hold_id", ["", "nothing", "../../etc/passwd", EVENT_ID])
 def test_only_a_hold_that_is_there_can_be_released(
-    clock: HeldClock, tmp_path: Path, hold_id: str
+    clock: ManualClock, tmp_path: Path, hold_id: str
 ) -> None:
     with pytest.raises(UserError, match="no such hold"):
-        holds_of(tmp_path, clock).release(hold_id, by="Amina", reason="over")
+        holds_of(tmp_path, clock).request_release(hold_id, by="Amina", reason="over")
 
 
 @pytest.mark.parametrize(
@@ -367,22 +374,22 @@ def test_only_a_hold_that_is_there_can_be_released(
     ],
 )
 def test_a_hold_written_by_another_hand_is_told_in_the_times_of_receipts(
-    clock: HeldClock, tmp_path: Path, written: str, told: str
+    clock: ManualClock, tmp_path: Path, written: str, told: str
 ) -> None:
     kept = Kept(tmp_path, clock)
     path = tmp_path / "holds" / f"{manual(kept.holds, 1, 2)}.json"
     hold = json.loads(path.read_bytes())
     path.write_text(json.dumps({**hold, "begin_time": written, "noted": False}))
     kept.keeper.enforce()
-    (held,) = (body for body in kept.chain if isinstance(body, Held))
+    (held,) = (body for body in kept.chain if isinstance(body, HoldPlaced))
     assert held.begin_time == told
     kept.write(250)
     assert 0 in kept.left()
 
 
 @pytest.mark.parametrize("time", ["0001-01-01T00:00:00+01:00", "2026-11-25T00:00:01", "noon"])
-def test_a_hold_of_no_moment_is_set_aside(clock: HeldClock, tmp_path: Path, time: str) -> None:
+def test_a_hold_of_no_moment_is_set_aside(clock: ManualClock, tmp_path: Path, time: str) -> None:
     path = tmp_path / "holds" / f"{manual(holds_of(tmp_path, clock))}.json"
     path.write_text(json.dumps({**json.loads(path.read_bytes()), "begin_time": time}))
     assert holds_of(tmp_path, clock).active() == ()
-    assert (tmp_path / "holds" / SET_ASIDE / path.name).exists()
+    assert (tmp_path / "holds" / QUARANTINE_DIR / path.name).exists()

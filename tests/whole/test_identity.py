@@ -13,7 +13,7 @@ from agent.base.device_identity import KEY_FILE, DeviceIdentity
 
 def test_a_key_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
     folder = tmp_path / "identity"
-    made, found = DeviceIdentity.load_or_make(folder), DeviceIdentity.load_or_make(folder)
+    made, found = DeviceIdentity.load_or_create(folder), DeviceIdentity.load_or_create(folder)
     assert made.public_key_raw == found.public_key_raw
     assert (folder.stat().st_mode & 0o777, (folder / KEY_FILE).stat().st_mode & 0o777) == (
         0o700,
@@ -23,7 +23,7 @@ def test_a_key_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> No
 
 
 def test_it_signs_what_its_public_half_verifies(tmp_path: Path) -> None:
-    identity = DeviceIdentity.load_or_make(tmp_path)
+    identity = DeviceIdentity.load_or_create(tmp_path)
     public_key = Ed25519PublicKey.from_public_bytes(identity.public_key_raw)
     public_key.verify(identity.sign(b"footage"), b"footage")
     with pytest.raises(InvalidSignature):
@@ -31,9 +31,9 @@ def test_it_signs_what_its_public_half_verifies(tmp_path: Path) -> None:
 
 
 def test_a_key_file_that_others_may_read_is_closed_to_them(tmp_path: Path) -> None:
-    DeviceIdentity.load_or_make(tmp_path)
+    DeviceIdentity.load_or_create(tmp_path)
     (tmp_path / KEY_FILE).chmod(0o644)
-    DeviceIdentity.load_or_make(tmp_path)
+    DeviceIdentity.load_or_create(tmp_path)
     assert (tmp_path / KEY_FILE).stat().st_mode & 0o777 == 0o600
 
 
@@ -50,18 +50,18 @@ OTHER_KIND = X25519PrivateKey.generate().private_bytes(
 def test_a_key_that_cannot_be_read_is_set_aside_and_a_new_one_made(
     tmp_path: Path, damaged: bytes
 ) -> None:
-    old = DeviceIdentity.load_or_make(tmp_path)
+    old = DeviceIdentity.load_or_create(tmp_path)
     for number in (1, 2):
         (tmp_path / KEY_FILE).write_bytes(damaged)
-        new = DeviceIdentity.load_or_make(tmp_path)
-        assert new.set_aside == f"box.key.damaged-{number}"
-        assert (tmp_path / new.set_aside).read_bytes() == damaged
+        new = DeviceIdentity.load_or_create(tmp_path)
+        assert new.damaged_key_file == f"box.key.damaged-{number}"
+        assert (tmp_path / new.damaged_key_file).read_bytes() == damaged
         assert new.public_key_raw != old.public_key_raw
-    assert DeviceIdentity.load_or_make(tmp_path).set_aside is None
+    assert DeviceIdentity.load_or_create(tmp_path).damaged_key_file is None
 
 
 def test_a_cut_while_the_key_is_made_leaves_none_or_a_whole_one(tmp_path: Path) -> None:
     (tmp_path / ".box.key.making").write_bytes(b"half a k")
-    identity = DeviceIdentity.load_or_make(tmp_path)
-    assert identity.set_aside is None
+    identity = DeviceIdentity.load_or_create(tmp_path)
+    assert identity.damaged_key_file is None
     assert [path.name for path in tmp_path.iterdir()] == [KEY_FILE]

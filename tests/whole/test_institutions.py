@@ -59,7 +59,7 @@ def export(by: str, *where: str) -> int:
 def test_only_a_named_viewer_exports_a_lent_cameras_footage(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    owner_policy.keep(here / "state", here / "state" / "footage", [camera("north", TRAM)])
+    owner_policy.update(here / "state", here / "state" / "footage", [camera("north", TRAM)])
     assert export("Nadia", "--state", "state") == 2
     assert "--by 'Nadia': may not see camera 'north'; it is lent by Casa Tramway" in (
         capsys.readouterr().err
@@ -73,10 +73,10 @@ def test_who_brings_a_configuration_is_held_to_both(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (here / "box.toml").write_text(CONFIG)
-    owner_policy.keep(here / "state", here / "state" / "footage", [camera("north", TRAM)])
+    owner_policy.update(here / "state", here / "state" / "footage", [camera("north", TRAM)])
     for who in ("Nadia", "Samira Alaoui"):
         assert export(who, "--config", "box.toml") == 2
-    owner_policy.keep(here / "state", here / "state" / "footage", [camera("north", None)])
+    owner_policy.update(here / "state", here / "state" / "footage", [camera("north", None)])
     capsys.readouterr()
     assert export("Nadia", "--config", "box.toml") == 0
 
@@ -85,24 +85,27 @@ def test_terms_outlast_the_camera_for_as_long_as_there_is_footage_of_it(here: Pa
     state, footage = here / "state", here / "state" / "footage"
     bank = InstitutionConfig(owner="Bank", purpose="safety", max_age_h=24)
     cameras = [camera("north", TRAM), camera("yard", bank), camera("own", None)]
-    assert owner_policy.keep(state, footage, cameras) == {"north": TRAM, "yard": bank}
-    assert owner_policy.keep(state, footage, [camera("own", None)]) == {"north": TRAM}
+    assert owner_policy.update(state, footage, cameras) == {"north": TRAM, "yard": bank}
+    assert owner_policy.update(state, footage, [camera("own", None)]) == {"north": TRAM}
     assert owner_policy.read(state) == {"north": TRAM}
-    assert owner_policy.keep(state, footage, [camera("north", bank)]) == {"north": bank}
-    assert owner_policy.keep(state, footage, [camera("north", None)]) == {}
+    assert owner_policy.update(state, footage, [camera("north", bank)]) == {"north": bank}
+    assert owner_policy.update(state, footage, [camera("north", None)]) == {}
     shutil.rmtree(footage / "north")
-    owner_policy.keep(state, footage, [camera("north", TRAM)])
-    assert owner_policy.keep(state, footage, []) == {}
+    owner_policy.update(state, footage, [camera("north", TRAM)])
+    assert owner_policy.update(state, footage, []) == {}
 
 
 def test_nobody_exports_where_the_terms_cannot_be_read(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state, footage = here / "state", here / "state" / "footage"
-    (state / owner_policy.TERMS).write_text("{")
+    (state / owner_policy.POLICY_FILE).write_text("{")
     with pytest.raises(UserError, match="cannot be read"):
         owner_policy.read(state)
     assert export("Samira Alaoui", "--state", "state") == 2
     assert "institutions.json" in capsys.readouterr().err
-    assert owner_policy.keep(state, footage, [camera("north", TRAM)]) == {"north": TRAM}
-    assert json.loads((state / owner_policy.TERMS).read_text())["north"]["owner"] == "Casa Tramway"
+    assert owner_policy.update(state, footage, [camera("north", TRAM)]) == {"north": TRAM}
+    assert (
+        json.loads((state / owner_policy.POLICY_FILE).read_text())["north"]["owner"]
+        == "Casa Tramway"
+    )

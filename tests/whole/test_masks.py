@@ -19,15 +19,15 @@ from agent.capture import camera_source
 from agent.detection import image
 from agent.recording import catalogue, mask_store
 from agent.recording.catalogue import FootageEntry
-from agent.recording.mask_store import CannotMask
+from agent.recording.mask_store import MaskingError
 from agent.reporting.payloads import HealthMessage
 from agent.runtime.sd_notify import Notifier
 from centre.client import ReceivedMessage
-from drivers.av_stream import planes
-from drivers.masking import CHROMA, LUMA
+from drivers.av_stream import frame_planes
+from drivers.masking import MASK_CHROMA, MASK_LUMA
 from drivers.media import Corner, Frame
-from tests.whole.drawn_clip import write_clip
-from tests.whole.rig import CLOCK, WAIT_S, Box, Centre
+from tests.whole.drawn_clip import write_street_clip
+from tests.whole.rig import CLOCK, TIMEOUT_S, AgentBox, RunningCentre
 
 CONFIG = """
 [box]
@@ -79,7 +79,7 @@ class Street:
     ) -> None:
         (self.folder / "vigie.toml").write_text(CONFIG.format(camera=camera, more=more))
         (self.folder / "scene.toml").write_text(scene)
-        config, cameras = camera_source.load(
+        config, cameras = camera_source.load_sources(
             self.folder / "vigie.toml", SystemClock(), on_bad_scene="close"
         )
         agent = Agent(
@@ -88,18 +88,20 @@ class Street:
             CLOCK,
             random.Random(1),
             notifier=Notifier(),
-            on_sight=self._see,
+            on_frame_result=self._see,
             on_segment=lambda _segment: self.closed.set(),
         )
         agent.start()
         try:
-            assert until(agent) if until else agent.wait_ended(WAIT_S)
+            assert until(agent) if until else agent.wait_until_ended(TIMEOUT_S)
             self.faults = {f"{f.code} {f.subject}": f.detail for f in agent.faults.active()}
         finally:
             agent.stop()
 
     def segments(self, camera: str = "north") -> list[FootageEntry]:
-        return catalogue.find(self.state / "footage", self.state / "custody", [camera], None, None)
+        return catalogue.find_segments(
+            self.state / "footage", self.state / "custody", [camera], None, None
+        )
 
     def _see(self, _camera: str, frame: Frame, _sight: FrameResult) -> None:
         self.frames.append(frame)
@@ -112,7 +114,7 @@ def street(tmp_path: Path) -> Street:
 
 def pictures(file: Path) -> list[tuple[Picture, Picture, Picture]]:
     with av.open(str(file)) as container:
-        return [planes(frame) for frame in container.decode(video=0)]
+        return [frame_planes(frame) for frame in container.decode(video=0)]
 
 
 def is_masked(y: Picture, u: Picture, v: Picture) -> bool:
@@ -121,11 +123,11 @@ def is_masked(y: Picture, u: Picture, v: Picture) -> bool:
     """
     height, width = y.shape
     luma = y[height // 2 + 8 :, width // 4 + 8 : 3 * width // 4 - 8].astype(int)
-    spread = [np.abs(luma - LUMA).max()]
+    spread = [np.abs(luma - MASK_LUMA).max()]
     for plane in (u, v):
         rows, columns = plane.shape
         part = plane[rows // 2 + 4 :, columns // 4 + 4 : 3 * columns // 4 - 4].astype(int)
-        spread.append(np.abs(part - CHROMA).max())
+        spread.append(np.abs(part - MASK_CHROMA).max())
     return max(spread) <= FLAT_WITHIN and int(y.max()) > 100
 
 
@@ -144,7 +146,7 @@ def test_what_a_camera_encodes_here_is_masked_in_the_footage_and_in_every_pictur
         assert all(is_masked(*one) for one in shown)
     assert street.frames
     assert all(is_masked(f.y, f.u, f.v) for f in street.frames)
-    jpeg = image.thumbnail(street.frames[-1], 320, 20_000, None)
+    jpeg = image.encode_thumbnail(street.frames[-1], 320, 20_000, None)
     decoded = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
     inside = decoded[100:170, 90:230]
     assert int(inside.max()) - int(inside.min()) <= 2 * FLAT_WITHIN
@@ -154,7 +156,7 @@ def test_what_a_camera_encodes_here_is_masked_in_the_footage_and_in_every_pictur
 def test_what_arrives_encoded_is_recorded_as_it_comes_and_masked_when_it_leaves(
     street: Street, tmp_path: Path
 ) -> None:
-    write_clip(tmp_path / "street.mp4", 5.0)
+    write_street_clip(tmp_path / "street.mp4", 5.0)
     street.run(FILM, MASK)
     entry = street.segments()[0]
     assert entry.closed is not None
@@ -162,11 +164,11 @@ def test_what_arrives_encoded_is_recorded_as_it_comes_and_masked_when_it_leaves(
     assert not any(is_masked(*one) for one in pictures(entry.path))
     assert all(is_masked(f.y, f.u, f.v) for f in street.frames)
 
-    masks = mask_store.missing(street.state / mask_store.MASKS, [entry.closed])
+    masks = mask_store.masks_to_apply(street.state / mask_store.MASKS_DIR, [entry.closed])
     assert masks == (POLYGON,)
     clip = tmp_path / "clip.mp4"
     told: list[float] = []
-    mask_store.masked_clip(entry.path, clip, masks, told.append)
+    mask_store.write_masked_clip(entry.path, clip, masks, told.append)
     shown = pictures(clip)
     assert len(shown) == len(pictures(entry.path))
     assert all(is_masked(*one) for one in shown)
@@ -175,7 +177,7 @@ def test_what_arrives_encoded_is_recorded_as_it_comes_and_masked_when_it_leaves(
 
 
 def test_what_is_encoded_again_is_masked_in_the_footage(street: Street, tmp_path: Path) -> None:
-    write_clip(tmp_path / "street.mp4", 5.0)
+    write_street_clip(tmp_path / "street.mp4", 5.0)
     street.run(FILM + "transcode = true\n", MASK)
     for entry in street.segments():
         assert entry.closed is not None
@@ -188,8 +190,8 @@ def test_without_masks_the_receipt_names_none(street: Street) -> None:
     entry = street.segments()[0]
     assert entry.closed is not None
     assert (entry.closed.mask, entry.closed.mask_applied) == (None, "none")
-    assert not (street.state / mask_store.MASKS).exists()
-    assert mask_store.missing(street.state / mask_store.MASKS, [entry.closed]) == ()
+    assert not (street.state / mask_store.MASKS_DIR).exists()
+    assert mask_store.masks_to_apply(street.state / mask_store.MASKS_DIR, [entry.closed]) == ()
 
 
 @pytest.mark.parametrize(
@@ -207,8 +209,12 @@ def test_a_scene_that_cannot_be_loaded_closes_its_camera_and_no_other(
     street: Street, scene: str
 ) -> None:
     def south_is_recorded(agent: Agent) -> bool:
-        north = next(lane for lane in agent.lanes if lane.name == "north")
-        return street.closed.wait(WAIT_S) and not north.counts().open and not north.captures
+        north = next(lane for lane in agent.pipelines if lane.name == "north")
+        return (
+            street.closed.wait(TIMEOUT_S)
+            and not north.counts().is_open
+            and not north.capture_stages
+        )
 
     street.run(DRAWN, scene, south_is_recorded, more=SOUTH)
     assert "MSK-01 north" in street.faults
@@ -221,13 +227,13 @@ def test_a_scene_that_cannot_be_loaded_closes_its_camera_and_no_other(
 @pytest.mark.raises_fault("MSK-01")
 def test_masks_that_cannot_be_kept_for_the_export_close_the_camera(street: Street) -> None:
     street.state.mkdir()
-    (street.state / mask_store.MASKS).write_text("a file, where the folder should be")
+    (street.state / mask_store.MASKS_DIR).write_text("a file, where the folder should be")
 
     def is_told(agent: Agent) -> bool:
         changed = agent.faults.changed
         while not any(fault.code == "MSK-01" for fault in agent.faults.active()):
-            assert changed.wait(WAIT_S)
-        return not any(lane.counts().open for lane in agent.lanes)
+            assert changed.wait(TIMEOUT_S)
+        return not any(lane.counts().is_open for lane in agent.pipelines)
 
     street.run(DRAWN, MASK, is_told)
     assert "masks cannot be kept" in street.faults["MSK-01 north"]
@@ -238,21 +244,21 @@ def test_masks_that_cannot_be_kept_for_the_export_close_the_camera(street: Stree
 def test_kept_masks_are_known_by_their_version_and_an_altered_one_is_refused(
     tmp_path: Path,
 ) -> None:
-    name = mask_store.keep(tmp_path / "masks", [POLYGON])
-    assert mask_store.keep(tmp_path / "masks", [POLYGON]) == name
+    name = mask_store.store(tmp_path / "masks", [POLYGON])
+    assert mask_store.store(tmp_path / "masks", [POLYGON]) == name
     assert mask_store.load(tmp_path / "masks", name) == (POLYGON,)
     (tmp_path / "masks" / f"{name}.json").write_text("[]")
-    with pytest.raises(CannotMask, match="was altered"):
+    with pytest.raises(MaskingError, match="was altered"):
         mask_store.load(tmp_path / "masks", name)
-    assert mask_store.keep(tmp_path / "masks", [POLYGON]) == name
+    assert mask_store.store(tmp_path / "masks", [POLYGON]) == name
     assert mask_store.load(tmp_path / "masks", name) == (POLYGON,)
-    with pytest.raises(CannotMask, match="No such file"):
+    with pytest.raises(MaskingError, match="No such file"):
         mask_store.load(tmp_path / "masks", "0" * 64)
 
 
 def test_a_clip_that_cannot_be_masked_is_not_there(tmp_path: Path) -> None:
     whole, out = tmp_path / "whole.mp4", tmp_path / "out.mp4"
-    write_clip(whole, 2.0)
+    write_street_clip(whole, 2.0)
     noise, empty = tmp_path / "noise.mp4", tmp_path / "empty.mp4"
     noise.write_bytes(bytes(range(256)) * 40)
     empty.touch()
@@ -262,13 +268,15 @@ def test_a_clip_that_cannot_be_masked_is_not_there(tmp_path: Path) -> None:
         (tmp_path / "nowhere.mp4", POLYGON),
         (whole, POLYGON[:2]),
     ):
-        with pytest.raises(CannotMask) as caught:
-            mask_store.masked_clip(source, out, [mask])
+        with pytest.raises(MaskingError) as caught:
+            mask_store.write_masked_clip(source, out, [mask])
         assert "\n" not in str(caught.value)
         assert not out.exists()
 
 
-def test_the_centre_is_told_of_a_camera_that_stays_closed(box: Box, centre: Centre) -> None:
+def test_the_centre_is_told_of_a_camera_that_stays_closed(
+    box: AgentBox, centre: RunningCentre
+) -> None:
     (box.folder / "scene.toml").write_text(MASK + "[[mask]")
     with (box.folder / "vigie.toml").open("a") as config:
         config.write('\n[[camera]]\nname = "south"\ndriver = "fake"\noptions = {}\n')
@@ -283,5 +291,5 @@ def test_the_centre_is_told_of_a_camera_that_stays_closed(box: Box, centre: Cent
         )
 
     centre.wait_for(told, "MSK-01")
-    assert box.end(signal.SIGTERM) == 0
+    assert box.stop(signal.SIGTERM) == 0
     assert not list((box.folder / "state" / "footage").rglob("north/*.mp4*"))

@@ -8,18 +8,18 @@ from agent.faults.registry import FaultRegistry
 from agent.recording.custody import custody_log as custody_module
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipt_queue import ReceiptQueue
-from agent.recording.custody.receipts import Closed, Opened, read_line
+from agent.recording.custody.receipts import SegmentClosed, SegmentOpened, parse_line
 from tests.whole.test_custody import Box, fill
 
 TORN = "0000000042_1f155cfd_000000083215_20261125T013215.250Z.mp4"
 
 
-def opened(segment: str = TORN) -> Opened:
-    return Opened(camera="north", segment=segment)
+def opened(segment: str = TORN) -> SegmentOpened:
+    return SegmentOpened(camera="north", segment=segment)
 
 
-def closed(segment: str = TORN, *, recovered: bool, sha256: str = "a" * 64) -> Closed:
-    return Closed(
+def closed(segment: str = TORN, *, recovered: bool, sha256: str = "a" * 64) -> SegmentClosed:
+    return SegmentClosed(
         camera="north",
         segment=segment,
         sha256=sha256,
@@ -39,7 +39,7 @@ def closed(segment: str = TORN, *, recovered: bool, sha256: str = "a" * 64) -> C
 
 def after_the_cut(box: Box) -> tuple[CustodyLog, ReceiptQueue, FaultRegistry]:
     custody, faults = box.open(), FaultRegistry(box.clock.boottime_ns)
-    return custody, ReceiptQueue(custody.append, faults, custody.read_back), faults
+    return custody, ReceiptQueue(custody.append, faults, custody.read_lines_backwards), faults
 
 
 @pytest.fixture
@@ -62,7 +62,9 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
         pytest.param([closed(recovered=False)], False, id="closed, and its begin was lost"),
     ],
 )
-def test_a_close_is_told_once(box: Box, before: list[Opened | Closed], *, told: bool) -> None:
+def test_a_close_is_told_once(
+    box: Box, before: list[SegmentOpened | SegmentClosed], *, told: bool
+) -> None:
     for body in before:
         box.open().append(body, 0)
     fill(box.open(), 7, first=100)
@@ -76,7 +78,7 @@ def test_the_chain_is_read_back_to_where_the_file_was_begun_and_no_further(box: 
     box.open().append(opened(), 0)
     fill(box.open(), 7, first=100)
     custody, notary, faults = after_the_cut(box)
-    for path in custody.files()[:4]:
+    for path in custody.chain_files()[:4]:
         path.unlink()
         path.mkdir()  # what nobody can read
     assert notary.append(closed(recovered=True), 0)
@@ -85,11 +87,11 @@ def test_the_chain_is_read_back_to_where_the_file_was_begun_and_no_further(box: 
 
 def test_back_is_the_other_way_around(box: Box) -> None:
     custody = box.open()
-    lines = list(custody.read())
-    assert list(custody.read_back()) == lines[::-1]
-    assert [read_line(line).receipt.seq for line in lines] == list(range(1, 24))
-    with custody.files()[-1].open("ab") as file:
+    lines = list(custody.read_lines())
+    assert list(custody.read_lines_backwards()) == lines[::-1]
+    assert [parse_line(line).receipt.seq for line in lines] == list(range(1, 24))
+    with custody.chain_files()[-1].open("ab") as file:
         file.write(b"torn")
-    assert list(custody.read_back()) == lines[::-1]
-    custody.files()[0].unlink()
-    assert list(custody.read_back()) == lines[:4:-1]
+    assert list(custody.read_lines_backwards()) == lines[::-1]
+    custody.chain_files()[0].unlink()
+    assert list(custody.read_lines_backwards()) == lines[:4:-1]

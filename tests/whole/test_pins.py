@@ -19,11 +19,11 @@ from agent.config.pins import Pin
 from agent.faults.registry import FaultRegistry
 from agent.gpio.pins import GpioStage
 from agent.runtime.stage import StageThread
-from drivers.catalog import gpio_module
-from drivers.contracts import Gpio, Line
+from drivers.catalog import load_gpio_driver
+from drivers.contracts import Gpio, GpioLine
 from drivers.errors import DriverError
 from drivers.gpio import fake
-from tests.conftest import HeldClock
+from tests.conftest import ManualClock
 
 WAIT_S = 60.0
 
@@ -51,25 +51,25 @@ class Wires(msgspec.Struct, frozen=True):
 
     put: Callable[[int, bool], None]
     level: Callable[[int], bool]
-    open_gpio: Callable[[Sequence[Line]], Gpio]
+    open_gpio: Callable[[Sequence[GpioLine]], Gpio]
 
 
 @pytest.fixture(params=["fake", "gpio"])
 def wires(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, clock: HeldClock
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, clock: ManualClock
 ) -> Iterator[Wires]:
-    module = gpio_module(request.param)
+    module = load_gpio_driver(request.param)
 
-    def open_gpio(options: dict[str, Any], lines: Sequence[Line]) -> Gpio:
+    def open_gpio(options: dict[str, Any], lines: Sequence[GpioLine]) -> Gpio:
         given = msgspec.convert(options, module.Options)
         return module.open_gpio(given, lines, clock.boottime_ns)
 
     if request.param == "fake":
-        chip = fake.chip(request.node.name)
+        chip = fake.fake_chip(request.node.name)
         options = {"chip": request.node.name}
         yield Wires(
-            lambda pin, high: chip.put(pin, high=high),
-            chip.level,
+            lambda pin, high: chip.set_level(pin, high=high),
+            chip.read_level,
             lambda lines: open_gpio(options, lines),
         )
         return
@@ -88,7 +88,7 @@ def wires(
 class Box:
     """The stage with a clock that stands still, and what it is told and tells."""
 
-    def __init__(self, wires: Wires, clock: HeldClock, pins: list[dict[str, Any]] = PINS) -> None:
+    def __init__(self, wires: Wires, clock: ManualClock, pins: list[dict[str, Any]] = PINS) -> None:
         self.clock = clock
         self.wires = wires
         self.faults = FaultRegistry(clock.boottime_ns)
@@ -104,11 +104,11 @@ class Box:
             self.faults,
             new_id=lambda _t_ns: f"event {next(count)}",
             on_event=self.events.append,
-            celsius=lambda: self.celsius,
-            night=lambda camera: {"north": self.night}[camera],
+            read_celsius=lambda: self.celsius,
+            read_night_mode=lambda camera: {"north": self.night}[camera],
         )
 
-    def _open(self, lines: Sequence[Line]) -> Gpio:
+    def _open(self, lines: Sequence[GpioLine]) -> Gpio:
         self.gpio = self.wires.open_gpio(lines)
         return self.gpio
 
@@ -121,13 +121,13 @@ class Box:
     def turns(self, seconds: float, each_s: float = 0.05) -> None:
         """Time goes by."""
         for _ in range(round(seconds / each_s)):
-            self.clock.pass_s(each_s)
+            self.clock.advance_s(each_s)
             self.turn()
 
     def touch(self, pin: int, *, high: bool) -> None:
         """A wire is touched, and a moment goes by until the next turn reads it."""
         self.wires.put(pin, high)
-        self.clock.pass_s(0.001)
+        self.clock.advance_s(0.001)
         self.turn()
 
     def codes(self) -> list[str]:
@@ -148,7 +148,7 @@ _STOPPING.set()  # a turn with edges ends without its pause
 
 
 @pytest.fixture
-def box(wires: Wires, clock: HeldClock) -> Iterator[Box]:
+def box(wires: Wires, clock: ManualClock) -> Iterator[Box]:
     """A box whose door is shut, whose mains is there, and nothing is wrong."""
     made = Box(wires, clock)
     made.turn()
@@ -259,7 +259,7 @@ def test_the_siren_sounds_when_it_is_told_to_and_never_for_longer_than_it_may(bo
     assert SIREN in box.on()
     box.turns(0.2)
     assert SIREN not in box.on()
-    box.clock.pass_s(30)
+    box.clock.advance_s(30)
     for _ in range(59):
         box.pins.set_output("siren", True, None, "ana")
         box.turns(1, each_s=0.5)
@@ -323,12 +323,12 @@ def test_an_error_in_a_turn_leaves_everything_off_and_the_next_turn_begins_anew(
     def broken() -> float:
         raise ArithmeticError("no such temperature")
 
-    box.pins._celsius = broken
+    box.pins._read_celsius = broken
     with pytest.raises(ArithmeticError):
         box.turns(5, each_s=1)
     assert box.on() == set()
     assert box.pins.health().door_open is None
-    box.pins._celsius = lambda: 80
+    box.pins._read_celsius = lambda: 80
     box.gpio = None
     box.turn()
     box.wires.put(DOOR, True)
@@ -342,9 +342,9 @@ def test_an_error_in_a_turn_leaves_everything_off_and_the_next_turn_begins_anew(
 
 @pytest.mark.raises_fault("GPI-01")
 def test_pins_that_cannot_be_opened_are_a_fault_and_are_tried_again(
-    wires: Wires, clock: HeldClock
+    wires: Wires, clock: ManualClock
 ) -> None:
-    taken = wires.open_gpio([Line(name="x", pin=SIREN, direction="out", active_low=True)])
+    taken = wires.open_gpio([GpioLine(name="x", pin=SIREN, direction="out", active_low=True)])
     box = Box(wires, clock)
     with pytest.raises(DriverError) as refused:
         box.turn()
@@ -357,7 +357,9 @@ def test_pins_that_cannot_be_opened_are_a_fault_and_are_tried_again(
     box.pins.close()
 
 
-def test_a_door_that_is_open_when_the_agent_starts_is_told(wires: Wires, clock: HeldClock) -> None:
+def test_a_door_that_is_open_when_the_agent_starts_is_told(
+    wires: Wires, clock: ManualClock
+) -> None:
     box = Box(wires, clock, [PINS[0]])
     box.turn()
     box.wires.put(DOOR, True)
@@ -383,12 +385,12 @@ def test_in_its_own_thread_it_wakes_for_an_edge_and_for_a_relay_that_is_due(
     """With the real clock: nothing here waits for a turn of the stage."""
 
     class Running(Box):
-        def _open(self, lines: Sequence[Line]) -> Gpio:
+        def _open(self, lines: Sequence[GpioLine]) -> Gpio:
             gpio = super()._open(lines)
             opened.set()
             return gpio
 
-    class RealClock(HeldClock):
+    class RealClock(ManualClock):
         def boottime_ns(self) -> int:
             return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 

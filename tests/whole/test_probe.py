@@ -13,9 +13,15 @@ import pytest
 
 from agent.__main__ import main
 from tests import virtual_camera
-from tests.contracts.conftest import RtspServer, _why_no_rtsp
-from tests.contracts.onvif_peer import PASSWORD, URL, USER, onvif_peer, password_file
-from tests.contracts.own_network import NoNetwork, own_network
+from tests.contracts.conftest import RtspServer, _missing_rtsp_reason
+from tests.contracts.onvif_peer import (
+    PASSWORD,
+    URL,
+    USER,
+    running_onvif_camera,
+    write_password_file,
+)
+from tests.contracts.own_network import NamespaceUnavailable, network_namespace
 
 ETH_P_IP = 0x0800  # linux/if_ether.h
 
@@ -34,8 +40,8 @@ def vigie(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
 def test_cameras_that_speak_onvif_are_found_and_adopted(
     tmp_path: Path, vigie: Callable[..., str]
 ) -> None:
-    who = ("--username", USER, "--password-file", password_file(tmp_path))
-    with onvif_peer():
+    who = ("--username", USER, "--password-file", write_password_file(tmp_path))
+    with running_onvif_camera():
         told = json.loads(vigie("--network", "--interface", "street", *who, "--json"))
         named = vigie("--onvif", URL, *who, "--toml")
         refused = json.loads(vigie("--onvif", URL, "--json"))
@@ -58,7 +64,7 @@ def test_cameras_that_speak_onvif_are_found_and_adopted(
 def test_nothing_is_sent_where_nothing_is_asked_for(vigie: Callable[..., str]) -> None:
     try:
         with (
-            own_network(),
+            network_namespace(),
             socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_IP)) as ear,
         ):
             ear.setblocking(False)
@@ -67,12 +73,12 @@ def test_nothing_is_sent_where_nothing_is_asked_for(vigie: Callable[..., str]) -
                 ear.recv(65_536)
             vigie("--network", "--interface", "street")
             assert ear.recv(65_536), "the ear hears"
-    except NoNetwork as error:
+    except NamespaceUnavailable as error:
         pytest.skip(f"needs a network namespace of its own, which root may make: {error}")
 
 
 def test_an_rtsp_server_of_the_subnet_is_found(vigie: Callable[..., str]) -> None:
-    missing = _why_no_rtsp()
+    missing = _missing_rtsp_reason()
     if missing:
         pytest.skip(missing)
     server = RtspServer()
@@ -94,12 +100,12 @@ def test_an_rtsp_server_of_the_subnet_is_found(vigie: Callable[..., str]) -> Non
 def test_a_camera_module_is_found_in_a_process_of_its_own(
     vigie: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reason = virtual_camera.why_not()
+    reason = virtual_camera.skip_reason()
     if reason is not None:
         pytest.skip(reason)
-    for name, value in virtual_camera.environment().items():
+    for name, value in virtual_camera.picamera2_environment().items():
         monkeypatch.setenv(name, value)
-    with virtual_camera.installed():
+    with virtual_camera.installed_pipeline():
         told, tables = json.loads(vigie("--json")), vigie("--toml")
     (module,) = told["modules"]["found"]
     assert (module["number"], module["model"]) == (0, "Virtual0")

@@ -15,13 +15,13 @@ import pytest
 import serial
 
 from agent.__main__ import main
-from drivers.head_search import Wanted, search_port
-from drivers.simulated.motion import HeadMotion
-from drivers.simulated.pelco_device import PelcoSide
-from drivers.simulated.pty_head import PtyHead, Side
-from drivers.simulated.visca_device import ViscaSide
-from tests.conftest import HeldClock
-from tests.contracts.heads import MECHANICS, VISCA_BUILD
+from drivers.head_search import SearchOptions, search_port
+from drivers.simulated.motion import HeadSimulator
+from drivers.simulated.pelco_device import PelcoDevice
+from drivers.simulated.pty_head import PtySerialLine, SimulatedDevice
+from drivers.simulated.visca_device import ViscaCameraChain
+from tests.conftest import ManualClock
+from tests.contracts.heads import MECHANICS, VISCA_SPECS
 
 Told = dict[str, Any]
 
@@ -31,21 +31,21 @@ class Bench:
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self._folder, self._stack = folder, stack
-        self.clock = HeldClock()
-        self.bodies: list[HeadMotion] = []
+        self.clock = ManualClock()
+        self.bodies: list[HeadSimulator] = []
 
-    def body(self) -> HeadMotion:
-        self.bodies.append(HeadMotion(MECHANICS, self.clock.now_ns))
+    def body(self) -> HeadSimulator:
+        self.bodies.append(HeadSimulator(MECHANICS, self.clock.now_ns))
         return self.bodies[-1]
 
-    def line(self, name: str, sides: Sequence[Side]) -> str:
-        head = PtyHead(self._folder / name, sides, self.clock.boottime_ns)
+    def line(self, name: str, sides: Sequence[SimulatedDevice]) -> str:
+        head = PtySerialLine(self._folder / name, sides, self.clock.boottime_ns)
         self._stack.callback(head.close)
         return str(head.link)
 
     def moved(self) -> bool:
-        self.clock.pass_s(10)
-        states = [body.state(self.clock.now_ns) for body in self.bodies]
+        self.clock.advance_s(10)
+        states = [body.state_at(self.clock.now_ns) for body in self.bodies]
         return any(one.moving or one.pan_deg or one.tilt_deg or one.zoom for one in states)
 
 
@@ -88,12 +88,12 @@ def heads(line: Told) -> list[tuple[str, int]]:
 class At:
     """A head that listens at one speed; at any other it hears noise, and answers noise."""
 
-    def __init__(self, side: Side, speed: int) -> None:
+    def __init__(self, side: SimulatedDevice, speed: int) -> None:
         self._side, self._speed = side, speed
         self.port: str | None = None
 
     @property
-    def owes(self) -> bool:
+    def has_pending_output(self) -> bool:
         return False
 
     def exchange(self, data: bytes, t_ns: int) -> bytes:
@@ -122,7 +122,11 @@ def test_heads_of_pelco_are_found_by_their_addresses(
     bench: Bench, lines_of: Callable[..., list[Told]]
 ) -> None:
     port = bench.line(
-        "bus", [PelcoSide(bench.body(), "D", 1), PelcoSide(bench.body(), "D", 3, receipts=True)]
+        "bus",
+        [
+            PelcoDevice(bench.body(), "D", 1),
+            PelcoDevice(bench.body(), "D", 3, general_replies=True),
+        ],
     )
     (line,) = lines_of(port)
     assert (line["state"], heads(line)) == ("free", [("pelco_d", 1), ("pelco_d", 3)])
@@ -133,7 +137,7 @@ def test_heads_of_pelco_are_found_by_their_addresses(
 def test_a_line_that_hears_itself_and_a_head_on_it(
     bench: Bench, lines_of: Callable[..., list[Told]]
 ) -> None:
-    port = bench.line("two-wire", [PelcoSide(bench.body(), "D", 2, echo=True)])
+    port = bench.line("two-wire", [PelcoDevice(bench.body(), "D", 2, echoes=True)])
     (line,) = lines_of(port)
     assert heads(line) == [("pelco_d", 2)]
     (alone,) = lines_of(port, addresses="1")
@@ -143,7 +147,7 @@ def test_a_line_that_hears_itself_and_a_head_on_it(
 def test_a_chain_of_visca_is_numbered_and_found(
     bench: Bench, lines_of: Callable[..., list[Told]]
 ) -> None:
-    chain = ViscaSide([bench.body(), bench.body()], VISCA_BUILD)
+    chain = ViscaCameraChain([bench.body(), bench.body()], VISCA_SPECS)
     (line,) = lines_of(bench.line("chain", [chain]), addresses="9")
     assert heads(line) == [("visca", 1), ("visca", 2)]
 
@@ -175,7 +179,7 @@ def test_a_head_that_gives_receipts_alone_is_found_without_a_place(
 def test_the_speed_at_which_a_head_answers_is_told(
     bench: Bench, lines_of: Callable[..., list[Told]], vigie: Callable[..., str]
 ) -> None:
-    side = At(PelcoSide(bench.body(), "D", 1), termios.B2400)
+    side = At(PelcoDevice(bench.body(), "D", 1), termios.B2400)
     side.port = port = bench.line("slow", [side])
     (line,) = lines_of(port, baud="9600,2400,4800")
     assert [head["baud"] for head in line["heads"]] == [2400]
@@ -207,7 +211,7 @@ def test_a_search_that_is_broken_off_asks_nothing_more(bench: Bench) -> None:
     stop = threading.Event()
 
     class Interrupts:
-        owes = False
+        has_pending_output = False
         heard = b""
 
         def exchange(self, data: bytes, t_ns: int) -> bytes:
@@ -216,12 +220,12 @@ def test_a_search_that_is_broken_off_asks_nothing_more(bench: Bench) -> None:
             return b""
 
     far = Interrupts()
-    found = search_port(bench.line("line", [far]), Wanted(), stop)
+    found = search_port(bench.line("line", [far]), SearchOptions(), stop)
     assert (found.heads, far.heard) == ((), bytes.fromhex("88 30 01 FF"))
 
 
 @contextmanager
-def serial_server(side: Side, clock: HeldClock) -> Iterator[str]:
+def serial_server(side: SimulatedDevice, clock: ManualClock) -> Iterator[str]:
     """A head behind a server of serial ports, for one who connects."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -240,7 +244,7 @@ def serial_server(side: Side, clock: HeldClock) -> Iterator[str]:
 def test_heads_behind_a_server_of_serial_ports_have_no_speed_of_ours(
     bench: Bench, lines_of: Callable[..., list[Told]]
 ) -> None:
-    with serial_server(ViscaSide([bench.body()], VISCA_BUILD), bench.clock) as port:
+    with serial_server(ViscaCameraChain([bench.body()], VISCA_SPECS), bench.clock) as port:
         (line,) = lines_of(port, baud="9600,2400")
     assert heads(line) == [("visca", 1)]
     assert line["heads"][0]["baud"] is None
@@ -251,7 +255,7 @@ def test_heads_behind_a_server_of_serial_ports_have_no_speed_of_ours(
 
 
 def test_the_snippet_names_the_port_and_the_speed(bench: Bench, vigie: Callable[..., str]) -> None:
-    port = bench.line("bus", [PelcoSide(bench.body(), "D", 1)])
+    port = bench.line("bus", [PelcoDevice(bench.body(), "D", 1)])
     asked = ("--heads", "--port", port, "--baud", "2400", "--addresses", "1", "--toml")
     (head,) = tomllib.loads(vigie(*asked))["head"]
     assert head["driver"] == "pelco_d"

@@ -19,31 +19,31 @@ from agent.__main__ import main
 from agent.config import configuration
 from agent.reporting.mqtt import tls
 from tests.settings_files import (
-    AUTHORITY,
     BOX,
+    CENTRE_AUTHORITY,
     CONSOLE_SECRET,
-    GOOD,
+    GOOD_SETTINGS,
     PASSWORD,
-    changed,
-    key,
-    key_pem,
+    changed_settings,
+    make_key,
+    to_private_pem,
 )
-from tests.whole.provision_tree import CHECKOUT, USER, Tree, new_tree
+from tests.whole.provision_tree import CHECKOUT, USER, BoxTree, temporary_tree
 
 SECRETS = (PASSWORD, CONSOLE_SECRET)
 
 
 @pytest.fixture
-def tree() -> Iterator[Tree]:
-    with new_tree() as tree:
+def tree() -> Iterator[BoxTree]:
+    with temporary_tree() as tree:
         yield tree
 
 
 @pytest.fixture
-def box(tree: Tree) -> Tree:
+def box(tree: BoxTree) -> BoxTree:
     """One that is set up."""
-    tree.put()
-    tree.boot()
+    tree.insert_card()
+    tree.run_provision()
     return tree
 
 
@@ -51,21 +51,21 @@ def request_on(card: Path) -> x509.CertificateSigningRequest:
     return x509.load_pem_x509_csr((card / f"{BOX}.csr.pem").read_bytes())
 
 
-def test_a_box_without_settings_says_so_and_has_a_network(tree: Tree) -> None:
-    assert "VIGIE: NO SETTINGS" in tree.boot()
-    assert tree.light == ("timer", "1000")
+def test_a_box_without_settings_says_so_and_has_a_network(tree: BoxTree) -> None:
+    assert "VIGIE: NO SETTINGS" in tree.run_provision()
+    assert tree.led_state == ("timer", "1000")
     assert tree.contents() == {}
     assert "DHCP=yes" in (tree.root / "run/systemd/network/50-vigie.network").read_text()
 
 
-def test_a_file_with_nearly_the_right_name_is_named(tree: Tree) -> None:
-    (tree.card / "vigie-settings.toml.txt").write_text(GOOD)
-    assert "there is vigie-settings.toml.txt: is it that?" in tree.boot()
+def test_a_file_with_nearly_the_right_name_is_named(tree: BoxTree) -> None:
+    (tree.card / "vigie-settings.toml.txt").write_text(GOOD_SETTINGS)
+    assert "there is vigie-settings.toml.txt: is it that?" in tree.run_provision()
 
 
-def test_a_card_makes_a_box(tree: Tree) -> None:
-    tree.put()
-    told = tree.boot()
+def test_a_card_makes_a_box(tree: BoxTree) -> None:
+    tree.insert_card()
+    told = tree.run_provision()
     assert "VIGIE: box casa-0001 is set up" in told
     assert "have casa-0001.csr.pem on the card signed by the centre" in told
     loaded = configuration.load(tree.config / "vigie.toml")
@@ -74,18 +74,18 @@ def test_a_card_makes_a_box(tree: Tree) -> None:
     assert (tree.config / "console.secret").read_text() == CONSOLE_SECRET
     assert (tree.root / "proc/sys/kernel/hostname").read_text() == BOX
     assert "NTP=pool.ntp.org" in (tree.root / "run/systemd/network/50-vigie.network").read_text()
-    assert tree.light == ("none [mmc0] timer", "")
+    assert tree.led_state == ("none [mmc0] timer", "")
 
 
 def test_the_agent_starts_with_what_it_is_given_though_nobody_has_signed_its_certificate(
-    box: Tree,
+    box: BoxTree,
 ) -> None:
-    assert tls.context_of(configuration.load(box.config / "vigie.toml").broker) is not None
+    assert tls.load_ssl_context(configuration.load(box.config / "vigie.toml").broker) is not None
     shown = x509.load_pem_x509_certificate((box.config / "box.pem").read_bytes())
     assert shown.issuer == shown.subject
 
 
-def test_only_the_agents_user_reads_a_secret(box: Tree) -> None:
+def test_only_the_agents_user_reads_a_secret(box: BoxTree) -> None:
     user = pwd.getpwnam(USER)
     secret = {"box.key", "console.secret", "north.password"}
     for path in box.config.iterdir():
@@ -97,23 +97,23 @@ def test_only_the_agents_user_reads_a_secret(box: Tree) -> None:
         assert path.stat().st_uid == user.pw_uid
 
 
-def test_the_secrets_are_on_the_box_and_nowhere_else(box: Tree) -> None:
-    told = box.everything_told()
+def test_the_secrets_are_on_the_box_and_nowhere_else(box: BoxTree) -> None:
+    told = box.all_output()
     for secret in (*SECRETS, "PRIVATE KEY"):
         assert secret not in told
     left = tomllib.loads((box.card / "vigie-settings.toml").read_text())
     assert left["secrets"] == {"console.secret": "", "north.password": ""}
-    assert left["camera"] == tomllib.loads(GOOD)["camera"]
+    assert left["camera"] == tomllib.loads(GOOD_SETTINGS)["camera"]
 
 
-def test_the_old_bytes_of_the_secrets_are_overwritten(tree: Tree) -> None:
-    tree.put()
+def test_the_old_bytes_of_the_secrets_are_overwritten(tree: BoxTree) -> None:
+    tree.insert_card()
     with (tree.card / "vigie-settings.toml").open("rb") as as_it_was:
-        tree.boot()
-        assert as_it_was.read() == bytes(len(GOOD.encode()))
+        tree.run_provision()
+        assert as_it_was.read() == bytes(len(GOOD_SETTINGS.encode()))
 
 
-def test_the_request_on_the_card_is_for_the_key_that_the_box_keeps(box: Tree) -> None:
+def test_the_request_on_the_card_is_for_the_key_that_the_box_keeps(box: BoxTree) -> None:
     request = request_on(box.card)
     assert request.is_signature_valid
     (name,) = request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
@@ -122,65 +122,65 @@ def test_the_request_on_the_card_is_for_the_key_that_the_box_keeps(box: Tree) ->
     assert request.public_key() == mine.public_key()
 
 
-def test_a_boot_with_the_same_card_changes_nothing_and_says_nothing(box: Tree) -> None:
+def test_a_boot_with_the_same_card_changes_nothing_and_says_nothing(box: BoxTree) -> None:
     before = {
         path: path.stat().st_mtime_ns for path in (*box.config.iterdir(), *box.card.iterdir())
     }
     shutil.rmtree(box.root / "run/systemd")
-    assert box.boot() == ""
+    assert box.run_provision() == ""
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert "NTP=pool.ntp.org" in (box.root / "run/systemd/network/50-vigie.network").read_text()
 
 
-def test_a_boot_without_the_settings_file_goes_on(box: Tree) -> None:
+def test_a_boot_without_the_settings_file_goes_on(box: BoxTree) -> None:
     (box.card / "vigie-settings.toml").unlink()
     before = box.contents()
-    assert box.boot() == ""
+    assert box.run_provision() == ""
     assert box.contents() == before
 
 
-def test_wrong_settings_make_no_box(tree: Tree) -> None:
-    tree.put(GOOD.replace("rtsp:", "http:").replace('"casa-0001"', '"Casa"'))
-    told = tree.boot(expect=2)
+def test_wrong_settings_make_no_box(tree: BoxTree) -> None:
+    tree.insert_card(GOOD_SETTINGS.replace("rtsp:", "http:").replace('"casa-0001"', '"Casa"'))
+    told = tree.run_provision(expected_code=2)
     assert "VIGIE: THE SETTINGS ARE WRONG" in told
     assert "this box does not know who it is, and records nothing" in told
     assert "vigie-settings.toml: box.id = 'Casa': expected" in told
     assert "vigie-settings.toml: camera[0].options.url = 'http://10.0.0.21/main'" in told
-    assert tree.light == ("timer", "100")
+    assert tree.led_state == ("timer", "100")
     assert tree.contents() == {}
     assert "THE SETTINGS ARE WRONG" in (tree.card / "vigie-result.txt").read_text()
     (tree.root / "sys/class/leds/ACT/trigger").write_text("none mmc0 [timer]\n")  # as a kernel
-    tree.put()
-    assert "is set up" in tree.boot()
-    assert tree.light == ("mmc0", "100")
+    tree.insert_card()
+    assert "is set up" in tree.run_provision()
+    assert tree.led_state == ("mmc0", "100")
     assert "WRONG" not in (tree.card / "vigie-result.txt").read_text()
 
 
-def test_wrong_settings_change_nothing_of_a_box(box: Tree) -> None:
+def test_wrong_settings_change_nothing_of_a_box(box: BoxTree) -> None:
     before = box.contents()
-    box.put(GOOD.replace("mqtts:", "http:"))
-    told = box.boot(expect=2)
+    box.insert_card(GOOD_SETTINGS.replace("mqtts:", "http:"))
+    told = box.run_provision(expected_code=2)
     assert "the box goes on as casa-0001, with the settings that it has" in told
     assert "broker.url = 'http://centre.example:8883': not a broker's address" in told
     assert box.contents() == before
     assert PASSWORD in (box.card / "vigie-settings.toml").read_text(), "they are his to mend"
 
 
-def test_a_box_does_not_become_another(box: Tree) -> None:
+def test_a_box_does_not_become_another(box: BoxTree) -> None:
     before = box.contents()
-    box.put(GOOD.replace(BOX, "casa-0002"))
-    assert "this box is 'casa-0001', and has signed as that" in box.boot(expect=2)
+    box.insert_card(GOOD_SETTINGS.replace(BOX, "casa-0002"))
+    assert "this box is 'casa-0001', and has signed as that" in box.run_provision(expected_code=2)
     assert box.contents() == before
 
 
-def test_new_settings_are_taken_in_beside_what_stays(box: Tree) -> None:
+def test_new_settings_are_taken_in_beside_what_stays(box: BoxTree) -> None:
     signing = (box.state / "identity/box.key").read_bytes()
     shown, own = (box.config / "box.pem").read_bytes(), (box.config / "box.key").read_bytes()
     left = (box.card / "vigie-settings.toml").read_text()
     assert '"north.password" = ""' in left
     left = left.replace("10.0.0.21", "10.0.0.99").replace("north.scene.toml", "gate.toml")
-    box.put(left)
-    assert "VIGIE: box casa-0001 has new settings" in box.boot()
+    box.insert_card(left)
+    assert "VIGIE: box casa-0001 has new settings" in box.run_provision()
     loaded = configuration.load(box.config / "vigie.toml")
     assert loaded.camera[0].options["url"] == "rtsp://10.0.0.99/main"
     assert (box.config / "gate.toml").exists()
@@ -192,22 +192,22 @@ def test_new_settings_are_taken_in_beside_what_stays(box: Tree) -> None:
     assert (box.config / "box.key").read_bytes() == own
 
 
-def test_a_new_password_replaces_the_old_one(box: Tree) -> None:
+def test_a_new_password_replaces_the_old_one(box: BoxTree) -> None:
     left = (box.card / "vigie-settings.toml").read_text()
-    box.put(left.replace('"north.password" = ""', '"north.password" = "quite another one"'))
-    box.boot()
+    box.insert_card(left.replace('"north.password" = ""', '"north.password" = "quite another one"'))
+    box.run_provision()
     assert (box.config / "north.password").read_text() == "quite another one"
-    assert "quite another one" not in box.everything_told()
+    assert "quite another one" not in box.all_output()
 
 
-def test_a_box_that_lost_its_state_comes_back_from_its_card(box: Tree) -> None:
+def test_a_box_that_lost_its_state_comes_back_from_its_card(box: BoxTree) -> None:
     before = request_on(box.card).public_key()
     signing = (box.state / "identity/box.key").read_bytes()
     for folder in (box.config, box.state):
         for path in folder.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     (box.root / "run/vigie-state-lost").touch()
-    told = box.boot()
+    told = box.run_provision()
     assert "VIGIE: box casa-0001 is set up" in told
     assert "the partition of the box's state was lost and is made anew" in told
     assert "the box has no 'console.secret': no code opens its console until it is given" in told
@@ -216,111 +216,115 @@ def test_a_box_that_lost_its_state_comes_back_from_its_card(box: Tree) -> None:
     assert request_on(box.card).public_key() != before
     assert not (box.config / "console.secret").exists()
     loaded = configuration.load(box.config / "vigie.toml")
-    assert tls.context_of(loaded.broker) is not None, "the agent starts"
+    assert tls.load_ssl_context(loaded.broker) is not None, "the agent starts"
 
 
-def test_a_secret_is_told_until_it_is_given(box: Tree) -> None:
+def test_a_secret_is_told_until_it_is_given(box: BoxTree) -> None:
     told = "the box has no 'north.password'"
     for name in ("north.password", "console.secret"):
         (box.config / name).unlink()
     left = (box.card / "vigie-settings.toml").read_text()
     for host in ("10.0.0.31", "10.0.0.32"):
-        box.put(left.replace("10.0.0.21", host))
-        assert told in box.boot()
-    box.put(left.replace('"north.password" = ""', f'"north.password" = "{PASSWORD}"'))
-    assert told not in box.boot()
+        box.insert_card(left.replace("10.0.0.21", host))
+        assert told in box.run_provision()
+    box.insert_card(left.replace('"north.password" = ""', f'"north.password" = "{PASSWORD}"'))
+    assert told not in box.run_provision()
 
 
-def test_the_console_may_name_its_secret_by_its_whole_path(tree: Tree) -> None:
+def test_the_console_may_name_its_secret_by_its_whole_path(tree: BoxTree) -> None:
     path = {"secret_file": "/etc/vigie/console.secret"}
-    tree.put(changed(console=path, secrets={"console.secret": ""}))
-    assert "no code opens its console until it is given" in tree.boot()
+    tree.insert_card(changed_settings(console=path, secrets={"console.secret": ""}))
+    assert "no code opens its console until it is given" in tree.run_provision()
     assert not (tree.config / "console.secret").exists()
 
 
-def test_a_signed_certificate_may_come_back_on_the_card(box: Tree) -> None:
-    signed = AUTHORITY.answer((box.card / f"{BOX}.csr.pem").read_text())
-    box.put(changed(files={"box.pem": signed}))
-    told = box.boot()
+def test_a_signed_certificate_may_come_back_on_the_card(box: BoxTree) -> None:
+    signed = CENTRE_AUTHORITY.sign_request((box.card / f"{BOX}.csr.pem").read_text())
+    box.insert_card(changed_settings(files={"box.pem": signed}))
+    told = box.run_provision()
     assert "VIGIE: box casa-0001 has new settings" in told
     assert "signed by the centre" not in told
     assert (box.config / "box.pem").read_text() == signed
-    assert tls.context_of(configuration.load(box.config / "vigie.toml").broker) is not None
+    assert tls.load_ssl_context(configuration.load(box.config / "vigie.toml").broker) is not None
     assert not (box.state / "enrol/request.key").exists()
-    box.put(changed(files={"box.pem": signed}, health={"every_s": 60}))
-    assert "for another key" not in box.boot()
+    box.insert_card(changed_settings(files={"box.pem": signed}, health={"every_s": 60}))
+    assert "for another key" not in box.run_provision()
     assert (box.config / "box.pem").read_text() == signed
 
 
-def test_a_certificate_for_another_key_is_told_and_not_used(box: Tree) -> None:
+def test_a_certificate_for_another_key_is_told_and_not_used(box: BoxTree) -> None:
     before = box.contents()["box.pem"]
-    box.put(changed(files={"box.pem": AUTHORITY.sign(BOX, key().public_key())}))
-    assert "'box.pem' is for another key than this box's, and is not used" in box.boot()
+    box.insert_card(
+        changed_settings(files={"box.pem": CENTRE_AUTHORITY.sign(BOX, make_key().public_key())})
+    )
+    assert "'box.pem' is for another key than this box's, and is not used" in box.run_provision()
     assert box.contents()["box.pem"] == before
 
 
-def test_a_pair_that_the_centre_made_is_taken_as_it_is(tree: Tree) -> None:
-    mine = key()
-    signed = AUTHORITY.sign(BOX, mine.public_key())
-    tree.put(changed(files={"box.pem": signed}, secrets={"box.key": key_pem(mine)}))
-    assert "signed by the centre" not in tree.boot()
-    assert (tree.config / "box.key").read_text() == key_pem(mine)
+def test_a_pair_that_the_centre_made_is_taken_as_it_is(tree: BoxTree) -> None:
+    mine = make_key()
+    signed = CENTRE_AUTHORITY.sign(BOX, mine.public_key())
+    tree.insert_card(
+        changed_settings(files={"box.pem": signed}, secrets={"box.key": to_private_pem(mine)})
+    )
+    assert "signed by the centre" not in tree.run_provision()
+    assert (tree.config / "box.key").read_text() == to_private_pem(mine)
     assert not (tree.card / f"{BOX}.csr.pem").exists()
-    assert key_pem(mine) not in tree.everything_told()
+    assert to_private_pem(mine) not in tree.all_output()
 
 
-def test_a_certificate_that_came_by_the_console_stays(box: Tree) -> None:
-    signed = AUTHORITY.answer((box.card / f"{BOX}.csr.pem").read_text())
+def test_a_certificate_that_came_by_the_console_stays(box: BoxTree) -> None:
+    signed = CENTRE_AUTHORITY.sign_request((box.card / f"{BOX}.csr.pem").read_text())
     # What `enrol certificate` does, see test_enrol.py.
     (box.config / "box.pem").write_text(signed)
     (box.state / "enrol/request.key").unlink()
-    box.put(changed(health={"every_s": 60}))
-    box.boot()
+    box.insert_card(changed_settings(health={"every_s": 60}))
+    box.run_provision()
     assert (box.config / "box.pem").read_text() == signed
 
 
 def test_a_box_whose_card_cannot_be_written_comes_up_and_says_that_the_secrets_stay(
-    tree: Tree,
+    tree: BoxTree,
 ) -> None:
-    tree.put()
+    tree.insert_card()
     (tree.card / f"{BOX}.csr.pem").mkdir()
-    told = tree.boot(expect=1)
+    told = tree.run_provision(expected_code=1)
     assert "casa-0001.csr.pem" in told
     assert configuration.load(tree.config / "vigie.toml").box.id == BOX
     assert PASSWORD in (tree.card / "vigie-settings.toml").read_text()
     (tree.card / f"{BOX}.csr.pem").rmdir()
-    tree.boot()
+    tree.run_provision()
     assert request_on(tree.card).is_signature_valid
-    assert PASSWORD not in tree.everything_told()
+    assert PASSWORD not in tree.all_output()
 
 
 def test_a_card_that_cannot_be_read_leaves_the_box_as_it_is_and_mends_what_a_cut_has_left(
-    box: Tree,
+    box: BoxTree,
 ) -> None:
     (box.card / "vigie-settings.toml").unlink()
     (box.card / "vigie-settings.toml").mkdir()
     inside = box.config / ".provisioning"
     (inside / "new").mkdir(parents=True)
-    (inside / "new" / "ca.pem").write_text(AUTHORITY.pem + "\n")
+    (inside / "new" / "ca.pem").write_text(CENTRE_AUTHORITY.pem + "\n")
     (inside / "list").write_text('{"put": ["ca.pem"], "remove": []}')
     for path in (inside, inside / "new", inside / "list"):
         shutil.chown(path, USER)
-    assert "is no file" in box.boot(expect=1)
-    assert (box.config / "ca.pem").read_text() == AUTHORITY.pem + "\n"
+    assert "is no file" in box.run_provision(expected_code=1)
+    assert (box.config / "ca.pem").read_text() == CENTRE_AUTHORITY.pem + "\n"
     assert not inside.exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to be another user")
-def test_what_the_agents_user_may_not_write_is_not_written_for_it(tree: Tree) -> None:
+def test_what_the_agents_user_may_not_write_is_not_written_for_it(tree: BoxTree) -> None:
     """A link in its folder leads root nowhere."""
     target = tree.root / "root-only"
     target.mkdir(mode=0o700)
     (target / "list").write_text("{}")
     (tree.config / ".provisioning").symlink_to(target)
-    tree.put()
+    tree.insert_card()
     (tree.root / "dev/console").write_text("")
     done = subprocess.run(
-        [sys.executable, "-m", "agent", *tree.words],
+        [sys.executable, "-m", "agent", *tree.command_args],
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
@@ -336,11 +340,11 @@ def test_check_says_on_any_machine_whether_a_file_is_good(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "mine.toml"
-    file.write_text(GOOD)
+    file.write_text(GOOD_SETTINGS)
     assert main(["provision", "--check", str(file)]) == 0
     said = capsys.readouterr().out
     assert said.endswith("good; box casa-0001 reports to mqtts://centre.example:8883\n")
-    file.write_text(GOOD.replace("rtsp:", "http:").replace('site = "', 'sight = "'))
+    file.write_text(GOOD_SETTINGS.replace("rtsp:", "http:").replace('site = "', 'sight = "'))
     assert main(["provision", "--check", str(file)]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3

@@ -7,121 +7,123 @@ from collections.abc import Iterator
 import pytest
 
 from agent.config import configuration
-from tests.settings_files import BOX, GOOD, PASSWORD, changed
-from tests.whole.provision_tree import USER, Tree, new_tree
+from tests.settings_files import BOX, GOOD_SETTINGS, PASSWORD, changed_settings
+from tests.whole.provision_tree import USER, BoxTree, temporary_tree
 
 FIXED = {"address": "10.4.0.17/24", "gateway": "10.4.0.1"}
 
 
 @pytest.fixture
-def tree() -> Iterator[Tree]:
-    with new_tree() as tree:
+def tree() -> Iterator[BoxTree]:
+    with temporary_tree() as tree:
         yield tree
 
 
 @pytest.fixture
-def box(tree: Tree) -> Tree:
+def box(tree: BoxTree) -> BoxTree:
     """One that is set up."""
-    tree.put()
-    tree.boot()
+    tree.insert_card()
+    tree.run_provision()
     return tree
 
 
 @pytest.fixture
-def fixed(tree: Tree) -> Tree:
+def fixed(tree: BoxTree) -> BoxTree:
     """A box that DHCP would take off its network."""
-    tree.put(changed(network=FIXED))
-    tree.boot()
+    tree.insert_card(changed_settings(network=FIXED))
+    tree.run_provision()
     shutil.rmtree(tree.root / "run/systemd")
     (tree.root / "proc/sys/kernel/hostname").write_text("vigie\n")
-    tree.put(changed(network={**FIXED, "address": "10.4.0.18/24"}))
+    tree.insert_card(changed_settings(network={**FIXED, "address": "10.4.0.18/24"}))
     return tree
 
 
-def is_as_it_was(box: Tree) -> bool:
+def is_as_it_was(box: BoxTree) -> bool:
     network = (box.root / "run/systemd/network/50-vigie.network").read_text()
     name = (box.root / "proc/sys/kernel/hostname").read_text()
     return "Address=10.4.0.17/24" in network and name == BOX
 
 
-def test_a_disk_that_takes_nothing_leaves_the_box_its_network_and_its_name(fixed: Tree) -> None:
+def test_a_disk_that_takes_nothing_leaves_the_box_its_network_and_its_name(fixed: BoxTree) -> None:
     # As good as a disk that is read-only: the folder for what is new cannot be made.
     (fixed.config / ".provisioning").write_text("")
-    told = fixed.boot(expect=1)
+    told = fixed.run_provision(expected_code=1)
     assert "VIGIE: THE SETTINGS COULD NOT BE TAKEN IN" in told
     assert "the box goes on as casa-0001, with the settings that it has" in told
     assert f"{fixed.config}/.provisioning" in told
-    assert fixed.light == ("timer", "100")
+    assert fixed.led_state == ("timer", "100")
     assert is_as_it_was(fixed)
     assert PASSWORD in (fixed.card / "vigie-settings.toml").read_text()
 
 
-def test_a_disk_that_is_full_is_told_in_a_line(fixed: Tree) -> None:
+def test_a_disk_that_is_full_is_told_in_a_line(fixed: BoxTree) -> None:
     """No file may grow: what a full disk says, in another word."""
-    fixed.put(changed(network=FIXED, files={"large.toml": "#" * 10_000}))
+    fixed.insert_card(changed_settings(network=FIXED, files={"large.toml": "#" * 10_000}))
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, 8_000)); "
-    told = fixed.boot(expect=1, first=limit)
+    told = fixed.run_provision(expected_code=1, python_prefix=limit)
     assert "VIGIE: THE SETTINGS COULD NOT BE TAKEN IN" in told
     assert f"{fixed.config}, {fixed.state}: File too large" in told
     assert is_as_it_was(fixed)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to have a child of another user")
-def test_work_that_ends_without_a_word_leaves_the_box_its_network_and_its_name(fixed: Tree) -> None:
+def test_work_that_ends_without_a_word_leaves_the_box_its_network_and_its_name(
+    fixed: BoxTree,
+) -> None:
     inside = fixed.config / ".provisioning"
     inside.mkdir()
     (inside / "list").write_text('{"put": ["no\\u0000name"], "remove": []}')
     for path in (inside, inside / "list"):
         shutil.chown(path, USER)
-    told = fixed.boot(expect=1, traceback=True)
+    told = fixed.run_provision(expected_code=1, traceback=True)
     assert "ended with code 1; see journalctl -u vigie-provision" in told
     assert "the box goes on as casa-0001, with the settings that it has" in told
     assert is_as_it_was(fixed)
 
 
-def test_what_is_taken_into_memory_stays_on_the_card(tree: Tree) -> None:
+def test_what_is_taken_into_memory_stays_on_the_card(tree: BoxTree) -> None:
     for mark in ("lost", "volatile"):
         (tree.root / f"run/vigie-state-{mark}").touch()
-    tree.put()
-    told = tree.boot(expect=1)
+    tree.insert_card()
+    told = tree.run_provision(expected_code=1)
     assert "the disk's own partition for keys and settings cannot be opened" in told
     assert "the box runs from memory until it is switched off" in told
     assert "replace the card or the disk" in told
     assert "box casa-0001 is set up" in told
     assert "made anew" not in told
     assert "signed by the centre" not in told
-    assert tree.light == ("timer", "100")
+    assert tree.led_state == ("timer", "100")
     assert configuration.load(tree.config / "vigie.toml").box.id == BOX
-    assert (tree.card / "vigie-settings.toml").read_text() == GOOD
+    assert (tree.card / "vigie-settings.toml").read_text() == GOOD_SETTINGS
     assert not (tree.card / f"{BOX}.csr.pem").exists()
-    tree.boot(expect=1)
-    assert (tree.card / "vigie-settings.toml").read_text() == GOOD
+    tree.run_provision(expected_code=1)
+    assert (tree.card / "vigie-settings.toml").read_text() == GOOD_SETTINGS
     for mark in ("lost", "volatile"):
         (tree.root / f"run/vigie-state-{mark}").unlink()
     for folder in (tree.config, tree.state):
         for path in folder.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    assert "VIGIE: box casa-0001 is set up" in tree.boot()
+    assert "VIGIE: box casa-0001 is set up" in tree.run_provision()
     assert (tree.config / "north.password").read_text() == PASSWORD
-    assert PASSWORD not in tree.everything_told()
+    assert PASSWORD not in tree.all_output()
 
 
-def test_a_mistake_that_is_undone_is_told_no_longer(box: Tree) -> None:
+def test_a_mistake_that_is_undone_is_told_no_longer(box: BoxTree) -> None:
     good = (box.card / "vigie-settings.toml").read_text()
-    box.put(good.replace("mqtts:", "http:"))
-    box.boot(expect=2)
-    box.put(good)
-    assert box.boot() == ""
+    box.insert_card(good.replace("mqtts:", "http:"))
+    box.run_provision(expected_code=2)
+    box.insert_card(good)
+    assert box.run_provision() == ""
     result = box.card / "vigie-result.txt"
     assert "WRONG" not in result.read_text()
     assert "VIGIE: box casa-0001 is as it was set up" in result.read_text()
     assert "have casa-0001.csr.pem on the card signed" in " ".join(result.read_text().split())
     written = result.stat().st_mtime_ns
-    box.boot()
+    box.run_provision()
     assert result.stat().st_mtime_ns == written, "a card is not worn out by saying the same again"
 
 
-def test_where_no_result_is_on_the_card_none_is_put_there(box: Tree) -> None:
+def test_where_no_result_is_on_the_card_none_is_put_there(box: BoxTree) -> None:
     (box.card / "vigie-result.txt").unlink()
-    box.boot()
+    box.run_provision()
     assert not (box.card / "vigie-result.txt").exists()

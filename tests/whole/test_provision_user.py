@@ -11,7 +11,7 @@ from tests.whole.provision_tree import CHECKOUT
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to be another user")
 
-BEGIN = "import os, signal\nfrom agent.provisioning.run_as_user import as_user\n"
+BEGIN = "import os, signal\nfrom agent.provisioning.run_as_user import run_as_user\n"
 ASK = """
 def work():
     try:
@@ -21,7 +21,7 @@ def work():
     status = open("/proc/self/status").read()
     kept = [line.split()[1] for line in status.splitlines() if line.startswith("CapEff")]
     return repr((os.getresuid(), os.getgroups(), kept)).encode()
-print(as_user("nobody", work, 60).decode())
+print(run_as_user("nobody", work, 60).decode())
 """
 
 
@@ -47,10 +47,10 @@ def test_nothing_of_root_is_left() -> None:
     ],
 )
 def test_work_that_comes_to_no_end_is_a_failure(work: str, why: str) -> None:
-    assert why in said(f"as_user('nobody', lambda: {work}, 1)")
+    assert why in said(f"run_as_user('nobody', lambda: {work}, 1)")
 
 
 def test_a_user_that_is_not_there_is_told() -> None:
     assert "--user 'nemo': no such user; allowed: the agent's user" in said(
-        "as_user('nemo', bytes, 1)"
+        "run_as_user('nemo', bytes, 1)"
     )

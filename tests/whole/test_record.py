@@ -18,15 +18,15 @@ import pytest
 from agent.base.model import Segment
 from agent.config.configuration import RecordConfig
 from agent.faults.registry import FaultRegistry
-from agent.recording.record_stage import LONGEST_BATCH_NS, RETRY_NS, RecordStage
-from agent.recording.recovery import SET_ASIDE, recover, whole_prefix_bytes
+from agent.recording.record_stage import MAX_BATCH_NS, MIN_RETRY_NS, RecordStage
+from agent.recording.recovery import QUARANTINE_DIR, recover_folder, valid_prefix_bytes
 from agent.recording.retention.retention_stage import RetentionStage
 from agent.runtime.queues import PacketQueue
 from drivers.camera.replay import Options, open_camera
-from drivers.contracts import Wanted
+from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
 from drivers.media import Packet, StreamInfo
-from tests.conftest import HeldClock
+from tests.conftest import ManualClock
 
 FPS = 10
 GOP = 10
@@ -62,7 +62,10 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def packets_of(path: Path) -> tuple[StreamInfo, list[Packet]]:
     """A film's packets through the replay camera."""
     camera = open_camera(
-        "film", Options(path=str(path), pace="fast"), Wanted(packets=True, frames_fps=0), lambda: 0
+        "film",
+        Options(path=str(path), pace="fast"),
+        StreamRequest(packets=True, frames_fps=0),
+        lambda: 0,
     )
     packets: list[Packet] = []
 
@@ -94,7 +97,7 @@ class Recording:
     def __init__(
         self,
         folder: Path,
-        clock: HeldClock,
+        clock: ManualClock,
         keeper: RetentionStage | None = None,
         **settings: float,
     ) -> None:
@@ -111,7 +114,7 @@ class Recording:
             folder,
             clock,
             self.faults,
-            keeper=keeper,
+            retention=keeper,
             on_gap=lambda begin_ns, end_ns: self.gaps.append((begin_ns, end_ns)),
             on_segment=self.segments.append,
         )
@@ -161,8 +164,8 @@ def test_every_picture_of_a_stream_plays_from_its_segments(
 ) -> None:
     source = encode(tmp_path / f"film{suffix}", codec, pix_fmt, options)
     info, packets = packets_of(source)
-    recording = Recording(tmp_path / "ring", HeldClock())
-    recording.stage.stream_opened(info)
+    recording = Recording(tmp_path / "ring", ManualClock())
+    recording.stage.on_stream_opened(info)
     recording.put(packets)
     recording.stage.close()
     assert recording.codes() == []
@@ -172,14 +175,14 @@ def test_every_picture_of_a_stream_plays_from_its_segments(
 
 def test_segments_begin_at_keyframes_and_follow_without_a_hole(film: Path, tmp_path: Path) -> None:
     info, packets = packets_of(film)
-    recording = Recording(tmp_path, HeldClock())
-    recording.stage.stream_opened(info)
+    recording = Recording(tmp_path, ManualClock())
+    recording.stage.on_stream_opened(info)
     recording.put(packets)
     recording.stage.close()
     assert [s.duration_ns / 1e9 for s in recording.segments] == pytest.approx([2, 2, 2, 2, 1.5])
     for before, after in zip(recording.segments, recording.segments[1:], strict=False):
         assert before.begin_ns + before.duration_ns == pytest.approx(after.begin_ns, abs=1e6)
-    footage = recording.stage.footage()
+    footage = recording.stage.footage_health()
     assert footage.segments == 5
     assert footage.bytes == sum(Path(path).stat().st_size for path in recording.files())
     assert footage.oldest_utc == recording.segments[0].begin_utc == "2026-11-25T00:00:00.000Z"
@@ -188,11 +191,11 @@ def test_segments_begin_at_keyframes_and_follow_without_a_hole(film: Path, tmp_p
 def test_the_ring_stays_in_its_budget_and_keeps_the_newest(film: Path, tmp_path: Path) -> None:
     info, packets = packets_of(film)
     size_bytes = sum(len(packet.data) for packet in packets)
-    recording = Recording(tmp_path, HeldClock(), max_bytes=size_bytes // 2)
-    recording.stage.stream_opened(info)
+    recording = Recording(tmp_path, ManualClock(), max_bytes=size_bytes // 2)
+    recording.stage.on_stream_opened(info)
     for packet in packets:
         recording.put([packet])
-        assert recording.stage.footage().bytes <= size_bytes // 2
+        assert recording.stage.footage_health().bytes <= size_bytes // 2
     recording.stage.close()
     kept = recording.files()
     assert kept == [segment.path for segment in recording.segments[-len(kept) :]]
@@ -210,9 +213,9 @@ def test_a_keyframe_writes_the_fragment_before_it_at_the_next_turn(
     film: Path, tmp_path: Path
 ) -> None:
     info, packets = packets_of(film)
-    recording = Recording(tmp_path, HeldClock())
+    recording = Recording(tmp_path, ManualClock())
     running = Running()
-    recording.stage.stream_opened(info)
+    recording.stage.on_stream_opened(info)
     first, *rest = packets
     (second_key, *_) = [number for number, packet in enumerate(rest) if packet.is_key]
     recording.queue.put(first)
@@ -220,36 +223,38 @@ def test_a_keyframe_writes_the_fragment_before_it_at_the_next_turn(
     for packet in rest[:second_key]:
         recording.queue.put(packet)
         recording.stage.run_once(running)
-    head_bytes = recording.stage.footage().bytes
+    head_bytes = recording.stage.footage_health().bytes
     recording.queue.put(rest[second_key])
     recording.stage.run_once(running)
-    assert not recording.queue.take_all()
+    assert not recording.queue.drain()
     fragment_bytes = sum(len(packet.data) for packet in packets[: second_key + 1])
-    assert recording.stage.footage().bytes - head_bytes >= fragment_bytes - len(info.extradata)
+    assert recording.stage.footage_health().bytes - head_bytes >= fragment_bytes - len(
+        info.extradata
+    )
 
 
 def test_packets_without_a_keyframe_wait_for_a_second_at_most(film: Path, tmp_path: Path) -> None:
     info, packets = packets_of(film)
-    recording = Recording(tmp_path, HeldClock())
+    recording = Recording(tmp_path, ManualClock())
     running = Running()
-    recording.stage.stream_opened(info)
+    recording.stage.on_stream_opened(info)
     recording.queue.put(packets[0])
     recording.stage.run_once(running)
     recording.queue.put(packets[1])
-    recording.clock.now_ns += LONGEST_BATCH_NS - 1
+    recording.clock.now_ns += MAX_BATCH_NS - 1
     recording.stage.run_once(running)
-    assert recording.queue.take_all() == [packets[1]]
+    assert recording.queue.drain() == [packets[1]]
     recording.queue.put(packets[1])
     recording.clock.now_ns += 1
     recording.stage.run_once(running)
-    assert recording.queue.take_all() == []
+    assert recording.queue.drain() == []
 
 
 def test_a_fragment_becomes_durable_though_no_packet_follows(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     info, packets = packets_of(film)
-    recording = Recording(tmp_path, HeldClock(), flush_s=5.0, segment_s=60.0)
+    recording = Recording(tmp_path, ManualClock(), flush_s=5.0, segment_s=60.0)
     running = Running()
     durable_bytes: list[int] = []
     fdatasync = os.fdatasync
@@ -259,27 +264,27 @@ def test_a_fragment_becomes_durable_though_no_packet_follows(
         durable_bytes.append(os.fstat(handle).st_size)
 
     monkeypatch.setattr(os, "fdatasync", note)
-    recording.stage.stream_opened(info)
+    recording.stage.on_stream_opened(info)
     for packet in packets:
         recording.queue.put(packet)
     recording.stage.run_once(running)
-    recording.clock.pass_s(4.9)
+    recording.clock.advance_s(4.9)
     recording.stage.run_once(running)
     assert durable_bytes == []
-    recording.clock.pass_s(0.1)
+    recording.clock.advance_s(0.1)
     recording.stage.run_once(running)
     recording.stage.run_once(running)
-    assert durable_bytes == [recording.stage.footage().bytes]
+    assert durable_bytes == [recording.stage.footage_health().bytes]
     assert durable_bytes[0] > 0
 
 
 def test_a_camera_that_opens_again_begins_a_new_file(film: Path, tmp_path: Path) -> None:
     info, packets = packets_of(film)
-    recording = Recording(tmp_path, HeldClock(), segment_s=60)
-    recording.stage.stream_opened(info)
+    recording = Recording(tmp_path, ManualClock(), segment_s=60)
+    recording.stage.on_stream_opened(info)
     for packet in packets[:15]:
         recording.queue.put(packet)
-    recording.stage.stream_opened(info)  # these fifteen still wait, and are of the first opening
+    recording.stage.on_stream_opened(info)  # these fifteen still wait, and are of the first opening
     for packet in packets[:5]:
         recording.queue.put(packet)
     recording.stage.run_once(recording.stopping)
@@ -293,14 +298,14 @@ def test_a_stream_that_mp4_cannot_carry_is_a_fault_until_another_comes(
     film: Path, tmp_path: Path, codec: str
 ) -> None:
     info, packets = packets_of(film)
-    recording = Recording(tmp_path, HeldClock())
+    recording = Recording(tmp_path, ManualClock())
     refused = StreamInfo(codec=codec, width_px=160, height_px=96, fps=FPS)
-    recording.stage.stream_opened(refused)
+    recording.stage.on_stream_opened(refused)
     recording.put(packets[:20])
     assert recording.codes() == ["STO-02"]
     assert codec in recording.faults.active()[0].detail
     assert recording.files() == []
-    recording.stage.stream_opened(info)
+    recording.stage.on_stream_opened(info)
     recording.put(packets)
     recording.stage.close()
     assert recording.codes() == []
@@ -313,11 +318,11 @@ def test_a_damaged_packet_costs_its_group_and_no_more(film: Path, tmp_path: Path
     torn = Packet(
         t_ns=0, pts_ns=broken.pts_ns, dts_ns=broken.dts_ns, is_key=False, data=b"\xff" * 9
     )
-    recording = Recording(tmp_path, HeldClock(), segment_s=60)
-    recording.stage.stream_opened(info)
+    recording = Recording(tmp_path, ManualClock(), segment_s=60)
+    recording.stage.on_stream_opened(info)
     recording.put([*packets[:25], torn])
     assert recording.codes() == ["STO-02"]
-    recording.clock.now_ns += RETRY_NS
+    recording.clock.now_ns += MIN_RETRY_NS
     recording.put(packets[26:])
     recording.stage.close()
     assert recording.codes() == []
@@ -327,16 +332,16 @@ def test_a_damaged_packet_costs_its_group_and_no_more(film: Path, tmp_path: Path
 
 def test_order_does_not_depend_on_utc(film: Path, tmp_path: Path) -> None:
     info, packets = packets_of(film)
-    clock = HeldClock()
+    clock = ManualClock()
     recording = Recording(tmp_path, clock)
-    recording.stage.stream_opened(info)
+    recording.stage.on_stream_opened(info)
     for index, packet in enumerate(packets):
         clock.boot_utc += timedelta(days=3650) * (-1 if index % 2 else 1)
         clock.synced = index < 40
         recording.put([packet])
     recording.stage.close()
-    again = Recording(tmp_path, HeldClock())
-    again.stage.stream_opened(info)
+    again = Recording(tmp_path, ManualClock())
+    again.stage.on_stream_opened(info)
     again.put(packets)
     again.stage.close()
     assert pictures(again.files()) == pictures([str(film)]) * 2
@@ -346,27 +351,27 @@ def test_order_does_not_depend_on_utc(film: Path, tmp_path: Path) -> None:
 @pytest.mark.raises_fault("STO-02")
 def test_a_folder_that_vanishes_is_a_fault_and_then_a_gap(film: Path, tmp_path: Path) -> None:
     info, packets = packets_of(film)
-    recording = Recording(tmp_path, HeldClock())
-    recording.stage.stream_opened(info)
+    recording = Recording(tmp_path, ManualClock())
+    recording.stage.on_stream_opened(info)
     recording.put(packets[:15])
     for path in recording.folder.iterdir():
         path.unlink()
     recording.folder.rmdir()
     recording.put(packets[15:22])
     assert recording.codes() == ["STO-02"]
-    recording.clock.now_ns += RETRY_NS
+    recording.clock.now_ns += MIN_RETRY_NS
     recording.put(packets[22:])
     recording.stage.close()
     assert recording.codes() == []
     assert recording.gaps == [(packets[0].t_ns, packets[30].t_ns)]
-    assert recording.stage.footage().gaps == 1
+    assert recording.stage.footage_health().gaps == 1
     assert pictures(recording.files()) == pictures([str(film)])[30:]
 
 
 def test_a_file_cut_anywhere_keeps_its_longest_whole_prefix(film: Path, tmp_path: Path) -> None:
     info, packets = packets_of(film)
-    recording = Recording(tmp_path, HeldClock(), segment_s=60)
-    recording.stage.stream_opened(info)
+    recording = Recording(tmp_path, ManualClock(), segment_s=60)
+    recording.stage.on_stream_opened(info)
     recording.put(packets)
     recording.stage.close()
     whole = Path(recording.segments[0].path).read_bytes()
@@ -378,10 +383,10 @@ def test_a_file_cut_anywhere_keeps_its_longest_whole_prefix(film: Path, tmp_path
         folder = tmp_path / f"cut{number}"
         folder.mkdir()
         (folder / f"{name}.part").write_bytes(whole[:cut])
-        found = recover(folder)
-        assert recover(folder) == found
+        found = recover_folder(folder)
+        assert recover_folder(folder) == found
         if not found:
-            aside = folder / SET_ASIDE / f"{name}.part"
+            aside = folder / QUARANTINE_DIR / f"{name}.part"
             assert (
                 aside.read_bytes() == whole[:cut] if b"moof" in whole[:cut] else not aside.exists()
             )
@@ -396,14 +401,14 @@ def test_a_file_cut_anywhere_keeps_its_longest_whole_prefix(film: Path, tmp_path
 
 def test_zeros_where_a_power_cut_left_them_end_the_prefix(film: Path, tmp_path: Path) -> None:
     info, packets = packets_of(film)
-    recording = Recording(tmp_path, HeldClock(), segment_s=60)
-    recording.stage.stream_opened(info)
+    recording = Recording(tmp_path, ManualClock(), segment_s=60)
+    recording.stage.on_stream_opened(info)
     recording.put(packets)
     (part,) = recording.folder.glob("*.part")
     written = part.stat().st_size
     with part.open("r+b") as file:
         file.truncate(written + 4096)
-        assert whole_prefix_bytes(file, written + 4096) == written
+        assert valid_prefix_bytes(file, written + 4096) == written
 
 
 def test_what_is_no_footage_is_set_aside_and_kept(tmp_path: Path) -> None:
@@ -412,10 +417,10 @@ def test_what_is_no_footage_is_set_aside_and_kept(tmp_path: Path) -> None:
     (folder / "holiday" / "beach.jpg").write_bytes(b"sand")
     (folder / "notes.txt").write_bytes(b"one")
     (folder / "link").symlink_to("/etc/hostname")
-    assert recover(folder) == []
+    assert recover_folder(folder) == []
     (folder / "notes.txt").write_bytes(b"two")
-    assert recover(folder) == []
-    aside = folder / SET_ASIDE
+    assert recover_folder(folder) == []
+    aside = folder / QUARANTINE_DIR
     assert (aside / "notes.txt").read_bytes() == b"one"
     assert (aside / "notes.txt.1").read_bytes() == b"two"
     assert (aside / "holiday" / "beach.jpg").read_bytes() == b"sand"
@@ -426,11 +431,11 @@ ON_A_SMALL_DISK = """
     import sys
     from pathlib import Path
     sys.path.insert(0, {project!r})
-    from tests.whole.test_record import HeldClock, RETRY_NS, Recording, packets_of, pictures
+    from tests.whole.test_record import ManualClock, MIN_RETRY_NS, Recording, packets_of, pictures
 
     info, packets = packets_of(Path({film!r}))
-    recording = Recording(Path({disk!r}), HeldClock())
-    recording.stage.stream_opened(info)
+    recording = Recording(Path({disk!r}), ManualClock())
+    recording.stage.on_stream_opened(info)
     full = Path({disk!r}, "someone-elses.log")
     recording.put(packets[:25])
     with full.open("wb", buffering=0) as file:
@@ -443,7 +448,7 @@ ON_A_SMALL_DISK = """
     assert recording.codes() == ["STO-02"], recording.codes()
     assert "No space left" in recording.faults.active()[0].detail
     full.unlink()
-    recording.clock.now_ns += RETRY_NS
+    recording.clock.now_ns += MIN_RETRY_NS
     recording.put(packets[50:])
     recording.stage.close()
     assert recording.codes() == []
@@ -476,8 +481,8 @@ def test_a_keyframe_that_never_comes_records_nothing_and_says_nothing(
     film: Path, tmp_path: Path
 ) -> None:
     info, packets = packets_of(film)
-    recording = Recording(tmp_path, HeldClock())
-    recording.stage.stream_opened(info)
+    recording = Recording(tmp_path, ManualClock())
+    recording.stage.on_stream_opened(info)
     recording.put(packets[1:GOP])
     recording.stage.close()
     assert (recording.files(), recording.codes(), recording.gaps) == ([], [], [])

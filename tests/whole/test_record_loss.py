@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from agent.recording import gop
-from agent.recording.gop import LONGEST_NS
-from agent.recording.record_stage import RETRY_NS
+from agent.recording.gop import MAX_GOP_NS
+from agent.recording.record_stage import MIN_RETRY_NS
 from drivers.media import Packet
-from tests.conftest import HeldClock
+from tests.conftest import ManualClock
 from tests.whole.test_record import GOP, X264, Recording, encode, packets_of, pictures
 
 NS = 10**9
@@ -27,8 +27,8 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def starts(film: Path, folder: Path, **settings: float) -> tuple[Recording, list[Packet]]:
     info, packets = packets_of(film)
-    recording = Recording(folder, HeldClock(), **settings)
-    recording.stage.stream_opened(info)
+    recording = Recording(folder, ManualClock(), **settings)
+    recording.stage.on_stream_opened(info)
     # No camera's pictures come at whole milliseconds, which is all that a file's name tells.
     return recording, [msgspec.structs.replace(each, t_ns=each.t_ns + 1234) for each in packets]
 
@@ -40,7 +40,7 @@ def test_a_gap_begins_with_the_group_that_was_not_written_to_its_end(
     recording.put(packets[:25])
     torn = msgspec.structs.replace(packets[25], data=b"\xff" * 9)
     recording.put([torn])
-    recording.clock.now_ns += RETRY_NS
+    recording.clock.now_ns += MIN_RETRY_NS
     recording.put(packets[26:])
     recording.stage.close()
     played = pictures([str(film)])
@@ -55,7 +55,7 @@ def test_a_gap_goes_as_far_back_as_what_could_not_be_mended(film: Path, tmp_path
         part.unlink()  # a group had been written to it, the next one had not
     recording.put(packets[35:42])
     assert recording.codes() == ["STO-02"]
-    recording.clock.now_ns += RETRY_NS
+    recording.clock.now_ns += MIN_RETRY_NS
     recording.put(packets[42:])
     recording.stage.close()
     assert recording.gaps == [(packets[20].t_ns, packets[50].t_ns)]
@@ -70,7 +70,7 @@ def test_what_was_mended_whole_is_no_gap(film: Path, tmp_path: Path) -> None:
     recording.put(packets[20:22])  # written and durable, and cannot have its name
     assert recording.codes() == ["STO-02"]
     in_the_way.rmdir()
-    recording.clock.now_ns += RETRY_NS
+    recording.clock.now_ns += MIN_RETRY_NS
     recording.put(packets[22:])
     recording.stage.close()
     played = pictures([str(film)])
@@ -82,10 +82,10 @@ def test_a_failure_that_lasts_until_the_stop_is_a_gap_up_to_it(film: Path, tmp_p
     recording, packets = starts(film, tmp_path, segment_s=60)
     recording.put(packets[:25])
     recording.put([msgspec.structs.replace(packets[25], data=b"\xff" * 9), *packets[26:29]])
-    recording.clock.pass_s(0.5)
+    recording.clock.advance_s(0.5)
     recording.stage.close()
     assert recording.gaps == [(packets[20].t_ns, recording.clock.now_ns)]
-    assert recording.stage.footage().gaps == 1
+    assert recording.stage.footage_health().gaps == 1
 
 
 def without_keyframes(packets: list[Packet], seconds: int) -> list[Packet]:
@@ -102,7 +102,7 @@ def test_a_stream_without_keyframes_is_kept_as_long_as_a_group_may_be_and_is_a_f
     film: Path, tmp_path: Path
 ) -> None:
     recording, packets = starts(film, tmp_path)
-    longest_s = LONGEST_NS // NS
+    longest_s = MAX_GOP_NS // NS
     recording.put(without_keyframes(packets, longest_s - 1))
     assert recording.codes() == []
     recording.put(without_keyframes(packets, longest_s + 300)[longest_s:])
@@ -113,7 +113,7 @@ def test_a_stream_without_keyframes_is_kept_as_long_as_a_group_may_be_and_is_a_f
     key = msgspec.structs.replace(packets[0], t_ns=key_s * NS, pts_ns=key_s * NS, dts_ns=key_s * NS)
     recording.put([key])
     assert recording.codes() == []
-    assert recording.gaps == [(LONGEST_NS, key_s * NS)]
+    assert recording.gaps == [(MAX_GOP_NS, key_s * NS)]
     recording.stage.close()
     assert len(recording.files()) == 2
 
@@ -123,7 +123,7 @@ def test_a_group_that_is_too_large_is_closed_too(
 ) -> None:
     recording, packets = starts(film, tmp_path, segment_s=60)
     group = packets[:GOP]
-    monkeypatch.setattr(gop, "MOST_BYTES", sum(len(each.data) for each in group[:5]))
+    monkeypatch.setattr(gop, "MAX_GOP_BYTES", sum(len(each.data) for each in group[:5]))
     recording.put(group)
     recording.stage.close()
     assert pictures(recording.files()) == pictures([str(film)])[:5]
@@ -159,15 +159,15 @@ def test_a_disk_that_fails_is_asked_less_and_less_until_it_has_taken_a_file(
 
 
 FILLED_UP = """
-    keeper_faults = FaultBoard(clock.boottime_ns)
+    keeper_faults = FaultRegistry(clock.boottime_ns)
     told = []
-    keeper = Keeper(
+    keeper = RetentionStage(
         disk, RecordConfig(), HoldConfig(), clock, boot_id(), keeper_faults,
-        Holds(disk / "holds", clock, boot_id(), str), Notary(lambda body, _: told.append(body),
+        HoldStore(disk / "holds", clock, boot_id(), str), ReceiptQueue(lambda body, _: told.append(body),
         keeper_faults), cameras=["north"], on_broken=print,
     )
     recording = Recording(disk, clock, keeper)
-    recording.stage.stream_opened(info)
+    recording.stage.on_stream_opened(info)
     with (disk / "someone-elses.log").open("wb", buffering=0) as file:
         try:
             while True:
@@ -192,7 +192,7 @@ def test_a_disk_that_is_full_does_not_fill_with_what_could_not_be_begun(
 
 ON_FEW_INODES = """
     recording = Recording(disk, clock, segment_s=1)
-    recording.stage.stream_opened(info)
+    recording.stage.on_stream_opened(info)
     for turn in range(12):
         recording.put([
             msgspec.structs.replace(each, **{
@@ -229,15 +229,15 @@ import msgspec
 sys.path.insert(0, {project!r})
 from agent.base.clock import boot_id
 from agent.config.configuration import HoldConfig, RecordConfig
-from agent.faults.registry import FaultBoard
-from agent.recording.retention.hold_store import Holds
-from agent.recording.retention.retention_stage import Keeper
-from agent.recording.custody.receipt_queue import Notary
-from tests.whole.test_record import HeldClock, Recording, packets_of
+from agent.faults.registry import FaultRegistry
+from agent.recording.retention.hold_store import HoldStore
+from agent.recording.retention.retention_stage import RetentionStage
+from agent.recording.custody.receipt_queue import ReceiptQueue
+from tests.whole.test_record import ManualClock, Recording, packets_of
 
 info, packets = packets_of(Path({film!r}))
 disk = Path({disk!r})
-clock = HeldClock()
+clock = ManualClock()
 """
 
 

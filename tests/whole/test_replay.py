@@ -14,8 +14,8 @@ import pytest
 
 from agent.__main__ import main
 from agent.base.model import LABELS
-from agent.reporting.payloads import EventMessage, FlowMessage
-from tests.whole.drawn_clip import FPS, write_clip
+from agent.reporting.payloads import EventMessage, TrafficCountsMessage
+from tests.whole.drawn_clip import FPS, write_street_clip
 
 ROOT = Path(__file__).parents[2]
 SCENE = ROOT / "centre" / "demo" / "scenes" / "street.toml"
@@ -25,7 +25,7 @@ LENGTH_S = 24
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("clip") / "street.mp4"
-    write_clip(path, LENGTH_S)
+    write_street_clip(path, LENGTH_S)
     return path
 
 
@@ -86,7 +86,7 @@ def test_everything_that_began_has_ended(replayed: Replayed) -> None:
 def test_flow_stands_at_the_end_and_adds_up(replayed: Replayed) -> None:
     (flow,) = replayed.messages("flow")
     assert json.loads(replayed.events.read_bytes().splitlines()[-1]) == flow
-    message = msgspec.convert(flow, FlowMessage)
+    message = msgspec.convert(flow, TrafficCountsMessage)
     told = Counter[str]()
     for line in message.data.lines:
         told[line.name] += sum(sum(labels.values()) for labels in line.counts.values())

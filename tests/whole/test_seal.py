@@ -18,14 +18,14 @@ from rich.pretty import pretty_repr
 
 from agent.base.errors import UserError
 from agent.config.configuration import Recipient
-from agent.recording.encryption.keys import KeyRing, SegmentKey, make_private_key, read_private_key
-from agent.recording.encryption.seal import Sealer, open_sidecar, read_sidecar
-from agent.recording.muxer import CannotRecord, check_stream
+from agent.recording.encryption.keys import KeyRing, SegmentKey, generate_key_pair, read_private_key
+from agent.recording.encryption.seal import Sealer, read_sidecar, unwrap_segment_key
+from agent.recording.muxer import MuxerError, check_stream
 from agent.recording.open_segment import ClosedSegment, OpenSegment
-from agent.recording.recovery import SET_ASIDE, recover, remove_segment
-from agent.recording.segment_name import KEYS, PART, SegmentName, parse_segment_name
+from agent.recording.recovery import QUARANTINE_DIR, delete_segment, recover_folder
+from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX, SegmentName, parse_segment_name
 from drivers.media import Packet, StreamInfo
-from tests.conftest import HeldClock
+from tests.conftest import ManualClock
 from tests.whole.test_record import GOP, X264, encode, packets_of
 
 
@@ -44,7 +44,7 @@ class Centre:
 
     def __init__(self, folder: Path, name: str = "centre") -> None:
         self.path = folder / f"{name}.pem"
-        self.recipient = Recipient(id=name, public_key=make_private_key(self.path))
+        self.recipient = Recipient(id=name, public_key=generate_key_pair(self.path))
         self.key = read_private_key(self.path)
 
 
@@ -55,13 +55,13 @@ def centre(tmp_path: Path) -> Centre:
 
 def sealer_for(*recipients: Recipient, keys: KeyRing | None = None, **other: str) -> Sealer:
     places = {"box": "box-1", "camera": "north", **other}
-    made = Sealer.from_config(recipients, keys=keys or KeyRing(10), **places)
+    made = Sealer.from_config(recipients, key_ring=keys or KeyRing(10), **places)
     assert made is not None
     return made
 
 
 def segment_name(counter: int = 1) -> SegmentName:
-    clock = HeldClock()
+    clock = ManualClock()
     return SegmentName(
         counter=counter, boot="1f155cfd", begin_ms=counter * 1000, utc=clock.boot_utc, synced=True
     )
@@ -76,7 +76,7 @@ def write(
     """One segment of all the packets."""
     folder.mkdir(exist_ok=True)
     info, packets = stream
-    part = OpenSegment(folder, name or segment_name(), info, HeldClock(), 0.0, sealer)
+    part = OpenSegment(folder, name or segment_name(), info, ManualClock(), 0.0, sealer)
     for packet in packets:
         part.add(packet)
     return part.finish()
@@ -113,7 +113,7 @@ def test_who_has_the_key_sees_every_picture_and_the_disk_holds_none(
     stream = packets_of(encode(tmp_path / f"film{suffix}", codec, pix_fmt, options))
     plain = write(tmp_path / "plain", stream, None)
     sealed = write(tmp_path / "sealed", stream, sealer_for(centre.recipient))
-    key = open_sidecar(Path(f"{sealed.path}{KEYS}"), centre.key)
+    key = unwrap_segment_key(Path(f"{sealed.path}{KEYS_SUFFIX}"), centre.key)
     assert digests(sealed.path, key) == digests(plain.path)
     assert (plain.encrypted, sealed.encrypted) == (False, True)
     data, open_data = sealed.path.read_bytes(), plain.path.read_bytes()
@@ -150,14 +150,14 @@ def test_each_of_several_recipients_opens_it_alone(
     two = [Centre(tmp_path, "centre"), Centre(tmp_path, "court")]
     keys = KeyRing(10)
     sealed = write(tmp_path / "north", stream, sealer_for(*(c.recipient for c in two), keys=keys))
-    sidecar = Path(f"{sealed.path}{KEYS}")
-    opened = [open_sidecar(sidecar, c.key) for c in two]
+    sidecar = Path(f"{sealed.path}{KEYS_SUFFIX}")
+    opened = [unwrap_segment_key(sidecar, c.key) for c in two]
     assert opened[0] == opened[1]
     assert keys.get(opened[0].kid) == opened[0]
     assert [w.id for w in read_sidecar(sidecar).recipients] == ["centre", "court"]
     assert len({w.wrapped for w in read_sidecar(sidecar).recipients}) == 2
     with pytest.raises(UserError, match="does not open it; it is wrapped for: centre, court"):
-        open_sidecar(sidecar, X25519PrivateKey.generate())
+        unwrap_segment_key(sidecar, X25519PrivateKey.generate())
 
 
 @pytest.mark.parametrize("field", ["box", "camera", "segment", "kid"])
@@ -166,11 +166,11 @@ def test_a_wrapped_key_is_bound_to_its_box_camera_segment_and_id(
 ) -> None:
     path = tmp_path / "x.keys"
     path.write_bytes(sealer_for(centre.recipient).new_key("a.mp4").sidecar)
-    open_sidecar(path, centre.key)
+    unwrap_segment_key(path, centre.key)
     changed = msgspec.structs.replace(read_sidecar(path), **{field: "0" * 32})
     path.write_bytes(msgspec.json.encode(changed))
     with pytest.raises(UserError, match="does not open it"):
-        open_sidecar(path, centre.key)
+        unwrap_segment_key(path, centre.key)
 
 
 def test_a_key_wrapped_under_the_id_of_another_is_refused(tmp_path: Path, centre: Centre) -> None:
@@ -187,7 +187,7 @@ def test_a_key_wrapped_under_the_id_of_another_is_refused(tmp_path: Path, centre
         patch.setattr("agent.recording.encryption.seal.SegmentKey", Forged)
         path.write_bytes(sealer.new_key("a.mp4").sidecar)
     with pytest.raises(UserError, match="not that of its key id"):
-        open_sidecar(path, centre.key)
+        unwrap_segment_key(path, centre.key)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_keys_file_that_is_none_is_told_in_one_line(
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError, match=says) as caught:
-        open_sidecar(path, centre.key)
+        unwrap_segment_key(path, centre.key)
     assert "\n" not in str(caught.value)
 
 
@@ -217,9 +217,9 @@ def test_the_keys_are_on_the_disk_before_the_first_byte_of_footage(
 ) -> None:
     info, packets = stream
     name = segment_name()
-    part = OpenSegment(tmp_path, name, info, HeldClock(), 0.0, sealer_for(centre.recipient))
-    assert (tmp_path / (str(name) + PART)).stat().st_size == 0
-    open_sidecar(tmp_path / (str(name) + KEYS), centre.key)
+    part = OpenSegment(tmp_path, name, info, ManualClock(), 0.0, sealer_for(centre.recipient))
+    assert (tmp_path / (str(name) + PART_SUFFIX)).stat().st_size == 0
+    unwrap_segment_key(tmp_path / (str(name) + KEYS_SUFFIX), centre.key)
     part.add(packets[0])
     part.abandon()
 
@@ -229,20 +229,20 @@ def test_a_sealed_file_cut_anywhere_opens_to_its_last_whole_fragment(
 ) -> None:
     keys = KeyRing(1)
     whole = write(tmp_path / "whole", stream, sealer_for(centre.recipient, keys=keys))
-    sidecar = Path(f"{whole.path}{KEYS}")
-    key = open_sidecar(sidecar, centre.key)
+    sidecar = Path(f"{whole.path}{KEYS_SUFFIX}")
+    key = unwrap_segment_key(sidecar, centre.key)
     pictures, data = digests(whole.path, key), whole.path.read_bytes()
     rng = random.Random(5)
     seen = set()
     for number in range(40):
         folder = tmp_path / f"cut{number}"
         folder.mkdir()
-        (folder / f"{whole.name}{PART}").write_bytes(data[: rng.randrange(len(data))])
-        (folder / f"{whole.name}{KEYS}").write_bytes(sidecar.read_bytes())
-        found = recover(folder)
-        assert recover(folder) == found
+        (folder / f"{whole.name}{PART_SUFFIX}").write_bytes(data[: rng.randrange(len(data))])
+        (folder / f"{whole.name}{KEYS_SUFFIX}").write_bytes(sidecar.read_bytes())
+        found = recover_folder(folder)
+        assert recover_folder(folder) == found
         if not found:
-            assert (folder / SET_ASIDE / f"{whole.name}{KEYS}").is_file()
+            assert (folder / QUARANTINE_DIR / f"{whole.name}{KEYS_SUFFIX}").is_file()
             continue
         shown = digests(folder / str(whole.name), key)
         assert shown == pictures[: len(shown)]
@@ -256,13 +256,13 @@ def test_keys_stay_with_their_segment_and_without_one_are_deleted(
 ) -> None:
     folder = tmp_path / "north"
     sealed = write(folder, stream, sealer_for(centre.recipient))
-    orphan = folder / (str(segment_name(7)) + KEYS)
+    orphan = folder / (str(segment_name(7)) + KEYS_SUFFIX)
     orphan.write_bytes(b"{}")
     (folder / "stranger.keys").write_bytes(b"?")
-    assert [str(segment.name) for segment in recover(folder)] == [sealed.path.name]
-    assert Path(f"{sealed.path}{KEYS}").is_file()
+    assert [str(segment.name) for segment in recover_folder(folder)] == [sealed.path.name]
+    assert Path(f"{sealed.path}{KEYS_SUFFIX}").is_file()
     assert not orphan.exists()
-    assert [path.name for path in (folder / SET_ASIDE).iterdir()] == ["stranger.keys"]
+    assert [path.name for path in (folder / QUARANTINE_DIR).iterdir()] == ["stranger.keys"]
 
 
 def test_a_segment_goes_with_its_keys(
@@ -272,7 +272,7 @@ def test_a_segment_goes_with_its_keys(
     write(tmp_path / "north", stream, None, names[0])
     write(tmp_path / "north", stream, sealer_for(centre.recipient), names[1])
     for name in names:
-        remove_segment(tmp_path / "north", name)
+        delete_segment(tmp_path / "north", name)
     assert list((tmp_path / "north").iterdir()) == []
 
 
@@ -289,7 +289,7 @@ def test_the_key_ring_forgets_the_oldest() -> None:
     ring = KeyRing(3)
     keys = [SegmentKey(bytes([number] * 16)) for number in range(5)]
     for key in keys:
-        ring.put(key)
+        ring.add(key)
     assert [ring.get(key.kid) for key in keys] == [None, None, *keys[2:]]
 
 
@@ -308,18 +308,18 @@ def test_no_key_is_ever_shown(
         return made[-1]
 
     sealer = Sealer.from_config(
-        [centre.recipient], box="b", camera="c", keys=keys, random_bytes=random_bytes
+        [centre.recipient], box="b", camera="c", key_ring=keys, random_bytes=random_bytes
     )
     sealed = write(tmp_path / "north", stream, sealer)
     (tmp_path / "north" / "left.mp4").write_bytes(b"")
-    recover(tmp_path / "north")
+    recover_folder(tmp_path / "north")
     key = SegmentKey(made[0])
     assert keys.get(key.kid) == key
     shown = [repr(key), str(key), f"{key}", repr(keys), repr(sealer), pretty_repr(key), repr([key])]
     shown += [
         caplog.text,
         repr(sealed),
-        repr(open_sidecar(Path(f"{sealed.path}{KEYS}"), centre.key)),
+        repr(unwrap_segment_key(Path(f"{sealed.path}{KEYS_SUFFIX}"), centre.key)),
     ]
     secrets = [str(made[0]), made[0].hex(), base64.b64encode(made[0]).decode(), str(list(made[0]))]
     secrets.append(repr(made[0])[2:-1])
@@ -338,7 +338,7 @@ def test_libavformat_tells_its_log_no_key(
         return made[-1]
 
     sealer = Sealer.from_config(
-        [centre.recipient], box="b", camera="c", keys=KeyRing(1), random_bytes=random_bytes
+        [centre.recipient], box="b", camera="c", key_ring=KeyRing(1), random_bytes=random_bytes
     )
     before = av.logging.get_level()
     av.logging.set_level(av.logging.TRACE)
@@ -392,7 +392,7 @@ def test_a_public_key_may_be_pem(tmp_path: Path, centre: Centre) -> None:
     pem = centre.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     path = tmp_path / "x.keys"
     path.write_bytes(sealer_for(Recipient(id="c", public_key=pem.decode())).new_key("a").sidecar)
-    open_sidecar(path, centre.key)
+    unwrap_segment_key(path, centre.key)
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
@@ -405,7 +405,7 @@ def test_a_key_pair_made_by_openssl_is_one_for_us(tmp_path: Path) -> None:
     path = tmp_path / "x.keys"
     recipient = Recipient(id="c", public_key=public.stdout)
     path.write_bytes(sealer_for(recipient).new_key("a.mp4").sidecar)
-    open_sidecar(path, read_private_key(pem))
+    unwrap_segment_key(path, read_private_key(pem))
 
 
 def test_two_recipients_of_one_name_are_refused(centre: Centre) -> None:
@@ -414,14 +414,14 @@ def test_two_recipients_of_one_name_are_refused(centre: Centre) -> None:
 
 
 def test_without_recipients_nothing_is_sealed() -> None:
-    assert Sealer.from_config((), box="b", camera="c", keys=KeyRing(1)) is None
+    assert Sealer.from_config((), box="b", camera="c", key_ring=KeyRing(1)) is None
 
 
 @pytest.mark.parametrize("codec", ["av1", "vp9"])
 def test_what_cannot_be_sealed_whole_is_not_recorded(codec: str) -> None:
     info = StreamInfo(codec=codec, width_px=160, height_px=96, fps=10)
     check_stream(info)
-    with pytest.raises(CannotRecord, match=f"a stream of '{codec}' cannot be sealed"):
+    with pytest.raises(MuxerError, match=f"a stream of '{codec}' cannot be sealed"):
         check_stream(info, sealed=True)
 
 
@@ -432,10 +432,10 @@ def test_a_private_key_is_readable_by_its_owner_alone_and_never_overwritten(
     assert _public(centre.key) == centre.recipient.public_key
     before = centre.path.read_bytes()
     with pytest.raises(UserError, match="File exists"):
-        make_private_key(centre.path)
+        generate_key_pair(centre.path)
     assert centre.path.read_bytes() == before
     with pytest.raises(UserError, match="No such file"):
-        make_private_key(tmp_path / "nowhere" / "key.pem")
+        generate_key_pair(tmp_path / "nowhere" / "key.pem")
 
 
 @pytest.mark.parametrize("content", [b"", b"key", ED25519_PEM.encode()])
@@ -452,6 +452,6 @@ def test_the_segments_name_in_the_keys_file_is_the_segments(
     tmp_path: Path, stream: tuple[StreamInfo, list[Packet]], centre: Centre
 ) -> None:
     sealed = write(tmp_path / "north", stream, sealer_for(centre.recipient))
-    sidecar = read_sidecar(Path(f"{sealed.path}{KEYS}"))
+    sidecar = read_sidecar(Path(f"{sealed.path}{KEYS_SUFFIX}"))
     assert parse_segment_name(sidecar.segment) == sealed.name
     assert (sidecar.box, sidecar.camera, sidecar.scheme) == ("box-1", "north", "cenc-aes-ctr")

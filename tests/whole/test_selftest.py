@@ -21,19 +21,19 @@ from agent.commands.command import CommandHandler
 from agent.config import configuration
 from agent.config.configuration import BrokerConfig
 from agent.diagnostics.selftest import broker_check, checks, test_pattern
-from agent.diagnostics.selftest.checks import NotProven
+from agent.diagnostics.selftest.checks import CheckFailed
 from agent.diagnostics.selftest.pipeline_run import PipelineRun, PipelineRunResult
-from agent.diagnostics.selftest.run import FOLDER, LOCK, selftest
-from agent.recording.encryption.keys import make_private_key
-from agent.recording.encryption.seal import open_sidecar
-from agent.recording.segment_name import KEYS
+from agent.diagnostics.selftest.run import LOCK_FILE, WORK_DIR, run_selftest
+from agent.recording.encryption.keys import generate_key_pair
+from agent.recording.encryption.seal import unwrap_segment_key
+from agent.recording.segment_name import KEYS_SUFFIX
 from agent.reporting import topics
-from agent.reporting.mqtt.paho_transport import Received, Subscribed
+from agent.reporting.mqtt.paho_transport import ReceivedPublish, Suback
 from agent.reporting.payloads import EventMessage, ReplyMessage
 from tests.whole.command_box import BOX, CommandBox
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK, open_outbox
-from tests.whole.report.street import Client
+from tests.whole.report.street import BareClient
 
 STEPS = ["capture", "detect", "record", "seal", "export", "outbox", "broker"]
 CAMERA = '[[camera]]\nname = "north"\ndriver = "fake"\noptions = {}\n'
@@ -50,21 +50,21 @@ def written(folder: Path, url: str, camera: str = CAMERA, more: str = "") -> Pat
     return path
 
 
-class Ear(Client):
+class Ear(BareClient):
     """Hears all that a box says."""
 
     def __init__(self, broker: BrokerConfig) -> None:
         # It has other things to do while a self-test runs.
         super().__init__(msgspec.structs.replace(broker, keepalive_s=600), "ear")
-        self.link.subscribe([topics.up(BOX, "#")])
-        self.wait(Subscribed)
+        self.link.subscribe([topics.up_topic(BOX, "#")])
+        self.wait_for(Suback)
 
-    def hear(self, what: str) -> Received:
+    def hear(self, what: str) -> ReceivedPublish:
         """The next message on a topic under `up/`."""
         while True:
-            received = self.wait(Received)
-            assert isinstance(received, Received)
-            if received.topic == topics.up(BOX, what):
+            received = self.wait_for(ReceivedPublish)
+            assert isinstance(received, ReceivedPublish)
+            if received.topic == topics.up_topic(BOX, what):
                 return received
 
 
@@ -77,9 +77,9 @@ def test_a_box_without_an_agent_is_tested_with_its_own_credentials_and_the_resul
     mosquitto: Mosquitto, broker: BrokerConfig, tmp_path: Path
 ) -> None:
     folder = tmp_path / "box"
-    (folder / FOLDER).mkdir(parents=True)
-    (folder / FOLDER / "left").write_text("by a self-test that was killed")
-    recipient = make_private_key(tmp_path / "centre.pem")
+    (folder / WORK_DIR).mkdir(parents=True)
+    (folder / WORK_DIR / "left").write_text("by a self-test that was killed")
+    recipient = generate_key_pair(tmp_path / "centre.pem")
     more = f'[[record.recipient]]\nid = "centre"\npublic_key = "{recipient}"\n'
     path = written(folder, mosquitto.url, more=more)
     ear = Ear(broker)
@@ -95,10 +95,10 @@ def test_a_box_without_an_agent_is_tested_with_its_own_credentials_and_the_resul
     assert "wrapped for centre;" in report.steps[3].said
     heard = msgspec.json.decode(ear.hear("reply").payload, type=ReplyMessage)
     assert heard.seq is None
-    ear.link.abandon()
+    ear.link.abort()
     assert selftest_result.read(folder) == report
     left = {entry.name for entry in folder.iterdir()}
-    assert left == {"vigie.toml", "outbox", LOCK, selftest_result.NAME}
+    assert left == {"vigie.toml", "outbox", LOCK_FILE, selftest_result.FILE_NAME}
     outbox = open_outbox(folder / "outbox", box=BOX)
     (message,) = outbox.fetch(10)
     outbox.close()
@@ -130,13 +130,13 @@ class Running:
 
         def tell(steps: tuple[SelfTestStep, ...]) -> str:
             assert self._door is not None
-            return self._door.tell(steps)
+            return self._door.publish_result(steps)
 
         return SelfTestCommandHandler(send, tell, CLOCK.boottime_ns)
 
     def _event(self, event: Event) -> None:
-        data = topics.event_data(event, begin=CLOCK.utc(event.begin_ns))
-        self.box.outbox.put(topics.event_draft(data))
+        data = topics.build_event_data(event, begin=CLOCK.utc(event.begin_ns))
+        self.box.outbox.put(topics.build_event_message(data))
 
 
 def test_a_running_agent_is_not_thrown_out_sends_the_message_and_tells_the_result(
@@ -147,7 +147,7 @@ def test_a_running_agent_is_not_thrown_out_sends_the_message_and_tells_the_resul
     with running.box as box:
         birth = ear.hear("status")
         config = configuration.load(written(tmp_path, mosquitto.url, NOT_WATCHED))
-        report = selftest(config, CLOCK, random.Random(1))
+        report = run_selftest(config, CLOCK, random.Random(1))
         assert [step.name for step in report.steps] == [s for s in STEPS if s != "detect"]
         assert report.ok, report
         assert "acknowledged after" in report.steps[-1].said
@@ -159,8 +159,8 @@ def test_a_running_agent_is_not_thrown_out_sends_the_message_and_tells_the_resul
         # Still the first connection: a second one of its name would have ended it.
         assert box.session is not None
         assert box.session.health().connected
-        assert box.outbox.next_session() == json.loads(birth.payload)["data"]["session"] + 1
-    ear.link.abandon()
+        assert box.outbox.next_session_number() == json.loads(birth.payload)["data"]["session"] + 1
+    ear.link.abort()
 
 
 @pytest.mark.raises_fault("SVC-02")
@@ -177,9 +177,9 @@ def test_a_failed_test_is_a_fault_of_the_running_agent_also_after_its_restart_un
     with running.box as box:
         (fault,) = box.faults.active()
         assert (fault.code, fault.detail) == ("SVC-02", "record: the disk gives back other bytes")
-        running.door.tell((good,))
+        running.door.publish_result((good,))
         assert box.faults.active() == ()
-        running.door.tell((good, bad))
+        running.door.publish_result((good, bad))
         assert [fault.code for fault in box.faults.active()] == ["SVC-02"]
 
 
@@ -193,24 +193,24 @@ def test_an_agent_that_cannot_send_the_message_fails_the_test_and_nobody_connect
 ) -> None:
     ear = Ear(broker)
     with CommandBox(tmp_path, None, heads=()) as box:
-        with pytest.raises(NotProven, match="'selftest': no such command"):
+        with pytest.raises(CheckFailed, match="'selftest': no such command"):
             way_of(tmp_path, mosquitto.url).check()
         told = way_of(tmp_path, mosquitto.url).publish((), an_event())
         assert told == (f"nobody was told: {told[0].removeprefix('nobody was told: ')}", None)
         assert box.outbox.depth == 0
     # The outbox is in use, and nobody answers at the door: an agent that starts or hangs.
     outbox = open_outbox(tmp_path / "outbox", box=BOX)
-    with pytest.raises(NotProven, match="another agent"):
+    with pytest.raises(CheckFailed, match="another agent"):
         way_of(tmp_path, mosquitto.url).check()
     outbox.close()
     assert "took the box's credentials" in way_of(tmp_path, mosquitto.url).check()
     first = ear.hear("reply")
     assert msgspec.json.decode(first.payload, type=ReplyMessage).data.command == "selftest"
-    ear.link.abandon()
+    ear.link.abort()
 
 
 def test_a_broker_that_is_not_there_is_a_failed_step(tmp_path: Path) -> None:
-    with pytest.raises(NotProven, match="refused"):
+    with pytest.raises(CheckFailed, match="refused"):
         way_of(tmp_path).check()
 
 
@@ -237,7 +237,7 @@ def test_two_self_tests_of_a_box_do_not_run_at_once_and_what_cannot_begin_fails_
     def try_another(step: SelfTestStep) -> None:
         if step.name == "broker":
             with pytest.raises(UserError, match="another self-test runs"):
-                selftest(config, CLOCK, random.Random(1))
+                run_selftest(config, CLOCK, random.Random(1))
             seen.append(step.name)
 
     full = configuration.load(written(tmp_path, "mqtt://127.0.0.1:1", NOT_WATCHED))
@@ -247,10 +247,10 @@ def test_two_self_tests_of_a_box_do_not_run_at_once_and_what_cannot_begin_fails_
     broken = msgspec.structs.replace(
         full, record=msgspec.convert(msgspec.to_builtins(bad_key), type(full.record))
     )
-    report = selftest(broken, CLOCK, random.Random(1), try_another)
+    report = run_selftest(broken, CLOCK, random.Random(1), try_another)
     assert seen == ["broker"]
     assert not report.ok
-    assert report.failed == ("capture", "record", "seal", "export", "outbox", "broker")
+    assert report.failed_steps == ("capture", "record", "seal", "export", "outbox", "broker")
     assert "public_key" in report.steps[0].said
     assert {step.said for step in report.steps[1:-1]} == {"not tried: nothing was captured"}
     assert selftest_result.read(tmp_path) == report
@@ -260,12 +260,12 @@ def test_two_self_tests_of_a_box_do_not_run_at_once_and_what_cannot_begin_fails_
 def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[PipelineRun, PipelineRunResult]:
     """One rehearsal, played; what it left behind is copied by those who break it."""
     folder = tmp_path_factory.mktemp("rehearsal")
-    make_private_key(folder / "centre.pem")
+    generate_key_pair(folder / "centre.pem")
     config = configuration.load(written(folder, "mqtt://127.0.0.1:1"))
     state = folder / "state"
     state.mkdir()
     rehearsal = PipelineRun(state, config, CLOCK, random.Random(1))
-    return rehearsal, rehearsal.play()
+    return rehearsal, rehearsal.run()
 
 
 @pytest.fixture
@@ -275,10 +275,10 @@ def played(
     """The rehearsal, with its footage as it was after the test whatever the test did to it."""
     rehearsal, played = once
     kept = tmp_path / "kept"
-    shutil.copytree(rehearsal.footage, kept)
+    shutil.copytree(rehearsal.footage_folder, kept)
     yield rehearsal, played, [Path(segment.path) for segment in played.segments]
-    shutil.rmtree(rehearsal.footage)
-    shutil.copytree(kept, rehearsal.footage)
+    shutil.rmtree(rehearsal.footage_folder)
+    shutil.copytree(kept, rehearsal.footage_folder)
     shutil.rmtree(rehearsal.folder / "export", ignore_errors=True)
 
 
@@ -287,11 +287,11 @@ Left = tuple[PipelineRun, PipelineRunResult, list[Path]]
 
 def test_what_a_whole_box_leaves_behind_proves_all(played: Left) -> None:
     rehearsal, done, _ = played
-    checks.capture(done)
-    checks.detect(rehearsal, done)
+    checks.check_capture(done)
+    checks.check_detection(rehearsal, done)
     checks.check_recording(rehearsal, done)
-    checks.seal(rehearsal, done)
-    checks.export(rehearsal, done)
+    checks.check_encryption(rehearsal, done)
+    checks.check_export(rehearsal, done)
 
 
 def flip(path: Path, at: int) -> None:
@@ -303,43 +303,43 @@ def flip(path: Path, at: int) -> None:
 def test_a_bit_that_the_disk_turns_a_lost_file_and_a_torn_one_are_found(played: Left) -> None:
     rehearsal, done, segments = played
     flip(segments[2], -2000)
-    with pytest.raises(NotProven, match="gives back other bytes"):
+    with pytest.raises(CheckFailed, match="gives back other bytes"):
         checks.check_recording(rehearsal, done)
-    with pytest.raises(NotProven, match="the verifier says"):
-        checks.export(rehearsal, done)
+    with pytest.raises(CheckFailed, match="the verifier says"):
+        checks.check_export(rehearsal, done)
     flip(segments[2], -2000)
     segments[1].with_name(segments[1].name + ".part").write_bytes(b"")
-    with pytest.raises(NotProven, match="was never closed"):
+    with pytest.raises(CheckFailed, match="was never closed"):
         checks.check_recording(rehearsal, done)
 
 
 def test_footage_that_lacks_pictures_or_shows_others_is_found(played: Left) -> None:
     rehearsal, done, _ = played
     fewer = msgspec.structs.replace(done, segments=done.segments[:-1])
-    with pytest.raises(NotProven, match="of 100 pictures can be played"):
+    with pytest.raises(CheckFailed, match="of 100 pictures can be played"):
         checks.check_recording(rehearsal, fewer)
     swapped = msgspec.structs.replace(
         done, segments=(done.segments[1], done.segments[0], *done.segments[2:])
     )
-    with pytest.raises(NotProven, match="is not the one that came"):
+    with pytest.raises(CheckFailed, match="is not the one that came"):
         checks.check_recording(rehearsal, swapped)
 
 
 def test_a_key_that_lies_about_or_is_not_wrapped_for_all_is_found(played: Left) -> None:
     rehearsal, done, segments = played
-    sidecar = segments[0].with_name(segments[0].name + KEYS)
-    key = open_sidecar(sidecar, rehearsal.guest)
+    sidecar = segments[0].with_name(segments[0].name + KEYS_SUFFIX)
+    key = unwrap_segment_key(sidecar, rehearsal.test_key)
     for leak in (key.key, key.key.hex().encode()):
-        note = rehearsal.footage / "note"
+        note = rehearsal.footage_folder / "note"
         note.write_bytes(b"the key is " + leak)
-        with pytest.raises(NotProven, match="the key of a segment lies in note"):
-            checks.seal(rehearsal, done)
+        with pytest.raises(CheckFailed, match="the key of a segment lies in note"):
+            checks.check_encryption(rehearsal, done)
         note.unlink()
     fields = json.loads(sidecar.read_bytes())
     fields["recipients"][0]["id"] = "somebody"
     sidecar.write_text(json.dumps(fields))
-    with pytest.raises(NotProven, match="the key is not wrapped for selftest-guest"):
-        checks.seal(rehearsal, done)
+    with pytest.raises(CheckFailed, match="the key is not wrapped for selftest-guest"):
+        checks.check_encryption(rehearsal, done)
 
 
 @pytest.mark.parametrize(
@@ -353,23 +353,25 @@ def test_a_camera_that_gives_less_is_found(
     played: Left, change: dict[str, object], said: str
 ) -> None:
     _, done, _ = played
-    with pytest.raises(NotProven, match=said):
-        checks.capture(msgspec.structs.replace(done, **change))
+    with pytest.raises(CheckFailed, match=said):
+        checks.check_capture(msgspec.structs.replace(done, **change))
 
 
 def test_a_model_that_sees_nothing_or_a_rule_that_is_silent_is_found(played: Left) -> None:
     rehearsal, done, _ = played
-    blind = tuple(test_pattern.FrameFinding(t_s=look.t_s, tracks=()) for look in done.looks)
-    with pytest.raises(NotProven, match="0 of 3 cars, 0 of 3 people"):
-        checks.detect(rehearsal, msgspec.structs.replace(done, looks=blind))
-    with pytest.raises(NotProven, match="nobody crossed"):
-        checks.detect(rehearsal, msgspec.structs.replace(done, events=()))
-    refused = msgspec.structs.replace(done, looks=(), faults=("DET-01 model refused: its hash",))
-    with pytest.raises(NotProven, match="DET-01 model refused: its hash"):
-        checks.detect(rehearsal, refused)
+    blind = tuple(test_pattern.FrameTracks(t_s=look.t_s, tracks=()) for look in done.frame_tracks)
+    with pytest.raises(CheckFailed, match="0 of 3 cars, 0 of 3 people"):
+        checks.check_detection(rehearsal, msgspec.structs.replace(done, frame_tracks=blind))
+    with pytest.raises(CheckFailed, match="nobody crossed"):
+        checks.check_detection(rehearsal, msgspec.structs.replace(done, events=()))
+    refused = msgspec.structs.replace(
+        done, frame_tracks=(), faults=("DET-01 model refused: its hash",)
+    )
+    with pytest.raises(CheckFailed, match="DET-01 model refused: its hash"):
+        checks.check_detection(rehearsal, refused)
 
 
 def test_a_folder_that_takes_no_message_fails_the_outbox(tmp_path: Path) -> None:
     (tmp_path / "outbox").write_text("in the way")
-    with pytest.raises(NotProven, match="outbox"):
+    with pytest.raises(CheckFailed, match="outbox"):
         broker_check.check_outbox(tmp_path / "outbox", (an_event(),), CLOCK, lambda _t_ns: "id")

@@ -13,13 +13,13 @@ from agent.base import unix_socket
 from agent.base.clock import SystemClock
 from agent.base.lockout import Lockout
 from agent.capture import preview_server
-from agent.capture.preview_server import SOCKET, NoPicture, PreviewServer
+from agent.capture.preview_server import SOCKET_NAME, PreviewServer, PreviewUnavailable
 from agent.capture.snapshot_command import CameraAccess
 from agent.faults.registry import FaultRegistry
 from agent.runtime.stage import StageThread
 from drivers.media import Frame
-from tests.pure.console_rig import street
-from tests.whole.rig import WAIT_S
+from tests.pure.console_rig import make_picture
+from tests.whole.rig import TIMEOUT_S
 
 CLOCK = SystemClock()
 BOOT = "boot-1"
@@ -33,19 +33,19 @@ class Agent:
         cameras = {
             "north": CameraAccess(),
             "bank": CameraAccess(viewers=("omar",)),
-            "yard": CameraAccess(watched=False),
+            "yard": CameraAccess(has_frames=False),
             "dark": CameraAccess(),
         }
         self.desk = PreviewServer(state, cameras, CLOCK, BOOT, self.faults)
         self._thread = StageThread(self.desk, CLOCK.boottime_ns, random.Random(1), vital=False)
         self._ending = threading.Event()
         self._frames = threading.Thread(target=self._offer)
-        self.luma = street(1, 360, 640)
+        self.luma = make_picture(1, 360, 640)
 
     def start(self, state: Path) -> None:
         self._thread.start()
         self._frames.start()
-        while preview_server.ask(state, "north", "amina") is None:
+        while preview_server.request_preview(state, "north", "amina") is None:
             assert not self._ending.wait(0.01)
 
     def _offer(self) -> None:
@@ -59,9 +59,9 @@ class Agent:
 
     def stop(self) -> None:
         self._ending.set()
-        self._frames.join(WAIT_S)
+        self._frames.join(TIMEOUT_S)
         self._thread.stop()
-        assert self._thread.join(WAIT_S)
+        assert self._thread.join(TIMEOUT_S)
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def agent(tmp_path: Path) -> Iterator[Agent]:
 def test_who_asks_sees_the_newest_picture_small_and_judged_whole(
     agent: Agent, tmp_path: Path
 ) -> None:
-    seen = preview_server.ask(tmp_path, "north", "amina")
+    seen = preview_server.request_preview(tmp_path, "north", "amina")
     assert seen is not None
     assert (seen.width_px, seen.height_px) == (640, 360)
     assert seen.plane.shape == (90, 160)
@@ -95,23 +95,23 @@ def test_who_asks_sees_the_newest_picture_small_and_judged_whole(
 def test_what_may_not_or_cannot_be_seen_is_refused_with_its_reason(
     tmp_path: Path, camera: str, by: str, why: str
 ) -> None:
-    with pytest.raises(NoPicture, match=why):
-        preview_server.ask(tmp_path, camera, by)
+    with pytest.raises(PreviewUnavailable, match=why):
+        preview_server.request_preview(tmp_path, camera, by)
 
 
 @pytest.mark.usefixtures("agent")
 def test_a_viewer_of_a_lent_camera_sees_it(tmp_path: Path) -> None:
-    assert preview_server.ask(tmp_path, "bank", "omar") is not None
+    assert preview_server.request_preview(tmp_path, "bank", "omar") is not None
 
 
 @pytest.mark.usefixtures("agent")
 def test_a_camera_without_pictures_is_told_in_time(tmp_path: Path) -> None:
-    with pytest.raises(NoPicture, match="has got no picture for 5 s"):
-        preview_server.ask(tmp_path, "dark", "amina")
+    with pytest.raises(PreviewUnavailable, match="has got no picture for 5 s"):
+        preview_server.request_preview(tmp_path, "dark", "amina")
 
 
 def test_where_no_agent_runs_nobody_answers(tmp_path: Path) -> None:
-    assert preview_server.ask(tmp_path, "north", "amina") is None
+    assert preview_server.request_preview(tmp_path, "north", "amina") is None
 
 
 @pytest.mark.usefixtures("agent")
@@ -120,13 +120,13 @@ def test_where_no_agent_runs_nobody_answers(tmp_path: Path) -> None:
 )
 def test_nonsense_is_refused_and_the_next_one_is_served(tmp_path: Path, said: bytes) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        with unix_socket.socket_path(tmp_path, SOCKET) as address:
+        with unix_socket.socket_address(tmp_path, SOCKET_NAME) as address:
             connection.connect(address)
         connection.sendall(said)
         connection.shutdown(socket.SHUT_WR)
-        connection.settimeout(WAIT_S)
+        connection.settimeout(TIMEOUT_S)
         assert b"not_seen" in connection.recv(10_000)
-    assert preview_server.ask(tmp_path, "north", "amina") is not None
+    assert preview_server.request_preview(tmp_path, "north", "amina") is not None
 
 
 def test_a_locked_console_is_a_fault_until_somebody_has_logged_in(
@@ -134,15 +134,15 @@ def test_a_locked_console_is_a_fault_until_somebody_has_logged_in(
 ) -> None:
     lockout = Lockout(tmp_path, CLOCK, BOOT)
     for _ in range(3):
-        lockout.count()
+        lockout.record_attempt()
     _wait(agent, lambda: [fault.code for fault in agent.faults.active()] == ["SVC-01"])
     assert "3 wrong answers in a row" in agent.faults.active()[0].detail
-    lockout.clear()
+    lockout.reset()
     _wait(agent, lambda: not agent.faults.active())
 
 
 def _wait(agent: Agent, reached: Callable[[], bool]) -> None:
-    for _ in range(int(WAIT_S)):
+    for _ in range(int(TIMEOUT_S)):
         if reached():
             return
         agent.faults.changed.wait(1.0)

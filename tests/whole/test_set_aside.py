@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.recording.custody.receipts import Evicted, read_line
-from agent.recording.recovery import SET_ASIDE, recover
-from tests.conftest import HeldClock
+from agent.recording.custody.receipts import FootageEvicted, parse_line
+from agent.recording.recovery import QUARANTINE_DIR, recover_folder
+from tests.conftest import ManualClock
 from tests.whole.test_custody import Box
 from tests.whole.test_holds import Kept
 
@@ -14,14 +14,14 @@ TORN = b"\0\0\0\x10moof, and no more"
 
 
 @pytest.fixture
-def clock() -> HeldClock:
-    clock = HeldClock()
+def clock() -> ManualClock:
+    clock = ManualClock()
     clock.now_ns = 100_000_000_000
     return clock
 
 
 @pytest.fixture
-def kept(clock: HeldClock, tmp_path: Path) -> Kept:
+def kept(clock: ManualClock, tmp_path: Path) -> Kept:
     """Segments of ten seconds, of which the fourth was torn in its first picture."""
     kept = Kept(tmp_path, clock, max_age_h=1, max_bytes=1000)
     (segment,) = kept.folder.glob("0000000004_*.mp4")
@@ -34,19 +34,19 @@ def kept(clock: HeldClock, tmp_path: Path) -> Kept:
 
 def load(kept: Kept) -> None:
     """As a ring does when it opens."""
-    kept.keeper.register_folder("north", kept.folder, recover(kept.folder))
+    kept.keeper.register_folder("north", kept.folder, recover_folder(kept.folder))
 
 
 def aside(kept: Kept) -> list[str]:
-    return sorted(path.name for path in (kept.folder / SET_ASIDE).iterdir())
+    return sorted(path.name for path in (kept.folder / QUARANTINE_DIR).iterdir())
 
 
-def evicted(kept: Kept) -> list[Evicted]:
-    return [body for body in kept.chain if isinstance(body, Evicted)]
+def evicted(kept: Kept) -> list[FootageEvicted]:
+    return [body for body in kept.chain if isinstance(body, FootageEvicted)]
 
 
 def test_a_torn_file_and_its_keys_go_when_footage_of_their_time_does(
-    clock: HeldClock, kept: Kept
+    clock: ManualClock, kept: Kept
 ) -> None:
     names = aside(kept)
     assert [(name[:10], Path(name).suffix) for name in names] == [
@@ -56,20 +56,20 @@ def test_a_torn_file_and_its_keys_go_when_footage_of_their_time_does(
     clock.now_ns = 3629 * 10**9
     kept.keeper.enforce()
     assert (kept.left()[0], aside(kept)) == (4, names), "a second too young"
-    clock.pass_s(1)
+    clock.advance_s(1)
     load(kept)  # another look begins nothing anew
     kept.keeper.enforce()
     assert aside(kept) == []
-    assert evicted(kept)[-1] == Evicted(
+    assert evicted(kept)[-1] == FootageEvicted(
         camera="north",
-        segments=tuple(f"{SET_ASIDE}/{name}" for name in names),
+        segments=tuple(f"{QUARANTINE_DIR}/{name}" for name in names),
         why="age",
         oldest_time="2026-11-25T00:00:40.000Z",
     )
 
 
 def test_a_stranger_goes_so_long_after_it_was_set_aside_whatever_its_own_time(
-    clock: HeldClock, kept: Kept
+    clock: ManualClock, kept: Kept
 ) -> None:
     clock.synced = False
     strange = kept.folder / "beach"
@@ -77,11 +77,11 @@ def test_a_stranger_goes_so_long_after_it_was_set_aside_whatever_its_own_time(
     (strange / "sand.jpg").write_bytes(b"sand")
     load(kept)
     for _ in range(2):
-        clock.pass_s(1799)
+        clock.advance_s(1799)
         load(kept)
         kept.keeper.enforce()
     assert aside(kept)[-1] == "beach"
-    clock.pass_s(2)
+    clock.advance_s(2)
     kept.keeper.enforce()
     assert aside(kept) == []
     assert not strange.exists()
@@ -99,42 +99,44 @@ def test_it_counts_and_goes_before_any_footage(kept: Kept) -> None:
     kept.write(90)
     assert (aside(kept), kept.left()) == ([], left)
     assert {(body.why, name[:10]) for body in evicted(kept) for name in body.segments} == {
-        ("bytes", SET_ASIDE + "/")
+        ("bytes", QUARANTINE_DIR + "/")
     }
     kept.write(101)
     assert kept.left() == left[1:], "and what is gone does not count"
 
 
-def test_a_camera_that_is_no_more_keeps_none_for_ever(clock: HeldClock, tmp_path: Path) -> None:
+def test_a_camera_that_is_no_more_keeps_none_for_ever(clock: ManualClock, tmp_path: Path) -> None:
     first = Kept(tmp_path, clock)
-    (first.folder / SET_ASIDE).mkdir()
+    (first.folder / QUARANTINE_DIR).mkdir()
     (
-        first.folder / SET_ASIDE / "0000000001_aaaaaaaa_000000000000_20261125T000000.000Z.mp4.part"
+        first.folder
+        / QUARANTINE_DIR
+        / "0000000001_aaaaaaaa_000000000000_20261125T000000.000Z.mp4.part"
     ).write_bytes(TORN)
     former = tmp_path / "footage" / "former"
     first.folder.rename(former)
-    clock.pass_s(72 * 3600)
+    clock.advance_s(72 * 3600)
     Kept(tmp_path, clock).keeper.enforce()
-    assert list((former / SET_ASIDE).iterdir()) == []
+    assert list((former / QUARANTINE_DIR).iterdir()) == []
 
 
 def test_a_name_that_is_no_text_goes_into_the_chain_all_the_same(
-    clock: HeldClock, kept: Kept, tmp_path: Path
+    clock: ManualClock, kept: Kept, tmp_path: Path
 ) -> None:
     (kept.folder / "\udcff.txt").write_bytes(b"?")
     load(kept)
-    clock.pass_s(3600)
+    clock.advance_s(3600)
     kept.keeper.enforce()
     custody = Box(tmp_path / "box").open()
     for body in evicted(kept):
         custody.append(body, 0)
     names = [
         name
-        for line in custody.read()
-        if isinstance(body := read_line(line).receipt.body, Evicted)
+        for line in custody.read_lines()
+        if isinstance(body := parse_line(line).receipt.body, FootageEvicted)
         for name in body.segments
     ]
-    assert f"{SET_ASIDE}/\\udcff.txt" in names
+    assert f"{QUARANTINE_DIR}/\\udcff.txt" in names
 
 
 @pytest.mark.parametrize(
@@ -170,6 +172,6 @@ def test_a_file_that_may_hold_something_of_a_picture_is_kept_with_its_keys(
     name = "0000000042_aaaaaaaa_000000095000_20261125T000135.000Z.mp4"
     (kept.folder / f"{name}.part").write_bytes(left)
     (kept.folder / f"{name}.keys").write_bytes(b"{}")
-    recover(kept.folder)
+    recover_folder(kept.folder)
     assert aside(kept)[-2:] == [f"{name}.keys", f"{name}.part"]
-    assert (kept.folder / SET_ASIDE / f"{name}.part").read_bytes() == left
+    assert (kept.folder / QUARANTINE_DIR / f"{name}.part").read_bytes() == left

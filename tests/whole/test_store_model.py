@@ -20,12 +20,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from agent.base.clock import ClockTrust
 from agent.base.errors import UserError
 from agent.base.model import Event
-from agent.base.uuid7 import uuid7_maker
+from agent.base.uuid7 import uuid7_factory
 from agent.config.configuration import HoldConfig, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody.receipt_queue import ReceiptQueue
-from agent.recording.custody.receipts import Body, Evicted, Held, Released
-from agent.recording.recovery import StoredSegment, recover
+from agent.recording.custody.receipts import FootageEvicted, HoldPlaced, HoldReleased, ReceiptBody
+from agent.recording.recovery import StoredSegment, recover_folder
 from agent.recording.retention.event_holds import EventHolds
 from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldStore
@@ -96,7 +96,7 @@ class StoreModel(RuleBasedStateMachine):
         self.spans: dict[str, tuple[str, int, int | None]] = {}
         self.by_utc: set[str] = set()
         """The holds of persons, who know moments by the box's UTC alone."""
-        self.chain: list[Body] = []
+        self.chain: list[ReceiptBody] = []
         self.told: list[Hold] = []
         self.strangers_bytes = 0
         self.chain_works = True
@@ -116,7 +116,7 @@ class StoreModel(RuleBasedStateMachine):
         self.patched.stop()
         shutil.rmtree(self.state)
 
-    def append(self, body: Body, t_ns: int) -> None:
+    def append(self, body: ReceiptBody, t_ns: int) -> None:
         if not self.chain_works:
             raise OSError("the chain's disk is full")
         self.chain.append(body)
@@ -125,7 +125,7 @@ class StoreModel(RuleBasedStateMachine):
         """An agent begins on what lies on the disk."""
         clock = self.clock
         self.faults = FaultRegistry(clock.boottime_ns)
-        new_id = uuid7_maker(lambda _t: 1_795_564_800_000_000_000 + clock.true_ns, self.rng)
+        new_id = uuid7_factory(lambda _t: 1_795_564_800_000_000_000 + clock.true_ns, self.rng)
         self.new_id = new_id
         self.notary = ReceiptQueue(self.append, self.faults)
         self.holds = HoldStore(self.state / "holds", clock, clock.boot, new_id)
@@ -141,13 +141,13 @@ class StoreModel(RuleBasedStateMachine):
             self.holds,
             self.notary,
             cameras=CAMERAS,
-            on_broken=self.told.append,
+            on_hold_broken=self.told.append,
         )
         self.turn()
         for camera in CAMERAS:
             self.before_change()
             self.keeper.register_folder(
-                camera, self.footage / camera, recover(self.footage / camera)
+                camera, self.footage / camera, recover_folder(self.footage / camera)
             )
             self.after_change()
 
@@ -177,7 +177,7 @@ class StoreModel(RuleBasedStateMachine):
         why = {
             name: body.why
             for body in self.chain[self.chain_was :]
-            if isinstance(body, Evicted)
+            if isinstance(body, FootageEvicted)
             for name in body.segments
         }
         for each in gone:
@@ -270,7 +270,7 @@ class StoreModel(RuleBasedStateMachine):
         other = HoldStore(self.state / "holds", clock, clock.boot, self.new_id)
         begin = clock.utc(clock.boottime_ns()) - timedelta(seconds=ago_s)
         end = begin + timedelta(seconds=length_s)
-        hold = other.hold(camera, begin, end, owner="Amina", reason="case 17", days=0.2)
+        hold = other.place(camera, begin, end, owner="Amina", reason="case 17", days=0.2)
         begin_ns = clock.true_ns - ago_s * 1_000_000_000
         # What was recorded under another clock, that nobody has set right, is not found by UTC.
         begin_ns = max(begin_ns, clock.booted_ns, clock.set_ns)
@@ -291,10 +291,10 @@ class StoreModel(RuleBasedStateMachine):
     def a_person_releases(self, data: st.DataObject) -> None:
         other = HoldStore(self.state / "holds", self.clock, self.clock.boot, self.new_id)
         hold = data.draw(st.sampled_from(other.active()))
-        other.release(hold.id, by="Amina", reason="closed")
+        other.request_release(hold.id, by="Amina", reason="closed")
         assert hold.id not in {each.id for each in self.holds.active()}
         try:
-            other.release(hold.id, by="Amina", reason="again")
+            other.request_release(hold.id, by="Amina", reason="again")
         except UserError:
             return
         raise AssertionError("a hold was released twice")
@@ -364,7 +364,7 @@ class StoreModel(RuleBasedStateMachine):
     def health_is_what_lies_on_the_disk(self) -> None:
         for camera in CAMERAS:
             here = [each for each in self.stored.values() if each.camera == camera]
-            health = self.keeper.health(camera, 0)
+            health = self.keeper.footage_health(camera, 0)
             assert health.segments == len(here) == len(list((self.footage / camera).glob("*.mp4")))
 
     @invariant()
@@ -385,8 +385,8 @@ class StoreModel(RuleBasedStateMachine):
 
     @invariant()
     def the_chain_knows_every_hold_and_its_end(self) -> None:
-        began = {body.hold for body in self.chain if isinstance(body, Held)}
-        over = {body.hold for body in self.chain if isinstance(body, Released)}
+        began = {body.hold for body in self.chain if isinstance(body, HoldPlaced)}
+        over = {body.hold for body in self.chain if isinstance(body, HoldReleased)}
         active = {hold.id for hold in self.holds.active()}
         assert active <= began
         assert began - over == active

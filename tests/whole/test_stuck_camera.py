@@ -15,13 +15,13 @@ from agent.app.agent import Agent
 from agent.base.clock import ClockTrust, SystemClock
 from agent.base.health_model import HealthReport
 from agent.capture import camera_source
-from agent.health.stuck_cameras import BOOT_AT_LEAST_S, REBOOT, RUNS_MOST
+from agent.health.stuck_cameras import MAX_RUNS, MIN_UPTIME_S, REBOOT_FILE
 from agent.runtime.sd_notify import Notifier
-from drivers.contracts import Camera, Wanted
+from drivers.contracts import Camera, StreamRequest
 from drivers.errors import DriverError
-from tests.machine_tree import MachineTree
+from tests.machine_tree import FakeProcFs
 from tests.whole.report.street import wait_until
-from tests.whole.rig import CONFIG, SCENE, drawn
+from tests.whole.rig import CONFIG, SCENE, fake_camera_toml
 
 SAID = "process 812 is still there after SIGKILL"
 
@@ -31,7 +31,7 @@ class OldBoot:
 
     def __init__(self) -> None:
         self._clock = SystemClock()
-        self._older_ns = int(BOOT_AT_LEAST_S * 1e9)
+        self._older_ns = int(MIN_UPTIME_S * 1e9)
 
     def boottime_ns(self) -> int:
         return self._clock.boottime_ns() + self._older_ns
@@ -54,7 +54,7 @@ class Watchdog(Notifier):
         self.lines.append(line)
 
 
-def held(_wanted: Wanted) -> Camera:
+def held(_wanted: StreamRequest) -> Camera:
     """What the driver of a camera module says of a child that SIGKILL does not end: how it comes to
     that is tests/contracts/test_camera_csi.py's.
     """
@@ -65,18 +65,18 @@ class Box:
     """The agent, as often as it starts."""
 
     def __init__(self, folder: Path) -> None:
-        text = CONFIG.format(url="mqtt://127.0.0.1:1", camera=drawn())
+        text = CONFIG.format(url="mqtt://127.0.0.1:1", camera=fake_camera_toml())
         (folder / "vigie.toml").write_text(text)
         (folder / "scene.toml").write_text(SCENE)
         self.runtime, self.state = folder / "run", folder / "state"
         self.state.mkdir()
         self._file = folder / "vigie.toml"
-        self._machine = MachineTree(folder / "machine", self.state)
+        self._machine = FakeProcFs(folder / "machine", self.state)
 
     def live(self, until: Callable[[Agent], bool]) -> tuple[HealthReport, list[str]]:
         """One run: what it reports once `until` says so, and what it told systemd then."""
         clock, watchdog = OldBoot(), Watchdog()
-        config, cameras = camera_source.load(self._file, clock)
+        config, cameras = camera_source.load_sources(self._file, clock)
         agent = Agent(
             config,
             [msgspec.structs.replace(cameras[0], open_main=held)],
@@ -109,17 +109,17 @@ def test_a_camera_that_the_kernel_holds_costs_three_runs_and_then_a_reboot_that_
 ) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
     box = Box(tmp_path)
-    for number in range(1, RUNS_MOST + 1):
+    for number in range(1, MAX_RUNS + 1):
         report, lines = box.live(is_told)
         assert told(report, "CAM-03").endswith(
-            f"{SAID}; the agent is to start anew, {number} of {RUNS_MOST}"
+            f"{SAID}; the agent is to start anew, {number} of {MAX_RUNS}"
         )
         assert lines == ["STATUS=stuck, and waits for a restart: north"]
-        assert not (box.runtime / REBOOT).exists()
+        assert not (box.runtime / REBOOT_FILE).exists()
     report, lines = box.live(is_told)
     assert "a reboot of the board was asked for" in told(report, "CAM-03")
     assert lines == ["WATCHDOG=1", "STATUS=running"]
-    assert (box.runtime / REBOOT).exists()
+    assert (box.runtime / REBOOT_FILE).exists()
 
     monkeypatch.setattr(run, "boot_id", lambda: "the next boot")
     report, _ = box.live(is_told)

@@ -9,38 +9,38 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.recording.custody.chain import ChainHead
-from agent.recording.custody.receipts import Body, Evicted, Viewed, read_line
+from agent.recording.custody.receipts import FootageEvicted, FootageViewed, ReceiptBody, parse_line
 from agent.recording.export.manifest import (
-    CHAIN,
-    CLIP,
-    MANIFEST,
-    SEGMENTS,
-    SUMS,
+    CHAIN_FILE,
+    CLIP_FILE,
+    MANIFEST_FILE,
+    SEGMENTS_DIR,
+    SUMS_FILE,
+    ExportedChainHead,
     ExportedClip,
-    ExportedHead,
 )
 from agent.recording.export.verify import verify_export
 from tests.whole.export_folder import (
     BEGIN,
     END,
-    NAMES,
     SECOND_NS,
-    ExportFolder,
-    closed,
+    SEGMENT_NAMES,
+    ExportBuilder,
+    make_closed,
     public_key,
     segment_bytes,
-    sum_up,
+    write_sums,
 )
 
 
 @pytest.fixture
-def box(tmp_path: Path) -> ExportFolder:
-    return ExportFolder(tmp_path / "box")
+def box(tmp_path: Path) -> ExportBuilder:
+    return ExportBuilder(tmp_path / "box")
 
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ExportFolder(tmp_path_factory.mktemp("box")).make()
+    return ExportBuilder(tmp_path_factory.mktemp("box")).build()
 
 
 def named(folder: Path, **known: object) -> tuple[str, str] | None:
@@ -50,8 +50,8 @@ def named(folder: Path, **known: object) -> tuple[str, str] | None:
     return None if link is None else (link.problem, link.where)
 
 
-def test_an_export_that_nobody_touched_is_accepted(box: ExportFolder) -> None:
-    folder = box.make()
+def test_an_export_that_nobody_touched_is_accepted(box: ExportBuilder) -> None:
+    folder = box.build()
     verdict = verify_export(folder, known_key=public_key(box.identity))
     assert (verdict.ok, verdict.first_problem) == (True, None)
     assert (verdict.receipts, verdict.segments) == (12, 3)
@@ -82,62 +82,62 @@ def test_no_change_of_a_single_byte_of_any_file_is_accepted(
 
 @given(st.data())
 def test_nor_is_one_whose_sums_are_written_anew(good: Path, data: st.DataObject) -> None:
-    paths = sorted(path for path in good.rglob("*") if path.is_file() and path.name != SUMS)
+    paths = sorted(path for path in good.rglob("*") if path.is_file() and path.name != SUMS_FILE)
     path = data.draw(st.sampled_from(paths))
     before = path.read_bytes()
     at = data.draw(st.integers(0, len(before) - 1))
     byte = data.draw(st.integers(1, 255))
     path.write_bytes(before[:at] + bytes([before[at] ^ byte]) + before[at + 1 :])
     try:
-        sum_up(good)
+        write_sums(good)
         assert not verify_export(good).ok
     finally:
         path.write_bytes(before)
-        sum_up(good)
+        write_sums(good)
 
 
-@given(st.sampled_from((MANIFEST, CHAIN, SUMS)), st.binary(max_size=400))
+@given(st.sampled_from((MANIFEST_FILE, CHAIN_FILE, SUMS_FILE)), st.binary(max_size=400))
 def test_garbage_gets_a_verdict_and_never_an_exception(
     good: Path, name: str, garbage: bytes
 ) -> None:
     before = (good / name).read_bytes()
     (good / name).write_bytes(garbage)
     try:
-        if name != SUMS:
-            sum_up(good)
+        if name != SUMS_FILE:
+            write_sums(good)
         verdict = verify_export(good)
         assert verdict.first_problem is not None
         assert "\n" not in str(verdict.first_problem)
     finally:
         (good / name).write_bytes(before)
-        sum_up(good)
+        write_sums(good)
 
 
 def edit_chain(folder: Path, change: Callable[[list[bytes]], list[bytes]]) -> None:
-    lines = (folder / CHAIN).read_bytes().splitlines(keepends=True)
-    (folder / CHAIN).write_bytes(b"".join(change(lines)))
-    sum_up(folder)
+    lines = (folder / CHAIN_FILE).read_bytes().splitlines(keepends=True)
+    (folder / CHAIN_FILE).write_bytes(b"".join(change(lines)))
+    write_sums(folder)
 
 
 @pytest.mark.parametrize(
     ("change", "problem", "where"),
     [
-        (lambda lines: [*lines[:4], *lines[5:]], "order", f"{CHAIN}:5 (seq 6)"),
+        (lambda lines: [*lines[:4], *lines[5:]], "order", f"{CHAIN_FILE}:5 (seq 6)"),
         (
             lambda lines: [*lines[:4], lines[5], lines[4], *lines[6:]],
             "order",
-            f"{CHAIN}:5 (seq 6)",
+            f"{CHAIN_FILE}:5 (seq 6)",
         ),
-        (lambda lines: lines[:-1], "exported", f"{CHAIN} (seq 11)"),
-        (lambda lines: lines[-1:], "order", f"{CHAIN}:1 (seq 12)"),
-        (lambda lines: [*lines, lines[-1]], "order", f"{CHAIN}:13 (seq 12)"),
-        (lambda lines: [*lines[:-1], lines[-1][:-1]], "receipt", f"{CHAIN}:12"),
-        (lambda lines: [*lines, b"\n"], "receipt", f"{CHAIN}:13"),
-        (lambda lines: lines[:0], "receipt", CHAIN),
+        (lambda lines: lines[:-1], "exported", f"{CHAIN_FILE} (seq 11)"),
+        (lambda lines: lines[-1:], "order", f"{CHAIN_FILE}:1 (seq 12)"),
+        (lambda lines: [*lines, lines[-1]], "order", f"{CHAIN_FILE}:13 (seq 12)"),
+        (lambda lines: [*lines[:-1], lines[-1][:-1]], "receipt", f"{CHAIN_FILE}:12"),
+        (lambda lines: [*lines, b"\n"], "receipt", f"{CHAIN_FILE}:13"),
+        (lambda lines: lines[:0], "receipt", CHAIN_FILE),
         (
             lambda lines: [lines[0][:89] + lines[1][89:], *lines[1:]],
             "signature",
-            f"{CHAIN}:1 (seq 2)",
+            f"{CHAIN_FILE}:1 (seq 2)",
         ),
     ],
     ids=[
@@ -153,138 +153,155 @@ def edit_chain(folder: Path, change: Callable[[list[bytes]], list[bytes]]) -> No
     ],
 )
 def test_a_chain_that_was_changed_is_named(
-    box: ExportFolder, change: Callable[[list[bytes]], list[bytes]], problem: str, where: str
+    box: ExportBuilder, change: Callable[[list[bytes]], list[bytes]], problem: str, where: str
 ) -> None:
-    folder = box.make()
+    folder = box.build()
     edit_chain(folder, change)
     assert named(folder) == (problem, where)
 
 
-def test_a_receipt_of_another_box_is_named(box: ExportFolder, tmp_path: Path) -> None:
-    folder, other = box.make(), ExportFolder(tmp_path / "other").make()
-    theirs = (other / CHAIN).read_bytes().splitlines(keepends=True)
+def test_a_receipt_of_another_box_is_named(box: ExportBuilder, tmp_path: Path) -> None:
+    folder, other = box.build(), ExportBuilder(tmp_path / "other").build()
+    theirs = (other / CHAIN_FILE).read_bytes().splitlines(keepends=True)
     edit_chain(folder, lambda lines: [*lines[:3], theirs[3], *lines[4:]])
-    assert named(folder) == ("signature", f"{CHAIN}:4 (seq 4)")
+    assert named(folder) == ("signature", f"{CHAIN_FILE}:4 (seq 4)")
 
 
 def test_a_whole_export_of_another_key_shows_against_the_known_key(
-    box: ExportFolder, tmp_path: Path
+    box: ExportBuilder, tmp_path: Path
 ) -> None:
-    forged = ExportFolder(tmp_path / "thief").make()
+    forged = ExportBuilder(tmp_path / "thief").build()
     assert named(forged) is None
-    assert named(forged, known_key=public_key(box.identity)) == ("key", MANIFEST)
+    assert named(forged, known_key=public_key(box.identity)) == ("key", MANIFEST_FILE)
 
 
-def test_a_chain_that_was_written_anew_shows_against_a_known_head(box: ExportFolder) -> None:
-    folder = box.make()
-    lines = (folder / CHAIN).read_bytes().splitlines()
-    line = read_line(lines[5])
+def test_a_chain_that_was_written_anew_shows_against_a_known_head(box: ExportBuilder) -> None:
+    folder = box.build()
+    lines = (folder / CHAIN_FILE).read_bytes().splitlines()
+    line = parse_line(lines[5])
     known = ChainHead(seq=6, sha256=line.sha256, time=line.receipt.time)
     assert named(folder, known_head=known) is None
-    anew = box.make("anew", [*box.chain()[:3], *box.chain()[6:]], segments=NAMES[:1])
+    anew = box.build(
+        "anew", [*box.make_bodies()[:3], *box.make_bodies()[6:]], segments=SEGMENT_NAMES[:1]
+    )
     assert named(anew, known_head=known) is not None
-    rewritten = box.make("again", [*box.chain()[:5], *box.chain()[4:]])
+    rewritten = box.build("again", [*box.make_bodies()[:5], *box.make_bodies()[4:]])
     assert named(rewritten, known_head=known) == ("head", "seq 6")
 
 
-VIEWED = Viewed(camera="north", begin_time=BEGIN, end_time=END, by="B", purpose="C")
+VIEWED = FootageViewed(camera="north", begin_time=BEGIN, end_time=END, by="B", purpose="C")
 
 
 @pytest.mark.parametrize(
     ("bodies", "change", "problem", "where"),
     [
         (lambda chain: chain[:4] + chain[5:], {}, None, None),
-        (lambda chain: chain[:2] + chain[3:], {}, "segment", NAMES[0]),
-        (lambda chain: [*chain, closed(NAMES[0], b"x", 0)], {}, "segment", NAMES[0]),
+        (lambda chain: chain[:2] + chain[3:], {}, "segment", SEGMENT_NAMES[0]),
         (
-            lambda chain: [chain[0], closed(NAMES[0], b"other bytes", 0), *chain[3:]],
+            lambda chain: [*chain, make_closed(SEGMENT_NAMES[0], b"x", 0)],
             {},
             "segment",
-            NAMES[0],
+            SEGMENT_NAMES[0],
+        ),
+        (
+            lambda chain: [chain[0], make_closed(SEGMENT_NAMES[0], b"other bytes", 0), *chain[3:]],
+            {},
+            "segment",
+            SEGMENT_NAMES[0],
         ),
         (
             lambda chain: [
                 *chain,
-                Evicted(camera="north", segments=NAMES[1:2], why="age", oldest_time=None),
+                FootageEvicted(
+                    camera="north", segments=SEGMENT_NAMES[1:2], why="age", oldest_time=None
+                ),
             ],
             {},
             "segment",
-            NAMES[1],
+            SEGMENT_NAMES[1],
         ),
-        (lambda chain: [*chain, closed("four.mp4", b"4", 14)], {}, "segment", "four.mp4"),
-        (lambda chain: [*chain, closed("four.mp4", b"4", 25)], {}, None, None),
-        (lambda chain: chain, {"clip": None}, "clip", CLIP),
+        (lambda chain: [*chain, make_closed("four.mp4", b"4", 14)], {}, "segment", "four.mp4"),
+        (lambda chain: [*chain, make_closed("four.mp4", b"4", 25)], {}, None, None),
+        (lambda chain: chain, {"clip": None}, "clip", CLIP_FILE),
         (
             lambda chain: chain,
             {"clip": ExportedClip(begin_time=BEGIN, duration_ns=9, segments=("x",), masked=False)},
             "clip",
-            CLIP,
+            CLIP_FILE,
         ),
         (
             lambda chain: chain,
             {
                 "clip": ExportedClip(
-                    begin_time=BEGIN, duration_ns=2**62, segments=NAMES, masked=False
+                    begin_time=BEGIN, duration_ns=2**62, segments=SEGMENT_NAMES, masked=False
                 )
             },
             "clip",
-            CLIP,
+            CLIP_FILE,
         ),
         (
             lambda chain: chain,
             {
                 "clip": ExportedClip(
-                    begin_time=BEGIN, duration_ns=SECOND_NS, segments=NAMES[2:], masked=False
+                    begin_time=BEGIN,
+                    duration_ns=SECOND_NS,
+                    segments=SEGMENT_NAMES[2:],
+                    masked=False,
                 )
             },
             "clip",
-            CLIP,
+            CLIP_FILE,
         ),
-        (lambda chain: chain, {"head": ExportedHead(seq=3, sha256="0" * 64)}, "head", "seq 3"),
-        (lambda chain: chain, {"box": "pole-18"}, "box", f"{CHAIN}:1 (seq 1)"),
+        (lambda chain: chain, {"head": ExportedChainHead(seq=3, sha256="0" * 64)}, "head", "seq 3"),
+        (lambda chain: chain, {"box": "pole-18"}, "box", f"{CHAIN_FILE}:1 (seq 1)"),
         (lambda chain: chain, {"public_key": "AAAA"}, "manifest", "public_key"),
-        (lambda chain: chain, {"segments": NAMES[:2]}, "manifest", f"{SEGMENTS}/"),
-        (lambda chain: chain, {"begin_time": "2026-13-25T00:00:05.000Z"}, "manifest", MANIFEST),
+        (lambda chain: chain, {"segments": SEGMENT_NAMES[:2]}, "manifest", f"{SEGMENTS_DIR}/"),
+        (
+            lambda chain: chain,
+            {"begin_time": "2026-13-25T00:00:05.000Z"},
+            "manifest",
+            MANIFEST_FILE,
+        ),
     ],
 )
 def test_what_the_box_itself_has_signed_must_agree_too(
-    box: ExportFolder,
-    bodies: Callable[[list[Body]], list[Body]],
+    box: ExportBuilder,
+    bodies: Callable[[list[ReceiptBody]], list[ReceiptBody]],
     change: dict[str, object],
     problem: str | None,
     where: str | None,
 ) -> None:
-    found = named(box.make("export", bodies(box.chain()), **change))
+    found = named(box.build("export", bodies(box.make_bodies()), **change))
     assert found == (None if problem is None else (problem, where))
 
 
-def test_nothing_may_come_after_the_receipt_of_the_export(box: ExportFolder) -> None:
-    assert named(box.make(after=[VIEWED])) == ("exported", f"{CHAIN} (seq 13)")
+def test_nothing_may_come_after_the_receipt_of_the_export(box: ExportBuilder) -> None:
+    assert named(box.build(bodies_after=[VIEWED])) == ("exported", f"{CHAIN_FILE} (seq 13)")
 
 
-def test_a_file_too_many_or_too_few_or_elsewhere_is_named(box: ExportFolder) -> None:
-    folder = box.make()
+def test_a_file_too_many_or_too_few_or_elsewhere_is_named(box: ExportBuilder) -> None:
+    folder = box.build()
     (folder / "more.txt").write_text("x")
     assert named(folder) == ("sums", "more.txt")
-    sum_up(folder)
+    write_sums(folder)
     assert named(folder) == ("manifest", "more.txt")
     (folder / "more.txt").unlink()
-    sum_up(folder)
-    segment = folder / SEGMENTS / NAMES[1]
+    write_sums(folder)
+    segment = folder / SEGMENTS_DIR / SEGMENT_NAMES[1]
     segment.unlink()
-    assert named(folder) == ("sums", f"{SEGMENTS}/{NAMES[1]}")
-    sum_up(folder)
-    assert named(folder) == ("manifest", f"{SEGMENTS}/{NAMES[1]}")
+    assert named(folder) == ("sums", f"{SEGMENTS_DIR}/{SEGMENT_NAMES[1]}")
+    write_sums(folder)
+    assert named(folder) == ("manifest", f"{SEGMENTS_DIR}/{SEGMENT_NAMES[1]}")
     outside = folder.parent / "outside.mp4"
-    outside.write_bytes(segment_bytes(NAMES[1]))
+    outside.write_bytes(segment_bytes(SEGMENT_NAMES[1]))
     segment.symlink_to(outside)
-    assert named(folder) == ("sums", f"{SEGMENTS}/{NAMES[1]}")
+    assert named(folder) == ("sums", f"{SEGMENTS_DIR}/{SEGMENT_NAMES[1]}")
 
 
 def test_a_folder_that_is_none_gets_a_verdict(tmp_path: Path) -> None:
     assert named(tmp_path / "nothing") == ("sums", str(tmp_path / "nothing"))
     (tmp_path / "empty").mkdir()
-    assert named(tmp_path / "empty") == ("sums", SUMS)
+    assert named(tmp_path / "empty") == ("sums", SUMS_FILE)
 
 
 def test_a_folder_may_be_copied_elsewhere(good: Path, tmp_path: Path) -> None:

@@ -17,59 +17,59 @@ USAGE = (
     "camera [NAME] live    picture after picture (q ends)",
 )
 
-LOOK_S = 10.0
-EVERY_S = 0.25
-LIVE_EVERY_S = 1.0
-LEVEL_DEG = 1.0
-LEVEL_MOST_DEG, LEVEL_CELLS = 15.0, 15
-_HOW = ("focus", "level", "live")
-_LEAVE = ("q", "Q", "cancel", "end")
+PICTURE_TIMEOUT_S = 10.0
+REFRESH_S = 0.25
+LIVE_REFRESH_S = 1.0
+LEVEL_TOLERANCE_DEG = 1.0
+MAX_LEVEL_DEG, LEVEL_BAR_CELLS = 15.0, 15
+_MODES = ("focus", "level", "live")
+_QUIT_KEYS = ("q", "Q", "cancel", "end")
 _TEXT_ROWS = 8
 
 
-def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
+def run(terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
     """Look."""
-    names = box.cameras()
-    how = [word for word in words if word in _HOW and word not in names]
-    given = [word for word in words if word not in how]
-    if len(how) > 1 or len(given) > 1:
-        raise UserError(f"camera {' '.join(words)}: allowed: camera [NAME] [focus, level or live]")
-    name = choose_arg("camera", given[0] if given else None, names)
+    names = box.camera_names()
+    modes = [word for word in argv if word in _MODES and word not in names]
+    names_given = [word for word in argv if word not in modes]
+    if len(modes) > 1 or len(names_given) > 1:
+        raise UserError(f"camera {' '.join(argv)}: allowed: camera [NAME] [focus, level or live]")
+    name = choose_arg("camera", names_given[0] if names_given else None, names)
     terminal.print(f"Camera {name}: waiting for a picture ...")
-    eye = box.open_eye(name)
+    preview = box.open_preview(name)
     try:
-        if how == ["focus"]:
-            _focus(terminal, eye)
-        elif how == ["level"]:
-            _levelled(terminal, eye)
-        elif how == ["live"]:
-            _live(terminal, eye)
+        if modes == ["focus"]:
+            _run_focus(terminal, preview)
+        elif modes == ["level"]:
+            _run_level(terminal, preview)
+        elif modes == ["live"]:
+            _run_live(terminal, preview)
         else:
-            _once(terminal, eye, name)
+            _print_once(terminal, preview, name)
     finally:
-        eye.close()
+        preview.close()
 
 
-def _once(terminal: Terminal, eye: CameraPreview, name: str) -> None:
-    view = eye.look(LOOK_S)
-    if view is None:
+def _print_once(terminal: Terminal, preview: CameraPreview, name: str) -> None:
+    picture = preview.read(PICTURE_TIMEOUT_S)
+    if picture is None:
         terminal.print(
-            f"No picture came within {LOOK_S:.0f} s ({eye.source} was asked). Try: check 6"
+            f"No picture came within {PICTURE_TIMEOUT_S:.0f} s ({preview.source} was asked). Try: check 6"
         )
         return
     terminal.new_page()
-    terminal.print(f"{name}, {view.width_px} x {view.height_px}, shown by {eye.source}")
-    _picture(terminal, view)
-    terminal.table(_judged(view))
+    terminal.print(f"{name}, {picture.width_px} x {picture.height_px}, shown by {preview.source}")
+    _print_picture(terminal, picture)
+    terminal.table(_describe(picture))
 
 
-def _picture(terminal: Terminal, view: PreviewPicture) -> None:
+def _print_picture(terminal: Terminal, picture: PreviewPicture) -> None:
     rows = max(8, terminal.rows - _TEXT_ROWS)
-    terminal.print(*lens_aim.characters(view.luma, terminal.columns - 2, rows))
+    terminal.print(*lens_aim.to_ascii(picture.luma, terminal.columns - 2, rows))
 
 
-def _judged(view: PreviewPicture) -> list[tuple[str, str]]:
-    found, readings = view.aim, view.readings
+def _describe(picture: PreviewPicture) -> list[tuple[str, str]]:
+    aim, readings = picture.aim, picture.readings
     sensor = ""
     if readings is not None:
         parts = [
@@ -79,20 +79,20 @@ def _judged(view: PreviewPicture) -> list[tuple[str, str]]:
         ]
         sensor = "; ".join(part for part in parts if part)
     focus = "nothing in the middle to focus on"
-    if found.focus is not None:
-        focus = f"{found.focus:4.1f} [{lens_aim.bar(found.focus, found.focus)}]"
+    if aim.focus is not None:
+        focus = f"{aim.focus:4.1f} [{lens_aim.focus_bar(aim.focus, aim.focus)}]"
     return [
         ("focus", focus),
-        ("light", f"{found.exposure}; mean {found.mean:.0f} of 255; {sensor}".rstrip("; ")),
-        ("level", _level(found.lean_deg)),
-        ("glass", _glass(found)),
+        ("light", f"{aim.exposure}; mean {aim.mean:.0f} of 255; {sensor}".rstrip("; ")),
+        ("level", _level_text(aim.lean_deg)),
+        ("glass", _glass_text(aim)),
     ]
 
 
-def _level(lean_deg: float | None) -> str:
+def _level_text(lean_deg: float | None) -> str:
     if lean_deg is None:
         return "cannot tell: too few upright lines"
-    if abs(lean_deg) < LEVEL_DEG:
+    if abs(lean_deg) < LEVEL_TOLERANCE_DEG:
         return "good: upright lines stand upright"
     side, turn = ("right", "clockwise") if lean_deg > 0 else ("left", "counter-clockwise")
     return (
@@ -101,84 +101,86 @@ def _level(lean_deg: float | None) -> str:
     )
 
 
-def _glass(found: lens_aim.LensAim) -> str:
-    if found.hazy:
+def _glass_text(aim: lens_aim.LensAim) -> str:
+    if aim.hazy:
         return "hazy, as through fog or dirt: wipe the glass"
-    if found.soft_spots:
-        return f"no detail at {', '.join(found.soft_spots)}: sky, wall, or dirt on the glass"
+    if aim.soft_spots:
+        return f"no detail at {', '.join(aim.soft_spots)}: sky, wall, or dirt on the glass"
     return "clear"
 
 
-def _focus(terminal: Terminal, eye: CameraPreview) -> None:
+def _run_focus(terminal: Terminal, preview: CameraPreview) -> None:
     terminal.print("Turn the lens slowly. q ends, r forgets the best, p shows a picture.")
     best, missed = 0.0, 0
     while True:
-        view = eye.look(LOOK_S)
-        if view is None:
+        picture = preview.read(PICTURE_TIMEOUT_S)
+        if picture is None:
             missed += 1
-            terminal.overwrite_line(f"no picture for {missed * LOOK_S:.0f} s")
-        elif view.aim.focus is None:
+            terminal.overwrite_line(f"no picture for {missed * PICTURE_TIMEOUT_S:.0f} s")
+        elif picture.aim.focus is None:
             terminal.overwrite_line("focus  --- nothing in the middle to focus on")
         else:
-            focus, best = view.aim.focus, max(best, view.aim.focus)
-            said = "best" if focus >= best * 0.98 else f"{1 - focus / best:.0%} below"
+            focus, best = picture.aim.focus, max(best, picture.aim.focus)
+            comparison = "best" if focus >= best * 0.98 else f"{1 - focus / best:.0%} below"
             terminal.overwrite_line(
-                f"focus {focus:5.1f} [{lens_aim.bar(focus, best)}] best {best:.1f}: {said}"
+                f"focus {focus:5.1f} [{lens_aim.focus_bar(focus, best)}] best {best:.1f}: {comparison}"
             )
         terminal.flush_line()
-        key = terminal.key(EVERY_S)
-        if key in _LEAVE:
+        key = terminal.read_key(REFRESH_S)
+        if key in _QUIT_KEYS:
             terminal.print()
             return
         if key == "r":
             best = 0.0
-        if key == "p" and view is not None:
+        if key == "p" and picture is not None:
             terminal.print()
             terminal.new_page()
-            _picture(terminal, view)
+            _print_picture(terminal, picture)
 
 
-def _levelled(terminal: Terminal, eye: CameraPreview) -> None:
+def _run_level(terminal: Terminal, preview: CameraPreview) -> None:
     terminal.print("Turn the camera slowly, and stop at 0. q ends.")
     while True:
-        view = eye.look(LOOK_S)
-        if view is None:
-            terminal.overwrite_line(f"no picture for {LOOK_S:.0f} s")
+        picture = preview.read(PICTURE_TIMEOUT_S)
+        if picture is None:
+            terminal.overwrite_line(f"no picture for {PICTURE_TIMEOUT_S:.0f} s")
         else:
-            terminal.overwrite_line(f"level {_level_in_short(view.aim.lean_deg)}")
+            terminal.overwrite_line(f"level {_level_bar(picture.aim.lean_deg)}")
         terminal.flush_line()
-        if terminal.key(EVERY_S) in _LEAVE:
+        if terminal.read_key(REFRESH_S) in _QUIT_KEYS:
             terminal.print()
             return
 
 
-def _level_in_short(lean_deg: float | None) -> str:
+def _level_bar(lean_deg: float | None) -> str:
     """On one line: which way, and how far."""
     if lean_deg is None:
         return "  --- too few upright lines: poles, walls, doors"
-    cells = ["."] * (2 * LEVEL_CELLS + 1)
-    cells[LEVEL_CELLS] = "0"
-    at = LEVEL_CELLS + round(max(-1.0, min(1.0, lean_deg / LEVEL_MOST_DEG)) * LEVEL_CELLS)
-    cells[at] = "#"
+    cells = ["."] * (2 * LEVEL_BAR_CELLS + 1)
+    cells[LEVEL_BAR_CELLS] = "0"
+    position = LEVEL_BAR_CELLS + round(
+        max(-1.0, min(1.0, lean_deg / MAX_LEVEL_DEG)) * LEVEL_BAR_CELLS
+    )
+    cells[position] = "#"
     turn = "good"
-    if abs(lean_deg) >= LEVEL_DEG:
+    if abs(lean_deg) >= LEVEL_TOLERANCE_DEG:
         turn = "turn it clockwise" if lean_deg > 0 else "turn it counter-clockwise"
     return f"{lean_deg:5.1f} [{''.join(cells)}] {turn}"
 
 
-def _live(terminal: Terminal, eye: CameraPreview) -> None:
+def _run_live(terminal: Terminal, preview: CameraPreview) -> None:
     terminal.print("q ends.")
     while True:
-        view = eye.look(LOOK_S)
+        picture = preview.read(PICTURE_TIMEOUT_S)
         terminal.new_page()
-        if view is None:
-            terminal.print(f"no picture for {LOOK_S:.0f} s")
+        if picture is None:
+            terminal.print(f"no picture for {PICTURE_TIMEOUT_S:.0f} s")
         else:
-            _picture(terminal, view)
-            focus = "---" if view.aim.focus is None else f"{view.aim.focus:.1f}"
+            _print_picture(terminal, picture)
+            focus = "---" if picture.aim.focus is None else f"{picture.aim.focus:.1f}"
             terminal.print(
-                f"focus {focus}, light {view.aim.exposure}, level {_level(view.aim.lean_deg)}"
+                f"focus {focus}, light {picture.aim.exposure}, level {_level_text(picture.aim.lean_deg)}"
             )
         terminal.flush_line()
-        if terminal.key(LIVE_EVERY_S) in _LEAVE:
+        if terminal.read_key(LIVE_REFRESH_S) in _QUIT_KEYS:
             return

@@ -6,7 +6,7 @@ from agent.base.errors import UserError
 from agent.console.checks import CHECKS, Check
 from agent.console.results import Box, CheckResult, ConsoleError
 from agent.console.terminal import Terminal
-from agent.console.verdicts import show
+from agent.console.verdicts import print_results
 
 NAME = "check"
 HELP = "find what is wrong: numbered checks, each works alone"
@@ -17,32 +17,34 @@ USAGE = (
 )
 
 
-def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
+def run(terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
     """Look, and tell."""
-    if list(words) == ["list"]:
-        terminal.table([(f"{one.number:>2}", one.name) for one in CHECKS])
+    if list(argv) == ["list"]:
+        terminal.table([(f"{check.number:>2}", check.name) for check in CHECKS])
         return
-    bad = [one.number for one in _wanted(words) if not _looked(terminal, box, one)]
-    if bad:
-        terminal.print(f"Failed: check {', '.join(map(str, bad))}.")
-    elif not words:
+    failed = [
+        check.number for check in _select_checks(argv) if not _run_check(terminal, box, check)
+    ]
+    if failed:
+        terminal.print(f"Failed: check {', '.join(map(str, failed))}.")
+    elif not argv:
         terminal.print("All checks passed.")
 
 
-def _wanted(words: Sequence[str]) -> Sequence[Check]:
-    if not words:
+def _select_checks(argv: Sequence[str]) -> Sequence[Check]:
+    if not argv:
         return CHECKS
-    numbers = {str(one.number): one for one in CHECKS}
-    if not all(word in numbers for word in words):
-        raise UserError(f"check {' '.join(words)}: allowed: numbers from 1 to {len(CHECKS)}, list")
-    return [numbers[word] for word in words]
+    numbers = {str(check.number): check for check in CHECKS}
+    if not all(word in numbers for word in argv):
+        raise UserError(f"check {' '.join(argv)}: allowed: numbers from 1 to {len(CHECKS)}, list")
+    return [numbers[word] for word in argv]
 
 
-def _looked(terminal: Terminal, box: Box, check: Check) -> bool:
+def _run_check(terminal: Terminal, box: Box, check: Check) -> bool:
     """Whether nothing is bad."""
     try:
-        verdicts = list(check.look(box))
+        results = list(check.run(box))
     except (ConsoleError, UserError, OSError) as error:
-        verdicts = [CheckResult(what=check.name, good=False, said=str(error))]
-    show(terminal, verdicts, f"{check.number:>2} ")
-    return all(verdict.good is not False for verdict in verdicts)
+        results = [CheckResult(subject=check.name, ok=False, message=str(error))]
+    print_results(terminal, results, f"{check.number:>2} ")
+    return all(result.ok is not False for result in results)

@@ -14,51 +14,49 @@ USAGE = (
     "commission compare   what is not as it was",
 )
 
-LONGEST_NOTE = 200
+MAX_NOTE_CHARS = 200
 _TEXT_ROWS = 4
 
 
-def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
+def run(terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
     """Walk through, or compare."""
-    match list(words):
+    match list(argv):
         case []:
             _commission(terminal, box)
         case ["compare"]:
             _compare(terminal, box)
         case _:
-            raise UserError(
-                f"commission {' '.join(words)}: allowed: commission, commission compare"
-            )
+            raise UserError(f"commission {' '.join(argv)}: allowed: commission, commission compare")
 
 
 def _commission(terminal: Terminal, box: Box) -> None:
     terminal.print(
         "This takes pictures. Answer y, or n and a few words. Ctrl-C writes nothing down."
     )
-    told = box.commission(lambda part: _ask(terminal, part))
-    terminal.print(*told)
+    lines = box.run_commissioning(lambda part: _ask_verdict(terminal, part))
+    terminal.print(*lines)
 
 
-def _ask(terminal: Terminal, part: CommissioningItem) -> ItemVerdict:
-    if part.picture is not None:
+def _ask_verdict(terminal: Terminal, item: CommissioningItem) -> ItemVerdict:
+    if item.picture is not None:
         terminal.new_page()
         rows = max(8, terminal.rows - _TEXT_ROWS)
-        terminal.print(*lens_aim.characters(part.picture, terminal.columns - 2, rows))
-    terminal.print(f"{part.title}: {part.found}")
+        terminal.print(*lens_aim.to_ascii(item.picture, terminal.columns - 2, rows))
+    terminal.print(f"{item.title}: {item.finding}")
     while True:
-        said, _, why = terminal.ask("  good? ").partition(" ")
-        note = why.strip()[:LONGEST_NOTE] or None
-        if said.lower() in ("y", "yes"):
-            return ItemVerdict(good=True, note=note)
-        if said.lower() in ("n", "no"):
-            return ItemVerdict(good=False, note=note)
+        answer, _, comment = terminal.read_line("  good? ").partition(" ")
+        note = comment.strip()[:MAX_NOTE_CHARS] or None
+        if answer.lower() in ("y", "yes"):
+            return ItemVerdict(ok=True, note=note)
+        if answer.lower() in ("n", "no"):
+            return ItemVerdict(ok=False, note=note)
         terminal.print("  Allowed: y, n, or n and a few words.")
 
 
 def _compare(terminal: Terminal, box: Box) -> None:
     terminal.print("This takes pictures.")
-    when, changes = box.compare()
-    terminal.print(when)
+    header, changes = box.compare_with_commissioning()
+    terminal.print(header)
     terminal.table(changes)
     if not changes:
         terminal.print("All is as it was.")

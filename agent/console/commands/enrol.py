@@ -18,43 +18,43 @@ USAGE = (
     "enrol certificate xmodem   the certificate as a file over this cable",
 )
 
-MOST_LINES = 200
-MOST_BYTES = 32_000
-PEM_FILL = b"\n"
-_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+MAX_LINES = 200
+MAX_BYTES = 32_000
+PEM_PADDING = b"\n"
+_PEM_BEGIN, _PEM_END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
-def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
+def run(terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
     """One or the other."""
-    match list(words):
+    match list(argv):
         case ["request"]:
-            terminal.print(*box.certificate_request().splitlines())
+            terminal.print(*box.create_certificate_request().splitlines())
             terminal.print("Have the centre sign it, then: enrol certificate.")
         case ["request", "xmodem"]:
-            request = box.certificate_request().encode()
-            file_transfer.send(terminal, f"{box.id}.csr.pem", request, PEM_FILL)
+            request = box.create_certificate_request().encode()
+            file_transfer.send(terminal, f"{box.id}.csr.pem", request, PEM_PADDING)
             terminal.print("Have the centre sign it, then: enrol certificate xmodem.")
         case ["certificate"]:
-            terminal.print(*box.install_certificate(_pasted(terminal)))
+            terminal.print(*box.install_certificate(_read_pasted(terminal)))
         case ["certificate", "xmodem"]:
-            pem = file_transfer.receive(terminal, "the certificate", MOST_BYTES)
+            pem = file_transfer.receive(terminal, "the certificate", MAX_BYTES)
             terminal.print(*box.install_certificate(pem.decode("ascii", "replace")))
         case _:
             raise UserError(
-                f"enrol {' '.join(words)}: allowed: enrol request, enrol certificate, "
+                f"enrol {' '.join(argv)}: allowed: enrol request, enrol certificate, "
                 "either with xmodem after it"
             )
 
 
-def _pasted(terminal: Terminal) -> str:
+def _read_pasted(terminal: Terminal) -> str:
     """From the line that begins a certificate to the line that ends it."""
     terminal.print("Paste the certificate, all of it. Ctrl-C gives up.")
     lines: list[str] = []
-    for _ in range(MOST_LINES):
-        line = terminal.ask("")
-        if line == _BEGIN:
+    for _ in range(MAX_LINES):
+        line = terminal.read_line("")
+        if line == _PEM_BEGIN:
             lines = []
         lines.append(line)
-        if line == _END:
+        if line == _PEM_END:
             return "\n".join(lines) + "\n"
-    raise UserError(f"no end of a certificate within {MOST_LINES} lines")
+    raise UserError(f"no end of a certificate within {MAX_LINES} lines")

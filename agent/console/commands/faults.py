@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from agent.base.errors import UserError
-from agent.console.format import age
+from agent.console.format import format_duration
 from agent.console.results import Box
 from agent.console.terminal import Terminal
 
@@ -16,43 +16,47 @@ USAGE = (
 )
 
 
-def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
+def run(terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
     """Tell."""
-    if list(words) == ["all"]:
-        told = [text for code in box.fault_codes() if (text := box.fault_text(code))]
-        terminal.table([(text.code, text.severity, text.title) for text in told])
-    elif len(words) == 1:
-        text = box.fault_text(words[0].upper())
+    if list(argv) == ["all"]:
+        descriptions = [text for code in box.fault_codes() if (text := box.describe_fault(code))]
+        terminal.table([(text.code, text.severity, text.title) for text in descriptions])
+    elif len(argv) == 1:
+        text = box.describe_fault(argv[0].upper())
         if text is None:
-            raise UserError(f"faults {words[0]}: no such code; faults all lists them")
-        terminal.print(f"{text.code} ({text.severity}): {text.title}", f"  {text.means}")
+            raise UserError(f"faults {argv[0]}: no such code; faults all lists them")
+        terminal.print(f"{text.code} ({text.severity}): {text.title}", f"  {text.meaning}")
         terminal.print_hanging("  > ", text.advice)
-        terminal.print_hanging("  Centre: ", text.at_centre)
-    elif words:
-        raise UserError(f"faults {' '.join(words)}: allowed: one code, all, or nothing")
+        terminal.print_hanging("  Centre: ", text.centre_advice)
+    elif argv:
+        raise UserError(f"faults {' '.join(argv)}: allowed: one code, all, or nothing")
     else:
-        _active(terminal, box)
+        _print_active(terminal, box)
 
 
-def _active(terminal: Terminal, box: Box) -> None:
-    life = box.life()
-    if life.report is None:
-        terminal.print(f"The agent is {life.state} and has left no report: use check.")
+def _print_active(terminal: Terminal, box: Box) -> None:
+    agent_state = box.agent_state()
+    if agent_state.report is None:
+        terminal.print(f"The agent is {agent_state.state} and has left no report: use check.")
         return
-    if life.state != "runs":
-        since = "in another boot" if life.age_s is None else f"{age(life.age_s)} ago"
-        how = "hangs" if life.state == "hangs" else "is dead"
-        terminal.print(f"The agent {how}. It reported these {since}:")
-    for fault in life.report.faults:
-        text = box.fault_text(fault.code)
-        stands = age(max(0.0, (box.now_ns() - fault.since_ns) / 1e9))
+    if agent_state.state != "runs":
+        reported = (
+            "in another boot"
+            if agent_state.report_age_s is None
+            else f"{format_duration(agent_state.report_age_s)} ago"
+        )
+        condition = "hangs" if agent_state.state == "hangs" else "is dead"
+        terminal.print(f"The agent {condition}. It reported these {reported}:")
+    for fault in agent_state.report.faults:
+        text = box.describe_fault(fault.code)
+        duration = format_duration(max(0.0, (box.now_ns() - fault.since_ns) / 1e9))
         terminal.print(
             f"{fault.code} {fault.severity}: {text.title if text else fault.title} "
-            f"({fault.subject}), for {stands}"
+            f"({fault.subject}), for {duration}"
         )
         if fault.detail:
             terminal.print(f"  {fault.detail}")
         if text is not None:
             terminal.print_hanging("  > ", text.advice)
-    if not life.report.faults:
+    if not agent_state.report.faults:
         terminal.print("No faults.")

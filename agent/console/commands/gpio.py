@@ -15,21 +15,21 @@ USAGE = (
     "gpio NAME off            and off",
 )
 
-FOR_S = 5.0
-_LEVELS = {True: "on", False: "off", None: "unknown"}
+DEFAULT_ON_S = 5.0
+_LEVEL_NAMES = {True: "on", False: "off", None: "unknown"}
 
 
-def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
+def run(terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
     """Show, or switch."""
-    if not words:
-        pins = box.pins()
+    if not argv:
+        pins = box.list_pins()
         terminal.table(
             [
                 (
                     pin.name,
                     pin.kind,
-                    f"pin {pin.pin}",
-                    _LEVELS[pin.level],
+                    f"pin {pin.number}",
+                    _LEVEL_NAMES[pin.level],
                     "may be switched" if pin.switchable else "",
                 )
                 for pin in pins
@@ -38,17 +38,17 @@ def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
         if not pins:
             terminal.print("No pins are configured.")
         return
-    args = _args(words)
+    args = _parse_args(argv)
     run_agent_command(box, "gpio", args)
-    terminal.print(f"{args['pin']} is {words[1]}.")
+    terminal.print(f"{args['pin']} is {argv[1]}.")
 
 
-def _args(words: Sequence[str]) -> dict[str, object]:
-    match list(words):
+def _parse_args(argv: Sequence[str]) -> dict[str, object]:
+    match list(argv):
         case [name, "off"]:
             return {"pin": name, "active": False}
         case [name, "on"]:
-            return {"pin": name, "active": True, "for_s": FOR_S}
+            return {"pin": name, "active": True, "for_s": DEFAULT_ON_S}
         case [name, "on", text] if text.isascii() and text.isdecimal() and int(text[:5]) > 0:
             return {"pin": name, "active": True, "for_s": float(text[:5])}
-    raise UserError(f"gpio {' '.join(words)}: allowed: NAME on [SECONDS], NAME off, or nothing")
+    raise UserError(f"gpio {' '.join(argv)}: allowed: NAME on [SECONDS], NAME off, or nothing")

@@ -10,15 +10,15 @@ NAME = "log"
 HELP = "the newest lines that the agent has logged"
 USAGE = ("log [LINES]   up to 500 (40)",)
 
-LINES = 40
-MOST = 500
+DEFAULT_LINES = 40
+MAX_LINES = 500
 
 
-def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
+def run(terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
     """Show them, the newest last."""
-    text = words[0] if words else str(LINES)
-    good = text.isascii() and text.isdecimal() and 1 <= int(text[:4]) <= MOST
-    if len(words) > 1 or not good:
-        raise UserError(f"log {' '.join(words)}: allowed: log, or log with 1 to {MOST} lines")
-    lines = box.log(int(text))
+    text = argv[0] if argv else str(DEFAULT_LINES)
+    is_valid = text.isascii() and text.isdecimal() and 1 <= int(text[:4]) <= MAX_LINES
+    if len(argv) > 1 or not is_valid:
+        raise UserError(f"log {' '.join(argv)}: allowed: log, or log with 1 to {MAX_LINES} lines")
+    lines = box.read_journal(int(text))
     terminal.print(*lines or ("The journal has no line of it.",))

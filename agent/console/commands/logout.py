@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from agent.console.arguments import no_more_args
 from agent.console.results import Box
-from agent.console.session import LeaveSession
+from agent.console.session import LogoutRequested
 from agent.console.terminal import Terminal
 
 NAME = "logout"
@@ -12,8 +12,8 @@ HELP = "leave; whoever comes next has to log in"
 USAGE = ("logout",)
 
 
-def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
+def run(terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
     """Raises LeaveSession."""
-    no_more_args(NAME, words)
-    terminal.print(f"Goodbye, {box.by}.")
-    raise LeaveSession
+    no_more_args(NAME, argv)
+    terminal.print(f"Goodbye, {box.technician}.")
+    raise LogoutRequested

@@ -6,34 +6,34 @@ from agent.base.errors import UserError
 from agent.console.arguments import no_more_args
 from agent.console.results import Box, CheckResult, ConsoleError
 from agent.console.terminal import Terminal
-from agent.console.verdicts import show
+from agent.console.verdicts import print_results
 
 NAME = "net"
 HELP = "interfaces, modem, names, certificates, broker, time: each with a verdict"
 USAGE = ("net",)
 
 
-def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
+def run(terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
     """From the box's own plug to the broker. The first that fails explains those after it."""
-    no_more_args(NAME, words)
+    no_more_args(NAME, argv)
     steps: tuple[tuple[str, Callable[[], Iterable[CheckResult]]], ...] = (
-        ("interfaces", box.links),
-        ("modem", box.modem),
-        ("names", lambda: (box.names(),)),
-        ("certificates", box.certificates),
-        ("broker", box.reach_broker),
-        ("time", lambda: (box.clock_sources(),)),
+        ("interfaces", box.check_interfaces),
+        ("modem", box.check_modem),
+        ("names", lambda: (box.check_dns(),)),
+        ("certificates", box.check_certificates),
+        ("broker", box.check_broker),
+        ("time", lambda: (box.check_clock(),)),
     )
-    first_bad = None
-    for name, look in steps:
+    first_failed = None
+    for name, run_check in steps:
         try:
-            verdicts = list(look())
+            results = list(run_check())
         except (ConsoleError, UserError, OSError) as error:
-            verdicts = [CheckResult(what=name, good=False, said=str(error))]
-        show(terminal, verdicts)
-        if first_bad is None and any(verdict.good is False for verdict in verdicts):
-            first_bad = name
-    if first_bad is None:
+            results = [CheckResult(subject=name, ok=False, message=str(error))]
+        print_results(terminal, results)
+        if first_failed is None and any(result.ok is False for result in results):
+            first_failed = name
+    if first_failed is None:
         terminal.print("The link is good. mqtt ping asks the broker itself.")
     else:
-        terminal.print(f"Begin with: {first_bad}.")
+        terminal.print(f"Begin with: {first_failed}.")

@@ -11,9 +11,9 @@ HELP = "pages off: long output runs through, for who logs it"
 USAGE = ("pages on", "pages off")
 
 
-def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
+def run(terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
     """Switch it."""
-    if list(words) not in (["on"], ["off"]):
-        raise UserError(f"pages {' '.join(words)}: allowed: pages on, pages off")
-    terminal.paging = words[0] == "on"
-    terminal.print(f"{box.id}: pages are {words[0]}.")
+    if list(argv) not in (["on"], ["off"]):
+        raise UserError(f"pages {' '.join(argv)}: allowed: pages on, pages off")
+    terminal.paging = argv[0] == "on"
+    terminal.print(f"{box.id}: pages are {argv[0]}.")

@@ -20,8 +20,8 @@ USAGE = (
     "ptz [HEAD] stop          stop at once",
 )
 
-FOR_S = 0.5
-_KEYS: Mapping[str, tuple[str, float]] = {
+JOG_S = 0.5
+_JOG_KEYS: Mapping[str, tuple[str, float]] = {
     "left": ("pan", -1.0),
     "right": ("pan", 1.0),
     "up": ("tilt", 1.0),
@@ -35,14 +35,14 @@ _KEYS: Mapping[str, tuple[str, float]] = {
     "f": ("focus", 1.0),
     "n": ("focus", -1.0),
 }
-_WORDS = ("where", "presets", "goto", "stop")
+_SUBCOMMANDS = ("where", "presets", "goto", "stop")
 _HELP = (
     "Arrows or w a s d turn, + - zoom, f n focus far and near, 1 to 9 speed,",
     "space stops, ? tells where it looks, q ends.",
 )
 
 
-class _Place(msgspec.Struct, frozen=True):
+class _Position(msgspec.Struct, frozen=True):
     pan_deg: float
     tilt_deg: float
     zoom: float
@@ -54,9 +54,9 @@ class _Lease(msgspec.Struct, frozen=True):
     role: str
 
 
-class _Head(msgspec.Struct, frozen=True):
+class _HeadStatus(msgspec.Struct, frozen=True):
     name: str
-    place: _Place | None
+    place: _Position | None
     moving: bool
     preset: str | None
     tour: str | None
@@ -64,90 +64,92 @@ class _Head(msgspec.Struct, frozen=True):
     error: str | None
 
 
-class _Preset(msgspec.Struct, frozen=True):
+class _PresetInfo(msgspec.Struct, frozen=True):
     name: str
     stored_by: str
 
 
-class _Result(msgspec.Struct, frozen=True):
-    heads: tuple[_Head, ...] = ()
-    presets: tuple[_Preset, ...] = ()
+class _PtzResult(msgspec.Struct, frozen=True):
+    heads: tuple[_HeadStatus, ...] = ()
+    presets: tuple[_PresetInfo, ...] = ()
 
 
-_RESULT = msgspec.json.Decoder(_Result)
+_RESULT_DECODER = msgspec.json.Decoder(_PtzResult)
 
 
-def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
+def run(terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
     """Turn it, or tell."""
     heads = () if box.config is None else tuple(head.name for head in box.config.head)
-    named = words[0] if words and words[0] not in _WORDS else None
-    rest = words[1:] if named is not None else words
-    head = choose_arg("head", named, heads)
+    head_name = argv[0] if argv and argv[0] not in _SUBCOMMANDS else None
+    rest = argv[1:] if head_name is not None else argv
+    head = choose_arg("head", head_name, heads)
     if not rest:
         _jog(terminal, box, head)
     elif list(rest) == ["where"]:
-        terminal.print(_told(_ask(box, {"do": "where", "head": head})))
+        terminal.print(_format_status(_send(box, {"do": "where", "head": head})))
     elif list(rest) == ["stop"]:
-        _ask(box, {"do": "stop", "head": head})
+        _send(box, {"do": "stop", "head": head})
         terminal.print(f"{head} is stopped.")
     elif list(rest) == ["presets"]:
-        presets = _ask(box, {"do": "presets", "head": head}).presets
-        terminal.table([(one.name, f"stored by {one.stored_by}") for one in presets])
+        presets = _send(box, {"do": "presets", "head": head}).presets
+        terminal.table([(preset.name, f"stored by {preset.stored_by}") for preset in presets])
         if not presets:
             terminal.print("No presets yet.")
     elif len(rest) == 2 and rest[0] == "goto":  # noqa: PLR2004 - goto PRESET
-        _ask(box, {"do": "recall", "head": head, "preset": rest[1]})
+        _send(box, {"do": "recall", "head": head, "preset": rest[1]})
         terminal.print(f"{head} goes to {rest[1]}.")
     else:
-        raise UserError(f"ptz {' '.join(words)}: allowed: {'; '.join(USAGE)}")
+        raise UserError(f"ptz {' '.join(argv)}: allowed: {'; '.join(USAGE)}")
 
 
 def _jog(terminal: Terminal, box: Box, head: str) -> None:
-    terminal.print(_told(_ask(box, {"do": "where", "head": head})), *_HELP)
+    terminal.print(_format_status(_send(box, {"do": "where", "head": head})), *_HELP)
     speed = 3
     try:
         while True:
-            key = terminal.key(1.0)
+            key = terminal.read_key(1.0)
             if key in ("q", "Q", "cancel", "end", "enter"):
                 return
             try:
                 if key is not None and key in "123456789":
                     speed = int(key)
                     terminal.overwrite_line(f"speed {speed} of 9")
-                elif key is not None and key in _KEYS:
-                    axis, sign = _KEYS[key]
-                    wanted = {axis: sign * speed / 9, "for_s": FOR_S}
-                    _ask(box, {"do": "move", "head": head, **wanted})
+                elif key is not None and key in _JOG_KEYS:
+                    axis, sign = _JOG_KEYS[key]
+                    velocity = {axis: sign * speed / 9, "for_s": JOG_S}
+                    _send(box, {"do": "move", "head": head, **velocity})
                     terminal.overwrite_line(f"{axis} {sign * speed / 9:+.1f}")
                 elif key == " ":
-                    _ask(box, {"do": "stop", "head": head})
+                    _send(box, {"do": "stop", "head": head})
                     terminal.overwrite_line("stopped")
                 elif key == "?":
-                    terminal.overwrite_line(_told(_ask(box, {"do": "where", "head": head})))
+                    terminal.overwrite_line(
+                        _format_status(_send(box, {"do": "where", "head": head}))
+                    )
             except ConsoleError as error:
                 terminal.overwrite_line(str(error))
     finally:
         # Whatever ended it: a head that is turned by hand does not go on by itself.
-        _ask(box, {"do": "stop", "head": head})
+        _send(box, {"do": "stop", "head": head})
         terminal.print("", f"{head} is stopped.")
 
 
-def _ask(box: Box, args: Mapping[str, object]) -> _Result:
+def _send(box: Box, args: Mapping[str, object]) -> _PtzResult:
     try:
-        return _RESULT.decode(run_agent_command(box, "ptz", args))
+        return _RESULT_DECODER.decode(run_agent_command(box, "ptz", args))
     except msgspec.MsgspecError as error:
         raise ConsoleError(f"the agent's answer is not understood: {error}") from error
 
 
-def _told(result: _Result) -> str:
+def _format_status(result: _PtzResult) -> str:
     if not result.heads:
         return "nothing is known of it"
     head = result.heads[0]
     parts = [f"{head.name}: does not say where it looks"]
     if head.place is not None:
-        place = head.place
+        position = head.place
         parts = [
-            f"{head.name}: pan {place.pan_deg:.1f} tilt {place.tilt_deg:.1f} zoom {place.zoom:.2f}"
+            f"{head.name}: pan {position.pan_deg:.1f} tilt {position.tilt_deg:.1f} zoom {position.zoom:.2f}"
         ]
     parts += [
         "moves" if head.moving else "",

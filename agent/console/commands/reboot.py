@@ -12,13 +12,13 @@ HELP = "restart the box; asks first"
 USAGE = ("reboot",)
 
 
-def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
+def run(terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
     """Ask, then restart."""
-    no_more_args(NAME, words)
+    no_more_args(NAME, argv)
     if not terminal.confirm("Recording stops for about a minute.", box.id):
         terminal.print("Nothing is restarted.")
         return
     with suppress(ConsoleError):  # the box that most needs it may have lost its disk
-        box.note("reboot confirmed")
-    box.reboot()
+        box.write_receipt("reboot confirmed")
+    box.request_reboot()
     terminal.print("The box restarts within seconds. Come back in a minute.")

@@ -11,12 +11,12 @@ HELP = "serial ports: which there are, who has them, which head is on them"
 USAGE = ("serial",)
 
 
-def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
+def run(terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
     """Show them; nothing is sent."""
-    no_more_args(NAME, words)
-    ports = box.ports()
+    no_more_args(NAME, argv)
+    ports = box.list_serial_ports()
     for port in ports:
-        used = f", configured for {port.used_by}" if port.used_by else ""
-        terminal.print(port.path, f"  {port.what}: {port.state}{used}")
+        usage = f", configured for {port.used_by}" if port.used_by else ""
+        terminal.print(port.path, f"  {port.description}: {port.state}{usage}")
     if not ports:
         terminal.print("No serial port is there.")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from agent.base.errors import UserError
 from agent.console.results import Box, ConsoleError
 from agent.console.terminal import Terminal
-from agent.update.request import Do, UpdateProgress
+from agent.update.request import UpdateAction, UpdateRequestStatus
 
 NAME = "update"
 HELP = "the system's two slots; a new version from a USB disk; back"
@@ -16,48 +16,48 @@ USAGE = (
     "update good       what runs is good: it stays",
 )
 
-EVERY_S = 0.5
-ANSWER_S = 60.0
+POLL_INTERVAL_S = 0.5
+ANSWER_TIMEOUT_S = 60.0
 """On a slow board a program of root's takes seconds to begin."""
-_CHANGES = ("usb", "rollback", "good")
+_MODIFYING = ("usb", "rollback", "good")
 
 
-def changes(words: Sequence[str]) -> bool:
+def is_modifying(argv: Sequence[str]) -> bool:
     """Whether these words change something."""
-    return bool(words) and words[0] in _CHANGES
+    return bool(argv) and argv[0] in _MODIFYING
 
 
-def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
+def run(terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
     """Tell, install, go back, or accept."""
-    match list(words):
+    match list(argv):
         case [] | ["status"]:
-            _status(terminal, box)
+            _print_status(terminal, box)
         case ["usb"]:
             _install(terminal, box)
         case ["rollback"]:
             question = "Back to the version before; or what waits for its trial is taken back."
             if terminal.confirm(question, box.id):
-                terminal.print(*_done(terminal, box, "rollback"))
+                terminal.print(*_run_action(terminal, box, "rollback"))
             else:
                 terminal.print("Nothing is changed.")
         case ["good"]:
-            terminal.print(*_done(terminal, box, "good"))
+            terminal.print(*_run_action(terminal, box, "good"))
         case _:
-            raise UserError(f"update {' '.join(words)}: allowed: status, usb, rollback, good")
+            raise UserError(f"update {' '.join(argv)}: allowed: status, usb, rollback, good")
 
 
-def _status(terminal: Terminal, box: Box) -> None:
+def _print_status(terminal: Terminal, box: Box) -> None:
     """Of what was asked before it is told once more: whoever asked may have been cut off."""
-    last = box.update_desk.read_status()
-    if last is not None and last.do != "status":
-        terminal.print(_in_short(last))
-        if last.state == "doing":
+    last_progress = box.update_client.read_status()
+    if last_progress is not None and last_progress.do != "status":
+        terminal.print(_summarize(last_progress))
+        if last_progress.state == "doing":
             return
-    terminal.print(*_done(terminal, box, "status"))
+    terminal.print(*_run_action(terminal, box, "status"))
 
 
 def _install(terminal: Terminal, box: Box) -> None:
-    bundles = box.update_desk.bundles()
+    bundles = box.update_client.list_bundles()
     if not bundles:
         raise ConsoleError("no *.raucb on a USB disk: plug one in, wait ten seconds, try again")
     bundle = bundles[terminal.choose(bundles)]
@@ -66,52 +66,56 @@ def _install(terminal: Terminal, box: Box) -> None:
         terminal.print("Nothing is installed.")
         return
     terminal.print(
-        *_done(terminal, box, "install", bundle),
+        *_run_action(terminal, box, "install", bundle),
         "Type reboot to try it. Until then update rollback takes it back.",
     )
 
 
-def _done(terminal: Terminal, box: Box, do: Do, bundle: str | None = None) -> Sequence[str]:
+def _run_action(
+    terminal: Terminal, box: Box, action: UpdateAction, bundle: str | None = None
+) -> Sequence[str]:
     """Have it done, and show how far it is; how it ended. Raises CannotDo where it is not done, or is
     not waited for any more.
     """
-    desk = box.update_desk
-    last = desk.read_status()
-    if last is not None and last.state == "doing":
-        raise ConsoleError(_in_short(last))
-    order = desk.submit_request(do, box.by, bundle)
-    heard_ns, shown = terminal.clock_ns(), ""
+    client = box.update_client
+    last_progress = client.read_status()
+    if last_progress is not None and last_progress.state == "doing":
+        raise ConsoleError(_summarize(last_progress))
+    request_id = client.submit_request(action, box.technician, bundle)
+    last_progress_ns, step_shown = terminal.clock_ns(), ""
     while True:
-        told = desk.read_status()
-        if told is not None and told.id == order:
-            heard_ns = terminal.clock_ns()
-            if told.step not in ("", shown):
-                shown = told.step
-                terminal.overwrite_line(f"{shown} ...")
-            if told.state != "doing":
+        progress = client.read_status()
+        if progress is not None and progress.id == request_id:
+            last_progress_ns = terminal.clock_ns()
+            if progress.step not in ("", step_shown):
+                step_shown = progress.step
+                terminal.overwrite_line(f"{step_shown} ...")
+            if progress.state != "doing":
                 break
-        elif terminal.clock_ns() - heard_ns > ANSWER_S * 1e9:
-            desk.withdraw(order)
+        elif terminal.clock_ns() - last_progress_ns > ANSWER_TIMEOUT_S * 1e9:
+            client.withdraw_request(request_id)
             raise ConsoleError(
-                f"no answer within {ANSWER_S:.0f} s: vigie-update-asked does not run"
+                f"no answer within {ANSWER_TIMEOUT_S:.0f} s: vigie-update-asked does not run"
             )
-        if terminal.key(EVERY_S) == "cancel":
-            taken_back = desk.withdraw(order)
+        if terminal.read_key(POLL_INTERVAL_S) == "cancel":
+            withdrawn = client.withdraw_request(request_id)
             terminal.print()
             raise ConsoleError(
                 "Taken back: nothing was begun."
-                if taken_back
+                if withdrawn
                 else "It goes on by itself: update status tells how far it is."
             )
-    if shown:
+    if step_shown:
         terminal.print()
-    if told.state == "failed":
-        raise ConsoleError(f"Not done: {'; '.join(told.lines)}")
-    return told.lines
+    if progress.state == "failed":
+        raise ConsoleError(f"Not done: {'; '.join(progress.lines)}")
+    return progress.lines
 
 
-def _in_short(told: UpdateProgress) -> str:
+def _summarize(progress: UpdateRequestStatus) -> str:
     """One order, and what became of it."""
-    how = {"doing": f"under way, {told.step}", "done": "done", "failed": "NOT done"}[told.state]
-    said = f": {'; '.join(told.lines)}" if told.lines else ""
-    return f"{told.do} by {told.by}: {how.removesuffix(', ')}{said}"
+    outcome = {"doing": f"under way, {progress.step}", "done": "done", "failed": "NOT done"}[
+        progress.state
+    ]
+    details = f": {'; '.join(progress.lines)}" if progress.lines else ""
+    return f"{progress.do} by {progress.by}: {outcome.removesuffix(', ')}{details}"

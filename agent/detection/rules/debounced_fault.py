@@ -17,40 +17,40 @@ class DebouncedFault:
         self._after_ns = round(after_s * NS_PER_S)
         self._clear_ns = round(clear_s * NS_PER_S)
         self._since_ns: int | None = None
-        self._held_ns = 0
-        self._episode: EventLifecycle | None = None
+        self._last_held_ns = 0
+        self._lifecycle: EventLifecycle | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether the event has begun and not ended."""
-        return self._episode is not None
+        return self._lifecycle is not None
 
     def step(self, t_ns: int, since_ns: int | None) -> list[Event]:
         """Take whether the fault holds now: since when, or None where it does not."""
         if since_ns is not None:
-            self._held_ns = t_ns
+            self._last_held_ns = t_ns
             if self._since_ns is None:
                 self._since_ns = since_ns
-        if self._episode is None:
-            return self._wait(t_ns, since_ns)
-        if since_ns is None and t_ns - self._held_ns >= self._clear_ns:
-            return self._end(self._held_ns)
-        return [self._episode.update(t_ns)] if self._episode.is_due(t_ns) else []
+        if self._lifecycle is None:
+            return self._begin_if_due(t_ns, since_ns)
+        if since_ns is None and t_ns - self._last_held_ns >= self._clear_ns:
+            return self._end(self._last_held_ns)
+        return [self._lifecycle.update(t_ns)] if self._lifecycle.is_due(t_ns) else []
 
     def flush(self, t_ns: int) -> list[Event]:
         """End what is open."""
-        return self._end(t_ns) if self._episode is not None else []
+        return self._end(t_ns) if self._lifecycle is not None else []
 
-    def _wait(self, t_ns: int, since_ns: int | None) -> list[Event]:
+    def _begin_if_due(self, t_ns: int, since_ns: int | None) -> list[Event]:
         if since_ns is None:
             self._since_ns = None
         if self._since_ns is None or t_ns - self._since_ns < self._after_ns:
             return []
-        self._episode = EventLifecycle.begin(
+        self._lifecycle = EventLifecycle.begin(
             self._new_id, self._kind, self._camera, t_ns, self._since_ns
         )
-        return [self._episode.last]
+        return [self._lifecycle.last_revision]
 
     def _end(self, t_ns: int) -> list[Event]:
-        episode, self._episode, self._since_ns = self._episode, None, None
-        return [] if episode is None else [episode.end(t_ns)]
+        lifecycle, self._lifecycle, self._since_ns = self._lifecycle, None, None
+        return [] if lifecycle is None else [lifecycle.end(t_ns)]

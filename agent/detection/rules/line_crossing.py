@@ -9,15 +9,21 @@ jumps over the line while hidden has crossed it.
 import msgspec
 
 from agent.base.model import Track
-from agent.detection.geometry import Point, along, between, half_extent, right_of
+from agent.detection.geometry import (
+    Point,
+    half_extent,
+    interpolate,
+    line_parameter,
+    signed_line_distance,
+)
 from agent.detection.rules.road_users import RoadUser, TimedPosition, TrackMemory
 from agent.detection.scene import SceneLine
 
-BAND = 0.1
+BAND_RATIO = 0.1
 """Of the box's half extent across the line: nearer, the centre may be on either side."""
-SWING = 0.7
+MIN_SWING_RATIO = 0.7
 """Of the half extent: how far the centre comes from the one side to the other at the least."""
-NARROWEST_BAND = 0.002
+MIN_BAND = 0.002
 """In picture heights: a box can be no more exact than a pixel or two."""
 
 
@@ -31,86 +37,92 @@ class Crossing(msgspec.Struct, frozen=True, kw_only=True):
     track: Track
 
 
-class _Passage(msgspec.Struct):
+class _LineState(msgspec.Struct):
     """How one road user stands to the line: 1 on the right hand, -1 on the left, 0 unknown."""
 
     side: int
-    reach: float = 0.0
+    max_offset: float = 0.0
     """How far from the line it has been on that side."""
-    over: TimedPosition | None = None
+    crossed_at: TimedPosition | None = None
     """The last time that the centre came over the line from `side`, if it is still over."""
 
 
 class LineRule:
     """Finds who crosses one line."""
 
-    def __init__(self, line: SceneLine, users: TrackMemory) -> None:
+    def __init__(self, line: SceneLine, road_users: TrackMemory) -> None:
         self._line = line
-        self._users = users
-        self._passages: dict[int, _Passage] = {}
+        self._road_users = road_users
+        self._states: dict[int, _LineState] = {}
 
     def step(self) -> list[Crossing]:
         """The crossings that the last sight made certain."""
-        for user in self._users.gone:
-            self._passages.pop(user.id, None)
+        for user in self._road_users.forgotten:
+            self._states.pop(user.id, None)
         crossings = []
-        for user in self._users:
-            if user.seen:
-                crossing = self._judge(user)
+        for user in self._road_users:
+            if user.is_visible:
+                crossing = self._evaluate(user)
                 if crossing is not None:
                     crossings.append(crossing)
         return crossings
 
-    def _judge(self, user: RoadUser) -> Crossing | None:
-        line, aspect = self._line, self._users.aspect
-        offset = self._offset(user.now.at)
+    def _evaluate(self, user: RoadUser) -> Crossing | None:
+        line, aspect = self._line, self._road_users.aspect
+        offset = self._offset(user.current.point)
         extent = half_extent(user.track.box, line.start, line.to, aspect)
-        band = max(NARROWEST_BAND, BAND * extent)
-        passage = self._passages.get(user.id)
-        if passage is None:
-            passage = self._passages[user.id] = self._first(user, offset, band)
-        if user.before is not None:
-            self._mark(passage, user.before, user.now)
+        band = max(MIN_BAND, BAND_RATIO * extent)
+        state = self._states.get(user.id)
+        if state is None:
+            state = self._states[user.id] = self._initial_state(user, offset, band)
+        if user.previous is not None:
+            self._update_crossed_at(state, user.previous, user.current)
         side = _sign(offset)
-        stands = user.stands_since_ns(user.now.t_ns) is not None
-        if side == passage.side:
-            passage.reach = max(passage.reach, abs(offset))
+        is_stationary = user.stationary_since_ns(user.current.t_ns) is not None
+        if side == state.side:
+            state.max_offset = max(state.max_offset, abs(offset))
             return None
-        swings = passage.side == 0 or passage.reach + abs(offset) >= SWING * extent
-        if stands or abs(offset) < band or not swings:
+        is_full_swing = (
+            state.side == 0 or state.max_offset + abs(offset) >= MIN_SWING_RATIO * extent
+        )
+        if is_stationary or abs(offset) < band or not is_full_swing:
             return None
-        over, was = passage.over, passage.side
-        self._passages[user.id] = _Passage(side, abs(offset))
-        if was == 0 or over is None:
+        crossed_at, previous_side = state.crossed_at, state.side
+        self._states[user.id] = _LineState(side, abs(offset))
+        if previous_side == 0 or crossed_at is None:
             return None
-        position = along(line.start, line.to, over.at, aspect)
+        position = line_parameter(line.start, line.to, crossed_at.point, aspect)
         if not 0 <= position <= 1 or user.label not in line.labels:
             return None
         return Crossing(
             line=line,
             direction=line.forward if side > 0 else line.backward,
-            t_ns=over.t_ns,
+            t_ns=crossed_at.t_ns,
             position=position,
             track=user.track,
         )
 
-    def _first(self, user: RoadUser, offset: float, band: float) -> _Passage:
-        if user.before is not None:
-            offset = self._offset(user.before.at)
-        return _Passage(_sign(offset), abs(offset)) if abs(offset) >= band else _Passage(0)
+    def _initial_state(self, user: RoadUser, offset: float, band: float) -> _LineState:
+        if user.previous is not None:
+            offset = self._offset(user.previous.point)
+        return _LineState(_sign(offset), abs(offset)) if abs(offset) >= band else _LineState(0)
 
-    def _mark(self, passage: _Passage, before: TimedPosition, now: TimedPosition) -> None:
+    def _update_crossed_at(
+        self, state: _LineState, previous: TimedPosition, current: TimedPosition
+    ) -> None:
         """Remember where the centre came over the line, or forget it where it came back."""
-        came, went = self._offset(before.at), self._offset(now.at)
-        if _sign(went) == passage.side:
-            passage.over = None
-        elif _sign(came) in (passage.side, 0) and _sign(went) == -passage.side:
-            share = abs(came) / (abs(came) + abs(went))
-            t_ns = before.t_ns + round((now.t_ns - before.t_ns) * share)
-            passage.over = TimedPosition(t_ns, between(before.at, now.at, share))
+        previous_offset, current_offset = self._offset(previous.point), self._offset(current.point)
+        if _sign(current_offset) == state.side:
+            state.crossed_at = None
+        elif _sign(previous_offset) in (state.side, 0) and _sign(current_offset) == -state.side:
+            fraction = abs(previous_offset) / (abs(previous_offset) + abs(current_offset))
+            t_ns = previous.t_ns + round((current.t_ns - previous.t_ns) * fraction)
+            state.crossed_at = TimedPosition(
+                t_ns, interpolate(previous.point, current.point, fraction)
+            )
 
     def _offset(self, point: Point) -> float:
-        return right_of(self._line.start, self._line.to, point, self._users.aspect)
+        return signed_line_distance(self._line.start, self._line.to, point, self._road_users.aspect)
 
 
 def _sign(value: float) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import msgspec
 
 from agent.base.model import FrameResult, Label, Track
-from agent.detection.geometry import Point, centre, distance, likeness, size
+from agent.detection.geometry import Point, box_centre, box_size, distance, iou
 
 NS_PER_S = 1_000_000_000
 
@@ -18,30 +18,30 @@ REST_RADIUS = 0.5
 """Of its own size: who stays this near to one place stands. The boxes of parked cars were measured
 to wander by a third of their size when somebody passes before them.
 """
-REST_SCALE = 1.5
+REST_MAX_SCALE = 1.5
 """Who has become so much larger or smaller comes or goes along the line of sight."""
-REST_SPOTS = 10
+REST_MEAN_POSITIONS = 10
 """The place of rest is the mean of the first so many positions."""
-REST_LOST_NS = NS_PER_S
+REST_LEFT_AFTER_NS = NS_PER_S
 """Who is away from its place of rest for so long has left it; one bad box has not."""
-STANDS_AFTER_NS = 3 * NS_PER_S
+STATIONARY_AFTER_NS = 3 * NS_PER_S
 TRAIL_NS = 2 * NS_PER_S
-FULL_TRAIL_NS = NS_PER_S
+MIN_TRAIL_NS = NS_PER_S
 """A pace is known from a trail of at least this length."""
-GAP_NS = 350_000_000
+MAX_GAP_NS = 350_000_000
 """Who was not seen for longer may be another one since."""
-REMEMBER_STANDING_NS = 10 * NS_PER_S
+REMEMBER_STATIONARY_NS = 10 * NS_PER_S
 REMEMBER_MOVING_NS = 3 * NS_PER_S // 2
-SAME_PLACE = 0.3
+SAME_POSITION_MIN_IOU = 0.3
 """Boxes that are this much alike are in the same place."""
-LONGEST_LOOK_BACK_NS = NS_PER_S
+MAX_BACKDATE_NS = NS_PER_S
 
 
 class TimedPosition(msgspec.Struct, frozen=True):
     """Where the centre of a road user was when it was seen."""
 
     t_ns: int
-    at: Point
+    point: Point
 
 
 class RoadUser:
@@ -54,18 +54,18 @@ class RoadUser:
     def __init__(self, user_id: int, track: Track, aspect: float) -> None:
         self.id = user_id
         self.track = track
-        self.seen = False
-        self.present = False
-        self.seen_ns = track.seen_ns
-        self.before: TimedPosition | None = None
-        self.now = TimedPosition(track.seen_ns, centre(track.box))
+        self.is_visible = False
+        self.is_tracked = False
+        self.last_seen_ns = track.seen_ns
+        self.previous: TimedPosition | None = None
+        self.current = TimedPosition(track.seen_ns, box_centre(track.box))
         self._aspect = aspect
         self._trail: deque[TimedPosition] = deque()
-        self._rest = self.now
-        self._rest_spots = 1
+        self._rest_position = self.current
+        self._rest_position_count = 1
         self._rest_size = self.size
-        self._away_since_ns: int | None = None
-        self.unbroken_since_ns = self.now.t_ns
+        self._off_rest_since_ns: int | None = None
+        self.continuous_since_ns = self.current.t_ns
         """Since when it has been seen again and again, without a gap."""
 
     @property
@@ -76,141 +76,156 @@ class RoadUser:
     @property
     def size(self) -> float:
         """Of its box, in picture heights."""
-        return size(self.track.box, self._aspect)
+        return box_size(self.track.box, self._aspect)
 
     @property
     def remembered_until_ns(self) -> int:
         """When it is forgotten, if nothing sees it again."""
-        stands = self.seen_ns - self._rest.t_ns >= STANDS_AFTER_NS
-        return self.seen_ns + (REMEMBER_STANDING_NS if stands else REMEMBER_MOVING_NS)
+        is_stationary = self.last_seen_ns - self._rest_position.t_ns >= STATIONARY_AFTER_NS
+        return self.last_seen_ns + (REMEMBER_STATIONARY_NS if is_stationary else REMEMBER_MOVING_NS)
 
-    def stands_since_ns(self, t_ns: int) -> int | None:
+    def stationary_since_ns(self, t_ns: int) -> int | None:
         """Since when it has been standing, or None where it moves."""
-        return self._rest.t_ns if t_ns - self._rest.t_ns >= STANDS_AFTER_NS else None
+        return (
+            self._rest_position.t_ns
+            if t_ns - self._rest_position.t_ns >= STATIONARY_AFTER_NS
+            else None
+        )
 
     @property
-    def is_lost(self) -> bool:
+    def is_displaced(self) -> bool:
         """Whether it was last seen away from where it stands; that may be one bad box."""
-        return self._away_since_ns is not None
+        return self._off_rest_since_ns is not None
 
-    def heading(self, since_ns: int = 0) -> tuple[TimedPosition, TimedPosition] | None:
+    def recent_path(self, since_ns: int = 0) -> tuple[TimedPosition, TimedPosition] | None:
         """Where it came from and where it is, over the last one or two seconds; what lies before
         `since_ns` is left out.
         """
-        came = next((spot for spot in self._trail if spot.t_ns >= since_ns), self.now)
-        return (came, self.now) if self.now.t_ns - came.t_ns >= FULL_TRAIL_NS else None
+        start = next(
+            (position for position in self._trail if position.t_ns >= since_ns), self.current
+        )
+        return (start, self.current) if self.current.t_ns - start.t_ns >= MIN_TRAIL_NS else None
 
     def speed(self) -> float | None:
         """How fast it goes, in its own sizes a second; None where that is not known yet."""
-        way = self.heading()
-        if way is None:
+        path = self.recent_path()
+        if path is None:
             return None
-        came, here = way
-        moved = distance(came.at, here.at, self._aspect)
-        return moved / max(self.size, 1e-6) / ((here.t_ns - came.t_ns) / NS_PER_S)
+        start, end = path
+        moved = distance(start.point, end.point, self._aspect)
+        return moved / max(self.size, 1e-6) / ((end.t_ns - start.t_ns) / NS_PER_S)
 
-    def show(self, track: Track, t_ns: int) -> None:
+    def update(self, track: Track, t_ns: int) -> None:
         """Take the track as it is in a new sight."""
         self.track = track
-        self.present = True
-        self.seen = track.seen_ns == t_ns
-        if not self.seen:
+        self.is_tracked = True
+        self.is_visible = track.seen_ns == t_ns
+        if not self.is_visible:
             return
-        self.seen_ns = t_ns
-        self._move_to(TimedPosition(t_ns, centre(track.box)))
+        self.last_seen_ns = t_ns
+        self._add_position(TimedPosition(t_ns, box_centre(track.box)))
 
-    def look_back(self, track: Track, t_ns: int) -> None:
+    def backdate(self, track: Track, t_ns: int) -> None:
         """Begin where its speed says that it was when it was first seen: a tracker shows a track
         only after a few frames, and a line may lie between.
         """
-        back_s = min(t_ns - track.begin_ns, LONGEST_LOOK_BACK_NS) / NS_PER_S
-        here = centre(track.box)
-        there = Point(here.x - track.vx * back_s, here.y - track.vy * back_s)
-        self.now = self._rest = TimedPosition(t_ns - round(back_s * NS_PER_S), there)
+        back_s = min(t_ns - track.begin_ns, MAX_BACKDATE_NS) / NS_PER_S
+        current = box_centre(track.box)
+        earlier = Point(current.x - track.vx * back_s, current.y - track.vy * back_s)
+        self.current = self._rest_position = TimedPosition(t_ns - round(back_s * NS_PER_S), earlier)
 
-    def _move_to(self, spot: TimedPosition) -> None:
-        self.before, self.now = (self.now if spot.t_ns > self.now.t_ns else None), spot
-        if self.before is None or spot.t_ns - self.before.t_ns > GAP_NS:
-            self.unbroken_since_ns = spot.t_ns
-        self._trail.append(spot)
-        while len(self._trail) > 1 and spot.t_ns - self._trail[1].t_ns >= TRAIL_NS:
+    def _add_position(self, position: TimedPosition) -> None:
+        self.previous, self.current = (
+            (self.current if position.t_ns > self.current.t_ns else None),
+            position,
+        )
+        if self.previous is None or position.t_ns - self.previous.t_ns > MAX_GAP_NS:
+            self.continuous_since_ns = position.t_ns
+        self._trail.append(position)
+        while len(self._trail) > 1 and position.t_ns - self._trail[1].t_ns >= TRAIL_NS:
             self._trail.popleft()
-        rest = self._rest
+        rest = self._rest_position
         scale = self.size / max(self._rest_size, 1e-6)
         if (
-            distance(rest.at, spot.at, self._aspect) > REST_RADIUS * self._rest_size
-            or not 1 / REST_SCALE <= scale <= REST_SCALE
+            distance(rest.point, position.point, self._aspect) > REST_RADIUS * self._rest_size
+            or not 1 / REST_MAX_SCALE <= scale <= REST_MAX_SCALE
         ):
-            if self._away_since_ns is None:
-                self._away_since_ns = spot.t_ns
-            elif spot.t_ns - self._away_since_ns >= REST_LOST_NS:
-                self._rest, self._rest_spots, self._away_since_ns = spot, 1, None
+            if self._off_rest_since_ns is None:
+                self._off_rest_since_ns = position.t_ns
+            elif position.t_ns - self._off_rest_since_ns >= REST_LEFT_AFTER_NS:
+                self._rest_position, self._rest_position_count, self._off_rest_since_ns = (
+                    position,
+                    1,
+                    None,
+                )
                 self._rest_size = self.size
             return
-        self._away_since_ns = None
-        if self._rest_spots < REST_SPOTS:
-            self._rest_spots += 1
-            share = 1 / self._rest_spots
+        self._off_rest_since_ns = None
+        if self._rest_position_count < REST_MEAN_POSITIONS:
+            self._rest_position_count += 1
+            weight = 1 / self._rest_position_count
             mean = Point(
-                rest.at.x + (spot.at.x - rest.at.x) * share,
-                rest.at.y + (spot.at.y - rest.at.y) * share,
+                rest.point.x + (position.point.x - rest.point.x) * weight,
+                rest.point.y + (position.point.y - rest.point.y) * weight,
             )
-            self._rest = TimedPosition(rest.t_ns, mean)
+            self._rest_position = TimedPosition(rest.t_ns, mean)
 
 
 class TrackMemory:
     """Everybody who is there, or is expected back. Its ids are its own, never used again."""
 
     def __init__(self) -> None:
-        self._by_track: dict[int, RoadUser] = {}
+        self._by_track_id: dict[int, RoadUser] = {}
         self._lost: list[RoadUser] = []
-        self._everybody: tuple[RoadUser, ...] = ()
+        self._road_users: tuple[RoadUser, ...] = ()
         self._next_id = 1
         self.aspect = 1.0
         """The picture's width over its height, from the last sight."""
-        self.gone: tuple[RoadUser, ...] = ()
+        self.forgotten: tuple[RoadUser, ...] = ()
         """Who was forgotten at the last step."""
 
     def __iter__(self) -> Iterator[RoadUser]:
         """Everybody, in the order in which they came."""
-        return iter(self._everybody)
+        return iter(self._road_users)
 
-    def step(self, sight: FrameResult) -> None:
+    def step(self, result: FrameResult) -> None:
         """Take a new sight."""
-        height, width = sight.gate.shape
+        height, width = result.gate.shape
         self.aspect = width / height
-        present = {track.id for track in sight.tracks}
-        for track_id in [known for known in self._by_track if known not in present]:
-            user = self._by_track.pop(track_id)
-            user.seen = user.present = False
+        present = {track.id for track in result.tracks}
+        for track_id in [known for known in self._by_track_id if known not in present]:
+            user = self._by_track_id.pop(track_id)
+            user.is_visible = user.is_tracked = False
             self._lost.append(user)
-        for track in sight.tracks:
-            user = self._by_track.get(track.id) or self._newcomer(track, sight.t_ns)
-            user.show(track, sight.t_ns)
-        self.gone = tuple(u for u in self._lost if u.remembered_until_ns < sight.t_ns)
-        self._lost = [u for u in self._lost if u.remembered_until_ns >= sight.t_ns]
-        everybody = [*self._by_track.values(), *self._lost]
-        self._everybody = tuple(sorted(everybody, key=lambda user: user.id))
+        for track in result.tracks:
+            user = self._by_track_id.get(track.id) or self._find_or_create(track, result.t_ns)
+            user.update(track, result.t_ns)
+        self.forgotten = tuple(u for u in self._lost if u.remembered_until_ns < result.t_ns)
+        self._lost = [u for u in self._lost if u.remembered_until_ns >= result.t_ns]
+        road_users = [*self._by_track_id.values(), *self._lost]
+        self._road_users = tuple(sorted(road_users, key=lambda user: user.id))
 
-    def _newcomer(self, track: Track, t_ns: int) -> RoadUser:
+    def _find_or_create(self, track: Track, t_ns: int) -> RoadUser:
         """Somebody who was lost and is back, or somebody new."""
-        user = self._returning(track)
+        user = self._find_lost(track)
         if user is not None:
             self._lost.remove(user)
         else:
             user = RoadUser(self._next_id, track, self.aspect)
-            user.look_back(track, t_ns)
+            user.backdate(track, t_ns)
             self._next_id += 1
-        self._by_track[track.id] = user
+        self._by_track_id[track.id] = user
         return user
 
-    def _returning(self, track: Track) -> RoadUser | None:
+    def _find_lost(self, track: Track) -> RoadUser | None:
         """Who of the lost this is: by the tracker's word, or by the place."""
-        best, best_likeness = None, SAME_PLACE
+        best, best_similarity = None, SAME_POSITION_MIN_IOU
         for user in self._lost:
             if user.track.id == track.id:
                 return user
-            like = likeness(user.track.box, track.box)
-            if like >= best_likeness and (user.label == "person") == (track.label == "person"):
-                best, best_likeness = user, like
+            similarity = iou(user.track.box, track.box)
+            if similarity >= best_similarity and (user.label == "person") == (
+                track.label == "person"
+            ):
+                best, best_similarity = user, similarity
         return best

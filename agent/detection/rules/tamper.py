@@ -26,210 +26,226 @@ from agent.detection.rules.event_lifecycle import NewId
 from agent.detection.rules.road_users import NS_PER_S
 from drivers.media import Plane
 
-Verdict = Literal["view_dark", "view_blocked", "view_blurred", "view_moved"]
+TamperKind = Literal["view_dark", "view_blocked", "view_blurred", "view_moved"]
 
-SAMPLE_NS = NS_PER_S
+SAMPLE_INTERVAL_NS = NS_PER_S
 WIDTH_PX = 160
-CELLS = (8, 6)
-COARSE = (20, 15)
+CELL_GRID = (8, 6)
+COARSE_SIZE_PX = (20, 15)
 
-DARK_LUMA, BRIGHT_SHARE = 45, 0.01
+DARK_LUMA, MIN_BRIGHT_RATIO = 45, 0.01
 """Less than this share is as bright as this. A street at night has lamps."""
-FLAT_LUMA = 5.0
+MIN_LUMA_STD = 5.0
 """Standard deviation: less than this is a cap, a hand or a bag."""
-TEXTURED = 3.0
+MIN_CELL_EDGE = 3.0
 """Mean edge, in grey levels a pixel, of a cell that can be judged."""
-LEAST_TEXTURED = 0.3
+MIN_TEXTURED_RATIO = 0.3
 """Of the cells: a picture with fewer to judge is not judged."""
-KEPT = 0.35
+MIN_CELL_CORRELATION = 0.35
 """Correlation of a cell's edges with what was learnt, from which they are taken to be there."""
-GONE = 0.3
+MAX_EDGE_REMAINDER = 0.3
 """Of a cell's edges: what is left of them when something lies over it."""
-BLOCKED_SHARE = 0.45
-ALIKE = 0.7
+BLOCKED_CELL_RATIO = 0.45
+MIN_BEST_CELL_CORRELATION = 0.7
 """Correlation of the edges in the best fifth of the cells. Measured on 23 street clips: 0.94 and
 more where nothing moved, 0.75 and less once the view has shifted by 4 % of its width. A bus that
 stands before the camera leaves some cells as they were.
 """
-SOFT = 0.5
+MIN_DETAIL_RATIO = 0.5
 """Of the usual fine detail. On the same clips 0.81 and more as a rule, day and night; a blur of
 one gate pixel, six of 1080p, leaves 0.6, of one and a half 0.4.
 """
-SAME_SCENE = 0.75
+MIN_COARSE_CORRELATION = 0.75
 """Correlation of the coarse picture."""
-FROZEN_STEP = 1
+FROZEN_MAX_DIFFERENCE = 1
 """Grey levels: noise moves some pixel further than this."""
 
-AFTER_S: dict[Verdict, float] = {
+BEGIN_AFTER_S: dict[TamperKind, float] = {
     "view_dark": 10.0,
     "view_blocked": 10.0,
     "view_blurred": 15.0,
     "view_moved": 10.0,
 }
-CLEAR_S = 5.0
+CLEAR_AFTER_S = 5.0
 FROZEN_AFTER_S = 20.0
 
 WARM_UP_SAMPLES = 15
 LEARN_SAMPLES = 600
 LEARN_SAMPLES_IN_FAULT = 3600
 
-_Cells = npt.NDArray[np.float32]
+_Grid = npt.NDArray[np.float32]
 
 
 class TamperRule:
     """Judges one camera's picture, once a second."""
 
     def __init__(self, camera: str, new_id: NewId) -> None:
-        self._rules = {
-            verdict: DebouncedFault(verdict, camera, new_id, AFTER_S[verdict], CLEAR_S)
-            for verdict in get_args(Verdict)
+        self._faults = {
+            kind: DebouncedFault(kind, camera, new_id, BEGIN_AFTER_S[kind], CLEAR_AFTER_S)
+            for kind in get_args(TamperKind)
         }
-        self._frozen = DebouncedFault("view_frozen", camera, new_id, FROZEN_AFTER_S, CLEAR_S)
-        self._learnt = _Learnt()
-        self._sampled_ns: int | None = None
-        self._still: Plane | None = None
-        self._still_since_ns = 0
+        self._frozen_fault = DebouncedFault(
+            "view_frozen", camera, new_id, FROZEN_AFTER_S, CLEAR_AFTER_S
+        )
+        self._reference = _ReferenceView()
+        self._last_sample_ns: int | None = None
+        self._unchanged_gate: Plane | None = None
+        self._unchanged_since_ns = 0
 
-    def step(self, sight: FrameResult) -> list[Event]:
+    def step(self, result: FrameResult) -> list[Event]:
         """What a new picture changed."""
-        t_ns = sight.t_ns
-        if self._sampled_ns is not None and t_ns - self._sampled_ns < SAMPLE_NS:
+        t_ns = result.t_ns
+        if self._last_sample_ns is not None and t_ns - self._last_sample_ns < SAMPLE_INTERVAL_NS:
             return []
-        self._sampled_ns = t_ns
-        verdict = self._learnt.judge(sight.gate)
-        events = self._frozen.step(t_ns, self._frozen_since_ns(sight))
-        for kind, rule in self._rules.items():
-            events.extend(rule.step(t_ns, t_ns if kind == verdict else None))
+        self._last_sample_ns = t_ns
+        detected = self._reference.classify(result.gate)
+        events = self._frozen_fault.step(t_ns, self._frozen_since_ns(result))
+        for kind, fault in self._faults.items():
+            events.extend(fault.step(t_ns, t_ns if kind == detected else None))
         return events
 
     def flush(self, t_ns: int) -> list[Event]:
         """End what is open."""
-        rules = (self._frozen, *self._rules.values())
-        return [event for rule in rules for event in rule.flush(t_ns)]
+        faults = (self._frozen_fault, *self._faults.values())
+        return [event for fault in faults for event in fault.flush(t_ns)]
 
-    def _frozen_since_ns(self, sight: FrameResult) -> int | None:
+    def _frozen_since_ns(self, result: FrameResult) -> int | None:
         """Since when the picture has been the same, or None where it just changed."""
-        still = self._still
+        unchanged = self._unchanged_gate
         if (
-            still is None
-            or still.shape != sight.gate.shape
-            or int(np.max(cv2.absdiff(still, sight.gate))) > FROZEN_STEP
+            unchanged is None
+            or unchanged.shape != result.gate.shape
+            or int(np.max(cv2.absdiff(unchanged, result.gate))) > FROZEN_MAX_DIFFERENCE
         ):
-            self._still, self._still_since_ns = sight.gate, sight.t_ns
+            self._unchanged_gate, self._unchanged_since_ns = result.gate, result.t_ns
             return None
-        return self._still_since_ns
+        return self._unchanged_since_ns
 
 
-def compare_to_reference(gate: Plane, usual: Plane) -> Verdict | None:
+def compare_to_reference(gate_luma: Plane, reference_luma: Plane) -> TamperKind | None:
     """What is wrong with a picture, held against one of the same size in which nothing was."""
-    small = _small(gate)
-    return _unlit(small) or _compare(_view(gate, small), _view(usual, _small(usual)))
+    downscaled = _downscale(gate_luma)
+    return _classify_unlit(downscaled) or _compare_views(
+        _extract_features(gate_luma, downscaled),
+        _extract_features(reference_luma, _downscale(reference_luma)),
+    )
 
 
-class _View(msgspec.Struct, frozen=True):
+class _ViewFeatures(msgspec.Struct, frozen=True):
     """What is judged of one picture, or of the learnt one."""
 
-    edges: _Cells
+    edges: _Grid
     """How steep each pixel is, H x W at 160 wide, in the square root of grey levels a pixel."""
-    fine: _Cells
+    fine_detail: _Grid
     """The detail of a pixel or two in each cell, in grey levels."""
-    coarse: _Cells
+    coarse_image: _Grid
     """The picture in 20 x 15."""
 
-    def blend(self, other: "_View", share: float) -> "_View":
+    def blend(self, other: "_ViewFeatures", weight: float) -> "_ViewFeatures":
         """This view moved towards another one by a share."""
-        return _View(
-            self.edges + (other.edges - self.edges) * share,
-            self.fine + (other.fine - self.fine) * share,
-            self.coarse + (other.coarse - self.coarse) * share,
+        return _ViewFeatures(
+            self.edges + (other.edges - self.edges) * weight,
+            self.fine_detail + (other.fine_detail - self.fine_detail) * weight,
+            self.coarse_image + (other.coarse_image - self.coarse_image) * weight,
         )
 
 
-class _Learnt:
+class _ReferenceView:
     """The view as it usually is."""
 
     def __init__(self) -> None:
         self._samples = 0
-        self._usual: _View | None = None
+        self._features: _ViewFeatures | None = None
 
-    def judge(self, gate: Plane) -> Verdict | None:
+    def classify(self, gate_luma: Plane) -> TamperKind | None:
         """What is wrong with a picture, which is then learnt a little."""
-        small = _small(gate)
-        unlit = _unlit(small)
-        if unlit is not None:
-            return unlit
-        now = _view(gate, small)
-        usual = self._usual
-        if usual is None or usual.edges.shape != now.edges.shape:
-            self._samples, self._usual = 1, now
+        downscaled = _downscale(gate_luma)
+        unlit_kind = _classify_unlit(downscaled)
+        if unlit_kind is not None:
+            return unlit_kind
+        current = _extract_features(gate_luma, downscaled)
+        reference = self._features
+        if reference is None or reference.edges.shape != current.edges.shape:
+            self._samples, self._features = 1, current
             return None
-        known = self._samples >= WARM_UP_SAMPLES
-        verdict = _compare(now, usual) if known else None
+        is_warmed_up = self._samples >= WARM_UP_SAMPLES
+        detected = _compare_views(current, reference) if is_warmed_up else None
         self._samples += 1
-        slowness = LEARN_SAMPLES_IN_FAULT if verdict else min(self._samples, LEARN_SAMPLES)
-        self._usual = usual.blend(now, 1 / slowness)
-        return verdict
+        window_samples = LEARN_SAMPLES_IN_FAULT if detected else min(self._samples, LEARN_SAMPLES)
+        self._features = reference.blend(current, 1 / window_samples)
+        return detected
 
 
-def _small(gate: Plane) -> Plane:
-    height, width = gate.shape
-    size = (WIDTH_PX, max(CELLS[1], round(height * WIDTH_PX / width)))
-    return np.asarray(cv2.resize(gate, size, interpolation=cv2.INTER_AREA), np.uint8)
+def _downscale(gate_luma: Plane) -> Plane:
+    height, width = gate_luma.shape
+    size = (WIDTH_PX, max(CELL_GRID[1], round(height * WIDTH_PX / width)))
+    return np.asarray(cv2.resize(gate_luma, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _unlit(small: Plane) -> Verdict | None:
+def _classify_unlit(downscaled: Plane) -> TamperKind | None:
     """Whether there is nothing in a picture to compare."""
-    if np.count_nonzero(small >= DARK_LUMA) < BRIGHT_SHARE * small.size:
+    if np.count_nonzero(downscaled >= DARK_LUMA) < MIN_BRIGHT_RATIO * downscaled.size:
         return "view_dark"
-    return "view_blocked" if small.std() < FLAT_LUMA else None
+    return "view_blocked" if downscaled.std() < MIN_LUMA_STD else None
 
 
-def _view(gate: Plane, small: Plane) -> _View:
-    return _View(_edges(small), _fine(gate), _coarse(small))
+def _extract_features(gate_luma: Plane, downscaled: Plane) -> _ViewFeatures:
+    return _ViewFeatures(_edge_map(downscaled), _fine_detail(gate_luma), _coarse_image(downscaled))
 
 
-def _edges(small: Plane) -> _Cells:
-    soft = cv2.GaussianBlur(small, (3, 3), 0)
-    across = cv2.Sobel(soft, cv2.CV_32F, 1, 0, scale=0.25)
-    down = cv2.Sobel(soft, cv2.CV_32F, 0, 1, scale=0.25)
-    steep = cv2.sqrt(cv2.magnitude(across, down))
-    return np.asarray(cv2.GaussianBlur(steep, (3, 3), 0), np.float32)
+def _edge_map(downscaled: Plane) -> _Grid:
+    blurred = cv2.GaussianBlur(downscaled, (3, 3), 0)
+    grad_x = cv2.Sobel(blurred, cv2.CV_32F, 1, 0, scale=0.25)
+    grad_y = cv2.Sobel(blurred, cv2.CV_32F, 0, 1, scale=0.25)
+    gradient = cv2.sqrt(cv2.magnitude(grad_x, grad_y))
+    return np.asarray(cv2.GaussianBlur(gradient, (3, 3), 0), np.float32)
 
 
-def _fine(gate: Plane) -> _Cells:
+def _fine_detail(gate_luma: Plane) -> _Grid:
     """The first blur takes the noise away, the second one what is fine: the difference is it."""
-    soft = cv2.GaussianBlur(gate, (3, 3), 0)
-    return _cells(cv2.absdiff(soft, cv2.GaussianBlur(soft, (7, 7), 0)).astype(np.float32))
+    blurred = cv2.GaussianBlur(gate_luma, (3, 3), 0)
+    return _cell_means(
+        cv2.absdiff(blurred, cv2.GaussianBlur(blurred, (7, 7), 0)).astype(np.float32)
+    )
 
 
-def _coarse(small: Plane) -> _Cells:
-    return cv2.resize(small, COARSE, interpolation=cv2.INTER_AREA).astype(np.float32)
+def _coarse_image(downscaled: Plane) -> _Grid:
+    return cv2.resize(downscaled, COARSE_SIZE_PX, interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
-def _cells(picture: npt.NDArray[Any]) -> _Cells:
+def _cell_means(image: npt.NDArray[Any]) -> _Grid:
     """The mean of each cell."""
-    return np.asarray(cv2.resize(picture, CELLS, interpolation=cv2.INTER_AREA), np.float32)
+    return np.asarray(cv2.resize(image, CELL_GRID, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _compare(now: _View, usual: _View) -> Verdict | None:
-    mean_now, mean_usual = _cells(now.edges), _cells(usual.edges)
+def _compare_views(current: _ViewFeatures, reference: _ViewFeatures) -> TamperKind | None:
+    mean_current, mean_reference = _cell_means(current.edges), _cell_means(reference.edges)
     # Means of square roots: squared, they are grey levels again.
-    textured = mean_usual**2 >= TEXTURED
-    if textured.mean() < LEAST_TEXTURED:
+    is_textured = mean_reference**2 >= MIN_CELL_EDGE
+    if is_textured.mean() < MIN_TEXTURED_RATIO:
         return None
-    shared = _cells(now.edges * usual.edges) - mean_now * mean_usual
-    spread_now = np.maximum(_cells(now.edges**2) - mean_now**2, 1e-6)
-    spread_usual = np.maximum(_cells(usual.edges**2) - mean_usual**2, 1e-6)
-    alike = (shared / np.sqrt(spread_now * spread_usual))[textured]
-    left = ((mean_now / mean_usual) ** 2)[textured]
-    contrast = float(now.coarse.std() / max(float(usual.coarse.std()), 1e-3))
-    same_scene = np.corrcoef(now.coarse.ravel(), usual.coarse.ravel())[0, 1] >= SAME_SCENE
-    rich = usual.fine >= median(usual.fine.ravel())
-    fine = float(median(now.fine[rich] / np.maximum(usual.fine[rich], 1e-3)))
-    if same_scene and fine < SOFT * contrast:
+    covariance = _cell_means(current.edges * reference.edges) - mean_current * mean_reference
+    variance_current = np.maximum(_cell_means(current.edges**2) - mean_current**2, 1e-6)
+    variance_reference = np.maximum(_cell_means(reference.edges**2) - mean_reference**2, 1e-6)
+    correlation = (covariance / np.sqrt(variance_current * variance_reference))[is_textured]
+    edge_remainder = ((mean_current / mean_reference) ** 2)[is_textured]
+    contrast = float(current.coarse_image.std() / max(float(reference.coarse_image.std()), 1e-3))
+    is_same_scene = (
+        np.corrcoef(current.coarse_image.ravel(), reference.coarse_image.ravel())[0, 1]
+        >= MIN_COARSE_CORRELATION
+    )
+    is_detailed = reference.fine_detail >= median(reference.fine_detail.ravel())
+    detail_ratio = float(
+        median(
+            current.fine_detail[is_detailed] / np.maximum(reference.fine_detail[is_detailed], 1e-3)
+        )
+    )
+    if is_same_scene and detail_ratio < MIN_DETAIL_RATIO * contrast:
         return "view_blurred"
-    if ((alike < KEPT) & (left < GONE)).mean() >= BLOCKED_SHARE:
+    if (
+        (correlation < MIN_CELL_CORRELATION) & (edge_remainder < MAX_EDGE_REMAINDER)
+    ).mean() >= BLOCKED_CELL_RATIO:
         return "view_blocked"
-    if np.percentile(alike, 80) < ALIKE:
+    if np.percentile(correlation, 80) < MIN_BEST_CELL_CORRELATION:
         return "view_moved"
     return None

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import msgspec
 
 from agent.base.model import Event, EventKind, Track
-from agent.detection.geometry import rounded
+from agent.detection.geometry import round_box
 from agent.detection.rules.event_lifecycle import EventLifecycle, NewId
 from agent.detection.rules.road_users import NS_PER_S
 from agent.detection.rules.zone_occupancy import ZoneOccupancy, ZoneVisit
@@ -16,7 +16,7 @@ from agent.detection.scene import Zone
 class ZoneCondition(Protocol):
     """What has to hold of a stay in the zone."""
 
-    def __call__(self, stay: ZoneVisit, t_ns: int, /) -> int | None:
+    def __call__(self, visit: ZoneVisit, t_ns: int, /) -> int | None:
         """Since when it holds, or None where it does not."""
         ...
 
@@ -31,9 +31,9 @@ class EventTiming(msgspec.Struct, frozen=True, kw_only=True):
     grace_s: float
 
 
-class _Open(msgspec.Struct):
-    episode: EventLifecycle
-    held_ns: int
+class _OpenEvent(msgspec.Struct):
+    lifecycle: EventLifecycle
+    last_held_ns: int
 
 
 class ZoneRule:
@@ -41,88 +41,92 @@ class ZoneRule:
 
     def __init__(
         self,
-        ruling: EventTiming,
+        timing: EventTiming,
         camera: str,
         zone: Zone,
-        presence: ZoneOccupancy,
+        occupancy: ZoneOccupancy,
         new_id: NewId,
         condition: ZoneCondition,
     ) -> None:
-        self._ruling = ruling
-        self._after_ns = round(ruling.after_s * NS_PER_S)
-        self._grace_ns = round(ruling.grace_s * NS_PER_S)
+        self._timing = timing
+        self._after_ns = round(timing.after_s * NS_PER_S)
+        self._grace_ns = round(timing.grace_s * NS_PER_S)
         self._camera = camera
         self._zone = zone
-        self._presence = presence
+        self._occupancy = occupancy
         self._new_id = new_id
         self._condition = condition
-        self._open: dict[int, _Open] = {}
+        self._open_events: dict[int, _OpenEvent] = {}
 
     def step(self, t_ns: int) -> list[Event]:
         """What the last sight changed."""
         events = []
-        for stay in self._presence.left:
-            over = self._open.pop(stay.user.id, None)
-            if over is not None:
-                left_ns = stay.inside_ns if stay.left_ns is None else stay.left_ns
-                events.append(self._told(over.episode.end, stay, min(over.held_ns, left_ns)))
-        for stay in self._presence.stays:
-            event = self._judge(stay, t_ns)
+        for visit in self._occupancy.ended_visits:
+            open_event = self._open_events.pop(visit.user.id, None)
+            if open_event is not None:
+                left_ns = visit.last_inside_ns if visit.left_ns is None else visit.left_ns
+                events.append(
+                    self._revise(
+                        open_event.lifecycle.end, visit, min(open_event.last_held_ns, left_ns)
+                    )
+                )
+        for visit in self._occupancy.visits:
+            event = self._evaluate(visit, t_ns)
             if event is not None:
                 events.append(event)
         return events
 
     def flush(self, t_ns: int) -> list[Event]:
         """End what is open."""
-        events = [over.episode.end(t_ns) for over in self._open.values()]
-        self._open.clear()
+        events = [open_event.lifecycle.end(t_ns) for open_event in self._open_events.values()]
+        self._open_events.clear()
         return events
 
-    def _judge(self, stay: ZoneVisit, t_ns: int) -> Event | None:
-        since_ns = self._condition(stay, t_ns)
-        running = self._open.get(stay.user.id)
-        if running is None:
+    def _evaluate(self, visit: ZoneVisit, t_ns: int) -> Event | None:
+        since_ns = self._condition(visit, t_ns)
+        open_event = self._open_events.get(visit.user.id)
+        if open_event is None:
             # Nothing begins for who is only expected back.
-            held = since_ns is not None and t_ns - since_ns >= self._after_ns
-            if since_ns is None or not held or not stay.user.present:
+            has_held = since_ns is not None and t_ns - since_ns >= self._after_ns
+            if since_ns is None or not has_held or not visit.user.is_tracked:
                 return None
-            return self._begin(stay, since_ns, t_ns)
+            return self._begin(visit, since_ns, t_ns)
         if since_ns is not None:
-            running.held_ns = t_ns
-        elif t_ns - running.held_ns >= self._grace_ns:
-            del self._open[stay.user.id]
-            return self._told(running.episode.end, stay, running.held_ns)
-        if running.episode.is_due(t_ns):
-            return self._told(running.episode.update, stay, t_ns)
+            open_event.last_held_ns = t_ns
+        elif t_ns - open_event.last_held_ns >= self._grace_ns:
+            del self._open_events[visit.user.id]
+            return self._revise(open_event.lifecycle.end, visit, open_event.last_held_ns)
+        if open_event.lifecycle.is_due(t_ns):
+            return self._revise(open_event.lifecycle.update, visit, t_ns)
         return None
 
-    def _begin(self, stay: ZoneVisit, since_ns: int, t_ns: int) -> Event:
-        episode = EventLifecycle.begin(
+    def _begin(self, visit: ZoneVisit, since_ns: int, t_ns: int) -> Event:
+        lifecycle = EventLifecycle.begin(
             self._new_id,
-            self._ruling.kind,
+            self._timing.kind,
             self._camera,
             since_ns + self._after_ns,
             since_ns,
             name=self._zone.name,
-            **_of(stay.user.track),
+            **_track_fields(visit.user.track),
         )
-        self._open[stay.user.id] = _Open(episode, t_ns)
-        return episode.last
+        self._open_events[visit.user.id] = _OpenEvent(lifecycle, t_ns)
+        return lifecycle.last_revision
 
-    def _told(self, tell: Callable[..., Event], stay: ZoneVisit, t_ns: int) -> Event:
-        return tell(t_ns, **_of(stay.user.track))
+    def _revise(self, revise: Callable[..., Event], visit: ZoneVisit, t_ns: int) -> Event:
+        return revise(t_ns, **_track_fields(visit.user.track))
 
 
-def _of(track: Track) -> dict[str, Any]:
+def _track_fields(track: Track) -> dict[str, Any]:
     """What an event says of a track."""
     return {
         "label": track.label,
         "track": track.id,
         "score": round(track.score, 4),
-        "box": rounded(track.box),
+        "box": round_box(track.box),
     }
 
 
-def always(stay: ZoneVisit, _t_ns: int) -> int | None:
+def always(visit: ZoneVisit, _t_ns: int) -> int | None:
     """The condition that always holds: of enter and leave, and of dwell."""
-    return stay.since_ns
+    return visit.since_ns

@@ -20,12 +20,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from agent.base import atomic_file
 from agent.config.names import Name
 
-FOLDER = "commissioned"
-RECORD = "record.json"
-SIGNATURE = "record.json.sig"
-_MOST_BYTES = 4_000_000
+RECORDS_DIR = "commissioned"
+RECORD_FILE = "record.json"
+SIGNATURE_FILE = "record.json.sig"
+_MAX_FILE_BYTES = 4_000_000
 
-Part = Literal["aim", "focus", "masks", "head", "link", "clock"]
+ItemKind = Literal["aim", "focus", "masks", "head", "link", "clock"]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 
 
@@ -34,7 +34,7 @@ class ItemAnswer(msgspec.Struct, frozen=True, kw_only=True):
     asked. `of` is the camera or the head.
     """
 
-    part: Part
+    part: ItemKind
     of: str | None
     found: str
     good: bool | None
@@ -101,8 +101,8 @@ class BadRecord(Exception):
     """There is no record, or not the one that was signed. One sentence says why."""
 
 
-def write(
-    state: Path,
+def write_record(
+    state_dir: Path,
     name: str,
     record: InstallationRecord,
     pictures: Mapping[str, bytes],
@@ -110,62 +110,66 @@ def write(
 ) -> Path:
     """Write a record into the state folder: whole or not at all. Raises OSError."""
     data = msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
-    files = {RECORD: data, SIGNATURE: sign(data)}
+    files = {RECORD_FILE: data, SIGNATURE_FILE: sign(data)}
     files |= {f"{camera}.png": picture for camera, picture in pictures.items()}
-    folder = state / FOLDER
-    making = folder / f".{name}.making"
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir(parents=True)
+    folder = state_dir / RECORDS_DIR
+    temp_folder = folder / f".{name}.making"
+    shutil.rmtree(temp_folder, ignore_errors=True)
+    temp_folder.mkdir(parents=True)
     for file_name, content in files.items():
-        atomic_file.create_durably(making / file_name, content, 0o666, by_umask=True)
-    atomic_file.fsync_dir(making)
-    making.rename(folder / name)
+        atomic_file.create_durably(temp_folder / file_name, content, 0o666, apply_umask=True)
+    atomic_file.fsync_dir(temp_folder)
+    temp_folder.rename(folder / name)
     atomic_file.fsync_dir(folder)
     return folder / name
 
 
-def newest(state: Path) -> Path:
+def find_newest(state_dir: Path) -> Path:
     """The folder of the newest record. Raises BadRecord where there is none."""
-    found = sorted((state / FOLDER).glob(f"*/{RECORD}"))
+    found = sorted((state_dir / RECORDS_DIR).glob(f"*/{RECORD_FILE}"))
     found = [path for path in found if not path.parent.name.startswith(".")]
     if not found:
         raise BadRecord("this box was never commissioned")
     return found[-1].parent
 
 
-def read(folder: Path, known_key: str | None = None) -> tuple[InstallationRecord, dict[str, bytes]]:
+def read_verified(
+    folder: Path, known_key: str | None = None
+) -> tuple[InstallationRecord, dict[str, bytes]]:
     """The record of a folder and its pictures, verified. `known_key` is the box's, in base64: without
     it the record agrees with itself. Raises BadRecord.
     """
-    data = _file(folder / RECORD)
+    data = _read_file(folder / RECORD_FILE)
     try:
         record = msgspec.json.decode(data, type=InstallationRecord)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRecord(f"{RECORD}: {error}") from error
+        raise BadRecord(f"{RECORD_FILE}: {error}") from error
     if known_key is not None and known_key != record.public_key:
         raise BadRecord(f"signed by {record.public_key}, which is not the key that is known")
     try:
-        raw = base64.b64decode(record.public_key, validate=True)
-        Ed25519PublicKey.from_public_bytes(raw).verify(_file(folder / SIGNATURE), data)
+        key_bytes = base64.b64decode(record.public_key, validate=True)
+        Ed25519PublicKey.from_public_bytes(key_bytes).verify(
+            _read_file(folder / SIGNATURE_FILE), data
+        )
     except (InvalidSignature, ValueError) as error:
-        raise BadRecord(f"{SIGNATURE}: is not the signature of {RECORD}") from error
+        raise BadRecord(f"{SIGNATURE_FILE}: is not the signature of {RECORD_FILE}") from error
     pictures: dict[str, bytes] = {}
     for camera in record.cameras:
         if camera.picture is None:
             continue
-        picture = _file(folder / f"{camera.name}.png")
+        picture = _read_file(folder / f"{camera.name}.png")
         if hashlib.sha256(picture).hexdigest() != camera.picture:
             raise BadRecord(f"{camera.name}.png: was changed after it was made")
         pictures[camera.name] = picture
     return record, pictures
 
 
-def _file(path: Path) -> bytes:
+def _read_file(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            data = file.read(_MOST_BYTES + 1)
+            data = file.read(_MAX_FILE_BYTES + 1)
     except OSError as error:
         raise BadRecord(f"{path.name}: {error.strerror or error}") from error
-    if len(data) > _MOST_BYTES:
-        raise BadRecord(f"{path.name}: larger than {_MOST_BYTES} bytes")
+    if len(data) > _MAX_FILE_BYTES:
+        raise BadRecord(f"{path.name}: larger than {_MAX_FILE_BYTES} bytes")
     return data

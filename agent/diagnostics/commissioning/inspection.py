@@ -21,7 +21,7 @@ from agent.base.health_model import HealthReport
 from agent.base.model import CommandDone
 from agent.capture import preview_server
 from agent.capture.lens_aim import LensAim
-from agent.capture.preview_server import NoPicture
+from agent.capture.preview_server import PreviewUnavailable
 from agent.commands import socket_server
 from agent.config import configuration
 from agent.config.configuration import CameraConfig
@@ -35,31 +35,31 @@ from agent.diagnostics.commissioning.certificate import (
     InstallationRecord,
     ItemAnswer,
 )
-from agent.diagnostics.commissioning.drift import ConfigurationDrift, drifts
+from agent.diagnostics.commissioning.drift import ConfigurationDrift, find_drifts
 from agent.health import health_file
-from agent.health.health_file import LiveHealth, runtime_folder
+from agent.health.health_file import LiveHealth, get_runtime_dir
 from agent.ptz.messages import PtzResult
 from agent.recording.custody.custody_log import CustodyLog
-from agent.recording.custody.receipts import Serviced, Viewed
+from agent.recording.custody.receipts import FootageViewed, ServiceAction
 from agent.recording.segment_name import rfc3339
 from drivers.media import Plane
 
-COLUMNS, ROWS = 480, 270
-LOOKS = 5
+PREVIEW_WIDTH_PX, PREVIEW_HEIGHT_PX = 480, 270
+FRAMES_PER_CAMERA = 5
 """Pictures of a camera: what moves is in few of them, and goes with their median."""
-INSTALLED_STATE, INSTALLED_RUNTIME = Path("/var/lib/vigie"), Path("/run/vigie")
-_ASK_S = 10.0
+INSTALLED_STATE_DIR, INSTALLED_RUNTIME_DIR = Path("/var/lib/vigie"), Path("/run/vigie")
+_REPLY_TIMEOUT_S = 10.0
 
-Ask = Callable[[ItemAnswer, Plane | None], ItemAnswer]
+AskTechnician = Callable[[ItemAnswer, Plane | None], ItemAnswer]
 """Shows somebody what was found, and gives it back with what he says."""
 
 
-class Written(msgspec.Struct, frozen=True, kw_only=True):
+class CommissioningResult(msgspec.Struct, frozen=True, kw_only=True):
     """A record that was written, and where."""
 
     record: InstallationRecord
     folder: Path
-    copy: Path | None
+    copied_to: Path | None
 
 
 class CommissioningSession:
@@ -69,12 +69,12 @@ class CommissioningSession:
         self._config = configuration.load(config)
         self._clock = clock
         self._by = by
-        self._state = Path(self._config.box.state)
-        _check_owner(self._state)
-        with self._disk():
-            self._identity = DeviceIdentity.load_or_make(self._state / "identity")
+        self._state_dir = Path(self._config.box.state)
+        _check_owner(self._state_dir)
+        with self._reporting_disk_errors():
+            self._identity = DeviceIdentity.load_or_create(self._state_dir / "identity")
             self._custody = CustodyLog.open(
-                self._state / "custody", self._config.box.id, boot_id(), clock, self._identity
+                self._state_dir / "custody", self._config.box.id, boot_id(), clock, self._identity
             )
 
     @property
@@ -82,47 +82,55 @@ class CommissioningSession:
         """The box's, in base64."""
         return base64.b64encode(self._identity.public_key_raw).decode()
 
-    def commission(self, ask: Ask, out: Path | None) -> Written:
+    def commission(
+        self, ask_technician: AskTechnician, copy_folder: Path | None
+    ) -> CommissioningResult:
         """Go through all parts, and write the record. `out` gets a copy of it."""
-        if out is not None and out.exists():
-            raise UserError(f"--out {str(out)!r}: is there already; allowed: a new folder")
-        record, planes = self._found(f"commissioned by {self._by}")
-        answers = [ask(answer, planes.get(answer.of or "")) for answer in _answers(record)]
-        pictures = {name: _png(plane) for name, plane in planes.items()}
+        if copy_folder is not None and copy_folder.exists():
+            raise UserError(f"--out {str(copy_folder)!r}: is there already; allowed: a new folder")
+        record, planes = self._inspect(f"commissioned by {self._by}")
+        answers = [ask_technician(item, planes.get(item.of or "")) for item in _iter_items(record)]
+        pictures = {name: _encode_png(plane) for name, plane in planes.items()}
         record = msgspec.structs.replace(record, answers=tuple(answers))
         name = f"{self._clock.utc(self._clock.boottime_ns()):%Y%m%dT%H%M%S.%fZ}"
-        with self._disk():
-            folder = certificate.write(self._state, name, record, pictures, self._identity.sign)
-        if out is not None:
-            _copy(folder, out)
-        return Written(record=record, folder=folder, copy=out)
+        with self._reporting_disk_errors():
+            folder = certificate.write_record(
+                self._state_dir, name, record, pictures, self._identity.sign
+            )
+        if copy_folder is not None:
+            _copy_record(folder, copy_folder)
+        return CommissioningResult(record=record, folder=folder, copied_to=copy_folder)
 
     def compare(self) -> tuple[InstallationRecord, tuple[ConfigurationDrift, ...]]:
         """What has changed since the newest record. Raises BadInput where there is none to trust."""
         try:
-            folder = certificate.newest(self._state)
-            then, pictures = certificate.read(folder, self.public_key)
-            before = {name: _plane(name, picture) for name, picture in pictures.items()}
+            folder = certificate.find_newest(self._state_dir)
+            recorded, pictures = certificate.read_verified(folder, self.public_key)
+            recorded_planes = {
+                name: _decode_png(name, picture) for name, picture in pictures.items()
+            }
         except BadRecord as error:
             raise UserError(str(error)) from error
-        now, after = self._found(f"compared with what was commissioned on {then.made}")
-        return then, tuple(drifts(then, now, before, after))
+        current, current_planes = self._inspect(
+            f"compared with what was commissioned on {recorded.made}"
+        )
+        return recorded, tuple(find_drifts(recorded, current, recorded_planes, current_planes))
 
-    def _found(self, what: str) -> tuple[InstallationRecord, dict[str, Plane]]:
-        report = self._live().report
-        self._note(Serviced(by=self._by, what=what))
+    def _inspect(self, purpose: str) -> tuple[InstallationRecord, dict[str, Plane]]:
+        report = self._read_live_health().report
+        self._append_receipt(ServiceAction(by=self._by, what=purpose))
         planes: dict[str, Plane] = {}
         cameras = []
         for camera in self._config.camera:
-            found, plane = self._camera(camera, report)
-            cameras.append(found)
+            camera_record, plane = self._inspect_camera(camera, report)
+            cameras.append(camera_record)
             if plane is not None:
                 planes[camera.name] = plane
         trust = self._clock.trust()
         record = InstallationRecord(
             box=self._config.box.id,
             site=self._config.box.site,
-            made=self._now(),
+            made=self._utc_now(),
             clock_synced=trust.synced,
             clock_source=trust.source,
             by=self._by,
@@ -130,7 +138,7 @@ class CommissioningSession:
             version=__version__,
             config=hashlib.sha256(msgspec.json.encode(self._config)).hexdigest(),
             cameras=tuple(cameras),
-            heads=tuple(self._head(head.name) for head in self._config.head),
+            heads=tuple(self._inspect_head(head.name) for head in self._config.head),
             connected=report.outbox.connected,
             centre_listens=report.outbox.centre_listens,
             round_trip_ms=None if report.link is None else report.link.round_trip_ms,
@@ -138,14 +146,16 @@ class CommissioningSession:
         )
         return record, planes
 
-    def _camera(
+    def _inspect_camera(
         self, camera: CameraConfig, report: HealthReport
     ) -> tuple[CameraRecord, Plane | None]:
-        plane, aims, why = self._looks(camera)
-        found = None if plane is None else hashlib.sha256(_png(plane)).hexdigest()
-        files = {"": camera.detect.scene} if camera.detect.scene else dict(camera.detect.scenes)
+        plane, aims, reason = self._capture_camera(camera)
+        picture_sha256 = None if plane is None else hashlib.sha256(_encode_png(plane)).hexdigest()
+        scene_files = (
+            {"": camera.detect.scene} if camera.detect.scene else dict(camera.detect.scenes)
+        )
         health = {head.name: head for head in report.heads}
-        rests = [
+        head_presets = [
             health[head.name].preset
             for head in self._config.head
             if head.camera == camera.name and head.name in health
@@ -153,111 +163,126 @@ class CommissioningSession:
         return (
             CameraRecord(
                 name=camera.name,
-                picture=found,
-                why=why,
+                picture=picture_sha256,
+                why=reason,
                 width_px=0 if plane is None else plane.shape[1],
                 height_px=0 if plane is None else plane.shape[0],
                 focus=_median([aim.focus for aim in aims]),
                 lean_deg=_median([aim.lean_deg for aim in aims]),
                 exposure=aims[-1].exposure if aims else "nobody knows",
-                masks=sum(len(scenes.load(Path(path)).masks) for path in files.values() if path),
+                masks=sum(
+                    len(scenes.load_scene(Path(path)).masks)
+                    for path in scene_files.values()
+                    if path
+                ),
                 scenes={
                     preset: hashlib.sha256(Path(path).read_bytes()).hexdigest()
-                    for preset, path in files.items()
+                    for preset, path in scene_files.items()
                     if path
                 },
                 model=model_card.load_card(camera.detect.model).sha256
                 if camera.detect.enabled
                 else None,
-                preset=rests[0] if rests else None,
+                preset=head_presets[0] if head_presets else None,
             ),
             plane,
         )
 
-    def _looks(self, camera: CameraConfig) -> tuple[Plane | None, list[LensAim], str | None]:
+    def _capture_camera(
+        self, camera: CameraConfig
+    ) -> tuple[Plane | None, list[LensAim], str | None]:
         """What a camera sees without those who pass by, and how its lens is. Who looks is in the
         chain before anything is shown.
         """
-        lent = camera.institution
-        if lent is not None and not lent.may_see(self._by):
-            return None, [], f"it is lent by {lent.owner}, who does not name {self._by}"
-        at = self._now()
-        viewed = Viewed(
-            camera=camera.name, begin_time=at, end_time=at, by=self._by, purpose="commissioning"
+        institution = camera.institution
+        if institution is not None and not institution.can_view(self._by):
+            return None, [], f"it is lent by {institution.owner}, who does not name {self._by}"
+        now = self._utc_now()
+        viewed = FootageViewed(
+            camera=camera.name, begin_time=now, end_time=now, by=self._by, purpose="commissioning"
         )
-        self._note(viewed)
+        self._append_receipt(viewed)
         planes: list[Plane] = []
         aims: list[LensAim] = []
         try:
-            for _ in range(LOOKS):
-                seen = preview_server.ask(self._state, camera.name, self._by, COLUMNS, ROWS)
-                if seen is None:
+            for _ in range(FRAMES_PER_CAMERA):
+                preview = preview_server.request_preview(
+                    self._state_dir, camera.name, self._by, PREVIEW_WIDTH_PX, PREVIEW_HEIGHT_PX
+                )
+                if preview is None:
                     return None, [], "the agent has gone"
-                planes.append(seen.plane)
-                aims.append(seen.aim)
-        except NoPicture as error:
+                planes.append(preview.plane)
+                aims.append(preview.aim)
+        except PreviewUnavailable as error:
             return None, [], str(error)
         if len({plane.shape for plane in planes}) != 1:
             return None, [], "its picture has changed its size meanwhile"
         return np.asarray(np.median(np.stack(planes), axis=0), np.uint8), aims, None
 
-    def _head(self, name: str) -> HeadRecord:
+    def _inspect_head(self, name: str) -> HeadRecord:
         try:
             for reply in (
-                socket_server.ask(self._state, "ptz", {"do": "presets", "head": name}, _ASK_S) or ()
+                socket_server.send_command(
+                    self._state_dir, "ptz", {"do": "presets", "head": name}, _REPLY_TIMEOUT_S
+                )
+                or ()
             ):
                 if isinstance(reply, CommandDone):
                     presets = msgspec.json.decode(reply.result, type=PtzResult).presets or ()
-                    places = {
-                        one.name: (one.pose.pan_deg, one.pose.tilt_deg, one.pose.zoom)
-                        for one in presets
+                    poses = {
+                        preset.name: (preset.pose.pan_deg, preset.pose.tilt_deg, preset.pose.zoom)
+                        for preset in presets
                     }
-                    return HeadRecord(name=name, presets=places)
+                    return HeadRecord(name=name, presets=poses)
         except (UserError, msgspec.MsgspecError):
             return HeadRecord(name=name, presets=None)
         return HeadRecord(name=name, presets=None)
 
-    def _note(self, body: Serviced | Viewed) -> None:
+    def _append_receipt(self, body: ServiceAction | FootageViewed) -> None:
         """Into the chain of custody: what cannot be written there is not done."""
-        with self._disk():
+        with self._reporting_disk_errors():
             self._custody.append(body, self._clock.boottime_ns())
 
     @contextmanager
-    def _disk(self) -> Iterator[None]:
+    def _reporting_disk_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise UserError(f"state folder {str(self._state)!r}: {error}") from error
+            raise UserError(f"state folder {str(self._state_dir)!r}: {error}") from error
 
-    def _live(self) -> LiveHealth:
-        folder = runtime_folder(self._state)
-        if not folder.is_dir() and self._state == INSTALLED_STATE:
-            folder = INSTALLED_RUNTIME
-        live = health_file.read(folder)
-        if live is None or live.is_stale(self._clock.boottime_ns()):
+    def _read_live_health(self) -> LiveHealth:
+        folder = get_runtime_dir(self._state_dir)
+        if not folder.is_dir() and self._state_dir == INSTALLED_STATE_DIR:
+            folder = INSTALLED_RUNTIME_DIR
+        live_health = health_file.read(folder)
+        if live_health is None or live_health.is_stale(self._clock.boottime_ns()):
             raise UserError(
                 "the agent does not run, and only what runs can be commissioned; "
                 "allowed: once `systemctl status vigie-agent` says active"
             )
-        return live
+        return live_health
 
-    def _now(self) -> str:
+    def _utc_now(self) -> str:
         return rfc3339(self._clock.utc(self._clock.boottime_ns()))
 
 
-def _answers(record: InstallationRecord) -> Iterator[ItemAnswer]:
+def _iter_items(record: InstallationRecord) -> Iterator[ItemAnswer]:
     """What was found, part by part, for somebody to say that it is good."""
     for camera in record.cameras:
-        of = camera.name
+        camera_name = camera.name
         if camera.picture is None:
-            yield ItemAnswer(part="aim", of=of, found=f"no picture: {camera.why}", good=False)
+            yield ItemAnswer(
+                part="aim", of=camera_name, found=f"no picture: {camera.why}", good=False
+            )
             continue
         lean = "" if camera.lean_deg is None else f", leans {camera.lean_deg:+.1f} degrees"
-        yield ItemAnswer(part="aim", of=of, found=f"exposure {camera.exposure}{lean}", good=None)
+        yield ItemAnswer(
+            part="aim", of=camera_name, found=f"exposure {camera.exposure}{lean}", good=None
+        )
         focus = "nothing to focus on" if camera.focus is None else f"{camera.focus:.0f} of about 70"
-        yield ItemAnswer(part="focus", of=of, found=focus, good=None)
-        hidden = f"{camera.masks} masks" if camera.masks else "nothing is masked"
-        yield ItemAnswer(part="masks", of=of, found=hidden, good=None)
+        yield ItemAnswer(part="focus", of=camera_name, found=focus, good=None)
+        masks_text = f"{camera.masks} masks" if camera.masks else "nothing is masked"
+        yield ItemAnswer(part="masks", of=camera_name, found=masks_text, good=None)
     for head in record.heads:
         presets = head.presets
         found = "it does not answer" if presets is None else ", ".join(presets) or "no presets"
@@ -265,44 +290,48 @@ def _answers(record: InstallationRecord) -> Iterator[ItemAnswer]:
             part="head", of=head.name, found=found, good=False if presets is None else None
         )
     centre = "a centre listens" if record.centre_listens else "no centre listens"
-    link = f"connected, {centre}" if record.connected else "not connected"
-    yield ItemAnswer(part="link", of=None, found=link, good=record.connected)
-    clock = f"set by {record.clock_source}" if record.clock_synced else "nobody sets it"
-    yield ItemAnswer(part="clock", of=None, found=clock, good=record.clock_synced)
+    link_text = f"connected, {centre}" if record.connected else "not connected"
+    yield ItemAnswer(part="link", of=None, found=link_text, good=record.connected)
+    clock_text = f"set by {record.clock_source}" if record.clock_synced else "nobody sets it"
+    yield ItemAnswer(part="clock", of=None, found=clock_text, good=record.clock_synced)
 
 
 def _median(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return round(statistics.median(known), 1) if 2 * len(known) > len(values) else None
+    known_values = [value for value in values if value is not None]
+    return (
+        round(statistics.median(known_values), 1) if 2 * len(known_values) > len(values) else None
+    )
 
 
-def _png(plane: Plane) -> bytes:
+def _encode_png(plane: Plane) -> bytes:
     return bytes(cv2.imencode(".png", plane)[1].tobytes())
 
 
-def _plane(name: str, picture: bytes) -> Plane:
+def _decode_png(name: str, picture: bytes) -> Plane:
     decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_GRAYSCALE)
     if decoded is None:
         raise BadRecord(f"{name}.png: no picture")
     return np.asarray(decoded, np.uint8)
 
 
-def _check_owner(state: Path) -> None:
-    where = f"state folder {str(state)!r}"
+def _check_owner(state_dir: Path) -> None:
+    context = f"state folder {str(state_dir)!r}"
     try:
-        owner = (state / "identity" / KEY_FILE).stat().st_uid
+        owner = (state_dir / "identity" / KEY_FILE).stat().st_uid
     except FileNotFoundError as error:
-        raise UserError(f"{where}: no agent has run here") from error
+        raise UserError(f"{context}: no agent has run here") from error
     except PermissionError as error:
-        raise UserError(f"{where}: not yours to read") from error
+        raise UserError(f"{context}: not yours to read") from error
     if owner != os.geteuid():
         raise UserError(
-            f"{where}: belongs to the agent's user; allowed: sudo -u '#{owner}' vigie commission ..."
+            f"{context}: belongs to the agent's user; allowed: sudo -u '#{owner}' vigie commission ..."
         )
 
 
-def _copy(folder: Path, out: Path) -> None:
+def _copy_record(folder: Path, copy_folder: Path) -> None:
     try:
-        shutil.copytree(folder, out)
+        shutil.copytree(folder, copy_folder)
     except (OSError, shutil.Error) as error:
-        raise UserError(f"--out {str(out)!r}: {error}; the record itself is in {folder}") from error
+        raise UserError(
+            f"--out {str(copy_folder)!r}: {error}; the record itself is in {folder}"
+        ) from error

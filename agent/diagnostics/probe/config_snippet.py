@@ -10,18 +10,18 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from agent.base.model import BOX
+from agent.base.model import BOX_EVENT_SOURCE
 from agent.diagnostics.probe.results import FoundOnvif, ProbeResult
 from drivers.csi.camera_modules import CameraModule
 from drivers.head_search import FoundHead
-from drivers.rtsp_search import FoundRtsp
+from drivers.rtsp_search import FoundRtspServer
 from drivers.v4l2_devices import VideoDevice
 from drivers.visca_models import MODEL_NAMES
 
-LONGEST_NAME = 40
-PASSWORD_FILE = "/etc/vigie/{name}.password"  # noqa: S105 - a path
+MAX_NAME_LENGTH = 40
+PASSWORD_FILE_TEMPLATE = "/etc/vigie/{name}.password"  # noqa: S105 - a path
 
-_MEASURES = (
+_LIMIT_LINES = (
     ("pan_deg = { low = -175, high = 175 }", "from where to where it turns; none if without end"),
     ("tilt_deg = { low = -90, high = 20 }", "from where to where it tilts"),
     ("pan_max_deg_s = 40", "its fastest pan, degrees a second"),
@@ -29,228 +29,254 @@ _MEASURES = (
 )
 
 
-_UNITS = (
+_UNIT_LINES = (
     ("pan_units_per_deg = 14.4", "by how much its pan position counts in a degree"),
     ("tilt_units_per_deg = 14.4", "by how much its tilt position counts in a degree"),
 )
-_MORE = "# what else it has: zoom_ratio, focus, presets; the driver's file shows how"
+_MORE_OPTIONS = "# what else it has: zoom_ratio, focus, presets; the driver's file shows how"
 
 
-def snippet(
-    probed: ProbeResult, username: str | None = None, password_file: str | None = None
+def render_snippet(
+    result: ProbeResult, username: str | None = None, password_file: str | None = None
 ) -> str:
     """TOML for all that can be configured; `username` and `password_file` are those that opened the
     cameras of the network.
     """
-    names, access = _Names(), _Access(username, password_file)
-    adopted = [one for one in (probed.onvif.found if probed.onvif else ()) if one.adopted]
-    parts = [*_local_cameras(probed, names)]
+    names, credentials = _UniqueNames(), _CredentialLines(username, password_file)
+    adopted_cameras = [
+        camera for camera in (result.onvif.found if result.onvif else ()) if camera.adopted
+    ]
+    tables = [*_local_camera_tables(result, names)]
     heads: list[str] = []
-    for camera in adopted:
-        name = names.fresh(camera.adopted.name if camera.adopted else "")
-        parts += _network(camera, name, access)
-        heads += _onvif_head(camera, name, access)
-    parts += _rtsp_cameras(probed, adopted, names)
-    for line in probed.heads.found if probed.heads else ():
-        heads += [_head(head, names) for head in line.heads]
-    parts += [*heads, *_pins(probed)]
-    return "\n".join(parts) if parts else "# nothing found that could be configured\n"
+    for camera in adopted_cameras:
+        name = names.allocate(camera.adopted.name if camera.adopted else "")
+        tables += _onvif_camera_table(camera, name, credentials)
+        heads += _onvif_head_table(camera, name, credentials)
+    tables += _rtsp_camera_tables(result, adopted_cameras, names)
+    for port in result.heads.found if result.heads else ():
+        heads += [_serial_head_table(head, names) for head in port.heads]
+    tables += [*heads, *_pins_comment(result)]
+    return "\n".join(tables) if tables else "# nothing found that could be configured\n"
 
 
-class _Access:
+class _CredentialLines:
     """How the cameras of the network were opened, or how they might be."""
 
     def __init__(self, username: str | None, password_file: str | None) -> None:
-        self._known = (username, password_file)
+        self._credentials = (username, password_file)
 
     def lines(self, name: str) -> Iterator[str]:
         """For the options of this camera."""
-        username, password_file = self._known
+        username, password_file = self._credentials
         if username is not None and password_file is not None:
-            yield f"username = {_quoted(username)}"
-            yield f"password_file = {_quoted(password_file)}"
+            yield f"username = {_toml_string(username)}"
+            yield f"password_file = {_toml_string(password_file)}"
             return
-        path = PASSWORD_FILE.format(name=name)
-        yield _fill_in('username = "vigie"', "if it wants one")
-        yield _fill_in(f"password_file = {_quoted(path)}", "a file of mode 0600")
+        path = PASSWORD_FILE_TEMPLATE.format(name=name)
+        yield _fill_in_comment('username = "vigie"', "if it wants one")
+        yield _fill_in_comment(f"password_file = {_toml_string(path)}", "a file of mode 0600")
 
 
-class _Names:
+class _UniqueNames:
     """Names as the configuration takes them, each once."""
 
     def __init__(self) -> None:
-        self._taken: set[str] = set()
+        self._used: set[str] = set()
 
-    def fresh(self, wanted: str) -> str:
-        plain = re.sub(r"[^a-z0-9]+", "-", wanted.lower()).strip("-")[:LONGEST_NAME] or "camera"
-        name, number = plain, 2
-        while name in self._taken or name == BOX:
-            name, number = f"{plain}-{number}", number + 1
-        self._taken.add(name)
+    def allocate(self, wanted: str) -> str:
+        base = re.sub(r"[^a-z0-9]+", "-", wanted.lower()).strip("-")[:MAX_NAME_LENGTH] or "camera"
+        name, number = base, 2
+        while name in self._used or name == BOX_EVENT_SOURCE:
+            name, number = f"{base}-{number}", number + 1
+        self._used.add(name)
         return name
 
 
-def _local_cameras(probed: ProbeResult, names: _Names) -> Iterator[str]:
-    for module in probed.modules.found:
+def _local_camera_tables(result: ProbeResult, names: _UniqueNames) -> Iterator[str]:
+    for module in result.modules.found:
         if not module.usb:
-            yield _module(module, names.fresh(f"csi{module.number}"))
-    for device in probed.devices.found:
+            yield _csi_camera_table(module, names.allocate(f"csi{module.number}"))
+    for device in result.devices.found:
         if device.camera:
-            yield _device(device, names.fresh(f"usb-{device.name or 'camera'}"))
+            yield _v4l2_camera_table(device, names.allocate(f"usb-{device.name or 'camera'}"))
 
 
-def _module(module: CameraModule, name: str) -> str:
-    return _table(
+def _csi_camera_table(module: CameraModule, name: str) -> str:
+    return _render_table(
         "camera",
         {"name": name, "driver": "csi"},
-        _values("[camera.options]", {"camera": module.id}),
+        _render_values("[camera.options]", {"camera": module.id}),
         note=f"camera module {module.number}: {module.model}",
     )
 
 
-def _device(device: VideoDevice, name: str) -> str:
+def _v4l2_camera_table(device: VideoDevice, name: str) -> str:
     options: dict[str, object] = {"device": device.best_path}
     if device.formats:
         options["format"] = device.formats[0]
-    lines = [*_values("[camera.options]", options)]
+    lines = [*_render_values("[camera.options]", options)]
     if not device.formats:
-        gives = _one_line(", ".join(device.others)) or "nothing"
-        lines.append(f"# gives {gives}: no format of the driver")
-    top: dict[str, object] = {"name": name, "driver": "v4l2"}
+        formats = _to_one_line(", ".join(device.others)) or "nothing"
+        lines.append(f"# gives {formats}: no format of the driver")
+    camera_values: dict[str, object] = {"name": name, "driver": "v4l2"}
     if device.formats and device.formats[0] not in ("h264", "mjpeg"):
-        top["transcode"] = True
-    return _table("camera", top, lines, note=f"{device.name} at {device.path}")
+        camera_values["transcode"] = True
+    return _render_table("camera", camera_values, lines, note=f"{device.name} at {device.path}")
 
 
-def _network(camera: FoundOnvif, name: str, access: _Access) -> Iterator[str]:
+def _onvif_camera_table(
+    camera: FoundOnvif, name: str, credentials: _CredentialLines
+) -> Iterator[str]:
     adopted = camera.adopted
     if adopted is None:
         return
-    record, opened = adopted.record, [*access.lines(name)]
-    lines = [*_values("[camera.options]", {"url": adopted.stream_url}), *opened]
+    record, credential_lines = adopted.record, [*credentials.lines(name)]
+    lines = [*_render_values("[camera.options]", {"url": adopted.stream_url}), *credential_lines]
     if adopted.detect_url is not None:
-        lines += ["", *_values("[camera.detect_options]", {"url": adopted.detect_url}), *opened]
+        lines += [
+            "",
+            *_render_values("[camera.detect_options]", {"url": adopted.detect_url}),
+            *credential_lines,
+        ]
     if adopted.has_events:
-        lines += ["", *_values("[camera.onvif]", {"url": camera.url}), *opened]
-        lines += [f"# it can report: {_one_line(topic)}" for topic in adopted.topics]
-        lines.append(_fill_in("events = []", "those of its topics that are to become events here"))
+        lines += ["", *_render_values("[camera.onvif]", {"url": camera.url}), *credential_lines]
+        lines += [f"# it can report: {_to_one_line(topic)}" for topic in adopted.topics]
+        lines.append(
+            _fill_in_comment("events = []", "those of its topics that are to become events here")
+        )
     lines += [
         "",
-        _fill_in("[camera.institution]", "these three lines where it is another's"),
-        _fill_in('owner = "somebody"', "whose camera it is"),
-        _fill_in('purpose = "traffic safety"', "what it is for"),
+        _fill_in_comment("[camera.institution]", "these three lines where it is another's"),
+        _fill_in_comment('owner = "somebody"', "whose camera it is"),
+        _fill_in_comment('purpose = "traffic safety"', "what it is for"),
     ]
     note = f"{adopted.maker} {adopted.model}, serial {adopted.serial}, at {camera.url}: "
     note += f"{record.codec} {record.width_px}x{record.height_px}"
-    yield _table("camera", {"name": name, "driver": "rtsp"}, lines, note=note)
+    yield _render_table("camera", {"name": name, "driver": "rtsp"}, lines, note=note)
 
 
-def _rtsp_cameras(
-    probed: ProbeResult, adopted: Sequence[FoundOnvif], names: _Names
+def _rtsp_camera_tables(
+    result: ProbeResult, adopted_cameras: Sequence[FoundOnvif], names: _UniqueNames
 ) -> Iterator[str]:
     """Servers that are no camera of those that told their streams themselves."""
-    known = {urlsplit(one.adopted.stream_url).hostname for one in adopted if one.adopted}
-    for server in probed.rtsp.found if probed.rtsp else ():
-        if server.status is not None and server.host not in known:
-            yield _rtsp(server, names.fresh(f"rtsp-{server.host}"))
+    known_hosts = {
+        urlsplit(camera.adopted.stream_url).hostname for camera in adopted_cameras if camera.adopted
+    }
+    for server in result.rtsp.found if result.rtsp else ():
+        if server.status is not None and server.host not in known_hosts:
+            yield _rtsp_camera_table(server, names.allocate(f"rtsp-{server.host}"))
 
 
-def _rtsp(server: FoundRtsp, name: str) -> str:
+def _rtsp_camera_table(server: FoundRtspServer, name: str) -> str:
     lines = [
         "[camera.options]",
-        _fill_in(f"url = {_quoted(server.url + 'stream1')}", "the path, out of its manual"),
-        *_Access(None, None).lines(name),
+        _fill_in_comment(
+            f"url = {_toml_string(server.url + 'stream1')}", "the path, out of its manual"
+        ),
+        *_CredentialLines(None, None).lines(name),
     ]
-    said = "wants a password" if server.status == 401 else f"answers {server.status}"  # noqa: PLR2004 - unauthorised
-    note = f"RTSP at {server.host}:{server.port}, {server.server or 'unknown'}: {said}"
-    return _table("camera", {"name": name, "driver": "rtsp"}, lines, note=note)
+    status = "wants a password" if server.status == 401 else f"answers {server.status}"  # noqa: PLR2004 - unauthorised
+    note = f"RTSP at {server.host}:{server.port}, {server.server or 'unknown'}: {status}"
+    return _render_table("camera", {"name": name, "driver": "rtsp"}, lines, note=note)
 
 
-def _head(head: FoundHead, names: _Names) -> str:
+def _serial_head_table(head: FoundHead, names: _UniqueNames) -> str:
     answer = head.answer
-    name = names.fresh(f"{answer.driver.replace('_', '-')}-{answer.address}")
+    name = names.allocate(f"{answer.driver.replace('_', '-')}-{answer.address}")
     options: dict[str, object] = {"port": head.port}
     if head.baud is not None:
         options["baud"] = head.baud
     options["address"] = answer.address
     lines = []
     if answer.driver == "visca":
-        said = f"{_hex(answer.vendor_id)}, model {_hex(answer.model_id)}"
-        note = f"VISCA camera {answer.address}, vendor {said}"
+        ids = f"{_format_hex(answer.vendor_id)}, model {_format_hex(answer.model_id)}"
+        note = f"VISCA camera {answer.address}, vendor {ids}"
         models = ", ".join(MODEL_NAMES)
-        lines = [_fill_in('model = "ptzoptics"', f"one of {models}; or none, and what it is like:")]
-        lines += [f"# {text}  # {what}" for text, what in (*_MEASURES, *_UNITS)]
+        lines = [
+            _fill_in_comment(
+                'model = "ptzoptics"', f"one of {models}; or none, and what it is like:"
+            )
+        ]
+        lines += [f"# {text}  # {hint}" for text, hint in (*_LIMIT_LINES, *_UNIT_LINES)]
     else:
         note = f"Pelco-D head {answer.address}"
         if answer.tells_place:
             options["position"] = "query"
-        lines = [_fill_in(text, what) for text, what in _MEASURES]
+        lines = [_fill_in_comment(text, hint) for text, hint in _LIMIT_LINES]
         note += ", says where it is" if answer.tells_place else ", does not say where it is"
-    return _table(
+    return _render_table(
         "head",
         {"name": name, "driver": answer.driver},
-        [*_values("[head.options]", options), *lines, _MORE],
+        [*_render_values("[head.options]", options), *lines, _MORE_OPTIONS],
         note=note,
         comments=('# camera = "csi0"  # which camera sits on it, if one does',),
     )
 
 
-def _onvif_head(camera: FoundOnvif, name: str, access: _Access) -> Iterator[str]:
+def _onvif_head_table(
+    camera: FoundOnvif, name: str, credentials: _CredentialLines
+) -> Iterator[str]:
     if camera.adopted is None or not camera.adopted.has_ptz:
         return
     lines = [
-        *_values("[head.options]", {"url": camera.url}),
-        *access.lines(name),
+        *_render_values("[head.options]", {"url": camera.url}),
+        *credentials.lines(name),
         "# where the camera tells shares and not degrees:",
-        *(_fill_in(text, what) for text, what in _MEASURES),
+        *(_fill_in_comment(text, hint) for text, hint in _LIMIT_LINES),
     ]
-    top: dict[str, object] = {"name": name, "driver": "onvif", "camera": name}
-    yield _table("head", top, lines, note=f"the head of camera {name}")
+    head_values: dict[str, object] = {"name": name, "driver": "onvif", "camera": name}
+    yield _render_table("head", head_values, lines, note=f"the head of camera {name}")
 
 
-def _pins(probed: ProbeResult) -> Iterator[str]:
-    if probed.pins.factory is not None:
-        yield _commented(
-            f"pins: {probed.pins.factory.board or 'there'}, through {probed.pins.factory.name}; "
+def _pins_comment(result: ProbeResult) -> Iterator[str]:
+    if result.pins.factory is not None:
+        yield _render_comment(
+            f"pins: {result.pins.factory.board or 'there'}, through {result.pins.factory.name}; "
             "what hangs on them is yours to say: docs/pins.md"
         )
 
 
-def _table(
+def _render_table(
     kind: str,
-    top: Mapping[str, object],
+    values: Mapping[str, object],
     lines: Iterable[str],
     *,
     note: str,
     comments: Sequence[str] = (),
 ) -> str:
-    rows = [_commented(note).rstrip("\n"), *_values(f"[[{kind}]]", top), *comments, "", *lines]
-    return "\n".join(rows) + "\n"
+    table_lines = [
+        _render_comment(note).rstrip("\n"),
+        *_render_values(f"[[{kind}]]", values),
+        *comments,
+        "",
+        *lines,
+    ]
+    return "\n".join(table_lines) + "\n"
 
 
-def _values(heading: str, values: Mapping[str, object]) -> Iterator[str]:
+def _render_values(heading: str, values: Mapping[str, object]) -> Iterator[str]:
     yield heading
     for key, value in values.items():
-        yield f"{key} = {_quoted(value) if isinstance(value, str) else json.dumps(value)}"
+        yield f"{key} = {_toml_string(value) if isinstance(value, str) else json.dumps(value)}"
 
 
-def _fill_in(line: str, what: str) -> str:
-    return f"# {line}  # fill in: {what}"
+def _fill_in_comment(line: str, hint: str) -> str:
+    return f"# {line}  # fill in: {hint}"
 
 
-def _commented(text: str) -> str:
-    return f"# {_one_line(text)}\n"
+def _render_comment(text: str) -> str:
+    return f"# {_to_one_line(text)}\n"
 
 
-def _one_line(text: str) -> str:
+def _to_one_line(text: str) -> str:
     """What a device said of itself may hold anything; a comment ends with its line."""
     return "".join(char if char.isprintable() else " " for char in text)
 
 
-def _quoted(text: str) -> str:
+def _toml_string(text: str) -> str:
     """A basic string: JSON's escapes are TOML's, but for the one character that it leaves as it is."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _hex(number: int | None) -> str:
+def _format_hex(number: int | None) -> str:
     return "unknown" if number is None else f"{number:04x}"

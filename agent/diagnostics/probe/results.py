@@ -8,31 +8,31 @@ from drivers.csi.camera_modules import CameraModule
 from drivers.errors import DriverError
 from drivers.gpio_chips import PinChip, PinFactory
 from drivers.head_search import PortSearch
-from drivers.onvif.camera_info import Adopted
-from drivers.rtsp_search import FoundRtsp
+from drivers.onvif.camera_info import CameraInfo
+from drivers.rtsp_search import FoundRtspServer
 from drivers.serial_ports import FoundPort
 from drivers.v4l2_devices import VideoDevice
 
 T = TypeVar("T")
 
 
-class Problem(msgspec.Struct, frozen=True, kw_only=True):
+class ProbeProblem(msgspec.Struct, frozen=True, kw_only=True):
     """Why something could not be asked: a kind of `drivers.errors`, or `denied`."""
 
     kind: str
     said: str
 
 
-def problem_of(error: DriverError) -> Problem:
+def problem_from(error: DriverError) -> ProbeProblem:
     """A driver's error."""
-    return Problem(kind=error.kind, said=str(error))
+    return ProbeProblem(kind=error.kind, said=str(error))
 
 
-class Section(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+class ProbeSection(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     """All of one kind. Where there is a problem, `found` may lack some."""
 
     found: tuple[T, ...] = ()
-    problem: Problem | None = None
+    problem: ProbeProblem | None = None
 
 
 class FoundPins(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +40,7 @@ class FoundPins(msgspec.Struct, frozen=True, kw_only=True):
 
     chips: tuple[PinChip, ...] = ()
     factory: PinFactory | None = None
-    problem: Problem | None = None
+    problem: ProbeProblem | None = None
 
 
 class FoundOnvif(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,8 +52,8 @@ class FoundOnvif(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None = None
     hardware: str | None = None
     id: str | None = None
-    adopted: Adopted | None = None
-    problem: Problem | None = None
+    adopted: CameraInfo | None = None
+    problem: ProbeProblem | None = None
 
 
 class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,10 +61,10 @@ class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
 
     v: Literal[1] = 1
     board: str | None = None
-    modules: Section[CameraModule] = Section()
-    devices: Section[VideoDevice] = Section()
-    ports: Section[FoundPort] = Section()
+    modules: ProbeSection[CameraModule] = ProbeSection()
+    devices: ProbeSection[VideoDevice] = ProbeSection()
+    ports: ProbeSection[FoundPort] = ProbeSection()
     pins: FoundPins = FoundPins()
-    heads: Section[PortSearch] | None = None
-    onvif: Section[FoundOnvif] | None = None
-    rtsp: Section[FoundRtsp] | None = None
+    heads: ProbeSection[PortSearch] | None = None
+    onvif: ProbeSection[FoundOnvif] | None = None
+    rtsp: ProbeSection[FoundRtspServer] | None = None

@@ -13,28 +13,28 @@ import msgspec
 from agent.diagnostics.probe.results import (
     FoundOnvif,
     FoundPins,
+    ProbeProblem,
     ProbeResult,
-    Problem,
-    Section,
-    problem_of,
+    ProbeSection,
+    problem_from,
 )
 from drivers import head_search, rtsp_search
 from drivers.csi import camera_modules
 from drivers.errors import DriverError
 from drivers.gpio_chips import find_chips, open_factory
 from drivers.onvif import discovery
-from drivers.onvif.camera_info import adopt
+from drivers.onvif.camera_info import read_camera_info
 from drivers.onvif.client import OnvifClient
-from drivers.onvif.credentials import Access
+from drivers.onvif.credentials import OnvifAccess
 from drivers.serial_ports import FoundPort, find_ports
 from drivers.v4l2_devices import find_devices
 
-BOARD = Path("/proc/device-tree/model")
-DEV = Path("/dev")
-LINES_AT_ONCE = 8
-CAMERAS_AT_ONCE = 8
+BOARD_MODEL_FILE = Path("/proc/device-tree/model")
+DEV_DIR = Path("/dev")
+MAX_PARALLEL_PORTS = 8
+MAX_PARALLEL_CAMERAS = 8
 
-Tell = Callable[[str], None]
+OnProgress = Callable[[str], None]
 """Takes what is being done now, for a person who waits."""
 
 
@@ -45,11 +45,11 @@ class NetworkProbeRequest(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     discover: bool = False
-    adapters: tuple[str, ...] = ()
+    interfaces: tuple[str, ...] = ()
     urls: tuple[str, ...] = ()
     username: str | None = None
     password_file: str | None = None
-    discover_s: float = 3.0
+    discover_timeout_s: float = 3.0
     timeout_s: float = 2.0
 
 
@@ -58,52 +58,52 @@ class ProbeRequest(msgspec.Struct, frozen=True, kw_only=True):
     ports of the box that the kernel does not use where there are none.
     """
 
-    heads: head_search.Wanted | None = None
-    lines: tuple[str, ...] = ()
+    heads: head_search.SearchOptions | None = None
+    ports: tuple[str, ...] = ()
     network: NetworkProbeRequest | None = None
     subnet: IPv4Network | None = None
     rtsp_ports: tuple[int, ...] = rtsp_search.PORTS
 
 
-def probe(wish: ProbeRequest, tell: Tell) -> ProbeResult:
+def probe(request: ProbeRequest, on_progress: OnProgress) -> ProbeResult:
     """Ask for everything that is wished."""
-    tell("asking libcamera")
-    modules = _modules()
-    tell("asking devices")
+    on_progress("asking libcamera")
+    modules = _find_camera_modules()
+    on_progress("asking devices")
     ports = find_ports()
-    probed = ProbeResult(
-        board=board(),
+    result = ProbeResult(
+        board=read_board_model(),
         modules=modules,
-        devices=Section(found=find_devices()),
-        ports=Section(found=ports),
-        pins=_pins(),
+        devices=ProbeSection(found=find_devices()),
+        ports=ProbeSection(found=ports),
+        pins=_find_pins(),
     )
-    if wish.heads is not None:
-        lines = wish.lines or lines_of(ports)
-        tell(f"asking {len(lines)} serial lines for heads")
-        probed = msgspec.structs.replace(probed, heads=_heads(lines, wish.heads))
-    if wish.network is not None:
-        tell("asking the network for cameras")
-        probed = msgspec.structs.replace(probed, onvif=_onvif(wish.network))
-    if wish.subnet is not None:
-        tell(f"asking {wish.subnet} for RTSP")
+    if request.heads is not None:
+        port_paths = request.ports or searchable_ports(ports)
+        on_progress(f"asking {len(port_paths)} serial lines for heads")
+        result = msgspec.structs.replace(result, heads=_search_heads(port_paths, request.heads))
+    if request.network is not None:
+        on_progress("asking the network for cameras")
+        result = msgspec.structs.replace(result, onvif=_find_onvif_cameras(request.network))
+    if request.subnet is not None:
+        on_progress(f"asking {request.subnet} for RTSP")
         try:
-            found = rtsp_search.search_subnet(wish.subnet, wish.rtsp_ports)
-            rtsp: Section[rtsp_search.FoundRtsp] = Section(found=found)
+            found = rtsp_search.search_subnet(request.subnet, request.rtsp_ports)
+            rtsp: ProbeSection[rtsp_search.FoundRtspServer] = ProbeSection(found=found)
         except DriverError as error:
-            rtsp = Section(problem=problem_of(error))
-        probed = msgspec.structs.replace(probed, rtsp=rtsp)
-    return probed
+            rtsp = ProbeSection(problem=problem_from(error))
+        result = msgspec.structs.replace(result, rtsp=rtsp)
+    return result
 
 
-def board(model: Path = BOARD) -> str | None:
+def read_board_model(model_file: Path = BOARD_MODEL_FILE) -> str | None:
     """What the board calls itself; None where it is none."""
     with contextlib.suppress(OSError):
-        return model.read_text(encoding="utf-8", errors="replace").strip("\0\n ") or None
+        return model_file.read_text(encoding="utf-8", errors="replace").strip("\0\n ") or None
     return None
 
 
-def lines_of(ports: Sequence[FoundPort]) -> tuple[str, ...]:
+def searchable_ports(ports: Sequence[FoundPort]) -> tuple[str, ...]:
     """The ports that are worth asking: not the kernel's own, and none without hardware."""
     return tuple(
         port.best_path
@@ -112,77 +112,87 @@ def lines_of(ports: Sequence[FoundPort]) -> tuple[str, ...]:
     )
 
 
-def denied(paths: Iterable[Path], may: Callable[[Path, int], bool] = os.access) -> Problem | None:
+def access_problem(
+    paths: Iterable[Path], can_access: Callable[[Path, int], bool] = os.access
+) -> ProbeProblem | None:
     """Whether this user is kept from what libcamera needs: it then sees nothing, and says nothing."""
-    closed = [str(path) for path in sorted(paths) if not may(path, os.R_OK | os.W_OK)]
-    if not closed:
+    inaccessible = [str(path) for path in sorted(paths) if not can_access(path, os.R_OK | os.W_OK)]
+    if not inaccessible:
         return None
-    said = f"{', '.join(closed)}: denied to this user; members of the group video may open it"
-    return Problem(kind="denied", said=said)
+    message = (
+        f"{', '.join(inaccessible)}: denied to this user; members of the group video may open it"
+    )
+    return ProbeProblem(kind="denied", said=message)
 
 
-def _modules() -> Section[camera_modules.CameraModule]:
+def _find_camera_modules() -> ProbeSection[camera_modules.CameraModule]:
     try:
-        found = camera_modules.find_modules()
+        found = camera_modules.enumerate_modules()
     except DriverError as error:
-        return Section(problem=problem_of(error))
-    return Section(found=found, problem=None if found else denied(DEV.glob("media[0-9]*")))
+        return ProbeSection(problem=problem_from(error))
+    return ProbeSection(
+        found=found, problem=None if found else access_problem(DEV_DIR.glob("media[0-9]*"))
+    )
 
 
-def _pins() -> FoundPins:
+def _find_pins() -> FoundPins:
     chips = find_chips()
     try:
         return FoundPins(chips=chips, factory=open_factory())
     except DriverError as error:
         kind = "denied" if any(chip.state == "denied" for chip in chips) else error.kind
-        return FoundPins(chips=chips, problem=Problem(kind=kind, said=str(error)))
+        return FoundPins(chips=chips, problem=ProbeProblem(kind=kind, said=str(error)))
 
 
-def _heads(lines: Sequence[str], wanted: head_search.Wanted) -> Section[head_search.PortSearch]:
+def _search_heads(
+    port_paths: Sequence[str], wanted: head_search.SearchOptions
+) -> ProbeSection[head_search.PortSearch]:
     """Lines do not know each other, so they are asked at the same time."""
     stop = threading.Event()
-    with ThreadPoolExecutor(LINES_AT_ONCE, "head search") as pool:
+    with ThreadPoolExecutor(MAX_PARALLEL_PORTS, "head search") as pool:
         try:
-            asked = pool.map(lambda line: head_search.search_port(line, wanted, stop), lines)
-            return Section(found=tuple(asked))
+            searches = pool.map(
+                lambda line: head_search.search_port(line, wanted, stop), port_paths
+            )
+            return ProbeSection(found=tuple(searches))
         finally:
             # Who interrupts the command does not wait for every address to be silent.
             stop.set()
 
 
-def _onvif(wish: NetworkProbeRequest) -> Section[FoundOnvif]:
+def _find_onvif_cameras(request: NetworkProbeRequest) -> ProbeSection[FoundOnvif]:
     """Whoever answers, and whoever is named, each asked what it is."""
-    known = {url: FoundOnvif(url=url) for url in wish.urls}
+    cameras = {url: FoundOnvif(url=url) for url in request.urls}
     problem = None
-    if wish.discover:
-        for interface in wish.adapters or (None,):
+    if request.discover:
+        for interface in request.interfaces or (None,):
             try:
-                found = discovery.discover(wish.discover_s, interface)
+                found = discovery.discover(request.discover_timeout_s, interface)
             except DriverError as error:
-                problem = problem_of(error)
+                problem = problem_from(error)
                 continue
-            for one in found:
-                known[one.url] = FoundOnvif(
-                    url=one.url, name=one.name, hardware=one.hardware, id=one.id
+            for device in found:
+                cameras[device.url] = FoundOnvif(
+                    url=device.url, name=device.name, hardware=device.hardware, id=device.id
                 )
-    with ThreadPoolExecutor(CAMERAS_AT_ONCE, "adoption") as pool:
-        asked = tuple(pool.map(lambda camera: _adopted(camera, wish), known.values()))
-    return Section(found=asked, problem=problem)
+    with ThreadPoolExecutor(MAX_PARALLEL_CAMERAS, "adoption") as pool:
+        adopted = tuple(pool.map(lambda camera: _adopt(camera, request), cameras.values()))
+    return ProbeSection(found=adopted, problem=problem)
 
 
-def _adopted(camera: FoundOnvif, wish: NetworkProbeRequest) -> FoundOnvif:
+def _adopt(camera: FoundOnvif, request: NetworkProbeRequest) -> FoundOnvif:
     try:
-        access = Access(
+        access = OnvifAccess(
             url=camera.url,
-            username=wish.username,
-            password_file=wish.password_file,
-            timeout_s=wish.timeout_s,
+            username=request.username,
+            password_file=request.password_file,
+            timeout_s=request.timeout_s,
         )
         client = OnvifClient("camera", access)
         try:
-            return msgspec.structs.replace(camera, adopted=adopt(client))
+            return msgspec.structs.replace(camera, adopted=read_camera_info(client))
         finally:
             client.close()
     except DriverError as error:
-        said = str(error).removeprefix(f"camera: {camera.url}: ")
-        return msgspec.structs.replace(camera, problem=Problem(kind=error.kind, said=said))
+        message = str(error).removeprefix(f"camera: {camera.url}: ")
+        return msgspec.structs.replace(camera, problem=ProbeProblem(kind=error.kind, said=message))

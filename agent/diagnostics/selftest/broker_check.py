@@ -11,39 +11,39 @@ from pathlib import Path
 
 import msgspec
 
-from agent.app.selftest_command import ARRIVES_WITHIN_S, VERB, SelfTestTold
+from agent.app.selftest_command import ARRIVAL_TIMEOUT_S, VERB, SelfTestReply
 from agent.base.clock import Clock, boot_id
 from agent.base.errors import UserError
 from agent.base.model import CommandDone, CommandProgress, CommandRefused, Event, SelfTestStep
 from agent.commands import socket_server
 from agent.config.configuration import Config
-from agent.diagnostics.selftest.checks import NotProven
+from agent.diagnostics.selftest.checks import CheckFailed
 from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
-from agent.reporting.mqtt.connect_error import LinkError
+from agent.reporting.mqtt.connect_error import MqttConnectionError
 from agent.reporting.mqtt.paho_transport import (
-    Accepted,
-    LinkEvent,
+    Connack,
     PahoTransport,
-    Published,
-    Subscribed,
+    Puback,
+    Suback,
+    TransportEvent,
 )
-from agent.reporting.mqtt.send_window import SUCCESS_BELOW
+from agent.reporting.mqtt.send_window import MIN_FAILURE_CODE
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.outbox.writer import OutboxError
 from agent.reporting.payloads import EventData, SeqRange
 
-ANSWER_S = 10.0
-WRITE_S = 30.0
+REPLY_TIMEOUT_S = 10.0
+COMMIT_TIMEOUT_S = 30.0
 
 
-class _AgentRefuses(NotProven):
+class _AgentRejected(CheckFailed):
     """The agent has said no."""
 
-    def __init__(self, kind: str, why: str) -> None:
-        super().__init__(f"the agent that runs here refuses: {why}")
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(f"the agent that runs here refuses: {reason}")
         self.kind = kind
-        self.why = why
+        self.reason = reason
 
 
 def check_outbox(
@@ -53,24 +53,29 @@ def check_outbox(
     leave when they have arrived.
     """
     if not events:
-        raise NotProven("nothing has happened that could be a message")
+        raise CheckFailed("nothing has happened that could be a message")
     try:
-        with _opened(folder, "selftest", clock, new_id) as box:
-            data = [msgspec.json.encode(_data(event, clock)) for event in events]
-            tickets = [box.put(topics.event_draft(_data(event, clock))) for event in events]
-            if not all(ticket.wait(WRITE_S) for ticket in tickets):
-                raise NotProven(f"the disk has not taken a message in {WRITE_S:g} s")
-            epoch = box.epoch
-        with _opened(folder, "selftest", clock, new_id) as box:
-            lent = box.fetch(len(events) + 1)
-            if box.epoch != epoch or [message.data for message in lent] != data:
-                raise NotProven(f"{len(lent)} of {len(data)} messages were there after a restart")
-            box.acknowledge(epoch, (SeqRange(lent[0].seq, lent[-1].seq),))
-        with _opened(folder, "selftest", clock, new_id) as box:
-            if box.depth:
-                raise NotProven(f"{box.depth} messages stay though they have arrived")
+        with _open_outbox(folder, "selftest", clock, new_id) as outbox:
+            data = [msgspec.json.encode(_event_data(event, clock)) for event in events]
+            tickets = [
+                outbox.put(topics.build_event_message(_event_data(event, clock)))
+                for event in events
+            ]
+            if not all(ticket.wait(COMMIT_TIMEOUT_S) for ticket in tickets):
+                raise CheckFailed(f"the disk has not taken a message in {COMMIT_TIMEOUT_S:g} s")
+            epoch = outbox.epoch
+        with _open_outbox(folder, "selftest", clock, new_id) as outbox:
+            fetched = outbox.fetch(len(events) + 1)
+            if outbox.epoch != epoch or [message.data for message in fetched] != data:
+                raise CheckFailed(
+                    f"{len(fetched)} of {len(data)} messages were there after a restart"
+                )
+            outbox.acknowledge(epoch, (SeqRange(fetched[0].seq, fetched[-1].seq),))
+        with _open_outbox(folder, "selftest", clock, new_id) as outbox:
+            if outbox.depth:
+                raise CheckFailed(f"{outbox.depth} messages stay though they have arrived")
     except OutboxError as error:
-        raise NotProven(str(error)) from error
+        raise CheckFailed(str(error)) from error
     return f"{len(data)} messages committed, found again after a restart, and let go"
 
 
@@ -84,113 +89,119 @@ class BrokerRoundTrip:
         self._config = config
         self._clock = clock
         self._new_id = new_id
-        self._state = Path(config.box.state)
+        self._state_dir = Path(config.box.state)
 
     def check(self) -> str:
         """A message goes to the broker, and its arrival comes back. Raises NotProven."""
         try:
-            told = self._ask({"do": "echo"}, ARRIVES_WITHIN_S + ANSWER_S)
-        except _AgentRefuses as error:
+            result = self._ask_agent({"do": "echo"}, ARRIVAL_TIMEOUT_S + REPLY_TIMEOUT_S)
+        except _AgentRejected as error:
             if error.kind != "failed":
                 raise
-            raise NotProven(
-                f"the agent's message was not acknowledged in {ARRIVES_WITHIN_S:g} s: {error.why}"
+            raise CheckFailed(
+                f"the agent's message was not acknowledged in {ARRIVAL_TIMEOUT_S:g} s: {error.reason}"
             ) from error
-        if told is None:
-            return self._alone()
-        return f"the agent's message went out and was acknowledged after {told.arrived_ms:.0f} ms"
+        if result is None:
+            return self._check_without_agent()
+        return f"the agent's message went out and was acknowledged after {result.arrived_ms:.0f} ms"
 
     def publish(self, steps: tuple[SelfTestStep, ...], event: Event) -> tuple[str, str | None]:
         """Make the result an event. Who was told, in a sentence, and the event's id."""
         try:
-            told = self._ask({"do": "tell", "steps": steps}, ANSWER_S)
-        except NotProven as error:
+            result = self._ask_agent({"do": "tell", "steps": steps}, REPLY_TIMEOUT_S)
+        except CheckFailed as error:
             return f"nobody was told: {error}", None
-        if told is not None:
-            return "the agent has it and tells the centre", told.event
+        if result is not None:
+            return "the agent has it and tells the centre", result.event
         try:
-            with self._opened() as box:
-                box.put(topics.event_draft(_data(event, self._clock))).wait(WRITE_S)
+            with self._open_own_outbox() as outbox:
+                outbox.put(topics.build_event_message(_event_data(event, self._clock))).wait(
+                    COMMIT_TIMEOUT_S
+                )
         except (OutboxError, UserError) as error:
             return f"nobody was told: {error}", None
         return "it waits in the outbox for the agent, which does not run", event.event
 
-    def _ask(self, args: object, timeout_s: float) -> SelfTestTold | None:
+    def _ask_agent(self, args: object, timeout_s: float) -> SelfTestReply | None:
         """What the running agent says, None where none runs. Raises NotProven."""
         try:
-            replies = socket_server.ask(self._state, VERB, args, timeout_s)
+            replies = socket_server.send_command(self._state_dir, VERB, args, timeout_s)
             if replies is None:
                 return None
             for reply in replies:
                 if isinstance(reply, CommandRefused):
-                    raise _AgentRefuses(reply.kind, reply.why)
+                    raise _AgentRejected(reply.kind, reply.why)
                 if isinstance(reply, CommandDone):
-                    return msgspec.json.decode(reply.result, type=SelfTestTold)
+                    return msgspec.json.decode(reply.result, type=SelfTestReply)
         except (UserError, msgspec.MsgspecError, OSError) as error:
-            raise NotProven(str(error)) from error
-        raise NotProven("the agent gave no last reply")
+            raise CheckFailed(str(error)) from error
+        raise CheckFailed("the agent gave no last reply")
 
-    def _alone(self) -> str:
+    def _check_without_agent(self) -> str:
         """With the box's own credentials. Only where no agent runs, nor can start meanwhile."""
         try:
-            with self._opened() as box:
-                began_ns = self._clock.boottime_ns()
-                self._publish(box)
-                took_ms = (self._clock.boottime_ns() - began_ns) / 1e6
-        except (OutboxError, UserError, LinkError) as error:
-            raise NotProven(str(error)) from error
-        return f"no agent runs; the broker took the box's credentials and a message in {took_ms:.0f} ms"
+            with self._open_own_outbox() as outbox:
+                started_ns = self._clock.boottime_ns()
+                self._publish_progress(outbox)
+                elapsed_ms = (self._clock.boottime_ns() - started_ns) / 1e6
+        except (OutboxError, UserError, MqttConnectionError) as error:
+            raise CheckFailed(str(error)) from error
+        return f"no agent runs; the broker took the box's credentials and a message in {elapsed_ms:.0f} ms"
 
-    def _opened(self) -> AbstractContextManager[Outbox]:
+    def _open_own_outbox(self) -> AbstractContextManager[Outbox]:
         """The box's own outbox. Raises OutboxError, BadInput where an agent uses it."""
-        return _opened(
-            self._state / "outbox",
+        return _open_outbox(
+            self._state_dir / "outbox",
             self._config.box.id,
             self._clock,
             self._new_id,
             self._config.outbox.max_bytes,
         )
 
-    def _publish(self, box: Outbox) -> None:
+    def _publish_progress(self, outbox: Outbox) -> None:
         """Raises LinkError, BadInput and NotProven."""
-        news = CommandProgress(command="selftest", verb=VERB, share=0.0, detail="a self-test")
-        message = topics.encode("reply", box.now(), msgspec.json.encode(news))
-        link = PahoTransport(self._config.broker, box.box, None)
+        progress = CommandProgress(command="selftest", verb=VERB, share=0.0, detail="a self-test")
+        message = topics.encode("reply", outbox.envelope_now(), msgspec.json.encode(progress))
+        transport = PahoTransport(self._config.broker, outbox.box, None)
         try:
-            link.connect()
-            self._wait(link, Accepted)
-            link.subscribe([topics.down(box.box, "ack")])
-            subscribed = self._wait(link, Subscribed)
-            if isinstance(subscribed, Subscribed) and subscribed.refused is not None:
-                raise NotProven(f"the broker refuses our subscription: {subscribed.refused}")
-            link.publish(topics.up(box.box, "reply"), message)
-            published = self._wait(link, Published)
-            if isinstance(published, Published) and published.code >= SUCCESS_BELOW:
-                raise NotProven(f"the broker refuses our message: {published.reason}")
+            transport.connect()
+            self._wait_for_event(transport, Connack)
+            transport.subscribe([topics.down_topic(outbox.box, "ack")])
+            subscribed = self._wait_for_event(transport, Suback)
+            if isinstance(subscribed, Suback) and subscribed.failure_reason is not None:
+                raise CheckFailed(
+                    f"the broker refuses our subscription: {subscribed.failure_reason}"
+                )
+            transport.publish(topics.up_topic(outbox.box, "reply"), message)
+            published = self._wait_for_event(transport, Puback)
+            if isinstance(published, Puback) and published.reason_code >= MIN_FAILURE_CODE:
+                raise CheckFailed(f"the broker refuses our message: {published.reason}")
         finally:
-            link.close()
+            transport.close()
 
-    def _wait(self, link: PahoTransport, kind: type[LinkEvent]) -> LinkEvent:
-        end_ns = self._clock.boottime_ns() + int(ANSWER_S * 1e9)
-        while self._clock.boottime_ns() < end_ns:
-            for event in link.turn(0.2):
+    def _wait_for_event(
+        self, transport: PahoTransport, kind: type[TransportEvent]
+    ) -> TransportEvent:
+        deadline_ns = self._clock.boottime_ns() + int(REPLY_TIMEOUT_S * 1e9)
+        while self._clock.boottime_ns() < deadline_ns:
+            for event in transport.poll(0.2):
                 if isinstance(event, kind):
                     return event
-        raise NotProven(f"the broker gave no answer in {ANSWER_S:g} s")
+        raise CheckFailed(f"the broker gave no answer in {REPLY_TIMEOUT_S:g} s")
 
 
 @contextmanager
-def _opened(
+def _open_outbox(
     folder: Path,
-    box: str,
+    box_id: str,
     clock: Clock,
     new_id: Callable[[int], str],
     max_bytes: int = 64_000_000,
 ) -> Iterator[Outbox]:
     """An outbox, closed at the end. Raises OutboxError, BadInput where an agent uses it."""
-    opened = Outbox.open(
+    outbox = Outbox.open(
         folder,
-        box=box,
+        box=box_id,
         boot=boot_id(),
         clock=clock,
         max_bytes=max_bytes,
@@ -198,10 +209,10 @@ def _opened(
         faults=FaultRegistry(clock.boottime_ns),
     )
     try:
-        yield opened
+        yield outbox
     finally:
-        opened.close()
+        outbox.close()
 
 
-def _data(event: Event, clock: Clock) -> EventData:
-    return topics.event_data(event, begin=clock.utc(event.begin_ns))
+def _event_data(event: Event, clock: Clock) -> EventData:
+    return topics.build_event_data(event, begin=clock.utc(event.begin_ns))

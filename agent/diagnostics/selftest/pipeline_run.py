@@ -17,7 +17,7 @@ from agent.app.camera_pipeline import BoxServices, CameraPipeline, PipelineCallb
 from agent.base.clock import Clock, boot_id
 from agent.base.device_identity import DeviceIdentity
 from agent.base.model import Event, FrameResult, Segment
-from agent.base.uuid7 import uuid7_maker
+from agent.base.uuid7 import uuid7_factory
 from agent.capture.camera_source import CameraSource, OpenCamera
 from agent.config.configuration import (
     CameraConfig,
@@ -28,32 +28,32 @@ from agent.config.configuration import (
     RecordConfig,
 )
 from agent.diagnostics.selftest import test_pattern
-from agent.diagnostics.selftest.test_pattern import FrameFinding
+from agent.diagnostics.selftest.test_pattern import FrameTracks
 from agent.faults.registry import FaultRegistry
 from agent.recording import owner_policy
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipt_queue import ReceiptQueue
-from agent.recording.encryption.keys import public_key_text
-from agent.recording.mask_store import MASKS
+from agent.recording.encryption.keys import encode_public_key
+from agent.recording.mask_store import MASKS_DIR
 from agent.recording.retention.hold_store import HoldStore
 from agent.recording.retention.retention_stage import RetentionStage
 from agent.runtime.stage import StageThread
 from drivers import catalog
-from drivers.contracts import Camera, Wanted
+from drivers.contracts import Camera, StreamRequest
 from drivers.media import Frame
 
 log = logging.getLogger(__name__)
 
-BOX = "selftest"
-GUEST = "selftest-guest"
+BOX_ID = "selftest"
+TEST_RECIPIENT_ID = "selftest-guest"
 """The throw-away recipient. No configured one has this name, see `recipients`."""
-FOOTAGE = "footage"
+FOOTAGE_DIR = "footage"
 SEGMENT_S = 2.0
-MOST_BYTES = 100_000_000
-PLAYS_WITHIN_S = 60.0
+MAX_FOOTAGE_BYTES = 100_000_000
+RUN_TIMEOUT_S = 60.0
 """A slow box paints the street slower than it happens; the pictures are the same."""
-STOPS_WITHIN_S = 20.0
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+STOP_TIMEOUT_S = 20.0
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class PipelineRunResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,16 +61,16 @@ class PipelineRunResult(msgspec.Struct, frozen=True, kw_only=True):
     raised meanwhile, in a line each.
     """
 
-    ended: bool
-    took_ms: float
+    is_complete: bool
+    elapsed_ms: float
     packets: int
     frames: int
     last_error: str | None
-    looks: tuple[FrameFinding, ...]
+    frame_tracks: tuple[FrameTracks, ...]
     events: tuple[Event, ...]
     segments: tuple[Segment, ...]
-    passes: int
-    pass_ms: float
+    inferences: int
+    inference_ms: float
     faults: tuple[str, ...]
     model: str | None
 
@@ -82,146 +82,159 @@ class PipelineRun:
         """Raises OSError where the folder cannot be written to."""
         self.folder = folder
         self.clock = clock
-        self.guest = X25519PrivateKey.generate()
-        self.recipients = recipients(config.record, self.guest)
-        self.new_id = uuid7_maker(self._unix_ns, rng)
+        self.test_key = X25519PrivateKey.generate()
+        self.recipients = with_test_recipient(config.record, self.test_key)
+        self.new_id = uuid7_factory(self._unix_ns, rng)
         self._rng = rng
         self._faults = FaultRegistry(clock.boottime_ns)
         self._record = msgspec.structs.replace(
             config.record,
-            folder=FOOTAGE,
+            folder=FOOTAGE_DIR,
             segment_s=SEGMENT_S,
-            max_bytes=MOST_BYTES,
-            box_max_bytes=MOST_BYTES,
+            max_bytes=MAX_FOOTAGE_BYTES,
+            box_max_bytes=MAX_FOOTAGE_BYTES,
             reserve_bytes=0,
             recipient=self.recipients,
         )
-        watched = sorted({one.detect.model for one in config.camera if one.detect.enabled})
-        self.other_models = tuple(watched[1:])
+        models = sorted({camera.detect.model for camera in config.camera if camera.detect.enabled})
+        self.other_models = tuple(models[1:])
         self._camera = CameraConfig(
             name=test_pattern.CAMERA,
             driver="fake",
-            options=test_pattern.options(pace_real=True),
+            options=test_pattern.driver_options(pace_real=True),
             detect=DetectConfig(
-                enabled=bool(watched),
-                model=watched[0] if watched else DetectConfig().model,
+                enabled=bool(models),
+                model=models[0] if models else DetectConfig().model,
                 fps=test_pattern.FPS,
             ),
         )
-        identity = DeviceIdentity.load_or_make(folder / "identity")
+        identity = DeviceIdentity.load_or_create(folder / "identity")
         self.public_key = base64.b64encode(identity.public_key_raw).decode()
-        self.custody = CustodyLog.open(folder / "custody", BOX, boot_id(), clock, identity)
-        self._ended = threading.Event()
-        self._looks: list[FrameFinding] = []
+        self.custody = CustodyLog.open(folder / "custody", BOX_ID, boot_id(), clock, identity)
+        self._completed = threading.Event()
+        self._frame_tracks: list[FrameTracks] = []
         self._events: list[Event] = []
         self._segments: list[Segment] = []
 
     @property
-    def footage(self) -> Path:
+    def footage_folder(self) -> Path:
         """Where its segments lie."""
-        return self.folder / FOOTAGE
+        return self.folder / FOOTAGE_DIR
 
-    def play(self) -> PipelineRunResult:
+    def run(self) -> PipelineRunResult:
         """Play the pattern to its end, or for PLAYS_WITHIN_S."""
-        lane = CameraPipeline(self._source(), self._commons(), self._outlets())
-        groups = [
+        pipeline = CameraPipeline(
+            self._camera_source(), self._box_services(), self._pipeline_callbacks()
+        )
+        stage_groups = [
             [StageThread(stage, self.clock.boottime_ns, self._rng, vital=False) for stage in stages]
-            for stages in lane.stages
+            for stages in pipeline.stages
         ]
-        began_ns = self.clock.boottime_ns()
-        for group in reversed(groups):
+        started_ns = self.clock.boottime_ns()
+        for group in reversed(stage_groups):
             for thread in group:
                 thread.start()
-        ended = self._ended.wait(PLAYS_WITHIN_S)
-        self._stop(groups)
-        took_ms = (self.clock.boottime_ns() - began_ns) / 1e6
-        counts, detector = lane.counts(), lane.detector
-        errors = [health.last_error for group in groups for health in [t.health() for t in group]]
+        is_complete = self._completed.wait(RUN_TIMEOUT_S)
+        self._stop(stage_groups)
+        elapsed_ms = (self.clock.boottime_ns() - started_ns) / 1e6
+        counts, detector = pipeline.counts(), pipeline.detector
+        errors = [
+            health.last_error for group in stage_groups for health in [t.health() for t in group]
+        ]
         return PipelineRunResult(
-            ended=ended,
-            took_ms=took_ms,
+            is_complete=is_complete,
+            elapsed_ms=elapsed_ms,
             packets=counts.packets,
             frames=counts.frames,
             last_error=next((error for error in errors if error and "ended" not in error), None),
-            looks=tuple(self._looks),
+            frame_tracks=tuple(self._frame_tracks),
             events=tuple(self._events),
             segments=tuple(self._segments),
-            passes=detector.passes if detector else 0,
-            pass_ms=detector.cpu_ns / 1e6 / detector.passes if detector and detector.passes else 0,
-            faults=tuple(f"{one.code} {one.title}: {one.detail}" for one in self._faults.active()),
+            inferences=detector.inference_count if detector else 0,
+            inference_ms=detector.cpu_ns / 1e6 / detector.inference_count
+            if detector and detector.inference_count
+            else 0,
+            faults=tuple(
+                f"{fault.code} {fault.title}: {fault.detail}" for fault in self._faults.active()
+            ),
             model=self._camera.detect.model if self._camera.detect.enabled else None,
         )
 
-    def _stop(self, groups: list[list[StageThread]]) -> None:
+    def _stop(self, stage_groups: list[list[StageThread]]) -> None:
         """In data order: what feeds has ended before what is fed."""
-        for group in groups:
+        for group in stage_groups:
             for thread in group:
                 thread.stop()
             for thread in group:
-                if not thread.join(STOPS_WITHIN_S):
+                if not thread.join(STOP_TIMEOUT_S):
                     log.error("%s does not end", thread.name)
 
-    def _source(self) -> CameraSource:
-        module = catalog.camera_module(self._camera.driver)
+    def _camera_source(self) -> CameraSource:
+        module = catalog.load_camera_driver(self._camera.driver)
         options = msgspec.convert(self._camera.options, module.Options)
 
-        def open_camera(wanted: Wanted) -> Camera:
+        def open_camera(wanted: StreamRequest) -> Camera:
             return module.open_camera(test_pattern.CAMERA, options, wanted, self.clock.boottime_ns)
 
-        opened: OpenCamera = open_camera
+        open_main: OpenCamera = open_camera
         return CameraSource(
-            config=self._camera, scene=test_pattern.SCENE, open_main=opened, open_detect=None
+            config=self._camera, scene=test_pattern.SCENE, open_main=open_main, open_detect=None
         )
 
-    def _commons(self) -> BoxServices:
+    def _box_services(self) -> BoxServices:
         boot = boot_id()
         holds = HoldStore(self.folder / "holds", self.clock, boot, self.new_id)
         return BoxServices(
             clock=self.clock,
             faults=self._faults,
             new_id=self.new_id,
-            footage=self.footage,
-            masks=self.folder / MASKS,
-            record=self._record,
-            custody=self.custody,
-            keeper=RetentionStage(
-                self.footage,
+            footage_dir=self.footage_folder,
+            masks_dir=self.folder / MASKS_DIR,
+            record_config=self._record,
+            custody_log=self.custody,
+            retention=RetentionStage(
+                self.footage_folder,
                 self._record,
                 HoldConfig(),
                 self.clock,
                 boot,
                 self._faults,
                 holds,
-                ReceiptQueue(self.custody.append, self._faults, self.custody.read_back),
+                ReceiptQueue(self.custody.append, self._faults, self.custody.read_lines_backwards),
                 cameras=[test_pattern.CAMERA],
-                on_broken=lambda _hold: None,
-                terms=owner_policy.keep(self.folder, self.footage, [self._camera]),
+                on_hold_broken=lambda _hold: None,
+                policies=owner_policy.update(self.folder, self.footage_folder, [self._camera]),
             ),
-            box=BOX,
+            box_id=BOX_ID,
             config_version="",
         )
 
-    def _outlets(self) -> PipelineCallbacks:
+    def _pipeline_callbacks(self) -> PipelineCallbacks:
         return PipelineCallbacks(
-            event=lambda event, _jpeg: self._events.append(event),
-            flow=lambda _flow: None,
-            gap=lambda _camera, _begin_ns, _end_ns: None,
-            rested=lambda _camera, _begin_ns, _end_ns: None,
-            segment=self._segments.append,
-            sight=self._on_sight,
-            ended=lambda _camera: self._ended.set(),
+            on_event=lambda event, _jpeg: self._events.append(event),
+            on_traffic_counts=lambda _flow: None,
+            on_gap=lambda _camera, _begin_ns, _end_ns: None,
+            on_suspended=lambda _camera, _begin_ns, _end_ns: None,
+            on_segment=self._segments.append,
+            on_frame_result=self._on_frame_result,
+            on_ended=lambda _camera: self._completed.set(),
         )
 
-    def _on_sight(self, _camera: str, frame: Frame, sight: FrameResult) -> None:
-        self._looks.append(FrameFinding(t_s=test_pattern.second_of(frame.seq), tracks=sight.tracks))
+    def _on_frame_result(self, _camera: str, frame: Frame, result: FrameResult) -> None:
+        self._frame_tracks.append(
+            FrameTracks(t_s=test_pattern.frame_time_s(frame.seq), tracks=result.tracks)
+        )
 
     def _unix_ns(self, t_ns: int) -> int:
-        return (self.clock.utc(t_ns) - _EPOCH) // timedelta(microseconds=1) * 1000
+        return (self.clock.utc(t_ns) - _UNIX_EPOCH) // timedelta(microseconds=1) * 1000
 
 
-def recipients(record: RecordConfig, guest: X25519PrivateKey) -> tuple[Recipient, ...]:
+def with_test_recipient(record: RecordConfig, test_key: X25519PrivateKey) -> tuple[Recipient, ...]:
     """Those of the configuration, and the guest under a name that none of them has."""
-    name = GUEST
-    while any(one.id == name for one in record.recipient):
+    name = TEST_RECIPIENT_ID
+    while any(recipient.id == name for recipient in record.recipient):
         name += "-"
-    return (*record.recipient, Recipient(id=name, public_key=public_key_text(guest.public_key())))
+    return (
+        *record.recipient,
+        Recipient(id=name, public_key=encode_public_key(test_key.public_key())),
+    )

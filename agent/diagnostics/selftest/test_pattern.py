@@ -15,15 +15,15 @@ from agent.base.model import BoundingBox, Label, Track
 from agent.detection.geometry import Point
 from agent.detection.scene import Scene, SceneLine
 from drivers.camera import fake
-from drivers.contracts import Wanted
+from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
 from drivers.media import Frame, Plane
-from drivers.street.view import TruthBox, View, truth
+from drivers.street.view import FixedView, TruthBox, truth_boxes
 
 CAMERA = "pattern"
 FPS = 10
-SECONDS = 10
-PICTURES = FPS * SECONDS
+DURATION_S = 10
+FRAME_COUNT = FPS * DURATION_S
 WIDTH_PX, HEIGHT_PX = 1280, 720
 SEED = 1
 
@@ -32,56 +32,59 @@ SCENE = Scene(
 )
 """A line over the whole street, so that somebody crosses it."""
 
-CLEAR_HEIGHT = 0.08
+MIN_CLEAR_HEIGHT = 0.08
 """A road user is to be found where he has so much of the picture's height, and is not hidden."""
-CLEAR_HIDDEN = 0.3
-CLEAR_LOOKS = 3
-OVERLAP = 0.4
-FOUND_SHARE = 0.25
+MAX_CLEAR_OCCLUSION = 0.3
+MIN_CLEAR_FRAMES = 3
+MIN_IOU = 0.4
+MIN_FOUND_RATIO = 0.25
 """In so many of the pictures that show him clearly: a busy box looks at few of them."""
-LEAST_FOUND = 2 / 3
-MOST_FALSE = 0.1
+MIN_RECALL = 2 / 3
+MAX_FALSE_RATIO = 0.1
 BLOCK_PX = 16
 _VEHICLES: tuple[Label, ...] = ("car", "bus", "truck")
-_READ_S = 10.0
+_READ_TIMEOUT_S = 10.0
 
 
-class FrameFinding(msgspec.Struct, frozen=True, kw_only=True):
+class FrameTracks(msgspec.Struct, frozen=True, kw_only=True):
     """One picture that was looked at: its second of the street, and who was seen."""
 
     t_s: float
     tracks: tuple[Track, ...]
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class DetectionScore(msgspec.Struct, frozen=True, kw_only=True):
     """Of those who were clearly there: how many, and how many were found, by label. `false` of
     `tracks` were nobody's.
     """
 
-    looks: int
-    there: Counter[str]
+    frames: int
+    expected: Counter[str]
     found: Counter[str]
     tracks: int
-    false: int
+    false_tracks: int
 
     @property
     def ok(self) -> bool:
         """Whether the detector sees what is there, vehicles and people, and little else."""
-        kinds = all(self.found[label] for label in self.there)
-        enough = self.found.total() >= LEAST_FOUND * self.there.total()
-        return bool(self.there) and kinds and enough and self.false <= MOST_FALSE * self.tracks
+        has_all_labels = all(self.found[label] for label in self.expected)
+        has_enough = self.found.total() >= MIN_RECALL * self.expected.total()
+        return (
+            bool(self.expected)
+            and has_all_labels
+            and has_enough
+            and self.false_tracks <= MAX_FALSE_RATIO * self.tracks
+        )
 
     def __str__(self) -> str:
-        of_each = ", ".join(
-            f"{self.found[label]} of {there} {'people' if label == 'person' else label + 's'}"
-            for label, there in sorted(self.there.items())
+        by_label = ", ".join(
+            f"{self.found[label]} of {expected} {'people' if label == 'person' else label + 's'}"
+            for label, expected in sorted(self.expected.items())
         )
-        return (
-            f"{of_each or 'nobody'} in {self.looks} pictures, {self.false} false of {self.tracks}"
-        )
+        return f"{by_label or 'nobody'} in {self.frames} pictures, {self.false_tracks} false of {self.tracks}"
 
 
-def options(*, pace_real: bool) -> dict[str, object]:
+def driver_options(*, pace_real: bool) -> dict[str, object]:
     """The driver's options, as a configuration would have them."""
     return {
         "width_px": WIDTH_PX,
@@ -89,56 +92,62 @@ def options(*, pace_real: bool) -> dict[str, object]:
         "fps": FPS,
         "seed": SEED,
         "pace": "real" if pace_real else "fast",
-        "duration_s": SECONDS,
+        "duration_s": DURATION_S,
     }
 
 
-def second_of(seq: int) -> float:
+def frame_time_s(seq: int) -> float:
     """The street's second that a picture shows."""
     return seq / FPS
 
 
-def judge(looks: Sequence[FrameFinding]) -> Finding:
+def score_detections(frames: Sequence[FrameTracks]) -> DetectionScore:
     """Hold what was seen against the truth."""
-    view = View(WIDTH_PX, HEIGHT_PX)
-    clear: Counter[int] = Counter()
-    seen: Counter[int] = Counter()
+    view = FixedView(WIDTH_PX, HEIGHT_PX)
+    clear_frames: Counter[int] = Counter()
+    found_frames: Counter[int] = Counter()
     labels: dict[int, str] = {}
-    tracks = false = 0
-    for look in looks:
-        there = truth(SEED, look.t_s, view)
-        tracks += len(look.tracks)
+    tracks = false_tracks = 0
+    for frame in frames:
+        expected_boxes = truth_boxes(SEED, frame.t_s, view)
+        tracks += len(frame.tracks)
         # Half the overlap: what is half hidden or far is somebody all the same.
-        false += sum(
+        false_tracks += sum(
             1
-            for track in look.tracks
-            if not any(_overlap(box, track.box) >= OVERLAP / 2 for box in there)
+            for track in frame.tracks
+            if not any(_iou(box, track.box) >= MIN_IOU / 2 for box in expected_boxes)
         )
-        for box in there:
-            if box.hidden > CLEAR_HIDDEN or box.h < CLEAR_HEIGHT:
+        for box in expected_boxes:
+            if box.hidden > MAX_CLEAR_OCCLUSION or box.h < MIN_CLEAR_HEIGHT:
                 continue
             labels[box.id] = box.label
-            clear[box.id] += 1
-            seen[box.id] += any(_is_of(track, box) for track in look.tracks)
-    known = [one for one, looks_at in clear.items() if looks_at >= CLEAR_LOOKS]
-    return Finding(
-        looks=len(looks),
-        there=Counter(labels[one] for one in known),
-        found=Counter(labels[one] for one in known if seen[one] >= FOUND_SHARE * clear[one]),
+            clear_frames[box.id] += 1
+            found_frames[box.id] += any(_is_match(track, box) for track in frame.tracks)
+    expected_ids = [
+        user_id for user_id, frame_count in clear_frames.items() if frame_count >= MIN_CLEAR_FRAMES
+    ]
+    return DetectionScore(
+        frames=len(frames),
+        expected=Counter(labels[user_id] for user_id in expected_ids),
+        found=Counter(
+            labels[user_id]
+            for user_id in expected_ids
+            if found_frames[user_id] >= MIN_FOUND_RATIO * clear_frames[user_id]
+        ),
         tracks=tracks,
-        false=false,
+        false_tracks=false_tracks,
     )
 
 
-def pictures() -> Iterator[Frame]:
+def render_frames() -> Iterator[Frame]:
     """Every picture of the pattern, as fast as they can be painted."""
-    wanted = Wanted(packets=False, frames_fps=math.inf)
-    given = msgspec.convert(options(pace_real=False), fake.Options)
-    camera = fake.open_camera(CAMERA, given, wanted, lambda: 0)
+    wanted = StreamRequest(packets=False, frames_fps=math.inf)
+    camera_options = msgspec.convert(driver_options(pace_real=False), fake.Options)
+    camera = fake.open_camera(CAMERA, camera_options, wanted, lambda: 0)
     try:
         while True:
             try:
-                media = camera.read(_READ_S)
+                media = camera.read(_READ_TIMEOUT_S)
             except DriverError as error:
                 if error.kind == "ended":
                     return
@@ -149,33 +158,33 @@ def pictures() -> Iterator[Frame]:
         camera.close()
 
 
-def difference(one: Plane, other: Plane) -> float:
+def max_block_difference(first: Plane, second: Plane) -> float:
     """How far two pictures' luma is apart where it is farthest: of blocks, so that neither noise nor
     an encoder counts, in steps of 255. Infinite where their sizes differ.
     """
-    if one.shape != other.shape:
+    if first.shape != second.shape:
         return math.inf
-    return float(np.abs(_blocks(one) - _blocks(other)).max())
+    return float(np.abs(_block_means(first) - _block_means(second)).max())
 
 
-def _blocks(luma: Plane) -> npt.NDArray[np.float64]:
+def _block_means(luma: Plane) -> npt.NDArray[np.float64]:
     """The mean of each block."""
     height, width = luma.shape
     rows, columns = height // BLOCK_PX, width // BLOCK_PX
-    cut = luma[: rows * BLOCK_PX, : columns * BLOCK_PX]
-    means = cut.reshape(rows, BLOCK_PX, columns, BLOCK_PX).mean(axis=(1, 3))
+    cropped = luma[: rows * BLOCK_PX, : columns * BLOCK_PX]
+    means = cropped.reshape(rows, BLOCK_PX, columns, BLOCK_PX).mean(axis=(1, 3))
     return np.asarray(means, np.float64)
 
 
-def _is_of(track: Track, box: TruthBox) -> bool:
-    alike = track.label in _VEHICLES if box.label == "car" else track.label == box.label
-    return alike and _overlap(box, track.box) >= OVERLAP
+def _is_match(track: Track, box: TruthBox) -> bool:
+    is_same_class = track.label in _VEHICLES if box.label == "car" else track.label == box.label
+    return is_same_class and _iou(box, track.box) >= MIN_IOU
 
 
-def _overlap(box: TruthBox, seen: BoundingBox) -> float:
+def _iou(box: TruthBox, tracked: BoundingBox) -> float:
     """Intersection over union."""
-    shared_w = min(box.x + box.w, seen.x + seen.w) - max(box.x, seen.x)
-    shared_h = min(box.y + box.h, seen.y + seen.h) - max(box.y, seen.y)
-    shared = max(0.0, shared_w) * max(0.0, shared_h)
-    union = box.w * box.h + seen.w * seen.h - shared
-    return shared / union if union > 0 else 0.0
+    overlap_w = min(box.x + box.w, tracked.x + tracked.w) - max(box.x, tracked.x)
+    overlap_h = min(box.y + box.h, tracked.y + tracked.h) - max(box.y, tracked.y)
+    intersection = max(0.0, overlap_w) * max(0.0, overlap_h)
+    union = box.w * box.h + tracked.w * tracked.h - intersection
+    return intersection / union if union > 0 else 0.0

@@ -20,15 +20,20 @@ from agent.base.device_identity import KEY_FILE, DeviceIdentity
 from agent.base.errors import UserError
 from agent.config import redaction, strict
 from agent.config.redaction import Redactor
-from agent.config.shareable_config import allowed, withheld
-from agent.diagnostics.support_bundle.format import About, Content, LeftOut, build
-from agent.diagnostics.support_bundle.sources import BundleSources, journal
-from agent.health.health_file import runtime_folder
+from agent.config.shareable_config import redact_config, redacted_texts
+from agent.diagnostics.support_bundle.format import (
+    BundleFile,
+    OmittedFile,
+    SupportBundleInfo,
+    build_bundle,
+)
+from agent.diagnostics.support_bundle.sources import SupportBundleSources, query_journal
+from agent.health.health_file import get_runtime_dir
 from agent.recording.segment_name import rfc3339
 
-INSTALLED_STATE = "/var/lib/vigie"
-INSTALLED_RUNTIME = Path("/run/vigie")
-_SECRET_FILE_BYTES = 65_536
+INSTALLED_STATE_DIR = "/var/lib/vigie"
+INSTALLED_RUNTIME_DIR = Path("/run/vigie")
+_MAX_SECRET_FILE_BYTES = 65_536
 _LIBRARIES = (
     "ai-edge-litert",
     "av",
@@ -42,81 +47,81 @@ _LIBRARIES = (
 )
 
 
-class BundleResult(msgspec.Struct, frozen=True, kw_only=True):
+class SupportBundleResult(msgspec.Struct, frozen=True, kw_only=True):
     """A bundle that was written."""
 
     path: Path
     size_bytes: int
     files: tuple[str, ...]
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[OmittedFile, ...]
     signed_by: str | None
 
 
-def make(
+def make_bundle(
     config: Path,
-    out: Path,
+    out_folder: Path,
     clock: Clock,
     *,
     root: Path = Path("/"),
-    read_journal: Callable[[], bytes] = journal,
-) -> BundleResult:
+    read_journal: Callable[[], bytes] = query_journal,
+) -> SupportBundleResult:
     """Write a bundle into a folder. `root` is where /proc and /sys are; `read_journal` gives the
     agent's journal, and raises OSError.
 
     Raises BadInput where the folder cannot be written to or the state is somebody else's.
     """
-    tables, problem = _tables(config)
-    state = _state(tables, config)
-    identity = _identity(state)
-    scrubber = _scrubber(tables, state, config.absolute().parent)
+    tables, config_error = _read_tables(config)
+    state_dir = _state_dir(tables, config)
+    identity = _load_identity(state_dir)
+    redactor = _build_redactor(tables, state_dir, config.absolute().parent)
     now = clock.utc(clock.boottime_ns())
-    box = _box(tables)
-    gathering = BundleSources(
-        state=state,
-        runtime=_runtime(state),
+    box_id = _box_id(tables)
+    sources = SupportBundleSources(
+        state_dir=state_dir,
+        runtime_dir=_runtime_dir(state_dir),
         root=root,
-        scrubber=scrubber,
-        footage=_text(_table(tables, "record"), "folder") or "footage",
-        certificate=_path(tables, config, "broker", "certificate"),
+        redactor=redactor,
+        footage_folder=_text(_table(tables, "record"), "folder") or "footage",
+        certificate_file=_config_path(tables, config, "broker", "certificate"),
         read_journal=read_journal,
     )
-    contents, left_out = gathering.all()
-    if problem is None:
-        shown = scrubber.value(allowed(tables))
-        contents.insert(0, Content(name="config.json", data=_json(shown)))
+    bundle_files, omitted = sources.collect()
+    if config_error is None:
+        redacted = redactor.redact(redact_config(tables))
+        bundle_files.insert(0, BundleFile(name="config.json", data=_encode_json(redacted)))
     else:
-        left_out.insert(0, LeftOut(name="config.json", why=scrubber.text(problem)))
+        omitted.insert(0, OmittedFile(name="config.json", why=redactor.redact_text(config_error)))
     public_key = None if identity is None else base64.b64encode(identity.public_key_raw).decode()
-    name = f"vigie-bundle-{box}-{now:%Y%m%dT%H%M%SZ}"
-    data = build(
+    name = f"vigie-bundle-{box_id}-{now:%Y%m%dT%H%M%SZ}"
+    data = build_bundle(
         name,
-        About(
-            box=box,
+        SupportBundleInfo(
+            box=box_id,
             made=rfc3339(now),
             clock_synced=clock.trust().synced,
             boot=boot_id(),
-            versions=dict(_versions()),
+            versions=dict(_iter_versions()),
         ),
-        contents,
-        left_out,
+        bundle_files,
+        omitted,
         public_key,
         None if identity is None else identity.sign,
     )
-    path = out / f"{name}.tar.gz"
-    _write(path, data)
-    return BundleResult(
+    path = out_folder / f"{name}.tar.gz"
+    _write_private(path, data)
+    return SupportBundleResult(
         path=path,
         size_bytes=len(data),
-        files=tuple(content.name for content in contents),
-        left_out=tuple(left_out),
+        files=tuple(content.name for content in bundle_files),
+        left_out=tuple(omitted),
         signed_by=public_key,
     )
 
 
-def _tables(config: Path) -> tuple[dict[str, Any], str | None]:
+def _read_tables(config: Path) -> tuple[dict[str, Any], str | None]:
     """The file's tables, whether or not they are a good configuration, and what is wrong with it."""
     try:
-        return strict.parsed(config.read_text(encoding="utf-8"), str(config)), None
+        return strict.parse_toml(config.read_text(encoding="utf-8"), str(config)), None
     except OSError as error:
         return {}, f"{config}: {error.strerror or error}"
     except (UserError, ValueError):
@@ -134,90 +139,94 @@ def _text(table: dict[str, Any], key: str) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _state(tables: dict[str, Any], config: Path) -> Path:
-    return config.absolute().parent / (_text(_table(tables, "box"), "state") or INSTALLED_STATE)
+def _state_dir(tables: dict[str, Any], config: Path) -> Path:
+    return config.absolute().parent / (_text(_table(tables, "box"), "state") or INSTALLED_STATE_DIR)
 
 
-def _runtime(state: Path) -> Path:
+def _runtime_dir(state_dir: Path) -> Path:
     """Where the agent writes how it is: this program may have been started beside systemd."""
-    found = runtime_folder(state)
-    return found if found.is_dir() or state != Path(INSTALLED_STATE) else INSTALLED_RUNTIME
+    runtime_dir = get_runtime_dir(state_dir)
+    return (
+        runtime_dir
+        if runtime_dir.is_dir() or state_dir != Path(INSTALLED_STATE_DIR)
+        else INSTALLED_RUNTIME_DIR
+    )
 
 
-def _path(tables: dict[str, Any], config: Path, table: str, key: str) -> Path | None:
-    given = _text(_table(tables, table), key)
-    return None if given is None else config.absolute().parent / given
+def _config_path(tables: dict[str, Any], config: Path, table: str, key: str) -> Path | None:
+    configured = _text(_table(tables, table), key)
+    return None if configured is None else config.absolute().parent / configured
 
 
-def _box(tables: dict[str, Any]) -> str:
+def _box_id(tables: dict[str, Any]) -> str:
     """The box's id where it can be a file's name."""
-    found = _text(_table(tables, "box"), "id") or ""
-    good = found.isascii() and found.replace("-", "").replace("_", "").isalnum()
-    return found[:64] if good else "unknown"
+    box_id = _text(_table(tables, "box"), "id") or ""
+    is_valid = box_id.isascii() and box_id.replace("-", "").replace("_", "").isalnum()
+    return box_id[:64] if is_valid else "unknown"
 
 
-def _identity(state: Path) -> DeviceIdentity | None:
+def _load_identity(state_dir: Path) -> DeviceIdentity | None:
     """The box's key, None where it has none yet. Makes none."""
-    key = state / "identity" / KEY_FILE
+    key_file = state_dir / "identity" / KEY_FILE
     try:
-        owner = key.stat().st_uid
+        owner = key_file.stat().st_uid
     except FileNotFoundError:
         return None
     except PermissionError as error:
-        raise UserError(f"state folder {str(state)!r}: not yours to read") from error
+        raise UserError(f"state folder {str(state_dir)!r}: not yours to read") from error
     if owner != os.geteuid():
         raise UserError(
-            f"state folder {str(state)!r}: belongs to the agent's user; "
+            f"state folder {str(state_dir)!r}: belongs to the agent's user; "
             f"allowed: sudo -u '#{owner}' vigie bundle ..."
         )
-    return DeviceIdentity.load_or_make(state / "identity")
+    return DeviceIdentity.load_or_create(state_dir / "identity")
 
 
-def _scrubber(tables: dict[str, Any], state: Path, folder: Path) -> Redactor:
+def _build_redactor(tables: dict[str, Any], state_dir: Path, folder: Path) -> Redactor:
     """Knows every secret that this box has in its files."""
-    secrets = list(withheld(tables))
-    files = [folder / name for name in _secret_files(tables)]
-    files += [folder / "console.secret", *sorted((state / "identity").glob("*"))]
+    secrets = list(redacted_texts(tables))
+    files = [folder / name for name in _iter_secret_files(tables)]
+    files += [folder / "console.secret", *sorted((state_dir / "identity").glob("*"))]
     for file in files:
         try:
-            with file.open("rb") as opened:
-                secrets += redaction.of_file(
-                    opened.read(_SECRET_FILE_BYTES).decode("utf-8", "replace")
+            with file.open("rb") as stream:
+                secrets += redaction.secrets_in_file(
+                    stream.read(_MAX_SECRET_FILE_BYTES).decode("utf-8", "replace")
                 )
         except OSError:
             continue
-    return Redactor(secrets, set(_texts(allowed(tables))))
+    return Redactor(secrets, set(_iter_texts(redact_config(tables))))
 
 
-def _secret_files(tables: Any, table: str = "") -> Iterator[str]:
+def _iter_secret_files(tables: Any, table: str = "") -> Iterator[str]:
     """The names of files that hold something secret, anywhere in a configuration."""
     if isinstance(tables, dict):
         for key, value in tables.items():
-            secret = key.endswith(("password_file", "secret_file")) or (table, key) == (
+            is_secret_file = key.endswith(("password_file", "secret_file")) or (table, key) == (
                 "broker",
                 "key",
             )
-            if secret and isinstance(value, str) and "\0" not in value:
+            if is_secret_file and isinstance(value, str) and "\0" not in value:
                 yield value
             else:
-                yield from _secret_files(value, key)
+                yield from _iter_secret_files(value, key)
     elif isinstance(tables, list):
-        for one in tables:
-            yield from _secret_files(one, table)
+        for item in tables:
+            yield from _iter_secret_files(item, table)
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _iter_texts(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
-        for one in value.values():
-            yield from _texts(one)
+        for item in value.values():
+            yield from _iter_texts(item)
     elif isinstance(value, list):
-        for one in value:
-            yield from _texts(one)
+        for item in value:
+            yield from _iter_texts(item)
     elif isinstance(value, str):
         yield value
 
 
-def _versions() -> Iterator[tuple[str, str]]:
+def _iter_versions() -> Iterator[tuple[str, str]]:
     yield "vigie", __version__
     yield "python", platform.python_version()
     yield "kernel", platform.release()
@@ -229,11 +238,11 @@ def _versions() -> Iterator[tuple[str, str]]:
             continue
 
 
-def _json(value: object) -> bytes:
+def _encode_json(value: object) -> bytes:
     return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write_private(path: Path, data: bytes) -> None:
     """Whole or not at all, and for this user alone. Raises BadInput."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

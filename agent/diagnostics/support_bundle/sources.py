@@ -13,19 +13,19 @@ from cryptography import x509
 
 from agent.app import selftest_result
 from agent.config.redaction import Redactor
-from agent.diagnostics.support_bundle.format import FILE_MOST_BYTES, Content, LeftOut
+from agent.diagnostics.support_bundle.format import MAX_FILE_BYTES, BundleFile, OmittedFile
 from agent.health import flight_recorder, health_file
-from agent.health.flight_page import Page
+from agent.health.flight_page import FlightPage
 from agent.health.health_file import LiveHealth
 
-JOURNAL_LINES = 4000
-JOURNAL_WITHIN_S = 30.0
-UNITS = ("vigie-agent", "vigie-selftest", "vigie-boot-good", "vigie-console@*")
-RECEIPTS = 200
-COMMISSIONED = "commissioned"
-_PROC_MOST = 65_536
+MAX_JOURNAL_LINES = 4000
+JOURNAL_TIMEOUT_S = 30.0
+JOURNAL_UNITS = ("vigie-agent", "vigie-selftest", "vigie-boot-good", "vigie-console@*")
+MAX_RECEIPTS = 200
+COMMISSIONING_DIR = "commissioned"
+_MAX_PROC_BYTES = 65_536
 
-SYSTEM = (
+SYSTEM_FILES = (
     "proc/device-tree/model",
     "etc/os-release",
     "proc/version",
@@ -37,7 +37,7 @@ SYSTEM = (
     "proc/pressure/io",
     "proc/diskstats",
 )
-NETWORK = (
+NETWORK_FILES = (
     "proc/net/dev",
     "proc/net/route",
     "proc/net/fib_trie",
@@ -46,231 +46,248 @@ NETWORK = (
 )
 
 
-class _Nothing(Exception):
+class _NotAvailable(Exception):
     """Why a file of the bundle is left out."""
 
 
-class BundleSources(msgspec.Struct, frozen=True, kw_only=True):
+class SupportBundleSources(msgspec.Struct, frozen=True, kw_only=True):
     """Where things are. `root` is where /proc, /sys and /etc are."""
 
-    state: Path
-    runtime: Path
+    state_dir: Path
+    runtime_dir: Path
     root: Path
-    scrubber: Redactor
-    footage: str
-    certificate: Path | None
+    redactor: Redactor
+    footage_folder: str
+    certificate_file: Path | None
     read_journal: Callable[[], bytes]
 
-    def all(self) -> tuple[list[Content], list[LeftOut]]:
+    def collect(self) -> tuple[list[BundleFile], list[OmittedFile]]:
         """Every file that there is something to put into, and why the others are left out."""
-        contents: list[Content] = []
-        left_out: list[LeftOut] = []
-        for name, gather in self._sources():
+        bundle_files: list[BundleFile] = []
+        omitted: list[OmittedFile] = []
+        for name, read in self._iter_sources():
             try:
-                contents.append(Content(name=name, data=gather()))
-            except _Nothing as nothing:
-                left_out.append(LeftOut(name=name, why=str(nothing)))
+                bundle_files.append(BundleFile(name=name, data=read()))
+            except _NotAvailable as unavailable:
+                omitted.append(OmittedFile(name=name, why=str(unavailable)))
             except OSError as error:
-                why = f"{error.filename or name}: {error.strerror or error}"
-                left_out.append(LeftOut(name=name, why=self.scrubber.text(why)))
-        return contents, left_out
+                reason = f"{error.filename or name}: {error.strerror or error}"
+                omitted.append(OmittedFile(name=name, why=self.redactor.redact_text(reason)))
+        return bundle_files, omitted
 
-    def _sources(self) -> Iterator[tuple[str, Callable[[], bytes]]]:
-        yield "health.json", self._health
-        yield "selftest.json", self._selftest
-        yield "faults.json", self._faults
-        yield "flight.ndjson", self._flight
-        yield "custody.chain", self._custody
-        yield "commissioned.json", self._commissioned
-        yield "disk.json", self._disk
-        yield "certificate.json", self._certificate
-        yield "network.txt", lambda: self._texts(NETWORK) + self._links()
-        yield "system.txt", lambda: self._texts(SYSTEM)
-        yield "journal.txt", self._journal
+    def _iter_sources(self) -> Iterator[tuple[str, Callable[[], bytes]]]:
+        yield "health.json", self._read_health
+        yield "selftest.json", self._read_selftest
+        yield "faults.json", self._read_faults
+        yield "flight.ndjson", self._read_flight_recorder
+        yield "custody.chain", self._read_receipts
+        yield "commissioned.json", self._read_commissioning_record
+        yield "disk.json", self._read_disk_usage
+        yield "certificate.json", self._read_certificate
+        yield (
+            "network.txt",
+            lambda: self._read_text_files(NETWORK_FILES) + self._read_network_links(),
+        )
+        yield "system.txt", lambda: self._read_text_files(SYSTEM_FILES)
+        yield "journal.txt", self._read_journal
 
-    def _live(self) -> LiveHealth | None:
-        return health_file.read(self.runtime)
+    def _read_live_health(self) -> LiveHealth | None:
+        return health_file.read(self.runtime_dir)
 
-    def _health(self) -> bytes:
-        live = self._live()
-        if live is None:
-            raise _Nothing("the agent has written none in this boot")
-        return self._json(msgspec.to_builtins(live))
+    def _read_health(self) -> bytes:
+        live_health = self._read_live_health()
+        if live_health is None:
+            raise _NotAvailable("the agent has written none in this boot")
+        return self._encode_redacted(msgspec.to_builtins(live_health))
 
-    def _selftest(self) -> bytes:
-        report = selftest_result.read(self.state)
+    def _read_selftest(self) -> bytes:
+        report = selftest_result.read(self.state_dir)
         if report is None:
-            raise _Nothing("no self-test has run")
-        return self._json(msgspec.to_builtins(report))
+            raise _NotAvailable("no self-test has run")
+        return self._encode_redacted(msgspec.to_builtins(report))
 
-    def _faults(self) -> bytes:
+    def _read_faults(self) -> bytes:
         """Those that are active, and what the flight recorder has seen come and go."""
-        live = self._live()
-        history = list(_history(self._pages()))
-        if live is None and not history:
-            raise _Nothing("nobody knows of any")
-        active = [] if live is None else msgspec.to_builtins(live.report.faults)
-        return self._json({"active": active, "history": history})
+        live_health = self._read_live_health()
+        history = list(_fault_history(self._read_flight_pages()))
+        if live_health is None and not history:
+            raise _NotAvailable("nobody knows of any")
+        active = [] if live_health is None else msgspec.to_builtins(live_health.report.faults)
+        return self._encode_redacted({"active": active, "history": history})
 
-    def _pages(self) -> list[Page]:
-        return flight_recorder.read_pages(self.state / flight_recorder.NAME)
+    def _read_flight_pages(self) -> list[FlightPage]:
+        return flight_recorder.read_pages(self.state_dir / flight_recorder.FILE_NAME)
 
-    def _flight(self) -> bytes:
-        pages = self._pages()
+    def _read_flight_recorder(self) -> bytes:
+        pages = self._read_flight_pages()
         if not pages:
-            raise _Nothing("there is no flight recorder's file, or no good page in it")
-        lines = (msgspec.json.encode(self.scrubber.value(msgspec.to_builtins(p))) for p in pages)
+            raise _NotAvailable("there is no flight recorder's file, or no good page in it")
+        lines = (msgspec.json.encode(self.redactor.redact(msgspec.to_builtins(p))) for p in pages)
         return b"".join(line + b"\n" for line in lines)
 
-    def _custody(self) -> bytes:
+    def _read_receipts(self) -> bytes:
         """The newest receipts, as they were signed; the head is the last one."""
-        newest: deque[bytes] = deque(maxlen=RECEIPTS)
-        files = sorted((self.state / "custody").glob("*.chain"))[-2:]
+        newest: deque[bytes] = deque(maxlen=MAX_RECEIPTS)
+        files = sorted((self.state_dir / "custody").glob("*.chain"))[-2:]
         for file in files:
-            with file.open("rb") as opened:
-                newest.extend(opened)
+            with file.open("rb") as stream:
+                newest.extend(stream)
         # A receipt that was changed would not verify: one with a secret in it is left out whole.
-        kept = [line for line in newest if not self.scrubber.is_in(line.decode("utf-8", "replace"))]
-        if not kept:
-            raise _Nothing("there is no receipt")
-        return b"".join(kept)
+        clean_lines = [
+            line for line in newest if not self.redactor.has_secret(line.decode("utf-8", "replace"))
+        ]
+        if not clean_lines:
+            raise _NotAvailable("there is no receipt")
+        return b"".join(clean_lines)
 
-    def _commissioned(self) -> bytes:
+    def _read_commissioning_record(self) -> bytes:
         """The newest record of `vigie commission`, without its pictures."""
-        found = sorted((self.state / COMMISSIONED).glob("*/record.json"))
-        if not found:
-            raise _Nothing("the box was not commissioned")
+        record_files = sorted((self.state_dir / COMMISSIONING_DIR).glob("*/record.json"))
+        if not record_files:
+            raise _NotAvailable("the box was not commissioned")
         try:
-            record: Any = msgspec.json.decode(_head_of(found[-1], FILE_MOST_BYTES))
+            record: Any = msgspec.json.decode(_read_start(record_files[-1], MAX_FILE_BYTES))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _Nothing(f"cannot be read: {error}") from error
-        return self._json(record)
+            raise _NotAvailable(f"cannot be read: {error}") from error
+        return self._encode_redacted(record)
 
-    def _disk(self) -> bytes:
-        room = os.statvfs(self.state)
+    def _read_disk_usage(self) -> bytes:
+        filesystem = os.statvfs(self.state_dir)
         usage: dict[str, Any] = {
-            "free_bytes": room.f_bavail * room.f_frsize,
-            "total_bytes": room.f_blocks * room.f_frsize,
-            "free_inodes": room.f_favail,
-            "mount": self._mount(),
-            "folders": {entry.name: _bytes_in(entry) for entry in sorted(self.state.iterdir())},
+            "free_bytes": filesystem.f_bavail * filesystem.f_frsize,
+            "total_bytes": filesystem.f_blocks * filesystem.f_frsize,
+            "free_inodes": filesystem.f_favail,
+            "mount": self._find_mount(),
+            "folders": {
+                entry.name: _size_bytes(entry) for entry in sorted(self.state_dir.iterdir())
+            },
             "footage": {
-                camera.name: _ring(camera)
-                for camera in sorted((self.state / self.footage).glob("*"))
+                camera.name: _summarize_footage(camera)
+                for camera in sorted((self.state_dir / self.footage_folder).glob("*"))
                 if camera.is_dir()
             },
         }
-        return self._json(usage)
+        return self._encode_redacted(usage)
 
-    def _mount(self) -> str | None:
+    def _find_mount(self) -> str | None:
         """The file system that the state is on: kind and place, without its options."""
         best: tuple[int, str] | None = None
         try:
-            lines = _head_of(self.root / "proc/mounts", _PROC_MOST).decode("utf-8", "replace")
+            lines = _read_start(self.root / "proc/mounts", _MAX_PROC_BYTES).decode(
+                "utf-8", "replace"
+            )
         except OSError:
             return None
         for line in lines.splitlines():
-            device, place, kind, *_ = [*line.split(" "), "", "", ""]
-            if self.state.resolve().is_relative_to(place or "-") and len(place) > (best or (0,))[0]:
-                best = len(place), f"{device.rpartition('@')[2]} on {place}, {kind}"
+            device, mount_point, fs_type, *_ = [*line.split(" "), "", "", ""]
+            if (
+                self.state_dir.resolve().is_relative_to(mount_point or "-")
+                and len(mount_point) > (best or (0,))[0]
+            ):
+                best = len(mount_point), f"{device.rpartition('@')[2]} on {mount_point}, {fs_type}"
         return None if best is None else best[1]
 
-    def _certificate(self) -> bytes:
-        if self.certificate is None:
-            raise _Nothing("the configuration names none")
+    def _read_certificate(self) -> bytes:
+        if self.certificate_file is None:
+            raise _NotAvailable("the configuration names none")
         try:
-            found = x509.load_pem_x509_certificate(_head_of(self.certificate, _PROC_MOST))
+            certificate = x509.load_pem_x509_certificate(
+                _read_start(self.certificate_file, _MAX_PROC_BYTES)
+            )
         except ValueError as error:
-            raise _Nothing("it is no certificate in PEM") from error
-        return self._json(
+            raise _NotAvailable("it is no certificate in PEM") from error
+        return self._encode_redacted(
             {
-                "subject": _name(lambda: found.subject),
-                "issuer": _name(lambda: found.issuer),
-                "serial": f"{found.serial_number:x}",
-                "not_before": found.not_valid_before_utc.isoformat(),
-                "not_after": found.not_valid_after_utc.isoformat(),
+                "subject": _format_name(lambda: certificate.subject),
+                "issuer": _format_name(lambda: certificate.issuer),
+                "serial": f"{certificate.serial_number:x}",
+                "not_before": certificate.not_valid_before_utc.isoformat(),
+                "not_after": certificate.not_valid_after_utc.isoformat(),
             }
         )
 
-    def _texts(self, names: tuple[str, ...]) -> bytes:
+    def _read_text_files(self, names: tuple[str, ...]) -> bytes:
         parts: list[str] = []
         for name in names:
             try:
-                data = _head_of(self.root / name, _PROC_MOST)
+                data = _read_start(self.root / name, _MAX_PROC_BYTES)
             except OSError as error:
                 parts.append(f"==> /{name}: {error.strerror}\n")
                 continue
             text = data.replace(b"\0", b"").decode("utf-8", "replace")
             parts.append(f"==> /{name}\n{text.rstrip()}\n")
-        return self.scrubber.text("\n".join(parts)).encode()
+        return self.redactor.redact_text("\n".join(parts)).encode()
 
-    def _links(self) -> bytes:
+    def _read_network_links(self) -> bytes:
         parts = []
         for link in sorted((self.root / "sys/class/net").glob("*")):
-            told = [f"{link.name}:"]
+            attributes = [f"{link.name}:"]
             for name in ("operstate", "carrier", "mtu", "speed", "type"):
                 try:
-                    told.append(f"{name} {_head_of(link / name, 100).decode().strip()}")
+                    attributes.append(f"{name} {_read_start(link / name, 100).decode().strip()}")
                 except (OSError, UnicodeDecodeError):
                     continue
-            parts.append(" ".join(told))
+            parts.append(" ".join(attributes))
         return ("\n==> /sys/class/net\n" + "\n".join(parts) + "\n").encode()
 
-    def _journal(self) -> bytes:
-        text = self.scrubber.text(self.read_journal().decode("utf-8", "replace"))
+    def _read_journal(self) -> bytes:
+        text = self.redactor.redact_text(self.read_journal().decode("utf-8", "replace"))
         if not text.strip():
-            raise _Nothing("it has no line of this box's units")
+            raise _NotAvailable("it has no line of this box's units")
         return text.encode()
 
-    def _json(self, value: object) -> bytes:
-        shown = self.scrubber.value(value)
-        return msgspec.json.format(msgspec.json.encode(shown), indent=1) + b"\n"
+    def _encode_redacted(self, value: object) -> bytes:
+        redacted = self.redactor.redact(value)
+        return msgspec.json.format(msgspec.json.encode(redacted), indent=1) + b"\n"
 
 
-def journal() -> bytes:
+def query_journal() -> bytes:
     """The newest lines of the box's units, as far as this user may read them. Raises OSError."""
     program = shutil.which("journalctl")
     if program is None:
         raise FileNotFoundError(2, "there is no journalctl here", "journal")
-    units = [f"--unit={unit}" for unit in UNITS]
-    options = ["--no-pager", "--quiet", "--output=short-iso", f"--lines={JOURNAL_LINES}"]
+    units = [f"--unit={unit}" for unit in JOURNAL_UNITS]
+    options = ["--no-pager", "--quiet", "--output=short-iso", f"--lines={MAX_JOURNAL_LINES}"]
     try:
-        done = subprocess.run(  # noqa: S603 - a fixed program with fixed options
+        completed = subprocess.run(  # noqa: S603 - a fixed program with fixed options
             [program, *options, *units],
             capture_output=True,
             stdin=subprocess.DEVNULL,
-            timeout=JOURNAL_WITHIN_S,
+            timeout=JOURNAL_TIMEOUT_S,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise TimeoutError(110, f"no answer in {JOURNAL_WITHIN_S:g} s", "journalctl") from error
-    if done.returncode != 0:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise OSError(5, said[0] if said else "it failed", "journalctl")
-    return done.stdout
+        raise TimeoutError(110, f"no answer in {JOURNAL_TIMEOUT_S:g} s", "journalctl") from error
+    if completed.returncode != 0:
+        stderr_lines = completed.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise OSError(5, stderr_lines[0] if stderr_lines else "it failed", "journalctl")
+    return completed.stdout
 
 
-def _history(pages: list[Page]) -> Iterator[dict[str, object]]:
+def _fault_history(pages: list[FlightPage]) -> Iterator[dict[str, object]]:
     """When each fault came and went, as far as the flight recorder reaches."""
-    run, before = "", frozenset[str]()
+    run, active_before = "", frozenset[str]()
     for page in pages:
         if page.run != run:
-            run, before = page.run, frozenset()
+            run, active_before = page.run, frozenset()
         for sample in page.samples:
-            now = frozenset(sample.faults)
-            for words, faults in (("came", now - before), ("went", before - now)):
+            active_now = frozenset(sample.faults)
+            for change, faults in (
+                ("came", active_now - active_before),
+                ("went", active_before - active_now),
+            ):
                 for fault in sorted(faults):
                     yield {
                         "fault": fault,
-                        "what": words,
+                        "what": change,
                         "t_ns": sample.t_ns,
                         "boot": page.boot,
                         "before": page.time,
                     }
-            before = now
+            active_before = active_now
 
 
-def _name(read: Callable[[], x509.Name]) -> str | None:
+def _format_name(read: Callable[[], x509.Name]) -> str | None:
     """None where it is in an alphabet that the library does not read, such as T.61 with accents."""
     try:
         return read().rfc4514_string()
@@ -278,27 +295,27 @@ def _name(read: Callable[[], x509.Name]) -> str | None:
         return None
 
 
-def _head_of(path: Path, most: int) -> bytes:
+def _read_start(path: Path, max_bytes: int) -> bytes:
     with path.open("rb") as file:
-        return file.read(most)
+        return file.read(max_bytes)
 
 
-def _bytes_in(path: Path) -> int | None:
+def _size_bytes(path: Path) -> int | None:
     """What a file or a folder takes; None where it cannot be read."""
     try:
         if not path.is_dir() or path.is_symlink():
             return path.lstat().st_size
-        return sum(one.lstat().st_size for one in path.rglob("*") if not one.is_dir())
+        return sum(entry.lstat().st_size for entry in path.rglob("*") if not entry.is_dir())
     except OSError:
         return None
 
 
-def _ring(camera: Path) -> dict[str, object]:
+def _summarize_footage(camera: Path) -> dict[str, object]:
     """How much there is of a camera, and from when to when, by the names of its segments."""
     names = sorted(entry.name for entry in camera.glob("*.mp4"))
     return {
         "segments": len(names),
-        "bytes": _bytes_in(camera),
+        "bytes": _size_bytes(camera),
         "oldest": names[0] if names else None,
         "newest": names[-1] if names else None,
         "unfinished": len(list(camera.glob("*.part"))),

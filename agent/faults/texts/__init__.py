@@ -13,10 +13,10 @@ from agent.faults.registry import FAULTS, FaultCode, Severity
 
 Language = Literal["en", "fr", "ar"]
 
-FOLDER = Path(__file__).parent
+TEXTS_DIR = Path(__file__).parent
 
 
-class Words(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Headings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The words around the texts: headings, severities, and a code's blinks as a pattern."""
 
     code: str
@@ -31,12 +31,12 @@ class Words(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     warning: str
     blinks: str
 
-    def of_severity(self, severity: Severity) -> str:
+    def severity_name(self, severity: Severity) -> str:
         """A severity's name."""
         return str(getattr(self, severity))
 
 
-class FaultText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FaultGuidance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One code explained: to a technician on a ladder, and to an operator far away."""
 
     means: str
@@ -48,19 +48,19 @@ class FaultText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class FaultTexts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All codes in one language."""
 
-    words: Words
+    words: Headings
     families: dict[str, str]
-    faults: dict[FaultCode, FaultText]
+    faults: dict[FaultCode, FaultGuidance]
 
 
-def texts(language: Language) -> FaultTexts:
+def load_texts(language: Language) -> FaultTexts:
     """What its file says; the English titles are those of the table in agent/faults/registry.py."""
-    read = (FOLDER / f"{language}.toml").read_text(encoding="utf-8")
-    found = msgspec.convert(tomllib.loads(read), FaultTexts)
+    toml_text = (TEXTS_DIR / f"{language}.toml").read_text(encoding="utf-8")
+    loaded = msgspec.convert(tomllib.loads(toml_text), FaultTexts)
     if language != "en":
-        return found
-    titled = {
+        return loaded
+    with_titles = {
         code: msgspec.structs.replace(text, title=FAULTS[code].title)
-        for code, text in found.faults.items()
+        for code, text in loaded.faults.items()
     }
-    return msgspec.structs.replace(found, faults=titled)
+    return msgspec.structs.replace(loaded, faults=with_titles)

@@ -8,9 +8,9 @@ from typing import Literal
 import msgspec
 
 S_PER_DAY = 86_400.0
-RATE_AFTER_S = S_PER_DAY
+MIN_RATE_SPAN_S = S_PER_DAY
 """A rate of less than a day says nothing of the days to come."""
-FULL_WRITES = 1000
+ASSUMED_FULL_WRITES = 1000
 """How often cheap flash can be written in full: what is expected of a disk without a register."""
 
 
@@ -28,44 +28,46 @@ class WearRecord(msgspec.Struct, frozen=True, kw_only=True):
     used_s: float = 0.0
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
+class WearReading(msgspec.Struct, frozen=True, kw_only=True):
     """One look at a disk: the kernel's counter since the boot, and the register."""
 
     disk: str
     t_ns: int
     boot_written_bytes: int | None
-    used: float | None
+    life_used: float | None
 
 
-class Count:
+class WearCounter:
     """Counts on from a book that was kept."""
 
-    def __init__(self, book: WearRecord | None) -> None:
-        self._book = book
-        self._last: Seen | None = None
+    def __init__(self, record: WearRecord | None) -> None:
+        self._record = record
+        self._last_reading: WearReading | None = None
 
     @property
-    def book(self) -> WearRecord | None:
+    def record(self) -> WearRecord | None:
         """What is to be kept."""
-        return self._book
+        return self._record
 
-    def look(self, seen: Seen) -> WearRecord:
+    def update(self, reading: WearReading) -> WearRecord:
         """Count what was written since the last look; the first one after a start counts nothing."""
-        book, last = self._book, self._last
-        if book is None or book.disk != seen.disk:
-            book, last = WearRecord(disk=seen.disk, used=seen.used), None
-        if book.used is None and seen.used is not None:
-            book = msgspec.structs.replace(book, used=seen.used, used_s=book.counted_s)
-        if last is not None and last.disk == seen.disk:
-            written = (seen.boot_written_bytes or 0) - (last.boot_written_bytes or 0)
-            known = None not in (seen.boot_written_bytes, last.boot_written_bytes)
-            book = msgspec.structs.replace(
-                book,
-                written_bytes=book.written_bytes + (max(0, written) if known else 0),
-                counted_s=book.counted_s + max(0.0, (seen.t_ns - last.t_ns) / 1e9),
+        record, last_reading = self._record, self._last_reading
+        if record is None or record.disk != reading.disk:
+            record, last_reading = WearRecord(disk=reading.disk, used=reading.life_used), None
+        if record.used is None and reading.life_used is not None:
+            record = msgspec.structs.replace(
+                record, used=reading.life_used, used_s=record.counted_s
             )
-        self._book, self._last = book, seen
-        return book
+        if last_reading is not None and last_reading.disk == reading.disk:
+            written = (reading.boot_written_bytes or 0) - (last_reading.boot_written_bytes or 0)
+            are_known = None not in (reading.boot_written_bytes, last_reading.boot_written_bytes)
+            record = msgspec.structs.replace(
+                record,
+                written_bytes=record.written_bytes + (max(0, written) if are_known else 0),
+                counted_s=record.counted_s + max(0.0, (reading.t_ns - last_reading.t_ns) / 1e9),
+            )
+        self._record, self._last_reading = record, reading
+        return record
 
 
 class WearForecast(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,20 +78,26 @@ class WearForecast(msgspec.Struct, frozen=True, kw_only=True):
     days_left_by: Literal["register", "capacity"] | None
 
 
-def forecast(book: WearRecord, used: float | None, size_bytes: int | None) -> WearForecast:
+def forecast(record: WearRecord, life_used: float | None, size_bytes: int | None) -> WearForecast:
     """If it goes on as it went. A register that has not moved yet says nothing, and a disk of this
     size stands in for it.
     """
-    if book.counted_s < RATE_AFTER_S:
+    if record.counted_s < MIN_RATE_SPAN_S:
         return WearForecast(written_bytes_per_day=None, days_left=None, days_left_by=None)
-    per_day = book.written_bytes / book.counted_s * S_PER_DAY
-    if used is not None and book.used is not None and used > book.used:
-        each_s = (book.counted_s - book.used_s) / (used - book.used)
-        days = max(0.0, 1 - used) * each_s / S_PER_DAY
-        return WearForecast(written_bytes_per_day=per_day, days_left=days, days_left_by="register")
-    if size_bytes is None or book.written_bytes == 0:
-        return WearForecast(written_bytes_per_day=per_day, days_left=None, days_left_by=None)
-    left_bytes = max(0, size_bytes * FULL_WRITES - book.written_bytes) * (1 - (used or 0.0))
+    bytes_per_day = record.written_bytes / record.counted_s * S_PER_DAY
+    if life_used is not None and record.used is not None and life_used > record.used:
+        s_per_life = (record.counted_s - record.used_s) / (life_used - record.used)
+        days_left = max(0.0, 1 - life_used) * s_per_life / S_PER_DAY
+        return WearForecast(
+            written_bytes_per_day=bytes_per_day, days_left=days_left, days_left_by="register"
+        )
+    if size_bytes is None or record.written_bytes == 0:
+        return WearForecast(written_bytes_per_day=bytes_per_day, days_left=None, days_left_by=None)
+    left_bytes = max(0, size_bytes * ASSUMED_FULL_WRITES - record.written_bytes) * (
+        1 - (life_used or 0.0)
+    )
     return WearForecast(
-        written_bytes_per_day=per_day, days_left=left_bytes / per_day, days_left_by="capacity"
+        written_bytes_per_day=bytes_per_day,
+        days_left=left_bytes / bytes_per_day,
+        days_left_by="capacity",
     )

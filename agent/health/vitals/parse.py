@@ -11,12 +11,12 @@ import msgspec
 
 from agent.base.health_model import LinkKind
 
-ALL_PERCENT = 100
-CORES_MOST = 4096
+MAX_PERCENT = 100
+MAX_CORES = 4096
 SECTOR_BYTES = 512
 """Of the kernel's disk statistics, whatever the disk's own are."""
 
-USED_UP = 0x0B
+LIFE_USED_UP = 0x0B
 """The last step of an eMMC's register, JESD84-B51 (DEVICE_LIFE_TIME_EST_TYP_A)."""
 
 _UNSIGNED = re.compile(r"\d{1,18}", re.ASCII)
@@ -33,15 +33,17 @@ def decode(data: bytes | None) -> str:
         return ""
 
 
-def count(data: bytes | None) -> int | None:
+def unsigned(data: bytes | None) -> int | None:
     """A whole number that is not negative."""
-    return _count(decode(data))
+    return _unsigned(decode(data))
 
 
 def celsius(data: bytes | None) -> float | None:
     """Thousandths of a degree (sysfs-class-thermal). What no box outlives is a broken sensor."""
-    milli = _decimal(decode(data))
-    return None if milli is None or not -60_000 <= milli <= 150_000 else milli / 1000  # noqa: PLR2004
+    millidegrees = _decimal(decode(data))
+    if millidegrees is None or not -60_000 <= millidegrees <= 150_000:  # noqa: PLR2004
+        return None
+    return millidegrees / 1000
 
 
 def alarm(data: bytes | None) -> bool | None:
@@ -49,10 +51,10 @@ def alarm(data: bytes | None) -> bool | None:
     return {"0": False, "1": True}.get(decode(data))
 
 
-def load(data: bytes | None) -> float | None:
+def load_average(data: bytes | None) -> float | None:
     """The first number of /proc/loadavg."""
-    words = decode(data).split()
-    number = _decimal(words[0]) if words else None
+    fields = decode(data).split()
+    number = _decimal(fields[0]) if fields else None
     return number if number is not None and number >= 0 else None
 
 
@@ -61,21 +63,21 @@ def cores(data: bytes | None) -> int | None:
     total = 0
     for span in decode(data).split(","):
         first, _, last = span.partition("-")
-        begin, end = _count(first), _count(last or first)
-        if begin is None or end is None or not begin <= end < CORES_MOST:
+        begin, end = _unsigned(first), _unsigned(last or first)
+        if begin is None or end is None or not begin <= end < MAX_CORES:
             return None
         total += end - begin + 1
     return total
 
 
-def kilobytes(data: bytes | None, key: str) -> int | None:
+def kilobyte_field(data: bytes | None, key: str) -> int | None:
     """A line such as `VmRSS:     5812 kB`, in bytes."""
     for line in decode(data).splitlines():
         name, _, rest = line.partition(":")
         match rest.split():
             case [number, "kB"] if name == key:
-                kilo = _count(number)
-                return None if kilo is None else kilo * 1024
+                number_kb = _unsigned(number)
+                return None if number_kb is None else number_kb * 1024
     return None
 
 
@@ -83,8 +85,8 @@ def pressure(data: bytes | None, kind: Literal["some", "full"]) -> float | None:
     """The share of the last ten seconds, 0..1, of a file of /proc/pressure."""
     for line in decode(data).splitlines():
         match line.split():
-            case [word, average, *_] if word == kind and average.startswith("avg10="):
-                return _share(average.removeprefix("avg10="))
+            case [line_kind, average, *_] if line_kind == kind and average.startswith("avg10="):
+                return _fraction(average.removeprefix("avg10="))
     return None
 
 
@@ -124,7 +126,7 @@ def life_used(data: bytes | None) -> float | None:
     used = [
         min(1.0, (step - 1) / 10)
         for step in (_hexadecimal(word) for word in decode(data).split()[:2])
-        if step is not None and 1 <= step <= USED_UP
+        if step is not None and 1 <= step <= LIFE_USED_UP
     ]
     return max(used) if used else None
 
@@ -132,18 +134,18 @@ def life_used(data: bytes | None) -> float | None:
 def reserve(data: bytes | None) -> Literal["normal", "warning", "urgent"] | None:
     """The `pre_eol_info` of an eMMC: how much of the spare blocks is left."""
     step = _hexadecimal(decode(data))
-    words: dict[int | None, Literal["normal", "warning", "urgent"]] = {
+    level_by_step: dict[int | None, Literal["normal", "warning", "urgent"]] = {
         1: "normal",
         2: "warning",
         3: "urgent",
     }
-    return words.get(step)
+    return level_by_step.get(step)
 
 
 def sectors_written_bytes(data: bytes | None) -> int | None:
     """The seventh number of a disk's `stat` (sysfs-block), in bytes."""
-    words = decode(data).split()
-    sectors = _count(words[6]) if len(words) > 6 else None  # noqa: PLR2004 the seventh
+    fields = decode(data).split()
+    sectors = _unsigned(fields[6]) if len(fields) > 6 else None  # noqa: PLR2004 the seventh
     return None if sectors is None else sectors * SECTOR_BYTES
 
 
@@ -151,11 +153,11 @@ def default_route(data: bytes | None) -> str | None:
     """Of /proc/net/route: where the default route with the least metric leads."""
     found: list[tuple[int, str]] = []
     for line in decode(data).splitlines()[1:]:
-        words = line.split()
-        if len(words) >= 8 and words[1] == words[7] == "00000000":  # noqa: PLR2004 destination, mask
-            metric = _count(words[6])
-            if metric is not None and re.fullmatch(r"[\w.:-]{1,15}", words[0], re.ASCII):
-                found.append((metric, words[0]))
+        fields = line.split()
+        if len(fields) >= 8 and fields[1] == fields[7] == "00000000":  # noqa: PLR2004 destination, mask
+            metric = _unsigned(fields[6])
+            if metric is not None and re.fullmatch(r"[\w.:-]{1,15}", fields[0], re.ASCII):
+                found.append((metric, fields[0]))
     return min(found)[1] if found else None
 
 
@@ -163,9 +165,9 @@ def wireless_dbm(data: bytes | None, adapter: str) -> float | None:
     """Of /proc/net/wireless: the level of the signal."""
     for line in decode(data).splitlines()[2:]:
         name, _, rest = line.partition(":")
-        words = rest.split()
-        if name.strip() == adapter and len(words) >= 3:  # noqa: PLR2004 status, link, level
-            level = _decimal(words[2].rstrip("."))
+        fields = rest.split()
+        if name.strip() == adapter and len(fields) >= 3:  # noqa: PLR2004 status, link, level
+            level = _decimal(fields[2].rstrip("."))
             return level if level is not None and -150 <= level < 0 else None  # noqa: PLR2004
     return None
 
@@ -207,11 +209,11 @@ _MODEM = msgspec.json.Decoder(_ModemManager)
 def modem(data: bytes | None) -> ModemSignal | None:
     """Of `mmcli --modem=any --output-json`."""
     try:
-        told = _MODEM.decode(data or b"").modem.generic
+        generic = _MODEM.decode(data or b"").modem.generic
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    names = [name for name in told.access_technologies if re.fullmatch(r"[\w.+-]{1,16}", name)]
-    signal = _share(told.signal_quality.value)
+    names = [name for name in generic.access_technologies if re.fullmatch(r"[\w.+-]{1,16}", name)]
+    signal = _fraction(generic.signal_quality.value)
     if signal is None and not names:
         return None
     return ModemSignal(signal=signal, technology=names[0] if names else None)
@@ -232,12 +234,12 @@ def reset_cause(data: bytes | None) -> ResetCause | None:
     return "watchdog" if bits & 0x70 else None
 
 
-def _share(percent: str) -> float | None:
+def _fraction(percent: str) -> float | None:
     value = _decimal(percent)
-    return None if value is None or not 0 <= value <= ALL_PERCENT else round(value / 100, 4)
+    return None if value is None or not 0 <= value <= MAX_PERCENT else round(value / 100, 4)
 
 
-def _count(word: str) -> int | None:
+def _unsigned(word: str) -> int | None:
     return int(word) if _UNSIGNED.fullmatch(word) else None
 
 

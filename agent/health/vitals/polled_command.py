@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 log = logging.getLogger(__name__)
 
-EVERY_NS = 10_000_000_000
+INTERVAL_NS = 10_000_000_000
 TIMEOUT_NS = 3_000_000_000
 
 
@@ -18,33 +18,33 @@ class PolledCommand:
     A program that the kernel holds cannot be ended: no second one is started beside it.
     """
 
-    def __init__(self, command: Sequence[str], path: str | None = None) -> None:
+    def __init__(self, command: Sequence[str], search_path: str | None = None) -> None:
         """`path` is where the program is looked for, as in PATH."""
         self._command = tuple(command)
-        self._path = path
-        self._asked_ns: int | None = None
+        self._search_path = search_path
+        self._started_ns: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._said: bytes | None = None
+        self._output: bytes | None = None
 
     def read(self, t_ns: int) -> bytes | None:
         """What it said last; None where it is not there, has failed, or took too long."""
         if self._process is not None:
             self._collect(self._process, t_ns)
-        elif self._asked_ns is None or t_ns - self._asked_ns >= EVERY_NS:
-            self._asked_ns = t_ns
+        elif self._started_ns is None or t_ns - self._started_ns >= INTERVAL_NS:
+            self._started_ns = t_ns
             self._start()
-        return self._said
+        return self._output
 
     def close(self) -> None:
         """End it, if it runs."""
         process, self._process = self._process, None
         if process is not None:
-            _let_go(process)
+            _kill(process)
 
     def _start(self) -> None:
-        program = shutil.which(self._command[0], path=self._path)
+        program = shutil.which(self._command[0], path=self._search_path)
         if program is None:
-            self._said = None
+            self._output = None
             return
         try:
             self._process = subprocess.Popen(  # noqa: S603 - a program of the system, fixed words
@@ -55,24 +55,24 @@ class PolledCommand:
                 env={"PATH": os.defpath, "LC_ALL": "C"},
             )
         except OSError as error:
-            self._said = None
+            self._output = None
             log.debug("%s: %s", program, error)
 
     def _collect(self, process: subprocess.Popen[bytes], t_ns: int) -> None:
         """Its answer, once it has ended. What does not fit into a pipe never ends, and is no answer."""
         code = process.poll()
         if code is None:
-            if t_ns - (self._asked_ns or 0) >= TIMEOUT_NS:
-                self._said = None
+            if t_ns - (self._started_ns or 0) >= TIMEOUT_NS:
+                self._output = None
                 process.kill()
             return
         if process.stdout is not None:
-            self._said = process.stdout.read() if code == 0 else None
+            self._output = process.stdout.read() if code == 0 else None
             process.stdout.close()
         self._process = None
 
 
-def _let_go(process: subprocess.Popen[bytes]) -> None:
+def _kill(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     if process.stdout is not None:
         process.stdout.close()

@@ -4,14 +4,14 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-ROOT = Path("/")
-READ_MOST = 16_384
+DEFAULT_ROOT = Path("/")
+MAX_READ_BYTES = 16_384
 
 
 class ProcFs:
     """Reads files whose paths are relative to a root, such as `proc/loadavg`."""
 
-    def __init__(self, root: Path = ROOT) -> None:
+    def __init__(self, root: Path = DEFAULT_ROOT) -> None:
         self.root = root
         self._prefix = f"{root}/".replace("//", "/")
 
@@ -19,29 +19,29 @@ class ProcFs:
         """A file's bytes, None where it is not there or cannot be read."""
         # Plain calls: pathlib and a file object cost three times as much, once a second for life.
         try:
-            handle = os.open(self._prefix + path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            fd = os.open(self._prefix + path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError:
             return None
         try:
-            return os.read(handle, READ_MOST)
+            return os.read(fd, MAX_READ_BYTES)
         except OSError:
             return None
         finally:
-            os.close(handle)
+            os.close(fd)
 
-    def names(self, folder: str, begin: str) -> tuple[str, ...]:
+    def list_paths(self, folder: str, prefix: str) -> tuple[str, ...]:
         """The paths of what a folder holds whose name begins so, in order."""
         try:
             names: Iterable[str] = os.listdir(self._prefix + folder)  # noqa: PTH208
         except OSError:
             return ()
-        return tuple(sorted(f"{folder}/{name}" for name in names if name.startswith(begin)))
+        return tuple(sorted(f"{folder}/{name}" for name in names if name.startswith(prefix)))
 
-    def is_there(self, path: str) -> bool:
+    def exists(self, path: str) -> bool:
         """Whether there is something of that name."""
         return os.path.exists(self._prefix + path)  # noqa: PTH110
 
-    def real(self, path: str) -> Path | None:
+    def resolve(self, path: str) -> Path | None:
         """Where a link leads in the end, None where nowhere."""
         try:
             return (self.root / path).resolve(strict=True)

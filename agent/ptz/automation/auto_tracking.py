@@ -20,42 +20,47 @@ import msgspec
 from agent.base.model import BoundingBox, FrameResult, Label, Track
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import FieldOfView, TrackingConfig
-from agent.ptz.motion.field_of_view import Direction, between_deg, direction_of, width_deg
-from agent.ptz.requests import ContinuousMove, HeadState, Wish
-from drivers.angles import nearest_deg, wrap_deg
-from drivers.contracts import Pose, PtzAbilities
+from agent.ptz.motion.field_of_view import (
+    Direction,
+    angle_between_deg,
+    horizontal_fov_deg,
+    point_to_direction,
+)
+from agent.ptz.requests import ContinuousMove, HeadState, MoveRequest
+from drivers.angles import unwrap_near_deg, wrap_deg
+from drivers.contracts import Pose, PtzCapabilities
 from drivers.media import Corner
 
-ASKER = Requester(id="tracking", role="tracking")
+TRACKING_REQUESTER = Requester(id="tracking", role="tracking")
 
 GAIN_PER_S = 1.6
 """Of the angle that it is off, so much a second."""
-DEAD_SHARE = 0.04
+DEAD_ZONE_SHARE = 0.04
 """Of the picture's width: so far off the target may stand."""
-SLOW_DEG_S = 1.5
+SPEED_DEAD_ZONE_DEG_S = 1.5
 """So much of a target's speed may be the detector's noise, and is left out."""
-LOST_S = 0.8
+LOST_AFTER_S = 0.8
 """Not seen for so long it is lost; until then the head goes on as it went."""
-DRIVE_S = 0.8
+MOVE_DURATION_S = 0.8
 """How long a motion lasts if no other one follows."""
-SAME_SHARE = 0.15
+ASSOCIATION_GATE_SHARE = 0.15
 """Of the picture's width: a road user so near to where the target must be is the target."""
-_REMEMBERED = 128
-_FOLLOW_PLACE, _FOLLOW_SPEED = 0.5, 0.12
+_POSE_HISTORY_SIZE = 128
+_ALPHA, _BETA = 0.5, 0.12
 """How much of what a sight says is believed at once (an alpha-beta filter)."""
-_HEIGHTS = (0.15, 0.4)
+_TARGET_HEIGHT_RANGE = (0.15, 0.4)
 """A target that fills less of the picture's height is zoomed in on, one that fills more is not."""
-_ZOOM_IN, _ZOOM_OUT = 0.3, -0.6
-_CALM_SHARE, _CALM_DEG_S = 0.12, 6.0
-_RESTLESS_SHARE = 0.3
+_ZOOM_IN_SPEED, _ZOOM_OUT_SPEED = 0.3, -0.6
+_ZOOM_IN_MAX_OFFSET_SHARE, _ZOOM_IN_MAX_SPEED_DEG_S = 0.12, 6.0
+_ZOOM_OUT_OFFSET_SHARE = 0.3
 
-Ended = Literal["released", "lost", "too long", "refused"]
+EndReason = Literal["released", "lost", "too long", "refused"]
 
 
 class _Target(msgspec.Struct, frozen=True, kw_only=True):
     """Where it was last seen, and how fast it goes; pan counts on from turn to turn."""
 
-    track: int
+    track_id: int
     label: Label
     seen_ns: int
     pan_deg: float
@@ -64,16 +69,16 @@ class _Target(msgspec.Struct, frozen=True, kw_only=True):
     tilt_deg_s: float = 0.0
     height: float = 0.0
 
-    def at(self, t_ns: int) -> Direction:
+    def predict(self, t_ns: int) -> Direction:
         """Where it must be by now; not further ahead than it is trusted to go on."""
-        since_s = min(max(0.0, (t_ns - self.seen_ns) / 1e9), LOST_S)
+        elapsed_s = min(max(0.0, (t_ns - self.seen_ns) / 1e9), LOST_AFTER_S)
         return Direction(
-            pan_deg=wrap_deg(self.pan_deg + self.pan_deg_s * since_s),
-            tilt_deg=self.tilt_deg + self.tilt_deg_s * since_s,
+            pan_deg=wrap_deg(self.pan_deg + self.pan_deg_s * elapsed_s),
+            tilt_deg=self.tilt_deg + self.tilt_deg_s * elapsed_s,
         )
 
 
-class _Told(msgspec.Struct, frozen=True, kw_only=True):
+class _PoseSample(msgspec.Struct, frozen=True, kw_only=True):
     """Where the head was; pan counts on from turn to turn."""
 
     t_ns: int
@@ -91,29 +96,29 @@ class AutoTracker:
         self,
         config: TrackingConfig,
         fov: FieldOfView,
-        abilities: Callable[[], PtzAbilities | None],
+        get_capabilities: Callable[[], PtzCapabilities | None],
     ) -> None:
         self._config = config
         self._fov = fov
-        self._abilities = abilities
-        self._sight: FrameResult | None = None
-        self._asked: int | None = None
-        self._released = False
-        self.begun_by: Requester | None = None
+        self._get_capabilities = get_capabilities
+        self._frame_result: FrameResult | None = None
+        self._requested_track: int | None = None
+        self._release_requested = False
+        self.requested_by: Requester | None = None
         """Who asked for it last."""
         self._target: _Target | None = None
-        self._chosen: int | None = None
-        self._since_ns: int | None = None
-        self._looked_ns = 0
-        self._told: deque[_Told] = deque(maxlen=_REMEMBERED)
-        self._stopped = False
-        self.ended: Ended | None = None
+        self._track_id: int | None = None
+        self._followed_since_ns: int | None = None
+        self._processed_ns = 0
+        self._pose_history: deque[_PoseSample] = deque(maxlen=_POSE_HISTORY_SIZE)
+        self._stop_sent = False
+        self.end_reason: EndReason | None = None
         """Why the last one was not followed any longer."""
 
     @property
-    def asker(self) -> Requester:
+    def requester(self) -> Requester:
         """Tracking, stronger than a tour."""
-        return ASKER
+        return TRACKING_REQUESTER
 
     @property
     def tour(self) -> None:
@@ -121,91 +126,93 @@ class AutoTracker:
         return
 
     @property
-    def following(self) -> int | None:
+    def followed_track(self) -> int | None:
         """The track that is followed, by the number that it has now; None for nobody."""
-        if self._asked is not None:
-            return self._asked
-        return self._target.track if self._target else self._chosen
+        if self._requested_track is not None:
+            return self._requested_track
+        return self._target.track_id if self._target else self._track_id
 
-    def look(self, sight: FrameResult) -> None:
+    def on_frame_result(self, frame_result: FrameResult) -> None:
         """What the camera's pictures show; the newest stands."""
-        self._sight = sight
+        self._frame_result = frame_result
 
-    def follow(self, track: int, asker: Requester) -> None:
+    def follow(self, track_id: int, requester: Requester) -> None:
         """Follow a track from now on, for who asks. Raises Refused where it is not in the newest
         picture.
         """
-        sight = self._sight
-        there = () if sight is None else tuple(one.id for one in sight.tracks)
-        if track not in there:
-            raise CommandRejected("unknown", f"no track {track} is in the picture now")
-        self.begun_by = asker
-        self._released = False
-        self._asked = track
+        frame_result = self._frame_result
+        track_ids = () if frame_result is None else tuple(track.id for track in frame_result.tracks)
+        if track_id not in track_ids:
+            raise CommandRejected("unknown", f"no track {track_id} is in the picture now")
+        self.requested_by = requester
+        self._release_requested = False
+        self._requested_track = track_id
 
     def release(self) -> None:
         """Follow nobody."""
-        self._asked = None
-        self._released = True
+        self._requested_track = None
+        self._release_requested = True
 
-    def step(self, t_ns: int, state: HeadState) -> Wish | None:
+    def step(self, t_ns: int, state: HeadState) -> MoveRequest | None:
         """What it wants of the head now, None where it follows nobody or only waits."""
-        self._remember(state)
-        self._take_orders(t_ns)
-        if self._chosen is None or self._since_ns is None or state.position is None:
+        self._record_pose(state)
+        self._apply_requests(t_ns)
+        if self._track_id is None or self._followed_since_ns is None or state.position is None:
             return None
-        self._see(state.position.pose)
-        seen_ns = self._target.seen_ns if self._target else self._since_ns
+        self._update_target(state.position.pose)
+        seen_ns = self._target.seen_ns if self._target else self._followed_since_ns
         unseen_s = (t_ns - seen_ns) / 1e9
-        if (t_ns - self._since_ns) / 1e9 > self._config.longest_s:
-            return self._end("too long")
-        if unseen_s > LOST_S + self._config.hold_s:
-            return self._end("lost")
-        if self._target is None or unseen_s > LOST_S:
+        if (t_ns - self._followed_since_ns) / 1e9 > self._config.longest_s:
+            return self._end_tracking("too long")
+        if unseen_s > LOST_AFTER_S + self._config.hold_s:
+            return self._end_tracking("lost")
+        if self._target is None or unseen_s > LOST_AFTER_S:
             return self._stop()
-        abilities = self._abilities()
-        if abilities is None:
+        capabilities = self._get_capabilities()
+        if capabilities is None:
             return None
-        return self._drive(t_ns, self._target, state.position.pose, abilities)
+        return self._follow_move(t_ns, self._target, state.position.pose, capabilities)
 
-    def refused(self, t_ns: int, wish: Wish, refusal: CommandRejected) -> None:
+    def on_rejected(self, t_ns: int, request: MoveRequest, rejection: CommandRejected) -> None:
         """A sector in the way is waited out, and it waits its turn; for any other reason it gives
         up.
         """
-        if refusal.kind not in ("forbidden", "busy", "expired"):
-            self._end("refused")
+        if rejection.kind not in ("forbidden", "busy", "expired"):
+            self._end_tracking("refused")
 
-    def _take_orders(self, t_ns: int) -> None:
-        if self._released:
-            self._released = False
-            if self._chosen is not None:
-                self._end("released")
-        asked, self._asked = self._asked, None
-        if asked is not None:
-            self._chosen, self._target, self._since_ns = asked, None, t_ns
-            self._looked_ns, self._stopped, self.ended = 0, False, None
+    def _apply_requests(self, t_ns: int) -> None:
+        if self._release_requested:
+            self._release_requested = False
+            if self._track_id is not None:
+                self._end_tracking("released")
+        requested_track, self._requested_track = self._requested_track, None
+        if requested_track is not None:
+            self._track_id, self._target, self._followed_since_ns = requested_track, None, t_ns
+            self._processed_ns, self._stop_sent, self.end_reason = 0, False, None
 
-    def _end(self, why: Ended) -> Wish | None:
-        self._chosen = self._target = self._since_ns = None
-        self.ended = why
+    def _end_tracking(self, reason: EndReason) -> MoveRequest | None:
+        self._track_id = self._target = self._followed_since_ns = None
+        self.end_reason = reason
         return self._stop()
 
-    def _stop(self) -> Wish | None:
+    def _stop(self) -> MoveRequest | None:
         """Stand still; said once."""
-        if self._stopped:
+        if self._stop_sent:
             return None
-        self._stopped = True
-        return ContinuousMove(for_s=DRIVE_S)
+        self._stop_sent = True
+        return ContinuousMove(for_s=MOVE_DURATION_S)
 
-    def _remember(self, state: HeadState) -> None:
+    def _record_pose(self, state: HeadState) -> None:
         position = state.position
-        if position is None or (self._told and position.t_ns <= self._told[-1].t_ns):
+        if position is None or (
+            self._pose_history and position.t_ns <= self._pose_history[-1].t_ns
+        ):
             return
         pan_deg = position.pose.pan_deg
-        if self._told:
-            pan_deg = nearest_deg(pan_deg, self._told[-1].pan_deg)
-        self._told.append(
-            _Told(
+        if self._pose_history:
+            pan_deg = unwrap_near_deg(pan_deg, self._pose_history[-1].pan_deg)
+        self._pose_history.append(
+            _PoseSample(
                 t_ns=position.t_ns,
                 pan_deg=pan_deg,
                 tilt_deg=position.pose.tilt_deg,
@@ -213,116 +220,143 @@ class AutoTracker:
             )
         )
 
-    def _pose_at(self, t_ns: int, now: Pose) -> Pose:
+    def _pose_at(self, t_ns: int, current: Pose) -> Pose:
         """Where the head was at a time, between what it has told before and after."""
-        times = [told.t_ns for told in self._told]
+        times = [sample.t_ns for sample in self._pose_history]
         index = bisect.bisect_left(times, t_ns)
         if not times or index == len(times):
-            return now
-        after, before = self._told[index], self._told[max(0, index - 1)]
+            return current
+        after, before = self._pose_history[index], self._pose_history[max(0, index - 1)]
         span_ns = after.t_ns - before.t_ns
-        share = min(1.0, max(0.0, (t_ns - before.t_ns) / span_ns)) if span_ns else 1.0
+        fraction = min(1.0, max(0.0, (t_ns - before.t_ns) / span_ns)) if span_ns else 1.0
 
-        def between(one: float, other: float) -> float:
-            return one + share * (other - one)
+        def interpolate(low: float, high: float) -> float:
+            return low + fraction * (high - low)
 
         return Pose(
-            pan_deg=wrap_deg(between(before.pan_deg, after.pan_deg)),
-            tilt_deg=between(before.tilt_deg, after.tilt_deg),
-            zoom=between(before.zoom, after.zoom),
+            pan_deg=wrap_deg(interpolate(before.pan_deg, after.pan_deg)),
+            tilt_deg=interpolate(before.tilt_deg, after.tilt_deg),
+            zoom=interpolate(before.zoom, after.zoom),
         )
 
-    def _see(self, now: Pose) -> None:
-        sight = self._sight
-        if sight is None or sight.t_ns <= self._looked_ns:
+    def _update_target(self, current: Pose) -> None:
+        frame_result = self._frame_result
+        if frame_result is None or frame_result.t_ns <= self._processed_ns:
             return
-        self._looked_ns = sight.t_ns
-        pose = self._pose_at(sight.t_ns, now)
-        found = self._found(sight, pose)
+        self._processed_ns = frame_result.t_ns
+        pose = self._pose_at(frame_result.t_ns, current)
+        found = self._match_target(frame_result, pose)
         if found is not None:
-            where = direction_of(self._fov, pose, _middle(found.box))
-            self._target = self._updated(found, where, sight.t_ns)
+            direction = point_to_direction(self._fov, pose, _box_center(found.box))
+            self._target = self._filter_target(found, direction, frame_result.t_ns)
 
-    def _found(self, sight: FrameResult, pose: Pose) -> Track | None:
+    def _match_target(self, frame_result: FrameResult, pose: Pose) -> Track | None:
         """The target in a sight: by its number, or by where it must be."""
-        fresh = [track for track in sight.tracks if track.seen_ns == sight.t_ns]
-        number = self._target.track if self._target else self._chosen
-        by_number = next((track for track in fresh if track.id == number), None)
+        seen_now = [track for track in frame_result.tracks if track.seen_ns == frame_result.t_ns]
+        track_id = self._target.track_id if self._target else self._track_id
+        by_id = next((track for track in seen_now if track.id == track_id), None)
         target = self._target
-        if by_number is not None or target is None:
-            return by_number
-        expected = target.at(sight.t_ns)
-        gate_deg = SAME_SHARE * width_deg(self._fov, pose.zoom)
+        if by_id is not None or target is None:
+            return by_id
+        expected = target.predict(frame_result.t_ns)
+        gate_deg = ASSOCIATION_GATE_SHARE * horizontal_fov_deg(self._fov, pose.zoom)
 
-        def apart_deg(track: Track) -> float:
-            return between_deg(direction_of(self._fov, pose, _middle(track.box)), expected)
+        def distance_deg(track: Track) -> float:
+            return angle_between_deg(
+                point_to_direction(self._fov, pose, _box_center(track.box)), expected
+            )
 
-        alike = [track for track in fresh if track.label == target.label]
-        nearest = min(alike, key=apart_deg, default=None)
-        return nearest if nearest is not None and apart_deg(nearest) <= gate_deg else None
+        same_label = [track for track in seen_now if track.label == target.label]
+        nearest = min(same_label, key=distance_deg, default=None)
+        return nearest if nearest is not None and distance_deg(nearest) <= gate_deg else None
 
-    def _updated(self, track: Track, where: Direction, t_ns: int) -> _Target:
-        before = self._target
-        since_s = 0.0 if before is None else (t_ns - before.seen_ns) / 1e9
-        if before is None or not 0 < since_s <= LOST_S:
+    def _filter_target(self, track: Track, direction: Direction, t_ns: int) -> _Target:
+        previous = self._target
+        elapsed_s = 0.0 if previous is None else (t_ns - previous.seen_ns) / 1e9
+        if previous is None or not 0 < elapsed_s <= LOST_AFTER_S:
             return _Target(
-                track=track.id,
+                track_id=track.id,
                 label=track.label,
                 seen_ns=t_ns,
-                pan_deg=where.pan_deg,
-                tilt_deg=where.tilt_deg,
+                pan_deg=direction.pan_deg,
+                tilt_deg=direction.tilt_deg,
                 height=track.box.h,
             )
-        expected = before.at(t_ns)
-        off_pan_deg = wrap_deg(where.pan_deg - expected.pan_deg)
-        off_tilt_deg = where.tilt_deg - expected.tilt_deg
+        expected = previous.predict(t_ns)
+        pan_error_deg = wrap_deg(direction.pan_deg - expected.pan_deg)
+        tilt_error_deg = direction.tilt_deg - expected.tilt_deg
         return _Target(
-            track=track.id,
-            label=before.label,
+            track_id=track.id,
+            label=previous.label,
             seen_ns=t_ns,
-            pan_deg=expected.pan_deg + _FOLLOW_PLACE * off_pan_deg,
-            tilt_deg=expected.tilt_deg + _FOLLOW_PLACE * off_tilt_deg,
-            pan_deg_s=before.pan_deg_s + _FOLLOW_SPEED * off_pan_deg / since_s,
-            tilt_deg_s=before.tilt_deg_s + _FOLLOW_SPEED * off_tilt_deg / since_s,
+            pan_deg=expected.pan_deg + _ALPHA * pan_error_deg,
+            tilt_deg=expected.tilt_deg + _ALPHA * tilt_error_deg,
+            pan_deg_s=previous.pan_deg_s + _BETA * pan_error_deg / elapsed_s,
+            tilt_deg_s=previous.tilt_deg_s + _BETA * tilt_error_deg / elapsed_s,
             height=track.box.h,
         )
 
-    def _drive(self, t_ns: int, target: _Target, pose: Pose, abilities: PtzAbilities) -> Wish:
-        self._stopped = False
-        there = target.at(t_ns)
-        wide_deg = width_deg(self._fov, pose.zoom)
-        off_pan_deg = wrap_deg(there.pan_deg - pose.pan_deg)
-        off_tilt_deg = there.tilt_deg - pose.tilt_deg
-        dead_deg = DEAD_SHARE * wide_deg
-        pan = _speed(off_pan_deg, target.pan_deg_s, dead_deg) / abilities.pan_max_deg_s
-        tilt = _speed(off_tilt_deg, target.tilt_deg_s, dead_deg) / abilities.tilt_max_deg_s
+    def _follow_move(
+        self, t_ns: int, target: _Target, pose: Pose, capabilities: PtzCapabilities
+    ) -> MoveRequest:
+        self._stop_sent = False
+        predicted = target.predict(t_ns)
+        hfov_deg = horizontal_fov_deg(self._fov, pose.zoom)
+        pan_error_deg = wrap_deg(predicted.pan_deg - pose.pan_deg)
+        tilt_error_deg = predicted.tilt_deg - pose.tilt_deg
+        dead_zone_deg = DEAD_ZONE_SHARE * hfov_deg
+        pan = (
+            _axis_speed_deg_s(pan_error_deg, target.pan_deg_s, dead_zone_deg)
+            / capabilities.pan_max_deg_s
+        )
+        tilt = (
+            _axis_speed_deg_s(tilt_error_deg, target.tilt_deg_s, dead_zone_deg)
+            / capabilities.tilt_max_deg_s
+        )
         zoom = 0.0
-        if abilities.zoom_ratio > 1:
-            zoom = self._zoom(target, pose, max(abs(off_pan_deg), abs(off_tilt_deg)) / wide_deg)
-        return ContinuousMove(pan=_share(pan), tilt=_share(tilt), zoom=zoom, for_s=DRIVE_S)
+        if capabilities.zoom_ratio > 1:
+            zoom = self._zoom_speed(
+                target, pose, max(abs(pan_error_deg), abs(tilt_error_deg)) / hfov_deg
+            )
+        return ContinuousMove(
+            pan=_clamp_speed(pan), tilt=_clamp_speed(tilt), zoom=zoom, for_s=MOVE_DURATION_S
+        )
 
-    def _zoom(self, target: _Target, pose: Pose, off: float) -> float:
+    def _zoom_speed(self, target: _Target, pose: Pose, offset_share: float) -> float:
         """Nearer to who is small and calm, back from who is large or about to leave the picture."""
-        smallest, largest = _HEIGHTS
-        if pose.zoom > self._config.zoom_max or target.height > largest or off > _RESTLESS_SHARE:
-            return _ZOOM_OUT if pose.zoom > 0 else 0.0
-        calm = off < _CALM_SHARE and abs(target.pan_deg_s) < _CALM_DEG_S
-        room = self._config.zoom_max - pose.zoom
-        return _ZOOM_IN * min(1.0, room * 10) if calm and target.height < smallest else 0.0
+        min_height, max_height = _TARGET_HEIGHT_RANGE
+        if (
+            pose.zoom > self._config.zoom_max
+            or target.height > max_height
+            or offset_share > _ZOOM_OUT_OFFSET_SHARE
+        ):
+            return _ZOOM_OUT_SPEED if pose.zoom > 0 else 0.0
+        is_calm = (
+            offset_share < _ZOOM_IN_MAX_OFFSET_SHARE
+            and abs(target.pan_deg_s) < _ZOOM_IN_MAX_SPEED_DEG_S
+        )
+        zoom_margin = self._config.zoom_max - pose.zoom
+        return (
+            _ZOOM_IN_SPEED * min(1.0, zoom_margin * 10)
+            if is_calm and target.height < min_height
+            else 0.0
+        )
 
 
-def _middle(box: BoundingBox) -> Corner:
+def _box_center(box: BoundingBox) -> Corner:
     return Corner(x=box.x + box.w / 2, y=box.y + box.h / 2)
 
 
-def _speed(off_deg: float, target_deg_s: float, dead_deg: float) -> float:
+def _axis_speed_deg_s(error_deg: float, target_deg_s: float, dead_zone_deg: float) -> float:
     """As fast as the target, and so much more as it is off, both beyond their dead zones."""
-    return GAIN_PER_S * _beyond(off_deg, dead_deg) + _beyond(target_deg_s, SLOW_DEG_S)
+    return GAIN_PER_S * _apply_dead_zone(error_deg, dead_zone_deg) + _apply_dead_zone(
+        target_deg_s, SPEED_DEAD_ZONE_DEG_S
+    )
 
 
-def _beyond(value: float, dead: float) -> float:
-    return value - min(dead, max(-dead, value))
+def _apply_dead_zone(value: float, dead_zone: float) -> float:
+    return value - min(dead_zone, max(-dead_zone, value))
 
 
-def _share(value: float) -> float:
+def _clamp_speed(value: float) -> float:
     return min(1.0, max(-1.0, value))

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from agent.commands.requester import CommandRejected, Requester
-from agent.ptz.requests import HeadState, Wish
+from agent.ptz.requests import HeadState, MoveRequest
 
 
 class AutoMover(Protocol):
@@ -14,7 +14,7 @@ class AutoMover(Protocol):
     """
 
     @property
-    def asker(self) -> Requester:
+    def requester(self) -> Requester:
         """In whose name it moves; its role says who is stronger."""
         ...
 
@@ -23,13 +23,13 @@ class AutoMover(Protocol):
         """The name of the tour that runs, None where it is none or stands still."""
         ...
 
-    def step(self, t_ns: int, state: HeadState) -> Wish | None:
+    def step(self, t_ns: int, state: HeadState) -> MoveRequest | None:
         """What it wants now, None where the head is to go on with what it does. Pure but for the
         mover's own memory of where it is.
         """
         ...
 
-    def refused(self, t_ns: int, wish: Wish, refusal: CommandRejected) -> None:
+    def on_rejected(self, t_ns: int, request: MoveRequest, rejection: CommandRejected) -> None:
         """Its last wish was not done, and why. A wish for the same again is refused again, but
         after `expired`: somebody has taken, moved or stopped the head since the mover was asked.
         """

@@ -10,30 +10,30 @@ from collections.abc import Callable
 import cv2
 
 from agent.base.errors import UserError
-from agent.capture.snapshot_command import SNAPSHOT_MOST_BYTES, CameraAccess, SnapshotSink
+from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES, CameraAccess, SnapshotSink
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import FieldOfView, HeadConfig
-from agent.ptz.automation.sweep import Image, Sweep, bgr, plan
+from agent.ptz.automation.sweep import Image, Sweep, frame_to_bgr, plan_sweep
 from agent.ptz.head import PtzHead
-from agent.ptz.lease import takes
+from agent.ptz.lease import can_preempt
 from agent.ptz.messages import PanoramaResult
-from agent.ptz.motion.field_of_view import width_deg
-from agent.ptz.panorama.stitch import ROUND_DEG, WIDEST_PX, panorama
-from agent.ptz.requests import HeadState, Wish
-from drivers.contracts import Pose, PtzAbilities
+from agent.ptz.motion.field_of_view import horizontal_fov_deg
+from agent.ptz.panorama.stitch import FULL_CIRCLE_DEG, MAX_WIDTH_PX, render_panorama
+from agent.ptz.requests import HeadState, MoveRequest
+from drivers.contracts import Pose, PtzCapabilities
 from drivers.media import Frame
 
-MOST_PICTURES = 60
-SPARE_S = 30.0
+MAX_IMAGES = 60
+TIME_MARGIN_S = 30.0
 """For the way to the first pose, and a head that is slow somewhere."""
-LOOK_S = 4.0
+TIME_PER_POSE_S = 4.0
 """At each pose, beside settling: the way there and a picture."""
-FINER = 1.5
+OVERSAMPLING = 1.5
 """So much finer than the panorama its pictures are kept: 20 MB for a round of wide ones."""
-_NARROWEST_PX, _WIDEST_PX = 160, 1280
+_MIN_WIDTH_PX, _MAX_WIDTH_PX = 160, 1280
 
-Progress = Callable[[float, str], None]
-Finish = Callable[[Callable[[], PanoramaResult]], None]
+ProgressCallback = Callable[[float, str], None]
+FinishCallback = Callable[[Callable[[], PanoramaResult]], None]
 
 
 class PanoramaScan:
@@ -47,154 +47,158 @@ class PanoramaScan:
         self,
         head: PtzHead,
         camera: str,
-        shown: CameraAccess,
+        access: CameraAccess,
         fov: FieldOfView,
-        gallery: SnapshotSink,
+        snapshot_sink: SnapshotSink,
         clock_ns: Callable[[], int],
         *,
-        hidden: bool,
+        is_masked: bool,
     ) -> None:
         self._head = head
         self._camera = camera
-        self._shown = shown
+        self._access = access
         self._fov = fov
-        self._gallery = gallery
+        self._snapshot_sink = snapshot_sink
         self._clock_ns = clock_ns
-        self._hidden = hidden
+        self._is_masked = is_masked
         self._lock = threading.Lock()
-        self._under_way: _UnderWay | None = None
+        self._run: _SweepRun | None = None
 
     def begin(
-        self, asker: Requester, token: int | None, progress: Progress, finish: Finish
+        self,
+        requester: Requester,
+        token: int | None,
+        progress: ProgressCallback,
+        finish: FinishCallback,
     ) -> float:
         """Begin a sweep in his name, instead of a weaker one's; the seconds that it takes at the
         most. Raises Refused.
         """
         config = self._head.config
-        poses = plan(self._may_begin(asker).pan_deg, self._fov, config.sweep)
-        within_s = SPARE_S + len(poses) * (LOOK_S + config.settle_s)
-        pictures = _Pictures(_kept_px(self._fov, poses[0]), self._head.wake.set)
-        deadline_ns = self._clock_ns() + int(within_s * 1e9)
+        poses = plan_sweep(self._check_allowed(requester).pan_deg, self._fov, config.sweep)
+        max_duration_s = TIME_MARGIN_S + len(poses) * (TIME_PER_POSE_S + config.settle_s)
+        grabber = _FrameGrabber(_image_width_px(self._fov, poses[0]), self._head.wake.set)
+        deadline_ns = self._clock_ns() + int(max_duration_s * 1e9)
         sweep = Sweep(
-            poses, asker, pictures.take, speed=config.sweep.speed, deadline_ns=deadline_ns
+            poses, requester, grabber.pop_image, speed=config.sweep.speed, deadline_ns=deadline_ns
         )
-        under_way = _UnderWay(
+        run = _SweepRun(
             sweep,
-            pictures,
+            grabber,
             progress,
-            lambda ended: self._end(ended, finish),
+            lambda ended_run: self._finish_run(ended_run, finish),
         )
         with self._lock:
-            other = self._under_way
-            if other is not None and takes(other.asker.role, asker.role):
+            other_run = self._run
+            if other_run is not None and can_preempt(other_run.requester.role, requester.role):
                 raise CommandRejected("busy", f"head {self._head.name!r} looks all around already")
-            self._head.take(asker, token=token)
+            self._head.acquire(requester, token=token)
             # Who ends it finds it among the movers.
-            self._head.add(under_way)
-            self._under_way = under_way
-        if other is not None:
-            other.cancel(f"{asker.id!r} looks all around instead")
-        return within_s
+            self._head.add_mover(run)
+            self._run = run
+        if other_run is not None:
+            other_run.cancel(f"{requester.id!r} looks all around instead")
+        return max_duration_s
 
-    def cancel(self, why: str, *, but: Requester | None = None) -> None:
+    def cancel(self, reason: str, *, except_by: Requester | None = None) -> None:
         """End the sweep that is under way, if one is and it is not one of `but`'s: somebody wants
         something else.
         """
-        under_way = self._under_way
-        if under_way is not None and under_way.asker != but:
-            under_way.cancel(why)
+        run = self._run
+        if run is not None and run.requester != except_by:
+            run.cancel(reason)
 
     def offer(self, frame: Frame) -> None:
         """A frame of the camera, from its own thread. Costs nothing while nobody waits for one."""
-        under_way = self._under_way
-        if under_way is not None:
-            under_way.pictures.offer(frame)
+        run = self._run
+        if run is not None:
+            run.grabber.offer(frame)
 
-    def _may_begin(self, asker: Requester) -> PtzAbilities:
-        self._shown.check(self._camera, asker)
-        if self._hidden:
+    def _check_allowed(self, requester: Requester) -> PtzCapabilities:
+        self._access.check(self._camera, requester)
+        if self._is_masked:
             raise CommandRejected(
                 "forbidden",
                 f"camera {self._camera!r} has masks, which hide all but the presets that they were "
                 "drawn at",
             )
-        abilities = self._head.abilities
-        if abilities is None:
+        capabilities = self._head.capabilities
+        if capabilities is None:
             raise CommandRejected("absent", f"head {self._head.name!r} is not open yet")
-        return abilities
+        return capabilities
 
-    def _end(self, ended: "_UnderWay", finish: Finish) -> None:
-        self._head.remove(ended)
+    def _finish_run(self, run: "_SweepRun", finish: FinishCallback) -> None:
+        self._head.remove_mover(run)
         with self._lock:
-            if self._under_way is ended:
-                self._under_way = None
-        finish(lambda: self._panorama(ended))
+            if self._run is run:
+                self._run = None
+        finish(lambda: self._build_result(run))
 
-    def _panorama(self, ended: "_UnderWay") -> PanoramaResult:
+    def _build_result(self, run: "_SweepRun") -> PanoramaResult:
         """Make the picture and give it. Raises Refused."""
-        sweep = ended.sweep
-        if ended.why is not None:
-            raise CommandRejected("failed", ended.why)
+        sweep = run.sweep
+        if run.cancel_reason is not None:
+            raise CommandRejected("failed", run.cancel_reason)
         if not sweep.shots:
             raise CommandRejected(
                 "failed", f"no picture at all: {'; '.join(sweep.missing) or 'too late'}"
             )
         try:
-            made = panorama(sweep.shots, self._fov, SNAPSHOT_MOST_BYTES)
+            result = render_panorama(sweep.shots, self._fov, SNAPSHOT_MAX_BYTES)
         except (ValueError, cv2.error) as error:
             raise CommandRejected("failed", f"the pictures cannot be joined: {error}") from error
         t_ns = self._clock_ns()
         try:
-            self._gallery.record_snapshot_view(self._camera, sweep.asker.id, t_ns)
+            self._snapshot_sink.record_snapshot_view(self._camera, sweep.requester.id, t_ns)
         except OSError as error:
             raise CommandRejected(
                 "failed", f"who looks cannot be written down, so nothing is shown: {error}"
             ) from error
-        self._gallery.publish_snapshot(self._camera, made.jpeg, t_ns)
+        self._snapshot_sink.publish_snapshot(self._camera, result.jpeg, t_ns)
         return PanoramaResult(
             camera=self._camera,
-            sha256=hashlib.sha256(made.jpeg).hexdigest(),
-            size_bytes=len(made.jpeg),
+            sha256=hashlib.sha256(result.jpeg).hexdigest(),
+            size_bytes=len(result.jpeg),
             pictures=len(sweep.shots),
             missing=sweep.missing,
         )
 
 
-class _Pictures:
+class _FrameGrabber:
     """The camera's frames, as a sweep asks for them: turned into a picture only where it waits.
     `on_picture` is called when there is one.
     """
 
-    def __init__(self, widest_px: int, on_picture: Callable[[], None]) -> None:
-        self._widest_px = widest_px
-        self._on_picture = on_picture
+    def __init__(self, max_width_px: int, on_image: Callable[[], None]) -> None:
+        self._max_width_px = max_width_px
+        self._on_image = on_image
         self._lock = threading.Lock()
         self._since_ns: int | None = None
-        self._taken: Image | None = None
+        self._image: Image | None = None
 
-    def take(self, since_ns: int) -> Image | None:
+    def pop_image(self, since_ns: int) -> Image | None:
         """See `Sweep`."""
         with self._lock:
             if self._since_ns != since_ns:
-                self._since_ns, self._taken = since_ns, None
-            image = self._taken
+                self._since_ns, self._image = since_ns, None
+            image = self._image
             if image is not None:
-                self._since_ns = self._taken = None
+                self._since_ns = self._image = None
             return image
 
     def offer(self, frame: Frame) -> None:
         """The newest frame."""
         since_ns = self._since_ns
-        if since_ns is None or self._taken is not None or frame.t_ns < since_ns:
+        if since_ns is None or self._image is not None or frame.t_ns < since_ns:
             return
-        image = bgr(frame, self._widest_px)
+        image = frame_to_bgr(frame, self._max_width_px)
         with self._lock:
             if self._since_ns == since_ns:
-                self._taken = image
-        self._on_picture()
+                self._image = image
+        self._on_image()
 
 
-class _UnderWay:
+class _SweepRun:
     """A sweep as a head's mover: ended at once by whoever wants the head for something else."""
 
     tour = None
@@ -202,71 +206,71 @@ class _UnderWay:
     def __init__(
         self,
         sweep: Sweep,
-        pictures: _Pictures,
-        progress: Progress,
-        on_end: Callable[["_UnderWay"], None],
+        grabber: _FrameGrabber,
+        progress: ProgressCallback,
+        on_end: Callable[["_SweepRun"], None],
     ) -> None:
         self.sweep = sweep
-        self.pictures = pictures
-        self.why: str | None = None
+        self.grabber = grabber
+        self.cancel_reason: str | None = None
         """Why it was given up, None where it was not."""
         self._progress = progress
-        self._told = 0.0
+        self._reported_progress = 0.0
         self._on_end = on_end
         self._lock = threading.Lock()
         self._ended = False
 
     @property
-    def asker(self) -> Requester:
+    def requester(self) -> Requester:
         """Who asked for it."""
-        return self.sweep.asker
+        return self.sweep.requester
 
-    def step(self, t_ns: int, state: HeadState) -> Wish | None:
+    def step(self, t_ns: int, state: HeadState) -> MoveRequest | None:
         """See `Mover`."""
-        if state.lease is not None and state.lease.holder != self.asker:
+        if state.lease is not None and state.lease.holder != self.requester:
             self.cancel(f"{state.lease.holder.id!r} has taken the head")
-        wish = self.sweep.step(t_ns, state)
+        request = self.sweep.step(t_ns, state)
         if self.sweep.finished.is_set():
-            self._end(None)
-        elif self.sweep.progress != self._told:
-            self._told = self.sweep.progress
-            detail = f"{len(self.sweep.shots)} of {self.sweep.places} pictures"
-            self._progress(self._told, detail)
-        return wish
+            self._finish(None)
+        elif self.sweep.progress != self._reported_progress:
+            self._reported_progress = self.sweep.progress
+            detail = f"{len(self.sweep.shots)} of {self.sweep.pose_count} pictures"
+            self._progress(self._reported_progress, detail)
+        return request
 
-    def refused(self, t_ns: int, wish: Wish, refusal: CommandRejected) -> None:
+    def on_rejected(self, t_ns: int, request: MoveRequest, rejection: CommandRejected) -> None:
         """See `Mover`."""
-        self.sweep.refused(t_ns, wish, refusal)
+        self.sweep.on_rejected(t_ns, request, rejection)
         if self.sweep.finished.is_set():
-            self._end(None)
+            self._finish(None)
 
-    def cancel(self, why: str) -> None:
+    def cancel(self, reason: str) -> None:
         """Give it up, now."""
         self.sweep.cancel()
-        self._end(why)
+        self._finish(reason)
 
-    def _end(self, why: str | None) -> None:
+    def _finish(self, reason: str | None) -> None:
         with self._lock:
             if self._ended:
                 return
             self._ended = True
-            self.why = why
+            self.cancel_reason = reason
         self._on_end(self)
 
 
-def check(head: HeadConfig, where: str) -> None:
+def check_sweep(head: HeadConfig, location: str) -> None:
     """Raise BadInput where a round takes too many pictures; `where` begins the message."""
     if head.fov_deg is None:
         return
-    count = len(plan(None, head.fov_deg, head.sweep))
-    if count > MOST_PICTURES:
+    count = len(plan_sweep(None, head.fov_deg, head.sweep))
+    if count > MAX_IMAGES:
         raise UserError(
-            f"{where}.sweep.zoom = {head.sweep.zoom:g}: a round would take {count} pictures; "
-            f"allowed: {MOST_PICTURES} at the most, with less zoom or less overlap"
+            f"{location}.sweep.zoom = {head.sweep.zoom:g}: a round would take {count} pictures; "
+            f"allowed: {MAX_IMAGES} at the most, with less zoom or less overlap"
         )
 
 
-def _kept_px(fov: FieldOfView, pose: Pose) -> int:
+def _image_width_px(fov: FieldOfView, pose: Pose) -> int:
     """How wide a picture need be, so that the panorama is as sharp as it can be."""
-    wanted_px = FINER * WIDEST_PX * width_deg(fov, pose.zoom) / ROUND_DEG
-    return int(min(_WIDEST_PX, max(_NARROWEST_PX, wanted_px)))
+    width_px = OVERSAMPLING * MAX_WIDTH_PX * horizontal_fov_deg(fov, pose.zoom) / FULL_CIRCLE_DEG
+    return int(min(_MAX_WIDTH_PX, max(_MIN_WIDTH_PX, width_px)))

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from agent.base.errors import UserError
-from agent.config.heads import EVERY_DAY, HeadConfig, TourConfig
+from agent.config.heads import ALL_DAYS, HeadConfig, TourConfig
 
 DAY_MIN = 24 * 60
 WEEK_MIN = 7 * DAY_MIN
 
 
-def check(head: HeadConfig, where: str) -> None:
+def check_tours(head: HeadConfig, location: str) -> None:
     """Raise BadInput with one line where the tours of a head cannot be followed: a zone that is not
     known, a window with one end, two tours of one name or at the same time.
 
@@ -25,37 +25,43 @@ def check(head: HeadConfig, where: str) -> None:
         zoneinfo.ZoneInfo(head.time_zone)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise UserError(
-            f"{where}.time_zone = {head.time_zone!r}: no such zone on this machine; "
+            f"{location}.time_zone = {head.time_zone!r}: no such zone on this machine; "
             "allowed: a name of the IANA, such as UTC or Africa/Casablanca"
         ) from error
-    taken: dict[int, str] = {}
-    names: set[str] = set()
+    tour_by_minute: dict[int, str] = {}
+    tour_names: set[str] = set()
     for index, tour in enumerate(head.tour):
-        at = f"{where}.tour[{index}]"
-        if tour.name in names:
-            raise UserError(f"{at}.name = {tour.name!r}: used already; allowed: a name of its own")
-        names.add(tour.name)
+        tour_location = f"{location}.tour[{index}]"
+        if tour.name in tour_names:
+            raise UserError(
+                f"{tour_location}.name = {tour.name!r}: used already; allowed: a name of its own"
+            )
+        tour_names.add(tour.name)
         if (tour.begin is None) != (tour.end is None):
             missing = "begin" if tour.begin is None else "end"
-            raise UserError(f"{at}.{missing}: missing; the other end of the window is given")
-        for minute in minutes(tour):
-            other = taken.setdefault(minute, tour.name)
+            raise UserError(
+                f"{tour_location}.{missing}: missing; the other end of the window is given"
+            )
+        for minute in weekly_minutes(tour):
+            other = tour_by_minute.setdefault(minute, tour.name)
             if other != tour.name:
                 raise UserError(
-                    f"{at}.begin = {tour.begin!r}: tours {other!r} and {tour.name!r} would both run "
-                    f"on {_spoken(minute)}; allowed: one at a time"
+                    f"{tour_location}.begin = {tour.begin!r}: tours {other!r} and {tour.name!r} would both run "
+                    f"on {_format_minute(minute)}; allowed: one at a time"
                 )
 
 
-def minutes(tour: TourConfig) -> Iterator[int]:
+def weekly_minutes(tour: TourConfig) -> Iterator[int]:
     """The minutes of the week in which a tour runs by itself, each once."""
     if tour.begin is None or tour.end is None:
         return
     begin, end = _minute_of_day(tour.begin), _minute_of_day(tour.end)
-    lasts = (end - begin) % DAY_MIN or DAY_MIN
-    for day in sorted({EVERY_DAY.index(day) for day in tour.days}):
-        first = day * DAY_MIN + begin
-        yield from (minute % WEEK_MIN for minute in range(first, first + lasts))
+    duration_min = (end - begin) % DAY_MIN or DAY_MIN
+    for day in sorted({ALL_DAYS.index(day) for day in tour.days}):
+        first_minute = day * DAY_MIN + begin
+        yield from (
+            minute % WEEK_MIN for minute in range(first_minute, first_minute + duration_min)
+        )
 
 
 class Schedule:
@@ -63,13 +69,13 @@ class Schedule:
 
     def __init__(self, tours: Sequence[TourConfig], time_zone: str) -> None:
         self._zone = zoneinfo.ZoneInfo(time_zone)
-        self._by_minute = {minute: tour.name for tour in tours for minute in minutes(tour)}
-        everywhere = set(self._by_minute.values())
-        whole_week = len(self._by_minute) == WEEK_MIN and len(everywhere) == 1
-        self.always: str | None = everywhere.pop() if whole_week else None
+        self._by_minute = {minute: tour.name for tour in tours for minute in weekly_minutes(tour)}
+        tour_names = set(self._by_minute.values())
+        is_whole_week = len(self._by_minute) == WEEK_MIN and len(tour_names) == 1
+        self.always_tour: str | None = tour_names.pop() if is_whole_week else None
         """The tour that runs day and night, for which no clock is needed."""
 
-    def at(self, now_utc: datetime) -> str | None:
+    def tour_at(self, now_utc: datetime) -> str | None:
         """The tour of this minute, None for none."""
         local = now_utc.astimezone(self._zone)
         minute = local.weekday() * DAY_MIN + local.hour * 60 + local.minute
@@ -81,6 +87,6 @@ def _minute_of_day(time: str) -> int:
     return int(hour) * 60 + int(minute)
 
 
-def _spoken(minute: int) -> str:
+def _format_minute(minute: int) -> str:
     day, rest = divmod(minute, DAY_MIN)
-    return f"{EVERY_DAY[day]} at {rest // 60:02}:{rest % 60:02}"
+    return f"{ALL_DAYS[day]} at {rest // 60:02}:{rest % 60:02}"

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import FieldOfView, SweepConfig
-from agent.ptz.motion.field_of_view import Direction, between_deg, direction_of
-from agent.ptz.requests import AbsoluteMove, HeadState, Wish
+from agent.ptz.motion.field_of_view import Direction, angle_between_deg, point_to_direction
+from agent.ptz.requests import AbsoluteMove, HeadState, MoveRequest
 from drivers.angles import wrap_deg
 from drivers.contracts import Pose, PtzPosition, Range
 from drivers.media import Corner, Frame
@@ -24,13 +24,13 @@ from drivers.media import Corner, Frame
 Image = npt.NDArray[np.uint8]
 """H x W x 3, BGR."""
 
-NEAR_DEG = 1.0
+ARRIVED_WITHIN_DEG = 1.0
 """Nearer than this to its pose the head is there."""
-PATIENCE_S = 8.0
+ARRIVAL_TIMEOUT_S = 8.0
 """A head that rests elsewhere for so long has not understood; it is sent once more."""
-SENDS = 2
+MAX_ATTEMPTS = 2
 
-Outcome = Literal["running", "done", "cancelled", "late", "failed"]
+SweepOutcome = Literal["running", "done", "cancelled", "late", "failed"]
 """done       the round is over; what could not be looked at is missing
 cancelled  somebody did not want it any more
 late       the time was over before the round; what there is may be stitched
@@ -46,26 +46,26 @@ class Shot(msgspec.Struct, frozen=True, kw_only=True):
     image: Image
 
 
-def bgr(frame: Frame, widest_px: int = 1280) -> Image:
+def frame_to_bgr(frame: Frame, max_width_px: int = 1280) -> Image:
     """A frame as a picture that a sweep can keep, made smaller where it is wider than `widest_px`."""
     height, width = frame.height_px // 2 * 2, frame.width_px // 2 * 2
     half = (slice(height // 2), slice(width // 2))
     planes = (frame.y[:height, :width], frame.u[half], frame.v[half])
     flat = np.concatenate([plane.reshape(-1) for plane in planes])
     image = cv2.cvtColor(flat.reshape(height * 3 // 2, width), cv2.COLOR_YUV2BGR_I420)
-    if width > widest_px:
-        size = (widest_px, max(2, round(height * widest_px / width)))
+    if width > max_width_px:
+        size = (max_width_px, max(2, round(height * max_width_px / width)))
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     return np.asarray(image, np.uint8)
 
 
-def plan(pan_deg: Range | None, fov: FieldOfView, config: SweepConfig) -> tuple[Pose, ...]:
+def plan_sweep(pan_deg: Range | None, fov: FieldOfView, config: SweepConfig) -> tuple[Pose, ...]:
     """The poses of a sweep from left to right, for a head with these ends, None for endless.
 
     They go all around, evenly, where the head can, and otherwise from end to end. Neighbours show
     at least `config.overlap` of a picture's width together, in the row where pictures reach least.
     """
-    step_deg = _narrowest_deg(fov, config) * (1 - config.overlap)
+    step_deg = _min_width_deg(fov, config) * (1 - config.overlap)
     count = max(1, math.ceil(360 / step_deg))
     pans = [-180 + (index + 0.5) * 360 / count for index in range(count)]
     if pan_deg is not None and not pan_deg.low <= pans[0] <= pans[-1] <= pan_deg.high:
@@ -74,11 +74,13 @@ def plan(pan_deg: Range | None, fov: FieldOfView, config: SweepConfig) -> tuple[
     return tuple(Pose(pan_deg=pan, tilt_deg=config.tilt_deg, zoom=config.zoom) for pan in pans)
 
 
-def _narrowest_deg(fov: FieldOfView, config: SweepConfig) -> float:
+def _min_width_deg(fov: FieldOfView, config: SweepConfig) -> float:
     """How wide a picture is in pan, in whichever of its rows it is least."""
     pose = Pose(pan_deg=0, tilt_deg=config.tilt_deg, zoom=config.zoom)
-    rights = [direction_of(fov, pose, Corner(x=1.0, y=y)).pan_deg % 360 for y in (0.0, 0.5, 1.0)]
-    return 2 * min(rights)
+    right_edges_deg = [
+        point_to_direction(fov, pose, Corner(x=1.0, y=y)).pan_deg % 360 for y in (0.0, 0.5, 1.0)
+    ]
+    return 2 * min(right_edges_deg)
 
 
 class Sweep:
@@ -91,33 +93,33 @@ class Sweep:
     def __init__(
         self,
         poses: tuple[Pose, ...],
-        asker: Requester,
-        take: Callable[[int], Image | None],
+        requester: Requester,
+        get_image: Callable[[int], Image | None],
         *,
         speed: float,
         deadline_ns: int,
     ) -> None:
         self._poses = poses
-        self._asker = asker
-        self._take = take
+        self._requester = requester
+        self._get_image = get_image
         self._speed = speed
         self._deadline_ns = deadline_ns
         self._index = 0
-        self._sends = 0
+        self._attempts = 0
         self._sent_ns: int | None = None
         self._settled_ns: int | None = None
         self._cancelled = False
         self._shots: list[Shot] = []
-        self.outcome: Outcome = "running"
+        self.outcome: SweepOutcome = "running"
         self.missing: tuple[str, ...] = ()
         """Why there is no picture of some poses, one line for each of them."""
         self.finished = threading.Event()
         """Set once `outcome` and `shots` are final."""
 
     @property
-    def asker(self) -> Requester:
+    def requester(self) -> Requester:
         """Who asked for it."""
-        return self._asker
+        return self._requester
 
     @property
     def tour(self) -> None:
@@ -130,7 +132,7 @@ class Sweep:
         return tuple(self._shots)
 
     @property
-    def places(self) -> int:
+    def pose_count(self) -> int:
         """How many pictures it wants."""
         return len(self._poses)
 
@@ -143,48 +145,50 @@ class Sweep:
         """End it at the next step."""
         self._cancelled = True
 
-    def step(self, t_ns: int, state: HeadState) -> Wish | None:
+    def step(self, t_ns: int, state: HeadState) -> MoveRequest | None:
         """What it wants of the head now; nothing any more once it is finished."""
-        if self._is_over(t_ns):
+        if self._check_end(t_ns):
             return None
         if self._sent_ns is None:
-            return self._send(t_ns)
+            return self._go_to_pose(t_ns)
         if state.moving or not state.settled or state.position is None:
             self._settled_ns = None
             return None
-        if not self._is_there(state.position):
-            return self._lost(t_ns)
-        self._look(t_ns, state.position)
-        return self._send(t_ns) if self.outcome == "running" and self._sent_ns is None else None
+        if not self._is_at_pose(state.position):
+            return self._on_not_arrived(t_ns)
+        self._capture(t_ns, state.position)
+        return (
+            self._go_to_pose(t_ns) if self.outcome == "running" and self._sent_ns is None else None
+        )
 
-    def refused(self, t_ns: int, wish: Wish, refusal: CommandRejected) -> None:
+    def on_rejected(self, t_ns: int, request: MoveRequest, rejection: CommandRejected) -> None:
         """The head would not go there. What nobody may see, or who is stronger, is respected."""
         if self.outcome != "running":
             return
-        if refusal.kind in ("busy", "fenced", "expired"):
+        if rejection.kind in ("busy", "fenced", "expired"):
             self._sent_ns = None
             return
-        self._leave_out(str(refusal))
+        self._skip_pose(str(rejection))
 
-    def _is_over(self, t_ns: int) -> bool:
+    def _check_end(self, t_ns: int) -> bool:
         if self.outcome == "running" and self._cancelled:
-            self._end("cancelled")
+            self._finish("cancelled")
         elif self.outcome == "running" and t_ns >= self._deadline_ns:
-            self._end("late" if self._shots else "failed")
+            self._finish("late" if self._shots else "failed")
         return self.outcome != "running"
 
-    def _look(self, t_ns: int, position: PtzPosition) -> None:
+    def _capture(self, t_ns: int, position: PtzPosition) -> None:
         if self._settled_ns is None:
             self._settled_ns = t_ns
-        image = self._take(self._settled_ns)
+        image = self._get_image(self._settled_ns)
         if image is not None:
             self._shots.append(Shot(pose=position.pose, error_deg=position.error_deg, image=image))
             self._advance()
 
-    def _send(self, t_ns: int) -> Wish:
+    def _go_to_pose(self, t_ns: int) -> MoveRequest:
         pose = self._poses[self._index]
         self._sent_ns, self._settled_ns = t_ns, None
-        self._sends += 1
+        self._attempts += 1
         return AbsoluteMove(
             pan_deg=wrap_deg(pose.pan_deg),
             tilt_deg=pose.tilt_deg,
@@ -192,32 +196,33 @@ class Sweep:
             speed=self._speed,
         )
 
-    def _is_there(self, position: PtzPosition) -> bool:
-        pose, wanted = position.pose, self._poses[self._index]
+    def _is_at_pose(self, position: PtzPosition) -> bool:
+        pose, target = position.pose, self._poses[self._index]
         here, there = (
-            Direction(pan_deg=place.pan_deg, tilt_deg=place.tilt_deg) for place in (pose, wanted)
+            Direction(pan_deg=looked_at.pan_deg, tilt_deg=looked_at.tilt_deg)
+            for looked_at in (pose, target)
         )
-        return between_deg(here, there) <= max(NEAR_DEG, 2 * position.error_deg)
+        return angle_between_deg(here, there) <= max(ARRIVED_WITHIN_DEG, 2 * position.error_deg)
 
-    def _lost(self, t_ns: int) -> Wish | None:
-        if self._sent_ns is not None and (t_ns - self._sent_ns) / 1e9 < PATIENCE_S:
+    def _on_not_arrived(self, t_ns: int) -> MoveRequest | None:
+        if self._sent_ns is not None and (t_ns - self._sent_ns) / 1e9 < ARRIVAL_TIMEOUT_S:
             return None
-        if self._sends < SENDS:
-            return self._send(t_ns)
-        self._leave_out("the head does not come to rest there")
-        return None if self.outcome != "running" else self._send(t_ns)
+        if self._attempts < MAX_ATTEMPTS:
+            return self._go_to_pose(t_ns)
+        self._skip_pose("the head does not come to rest there")
+        return None if self.outcome != "running" else self._go_to_pose(t_ns)
 
-    def _leave_out(self, why: str) -> None:
+    def _skip_pose(self, reason: str) -> None:
         pan_deg = self._poses[self._index].pan_deg
-        self.missing = (*self.missing, f"pan {pan_deg:.0f}: {why}")
+        self.missing = (*self.missing, f"pan {pan_deg:.0f}: {reason}")
         self._advance()
 
     def _advance(self) -> None:
         self._index += 1
-        self._sends, self._sent_ns, self._settled_ns = 0, None, None
+        self._attempts, self._sent_ns, self._settled_ns = 0, None, None
         if self._index == len(self._poses):
-            self._end("done" if self._shots else "failed")
+            self._finish("done" if self._shots else "failed")
 
-    def _end(self, outcome: Outcome) -> None:
+    def _finish(self, outcome: SweepOutcome) -> None:
         self.outcome = outcome
         self.finished.set()

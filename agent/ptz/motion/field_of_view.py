@@ -15,7 +15,7 @@ from drivers.angles import wrap_deg
 from drivers.contracts import Pose
 from drivers.media import Corner
 
-_IN_FRONT = 1e-6
+_MIN_DEPTH = 1e-6
 """Of a direction's unit length: what is not further ahead than this is beside the picture."""
 
 
@@ -35,42 +35,45 @@ class ViewAngles(msgspec.Struct, frozen=True, kw_only=True):
     half_height_deg: float
 
 
-def width_deg(fov: FieldOfView, zoom: float) -> float:
+def horizontal_fov_deg(fov: FieldOfView, zoom: float) -> float:
     """How wide the picture is at a zoom from 0 to 1.
 
     Between its calibrated ends the focal length grows by the same factor for the same step of the
     zoom, which is how zoom motors are commonly geared.
     """
-    half_wide, half_tele = (math.tan(math.radians(end / 2)) for end in (fov.wide, fov.tele))
-    half = half_wide * (half_tele / half_wide) ** min(1.0, max(0.0, zoom))
-    return math.degrees(2 * math.atan(half))
+    tan_half_wide, tan_half_tele = (math.tan(math.radians(end / 2)) for end in (fov.wide, fov.tele))
+    tan_half_width = tan_half_wide * (tan_half_tele / tan_half_wide) ** min(1.0, max(0.0, zoom))
+    return math.degrees(2 * math.atan(tan_half_width))
 
 
-def outlook(fov: FieldOfView, zoom: float) -> ViewAngles:
+def view_angles(fov: FieldOfView, zoom: float) -> ViewAngles:
     """Half of the picture's width and height at a zoom."""
-    half_width_deg = width_deg(fov, zoom) / 2
+    half_width_deg = horizontal_fov_deg(fov, zoom) / 2
     half_height = math.tan(math.radians(half_width_deg)) / fov.aspect
     return ViewAngles(
         half_width_deg=half_width_deg, half_height_deg=math.degrees(math.atan(half_height))
     )
 
 
-def direction_of(fov: FieldOfView, pose: Pose, at: Corner) -> Direction:
+def point_to_direction(fov: FieldOfView, pose: Pose, point: Corner) -> Direction:
     """Where in the street a place in the picture is, at 0..1 from its top left corner.
 
     A head that is sent there has it in the middle of its picture.
     """
-    half = math.tan(math.radians(width_deg(fov, pose.zoom) / 2))
-    right, up = (at.x - 0.5) * 2 * half, (0.5 - at.y) * 2 * half / fov.aspect
+    tan_half_width = math.tan(math.radians(horizontal_fov_deg(fov, pose.zoom) / 2))
+    right, up = (
+        (point.x - 0.5) * 2 * tan_half_width,
+        (0.5 - point.y) * 2 * tan_half_width / fov.aspect,
+    )
     sin, cos = math.sin(math.radians(pose.tilt_deg)), math.cos(math.radians(pose.tilt_deg))
-    ahead, above = cos - sin * up, sin + cos * up
+    depth, above = cos - sin * up, sin + cos * up
     return Direction(
-        pan_deg=wrap_deg(pose.pan_deg + math.degrees(math.atan2(right, ahead))),
-        tilt_deg=math.degrees(math.atan2(above, math.hypot(right, ahead))),
+        pan_deg=wrap_deg(pose.pan_deg + math.degrees(math.atan2(right, depth))),
+        tilt_deg=math.degrees(math.atan2(above, math.hypot(right, depth))),
     )
 
 
-def place_of(fov: FieldOfView, pose: Pose, direction: Direction) -> Corner | None:
+def direction_to_point(fov: FieldOfView, pose: Pose, direction: Direction) -> Corner | None:
     """Where in the picture a direction is; outside of 0..1 it is beside the picture. None where it
     is not in front of the camera.
     """
@@ -81,16 +84,16 @@ def place_of(fov: FieldOfView, pose: Pose, direction: Direction) -> Corner | Non
         math.cos(pan) * math.cos(tilt),
     )
     sin, cos = math.sin(math.radians(pose.tilt_deg)), math.cos(math.radians(pose.tilt_deg))
-    ahead, up = cos * level + sin * above, cos * above - sin * level
-    if ahead <= _IN_FRONT:
+    depth, up = cos * level + sin * above, cos * above - sin * level
+    if depth <= _MIN_DEPTH:
         return None
-    scale = 2 * math.tan(math.radians(width_deg(fov, pose.zoom) / 2)) * ahead
+    scale = 2 * math.tan(math.radians(horizontal_fov_deg(fov, pose.zoom) / 2)) * depth
     return Corner(x=0.5 + right / scale, y=0.5 - up * fov.aspect / scale)
 
 
-def between_deg(one: Direction, other: Direction) -> float:
+def angle_between_deg(one: Direction, other: Direction) -> float:
     """The angle between two directions, 0 to 180; by haversine, which small angles do not upset."""
     a, b = math.radians(one.tilt_deg), math.radians(other.tilt_deg)
     pan = math.radians(one.pan_deg - other.pan_deg)
-    half = math.sin((a - b) / 2) ** 2 + math.cos(a) * math.cos(b) * math.sin(pan / 2) ** 2
-    return math.degrees(2 * math.asin(math.sqrt(min(1.0, half))))
+    haversine = math.sin((a - b) / 2) ** 2 + math.cos(a) * math.cos(b) * math.sin(pan / 2) ** 2
+    return math.degrees(2 * math.asin(math.sqrt(min(1.0, haversine))))

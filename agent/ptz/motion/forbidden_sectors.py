@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from agent.config.heads import FieldOfView, Sector
+from agent.config.heads import FieldOfView, ForbiddenSector
 from drivers.contracts import Pose
 
-ROUND_DEG = 360.0
-DOWN_DEG = -90.0
-NOBODY_KNOWS_DEG = 90.0
+FULL_CIRCLE_DEG = 360.0
+NADIR_DEG = -90.0
+UNKNOWN_POSITION_DEG = 90.0
 """An error as large as this says nothing of where a head looks."""
 
 
@@ -30,7 +30,9 @@ class SphereArea(msgspec.Struct, frozen=True, kw_only=True):
     zoom: float
 
 
-def reach(pose: Pose, pan_deg: float = 0.0, tilt_deg: float = 0.0, zoom: float = 0.0) -> SphereArea:
+def swept_area(
+    pose: Pose, pan_deg: float = 0.0, tilt_deg: float = 0.0, zoom: float = 0.0
+) -> SphereArea:
     """The places from a pose on to `pan_deg` further to the right (negative: left) and `tilt_deg`
     further up, by any way that never turns back.
     """
@@ -43,64 +45,77 @@ def reach(pose: Pose, pan_deg: float = 0.0, tilt_deg: float = 0.0, zoom: float =
     )
 
 
-def seen(area: SphereArea, fov: FieldOfView | None, slack_deg: float) -> SphereArea:
+def visible_area(area: SphereArea, fov: FieldOfView | None, margin_deg: float) -> SphereArea:
     """What may be in a picture that is taken from these places, when they are wrong by
     `slack_deg`. Without a field of view it is the middle of the picture alone.
     """
-    low, high = area.tilt_low_deg - slack_deg, area.tilt_high_deg + slack_deg
-    beside = slack_deg
+    low, high = area.tilt_low_deg - margin_deg, area.tilt_high_deg + margin_deg
+    pan_margin_deg = margin_deg
     if fov is not None:
         # Between both ends nobody has measured. Lenses narrow quickly at first, so a straight line
         # is above their curve.
-        width_deg = fov.wide + (fov.tele - fov.wide) * area.zoom
-        h = math.tan(math.radians(width_deg / 2))
-        v = h / fov.aspect
-        beside += max(_beside(low, h, v), _beside(high, h, v))
-        low, high = _lowest(low, h, v), -_lowest(-high, h, v)
-    width = area.width_deg + 2 * beside
+        hfov_deg = fov.wide + (fov.tele - fov.wide) * area.zoom
+        half_width = math.tan(math.radians(hfov_deg / 2))
+        half_height = half_width / fov.aspect
+        pan_margin_deg += max(
+            _corner_pan_reach_deg(low, half_width, half_height),
+            _corner_pan_reach_deg(high, half_width, half_height),
+        )
+        low, high = (
+            _lowest_tilt_deg(low, half_width, half_height),
+            -_lowest_tilt_deg(-high, half_width, half_height),
+        )
+    width = area.width_deg + 2 * pan_margin_deg
     return SphereArea(
-        pan_from_deg=area.pan_from_deg - beside,
-        width_deg=min(width, ROUND_DEG),
-        tilt_low_deg=max(low, DOWN_DEG),
-        tilt_high_deg=min(high, -DOWN_DEG),
+        pan_from_deg=area.pan_from_deg - pan_margin_deg,
+        width_deg=min(width, FULL_CIRCLE_DEG),
+        tilt_low_deg=max(low, NADIR_DEG),
+        tilt_high_deg=min(high, -NADIR_DEG),
         zoom=area.zoom,
     )
 
 
-def meets(area: SphereArea, sector: Sector) -> bool:
+def overlaps(area: SphereArea, sector: ForbiddenSector) -> bool:
     """Whether an area and a sector have anything in common."""
     first, last = sector.pan_deg
-    width = last - first if last >= first else last - first + ROUND_DEG
-    begins = (area.pan_from_deg - first) % ROUND_DEG
-    in_pan = begins <= width or begins + area.width_deg >= ROUND_DEG
+    sector_width_deg = last - first if last >= first else last - first + FULL_CIRCLE_DEG
+    offset_deg = (area.pan_from_deg - first) % FULL_CIRCLE_DEG
+    in_pan = offset_deg <= sector_width_deg or offset_deg + area.width_deg >= FULL_CIRCLE_DEG
     low, high = sector.tilt_deg
     return in_pan and area.tilt_low_deg <= high and area.tilt_high_deg >= low
 
 
-def in_picture(
-    area: SphereArea, sectors: Sequence[Sector], fov: FieldOfView | None, slack_deg: float
-) -> Sector | None:
+def first_visible_sector(
+    area: SphereArea, sectors: Sequence[ForbiddenSector], fov: FieldOfView | None, margin_deg: float
+) -> ForbiddenSector | None:
     """The first sector that may be in the picture taken from any of these places, None where none
     may be.
     """
-    picture = seen(area, fov, slack_deg)
-    return next((sector for sector in sectors if meets(picture, sector)), None)
+    view = visible_area(area, fov, margin_deg)
+    return next((sector for sector in sectors if overlaps(view, sector)), None)
 
 
-def _beside(tilt_deg: float, h: float, v: float) -> float:
+def _corner_pan_reach_deg(tilt_deg: float, half_width: float, half_height: float) -> float:
     """How far in pan the upper corners of a picture reach, whose half width and height are `h` and
     `v` at distance 1.
     """
     tilt = math.radians(min(abs(tilt_deg), 90.0))
-    ahead = math.cos(tilt) - v * math.sin(tilt)
-    return math.degrees(math.atan2(h, ahead)) if ahead > 0 else 180.0
+    depth = math.cos(tilt) - half_height * math.sin(tilt)
+    return math.degrees(math.atan2(half_width, depth)) if depth > 0 else 180.0
 
 
-def _lowest(tilt_deg: float, h: float, v: float) -> float:
+def _lowest_tilt_deg(tilt_deg: float, half_width: float, half_height: float) -> float:
     """The lowest tilt in a picture: in the middle of its lower edge, or in its corners."""
     tilt = math.radians(tilt_deg)
-    middle = tilt_deg - math.degrees(math.atan(v))
-    if middle <= DOWN_DEG:
-        return DOWN_DEG
-    below = math.sin(tilt) - v * math.cos(tilt)
-    return min(middle, math.degrees(math.asin(below / math.sqrt(1 + h * h + v * v))))
+    lower_edge_deg = tilt_deg - math.degrees(math.atan(half_height))
+    if lower_edge_deg <= NADIR_DEG:
+        return NADIR_DEG
+    lower_corner = math.sin(tilt) - half_height * math.cos(tilt)
+    return min(
+        lower_edge_deg,
+        math.degrees(
+            math.asin(
+                lower_corner / math.sqrt(1 + half_width * half_width + half_height * half_height)
+            )
+        ),
+    )

@@ -16,17 +16,17 @@ from typing import TypeAlias
 import msgspec
 
 from agent.ptz.motion.forbidden_sectors import SphereArea
-from agent.ptz.motion.position_servo import way_deg
-from drivers.contracts import Pose, PtzAbilities, PtzPosition, Velocity
+from agent.ptz.motion.position_servo import pan_delta_deg
+from drivers.contracts import Pose, PtzCapabilities, PtzPosition, Velocity
 
-TURN_S = 0.1
+POLL_INTERVAL_S = 0.1
 """So often a motion is looked at, whose end depends on where the head is."""
-LONGEST_ANSWER_S = 2.0
+DEFAULT_LATENCY_S = 2.0
 """What a head may take that has not answered yet: `drivers.contracts.Ptz`."""
-REMEMBERED_S = 60.0
+HISTORY_S = 60.0
 """The next answer may take as long as the slowest of this time."""
-FOR_EVER_S = 86_400.0
-ZOOM_PER_S = 0.5
+UNBOUNDED_S = 86_400.0
+MAX_ZOOM_PER_S = 0.5
 """No lens is thought to be faster from one end to the other than two seconds."""
 
 Goal: TypeAlias = Velocity | Pose | None
@@ -49,17 +49,17 @@ class Overshoot(msgspec.Struct, frozen=True, kw_only=True):
     answers take of a turn: to two orders, and to the look between them.
     """
 
-    until_s: float
-    late_s: float
+    horizon_s: float
+    latency_s: float
     pan: tuple[CoastingAxis, ...] = ()
     tilt: tuple[CoastingAxis, ...] = ()
     zoom: tuple[CoastingAxis, ...] = ()
 
-    def area(self, pose: Pose, velocity: Velocity) -> SphereArea:
+    def reachable_area(self, pose: Pose, velocity: Velocity) -> SphereArea:
         """Where a head may come from a pose, when it is told now to move at this velocity."""
-        left, right = self._between(velocity.pan_deg_s, self.pan)
-        down, up = self._between(velocity.tilt_deg_s, self.tilt)
-        wider, _ = self._between(velocity.zoom * ZOOM_PER_S, self.zoom)
+        left, right = self._travel_both_ways(velocity.pan_deg_s, self.pan)
+        down, up = self._travel_both_ways(velocity.tilt_deg_s, self.tilt)
+        wider, _ = self._travel_both_ways(velocity.zoom * MAX_ZOOM_PER_S, self.zoom)
         return SphereArea(
             pan_from_deg=pose.pan_deg - left,
             width_deg=left + right,
@@ -68,30 +68,32 @@ class Overshoot(msgspec.Struct, frozen=True, kw_only=True):
             zoom=min(max(pose.zoom - wider, 0.0), 1.0),
         )
 
-    def _between(self, speed: float, fading: Sequence[CoastingAxis]) -> tuple[float, float]:
+    def _travel_both_ways(
+        self, speed: float, coasting: Sequence[CoastingAxis]
+    ) -> tuple[float, float]:
         """How far the one way and the other."""
-        speeds = [(each.speed, each.until_s) for each in fading]
-        speeds.append((speed, self.until_s))
+        speeds = [(each.speed, each.until_s) for each in coasting]
+        speeds.append((speed, self.horizon_s))
         return _max_travel([(-each, until_s) for each, until_s in speeds]), _max_travel(speeds)
 
 
 def _max_travel(speeds: Sequence[tuple[float, float]]) -> float:
     """How far at the fastest that there may be at each time."""
-    gone, reached_s = 0.0, 0.0
+    travel, elapsed_s = 0.0, 0.0
     for speed, until_s in sorted(speeds, reverse=True):
-        if speed > 0 and until_s > reached_s:
-            gone += speed * (until_s - reached_s)
-            reached_s = until_s
-    return gone
+        if speed > 0 and until_s > elapsed_s:
+            travel += speed * (until_s - elapsed_s)
+            elapsed_s = until_s
+    return travel
 
 
-class _Told:
+class _SentOrder:
     """An order. `over_ns` is when a later one was done, None where none was."""
 
     def __init__(self, goal: Goal) -> None:
         self.goal = goal
-        self.returned = False
-        self.over_ns: int | None = None
+        self.has_returned = False
+        self.superseded_ns: int | None = None
 
 
 class OvershootModel:
@@ -104,9 +106,9 @@ class OvershootModel:
         self._brake_s = brake_s
         self._clock_ns = clock_ns
         self._lock = threading.Lock()
-        self._told: list[_Told] = []
-        self._looks: deque[tuple[int, float]] = deque()
-        self._orders: deque[tuple[int, float]] = deque()
+        self._sent_orders: list[_SentOrder] = []
+        self._query_latencies: deque[tuple[int, float]] = deque()
+        self._order_latencies: deque[tuple[int, float]] = deque()
 
     @contextmanager
     def timed_query(self) -> Iterator[None]:
@@ -115,100 +117,104 @@ class OvershootModel:
         try:
             yield
         finally:
-            self._note(self._looks, began_ns)
+            self._record_latency(self._query_latencies, began_ns)
 
     @contextmanager
     def timed_order(self, goal: Goal) -> Iterator[None]:
         """Within this it is told something. Where that fails, it may have heard it or not."""
-        told = _Told(goal)
+        order = _SentOrder(goal)
         began_ns = self._clock_ns()
         with self._lock:
-            self._told.append(told)
+            self._sent_orders.append(order)
         try:
             yield
         except BaseException:
-            told.returned = True
+            order.has_returned = True
             raise
         else:
-            self._done(told)
+            self._complete(order)
         finally:
-            self._note(self._orders, began_ns)
+            self._record_latency(self._order_latencies, began_ns)
 
     def overshoot(
-        self, t_ns: int, found: PtzPosition | None, abilities: PtzAbilities | None
+        self, t_ns: int, position: PtzPosition | None, capabilities: PtzCapabilities | None
     ) -> Overshoot:
         """How the head goes on that was `found` there, if it is told something at `t_ns`. Of one that
         was not found nobody can tell: for ever.
         """
-        if found is None or abilities is None:
-            return Overshoot(until_s=FOR_EVER_S, late_s=self._late_s())
+        if position is None or capabilities is None:
+            return Overshoot(horizon_s=UNBOUNDED_S, latency_s=self._latency_s())
         with self._lock:
-            order_s = _max_latency(self._orders)
-            told = [(each.goal, each.over_ns) for each in self._told]
+            order_latency_s = _max_latency(self._order_latencies)
+            sent_orders = [(each.goal, each.superseded_ns) for each in self._sent_orders]
         pan: list[CoastingAxis] = []
         tilt: list[CoastingAxis] = []
         zoom: list[CoastingAxis] = []
         # Until what is decided now is done, whether it is done at once or late.
-        done_ns = t_ns + int(order_s * 1e9)
-        for goal, over_ns in told:
-            until_s = ((done_ns if over_ns is None else over_ns) - found.t_ns) / 1e9 + self._brake_s
+        effective_ns = t_ns + int(order_latency_s * 1e9)
+        for goal, superseded_ns in sent_orders:
+            until_s = (
+                (effective_ns if superseded_ns is None else superseded_ns) - position.t_ns
+            ) / 1e9 + self._brake_s
             if until_s <= 0:
                 continue
             if isinstance(goal, Velocity):
                 pan.append(CoastingAxis(speed=goal.pan_deg_s, until_s=until_s))
                 tilt.append(CoastingAxis(speed=goal.tilt_deg_s, until_s=until_s))
-                zoom.append(CoastingAxis(speed=goal.zoom * ZOOM_PER_S, until_s=until_s))
+                zoom.append(CoastingAxis(speed=goal.zoom * MAX_ZOOM_PER_S, until_s=until_s))
             elif goal is not None:
-                here = found.pose
-                way = way_deg(here.pan_deg, goal.pan_deg, abilities.pan_deg)
-                pan.append(_coast_to(way, abilities.pan_max_deg_s, until_s))
+                pose = position.pose
+                pan_travel_deg = pan_delta_deg(pose.pan_deg, goal.pan_deg, capabilities.pan_deg)
+                pan.append(_coast_to(pan_travel_deg, capabilities.pan_max_deg_s, until_s))
                 tilt.append(
-                    _coast_to(goal.tilt_deg - here.tilt_deg, abilities.tilt_max_deg_s, until_s)
+                    _coast_to(goal.tilt_deg - pose.tilt_deg, capabilities.tilt_max_deg_s, until_s)
                 )
-                zoom.append(_coast_to(goal.zoom - here.zoom, ZOOM_PER_S, until_s))
+                zoom.append(_coast_to(goal.zoom - pose.zoom, MAX_ZOOM_PER_S, until_s))
         # This order; the turn until the next look, which may come late by one; that look; the next
         # order.
-        late_s, age_s = self._late_s(), (t_ns - found.t_ns) / 1e9
+        latency_s, age_s = self._latency_s(), (t_ns - position.t_ns) / 1e9
         return Overshoot(
-            until_s=age_s + late_s + 2 * TURN_S + self._brake_s,
-            late_s=late_s,
+            horizon_s=age_s + latency_s + 2 * POLL_INTERVAL_S + self._brake_s,
+            latency_s=latency_s,
             pan=tuple(pan),
             tilt=tuple(tilt),
             zoom=tuple(zoom),
         )
 
-    def _late_s(self) -> float:
+    def _latency_s(self) -> float:
         with self._lock:
-            return 2 * _max_latency(self._orders) + _max_latency(self._looks)
+            return 2 * _max_latency(self._order_latencies) + _max_latency(self._query_latencies)
 
-    def _done(self, told: _Told) -> None:
+    def _complete(self, order: _SentOrder) -> None:
         now_ns = self._clock_ns()
         with self._lock:
-            told.returned = True
-            for each in self._told[: self._told.index(told)]:
+            order.has_returned = True
+            for each in self._sent_orders[: self._sent_orders.index(order)]:
                 # One that is still on its way may be heard after this one.
-                if each.returned and each.over_ns is None:
-                    each.over_ns = now_ns
-            self._told = [each for each in self._told if not _is_older(each.over_ns, now_ns)]
+                if each.has_returned and each.superseded_ns is None:
+                    each.superseded_ns = now_ns
+            self._sent_orders = [
+                each for each in self._sent_orders if not _is_expired(each.superseded_ns, now_ns)
+            ]
 
-    def _note(self, answers: deque[tuple[int, float]], began_ns: int) -> None:
+    def _record_latency(self, latencies: deque[tuple[int, float]], began_ns: int) -> None:
         now_ns = self._clock_ns()
         with self._lock:
-            while answers and _is_older(answers[0][0], now_ns):
-                answers.popleft()
-            answers.append((now_ns, (now_ns - began_ns) / 1e9))
+            while latencies and _is_expired(latencies[0][0], now_ns):
+                latencies.popleft()
+            latencies.append((now_ns, (now_ns - began_ns) / 1e9))
 
 
-def _max_latency(answers: Sequence[tuple[int, float]]) -> float:
-    return max((took_s for _, took_s in answers), default=LONGEST_ANSWER_S)
+def _max_latency(latencies: Sequence[tuple[int, float]]) -> float:
+    return max((latency_s for _, latency_s in latencies), default=DEFAULT_LATENCY_S)
 
 
-def _is_older(t_ns: int | None, now_ns: int) -> bool:
+def _is_expired(t_ns: int | None, now_ns: int) -> bool:
     """Than what is remembered."""
-    return t_ns is not None and (now_ns - t_ns) / 1e9 > REMEMBERED_S
+    return t_ns is not None and (now_ns - t_ns) / 1e9 > HISTORY_S
 
 
-def _coast_to(way: float, top_speed: float, until_s: float) -> CoastingAxis:
+def _coast_to(travel: float, top_speed: float, until_s: float) -> CoastingAxis:
     """On its way to a place: as fast as it can, and not beyond."""
-    speed = top_speed if way >= 0 else -top_speed
-    return CoastingAxis(speed=speed, until_s=min(until_s, abs(way) / top_speed))
+    speed = top_speed if travel >= 0 else -top_speed
+    return CoastingAxis(speed=speed, until_s=min(until_s, abs(travel) / top_speed))

@@ -10,25 +10,30 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from agent.config.heads import FieldOfView, Sector
-from agent.ptz.motion.forbidden_sectors import NOBODY_KNOWS_DEG, SphereArea, in_picture, reach
+from agent.config.heads import FieldOfView, ForbiddenSector
+from agent.ptz.motion.forbidden_sectors import (
+    UNKNOWN_POSITION_DEG,
+    SphereArea,
+    first_visible_sector,
+    swept_area,
+)
 from agent.ptz.motion.overshoot import Overshoot
 from drivers.angles import wrap_deg
 from drivers.contracts import Pose, Range, Velocity
 
-LONGEST_LEG_DEG = 120.0
+MAX_LEG_DEG = 120.0
 """A head that turns without end is never left to choose the way round."""
-STEP_DEG = 1.0
-TILT_STEP_DEG = 5.0
-BESIDE_DEG = 0.5
+SEARCH_STEP_DEG = 1.0
+AREA_TILT_STEP_DEG = 5.0
+EDGE_MARGIN_DEG = 0.5
 """Kept beside a sector's edge, so that arriving there is not being inside."""
-SLOWER = (1.0, 0.5, 0.25, 0.1)
+SPEED_FACTORS = (1.0, 0.5, 0.25, 0.1)
 
 
 class PathBlocked(Exception):
     """There is no way; `sector` is what is in it."""
 
-    def __init__(self, sector: Sector) -> None:
+    def __init__(self, sector: ForbiddenSector) -> None:
         super().__init__(sector.name)
         self.sector = sector
 
@@ -39,34 +44,34 @@ class MotionBounds(msgspec.Struct, frozen=True, kw_only=True):
     `pan_deg` and `tilt_deg` are its ends, as in its abilities.
     """
 
-    sectors: tuple[Sector, ...]
+    sectors: tuple[ForbiddenSector, ...]
     fov: FieldOfView | None
     error_deg: float
-    at_rest_deg: float
-    ahead: Overshoot
+    at_rest_error_deg: float
+    overshoot: Overshoot
     pan_deg: Range | None
     tilt_deg: Range
 
-    def hits(self, area: SphereArea, *, passing: bool) -> Sector | None:
+    def visible_sector(self, area: SphereArea, *, passing: bool) -> ForbiddenSector | None:
         """The sector that may be seen from these places; `passing`: those that may be crossed do
         not count.
         """
         sectors = [s for s in self.sectors if not (passing and s.cross)]
-        return in_picture(area, sectors, self.fov, self.error_deg) if sectors else None
+        return first_visible_sector(area, sectors, self.fov, self.error_deg) if sectors else None
 
     @property
-    def lost(self) -> bool:
+    def is_position_unknown(self) -> bool:
         """There is something to hide and nobody knows where the head looks."""
-        return bool(self.sectors) and self.error_deg >= NOBODY_KNOWS_DEG
+        return bool(self.sectors) and self.error_deg >= UNKNOWN_POSITION_DEG
 
     @property
-    def steered(self) -> "MotionBounds":
+    def for_steering(self) -> "MotionBounds":
         """The same for whoever holds all that lies `ahead` against the sectors. What a head that tells
         its place is wrong by while it moves is how old its word is, and that lies ahead already.
         """
-        return msgspec.structs.replace(self, error_deg=min(self.error_deg, self.at_rest_deg))
+        return msgspec.structs.replace(self, error_deg=min(self.error_deg, self.at_rest_error_deg))
 
-    def within(self, pose: Pose) -> Pose:
+    def clamp(self, pose: Pose) -> Pose:
         """The pose, or the nearest that the head can reach."""
         tilt = min(max(pose.tilt_deg, self.tilt_deg.low), self.tilt_deg.high)
         pan = pose.pan_deg
@@ -75,220 +80,240 @@ class MotionBounds(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(pose, pan_deg=wrap_deg(pan), tilt_deg=tilt)
 
 
-def straight(start: Pose, target: Pose, bounds: MotionBounds) -> bool:
+def is_direct_path_clear(start: Pose, target: Pose, bounds: MotionBounds) -> bool:
     """Whether a head may go there in whichever way it likes."""
-    return _hit([_between(start, target, way) for way in _ways(start, target, bounds)], bounds) is (
-        None
-    )
+    return _first_blocking_sector(
+        [
+            _direct_area(start, target, pan_travel_deg)
+            for pan_travel_deg in _pan_travels(start, target, bounds)
+        ],
+        bounds,
+    ) is (None)
 
 
-def route(start: Pose, target: Pose, bounds: MotionBounds) -> tuple[Pose, ...]:
+def plan_path(start: Pose, target: Pose, bounds: MotionBounds) -> tuple[Pose, ...]:
     """The poses to go to, one after the other, the last one `target`. Raises Blocked.
 
     From within a sector the first is the nearest place outside.
     """
-    resting = bounds.hits(reach(target), passing=False)
-    if resting is not None:
-        raise PathBlocked(resting)
-    inside = bounds.hits(reach(start), passing=True)
-    if inside is not None:
-        out = way_out(start, bounds)
-        if out is None:
-            raise PathBlocked(inside)
-        return (out, *route(out, target, bounds))
-    direct = _legs(start, target, _ways(start, target, bounds)[0])
-    in_the_way = _hit(_areas((start, *direct)), bounds)
-    if in_the_way is None:
-        return direct
-    ways = [
+    target_sector = bounds.visible_sector(swept_area(target), passing=False)
+    if target_sector is not None:
+        raise PathBlocked(target_sector)
+    start_sector = bounds.visible_sector(swept_area(start), passing=True)
+    if start_sector is not None:
+        exit_pose = find_exit(start, bounds)
+        if exit_pose is None:
+            raise PathBlocked(start_sector)
+        return (exit_pose, *plan_path(exit_pose, target, bounds))
+    direct_legs = _split_leg(start, target, _pan_travels(start, target, bounds)[0])
+    blocking_sector = _first_blocking_sector(_path_areas((start, *direct_legs)), bounds)
+    if blocking_sector is None:
+        return direct_legs
+    detours = [
         legs
-        for legs in _around(start, target, bounds)
-        if _hit(_areas((start, *legs)), bounds) is None
+        for legs in _detours(start, target, bounds)
+        if _first_blocking_sector(_path_areas((start, *legs)), bounds) is None
     ]
-    if not ways:
-        raise PathBlocked(in_the_way)
-    return min(ways, key=lambda legs: _length(start, legs))
+    if not detours:
+        raise PathBlocked(blocking_sector)
+    return min(detours, key=lambda legs: _path_length_deg(start, legs))
 
 
-def way_out(start: Pose, bounds: MotionBounds) -> Pose | None:
+def find_exit(start: Pose, bounds: MotionBounds) -> Pose | None:
     """The nearest pose straight left, right, up or down from which no sector is seen; on the way
     none comes into the picture that was not in it. None where there is no such way.
     """
-    if bounds.lost:
+    if bounds.is_position_unknown:
         return None
-    already = [s for s in bounds.sectors if _sees(reach(start), s, bounds)]
-    others = [s for s in bounds.sectors if s not in already]
-    open_to = {(1, 0), (-1, 0), (0, 1), (0, -1)}
-    for step in range(1, int(180 / STEP_DEG) + 1):
-        for pan, tilt in sorted(open_to, reverse=True):
-            far = step * STEP_DEG + BESIDE_DEG
+    visible = [s for s in bounds.sectors if _is_visible(swept_area(start), s, bounds)]
+    others = [s for s in bounds.sectors if s not in visible]
+    directions = {(1, 0), (-1, 0), (0, 1), (0, -1)}
+    for step in range(1, int(180 / SEARCH_STEP_DEG) + 1):
+        for pan, tilt in sorted(directions, reverse=True):
+            distance_deg = step * SEARCH_STEP_DEG + EDGE_MARGIN_DEG
             pose = Pose(
-                pan_deg=start.pan_deg + pan * far,
-                tilt_deg=start.tilt_deg + tilt * far,
+                pan_deg=start.pan_deg + pan * distance_deg,
+                tilt_deg=start.tilt_deg + tilt * distance_deg,
                 zoom=start.zoom,
             )
-            passed = reach(pose, -pan * (STEP_DEG + BESIDE_DEG), -tilt * (STEP_DEG + BESIDE_DEG))
-            if not _reachable(pose, bounds) or any(_sees(passed, s, bounds) for s in others):
-                open_to.discard((pan, tilt))
-            elif not any(_sees(reach(pose), s, bounds) for s in already):
-                return bounds.within(pose)
+            passed_area = swept_area(
+                pose,
+                -pan * (SEARCH_STEP_DEG + EDGE_MARGIN_DEG),
+                -tilt * (SEARCH_STEP_DEG + EDGE_MARGIN_DEG),
+            )
+            if not _is_reachable(pose, bounds) or any(
+                _is_visible(passed_area, s, bounds) for s in others
+            ):
+                directions.discard((pan, tilt))
+            elif not any(_is_visible(swept_area(pose), s, bounds) for s in visible):
+                return bounds.clamp(pose)
     return None
 
 
-def clip(velocity: Velocity, pose: Pose, bounds: MotionBounds) -> Velocity | Sector:
+def clip_velocity(
+    velocity: Velocity, pose: Pose, bounds: MotionBounds
+) -> Velocity | ForbiddenSector:
     """The velocity, or as much of it as brings no sector into the picture before the head can be
     told otherwise and stands: slower, or along the edge. The sector where nothing is left. From
     within a sector only what leads straight out is left, and into no other one.
     """
-    inside = bounds.hits(reach(pose), passing=True)
-    if inside is not None:
-        outwards = _outwards(velocity, pose, bounds)
-        if outwards is None:
-            return inside
-        others = tuple(s for s in bounds.sectors if not _sees(reach(pose), s, bounds))
-        velocity, bounds = outwards, msgspec.structs.replace(bounds, sectors=others)
-    first: Sector | None = None
-    for wanted in _lesser(velocity):
-        hit = bounds.hits(bounds.ahead.area(pose, wanted), passing=True)
+    start_sector = bounds.visible_sector(swept_area(pose), passing=True)
+    if start_sector is not None:
+        outward = _outward_velocity(velocity, pose, bounds)
+        if outward is None:
+            return start_sector
+        others = tuple(s for s in bounds.sectors if not _is_visible(swept_area(pose), s, bounds))
+        velocity, bounds = outward, msgspec.structs.replace(bounds, sectors=others)
+    first_hit: ForbiddenSector | None = None
+    for candidate in _reduced_velocities(velocity):
+        hit = bounds.visible_sector(bounds.overshoot.reachable_area(pose, candidate), passing=True)
         if hit is None:
-            return wanted
-        first = first or hit
-    return first or velocity
+            return candidate
+        first_hit = first_hit or hit
+    return first_hit or velocity
 
 
-def _outwards(velocity: Velocity, pose: Pose, bounds: MotionBounds) -> Velocity | None:
-    out = way_out(pose, bounds)
-    if out is None:
+def _outward_velocity(velocity: Velocity, pose: Pose, bounds: MotionBounds) -> Velocity | None:
+    exit_pose = find_exit(pose, bounds)
+    if exit_pose is None:
         return None
-    pan, tilt = wrap_deg(out.pan_deg - pose.pan_deg), out.tilt_deg - pose.tilt_deg
-    leads = Velocity(
+    pan, tilt = wrap_deg(exit_pose.pan_deg - pose.pan_deg), exit_pose.tilt_deg - pose.tilt_deg
+    outward = Velocity(
         pan_deg_s=velocity.pan_deg_s if pan * velocity.pan_deg_s > 0 else 0.0,
         tilt_deg_s=velocity.tilt_deg_s if tilt * velocity.tilt_deg_s > 0 else 0.0,
         zoom=max(velocity.zoom, 0.0),
         focus=velocity.focus,
     )
-    return leads if leads.pan_deg_s or leads.tilt_deg_s or leads.zoom else None
+    return outward if outward.pan_deg_s or outward.tilt_deg_s or outward.zoom else None
 
 
-def _lesser(velocity: Velocity) -> Iterator[Velocity]:
+def _reduced_velocities(velocity: Velocity) -> Iterator[Velocity]:
     """The velocity, then less and less of it, the last ones along one axis alone."""
     axes = ((1, 1, 1), (1, 1, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1))
-    given: set[Velocity] = set()
-    for (pan, tilt, zoom), share in itertools.product(axes, SLOWER):
-        lesser = Velocity(
-            pan_deg_s=velocity.pan_deg_s * share * pan,
-            tilt_deg_s=velocity.tilt_deg_s * share * tilt,
+    yielded: set[Velocity] = set()
+    for (pan, tilt, zoom), factor in itertools.product(axes, SPEED_FACTORS):
+        reduced = Velocity(
+            pan_deg_s=velocity.pan_deg_s * factor * pan,
+            tilt_deg_s=velocity.tilt_deg_s * factor * tilt,
             zoom=velocity.zoom * zoom,
             focus=velocity.focus,
         )
-        moves = lesser.pan_deg_s or lesser.tilt_deg_s or lesser.zoom or lesser.focus
-        if moves and lesser not in given:
-            given.add(lesser)
-            yield lesser
+        is_moving = reduced.pan_deg_s or reduced.tilt_deg_s or reduced.zoom or reduced.focus
+        if is_moving and reduced not in yielded:
+            yielded.add(reduced)
+            yield reduced
 
 
-def _sees(area: SphereArea, sector: Sector, bounds: MotionBounds) -> bool:
-    return in_picture(area, (sector,), bounds.fov, bounds.error_deg) is not None
+def _is_visible(area: SphereArea, sector: ForbiddenSector, bounds: MotionBounds) -> bool:
+    return first_visible_sector(area, (sector,), bounds.fov, bounds.error_deg) is not None
 
 
-def _reachable(pose: Pose, bounds: MotionBounds) -> bool:
+def _is_reachable(pose: Pose, bounds: MotionBounds) -> bool:
     pan, tilt = bounds.pan_deg, bounds.tilt_deg
     in_pan = pan is None or pan.low <= pose.pan_deg <= pan.high
     return in_pan and tilt.low <= pose.tilt_deg <= tilt.high
 
 
-def _ways(start: Pose, target: Pose, bounds: MotionBounds) -> tuple[float, ...]:
+def _pan_travels(start: Pose, target: Pose, bounds: MotionBounds) -> tuple[float, ...]:
     """How far to turn, to the right: where it turns without end there are two ways."""
     if bounds.pan_deg is not None:
         return (target.pan_deg - start.pan_deg,)
-    near = wrap_deg(target.pan_deg - start.pan_deg)
+    shortest = wrap_deg(target.pan_deg - start.pan_deg)
     # A head is left to itself only where it cannot take the wrong one.
-    return (near,) if near == 0 else (near, near - 360 if near > 0 else near + 360)
+    return (
+        (shortest,)
+        if shortest == 0
+        else (shortest, shortest - 360 if shortest > 0 else shortest + 360)
+    )
 
 
-def _around(start: Pose, target: Pose, bounds: MotionBounds) -> Iterator[tuple[Pose, ...]]:
+def _detours(start: Pose, target: Pose, bounds: MotionBounds) -> Iterator[tuple[Pose, ...]]:
     zoom = max(start.zoom, target.zoom)
-    narrow = (msgspec.structs.replace(start, zoom=zoom),) if zoom > start.zoom else ()
-    for way in _ways(start, target, bounds):
-        yield _legs(start, target, way)
-        for level in (start.tilt_deg, target.tilt_deg, *_levels(bounds)):
+    zoom_leg = (msgspec.structs.replace(start, zoom=zoom),) if zoom > start.zoom else ()
+    for pan_travel_deg in _pan_travels(start, target, bounds):
+        yield _split_leg(start, target, pan_travel_deg)
+        for tilt_deg in (start.tilt_deg, target.tilt_deg, *_clear_tilts(bounds)):
             # The lens is narrow on the way, and widens where the head has arrived.
-            up = Pose(pan_deg=start.pan_deg, tilt_deg=level, zoom=zoom)
-            over = Pose(pan_deg=target.pan_deg, tilt_deg=level, zoom=zoom)
+            up = Pose(pan_deg=start.pan_deg, tilt_deg=tilt_deg, zoom=zoom)
+            over = Pose(pan_deg=target.pan_deg, tilt_deg=tilt_deg, zoom=zoom)
             down = msgspec.structs.replace(target, zoom=zoom)
-            legs = (*narrow, up, *_legs(up, over, way), down, target)
-            yield _moving(start, legs)
+            legs = (*zoom_leg, up, *_split_leg(up, over, pan_travel_deg), down, target)
+            yield _drop_empty_legs(start, legs)
 
 
-def _moving(start: Pose, legs: Sequence[Pose]) -> tuple[Pose, ...]:
+def _drop_empty_legs(start: Pose, legs: Sequence[Pose]) -> tuple[Pose, ...]:
     """The legs without those that lead nowhere."""
-    kept = [pose for before, pose in itertools.pairwise((start, *legs)) if pose != before]
-    return tuple(kept) or (legs[-1],)
+    nonempty_legs = [
+        pose for previous, pose in itertools.pairwise((start, *legs)) if pose != previous
+    ]
+    return tuple(nonempty_legs) or (legs[-1],)
 
 
-def _legs(start: Pose, target: Pose, way: float) -> tuple[Pose, ...]:
+def _split_leg(start: Pose, target: Pose, pan_travel_deg: float) -> tuple[Pose, ...]:
     """The way in pieces, each so short that the nearer way round is the one that is meant."""
-    pieces = int(abs(way) // LONGEST_LEG_DEG) + 1
-    between = [
+    leg_count = int(abs(pan_travel_deg) // MAX_LEG_DEG) + 1
+    intermediate = [
         Pose(
-            pan_deg=wrap_deg(start.pan_deg + way * piece / pieces),
-            tilt_deg=start.tilt_deg + (target.tilt_deg - start.tilt_deg) * piece / pieces,
+            pan_deg=wrap_deg(start.pan_deg + pan_travel_deg * index / leg_count),
+            tilt_deg=start.tilt_deg + (target.tilt_deg - start.tilt_deg) * index / leg_count,
             zoom=target.zoom,
         )
-        for piece in range(1, pieces)
+        for index in range(1, leg_count)
     ]
-    return (*between, target)
+    return (*intermediate, target)
 
 
-def _levels(bounds: MotionBounds) -> list[float]:
+def _clear_tilts(bounds: MotionBounds) -> list[float]:
     """The tilts from which a sector is just not seen any more, over and under it."""
     found: list[float] = []
     for sector in bounds.sectors:
         low, high = sector.tilt_deg
-        for edge, outwards in ((high, 1.0), (low, -1.0)):
-            for step in range(int(180 / STEP_DEG)):
-                tilt = edge + outwards * (step * STEP_DEG + BESIDE_DEG)
-                if not bounds.tilt_deg.low <= tilt <= bounds.tilt_deg.high:
+        for edge, direction in ((high, 1.0), (low, -1.0)):
+            for step in range(int(180 / SEARCH_STEP_DEG)):
+                tilt_deg = edge + direction * (step * SEARCH_STEP_DEG + EDGE_MARGIN_DEG)
+                if not bounds.tilt_deg.low <= tilt_deg <= bounds.tilt_deg.high:
                     break
-                middle = Pose(pan_deg=sector.pan_deg[0], tilt_deg=tilt)
-                if not _sees(reach(middle), sector, bounds):
-                    found.append(tilt)
+                edge_pose = Pose(pan_deg=sector.pan_deg[0], tilt_deg=tilt_deg)
+                if not _is_visible(swept_area(edge_pose), sector, bounds):
+                    found.append(tilt_deg)
                     break
     return found
 
 
-def _areas(poses: Sequence[Pose]) -> Iterator[SphereArea]:
+def _path_areas(poses: Sequence[Pose]) -> Iterator[SphereArea]:
     for start, target in itertools.pairwise(poses):
-        yield from _between_parts(start, target)
+        yield from _leg_areas(start, target)
 
 
-def _between_parts(start: Pose, target: Pose) -> Iterator[SphereArea]:
+def _leg_areas(start: Pose, target: Pose) -> Iterator[SphereArea]:
     """One axis alone is taken in small steps: near the zenith a picture covers far more pans."""
-    way = wrap_deg(target.pan_deg - start.pan_deg)
+    pan_travel_deg = wrap_deg(target.pan_deg - start.pan_deg)
     tilt = target.tilt_deg - start.tilt_deg
-    pieces = int(abs(tilt) // TILT_STEP_DEG) + 1 if way == 0 else 1
+    part_count = int(abs(tilt) // AREA_TILT_STEP_DEG) + 1 if pan_travel_deg == 0 else 1
     zoom = min(start.zoom, target.zoom)
-    for piece in range(pieces):
+    for index in range(part_count):
         begin = Pose(
-            pan_deg=start.pan_deg, tilt_deg=start.tilt_deg + tilt * piece / pieces, zoom=zoom
+            pan_deg=start.pan_deg, tilt_deg=start.tilt_deg + tilt * index / part_count, zoom=zoom
         )
-        yield reach(begin, way, tilt / pieces)
+        yield swept_area(begin, pan_travel_deg, tilt / part_count)
 
 
-def _between(start: Pose, target: Pose, way: float) -> SphereArea:
+def _direct_area(start: Pose, target: Pose, pan_travel_deg: float) -> SphereArea:
     pose = msgspec.structs.replace(start, zoom=min(start.zoom, target.zoom))
-    return reach(pose, way, target.tilt_deg - start.tilt_deg)
+    return swept_area(pose, pan_travel_deg, target.tilt_deg - start.tilt_deg)
 
 
-def _hit(areas: Iterable[SphereArea], bounds: MotionBounds) -> Sector | None:
+def _first_blocking_sector(
+    areas: Iterable[SphereArea], bounds: MotionBounds
+) -> ForbiddenSector | None:
     if all(sector.cross for sector in bounds.sectors):
         return None
-    hits = (bounds.hits(area, passing=True) for area in areas)
+    hits = (bounds.visible_sector(area, passing=True) for area in areas)
     return next((hit for hit in hits if hit is not None), None)
 
 
-def _length(start: Pose, legs: Sequence[Pose]) -> float:
+def _path_length_deg(start: Pose, legs: Sequence[Pose]) -> float:
     return sum(
-        max(abs(wrap_deg(pose.pan_deg - before.pan_deg)), abs(pose.tilt_deg - before.tilt_deg))
-        for before, pose in itertools.pairwise((start, *legs))
+        max(abs(wrap_deg(pose.pan_deg - previous.pan_deg)), abs(pose.tilt_deg - previous.tilt_deg))
+        for previous, pose in itertools.pairwise((start, *legs))
     )

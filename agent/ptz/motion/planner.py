@@ -3,23 +3,23 @@
 import msgspec
 
 from agent.commands.requester import CommandRejected
-from agent.config.heads import HeadConfig, Sector
+from agent.config.heads import ForbiddenSector, HeadConfig
 from agent.ptz.motion import position_servo
-from agent.ptz.motion.forbidden_sectors import NOBODY_KNOWS_DEG, reach
-from agent.ptz.motion.path import MotionBounds, PathBlocked, route, straight
+from agent.ptz.motion.forbidden_sectors import UNKNOWN_POSITION_DEG, swept_area
+from agent.ptz.motion.path import MotionBounds, PathBlocked, is_direct_path_clear, plan_path
 from agent.ptz.motion.trajectory import (
     ContinuousTrajectory,
     PoseTrajectory,
     PresetTrajectory,
     Trajectory,
-    allowed_s,
-    velocity_of,
+    time_limit_s,
+    to_velocity,
 )
 from agent.ptz.presets import Preset
 from agent.ptz.requests import AbsoluteMove, ContinuousMove
-from drivers.contracts import Pose, PtzAbilities, PtzPosition, Velocity
+from drivers.contracts import Pose, PtzCapabilities, PtzPosition, Velocity
 
-_KNOWN_DEG = 1.0
+_DEVICE_PRESET_ERROR_DEG = 1.0
 """How well a place is known where a head remembers it itself."""
 
 
@@ -28,88 +28,88 @@ class MovePlan(msgspec.Struct, frozen=True, kw_only=True):
     nothing to do but to stand.
     """
 
-    course: Trajectory | None
-    lasts_s: float
+    trajectory: Trajectory | None
+    max_duration_s: float
 
 
-def plan_drive(
-    wish: ContinuousMove,
+def plan_continuous(
+    request: ContinuousMove,
     t_ns: int,
     position: PtzPosition | None,
     bounds: MotionBounds,
-    head: "HeadLimits",
+    limits: "HeadLimits",
 ) -> MovePlan:
     """Raises Refused: `unsupported` for a zoom or a focus that is not there, `forbidden` where a
     sector is in the way at once.
     """
-    config, abilities = head.config, head.abilities
-    if wish.zoom and abilities.zoom_ratio <= 1:
+    config, capabilities = limits.config, limits.capabilities
+    if request.zoom and capabilities.zoom_ratio <= 1:
         raise CommandRejected("unsupported", f"head {config.name!r} has no zoom")
-    if wish.focus and not abilities.focus:
+    if request.focus and not capabilities.focus:
         raise CommandRejected("unsupported", f"head {config.name!r} has no focus")
-    lasts_s = min(wish.for_s, config.longest_move_s)
-    velocity = velocity_of(wish, abilities, config.dead_zone)
+    max_duration_s = min(request.for_s, config.longest_move_s)
+    velocity = to_velocity(request, capabilities, config.dead_zone)
     if velocity == Velocity():
-        return MovePlan(course=None, lasts_s=0.0)
-    course = ContinuousTrajectory(velocity, t_ns + int(lasts_s * 1e9))
+        return MovePlan(trajectory=None, max_duration_s=0.0)
+    trajectory = ContinuousTrajectory(velocity, t_ns + int(max_duration_s * 1e9))
     if bounds.sectors:
-        if position is None or bounds.steered.lost:
-            raise _nobody_knows(config.name, bounds)
-        clipped = course.clipped(position, bounds)
-        if isinstance(clipped, Sector):
-            raise _forbidden(config.name, clipped)
-    return MovePlan(course=course, lasts_s=lasts_s)
+        if position is None or bounds.for_steering.is_position_unknown:
+            raise _unknown_position_rejection(config.name, bounds)
+        velocity_or_sector = trajectory.clipped_velocity(position, bounds)
+        if isinstance(velocity_or_sector, ForbiddenSector):
+            raise _sector_rejection(config.name, velocity_or_sector)
+    return MovePlan(trajectory=trajectory, max_duration_s=max_duration_s)
 
 
 class HeadLimits(msgspec.Struct, frozen=True, kw_only=True):
     """A head as it is configured, and what it can do."""
 
     config: HeadConfig
-    abilities: PtzAbilities
+    capabilities: PtzCapabilities
 
 
-def plan_point(
-    wish: AbsoluteMove,
+def plan_absolute(
+    request: AbsoluteMove,
     position: PtzPosition | None,
     bounds: MotionBounds,
-    head: HeadLimits,
+    limits: HeadLimits,
     *,
-    exactly: bool = False,
+    always_send: bool = False,
 ) -> MovePlan:
     """Raises Refused: `failed` where nobody knows where the head is, `forbidden` where a sector
     would be in the picture there or on each way, `unsupported` where it is too far for the longest
     move. `exactly`: a head that can be told where to go is told, however near it is.
     """
-    config, abilities = head.config, head.abilities
-    if position is None or bounds.error_deg >= NOBODY_KNOWS_DEG:
-        raise _nobody_knows(config.name, bounds)
-    target = bounds.within(wish.pose)
-    if abilities.zoom_ratio <= 1:
+    config, capabilities = limits.config, limits.capabilities
+    if position is None or bounds.error_deg >= UNKNOWN_POSITION_DEG:
+        raise _unknown_position_rejection(config.name, bounds)
+    target = bounds.clamp(request.pose)
+    if capabilities.zoom_ratio <= 1:
         target = msgspec.structs.replace(target, zoom=0.0)
-    told = exactly and abilities.absolute
-    if not told and position_servo.arrived(position.pose, target, abilities):
+    must_send = always_send and capabilities.absolute
+    if not must_send and position_servo.has_arrived(position.pose, target, capabilities):
         _check_target(config.name, target, bounds)
-        return MovePlan(course=None, lasts_s=0.0)
+        return MovePlan(trajectory=None, max_duration_s=0.0)
     try:
-        poses = route(position.pose, target, bounds)
-    except PathBlocked as blocked:
-        raise _forbidden(config.name, blocked.sector) from blocked
-    late_s = bounds.ahead.late_s
-    speed = _speed(position.pose, poses, wish.speed, late_s, head)
-    needed_s = allowed_s(poses, position.pose, abilities, speed, late_s)
-    lasts_s = min(needed_s, config.longest_move_s)
-    going = PoseTrajectory(poses, speed, abilities, config.brake_s, bounds.error_deg)
-    return MovePlan(course=going, lasts_s=lasts_s)
+        poses = plan_path(position.pose, target, bounds)
+    except PathBlocked as path_blocked:
+        raise _sector_rejection(config.name, path_blocked.sector) from path_blocked
+    latency_s = bounds.overshoot.latency_s
+    speed = _choose_speed(position.pose, poses, request.speed, latency_s, limits)
+    needed_s = time_limit_s(poses, position.pose, capabilities, speed, latency_s)
+    max_duration_s = min(needed_s, config.longest_move_s)
+    trajectory = PoseTrajectory(poses, speed, capabilities, config.brake_s, bounds.error_deg)
+    return MovePlan(trajectory=trajectory, max_duration_s=max_duration_s)
 
 
-def plan_recall(
+def plan_preset(
     preset: Preset,
     speed: float,
     position: PtzPosition | None,
     bounds: MotionBounds,
-    head: HeadLimits,
+    limits: HeadLimits,
     *,
-    exactly: bool = False,
+    always_send: bool = False,
 ) -> MovePlan:
     """By the head's own memory where it remembers the place and cannot be told where to go,
     otherwise by its pose. Raises Refused as `plan_point`.
@@ -117,58 +117,74 @@ def plan_recall(
     A head that remembers goes its own way: so it is asked to only where nothing is in that way, or
     where nobody knows where it is, because nothing else would find it again.
     """
-    config, abilities = head.config, head.abilities
+    config, capabilities = limits.config, limits.capabilities
     pose = preset.pose
-    remembers = preset.number is not None and preset.number <= abilities.presets
-    if preset.number is not None and remembers and not abilities.absolute:
-        there = msgspec.structs.replace(bounds, error_deg=_KNOWN_DEG)
-        _check_target(config.name, pose, there)
-        lost = position is None or bounds.error_deg >= NOBODY_KNOWS_DEG
-        if lost or position is None or straight(position.pose, pose, bounds):
-            return MovePlan(course=PresetTrajectory(preset.number), lasts_s=config.longest_move_s)
-    wish = AbsoluteMove(pan_deg=pose.pan_deg, tilt_deg=pose.tilt_deg, zoom=pose.zoom, speed=speed)
-    return plan_point(wish, position, bounds, head, exactly=exactly)
+    is_on_device = preset.number is not None and preset.number <= capabilities.presets
+    if preset.number is not None and is_on_device and not capabilities.absolute:
+        preset_bounds = msgspec.structs.replace(bounds, error_deg=_DEVICE_PRESET_ERROR_DEG)
+        _check_target(config.name, pose, preset_bounds)
+        is_position_unknown = position is None or bounds.error_deg >= UNKNOWN_POSITION_DEG
+        if (
+            is_position_unknown
+            or position is None
+            or is_direct_path_clear(position.pose, pose, bounds)
+        ):
+            return MovePlan(
+                trajectory=PresetTrajectory(preset.number), max_duration_s=config.longest_move_s
+            )
+    request = AbsoluteMove(
+        pan_deg=pose.pan_deg, tilt_deg=pose.tilt_deg, zoom=pose.zoom, speed=speed
+    )
+    return plan_absolute(request, position, bounds, limits, always_send=always_send)
 
 
-def _speed(
-    start: Pose, poses: tuple[Pose, ...], wanted: float, late_s: float, head: HeadLimits
+def _choose_speed(
+    start: Pose,
+    poses: tuple[Pose, ...],
+    requested_speed: float,
+    latency_s: float,
+    limits: HeadLimits,
 ) -> float:
     """The share of the top speed that was wanted, or as much more as arrives in time."""
-    longest_s = head.config.longest_move_s
-    if allowed_s(poses, start, head.abilities, wanted, late_s) <= longest_s:
-        return wanted
+    max_duration_s = limits.config.longest_move_s
+    if (
+        time_limit_s(poses, start, limits.capabilities, requested_speed, latency_s)
+        <= max_duration_s
+    ):
+        return requested_speed
     slowest = next(
         (
             step / 20
             for step in range(1, 21)
-            if step / 20 > wanted
-            and allowed_s(poses, start, head.abilities, step / 20, late_s) <= longest_s
+            if step / 20 > requested_speed
+            and time_limit_s(poses, start, limits.capabilities, step / 20, latency_s)
+            <= max_duration_s
         ),
         None,
     )
     if slowest is None:
-        needed_s = allowed_s(poses, start, head.abilities, 1.0, late_s)
+        needed_s = time_limit_s(poses, start, limits.capabilities, 1.0, latency_s)
         raise CommandRejected(
             "unsupported",
-            f"head {head.config.name!r} may need {needed_s:.0f} s for that; "
-            f"allowed: longest_move_s = {longest_s:g}",
+            f"head {limits.config.name!r} may need {needed_s:.0f} s for that; "
+            f"allowed: longest_move_s = {max_duration_s:g}",
         )
     return slowest
 
 
 def _check_target(name: str, target: Pose, bounds: MotionBounds) -> None:
-    sector = bounds.hits(reach(target), passing=False)
+    sector = bounds.visible_sector(swept_area(target), passing=False)
     if sector is not None:
-        raise _forbidden(name, sector)
+        raise _sector_rejection(name, sector)
 
 
-def _forbidden(name: str, sector: Sector) -> CommandRejected:
+def _sector_rejection(name: str, sector: ForbiddenSector) -> CommandRejected:
     return CommandRejected("forbidden", f"head {name!r}: sector {sector.name!r} is in the way")
 
 
-def _nobody_knows(name: str, bounds: MotionBounds) -> CommandRejected:
-    also = " and it has sectors to keep out of" if bounds.sectors else ""
+def _unknown_position_rejection(name: str, bounds: MotionBounds) -> CommandRejected:
+    sector_note = " and it has sectors to keep out of" if bounds.sectors else ""
     return CommandRejected(
         "failed",
-        f"head {name!r}: nobody knows where it looks{also}; recall a preset of its own memory",
+        f"head {name!r}: nobody knows where it looks{sector_note}; recall a preset of its own memory",
     )

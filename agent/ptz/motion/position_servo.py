@@ -10,19 +10,19 @@ import math
 import msgspec
 
 from drivers.angles import wrap_deg
-from drivers.contracts import Pose, PtzAbilities, Range, Velocity
+from drivers.contracts import Pose, PtzCapabilities, Range, Velocity
 
 ARRIVED_DEG = 0.25
 """Nearer than this is there. It is the dead zone of places too: so small a correction is worth no
 start of a motor."""
-ZOOM_ARRIVED = 0.02
-SLOWING_S = 0.4
+ARRIVED_ZOOM = 0.02
+MIN_SLOWING_S = 0.4
 """So long before it arrives a head begins to slow down, at least."""
-SLOWEST_SHARE = 0.05
+MIN_SPEED_SHARE = 0.05
 """Of the top speed; slower, many motors only hum."""
-ZOOM_SLOWEST = 0.3
-ZOOM_FULL_FROM = 0.15
-LONGEST_STEP_S = 0.25
+MIN_ZOOM_SPEED = 0.3
+FULL_ZOOM_SPEED_ABOVE = 0.15
+MAX_STEP_S = 0.25
 
 
 class ServoStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,61 +32,71 @@ class ServoStep(msgspec.Struct, frozen=True, kw_only=True):
     for_s: float
 
 
-def way_deg(from_deg: float, to_deg: float, span: Range | None) -> float:
+def pan_delta_deg(from_deg: float, to_deg: float, pan_range: Range | None) -> float:
     """How far to turn to the right: the nearer way round, or the only one where there are stops."""
-    return wrap_deg(to_deg - from_deg) if span is None else to_deg - from_deg
+    return wrap_deg(to_deg - from_deg) if pan_range is None else to_deg - from_deg
 
 
-def arrived(
-    pose: Pose, target: Pose, abilities: PtzAbilities, within_deg: float = ARRIVED_DEG
+def has_arrived(
+    pose: Pose, target: Pose, capabilities: PtzCapabilities, tolerance_deg: float = ARRIVED_DEG
 ) -> bool:
     """Whether a pose is as good as the target."""
-    pan = way_deg(pose.pan_deg, target.pan_deg, abilities.pan_deg)
+    pan = pan_delta_deg(pose.pan_deg, target.pan_deg, capabilities.pan_deg)
     tilt = target.tilt_deg - pose.tilt_deg
-    zoom = (target.zoom - pose.zoom) if abilities.zoom_ratio > 1 else 0.0
-    return math.hypot(pan, tilt) <= within_deg and abs(zoom) <= ZOOM_ARRIVED
+    zoom = (target.zoom - pose.zoom) if capabilities.zoom_ratio > 1 else 0.0
+    return math.hypot(pan, tilt) <= tolerance_deg and abs(zoom) <= ARRIVED_ZOOM
 
 
-def nearest_deg(abilities: PtzAbilities, turn_s: float) -> float:
+def arrival_tolerance_deg(capabilities: PtzCapabilities, interval_s: float) -> float:
     """How near a head comes for certain that is told at each turn of so long: it goes no slower than
     it can, and to and fro.
     """
-    slowest_deg_s = SLOWEST_SHARE * max(abilities.pan_max_deg_s, abilities.tilt_max_deg_s)
-    return max(ARRIVED_DEG, slowest_deg_s * turn_s / 2)
+    min_speed_deg_s = MIN_SPEED_SHARE * max(capabilities.pan_max_deg_s, capabilities.tilt_max_deg_s)
+    return max(ARRIVED_DEG, min_speed_deg_s * interval_s / 2)
 
 
-def chase(
-    pose: Pose, target: Pose, abilities: PtzAbilities, speed: float, slowing_s: float = SLOWING_S
+def next_servo_step(
+    pose: Pose,
+    target: Pose,
+    capabilities: PtzCapabilities,
+    speed: float,
+    slowing_s: float = MIN_SLOWING_S,
 ) -> ServoStep | None:
     """The next step towards the target at a share of the top speed, None where it is reached."""
-    if arrived(pose, target, abilities):
+    if has_arrived(pose, target, capabilities):
         return None
-    slowing_s = max(slowing_s, SLOWING_S)
-    pan, pan_s = _axis(
-        way_deg(pose.pan_deg, target.pan_deg, abilities.pan_deg),
-        abilities.pan_max_deg_s,
+    slowing_s = max(slowing_s, MIN_SLOWING_S)
+    pan, pan_s = _axis_speed(
+        pan_delta_deg(pose.pan_deg, target.pan_deg, capabilities.pan_deg),
+        capabilities.pan_max_deg_s,
         speed,
         slowing_s,
     )
-    tilt, tilt_s = _axis(
-        target.tilt_deg - pose.tilt_deg, abilities.tilt_max_deg_s, speed, slowing_s
+    tilt, tilt_s = _axis_speed(
+        target.tilt_deg - pose.tilt_deg, capabilities.tilt_max_deg_s, speed, slowing_s
     )
-    zoom = target.zoom - pose.zoom if abilities.zoom_ratio > 1 else 0.0
-    zoom_share = 0.0
-    if abs(zoom) > ZOOM_ARRIVED:
-        zoom_share = math.copysign(1.0 if abs(zoom) > ZOOM_FULL_FROM else ZOOM_SLOWEST, zoom)
-    lasting = [each_s for each_s in (pan_s, tilt_s) if each_s > 0]
+    zoom = target.zoom - pose.zoom if capabilities.zoom_ratio > 1 else 0.0
+    zoom_speed = 0.0
+    if abs(zoom) > ARRIVED_ZOOM:
+        zoom_speed = math.copysign(
+            1.0 if abs(zoom) > FULL_ZOOM_SPEED_ABOVE else MIN_ZOOM_SPEED, zoom
+        )
+    durations_s = [duration_s for duration_s in (pan_s, tilt_s) if duration_s > 0]
     return ServoStep(
-        velocity=Velocity(pan_deg_s=pan, tilt_deg_s=tilt, zoom=zoom_share),
-        for_s=min([*lasting, LONGEST_STEP_S]),
+        velocity=Velocity(pan_deg_s=pan, tilt_deg_s=tilt, zoom=zoom_speed),
+        for_s=min([*durations_s, MAX_STEP_S]),
     )
 
 
-def _axis(far_deg: float, top_deg_s: float, share: float, slowing_s: float) -> tuple[float, float]:
+def _axis_speed(
+    distance_deg: float, max_speed_deg_s: float, speed_share: float, slowing_s: float
+) -> tuple[float, float]:
     """The speed of one axis, and how long until it is where it should be."""
     # The two axes share the tolerance, which is of their distance.
-    if abs(far_deg) <= ARRIVED_DEG / 2:
+    if abs(distance_deg) <= ARRIVED_DEG / 2:
         return 0.0, 0.0
-    slowest = top_deg_s * min(SLOWEST_SHARE, share)
-    speed = max(slowest, min(top_deg_s * share, abs(far_deg) / slowing_s))
-    return math.copysign(speed, far_deg), abs(far_deg) / speed
+    min_speed_deg_s = max_speed_deg_s * min(MIN_SPEED_SHARE, speed_share)
+    speed_deg_s = max(
+        min_speed_deg_s, min(max_speed_deg_s * speed_share, abs(distance_deg) / slowing_s)
+    )
+    return math.copysign(speed_deg_s, distance_deg), abs(distance_deg) / speed_deg_s

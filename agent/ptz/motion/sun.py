@@ -18,13 +18,13 @@ import astral
 import astral.sun
 import msgspec
 
-from agent.config.heads import Sector, Sun
+from agent.config.heads import ForbiddenSector, SunConfig
 from drivers.angles import wrap_deg
 
-NAME = "sun"
-DISC_DEG = 0.27
+SECTOR_NAME = "sun"
+DISC_RADIUS_DEG = 0.27
 """Half of the sun's width: it is above the horizon until its upper edge has set."""
-_UPRIGHT_DEG = 90.0
+_ZENITH_DEG = 90.0
 
 
 class SunPosition(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,34 +34,42 @@ class SunPosition(msgspec.Struct, frozen=True, kw_only=True):
     tilt_deg: float
 
 
-def position(sun: Sun, now_utc: datetime) -> SunPosition | None:
+def sun_position(sun: SunConfig, now_utc: datetime) -> SunPosition | None:
     """Where the sun is, None while it is below the horizon.
 
     By the astral library, its refraction included; right within a tenth of a degree.
     """
     observer = astral.Observer(latitude=sun.latitude_deg, longitude=sun.longitude_deg)
     elevation_deg = astral.sun.elevation(observer, now_utc)
-    if elevation_deg < -DISC_DEG:
+    if elevation_deg < -DISC_RADIUS_DEG:
         return None
     azimuth_deg = astral.sun.azimuth(observer, now_utc)
     return SunPosition(pan_deg=wrap_deg(sun.north_deg + azimuth_deg), tilt_deg=elevation_deg)
 
 
-def sector(sun: Sun, now_utc: datetime | None) -> Sector | None:
+def sun_sector(sun: SunConfig, now_utc: datetime | None) -> ForbiddenSector | None:
     """What may not be in the picture now: all that is within the margin of the sun's centre.
 
     None at night, and where `now_utc` is None because the clock is not trusted.
     """
-    there = None if now_utc is None else position(sun, now_utc)
-    if there is None:
+    center = None if now_utc is None else sun_position(sun, now_utc)
+    if center is None:
         return None
-    low_deg, high_deg = there.tilt_deg - sun.margin_deg, there.tilt_deg + sun.margin_deg
-    pans = (-180.0, 180.0)
-    if high_deg < _UPRIGHT_DEG:
+    low_deg, high_deg = center.tilt_deg - sun.margin_deg, center.tilt_deg + sun.margin_deg
+    pan_range_deg = (-180.0, 180.0)
+    if high_deg < _ZENITH_DEG:
         # How far a circle on a sphere reaches to the side; it grows towards the top.
-        wide = math.sin(math.radians(sun.margin_deg)) / math.cos(math.radians(there.tilt_deg))
-        beside_deg = math.degrees(math.asin(min(1.0, wide)))
-        pans = (wrap_deg(there.pan_deg - beside_deg), wrap_deg(there.pan_deg + beside_deg))
-    return Sector(
-        name=NAME, pan_deg=pans, tilt_deg=(low_deg, min(high_deg, _UPRIGHT_DEG)), cross=True
+        sin_half_width = math.sin(math.radians(sun.margin_deg)) / math.cos(
+            math.radians(center.tilt_deg)
+        )
+        half_width_deg = math.degrees(math.asin(min(1.0, sin_half_width)))
+        pan_range_deg = (
+            wrap_deg(center.pan_deg - half_width_deg),
+            wrap_deg(center.pan_deg + half_width_deg),
+        )
+    return ForbiddenSector(
+        name=SECTOR_NAME,
+        pan_deg=pan_range_deg,
+        tilt_deg=(low_deg, min(high_deg, _ZENITH_DEG)),
+        cross=True,
     )

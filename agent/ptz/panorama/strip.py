@@ -13,14 +13,14 @@ import numpy.typing as npt
 
 from agent.config.heads import FieldOfView
 from agent.ptz.automation.sweep import Shot
-from agent.ptz.motion.field_of_view import width_deg
+from agent.ptz.motion.field_of_view import horizontal_fov_deg
 from drivers.contracts import Pose
 
 Image = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float64]
+FloatArray = npt.NDArray[np.float64]
 
-_STEEPEST_DEG = 75.0
+_MAX_TILT_DEG = 75.0
 """Beyond this tilt a cylinder shows nothing of use."""
 
 
@@ -41,7 +41,7 @@ class CylinderStrip(msgspec.Struct, frozen=True, kw_only=True):
     top_px: int
 
     @property
-    def middle_px(self) -> float:
+    def center_px(self) -> float:
         """The column where its camera looked."""
         return math.radians(self.pose.pan_deg) * self.px_per_rad
 
@@ -55,47 +55,47 @@ class CylinderStrip(msgspec.Struct, frozen=True, kw_only=True):
         """The first row below it."""
         return self.top_px + int(self.image.shape[0])
 
-    def moved(self, by_px: int) -> "CylinderStrip":
+    def shift_right(self, offset_px: int) -> "CylinderStrip":
         """The same further to the right, as after a turn."""
-        return msgspec.structs.replace(self, left_px=self.left_px + by_px)
+        return msgspec.structs.replace(self, left_px=self.left_px + offset_px)
 
-    def turned(self, pan_deg: float, tilt_deg: float) -> "CylinderStrip":
+    def rotate(self, pan_deg: float, tilt_deg: float) -> "CylinderStrip":
         """The same picture where its camera looked further right and up than was thought."""
         pose = msgspec.structs.replace(
             self.pose, pan_deg=self.pose.pan_deg + pan_deg, tilt_deg=self.pose.tilt_deg + tilt_deg
         )
-        return _bent(self.source, pose, self.error_deg, self.focal_px, self.px_per_rad)
+        return _project(self.source, pose, self.error_deg, self.focal_px, self.px_per_rad)
 
 
-def strip_of(shot: Shot, fov: FieldOfView, widest_px: int) -> CylinderStrip:
+def project_shot(shot: Shot, fov: FieldOfView, max_width_px: int) -> CylinderStrip:
     """A shot on a cylinder of its own fineness, or of `widest_px` all around if that is less."""
     height, width = shot.image.shape[:2]
-    focal_px = width / 2 / math.tan(math.radians(width_deg(fov, shot.pose.zoom) / 2))
-    share = min(1.0, widest_px / (2 * math.pi * focal_px))
+    focal_px = width / 2 / math.tan(math.radians(horizontal_fov_deg(fov, shot.pose.zoom) / 2))
+    scale = min(1.0, max_width_px / (2 * math.pi * focal_px))
     source = shot.image
-    if share < 1:
-        size = (max(2, round(width * share)), max(2, round(height * share)))
+    if scale < 1:
+        size = (max(2, round(width * scale)), max(2, round(height * scale)))
         source = np.asarray(cv2.resize(source, size, interpolation=cv2.INTER_AREA), np.uint8)
         focal_px *= source.shape[1] / width
-    return _bent(source, shot.pose, shot.error_deg, focal_px, focal_px)
+    return _project(source, shot.pose, shot.error_deg, focal_px, focal_px)
 
 
-def _bent(
+def _project(
     source: Image, pose: Pose, error_deg: float, focal_px: float, px_per_rad: float
 ) -> CylinderStrip:
     height, width = source.shape[:2]
     tilt = math.radians(pose.tilt_deg)
     sin, cos = math.sin(tilt), math.cos(tilt)
-    middle_px = math.radians(pose.pan_deg) * px_per_rad
-    left, right, top, bottom = _bounds(width, height, focal_px, sin, cos)
-    left_px, right_px = (math.floor(middle_px + px_per_rad * side) for side in (left, right))
+    center_px = math.radians(pose.pan_deg) * px_per_rad
+    left, right, top, bottom = _extent(width, height, focal_px, sin, cos)
+    left_px, right_px = (math.floor(center_px + px_per_rad * side) for side in (left, right))
     top_px, bottom_px = (math.floor(-px_per_rad * side) for side in (top, bottom))
-    pan = ((np.arange(left_px, right_px + 1) + 0.5 - middle_px) / px_per_rad)[None, :]
-    above = (-(np.arange(top_px, bottom_px + 1) + 0.5) / px_per_rad)[:, None]
-    ahead = np.maximum(cos * np.cos(pan) + sin * above, 1e-6)
-    x = width / 2 + focal_px * np.sin(pan) / ahead - 0.5
-    y = height / 2 - focal_px * (cos * above - sin * np.cos(pan)) / ahead - 0.5
-    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    pan = ((np.arange(left_px, right_px + 1) + 0.5 - center_px) / px_per_rad)[None, :]
+    tan_tilt = (-(np.arange(top_px, bottom_px + 1) + 0.5) / px_per_rad)[:, None]
+    depth = np.maximum(cos * np.cos(pan) + sin * tan_tilt, 1e-6)
+    x = width / 2 + focal_px * np.sin(pan) / depth - 0.5
+    y = height / 2 - focal_px * (cos * tan_tilt - sin * np.cos(pan)) / depth - 0.5
+    is_inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
     image = cv2.remap(
         source, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
@@ -107,24 +107,24 @@ def _bent(
         focal_px=focal_px,
         px_per_rad=px_per_rad,
         image=np.asarray(image, np.uint8),
-        mask=inside.astype(np.uint8) * 255,
+        mask=is_inside.astype(np.uint8) * 255,
         left_px=left_px,
         top_px=top_px,
     )
 
 
-def _bounds(
+def _extent(
     width: int, height: int, focal_px: float, sin: float, cos: float
 ) -> tuple[float, float, float, float]:
     """How far a picture reaches: pans in radians left and right of its middle, and the tangents of
     tilt at its top and bottom; from its edge, where all extremes are.
     """
-    along = np.linspace(-1, 1, 33)
-    right = np.concatenate([along, along, np.full(33, -1.0), np.full(33, 1.0)]) * width / 2
-    up = np.concatenate([np.full(33, 1.0), np.full(33, -1.0), along, along]) * height / 2
-    ahead = cos * focal_px - sin * up
-    pan = np.arctan2(right, ahead)
-    slope = (sin * focal_px + cos * up) / np.maximum(np.hypot(right, ahead), 1e-9)
-    steepest = math.tan(math.radians(_STEEPEST_DEG))
-    slope = np.clip(slope, -steepest, steepest)
+    edge = np.linspace(-1, 1, 33)
+    right = np.concatenate([edge, edge, np.full(33, -1.0), np.full(33, 1.0)]) * width / 2
+    up = np.concatenate([np.full(33, 1.0), np.full(33, -1.0), edge, edge]) * height / 2
+    depth = cos * focal_px - sin * up
+    pan = np.arctan2(right, depth)
+    slope = (sin * focal_px + cos * up) / np.maximum(np.hypot(right, depth), 1e-9)
+    max_slope = math.tan(math.radians(_MAX_TILT_DEG))
+    slope = np.clip(slope, -max_slope, max_slope)
     return float(np.min(pan)), float(np.max(pan)), float(np.max(slope)), float(np.min(slope))

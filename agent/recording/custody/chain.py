@@ -14,15 +14,15 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.recording.custody.receipts import (
-    FIRST_PREV,
+    GENESIS_PREV,
+    AgentStarted,
     BadReceipt,
     Receipt,
     ReceiptLine,
-    Started,
-    read_line,
+    parse_line,
 )
 
-Problem = Literal["receipt", "box", "signature", "order", "link", "time", "key"]
+ChainProblemKind = Literal["receipt", "box", "signature", "order", "link", "time", "key"]
 """The class of what is wrong with a line, in the order in which it is looked for:
 
 receipt: it is none. box: it is of another box. signature: the key did not sign these bytes.
@@ -35,11 +35,11 @@ key: it says that the agent started with another key.
 class BrokenChain(ValueError):
     """The first line at which a chain does not hold: what is wrong, where, and why in one line."""
 
-    def __init__(self, problem: Problem, where: str, why: str) -> None:
-        super().__init__(f"{where}: {why}")
+    def __init__(self, problem: ChainProblemKind, location: str, reason: str) -> None:
+        super().__init__(f"{location}: {reason}")
         self.problem = problem
-        self.where = where
-        self.why = why
+        self.location = location
+        self.reason = reason
 
 
 class ChainHead(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,11 +65,11 @@ class ChainPosition(msgspec.Struct, frozen=True, kw_only=True):
         return ChainHead(seq=self.seq, sha256=self.sha256, time=self.time)
 
 
-BEGINNING = ChainPosition(seq=0, sha256=FIRST_PREV, time="", boot="", t_ns=0)
+EMPTY_CHAIN = ChainPosition(seq=0, sha256=GENESIS_PREV, time="", boot="", t_ns=0)
 """Of an empty chain."""
 
 
-def place(line: ReceiptLine) -> ChainPosition:
+def position_after(line: ReceiptLine) -> ChainPosition:
     """What the receipt after `line` has to follow."""
     receipt = line.receipt
     return ChainPosition(
@@ -81,18 +81,20 @@ def place(line: ReceiptLine) -> ChainPosition:
     )
 
 
-def broken_link(before: ChainPosition, receipt: Receipt) -> tuple[Problem, str] | None:
+def find_link_problem(
+    previous: ChainPosition, receipt: Receipt
+) -> tuple[ChainProblemKind, str] | None:
     """Why `receipt` is not the one after `before`; None where it is."""
-    if receipt.seq != before.seq + 1:
-        return "order", f"it stands after receipt {before.seq}"
-    if receipt.prev != before.sha256:
-        return "link", f"it does not name the hash of receipt {before.seq}"
-    if receipt.boot == before.boot and receipt.t_ns < before.t_ns:
+    if receipt.seq != previous.seq + 1:
+        return "order", f"it stands after receipt {previous.seq}"
+    if receipt.prev != previous.sha256:
+        return "link", f"it does not name the hash of receipt {previous.seq}"
+    if receipt.boot == previous.boot and receipt.t_ns < previous.t_ns:
         return "time", "its time goes back within one boot"
     return None
 
 
-def is_signed(line: ReceiptLine, public_key: Ed25519PublicKey) -> bool:
+def is_signed_by(line: ReceiptLine, public_key: Ed25519PublicKey) -> bool:
     """Whether the signature is of this key over the JSON bytes."""
     try:
         public_key.verify(line.signature, line.json)
@@ -101,7 +103,7 @@ def is_signed(line: ReceiptLine, public_key: Ed25519PublicKey) -> bool:
     return True
 
 
-def read_public_key(text: str) -> Ed25519PublicKey:
+def decode_public_key(text: str) -> Ed25519PublicKey:
     """The key whose raw 32 bytes are given in base64. Raises ValueError."""
     raw = base64.b64decode(text, validate=True)
     if base64.b64encode(raw).decode() != text:
@@ -109,7 +111,7 @@ def read_public_key(text: str) -> Ed25519PublicKey:
     return Ed25519PublicKey.from_public_bytes(raw)
 
 
-def check(
+def verify_chain(
     lines: Iterable[bytes], box: str, public_key: str, first_seq: int | None = None
 ) -> Iterator[ReceiptLine]:
     """The lines of a stretch of a chain, each checked before it is given.
@@ -119,49 +121,51 @@ def check(
     in constant memory but for the names of the boots. Raises BrokenChain at the first line that
     does not hold, and ValueError for a key that is none.
     """
-    key = read_public_key(public_key)
-    before: ChainPosition | None = None
+    key = decode_public_key(public_key)
+    previous: ChainPosition | None = None
     boots: set[str] = set()
-    for number, text in enumerate(lines, start=1):
-        where = f"line {number}"
+    for number, data in enumerate(lines, start=1):
+        location = f"line {number}"
         try:
-            line = read_line(text)
+            line = parse_line(data)
         except BadReceipt as error:
-            raise BrokenChain("receipt", where, str(error)) from error
-        where = f"{where} (seq {line.receipt.seq})"
-        problem = _not_signed(line, box, key)
-        problem = problem or _broken_order(line.receipt, first_seq, before, boots)
-        problem = problem or _other_key(line.receipt, public_key)
+            raise BrokenChain("receipt", location, str(error)) from error
+        location = f"{location} (seq {line.receipt.seq})"
+        problem = _find_signature_problem(line, box, key)
+        problem = problem or _find_order_problem(line.receipt, first_seq, previous, boots)
+        problem = problem or _find_key_problem(line.receipt, public_key)
         if problem is not None:
-            raise BrokenChain(problem[0], where, problem[1])
+            raise BrokenChain(problem[0], location, problem[1])
         boots.add(line.receipt.boot)
-        before = place(line)
+        previous = position_after(line)
         yield line
 
 
-def _not_signed(line: ReceiptLine, box: str, key: Ed25519PublicKey) -> tuple[Problem, str] | None:
+def _find_signature_problem(
+    line: ReceiptLine, box: str, key: Ed25519PublicKey
+) -> tuple[ChainProblemKind, str] | None:
     if line.receipt.box != box:
         return "box", f"it is of box {line.receipt.box!r}, not of {box!r}"
-    if not is_signed(line, key):
+    if not is_signed_by(line, key):
         return "signature", "the key did not sign these bytes"
     return None
 
 
-def _broken_order(
-    receipt: Receipt, first_seq: int | None, before: ChainPosition | None, boots: set[str]
-) -> tuple[Problem, str] | None:
-    if before is None and receipt.seq != (first_seq or receipt.seq):
+def _find_order_problem(
+    receipt: Receipt, first_seq: int | None, previous: ChainPosition | None, boots: set[str]
+) -> tuple[ChainProblemKind, str] | None:
+    if previous is None and receipt.seq != (first_seq or receipt.seq):
         return "order", f"it stands where receipt {first_seq} should"
-    if before is not None or receipt.seq == 1:
-        broken = broken_link(before or BEGINNING, receipt)
-        if broken is not None:
-            return broken
-    if (before is None or receipt.boot != before.boot) and receipt.boot in boots:
+    if previous is not None or receipt.seq == 1:
+        problem = find_link_problem(previous or EMPTY_CHAIN, receipt)
+        if problem is not None:
+            return problem
+    if (previous is None or receipt.boot != previous.boot) and receipt.boot in boots:
         return "time", f"boot {receipt.boot} comes back after another"
     return None
 
 
-def _other_key(receipt: Receipt, public_key: str) -> tuple[Problem, str] | None:
-    if isinstance(receipt.body, Started) and receipt.body.public_key != public_key:
+def _find_key_problem(receipt: Receipt, public_key: str) -> tuple[ChainProblemKind, str] | None:
+    if isinstance(receipt.body, AgentStarted) and receipt.body.public_key != public_key:
         return "key", "it says that the agent started with another key"
     return None

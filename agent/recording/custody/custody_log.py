@@ -24,34 +24,40 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from agent.base.atomic_file import fsync_dir
 from agent.base.clock import Clock
 from agent.base.device_identity import DeviceIdentity
-from agent.recording.custody.chain import BEGINNING, ChainHead, broken_link, is_signed, place
+from agent.recording.custody.chain import (
+    EMPTY_CHAIN,
+    ChainHead,
+    find_link_problem,
+    is_signed_by,
+    position_after,
+)
 from agent.recording.custody.receipts import (
     BadReceipt,
-    Body,
-    Exported,
+    FileQuarantined,
+    FootageExported,
     Receipt,
+    ReceiptBody,
     ReceiptLine,
-    SetAside,
-    encode,
-    read_line,
-    write_line,
+    encode_receipt,
+    format_line,
+    parse_line,
 )
-from agent.recording.recovery import SET_ASIDE
+from agent.recording.recovery import QUARANTINE_DIR
 from agent.recording.segment_name import rfc3339
 
 log = logging.getLogger(__name__)
 
 RECEIPTS_PER_FILE = 10_000
-SUFFIX = ".chain"
-_LOOK_BACK_LINES = 1000
+CHAIN_SUFFIX = ".chain"
+_MAX_LOOK_BACK_LINES = 1000
 """So many bad lines at the end of what is there mean that it is not this box's chain."""
 
 
-class _Seq(msgspec.Struct, frozen=True):
+class _ReceiptSeq(msgspec.Struct, frozen=True):
     seq: int
 
 
-_SEQ = msgspec.json.Decoder(_Seq)
+_SEQ_DECODER = msgspec.json.Decoder(_ReceiptSeq)
 
 
 class CustodyLog:
@@ -71,11 +77,11 @@ class CustodyLog:
         self._identity = identity
         self._public_key = Ed25519PublicKey.from_public_bytes(identity.public_key_raw)
         self._lock = threading.Lock()
-        self._place = BEGINNING
-        self._path: Path | None = None
-        self._good_bytes = 0
-        self._untold: deque[str] = deque()
-        self.exported_seq = 0
+        self._position = EMPTY_CHAIN
+        self._tail_path: Path | None = None
+        self._tail_bytes = 0
+        self._unreported_quarantined: deque[str] = deque()
+        self.last_export_seq = 0
         """The newest receipt of an export that was written or read since `open`."""
 
     @classmethod
@@ -84,8 +90,8 @@ class CustodyLog:
     ) -> "CustodyLog":
         """Find the chain's end. What a cut has torn is set aside, and a receipt says so."""
         custody = cls(folder, box, boot, clock, identity)
-        with custody._locked():
-            custody._untold.extend(custody._find_end())
+        with custody._exclusive_lock():
+            custody._unreported_quarantined.extend(custody._find_tail())
             try:
                 custody._catch_up()
             except OSError as error:
@@ -93,47 +99,47 @@ class CustodyLog:
                 log.error("%s: the chain cannot be written yet: %s", folder, error)
         return custody
 
-    def append(self, body: Body, t_ns: int) -> Receipt:
+    def append(self, body: ReceiptBody, t_ns: int) -> Receipt:
         """Sign a receipt and make it durable. `t_ns` is when it happened; the receipt's own time
         is not before that of the one before it in this boot.
 
         Where OSError is raised the receipt may be tried again. Raises BadReceipt, and writes nothing,
         where nobody could read what is to be said.
         """
-        with self._locked():
+        with self._exclusive_lock():
             self._catch_up()
-            return self._add(body, t_ns)
+            return self._append_locked(body, t_ns)
 
     def head(self) -> ChainHead:
         """The newest receipt, of whichever process; number 0 where there is none."""
-        with self._locked():
+        with self._exclusive_lock():
             self._catch_up()
-            return self._place.head
+            return self._position.head
 
-    def read(self, begin_seq: int = 1) -> Iterator[bytes]:
+    def read_lines(self, begin_seq: int = 1) -> Iterator[bytes]:
         """The lines, with their newlines, from one receipt on up to the head at the first step.
         Lines are given as they lie on the disk, whether or not they are good.
         """
         last_seq = self.head().seq
-        files = self.files()
-        begins = [first_seq(path) for path in files]
-        skipped = sum(1 for begin in begins[1:] if begin <= begin_seq)
-        wanted = False
-        for path in files[skipped:]:
+        paths = self.chain_files()
+        first_seqs = [first_seq_of_file(path) for path in paths]
+        skipped_count = sum(1 for begin in first_seqs[1:] if begin <= begin_seq)
+        in_range = False
+        for path in paths[skipped_count:]:
             with path.open("rb") as file:
                 for line in file:
-                    seq = _seq(line)
+                    seq = _parse_seq(line)
                     if seq is not None and seq > last_seq:
                         return
-                    wanted = wanted or (seq is not None and seq >= begin_seq)
-                    if wanted and line.endswith(b"\n"):
+                    in_range = in_range or (seq is not None and seq >= begin_seq)
+                    if in_range and line.endswith(b"\n"):
                         yield line
 
-    def read_back(self) -> Iterator[bytes]:
+    def read_lines_backwards(self) -> Iterator[bytes]:
         """The lines, with their newlines, the newest first, as they lie on the disk. What is written
         meanwhile may be missing, and so may what is forgotten.
         """
-        for path in reversed(self.files()):
+        for path in reversed(self.chain_files()):
             try:
                 data = path.read_bytes()
             except FileNotFoundError:
@@ -145,107 +151,114 @@ class CustodyLog:
                 end = begin
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _exclusive_lock(self) -> Iterator[None]:
         """Against other threads, and other processes: flock(2) ends with its holder."""
         with self._lock:
             if not self._folder.is_dir():
                 # Another process may be first.
                 self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 fsync_dir(self._folder.parent)
-            lock = self._folder / "lock"
-            if not lock.exists():
-                _create(lock)
-            with lock.open("ab") as held:
-                fcntl.flock(held, fcntl.LOCK_EX)
+            lock_path = self._folder / "lock"
+            if not lock_path.exists():
+                _create_file(lock_path)
+            with lock_path.open("ab") as lock_file:
+                fcntl.flock(lock_file, fcntl.LOCK_EX)
                 yield
 
-    def files(self) -> list[Path]:
+    def chain_files(self) -> list[Path]:
         """The files of the chain, in order."""
         return sorted(
             path
-            for path in self._folder.glob(f"*{SUFFIX}")
+            for path in self._folder.glob(f"*{CHAIN_SUFFIX}")
             if path.stem.isascii() and path.stem.isdecimal()
         )
 
-    def _find_end(self) -> list[str]:
+    def _find_tail(self) -> list[str]:
         """Set `_place`, `_path` and `_good_bytes` to the last good receipt; move the files after
         it aside, and give their new names.
         """
-        after: list[Path] = []
-        tries = _LOOK_BACK_LINES
-        for path in reversed(self.files()):
+        later_files: list[Path] = []
+        tries_left = _MAX_LOOK_BACK_LINES
+        for path in reversed(self.chain_files()):
             data = path.read_bytes()
             if not data:
                 path.unlink()
                 continue
             end = data.rfind(b"\n") + 1
-            while end and tries:
+            while end and tries_left:
                 begin = data.rfind(b"\n", 0, end - 1) + 1
-                line = self._read_own(data[begin:end])
+                line = self._read_signed_line(data[begin:end])
                 if line is not None:
-                    self._place, self._path, self._good_bytes = place(line), path, end
-                    return [self._move_aside(file) for file in reversed(after)]
-                end, tries = begin, tries - 1
-            after.append(path)
-        return [self._move_aside(file) for file in reversed(after)]
+                    self._position, self._tail_path, self._tail_bytes = (
+                        position_after(line),
+                        path,
+                        end,
+                    )
+                    return [self._quarantine_chain_file(file) for file in reversed(later_files)]
+                end, tries_left = begin, tries_left - 1
+            later_files.append(path)
+        return [self._quarantine_chain_file(file) for file in reversed(later_files)]
 
-    def _read_own(self, text: bytes) -> ReceiptLine | None:
+    def _read_signed_line(self, data: bytes) -> ReceiptLine | None:
         """A line that this box has signed, or None."""
         try:
-            line = read_line(text)
+            line = parse_line(data)
         except BadReceipt:
             return None
-        return line if is_signed(line, self._public_key) else None
+        return line if is_signed_by(line, self._public_key) else None
 
     def _catch_up(self) -> None:
         """Take in what other processes have added; set aside what one has left torn."""
         while True:
-            if self._path is not None:
+            if self._tail_path is not None:
                 try:
-                    size_bytes = self._path.stat().st_size
+                    size_bytes = self._tail_path.stat().st_size
                 except FileNotFoundError:
-                    log.error("%s is gone: the chain goes on in a new file", self._path)
-                    self._path = None
+                    log.error("%s is gone: the chain goes on in a new file", self._tail_path)
+                    self._tail_path = None
                 else:
-                    if size_bytes != self._good_bytes:
-                        self._take_in(self._path)
-            following = self._file_of(self._place.seq + 1)
-            if following == self._path or not following.exists():
+                    if size_bytes != self._tail_bytes:
+                        self._read_new_lines(self._tail_path)
+            next_path = self._chain_file_path(self._position.seq + 1)
+            if next_path == self._tail_path or not next_path.exists():
                 break
-            self._path, self._good_bytes = following, 0
-        self._tell_set_aside()
+            self._tail_path, self._tail_bytes = next_path, 0
+        self._append_quarantine_receipts()
 
-    def _tell_set_aside(self) -> None:
-        while self._untold:
-            self._add(SetAside(camera=None, name=self._untold[0]), self._clock.boottime_ns())
-            self._untold.popleft()
+    def _append_quarantine_receipts(self) -> None:
+        while self._unreported_quarantined:
+            self._append_locked(
+                FileQuarantined(camera=None, name=self._unreported_quarantined[0]),
+                self._clock.boottime_ns(),
+            )
+            self._unreported_quarantined.popleft()
 
-    def _take_in(self, path: Path) -> None:
+    def _read_new_lines(self, path: Path) -> None:
         with path.open("rb") as file:
-            file.seek(self._good_bytes)
-            rest = file.read()
-        at = 0
-        while (end := rest.find(b"\n", at) + 1) > 0:
-            line = self._read_own(rest[at:end])
-            if line is None or broken_link(self._place, line.receipt):
+            file.seek(self._tail_bytes)
+            new_data = file.read()
+        offset = 0
+        while (end := new_data.find(b"\n", offset) + 1) > 0:
+            line = self._read_signed_line(new_data[offset:end])
+            if line is None or find_link_problem(self._position, line.receipt):
                 break
             self._advance(line)
-            at = end
-        self._good_bytes += at
-        torn = rest[at:]
+            offset = end
+        self._tail_bytes += offset
+        torn = new_data[offset:]
         if torn:
-            name = self._keep_aside(f"{path.name}.{self._good_bytes}", torn)
-            _truncate(path, self._good_bytes)
-            self._untold.append(name)
+            name = self._quarantine_bytes(f"{path.name}.{self._tail_bytes}", torn)
+            _truncate_file(path, self._tail_bytes)
+            self._unreported_quarantined.append(name)
 
-    def _add(self, body: Body, t_ns: int) -> Receipt:
-        before = self._place
-        if before.boot == self._boot:
-            t_ns = max(t_ns, before.t_ns)
+    def _append_locked(self, body: ReceiptBody, t_ns: int) -> Receipt:
+        previous = self._position
+        if previous.boot == self._boot:
+            t_ns = max(t_ns, previous.t_ns)
         receipt = Receipt(
             box=self._box,
-            seq=before.seq + 1,
-            prev=before.sha256,
+            seq=previous.seq + 1,
+            prev=previous.sha256,
             boot=self._boot,
             t_ns=t_ns,
             time=rfc3339(self._clock.utc(t_ns)),
@@ -254,102 +267,102 @@ class CustodyLog:
         )
         # What the next process could not read it would take for the chain's torn end.
         try:
-            json = encode(receipt)
+            json = encode_receipt(receipt)
             signature = self._identity.sign(json)
-            text = write_line(signature, json)
-            line = read_line(text)
+            data = format_line(signature, json)
+            line = parse_line(data)
         except UnicodeEncodeError as error:
             raise BadReceipt(f"not to be written: {error}") from error
-        path = self._path
-        if path is None or receipt.seq - first_seq(path) >= RECEIPTS_PER_FILE:
-            path = self._file_of(receipt.seq)
-            self._path, self._good_bytes = path, 0
-            _create(path)
+        path = self._tail_path
+        if path is None or receipt.seq - first_seq_of_file(path) >= RECEIPTS_PER_FILE:
+            path = self._chain_file_path(receipt.seq)
+            self._tail_path, self._tail_bytes = path, 0
+            _create_file(path)
         try:
-            _write(path, text)
+            _append_to_file(path, data)
         except OSError:
             # A line that nobody was told of must not stay. Where even that fails, a whole line
             # counts as a receipt later, and a torn one is set aside.
             with contextlib.suppress(OSError):
-                _truncate(path, self._good_bytes)
+                _truncate_file(path, self._tail_bytes)
             raise
-        self._good_bytes += len(text)
+        self._tail_bytes += len(data)
         self._advance(line)
         return receipt
 
     def _advance(self, line: ReceiptLine) -> None:
-        self._place = place(line)
-        if isinstance(line.receipt.body, Exported):
-            self.exported_seq = line.receipt.seq
+        self._position = position_after(line)
+        if isinstance(line.receipt.body, FootageExported):
+            self.last_export_seq = line.receipt.seq
 
-    def _file_of(self, seq: int) -> Path:
-        return self._folder / f"{seq:010d}{SUFFIX}"
+    def _chain_file_path(self, seq: int) -> Path:
+        return self._folder / f"{seq:010d}{CHAIN_SUFFIX}"
 
-    def _keep_aside(self, name: str, data: bytes) -> str:
-        target = self._free_aside(name)
-        _create(target)
-        _write(target, data)
+    def _quarantine_bytes(self, name: str, data: bytes) -> str:
+        target = self._free_quarantine_path(name)
+        _create_file(target)
+        _append_to_file(target, data)
         log.warning("%s: %d bytes at the chain's end are no receipt", target, len(data))
-        return f"{SET_ASIDE}/{target.name}"
+        return f"{QUARANTINE_DIR}/{target.name}"
 
-    def _move_aside(self, path: Path) -> str:
-        target = self._free_aside(path.name)
+    def _quarantine_chain_file(self, path: Path) -> str:
+        target = self._free_quarantine_path(path.name)
         path.rename(target)
         fsync_dir(target.parent)
         fsync_dir(self._folder)
         log.error("%s is not of this chain: set aside as %s", path, target)
-        return f"{SET_ASIDE}/{target.name}"
+        return f"{QUARANTINE_DIR}/{target.name}"
 
-    def _free_aside(self, name: str) -> Path:
-        aside = self._folder / SET_ASIDE
-        if not aside.is_dir():
-            aside.mkdir()
+    def _free_quarantine_path(self, name: str) -> Path:
+        quarantine_dir = self._folder / QUARANTINE_DIR
+        if not quarantine_dir.is_dir():
+            quarantine_dir.mkdir()
             fsync_dir(self._folder)
-        target = aside / name
+        target = quarantine_dir / name
         number = 0
         while target.exists():
             number += 1
-            target = aside / f"{name}.{number}"
+            target = quarantine_dir / f"{name}.{number}"
         return target
 
 
-def first_seq(path: Path) -> int:
+def first_seq_of_file(path: Path) -> int:
     """The number of the first receipt in a file of the chain, by its name."""
     return int(path.stem)
 
 
-def _seq(line: bytes) -> int | None:
+def _parse_seq(line: bytes) -> int | None:
     try:
-        return _SEQ.decode(line.partition(b" ")[2]).seq
+        return _SEQ_DECODER.decode(line.partition(b" ")[2]).seq
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
-def _create(path: Path) -> None:
+def _create_file(path: Path) -> None:
     """Make an empty file, durable in its folder."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    os.close(handle)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    os.close(fd)
     fsync_dir(path.parent)
 
 
-def _write(path: Path, data: bytes) -> None:
+def _append_to_file(path: Path, data: bytes) -> None:
     """Add to a file that is there, durable when it returns. A descriptor whose fdatasync(2) has
     failed is never used again: the kernel tells of an error once.
     """
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
     try:
         view = memoryview(data)
         while view:
-            view = view[os.write(handle, view) :]
-        os.fdatasync(handle)
+            view = view[os.write(fd, view) :]
+        os.fdatasync(fd)
     finally:
-        os.close(handle)
+        os.close(fd)
 
 
-def _truncate(path: Path, size_bytes: int) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+def _truncate_file(path: Path, size_bytes: int) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
-        os.ftruncate(handle, size_bytes)
-        os.fdatasync(handle)
+        os.ftruncate(fd, size_bytes)
+        os.fdatasync(fd)
     finally:
-        os.close(handle)
+        os.close(fd)

@@ -14,24 +14,24 @@ from agent.base.clock import Clock
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody.chain import ChainHead
 from agent.recording.custody.custody_log import CustodyLog
-from agent.recording.custody.forget import IsThere, forget
-from agent.recording.custody.receipts import Body
+from agent.recording.custody.forget import SegmentExists, prune_chain
+from agent.recording.custody.receipts import ReceiptBody
 
 log = logging.getLogger(__name__)
 
-TURN_S = 1.0
-HEAD_EVERY_NS = 60_000_000_000
-SAME_EVERY_NS = 3600 * 1_000_000_000
+POLL_INTERVAL_S = 1.0
+HEAD_INTERVAL_NS = 60_000_000_000
+UNCHANGED_HEAD_INTERVAL_NS = 3600 * 1_000_000_000
 """Of a head that has gone out already: it says nothing new, and a message is a synced write of the disk."""
-FORGET_EVERY_NS = 6 * 3600 * 1_000_000_000
-WAITING_MOST = 1000
+PRUNE_INTERVAL_NS = 6 * 3600 * 1_000_000_000
+MAX_PENDING_RECEIPTS = 1000
 """Receipts in memory for a disk that takes none. Beyond that the oldest is lost, and logged."""
 
 SUBJECT = "custody"
 
 
-class _Waiting(msgspec.Struct, frozen=True, kw_only=True):
-    body: Body
+class _PendingReceipt(msgspec.Struct, frozen=True, kw_only=True):
+    body: ReceiptBody
     t_ns: int
 
 
@@ -50,31 +50,31 @@ class ChainHeadPublisher:
         clock: Clock,
         faults: FaultRegistry,
         send_head: Callable[[ChainHead, int], None],
-        is_there: IsThere,
+        segment_exists: SegmentExists,
     ) -> None:
         self._custody = custody
         self._clock = clock
         self._faults = faults
         self._send_head = send_head
-        self._is_there = is_there
-        self._forgot_ns: int | None = None
+        self._segment_exists = segment_exists
+        self._last_prune_ns: int | None = None
         self._lock = threading.Lock()
-        self._waiting: deque[_Waiting] = deque()
-        self._sent_ns: int | None = None
-        self._sent: ChainHead | None = None
+        self._pending: deque[_PendingReceipt] = deque()
+        self._last_sent_ns: int | None = None
+        self._last_sent_head: ChainHead | None = None
 
-    def enqueue(self, body: Body, t_ns: int) -> None:
+    def enqueue(self, body: ReceiptBody, t_ns: int) -> None:
         """Have a receipt written soon. Any thread may call; never waits for the disk."""
         with self._lock:
-            if len(self._waiting) == WAITING_MOST:
-                lost = self._waiting.popleft()
+            if len(self._pending) == MAX_PENDING_RECEIPTS:
+                lost = self._pending.popleft()
                 log.error("a receipt is lost, the disk takes none: %s", lost.body)
-            self._waiting.append(_Waiting(body=body, t_ns=t_ns))
+            self._pending.append(_PendingReceipt(body=body, t_ns=t_ns))
 
     def flush(self) -> None:
         """Write what waits, and send the head where it is due: see `_is_due`."""
         try:
-            self._write()
+            self._write_pending()
             self._prune()
             head = self._custody.head()
         except OSError as error:
@@ -82,12 +82,12 @@ class ChainHeadPublisher:
             return
         self._faults.clear("CUS-01", SUBJECT)
         now_ns = self._clock.boottime_ns()
-        if head.seq and self._is_due(head, now_ns):
-            self._send(head, now_ns)
+        if head.seq and self._is_head_due(head, now_ns):
+            self._publish_head(head, now_ns)
 
     def run_once(self, stopping: threading.Event) -> None:
         """One look, after a second's wait."""
-        if not stopping.wait(TURN_S):
+        if not stopping.wait(POLL_INTERVAL_S):
             self.flush()
 
     def close(self) -> None:
@@ -98,36 +98,38 @@ class ChainHeadPublisher:
         except OSError as error:
             log.error("the chain's head is not sent at the end: %s", error)
             return
-        if head.seq > self._sent_seq:
-            self._send(head, self._clock.boottime_ns())
+        if head.seq > self._last_sent_seq:
+            self._publish_head(head, self._clock.boottime_ns())
 
-    def _is_due(self, head: ChainHead, now_ns: int) -> bool:
+    def _is_head_due(self, head: ChainHead, now_ns: int) -> bool:
         """At first, at an export, and once a minute where the chain has grown; else once an hour."""
-        if self._sent_ns is None or self._custody.exported_seq > self._sent_seq:
+        if self._last_sent_ns is None or self._custody.last_export_seq > self._last_sent_seq:
             return True
-        return now_ns - self._sent_ns >= (SAME_EVERY_NS if head == self._sent else HEAD_EVERY_NS)
+        return now_ns - self._last_sent_ns >= (
+            UNCHANGED_HEAD_INTERVAL_NS if head == self._last_sent_head else HEAD_INTERVAL_NS
+        )
 
     @property
-    def _sent_seq(self) -> int:
-        return self._sent.seq if self._sent else 0
+    def _last_sent_seq(self) -> int:
+        return self._last_sent_head.seq if self._last_sent_head else 0
 
-    def _send(self, head: ChainHead, now_ns: int) -> None:
-        self._sent, self._sent_ns = head, now_ns
+    def _publish_head(self, head: ChainHead, now_ns: int) -> None:
+        self._last_sent_head, self._last_sent_ns = head, now_ns
         self._send_head(head, now_ns)
 
     def _prune(self) -> None:
         now_ns = self._clock.boottime_ns()
-        if self._forgot_ns is None or now_ns - self._forgot_ns >= FORGET_EVERY_NS:
-            self._forgot_ns = now_ns
-            forget(self._custody, self._is_there, now_ns)
+        if self._last_prune_ns is None or now_ns - self._last_prune_ns >= PRUNE_INTERVAL_NS:
+            self._last_prune_ns = now_ns
+            prune_chain(self._custody, self._segment_exists, now_ns)
 
-    def _write(self) -> None:
+    def _write_pending(self) -> None:
         while True:
             with self._lock:
-                if not self._waiting:
+                if not self._pending:
                     return
-                first = self._waiting[0]
+                first = self._pending[0]
             self._custody.append(first.body, first.t_ns)
             with self._lock:
-                if self._waiting and self._waiting[0] is first:
-                    self._waiting.popleft()
+                if self._pending and self._pending[0] is first:
+                    self._pending.popleft()

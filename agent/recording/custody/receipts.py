@@ -14,14 +14,14 @@ import msgspec
 
 from agent.base.clock import ClockTrust
 
-FIRST_PREV = "0" * 64
+GENESIS_PREV = "0" * 64
 """The hash that stands where no receipt goes before."""
 
 SIGNATURE_BYTES = 64
 _SIGNATURE_CHARS = 88
 
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
-Utc = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$(?!\n)")]
+UtcText = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$(?!\n)")]
 """RFC 3339, UTC, milliseconds."""
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -30,7 +30,7 @@ class BadReceipt(ValueError):
     """A line that is no receipt, and why, in one line."""
 
 
-class Started(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="started"):
+class AgentStarted(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="started"):
     """The agent has started. `public_key` is the base64 of the raw 32 bytes; `recipients` are the
     ids of those that footage is sealed for, none where it lies plain.
     """
@@ -40,14 +40,14 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="
     recipients: tuple[str, ...]
 
 
-class Opened(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="opened"):
+class SegmentOpened(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="opened"):
     """A footage file was begun. `segment` is its name."""
 
     camera: str
     segment: str
 
 
-class Closed(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="closed"):
+class SegmentClosed(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="closed"):
     """A footage file is whole, and from now on never changes.
 
     `sha256` and `size_bytes` are of the file as it lies on the disk. `software`, `model`, `mask`
@@ -61,7 +61,7 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="c
     size_bytes: Count
     begin_ns: int
     duration_ns: Count
-    begin_time: Utc
+    begin_time: UtcText
     software: str
     model: str | None
     mask: str | None
@@ -71,7 +71,7 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="c
     recovered: bool
 
 
-class Gap(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="gap"):
+class FootageGap(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="gap"):
     """This span was not recorded."""
 
     camera: str
@@ -80,19 +80,19 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="gap"
     reason: str
 
 
-class Held(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="held"):
+class HoldPlaced(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="held"):
     """Footage of this span is kept from eviction until `expires`; `hold` is the hold's id."""
 
     hold: str
     camera: str
-    begin_time: Utc
-    end_time: Utc
+    begin_time: UtcText
+    end_time: UtcText
     owner: str
     reason: str
-    expires: Utc
+    expires: UtcText
 
 
-class Released(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="released"):
+class HoldReleased(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="released"):
     """A hold has ended."""
 
     hold: str
@@ -100,7 +100,7 @@ class Released(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     reason: str
 
 
-class Evicted(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="evicted"):
+class FootageEvicted(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="evicted"):
     """Footage files were deleted, or what had been set aside (`set-aside/` and its name, written as in
     `SetAside`); `oldest_time` is where the footage that is left begins.
     """
@@ -108,36 +108,36 @@ class Evicted(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="
     camera: str
     segments: tuple[str, ...]
     why: Literal["bytes", "age", "space"]
-    oldest_time: Utc | None
+    oldest_time: UtcText | None
 
     def __post_init__(self) -> None:
         """What was set aside may have any name."""
-        msgspec.structs.force_setattr(self, "segments", tuple(map(_as_text, self.segments)))
+        msgspec.structs.force_setattr(self, "segments", tuple(map(_escape_non_utf8, self.segments)))
 
 
-class Exported(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="exported"):
+class FootageExported(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="exported"):
     """Footage was taken out of the box; `sha256` is of the export's manifest."""
 
     camera: str
-    begin_time: Utc
-    end_time: Utc
+    begin_time: UtcText
+    end_time: UtcText
     by: str
     purpose: str
     segments: tuple[str, ...]
     sha256: Sha256
 
 
-class Viewed(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="viewed"):
+class FootageViewed(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="viewed"):
     """Somebody has looked at footage."""
 
     camera: str
-    begin_time: Utc
-    end_time: Utc
+    begin_time: UtcText
+    end_time: UtcText
     by: str
     purpose: str
 
 
-class SetAside(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="set_aside"):
+class FileQuarantined(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="set_aside"):
     r"""A file that is no footage was moved out of the way, or the torn end of the chain itself,
     which belongs to no camera. Bytes of the name that are not UTF-8 stand as `\udcXX`.
     """
@@ -147,46 +147,46 @@ class SetAside(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
 
     def __post_init__(self) -> None:
         """A file's name may be any bytes, JSON may not."""
-        msgspec.structs.force_setattr(self, "name", _as_text(self.name))
+        msgspec.structs.force_setattr(self, "name", _escape_non_utf8(self.name))
 
 
-class Attested(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="attested"):
+class FootageAttested(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="attested"):
     """What of a camera's footage lies on the disk, and since when."""
 
     camera: str
-    oldest_time: Utc | None
+    oldest_time: UtcText | None
     segments: Count
     bytes: Count
 
 
-class Forgotten(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="forgotten"):
+class ReceiptsPruned(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="forgotten"):
     """The receipts of these numbers were deleted: none of their footage is left."""
 
     first_seq: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
     last_seq: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 
 
-class Serviced(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="serviced"):
+class ServiceAction(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="serviced"):
     """A technician at the box, or somebody who claimed to be one, did something at its console."""
 
     by: str
     what: str
 
 
-Body: TypeAlias = (
-    Started
-    | Opened
-    | Closed
-    | Gap
-    | Held
-    | Released
-    | Evicted
-    | Exported
-    | Viewed
-    | SetAside
-    | Attested
-    | Forgotten
-    | Serviced
+ReceiptBody: TypeAlias = (
+    AgentStarted
+    | SegmentOpened
+    | SegmentClosed
+    | FootageGap
+    | HoldPlaced
+    | HoldReleased
+    | FootageEvicted
+    | FootageExported
+    | FootageViewed
+    | FileQuarantined
+    | FootageAttested
+    | ReceiptsPruned
+    | ServiceAction
 )
 
 
@@ -204,9 +204,9 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     prev: Sha256
     boot: str
     t_ns: Count
-    time: Utc
+    time: UtcText
     clock: ClockTrust
-    body: Body
+    body: ReceiptBody
 
 
 class ReceiptLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -222,14 +222,14 @@ class ReceiptLine(msgspec.Struct, frozen=True, kw_only=True):
         return receipt_hash(self.json)
 
 
-_RECEIPT = msgspec.json.Decoder(Receipt)
+_RECEIPT_DECODER = msgspec.json.Decoder(Receipt)
 
 
-def _as_text(name: str) -> str:
+def _escape_non_utf8(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def encode(receipt: Receipt) -> bytes:
+def encode_receipt(receipt: Receipt) -> bytes:
     """The JSON bytes that are signed and hashed."""
     return msgspec.json.encode(receipt)
 
@@ -239,25 +239,25 @@ def receipt_hash(json: bytes) -> str:
     return hashlib.sha256(json).hexdigest()
 
 
-def write_line(signature: bytes, json: bytes) -> bytes:
+def format_line(signature: bytes, json: bytes) -> bytes:
     """The line, with its newline."""
     return base64.b64encode(signature) + b" " + json + b"\n"
 
 
-def read_line(line: bytes) -> ReceiptLine:
+def parse_line(line: bytes) -> ReceiptLine:
     """A line, without or with its newline, taken apart.
 
     Raises BadReceipt where it is none. Base64 must be the one way to write these bytes.
     """
-    text, _, json = line.removesuffix(b"\n").partition(b" ")
+    signature_text, _, json = line.removesuffix(b"\n").partition(b" ")
     try:
-        signature = base64.b64decode(text, validate=True)
+        signature = base64.b64decode(signature_text, validate=True)
     except binascii.Error as error:
         raise BadReceipt(f"its signature is not base64: {error}") from error
-    if len(text) != _SIGNATURE_CHARS or base64.b64encode(signature) != text:
+    if len(signature_text) != _SIGNATURE_CHARS or base64.b64encode(signature) != signature_text:
         raise BadReceipt(f"its signature is not {SIGNATURE_BYTES} bytes of base64")
     try:
-        receipt = _RECEIPT.decode(json)
+        receipt = _RECEIPT_DECODER.decode(json)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadReceipt(f"its JSON is no receipt: {error}") from error
     return ReceiptLine(signature=signature, json=json, receipt=receipt)

@@ -24,7 +24,7 @@ KEY_BYTES = 16
 """AES-128, which Common Encryption prescribes (ISO/IEC 23001-7, 9.1)."""
 
 KID_BYTES = 16
-_PUBLIC_BYTES = 32
+_PUBLIC_KEY_BYTES = 32
 _KID_PREFIX = b"vigie segment key id 1\0"
 
 
@@ -62,7 +62,7 @@ class KeyRing:
     def __repr__(self) -> str:
         return f"KeyRing({len(self._keys)} of {self._capacity})"
 
-    def put(self, key: SegmentKey) -> None:
+    def add(self, key: SegmentKey) -> None:
         """Keep a key; the oldest one goes where there are too many."""
         with self._lock:
             self._keys[key.kid] = key
@@ -75,36 +75,40 @@ class KeyRing:
             return self._keys.get(kid)
 
 
-KeyFor = Callable[[bytes], SegmentKey | None]
+KeyLookup = Callable[[bytes], SegmentKey | None]
 """What gives the key for a key id, such as `KeyRing.get`."""
 
 
-def parse_public_key(text: str, whose: str) -> X25519PublicKey:
+def parse_public_key(text: str, label: str) -> X25519PublicKey:
     """A recipient's public key: base64 of its 32 bytes, or PEM. `whose` begins the message.
 
     Raises BadInput, which never shows the value: it might be a private key put there by mistake.
     """
     if "PRIVATE KEY" in text:
         raise UserError(
-            f"{whose}: that is a private key; a box is given the public half alone, "
+            f"{label}: that is a private key; a box is given the public half alone, "
             "and this one should be replaced, for it has been on a box"
         )
-    key = _public_pem(text, whose) if "-----BEGIN" in text else _public_raw(text, whose)
+    key = (
+        _parse_public_pem(text, label)
+        if "-----BEGIN" in text
+        else _parse_public_base64(text, label)
+    )
     try:
         X25519PrivateKey.generate().exchange(key)
     except ValueError as error:
         raise UserError(
-            f"{whose}: not a usable X25519 public key: its shared secrets are all zero"
+            f"{label}: not a usable X25519 public key: its shared secrets are all zero"
         ) from error
     return key
 
 
-def public_key_text(key: X25519PublicKey) -> str:
+def encode_public_key(key: X25519PublicKey) -> str:
     """A public key as the configuration takes it: base64 of its 32 bytes."""
     return base64.b64encode(key.public_bytes_raw()).decode()
 
 
-def make_private_key(path: Path) -> str:
+def generate_key_pair(path: Path) -> str:
     """Make a recipient's key pair: the private half into a new file (PEM, PKCS #8, mode 0600), the
     public half given back as the configuration takes it.
 
@@ -117,14 +121,14 @@ def make_private_key(path: Path) -> str:
         serialization.NoEncryption(),
     )
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "wb") as file:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
             file.write(pem)
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
         raise UserError(f"private key {str(path)!r}: {error.strerror or error}") from error
-    return public_key_text(key.public_key())
+    return encode_public_key(key.public_key())
 
 
 def read_private_key(path: Path) -> X25519PrivateKey:
@@ -132,35 +136,35 @@ def read_private_key(path: Path) -> X25519PrivateKey:
 
     Raises BadInput where it is not there, not readable, or no X25519 private key.
     """
-    where = f"private key {str(path)!r}"
+    label = f"private key {str(path)!r}"
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     except OSError as error:
-        raise UserError(f"{where}: {error.strerror or error}") from error
+        raise UserError(f"{label}: {error.strerror or error}") from error
     except TypeError as error:
-        raise UserError(f"{where}: it is locked with a password; give it unlocked") from error
+        raise UserError(f"{label}: it is locked with a password; give it unlocked") from error
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise UserError(f"{where}: not a private key in PEM") from error
+        raise UserError(f"{label}: not a private key in PEM") from error
     if not isinstance(key, X25519PrivateKey):
-        raise UserError(f"{where}: not an X25519 key")
+        raise UserError(f"{label}: not an X25519 key")
     return key
 
 
-def _public_pem(text: str, whose: str) -> X25519PublicKey:
+def _parse_public_pem(text: str, label: str) -> X25519PublicKey:
     try:
         key = serialization.load_pem_public_key(text.encode())
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise UserError(f"{whose}: not a public key in PEM") from error
+        raise UserError(f"{label}: not a public key in PEM") from error
     if not isinstance(key, X25519PublicKey):
-        raise UserError(f"{whose}: not an X25519 key; allowed: X25519 as PEM or base64")
+        raise UserError(f"{label}: not an X25519 key; allowed: X25519 as PEM or base64")
     return key
 
 
-def _public_raw(text: str, whose: str) -> X25519PublicKey:
+def _parse_public_base64(text: str, label: str) -> X25519PublicKey:
     try:
         raw = base64.b64decode(text.strip(), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise UserError(f"{whose}: neither base64 nor PEM") from error
-    if len(raw) != _PUBLIC_BYTES:
-        raise UserError(f"{whose}: {len(raw)} bytes; an X25519 public key has {_PUBLIC_BYTES}")
+        raise UserError(f"{label}: neither base64 nor PEM") from error
+    if len(raw) != _PUBLIC_KEY_BYTES:
+        raise UserError(f"{label}: {len(raw)} bytes; an X25519 public key has {_PUBLIC_KEY_BYTES}")
     return X25519PublicKey.from_public_bytes(raw)

@@ -19,17 +19,17 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from agent.base.errors import UserError
 from agent.recording.encryption.keys import KEY_BYTES, KeyRing, SegmentKey, parse_public_key
 
-KEPT_KEYS = 360
+KEY_RING_CAPACITY = 360
 """For each camera: an hour of segments of 10 s, which an event's clip needs at most."""
 
-_SUITE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_128_GCM)
-_INFO = b"vigie segment key 1\0"
+_HPKE_SUITE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_128_GCM)
+_HPKE_INFO_PREFIX = b"vigie segment key 1\0"
 _MAX_SIDECAR_BYTES = 1 << 20
 
 Kem = Literal["X25519-HKDF-SHA256-AES-128-GCM"]
 
 
-class Wrapped(msgspec.Struct, frozen=True, kw_only=True):
+class WrappedKey(msgspec.Struct, frozen=True, kw_only=True):
     """The key for one recipient: HPKE's encapsulated key (32 bytes) and its ciphertext (32)."""
 
     id: str
@@ -46,14 +46,16 @@ class WrappedKeyFile(msgspec.Struct, frozen=True, kw_only=True):
     camera: str
     segment: str
     kid: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$(?!\n)")]
-    recipients: Annotated[tuple[Wrapped, ...], msgspec.Meta(min_length=1, max_length=64)]
+    recipients: Annotated[tuple[WrappedKey, ...], msgspec.Meta(min_length=1, max_length=64)]
 
-    def info(self) -> bytes:
+    def hpke_info(self) -> bytes:
         """What the wrapped keys are bound to."""
-        return _INFO + msgspec.json.encode((self.box, self.camera, self.segment, self.kid))
+        return _HPKE_INFO_PREFIX + msgspec.json.encode(
+            (self.box, self.camera, self.segment, self.kid)
+        )
 
 
-class NewKey(msgspec.Struct, frozen=True, kw_only=True):
+class NewSegmentKey(msgspec.Struct, frozen=True, kw_only=True):
     """A segment's key, and the bytes of the file that must lie beside it first."""
 
     key: SegmentKey
@@ -84,13 +86,13 @@ class Sealer:
         *,
         box: str,
         camera: str,
-        keys: KeyRing,
+        key_ring: KeyRing,
         random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        self._recipients = recipients
+        self._public_keys = recipients
         self._box = box
         self._camera = camera
-        self._keys = keys
+        self._key_ring = key_ring
         self._random_bytes = random_bytes
 
     @classmethod
@@ -100,7 +102,7 @@ class Sealer:
         *,
         box: str,
         camera: str,
-        keys: KeyRing,
+        key_ring: KeyRing,
         random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> "Sealer | None":
         """What seals for these; None where there is nobody, and footage lies plain.
@@ -110,22 +112,22 @@ class Sealer:
         parsed = parse_recipients(recipients)
         if not parsed:
             return None
-        return cls(parsed, box=box, camera=camera, keys=keys, random_bytes=random_bytes)
+        return cls(parsed, box=box, camera=camera, key_ring=key_ring, random_bytes=random_bytes)
 
-    def new_key(self, segment: str) -> NewKey:
+    def new_key(self, segment: str) -> NewSegmentKey:
         """A key for a segment, which the key ring keeps from now on."""
         key = SegmentKey(self._random_bytes(KEY_BYTES))
         sidecar = WrappedKeyFile(
             box=self._box, camera=self._camera, segment=segment, kid=key.kid.hex(), recipients=()
         )
-        info = sidecar.info()
+        info = sidecar.hpke_info()
         wrapped = tuple(
-            Wrapped(id=name, wrapped=_SUITE.encrypt(key.key, public_key, info=info))
-            for name, public_key in self._recipients.items()
+            WrappedKey(id=name, wrapped=_HPKE_SUITE.encrypt(key.key, public_key, info=info))
+            for name, public_key in self._public_keys.items()
         )
-        self._keys.put(key)
+        self._key_ring.add(key)
         sidecar = msgspec.structs.replace(sidecar, recipients=wrapped)
-        return NewKey(key=key, sidecar=msgspec.json.encode(sidecar) + b"\n")
+        return NewSegmentKey(key=key, sidecar=msgspec.json.encode(sidecar) + b"\n")
 
 
 def parse_recipients(recipients: Sequence[RecipientLike]) -> dict[str, X25519PublicKey]:
@@ -134,8 +136,8 @@ def parse_recipients(recipients: Sequence[RecipientLike]) -> dict[str, X25519Pub
     for recipient in recipients:
         if recipient.id in parsed:
             raise UserError(f"record.recipient: {recipient.id!r} is there twice")
-        whose = f"record.recipient: {recipient.id!r}: public_key"
-        parsed[recipient.id] = parse_public_key(recipient.public_key, whose)
+        label = f"record.recipient: {recipient.id!r}: public_key"
+        parsed[recipient.id] = parse_public_key(recipient.public_key, label)
     return parsed
 
 
@@ -143,8 +145,8 @@ def write_sidecar(path: Path, sidecar: bytes) -> None:
     """Write the file beside a segment; its bytes are durable when this returns, its name only
     once the folder is. Raises OSError.
     """
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-    with os.fdopen(handle, "wb") as file:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+    with os.fdopen(fd, "wb") as file:
         file.write(sidecar)
         file.flush()
         os.fsync(file.fileno())
@@ -152,20 +154,20 @@ def write_sidecar(path: Path, sidecar: bytes) -> None:
 
 def read_sidecar(path: Path) -> WrappedKeyFile:
     """What a file of wrapped keys says. Raises BadInput where it is not there or is none."""
-    where = f"keys file {str(path)!r}"
+    label = f"keys file {str(path)!r}"
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_SIDECAR_BYTES + 1)
         if len(data) > _MAX_SIDECAR_BYTES:
-            raise UserError(f"{where}: larger than {_MAX_SIDECAR_BYTES} bytes")
+            raise UserError(f"{label}: larger than {_MAX_SIDECAR_BYTES} bytes")
         return msgspec.json.decode(data, type=WrappedKeyFile)
     except OSError as error:
-        raise UserError(f"{where}: {error.strerror or error}") from error
+        raise UserError(f"{label}: {error.strerror or error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{where}: not a file of wrapped keys: {error}") from error
+        raise UserError(f"{label}: not a file of wrapped keys: {error}") from error
 
 
-def open_sidecar(path: Path, private_key: X25519PrivateKey) -> SegmentKey:
+def unwrap_segment_key(path: Path, private_key: X25519PrivateKey) -> SegmentKey:
     """The segment's key, unwrapped by one of its recipients.
 
     Raises BadInput where the file is none, where the private key is not a recipient's, and where
@@ -174,7 +176,9 @@ def open_sidecar(path: Path, private_key: X25519PrivateKey) -> SegmentKey:
     sidecar = read_sidecar(path)
     for wrapped in sidecar.recipients:
         try:
-            key = SegmentKey(_SUITE.decrypt(wrapped.wrapped, private_key, info=sidecar.info()))
+            key = SegmentKey(
+                _HPKE_SUITE.decrypt(wrapped.wrapped, private_key, info=sidecar.hpke_info())
+            )
         except InvalidTag:
             continue
         if key.kid.hex() != sidecar.kid or len(key.key) != KEY_BYTES:

@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.base.errors import UserError
 from agent.recording.encryption.unseal import unseal
-from agent.recording.export import clip as cutting
-from agent.recording.export.manifest import CLIP, MANIFEST, Manifest
-from agent.recording.segment_name import KEYS, parse_segment_name
+from agent.recording.export import clip as clip_writer
+from agent.recording.export.manifest import CLIP_FILE, MANIFEST_FILE, Manifest
+from agent.recording.segment_name import KEYS_SUFFIX, parse_segment_name
 
-_MP4 = ".mp4"
+_MP4_SUFFIX = ".mp4"
 
 
 class UnsealResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,59 +27,69 @@ class UnsealResult(msgspec.Struct, frozen=True, kw_only=True):
 
 def unseal_all(
     path: Path,
-    key: X25519PrivateKey,
+    private_key: X25519PrivateKey,
     out: Path,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    progress: Callable[[int, int], None] = lambda _count, _total: None,
 ) -> UnsealResult:
     """Unseal a segment, or each one below a folder, into the folder `out`.
 
     `progress` is told how many segments are done, and of how many. Raises BadInput where there is
     none, `out` has files, or the key opens it not; OSError from the disk.
     """
-    sealed = _sealed(path)
-    if not sealed:
-        raise UserError(f"{str(path)!r}: no sealed segment here: no {_MP4} with a {_MP4}{KEYS}")
+    segments = _find_sealed_segments(path)
+    if not segments:
+        raise UserError(
+            f"{str(path)!r}: no sealed segment here: no {_MP4_SUFFIX} with a {_MP4_SUFFIX}{KEYS_SUFFIX}"
+        )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {str(out)!r}: is there already; allowed: a new or an empty folder")
     out.mkdir(parents=True, exist_ok=True)
-    progress(0, len(sealed))
-    for done, segment in enumerate(sealed, start=1):
-        keys_file = segment.with_name(segment.name + KEYS)
+    progress(0, len(segments))
+    for count, segment in enumerate(segments, start=1):
+        keys_file = segment.with_name(segment.name + KEYS_SUFFIX)
         try:
-            unseal(segment, keys_file, key, out / segment.name)
+            unseal(segment, keys_file, private_key, out / segment.name)
         except BaseException:
             with suppress(OSError):
                 out.rmdir()
             raise
-        progress(done, len(sealed))
-    names = tuple(segment.name for segment in sealed)
-    return UnsealResult(folder=out, segments=names, clip=_clip(path / MANIFEST, out, names))
+        progress(count, len(segments))
+    names = tuple(segment.name for segment in segments)
+    return UnsealResult(
+        folder=out, segments=names, clip=_write_export_clip(path / MANIFEST_FILE, out, names)
+    )
 
 
-def _sealed(path: Path) -> list[Path]:
+def _find_sealed_segments(path: Path) -> list[Path]:
     if path.is_file():
         found = [path]
     elif path.is_dir():
-        found = sorted(path.rglob(f"*{_MP4}"))
+        found = sorted(path.rglob(f"*{_MP4_SUFFIX}"))
     else:
         raise UserError(f"{str(path)!r}: no such file or folder")
-    return [one for one in found if one.with_name(one.name + KEYS).is_file()]
+    return [
+        candidate
+        for candidate in found
+        if candidate.with_name(candidate.name + KEYS_SUFFIX).is_file()
+    ]
 
 
-def _clip(manifest_file: Path, out: Path, names: tuple[str, ...]) -> Path | None:
+def _write_export_clip(
+    manifest_file: Path, out: Path, segment_names: tuple[str, ...]
+) -> Path | None:
     """The clip of the span that an export's manifest names; None where there is no manifest."""
     try:
         manifest = msgspec.json.decode(manifest_file.read_bytes(), type=Manifest)
     except (OSError, msgspec.DecodeError):
         return None
     sources = []
-    for name in names:
+    for name in segment_names:
         parsed = parse_segment_name(name)
         if parsed is not None:
-            sources.append(cutting.utc_source(out / name, parsed))
-    begin = cutting.utc_ns(datetime.fromisoformat(manifest.begin_time))
-    end = cutting.utc_ns(datetime.fromisoformat(manifest.end_time))
+            sources.append(clip_writer.clip_source(out / name, parsed))
+    begin = clip_writer.unix_ns(datetime.fromisoformat(manifest.begin_time))
+    end = clip_writer.unix_ns(datetime.fromisoformat(manifest.end_time))
     try:
-        return cutting.write_clip(sources, begin, end, out / CLIP, lambda _kid: None).path
-    except cutting.CannotCut:
+        return clip_writer.write_clip(sources, begin, end, out / CLIP_FILE, lambda _kid: None).path
+    except clip_writer.ClipError:
         return None

@@ -15,14 +15,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from agent.recording.encryption.keys import KeyFor, SegmentKey
-from agent.recording.export.mp4_boxes import DamagedFootage, Mp4Header, Numbers, SampleRun
-from agent.recording.export.mp4_header import Chunk, Mp4Track, progressive_head
-from agent.recording.export.segment_reader import Fragment, SegmentReader, open_samples
-from agent.recording.segment_name import KEYS, PART, SegmentName
+from agent.recording.encryption.keys import KeyLookup, SegmentKey
+from agent.recording.export.mp4_boxes import DamagedFootage, Int64Array, Mp4Header, SampleRun
+from agent.recording.export.mp4_header import Chunk, Mp4Track, build_progressive_header
+from agent.recording.export.segment_reader import Fragment, SegmentReader, decrypt_samples
+from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX, SegmentName
 
-_SECOND_NS = 1_000_000_000
-_SEAM_NS = _SECOND_NS
+_NS_PER_S = 1_000_000_000
+_MIN_PAUSE_NS = _NS_PER_S
 """Segments that are nearer than this go on without a pause: their begin is when a packet came in,
 which the network delays, and not when it was due."""
 
@@ -30,11 +30,11 @@ _MAX_PAUSE_TICKS = (1 << 32) - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class CannotCut(Exception):
+class ClipError(Exception):
     """There is no clip to be had from these segments. One line says why."""
 
 
-class NoKey(CannotCut):
+class KeyUnavailable(ClipError):
     """A segment is sealed, and its key is not here."""
 
 
@@ -63,28 +63,28 @@ class Clip(ClipInfo, frozen=True, kw_only=True):
     path: Path
 
 
-class _Group(msgspec.Struct, frozen=True, kw_only=True):
+class _ClipGop(msgspec.Struct, frozen=True, kw_only=True):
     """A fragment that belongs into the clip. `shift` brings its times onto the clip's."""
 
     path: Path
-    head: Mp4Header
+    header: Mp4Header
     fragment: Fragment
-    shift: int
+    time_shift_ticks: int
 
 
-def utc_source(path: Path, name: SegmentName) -> ClipSource:
+def clip_source(path: Path, name: SegmentName) -> ClipSource:
     """A segment on that of UTC, in nanoseconds since 1970."""
-    return ClipSource(path=path, begin_ns=utc_ns(name.utc))
+    return ClipSource(path=path, begin_ns=unix_ns(name.utc))
 
 
-def utc_ns(moment: datetime) -> int:
+def unix_ns(utc: datetime) -> int:
     """A moment in nanoseconds since 1970, to the microsecond."""
-    since = moment - _EPOCH
-    return (since.days * 86_400 + since.seconds) * _SECOND_NS + since.microseconds * 1000
+    elapsed = utc - _EPOCH
+    return (elapsed.days * 86_400 + elapsed.seconds) * _NS_PER_S + elapsed.microseconds * 1000
 
 
 def write_clip(
-    sources: Sequence[ClipSource], begin_ns: int, end_ns: int, out: Path, key_for: KeyFor
+    sources: Sequence[ClipSource], begin_ns: int, end_ns: int, out: Path, find_key: KeyLookup
 ) -> Clip:
     """Cut the span from segments in the order of recording into the file `out`.
 
@@ -96,237 +96,259 @@ def write_clip(
     another, NoKey where one is sealed with a key that is not here, and OSError where the disk does
     not let us.
     """
-    with _damage_told():
-        groups, first_ns, keys = _select_groups(sources, begin_ns, end_ns, key_for)
-        track = _track(groups)
-        with _temp_file(out) as handle:
-            size_bytes = _fill(handle, track, groups, keys, lambda: True)
-            os.fsync(handle)
-    return Clip(path=out, **msgspec.structs.asdict(_clip_info(groups, first_ns, track, size_bytes)))
+    with _damage_as_clip_error():
+        gops, clip_begin_ns, keys = _select_gops_and_keys(sources, begin_ns, end_ns, find_key)
+        track = _build_track(gops)
+        with _temp_file(out) as fd:
+            size_bytes = _write_clip_data(fd, track, gops, keys, lambda: True)
+            os.fsync(fd)
+    return Clip(
+        path=out, **msgspec.structs.asdict(_clip_info(gops, clip_begin_ns, track, size_bytes))
+    )
 
 
 def write_clip_to_fd(
     sources: Sequence[ClipSource],
     begin_ns: int,
     end_ns: int,
-    handle: int,
-    key_for: KeyFor,
-    go_on: Callable[[], bool],
+    fd: int,
+    find_key: KeyLookup,
+    should_continue: Callable[[], bool],
 ) -> ClipInfo:
     """Cut as `cut` does, into an empty file that is open for writing. To make it durable is the
     caller's. `go_on` is asked before each fragment; where it says no, CannotCut is raised.
     """
-    with _damage_told():
-        groups, first_ns, keys = _select_groups(sources, begin_ns, end_ns, key_for)
-        track = _track(groups)
-        size_bytes = _fill(handle, track, groups, keys, go_on)
-    return _clip_info(groups, first_ns, track, size_bytes)
+    with _damage_as_clip_error():
+        gops, clip_begin_ns, keys = _select_gops_and_keys(sources, begin_ns, end_ns, find_key)
+        track = _build_track(gops)
+        size_bytes = _write_clip_data(fd, track, gops, keys, should_continue)
+    return _clip_info(gops, clip_begin_ns, track, size_bytes)
 
 
 @contextmanager
-def _damage_told() -> Iterator[None]:
+def _damage_as_clip_error() -> Iterator[None]:
     try:
         yield
     except DamagedFootage as error:
-        raise CannotCut(f"damaged footage: {error}") from error
+        raise ClipError(f"damaged footage: {error}") from error
 
 
-def _select_groups(
-    sources: Sequence[ClipSource], begin_ns: int, end_ns: int, key_for: KeyFor
-) -> tuple[list[_Group], int, dict[bytes, SegmentKey]]:
+def _select_gops_and_keys(
+    sources: Sequence[ClipSource], begin_ns: int, end_ns: int, find_key: KeyLookup
+) -> tuple[list[_ClipGop], int, dict[bytes, SegmentKey]]:
     """The groups of the span, when the first one begins, and the keys of what is sealed."""
     if end_ns <= begin_ns:
-        raise CannotCut("the clip's end is not after its begin")
-    groups, first_ns = _select(sources, begin_ns, end_ns)
-    return groups, first_ns, _keys(groups, key_for)
+        raise ClipError("the clip's end is not after its begin")
+    gops, clip_begin_ns = _select_gops(sources, begin_ns, end_ns)
+    return gops, clip_begin_ns, _find_keys(gops, find_key)
 
 
-def _clip_info(groups: list[_Group], first_ns: int, track: Mp4Track, size_bytes: int) -> ClipInfo:
+def _clip_info(
+    gops: list[_ClipGop], clip_begin_ns: int, track: Mp4Track, size_bytes: int
+) -> ClipInfo:
     return ClipInfo(
-        begin_ns=first_ns,
-        duration_ns=_ns(int(track.durations.sum()), track.timescale),
+        begin_ns=clip_begin_ns,
+        duration_ns=_ticks_to_ns(int(track.durations.sum()), track.timescale),
         pictures=len(track.sizes),
         size_bytes=size_bytes,
-        segments=tuple(dict.fromkeys(group.path.name.removesuffix(PART) for group in groups)),
+        segments=tuple(dict.fromkeys(gop.path.name.removesuffix(PART_SUFFIX) for gop in gops)),
     )
 
 
-def _select(sources: Sequence[ClipSource], begin_ns: int, end_ns: int) -> tuple[list[_Group], int]:
+def _select_gops(
+    sources: Sequence[ClipSource], begin_ns: int, end_ns: int
+) -> tuple[list[_ClipGop], int]:
     """The groups of the span, and when the first one begins on the sources' time line."""
-    groups: list[_Group] = []
-    first_ns = clip_end = 0
+    gops: list[_ClipGop] = []
+    clip_begin_ns = clip_end_ticks = 0
     for source in sources:
         if source.begin_ns >= end_ns:
             continue
-        shift: int | None = None
-        with SegmentReader(source.path) as file:
-            scale = file.head.timescale
-            for fragment in file.fragments():
+        time_shift_ticks: int | None = None
+        with SegmentReader(source.path) as reader:
+            timescale = reader.header.timescale
+            for fragment in reader.iter_fragments():
                 run = fragment.run
-                fragment_ns = source.begin_ns + _ns(run.begin, scale)
-                if fragment_ns >= end_ns:
+                fragment_begin_ns = source.begin_ns + _ticks_to_ns(run.base_decode_time, timescale)
+                if fragment_begin_ns >= end_ns:
                     break
-                if fragment_ns + _ns(int(run.durations.sum()), scale) <= begin_ns:
+                if (
+                    fragment_begin_ns + _ticks_to_ns(int(run.durations.sum()), timescale)
+                    <= begin_ns
+                ):
                     continue
-                if not groups:
-                    first_ns = fragment_ns
-                if shift is None:
-                    due = (fragment_ns - first_ns) * scale // _SECOND_NS
-                    is_pause = due - clip_end >= _SEAM_NS * scale // _SECOND_NS
-                    shift = (due if is_pause else clip_end) - run.begin
-                group = _Group(path=source.path, head=file.head, fragment=fragment, shift=shift)
-                _check_alike(groups, group)
-                groups.append(group)
-                clip_end = run.begin + shift + int(run.durations.sum())
-    if not groups:
-        raise CannotCut("nothing of this span was recorded, or it is no longer there")
-    return groups, first_ns
+                if not gops:
+                    clip_begin_ns = fragment_begin_ns
+                if time_shift_ticks is None:
+                    due_ticks = (fragment_begin_ns - clip_begin_ns) * timescale // _NS_PER_S
+                    is_pause = due_ticks - clip_end_ticks >= _MIN_PAUSE_NS * timescale // _NS_PER_S
+                    time_shift_ticks = (
+                        due_ticks if is_pause else clip_end_ticks
+                    ) - run.base_decode_time
+                gop = _ClipGop(
+                    path=source.path,
+                    header=reader.header,
+                    fragment=fragment,
+                    time_shift_ticks=time_shift_ticks,
+                )
+                _check_same_stream(gops, gop)
+                gops.append(gop)
+                clip_end_ticks = run.base_decode_time + time_shift_ticks + int(run.durations.sum())
+    if not gops:
+        raise ClipError("nothing of this span was recorded, or it is no longer there")
+    return gops, clip_begin_ns
 
 
-def _check_alike(groups: list[_Group], group: _Group) -> None:
+def _check_same_stream(gops: list[_ClipGop], gop: _ClipGop) -> None:
     """One clip has one kind of stream; its parameters may change within."""
-    if not groups:
+    if not gops:
         return
-    one, other = groups[0].head, group.head
-    if (one.timescale, one.width_px, one.height_px, one.entry[4:8]) != (
-        other.timescale,
-        other.width_px,
-        other.height_px,
-        other.entry[4:8],
+    first, current = gops[0].header, gop.header
+    if (first.timescale, first.width_px, first.height_px, first.sample_entry[4:8]) != (
+        current.timescale,
+        current.width_px,
+        current.height_px,
+        current.sample_entry[4:8],
     ):
-        raise CannotCut(
-            f"{group.path.name}: the camera's stream became another here "
-            f"({_shown(one)}, then {_shown(other)}): cut before and after it"
+        raise ClipError(
+            f"{gop.path.name}: the camera's stream became another here "
+            f"({_describe_stream(first)}, then {_describe_stream(current)}): cut before and after it"
         )
 
 
-def _shown(head: Mp4Header) -> str:
-    return f"{head.entry[4:8].decode('latin-1')} {head.width_px}x{head.height_px}"
+def _describe_stream(header: Mp4Header) -> str:
+    return f"{header.sample_entry[4:8].decode('latin-1')} {header.width_px}x{header.height_px}"
 
 
-def _keys(groups: list[_Group], key_for: KeyFor) -> dict[bytes, SegmentKey]:
+def _find_keys(gops: list[_ClipGop], find_key: KeyLookup) -> dict[bytes, SegmentKey]:
     """The keys of all that is sealed, before anything is written."""
     keys: dict[bytes, SegmentKey] = {}
-    for group in groups:
-        kid = group.head.kid
+    for gop in gops:
+        kid = gop.header.kid
         if kid is None or kid in keys:
             continue
-        key = key_for(kid)
+        key = find_key(kid)
         if key is None:
-            raise NoKey(
-                f"{group.path.name}: sealed, and its key is not here; a recipient's private key "
-                f"opens {group.path.name.removesuffix(PART)}{KEYS}"
+            raise KeyUnavailable(
+                f"{gop.path.name}: sealed, and its key is not here; a recipient's private key "
+                f"opens {gop.path.name.removesuffix(PART_SUFFIX)}{KEYS_SUFFIX}"
             )
         keys[kid] = key
     return keys
 
 
-def _track(groups: list[_Group]) -> Mp4Track:
-    entries: dict[bytes, int] = {}
+def _build_track(gops: list[_ClipGop]) -> Mp4Track:
+    sample_entries: dict[bytes, int] = {}
     chunks = []
-    for group in groups:
-        fragment = group.fragment
+    for gop in gops:
+        fragment = gop.fragment
         chunk = Chunk(
-            samples=len(fragment.run.sizes),
-            size_bytes=fragment.data_end - fragment.data_at,
-            entry=entries.setdefault(_playable(group.head.entry), len(entries)),
+            sample_count=len(fragment.run.sizes),
+            size_bytes=fragment.data_end - fragment.data_offset,
+            entry_index=sample_entries.setdefault(
+                _as_hvc1(gop.header.sample_entry), len(sample_entries)
+            ),
         )
         chunks.append(chunk)
-    head = groups[0].head
+    header = gops[0].header
     return Mp4Track(
-        timescale=head.timescale,
-        width_px=head.width_px,
-        height_px=head.height_px,
-        entries=tuple(entries),
+        timescale=header.timescale,
+        width_px=header.width_px,
+        height_px=header.height_px,
+        sample_entries=tuple(sample_entries),
         chunks=tuple(chunks),
-        sizes=np.concatenate([group.fragment.run.sizes for group in groups]),
-        durations=_durations(groups),
-        offsets=np.concatenate([group.fragment.run.offsets for group in groups]),
+        sizes=np.concatenate([gop.fragment.run.sizes for gop in gops]),
+        durations=_sample_durations(gops),
+        composition_offsets=np.concatenate([gop.fragment.run.composition_offsets for gop in gops]),
     )
 
 
-def _durations(groups: list[_Group]) -> Numbers:
+def _sample_durations(gops: list[_ClipGop]) -> Int64Array:
     """How long each sample lasts: until the next one, pauses included."""
-    times = np.concatenate([_times(group.fragment.run, group.shift) for group in groups])
-    last = max(int(groups[-1].fragment.run.durations[-1]), 1)
-    durations = np.append(np.diff(times), last)
+    times = np.concatenate([_decode_times(gop.fragment.run, gop.time_shift_ticks) for gop in gops])
+    last_duration = max(int(gops[-1].fragment.run.durations[-1]), 1)
+    durations = np.append(np.diff(times), last_duration)
     if durations.max() > _MAX_PAUSE_TICKS:
-        raise CannotCut("nothing was recorded for half a day in between: cut before and after it")
-    lasting: Numbers = np.maximum(durations, 0)
-    return lasting
+        raise ClipError("nothing was recorded for half a day in between: cut before and after it")
+    non_negative: Int64Array = np.maximum(durations, 0)
+    return non_negative
 
 
-def _times(run: SampleRun, shift: int) -> Numbers:
-    ends: Numbers = np.cumsum(run.durations)
-    begins: Numbers = ends - run.durations + (run.begin + shift)
+def _decode_times(run: SampleRun, time_shift_ticks: int) -> Int64Array:
+    ends: Int64Array = np.cumsum(run.durations)
+    begins: Int64Array = ends - run.durations + (run.base_decode_time + time_shift_ticks)
     return begins
 
 
-def _playable(entry: bytes) -> bytes:
+def _as_hvc1(sample_entry: bytes) -> bytes:
     """Apple's players take HEVC by the name `hvc1` alone. The two differ in whether parameter sets
     may stand in band too; all are in the entry as well, in `hvcC`.
     """
-    return entry[:4] + b"hvc1" + entry[8:] if entry[4:8] == b"hev1" else entry
+    return (
+        sample_entry[:4] + b"hvc1" + sample_entry[8:]
+        if sample_entry[4:8] == b"hev1"
+        else sample_entry
+    )
 
 
 @contextmanager
 def _temp_file(out: Path) -> Iterator[int]:
     """A file beside, open for writing, which gets its name where all went well."""
-    aside = out.with_name(out.name + PART)
-    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+    temp_path = out.with_name(out.name + PART_SUFFIX)
+    fd = os.open(temp_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
     try:
         try:
-            yield handle
+            yield fd
         finally:
-            os.close(handle)
-        aside.rename(out)
+            os.close(fd)
+        temp_path.rename(out)
     except BaseException:
         with suppress(OSError):
-            aside.unlink()
+            temp_path.unlink()
         raise
 
 
-def _fill(
-    handle: int,
+def _write_clip_data(
+    fd: int,
     track: Mp4Track,
-    groups: list[_Group],
+    gops: list[_ClipGop],
     keys: dict[bytes, SegmentKey],
-    go_on: Callable[[], bool],
+    should_continue: Callable[[], bool],
 ) -> int:
     """Write the clip into an open file; its size."""
-    _write_all(handle, progressive_head(track))
-    at = 0
-    while at < len(groups):
-        path = groups[at].path
-        with SegmentReader(path) as source:
-            while at < len(groups) and groups[at].path == path:
-                if not go_on():
-                    raise CannotCut("the cut was given up before its end")
-                _copy(source, groups[at], handle, keys)
-                at += 1
-    return os.fstat(handle).st_size
+    _write_all(fd, build_progressive_header(track))
+    index = 0
+    while index < len(gops):
+        path = gops[index].path
+        with SegmentReader(path) as reader:
+            while index < len(gops) and gops[index].path == path:
+                if not should_continue():
+                    raise ClipError("the cut was given up before its end")
+                _copy_gop(reader, gops[index], fd, keys)
+                index += 1
+    return os.fstat(fd).st_size
 
 
-def _copy(source: SegmentReader, group: _Group, handle: int, keys: dict[bytes, SegmentKey]) -> None:
-    fragment = group.fragment
-    if group.head.kid is not None:
-        data = source.read(fragment.data_at, fragment.data_end)
-        open_samples(data, fragment.run, keys[group.head.kid])
-        _write_all(handle, data)
+def _copy_gop(reader: SegmentReader, gop: _ClipGop, fd: int, keys: dict[bytes, SegmentKey]) -> None:
+    fragment = gop.fragment
+    if gop.header.kid is not None:
+        data = reader.read(fragment.data_offset, fragment.data_end)
+        decrypt_samples(data, fragment.run, keys[gop.header.kid])
+        _write_all(fd, data)
         return
-    at = fragment.data_at
-    while at < fragment.data_end:
-        count = os.sendfile(handle, source.fileno(), at, fragment.data_end - at)
+    offset = fragment.data_offset
+    while offset < fragment.data_end:
+        count = os.sendfile(fd, reader.fileno(), offset, fragment.data_end - offset)
         if count == 0:
-            raise DamagedFootage(f"{source.path.name}: at byte {at}: the file ends")
-        at += count
+            raise DamagedFootage(f"{reader.path.name}: at byte {offset}: the file ends")
+        offset += count
 
 
-def _write_all(handle: int, data: bytes | bytearray) -> None:
+def _write_all(fd: int, data: bytes | bytearray) -> None:
     view = memoryview(data)
     while view:
-        view = view[os.write(handle, view) :]
+        view = view[os.write(fd, view) :]
 
 
-def _ns(ticks: int, timescale: int) -> int:
-    return ticks * _SECOND_NS // timescale
+def _ticks_to_ns(ticks: int, timescale: int) -> int:
+    return ticks * _NS_PER_S // timescale

@@ -12,13 +12,13 @@ import msgspec
 
 from agent.recording.export.clip import ClipInfo
 
-MOST_SEGMENTS = 1000
+MAX_CLIP_SEGMENTS = 1000
 """In one clip. A camera's key ring holds the keys of fewer."""
 
-MOST_LINE_BYTES = 1 << 17
+MAX_LINE_BYTES = 1 << 17
 """A line with so many names is shorter."""
 
-Moment = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+UnixNs = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class ClipRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,10 +29,10 @@ class ClipRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     camera: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
     segments: Annotated[
         tuple[Annotated[str, msgspec.Meta(max_length=255)], ...],
-        msgspec.Meta(min_length=1, max_length=MOST_SEGMENTS),
+        msgspec.Meta(min_length=1, max_length=MAX_CLIP_SEGMENTS),
     ]
-    begin_ns: Moment
-    end_ns: Moment
+    begin_ns: UnixNs
+    end_ns: UnixNs
 
 
 class ClipDone(
@@ -61,8 +61,8 @@ class ClipRefused(
     why: str
 
 
-ClipAnswer: TypeAlias = ClipDone | ClipRefused
+ClipReply: TypeAlias = ClipDone | ClipRefused
 
-AskAgent: TypeAlias = Callable[[ClipRequest, Path], ClipInfo | None]
+RequestClip: TypeAlias = Callable[[ClipRequest, Path], ClipInfo | None]
 """Has the running agent cut into a new file: None where no agent runs. Raises CannotCut where it
 refuses, and OSError from the disk."""

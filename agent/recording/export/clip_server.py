@@ -20,43 +20,43 @@ import msgspec
 
 from agent.base import unix_socket
 from agent.base.unix_socket import UnixListener
-from agent.recording.encryption.keys import KeyFor
+from agent.recording.encryption.keys import KeyLookup
 from agent.recording.export.clip import (
-    CannotCut,
+    ClipError,
     ClipInfo,
     ClipSource,
-    utc_source,
+    clip_source,
     write_clip_to_fd,
 )
 from agent.recording.export.clip_request import (
-    MOST_LINE_BYTES,
-    MOST_SEGMENTS,
-    ClipAnswer,
+    MAX_CLIP_SEGMENTS,
+    MAX_LINE_BYTES,
     ClipDone,
     ClipRefused,
+    ClipReply,
     ClipRequest,
 )
 from agent.recording.segment_name import parse_segment_name
 
 log = logging.getLogger(__name__)
 
-SOCKET = "clip.sock"
-TURN_S = 1.0
-LINE_S = 1.0
+SOCKET_NAME = "clip.sock"
+ACCEPT_TIMEOUT_S = 1.0
+REQUEST_TIMEOUT_S = 1.0
 """So long a line may take to come."""
 
-CUT_S = 25.0
+MAX_CUT_S = 25.0
 """So long a cut may take: less than a stage may go without a turn."""
 
-ANSWER_S = 60.0
+REPLY_TIMEOUT_S = 60.0
 """So long who asks waits: for another one's clip, and for its own."""
 
-_WAITING_MOST = 4
-_REQUEST = msgspec.json.Decoder(ClipRequest)
-_ANSWER: msgspec.json.Decoder[ClipAnswer] = msgspec.json.Decoder(ClipAnswer)
+_BACKLOG = 4
+_REQUEST_DECODER = msgspec.json.Decoder(ClipRequest)
+_REPLY_DECODER: msgspec.json.Decoder[ClipReply] = msgspec.json.Decoder(ClipReply)
 
 
-class _Refusal(Exception):
+class _ClipRejected(Exception):
     """Why somebody gets no clip, in one sentence."""
 
 
@@ -71,21 +71,21 @@ class ClipServer:
 
     def __init__(
         self,
-        state: Path,
-        footage: Path,
-        keys: Mapping[str, KeyFor],
+        state_dir: Path,
+        footage_dir: Path,
+        key_lookups: Mapping[str, KeyLookup],
         clock_ns: Callable[[], int],
         on_view: Callable[[ClipRequest, str], None],
     ) -> None:
-        self._footage = footage
-        self._keys = dict(keys)
+        self._footage_dir = footage_dir
+        self._key_lookups = dict(key_lookups)
         self._clock_ns = clock_ns
         self._on_view = on_view
-        self._listener = UnixListener(state, SOCKET, _WAITING_MOST)
+        self._listener = UnixListener(state_dir, SOCKET_NAME, _BACKLOG)
 
     def run_once(self, stopping: threading.Event) -> None:
         """Answer one who asks, or wait a second for one."""
-        connection = self._listener.accept(TURN_S)
+        connection = self._listener.accept(ACCEPT_TIMEOUT_S)
         if connection is not None:
             with connection:
                 self._serve(connection, stopping)
@@ -95,95 +95,93 @@ class ClipServer:
         self._listener.close()
 
     def _serve(self, connection: socket.socket, stopping: threading.Event) -> None:
-        answer: ClipAnswer
+        reply: ClipReply
         try:
-            answer = ClipDone(cut=self._answer(connection, stopping))
-        except (_Refusal, CannotCut) as error:
-            answer = ClipRefused(why=str(error))
+            reply = ClipDone(cut=self._cut_clip(connection, stopping))
+        except (_ClipRejected, ClipError) as error:
+            reply = ClipRefused(why=str(error))
         except TimeoutError:
-            answer = ClipRefused(why=f"no whole line within {LINE_S:g} s")
+            reply = ClipRefused(why=f"no whole line within {REQUEST_TIMEOUT_S:g} s")
         except OSError as error:
-            answer = ClipRefused(why=f"{error.filename or 'clip'}: {error.strerror or error}")
-        if isinstance(answer, ClipRefused):
-            log.warning("no clip: %s", answer.why)
+            reply = ClipRefused(why=f"{error.filename or 'clip'}: {error.strerror or error}")
+        if isinstance(reply, ClipRefused):
+            log.warning("no clip: %s", reply.why)
         with suppress(OSError):  # who asked has gone
-            connection.settimeout(LINE_S)
-            connection.sendall(msgspec.json.encode(answer) + b"\n")
+            connection.settimeout(REQUEST_TIMEOUT_S)
+            connection.sendall(msgspec.json.encode(reply) + b"\n")
 
-    def _answer(self, connection: socket.socket, stopping: threading.Event) -> ClipInfo:
+    def _cut_clip(self, connection: socket.socket, stopping: threading.Event) -> ClipInfo:
         """Cut what is asked for. Raises _Refusal, CannotCut and OSError."""
         peer = unix_socket.peer_credentials(connection)
         if not peer.is_allowed:
-            raise _Refusal(f"user {peer.user} may not ask")
-        with self._received(connection) as (line, handle):
-            request = _decoded(line)
-            sources, key_for = self._looked_up(request)
-            _check_file(handle)
-            self._on_view(request, f"process {peer.process} of user {peer.user}")
-            end_ns = self._clock_ns() + int(CUT_S * 1e9)
-            cut = write_clip_to_fd(
+            raise _ClipRejected(f"user {peer.uid} may not ask")
+        with self._receive_request(connection) as (line, fd):
+            request = _decode_request(line)
+            sources, find_key = self._resolve_sources(request)
+            _check_output_file(fd)
+            self._on_view(request, f"process {peer.pid} of user {peer.uid}")
+            deadline_ns = self._clock_ns() + int(MAX_CUT_S * 1e9)
+            clip = write_clip_to_fd(
                 sources,
                 request.begin_ns,
                 request.end_ns,
-                handle,
-                key_for,
-                lambda: not stopping.is_set() and self._clock_ns() < end_ns,
+                fd,
+                find_key,
+                lambda: not stopping.is_set() and self._clock_ns() < deadline_ns,
             )
         log.info(
             "%s: cut a clip of %.1f s from %s on, for process %d of user %d",
             request.camera,
-            cut.duration_ns / 1e9,
-            cut.segments[0],
-            peer.process,
-            peer.user,
+            clip.duration_ns / 1e9,
+            clip.segments[0],
+            peer.pid,
+            peer.uid,
         )
-        return cut
+        return clip
 
     @contextmanager
-    def _received(self, connection: socket.socket) -> Iterator[tuple[bytes, int]]:
+    def _receive_request(self, connection: socket.socket) -> Iterator[tuple[bytes, int]]:
         """The line, and the file that came along with its first byte."""
-        end_ns = self._clock_ns() + int(LINE_S * 1e9)
-        connection.settimeout(LINE_S)
-        data, handles, _, _ = socket.recv_fds(
-            connection, MOST_LINE_BYTES, 1, socket.MSG_CMSG_CLOEXEC
-        )
+        deadline_ns = self._clock_ns() + int(REQUEST_TIMEOUT_S * 1e9)
+        connection.settimeout(REQUEST_TIMEOUT_S)
+        data, fds, _, _ = socket.recv_fds(connection, MAX_LINE_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
         try:
             received = bytearray(data)
             while data and b"\n" not in data:
-                left_s = (end_ns - self._clock_ns()) / 1e9
-                if left_s <= 0:
+                remaining_s = (deadline_ns - self._clock_ns()) / 1e9
+                if remaining_s <= 0:
                     raise TimeoutError
-                connection.settimeout(left_s)
-                data = connection.recv(MOST_LINE_BYTES)
+                connection.settimeout(remaining_s)
+                data = connection.recv(MAX_LINE_BYTES)
                 received += data
-                if len(received) > MOST_LINE_BYTES:
-                    raise _Refusal(f"a line of more than {MOST_LINE_BYTES} bytes")
-            line, newline, rest = received.partition(b"\n")
-            if not newline or rest:
-                raise _Refusal("allowed: one line, which ends")
-            if len(handles) != 1:
-                raise _Refusal("no open file came along")
-            yield bytes(line), handles[0]
+                if len(received) > MAX_LINE_BYTES:
+                    raise _ClipRejected(f"a line of more than {MAX_LINE_BYTES} bytes")
+            line, newline, trailing = received.partition(b"\n")
+            if not newline or trailing:
+                raise _ClipRejected("allowed: one line, which ends")
+            if len(fds) != 1:
+                raise _ClipRejected("no open file came along")
+            yield bytes(line), fds[0]
         finally:
-            for handle in handles:
-                os.close(handle)
+            for fd in fds:
+                os.close(fd)
 
-    def _looked_up(self, request: ClipRequest) -> tuple[list[ClipSource], KeyFor]:
+    def _resolve_sources(self, request: ClipRequest) -> tuple[list[ClipSource], KeyLookup]:
         """The segments' files, in the order of recording, and what gives their keys."""
-        key_for = self._keys.get(request.camera)
-        if key_for is None:
-            raise _Refusal(f"camera {request.camera!r}: none of that name is recorded")
-        folder = self._footage / request.camera
+        find_key = self._key_lookups.get(request.camera)
+        if find_key is None:
+            raise _ClipRejected(f"camera {request.camera!r}: none of that name is recorded")
+        folder = self._footage_dir / request.camera
         sources = []
-        for text in sorted(set(request.segments)):
-            name = parse_segment_name(text)
+        for segment_name in sorted(set(request.segments)):
+            name = parse_segment_name(segment_name)
             if name is None:
-                raise _Refusal(f"segment {text!r}: no segment's name")
-            sources.append(utc_source(folder / text, name))
-        return sources, key_for
+                raise _ClipRejected(f"segment {segment_name!r}: no segment's name")
+            sources.append(clip_source(folder / segment_name, name))
+        return sources, find_key
 
 
-def ask(state: Path, request: ClipRequest, out: Path) -> ClipInfo | None:
+def request_clip(state_dir: Path, request: ClipRequest, out: Path) -> ClipInfo | None:
     """Have the agent of a state folder cut into the new file `out`, which is durable when this
     returns; None where no agent is there to ask.
 
@@ -192,56 +190,56 @@ def ask(state: Path, request: ClipRequest, out: Path) -> ClipInfo | None:
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
-            with unix_socket.socket_path(state, SOCKET) as address:
+            with unix_socket.socket_address(state_dir, SOCKET_NAME) as address:
                 connection.connect(address)
         except OSError:
             return None
-        if len(request.segments) > MOST_SEGMENTS:
-            raise CannotCut(f"sealed, and of more than {MOST_SEGMENTS} segments: ask for less")
-        handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        if len(request.segments) > MAX_CLIP_SEGMENTS:
+            raise ClipError(f"sealed, and of more than {MAX_CLIP_SEGMENTS} segments: ask for less")
+        fd = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         try:
-            cut = _asked(connection, request, handle)
-            os.fsync(handle)
+            clip = _exchange(connection, request, fd)
+            os.fsync(fd)
         except BaseException:
             out.unlink()
             raise
         finally:
-            os.close(handle)
-    return cut
+            os.close(fd)
+    return clip
 
 
-def _asked(connection: socket.socket, request: ClipRequest, handle: int) -> ClipInfo:
+def _exchange(connection: socket.socket, request: ClipRequest, fd: int) -> ClipInfo:
     """What the agent has cut. Raises CannotCut where it refuses or does not answer."""
     line = msgspec.json.encode(request) + b"\n"
-    connection.settimeout(ANSWER_S)
+    connection.settimeout(REPLY_TIMEOUT_S)
     try:
         with suppress(BrokenPipeError):  # it has refused already, and says why
-            sent = socket.send_fds(connection, [line], [handle])
+            sent = socket.send_fds(connection, [line], [fd])
             if sent < len(line):
                 connection.sendall(line[sent:])
         with connection.makefile("rb") as reader:
-            answer = _ANSWER.decode(reader.readline(MOST_LINE_BYTES))
+            reply = _REPLY_DECODER.decode(reader.readline(MAX_LINE_BYTES))
     except (OSError, msgspec.DecodeError) as error:
-        raise CannotCut(f"the agent, which has the keys, gave no answer: {error}") from error
-    if isinstance(answer, ClipRefused):
-        raise CannotCut(answer.why)
-    return answer.cut
+        raise ClipError(f"the agent, which has the keys, gave no answer: {error}") from error
+    if isinstance(reply, ClipRefused):
+        raise ClipError(reply.why)
+    return reply.cut
 
 
-def _decoded(line: bytes) -> ClipRequest:
+def _decode_request(line: bytes) -> ClipRequest:
     try:
-        return _REQUEST.decode(line)
+        return _REQUEST_DECODER.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _Refusal(f"not a request for a clip: {error}") from error
+        raise _ClipRejected(f"not a request for a clip: {error}") from error
 
 
-def _check_file(handle: int) -> None:
+def _check_output_file(fd: int) -> None:
     """Only what a clip can be written into: no pipe, which could hold the agent up, and no file
     that has something in it.
     """
-    status = os.fstat(handle)
-    flags = fcntl.fcntl(handle, fcntl.F_GETFL)
-    if not stat.S_ISREG(status.st_mode) or status.st_size or os.lseek(handle, 0, os.SEEK_CUR):
-        raise _Refusal("allowed: an empty file")
+    status = os.fstat(fd)
+    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+    if not stat.S_ISREG(status.st_mode) or status.st_size or os.lseek(fd, 0, os.SEEK_CUR):
+        raise _ClipRejected("allowed: an empty file")
     if flags & os.O_ACCMODE == os.O_RDONLY:
-        raise _Refusal("the file is not open for writing")
+        raise _ClipRejected("the file is not open for writing")

@@ -10,13 +10,13 @@ import msgspec
 
 from agent.recording.segment_name import rfc3339
 
-PAGE = "LISEZMOI-README.html"
+README_FILE = "LISEZMOI-README.html"
 """One page in three languages. Names are ASCII, because file systems write accents differently."""
 
-VERIFIER = "verify.html"
+VERIFIER_FILE = "verify.html"
 
 
-class ExportPageText(msgspec.Struct, frozen=True, kw_only=True):
+class ExportRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked for, by whom and why. `out` is a folder that is not there yet, or empty.
 
     `unmasked` lets files out that show what the masks hide; else they are withheld.
@@ -31,21 +31,21 @@ class ExportPageText(msgspec.Struct, frozen=True, kw_only=True):
     unmasked: bool = False
 
 
-def pages(wish: ExportPageText, box: str, public_key: str) -> dict[str, bytes]:
+def render_pages(request: ExportRequest, box: str, public_key: str) -> dict[str, bytes]:
     """The page that explains and the page that verifies, by their names in the export."""
-    room = resources.files("agent.recording.export")
-    page = string.Template((room / "pages" / "lisezmoi.html").read_text(encoding="utf-8"))
-    facts = {
+    package = resources.files("agent.recording.export")
+    template = string.Template((package / "pages" / "lisezmoi.html").read_text(encoding="utf-8"))
+    fields = {
         "box": box,
-        "camera": wish.camera,
-        "begin_time": rfc3339(wish.begin),
-        "end_time": rfc3339(wish.end),
-        "by": wish.by,
-        "purpose": wish.purpose,
+        "camera": request.camera,
+        "begin_time": rfc3339(request.begin),
+        "end_time": rfc3339(request.end),
+        "by": request.by,
+        "purpose": request.purpose,
         "public_key": public_key,
     }
-    escaped = {name: html.escape(value) for name, value in facts.items()}
+    escaped = {name: html.escape(value) for name, value in fields.items()}
     return {
-        PAGE: page.substitute(escaped).encode(),
-        VERIFIER: (room / "verifier.html").read_bytes(),
+        README_FILE: template.substitute(escaped).encode(),
+        VERIFIER_FILE: (package / "verifier.html").read_bytes(),
     }

@@ -10,17 +10,17 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from agent.recording.custody.receipts import Count, Sha256, Utc
+from agent.recording.custody.receipts import Count, Sha256, UtcText
 
-MANIFEST = "manifest.json"
-CHAIN = "receipts.chain"
-SUMS = "SHA256SUMS"
-CLIP = "clip.mp4"
-SEGMENTS = "segments"
-KEYS = "keys"
-NOT_IN_THE_MANIFEST = (MANIFEST, CHAIN, SUMS)
+MANIFEST_FILE = "manifest.json"
+CHAIN_FILE = "receipts.chain"
+SUMS_FILE = "SHA256SUMS"
+CLIP_FILE = "clip.mp4"
+SEGMENTS_DIR = "segments"
+KEYS_DIR = "keys"
+UNLISTED_FILES = (MANIFEST_FILE, CHAIN_FILE, SUMS_FILE)
 
-Problem = Literal[
+ExportProblemKind = Literal[
     "sums",
     "manifest",
     "receipt",
@@ -78,13 +78,13 @@ class ExportedClip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     whether masks were painted over it, for which it was encoded again.
     """
 
-    begin_time: Utc
+    begin_time: UtcText
     duration_ns: Count
     segments: tuple[str, ...]
     masked: bool
 
 
-class ExportedHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ExportedChainHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The head of the chain as the box was about to look which segments there are. What the box signs
     while it copies them says nothing of this export. Who changes it breaks the manifest's hash in the
     receipt `exported`.
@@ -105,15 +105,15 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     v: Literal[1] = 1
     box: str
     camera: str
-    begin_time: Utc
-    end_time: Utc
+    begin_time: UtcText
+    end_time: UtcText
     by: str
     purpose: str
-    made_time: Utc
+    made_time: UtcText
     software: str
     public_key: str
     first_seq: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
-    head: ExportedHead
+    head: ExportedChainHead
     segments: tuple[str, ...]
     withheld: tuple[str, ...]
     clip: ExportedClip | None

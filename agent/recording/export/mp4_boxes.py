@@ -17,18 +17,24 @@ LARGE_HEADER_BYTES = 16
 MAX_SAMPLES = 100_000
 """In one fragment: an hour between two keyframes, and no more than a damaged number can ask for."""
 
-_MAX_TICKS = 1 << 53
+_MAX_DECODE_TIME_TICKS = 1 << 53
 _MAX_OFFSET_TICKS = (1 << 31) - 1
 
-Numbers = npt.NDArray[np.int64]
+Int64Array = npt.NDArray[np.int64]
 
-_ENTRY_FIELDS_BYTES = 86
+_SAMPLE_ENTRY_HEADER_BYTES = 86
 """A VisualSampleEntry up to the boxes in it (14496-12, 12.1.3)."""
 
-_TFHD_BASE, _TFHD_ENTRY, _TFHD_DURATION, _TFHD_SIZE, _TFHD_FLAGS = 0x1, 0x2, 0x8, 0x10, 0x20
-_TFHD_FROM_MOOF = 0x20000
-_TRUN_AT, _TRUN_FIRST_FLAGS = 0x1, 0x4
-_TRUN_DURATION, _TRUN_SIZE, _TRUN_FLAGS, _TRUN_OFFSET = 0x100, 0x200, 0x400, 0x800
+_TFHD_BASE_DATA_OFFSET, _TFHD_SAMPLE_ENTRY, _TFHD_DURATION, _TFHD_SIZE, _TFHD_FLAGS = (
+    0x1,
+    0x2,
+    0x8,
+    0x10,
+    0x20,
+)
+_TFHD_DEFAULT_BASE_IS_MOOF = 0x20000
+_TRUN_DATA_OFFSET, _TRUN_FIRST_FLAGS = 0x1, 0x4
+_TRUN_DURATION, _TRUN_SIZE, _TRUN_FLAGS, _TRUN_COMPOSITION_OFFSET = 0x100, 0x200, 0x400, 0x800
 _SENC_SUBSAMPLES = 0x2
 _TENC = struct.Struct(">6xBB16s")
 _IV_BYTES = 8
@@ -42,8 +48,8 @@ class Mp4Box(msgspec.Struct, frozen=True):
     """A box within some bytes: its type, its first byte, that of its content, and its end."""
 
     kind: bytes
-    at: int
-    body: int
+    offset: int
+    body_offset: int
     end: int
 
 
@@ -55,7 +61,7 @@ class Mp4Header(msgspec.Struct, frozen=True, kw_only=True):
     timescale: int
     width_px: int
     height_px: int
-    entry: bytes
+    sample_entry: bytes
     kid: bytes | None
 
 
@@ -65,7 +71,7 @@ class EncryptionInfo(msgspec.Struct, frozen=True):
     """
 
     iv: bytes
-    lengths: tuple[int, ...]
+    subsample_lengths: tuple[int, ...]
 
 
 class SampleRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,251 +82,268 @@ class SampleRun(msgspec.Struct, frozen=True, kw_only=True):
     first byte. `seals` is empty where they lie plain.
     """
 
-    begin: int
-    data_at: int
-    sizes: Numbers
-    durations: Numbers
-    offsets: Numbers
-    seals: tuple[EncryptionInfo, ...]
+    base_decode_time: int
+    data_offset: int
+    sizes: Int64Array
+    durations: Int64Array
+    composition_offsets: Int64Array
+    encryption: tuple[EncryptionInfo, ...]
 
 
-def header(data: bytes, at: int, room: int) -> Mp4Box:
+def read_box_header(data: bytes, offset: int, available_bytes: int) -> Mp4Box:
     """The box that begins at `at`, of whose file `room` bytes are there; `data` holds its header
     at least. Raises DamagedFootage where there is no whole one.
     """
-    if at + HEADER_BYTES > min(len(data), room):
-        raise DamagedFootage(f"at byte {at}: no whole box")
-    length = int.from_bytes(data[at : at + 4], "big")
-    kind = bytes(data[at + 4 : at + 8])
-    body = at + HEADER_BYTES
+    if offset + HEADER_BYTES > min(len(data), available_bytes):
+        raise DamagedFootage(f"at byte {offset}: no whole box")
+    length = int.from_bytes(data[offset : offset + 4], "big")
+    kind = bytes(data[offset + 4 : offset + 8])
+    body_offset = offset + HEADER_BYTES
     if length == 1:
-        body = at + LARGE_HEADER_BYTES
-        length = int.from_bytes(data[at + 8 : body], "big") if body <= len(data) else 0
-    if at + length < body or at + length > room:
-        raise DamagedFootage(f"at byte {at}: a box {_shown(kind)} of {length} bytes")
-    return Mp4Box(kind, at, body, at + length)
+        body_offset = offset + LARGE_HEADER_BYTES
+        length = (
+            int.from_bytes(data[offset + 8 : body_offset], "big") if body_offset <= len(data) else 0
+        )
+    if offset + length < body_offset or offset + length > available_bytes:
+        raise DamagedFootage(f"at byte {offset}: a box {_quote_type(kind)} of {length} bytes")
+    return Mp4Box(kind, offset, body_offset, offset + length)
 
 
-def boxes(data: bytes, at: int, end: int) -> Iterator[Mp4Box]:
+def iter_boxes(data: bytes, offset: int, end: int) -> Iterator[Mp4Box]:
     """The boxes that fill `data` from `at` to `end`. Raises DamagedFootage where they do not."""
-    while at < end:
-        box = header(data, at, end)
+    while offset < end:
+        box = read_box_header(data, offset, end)
         yield box
-        at = box.end
+        offset = box.end
 
 
-def read_head(moov: bytes) -> Mp4Header:
+def parse_moov(moov: bytes) -> Mp4Header:
     """What a whole `moov` box says, its header included. Raises DamagedFootage."""
-    tracks = [box for box in boxes(moov, HEADER_BYTES, len(moov)) if box.kind == b"trak"]
+    tracks = [box for box in iter_boxes(moov, HEADER_BYTES, len(moov)) if box.kind == b"trak"]
     if len(tracks) != 1:
         raise DamagedFootage(f"{len(tracks)} tracks instead of one")
-    mdia = _only(moov, tracks[0], b"mdia")
-    timescale = _timescale(moov, _only(moov, mdia, b"mdhd"))
-    stbl = _only(moov, _only(moov, mdia, b"minf"), b"stbl")
-    stsd = _only(moov, stbl, b"stsd")
-    entries = list(boxes(moov, stsd.body + 8, stsd.end))
-    if len(entries) != 1:
-        raise DamagedFootage(f"{len(entries)} sample entries instead of one")
-    entry = entries[0]
-    if entry.end - entry.at < _ENTRY_FIELDS_BYTES:
-        raise DamagedFootage(f"at byte {entry.at}: a sample entry that is cut short")
-    width, height = struct.unpack_from(">HH", moov, entry.at + 32)
-    plain, kid = _plain_entry(moov, entry)
-    return Mp4Header(timescale=timescale, width_px=width, height_px=height, entry=plain, kid=kid)
+    mdia = _find_single_box(moov, tracks[0], b"mdia")
+    timescale = _parse_mdhd(moov, _find_single_box(moov, mdia, b"mdhd"))
+    stbl = _find_single_box(moov, _find_single_box(moov, mdia, b"minf"), b"stbl")
+    stsd = _find_single_box(moov, stbl, b"stsd")
+    sample_entries = list(iter_boxes(moov, stsd.body_offset + 8, stsd.end))
+    if len(sample_entries) != 1:
+        raise DamagedFootage(f"{len(sample_entries)} sample entries instead of one")
+    sample_entry = sample_entries[0]
+    if sample_entry.end - sample_entry.offset < _SAMPLE_ENTRY_HEADER_BYTES:
+        raise DamagedFootage(f"at byte {sample_entry.offset}: a sample entry that is cut short")
+    width, height = struct.unpack_from(">HH", moov, sample_entry.offset + 32)
+    plain_entry, kid = _parse_sample_entry(moov, sample_entry)
+    return Mp4Header(
+        timescale=timescale, width_px=width, height_px=height, sample_entry=plain_entry, kid=kid
+    )
 
 
-def read_run(moof: bytes, *, sealed: bool) -> SampleRun:
+def parse_moof(moof: bytes, *, encrypted: bool) -> SampleRun:
     """What a whole `moof` box says, its header included. Raises DamagedFootage."""
-    traf = _only(moof, Mp4Box(b"moof", 0, HEADER_BYTES, len(moof)), b"traf")
-    inner = {box.kind: box for box in boxes(moof, traf.body, traf.end)}
+    traf = _find_single_box(moof, Mp4Box(b"moof", 0, HEADER_BYTES, len(moof)), b"traf")
+    traf_boxes = {box.kind: box for box in iter_boxes(moof, traf.body_offset, traf.end)}
     try:
-        tfhd, tfdt, trun = inner[b"tfhd"], inner[b"tfdt"], inner[b"trun"]
+        tfhd, tfdt, trun = traf_boxes[b"tfhd"], traf_boxes[b"tfdt"], traf_boxes[b"trun"]
     except KeyError as error:
-        raise DamagedFootage(f"a fragment without {_shown(error.args[0])}") from None
+        raise DamagedFootage(f"a fragment without {_quote_type(error.args[0])}") from None
     try:
-        defaults = _tfhd(moof, tfhd)
-        version = moof[tfdt.body]
-        begin = struct.unpack_from(">Q" if version else ">I", moof[: tfdt.end], tfdt.body + 4)[0]
-        run = _trun(moof, trun, begin, defaults)
-        if not sealed:
+        defaults = _parse_tfhd(moof, tfhd)
+        version = moof[tfdt.body_offset]
+        base_decode_time = struct.unpack_from(
+            ">Q" if version else ">I", moof[: tfdt.end], tfdt.body_offset + 4
+        )[0]
+        run = _parse_trun(moof, trun, base_decode_time, defaults)
+        if not encrypted:
             return run
-        if b"senc" not in inner:
+        if b"senc" not in traf_boxes:
             raise DamagedFootage("a sealed fragment without senc")
-        seals = _senc(moof, inner[b"senc"], run.sizes)
+        encryption = _parse_senc(moof, traf_boxes[b"senc"], run.sizes)
     except (struct.error, IndexError) as error:
         raise DamagedFootage("a fragment whose boxes are cut short") from error
-    return msgspec.structs.replace(run, seals=seals)
+    return msgspec.structs.replace(run, encryption=encryption)
 
 
-def plain_moov(moov: bytes) -> bytes:
+def strip_moov_encryption(moov: bytes) -> bytes:
     """A sealed file's `moov` as that of a plain one of the same length: what told of the sealing is
     free space. Raises DamagedFootage.
     """
-    head = read_head(moov)
-    made = bytearray(moov)
-    whole = Mp4Box(b"moov", 0, HEADER_BYTES, len(moov))
-    for stsd in find_all(moov, whole, (b"trak", b"mdia", b"minf", b"stbl", b"stsd")):
-        entry = header(moov, stsd.body + 8, stsd.end)
-        made[entry.at + 4 : entry.at + 8] = head.entry[4:8]
-        for box in entry_boxes(moov, entry):
+    moov_header = parse_moov(moov)
+    patched = bytearray(moov)
+    root = Mp4Box(b"moov", 0, HEADER_BYTES, len(moov))
+    for stsd in find_boxes(moov, root, (b"trak", b"mdia", b"minf", b"stbl", b"stsd")):
+        sample_entry = read_box_header(moov, stsd.body_offset + 8, stsd.end)
+        patched[sample_entry.offset + 4 : sample_entry.offset + 8] = moov_header.sample_entry[4:8]
+        for box in iter_sample_entry_boxes(moov, sample_entry):
             if box.kind == b"sinf":
-                made[box.at + 4 : box.at + 8] = b"free"
-    return bytes(made)
+                patched[box.offset + 4 : box.offset + 8] = b"free"
+    return bytes(patched)
 
 
-def plain_moof(moof: bytes) -> bytes:
+def strip_moof_encryption(moof: bytes) -> bytes:
     """The same of a `moof`. Raises DamagedFootage."""
-    made = bytearray(moof)
-    whole = Mp4Box(b"moof", 0, HEADER_BYTES, len(moof))
+    patched = bytearray(moof)
+    root = Mp4Box(b"moof", 0, HEADER_BYTES, len(moof))
     for kind in (b"senc", b"saiz", b"saio"):
-        for box in find_all(moof, whole, (b"traf", kind)):
-            made[box.at + 4 : box.at + 8] = b"free"
-    return bytes(made)
+        for box in find_boxes(moof, root, (b"traf", kind)):
+            patched[box.offset + 4 : box.offset + 8] = b"free"
+    return bytes(patched)
 
 
-def find_all(data: bytes, box: Mp4Box, path: tuple[bytes, ...]) -> Iterator[Mp4Box]:
+def find_boxes(data: bytes, parent: Mp4Box, path: tuple[bytes, ...]) -> Iterator[Mp4Box]:
     """The boxes under `box` on a path of types. Raises DamagedFootage."""
     if not path:
-        yield box
+        yield parent
         return
-    for inner in boxes(data, box.body, box.end):
-        if inner.kind == path[0]:
-            yield from find_all(data, inner, path[1:])
+    for child in iter_boxes(data, parent.body_offset, parent.end):
+        if child.kind == path[0]:
+            yield from find_boxes(data, child, path[1:])
 
 
-def entry_boxes(data: bytes, entry: Mp4Box) -> Iterator[Mp4Box]:
+def iter_sample_entry_boxes(data: bytes, sample_entry: Mp4Box) -> Iterator[Mp4Box]:
     """The boxes in a sample entry. Raises DamagedFootage."""
-    return boxes(data, entry.at + _ENTRY_FIELDS_BYTES, entry.end)
+    return iter_boxes(data, sample_entry.offset + _SAMPLE_ENTRY_HEADER_BYTES, sample_entry.end)
 
 
-def _only(data: bytes, parent: Mp4Box, kind: bytes) -> Mp4Box:
-    found = list(find_all(data, parent, (kind,)))
+def _find_single_box(data: bytes, parent: Mp4Box, kind: bytes) -> Mp4Box:
+    found = list(find_boxes(data, parent, (kind,)))
     if len(found) != 1:
-        raise DamagedFootage(f"{len(found)} boxes {_shown(kind)} in {_shown(parent.kind)}")
+        raise DamagedFootage(
+            f"{len(found)} boxes {_quote_type(kind)} in {_quote_type(parent.kind)}"
+        )
     return found[0]
 
 
-def _timescale(moov: bytes, mdhd: Mp4Box) -> int:
-    if mdhd.end - mdhd.body < 24:  # noqa: PLR2004 - version 0 of the box, 14496-12, 8.4.2.2
+def _parse_mdhd(moov: bytes, mdhd: Mp4Box) -> int:
+    if mdhd.end - mdhd.body_offset < 24:  # noqa: PLR2004 - version 0 of the box, 14496-12, 8.4.2.2
         raise DamagedFootage("an mdhd that is cut short")
-    at = mdhd.body + (20 if moov[mdhd.body] else 12)
-    timescale = int.from_bytes(moov[at : at + 4], "big")
+    offset = mdhd.body_offset + (20 if moov[mdhd.body_offset] else 12)
+    timescale = int.from_bytes(moov[offset : offset + 4], "big")
     if timescale == 0:
         raise DamagedFootage("a time scale of 0")
     return timescale
 
 
-def _plain_entry(moov: bytes, entry: Mp4Box) -> tuple[bytes, bytes | None]:
+def _parse_sample_entry(moov: bytes, sample_entry: Mp4Box) -> tuple[bytes, bytes | None]:
     """The sample entry as it is without sealing, and the key's id (14496-12, 8.12)."""
-    inner = list(entry_boxes(moov, entry))
-    if entry.kind != b"encv":
-        return moov[entry.at : entry.end], None
+    child_boxes = list(iter_sample_entry_boxes(moov, sample_entry))
+    if sample_entry.kind != b"encv":
+        return moov[sample_entry.offset : sample_entry.end], None
     kind = kid = None
-    kept = [moov[entry.at + 8 : entry.at + _ENTRY_FIELDS_BYTES]]
-    for box in inner:
+    parts = [moov[sample_entry.offset + 8 : sample_entry.offset + _SAMPLE_ENTRY_HEADER_BYTES]]
+    for box in child_boxes:
         if box.kind != b"sinf":
-            kept.append(moov[box.at : box.end])
+            parts.append(moov[box.offset : box.end])
             continue
-        for frma in find_all(moov, box, (b"frma",)):
-            kind = moov[frma.body : frma.end]
-        for tenc in find_all(moov, box, (b"schi", b"tenc")):
-            kid = _tenc(moov, tenc)
+        for frma in find_boxes(moov, box, (b"frma",)):
+            kind = moov[frma.body_offset : frma.end]
+        for tenc in find_boxes(moov, box, (b"schi", b"tenc")):
+            kid = _parse_tenc(moov, tenc)
     if kind is None or len(kind) != 4 or kid is None:  # noqa: PLR2004 - a type has 4 characters
         raise DamagedFootage("a sealed stream that does not say how")
-    body = b"".join(kept)
+    body = b"".join(parts)
     return struct.pack(">I", 8 + len(body)) + kind + body, kid
 
 
-def _tenc(moov: bytes, tenc: Mp4Box) -> bytes:
+def _parse_tenc(moov: bytes, tenc: Mp4Box) -> bytes:
     """The key's id, where all is sealed with it and vectors have 8 bytes (23001-7, 8.2)."""
-    said = moov[tenc.body : tenc.end]
-    if len(said) != _TENC.size:
+    payload = moov[tenc.body_offset : tenc.end]
+    if len(payload) != _TENC.size:
         raise DamagedFootage("a tenc that is cut short")
-    protected, iv_bytes, kid = _TENC.unpack(said)
+    protected, iv_bytes, kid = _TENC.unpack(payload)
     if (protected, iv_bytes) != (1, _IV_BYTES):
         raise DamagedFootage("a sealing that is not ours")
     return bytes(kid)
 
 
-def _tfhd(moof: bytes, box: Mp4Box) -> tuple[int, int]:
+def _parse_tfhd(moof: bytes, box: Mp4Box) -> tuple[int, int]:
     """The samples' duration and size where they are all alike (14496-12, 8.8.7)."""
-    flags, at = _flags(moof, box), box.body + 8
-    if flags & _TFHD_BASE or not flags & _TFHD_FROM_MOOF:
+    flags, offset = _parse_full_box_flags(moof, box), box.body_offset + 8
+    if flags & _TFHD_BASE_DATA_OFFSET or not flags & _TFHD_DEFAULT_BASE_IS_MOOF:
         raise DamagedFootage("a fragment whose data are not counted from itself")
-    at += 4 * bool(flags & _TFHD_ENTRY)
-    found = [0, 0]
+    offset += 4 * bool(flags & _TFHD_SAMPLE_ENTRY)
+    defaults = [0, 0]
     for index, flag in enumerate((_TFHD_DURATION, _TFHD_SIZE)):
         if flags & flag:
-            (found[index],) = struct.unpack_from(">I", moof[: box.end], at)
-            at += 4
-    return found[0], found[1]
+            (defaults[index],) = struct.unpack_from(">I", moof[: box.end], offset)
+            offset += 4
+    return defaults[0], defaults[1]
 
 
-def _trun(moof: bytes, box: Mp4Box, begin: int, defaults: tuple[int, int]) -> SampleRun:
+def _parse_trun(
+    moof: bytes, box: Mp4Box, base_decode_time: int, defaults: tuple[int, int]
+) -> SampleRun:
     """14496-12, 8.8.8."""
-    flags, at = _flags(moof, box), box.body + 8
-    (count,) = struct.unpack_from(">I", moof[: box.end], box.body + 4)
-    if not 0 < count <= MAX_SAMPLES or not flags & _TRUN_AT:
+    flags, offset = _parse_full_box_flags(moof, box), box.body_offset + 8
+    (count,) = struct.unpack_from(">I", moof[: box.end], box.body_offset + 4)
+    if not 0 < count <= MAX_SAMPLES or not flags & _TRUN_DATA_OFFSET:
         raise DamagedFootage(f"a run of {count} samples")
-    (data_at,) = struct.unpack_from(">i", moof[: box.end], at)
-    at += 4 + 4 * bool(flags & _TRUN_FIRST_FLAGS)
-    columns = [f for f in (_TRUN_DURATION, _TRUN_SIZE, _TRUN_FLAGS, _TRUN_OFFSET) if flags & f]
-    if box.end - at != 4 * len(columns) * count or data_at < len(moof):
-        raise DamagedFootage(f"a run of {count} samples in {box.end - at} bytes")
-    table = np.frombuffer(moof, ">u4", len(columns) * count, at).reshape(count, len(columns))
+    (data_offset,) = struct.unpack_from(">i", moof[: box.end], offset)
+    offset += 4 + 4 * bool(flags & _TRUN_FIRST_FLAGS)
+    columns = [
+        f for f in (_TRUN_DURATION, _TRUN_SIZE, _TRUN_FLAGS, _TRUN_COMPOSITION_OFFSET) if flags & f
+    ]
+    if box.end - offset != 4 * len(columns) * count or data_offset < len(moof):
+        raise DamagedFootage(f"a run of {count} samples in {box.end - offset} bytes")
+    table = np.frombuffer(moof, ">u4", len(columns) * count, offset).reshape(count, len(columns))
 
-    def column(flag: int, default: int) -> Numbers:
+    def column(flag: int, default: int) -> Int64Array:
         if flag not in columns:
             return np.full(count, default, np.int64)
         return table[:, columns.index(flag)].astype(np.int64)
 
-    offsets = column(_TRUN_OFFSET, 0)
-    if moof[box.body]:  # version 1: signed
-        offsets = offsets.astype(np.uint32).view(np.int32).astype(np.int64)
+    composition_offsets = column(_TRUN_COMPOSITION_OFFSET, 0)
+    if moof[box.body_offset]:  # version 1: signed
+        composition_offsets = composition_offsets.astype(np.uint32).view(np.int32).astype(np.int64)
     sizes = column(_TRUN_SIZE, defaults[1])
     if not sizes.all():
         raise DamagedFootage("a sample of no bytes")
-    if begin > _MAX_TICKS or int(np.abs(offsets).max()) > _MAX_OFFSET_TICKS:
+    if (
+        base_decode_time > _MAX_DECODE_TIME_TICKS
+        or int(np.abs(composition_offsets).max()) > _MAX_OFFSET_TICKS
+    ):
         raise DamagedFootage("a time that no clock of ours has shown")
     return SampleRun(
-        begin=begin,
-        data_at=data_at,
+        base_decode_time=base_decode_time,
+        data_offset=data_offset,
         sizes=sizes,
         durations=column(_TRUN_DURATION, defaults[0]),
-        offsets=offsets,
-        seals=(),
+        composition_offsets=composition_offsets,
+        encryption=(),
     )
 
 
-def _senc(moof: bytes, box: Mp4Box, sizes: Numbers) -> tuple[EncryptionInfo, ...]:
+def _parse_senc(moof: bytes, box: Mp4Box, sizes: Int64Array) -> tuple[EncryptionInfo, ...]:
     """How each sample is sealed (23001-7, 7.2)."""
     data = moof[: box.end]
-    has_lengths = _flags(moof, box) & _SENC_SUBSAMPLES
-    (count,) = struct.unpack_from(">I", data, box.body + 4)
+    has_subsamples = _parse_full_box_flags(moof, box) & _SENC_SUBSAMPLES
+    (count,) = struct.unpack_from(">I", data, box.body_offset + 4)
     if count != len(sizes):
         raise DamagedFootage(f"vectors for {count} of {len(sizes)} samples")
-    at = box.body + 8
-    seals = []
+    offset = box.body_offset + 8
+    encryption = []
     for size in sizes.tolist():
-        iv = data[at : at + _IV_BYTES]
-        at += _IV_BYTES
-        lengths: tuple[int, ...] = ()
-        if has_lengths:
-            (pairs,) = struct.unpack_from(">H", data, at)
-            lengths = struct.unpack_from(">" + "HI" * pairs, data, at + 2)
-            at += 2 + 6 * pairs
-            if sum(lengths) > size:
-                raise DamagedFootage(f"a sample of {size} bytes, {sum(lengths)} of them sealed")
-        seals.append(EncryptionInfo(iv, lengths))
-    if at != box.end:
+        iv = data[offset : offset + _IV_BYTES]
+        offset += _IV_BYTES
+        subsample_lengths: tuple[int, ...] = ()
+        if has_subsamples:
+            (subsample_count,) = struct.unpack_from(">H", data, offset)
+            subsample_lengths = struct.unpack_from(">" + "HI" * subsample_count, data, offset + 2)
+            offset += 2 + 6 * subsample_count
+            if sum(subsample_lengths) > size:
+                raise DamagedFootage(
+                    f"a sample of {size} bytes, {sum(subsample_lengths)} of them sealed"
+                )
+        encryption.append(EncryptionInfo(iv, subsample_lengths))
+    if offset != box.end:
         raise DamagedFootage("vectors that do not fill their box")
-    return tuple(seals)
+    return tuple(encryption)
 
 
-def _flags(data: bytes, box: Mp4Box) -> int:
-    (word,) = struct.unpack_from(">I", data[: box.end], box.body)
+def _parse_full_box_flags(data: bytes, box: Mp4Box) -> int:
+    (word,) = struct.unpack_from(">I", data[: box.end], box.body_offset)
     return int(word & 0xFFFFFF)
 
 
-def _shown(kind: bytes) -> str:
+def _quote_type(kind: bytes) -> str:
     return repr(kind.decode("latin-1"))

@@ -22,16 +22,16 @@ from agent.recording.export.mp4_boxes import (
     Mp4Box,
     Mp4Header,
     SampleRun,
-    header,
-    read_head,
-    read_run,
+    parse_moof,
+    parse_moov,
+    read_box_header,
 )
-from agent.recording.segment_name import PART
+from agent.recording.segment_name import PART_SUFFIX
 
-_WINDOW_BYTES = 1 << 13
+_READ_AHEAD_BYTES = 1 << 13
 """Read at once: the boxes before a fragment's pictures are mostly smaller."""
 
-_MAX_BYTES = {b"ftyp": 1 << 10, b"moov": 1 << 20, b"moof": 1 << 24}
+_MAX_BOX_BYTES = {b"ftyp": 1 << 10, b"moov": 1 << 20, b"moof": 1 << 24}
 """So large a box of ours never is."""
 
 
@@ -40,10 +40,10 @@ class Fragment(msgspec.Struct, frozen=True, kw_only=True):
     pictures' bytes are from `data_at` to `data_end`, the `mdat` ends at `end`.
     """
 
-    at: int
+    offset: int
     moof: bytes
     run: SampleRun
-    data_at: int
+    data_offset: int
     data_end: int
     end: int
 
@@ -57,22 +57,22 @@ class SegmentReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._growing = path.name.endswith(PART)
-        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._window, self._window_at = b"", 0
+        self._is_being_written = path.name.endswith(PART_SUFFIX)
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._window, self._window_offset = b"", 0
         try:
-            self.size_bytes = os.fstat(self._file).st_size
-            self.moov_at = self._box(0, b"ftyp").end
-            moov = self._box(self.moov_at, b"moov")
-            self.moov = self._bytes(moov.at, moov.end)
-            self.head: Mp4Header = read_head(self.moov)
+            self.size_bytes = os.fstat(self._fd).st_size
+            self.moov_offset = self._read_box(0, b"ftyp").end
+            moov = self._read_box(self.moov_offset, b"moov")
+            self.moov = self._read_buffered(moov.offset, moov.end)
+            self.header: Mp4Header = parse_moov(self.moov)
         except DamagedFootage as error:
             self.close()
             raise DamagedFootage(f"{path.name}: {error}") from error
         except BaseException:
             self.close()
             raise
-        self.first_at = moov.end
+        self.first_fragment_offset = moov.end
 
     def __enter__(self) -> Self:
         return self
@@ -87,88 +87,99 @@ class SegmentReader:
 
     def close(self) -> None:
         """Let go of the file."""
-        os.close(self._file)
+        os.close(self._fd)
 
     def fileno(self) -> int:
         """The file's descriptor."""
-        return self._file
+        return self._fd
 
-    def fragments(self) -> Iterator[Fragment]:
+    def iter_fragments(self) -> Iterator[Fragment]:
         """The fragments in the order of recording."""
-        at = self.first_at
-        while at < self.size_bytes:
+        offset = self.first_fragment_offset
+        while offset < self.size_bytes:
             try:
-                if not self._growing and self._box(at).kind == b"mfra":
+                if not self._is_being_written and self._read_box(offset).kind == b"mfra":
                     return
-                fragment = self._fragment(at)
+                fragment = self._read_fragment(offset)
             except DamagedFootage as error:
-                if self._growing:
+                if self._is_being_written:
                     return
                 raise DamagedFootage(f"{self.path.name}: {error}") from error
             yield fragment
-            at = fragment.end
+            offset = fragment.end
 
     def read(self, begin: int, end: int) -> bytearray:
         """The bytes of a span of the file. Raises DamagedFootage where they are not there."""
         data = bytearray(end - begin)
         view = memoryview(data)
-        at = begin
-        while at < end:
-            count = os.preadv(self._file, [view[at - begin :]], at)
+        offset = begin
+        while offset < end:
+            count = os.preadv(self._fd, [view[offset - begin :]], offset)
             if count == 0:
-                raise DamagedFootage(f"{self.path.name}: at byte {at}: the file ends")
-            at += count
+                raise DamagedFootage(f"{self.path.name}: at byte {offset}: the file ends")
+            offset += count
         return data
 
-    def _fragment(self, at: int) -> Fragment:
-        box = self._box(at, b"moof")
-        moof = self._bytes(box.at, box.end)
-        run = read_run(moof, sealed=self.head.kid is not None)
-        mdat = self._box(box.end, b"mdat")
-        data_at = at + run.data_at
-        data_end = data_at + int(run.sizes.sum())
-        if not mdat.body <= data_at <= data_end <= mdat.end:
-            raise DamagedFootage(f"at byte {at}: a fragment whose pictures are elsewhere")
-        return Fragment(at=at, moof=moof, run=run, data_at=data_at, data_end=data_end, end=mdat.end)
+    def _read_fragment(self, offset: int) -> Fragment:
+        box = self._read_box(offset, b"moof")
+        moof = self._read_buffered(box.offset, box.end)
+        run = parse_moof(moof, encrypted=self.header.kid is not None)
+        mdat = self._read_box(box.end, b"mdat")
+        data_offset = offset + run.data_offset
+        data_end = data_offset + int(run.sizes.sum())
+        if not mdat.body_offset <= data_offset <= data_end <= mdat.end:
+            raise DamagedFootage(f"at byte {offset}: a fragment whose pictures are elsewhere")
+        return Fragment(
+            offset=offset,
+            moof=moof,
+            run=run,
+            data_offset=data_offset,
+            data_end=data_end,
+            end=mdat.end,
+        )
 
-    def _box(self, at: int, kind: bytes | None = None) -> Mp4Box:
+    def _read_box(self, offset: int, kind: bytes | None = None) -> Mp4Box:
         """The box at a place of the file, of this type if one is asked for."""
-        head = self._bytes(at, min(at + LARGE_HEADER_BYTES, self.size_bytes))
-        if len(head) < HEADER_BYTES:
-            raise DamagedFootage(f"at byte {at}: no whole box")
+        header_bytes = self._read_buffered(
+            offset, min(offset + LARGE_HEADER_BYTES, self.size_bytes)
+        )
+        if len(header_bytes) < HEADER_BYTES:
+            raise DamagedFootage(f"at byte {offset}: no whole box")
         try:
-            box = header(head, 0, self.size_bytes - at)
+            box = read_box_header(header_bytes, 0, self.size_bytes - offset)
         except DamagedFootage as error:
-            raise DamagedFootage(f"in the box at byte {at}: {error}") from error
+            raise DamagedFootage(f"in the box at byte {offset}: {error}") from error
         if kind is not None and box.kind != kind:
-            raise DamagedFootage(f"at byte {at}: {box.kind!r} instead of {kind!r}")
-        if box.end > _MAX_BYTES.get(box.kind, box.end):
-            raise DamagedFootage(f"at byte {at}: a {box.kind!r} of {box.end} bytes")
-        return Mp4Box(box.kind, at, at + box.body, at + box.end)
+            raise DamagedFootage(f"at byte {offset}: {box.kind!r} instead of {kind!r}")
+        if box.end > _MAX_BOX_BYTES.get(box.kind, box.end):
+            raise DamagedFootage(f"at byte {offset}: a {box.kind!r} of {box.end} bytes")
+        return Mp4Box(box.kind, offset, offset + box.body_offset, offset + box.end)
 
-    def _bytes(self, begin: int, end: int) -> bytes:
+    def _read_buffered(self, begin: int, end: int) -> bytes:
         """A span of the file, from the window where it is there."""
-        if not self._window_at <= begin <= end <= self._window_at + len(self._window):
-            until = min(max(end, begin + _WINDOW_BYTES), max(self.size_bytes, begin))
-            self._window, self._window_at = bytes(self.read(begin, until)), begin
-        at = begin - self._window_at
-        return self._window[at : at + end - begin]
+        if not self._window_offset <= begin <= end <= self._window_offset + len(self._window):
+            read_end = min(max(end, begin + _READ_AHEAD_BYTES), max(self.size_bytes, begin))
+            self._window, self._window_offset = bytes(self.read(begin, read_end)), begin
+        start = begin - self._window_offset
+        return self._window[start : start + end - begin]
 
 
-def open_samples(data: bytearray, run: SampleRun, key: SegmentKey) -> None:
+def decrypt_samples(data: bytearray, run: SampleRun, key: SegmentKey) -> None:
     """Decrypt a fragment's samples where they lie (ISO/IEC 23001-7, scheme `cenc`): AES-128 in
     counter mode, the counter running on over all that is sealed of one sample.
     """
     decryptor = Cipher(AES(key.key), CTR(bytes(16))).decryptor()
     view = memoryview(data)
-    begin = 0
-    for size, seal in zip(run.sizes.tolist(), run.seals, strict=True):
-        decryptor.reset_nonce(seal.iv + bytes(8))
-        lengths = seal.lengths or (0, size)
-        at = begin
-        for clear, sealed in zip(lengths[::2], lengths[1::2], strict=True):
-            at += clear
-            part = view[at : at + sealed]
-            decryptor.update_into(part, part)
-            at += sealed
-        begin += size
+    sample_offset = 0
+    for size, info in zip(run.sizes.tolist(), run.encryption, strict=True):
+        decryptor.reset_nonce(info.iv + bytes(8))
+        subsample_lengths = info.subsample_lengths or (0, size)
+        offset = sample_offset
+        for clear_bytes, encrypted_bytes in zip(
+            subsample_lengths[::2], subsample_lengths[1::2], strict=True
+        ):
+            offset += clear_bytes
+            encrypted = view[offset : offset + encrypted_bytes]
+            decryptor.update_into(encrypted, encrypted)
+            offset += encrypted_bytes
+        sample_offset += size

@@ -13,34 +13,39 @@ from pathlib import Path
 
 import msgspec
 
-from agent.recording.custody.chain import BrokenChain, ChainHead, check, read_public_key
-from agent.recording.custody.receipts import Closed, Evicted, Exported, ReceiptLine
+from agent.recording.custody.chain import BrokenChain, ChainHead, decode_public_key, verify_chain
+from agent.recording.custody.receipts import (
+    FootageEvicted,
+    FootageExported,
+    ReceiptLine,
+    SegmentClosed,
+)
 from agent.recording.export.manifest import (
-    CHAIN,
-    CLIP,
-    MANIFEST,
-    NOT_IN_THE_MANIFEST,
-    SEGMENTS,
-    SUMS,
+    CHAIN_FILE,
+    CLIP_FILE,
+    MANIFEST_FILE,
+    SEGMENTS_DIR,
+    SUMS_FILE,
+    UNLISTED_FILES,
+    ExportProblemKind,
     Manifest,
-    Problem,
 )
 
-CLIP_SLACK_US = 1_000_000
+CLIP_TOLERANCE_US = 1_000_000
 """Times in names and receipts are cut to milliseconds, and pictures have a length."""
 
-_SUM_LINE = re.compile(rb"([0-9a-f]{64})  ([^\n]+)")
-_SEGMENT = re.compile(rf"{SEGMENTS}/([^/]+\.mp4)")
+_SUM_LINE_PATTERN = re.compile(rb"([0-9a-f]{64})  ([^\n]+)")
+_SEGMENT_PATH_PATTERN = re.compile(rf"{SEGMENTS_DIR}/([^/]+\.mp4)")
 _READ_BYTES = 1 << 20
 
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 """Is told how many bytes are done, and of how many."""
 
 
-class BrokenLink(msgspec.Struct, frozen=True, kw_only=True):
+class VerificationProblem(msgspec.Struct, frozen=True, kw_only=True):
     """What is wrong with an export: its class, the file or line, and why."""
 
-    problem: Problem
+    problem: ExportProblemKind
     where: str
     why: str
 
@@ -63,33 +68,33 @@ class VerificationResult(msgspec.Struct, frozen=True, kw_only=True):
     receipts: int
     segments: int
     head_checked: bool | None
-    first_problem: BrokenLink | None
+    first_problem: VerificationProblem | None
     manifest: Manifest | None
 
 
-class _Broken(Exception):
+class _VerificationFailed(Exception):
     """Ends the verification at the first problem."""
 
-    def __init__(self, problem: Problem, where: str, why: str) -> None:
-        super().__init__(why)
-        self.link = BrokenLink(problem=problem, where=where, why=why)
+    def __init__(self, problem: ExportProblemKind, location: str, reason: str) -> None:
+        super().__init__(reason)
+        self.problem = VerificationProblem(problem=problem, where=location, why=reason)
 
 
-class _File(msgspec.Struct, frozen=True):
+class _FileDigest(msgspec.Struct, frozen=True):
     """A file of the folder as it is."""
 
     sha256: str
     size_bytes: int
 
 
-class _Closed(msgspec.Struct, frozen=True):
+class _ClosedReceipt(msgspec.Struct, frozen=True):
     """What the chain says of one segment, as its receipt `seq`."""
 
     seq: int
-    file: _File
+    file: _FileDigest
     begin: datetime
-    length_us: int
-    unmasked: bool
+    duration_us: int
+    masked_at_export: bool
 
 
 def verify_export(
@@ -97,7 +102,7 @@ def verify_export(
     *,
     known_key: str | None = None,
     known_head: ChainHead | None = None,
-    progress: Progress = lambda _done, _total: None,
+    progress: ProgressCallback = lambda _done_bytes, _total_bytes: None,
 ) -> VerificationResult:
     """Whether an export is what its box signed.
 
@@ -105,306 +110,345 @@ def verify_export(
     the centre knows them by another way than this export: without the key the verdict is that the
     export agrees with itself. Never raises for what lies in the folder.
     """
-    verification = _Verification(folder, known_key, known_head, progress)
+    verification = _ExportVerifier(folder, known_key, known_head, progress)
     problem = None
     try:
-        verification.run()
-    except _Broken as broken:
-        problem = broken.link
+        verification.verify()
+    except _VerificationFailed as failure:
+        problem = failure.problem
     except OSError as error:
-        where = str(error.filename or folder)
-        problem = BrokenLink(problem="sums", where=where, why=error.strerror or str(error))
+        location = str(error.filename or folder)
+        problem = VerificationProblem(
+            problem="sums", where=location, why=error.strerror or str(error)
+        )
     return VerificationResult(
         ok=problem is None,
-        receipts=verification.receipts,
-        segments=verification.segments,
+        receipts=verification.receipt_count,
+        segments=verification.segment_count,
         head_checked=verification.head_checked,
         first_problem=problem,
         manifest=verification.manifest,
     )
 
 
-class _Verification:
+class _ExportVerifier:
     """One run over one folder. Each step raises _Broken at the first problem."""
 
     def __init__(
-        self, folder: Path, known_key: str | None, known_head: ChainHead | None, progress: Progress
+        self,
+        folder: Path,
+        known_key: str | None,
+        known_head: ChainHead | None,
+        progress: ProgressCallback,
     ) -> None:
         self._folder = folder
         self._known_key = known_key
         self._known_head = known_head
         self._progress = progress
-        self._hashes: dict[int, str] = {}
-        self._closed: dict[str, _Closed] = {}
-        self._twice: str | None = None
+        self._hash_by_seq: dict[int, str] = {}
+        self._closed_by_name: dict[str, _ClosedReceipt] = {}
+        self._closed_twice: str | None = None
         self._evicted: set[str] = set()
         self._evicted_by_head: set[str] = set()
-        self.receipts = 0
-        self.segments = 0
+        self.receipt_count = 0
+        self.segment_count = 0
         self.head_checked = None if known_head is None else False
         self.manifest: Manifest | None = None
 
-    def run(self) -> None:
+    def verify(self) -> None:
         found = self._check_sums()
         manifest = self.manifest = self._check_manifest(found)
         last = self._check_chain(manifest)
         self._check_heads(manifest)
-        _check_exported(manifest, found[MANIFEST].sha256, last)
+        _check_export_receipt(manifest, found[MANIFEST_FILE].sha256, last)
         self._check_segments(manifest, found)
-        self._check_none_is_missing(manifest)
+        self._check_completeness(manifest)
         self._check_clip(manifest, found)
 
-    def _check_sums(self) -> dict[str, _File]:
+    def _check_sums(self) -> dict[str, _FileDigest]:
         """Every file but SHA256SUMS is in it with its sum, and it lists nothing else."""
-        there = set(_paths(self._folder))
-        if SUMS not in there:
-            raise _Broken("sums", SUMS, "is missing")
-        wanted = _read_sums((self._folder / SUMS).read_bytes())
-        there.remove(SUMS)
-        for path in sorted(wanted):
-            if path not in there:
-                raise _Broken("sums", path, f"is listed in {SUMS} and is not there")
-        sizes = {path: (self._folder / path).stat().st_size for path in there}
-        total, done = sum(sizes.values()), 0
-        found: dict[str, _File] = {}
-        for path in sorted(there):
-            if path not in wanted:
-                raise _Broken("sums", path, f"is not listed in {SUMS}")
+        present = set(_iter_file_paths(self._folder))
+        if SUMS_FILE not in present:
+            raise _VerificationFailed("sums", SUMS_FILE, "is missing")
+        listed_sums = _parse_sums((self._folder / SUMS_FILE).read_bytes())
+        present.remove(SUMS_FILE)
+        for path in sorted(listed_sums):
+            if path not in present:
+                raise _VerificationFailed(
+                    "sums", path, f"is listed in {SUMS_FILE} and is not there"
+                )
+        sizes = {path: (self._folder / path).stat().st_size for path in present}
+        total_bytes, done_bytes = sum(sizes.values()), 0
+        found: dict[str, _FileDigest] = {}
+        for path in sorted(present):
+            if path not in listed_sums:
+                raise _VerificationFailed("sums", path, f"is not listed in {SUMS_FILE}")
             digest = hashlib.sha256()
             size_bytes = 0
-            for data in _chunks(self._folder / path):
+            for data in _read_chunks(self._folder / path):
                 digest.update(data)
                 size_bytes += len(data)
-                done += len(data)
-                self._progress(min(done, total), total)
-            if digest.hexdigest() != wanted[path]:
-                raise _Broken("sums", path, f"its SHA-256 is not the one in {SUMS}")
-            found[path] = _File(wanted[path], size_bytes)
+                done_bytes += len(data)
+                self._progress(min(done_bytes, total_bytes), total_bytes)
+            if digest.hexdigest() != listed_sums[path]:
+                raise _VerificationFailed(
+                    "sums", path, f"its SHA-256 is not the one in {SUMS_FILE}"
+                )
+            found[path] = _FileDigest(listed_sums[path], size_bytes)
         return found
 
-    def _check_manifest(self, found: dict[str, _File]) -> Manifest:
+    def _check_manifest(self, found: dict[str, _FileDigest]) -> Manifest:
         """The manifest names every file but three, with size and sum."""
-        if MANIFEST not in found:
-            raise _Broken("manifest", MANIFEST, "is missing")
-        data = (self._folder / MANIFEST).read_bytes()
+        if MANIFEST_FILE not in found:
+            raise _VerificationFailed("manifest", MANIFEST_FILE, "is missing")
+        data = (self._folder / MANIFEST_FILE).read_bytes()
         try:
             manifest = msgspec.json.decode(data, type=Manifest)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _Broken("manifest", MANIFEST, f"is no manifest: {error}") from error
-        named = {file.path: _File(file.sha256, file.size_bytes) for file in manifest.files}
-        if len(named) != len(manifest.files):
-            raise _Broken("manifest", MANIFEST, "names a file twice")
-        there = {path: file for path, file in found.items() if path not in NOT_IN_THE_MANIFEST}
-        for path in sorted(named.keys() ^ there.keys()):
-            why = "is not there" if path in named else "is not named in the manifest"
-            raise _Broken("manifest", path, why)
-        for path in sorted(named):
-            if named[path] != there[path]:
-                raise _Broken("manifest", path, "its size or sum is not the manifest's")
-        segments = [match[1] for path in named if (match := _SEGMENT.fullmatch(path))]
-        told = _told(manifest)
-        alike = sorted(segments) == sorted(manifest.segments)
-        if not alike or not told or len(set(told)) != len(told):
-            raise _Broken("manifest", f"{SEGMENTS}/", "is not the manifest's list of segments")
+            raise _VerificationFailed(
+                "manifest", MANIFEST_FILE, f"is no manifest: {error}"
+            ) from error
+        listed = {file.path: _FileDigest(file.sha256, file.size_bytes) for file in manifest.files}
+        if len(listed) != len(manifest.files):
+            raise _VerificationFailed("manifest", MANIFEST_FILE, "names a file twice")
+        present = {path: file for path, file in found.items() if path not in UNLISTED_FILES}
+        for path in sorted(listed.keys() ^ present.keys()):
+            reason = "is not there" if path in listed else "is not named in the manifest"
+            raise _VerificationFailed("manifest", path, reason)
+        for path in sorted(listed):
+            if listed[path] != present[path]:
+                raise _VerificationFailed("manifest", path, "its size or sum is not the manifest's")
+        segments = [match[1] for path in listed if (match := _SEGMENT_PATH_PATTERN.fullmatch(path))]
+        all_segments = _all_segments(manifest)
+        same_segments = sorted(segments) == sorted(manifest.segments)
+        if not same_segments or not all_segments or len(set(all_segments)) != len(all_segments):
+            raise _VerificationFailed(
+                "manifest", f"{SEGMENTS_DIR}/", "is not the manifest's list of segments"
+            )
         for field in ("begin_time", "end_time"):
-            _time(getattr(manifest, field), "manifest", MANIFEST)
+            _parse_time(getattr(manifest, field), "manifest", MANIFEST_FILE)
         return manifest
 
     def _check_chain(self, manifest: Manifest) -> ReceiptLine:
         """Every receipt is the box's and follows the one before. The last one."""
         try:
-            read_public_key(manifest.public_key)
+            decode_public_key(manifest.public_key)
         except ValueError as error:
-            raise _Broken("manifest", "public_key", f"is no key: {error}") from error
+            raise _VerificationFailed("manifest", "public_key", f"is no key: {error}") from error
         if self._known_key is not None and self._known_key != manifest.public_key:
-            raise _Broken("key", MANIFEST, "the box's key is another")
-        path = self._folder / CHAIN
+            raise _VerificationFailed("key", MANIFEST_FILE, "the box's key is another")
+        path = self._folder / CHAIN_FILE
         if not path.is_file():
-            raise _Broken("receipt", CHAIN, "is missing")
+            raise _VerificationFailed("receipt", CHAIN_FILE, "is missing")
         last = None
         try:
-            lines = check(_lines(path), manifest.box, manifest.public_key, manifest.first_seq)
+            lines = verify_chain(
+                _read_chain_lines(path), manifest.box, manifest.public_key, manifest.first_seq
+            )
             for line in lines:
                 last = line
-                self._take(line, manifest)
-        except BrokenChain as broken:
-            where = broken.where.replace("line ", f"{CHAIN}:", 1)
-            raise _Broken(broken.problem, where, broken.why) from broken
+                self._process_receipt(line, manifest)
+        except BrokenChain as failure:
+            location = failure.location.replace("line ", f"{CHAIN_FILE}:", 1)
+            raise _VerificationFailed(failure.problem, location, failure.reason) from failure
         if last is None:
-            raise _Broken("receipt", CHAIN, "is empty")
+            raise _VerificationFailed("receipt", CHAIN_FILE, "is empty")
         return last
 
-    def _take(self, line: ReceiptLine, manifest: Manifest) -> None:
+    def _process_receipt(self, line: ReceiptLine, manifest: Manifest) -> None:
         receipt = line.receipt
-        self.receipts += 1
+        self.receipt_count += 1
         if receipt.seq == manifest.head.seq or (
             self._known_head is not None and receipt.seq == self._known_head.seq
         ):
-            self._hashes[receipt.seq] = line.sha256
+            self._hash_by_seq[receipt.seq] = line.sha256
         match receipt.body:
-            case Evicted(camera=camera, segments=names) if camera == manifest.camera:
+            case FootageEvicted(camera=camera, segments=names) if camera == manifest.camera:
                 self._evicted.update(names)
                 if receipt.seq <= manifest.head.seq:
                     self._evicted_by_head.update(names)
-            case Closed(camera=camera, segment=name) as body if camera == manifest.camera:
-                if name in self._closed:
-                    self._twice = self._twice or name
-                self._closed[name] = _Closed(
+            case SegmentClosed(camera=camera, segment=name) as body if camera == manifest.camera:
+                if name in self._closed_by_name:
+                    self._closed_twice = self._closed_twice or name
+                self._closed_by_name[name] = _ClosedReceipt(
                     seq=receipt.seq,
-                    file=_File(body.sha256, body.size_bytes),
-                    begin=_time(body.begin_time, "segment", name),
-                    length_us=body.duration_ns // 1000,
-                    unmasked=body.mask_applied == "export",
+                    file=_FileDigest(body.sha256, body.size_bytes),
+                    begin=_parse_time(body.begin_time, "segment", name),
+                    duration_us=body.duration_ns // 1000,
+                    masked_at_export=body.mask_applied == "export",
                 )
             case _:
                 pass
 
     def _check_heads(self, manifest: Manifest) -> None:
         """The head that the manifest names is in the chain, and the known one, where it can be."""
-        head, known = manifest.head, self._known_head
-        if self._hashes.get(head.seq) != head.sha256:
-            raise _Broken("head", f"seq {head.seq}", "the manifest's head is not in the chain")
-        if known is not None and known.seq in self._hashes:
+        head, known_head = manifest.head, self._known_head
+        if self._hash_by_seq.get(head.seq) != head.sha256:
+            raise _VerificationFailed(
+                "head", f"seq {head.seq}", "the manifest's head is not in the chain"
+            )
+        if known_head is not None and known_head.seq in self._hash_by_seq:
             self.head_checked = True
-            if self._hashes[known.seq] != known.sha256:
-                why = "is not the receipt that the centre knows"
-                raise _Broken("head", f"seq {known.seq}", why)
+            if self._hash_by_seq[known_head.seq] != known_head.sha256:
+                reason = "is not the receipt that the centre knows"
+                raise _VerificationFailed("head", f"seq {known_head.seq}", reason)
 
-    def _check_segments(self, manifest: Manifest, found: dict[str, _File]) -> None:
+    def _check_segments(self, manifest: Manifest, found: dict[str, _FileDigest]) -> None:
         """Every segment is as the box closed it, and was not evicted before."""
-        if self._twice is not None:
-            raise _Broken("segment", self._twice, "was closed twice")
+        if self._closed_twice is not None:
+            raise _VerificationFailed("segment", self._closed_twice, "was closed twice")
         for name in manifest.segments:
-            closed = self._closed.get(name)
+            closed = self._closed_by_name.get(name)
             if closed is None:
-                raise _Broken("segment", name, "has no receipt of its close")
+                raise _VerificationFailed("segment", name, "has no receipt of its close")
             if name in self._evicted_by_head:
-                raise _Broken("segment", name, "was evicted from the box")
-            if closed.file != found[f"{SEGMENTS}/{name}"]:
-                raise _Broken("segment", name, "its size or sum is not that of its receipt")
-            self.segments += 1
+                raise _VerificationFailed("segment", name, "was evicted from the box")
+            if closed.file != found[f"{SEGMENTS_DIR}/{name}"]:
+                raise _VerificationFailed(
+                    "segment", name, "its size or sum is not that of its receipt"
+                )
+            self.segment_count += 1
         for name in manifest.withheld:
-            closed = self._closed.get(name)
-            if closed is None or name in self._evicted_by_head or not closed.unmasked:
-                raise _Broken("segment", name, "is withheld, and not because of a mask")
+            closed = self._closed_by_name.get(name)
+            if closed is None or name in self._evicted_by_head or not closed.masked_at_export:
+                raise _VerificationFailed("segment", name, "is withheld, and not because of a mask")
 
-    def _check_none_is_missing(self, manifest: Manifest) -> None:
+    def _check_completeness(self, manifest: Manifest) -> None:
         """Whatever the box had closed in the span is there, is withheld or was evicted.
 
         The box goes on while it exports: what it closes once it has looked what there is, which is
         where the manifest's head stands, makes no export incomplete.
         """
-        begin = _time(manifest.begin_time, "manifest", MANIFEST)
-        end = _time(manifest.end_time, "manifest", MANIFEST)
-        there = set(_told(manifest)) | self._evicted
-        for name, closed in self._closed.items():
-            if name in there or closed.seq > manifest.head.seq:
+        begin = _parse_time(manifest.begin_time, "manifest", MANIFEST_FILE)
+        end = _parse_time(manifest.end_time, "manifest", MANIFEST_FILE)
+        accounted_for = set(_all_segments(manifest)) | self._evicted
+        for name, closed in self._closed_by_name.items():
+            if name in accounted_for or closed.seq > manifest.head.seq:
                 continue
-            if closed.begin < end and _us(begin, closed.begin) < closed.length_us:
-                raise _Broken("segment", name, "was recorded in the span and is missing")
+            if closed.begin < end and _elapsed_us(begin, closed.begin) < closed.duration_us:
+                raise _VerificationFailed(
+                    "segment", name, "was recorded in the span and is missing"
+                )
 
-    def _check_clip(self, manifest: Manifest, found: dict[str, _File]) -> None:
+    def _check_clip(self, manifest: Manifest, found: dict[str, _FileDigest]) -> None:
         """The clip lies within the segments that it was cut from."""
         clip = manifest.clip
-        if (clip is None) == (CLIP in found):
-            raise _Broken("clip", CLIP, "is there without being described, or the other way round")
+        if (clip is None) == (CLIP_FILE in found):
+            raise _VerificationFailed(
+                "clip", CLIP_FILE, "is there without being described, or the other way round"
+            )
         if clip is None:
             return
-        if not clip.segments or not set(clip.segments) <= set(_told(manifest)):
-            raise _Broken("clip", CLIP, "is cut from segments that are not in the export")
+        if not clip.segments or not set(clip.segments) <= set(_all_segments(manifest)):
+            raise _VerificationFailed(
+                "clip", CLIP_FILE, "is cut from segments that are not in the export"
+            )
         if len(set(clip.segments)) != len(clip.segments):
-            raise _Broken("clip", CLIP, "is cut from a segment twice")
-        begin = _time(clip.begin_time, "clip", CLIP)
-        sources = [self._closed[name] for name in clip.segments]
-        is_early = _us(begin, sources[0].begin) < -CLIP_SLACK_US
-        if is_early or clip.duration_ns // 1000 > _longest_us(sources, begin) + CLIP_SLACK_US:
-            raise _Broken("clip", CLIP, "its span is not within that of its segments")
+            raise _VerificationFailed("clip", CLIP_FILE, "is cut from a segment twice")
+        begin = _parse_time(clip.begin_time, "clip", CLIP_FILE)
+        sources = [self._closed_by_name[name] for name in clip.segments]
+        begins_early = _elapsed_us(begin, sources[0].begin) < -CLIP_TOLERANCE_US
+        if (
+            begins_early
+            or clip.duration_ns // 1000 > _max_clip_duration_us(sources, begin) + CLIP_TOLERANCE_US
+        ):
+            raise _VerificationFailed(
+                "clip", CLIP_FILE, "its span is not within that of its segments"
+            )
 
 
-def _longest_us(sources: Sequence[_Closed], begin: datetime) -> int:
+def _max_clip_duration_us(sources: Sequence[_ClosedReceipt], begin: datetime) -> int:
     """How long a clip of these segments can be: one after the other, with a pause where nothing was
     recorded. Where the clock was set back in between there is none.
     """
-    end_us = _us(sources[0].begin, begin)  # what lies before the clip is not in it
+    end_us = _elapsed_us(sources[0].begin, begin)  # what lies before the clip is not in it
     for source in sources:
-        end_us = max(end_us, _us(source.begin, begin)) + source.length_us
+        end_us = max(end_us, _elapsed_us(source.begin, begin)) + source.duration_us
     return end_us
 
 
-def _us(later: datetime, earlier: datetime) -> int:
+def _elapsed_us(later: datetime, earlier: datetime) -> int:
     """From one moment to another. A whole number, which nothing overflows."""
     return (later - earlier) // timedelta(microseconds=1)
 
 
-def _check_exported(manifest: Manifest, manifest_sha256: str, last: ReceiptLine) -> None:
+def _check_export_receipt(manifest: Manifest, manifest_sha256: str, last: ReceiptLine) -> None:
     """The last receipt says that this very export was made."""
-    wanted = Exported(
+    expected = FootageExported(
         camera=manifest.camera,
         begin_time=manifest.begin_time,
         end_time=manifest.end_time,
         by=manifest.by,
         purpose=manifest.purpose,
-        segments=_told(manifest),
+        segments=_all_segments(manifest),
         sha256=manifest_sha256,
     )
-    if last.receipt.body != wanted:
-        where = f"{CHAIN} (seq {last.receipt.seq})"
-        raise _Broken("exported", where, "the last receipt is not that of this export")
+    if last.receipt.body != expected:
+        location = f"{CHAIN_FILE} (seq {last.receipt.seq})"
+        raise _VerificationFailed(
+            "exported", location, "the last receipt is not that of this export"
+        )
 
 
-def _told(manifest: Manifest) -> tuple[str, ...]:
+def _all_segments(manifest: Manifest) -> tuple[str, ...]:
     """The segments that the export speaks of, those that stay in the box included."""
     return (*manifest.segments, *manifest.withheld)
 
 
-def _time(text: str, problem: Problem, where: str) -> datetime:
+def _parse_time(text: str, problem: ExportProblemKind, location: str) -> datetime:
     try:
         return datetime.fromisoformat(text)
     except ValueError as error:
-        raise _Broken(problem, where, f"{text!r} is no time") from error
+        raise _VerificationFailed(problem, location, f"{text!r} is no time") from error
 
 
-def _read_sums(data: bytes) -> dict[str, str]:
+def _parse_sums(data: bytes) -> dict[str, str]:
     """`sha256sum`'s list, path to sum; one way to write it, so that no byte of it is free."""
     lines = data.split(b"\n")
     if lines.pop() != b"":
-        raise _Broken("sums", SUMS, "does not end with a newline")
+        raise _VerificationFailed("sums", SUMS_FILE, "does not end with a newline")
     sums: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
-        match = _SUM_LINE.fullmatch(line)
+        match = _SUM_LINE_PATTERN.fullmatch(line)
         if match is None:
-            raise _Broken("sums", f"{SUMS}:{number}", "is no line of a sum and a file")
+            raise _VerificationFailed(
+                "sums", f"{SUMS_FILE}:{number}", "is no line of a sum and a file"
+            )
         path = os.fsdecode(match[2])
-        if path in sums or path == SUMS:
-            raise _Broken("sums", f"{SUMS}:{number}", "lists a file that it must not")
+        if path in sums or path == SUMS_FILE:
+            raise _VerificationFailed(
+                "sums", f"{SUMS_FILE}:{number}", "lists a file that it must not"
+            )
         sums[path] = match[1].decode()
     return sums
 
 
-def _paths(folder: Path) -> Iterator[str]:
+def _iter_file_paths(folder: Path) -> Iterator[str]:
     """All that lies below a folder and is no folder, with `/`."""
-    waiting = [folder]
-    while waiting:
-        for path in waiting.pop().iterdir():
+    pending_folders = [folder]
+    while pending_folders:
+        for path in pending_folders.pop().iterdir():
             if path.is_dir() and not path.is_symlink():
-                waiting.append(path)
+                pending_folders.append(path)
                 continue
             name = path.relative_to(folder).as_posix()
             if path.is_symlink() or not path.is_file():
-                raise _Broken("sums", name, "is no plain file")
+                raise _VerificationFailed("sums", name, "is no plain file")
             yield name
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
+def _read_chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while data := file.read(_READ_BYTES):
             yield data
 
 
-def _lines(path: Path) -> Iterator[bytes]:
+def _read_chain_lines(path: Path) -> Iterator[bytes]:
     """The lines of the chain. One without its newline is none."""
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
-                raise _Broken("receipt", f"{CHAIN}:{number}", "does not end with a newline")
+                raise _VerificationFailed(
+                    "receipt", f"{CHAIN_FILE}:{number}", "does not end with a newline"
+                )
             yield line

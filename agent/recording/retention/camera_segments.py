@@ -20,25 +20,25 @@ class CameraSegments:
         self,
         folder: Path,
         segments: Sequence[StoredSegment] = (),
-        aside: Mapping[str, QuarantinedFile] = MappingProxyType({}),
+        quarantined: Mapping[str, QuarantinedFile] = MappingProxyType({}),
     ) -> None:
         self.folder = folder
-        self.aside = dict(aside)
-        self.aside_bytes = sum(file.size_bytes for file in aside.values())
+        self.quarantined = dict(quarantined)
+        self.quarantined_bytes = sum(file.size_bytes for file in quarantined.values())
         self.segments = deque(segments)
         self.closed_bytes = sum(segment.size_bytes for segment in segments)
         self.open_bytes = 0
         self.open_time: str | None = None
         self.held_bytes = 0
-        self.holds = 0
-        torn = [file.segment for file in aside.values() if file.segment]
+        self.hold_count = 0
+        torn = [file.segment for file in quarantined.values() if file.segment]
         names = [*(segment.name for segment in segments), *torn]
-        self.boots = BootTimeline(sorted(names, key=lambda name: name.counter))
+        self.boot_timeline = BootTimeline(sorted(names, key=lambda name: name.counter))
 
     @property
     def total_bytes(self) -> int:
         """All that the camera has on the disk."""
-        return self.closed_bytes + self.open_bytes + self.aside_bytes
+        return self.closed_bytes + self.open_bytes + self.quarantined_bytes
 
     def snapshot(self, ages: SegmentAges) -> CameraStorage:
         """The same, as `retention.plan` takes it."""
@@ -47,22 +47,22 @@ class CameraSegments:
             closed_bytes=self.closed_bytes,
             open_bytes=self.open_bytes,
             ages=ages,
-            aside=tuple(self.aside.values()),
+            quarantined=tuple(self.quarantined.values()),
         )
 
     def remove_quarantined(self, name: str) -> None:
         """Forget something that was set aside."""
-        self.aside_bytes -= self.aside.pop(name).size_bytes
+        self.quarantined_bytes -= self.quarantined.pop(name).size_bytes
 
-    def remove(self, gone: set[int]) -> None:
+    def remove(self, counters: set[int]) -> None:
         """Forget segments by their counters; they are among the oldest, but for held ones."""
         kept: list[StoredSegment] = []
-        left = len(gone)
-        while left:
+        remaining = len(counters)
+        while remaining:
             segment = self.segments.popleft()
-            if segment.name.counter in gone:
+            if segment.name.counter in counters:
                 self.closed_bytes -= segment.size_bytes
-                left -= 1
+                remaining -= 1
             else:
                 kept.append(segment)
         self.segments.extendleft(reversed(kept))

@@ -20,18 +20,18 @@ from typing import Literal
 import msgspec
 
 from agent.recording.recovery import StoredSegment
-from agent.recording.retention.hold import HeldRange, HeldSpans, Hold, made_ago
+from agent.recording.retention.hold import Hold, HoldIndex, SegmentInterval, hold_age_ms
 from agent.recording.retention.quarantine import QuarantinedFile
 from agent.recording.retention.segment_age import SegmentAges
 
-Why = Literal["age", "bytes", "space"]
+EvictionReason = Literal["age", "bytes", "space"]
 
-SLACK_SHARE = 100
-SLACK_MOST_BYTES = 64_000_000
+SLACK_DIVISOR = 100
+MAX_SLACK_BYTES = 64_000_000
 """Over a limit, a hundredth more than needed goes at once, so that one receipt tells of several."""
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class RetentionLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What the ring may have. `longest_ms` is how long a segment may be, `pre_ms` how much of each
     camera's newest footage is kept for the begin of an event. `camera_age_ms` is for cameras whose
     owner wants less than `max_age_ms`; more it never is. `segment_files` is how many files a segment is.
@@ -40,14 +40,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     camera_bytes: int
     box_bytes: int
     max_age_ms: int
-    longest_ms: int
-    pre_ms: int
-    camera_age_ms: Mapping[str, int] = {}
-    segment_files: int = 1
+    max_segment_ms: int
+    pre_roll_ms: int
+    max_age_ms_by_camera: Mapping[str, int] = {}
+    files_per_segment: int = 1
 
-    def age_ms(self, camera: str) -> int:
+    def max_age_ms_of(self, camera: str) -> int:
         """How old footage of a camera may be."""
-        return min(self.max_age_ms, self.camera_age_ms.get(camera, self.max_age_ms))
+        return min(self.max_age_ms, self.max_age_ms_by_camera.get(camera, self.max_age_ms))
 
 
 class CameraStorage(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,13 +59,13 @@ class CameraStorage(msgspec.Struct, frozen=True, kw_only=True):
     closed_bytes: int
     open_bytes: int
     ages: SegmentAges
-    aside: Sequence[QuarantinedFile] = ()
+    quarantined: Sequence[QuarantinedFile] = ()
 
     @property
     def total_bytes(self) -> int:
         """All that the camera has on the disk."""
-        aside_bytes = sum(file.size_bytes for file in self.aside)
-        return self.closed_bytes + self.open_bytes + aside_bytes
+        quarantined_bytes = sum(file.size_bytes for file in self.quarantined)
+        return self.closed_bytes + self.open_bytes + quarantined_bytes
 
 
 class Eviction(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,15 +73,15 @@ class Eviction(msgspec.Struct, frozen=True, kw_only=True):
 
     camera: str
     segment: StoredSegment
-    why: Why
+    reason: EvictionReason
 
 
-class Discard(msgspec.Struct, frozen=True, kw_only=True):
+class QuarantineDeletion(msgspec.Struct, frozen=True, kw_only=True):
     """Something that was set aside, and goes."""
 
     camera: str
     file: QuarantinedFile
-    why: Why
+    reason: EvictionReason
 
 
 class EvictionPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,233 +89,282 @@ class EvictionPlan(msgspec.Struct, frozen=True, kw_only=True):
     be kept.
     """
 
-    evict: tuple[Eviction, ...]
-    discard: tuple[Discard, ...] = ()
-    broken: tuple[Hold, ...]
+    evictions: tuple[Eviction, ...]
+    quarantine_deletions: tuple[QuarantineDeletion, ...] = ()
+    broken_holds: tuple[Hold, ...]
 
 
-def plan(
-    shelves: Mapping[str, CameraStorage],
+def plan_eviction(
+    storages: Mapping[str, CameraStorage],
     holds: Sequence[Hold],
-    limits: Limits,
-    wanted_bytes: int = 0,
-    wanted_files: int = 0,
+    limits: RetentionLimits,
+    shortfall_bytes: int = 0,
+    shortfall_files: int = 0,
 ) -> EvictionPlan:
     """What goes now. `wanted_bytes` and `wanted_files` are missing on the disk from the room that must
     stay free.
     """
-    planner = _Planner(shelves, holds, limits)
-    planner.by_age()
-    for camera, shelf in shelves.items():
-        planner.make_room([camera], "bytes", excess(shelf.total_bytes, limits.camera_bytes))
-    total_bytes = sum(shelf.total_bytes for shelf in shelves.values())
-    planner.make_room(list(shelves), "bytes", excess(total_bytes, limits.box_bytes))
-    planner.make_room(list(shelves), "space", wanted_bytes, wanted_files)
-    if planner.broken:
-        planner.by_age()  # what only a hold had kept
+    planner = _Planner(storages, holds, limits)
+    planner.evict_by_age()
+    for camera, storage in storages.items():
+        planner.free_space(
+            [camera], "bytes", excess_bytes(storage.total_bytes, limits.camera_bytes)
+        )
+    total_bytes = sum(storage.total_bytes for storage in storages.values())
+    planner.free_space(list(storages), "bytes", excess_bytes(total_bytes, limits.box_bytes))
+    planner.free_space(list(storages), "space", shortfall_bytes, shortfall_files)
+    if planner.broken_holds:
+        planner.evict_by_age()  # what only a hold had kept
     return EvictionPlan(
-        evict=tuple(planner.evict),
-        discard=tuple(planner.discard),
-        broken=tuple(planner.broken),
+        evictions=tuple(planner.evictions),
+        quarantine_deletions=tuple(planner.quarantine_deletions),
+        broken_holds=tuple(planner.broken_holds),
     )
 
 
-def excess(total_bytes: int, limit_bytes: int) -> int:
+def excess_bytes(total_bytes: int, limit_bytes: int) -> int:
     """How many bytes go; 0 where the limit holds."""
     if total_bytes <= limit_bytes:
         return 0
-    return total_bytes - limit_bytes + min(limit_bytes // SLACK_SHARE, SLACK_MOST_BYTES)
+    return total_bytes - limit_bytes + min(limit_bytes // SLACK_DIVISOR, MAX_SLACK_BYTES)
 
 
-def stretches(
-    segments: Iterable[StoredSegment], ages: SegmentAges, longest_ms: int
-) -> Iterator[tuple[StoredSegment, HeldRange]]:
+def iter_segment_intervals(
+    segments: Iterable[StoredSegment], ages: SegmentAges, max_segment_ms: int
+) -> Iterator[tuple[StoredSegment, SegmentInterval]]:
     """Each segment with its length, lazily."""
-    before: StoredSegment | None = None
+    previous: StoredSegment | None = None
     for segment in segments:
-        if before is not None:
-            yield before, _stretch(before, segment, ages, longest_ms)
-        before = segment
-    if before is not None:
-        yield before, _stretch(before, None, ages, longest_ms)
+        if previous is not None:
+            yield previous, _segment_interval(previous, segment, ages, max_segment_ms)
+        previous = segment
+    if previous is not None:
+        yield previous, _segment_interval(previous, None, ages, max_segment_ms)
 
 
-def held_bytes(shelf: CameraStorage, holds: Iterable[Hold], longest_ms: int) -> int:
+def count_held_bytes(storage: CameraStorage, holds: Iterable[Hold], max_segment_ms: int) -> int:
     """How much of a camera's closed footage is held."""
-    spans = HeldSpans(holds)
-    if not spans:
+    hold_index = HoldIndex(holds)
+    if not hold_index:
         return 0
-    each = stretches(shelf.segments, shelf.ages, longest_ms)
-    return sum(segment.size_bytes for segment, stretch in each if spans.hold(stretch))
-
-
-def _stretch(
-    segment: StoredSegment, after: StoredSegment | None, ages: SegmentAges, longest_ms: int
-) -> HeldRange:
-    name = segment.name
-    end_ms = name.begin_ms + longest_ms
-    if after is not None and after.name.boot == name.boot and after.name.begin_ms >= name.begin_ms:
-        end_ms = min(end_ms, after.name.begin_ms)
-    return HeldRange(
-        boot=name.boot, begin_ms=name.begin_ms, end_ms=end_ms, utc_ms=ages.utc_moments_ms(name)
+    segments_with_intervals = iter_segment_intervals(storage.segments, storage.ages, max_segment_ms)
+    return sum(
+        segment.size_bytes
+        for segment, interval in segments_with_intervals
+        if hold_index.covers(interval)
     )
 
 
-class _Camera:
+def _segment_interval(
+    segment: StoredSegment,
+    next_segment: StoredSegment | None,
+    ages: SegmentAges,
+    max_segment_ms: int,
+) -> SegmentInterval:
+    name = segment.name
+    end_ms = name.begin_ms + max_segment_ms
+    if (
+        next_segment is not None
+        and next_segment.name.boot == name.boot
+        and next_segment.name.begin_ms >= name.begin_ms
+    ):
+        end_ms = min(end_ms, next_segment.name.begin_ms)
+    return SegmentInterval(
+        boot=name.boot,
+        begin_ms=name.begin_ms,
+        end_ms=end_ms,
+        possible_begin_unix_ms=ages.possible_begin_unix_ms(name),
+    )
+
+
+class _CameraState:
     """A shelf while it is planned for."""
 
-    def __init__(self, shelf: CameraStorage, holds: list[Hold]) -> None:
-        self.shelf = shelf
+    def __init__(self, storage: CameraStorage, holds: list[Hold]) -> None:
+        self.storage = storage
         self.holds = holds
-        self.evicted: set[int] = set()
-        self.aside = sorted(shelf.aside, key=lambda file: -file.age_ms(shelf.ages))
+        self.evicted_counters: set[int] = set()
+        self.quarantined = sorted(storage.quarantined, key=lambda file: -file.age_ms(storage.ages))
         """What is left of it, the oldest first."""
         self.freed_bytes = 0
         self.freed_files = 0
-        self._all_held: HeldSpans | None = None
-        self._manual_held: HeldSpans | None = None
+        self._hold_index: HoldIndex | None = None
+        self._manual_hold_index: HoldIndex | None = None
 
     @property
-    def all_held(self) -> HeldSpans:
-        if self._all_held is None:
-            self._all_held = HeldSpans(self.holds)
-        return self._all_held
+    def hold_index(self) -> HoldIndex:
+        if self._hold_index is None:
+            self._hold_index = HoldIndex(self.holds)
+        return self._hold_index
 
     @property
-    def manual_held(self) -> HeldSpans:
-        if self._manual_held is None:
-            self._manual_held = HeldSpans(hold for hold in self.holds if hold.kind == "manual")
-        return self._manual_held
+    def manual_hold_index(self) -> HoldIndex:
+        if self._manual_hold_index is None:
+            self._manual_hold_index = HoldIndex(
+                hold for hold in self.holds if hold.kind == "manual"
+            )
+        return self._manual_hold_index
 
-    def drop(self, hold: Hold) -> None:
+    def remove_hold(self, hold: Hold) -> None:
         self.holds = [other for other in self.holds if other is not hold]
-        self._all_held = self._manual_held = None
+        self._hold_index = self._manual_hold_index = None
 
 
 class _Candidate(msgspec.Struct, frozen=True, kw_only=True):
     camera: str
     segment: StoredSegment
-    stretch: HeldRange
+    interval: SegmentInterval
 
 
 class _Planner:
     def __init__(
-        self, shelves: Mapping[str, CameraStorage], holds: Sequence[Hold], limits: Limits
+        self, storages: Mapping[str, CameraStorage], holds: Sequence[Hold], limits: RetentionLimits
     ) -> None:
         self._limits = limits
         self._cameras = {
-            name: _Camera(shelf, [hold for hold in holds if hold.camera == name])
-            for name, shelf in shelves.items()
+            name: _CameraState(storage, [hold for hold in holds if hold.camera == name])
+            for name, storage in storages.items()
         }
-        self.evict: list[Eviction] = []
-        self.discard: list[Discard] = []
-        self.broken: list[Hold] = []
+        self.evictions: list[Eviction] = []
+        self.quarantine_deletions: list[QuarantineDeletion] = []
+        self.broken_holds: list[Hold] = []
 
-    def by_age(self) -> None:
+    def evict_by_age(self) -> None:
         for name, camera in self._cameras.items():
-            max_age_ms = self._limits.age_ms(name)
-            while camera.aside and camera.aside[0].age_ms(camera.shelf.ages) >= max_age_ms:
-                self._discard(name, "age")
-            for candidate in self._of(name):
-                if camera.shelf.ages.age_ms(candidate.segment.name) < max_age_ms:
+            max_age_ms = self._limits.max_age_ms_of(name)
+            while (
+                camera.quarantined
+                and camera.quarantined[0].age_ms(camera.storage.ages) >= max_age_ms
+            ):
+                self._delete_oldest_quarantined(name, "age")
+            for candidate in self._iter_remaining(name):
+                if camera.storage.ages.age_ms(candidate.segment.name) < max_age_ms:
                     break
-                if not camera.all_held.hold(candidate.stretch):
-                    self._go(candidate, "age")
+                if not camera.hold_index.covers(candidate.interval):
+                    self._evict(candidate, "age")
 
-    def make_room(
-        self, names: list[str], why: Why, wanted_bytes: int, wanted_files: int = 0
+    def free_space(
+        self,
+        camera_names: list[str],
+        reason: EvictionReason,
+        required_bytes: int,
+        required_files: int = 0,
     ) -> None:
         """Let at least so much of these cameras go, counting what goes already."""
-        cameras = [self._cameras[name] for name in names]
+        cameras = [self._cameras[name] for name in camera_names]
 
         def is_enough() -> bool:
             return (
-                sum(camera.freed_bytes for camera in cameras) >= wanted_bytes
-                and sum(camera.freed_files for camera in cameras) >= wanted_files
+                sum(camera.freed_bytes for camera in cameras) >= required_bytes
+                and sum(camera.freed_files for camera in cameras) >= required_files
             )
 
-        while not is_enough() and (name := self._oldest_aside(names)):
-            self._discard(name, why)
-        for take in (self._free, self._of_events, self._not_of_people, self._of_people):
+        while not is_enough() and (name := self._camera_with_oldest_quarantined(camera_names)):
+            self._delete_oldest_quarantined(name, reason)
+        for iter_candidates in (
+            self._iter_unprotected,
+            self._iter_event_held,
+            self._iter_not_manually_held,
+            self._iter_manually_held,
+        ):
             if is_enough():
                 return
-            for candidate in take(names):
-                self._go(candidate, why)
+            for candidate in iter_candidates(camera_names):
+                self._evict(candidate, reason)
                 if is_enough():
                     return
 
-    def _oldest_aside(self, names: list[str]) -> str | None:
+    def _camera_with_oldest_quarantined(self, camera_names: list[str]) -> str | None:
         """The camera whose set-aside file is the oldest of all."""
-        left = [(name, self._cameras[name]) for name in names if self._cameras[name].aside]
+        candidates = [
+            (name, self._cameras[name]) for name in camera_names if self._cameras[name].quarantined
+        ]
         oldest = max(
-            left, key=lambda each: each[1].aside[0].age_ms(each[1].shelf.ages), default=None
+            candidates,
+            key=lambda each: each[1].quarantined[0].age_ms(each[1].storage.ages),
+            default=None,
         )
         return oldest[0] if oldest else None
 
-    def _discard(self, name: str, why: Why) -> None:
-        camera = self._cameras[name]
-        file = camera.aside.pop(0)
+    def _delete_oldest_quarantined(self, camera_name: str, reason: EvictionReason) -> None:
+        camera = self._cameras[camera_name]
+        file = camera.quarantined.pop(0)
         camera.freed_bytes += file.size_bytes
         camera.freed_files += 1
-        self.discard.append(Discard(camera=name, file=file, why=why))
+        self.quarantine_deletions.append(
+            QuarantineDeletion(camera=camera_name, file=file, reason=reason)
+        )
 
-    def _free(self, names: list[str]) -> Iterator[_Candidate]:
-        for candidate in self._oldest_first(names):
-            held = self._cameras[candidate.camera].all_held.hold(candidate.stretch)
-            if not held and not self._is_pre_roll(candidate):
+    def _iter_unprotected(self, camera_names: list[str]) -> Iterator[_Candidate]:
+        for candidate in self._iter_oldest_first(camera_names):
+            is_held = self._cameras[candidate.camera].hold_index.covers(candidate.interval)
+            if not is_held and not self._is_pre_roll(candidate):
                 yield candidate
 
-    def _of_events(self, names: list[str]) -> Iterator[_Candidate]:
-        return (each for each in self._not_of_people(names) if not self._is_pre_roll(each))
+    def _iter_event_held(self, camera_names: list[str]) -> Iterator[_Candidate]:
+        return (
+            each
+            for each in self._iter_not_manually_held(camera_names)
+            if not self._is_pre_roll(each)
+        )
 
-    def _not_of_people(self, names: list[str]) -> Iterator[_Candidate]:
+    def _iter_not_manually_held(self, camera_names: list[str]) -> Iterator[_Candidate]:
         """What no person asked for; events' holds on it are broken as it goes."""
-        for candidate in self._oldest_first(names):
-            if not self._cameras[candidate.camera].manual_held.hold(candidate.stretch):
+        for candidate in self._iter_oldest_first(camera_names):
+            if not self._cameras[candidate.camera].manual_hold_index.covers(candidate.interval):
                 yield candidate
 
-    def _of_people(self, names: list[str]) -> Iterator[_Candidate]:
-        cameras = [self._cameras[name] for name in names]
+    def _iter_manually_held(self, camera_names: list[str]) -> Iterator[_Candidate]:
+        cameras = [self._cameras[name] for name in camera_names]
         holds = [(hold, camera) for camera in cameras for hold in camera.holds]
         manual = [(hold, camera) for hold, camera in holds if hold.kind == "manual"]
-        for hold, _ in sorted(manual, key=lambda pair: made_ago(pair[0], pair[1].shelf.ages)):
-            spans = HeldSpans([hold])
-            if any(spans.hold(candidate.stretch) for candidate in self._of(hold.camera)):
-                self._break(hold)
-                yield from self._not_of_people(names)
+        for hold, _ in sorted(manual, key=lambda pair: hold_age_ms(pair[0], pair[1].storage.ages)):
+            hold_index = HoldIndex([hold])
+            if any(
+                hold_index.covers(candidate.interval)
+                for candidate in self._iter_remaining(hold.camera)
+            ):
+                self._break_hold(hold)
+                yield from self._iter_not_manually_held(camera_names)
 
-    def _break(self, hold: Hold) -> None:
-        self._cameras[hold.camera].drop(hold)
-        self.broken.append(hold)
+    def _break_hold(self, hold: Hold) -> None:
+        self._cameras[hold.camera].remove_hold(hold)
+        self.broken_holds.append(hold)
 
-    def _go(self, candidate: _Candidate, why: Why) -> None:
+    def _evict(self, candidate: _Candidate, reason: EvictionReason) -> None:
         camera = self._cameras[candidate.camera]
-        if camera.all_held.hold(candidate.stretch):
+        if camera.hold_index.covers(candidate.interval):
             for hold in camera.holds:
-                if HeldSpans([hold]).hold(candidate.stretch):
-                    self._break(hold)
-        camera.evicted.add(candidate.segment.name.counter)
+                if HoldIndex([hold]).covers(candidate.interval):
+                    self._break_hold(hold)
+        camera.evicted_counters.add(candidate.segment.name.counter)
         camera.freed_bytes += candidate.segment.size_bytes
-        camera.freed_files += self._limits.segment_files
-        self.evict.append(Eviction(camera=candidate.camera, segment=candidate.segment, why=why))
+        camera.freed_files += self._limits.files_per_segment
+        self.evictions.append(
+            Eviction(camera=candidate.camera, segment=candidate.segment, reason=reason)
+        )
 
     def _is_pre_roll(self, candidate: _Candidate) -> bool:
-        now = self._cameras[candidate.camera].shelf.ages.now
-        stretch = candidate.stretch
-        return stretch.boot == now.boot and stretch.end_ms > now.ms - self._limits.pre_ms
+        now = self._cameras[candidate.camera].storage.ages.now
+        interval = candidate.interval
+        return (
+            interval.boot == now.boot and interval.end_ms > now.boot_ms - self._limits.pre_roll_ms
+        )
 
-    def _of(self, name: str) -> Iterator[_Candidate]:
+    def _iter_remaining(self, camera_name: str) -> Iterator[_Candidate]:
         """What is left of a camera, oldest first."""
-        camera = self._cameras[name]
-        shelf = camera.shelf
-        for segment, stretch in stretches(shelf.segments, shelf.ages, self._limits.longest_ms):
-            if segment.name.counter not in camera.evicted:
-                yield _Candidate(camera=name, segment=segment, stretch=stretch)
+        camera = self._cameras[camera_name]
+        storage = camera.storage
+        for segment, interval in iter_segment_intervals(
+            storage.segments, storage.ages, self._limits.max_segment_ms
+        ):
+            if segment.name.counter not in camera.evicted_counters:
+                yield _Candidate(camera=camera_name, segment=segment, interval=interval)
 
-    def _oldest_first(self, names: list[str]) -> Iterator[_Candidate]:
-        if len(names) == 1:
-            return self._of(names[0])
-        return heapq.merge(*map(self._of, names), key=self._youth)
+    def _iter_oldest_first(self, camera_names: list[str]) -> Iterator[_Candidate]:
+        if len(camera_names) == 1:
+            return self._iter_remaining(camera_names[0])
+        return heapq.merge(*map(self._iter_remaining, camera_names), key=self._negated_age_ms)
 
-    def _youth(self, candidate: _Candidate) -> int:
-        return -self._cameras[candidate.camera].shelf.ages.age_ms(candidate.segment.name)
+    def _negated_age_ms(self, candidate: _Candidate) -> int:
+        return -self._cameras[candidate.camera].storage.ages.age_ms(candidate.segment.name)

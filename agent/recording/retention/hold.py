@@ -10,9 +10,9 @@ import msgspec
 from agent.recording.retention.segment_age import SegmentAges, short_boot
 from agent.recording.segment_name import rfc3339
 
-Kind = Literal["event", "manual"]
+HoldKind = Literal["event", "manual"]
 
-_WHOLE_BOOT_MS = 1 << 62
+_BOOT_END_MS = 1 << 62
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +29,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
 
     v: Literal[1] = 1
     id: str
-    kind: Kind
+    kind: HoldKind
     camera: str
     boot: str | None
     begin_ns: int | None
@@ -46,7 +46,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     expires: str
     noted: bool = False
 
-    def checked(self) -> "Hold":
+    def with_receipt_times(self) -> "Hold":
         """The same with its times as receipts have them: UTC, with milliseconds.
 
         Raises ValueError where they are none, or the span of a boot is not whole.
@@ -57,18 +57,20 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("boot, begin_ns and end_ns are all there or none is")
         return msgspec.structs.replace(
             self,
-            begin_time=_receipt_time(self.begin_time),
-            end_time=_receipt_time(self.end_time),
-            made_time=_receipt_time(self.made_time),
-            expires=_receipt_time(self.expires),
+            begin_time=_to_receipt_time(self.begin_time),
+            end_time=_to_receipt_time(self.end_time),
+            made_time=_to_receipt_time(self.made_time),
+            expires=_to_receipt_time(self.expires),
         )
 
     def is_expired(self, ages: SegmentAges) -> bool:
         """Whether its term is surely over. While the clock is not trusted, powered-on time counts."""
-        return made_ago(self, ages) >= _unix_ms(self.expires) - _unix_ms(self.made_time)
+        return hold_age_ms(self, ages) >= _parse_unix_ms(self.expires) - _parse_unix_ms(
+            self.made_time
+        )
 
 
-def _receipt_time(time: str) -> str:
+def _to_receipt_time(time: str) -> str:
     utc = datetime.fromisoformat(time)
     if utc.tzinfo is None:
         raise ValueError(f"{time}: no time zone")
@@ -78,13 +80,13 @@ def _receipt_time(time: str) -> str:
         raise ValueError(f"{time}: beyond all time") from error
 
 
-def made_ago(hold: Hold, ages: SegmentAges) -> int:
+def hold_age_ms(hold: Hold, ages: SegmentAges) -> int:
     """How long ago a hold was made, at least, in milliseconds."""
-    utc_ms = _unix_ms(hold.made_time) if hold.made_synced else None
-    return ages.age_since_ms(short_boot(hold.made_boot), hold.made_ns // 1_000_000, utc_ms)
+    created_unix_ms = _parse_unix_ms(hold.made_time) if hold.made_synced else None
+    return ages.age_since_ms(short_boot(hold.made_boot), hold.made_ns // 1_000_000, created_unix_ms)
 
 
-class HeldRange(msgspec.Struct, frozen=True, kw_only=True):
+class SegmentInterval(msgspec.Struct, frozen=True, kw_only=True):
     """One segment's length as far as names tell it: from its begin to the next one's, in the
     milliseconds of its boot; `utc_ms` are the moments in UTC that it may have begun at.
     """
@@ -92,54 +94,55 @@ class HeldRange(msgspec.Struct, frozen=True, kw_only=True):
     boot: str
     begin_ms: int
     end_ms: int
-    utc_ms: tuple[int, ...]
+    possible_begin_unix_ms: tuple[int, ...]
 
 
-class HeldSpans:
+class HoldIndex:
     """The spans of some holds of one camera, to be asked of many segments."""
 
     def __init__(self, holds: Iterable[Hold]) -> None:
         spans: dict[str | None, list[tuple[int, int]]] = {}
         for hold in holds:
             key = None if hold.boot is None else short_boot(hold.boot)
-            spans.setdefault(key, []).append(_span_ms(hold))
-        self._spans = {key: _joined(each) for key, each in spans.items()}
+            spans.setdefault(key, []).append(_hold_span_ms(hold))
+        self._spans_by_boot = {key: _merge_spans(each) for key, each in spans.items()}
 
     def __bool__(self) -> bool:
-        return bool(self._spans)
+        return bool(self._spans_by_boot)
 
-    def hold(self, stretch: HeldRange) -> bool:
+    def covers(self, interval: SegmentInterval) -> bool:
         """Whether a segment, or any of it, is held."""
-        if self._meets(stretch.boot, stretch.begin_ms, stretch.end_ms):
+        if self._overlaps(interval.boot, interval.begin_ms, interval.end_ms):
             return True
-        length_ms = stretch.end_ms - stretch.begin_ms
-        return None in self._spans and any(
-            self._meets(None, utc_ms, utc_ms + length_ms) for utc_ms in stretch.utc_ms
+        length_ms = interval.end_ms - interval.begin_ms
+        return None in self._spans_by_boot and any(
+            self._overlaps(None, utc_ms, utc_ms + length_ms)
+            for utc_ms in interval.possible_begin_unix_ms
         )
 
-    def _meets(self, key: str | None, begin_ms: int, end_ms: int) -> bool:
-        spans = self._spans.get(key, [])
-        at = bisect_right(spans, (end_ms, _WHOLE_BOOT_MS)) - 1
-        return at >= 0 and spans[at][1] >= begin_ms
+    def _overlaps(self, boot: str | None, begin_ms: int, end_ms: int) -> bool:
+        spans = self._spans_by_boot.get(boot, [])
+        index = bisect_right(spans, (end_ms, _BOOT_END_MS)) - 1
+        return index >= 0 and spans[index][1] >= begin_ms
 
 
-def _span_ms(hold: Hold) -> tuple[int, int]:
+def _hold_span_ms(hold: Hold) -> tuple[int, int]:
     if hold.begin_ns is None or hold.end_ns is None:
-        return _unix_ms(hold.begin_time), _unix_ms(hold.end_time)
-    end_ms = _WHOLE_BOOT_MS if hold.going_on else -(-hold.end_ns // 1_000_000)
+        return _parse_unix_ms(hold.begin_time), _parse_unix_ms(hold.end_time)
+    end_ms = _BOOT_END_MS if hold.going_on else -(-hold.end_ns // 1_000_000)
     return hold.begin_ns // 1_000_000, end_ms
 
 
-def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+def _merge_spans(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """The same in order and without overlaps."""
-    joined: list[tuple[int, int]] = []
+    merged: list[tuple[int, int]] = []
     for begin, end in sorted(spans):
-        if joined and begin <= joined[-1][1]:
-            joined[-1] = joined[-1][0], max(joined[-1][1], end)
+        if merged and begin <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(merged[-1][1], end)
         else:
-            joined.append((begin, end))
-    return joined
+            merged.append((begin, end))
+    return merged
 
 
-def _unix_ms(time: str) -> int:
+def _parse_unix_ms(time: str) -> int:
     return round(datetime.fromisoformat(time).timestamp() * 1000)

@@ -23,24 +23,24 @@ import msgspec
 from agent.base.atomic_file import fsync_dir
 from agent.base.clock import Clock
 from agent.base.errors import UserError
-from agent.recording.recovery import SET_ASIDE, set_aside
+from agent.recording.recovery import QUARANTINE_DIR, quarantine_file
 from agent.recording.retention.hold import Hold
 from agent.recording.segment_name import rfc3339
 
 log = logging.getLogger(__name__)
 
-LONGEST_DAYS = 366
+MAX_HOLD_DAYS = 366
 """How long a person may have footage held at once. It may be held again."""
 
-_HOLD, _RELEASE, _MAKING = ".json", ".release", ".making"
-_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_MAX_BYTES = 1 << 16
+_HOLD_SUFFIX, _RELEASE_SUFFIX, _TEMP_SUFFIX = ".json", ".release", ".making"
+_ID_PATTERN = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_MAX_FILE_BYTES = 1 << 16
 
-Signature = tuple[int, int, int]
+FileStamp = tuple[int, int, int]
 """Inode, time of change and size: another file under the same name has another."""
 
 
-class HoldRelease(msgspec.Struct, frozen=True, kw_only=True):
+class HoldReleaseRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Who wants a hold to end, and why."""
 
     hold: str
@@ -48,7 +48,10 @@ class HoldRelease(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-_KINDS: dict[str, type[Hold | HoldRelease]] = {_HOLD: Hold, _RELEASE: HoldRelease}
+_TYPE_BY_SUFFIX: dict[str, type[Hold | HoldReleaseRequest]] = {
+    _HOLD_SUFFIX: Hold,
+    _RELEASE_SUFFIX: HoldReleaseRequest,
+}
 
 
 class HoldStore:
@@ -65,13 +68,13 @@ class HoldStore:
         self._boot = boot
         self._new_id = new_id
         self._lock = threading.RLock()
-        self._seen: dict[str, Signature] = {}
+        self._file_stamps: dict[str, FileStamp] = {}
         self._holds: dict[str, Hold] = {}
-        self._releases: dict[str, HoldRelease] = {}
-        self._unwritten: set[str] = set()
+        self._releases: dict[str, HoldReleaseRequest] = {}
+        self._unwritten_ids: set[str] = set()
         self._is_agent = False
 
-    def hold(
+    def place(
         self, camera: str, begin: datetime, end: datetime, *, owner: str, reason: str, days: float
     ) -> Hold:
         """Hold a span of a camera's footage, in UTC, for so many days from now.
@@ -82,10 +85,10 @@ class HoldStore:
             raise UserError(f"to = {rfc3339(end)}: not after from = {rfc3339(begin)}")
         if not owner.strip() or not reason.strip():
             raise UserError("a hold needs an owner and a reason")
-        if not 0 < days <= LONGEST_DAYS:
-            raise UserError(f"days = {days:g}: allowed: more than 0, at most {LONGEST_DAYS}")
+        if not 0 < days <= MAX_HOLD_DAYS:
+            raise UserError(f"days = {days:g}: allowed: more than 0, at most {MAX_HOLD_DAYS}")
         now_ns = self._clock.boottime_ns()
-        made = self._clock.utc(now_ns)
+        created = self._clock.utc(now_ns)
         hold = Hold(
             id=self._new_id(now_ns),
             kind="manual",
@@ -99,14 +102,14 @@ class HoldStore:
             reason=reason,
             made_boot=self._boot,
             made_ns=now_ns,
-            made_time=rfc3339(made),
+            made_time=rfc3339(created),
             made_synced=self._clock.trust().synced,
-            expires=rfc3339(made + timedelta(days=days)),
+            expires=rfc3339(created + timedelta(days=days)),
         )
         self.save(hold)
         return hold
 
-    def release(self, hold_id: str, *, by: str, reason: str) -> Hold:
+    def request_release(self, hold_id: str, *, by: str, reason: str) -> Hold:
         """End a hold. The running agent, or else the next one, notes it and lets go.
 
         Raises BadInput where there is no such hold.
@@ -118,9 +121,9 @@ class HoldStore:
             hold = self._holds.get(hold_id)
             if hold is None or hold_id in self._releases:
                 raise UserError(f"hold {hold_id!r}: there is no such hold")
-            release = HoldRelease(hold=hold_id, by=by, reason=reason)
-            self._write(hold_id + _RELEASE, msgspec.json.encode(release))
-            self._releases[hold_id] = release
+            request = HoldReleaseRequest(hold=hold_id, by=by, reason=reason)
+            self._write_file(hold_id + _RELEASE_SUFFIX, msgspec.json.encode(request))
+            self._releases[hold_id] = request
             return hold
 
     def active(self) -> tuple[Hold, ...]:
@@ -138,7 +141,7 @@ class HoldStore:
                 if hold_id not in self._releases
             )
 
-    def pending_releases(self) -> tuple[HoldRelease, ...]:
+    def pending_releases(self) -> tuple[HoldReleaseRequest, ...]:
         """The releases that were asked for, for the agent to note."""
         with self._lock:
             return tuple(self._releases.values())
@@ -147,9 +150,9 @@ class HoldStore:
         """Add a hold, or change it."""
         with self._lock:
             self._holds[hold.id] = hold
-            self._unwritten.add(hold.id)
-            self._write(hold.id + _HOLD, msgspec.json.encode(hold))
-            self._unwritten.discard(hold.id)
+            self._unwritten_ids.add(hold.id)
+            self._write_file(hold.id + _HOLD_SUFFIX, msgspec.json.encode(hold))
+            self._unwritten_ids.discard(hold.id)
 
     def update(self, hold: Hold) -> bool:
         """Change a hold that is still there; False where it was released or broken since."""
@@ -165,10 +168,10 @@ class HoldStore:
             self.refresh()
             return hold_id in self._holds and hold_id not in self._releases
 
-    def retry(self) -> None:
+    def write_unwritten(self) -> None:
         """Write the holds that could not be written."""
         with self._lock:
-            for hold_id in sorted(self._unwritten):
+            for hold_id in sorted(self._unwritten_ids):
                 self.save(self._holds[hold_id])
 
     def mark_recorded(self, hold: Hold) -> None:
@@ -177,17 +180,17 @@ class HoldStore:
             if self._holds.get(hold.id) == hold:
                 self.save(msgspec.structs.replace(hold, noted=True))
 
-    def drop(self, hold_id: str) -> None:
+    def delete(self, hold_id: str) -> None:
         """A hold has ended: delete its files. The release goes last, so that a cut between them
         does not bring the hold back.
         """
         with self._lock:
-            self._unwritten.discard(hold_id)
-            (self._folder / (hold_id + _HOLD)).unlink(missing_ok=True)
+            self._unwritten_ids.discard(hold_id)
+            (self._folder / (hold_id + _HOLD_SUFFIX)).unlink(missing_ok=True)
             self._holds.pop(hold_id, None)
             if self._folder.is_dir():
                 fsync_dir(self._folder)
-            (self._folder / (hold_id + _RELEASE)).unlink(missing_ok=True)
+            (self._folder / (hold_id + _RELEASE_SUFFIX)).unlink(missing_ok=True)
             self._releases.pop(hold_id, None)
 
     def reset_for_boot(self) -> None:
@@ -197,84 +200,84 @@ class HoldStore:
         with self._lock:
             self._is_agent = True
             self._folder.mkdir(parents=True, exist_ok=True)
-            for path in self._folder.glob(f".*{_MAKING}"):
+            for path in self._folder.glob(f".*{_TEMP_SUFFIX}"):
                 path.unlink(missing_ok=True)
             self.refresh()
             now_ns = self._clock.boottime_ns()
             for hold in list(self._holds.values()):
                 if hold.going_on and hold.boot == self._boot:
-                    self.save(ended(hold, now_ns, self._clock))
+                    self.save(with_event_end(hold, now_ns, self._clock))
 
     def refresh(self) -> None:
         """Take in what other processes have added, changed and deleted."""
         with self._lock:
-            found = _scan(self._folder)
-            for name, signature in found.items():
-                if self._seen.get(name) != signature:
-                    self._read(name)
-            for name in self._seen.keys() - found.keys():
-                self._forget(*name.split(".", 1))
-            self._seen = found
+            found = _scan_folder(self._folder)
+            for name, stamp in found.items():
+                if self._file_stamps.get(name) != stamp:
+                    self._read_file(name)
+            for name in self._file_stamps.keys() - found.keys():
+                self._on_file_removed(*name.split(".", 1))
+            self._file_stamps = found
 
-    def _forget(self, hold_id: str, kind: str) -> None:
+    def _on_file_removed(self, hold_id: str, suffix: str) -> None:
         """A file is gone. The running agent alone deletes holds: one that somebody else has
         deleted is written again.
         """
-        if f".{kind}" == _RELEASE:
+        if f".{suffix}" == _RELEASE_SUFFIX:
             self._releases.pop(hold_id, None)
         elif not self._is_agent:
             self._holds.pop(hold_id, None)
         elif hold_id in self._holds:
             log.warning("the file of hold %s was deleted by somebody: written again", hold_id)
-            self._unwritten.add(hold_id)
+            self._unwritten_ids.add(hold_id)
 
-    def _read(self, name: str) -> None:
+    def _read_file(self, name: str) -> None:
         path = self._folder / name
-        hold_id, kind = path.stem, path.suffix
+        hold_id, suffix = path.stem, path.suffix
         try:
-            if kind not in _KINDS or not _ID.fullmatch(hold_id):
+            if suffix not in _TYPE_BY_SUFFIX or not _ID_PATTERN.fullmatch(hold_id):
                 raise ValueError("not the name of a hold")  # noqa: TRY301 - one way aside for all
             with path.open("rb") as file:
-                item = msgspec.json.decode(file.read(_MAX_BYTES), type=_KINDS[kind])
+                item = msgspec.json.decode(file.read(_MAX_FILE_BYTES), type=_TYPE_BY_SUFFIX[suffix])
             if isinstance(item, Hold):
                 if item.id != hold_id:
                     raise ValueError(f"it says that it is hold {item.id}")  # noqa: TRY301 - as above
-                checked = item.checked()
-                if hold_id not in self._unwritten:
-                    self._holds[hold_id] = checked
+                hold = item.with_receipt_times()
+                if hold_id not in self._unwritten_ids:
+                    self._holds[hold_id] = hold
             else:
                 self._releases[hold_id] = item
         except FileNotFoundError:
             return
         except (ValueError, IsADirectoryError) as error:
             log.warning("%s is no hold, and is set aside: %s", path, error)
-            set_aside(path)
+            quarantine_file(path)
 
-    def _write(self, name: str, data: bytes) -> None:
+    def _write_file(self, name: str, data: bytes) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        making = self._folder / f".{name}{_MAKING}"
-        handle = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
-        with os.fdopen(handle, "wb") as file:
+        temp_path = self._folder / f".{name}{_TEMP_SUFFIX}"
+        fd = os.open(temp_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        with os.fdopen(fd, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        making.rename(self._folder / name)
+        temp_path.rename(self._folder / name)
         fsync_dir(self._folder)
 
 
-def ended(hold: Hold, end_ns: int, clock: Clock) -> Hold:
+def with_event_end(hold: Hold, end_ns: int, clock: Clock) -> Hold:
     """An event's hold with its end, to be noted again."""
     return msgspec.structs.replace(
         hold, going_on=False, noted=False, end_ns=end_ns, end_time=rfc3339(clock.utc(end_ns))
     )
 
 
-def _scan(folder: Path) -> dict[str, Signature]:
+def _scan_folder(folder: Path) -> dict[str, FileStamp]:
     try:
         with os.scandir(folder) as entries:
-            found: dict[str, Signature] = {}
+            found: dict[str, FileStamp] = {}
             for entry in entries:
-                if entry.name == SET_ASIDE or entry.name.endswith(_MAKING):
+                if entry.name == QUARANTINE_DIR or entry.name.endswith(_TEMP_SUFFIX):
                     continue
                 try:
                     stat = entry.stat(follow_symlinks=False)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import msgspec
 
-from agent.recording.recovery import SET_ASIDE
+from agent.recording.recovery import QUARANTINE_DIR
 from agent.recording.retention.segment_age import SegmentAges
 from agent.recording.segment_name import SegmentName, parse_segment_name
 
-_SUFFIX = ".mp4"
+_MP4_SUFFIX = ".mp4"
 
 
 class QuarantinedFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,43 +26,43 @@ class QuarantinedFile(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     segment: SegmentName | None
     moved_unix_ms: int
-    seen_ms: int
+    first_seen_ms: int
 
     def age_ms(self, ages: SegmentAges) -> int:
         """How old it surely is: as footage of its name would be, or since it was moved."""
         if self.segment is not None:
             return ages.age_ms(self.segment)
-        by_utc_ms = ages.now.unix_ms - self.moved_unix_ms if ages.synced else 0
-        return max(ages.now.ms - self.seen_ms, by_utc_ms)
+        utc_age_ms = ages.now.unix_ms - self.moved_unix_ms if ages.is_utc_trusted else 0
+        return max(ages.now.boot_ms - self.first_seen_ms, utc_age_ms)
 
 
-def look(
-    folder: Path, now_ms: int, known: Mapping[str, QuarantinedFile]
+def scan(
+    folder: Path, now_ms: int, previous: Mapping[str, QuarantinedFile]
 ) -> dict[str, QuarantinedFile]:
     """What is set aside in a camera's folder at `now_ms` of this boot, by name. `known` is from the last
     look. Raises OSError.
     """
-    found: dict[str, QuarantinedFile] = {}
+    files: dict[str, QuarantinedFile] = {}
     try:
-        entries = list((folder / SET_ASIDE).iterdir())
+        entries = list((folder / QUARANTINE_DIR).iterdir())
     except FileNotFoundError:
-        return found
+        return files
     for path in entries:
         # A rename sets the time of change, and nothing else can set it.
         moved_ns = path.lstat().st_ctime_ns
-        found[path.name] = QuarantinedFile(
+        files[path.name] = QuarantinedFile(
             name=path.name,
             size_bytes=_size_bytes(path),
-            segment=parse_segment_name(path.name.partition(_SUFFIX)[0] + _SUFFIX),
+            segment=parse_segment_name(path.name.partition(_MP4_SUFFIX)[0] + _MP4_SUFFIX),
             moved_unix_ms=moved_ns // 1_000_000,
-            seen_ms=known[path.name].seen_ms if path.name in known else now_ms,
+            first_seen_ms=previous[path.name].first_seen_ms if path.name in previous else now_ms,
         )
-    return found
+    return files
 
 
-def remove(folder: Path, name: str) -> None:
+def delete(folder: Path, name: str) -> None:
     """Delete what was set aside; nothing happens where it is gone. Raises OSError."""
-    path = folder / SET_ASIDE / name
+    path = folder / QUARANTINE_DIR / name
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -72,5 +72,5 @@ def remove(folder: Path, name: str) -> None:
 def _size_bytes(path: Path) -> int:
     if path.is_symlink() or not path.is_dir():
         return path.lstat().st_size
-    inside = (Path(at, name) for at, _, names in os.walk(path) for name in names)
-    return sum(each.lstat().st_size for each in inside)
+    paths = (Path(parent, name) for parent, _, names in os.walk(path) for name in names)
+    return sum(file.lstat().st_size for file in paths)

@@ -11,40 +11,45 @@ from types import MappingProxyType
 
 from agent.base.clock import Clock, boot_id
 from agent.base.health_model import FootageHealth
-from agent.base.uuid7 import uuid7_maker
+from agent.base.uuid7 import uuid7_factory
 from agent.config.configuration import HoldConfig, InstitutionConfig, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody.receipt_queue import ReceiptQueue
-from agent.recording.custody.receipts import Evicted, Held, Released, SetAside
-from agent.recording.gop import LONGEST_NS
-from agent.recording.recovery import SET_ASIDE, StoredSegment, recover, remove_segment
+from agent.recording.custody.receipts import (
+    FileQuarantined,
+    FootageEvicted,
+    HoldPlaced,
+    HoldReleased,
+)
+from agent.recording.gop import MAX_GOP_NS
+from agent.recording.recovery import QUARANTINE_DIR, StoredSegment, delete_segment, recover_folder
 from agent.recording.retention import quarantine
 from agent.recording.retention.camera_segments import CameraSegments
 from agent.recording.retention.eviction_plan import (
-    Discard,
     Eviction,
     EvictionPlan,
-    Limits,
-    Why,
-    held_bytes,
-    plan,
+    EvictionReason,
+    QuarantineDeletion,
+    RetentionLimits,
+    count_held_bytes,
+    plan_eviction,
 )
 from agent.recording.retention.hold import Hold
-from agent.recording.retention.hold_store import HoldRelease, HoldStore
-from agent.recording.retention.reserve import NOTHING, SpaceShortfall, missing
+from agent.recording.retention.hold_store import HoldReleaseRequest, HoldStore
+from agent.recording.retention.reserve import NO_SHORTFALL, SpaceShortfall, space_shortfall
 from agent.recording.retention.segment_age import BootTimeline, ClockReading, short_boot
 from agent.recording.segment_name import rfc3339
 
 log = logging.getLogger(__name__)
 
-TURN_S = 1.0
+POLL_INTERVAL_S = 1.0
 RETRY_S = 30.0
 """After a failure of the disk, so long until the next try: each tells a receipt."""
 
-LOOK_NS = 10_000_000_000
+HOLD_CHECK_INTERVAL_NS = 10_000_000_000
 """How often the share of held footage is counted."""
 
-FULL_SHARE = 0.9
+HOLD_FAULT_RATIO = 0.9
 """When so much of a camera's or the box's budget is held, the ring is full of holds."""
 
 _NS_PER_MS = 1_000_000
@@ -63,61 +68,61 @@ class RetentionStage:
 
     def __init__(  # noqa: PLR0913 - everything that a box's footage touches
         self,
-        folder: Path,
+        footage_dir: Path,
         settings: RecordConfig,
         hold_settings: HoldConfig,
         clock: Clock,
         boot: str,
         faults: FaultRegistry,
-        holds: HoldStore,
-        notary: ReceiptQueue,
+        hold_store: HoldStore,
+        receipt_queue: ReceiptQueue,
         *,
         cameras: Sequence[str],
-        on_broken: Callable[[Hold], None],
-        terms: Mapping[str, InstitutionConfig] = MappingProxyType({}),
+        on_hold_broken: Callable[[Hold], None],
+        policies: Mapping[str, InstitutionConfig] = MappingProxyType({}),
     ) -> None:
         """`cameras` are those of the configuration, whose rings tell of themselves; footage of
         others in `folder` only grows old. `on_broken` is told of each hold that could not be kept.
         `terms` are those of cameras that are an institution's, of removed ones too.
         """
-        self._folder = folder
+        self._footage_dir = footage_dir
         self._settings = settings
         self._clock = clock
         self._boot = short_boot(boot)
         self._faults = faults
-        self._holds = holds
-        self.notary = notary
-        self._cameras = frozenset(cameras)
-        self._on_broken = on_broken
-        self._limits = Limits(
+        self._hold_store = hold_store
+        self.receipt_queue = receipt_queue
+        self._recorded_cameras = frozenset(cameras)
+        self._on_hold_broken = on_hold_broken
+        self._limits = RetentionLimits(
             camera_bytes=settings.max_bytes,
             box_bytes=settings.box_max_bytes,
             max_age_ms=round(settings.max_age_h * _MS_PER_H),
-            longest_ms=round(settings.segment_s * 1000) + LONGEST_NS // _NS_PER_MS,
-            pre_ms=round(hold_settings.pre_s * 1000),
-            camera_age_ms={
-                camera: round(of_camera.max_age_h * _MS_PER_H)
-                for camera, of_camera in terms.items()
-                if of_camera.max_age_h is not None
+            max_segment_ms=round(settings.segment_s * 1000) + MAX_GOP_NS // _NS_PER_MS,
+            pre_roll_ms=round(hold_settings.pre_s * 1000),
+            max_age_ms_by_camera={
+                camera: round(policy.max_age_h * _MS_PER_H)
+                for camera, policy in policies.items()
+                if policy.max_age_h is not None
             },
-            segment_files=2 if settings.recipient else 1,  # its keys lie beside it
+            files_per_segment=2 if settings.recipient else 1,  # its keys lie beside it
         )
         self._lock = threading.RLock()
-        self._racks: dict[str, CameraSegments] = {}
+        self._segments_by_camera: dict[str, CameraSegments] = {}
         self._total_bytes = 0
-        self._held: tuple[Hold, ...] = ()
-        self._looked_ns: int | None = None
-        self._disk_ns: int | None = None
-        self._retry_ns: int | None = None
-        self._begun = False
+        self._active_holds: tuple[Hold, ...] = ()
+        self._last_hold_check_ns: int | None = None
+        self._last_disk_check_ns: int | None = None
+        self._retry_at_ns: int | None = None
+        self._is_initialized = False
 
     @classmethod
-    def alone(
+    def standalone(
         cls, camera: str, folder: Path, settings: RecordConfig, clock: Clock, faults: FaultRegistry
     ) -> "RetentionStage":
         """Of a single recorder that no box is around: no holds of events, and no chain."""
         boot = boot_id()
-        new_id = uuid7_maker(lambda t_ns: t_ns, random.Random())  # noqa: S311 - names, no secrets
+        new_id = uuid7_factory(lambda t_ns: t_ns, random.Random())  # noqa: S311 - names, no secrets
         return cls(
             folder,
             settings,
@@ -128,259 +133,299 @@ class RetentionStage:
             HoldStore(folder.parent / "holds", clock, boot, new_id),
             ReceiptQueue(None, faults),
             cameras=[camera],
-            on_broken=lambda _hold: None,
+            on_hold_broken=lambda _hold: None,
         )
 
     def run_once(self, stopping: threading.Event) -> None:
         """A turn, after a second's wait."""
-        stopping.wait(TURN_S)
+        stopping.wait(POLL_INTERVAL_S)
         self.enforce()
 
     def enforce(self) -> None:
         """Note holds and receipts, and let go of what must go."""
-        writes = self.notary.flush()
+        are_receipts_written = self.receipt_queue.flush()
         with self._lock:
             now_ns = self._clock.boottime_ns()
-            if self._retry_ns is not None and now_ns < self._retry_ns:
+            if self._retry_at_ns is not None and now_ns < self._retry_at_ns:
                 return
             try:
-                if not self._begun:
-                    self._begin()
-                if writes:
+                if not self._is_initialized:
+                    self._initialize()
+                if are_receipts_written:
                     self._sync_holds()
                 self._make_room()
             except OSError as error:
                 log.error("the disk lets nothing go: %s", error)
                 self._faults.raise_fault("STO-02", "box", str(error))
-                self._retry_ns = now_ns + round(RETRY_S * 1e9)
+                self._retry_at_ns = now_ns + round(RETRY_S * 1e9)
                 return
             self._faults.clear("STO-02", "box")
-            self._retry_ns = None
-            self._look_at_holds()
+            self._retry_at_ns = None
+            self._check_held_ratio()
 
     def close(self) -> None:
         """What can be told still is."""
-        self.notary.flush()
+        self.receipt_queue.flush()
 
     def register_folder(self, camera: str, folder: Path, segments: Sequence[StoredSegment]) -> None:
         """What lies in a camera's folder; the same camera's before is forgotten."""
         with self._lock:
-            known = self._racks[camera].aside if camera in self._racks else {}
-            now_ms = self._clock.boottime_ns() // _NS_PER_MS
-            self._racks[camera] = CameraSegments(
-                folder, segments, quarantine.look(folder, now_ms, known)
+            previous = (
+                self._segments_by_camera[camera].quarantined
+                if camera in self._segments_by_camera
+                else {}
             )
-            self._recount()
+            now_ms = self._clock.boottime_ns() // _NS_PER_MS
+            self._segments_by_camera[camera] = CameraSegments(
+                folder, segments, quarantine.scan(folder, now_ms, previous)
+            )
+            self._update_total_bytes()
             self._make_room()
 
     def on_segment_closed(self, camera: str, segment: StoredSegment) -> None:
         """A file was closed."""
         with self._lock:
-            rack = self._racks[camera]
-            rack.segments.append(segment)
-            rack.boots.add(segment.name)
-            rack.closed_bytes += segment.size_bytes
-            rack.open_bytes, rack.open_time = 0, None
-            self._recount()
+            camera_segments = self._segments_by_camera[camera]
+            camera_segments.segments.append(segment)
+            camera_segments.boot_timeline.add(segment.name)
+            camera_segments.closed_bytes += segment.size_bytes
+            camera_segments.open_bytes, camera_segments.open_time = 0, None
+            self._update_total_bytes()
 
     def on_bytes_written(self, camera: str, open_time: str, open_bytes: int) -> None:
         """The file that is being written, since `open_time`, is this large now."""
         with self._lock:
-            rack = self._racks[camera]
-            self._total_bytes += open_bytes - rack.open_bytes
-            rack.open_bytes, rack.open_time = open_bytes, open_time
-            over = (
-                rack.total_bytes > self._limits.camera_bytes
+            camera_segments = self._segments_by_camera[camera]
+            self._total_bytes += open_bytes - camera_segments.open_bytes
+            camera_segments.open_bytes, camera_segments.open_time = open_bytes, open_time
+            is_over_limit = (
+                camera_segments.total_bytes > self._limits.camera_bytes
                 or self._total_bytes > self._limits.box_bytes
             )
             # The disk is asked once a second; what grows old is let go of at a turn.
-            if over or (self._disk_is_due() and self._missing()):
+            if is_over_limit or (self._is_disk_check_due() and self._space_shortfall()):
                 self._make_room()
 
-    def health(self, camera: str, gaps: int) -> FootageHealth:
+    def footage_health(self, camera: str, gaps: int) -> FootageHealth:
         """What lies on the disk of a camera now."""
         with self._lock:
-            rack = self._racks.get(camera) or CameraSegments(self._folder)
-            oldest = rfc3339(rack.segments[0].name.utc) if rack.segments else rack.open_time
+            camera_segments = self._segments_by_camera.get(camera) or CameraSegments(
+                self._footage_dir
+            )
+            oldest_utc = (
+                rfc3339(camera_segments.segments[0].name.utc)
+                if camera_segments.segments
+                else camera_segments.open_time
+            )
             return FootageHealth(
                 camera=camera,
-                segments=len(rack.segments),
-                bytes=rack.closed_bytes + rack.open_bytes,
-                oldest_utc=oldest,
+                segments=len(camera_segments.segments),
+                bytes=camera_segments.closed_bytes + camera_segments.open_bytes,
+                oldest_utc=oldest_utc,
                 gaps=gaps,
-                held_bytes=rack.held_bytes,
-                holds=rack.holds,
+                held_bytes=camera_segments.held_bytes,
+                holds=camera_segments.hold_count,
                 sealed=bool(self._settings.recipient),
             )
 
-    def _begin(self) -> None:
+    def _initialize(self) -> None:
         """Once: what the agent before this one left open, and cameras that are no more."""
-        self._holds.reset_for_boot()
-        self._held = self._holds.active()
-        if self._folder.is_dir():
-            for path in sorted(self._folder.iterdir()):
-                if path.is_dir() and path.name not in self._cameras and path.name != SET_ASIDE:
-                    self.register_folder(path.name, path, recover(path))
-        self._begun = True
+        self._hold_store.reset_for_boot()
+        self._active_holds = self._hold_store.active()
+        if self._footage_dir.is_dir():
+            for path in sorted(self._footage_dir.iterdir()):
+                if (
+                    path.is_dir()
+                    and path.name not in self._recorded_cameras
+                    and path.name != QUARANTINE_DIR
+                ):
+                    self.register_folder(path.name, path, recover_folder(path))
+        self._is_initialized = True
 
-    def _recount(self) -> None:
-        self._total_bytes = sum(rack.total_bytes for rack in self._racks.values())
+    def _update_total_bytes(self) -> None:
+        self._total_bytes = sum(
+            camera_segments.total_bytes for camera_segments in self._segments_by_camera.values()
+        )
 
-    def _now(self) -> ClockReading:
+    def _read_clock(self) -> ClockReading:
         t_ns = self._clock.boottime_ns()
         return ClockReading(
             boot=self._boot,
-            ms=t_ns // _NS_PER_MS,
-            unix_ms=_unix_ms(self._clock.utc(t_ns)),
+            boot_ms=t_ns // _NS_PER_MS,
+            unix_ms=_to_unix_ms(self._clock.utc(t_ns)),
             synced=self._clock.trust().synced,
         )
 
     def _sync_holds(self) -> None:
         """Each hold's begin and end into the chain; what has ended goes."""
         try:
-            self._holds.retry()
-            self._holds.refresh()
-            for release in self._holds.pending_releases():
-                self._release(release)
+            self._hold_store.write_unwritten()
+            self._hold_store.refresh()
+            for request in self._hold_store.pending_releases():
+                self._release(request)
             now_ns = self._clock.boottime_ns()
-            for hold in self._holds.all():
-                if not hold.noted and self.notary.append(_held(hold), now_ns):
-                    self._holds.mark_recorded(hold)
-            if self._counting_is_due():
-                self._end_expired()
+            for hold in self._hold_store.all():
+                if not hold.noted and self.receipt_queue.append(_to_receipt(hold), now_ns):
+                    self._hold_store.mark_recorded(hold)
+            if self._is_hold_check_due():
+                self._release_expired()
         except OSError as error:
             log.error("holds: %s", error)
             self._faults.raise_fault("STO-04", "holds", str(error))
         else:
             self._faults.clear("STO-04", "holds")
-        self._held = self._holds.all()
+        self._active_holds = self._hold_store.all()
 
-    def _end_expired(self) -> None:
-        now = self._now()
-        ages = {name: rack.boots.ages(now) for name, rack in self._racks.items()}
-        unknown = BootTimeline().ages(now)
-        for hold in self._holds.all():
-            if hold.is_expired(ages.get(hold.camera, unknown)):
-                self._release(HoldRelease(hold=hold.id, by="vigie", reason="expired"))
+    def _release_expired(self) -> None:
+        now = self._read_clock()
+        ages = {
+            name: camera_segments.boot_timeline.ages(now)
+            for name, camera_segments in self._segments_by_camera.items()
+        }
+        ages_without_footage = BootTimeline().ages(now)
+        for hold in self._hold_store.all():
+            if hold.is_expired(ages.get(hold.camera, ages_without_footage)):
+                self._release(HoldReleaseRequest(hold=hold.id, by="vigie", reason="expired"))
 
-    def _release(self, release: HoldRelease) -> None:
-        body = Released(hold=release.hold, by=release.by, reason=release.reason)
-        if self.notary.append(body, self._clock.boottime_ns()):
-            self._holds.drop(release.hold)
+    def _release(self, request: HoldReleaseRequest) -> None:
+        body = HoldReleased(hold=request.hold, by=request.by, reason=request.reason)
+        if self.receipt_queue.append(body, self._clock.boottime_ns()):
+            self._hold_store.delete(request.hold)
 
     def _make_room(self) -> None:
-        if not self._racks:
+        if not self._segments_by_camera:
             return
-        short = self._missing()
-        now = self._now()
-        shelves = {name: rack.snapshot(rack.boots.ages(now)) for name, rack in self._racks.items()}
-        made = plan(shelves, self._held, self._limits, short.bytes, short.files)
-        if made.evict:
-            before, self._held = self._held, self._newest_holds()
-            if before != self._held:
-                made = plan(shelves, self._held, self._limits, short.bytes, short.files)
-        self._execute(made)
+        shortfall = self._space_shortfall()
+        now = self._read_clock()
+        storages = {
+            name: camera_segments.snapshot(camera_segments.boot_timeline.ages(now))
+            for name, camera_segments in self._segments_by_camera.items()
+        }
+        eviction_plan = plan_eviction(
+            storages, self._active_holds, self._limits, shortfall.bytes, shortfall.files
+        )
+        if eviction_plan.evictions:
+            previous_holds, self._active_holds = self._active_holds, self._read_active_holds()
+            if previous_holds != self._active_holds:
+                eviction_plan = plan_eviction(
+                    storages, self._active_holds, self._limits, shortfall.bytes, shortfall.files
+                )
+        self._execute(eviction_plan)
 
-    def _newest_holds(self) -> tuple[Hold, ...]:
+    def _read_active_holds(self) -> tuple[Hold, ...]:
         """As they stand on the disk, or as last known where it cannot be read."""
         try:
-            return self._holds.active()
+            return self._hold_store.active()
         except OSError as error:
             log.error("holds: %s", error)
-            return self._held
+            return self._active_holds
 
-    def _execute(self, made: EvictionPlan) -> None:
+    def _execute(self, eviction_plan: EvictionPlan) -> None:
         """Say it, then do it: a file that is gone has a receipt, whenever the power goes."""
         now_ns = self._clock.boottime_ns()
-        self._delete_quarantined(made.discard)
-        for hold in made.broken:
+        self._delete_quarantined(eviction_plan.quarantine_deletions)
+        for hold in eviction_plan.broken_holds:
             self._break_hold(hold)
         batches: dict[tuple[str, str], list[Eviction]] = {}
-        for eviction in made.evict:
-            batches.setdefault((eviction.camera, eviction.why), []).append(eviction)
+        for eviction in eviction_plan.evictions:
+            batches.setdefault((eviction.camera, eviction.reason), []).append(eviction)
         for (camera, _), batch in batches.items():
-            rack = self._racks[camera]
-            gone = {eviction.segment.name.counter for eviction in batch}
-            left = next((s for s in rack.segments if s.name.counter not in gone), None)
-            body = Evicted(
+            camera_segments = self._segments_by_camera[camera]
+            counters = {eviction.segment.name.counter for eviction in batch}
+            oldest = next(
+                (s for s in camera_segments.segments if s.name.counter not in counters), None
+            )
+            body = FootageEvicted(
                 camera=camera,
                 segments=tuple(str(eviction.segment.name) for eviction in batch),
-                why=batch[0].why,
-                oldest_time=rfc3339(left.name.utc) if left else rack.open_time,
+                why=batch[0].reason,
+                oldest_time=rfc3339(oldest.name.utc) if oldest else camera_segments.open_time,
             )
-            self.notary.append(body, now_ns)
+            self.receipt_queue.append(body, now_ns)
             for eviction in batch:
-                remove_segment(rack.folder, eviction.segment.name)
-            rack.remove(gone)
-        if made.discard or made.evict:
-            self._recount()
+                delete_segment(camera_segments.folder, eviction.segment.name)
+            camera_segments.remove(counters)
+        if eviction_plan.quarantine_deletions or eviction_plan.evictions:
+            self._update_total_bytes()
 
-    def _delete_quarantined(self, discarded: Sequence[Discard]) -> None:
-        batches: dict[tuple[str, Why], list[str]] = {}
-        for each in discarded:
-            batches.setdefault((each.camera, each.why), []).append(each.file.name)
-        for (camera, why), names in batches.items():
-            rack = self._racks[camera]
-            body = Evicted(
+    def _delete_quarantined(self, deletions: Sequence[QuarantineDeletion]) -> None:
+        batches: dict[tuple[str, EvictionReason], list[str]] = {}
+        for deletion in deletions:
+            batches.setdefault((deletion.camera, deletion.reason), []).append(deletion.file.name)
+        for (camera, reason), names in batches.items():
+            camera_segments = self._segments_by_camera[camera]
+            body = FootageEvicted(
                 camera=camera,
-                segments=tuple(f"{SET_ASIDE}/{name}" for name in names),
-                why=why,
-                oldest_time=rfc3339(rack.segments[0].name.utc) if rack.segments else rack.open_time,
+                segments=tuple(f"{QUARANTINE_DIR}/{name}" for name in names),
+                why=reason,
+                oldest_time=rfc3339(camera_segments.segments[0].name.utc)
+                if camera_segments.segments
+                else camera_segments.open_time,
             )
-            self.notary.append(body, self._clock.boottime_ns())
+            self.receipt_queue.append(body, self._clock.boottime_ns())
             for name in names:
-                quarantine.remove(rack.folder, name)
-                rack.remove_quarantined(name)
+                quarantine.delete(camera_segments.folder, name)
+                camera_segments.remove_quarantined(name)
 
     def _break_hold(self, hold: Hold) -> None:
         log.error("hold %s of %s cannot be kept: no room", hold.id, hold.camera)
-        self._held = tuple(other for other in self._held if other.id != hold.id)
+        self._active_holds = tuple(other for other in self._active_holds if other.id != hold.id)
         self._faults.raise_fault("STO-03", hold.camera, f"hold {hold.id} could not be kept")
-        self._on_broken(hold)
-        body = Released(hold=hold.id, by="vigie", reason="the ring cannot carry it")
-        self.notary.append(body, self._clock.boottime_ns())
+        self._on_hold_broken(hold)
+        body = HoldReleased(hold=hold.id, by="vigie", reason="the ring cannot carry it")
+        self.receipt_queue.append(body, self._clock.boottime_ns())
         try:
-            self._holds.drop(hold.id)
+            self._hold_store.delete(hold.id)
         except OSError as error:
             log.error("hold %s cannot be deleted: %s", hold.id, error)
 
-    def _disk_is_due(self) -> bool:
+    def _is_disk_check_due(self) -> bool:
         now_ns = self._clock.boottime_ns()
-        return self._disk_ns is None or not 0 <= now_ns - self._disk_ns < TURN_S * 1e9
+        return (
+            self._last_disk_check_ns is None
+            or not 0 <= now_ns - self._last_disk_check_ns < POLL_INTERVAL_S * 1e9
+        )
 
-    def _missing(self) -> SpaceShortfall:
+    def _space_shortfall(self) -> SpaceShortfall:
         """What the disk has less than what must stay free."""
-        self._disk_ns = self._clock.boottime_ns()
+        self._last_disk_check_ns = self._clock.boottime_ns()
         if not self._settings.reserve_bytes:
-            return NOTHING
+            return NO_SHORTFALL
         try:
-            disk = os.statvfs(self._folder)
+            disk_stats = os.statvfs(self._footage_dir)
         except OSError:
-            return NOTHING  # the recorder tells of a folder that is not there
-        return missing(disk, self._settings.reserve_bytes)
+            return NO_SHORTFALL  # the recorder tells of a folder that is not there
+        return space_shortfall(disk_stats, self._settings.reserve_bytes)
 
-    def _counting_is_due(self) -> bool:
+    def _is_hold_check_due(self) -> bool:
         now_ns = self._clock.boottime_ns()
-        return self._looked_ns is None or now_ns - self._looked_ns >= LOOK_NS
+        return (
+            self._last_hold_check_ns is None
+            or now_ns - self._last_hold_check_ns >= HOLD_CHECK_INTERVAL_NS
+        )
 
-    def _look_at_holds(self) -> None:
+    def _check_held_ratio(self) -> None:
         """Count what is held, now and then, and say when it is too much."""
-        if not self._counting_is_due():
+        if not self._is_hold_check_due():
             return
-        self._looked_ns = self._clock.boottime_ns()
-        now = self._now()
-        for camera, rack in self._racks.items():
-            holds = [hold for hold in self._held if hold.camera == camera]
-            shelf = rack.snapshot(rack.boots.ages(now))
-            rack.holds = len(holds)
-            rack.held_bytes = held_bytes(shelf, holds, self._limits.longest_ms) if holds else 0
-            self._update_hold_fault(camera, rack.held_bytes, self._limits.camera_bytes)
-        box_bytes = sum(rack.held_bytes for rack in self._racks.values())
-        self._update_hold_fault("box", box_bytes, self._limits.box_bytes)
+        self._last_hold_check_ns = self._clock.boottime_ns()
+        now = self._read_clock()
+        for camera, camera_segments in self._segments_by_camera.items():
+            holds = [hold for hold in self._active_holds if hold.camera == camera]
+            storage = camera_segments.snapshot(camera_segments.boot_timeline.ages(now))
+            camera_segments.hold_count = len(holds)
+            camera_segments.held_bytes = (
+                count_held_bytes(storage, holds, self._limits.max_segment_ms) if holds else 0
+            )
+            self._update_hold_fault(camera, camera_segments.held_bytes, self._limits.camera_bytes)
+        box_held_bytes = sum(
+            camera_segments.held_bytes for camera_segments in self._segments_by_camera.values()
+        )
+        self._update_hold_fault("box", box_held_bytes, self._limits.box_bytes)
 
-    def _update_hold_fault(self, subject: str, held: int, budget_bytes: int) -> None:
-        if held >= budget_bytes * FULL_SHARE:
-            detail = f"{held} of {budget_bytes} bytes are held"
+    def _update_hold_fault(self, subject: str, held_bytes: int, budget_bytes: int) -> None:
+        if held_bytes >= budget_bytes * HOLD_FAULT_RATIO:
+            detail = f"{held_bytes} of {budget_bytes} bytes are held"
             self._faults.raise_fault("STO-03", subject, detail)
         else:
             self._faults.clear("STO-03", subject)
@@ -388,11 +433,13 @@ class RetentionStage:
     def record_quarantine(self, camera: str, names: Sequence[str]) -> None:
         """Files of a camera's folder were no footage, and were moved out of the way."""
         for name in names:
-            self.notary.append(SetAside(camera=camera, name=name), self._clock.boottime_ns())
+            self.receipt_queue.append(
+                FileQuarantined(camera=camera, name=name), self._clock.boottime_ns()
+            )
 
 
-def _held(hold: Hold) -> Held:
-    return Held(
+def _to_receipt(hold: Hold) -> HoldPlaced:
+    return HoldPlaced(
         hold=hold.id,
         camera=hold.camera,
         begin_time=hold.begin_time,
@@ -403,5 +450,5 @@ def _held(hold: Hold) -> Held:
     )
 
 
-def _unix_ms(utc: datetime) -> int:
+def _to_unix_ms(utc: datetime) -> int:
     return round(utc.astimezone(UTC).timestamp() * 1000)

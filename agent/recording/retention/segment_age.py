@@ -19,16 +19,16 @@ import msgspec
 
 from agent.recording.segment_name import SegmentName
 
-CONTRADICTION_MS = 60_000
+MAX_CLOCK_DRIFT_MS = 60_000
 """A disciplined clock is slewed by no more than 500 ppm and stepped at its start (ntp_adjtime(2)),
 so that a minute between two of its words in one boot is no drift."""
 
-BOOT_DIGITS = 8
+BOOT_ID_DIGITS = 8
 
 
 def short_boot(boot_id: str) -> str:
     """The boot as a segment's name has it."""
-    return boot_id.replace("-", "")[:BOOT_DIGITS]
+    return boot_id.replace("-", "")[:BOOT_ID_DIGITS]
 
 
 class ClockReading(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,81 +37,98 @@ class ClockReading(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     boot: str
-    ms: int
+    boot_ms: int
     unix_ms: int
     synced: bool
 
 
-class _Boot:
+class _BootClock:
     """What is known of one boot. UTC at its zero is between `zero_min` and `zero_max`."""
 
     def __init__(self) -> None:
-        self.last_ms = 0
-        self.zero_min: int | None = None
-        self.zero_max: int | None = None
+        self.last_segment_ms = 0
+        self.min_epoch_ms: int | None = None
+        self.max_epoch_ms: int | None = None
 
-    def anchor(self, zero_ms: int) -> None:
-        self.zero_min = zero_ms if self.zero_min is None else min(self.zero_min, zero_ms)
-        self.zero_max = zero_ms if self.zero_max is None else max(self.zero_max, zero_ms)
+    def add_epoch(self, epoch_ms: int) -> None:
+        self.min_epoch_ms = (
+            epoch_ms if self.min_epoch_ms is None else min(self.min_epoch_ms, epoch_ms)
+        )
+        self.max_epoch_ms = (
+            epoch_ms if self.max_epoch_ms is None else max(self.max_epoch_ms, epoch_ms)
+        )
 
     @property
-    def zero_ms(self) -> int | None:
+    def epoch_ms(self) -> int | None:
         """UTC at the boot's zero, None where nobody knows or the clock contradicts itself."""
-        if self.zero_min is None or self.zero_max is None:
+        if self.min_epoch_ms is None or self.max_epoch_ms is None:
             return None
-        return self.zero_max if self.zero_max - self.zero_min <= CONTRADICTION_MS else None
+        return (
+            self.max_epoch_ms
+            if self.max_epoch_ms - self.min_epoch_ms <= MAX_CLOCK_DRIFT_MS
+            else None
+        )
 
 
 class BootTimeline:
     """The boots of one camera's footage, in their order."""
 
     def __init__(self, names: Iterable[SegmentName] = ()) -> None:
-        self._boots: dict[str, _Boot] = {}
+        self._boots: dict[str, _BootClock] = {}
         for name in names:
             self.add(name)
 
     def add(self, name: SegmentName) -> None:
         """Take note of the newest segment's name."""
-        boot = self._boots.setdefault(name.boot, _Boot())
-        boot.last_ms = max(boot.last_ms, name.begin_ms)
+        boot = self._boots.setdefault(name.boot, _BootClock())
+        boot.last_segment_ms = max(boot.last_segment_ms, name.begin_ms)
         if name.synced:
-            boot.anchor(unix_ms(name) - name.begin_ms)
+            boot.add_epoch(segment_unix_ms(name) - name.begin_ms)
 
     def boot_epochs(self) -> dict[str, int]:
         """UTC at the zero of each boot whose clock can be believed, in milliseconds since 1970."""
-        trusted: dict[str, int] = {}
-        doubted: set[str] = set()
-        before: str | None = None
+        epochs_ms: dict[str, int] = {}
+        contradictory: set[str] = set()
+        previous: str | None = None
         for key, boot in self._boots.items():
-            zero_ms = boot.zero_ms
-            if zero_ms is None:
+            epoch_ms = boot.epoch_ms
+            if epoch_ms is None:
                 continue
-            if before is not None:
-                end_ms = trusted[before] + self._boots[before].last_ms
-                if end_ms > zero_ms + CONTRADICTION_MS:
-                    doubted |= {before, key}
-            trusted[key] = zero_ms
-            before = key
-        return {key: zero_ms for key, zero_ms in trusted.items() if key not in doubted}
+            if previous is not None:
+                end_ms = epochs_ms[previous] + self._boots[previous].last_segment_ms
+                if end_ms > epoch_ms + MAX_CLOCK_DRIFT_MS:
+                    contradictory |= {previous, key}
+            epochs_ms[key] = epoch_ms
+            previous = key
+        return {key: epoch_ms for key, epoch_ms in epochs_ms.items() if key not in contradictory}
 
     def ages(self, now: ClockReading) -> "SegmentAges":
         """How old each boot's footage is now."""
-        zeros = self.boot_epochs()
-        here = self._boots.get(now.boot, _Boot())
-        trusted = now.synced
-        if trusted and here.zero_min is not None:
-            zero_ms = zeros.get(now.boot)
-            now_zero_ms = now.unix_ms - now.ms
-            trusted = zero_ms is not None and abs(now_zero_ms - zero_ms) <= CONTRADICTION_MS
-        since_zero_ms = {now.boot: now.ms}
-        ended_ms = now.ms
+        boot_epochs_ms = self.boot_epochs()
+        current = self._boots.get(now.boot, _BootClock())
+        is_utc_trusted = now.synced
+        if is_utc_trusted and current.min_epoch_ms is not None:
+            epoch_ms = boot_epochs_ms.get(now.boot)
+            current_epoch_ms = now.unix_ms - now.boot_ms
+            is_utc_trusted = (
+                epoch_ms is not None and abs(current_epoch_ms - epoch_ms) <= MAX_CLOCK_DRIFT_MS
+            )
+        boot_ages_ms = {now.boot: now.boot_ms}
+        ended_ago_ms = now.boot_ms
         for key in reversed(self._boots):
             if key == now.boot:
                 continue
-            on_ms = ended_ms + self._boots[key].last_ms
-            by_utc_ms = now.unix_ms - zeros[key] if trusted and key in zeros else 0
-            since_zero_ms[key] = ended_ms = max(on_ms, by_utc_ms)
-        return SegmentAges(now=now, since_zero_ms=since_zero_ms, zeros=zeros, synced=trusted)
+            powered_ms = ended_ago_ms + self._boots[key].last_segment_ms
+            utc_age_ms = (
+                now.unix_ms - boot_epochs_ms[key] if is_utc_trusted and key in boot_epochs_ms else 0
+            )
+            boot_ages_ms[key] = ended_ago_ms = max(powered_ms, utc_age_ms)
+        return SegmentAges(
+            now=now,
+            boot_ages_ms=boot_ages_ms,
+            boot_epochs_ms=boot_epochs_ms,
+            is_utc_trusted=is_utc_trusted,
+        )
 
 
 class SegmentAges(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,35 +137,39 @@ class SegmentAges(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     now: ClockReading
-    since_zero_ms: dict[str, int]
-    zeros: dict[str, int]
-    synced: bool
+    boot_ages_ms: dict[str, int]
+    boot_epochs_ms: dict[str, int]
+    is_utc_trusted: bool
 
     def age_ms(self, name: SegmentName) -> int:
         """How old a segment surely is, in milliseconds. It grows from a ring's newest to its oldest."""
-        return self.since_zero_ms.get(name.boot, self.now.ms) - name.begin_ms
+        return self.boot_ages_ms.get(name.boot, self.now.boot_ms) - name.begin_ms
 
-    def age_since_ms(self, boot: str | None, begin_ms: int, utc_ms: int | None) -> int:
+    def age_since_ms(self, boot: str | None, begin_ms: int, begin_unix_ms: int | None) -> int:
         """How long ago a moment surely was, of a boot that the ring may not know. `utc_ms` is its
         UTC where that could be trusted then.
         """
-        known_ms = self.since_zero_ms.get(boot or "")
-        on_ms = self.now.ms if known_ms is None else known_ms - begin_ms
-        utc_age_ms = self.now.unix_ms - utc_ms if self.synced and utc_ms is not None else 0
+        boot_age_ms = self.boot_ages_ms.get(boot or "")
+        powered_ms = self.now.boot_ms if boot_age_ms is None else boot_age_ms - begin_ms
+        utc_age_ms = (
+            self.now.unix_ms - begin_unix_ms
+            if self.is_utc_trusted and begin_unix_ms is not None
+            else 0
+        )
         # Within one boot the boot's own time is exact.
-        return on_ms if boot == self.now.boot else max(on_ms, utc_age_ms)
+        return powered_ms if boot == self.now.boot else max(powered_ms, utc_age_ms)
 
-    def utc_moments_ms(self, name: SegmentName) -> tuple[int, ...]:
+    def possible_begin_unix_ms(self, name: SegmentName) -> tuple[int, ...]:
         """When a segment may have begun, in milliseconds since 1970: as its name has it, and, of a
         boot whose clock was disciplined sooner or later, as that tells.
 
         Both, because a span in UTC may have been given by either.
         """
-        named_ms = unix_ms(name)
-        zero_ms = self.zeros.get(name.boot)
-        return (named_ms,) if zero_ms is None else (named_ms, zero_ms + name.begin_ms)
+        named_unix_ms = segment_unix_ms(name)
+        epoch_ms = self.boot_epochs_ms.get(name.boot)
+        return (named_unix_ms,) if epoch_ms is None else (named_unix_ms, epoch_ms + name.begin_ms)
 
 
-def unix_ms(name: SegmentName) -> int:
+def segment_unix_ms(name: SegmentName) -> int:
     """The UTC of a name in milliseconds since 1970."""
     return round(name.utc.timestamp() * 1000)

@@ -2,9 +2,9 @@
 
 import random
 
-FIRST_S = 1.0
-LONGEST_S = 15.0
-STABLE_S = 30.0
+INITIAL_DELAY_S = 1.0
+MAX_DELAY_S = 15.0
+RESET_AFTER_S = 30.0
 """A connection that lasted so long ends the count of failures. Two boxes that share an id throw
 each other out at once: that a broker accepts is not yet success."""
 
@@ -18,10 +18,10 @@ class Backoff:
         self._rng = rng
         self._failures = 0
 
-    def next_s(self, lasted_s: float) -> float:
+    def next_delay_s(self, connected_s: float) -> float:
         """The wait after a connection that lasted `lasted_s` seconds, 0 where there was none."""
-        if lasted_s >= STABLE_S:
+        if connected_s >= RESET_AFTER_S:
             self._failures = 0
-        limit_s = min(LONGEST_S, FIRST_S * 2**self._failures)
+        limit_s = min(MAX_DELAY_S, INITIAL_DELAY_S * 2**self._failures)
         self._failures = min(self._failures + 1, 16)
         return self._rng.uniform(0, limit_s)

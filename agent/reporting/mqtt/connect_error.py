@@ -8,52 +8,66 @@ from agent.config.configuration import BrokerConfig
 from agent.reporting.mqtt import tls
 
 CONNECT_TIMEOUT_S = 5.0
-_UNAVAILABLE = (0x88, 0x89, 0x8B)
+_UNAVAILABLE_CODES = (0x88, 0x89, 0x8B)
 """Server unavailable, busy, shutting down (MQTT 5.0, 3.2.2.2): it is not this box that is refused."""
-_NOT_YOU = (0x86, 0x87, 0x8C)
+_AUTHENTICATION_CODES = (0x86, 0x87, 0x8C)
 """Bad user name or password, not authorized, bad authentication method."""
 
-LinkErrorKind = Literal["unreachable", "refused", "certificate"]
+ConnectionErrorKind = Literal["unreachable", "refused", "certificate"]
 """`certificate`: the broker refuses ours, or wants one."""
 
 
-class LinkError(Exception):
+class MqttConnectionError(Exception):
     """There is no connection, or no more. `str(error)` says why in one line."""
 
-    def __init__(self, kind: LinkErrorKind, message: str) -> None:
+    def __init__(self, kind: ConnectionErrorKind, message: str) -> None:
         super().__init__(message)
-        self.kind: LinkErrorKind = kind
+        self.kind: ConnectionErrorKind = kind
 
 
-def kind_of(connack: int, broker: BrokerConfig) -> LinkErrorKind:
+def connack_error_kind(reason_code: int, broker: BrokerConfig) -> ConnectionErrorKind:
     """What a CONNACK's reason code of 0x80 or above is about. Who shows a certificate and no name is
     known by his certificate alone.
     """
-    if connack in _UNAVAILABLE:
+    if reason_code in _UNAVAILABLE_CODES:
         return "unreachable"
-    if connack in _NOT_YOU and broker.certificate is not None and broker.username is None:
+    if (
+        reason_code in _AUTHENTICATION_CODES
+        and broker.certificate is not None
+        and broker.username is None
+    ):
         return "certificate"
     return "refused"
 
 
-def of_alert(where: str, alert: tls.Alert) -> LinkError:
+def error_from_alert(host_port: str, alert: tls.TlsAlert) -> MqttConnectionError:
     """What TLS has said."""
-    return LinkError("certificate" if alert.ours else "refused", f"{where}: {alert.meaning}")
+    return MqttConnectionError(
+        "certificate" if alert.is_own_certificate else "refused", f"{host_port}: {alert.message}"
+    )
 
 
-def of_opening(where: str, address: tls.Address, error: Exception) -> LinkError:
+def error_from_exception(
+    host_port: str, address: tls.BrokerAddress, error: Exception
+) -> MqttConnectionError:
     """What the network or TLS says about opening a connection."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        why = f"its certificate is not accepted: {error.verify_message}"
-        return LinkError("refused", f"{where}: {why}")
+        problem = f"its certificate is not accepted: {error.verify_message}"
+        return MqttConnectionError("refused", f"{host_port}: {problem}")
     if isinstance(error, ssl.SSLError):
         reason = error.reason or "no TLS"
-        return of_alert(where, tls.alert_in(reason) or tls.Alert(reason, ours=False))
+        return error_from_alert(
+            host_port, tls.find_alert(reason) or tls.TlsAlert(reason, is_own_certificate=False)
+        )
     if isinstance(error, TimeoutError):
-        return LinkError("unreachable", f"{where}: no answer in {CONNECT_TIMEOUT_S:g} s")
+        return MqttConnectionError(
+            "unreachable", f"{host_port}: no answer in {CONNECT_TIMEOUT_S:g} s"
+        )
     if isinstance(error, socket.gaierror):
-        return LinkError("unreachable", f"{where}: the name is not known: {error.strerror}")
-    said = getattr(error, "strerror", None) or str(error)
-    if isinstance(error, ConnectionResetError) and address.tls:
-        said += " in the greeting; this port may not speak TLS"
-    return LinkError("unreachable", f"{where}: {said}")
+        return MqttConnectionError(
+            "unreachable", f"{host_port}: the name is not known: {error.strerror}"
+        )
+    text = getattr(error, "strerror", None) or str(error)
+    if isinstance(error, ConnectionResetError) and address.is_tls:
+        text += " in the greeting; this port may not speak TLS"
+    return MqttConnectionError("unreachable", f"{host_port}: {text}")

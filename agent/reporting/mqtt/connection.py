@@ -9,21 +9,21 @@ from agent.config.configuration import BrokerConfig
 from agent.faults.registry import FaultCode, FaultRegistry
 from agent.reporting import topics
 from agent.reporting.mqtt import settlement
-from agent.reporting.mqtt.connect_error import LinkError, LinkErrorKind
+from agent.reporting.mqtt.connect_error import ConnectionErrorKind, MqttConnectionError
 from agent.reporting.mqtt.paho_transport import (
-    Accepted,
-    LinkEvent,
+    Connack,
     PahoTransport,
-    Published,
-    Received,
-    Subscribed,
+    Puback,
+    ReceivedPublish,
+    Suback,
+    TransportEvent,
     Will,
 )
-from agent.reporting.mqtt.send_window import RESEND_AFTER_S, SUCCESS_BELOW, SendWindow
+from agent.reporting.mqtt.send_window import MIN_FAILURE_CODE, RESEND_AFTER_S, SendWindow
 from agent.reporting.outbox import schema
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.outbox.schema import OutboxRow
-from agent.reporting.outbox.store import joined
+from agent.reporting.outbox.store import merge_ranges
 from agent.reporting.outbox.writer import OutboxError
 from agent.reporting.payloads import (
     Ack,
@@ -31,24 +31,24 @@ from agent.reporting.payloads import (
     CentreState,
     DeclarationData,
     HeadCapabilities,
-    Lost,
-    Online,
+    LostStatus,
+    OnlineStatus,
     PinCapabilities,
     SeqRange,
     StatusData,
-    Stopped,
+    StoppedStatus,
 )
 from agent.reporting.topics import OutgoingMessage
 
 log = logging.getLogger(__name__)
 
-ANSWER_S = 10.0
+ANSWER_TIMEOUT_S = 10.0
 """How long a broker may take to answer a greeting or a subscription."""
-SILENT_CENTRE_S = 30.0
+CENTRE_ACK_TIMEOUT_S = 30.0
 """Three sendings of the same message without an acknowledgement are a fault, NET-03."""
-FAREWELL_S = 1.0
+DISCONNECT_TIMEOUT_S = 1.0
 """What the farewell may take, beyond the time for what waits."""
-FAULT_OF: Mapping[LinkErrorKind, FaultCode] = {
+FAULT_CODES: Mapping[ConnectionErrorKind, FaultCode] = {
     "unreachable": "NET-01",
     "refused": "NET-02",
     "certificate": "NET-04",
@@ -70,7 +70,7 @@ class BirthInputs(msgspec.Struct, frozen=True, kw_only=True):
     pins: tuple[PinCapabilities, ...] = ()
 
 
-class CommandReceived(msgspec.Struct, frozen=True, kw_only=True):
+class ReceivedCommand(msgspec.Struct, frozen=True, kw_only=True):
     """A command as it came. `reply_topic` and `correlation` are for `topics.reply_draft`."""
 
     verb: str
@@ -93,46 +93,48 @@ class MqttConnection:
         broker: BrokerConfig,
         outbox: Outbox,
         faults: FaultRegistry,
-        birth: Callable[[], BirthInputs],
+        get_birth: Callable[[], BirthInputs],
         now_s: Callable[[], float],
-        on_command: Callable[[CommandReceived], None] | None = None,
-        passing: Callable[[], OutgoingMessage | None] = lambda: None,
+        on_command: Callable[[ReceivedCommand], None] | None = None,
+        pop_unstored: Callable[[], OutgoingMessage | None] = lambda: None,
     ) -> None:
-        self._passing = passing
-        self._ack = broker.ack
+        self._pop_unstored = pop_unstored
+        self._ack_setting = broker.ack
         self._on_command = on_command
         self._outbox = outbox
         self._faults = faults
-        self._birth = birth
+        self._get_birth = get_birth
         self._now_s = now_s
-        self._session = outbox.next_session()
+        self._session_number = outbox.next_session_number()
         self._epoch = outbox.epoch
         will = Will(
-            topic=topics.up(outbox.box, "status"),
-            payload=topics.encode_status(outbox.now(), Lost(session=self._session)),
+            topic=topics.up_topic(outbox.box, "status"),
+            payload=topics.encode_status(
+                outbox.envelope_now(), LostStatus(session=self._session_number)
+            ),
         )
-        self._link = PahoTransport(broker, outbox.box, will)
+        self._transport = PahoTransport(broker, outbox.box, will)
         self._window: SendWindow | None = None
-        self._greeted_s: float | None = None
-        self._accepted_s: float | None = None
-        self._subscribed_s: float | None = None
-        self._centre: CentreState | None = None
-        self._mode: settlement.Mode = "undecided"
+        self._connect_sent_s: float | None = None
+        self._connack_s: float | None = None
+        self._suback_s: float | None = None
+        self._centre_state: CentreState | None = None
+        self._ack_mode: settlement.AckMode = "undecided"
         self._last_ack_s = now_s()
-        self._losses_s = 0.0
-        self._birth_is_due = False
-        self._declaration: DeclarationData | None = None
+        self._losses_reported_s = 0.0
+        self._is_birth_due = False
+        self._unsent_declaration: DeclarationData | None = None
         outbox.requeue_in_flight()
 
     @property
     def is_online(self) -> bool:
         """Whether messages can be sent."""
-        return self._subscribed_s is not None
+        return self._suback_s is not None
 
     @property
-    def centre_listens(self) -> bool:
+    def is_centre_listening(self) -> bool:
         """Whether there is a centre that acknowledges."""
-        return self._centre is not None and self._centre.state == "listening"
+        return self._centre_state is not None and self._centre_state.state == "listening"
 
     @property
     def round_trip_s(self) -> float | None:
@@ -140,231 +142,254 @@ class MqttConnection:
         return None if self._window is None else self._window.round_trip_s
 
     @property
-    def lasted_s(self) -> float:
+    def connected_s(self) -> float:
         """Since the broker accepted."""
-        return 0.0 if self._accepted_s is None else self._now_s() - self._accepted_s
+        return 0.0 if self._connack_s is None else self._now_s() - self._connack_s
 
     def wake(self) -> None:
         """There is something to send."""
-        self._link.wake()
+        self._transport.wake()
 
-    def abandon(self) -> None:
+    def abort(self) -> None:
         """Let go without a word: the broker publishes the will."""
-        self._link.abandon()
+        self._transport.abort()
 
     def poll(self, timeout_s: float) -> None:
         """Move what can be moved, and wait for more."""
-        if self._greeted_s is None:
-            self._link.connect()
-            self._greeted_s = self._now_s()
-        for event in self._link.turn(timeout_s):
-            self._take(event)
-        if self._window is None or self._subscribed_s is None:
-            if self._now_s() - self._greeted_s >= ANSWER_S:
-                raise LinkError("unreachable", f"the broker gave no answer in {ANSWER_S:g} s")
+        if self._connect_sent_s is None:
+            self._transport.connect()
+            self._connect_sent_s = self._now_s()
+        for event in self._transport.poll(timeout_s):
+            self._handle_event(event)
+        if self._window is None or self._suback_s is None:
+            if self._now_s() - self._connect_sent_s >= ANSWER_TIMEOUT_S:
+                raise MqttConnectionError(
+                    "unreachable", f"the broker gave no answer in {ANSWER_TIMEOUT_S:g} s"
+                )
             return
-        leaving = self._link.leaving
-        self._window.left(leaving.arrived_bytes, self._now_s(), all_of_it=leaving.all_of_it)
+        send_state = self._transport.send_state
+        self._window.note_tcp_progress(
+            send_state.acked_bytes, self._now_s(), is_all_acked=send_state.is_all_acked
+        )
         if self._window.is_stuck(self._now_s()):
-            raise LinkError("unreachable", "the broker does not answer publications any more")
+            raise MqttConnectionError(
+                "unreachable", "the broker does not answer publications any more"
+            )
         if self._outbox.epoch != self._epoch:
-            raise LinkError("unreachable", "the outbox was replaced: connecting anew")
-        self._decide()
-        self._send(self._window)
-        self._judge_centre(self._window)
+            raise MqttConnectionError("unreachable", "the outbox was replaced: connecting anew")
+        self._update_ack_mode()
+        self._send_pending(self._window)
+        self._update_centre_fault(self._window)
 
-    def disconnect(self, quiet_s: float, longest_s: float, reason: str) -> None:
+    def disconnect(self, idle_s: float, max_s: float, reason: str) -> None:
         """Flush until nothing has left for `quiet_s`, for `longest_s` at most; publish that the box has
         stopped, and disconnect.
         """
         now_s = self._now_s()
-        end_s, deadline_s, depth = now_s + longest_s, now_s + quiet_s, self._outbox.depth
-        while now_s < min(deadline_s, end_s) and self._may_flush():
+        limit_s, deadline_s, depth = now_s + max_s, now_s + idle_s, self._outbox.depth
+        while now_s < min(deadline_s, limit_s) and self._should_flush():
             self.poll(0.05)
             now_s = self._now_s()
             if self._outbox.depth < depth:
-                deadline_s = now_s + quiet_s
+                deadline_s = now_s + idle_s
             depth = self._outbox.depth
-        deadline_s = min(deadline_s, end_s)
-        if self._window is not None and self._subscribed_s is not None:
-            self._await_room(self._window, deadline_s, 1)
-            self._publish_status(self._window, Stopped(session=self._session, reason=reason))
-            self._await_room(self._window, deadline_s + FAREWELL_S, self._window.most)
-        self._link.close()
+        deadline_s = min(deadline_s, limit_s)
+        if self._window is not None and self._suback_s is not None:
+            self._wait_for_quota(self._window, deadline_s, 1)
+            self._publish_status(
+                self._window, StoppedStatus(session=self._session_number, reason=reason)
+            )
+            self._wait_for_quota(
+                self._window, deadline_s + DISCONNECT_TIMEOUT_S, self._window.max_in_flight
+            )
+        self._transport.close()
 
-    def _await_room(self, window: SendWindow, deadline_s: float, room: int) -> None:
-        while window.flight_room() < room and self._now_s() < deadline_s:
-            for event in self._link.turn(0.05):
-                self._take(event)
+    def _wait_for_quota(self, window: SendWindow, deadline_s: float, needed: int) -> None:
+        while window.send_quota() < needed and self._now_s() < deadline_s:
+            for event in self._transport.poll(0.05):
+                self._handle_event(event)
 
-    def _may_flush(self) -> bool:
+    def _should_flush(self) -> bool:
         # What was put last, as the chain's head at the end, may still be on its way to the disk.
-        waits = self._outbox.depth > 0 or self._outbox.is_writing
-        return waits and self._mode not in ("hold", "undecided")
+        is_pending = self._outbox.depth > 0 or self._outbox.is_writing
+        return is_pending and self._ack_mode not in ("hold", "undecided")
 
-    def _take(self, event: LinkEvent) -> None:
+    def _handle_event(self, event: TransportEvent) -> None:
         match event:
-            case Accepted():
-                self._accepted_s = self._now_s()
+            case Connack():
+                self._connack_s = self._now_s()
                 self._window = SendWindow(event.receive_maximum)
-                commands = [topics.down(self._outbox.box, "command/+")] if self._on_command else []
-                self._link.subscribe(
-                    [topics.down(self._outbox.box, "ack"), topics.CENTRE_STATE], commands
+                command_filters = (
+                    [topics.down_topic(self._outbox.box, "command/+")] if self._on_command else []
                 )
-            case Subscribed():
-                self._on_subscribed(event)
-            case Published():
-                self._on_published(event)
-            case Received():
-                self._on_received(event)
+                self._transport.subscribe(
+                    [topics.down_topic(self._outbox.box, "ack"), topics.CENTRE_STATE_TOPIC],
+                    command_filters,
+                )
+            case Suback():
+                self._on_suback(event)
+            case Puback():
+                self._on_puback(event)
+            case ReceivedPublish():
+                self._on_publish(event)
 
-    def _on_subscribed(self, event: Subscribed) -> None:
-        if event.refused is not None:
-            raise LinkError("refused", f"the broker refuses our subscriptions: {event.refused}")
-        self._subscribed_s = self._now_s()
-        for code in FAULT_OF.values():
+    def _on_suback(self, event: Suback) -> None:
+        if event.failure_reason is not None:
+            raise MqttConnectionError(
+                "refused", f"the broker refuses our subscriptions: {event.failure_reason}"
+            )
+        self._suback_s = self._now_s()
+        for code in FAULT_CODES.values():
             self._faults.clear(code, "broker")
         self._faults.clear("NET-02", "publication")
-        log.info("connected: session %d of epoch %s", self._session, self._epoch)
-        self._birth_is_due = True
+        log.info("connected: session %d of epoch %s", self._session_number, self._epoch)
+        self._is_birth_due = True
 
-    def _on_published(self, event: Published) -> None:
+    def _on_puback(self, event: Puback) -> None:
         if self._window is None:
             return
-        seq = self._window.puback(event.mid, event.code, self._now_s())
-        if event.code >= SUCCESS_BELOW:
+        seq = self._window.note_puback(event.mid, event.reason_code, self._now_s())
+        if event.reason_code >= MIN_FAILURE_CODE:
             detail = f"the broker refuses a publication: {event.reason}"
             log.warning("%s (message %s)", detail, seq)
             self._faults.raise_fault("NET-02", "publication", detail)
 
-    def _on_received(self, event: Received) -> None:
-        if event.topic == topics.CENTRE_STATE:
+    def _on_publish(self, event: ReceivedPublish) -> None:
+        if event.topic == topics.CENTRE_STATE_TOPIC:
             self._on_centre_state(event)
             return
-        verb = topics.commanded(self._outbox.box, event.topic)
+        verb = topics.parse_command_topic(self._outbox.box, event.topic)
         if verb is not None and self._on_command is not None:
             correlation = event.correlation
-            if correlation is not None and len(correlation) > topics.CORRELATION_MOST_BYTES:
+            if correlation is not None and len(correlation) > topics.MAX_CORRELATION_BYTES:
                 log.warning("command %s: %d bytes of correlation data", verb, len(correlation))
                 correlation = None
-            asked = CommandReceived(
+            command = ReceivedCommand(
                 verb=verb,
                 payload=event.payload,
                 retained=event.retained,
-                reply_topic=topics.reply_topic(self._outbox.box, event.response_topic),
+                reply_topic=topics.choose_reply_topic(self._outbox.box, event.response_topic),
                 correlation=correlation,
             )
-            self._on_command(asked)
+            self._on_command(command)
             return
         ack = topics.decode_as(Ack, event.payload)
         if ack is None:
             log.warning("a message on %s is no acknowledgement", event.topic)
         elif ack.epoch == self._epoch:
-            self._settle((SeqRange(1, ack.upto), *ack.also))
+            self._acknowledge((SeqRange(1, ack.upto), *ack.also))
             self._last_ack_s = self._now_s()
 
-    def _on_centre_state(self, event: Received) -> None:
+    def _on_centre_state(self, event: ReceivedPublish) -> None:
         state = topics.decode_as(CentreState, event.payload)
         if state is None:
             # An empty message takes the retained one away, as a broker's restart does. It says
             # nothing: `retired` is the word for a centre that is gone.
             return
-        self._centre = state
-        known = state.state != "retired"
-        if known != self._outbox.centre_known:
-            self._outbox.remember_centre(known=known)
-        if self.centre_listens and (not event.retained or self._mode == "broker"):
+        self._centre_state = state
+        is_known = state.state != "retired"
+        if is_known != self._outbox.is_centre_known:
+            self._outbox.remember_centre(is_known=is_known)
+        if self.is_centre_listening and (not event.retained or self._ack_mode == "broker"):
             # It begins to count now, and what the broker's word has freed must be below its floor.
             self._last_ack_s = self._now_s()
-            self._birth_is_due = True
+            self._is_birth_due = True
 
-    def _decide(self) -> None:
+    def _update_ack_mode(self) -> None:
         """Who frees messages, from now on; where it is the broker, free what it has taken."""
-        since_s = self._now_s() - (self._subscribed_s or 0.0)
-        self._mode = settlement.mode(
-            self._ack,
-            self._centre,
-            centre_known=self._outbox.centre_known,
-            subscribed_for_s=since_s,
+        subscribed_for_s = self._now_s() - (self._suback_s or 0.0)
+        self._ack_mode = settlement.choose_ack_mode(
+            self._ack_setting,
+            self._centre_state,
+            centre_known=self._outbox.is_centre_known,
+            subscribed_for_s=subscribed_for_s,
         )
-        if self._mode == "broker" and self._window is not None:
-            taken = self._window.taken_by_broker()
-            if taken:
-                self._settle(joined(tuple(SeqRange(seq, seq) for seq in taken)))
+        if self._ack_mode == "broker" and self._window is not None:
+            pubacked = self._window.pubacked_seqs()
+            if pubacked:
+                self._acknowledge(merge_ranges(tuple(SeqRange(seq, seq) for seq in pubacked)))
 
-    def _settle(self, ranges: tuple[SeqRange, ...]) -> None:
-        settled = self._outbox.acknowledge(self._epoch, ranges)
+    def _acknowledge(self, ranges: tuple[SeqRange, ...]) -> None:
+        acked = self._outbox.acknowledge(self._epoch, ranges)
         if self._window is not None:
-            self._window.settle(settled)
+            self._window.acknowledge(acked)
 
-    def _send(self, window: SendWindow) -> None:
-        if self._birth_is_due and window.flight_room() > 0:
+    def _send_pending(self, window: SendWindow) -> None:
+        if self._is_birth_due and window.send_quota() > 0:
             self._publish_birth(window)
-        if self._declaration is not None and window.flight_room() > 0:
-            payload = topics.encode_declaration(self._outbox.now(), self._declaration)
-            self._say(window, "declaration", payload)
-            self._declaration = None
-        if window.flight_room() > 0 and (draft := self._passing()) is not None:
-            self._say_passing(window, draft)
-        if self._mode == "hold":
+        if self._unsent_declaration is not None and window.send_quota() > 0:
+            payload = topics.encode_declaration(
+                self._outbox.envelope_now(), self._unsent_declaration
+            )
+            self._publish_retained(window, "declaration", payload)
+            self._unsent_declaration = None
+        if window.send_quota() > 0 and (outgoing := self._pop_unstored()) is not None:
+            self._publish_unstored(window, outgoing)
+        if self._ack_mode == "hold":
             return
         self._report_losses()
-        due = window.due(self._now_s())
-        again = self._outbox.refetch(due)
-        if again is not None:
-            for message in again:
+        due = window.due_for_resend(self._now_s())
+        resends = self._outbox.refetch(due)
+        if resends is not None:
+            for message in resends:
                 self._publish(window, message)
-            gone = set(due) - {message.seq for message in again}
-            window.settle(SeqRange(seq, seq) for seq in gone)
-        for message in self._outbox.fetch(window.room(), window.room_bytes()):
+            deleted = set(due) - {message.seq for message in resends}
+            window.acknowledge(SeqRange(seq, seq) for seq in deleted)
+        for message in self._outbox.fetch(window.new_message_quota(), window.quota_bytes()):
             self._publish(window, message)
 
     def _report_losses(self) -> None:
         """Not at each loss: a receipt names many."""
-        if self._outbox.has_losses and self._now_s() - self._losses_s >= RESEND_AFTER_S:
-            self._losses_s = self._now_s()
+        if self._outbox.has_losses and self._now_s() - self._losses_reported_s >= RESEND_AFTER_S:
+            self._losses_reported_s = self._now_s()
             try:
                 self._outbox.report_losses()
             except OutboxError as error:
                 log.warning("the receipt for lost messages has to wait: %s", error)
 
     def _publish(self, window: SendWindow, message: OutboxRow) -> None:
-        stamp = schema.stamp_of(message, self._outbox.box, self._epoch)
+        envelope = schema.envelope_of(message, self._outbox.box, self._epoch)
         payload = message.data
         properties: tuple[tuple[str, str], ...] = ()
         if message.type == "snapshot" and message.header is not None:
-            properties = topics.snapshot_properties(stamp, message.header)
+            properties = topics.snapshot_user_properties(envelope, message.header)
         else:
-            payload = topics.encode(message.type, stamp, message.data)
-        mid = self._link.publish(
-            topics.up(self._outbox.box, message.topic),
+            payload = topics.encode(message.type, envelope, message.data)
+        mid = self._transport.publish(
+            topics.up_topic(self._outbox.box, message.topic),
             payload,
             expiry_s=message.expiry_s,
             properties=properties,
             correlation=message.header if message.type == "reply" else None,
         )
-        window.sent(mid, message.seq, len(payload), self._now_s())
+        window.note_sent(mid, message.seq, len(payload), self._now_s())
 
-    def _say_passing(self, window: SendWindow, draft: OutgoingMessage) -> None:
-        payload = topics.encode(draft.type, self._outbox.stamp(draft.t_ns, seq=None), draft.data)
-        topic = topics.up(self._outbox.box, draft.topic)
-        mid = self._link.publish(topic, payload, expiry_s=draft.expiry_s)
-        window.sent(mid, None, len(payload), self._now_s())
+    def _publish_unstored(self, window: SendWindow, outgoing: OutgoingMessage) -> None:
+        payload = topics.encode(
+            outgoing.type, self._outbox.make_envelope(outgoing.t_ns, seq=None), outgoing.data
+        )
+        topic = topics.up_topic(self._outbox.box, outgoing.topic)
+        mid = self._transport.publish(topic, payload, expiry_s=outgoing.expiry_s)
+        window.note_sent(mid, None, len(payload), self._now_s())
 
     def _publish_status(self, window: SendWindow, data: StatusData) -> None:
-        self._say(window, "status", topics.encode_status(self._outbox.now(), data))
+        self._publish_retained(
+            window, "status", topics.encode_status(self._outbox.envelope_now(), data)
+        )
 
-    def _say(self, window: SendWindow, what: str, payload: bytes) -> None:
+    def _publish_retained(self, window: SendWindow, subtopic: str, payload: bytes) -> None:
         """What is retained and not kept in the outbox."""
-        mid = self._link.publish(topics.up(self._outbox.box, what), payload, retained=True)
-        window.sent(mid, None, len(payload), self._now_s())
+        mid = self._transport.publish(
+            topics.up_topic(self._outbox.box, subtopic), payload, retained=True
+        )
+        window.note_sent(mid, None, len(payload), self._now_s())
 
     def _publish_birth(self, window: SendWindow) -> None:
-        birth = self._birth()
+        birth = self._get_birth()
         self._publish_status(
             window,
-            Online(
-                session=self._session,
+            OnlineStatus(
+                session=self._session_number,
                 settled_upto=self._outbox.acked_upto(),
                 site=birth.site,
                 public_key=birth.public_key,
@@ -375,22 +400,24 @@ class MqttConnection:
                 pins=birth.pins,
             ),
         )
-        self._birth_is_due = False
-        self._declaration = birth.declaration
+        self._is_birth_due = False
+        self._unsent_declaration = birth.declaration
 
-    def _judge_centre(self, window: SendWindow) -> None:
+    def _update_centre_fault(self, window: SendWindow) -> None:
         """Raise or clear the fault of a centre that lets messages wait."""
-        waits = window.waits_for_centre or (self._mode == "hold" and self._outbox.depth > 0)
-        if not waits or self._mode not in ("centre", "hold"):
+        is_waiting = window.is_waiting_for_centre or (
+            self._ack_mode == "hold" and self._outbox.depth > 0
+        )
+        if not is_waiting or self._ack_mode not in ("centre", "hold"):
             self._last_ack_s = self._now_s()
             self._faults.clear("NET-03", "centre")
-        elif self._now_s() - self._last_ack_s < SILENT_CENTRE_S:
-            if self._mode == "centre":
+        elif self._now_s() - self._last_ack_s < CENTRE_ACK_TIMEOUT_S:
+            if self._ack_mode == "centre":
                 self._faults.clear("NET-03", "centre")
         else:
-            said = "has said that it is away"
-            if self._mode == "centre":
-                said = "listens and does not acknowledge"
-            elif self._centre is None:
-                said = "has not announced itself since this connection began"
-            self._faults.raise_fault("NET-03", "centre", f"the centre {said}")
+            problem = "has said that it is away"
+            if self._ack_mode == "centre":
+                problem = "listens and does not acknowledge"
+            elif self._centre_state is None:
+                problem = "has not announced itself since this connection began"
+            self._faults.raise_fault("NET-03", "centre", f"the centre {problem}")

@@ -12,12 +12,12 @@ _TCP_INFO = struct.Struct("=24x I 92x Q 16x I")
 class TcpSendState(msgspec.Struct, frozen=True, kw_only=True):
     """How many bytes the other end's kernel has acknowledged, and whether that is all of them."""
 
-    arrived_bytes: int
-    all_of_it: bool
+    acked_bytes: int
+    is_all_acked: bool
 
 
-def look(stream: socket.socket) -> TcpSendState:
+def read_send_state(stream: socket.socket) -> TcpSendState:
     """How far it is. Raises OSError."""
-    told = stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-    unacked, arrived_bytes, unsent_bytes = _TCP_INFO.unpack(told)
-    return TcpSendState(arrived_bytes=arrived_bytes, all_of_it=unacked == 0 and unsent_bytes == 0)
+    tcp_info = stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+    unacked, acked_bytes, unsent_bytes = _TCP_INFO.unpack(tcp_info)
+    return TcpSendState(acked_bytes=acked_bytes, is_all_acked=unacked == 0 and unsent_bytes == 0)

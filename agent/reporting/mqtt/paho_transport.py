@@ -31,43 +31,43 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.config.configuration import BrokerConfig
 from agent.reporting.mqtt import connect_error, leaving, tls
-from agent.reporting.mqtt.connect_error import LinkError
+from agent.reporting.mqtt.connect_error import MqttConnectionError
 from agent.reporting.mqtt.leaving import TcpSendState
 
 log = logging.getLogger(__name__)
 
-USER_TIMEOUT_S = 30.0
+TCP_USER_TIMEOUT_S = 30.0
 """How long the kernel keeps on sending what nobody acknowledges, tcp(7) TCP_USER_TIMEOUT; at most
 the keep-alive. Without it a link that is gone is found after up to twice the keep-alive. On an uplink
 of 20 kbit/s with 20 to 60 kB of queue, which TCP overfills at first, 14.5 s without an acknowledgement were
 measured: half of this.
 """
-READS_IN_A_TURN = 64
-RECEIVE_MAXIMUM_DEFAULT = 65_535
+MAX_READS_PER_POLL = 64
+DEFAULT_RECEIVE_MAXIMUM = 65_535
 """MQTT 5.0, 3.2.2.3.3: what a server that does not say takes."""
 
 
-class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+class Connack(msgspec.Struct, frozen=True, kw_only=True):
     """The broker took the connection, and `receive_maximum` messages at once at the most."""
 
     receive_maximum: int
 
 
-class Published(msgspec.Struct, frozen=True, kw_only=True):
+class Puback(msgspec.Struct, frozen=True, kw_only=True):
     """The broker's PUBACK, with its reason code (MQTT 5.0, 3.4.2.1); below 0x80 is success."""
 
     mid: int
-    code: int
+    reason_code: int
     reason: str
 
 
-class Subscribed(msgspec.Struct, frozen=True, kw_only=True):
+class Suback(msgspec.Struct, frozen=True, kw_only=True):
     """The broker's SUBACK. `refused` is the first reason at or above 0x80, or None."""
 
-    refused: str | None
+    failure_reason: str | None
 
 
-class Received(msgspec.Struct, frozen=True, kw_only=True):
+class ReceivedPublish(msgspec.Struct, frozen=True, kw_only=True):
     """A message for us. `response_topic` and `correlation` are MQTT's, for who waits for a reply."""
 
     topic: str
@@ -78,7 +78,7 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
     correlation: bytes | None = None
 
 
-LinkEvent: TypeAlias = Accepted | Published | Subscribed | Received
+TransportEvent: TypeAlias = Connack | Puback | Suback | ReceivedPublish
 
 
 class Will(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,20 +103,20 @@ class PahoTransport:
 
     def __init__(self, broker: BrokerConfig, client_id: str, will: Will | None) -> None:
         self._broker = broker
-        self._address = tls.address_of(broker.url)
-        self._events: list[LinkEvent] = []
-        self._trouble: LinkError | None = None
-        self._last_log = ""
-        self._answered = False
+        self._address = tls.parse_broker_url(broker.url)
+        self._events: list[TransportEvent] = []
+        self._error: MqttConnectionError | None = None
+        self._last_error_log = ""
+        self._is_connack_received = False
         self._selector = selectors.DefaultSelector()
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
         self._selector.register(self._wake_in, selectors.EVENT_READ)
         self._client = self._new_client(client_id, will)
-        self._registered: int | None = None
-        self._leaving = TcpSendState(arrived_bytes=0, all_of_it=True)
-        self._left_s = time.monotonic()
+        self._registered_events: int | None = None
+        self._send_state = TcpSendState(acked_bytes=0, is_all_acked=True)
+        self._send_progress_s = time.monotonic()
 
     def connect(self) -> None:
         """Open the socket and greet. Waits link_error.CONNECT_TIMEOUT_S for the network and as long for TLS;
@@ -126,11 +126,11 @@ class PahoTransport:
         arrived, and a session on the broker would be a second, worse memory of the same. Raises
         LinkError; BadInput where a file of the configuration cannot be used any more.
         """
-        context = tls.context_of(self._broker)
+        context = tls.load_ssl_context(self._broker)
         if context is not None:
             context.sslsocket_class = tls.TlsSocket
             self._client.tls_set_context(context)
-        password = tls.password_of(self._broker)
+        password = tls.read_password(self._broker)
         if self._broker.username is not None:
             self._client.username_pw_set(self._broker.username, password)
         try:
@@ -141,40 +141,42 @@ class PahoTransport:
                 clean_start=True,
             )
         except (OSError, ssl.CertificateError, UnicodeError) as error:  # the last of a host's name
-            raise connect_error.of_opening(self._where, self._address, error) from error
-        self._raise_trouble()
+            raise connect_error.error_from_exception(
+                self._host_port, self._address, error
+            ) from error
+        self._raise_stored_error()
 
-    def turn(self, timeout_s: float) -> list[LinkEvent]:
+    def poll(self, timeout_s: float) -> list[TransportEvent]:
         """Wait for the network or for `wake`, do what is to be done, and tell what came.
 
         Raises LinkError where the connection is gone.
         """
         stream = self._client.socket()
         if stream is None:
-            raise self._gone()
-        self._watch(cast("socket.socket", stream))
-        if self._pending(stream):
+            raise self._connection_error()
+        self._update_selector(cast("socket.socket", stream))
+        if self._has_buffered_data(stream):
             timeout_s = 0
         for key, _ in self._selector.select(timeout_s):
             if key.fileobj is self._wake_in:
                 self._drain_wake()
-        for _ in range(READS_IN_A_TURN):
+        for _ in range(MAX_READS_PER_POLL):
             before = len(self._events)
-            self._check(self._client.loop_read())
-            if len(self._events) == before and not self._pending(self._client.socket()):
+            self._raise_on_error_code(self._client.loop_read())
+            if len(self._events) == before and not self._has_buffered_data(self._client.socket()):
                 break
-        self._check(self._client.loop_write())
-        self._look_at_what_leaves()
-        if time.monotonic() - self._left_s >= self._client.keepalive:
-            self._check(self._client.loop_misc())
-        self._raise_trouble()
+        self._raise_on_error_code(self._client.loop_write())
+        self._update_send_state()
+        if time.monotonic() - self._send_progress_s >= self._client.keepalive:
+            self._raise_on_error_code(self._client.loop_misc())
+        self._raise_stored_error()
         events, self._events = self._events, []
         return events
 
     @property
-    def leaving(self) -> TcpSendState:
+    def send_state(self) -> TcpSendState:
         """What has left of all that was sent, as of the last turn."""
-        return self._leaving
+        return self._send_state
 
     def wake(self) -> None:
         """End the wait of `turn`. From any thread."""
@@ -199,21 +201,23 @@ class PahoTransport:
 
         The caller keeps count of what is in flight; paho would send beyond every limit.
         """
-        named = {
+        mqtt_values = {
             "MessageExpiryInterval": expiry_s,
             "UserProperty": list(properties) or None,
             "ResponseTopic": response_topic,
             "CorrelationData": correlation,
         }
-        carried: Properties | None = None
-        if any(value is not None for value in named.values()):
-            carried = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            for name, value in named.items():
+        mqtt_properties: Properties | None = None
+        if any(value is not None for value in mqtt_values.values()):
+            mqtt_properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            for name, value in mqtt_values.items():
                 if value is not None:
-                    setattr(carried, name, value)
-        info = self._client.publish(topic, payload, qos=1, retain=retained, properties=carried)
+                    setattr(mqtt_properties, name, value)
+        info = self._client.publish(
+            topic, payload, qos=1, retain=retained, properties=mqtt_properties
+        )
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            raise self._gone()
+            raise self._connection_error()
         return info.mid
 
     def subscribe(self, filters: Sequence[str], as_published: Sequence[str] = ()) -> None:
@@ -222,28 +226,29 @@ class PahoTransport:
         What comes for one of `as_published` is called retained where its sender asked for that,
         though it comes fresh (MQTT 5.0, 3.8.3.1).
         """
-        options = [(each, SubscribeOptions(qos=1)) for each in filters]
+        options = [(topic_filter, SubscribeOptions(qos=1)) for topic_filter in filters]
         options += [
-            (each, SubscribeOptions(qos=1, retainAsPublished=True)) for each in as_published
+            (topic_filter, SubscribeOptions(qos=1, retainAsPublished=True))
+            for topic_filter in as_published
         ]
         code, _ = self._client.subscribe(options)
-        self._check(code)
+        self._raise_on_error_code(code)
 
     def close(self) -> None:
         """Say goodbye, where there is somebody to say it to: then the will is not published."""
-        self._forget_socket()
+        self._unregister_socket()
         self._client.on_disconnect = None
-        if self._client.socket() is not None and self._answered:
+        if self._client.socket() is not None and self._is_connack_received:
             self._client.disconnect()
-        self._drop()
+        self._close_all()
 
-    def abandon(self) -> None:
+    def abort(self) -> None:
         """Let go without a word, as after a failure."""
         self._client.on_disconnect = None
-        self._drop()
+        self._close_all()
 
-    def _drop(self) -> None:
-        self._forget_socket()
+    def _close_all(self) -> None:
+        self._unregister_socket()
         stream = self._client.socket()
         if stream is not None:
             stream.close()
@@ -260,7 +265,7 @@ class PahoTransport:
         )
         client.connect_timeout = connect_error.CONNECT_TIMEOUT_S
         # Our own window is smaller; this keeps paho from queueing behind a window of its own.
-        client.max_inflight_messages_set(RECEIVE_MAXIMUM_DEFAULT)
+        client.max_inflight_messages_set(DEFAULT_RECEIVE_MAXIMUM)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
@@ -276,36 +281,38 @@ class PahoTransport:
 
     def _on_socket_open(self, _client: object, _data: object, stream: Any) -> None:
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        limit_s = min(USER_TIMEOUT_S, self._broker.keepalive_s)
+        limit_s = min(TCP_USER_TIMEOUT_S, self._broker.keepalive_s)
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(limit_s * 1000))
 
     def _on_connect(
         self, _client: object, _data: object, _flags: object, reason: Any, properties: Any
     ) -> None:
-        self._answered = True
+        self._is_connack_received = True
         if reason.is_failure:
-            kind = connect_error.kind_of(reason.value, self._broker)
-            self._trouble = LinkError(kind, f"{self._where}: the broker says: {reason}")
+            kind = connect_error.connack_error_kind(reason.value, self._broker)
+            self._error = MqttConnectionError(kind, f"{self._host_port}: the broker says: {reason}")
             return
-        most = getattr(properties, "ReceiveMaximum", RECEIVE_MAXIMUM_DEFAULT)
-        self._events.append(Accepted(receive_maximum=most))
+        receive_maximum = getattr(properties, "ReceiveMaximum", DEFAULT_RECEIVE_MAXIMUM)
+        self._events.append(Connack(receive_maximum=receive_maximum))
 
     def _on_disconnect(
         self, _client: object, _data: object, flags: Any, reason: Any, _properties: object
     ) -> None:
-        if self._trouble is None and flags.is_disconnect_packet_from_server:
-            self._trouble = LinkError("unreachable", f"{self._where}: the broker says: {reason}")
+        if self._error is None and flags.is_disconnect_packet_from_server:
+            self._error = MqttConnectionError(
+                "unreachable", f"{self._host_port}: the broker says: {reason}"
+            )
 
     def _on_publish(
         self, _client: object, _data: object, mid: int, reason: Any, _properties: object
     ) -> None:
-        self._events.append(Published(mid=mid, code=reason.value, reason=str(reason)))
+        self._events.append(Puback(mid=mid, reason_code=reason.value, reason=str(reason)))
 
     def _on_subscribe(
         self, _client: object, _data: object, _mid: int, reasons: Any, _properties: object
     ) -> None:
-        refused = next((str(reason) for reason in reasons if reason.is_failure), None)
-        self._events.append(Subscribed(refused=refused))
+        failure_reason = next((str(reason) for reason in reasons if reason.is_failure), None)
+        self._events.append(Suback(failure_reason=failure_reason))
 
     def _on_message(self, _client: object, _data: object, message: Any) -> None:
         try:
@@ -315,7 +322,7 @@ class PahoTransport:
             return
         pairs = tuple(getattr(message.properties, "UserProperty", ()))
         self._events.append(
-            Received(
+            ReceivedPublish(
                 topic=topic,
                 payload=message.payload,
                 retained=message.retain,
@@ -327,39 +334,39 @@ class PahoTransport:
 
     def _on_log(self, _client: object, _data: object, level: int, text: str) -> None:
         if level == LogLevel.MQTT_LOG_ERR:
-            self._last_log = text
+            self._last_error_log = text
 
     @property
-    def _where(self) -> str:
+    def _host_port(self) -> str:
         return f"{self._address.host}:{self._address.port}"
 
-    def _watch(self, stream: socket.socket) -> None:
+    def _update_selector(self, stream: socket.socket) -> None:
         """Have the selector wait for the socket, and for room where something is to be written."""
-        wanted = selectors.EVENT_READ
+        events = selectors.EVENT_READ
         if self._client.want_write():
-            wanted |= selectors.EVENT_WRITE
-        if self._registered is None:
-            self._selector.register(stream, wanted)
-            self._registered = wanted
-        elif self._registered != wanted:
-            self._selector.modify(stream, wanted)
-            self._registered = wanted
+            events |= selectors.EVENT_WRITE
+        if self._registered_events is None:
+            self._selector.register(stream, events)
+            self._registered_events = events
+        elif self._registered_events != events:
+            self._selector.modify(stream, events)
+            self._registered_events = events
 
-    def _look_at_what_leaves(self) -> None:
+    def _update_send_state(self) -> None:
         stream = self._client.socket()
         if stream is None:
             return
-        now = leaving.look(cast("socket.socket", stream))
-        if now.arrived_bytes > self._leaving.arrived_bytes:
-            self._left_s = time.monotonic()
-        all_of_it = now.all_of_it and not self._client.want_write()
-        self._leaving = TcpSendState(arrived_bytes=now.arrived_bytes, all_of_it=all_of_it)
+        current = leaving.read_send_state(cast("socket.socket", stream))
+        if current.acked_bytes > self._send_state.acked_bytes:
+            self._send_progress_s = time.monotonic()
+        is_all_acked = current.is_all_acked and not self._client.want_write()
+        self._send_state = TcpSendState(acked_bytes=current.acked_bytes, is_all_acked=is_all_acked)
 
-    def _forget_socket(self) -> None:
+    def _unregister_socket(self) -> None:
         stream = self._client.socket()
-        if self._registered is not None and stream is not None:
+        if self._registered_events is not None and stream is not None:
             self._selector.unregister(stream)
-        self._registered = None
+        self._registered_events = None
 
     def _drain_wake(self) -> None:
         try:
@@ -369,30 +376,32 @@ class PahoTransport:
             return
 
     @staticmethod
-    def _pending(stream: Any) -> bool:
+    def _has_buffered_data(stream: Any) -> bool:
         """TLS may have read more from the socket than was asked for; no selector tells of it."""
         return isinstance(stream, ssl.SSLSocket) and stream.pending() > 0
 
-    def _check(self, code: MQTTErrorCode) -> None:
+    def _raise_on_error_code(self, code: MQTTErrorCode) -> None:
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            raise self._gone()
+            raise self._connection_error()
 
-    def _raise_trouble(self) -> None:
-        if self._trouble is not None:
-            raise self._trouble
+    def _raise_stored_error(self) -> None:
+        if self._error is not None:
+            raise self._error
 
-    def _gone(self) -> LinkError:
+    def _connection_error(self) -> MqttConnectionError:
         """Why the connection ended, as well as it is known."""
-        if self._trouble is not None:
-            return self._trouble
-        alert = tls.alert_in(self._last_log)
+        if self._error is not None:
+            return self._error
+        alert = tls.find_alert(self._last_error_log)
         if alert is not None:
-            return connect_error.of_alert(self._where, alert)
-        if not self._answered and self._address.tls:
+            return connect_error.error_from_alert(self._host_port, alert)
+        if not self._is_connack_received and self._address.is_tls:
             # The alert that says why is often lost with the connection's reset.
-            why = "may not accept broker.certificate"
+            problem = "may not accept broker.certificate"
             if self._broker.certificate is None:
-                why = "may want a certificate: set broker.certificate and broker.key"
-            return LinkError("certificate", f"{self._where}: the broker hung up at once; it {why}")
-        said = self._last_log or "the connection is gone"
-        return LinkError("unreachable", f"{self._where}: {said}")
+                problem = "may want a certificate: set broker.certificate and broker.key"
+            return MqttConnectionError(
+                "certificate", f"{self._host_port}: the broker hung up at once; it {problem}"
+            )
+        text = self._last_error_log or "the connection is gone"
+        return MqttConnectionError("unreachable", f"{self._host_port}: {text}")

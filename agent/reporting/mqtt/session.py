@@ -14,16 +14,21 @@ from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt import tls
 from agent.reporting.mqtt.backoff import Backoff
 from agent.reporting.mqtt.certificate_expiry import CertificateExpiry
-from agent.reporting.mqtt.connect_error import LinkError
-from agent.reporting.mqtt.connection import FAULT_OF, BirthInputs, CommandReceived, MqttConnection
+from agent.reporting.mqtt.connect_error import MqttConnectionError
+from agent.reporting.mqtt.connection import (
+    FAULT_CODES,
+    BirthInputs,
+    MqttConnection,
+    ReceivedCommand,
+)
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.topics import OutgoingMessage
 
 log = logging.getLogger(__name__)
 
-TURN_S = 1.0
-CLOSE_S = 5.0
-CLOSE_MOST_S = 10.0
+POLL_TIMEOUT_S = 1.0
+FLUSH_IDLE_S = 5.0
+MAX_FLUSH_S = 10.0
 """At the end what waits is sent on, until for CLOSE_S nothing has left: a broker or a centre that does not
 answer must not keep a box from stopping.
 """
@@ -44,55 +49,55 @@ class MqttSession:
         broker: BrokerConfig,
         outbox: Outbox,
         faults: FaultRegistry,
-        birth: Callable[[], BirthInputs],
+        get_birth: Callable[[], BirthInputs],
         clock_ns: Callable[[], int],
         rng: random.Random,
-        on_command: Callable[[CommandReceived], None] | None = None,
+        on_command: Callable[[ReceivedCommand], None] | None = None,
     ) -> None:
         self._broker = broker
         self._on_command = on_command
         self._outbox = outbox
         self._faults = faults
-        self._birth = birth
+        self._get_birth = get_birth
         self._clock_ns = clock_ns
         self._backoff = Backoff(rng)
-        self._retry_s = 0.0
+        self._next_connect_s = 0.0
         self._connection: MqttConnection | None = None
-        self._passing: OutgoingMessage | None = None
-        self._passing_lock = threading.Lock()
-        self._certificate = CertificateExpiry(broker, faults, outbox.now)
-        tls.context_of(broker)
-        tls.password_of(broker)
+        self._unstored: OutgoingMessage | None = None
+        self._unstored_lock = threading.Lock()
+        self._certificate_expiry = CertificateExpiry(broker, faults, outbox.envelope_now)
+        tls.load_ssl_context(broker)
+        tls.read_password(broker)
         outbox.on_commit(self._wake)
 
     def run_once(self, stopping: threading.Event) -> None:
         """Connect, or move messages for up to TURN_S seconds."""
         connection = self._connection
         if connection is None:
-            wait_s = self._retry_s - self._now_s()
+            wait_s = self._next_connect_s - self._now_s()
             if wait_s > 0:
-                stopping.wait(min(wait_s, TURN_S))
+                stopping.wait(min(wait_s, POLL_TIMEOUT_S))
                 return
-            self._certificate.look(self._now_s())
+            self._certificate_expiry.check(self._now_s())
             connection = self._connection = MqttConnection(
                 self._broker,
                 self._outbox,
                 self._faults,
-                self._birth,
+                self._get_birth,
                 self._now_s,
                 self._on_command,
-                self._take_passing,
+                self._pop_unstored,
             )
-        self._certificate.look_if_due(self._now_s())
+        self._certificate_expiry.check_if_due(self._now_s())
         try:
-            connection.poll(TURN_S)
-        except LinkError as error:
-            self._fail(connection, error)
+            connection.poll(POLL_TIMEOUT_S)
+        except MqttConnectionError as error:
+            self._on_connection_error(connection, error)
         except UserError as error:
             # A certificate that was there at the start is not there any more.
-            self._fail(connection, LinkError("refused", str(error)))
+            self._on_connection_error(connection, MqttConnectionError("refused", str(error)))
         except BaseException:
-            self._drop(connection)
+            self._drop_connection(connection)
             raise
 
     def close(self) -> None:
@@ -101,10 +106,10 @@ class MqttSession:
         if connection is None:
             return
         try:
-            connection.disconnect(CLOSE_S, CLOSE_MOST_S, "asked to stop")
-        except LinkError as error:
+            connection.disconnect(FLUSH_IDLE_S, MAX_FLUSH_S, "asked to stop")
+        except MqttConnectionError as error:
             log.warning("the farewell did not reach the broker: %s", error)
-            connection.abandon()
+            connection.abort()
 
     def health(self) -> OutboxHealth:
         """What waits, and whether somebody takes it. From any thread."""
@@ -112,49 +117,49 @@ class MqttSession:
         connection = self._connection
         return OutboxHealth(
             depth=counts.depth,
-            bytes=counts.bytes,
+            bytes=counts.total_bytes,
             oldest_age_s=counts.oldest_age_s,
             lost=counts.lost,
             connected=connection is not None and connection.is_online,
-            centre_listens=connection is not None and connection.centre_listens,
+            centre_listens=connection is not None and connection.is_centre_listening,
         )
 
-    def tell(self, draft: OutgoingMessage) -> None:
+    def send_unstored(self, outgoing: OutgoingMessage) -> None:
         """Send a message that need not be kept: it waits in memory, and gives its place to the next
         one. From any thread.
         """
-        with self._passing_lock:
-            self._passing = draft
+        with self._unstored_lock:
+            self._unstored = outgoing
         self._wake()
 
     def round_trip_ms(self) -> float | None:
         """To the broker and back, None while it is away. From any thread."""
         connection = self._connection
-        took_s = None if connection is None else connection.round_trip_s
-        return None if took_s is None else round(took_s * 1e3, 1)
+        round_trip_s = None if connection is None else connection.round_trip_s
+        return None if round_trip_s is None else round(round_trip_s * 1e3, 1)
 
-    def _fail(self, connection: MqttConnection, error: LinkError) -> None:
+    def _on_connection_error(self, connection: MqttConnection, error: MqttConnectionError) -> None:
         log.warning("broker: %s", error)
-        code = FAULT_OF[error.kind]
+        code = FAULT_CODES[error.kind]
         self._faults.raise_fault(code, "broker", str(error))
-        for other in FAULT_OF.values():
+        for other in FAULT_CODES.values():
             if other != code:
                 self._faults.clear(other, "broker")
-        self._drop(connection)
+        self._drop_connection(connection)
 
-    def _drop(self, connection: MqttConnection) -> None:
+    def _drop_connection(self, connection: MqttConnection) -> None:
         self._connection = None
-        connection.abandon()
-        self._retry_s = self._now_s() + self._backoff.next_s(connection.lasted_s)
+        connection.abort()
+        self._next_connect_s = self._now_s() + self._backoff.next_delay_s(connection.connected_s)
 
-    def _take_passing(self) -> OutgoingMessage | None:
+    def _pop_unstored(self) -> OutgoingMessage | None:
         """The message that waits, unless it has waited for longer than anybody wants to know it."""
-        with self._passing_lock:
-            draft, self._passing = self._passing, None
-        if draft is None or draft.expiry_s is None:
-            return draft
-        age_s = self._now_s() - draft.t_ns / 1e9
-        return draft if age_s < draft.expiry_s else None
+        with self._unstored_lock:
+            outgoing, self._unstored = self._unstored, None
+        if outgoing is None or outgoing.expiry_s is None:
+            return outgoing
+        age_s = self._now_s() - outgoing.t_ns / 1e9
+        return outgoing if age_s < outgoing.expiry_s else None
 
     def _wake(self) -> None:
         connection = self._connection

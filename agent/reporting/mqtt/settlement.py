@@ -10,10 +10,10 @@ from typing import Literal
 
 from agent.reporting.payloads import CentreState
 
-GRACE_S = 2.0
+CENTRE_STATE_WAIT_S = 2.0
 """Retained messages follow the SUBACK at once; this is for a slow link."""
 
-Mode = Literal["undecided", "broker", "centre", "hold"]
+AckMode = Literal["undecided", "broker", "centre", "hold"]
 """undecided: a centre may still turn out to be there; send, and free nothing.
 broker: a PUBACK with success frees a message.
 centre: the centre's acknowledgement frees it.
@@ -21,21 +21,25 @@ hold: the centre is away; send nothing that it would miss.
 """
 
 
-def mode(
-    ack: Literal["auto", "broker"],
-    state: CentreState | None,
+def choose_ack_mode(
+    ack_setting: Literal["auto", "broker"],
+    centre_state: CentreState | None,
     *,
     centre_known: bool,
     subscribed_for_s: float,
-) -> Mode:
+) -> AckMode:
     """`state` is the newest that this connection was told, `centre_known` whether one was ever
     there, `subscribed_for_s` how long it would have been told.
     """
-    if ack == "broker":
+    if ack_setting == "broker":
         return "broker"
-    if state is not None:
-        answers: dict[str, Mode] = {"listening": "centre", "away": "hold", "retired": "broker"}
-        return answers[state.state]
+    if centre_state is not None:
+        mode_by_state: dict[str, AckMode] = {
+            "listening": "centre",
+            "away": "hold",
+            "retired": "broker",
+        }
+        return mode_by_state[centre_state.state]
     if centre_known:
         return "hold"
-    return "broker" if subscribed_for_s >= GRACE_S else "undecided"
+    return "broker" if subscribed_for_s >= CENTRE_STATE_WAIT_S else "undecided"

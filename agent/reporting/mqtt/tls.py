@@ -11,32 +11,34 @@ from agent.base.errors import UserError
 from agent.config.configuration import BrokerConfig
 
 
-class Address(msgspec.Struct, frozen=True, kw_only=True):
+class BrokerAddress(msgspec.Struct, frozen=True, kw_only=True):
     """A broker's address, taken apart."""
 
     host: str
     port: int
-    tls: bool
+    is_tls: bool
 
 
-def address_of(url: str) -> Address:
+def parse_broker_url(url: str) -> BrokerAddress:
     """The parts of a URL that `config.check_broker` has found good."""
     parts = urlsplit(url)
-    tls = parts.scheme == "mqtts"
-    return Address(host=parts.hostname or "", port=parts.port or (8883 if tls else 1883), tls=tls)
+    is_tls = parts.scheme == "mqtts"
+    return BrokerAddress(
+        host=parts.hostname or "", port=parts.port or (8883 if is_tls else 1883), is_tls=is_tls
+    )
 
 
-def context_of(broker: BrokerConfig) -> ssl.SSLContext | None:
+def load_ssl_context(broker: BrokerConfig) -> ssl.SSLContext | None:
     """The TLS side of a broker's configuration, read from its files now; None for `mqtt://`.
 
     Raises BadInput that names the key, the file and what is wrong with it.
     """
-    if not address_of(broker.url).tls:
+    if not parse_broker_url(broker.url).is_tls:
         return None
     for key in ("ca", "certificate", "key"):
         path = getattr(broker, key)
         if path is not None:
-            _read(key, path)
+            _read_file(key, path)
     try:
         context = ssl.create_default_context(cafile=broker.ca)
     except ssl.SSLError as error:
@@ -49,29 +51,29 @@ def context_of(broker: BrokerConfig) -> ssl.SSLContext | None:
         except ssl.SSLError as error:
             raise UserError(
                 f"broker.certificate = {broker.certificate!r}, broker.key = {broker.key!r}: "
-                f"{_why_no_pair(error)}"
+                f"{_key_pair_problem(error)}"
             ) from error
     return context
 
 
-def password_of(broker: BrokerConfig) -> str | None:
+def read_password(broker: BrokerConfig) -> str | None:
     """The password in its file, without the line's end. Raises BadInput."""
     if broker.password_file is None:
         return None
     try:
-        return _read("password_file", broker.password_file).decode().rstrip("\r\n")
+        return _read_file("password_file", broker.password_file).decode().rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise UserError(f"broker.password_file = {broker.password_file!r}: not UTF-8") from error
 
 
-def _read(key: str, path: str) -> bytes:
+def _read_file(key: str, path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
         raise UserError(f"broker.{key} = {path!r}: {error.strerror or error}") from error
 
 
-def _why_no_pair(error: ssl.SSLError) -> str:
+def _key_pair_problem(error: ssl.SSLError) -> str:
     if error.reason == "KEY_VALUES_MISMATCH":
         return "the key does not belong to the certificate"
     return "not a certificate and its unencrypted key in PEM form"
@@ -89,29 +91,31 @@ class TlsSocket(ssl.SSLSocket):
             raise
 
 
-class Alert(msgspec.Struct, frozen=True):
+class TlsAlert(msgspec.Struct, frozen=True):
     """What a reason of OpenSSL's means to a person, and whether it is about our certificate."""
 
-    meaning: str
-    ours: bool = True
+    message: str
+    is_own_certificate: bool = True
 
 
-_ALERTS: Mapping[str, Alert] = {
-    "CERTIFICATE_REQUIRED": Alert(
+_ALERTS: Mapping[str, TlsAlert] = {
+    "CERTIFICATE_REQUIRED": TlsAlert(
         "the broker wants a certificate: set broker.certificate and broker.key"
     ),
-    "ALERT_UNKNOWN_CA": Alert("the broker does not know who signed broker.certificate"),
-    "CERTIFICATE_EXPIRED": Alert("broker.certificate has expired"),
-    "CERTIFICATE_REVOKED": Alert("broker.certificate is revoked"),
-    "BAD_CERTIFICATE": Alert("the broker does not accept broker.certificate"),
-    "CERTIFICATE_UNKNOWN": Alert("the broker does not accept broker.certificate"),
-    "UNSUPPORTED_CERTIFICATE": Alert("the broker takes no certificate of this kind"),
-    "WRONG_VERSION_NUMBER": Alert("this port does not speak TLS", ours=False),
-    "HANDSHAKE_FAILURE": Alert("no TLS version or cipher in common with the broker", ours=False),
+    "ALERT_UNKNOWN_CA": TlsAlert("the broker does not know who signed broker.certificate"),
+    "CERTIFICATE_EXPIRED": TlsAlert("broker.certificate has expired"),
+    "CERTIFICATE_REVOKED": TlsAlert("broker.certificate is revoked"),
+    "BAD_CERTIFICATE": TlsAlert("the broker does not accept broker.certificate"),
+    "CERTIFICATE_UNKNOWN": TlsAlert("the broker does not accept broker.certificate"),
+    "UNSUPPORTED_CERTIFICATE": TlsAlert("the broker takes no certificate of this kind"),
+    "WRONG_VERSION_NUMBER": TlsAlert("this port does not speak TLS", is_own_certificate=False),
+    "HANDSHAKE_FAILURE": TlsAlert(
+        "no TLS version or cipher in common with the broker", is_own_certificate=False
+    ),
 }
 """OpenSSL's reasons, from the alerts of RFC 8446 section 6.2."""
 
 
-def alert_in(said: str) -> Alert | None:
+def find_alert(text: str) -> TlsAlert | None:
     """OpenSSL's reason that stands somewhere in `said`; None where it is unknown."""
-    return next((alert for reason, alert in _ALERTS.items() if reason in said), None)
+    return next((alert for reason, alert in _ALERTS.items() if reason in text), None)

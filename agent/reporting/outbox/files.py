@@ -25,14 +25,19 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.reporting.outbox import schema
-from agent.reporting.outbox.schema import SELECT, OutboxDamage, OutboxRow, State
+from agent.reporting.outbox.schema import (
+    SELECT_MESSAGES,
+    OutboxCorruptError,
+    OutboxRow,
+    OutboxState,
+)
 from agent.reporting.outbox.store import Store
 from agent.reporting.payloads import OutboxDamaged
 
-KEPT_DAMAGED = 3
-NO_CAP = sys.maxsize
-_DAMAGED = re.compile(r"damaged-(\d+)")
-_NOT_NOW = (
+MAX_DAMAGED_COPIES = 3
+NO_LIMIT = sys.maxsize
+_DAMAGED_DIR_NAME = re.compile(r"damaged-(\d+)")
+_TRANSIENT_CODES = (
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_BUSY,
@@ -41,7 +46,7 @@ _NOT_NOW = (
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_READONLY,
 )
-_UNREADABLE = (
+_READ_ERROR_CODES = (
     sqlite3.SQLITE_IOERR_READ,
     sqlite3.SQLITE_IOERR_SHORT_READ,
     sqlite3.SQLITE_IOERR_CORRUPTFS,
@@ -49,37 +54,37 @@ _UNREADABLE = (
 )
 
 
-class _NobodySends:
+class _NoneInFlight:
     """Loans of a database that is not in use yet."""
 
-    def reserve(self, seq: int, *, unsent: bool) -> bool:
+    def reserve(self, seq: int, *, unsent_only: bool) -> bool:
         return True
 
 
 class _Salvage(msgspec.Struct, frozen=True, kw_only=True):
     """What could be read of a damaged database. `unreadable` is None where it cannot be told."""
 
-    state: State | None
+    state: OutboxState | None
     messages: tuple[OutboxRow, ...]
     unreadable: int | None
 
 
-def lock(folder: Path) -> IO[bytes]:
+def lock_dir(folder: Path) -> IO[bytes]:
     """Make the folder and take its lock, which ends with the file or the process.
 
     Raises BadInput where another process holds it, OSError where the folder cannot be made.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    held = (folder / "lock").open("wb")
+    lock_file = (folder / "lock").open("wb")
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        held.close()
+        lock_file.close()
         raise UserError(f"outbox {str(folder)!r}: another agent uses it") from error
-    return held
+    return lock_file
 
 
-def database(folder: Path) -> Path:
+def database_path(folder: Path) -> Path:
     """The database that is in use."""
     return folder / "current" / "messages.db"
 
@@ -93,14 +98,14 @@ def find_damage(folder: Path) -> str | None:
     current, new = folder / "current", folder / "new"
     if not current.exists():
         if not new.exists():
-            _build(folder, (), centre_known=False)
-        _put_in_place(folder)
+            _build_new(folder, (), centre_known=False)
+        _activate_new(folder)
     shutil.rmtree(new, ignore_errors=True)
-    connection = schema.connect(database(folder))
+    connection = schema.open_connection(database_path(folder))
     try:
-        schema.prepare(connection)
-        schema.check(connection)
-    except OutboxDamage as error:
+        schema.set_pragmas(connection)
+        schema.check_integrity(connection)
+    except OutboxCorruptError as error:
         return str(error)
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
@@ -125,8 +130,8 @@ def is_damage(error: sqlite3.Error) -> bool:
     )
 
 
-def replace_damaged(
-    folder: Path, reason: str, receipt: Callable[[OutboxDamaged], OutboxRow]
+def replace_damaged_database(
+    folder: Path, reason: str, make_receipt: Callable[[OutboxDamaged], OutboxRow]
 ) -> str:
     """Set the database aside, and begin a new one under a new epoch, with a receipt and with
     every message that can still be read. The name of the folder that was set aside. No connection
@@ -136,29 +141,35 @@ def replace_damaged(
     then, and the next call goes on from there.
     """
     current, new = folder / "current", folder / "new"
-    taken = [int(match[1]) for path in folder.iterdir() if (match := _DAMAGED.fullmatch(path.name))]
+    damaged_numbers = [
+        int(match[1])
+        for path in folder.iterdir()
+        if (match := _DAMAGED_DIR_NAME.fullmatch(path.name))
+    ]
     if new.exists() and not current.exists():
         # The call before this one came as far as that.
-        _put_in_place(folder)
-        return f"damaged-{max(taken, default=0)}"
+        _activate_new(folder)
+        return f"damaged-{max(damaged_numbers, default=0)}"
     shutil.rmtree(new, ignore_errors=True)
-    salvage = _salvage(database(folder))
-    aside = folder / f"damaged-{max(taken, default=0) + 1}"
-    said = OutboxDamaged(
+    salvage = _salvage(database_path(folder))
+    damaged_dir = folder / f"damaged-{max(damaged_numbers, default=0) + 1}"
+    damage = OutboxDamaged(
         reason=reason,
-        set_aside=aside.name,
+        set_aside=damaged_dir.name,
         epoch_before=salvage.state.epoch if salvage.state else None,
         last_seq_before=salvage.state.last_seq if salvage.state else None,
         carried=len(salvage.messages),
         unreadable=salvage.unreadable,
     )
     centre_known = salvage.state is not None and salvage.state.centre_known
-    _build(folder, (receipt(said), *salvage.messages), centre_known=centre_known)
-    current.rename(aside)
-    _put_in_place(folder)
-    for number in sorted([*taken, int(aside.name.removeprefix("damaged-"))])[:-KEPT_DAMAGED]:
+    _build_new(folder, (make_receipt(damage), *salvage.messages), centre_known=centre_known)
+    current.rename(damaged_dir)
+    _activate_new(folder)
+    for number in sorted([*damaged_numbers, int(damaged_dir.name.removeprefix("damaged-"))])[
+        :-MAX_DAMAGED_COPIES
+    ]:
         shutil.rmtree(folder / f"damaged-{number}", ignore_errors=True)
-    return aside.name
+    return damaged_dir.name
 
 
 def _salvage(file: Path) -> _Salvage:
@@ -166,7 +177,7 @@ def _salvage(file: Path) -> _Salvage:
     What comes back has a good checksum. Raises sqlite3.Error where SQLite cannot even try: what it
     would have read must not be taken for unreadable.
     """
-    connection = schema.connect(file)
+    connection = schema.open_connection(file)
     try:
         state = _read_or_none(lambda: schema.read_state(connection))
         messages: dict[int, OutboxRow] = {}
@@ -174,7 +185,7 @@ def _salvage(file: Path) -> _Salvage:
         complete = False
         for order in ("ASC", "DESC"):
             if not complete:
-                complete = _gather(connection, order, messages, unreadable)
+                complete = _salvage_in_order(connection, order, messages, unreadable)
     finally:
         connection.close()
     return _Salvage(
@@ -184,7 +195,7 @@ def _salvage(file: Path) -> _Salvage:
     )
 
 
-def _gather(
+def _salvage_in_order(
     connection: sqlite3.Connection,
     order: str,
     messages: dict[int, OutboxRow],
@@ -192,32 +203,32 @@ def _gather(
 ) -> bool:
     """Read in one direction as far as it goes. Whether it went to the end."""
     try:
-        for row in connection.execute(SELECT + f"ORDER BY seq {order}"):
+        for row in connection.execute(SELECT_MESSAGES + f"ORDER BY seq {order}"):
             try:
-                message = schema.message_of(row)
-            except OutboxDamage:
+                message = schema.decode_row(row)
+            except OutboxCorruptError:
                 unreadable.add(row[0])
             else:
                 messages[message.seq] = message
     except sqlite3.DatabaseError as error:
-        if _is_not_now(error):
+        if _is_transient(error):
             raise
         return False
     return True
 
 
-def _read_or_none(read: Callable[[], State]) -> State | None:
+def _read_or_none(read: Callable[[], OutboxState]) -> OutboxState | None:
     try:
         return read()
-    except OutboxDamage:
+    except OutboxCorruptError:
         return None
     except sqlite3.DatabaseError as error:
-        if _is_not_now(error):
+        if _is_transient(error):
             raise
         return None
 
 
-def _is_not_now(error: sqlite3.DatabaseError) -> bool:
+def _is_transient(error: sqlite3.DatabaseError) -> bool:
     """Whether SQLite had no room, no handle or no lock: that says nothing of what the file holds. To
     open a database with a WAL takes room for its index.
     """
@@ -225,23 +236,23 @@ def _is_not_now(error: sqlite3.DatabaseError) -> bool:
     if code is None:
         return False
     if code & 0xFF == sqlite3.SQLITE_IOERR:
-        return code not in _UNREADABLE
-    return code & 0xFF in _NOT_NOW
+        return code not in _READ_ERROR_CODES
+    return code & 0xFF in _TRANSIENT_CODES
 
 
-def _build(folder: Path, messages: Iterable[OutboxRow], *, centre_known: bool) -> None:
+def _build_new(folder: Path, messages: Iterable[OutboxRow], *, centre_known: bool) -> None:
     """Make `new`: a database under a new epoch that holds these messages, in their order."""
     building = folder / "building"
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir()
-    connection = schema.connect(building / "messages.db")
+    connection = schema.open_connection(building / "messages.db")
     try:
-        schema.prepare(connection)
-        state = State(
+        schema.set_pragmas(connection)
+        state = OutboxState(
             epoch=str(uuid.uuid4()), last_seq=0, session=0, centre_known=centre_known, lost=0
         )
-        schema.create(connection, state)
-        store = Store(connection, NO_CAP, _NobodySends())
+        schema.create_tables(connection, state)
+        store = Store(connection, NO_LIMIT, _NoneInFlight())
         store.begin()
         for message in messages:
             store.add(message)
@@ -249,21 +260,21 @@ def _build(folder: Path, messages: Iterable[OutboxRow], *, centre_known: bool) -
     finally:
         # Closing the last connection writes the WAL back into the database and syncs it.
         connection.close()
-    _sync(building)
+    _fsync_dir(building)
     building.rename(folder / "new")
-    _sync(folder)
+    _fsync_dir(folder)
 
 
-def _put_in_place(folder: Path) -> None:
+def _activate_new(folder: Path) -> None:
     """`new` becomes `current`, which is not there."""
     (folder / "new").rename(folder / "current")
-    _sync(folder)
+    _fsync_dir(folder)
 
 
-def _sync(folder: Path) -> None:
+def _fsync_dir(folder: Path) -> None:
     """Make renames within a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        os.fsync(fd)
     finally:
-        os.close(descriptor)
+        os.close(fd)

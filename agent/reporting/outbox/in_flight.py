@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from agent.reporting.payloads import SeqRange
 
-URGENT_MOST = 100
+MAX_URGENT_IN_FLIGHT = 100
 """So many emergencies may pass the rest at once. A centre that acknowledges only in order would
 otherwise never come to the rest."""
 
@@ -25,88 +25,92 @@ class InFlightMessages:
         self.lock = threading.RLock()
         self.cursor = 0
         """What is not urgent has been lent in order up to here."""
-        self._lent_upto = 0
-        self._on_loan: dict[int, bool] = {}
-        self._claimed: set[int] = set()
-        self._settled: set[int] = set()
+        self._fetched_upto = 0
+        self._in_flight: dict[int, bool] = {}
+        self._reserved: set[int] = set()
+        self._acked: set[int] = set()
 
     @property
-    def urgent_room(self) -> int:
+    def urgent_quota(self) -> int:
         """How many more emergencies may be lent out of order."""
-        return max(0, URGENT_MOST - sum(self._on_loan.values()))
+        return max(0, MAX_URGENT_IN_FLIGHT - sum(self._in_flight.values()))
 
     @property
-    def busy(self) -> int:
+    def tracked_count(self) -> int:
         """How many numbers a query may meet in vain."""
-        return len(self._on_loan) + len(self._claimed) + len(self._settled)
+        return len(self._in_flight) + len(self._reserved) + len(self._acked)
 
     @property
-    def settled_count(self) -> int:
+    def acked_count(self) -> int:
         """How many have arrived, were lent then, and are still on the disk as far as is known here."""
-        return len(self._settled)
+        return len(self._acked)
 
-    def is_claimed(self, seq: int) -> bool:
+    def is_reserved(self, seq: int) -> bool:
         """Whether to come back for it when the transaction is over."""
-        return seq in self._claimed
+        return seq in self._reserved
 
-    def is_settled(self, seq: int) -> bool:
+    def is_acked(self, seq: int) -> bool:
         """Whether it has arrived."""
-        return seq in self._settled
+        return seq in self._acked
 
-    def fetch(self, seq: int, *, urgent: bool) -> bool:
+    def try_mark_in_flight(self, seq: int, *, is_urgent: bool) -> bool:
         """Mark it as lent; False where it cannot be."""
-        if seq in self._claimed or seq in self._on_loan or seq in self._settled:
+        if seq in self._reserved or seq in self._in_flight or seq in self._acked:
             return False
-        self._on_loan[seq] = urgent
+        self._in_flight[seq] = is_urgent
         return True
 
     def advance_cursor(self, seq: int) -> None:
         """The walk in order has come to here."""
         self.cursor = seq
-        self._lent_upto = max(self._lent_upto, seq)
+        self._fetched_upto = max(self._fetched_upto, seq)
 
-    def reserve(self, seq: int, *, unsent: bool) -> bool:
+    def reserve(self, seq: int, *, unsent_only: bool) -> bool:
         """For the writer, see `outbox_store.Loans`."""
         with self.lock:
-            if seq in self._on_loan or seq in self._settled or (unsent and seq <= self._lent_upto):
+            if (
+                seq in self._in_flight
+                or seq in self._acked
+                or (unsent_only and seq <= self._fetched_upto)
+            ):
                 return False
-            self._claimed.add(seq)
+            self._reserved.add(seq)
             return True
 
-    def end_claims(self) -> None:
+    def release_reservations(self) -> None:
         """The transaction is over, one way or the other."""
         with self.lock:
-            self._claimed.clear()
+            self._reserved.clear()
 
     def acknowledge(self, ranges: Iterable[SeqRange]) -> None:
         """They have arrived."""
         with self.lock:
-            arrived = {
-                seq for seq in self._on_loan for span in ranges if span.first <= seq <= span.last
+            acked = {
+                seq for seq in self._in_flight for span in ranges if span.first <= seq <= span.last
             }
-            for seq in arrived:
-                del self._on_loan[seq]
-            self._settled |= arrived
+            for seq in acked:
+                del self._in_flight[seq]
+            self._acked |= acked
 
-    def deleted(self, ranges: Iterable[SeqRange]) -> None:
+    def forget_deleted(self, ranges: Iterable[SeqRange]) -> None:
         """They are gone from the disk."""
         with self.lock:
-            self._settled = {
+            self._acked = {
                 seq
-                for seq in self._settled
+                for seq in self._acked
                 if not any(span.first <= seq <= span.last for span in ranges)
             }
 
     def requeue_in_flight(self) -> None:
         """The session lost its connection: everything that has not arrived waits again."""
         with self.lock:
-            self._on_loan.clear()
+            self._in_flight.clear()
             self.cursor = 0
 
     def reset(self) -> None:
         """A new database: no number means anything any more."""
         with self.lock:
             self.requeue_in_flight()
-            self._claimed.clear()
-            self._settled.clear()
-            self._lent_upto = 0
+            self._reserved.clear()
+            self._acked.clear()
+            self._fetched_upto = 0

@@ -66,17 +66,17 @@ CREATE TABLE refused (type TEXT PRIMARY KEY, count INTEGER NOT NULL, crc INTEGER
 WITHOUT ROWID;
 """
 
-SELECT = """
+SELECT_MESSAGES = """
 SELECT seq, id, type, topic, priority, boot, t_ns, time, clock, expiry_s, data, header, size, crc
 FROM message
 """
-INSERT = "INSERT OR REPLACE INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_MESSAGE = "INSERT OR REPLACE INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
-_CLOCK = msgspec.json.Decoder(ClockTrust)
+_CLOCK_DECODER = msgspec.json.Decoder(ClockTrust)
 
 
-class OutboxDamage(Exception):
+class OutboxCorruptError(Exception):
     """The database is not what was written. `str(error)` says in one line what was found."""
 
 
@@ -97,7 +97,7 @@ class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
     header: bytes | None
 
 
-class State(msgspec.Struct, frozen=True, kw_only=True):
+class OutboxState(msgspec.Struct, frozen=True, kw_only=True):
     """The database's own row."""
 
     epoch: str
@@ -112,7 +112,7 @@ def checksum(*values: object) -> int:
     return zlib.crc32(msgspec.msgpack.encode(values))
 
 
-def connect(file: Path) -> sqlite3.Connection:
+def open_connection(file: Path) -> sqlite3.Connection:
     """A connection whose transactions are ours to begin. Text that is not UTF-8 any more is read
     with replacement characters, so that its checksum tells. Raises sqlite3.Error.
     """
@@ -123,7 +123,7 @@ def connect(file: Path) -> sqlite3.Connection:
     return connection
 
 
-def prepare(connection: sqlite3.Connection) -> None:
+def set_pragmas(connection: sqlite3.Connection) -> None:
     """Set what SQLite does not keep in the file, and WAL, which it does.
 
     FULL: NORMAL does not sync the WAL at commit and may lose a committed message with the power.
@@ -132,21 +132,21 @@ def prepare(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = FULL")
 
 
-def create(connection: sqlite3.Connection, state: State) -> None:
+def create_tables(connection: sqlite3.Connection, state: OutboxState) -> None:
     """Make the tables of a new database."""
     connection.executescript(_SCHEMA)
     write_state(connection, state)
 
 
-def read_state(connection: sqlite3.Connection) -> State:
+def read_state(connection: sqlite3.Connection) -> OutboxState:
     """The database's own row. Raises Damaged."""
     row = connection.execute(
         "SELECT epoch, last_seq, session, centre_known, lost, crc FROM state"
     ).fetchone()
     if row is None or checksum(*row[:-1]) != row[-1]:
-        raise OutboxDamage("the outbox's own row has a wrong checksum")
+        raise OutboxCorruptError("the outbox's own row has a wrong checksum")
     epoch, last_seq, session, centre_known, lost, _ = row
-    return State(
+    return OutboxState(
         epoch=epoch,
         last_seq=last_seq,
         session=session,
@@ -155,7 +155,7 @@ def read_state(connection: sqlite3.Connection) -> State:
     )
 
 
-def write_state(connection: sqlite3.Connection, state: State) -> None:
+def write_state(connection: sqlite3.Connection, state: OutboxState) -> None:
     """Replace the database's own row."""
     values = (state.epoch, state.last_seq, state.session, int(state.centre_known), state.lost)
     connection.execute(
@@ -163,7 +163,7 @@ def write_state(connection: sqlite3.Connection, state: State) -> None:
     )
 
 
-def message_values(message: OutboxRow) -> tuple[object, ...]:
+def encode_row(message: OutboxRow) -> tuple[object, ...]:
     """A message as the values of a row, size and checksum with it."""
     values = (
         message.seq,
@@ -178,21 +178,35 @@ def message_values(message: OutboxRow) -> tuple[object, ...]:
         message.expiry_s,
         message.data,
         message.header,
-        size_bytes(message.data, message.header),
+        row_size_bytes(message.data, message.header),
     )
     return (*values, checksum(*values))
 
 
-def message_of(row: tuple[object, ...]) -> OutboxRow:
+def decode_row(row: tuple[object, ...]) -> OutboxRow:
     """The message of a row of SELECT. Raises Damaged."""
     values, crc = row[:-1], row[-1]
     if checksum(*values) != crc:
-        raise OutboxDamage(f"message {values[0]!r} has a wrong checksum")
-    seq, ident, kind, topic, priority, boot, t_ns, time, clock, expiry_s, data, header, _ = values
+        raise OutboxCorruptError(f"message {values[0]!r} has a wrong checksum")
+    (
+        seq,
+        message_id,
+        message_type,
+        topic,
+        priority,
+        boot,
+        t_ns,
+        time,
+        clock,
+        expiry_s,
+        data,
+        header,
+        _,
+    ) = values
     return OutboxRow(
         seq=cast("int", seq),
-        id=cast("str", ident),
-        type=cast("MessageType", kind),
+        id=cast("str", message_id),
+        type=cast("MessageType", message_type),
         topic=cast("str", topic),
         priority=Priority(cast("int", priority)),
         boot=cast("str", boot),
@@ -205,7 +219,7 @@ def message_of(row: tuple[object, ...]) -> OutboxRow:
     )
 
 
-def stamp_of(message: OutboxRow, box: str, epoch: str) -> EnvelopeFields:
+def envelope_of(message: OutboxRow, box: str, epoch: str) -> EnvelopeFields:
     """The envelope of a stored message."""
     return EnvelopeFields(
         id=message.id,
@@ -214,34 +228,36 @@ def stamp_of(message: OutboxRow, box: str, epoch: str) -> EnvelopeFields:
         seq=message.seq,
         boot=message.boot,
         time=message.time,
-        clock=_CLOCK.decode(message.clock),
+        clock=_CLOCK_DECODER.decode(message.clock),
     )
 
 
-def size_bytes(data: bytes, header: bytes | None) -> int:
+def row_size_bytes(data: bytes, header: bytes | None) -> int:
     """What a message counts against the cap."""
     return len(data) + len(header or b"") + ROW_OVERHEAD_BYTES
 
 
-def check(connection: sqlite3.Connection) -> None:
+def check_integrity(connection: sqlite3.Connection) -> None:
     """Read everything once. Raises Damaged, or sqlite3.DatabaseError where SQLite cannot read."""
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    application_id = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if (application, version) != (APPLICATION_ID, SCHEMA_VERSION):
-        raise OutboxDamage(f"it has schema {application:#x} version {version}")
+    if (application_id, version) != (APPLICATION_ID, SCHEMA_VERSION):
+        raise OutboxCorruptError(f"it has schema {application_id:#x} version {version}")
     found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
-        raise OutboxDamage(f"SQLite finds: {found.splitlines()[-1]}")
+        raise OutboxCorruptError(f"SQLite finds: {found.splitlines()[-1]}")
     state = read_state(connection)
-    last = 0
-    for row in connection.execute(SELECT + "ORDER BY seq"):
-        last = message_of(row).seq
-    if last > state.last_seq:
-        raise OutboxDamage(f"message {last} is above the last number given, {state.last_seq}")
+    last_seq = 0
+    for row in connection.execute(SELECT_MESSAGES + "ORDER BY seq"):
+        last_seq = decode_row(row).seq
+    if last_seq > state.last_seq:
+        raise OutboxCorruptError(
+            f"message {last_seq} is above the last number given, {state.last_seq}"
+        )
     for query in (
         "SELECT type, first, last, crc FROM shed",
         "SELECT type, count, crc FROM refused",
     ):
         for *values, crc in connection.execute(query):
             if checksum(*values) != crc:
-                raise OutboxDamage("a row about what was shed has a wrong checksum")
+                raise OutboxCorruptError("a row about what was shed has a wrong checksum")

@@ -7,29 +7,35 @@ from typing import Protocol
 import msgspec
 
 from agent.reporting.outbox import schema
-from agent.reporting.outbox.schema import INSERT, OutboxRow, State, checksum, size_bytes
+from agent.reporting.outbox.schema import (
+    INSERT_MESSAGE,
+    OutboxRow,
+    OutboxState,
+    checksum,
+    row_size_bytes,
+)
 from agent.reporting.payloads import LostMessages, MessageType, SeqRange
 from agent.reporting.topics import Priority
 
-SHEDDABLE = (Priority.SNAPSHOT, Priority.HEALTH, Priority.FLOW)
+SHED_ORDER = (Priority.SNAPSHOT, Priority.HEALTH, Priority.TRAFFIC_COUNTS)
 """In the order in which they go. Receipts never go, because they name what went."""
-RANGES_IN_A_RECEIPT = 500
+MAX_RANGES_PER_RECEIPT = 500
 
 
-class Loans(Protocol):
+class MessageReservations(Protocol):
     """Which messages somebody is sending. Asked before a message is taken away or changed."""
 
-    def reserve(self, seq: int, *, unsent: bool) -> bool:
+    def reserve(self, seq: int, *, unsent_only: bool) -> bool:
         """Whether this transaction may take the message, which then is not lent until it ends.
         With `unsent`, only where the message was never lent to anybody.
         """
         ...
 
 
-class _Counters(msgspec.Struct, frozen=True, kw_only=True):
+class _StoreCounters(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of the database without asking it."""
 
-    state: State
+    state: OutboxState
     depth: int
     bytes: int
     unreported: int
@@ -43,40 +49,42 @@ class Store:
     undoes what is not committed, and not to be used again.
     """
 
-    def __init__(self, connection: sqlite3.Connection, max_bytes: int, loans: Loans) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, max_bytes: int, reservations: MessageReservations
+    ) -> None:
         self._db = connection
         self._max_bytes = max_bytes
-        self._loans = loans
-        depth, total = self._one("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM message")
-        shed, refused = self._one("SELECT (SELECT COUNT(*) FROM shed), COUNT(*) FROM refused")
-        self._now = _Counters(
+        self._reservations = reservations
+        depth, total_bytes = self._fetch_one("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM message")
+        shed, refused = self._fetch_one("SELECT (SELECT COUNT(*) FROM shed), COUNT(*) FROM refused")
+        self._counters = _StoreCounters(
             state=schema.read_state(connection),
             depth=depth,
-            bytes=total,
+            bytes=total_bytes,
             unreported=shed + refused,
             newest={},
         )
-        self._kept = self._now.state
+        self._committed_state = self._counters.state
 
     @property
-    def state(self) -> State:
+    def state(self) -> OutboxState:
         """The database's own row, with what this transaction has changed."""
-        return self._now.state
+        return self._counters.state
 
     @property
     def depth(self) -> int:
         """How many messages wait."""
-        return self._now.depth
+        return self._counters.depth
 
     @property
-    def bytes(self) -> int:
+    def total_bytes(self) -> int:
         """What they count against the cap."""
-        return self._now.bytes
+        return self._counters.bytes
 
     @property
     def has_losses(self) -> bool:
         """Whether messages went that no receipt names yet."""
-        return self._now.unreported > 0
+        return self._counters.unreported > 0
 
     def begin(self) -> None:
         """Begin a transaction, or go on with the one that is open."""
@@ -85,10 +93,10 @@ class Store:
 
     def commit(self) -> None:
         """Make it durable: with synchronous=FULL the WAL is on the disk when this returns."""
-        if self.state != self._kept:
+        if self.state != self._committed_state:
             schema.write_state(self._db, self.state)
         self._db.execute("COMMIT")
-        self._kept = self.state
+        self._committed_state = self.state
 
     def close(self) -> None:
         """Close the connection."""
@@ -99,149 +107,165 @@ class Store:
 
         None where it was refused, because nothing of less worth was left to go.
         """
-        size = size_bytes(message.data, message.header)
-        place = self._now.newest.get(message.topic) if newest_only else None
-        if place is not None and self._loans.reserve(place, unsent=True):
-            self._replace(message, place, size)
-            return place
-        if not self._make_room(size, message.priority):
-            self._refuse(message.type)
+        row_bytes = row_size_bytes(message.data, message.header)
+        replaced_seq = self._counters.newest.get(message.topic) if newest_only else None
+        if replaced_seq is not None and self._reservations.reserve(replaced_seq, unsent_only=True):
+            self._replace_row(message, replaced_seq, row_bytes)
+            return replaced_seq
+        if not self._free_space(row_bytes, message.priority):
+            self._count_refused(message.type)
             return None
         seq = self.state.last_seq + 1
         self._insert(message, seq)
-        newest = {**self._now.newest, message.topic: seq} if newest_only else self._now.newest
-        self._set(depth=self.depth + 1, bytes=self.bytes + size, newest=newest)
-        self._set_state(last_seq=seq)
+        newest = (
+            {**self._counters.newest, message.topic: seq} if newest_only else self._counters.newest
+        )
+        self._update_counters(
+            depth=self.depth + 1, bytes=self.total_bytes + row_bytes, newest=newest
+        )
+        self._update_state(last_seq=seq)
         return seq
 
     def acknowledge(self, ranges: tuple[SeqRange, ...]) -> int:
         """Take away what has arrived; how many messages that were."""
-        gone = 0
+        deleted = 0
         for span in ranges:
-            within = (span.first, span.last)
-            count, total = self._one(
+            bounds = (span.first, span.last)
+            count, freed_bytes = self._fetch_one(
                 "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM message WHERE seq BETWEEN ? AND ?",
-                *within,
+                *bounds,
             )
             if count:
-                self._db.execute("DELETE FROM message WHERE seq BETWEEN ? AND ?", within)
-                self._set(depth=self.depth - count, bytes=self.bytes - total)
-                gone += count
-        return gone
+                self._db.execute("DELETE FROM message WHERE seq BETWEEN ? AND ?", bounds)
+                self._update_counters(
+                    depth=self.depth - count, bytes=self.total_bytes - freed_bytes
+                )
+                deleted += count
+        return deleted
 
     def pop_losses(self) -> LostMessages | None:
         """What went and is not reported yet, for a receipt in this same transaction."""
         rows = self._db.execute(
-            "SELECT type, first, last FROM shed ORDER BY last LIMIT ?", (RANGES_IN_A_RECEIPT,)
+            "SELECT type, first, last FROM shed ORDER BY last LIMIT ?", (MAX_RANGES_PER_RECEIPT,)
         ).fetchall()
         refused = self._db.execute("SELECT type, count FROM refused").fetchall()
         if not rows and not refused:
             return None
         by_type: Counter[str] = Counter(dict(refused))
-        for kind, first, last in rows:
-            by_type[kind] += last - first + 1
-            self._db.execute("DELETE FROM shed WHERE type = ? AND last = ?", (kind, last))
+        for message_type, first, last in rows:
+            by_type[message_type] += last - first + 1
+            self._db.execute("DELETE FROM shed WHERE type = ? AND last = ?", (message_type, last))
         self._db.execute("DELETE FROM refused")
-        self._set(unreported=self._now.unreported - len(rows) - len(refused))
+        self._update_counters(unreported=self._counters.unreported - len(rows) - len(refused))
         return LostMessages(
             count=by_type.total(),
             by_type=dict(by_type),
-            ranges=joined(tuple(SeqRange(first, last) for _, first, last in rows)),
+            ranges=merge_ranges(tuple(SeqRange(first, last) for _, first, last in rows)),
         )
 
     def next_session(self) -> int:
         """Count one more connection."""
-        self._set_state(session=self.state.session + 1)
+        self._update_state(session=self.state.session + 1)
         return self.state.session
 
-    def remember_centre(self, *, known: bool) -> None:
+    def remember_centre(self, *, is_known: bool) -> None:
         """Keep whether a centre has ever announced itself."""
-        self._set_state(centre_known=known)
+        self._update_state(centre_known=is_known)
 
-    def _make_room(self, size: int, priority: Priority) -> bool:
+    def _free_space(self, row_bytes: int, priority: Priority) -> bool:
         """Shed what is worth least until `size` more bytes fit. Whether the message may come in.
 
         Nothing goes for a message that is worth less. If all room is taken by what never goes,
         events and receipts come in over the cap.
         """
-        excess = self.bytes + size - self._max_bytes
-        for victim in SHEDDABLE:
-            if excess <= 0 or victim < priority:
+        excess_bytes = self.total_bytes + row_bytes - self._max_bytes
+        for shed_priority in SHED_ORDER:
+            if excess_bytes <= 0 or shed_priority < priority:
                 break
-            excess -= self._shed(victim, excess)
-        return excess <= 0 or priority <= Priority.RECEIPT
+            excess_bytes -= self._shed(shed_priority, excess_bytes)
+        return excess_bytes <= 0 or priority <= Priority.RECEIPT
 
     def _shed(self, priority: Priority, wanted_bytes: int) -> int:
         """Shed the oldest of a priority. The bytes that this freed."""
-        freed = 0
+        freed_bytes = 0
         victims: list[tuple[int, str]] = []
-        for seq, size, kind in self._db.execute(
+        for seq, row_bytes, message_type in self._db.execute(
             "SELECT seq, size, type FROM message WHERE priority = ? ORDER BY seq", (int(priority),)
         ):
-            if freed >= wanted_bytes:
+            if freed_bytes >= wanted_bytes:
                 break
-            if self._loans.reserve(seq, unsent=False):
-                victims.append((seq, kind))
-                freed += size
-        for seq, kind in victims:
+            if self._reservations.reserve(seq, unsent_only=False):
+                victims.append((seq, message_type))
+                freed_bytes += row_bytes
+        for seq, message_type in victims:
             self._db.execute("DELETE FROM message WHERE seq = ?", (seq,))
-            self._note_shed(seq, kind)
-        gone = {seq for seq, _ in victims}
-        newest = {topic: seq for topic, seq in self._now.newest.items() if seq not in gone}
-        self._set(depth=self.depth - len(victims), bytes=self.bytes - freed, newest=newest)
-        self._set_state(lost=self.state.lost + len(victims))
-        return freed
+            self._note_shed(seq, message_type)
+        shed_seqs = {seq for seq, _ in victims}
+        newest = {
+            topic: seq for topic, seq in self._counters.newest.items() if seq not in shed_seqs
+        }
+        self._update_counters(
+            depth=self.depth - len(victims), bytes=self.total_bytes - freed_bytes, newest=newest
+        )
+        self._update_state(lost=self.state.lost + len(victims))
+        return freed_bytes
 
-    def _note_shed(self, seq: int, kind: str) -> None:
+    def _note_shed(self, seq: int, message_type: str) -> None:
         """Ranges of one type grow at their end, so that a long outage makes few of them."""
         row = self._db.execute(
-            "SELECT first FROM shed WHERE type = ? AND last = ?", (kind, seq - 1)
+            "SELECT first FROM shed WHERE type = ? AND last = ?", (message_type, seq - 1)
         ).fetchone()
         first = seq
         if row is None:
-            self._set(unreported=self._now.unreported + 1)
+            self._update_counters(unreported=self._counters.unreported + 1)
         else:
             first = row[0]
-            self._db.execute("DELETE FROM shed WHERE type = ? AND last = ?", (kind, seq - 1))
-        values = (kind, first, seq)
+            self._db.execute(
+                "DELETE FROM shed WHERE type = ? AND last = ?", (message_type, seq - 1)
+            )
+        values = (message_type, first, seq)
         self._db.execute("INSERT INTO shed VALUES (?, ?, ?, ?)", (*values, checksum(*values)))
 
-    def _refuse(self, kind: MessageType) -> None:
-        row = self._db.execute("SELECT count FROM refused WHERE type = ?", (kind,)).fetchone()
+    def _count_refused(self, message_type: MessageType) -> None:
+        row = self._db.execute(
+            "SELECT count FROM refused WHERE type = ?", (message_type,)
+        ).fetchone()
         if row is None:
-            self._set(unreported=self._now.unreported + 1)
-        values = (kind, 1 if row is None else row[0] + 1)
+            self._update_counters(unreported=self._counters.unreported + 1)
+        values = (message_type, 1 if row is None else row[0] + 1)
         self._db.execute(
             "INSERT OR REPLACE INTO refused VALUES (?, ?, ?)", (*values, checksum(*values))
         )
-        self._set_state(lost=self.state.lost + 1)
+        self._update_state(lost=self.state.lost + 1)
 
-    def _replace(self, message: OutboxRow, seq: int, size: int) -> None:
-        (before,) = self._one("SELECT COALESCE(MAX(size), 0) FROM message WHERE seq = ?", seq)
+    def _replace_row(self, message: OutboxRow, seq: int, row_bytes: int) -> None:
+        (previous_bytes,) = self._fetch_one(
+            "SELECT COALESCE(MAX(size), 0) FROM message WHERE seq = ?", seq
+        )
         self._insert(message, seq)
-        self._set(bytes=self.bytes - before + size)
+        self._update_counters(bytes=self.total_bytes - previous_bytes + row_bytes)
 
     def _insert(self, message: OutboxRow, seq: int) -> None:
         numbered = msgspec.structs.replace(message, seq=seq)
-        self._db.execute(INSERT, schema.message_values(numbered))
+        self._db.execute(INSERT_MESSAGE, schema.encode_row(numbered))
 
-    def _set(self, **changes: object) -> None:
-        self._now = msgspec.structs.replace(self._now, **changes)
+    def _update_counters(self, **changes: object) -> None:
+        self._counters = msgspec.structs.replace(self._counters, **changes)
 
-    def _set_state(self, **changes: object) -> None:
-        self._set(state=msgspec.structs.replace(self._now.state, **changes))
+    def _update_state(self, **changes: object) -> None:
+        self._update_counters(state=msgspec.structs.replace(self._counters.state, **changes))
 
-    def _one(self, sql: str, *values: object) -> tuple[int, ...]:
+    def _fetch_one(self, sql: str, *values: object) -> tuple[int, ...]:
         row: tuple[int, ...] = self._db.execute(sql, values).fetchone()
         return row
 
 
-def joined(ranges: tuple[SeqRange, ...]) -> tuple[SeqRange, ...]:
+def merge_ranges(ranges: tuple[SeqRange, ...]) -> tuple[SeqRange, ...]:
     """The same numbers in as few ranges as there can be, in order."""
-    out: list[SeqRange] = []
+    merged: list[SeqRange] = []
     for span in sorted(ranges, key=lambda span: span.first):
-        if out and span.first <= out[-1].last + 1:
-            out[-1] = SeqRange(out[-1].first, max(out[-1].last, span.last))
+        if merged and span.first <= merged[-1].last + 1:
+            merged[-1] = SeqRange(merged[-1].first, max(merged[-1].last, span.last))
         else:
-            out.append(span)
-    return tuple(out)
+            merged.append(span)
+    return tuple(merged)

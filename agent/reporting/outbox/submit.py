@@ -14,12 +14,12 @@ from agent.reporting.topics import OutgoingMessage, Priority
 
 log = logging.getLogger(__name__)
 
-KEPT_MOST = 1000
+MAX_UNCOMMITTED = 1000
 """Messages in memory that are not on the disk. Beyond that the oldest is lost, and said so."""
 
 
-class _Given(msgspec.Struct, frozen=True, kw_only=True):
-    draft: OutgoingMessage
+class _SubmittedMessage(msgspec.Struct, frozen=True, kw_only=True):
+    outgoing: OutgoingMessage
     ticket: CommitTicket | None
     """None where the outbox did not even take it."""
 
@@ -36,46 +36,50 @@ class MessageSubmitter:
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self._lock = threading.Lock()
-        self._given: deque[_Given] = deque()
-        self._lost = 0
+        self._uncommitted: deque[_SubmittedMessage] = deque()
+        self._lost_count = 0
 
     @property
-    def lost(self) -> int:
+    def lost_count(self) -> int:
         """Messages of those kinds that neither the disk nor the memory had room for."""
-        return self._lost
+        return self._lost_count
 
-    def put(self, draft: OutgoingMessage) -> None:
+    def submit(self, outgoing: OutgoingMessage) -> None:
         """Take a message. Never raises: what cannot be stored now is kept or counted."""
         with self._lock:
-            failed = self._take_failed()
-            for waiting in failed:
-                self._give(waiting)
-            self._give(draft)
+            failed = self._pop_failed()
+            for retried in failed:
+                self._submit(retried)
+            self._submit(outgoing)
 
-    def again(self) -> None:
+    def resubmit_failed(self) -> None:
         """Put what failed once more."""
         with self._lock:
-            for waiting in self._take_failed():
-                self._give(waiting)
+            for retried in self._pop_failed():
+                self._submit(retried)
 
-    def _take_failed(self) -> list[OutgoingMessage]:
+    def _pop_failed(self) -> list[OutgoingMessage]:
         """What has to be put again, in its old order; what is still in writing stays."""
-        failed = [g.draft for g in self._given if g.ticket is None or g.ticket.error is not None]
-        self._given = deque(
-            g for g in self._given if g.ticket and not g.ticket.durable and g.ticket.error is None
+        failed = [
+            g.outgoing for g in self._uncommitted if g.ticket is None or g.ticket.error is not None
+        ]
+        self._uncommitted = deque(
+            g
+            for g in self._uncommitted
+            if g.ticket and not g.ticket.is_durable and g.ticket.error is None
         )
         return failed
 
-    def _give(self, draft: OutgoingMessage) -> None:
+    def _submit(self, outgoing: OutgoingMessage) -> None:
         try:
-            ticket = self._outbox.put(draft)
+            ticket = self._outbox.put(outgoing)
         except OutboxError as error:
-            log.warning("%s on %s: %s", draft.type, draft.topic, error)
+            log.warning("%s on %s: %s", outgoing.type, outgoing.topic, error)
             ticket = None
-        if draft.priority > Priority.RECEIPT or draft.newest_only:
+        if outgoing.priority > Priority.RECEIPT or outgoing.newest_only:
             return
-        if len(self._given) == KEPT_MOST:
-            self._given.popleft()
-            self._lost += 1
-            log.error("a message is lost: %d wait in memory for the disk", KEPT_MOST)
-        self._given.append(_Given(draft=draft, ticket=ticket))
+        if len(self._uncommitted) == MAX_UNCOMMITTED:
+            self._uncommitted.popleft()
+            self._lost_count += 1
+            log.error("a message is lost: %d wait in memory for the disk", MAX_UNCOMMITTED)
+        self._uncommitted.append(_SubmittedMessage(outgoing=outgoing, ticket=ticket))

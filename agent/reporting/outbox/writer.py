@@ -13,30 +13,30 @@ import msgspec
 
 from agent.reporting.outbox import files
 from agent.reporting.outbox.in_flight import InFlightMessages
-from agent.reporting.outbox.schema import OutboxDamage
-from agent.reporting.outbox.store import Store, joined
+from agent.reporting.outbox.schema import OutboxCorruptError
+from agent.reporting.outbox.store import Store, merge_ranges
 from agent.reporting.payloads import SeqRange
 
 log = logging.getLogger(__name__)
 
-GROUP_S = 0.02
-GROUP_MOST = 1000
-PENDING_MOST = 10_000
-ROOM_WAIT_S = 5.0
+GROUP_WAIT_S = 0.02
+MAX_GROUP = 1000
+MAX_PENDING = 10_000
+SUBMIT_TIMEOUT_S = 5.0
 RETRY_S = 1.0
 """After a failure: how long until deletions are tried again, where no message comes first."""
-MEND_AGAIN_MOST_S = 30.0
+MAX_REPAIR_RETRY_S = 30.0
 """A damaged database that cannot be set aside, as on a full disk, is tried again after RETRY_S, then
 twice as long each time up to this: a try reads it all, and writes as much as there is room for.
 """
-DELETED_WAIT_S = 90.0
-DELETED_MOST = 500
+DELETE_COMMIT_DELAY_S = 90.0
+MAX_UNCOMMITTED_DELETES = 500
 """What has arrived is taken away in the same commit as the next message, or after so long, or so many:
 a commit is 10 to 40 kB at the disk, and a deletion that the power takes away costs a message that is
 sent twice, which the centre knows how to take. On a quiet box flow comes once a minute.
 """
 
-Work = Callable[[Store], int | None]
+WriteTask = Callable[[Store], int | None]
 """What is done within the transaction. It gives the number of the message that it kept, 0 where
 it kept none, and None where a message was refused."""
 
@@ -48,16 +48,16 @@ class OutboxError(Exception):
 class CommitTicket:
     """What becomes of a message that was put."""
 
-    def __init__(self, work: Work, done: threading.Condition, *, urgent: bool) -> None:
-        self.work = work
-        self.urgent = urgent
-        self._done = done
+    def __init__(self, task: WriteTask, resolved: threading.Condition, *, is_urgent: bool) -> None:
+        self.task = task
+        self.is_urgent = is_urgent
+        self._resolved = resolved
         self._state: Literal["waiting", "durable", "failed"] = "waiting"
         self._seq = 0
         self._error = ""
 
     @property
-    def durable(self) -> bool:
+    def is_durable(self) -> bool:
         """Whether the message is on the disk."""
         return self._state == "durable"
 
@@ -76,13 +76,13 @@ class CommitTicket:
 
         Raises OutboxError where it was refused or could not be written.
         """
-        with self._done:
-            self._done.wait_for(lambda: self._state != "waiting", timeout_s)
+        with self._resolved:
+            self._resolved.wait_for(lambda: self._state != "waiting", timeout_s)
             if self._state == "failed":
                 raise OutboxError(self._error)
             return self._state == "durable"
 
-    def settle(self, seq: int | None, error: str | None) -> None:
+    def resolve(self, seq: int | None, error: str | None) -> None:
         """For the writer, which holds the condition and wakes those who wait."""
         self._seq = seq or 0
         self._error = error or ""
@@ -93,7 +93,7 @@ class WriterCounts(msgspec.Struct, frozen=True, kw_only=True):
     """The outbox as of the last commit."""
 
     depth: int
-    bytes: int
+    total_bytes: int
     lost: int
     last_seq: int
 
@@ -110,29 +110,29 @@ class Writer:
     def __init__(
         self,
         open_store: Callable[[], Store],
-        set_aside: Callable[[str], None],
-        book: InFlightMessages,
+        replace_damaged: Callable[[str], None],
+        in_flight: InFlightMessages,
         on_commit: Callable[[], None],
-        on_trouble: Callable[[str | None], None],
+        on_write_error: Callable[[str | None], None],
     ) -> None:
         self._open_store = open_store
-        self._set_aside = set_aside
-        self._book = book
+        self._replace_damaged = replace_damaged
+        self._in_flight = in_flight
         self._on_commit = on_commit
-        self._on_trouble = on_trouble
+        self._on_write_error = on_write_error
         self._store: Store | None = open_store()
         self._changed = threading.Condition()
-        self._done = threading.Condition()
+        self._resolved = threading.Condition()
         self._pending: deque[CommitTicket] = deque()
-        self._arrived: tuple[SeqRange, ...] = ()
+        self._acked: tuple[SeqRange, ...] = ()
         self._damage: str | None = None
-        self._mend_again_s = RETRY_S
-        self._urgent = 0
-        self._stopping = False
-        self._writing = False
-        self._deleted: tuple[SeqRange, ...] = ()
-        self._deleted_count = 0
-        self._last_counts = self._counts_of(self._store)
+        self._repair_retry_s = RETRY_S
+        self._urgent_count = 0
+        self._is_stopping = False
+        self._is_writing_group = False
+        self._uncommitted_deletes: tuple[SeqRange, ...] = ()
+        self._uncommitted_delete_count = 0
+        self._last_counts = self._read_counts(self._store)
         self._thread = threading.Thread(target=self._run, name="outbox writer", daemon=True)
         self._thread.start()
 
@@ -151,29 +151,29 @@ class Writer:
     def is_writing(self) -> bool:
         """Whether something was submitted that is neither committed nor refused yet."""
         with self._changed:
-            return self._writing or bool(self._pending)
+            return self._is_writing_group or bool(self._pending)
 
-    def submit(self, work: Work, *, urgent: bool) -> CommitTicket:
+    def submit(self, task: WriteTask, *, is_urgent: bool) -> CommitTicket:
         """Have `work` done and committed. Waits for room where the disk does not keep up.
 
         Raises OutboxError where there is none for long, or the outbox is closed.
         """
-        ticket = CommitTicket(work, self._done, urgent=urgent)
+        ticket = CommitTicket(task, self._resolved, is_urgent=is_urgent)
         with self._changed:
-            if not self._changed.wait_for(self._has_room, ROOM_WAIT_S):
-                raise OutboxError(f"the disk has not kept up for {ROOM_WAIT_S:g} s")
-            if self._stopping:
+            if not self._changed.wait_for(self._has_capacity, SUBMIT_TIMEOUT_S):
+                raise OutboxError(f"the disk has not kept up for {SUBMIT_TIMEOUT_S:g} s")
+            if self._is_stopping:
                 raise OutboxError("the outbox is closed")
             self._pending.append(ticket)
-            self._urgent += urgent
-            if urgent or len(self._pending) in (1, GROUP_MOST):
+            self._urgent_count += is_urgent
+            if is_urgent or len(self._pending) in (1, MAX_GROUP):
                 self._changed.notify_all()
         return ticket
 
     def acknowledge(self, ranges: tuple[SeqRange, ...]) -> None:
         """Take messages away that have arrived. If that is never committed they are sent again."""
         with self._changed:
-            self._arrived = joined((*self._arrived, *ranges))
+            self._acked = merge_ranges((*self._acked, *ranges))
             self._changed.notify_all()
 
     def report_damage(self, reason: str) -> None:
@@ -185,63 +185,63 @@ class Writer:
     def close(self) -> None:
         """Commit what waits, and end."""
         with self._changed:
-            self._stopping = True
+            self._is_stopping = True
             self._changed.notify_all()
         self._thread.join()
         if self._store is not None:
             self._store.close()
 
-    def _has_room(self) -> bool:
-        return self._stopping or len(self._pending) < PENDING_MOST
+    def _has_capacity(self) -> bool:
+        return self._is_stopping or len(self._pending) < MAX_PENDING
 
     def _has_work(self) -> bool:
-        return bool(self._pending or self._arrived or self._damage) or self._stopping
+        return bool(self._pending or self._acked or self._damage) or self._is_stopping
 
     def _is_due(self) -> bool:
-        return bool(self._urgent or self._damage or self._stopping) or (
-            len(self._pending) >= GROUP_MOST
+        return bool(self._urgent_count or self._damage or self._is_stopping) or (
+            len(self._pending) >= MAX_GROUP
         )
 
     def _run(self) -> None:
-        written = True
+        is_written = True
         while True:
             with self._changed:
-                due = not self._changed.wait_for(
-                    self._has_work, DELETED_WAIT_S if self._deleted else None
+                is_due = not self._changed.wait_for(
+                    self._has_work, DELETE_COMMIT_DELAY_S if self._uncommitted_deletes else None
                 )
-                self._changed.wait_for(self._is_due, GROUP_S)
-                group = [
-                    self._pending.popleft() for _ in range(min(GROUP_MOST, len(self._pending)))
-                ]
-                self._urgent -= sum(ticket.urgent for ticket in group)
-                arrived, self._arrived = self._arrived, ()
+                self._changed.wait_for(self._is_due, GROUP_WAIT_S)
+                group = [self._pending.popleft() for _ in range(min(MAX_GROUP, len(self._pending)))]
+                self._urgent_count -= sum(ticket.is_urgent for ticket in group)
+                acked, self._acked = self._acked, ()
                 damage, self._damage = self._damage, None
-                ended = self._stopping and not self._pending
-                self._writing = bool(group)
+                is_last = self._is_stopping and not self._pending
+                self._is_writing_group = bool(group)
                 self._changed.notify_all()
-            written = self._write(group, arrived, damage, due=due or ended or not written)
+            is_written = self._write(
+                group, acked, damage, is_due=is_due or is_last or not is_written
+            )
             with self._changed:
-                self._writing = False
-            if ended:
+                self._is_writing_group = False
+            if is_last:
                 return
-            if not written:
+            if not is_written:
                 self._wait_after_failure()
 
     def _wait_after_failure(self) -> None:
         with self._changed:
             if self._damage is None:
-                self._changed.wait_for(lambda: self._pending or self._stopping, RETRY_S)
+                self._changed.wait_for(lambda: self._pending or self._is_stopping, RETRY_S)
             else:
-                self._changed.wait_for(lambda: self._stopping, self._mend_again_s)
-                self._mend_again_s = min(2 * self._mend_again_s, MEND_AGAIN_MOST_S)
+                self._changed.wait_for(lambda: self._is_stopping, self._repair_retry_s)
+                self._repair_retry_s = min(2 * self._repair_retry_s, MAX_REPAIR_RETRY_S)
 
     def _write(
         self,
         group: list[CommitTicket],
-        arrived: tuple[SeqRange, ...],
+        acked: tuple[SeqRange, ...],
         damage: str | None,
         *,
-        due: bool,
+        is_due: bool,
     ) -> bool:
         """Commit a group, on a new database where the old one turns out to be damaged. Deletions alone
         are left uncommitted unless they are `due`.
@@ -249,63 +249,71 @@ class Writer:
         try:
             try:
                 if damage is not None:
-                    self._replace(damage)
+                    self._replace_database(damage)
                     # What arrived was numbered by the old database.
-                    damage, arrived = None, ()
-                self._do(group, arrived, due=due)
-            except (sqlite3.Error, OutboxDamage) as error:
-                if not isinstance(error, OutboxDamage) and not files.is_damage(error):
+                    damage, acked = None, ()
+                self._write_group(group, acked, is_due=is_due)
+            except (sqlite3.Error, OutboxCorruptError) as error:
+                if not isinstance(error, OutboxCorruptError) and not files.is_damage(error):
                     raise
                 damage = damage or str(error)
-                self._replace(damage)
-                damage, arrived = None, ()
-                self._do(group, arrived, due=due)
-        except (sqlite3.Error, OutboxDamage, OSError) as error:
-            self._fail(group, arrived, damage, f"cannot write to the outbox: {error}")
+                self._replace_database(damage)
+                damage, acked = None, ()
+                self._write_group(group, acked, is_due=is_due)
+        except (sqlite3.Error, OutboxCorruptError, OSError) as error:
+            self._fail_group(group, acked, damage, f"cannot write to the outbox: {error}")
             return False
         return True
 
-    def _do(self, group: list[CommitTicket], arrived: tuple[SeqRange, ...], *, due: bool) -> None:
+    def _write_group(
+        self, group: list[CommitTicket], acked: tuple[SeqRange, ...], *, is_due: bool
+    ) -> None:
         if self._store is None:
             self._store = self._open_store()
         store = self._store
         try:
             store.begin()
-            numbers = [ticket.work(store) for ticket in group]
-            self._deleted_count += store.acknowledge(arrived)
-            self._deleted = joined((*self._deleted, *arrived))
-            commits = due or bool(group) or not self._may_wait()
-            if commits:
+            seqs = [ticket.task(store) for ticket in group]
+            self._uncommitted_delete_count += store.acknowledge(acked)
+            self._uncommitted_deletes = merge_ranges((*self._uncommitted_deletes, *acked))
+            is_committing = is_due or bool(group) or not self._can_defer_commit()
+            if is_committing:
                 store.commit()
         finally:
             # Whether it was committed or not, what it had taken may be lent again.
-            self._book.end_claims()
-        self._last_counts = self._counts_of(store)
-        if not commits:
+            self._in_flight.release_reservations()
+        self._last_counts = self._read_counts(store)
+        if not is_committing:
             return
-        self._book.deleted(self._deleted)
-        self._deleted, self._deleted_count = (), 0
-        with self._done:
-            for ticket, seq in zip(group, numbers, strict=True):
-                full = "the outbox is full of messages of more worth" if seq is None else None
-                ticket.settle(seq, full)
-            self._done.notify_all()
-        self._on_trouble(None)
+        self._in_flight.forget_deleted(self._uncommitted_deletes)
+        self._uncommitted_deletes, self._uncommitted_delete_count = (), 0
+        with self._resolved:
+            for ticket, seq in zip(group, seqs, strict=True):
+                error = "the outbox is full of messages of more worth" if seq is None else None
+                ticket.resolve(seq, error)
+            self._resolved.notify_all()
+        self._on_write_error(None)
         self._on_commit()
 
-    def _may_wait(self) -> bool:
+    def _can_defer_commit(self) -> bool:
         """Whether the deletions so far may stay uncommitted: they are few, and each is of a message that
         the book knows to have arrived. Any other would be lent again meanwhile.
         """
-        return self._deleted_count <= min(DELETED_MOST, self._book.settled_count)
+        return self._uncommitted_delete_count <= min(
+            MAX_UNCOMMITTED_DELETES, self._in_flight.acked_count
+        )
 
-    def _fail(
-        self, group: list[CommitTicket], arrived: tuple[SeqRange, ...], damage: str | None, why: str
+    def _fail_group(
+        self,
+        group: list[CommitTicket],
+        acked: tuple[SeqRange, ...],
+        damage: str | None,
+        reason: str,
     ) -> None:
         """Nothing of the group is kept. The connection is not used again: after a failed sync the
         kernel may call pages clean that never reached the disk. `damage` is still to be mended.
         """
-        log.error("%s", why)
+        log.error("%s", reason)
         if self._store is not None:
             store, self._store = self._store, None
             try:
@@ -314,31 +322,31 @@ class Writer:
                 log.warning("closing the outbox after a failure: %s", error)
         with self._changed:
             self._damage = damage or self._damage
-            self._arrived = joined((*self._deleted, *arrived, *self._arrived))
-        self._deleted, self._deleted_count = (), 0
-        with self._done:
+            self._acked = merge_ranges((*self._uncommitted_deletes, *acked, *self._acked))
+        self._uncommitted_deletes, self._uncommitted_delete_count = (), 0
+        with self._resolved:
             for ticket in group:
-                ticket.settle(None, why)
-            self._done.notify_all()
-        self._on_trouble(why)
+                ticket.resolve(None, reason)
+            self._resolved.notify_all()
+        self._on_write_error(reason)
 
-    def _replace(self, reason: str) -> None:
+    def _replace_database(self, reason: str) -> None:
         if self._store is not None:
             store, self._store = self._store, None
             store.close()
-        self._set_aside(reason)
-        self._deleted, self._deleted_count = (), 0
-        self._mend_again_s = RETRY_S
+        self._replace_damaged(reason)
+        self._uncommitted_deletes, self._uncommitted_delete_count = (), 0
+        self._repair_retry_s = RETRY_S
         with self._changed:
             # What was reported, and what arrived, was of the old database.
-            self._damage, self._arrived = None, ()
+            self._damage, self._acked = None, ()
         self._store = self._open_store()
 
     @staticmethod
-    def _counts_of(store: Store) -> WriterCounts:
+    def _read_counts(store: Store) -> WriterCounts:
         return WriterCounts(
             depth=store.depth,
-            bytes=store.bytes,
+            total_bytes=store.total_bytes,
             lost=store.state.lost,
             last_seq=store.state.last_seq,
         )

@@ -11,29 +11,29 @@ from agent.detection.geometry import Point
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import Scene, SceneLine, Zone
 
-S = 1_000_000_000
-STEP_NS = S // 10
+NS_PER_S = 1_000_000_000
+STEP_NS = NS_PER_S // 10
 
-_BUSY = np.random.default_rng(3).integers(60, 200, (90, 160), dtype=np.uint8)
+_BUSY_PICTURE = np.random.default_rng(3).integers(60, 200, (90, 160), dtype=np.uint8)
 _PICTURES = tuple(
-    _BUSY + np.random.default_rng(seed).integers(0, 4, _BUSY.shape, dtype=np.uint8)
+    _BUSY_PICTURE + np.random.default_rng(seed).integers(0, 4, _BUSY_PICTURE.shape, dtype=np.uint8)
     for seed in range(3)
 )
 """One view, with noise: nothing is ever wrong with it."""
 
-Place = tuple[float, float]
+PicturePoint = tuple[float, float]
 """Where the centre of a road user is."""
 
-Way = Callable[[float], Place | None]
+Trajectory = Callable[[float], PicturePoint | None]
 """From a time in s to a place, or None where nobody is there."""
 
 
-def new_id() -> Callable[[int], str]:
+def id_maker() -> Callable[[int], str]:
     numbers = itertools.count(1)
     return lambda _t_ns: f"event-{next(numbers)}"
 
 
-class Walker:
+class ScriptedRoadUser:
     """One track: where its centre is at a time in s, or None where it is not there.
 
     `hidden` are spans in s in which the tracker goes on with a prediction; before
@@ -42,112 +42,112 @@ class Walker:
 
     def __init__(
         self,
-        where: Way,
+        position_at: Trajectory,
         *,
         track: int = 1,
         label: Label = "car",
-        box: Place = (0.1, 0.1),
-        hidden: Iterable[tuple[float, float]] = (),
-        shown_from_s: float = 0.0,
+        box: PicturePoint = (0.1, 0.1),
+        hidden_spans_s: Iterable[tuple[float, float]] = (),
+        confirmed_from_s: float = 0.0,
     ) -> None:
-        self.where = where
+        self.position_at = position_at
         self.track = track
         self.label: Label = label
         self.box = box
-        self.hidden = tuple(hidden)
-        self.shown_from_s = shown_from_s
+        self.hidden_spans_s = tuple(hidden_spans_s)
+        self.confirmed_from_s = confirmed_from_s
         self._seen_ns: int | None = None
         self._begin_ns: int | None = None
 
-    def at(self, t_ns: int) -> Track | None:
-        t_s = t_ns / S
-        place = self.where(t_s)
-        if place is None:
+    def track_at(self, t_ns: int) -> Track | None:
+        t_s = t_ns / NS_PER_S
+        position = self.position_at(t_s)
+        if position is None:
             return None
         if self._begin_ns is None:
             self._begin_ns = t_ns
-        if self._seen_ns is None or not any(a <= t_s <= b for a, b in self.hidden):
+        if self._seen_ns is None or not any(a <= t_s <= b for a, b in self.hidden_spans_s):
             self._seen_ns = t_ns
-        if t_s < self.shown_from_s:
+        if t_s < self.confirmed_from_s:
             return None
-        before = self.where(t_s - 0.1) or place
+        previous = self.position_at(t_s - 0.1) or position
         width, height = self.box
         return Track(
             id=self.track,
             label=self.label,
             score=0.8,
-            box=BoundingBox(place[0] - width / 2, place[1] - height / 2, width, height),
-            vx=(place[0] - before[0]) * 10,
-            vy=(place[1] - before[1]) * 10,
+            box=BoundingBox(position[0] - width / 2, position[1] - height / 2, width, height),
+            vx=(position[0] - previous[0]) * 10,
+            vy=(position[1] - previous[1]) * 10,
             begin_ns=self._begin_ns,
             seen_ns=self._seen_ns,
         )
 
 
-def path(*points: tuple[float, float, float]) -> Way:
+def straight_path(*points: tuple[float, float, float]) -> Trajectory:
     """Straight ways between (t_s, x, y); nobody is there before the first and after the last."""
 
-    def where(t_s: float) -> Place | None:
+    def position_at(t_s: float) -> PicturePoint | None:
         for (t0, x0, y0), (t1, x1, y1) in itertools.pairwise(points):
             if t0 <= t_s <= t1:
-                share = (t_s - t0) / (t1 - t0)
-                return x0 + (x1 - x0) * share, y0 + (y1 - y0) * share
+                fraction = (t_s - t0) / (t1 - t0)
+                return x0 + (x1 - x0) * fraction, y0 + (y1 - y0) * fraction
         return None
 
-    return where
+    return position_at
 
 
-def shaky(where: Way, spread: float, seed: int = 1) -> Way:
+def with_jitter(position_at: Trajectory, spread: float, seed: int = 1) -> Trajectory:
     """The same way with a detector's jitter."""
 
-    def shaken(t_s: float) -> Place | None:
-        place = where(t_s)
+    def jittered(t_s: float) -> PicturePoint | None:
+        position = position_at(t_s)
         rng = random.Random(f"{seed} {round(t_s * 1000)}")
-        if place is None:
+        if position is None:
             return None
-        return place[0] + rng.gauss(0, spread), place[1] + rng.gauss(0, spread)
+        return position[0] + rng.gauss(0, spread), position[1] + rng.gauss(0, spread)
 
-    return shaken
+    return jittered
 
 
-def sights(
-    walkers: Iterable[Walker], until_s: float, step_ns: int = STEP_NS
+def frame_results(
+    road_users: Iterable[ScriptedRoadUser], end_s: float, step_ns: int = STEP_NS
 ) -> Iterator[FrameResult]:
-    walkers = list(walkers)
-    for seq, t_ns in enumerate(range(0, round(until_s * S) + 1, step_ns)):
-        tracks = [track for walker in walkers if (track := walker.at(t_ns)) is not None]
+    road_users = list(road_users)
+    for seq, t_ns in enumerate(range(0, round(end_s * NS_PER_S) + 1, step_ns)):
+        tracks = [track for walker in road_users if (track := walker.track_at(t_ns)) is not None]
         yield FrameResult(
             seq=seq, t_ns=t_ns, gate=_PICTURES[seq % 3], moving=0.0, tracks=tuple(tracks), passes=1
         )
 
 
-def judged(
-    scene: Scene, walkers: Iterable[Walker], until_s: float, step_ns: int = STEP_NS
+def run_rules(
+    scene: Scene, road_users: Iterable[ScriptedRoadUser], end_s: float, step_ns: int = STEP_NS
 ) -> list[Event]:
     """The events of a scene while the walkers walk, those of the end left out."""
-    judge = RuleEngine("north", scene, new_id())
+    rule_engine = RuleEngine("north", scene, id_maker())
     events: list[Event] = []
-    for sight in sights(walkers, until_s, step_ns):
-        events.extend(judge.evaluate(sight))
+    for frame_result in frame_results(road_users, end_s, step_ns):
+        events.extend(rule_engine.evaluate(frame_result))
     return events
 
 
-def told(events: Iterable[Event]) -> list[str]:
+def event_names(events: Iterable[Event]) -> list[str]:
     """Events in short: `kind phase`."""
     return [f"{event.kind} {event.phase}" for event in events]
 
 
-def line(**keys: object) -> Scene:
+def line_scene(**overrides: object) -> Scene:
     """A scene with one upright line in the middle, walked upwards: forward is to the right."""
-    base = {"name": "gate", "start": Point(0.5, 0.9), "to": Point(0.5, 0.1), "each": True}
-    return Scene(line=(SceneLine(**(base | keys)),))
+    defaults = {"name": "gate", "start": Point(0.5, 0.9), "to": Point(0.5, 0.1), "each": True}
+    return Scene(line=(SceneLine(**(defaults | overrides)),))
 
 
-def zone(**keys: object) -> Scene:
+def zone_scene(**overrides: object) -> Scene:
     """A scene with one zone: the right half of the picture, from x = 0.5 on.
 
     Who enters and leaves is told in a zone of kind `any` alone, unless `each` says otherwise.
     """
-    plain = {"name": "yard", "each": keys.get("kind", "any") == "any"}
+    defaults = {"name": "yard", "each": overrides.get("kind", "any") == "any"}
     corners = (Point(0.5, 0.0), Point(1.0, 0.0), Point(1.0, 1.0), Point(0.5, 1.0))
-    return Scene(zone=(Zone(**(plain | {"polygon": corners} | keys)),))
+    return Scene(zone=(Zone(**(defaults | {"polygon": corners} | overrides)),))

@@ -1,15 +1,26 @@
 import pytest
 
 from agent.base.model import Label
-from tests.pure.rules.street import Walker, judged, path, shaky, told, zone
+from tests.pure.rules.street import (
+    ScriptedRoadUser,
+    event_names,
+    run_rules,
+    straight_path,
+    with_jitter,
+    zone_scene,
+)
 
-QUEUE = zone(kind="queue", queue_from=3)
+QUEUE = zone_scene(kind="queue", queue_from=3)
 
 
-def standing(number: int, *, until_s: float = 60, label: Label = "car") -> list[Walker]:
+def standing(number: int, *, until_s: float = 60, label: Label = "car") -> list[ScriptedRoadUser]:
     return [
-        Walker(
-            shaky(path((0, 0.62, 0.12 + 0.15 * i), (until_s, 0.62, 0.12 + 0.15 * i)), 0.003, i),
+        ScriptedRoadUser(
+            with_jitter(
+                straight_path((0, 0.62, 0.12 + 0.15 * i), (until_s, 0.62, 0.12 + 0.15 * i)),
+                0.003,
+                i,
+            ),
             track=i + 1,
             label=label,
         )
@@ -22,26 +33,31 @@ def standing(number: int, *, until_s: float = 60, label: Label = "car") -> list[
     [(2, "car", []), (3, "car", ["queue begin"]), (5, "bus", ["queue begin"]), (5, "person", [])],
 )
 def test_a_queue_takes_enough_vehicles(number: int, label: Label, events: list[str]) -> None:
-    assert told(judged(QUEUE, standing(number, label=label), 30)) == events
+    assert event_names(run_rules(QUEUE, standing(number, label=label), 30)) == events
 
 
 def test_who_drives_through_is_no_queue() -> None:
     walkers = [
-        Walker(path((i, 0.55, 0.2 * i + 0.1), (i + 6, 0.95, 0.2 * i + 0.1)), track=i)
+        ScriptedRoadUser(
+            straight_path((i, 0.55, 0.2 * i + 0.1), (i + 6, 0.95, 0.2 * i + 0.1)), track=i
+        )
         for i in range(1, 5)
     ]
-    assert judged(QUEUE, walkers, 12) == []
+    assert run_rules(QUEUE, walkers, 12) == []
 
 
 def test_who_creeps_is_in_the_queue() -> None:
-    walkers = [Walker(path((0, 0.55, 0.2 * i), (30, 0.95, 0.2 * i)), track=i) for i in range(1, 4)]
-    assert told(judged(QUEUE, walkers, 29)) == ["queue begin"]
+    walkers = [
+        ScriptedRoadUser(straight_path((0, 0.55, 0.2 * i), (30, 0.95, 0.2 * i)), track=i)
+        for i in range(1, 4)
+    ]
+    assert event_names(run_rules(QUEUE, walkers, 29)) == ["queue begin"]
 
 
 def test_a_queue_tells_how_many_stand_where_and_that_it_is_over() -> None:
-    late = Walker(path((20, 0.85, 0.5), (40, 0.85, 0.5)), track=9)
-    events = judged(QUEUE, [*standing(3, until_s=40), late], 60)
-    assert told(events) == ["queue begin", "queue update", "queue end"]
+    late = ScriptedRoadUser(straight_path((20, 0.85, 0.5), (40, 0.85, 0.5)), track=9)
+    events = run_rules(QUEUE, [*standing(3, until_s=40), late], 60)
+    assert event_names(events) == ["queue begin", "queue update", "queue end"]
     assert [event.count for event in events[:2]] == [3, 4]
     assert events[1].box is not None
     assert events[1].box.x + events[1].box.w == pytest.approx(0.9, abs=0.02)
@@ -50,12 +66,12 @@ def test_a_queue_tells_how_many_stand_where_and_that_it_is_over() -> None:
 
 
 def test_a_count_that_flickers_is_not_told() -> None:
-    flicker = Walker(lambda t_s: (0.85, 0.5) if t_s % 2 < 1 else (0.3, 0.5), track=9)
-    assert told(judged(QUEUE, [*standing(3), flicker], 50)) == ["queue begin"]
+    flicker = ScriptedRoadUser(lambda t_s: (0.85, 0.5) if t_s % 2 < 1 else (0.3, 0.5), track=9)
+    assert event_names(run_rules(QUEUE, [*standing(3), flicker], 50)) == ["queue begin"]
 
 
 def test_a_crowd_is_of_people() -> None:
-    scene = zone(kind="pavement", crowd_from=4)
-    assert judged(scene, standing(5, label="car"), 20) == []
-    (event,) = judged(scene, standing(5, label="person"), 20)
+    scene = zone_scene(kind="pavement", crowd_from=4)
+    assert run_rules(scene, standing(5, label="car"), 20) == []
+    (event,) = run_rules(scene, standing(5, label="person"), 20)
     assert (event.kind, event.count, event.name) == ("crowd", 5, "yard")

@@ -5,34 +5,43 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.detection.geometry import Point
-from tests.pure.rules.street import Place, Walker, Way, judged, line, path, shaky, told
+from tests.pure.rules.street import (
+    PicturePoint,
+    ScriptedRoadUser,
+    Trajectory,
+    event_names,
+    line_scene,
+    run_rules,
+    straight_path,
+    with_jitter,
+)
 
-RIGHT = path((0, 0.2, 0.5), (4, 0.8, 0.5))
-LEFT = path((0, 0.8, 0.5), (4, 0.2, 0.5))
+RIGHT = straight_path((0, 0.2, 0.5), (4, 0.8, 0.5))
+LEFT = straight_path((0, 0.8, 0.5), (4, 0.2, 0.5))
 
 
 @pytest.mark.parametrize(
     ("start", "to", "way", "direction"),
     [
-        ((0.5, 0.9), (0.5, 0.1), path((0, 0.2, 0.5), (4, 0.8, 0.5)), "forward"),
-        ((0.5, 0.9), (0.5, 0.1), path((0, 0.8, 0.5), (4, 0.2, 0.5)), "backward"),
-        ((0.5, 0.1), (0.5, 0.9), path((0, 0.2, 0.5), (4, 0.8, 0.5)), "backward"),
-        ((0.1, 0.5), (0.9, 0.5), path((0, 0.5, 0.2), (4, 0.5, 0.8)), "forward"),
-        ((0.1, 0.5), (0.9, 0.5), path((0, 0.5, 0.8), (4, 0.5, 0.2)), "backward"),
-        ((0.1, 0.1), (0.9, 0.9), path((0, 0.8, 0.2), (4, 0.2, 0.8)), "forward"),
+        ((0.5, 0.9), (0.5, 0.1), straight_path((0, 0.2, 0.5), (4, 0.8, 0.5)), "forward"),
+        ((0.5, 0.9), (0.5, 0.1), straight_path((0, 0.8, 0.5), (4, 0.2, 0.5)), "backward"),
+        ((0.5, 0.1), (0.5, 0.9), straight_path((0, 0.2, 0.5), (4, 0.8, 0.5)), "backward"),
+        ((0.1, 0.5), (0.9, 0.5), straight_path((0, 0.5, 0.2), (4, 0.5, 0.8)), "forward"),
+        ((0.1, 0.5), (0.9, 0.5), straight_path((0, 0.5, 0.8), (4, 0.5, 0.2)), "backward"),
+        ((0.1, 0.1), (0.9, 0.9), straight_path((0, 0.8, 0.2), (4, 0.2, 0.8)), "forward"),
     ],
 )
 def test_forward_is_from_the_left_hand_to_the_right_hand(
-    start: Place, to: Place, way: Way, direction: str
+    start: PicturePoint, to: PicturePoint, way: Trajectory, direction: str
 ) -> None:
-    scene = line(start=Point(*start), to=Point(*to))
-    (event,) = judged(scene, [Walker(way)], 4)
+    scene = line_scene(start=Point(*start), to=Point(*to))
+    (event,) = run_rules(scene, [ScriptedRoadUser(way)], 4)
     assert (event.kind, event.phase, event.direction) == ("line", "moment", direction)
 
 
 def test_a_crossing_tells_when_and_where_the_centre_was_on_the_line() -> None:
-    way = path((0, 0.2, 0.3), (4, 0.8, 0.3))
-    (event,) = judged(line(), [Walker(way)], 4)
+    way = straight_path((0, 0.2, 0.3), (4, 0.8, 0.3))
+    (event,) = run_rules(line_scene(), [ScriptedRoadUser(way)], 4)
     assert event.t_ns == pytest.approx(2e9, abs=1e6)
     assert event.position == pytest.approx(0.75, abs=0.001)
     assert event.begin_ns == event.t_ns
@@ -40,52 +49,56 @@ def test_a_crossing_tells_when_and_where_the_centre_was_on_the_line() -> None:
 
 
 def test_the_scene_names_the_directions() -> None:
-    scene = line(forward="into town", backward="out of town")
-    there = judged(scene, [Walker(RIGHT), Walker(LEFT, track=2)], 4)
+    scene = line_scene(forward="into town", backward="out of town")
+    there = run_rules(scene, [ScriptedRoadUser(RIGHT), ScriptedRoadUser(LEFT, track=2)], 4)
     assert {event.direction for event in there} == {"into town", "out of town"}
 
 
 def test_a_parked_car_on_a_line_is_no_event_however_much_its_box_shakes() -> None:
-    way = shaky(path((0, 0.5, 0.5), (120, 0.5, 0.5)), 0.008)
-    assert judged(line(), [Walker(way)], 120) == []
+    way = with_jitter(straight_path((0, 0.5, 0.5), (120, 0.5, 0.5)), 0.008)
+    assert run_rules(line_scene(), [ScriptedRoadUser(way)], 120) == []
 
 
 def test_a_car_that_comes_and_parks_on_the_line_is_one_event_at_most() -> None:
-    way = shaky(path((0, 0.2, 0.5), (4, 0.503, 0.5), (120, 0.503, 0.5)), 0.008)
-    assert len(judged(line(), [Walker(way)], 120)) <= 1
+    way = with_jitter(straight_path((0, 0.2, 0.5), (4, 0.503, 0.5), (120, 0.503, 0.5)), 0.008)
+    assert len(run_rules(line_scene(), [ScriptedRoadUser(way)], 120)) <= 1
 
 
 def test_who_stands_on_the_line_and_goes_on_has_crossed_it_once() -> None:
-    way = path((0, 0.2, 0.5), (4, 0.5, 0.5), (60, 0.5, 0.5), (64, 0.8, 0.5))
-    (event,) = judged(line(), [Walker(shaky(way, 0.004))], 64)
+    way = straight_path((0, 0.2, 0.5), (4, 0.5, 0.5), (60, 0.5, 0.5), (64, 0.8, 0.5))
+    (event,) = run_rules(line_scene(), [ScriptedRoadUser(with_jitter(way, 0.004))], 64)
     assert event.direction == "forward"
 
 
 def test_who_is_lost_on_the_line_and_found_again_under_another_number_crosses_it_once() -> None:
-    before = Walker(path((0, 0.2, 0.5), (4, 0.499, 0.5), (20, 0.499, 0.5)))
-    after = Walker(path((25, 0.499, 0.5), (30, 0.499, 0.5), (34, 0.8, 0.5)), track=2)
-    (event,) = judged(line(), [before, after], 34)
+    before = ScriptedRoadUser(straight_path((0, 0.2, 0.5), (4, 0.499, 0.5), (20, 0.499, 0.5)))
+    after = ScriptedRoadUser(
+        straight_path((25, 0.499, 0.5), (30, 0.499, 0.5), (34, 0.8, 0.5)), track=2
+    )
+    (event,) = run_rules(line_scene(), [before, after], 34)
     assert (event.track, event.direction) == (2, "forward")
 
 
 def test_over_and_back_again_are_two() -> None:
-    way = path((0, 0.2, 0.5), (3, 0.8, 0.5), (6, 0.2, 0.5))
-    events = judged(line(), [Walker(way)], 6)
+    way = straight_path((0, 0.2, 0.5), (3, 0.8, 0.5), (6, 0.2, 0.5))
+    events = run_rules(line_scene(), [ScriptedRoadUser(way)], 6)
     assert [event.direction for event in events] == ["forward", "backward"]
 
 
 def test_who_goes_around_the_end_of_a_line_has_not_crossed_it() -> None:
-    way = path((0, 0.2, 0.5), (2, 0.2, 0.95), (4, 0.8, 0.95), (6, 0.8, 0.5))
-    assert judged(line(), [Walker(way)], 6) == []
+    way = straight_path((0, 0.2, 0.5), (2, 0.2, 0.95), (4, 0.8, 0.95), (6, 0.8, 0.5))
+    assert run_rules(line_scene(), [ScriptedRoadUser(way)], 6) == []
 
 
 def test_who_goes_around_the_end_and_back_through_the_line_crossed_it_once() -> None:
-    way = path((0, 0.2, 0.5), (2, 0.2, 0.95), (4, 0.8, 0.95), (6, 0.8, 0.5), (8, 0.2, 0.5))
-    assert [event.direction for event in judged(line(), [Walker(way)], 8)] == ["backward"]
+    way = straight_path((0, 0.2, 0.5), (2, 0.2, 0.95), (4, 0.8, 0.95), (6, 0.8, 0.5), (8, 0.2, 0.5))
+    assert [event.direction for event in run_rules(line_scene(), [ScriptedRoadUser(way)], 8)] == [
+        "backward"
+    ]
 
 
 def test_a_prediction_that_runs_over_the_line_and_is_taken_back_is_no_crossing() -> None:
-    way = path(
+    way = straight_path(
         (0, 0.2, 0.5),
         (1.9, 0.45, 0.5),
         (2.0, 0.6, 0.5),
@@ -93,44 +106,54 @@ def test_a_prediction_that_runs_over_the_line_and_is_taken_back_is_no_crossing()
         (3.1, 0.45, 0.5),
         (5, 0.45, 0.5),
     )
-    assert judged(line(), [Walker(way, hidden=[(1.95, 3.05)])], 5) == []
+    assert run_rules(line_scene(), [ScriptedRoadUser(way, hidden_spans_s=[(1.95, 3.05)])], 5) == []
 
 
 def test_who_jumps_over_the_line_while_hidden_has_crossed_it_in_between() -> None:
-    way = path((0, 0.2, 0.5), (4, 0.8, 0.5))
-    (event,) = judged(line(), [Walker(way, hidden=[(1.45, 2.55)])], 4)
+    way = straight_path((0, 0.2, 0.5), (4, 0.8, 0.5))
+    (event,) = run_rules(line_scene(), [ScriptedRoadUser(way, hidden_spans_s=[(1.45, 2.55)])], 4)
     assert event.direction == "forward"
     assert event.t_ns == pytest.approx(2e9, abs=1e8)
 
 
 def test_a_track_that_was_over_the_line_before_it_was_confirmed_has_crossed_it() -> None:
-    way = path((1.5, 0.44, 0.5), (4, 0.8, 0.5))
-    (event,) = judged(line(), [Walker(way, shown_from_s=2.1)], 4)
+    way = straight_path((1.5, 0.44, 0.5), (4, 0.8, 0.5))
+    (event,) = run_rules(line_scene(), [ScriptedRoadUser(way, confirmed_from_s=2.1)], 4)
     assert event.direction == "forward"
     assert event.t_ns == pytest.approx(1.917e9, abs=5e7)
 
 
 def test_a_track_that_begins_on_the_line_and_leaves_it_is_not_guessed_at() -> None:
-    assert judged(line(), [Walker(path((0, 0.5, 0.5), (4, 0.8, 0.5)))], 4) == []
+    assert (
+        run_rules(line_scene(), [ScriptedRoadUser(straight_path((0, 0.5, 0.5), (4, 0.8, 0.5)))], 4)
+        == []
+    )
 
 
 def test_a_track_that_begins_just_before_the_line_has_crossed_it() -> None:
-    assert len(judged(line(), [Walker(path((0, 0.48, 0.5), (4, 0.8, 0.5)))], 4)) == 1
+    assert (
+        len(
+            run_rules(
+                line_scene(), [ScriptedRoadUser(straight_path((0, 0.48, 0.5), (4, 0.8, 0.5)))], 4
+            )
+        )
+        == 1
+    )
 
 
 def test_without_each_a_line_only_counts() -> None:
-    assert judged(line(each=False), [Walker(RIGHT)], 4) == []
+    assert run_rules(line_scene(each=False), [ScriptedRoadUser(RIGHT)], 4) == []
 
 
 def test_a_line_sees_its_labels_alone() -> None:
-    scene = line(labels=("bus", "person"))
-    walkers = [Walker(RIGHT), Walker(RIGHT, track=2, label="person")]
-    assert [event.label for event in judged(scene, walkers, 4)] == ["person"]
+    scene = line_scene(labels=("bus", "person"))
+    walkers = [ScriptedRoadUser(RIGHT), ScriptedRoadUser(RIGHT, track=2, label="person")]
+    assert [event.label for event in run_rules(scene, walkers, 4)] == ["person"]
 
 
 def test_every_crossing_has_an_event_of_its_own() -> None:
-    events = judged(line(), [Walker(RIGHT), Walker(RIGHT, track=2)], 4)
-    assert told(events) == ["line moment"] * 2
+    events = run_rules(line_scene(), [ScriptedRoadUser(RIGHT), ScriptedRoadUser(RIGHT, track=2)], 4)
+    assert event_names(events) == ["line moment"] * 2
     assert len({event.event for event in events}) == 2
 
 
@@ -140,8 +163,8 @@ def test_every_crossing_has_an_event_of_its_own() -> None:
 )
 def test_crossings_are_the_changes_of_side(stops: list[float], seed: int) -> None:
     points = [(2.0 * i, x, 0.5) for i, x in enumerate(stops)]
-    way = shaky(path(*points), 0.001, seed)
-    events = judged(line(), [Walker(way)], points[-1][0])
+    way = with_jitter(straight_path(*points), 0.001, seed)
+    events = run_rules(line_scene(), [ScriptedRoadUser(way)], points[-1][0])
     sides = [x > 0.5 for x in stops]
     expected = [
         "forward" if after else "backward"
@@ -159,8 +182,10 @@ def test_in_and_out_of_a_random_walk_never_differ_by_more_than_one(steps: list[f
     points = [(0.1 * i, x, 0.5) for i, x in enumerate(xs)]
     right = xs[-1] > 0.5
     end_s = 0.1 * len(xs) + 3
-    way = path(*points, (end_s, 0.9 if right else 0.1, 0.5))
-    directions = [event.direction for event in judged(line(), [Walker(way)], end_s)]
+    way = straight_path(*points, (end_s, 0.9 if right else 0.1, 0.5))
+    directions = [
+        event.direction for event in run_rules(line_scene(), [ScriptedRoadUser(way)], end_s)
+    ]
     balance = 0
     for direction in directions:
         balance += 1 if direction == "forward" else -1

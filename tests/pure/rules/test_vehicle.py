@@ -1,15 +1,23 @@
 import pytest
 
-from tests.pure.rules.street import Walker, Way, judged, path, shaky, told, zone
+from tests.pure.rules.street import (
+    ScriptedRoadUser,
+    Trajectory,
+    event_names,
+    run_rules,
+    straight_path,
+    with_jitter,
+    zone_scene,
+)
 
-STOPS = path((0, 0.2, 0.5), (4, 0.7, 0.5), (40, 0.7, 0.5), (44, 0.95, 0.5))
+STOPS = straight_path((0, 0.2, 0.5), (4, 0.7, 0.5), (40, 0.7, 0.5), (44, 0.95, 0.5))
 ROAD = {"kind": "carriageway", "labels": ("car", "bicycle", "person")}
 
 
 def test_a_vehicle_that_stands_long_enough_has_stopped() -> None:
-    scene = zone(**ROAD, stopped_after_s=20)
-    begin, end = judged(scene, [Walker(shaky(STOPS, 0.003))], 46)
-    assert told([begin, end]) == ["stopped begin", "stopped end"]
+    scene = zone_scene(**ROAD, stopped_after_s=20)
+    begin, end = run_rules(scene, [ScriptedRoadUser(with_jitter(STOPS, 0.003))], 46)
+    assert event_names([begin, end]) == ["stopped begin", "stopped end"]
     assert begin.t_ns == pytest.approx(24e9, abs=1e9)
     assert begin.duration_s == pytest.approx(20.0, abs=0.001)
     assert end.t_ns == pytest.approx(40e9, abs=1.5e9)
@@ -18,52 +26,60 @@ def test_a_vehicle_that_stands_long_enough_has_stopped() -> None:
 @pytest.mark.parametrize(
     ("why", "way", "label"),
     [
-        ("it goes on too soon", path((0, 0.7, 0.5), (15, 0.7, 0.5), (17, 0.95, 0.5)), "car"),
-        ("it creeps", path((0, 0.55, 0.5), (60, 0.95, 0.5)), "car"),
-        ("it stands elsewhere", path((0, 0.2, 0.5), (60, 0.2, 0.5)), "car"),
-        ("it is a person", path((0, 0.7, 0.5), (60, 0.7, 0.5)), "person"),
+        (
+            "it goes on too soon",
+            straight_path((0, 0.7, 0.5), (15, 0.7, 0.5), (17, 0.95, 0.5)),
+            "car",
+        ),
+        ("it creeps", straight_path((0, 0.55, 0.5), (60, 0.95, 0.5)), "car"),
+        ("it stands elsewhere", straight_path((0, 0.2, 0.5), (60, 0.2, 0.5)), "car"),
+        ("it is a person", straight_path((0, 0.7, 0.5), (60, 0.7, 0.5)), "person"),
     ],
 )
-def test_who_has_not_stopped(why: str, way: Way, label: str) -> None:
-    scene = zone(**ROAD, stopped_after_s=20)
-    events = judged(scene, [Walker(way, label=label)], 60)
+def test_who_has_not_stopped(why: str, way: Trajectory, label: str) -> None:
+    scene = zone_scene(**ROAD, stopped_after_s=20)
+    events = run_rules(scene, [ScriptedRoadUser(way, label=label)], 60)
     assert [event for event in events if event.kind == "stopped"] == [], why
 
 
 def test_a_vehicle_that_goes_away_along_the_line_of_sight_has_not_stopped() -> None:
     away = [
-        Walker(path((t, 0.7, 0.5), (t + 1, 0.7, 0.5)), box=(0.2 * 0.9**t, 0.2 * 0.9**t))
+        ScriptedRoadUser(
+            straight_path((t, 0.7, 0.5), (t + 1, 0.7, 0.5)), box=(0.2 * 0.9**t, 0.2 * 0.9**t)
+        )
         for t in range(30)
     ]
-    events = judged(zone(**ROAD, stopped_after_s=10), away, 30)
-    assert told(events) == []
+    events = run_rules(zone_scene(**ROAD, stopped_after_s=10), away, 30)
+    assert event_names(events) == []
 
 
 def test_a_stopped_vehicle_behind_a_passing_bus_goes_on_being_stopped() -> None:
-    before = Walker(path((0, 0.7, 0.5), (30, 0.7, 0.5)))
-    after = Walker(shaky(path((36, 0.7, 0.5), (60, 0.7, 0.5)), 0.003), track=9)
-    events = judged(zone(**ROAD, stopped_after_s=20), [before, after], 60)
-    assert told(events) == ["stopped begin"]
+    before = ScriptedRoadUser(straight_path((0, 0.7, 0.5), (30, 0.7, 0.5)))
+    after = ScriptedRoadUser(
+        with_jitter(straight_path((36, 0.7, 0.5), (60, 0.7, 0.5)), 0.003), track=9
+    )
+    events = run_rules(zone_scene(**ROAD, stopped_after_s=20), [before, after], 60)
+    assert event_names(events) == ["stopped begin"]
 
 
 def test_nothing_begins_for_a_vehicle_that_nobody_sees_any_more() -> None:
-    gone = Walker(path((0, 0.7, 0.5), (15, 0.7, 0.5)))
-    assert judged(zone(**ROAD, stopped_after_s=20), [gone], 40) == []
+    gone = ScriptedRoadUser(straight_path((0, 0.7, 0.5), (15, 0.7, 0.5)))
+    assert run_rules(zone_scene(**ROAD, stopped_after_s=20), [gone], 40) == []
 
 
 def test_one_bad_box_does_not_set_a_stopped_vehicle_in_motion() -> None:
     def way(t_s: float) -> tuple[float, float]:
         return (0.8, 0.6) if round(t_s, 1) in (8.0, 15.0, 24.0) else (0.7, 0.5)
 
-    events = judged(zone(**ROAD, stopped_after_s=20), [Walker(way)], 30)
-    assert told(events) == ["stopped begin"]
+    events = run_rules(zone_scene(**ROAD, stopped_after_s=20), [ScriptedRoadUser(way)], 30)
+    assert event_names(events) == ["stopped begin"]
     assert events[0].t_ns == pytest.approx(20e9, abs=1e8)
 
 
-LEFTWARDS = path((0, 0.95, 0.5), (6, 0.55, 0.5))
-RIGHTWARDS = path((0, 0.55, 0.5), (6, 0.95, 0.5))
-UPWARDS = path((0, 0.75, 0.95), (6, 0.75, 0.3))
-DOWNWARDS = path((0, 0.75, 0.3), (6, 0.75, 0.95))
+LEFTWARDS = straight_path((0, 0.95, 0.5), (6, 0.55, 0.5))
+RIGHTWARDS = straight_path((0, 0.55, 0.5), (6, 0.95, 0.5))
+UPWARDS = straight_path((0, 0.75, 0.95), (6, 0.75, 0.3))
+DOWNWARDS = straight_path((0, 0.75, 0.3), (6, 0.75, 0.95))
 
 
 @pytest.mark.parametrize(
@@ -79,31 +95,39 @@ DOWNWARDS = path((0, 0.75, 0.3), (6, 0.75, 0.95))
         (90, UPWARDS, False),
         (270, UPWARDS, True),
         (270, DOWNWARDS, False),
-        (45, path((0, 0.95, 0.3), (6, 0.6, 0.9)), True),
-        (45, path((0, 0.6, 0.9), (6, 0.95, 0.3)), False),
+        (45, straight_path((0, 0.95, 0.3), (6, 0.6, 0.9)), True),
+        (45, straight_path((0, 0.6, 0.9), (6, 0.95, 0.3)), False),
     ],
 )
 def test_directions_are_as_on_a_protractor_laid_on_the_picture(
-    direction_deg: float, way: Way, *, wrong: bool
+    direction_deg: float, way: Trajectory, *, wrong: bool
 ) -> None:
-    scene = zone(**ROAD, direction_deg=direction_deg)
-    events = judged(scene, [Walker(shaky(way, 0.001))], 6)
-    assert told(events) == (["wrong_way begin"] if wrong else [])
+    scene = zone_scene(**ROAD, direction_deg=direction_deg)
+    events = run_rules(scene, [ScriptedRoadUser(with_jitter(way, 0.001))], 6)
+    assert event_names(events) == (["wrong_way begin"] if wrong else [])
 
 
 @pytest.mark.parametrize(
     ("why", "walker"),
     [
-        ("a person walks as he likes", Walker(LEFTWARDS, label="person", box=(0.02, 0.02))),
-        ("a car that stands", Walker(shaky(path((0, 0.7, 0.5), (9, 0.7, 0.5)), 0.008))),
+        (
+            "a person walks as he likes",
+            ScriptedRoadUser(LEFTWARDS, label="person", box=(0.02, 0.02)),
+        ),
+        (
+            "a car that stands",
+            ScriptedRoadUser(with_jitter(straight_path((0, 0.7, 0.5), (9, 0.7, 0.5)), 0.008)),
+        ),
         (
             "a car that backs into a parking space",
-            Walker(path((0, 0.7, 0.5), (3, 0.7, 0.5), (5, 0.61, 0.5), (9, 0.61, 0.5))),
+            ScriptedRoadUser(
+                straight_path((0, 0.7, 0.5), (3, 0.7, 0.5), (5, 0.61, 0.5), (9, 0.61, 0.5))
+            ),
         ),
         (
             "a track that hops from one car to the next",
-            Walker(
-                path(
+            ScriptedRoadUser(
+                straight_path(
                     (0, 0.9, 0.5),
                     (1, 0.9, 0.5),
                     (1.4, 0.75, 0.5),
@@ -111,17 +135,17 @@ def test_directions_are_as_on_a_protractor_laid_on_the_picture(
                     (3.4, 0.6, 0.5),
                     (6, 0.6, 0.5),
                 ),
-                hidden=[(0.95, 1.45), (2.95, 3.45)],
+                hidden_spans_s=[(0.95, 1.45), (2.95, 3.45)],
             ),
         ),
     ],
 )
-def test_what_is_not_the_wrong_way(why: str, walker: Walker) -> None:
-    events = judged(zone(**ROAD, direction_deg=0), [walker], 9)
+def test_what_is_not_the_wrong_way(why: str, walker: ScriptedRoadUser) -> None:
+    events = run_rules(zone_scene(**ROAD, direction_deg=0), [walker], 9)
     assert [event for event in events if event.kind == "wrong_way"] == [], why
 
 
 def test_the_wrong_way_ends_with_the_vehicle() -> None:
-    events = judged(zone(**ROAD, direction_deg=0), [Walker(LEFTWARDS)], 12)
-    assert told(events) == ["wrong_way begin", "wrong_way end"]
+    events = run_rules(zone_scene(**ROAD, direction_deg=0), [ScriptedRoadUser(LEFTWARDS)], 12)
+    assert event_names(events) == ["wrong_way begin", "wrong_way end"]
     assert events[1].t_ns == pytest.approx(6e9, abs=2e8)

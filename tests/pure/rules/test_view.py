@@ -10,7 +10,7 @@ from agent.base.model import Event, FrameResult
 from agent.detection.rules.camera_lost import CameraLost
 from agent.detection.rules.tamper import TamperRule
 from drivers.media import Plane
-from tests.pure.rules.street import S, told
+from tests.pure.rules.street import NS_PER_S, event_names
 
 HEIGHT, WIDTH = 180, 320
 
@@ -79,11 +79,11 @@ def pictures(*parts: tuple[float, Change], spread: float = 2.0) -> Iterator[Fram
     t_ns = 0
     for length_s, change in parts:
         changed = change(STREET)
-        end_ns = t_ns + round(length_s * S)
+        end_ns = t_ns + round(length_s * NS_PER_S)
         while t_ns < end_ns:
-            gate = noisy(changed, t_ns // S, spread)
+            gate = noisy(changed, t_ns // NS_PER_S, spread)
             yield FrameResult(seq=0, t_ns=t_ns, gate=gate, moving=0.0, tracks=(), passes=0)
-            t_ns += S
+            t_ns += NS_PER_S
 
 
 def judged(sights: Iterator[FrameResult]) -> list[Event]:
@@ -108,7 +108,7 @@ def judged(sights: Iterator[FrameResult]) -> list[Event]:
 )
 def test_a_fault_of_the_picture_begins_and_ends(kind: str, change: Change) -> None:
     events = judged(pictures((60, as_it_is), (60, change), (30, as_it_is)))
-    assert told(events) == [f"{kind} begin", f"{kind} end"]
+    assert event_names(events) == [f"{kind} begin", f"{kind} end"]
     begin, end = events
     assert 68e9 <= begin.t_ns <= 80e9
     assert end.t_ns == pytest.approx(119.5e9, abs=1.5e9)
@@ -142,7 +142,7 @@ def test_night_comes_slowly_and_is_no_fault() -> None:
 
 def test_a_camera_that_is_covered_from_the_beginning_is_blocked() -> None:
     events = judged(pictures((30, covered(1.0)), (30, as_it_is)))
-    assert told(events) == ["view_blocked begin", "view_blocked end"]
+    assert event_names(events) == ["view_blocked begin", "view_blocked end"]
 
 
 def test_a_new_view_becomes_the_right_one_in_about_an_hour() -> None:
@@ -158,13 +158,13 @@ def frozen(*parts: tuple[float, float]) -> list[Event]:
     for length_s, spread in parts:
         part = pictures((length_s, as_it_is), spread=spread)
         sights.extend(msgspec.structs.replace(s, t_ns=t_ns + s.t_ns) for s in part)
-        t_ns += round(length_s * S)
+        t_ns += round(length_s * NS_PER_S)
     return judged(iter(sights))
 
 
 def test_a_picture_that_stands_still_to_the_last_bit_is_frozen() -> None:
     events = frozen((40, 2.0), (60, 0.0), (20, 2.0))
-    assert told(events) == ["view_frozen begin", "view_frozen end"]
+    assert event_names(events) == ["view_frozen begin", "view_frozen end"]
     assert events[0].duration_s == pytest.approx(20, abs=1)
 
 
@@ -191,21 +191,21 @@ def test_a_camera_that_gives_nothing_is_lost_and_comes_back() -> None:
     events: list[Event] = []
     for second in range(60):
         last_s = second if second < 20 or second >= 45 else 20
-        events.extend(rule.step(second * S, last_s * S))
-    assert told(events) == ["camera_lost begin", "camera_lost end"]
-    assert events[0].t_ns == 30 * S
+        events.extend(rule.step(second * NS_PER_S, last_s * NS_PER_S))
+    assert event_names(events) == ["camera_lost begin", "camera_lost end"]
+    assert events[0].t_ns == 30 * NS_PER_S
     assert events[0].duration_s == 10.0
-    assert events[1].t_ns == 44 * S
+    assert events[1].t_ns == 44 * NS_PER_S
 
 
 def test_a_camera_that_never_gave_anything_is_lost_from_the_beginning() -> None:
-    rule = CameraLost("north", lambda _t_ns: "event", since_ns=5 * S)
-    events = [event for second in range(5, 30) for event in rule.step(second * S, None)]
-    assert told(events) == ["camera_lost begin"]
-    assert events[0].t_ns == 15 * S
+    rule = CameraLost("north", lambda _t_ns: "event", since_ns=5 * NS_PER_S)
+    events = [event for second in range(5, 30) for event in rule.step(second * NS_PER_S, None)]
+    assert event_names(events) == ["camera_lost begin"]
+    assert events[0].t_ns == 15 * NS_PER_S
 
 
 def test_a_short_silence_is_no_loss() -> None:
     rule = CameraLost("north", lambda _t_ns: "event", since_ns=0)
-    steps = [rule.step(t * S, (t - t % 8) * S) for t in range(60)]
+    steps = [rule.step(t * NS_PER_S, (t - t % 8) * NS_PER_S) for t in range(60)]
     assert [event for events in steps for event in events] == []

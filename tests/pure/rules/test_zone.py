@@ -3,15 +3,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.base.model import Event
-from tests.pure.rules.street import Walker, judged, path, shaky, told, zone
+from tests.pure.rules.street import (
+    ScriptedRoadUser,
+    event_names,
+    run_rules,
+    straight_path,
+    with_jitter,
+    zone_scene,
+)
 
-THROUGH = path((0, 0.2, 0.5), (10, 0.95, 0.5))
+THROUGH = straight_path((0, 0.2, 0.5), (10, 0.95, 0.5))
 
 
 def test_entering_and_leaving_are_one_event_with_begin_and_end() -> None:
-    way = path((0, 0.2, 0.5), (4, 0.7, 0.5), (8, 0.7, 0.5), (12, 0.2, 0.5))
-    begin, end = judged(zone(), [Walker(way)], 14)
-    assert told([begin, end]) == ["zone begin", "zone end"]
+    way = straight_path((0, 0.2, 0.5), (4, 0.7, 0.5), (8, 0.7, 0.5), (12, 0.2, 0.5))
+    begin, end = run_rules(zone_scene(), [ScriptedRoadUser(way)], 14)
+    assert event_names([begin, end]) == ["zone begin", "zone end"]
     assert (begin.event, begin.rev, begin.name) == (end.event, 1, "yard")
     assert end.rev == 2
     assert begin.t_ns == pytest.approx(2.4e9, abs=3e8)
@@ -20,40 +27,46 @@ def test_entering_and_leaving_are_one_event_with_begin_and_end() -> None:
 
 
 def test_who_leaves_the_picture_has_left_the_zone_when_he_was_last_seen() -> None:
-    events = judged(zone(), [Walker(path((0, 0.7, 0.5), (5, 0.95, 0.5)))], 10)
-    assert told(events) == ["zone begin", "zone end"]
+    events = run_rules(
+        zone_scene(), [ScriptedRoadUser(straight_path((0, 0.7, 0.5), (5, 0.95, 0.5)))], 10
+    )
+    assert event_names(events) == ["zone begin", "zone end"]
     assert events[1].t_ns == pytest.approx(5e9, abs=1e8)
 
 
 def test_the_foot_is_judged_and_not_the_middle() -> None:
-    low = path((0, 0.45, 0.5), (5, 0.45, 0.5))
-    tall = Walker(low, box=(0.2, 0.1))
-    assert judged(zone(), [tall], 5) == []
+    low = straight_path((0, 0.45, 0.5), (5, 0.45, 0.5))
+    tall = ScriptedRoadUser(low, box=(0.2, 0.1))
+    assert run_rules(zone_scene(), [tall], 5) == []
 
 
 def test_who_walks_along_the_edge_is_in_or_out_and_not_both() -> None:
-    way = shaky(path((0, 0.3, 0.5), (3, 0.501, 0.5), (60, 0.501, 0.5)), 0.002)
-    assert len(judged(zone(), [Walker(way)], 60)) <= 1
+    way = with_jitter(straight_path((0, 0.3, 0.5), (3, 0.501, 0.5), (60, 0.501, 0.5)), 0.002)
+    assert len(run_rules(zone_scene(), [ScriptedRoadUser(way)], 60)) <= 1
 
 
 def test_who_is_hidden_for_a_moment_does_not_leave() -> None:
-    way = path((0, 0.7, 0.5), (20, 0.7, 0.5))
-    assert told(judged(zone(), [Walker(way, hidden=[(5, 12)])], 20)) == ["zone begin"]
+    way = straight_path((0, 0.7, 0.5), (20, 0.7, 0.5))
+    assert event_names(
+        run_rules(zone_scene(), [ScriptedRoadUser(way, hidden_spans_s=[(5, 12)])], 20)
+    ) == ["zone begin"]
 
 
 def test_who_stands_and_comes_back_under_another_number_never_left() -> None:
-    before = Walker(path((0, 0.7, 0.5), (10, 0.7, 0.5)))
-    after = Walker(path((15, 0.7, 0.5), (20, 0.7, 0.5), (22, 0.3, 0.5), (25, 0.3, 0.5)), track=7)
-    events = judged(zone(), [before, after], 25)
-    assert told(events) == ["zone begin", "zone end"]
+    before = ScriptedRoadUser(straight_path((0, 0.7, 0.5), (10, 0.7, 0.5)))
+    after = ScriptedRoadUser(
+        straight_path((15, 0.7, 0.5), (20, 0.7, 0.5), (22, 0.3, 0.5), (25, 0.3, 0.5)), track=7
+    )
+    events = run_rules(zone_scene(), [before, after], 25)
+    assert event_names(events) == ["zone begin", "zone end"]
     assert events[1].track == 7
 
 
 def test_another_road_user_in_the_same_place_much_later_is_another_event() -> None:
-    before = Walker(path((0, 0.7, 0.5), (10, 0.7, 0.5)))
-    after = Walker(path((40, 0.7, 0.5), (45, 0.7, 0.5)), track=7)
-    events = judged(zone(), [before, after], 45)
-    assert told(events) == ["zone begin", "zone end", "zone begin"]
+    before = ScriptedRoadUser(straight_path((0, 0.7, 0.5), (10, 0.7, 0.5)))
+    after = ScriptedRoadUser(straight_path((40, 0.7, 0.5), (45, 0.7, 0.5)), track=7)
+    events = run_rules(zone_scene(), [before, after], 45)
+    assert event_names(events) == ["zone begin", "zone end", "zone begin"]
 
 
 @pytest.mark.parametrize(
@@ -70,21 +83,21 @@ def test_another_road_user_in_the_same_place_much_later_is_another_event() -> No
     ],
 )
 def test_a_zone_tells_what_its_keys_ask_for(keys: dict[str, object], kinds: list[str]) -> None:
-    way = path((0, 0.7, 0.5), (10, 0.7, 0.5))
-    assert told(judged(zone(**keys), [Walker(way)], 10)) == kinds
+    way = straight_path((0, 0.7, 0.5), (10, 0.7, 0.5))
+    assert event_names(run_rules(zone_scene(**keys), [ScriptedRoadUser(way)], 10)) == kinds
 
 
 def test_a_dwell_begins_when_the_time_is_over_and_tells_all_of_it() -> None:
-    way = path((0, 0.7, 0.5), (10, 0.7, 0.5), (11, 0.3, 0.5), (13, 0.3, 0.5))
-    begin, end = judged(zone(each=False, dwell_after_s=5), [Walker(way)], 13)
+    way = straight_path((0, 0.7, 0.5), (10, 0.7, 0.5), (11, 0.3, 0.5), (13, 0.3, 0.5))
+    begin, end = run_rules(zone_scene(each=False, dwell_after_s=5), [ScriptedRoadUser(way)], 13)
     assert (begin.t_ns, begin.duration_s) == (5_000_000_000, 5.0)
     assert end.duration_s == pytest.approx(10.4, abs=0.3)
 
 
 def test_what_lasts_is_told_again_every_minute() -> None:
-    way = path((0, 0.7, 0.5), (200, 0.7, 0.5))
-    events = judged(zone(), [Walker(way)], 190)
-    assert told(events) == ["zone begin", *["zone update"] * 3]
+    way = straight_path((0, 0.7, 0.5), (200, 0.7, 0.5))
+    events = run_rules(zone_scene(), [ScriptedRoadUser(way)], 190)
+    assert event_names(events) == ["zone begin", *["zone update"] * 3]
     assert [event.rev for event in events] == [1, 2, 3, 4]
 
 
@@ -96,13 +109,13 @@ def test_every_event_begins_ends_and_counts_its_revisions(
     stops: list[tuple[float, float]], seed: int
 ) -> None:
     points = [(3.0 * i, x, y) for i, (x, y) in enumerate(stops)]
-    scene = zone(kind="carriageway", each=True, stopped_after_s=2, direction_deg=180)
+    scene = zone_scene(kind="carriageway", each=True, stopped_after_s=2, direction_deg=180)
     walkers = [
-        Walker(shaky(path(*points), 0.003, seed)),
-        Walker(path(*points), track=2, label="person"),
+        ScriptedRoadUser(with_jitter(straight_path(*points), 0.003, seed)),
+        ScriptedRoadUser(straight_path(*points), track=2, label="person"),
     ]
     by_event: dict[str, list[Event]] = {}
-    for event in judged(scene, walkers, points[-1][0] + 12):
+    for event in run_rules(scene, walkers, points[-1][0] + 12):
         by_event.setdefault(event.event, []).append(event)
     for revisions in by_event.values():
         assert [event.rev for event in revisions] == list(range(1, len(revisions) + 1))

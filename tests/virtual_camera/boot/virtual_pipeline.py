@@ -38,23 +38,23 @@ class MemfdAllocator(Allocator):
         self.frame_buffers: dict[Any, list[Any]] = {}
         self.mapped_buffers: dict[Any, mmap.mmap] = {}
         self.sync = MemfdSync
-        self._unfit: list[Any] = []
+        self._unusable_buffers: list[Any] = []
         self._fds: list[int] = []
 
     def allocate(self, libcamera_config: Any, _use_case: str) -> None:
         self.close()
         for stream in libcamera_config:
-            fit: list[Any] = []
-            while len(fit) < stream.buffer_count:
+            usable: list[Any] = []
+            while len(usable) < stream.buffer_count:
                 buffer, fd = _buffer(stream)
                 if buffer.metadata.status != SUCCESS:
-                    self._unfit.append(buffer)
+                    self._unusable_buffers.append(buffer)
                     os.close(fd)
                     continue
                 self._fds.append(fd)
                 self.mapped_buffers[buffer] = mmap.mmap(fd, stream.frame_size)
-                fit.append(buffer)
-            self.frame_buffers[stream.stream] = fit
+                usable.append(buffer)
+            self.frame_buffers[stream.stream] = usable
 
     def buffers(self, stream: Any) -> list[Any]:
         return self.frame_buffers[stream]
@@ -95,7 +95,7 @@ class PacedCamera:
 
     def __init__(self, camera: Any) -> None:
         self._camera = camera
-        self._waiting: deque[Any] = deque()
+        self._requests: deque[Any] = deque()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -107,42 +107,42 @@ class PacedCamera:
         limits_us = controls.get(libcamera.controls.FrameDurationLimits)
         step_s = limits_us[0] / 1e6 if limits_us else DEFAULT_STEP_S
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._expose, args=(step_s,), daemon=True)
+        self._thread = threading.Thread(target=self._submit_paced, args=(step_s,), daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
-        self._waiting.clear()
+        self._requests.clear()
         self._camera.stop()
 
     def queue_request(self, request: Any) -> None:
-        self._waiting.append(request)
+        self._requests.append(request)
 
-    def _expose(self, step_s: float) -> None:
+    def _submit_paced(self, step_s: float) -> None:
         due_s = time.monotonic()
         while not self._stopping.wait(max(0.0, due_s - time.monotonic())):
-            told = FOLDER / "step_s"
-            every_s = float(told.read_text()) if told.exists() else step_s
-            due_s = max(due_s + every_s, time.monotonic() - every_s)
-            if self._waiting and not (FOLDER / "silent").exists():
-                self._camera.queue_request(self._waiting.popleft())
+            step_file = FOLDER / "step_s"
+            interval_s = float(step_file.read_text()) if step_file.exists() else step_s
+            due_s = max(due_s + interval_s, time.monotonic() - interval_s)
+            if self._requests and not (FOLDER / "silent").exists():
+                self._camera.queue_request(self._requests.popleft())
 
 
 def change(picamera2: ModuleType) -> None:
     """Make Picamera2 run on the virtual pipeline."""
     camera_class = picamera2.Picamera2
-    grab, modes = camera_class._grab_camera, camera_class._get_raw_modes
-    metadata_of = CompletedRequest.get_metadata
+    original_grab, original_modes = camera_class._grab_camera, camera_class._get_raw_modes
+    original_get_metadata = CompletedRequest.get_metadata
 
     def grab_paced(self: Any, index: int) -> Any:
-        camera = grab(self, index)
+        camera = original_grab(self, index)
         return PacedCamera(camera) if camera.id.startswith("Virtual") else camera
 
     def modes_without_raw(self: Any) -> list[dict[str, Any]]:
         if not self.camera.id.startswith("Virtual"):
-            return modes(self)
+            return original_modes(self)
         formats = self.camera.generate_configuration([libcamera.StreamRole.VideoRecording]).at(0)
         return [
             {"format": str(pixels), "size": (size.width, size.height)}
@@ -153,8 +153,10 @@ def change(picamera2: ModuleType) -> None:
     def get_metadata(self: Any) -> dict[str, Any]:
         if (FOLDER / "broken").exists():
             raise RuntimeError("the virtual camera was told to break")
-        told = FOLDER / "metadata.json"
-        return metadata_of(self) | (json.loads(told.read_text()) if told.exists() else {})
+        metadata_file = FOLDER / "metadata.json"
+        return original_get_metadata(self) | (
+            json.loads(metadata_file.read_text()) if metadata_file.exists() else {}
+        )
 
     picamera2.DmaAllocator = MemfdAllocator
     camera_class._grab_camera = grab_paced

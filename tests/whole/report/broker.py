@@ -23,7 +23,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def block(page: str, name: str) -> str:
+def read_doc_block(page: str, name: str) -> str:
     """A fenced block of a page in docs/, by the name behind its language."""
     text = (DOCS / page).read_text()
     found = re.search(rf"^```\w+ {re.escape(name)}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
@@ -45,7 +45,7 @@ class Mosquitto:
         text = listener + config.replace("listener 8883", f"listener {self.port} 127.0.0.1")
         self._file.write_text(f"user {Path.home().owner()}\nlog_dest stderr\n{text}")
         self._process: subprocess.Popen[str] | None = None
-        self._drain = threading.Thread()
+        self._drain_thread = threading.Thread()
         self.start()
 
     @property
@@ -60,38 +60,38 @@ class Mosquitto:
             stdout=subprocess.DEVNULL,
             text=True,
         )
-        said: list[str] = []
+        output: list[str] = []
         stderr = self._process.stderr
         assert stderr is not None
         for line in stderr:
-            said.append(line)
+            output.append(line)
             if " running" in line:
                 # A full pipe would stop it at its next line of log.
-                self._drain = threading.Thread(target=stderr.read, daemon=True)
-                self._drain.start()
+                self._drain_thread = threading.Thread(target=stderr.read, daemon=True)
+                self._drain_thread.start()
                 return
         self._process.wait()
-        raise AssertionError("mosquitto did not start:\n" + "".join(said))
+        raise AssertionError("mosquitto did not start:\n" + "".join(output))
 
-    def end(self, how: signal.Signals) -> None:
+    def stop(self, signal_number: signal.Signals) -> None:
         """SIGTERM, or SIGKILL as a crash."""
         process, self._process = self._process, None
         if process is None:
             return
-        process.send_signal(how)
+        process.send_signal(signal_number)
         while True:
             try:
                 process.wait(1.0)
                 break
             except subprocess.TimeoutExpired:
                 # Between saying that it runs and doing so it forgets a signal (2.0.21).
-                process.send_signal(how)
-        self._drain.join()
+                process.send_signal(signal_number)
+        self._drain_thread.join()
         assert process.stderr is not None
         process.stderr.close()
 
 
-T61 = """
+T61_CONFIG = """
 [req]
 string_mask = nombstr
 distinguished_name = name
@@ -106,17 +106,22 @@ subjectAltName = DNS:localhost
 """
 
 
-def in_an_old_alphabet(folder: Path) -> tuple[Path, Path]:
+def make_t61_certificate(folder: Path) -> tuple[Path, Path]:
     """A certificate of localhost, signed by itself, and its key. The accent in its name makes that T.61,
     as OpenSSL wrote it for many years.
     """
     if shutil.which("openssl") is None:
         pytest.skip("needs openssl: apt-get install openssl")
-    (folder / "t61.cnf").write_text(T61)
-    kind = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -utf8 -config t61.cnf"
-    words = "-subj /CN=Salé -days 90 -keyout t61.key -out t61.crt"
+    (folder / "t61.cnf").write_text(T61_CONFIG)
+    request_args = (
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -utf8 -config t61.cnf"
+    )
+    subject_args = "-subj /CN=Salé -days 90 -keyout t61.key -out t61.crt"
     subprocess.run(
-        ["openssl", *kind.split(), *words.split()], cwd=folder, check=True, capture_output=True
+        ["openssl", *request_args.split(), *subject_args.split()],
+        cwd=folder,
+        check=True,
+        capture_output=True,
     )
     return folder / "t61.crt", folder / "t61.key"
 
@@ -128,49 +133,51 @@ class Certificates:
         if shutil.which("openssl") is None:
             pytest.skip("needs openssl: apt-get install openssl")
         self.folder = folder
-        self._script = block("centre.md", "certificates")
+        self._script = read_doc_block("centre.md", "certificates")
         authority, self._function = self._script.split("# A certificate:", 1)
         self._run(authority)
 
-    def make(self, name: str) -> None:
+    def make_certificate(self, name: str) -> None:
         self._run(f"#{self._function}\ncertificate {name}")
 
     def issue(self, name: str, *, subject: str | None = None, days: tuple[int, int]) -> None:
         """A certificate of the authority that is good from one day to another, counted from now,
         with another subject than its name where one is given.
         """
-        self.make(name)
+        self.make_certificate(name)
         authority = x509.load_pem_x509_certificate((self.folder / "ca.crt").read_bytes())
         signer = serialization.load_pem_private_key((self.folder / "ca.key").read_bytes(), None)
-        plain = x509.load_pem_x509_certificate((self.folder / f"{name}.crt").read_bytes())
+        original = x509.load_pem_x509_certificate((self.folder / f"{name}.crt").read_bytes())
         assert isinstance(signer, ec.EllipticCurvePrivateKey)
         now = datetime.now(UTC)
-        again = x509.CertificateBuilder(
+        reissued = x509.CertificateBuilder(
             authority.subject,
-            plain.subject if subject is None else x509.Name.from_rfc4514_string(subject),
-            plain.public_key(),
+            original.subject if subject is None else x509.Name.from_rfc4514_string(subject),
+            original.public_key(),
             x509.random_serial_number(),
             now + timedelta(days=days[0]),
             now + timedelta(days=days[1]),
-            list(plain.extensions),
+            list(original.extensions),
         ).sign(signer, hashes.SHA256())
-        (self.folder / f"{name}.crt").write_bytes(again.public_bytes(serialization.Encoding.PEM))
+        (self.folder / f"{name}.crt").write_bytes(reissued.public_bytes(serialization.Encoding.PEM))
 
     def revoke(self, name: str) -> None:
         """Writes the authority's list of revoked certificates, `ca.crl`, with this one in it."""
         authority = x509.load_pem_x509_certificate((self.folder / "ca.crt").read_bytes())
         signer = serialization.load_pem_private_key((self.folder / "ca.key").read_bytes(), None)
-        gone = x509.load_pem_x509_certificate((self.folder / f"{name}.crt").read_bytes())
+        revoked = x509.load_pem_x509_certificate((self.folder / f"{name}.crt").read_bytes())
         assert isinstance(signer, ec.EllipticCurvePrivateKey)
         now = datetime.now(UTC)
-        entry = x509.RevokedCertificateBuilder(gone.serial_number, now).build()
-        made = x509.CertificateRevocationListBuilder(
+        entry = x509.RevokedCertificateBuilder(revoked.serial_number, now).build()
+        revocation_list = x509.CertificateRevocationListBuilder(
             authority.subject,
             now - timedelta(days=1),
             now + timedelta(days=1),
             revoked_certificates=[entry],
         ).sign(signer, hashes.SHA256())
-        (self.folder / "ca.crl").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+        (self.folder / "ca.crl").write_bytes(
+            revocation_list.public_bytes(serialization.Encoding.PEM)
+        )
 
     def path(self, name: str) -> str:
         return str(self.folder / name)

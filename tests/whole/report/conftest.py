@@ -10,7 +10,7 @@ import pytest
 
 from agent.base.clock import Clock, SystemClock
 from agent.base.model import Event
-from agent.base.uuid7 import uuid7_maker
+from agent.base.uuid7 import uuid7_factory
 from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
 from agent.reporting.outbox.outbox import Outbox
@@ -30,15 +30,15 @@ def open_outbox(
         boot="c0ffee00-0000-4000-8000-000000000000",
         clock=clock,
         max_bytes=max_bytes,
-        new_id=uuid7_maker(lambda t_ns: t_ns, random.Random(1)),
+        new_id=uuid7_factory(lambda t_ns: t_ns, random.Random(1)),
         faults=FaultRegistry(CLOCK.boottime_ns),
     )
 
 
-def event(number: int, kind: str = "line") -> OutgoingMessage:
+def make_event(number: int, kind: str = "line") -> OutgoingMessage:
     """A numbered event: `track` is the number."""
     now_ns = CLOCK.boottime_ns()
-    made = Event(
+    event_struct = Event(
         event=f"event-{number}",
         rev=1,
         kind=kind,  # type: ignore[arg-type]
@@ -48,13 +48,15 @@ def event(number: int, kind: str = "line") -> OutgoingMessage:
         begin_ns=now_ns,
         track=number,
     )
-    return topics.event_draft(topics.event_data(made, begin=CLOCK.utc(now_ns)))
+    return topics.build_event_message(
+        topics.build_event_data(event_struct, begin=CLOCK.utc(now_ns))
+    )
 
 
-def number_of(data: bytes, *within: str) -> int:
+def event_number(data: bytes, *field_path: str) -> int:
     """The number that `event` was given; `within` names the field of a message that has it."""
     fields = msgspec.json.decode(data)
-    for name in within:
+    for name in field_path:
         fields = fields[name]
     return int(fields["track"])
 
@@ -70,7 +72,7 @@ def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
 
     yield start
     for broker in started:
-        broker.end(signal.SIGKILL)
+        broker.stop(signal.SIGKILL)
 
 
 @pytest.fixture

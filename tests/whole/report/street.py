@@ -14,14 +14,14 @@ from agent.reporting.mqtt import paho_transport
 from agent.reporting.mqtt.connection import BirthInputs
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
-from agent.reporting.payloads import DeclarationData, Online, StatusMessage
+from agent.reporting.payloads import DeclarationData, OnlineStatus, StatusMessage
 from agent.runtime.stage import StageThread
 from centre.client import CentreClient, ReceivedMessage
 from centre.store import CentreStore
-from tests.whole.report.conftest import CLOCK, number_of, open_outbox
+from tests.whole.report.conftest import CLOCK, event_number, open_outbox
 
-WAIT_S = 30.0
-DECLARED = DeclarationData(
+TIMEOUT_S = 30.0
+DECLARATION = DeclarationData(
     site="corner",
     detects=LABELS,
     cameras=(),
@@ -36,25 +36,25 @@ BIRTH = BirthInputs(
     public_key="",
     versions={"vigie": "0.1.0"},
     cameras=(),
-    declaration=DECLARED,
+    declaration=DECLARATION,
 )
 
 
-class Hasty(random.Random):
+class FastRandom(random.Random):
     """Random numbers that let nobody wait long: a hundredth of what they would be."""
 
     def uniform(self, a: float, b: float) -> float:
         return a + super().uniform(0, b - a) / 100
 
 
-class Box:
+class ReportingBox:
     """An outbox and its session."""
 
     def __init__(self, broker: BrokerConfig, folder: Path, box: str = "pole-17") -> None:
         self.faults = FaultRegistry(CLOCK.boottime_ns)
         self.outbox: Outbox = open_outbox(folder, box=box)
         self.session = MqttSession(
-            broker, self.outbox, self.faults, lambda: BIRTH, CLOCK.boottime_ns, Hasty(3)
+            broker, self.outbox, self.faults, lambda: BIRTH, CLOCK.boottime_ns, FastRandom(3)
         )
         self._thread = StageThread(self.session, CLOCK.boottime_ns, random.Random(4), vital=False)
 
@@ -69,9 +69,9 @@ class Box:
         trace: TracebackType | None,
     ) -> None:
         self._thread.stop()
-        ended = self._thread.join(WAIT_S)
+        has_ended = self._thread.join(TIMEOUT_S)
         self.outbox.close()
-        assert ended
+        assert has_ended
         assert self._thread.health().last_error is None
 
     def wait_for_fault(self, code: str) -> str:
@@ -84,28 +84,28 @@ class Box:
         return detail() or ""
 
 
-class Listener:
+class CentreListener:
     """`vigie watch` in a thread; with a file it is a centre."""
 
     def __init__(
         self, broker: BrokerConfig, store: Path | None = None, box: str | None = None
     ) -> None:
-        self.heard: list[ReceivedMessage] = []
+        self.received: list[ReceivedMessage] = []
         self._changed = threading.Condition()
         self.store = CentreStore.open(store) if store else None
-        self.watch = CentreClient(
+        self.client = CentreClient(
             broker,
-            self._on_heard,
-            Hasty(),
+            self._on_message,
+            FastRandom(),
             CLOCK.boottime_ns,
             box=box,
             store=self.store,
         )
-        self._thread = StageThread(self.watch, CLOCK.boottime_ns, random.Random(5), vital=False)
+        self._thread = StageThread(self.client, CLOCK.boottime_ns, random.Random(5), vital=False)
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self.watch.online.wait(WAIT_S)
+        assert self.client.online.wait(TIMEOUT_S)
         return self
 
     def __exit__(
@@ -115,80 +115,83 @@ class Listener:
         trace: TracebackType | None,
     ) -> None:
         self._thread.stop()
-        ended = self._thread.join(WAIT_S)
+        has_ended = self._thread.join(TIMEOUT_S)
         if self.store:
             self.store.close()
-        assert ended
+        assert has_ended
         assert self._thread.health().last_error is None
 
-    def wait(self, enough: Callable[[], object]) -> None:
+    def wait_for(self, is_enough: Callable[[], object]) -> None:
         """Until `enough`, looked at after each message."""
         with self._changed:
-            assert self._changed.wait_for(enough, WAIT_S), f"heard {len(self.heard)} messages"
+            assert self._changed.wait_for(is_enough, TIMEOUT_S), (
+                f"heard {len(self.received)} messages"
+            )
 
-    def numbers(self) -> list[int]:
+    def event_numbers(self) -> list[int]:
         """The numbers of the events that came, repeats and all."""
         return [
-            number_of(bytes(item.payload), "data")
-            for item in list(self.heard)
+            event_number(bytes(item.payload), "data")
+            for item in list(self.received)
             if "/up/event/" in item.topic
         ]
 
-    def states(self) -> list[str]:
+    def status_names(self) -> list[str]:
         """What statuses said, in order."""
         return [
             type(item.message.data).__name__
-            for item in list(self.heard)
+            for item in list(self.received)
             if isinstance(item.message, StatusMessage)
         ]
 
-    def births(self) -> list[Online]:
+    def births(self) -> list[OnlineStatus]:
         return [
             item.message.data
-            for item in list(self.heard)
-            if isinstance(item.message, StatusMessage) and isinstance(item.message.data, Online)
+            for item in list(self.received)
+            if isinstance(item.message, StatusMessage)
+            and isinstance(item.message.data, OnlineStatus)
         ]
 
-    def _on_heard(self, item: ReceivedMessage) -> None:
+    def _on_message(self, item: ReceivedMessage) -> None:
         with self._changed:
-            self.heard.append(item)
+            self.received.append(item)
             self._changed.notify_all()
 
 
-def wait_until(true: Callable[[], object], timeout_s: float = WAIT_S) -> None:
+def wait_until(condition: Callable[[], object], timeout_s: float = TIMEOUT_S) -> None:
     """For what has no event to wait on: looks every few milliseconds."""
-    never = threading.Event()
+    never_set = threading.Event()
     deadline_ns = CLOCK.boottime_ns() + int(timeout_s * 1e9)
-    while not true():
+    while not condition():
         assert CLOCK.boottime_ns() < deadline_ns, "it did not happen in time"
-        never.wait(0.005)
+        never_set.wait(0.005)
 
 
-class Client:
+class BareClient:
     """A bare client of the broker, for what boxes and centres would not do."""
 
     def __init__(self, broker: BrokerConfig, client_id: str) -> None:
         self.link = paho_transport.PahoTransport(broker, client_id, None)
-        self.events: list[paho_transport.LinkEvent] = []
+        self.events: list[paho_transport.TransportEvent] = []
         self.link.connect()
-        self.wait(paho_transport.Accepted)
+        self.wait_for(paho_transport.Connack)
 
-    def wait(self, kind: type[paho_transport.LinkEvent]) -> paho_transport.LinkEvent:
+    def wait_for(self, kind: type[paho_transport.TransportEvent]) -> paho_transport.TransportEvent:
         """The next event of a kind."""
-        deadline_ns = CLOCK.boottime_ns() + int(WAIT_S * 1e9)
+        deadline_ns = CLOCK.boottime_ns() + int(TIMEOUT_S * 1e9)
         while True:
             for event in self.events:
                 if isinstance(event, kind):
                     self.events.remove(event)
                     return event
             assert CLOCK.boottime_ns() < deadline_ns, f"no {kind.__name__}"
-            self.events += self.link.turn(0.2)
+            self.events += self.link.poll(0.2)
 
-    def say(
+    def publish(
         self, topic: str, payload: bytes, *, retained: bool = False
-    ) -> paho_transport.Published:
+    ) -> paho_transport.Puback:
         """Publish, and return the broker's answer."""
         self.link.publish(topic, payload, retained=retained)
-        answer = self.wait(paho_transport.Published)
-        assert isinstance(answer, paho_transport.Published)
+        answer = self.wait_for(paho_transport.Puback)
+        assert isinstance(answer, paho_transport.Puback)
         return answer

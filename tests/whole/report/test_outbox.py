@@ -18,8 +18,8 @@ from agent.reporting.outbox import files, writer
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.outbox.writer import OutboxError
 from agent.reporting.payloads import LostMessages, OutboxDamaged, ReceiptData, SeqRange
-from agent.reporting.topics import snapshot_draft
-from tests.whole.report.conftest import event, number_of, open_outbox
+from agent.reporting.topics import build_snapshot_message
+from tests.whole.report.conftest import event_number, make_event, open_outbox
 from tests.whole.report.street import wait_until
 
 Open = Callable[..., Outbox]
@@ -28,7 +28,7 @@ Open = Callable[..., Outbox]
 def numbers(outbox: Outbox) -> list[int]:
     """The numbers of the events that wait, in the order in which they would be sent."""
     outbox.requeue_in_flight()
-    return [number_of(row.data) for row in outbox.fetch(10_000) if row.type == "event"]
+    return [event_number(row.data) for row in outbox.fetch(10_000) if row.type == "event"]
 
 
 def receipts(outbox: Outbox) -> list[ReceiptData]:
@@ -42,10 +42,10 @@ def receipts(outbox: Outbox) -> list[ReceiptData]:
 
 def test_a_ticket_says_when_the_message_is_on_the_disk(outboxes: Open, tmp_path: Path) -> None:
     outbox = outboxes(tmp_path)
-    ticket = outbox.put(event(1))
+    ticket = outbox.put(make_event(1))
     assert ticket.wait(10)
-    assert (ticket.durable, ticket.error, ticket.seq) == (True, None, 1)
-    with sqlite3.connect(files.database(tmp_path)) as other:
+    assert (ticket.is_durable, ticket.error, ticket.seq) == (True, None, 1)
+    with sqlite3.connect(files.database_path(tmp_path)) as other:
         assert other.execute("SELECT COUNT(*) FROM message").fetchone() == (1,)
     other.close()
 
@@ -54,13 +54,13 @@ def test_what_was_taken_is_there_after_a_start_under_the_same_epoch(
     outboxes: Open, tmp_path: Path
 ) -> None:
     first = outboxes(tmp_path)
-    tickets = [first.put(event(number)) for number in range(1, 51)]
+    tickets = [first.put(make_event(number)) for number in range(1, 51)]
     first.close()
     assert [ticket.seq for ticket in tickets] == list(range(1, 51))
     second = outboxes(tmp_path)
     assert second.epoch == first.epoch
     assert numbers(second) == list(range(1, 51))
-    ticket = second.put(event(51))
+    ticket = second.put(make_event(51))
     assert ticket.wait(10)
     assert ticket.seq == 51
 
@@ -69,13 +69,13 @@ def test_numbers_are_not_given_twice_even_where_everything_has_left(
     outboxes: Open, tmp_path: Path
 ) -> None:
     first = outboxes(tmp_path)
-    first.put(event(1)).wait(10)
+    first.put(make_event(1)).wait(10)
     first.acknowledge(first.epoch, (SeqRange(1, 1),))
     first.close()
     second = outboxes(tmp_path)
     assert second.counts().depth == 0
     assert second.acked_upto() == 1
-    ticket = second.put(event(2))
+    ticket = second.put(make_event(2))
     assert ticket.wait(10)
     assert ticket.seq == 2
 
@@ -85,7 +85,7 @@ def test_many_threads_share_a_commit_and_no_number(outboxes: Open, tmp_path: Pat
     seqs: list[int] = []
 
     def put_some(begin: int) -> None:
-        tickets = [outbox.put(event(begin + step)) for step in range(100)]
+        tickets = [outbox.put(make_event(begin + step)) for step in range(100)]
         assert all(ticket.wait(10) for ticket in tickets)
         seqs.extend(ticket.seq for ticket in tickets)
 
@@ -102,13 +102,13 @@ def test_the_newest_emergencies_go_first_and_the_rest_in_order(
 ) -> None:
     outbox = outboxes(tmp_path)
     for number in range(1, 7):
-        outbox.put(event(number, "wrong_way" if number % 3 == 0 else "line")).wait(10)
-    assert [number_of(row.data) for row in outbox.fetch(4)] == [6, 3, 1, 2]
-    assert [number_of(row.data) for row in outbox.fetch(4)] == [4, 5]
+        outbox.put(make_event(number, "wrong_way" if number % 3 == 0 else "line")).wait(10)
+    assert [event_number(row.data) for row in outbox.fetch(4)] == [6, 3, 1, 2]
+    assert [event_number(row.data) for row in outbox.fetch(4)] == [4, 5]
     assert outbox.fetch(4) == []
-    outbox.put(event(7)).wait(10)
-    outbox.put(event(8, "stopped")).wait(10)
-    assert [number_of(row.data) for row in outbox.fetch(4)] == [8, 7]
+    outbox.put(make_event(7)).wait(10)
+    outbox.put(make_event(8, "stopped")).wait(10)
+    assert [event_number(row.data) for row in outbox.fetch(4)] == [8, 7]
 
 
 def test_a_hundred_emergencies_pass_at_most_so_that_the_rest_moves(
@@ -116,9 +116,9 @@ def test_a_hundred_emergencies_pass_at_most_so_that_the_rest_moves(
 ) -> None:
     outbox = outboxes(tmp_path)
     for number in range(1, 131):
-        ticket = outbox.put(event(number, "stopped"))
+        ticket = outbox.put(make_event(number, "stopped"))
     assert ticket.wait(10)
-    sent = [number_of(row.data) for row in outbox.fetch(1000)]
+    sent = [event_number(row.data) for row in outbox.fetch(1000)]
     assert sent[:100] == list(range(130, 30, -1))
     assert sent[100:] == list(range(1, 31))
 
@@ -128,7 +128,7 @@ def test_what_has_arrived_is_not_lent_again_and_not_below_the_floor(
 ) -> None:
     outbox = outboxes(tmp_path)
     for number in range(1, 6):
-        ticket = outbox.put(event(number))
+        ticket = outbox.put(make_event(number))
     assert ticket.wait(10)
     outbox.fetch(5)
     outbox.acknowledge(outbox.epoch, (SeqRange(1, 2), SeqRange(4, 4)))
@@ -140,7 +140,7 @@ def test_what_has_arrived_is_not_lent_again_and_not_below_the_floor(
 
 def on_disk(folder: Path) -> list[int]:
     """The numbers of the messages that another process would find there."""
-    with sqlite3.connect(files.database(folder)) as other:
+    with sqlite3.connect(files.database_path(folder)) as other:
         found = [row[0] for row in other.execute("SELECT seq FROM message ORDER BY seq")]
     other.close()
     return found
@@ -149,7 +149,7 @@ def on_disk(folder: Path) -> list[int]:
 def lent_and_arrived(outbox: Outbox, upto: int) -> None:
     """So many messages were put and sent, and have arrived."""
     for number in range(1, upto + 1):
-        assert outbox.put(event(number)).wait(10)
+        assert outbox.put(make_event(number)).wait(10)
     assert len(outbox.fetch(100)) == upto
     outbox.acknowledge(outbox.epoch, (SeqRange(1, upto),))
     wait_until(lambda: outbox.depth == 0)
@@ -164,7 +164,7 @@ def test_what_has_arrived_goes_in_the_commit_of_the_next_message(
     assert outbox.acked_upto() == 3
     outbox.requeue_in_flight()
     assert outbox.fetch(100) == []
-    assert outbox.put(event(4)).wait(10)
+    assert outbox.put(make_event(4)).wait(10)
     assert on_disk(tmp_path) == [4]
     assert (outbox.depth, outbox.counts().depth) == (1, 1)
 
@@ -178,7 +178,7 @@ def test_a_power_cut_before_that_costs_a_message_that_is_sent_twice_and_none_tha
     after = outboxes(tmp_path / "after the cut")
     assert numbers(after) == [1, 2, 3]
     after.acknowledge(after.epoch, (SeqRange(1, 3),))
-    assert after.put(event(4)).wait(10)
+    assert after.put(make_event(4)).wait(10)
     wait_until(lambda: numbers(after) == [4])
 
 
@@ -192,10 +192,10 @@ def test_what_has_arrived_is_gone_when_the_outbox_is_closed(outboxes: Open, tmp_
 def test_where_no_message_comes_or_many_have_arrived_it_goes_all_the_same(
     outboxes: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "DELETED_MOST", 2)
+    monkeypatch.setattr(writer, "MAX_UNCOMMITTED_DELETES", 2)
     lent_and_arrived(outboxes(tmp_path / "many"), 3)
     wait_until(lambda: on_disk(tmp_path / "many") == [])
-    monkeypatch.setattr(writer, "DELETED_WAIT_S", 0.01)
+    monkeypatch.setattr(writer, "DELETE_COMMIT_DELAY_S", 0.01)
     lent_and_arrived(outboxes(tmp_path / "late"), 2)
     wait_until(lambda: on_disk(tmp_path / "late") == [])
 
@@ -205,7 +205,7 @@ def test_what_arrived_in_an_older_connection_goes_at_once_so_that_it_is_not_sent
 ) -> None:
     outbox = outboxes(tmp_path)
     for number in (1, 2, 3):
-        assert outbox.put(event(number)).wait(10)
+        assert outbox.put(make_event(number)).wait(10)
     outbox.acknowledge(outbox.epoch, (SeqRange(1, 3),))
     wait_until(lambda: on_disk(tmp_path) == [])
     assert outbox.fetch(100) == []
@@ -213,12 +213,15 @@ def test_what_arrived_in_an_older_connection_goes_at_once_so_that_it_is_not_sent
 
 def test_over_the_cap_pictures_go_and_a_receipt_names_them(outboxes: Open, tmp_path: Path) -> None:
     outbox = outboxes(tmp_path, max_bytes=100_000)
-    pictures = [outbox.put(snapshot_draft("north", bytes(20_000), 1, event=None)) for _ in range(4)]
-    events = [outbox.put(event(number)) for number in range(60)]
+    pictures = [
+        outbox.put(build_snapshot_message("north", bytes(20_000), 1, event_id=None))
+        for _ in range(4)
+    ]
+    events = [outbox.put(make_event(number)) for number in range(60)]
     assert all(ticket.wait(10) for ticket in (*pictures, *events))
     assert outbox.has_losses
     outbox.report_losses()
-    outbox.put(event(60)).wait(10)
+    outbox.put(make_event(60)).wait(10)
     (lost,) = receipts(outbox)
     assert isinstance(lost, LostMessages)
     assert lost.by_type == {"snapshot": lost.count}
@@ -232,15 +235,15 @@ def test_events_come_in_over_the_cap_and_what_is_worth_less_is_refused_aloud(
 ) -> None:
     outbox = outboxes(tmp_path, max_bytes=10_000)
     for number in range(50):
-        ticket = outbox.put(event(number))
+        ticket = outbox.put(make_event(number))
     assert ticket.wait(10)
-    refused = outbox.put(snapshot_draft("north", b"jpeg", 1, event=None))
+    refused = outbox.put(build_snapshot_message("north", b"jpeg", 1, event_id=None))
     with pytest.raises(OutboxError, match="full of messages of more worth"):
         refused.wait(10)
     assert refused.error
     assert numbers(outbox) == list(range(50))
     outbox.report_losses()
-    outbox.put(event(50)).wait(10)
+    outbox.put(make_event(50)).wait(10)
     (lost,) = receipts(outbox)
     assert isinstance(lost, LostMessages)
     assert (lost.count, lost.ranges) == (1, ())
@@ -262,7 +265,7 @@ def filled(folder: Path, count: int) -> str:
     """An outbox with numbered events, closed. Its epoch."""
     outbox = open_outbox(folder)
     for number in range(1, count + 1):
-        outbox.put(event(number))
+        outbox.put(make_event(number))
     outbox.close()
     return outbox.epoch
 
@@ -318,7 +321,7 @@ def test_a_damaged_outbox_is_set_aside_and_what_can_be_read_goes_on_under_a_new_
     outboxes: Open, tmp_path: Path, damage: Callable[[Path], None], carried: int | None
 ) -> None:
     epoch = filled(tmp_path, 20)
-    damage(files.database(tmp_path))
+    damage(files.database_path(tmp_path))
     outbox = outboxes(tmp_path)
     assert outbox.epoch != epoch
     assert (tmp_path / "damaged-1" / "messages.db").exists()
@@ -329,7 +332,7 @@ def test_a_damaged_outbox_is_set_aside_and_what_can_be_read_goes_on_under_a_new_
     left = numbers(outbox)
     assert receipt.carried == len(left) == (carried or 0)
     assert left == [n for n in range(1, 21) if n != 7 or carried == 20][: len(left)]
-    ticket = outbox.put(event(99))
+    ticket = outbox.put(make_event(99))
     assert ticket.wait(10)
     assert ticket.seq == len(left) + 2
 
@@ -340,14 +343,14 @@ def test_flipped_bits_lose_nothing_in_silence(tmp_path: Path, seed: int) -> None
     rng = random.Random(seed)
     master = tmp_path / "master"
     filled(master, 40)
-    good = files.database(master).read_bytes()
+    good = files.database_path(master).read_bytes()
     for trial in range(40):
         folder = tmp_path / f"trial-{trial}"
         (folder / "current").mkdir(parents=True)
         bad = bytearray(good)
         at = rng.randrange(len(bad))
         bad[at] ^= 1 << rng.randrange(8)
-        files.database(folder).write_bytes(bad)
+        files.database_path(folder).write_bytes(bad)
         outbox = open_outbox(folder)
         left = numbers(outbox)
         told = receipts(outbox)
@@ -360,12 +363,12 @@ def test_flipped_bits_lose_nothing_in_silence(tmp_path: Path, seed: int) -> None
 def test_damage_that_shows_while_running_is_set_aside_too(outboxes: Open, tmp_path: Path) -> None:
     outbox = outboxes(tmp_path)
     for number in range(1, 11):
-        ticket = outbox.put(event(number))
+        ticket = outbox.put(make_event(number))
     assert ticket.wait(10)
     epoch = outbox.epoch
-    damage_one_row(files.database(tmp_path))
+    damage_one_row(files.database_path(tmp_path))
     assert outbox.fetch(100) == []
-    outbox.put(event(11)).wait(10)
+    outbox.put(make_event(11)).wait(10)
     assert outbox.epoch != epoch
     assert numbers(outbox) == [1, 2, 3, 4, 5, 6, 8, 9, 10, 11]
 
@@ -373,7 +376,7 @@ def test_damage_that_shows_while_running_is_set_aside_too(outboxes: Open, tmp_pa
 def test_only_the_newest_damaged_outboxes_are_kept(tmp_path: Path) -> None:
     for _ in range(5):
         filled(tmp_path, 1)
-        damage_header(files.database(tmp_path))
+        damage_header(files.database_path(tmp_path))
     open_outbox(tmp_path).close()
     kept = sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("damaged"))
     assert kept == ["damaged-3", "damaged-4", "damaged-5"]
@@ -425,7 +428,7 @@ def test_a_full_disk_is_an_error_to_the_caller_and_it_goes_on_when_there_is_room
     with largest_file(200_000):
         for number in range(1, 400):
             try:
-                outbox.put(event(number, "stopped")).wait(10)
+                outbox.put(make_event(number, "stopped")).wait(10)
                 kept.append(number)
             except OutboxError as error:
                 assert "cannot write to the outbox" in str(error)  # noqa: PT017 (each of many)
@@ -433,7 +436,7 @@ def test_a_full_disk_is_an_error_to_the_caller_and_it_goes_on_when_there_is_room
             if len(failed) == 3:
                 break
     assert failed
-    ticket = outbox.put(event(1000))
+    ticket = outbox.put(make_event(1000))
     assert ticket.wait(10)
     assert ticket.seq == len(kept) + 1
     assert sorted(numbers(outbox)) == [*kept, 1000]

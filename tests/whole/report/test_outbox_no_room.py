@@ -14,27 +14,27 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.base.uuid7 import uuid7_maker
+from agent.base.uuid7 import uuid7_factory
 from agent.config.configuration import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox import files, writer
-from agent.reporting.outbox.outbox import READABLE_AFTER_NS, Outbox
+from agent.reporting.outbox.outbox import READ_FAULT_CLEAR_NS, Outbox
 from agent.reporting.outbox.schema import OutboxRow
 from agent.reporting.outbox.writer import OutboxError
 from agent.reporting.payloads import HealthMessage, OutboxDamaged, ReceiptData, SeqRange
-from tests.conftest import HeldClock
+from tests.conftest import ManualClock
 from tests.pure.test_health_file import REPORT
 from tests.whole.report.broker import Mosquitto
-from tests.whole.report.conftest import CLOCK, event, number_of
-from tests.whole.report.street import BIRTH, Hasty, Listener, wait_until
+from tests.whole.report.conftest import CLOCK, event_number, make_event
+from tests.whole.report.street import BIRTH, CentreListener, FastRandom, wait_until
 
 
 class Kept:
     """An outbox, its clock and its faults."""
 
-    def __init__(self, folder: Path, clock: HeldClock) -> None:
+    def __init__(self, folder: Path, clock: ManualClock) -> None:
         self.folder = folder
         self.clock = clock
         self.faults = FaultRegistry(clock.boottime_ns)
@@ -44,17 +44,17 @@ class Kept:
             boot="c0ffee00-0000-4000-8000-000000000000",
             clock=clock,
             max_bytes=50_000_000,
-            new_id=uuid7_maker(lambda t_ns: t_ns, random.Random(1)),
+            new_id=uuid7_factory(lambda t_ns: t_ns, random.Random(1)),
             faults=self.faults,
         )
 
     def put(self, *numbers: int) -> None:
         for number in numbers:
-            assert self.outbox.put(event(number)).wait(10)
+            assert self.outbox.put(make_event(number)).wait(10)
 
     def numbers(self) -> list[int]:
         self.outbox.requeue_in_flight()
-        return [number_of(row.data) for row in self.outbox.fetch(1000) if row.type == "event"]
+        return [event_number(row.data) for row in self.outbox.fetch(1000) if row.type == "event"]
 
     def receipts(self) -> list[ReceiptData]:
         self.outbox.requeue_in_flight()
@@ -68,14 +68,14 @@ class Kept:
 
     def damage(self, seq: int) -> None:
         """A bit has flipped in a message, as in a worn card."""
-        other = sqlite3.connect(files.database(self.folder))
+        other = sqlite3.connect(files.database_path(self.folder))
         other.execute("UPDATE message SET data = X'00' WHERE seq = ?", (seq,))
         other.commit()
         other.close()
 
 
 @pytest.fixture
-def kept(tmp_path: Path, clock: HeldClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kept]:
+def kept(tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kept]:
     monkeypatch.setattr(writer, "RETRY_S", 0.01)
     kept = Kept(tmp_path / "outbox", clock)
     yield kept
@@ -106,7 +106,7 @@ def test_what_is_damaged_while_there_is_no_room_is_mended_when_there_is(kept: Ke
         wait_until(lambda: kept.told("STO-02", "outbox"))
         # A put is told that it is not kept: what is put into a damaged file might not leave it.
         with pytest.raises(OutboxError, match="cannot write to the outbox"):
-            kept.outbox.put(event(11)).wait(10)
+            kept.outbox.put(make_event(11)).wait(10)
         assert kept.outbox.counts().depth == 10
         assert kept.outbox.acked_upto() == 0
         assert kept.outbox.fetch(100) == []
@@ -138,9 +138,9 @@ def test_what_arrived_under_the_old_numbers_takes_nothing_from_the_new_database(
     kept.put(*range(1, 11))
     epoch = kept.outbox.epoch
     kept.damage(7)
-    held = sqlite3.connect(files.database(kept.folder), isolation_level=None)
+    held = sqlite3.connect(files.database_path(kept.folder), isolation_level=None)
     held.execute("BEGIN IMMEDIATE")
-    ticket = kept.outbox.put(event(11))
+    ticket = kept.outbox.put(make_event(11))
     # The writer waits for its turn: what follows comes to it at once.
     assert kept.outbox.acknowledge(epoch, (SeqRange(1, 4),)) == (SeqRange(1, 4),)
     assert kept.outbox.fetch(100) == []
@@ -176,8 +176,8 @@ def test_what_cannot_be_opened_now_is_not_taken_for_unreadable(kept: Kept) -> No
     kept.outbox.close()
     # There is no room for the index of the WAL, so SQLite cannot even begin to read.
     with no_room(), pytest.raises(sqlite3.OperationalError):
-        files._salvage(files.database(kept.folder))
-    assert files.replace_damaged(kept.folder, "a reason", lambda _: RECEIPT) == "damaged-1"
+        files._salvage(files.database_path(kept.folder))
+    assert files.replace_damaged_database(kept.folder, "a reason", lambda _: RECEIPT) == "damaged-1"
     again = Kept(kept.folder, kept.clock)
     assert again.numbers() == [1, 2, 3]
     again.outbox.close()
@@ -188,11 +188,11 @@ def test_a_replacement_that_failed_half_way_is_gone_on_with(kept: Kept, came_to:
     kept.put(1, 2, 3)
     kept.outbox.close()
     current, new = kept.folder / "current", kept.folder / "new"
-    assert files.replace_damaged(kept.folder, "a reason", lambda _: RECEIPT) == "damaged-1"
+    assert files.replace_damaged_database(kept.folder, "a reason", lambda _: RECEIPT) == "damaged-1"
     current.rename(new)
     if came_to == "a new one beside it":
         (kept.folder / "damaged-1").rename(current)
-    assert files.replace_damaged(kept.folder, "a reason", lambda _: RECEIPT) == "damaged-1"
+    assert files.replace_damaged_database(kept.folder, "a reason", lambda _: RECEIPT) == "damaged-1"
     assert not new.exists()
     again = Kept(kept.folder, kept.clock)
     assert again.numbers() == [1, 2, 3]
@@ -203,7 +203,7 @@ def test_a_reader_whose_connection_has_ended_opens_it_anew(kept: Kept) -> None:
     kept.put(1, 2)
     reader = kept.outbox._reader
     assert reader is not None
-    assert reader.oldest() is not None
+    assert reader.oldest_unacked() is not None
     assert reader._db is not None
     reader._db.close()
     assert kept.outbox.counts().depth == 2
@@ -216,10 +216,10 @@ def nothing_to_be_read(kept: Kept) -> Iterator[None]:
     reader = kept.outbox._reader
     assert reader is not None
     aside = kept.folder / "aside"
-    reader.let_go()
+    reader.close()
     (kept.folder / "current").rename(aside)
     with pytest.raises(sqlite3.OperationalError):
-        reader.oldest()
+        reader.oldest_unacked()
     try:
         yield
     finally:
@@ -231,18 +231,18 @@ def test_an_outbox_that_cannot_be_read_does_not_silence_health_and_is_a_fault_un
     broker: Mosquitto, kept: Kept
 ) -> None:
     never = threading.Event()
-    heard = Listener(BrokerConfig(url=broker.url, keepalive_s=5))
+    heard = CentreListener(BrokerConfig(url=broker.url, keepalive_s=5))
     session = MqttSession(
         BrokerConfig(url=broker.url, keepalive_s=5, ack="broker"),
         kept.outbox,
         kept.faults,
         lambda: BIRTH,
         CLOCK.boottime_ns,
-        Hasty(3),
+        FastRandom(3),
     )
 
     def told() -> list[float]:
-        messages = [item.message for item in list(heard.heard)]
+        messages = [item.message for item in list(heard.received)]
         return [m.data.uptime_s for m in messages if isinstance(m, HealthMessage)]
 
     with heard:
@@ -251,7 +251,7 @@ def test_an_outbox_that_cannot_be_read_does_not_silence_health_and_is_a_fault_un
             health = session.health()
             assert (health.depth, health.oldest_age_s) == (3, None)
             assert "cannot be read" in (kept.told("STO-01", "outbox reader") or "")
-            session.tell(topics.health_draft(REPORT, CLOCK.boottime_ns()))
+            session.send_unstored(topics.build_health_message(REPORT, CLOCK.boottime_ns()))
             while not told():
                 session.run_once(never)
             # Through the connection's own trouble with it, too: it stays connected.
@@ -259,11 +259,11 @@ def test_an_outbox_that_cannot_be_read_does_not_silence_health_and_is_a_fault_un
             assert [birth.session for birth in heard.births()] == [1]
         while kept.outbox.depth:
             session.run_once(never)
-        heard.wait(lambda: sorted(heard.numbers()) == [1, 2, 3])
+        heard.wait_for(lambda: sorted(heard.event_numbers()) == [1, 2, 3])
         assert [birth.session for birth in heard.births()] == [1]
         session.health()
         assert kept.told("STO-01", "outbox reader")
-        kept.clock.pass_s(READABLE_AFTER_NS / 1e9)
+        kept.clock.advance_s(READ_FAULT_CLEAR_NS / 1e9)
         session.health()
         assert kept.faults.active() == ()
         session.close()

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from agent.config.configuration import BrokerConfig
-from agent.reporting.mqtt.connect_error import LinkError
+from agent.reporting.mqtt.connect_error import MqttConnectionError
 from agent.reporting.mqtt.connection import BirthInputs
-from agent.reporting.mqtt.paho_transport import Accepted, PahoTransport
+from agent.reporting.mqtt.paho_transport import Connack, PahoTransport
 from agent.runtime.stage import StageThread
 from centre.client import CentreClient, ReceivedMessage
 from tests.whole.report.broker import Mosquitto
-from tests.whole.report.conftest import CLOCK, event
-from tests.whole.report.proxy import Proxy
-from tests.whole.report.street import BIRTH, Box, Client, Listener, wait_until
+from tests.whole.report.conftest import CLOCK, make_event
+from tests.whole.report.proxy import FreezingProxy
+from tests.whole.report.street import BIRTH, BareClient, CentreListener, ReportingBox, wait_until
 
 
 def config(url: str, **options: object) -> BrokerConfig:
@@ -29,41 +29,41 @@ def test_no_more_is_in_flight_than_the_server_said_and_than_twenty(
     brokers: Callable[..., Mosquitto], tmp_path: Path, maximum: int, most: int
 ) -> None:
     broker = brokers(config=f"allow_anonymous true\nmax_inflight_messages {maximum}\n")
-    box = Box(config(f"mqtt://127.0.0.1:{broker.port}"), tmp_path / "first")
+    box = ReportingBox(config(f"mqtt://127.0.0.1:{broker.port}"), tmp_path / "first")
     for number in range(200):
-        box.outbox.put(event(number))
+        box.outbox.put(make_event(number))
     box.outbox.close()
     with (
-        Proxy(broker.port) as proxy,
-        Listener(config(broker.url), tmp_path / "centre.db") as centre,
+        FreezingProxy(broker.port) as proxy,
+        CentreListener(config(broker.url), tmp_path / "centre.db") as centre,
     ):
-        with Box(config(proxy.url), tmp_path / "first") as box:
-            centre.wait(lambda: len(set(centre.numbers())) >= 200)
+        with ReportingBox(config(proxy.url), tmp_path / "first") as box:
+            centre.wait_for(lambda: len(set(centre.event_numbers())) >= 200)
             wait_until(lambda: box.outbox.depth == 0)
-        assert 1 <= proxy.most_in_flight <= most
+        assert 1 <= proxy.max_in_flight <= most
 
 
 def test_a_reconnect_does_not_send_everything_at_once(broker: Mosquitto, tmp_path: Path) -> None:
     with (
-        Proxy(broker.port) as proxy,
-        Listener(config(broker.url), tmp_path / "centre.db") as centre,
-        Box(config(proxy.url), tmp_path) as box,
+        FreezingProxy(broker.port) as proxy,
+        CentreListener(config(broker.url), tmp_path / "centre.db") as centre,
+        ReportingBox(config(proxy.url), tmp_path) as box,
     ):
         wait_until(lambda: box.session.health().centre_listens)
         proxy.freeze()
         for number in range(300):
-            box.outbox.put(event(number))
+            box.outbox.put(make_event(number))
         proxy.thaw()
-        centre.wait(lambda: set(centre.numbers()) == set(range(300)))
+        centre.wait_for(lambda: set(centre.event_numbers()) == set(range(300)))
         wait_until(lambda: box.outbox.depth == 0)
         assert proxy.connections >= 2
-        assert proxy.most_in_flight <= 20
+        assert proxy.max_in_flight <= 20
 
 
 def test_nothing_is_published_without_a_connection(broker: Mosquitto) -> None:
-    client = Client(config(broker.url), "x")
-    client.link.abandon()
-    with pytest.raises(LinkError):
+    client = BareClient(config(broker.url), "x")
+    client.link.abort()
+    with pytest.raises(MqttConnectionError):
         client.link.publish("t", b"")
 
 
@@ -75,8 +75,8 @@ def test_a_publication_that_the_broker_refuses_stays_and_is_a_fault(
     acl.write_text("topic write vigie/v1/pole-17/up/status\ntopic read vigie/v1/#\n")
     acl.chmod(0o600)
     broker = brokers(config=f"allow_anonymous true\nacl_file {acl}\n")
-    with Box(config(broker.url, ack="broker"), tmp_path / "outbox") as box:
-        box.outbox.put(event(1)).wait(10)
+    with ReportingBox(config(broker.url, ack="broker"), tmp_path / "outbox") as box:
+        box.outbox.put(make_event(1)).wait(10)
         assert "Not authorized" in box.wait_for_fault("NET-02")
         assert box.outbox.depth == 1
 
@@ -97,8 +97,8 @@ def test_an_exception_in_a_handler_does_not_leave_a_connection_that_is_dead_and_
     thread = StageThread(watch, CLOCK.boottime_ns, random.Random(2), vital=False)
     thread.start()
     assert watch.online.wait(30)
-    speaker = Client(config(broker.url), "speaker")
-    speaker.say("vigie/v1/pole-17/up/status", b"one", retained=True)
+    speaker = BareClient(config(broker.url), "speaker")
+    speaker.publish("vigie/v1/pole-17/up/status", b"one", retained=True)
     # The retained message comes again with the new subscription.
     assert twice.wait(30)
     assert thread.health().last_error == "RuntimeError: stumbled"
@@ -117,25 +117,25 @@ def test_a_session_whose_own_code_fails_connects_anew(broker: Mosquitto, tmp_pat
             raise RuntimeError("no birth yet")
         return BIRTH
 
-    box = Box(config(broker.url), tmp_path)
-    box.session._birth = birth
-    with Listener(config(broker.url)) as watcher:
+    box = ReportingBox(config(broker.url), tmp_path)
+    box.session._get_birth = birth
+    with CentreListener(config(broker.url)) as watcher:
         box._thread.start()
-        watcher.wait(watcher.births)
+        watcher.wait_for(watcher.births)
         assert watcher.births()[-1].session == 2
-        assert "Lost" in watcher.states()
+        assert "Lost" in watcher.status_names()
         box._thread.stop()
         assert box._thread.join(30)
     box.outbox.close()
 
 
 def test_a_stop_with_messages_in_flight_does_not_hang(broker: Mosquitto, tmp_path: Path) -> None:
-    with Proxy(broker.port) as proxy:
-        with Box(config(proxy.url, ack="broker"), tmp_path) as box:
+    with FreezingProxy(broker.port) as proxy:
+        with ReportingBox(config(proxy.url, ack="broker"), tmp_path) as box:
             wait_until(lambda: box.session.health().connected)
             proxy.freeze()
             for number in range(50):
-                box.outbox.put(event(number)).wait(10)
+                box.outbox.put(make_event(number)).wait(10)
             begin_ns = CLOCK.boottime_ns()
         # Box.__exit__ stopped it. Flushing has 3 s, the farewell 1 s, a turn up to 1 s.
         assert (CLOCK.boottime_ns() - begin_ns) / 1e9 < 15
@@ -146,23 +146,26 @@ def test_a_link_that_is_dead_without_hanging_up_is_found_by_keep_alive(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
     quick = BrokerConfig(url="", keepalive_s=1)
-    with Proxy(broker.port) as proxy, Listener(config(broker.url), tmp_path / "c.db") as centre:
+    with (
+        FreezingProxy(broker.port) as proxy,
+        CentreListener(config(broker.url), tmp_path / "c.db") as centre,
+    ):
         broker_config = BrokerConfig(url=proxy.url, keepalive_s=quick.keepalive_s)
-        with Box(broker_config, tmp_path) as box:
+        with ReportingBox(broker_config, tmp_path) as box:
             wait_until(lambda: box.session.health().centre_listens)
             proxy.freeze()
-            box.outbox.put(event(1)).wait(10)
+            box.outbox.put(make_event(1)).wait(10)
             box.wait_for_fault("NET-01")
             assert box.outbox.depth == 1
             proxy.thaw()
-            centre.wait(lambda: centre.numbers() == [1])
+            centre.wait_for(lambda: centre.event_numbers() == [1])
             wait_until(lambda: box.outbox.depth == 0)
 
 
 def test_the_socket_does_not_wait_to_fill_packets_and_gives_up_on_silence(
     broker: Mosquitto,
 ) -> None:
-    client = Client(BrokerConfig(url=broker.url, keepalive_s=60), "x")
+    client = BareClient(BrokerConfig(url=broker.url, keepalive_s=60), "x")
     stream = client.link._client.socket()
     assert isinstance(stream, socket.socket)
     assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -172,7 +175,7 @@ def test_the_socket_does_not_wait_to_fill_packets_and_gives_up_on_silence(
 
 def test_a_link_has_no_thread_that_could_die(broker: Mosquitto) -> None:
     before = threading.active_count()
-    client = Client(config(broker.url), "x")
+    client = BareClient(config(broker.url), "x")
     assert threading.active_count() == before
     client.link.close()
 
@@ -180,7 +183,7 @@ def test_a_link_has_no_thread_that_could_die(broker: Mosquitto) -> None:
 def test_packet_numbers_may_wrap(broker: Mosquitto) -> None:
     link = PahoTransport(config(broker.url), "x", None)
     link.connect()
-    while not any(isinstance(e, Accepted) for e in link.turn(1)):
+    while not any(isinstance(e, Connack) for e in link.poll(1)):
         pass
     link._client._last_mid = 65_534
     assert [link.publish("t", b"") for _ in range(3)] == [65_535, 1, 2]
@@ -198,6 +201,6 @@ def test_a_service_that_may_not_listen_reaches_its_broker_all_the_same(
     monkeypatch.setattr(socket.socket, "bind", forbidden, raising=False)
     link = PahoTransport(config(broker.url), "x", None)
     link.connect()
-    while not any(isinstance(e, Accepted) for e in link.turn(1)):
+    while not any(isinstance(e, Connack) for e in link.poll(1)):
         pass
     link.close()

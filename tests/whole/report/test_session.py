@@ -12,23 +12,30 @@ import pytest
 from agent.config.configuration import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
-from agent.reporting.mqtt.connection import FAREWELL_S, SILENT_CENTRE_S
-from agent.reporting.mqtt.paho_transport import Received
-from agent.reporting.mqtt.session import CLOSE_MOST_S, MqttSession
+from agent.reporting.mqtt.connection import CENTRE_ACK_TIMEOUT_S, DISCONNECT_TIMEOUT_S
+from agent.reporting.mqtt.paho_transport import ReceivedPublish
+from agent.reporting.mqtt.session import MAX_FLUSH_S, MqttSession
 from agent.reporting.outbox import files
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.payloads import (
     Ack,
     CentreState,
-    Lost,
+    LostStatus,
     SeqRange,
     SnapshotHeader,
     StatusMessage,
-    Stopped,
+    StoppedStatus,
 )
 from tests.whole.report.broker import Mosquitto
-from tests.whole.report.conftest import CLOCK, event
-from tests.whole.report.street import BIRTH, Box, Client, Hasty, Listener, wait_until
+from tests.whole.report.conftest import CLOCK, make_event
+from tests.whole.report.street import (
+    BIRTH,
+    BareClient,
+    CentreListener,
+    FastRandom,
+    ReportingBox,
+    wait_until,
+)
 
 
 def config(broker: Mosquitto, **options: object) -> BrokerConfig:
@@ -39,38 +46,38 @@ def test_events_arrive_at_the_centre_and_leave_the_box_on_its_word(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
     with (
-        Listener(config(broker), tmp_path / "centre.db") as centre,
-        Box(config(broker), tmp_path) as box,
+        CentreListener(config(broker), tmp_path / "centre.db") as centre,
+        ReportingBox(config(broker), tmp_path) as box,
     ):
         for number in range(100):
-            box.outbox.put(event(number))
-        centre.wait(lambda: len(centre.numbers()) >= 100)
+            box.outbox.put(make_event(number))
+        centre.wait_for(lambda: len(centre.event_numbers()) >= 100)
         wait_until(lambda: box.outbox.depth == 0)
-        assert centre.numbers() == list(range(100))
+        assert centre.event_numbers() == list(range(100))
         assert box.session.health().connected
         assert box.session.health().centre_listens
 
 
 def test_a_box_is_born_and_says_farewell(broker: Mosquitto, tmp_path: Path) -> None:
-    with Listener(config(broker)) as watcher:
-        with Box(config(broker), tmp_path):
-            watcher.wait(lambda: watcher.states() == ["Online"])
-        watcher.wait(lambda: watcher.states() == ["Online", "Stopped"])
-        last = watcher.heard[-1].message
+    with CentreListener(config(broker)) as watcher:
+        with ReportingBox(config(broker), tmp_path):
+            watcher.wait_for(lambda: watcher.status_names() == ["Online"])
+        watcher.wait_for(lambda: watcher.status_names() == ["Online", "Stopped"])
+        last = watcher.received[-1].message
         assert isinstance(last, StatusMessage)
-        assert last.data == Stopped(session=1, reason="asked to stop")
+        assert last.data == StoppedStatus(session=1, reason="asked to stop")
         assert last.seq is None
     # It is retained: who comes later hears it too.
-    with Listener(config(broker)) as late:
-        late.wait(lambda: late.states() == ["Stopped"])
-        assert late.heard[0].retained
+    with CentreListener(config(broker)) as late:
+        late.wait_for(lambda: late.status_names() == ["Stopped"])
+        assert late.received[0].retained
 
 
 def test_what_is_put_last_is_waited_for_though_the_disk_is_slow(
     broker: Mosquitto, outboxes: Callable[..., Outbox], tmp_path: Path
 ) -> None:
     outbox, faults = outboxes(tmp_path), FaultRegistry(CLOCK.boottime_ns)
-    held = sqlite3.connect(files.database(tmp_path), isolation_level=None)
+    held = sqlite3.connect(files.database_path(tmp_path), isolation_level=None)
     looks = 0
 
     def clock_ns() -> int:
@@ -80,31 +87,31 @@ def test_what_is_put_last_is_waited_for_though_the_disk_is_slow(
             held.execute("ROLLBACK")
         return CLOCK.boottime_ns()
 
-    with Listener(config(broker)) as watcher:
+    with CentreListener(config(broker)) as watcher:
         session = MqttSession(
-            config(broker, ack="broker"), outbox, faults, lambda: BIRTH, clock_ns, Hasty(3)
+            config(broker, ack="broker"), outbox, faults, lambda: BIRTH, clock_ns, FastRandom(3)
         )
         while not session.health().connected:
             session.run_once(threading.Event())
         looks = 0
         held.execute("BEGIN IMMEDIATE")
-        ticket = outbox.put(event(7))
+        ticket = outbox.put(make_event(7))
         assert outbox.is_writing
         session.close()
         held.close()
-        assert ticket.durable
+        assert ticket.is_durable
         assert not outbox.is_writing
-        watcher.wait(lambda: watcher.states()[-1] == "Stopped")
-        assert watcher.numbers() == [7]
+        watcher.wait_for(lambda: watcher.status_names()[-1] == "Stopped")
+        assert watcher.event_numbers() == [7]
         assert outbox.depth == 0
 
 
 def test_at_the_end_a_centre_is_waited_for_while_messages_leave_and_no_longer(
     broker: Mosquitto, outboxes: Callable[..., Outbox], tmp_path: Path
 ) -> None:
-    centre = Client(config(broker), "centre")
+    centre = BareClient(config(broker), "centre")
     listening = msgspec.json.encode(CentreState(state="listening"))
-    centre.say(topics.CENTRE_STATE, listening, retained=True)
+    centre.publish(topics.CENTRE_STATE_TOPIC, listening, retained=True)
     outbox, faults = outboxes(tmp_path), FaultRegistry(CLOCK.boottime_ns)
     closes, passed_s = False, 0.0
 
@@ -118,14 +125,14 @@ def test_at_the_end_a_centre_is_waited_for_while_messages_leave_and_no_longer(
             wait_until(lambda: outbox.depth == 5 - arrived)
         return CLOCK.boottime_ns() + round(passed_s * 1e9)
 
-    session = MqttSession(config(broker), outbox, faults, lambda: BIRTH, clock_ns, Hasty(3))
+    session = MqttSession(config(broker), outbox, faults, lambda: BIRTH, clock_ns, FastRandom(3))
     while not session.health().centre_listens:
         session.run_once(threading.Event())
     for number in range(5):
-        assert outbox.put(event(number)).wait(10)
+        assert outbox.put(make_event(number)).wait(10)
     closes = True
     session.close()
-    assert 2 * 4 < passed_s < CLOSE_MOST_S + FAREWELL_S + 1
+    assert 2 * 4 < passed_s < MAX_FLUSH_S + DISCONNECT_TIMEOUT_S + 1
     assert outbox.depth == 3
     centre.link.close()
 
@@ -133,60 +140,60 @@ def test_at_the_end_a_centre_is_waited_for_while_messages_leave_and_no_longer(
 def test_the_broker_tells_of_a_box_that_is_lost_and_by_its_session_a_stale_will_is_known(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
-    with Listener(config(broker)) as watcher, Box(config(broker), tmp_path) as box:
-        watcher.wait(watcher.births)
+    with CentreListener(config(broker)) as watcher, ReportingBox(config(broker), tmp_path) as box:
+        watcher.wait_for(watcher.births)
         # Another client with our id throws us out: the broker publishes our will.
-        rival = Client(config(broker), "pole-17")
-        watcher.wait(lambda: "Lost" in watcher.states())
-        wills = [m.message.data for m in watcher.heard if isinstance(m.message, StatusMessage)]
-        assert Lost(session=1) in wills
-        rival.link.abandon()
-        watcher.wait(lambda: any(birth.session > 1 for birth in watcher.births()))
-        assert box.outbox.next_session() > 2
+        rival = BareClient(config(broker), "pole-17")
+        watcher.wait_for(lambda: "Lost" in watcher.status_names())
+        wills = [m.message.data for m in watcher.received if isinstance(m.message, StatusMessage)]
+        assert LostStatus(session=1) in wills
+        rival.link.abort()
+        watcher.wait_for(lambda: any(birth.session > 1 for birth in watcher.births()))
+        assert box.outbox.next_session_number() > 2
 
 
 def test_the_broker_s_word_alone_frees_nothing_while_a_centre_listens(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
-    centre = Client(config(broker), "centre")
-    centre.say(topics.CENTRE_STATE, b'{"state":"listening"}', retained=True)
+    centre = BareClient(config(broker), "centre")
+    centre.publish(topics.CENTRE_STATE_TOPIC, b'{"state":"listening"}', retained=True)
     centre.link.subscribe(["vigie/v1/+/up/event/#"])
-    with Box(config(broker), tmp_path) as box:
-        tickets = [box.outbox.put(event(number)) for number in range(5)]
+    with ReportingBox(config(broker), tmp_path) as box:
+        tickets = [box.outbox.put(make_event(number)) for number in range(5)]
         for _ in range(5):
-            centre.wait(Received)
+            centre.wait_for(ReceivedPublish)
         assert all(ticket.wait(10) for ticket in tickets)
         assert box.outbox.depth == 5
         ack = Ack(epoch=box.outbox.epoch, upto=3)
-        centre.say("vigie/v1/pole-17/down/ack", msgspec.json.encode(ack))
+        centre.publish("vigie/v1/pole-17/down/ack", msgspec.json.encode(ack))
         wait_until(lambda: box.outbox.depth == 2)
         strange = Ack(epoch="of another box", upto=5)
-        centre.say("vigie/v1/pole-17/down/ack", msgspec.json.encode(strange))
+        centre.publish("vigie/v1/pole-17/down/ack", msgspec.json.encode(strange))
         beyond = Ack(epoch=box.outbox.epoch, upto=1000)
-        centre.say("vigie/v1/pole-17/down/ack", msgspec.json.encode(beyond))
-        centre.say("vigie/v1/pole-17/down/ack", b"rubbish")
-        box.outbox.put(event(5)).wait(10)
-        centre.wait(Received)
+        centre.publish("vigie/v1/pole-17/down/ack", msgspec.json.encode(beyond))
+        centre.publish("vigie/v1/pole-17/down/ack", b"rubbish")
+        box.outbox.put(make_event(5)).wait(10)
+        centre.wait_for(ReceivedPublish)
         assert box.outbox.depth == 3
-        centre.say(topics.CENTRE_STATE, b'{"state":"retired"}', retained=True)
+        centre.publish(topics.CENTRE_STATE_TOPIC, b'{"state":"retired"}', retained=True)
         wait_until(lambda: box.outbox.depth == 0)
     centre.link.close()
 
 
 def test_without_a_centre_the_broker_s_word_frees(broker: Mosquitto, tmp_path: Path) -> None:
-    with Listener(config(broker)) as watcher, Box(config(broker), tmp_path) as box:
+    with CentreListener(config(broker)) as watcher, ReportingBox(config(broker), tmp_path) as box:
         for number in range(30):
-            box.outbox.put(event(number))
-        watcher.wait(lambda: len(watcher.numbers()) >= 30)
+            box.outbox.put(make_event(number))
+        watcher.wait_for(lambda: len(watcher.event_numbers()) >= 30)
         wait_until(lambda: box.outbox.depth == 0)
 
 
 def test_with_ack_broker_a_message_that_nobody_subscribed_to_is_delivered(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
-    with Box(config(broker, ack="broker"), tmp_path) as box:
+    with ReportingBox(config(broker, ack="broker"), tmp_path) as box:
         for number in range(30):
-            box.outbox.put(event(number)).wait(10)
+            box.outbox.put(make_event(number)).wait(10)
         wait_until(lambda: box.outbox.depth == 0)
 
 
@@ -194,36 +201,43 @@ def test_while_the_centre_is_away_the_box_keeps_what_it_has(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
     store = tmp_path / "centre.db"
-    with Box(config(broker), tmp_path) as box, Listener(config(broker)) as watcher:
-        with Listener(config(broker), store) as centre:
-            box.outbox.put(event(1))
-            centre.wait(lambda: centre.numbers() == [1])
+    with ReportingBox(config(broker), tmp_path) as box, CentreListener(config(broker)) as watcher:
+        with CentreListener(config(broker), store) as centre:
+            box.outbox.put(make_event(1))
+            centre.wait_for(lambda: centre.event_numbers() == [1])
             wait_until(lambda: box.outbox.depth == 0)
         assert CentreState(state="away") == topics.decode_as(
             CentreState,
-            next(m.payload for m in reversed(watcher.heard) if m.topic == topics.CENTRE_STATE),
+            next(
+                m.payload
+                for m in reversed(watcher.received)
+                if m.topic == topics.CENTRE_STATE_TOPIC
+            ),
         )
         wait_until(lambda: not box.session.health().centre_listens)
-        box.outbox.put(event(2)).wait(10)
-        with Listener(config(broker), store) as centre:
-            centre.wait(lambda: centre.numbers() == [2])
+        box.outbox.put(make_event(2)).wait(10)
+        with CentreListener(config(broker), store) as centre:
+            centre.wait_for(lambda: centre.event_numbers() == [2])
             wait_until(lambda: box.outbox.depth == 0)
             # A centre that comes is told the birth anew, with the floor from which it counts.
-            centre.wait(lambda: any(birth.settled_upto >= 1 for birth in centre.births()))
+            centre.wait_for(lambda: any(birth.settled_upto >= 1 for birth in centre.births()))
 
 
 def test_a_box_that_knew_a_centre_waits_for_it_though_a_killed_broker_forgot_it(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
-    with Listener(config(broker), tmp_path / "centre.db"), Box(config(broker), tmp_path) as box:
-        wait_until(lambda: box.outbox.centre_known)
-    broker.end(signal.SIGKILL)
+    with (
+        CentreListener(config(broker), tmp_path / "centre.db"),
+        ReportingBox(config(broker), tmp_path) as box,
+    ):
+        wait_until(lambda: box.outbox.is_centre_known)
+    broker.stop(signal.SIGKILL)
     broker.start()
-    with Box(config(broker), tmp_path) as box:
+    with ReportingBox(config(broker), tmp_path) as box:
         wait_until(lambda: box.session.health().connected)
-        box.outbox.put(event(1)).wait(10)
-        with Listener(config(broker), tmp_path / "centre.db") as centre:
-            centre.wait(lambda: centre.numbers() == [1])
+        box.outbox.put(make_event(1)).wait(10)
+        with CentreListener(config(broker), tmp_path / "centre.db") as centre:
+            centre.wait_for(lambda: centre.event_numbers() == [1])
         assert box.session.health().connected
 
 
@@ -233,14 +247,14 @@ def test_a_receive_maximum_of_one_is_kept(
     # mosquitto takes max_inflight_messages as its receive maximum, and ends a session beyond it.
     broker = brokers(config="allow_anonymous true\nmax_inflight_messages 1\n")
     with (
-        Listener(config(broker), tmp_path / "centre.db") as centre,
-        Box(config(broker), tmp_path) as box,
+        CentreListener(config(broker), tmp_path / "centre.db") as centre,
+        ReportingBox(config(broker), tmp_path) as box,
     ):
         for number in range(200):
-            box.outbox.put(event(number))
-        centre.wait(lambda: len(centre.numbers()) >= 200)
+            box.outbox.put(make_event(number))
+        centre.wait_for(lambda: len(centre.event_numbers()) >= 200)
         wait_until(lambda: box.outbox.depth == 0)
-        assert centre.numbers() == list(range(200))
+        assert centre.event_numbers() == list(range(200))
         assert {birth.session for birth in centre.births()} == {1}
 
 
@@ -249,13 +263,13 @@ def test_a_picture_travels_as_bytes_with_its_envelope_beside_it(
 ) -> None:
     jpeg = b"\xff\xd8" + bytes(range(256)) * 40
     with (
-        Listener(config(broker), tmp_path / "centre.db") as centre,
-        Box(config(broker), tmp_path) as box,
+        CentreListener(config(broker), tmp_path / "centre.db") as centre,
+        ReportingBox(config(broker), tmp_path) as box,
     ):
-        box.outbox.put(topics.snapshot_draft("north", jpeg, 1, event="event-1"))
-        centre.wait(lambda: "snapshot" in centre.heard[-1].topic)
+        box.outbox.put(topics.build_snapshot_message("north", jpeg, 1, event_id="event-1"))
+        centre.wait_for(lambda: "snapshot" in centre.received[-1].topic)
         wait_until(lambda: box.outbox.depth == 0)
-    (picture,) = [item for item in centre.heard if "snapshot" in item.topic]
+    (picture,) = [item for item in centre.received if "snapshot" in item.topic]
     header = picture.message
     assert isinstance(header, SnapshotHeader)
     assert picture.payload == jpeg
@@ -266,14 +280,14 @@ def test_a_picture_travels_as_bytes_with_its_envelope_beside_it(
 def test_what_waited_longest_is_told_and_the_newest_emergency_first(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
-    with Box(config(broker), tmp_path) as box:
+    with ReportingBox(config(broker), tmp_path) as box:
         pass
-    box = Box(config(broker), tmp_path)
+    box = ReportingBox(config(broker), tmp_path)
     for number in range(40):
-        box.outbox.put(event(number, "wrong_way" if number in (10, 20) else "line")).wait(10)
-    with Listener(config(broker), tmp_path / "centre.db") as centre, box:
-        centre.wait(lambda: len(centre.numbers()) >= 40)
-        numbers = centre.numbers()
+        box.outbox.put(make_event(number, "wrong_way" if number in (10, 20) else "line")).wait(10)
+    with CentreListener(config(broker), tmp_path / "centre.db") as centre, box:
+        centre.wait_for(lambda: len(centre.event_numbers()) >= 40)
+        numbers = centre.event_numbers()
         assert numbers[:2] == [20, 10]
         assert numbers[2:] == [number for number in range(40) if number not in (10, 20)]
 
@@ -281,8 +295,8 @@ def test_what_waited_longest_is_told_and_the_newest_emergency_first(
 def test_a_broker_that_is_not_there_is_a_fault_until_it_is(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
-    broker.end(signal.SIGTERM)
-    with Box(config(broker), tmp_path) as box:
+    broker.stop(signal.SIGTERM)
+    with ReportingBox(config(broker), tmp_path) as box:
         detail = box.wait_for_fault("NET-01")
         assert detail == f"127.0.0.1:{broker.port}: Connection refused"
         broker.start()
@@ -294,15 +308,15 @@ def test_the_broker_goes_and_comes_back_and_nothing_is_missing(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
     with (
-        Listener(config(broker), tmp_path / "centre.db") as centre,
-        Box(config(broker), tmp_path) as box,
+        CentreListener(config(broker), tmp_path / "centre.db") as centre,
+        ReportingBox(config(broker), tmp_path) as box,
     ):
         for turn in range(3):
             for number in range(50):
-                box.outbox.put(event(50 * turn + number))
-            broker.end(signal.SIGTERM)
+                box.outbox.put(make_event(50 * turn + number))
+            broker.stop(signal.SIGTERM)
             broker.start()
-        centre.wait(lambda: set(centre.numbers()) == set(range(150)))
+        centre.wait_for(lambda: set(centre.event_numbers()) == set(range(150)))
         wait_until(lambda: box.outbox.depth == 0)
 
 
@@ -310,9 +324,9 @@ def test_the_broker_goes_and_comes_back_and_nothing_is_missing(
 def test_a_centre_that_listens_and_does_not_acknowledge_is_a_fault_until_it_does(
     broker: Mosquitto, outboxes: Callable[..., Outbox], tmp_path: Path
 ) -> None:
-    centre = Client(config(broker), "centre")
+    centre = BareClient(config(broker), "centre")
     listening = msgspec.json.encode(CentreState(state="listening"))
-    centre.say(topics.CENTRE_STATE, listening, retained=True)
+    centre.publish(topics.CENTRE_STATE_TOPIC, listening, retained=True)
     outbox = outboxes(tmp_path)
     passed_s = 0.0
     faults = FaultRegistry(CLOCK.boottime_ns)
@@ -320,21 +334,21 @@ def test_a_centre_that_listens_and_does_not_acknowledge_is_a_fault_until_it_does
     def now_ns() -> int:
         return CLOCK.boottime_ns() + round(passed_s * 1e9)
 
-    session = MqttSession(config(broker), outbox, faults, lambda: BIRTH, now_ns, Hasty(3))
+    session = MqttSession(config(broker), outbox, faults, lambda: BIRTH, now_ns, FastRandom(3))
     never = threading.Event()
     while not session.health().centre_listens:
         session.run_once(never)
     # Second by second: the broker answers meanwhile, so the connection is not given up.
-    while passed_s < SILENT_CENTRE_S + 5:
-        outbox.put(event(1)).wait(10)
+    while passed_s < CENTRE_ACK_TIMEOUT_S + 5:
+        outbox.put(make_event(1)).wait(10)
         session.run_once(never)
         passed_s += 1
     told = [(f.code, f.detail) for f in faults.active()]
     assert told == [("NET-03", "the centre listens and does not acknowledge")]
-    last = outbox.put(event(2))
+    last = outbox.put(make_event(2))
     assert last.wait(10)
     ack = Ack(epoch=outbox.epoch, upto=last.seq or 0)
-    centre.say("vigie/v1/pole-17/down/ack", msgspec.json.encode(ack))
+    centre.publish("vigie/v1/pole-17/down/ack", msgspec.json.encode(ack))
     while outbox.depth:
         session.run_once(never)
     assert faults.active() == ()

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from agent.capture.snapshot_command import SNAPSHOT_MOST_BYTES
+from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES
 from agent.config.configuration import BrokerConfig
 from agent.reporting import topics
-from agent.reporting.mqtt.paho_transport import USER_TIMEOUT_S
-from agent.reporting.mqtt.send_window import NO_PUBACK_S
+from agent.reporting.mqtt.paho_transport import TCP_USER_TIMEOUT_S
+from agent.reporting.mqtt.send_window import PUBACK_TIMEOUT_S
 from agent.reporting.payloads import SnapshotHeader
-from tests.contracts.own_network import NoNetwork, own_network
+from tests.contracts.own_network import NamespaceUnavailable, network_namespace
 from tests.whole.report.broker import Mosquitto
-from tests.whole.report.conftest import CLOCK, event
-from tests.whole.report.street import Box, Listener, wait_until
+from tests.whole.report.conftest import CLOCK, make_event
+from tests.whole.report.street import CentreListener, ReportingBox, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -57,46 +57,46 @@ class Uplink:
     def _run(script: str) -> None:
         made = subprocess.run(["sh", "-ec", script], capture_output=True, text=True, check=False)
         if made.returncode:
-            raise NoNetwork(made.stderr.strip())
+            raise NamespaceUnavailable(made.stderr.strip())
 
 
 @contextmanager
-def slow_link(folder: Path, kbit_s: int) -> Iterator[tuple[Listener, Uplink]]:
+def slow_link(folder: Path, kbit_s: int) -> Iterator[tuple[CentreListener, Uplink]]:
     """A centre beside its broker, and the uplink that a box has to them."""
     try:
-        with own_network():
+        with network_namespace():
             broker = Mosquitto(folder, config="allow_anonymous true\nlistener 1883\n")
             try:
                 near = BrokerConfig(url="mqtt://127.0.0.1:1883")
-                with Listener(near, folder / "centre.db") as centre, own_network():
+                with CentreListener(near, folder / "centre.db") as centre, network_namespace():
                     yield centre, Uplink(broker, kbit_s)
             finally:
-                broker.end(signal.SIGKILL)
-    except NoNetwork as error:
+                broker.stop(signal.SIGKILL)
+    except NamespaceUnavailable as error:
         pytest.skip(f"needs networks of its own, which root may make: {error}")
 
 
-def put_a_picture_and_three_events(box: Box) -> None:
-    jpeg = bytes(range(250)) * (SNAPSHOT_MOST_BYTES // 250)
-    picture = topics.snapshot_draft(
-        "north", jpeg, CLOCK.boottime_ns(), event=None, max_bytes=SNAPSHOT_MOST_BYTES
+def put_a_picture_and_three_events(box: ReportingBox) -> None:
+    jpeg = bytes(range(250)) * (SNAPSHOT_MAX_BYTES // 250)
+    picture = topics.build_snapshot_message(
+        "north", jpeg, CLOCK.boottime_ns(), event_id=None, max_bytes=SNAPSHOT_MAX_BYTES
     )
-    for draft in (picture, event(1), event(2), event(3)):
+    for draft in (picture, make_event(1), make_event(2), make_event(3)):
         assert box.outbox.put(draft).wait(10)
 
 
-def pictures(centre: Listener) -> int:
-    return sum(isinstance(item.message, SnapshotHeader) for item in list(centre.heard))
+def pictures(centre: CentreListener) -> int:
+    return sum(isinstance(item.message, SnapshotHeader) for item in list(centre.received))
 
 
 @pytest.mark.parametrize("kbit_s", RATES_KBIT_S)
 def test_a_large_picture_and_what_waits_behind_it_leave_in_one_connection(
     tmp_path: Path, kbit_s: int
 ) -> None:
-    alone_s = SNAPSHOT_MOST_BYTES * 8 / 1000 / kbit_s
-    assert alone_s > NO_PUBACK_S
+    alone_s = SNAPSHOT_MAX_BYTES * 8 / 1000 / kbit_s
+    assert alone_s > PUBACK_TIMEOUT_S
     with slow_link(tmp_path, kbit_s) as (centre, uplink):
-        box = Box(uplink.config, tmp_path / "outbox")
+        box = ReportingBox(uplink.config, tmp_path / "outbox")
         put_a_picture_and_three_events(box)
         stood: set[str] = set()
 
@@ -106,7 +106,7 @@ def test_a_large_picture_and_what_waits_behind_it_leave_in_one_connection(
 
         with box:
             wait_until(all_has_left, 2 * alone_s)
-            assert (pictures(centre), centre.numbers()) == (1, [1, 2, 3])
+            assert (pictures(centre), centre.event_numbers()) == (1, [1, 2, 3])
             assert {birth.session for birth in centre.births()} == {1}
             # NET-03 neither: the centre had nothing to acknowledge while the picture was on its way.
             assert stood == set()
@@ -116,19 +116,19 @@ def test_a_link_that_is_cut_while_a_picture_leaves_is_found_and_the_picture_come
     tmp_path: Path,
 ) -> None:
     with slow_link(tmp_path, 200) as (centre, uplink):
-        box = Box(uplink.config, tmp_path / "outbox")
+        box = ReportingBox(uplink.config, tmp_path / "outbox")
         put_a_picture_and_three_events(box)
 
         def arrived_bytes() -> int:
             connection = box.session._connection
-            return 0 if connection is None else connection._link.leaving.arrived_bytes
+            return 0 if connection is None else connection._transport.send_state.acked_bytes
 
         with box:
             wait_until(lambda: arrived_bytes() > 50_000)
             uplink.cut()
             wait_until(
                 lambda: [fault.code for fault in box.faults.active()] == ["NET-01"],
-                max(USER_TIMEOUT_S, NO_PUBACK_S) + 10,
+                max(TCP_USER_TIMEOUT_S, PUBACK_TIMEOUT_S) + 10,
             )
             uplink.mend()
             wait_until(lambda: box.outbox.depth == 0, 60)

@@ -16,13 +16,20 @@ from agent.base.errors import UserError
 from agent.config.configuration import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt import paho_transport, tls
-from agent.reporting.mqtt.connect_error import LinkError
+from agent.reporting.mqtt.connect_error import MqttConnectionError
 from agent.reporting.mqtt.paho_transport import PahoTransport
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
-from tests.whole.report.broker import Certificates, Mosquitto, block
-from tests.whole.report.conftest import event
-from tests.whole.report.street import BIRTH, Box, Client, Hasty, Listener, wait_until
+from tests.whole.report.broker import Certificates, Mosquitto, read_doc_block
+from tests.whole.report.conftest import make_event
+from tests.whole.report.street import (
+    BIRTH,
+    BareClient,
+    CentreListener,
+    FastRandom,
+    ReportingBox,
+    wait_until,
+)
 
 
 class Secured:
@@ -31,15 +38,15 @@ class Secured:
     def __init__(self, folder: Path, start: Callable[..., Mosquitto]) -> None:
         self.certificates = Certificates(folder)
         for name in ("localhost", "centre", "pole-17", "pole-18", "revoked"):
-            self.certificates.make(name)
+            self.certificates.make_certificate(name)
         self.certificates.revoke("revoked")
         self.certificates.issue("expired", days=(-90, -1))
         self.certificates.issue("early", days=(1, 90))
         self.certificates.issue("nameless", subject="O=Somebody", days=(-1, 90))
         acl = folder / "vigie.acl"
-        acl.write_text(block("centre.md", "vigie.acl"))
+        acl.write_text(read_doc_block("centre.md", "vigie.acl"))
         acl.chmod(0o600)
-        text = block("centre.md", "mosquitto.conf")
+        text = read_doc_block("centre.md", "mosquitto.conf")
         text = text.replace("/etc/mosquitto/certs/broker.", f"{folder}/localhost.")
         text = text.replace("/etc/mosquitto/certs/", f"{folder}/")
         text += f"crlfile {folder}/ca.crl\n"
@@ -66,14 +73,14 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
 
     yield Secured(tmp_path_factory.mktemp("tls"), start)
     for broker in started:
-        broker.end(signal.SIGKILL)
+        broker.stop(signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
 def stranger(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     """Certificates of an authority that the broker does not know."""
     certificates = Certificates(tmp_path_factory.mktemp("stranger"))
-    certificates.make("pole-17")
+    certificates.make_certificate("pole-17")
     return certificates
 
 
@@ -81,12 +88,12 @@ def test_a_box_and_a_centre_with_their_certificates_come_in(
     secured: Secured, tmp_path: Path
 ) -> None:
     with (
-        Listener(secured.config("centre"), tmp_path / "centre.db") as centre,
-        Box(secured.config("pole-17"), tmp_path) as box,
+        CentreListener(secured.config("centre"), tmp_path / "centre.db") as centre,
+        ReportingBox(secured.config("pole-17"), tmp_path) as box,
     ):
         for number in range(50):
-            box.outbox.put(event(number))
-        centre.wait(lambda: len(centre.numbers()) >= 50)
+            box.outbox.put(make_event(number))
+        centre.wait_for(lambda: len(centre.event_numbers()) >= 50)
         wait_until(lambda: box.outbox.depth == 0)
 
 
@@ -94,7 +101,7 @@ def test_a_box_and_a_centre_with_their_certificates_come_in(
 def test_a_box_without_a_certificate_is_told_that_it_needs_one(
     secured: Secured, tmp_path: Path
 ) -> None:
-    with Box(secured.config(None), tmp_path) as box:
+    with ReportingBox(secured.config(None), tmp_path) as box:
         assert re.search("wants? a certificate: set", box.wait_for_fault("NET-04"))
 
 
@@ -108,7 +115,7 @@ def test_a_certificate_of_an_unknown_authority_is_refused(
         certificate=stranger.path("pole-17.crt"),
         key=stranger.path("pole-17.key"),
     )
-    with Box(config, tmp_path) as box:
+    with ReportingBox(config, tmp_path) as box:
         assert "broker.certificate" in box.wait_for_fault("NET-04")
 
 
@@ -116,7 +123,7 @@ def test_a_certificate_of_an_unknown_authority_is_refused(
 def test_a_certificate_that_the_broker_refuses_is_told_apart_from_all_else(
     secured: Secured, tmp_path: Path, name: str
 ) -> None:
-    with Box(secured.config(name), tmp_path, box=name) as box:
+    with ReportingBox(secured.config(name), tmp_path, box=name) as box:
         assert box.wait_for_fault("NET-04")
         assert {f.code for f in box.faults.active()} <= {"NET-04", "NET-05"}
 
@@ -131,7 +138,7 @@ def test_a_box_that_gets_a_good_certificate_comes_in_and_its_fault_goes(
         certificate=str(tmp_path / "box.crt"),
         key=str(tmp_path / "box.key"),
     )
-    with Box(config, tmp_path / "outbox") as box:
+    with ReportingBox(config, tmp_path / "outbox") as box:
         box.wait_for_fault("NET-04")
         for suffix in ("key", "crt"):
             shutil.copy(secured.certificates.path(f"pole-17.{suffix}"), tmp_path / f"new.{suffix}")
@@ -156,7 +163,7 @@ def test_a_box_whose_certificate_ends_soon_comes_in_and_says_so(
     faults = FaultRegistry(clock.boottime_ns)
     outbox = outboxes(tmp_path, box="pole-19", clock=clock)
     session = MqttSession(
-        secured.config("pole-19"), outbox, faults, lambda: BIRTH, clock.boottime_ns, Hasty(3)
+        secured.config("pole-19"), outbox, faults, lambda: BIRTH, clock.boottime_ns, FastRandom(3)
     )
     while not session.health().connected:
         session.run_once(threading.Event())
@@ -171,7 +178,7 @@ def test_a_broker_of_an_unknown_authority_is_refused_by_the_box(
     secured: Secured, stranger: Certificates, tmp_path: Path
 ) -> None:
     config = BrokerConfig(url=secured.url, ca=stranger.path("ca.crt"))
-    with Box(config, tmp_path) as box:
+    with ReportingBox(config, tmp_path) as box:
         assert "certificate is not accepted: " in box.wait_for_fault("NET-02")
 
 
@@ -180,7 +187,7 @@ def test_a_broker_under_another_name_is_refused_by_the_box(
 ) -> None:
     url = f"mqtts://127.0.0.1:{secured.broker.port}"
     config = BrokerConfig(url=url, ca=secured.certificates.path("ca.crt"))
-    with Box(config, tmp_path) as box:
+    with ReportingBox(config, tmp_path) as box:
         assert "IP address mismatch" in box.wait_for_fault("NET-02")
 
 
@@ -191,22 +198,22 @@ def test_a_port_that_speaks_no_tls_is_told_as_that(
     config = BrokerConfig(
         url=f"mqtts://localhost:{broker.port}", ca=secured.certificates.path("ca.crt")
     )
-    with Box(config, tmp_path) as box:
+    with ReportingBox(config, tmp_path) as box:
         assert "may not speak TLS" in box.wait_for_fault("NET-01")
 
 
 def test_a_second_box_cannot_take_the_id_of_the_first(secured: Secured, tmp_path: Path) -> None:
     with (
-        Listener(secured.config("centre"), tmp_path / "centre.db") as centre,
-        Box(secured.config("pole-17"), tmp_path) as box,
+        CentreListener(secured.config("centre"), tmp_path / "centre.db") as centre,
+        ReportingBox(secured.config("pole-17"), tmp_path) as box,
     ):
-        centre.wait(centre.births)
+        centre.wait_for(centre.births)
         # It says "pole-17" and has the certificate of pole-18: the broker calls it pole-18.
-        rival = Client(secured.config("pole-18"), "pole-17")
-        assert rival.say("vigie/v1/pole-17/up/status", b"{}").code == 0x87
+        rival = BareClient(secured.config("pole-18"), "pole-17")
+        assert rival.publish("vigie/v1/pole-17/up/status", b"{}").reason_code == 0x87
         rival.link.close()
-        box.outbox.put(event(1))
-        centre.wait(lambda: centre.numbers() == [1])
+        box.outbox.put(make_event(1))
+        centre.wait_for(lambda: centre.event_numbers() == [1])
         assert {birth.session for birth in centre.births()} == {1}
 
 
@@ -215,25 +222,25 @@ def test_a_second_box_cannot_take_the_id_of_the_first(secured: Secured, tmp_path
     ["vigie/v1/pole-18/up/event/a/line", "vigie/v1/pole-17/down/ack", "vigie/v1/centre/state", "x"],
 )
 def test_a_box_publishes_under_its_own_name_alone(secured: Secured, topic: str) -> None:
-    box = Client(secured.config("pole-17"), "pole-17")
-    assert box.say(topic, b"{}").code == 0x87
+    box = BareClient(secured.config("pole-17"), "pole-17")
+    assert box.publish(topic, b"{}").reason_code == 0x87
     box.link.close()
 
 
 def test_a_box_hears_nothing_of_the_others(secured: Secured, tmp_path: Path) -> None:
-    spy = Client(secured.config("pole-18"), "pole-18")
+    spy = BareClient(secured.config("pole-18"), "pole-18")
     spy.link.subscribe(["#"])
-    spy.wait(paho_transport.Subscribed)
+    spy.wait_for(paho_transport.Suback)
     with (
-        Listener(secured.config("centre"), tmp_path / "centre.db") as centre,
-        Box(secured.config("pole-17"), tmp_path) as box,
+        CentreListener(secured.config("centre"), tmp_path / "centre.db") as centre,
+        ReportingBox(secured.config("pole-17"), tmp_path) as box,
     ):
-        box.outbox.put(event(1))
-        centre.wait(lambda: centre.numbers() == [1])
+        box.outbox.put(make_event(1))
+        centre.wait_for(lambda: centre.event_numbers() == [1])
         wait_until(lambda: box.outbox.depth == 0)
-        spy.say("vigie/v1/pole-18/up/status", b"{}")
-        spy.events += spy.link.turn(0.2)
-    heard = {e.topic for e in spy.events if isinstance(e, paho_transport.Received)}
+        spy.publish("vigie/v1/pole-18/up/status", b"{}")
+        spy.events += spy.link.poll(0.2)
+    heard = {e.topic for e in spy.events if isinstance(e, paho_transport.ReceivedPublish)}
     assert not {topic for topic in heard if "pole-17" in topic}
     spy.link.close()
 
@@ -262,19 +269,21 @@ def test_files_that_do_not_serve_are_named_before_anything_starts(
     fields = {"ca": "ca.crt", "certificate": "pole-17.crt", "key": "pole-17.key", **change}
     paths = {key: secured.certificates.path(name) for key, name in fields.items()}
     with pytest.raises(UserError) as caught:
-        tls.context_of(BrokerConfig(url=secured.url, **paths))
+        tls.load_ssl_context(BrokerConfig(url=secured.url, **paths))
     assert re.search(said, str(caught.value)), str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_tls_older_than_1_2_is_not_spoken(secured: Secured) -> None:
-    context = tls.context_of(secured.config("pole-17"))
+    context = tls.load_ssl_context(secured.config("pole-17"))
     assert context is not None
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
 
 
 def test_a_link_names_what_it_cannot_reach() -> None:
     link = PahoTransport(BrokerConfig(url="mqtt://no-such-host.invalid"), "x", None)
-    with pytest.raises(LinkError, match=r"no-such-host\.invalid:1883: the name is not known"):
+    with pytest.raises(
+        MqttConnectionError, match=r"no-such-host\.invalid:1883: the name is not known"
+    ):
         link.connect()
-    link.abandon()
+    link.abort()

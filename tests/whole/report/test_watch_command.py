@@ -17,8 +17,8 @@ from agent.config.configuration import BrokerConfig
 from agent.reporting import topics
 from centre.store import CentreStore
 from tests.whole.report.broker import Mosquitto, free_port
-from tests.whole.report.conftest import event, number_of
-from tests.whole.report.street import Box, wait_until
+from tests.whole.report.conftest import event_number, make_event
+from tests.whole.report.street import ReportingBox, wait_until
 
 
 def watch(*arguments: str) -> subprocess.Popen[bytes]:
@@ -38,10 +38,12 @@ def test_each_message_is_a_line_and_a_centre_keeps_what_it_acknowledges(
     assert process.stdout is not None
     assert process.stderr is not None
     lines = iter(process.stdout.readline, b"")
-    with Box(BrokerConfig(url=broker.url), tmp_path / "outbox") as box:
+    with ReportingBox(BrokerConfig(url=broker.url), tmp_path / "outbox") as box:
         wait_until(lambda: box.session.health().centre_listens)
-        box.outbox.put(event(1))
-        box.outbox.put(topics.snapshot_draft("north", b"\xff\xd8jpeg", 1, event="event-1"))
+        box.outbox.put(make_event(1))
+        box.outbox.put(
+            topics.build_snapshot_message("north", b"\xff\xd8jpeg", 1, event_id="event-1")
+        )
         wait_until(lambda: box.outbox.depth == 0)
         heard = []
         while not any("snapshot" in item["topic"] for item in heard):
@@ -57,7 +59,7 @@ def test_each_message_is_a_line_and_a_centre_keeps_what_it_acknowledges(
     assert picture["sha256"] == topics.sha256_hex(b"\xff\xd8jpeg")
     assert picture["size_bytes"] == 6
     kept = CentreStore.open(store)
-    assert [number_of(row, "data") for row in kept.events()] == [1]
+    assert [event_number(row, "data") for row in kept.event_payloads()] == [1]
     kept.close()
 
 
@@ -73,12 +75,12 @@ def test_the_table_shows_the_box_and_what_happened(broker: Mosquitto, tmp_path: 
     )
     os.close(terminal)
     shown = b""
-    with Box(BrokerConfig(url=broker.url), tmp_path / "outbox") as box:
+    with ReportingBox(BrokerConfig(url=broker.url), tmp_path / "outbox") as box:
         # The event may come before the watcher: there is another one each time that it draws.
         number = 0
         while not all(word in shown for word in (b"pole-17", b"online", b"corner", b"wrong_way")):
             number += 1
-            box.outbox.put(event(number, "wrong_way")).wait(10)
+            box.outbox.put(make_event(number, "wrong_way")).wait(10)
             shown += os.read(screen, 65_536)
         process.send_signal(signal.SIGINT)
         while True:
