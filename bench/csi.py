@@ -59,7 +59,7 @@ class CsiCost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rows() -> list[Row]:
-    """The rows for the table. Raises BadInput where there is no Picamera2."""
+    """The rows for the table. Raises UserError where there is no Picamera2."""
     reason = virtual_camera.skip_reason()
     if reason is not None:
         raise UserError(reason)

@@ -97,7 +97,7 @@ class ReplaySummary(msgspec.Struct, frozen=True, kw_only=True):
 def replay(request: ReplayRequest) -> ReplaySummary:
     """Play a clip and write what came of it.
 
-    Raises BadInput where the scene, the model's name or an output is wrong, or the disk takes no more of
+    Raises UserError where the scene, the model's name or an output is wrong, or the disk takes no more of
     it, DriverError where the clip is, and ModelRefused where the model's file is not the one that its
     card describes.
     """
@@ -270,7 +270,7 @@ def _line_counts(scene: Scene, traffic_counts: list[TrafficCounts]) -> tuple[Rep
 
 
 class _LineFile:
-    """A new file of lines. Raises BadInput where it cannot be opened, or the disk takes no more."""
+    """A new file of lines. Raises UserError where it cannot be opened, or the disk takes no more."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -66,7 +66,7 @@ class CentreStore:
 
     @classmethod
     def open(cls, file: Path) -> Self:
-        """Open or make the file. Raises BadInput where it cannot be used."""
+        """Open or make the file. Raises UserError where it cannot be used."""
         try:
             connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
             connection.execute("PRAGMA journal_mode = WAL")

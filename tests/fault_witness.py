@@ -38,7 +38,7 @@ class RaisedFaultRecorder:
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[None]:
-        """Stand beside `FaultBoard.raise_fault`."""
+        """Stand beside `FaultRegistry.raise_fault`."""
         original = FaultRegistry.raise_fault
 
         @functools.wraps(original)

@@ -44,7 +44,7 @@ class ActuatorSpecs(msgspec.Struct, frozen=True, kw_only=True):
 def load_actuator_specs(config: Config, clock: Clock, context: str) -> ActuatorSpecs:
     """The heads and pins of a configuration; `where` begins messages, such as the file's name.
 
-    Raises BadInput where a driver, an option of it or a tour is wrong.
+    Raises UserError where a driver, an option of it or a tour is wrong.
     """
     heads = tuple(
         _load_head_spec(head, clock, context, f"head[{index}]")

@@ -91,7 +91,7 @@ class Agent:
     ) -> None:
         """Opens the outbox and the chain of custody; nothing else happens before `start`.
 
-        Raises BadInput where the state folder cannot be written to, or another agent uses it, or a
+        Raises UserError where the state folder cannot be written to, or another agent uses it, or a
         certificate cannot be read.
         """
         self._clock = clock

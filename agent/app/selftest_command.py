@@ -56,7 +56,7 @@ Result: TypeAlias = SelfTestReply
 class SelfTestCommandHandler:
     """See `agent.commands.command.Verb`.
 
-    `send(command, on_arrived)` puts a message about a command into the outbox, and raises Refused
+    `send(command, on_arrived)` puts a message about a command into the outbox, and raises CommandRejected
     where it is not taken; `on_arrived` is called from any thread. `tell(steps)` makes the event and
     gives its id.
     """

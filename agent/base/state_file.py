@@ -1,30 +1,75 @@
-"""A small file that is kept whole: old or new, whenever the power goes."""
+"""Small JSON files that hold state: old or new whenever the power goes, bounded and checked when read."""
 
 import logging
 from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
 
 from agent.base import atomic_file
 
 log = logging.getLogger(__name__)
 
+StateT = TypeVar("StateT", bound=msgspec.Struct)
 
-def write(path: Path, data: bytes) -> None:
-    """Write aside, flush, rename, flush the folder, which is made where it is not there. Raises
-    OSError, and the old file stands then.
+MAX_BYTES = 1_048_576
+UNREADABLE_SUFFIX = ".unreadable"
+
+
+class StateFile(Generic[StateT]):
+    """One JSON document of one struct type.
+
+    A `shared` file may be read by every user of the box (mode 0644); any other one gets 0666 less
+    the umask. Not thread-safe: one thread writes.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    atomic_file.replace_atomically(path, data, 0o666, apply_umask=True)
-    atomic_file.fsync_dir(path.parent.parent)
 
+    def __init__(self, path: Path, state_type: type[StateT], *, shared: bool = False) -> None:
+        self.path = path
+        self._decoder = msgspec.json.Decoder(state_type)
+        self._shared = shared
 
-def quarantine(path: Path) -> None:
-    """A file that cannot be read is kept under another name, for who wants to know why. Where even
-    that is refused it stays, and the next `keep` replaces it.
-    """
-    quarantined_path = path.with_name(f"{path.name}.unreadable")
-    try:
-        path.replace(quarantined_path)
-    except OSError as error:
-        log.error("%s: cannot be read, and not be set aside: %s", path, error)
-    else:
-        log.error("%s: cannot be read; set aside as %s", path, quarantined_path.name)
+    def read(self) -> StateT | None:
+        """Return the document, or None if there is none or it cannot be read. Never changes a file."""
+        try:
+            return self._decode()
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+
+    def load(self) -> StateT | None:
+        """Return the document like `read`; a file that cannot be read is renamed to `NAME.unreadable`.
+
+        For the owner of the file alone. If the rename fails too the file stays, and the next `write`
+        replaces it.
+        """
+        try:
+            return self._decode()
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            quarantined_path = self.path.with_name(self.path.name + UNREADABLE_SUFFIX)
+            try:
+                self.path.replace(quarantined_path)
+            except OSError as rename_error:
+                log.error("%s: %s; cannot be renamed: %s", self.path, error, rename_error)
+            else:
+                log.error("%s: %s; kept as %s", self.path, error, quarantined_path.name)
+            return None
+
+    def write(self, state: StateT) -> None:
+        """Replace the document durably, and create its folder if it is missing.
+
+        Raises OSError; the old document stays then.
+        """
+        folder = self.path.parent
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        data = msgspec.json.encode(state) + b"\n"
+        mode = 0o644 if self._shared else 0o666
+        atomic_file.replace_atomically(self.path, data, mode, apply_umask=not self._shared)
+        atomic_file.fsync_dir(folder.parent)
+
+    def _decode(self) -> StateT:
+        with self.path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise msgspec.DecodeError(f"more than {MAX_BYTES} bytes")
+        return self._decoder.decode(data)

@@ -20,7 +20,7 @@ def parse_time(text: str, now: datetime, option: str) -> datetime:
     """The moment in UTC. `what` names what it is for, such as `--from`.
 
     A time without its zone is refused: a box's clock and a person's watch need not agree on it.
-    Raises BadInput.
+    Raises UserError.
     """
     if text == "now":
         return now

@@ -52,7 +52,7 @@ def load_sources(
 ) -> tuple[Config, tuple[CameraSource, ...]]:
     """A configuration file with all that it names, checked.
 
-    Raises BadInput where a key, a driver's option, a scene or a model's name is wrong.
+    Raises UserError where a key, a driver's option, a scene or a model's name is wrong.
     """
     config = configuration.load(path)
     return config, build_sources(config, clock, str(path), on_bad_scene)
@@ -63,7 +63,7 @@ def build_sources(
 ) -> tuple[CameraSource, ...]:
     """The cameras of a configuration; `where` begins messages, such as the file's name.
 
-    Raises BadInput as `load`, and where no camera at all is left that could be opened.
+    Raises UserError as `load`, and where no camera at all is left that could be opened.
     """
     cameras_on_heads = {head.camera for head in config.head}
     found = tuple(

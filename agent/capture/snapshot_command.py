@@ -52,7 +52,7 @@ class CameraAccess(msgspec.Struct, frozen=True, kw_only=True):
     is_suspended: Callable[[], bool] = lambda: False
 
     def check(self, camera: str, requester: Requester) -> None:
-        """Raise Refused where he may not see the camera, which has this name, or nobody can."""
+        """Raise CommandRejected where he may not see the camera, which has this name, or nobody can."""
         if self.viewers is not None and requester.id not in self.viewers:
             raise CommandRejected(
                 "forbidden",

@@ -40,7 +40,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Wait, and mark. Raises BadInput."""
+    """Wait, and mark. Raises UserError."""
     if not 0 < args.within <= MAX_WAIT_S:
         raise UserError(f"--within {args.within:g}: allowed: more than 0, up to {MAX_WAIT_S:g}")
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")

@@ -23,7 +23,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a line for each camera, head and pin, and one for who opens footage. Raises BadInput."""
+    """Print a line for each camera, head and pin, and one for who opens footage. Raises UserError."""
     clock = SystemClock()
     config, cameras = camera_source.load_sources(args.config, clock)
     actuator_specs = load_actuator_specs(config, clock, str(args.config))

@@ -43,7 +43,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve. Raises BadInput where there is no terminal or no such port."""
+    """Serve. Raises UserError where there is no terminal or no such port."""
     level = logging.INFO if args.port else logging.CRITICAL
     logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(message)s")
     # The terminal is given back as it was, whoever ends this.

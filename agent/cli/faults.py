@@ -47,7 +47,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one code, or all. Raises BadInput."""
+    """Print one code, or all. Raises UserError."""
     fault_texts = load_texts(args.lang)
     code = None if args.code is None else _parse_code(args.code)
     if args.json:

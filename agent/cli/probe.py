@@ -91,7 +91,7 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask, and print. It is no failure to find nothing. Raises BadInput."""
+    """Ask, and print. It is no failure to find nothing. Raises UserError."""
     request = ProbeRequest(
         heads=_parse_head_search(args),
         ports=tuple(args.port),
@@ -209,7 +209,7 @@ MAX_RTSP_PORTS = 8
 
 
 def _parse_numbers(option: str, text: str, minimum: int, maximum: int) -> tuple[int, ...]:
-    """`1-8,12` as numbers, each once, in the order given. Raises BadInput."""
+    """`1-8,12` as numbers, each once, in the order given. Raises UserError."""
     found: dict[int, None] = {}
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")

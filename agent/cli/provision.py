@@ -46,7 +46,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check a file, or set the box up. Raises BadInput."""
+    """Check a file, or set the box up. Raises UserError."""
     if args.check is not None:
         return _check(args.check)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")

@@ -35,7 +35,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run until a signal comes. Raises BadInput where the configuration is wrong."""
+    """Run until a signal comes. Raises UserError where the configuration is wrong."""
     # journald adds the time; below the terminal's level there is only noise.
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     clock = SystemClock()

@@ -36,7 +36,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Test. Raises BadInput where the configuration is wrong or another self-test runs."""
+    """Test. Raises UserError where the configuration is wrong or another self-test runs."""
     logging.basicConfig(
         stream=sys.stderr, level=logging.CRITICAL, format="%(levelname)s %(message)s"
     )

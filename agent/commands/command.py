@@ -95,7 +95,7 @@ class CommandProgressSink(Protocol):
 
     def finish(self, make_result: Callable[[], msgspec.Struct]) -> None:
         """It ends with `work`, which is done in the thread of the commands: it gives the result, or
-        raises Refused.
+        raises CommandRejected.
         """
         ...
 
@@ -139,7 +139,7 @@ class CommandHandler(Protocol):
     def run(
         self, command: ValidCommand, progress_sink: CommandProgressSink
     ) -> msgspec.Struct | Deferred:
-        """Do it. It returns within a second or two. Raises Refused and DriverError."""
+        """Do it. It returns within a second or two. Raises CommandRejected and DriverError."""
         ...
 
 
@@ -173,7 +173,7 @@ def parse_command(
 
 
 def check_expiry(command: ValidCommand, now: datetime) -> None:
-    """Raise Refused where it is too late for an order, or it would be good for too long. `now` is
+    """Raise CommandRejected where it is too late for an order, or it would be good for too long. `now` is
     UTC, and to be trusted.
     """
     remaining_s = (command.expires - now).total_seconds()

@@ -302,7 +302,7 @@ class CommandDispatcher:
         return True
 
     def _check_acceptable(self, command: ValidCommand) -> None:
-        """Raise Refused where this is not the time for an order. While the clock is not trusted
+        """Raise CommandRejected where this is not the time for an order. While the clock is not trusted
         nobody can tell whether it has expired, and it has not waited at the broker either: what is
         published while the box is not connected never comes.
         """
@@ -312,7 +312,7 @@ class CommandDispatcher:
             check_expiry(command, self._clock.utc(self._clock.boottime_ns()))
 
     def _persist_begin(self, command: ValidCommand) -> None:
-        """Raises Refused where it cannot be written down: then it must not be done."""
+        """Raises CommandRejected where it cannot be written down: then it must not be done."""
         try:
             self._idempotency_store.record_begin(command)
         except IdempotencyStoreFull as error:

@@ -233,7 +233,7 @@ def send_command(
 ) -> Iterator[Reply] | None:
     """Ask the agent of a state folder, and hear its replies up to the last; None where no agent is
     there to ask. Each reply may take `timeout_s`. Raises PermissionError where only somebody else
-    may ask; BadInput comes from the replies, where there is no answer.
+    may ask; UserError comes from the replies, where there is no answer.
     """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(timeout_s)

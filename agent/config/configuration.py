@@ -225,7 +225,7 @@ def load(path: Path) -> Config:
     """The configuration in a file; relative paths in it begin at the file's folder, and come out
     absolute: a library may change the process's own folder while it is loaded.
 
-    Raises BadInput with one line for whatever is wrong.
+    Raises UserError with one line for whatever is wrong.
     """
     tables = strict.read_toml(path, "configuration")
     config = strict.convert(tables, Config, str(path))
@@ -318,7 +318,7 @@ def _split_url(url: str, *schemes: str) -> SplitResult | None:
 
 
 def check_broker(broker: BrokerConfig, context: str) -> None:
-    """Raise BadInput where the broker's address and its credentials do not go together."""
+    """Raise UserError where the broker's address and its credentials do not go together."""
     url = _split_url(broker.url, "mqtt", "mqtts")
     if url is None or url.path not in ("", "/") or url.username or url.query:
         raise UserError(

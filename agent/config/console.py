@@ -32,7 +32,7 @@ class ConsoleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 def check(console: ConsoleConfig, context: str) -> None:
-    """Raise BadInput where two technicians have one id: receipts name a person by it. `where` begins
+    """Raise UserError where two technicians have one id: receipts name a person by it. `where` begins
     the message.
     """
     ids = [technician.id for technician in console.technician]

@@ -147,7 +147,7 @@ def switchable_by_name(pins: Sequence[Pin]) -> dict[str, bool]:
 
 
 def check(pins: Sequence[Pin], cameras: Collection[str], context: str) -> None:
-    """Raise BadInput for what no single pin can tell. `where` begins the message."""
+    """Raise UserError for what no single pin can tell. `where` begins the message."""
     index_by_name: dict[str, int] = {}
     index_by_number: dict[int, int] = {}
     for index, pin in enumerate(pins):

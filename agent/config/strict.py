@@ -29,7 +29,7 @@ _PATH_STEP = re.compile(r"\.(?P<key>[^.\[\]]+)|\[(?P<index>\d+)\]")
 def read_toml(path: Path, description: str) -> dict[str, Any]:
     """The tables of a TOML file. `what` says what the file is, for messages.
 
-    Raises BadInput where it is not there, not readable, or not TOML.
+    Raises UserError where it is not there, not readable, or not TOML.
     """
     context = f"{description} {str(path)!r}"
     try:
@@ -44,7 +44,7 @@ def read_toml(path: Path, description: str) -> dict[str, Any]:
 
 
 def parse_toml(text: str, context: str) -> dict[str, Any]:
-    """The tables of a TOML text. `where` begins the message. Raises BadInput where it is none."""
+    """The tables of a TOML text. `where` begins the message. Raises UserError where it is none."""
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -74,7 +74,7 @@ def convert(tables: object, target_type: type[T], context: str, key_path: str = 
     """`tables` as a `kind`. `where` begins the message, such as a file's name; `under` is the
     path of the tables in that file, such as `camera[0].options`.
 
-    Raises BadInput for an unknown key, a missing one, a wrong type or a value out of range.
+    Raises UserError for an unknown key, a missing one, a wrong type or a value out of range.
     """
     try:
         return msgspec.convert(tables, target_type)

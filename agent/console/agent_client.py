@@ -9,7 +9,7 @@ REPLY_TIMEOUT_S = 30.0
 
 
 def run_agent_command(box: Box, verb: str, args: object) -> msgspec.Raw:
-    """The result of a command. Raises CannotDo where it is not done, and says why."""
+    """The result of a command. Raises ConsoleError where it is not done, and says why."""
     for reply in box.send_command(verb, args, REPLY_TIMEOUT_S):
         if isinstance(reply, CommandRefused):
             raise ConsoleError(f"not done ({reply.kind}): {reply.why}")

@@ -6,13 +6,13 @@ from agent.base.errors import UserError
 
 
 def no_more_args(name: str, argv: Sequence[str]) -> None:
-    """Raise BadInput where there are any."""
+    """Raise UserError where there are any."""
     if argv:
         raise UserError(f"{name} {' '.join(argv)}: allowed: {name}, and nothing after it")
 
 
 def choose_arg(kind: str, given: str | None, choices: Sequence[str]) -> str:
-    """The one that is named, or the only one there is. Raises BadInput."""
+    """The one that is named, or the only one there is. Raises UserError."""
     if given is not None and given in choices:
         return given
     if given is None and len(choices) == 1:

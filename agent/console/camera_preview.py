@@ -103,7 +103,7 @@ class DirectPreview:
 
 
 def open_direct(config: Config, name: str, clock: Clock, config_source: str) -> CameraPreview:
-    """Open a camera here, with every mask that its scenes have. Raises CannotDo."""
+    """Open a camera here, with every mask that its scenes have. Raises ConsoleError."""
     # Here, because the drivers and the detector's libraries are large: a console is not.
     from agent.capture import camera_source  # noqa: PLC0415
 

@@ -84,7 +84,7 @@ class CommitConfirm:
         self._candidate_path.unlink(missing_ok=True)
 
     def begin(self, text: str, keys: str, by: str, boot_id: str, until_ns: int) -> None:
-        """Put a configuration in the place of the one that is there. Raises CannotDo and OSError."""
+        """Put a configuration in the place of the one that is there. Raises ConsoleError and OSError."""
         with self._lock():
             if self.pending() is not None:
                 raise ConsoleError("a change is on trial already: config confirm, or config undo")
@@ -98,7 +98,7 @@ class CommitConfirm:
             atomic_file.replace_atomically(self._config_path, text.encode(), mode)
 
     def confirm(self, now_ns: int, boot_id: str) -> PendingCommit:
-        """Keep what is on trial. Raises CannotDo where it is too late, and OSError."""
+        """Keep what is on trial. Raises ConsoleError where it is too late, and OSError."""
         with self._lock():
             pending = self.pending()
             if pending is None:

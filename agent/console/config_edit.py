@@ -55,7 +55,7 @@ class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
 
 def plan_changes(text: str, pairs: Sequence[tuple[str, str]]) -> tuple[KeyChange, ...]:
     """The file with each key set to its value, one after the other. Only these values differ:
-    comments and layout stay. Raises BadInput.
+    comments and layout stay. Raises UserError.
     """
     changes: list[KeyChange] = []
     for key, value in pairs:
@@ -64,7 +64,7 @@ def plan_changes(text: str, pairs: Sequence[tuple[str, str]]) -> tuple[KeyChange
 
 
 def list_editable_keys(text: str) -> list[tuple[str, str]]:
-    """Every key that may be set in this file, with its value as it may be shown. Raises BadInput."""
+    """Every key that may be set in this file, with its value as it may be shown. Raises UserError."""
     tables = _parse_toml(text)
     found = []
     for editable in EDITABLE_KEYS:

@@ -24,7 +24,7 @@ _PEM = serialization.Encoding.PEM
 
 
 class Enrolment:
-    """The enrolment of one box. Raises CannotDo and OSError."""
+    """The enrolment of one box. Raises ConsoleError and OSError."""
 
     def __init__(self, state_dir: Path, box_id: str, broker: BrokerConfig | None) -> None:
         self._folder = state_dir / ENROL_DIR

@@ -13,7 +13,7 @@ LINE_BYTES_PER_S = 11_520 * 0.95
 
 def send(terminal: Terminal, name: str, data: bytes, padding: bytes) -> None:
     """Send a file. It arrives filled up to a whole block, so `fill` must harm nobody who reads it, and
-    the sum is that of the file as it arrives. Raises CannotDo.
+    the sum is that of the file as it arrives. Raises ConsoleError.
     """
     padded = xmodem.pad(data, padding)
     terminal.print(
@@ -34,7 +34,7 @@ def send(terminal: Terminal, name: str, data: bytes, padding: bytes) -> None:
 
 
 def receive(terminal: Terminal, description: str, max_bytes: int) -> bytes:
-    """Take a file in, as it comes: filled up with 0x1A by most programs. Raises CannotDo."""
+    """Take a file in, as it comes: filled up with 0x1A by most programs. Raises ConsoleError."""
     terminal.print(f"Send {description} with XMODEM now. Ctrl-C gives up.")
     try:
         with terminal.raw_line() as line:

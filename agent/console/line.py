@@ -110,7 +110,7 @@ class FdByteLine:
 
 @contextlib.contextmanager
 def serial_line(path: str, baud: int) -> Iterator[FdByteLine]:
-    """A serial port at 8N1, ours alone; Ctrl-S holds the output. Raises BadInput where it
+    """A serial port at 8N1, ours alone; Ctrl-S holds the output. Raises UserError where it
     is no serial port, and OSError where it is not there.
     """
     fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -132,7 +132,7 @@ def serial_line(path: str, baud: int) -> Iterator[FdByteLine]:
 
 @contextlib.contextmanager
 def controlling_terminal() -> Iterator[FdByteLine]:
-    """The terminal that the console was started at, given back as it was. Raises BadInput."""
+    """The terminal that the console was started at, given back as it was. Raises UserError."""
     in_fd, out_fd = sys.stdin.fileno(), sys.stdout.fileno()
     if not os.isatty(in_fd) or not os.isatty(out_fd):
         raise UserError("vigie console: this is no terminal; allowed: a terminal, or --port DEVICE")

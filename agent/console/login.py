@@ -64,7 +64,7 @@ def generate_challenge(box_id: str, name: str, random_bytes: Callable[[int], byt
 
 
 def parse_challenge(text: str) -> Challenge:
-    """A challenge as somebody typed it. Raises BadInput."""
+    """A challenge as somebody typed it. Raises UserError."""
     parts = text.split()
     if len(parts) >= 3:  # noqa: PLR2004 - box, name, nonce
         box_id, name = parts[0].lower(), parts[1].lower()
@@ -102,7 +102,7 @@ def generate_secret(random_bytes: Callable[[int], bytes]) -> str:
 
 
 def read_secret(path: Path) -> bytes:
-    """The secret in a file: base64. Raises BadInput, which never tells what is in the file."""
+    """The secret in a file: base64. Raises UserError, which never tells what is in the file."""
     try:
         mode = path.stat().st_mode
         text = path.read_bytes()

@@ -78,7 +78,7 @@ class CameraPreview(Protocol):
         ...
 
     def read(self, timeout_s: float) -> PreviewPicture | None:
-        """The next picture; None where none came in time. Raises CannotDo."""
+        """The next picture; None where none came in time. Raises ConsoleError."""
         ...
 
     def close(self) -> None:
@@ -153,7 +153,7 @@ ProgressCallback = Callable[[str], None]
 
 
 class Box(Protocol):
-    """The box at which the technician stands. What fails raises CannotDo, BadInput or OSError."""
+    """The box at which the technician stands. What fails raises ConsoleError, UserError or OSError."""
 
     technician: str
     """Who is logged in, for receipts."""
@@ -229,11 +229,11 @@ class Box(Protocol):
         ...
 
     def write_receipt(self, action: str) -> None:
-        """Write into the chain of custody that `by` did this. Raises CannotDo where it cannot be."""
+        """Write into the chain of custody that `by` did this. Raises ConsoleError where it cannot be."""
         ...
 
     def send_command(self, verb: str, args: object, timeout_s: float) -> Iterator[Reply]:
-        """Give the agent a command, and hear its replies up to the last. Raises CannotDo where no
+        """Give the agent a command, and hear its replies up to the last. Raises ConsoleError where no
         agent is there.
         """
         ...

@@ -25,7 +25,7 @@ REOPEN_INTERVAL_S = 2.0
 
 
 def serve_port(config: Path, port: str, baud: int, clock: Clock) -> None:
-    """Serve a serial port for ever. Raises BadInput where it is none."""
+    """Serve a serial port for ever. Raises UserError where it is none."""
     last_error = ""
     while True:
         try:
@@ -76,7 +76,7 @@ def _serve(
 
 
 def _check_owner(settings: ConsoleSettings) -> None:
-    """What is written here must stay the agent's own. Raises BadInput."""
+    """What is written here must stay the agent's own. Raises UserError."""
     try:
         owner = settings.state_dir.stat().st_uid
     except OSError:

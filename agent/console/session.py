@@ -28,7 +28,7 @@ _WORD_PATTERN = re.compile(r"""'([^']*)'|"([^"]*)"|(\S+)""")
 
 
 class ConsoleHandler(Protocol):
-    """What a command does; it raises CannotDo, BadInput, DriverError or OSError."""
+    """What a command does; it raises ConsoleError, UserError, DriverError or OSError."""
 
     def __call__(self, terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
         """With the words after its name."""

@@ -13,7 +13,7 @@ MODEM_TIMEOUT_S = 10.0
 
 
 def read_journal(lines: int, program: Path = JOURNALCTL) -> list[str]:
-    """The newest lines of the agent's unit. Raises CannotDo."""
+    """The newest lines of the agent's unit. Raises ConsoleError."""
     argv = (
         "--unit",
         AGENT_UNIT,
@@ -28,7 +28,7 @@ def read_journal(lines: int, program: Path = JOURNALCTL) -> list[str]:
 
 
 def run_program(program: Path, argv: tuple[str, ...], timeout_s: float) -> str:
-    """What it says. Raises CannotDo."""
+    """What it says. Raises ConsoleError."""
     try:
         completed = subprocess.run(  # noqa: S603 - fixed words, and a number
             (str(program), *argv),

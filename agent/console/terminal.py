@@ -188,7 +188,7 @@ class Terminal:
         return self.read_line(f"{question} Type {word} and enter: ") == word
 
     def choose(self, options: Sequence[str]) -> int:
-        """Which of several he means, from 0; the only one unasked. Raises BadInput."""
+        """Which of several he means, from 0; the only one unasked. Raises UserError."""
         if len(options) == 1:
             return 0
         self.table([(str(number), option) for number, option in enumerate(options, 1)])

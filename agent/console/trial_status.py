@@ -26,7 +26,7 @@ def format_reminder(pending: PendingChange) -> str:
 
 
 class ConfigDesk(Protocol):
-    """The configuration's file. What fails raises CannotDo, BadInput or OSError."""
+    """The configuration's file. What fails raises ConsoleError, UserError or OSError."""
 
     def list_keys(self) -> Sequence[tuple[str, str]]:
         """The keys that may be set, each with its value."""
@@ -34,7 +34,7 @@ class ConfigDesk(Protocol):
 
     def propose(self, pairs: Sequence[tuple[str, str]]) -> Sequence[KeyChange]:
         """What these keys and values would change. Nothing is changed; the whole new configuration is
-        good, or BadInput says why it is not.
+        good, or UserError says why it is not.
         """
         ...
 

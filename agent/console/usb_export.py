@@ -73,7 +73,7 @@ def export_footage(
     destination: Path,
     progress: ProgressCallback,
 ) -> list[str]:
-    """Export a span into a new folder on a disk, synced; what to tell of it. Raises CannotDo."""
+    """Export a span into a new folder on a disk, synced; what to tell of it. Raises ConsoleError."""
     camera, begin, end = span
     export_dir = destination / f"vigie-{camera}-{begin:%Y%m%dT%H%M%SZ}"
     number = 1

@@ -278,7 +278,7 @@ class AnnotatedVideo:
     """
 
     def __init__(self, path: Path, size_px: Pixel, fps: float, scene: Scene, title: str) -> None:
-        """`size_px` is of the camera's picture. Raises BadInput where `path` cannot be written."""
+        """`size_px` is of the camera's picture. Raises UserError where `path` cannot be written."""
         self._annotator = Annotator(scene, title)
         self._size_px = video_size(size_px)
         self._path = path
@@ -317,7 +317,7 @@ class AnnotatedVideo:
         self._annotator.add_event(event)
 
     def add_frame(self, frame: Frame, result: FrameResult) -> None:
-        """Add a frame. Frames that do not come later than the one before are left out. Raises BadInput
+        """Add a frame. Frames that do not come later than the one before are left out. Raises UserError
         where the disk takes no more.
         """
         pts = round(result.t_ns * TICKS_PER_S / 1e9)
@@ -330,7 +330,7 @@ class AnnotatedVideo:
         self._mux(video_frame)
 
     def close(self) -> None:
-        """Finish the file. Raises BadInput where the disk takes no more."""
+        """Finish the file. Raises UserError where the disk takes no more."""
         try:
             self._mux(None)
         finally:

@@ -102,7 +102,7 @@ def list_model_names(folder: Path = MODELS_FOLDER) -> tuple[str, ...]:
 def load_card(name: str, folder: Path = MODELS_FOLDER) -> ModelCard:
     """The card of a model.
 
-    Raises BadInput where there is no model of that name, and ModelRefused where its card is
+    Raises UserError where there is no model of that name, and ModelRefused where its card is
     broken.
     """
     allowed = list_model_names(folder)

@@ -92,14 +92,14 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def load_scene(path: Path) -> Scene:
-    """The scene in a file. Raises BadInput with one line for whatever is wrong."""
+    """The scene in a file. Raises UserError with one line for whatever is wrong."""
     scene = strict.convert(strict.read_toml(path, "scene"), Scene, str(path))
     validate_scene(scene, str(path))
     return scene
 
 
 def validate_scene(scene: Scene, location: str) -> None:
-    """Raise BadInput for what no single value can tell; `where` begins the message."""
+    """Raise UserError for what no single value can tell; `where` begins the message."""
     names: dict[str, str] = {}
     named_keys = [(f"line[{index}].name", line.name) for index, line in enumerate(scene.line)]
     named_keys += [(f"zone[{index}].name", zone.name) for index, zone in enumerate(scene.zone)]

@@ -28,7 +28,7 @@ class StillResult(msgspec.Struct, frozen=True, kw_only=True):
 def read_image(path: Path) -> Rgb:
     """The picture in a file, H x W x 3, turned as its EXIF says.
 
-    Raises BadInput where it is not there, not readable, or not a picture.
+    Raises UserError where it is not there, not readable, or not a picture.
     """
     try:
         content = path.read_bytes()
@@ -45,7 +45,7 @@ def read_image(path: Path) -> Rgb:
 
 
 def detect_in_file(path: Path, detector: TfliteDetector) -> StillResult:
-    """What the detector sees in a picture, as one whole. Raises BadInput, see `read_picture`."""
+    """What the detector sees in a picture, as one whole. Raises UserError, see `read_picture`."""
     rgb = read_image(path)
     detections = [
         msgspec.structs.replace(

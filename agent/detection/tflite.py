@@ -105,7 +105,7 @@ class TfliteDetector:
 def open_detector(name: str) -> TfliteDetector:
     """The detector of a model by its name.
 
-    Raises BadInput for an unknown name, ModelRefused where the model cannot be trusted or run.
+    Raises UserError for an unknown name, ModelRefused where the model cannot be trusted or run.
     """
     card = load_card(name)
     return TfliteDetector(card, read_verified_model(card))

@@ -119,7 +119,7 @@ class GpioStage:
 
     def set_output(self, name: str, active: bool, for_s: float | None, by: str) -> None:  # noqa: FBT001 - as the verb `gpio` calls it
         """Switch a switchable pin: on for `for_s` seconds, None for as long as it may, or off. The
-        latest call counts. From any thread. Raises Refused.
+        latest call counts. From any thread. Raises CommandRejected.
         """
         relay = self._check_may_switch(name, active, for_s)
         with self._lock:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from agent.base import state_file
 from agent.base.clock import Clock
+from agent.base.state_file import StateFile
 from agent.recording.segment_name import rfc3339
 
 log = logging.getLogger(__name__)
@@ -62,11 +62,11 @@ class StuckCameras:
     """
 
     def __init__(self, state_dir: Path, runtime_dir: Path, clock: Clock, boot: str) -> None:
-        self._path = state_dir / FILE_NAME
+        self._file = StateFile(state_dir / FILE_NAME, _StuckState)
         self._runtime_dir = runtime_dir
         self._clock = clock
         self._boot = boot
-        stored = _read(self._path) or _StuckState(boot=boot)
+        stored = self._file.load() or _StuckState(boot=boot)
         self._state = stored if stored.boot == boot else _StuckState(boot=boot, asked=stored.asked)
         self._previous_runs = dict(self._state.runs)
         self._stuck_since_ns: dict[str, int] = {}
@@ -165,23 +165,13 @@ class StuckCameras:
     def _save(self, state: _StuckState) -> bool:
         """Whether it is on the disk. Where it is not, what was counted stands for this run alone."""
         try:
-            state_file.write(self._path, msgspec.json.encode(state))
+            self._file.write(state)
         except OSError as error:
             if not self._has_save_failed:
-                log.error("%s: %s", self._path, error)
+                log.error("%s: %s", self._file.path, error)
             self._has_save_failed = True
             self._state = msgspec.structs.replace(state, asked=self._state.asked)
             return False
         self._has_save_failed = False
         self._state = state
         return True
-
-
-def _read(path: Path) -> _StuckState | None:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=_StuckState)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        state_file.quarantine(path)
-        return None

@@ -46,7 +46,7 @@ class BootPaths(msgspec.Struct, frozen=True, kw_only=True):
 
 def provision_box(paths: BootPaths) -> int:
     """Do it all, and tell. The exit code: 0 done, or nothing to do; 1 it failed; 2 the settings are
-    wrong. Raises BadInput.
+    wrong. Raises UserError.
     """
     errors: list[str] = []
     data = None

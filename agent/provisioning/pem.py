@@ -10,7 +10,7 @@ from agent.base.errors import UserError
 
 
 def check_authorities(text: str, label: str) -> None:
-    """Those that sign the broker's certificate. Raises BadInput; `what` begins its message."""
+    """Those that sign the broker's certificate. Raises UserError; `what` begins its message."""
     try:
         x509.load_pem_x509_certificates(text.encode())
     except ValueError as error:
@@ -18,7 +18,7 @@ def check_authorities(text: str, label: str) -> None:
 
 
 def check_certificate(text: str, box_id: str, label: str) -> PublicKeyTypes:
-    """The box's own; the key that it is for. Raises BadInput."""
+    """The box's own; the key that it is for. Raises UserError."""
     try:
         certificate = x509.load_pem_x509_certificate(text.encode())
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
@@ -32,7 +32,7 @@ def check_certificate(text: str, box_id: str, label: str) -> PublicKeyTypes:
 
 
 def check_key(pem: bytes, label: str) -> PublicKeyTypes:
-    """A private key; its public half. Raises BadInput."""
+    """A private key; its public half. Raises UserError."""
     try:
         return serialization.load_pem_private_key(pem, password=None).public_key()
     except TypeError as error:

@@ -18,7 +18,7 @@ def run_as_user(name: str, work: Callable[[], bytes], timeout_s: int) -> bytes:
     """What `work` returns, done as that user; as ourselves where we are not root and cannot choose.
     A child that takes longer is ended: something in that user's folders may keep it for ever.
 
-    Raises BadInput for an unknown user, and ChildFailed.
+    Raises UserError for an unknown user, and ChildFailed.
     """
     if os.geteuid() != 0:
         return work()

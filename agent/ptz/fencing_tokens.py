@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent.base import state_file
+from agent.base.state_file import StateFile
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,9 @@ class FencingTokens:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._next_token = self._reserved_until = _read(path)
+        self._file = StateFile(path, _TokenFile)
+        stored = self._file.load() or _TokenFile(next=1)
+        self._next_token = self._reserved_until = max(1, stored.next)
         self.reserve()
 
     def issue(self) -> int:
@@ -48,19 +49,8 @@ class FencingTokens:
             return
         reserved_until = self._next_token + BLOCK_SIZE
         try:
-            state_file.write(self._path, msgspec.json.encode(_TokenFile(next=reserved_until)))
+            self._file.write(_TokenFile(next=reserved_until))
         except OSError as error:
-            log.error("%s: cannot be kept: %s", self._path, error)
+            log.error("%s: cannot be kept: %s", self._file.path, error)
         # Not tried again before the next block: a disk that refuses is not asked at each turn.
         self._reserved_until = reserved_until
-
-
-def _read(path: Path) -> int:
-    try:
-        return max(1, msgspec.json.decode(path.read_bytes(), type=_TokenFile).next)
-    except FileNotFoundError:
-        return 1
-    except (OSError, msgspec.MsgspecError) as error:
-        log.error("%s: %s", path, error)
-        state_file.quarantine(path)
-        return 1

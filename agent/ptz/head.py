@@ -156,7 +156,7 @@ class PtzHead:
 
     def release(self, requester: Requester, token: int) -> None:
         """Give the head back; what he had it do ends. A token of a lease that is over changes
-        nothing. Raises Refused `fenced` where it is another's.
+        nothing. Raises CommandRejected `fenced` where it is another's.
         """
         with self._lock:
             self._arbiter.release(requester, token, self._clock.boottime_ns())
@@ -171,7 +171,7 @@ class PtzHead:
         expected_request_count: int | None = None,
     ) -> Lease:
         """Move. It takes the head where that is free or weaker held, and prolongs the lease; to go
-        somewhere, for as long as that may take. Raises Refused, and nothing has changed then but
+        somewhere, for as long as that may take. Raises CommandRejected, and nothing has changed then but
         where the device failed or a stop came in between.
 
         Who moves it by himself gives the `words` of the helm at which he decided: he is refused as
@@ -209,7 +209,7 @@ class PtzHead:
 
     def stop(self, requester: Requester) -> None:
         """End all motion, whoever asks and whoever has the head; he keeps it. What moves by itself,
-        a tour or the way home, keeps still for `lease_s`. Raises Refused where the head was not
+        a tour or the way home, keeps still for `lease_s`. Raises CommandRejected where the head was not
         reached; it is stopped then as soon as it is.
         """
         self._automation_held_until_ns = self._clock.boottime_ns() + int(self.config.lease_s * 1e9)
@@ -233,7 +233,7 @@ class PtzHead:
         return self._preset_store.all()
 
     def set_preset(self, name: str, requester: Requester, token: int | None = None) -> None:
-        """Remember where the head stands under a name; no motion begins meanwhile. Raises Refused:
+        """Remember where the head stands under a name; no motion begins meanwhile. Raises CommandRejected:
         `forbidden` where masks were drawn at the preset and the head is not exactly there.
         """
         with self.controller.order_lock:
@@ -247,7 +247,7 @@ class PtzHead:
         self.wake.set()
 
     def _current_preset(self, name: str, requester: Requester) -> Preset:
-        """The place where the head stands, as a preset. Raises Refused."""
+        """The place where the head stands, as a preset. Raises CommandRejected."""
         t_ns, capabilities = self._clock.boottime_ns(), self._limits().capabilities
         position = self._fresh_position()
         if position is None or self.controller.motion is not None or position.moving:
@@ -276,7 +276,7 @@ class PtzHead:
             raise rejection_for(error) from error
 
     def delete_preset(self, name: str) -> None:
-        """Forget a preset. Raises Refused: `unknown`, and `forbidden` where masks were drawn at it:
+        """Forget a preset. Raises CommandRejected: `unknown`, and `forbidden` where masks were drawn at it:
         it could be set elsewhere then.
         """
         if name in self._masked_presets and self._preset_store.find(name) is not None:

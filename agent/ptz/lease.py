@@ -71,7 +71,7 @@ class LeaseArbiter:
             )
 
     def acquire(self, requester: Requester, t_ns: int, lease_s: float | None = None) -> Lease:
-        """Take the head, or prolong one's own lease; it never gets shorter. Raises Refused `busy`
+        """Take the head, or prolong one's own lease; it never gets shorter. Raises CommandRejected `busy`
         where somebody stronger holds it.
         """
         self.check_authorized(requester, None, t_ns)
@@ -91,7 +91,7 @@ class LeaseArbiter:
         self, requester: Requester, token: int | None, t_ns: int, lease_s: float | None = None
     ) -> Lease:
         """The right to do something now: `take` where no token is given, otherwise the lease of
-        that token, prolonged. Raises Refused: `busy`, and `fenced` where the token is not that of
+        that token, prolonged. Raises CommandRejected: `busy`, and `fenced` where the token is not that of
         the asker's own lease, or the lease is over.
         """
         self.check_authorized(requester, token, t_ns)

@@ -209,7 +209,7 @@ class MotionController:
             self._request_count += 1
 
     def check_not_superseded(self, expected_request_count: int | None) -> None:
-        """Raise Refused `expired` where more than these `words` have been heard; None refuses
+        """Raise CommandRejected `expired` where more than these `words` have been heard; None refuses
         nothing.
         """
         if expected_request_count is not None and expected_request_count != self._request_count:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent.base import state_file
+from agent.base.state_file import StateFile
 from agent.config.heads import RatedLife
 from drivers.angles import wrap_deg
 from drivers.contracts import PtzPosition
@@ -48,9 +48,9 @@ class Odometer:
     """Counts from position to position. Its head's stage alone calls `look` and `keep`."""
 
     def __init__(self, path: Path, rated_life: RatedLife) -> None:
-        self._path = path
+        self._file = StateFile(path, Wear)
         self._rated_life = rated_life
-        self.wear = self._saved_wear = _read(path)
+        self.wear = self._saved_wear = self._file.load() or Wear()
         self._last_position: PtzPosition | None = None
         self._pan_axis, self._tilt_axis = _AxisState(), _AxisState()
         self._last_save_ns: int | None = None
@@ -112,9 +112,9 @@ class Odometer:
         # A disk that refuses is not asked again before it is time.
         self._last_save_ns = t_ns
         try:
-            state_file.write(self._path, msgspec.json.encode(self.wear))
+            self._file.write(self.wear)
         except OSError as error:
-            log.error("%s: wear cannot be kept: %s", self._path, error)
+            log.error("%s: wear cannot be kept: %s", self._file.path, error)
             return
         self._saved_wear = self.wear
 
@@ -126,14 +126,3 @@ def _update_axis(axis: _AxisState, travel_deg: float) -> tuple[bool, bool]:
     axis.is_moving = bool(travel_deg)
     axis.direction = travel_deg or axis.direction
     return has_started or has_reversed, has_reversed
-
-
-def _read(path: Path) -> Wear:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Wear)
-    except FileNotFoundError:
-        return Wear()
-    except (OSError, msgspec.MsgspecError) as error:
-        log.error("%s: %s", path, error)
-        state_file.quarantine(path)
-        return Wear()

@@ -3,19 +3,16 @@
 heads/mast/presets.json    {"presets": [{"name": "gate", "pose": {...}, ...}]}
 """
 
-import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from agent.base import state_file
+from agent.base.state_file import StateFile
 from agent.commands.requester import CommandRejected
 from agent.config.names import Name
 from drivers.contracts import Pose
-
-log = logging.getLogger(__name__)
 
 MAX_PRESETS = 256
 
@@ -44,9 +41,10 @@ class PresetStore:
 
     def __init__(self, head_name: str, path: Path) -> None:
         self._head_name = head_name
-        self._path = path
+        self._file = StateFile(path, _PresetFile)
         self._lock = threading.Lock()
-        self._by_name = {preset.name: preset for preset in _read(path)}
+        stored = self._file.load() or _PresetFile(presets=())
+        self._by_name = {preset.name: preset for preset in stored.presets}
 
     def all(self) -> tuple[Preset, ...]:
         """Every preset, by name."""
@@ -54,7 +52,7 @@ class PresetStore:
             return tuple(preset for _, preset in sorted(self._by_name.items()))
 
     def get(self, name: str) -> Preset:
-        """The preset of a name. Raises Refused `unknown`."""
+        """The preset of a name. Raises CommandRejected `unknown`."""
         with self._lock:
             preset = self._by_name.get(name)
             if preset is None:
@@ -87,7 +85,7 @@ class PresetStore:
         )
 
     def check_name(self, name: str) -> None:
-        """Raise Refused where no preset may have this name (`malformed`), or none more may be kept
+        """Raise CommandRejected where no preset may have this name (`malformed`), or none more may be kept
         (`failed`).
         """
         try:
@@ -101,7 +99,7 @@ class PresetStore:
             self._check_capacity(name)
 
     def save(self, preset: Preset) -> None:
-        """Keep a preset, in place of one of the same name. Raises Refused as `check`, and `failed`
+        """Keep a preset, in place of one of the same name. Raises CommandRejected as `check`, and `failed`
         where the disk refuses.
         """
         self.check_name(preset.name)
@@ -111,7 +109,7 @@ class PresetStore:
 
     def save_with_device(self, preset: Preset, store_on_device: Callable[[int], None]) -> None:
         """Keep a preset that may be in the head's own memory too, and there first: `store` is given
-        its number, and may raise Refused. So a head that refuses changes nothing. Raises Refused as
+        its number, and may raise CommandRejected. So a head that refuses changes nothing. Raises CommandRejected as
         `put`.
         """
         self.check_name(preset.name)
@@ -126,7 +124,7 @@ class PresetStore:
             raise CommandRejected(error.kind, f"{error}; {note}") from error
 
     def delete(self, name: str) -> None:
-        """Forget a preset. Raises Refused: `unknown`, and `failed` where the disk refuses."""
+        """Forget a preset. Raises CommandRejected: `unknown`, and `failed` where the disk refuses."""
         self.get(name)
         with self._lock:
             self._write({key: preset for key, preset in self._by_name.items() if key != name})
@@ -140,21 +138,9 @@ class PresetStore:
     def _write(self, presets: dict[str, Preset]) -> None:
         content = _PresetFile(presets=tuple(preset for _, preset in sorted(presets.items())))
         try:
-            state_file.write(self._path, msgspec.json.encode(content))
+            self._file.write(content)
         except OSError as error:
             raise CommandRejected(
-                "failed", f"{self._path}: presets cannot be kept: {error}"
+                "failed", f"{self._file.path}: presets cannot be kept: {error}"
             ) from error
         self._by_name = presets
-
-
-def _read(path: Path) -> tuple[Preset, ...]:
-    """What the file holds; a file that cannot be read is set aside, and there are none then."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=_PresetFile).presets
-    except FileNotFoundError:
-        return ()
-    except (OSError, msgspec.MsgspecError) as error:
-        log.error("%s: %s", path, error)
-        state_file.quarantine(path)
-        return ()

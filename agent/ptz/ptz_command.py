@@ -71,8 +71,8 @@ class PanoramaScanner(Protocol):
         finish: Callable[[Callable[[], PanoramaResult]], None],
     ) -> float:
         """Begin a sweep: who asks, his token, what is told of its progress (a share and a sentence),
-        and what is given the work that makes the picture, or raises Refused. It gives the seconds
-        that it takes at the most. Raises Refused.
+        and what is given the work that makes the picture, or raises CommandRejected. It gives the seconds
+        that it takes at the most. Raises CommandRejected.
         """
         ...
 

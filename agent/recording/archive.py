@@ -54,7 +54,7 @@ class RecordedSpan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FootageArchive:
-    """The footage of one box. Raises BadInput for what cannot be, OSError from the disk."""
+    """The footage of one box. Raises UserError for what cannot be, OSError from the disk."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class FootageArchive:
         """Export a span; `key` is a recipient's, and opens what is sealed. Without it the running
         agent is asked for the clip.
 
-        Raises CannotExport where there is nothing to export, and BadInput where `wish.by` may not
+        Raises CannotExport where there is nothing to export, and UserError where `wish.by` may not
         see the camera.
         """
         for policies in (owner_policy.read(self._state_dir), self._configured_policies):

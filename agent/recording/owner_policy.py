@@ -43,7 +43,7 @@ def update(state_dir: Path, footage_dir: Path, cameras: Iterable[CameraConfig]) 
 
 
 def read(state_dir: Path) -> OwnerPolicies:
-    """What is written down. Raises BadInput where it cannot be read: then nobody knows who may see
+    """What is written down. Raises UserError where it cannot be read: then nobody knows who may see
     what.
     """
     path = state_dir / POLICY_FILE
@@ -56,7 +56,7 @@ def read(state_dir: Path) -> OwnerPolicies:
 
 
 def check_viewer(policies: Mapping[str, InstitutionConfig], camera: str, viewer: str) -> None:
-    """Raise BadInput where somebody may not see a camera's footage."""
+    """Raise UserError where somebody may not see a camera's footage."""
     policy = policies.get(camera)
     if policy is not None and not policy.can_view(viewer):
         raise UserError(

@@ -25,7 +25,7 @@ LAST_RECEIPT_FILE = "update-told"
 
 
 def write_receipts(config: Path, log_folder: Path) -> int:
-    """Make a receipt of each entry that has none; how many. Raises BadInput or OSError.
+    """Make a receipt of each entry that has none; how many. Raises UserError or OSError.
 
     A cut between a receipt and the note of it makes that receipt twice, and never not at all.
     """

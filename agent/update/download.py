@@ -267,7 +267,7 @@ def fetch_bytes(url: str, max_bytes: int, tls_context: ssl.SSLContext) -> bytes:
 
 
 def parse_sha256(text: str) -> str:
-    """What a person gave as a hash. Raises BadInput."""
+    """What a person gave as a hash. Raises UserError."""
     if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
         raise UserError(f"--sha256 {text!r}: allowed: 64 hexadecimal digits")
     return text.lower()

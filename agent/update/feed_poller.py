@@ -33,7 +33,7 @@ def poll_feed(
 ) -> str:
     """One look at the feed, and what it asks for. What was done, in one sentence.
 
-    With `hurry` the window is not waited for. Raises CannotUpdate, BadInput or OSError.
+    With `hurry` the window is not waited for. Raises UpdateError, UserError or OSError.
     """
     update_config = config.update
     if update_config is None:

@@ -48,7 +48,7 @@ class HttpResponse:
 
 
 def check_url(url: str) -> None:
-    """Raise BadInput where it is no address of this kind."""
+    """Raise UserError where it is no address of this kind."""
     try:
         parts = urlsplit(url)
         is_valid = (
@@ -64,7 +64,7 @@ def check_url(url: str) -> None:
 
 
 def create_tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Who is believed: the authorities in a file, else the system's. Raises BadInput."""
+    """Who is believed: the authorities in a file, else the system's. Raises UserError."""
     try:
         return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
     except (OSError, ssl.SSLError) as error:

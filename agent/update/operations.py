@@ -25,7 +25,7 @@ def install(
     *,
     retry_refused: bool = False,
 ) -> str:
-    """Get a bundle, check all of it, and write it; where it is now. Raises CannotUpdate, BadInput or
+    """Get a bundle, check all of it, and write it; where it is now. Raises UpdateError, UserError or
     OSError.
     """
     updater.check_not_on_trial()
@@ -41,7 +41,7 @@ def install(
 
 
 def copy_from_usb(updater: Updater, bundle: str, callbacks: ProgressCallbacks) -> FetchedBundle:
-    """A bundle on a stick, copied into the box: there is room for one. Raises CannotUpdate, BadInput or
+    """A bundle on a stick, copied into the box: there is room for one. Raises UpdateError, UserError or
     OSError.
     """
     updater.clean_downloads()
@@ -50,14 +50,14 @@ def copy_from_usb(updater: Updater, bundle: str, callbacks: ProgressCallbacks) -
 
 
 def mark(updater: Updater, verdict: Literal["good", "bad"], by: str) -> str:
-    """Say so of what runs. What RAUC said. Raises CannotUpdate or OSError."""
+    """Say so of what runs. What RAUC said. Raises UpdateError or OSError."""
     output = updater.mark_booted(verdict)
     updater.record_action(by, f"what runs was marked {verdict}")
     return output
 
 
 def rollback(updater: Updater, by: str) -> str:
-    """Go back, or take back what waits; what was done. Raises CannotUpdate, BadInput or OSError."""
+    """Go back, or take back what waits; what was done. Raises UpdateError, UserError or OSError."""
     with updater.exclusive():
         outcome = updater.rollback()
         updater.record_action(by, f"rollback: {outcome}")

@@ -81,7 +81,7 @@ class RaucClient:
             raise RaucError(f"rauc status: an answer that cannot be read: {error}") from error
 
     def read_bundle_info(self, path: Path) -> RaucBundle:
-        """A bundle whose signature is good. Raises RaucFailed, or BadInput where it is no bundle of
+        """A bundle whose signature is good. Raises RaucFailed, or UserError where it is no bundle of
         the verity format.
         """
         if not path.is_file():

@@ -90,7 +90,7 @@ def image_version(root: Path = Path("/")) -> str | None:
 
 
 def handle_rauc_query(slots: Slots, args: list[str]) -> str:
-    """One of RAUC's questions. Raises Refused, OSError, or ValueError for words that are none."""
+    """One of RAUC's questions. Raises CommandRejected, OSError, or ValueError for words that are none."""
     match args:
         case ["get-current"]:
             return slots.booted

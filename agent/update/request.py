@@ -20,7 +20,7 @@ class UpdateRequestStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UpdateRequests(Protocol):
-    """Root's door for updates. What fails raises CannotDo, BadInput or OSError; CannotDo where this
+    """Root's door for updates. What fails raises ConsoleError, UserError or OSError; ConsoleError where this
     machine has no slots.
     """
 

@@ -56,7 +56,7 @@ _STATUS_DECODER = msgspec.json.Decoder(UpdateRequestStatus)
 
 
 def decode_request(data: bytes) -> UpdateRequest:
-    """A request. Raises BadInput where it is none."""
+    """A request. Raises UserError where it is none."""
     if len(data) > MAX_REQUEST_BYTES:
         raise UserError(f"request: {len(data)} bytes or more; allowed: {MAX_REQUEST_BYTES}")
     try:
@@ -66,7 +66,7 @@ def decode_request(data: bytes) -> UpdateRequest:
 
 
 def submit_request(folder: Path, action: UpdateAction, by: str, bundle: str | None = None) -> str:
-    """Make a request; its id. Raises FileExistsError where another one waits, BadInput where it cannot
+    """Make a request; its id. Raises FileExistsError where another one waits, UserError where it cannot
     be one, and OSError.
     """
     request = UpdateRequest(id=secrets.token_hex(8), do=action, by=by, bundle=bundle)
@@ -89,7 +89,7 @@ def submit_request(folder: Path, action: UpdateAction, by: str, bundle: str | No
 
 def take_request(folder: Path, allowed_uids: Collection[int]) -> UpdateRequest:
     """The request, which is gone afterwards whatever it is. `owners` are the users who may have made it.
-    Raises FileNotFoundError where there is none, BadInput where it is none, and OSError.
+    Raises FileNotFoundError where there is none, UserError where it is none, and OSError.
     """
     path = folder / REQUEST_FILE
     try:

@@ -96,7 +96,7 @@ class Slots:
         self._write_selection(BootSelection(default=selection.default, pending=slot), state)
 
     def set_state(self, slot: Slot, *, good: bool) -> None:
-        """RAUC's word on a slot. Raises Refused."""
+        """RAUC's word on a slot. Raises CommandRejected."""
         if good:
             self._mark_good(slot)
         else:

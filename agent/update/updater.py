@@ -70,8 +70,8 @@ class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Updater:
-    """The updates of the machine whose files begin at `root`. Raises CannotUpdate where it has no
-    slots, and BadInput without the right to see them.
+    """The updates of the machine whose files begin at `root`. Raises UpdateError where it has no
+    slots, and UserError without the right to see them.
     """
 
     def __init__(self, root: Path, rauc: RaucClient) -> None:
@@ -114,7 +114,7 @@ class Updater:
         )
 
     def read_compatible(self) -> str:
-        """Which bundles are for this box. Raises CannotUpdate."""
+        """Which bundles are for this box. Raises UpdateError."""
         return self._rauc.read_compatible()
 
     def record_action(self, by: str, action: str) -> None:
@@ -134,7 +134,7 @@ class Updater:
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
-        """One update at a time. Raises BadInput where another one is under way."""
+        """One update at a time. Raises UserError where another one is under way."""
         folder = self.root / RAUC_STATE_DIR.relative_to("/")
         folder.mkdir(parents=True, exist_ok=True)
         lock_fd = os.open(folder / "update.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -148,7 +148,7 @@ class Updater:
             os.close(lock_fd)
 
     def check_not_on_trial(self) -> None:
-        """Raise CannotUpdate where what is installed now would cost the way back."""
+        """Raise UpdateError where what is installed now would cost the way back."""
         pre_install.check_not_on_trial(self.slots)
 
     def fetch(
@@ -172,7 +172,7 @@ class Updater:
     def check_bundle(
         self, path: Path, callbacks: ProgressCallbacks, *, retry_refused: bool
     ) -> RaucBundle:
-        """All that can be known before anything is written. Raises CannotUpdate or BadInput."""
+        """All that can be known before anything is written. Raises UpdateError or UserError."""
         self.check_not_on_trial()
         bundle = self._rauc.read_bundle_info(path)
         compatible = self._rauc.read_compatible()
@@ -200,7 +200,7 @@ class Updater:
         return output
 
     def rollback(self) -> str:
-        """Go back to what was before, in one sentence what was done. Raises CannotUpdate.
+        """Go back to what was before, in one sentence what was done. Raises UpdateError.
 
         The other slot is tried as an update is: it stays if it proves itself. What runs now does not
         come back unasked: the feed may still offer it.

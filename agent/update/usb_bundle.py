@@ -35,7 +35,7 @@ def find_usb_bundles(root: Path) -> tuple[str, ...]:
 
 
 def single_bundle(root: Path) -> str:
-    """The one bundle on what is plugged in. Raises BadInput where there is none, or more."""
+    """The one bundle on what is plugged in. Raises UserError where there is none, or more."""
     bundles = find_usb_bundles(root)
     if not bundles:
         raise UserError(f"usb: no *{BUNDLE_SUFFIX} below {', '.join(MOUNT_ROOTS)}")
@@ -46,8 +46,8 @@ def single_bundle(root: Path) -> str:
 
 
 def copy_to_box(root: Path, bundle: str, folder: Path, on_progress: OnProgress) -> Path:
-    """Copy a bundle into a folder that is root's own. Raises BadInput where it does not lie on a stick,
-    CannotUpdate where there is no room, and OSError.
+    """Copy a bundle into a folder that is root's own. Raises UserError where it does not lie on a stick,
+    UpdateError where there is no room, and OSError.
     """
     base = root.resolve()
     path = base / bundle.lstrip("/")

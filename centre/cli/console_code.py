@@ -25,7 +25,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the code, or make a secret. Raises BadInput."""
+    """Print the code, or make a secret. Raises UserError."""
     if args.new is not None:
         if args.challenge:
             raise UserError("--new: allowed: without a challenge")

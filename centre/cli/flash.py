@@ -75,7 +75,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Flash. Raises BadInput."""
+    """Flash. Raises UserError."""
     procfs = ProcFs()
     try:
         if args.list:

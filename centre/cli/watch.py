@@ -52,7 +52,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Watch until interrupted. Raises BadInput where what was given cannot work."""
+    """Watch until interrupted. Raises UserError where what was given cannot work."""
     broker = BrokerConfig(url=args.broker, ca=args.ca, certificate=args.certificate, key=args.key)
     check_broker(broker, "vigie watch")
     if args.ack != (args.store is not None):

@@ -54,7 +54,7 @@ log_dest none
 def run_broker(folder: Path) -> Iterator[str]:
     """Run a broker; gives its address, such as `mqtt://127.0.0.1:40123`.
 
-    Its configuration is written into `folder`. Raises BadInput where there is no broker to run,
+    Its configuration is written into `folder`. Raises UserError where there is no broker to run,
     or it does not come up.
     """
     port = find_free_port()

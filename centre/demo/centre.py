@@ -33,7 +33,7 @@ class DemoCentre:
         rng: random.Random,
         on_snapshot: Callable[[SnapshotHeader, Path], None] = lambda _header, _path: None,
     ) -> None:
-        """Opens its files. Raises BadInput where that cannot be done. `on_snapshot` is told the
+        """Opens its files. Raises UserError where that cannot be done. `on_snapshot` is told the
         file of each picture.
         """
         self._files = files

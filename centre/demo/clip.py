@@ -62,7 +62,7 @@ def fetch_default_clip(progress: OnStepProgress) -> Path:
 
 
 def read_codec(path: Path) -> str:
-    """The codec of a film. Raises BadInput where it is none."""
+    """The codec of a film. Raises UserError where it is none."""
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
@@ -76,7 +76,7 @@ def read_codec(path: Path) -> str:
 def transcode_to_h264(source: Path, target: Path, progress: OnStepProgress) -> None:
     """Encode a film as a camera does: H.264, a keyframe a second, no B-frames.
 
-    Raises BadInput where the film cannot be read.
+    Raises UserError where the film cannot be read.
     """
     options = {"preset": "veryfast", "crf": "21", "bf": "0", "sc_threshold": "0"}
     try:

@@ -65,7 +65,7 @@ class DemoRequest(msgspec.Struct, frozen=True, kw_only=True):
 def run_demo(request: DemoRequest, console: Console) -> DemoSummary:
     """Play the film through the agent, show it, and tell what came of it.
 
-    Raises BadInput or DriverError where what was given cannot be used.
+    Raises UserError or DriverError where what was given cannot be used.
     """
     files = DemoFiles(request.out)
     with redirect_logs(files.log):

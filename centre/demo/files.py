@@ -12,7 +12,7 @@ MARKER_FILE = ".vigie-demo"
 class DemoFiles:
     """Where each thing goes. The folder is emptied first, if an earlier demo made it.
 
-    Raises BadInput where the folder is somebody else's or cannot be written to.
+    Raises UserError where the folder is somebody else's or cannot be written to.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -33,7 +33,7 @@ def choose_video(
     """The film that was asked for, else the pedestrians, else the rendered street.
 
     A film in a codec that cannot be recorded is turned into H.264 in the folder `work`. Raises
-    BadInput where a film that was asked for cannot be read.
+    UserError where a film that was asked for cannot be read.
     """
     with _PreparationProgress(console) as progress:
         if video is not None:

@@ -64,7 +64,7 @@ _InboxItem: TypeAlias = Reply | Event | _ReceivedSnapshot
 
 
 def run_ptz_demo(request: PtzDemoRequest, console: Console) -> PtzSummary:
-    """Play it, show it, and tell what came of it. Raises BadInput where it cannot be played."""
+    """Play it, show it, and tell what came of it. Raises UserError where it cannot be played."""
     files = DemoFiles(request.out)
     clock = SystemClock()
     with redirect_logs(files.log), run_broker(files.state) as broker_url:

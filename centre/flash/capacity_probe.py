@@ -38,7 +38,7 @@ def write_probe(target: WriteTarget, offsets: tuple[int, ...]) -> None:
 
 
 def verify_probe(target: WriteTarget, offsets: tuple[int, ...]) -> None:
-    """Read them, and blank them once all are found. Raises NotAsWritten, OSError."""
+    """Read them, and blank them once all are found. Raises VerifyFailed, OSError."""
     for offset in offsets:
         if target.read(offset, PAGE_BYTES) != _probe_block(offset):
             raise VerifyFailed(f"between byte {offset} and {offset + PAGE_BYTES}")

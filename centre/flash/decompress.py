@@ -40,7 +40,7 @@ class ImageStream(Protocol):
 
 
 def check_tools(path: Path) -> None:
-    """Raises BadInput where what unpacks this is not installed."""
+    """Raises UserError where what unpacks this is not installed."""
     if path.name.endswith(".zst") and shutil.which("zstd") is None:
         raise UserError("flash: the program zstd is missing; allowed: apt-get install zstd")
 

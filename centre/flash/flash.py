@@ -80,7 +80,7 @@ class FlashInterrupted(FlashError):
 
 
 def plan_flash(request: FlashRequest, progress_bar: ProgressBar, procfs: ProcFs) -> FlashPlan:
-    """Look at all, and write nothing. Raises BadInput."""
+    """Look at all, and write nothing. Raises UserError."""
     settings = provisioning.read_settings(request.settings)
     with progress_bar("checking the image") as progress:
         source = image.check_image(
@@ -131,7 +131,7 @@ def describe_candidates(procfs: ProcFs) -> str:
 
 
 def flash(plan: FlashPlan, progress_bar: ProgressBar, procfs: ProcFs) -> FlashResult:
-    """Write and read back, onto what was looked at and nothing else. Raises BadInput where nothing was
+    """Write and read back, onto what was looked at and nothing else. Raises UserError where nothing was
     written, else NotFlashed.
     """
     path = plan.request.target
@@ -246,7 +246,7 @@ def _check_board(settings: BoxSettings, source: DiskImage, request: FlashRequest
 
 
 def _identify_target(path: Path, procfs: ProcFs) -> BlockDevice | FileId | None:
-    """The disk or the file of this path, None where a file will be. Raises BadInput."""
+    """The disk or the file of this path, None where a file will be. Raises UserError."""
     try:
         status = path.stat()
     except FileNotFoundError as error:

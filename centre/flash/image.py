@@ -48,7 +48,7 @@ class DiskImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_image(path: Path, progress: OnProgress, *, without_checksum: bool) -> DiskImage:
-    """An image that is whole and one of Vigie. Raises BadInput."""
+    """An image that is whole and one of Vigie. Raises UserError."""
     if not has_image_suffix(path.name):
         raise UserError(f"{path}: {_ALLOWED}")
     select_partition.check_tools()
@@ -103,7 +103,7 @@ def read_chunks(image: DiskImage) -> Iterator[bytes]:
 
 
 def _verify_checksum(path: Path, progress: OnProgress, *, without_checksum: bool) -> bool:
-    """Whether there is one; it is right then. Raises BadInput, OSError."""
+    """Whether there is one; it is right then. Raises UserError, OSError."""
     checksum_path = path.with_name(f"{path.name}.sha256")
     try:
         fields = checksum_path.read_text(encoding="ascii", errors="replace").split()

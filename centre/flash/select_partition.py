@@ -45,7 +45,7 @@ class BadPartition(Exception):
 
 
 def check_tools() -> None:
-    """Raises BadInput where mtools are not installed."""
+    """Raises UserError where mtools are not installed."""
     if shutil.which("mcopy") is None:
         raise UserError("flash: the program mcopy is missing; allowed: apt-get install mtools")
 

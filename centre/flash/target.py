@@ -51,7 +51,7 @@ class WriteTarget:
 
     @classmethod
     def open_disk(cls, path: Path) -> "WriteTarget":
-        """A disk, ours alone. Raises BadInput where others have it, and OSError."""
+        """A disk, ours alone. Raises UserError where others have it, and OSError."""
         try:
             # Exclusive, for a block device: the kernel refuses whatever is in use, known to us or not.
             fd = os.open(path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
@@ -68,7 +68,7 @@ class WriteTarget:
         cls, path: Path, size_bytes: int, *, expected: FileId | None, even_if_not_empty: bool
     ) -> "WriteTarget":
         """A file: a new one where none was `judged`, or one that nothing was written to. It becomes
-        as large as the image where it is smaller, and its owner's alone. Raises BadInput, OSError.
+        as large as the image where it is smaller, and its owner's alone. Raises UserError, OSError.
         """
         # A new one has to be new, and none is made in the place of one that has gone.
         create_flags = os.O_CREAT | os.O_EXCL if expected is None else 0

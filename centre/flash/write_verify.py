@@ -133,7 +133,7 @@ def write_pieces(
 
 
 def read_back(target: WriteTarget, written: WriteResult, total: int, progress: OnProgress) -> None:
-    """Raises NotAsWritten, and OSError."""
+    """Raises VerifyFailed, and OSError."""
     done = 0
     for part in written.parts:
         _verify_part(target, part)
@@ -143,7 +143,7 @@ def read_back(target: WriteTarget, written: WriteResult, total: int, progress: O
 
 def write_ends(target: WriteTarget, written: WriteResult, total: int, progress: OnProgress) -> None:
     """Write both ends, the first with the partition table last, and read them back. Raises
-    NotAsWritten, OSError.
+    VerifyFailed, OSError.
     """
     for piece in reversed(written.pending_ends):
         target.write(piece.offset, piece.data)

@@ -115,7 +115,7 @@ def filled_in(text: str) -> str:
 
 
 def checked(text: str, folder: Path) -> Config:
-    """As `vigie check-config` and `vigie run` check it. Raises BadInput."""
+    """As `vigie check-config` and `vigie run` check it. Raises UserError."""
     path = folder / "vigie.toml"
     path.write_text(BOX + text, encoding="utf-8")
     config, _ = camera_source.load_sources(path, ManualClock())

@@ -74,7 +74,7 @@ def _install(terminal: Terminal, box: Box) -> None:
 def _run_action(
     terminal: Terminal, box: Box, action: UpdateAction, bundle: str | None = None
 ) -> Sequence[str]:
-    """Have it done, and show how far it is; how it ended. Raises CannotDo where it is not done, or is
+    """Have it done, and show how far it is; how it ended. Raises ConsoleError where it is not done, or is
     not waited for any more.
     """
     client = box.update_client

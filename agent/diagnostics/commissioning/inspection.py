@@ -63,7 +63,7 @@ class CommissioningResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CommissioningSession:
-    """A box whose agent runs. Raises BadInput where it does not, or the state is somebody else's."""
+    """A box whose agent runs. Raises UserError where it does not, or the state is somebody else's."""
 
     def __init__(self, config: Path, clock: Clock, by: str) -> None:
         self._config = configuration.load(config)
@@ -102,7 +102,7 @@ class CommissioningSession:
         return CommissioningResult(record=record, folder=folder, copied_to=copy_folder)
 
     def compare(self) -> tuple[InstallationRecord, tuple[ConfigurationDrift, ...]]:
-        """What has changed since the newest record. Raises BadInput where there is none to trust."""
+        """What has changed since the newest record. Raises UserError where there is none to trust."""
         try:
             folder = certificate.find_newest(self._state_dir)
             recorded, pictures = certificate.read_verified(folder, self.public_key)

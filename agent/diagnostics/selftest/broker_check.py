@@ -149,7 +149,7 @@ class BrokerRoundTrip:
         return f"no agent runs; the broker took the box's credentials and a message in {elapsed_ms:.0f} ms"
 
     def _open_own_outbox(self) -> AbstractContextManager[Outbox]:
-        """The box's own outbox. Raises OutboxError, BadInput where an agent uses it."""
+        """The box's own outbox. Raises OutboxError, UserError where an agent uses it."""
         return _open_outbox(
             self._state_dir / "outbox",
             self._config.box.id,
@@ -159,7 +159,7 @@ class BrokerRoundTrip:
         )
 
     def _publish_progress(self, outbox: Outbox) -> None:
-        """Raises LinkError, BadInput and NotProven."""
+        """Raises LinkError, UserError and NotProven."""
         progress = CommandProgress(command="selftest", verb=VERB, share=0.0, detail="a self-test")
         message = topics.encode("reply", outbox.envelope_now(), msgspec.json.encode(progress))
         transport = PahoTransport(self._config.broker, outbox.box, None)
@@ -198,7 +198,7 @@ def _open_outbox(
     new_id: Callable[[int], str],
     max_bytes: int = 64_000_000,
 ) -> Iterator[Outbox]:
-    """An outbox, closed at the end. Raises OutboxError, BadInput where an agent uses it."""
+    """An outbox, closed at the end. Raises OutboxError, UserError where an agent uses it."""
     outbox = Outbox.open(
         folder,
         box=box_id,

@@ -42,7 +42,7 @@ def run_selftest(
 ) -> SelfTestReport:
     """Test the box of a configuration. `on_step` is told of each part when it is done.
 
-    Raises BadInput where the state folder is somebody else's, or another self-test runs.
+    Raises UserError where the state folder is somebody else's, or another self-test runs.
     """
     state_dir = Path(config.box.state)
     with _exclusive(state_dir):

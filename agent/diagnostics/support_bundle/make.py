@@ -68,7 +68,7 @@ def make_bundle(
     """Write a bundle into a folder. `root` is where /proc and /sys are; `read_journal` gives the
     agent's journal, and raises OSError.
 
-    Raises BadInput where the folder cannot be written to or the state is somebody else's.
+    Raises UserError where the folder cannot be written to or the state is somebody else's.
     """
     tables, config_error = _read_tables(config)
     state_dir = _state_dir(tables, config)
@@ -243,7 +243,7 @@ def _encode_json(value: object) -> bytes:
 
 
 def _write_private(path: Path, data: bytes) -> None:
-    """Whole or not at all, and for this user alone. Raises BadInput."""
+    """Whole or not at all, and for this user alone. Raises UserError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_file.replace_atomically(path, data, 0o600)

@@ -137,7 +137,7 @@ class AutoTracker:
         self._frame_result = frame_result
 
     def follow(self, track_id: int, requester: Requester) -> None:
-        """Follow a track from now on, for who asks. Raises Refused where it is not in the newest
+        """Follow a track from now on, for who asks. Raises CommandRejected where it is not in the newest
         picture.
         """
         frame_result = self._frame_result

@@ -90,7 +90,7 @@ class GuardTours:
         return None if self._run is None else self._run.tour.name
 
     def start(self, name: str) -> None:
-        """Run a tour until the schedule's next change. Raises Refused where there is none."""
+        """Run a tour until the schedule's next change. Raises CommandRejected where there is none."""
         if name not in self._tours:
             known = ", ".join(self._tours) or "none"
             raise CommandRejected("unknown", f"no tour {name!r}; there are: {known}")

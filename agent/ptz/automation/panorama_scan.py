@@ -72,7 +72,7 @@ class PanoramaScan:
         finish: FinishCallback,
     ) -> float:
         """Begin a sweep in his name, instead of a weaker one's; the seconds that it takes at the
-        most. Raises Refused.
+        most. Raises CommandRejected.
         """
         config = self._head.config
         poses = plan_sweep(self._check_allowed(requester).pan_deg, self._fov, config.sweep)
@@ -135,7 +135,7 @@ class PanoramaScan:
         finish(lambda: self._build_result(run))
 
     def _build_result(self, run: "_SweepRun") -> PanoramaResult:
-        """Make the picture and give it. Raises Refused."""
+        """Make the picture and give it. Raises CommandRejected."""
         sweep = run.sweep
         if run.cancel_reason is not None:
             raise CommandRejected("failed", run.cancel_reason)
@@ -259,7 +259,7 @@ class _SweepRun:
 
 
 def check_sweep(head: HeadConfig, location: str) -> None:
-    """Raise BadInput where a round takes too many pictures; `where` begins the message."""
+    """Raise UserError where a round takes too many pictures; `where` begins the message."""
     if head.fov_deg is None:
         return
     count = len(plan_sweep(None, head.fov_deg, head.sweep))

@@ -16,7 +16,7 @@ WEEK_MIN = 7 * DAY_MIN
 
 
 def check_tours(head: HeadConfig, location: str) -> None:
-    """Raise BadInput with one line where the tours of a head cannot be followed: a zone that is not
+    """Raise UserError with one line where the tours of a head cannot be followed: a zone that is not
     known, a window with one end, two tours of one name or at the same time.
 
     `where` begins the message, such as a file's name and `head[0]`.

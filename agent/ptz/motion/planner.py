@@ -39,7 +39,7 @@ def plan_continuous(
     bounds: MotionBounds,
     limits: "HeadLimits",
 ) -> MovePlan:
-    """Raises Refused: `unsupported` for a zoom or a focus that is not there, `forbidden` where a
+    """Raises CommandRejected: `unsupported` for a zoom or a focus that is not there, `forbidden` where a
     sector is in the way at once.
     """
     config, capabilities = limits.config, limits.capabilities
@@ -76,7 +76,7 @@ def plan_absolute(
     *,
     always_send: bool = False,
 ) -> MovePlan:
-    """Raises Refused: `failed` where nobody knows where the head is, `forbidden` where a sector
+    """Raises CommandRejected: `failed` where nobody knows where the head is, `forbidden` where a sector
     would be in the picture there or on each way, `unsupported` where it is too far for the longest
     move. `exactly`: a head that can be told where to go is told, however near it is.
     """
@@ -112,7 +112,7 @@ def plan_preset(
     always_send: bool = False,
 ) -> MovePlan:
     """By the head's own memory where it remembers the place and cannot be told where to go,
-    otherwise by its pose. Raises Refused as `plan_point`.
+    otherwise by its pose. Raises CommandRejected as `plan_point`.
 
     A head that remembers goes its own way: so it is asked to only where nothing is in that way, or
     where nobody knows where it is, because nothing else would find it again.

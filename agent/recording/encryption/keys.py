@@ -82,7 +82,7 @@ KeyLookup = Callable[[bytes], SegmentKey | None]
 def parse_public_key(text: str, label: str) -> X25519PublicKey:
     """A recipient's public key: base64 of its 32 bytes, or PEM. `whose` begins the message.
 
-    Raises BadInput, which never shows the value: it might be a private key put there by mistake.
+    Raises UserError, which never shows the value: it might be a private key put there by mistake.
     """
     if "PRIVATE KEY" in text:
         raise UserError(
@@ -112,7 +112,7 @@ def generate_key_pair(path: Path) -> str:
     """Make a recipient's key pair: the private half into a new file (PEM, PKCS #8, mode 0600), the
     public half given back as the configuration takes it.
 
-    Raises BadInput where the file exists already or cannot be written.
+    Raises UserError where the file exists already or cannot be written.
     """
     key = X25519PrivateKey.generate()
     pem = key.private_bytes(
@@ -134,7 +134,7 @@ def generate_key_pair(path: Path) -> str:
 def read_private_key(path: Path) -> X25519PrivateKey:
     """A recipient's private key from its PEM file.
 
-    Raises BadInput where it is not there, not readable, or no X25519 private key.
+    Raises UserError where it is not there, not readable, or no X25519 private key.
     """
     label = f"private key {str(path)!r}"
     try:

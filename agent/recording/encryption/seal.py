@@ -107,7 +107,7 @@ class Sealer:
     ) -> "Sealer | None":
         """What seals for these; None where there is nobody, and footage lies plain.
 
-        Raises BadInput for a key that is none, and where two have one name.
+        Raises UserError for a key that is none, and where two have one name.
         """
         parsed = parse_recipients(recipients)
         if not parsed:
@@ -131,7 +131,7 @@ class Sealer:
 
 
 def parse_recipients(recipients: Sequence[RecipientLike]) -> dict[str, X25519PublicKey]:
-    """The recipients' public keys under their names. Raises BadInput, see `Sealer.from_config`."""
+    """The recipients' public keys under their names. Raises UserError, see `Sealer.from_config`."""
     parsed: dict[str, X25519PublicKey] = {}
     for recipient in recipients:
         if recipient.id in parsed:
@@ -153,7 +153,7 @@ def write_sidecar(path: Path, sidecar: bytes) -> None:
 
 
 def read_sidecar(path: Path) -> WrappedKeyFile:
-    """What a file of wrapped keys says. Raises BadInput where it is not there or is none."""
+    """What a file of wrapped keys says. Raises UserError where it is not there or is none."""
     label = f"keys file {str(path)!r}"
     try:
         with path.open("rb") as file:
@@ -170,7 +170,7 @@ def read_sidecar(path: Path) -> WrappedKeyFile:
 def unwrap_segment_key(path: Path, private_key: X25519PrivateKey) -> SegmentKey:
     """The segment's key, unwrapped by one of its recipients.
 
-    Raises BadInput where the file is none, where the private key is not a recipient's, and where
+    Raises UserError where the file is none, where the private key is not a recipient's, and where
     what was wrapped is not the key of this id.
     """
     sidecar = read_sidecar(path)

@@ -25,7 +25,7 @@ def unseal(segment: Path, keys_file: Path, private_key: X25519PrivateKey, out: P
     """Write the plain segment to `out`: every box where it was, its pictures in the clear, and what
     told of the sealing as free space. Nothing stands under the name before it is whole.
 
-    Raises BadInput where the segment is not there, not sealed or damaged, and where the private
+    Raises UserError where the segment is not there, not sealed or damaged, and where the private
     key does not open it; OSError where `out` cannot be written.
     """
     key = unwrap_segment_key(keys_file, private_key)

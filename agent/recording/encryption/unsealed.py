@@ -33,7 +33,7 @@ def unseal_all(
 ) -> UnsealResult:
     """Unseal a segment, or each one below a folder, into the folder `out`.
 
-    `progress` is told how many segments are done, and of how many. Raises BadInput where there is
+    `progress` is told how many segments are done, and of how many. Raises UserError where there is
     none, `out` has files, or the key opens it not; OSError from the disk.
     """
     segments = _find_sealed_segments(path)

@@ -126,7 +126,7 @@ class Exporter:
         """Export what of `listed` is closed, has a receipt and does not go. `progress` is told the
         bytes done, and of how many.
 
-        Raises CannotExport where there is nothing or it is gone meanwhile, BadInput where `out` has
+        Raises CannotExport where there is nothing or it is gone meanwhile, UserError where `out` has
         files, and OSError.
         """
         exportable = [

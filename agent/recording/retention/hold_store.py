@@ -79,7 +79,7 @@ class HoldStore:
     ) -> Hold:
         """Hold a span of a camera's footage, in UTC, for so many days from now.
 
-        Raises BadInput for a span or a term that makes no sense.
+        Raises UserError for a span or a term that makes no sense.
         """
         if end <= begin:
             raise UserError(f"to = {rfc3339(end)}: not after from = {rfc3339(begin)}")
@@ -112,7 +112,7 @@ class HoldStore:
     def request_release(self, hold_id: str, *, by: str, reason: str) -> Hold:
         """End a hold. The running agent, or else the next one, notes it and lets go.
 
-        Raises BadInput where there is no such hold.
+        Raises UserError where there is no such hold.
         """
         if not by.strip() or not reason.strip():
             raise UserError("a release needs a name and a reason")

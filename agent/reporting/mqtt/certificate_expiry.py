@@ -40,7 +40,7 @@ def read_validity(
     from its file now; None where the configuration names none.
 
     A file of authorities holds the old one and the new one while a centre changes over: the old one
-    may end then. Raises BadInput that names the key, the file and what is wrong with it.
+    may end then. Raises UserError that names the key, the file and what is wrong with it.
     """
     file: str | None = getattr(broker, config_key)
     if file is None:

@@ -124,7 +124,7 @@ class PahoTransport:
 
         Clean start, and a session that ends with the connection: the outbox knows what has not
         arrived, and a session on the broker would be a second, worse memory of the same. Raises
-        LinkError; BadInput where a file of the configuration cannot be used any more.
+        LinkError; UserError where a file of the configuration cannot be used any more.
         """
         context = tls.load_ssl_context(self._broker)
         if context is not None:

@@ -31,7 +31,7 @@ def parse_broker_url(url: str) -> BrokerAddress:
 def load_ssl_context(broker: BrokerConfig) -> ssl.SSLContext | None:
     """The TLS side of a broker's configuration, read from its files now; None for `mqtt://`.
 
-    Raises BadInput that names the key, the file and what is wrong with it.
+    Raises UserError that names the key, the file and what is wrong with it.
     """
     if not parse_broker_url(broker.url).is_tls:
         return None
@@ -57,7 +57,7 @@ def load_ssl_context(broker: BrokerConfig) -> ssl.SSLContext | None:
 
 
 def read_password(broker: BrokerConfig) -> str | None:
-    """The password in its file, without the line's end. Raises BadInput."""
+    """The password in its file, without the line's end. Raises UserError."""
     if broker.password_file is None:
         return None
     try:

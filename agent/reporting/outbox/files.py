@@ -72,7 +72,7 @@ class _Salvage(msgspec.Struct, frozen=True, kw_only=True):
 def lock_dir(folder: Path) -> IO[bytes]:
     """Make the folder and take its lock, which ends with the file or the process.
 
-    Raises BadInput where another process holds it, OSError where the folder cannot be made.
+    Raises UserError where another process holds it, OSError where the folder cannot be made.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock_file = (folder / "lock").open("wb")

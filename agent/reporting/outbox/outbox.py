@@ -62,7 +62,7 @@ class Outbox:
         """The outbox in a folder, made where there is none. A damaged one is set aside.
 
         `boot` is the kernel's name of this boot, `new_id` makes a UUIDv7 of a `t_ns`. Raises
-        BadInput where another agent uses the folder, OutboxError where it cannot be used.
+        UserError where another agent uses the folder, OutboxError where it cannot be used.
         """
         try:
             lock_file = files.lock_dir(folder)
