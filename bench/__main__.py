@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench import films
+from bench import videos
 from bench.table import Row
 
 BENCHES = (
@@ -105,7 +105,7 @@ def run_bench(name: str) -> BenchResult:
         "sys.stdout.buffer.write(b'\\n' + made)"
     )
     process = subprocess.run(
-        [sys.executable, "-c", script], cwd=films.ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", script], cwd=videos.ROOT, capture_output=True, text=True, check=False
     )
     duration_s = time.monotonic() - start_s
     if process.returncode:
@@ -135,8 +135,8 @@ def print_results(results: Sequence[BenchResult]) -> None:
     for result in results:
         if result.failed:
             console.print(f"[bold red]{result.bench}: failed:[/] {escape(result.failed)}")
-    if not films.has_clip():
-        console.print(films.NO_LABELS_NOTE)
+    if not videos.has_clip():
+        console.print(videos.NO_LABELS_NOTE)
 
 
 def to_markdown(results: Sequence[BenchResult]) -> str:
@@ -181,7 +181,7 @@ def read_machine() -> MachineInfo:
         system="Linux " + ".".join(platform.release().split(".")[:2]),
         python=platform.python_version(),
         date=datetime.now(UTC).date().isoformat(),
-        street=films.describe_source(),
+        street=videos.describe_source(),
     )
 
 

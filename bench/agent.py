@@ -15,7 +15,7 @@ from pathlib import Path
 import av
 
 from agent.detection.pipeline import DetectionPipeline
-from bench import box, films, record
+from bench import box, record, videos
 from bench.cpu import TurnTimes, one_core, process_cpu_s, run_in_turns
 from bench.mosquitto import running_mosquitto
 from bench.peers import motion
@@ -36,7 +36,7 @@ SETTLE_S, MEASURE_S = 4.0, 54.0
 def rows() -> list[Row]:
     """The rows for the table."""
     with one_core(), tempfile.TemporaryDirectory(prefix="vigie-bench-") as folder:
-        main, sub = films.film_path(films.MAIN), films.film_path(films.SUB)
+        main, sub = videos.film_path(videos.MAIN), videos.film_path(videos.SUB)
         full_speed = full_speed_rows(main, sub, Path(folder))
         real_time = real_time_rows(main, sub, Path(folder))
         return [*full_speed, *real_time, *agent_rows(main, sub, Path(folder))]
@@ -72,10 +72,10 @@ def decode_bare(film: Path) -> None:
 def full_speed_rows(main: Path, sub: Path, folder: Path) -> list[Row]:
     """As fast as it goes, beside bare PyAV."""
     ring = folder / "ring"
-    busy = films.film_path(films.BUSY_MAIN)
+    busy = videos.film_path(videos.BUSY_MAIN)
 
     def run_two_streams() -> None:
-        run_detection(sub, films.SUB.fps)
+        run_detection(sub, videos.SUB.fps)
         shutil.rmtree(ring, ignore_errors=True)
         record.BenchRecorder(ring, 1.0, None).record(main)
 
@@ -126,14 +126,14 @@ def measure_paced_s(command: Sequence[str | Path]) -> float:
         time.sleep(MEASURE_S)
         cpu_used_s = process_cpu_s(pid) - cpu_before_s
         elapsed_s = time.monotonic() - start_s
-    return cpu_used_s * films.FILM_S / elapsed_s
+    return cpu_used_s * videos.FILM_S / elapsed_s
 
 
 def real_time_rows(main: Path, sub: Path, folder: Path) -> list[Row]:
     """At real pace, beside Debian's `motion`: one after the other, on the same core."""
     paced = (sys.executable, "-m", "bench.paced")
     one = (*paced, main, "--fps", str(FPS))
-    two = (*paced, sub, "--fps", str(films.SUB.fps), "--record", main, folder / "paced")
+    two = (*paced, sub, "--fps", str(videos.SUB.fps), "--record", main, folder / "paced")
     peer_one, peer_two = (
         motion.motion_command(folder, main),
         motion.motion_command(folder, sub, main),

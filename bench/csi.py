@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from agent.base.errors import UserError
-from bench import films
+from bench import videos
 from bench.cpu import cpu_s, one_core, process_cpu_s
 from bench.table import Row
 from drivers.camera.csi import Options, open_camera
@@ -157,7 +157,7 @@ def measure_bare(variant: str) -> CsiCost:
             *(sys.executable, "-m", "bench.peers.bare_picamera2"),
             *(variant, msgspec.json.encode(plan).decode()),
         ],
-        cwd=films.ROOT,
+        cwd=videos.ROOT,
         capture_output=True,
         text=True,
         check=False,

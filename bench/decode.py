@@ -9,7 +9,7 @@ from pathlib import Path
 
 import av
 
-from bench import films
+from bench import videos
 from bench.cpu import cpu_s, one_core, run_in_turns
 from bench.table import Row
 from drivers.camera.replay import Options, open_camera
@@ -38,7 +38,7 @@ def decode_with_driver(film: Path, frames_fps: float, *, packets: bool) -> None:
     options = Options(path=str(film), pace="fast")
     request = StreamRequest(packets=packets, frames_fps=frames_fps)
     camera = open_camera("bench", options, request, time.monotonic_ns)
-    end_ns = (FRAMES - 1) * 1_000_000_000 // films.MAIN.fps
+    end_ns = (FRAMES - 1) * 1_000_000_000 // videos.MAIN.fps
     if not packets and math.isfinite(frames_fps):
         # The last picture that is wanted of those that are decoded.
         end_ns = int((end_ns * frames_fps) // 1_000_000_000 * 1_000_000_000 / frames_fps)
@@ -70,7 +70,7 @@ def measure_paced_s(film: Path) -> float:
 
 def rows() -> list[Row]:
     """The driver beside bare PyAV, in turns."""
-    film = films.film_path(films.MAIN)
+    film = videos.film_path(videos.MAIN)
     with one_core():
         turns = run_in_turns(
             {
@@ -81,7 +81,7 @@ def rows() -> list[Row]:
                 "few": lambda: decode_with_driver(film, 5.0, packets=False),
             }
         )
-        bare_s = turns.ms("bare", 1) / 1e3 * PACED_S * films.MAIN.fps / FRAMES
+        bare_s = turns.ms("bare", 1) / 1e3 * PACED_S * videos.MAIN.fps / FRAMES
         paced_s = measure_paced_s(film)
     slices_ms = turns.ms("slices", FRAMES)
     return [

@@ -23,7 +23,7 @@ from agent.detection.motion_gate import MotionGate
 from agent.detection.nms import merge_detections
 from agent.detection.tflite import TfliteDetector, open_detector
 from agent.detection.tracker import ObjectTracker
-from bench import films
+from bench import videos
 from bench.cpu import TurnTimes, cpu_s, one_core, run_in_turns
 from bench.table import Row
 from drivers.av_stream import frame_planes
@@ -32,7 +32,7 @@ from drivers.media import Frame, Plane
 MODEL = "ssdlite_mobilenet_v2"
 GATE_WIDTH_PX = 320
 GATE_FPS = 10
-PEER_PYTHON = films.ROOT / ".cache" / "bench-peers" / "bin" / "python"
+PEER_PYTHON = videos.ROOT / ".cache" / "bench-peers" / "bin" / "python"
 
 
 def rows() -> list[Row]:
@@ -44,11 +44,11 @@ def rows() -> list[Row]:
 def read_film_frames(count: int, every: int = 1) -> list[Frame]:
     """Pictures of the busy street in 1080p, one of `every`, copied out of the decoder."""
     found = []
-    with av.open(str(films.film_path(films.BUSY_MAIN))) as source:
+    with av.open(str(videos.film_path(videos.BUSY_MAIN))) as source:
         pictures = itertools.islice(source.decode(video=0), 0, count * every, every)
         for seq, one in enumerate(pictures):
             y, u, v = (plane.copy() for plane in frame_planes(one))
-            t_ns = round(seq * every * 1e9 / films.BUSY_MAIN.fps)
+            t_ns = round(seq * every * 1e9 / videos.BUSY_MAIN.fps)
             found.append(Frame(seq=seq, t_ns=t_ns, y=y, u=u, v=v))
     return found
 
@@ -61,7 +61,7 @@ def gate_rows() -> list[Row]:
     busy = [image.downscale_luma(frame.y, GATE_WIDTH_PX) for frame in read_film_frames(120)]
     rng = np.random.default_rng(1)
     still = [
-        np.clip(busy[0] + rng.normal(0, films.NOISE, busy[0].shape), 0, 255).astype(np.uint8)
+        np.clip(busy[0] + rng.normal(0, videos.NOISE, busy[0].shape), 0, 255).astype(np.uint8)
         for _ in busy
     ]
     rows = []

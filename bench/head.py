@@ -17,7 +17,7 @@ from agent.faults.registry import FaultRegistry
 from agent.ptz.head import PtzHead
 from agent.ptz.head_stage import IDLE_S, HeadStage
 from agent.runtime.stage import StageThread
-from bench import box, codecs, commands, films
+from bench import box, codecs, commands, videos
 from bench.commands import MECHANICS, CommandTrial
 from bench.cpu import cpu_s
 from bench.mosquitto import running_mosquitto
@@ -38,8 +38,8 @@ def rows() -> list[Row]:
 
 def command_rows() -> list[Row]:
     """A quiet box, a busy one, and one whose head is asked where it is."""
-    quiet = box.CameraSetup(film=films.film_path(films.SUB), detect=False, loop=True)
-    busy = box.CameraSetup(film=films.film_path(films.BUSY_MAIN), loop=True)
+    quiet = box.CameraSetup(film=videos.film_path(videos.SUB), detect=False, loop=True)
+    busy = box.CameraSetup(film=videos.film_path(videos.BUSY_MAIN), loop=True)
     with (
         tempfile.TemporaryDirectory(prefix="vigie-bench-") as name,
         running_mosquitto(Path(name)) as broker,

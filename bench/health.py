@@ -31,7 +31,7 @@ from agent.capture import camera_source
 from agent.health.flight_page import PAGE_BYTES
 from agent.health.flight_recorder import FlightRecorder
 from agent.runtime.sd_notify import Notifier
-from bench import films
+from bench import videos
 from bench.cpu import cpu_s, one_core
 from bench.mosquitto import running_mosquitto
 from bench.table import Row
@@ -245,7 +245,7 @@ def running_agent(folder: Path, disk: Path, broker: str) -> Iterator[Path]:
         log.open("wb") as log_stream,
         subprocess.Popen(
             [sys.executable, "-m", "agent", "run", "--config", str(file)],
-            cwd=films.ROOT,
+            cwd=videos.ROOT,
             stdout=log_stream,
             stderr=log_stream,
             env={**os.environ, "RUNTIME_DIRECTORY": str(folder / "run")},

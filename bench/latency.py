@@ -16,7 +16,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.reporting.payloads import EventData
-from bench import box, films
+from bench import box, videos
 from bench.mosquitto import running_mosquitto
 from bench.processes import running_process
 from bench.table import Row
@@ -55,7 +55,7 @@ def rows() -> list[Row]:
             client.loop_start()
             config = box.write_config(
                 folder / "box",
-                box.CameraSetup(film=films.film_path(films.BUSY_MAIN), record=False),
+                box.CameraSetup(film=videos.film_path(videos.BUSY_MAIN), record=False),
                 broker,
             )
             out = folder / "judged.json"

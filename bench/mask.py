@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from agent.config.configuration import DetectConfig
-from bench import films
+from bench import videos
 from bench.cpu import one_core, run_in_turns
 from bench.table import Row
 from drivers.camera.replay import Options, open_camera
@@ -32,7 +32,7 @@ MASKS: tuple[Polygon, ...] = (HOUSES, SHOPS)
 def read_detection_frames(film: Path, masks: tuple[Polygon, ...]) -> None:
     """The driver in fast pace, the frames that detection looks at."""
     request = StreamRequest(packets=False, frames_fps=DETECT_FPS, masks=masks)
-    _read_frames(_open_film(film, request), round(FRAMES * DETECT_FPS / films.MAIN.fps))
+    _read_frames(_open_film(film, request), round(FRAMES * DETECT_FPS / videos.MAIN.fps))
 
 
 def read_transcoded(film: Path) -> None:
@@ -67,7 +67,7 @@ def _read_frames(camera: Camera, count: int) -> list[Frame]:
 
 def rows() -> list[Row]:
     """With masks beside without, in turns."""
-    film = films.film_path(films.MAIN)
+    film = videos.film_path(videos.MAIN)
     sample_frames = _read_frames(
         _open_film(film, StreamRequest(packets=False, frames_fps=math.inf)), 8
     )

@@ -23,7 +23,7 @@ import numpy as np
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from bench import box, films
+from bench import box, videos
 from bench.cpu import one_core, resident_mb, run_in_turns
 from bench.mosquitto import running_mosquitto
 from bench.processes import running_process
@@ -82,7 +82,7 @@ def _run_python(code: str) -> str:
         check=True,
         capture_output=True,
         text=True,
-        cwd=films.ROOT,
+        cwd=videos.ROOT,
     )
     return process.stdout
 
@@ -116,7 +116,7 @@ def _floor_imports() -> str:
 
 def measure_floor_mb(*, film: Path | None = None) -> float:
     """The floor: libraries and the loaded model, and with `film` a decoder that is at work."""
-    model = films.ROOT / "agent" / "detection" / "models" / f"{MODEL}.tflite"
+    model = videos.ROOT / "agent" / "detection" / "models" / f"{MODEL}.tflite"
     imports = _floor_imports()
     decode_code = f"""
 with av.open({str(film)!r}) as container:
@@ -143,18 +143,20 @@ def tell():
 def resident_rows(folder: Path, broker: str) -> list[Row]:
     """`vigie run` with one camera at real pace on a busy street."""
     floor = measure_floor_mb()
-    decoder_floor = measure_floor_mb(film=films.film_path(films.BUSY_MAIN))
+    decoder_floor = measure_floor_mb(film=videos.film_path(videos.BUSY_MAIN))
     rows = []
     for name, camera, target in (
         (
             "no recording",
-            box.CameraSetup(film=films.film_path(films.BUSY_MAIN), record=False),
+            box.CameraSetup(film=videos.film_path(videos.BUSY_MAIN), record=False),
             "<= 1.25",
         ),
-        ("recording", box.CameraSetup(film=films.film_path(films.BUSY_MAIN)), "-"),
+        ("recording", box.CameraSetup(film=videos.film_path(videos.BUSY_MAIN)), "-"),
         (
             "360p5 for detection, recording",
-            box.CameraSetup(film=films.film_path(films.BUSY_MAIN), sub=films.film_path(films.SUB)),
+            box.CameraSetup(
+                film=videos.film_path(videos.BUSY_MAIN), sub=videos.film_path(videos.SUB)
+            ),
             "-",
         ),
     ):
@@ -204,7 +206,9 @@ class FilmProgress:
 
 def growth_row(folder: Path, broker: str) -> Row:
     """How fast the whole agent grows while a film plays in a loop as fast as it can."""
-    camera = box.CameraSetup(film=films.film_path(films.SUB), record=False, pace="fast", loop=True)
+    camera = box.CameraSetup(
+        film=videos.film_path(videos.SUB), record=False, pace="fast", loop=True
+    )
     config = box.write_config(folder / "looped", camera, broker)
     film = FilmProgress(broker)
     samples = []

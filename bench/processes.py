@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench import films
+from bench import videos
 
 
 @contextlib.contextmanager
@@ -19,7 +19,7 @@ def running_process(command: Sequence[str | Path]) -> Iterator[int]:
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr_file,
         subprocess.Popen(
             [str(word) for word in command],
-            cwd=films.ROOT,
+            cwd=videos.ROOT,
             stdout=subprocess.DEVNULL,
             stderr=stderr_file,
         ) as process,

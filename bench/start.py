@@ -27,7 +27,7 @@ from agent.recording.segment_name import PART_SUFFIX, parse_segment_name
 from agent.runtime.sd_notify import Notifier
 from agent.runtime.stage import StageThread
 from agent.runtime.supervisor import Supervisor
-from bench import box, films
+from bench import box, videos
 from bench.mosquitto import running_mosquitto
 from bench.table import Row
 
@@ -53,7 +53,7 @@ class StartTimes(msgspec.Struct, frozen=True):
 
 def rows() -> list[Row]:
     """The rows for the table."""
-    film = films.film_path(films.MAIN)
+    film = videos.film_path(videos.MAIN)
     with (
         tempfile.TemporaryDirectory(prefix="vigie-bench-") as name,
         running_mosquitto(Path(name)) as broker,
@@ -126,7 +126,7 @@ def measure_start(config: Path) -> StartTimes:
         start_s, began_ns = time.monotonic(), SystemClock().boottime_ns()
         process = subprocess.Popen(
             [sys.executable, "-m", "agent", "run", "--config", config],
-            cwd=films.ROOT,
+            cwd=videos.ROOT,
             env={**os.environ, "NOTIFY_SOCKET": str(folder / "notify")},
             stderr=subprocess.DEVNULL,
         )

@@ -8,7 +8,7 @@ import msgspec
 from agent.base.clock import SystemClock
 from agent.base.errors import UserError
 from agent.cli.commands import Commands
-from agent.cli.footage_output import print_json
+from agent.cli.output import print_json
 from agent.diagnostics.support_bundle import make
 from agent.diagnostics.support_bundle.format import SupportBundleVerification
 from agent.diagnostics.support_bundle.format import verify as verify_bundle

@@ -11,7 +11,7 @@ from agent.base.clock import SystemClock
 from agent.base.errors import UserError
 from agent.capture.lens_aim import to_ascii
 from agent.cli.commands import Commands
-from agent.cli.footage_output import print_json
+from agent.cli.output import print_json
 from agent.diagnostics.commissioning import certificate
 from agent.diagnostics.commissioning.certificate import BadRecord, ItemAnswer
 from agent.diagnostics.commissioning.inspection import CommissioningSession

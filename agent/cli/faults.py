@@ -8,7 +8,7 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.cli.commands import Commands
-from agent.cli.footage_output import print_json
+from agent.cli.output import print_json
 from agent.faults.registry import FAULTS, FaultCode, Severity
 from agent.faults.texts import FaultTexts, Language, load_texts
 from agent.gpio import status_led

@@ -12,7 +12,7 @@ from rich.text import Text
 from agent.base.clock import SystemClock
 from agent.base.errors import UserError
 from agent.base.time_argument import parse_time
-from agent.cli.footage_output import MAX_TEXT_CHARS, escape_unprintable, print_json, progress_bar
+from agent.cli.output import MAX_TEXT_CHARS, escape_unprintable, print_json, progress_bar
 from agent.recording.archive import FootageArchive, RecordedSpan, is_sealed, merge_segments
 from agent.recording.catalogue import FootageEntry
 from agent.recording.encryption import keys

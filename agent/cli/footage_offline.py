@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from agent.base.errors import UserError
-from agent.cli.footage_output import MAX_TEXT_CHARS, escape_unprintable, print_json, progress_bar
+from agent.cli.output import MAX_TEXT_CHARS, escape_unprintable, print_json, progress_bar
 from agent.recording.custody.chain import ChainHead
 from agent.recording.encryption import keys
 from agent.recording.encryption.unsealed import unseal_all

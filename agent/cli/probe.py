@@ -11,7 +11,7 @@ from rich.console import Console
 from agent.base.errors import UserError
 from agent.cli import probe_tables
 from agent.cli.commands import Commands
-from agent.cli.footage_output import print_json
+from agent.cli.output import print_json
 from agent.diagnostics.probe.config_snippet import render_snippet
 from agent.diagnostics.probe.scan import NetworkProbeRequest, ProbeRequest, probe
 from drivers import head_search, rtsp_search

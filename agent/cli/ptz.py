@@ -13,7 +13,7 @@ from rich.text import Text
 from agent.base.errors import UserError
 from agent.base.model import CommandAccepted, CommandDone, CommandProgress, CommandRefused
 from agent.cli.commands import Commands
-from agent.cli.footage_output import print_json
+from agent.cli.output import print_json
 from agent.commands import socket_server
 from agent.config import configuration
 from agent.ptz.messages import HeadInfo, LeaseInfo, PtzResult

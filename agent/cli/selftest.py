@@ -11,7 +11,7 @@ from pathlib import Path
 from agent.base.clock import SystemClock
 from agent.base.model import SelfTestStep
 from agent.cli.commands import Commands
-from agent.cli.footage_output import print_json
+from agent.cli.output import print_json
 from agent.config import configuration
 from agent.diagnostics.selftest.run import run_selftest
 

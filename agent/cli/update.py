@@ -13,7 +13,7 @@ from pathlib import Path
 
 from agent.base.clock import SystemClock
 from agent.cli.commands import Commands
-from agent.cli.footage_output import print_json, progress_bar
+from agent.cli.output import print_json, progress_bar
 from agent.config import configuration
 from agent.update import download, https_get, operations, status_text, usb_bundle
 from agent.update.download import DownloadSpec

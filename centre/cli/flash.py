@@ -22,13 +22,13 @@ from rich.text import Text
 
 from agent.base.errors import UserError
 from agent.cli.commands import Commands
-from agent.cli.footage_output import print_json
+from agent.cli.output import print_json
 from agent.health.vitals.procfs import ProcFs
 from agent.provisioning.settings import InvalidSettings
-from centre.flash import flash
+from centre.flash import flasher
+from centre.flash.disk_image import OnProgress
 from centre.flash.disks import format_size
-from centre.flash.flash import FlashError, FlashInterrupted, FlashPlan, FlashRequest, FlashResult
-from centre.flash.image import OnProgress
+from centre.flash.flasher import FlashError, FlashInterrupted, FlashPlan, FlashRequest, FlashResult
 from centre.flash.safety_checks import NOT_REMOVABLE_FLAG, SMALL_FLAG
 
 _EXIT_INTERRUPTED = 130
@@ -99,7 +99,7 @@ def _request(args: argparse.Namespace, procfs: ProcFs) -> FlashRequest:
         )
     if args.target is None:
         raise UserError(
-            f"flash: onto which disk? allowed: a file, or {flash.describe_candidates(procfs)}"
+            f"flash: onto which disk? allowed: a file, or {flasher.describe_candidates(procfs)}"
         )
     overrides = {NOT_REMOVABLE_FLAG: args.even_if_not_removable, SMALL_FLAG: args.even_if_small}
     return FlashRequest(
@@ -113,13 +113,13 @@ def _request(args: argparse.Namespace, procfs: ProcFs) -> FlashRequest:
 
 
 def _flash(request: FlashRequest, args: argparse.Namespace, procfs: ProcFs) -> int:
-    plan = flash.plan_flash(request, _progress_bar, procfs)
+    plan = flasher.plan_flash(request, _progress_bar, procfs)
     if not args.json:
         _print_plan(plan)
     if plan.disk is not None and not args.yes:
         _confirm(plan)
     with _signals_interrupt():
-        result = flash.flash(plan, _progress_bar, procfs)
+        result = flasher.flash(plan, _progress_bar, procfs)
     if args.json:
         print_json(result)
     else:
@@ -165,7 +165,7 @@ def _list_disks(procfs: ProcFs) -> int:
     table = Table(box=None, pad_edge=False)
     for title in ("disk", "what", "size", "attached", "against it"):
         table.add_column(title, overflow="fold")
-    for disk, refusals in flash.list_candidates(procfs):
+    for disk, refusals in flasher.list_candidates(procfs):
         reason = str(refusals[0]) if refusals else "nothing"
         row = (disk.path, disk.model, format_size(disk.size_bytes), disk.bus, reason)
         table.add_row(*map(Text, row))

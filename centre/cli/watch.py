@@ -15,7 +15,7 @@ from agent.base.clock import SystemClock
 from agent.base.errors import UserError
 from agent.base.health_model import HealthReport
 from agent.cli.commands import Commands
-from agent.cli.footage_output import escape_unprintable
+from agent.cli.output import escape_unprintable
 from agent.config.configuration import BrokerConfig, check_broker
 from agent.reporting.payloads import EventData
 from centre.client import CentreClient, ReceivedMessage, to_json_line

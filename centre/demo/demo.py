@@ -29,18 +29,18 @@ from agent.config.configuration import (
 from agent.detection import scene as scenes
 from agent.runtime.sd_notify import Notifier
 from agent.runtime.stop_signals import StopSignals
-from centre.demo.annotated_film import AnnotatedVideoWriter
+from centre.demo.annotated_video import AnnotatedVideoWriter
 from centre.demo.broker import run_broker
-from centre.demo.centre import DemoCentre
+from centre.demo.demo_centre import DemoCentre
+from centre.demo.display import DemoDisplay, VideoStatusLines, create_display
 from centre.demo.export_check import ExportCheck, check_export
 from centre.demo.files import DemoFiles
-from centre.demo.film import DemoVideo, choose_video
-from centre.demo.film_camera import DemoVideoCamera, FramePacer, OpenOnce
-from centre.demo.log_file import redirect_logs
+from centre.demo.log_redirect import redirect_logs
 from centre.demo.screen import DemoState, render_screen
 from centre.demo.stats import DemoStats
 from centre.demo.summary import DemoSummary
-from centre.demo.view import DemoDisplay, VideoStatusLines, create_display
+from centre.demo.video_camera import DemoVideoCamera, FramePacer, OpenOnce
+from centre.demo.video_source import DemoVideo, choose_video
 from drivers.contracts import Camera, StreamRequest
 from drivers.media import Frame
 

@@ -24,18 +24,18 @@ from agent.runtime.sd_notify import Notifier
 from agent.runtime.stage import StageThread
 from agent.runtime.stop_signals import StopSignals
 from centre.demo.broker import run_broker
-from centre.demo.centre import DemoCentre
+from centre.demo.demo_centre import DemoCentre
 from centre.demo.demo_operator import DemoOperator
+from centre.demo.display import DemoDisplay, create_display
 from centre.demo.files import DemoFiles
-from centre.demo.log_file import redirect_logs
-from centre.demo.ptz_box import RenderedStreet, build_camera_source, visca_options, write_config
+from centre.demo.log_redirect import redirect_logs
+from centre.demo.ptz_config import RenderedStreet, build_camera_source, visca_options, write_config
 from centre.demo.ptz_log import PtzLog
 from centre.demo.ptz_screen import PtzDemoState, format_holder, render_ptz_screen
 from centre.demo.ptz_script import PRESETS, SCRIPT, PtzScript, ScriptRunner
 from centre.demo.ptz_summary import PtzSummary
 from centre.demo.simulated_head import attach_head
 from centre.demo.stats import DemoStats
-from centre.demo.view import DemoDisplay, create_display
 from drivers.media import Frame
 from drivers.simulated.motion import HeadSimulator
 

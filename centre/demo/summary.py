@@ -12,9 +12,9 @@ from rich.text import Text
 from agent.base.health_model import Fault, FootageHealth
 from centre.demo.export_check import ExportCheck
 from centre.demo.files import DemoFiles
-from centre.demo.film import DemoVideo
 from centre.demo.screen import format_count, format_megabytes
 from centre.demo.stats import StatsView
+from centre.demo.video_source import DemoVideo
 
 _EVENT_MEANINGS = {
     "line": "somebody crossed a line",

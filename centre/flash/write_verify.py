@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from centre.flash import gpt
-from centre.flash.image import CHUNK_BYTES, OnProgress
+from centre.flash.disk_image import CHUNK_BYTES, OnProgress
 from centre.flash.target import WriteTarget
 
 _SYNC_INTERVAL_BYTES = 32 << 20

@@ -14,14 +14,14 @@ from agent.cli import probe_tables
 from agent.diagnostics.probe.results import FoundOnvif, ProbeResult, ProbeSection
 from agent.reporting.payloads import OnlineStatus, StatusMessage
 from centre.cli import watch
+from centre.demo.display import PlainDisplay
 from centre.demo.files import DemoFiles
-from centre.demo.film import DemoVideo
 from centre.demo.ptz_log import PtzLog
 from centre.demo.ptz_summary import PtzSummary, print_ptz_summary
 from centre.demo.screen import DemoState, render_screen
 from centre.demo.stats import DemoStats
 from centre.demo.summary import DemoSummary, print_summary, program_name
-from centre.demo.view import PlainDisplay
+from centre.demo.video_source import DemoVideo
 from centre.fleet_view import FleetView
 
 WRITTEN = ["Avenue [north]", "Depot [/b2]", "fe80:ab:cd:1", "[bold]", "\\[x]"]

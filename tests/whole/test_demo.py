@@ -25,14 +25,14 @@ from rich.console import Console
 from agent.base.model import Event
 from centre.demo import broker, clip
 from centre.demo.event_text import describe_event
-from centre.demo.film_camera import DemoVideoCamera, FramePacer, OpenOnce
 from centre.demo.screen import DemoState, render_screen
 from centre.demo.stats import DemoStats
+from centre.demo.video_camera import DemoVideoCamera, FramePacer, OpenOnce
 from drivers.camera.fake import Options, open_camera
 from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
 from drivers.media import Frame
-from tests.whole import demo_moments
+from tests.whole import demo_values
 
 VIGIE = [sys.executable, "-m", "agent"]
 PROJECT = Path(__file__).parents[2]
@@ -55,7 +55,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number in range(80):
             frame = camera.read(1.0)
             assert isinstance(frame, Frame)
-            out.mux(stream.encode(demo_moments.to_video_frame(frame, number)))
+            out.mux(stream.encode(demo_values.to_video_frame(frame, number)))
         out.mux(stream.encode(None))
     return path
 
@@ -211,13 +211,13 @@ def test_the_demo_broker_does_what_the_agent_asks_of_a_broker(broker_port: int) 
             heard.append(message)
             came.notify()
 
-    box = demo_moments.connect_client("box", broker_port, will=("up/status", b"lost"))
+    box = demo_values.connect_client("box", broker_port, will=("up/status", b"lost"))
     sent = Properties(PacketTypes.PUBLISH)
     sent.UserProperty = [("id", "7")]
     box.publish("up/status", b"online", qos=1, retain=True, properties=sent).wait_for_publish(10)
-    centre = demo_moments.connect_client("centre", broker_port)
+    centre = demo_values.connect_client("centre", broker_port)
     centre.on_message = on_message
-    demo_moments.subscribe(centre, "up/#")
+    demo_values.subscribe(centre, "up/#")
     for number in range(200):
         last = box.publish("up/event", str(number).encode() * 1000, qos=1)
     last.wait_for_publish(10)
@@ -226,7 +226,7 @@ def test_the_demo_broker_does_what_the_agent_asks_of_a_broker(broker_port: int) 
     assert heard[0].retain
     assert heard[0].properties.UserProperty == [("id", "7")]
     assert [m.payload for m in heard[1:]] == [str(n).encode() * 1000 for n in range(200)]
-    demo_moments.cut_connection(box)
+    demo_values.cut_connection(box)
     with came:
         assert came.wait_for(lambda: heard[-1].payload == b"lost", 10)
     centre.disconnect()
@@ -279,29 +279,27 @@ def test_a_film_is_opened_once() -> None:
     ("event", "says"),
     [
         (
-            demo_moments.make_event(
-                "line", "moment", name="path", label="person", direction="home"
-            ),
+            demo_values.make_event("line", "moment", name="path", label="person", direction="home"),
             'a person crosses "path" home',
         ),
         (
-            demo_moments.make_event("zone", "end", name="lawn", label="car", duration_s=6.6),
+            demo_values.make_event("zone", "end", name="lawn", label="car", duration_s=6.6),
             'a car leaves "lawn" after 7 s',
         ),
         (
-            demo_moments.make_event("crowd", "begin", name="square", count=6),
+            demo_values.make_event("crowd", "begin", name="square", count=6),
             '6 in a crowd at "square"',
         ),
-        (demo_moments.make_event("queue", "end", name="lights"), 'the queue at "lights" is gone'),
-        (demo_moments.make_event("view_dark", "end"), "the picture is dark: over"),
-        (demo_moments.make_event("camera_lost", "begin"), "the camera is lost"),
-        (demo_moments.make_event("reported", "begin", name="Motion"), "the camera reports Motion"),
+        (demo_values.make_event("queue", "end", name="lights"), 'the queue at "lights" is gone'),
+        (demo_values.make_event("view_dark", "end"), "the picture is dark: over"),
+        (demo_values.make_event("camera_lost", "begin"), "the camera is lost"),
+        (demo_values.make_event("reported", "begin", name="Motion"), "the camera reports Motion"),
         (
-            demo_moments.make_event("reported", "end", name="Motion"),
+            demo_values.make_event("reported", "end", name="Motion"),
             "the camera reports Motion: over",
         ),
-        (demo_moments.make_event("door", "begin"), "the door is open"),
-        (demo_moments.make_event("power", "end"), "mains power is back"),
+        (demo_values.make_event("door", "begin"), "the door is open"),
+        (demo_values.make_event("power", "end"), "mains power is back"),
     ],
 )
 def test_an_event_is_a_sentence(event: Event, says: str) -> None:
@@ -309,7 +307,7 @@ def test_an_event_is_a_sentence(event: Event, says: str) -> None:
 
 
 def test_every_event_there_is_has_a_sentence() -> None:
-    for event in demo_moments.all_events():
+    for event in demo_values.all_events():
         said = describe_event(event)
         assert said
         assert "None" not in said
@@ -318,10 +316,10 @@ def test_every_event_there_is_has_a_sentence() -> None:
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (120, 40), (200, 60), (40, 12)])
 def test_the_screen_fits_the_terminal(columns: int, rows: int) -> None:
     tally = DemoStats()
-    tally.add_frame(demo_moments.make_frame_result())
-    for event in demo_moments.all_events():
+    tally.add_frame(demo_values.make_frame_result())
+    for event in demo_values.all_events():
         tally.add_event(event)
-    tally.set_health(demo_moments.make_health_report())
+    tally.set_health(demo_values.make_health_report())
     moment = DemoState(
         stats=tally.view(),
         video_title="a film",

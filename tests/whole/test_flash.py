@@ -84,7 +84,7 @@ def test_on_a_larger_card_the_table_reaches_to_its_end(bench: Path) -> None:
 def test_a_card_that_was_used_before_holds_nothing_of_it_where_image_and_footage_begin(
     bench: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("centre.flash.flash.WriteTarget", UsedBefore)
+    monkeypatch.setattr("centre.flash.flasher.WriteTarget", UsedBefore)
     with (bench / "card.raw").open("wb") as file:
         file.truncate(64 * MIB)
     assert flash() == 0

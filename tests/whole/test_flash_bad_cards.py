@@ -43,7 +43,7 @@ def flash_onto(
     kind: type[WriteTarget], monkeypatch: pytest.MonkeyPatch, size_bytes: int = 0
 ) -> int:
     """Onto a card of that kind, which says that it is so large."""
-    monkeypatch.setattr("centre.flash.flash.WriteTarget", kind)
+    monkeypatch.setattr("centre.flash.flasher.WriteTarget", kind)
     if size_bytes:
         with Path("card.raw").open("wb") as file:
             file.truncate(size_bytes)

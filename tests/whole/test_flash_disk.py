@@ -13,8 +13,8 @@ from agent.__main__ import main
 from agent.health.vitals.procfs import ProcFs
 from agent.provisioning.settings import FILE_NAME
 from centre.flash import select_partition, write_verify
+from centre.flash.disk_image import CHUNK_BYTES
 from centre.flash.disks import read_disk
-from centre.flash.image import CHUNK_BYTES
 from centre.flash.target import WriteTarget
 from centre.flash.write_verify import Piece, VerifyFailed
 from tests.whole import flash_image

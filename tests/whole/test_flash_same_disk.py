@@ -13,9 +13,9 @@ import pytest
 from agent.__main__ import main
 from agent.base.errors import UserError
 from agent.health.vitals.procfs import ProcFs
-from centre.flash import flash
-from centre.flash.flash import FlashRequest
-from centre.flash.image import OnProgress as Progress
+from centre.flash import flasher
+from centre.flash.disk_image import OnProgress as Progress
+from centre.flash.flasher import FlashRequest
 from centre.flash.safety_checks import NOT_REMOVABLE_FLAG, SMALL_FLAG
 from tests.whole import flash_image
 from tests.whole.flash_image import MIB, SETTINGS, run_program
@@ -69,10 +69,10 @@ def flash_after(target: Path, meanwhile: Callable[[], object]) -> str:
         target=target,
         override_flags=frozenset(OVERRIDE),
     )
-    planned = flash.plan_flash(wish, bar, ProcFs())
+    planned = flasher.plan_flash(wish, bar, ProcFs())
     meanwhile()
     with pytest.raises(UserError) as refused:
-        flash.flash(planned, bar, ProcFs())
+        flasher.flash(planned, bar, ProcFs())
     return str(refused.value)
 
 

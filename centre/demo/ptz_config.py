@@ -14,9 +14,9 @@ from agent.config import configuration
 from agent.config.configuration import Config
 from agent.config.heads import FieldOfView
 from centre.demo.files import DemoFiles
-from centre.demo.film import SCENES_FOLDER
 from centre.demo.ptz_script import PRESETS, PtzScript
-from centre.demo.turning_street import HeadMountedStreetCamera
+from centre.demo.street_ptz_camera import HeadMountedStreetCamera
+from centre.demo.video_source import SCENES_FOLDER
 from drivers.contracts import Camera, StreamRequest
 from drivers.simulated.motion import HeadSimulator
 from drivers.street.surround import SurroundRenderer

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from centre.flash import gpt, write_verify
-from centre.flash.image import CHUNK_BYTES
+from centre.flash.disk_image import CHUNK_BYTES
 from centre.flash.target import FileId, WriteTarget
 from centre.flash.write_verify import Piece, VerifyFailed, WriteResult
 

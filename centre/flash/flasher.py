@@ -15,10 +15,10 @@ from agent.base.errors import UserError
 from agent.health.vitals.procfs import ProcFs
 from agent.provisioning import settings as provisioning
 from agent.provisioning.settings import BoxSettings
-from centre.flash import capacity_probe, gpt, image, select_partition, write_verify
+from centre.flash import capacity_probe, disk_image, gpt, select_partition, write_verify
 from centre.flash.decompress import CorruptImage
+from centre.flash.disk_image import DiskImage, OnProgress
 from centre.flash.disks import BlockDevice, list_disks, read_disk
-from centre.flash.image import DiskImage, OnProgress
 from centre.flash.safety_checks import SafetyRefusal, find_refusals
 from centre.flash.target import FileId, WriteTarget
 
@@ -83,7 +83,7 @@ def plan_flash(request: FlashRequest, progress_bar: ProgressBar, procfs: ProcFs)
     """Look at all, and write nothing. Raises UserError."""
     settings = provisioning.read_settings(request.settings)
     with progress_bar("checking the image") as progress:
-        source = image.check_image(
+        source = disk_image.check_image(
             request.image, progress, without_checksum=request.without_checksum
         )
     _check_board(settings, source, request)
@@ -153,7 +153,7 @@ def _write_and_verify(
         overlays |= gpt.fit_to_disk(source.first_sectors, target.size_bytes)
     total = write_verify.total_bytes(source.size_bytes, target.size_bytes)
     stream = write_verify.build_pieces(
-        image.read_chunks(source), source.size_bytes, target.size_bytes, overlays
+        disk_image.read_chunks(source), source.size_bytes, target.size_bytes, overlays
     )
     target_path = plan.request.target
     probe_offsets = capacity_probe.plan_offsets(source.size_bytes, target.size_bytes)

@@ -25,14 +25,14 @@ from centre.demo.ptz_script import (
     StepTrigger,
 )
 from centre.demo.stats import DemoStats
-from centre.demo.turning_street import HeadMountedStreetCamera
+from centre.demo.street_ptz_camera import HeadMountedStreetCamera
 from drivers.contracts import Pose, Range, StreamRequest
 from drivers.errors import DriverError
 from drivers.simulated.motion import HeadMechanics, HeadSimulator
 from drivers.street.planes import bgr_to_planes
 from drivers.street.surround import SurroundRenderer
 from tests.conftest import ManualClock
-from tests.whole import demo_moments
+from tests.whole import demo_values
 
 FOV = FieldOfView(wide=60, tele=20)
 WINDOWS = ForbiddenSector(name="windows", pan_deg=(-120, -60), tilt_deg=(20, 60))
@@ -203,8 +203,8 @@ def test_a_reply_that_comes_twice_or_to_somebody_else_counts_for_nothing() -> No
 
 def moment(**more: Any) -> PtzDemoState:
     tally = DemoStats()
-    tally.add_frame(demo_moments.make_frame_result())
-    tally.set_health(demo_moments.make_health_report())
+    tally.add_frame(demo_values.make_frame_result())
+    tally.set_health(demo_values.make_health_report())
     chronicle = PtzLog()
     for number in range(60):
         chronicle.add_command(float(number), str(number), step())
