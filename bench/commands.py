@@ -19,6 +19,7 @@ import msgspec
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from agent.base.clock import rfc3339
 from agent.reporting import topics
 from agent.reporting.payloads import ReplyMessage
 from bench import box
@@ -122,7 +123,7 @@ class BenchOperator:
         """
         self._number += 1
         command_id = f"c-{self._number}"
-        expires = topics.rfc3339(datetime.now(UTC) + timedelta(seconds=60))
+        expires = rfc3339(datetime.now(UTC) + timedelta(seconds=60))
         fields = {
             "id": command_id,
             "expires": expires,

@@ -14,7 +14,7 @@ from collections import deque
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from agent.base.clock import ClockTrust, SystemClock, boot_id
+from agent.base.clock import ClockTrust, SystemClock, boot_id, rfc3339
 from agent.base.device_identity import DeviceIdentity
 from agent.base.uuid7 import uuid7_factory
 from agent.config.configuration import HoldConfig, RecordConfig
@@ -37,7 +37,7 @@ from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldStore
 from agent.recording.retention.retention_stage import RetentionStage
 from agent.recording.retention.segment_age import BootTimeline, ClockReading, short_boot
-from agent.recording.segment_name import SegmentName, rfc3339
+from agent.recording.segment_name import SegmentName
 from bench.table import Row
 
 SEGMENT_COUNT = 26_000

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from agent.base.clock import rfc3339
 from agent.base.errors import UserError
 from agent.config.configuration import BrokerConfig
 from agent.reporting import topics
@@ -66,7 +67,7 @@ def decode_received(event: ReceivedPublish, now: datetime) -> ReceivedMessage:
     return ReceivedMessage(
         topic=event.topic,
         retained=event.retained,
-        received=topics.rfc3339(now),
+        received=rfc3339(now),
         payload=event.payload,
         properties=event.properties,
         envelope=envelope,

@@ -16,7 +16,7 @@ from typing import BinaryIO, Literal, Self
 
 import msgspec
 
-from agent.base.clock import ClockTrust
+from agent.base.clock import ClockTrust, rfc3339
 from agent.base.errors import UserError
 from agent.base.model import BoundingBox, Event, FrameResult, Label, TrafficCounts
 from agent.base.uuid7 import uuid7_factory
@@ -249,7 +249,7 @@ class _EventFile:
             epoch=REPLAY_NAME,
             seq=self._seq,
             boot=REPLAY_NAME,
-            time=topics.rfc3339(_utc(t_ns)),
+            time=rfc3339(_utc(t_ns)),
             clock=ClockTrust(synced=False, source="replay", error_s=None),
         )
 

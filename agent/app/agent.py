@@ -5,7 +5,6 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from agent.app.declaration import build_declaration
 from agent.app.introductions import camera_access, mounted_cameras, watched_camera
 from agent.app.publisher import Publisher
 from agent.app.selftest_service import SelfTestService
-from agent.base.clock import Clock, boot_id
+from agent.base.clock import Clock, boot_id, unix_ns
 from agent.base.device_identity import STATE_LOST_FLAG, DeviceIdentity
 from agent.base.errors import UserError
 from agent.base.health_model import DegradationLevel, HealthReport
@@ -65,7 +64,6 @@ log = logging.getLogger(__name__)
 
 MAX_SNAPSHOT_WIDTH_PX = 1280
 """A picture that somebody asked for is at most so wide."""
-_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Agent:
@@ -101,7 +99,7 @@ class Agent:
         self._ended_condition = threading.Condition()
         self.faults = FaultRegistry(clock.boottime_ns)
         self._state_dir = state_dir = Path(config.box.state)
-        new_id = uuid7_factory(self._unix_ns, rng)
+        new_id = uuid7_factory(lambda t_ns: unix_ns(self._clock.utc(t_ns)), rng)
         try:
             self.outbox = Outbox.open(
                 state_dir / "outbox",
@@ -433,9 +431,6 @@ class Agent:
         self._mqtt_session.send_unstored(
             topics.build_health_message(self.health(), self._clock.boottime_ns())
         )
-
-    def _unix_ns(self, t_ns: int) -> int:
-        return (self._clock.utc(t_ns) - _UNIX_EPOCH) // timedelta(microseconds=1) * 1000
 
 
 def _versions() -> dict[str, str]:

@@ -1,9 +1,8 @@
 """What has happened becomes messages to the centre and receipts of custody: part of the wiring."""
 
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime, timedelta
 
-from agent.base.clock import Clock
+from agent.base.clock import Clock, rfc3339, utc_from_unix_ns
 from agent.base.model import Event, Reply, TrafficCounts
 from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES
 from agent.recording.custody import receipts
@@ -19,7 +18,6 @@ from agent.reporting.payloads import CustodyHead, HoldBroken, RecordingGap, Rest
 
 OVERFLOW_REASON = "the disk or the recorder did not keep up"
 SUSPENDED_REASON = "the box was under strain, and did no more than say how it is"
-_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Publisher:
@@ -75,8 +73,8 @@ class Publisher:
         """Something was not recorded."""
         gap = RecordingGap(
             camera=camera,
-            begin=topics.rfc3339(self._clock.utc(begin_ns)),
-            end=topics.rfc3339(self._clock.utc(end_ns)),
+            begin=rfc3339(self._clock.utc(begin_ns)),
+            end=rfc3339(self._clock.utc(end_ns)),
             reason=reason,
         )
         self._submitter.submit(topics.build_receipt_message(gap, end_ns))
@@ -104,15 +102,12 @@ class Publisher:
 
     def record_clip_view(self, request: ClipRequest, by: str) -> None:
         """Who looks is in the chain before he sees anything. Raises OSError."""
-        begin, end = (
-            topics.rfc3339(_UNIX_EPOCH + timedelta(microseconds=t_ns // 1000))
-            for t_ns in (request.begin_ns, request.end_ns)
-        )
+        begin, end = (rfc3339(utc_from_unix_ns(ns)) for ns in (request.begin_ns, request.end_ns))
         self._record_view(request.camera, begin, end, by, "a clip was cut")
 
     def record_snapshot_view(self, camera: str, by: str, t_ns: int) -> None:
         """The same for one picture."""
-        time = topics.rfc3339(self._clock.utc(t_ns))
+        time = rfc3339(self._clock.utc(t_ns))
         self._record_view(camera, time, time, by, "a picture was asked for")
 
     def publish_snapshot(self, camera: str, jpeg: bytes, t_ns: int) -> None:

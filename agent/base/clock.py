@@ -56,6 +56,7 @@ _STA_UNSYNC = 0x0040
 _STA_NANO = 0x2000
 _TIME_ERROR = 5
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class SystemClock:
@@ -71,7 +72,7 @@ class SystemClock:
     def utc(self, t_ns: int) -> datetime:
         """The UTC of a boot time. It moves when the system's clock is stepped."""
         age_ns = self.boottime_ns() - t_ns
-        return _UNIX_EPOCH + timedelta(microseconds=(time.time_ns() - age_ns) // 1000)
+        return utc_from_unix_ns(time.time_ns() - age_ns)
 
     def trust(self) -> ClockTrust:
         """What the kernel says: unsynchronised until a time daemon has disciplined the clock."""
@@ -97,3 +98,23 @@ def kernel_offset_s() -> float | None:
 def boot_id() -> str:
     """The kernel's name for this boot, a random UUID (proc(5), random/boot_id)."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def unix_ns(utc: datetime) -> int:
+    """Nanoseconds since 1970, exact to the microsecond."""
+    return (utc - _UNIX_EPOCH) // _MICROSECOND * 1000
+
+
+def unix_ms(utc: datetime) -> int:
+    """Milliseconds since 1970, rounded."""
+    return (unix_ns(utc) + 500_000) // 1_000_000
+
+
+def utc_from_unix_ns(ns: int) -> datetime:
+    """UTC from nanoseconds since 1970, cut to the microsecond."""
+    return _UNIX_EPOCH + timedelta(microseconds=ns // 1000)
+
+
+def rfc3339(utc: datetime) -> str:
+    """UTC as RFC 3339 text with milliseconds and `Z`."""
+    return utc.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

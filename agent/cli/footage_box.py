@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agent.base.clock import SystemClock
+from agent.base.clock import SystemClock, rfc3339
 from agent.base.errors import UserError
 from agent.base.time_argument import parse_time
 from agent.cli.output import MAX_TEXT_CHARS, escape_unprintable, print_json, progress_bar
@@ -17,7 +17,6 @@ from agent.recording.archive import FootageArchive, RecordedSpan, is_sealed, mer
 from agent.recording.catalogue import FootageEntry
 from agent.recording.encryption import keys
 from agent.recording.export.html_pages import ExportRequest
-from agent.recording.segment_name import rfc3339
 
 
 def list_footage(args: argparse.Namespace) -> int:

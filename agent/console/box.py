@@ -13,7 +13,7 @@ import msgspec
 from agent import __version__
 from agent.app import config_check
 from agent.base import unix_socket
-from agent.base.clock import Clock, ClockTrust
+from agent.base.clock import Clock, ClockTrust, rfc3339
 from agent.base.device_identity import DeviceIdentity
 from agent.base.model import Reply
 from agent.capture import preview_server
@@ -61,7 +61,6 @@ from agent.health import health_file
 from agent.recording.archive import FootageArchive
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import FootageViewed, ServiceAction
-from agent.recording.segment_name import rfc3339
 from drivers.contracts import CameraReadings
 
 INSTALLED_STATE_DIR = Path("/var/lib/vigie")

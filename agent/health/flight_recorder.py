@@ -15,11 +15,10 @@ from pathlib import Path
 import msgspec
 
 from agent.base.atomic_file import fsync_dir
-from agent.base.clock import Clock
+from agent.base.clock import Clock, rfc3339
 from agent.base.health_model import FlightSample
 from agent.health import flight_page
 from agent.health.flight_page import PAGE_BYTES, FlightPage, PageKind
-from agent.recording.segment_name import rfc3339
 
 log = logging.getLogger(__name__)
 

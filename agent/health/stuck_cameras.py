@@ -14,9 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from agent.base.clock import Clock
+from agent.base.clock import Clock, rfc3339
 from agent.base.state_file import StateFile
-from agent.recording.segment_name import rfc3339
 
 log = logging.getLogger(__name__)
 

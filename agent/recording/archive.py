@@ -7,13 +7,13 @@ import base64
 import os
 import random
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from agent.base.clock import Clock, boot_id
+from agent.base.clock import Clock, boot_id, rfc3339, unix_ns
 from agent.base.device_identity import KEY_FILE, DeviceIdentity
 from agent.base.errors import UserError
 from agent.base.uuid7 import uuid7_factory
@@ -32,12 +32,11 @@ from agent.recording.mask_store import MASKS_DIR
 from agent.recording.owner_policy import OwnerPolicies
 from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldStore
-from agent.recording.segment_name import KEYS_SUFFIX, rfc3339
+from agent.recording.segment_name import KEYS_SUFFIX
 
 ProgressCallback = Callable[[int, int], None]
 
 _MAX_JOIN_GAP = timedelta(seconds=2)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class RecordedSpan(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,7 +178,7 @@ class FootageArchive:
         return self.resolve_cameras(camera)
 
     def _hold_store(self) -> HoldStore:
-        new_id = uuid7_factory(self._unix_ns, random.Random())  # noqa: S311 - names, no secrets
+        new_id = uuid7_factory(lambda t_ns: unix_ns(self._clock.utc(t_ns)), random.Random())  # noqa: S311 - names, no secrets
         return HoldStore(self._state_dir / "holds", self._clock, boot_id(), new_id)
 
     def _open_custody_log(self) -> tuple[CustodyLog, str]:
@@ -214,9 +213,6 @@ class FootageArchive:
         if self._cached_box_id is None:
             raise UserError(f"state folder {str(self._state_dir)!r}: its chain has no receipt")
         return self._cached_box_id
-
-    def _unix_ns(self, t_ns: int) -> int:
-        return (self._clock.utc(t_ns) - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
 def merge_segments(entries: Sequence[FootageEntry]) -> Iterator[RecordedSpan]:

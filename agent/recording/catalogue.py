@@ -12,15 +12,15 @@ from typing import TypeAlias
 
 import msgspec
 
+from agent.base.clock import rfc3339, unix_ms
 from agent.recording.custody.receipts import FootageEvicted, SegmentClosed, SegmentOpened
-from agent.recording.retention.segment_age import BootTimeline, segment_unix_ms
+from agent.recording.retention.segment_age import BootTimeline
 from agent.recording.segment_name import (
     PART_SUFFIX,
     SegmentName,
     format_utc_label,
     parse_label,
     parse_segment_name,
-    rfc3339,
 )
 
 MAX_SEGMENT_DURATION = timedelta(minutes=7)
@@ -146,14 +146,10 @@ def find_misdated(folder: Path, begin: datetime, end: datetime) -> dict[str, str
     files = _list_file_names(folder) if folder.is_dir() else []
     names = [name for name in map(parse_segment_name, files) if name is not None]
     boot_epochs_ms = BootTimeline(names).boot_epochs()
-    begin_ms, end_ms = (round(each.timestamp() * 1000) for each in (begin, end))
+    begin_ms, end_ms = unix_ms(begin), unix_ms(end)
     found = []
     for name, next_name in zip_longest(names, names[1:]):
-        if (
-            name.synced
-            or name.boot not in boot_epochs_ms
-            or begin_ms <= segment_unix_ms(name) < end_ms
-        ):
+        if name.synced or name.boot not in boot_epochs_ms or begin_ms <= unix_ms(name.utc) < end_ms:
             continue
         length_ms = MAX_SEGMENT_DURATION // timedelta(milliseconds=1)
         if next_name is not None and next_name.boot == name.boot:

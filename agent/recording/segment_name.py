@@ -83,8 +83,3 @@ def format_utc_label(utc: datetime) -> str:
     """UTC as a label has it, but to the microsecond: it sorts after the label of its millisecond."""
     timestamp = utc.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00")
     return timestamp.replace("-", "").replace(":", "")
-
-
-def rfc3339(utc: datetime) -> str:
-    """UTC with milliseconds, as RFC 3339 writes it."""
-    return utc.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

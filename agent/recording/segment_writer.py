@@ -8,7 +8,7 @@ from typing import Literal
 import av
 import msgspec
 
-from agent.base.clock import Clock, boot_id
+from agent.base.clock import Clock, boot_id, rfc3339
 from agent.base.health_model import FootageHealth
 from agent.base.model import Segment
 from agent.config.configuration import RecordConfig
@@ -20,7 +20,7 @@ from agent.recording.open_segment import ClosedSegment, OpenSegment
 from agent.recording.recovery import QUARANTINE_DIR, StoredSegment, recover_folder
 from agent.recording.retention.retention_stage import RetentionStage
 from agent.recording.retention.segment_age import short_boot
-from agent.recording.segment_name import KEYS_SUFFIX, SegmentName, rfc3339
+from agent.recording.segment_name import KEYS_SUFFIX, SegmentName
 from drivers.media import Packet, StreamInfo
 
 _NS_PER_US = 1000

@@ -5,13 +5,13 @@ docs/wire-contract.md says the same for people, docs/asyncapi.json for machines.
 
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import IntEnum
 from typing import TypeVar
 
 import msgspec
 
-from agent.base.clock import ClockTrust
+from agent.base.clock import ClockTrust, rfc3339
 from agent.base.health_model import HealthReport
 from agent.base.model import Event, Reply, TrafficCounts
 from agent.reporting.payloads import (
@@ -109,11 +109,6 @@ class UpTopic(msgspec.Struct, frozen=True, kw_only=True):
     box: str
     kind: str
     sublevels: tuple[str, ...]
-
-
-def rfc3339(time: datetime) -> str:
-    """UTC with milliseconds, cut and not rounded: `2026-11-03T07:41:05.250Z`."""
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def up_topic(box: str, suffix: str) -> str:

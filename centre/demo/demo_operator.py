@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from agent.base.clock import Clock
+from agent.base.clock import Clock, rfc3339
 from agent.base.model import Reply
 from agent.config.configuration import BrokerConfig
 from agent.reporting import topics
@@ -63,7 +63,7 @@ class DemoOperator:
         expires = self._clock.utc(self._clock.boottime_ns()) + timedelta(seconds=COMMAND_TTL_S)
         payload = {
             "id": command_id,
-            "expires": topics.rfc3339(expires),
+            "expires": rfc3339(expires),
             "by": person.name,
             "role": person.role,
             "args": args,

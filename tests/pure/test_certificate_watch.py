@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from agent.base.clock import rfc3339
 from agent.base.errors import UserError
 from agent.config.configuration import BrokerConfig
 from agent.faults.registry import FaultRegistry
@@ -23,7 +24,7 @@ from agent.reporting.mqtt.certificate_expiry import (
     CertificateKey,
     read_validity,
 )
-from agent.reporting.topics import EnvelopeFields, rfc3339
+from agent.reporting.topics import EnvelopeFields
 from tests.conftest import ManualClock
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -1,9 +1,11 @@
 """The machine's clocks."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
-from agent.base.clock import SystemClock, boot_id
+import pytest
+
+from agent.base.clock import SystemClock, boot_id, rfc3339, unix_ms, unix_ns, utc_from_unix_ns
 
 
 def test_boot_time_only_goes_forward() -> None:
@@ -30,3 +32,26 @@ def test_trust_has_a_bound_only_where_the_kernel_vouches() -> None:
 def test_a_boot_has_one_name() -> None:
     assert boot_id() == boot_id()
     assert len(boot_id()) == 36
+
+
+@pytest.mark.parametrize(
+    ("when", "text"),
+    [
+        (datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), "2026-01-02T03:04:05.000Z"),
+        (datetime(2026, 1, 2, 3, 4, 5, 999_999, tzinfo=UTC), "2026-01-02T03:04:05.999Z"),
+        (
+            datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=1))),
+            "2026-01-02T02:04:05.000Z",
+        ),
+    ],
+)
+def test_rfc3339_is_utc_with_milliseconds_cut_off(when: datetime, text: str) -> None:
+    assert rfc3339(when) == text
+
+
+def test_unix_times_are_exact_to_the_microsecond() -> None:
+    utc = datetime(2026, 11, 25, 1, 32, 15, 250_999, tzinfo=UTC)
+    assert unix_ns(utc) == 1795570335250999000
+    assert utc_from_unix_ns(unix_ns(utc) + 999) == utc
+    assert unix_ms(utc) == 1795570335251
+    assert unix_ms(datetime(1969, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC)) == -1

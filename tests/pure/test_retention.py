@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given
 
+from agent.base.clock import rfc3339
 from agent.recording.recovery import StoredSegment
 from agent.recording.retention.eviction_plan import (
     CameraStorage,
@@ -20,7 +21,7 @@ from agent.recording.retention.eviction_plan import (
 from agent.recording.retention.hold import Hold, HoldKind
 from agent.recording.retention.quarantine import QuarantinedFile
 from agent.recording.retention.segment_age import BootTimeline, ClockReading
-from agent.recording.segment_name import SegmentName, rfc3339
+from agent.recording.segment_name import SegmentName
 
 BOOT_UTC = datetime(2026, 11, 25, tzinfo=UTC)
 LENGTH_S = 10

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
-from agent.base.clock import ClockTrust
+from agent.base.clock import ClockTrust, rfc3339
 from agent.base.device_identity import DeviceIdentity
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import (
@@ -26,7 +26,7 @@ from agent.recording.export.html_pages import ExportRequest
 from agent.recording.mask_store import MASKS_DIR, store
 from agent.recording.open_segment import OpenSegment
 from agent.recording.recovery import delete_segment
-from agent.recording.segment_name import SegmentName, parse_segment_name, rfc3339
+from agent.recording.segment_name import SegmentName, parse_segment_name
 from drivers.camera.fake import FakeCamera, Options, open_camera
 from drivers.contracts import StreamRequest
 from drivers.errors import DriverError

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.base.clock import ClockTrust
+from agent.base.clock import ClockTrust, rfc3339
 from agent.recording.catalogue import find_segments
 from agent.recording.custody.receipts import (
     GENESIS_PREV,
@@ -20,7 +20,7 @@ from agent.recording.custody.receipts import (
     encode_receipt,
     format_line,
 )
-from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX, SegmentName, rfc3339
+from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX, SegmentName
 
 START = datetime(2026, 11, 25, tzinfo=UTC)
 

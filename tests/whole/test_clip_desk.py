@@ -19,8 +19,9 @@ import msgspec
 import pytest
 
 from agent.__main__ import main
+from agent.base.clock import unix_ns
 from agent.recording.encryption.keys import KeyLookup, generate_key_pair
-from agent.recording.export.clip import ClipError, unix_ns
+from agent.recording.export.clip import ClipError
 from agent.recording.export.clip_request import MAX_CLIP_SEGMENTS, MAX_LINE_BYTES, ClipRequest
 from agent.recording.export.clip_server import SOCKET_NAME, ClipServer, request_clip
 from agent.recording.export.verify import verify_export

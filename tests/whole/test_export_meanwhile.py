@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
+from agent.base.clock import rfc3339
 from agent.recording.custody.receipts import FootageEvicted, SegmentClosed, SegmentOpened
 from agent.recording.encryption.keys import generate_key_pair, parse_public_key
 from agent.recording.export.exporter import ExportError, ExportResult
 from agent.recording.export.verify import verify_export
-from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX, rfc3339
+from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX
 from tests.vectors.street import StreetBox
 
 MASK = (((0.1, 0.1), (0.5, 0.1), (0.5, 0.5)),)

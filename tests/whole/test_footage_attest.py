@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from agent.__main__ import main
+from agent.base.clock import rfc3339
 from agent.recording.custody.receipts import FootageAttested, parse_line
-from agent.recording.segment_name import parse_segment_name, rfc3339
+from agent.recording.segment_name import parse_segment_name
 from tests.vectors.street import StreetBox
 
 

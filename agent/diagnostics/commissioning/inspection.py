@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from agent import __version__
-from agent.base.clock import Clock, boot_id
+from agent.base.clock import Clock, boot_id, rfc3339
 from agent.base.device_identity import KEY_FILE, DeviceIdentity
 from agent.base.errors import UserError
 from agent.base.health_model import HealthReport
@@ -41,7 +41,6 @@ from agent.health.health_file import LiveHealth, get_runtime_dir
 from agent.ptz.messages import PtzResult
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import FootageViewed, ServiceAction
-from agent.recording.segment_name import rfc3339
 from drivers.media import Plane
 
 PREVIEW_WIDTH_PX, PREVIEW_HEIGHT_PX = 480, 270

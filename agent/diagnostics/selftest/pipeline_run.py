@@ -7,14 +7,13 @@ import base64
 import logging
 import random
 import threading
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.app.camera_pipeline import BoxServices, CameraPipeline, PipelineCallbacks
-from agent.base.clock import Clock, boot_id
+from agent.base.clock import Clock, boot_id, unix_ns
 from agent.base.device_identity import DeviceIdentity
 from agent.base.model import Event, FrameResult, Segment
 from agent.base.uuid7 import uuid7_factory
@@ -53,7 +52,6 @@ MAX_FOOTAGE_BYTES = 100_000_000
 RUN_TIMEOUT_S = 60.0
 """A slow box paints the street slower than it happens; the pictures are the same."""
 STOP_TIMEOUT_S = 20.0
-_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class PipelineRunResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +82,7 @@ class PipelineRun:
         self.clock = clock
         self.test_key = X25519PrivateKey.generate()
         self.recipients = with_test_recipient(config.record, self.test_key)
-        self.new_id = uuid7_factory(self._unix_ns, rng)
+        self.new_id = uuid7_factory(lambda t_ns: unix_ns(self.clock.utc(t_ns)), rng)
         self._rng = rng
         self._faults = FaultRegistry(clock.boottime_ns)
         self._record = msgspec.structs.replace(
@@ -224,9 +222,6 @@ class PipelineRun:
         self._frame_tracks.append(
             FrameTracks(t_s=test_pattern.frame_time_s(frame.seq), tracks=result.tracks)
         )
-
-    def _unix_ns(self, t_ns: int) -> int:
-        return (self.clock.utc(t_ns) - _UNIX_EPOCH) // timedelta(microseconds=1) * 1000
 
 
 def with_test_recipient(record: RecordConfig, test_key: X25519PrivateKey) -> tuple[Recipient, ...]:

@@ -6,7 +6,6 @@ import random
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -15,7 +14,7 @@ from agent import __version__
 from agent.app import selftest_result
 from agent.app.selftest_result import SelfTestReport
 from agent.app.selftest_service import build_selftest_event
-from agent.base.clock import Clock
+from agent.base.clock import Clock, rfc3339, unix_ns
 from agent.base.errors import UserError
 from agent.base.model import SelfTestName, SelfTestStep
 from agent.base.uuid7 import uuid7_factory
@@ -23,7 +22,6 @@ from agent.config.configuration import Config
 from agent.diagnostics.selftest import broker_check, checks
 from agent.diagnostics.selftest.checks import CheckFailed
 from agent.diagnostics.selftest.pipeline_run import PipelineRun, PipelineRunResult
-from agent.reporting import topics
 
 WORK_DIR = "selftest.tmp"
 """In the state folder: the same disk as the footage. Whatever a killed one left is cleared away."""
@@ -31,7 +29,6 @@ LOCK_FILE = "selftest.lock"
 MIN_FREE_BYTES = 100_000_000
 """Free on the disk before it begins: the box's own footage comes first."""
 _MAX_MESSAGE_LENGTH = 300
-_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 OnStep = Callable[[SelfTestStep], None]
 Check = Callable[[], str]
@@ -59,7 +56,7 @@ class _SelfTestRun:
         self._clock = clock
         self._rng = rng
         self._on_step = on_step
-        self._new_id = uuid7_factory(self._unix_ns, rng)
+        self._new_id = uuid7_factory(lambda t_ns: unix_ns(self._clock.utc(t_ns)), rng)
         self._steps: list[SelfTestStep] = []
 
     def run(self) -> SelfTestReport:
@@ -75,7 +72,7 @@ class _SelfTestRun:
         report = SelfTestReport(
             box=self._config.box.id,
             version=__version__,
-            began=topics.rfc3339(self._clock.utc(started_ns)),
+            began=rfc3339(self._clock.utc(started_ns)),
             took_s=round((self._clock.boottime_ns() - started_ns) / 1e9, 1),
             ok=all(step.ok for step in steps),
             steps=steps,
@@ -152,9 +149,6 @@ class _SelfTestRun:
             raise UserError(
                 f"state folder {str(self._state_dir)!r}: the result cannot be kept: {error}"
             ) from error
-
-    def _unix_ns(self, t_ns: int) -> int:
-        return (self._clock.utc(t_ns) - _UNIX_EPOCH) // timedelta(microseconds=1) * 1000
 
 
 def _run_check(

@@ -15,7 +15,7 @@ import msgspec
 
 from agent import __version__
 from agent.base import atomic_file
-from agent.base.clock import Clock, boot_id
+from agent.base.clock import Clock, boot_id, rfc3339
 from agent.base.device_identity import KEY_FILE, DeviceIdentity
 from agent.base.errors import UserError
 from agent.config import redaction, strict
@@ -29,7 +29,6 @@ from agent.diagnostics.support_bundle.format import (
 )
 from agent.diagnostics.support_bundle.sources import SupportBundleSources, query_journal
 from agent.health.health_file import get_runtime_dir
-from agent.recording.segment_name import rfc3339
 
 INSTALLED_STATE_DIR = "/var/lib/vigie"
 INSTALLED_RUNTIME_DIR = Path("/run/vigie")

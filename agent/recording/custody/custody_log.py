@@ -22,7 +22,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.base.atomic_file import fsync_dir
-from agent.base.clock import Clock
+from agent.base.clock import Clock, rfc3339
 from agent.base.device_identity import DeviceIdentity
 from agent.recording.custody.chain import (
     EMPTY_CHAIN,
@@ -43,7 +43,6 @@ from agent.recording.custody.receipts import (
     parse_line,
 )
 from agent.recording.recovery import QUARANTINE_DIR
-from agent.recording.segment_name import rfc3339
 
 log = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from agent.base.clock import unix_ns
 from agent.base.errors import UserError
 from agent.recording.encryption.unseal import unseal
 from agent.recording.export import clip as clip_writer
@@ -87,8 +88,8 @@ def _write_export_clip(
         parsed = parse_segment_name(name)
         if parsed is not None:
             sources.append(clip_writer.clip_source(out / name, parsed))
-    begin = clip_writer.unix_ns(datetime.fromisoformat(manifest.begin_time))
-    end = clip_writer.unix_ns(datetime.fromisoformat(manifest.end_time))
+    begin = unix_ns(datetime.fromisoformat(manifest.begin_time))
+    end = unix_ns(datetime.fromisoformat(manifest.end_time))
     try:
         return clip_writer.write_clip(sources, begin, end, out / CLIP_FILE, lambda _kid: None).path
     except clip_writer.ClipError:

@@ -9,12 +9,12 @@ only read.
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
+from agent.base.clock import unix_ns
 from agent.recording.encryption.keys import KeyLookup, SegmentKey
 from agent.recording.export.mp4_boxes import DamagedFootage, Int64Array, Mp4Header, SampleRun
 from agent.recording.export.mp4_header import Chunk, Mp4Track, build_progressive_header
@@ -27,7 +27,6 @@ _MIN_PAUSE_NS = _NS_PER_S
 which the network delays, and not when it was due."""
 
 _MAX_PAUSE_TICKS = (1 << 32) - 1
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ClipError(Exception):
@@ -75,12 +74,6 @@ class _ClipGop(msgspec.Struct, frozen=True, kw_only=True):
 def clip_source(path: Path, name: SegmentName) -> ClipSource:
     """A segment on that of UTC, in nanoseconds since 1970."""
     return ClipSource(path=path, begin_ns=unix_ns(name.utc))
-
-
-def unix_ns(utc: datetime) -> int:
-    """A moment in nanoseconds since 1970, to the microsecond."""
-    elapsed = utc - _EPOCH
-    return (elapsed.days * 86_400 + elapsed.seconds) * _NS_PER_S + elapsed.microseconds * 1000
 
 
 def write_clip(

@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,7 +18,7 @@ import msgspec
 
 from agent import __version__
 from agent.base.atomic_file import fsync_dir
-from agent.base.clock import Clock
+from agent.base.clock import Clock, rfc3339, unix_ns, utc_from_unix_ns
 from agent.base.errors import UserError
 from agent.recording import catalogue, mask_store
 from agent.recording.catalogue import FootageEntry
@@ -42,11 +42,10 @@ from agent.recording.export.manifest import (
     ExportedFile,
     Manifest,
 )
-from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX, rfc3339
+from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX
 
 _COPY_BYTES = 1 << 20
 _UNMASKED_CLIP_FILE = ".clip-without-masks.mp4"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ExportError(Exception):
@@ -297,9 +296,8 @@ class _ExportBuild:
         finally:
             unmasked.unlink(missing_ok=True)
         self._add_digest(CLIP_FILE)
-        begin = _EPOCH + timedelta(microseconds=clip.begin_ns // 1000)
         return ExportedClip(
-            begin_time=rfc3339(begin),
+            begin_time=rfc3339(utc_from_unix_ns(clip.begin_ns)),
             duration_ns=clip.duration_ns,
             segments=clip.segments,
             masked=bool(masks),
@@ -311,7 +309,7 @@ class _ExportBuild:
         sources = [
             clip_writer.clip_source(self._readable_path(entry), entry.name) for entry in entries
         ]
-        begin_ns, end_ns = clip_writer.unix_ns(request.begin), clip_writer.unix_ns(request.end)
+        begin_ns, end_ns = unix_ns(request.begin), unix_ns(request.end)
         try:
             return clip_writer.write_clip(sources, begin_ns, end_ns, out, self._exporter.find_key)
         except FileNotFoundError as error:

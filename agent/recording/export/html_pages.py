@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent.recording.segment_name import rfc3339
+from agent.base.clock import rfc3339
 
 README_FILE = "LISEZMOI-README.html"
 """One page in three languages. Names are ASCII, because file systems write accents differently."""

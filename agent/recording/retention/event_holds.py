@@ -6,13 +6,12 @@ from datetime import timedelta
 
 import msgspec
 
-from agent.base.clock import Clock
+from agent.base.clock import Clock, rfc3339
 from agent.base.model import Event
 from agent.config.configuration import HoldConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldStore, with_event_end
-from agent.recording.segment_name import rfc3339
 
 log = logging.getLogger(__name__)
 

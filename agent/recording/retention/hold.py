@@ -7,8 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from agent.base.clock import rfc3339, unix_ms
 from agent.recording.retention.segment_age import SegmentAges, short_boot
-from agent.recording.segment_name import rfc3339
 
 HoldKind = Literal["event", "manual"]
 
@@ -145,4 +145,4 @@ def _merge_spans(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _parse_unix_ms(time: str) -> int:
-    return round(datetime.fromisoformat(time).timestamp() * 1000)
+    return unix_ms(datetime.fromisoformat(time))

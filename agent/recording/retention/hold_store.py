@@ -21,11 +21,10 @@ from typing import Annotated
 import msgspec
 
 from agent.base.atomic_file import fsync_dir
-from agent.base.clock import Clock
+from agent.base.clock import Clock, rfc3339
 from agent.base.errors import UserError
 from agent.recording.recovery import QUARANTINE_DIR, quarantine_file
 from agent.recording.retention.hold import Hold
-from agent.recording.segment_name import rfc3339
 
 log = logging.getLogger(__name__)
 

@@ -5,11 +5,10 @@ import os
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
-from agent.base.clock import Clock, boot_id
+from agent.base.clock import Clock, boot_id, rfc3339, unix_ms
 from agent.base.health_model import FootageHealth
 from agent.base.uuid7 import uuid7_factory
 from agent.config.configuration import HoldConfig, InstitutionConfig, RecordConfig
@@ -38,7 +37,6 @@ from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldReleaseRequest, HoldStore
 from agent.recording.retention.reserve import NO_SHORTFALL, SpaceShortfall, space_shortfall
 from agent.recording.retention.segment_age import BootTimeline, ClockReading, short_boot
-from agent.recording.segment_name import rfc3339
 
 log = logging.getLogger(__name__)
 
@@ -252,7 +250,7 @@ class RetentionStage:
         return ClockReading(
             boot=self._boot,
             boot_ms=t_ns // _NS_PER_MS,
-            unix_ms=_to_unix_ms(self._clock.utc(t_ns)),
+            unix_ms=unix_ms(self._clock.utc(t_ns)),
             synced=self._clock.trust().synced,
         )
 
@@ -448,7 +446,3 @@ def _to_receipt(hold: Hold) -> HoldPlaced:
         reason=hold.reason,
         expires=hold.expires,
     )
-
-
-def _to_unix_ms(utc: datetime) -> int:
-    return round(utc.astimezone(UTC).timestamp() * 1000)

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from agent.base.clock import unix_ms
 from agent.recording.segment_name import SegmentName
 
 MAX_CLOCK_DRIFT_MS = 60_000
@@ -83,7 +84,7 @@ class BootTimeline:
         boot = self._boots.setdefault(name.boot, _BootClock())
         boot.last_segment_ms = max(boot.last_segment_ms, name.begin_ms)
         if name.synced:
-            boot.add_epoch(segment_unix_ms(name) - name.begin_ms)
+            boot.add_epoch(unix_ms(name.utc) - name.begin_ms)
 
     def boot_epochs(self) -> dict[str, int]:
         """UTC at the zero of each boot whose clock can be believed, in milliseconds since 1970."""
@@ -165,11 +166,6 @@ class SegmentAges(msgspec.Struct, frozen=True, kw_only=True):
 
         Both, because a span in UTC may have been given by either.
         """
-        named_unix_ms = segment_unix_ms(name)
+        named_unix_ms = unix_ms(name.utc)
         epoch_ms = self.boot_epochs_ms.get(name.boot)
         return (named_unix_ms,) if epoch_ms is None else (named_unix_ms, epoch_ms + name.begin_ms)
-
-
-def segment_unix_ms(name: SegmentName) -> int:
-    """The UTC of a name in milliseconds since 1970."""
-    return round(name.utc.timestamp() * 1000)

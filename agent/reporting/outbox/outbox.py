@@ -14,7 +14,7 @@ from typing import IO, Self, TypeVar
 
 import msgspec
 
-from agent.base.clock import Clock
+from agent.base.clock import Clock, rfc3339
 from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
 from agent.reporting.outbox import files, schema
@@ -258,7 +258,7 @@ class Outbox:
             epoch=self._epoch,
             seq=seq,
             boot=self.boot,
-            time=topics.rfc3339(self._clock.utc(t_ns)),
+            time=rfc3339(self._clock.utc(t_ns)),
             clock=self._clock.trust(),
         )
 
@@ -337,7 +337,7 @@ class Outbox:
             priority=outgoing.priority,
             boot=self.boot,
             t_ns=outgoing.t_ns,
-            time=topics.rfc3339(self._clock.utc(outgoing.t_ns)),
+            time=rfc3339(self._clock.utc(outgoing.t_ns)),
             clock=msgspec.json.encode(self._clock.trust()).decode(),
             expiry_s=outgoing.expiry_s,
             data=outgoing.data,
