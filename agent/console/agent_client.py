@@ -3,7 +3,8 @@
 import msgspec
 
 from agent.base.model import CommandDone, CommandRefused
-from agent.console.results import Box, ConsoleError
+from agent.console.errors import ConsoleError
+from agent.console.results import Box
 
 REPLY_TIMEOUT_S = 30.0
 

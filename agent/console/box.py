@@ -38,12 +38,12 @@ from agent.console.commissioning import ConsoleCommissioning
 from agent.console.config_editor import ConfigEditor
 from agent.console.console_settings import ConsoleSettings
 from agent.console.enrolment import Enrolment
+from agent.console.errors import ConsoleError
 from agent.console.results import (
     AgentState,
     CameraPreview,
     CheckResult,
     CommissioningItem,
-    ConsoleError,
     FaultDescription,
     FootageSpan,
     HoldInfo,

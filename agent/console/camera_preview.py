@@ -14,7 +14,8 @@ from agent.capture.preview_server import (
     PreviewUnavailable,
 )
 from agent.config.configuration import Config
-from agent.console.results import CameraPreview, ConsoleError, PreviewPicture
+from agent.console.errors import ConsoleError
+from agent.console.results import CameraPreview, PreviewPicture
 from drivers.contracts import Camera, CameraReadings, ReadingsSource, StreamRequest
 from drivers.errors import DriverError, MaskError
 from drivers.media import Frame

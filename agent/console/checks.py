@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from agent.base.health_model import HealthReport
+from agent.console.errors import ConsoleError
 from agent.console.format import format_bytes, format_duration
-from agent.console.results import Box, CheckResult, ConsoleError
+from agent.console.results import Box, CheckResult
 
 MAX_FRAME_AGE_S = 5.0
 CAMERA_OPEN_GRACE_S = 10.0

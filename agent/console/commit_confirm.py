@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from agent.base import atomic_file
-from agent.console.results import ConsoleError
+from agent.console.errors import ConsoleError
 
 BACKUP_SUFFIX, PENDING_SUFFIX, CANDIDATE_SUFFIX = ".before", ".trial", ".new"
 MAX_STARTS = 3

@@ -10,7 +10,7 @@ from agent.base.errors import UserError
 from agent.console.commit_confirm import CommitConfirm, PendingCommit
 from agent.console.commit_confirm_watch import CommitConfirmWatch, restart_agent
 from agent.console.config_edit import KeyChange, list_editable_keys, plan_changes
-from agent.console.results import ConsoleError
+from agent.console.errors import ConsoleError
 from agent.console.trial_status import PendingChange
 
 log = logging.getLogger(__name__)

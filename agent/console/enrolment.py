@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from agent.base import atomic_file
 from agent.config.configuration import BrokerConfig
-from agent.console.results import ConsoleError
+from agent.console.errors import ConsoleError
 
 ENROL_DIR = "enrol"
 REQUEST_KEY_FILE = "request.key"

@@ -3,8 +3,8 @@
 import hashlib
 
 from agent.console import xmodem
+from agent.console.errors import ConsoleError
 from agent.console.format import format_bytes, format_duration
-from agent.console.results import ConsoleError
 from agent.console.terminal import Terminal
 
 LINE_BYTES_PER_S = 11_520 * 0.95

@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 
 from agent.console import system_commands
-from agent.console.results import CheckResult, ConsoleError
+from agent.console.errors import ConsoleError
+from agent.console.results import CheckResult
 from agent.health.vitals import parse
 from agent.health.vitals.network_link import MODEM_COMMAND
 

@@ -17,13 +17,9 @@ from agent.base.model import Reply
 from agent.capture.lens_aim import LensAim
 from agent.config.configuration import Config
 from agent.console.trial_status import ConfigDesk
-from agent.update.request import UpdateRequests
+from agent.console.update_client import UpdateRequests
 from drivers.contracts import CameraReadings
 from drivers.media import Plane
-
-
-class ConsoleError(Exception):
-    """Why something cannot be done here and now, in one line for the technician."""
 
 
 class AgentState(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,8 +15,9 @@ import msgspec
 from agent.base.errors import UserError
 from agent.base.lockout import Lockout
 from agent.config.names import TECHNICIAN_NAME_PATTERN
+from agent.console.errors import ConsoleError
 from agent.console.login import Authenticator
-from agent.console.results import Box, ConsoleError
+from agent.console.results import Box
 from agent.console.terminal import HISTORY, Cancelled, EndOfInput, HungUp, IdleTimeout, Terminal
 from agent.console.trial_status import format_reminder
 from drivers.errors import DriverError

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from agent.console.results import ConsoleError
+from agent.console.errors import ConsoleError
 
 JOURNALCTL = Path("/usr/bin/journalctl")
 AGENT_UNIT = "vigie-agent.service"

@@ -1,11 +1,34 @@
-"""Root's door for updates, by files: see `agent.update.request.UpdateDesk`."""
+"""Requests to root for updates, as files: see `agent.update.request_file`."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
-from agent.console.results import ConsoleError
+from agent.console.errors import ConsoleError
 from agent.update import rauc_backend, request_file, usb_bundle
-from agent.update.request import UpdateAction, UpdateRequestStatus
+from agent.update.request_file import UpdateAction, UpdateRequestStatus
+
+
+class UpdateRequests(Protocol):
+    """Root's door for updates. What fails raises ConsoleError, UserError or OSError; ConsoleError where this
+    machine has no slots.
+    """
+
+    def list_bundles(self) -> Sequence[str]:
+        """The files of bundles on what is plugged in."""
+        ...
+
+    def submit_request(self, action: UpdateAction, by: str, bundle: str | None = None) -> str:
+        """Give an order; its id. `bundle` is the file, of `install` alone."""
+        ...
+
+    def read_status(self) -> UpdateRequestStatus | None:
+        """What root tells of the order that it has taken last; None where it has taken none."""
+        ...
+
+    def withdraw_request(self, request_id: str) -> bool:
+        """Take an order back. False where root has taken it already."""
+        ...
 
 
 class UpdateClient:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from agent.console.errors import ConsoleError
 from agent.console.format import format_bytes
-from agent.console.results import ConsoleError, FootageSpan, HoldInfo, ProgressCallback
+from agent.console.results import FootageSpan, HoldInfo, ProgressCallback
 from agent.recording.archive import FootageArchive, merge_segments
 from agent.recording.export.exporter import ExportError
 from agent.recording.export.html_pages import ExportRequest

@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from agent.base.errors import UserError
 from agent.console.enrolment import ENROL_DIR, REQUEST_KEY_FILE, Enrolment
-from agent.console.results import ConsoleError
+from agent.console.errors import ConsoleError
 from agent.provisioning import pem
 from agent.provisioning.atomic_folder import NewFile
 from agent.provisioning.file_references import local_name

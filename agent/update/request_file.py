@@ -13,14 +13,13 @@ import secrets
 import stat
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
 from agent.base import atomic_file
 from agent.base.errors import UserError
 from agent.config.names import TECHNICIAN_NAME_PATTERN
-from agent.update.request import UpdateAction, UpdateRequestStatus
 
 REQUEST_DIR = Path("/run/vigie-update")
 REQUEST_FILE = "asked"
@@ -28,6 +27,7 @@ STATUS_FILE = "told"
 MAX_REQUEST_BYTES = 8192
 _MAX_PATH_LENGTH = 1024
 
+UpdateAction: TypeAlias = Literal["status", "install", "rollback", "good"]
 RequestId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}$(?!\n)")]
 RequesterName = Annotated[
     str, msgspec.Meta(pattern=rf"^(?:{TECHNICIAN_NAME_PATTERN.pattern})$(?!\n)")
@@ -49,6 +49,17 @@ class UpdateRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         """Raise ValueError where a path is missing, or too many."""
         if (self.bundle is not None) != (self.do == "install"):
             raise ValueError(f"{self.do}: a bundle belongs to install, and to nothing else")
+
+
+class UpdateRequestStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Progress and outcome of the request `id`: `step` while it runs, `lines` once it has ended."""
+
+    id: str
+    do: UpdateAction
+    by: str
+    state: Literal["doing", "done", "failed"]
+    step: str = ""
+    lines: tuple[str, ...] = ()
 
 
 _REQUEST_DECODER = msgspec.json.Decoder(UpdateRequest)

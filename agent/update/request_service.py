@@ -17,8 +17,7 @@ import msgspec
 from agent.base.errors import UserError
 from agent.update import operations, request_file, status_text
 from agent.update.errors import UpdateError
-from agent.update.request import UpdateRequestStatus
-from agent.update.request_file import UpdateRequest
+from agent.update.request_file import UpdateRequest, UpdateRequestStatus
 from agent.update.updater import ProgressCallbacks, Updater, VersionRefused, open_updater
 
 log = logging.getLogger(__name__)

@@ -24,13 +24,13 @@ from agent.config.configuration import Config
 from agent.config.strict import convert
 from agent.console.command_table import COMMANDS
 from agent.console.config_edit import KeyChange, list_editable_keys, plan_changes
+from agent.console.errors import ConsoleError
 from agent.console.login import Authenticator, compute_code, parse_challenge
 from agent.console.results import (
     AgentState,
     CameraPreview,
     CheckResult,
     CommissioningItem,
-    ConsoleError,
     FaultDescription,
     FootageSpan,
     HoldInfo,
@@ -45,7 +45,7 @@ from agent.console.session import ConsoleSession
 from agent.console.terminal import HungUp, Terminal
 from agent.console.trial_status import PendingChange
 from agent.faults.registry import FAULTS
-from agent.update.request import UpdateAction, UpdateRequestStatus
+from agent.update.request_file import UpdateAction, UpdateRequestStatus
 from tests.conftest import ManualClock
 
 SECRET = bytes(range(32))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.console.commit_confirm import MAX_STARTS, CommitConfirm
-from agent.console.results import ConsoleError
+from agent.console.errors import ConsoleError
 
 OLD, NEW = "old = true\n", "new = true\n"
 BOOT, OTHER_BOOT = "boot-1", "boot-2"

@@ -7,9 +7,9 @@ from typing import Literal
 import pytest
 
 from agent.console.commands.update import ANSWER_TIMEOUT_S
-from agent.console.results import ConsoleError
+from agent.console.errors import ConsoleError
 from agent.console.update_client import UpdateClient
-from agent.update.request import UpdateAction, UpdateRequestStatus
+from agent.update.request_file import UpdateAction, UpdateRequestStatus
 from tests.conftest import ManualClock
 from tests.pure.console_rig import ConsoleRig
 

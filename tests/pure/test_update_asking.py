@@ -13,8 +13,7 @@ from hypothesis import given
 from agent.base.errors import UserError
 from agent.update import request_file, usb_bundle
 from agent.update.feed import MAX_BUNDLE_BYTES
-from agent.update.request import UpdateRequestStatus
-from agent.update.request_file import UpdateRequest
+from agent.update.request_file import UpdateRequest, UpdateRequestStatus
 
 ME = (os.geteuid(),)
 GOOD = b'{"v":1,"id":"0123456789abcdef","do":"good","by":"amina"}'

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.console.results import ConsoleError
+from agent.console.errors import ConsoleError
 from agent.console.update_client import UpdateClient
 from agent.update import request_file, request_service, update_log
 from agent.update.rauc import RaucClient
-from agent.update.request import UpdateAction, UpdateRequestStatus
+from agent.update.request_file import UpdateAction, UpdateRequestStatus
 from agent.update.updater import Updater
 from tests.updates.conftest import COMPATIBLE, BundleAuthority, UpdateBox
 from tests.updates.test_rauc import tamper

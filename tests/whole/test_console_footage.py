@@ -8,7 +8,7 @@ import pytest
 from agent.__main__ import main
 from agent.base.clock import SystemClock
 from agent.console import usb_export
-from agent.console.results import ConsoleError
+from agent.console.errors import ConsoleError
 from agent.recording.archive import FootageArchive
 from agent.recording.custody.receipts import FootageExported, parse_line
 from tests.vectors.street import BOOT_UTC, StreetBox

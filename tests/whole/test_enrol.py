@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from agent.config.configuration import BrokerConfig
 from agent.console.enrolment import Enrolment
-from agent.console.results import ConsoleError
+from agent.console.errors import ConsoleError
 from tests.whole.technician import LOGGED_OUT_PROMPT, ConsoleTechnician, make_box_folder
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)

@@ -7,8 +7,9 @@ from pathlib import Path
 from agent.base import time_argument
 from agent.base.errors import UserError
 from agent.console.arguments import choose_arg
+from agent.console.errors import ConsoleError
 from agent.console.format import format_bytes, format_time
-from agent.console.results import Box, ConsoleError
+from agent.console.results import Box
 from agent.console.terminal import Terminal
 
 NAME = "footage"

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from agent.base.errors import UserError
 from agent.console.arguments import no_more_args
-from agent.console.results import Box, CheckResult, ConsoleError
+from agent.console.errors import ConsoleError
+from agent.console.results import Box, CheckResult
 from agent.console.terminal import Terminal
 from agent.console.verdicts import print_results
 

@@ -7,7 +7,8 @@ import msgspec
 from agent.base.errors import UserError
 from agent.console.agent_client import run_agent_command
 from agent.console.arguments import choose_arg
-from agent.console.results import Box, ConsoleError
+from agent.console.errors import ConsoleError
+from agent.console.results import Box
 from agent.console.terminal import Terminal
 
 NAME = "ptz"

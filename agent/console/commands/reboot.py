@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from agent.console.arguments import no_more_args
-from agent.console.results import Box, ConsoleError
+from agent.console.errors import ConsoleError
+from agent.console.results import Box
 from agent.console.terminal import Terminal
 
 NAME = "reboot"

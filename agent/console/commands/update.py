@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from agent.base.errors import UserError
-from agent.console.results import Box, ConsoleError
+from agent.console.errors import ConsoleError
+from agent.console.results import Box
 from agent.console.terminal import Terminal
-from agent.update.request import UpdateAction, UpdateRequestStatus
+from agent.update.request_file import UpdateAction, UpdateRequestStatus
 
 NAME = "update"
 HELP = "the system's two slots; a new version from a USB disk; back"
