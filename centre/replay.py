@@ -24,7 +24,6 @@ from agent.config import strict
 from agent.config.configuration import DetectConfig
 from agent.detection import model_card
 from agent.detection import scene as scenes
-from agent.detection.annotate import AnnotatedVideo
 from agent.detection.geometry import round_box
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.rule_engine import RuleEngine
@@ -32,6 +31,7 @@ from agent.detection.scene import Scene
 from agent.detection.tflite import TfliteDetector
 from agent.reporting import topics
 from agent.reporting.topics import EnvelopeFields
+from centre.annotated_video import AnnotatedVideo
 from drivers import catalog
 from drivers.contracts import Camera, StreamRequest
 from drivers.errors import DriverError

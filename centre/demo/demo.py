@@ -29,7 +29,7 @@ from agent.config.configuration import (
 from agent.detection import scene as scenes
 from agent.runtime.sd_notify import Notifier
 from agent.runtime.stop_signals import StopSignals
-from centre.demo.annotated_video import AnnotatedVideoWriter
+from centre.annotated_video import AnnotatedVideoWriter
 from centre.demo.broker import run_broker
 from centre.demo.demo_centre import DemoCentre
 from centre.demo.display import DemoDisplay, VideoStatusLines, create_display

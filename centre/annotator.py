@@ -1,26 +1,21 @@
-"""The annotated film: what the eyes saw and the judge said, drawn over the street."""
+"""Overlay of tracks, the scene and events on the frames of one camera."""
 
 import math
 from collections import Counter, deque
 from collections.abc import Sequence
-from fractions import Fraction
-from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
 
-import av
 import msgspec
 import numpy as np
 
-from agent.base.errors import UserError
 from agent.base.model import Event, FrameResult, Label, Track
-from agent.detection import draw as drawing
 from agent.detection import image
-from agent.detection.draw import Colour, Pixel, Rgb
 from agent.detection.geometry import Point, bottom_centre
+from agent.detection.image import Rgb
 from agent.detection.rules.line_crossing import LineRule
 from agent.detection.rules.road_users import TrackMemory
 from agent.detection.scene import Scene, SceneLine, Zone, ZoneKind
+from centre import draw as drawing
+from centre.draw import Colour, Pixel
 from drivers.media import Frame
 
 LABEL_COLOURS: dict[Label, Colour] = {
@@ -41,17 +36,12 @@ ALARM_COLOUR: Colour = (255, 82, 82)
 RECENT_CROSSING_COLOUR: Colour = (255, 236, 130)
 ALARM_KINDS = frozenset({"stopped", "wrong_way", "person_on_carriageway"})
 
-MIN_HEIGHT_PX, MAX_HEIGHT_PX = 720, 1080
-"""Small pictures are enlarged, so that what is written on them can be read."""
-
 TRAIL_NS = 2_500_000_000
 CROSSING_HIGHLIGHT_NS = 600_000_000
 CAPTION_NS = 5_000_000_000
 MAX_CAPTIONS = 5
 TRAIL_SMOOTHING_POINTS = 3
 """Points on each side that a trail is averaged over."""
-
-TICKS_PER_S = 90_000
 
 _PHASE_PREFIXES: dict[str, str] = {"begin": "", "update": "now ", "end": "over ", "moment": ""}
 
@@ -269,94 +259,6 @@ def caption_text(event: Event) -> str:
     if event.phase == "end" and event.duration_s is not None:
         parts.append(f"after {event.duration_s:.0f} s")
     return "  ".join(parts)
-
-
-class AnnotatedVideo:
-    """An MP4 file (H.264, 4:2:0, its index first) that every player plays.
-
-    Use it as a context; `note` events before the frame that they are to appear on.
-    """
-
-    def __init__(self, path: Path, size_px: Pixel, fps: float, scene: Scene, title: str) -> None:
-        """`size_px` is of the camera's picture. Raises UserError where `path` cannot be written."""
-        self._annotator = Annotator(scene, title)
-        self._size_px = video_size(size_px)
-        self._path = path
-        try:
-            self._container = av.open(
-                str(path), "w", format="mp4", options={"movflags": "+faststart"}
-            )
-            self._stream = self._container.add_stream(
-                "libx264", rate=Fraction(fps).limit_denominator(1001)
-            )
-            self._stream.width, self._stream.height = self._size_px
-            self._stream.pix_fmt = "yuv420p"
-            self._stream.options = {"crf": "21", "preset": "veryfast"}
-            self._stream.codec_context.time_base = Fraction(1, TICKS_PER_S)
-            self._container.start_encoding()
-        except (av.FFmpegError, OSError) as error:
-            raise self._write_error(error) from error
-        self._last_pts = -1
-
-    def __enter__(self) -> Self:
-        """The film itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> Literal[False]:
-        """Finish the file."""
-        self.close()
-        return False
-
-    def add_event(self, event: Event) -> None:
-        """Take an event."""
-        self._annotator.add_event(event)
-
-    def add_frame(self, frame: Frame, result: FrameResult) -> None:
-        """Add a frame. Frames that do not come later than the one before are left out. Raises UserError
-        where the disk takes no more.
-        """
-        pts = round(result.t_ns * TICKS_PER_S / 1e9)
-        canvas = self._annotator.draw(frame, result, self._size_px)
-        if pts <= self._last_pts:
-            return
-        self._last_pts = pts
-        video_frame = av.VideoFrame.from_ndarray(canvas, format="rgb24")
-        video_frame.pts, video_frame.time_base = pts, Fraction(1, TICKS_PER_S)
-        self._mux(video_frame)
-
-    def close(self) -> None:
-        """Finish the file. Raises UserError where the disk takes no more."""
-        try:
-            self._mux(None)
-        finally:
-            self._close_container()
-
-    def _mux(self, video_frame: av.VideoFrame | None) -> None:
-        try:
-            self._container.mux(self._stream.encode(video_frame))
-        except (av.FFmpegError, OSError) as error:
-            raise self._write_error(error) from error
-
-    def _close_container(self) -> None:
-        try:
-            self._container.close()
-        except (av.FFmpegError, OSError) as error:
-            raise self._write_error(error) from error
-
-    def _write_error(self, error: av.FFmpegError | OSError) -> UserError:
-        return UserError(f"annotated film {str(self._path)!r}: {error.strerror or error}")
-
-
-def video_size(size_px: Pixel) -> Pixel:
-    """The size of the annotated film of a picture: even, and large enough to read."""
-    width, height = size_px
-    target_height = min(MAX_HEIGHT_PX, max(MIN_HEIGHT_PX, height))
-    return round(width * target_height / height / 2) * 2, target_height // 2 * 2
 
 
 def _pixels(points: Sequence[Point], size_px: Pixel) -> list[Pixel]:

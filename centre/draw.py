@@ -6,9 +6,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-Rgb = npt.NDArray[np.uint8]
+from agent.detection.image import Rgb
+
 Colour = tuple[int, int, int]
 """Red, green, blue, 0..255."""
 
