@@ -15,8 +15,8 @@ from agent.ptz.automation.sweep import Image, Shot, plan_sweep
 from agent.ptz.panorama.stitch import render_panorama
 from bench.cpu import Work, one_core, run_in_turns
 from bench.table import Row
-from drivers.street.picture import SceneConditions
-from drivers.street.surround import SurroundRenderer
+from drivers.rendered_street.renderer import SceneConditions
+from drivers.rendered_street.surround_renderer import SurroundRenderer
 
 WIDTH_PX, HEIGHT_PX = 640, 360
 FOV = FieldOfView(wide=60.0, tele=60.0)

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from agent.detection.tflite import TfliteDetector, open_detector
 from bench.table import Row
-from drivers.street.picture import SceneConditions, StreetRenderer
-from drivers.street.view import FixedView, TruthBox, truth_boxes
+from drivers.rendered_street.fixed_view import FixedView, TruthBox, truth_boxes
+from drivers.rendered_street.renderer import SceneConditions, StreetRenderer
 
 SEED = 7
 """Not the one that the street was drawn by."""

@@ -19,7 +19,7 @@ from picamera2.encoders.libav_h264_encoder import LibavH264Encoder
 from picamera2.outputs import Output
 
 from drivers.av_stream import FrameSelector
-from drivers.csi import encoders, opening
+from drivers.csi import encoders, picamera2_setup
 from drivers.csi.options import Options
 
 
@@ -79,8 +79,8 @@ def main() -> None:
     """Run the camera, and print what it took."""
     variant, plan = sys.argv[1], msgspec.json.decode(sys.argv[2], type=MeasurementPlan)
     options, counts, selector = plan.options, MediaCounts(), FrameSelector(plan.frames_fps)
-    camera = opening.open_camera(picamera2, options, variant)
-    opening.configure(camera, options, variant, lores=True)
+    camera = picamera2_setup.open_camera(picamera2, options, variant)
+    picamera2_setup.configure(camera, options, variant, lores=True)
     step_us = round(1e6 / options.fps)
     camera.set_controls({"FrameDurationLimits": (step_us, step_us)})
 

@@ -12,9 +12,9 @@ from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
 from drivers.masking import MaskPainter
 from drivers.media import Frame, StreamInfo
+from drivers.rendered_street.planes import bgr_to_planes
+from drivers.rendered_street.surround_renderer import SurroundRenderer
 from drivers.simulated.motion import HeadSimulator
-from drivers.street.planes import bgr_to_planes
-from drivers.street.surround import SurroundRenderer
 
 NS_PER_S = 1_000_000_000
 ImageArray = npt.NDArray[np.uint8]

@@ -39,7 +39,7 @@ import msgspec
 
 from drivers.av_stream import NS_PER_S
 from drivers.contracts import CameraReadings, StreamRequest
-from drivers.csi.link import KILL_TIMEOUT_S, ChildConnection
+from drivers.csi.child_connection import KILL_TIMEOUT_S, ChildConnection
 from drivers.csi.options import Options
 from drivers.csi.process import ChildStarter, start_child
 from drivers.errors import DriverError

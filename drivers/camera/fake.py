@@ -17,7 +17,7 @@ noise = 2.0
 ```
 
 Cars both ways, people on the pavements and on a crossing, a car that stops and one on the wrong
-side; a minute's timetable, repeated (see `drivers.street.world`). The same options give the same
+side; a minute's timetable, repeated (see `drivers.rendered_street.world`). The same options give the same
 pictures. `truth` tells who is where.
 
 It fails when it is told to: `duration_s` ends the stream, `freeze_after_s` gives the same picture
@@ -38,9 +38,9 @@ from drivers.encoder import H264Encoder
 from drivers.errors import DriverError
 from drivers.masking import MaskPainter
 from drivers.media import Frame, Packet, Plane, StreamInfo
-from drivers.street.picture import SceneConditions, StreetRenderer
-from drivers.street.planes import bgr_to_planes
-from drivers.street.view import FixedView, TruthBox, truth_boxes
+from drivers.rendered_street.fixed_view import FixedView, TruthBox, truth_boxes
+from drivers.rendered_street.planes import bgr_to_planes
+from drivers.rendered_street.renderer import SceneConditions, StreetRenderer
 
 EvenPixels = Annotated[int, msgspec.Meta(ge=64, le=4096, multiple_of=2)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]

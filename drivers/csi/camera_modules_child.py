@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.csi import opening
+from drivers.csi import picamera2_setup
 from drivers.csi.camera_modules import CameraModule, CameraModulesReply
 from drivers.errors import DriverError
 
@@ -21,13 +21,14 @@ def main() -> None:
     out = os.dup(STDOUT)
     os.dup2(STDERR, STDOUT)
     try:
-        infos = opening.import_picamera2("camera modules").Picamera2.global_camera_info()
+        infos = picamera2_setup.import_picamera2("camera modules").Picamera2.global_camera_info()
         reply = CameraModulesReply(modules=parse_modules(infos))
     except DriverError as error:
         reply = CameraModulesReply(kind=error.kind, message=str(error))
     except (RuntimeError, OSError) as error:
         reply = CameraModulesReply(
-            kind="unsupported", message=str(opening.to_driver_error(error, "camera modules"))
+            kind="unsupported",
+            message=str(picamera2_setup.to_driver_error(error, "camera modules")),
         )
     with os.fdopen(out, "wb") as pipe:
         pipe.write(msgspec.json.encode(reply))

@@ -16,9 +16,9 @@ from types import TracebackType
 
 from drivers.csi import messages
 from drivers.csi.bounded_queue import MediaQueue
+from drivers.csi.camera_runner import CameraRunner
 from drivers.csi.control_channel import ControlChannel, receive_setup
 from drivers.csi.frame_memory import SLOT_COUNT
-from drivers.csi.module import CameraRunner
 from drivers.errors import DriverError, MaskError
 from drivers.media import Packet
 

@@ -11,7 +11,7 @@ import os
 
 import numpy as np
 
-from drivers.csi.picture import frame_bytes, planar_views
+from drivers.csi.nv12 import frame_bytes, planar_views
 from drivers.masking import Planes
 
 SLOT_COUNT = 4

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from drivers.contracts import CameraReadings
 from drivers.csi import controls, encoders, messages
 from drivers.csi.bounded_queue import MediaQueue, PacketBudget
-from drivers.csi.night import NightDetector
+from drivers.csi.night_detector import NightDetector
+from drivers.csi.nv12 import frame_bytes, nv12_views, planar_views, write_planar
 from drivers.csi.options import Night, Options
-from drivers.csi.picture import frame_bytes, nv12_views, planar_views, write_planar
 from drivers.csi.readings import read_lux, to_readings
 from drivers.errors import DriverError
 from drivers.media import Corner, Frame, Packet, StreamInfo

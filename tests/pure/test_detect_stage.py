@@ -11,7 +11,7 @@ from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import Scene
 from agent.runtime.queues import LatestFrame
 from drivers.media import Frame
-from tests.pure.rules.street import NS_PER_S, id_maker
+from tests.pure.rules.scripted_tracks import NS_PER_S, id_maker
 
 STREET = np.random.default_rng(1).integers(40, 220, (120, 160), dtype=np.uint8)
 CHROMA = np.full((60, 80), 128, np.uint8)

@@ -23,7 +23,7 @@ from agent.commands.command import Deferred, ValidCommand
 from agent.commands.requester import CommandRejected, Requester
 from agent.diagnostics.selftest import test_pattern
 from agent.diagnostics.selftest.test_pattern import FrameTracks
-from drivers.street.view import FixedView, TruthBox, truth_boxes
+from drivers.rendered_street.fixed_view import FixedView, TruthBox, truth_boxes
 
 VIEW = FixedView(test_pattern.WIDTH_PX, test_pattern.HEIGHT_PX)
 GOOD = SelfTestStep(name="capture", ok=True, ms=10.0, said="all came")

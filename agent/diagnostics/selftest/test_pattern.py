@@ -18,7 +18,7 @@ from drivers.camera import fake
 from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
 from drivers.media import Frame, Plane
-from drivers.street.view import FixedView, TruthBox, truth_boxes
+from drivers.rendered_street.fixed_view import FixedView, TruthBox, truth_boxes
 
 CAMERA = "pattern"
 FPS = 10

@@ -9,8 +9,8 @@ import pytest
 from agent.base.model import BoundingBox, Event, FrameResult, Track
 from agent.detection import scene as scenes
 from agent.detection.rule_engine import RuleEngine
-from drivers.street.view import FixedView, TruthBox, truth_boxes
-from tests.pure.rules.street import NS_PER_S, id_maker
+from drivers.rendered_street.fixed_view import FixedView, TruthBox, truth_boxes
+from tests.pure.rules.scripted_tracks import NS_PER_S, id_maker
 
 SCENE = Path(__file__).parents[2] / "centre" / "demo" / "scenes" / "street.toml"
 LENGTH_S = 58

@@ -1,6 +1,6 @@
 """Who is on the avenue at a given second, and where: a street that goes both ways past a pole. Pure.
 
-Metres, as in `drivers.street.world`: x to the right, z along the street, the pole at z 0. Traffic
+Metres, as in `drivers.rendered_street.world`: x to the right, z along the street, the pole at z 0. Traffic
 keeps right, people walk on the left pavement and on the square at the right, and some stand. All go
 at one speed, and a minute's timetable repeats with other colours and other people.
 """
@@ -8,7 +8,7 @@ at one speed, and a minute's timetable repeats with other colours and other peop
 import math
 import random
 
-from drivers.street.world import (
+from drivers.rendered_street.world import (
     CAR_COLOURS_BGR,
     CLOTHES_BGR,
     SKIN_BGR,

@@ -7,9 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.street.picture import SceneConditions, StreetRenderer
-from drivers.street.view import FixedView, TruthBox, truth_boxes
-from drivers.street.world import CROSSING_Z_M, CYCLE_S, KERB_LANE_M, ROAD_HALF_M, road_users_at
+from drivers.rendered_street.fixed_view import FixedView, TruthBox, truth_boxes
+from drivers.rendered_street.renderer import SceneConditions, StreetRenderer
+from drivers.rendered_street.world import (
+    CROSSING_Z_M,
+    CYCLE_S,
+    KERB_LANE_M,
+    ROAD_HALF_M,
+    road_users_at,
+)
 
 VIEW = FixedView(320, 180)
 DAY = SceneConditions(night=False, rain=0.0, noise=0.0)

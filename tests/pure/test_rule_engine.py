@@ -5,7 +5,7 @@ import msgspec
 from agent.base.model import Event
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import Scene
-from tests.pure.rules.street import (
+from tests.pure.rules.scripted_tracks import (
     NS_PER_S,
     ScriptedRoadUser,
     event_names,

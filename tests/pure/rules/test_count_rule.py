@@ -1,7 +1,7 @@
 import pytest
 
 from agent.base.model import Label
-from tests.pure.rules.street import (
+from tests.pure.rules.scripted_tracks import (
     ScriptedRoadUser,
     event_names,
     run_rules,

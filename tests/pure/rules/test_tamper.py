@@ -10,7 +10,7 @@ from agent.base.model import Event, FrameResult
 from agent.detection.rules.camera_lost import CameraLost
 from agent.detection.rules.tamper import TamperRule
 from drivers.media import Plane
-from tests.pure.rules.street import NS_PER_S, event_names
+from tests.pure.rules.scripted_tracks import NS_PER_S, event_names
 
 HEIGHT, WIDTH = 180, 320
 

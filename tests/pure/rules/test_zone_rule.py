@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.base.model import Event
-from tests.pure.rules.street import (
+from tests.pure.rules.scripted_tracks import (
     ScriptedRoadUser,
     event_names,
     run_rules,

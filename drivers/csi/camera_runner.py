@@ -10,13 +10,13 @@ from typing import Any
 
 from drivers.av_stream import NS_PER_S, FrameSelector
 from drivers.contracts import CameraReadings
-from drivers.csi import controls, encoders, messages, opening
+from drivers.csi import controls, encoders, messages, picamera2_setup
 from drivers.csi.bounded_queue import MediaQueue
 from drivers.csi.control_channel import ControlChannel
 from drivers.csi.frame_memory import SLOT_COUNT, FrameMemory
-from drivers.csi.night import NightDetector
-from drivers.csi.opening import CsiStream
-from drivers.csi.picture import nv12_views, write_planar
+from drivers.csi.night_detector import NightDetector
+from drivers.csi.nv12 import nv12_views, write_planar
+from drivers.csi.picamera2_setup import CsiStream
 from drivers.csi.readings import read_lux, to_readings
 from drivers.masking import MaskPainter
 from drivers.media import Packet, Plane, Polygon, StreamInfo
@@ -42,9 +42,9 @@ class CameraRunner:
         self._options = options = setup.options
         self._control = control
         self._queue = queue
-        self._picamera2 = opening.import_picamera2(setup.display_name)
-        self._camera = opening.open_camera(self._picamera2, options, setup.display_name)
-        self._streams = opening.configure(
+        self._picamera2 = picamera2_setup.import_picamera2(setup.display_name)
+        self._camera = picamera2_setup.open_camera(self._picamera2, options, setup.display_name)
+        self._streams = picamera2_setup.configure(
             self._camera, options, setup.display_name, lores=setup.frames_fps > 0
         )
         self._selector = FrameSelector(setup.frames_fps)
@@ -94,7 +94,7 @@ class CameraRunner:
         try:
             self._camera.start()
         except (RuntimeError, OSError) as error:
-            raise opening.to_driver_error(error, self._setup.display_name) from error
+            raise picamera2_setup.to_driver_error(error, self._setup.display_name) from error
         self._queue.put(self._opened_message(kind, supported.missing))
         self._announced.set()
 

@@ -16,7 +16,7 @@ from agent.detection.scene import PrivacyMask, Scene, SceneLine
 from agent.runtime.queues import LatestFrame
 from drivers.masking import WHOLE_PICTURE
 from drivers.media import Frame
-from tests.pure.rules.street import NS_PER_S, id_maker
+from tests.pure.rules.scripted_tracks import NS_PER_S, id_maker
 
 CORNER = (Point(0, 0), Point(0.2, 0), Point(0.2, 0.2))
 NONE = ShiftTolerance(x=0.0, y=0.0)

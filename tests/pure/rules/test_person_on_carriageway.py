@@ -1,6 +1,6 @@
 import pytest
 
-from tests.pure.rules.street import (
+from tests.pure.rules.scripted_tracks import (
     ScriptedRoadUser,
     event_names,
     run_rules,

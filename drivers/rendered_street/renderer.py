@@ -12,9 +12,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from drivers.street.road_users import draw_car_lamps, draw_road_user
-from drivers.street.view import CameraProjection, FixedView
-from drivers.street.world import (
+from drivers.rendered_street.fixed_view import CameraProjection, FixedView
+from drivers.rendered_street.road_users import draw_car_lamps, draw_road_user
+from drivers.rendered_street.world import (
     CROSSING_Z_M,
     ROAD_HALF_M,
     Colour,

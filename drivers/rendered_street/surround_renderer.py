@@ -5,12 +5,12 @@ import numpy as np
 import numpy.typing as npt
 
 from drivers.angles import wrap_deg
-from drivers.street import backdrop
-from drivers.street.avenue import road_users_at
-from drivers.street.panned_view import PannedView, truth_boxes, visible_road_users
-from drivers.street.picture import CameraEffects, SceneConditions
-from drivers.street.road_users import draw_car_lamps, draw_road_user
-from drivers.street.view import TruthBox
+from drivers.rendered_street import backdrop
+from drivers.rendered_street.avenue import road_users_at
+from drivers.rendered_street.fixed_view import TruthBox
+from drivers.rendered_street.panned_view import PannedView, truth_boxes, visible_road_users
+from drivers.rendered_street.renderer import CameraEffects, SceneConditions
+from drivers.rendered_street.road_users import draw_car_lamps, draw_road_user
 
 Image = npt.NDArray[np.uint8]
 Map = npt.NDArray[np.float32]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.detection.geometry import Point
-from tests.pure.rules.street import (
+from tests.pure.rules.scripted_tracks import (
     PicturePoint,
     ScriptedRoadUser,
     Trajectory,
