@@ -35,8 +35,8 @@ from agent.config.configuration import HoldConfig, Recipient, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipt_queue import ReceiptQueue
+from agent.recording.encryption.key_wrapping import KEY_RING_CAPACITY, Sealer
 from agent.recording.encryption.keys import KeyRing, encode_public_key
-from agent.recording.encryption.seal import KEY_RING_CAPACITY, Sealer
 from agent.recording.record_stage import POLL_INTERVAL_S, RecordStage
 from agent.recording.retention.hold_store import HoldStore
 from agent.recording.retention.retention_stage import RetentionStage

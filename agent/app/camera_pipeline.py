@@ -31,8 +31,8 @@ from agent.faults.registry import FaultRegistry
 from agent.health.load_shedding import CameraDuty
 from agent.recording import mask_store
 from agent.recording.custody.custody_log import CustodyLog
+from agent.recording.encryption.key_wrapping import KEY_RING_CAPACITY, Sealer
 from agent.recording.encryption.keys import KeyRing
-from agent.recording.encryption.seal import KEY_RING_CAPACITY, Sealer
 from agent.recording.record_stage import RecordStage
 from agent.recording.retention.retention_stage import RetentionStage
 from agent.recording.segment_writer import SegmentProvenance

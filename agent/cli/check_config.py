@@ -7,7 +7,7 @@ from agent.app.actuator_specs import load_actuator_specs
 from agent.base.clock import SystemClock
 from agent.capture import camera_source
 from agent.cli.commands import Commands
-from agent.recording.encryption.seal import parse_recipients
+from agent.recording.encryption.key_wrapping import parse_recipients
 
 
 def add_parser(commands: Commands) -> None:

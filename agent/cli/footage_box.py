@@ -16,7 +16,7 @@ from agent.cli.output import MAX_TEXT_CHARS, escape_unprintable, print_json, pro
 from agent.recording.archive import FootageArchive, RecordedSpan, is_sealed, merge_segments
 from agent.recording.catalogue import FootageEntry
 from agent.recording.encryption import keys
-from agent.recording.export.html_pages import ExportRequest
+from agent.recording.export.export_request import ExportRequest
 
 
 def list_footage(args: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from agent.base.errors import UserError
 from agent.cli.output import MAX_TEXT_CHARS, escape_unprintable, print_json, progress_bar
 from agent.recording.custody.chain import ChainHead
 from agent.recording.encryption import keys
-from agent.recording.encryption.unsealed import unseal_all
+from agent.recording.encryption.unseal import unseal_all
 from agent.recording.export.verify import VerificationResult, verify_export
 
 _CHAIN_HEAD = re.compile(r"([1-9]\d{0,15}):([0-9a-f]{64})", re.ASCII)

@@ -10,8 +10,8 @@ from agent.console.errors import ConsoleError
 from agent.console.format import format_bytes
 from agent.console.results import FootageSpan, HoldInfo, ProgressCallback
 from agent.recording.archive import FootageArchive, merge_segments
+from agent.recording.export.export_request import ExportRequest
 from agent.recording.export.exporter import ExportError
-from agent.recording.export.html_pages import ExportRequest
 
 MOUNTS_FILE = Path("/proc/self/mounts")
 _MOUNT_PREFIXES = ("/media/", "/run/media/", "/mnt/")

@@ -21,7 +21,7 @@ from agent.console import login
 from agent.provisioning import pem
 from agent.provisioning.embedded_files import CONFIG_FILE, EmbeddedFiles
 from agent.provisioning.file_references import iter_references, local_name
-from agent.recording.encryption.seal import parse_recipients
+from agent.recording.encryption.key_wrapping import parse_recipients
 
 SHM_DIR = Path("/dev/shm")  # noqa: S108 - of the names in it none is known before
 """Where Linux has files that are on no disk."""

@@ -23,11 +23,11 @@ from agent.recording import catalogue, owner_policy
 from agent.recording.catalogue import FootageEntry
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import BadReceipt, FootageAttested, parse_line
-from agent.recording.encryption import seal
+from agent.recording.encryption import key_wrapping
 from agent.recording.encryption.keys import KeyLookup, SegmentKey
 from agent.recording.export import clip_server
+from agent.recording.export.export_request import ExportRequest
 from agent.recording.export.exporter import Exporter, ExportResult, snapshot_span
-from agent.recording.export.html_pages import ExportRequest
 from agent.recording.mask_store import MASKS_DIR
 from agent.recording.owner_policy import OwnerPolicies
 from agent.recording.retention.hold import Hold
@@ -274,7 +274,7 @@ def _unwrap_keys(
         for entry in entries:
             sidecar = entry.path.with_name(entry.segment_name + KEYS_SUFFIX)
             if sidecar.exists():
-                segment_key = seal.unwrap_segment_key(sidecar, private_key)
+                segment_key = key_wrapping.unwrap_segment_key(sidecar, private_key)
                 keys[segment_key.kid] = segment_key
     return keys.get
 

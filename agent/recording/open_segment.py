@@ -9,7 +9,7 @@ import msgspec
 
 from agent.base.atomic_file import fsync_dir
 from agent.base.clock import Clock
-from agent.recording.encryption.seal import Sealer, write_sidecar
+from agent.recording.encryption.key_wrapping import Sealer, write_sidecar
 from agent.recording.gop import GopTracker
 from agent.recording.muxer import Muxer
 from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX, SegmentName

@@ -13,7 +13,7 @@ from agent.base.health_model import FootageHealth
 from agent.base.model import Segment
 from agent.config.configuration import RecordConfig
 from agent.faults.registry import FaultRegistry
-from agent.recording.encryption.seal import Sealer
+from agent.recording.encryption.key_wrapping import Sealer
 from agent.recording.muxer import MuxerError, NoKeyframe, check_stream
 from agent.recording.retention.retention_stage import RetentionStage
 from agent.recording.segment_writer import SegmentProvenance, SegmentWriter

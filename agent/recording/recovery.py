@@ -15,11 +15,10 @@ from typing import BinaryIO
 import msgspec
 
 from agent.base.atomic_file import fsync_dir
+from agent.recording.quarantine import QUARANTINE_DIR, quarantine_file
 from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX, SegmentName, parse_segment_name
 
 log = logging.getLogger(__name__)
-
-QUARANTINE_DIR = "set-aside"
 
 _HEADER_BYTES = 8
 _LARGE_HEADER_BYTES = 16
@@ -193,18 +192,3 @@ def _quarantine_with_warning(path: Path) -> None:
     target = quarantine_file(path)
     # A stranger's name may be no text.
     log.warning("%a: no footage, set aside as %a", path.name, target.name)
-
-
-def quarantine_file(path: Path) -> Path:
-    """Move a file that is not what its name says out of the way, under a name that is free: its new
-    place. Raises OSError.
-    """
-    quarantine_dir = path.parent / QUARANTINE_DIR
-    quarantine_dir.mkdir(exist_ok=True)
-    target = quarantine_dir / path.name
-    number = 0
-    while target.exists() or target.is_symlink():
-        number += 1
-        target = quarantine_dir / f"{path.name}.{number}"
-    path.rename(target)
-    return target

@@ -13,11 +13,12 @@ from agent.base.health_model import FootageHealth
 from agent.base.model import Segment
 from agent.config.configuration import RecordConfig
 from agent.recording.custody.receipts import SegmentClosed, SegmentOpened
-from agent.recording.encryption.seal import Sealer
+from agent.recording.encryption.key_wrapping import Sealer
 from agent.recording.gop import MAX_GOP_BYTES, MAX_GOP_NS
 from agent.recording.muxer import NoKeyframe
 from agent.recording.open_segment import ClosedSegment, OpenSegment
-from agent.recording.recovery import QUARANTINE_DIR, StoredSegment, recover_folder
+from agent.recording.quarantine import QUARANTINE_DIR
+from agent.recording.recovery import StoredSegment, recover_folder
 from agent.recording.retention.retention_stage import RetentionStage
 from agent.recording.retention.segment_age import short_boot
 from agent.recording.segment_name import KEYS_SUFFIX, SegmentName

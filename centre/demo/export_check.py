@@ -6,8 +6,8 @@ import msgspec
 
 from agent.base.clock import Clock
 from agent.recording.archive import FootageArchive
+from agent.recording.export.export_request import ExportRequest
 from agent.recording.export.exporter import ExportError
-from agent.recording.export.html_pages import ExportRequest
 from agent.recording.export.verify import verify_export
 from centre.demo.files import DemoFiles
 

@@ -21,8 +21,8 @@ from agent.health.flight_recorder import FILE_NAME, FlightRecorder
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import Receipt, ReceiptBody
+from agent.recording.encryption.key_wrapping import Sealer
 from agent.recording.encryption.keys import KeyRing
-from agent.recording.encryption.seal import Sealer
 from agent.recording.record_stage import RecordStage
 from agent.recording.retention.event_holds import EventHolds
 from agent.recording.retention.hold_store import HoldStore

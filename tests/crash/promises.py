@@ -18,7 +18,7 @@ from agent.recording.custody.receipts import (
     ReceiptBody,
     SegmentClosed,
 )
-from agent.recording.encryption.seal import unwrap_segment_key
+from agent.recording.encryption.key_wrapping import unwrap_segment_key
 from agent.recording.segment_name import KEYS_SUFFIX, SegmentName, parse_segment_name
 from tests.crash.film import (
     FRAME_MS,

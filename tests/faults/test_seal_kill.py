@@ -17,8 +17,8 @@ from pathlib import Path
 import av
 import pytest
 
+from agent.recording.encryption.key_wrapping import unwrap_segment_key
 from agent.recording.encryption.keys import KeyRing, generate_key_pair, read_private_key
-from agent.recording.encryption.seal import unwrap_segment_key
 from agent.recording.export.clip import ClipError, ClipSource, write_clip
 from agent.recording.recovery import recover_folder
 from agent.recording.segment_name import KEYS_SUFFIX
@@ -35,7 +35,7 @@ RECORDER = """
     from agent.runtime.queues import PacketQueue
     from agent.recording.encryption.keys import KeyRing
     from agent.recording.record_stage import RecordStage
-    from agent.recording.encryption.seal import Sealer
+    from agent.recording.encryption.key_wrapping import Sealer
     from drivers.camera.replay import Options, open_camera
     from drivers.contracts import StreamRequest
 

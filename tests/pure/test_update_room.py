@@ -10,7 +10,7 @@ from agent.faults.registry import FaultRegistry
 from agent.health.degradation import RECOVERY_S, DegradationPolicy
 from agent.health.machine_faults import MachineFaults
 from agent.health.strain import ResourceLoad, compute_load
-from agent.recording.retention.reserve import reserve_bytes
+from agent.recording.retention.eviction_plan import reserve_bytes
 from agent.update.download import RESERVE_BYTES
 
 WANTED = RecordConfig().reserve_bytes

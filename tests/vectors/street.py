@@ -19,10 +19,10 @@ from agent.recording.custody.receipts import (
     SegmentOpened,
     ServiceAction,
 )
+from agent.recording.encryption.key_wrapping import Sealer
 from agent.recording.encryption.keys import KeyRing
-from agent.recording.encryption.seal import Sealer
+from agent.recording.export.export_request import ExportRequest
 from agent.recording.export.exporter import Exporter, ExportResult, snapshot_span
-from agent.recording.export.html_pages import ExportRequest
 from agent.recording.mask_store import MASKS_DIR, store
 from agent.recording.open_segment import OpenSegment
 from agent.recording.recovery import delete_segment

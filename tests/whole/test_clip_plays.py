@@ -18,9 +18,9 @@ import pytest
 from agent.recording.encryption.keys import KeyRing
 from agent.recording.encryption.unseal import unseal
 from agent.recording.segment_name import KEYS_SUFFIX
-from tests.whole.test_cut import STREAMS, record, whole
-from tests.whole.test_record import FPS, encode, packets_of
-from tests.whole.test_seal import Centre, sealer_for
+from tests.whole.test_clip import STREAMS, record, whole
+from tests.whole.test_encryption import Centre, sealer_for
+from tests.whole.test_record_stage import FPS, encode, packets_of
 
 PAUSE_S = 3.0
 PICTURES = 95

@@ -14,7 +14,7 @@ from agent.recording.gop import MAX_GOP_NS
 from agent.recording.record_stage import MIN_RETRY_NS
 from drivers.media import Packet
 from tests.conftest import ManualClock
-from tests.whole.test_record import GOP, X264, Recording, encode, packets_of, pictures
+from tests.whole.test_record_stage import GOP, X264, Recording, encode, packets_of, pictures
 
 NS = 10**9
 
@@ -233,7 +233,7 @@ from agent.faults.registry import FaultRegistry
 from agent.recording.retention.hold_store import HoldStore
 from agent.recording.retention.retention_stage import RetentionStage
 from agent.recording.custody.receipt_queue import ReceiptQueue
-from tests.whole.test_record import ManualClock, Recording, packets_of
+from tests.whole.test_record_stage import ManualClock, Recording, packets_of
 
 info, packets = packets_of(Path({film!r}))
 disk = Path({disk!r})

@@ -24,8 +24,8 @@ from agent.diagnostics.selftest import broker_check, checks, test_pattern
 from agent.diagnostics.selftest.checks import CheckFailed
 from agent.diagnostics.selftest.pipeline_run import PipelineRun, PipelineRunResult
 from agent.diagnostics.selftest.run import LOCK_FILE, WORK_DIR, run_selftest
+from agent.recording.encryption.key_wrapping import unwrap_segment_key
 from agent.recording.encryption.keys import generate_key_pair
-from agent.recording.encryption.seal import unwrap_segment_key
 from agent.recording.segment_name import KEYS_SUFFIX
 from agent.reporting import topics
 from agent.reporting.mqtt.paho_transport import ReceivedPublish, Suback

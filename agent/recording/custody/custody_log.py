@@ -42,7 +42,7 @@ from agent.recording.custody.receipts import (
     format_line,
     parse_line,
 )
-from agent.recording.recovery import QUARANTINE_DIR
+from agent.recording.quarantine import QUARANTINE_DIR, free_quarantine_path, quarantine_file
 
 log = logging.getLogger(__name__)
 
@@ -298,31 +298,18 @@ class CustodyLog:
         return self._folder / f"{seq:010d}{CHAIN_SUFFIX}"
 
     def _quarantine_bytes(self, name: str, data: bytes) -> str:
-        target = self._free_quarantine_path(name)
+        target = free_quarantine_path(self._folder, name)
         _create_file(target)
         _append_to_file(target, data)
         log.warning("%s: %d bytes at the chain's end are no receipt", target, len(data))
         return f"{QUARANTINE_DIR}/{target.name}"
 
     def _quarantine_chain_file(self, path: Path) -> str:
-        target = self._free_quarantine_path(path.name)
-        path.rename(target)
+        target = quarantine_file(path)
         fsync_dir(target.parent)
         fsync_dir(self._folder)
         log.error("%s is not of this chain: set aside as %s", path, target)
         return f"{QUARANTINE_DIR}/{target.name}"
-
-    def _free_quarantine_path(self, name: str) -> Path:
-        quarantine_dir = self._folder / QUARANTINE_DIR
-        if not quarantine_dir.is_dir():
-            quarantine_dir.mkdir()
-            fsync_dir(self._folder)
-        target = quarantine_dir / name
-        number = 0
-        while target.exists():
-            number += 1
-            target = quarantine_dir / f"{name}.{number}"
-        return target
 
 
 def first_seq_of_file(path: Path) -> int:

@@ -6,16 +6,25 @@ footage is long gone go too.
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import takewhile
+from pathlib import Path
 
 import msgspec
 
+from agent.base.atomic_file import fsync_dir
 from agent.base.clock import Clock
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody.chain import ChainHead
-from agent.recording.custody.custody_log import CustodyLog
-from agent.recording.custody.forget import SegmentExists, prune_chain
-from agent.recording.custody.receipts import ReceiptBody
+from agent.recording.custody.custody_log import CustodyLog, first_seq_of_file
+from agent.recording.custody.receipts import (
+    BadReceipt,
+    ReceiptBody,
+    ReceiptsPruned,
+    SegmentClosed,
+    SegmentOpened,
+    parse_line,
+)
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +35,12 @@ UNCHANGED_HEAD_INTERVAL_NS = 3600 * 1_000_000_000
 PRUNE_INTERVAL_NS = 6 * 3600 * 1_000_000_000
 MAX_PENDING_RECEIPTS = 1000
 """Receipts in memory for a disk that takes none. Beyond that the oldest is lost, and logged."""
+
+KEPT_FILES = 50
+"""Half a million receipts, below 400 MB: what people did is kept so long after its footage went."""
+
+SegmentExists = Callable[[str, str], bool]
+"""Whether the file of a camera and segment name is on the disk."""
 
 SUBJECT = "custody"
 
@@ -133,3 +148,41 @@ class ChainHeadPublisher:
             with self._lock:
                 if self._pending and self._pending[0] is first:
                     self._pending.popleft()
+
+
+def prune_chain(custody: CustodyLog, segment_exists: SegmentExists, t_ns: int) -> int:
+    """Delete the oldest files of the chain that speak of no footage any more. How many went.
+
+    None go where no footage of the newest receipts is there either: then it is the disk of
+    footage that is away. Raises OSError.
+    """
+    files = custody.chain_files()
+    prunable, newest = files[:-KEPT_FILES], files[-2:]
+    if not prunable or not any(_has_footage(path, segment_exists) for path in newest):
+        return 0
+    pruned = list(takewhile(lambda path: not _has_footage(path, segment_exists), prunable))
+    if not pruned:
+        return 0
+    last_seq = first_seq_of_file(files[len(pruned)]) - 1
+    custody.append(ReceiptsPruned(first_seq=first_seq_of_file(pruned[0]), last_seq=last_seq), t_ns)
+    for path in pruned:
+        path.unlink()
+    fsync_dir(custody.folder)
+    log.info("receipts up to %d are forgotten, their footage is gone", last_seq)
+    return len(pruned)
+
+
+def _has_footage(path: Path, segment_exists: SegmentExists) -> bool:
+    return any(segment_exists(camera, name) for camera, name in _iter_segments(path))
+
+
+def _iter_segments(path: Path) -> Iterator[tuple[str, str]]:
+    """Camera and name of what a file's receipts opened and closed, as far as they can be read."""
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                body = parse_line(line).receipt.body
+            except BadReceipt:
+                continue
+            if isinstance(body, SegmentOpened | SegmentClosed):
+                yield body.camera, body.segment

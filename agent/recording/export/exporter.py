@@ -25,11 +25,12 @@ from agent.recording.catalogue import FootageEntry
 from agent.recording.custody.chain import ChainHead
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import FootageExported, Receipt
+from agent.recording.encryption.key_wrapping import read_sidecar
 from agent.recording.encryption.keys import KeyLookup, SegmentKey
-from agent.recording.encryption.seal import read_sidecar
 from agent.recording.export import clip as clip_writer
 from agent.recording.export.clip_request import ClipRequest, RequestClip
-from agent.recording.export.html_pages import ExportRequest, render_pages
+from agent.recording.export.export_request import ExportRequest
+from agent.recording.export.html_pages import render_pages
 from agent.recording.export.manifest import (
     CHAIN_FILE,
     CLIP_FILE,

@@ -2,33 +2,15 @@
 
 import html
 import string
-from datetime import datetime
 from importlib import resources
-from pathlib import Path
-
-import msgspec
 
 from agent.base.clock import rfc3339
+from agent.recording.export.export_request import ExportRequest
 
 README_FILE = "LISEZMOI-README.html"
 """One page in three languages. Names are ASCII, because file systems write accents differently."""
 
 VERIFIER_FILE = "verify.html"
-
-
-class ExportRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked for, by whom and why. `out` is a folder that is not there yet, or empty.
-
-    `unmasked` lets files out that show what the masks hide; else they are withheld.
-    """
-
-    camera: str
-    begin: datetime
-    end: datetime
-    by: str
-    purpose: str
-    out: Path
-    unmasked: bool = False
 
 
 def render_pages(request: ExportRequest, box: str, public_key: str) -> dict[str, bytes]:

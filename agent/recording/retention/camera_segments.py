@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from agent.recording.quarantine import QuarantinedFile
 from agent.recording.recovery import StoredSegment
 from agent.recording.retention.eviction_plan import CameraStorage
-from agent.recording.retention.quarantine import QuarantinedFile
 from agent.recording.retention.segment_age import BootTimeline, SegmentAges
 
 

@@ -14,14 +14,15 @@ The file that is being written never goes: recording outlasts every hold.
 """
 
 import heapq
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
 
+from agent.recording.quarantine import QuarantinedFile
 from agent.recording.recovery import StoredSegment
 from agent.recording.retention.hold import Hold, HoldIndex, SegmentInterval, hold_age_ms
-from agent.recording.retention.quarantine import QuarantinedFile
 from agent.recording.retention.segment_age import SegmentAges
 
 EvictionReason = Literal["age", "bytes", "space"]
@@ -29,6 +30,13 @@ EvictionReason = Literal["age", "bytes", "space"]
 SLACK_DIVISOR = 100
 MAX_SLACK_BYTES = 64_000_000
 """Over a limit, a hundredth more than needed goes at once, so that one receipt tells of several."""
+
+RESERVE_DIVISOR = 20
+UPDATE_RESERVE_BYTES = 500_000_000
+UPDATE_RESERVE_DIVISOR = 5
+
+RESERVE_FILES = 1000
+"""Far more than all cameras begin between two looks at the disk, and an update brings."""
 
 
 class RetentionLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +56,19 @@ class RetentionLimits(msgspec.Struct, frozen=True, kw_only=True):
     def max_age_ms_of(self, camera: str) -> int:
         """How old footage of a camera may be."""
         return min(self.max_age_ms, self.max_age_ms_by_camera.get(camera, self.max_age_ms))
+
+
+class SpaceShortfall(msgspec.Struct, frozen=True, kw_only=True):
+    """How much less is free than should be."""
+
+    bytes: int = 0
+    files: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.bytes or self.files)
+
+
+NO_SHORTFALL = SpaceShortfall()
 
 
 class CameraStorage(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,6 +148,30 @@ def excess_bytes(total_bytes: int, limit_bytes: int) -> int:
     if total_bytes <= limit_bytes:
         return 0
     return total_bytes - limit_bytes + min(limit_bytes // SLACK_DIVISOR, MAX_SLACK_BYTES)
+
+
+def space_shortfall(disk_stats: os.statvfs_result, configured_bytes: int) -> SpaceShortfall:
+    """What a disk has less than what must stay free. A file system that has run out of inodes takes no
+    file, however many bytes are free; one that makes them as it goes says that it has 0.
+    """
+    required_bytes = reserve_bytes(configured_bytes, disk_stats.f_blocks * disk_stats.f_frsize)
+    required_files = min(RESERVE_FILES, disk_stats.f_files // RESERVE_DIVISOR)
+    return SpaceShortfall(
+        bytes=max(0, required_bytes - disk_stats.f_bavail * disk_stats.f_frsize),
+        files=max(0, required_files - disk_stats.f_favail) if disk_stats.f_files else 0,
+    )
+
+
+def reserve_bytes(configured_bytes: int, total_bytes: int) -> int:
+    """How much of a disk stays free: what is wanted, though never more than a twentieth of it, so that a
+    small card still records. On a disk below 10 GB that would be no room for an update, which needs its
+    bundle (285 MB and more) and 64 MB: there it may be 500 MB, up to a fifth of the disk.
+    """
+    max_bytes = max(
+        total_bytes // RESERVE_DIVISOR,
+        min(UPDATE_RESERVE_BYTES, total_bytes // UPDATE_RESERVE_DIVISOR),
+    )
+    return min(configured_bytes, max_bytes)
 
 
 def iter_segment_intervals(

@@ -23,7 +23,7 @@ import msgspec
 from agent.base.atomic_file import fsync_dir
 from agent.base.clock import Clock, rfc3339
 from agent.base.errors import UserError
-from agent.recording.recovery import QUARANTINE_DIR, quarantine_file
+from agent.recording.quarantine import QUARANTINE_DIR, quarantine_file
 from agent.recording.retention.hold import Hold
 
 log = logging.getLogger(__name__)

@@ -13,6 +13,7 @@ from agent.base.health_model import FootageHealth
 from agent.base.uuid7 import uuid7_factory
 from agent.config.configuration import HoldConfig, InstitutionConfig, RecordConfig
 from agent.faults.registry import FaultRegistry
+from agent.recording import quarantine
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import (
     FileQuarantined,
@@ -21,21 +22,23 @@ from agent.recording.custody.receipts import (
     HoldReleased,
 )
 from agent.recording.gop import MAX_GOP_NS
-from agent.recording.recovery import QUARANTINE_DIR, StoredSegment, delete_segment, recover_folder
-from agent.recording.retention import quarantine
+from agent.recording.quarantine import QUARANTINE_DIR
+from agent.recording.recovery import StoredSegment, delete_segment, recover_folder
 from agent.recording.retention.camera_segments import CameraSegments
 from agent.recording.retention.eviction_plan import (
+    NO_SHORTFALL,
     Eviction,
     EvictionPlan,
     EvictionReason,
     QuarantineDeletion,
     RetentionLimits,
+    SpaceShortfall,
     count_held_bytes,
     plan_eviction,
+    space_shortfall,
 )
 from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldReleaseRequest, HoldStore
-from agent.recording.retention.reserve import NO_SHORTFALL, SpaceShortfall, space_shortfall
 from agent.recording.retention.segment_age import BootTimeline, ClockReading, short_boot
 
 log = logging.getLogger(__name__)

@@ -18,8 +18,9 @@ import pytest
 from agent.base.model import Segment
 from agent.config.configuration import RecordConfig
 from agent.faults.registry import FaultRegistry
+from agent.recording.quarantine import QUARANTINE_DIR
 from agent.recording.record_stage import MAX_BATCH_NS, MIN_RETRY_NS, RecordStage
-from agent.recording.recovery import QUARANTINE_DIR, recover_folder, valid_prefix_bytes
+from agent.recording.recovery import recover_folder, valid_prefix_bytes
 from agent.recording.retention.retention_stage import RetentionStage
 from agent.runtime.queues import PacketQueue
 from drivers.camera.replay import Options, open_camera
@@ -431,7 +432,7 @@ ON_A_SMALL_DISK = """
     import sys
     from pathlib import Path
     sys.path.insert(0, {project!r})
-    from tests.whole.test_record import ManualClock, MIN_RETRY_NS, Recording, packets_of, pictures
+    from tests.whole.test_record_stage import ManualClock, MIN_RETRY_NS, Recording, packets_of, pictures
 
     info, packets = packets_of(Path({film!r}))
     recording = Recording(Path({disk!r}), ManualClock())

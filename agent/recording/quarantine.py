@@ -9,9 +9,11 @@ from pathlib import Path
 
 import msgspec
 
-from agent.recording.recovery import QUARANTINE_DIR
+from agent.base.atomic_file import fsync_dir
 from agent.recording.retention.segment_age import SegmentAges
 from agent.recording.segment_name import SegmentName, parse_segment_name
+
+QUARANTINE_DIR = "set-aside"
 
 _MP4_SUFFIX = ".mp4"
 
@@ -34,6 +36,27 @@ class QuarantinedFile(msgspec.Struct, frozen=True, kw_only=True):
             return ages.age_ms(self.segment)
         utc_age_ms = ages.now.unix_ms - self.moved_unix_ms if ages.is_utc_trusted else 0
         return max(ages.now.boot_ms - self.first_seen_ms, utc_age_ms)
+
+
+def quarantine_file(path: Path) -> Path:
+    """Move a file into the quarantine of its folder and return its new path. Raises OSError."""
+    target = free_quarantine_path(path.parent, path.name)
+    path.rename(target)
+    return target
+
+
+def free_quarantine_path(folder: Path, name: str) -> Path:
+    """Return an unused path in the quarantine of `folder`, which is created durably. Raises OSError."""
+    quarantine_dir = folder / QUARANTINE_DIR
+    if not quarantine_dir.is_dir():
+        quarantine_dir.mkdir(exist_ok=True)
+        fsync_dir(folder)
+    target = quarantine_dir / name
+    number = 0
+    while target.exists() or target.is_symlink():
+        number += 1
+        target = quarantine_dir / f"{name}.{number}"
+    return target
 
 
 def scan(

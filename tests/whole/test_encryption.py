@@ -18,15 +18,16 @@ from rich.pretty import pretty_repr
 
 from agent.base.errors import UserError
 from agent.config.configuration import Recipient
+from agent.recording.encryption.key_wrapping import Sealer, read_sidecar, unwrap_segment_key
 from agent.recording.encryption.keys import KeyRing, SegmentKey, generate_key_pair, read_private_key
-from agent.recording.encryption.seal import Sealer, read_sidecar, unwrap_segment_key
 from agent.recording.muxer import MuxerError, check_stream
 from agent.recording.open_segment import ClosedSegment, OpenSegment
-from agent.recording.recovery import QUARANTINE_DIR, delete_segment, recover_folder
+from agent.recording.quarantine import QUARANTINE_DIR
+from agent.recording.recovery import delete_segment, recover_folder
 from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX, SegmentName, parse_segment_name
 from drivers.media import Packet, StreamInfo
 from tests.conftest import ManualClock
-from tests.whole.test_record import GOP, X264, encode, packets_of
+from tests.whole.test_record_stage import GOP, X264, encode, packets_of
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +185,7 @@ def test_a_key_wrapped_under_the_id_of_another_is_refused(tmp_path: Path, centre
     path = tmp_path / "x.keys"
     sealer = sealer_for(centre.recipient)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("agent.recording.encryption.seal.SegmentKey", Forged)
+        patch.setattr("agent.recording.encryption.key_wrapping.SegmentKey", Forged)
         path.write_bytes(sealer.new_key("a.mp4").sidecar)
     with pytest.raises(UserError, match="not that of its key id"):
         unwrap_segment_key(path, centre.key)

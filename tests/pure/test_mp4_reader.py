@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agent.recording.encryption.keys import SegmentKey
 from agent.recording.export.clip import ClipError, ClipSource, write_clip
-from agent.recording.export.mp4_boxes import (
+from agent.recording.export.mp4_reader import (
     MAX_SAMPLES,
     DamagedFootage,
     iter_boxes,

@@ -7,10 +7,10 @@ import pytest
 
 from agent.base.device_identity import DeviceIdentity
 from agent.recording.custody import custody_log as custody_module
-from agent.recording.custody import forget as forget_module
+from agent.recording.custody import head_publisher
 from agent.recording.custody.chain import verify_chain
 from agent.recording.custody.custody_log import CustodyLog
-from agent.recording.custody.forget import prune_chain
+from agent.recording.custody.head_publisher import prune_chain
 from agent.recording.custody.receipts import ReceiptsPruned, SegmentOpened
 from tests.conftest import ManualClock
 
@@ -37,7 +37,7 @@ class Rig:
 @pytest.fixture
 def rig(tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> Rig:
     monkeypatch.setattr(custody_module, "RECEIPTS_PER_FILE", PER_FILE)
-    monkeypatch.setattr(forget_module, "KEPT_FILES", KEPT_FILES)
+    monkeypatch.setattr(head_publisher, "KEPT_FILES", KEPT_FILES)
     return Rig(tmp_path, clock)
 
 

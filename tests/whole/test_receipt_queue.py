@@ -9,7 +9,7 @@ from agent.recording.custody import custody_log as custody_module
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import SegmentClosed, SegmentOpened, parse_line
-from tests.whole.test_custody import Box, fill
+from tests.whole.test_custody_log import Box, fill
 
 TORN = "0000000042_1f155cfd_000000083215_20261125T013215.250Z.mp4"
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from agent.base.errors import UserError
+from agent.recording.encryption.key_wrapping import Sealer, unwrap_segment_key
 from agent.recording.encryption.keys import KeyRing, SegmentKey, generate_key_pair, read_private_key
-from agent.recording.encryption.seal import Sealer, unwrap_segment_key
 from agent.recording.encryption.unseal import unseal
 from agent.recording.export.clip import (
     Clip,
@@ -26,15 +26,15 @@ from agent.recording.export.clip import (
     write_clip,
     write_clip_to_fd,
 )
-from agent.recording.export.mp4_boxes import parse_moov
-from agent.recording.export.mp4_header import Chunk, Mp4Track, build_progressive_header
+from agent.recording.export.mp4_reader import parse_moov
+from agent.recording.export.mp4_writer import Chunk, Mp4Track, build_progressive_header
 from agent.recording.export.segment_reader import SegmentReader
 from agent.recording.open_segment import OpenSegment
 from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX, SegmentName
 from drivers.media import Packet, StreamInfo
 from tests.conftest import ManualClock
-from tests.whole.test_record import FPS, GOP, X264, encode, packets_of
-from tests.whole.test_seal import Centre, digests, sealer_for
+from tests.whole.test_encryption import Centre, digests, sealer_for
+from tests.whole.test_record_stage import FPS, GOP, X264, encode, packets_of
 
 SECOND_NS = 1_000_000_000
 BEGIN_NS = 5 * SECOND_NS

@@ -15,7 +15,8 @@ from agent.config.configuration import HoldConfig, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import FootageEvicted, HoldPlaced, HoldReleased, ReceiptBody
-from agent.recording.recovery import QUARANTINE_DIR, StoredSegment
+from agent.recording.quarantine import QUARANTINE_DIR
+from agent.recording.recovery import StoredSegment
 from agent.recording.retention.event_holds import EventFootageSpan, EventHolds
 from agent.recording.retention.hold_store import MAX_HOLD_DAYS, HoldStore
 from agent.recording.retention.retention_stage import RETRY_S, RetentionStage

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from agent.recording.custody.receipts import FootageEvicted, parse_line
-from agent.recording.recovery import QUARANTINE_DIR, recover_folder
+from agent.recording.quarantine import QUARANTINE_DIR
+from agent.recording.recovery import recover_folder
 from tests.conftest import ManualClock
-from tests.whole.test_custody import Box
-from tests.whole.test_holds import Kept
+from tests.whole.test_custody_log import Box
+from tests.whole.test_hold_store import Kept
 
 TORN = b"\0\0\0\x10moof, and no more"
 
