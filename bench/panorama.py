@@ -11,7 +11,8 @@ from collections.abc import Callable
 import cv2
 
 from agent.config.heads import FieldOfView, SweepConfig
-from agent.ptz.automation.sweep import Image, Shot, plan_sweep
+from agent.ptz.automation.sweep import plan_sweep
+from agent.ptz.panorama.shot import Image, Shot
 from agent.ptz.panorama.stitch import render_panorama
 from bench.cpu import Work, one_core, run_in_turns
 from bench.table import Row

@@ -60,7 +60,7 @@ class PtzHeadGroup(Protocol):
 
 
 class PinStage(Stage, Protocol):
-    """See `agent.gpio.pins.Pins`."""
+    """See `agent.gpio.gpio_stage.Pins`."""
 
     def set_output(self, name: str, active: bool, for_s: float | None, by: str) -> None:  # noqa: FBT001 - as there
         """Switch one."""
@@ -84,7 +84,7 @@ class FailsafeStage(Stage, Protocol):
 
 
 class ReleasableStage(Stage, Protocol):
-    """See `agent.failsafe.guarded.Guarded`."""
+    """See `agent.failsafe.guard_stage.Guarded`."""
 
     @property
     def is_released(self) -> bool:
@@ -207,7 +207,7 @@ class Actuators:
         return handlers
 
     def _open_pins(self, spec: PinSpec) -> PinStage:
-        from agent.gpio.pins import GpioStage  # noqa: PLC0415 - see the top
+        from agent.gpio.gpio_stage import GpioStage  # noqa: PLC0415 - see the top
 
         return GpioStage(
             spec.pins,
@@ -222,7 +222,7 @@ class Actuators:
 
 
 def _guard_stages(stages: Iterable[Stage]) -> tuple[ReleasableStage, ...]:
-    from agent.failsafe.guarded import GuardedStage  # noqa: PLC0415 - see the top
+    from agent.failsafe.guard_stage import GuardedStage  # noqa: PLC0415 - see the top
 
     return tuple(GuardedStage(stage) for stage in stages)
 

@@ -199,8 +199,8 @@ RefusalKind = Literal[
     "forbidden",
     "busy",
     "expired",
-    "fenced",
-    "absent",
+    "stale_token",
+    "unavailable",
     "failed",
 ]
 """Why something is not done.
@@ -212,8 +212,8 @@ forbidden    nobody may: a no-go sector, a viewer that is not named, a pin that 
              preset that masks were drawn at
 busy         somebody with as much right or more holds it
 expired      the command came too late, or a stop came after it
-fenced       the token is of a lease that is over, or another's
-absent       the device does not answer
+stale_token  the token is of a lease that is over, or another's
+unavailable  the device does not answer
 failed       it was begun and went wrong
 """
 

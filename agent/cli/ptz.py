@@ -16,7 +16,7 @@ from agent.cli.commands import Commands
 from agent.cli.output import print_json
 from agent.commands import socket_server
 from agent.config import configuration
-from agent.ptz.messages import HeadInfo, LeaseInfo, PtzResult
+from agent.ptz.ptz_args import HeadInfo, LeaseInfo, PtzResult
 
 REPLY_TIMEOUT_S = 30.0
 SWEEP_TIMEOUT_S = 600.0
@@ -43,7 +43,7 @@ def add_parser(commands: Commands) -> None:
     _add_common(parser, default=None)
     subcommands = parser.add_subparsers(metavar="WHAT", required=True)
     _add_subcommand(subcommands, "list", "which heads there are, and what they can do", _list_heads)
-    _add_subcommand(subcommands, "where", "where a head is, and who has it", _print_status)
+    _add_subcommand(subcommands, "status", "where a head is, and who has it", _print_status)
     move = _add_subcommand(subcommands, "move", "move for a while: vigie ptz move left up", _move)
     move.add_argument("way", nargs="+", choices=tuple(_DIRECTIONS), help=", ".join(_DIRECTIONS))
     move.add_argument(
@@ -122,7 +122,7 @@ def _list_heads(args: argparse.Namespace) -> int:
 
 
 def _print_status(args: argparse.Namespace) -> int:
-    return _send_command(args, _head_args(args, "where"))
+    return _send_command(args, _head_args(args, "status"))
 
 
 def _move(args: argparse.Namespace) -> int:
@@ -139,7 +139,7 @@ def _goto(args: argparse.Namespace) -> int:
     target: list[str] = args.place
     if len(target) == 1:
         return _send_command(
-            args, {**_head_args(args, "recall"), "preset": target[0], "speed": args.speed}
+            args, {**_head_args(args, "goto_preset"), "preset": target[0], "speed": args.speed}
         )
     try:
         numbers = [float(number) for number in target]
@@ -158,19 +158,19 @@ def _preset_list(args: argparse.Namespace) -> int:
 
 
 def _preset_set(args: argparse.Namespace) -> int:
-    return _send_command(args, {**_head_args(args, "preset_set"), "preset": args.name})
+    return _send_command(args, {**_head_args(args, "set_preset"), "preset": args.name})
 
 
 def _preset_delete(args: argparse.Namespace) -> int:
-    return _send_command(args, {**_head_args(args, "preset_delete"), "preset": args.name})
+    return _send_command(args, {**_head_args(args, "delete_preset"), "preset": args.name})
 
 
 def _tour_start(args: argparse.Namespace) -> int:
-    return _send_command(args, {**_head_args(args, "tour_start"), "tour": args.name})
+    return _send_command(args, {**_head_args(args, "start_tour"), "tour": args.name})
 
 
 def _tour_stop(args: argparse.Namespace) -> int:
-    return _send_command(args, _head_args(args, "tour_stop"))
+    return _send_command(args, _head_args(args, "stop_tour"))
 
 
 def _sweep(args: argparse.Namespace) -> int:
@@ -257,7 +257,7 @@ def _print_result(command_args: dict[str, Any], result: PtzResult) -> None:
     elif result.panorama is not None:
         panorama = result.panorama
         print(
-            f"a panorama of {panorama.pictures} pictures, {panorama.size_bytes} bytes, is on its way to the "
+            f"a panorama of {panorama.frames} pictures, {panorama.size_bytes} bytes, is on its way to the "
             f"centre: {panorama.sha256}"
         )
     else:
@@ -282,7 +282,7 @@ def _print_heads(heads: tuple[HeadInfo, ...]) -> None:
 
 
 def _format_position(head: HeadInfo) -> str:
-    position = head.place
+    position = head.position
     if position is None:
         return "?"
     accuracy = "nobody knows" if position.error_deg >= 180 else f"±{position.error_deg:.1f}°"  # noqa: PLR2004 - see PtzPosition
@@ -305,11 +305,11 @@ def _format_holder(head: HeadInfo) -> str:
 
 
 def _format_lease(lease: LeaseInfo) -> str:
-    return f"{lease.by} ({lease.role}) has it for {lease.left_s:.0f} s"
+    return f"{lease.by} ({lease.role}) has it for {lease.remaining_s:.0f} s"
 
 
 def _format_capabilities(head: HeadInfo) -> str:
-    capabilities = head.abilities
+    capabilities = head.capabilities
     if capabilities is None:
         return "not open"
     parts = [

@@ -53,9 +53,9 @@ MAX_QUEUED_TASKS = 128
 """With what is only to be said or written down. Beyond it that is left out."""
 
 _REFUSAL_OF_DRIVER_ERROR: dict[str, RefusalKind] = {
-    "absent": "absent",
-    "timeout": "absent",
-    "stuck": "absent",
+    "absent": "unavailable",
+    "timeout": "unavailable",
+    "stuck": "unavailable",
     "busy": "busy",
     "unsupported": "unsupported",
 }

@@ -18,13 +18,13 @@ TiltDeg = Annotated[float, msgspec.Meta(ge=-90, le=90)]
 class ForbiddenSector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[head.forbidden]]`: what may not be in the picture. From the first pan to the right until
     the second, over the back where the first is the larger, and from the lower tilt to the higher.
-    With `cross` the head may pass over it, and only not rest there.
+    With `may_cross` the head may pass over it, and only not rest there.
     """
 
     name: Name
     pan_deg: tuple[PanDeg, PanDeg]
     tilt_deg: tuple[TiltDeg, TiltDeg] = (-90.0, 90.0)
-    cross: bool = False
+    may_cross: bool = False
 
     def __post_init__(self) -> None:
         """Refuse tilts the wrong way round: nothing lies between them, so nothing would be forbidden."""
@@ -63,7 +63,7 @@ class SunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class RatedLife(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[head.promise]`: how far its maker says that the head moves before it is worn; what he does
+    """`[head.rated_life]`: how far its maker says that the head moves before it is worn; what he does
     not say stays away. `degrees` are of the axis that moved further, `starts` of both.
     """
 
@@ -115,7 +115,7 @@ class TrackingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     enabled: bool = False
     zoom_max: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.4
     hold_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 4.0
-    longest_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 60.0
+    max_follow_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 60.0
 
 
 class HeadConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -129,7 +129,7 @@ class HeadConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     options: dict[str, Any] = {}
     lease_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 30.0
     """How long who took the head keeps it after his last word."""
-    longest_move_s: Annotated[float, msgspec.Meta(gt=0, le=120)] = 20.0
+    max_move_s: Annotated[float, msgspec.Meta(gt=0, le=120)] = 20.0
     settle_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 2.0
     """After a move, until the picture counts as at rest."""
     dead_zone: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.05
@@ -142,7 +142,7 @@ class HeadConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     fov_deg: FieldOfView | None = None
     forbidden: Annotated[tuple[ForbiddenSector, ...], msgspec.Meta(max_length=32)] = ()
     sun: SunConfig | None = None
-    promise: RatedLife = RatedLife()
+    rated_life: RatedLife = RatedLife()
     time_zone: str = "UTC"
     """Whose wall clock the tours go by, as the IANA names it."""
     tour: Annotated[tuple[TourConfig, ...], msgspec.Meta(max_length=16)] = ()

@@ -103,14 +103,14 @@ class IrCutPin(_BasePin, frozen=True, kw_only=True, tag="ir_cut"):
 class SirenPin(_BasePin, frozen=True, kw_only=True, tag="siren"):
     """A relay for noise. Only where it is `switchable` can a command switch it."""
 
-    longest_on_s: MaxOnSeconds = 60.0
+    max_on_s: MaxOnSeconds = 60.0
     switchable: bool = False
 
 
 class BeaconPin(_BasePin, frozen=True, kw_only=True, tag="beacon"):
     """A relay for light. Only where it is `switchable` can a command switch it."""
 
-    longest_on_s: MaxOnSeconds = 600.0
+    max_on_s: MaxOnSeconds = 600.0
     switchable: bool = False
 
 

@@ -1,7 +1,7 @@
 """Keeps the guard: a process that stops the heads and lets go of the relays when the agent dies.
 
 The agent holds one end of a pipe. Whatever ends the agent, the kernel closes that end, and the guard
-at the other one acts, see `agent.failsafe.process`; a goodbye before it lets the guard go without. A guard that
+at the other one acts, see `agent.failsafe.guard_process`; a goodbye before it lets the guard go without. A guard that
 dies is replaced.
 
 Invariant: the goodbye is said only where all that is guarded has come to rest. An agent that stops while
@@ -18,11 +18,12 @@ from typing import Any
 
 import msgspec
 
+from agent.runtime.stage import Stage
 from drivers.contracts import GpioLine
 
 log = logging.getLogger(__name__)
 
-PROCESS_FILE = Path(__file__).parents[0] / "process.py"
+PROCESS_FILE = Path(__file__).parent / "guard_process.py"
 DISMISS_MESSAGE = b"goodbye\n"
 CHECK_INTERVAL_S = 1.0
 EXIT_TIMEOUT_S = 2.0
@@ -146,3 +147,26 @@ class GuardStage:
     def _close_pipe(process: subprocess.Popen[bytes]) -> None:
         if process.stdin is not None:
             process.stdin.close()
+
+
+class GuardedStage:
+    """A stage that the guard answers for until it has let go of what it moves or switches."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.name = stage.name
+        self._stage = stage
+        self._is_released = False
+
+    @property
+    def is_released(self) -> bool:
+        """Whether it was closed, and nothing went wrong with that. From any thread."""
+        return self._is_released
+
+    def run_once(self, stopping: threading.Event) -> None:
+        """As the stage."""
+        self._stage.run_once(stopping)
+
+    def close(self) -> None:
+        """As the stage."""
+        self._stage.close()
+        self._is_released = True

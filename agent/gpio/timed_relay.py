@@ -5,7 +5,7 @@ MIN_PAUSE_S = 5.0
 
 
 class TimedRelay:
-    """The latest request counts. Nothing is on beyond `longest_on_s` without a pause."""
+    """The latest request counts. Nothing is on beyond `max_on_s` without a pause."""
 
     def __init__(self, max_on_s: float) -> None:
         self._max_on_ns = round(max_on_s * 1e9)

@@ -142,4 +142,4 @@ class HeadConnection:
 
 def rejection_for(error: DriverError) -> CommandRejected:
     """What somebody is told whose wish a driver did not do."""
-    return CommandRejected(_REJECTION_BY_ERROR.get(error.kind, "absent"), str(error))
+    return CommandRejected(_REJECTION_BY_ERROR.get(error.kind, "unavailable"), str(error))

@@ -15,13 +15,13 @@ from agent.base.model import ShiftTolerance
 from agent.commands.requester import ROLES, CommandRejected, Requester
 from agent.config.heads import ForbiddenSector, HeadConfig
 from agent.faults.registry import FaultRegistry
-from agent.ptz.automation.mover import AutoMover
+from agent.ptz.automation.auto_mover import AutoMover
 from agent.ptz.connection import HeadConnection, rejection_for
 from agent.ptz.fencing_tokens import FencingTokens
 from agent.ptz.lease import LeaseArbiter
 from agent.ptz.masked_presets import MaskedPresets
 from agent.ptz.motion.forbidden_sectors import UNKNOWN_POSITION_DEG
-from agent.ptz.motion.planner import (
+from agent.ptz.motion.move_planner import (
     HeadLimits,
     MovePlan,
     plan_absolute,
@@ -31,7 +31,7 @@ from agent.ptz.motion.planner import (
 from agent.ptz.motion_controller import ActiveMotion, MotionController
 from agent.ptz.odometer import Odometer
 from agent.ptz.preset_position import PresetPosition
-from agent.ptz.presets import Preset, PresetStore
+from agent.ptz.preset_store import Preset, PresetStore
 from agent.ptz.requests import AbsoluteMove, ContinuousMove, HeadState, Lease, MoveRequest
 from drivers.contracts import Aux, Ptz, PtzCapabilities, PtzPosition
 from drivers.errors import DriverError
@@ -77,7 +77,7 @@ class PtzHead:
         self.config = config
         self._movers: tuple[AutoMover, ...] = ()
         self.tokens = FencingTokens(folder / "tokens.json")
-        self.odometer = Odometer(folder / "wear.json", config.promise)
+        self.odometer = Odometer(folder / "odometer.json", config.rated_life)
         self.connection = HeadConnection(config.name, open_ptz, faults)
         self.wake = threading.Event()
         """Set when the stage has something to look at."""
@@ -142,7 +142,7 @@ class PtzHead:
         self, requester: Requester, lease_s: float | None = None, *, token: int | None = None
     ) -> Lease:
         """Take the head, or prolong one's lease. What a weaker holder had it do ends. Raises
-        Refused `busy`, and `fenced` where a token is given and its lease is over.
+        Refused `busy`, and `stale_token` where a token is given and its lease is over.
         """
         with self._lock:
             lease = self._arbiter.authorize(requester, token, self._clock.boottime_ns(), lease_s)
@@ -156,7 +156,7 @@ class PtzHead:
 
     def release(self, requester: Requester, token: int) -> None:
         """Give the head back; what he had it do ends. A token of a lease that is over changes
-        nothing. Raises CommandRejected `fenced` where it is another's.
+        nothing. Raises CommandRejected `stale_token` where it is another's.
         """
         with self._lock:
             self._arbiter.release(requester, token, self._clock.boottime_ns())
@@ -397,7 +397,7 @@ class PtzHead:
         capabilities = self.connection.capabilities
         if capabilities is None:
             reason = self.connection.last_error or f"head {self.name!r} is not open yet"
-            raise CommandRejected("absent", reason)
+            raise CommandRejected("unavailable", reason)
         return HeadLimits(config=self.config, capabilities=capabilities)
 
     def _fresh_position(self) -> PtzPosition | None:

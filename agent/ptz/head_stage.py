@@ -11,12 +11,12 @@ import msgspec
 from agent.base.clock import Clock
 from agent.commands.requester import CommandRejected, Requester
 from agent.faults.registry import FaultRegistry
+from agent.ptz.connection import HeadConnection
 from agent.ptz.head import PtzHead
 from agent.ptz.motion.forbidden_sectors import swept_area
-from agent.ptz.motion.path import find_exit
+from agent.ptz.motion.path_planner import find_exit
 from agent.ptz.motion.trajectory import MoveResult, PoseTrajectory
 from agent.ptz.motion_controller import ActiveMotion
-from agent.ptz.noise_watch import LineNoiseMonitor
 from agent.ptz.requests import GotoPreset
 from drivers.errors import DriverError
 
@@ -35,6 +35,11 @@ STOP_RETRY_S = 1.0
 MAX_BACKOFF_S = 5.0
 LEAVE_SECTOR_AFTER_S = 1.0
 LEAVE_SECTOR_RETRY_S = 30.0
+NOISE_WINDOW_S = 30.0
+NOISY_BYTES_PER_WINDOW = 10
+"""So many in one span: a plug that is pulled makes fewer, a line without termination more."""
+BYTES_PER_PROTOCOL_ERROR = 5
+"""What an answer counts for that was not understood."""
 HOME_REQUESTER = Requester(id="home", role="tour")
 
 
@@ -253,7 +258,7 @@ class HeadStage:
         trajectory = PoseTrajectory(
             (exit_pose,), 1.0, capabilities, head.config.brake_s, bounds.error_deg
         )
-        deadline_ns = t_ns + int(head.config.longest_move_s * 1e9)
+        deadline_ns = t_ns + int(head.config.max_move_s * 1e9)
         try:
             controller.begin(
                 ActiveMotion(trajectory=trajectory, lease=None, deadline_ns=deadline_ns),
@@ -261,3 +266,39 @@ class HeadStage:
             )
         except CommandRejected as rejection:
             log.error("head %s: does not leave sector %r: %s", head.name, sector.name, rejection)
+
+
+class LineNoiseMonitor:
+    """Compares counters from span to span. A span without any noise clears the fault."""
+
+    def __init__(
+        self, noise_bytes: Callable[[], int], connection: HeadConnection, faults: FaultRegistry
+    ) -> None:
+        self._noise_bytes = noise_bytes
+        self._connection = connection
+        self._faults = faults
+        self._window_start_ns: int | None = None
+        self._last_total_bytes = 0
+
+    def check(self, t_ns: int) -> None:
+        """Look, where a span is over."""
+        if (
+            self._window_start_ns is not None
+            and (t_ns - self._window_start_ns) / 1e9 < NOISE_WINDOW_S
+        ):
+            return
+        total_bytes = (
+            self._noise_bytes() + BYTES_PER_PROTOCOL_ERROR * self._connection.protocol_error_count
+        )
+        new_bytes, self._last_total_bytes = total_bytes - self._last_total_bytes, total_bytes
+        is_first, self._window_start_ns = self._window_start_ns is None, t_ns
+        if is_first:
+            return
+        if new_bytes >= NOISY_BYTES_PER_WINDOW:
+            self._faults.raise_fault(
+                "PTZ-02",
+                self._connection.head_name,
+                f"{new_bytes} bytes of noise in {NOISE_WINDOW_S:.0f} s",
+            )
+        elif new_bytes == 0:
+            self._faults.clear("PTZ-02", self._connection.head_name)

@@ -58,7 +58,7 @@ class LeaseArbiter:
         ):
             holder_text = "nobody has it" if lease is None else f"{lease.holder.id!r} has it"
             raise CommandRejected(
-                "fenced",
+                "stale_token",
                 f"head {self._head_name!r}: the lease with token {token} is over, now {holder_text}; "
                 "take it again",
             )
@@ -91,7 +91,7 @@ class LeaseArbiter:
         self, requester: Requester, token: int | None, t_ns: int, lease_s: float | None = None
     ) -> Lease:
         """The right to do something now: `take` where no token is given, otherwise the lease of
-        that token, prolonged. Raises CommandRejected: `busy`, and `fenced` where the token is not that of
+        that token, prolonged. Raises CommandRejected: `busy`, and `stale_token` where the token is not that of
         the asker's own lease, or the lease is over.
         """
         self.check_authorized(requester, token, t_ns)
@@ -99,14 +99,14 @@ class LeaseArbiter:
 
     def release(self, requester: Requester, token: int, t_ns: int) -> bool:
         """Give the head back; False where the token is of a lease that is over already. Raises
-        Refused `fenced` where it is another's: whoever asks how the head is reads its token.
+        Refused `stale_token` where it is another's: whoever asks how the head is reads its token.
         """
         lease = self.lease(t_ns)
         if lease is None or lease.token != token:
             return False
         if lease.holder != requester:
             raise CommandRejected(
-                "fenced",
+                "stale_token",
                 f"head {self._head_name!r}: {lease.holder.id!r} ({lease.holder.role}) has the lease with "
                 f"token {token}; nobody else gives it back",
             )

@@ -23,7 +23,7 @@ from agent.config.heads import FieldOfView, ForbiddenSector, HeadConfig
 from agent.ptz.connection import HeadConnection, rejection_for
 from agent.ptz.motion.forbidden_sectors import UNKNOWN_POSITION_DEG
 from agent.ptz.motion.overshoot import Goal, OvershootModel
-from agent.ptz.motion.path import MotionBounds
+from agent.ptz.motion.path_planner import MotionBounds
 from agent.ptz.motion.trajectory import (
     DriverOrder,
     MotionStep,

@@ -1,6 +1,6 @@
 """How far a head has moved in its life, and whether that is more than its maker promises.
 
-    heads/mast/wear.json    {"pan_deg": 81234.5, "tilt_deg": 4031.25, "starts": 5120, ...}
+    heads/mast/odometer.json    {"pan_deg": 81234.5, "tilt_deg": 4031.25, "starts": 5120, ...}
 
 What is counted is what the positions show, so a head that reckons counts its reckoning. The file is
 written at most four times an hour and when the agent stops; a crash loses what came since.

@@ -7,7 +7,7 @@ from agent.ptz.connection import HeadConnection
 from agent.ptz.masked_presets import MaskedPresets, PresetEvidence
 from agent.ptz.motion.forbidden_sectors import UNKNOWN_POSITION_DEG
 from agent.ptz.motion_controller import MotionController, is_near
-from agent.ptz.presets import Preset, PresetStore
+from agent.ptz.preset_store import Preset, PresetStore
 
 
 class PresetPosition:

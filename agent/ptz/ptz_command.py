@@ -14,11 +14,11 @@ import msgspec
 
 from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
 from agent.commands.requester import CommandRejected, Requester
-from agent.ptz import messages
+from agent.ptz import ptz_args
 from agent.ptz.automation.auto_tracking import AutoTracker
 from agent.ptz.automation.guard_tours import GuardTours
 from agent.ptz.head import PtzHead
-from agent.ptz.messages import (
+from agent.ptz.ptz_args import (
     HeadInfo,
     HeadPosition,
     LeaseInfo,
@@ -47,7 +47,7 @@ from drivers.media import Frame
 
 VERB = "ptz"
 
-Args: TypeAlias = messages.Args
+Args: TypeAlias = ptz_args.Args
 Result: TypeAlias = PtzResult
 _MotionArgs: TypeAlias = (
     PtzAcquireArgs
@@ -317,7 +317,7 @@ class PtzCommandHandler:
             token=lease.token,
             by=lease.holder.id,
             role=lease.holder.role,
-            left_s=round(remaining_s, 3),
+            remaining_s=round(remaining_s, 3),
         )
 
     def _head_info(self, assembly: HeadAssembly) -> HeadInfo:
@@ -334,8 +334,8 @@ class PtzCommandHandler:
         return HeadInfo(
             name=assembly.head.name,
             camera=assembly.camera,
-            abilities=assembly.head.capabilities,
-            place=position,
+            capabilities=assembly.head.capabilities,
+            position=position,
             moving=state.moving,
             settled=state.settled,
             preset=state.preset,

@@ -38,7 +38,7 @@ class AbsoluteMove(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", ta
         return Pose(pan_deg=self.pan_deg, tilt_deg=self.tilt_deg, zoom=self.zoom)
 
 
-class GotoPreset(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="recall"):
+class GotoPreset(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="goto_preset"):
     """Go to a preset of the box."""
 
     preset: str

@@ -17,7 +17,7 @@ from agent.base.model import (
     Reply,
 )
 from agent.capture.snapshot_command import SnapshotResult
-from agent.ptz.messages import LeaseInfo, PtzResult
+from agent.ptz.ptz_args import LeaseInfo, PtzResult
 from centre.demo.event_text import describe_event
 from centre.demo.ptz_script import Person, ScriptStep
 
@@ -148,10 +148,10 @@ class PtzLog:
             self.panorama_sha256 = result.panorama.sha256
             missing = f", {len(result.panorama.missing)} could not be taken"
             missing = missing if result.panorama.missing else ""
-            self._append(t_s, "done", f"  done, of {result.panorama.pictures} pictures{missing}")
+            self._append(t_s, "done", f"  done, of {result.panorama.frames} pictures{missing}")
             return
         action = step.args["do"]
-        if action == "preset_set":
+        if action == "set_preset":
             self._update_milestones(
                 stored_presets=(*self.milestones.stored_presets, step.args["preset"])
             )
@@ -167,9 +167,11 @@ class PtzLog:
         self._lease_tokens[person.name] = lease.token
         previous = self.lease
         self.lease = ReportedLease(
-            person=person, token=lease.token, reported_s=t_s, expires_s=t_s + lease.left_s
+            person=person, token=lease.token, reported_s=t_s, expires_s=t_s + lease.remaining_s
         )
-        self._append(t_s, "done", f"  done: the head is {person.name}'s for {lease.left_s:.1f} s")
+        self._append(
+            t_s, "done", f"  done: the head is {person.name}'s for {lease.remaining_s:.1f} s"
+        )
         is_new = previous is None or previous.token != lease.token
         if is_new and self.milestones.tour_stops and self.milestones.takeover is None:
             self._update_milestones(

@@ -84,7 +84,7 @@ def _store_preset_steps(preset: str) -> tuple[ScriptStep, ScriptStep]:
         ScriptStep(
             person=JONAS,
             action_text=f"stores the place as preset '{preset}'",
-            args=_ptz_args("preset_set", preset=preset),
+            args=_ptz_args("set_preset", preset=preset),
             trigger=StepTrigger(at_rest=True, delay_s=0.2),
         ),
     )
@@ -95,7 +95,7 @@ SETUP_STEPS = (
     ScriptStep(
         person=JONAS,
         action_text=f"starts the tour '{TOUR_NAME}'",
-        args=_ptz_args("tour_start", tour=TOUR_NAME),
+        args=_ptz_args("start_tour", tour=TOUR_NAME),
     ),
     ScriptStep(
         person=JONAS, action_text="gives the head back", args=_ptz_args("release"), with_token=True
@@ -105,7 +105,7 @@ TAKEOVER_STEPS = (
     ScriptStep(
         person=AMINA,
         action_text="takes the head",
-        args=_ptz_args("take"),
+        args=_ptz_args("acquire"),
         trigger=StepTrigger(holder="tour", tour_stops=3, delay_s=1.0, timeout_s=40),
     ),
     ScriptStep(

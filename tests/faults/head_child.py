@@ -14,8 +14,7 @@ import msgspec
 from agent.base.clock import SystemClock
 from agent.commands.requester import Requester
 from agent.config.heads import HeadConfig
-from agent.failsafe.guard_stage import Duties, GuardStage, HeadDuty
-from agent.failsafe.guarded import GuardedStage
+from agent.failsafe.guard_stage import Duties, GuardedStage, GuardStage, HeadDuty
 from agent.faults.registry import FaultRegistry
 from agent.ptz.head import PtzHead
 from agent.ptz.head_stage import HeadStage
@@ -30,7 +29,7 @@ TIMEOUT_S = 20.0
 def main() -> None:
     options = {**VISCA_OPTIONS, "port": sys.argv[1]}
     clock = SystemClock()
-    config = HeadConfig(name="mast", driver="visca", lease_s=60, longest_move_s=60)
+    config = HeadConfig(name="mast", driver="visca", lease_s=60, max_move_s=60)
     module = catalog.load_ptz_driver("visca")
     driver_options = msgspec.convert(options, module.Options)
     faults = FaultRegistry(clock.boottime_ns)

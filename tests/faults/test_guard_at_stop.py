@@ -46,7 +46,7 @@ enabled = false
 [[head]]
 name = "mast"
 driver = "visca"
-longest_move_s = 60
+max_move_s = 60
 options = {head}
 [gpio]
 driver = "fake"

@@ -12,9 +12,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.failsafe.duties import STOP_REPEATS, execute_duties
-from agent.failsafe.guard_stage import Duties, GuardDiedError, GuardStage, HeadDuty, PinsDuty
-from agent.failsafe.guarded import GuardedStage
+from agent.failsafe.guard_duties import STOP_REPEATS, execute_duties
+from agent.failsafe.guard_stage import (
+    Duties,
+    GuardDiedError,
+    GuardedStage,
+    GuardStage,
+    HeadDuty,
+    PinsDuty,
+)
 from drivers.contracts import GpioLine
 from drivers.gpio import fake as fake_gpio
 from drivers.simulated.motion import HeadSimulator

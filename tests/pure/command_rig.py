@@ -15,7 +15,7 @@ from agent.commands.idempotency_store import IdempotencyStore
 from agent.commands.requester import Requester
 from agent.faults.registry import FaultRegistry
 from agent.ptz.lease import LeaseArbiter
-from agent.ptz.presets import Preset, PresetStore
+from agent.ptz.preset_store import Preset, PresetStore
 from agent.ptz.ptz_command import HeadAssembly, PtzCommandHandler
 from agent.ptz.requests import HeadState, Lease, MoveRequest
 from drivers.contracts import Aux, Pose, PtzCapabilities, PtzPosition, Range
@@ -25,9 +25,9 @@ EXPIRES = "2026-11-25T00:01:00Z"
 TIMEOUT_S = 30.0
 
 MOVE_ARGS = {"do": "move", "head": "mast", "pan": 0.5}
-TAKE_ARGS = {"do": "take", "head": "mast"}
+TAKE_ARGS = {"do": "acquire", "head": "mast"}
 STOP_ARGS = {"do": "stop", "head": "mast"}
-PRESET_SET_ARGS = {"do": "preset_set", "head": "mast", "preset": "gate"}
+PRESET_SET_ARGS = {"do": "set_preset", "head": "mast", "preset": "gate"}
 
 
 class FakePtzHead:
@@ -96,7 +96,7 @@ class FakePtzHead:
 
     def set_preset(self, name: str, requester: Requester, token: int | None) -> None:
         self._arbiter.authorize(requester, token, self._clock.boottime_ns())
-        self.calls.append(f"preset_set {name}")
+        self.calls.append(f"set_preset {name}")
         self._presets.save(
             Preset(
                 name=name, pose=self._pose, number=None, stored_time=EXPIRES, stored_by=requester.id
@@ -104,7 +104,7 @@ class FakePtzHead:
         )
 
     def delete_preset(self, name: str) -> None:
-        self.calls.append(f"preset_delete {name}")
+        self.calls.append(f"delete_preset {name}")
         self._presets.delete(name)
 
     def presets(self) -> tuple[Preset, ...]:

@@ -360,7 +360,7 @@ class FakeConsoleBox:
             return
         head = {
             "name": "mast",
-            "place": {"pan_deg": 10.0, "tilt_deg": -5.0, "zoom": 0.0, "error_deg": 0.1},
+            "position": {"pan_deg": 10.0, "tilt_deg": -5.0, "zoom": 0.0, "error_deg": 0.1},
             "moving": False,
             "preset": None,
             "tour": None,

@@ -9,10 +9,10 @@ import msgspec
 from agent.commands.requester import Requester
 from agent.config.heads import ForbiddenSector, HeadConfig
 from agent.faults.registry import FaultRegistry
-from agent.ptz.automation.mover import AutoMover
+from agent.ptz.automation.auto_mover import AutoMover
 from agent.ptz.head import PtzHead
 from agent.ptz.head_stage import HeadStage
-from agent.ptz.presets import Preset
+from agent.ptz.preset_store import Preset
 from drivers.contracts import Pose, PtzCapabilities, PtzPosition, Range
 from drivers.errors import DriverError
 from drivers.ptz.fake import FakeHead, Options
@@ -23,7 +23,7 @@ INCIDENT = Requester(id="incident 7", role="incident")
 TOUR = Requester(id="tour", role="tour")
 STAGE_INTERVAL_S = 0.1
 HEAD_OPTIONS = Options(pan_deg=Range(low=-170, high=170))
-PLAIN_CONFIG = HeadConfig(name="mast", driver="fake", lease_s=30, longest_move_s=20, settle_s=1)
+PLAIN_CONFIG = HeadConfig(name="mast", driver="fake", lease_s=30, max_move_s=20, settle_s=1)
 
 
 class ReckoningHead(FakeHead):

@@ -74,7 +74,7 @@ MOVE = {"do": "move", "head": "mast", "pan": 0.5}
         ),
         (
             encode_command({"do": "fly"}),
-            "args.do = 'fly': invalid value 'fly'; allowed: 'list', 'where'",
+            "args.do = 'fly': invalid value 'fly'; allowed: 'list', 'status'",
         ),
         (encode_command({"head": "mast"}), "args: object missing required field `do`"),
         (
@@ -232,4 +232,4 @@ def test_each_do_of_ptz_has_a_word_for_the_log() -> None:
         for kind in msgspec.inspect.type_info(ptz_command.Args).types  # type: ignore[union-attr,attr-defined]
         for kind in [kind.cls]
     }
-    assert {"stop", "move", "goto", "recall", "take", "release", "sweep"} <= tags
+    assert {"stop", "move", "goto", "goto_preset", "acquire", "release", "sweep"} <= tags

@@ -30,7 +30,7 @@ __all__ = ["make_rig", "rig"]
 
 def test_a_move_takes_the_head_and_its_reply_has_the_lease(rig: CommandRig) -> None:
     lease = decode_result(rig.run_command(MOVE_ARGS))["lease"]
-    assert lease == {"token": 1, "by": "amina", "role": "operator", "left_s": 30.0}
+    assert lease == {"token": 1, "by": "amina", "role": "operator", "remaining_s": 30.0}
     assert rig.head.calls == ["PtzMoveArgs"]
 
 
@@ -149,7 +149,7 @@ def test_what_must_not_be_done_twice_is_written_before_it_is_done(
 
 def test_a_bug_in_a_verb_is_answered_and_goes_on_to_the_stage(rig: CommandRig) -> None:
     rig.head.delete_preset = lambda *_: 1 / 0  # type: ignore[method-assign,assignment]
-    delete = {"do": "preset_delete", "head": "mast", "preset": "gate"}
+    delete = {"do": "delete_preset", "head": "mast", "preset": "gate"}
     with pytest.raises(ZeroDivisionError):
         rig.run_command(delete)
     kind, why = rejection_of(rig.replies[0])
@@ -160,12 +160,12 @@ def test_a_bug_in_a_verb_is_answered_and_goes_on_to_the_stage(rig: CommandRig) -
 @pytest.mark.parametrize(
     ("driver", "kind"),
     [
-        ("absent", "absent"),
-        ("timeout", "absent"),
+        ("absent", "unavailable"),
+        ("timeout", "unavailable"),
         ("busy", "busy"),
         ("protocol", "failed"),
         ("unsupported", "unsupported"),
-        ("stuck", "absent"),
+        ("stuck", "unavailable"),
     ],
 )
 def test_a_device_s_failure_is_refused_with_its_kind(
@@ -210,7 +210,7 @@ def test_without_a_ledger_a_stop_and_a_move_pass_and_what_must_not_be_repeated_d
     disk = Broken(rig)
     assert decode_result(rig.run_command(MOVE_ARGS))
     assert rig.active_faults() == ["CTL-01"]
-    assert decode_result(rig.run_command({"do": "where", "head": "mast"}, "two"))["heads"]
+    assert decode_result(rig.run_command({"do": "status", "head": "mast"}, "two"))["heads"]
     kind, why = rejection_of(rig.run_command(PRESET_SET_ARGS, "three"))
     assert kind == "failed"
     assert "cannot be written down" in why

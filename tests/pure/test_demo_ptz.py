@@ -66,14 +66,14 @@ def step(cue: StepTrigger = StepTrigger(), **more: Any) -> ScriptStep:  # noqa: 
     plain: dict[str, Any] = {
         "person": AMINA,
         "action_text": "asks",
-        "args": {"do": "take"},
+        "args": {"do": "acquire"},
         "trigger": cue,
     }
     return ScriptStep(**(plain | more))
 
 
 def leased(command: str, token: int, left_s: float, by: str = "amina") -> CommandDone:
-    lease = {"token": token, "by": by, "role": "operator", "left_s": left_s}
+    lease = {"token": token, "by": by, "role": "operator", "remaining_s": left_s}
     result = msgspec.Raw(msgspec.json.encode({"lease": lease}))
     return CommandDone(command=command, verb="ptz", result=result)
 
@@ -134,9 +134,9 @@ def test_what_never_comes_holds_up_nobody_for_ever() -> None:
 
 def test_the_demo_s_own_script_says_each_thing_the_box_understands() -> None:
     asked = [each.args["do"] for each in SCRIPT.steps if each.verb == "ptz"]
-    assert asked.count("preset_set") == 3
+    assert asked.count("set_preset") == 3
     assert asked[-1] == "sweep"
-    assert {"take", "goto", "move", "stop", "release", "tour_start"} <= set(asked)
+    assert {"acquire", "goto", "move", "stop", "release", "start_tour"} <= set(asked)
 
 
 def told(chronicle: PtzLog) -> list[str]:

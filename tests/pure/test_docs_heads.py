@@ -14,10 +14,10 @@ from agent.cli import probe, ptz
 from agent.commands.requester import ROLES
 from agent.config import heads as heads_config
 from agent.config.heads import HeadConfig
-from agent.failsafe.duties import STOP_REPEATS
-from agent.failsafe.process import TIMEOUT_S
+from agent.failsafe.guard_duties import STOP_REPEATS
+from agent.failsafe.guard_process import TIMEOUT_S
 from agent.faults.registry import FAULTS
-from agent.ptz import head_stage, noise_watch, presets
+from agent.ptz import head_stage, preset_store
 from agent.ptz import ptz_command as ptz_verb
 from agent.ptz.automation import guard_tours, schedule
 from agent.ptz.lease import can_preempt
@@ -46,7 +46,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "[[head.forbidden]]": heads_config.ForbiddenSector,
     "[head.fov_deg]": heads_config.FieldOfView,
     "[head.sun]": heads_config.SunConfig,
-    "[head.promise]": heads_config.RatedLife,
+    "[head.rated_life]": heads_config.RatedLife,
     "[[head.tour]]": heads_config.TourConfig,
     "[[head.tour.stop]]": heads_config.TourStopConfig,
     "[head.sweep]": heads_config.SweepConfig,
@@ -163,9 +163,9 @@ def test_the_kinds_of_errors_are_those_of_drivers() -> None:
         (HEADS, f"At most {MAX_QUEUED_JOBS} orders wait"),
         (CONTROL, f"stops it {['', 'once', 'twice', 'three times'][STOP_REPEATS]}"),
         (CONTROL, f"it tries for {TIMEOUT_S:g} s"),
-        (CONTROL, f"{noise_watch.NOISY_BYTES_PER_WINDOW} bytes of noise"),
-        (CONTROL, f"in {noise_watch.WINDOW_S:g} s"),
-        (TOURS, f"up to\n{presets.MAX_PRESETS} for each head"),
+        (CONTROL, f"{head_stage.NOISY_BYTES_PER_WINDOW} bytes of noise"),
+        (CONTROL, f"in {head_stage.NOISE_WINDOW_S:g} s"),
+        (TOURS, f"up to\n{preset_store.MAX_PRESETS} for each head"),
         (TOURS, f"the tour waits {guard_tours.UNREACHABLE_PAUSE_S:g} s"),
     ],
 )
@@ -192,7 +192,7 @@ def test_the_commands_are_understood(line: str) -> None:
 def test_the_commands_to_follow_are_understood() -> None:
     found = re.findall(r'\{"do": [^}]+\}', TOURS)
     words = [msgspec.json.decode(text, type=ptz_verb.Args) for text in found]
-    assert [type(word).__struct_config__.tag for word in words] == ["follow", "follow_stop"]
+    assert [type(word).__struct_config__.tag for word in words] == ["follow", "stop_follow"]
 
 
 @pytest.mark.parametrize("page", [HEADS, CONTROL, TOURS, WRITING])

@@ -326,7 +326,7 @@ def test_a_reckoned_head_that_was_opened_anew_is_nowhere_until_it_is_sent(
     assert not street.hidden
     street.opened_heads[-1]._closed.set()
     if found_by == "a word":
-        with refused("absent", "is closed"):
+        with refused("unavailable", "is closed"):
             street.head.set_aux("wiper", True, ANNA)
     street.advance_s(15)
     assert len(street.opened_heads) == 2
@@ -462,7 +462,7 @@ def test_a_preset_that_the_head_does_not_take_changes_nothing(tmp_path: Path) ->
     rig.advance_s(8)
     rig.opened_heads[0].broken = True  # type: ignore[attr-defined]
     for name in ("yard", "corner"):
-        with refused("absent", "no answer"):
+        with refused("unavailable", "no answer"):
             rig.head.set_preset(name, ANNA)
     assert rig.head.presets() == before
     rig.advance_s(1)

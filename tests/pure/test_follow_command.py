@@ -12,7 +12,7 @@ from agent.capture.snapshot_command import CameraAccess
 from agent.commands.command import Deferred, ValidCommand
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import FieldOfView, TrackingConfig
-from agent.ptz import messages as words
+from agent.ptz import ptz_args as words
 from agent.ptz.automation.auto_tracking import AutoTracker
 from agent.ptz.automation.panorama_scan import PanoramaScan
 from agent.ptz.ptz_command import HeadAssembly, PtzCommandHandler

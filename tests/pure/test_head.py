@@ -57,7 +57,7 @@ def test_a_move_ends_after_its_time(rig: HeadRig) -> None:
 
 
 def test_a_move_ends_after_the_longest_move_whatever_was_asked(tmp_path: Path) -> None:
-    rig = HeadRig(tmp_path, changed(longest_move_s=1.0)).start()
+    rig = HeadRig(tmp_path, changed(max_move_s=1.0)).start()
     rig.head.move(ContinuousMove(pan=0.2, for_s=60), ANNA)
     rig.advance_s(1.0 + STOPPING_S)
     assert rig.speed == 0
@@ -119,7 +119,7 @@ def test_the_stop_comes_at_once_when_the_agent_stops(rig: HeadRig) -> None:
     rig.stage.close()
     rig.clock.advance_s(0.3)
     assert rig.speed == 0
-    with refused("absent"):
+    with refused("unavailable"):
         rig.head.move(RIGHT, ANNA)
 
 
@@ -182,7 +182,7 @@ def test_a_head_that_cannot_be_opened_is_a_fault_and_tried_again(
     assert rig.head.capabilities is None
     assert rig.head.state().error == "/dev/ttyUSB0: not there"
     for ask in (lambda: rig.head.move(RIGHT, ANNA), lambda: rig.head.stop(ANNA)):
-        with refused("absent", "/dev/ttyUSB0: not there"):
+        with refused("unavailable", "/dev/ttyUSB0: not there"):
             ask()
     rig.advance_s(60)
     rig.open_error = None
@@ -223,7 +223,7 @@ def test_a_head_that_stops_answering_is_stopped_as_soon_as_it_hears(rig: HeadRig
     assert rig.active_fault_codes() == {"PTZ-03"}
     assert rig.head.state().position is None
     assert rig.head.state().moving
-    with refused("absent", "no answer"):
+    with refused("unavailable", "no answer"):
         rig.head.stop(ANNA)
     assert rig.speed > 0
     body.inject_fault(rig.clock.now_ns, NO_FAULT)
@@ -278,8 +278,8 @@ def test_what_is_too_slow_to_arrive_in_time_goes_faster(rig: HeadRig) -> None:
 
 
 def test_what_cannot_arrive_in_time_is_refused(tmp_path: Path) -> None:
-    rig = HeadRig(tmp_path, changed(longest_move_s=3.0)).start()
-    with refused("unsupported", "longest_move_s = 3"):
+    rig = HeadRig(tmp_path, changed(max_move_s=3.0)).start()
+    with refused("unsupported", "max_move_s = 3"):
         rig.head.move(AbsoluteMove(pan_deg=160, tilt_deg=0), ANNA)
     assert rig.head.state().lease is None
 
@@ -577,7 +577,9 @@ def test_a_way_that_was_found_free_is_gone_though_it_leads_close_by(tmp_path: Pa
 def test_a_head_is_not_sent_into_the_sun_and_stays_where_the_sun_comes_by(tmp_path: Path) -> None:
     sun: list[ForbiddenSector] = []
     rig = HeadRig(tmp_path, changed(fov_deg=FOV), forbidden=lambda _t_ns: tuple(sun)).start()
-    sun.append(ForbiddenSector(name="sun", pan_deg=(15.0, 25.0), tilt_deg=(0.0, 10.0), cross=True))
+    sun.append(
+        ForbiddenSector(name="sun", pan_deg=(15.0, 25.0), tilt_deg=(0.0, 10.0), may_cross=True)
+    )
     with refused("forbidden", "'sun'"):
         rig.head.move(AbsoluteMove(pan_deg=10, tilt_deg=0), ANNA)
     orders = rig.opened_heads[0].simulator.order_count
@@ -593,7 +595,9 @@ def test_a_head_is_not_sent_into_the_sun_and_stays_where_the_sun_comes_by(tmp_pa
 def test_a_head_that_finds_itself_in_a_sector_leaves_by_the_shortest_way(
     tmp_path: Path, cross: bool
 ) -> None:
-    here = ForbiddenSector(name="here", pan_deg=(-50.0, -10.0), tilt_deg=(-30.0, 90.0), cross=cross)
+    here = ForbiddenSector(
+        name="here", pan_deg=(-50.0, -10.0), tilt_deg=(-30.0, 90.0), may_cross=cross
+    )
     rig = HeadRig(tmp_path, changed(forbidden=(here,), fov_deg=FOV))
     rig.run_stage()
     rig.head.acquire(ANNA)
@@ -632,7 +636,7 @@ def test_nothing_is_driven_towards_sectors_from_nobody_knows_where(tmp_path: Pat
 
 @pytest.mark.raises_fault("PTZ-05")
 def test_wear_counts_over_restarts_and_is_a_fault_above_the_promise(tmp_path: Path) -> None:
-    config = changed(promise=RatedLife(degrees=300.0))
+    config = changed(rated_life=RatedLife(degrees=300.0))
     rig = HeadRig(tmp_path, config).start()
     for pan in (90, -90, 90):
         rig.head.move(AbsoluteMove(pan_deg=pan, tilt_deg=0), ANNA)

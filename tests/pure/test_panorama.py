@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from agent.config.heads import FieldOfView, SweepConfig
-from agent.ptz.automation.sweep import Image, Shot, plan_sweep
+from agent.ptz.automation.sweep import plan_sweep
 from agent.ptz.panorama.align import align_strips
+from agent.ptz.panorama.shot import Image, Shot
 from agent.ptz.panorama.stitch import StitchedImage, render_panorama, stitch
 from agent.ptz.panorama.strip import project_shot
 from drivers.contracts import Pose, Range

@@ -101,7 +101,7 @@ def test_pins_become_lines(tmp_path: Path) -> None:
             DOOR + 'pull = "left"',
             "pin[0].pull = 'left': invalid enum value 'left'; allowed: 'down', 'none', 'up'",
         ),
-        (SIREN + "longest_on_s = 0", "pin[0].longest_on_s = 0: expected `float` > 0.0"),
+        (SIREN + "max_on_s = 0", "pin[0].max_on_s = 0: expected `float` > 0.0"),
         (SIREN + 'pull = "up"', "pin[0].pull: unknown key"),
         (
             LAMP.replace("north", "south"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agent.commands.requester import CommandRejected
-from agent.ptz.presets import MAX_PRESETS, Preset, PresetStore
+from agent.ptz.preset_store import MAX_PRESETS, Preset, PresetStore
 from drivers.contracts import Pose
 
 

@@ -11,7 +11,7 @@ import pytest
 from agent.commands.command import ValidCommand
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import TourConfig, TourStopConfig
-from agent.ptz import messages as words
+from agent.ptz import ptz_args as words
 from agent.ptz.automation.guard_tours import GuardTours
 from agent.ptz.ptz_command import HeadAssembly, PtzCommandHandler
 from agent.ptz.requests import Lease
@@ -112,7 +112,7 @@ def test_nobody_gives_back_what_another_has(post: Post, asker: Requester) -> Non
     release = words.PtzReleaseArgs(head="mast", token=head.lease.token)
     with pytest.raises(CommandRejected, match=r"'anna' .* nobody else gives it back") as refused:
         post.do(3, release, asker)
-    assert refused.value.kind == "fenced"
+    assert refused.value.kind == "stale_token"
     post.rig.advance_s(1)
     assert post.rig.speed > 0
     post.do(4, release)

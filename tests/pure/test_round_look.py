@@ -15,7 +15,7 @@ from agent.commands.command import ValidCommand
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import FieldOfView, HeadConfig, SweepConfig
 from agent.ptz.automation.panorama_scan import PanoramaScan, check_sweep
-from agent.ptz.messages import PanoramaResult, PtzAcquireArgs, PtzResult
+from agent.ptz.ptz_args import PanoramaResult, PtzAcquireArgs, PtzResult
 from agent.ptz.ptz_command import HeadAssembly, PtzCommandHandler
 from agent.ptz.requests import AbsoluteMove
 from drivers.media import Frame
@@ -111,7 +111,7 @@ def test_a_round_gives_one_picture_of_all_around_in_the_name_of_who_asked(mast: 
     mast.pass_s(LONGEST_S)
     assert mast.rig.clock.now_ns / 1e9 < within_s + LONGEST_S
     made = mast.result()
-    assert (made.camera, made.pictures, made.missing) == ("street", 10, ())
+    assert (made.camera, made.frames, made.missing) == ("street", 10, ())
     (jpeg,) = mast.shelf.pictures
     assert made.size_bytes == len(jpeg)
     image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
@@ -159,7 +159,7 @@ def test_who_is_weaker_gets_no_round_and_the_holder_keeps_the_head(mast: Mast) -
 def test_a_token_of_a_lease_that_is_over_begins_nothing(mast: Mast) -> None:
     lease = mast.rig.head.acquire(ANNA)
     mast.rig.head.release(ANNA, lease.token)
-    assert refusal(lambda: mast.begin(token=lease.token))[0] == "fenced"
+    assert refusal(lambda: mast.begin(token=lease.token))[0] == "stale_token"
     assert mast.rig.head.movers == ()
 
 
@@ -183,7 +183,7 @@ def test_a_round_of_a_stronger_one_ends_a_weaker_ones_and_comes_to_its_end(mast:
     assert [mover.requester for mover in mast.rig.head.movers] == [ANNA]
     assert refusal(lambda: mast.begin(INCIDENT))[0] == "busy"
     mast.pass_s(LONGEST_S)
-    assert mast.result().pictures == 10
+    assert mast.result().frames == 10
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_a_round_goes_on_where_who_began_it_takes_the_head_and_after_nobody_else
     mast.rig.head.release(taken_by, made.lease.token)
     mast.pass_s(LONGEST_S)
     if goes_on:
-        assert mast.result().pictures == 10
+        assert mast.result().frames == 10
     else:
         assert refusal(mast.result) == ("failed", f"{taken_by.id!r} has taken the head")
     assert mast.rig.head.movers == ()

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import FieldOfView, SweepConfig
-from agent.ptz.automation.sweep import Image, Sweep, frame_to_bgr, plan_sweep
+from agent.ptz.automation.sweep import Sweep, plan_sweep
 from agent.ptz.motion.field_of_view import Direction, direction_to_point
+from agent.ptz.panorama.shot import Image, frame_to_bgr
 from agent.ptz.requests import AbsoluteMove, HeadState
 from drivers.contracts import Pose, PtzPosition, Range
 from drivers.media import Frame

@@ -286,7 +286,7 @@ def test_somebody_else_nearby_is_not_taken_for_him() -> None:
 
 
 def test_nobody_is_followed_for_longer_than_allowed() -> None:
-    corner = Corner(still(-20), TrackingConfig(enabled=True, longest_s=5))
+    corner = Corner(still(-20), TrackingConfig(enabled=True, max_follow_s=5))
     corner.run(6)
     assert corner.tracker.followed_track is None
     assert corner.tracker.end_reason == "too long"
@@ -341,7 +341,7 @@ def test_a_sector_in_the_way_is_waited_out_and_a_broken_head_given_up() -> None:
     )
     assert corner.tracker.followed_track == 7
     corner.tracker.on_rejected(
-        corner.t_ns, ContinuousMove(), CommandRejected("absent", "no answer")
+        corner.t_ns, ContinuousMove(), CommandRejected("unavailable", "no answer")
     )
     assert corner.tracker.followed_track is None
     assert corner.tracker.end_reason == "refused"

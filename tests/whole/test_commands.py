@@ -47,17 +47,19 @@ def test_an_operator_takes_the_head_sends_it_somewhere_and_gives_it_back(
     with CommandBox(tmp_path, broker) as box:
         operator = operators()
         lease = decode_result(
-            operator.run_command({"do": "take", "head": "mast", "lease_s": 60}, "1")
+            operator.run_command({"do": "acquire", "head": "mast", "lease_s": 60}, "1")
         )["lease"]
         assert (lease["by"], lease["role"]) == ("amina", "operator")
-        assert 55 < lease["left_s"] <= 60
+        assert 55 < lease["remaining_s"] <= 60
         goto = {**GOTO, "token": lease["token"]}
         assert decode_result(operator.run_command(goto, "2"))["lease"]["token"] == lease["token"]
         wait_until(lambda: not box.heads["mast"].state().moving)
-        (head,) = decode_result(operator.run_command({"do": "where", "head": "mast"}, "3"))["heads"]
-        assert head["place"]["pan_deg"] == pytest.approx(-20, abs=0.5)
+        (head,) = decode_result(operator.run_command({"do": "status", "head": "mast"}, "3"))[
+            "heads"
+        ]
+        assert head["position"]["pan_deg"] == pytest.approx(-20, abs=0.5)
         decode_result(
-            operator.run_command({"do": "preset_set", "head": "mast", "preset": "gate"}, "4")
+            operator.run_command({"do": "set_preset", "head": "mast", "preset": "gate"}, "4")
         )
         presets = decode_result(operator.run_command({"do": "presets", "head": "mast"}, "5"))[
             "presets"
@@ -68,7 +70,7 @@ def test_an_operator_takes_the_head_sends_it_somewhere_and_gives_it_back(
         )
         assert box.heads["mast"].state().lease is None
         kind, _ = rejection_of(operator.run_command({**goto, "pan_deg": 0.0}, "7"))
-        assert kind == "fenced"
+        assert kind == "stale_token"
 
 
 def test_a_repeat_after_a_restart_gets_the_first_reply_and_moves_nothing(

@@ -364,7 +364,7 @@ def test_with_the_agent_alive_everything_is_asked_of_it(
     assert "pass greeting: as casa-0001-console" in ping
     assert "pass ping 2:" in ping
     assert f"pass TCP to 127.0.0.1:{mosquitto.port}" in seat.run_command("net")
-    assert "mast: pan" in seat.run_command("ptz where")
+    assert "mast: pan" in seat.run_command("ptz status")
     seat.send(b"ptz\r")
     seat.read_until("q ends.\r\n")
     seat.send(b"9d")

@@ -33,7 +33,7 @@ SHORT = PtzScript(
         ScriptStep(
             person=AMINA,
             action_text="takes the head",
-            args={"do": "take", "head": HEAD_NAME},
+            args={"do": "acquire", "head": HEAD_NAME},
             trigger=StepTrigger(holder="tour", tour_stops=1, delay_s=1.2),
         ),
         ScriptStep(
@@ -120,7 +120,7 @@ def test_a_tour_an_operator_a_lease_that_runs_out_the_tour_again_and_a_panorama(
     result = found[at]["payload"]["data"]["result"]["panorama"]
     jpeg = (out / "panorama.jpg").read_bytes()
     assert hashlib.sha256(jpeg).hexdigest() == result["sha256"]
-    assert result["pictures"] >= 7
+    assert result["frames"] >= 7
     pictures = [m for m in found if m["topic"].split("/")[4] == "snapshot"]
     assert result["sha256"] in {picture["sha256"] for picture in pictures}
 

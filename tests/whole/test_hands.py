@@ -99,7 +99,7 @@ class Technician:
         return self._capsys.readouterr().out
 
     def head(self) -> dict[str, object]:
-        heads = self.asks("where")["heads"]
+        heads = self.asks("status")["heads"]
         assert isinstance(heads, list)
         head: dict[str, object] = heads[0]
         return head
@@ -116,7 +116,7 @@ def test_a_technician_moves_the_head_and_looks_all_around(
     assert "forbidden" in here.is_told("goto", "120", "50")
     assert "'windows'" in here.is_told("goto", "120", "50")
     here.asks("goto", "30", "5")
-    wait_until(lambda: here.head()["place"] == place(30, 5) and here.head()["settled"])
+    wait_until(lambda: here.head()["position"] == place(30, 5) and here.head()["settled"])
     here.asks("preset", "set", "gate")
     assert "gate" in here.sees("preset", "list")
     assert "allowed: a preset's name" in here.is_told("goto", "1", "2", "3", "4")
@@ -132,7 +132,7 @@ def test_a_technician_moves_the_head_and_looks_all_around(
     )
     (picture,) = [item for item in heard if sha(item) == made["sha256"]]
     assert len(picture.payload) == made["size_bytes"]
-    assert (made["pictures"], made["missing"]) == (7, [])
+    assert (made["frames"], made["missing"]) == (7, [])
     receipts = "".join(
         path.read_text() for path in (box.folder / "state" / "custody").glob("*.chain")
     )
@@ -158,7 +158,7 @@ def test_a_preset_that_masks_were_drawn_at_keeps_its_place(
     here.asks("preset", "set", "gate")
     wait_until(lambda: here.head()["preset"] == "gate")
     here.asks("goto", "30", "5")
-    wait_until(lambda: here.head()["place"] == place(30, 5) and here.head()["settled"])
+    wait_until(lambda: here.head()["position"] == place(30, 5) and here.head()["settled"])
     for word in ("set", "delete"):
         said = here.is_told("preset", word, "gate")
         assert "forbidden" in said
@@ -217,7 +217,7 @@ def test_the_guard_goes_with_an_agent_that_stops_and_acts_for_one_that_dies(box:
 def test_without_an_agent_there_is_one_clear_line(
     box: AgentBox, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = Technician(box, capsys).is_told("where")
+    said = Technician(box, capsys).is_told("status")
     assert "no agent runs there: start it with `vigie run" in said
     assert len(said.splitlines()) == 1
 
@@ -243,7 +243,7 @@ def guard_of(box: AgentBox) -> int | None:
     """The guard's process, once it stands."""
     for task in Path(f"/proc/{box.pid}/task").iterdir():
         for child in (task / "children").read_text().split():
-            if b"failsafe/process.py" in Path(f"/proc/{child}/cmdline").read_bytes():
+            if b"failsafe/guard_process.py" in Path(f"/proc/{child}/cmdline").read_bytes():
                 return int(child)
     return None
 

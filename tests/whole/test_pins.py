@@ -17,7 +17,7 @@ from agent.base.model import Event
 from agent.commands.requester import CommandRejected
 from agent.config.pins import Pin
 from agent.faults.registry import FaultRegistry
-from agent.gpio.pins import GpioStage
+from agent.gpio.gpio_stage import GpioStage
 from agent.runtime.stage import StageThread
 from drivers.catalog import load_gpio_driver
 from drivers.contracts import Gpio, GpioLine
@@ -309,7 +309,7 @@ def test_closing_leaves_everything_off(box: Box) -> None:
     assert box.on() == set()
     with pytest.raises(CommandRejected) as refused:
         box.pins.set_output("siren", True, 60, "ana")
-    assert refused.value.kind == "absent"
+    assert refused.value.kind == "unavailable"
 
 
 def test_an_error_in_a_turn_leaves_everything_off_and_the_next_turn_begins_anew(box: Box) -> None:

@@ -15,7 +15,7 @@ NAME = "ptz"
 HELP = "turn a head with the keys, or send it to a preset"
 USAGE = (
     "ptz [HEAD]               turn it with the keys",
-    "ptz [HEAD] where         where it looks, and who has it",
+    "ptz [HEAD] status        where it looks, and who has it",
     "ptz [HEAD] presets       the places that it remembers",
     "ptz [HEAD] goto PRESET   go there",
     "ptz [HEAD] stop          stop at once",
@@ -36,7 +36,7 @@ _JOG_KEYS: Mapping[str, tuple[str, float]] = {
     "f": ("focus", 1.0),
     "n": ("focus", -1.0),
 }
-_SUBCOMMANDS = ("where", "presets", "goto", "stop")
+_SUBCOMMANDS = ("status", "presets", "goto", "stop")
 _HELP = (
     "Arrows or w a s d turn, + - zoom, f n focus far and near, 1 to 9 speed,",
     "space stops, ? tells where it looks, q ends.",
@@ -57,7 +57,7 @@ class _Lease(msgspec.Struct, frozen=True):
 
 class _HeadStatus(msgspec.Struct, frozen=True):
     name: str
-    place: _Position | None
+    position: _Position | None
     moving: bool
     preset: str | None
     tour: str | None
@@ -86,8 +86,8 @@ def run(terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
     head = choose_arg("head", head_name, heads)
     if not rest:
         _jog(terminal, box, head)
-    elif list(rest) == ["where"]:
-        terminal.print(_format_status(_send(box, {"do": "where", "head": head})))
+    elif list(rest) == ["status"]:
+        terminal.print(_format_status(_send(box, {"do": "status", "head": head})))
     elif list(rest) == ["stop"]:
         _send(box, {"do": "stop", "head": head})
         terminal.print(f"{head} is stopped.")
@@ -97,14 +97,14 @@ def run(terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
         if not presets:
             terminal.print("No presets yet.")
     elif len(rest) == 2 and rest[0] == "goto":  # noqa: PLR2004 - goto PRESET
-        _send(box, {"do": "recall", "head": head, "preset": rest[1]})
+        _send(box, {"do": "goto_preset", "head": head, "preset": rest[1]})
         terminal.print(f"{head} goes to {rest[1]}.")
     else:
         raise UserError(f"ptz {' '.join(argv)}: allowed: {'; '.join(USAGE)}")
 
 
 def _jog(terminal: Terminal, box: Box, head: str) -> None:
-    terminal.print(_format_status(_send(box, {"do": "where", "head": head})), *_HELP)
+    terminal.print(_format_status(_send(box, {"do": "status", "head": head})), *_HELP)
     speed = 3
     try:
         while True:
@@ -125,7 +125,7 @@ def _jog(terminal: Terminal, box: Box, head: str) -> None:
                     terminal.overwrite_line("stopped")
                 elif key == "?":
                     terminal.overwrite_line(
-                        _format_status(_send(box, {"do": "where", "head": head}))
+                        _format_status(_send(box, {"do": "status", "head": head}))
                     )
             except ConsoleError as error:
                 terminal.overwrite_line(str(error))
@@ -147,8 +147,8 @@ def _format_status(result: _PtzResult) -> str:
         return "nothing is known of it"
     head = result.heads[0]
     parts = [f"{head.name}: does not say where it looks"]
-    if head.place is not None:
-        position = head.place
+    if head.position is not None:
+        position = head.position
         parts = [
             f"{head.name}: pan {position.pan_deg:.1f} tilt {position.tilt_deg:.1f} zoom {position.zoom:.2f}"
         ]

@@ -38,7 +38,7 @@ from agent.diagnostics.commissioning.certificate import (
 from agent.diagnostics.commissioning.drift import ConfigurationDrift, find_drifts
 from agent.health import health_file
 from agent.health.health_file import LiveHealth, get_runtime_dir
-from agent.ptz.messages import PtzResult
+from agent.ptz.ptz_args import PtzResult
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import FootageViewed, ServiceAction
 from drivers.media import Plane

@@ -162,7 +162,7 @@ class AutoTracker:
         self._update_target(state.position.pose)
         seen_ns = self._target.seen_ns if self._target else self._followed_since_ns
         unseen_s = (t_ns - seen_ns) / 1e9
-        if (t_ns - self._followed_since_ns) / 1e9 > self._config.longest_s:
+        if (t_ns - self._followed_since_ns) / 1e9 > self._config.max_follow_s:
             return self._end_tracking("too long")
         if unseen_s > LOST_AFTER_S + self._config.hold_s:
             return self._end_tracking("lost")

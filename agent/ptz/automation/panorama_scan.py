@@ -13,12 +13,13 @@ from agent.base.errors import UserError
 from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES, CameraAccess, SnapshotSink
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import FieldOfView, HeadConfig
-from agent.ptz.automation.sweep import Image, Sweep, frame_to_bgr, plan_sweep
+from agent.ptz.automation.sweep import Sweep, plan_sweep
 from agent.ptz.head import PtzHead
 from agent.ptz.lease import can_preempt
-from agent.ptz.messages import PanoramaResult
 from agent.ptz.motion.field_of_view import horizontal_fov_deg
+from agent.ptz.panorama.shot import Image, frame_to_bgr
 from agent.ptz.panorama.stitch import FULL_CIRCLE_DEG, MAX_WIDTH_PX, render_panorama
+from agent.ptz.ptz_args import PanoramaResult
 from agent.ptz.requests import HeadState, MoveRequest
 from drivers.contracts import Pose, PtzCapabilities
 from drivers.media import Frame
@@ -124,7 +125,7 @@ class PanoramaScan:
             )
         capabilities = self._head.capabilities
         if capabilities is None:
-            raise CommandRejected("absent", f"head {self._head.name!r} is not open yet")
+            raise CommandRejected("unavailable", f"head {self._head.name!r} is not open yet")
         return capabilities
 
     def _finish_run(self, run: "_SweepRun", finish: FinishCallback) -> None:
@@ -159,7 +160,7 @@ class PanoramaScan:
             camera=self._camera,
             sha256=hashlib.sha256(result.jpeg).hexdigest(),
             size_bytes=len(result.jpeg),
-            pictures=len(sweep.shots),
+            frames=len(sweep.shots),
             missing=sweep.missing,
         )
 

@@ -8,21 +8,16 @@ import threading
 from collections.abc import Callable
 from typing import Literal
 
-import cv2
-import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import FieldOfView, SweepConfig
 from agent.ptz.motion.field_of_view import Direction, angle_between_deg, point_to_direction
+from agent.ptz.panorama.shot import Image, Shot
 from agent.ptz.requests import AbsoluteMove, HeadState, MoveRequest
 from drivers.angles import wrap_deg
 from drivers.contracts import Pose, PtzPosition, Range
-from drivers.media import Corner, Frame
-
-Image = npt.NDArray[np.uint8]
-"""H x W x 3, BGR."""
+from drivers.media import Corner
 
 ARRIVED_WITHIN_DEG = 1.0
 """Nearer than this to its pose the head is there."""
@@ -36,27 +31,6 @@ cancelled  somebody did not want it any more
 late       the time was over before the round; what there is may be stitched
 failed     there is no picture at all
 """
-
-
-class Shot(msgspec.Struct, frozen=True, kw_only=True):
-    """One picture of a sweep, and where the head said that it looked, within `error_deg`."""
-
-    pose: Pose
-    error_deg: float
-    image: Image
-
-
-def frame_to_bgr(frame: Frame, max_width_px: int = 1280) -> Image:
-    """A frame as a picture that a sweep can keep, made smaller where it is wider than `widest_px`."""
-    height, width = frame.height_px // 2 * 2, frame.width_px // 2 * 2
-    half = (slice(height // 2), slice(width // 2))
-    planes = (frame.y[:height, :width], frame.u[half], frame.v[half])
-    flat = np.concatenate([plane.reshape(-1) for plane in planes])
-    image = cv2.cvtColor(flat.reshape(height * 3 // 2, width), cv2.COLOR_YUV2BGR_I420)
-    if width > max_width_px:
-        size = (max_width_px, max(2, round(height * max_width_px / width)))
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return np.asarray(image, np.uint8)
 
 
 def plan_sweep(pan_deg: Range | None, fov: FieldOfView, config: SweepConfig) -> tuple[Pose, ...]:
@@ -165,7 +139,7 @@ class Sweep:
         """The head would not go there. What nobody may see, or who is stronger, is respected."""
         if self.outcome != "running":
             return
-        if rejection.kind in ("busy", "fenced", "expired"):
+        if rejection.kind in ("busy", "stale_token", "expired"):
             self._sent_ns = None
             return
         self._skip_pose(str(rejection))

@@ -71,5 +71,5 @@ def sun_sector(sun: SunConfig, now_utc: datetime | None) -> ForbiddenSector | No
         name=SECTOR_NAME,
         pan_deg=pan_range_deg,
         tilt_deg=(low_deg, min(high_deg, _ZENITH_DEG)),
-        cross=True,
+        may_cross=True,
     )

@@ -14,7 +14,7 @@ from agent.config.heads import ForbiddenSector
 from agent.ptz.motion import position_servo
 from agent.ptz.motion.forbidden_sectors import swept_area
 from agent.ptz.motion.overshoot import POLL_INTERVAL_S
-from agent.ptz.motion.path import MotionBounds, clip_velocity
+from agent.ptz.motion.path_planner import MotionBounds, clip_velocity
 from agent.ptz.requests import ContinuousMove
 from drivers.contracts import Pose, PtzCapabilities, PtzPosition, Velocity
 

@@ -8,10 +8,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from agent.ptz.panorama.shot import FloatArray, Image, Mask
 from agent.ptz.panorama.strip import CylinderStrip
-
-Mask = npt.NDArray[np.uint8]
-FloatArray = npt.NDArray[np.float64]
 
 MIN_ERROR_DEG = 0.3
 """No head is believed to be better than this, nor its calibrated lens."""
@@ -57,7 +55,7 @@ class _Overlap(msgspec.Struct, frozen=True, kw_only=True):
     second: int
     left_px: int
     top_px: int
-    images: tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
+    images: tuple[Image, Image]
     masks: tuple[Mask, Mask]
 
 

@@ -16,15 +16,11 @@ import cv2
 import cv2.detail
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from agent.config.heads import FieldOfView
-from agent.ptz.automation.sweep import Shot
 from agent.ptz.panorama.align import align_strips, compensate_exposure
+from agent.ptz.panorama.shot import Image, Mask, Shot
 from agent.ptz.panorama.strip import CylinderStrip, project_shot
-
-Image = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.uint8]
 
 MAX_WIDTH_PX = 4096
 SEAM_HEIGHT_PX = 120

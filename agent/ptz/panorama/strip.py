@@ -9,16 +9,11 @@ import math
 import cv2
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from agent.config.heads import FieldOfView
-from agent.ptz.automation.sweep import Shot
 from agent.ptz.motion.field_of_view import horizontal_fov_deg
+from agent.ptz.panorama.shot import Image, Mask, Shot
 from drivers.contracts import Pose
-
-Image = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.uint8]
-FloatArray = npt.NDArray[np.float64]
 
 _MAX_TILT_DEG = 75.0
 """Beyond this tilt a cylinder shows nothing of use."""

@@ -6,7 +6,7 @@ from agent.commands.requester import CommandRejected
 from agent.config.heads import ForbiddenSector, HeadConfig
 from agent.ptz.motion import position_servo
 from agent.ptz.motion.forbidden_sectors import UNKNOWN_POSITION_DEG, swept_area
-from agent.ptz.motion.path import MotionBounds, PathBlocked, is_direct_path_clear, plan_path
+from agent.ptz.motion.path_planner import MotionBounds, PathBlocked, is_direct_path_clear, plan_path
 from agent.ptz.motion.trajectory import (
     ContinuousTrajectory,
     PoseTrajectory,
@@ -15,7 +15,7 @@ from agent.ptz.motion.trajectory import (
     time_limit_s,
     to_velocity,
 )
-from agent.ptz.presets import Preset
+from agent.ptz.preset_store import Preset
 from agent.ptz.requests import AbsoluteMove, ContinuousMove
 from drivers.contracts import Pose, PtzCapabilities, PtzPosition, Velocity
 
@@ -47,7 +47,7 @@ def plan_continuous(
         raise CommandRejected("unsupported", f"head {config.name!r} has no zoom")
     if request.focus and not capabilities.focus:
         raise CommandRejected("unsupported", f"head {config.name!r} has no focus")
-    max_duration_s = min(request.for_s, config.longest_move_s)
+    max_duration_s = min(request.for_s, config.max_move_s)
     velocity = to_velocity(request, capabilities, config.dead_zone)
     if velocity == Velocity():
         return MovePlan(trajectory=None, max_duration_s=0.0)
@@ -97,7 +97,7 @@ def plan_absolute(
     latency_s = bounds.overshoot.latency_s
     speed = _choose_speed(position.pose, poses, request.speed, latency_s, limits)
     needed_s = time_limit_s(poses, position.pose, capabilities, speed, latency_s)
-    max_duration_s = min(needed_s, config.longest_move_s)
+    max_duration_s = min(needed_s, config.max_move_s)
     trajectory = PoseTrajectory(poses, speed, capabilities, config.brake_s, bounds.error_deg)
     return MovePlan(trajectory=trajectory, max_duration_s=max_duration_s)
 
@@ -130,7 +130,7 @@ def plan_preset(
             or is_direct_path_clear(position.pose, pose, bounds)
         ):
             return MovePlan(
-                trajectory=PresetTrajectory(preset.number), max_duration_s=config.longest_move_s
+                trajectory=PresetTrajectory(preset.number), max_duration_s=config.max_move_s
             )
     request = AbsoluteMove(
         pan_deg=pose.pan_deg, tilt_deg=pose.tilt_deg, zoom=pose.zoom, speed=speed
@@ -146,7 +146,7 @@ def _choose_speed(
     limits: HeadLimits,
 ) -> float:
     """The share of the top speed that was wanted, or as much more as arrives in time."""
-    max_duration_s = limits.config.longest_move_s
+    max_duration_s = limits.config.max_move_s
     if (
         time_limit_s(poses, start, limits.capabilities, requested_speed, latency_s)
         <= max_duration_s
@@ -167,7 +167,7 @@ def _choose_speed(
         raise CommandRejected(
             "unsupported",
             f"head {limits.config.name!r} may need {needed_s:.0f} s for that; "
-            f"allowed: longest_move_s = {max_duration_s:g}",
+            f"allowed: max_move_s = {max_duration_s:g}",
         )
     return slowest
 

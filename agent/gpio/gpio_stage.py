@@ -89,12 +89,12 @@ class GpioStage:
         self._temperature_due_ns = 0
         self._night_pins = [pin for pin in pins if isinstance(pin, IrLampPin | IrCutPin)]
         self._relays = {
-            pin.name: TimedRelay(pin.longest_on_s)
+            pin.name: TimedRelay(pin.max_on_s)
             for pin in pins
             if isinstance(pin, SirenPin | BeaconPin)
         }
         self._max_on_s = {
-            pin.name: pin.longest_on_s for pin in pins if isinstance(pin, SirenPin | BeaconPin)
+            pin.name: pin.max_on_s for pin in pins if isinstance(pin, SirenPin | BeaconPin)
         }
         self._lock = threading.Lock()
         self._gpio: Gpio | None = None
@@ -125,7 +125,7 @@ class GpioStage:
         with self._lock:
             gpio, now_ns = self._gpio, self._clock_ns()
             if gpio is None:
-                raise CommandRejected("absent", f"pin {name!r}: the pins are not open")
+                raise CommandRejected("unavailable", f"pin {name!r}: the pins are not open")
             if not active:
                 relay.switch_off(now_ns)
             else:
@@ -141,7 +141,7 @@ class GpioStage:
                 self._drive_output(gpio, name, active=relay.is_on(now_ns))
             except DriverError as error:
                 relay.switch_off(now_ns)
-                raise CommandRejected("absent", str(error)) from error
+                raise CommandRejected("unavailable", str(error)) from error
             finally:
                 gpio.wake()
         log.info("pin %s: %s, for %s", name, "on" if active else "off", by)

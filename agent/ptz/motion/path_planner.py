@@ -56,7 +56,7 @@ class MotionBounds(msgspec.Struct, frozen=True, kw_only=True):
         """The sector that may be seen from these places; `passing`: those that may be crossed do
         not count.
         """
-        sectors = [s for s in self.sectors if not (passing and s.cross)]
+        sectors = [s for s in self.sectors if not (passing and s.may_cross)]
         return first_visible_sector(area, sectors, self.fov, self.error_deg) if sectors else None
 
     @property
@@ -306,7 +306,7 @@ def _direct_area(start: Pose, target: Pose, pan_travel_deg: float) -> SphereArea
 def _first_blocking_sector(
     areas: Iterable[SphereArea], bounds: MotionBounds
 ) -> ForbiddenSector | None:
-    if all(sector.cross for sector in bounds.sectors):
+    if all(sector.may_cross for sector in bounds.sectors):
         return None
     hits = (bounds.visible_sector(area, passing=True) for area in areas)
     return next((hit for hit in hits if hit is not None), None)

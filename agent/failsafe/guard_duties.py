@@ -1,4 +1,4 @@
-"""What the guard does once the agent has died: see `agent.failsafe.process`."""
+"""What the guard does once the agent has died: see `agent.failsafe.guard_process`."""
 
 import logging
 import sys

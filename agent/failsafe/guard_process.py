@@ -37,7 +37,7 @@ def main() -> None:
     # so it finds libraries, and the agent that it belongs to, only from here on.
     site.main()
     sys.path.insert(0, IMPORT_ROOT)
-    from agent.failsafe.duties import execute_duties  # noqa: PLC0415
+    from agent.failsafe.guard_duties import execute_duties  # noqa: PLC0415
 
     is_service = "NOTIFY_SOCKET" in os.environ
     execute_duties(duties, SERVICE_TIMEOUT_S if is_service else TIMEOUT_S)

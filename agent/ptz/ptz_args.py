@@ -5,7 +5,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from agent.config.names import Name
-from agent.ptz.presets import Preset
+from agent.ptz.preset_store import Preset
 from agent.ptz.requests import AbsoluteMove, ContinuousMove, GotoPreset
 from drivers.contracts import Aux, PtzCapabilities
 
@@ -35,11 +35,11 @@ class PtzListArgs(
     """Which heads there are, what they can do, and how they are."""
 
 
-class PtzStatusArgs(_HeadArgs, frozen=True, kw_only=True, tag="where"):
+class PtzStatusArgs(_HeadArgs, frozen=True, kw_only=True, tag="status"):
     """Where a head is, and who has it."""
 
 
-class PtzAcquireArgs(_HeadArgs, frozen=True, kw_only=True, tag="take"):
+class PtzAcquireArgs(_HeadArgs, frozen=True, kw_only=True, tag="acquire"):
     """Take the head, or prolong one's lease: for `lease_s`, or what the configuration says."""
 
     lease_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] | None = None
@@ -74,7 +74,7 @@ class PtzGotoArgs(AbsoluteMove, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class PtzGotoPresetArgs(
-    GotoPreset, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="recall"
+    GotoPreset, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="goto_preset"
 ):
     """Go to a preset."""
 
@@ -86,25 +86,25 @@ class PtzListPresetsArgs(_HeadArgs, frozen=True, kw_only=True, tag="presets"):
     """Which presets a head has."""
 
 
-class PtzSetPresetArgs(_LeaseArgs, frozen=True, kw_only=True, tag="preset_set"):
+class PtzSetPresetArgs(_LeaseArgs, frozen=True, kw_only=True, tag="set_preset"):
     """Remember the present place under a name, instead of what had that name before."""
 
     preset: Name
 
 
-class PtzDeletePresetArgs(_HeadArgs, frozen=True, kw_only=True, tag="preset_delete"):
+class PtzDeletePresetArgs(_HeadArgs, frozen=True, kw_only=True, tag="delete_preset"):
     """Forget a preset."""
 
     preset: Name
 
 
-class PtzStartTourArgs(_HeadArgs, frozen=True, kw_only=True, tag="tour_start"):
+class PtzStartTourArgs(_HeadArgs, frozen=True, kw_only=True, tag="start_tour"):
     """Begin a tour of the configuration. It waits while somebody has the head."""
 
     tour: Name
 
 
-class PtzStopTourArgs(_HeadArgs, frozen=True, kw_only=True, tag="tour_stop"):
+class PtzStopTourArgs(_HeadArgs, frozen=True, kw_only=True, tag="stop_tour"):
     """End the tour that runs."""
 
 
@@ -120,11 +120,11 @@ class PtzFollowArgs(_LeaseArgs, frozen=True, kw_only=True, tag="follow"):
     track: int
 
 
-class PtzStopFollowArgs(_HeadArgs, frozen=True, kw_only=True, tag="follow_stop"):
+class PtzStopFollowArgs(_HeadArgs, frozen=True, kw_only=True, tag="stop_follow"):
     """Follow nobody."""
 
 
-class PtzSetAuxArgs(_LeaseArgs, frozen=True, kw_only=True, tag="switch"):
+class PtzSetAuxArgs(_LeaseArgs, frozen=True, kw_only=True, tag="aux"):
     """Switch the head's wiper, heater or infra-red lamp."""
 
     aux: Aux
@@ -158,7 +158,7 @@ class LeaseInfo(msgspec.Struct, frozen=True, kw_only=True):
     token: int
     by: str
     role: str
-    left_s: float
+    remaining_s: float
 
 
 class HeadPosition(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,8 +177,8 @@ class HeadInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     camera: str | None
-    abilities: PtzCapabilities | None
-    place: HeadPosition | None
+    capabilities: PtzCapabilities | None
+    position: HeadPosition | None
     moving: bool
     settled: bool
     preset: str | None
@@ -195,7 +195,7 @@ class PanoramaResult(msgspec.Struct, frozen=True, kw_only=True):
     camera: str
     sha256: str
     size_bytes: int
-    pictures: int
+    frames: int
     missing: tuple[str, ...] = ()
 
 
