@@ -335,7 +335,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
     parser.add_argument("--model", default="ssdlite_mobilenet_v2")
     parser.add_argument(
-        "--passes-per-s", type=float, default=PipelineSettings().max_inferences_per_s
+        "--inferences-per-s", type=float, default=PipelineSettings().max_inferences_per_s
     )
     parser.add_argument("--only", default="", help="counts of the clips with this in their name")
     parser.add_argument("--parts", default="pictures,people,counts,prototype")
@@ -343,8 +343,8 @@ def main() -> None:
     args = parser.parse_args()
     cv2.setNumThreads(1)
     detector = open_detector(args.model)
-    settings = PipelineSettings(max_inferences_per_s=args.passes_per_s)
-    report: dict[str, Any] = {"model": args.model, "passes_per_s": args.passes_per_s}
+    settings = PipelineSettings(max_inferences_per_s=args.inferences_per_s)
+    report: dict[str, Any] = {"model": args.model, "inferences_per_s": args.inferences_per_s}
     start_s = time.process_time()
     parts = args.parts.split(",")
     if "pictures" in parts:

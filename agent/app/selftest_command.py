@@ -35,7 +35,7 @@ class PublishSelfTestResult(
     kw_only=True,
     forbid_unknown_fields=True,
     tag_field="do",
-    tag="tell",
+    tag="publish",
 ):
     """This is what a self-test has found: it becomes an event, and a fault where a step failed."""
 
@@ -43,7 +43,7 @@ class PublishSelfTestResult(
 
 
 class SelfTestReply(msgspec.Struct, frozen=True, kw_only=True):
-    """To `echo`, how long the message was on its way; to `tell`, the event's id."""
+    """To `echo`, how long the message was on its way; to `publish`, the event's id."""
 
     arrived_ms: float | None = None
     event: str | None = None
@@ -79,7 +79,7 @@ class SelfTestCommandHandler:
 
     def describe(self, args: Args) -> str:
         """What is asked."""
-        return "echo" if isinstance(args, Echo) else "tell"
+        return "echo" if isinstance(args, Echo) else "publish"
 
     def is_idempotent(self, args: Args) -> bool:
         """A second message or event does no harm."""

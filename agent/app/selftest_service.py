@@ -45,7 +45,7 @@ class SelfTestService:
         self._clock = clock
         self._faults = faults
         self.handler = SelfTestCommandHandler(self.send, self.publish_result, clock.boottime_ns)
-        last_report = selftest_result.read(state_dir)
+        last_report = selftest_result.state_file(state_dir).read()
         if last_report is not None:
             self._update_fault(last_report.steps)
 
@@ -77,7 +77,7 @@ class SelfTestService:
         if not failed:
             self._faults.clear(FAULT_CODE, FAULT_SUBJECT)
             return
-        detail = "; ".join(f"{step.name}: {step.said}" for step in failed)
+        detail = "; ".join(f"{step.name}: {step.message}" for step in failed)
         self._faults.raise_fault(FAULT_CODE, FAULT_SUBJECT, detail[:_MAX_DETAIL_CHARS])
 
 

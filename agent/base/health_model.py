@@ -26,11 +26,11 @@ StageState = Literal["starting", "running", "failing", "stopped"]
 
 
 class StageHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """How a stage is: `beat_age_s` since its loop last turned, `failures` since it started."""
+    """How a stage is: `heartbeat_age_s` since its loop last turned, `failures` since it started."""
 
     name: str
     state: StageState
-    beat_age_s: float
+    heartbeat_age_s: float
     failures: int
     last_error: str | None
 
@@ -43,24 +43,24 @@ class CameraHealth(msgspec.Struct, frozen=True, kw_only=True):
     fps: float
     age_s: float | None
     """Since the last packet or frame; None where none has come yet."""
-    reopened: int
+    reconnects: int
     frames_replaced: int
     packets_dropped: int
     last_error: str | None
     readings: CameraReadings | None = None
     """Of the camera's last second; None where it has none to give."""
-    fps_wanted: float | None = None
+    target_fps: float | None = None
     """For detection; None where none are wanted now."""
 
 
 class DetectorHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """The detector of one camera. `pass_ms` is the mean CPU time of a pass in the last span."""
+    """The detector of one camera. `inference_ms` is the mean CPU time of a pass in the last span."""
 
     camera: str
     model: str | None
     """None where the box runs without detection, see the faults."""
-    passes_per_s: float
-    pass_ms: float | None
+    inferences_per_s: float
+    inference_ms: float | None
     tracks: int
 
 
@@ -72,7 +72,7 @@ class OutboxHealth(msgspec.Struct, frozen=True, kw_only=True):
     oldest_age_s: float | None
     lost: int
     connected: bool
-    centre_listens: bool
+    centre_listening: bool
 
 
 class FootageHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,7 +121,7 @@ class DiskHealth(msgspec.Struct, frozen=True, kw_only=True):
 
     `write_ms` is the median time of a small synced write in the last minute. `written_bytes` is what
     the box has counted since it first met this disk, over restarts. `life_used` and `reserve` are
-    the disk's own registers; `days_left` goes on as it went so far, and `days_left_by` tells from
+    the disk's own registers; `days_left` goes on as it went so far, and `days_left_basis` tells from
     what: the register, or what a disk of this size can be expected to take.
     """
 
@@ -132,7 +132,7 @@ class DiskHealth(msgspec.Struct, frozen=True, kw_only=True):
     life_used: float | None = None
     reserve: Literal["normal", "warning", "urgent"] | None = None
     days_left: float | None = None
-    days_left_by: Literal["register", "capacity"] | None = None
+    days_left_basis: Literal["register", "capacity"] | None = None
 
 
 class ClockHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,7 +175,7 @@ class Degradation(msgspec.Struct, frozen=True, kw_only=True):
     """How much the box does, why not all, and since when."""
 
     level: DegradationLevel
-    why: str
+    reason: str
     since_ns: int
 
 
@@ -203,7 +203,7 @@ class FlightSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     outbox_depth: int = 0
     fps: dict[str, float] = {}
     faults: tuple[str, ...] = ()
-    late: tuple[str, ...] = ()
+    stalled_stages: tuple[str, ...] = ()
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -251,7 +251,7 @@ class HeadHealth(msgspec.Struct, frozen=True, kw_only=True):
     preset: str | None
     holder: Literal["operator", "incident", "tracking", "tour"] | None
     tour: str | None
-    reopened: int
+    reconnects: int
     moved_pan_deg: float
     moved_tilt_deg: float
     starts: int

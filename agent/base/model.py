@@ -101,8 +101,8 @@ class SelfTestStep(msgspec.Struct, frozen=True, kw_only=True):
 
     name: SelfTestName
     ok: bool
-    ms: Annotated[float, msgspec.Meta(ge=0)]
-    said: Annotated[str, msgspec.Meta(max_length=300)]
+    duration_ms: Annotated[float, msgspec.Meta(ge=0)]
+    message: Annotated[str, msgspec.Meta(max_length=300)]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,8 +19,8 @@ UNREADABLE_SUFFIX = ".unreadable"
 class StateFile(Generic[StateT]):
     """One JSON document of one struct type.
 
-    A `shared` file may be read by every user of the box (mode 0644); any other one gets 0666 less
-    the umask. Not thread-safe: one thread writes.
+    A `shared` file may be read by every user of the box (mode 0644, in a folder of 0755); any other
+    one gets 0666 less the umask, in a folder of 0700. Not thread-safe: one thread writes.
     """
 
     def __init__(self, path: Path, state_type: type[StateT], *, shared: bool = False) -> None:
@@ -61,7 +61,7 @@ class StateFile(Generic[StateT]):
         Raises OSError; the old document stays then.
         """
         folder = self.path.parent
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o755 if self._shared else 0o700)
         data = msgspec.json.encode(state) + b"\n"
         mode = 0o644 if self._shared else 0o666
         atomic_file.replace_atomically(self.path, data, mode, apply_umask=not self._shared)

@@ -84,7 +84,7 @@ class PreviewUnavailable(Exception):
 class PreviewServer:
     """The stage `service`. Each camera's frames are shown to `offer`."""
 
-    name = "service"
+    name = "preview"
 
     def __init__(
         self,

@@ -53,10 +53,10 @@ def run(args: argparse.Namespace) -> int:
     else:
         failed = ", ".join(report.failed_steps)
         print(f"{'passed' if report.ok else f'FAILED: {failed}'} in {report.took_s:.0f} s")
-        print(f"  {report.told}")
+        print(f"  {report.delivery}")
     return 0 if report.ok else 1
 
 
 def _print_step(step: SelfTestStep) -> None:
     outcome = "ok" if step.ok else "FAILED"
-    print(f"{step.name:8} {outcome:7} {step.ms:8.0f} ms  {step.said}", flush=True)
+    print(f"{step.name:8} {outcome:7} {step.duration_ms:8.0f} ms  {step.message}", flush=True)

@@ -110,7 +110,7 @@ class _ProgressSink:
 class CommandDispatcher:
     """The stage `commands`, and in `stages` those of what cannot wait. `take` is for every door."""
 
-    name = "commands"
+    name = "dispatcher"
 
     def __init__(
         self, handlers: Sequence[CommandHandler], idempotency_store: IdempotencyStore, clock: Clock

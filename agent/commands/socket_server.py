@@ -93,7 +93,7 @@ class _SocketClient:
 class CommandSocketServer:
     """The stage behind the socket. `take` is that of the desk; `new_id` makes an id of a `t_ns`."""
 
-    name = "local commands"
+    name = "command socket"
 
     def __init__(
         self,

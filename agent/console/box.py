@@ -406,7 +406,8 @@ class BoxAccess:
             self._require_config(), self._clock, rng, lambda step: progress(f"{step.name} ...")
         )
         return [
-            SelfTestStepInfo(name=step.name, ok=step.ok, message=step.said) for step in report.steps
+            SelfTestStepInfo(name=step.name, ok=step.ok, message=step.message)
+            for step in report.steps
         ]
 
     def run_commissioning(

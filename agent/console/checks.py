@@ -237,7 +237,7 @@ def check_centre(box: Box) -> Iterator[CheckResult]:
         yield _failed(
             box, "centre", f"{no_centre_fault.detail or no_centre_fault.title}; {backlog}", "NET-03"
         )
-    elif outbox.centre_listens:
+    elif outbox.centre_listening:
         yield CheckResult(subject="centre", ok=True, message=f"listens; {backlog}")
     else:
         message = (

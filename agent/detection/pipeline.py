@@ -51,7 +51,7 @@ _SEARCH_GRID_CELLS = 16
 class PipelineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How hard to look.
 
-    `passes_per_s` is the most that the detector runs in a second of the stream's time, and
+    `max_inferences_per_s` is the most that the detector runs in a second of the stream's time, and
     `survey_s` how often the whole picture is looked at though nothing moves. The gate works on a
     picture `gate_px` wide.
     """

@@ -35,7 +35,7 @@ class CameraWatchdog:
     holds.
     """
 
-    name = "rounds"
+    name = "camera watchdog"
 
     def __init__(
         self,

@@ -116,7 +116,7 @@ class DegradationPolicy:
 
     def __init__(self, t_ns: int, steps: tuple[DegradationStep, ...] = STEPS) -> None:
         self._steps = tuple((step, Hysteresis(step.enter_after_s, RECOVERY_S)) for step in steps)
-        self._current = Degradation(level="full", why="", since_ns=t_ns)
+        self._current = Degradation(level="full", reason="", since_ns=t_ns)
 
     @property
     def current(self) -> Degradation:
@@ -135,5 +135,5 @@ class DegradationPolicy:
                 worst_index, reason = level_index, step.reason(load)
         level = DEGRADATION_LEVELS[worst_index]
         if level != self._current.level:
-            self._current = Degradation(level=level, why=reason, since_ns=t_ns)
+            self._current = Degradation(level=level, reason=reason, since_ns=t_ns)
         return self._current

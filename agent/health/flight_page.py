@@ -32,10 +32,10 @@ class FlightPage(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     boot: str
     run: str
-    mark: PageKind
+    kind: PageKind
     time: str
     samples: tuple[FlightSample, ...] = ()
-    why: str = ""
+    reason: str = ""
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -53,10 +53,10 @@ def encode(page: FlightPage) -> bytes:
         samples = page.samples[-1::-2][::-1]
         if len(page.samples) <= 1:
             samples = tuple(
-                msgspec.structs.replace(sample, fps={}, faults=(), late=())
+                msgspec.structs.replace(sample, fps={}, faults=(), stalled_stages=())
                 for sample in page.samples
             )
-            page = msgspec.structs.replace(page, why=page.why[:200])
+            page = msgspec.structs.replace(page, reason=page.reason[:200])
         page = msgspec.structs.replace(page, samples=samples)
     return (_HEADER.pack(_MAGIC, zlib.crc32(body), len(body)) + body).ljust(PAGE_BYTES, b"\0")
 

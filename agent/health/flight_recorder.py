@@ -136,10 +136,10 @@ class FlightRecorder:
             number=self._next_number,
             boot=self._boot,
             run=self._run,
-            mark=kind,
+            kind=kind,
             time=rfc3339(self._clock.utc(self._clock.boottime_ns())),
             samples=samples,
-            why=reason,
+            reason=reason,
         )
         begin_ns = self._writing_since_ns = self._clock.boottime_ns()
         try:

@@ -88,7 +88,9 @@ class HealthStage:
         load = compute_load(vitals, disk)
         degradation = self._degradation_policy.update(now_ns, load)
         if degradation.level != previous.level:
-            log.warning("does from now on: %s (%s)", degradation.level, degradation.why or "calm")
+            log.warning(
+                "does from now on: %s (%s)", degradation.level, degradation.reason or "calm"
+            )
             self._on_level(degradation.level)
         self._machine_faults.update(now_ns, load, disk, report.cameras, degradation)
         self._write(report)
@@ -136,7 +138,9 @@ def _flight_sample(report: HealthReport, t_ns: int, level: DegradationLevel) -> 
         faults=tuple(
             f"{fault.code} {fault.subject}" for fault in report.faults[:MAX_SAMPLE_FAULTS]
         ),
-        late=tuple(stage.name for stage in report.stages if stage.beat_age_s > STAGE_LATE_S),
+        stalled_stages=tuple(
+            stage.name for stage in report.stages if stage.heartbeat_age_s > STAGE_LATE_S
+        ),
     )
 
 

@@ -52,7 +52,7 @@ class MachineFaults:
             self._faults.clear("SYS-07", BOARD_SUBJECT)
         else:
             level = degradation.level.replace("_", " ")
-            self._faults.raise_fault("SYS-07", BOARD_SUBJECT, f"{level}: {degradation.why}")
+            self._faults.raise_fault("SYS-07", BOARD_SUBJECT, f"{level}: {degradation.reason}")
 
     def _update_fault(
         self, t_ns: int, code: FaultCode, subject: str, condition: _FaultCondition
@@ -148,7 +148,7 @@ def _worn_detail(disk: DiskHealth) -> str:
 
 def _frame_rate_condition(camera: CameraHealth) -> _FaultCondition:
     """A camera that gives nothing at all is another fault's matter."""
-    target_fps = camera.fps_wanted
+    target_fps = camera.target_fps
     is_delivering = camera.open and camera.fps > 0 and target_fps
     fps_ratio = camera.fps / target_fps if target_fps and is_delivering else None
     return _FaultCondition(

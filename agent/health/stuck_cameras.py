@@ -5,7 +5,7 @@ No signal ends a process that hangs in the kernel, so the next run of the agent 
 still. A few runs are given up for it. Then the agent runs on with its other cameras, and asks for a
 reboot, within bounds that outlive it: a broken camera must not keep a box rebooting.
 
-    stuck-cameras.json    {"boot": "...", "runs": {"north": 2}, "asked": {...}}
+    stuck-cameras.json    {"boot": "...", "runs": {"north": 2}, "reboot_request": {...}}
 """
 
 import logging
@@ -51,7 +51,7 @@ class _StuckState(msgspec.Struct, frozen=True, kw_only=True):
 
     boot: str
     runs: dict[str, int] = msgspec.field(default_factory=dict)
-    asked: RebootRequest | None = None
+    reboot_request: RebootRequest | None = None
 
 
 class StuckCameras:
@@ -66,7 +66,11 @@ class StuckCameras:
         self._clock = clock
         self._boot = boot
         stored = self._file.load() or _StuckState(boot=boot)
-        self._state = stored if stored.boot == boot else _StuckState(boot=boot, asked=stored.asked)
+        self._state = (
+            stored
+            if stored.boot == boot
+            else _StuckState(boot=boot, reboot_request=stored.reboot_request)
+        )
         self._previous_runs = dict(self._state.runs)
         self._stuck_since_ns: dict[str, int] = {}
         self._has_save_failed = False
@@ -83,7 +87,7 @@ class StuckCameras:
         """Why the boot before, `boot`, was to end, where this agent had asked for it; None where it had
         not. `ended` is when that boot was last heard of, RFC 3339.
         """
-        request = self._state.asked
+        request = self._state.reboot_request
         if request is None or request.boot != boot or boot == self._boot:
             return None
         delay = datetime.fromisoformat(last_seen) - datetime.fromisoformat(request.time)
@@ -122,7 +126,7 @@ class StuckCameras:
         """How long there may be no reboot after the last one. Where the clock cannot be trusted only
         the time since the boot counts.
         """
-        request = self._state.asked
+        request = self._state.reboot_request
         if request is None:
             return 0.0
         if request.boot == self._boot:
@@ -141,7 +145,7 @@ class StuckCameras:
             time=rfc3339(self._clock.utc(now_ns)),
             synced=self._clock.trust().synced,
         )
-        if not self._save(msgspec.structs.replace(self._state, asked=request)):
+        if not self._save(msgspec.structs.replace(self._state, reboot_request=request)):
             return
         log.critical("camera %s: the kernel holds it: asking for a reboot of the board", camera)
         try:
@@ -151,7 +155,7 @@ class StuckCameras:
             log.error("a reboot cannot be asked for: %s", error)
 
     def _action_text(self, camera: str, now_ns: int, due_s: float, *, is_stuck: bool) -> str:
-        request = self._state.asked
+        request = self._state.reboot_request
         if request is not None and request.boot == self._boot:
             ago_s = (now_ns - request.t_ns) / 1e9
             return f"a reboot of the board was asked for {ago_s / 60:.0f} min ago"
@@ -169,7 +173,7 @@ class StuckCameras:
             if not self._has_save_failed:
                 log.error("%s: %s", self._file.path, error)
             self._has_save_failed = True
-            self._state = msgspec.structs.replace(state, asked=self._state.asked)
+            self._state = msgspec.structs.replace(state, reboot_request=self._state.reboot_request)
             return False
         self._has_save_failed = False
         self._state = state

@@ -311,7 +311,7 @@ class PtzHead:
             preset=state.preset,
             holder=None if state.lease is None else state.lease.holder.role,
             tour=state.tour,
-            reopened=self.connection.reconnect_count,
+            reconnects=self.connection.reconnect_count,
             moved_pan_deg=round(wear.pan_deg, 1),
             moved_tilt_deg=round(wear.tilt_deg, 1),
             starts=wear.starts,

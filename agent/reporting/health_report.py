@@ -103,12 +103,12 @@ def _camera_health(
         open=current.open,
         fps=round((current.media_count - previous.media_count) / span_s, 2),
         age_s=None if current.last_ns is None else max(0.0, (t_ns - current.last_ns) / 1e9),
-        reopened=current.reconnects,
+        reconnects=current.reconnects,
         frames_replaced=current.frames_replaced,
         packets_dropped=current.packets_dropped,
         last_error=current.last_error,
         readings=current.readings,
-        fps_wanted=current.target_fps,
+        target_fps=current.target_fps,
     )
 
 
@@ -125,8 +125,8 @@ def _detector_health(
             DetectorHealth(
                 camera=current.name,
                 model=current.model,
-                passes_per_s=round(inferences / span_s, 2),
-                pass_ms=round(cpu_ns / inferences / 1e6, 3) if inferences else None,
+                inferences_per_s=round(inferences / span_s, 2),
+                inference_ms=round(cpu_ns / inferences / 1e6, 3) if inferences else None,
                 tracks=current.tracks,
             )
         )

@@ -92,7 +92,7 @@ class StageThread:
         return StageHealth(
             name=self.name,
             state=self._state,
-            beat_age_s=(self._clock_ns() - self._last_beat_ns) / 1e9,
+            heartbeat_age_s=(self._clock_ns() - self._last_beat_ns) / 1e9,
             failures=self._failures,
             last_error=self._last_error,
         )

@@ -11,8 +11,8 @@ from typing import Protocol
 import msgspec
 
 from agent.base import atomic_file
+from agent.base.slot_state import Slot, SlotState, SlotTrial
 from agent.update import autoboot, grubenv
-from agent.update.slot_state import Slot, SlotState, SlotTrial
 
 SLOTS: tuple[Slot, Slot] = ("A", "B")
 WriteFile = Callable[[Path, bytes], None]

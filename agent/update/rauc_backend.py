@@ -14,10 +14,10 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from agent.base.slot_state import Slot
 from agent.update import update_log
 from agent.update.bootloader import SLOTS, Bootloader, GrubBootloader, RaspberryPiBootloader
 from agent.update.errors import UpdateError
-from agent.update.slot_state import Slot
 from agent.update.slots import Slots
 
 log = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ def _record_boot(slots: Slots, root: Path) -> int:
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     failed_trial = slots.record_boot(image_version(root), now)
     if failed_trial is not None:
-        message = f"version {failed_trial.version or '(unknown)'} fell back: {failed_trial.why}"
+        message = f"version {failed_trial.version or '(unknown)'} fell back: {failed_trial.reason}"
         log.error("%s", message)
         update_log.append_entry(
             root / RAUC_STATE_DIR.relative_to("/"), "vigie-slots", f"update: {message}"

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import msgspec
 
-from agent.update import slot_state
+from agent.base import slot_state
+from agent.base.slot_state import FailedTrial, InstallInProgress, Slot, SlotRecord, SlotState
 from agent.update.bootloader import BootConfigUnreadable, Bootloader, BootSelection, other_slot
 from agent.update.errors import UpdateError
-from agent.update.slot_state import FailedTrial, InstallInProgress, Slot, SlotRecord, SlotState
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class Slots:
         if state.installing is not None and state.installing.slot == slot:
             record = msgspec.structs.replace(record, version=state.installing.version)
         state = msgspec.structs.replace(
-            state.with_slot(slot, record), installing=None, reached=None
+            state.with_slot(slot, record), installing=None, came_up=None
         )
         self._write_state(self._folder, state)
         self._write_selection(BootSelection(default=selection.default, pending=slot), state)
@@ -111,12 +111,12 @@ class Slots:
         record = msgspec.structs.replace(state.slot(slot), state="good")
         updated = state.with_slot(slot, record)
         if slot == self.booted:
-            failed_trial = updated.fell_back
+            failed_trial = updated.failed_trial
             # Where the power was cut within this very order, the slot is the default already.
             if slot != selection.default or (
                 failed_trial is not None and failed_trial.slot == slot
             ):
-                updated = msgspec.structs.replace(updated, fell_back=None)
+                updated = msgspec.structs.replace(updated, failed_trial=None)
             if selection.pending in (None, slot):
                 # Where another waits, somebody may be going back from this one: it stays refused.
                 updated = updated.without_refused(record.version)
@@ -153,7 +153,7 @@ class Slots:
             if self.is_on_trial():
                 log.info("slot %s is on trial; the default is %s", self.booted, selection.default)
                 updated = state.with_slot(self.booted, record)
-                self._save_if_changed(msgspec.structs.replace(updated, reached=self.booted), state)
+                self._save_if_changed(msgspec.structs.replace(updated, came_up=self.booted), state)
             else:
                 log.warning("slot %s stands in for %s", self.booted, selection.default)
                 self._save_if_changed(state.with_slot(self.booted, record), state)
@@ -168,13 +168,13 @@ class Slots:
             version=tried_record.version,
             slot=pending,
             time=now,
-            why="it came up and did not prove itself"
-            if updated.reached == pending
+            reason="it came up and did not prove itself"
+            if updated.came_up == pending
             else "it did not come up, or the power was cut",
         )
         updated = updated.with_slot(pending, msgspec.structs.replace(tried_record, state="bad"))
         updated = updated.with_refused(tried_record.version)
-        updated = msgspec.structs.replace(updated, fell_back=failed_trial, reached=None)
+        updated = msgspec.structs.replace(updated, failed_trial=failed_trial, came_up=None)
         # The book first: cut in between, the next boot finds the same again.
         self._write_selection(
             BootSelection(default=selection.default), self._save_if_changed(updated, state)
@@ -203,7 +203,7 @@ class Slots:
     def clear_refused_versions(self) -> None:
         """Somebody has read what is refused, and why: it is no fault any more, and may be tried again."""
         state = self.read_state()
-        self._save_if_changed(msgspec.structs.replace(state, refused=(), fell_back=None), state)
+        self._save_if_changed(msgspec.structs.replace(state, refused=(), failed_trial=None), state)
 
     def _write_selection(self, selection: BootSelection, state: SlotState) -> SlotState:
         """Tell the firmware, where it is another word than before, and keep what it needs kept."""

@@ -20,12 +20,12 @@ def format_status(status: SystemStatus) -> list[str]:
     elif status.booted != status.default:
         lines.append(f"slot {status.booted} stands in: slot {status.default} could not be booted")
     lines += [_format_slot(name, slot, status) for name, slot in status.slots.items()]
-    if status.fell_back is not None:
-        failed_trial = status.fell_back
+    if status.failed_trial is not None:
+        failed_trial = status.failed_trial
         lines.append(
             f"version {failed_trial.version or '(unknown)'} fell back, found {failed_trial.time}:"
         )
-        lines.append(f"  {failed_trial.why}")
+        lines.append(f"  {failed_trial.reason}")
     if status.refused:
         lines.append("not tried again unasked:")
         lines += [f"  {version}" for version in status.refused]

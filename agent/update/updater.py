@@ -12,13 +12,13 @@ from pathlib import Path
 import msgspec
 
 from agent.base.errors import UserError
+from agent.base.slot_state import FailedTrial, SlotRecord
 from agent.update import pre_install, update_log, verity
 from agent.update.bootloader import SLOTS, other_slot
 from agent.update.download import Download, DownloadSpec, OnProgress, WaitOrStop
 from agent.update.errors import UpdateError
 from agent.update.rauc import RaucBundle, RaucClient
 from agent.update.rauc_backend import RAUC_STATE_DIR, image_version, open_slots
-from agent.update.slot_state import FailedTrial, SlotRecord
 from agent.update.slots import Slots
 from agent.update.usb_bundle import BUNDLE_SUFFIX
 
@@ -65,7 +65,7 @@ class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):
     pending: str | None
     tried: bool
     slots: dict[str, SlotInfo]
-    fell_back: FailedTrial | None
+    failed_trial: FailedTrial | None
     refused: tuple[str, ...]
 
 
@@ -109,7 +109,7 @@ class Updater:
                 name: SlotInfo(state=record.state, version=record.version, runs=name == booted)
                 for name, record in records.items()
             },
-            fell_back=state.fell_back,
+            failed_trial=state.failed_trial,
             refused=state.refused,
         )
 

@@ -122,8 +122,8 @@ def _render_status(state: DemoState) -> RenderableType:
     for camera in stats.health.cameras if stats.health else ():
         table.add_row("Camera", f"{camera.fps:.1f} pictures a second")
     for detector in stats.health.detectors if stats.health else ():
-        speed = f"{detector.passes_per_s:.1f} looks a second"
-        cost = "" if detector.pass_ms is None else f", {detector.pass_ms:.0f} ms each"
+        speed = f"{detector.inferences_per_s:.1f} looks a second"
+        cost = "" if detector.inference_ms is None else f", {detector.inference_ms:.0f} ms each"
         table.add_row("Detector", speed + cost)
     return table
 

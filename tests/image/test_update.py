@@ -140,7 +140,7 @@ def test_an_update_that_is_not_good_is_left_again_and_the_box_says_so(
         "A": "good",
         "B": "bad",
     }
-    assert told["fell_back"]
+    assert told["failed_trial"]
     code, said = install(guest, bundle, world)
     assert code != 0, "the same version is not tried again without somebody asking"
 

@@ -105,7 +105,9 @@ def make_picture(seed: int = 1, height: int = 180, width: int = 320) -> np.ndarr
     return picture.astype(np.uint8)
 
 
-def make_health_report(faults: Sequence[str] = (), *, centre_listens: bool = True) -> HealthReport:
+def make_health_report(
+    faults: Sequence[str] = (), *, centre_listening: bool = True
+) -> HealthReport:
     return HealthReport(
         uptime_s=7200.0,
         version="1.0",
@@ -124,7 +126,7 @@ def make_health_report(faults: Sequence[str] = (), *, centre_listens: bool = Tru
                 open=True,
                 fps=15.0,
                 age_s=0.1,
-                reopened=0,
+                reconnects=0,
                 frames_replaced=0,
                 packets_dropped=0,
                 last_error=None,
@@ -146,7 +148,7 @@ def make_health_report(faults: Sequence[str] = (), *, centre_listens: bool = Tru
             oldest_age_s=None,
             lost=0,
             connected=True,
-            centre_listens=centre_listens,
+            centre_listening=centre_listening,
         ),
         faults=tuple(
             Fault(
@@ -294,7 +296,7 @@ class FakeConsoleBox:
         self.is_alive = True
         self.can_write_receipts = True
         self.faults: tuple[str, ...] = ()
-        self.centre_listens = True
+        self.centre_listening = True
         self.views: list[np.ndarray] = [make_picture()]
         self.previews: list[FakePreview] = []
         self.pasted_certificates: list[str] = []
@@ -317,7 +319,7 @@ class FakeConsoleBox:
 
     def agent_state(self) -> AgentState:
         if self.is_alive:
-            live_report = make_health_report(self.faults, centre_listens=self.centre_listens)
+            live_report = make_health_report(self.faults, centre_listening=self.centre_listening)
             return AgentState(state="runs", report_age_s=0.5, report=live_report)
         return AgentState(state="dead", report_age_s=90.0, report=make_health_report(self.faults))
 

@@ -25,7 +25,7 @@ def camera(name: str, *, is_open: bool = True, age_s: float | None = 0.1) -> Cam
         open=is_open,
         fps=10.0,
         age_s=age_s,
-        reopened=0,
+        reconnects=0,
         frames_replaced=0,
         packets_dropped=0,
         last_error=None,
@@ -43,7 +43,7 @@ def live(t_s: float, cameras: Sequence[CameraHealth], *, connected: bool = True)
         detectors=(),
         footage=(),
         outbox=OutboxHealth(
-            depth=0, bytes=0, oldest_age_s=None, lost=0, connected=connected, centre_listens=False
+            depth=0, bytes=0, oldest_age_s=None, lost=0, connected=connected, centre_listening=False
         ),
         faults=(),
     )

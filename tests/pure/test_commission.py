@@ -99,7 +99,7 @@ def record(*cameras: CameraRecord, **changes: Any) -> InstallationRecord:
         "cameras": cameras or (camera(),),
         "heads": (),
         "connected": True,
-        "centre_listens": True,
+        "centre_listening": True,
         "round_trip_ms": 20.0,
         "faults": (),
     }
@@ -176,7 +176,7 @@ SAME = {"north": seen(BEFORE)[0]}
         (record(camera(), camera(name="south")), record(), ["camera"]),
         (record(), record(camera(), camera(name="south")), ["camera"]),
         (record(), record(connected=False), ["link"]),
-        (record(), record(centre_listens=False), ["link"]),
+        (record(), record(centre_listening=False), ["link"]),
         (record(connected=False), record(), []),
         (record(), record(clock_synced=False), ["clock"]),
         (record(), record(config=B), ["configuration"]),

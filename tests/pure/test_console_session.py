@@ -271,7 +271,7 @@ def test_a_failed_check_tells_its_code_and_what_to_do(desk: ConsoleRig) -> None:
 def test_that_no_centre_listens_is_bad_where_the_box_waits_for_one(
     desk: ConsoleRig, *, listens: bool, faults: tuple[str, ...], said: str
 ) -> None:
-    desk.box.centre_listens, desk.box.faults = listens, faults
+    desk.box.centre_listening, desk.box.faults = listens, faults
     screen = desk.run_logged_in("check 15")
     assert said in screen
     assert ("Failed: check 15." in screen) == ("FAIL" in said)

@@ -51,7 +51,7 @@ def head(**more: Any) -> HeadHealth:
         "preset": None,
         "holder": None,
         "tour": "round",
-        "reopened": 0,
+        "reconnects": 0,
         "moved_pan_deg": 0.0,
         "moved_tilt_deg": 0.0,
         "starts": 0,

@@ -74,7 +74,7 @@ def test_the_last_half_hour_outlives_a_cut(tmp_path: Path, clock: ManualClock) -
     assert cut_s - seconds[-1] < FLUSH_INTERVAL_NS // S
     assert seconds[-1] - seconds[0] == 1800
     assert before.samples[-1] == sample(seconds[-1])
-    assert (before.last_page.mark, before.last_page.boot) == ("flight", BOOT)
+    assert (before.last_page.kind, before.last_page.boot) == ("flight", BOOT)
 
 
 def test_a_flight_is_that_of_the_last_run_alone(tmp_path: Path, clock: ManualClock) -> None:
@@ -83,7 +83,7 @@ def test_a_flight_is_that_of_the_last_run_alone(tmp_path: Path, clock: ManualClo
     Flown(tmp_path, clock, run="run-3")
     before = FlightRecorder(tmp_path, clock, BOOT, "run-4").previous_flight
     assert before is not None
-    assert (before.last_page.run, before.last_page.mark, before.samples) == ("run-3", "began", ())
+    assert (before.last_page.run, before.last_page.kind, before.samples) == ("run-3", "began", ())
 
 
 def test_what_has_changed_is_written_at_once_and_not_too_often(
@@ -121,7 +121,7 @@ def test_a_clean_stop_leaves_its_mark(tmp_path: Path, clock: ManualClock) -> Non
     flown.recorder.close()
     before = FlightRecorder(tmp_path, clock, BOOT, "run-2").previous_flight
     assert before is not None
-    assert (before.last_page.mark, len(before.samples)) == ("stopped", 5)
+    assert (before.last_page.kind, len(before.samples)) == ("stopped", 5)
 
 
 def test_a_disk_that_takes_nothing_costs_no_more_than_the_oldest_seconds(

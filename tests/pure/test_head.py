@@ -210,7 +210,7 @@ def test_a_line_that_is_cut_while_it_moves_is_opened_anew_and_the_head_stopped(
     assert body.order_count == before + 1
     assert rig.speed == 0
     assert rig.active_fault_codes() == set()
-    assert rig.head.health().reopened == 1
+    assert rig.head.health().reconnects == 1
 
 
 @pytest.mark.raises_fault("PTZ-03")

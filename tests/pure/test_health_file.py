@@ -28,7 +28,7 @@ REPORT = HealthReport(
     detectors=(),
     footage=(),
     outbox=OutboxHealth(
-        depth=0, bytes=0, oldest_age_s=None, lost=0, connected=True, centre_listens=True
+        depth=0, bytes=0, oldest_age_s=None, lost=0, connected=True, centre_listening=True
     ),
     faults=(),
 )

@@ -70,7 +70,7 @@ def test_each_strain_leads_down_to_its_level(
 ) -> None:
     day = Day()
     assert day.pass_s(300, of(**strained)) == level
-    assert day.ladder.current.why.startswith(why)
+    assert day.ladder.current.reason.startswith(why)
 
 
 def test_a_spike_moves_nothing() -> None:
@@ -95,7 +95,7 @@ def test_it_goes_up_only_when_it_has_been_calm_for_long() -> None:
     assert day.pass_s(1, of(celsius=78.0)) == "no_detection"
     assert day.pass_s(RECOVERY_S, of(celsius=70.0)) == "no_detection"
     assert day.pass_s(2, of(celsius=70.0)) == "full"
-    assert day.ladder.current.why == ""
+    assert day.ladder.current.reason == ""
 
 
 def test_heat_that_detection_itself_makes_does_not_swing_by_the_minute() -> None:
@@ -113,10 +113,10 @@ def test_heat_that_detection_itself_makes_does_not_swing_by_the_minute() -> None
 def test_the_time_and_the_reason_are_of_when_the_level_was_taken() -> None:
     day = Day()
     day.pass_s(60, of(celsius=84.0))
-    since_ns, why = day.ladder.current.since_ns, day.ladder.current.why
+    since_ns, why = day.ladder.current.since_ns, day.ladder.current.reason
     assert since_ns == 11 * S
     day.pass_s(60, of(celsius=85.0))
-    assert (day.ladder.current.since_ns, day.ladder.current.why) == (since_ns, why)
+    assert (day.ladder.current.since_ns, day.ladder.current.reason) == (since_ns, why)
 
 
 def test_what_is_unknown_strains_nobody_and_holds_nobody_down() -> None:
@@ -141,7 +141,7 @@ def test_a_strain_that_stays_gives_a_level_that_stays(
     )
     level = day.pass_s(200, strained)
     assert day.pass_s(400, strained) == level
-    assert bool(day.ladder.current.why) == (level != "full")
+    assert bool(day.ladder.current.reason) == (level != "full")
 
 
 def test_every_level_below_full_has_a_reason_that_leads_to_it() -> None:

@@ -10,7 +10,7 @@ from agent.health.machine_faults import MachineFaults
 from agent.health.strain import ResourceLoad
 from tests.conftest import ManualClock
 
-FULL = Degradation(level="full", why="", since_ns=0)
+FULL = Degradation(level="full", reason="", since_ns=0)
 
 
 class Watched:
@@ -103,7 +103,7 @@ def test_a_slow_disk_is_a_fault(clock: ManualClock) -> None:
     [
         (DiskHealth(life_used=0.9), "90% of its life is used"),
         (DiskHealth(reserve="warning"), "its spare blocks: warning"),
-        (DiskHealth(days_left=30.0, days_left_by="capacity"), "about 30 days are left"),
+        (DiskHealth(days_left=30.0, days_left_basis="capacity"), "about 30 days are left"),
     ],
 )
 def test_a_worn_disk_is_a_fault_by_its_registers_or_by_the_days_left(
@@ -115,7 +115,7 @@ def test_a_worn_disk_is_a_fault_by_its_registers_or_by_the_days_left(
 
 
 def test_a_good_disk_and_one_that_says_nothing_are_none(clock: ManualClock) -> None:
-    good = DiskHealth(life_used=0.3, reserve="normal", days_left=900.0, days_left_by="register")
+    good = DiskHealth(life_used=0.3, reserve="normal", days_left=900.0, days_left_basis="register")
     assert Watched(clock).codes(600, disk=good) == []
     assert Watched(clock).codes(600) == []
 
@@ -126,11 +126,11 @@ def camera(fps: float, wanted: float | None, *, is_open: bool = True) -> CameraH
         open=is_open,
         fps=fps,
         age_s=0.1,
-        reopened=0,
+        reconnects=0,
         frames_replaced=0,
         packets_dropped=0,
         last_error=None,
-        fps_wanted=wanted,
+        target_fps=wanted,
     )
 
 
@@ -161,7 +161,7 @@ def test_a_box_that_does_less_than_it_should_says_so(
     clock: ManualClock, level: DegradationLevel
 ) -> None:
     watched = Watched(clock)
-    low = Degradation(level=level, why="heat: 84 °C", since_ns=0)
+    low = Degradation(level=level, reason="heat: 84 °C", since_ns=0)
     assert watched.codes(1, degradation=low) == ["SYS-07"]
     assert watched.board.active()[0].detail == f"{level.replace('_', ' ')}: heat: 84 °C"
     assert watched.codes(1) == []

@@ -25,7 +25,7 @@ from tests.machine_tree import FakeProcFs
 
 S = 1_000_000_000
 OUTBOX = OutboxHealth(
-    depth=3, bytes=900, oldest_age_s=1.0, lost=0, connected=True, centre_listens=True
+    depth=3, bytes=900, oldest_age_s=1.0, lost=0, connected=True, centre_listening=True
 )
 
 
@@ -64,7 +64,7 @@ class Box:
 
     def _report(self) -> HealthReport:
         late = StageHealth(
-            name="record north", state="running", beat_age_s=7.0, failures=0, last_error=None
+            name="record north", state="running", heartbeat_age_s=7.0, failures=0, last_error=None
         )
         camera: dict[str, Any] = dict.fromkeys(CameraHealth.__struct_fields__, 0)
         camera |= {"name": "north", "open": True, "fps": 9.87, "age_s": 0.1, "last_error": None}
@@ -73,7 +73,7 @@ class Box:
             version="1",
             vitals=self.condition.vitals,
             stages=(late,),
-            cameras=(CameraHealth(**{**camera, "readings": None, "fps_wanted": 10.0}),),
+            cameras=(CameraHealth(**{**camera, "readings": None, "target_fps": 10.0}),),
             detectors=(),
             footage=(),
             outbox=OUTBOX,
@@ -112,7 +112,7 @@ def test_a_second_of_the_flight_is_a_second_of_the_box(tmp_path: Path, clock: Ma
     box.pass_s(20)
     last = read_pages(box.state / FILE_NAME)[-1].samples[-1]
     assert (last.round_trip_ms, last.connected, last.outbox_depth) == (31.0, True, 3)
-    assert (last.fps, last.late) == ({"north": 9.9}, ("record north",))
+    assert (last.fps, last.stalled_stages) == ({"north": 9.9}, ("record north",))
     assert last.memory_available_bytes == 2_048_000_000
 
 

@@ -26,8 +26,8 @@ from agent.diagnostics.selftest.test_pattern import FrameTracks
 from drivers.rendered_street.fixed_view import FixedView, TruthBox, truth_boxes
 
 VIEW = FixedView(test_pattern.WIDTH_PX, test_pattern.HEIGHT_PX)
-GOOD = SelfTestStep(name="capture", ok=True, ms=10.0, said="all came")
-BAD = SelfTestStep(name="seal", ok=False, ms=1.0, said="a stranger's secret opens it")
+GOOD = SelfTestStep(name="capture", ok=True, duration_ms=10.0, message="all came")
+BAD = SelfTestStep(name="seal", ok=False, duration_ms=1.0, message="a stranger's secret opens it")
 
 
 def track(box: TruthBox, shift: float = 0.0, label: Label | None = None) -> Track:
@@ -101,19 +101,19 @@ def report(*steps: SelfTestStep) -> SelfTestReport:
     return SelfTestReport(
         box="pole-17",
         version="1",
-        began="2026-11-03T07:41:05.250Z",
+        started="2026-11-03T07:41:05.250Z",
         took_s=12.5,
         ok=all(step.ok for step in steps),
         steps=steps,
-        told="nobody",
+        delivery="nobody",
     )
 
 
 def test_the_result_is_read_back_as_it_was_written_and_the_newest_stands(tmp_path: Path) -> None:
-    assert selftest_result.read(tmp_path) is None
-    selftest_result.write(tmp_path, report(BAD))
-    selftest_result.write(tmp_path, report(GOOD, BAD))
-    assert selftest_result.read(tmp_path) == report(GOOD, BAD)
+    assert selftest_result.state_file(tmp_path).read() is None
+    selftest_result.state_file(tmp_path).write(report(BAD))
+    selftest_result.state_file(tmp_path).write(report(GOOD, BAD))
+    assert selftest_result.state_file(tmp_path).read() == report(GOOD, BAD)
     assert report(GOOD, BAD).failed_steps == ("seal",)
     assert [path.name for path in tmp_path.iterdir()] == [selftest_result.FILE_NAME]
 
@@ -121,7 +121,7 @@ def test_the_result_is_read_back_as_it_was_written_and_the_newest_stands(tmp_pat
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe", b'{"v":2}', b"[" * 10_000])
 def test_a_result_that_is_none_is_no_result(tmp_path: Path, data: bytes) -> None:
     (tmp_path / selftest_result.FILE_NAME).write_bytes(data)
-    assert selftest_result.read(tmp_path) is None
+    assert selftest_result.state_file(tmp_path).read() is None
 
 
 class FakeProgressSink:

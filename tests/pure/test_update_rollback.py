@@ -31,7 +31,7 @@ def test_a_version_that_was_rolled_back_stays_refused_when_the_one_before_proves
     board.slots.set_state("A", good=True)
     assert board.slots.read_selection() == BootSelection(default="A")
     assert board.slots.read_state().refused == ("2.0.0",)
-    assert board.slots.read_state().fell_back is None
+    assert board.slots.read_state().failed_trial is None
 
 
 @KINDS
@@ -48,7 +48,7 @@ def test_a_version_that_was_rolled_back_is_refused_no_more_when_the_one_before_f
     assert board.slots.read_state().refused == ("1.0.0",)
     assert found is not None
     assert found.version == "1.0.0"
-    assert board.slots.read_state().fell_back == found, "it is still to be told"
+    assert board.slots.read_state().failed_trial == found, "it is still to be told"
 
 
 @KINDS

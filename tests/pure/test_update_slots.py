@@ -11,8 +11,9 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from agent.base import atomic_file
-from agent.update import autoboot, bootloader, grubenv, slot_state
+from agent.base import atomic_file, slot_state
+from agent.base.slot_state import Slot, SlotState
+from agent.update import autoboot, bootloader, grubenv
 from agent.update.bootloader import (
     Bootloader,
     BootSelection,
@@ -20,7 +21,6 @@ from agent.update.bootloader import (
     RaspberryPiBootloader,
     other_slot,
 )
-from agent.update.slot_state import Slot, SlotState
 from agent.update.slots import SlotRefused, Slots
 
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - thousands of small writes
@@ -311,7 +311,7 @@ def test_what_is_installed_is_tried_once_and_kept_when_it_is_good(
     kept = board.slots.read_state()
     assert (kept.slot("A").version, kept.slot("A").state) == ("1.0.0", "good")
     assert (kept.slot("B").version, kept.slot("B").state) == ("2.0.0", "good")
-    assert kept.fell_back is None
+    assert kept.failed_trial is None
 
 
 @KINDS
@@ -333,18 +333,18 @@ def test_what_did_not_prove_itself_is_left_named_and_not_tried_again(
     assert board.boot(orderly=False) == "A"
     found = board.slots.record_boot("1.0.0", NOW)
     assert found is not None
-    assert (found.version, found.slot, found.why) == ("2.0.0", "B", why)
+    assert (found.version, found.slot, found.reason) == ("2.0.0", "B", why)
     kept = board.slots.read_state()
     assert kept.refused == ("2.0.0",)
     assert kept.slot("B").state == "bad"
     assert board.slots.read_selection() == BootSelection(default="A")
     assert board.slots.record_boot("1.0.0", NOW) is None
     board.slots.set_state("A", good=True)
-    assert board.slots.read_state().fell_back == found, (
+    assert board.slots.read_state().failed_trial == found, (
         "that the old one works does not mend the new one"
     )
     board.slots.clear_refused_versions()
-    assert (board.slots.read_state().fell_back, board.slots.read_state().refused) == (None, ())
+    assert (board.slots.read_state().failed_trial, board.slots.read_state().refused) == (None, ())
 
 
 @KINDS
@@ -363,7 +363,7 @@ def test_a_version_that_fell_back_and_then_proves_itself_is_refused_no_more(
             board.slots.record_boot("1.0.0", NOW)
             board.slots.set_primary("B")
     assert board.slots.read_state().refused == ()
-    assert board.slots.read_state().fell_back is None
+    assert board.slots.read_state().failed_trial is None
 
 
 @KINDS

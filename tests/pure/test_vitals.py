@@ -129,20 +129,22 @@ def test_what_a_disk_has_taken_is_counted_on_over_restarts_and_boots() -> None:
 
 
 def test_the_days_left_are_those_of_the_register_where_it_has_moved() -> None:
-    year = WearRecord(disk="a", written_bytes=10**12, counted_s=365 * S_PER_DAY, used=0.1)
+    year = WearRecord(
+        disk="a", written_bytes=10**12, counted_s=365 * S_PER_DAY, first_life_used=0.1
+    )
     ahead = forecast(year, 0.3, 32 * 10**9)
-    assert ahead.days_left_by == "register"
+    assert ahead.days_left_basis == "register"
     assert ahead.days_left == pytest.approx(365 * 0.7 / 0.2)
     still = forecast(year, 0.1, 32 * 10**9)
-    assert still.days_left_by == "capacity"
+    assert still.days_left_basis == "capacity"
     assert still.days_left == pytest.approx((32 * 10**12 - 10**12) * 0.9 / (10**12 / 365))
     without = forecast(year, None, None)
-    assert (without.days_left, without.days_left_by) == (None, None)
+    assert (without.days_left, without.days_left_basis) == (None, None)
     assert without.written_bytes_per_day == pytest.approx(10**12 / 365)
 
 
 def test_a_rate_of_less_than_a_day_says_nothing_of_the_days_to_come() -> None:
-    hour = WearRecord(disk="a", written_bytes=10**9, counted_s=3600.0, used=0.1)
+    hour = WearRecord(disk="a", written_bytes=10**9, counted_s=3600.0, first_life_used=0.1)
     assert forecast(hour, 0.9, 10**9).days_left is None
 
 

@@ -111,7 +111,7 @@ def test_an_interrupted_installation_leaves_the_old_system_and_can_be_made_again
     box.write_handlers()
     box.reboot("1.0.0")
     assert box.slots.booted == "A"
-    assert box.slots.read_state().fell_back is None
+    assert box.slots.read_state().failed_trial is None
     assert box.run_rauc("install", newer).returncode == 0
     assert box.contains_version("B", "2.0.0")
     box.reboot("2.0.0")

@@ -86,16 +86,18 @@ def make_health_report() -> HealthReport:
                 open=True,
                 fps=10.0,
                 age_s=None,
-                reopened=0,
+                reconnects=0,
                 frames_replaced=0,
                 packets_dropped=0,
                 last_error=None,
             ),
         ),
-        detectors=(DetectorHealth(camera="c", model="m", passes_per_s=2.0, pass_ms=7.0, tracks=1),),
+        detectors=(
+            DetectorHealth(camera="c", model="m", inferences_per_s=2.0, inference_ms=7.0, tracks=1),
+        ),
         footage=(FootageHealth(camera="c", segments=2, bytes=10, oldest_utc=None, gaps=0),),
         outbox=OutboxHealth(
-            depth=0, bytes=0, oldest_age_s=None, lost=0, connected=True, centre_listens=True
+            depth=0, bytes=0, oldest_age_s=None, lost=0, connected=True, centre_listening=True
         ),
         faults=(
             Fault(

@@ -100,7 +100,7 @@ def test_a_camera_that_fails_is_a_report_and_never_an_end(
             # It ended and was opened again, and the agent tells how often.
             centre.wait_for(
                 lambda all_: any(
-                    h.message.data.cameras[0].reopened > 0
+                    h.message.data.cameras[0].reconnects > 0
                     for h in all_
                     if isinstance(h.message, HealthMessage)
                 ),

@@ -48,7 +48,7 @@ def test_a_recorded_film_is_watched_and_recorded_over_and_over(
         report = healths(centre.wait_for(lambda _: True, ""))[-1].data
     finally:
         box.kill()
-    assert report.cameras[0].reopened == 0
+    assert report.cameras[0].reconnects == 0
     assert report.faults == ()
     assert report.footage[0].gaps == 0
 

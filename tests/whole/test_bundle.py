@@ -84,17 +84,16 @@ def test_no_secret_of_a_running_box_is_in_its_bundle_wherever_it_was_planted(
             assert time.monotonic() < end_s, box.log
             time.sleep(0.1)
         everything = " ".join(secrets_of(folder, pem))
-        step = SelfTestStep(name="broker", ok=False, ms=1.0, said=everything[:250])
-        selftest_result.write(
-            state,
+        step = SelfTestStep(name="broker", ok=False, duration_ms=1.0, message=everything[:250])
+        selftest_result.state_file(state).write(
             SelfTestReport(
                 box="casa-0001",
                 version="1",
-                began="",
+                started="",
                 took_s=1,
                 ok=False,
                 steps=(step,),
-                told=f"refused: {FILE}",
+                delivery=f"refused: {FILE}",
             ),
         )
         identity = DeviceIdentity.load_or_create(state / "identity")

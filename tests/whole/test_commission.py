@@ -84,7 +84,7 @@ def health(*, connected: bool) -> HealthReport:
         detectors=(),
         footage=(),
         outbox=OutboxHealth(
-            depth=0, bytes=0, oldest_age_s=None, lost=0, connected=connected, centre_listens=True
+            depth=0, bytes=0, oldest_age_s=None, lost=0, connected=connected, centre_listening=True
         ),
         faults=(),
     )

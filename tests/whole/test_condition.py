@@ -129,7 +129,7 @@ def test_the_centre_and_the_box_itself_hear_all_of_the_machine(
     assert report.link is not None
     assert (report.link.adapter, report.link.kind, report.link.up) == ("wwan0", "modem", True)
     assert report.clock is not None
-    assert report.cameras[0].fps_wanted == 10.0
+    assert report.cameras[0].target_fps == 10.0
     assert level(report) == "full"
     live = health_file.read(pole.state / "run")
     assert live is not None
@@ -139,17 +139,19 @@ def test_the_centre_and_the_box_itself_hear_all_of_the_machine(
 
 @pytest.mark.raises_fault("SYS-02", "SYS-07")
 def test_a_hot_box_stops_to_detect_and_records_on(pole: Pole, centre: RunningCentre) -> None:
-    newest(centre, lambda report: report.detectors[0].passes_per_s > 0, "a box that detects")
+    newest(centre, lambda report: report.detectors[0].inferences_per_s > 0, "a box that detects")
     pole.machine.set_celsius(84.5)
     report = newest(
         centre,
-        lambda report: level(report) == "no_detection" and report.detectors[0].passes_per_s == 0,
+        lambda report: (
+            level(report) == "no_detection" and report.detectors[0].inferences_per_s == 0
+        ),
         "a box that detects no more",
     )
     assert codes(report) >= {"SYS-02", "SYS-07"}
     assert report.degradation is not None
-    assert report.degradation.why.startswith("heat: 84 °C")
-    assert report.cameras[0].fps_wanted is None
+    assert report.degradation.reason.startswith("heat: 84 °C")
+    assert report.cameras[0].target_fps is None
     before = pole.footage_bytes()
     report = newest(
         centre,
@@ -164,7 +166,7 @@ def test_a_hot_box_stops_to_detect_and_records_on(pole: Pole, centre: RunningCen
 def test_a_box_that_burns_says_how_it_is_and_nothing_else_until_it_has_cooled(
     pole: Pole, centre: RunningCentre
 ) -> None:
-    newest(centre, lambda report: report.detectors[0].passes_per_s > 0, "a box that detects")
+    newest(centre, lambda report: report.detectors[0].inferences_per_s > 0, "a box that detects")
     pole.machine.set_celsius(97.0)
     report = newest(
         centre,
@@ -184,7 +186,7 @@ def test_a_box_that_burns_says_how_it_is_and_nothing_else_until_it_has_cooled(
         lambda report: (
             level(report) == "full"
             and report.cameras[0].open
-            and report.detectors[0].passes_per_s > 0
+            and report.detectors[0].inferences_per_s > 0
             and report.vitals.soc_celsius == 55.0
         ),
         "a box that does all again",

@@ -92,11 +92,11 @@ def test_a_box_without_an_agent_is_tested_with_its_own_credentials_and_the_resul
     report = msgspec.json.decode(told.stdout, type=selftest_result.SelfTestReport)
     assert [step.name for step in report.steps] == STEPS
     assert report.ok
-    assert "wrapped for centre;" in report.steps[3].said
+    assert "wrapped for centre;" in report.steps[3].message
     heard = msgspec.json.decode(ear.hear("reply").payload, type=ReplyMessage)
     assert heard.seq is None
     ear.link.abort()
-    assert selftest_result.read(folder) == report
+    assert selftest_result.state_file(folder).read() == report
     left = {entry.name for entry in folder.iterdir()}
     assert left == {"vigie.toml", "outbox", LOCK_FILE, selftest_result.FILE_NAME}
     outbox = open_outbox(folder / "outbox", box=BOX)
@@ -150,7 +150,7 @@ def test_a_running_agent_is_not_thrown_out_sends_the_message_and_tells_the_resul
         report = run_selftest(config, CLOCK, random.Random(1))
         assert [step.name for step in report.steps] == [s for s in STEPS if s != "detect"]
         assert report.ok, report
-        assert "acknowledged after" in report.steps[-1].said
+        assert "acknowledged after" in report.steps[-1].message
         message = msgspec.json.decode(ear.hear("reply").payload, type=ReplyMessage)
         assert message.seq is not None
         event = msgspec.json.decode(ear.hear("event/box/selftest").payload, type=EventMessage).data
@@ -167,12 +167,14 @@ def test_a_running_agent_is_not_thrown_out_sends_the_message_and_tells_the_resul
 def test_a_failed_test_is_a_fault_of_the_running_agent_also_after_its_restart_until_one_passes(
     broker: BrokerConfig, tmp_path: Path
 ) -> None:
-    bad = SelfTestStep(name="record", ok=False, ms=1.0, said="the disk gives back other bytes")
-    good = SelfTestStep(name="record", ok=True, ms=1.0, said="all is there")
-    told = selftest_result.SelfTestReport(
-        box=BOX, version="1", began="", took_s=1.0, ok=False, steps=(bad,), told=""
+    bad = SelfTestStep(
+        name="record", ok=False, duration_ms=1.0, message="the disk gives back other bytes"
     )
-    selftest_result.write(tmp_path, told)
+    good = SelfTestStep(name="record", ok=True, duration_ms=1.0, message="all is there")
+    told = selftest_result.SelfTestReport(
+        box=BOX, version="1", started="", took_s=1.0, ok=False, steps=(bad,), delivery=""
+    )
+    selftest_result.state_file(tmp_path).write(told)
     running = Running(tmp_path, broker)
     with running.box as box:
         (fault,) = box.faults.active()
@@ -251,9 +253,9 @@ def test_two_self_tests_of_a_box_do_not_run_at_once_and_what_cannot_begin_fails_
     assert seen == ["broker"]
     assert not report.ok
     assert report.failed_steps == ("capture", "record", "seal", "export", "outbox", "broker")
-    assert "public_key" in report.steps[0].said
-    assert {step.said for step in report.steps[1:-1]} == {"not tried: nothing was captured"}
-    assert selftest_result.read(tmp_path) == report
+    assert "public_key" in report.steps[0].message
+    assert {step.message for step in report.steps[1:-1]} == {"not tried: nothing was captured"}
+    assert selftest_result.state_file(tmp_path).read() == report
 
 
 @pytest.fixture(scope="module")

@@ -77,7 +77,7 @@ def _status_rows(agent_state: AgentState) -> Iterator[tuple[str, str]]:
 
 def _format_centre(report: HealthReport) -> str:
     outbox = report.outbox
-    listens = "listens" if outbox.centre_listens else "does not listen"
+    listens = "listens" if outbox.centre_listening else "does not listen"
     link = f"broker connected, centre {listens}" if outbox.connected else "broker NOT connected"
     oldest = (
         ""

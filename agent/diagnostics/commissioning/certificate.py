@@ -75,7 +75,7 @@ class HeadRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 class InstallationRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The record. `made` is RFC 3339; `by` is who stood there; `config` the hash of the checked
-    configuration; `connected`, `centre_listens` and `round_trip_ms` are of the link.
+    configuration; `connected`, `centre_listening` and `round_trip_ms` are of the link.
     """
 
     v: Annotated[int, msgspec.Meta(ge=1, le=1)] = 1
@@ -91,7 +91,7 @@ class InstallationRecord(msgspec.Struct, frozen=True, kw_only=True):
     cameras: tuple[CameraRecord, ...]
     heads: tuple[HeadRecord, ...]
     connected: bool
-    centre_listens: bool
+    centre_listening: bool
     round_trip_ms: float | None
     faults: tuple[str, ...]
     answers: tuple[ItemAnswer, ...] = ()

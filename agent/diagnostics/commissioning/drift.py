@@ -94,7 +94,7 @@ def find_drifts(
         yield ConfigurationDrift(
             what="link", of=None, said="there is no connection with the broker"
         )
-    elif recorded.centre_listens and not current.centre_listens:
+    elif recorded.centre_listening and not current.centre_listening:
         yield ConfigurationDrift(what="link", of=None, said="no centre listens")
     if recorded.clock_synced and not current.clock_synced:
         yield ConfigurationDrift(what="clock", of=None, said="nobody sets it any more")

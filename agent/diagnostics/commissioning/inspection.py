@@ -139,7 +139,7 @@ class CommissioningSession:
             cameras=tuple(cameras),
             heads=tuple(self._inspect_head(head.name) for head in self._config.head),
             connected=report.outbox.connected,
-            centre_listens=report.outbox.centre_listens,
+            centre_listening=report.outbox.centre_listening,
             round_trip_ms=None if report.link is None else report.link.round_trip_ms,
             faults=tuple(f"{fault.code} {fault.subject}" for fault in report.faults),
         )
@@ -288,7 +288,7 @@ def _iter_items(record: InstallationRecord) -> Iterator[ItemAnswer]:
         yield ItemAnswer(
             part="head", of=head.name, found=found, good=False if presets is None else None
         )
-    centre = "a centre listens" if record.centre_listens else "no centre listens"
+    centre = "a centre listens" if record.centre_listening else "no centre listens"
     link_text = f"connected, {centre}" if record.connected else "not connected"
     yield ItemAnswer(part="link", of=None, found=link_text, good=record.connected)
     clock_text = f"set by {record.clock_source}" if record.clock_synced else "nobody sets it"

@@ -108,7 +108,7 @@ class BrokerRoundTrip:
     def publish(self, steps: tuple[SelfTestStep, ...], event: Event) -> tuple[str, str | None]:
         """Make the result an event. Who was told, in a sentence, and the event's id."""
         try:
-            result = self._ask_agent({"do": "tell", "steps": steps}, REPLY_TIMEOUT_S)
+            result = self._ask_agent({"do": "publish", "steps": steps}, REPLY_TIMEOUT_S)
         except CheckFailed as error:
             return f"nobody was told: {error}", None
         if result is not None:

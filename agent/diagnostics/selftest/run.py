@@ -72,16 +72,16 @@ class _SelfTestRun:
         report = SelfTestReport(
             box=self._config.box.id,
             version=__version__,
-            began=rfc3339(self._clock.utc(started_ns)),
+            started=rfc3339(self._clock.utc(started_ns)),
             took_s=round((self._clock.boottime_ns() - started_ns) / 1e9, 1),
             ok=all(step.ok for step in steps),
             steps=steps,
-            told="nobody was told yet",
+            delivery="not delivered yet",
         )
         # Before anybody is told: an agent that starts meanwhile finds it.
         self._write(report)
         delivery, event_id = round_trip.publish(steps, event)
-        report = msgspec.structs.replace(report, told=delivery, event=event_id)
+        report = msgspec.structs.replace(report, delivery=delivery, event=event_id)
         self._write(report)
         return report
 
@@ -136,15 +136,15 @@ class _SelfTestRun:
         step = SelfTestStep(
             name=name,
             ok=ok,
-            ms=round((self._clock.boottime_ns() - started_ns) / 1e6, 1),
-            said=message[:_MAX_MESSAGE_LENGTH],
+            duration_ms=round((self._clock.boottime_ns() - started_ns) / 1e6, 1),
+            message=message[:_MAX_MESSAGE_LENGTH],
         )
         self._steps.append(step)
         self._on_step(step)
 
     def _write(self, report: SelfTestReport) -> None:
         try:
-            selftest_result.write(self._state_dir, report)
+            selftest_result.state_file(self._state_dir).write(report)
         except OSError as error:
             raise UserError(
                 f"state folder {str(self._state_dir)!r}: the result cannot be kept: {error}"

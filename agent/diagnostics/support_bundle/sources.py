@@ -101,7 +101,7 @@ class SupportBundleSources(msgspec.Struct, frozen=True, kw_only=True):
         return self._encode_redacted(msgspec.to_builtins(live_health))
 
     def _read_selftest(self) -> bytes:
-        report = selftest_result.read(self.state_dir)
+        report = selftest_result.state_file(self.state_dir).read()
         if report is None:
             raise _NotAvailable("no self-test has run")
         return self._encode_redacted(msgspec.to_builtins(report))

@@ -73,7 +73,7 @@ class DiskMonitor:
             life_used=life_used,
             reserve=parse.reserve(self._procfs.read(f"{device_dir}/device/pre_eol_info")),
             days_left=wear_forecast.days_left,
-            days_left_by=wear_forecast.days_left_by,
+            days_left_basis=wear_forecast.days_left_basis,
         )
 
     def close(self) -> None:

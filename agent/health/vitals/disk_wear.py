@@ -24,8 +24,8 @@ class WearRecord(msgspec.Struct, frozen=True, kw_only=True):
     disk: str
     written_bytes: int = 0
     counted_s: float = 0.0
-    used: float | None = None
-    used_s: float = 0.0
+    first_life_used: float | None = None
+    first_life_used_s: float = 0.0
 
 
 class WearReading(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,10 +53,13 @@ class WearCounter:
         """Count what was written since the last look; the first one after a start counts nothing."""
         record, last_reading = self._record, self._last_reading
         if record is None or record.disk != reading.disk:
-            record, last_reading = WearRecord(disk=reading.disk, used=reading.life_used), None
-        if record.used is None and reading.life_used is not None:
+            record, last_reading = (
+                WearRecord(disk=reading.disk, first_life_used=reading.life_used),
+                None,
+            )
+        if record.first_life_used is None and reading.life_used is not None:
             record = msgspec.structs.replace(
-                record, used=reading.life_used, used_s=record.counted_s
+                record, first_life_used=reading.life_used, first_life_used_s=record.counted_s
             )
         if last_reading is not None and last_reading.disk == reading.disk:
             written = (reading.boot_written_bytes or 0) - (last_reading.boot_written_bytes or 0)
@@ -75,7 +78,7 @@ class WearForecast(msgspec.Struct, frozen=True, kw_only=True):
 
     written_bytes_per_day: float | None
     days_left: float | None
-    days_left_by: Literal["register", "capacity"] | None
+    days_left_basis: Literal["register", "capacity"] | None
 
 
 def forecast(record: WearRecord, life_used: float | None, size_bytes: int | None) -> WearForecast:
@@ -83,21 +86,29 @@ def forecast(record: WearRecord, life_used: float | None, size_bytes: int | None
     size stands in for it.
     """
     if record.counted_s < MIN_RATE_SPAN_S:
-        return WearForecast(written_bytes_per_day=None, days_left=None, days_left_by=None)
+        return WearForecast(written_bytes_per_day=None, days_left=None, days_left_basis=None)
     bytes_per_day = record.written_bytes / record.counted_s * S_PER_DAY
-    if life_used is not None and record.used is not None and life_used > record.used:
-        s_per_life = (record.counted_s - record.used_s) / (life_used - record.used)
+    if (
+        life_used is not None
+        and record.first_life_used is not None
+        and life_used > record.first_life_used
+    ):
+        s_per_life = (record.counted_s - record.first_life_used_s) / (
+            life_used - record.first_life_used
+        )
         days_left = max(0.0, 1 - life_used) * s_per_life / S_PER_DAY
         return WearForecast(
-            written_bytes_per_day=bytes_per_day, days_left=days_left, days_left_by="register"
+            written_bytes_per_day=bytes_per_day, days_left=days_left, days_left_basis="register"
         )
     if size_bytes is None or record.written_bytes == 0:
-        return WearForecast(written_bytes_per_day=bytes_per_day, days_left=None, days_left_by=None)
+        return WearForecast(
+            written_bytes_per_day=bytes_per_day, days_left=None, days_left_basis=None
+        )
     left_bytes = max(0, size_bytes * ASSUMED_FULL_WRITES - record.written_bytes) * (
         1 - (life_used or 0.0)
     )
     return WearForecast(
         written_bytes_per_day=bytes_per_day,
         days_left=left_bytes / bytes_per_day,
-        days_left_by="capacity",
+        days_left_basis="capacity",
     )

@@ -65,7 +65,7 @@ class RetentionStage:
     on. Before anything goes, the folder of holds is looked at again.
     """
 
-    name = "keep"
+    name = "retention"
 
     def __init__(  # noqa: PLR0913 - everything that a box's footage touches
         self,

@@ -42,7 +42,7 @@ class MqttSession:
     `on_command`: see `Connection`.
     """
 
-    name = "report"
+    name = "mqtt"
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class MqttSession:
             oldest_age_s=counts.oldest_age_s,
             lost=counts.lost,
             connected=connection is not None and connection.is_online,
-            centre_listens=connection is not None and connection.is_centre_listening,
+            centre_listening=connection is not None and connection.is_centre_listening,
         )
 
     def send_unstored(self, outgoing: OutgoingMessage) -> None:

@@ -49,7 +49,7 @@ def test_a_reconnect_does_not_send_everything_at_once(broker: Mosquitto, tmp_pat
         CentreListener(config(broker.url), tmp_path / "centre.db") as centre,
         ReportingBox(config(proxy.url), tmp_path) as box,
     ):
-        wait_until(lambda: box.session.health().centre_listens)
+        wait_until(lambda: box.session.health().centre_listening)
         proxy.freeze()
         for number in range(300):
             box.outbox.put(make_event(number))
@@ -152,7 +152,7 @@ def test_a_link_that_is_dead_without_hanging_up_is_found_by_keep_alive(
     ):
         broker_config = BrokerConfig(url=proxy.url, keepalive_s=quick.keepalive_s)
         with ReportingBox(broker_config, tmp_path) as box:
-            wait_until(lambda: box.session.health().centre_listens)
+            wait_until(lambda: box.session.health().centre_listening)
             proxy.freeze()
             box.outbox.put(make_event(1)).wait(10)
             box.wait_for_fault("NET-01")

@@ -40,7 +40,7 @@ def test_a_report_goes_out_at_once_without_a_number_and_without_the_disk(
         CentreListener(config(broker), tmp_path / "centre.db") as centre,
         ReportingBox(config(broker), tmp_path) as box,
     ):
-        wait_until(lambda: box.session.health().centre_listens)
+        wait_until(lambda: box.session.health().centre_listening)
         for uptime_s in (1.0, 2.0, 3.0):
             tell(box, uptime_s)
             centre.wait_for(lambda uptime_s=uptime_s: uptime_s in told(centre))

@@ -55,7 +55,7 @@ def test_events_arrive_at_the_centre_and_leave_the_box_on_its_word(
         wait_until(lambda: box.outbox.depth == 0)
         assert centre.event_numbers() == list(range(100))
         assert box.session.health().connected
-        assert box.session.health().centre_listens
+        assert box.session.health().centre_listening
 
 
 def test_a_box_is_born_and_says_farewell(broker: Mosquitto, tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_at_the_end_a_centre_is_waited_for_while_messages_leave_and_no_longer(
         return CLOCK.boottime_ns() + round(passed_s * 1e9)
 
     session = MqttSession(config(broker), outbox, faults, lambda: BIRTH, clock_ns, FastRandom(3))
-    while not session.health().centre_listens:
+    while not session.health().centre_listening:
         session.run_once(threading.Event())
     for number in range(5):
         assert outbox.put(make_event(number)).wait(10)
@@ -214,7 +214,7 @@ def test_while_the_centre_is_away_the_box_keeps_what_it_has(
                 if m.topic == topics.CENTRE_STATE_TOPIC
             ),
         )
-        wait_until(lambda: not box.session.health().centre_listens)
+        wait_until(lambda: not box.session.health().centre_listening)
         box.outbox.put(make_event(2)).wait(10)
         with CentreListener(config(broker), store) as centre:
             centre.wait_for(lambda: centre.event_numbers() == [2])
@@ -336,7 +336,7 @@ def test_a_centre_that_listens_and_does_not_acknowledge_is_a_fault_until_it_does
 
     session = MqttSession(config(broker), outbox, faults, lambda: BIRTH, now_ns, FastRandom(3))
     never = threading.Event()
-    while not session.health().centre_listens:
+    while not session.health().centre_listening:
         session.run_once(never)
     # Second by second: the broker answers meanwhile, so the connection is not given up.
     while passed_s < CENTRE_ACK_TIMEOUT_S + 5:

@@ -39,7 +39,7 @@ def test_each_message_is_a_line_and_a_centre_keeps_what_it_acknowledges(
     assert process.stderr is not None
     lines = iter(process.stdout.readline, b"")
     with ReportingBox(BrokerConfig(url=broker.url), tmp_path / "outbox") as box:
-        wait_until(lambda: box.session.health().centre_listens)
+        wait_until(lambda: box.session.health().centre_listening)
         box.outbox.put(make_event(1))
         box.outbox.put(
             topics.build_snapshot_message("north", b"\xff\xd8jpeg", 1, event_id="event-1")

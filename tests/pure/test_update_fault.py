@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.base import slot_state
 from agent.faults.registry import FaultRegistry
-from agent.health.update_fault import CHECK_INTERVAL_NS, SLOT_STATE_FILE, UpdateFault
+from agent.health.update_fault import CHECK_INTERVAL_NS, SLOT_STATE_DIR, UpdateFault
 from agent.update import grubenv, rauc_backend
 from agent.update.bootloader import GrubBootloader
 from agent.update.slots import Slots
@@ -13,7 +14,7 @@ from tests.conftest import ManualClock
 
 
 def test_the_book_is_where_root_writes_it() -> None:
-    assert Path("/", SLOT_STATE_FILE).parent == rauc_backend.RAUC_STATE_DIR
+    assert Path("/", SLOT_STATE_DIR) == rauc_backend.RAUC_STATE_DIR
 
 
 @pytest.mark.raises_fault("SYS-08")
@@ -41,12 +42,13 @@ def test_a_fall_back_is_a_fault_until_somebody_accepts_it(
     assert faults.active() == ()
 
 
-@pytest.mark.parametrize("kept", [b"", b"[]", b"\xff", b'{"fell_back":1}'])
+@pytest.mark.parametrize("kept", [b"", b"[]", b"\xff", b'{"failed_trial":1}'])
 def test_a_book_that_cannot_be_read_is_no_fault(
     tmp_path: Path, clock: ManualClock, kept: bytes
 ) -> None:
-    (tmp_path / SLOT_STATE_FILE).parent.mkdir(parents=True)
-    (tmp_path / SLOT_STATE_FILE).write_bytes(kept)
+    folder = tmp_path / SLOT_STATE_DIR
+    folder.mkdir(parents=True)
+    (folder / slot_state.FILE_NAME).write_bytes(kept)
     faults = FaultRegistry(clock.boottime_ns)
     UpdateFault(tmp_path, faults).check(0)
     assert faults.active() == ()
