@@ -39,8 +39,8 @@ def sample(second: int, **more: object) -> FlightSample:
     )
 
 
-def page(mark: PageKind = "flight", boot: str = BOOT, **more: object) -> FlightPage:
-    fields = {"number": 7, "boot": boot, "run": "run-1", "mark": mark, "time": TIME, **more}
+def page(kind: PageKind = "flight", boot: str = BOOT, **more: object) -> FlightPage:
+    fields = {"number": 7, "boot": boot, "run": "run-1", "kind": kind, "time": TIME, **more}
     return msgspec.convert(fields, FlightPage)
 
 
@@ -167,7 +167,7 @@ def test_a_page_takes_what_fits_and_the_newest_second_always(clock: ManualClock)
     assert found is not None
     assert found.samples[-1] == noisy[-1]
     huge = (sample(1, faults=[os.urandom(40).hex() for _ in range(400)]),)
-    found = flight_page.decode(flight_page.encode(page(samples=huge, why="y" * 9000)))
+    found = flight_page.decode(flight_page.encode(page(samples=huge, reason="y" * 9000)))
     assert found is not None
     assert found.samples[0].soc_celsius == 61.0
     assert found.samples[0].faults == ()

@@ -347,7 +347,7 @@ def test_a_key_that_lies_about_or_is_not_wrapped_for_all_is_found(played: Left) 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"ended": False, "packets": 40}, "gave 40 of 100 pictures in time"),
+        ({"is_complete": False, "packets": 40}, "gave 40 of 100 pictures in time"),
         ({"packets": 99, "last_error": "no device"}, "99 of 100 pictures came: no device"),
     ],
 )
