@@ -115,8 +115,12 @@ class Agent:
         self._submitter = MessageSubmitter(self.outbox)
         self._public_key, self.custody = self._open_custody(config)
         boot, footage_dir = boot_id(), state_dir / config.record.folder
+        self._receipt_queue = ReceiptQueue(
+            self.custody.append, self.faults, self.custody.read_lines_backwards
+        )
         self._chain_head_publisher = ChainHeadPublisher(
             self.custody,
+            self._receipt_queue,
             clock,
             self.faults,
             self._on_chain_head,
@@ -129,8 +133,8 @@ class Agent:
         )
         self._publisher = Publisher(
             self._submitter,
-            self._chain_head_publisher,
-            self.custody.append,
+            self._receipt_queue,
+            self.custody,
             EventHolds(hold_store, config.hold, clock, boot, self.faults),
             recorded_cameras,
             clock,
@@ -143,7 +147,7 @@ class Agent:
             boot,
             self.faults,
             hold_store,
-            ReceiptQueue(self.custody.append, self.faults, self.custody.read_lines_backwards),
+            self._receipt_queue,
             cameras=sorted(recorded_cameras),
             on_hold_broken=self._publisher.publish_hold_broken,
             policies=owner_policies,
@@ -259,7 +263,7 @@ class Agent:
         started = receipts.AgentStarted(
             public_key=self._public_key, versions=_versions(), recipients=self._recipient_ids
         )
-        self._chain_head_publisher.enqueue(started, self._clock.boottime_ns())
+        self._receipt_queue.enqueue(started, self._clock.boottime_ns())
         self._chain_head_publisher.flush()
         if (restart := self.health_monitor.report_restart()) is not None:
             self._publisher.publish_restart(restart)

@@ -1,13 +1,14 @@
 """What has happened becomes messages to the centre and receipts of custody: part of the wiring."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 from agent.base.clock import Clock, rfc3339, utc_from_unix_ns
 from agent.base.model import Event, Reply, TrafficCounts
 from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES
 from agent.recording.custody import receipts
 from agent.recording.custody.chain import ChainHead
-from agent.recording.custody.head_publisher import ChainHeadPublisher
+from agent.recording.custody.custody_log import CustodyLog
+from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.export.clip_request import ClipRequest
 from agent.recording.retention.event_holds import EventHolds
 from agent.recording.retention.hold import Hold
@@ -21,20 +22,20 @@ SUSPENDED_REASON = "the box was under strain, and did no more than say how it is
 
 
 class Publisher:
-    """Any thread may call. `append` puts a receipt into the chain at once, and raises OSError."""
+    """Thread-safe."""
 
     def __init__(
         self,
         submitter: MessageSubmitter,
-        chain_head_publisher: ChainHeadPublisher,
-        append_receipt: Callable[[receipts.ReceiptBody, int], object],
+        receipt_queue: ReceiptQueue,
+        custody: CustodyLog,
         event_holds: EventHolds,
         recorded_cameras: Collection[str],
         clock: Clock,
     ) -> None:
         self._submitter = submitter
-        self._chain_head_publisher = chain_head_publisher
-        self._append_receipt = append_receipt
+        self._receipt_queue = receipt_queue
+        self._custody = custody
         self._event_holds = event_holds
         self._recorded_cameras = recorded_cameras
         self._clock = clock
@@ -78,7 +79,7 @@ class Publisher:
             reason=reason,
         )
         self._submitter.submit(topics.build_receipt_message(gap, end_ns))
-        self._chain_head_publisher.enqueue(
+        self._receipt_queue.enqueue(
             receipts.FootageGap(camera=camera, begin_ns=begin_ns, end_ns=end_ns, reason=reason),
             end_ns,
         )
@@ -133,4 +134,4 @@ class Publisher:
         receipt = receipts.FootageViewed(
             camera=camera, begin_time=begin, end_time=end, by=by, purpose=purpose
         )
-        self._append_receipt(receipt, self._clock.boottime_ns())
+        self._custody.append(receipt, self._clock.boottime_ns())

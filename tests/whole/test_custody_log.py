@@ -303,13 +303,13 @@ def test_what_nobody_could_read_takes_no_number_and_keeps_none_out_behind_it(box
         ServiceAction(by="\udcff", what="status"),
     ]
     custody = box.open()
-    notary = ReceiptQueue(custody.append, FaultRegistry(box.clock.boottime_ns))
+    queue = ReceiptQueue(custody.append, FaultRegistry(box.clock.boottime_ns))
     fill(custody, 2)
     for body in unreadable:
         with pytest.raises(BadReceipt):
             custody.append(body, 0)
-        assert notary.append(body, 0)
-    assert notary.append(opened(3), 0)
+        assert queue.append(body, 0)
+    assert queue.append(opened(3), 0)
     assert box.open().head() == custody.head()
     fill(box.open(), 1, first=4)
     assert box.bodies() == [opened(number) for number in (1, 2, 3, 4)]

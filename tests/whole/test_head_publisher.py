@@ -7,15 +7,17 @@ import pytest
 
 from agent.base.device_identity import DeviceIdentity
 from agent.faults.registry import FaultRegistry
-from agent.recording.custody import head_publisher as attest_module
+from agent.recording.custody import receipt_queue
 from agent.recording.custody.chain import ChainHead
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.head_publisher import ChainHeadPublisher
+from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import (
     AgentStarted,
     FootageExported,
     FootageGap,
     SegmentOpened,
+    ServiceAction,
     parse_line,
 )
 from tests.conftest import ManualClock
@@ -31,8 +33,10 @@ class Rig:
         self.custody = self.open()
         self.faults = FaultRegistry(clock.boottime_ns)
         self.sent: list[ChainHead] = []
-        self.attest = ChainHeadPublisher(
+        self.queue = ReceiptQueue(self.custody.append, self.faults)
+        self.publisher = ChainHeadPublisher(
             self.custody,
+            self.queue,
             clock,
             self.faults,
             lambda head, _t_ns: self.sent.append(head),
@@ -45,7 +49,7 @@ class Rig:
     def look_after_s(self, seconds: float) -> list[int]:
         """The numbers of the heads that went out, after a look."""
         self.clock.advance_s(seconds)
-        self.attest.flush()
+        self.publisher.flush()
         return [head.seq for head in self.sent]
 
     def codes(self) -> list[str]:
@@ -81,7 +85,7 @@ def test_the_head_goes_out_at_once_then_once_a_minute_and_the_same_one_once_an_h
     rig: Rig,
 ) -> None:
     key = base64.b64encode(rig.identity.public_key_raw).decode()
-    rig.attest.enqueue(AgentStarted(public_key=key, versions={}, recipients=()), 1)
+    rig.queue.enqueue(AgentStarted(public_key=key, versions={}, recipients=()), 1)
     assert rig.look_after_s(1) == [1]
     rig.custody.append(OPENED, 2)
     assert rig.look_after_s(59) == [1]
@@ -91,7 +95,7 @@ def test_the_head_goes_out_at_once_then_once_a_minute_and_the_same_one_once_an_h
 
 
 def test_an_export_sends_the_head_at_once_even_from_another_process(rig: Rig) -> None:
-    rig.attest.enqueue(GAP, 1)
+    rig.queue.enqueue(GAP, 1)
     assert rig.look_after_s(1) == [1]
     rig.open().append(EXPORTED, 2)
     assert rig.look_after_s(1) == [1, 2]
@@ -99,21 +103,21 @@ def test_an_export_sends_the_head_at_once_even_from_another_process(rig: Rig) ->
 
 
 def test_at_the_end_the_last_head_goes_out_once(rig: Rig) -> None:
-    rig.attest.enqueue(GAP, 1)
+    rig.queue.enqueue(GAP, 1)
     assert rig.look_after_s(1) == [1]
-    rig.attest.enqueue(GAP, 2)
-    rig.attest.close()
-    rig.attest.close()
+    rig.queue.enqueue(GAP, 2)
+    rig.publisher.close()
+    rig.publisher.close()
     assert [head.seq for head in rig.sent] == [1, 2]
 
 
 @pytest.mark.raises_fault("CUS-01")
 def test_a_receipt_waits_for_a_disk_that_takes_none(rig: Rig) -> None:
-    rig.attest.enqueue(OPENED, 1)
+    rig.queue.enqueue(OPENED, 1)
     rig.look_after_s(1)
     away = rig.folder.rename(rig.folder.with_name("away"))
     rig.folder.write_text("no folder")
-    rig.attest.enqueue(GAP, 2)
+    rig.queue.enqueue(GAP, 2)
     rig.look_after_s(1)
     assert rig.codes() == ["CUS-01"]
     rig.folder.unlink()
@@ -126,8 +130,17 @@ def test_a_receipt_waits_for_a_disk_that_takes_none(rig: Rig) -> None:
 def test_what_waits_has_a_bound_and_the_oldest_goes(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attest_module, "MAX_PENDING_RECEIPTS", 2)
+    monkeypatch.setattr(receipt_queue, "MAX_PENDING_RECEIPTS", 2)
     for body in (OPENED, GAP, EXPORTED):
-        rig.attest.enqueue(body, 1)
+        rig.queue.enqueue(body, 1)
     rig.look_after_s(1)
     assert rig.kinds() == [FootageGap, FootageExported]
+
+
+def test_a_receipt_that_cannot_be_parsed_blocks_none_behind_it(rig: Rig) -> None:
+    unparsable = ServiceAction(by="\udcff", what="status")
+    rig.queue.enqueue(unparsable, 1)
+    rig.queue.enqueue(GAP, 2)
+    assert rig.look_after_s(1) == [1]
+    assert rig.kinds() == [FootageGap]
+    assert rig.codes() == []

@@ -1,5 +1,6 @@
 """That a file was recovered is told unless the chain has its close; the chain is not read for it all."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from agent.faults.registry import FaultRegistry
 from agent.recording.custody import custody_log as custody_module
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipt_queue import ReceiptQueue
-from agent.recording.custody.receipts import SegmentClosed, SegmentOpened, parse_line
+from agent.recording.custody.receipts import ReceiptBody, SegmentClosed, SegmentOpened, parse_line
 from tests.whole.test_custody_log import Box, fill
 
 TORN = "0000000042_1f155cfd_000000083215_20261125T013215.250Z.mp4"
@@ -69,19 +70,19 @@ def test_a_close_is_told_once(
         box.open().append(body, 0)
     fill(box.open(), 7, first=100)
     count = len(box.bodies())
-    _, notary, _ = after_the_cut(box)
-    assert notary.append(closed(recovered=True), 0)
+    _, queue, _ = after_the_cut(box)
+    assert queue.append(closed(recovered=True), 0)
     assert box.bodies()[count:] == [closed(recovered=True)] * told
 
 
 def test_the_chain_is_read_back_to_where_the_file_was_begun_and_no_further(box: Box) -> None:
     box.open().append(opened(), 0)
     fill(box.open(), 7, first=100)
-    custody, notary, faults = after_the_cut(box)
+    custody, queue, faults = after_the_cut(box)
     for path in custody.chain_files()[:4]:
         path.unlink()
         path.mkdir()  # what nobody can read
-    assert notary.append(closed(recovered=True), 0)
+    assert queue.append(closed(recovered=True), 0)
     assert faults.active() == ()
 
 
@@ -95,3 +96,24 @@ def test_back_is_the_other_way_around(box: Box) -> None:
     assert list(custody.read_lines_backwards()) == lines[::-1]
     custody.chain_files()[0].unlink()
     assert list(custody.read_lines_backwards()) == lines[:4:-1]
+
+
+def test_enqueue_never_waits_for_a_disk_that_hangs() -> None:
+    is_writing, disk_answers = threading.Event(), threading.Event()
+    written: list[ReceiptBody] = []
+
+    def append(body: ReceiptBody, _t_ns: int) -> None:
+        is_writing.set()
+        assert disk_answers.wait(60)
+        written.append(body)
+
+    queue = ReceiptQueue(append, FaultRegistry(lambda: 0))
+    writer = threading.Thread(target=queue.append, args=(opened("1.mp4"), 1))
+    writer.start()
+    assert is_writing.wait(60)
+    queue.enqueue(opened("2.mp4"), 2)
+    assert written == []
+    disk_answers.set()
+    writer.join()
+    assert queue.flush()
+    assert written == [opened("1.mp4"), opened("2.mp4")]

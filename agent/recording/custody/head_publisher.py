@@ -5,21 +5,18 @@ footage is long gone go too.
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import takewhile
 from pathlib import Path
-
-import msgspec
 
 from agent.base.atomic_file import fsync_dir
 from agent.base.clock import Clock
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody.chain import ChainHead
 from agent.recording.custody.custody_log import CustodyLog, first_seq_of_file
+from agent.recording.custody.receipt_queue import SUBJECT, ReceiptQueue
 from agent.recording.custody.receipts import (
     BadReceipt,
-    ReceiptBody,
     ReceiptsPruned,
     SegmentClosed,
     SegmentOpened,
@@ -33,21 +30,11 @@ HEAD_INTERVAL_NS = 60_000_000_000
 UNCHANGED_HEAD_INTERVAL_NS = 3600 * 1_000_000_000
 """Of a head that has gone out already: it says nothing new, and a message is a synced write of the disk."""
 PRUNE_INTERVAL_NS = 6 * 3600 * 1_000_000_000
-MAX_PENDING_RECEIPTS = 1000
-"""Receipts in memory for a disk that takes none. Beyond that the oldest is lost, and logged."""
-
 KEPT_FILES = 50
 """Half a million receipts, below 400 MB: what people did is kept so long after its footage went."""
 
 SegmentExists = Callable[[str, str], bool]
 """Whether the file of a camera and segment name is on the disk."""
-
-SUBJECT = "custody"
-
-
-class _PendingReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    body: ReceiptBody
-    t_ns: int
 
 
 class ChainHeadPublisher:
@@ -62,34 +49,27 @@ class ChainHeadPublisher:
     def __init__(
         self,
         custody: CustodyLog,
+        receipt_queue: ReceiptQueue,
         clock: Clock,
         faults: FaultRegistry,
         send_head: Callable[[ChainHead, int], None],
         segment_exists: SegmentExists,
     ) -> None:
         self._custody = custody
+        self._receipt_queue = receipt_queue
         self._clock = clock
         self._faults = faults
         self._send_head = send_head
         self._segment_exists = segment_exists
         self._last_prune_ns: int | None = None
-        self._lock = threading.Lock()
-        self._pending: deque[_PendingReceipt] = deque()
         self._last_sent_ns: int | None = None
         self._last_sent_head: ChainHead | None = None
 
-    def enqueue(self, body: ReceiptBody, t_ns: int) -> None:
-        """Have a receipt written soon. Any thread may call; never waits for the disk."""
-        with self._lock:
-            if len(self._pending) == MAX_PENDING_RECEIPTS:
-                lost = self._pending.popleft()
-                log.error("a receipt is lost, the disk takes none: %s", lost.body)
-            self._pending.append(_PendingReceipt(body=body, t_ns=t_ns))
-
     def flush(self) -> None:
         """Write what waits, and send the head where it is due: see `_is_due`."""
+        if not self._receipt_queue.flush():
+            return
         try:
-            self._write_pending()
             self._prune()
             head = self._custody.head()
         except OSError as error:
@@ -137,17 +117,6 @@ class ChainHeadPublisher:
         if self._last_prune_ns is None or now_ns - self._last_prune_ns >= PRUNE_INTERVAL_NS:
             self._last_prune_ns = now_ns
             prune_chain(self._custody, self._segment_exists, now_ns)
-
-    def _write_pending(self) -> None:
-        while True:
-            with self._lock:
-                if not self._pending:
-                    return
-                first = self._pending[0]
-            self._custody.append(first.body, first.t_ns)
-            with self._lock:
-                if self._pending and self._pending[0] is first:
-                    self._pending.popleft()
 
 
 def prune_chain(custody: CustodyLog, segment_exists: SegmentExists, t_ns: int) -> int:

@@ -1,4 +1,4 @@
-"""Receipts on their way into the chain of custody, in order, whatever the disk does."""
+"""Queue of receipts on their way into the custody log, in order, in spite of a failing disk."""
 
 import logging
 import threading
@@ -17,20 +17,25 @@ from agent.recording.custody.receipts import (
 log = logging.getLogger(__name__)
 
 MAX_PENDING_RECEIPTS = 10_000
-"""Receipts in memory that the disk did not take. Beyond that the oldest is lost, and logged."""
+"""Receipts in memory while the disk takes none. Beyond that the oldest is dropped, and logged."""
+
+SUBJECT = "custody"
+"""The subject of the fault CUS-01."""
 
 AppendReceipt = Callable[[ReceiptBody, int], object]
-"""Makes a receipt of what happened at a `t_ns` durable. Raises OSError, and BadReceipt where nobody could
-read it.
+"""Makes a receipt of an event at `t_ns` durable. Raises OSError; raises BadReceipt if it could not be
+parsed again.
 """
 
 ReadLinesBackwards = Callable[[], Iterator[bytes]]
-"""The lines of the chain, the newest first. Raises OSError."""
+"""Reads the lines of the chain, the newest first. Raises OSError."""
 
 
 class ReceiptQueue:
-    """Any thread may tell. A chain that cannot be written raises the fault CUS-01 and stops
-    nothing: receipts wait in memory and are written, in order, when it can be.
+    """The box's one queue of receipts. Thread-safe.
+
+    A chain that cannot be written raises the fault CUS-01 and stops nothing: receipts wait in memory
+    and are written in order when the disk accepts them again.
     """
 
     def __init__(
@@ -39,81 +44,88 @@ class ReceiptQueue:
         faults: FaultRegistry,
         read_lines_backwards: ReadLinesBackwards = lambda: iter(()),
     ) -> None:
-        """`append` is None where there is no chain: then nothing is told. `read_back` gives it."""
+        """`append` is None on a recorder without a custody log: then receipts are discarded."""
         self._append = append
         self._read_lines_backwards = read_lines_backwards
         self._faults = faults
         self._lock = threading.Lock()
         self._pending: deque[tuple[ReceiptBody, int]] = deque()
+        self._write_lock = threading.Lock()
 
-    def append(self, body: ReceiptBody, t_ns: int) -> bool:
-        """Put a receipt into the chain. Whether it is durable, and all before it.
-
-        That a file was recovered is left out where the chain has the receipt of its close: the
-        power went between the receipt and the file's name, and a segment is closed once.
-        """
+    def enqueue(self, body: ReceiptBody, t_ns: int) -> None:
+        """Add a receipt for the next `flush`. Never waits for the disk."""
         if self._append is None:
-            return True
+            return
         with self._lock:
             if len(self._pending) == MAX_PENDING_RECEIPTS:
-                log.error("a receipt is lost: %s", self._pending.popleft()[0])
+                log.error("receipt dropped, the disk takes none: %s", self._pending.popleft()[0])
             self._pending.append((body, t_ns))
-            return self._write_pending(self._append)
+
+    def append(self, body: ReceiptBody, t_ns: int) -> bool:
+        """Add a receipt and write the queue. Return True if it and all before it are durable.
+
+        The receipt of a recovered file is left out if the chain has the receipt of its close: the
+        power failed between that receipt and the rename, and a segment is closed once.
+        """
+        self.enqueue(body, t_ns)
+        return self.flush()
 
     def flush(self) -> bool:
-        """Write what waits. Whether nothing does any more."""
+        """Write the pending receipts. Return True if none is left."""
         if self._append is None:
             return True
-        with self._lock:
-            return self._write_pending(self._append)
-
-    def _write_pending(self, append: AppendReceipt) -> bool:
-        if not self._pending:
-            return True
-        try:
-            while self._pending:
-                body, t_ns = self._pending[0]
-                if not (
-                    isinstance(body, SegmentClosed)
-                    and body.recovered
-                    and self._has_close_receipt(body)
-                ):
-                    try:
-                        append(body, t_ns)
-                    except BadReceipt as error:
-                        # It keeps none behind it out of the chain.
-                        log.error("a receipt is left out of the chain: %s: %s", error, body)
-                self._pending.popleft()
-        except OSError as error:
-            self._faults.raise_fault("CUS-01", "footage", str(error))
-            return False
-        self._faults.clear("CUS-01", "footage")
+        with self._write_lock:
+            try:
+                is_written = self._write_pending(self._append)
+            except OSError as error:
+                self._faults.raise_fault("CUS-01", SUBJECT, str(error))
+                return False
+        if is_written:
+            self._faults.clear("CUS-01", SUBJECT)
         return True
 
-    def _has_close_receipt(self, recovered: SegmentClosed) -> bool:
-        """Whether the chain has the close of this very file: its name and hash.
+    def _write_pending(self, append: AppendReceipt) -> bool:
+        """Return True if anything was written."""
+        is_written = False
+        while True:
+            with self._lock:
+                if not self._pending:
+                    return is_written
+                first = self._pending[0]
+            body, t_ns = first
+            if not self._is_closed_already(body):
+                try:
+                    append(body, t_ns)
+                except BadReceipt as error:
+                    # It must not block the receipts behind it.
+                    log.error("receipt left out of the chain: %s: %s", error, body)
+            is_written = True
+            with self._lock:
+                if self._pending and self._pending[0] is first:
+                    self._pending.popleft()
 
-        It stands behind the receipt that the file was begun, which was among the last when the power
-        went. To read the whole chain would keep all other receipts waiting.
+    def _is_closed_already(self, body: ReceiptBody) -> bool:
+        """Return True if the chain has the close of this very recovered file: its name and hash.
+
+        The search ends at the receipt of the file's opening, which was among the last before the
+        power failed: reading the whole chain would keep all other receipts waiting.
         """
-        segment_name = recovered.segment.encode()
+        if not isinstance(body, SegmentClosed) or not body.recovered:
+            return False
+        segment_name = body.segment.encode()
         for line in self._read_lines_backwards():
             if segment_name not in line:
                 continue
             try:
-                body = parse_line(line).receipt.body
+                earlier = parse_line(line).receipt.body
             except BadReceipt:
                 continue
-            if not isinstance(body, SegmentOpened | SegmentClosed) or (
-                body.camera,
-                body.segment,
-            ) != (
-                recovered.camera,
-                recovered.segment,
+            if not isinstance(earlier, SegmentOpened | SegmentClosed) or (
+                (earlier.camera, earlier.segment) != (body.camera, body.segment)
             ):
                 continue
-            if isinstance(body, SegmentOpened):
+            if isinstance(earlier, SegmentOpened):
                 return False
-            if body.sha256 == recovered.sha256:
+            if earlier.sha256 == body.sha256:
                 return True
         return False
