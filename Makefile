@@ -10,7 +10,7 @@ PROFILE := virt
 ARCH := amd64
 OF_IMAGE := $(PROFILE) $(ARCH) $(if $(VERSION),--version $(VERSION)) $(if $(KEYRING),--keyring $(KEYRING))
 
-.PHONY: help setup setup-test setup-crash setup-units setup-bench setup-image demo test test-crash test-units \
+.PHONY: help setup setup-test setup-crash setup-units setup-bench setup-image demo check test test-crash test-units \
   image bundle image-test install lint bench docs lock clean
 
 help: ## list the targets
@@ -20,6 +20,9 @@ setup: $(VENV)/.done ## make .venv with the command `vigie`
 
 demo: setup ## play a street clip through the whole agent, and watch
 	@$(BIN)/vigie demo $(ARGS)
+
+check: lint ## the inner loop: lint and the pure tests, in under two minutes
+	$(BIN)/pytest -q -n $(WORKERS) -m "not slow" tests/pure $(ARGS)
 
 test: setup-test setup-crash setup-units lint ## all tests but the long ones, with all the set-up
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
