@@ -105,7 +105,7 @@ def score_line_counts(
         for frame in read_frames(clip_path(name)):
             frame_result = pipeline.process(frame)
             counter.update(frame_result)
-            clip_passes += frame_result.passes
+            clip_passes += frame_result.inference_count
             clip_frames += 1
         result = scoring.score_counts(counter.crossings[name], labels)
         rows[name] = _score_row(result.score) | {"passes": clip_passes, "frames": clip_frames}
@@ -161,7 +161,7 @@ def score_people_tracks(
             counter = LineCounter(lines)
         frame_result = pipeline.process(frame)
         counter.update(frame_result)
-        passes, frame_number = passes + frame_result.passes, frame_number + 1
+        passes, frame_number = passes + frame_result.inference_count, frame_number + 1
         boxes = [
             BoundingBox(x / w, y / h, bw / w, bh / h)
             for x, y, bw, bh in truth.get(frame_number, [])

@@ -30,7 +30,12 @@ class BaselinePipeline:
             self._tracks = self._update_tracks(found, frame.t_ns)
         visible = tuple(t for t in self._tracks if t.seen_ns == frame.t_ns)
         return FrameResult(
-            seq=frame.seq, t_ns=frame.t_ns, gate=frame.y, moving=0.0, tracks=visible, passes=passes
+            seq=frame.seq,
+            t_ns=frame.t_ns,
+            gate_luma=frame.y,
+            moving_ratio=0.0,
+            tracks=visible,
+            inference_count=passes,
         )
 
     def _update_tracks(self, found: list[Detection], t_ns: int) -> list[Track]:

@@ -162,7 +162,11 @@ class _ReplayRun:
         frames = inferences = last_ns = 0
         for frame in self._frames():
             result = pipeline.process(frame)
-            frames, inferences, last_ns = frames + 1, inferences + result.passes, result.t_ns
+            frames, inferences, last_ns = (
+                frames + 1,
+                inferences + result.inference_count,
+                result.t_ns,
+            )
             self._traffic_counts.extend(self._rule_engine.completed_counts(result.t_ns))
             self._write_events(self._rule_engine.evaluate(result))
             self._write_tracks(result)

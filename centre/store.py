@@ -159,10 +159,10 @@ class CentreStore:
     def _store_floor(self, key: BoxEpoch, message: Message | None) -> BoxEpoch | None:
         if not isinstance(message, StatusMessage) or not isinstance(message.data, OnlineStatus):
             return None
-        self.deduplicator(key).set_floor(message.data.settled_upto)
+        self.deduplicator(key).set_floor(message.data.acked_upto)
         self._db.execute(
             "INSERT OR REPLACE INTO floor VALUES (?, ?, ?)",
-            (*key_columns(key), message.data.settled_upto),
+            (*key_columns(key), message.data.acked_upto),
         )
         return key
 

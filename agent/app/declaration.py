@@ -31,9 +31,9 @@ def build_declaration(
         site=config.box.site,
         detects=LABELS,
         cameras=(*configured, *removed),
-        events_kept_days=config.hold.event_days,
-        longest_kept_days=MAX_AGE_DAYS,
-        sealed_for=tuple(recipient.id for recipient in config.record.recipient),
+        event_retention_days=config.hold.event_days,
+        max_retention_days=MAX_AGE_DAYS,
+        recipients=tuple(recipient.id for recipient in config.record.recipient),
         public_key=public_key,
         software=f"vigie {__version__}",
     )
@@ -46,12 +46,12 @@ def _configured_camera(camera: CameraConfig, config: Config, is_masked: bool) ->
         owner=None if owner_policy is None else owner_policy.owner,
         purpose=None if owner_policy is None else owner_policy.purpose,
         viewers=None if owner_policy is None else owner_policy.viewers,
-        turns=any(head.camera == camera.name for head in config.head),
-        watched=camera.detect.enabled,
+        on_ptz_head=any(head.camera == camera.name for head in config.head),
+        detection=camera.detect.enabled,
         recorded=camera.record,
         masked=is_masked,
-        kept_h=_retention_h(owner_policy, config) if camera.record else None,
-        reports=() if camera.onvif is None else camera.onvif.events,
+        retention_h=_retention_h(owner_policy, config) if camera.record else None,
+        onvif_topics=() if camera.onvif is None else camera.onvif.events,
     )
 
 
@@ -61,11 +61,11 @@ def _removed_camera(name: str, owner_policy: InstitutionConfig, config: Config) 
         owner=owner_policy.owner,
         purpose=owner_policy.purpose,
         viewers=owner_policy.viewers,
-        turns=False,
-        watched=False,
+        on_ptz_head=False,
+        detection=False,
         recorded=False,
         masked=False,
-        kept_h=_retention_h(owner_policy, config),
+        retention_h=_retention_h(owner_policy, config),
     )
 
 

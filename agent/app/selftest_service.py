@@ -52,7 +52,10 @@ class SelfTestService:
     def send(self, command_id: str, on_acked: Callable[[], None]) -> None:
         """Put a message into the outbox; see `SelfTestVerb`."""
         progress = CommandProgress(
-            command=command_id, verb=VERB, share=0.0, detail="a self-test's message to the centre"
+            command=command_id,
+            verb=VERB,
+            progress=0.0,
+            detail="a self-test's message to the centre",
         )
         outgoing = topics.build_reply_message(
             progress,

@@ -148,10 +148,10 @@ class FrameResult(msgspec.Struct, frozen=True, kw_only=True):
 
     seq: int
     t_ns: int
-    gate: Plane
-    moving: float
+    gate_luma: Plane
+    moving_ratio: float
     tracks: tuple[Track, ...]
-    passes: int
+    inference_count: int
 
 
 class LineCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,7 +175,7 @@ class TrafficCounts(msgspec.Struct, frozen=True, kw_only=True):
     camera: str
     begin_ns: int
     end_ns: int
-    watched_s: float
+    observed_s: float
     lines: tuple[LineCounts, ...]
     zones: tuple[ZoneCounts, ...]
 
@@ -192,7 +192,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     clock_synced: bool
 
 
-RefusalKind = Literal[
+RefusalCode = Literal[
     "malformed",
     "unknown",
     "unsupported",
@@ -230,7 +230,7 @@ class CommandProgress(msgspec.Struct, frozen=True, kw_only=True, tag_field="stat
 
     command: str
     verb: str
-    share: float
+    progress: float
     detail: str
 
 
@@ -249,8 +249,8 @@ class CommandRefused(msgspec.Struct, frozen=True, kw_only=True, tag_field="state
 
     command: str | None
     verb: str
-    kind: RefusalKind
-    why: str
+    code: RefusalCode
+    message: str
 
 
 Reply: TypeAlias = CommandAccepted | CommandProgress | CommandDone | CommandRefused

@@ -222,14 +222,14 @@ def _send_command(
         match reply:
             case CommandRefused():
                 if not args.json:
-                    print(f"vigie: {reply.kind}: {reply.why}", file=sys.stderr)
+                    print(f"vigie: {reply.code}: {reply.message}", file=sys.stderr)
                 return 1
             case CommandDone() if not args.json:
                 _print_result(command_args, msgspec.json.decode(reply.result, type=PtzResult))
             case CommandAccepted() if not args.json:
                 print("begun", file=sys.stderr)
             case CommandProgress() if not args.json:
-                print(f"{reply.share:4.0%} {reply.detail}", file=sys.stderr)
+                print(f"{reply.progress:4.0%} {reply.detail}", file=sys.stderr)
             case _:
                 pass
     return 0

@@ -20,7 +20,7 @@ from agent.base.model import (
     CommandDone,
     CommandProgress,
     CommandRefused,
-    RefusalKind,
+    RefusalCode,
     Reply,
 )
 from agent.commands.command import (
@@ -52,7 +52,7 @@ MAX_QUEUED_COMMANDS = 64
 MAX_QUEUED_TASKS = 128
 """With what is only to be said or written down. Beyond it that is left out."""
 
-_REFUSAL_OF_DRIVER_ERROR: dict[str, RefusalKind] = {
+_REFUSAL_OF_DRIVER_ERROR: dict[str, RefusalCode] = {
     "absent": "unavailable",
     "timeout": "unavailable",
     "stuck": "unavailable",
@@ -99,7 +99,7 @@ class _ProgressSink:
     def report_progress(self, fraction: float, detail: str) -> None:
         command = self._job.command
         progress = CommandProgress(
-            command=command.id, verb=command.verb, share=fraction, detail=detail
+            command=command.id, verb=command.verb, progress=fraction, detail=detail
         )
         self._dispatcher.report_progress(command.id, progress)
 
@@ -153,7 +153,7 @@ class CommandDispatcher:
             job = self._parse_incoming(incoming, arrival_number)
         except MalformedCommand as error:
             refusal = CommandRefused(
-                command=error.command_id, verb=incoming.verb, kind="malformed", why=str(error)
+                command=error.command_id, verb=incoming.verb, code="malformed", message=str(error)
             )
             self._enqueue_task(partial(self._reject_malformed, incoming, refusal))
             return
@@ -257,7 +257,7 @@ class CommandDispatcher:
                 self._persist_begin(command)
         except CommandRejected as error:
             # It was not begun, so its id may come again.
-            self._reply_final(job, _build_refusal(command, error.kind, str(error)))
+            self._reply_final(job, _build_refusal(command, error.code, str(error)))
             return
         reply = self._run_handler(job, self._finish)
         if isinstance(reply, Deferred):
@@ -336,7 +336,7 @@ class CommandDispatcher:
         try:
             result = task()
         except CommandRejected as error:
-            return _build_refusal(command, error.kind, str(error))
+            return _build_refusal(command, error.code, str(error))
         except DriverError as error:
             return _build_refusal(
                 command, _REFUSAL_OF_DRIVER_ERROR.get(error.kind, "failed"), str(error)
@@ -392,8 +392,8 @@ class CommandDispatcher:
         incoming.send_reply(refusal)
 
 
-def _build_refusal(command: ValidCommand, kind: RefusalKind, message: str) -> CommandRefused:
-    return CommandRefused(command=command.id, verb=command.verb, kind=kind, why=message)
+def _build_refusal(command: ValidCommand, kind: RefusalCode, message: str) -> CommandRefused:
+    return CommandRefused(command=command.id, verb=command.verb, code=kind, message=message)
 
 
 def _persist_error_text(error: IdempotencyStoreError) -> str:

@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-from agent.base.model import RefusalKind
+from agent.base.model import RefusalCode
 
 Role = Literal["operator", "incident", "tracking", "tour"]
 """Priority of a requester over a head, the strongest first."""
@@ -21,6 +21,6 @@ class Requester(msgspec.Struct, frozen=True, kw_only=True):
 class CommandRejected(Exception):
     """A command is rejected: `kind` is the code, `str(error)` the reason in one sentence."""
 
-    def __init__(self, kind: RefusalKind, message: str) -> None:
+    def __init__(self, code: RefusalCode, message: str) -> None:
         super().__init__(message)
-        self.kind: RefusalKind = kind
+        self.code: RefusalCode = code

@@ -160,8 +160,8 @@ class CommandSocketServer:
                 CommandRefused(
                     command=None,
                     verb="",
-                    kind="busy" if client.peer.is_allowed else "forbidden",
-                    why=reason,
+                    code="busy" if client.peer.is_allowed else "forbidden",
+                    message=reason,
                 )
             )
             client.close()
@@ -266,4 +266,4 @@ def _read_replies(connection: socket.socket, line: bytes) -> Iterator[Reply]:
 
 
 def _build_malformed(message: str) -> CommandRefused:
-    return CommandRefused(command=None, verb="", kind="malformed", why=message)
+    return CommandRefused(command=None, verb="", code="malformed", message=message)

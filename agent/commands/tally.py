@@ -38,7 +38,7 @@ class CommandStats:
             command.requester.id,
             command.requester.role,
             via,
-            f"refused, {reply.kind}: {reply.why!r}"
+            f"refused, {reply.code}: {reply.message!r}"
             if isinstance(reply, CommandRefused)
             else "done",
             age_ms,
@@ -48,7 +48,9 @@ class CommandStats:
         """A command could not be understood."""
         with self._lock:
             self._refused_count += 1
-        log.warning("command %r over %s: refused, malformed: %r", refusal.verb, via, refusal.why)
+        log.warning(
+            "command %r over %s: refused, malformed: %r", refusal.verb, via, refusal.message
+        )
 
     def count_dropped(self, description: str) -> None:
         """A command, or news of one, is lost: there was no room."""

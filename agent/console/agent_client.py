@@ -13,7 +13,7 @@ def run_agent_command(box: Box, verb: str, args: object) -> msgspec.Raw:
     """The result of a command. Raises ConsoleError where it is not done, and says why."""
     for reply in box.send_command(verb, args, REPLY_TIMEOUT_S):
         if isinstance(reply, CommandRefused):
-            raise ConsoleError(f"not done ({reply.kind}): {reply.why}")
+            raise ConsoleError(f"not done ({reply.code}): {reply.message}")
         if isinstance(reply, CommandDone):
             return reply.result
     raise ConsoleError("the agent gave no answer")

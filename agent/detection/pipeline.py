@@ -329,8 +329,8 @@ def _frame_result(frame: Frame, gate_luma: Plane, motion: MotionResult) -> Frame
     return FrameResult(
         seq=frame.seq,
         t_ns=frame.t_ns,
-        gate=gate_luma,
-        moving=motion.moving_ratio,
+        gate_luma=gate_luma,
+        moving_ratio=motion.moving_ratio,
         tracks=(),
-        passes=0,
+        inference_count=0,
     )

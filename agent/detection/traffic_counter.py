@@ -64,7 +64,7 @@ class TrafficCounter:
             camera=self._camera,
             begin_ns=begin_ns,
             end_ns=end_ns,
-            watched_s=round(watched_ns / 1e9, 3),
+            observed_s=round(watched_ns / 1e9, 3),
             lines=tuple(line.pop_counts() for line in self._line_counts.values()),
             zones=tuple(zone.pop_stats(watched_ns) for zone in self._zone_stats.values()),
         )

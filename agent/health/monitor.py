@@ -119,7 +119,7 @@ class HealthMonitor:
         )
         restart = restart_report.build_restart_receipt(previous_flight, evidence)
         log.info("the run before: %s (%s)", restart.cause, restart.detail)
-        if restart.cause != "asked":
+        if restart.cause != "requested":
             self._faults.raise_fault("SYS-06", BOARD_SUBJECT, f"{restart.cause}: {restart.detail}")
         return restart
 

@@ -42,7 +42,7 @@ def _classify_run(
     last_page: FlightPage, evidence: RestartEvidence, *, new_boot: bool
 ) -> tuple[RestartCause, str]:
     if last_page.kind == "stopped":
-        return "asked", last_page.reason or "it was asked to stop"
+        return "requested", last_page.reason or "it was asked to stop"
     if new_boot:
         return _classify_reboot(evidence)
     match evidence.service_result:

@@ -62,8 +62,8 @@ def build_restart_receipt(flight: Flight, evidence: RestartEvidence) -> Restarte
         detail=run_end.detail,
         new_boot=run_end.new_boot,
         boot_before=flight.last_page.boot,
-        ended=flight.last_page.time,
-        last=flight.samples[-1] if flight.samples else None,
+        last_seen=flight.last_page.time,
+        last_sample=flight.samples[-1] if flight.samples else None,
         flight=_pack_flight(flight.samples)
         if _is_unrequested(run_end) and flight.samples
         else None,
@@ -102,7 +102,7 @@ def _pop_service_result(runtime_dir: Path) -> str | None:
 
 
 def _is_unrequested(run_end: RunEnd) -> bool:
-    return run_end.cause != "asked"
+    return run_end.cause != "requested"
 
 
 def _pack_flight(samples: Sequence[FlightSample]) -> str:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from agent.base.model import RefusalKind
+from agent.base.model import RefusalCode
 from agent.commands.requester import CommandRejected
 from agent.faults.registry import FaultCode, FaultRegistry
 from drivers.contracts import Ptz, PtzCapabilities
@@ -22,7 +22,7 @@ _FAULT_BY_ERROR: dict[DriverErrorKind, FaultCode] = {
     "ended": "PTZ-01",
     "timeout": "PTZ-03",
 }
-_REJECTION_BY_ERROR: dict[DriverErrorKind, RefusalKind] = {
+_REJECTION_BY_ERROR: dict[DriverErrorKind, RefusalCode] = {
     "unsupported": "unsupported",
     "protocol": "failed",
 }

@@ -121,7 +121,7 @@ class PresetStore:
             self.save(preset)
         except CommandRejected as error:
             note = f"the head itself has this place as its {preset.number} now"
-            raise CommandRejected(error.kind, f"{error}; {note}") from error
+            raise CommandRejected(error.code, f"{error}; {note}") from error
 
     def delete(self, name: str) -> None:
         """Forget a preset. Raises CommandRejected: `unknown`, and `failed` where the disk refuses."""

@@ -96,7 +96,7 @@ class OnlineStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="state",
     """
 
     session: int
-    settled_upto: int
+    acked_upto: int
     site: str
     public_key: str
     versions: dict[str, str]
@@ -139,12 +139,12 @@ class DeclaredCamera(msgspec.Struct, frozen=True, kw_only=True):
     owner: str | None
     purpose: str | None
     viewers: tuple[str, ...] | None
-    turns: bool
-    watched: bool
+    on_ptz_head: bool
+    detection: bool
     recorded: bool
     masked: bool
-    kept_h: float | None
-    reports: tuple[str, ...] = ()
+    retention_h: float | None
+    onvif_topics: tuple[str, ...] = ()
 
 
 class DeclarationData(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,9 +159,9 @@ class DeclarationData(msgspec.Struct, frozen=True, kw_only=True):
     site: str
     detects: tuple[Label, ...]
     cameras: tuple[DeclaredCamera, ...]
-    events_kept_days: float
-    longest_kept_days: int
-    sealed_for: tuple[str, ...]
+    event_retention_days: float
+    max_retention_days: int
+    recipients: tuple[str, ...]
     public_key: str
     software: str
 
@@ -195,10 +195,10 @@ class OutboxDamaged(
     """
 
     reason: str
-    set_aside: str
+    quarantined_as: str
     epoch_before: str | None
     last_seq_before: int | None
-    carried: int
+    recovered: int
     unreadable: int | None
 
 
@@ -235,7 +235,7 @@ class CustodyHead(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
 
 
 RestartCause = Literal[
-    "asked",
+    "requested",
     "crash",
     "watchdog",
     "memory",
@@ -246,7 +246,7 @@ RestartCause = Literal[
 ]
 """Why a run has ended.
 
-asked           it was told to stop, and did: an update, a technician, an ordered restart of the board
+requested       it was told to stop, and did: an update, a technician, an ordered restart of the board
 crash           the agent ended by itself, or was killed, and the board ran on
 watchdog        systemd ended it because a vital loop hung
 memory          the kernel ended it for want of memory
@@ -272,8 +272,8 @@ class Restarted(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     detail: str
     new_boot: bool
     boot_before: str
-    ended: Utc
-    last: FlightSample | None
+    last_seen: Utc
+    last_sample: FlightSample | None
     flight: str | None
 
 
@@ -374,7 +374,7 @@ Message: TypeAlias = (
     | SnapshotHeader
     | ReplyMessage
 )
-MessageType = Literal["status", "health", "event", "flow", "receipt", "snapshot", "reply"]
+OutboxMessageType = Literal["status", "health", "event", "flow", "receipt", "snapshot", "reply"]
 
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -22,7 +22,7 @@ from agent.reporting.payloads import (
     EventData,
     EventMessage,
     Message,
-    MessageType,
+    OutboxMessageType,
     ReceiptData,
     SnapshotData,
     SnapshotHeader,
@@ -79,7 +79,7 @@ class OutgoingMessage(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     topic: str
-    type: MessageType
+    type: OutboxMessageType
     priority: Priority
     t_ns: int
     data: bytes

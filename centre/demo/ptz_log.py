@@ -92,10 +92,10 @@ class PtzLog:
             case CommandAccepted():
                 return False
             case CommandProgress():
-                self._append(t_s, "done", f"  {reply.share * 100:.0f} %: {reply.detail}")
+                self._append(t_s, "done", f"  {reply.progress * 100:.0f} %: {reply.detail}")
                 return False
             case CommandRefused():
-                line = self._append(t_s, "refused", f"  refused ({reply.kind}): {reply.why}")
+                line = self._append(t_s, "refused", f"  refused ({reply.code}): {reply.message}")
                 self._update_milestones(refusals=(*self.milestones.refusals, line))
             case CommandDone():
                 self._update_milestones(commands_done=self.milestones.commands_done + 1)

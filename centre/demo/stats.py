@@ -82,7 +82,7 @@ class DemoStats:
                 self._first_ns = result.t_ns
             self._last_result = result
             self._frames += 1
-            self._inferences += result.passes
+            self._inferences += result.inference_count
             self._max_concurrent_tracks = max(self._max_concurrent_tracks, len(result.tracks))
             for track in result.tracks:
                 self._track_labels[track.id] = track.label
@@ -131,8 +131,8 @@ class DemoStats:
                 video_s=(result.t_ns - first_ns) / 1e9 if result else 0.0,
                 frames=self._frames,
                 inferences=self._inferences,
-                motion_ratio=result.moving if result else 0.0,
-                gate_image=result.gate if result else None,
+                motion_ratio=result.moving_ratio if result else 0.0,
+                gate_image=result.gate_luma if result else None,
                 tracks=result.tracks if result else (),
                 track_counts=dict(Counter[str](self._track_labels.values()).most_common()),
                 max_concurrent_tracks=self._max_concurrent_tracks,

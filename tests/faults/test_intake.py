@@ -79,8 +79,8 @@ RESTARTED = Restarted(
     detail="",
     new_boot=True,
     boot_before="b",
-    ended=TIME,
-    last=None,
+    last_seen=TIME,
+    last_sample=None,
     flight=None,
 )
 

@@ -206,7 +206,7 @@ def decode_result(reply: Reply) -> dict[str, Any]:
 def rejection_of(reply: Reply) -> tuple[str, str]:
     """Kind and sentence."""
     assert isinstance(reply, CommandRefused), reply
-    return reply.kind, reply.why
+    return reply.code, reply.message
 
 
 MakeRig = Callable[..., CommandRig]

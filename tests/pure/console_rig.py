@@ -358,7 +358,7 @@ class FakeConsoleBox:
             raise ConsoleError("the agent does not run: check 5 tells more")
         self.commands.append((verb, args))
         if verb != "ptz":
-            yield CommandRefused(command="1", verb=verb, kind="forbidden", why="nobody may")
+            yield CommandRefused(command="1", verb=verb, code="forbidden", message="nobody may")
             return
         head = {
             "name": "mast",

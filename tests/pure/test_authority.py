@@ -41,7 +41,7 @@ def test_equal_or_stronger_takes_the_head(asks: Role, holds: Role) -> None:
         return
     with pytest.raises(CommandRejected, match="'who holds'") as refused:
         right.acquire(asker, 1)
-    assert refused.value.kind == "busy"
+    assert refused.value.code == "busy"
 
 
 def test_the_same_holder_prolongs_and_keeps_his_token() -> None:
@@ -68,7 +68,7 @@ def test_who_comes_with_the_token_of_a_lease_that_is_over_is_fenced() -> None:
     for asker, token in ((ANNA, old.token), (ANNA, new.token), (BRAHIM, old.token)):
         with pytest.raises(CommandRejected, match="is over") as refused:
             right.authorize(asker, token, 2)
-        assert refused.value.kind == "stale_token"
+        assert refused.value.code == "stale_token"
     assert right.authorize(BRAHIM, new.token, 2).token == new.token
     with pytest.raises(CommandRejected, match="nobody has it"):
         right.authorize(BRAHIM, new.token, 40_000_000_000)
@@ -97,7 +97,7 @@ def test_only_its_holder_gives_a_lease_back_whatever_token_another_has_read(asks
         CommandRejected, match=r"'anna' \(operator\) has the lease with token 1"
     ) as refused:
         right.release(Requester(id="who asks", role=asks), lease.token, 1)
-    assert refused.value.kind == "stale_token"
+    assert refused.value.code == "stale_token"
     assert right.lease(1) == lease
     # Once it is over, it is nobody's.
     assert not right.release(BRAHIM, lease.token, lease.expires_ns)
@@ -146,7 +146,7 @@ class AnyAskers(RuleBasedStateMachine):
             return
         with pytest.raises(CommandRejected) as refused:
             self.right.authorize(lease.holder, lease.token, self.t_ns)
-        assert refused.value.kind == "stale_token"
+        assert refused.value.code == "stale_token"
 
     @rule(which=st.integers(0, 20))
     def release(self, which: int) -> None:

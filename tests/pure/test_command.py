@@ -182,7 +182,7 @@ def test_a_command_is_good_until_it_expires_and_for_an_hour_at_the_most(
         return
     with pytest.raises(CommandRejected) as said:
         check_expiry(order, NOW)
-    assert said.value.kind == kind
+    assert said.value.code == kind
 
 
 def test_commands_are_remembered_for_longer_than_they_may_be_good() -> None:

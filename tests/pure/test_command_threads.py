@@ -80,7 +80,7 @@ def test_what_takes_a_while_is_accepted_tells_how_far_it_is_and_ends(
     slow.progress_sinks[0].report_progress(0.5, "half of it")
     rig.run_once()
     assert rig.replies[-1] == CommandProgress(
-        command="one", verb="slow", share=0.5, detail="half of it"
+        command="one", verb="slow", progress=0.5, detail="half of it"
     )
     assert rig.dispatcher.health().running == 1
     slow.progress_sinks[0].finish(lambda: Slow.Result(done="all"))

@@ -37,15 +37,23 @@ BANK = msgspec.convert(
 def test_each_camera_is_told_of_with_its_owner_and_how_long_its_footage_is_kept() -> None:
     said = build_declaration(CONFIG, {}, ["north"], "key")
     assert [
-        (one.name, one.owner, one.viewers, one.turns, one.masked, one.kept_h, one.reports)
+        (
+            one.name,
+            one.owner,
+            one.viewers,
+            one.on_ptz_head,
+            one.masked,
+            one.retention_h,
+            one.onvif_topics,
+        )
         for one in said.cameras
     ] == [
         ("north", None, None, True, True, 48, ()),
         ("tram", "Casa Tramway", ("Samira Alaoui",), False, False, 24, ("DigitalInput",)),
         ("yard", None, None, False, False, None, ()),
     ]
-    assert (said.site, said.public_key, said.sealed_for) == ("Bd Zerktouni", "key", ("prefecture",))
-    assert (said.events_kept_days, said.longest_kept_days) == (7, 90)
+    assert (said.site, said.public_key, said.recipients) == ("Bd Zerktouni", "key", ("prefecture",))
+    assert (said.event_retention_days, said.max_retention_days) == (7, 90)
 
 
 def test_all_that_the_box_can_tell_apart_are_road_users() -> None:
@@ -56,12 +64,12 @@ def test_a_camera_that_is_gone_is_told_of_while_its_footage_lies_here_and_not_be
     None
 ):
     (gone,) = build_declaration(CONFIG, {"bank": BANK}, [], "key").cameras[3:]
-    assert (gone.name, gone.owner, gone.watched, gone.recorded) == ("bank", "Bank", False, False)
-    assert gone.kept_h == 48
+    assert (gone.name, gone.owner, gone.detection, gone.recorded) == ("bank", "Bank", False, False)
+    assert gone.retention_h == 48
 
 
 def test_open_footage_is_not_hidden_in_silence() -> None:
     plain = msgspec.structs.replace(
         CONFIG, record=msgspec.structs.replace(CONFIG.record, recipient=())
     )
-    assert build_declaration(plain, {}, [], "key").sealed_for == ()
+    assert build_declaration(plain, {}, [], "key").recipients == ()

@@ -186,7 +186,7 @@ def test_a_head_that_was_given_back_has_no_lease_that_runs_out() -> None:
 def test_a_refusal_is_told_in_the_box_s_own_sentence() -> None:
     chronicle = PtzLog()
     chronicle.add_command(0.0, "a", step(person=TRAFFIC_DESK))
-    refused = CommandRefused(command="a", verb="ptz", kind="busy", why="'amina' has it")
+    refused = CommandRefused(command="a", verb="ptz", code="busy", message="'amina' has it")
     assert chronicle.add_reply(0.1, refused)
     assert told(chronicle)[-1] == "refused (busy): 'amina' has it"
     assert len(chronicle.milestones.refusals) == 1

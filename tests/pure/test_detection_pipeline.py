@@ -71,8 +71,8 @@ def test_a_car_that_drives_through_is_one_track_near_where_it_is() -> None:
 def test_a_still_picture_is_only_surveyed() -> None:
     detector = BrightCars()
     sights = _watch(DetectionPipeline(detector), (_frame(seq) for seq in range(101)))
-    assert detector.passes == sum(s.passes for s in sights) == 6  # at 0 s, then every 2 s
-    assert all(s.moving == 0 for s in sights)
+    assert detector.passes == sum(s.inference_count for s in sights) == 6  # at 0 s, then every 2 s
+    assert all(s.moving_ratio == 0 for s in sights)
 
 
 def test_a_parked_car_stays_known_without_being_looked_at_each_frame() -> None:
@@ -89,15 +89,15 @@ def test_passes_keep_to_the_budget() -> None:
         DetectionPipeline(detector, PipelineSettings(max_inferences_per_s=3)), _drive(4)
     )
     seconds = len(sights) * STEP_NS / 1e9
-    assert 1 <= sum(s.passes for s in sights) <= 3 * seconds + 1
+    assert 1 <= sum(s.inference_count for s in sights) <= 3 * seconds + 1
 
 
 def test_without_a_detector_the_gate_still_tells_motion() -> None:
     sights = _watch(DetectionPipeline(None), _drive())
-    assert sights[5].moving == 0
-    assert sights[25].moving > 0.005
-    assert all(s.tracks == () and s.passes == 0 for s in sights)
-    assert sights[0].gate.shape == (180, 320)
+    assert sights[5].moving_ratio == 0
+    assert sights[25].moving_ratio > 0.005
+    assert all(s.tracks == () and s.inference_count == 0 for s in sights)
+    assert sights[0].gate_luma.shape == (180, 320)
 
 
 def test_nothing_is_seen_in_a_mask() -> None:
@@ -110,15 +110,15 @@ def test_nothing_is_seen_in_a_mask() -> None:
 
 def test_two_runs_see_the_same() -> None:
     first, second = (_watch(DetectionPipeline(BrightCars()), _drive()) for _ in range(2))
-    assert [(s.tracks, s.moving, s.passes) for s in first] == [
-        (s.tracks, s.moving, s.passes) for s in second
+    assert [(s.tracks, s.moving_ratio, s.inference_count) for s in first] == [
+        (s.tracks, s.moving_ratio, s.inference_count) for s in second
     ]
 
 
 def test_the_real_detector_runs_on_frames_and_counts_its_passes() -> None:
     detector = open_detector("ssdlite_mobilenet_v2")
     sights = _watch(DetectionPipeline(detector), _drive(40))
-    assert detector.inference_count == sum(s.passes for s in sights) > 0
+    assert detector.inference_count == sum(s.inference_count for s in sights) > 0
     assert detector.cpu_ns > 0
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.base.model import RefusalKind, ShiftTolerance
+from agent.base.model import RefusalCode, ShiftTolerance
 from agent.commands.requester import CommandRejected
 from agent.config.heads import FieldOfView, HeadConfig
 from agent.detection.active_scene import ActiveScene
@@ -94,8 +94,8 @@ def beside(pose: Pose, **by: float) -> Pose:
     )
 
 
-def refused(kind: RefusalKind, said: str) -> object:
-    return pytest.raises(CommandRejected, match=said, check=lambda error: error.kind == kind)
+def refused(kind: RefusalCode, said: str) -> object:
+    return pytest.raises(CommandRejected, match=said, check=lambda error: error.code == kind)
 
 
 # Where the picture is uncovered

@@ -33,7 +33,7 @@ def status(state: str, session: int, epoch: str = "e") -> Message:
     data = {
         "online": OnlineStatus(
             session=session,
-            settled_upto=0,
+            acked_upto=0,
             site="corner",
             public_key="",
             versions={},

@@ -176,8 +176,8 @@ def test_a_page_takes_what_fits_and_the_newest_second_always(clock: ManualClock)
 @pytest.mark.parametrize(
     ("last", "evidence", "cause", "new_boot"),
     [
-        (page("stopped"), RestartEvidence(boot=BOOT), "asked", False),
-        (page("stopped"), RestartEvidence(boot=NEXT_BOOT, reset_cause="power"), "asked", True),
+        (page("stopped"), RestartEvidence(boot=BOOT), "requested", False),
+        (page("stopped"), RestartEvidence(boot=NEXT_BOOT, reset_cause="power"), "requested", True),
         (page(), RestartEvidence(boot=BOOT), "crash", False),
         (page("began"), RestartEvidence(boot=BOOT, service_result="exit-code"), "crash", False),
         (page(), RestartEvidence(boot=BOOT, service_result="watchdog"), "watchdog", False),
@@ -221,7 +221,7 @@ def test_the_message_has_the_whole_half_hour_where_nobody_asked_for_the_end(
     assert (told.cause, told.new_boot, told.boot_before) == ("power_cut", True, BOOT)
     assert told.flight is not None
     assert restart_report.unpack_flight(told.flight) == before.samples
-    assert told.last == before.samples[-1]
+    assert told.last_sample == before.samples[-1]
     assert len(told.flight) < 64_000
 
 
@@ -245,7 +245,7 @@ def test_a_stop_that_was_asked_for_is_told_without_its_flight(
     before = FlightRecorder(tmp_path, clock, BOOT, "run-2").previous_flight
     assert before is not None
     told = restart_report.build_restart_receipt(before, RestartEvidence(boot=BOOT))
-    assert (told.cause, told.detail, told.flight) == ("asked", "asked to stop", None)
+    assert (told.cause, told.detail, told.flight) == ("requested", "asked to stop", None)
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,8 @@ class Corner:
             seen_ns=t_ns,
         )  # fmt: skip
         self.tracker.on_frame_result(
-            FrameResult(seq=0, t_ns=t_ns, gate=np.zeros((1, 1), np.uint8), moving=0.1, tracks=(track,),
-                  passes=1)
+            FrameResult(seq=0, t_ns=t_ns, gate_luma=np.zeros((1, 1), np.uint8), moving_ratio=0.1, tracks=(track,),
+                  inference_count=1)
         )  # fmt: skip
 
     def ask(self, args: Any, asker: Requester = ANNA) -> words.PtzResult:
@@ -101,7 +101,7 @@ def test_an_operator_gives_the_head_to_the_tracking(corner: Corner) -> None:
 def test_nobody_is_followed_who_is_not_in_the_picture(corner: Corner) -> None:
     with pytest.raises(CommandRejected, match="no track 8 is in the picture now") as caught:
         corner.ask(msgspec.structs.replace(FOLLOW, track=8))
-    assert caught.value.kind == "unknown"
+    assert caught.value.code == "unknown"
     assert corner.tracker.followed_track is None
 
 
@@ -109,7 +109,7 @@ def test_who_is_weaker_than_the_holder_has_nobody_followed(corner: Corner) -> No
     corner.ask(words.PtzAcquireArgs(head="mast"))
     with pytest.raises(CommandRejected) as caught:
         corner.ask(FOLLOW, INCIDENT)
-    assert caught.value.kind == "busy"
+    assert caught.value.code == "busy"
     assert corner.tracker.followed_track is None
 
 
@@ -139,7 +139,7 @@ def test_a_head_without_tracking_says_what_is_missing(tmp_path: Path) -> None:
                   digest=b"")  # fmt: skip
     with pytest.raises(CommandRejected, match=r"head\.tracking\.enabled") as caught:
         verb.run(order, RecordingProgressSink())
-    assert caught.value.kind == "unsupported"
+    assert caught.value.code == "unsupported"
 
 
 def test_it_ends_where_another_takes_the_head_and_does_not_go_on_after_him(corner: Corner) -> None:
@@ -194,6 +194,6 @@ def test_who_may_not_have_the_head_ends_nothing(corner: Corner, args: Any) -> No
     corner.rig.head.acquire(ANNA)
     with pytest.raises(CommandRejected) as caught:
         corner.ask(args, INCIDENT)
-    assert caught.value.kind == "busy"
+    assert caught.value.code == "busy"
     corner.pass_s(PLAIN_CONFIG.lease_s + 1)
     assert corner.tracker.followed_track == 7

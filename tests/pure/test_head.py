@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.base.model import RefusalKind
+from agent.base.model import RefusalCode
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import FieldOfView, ForbiddenSector, RatedLife
 from agent.ptz.head_stage import LEAVE_SECTOR_AFTER_S
@@ -40,8 +40,8 @@ def rig(tmp_path: Path) -> HeadRig:
     return HeadRig(tmp_path).start()
 
 
-def refused(kind: RefusalKind, said: str | None = None) -> object:
-    return pytest.raises(CommandRejected, match=said, check=lambda error: error.kind == kind)
+def refused(kind: RefusalCode, said: str | None = None) -> object:
+    return pytest.raises(CommandRejected, match=said, check=lambda error: error.code == kind)
 
 
 # Motion and its right
@@ -463,7 +463,7 @@ class Pendulum:
         return AbsoluteMove(pan_deg=self.way, tilt_deg=0)
 
     def on_rejected(self, t_ns: int, request: MoveRequest, rejection: CommandRejected) -> None:
-        self.refusals.append(rejection.kind)
+        self.refusals.append(rejection.code)
 
 
 def test_a_mover_moves_while_nobody_stronger_has_the_head(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from agent.reporting.outbox import schema
 from agent.reporting.outbox.in_flight import InFlightMessages
 from agent.reporting.outbox.schema import ROW_OVERHEAD_BYTES, OutboxRow, OutboxState
 from agent.reporting.outbox.store import Store, merge_ranges
-from agent.reporting.payloads import MessageType, SeqRange
+from agent.reporting.payloads import OutboxMessageType, SeqRange
 from agent.reporting.topics import Priority
 
-TYPES: dict[Priority, MessageType] = {
+TYPES: dict[Priority, OutboxMessageType] = {
     Priority.EMERGENCY: "event",
     Priority.EVENT: "event",
     Priority.RECEIPT: "receipt",

@@ -48,7 +48,7 @@ class Wanderer:
         return None if state.moving else AbsoluteMove(pan_deg=90, tilt_deg=0)
 
     def on_rejected(self, t_ns: int, request: MoveRequest, rejection: CommandRejected) -> None:
-        self.refusals.append(rejection.kind)
+        self.refusals.append(rejection.code)
 
 
 def wanders(folder: Path, asker: Requester) -> tuple[HeadRig, Wanderer]:

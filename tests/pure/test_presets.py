@@ -37,14 +37,14 @@ def test_an_unknown_preset_is_refused_with_the_names_there_are(tmp_path: Path) -
     for ask in (presets.get, presets.delete):
         with pytest.raises(CommandRejected, match="no preset 'gate'; it has: crossing") as refused:
             ask("gate")
-        assert refused.value.kind == "unknown"
+        assert refused.value.code == "unknown"
 
 
 @pytest.mark.parametrize("name", ["", "Gate", "../gate", "a" * 64])
 def test_a_bad_name_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(CommandRejected) as refused:
         PresetStore("mast", tmp_path / "presets.json").save(preset(name))
-    assert refused.value.kind == "malformed"
+    assert refused.value.code == "malformed"
 
 
 def test_a_preset_keeps_its_number_and_a_new_one_takes_the_smallest_free(tmp_path: Path) -> None:
@@ -83,5 +83,5 @@ def test_what_the_disk_refuses_is_not_listed(tmp_path: Path) -> None:
     for change in (lambda: presets.save(preset("yard")), lambda: presets.delete("gate")):
         with pytest.raises(CommandRejected, match="cannot be kept") as refused:
             change()
-        assert refused.value.kind == "failed"
+        assert refused.value.code == "failed"
     assert presets.all() == (preset("gate"),)

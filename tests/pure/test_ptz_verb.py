@@ -82,7 +82,7 @@ def test_what_came_in_before_a_stop_is_not_done_after_it(post: Post, args: Any) 
     post.do(2, STOP, BRAHIM)
     with pytest.raises(CommandRejected, match="was told to stop after this came in") as refused:
         post.do(1, args)
-    assert refused.value.kind == "expired"
+    assert refused.value.code == "expired"
     assert post.lease() is None
     assert post.tours.tour is None
     assert post.head.is_held_after_stop(post.rig.clock.now_ns)
@@ -112,7 +112,7 @@ def test_nobody_gives_back_what_another_has(post: Post, asker: Requester) -> Non
     release = words.PtzReleaseArgs(head="mast", token=head.lease.token)
     with pytest.raises(CommandRejected, match=r"'anna' .* nobody else gives it back") as refused:
         post.do(3, release, asker)
-    assert refused.value.kind == "stale_token"
+    assert refused.value.code == "stale_token"
     post.rig.advance_s(1)
     assert post.rig.speed > 0
     post.do(4, release)

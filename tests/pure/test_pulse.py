@@ -126,7 +126,7 @@ def test_a_restart_that_nobody_asked_for_is_a_fault_for_an_hour(
     told = second.condition.report_restart()
     assert told is not None
     assert (told.cause, told.new_boot) == ("power_cut", True)
-    assert told.last is not None
+    assert told.last_sample is not None
     assert second.codes() == {"SYS-06"}
     second.pass_s(10)
     clock.advance_s(RESTART_FAULT_NS / S - 12)

@@ -182,7 +182,7 @@ def test_no_picture_is_promised_of_a_camera_that_decodes_none() -> None:
     amina = Requester(id="amina", role="operator")
     with pytest.raises(CommandRejected, match="under strain") as refused:
         shown.check("north", amina)
-    assert refused.value.kind == "failed"
+    assert refused.value.code == "failed"
     rests = False
     shown.check("north", amina)
 

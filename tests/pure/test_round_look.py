@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from agent.base.errors import UserError
-from agent.base.model import RefusalKind
+from agent.base.model import RefusalCode
 from agent.capture.snapshot_command import CameraAccess
 from agent.commands.command import ValidCommand
 from agent.commands.requester import CommandRejected, Requester
@@ -100,10 +100,10 @@ def mast(tmp_path: Path) -> Mast:
     return Mast(tmp_path)
 
 
-def refusal(of: Callable[[], object]) -> tuple[RefusalKind, str]:
+def refusal(of: Callable[[], object]) -> tuple[RefusalCode, str]:
     with pytest.raises(CommandRejected) as caught:
         of()
-    return caught.value.kind, str(caught.value)
+    return caught.value.code, str(caught.value)
 
 
 def test_a_round_gives_one_picture_of_all_around_in_the_name_of_who_asked(mast: Mast) -> None:

@@ -29,7 +29,12 @@ def sights(seed: int) -> Iterator[FrameResult]:
         )
         # The picture is noise: nothing is said of the view in this test.
         yield FrameResult(
-            seq=seq, t_ns=t_ns, gate=pictures[seq % 3], moving=0.0, tracks=tracks, passes=0
+            seq=seq,
+            t_ns=t_ns,
+            gate_luma=pictures[seq % 3],
+            moving_ratio=0.0,
+            tracks=tracks,
+            inference_count=0,
         )
 
 

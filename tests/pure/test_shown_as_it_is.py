@@ -48,7 +48,7 @@ def shown(what: RenderableType) -> str:
 def birth(box: str, site: str) -> StatusMessage:
     data = OnlineStatus(
         session=1,
-        settled_upto=0,
+        acked_upto=0,
         site=site,
         public_key="",
         versions={},

@@ -130,7 +130,7 @@ def test_a_minute_of_flow_names_its_times_in_utc() -> None:
         camera="north",
         begin_ns=0,
         end_ns=60_000_000_000,
-        watched_s=60.0,
+        observed_s=60.0,
         lines=(LineCounts(name="stop line", counts={"in": {"car": 3}}),),
         zones=(),
     )

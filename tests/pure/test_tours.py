@@ -234,7 +234,7 @@ def test_a_tour_that_is_not_there_cannot_be_started() -> None:
     street = Street(tour("round", "a"))
     with pytest.raises(CommandRejected, match="no tour 'night'; there are: round") as refused:
         street.tours.start("night")
-    assert refused.value.kind == "unknown"
+    assert refused.value.code == "unknown"
 
 
 def test_without_window_and_command_nothing_runs() -> None:

@@ -108,10 +108,10 @@ class Corner:
         return FrameResult(
             seq=self.seq,
             t_ns=int(taken_s * NS),
-            gate=np.zeros((1, 1), np.uint8),
-            moving=0.1,
+            gate_luma=np.zeros((1, 1), np.uint8),
+            moving_ratio=0.1,
             tracks=tuple(tracks),
-            passes=1,
+            inference_count=1,
         )
 
     def track(self, number: int, x: float, y: float, t_ns: int, label: str = "person") -> Track:
@@ -234,7 +234,7 @@ def test_who_is_not_in_the_picture_cannot_be_followed() -> None:
     corner.run(1, follow=None)
     with pytest.raises(CommandRejected, match="no track 8 is in the picture now") as refused:
         corner.tracker.follow(8, ANNA)
-    assert refused.value.kind == "unknown"
+    assert refused.value.code == "unknown"
 
 
 def test_who_is_lost_is_waited_for_and_then_given_back() -> None:

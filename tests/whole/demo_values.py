@@ -63,7 +63,9 @@ def make_frame_result() -> FrameResult:
         seen_ns=0,
     )
     gate = np.full((180, 320), 90, np.uint8)
-    return FrameResult(seq=0, t_ns=0, gate=gate, moving=0.1, tracks=(track, edge), passes=1)
+    return FrameResult(
+        seq=0, t_ns=0, gate_luma=gate, moving_ratio=0.1, tracks=(track, edge), inference_count=1
+    )
 
 
 def make_health_report() -> HealthReport:

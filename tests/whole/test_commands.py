@@ -177,7 +177,7 @@ def test_a_reply_outlives_the_broker(
         assert errand.progress_sink is not None
         errand.progress_sink.report_progress(0.25, "a quarter")
         assert operator.wait_for_reply()[1] == CommandProgress(
-            command="long", verb="errand", share=0.25, detail="a quarter"
+            command="long", verb="errand", progress=0.25, detail="a quarter"
         )
         mosquitto.stop(signal.SIGKILL)
         operator.link.abort()

@@ -237,7 +237,7 @@ def test_a_killed_agent_is_a_crash_and_its_last_seconds_come_with_it(
     assert (told.cause, told.new_boot) == ("crash", False)
     assert told.flight is not None
     flown = restart_report.unpack_flight(told.flight)
-    assert flown[-1] == told.last
+    assert flown[-1] == told.last_sample
     assert any(sample.fps.get("north", 0) > 0 for sample in flown)
     newest(centre, lambda report: "SYS-06" in codes(report), "SYS-06")
     assert box.stop(signal.SIGTERM) == 0
@@ -251,7 +251,7 @@ def test_a_box_that_lost_its_power_is_told_from_one_that_was_asked_to_stop(
     assert box.stop(signal.SIGTERM) == 0
     box.start()
     (told,) = restarts(centre.wait_for(lambda all_: restarts(all_) != [], "the stop"))
-    assert (told.cause, told.detail, told.flight) == ("asked", "asked to stop", None)
+    assert (told.cause, told.detail, told.flight) == ("requested", "asked to stop", None)
     has_flown(box, centre)
     box.stop(signal.SIGKILL)
     of_another_boot(box.folder / "state" / FILE_NAME)

@@ -194,7 +194,7 @@ def test_the_birth_the_health_and_the_declaration_tell_of_what_is_fitted(
     assert isinstance(told[0].message, DeclarationMessage)
     assert told[0].message.seq is None
     (camera,) = told[0].message.data.cameras
-    assert (camera.name, camera.turns, camera.kept_h) == ("north", True, 72)
+    assert (camera.name, camera.on_ptz_head, camera.retention_h) == ("north", True, 72)
 
 
 def test_the_guard_goes_with_an_agent_that_stops_and_acts_for_one_that_dies(box: AgentBox) -> None:

@@ -270,7 +270,7 @@ def test_the_siren_sounds_when_it_is_told_to_and_never_for_longer_than_it_may(bo
         CommandRejected, match="was on for its longest time; again in 5 s"
     ) as refused:
         box.pins.set_output("siren", True, None, "ana")
-    assert refused.value.kind == "busy"
+    assert refused.value.code == "busy"
 
 
 def test_off_is_off_at_once_whoever_said_on(box: Box) -> None:
@@ -296,7 +296,7 @@ def test_what_may_not_be_switched_is_refused_with_a_sentence(
     before = box.on()
     with pytest.raises(CommandRejected) as refused:
         box.pins.set_output(name, True, for_s, "ana")
-    assert (refused.value.kind, str(refused.value)) == (kind, said)
+    assert (refused.value.code, str(refused.value)) == (kind, said)
     assert box.on() == before
 
 
@@ -309,7 +309,7 @@ def test_closing_leaves_everything_off(box: Box) -> None:
     assert box.on() == set()
     with pytest.raises(CommandRejected) as refused:
         box.pins.set_output("siren", True, 60, "ana")
-    assert refused.value.kind == "unavailable"
+    assert refused.value.code == "unavailable"
 
 
 def test_an_error_in_a_turn_leaves_everything_off_and_the_next_turn_begins_anew(box: Box) -> None:

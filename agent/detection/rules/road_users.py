@@ -190,7 +190,7 @@ class TrackMemory:
 
     def step(self, result: FrameResult) -> None:
         """Take a new sight."""
-        height, width = result.gate.shape
+        height, width = result.gate_luma.shape
         self.aspect = width / height
         present = {track.id for track in result.tracks}
         for track_id in [known for known in self._by_track_id if known not in present]:

@@ -98,7 +98,7 @@ class TamperRule:
         if self._last_sample_ns is not None and t_ns - self._last_sample_ns < SAMPLE_INTERVAL_NS:
             return []
         self._last_sample_ns = t_ns
-        detected = self._reference.classify(result.gate)
+        detected = self._reference.classify(result.gate_luma)
         events = self._frozen_fault.step(t_ns, self._frozen_since_ns(result))
         for kind, fault in self._faults.items():
             events.extend(fault.step(t_ns, t_ns if kind == detected else None))
@@ -114,10 +114,10 @@ class TamperRule:
         unchanged = self._unchanged_gate
         if (
             unchanged is None
-            or unchanged.shape != result.gate.shape
-            or int(np.max(cv2.absdiff(unchanged, result.gate))) > FROZEN_MAX_DIFFERENCE
+            or unchanged.shape != result.gate_luma.shape
+            or int(np.max(cv2.absdiff(unchanged, result.gate_luma))) > FROZEN_MAX_DIFFERENCE
         ):
-            self._unchanged_gate, self._unchanged_since_ns = result.gate, result.t_ns
+            self._unchanged_gate, self._unchanged_since_ns = result.gate_luma, result.t_ns
             return None
         return self._unchanged_since_ns
 

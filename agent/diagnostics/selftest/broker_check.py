@@ -130,7 +130,7 @@ class BrokerRoundTrip:
                 return None
             for reply in replies:
                 if isinstance(reply, CommandRefused):
-                    raise _AgentRejected(reply.kind, reply.why)
+                    raise _AgentRejected(reply.code, reply.message)
                 if isinstance(reply, CommandDone):
                     return msgspec.json.decode(reply.result, type=SelfTestReply)
         except (UserError, msgspec.MsgspecError, OSError) as error:
@@ -160,7 +160,9 @@ class BrokerRoundTrip:
 
     def _publish_progress(self, outbox: Outbox) -> None:
         """Raises LinkError, UserError and NotProven."""
-        progress = CommandProgress(command="selftest", verb=VERB, share=0.0, detail="a self-test")
+        progress = CommandProgress(
+            command="selftest", verb=VERB, progress=0.0, detail="a self-test"
+        )
         message = topics.encode("reply", outbox.envelope_now(), msgspec.json.encode(progress))
         transport = PahoTransport(self._config.broker, outbox.box, None)
         try:

@@ -177,7 +177,7 @@ class AutoTracker:
         """A sector in the way is waited out, and it waits its turn; for any other reason it gives
         up.
         """
-        if rejection.kind not in ("forbidden", "busy", "expired"):
+        if rejection.code not in ("forbidden", "busy", "expired"):
             self._end_tracking("refused")
 
     def _apply_requests(self, t_ns: int) -> None:

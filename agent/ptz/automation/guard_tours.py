@@ -17,7 +17,7 @@ from typing import Literal
 
 import msgspec
 
-from agent.base.model import RefusalKind
+from agent.base.model import RefusalCode
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import TourConfig, TourStopConfig
 from agent.ptz.automation.schedule import Schedule
@@ -34,7 +34,7 @@ INTERRUPTED_AFTER_S = 2.0
 UNREACHABLE_PAUSE_S = 30.0
 """After a round in which no stop could be reached."""
 
-_SKIP_REJECTIONS: tuple[RefusalKind, ...] = ("unknown", "forbidden", "unsupported", "malformed")
+_SKIP_REJECTIONS: tuple[RefusalCode, ...] = ("unknown", "forbidden", "unsupported", "malformed")
 
 
 class _TourRequest(msgspec.Struct, frozen=True):
@@ -114,7 +114,7 @@ class GuardTours:
         """The wish was not done. A stop that is not there or forbidden is left out this time."""
         if self._run is None:
             return
-        if rejection.kind in _SKIP_REJECTIONS:
+        if rejection.code in _SKIP_REJECTIONS:
             self._run.skip_stop(str(rejection), t_ns)
         else:
             self._run.retry_later(t_ns)

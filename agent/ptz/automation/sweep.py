@@ -139,7 +139,7 @@ class Sweep:
         """The head would not go there. What nobody may see, or who is stronger, is respected."""
         if self.outcome != "running":
             return
-        if rejection.kind in ("busy", "stale_token", "expired"):
+        if rejection.code in ("busy", "stale_token", "expired"):
             self._sent_ns = None
             return
         self._skip_pose(str(rejection))

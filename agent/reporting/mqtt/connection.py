@@ -390,7 +390,7 @@ class MqttConnection:
             window,
             OnlineStatus(
                 session=self._session_number,
-                settled_upto=self._outbox.acked_upto(),
+                acked_upto=self._outbox.acked_upto(),
                 site=birth.site,
                 public_key=birth.public_key,
                 versions=birth.versions,

@@ -155,10 +155,10 @@ def replace_damaged_database(
     damaged_dir = folder / f"damaged-{max(damaged_numbers, default=0) + 1}"
     damage = OutboxDamaged(
         reason=reason,
-        set_aside=damaged_dir.name,
+        quarantined_as=damaged_dir.name,
         epoch_before=salvage.state.epoch if salvage.state else None,
         last_seq_before=salvage.state.last_seq if salvage.state else None,
-        carried=len(salvage.messages),
+        recovered=len(salvage.messages),
         unreadable=salvage.unreadable,
     )
     centre_known = salvage.state is not None and salvage.state.centre_known

@@ -17,7 +17,7 @@ from typing import cast
 import msgspec
 
 from agent.base.clock import ClockTrust
-from agent.reporting.payloads import MessageType
+from agent.reporting.payloads import OutboxMessageType
 from agent.reporting.topics import EnvelopeFields, Priority
 
 APPLICATION_ID = 0x56494F42
@@ -85,7 +85,7 @@ class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
 
     seq: int
     id: str
-    type: MessageType
+    type: OutboxMessageType
     topic: str
     priority: Priority
     boot: str
@@ -206,7 +206,7 @@ def decode_row(row: tuple[object, ...]) -> OutboxRow:
     return OutboxRow(
         seq=cast("int", seq),
         id=cast("str", message_id),
-        type=cast("MessageType", message_type),
+        type=cast("OutboxMessageType", message_type),
         topic=cast("str", topic),
         priority=Priority(cast("int", priority)),
         boot=cast("str", boot),

@@ -14,7 +14,7 @@ from agent.reporting.outbox.schema import (
     checksum,
     row_size_bytes,
 )
-from agent.reporting.payloads import LostMessages, MessageType, SeqRange
+from agent.reporting.payloads import LostMessages, OutboxMessageType, SeqRange
 from agent.reporting.topics import Priority
 
 SHED_ORDER = (Priority.SNAPSHOT, Priority.HEALTH, Priority.TRAFFIC_COUNTS)
@@ -226,7 +226,7 @@ class Store:
         values = (message_type, first, seq)
         self._db.execute("INSERT INTO shed VALUES (?, ?, ?, ?)", (*values, checksum(*values)))
 
-    def _count_refused(self, message_type: MessageType) -> None:
+    def _count_refused(self, message_type: OutboxMessageType) -> None:
         row = self._db.execute(
             "SELECT count FROM refused WHERE type = ?", (message_type,)
         ).fetchone()

@@ -117,7 +117,12 @@ def frame_results(
     for seq, t_ns in enumerate(range(0, round(end_s * NS_PER_S) + 1, step_ns)):
         tracks = [track for walker in road_users if (track := walker.track_at(t_ns)) is not None]
         yield FrameResult(
-            seq=seq, t_ns=t_ns, gate=_PICTURES[seq % 3], moving=0.0, tracks=tuple(tracks), passes=1
+            seq=seq,
+            t_ns=t_ns,
+            gate_luma=_PICTURES[seq % 3],
+            moving_ratio=0.0,
+            tracks=tuple(tracks),
+            inference_count=1,
         )
 
 

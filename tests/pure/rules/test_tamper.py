@@ -82,7 +82,9 @@ def pictures(*parts: tuple[float, Change], spread: float = 2.0) -> Iterator[Fram
         end_ns = t_ns + round(length_s * NS_PER_S)
         while t_ns < end_ns:
             gate = noisy(changed, t_ns // NS_PER_S, spread)
-            yield FrameResult(seq=0, t_ns=t_ns, gate=gate, moving=0.0, tracks=(), passes=0)
+            yield FrameResult(
+                seq=0, t_ns=t_ns, gate_luma=gate, moving_ratio=0.0, tracks=(), inference_count=0
+            )
             t_ns += NS_PER_S
 
 

@@ -25,9 +25,9 @@ DECLARATION = DeclarationData(
     site="corner",
     detects=LABELS,
     cameras=(),
-    events_kept_days=7,
-    longest_kept_days=90,
-    sealed_for=(),
+    event_retention_days=7,
+    max_retention_days=90,
+    recipients=(),
     public_key="",
     software="vigie 0.1.0",
 )

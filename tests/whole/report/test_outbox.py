@@ -327,10 +327,10 @@ def test_a_damaged_outbox_is_set_aside_and_what_can_be_read_goes_on_under_a_new_
     assert (tmp_path / "damaged-1" / "messages.db").exists()
     (receipt,) = receipts(outbox)
     assert isinstance(receipt, OutboxDamaged)
-    assert receipt.set_aside == "damaged-1"
+    assert receipt.quarantined_as == "damaged-1"
     assert "\n" not in receipt.reason
     left = numbers(outbox)
-    assert receipt.carried == len(left) == (carried or 0)
+    assert receipt.recovered == len(left) == (carried or 0)
     assert left == [n for n in range(1, 21) if n != 7 or carried == 20][: len(left)]
     ticket = outbox.put(make_event(99))
     assert ticket.wait(10)

@@ -115,7 +115,7 @@ def test_what_is_damaged_while_there_is_no_room_is_mended_when_there_is(kept: Ke
     assert kept.numbers() == [1, 2, 3, 4, 5, 6, 8, 9, 10, 12]
     (receipt,) = kept.receipts()
     assert isinstance(receipt, OutboxDamaged)
-    assert (receipt.set_aside, receipt.carried, receipt.unreadable) == ("damaged-1", 9, 1)
+    assert (receipt.quarantined_as, receipt.recovered, receipt.unreadable) == ("damaged-1", 9, 1)
     assert kept.told("STO-01", "outbox") == "message 7 has a wrong checksum; set aside as damaged-1"
     assert kept.told("STO-02", "outbox") is None
 

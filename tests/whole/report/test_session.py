@@ -220,7 +220,7 @@ def test_while_the_centre_is_away_the_box_keeps_what_it_has(
             centre.wait_for(lambda: centre.event_numbers() == [2])
             wait_until(lambda: box.outbox.depth == 0)
             # A centre that comes is told the birth anew, with the floor from which it counts.
-            centre.wait_for(lambda: any(birth.settled_upto >= 1 for birth in centre.births()))
+            centre.wait_for(lambda: any(birth.acked_upto >= 1 for birth in centre.births()))
 
 
 def test_a_box_that_knew_a_centre_waits_for_it_though_a_killed_broker_forgot_it(
