@@ -1,7 +1,8 @@
-"""Annotated film: frames with their overlay, as an MP4 file, written at once or by a thread."""
+"""Annotated video: frames with their overlay as an MP4 file, written directly or on a thread."""
 
 import queue
 import threading
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -18,22 +19,19 @@ from centre.draw import Pixel
 from drivers.media import Frame
 
 MIN_HEIGHT_PX, MAX_HEIGHT_PX = 720, 1080
-"""Small pictures are enlarged, so that what is written on them can be read."""
+"""Small frames are enlarged, so that the text on them is legible."""
 
 TICKS_PER_S = 90_000
 
 MAX_QUEUED = 16
-"""Frames that wait to be drawn; each keeps a decoded picture alive."""
+"""Queued frames; each keeps a decoded picture in memory."""
 
 
 class AnnotatedVideo:
-    """An MP4 file (H.264, 4:2:0, its index first) that every player plays.
-
-    Use it as a context; `note` events before the frame that they are to appear on.
-    """
+    """An MP4 file (H.264, 4:2:0, index first) that every player plays; a context manager."""
 
     def __init__(self, path: Path, size_px: Pixel, fps: float, scene: Scene, title: str) -> None:
-        """`size_px` is of the camera's picture. Raises UserError where `path` cannot be written."""
+        """Open the file for frames of `size_px`. Raises: UserError if it cannot be written."""
         self._annotator = Annotator(scene, title)
         self._size_px = video_size(size_px)
         self._path = path
@@ -54,7 +52,7 @@ class AnnotatedVideo:
         self._last_pts = -1
 
     def __enter__(self) -> Self:
-        """The film itself."""
+        """Return the video."""
         return self
 
     def __exit__(
@@ -68,13 +66,11 @@ class AnnotatedVideo:
         return False
 
     def add_event(self, event: Event) -> None:
-        """Take an event."""
+        """Show an event on the frames from now on."""
         self._annotator.add_event(event)
 
     def add_frame(self, frame: Frame, result: FrameResult) -> None:
-        """Add a frame. Frames that do not come later than the one before are left out. Raises UserError
-        where the disk takes no more.
-        """
+        """Add a frame, unless it is not later than the one before. Raises: UserError if writing fails."""
         pts = round(result.t_ns * TICKS_PER_S / 1e9)
         canvas = self._annotator.draw(frame, result, self._size_px)
         if pts <= self._last_pts:
@@ -85,7 +81,7 @@ class AnnotatedVideo:
         self._mux(video_frame)
 
     def close(self) -> None:
-        """Finish the file. Raises UserError where the disk takes no more."""
+        """Finish the file. Raises: UserError if writing fails."""
         try:
             self._mux(None)
         finally:
@@ -104,11 +100,11 @@ class AnnotatedVideo:
             raise self._write_error(error) from error
 
     def _write_error(self, error: av.FFmpegError | OSError) -> UserError:
-        return UserError(f"annotated film {str(self._path)!r}: {error.strerror or error}")
+        return UserError(f"annotated video {str(self._path)!r}: {error.strerror or error}")
 
 
 def video_size(size_px: Pixel) -> Pixel:
-    """The size of the annotated film of a picture: even, and large enough to read."""
+    """Return the video's size for frames of `size_px`: even, and large enough to read."""
     width, height = size_px
     target_height = min(MAX_HEIGHT_PX, max(MIN_HEIGHT_PX, height))
     return round(width * target_height / height / 2) * 2, target_height // 2 * 2
@@ -120,10 +116,10 @@ class _QueuedFrame(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AnnotatedVideoWriter:
-    """Draws and encodes in a thread of its own, so that the box is not slowed by it.
+    """Draws and encodes on its own thread, so that detection is not slowed down.
 
-    It begins with the first frame, whose size and time it takes. With `every_frame` the giver
-    waits where drawing does not keep up, else the frame is left out of the film.
+    The video starts at the first frame. If drawing falls behind, `add_frame` blocks with
+    `every_frame`, and drops the frame without. After a failure all frames are dropped.
     """
 
     def __init__(
@@ -135,68 +131,65 @@ class AnnotatedVideoWriter:
         self._fps = fps
         self._every_frame = every_frame
         self._queue: queue.Queue[_QueuedFrame | Event | None] = queue.Queue(MAX_QUEUED)
-        self._video: AnnotatedVideo | None = None
-        self._first_ns = 0
+        self._ended = threading.Event()
         self.error: str | None = None
-        """Why the film could not be written, if so."""
-        self._thread = threading.Thread(target=self._run, name="annotated film", daemon=True)
+        """Why the video is missing or ends early, if it does."""
+        self._thread = threading.Thread(target=self._run, name="annotated video", daemon=True)
         self._thread.start()
 
     def add_frame(self, frame: Frame, result: FrameResult) -> None:
-        """Add a frame."""
+        """Add a frame. Thread-safe."""
         self._enqueue(_QueuedFrame(frame=frame, result=result))
 
     def add_event(self, event: Event) -> None:
-        """An event has arrived: it is told on the frames from now on."""
+        """Show an event on the frames from now on. Thread-safe."""
         self._enqueue(event)
 
     def close(self) -> None:
-        """Draw what waits, and finish the file."""
-        self._queue.put(None)
+        """Draw the queued frames and finish the file. May be called again."""
+        self._enqueue(None)
         self._thread.join()
 
-    def _enqueue(self, item: _QueuedFrame | Event) -> None:
-        try:
-            self._queue.put(item, block=self._every_frame)
-        except queue.Full:
+    def _enqueue(self, item: _QueuedFrame | Event | None) -> None:
+        if self._ended.is_set():
             return
+        with suppress(queue.Full):
+            self._queue.put(item, block=self._every_frame or item is None)
 
     def _run(self) -> None:
-        while (item := self._queue.get()) is not None:
-            self._process(item)
-        self._process(None)
-
-    def _process(self, item: _QueuedFrame | Event | None) -> None:
-        """After a failure the rest is taken and left, so that nobody waits for room."""
-        if self.error is not None:
-            return
+        self.error = "stopped by an unexpected error"
         try:
-            if item is None:
-                if self._video is not None:
-                    self._video.close()
-            elif isinstance(item, Event):
-                self._add_event(item)
-            else:
-                self._add_frame(item)
+            self._write_until_closed()
+            self.error = None
         except (UserError, av.FFmpegError, OSError) as error:
             self.error = str(error)
+        finally:
+            # From here on frames are dropped. Emptying the queue frees a thread that is blocked.
+            self._ended.set()
+            with suppress(queue.Empty):
+                while True:
+                    self._queue.get_nowait()
 
-    def _add_frame(self, queued: _QueuedFrame) -> None:
-        frame, result = queued.frame, queued.result
-        if self._video is None:
-            size_px = (frame.width_px, frame.height_px)
-            self._video = AnnotatedVideo(self._path, size_px, self._fps, self._scene, self._title)
-            self._first_ns = result.t_ns
-        self._video.add_frame(frame, _rebase_times(result, self._first_ns))
-
-    def _add_event(self, event: Event) -> None:
-        if self._video is not None:
-            video_ns = event.t_ns - self._first_ns
-            self._video.add_event(msgspec.structs.replace(event, t_ns=video_ns))
+    def _write_until_closed(self) -> None:
+        with ExitStack() as stack:
+            video: AnnotatedVideo | None = None
+            first_ns = 0
+            while (item := self._queue.get()) is not None:
+                if isinstance(item, Event):
+                    if video is not None:
+                        video.add_event(msgspec.structs.replace(item, t_ns=item.t_ns - first_ns))
+                    continue
+                if video is None:
+                    size_px = (item.frame.width_px, item.frame.height_px)
+                    first_ns = item.result.t_ns
+                    video = stack.enter_context(
+                        AnnotatedVideo(self._path, size_px, self._fps, self._scene, self._title)
+                    )
+                video.add_frame(item.frame, _rebase_times(item.result, first_ns))
 
 
 def _rebase_times(result: FrameResult, first_ns: int) -> FrameResult:
-    """The sight with all its times counted from the film's first frame."""
+    """Return the result with all its times counted from the video's first frame."""
     tracks = tuple(
         msgspec.structs.replace(
             track, begin_ns=track.begin_ns - first_ns, seen_ns=track.seen_ns - first_ns

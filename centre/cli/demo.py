@@ -1,17 +1,18 @@
-"""`vigie demo`: a clip through the complete agent, live in the terminal."""
+"""`vigie demo`: a video, or a pan-tilt head, through the complete agent, live in the terminal."""
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from agent.base.errors import UserError
 from agent.cli.commands import Commands
-from centre.demo.demo import DemoRequest, run_demo
-from centre.demo.ptz_demo import PtzDemoRequest, run_ptz_demo
-from centre.demo.ptz_summary import print_ptz_summary
+from centre.demo.demo import run_demo
+from centre.demo.ptz_scenario import PtzOptions, PtzScenario
 from centre.demo.summary import print_summary, program_name
+from centre.demo.video_scenario import VideoOptions, VideoScenario
 
 PIPE_COLUMNS = 200
 
@@ -20,23 +21,23 @@ def add_parser(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "demo",
-        help="play a street clip through the whole agent, and watch",
-        description="Plays a film of a street through the complete agent: people and vehicles are "
-        "found, followed and counted, and what happens is reported over MQTT to a centre on this "
-        "machine. Nothing leaves this machine. The first run fetches a film of 98 MB; without a "
-        "network a street is drawn instead. With --ptz it is a camera on a pan-tilt head in a drawn "
-        "street all around: a tour, operators who take the head over MQTT, and a panorama.",
+        help="play a video of a street through the complete agent",
+        description="Plays a video of a street through the complete agent: road users are detected, "
+        "tracked and counted, and events are reported over MQTT to a centre on this machine. Nothing "
+        "leaves this machine. The first run downloads a video of 98 MB; without a network a rendered "
+        "street is played. With --ptz: a camera on a pan-tilt head in a rendered street, with a guard "
+        "tour, operators who take over the head over MQTT, and a panorama.",
     )
-    parser.add_argument("--video", metavar="FILE", type=Path, help="a film of your own")
+    parser.add_argument("--video", metavar="FILE", type=Path, help="play this video")
     parser.add_argument(
         "--ptz",
         action="store_true",
-        help="a pan-tilt head on a serial line, in a rendered street (about a minute)",
+        help="show a pan-tilt head on a serial line, in a rendered street (about a minute)",
     )
     parser.add_argument(
         "--fast",
         action="store_true",
-        help="as fast as every picture can be looked at, instead of at the film's own pace",
+        help="as fast as every frame can be processed, instead of at the video's own frame rate",
     )
     parser.add_argument(
         "--out",
@@ -44,45 +45,30 @@ def add_parser(commands: Commands) -> None:
         type=Path,
         help="the folder to write into (default: demo-out, and demo-ptz with --ptz)",
     )
-    parser.add_argument(
-        "--seconds", metavar="N", type=_parse_seconds, help="stop after so many seconds"
-    )
+    parser.add_argument("--seconds", metavar="N", type=_parse_seconds, help="stop after N seconds")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the demo and tell what came of it."""
-    # Into a pipe no line is broken: who reads it breaks them as he likes.
+    """Run the demo and print its summary."""
+    # Lines are not wrapped for a pipe: its reader wraps them.
     console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
-    program = program_name(sys.argv[0], Path.cwd())
     if args.ptz:
         _reject_video_options(args)
-        print_ptz_summary(
-            run_ptz_demo(
-                PtzDemoRequest(out=args.out or Path("demo-ptz"), duration_s=args.seconds), console
-            ),
-            console,
-            program,
-        )
-        return 0
-    request = DemoRequest(
-        video=args.video,
-        fast=args.fast,
-        out=args.out or Path("demo-out"),
-        duration_s=args.seconds,
-    )
-    summary = run_demo(request, console)
-    print_summary(summary, console, program)
+        ptz = PtzOptions(duration_s=args.seconds)
+        summary = run_demo(partial(PtzScenario, ptz), args.out or Path("demo-ptz"), console)
+    else:
+        video = VideoOptions(video=args.video, fast=args.fast, duration_s=args.seconds)
+        summary = run_demo(partial(VideoScenario, video), args.out or Path("demo-out"), console)
+    print_summary(summary, console, program_name(sys.argv[0], Path.cwd()))
     return 0
 
 
 def _reject_video_options(args: argparse.Namespace) -> None:
     if args.fast:
-        raise UserError(
-            "--fast does not go with --ptz: a head moves in real time; allowed: --seconds"
-        )
+        raise UserError("--fast: not with --ptz, a head moves in real time; allowed: --seconds")
     if args.video is not None:
-        raise UserError("--video does not go with --ptz: a film does not turn; allowed: --seconds")
+        raise UserError("--video: not with --ptz, which renders its street; allowed: --seconds")
 
 
 def _parse_seconds(text: str) -> float:

@@ -1,7 +1,7 @@
-"""The grey picture and the boxes around road users, in characters of a terminal.
+"""A grey image with bounding boxes, in characters of a terminal.
 
-Each character is the upper half of a cell: its colour is one pixel, the ground's another, so a
-terminal of 80 by 24 shows 80 by 48 pixels.
+Each cell shows two pixels: the upper half block in the foreground colour, over the background
+colour. So a terminal of 80 by 24 cells shows 80 by 48 pixels.
 """
 
 from functools import lru_cache
@@ -16,33 +16,23 @@ from rich.measure import Measurement
 from rich.segment import Segment
 from rich.style import Style
 
-from agent.base.model import Label, Track
+from agent.base.model import Track
+from centre.annotator import LABEL_COLOURS
+from centre.draw import Colour
 from drivers.media import Plane
 
-Rgb = tuple[int, int, int]
-
-LABEL_COLOURS: dict[Label, Rgb] = {
-    "person": (90, 220, 120),
-    "bicycle": (90, 200, 230),
-    "motorcycle": (200, 120, 240),
-    "car": (250, 190, 60),
-    "bus": (240, 110, 90),
-    "truck": (240, 140, 200),
-}
-_PALETTE: tuple[Rgb, ...] = (
+_PALETTE: tuple[Colour, ...] = (
     *((g * 17, g * 17, g * 17) for g in range(16)),
     *LABEL_COLOURS.values(),
 )
-"""Sixteen greys, then the labels' colours: few, so that neighbours are often alike and a row
-costs few changes of colour.
-"""
+"""Sixteen greys, then the labels' colours: so few that a row has few changes of colour."""
 _LABEL_INDEX = {label: 16 + index for index, label in enumerate(LABEL_COLOURS)}
 
 _UPPER_HALF = "\u2580"
 
 
 class AsciiPicture:
-    """A picture for rich, `columns` characters wide, in its own proportions."""
+    """A rich renderable, `columns` wide, that keeps the image's aspect ratio."""
 
     def __init__(self, image: Plane, tracks: tuple[Track, ...], columns: int) -> None:
         height_px, width_px = image.shape
@@ -56,7 +46,7 @@ class AsciiPicture:
             _draw_box(self._palette_indices, track)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Row by row, two pixels in a character."""
+        """Render row by row."""
         pairs = zip(
             self._palette_indices[::2].tolist(), self._palette_indices[1::2].tolist(), strict=True
         )
@@ -66,7 +56,7 @@ class AsciiPicture:
             yield Segment.line()
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """It is as wide as it is."""
+        """Return the fixed width."""
         return Measurement(self.columns, self.columns)
 
 
@@ -76,7 +66,7 @@ def _style(above: int, below: int) -> Style:
 
 
 def _draw_box(indices: npt.NDArray[np.uint8], track: Track) -> None:
-    """A frame of one pixel around a road user."""
+    """Draw a bounding box, one pixel wide."""
     height_px, width_px = indices.shape
     box = track.box
     left = int(np.clip(round(box.x * width_px), 0, width_px - 1))

@@ -1,239 +1,180 @@
-"""One run of the demo: a film, a broker, the complete agent, and the centre, till the film ends."""
+"""One run of the demo: broker, agent and centre on this machine, until the scenario ends."""
 
-import math
 import random
-import shutil
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Protocol
 
-import msgspec
 from rich.console import Console
-from rich.text import Text
 
+from agent.app.actuator_specs import ActuatorSpecs
 from agent.app.agent import Agent
-from agent.base.clock import SystemClock
+from agent.base.clock import Clock, SystemClock
 from agent.base.errors import UserError
 from agent.base.model import FrameResult
-from agent.capture import camera_source
 from agent.capture.camera_source import CameraSource
-from agent.config.configuration import (
-    BoxConfig,
-    BrokerConfig,
-    CameraConfig,
-    Config,
-    DetectConfig,
-    HealthConfig,
-    OutboxConfig,
-    RecordConfig,
-)
-from agent.detection import scene as scenes
+from agent.config.configuration import Config
+from agent.reporting.payloads import EventData, SnapshotHeader
 from agent.runtime.sd_notify import Notifier
 from agent.runtime.stop_signals import StopSignals
-from centre.annotated_video import AnnotatedVideoWriter
 from centre.demo.broker import run_broker
 from centre.demo.demo_centre import DemoCentre
-from centre.demo.display import DemoDisplay, VideoStatusLines, create_display
-from centre.demo.export_check import ExportCheck, check_export
+from centre.demo.display import open_display
 from centre.demo.files import DemoFiles
 from centre.demo.log_redirect import redirect_logs
-from centre.demo.screen import DemoState, render_screen
-from centre.demo.stats import DemoStats
+from centre.demo.ptz_summary import PtzResult
+from centre.demo.screen import ScreenContent
+from centre.demo.stats import DemoStats, StatsView
 from centre.demo.summary import DemoSummary
-from centre.demo.video_camera import DemoVideoCamera, FramePacer, OpenOnce
-from centre.demo.video_source import DemoVideo, choose_video
-from drivers.contracts import Camera, StreamRequest
+from centre.demo.video_summary import VideoResult
 from drivers.media import Frame
 
-CAMERA_NAME = "street"
-BOX_ID = "demo-box"
-
+CONNECT_TIMEOUT_S = 10.0
 _REFRESH_S = 0.2
-_CONNECT_TIMEOUT_S = 10.0
 _DRAIN_TIMEOUT_S = 10.0
-_MAX_FOOTAGE_BYTES = 2_000_000_000
 
 
-class DemoRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What to play and where to write. `seconds` is of the film; None plays all of it."""
+class Scenario(Protocol):
+    """What a demo plays: a video of a street, or a pan-tilt head in a rendered street."""
 
-    video: Path | None
-    fast: bool
-    out: Path
-    duration_s: float | None
+    title: str
+    config: Config
+    source: CameraSource
+    specs: ActuatorSpecs
+
+    def start(self, agent: Agent) -> None:
+        """Prepare the run. Called before `agent` is started. Raises: UserError."""
+        ...
+
+    def on_frame_result(self, frame: Frame, result: FrameResult) -> None:
+        """Handle a processed frame. Called on the detect thread."""
+        ...
+
+    def on_event(self, event: EventData) -> None:
+        """Handle an event that the centre has received. Called on the centre's thread."""
+        ...
+
+    def on_snapshot(self, header: SnapshotHeader, path: Path) -> None:
+        """Handle a snapshot that the centre has stored. Called on the centre's thread."""
+        ...
+
+    def advance(self, *, draining: bool) -> None:
+        """Process what has arrived. Unless `draining`, also do what is due."""
+        ...
+
+    def is_over(self) -> bool:
+        """Return whether the scenario has reached its end."""
+        ...
+
+    def screen(self, stats: StatsView) -> ScreenContent:
+        """Return the current moment."""
+        ...
+
+    def finish(self, public_key: str | None) -> VideoResult | PtzResult:
+        """Return the result, after the agent has stopped. `public_key` is the box's."""
+        ...
+
+    def close(self) -> None:
+        """Release threads and devices. May be called at any time."""
+        ...
 
 
-def run_demo(request: DemoRequest, console: Console) -> DemoSummary:
-    """Play the film through the agent, show it, and tell what came of it.
+ScenarioFactory = Callable[[DemoFiles, str, Clock, Console], Scenario]
+"""Takes the files, the broker's URL, the clock, and the console for progress messages."""
 
-    Raises UserError or DriverError where what was given cannot be used.
+
+def run_demo(open_scenario: ScenarioFactory, out: Path, console: Console) -> DemoSummary:
+    """Play a scenario through the complete agent and show it.
+
+    Raises: UserError or DriverError if an option cannot be used.
     """
-    files = DemoFiles(request.out)
-    with redirect_logs(files.log):
-        video = choose_video(
-            request.video, fast=request.fast, work_folder=files.state, console=console
-        )
-        message = (
-            f"Playing: {video.title}. What follows is what a box would tell its centre, over MQTT."
-        )
-        console.print(Text(message), soft_wrap=True)
-        # A copy, for the user to draw on.
-        shutil.copyfile(video.scene, files.scene)
-        # Ctrl-C ends the film, and the summary comes all the same.
-        with run_broker(files.state) as broker_url, StopSignals() as signals:
-            return _DemoRun(request, files, video, broker_url, console).run(signals)
+    files = DemoFiles(out)
+    clock = SystemClock()
+    with (
+        redirect_logs(files.log),
+        run_broker(files.state) as broker_url,
+        closing(open_scenario(files, broker_url, clock, console)) as scenario,
+        # Only now: Ctrl-C while a video is fetched ends the program, later it ends the scenario.
+        StopSignals() as signals,
+    ):
+        return _DemoRun(scenario, files, clock).run(console, signals)
 
 
 class _DemoRun:
-    """The parts of one run."""
-
-    def __init__(
-        self,
-        request: DemoRequest,
-        files: DemoFiles,
-        video: DemoVideo,
-        broker_url: str,
-        console: Console,
-    ) -> None:
-        self._request = request
+    def __init__(self, scenario: Scenario, files: DemoFiles, clock: Clock) -> None:
+        self._scenario = scenario
         self._files = files
-        self._video = video
-        self._broker_url = broker_url
-        self._console = console
-        self._clock = SystemClock()
-        self._rng = random.Random()  # noqa: S311 - jitter, not secrets
+        self._clock = clock
         self._stats = DemoStats()
-        self._pacer = FramePacer() if request.fast else None
-        config = _build_config(video, files, broker_url)
-        scene = scenes.load_scene(video.scene)
-        self._annotated_video = AnnotatedVideoWriter(
-            files.annotated_video,
-            scene,
-            video.title,
-            config.camera[0].detect.fps,
-            every_frame=request.fast,
-        )
+        rng = random.Random()  # noqa: S311 - jitter, not secrets
         self._agent = Agent(
-            config,
-            [
-                self._wrap_source(source)
-                for source in camera_source.build_sources(config, self._clock, "demo")
-            ],
-            self._clock,
-            self._rng,
+            scenario.config,
+            [scenario.source],
+            clock,
+            rng,
+            specs=scenario.specs,
             notifier=Notifier({}),
             on_frame_result=self._on_frame_result,
         )
         self._centre = DemoCentre(
-            broker_url,
+            scenario.config.broker,
             files,
             self._stats,
-            self._annotated_video.add_event,
-            self._clock.boottime_ns,
-            self._rng,
+            scenario.on_event,
+            scenario.on_snapshot,
+            clock.boottime_ns,
+            rng,
         )
 
-    def run(self, signals: StopSignals) -> DemoSummary:
-        """From the first frame to the last message."""
-        if not self._centre.start(_CONNECT_TIMEOUT_S):
-            raise UserError(f"the demo's broker at {self._broker_url} does not answer")
-        self._agent.start()
-        with self._create_display() as display:
-            interrupted = self._show_until(display, signals, math.inf, self._is_video_over)
-            self._show_until(display, signals, _DRAIN_TIMEOUT_S, self._is_outbox_empty)
-        self._agent.stop()
+    def run(self, console: Console, signals: StopSignals) -> DemoSummary:
+        scenario, agent = self._scenario, self._agent
+        if not self._centre.start(CONNECT_TIMEOUT_S):
+            raise UserError(f"demo: the broker at {scenario.config.broker.url} does not answer")
+        scenario.start(agent)
+        agent.start()
+        start_ns = self._clock.boottime_ns()
+        with open_display(console) as show:
+            interrupted = self._show_until_over(show, signals)
+            duration_s = (self._clock.boottime_ns() - start_ns) / 1e9
+            self._drain(show, signals)
+        agent.stop()
         self._centre.stop(_DRAIN_TIMEOUT_S)
-        self._annotated_video.close()
-        (pipeline,) = self._agent.pipelines
+        (pipeline,) = agent.pipelines
         return DemoSummary(
+            title=scenario.title,
+            duration_s=duration_s,
+            result=scenario.finish(self._centre.public_key),
             stats=self._stats.view(),
             footage=pipeline.record_stage.footage_health() if pipeline.record_stage else None,
-            export_check=self._check_export(),
-            faults=self._agent.faults.active(),
-            skipped_frames=pipeline.latest_frame.replaced if pipeline.latest_frame else 0,
-            video_error=self._annotated_video.error,
-            unacked_messages=self._agent.outbox.depth,
+            faults=agent.faults.active(),
+            unacked_messages=agent.outbox.depth,
             interrupted=interrupted,
-            video=self._video,
             files=self._files,
         )
 
-    def _check_export(self) -> ExportCheck | None:
-        """The footage of the first events, out of the box; None where nothing happened."""
-        begin = self._centre.first_event_time
-        if begin is None:
-            return None
-        return check_export(self._files, CAMERA_NAME, begin, self._centre.public_key, self._clock)
-
-    def _show_until(
-        self,
-        display: DemoDisplay[DemoState],
-        signals: StopSignals,
-        timeout_s: float,
-        is_done: Callable[[], bool],
-    ) -> bool:
-        """Show how it stands until it is done, or too long; True where a signal ended it."""
-        deadline_s = self._now_s() + timeout_s
-        while not is_done() and self._now_s() < deadline_s:
-            display.show(self._current_state())
+    def _show_until_over(self, show: Callable[[ScreenContent], None], signals: StopSignals) -> bool:
+        """Return whether a stop signal ended the scenario."""
+        while not self._scenario.is_over():
+            self._scenario.advance(draining=False)
+            show(self._scenario.screen(self._stats.view()))
             if signals.wait(_REFRESH_S):
                 return True
-        display.show(self._current_state())
         return False
 
-    def _is_video_over(self) -> bool:
-        return self._agent.wait_until_ended(0)
+    def _drain(self, show: Callable[[ScreenContent], None], signals: StopSignals) -> None:
+        """Wait until every message is acknowledged, or for the drain time."""
+        deadline_ns = self._clock.boottime_ns() + round(_DRAIN_TIMEOUT_S * 1e9)
+        is_drained = False
+        while not is_drained:
+            is_drained = (
+                self._agent.outbox.depth == 0
+                or self._clock.boottime_ns() >= deadline_ns
+                or signals.wait(_REFRESH_S)
+            )
+            self._scenario.advance(draining=True)
+            show(self._scenario.screen(self._stats.view()))
 
-    def _is_outbox_empty(self) -> bool:
-        return self._agent.outbox.depth == 0
-
-    def _current_state(self) -> DemoState:
-        duration_s = self._request.duration_s
-        return DemoState(
-            stats=self._stats.view(),
-            video_title=self._video.title,
-            duration_s=min(self._video.duration_s, math.inf if duration_s is None else duration_s),
-            broker_url=self._broker_url,
-        )
-
-    def _create_display(self) -> DemoDisplay[DemoState]:
-        return create_display(self._console, render_screen, VideoStatusLines())
-
-    def _on_frame_result(self, camera: str, frame: Frame, result: FrameResult) -> None:
-        """In the detect thread: a frame was judged."""
+    def _on_frame_result(self, _camera: str, frame: Frame, result: FrameResult) -> None:
         self._stats.add_frame(result)
-        self._annotated_video.add_frame(frame, result)
-        if self._pacer is not None:
-            self._pacer.mark_free()
-
-    def _wrap_source(self, source: CameraSource) -> CameraSource:
-        """The source with the demo's camera around its own."""
-
-        def open_video(wanted: StreamRequest) -> Camera:
-            # A fast film is as if it had been made until now.
-            duration_ns = round(self._video.duration_s * 1e9) if self._request.fast else 0
-            base_ns = max(0, self._clock.boottime_ns() - duration_ns) if self._request.fast else 0
-            inner = source.open_main(wanted)
-            return DemoVideoCamera(inner, self._request.duration_s, self._pacer, base_ns)
-
-        return msgspec.structs.replace(source, open_main=OpenOnce(open_video))
-
-    def _now_s(self) -> float:
-        return self._clock.boottime_ns() / 1e9
-
-
-def _build_config(video: DemoVideo, files: DemoFiles, broker_url: str) -> Config:
-    """What a technician would write for this box."""
-    camera = CameraConfig(
-        name=CAMERA_NAME,
-        driver=video.driver,
-        options=video.options,
-        detect=DetectConfig(scene=str(video.scene)),
-    )
-    return Config(
-        box=BoxConfig(id=BOX_ID, site="the demo", state=str(files.state)),
-        broker=BrokerConfig(url=broker_url),
-        camera=(camera,),
-        outbox=OutboxConfig(),
-        record=RecordConfig(max_bytes=_MAX_FOOTAGE_BYTES),
-        health=HealthConfig(every_s=1.0),
-    )
+        self._scenario.on_frame_result(frame, result)

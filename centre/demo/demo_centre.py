@@ -1,12 +1,12 @@
-"""The demo's centre: it hears the box over MQTT, keeps what it says, and acknowledges it."""
+"""The demo's centre: stores what the box sends over MQTT, and acknowledges it."""
 
 import random
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.base.model import Event
 from agent.config.configuration import BrokerConfig
 from agent.reporting.payloads import (
+    EventData,
     EventMessage,
     HealthMessage,
     OnlineStatus,
@@ -21,52 +21,46 @@ from centre.store import CentreStore
 
 
 class DemoCentre:
-    """Runs in a thread of its own, from `start` to `stop`."""
+    """Runs on its own thread from `start` to `stop`; the callbacks are called on it."""
 
     def __init__(
         self,
-        broker_url: str,
+        broker: BrokerConfig,
         files: DemoFiles,
         stats: DemoStats,
-        on_event: Callable[[Event], None],
+        on_event: Callable[[EventData], None],
+        on_snapshot: Callable[[SnapshotHeader, Path], None],
         clock_ns: Callable[[], int],
         rng: random.Random,
-        on_snapshot: Callable[[SnapshotHeader, Path], None] = lambda _header, _path: None,
     ) -> None:
-        """Opens its files. Raises UserError where that cannot be done. `on_snapshot` is told the
-        file of each picture.
-        """
+        """Open the files. Raises: UserError if one cannot be opened."""
         self._files = files
         self._stats = stats
         self._on_event = on_event
         self._on_snapshot = on_snapshot
         self._seen_ids: set[str] = set()
         self.public_key: str | None = None
-        """The box's, as its birth has told it."""
-        self.first_event_time: str | None = None
-        """When it began, in UTC."""
+        """The box's public key, from its birth message."""
         self._event_kinds: dict[str, str] = {}
         self._message_file = files.messages.open("wb", buffering=0)
         self._store = CentreStore.open(files.state / "centre.sqlite")
-        self._client = CentreClient(
-            BrokerConfig(url=broker_url), self._on_message, rng, clock_ns, store=self._store
-        )
+        self._client = CentreClient(broker, self._on_message, rng, clock_ns, store=self._store)
         self._thread = StageThread(self._client, clock_ns, rng, vital=False)
 
     def start(self, timeout_s: float) -> bool:
-        """Start, and wait until it hears; False where it does not in time."""
+        """Start, and wait until it is subscribed. Return False on a timeout."""
         self._thread.start()
         return self._client.online.wait(timeout_s)
 
     def stop(self, timeout_s: float) -> None:
-        """Stop and close the files."""
+        """Stop the thread and close the files."""
         self._thread.stop()
         self._thread.join(timeout_s)
         self._store.close()
         self._message_file.close()
 
     def _on_message(self, received: ReceivedMessage) -> None:
-        """One message. A repeat, which QoS 1 allows, is not counted twice."""
+        """Process a message, unless it is a repeat, which QoS 1 allows."""
         message = received.message
         if message is None or message.id in self._seen_ids:
             return
@@ -76,7 +70,6 @@ class DemoCentre:
         if isinstance(message, EventMessage):
             self._event_kinds[message.data.event] = message.data.kind
             self._stats.add_event(message.data)
-            self.first_event_time = self.first_event_time or message.data.begin_time
             self._on_event(message.data)
         elif isinstance(message, StatusMessage) and isinstance(message.data, OnlineStatus):
             self.public_key = message.data.public_key
@@ -86,7 +79,7 @@ class DemoCentre:
             self._save_snapshot(message, received.payload)
 
     def _save_snapshot(self, header: SnapshotHeader, jpeg: bytes) -> None:
-        kind = self._event_kinds.get(header.data.event or "", "picture")
+        kind = self._event_kinds.get(header.data.event or "", "snapshot")
         number = self._stats.count_snapshot()
         name = f"{number:03d}-{kind.replace('_', '-')}.jpg"
         path = self._files.snapshots / name

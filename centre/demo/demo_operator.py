@@ -1,9 +1,9 @@
-"""The other side of the command path: it publishes commands over MQTT, and hears what is said to them."""
+"""The demo's operators: publish commands over MQTT and receive the replies."""
 
-import queue
 import random
 import threading
 import uuid
+from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -25,8 +25,6 @@ COMMAND_TTL_S = 20.0
 
 
 class _QueuedCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """A command on its way to the broker."""
-
     verb: str
     payload: bytes
     response_topic: str
@@ -34,31 +32,31 @@ class _QueuedCommand(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DemoOperator:
-    """A stage; `send` may come from any thread. `on_reply` is called in the stage's thread."""
+    """A stage that sends commands and calls `on_reply` on its thread. `send` is thread-safe."""
 
-    name = "control room"
+    name = "demo operator"
 
     def __init__(
         self,
-        broker_url: str,
+        broker: BrokerConfig,
         box: str,
         on_reply: Callable[[Reply], None],
         clock: Clock,
         rng: random.Random,
     ) -> None:
-        self._broker = BrokerConfig(url=broker_url)
+        self._broker = broker
         self._box = box
         self._on_reply = on_reply
         self._clock = clock
         self._rng = rng
-        self._client_id = f"control-room-{rng.getrandbits(32):08x}"
-        self._outgoing: queue.SimpleQueue[_QueuedCommand] = queue.SimpleQueue()
+        self._client_id = f"demo-operator-{rng.getrandbits(32):08x}"
+        self._outgoing: deque[_QueuedCommand] = deque()
         self._transport: PahoTransport | None = None
         self.online = threading.Event()
-        """Set while it hears."""
+        """Set while it is subscribed to the replies."""
 
     def send(self, person: Person, verb: str, args: dict[str, Any]) -> str:
-        """Give a command in somebody's name; its id, by which replies name it."""
+        """Enqueue a command in a person's name. Return its id, which its replies carry."""
         command_id = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
         expires = self._clock.utc(self._clock.boottime_ns()) + timedelta(seconds=COMMAND_TTL_S)
         payload = {
@@ -68,7 +66,7 @@ class DemoOperator:
             "role": person.role,
             "args": args,
         }
-        self._outgoing.put(
+        self._outgoing.append(
             _QueuedCommand(
                 verb=verb,
                 payload=msgspec.json.encode(payload),
@@ -82,7 +80,7 @@ class DemoOperator:
         return command_id
 
     def run_once(self, stopping: threading.Event) -> None:
-        """Connect, or send what waits and hear what comes within TURN_S seconds."""
+        """Connect, or send queued commands and receive replies for `POLL_S` seconds."""
         try:
             transport = self._transport or self._connect()
             if self.online.is_set():
@@ -100,7 +98,7 @@ class DemoOperator:
             stopping.wait(RETRY_S)
 
     def close(self) -> None:
-        """Say goodbye to the broker."""
+        """Disconnect."""
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.close()
@@ -111,11 +109,8 @@ class DemoOperator:
         return transport
 
     def _send_all(self, transport: PahoTransport) -> None:
-        while True:
-            try:
-                queued = self._outgoing.get_nowait()
-            except queue.Empty:
-                return
+        while self._outgoing:
+            queued = self._outgoing[0]
             transport.publish(
                 topics.down_topic(self._box, f"command/{queued.verb}"),
                 queued.payload,
@@ -123,6 +118,8 @@ class DemoOperator:
                 response_topic=queued.response_topic,
                 correlation=queued.correlation,
             )
+            # Only now: a command that was not published is sent after the reconnection.
+            self._outgoing.popleft()
 
     def _handle_reply(self, event: ReceivedPublish) -> None:
         message = topics.decode_as(ReplyMessage, event.payload)

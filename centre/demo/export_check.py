@@ -1,4 +1,4 @@
-"""The demo's footage leaves the box as evidence would: exported, and verified as the centre does."""
+"""Export of the demo's footage as evidence, verified as a centre verifies it."""
 
 from datetime import datetime, timedelta
 
@@ -16,11 +16,8 @@ _POST_ROLL = timedelta(seconds=15)
 
 
 class ExportCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """The export of the first events' footage, or why there is none (`failed`). `ok` is whether it
-    was verified with the key that the box had told its centre.
-    """
+    """A verified export, or why there is none (`error`)."""
 
-    ok: bool
     clip_duration_s: float
     segments: int
     receipts: int
@@ -30,13 +27,13 @@ class ExportCheck(msgspec.Struct, frozen=True, kw_only=True):
 def check_export(
     files: DemoFiles, camera: str, begin_time: str, public_key: str | None, clock: Clock
 ) -> ExportCheck:
-    """Export the footage around the first event, and verify it."""
+    """Export the footage around the first event, and verify it with the centre's `public_key`."""
     begin = datetime.fromisoformat(begin_time)
     request = ExportRequest(
         camera=camera,
         begin=begin - _PRE_ROLL,
         end=begin + _POST_ROLL,
-        by="the demo",
+        by="vigie demo",
         purpose="its first events",
         out=files.export,
     )
@@ -45,13 +42,11 @@ def check_export(
             request, None, lambda _done, _total: None
         )
     except (ExportError, OSError) as error:
-        return ExportCheck(ok=False, clip_duration_s=0.0, segments=0, receipts=0, error=str(error))
+        return ExportCheck(clip_duration_s=0.0, segments=0, receipts=0, error=str(error))
     verification = verify_export(files.export, known_key=public_key)
-    problem = verification.first_problem
     return ExportCheck(
-        ok=verification.ok,
         clip_duration_s=result.clip.duration_ns / 1e9 if result.clip else 0.0,
         segments=verification.segments,
         receipts=verification.receipts,
-        error=None if problem is None else str(problem),
+        error=None if verification.ok else str(verification.first_problem),
     )

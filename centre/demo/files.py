@@ -1,4 +1,4 @@
-"""The folder that the demo writes into."""
+"""The output folder of a demo."""
 
 import shutil
 from pathlib import Path
@@ -6,13 +6,13 @@ from pathlib import Path
 from agent.base.errors import UserError
 
 MARKER_FILE = ".vigie-demo"
-"""A file that says that the folder is the demo's, so that the next run may empty it."""
+"""Marks the folder as the demo's own, so that the next run may empty it."""
 
 
 class DemoFiles:
-    """Where each thing goes. The folder is emptied first, if an earlier demo made it.
+    """Paths in the output folder, which is emptied first if an earlier demo wrote it.
 
-    Raises UserError where the folder is somebody else's or cannot be written to.
+    Raises: UserError if the folder has other files or cannot be written to.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -38,13 +38,12 @@ class DemoFiles:
             if not (self.folder / MARKER_FILE).is_file():
                 raise UserError(
                     f"--out {str(self.folder)!r}: has files that no demo wrote; "
-                    "allowed: a new folder, an empty one, or that of an earlier demo"
+                    "allowed: a new folder, an empty one, or one of an earlier demo"
                 )
             for old_folder in (self.snapshots, self.state, self.export, self.scenes):
                 shutil.rmtree(old_folder, ignore_errors=True)
-            for old_file in (self.annotated_video, self.messages, self.log, self.scene):
-                old_file.unlink(missing_ok=True)
-            for old_file in (self.panorama, self.config):
+            old_files = (self.annotated_video, self.messages, self.log, self.scene)
+            for old_file in (*old_files, self.panorama, self.config):
                 old_file.unlink(missing_ok=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / MARKER_FILE).touch()

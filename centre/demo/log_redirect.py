@@ -1,4 +1,4 @@
-"""The demo's log: what would else be written over the screen."""
+"""Redirection of logs and standard error into a file."""
 
 import logging
 import os
@@ -11,8 +11,9 @@ _STDERR_FD = 2
 
 @contextmanager
 def redirect_logs(path: Path) -> Iterator[None]:
-    """What the agent logs goes into a file, so that it does not write over the screen: its own
-    lines, and those that native libraries write to the standard error by themselves.
+    """Write log records, and what native libraries print to standard error, to `path`.
+
+    Otherwise they would be printed over the live screen.
     """
     log = path.open("a", encoding="utf-8", buffering=1)
     handler = logging.StreamHandler(log)

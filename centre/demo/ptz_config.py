@@ -1,4 +1,4 @@
-"""The box of the demo with a head: its configuration as a file, and its camera and head out of it."""
+"""Configuration of the demo's box with a head, as a file, and its camera and head options."""
 
 import json
 import shutil
@@ -25,12 +25,12 @@ from drivers.visca_options import Options
 
 
 def write_config(files: DemoFiles, broker_url: str, script: PtzScript) -> Config:
-    """What a technician would write for this box: written, and read as the agent reads it."""
+    """Write the configuration that a technician would write, and load it as the agent does."""
     files.scenes.mkdir()
     for preset in PRESETS:
         name = f"ptz_{preset}.toml"
         shutil.copyfile(SCENES_FOLDER / name, files.scenes / name)
-    port_path = (files.state / "mast").absolute()
+    port_path = (files.state / "head-port").absolute()
     text = Template((SCENES_FOLDER / "ptz.toml").read_text(encoding="utf-8")).substitute(
         broker=broker_url,
         port=_escape_toml(port_path),
@@ -42,7 +42,7 @@ def write_config(files: DemoFiles, broker_url: str, script: PtzScript) -> Config
 
 
 def visca_options(config: Config) -> Options:
-    """How its head is built."""
+    """Return the driver's options of the head."""
     (head,) = config.head
     return msgspec.convert(head.options, Options)
 
@@ -50,15 +50,15 @@ def visca_options(config: Config) -> Options:
 def build_camera_source(
     config: Config, clock: Clock, head_motion: HeadSimulator, street: "RenderedStreet"
 ) -> CameraSource:
-    """Its camera, which sees what the head's body looks at, encoded as a camera would."""
+    """Return the camera, whose view follows the simulated head, encoded as a camera would."""
     (source,) = build_sources(config, clock, "demo")
-    rendered, fov = street, config.head[0].fov_deg or FieldOfView(wide=60, tele=60)
+    fov = config.head[0].fov_deg or FieldOfView(wide=60, tele=60)
 
     def open_frames(wanted: StreamRequest) -> Camera:
         return HeadMountedStreetCamera(
-            rendered.painter,
-            rendered.size_px,
-            rendered.fps,
+            street.painter,
+            street.size_px,
+            street.fps,
             head_motion,
             fov,
             wanted,
@@ -72,7 +72,7 @@ def build_camera_source(
 
 
 class RenderedStreet:
-    """The rendered street in the size and pace that the configuration says. It takes some seconds."""
+    """The rendered street in the configured size and frame rate. Opening takes some seconds."""
 
     def __init__(self, config: Config) -> None:
         options: dict[str, Any] = config.camera[0].options
@@ -82,5 +82,5 @@ class RenderedStreet:
 
 
 def _escape_toml(path: Path) -> str:
-    """A path between the quotation marks of a TOML string, which escapes as JSON does."""
+    """Escape a path for a TOML basic string, which escapes as JSON does."""
     return json.dumps(str(path), ensure_ascii=False)[1:-1]

@@ -1,5 +1,6 @@
-"""What happened to the demo's head, line by line: out of what the box said over MQTT, and of how its
-head was. Pure; nothing in it is taken from what somebody was to do.
+"""Log of the demo with a head, from replies, events and head health. Pure.
+
+Nothing is taken from the script: a line is only written if the box has said it.
 """
 
 from pathlib import Path
@@ -20,20 +21,13 @@ from agent.capture.snapshot_command import SnapshotResult
 from agent.ptz.ptz_args import LeaseInfo, PtzResult
 from centre.demo.event_text import describe_event
 from centre.demo.ptz_script import Person, ScriptStep
+from centre.demo.stats import LogLine
 
 PtzLogKind = Literal["head", "tour", "asks", "done", "refused", "lease", "event", "picture"]
 
 
-class PtzLogLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that happened, after `t_s` seconds."""
-
-    t_s: float
-    kind: PtzLogKind
-    text: str
-
-
 class ReportedLease(msgspec.Struct, frozen=True, kw_only=True):
-    """A lease as the box has told of it in a reply, the last time at `told_s`."""
+    """A person's lease, as the newest reply at `reported_s` states it."""
 
     person: Person
     token: int
@@ -42,30 +36,30 @@ class ReportedLease(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Milestones(msgspec.Struct, frozen=True, kw_only=True):
-    """The turns of the story, None for what did not happen."""
+    """Counts and turning points of a run; None if one did not happen."""
 
     tour_stops: tuple[tuple[float, str], ...] = ()
-    takeover: PtzLogLine | None = None
-    lease_expiry: PtzLogLine | None = None
-    tour_resumption: PtzLogLine | None = None
+    takeover: LogLine | None = None
+    lease_expiry: LogLine | None = None
+    tour_resumption: LogLine | None = None
     commands_sent: int = 0
     commands_done: int = 0
-    refusals: tuple[PtzLogLine, ...] = ()
+    refusals: tuple[LogLine, ...] = ()
     stored_presets: tuple[str, ...] = ()
     event_count: int = 0
-    panorama: PtzLogLine | None = None
+    panorama: LogLine | None = None
 
 
 class PtzLog:
-    """Is told, in order of time, what was asked, answered, seen and reported."""
+    """Builds the log and the milestones. Calls must come in order of time."""
 
     def __init__(self) -> None:
-        self.lines: list[PtzLogLine] = []
+        self.lines: list[LogLine] = []
         self.lease: ReportedLease | None = None
-        """The newest lease of a person, until it is over."""
+        """The newest lease of a person, until it ends."""
         self.milestones = Milestones()
         self.panorama_sha256: str | None = None
-        """Of the picture that a sweep has been answered with."""
+        """SHA-256 of the panorama, from the reply to the sweep."""
         self._pending_steps: dict[str, ScriptStep] = {}
         self._lease_tokens: dict[str, int] = {}
         self._last_head: HeadHealth | None = None
@@ -74,17 +68,17 @@ class PtzLog:
         self._tour_interrupted = False
 
     def lease_token(self, person: Person) -> int | None:
-        """The token of his last lease."""
+        """Return the token of the person's newest lease, or None if they had none."""
         return self._lease_tokens.get(person.name)
 
     def add_command(self, t_s: float, command_id: str, step: ScriptStep) -> None:
-        """A command was sent."""
+        """Log a command that was sent."""
         self._pending_steps[command_id] = step
         self._update_milestones(commands_sent=self.milestones.commands_sent + 1)
         self._append(t_s, "asks", f"{step.person.title} {step.action_text}")
 
     def add_reply(self, t_s: float, reply: Reply) -> bool:
-        """What the box says to a command; whether it was the last word to one that was asked."""
+        """Log a reply. Return whether it is the final one to a logged command."""
         step = self._pending_steps.get(reply.command or "")
         if step is None:
             return False
@@ -104,10 +98,10 @@ class PtzLog:
         return True
 
     def update_head(self, t_s: float, head: HeadHealth) -> bool:
-        """How the head is now; whether the tour has just come to rest at a stop."""
+        """Log changes of the head. Return whether the tour has just reached a stop."""
         previous, self._last_head = self._last_head, head
         if head.open and (previous is None or not previous.open):
-            self._append(t_s, "head", f"the head '{head.name}' answers on its line")
+            self._append(t_s, "head", f"head '{head.name}' answers on its serial line")
         previous_holder = None if previous is None else previous.holder
         if previous_holder == "operator" != head.holder:
             self._end_lease(t_s)
@@ -119,36 +113,38 @@ class PtzLog:
         elif head.preset is not None and head.preset != self._last_stop:
             self._last_stop = head.preset
             self._update_milestones(tour_stops=(*self.milestones.tour_stops, (t_s, head.preset)))
-            self._append(t_s, "tour", f"the tour stops at '{head.preset}'")
+            self._append(t_s, "tour", f"the tour stops at preset '{head.preset}'")
             return True
         return False
 
     def add_event(self, t_s: float, event: Event) -> None:
-        """An event of the box has reached the centre."""
+        """Log an event that the centre has received."""
         if event.phase != "update":
             self._update_milestones(event_count=self.milestones.event_count + 1)
             self._append(t_s, "event", describe_event(event))
 
     def add_snapshot(self, t_s: float, path: Path) -> None:
-        """A picture that somebody asked for has reached the centre."""
-        self._append(t_s, "picture", f"the picture has come: {path}")
+        """Log a requested snapshot that the centre has received."""
+        self._append(t_s, "picture", f"snapshot received: {path}")
 
     def add_panorama(self, t_s: float, path: Path) -> None:
-        """The panorama is written."""
-        line = self._append(t_s, "picture", f"the panorama is written: {path}")
+        """Log that the panorama was written."""
+        line = self._append(t_s, "picture", f"panorama written: {path}")
         self._update_milestones(panorama=line)
 
     def _log_result(self, t_s: float, step: ScriptStep, reply: CommandDone) -> None:
         if step.verb != "ptz":
             snapshot = msgspec.json.decode(reply.result, type=SnapshotResult)
-            self._append(t_s, "done", f"  done: a picture of {snapshot.size_bytes / 1000:.0f} kB")
+            self._append(t_s, "done", f"  done: a snapshot of {snapshot.size_bytes / 1000:.0f} kB")
             return
         result = msgspec.json.decode(reply.result, type=PtzResult)
         if result.panorama is not None:
             self.panorama_sha256 = result.panorama.sha256
-            missing = f", {len(result.panorama.missing)} could not be taken"
+            missing = f", {len(result.panorama.missing)} missing"
             missing = missing if result.panorama.missing else ""
-            self._append(t_s, "done", f"  done, of {result.panorama.frames} pictures{missing}")
+            self._append(
+                t_s, "done", f"  done: a panorama of {result.panorama.frames} frames{missing}"
+            )
             return
         action = step.args["do"]
         if action == "set_preset":
@@ -170,40 +166,40 @@ class PtzLog:
             person=person, token=lease.token, reported_s=t_s, expires_s=t_s + lease.remaining_s
         )
         self._append(
-            t_s, "done", f"  done: the head is {person.name}'s for {lease.remaining_s:.1f} s"
+            t_s, "done", f"  done: {person.name} has the lease for {lease.remaining_s:.1f} s"
         )
         is_new = previous is None or previous.token != lease.token
         if is_new and self.milestones.tour_stops and self.milestones.takeover is None:
             self._update_milestones(
-                takeover=PtzLogLine(t_s=t_s, kind="done", text=f"by {person.title}, from the tour")
+                takeover=LogLine(t_s=t_s, kind="done", text=f"by {person.title}, from the tour")
             )
 
     def _end_lease(self, t_s: float) -> None:
-        """A person has the head no more."""
+        """Log the end of a person's lease, unless they released it."""
         lease, self.lease = self.lease, None
-        if lease is None or t_s < lease.expires_s - 0.5:  # a look and a reply
+        if lease is None or t_s < lease.expires_s - 0.5:  # one poll and one reply
             return
         silent_s = t_s - lease.reported_s
         line = self._append(
             t_s,
             "lease",
-            f"{lease.person.title} has been silent for {silent_s:.0f} s: the lease has run out",
+            f"no command from {lease.person.title} for {silent_s:.0f} s: the lease has expired",
         )
         self._tour_interrupted = True
         self._update_milestones(lease_expiry=self.milestones.lease_expiry or line)
 
     def _log_tour(self, t_s: float, head: HeadHealth) -> None:
         if not self._tour_interrupted:
-            self._append(t_s, "tour", f"the tour '{head.tour}' has the head")
+            self._append(t_s, "tour", f"tour '{head.tour}' has the head")
             return
         self._tour_interrupted = False
-        line = self._append(t_s, "tour", f"the tour '{head.tour}' resumes by itself")
+        line = self._append(t_s, "tour", f"tour '{head.tour}' resumes by itself")
         self._update_milestones(tour_resumption=self.milestones.tour_resumption or line)
 
     def _update_milestones(self, **changes: object) -> None:
         self.milestones = msgspec.structs.replace(self.milestones, **changes)
 
-    def _append(self, t_s: float, kind: PtzLogKind, text: str) -> PtzLogLine:
-        line = PtzLogLine(t_s=t_s, kind=kind, text=text)
+    def _append(self, t_s: float, kind: PtzLogKind, text: str) -> LogLine:
+        line = LogLine(t_s=t_s, kind=kind, text=text)
         self.lines.append(line)
         return line

@@ -1,4 +1,4 @@
-"""What the demo's people do with the head, and when: a table. What comes of it is not in here."""
+"""Script of the demo with a head: which operator sends which command, and when. Pure."""
 
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ Holder = Literal["operator", "tour"]
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks: the name that the box is told, and how the demo calls him."""
+    """A requester: the name in their commands, and the name in the demo's log."""
 
     name: str
     title: str
@@ -18,9 +18,10 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepTrigger(msgspec.Struct, frozen=True, kw_only=True):
-    """When it is a step's turn, once the step before has its last reply: `pause_s` after the head is
-    at rest, held by `holder`, and has been at so many `stops` of the tour. What has not come
-    `within_s` is waited for no longer.
+    """When a step is due, counted from the final reply to the step before.
+
+    It is due `delay_s` after the head is at rest, is held by `holder` and has reached so many
+    `tour_stops`, but after `timeout_s` at the latest.
     """
 
     delay_s: float = 0.0
@@ -31,8 +32,9 @@ class StepTrigger(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScriptStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One command. `asks` completes the sentence that begins with the person's title. With
-    `with_token` the token of his last lease goes along.
+    """One command. `action_text` follows the person's title in the log.
+
+    With `with_token` the command carries the token of the person's newest lease.
     """
 
     person: Person
@@ -45,8 +47,10 @@ class ScriptStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PtzScript(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it. `lease_s` is how long who took the head keeps it after his last word, `dwell_s` how
-    long the tour stays at each stop, `after_s` how long is shown after the last step.
+    """All steps, and the times of the configuration that the script is made for.
+
+    A lease ends `lease_s` after its holder's last command, the tour stays `dwell_s` at each stop,
+    and the demo goes on for `end_delay_s` after the last reply.
     """
 
     steps: tuple[ScriptStep, ...]
@@ -55,7 +59,7 @@ class PtzScript(msgspec.Struct, frozen=True, kw_only=True):
     end_delay_s: float = 2.0
 
 
-HEAD_NAME, CAMERA_NAME, TOUR_NAME = "mast", "street", "round"
+HEAD_NAME, CAMERA_NAME, TOUR_NAME = "head", "street", "tour"
 JONAS = Person(name="jonas", title="Jonas (technician)", role="operator")
 AMINA = Person(name="amina", title="Amina (control room)", role="operator")
 TRAFFIC_DESK = Person(name="traffic-desk", title="The traffic desk", role="incident")
@@ -65,7 +69,7 @@ PRESETS: dict[str, tuple[float, float]] = {
     "square": (32.0, -14.0),
     "behind": (-150.0, -10.0),
 }
-"""Pan and tilt of each, in degrees."""
+"""Pan and tilt of each preset, in degrees."""
 
 
 def _ptz_args(do: str, **arguments: Any) -> dict[str, Any]:
@@ -83,7 +87,7 @@ def _store_preset_steps(preset: str) -> tuple[ScriptStep, ScriptStep]:
         ),
         ScriptStep(
             person=JONAS,
-            action_text=f"stores the place as preset '{preset}'",
+            action_text=f"stores this position as preset '{preset}'",
             args=_ptz_args("set_preset", preset=preset),
             trigger=StepTrigger(at_rest=True, delay_s=0.2),
         ),
@@ -98,60 +102,60 @@ SETUP_STEPS = (
         args=_ptz_args("start_tour", tour=TOUR_NAME),
     ),
     ScriptStep(
-        person=JONAS, action_text="gives the head back", args=_ptz_args("release"), with_token=True
+        person=JONAS, action_text="releases the lease", args=_ptz_args("release"), with_token=True
     ),
 )
 TAKEOVER_STEPS = (
     ScriptStep(
         person=AMINA,
-        action_text="takes the head",
+        action_text="acquires the head",
         args=_ptz_args("acquire"),
         trigger=StepTrigger(holder="tour", tour_stops=3, delay_s=1.0, timeout_s=40),
     ),
     ScriptStep(
         person=AMINA,
-        action_text="looks along the pavement, and zooms in",
+        action_text="looks along the pavement and zooms in",
         args=_ptz_args("goto", pan_deg=-26.0, tilt_deg=-8.0, zoom=0.4),
         with_token=True,
         trigger=StepTrigger(delay_s=0.5),
     ),
     ScriptStep(
         person=AMINA,
-        action_text="moves it by hand, a little to the right",
+        action_text="moves it a little to the right by hand",
         args=_ptz_args("move", pan=0.12, tilt=0.03, for_s=1.2),
         with_token=True,
         trigger=StepTrigger(at_rest=True, delay_s=0.3),
     ),
     ScriptStep(
         person=AMINA,
-        action_text="wants a picture",
+        action_text="requests a snapshot",
         verb="snapshot",
         args={"camera": CAMERA_NAME, "max_bytes": 120_000},
         trigger=StepTrigger(at_rest=True, delay_s=0.6),
     ),
     ScriptStep(
         person=TRAFFIC_DESK,
-        action_text="wants the head, too, and is of lower rank",
+        action_text="also requests the head, with a lower priority",
         args=_ptz_args("goto", pan_deg=90.0, tilt_deg=-15.0),
         trigger=StepTrigger(delay_s=0.4),
     ),
     ScriptStep(
         person=AMINA,
-        action_text="wants to look up at the houses opposite",
+        action_text="requests a view of the windows opposite",
         args=_ptz_args("goto", pan_deg=-90.0, tilt_deg=20.0),
         with_token=True,
         trigger=StepTrigger(delay_s=0.8),
     ),
     ScriptStep(
         person=AMINA,
-        action_text="moves it to the right, for 6 s",
+        action_text="moves it to the right for 6 s",
         args=_ptz_args("move", pan=0.4, for_s=6.0),
         with_token=True,
         trigger=StepTrigger(delay_s=1.0),
     ),
     ScriptStep(
         person=AMINA,
-        action_text="says stop",
+        action_text="stops it",
         args=_ptz_args("stop"),
         trigger=StepTrigger(delay_s=1.2),
     ),
@@ -159,7 +163,7 @@ TAKEOVER_STEPS = (
 RESUME_STEPS = (
     ScriptStep(
         person=AMINA,
-        action_text="comes back, with the token of the lease that is over",
+        action_text="moves it with the token of the expired lease",
         args=_ptz_args("move", pan=-0.2, for_s=1.0),
         with_token=True,
         trigger=StepTrigger(holder="tour", tour_stops=1, delay_s=1.0),
@@ -168,7 +172,7 @@ RESUME_STEPS = (
 SWEEP_STEPS = (
     ScriptStep(
         person=AMINA,
-        action_text="wants a look all around",
+        action_text="requests a panorama",
         args=_ptz_args("sweep"),
         trigger=StepTrigger(holder="tour", delay_s=1.5),
         reply_timeout_s=90.0,
@@ -178,7 +182,7 @@ SCRIPT = PtzScript(steps=(*SETUP_STEPS, *TAKEOVER_STEPS, *RESUME_STEPS, *SWEEP_S
 
 
 class ScriptRunner:
-    """Says whose turn it is. Pure; times are seconds of the demo."""
+    """Selects the step that is due. Times are seconds since the demo's start."""
 
     def __init__(self, script: PtzScript) -> None:
         self._script = script
@@ -189,20 +193,20 @@ class ScriptRunner:
         self._tour_stops = 0
 
     def on_reply(self, t_s: float) -> None:
-        """The last step got its last reply."""
+        """Note the final reply to the newest step."""
         self._sent_s, self._idle_since_s, self._ready_since_s, self._tour_stops = None, t_s, None, 0
 
     def on_tour_stop(self) -> None:
-        """The tour has reached a stop."""
+        """Note that the tour has reached a stop."""
         self._tour_stops += 1
 
     def is_over(self, t_s: float) -> bool:
-        """Whether all was done and shown."""
+        """Return whether all steps are done and the end delay is over."""
         is_pending = self._index < len(self._script.steps) or self._sent_s is not None
         return not is_pending and t_s - self._idle_since_s >= self._script.end_delay_s
 
     def next_step(self, t_s: float, head: HeadHealth) -> ScriptStep | None:
-        """The next step, where it is time for it; each is given once."""
+        """Return the next step if it is due, else None. Each step is returned once."""
         steps = self._script.steps
         if self._sent_s is not None:
             if t_s - self._sent_s >= steps[self._index - 1].reply_timeout_s:

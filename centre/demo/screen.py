@@ -1,4 +1,6 @@
-"""The live screen: the box on the left and above, what reached the centre below. Pure."""
+"""The demo's live screen: picture and status above, the log below. Pure."""
+
+from collections.abc import Callable
 
 import msgspec
 from rich.console import Group, RenderableType
@@ -6,14 +8,19 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from centre.demo.ascii_picture import LABEL_COLOURS, AsciiPicture
-from centre.demo.stats import ArrivedEvent, StatsView
+from centre.annotator import LABEL_COLOURS
+from centre.demo.ascii_picture import AsciiPicture
+from centre.demo.stats import LogLine, StatsView
 from drivers.media import Plane
 
 MIN_PICTURE_COLUMNS = 90
-_PICTURE_WIDTH_RATIO = 0.52
-_BAR_CELLS = 12
-_MIN_EVENT_ROWS, _ROWS_AROUND = 4, 15
+_PICTURE_WIDTH_RATIO = 0.5
+_MIN_LOG_ROWS = 4
+_STATUS_ROWS = 9
+"""Rows that a status table takes."""
+_FRAME_ROWS = 8
+"""Rows that are neither picture nor log: borders, delivery, hint, and two spare ones."""
+_COMPASS_ROWS = 4
 
 PLURALS = {
     "person": "people",
@@ -23,7 +30,7 @@ PLURALS = {
     "bus": "buses",
     "truck": "trucks",
 }
-EVENT_COLOURS = {
+_LOG_STYLES = {
     "line": "cyan",
     "zone": "white",
     "stopped": "bold red",
@@ -32,68 +39,139 @@ EVENT_COLOURS = {
     "crowd": "yellow",
     "queue": "yellow",
     "dwell": "yellow",
+    "head": "white",
+    "tour": "green",
+    "asks": "bold yellow",
+    "done": "dim",
+    "refused": "bold red",
+    "lease": "bold magenta",
+    "event": "cyan",
+    "picture": "bold blue",
 }
 
 
-class DemoState(msgspec.Struct, frozen=True, kw_only=True):
-    """What the screen shows: the tally, the film's name and length, where the broker is."""
+class ScreenContent(msgspec.Struct, frozen=True, kw_only=True):
+    """One moment of a demo, as a screen and as lines of text."""
 
+    t_s: float
+    title: str
     stats: StatsView
-    video_title: str
-    duration_s: float
-    broker_url: str
+    status: Table
+    status_line: str
+    """The status in one line, for an output that is no terminal."""
+    compass: Callable[[int], Text] | None = None
+    """Renders two rows of so many columns, if a head is shown."""
+    log_title: str
+    log: tuple[LogLine, ...]
+    """The newest of the `log_total` lines."""
+    log_total: int
 
 
-def render_screen(state: DemoState, columns: int, rows: int) -> RenderableType:
-    """The whole screen, to fit a terminal of this size."""
-    event_rows = max(_MIN_EVENT_ROWS, rows - _ROWS_AROUND)
-    top: RenderableType = _render_status(state)
-    if columns >= MIN_PICTURE_COLUMNS and state.stats.gate_image is not None:
-        width = min(
-            int(columns * _PICTURE_WIDTH_RATIO),
-            fit_columns(state.stats.gate_image, rows, _ROWS_AROUND),
-        )
-        picture = AsciiPicture(state.stats.gate_image, state.stats.tracks, width)
-        grid = Table.grid(padding=(0, 2))
-        grid.add_column(width=width, no_wrap=True)
-        grid.add_column()
-        grid.add_row(picture, top)
-        top = grid
-        event_rows = max(_MIN_EVENT_ROWS, rows - picture.rows - 8)
-    title = f"Vigie demo: {state.video_title}, {format_clock(state.stats.video_s)} of {format_clock(state.duration_s)}"
-    return Group(
-        Panel(top, title=Text(title), title_align="left", border_style="blue"),
-        Panel(
-            _render_events(state.stats.recent_events[-event_rows:], event_rows),
-            title=f"Events, as they reach the centre over MQTT ({state.broker_url})",
-            title_align="left",
-            border_style="blue",
-        ),
-        render_delivery(state.stats),
-        Text("Ctrl-C stops.", style="dim"),
-    )
+def render_screen(content: ScreenContent, columns: int, rows: int) -> RenderableType:
+    """Render the whole screen for a terminal of this size."""
+    frame_rows = _FRAME_ROWS if content.compass is None else _FRAME_ROWS + _COMPASS_ROWS
+    picture_rows = _STATUS_ROWS
+    top: Table = content.status
+    stats = content.stats
+    if columns >= MIN_PICTURE_COLUMNS and stats.gate_image is not None:
+        max_width = _fit_columns(stats.gate_image, rows - frame_rows - _MIN_LOG_ROWS)
+        width = min(int(columns * _PICTURE_WIDTH_RATIO), max_width)
+        picture = AsciiPicture(stats.gate_image, stats.tracks, width)
+        picture_rows = max(picture.rows, _STATUS_ROWS)
+        top = Table.grid(padding=(0, 2))
+        top.add_column(width=width, no_wrap=True)
+        top.add_column()
+        top.add_row(picture, content.status)
+    log_rows = max(_MIN_LOG_ROWS, rows - picture_rows - frame_rows)
+    panels: list[RenderableType] = [_panel(content.title, top)]
+    if content.compass is not None:
+        title = "Pan -180 to 180 degrees: view, presets, forbidden sectors"
+        panels.append(_panel(title, content.compass(columns - 4)))
+    panels.append(_panel(content.log_title, _render_log(content.log[-log_rows:], log_rows)))
+    return Group(*panels, _render_delivery(stats), Text("Ctrl-C stops.", style="dim"))
+
+
+class NewLines:
+    """Formats the log lines since the last call, and the status line every `STATUS_EVERY_S`."""
+
+    STATUS_EVERY_S = 10.0
+
+    def __init__(self) -> None:
+        self._shown_count = 0
+        self._last_status_s = 0.0
+
+    def __call__(self, content: ScreenContent) -> list[str]:
+        """Return the lines that have not been returned before."""
+        new_count = content.log_total - self._shown_count
+        self._shown_count = content.log_total
+        new_lines = content.log[-new_count:] if new_count else ()
+        lines = [f"{line.t_s:7.1f} s  {line.text}" for line in new_lines]
+        if content.t_s - self._last_status_s >= self.STATUS_EVERY_S:
+            self._last_status_s = content.t_s
+            lines.append(f"{content.t_s:7.1f} s  -- {content.status_line}")
+        return lines
+
+
+def status_table() -> Table:
+    """Return an empty table of names and values."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    return table
+
+
+def render_in_sight(stats: StatsView) -> Text:
+    """Render the road users of the newest frame, each label in its colour."""
+    counts: dict[str, int] = {}
+    for track in stats.tracks:
+        counts[track.label] = counts.get(track.label, 0) + 1
+    return render_counts(counts)
+
+
+def render_counts(counts: dict[str, int]) -> Text:
+    """Render counts by label, each label in its colour."""
+    text = Text()
+    for label, count in counts.items():
+        if text:
+            text.append(", ")
+        red, green, blue = next(c for name, c in LABEL_COLOURS.items() if name == label)
+        text.append(format_count(label, count), f"rgb({red},{green},{blue})")
+    return text or Text("no road users", style="dim")
+
+
+def format_counts(counts: dict[str, int]) -> str:
+    """Return counts by label as text, such as `7 people, 1 car`."""
+    return ", ".join(format_count(label, n) for label, n in counts.items()) or "no road users"
 
 
 def format_count(label: str, count: int) -> str:
-    """Such as `1 person` or `7 people`."""
+    """Return a count with its noun, such as `1 person` or `7 people`."""
     return f"{count} {label if count == 1 else PLURALS.get(label, label)}"
 
 
 def format_megabytes(size_bytes: int) -> str:
-    """Such as `12.3 MB`."""
+    """Return a size such as `12.3 MB`."""
     return f"{size_bytes / 1e6:.1f} MB"
 
 
-def render_delivery(stats: StatsView) -> Text:
-    """Outbox, footage and faults, as the box has last told them."""
+def format_clock(duration_s: float) -> str:
+    """Return a duration such as `1:05`."""
+    return f"{int(duration_s) // 60}:{int(duration_s) % 60:02d}"
+
+
+def _panel(title: str, body: RenderableType) -> Panel:
+    return Panel(body, title=Text(title), title_align="left", border_style="blue")
+
+
+def _render_delivery(stats: StatsView) -> Text:
     health = stats.health
     if health is None:
-        return Text(" The box has not said yet how it is.", style="dim")
+        return Text(" The box has sent no health report yet.", style="dim")
     segments = sum(footage.segments for footage in health.footage)
     size_bytes = sum(footage.bytes for footage in health.footage)
     text = Text()
     text.append(" Messages ", "bold")
-    text.append(f"{stats.messages} arrived, {health.outbox.depth} wait in the outbox   ")
+    text.append(f"{stats.messages} received, {health.outbox.depth} in the outbox   ")
     text.append("Footage ", "bold")
     text.append(f"{segments} closed files, {format_megabytes(size_bytes)}   ")
     text.append("Faults ", "bold")
@@ -104,65 +182,16 @@ def render_delivery(stats: StatsView) -> Text:
     return text
 
 
-def _render_status(state: DemoState) -> RenderableType:
-    stats = state.stats
-    table = Table.grid(padding=(0, 1))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column()
-    table.add_row("In sight now", render_in_sight(stats))
-    table.add_row(
-        "Followed so far", _render_counts(stats.track_counts) or Text("nobody yet", style="dim")
-    )
-    for line in stats.line_counts:
-        crossings = f"{format_count(line.label, line.count)} {line.direction}"
-        table.add_row(Text(f"Line {line.line}"), Text(crossings))
-    filled_cells = round(min(1.0, stats.motion_ratio * 4) * _BAR_CELLS)
-    bar = Text("█" * filled_cells, "green") + Text("░" * (_BAR_CELLS - filled_cells), "dim")
-    table.add_row("Motion", bar + Text(f" {100 * stats.motion_ratio:.0f} % of the picture"))
-    for camera in stats.health.cameras if stats.health else ():
-        table.add_row("Camera", f"{camera.fps:.1f} pictures a second")
-    for detector in stats.health.detectors if stats.health else ():
-        speed = f"{detector.inferences_per_s:.1f} looks a second"
-        cost = "" if detector.inference_ms is None else f", {detector.inference_ms:.0f} ms each"
-        table.add_row("Detector", speed + cost)
-    return table
-
-
-def render_in_sight(stats: StatsView) -> Text:
-    """Who is in the picture now, each label in its own colour."""
-    counts: dict[str, int] = {}
-    for track in stats.tracks:
-        counts[track.label] = counts.get(track.label, 0) + 1
-    return _render_counts(counts) or Text("nobody", style="dim")
-
-
-def _render_counts(counts: dict[str, int]) -> Text:
-    text = Text()
-    for label, count in counts.items():
-        if text:
-            text.append(", ")
-        red, green, blue = next(c for name, c in LABEL_COLOURS.items() if name == label)
-        text.append(format_count(label, count), f"rgb({red},{green},{blue})")
-    return text
-
-
-def _render_events(events: tuple[ArrivedEvent, ...], rows: int) -> Text:
+def _render_log(lines: tuple[LogLine, ...], rows: int) -> Text:
     text = Text(no_wrap=True, overflow="ellipsis")
-    for event in events:
-        style = EVENT_COLOURS.get(event.kind, "magenta")
-        text.append(f"{event.t_s:6.1f} s  ", "dim")
-        text.append(event.text + "\n", style)
-    text.append("\n" * max(0, rows - len(events) - 1))
+    for line in lines:
+        text.append(f"{line.t_s:6.1f} s  ", "dim")
+        text.append(line.text + "\n", _LOG_STYLES.get(line.kind, "magenta"))
+    text.append("\n" * max(0, rows - len(lines) - 1))
     return text
 
 
-def fit_columns(gate_image: Plane, rows: int, rows_around: int) -> int:
-    """How wide the picture may be, so that what is around it has its rows."""
+def _fit_columns(gate_image: Plane, rows: int) -> int:
+    """Return the picture's largest width, so that it is at most `rows` rows high."""
     height_px, width_px = gate_image.shape
-    picture_rows = max(8, rows - rows_around)
-    return int(picture_rows * 2 * width_px / height_px)
-
-
-def format_clock(duration_s: float) -> str:
-    """Such as `1:05`."""
-    return f"{int(duration_s) // 60}:{int(duration_s) % 60:02d}"
+    return int(max(8, rows) * 2 * width_px / height_px)

@@ -1,7 +1,6 @@
-"""The demo's head: a body that moves as a real one does, at the far end of a serial line."""
+"""The demo's pan-tilt head: simulated mechanics at the far end of a serial line."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from drivers.simulated.motion import HeadMechanics, HeadSimulator
@@ -10,23 +9,26 @@ from drivers.simulated.visca_device import ViscaCameraChain
 from drivers.visca_options import Options
 
 
-@contextmanager
-def attach_head(options: Options, clock_ns: Callable[[], int]) -> Iterator[HeadSimulator]:
-    """A head that is built as the driver's `options` say, and hangs on the line that they name: the
-    port is a link to a pseudo-terminal meanwhile. Its body is given, which knows the truth.
-    """
-    build = options.specs
-    mechanics = HeadMechanics(
-        pan_deg=build.pan_deg,
-        tilt_deg=build.tilt_deg,
-        pan_max_deg_s=build.pan_speeds_deg_s[-1],
-        tilt_max_deg_s=build.tilt_speeds_deg_s[-1],
-    )
-    head_motion = HeadSimulator(mechanics, clock_ns())
-    pty_head = PtySerialLine(
-        Path(options.port), [ViscaCameraChain([head_motion], build)], clock_ns, baud=options.baud
-    )
-    try:
-        yield head_motion
-    finally:
-        pty_head.close()
+class SimulatedHead:
+    """A head built from the driver's `options`; their port is a link to a pseudo-terminal."""
+
+    def __init__(self, options: Options, clock_ns: Callable[[], int]) -> None:
+        specs = options.specs
+        mechanics = HeadMechanics(
+            pan_deg=specs.pan_deg,
+            tilt_deg=specs.tilt_deg,
+            pan_max_deg_s=specs.pan_speeds_deg_s[-1],
+            tilt_max_deg_s=specs.tilt_speeds_deg_s[-1],
+        )
+        self.motion = HeadSimulator(mechanics, clock_ns())
+        """The true pose, which the head reports only when it is asked."""
+        self._line = PtySerialLine(
+            Path(options.port),
+            [ViscaCameraChain([self.motion], specs)],
+            clock_ns,
+            baud=options.baud,
+        )
+
+    def close(self) -> None:
+        """Close the line and remove the link."""
+        self._line.close()

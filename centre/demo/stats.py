@@ -1,4 +1,4 @@
-"""What the demo has seen so far: in the eyes of the box, and at the centre, over MQTT."""
+"""Counts of a demo run: frames and tracks from the box, messages from the centre."""
 
 import threading
 from collections import Counter, deque
@@ -14,8 +14,8 @@ MAX_RECENT_EVENTS = 200
 _START_PHASES = ("begin", "moment")
 
 
-class ArrivedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """One event as it came in at the centre; `t_s` is the film's time."""
+class LogLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the demo's log. `kind` selects its colour, and is an event's kind for an event."""
 
     t_s: float
     kind: str
@@ -23,7 +23,7 @@ class ArrivedEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LineCrossings(msgspec.Struct, frozen=True, kw_only=True):
-    """Crossings of one line in one direction, as the centre has counted them."""
+    """Crossings of one scene line in one direction, counted from the received events."""
 
     line: str
     direction: str
@@ -32,7 +32,7 @@ class LineCrossings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatsView(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it at one moment. `gate` is the small grey picture that motion is judged on."""
+    """Snapshot of the counts. `gate_image` is the motion gate's small grey image."""
 
     video_s: float
     frames: int
@@ -44,20 +44,17 @@ class StatsView(msgspec.Struct, frozen=True, kw_only=True):
     max_concurrent_tracks: int
     line_counts: tuple[LineCrossings, ...]
     event_counts: dict[str, int]
-    recent_events: tuple[ArrivedEvent, ...]
-    """The newest ones; `events_so_far` have come in all."""
+    recent_events: tuple[LogLine, ...]
+    """The newest of the `event_total` events that were received."""
     event_total: int
     messages: int
     snapshots: int
     health: HealthReport | None
-    """The newest that the centre has got."""
+    """The newest health report that the centre has received."""
 
 
 class DemoStats:
-    """Counts; any thread may tell it something, and any may ask.
-
-    `first_ns` is set by the first frame: the film's beginning.
-    """
+    """Thread-safe counters of one run. Video time starts at the first frame."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -69,14 +66,14 @@ class DemoStats:
         self._max_concurrent_tracks = 0
         self._line_counts: Counter[tuple[str, str, Label]] = Counter()
         self._event_counts: Counter[str] = Counter()
-        self._recent_events: deque[ArrivedEvent] = deque(maxlen=MAX_RECENT_EVENTS)
+        self._recent_events: deque[LogLine] = deque(maxlen=MAX_RECENT_EVENTS)
         self._event_total = 0
         self._messages = 0
         self._snapshots = 0
         self._health: HealthReport | None = None
 
     def add_frame(self, result: FrameResult) -> None:
-        """The box has looked at a frame."""
+        """Count a frame that the box has processed."""
         with self._lock:
             if self._first_ns is None:
                 self._first_ns = result.t_ns
@@ -88,23 +85,23 @@ class DemoStats:
                 self._track_labels[track.id] = track.label
 
     def count_message(self) -> None:
-        """A message of the box has arrived at the centre."""
+        """Count a message that the centre has received."""
         with self._lock:
             self._messages += 1
 
     def count_snapshot(self) -> int:
-        """One of the messages was a picture; its number, from 1."""
+        """Count a snapshot that the centre has received. Return its number, from 1."""
         with self._lock:
             self._snapshots += 1
             return self._snapshots
 
     def set_health(self, health: HealthReport) -> None:
-        """The box has said how it is."""
+        """Store the newest health report."""
         with self._lock:
             self._health = health
 
     def add_event(self, event: Event) -> None:
-        """An event of the box, or news of one, has arrived at the centre."""
+        """Count a revision of an event that the centre has received."""
         with self._lock:
             if event.phase in _START_PHASES:
                 self._event_counts[event.kind] += 1
@@ -115,11 +112,11 @@ class DemoStats:
             if event.phase != "update":
                 self._event_total += 1
                 self._recent_events.append(
-                    ArrivedEvent(t_s=t_s, kind=event.kind, text=describe_event(event))
+                    LogLine(t_s=t_s, kind=event.kind, text=describe_event(event))
                 )
 
     def view(self) -> StatsView:
-        """How it stands."""
+        """Return a snapshot of all counts."""
         with self._lock:
             result = self._last_result
             first_ns = self._first_ns or 0

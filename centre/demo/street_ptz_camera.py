@@ -1,4 +1,4 @@
-"""The camera on the demo's head: the rendered avenue, as the head's body looks at it."""
+"""The camera on the demo's head: the rendered street, seen from the head's true pose."""
 
 import threading
 from collections.abc import Callable
@@ -16,15 +16,13 @@ from drivers.rendered_street.planes import bgr_to_planes
 from drivers.rendered_street.surround_renderer import SurroundRenderer
 from drivers.simulated.motion import HeadSimulator
 
-NS_PER_S = 1_000_000_000
 ImageArray = npt.NDArray[np.uint8]
 
 
 class HeadMountedStreetCamera:
-    """A Camera that gives frames alone, at their own pace.
+    """A Camera that returns frames only, at `fps`; a frame that is rendered too late is skipped.
 
-    Where the head's body is in truth decides what it sees, not what the head says. A picture that
-    could not be painted in time is left out.
+    Its view follows the simulated mechanics, not the position that the head reports.
     """
 
     def __init__(
@@ -37,9 +35,9 @@ class HeadMountedStreetCamera:
         wanted: StreamRequest,
         clock_ns: Callable[[], int],
     ) -> None:
-        """`street` paints pictures of `size_px`, width and height."""
+        """Open the camera. `street` renders images of `size_px` (width, height)."""
         self._street = street
-        self._frame_interval_ns = round(NS_PER_S / fps)
+        self._frame_interval_ns = round(1e9 / fps)
         self._head_motion = head_motion
         self._fov = fov
         self._clock_ns = clock_ns
@@ -63,13 +61,13 @@ class HeadMountedStreetCamera:
         return self._info
 
     def read(self, timeout_s: float) -> Frame | None:
-        """The next frame; None where none is due within `timeout_s`."""
+        """Return the next frame, or None if none is due within `timeout_s`."""
         elapsed_ns = self._clock_ns() - self._start_ns
         seq = max(self._seq + 1, elapsed_ns // self._frame_interval_ns)
-        wait_s = (seq * self._frame_interval_ns - elapsed_ns) / NS_PER_S
+        wait_s = (seq * self._frame_interval_ns - elapsed_ns) / 1e9
         self._closed.wait(max(0.0, min(wait_s, timeout_s)))
         if self._closed.is_set():
-            raise DriverError("absent", "the street: is closed")
+            raise DriverError("absent", "the rendered street is closed")
         if wait_s > timeout_s:
             return None
         self._seq = seq
@@ -78,11 +76,11 @@ class HeadMountedStreetCamera:
         return Frame(seq=seq, t_ns=t_ns, y=y, u=u, v=v)
 
     def close(self) -> None:
-        """End; a waiting `read` ends at once."""
+        """Close the camera; a blocked `read` raises at once."""
         self._closed.set()
 
     def _paint(self, t_ns: int, seq: int) -> ImageArray:
         state = self._head_motion.state_at(t_ns)
         fov_deg = horizontal_fov_deg(self._fov, state.zoom)
-        street_s = (t_ns - self._start_ns) / NS_PER_S
+        street_s = (t_ns - self._start_ns) / 1e9
         return self._street.render(state.pan_deg, state.tilt_deg, fov_deg, street_s, seq)

@@ -1,4 +1,4 @@
-"""The demo's camera: a film once, at its own pace, or as fast as every frame can be judged."""
+"""The demo's camera: a video played once, paced by its own clock or by the detector."""
 
 import threading
 from collections.abc import Callable
@@ -10,37 +10,36 @@ from drivers.errors import DriverError
 from drivers.media import Frame, Packet, StreamInfo
 
 PROCESS_TIMEOUT_S = 20.0
-"""A frame that is not judged in this time is given up, so that the film goes on."""
+"""The camera goes on if a frame has not been processed after this time."""
 
 
 class FramePacer:
-    """Lets a frame through once the one before it was judged."""
+    """Holds back a frame until the one before it has been processed."""
 
     def __init__(self) -> None:
         self._free = threading.Event()
         self._free.set()
 
     def mark_busy(self) -> None:
-        """A frame is on its way to be judged."""
+        """Note that a frame has been handed over."""
         self._free.clear()
 
     def mark_free(self) -> None:
-        """It was judged."""
+        """Note that the frame has been processed."""
         self._free.set()
 
     def wait_until_free(self, timeout_s: float) -> bool:
-        """Whether the next one may come."""
+        """Wait for the frame to be processed. Return False on a timeout."""
         return self._free.wait(timeout_s)
 
 
 class DemoVideoCamera:
-    """A replay camera that ends after `seconds` of the film, and keeps to the turnstile, if any.
+    """A camera that ends after `duration_s`, and is slowed down by `pacer`, if there is one.
 
-    Invariant: with a turnstile no frame is handed over before the one before it was judged, so
-    that none is replaced on its way.
+    Invariant: with a pacer no frame is handed over before the one before it was processed, so
+    that the detect stage, which takes the newest frame, skips none.
 
-    `base_ns` is added to the film's own times: a film that is played faster than it was made
-    would otherwise have happened when the machine booted.
+    `base_ns` is added to the video's own times, which start at zero: the machine's boot.
     """
 
     def __init__(
@@ -55,11 +54,11 @@ class DemoVideoCamera:
 
     @property
     def info(self) -> StreamInfo:
-        """The film's parameters."""
+        """The video's parameters."""
         return self._camera.info
 
     def read(self, timeout_s: float) -> Packet | Frame | None:
-        """The next packet or frame. Raises DriverError `ended` at the end of the span, too."""
+        """Return the next packet or frame. Raises: DriverError `ended` after `duration_s`, too."""
         if self._pacer is not None and not self._pacer.wait_until_free(timeout_s):
             self._waited_s += timeout_s
             if self._waited_s < PROCESS_TIMEOUT_S:
@@ -71,29 +70,27 @@ class DemoVideoCamera:
         if self._first_ns is None:
             self._first_ns = media.t_ns
         if self._duration_ns is not None and media.t_ns - self._first_ns >= self._duration_ns:
-            raise DriverError("ended", "the part of the film that was asked for is over")
+            raise DriverError("ended", "the requested part of the video has been played")
         if self._pacer is not None and isinstance(media, Frame):
             self._pacer.mark_busy()
         return msgspec.structs.replace(media, t_ns=self._base_ns + media.t_ns)
 
     def close(self) -> None:
-        """Close the film."""
+        """Close the video."""
         self._camera.close()
 
 
 class OpenOnce:
-    """Opens the film the first time; after that it has ended. A box would wait for its camera to
-    come back, and a film does not.
-    """
+    """Opens the camera once. A box reopens a lost camera, but a video that has ended stays ended."""
 
     def __init__(self, open_camera: Callable[[StreamRequest], Camera]) -> None:
         self._open_camera = open_camera
         self._opened = False
 
     def __call__(self, wanted: StreamRequest) -> Camera:
-        """The film, or DriverError `ended`."""
+        """Return the camera. Raises: DriverError `ended` on every later call."""
         if self._opened:
-            raise DriverError("ended", "the film was played to its end")
+            raise DriverError("ended", "the video was played to its end")
         camera = self._open_camera(wanted)
         self._opened = True
         return camera

@@ -1,4 +1,4 @@
-"""Which film the demo plays, and the scene that goes with it."""
+"""Choice of the video that the demo plays, with its scene."""
 
 from pathlib import Path
 from typing import Any, Self
@@ -13,11 +13,11 @@ from centre.demo import clip
 
 SCENES_FOLDER = Path(__file__).parent / "scenes"
 RENDERED_STREET_S = 60.0
-"""How much of the rendered street is shown; it would never end."""
+"""How much of the rendered street, which never ends, is played."""
 
 
 class DemoVideo(msgspec.Struct, frozen=True, kw_only=True):
-    """What is played: a camera driver with its options, and the scene drawn for it."""
+    """A video: the camera driver with its options, and its scene. `path` is None if rendered."""
 
     title: str
     driver: str
@@ -30,10 +30,10 @@ class DemoVideo(msgspec.Struct, frozen=True, kw_only=True):
 def choose_video(
     video: Path | None, *, fast: bool, work_folder: Path, console: Console
 ) -> DemoVideo:
-    """The film that was asked for, else the pedestrians, else the rendered street.
+    """Return `video`, or the default clip, or the rendered street if that cannot be fetched.
 
-    A film in a codec that cannot be recorded is turned into H.264 in the folder `work`. Raises
-    UserError where a film that was asked for cannot be read.
+    A video whose codec cannot be recorded is transcoded to H.264 in `work_folder`.
+    Raises: UserError if `video` cannot be read.
     """
     with _PreparationProgress(console) as progress:
         if video is not None:
@@ -45,9 +45,7 @@ def choose_video(
         try:
             path = clip.fetch_default_clip(progress)
         except clip.ClipUnavailable as error:
-            message = (
-                f"The clip of real people is not to be had ({error}): here is a rendered street."
-            )
+            message = f"The default video cannot be fetched ({error}). Playing a rendered street."
             console.print(Text(message), soft_wrap=True)
             return _rendered_street(fast=fast)
     return _replay_video(path, "pedestrians, PETS 2009", SCENES_FOLDER / "vtest.toml", fast=fast)
@@ -79,7 +77,7 @@ def _rendered_street(*, fast: bool) -> DemoVideo:
 
 
 class _PreparationProgress:
-    """Shows the progress of getting the film: a bar for each step on a terminal, else a line."""
+    """Progress of fetching and transcoding: a bar for each step on a terminal, else a line."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -101,7 +99,7 @@ class _PreparationProgress:
         self._progress.stop()
 
     def __call__(self, step: str, fraction: float) -> None:
-        """How far a step is, 0..1."""
+        """Show the fraction (0..1) of a step that is done."""
         if step != self._step or self._task is None:
             self._step = step
             self._task = self._progress.add_task(step, total=1.0)

@@ -1,4 +1,4 @@
-"""The demo with a head, as far as it is pure: whose turn it is, what is told, what is shown."""
+"""The demo with a head, its pure parts: script, log and screen."""
 
 import io
 from pathlib import Path
@@ -13,7 +13,7 @@ from agent.base.health_model import HeadHealth
 from agent.base.model import CommandAccepted, CommandDone, CommandRefused
 from agent.config.heads import FieldOfView, ForbiddenSector
 from centre.demo.ptz_log import PtzLog, ReportedLease
-from centre.demo.ptz_screen import PtzDemoState, format_holder, render_compass, render_ptz_screen
+from centre.demo.ptz_screen import PtzDemoState, format_holder, ptz_screen, render_compass
 from centre.demo.ptz_script import (
     AMINA,
     JONAS,
@@ -24,6 +24,7 @@ from centre.demo.ptz_script import (
     ScriptStep,
     StepTrigger,
 )
+from centre.demo.screen import render_screen
 from centre.demo.stats import DemoStats
 from centre.demo.street_ptz_camera import HeadMountedStreetCamera
 from drivers.contracts import Pose, Range, StreamRequest
@@ -41,7 +42,7 @@ WINDOWS = ForbiddenSector(name="windows", pan_deg=(-120, -60), tilt_deg=(20, 60)
 def head(**more: Any) -> HeadHealth:
     """A head that stands, and nobody has it."""
     plain: dict[str, Any] = {
-        "name": "mast",
+        "name": "head",
         "open": True,
         "pan_deg": 0.0,
         "tilt_deg": 0.0,
@@ -50,7 +51,7 @@ def head(**more: Any) -> HeadHealth:
         "moving": False,
         "preset": None,
         "holder": None,
-        "tour": "round",
+        "tour": "tour",
         "reconnects": 0,
         "moved_pan_deg": 0.0,
         "moved_tilt_deg": 0.0,
@@ -156,10 +157,10 @@ def test_a_lease_runs_out_where_nobody_says_more_and_the_tour_resumes() -> None:
     assert chronicle.update_head(12.0, head(holder="tour", preset="avenue"))
     after = told(chronicle)[4:]
     assert after == [
-        "done: the head is amina's for 8.0 s",
-        "Amina (control room) has been silent for 8 s: the lease has run out",
-        "the tour 'round' resumes by itself",
-        "the tour stops at 'avenue'",
+        "done: amina has the lease for 8.0 s",
+        "no command from Amina (control room) for 8 s: the lease has expired",
+        "tour 'tour' resumes by itself",
+        "the tour stops at preset 'avenue'",
     ]
     story = chronicle.milestones
     assert [name for _, name in story.tour_stops] == ["square", "avenue"]
@@ -179,8 +180,8 @@ def test_a_head_that_was_given_back_has_no_lease_that_runs_out() -> None:
     chronicle.add_reply(1.1, CommandDone(command="b", verb="ptz", result=msgspec.Raw(b"{}")))
     chronicle.update_head(1.2, head(holder="tour"))
     assert chronicle.milestones.lease_expiry is None
-    assert "the tour 'round' has the head" in told(chronicle)
-    assert not any("silent" in text for text in told(chronicle))
+    assert "tour 'tour' has the head" in told(chronicle)
+    assert not any("expired" in text for text in told(chronicle))
 
 
 def test_a_refusal_is_told_in_the_box_s_own_sentence() -> None:
@@ -248,7 +249,7 @@ def test_a_picture_over_the_back_is_shown_at_both_ends_of_the_compass() -> None:
 def test_the_screen_with_a_head_fits_the_terminal(columns: int, rows: int) -> None:
     console = Console(width=columns, height=rows, force_terminal=True, file=io.StringIO())
     with console.capture() as captured:
-        console.print(render_ptz_screen(moment(), columns, rows))
+        console.print(render_screen(ptz_screen(moment()), columns, rows))
     lines = captured.get().rstrip("\n").split("\n")
     assert len(lines) <= rows or rows < 24
     assert ("\u2580" in captured.get()) == (columns >= 90)
@@ -257,10 +258,10 @@ def test_the_screen_with_a_head_fits_the_terminal(columns: int, rows: int) -> No
 @pytest.mark.parametrize(
     ("holder", "tour", "says"),
     [
-        ("tour", "round", "the tour 'round'"),
-        ("operator", None, "an operator"),
-        (None, "round", "nobody now (the tour 'round' runs)"),
-        (None, None, "nobody"),
+        ("tour", "tour", "tour 'tour'"),
+        ("operator", None, "operator"),
+        (None, "tour", "none (tour 'tour' is running)"),
+        (None, None, "none"),
     ],
 )
 def test_who_has_the_head_is_said_in_words(holder: str | None, tour: str | None, says: str) -> None:
@@ -272,7 +273,7 @@ def test_who_has_the_head_is_said_in_words(holder: str | None, tour: str | None,
     [
         (12.0, "Amina (control room), for 8.0 s more"),
         (20.5, "Amina (control room), for 0.0 s more"),
-        (30.0, "an operator"),
+        (30.0, "operator"),
     ],
 )
 def test_a_lease_that_is_long_over_is_not_shown_as_the_one_that_holds(

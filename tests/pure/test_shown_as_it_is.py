@@ -14,14 +14,16 @@ from agent.cli import probe_tables
 from agent.diagnostics.probe.results import FoundOnvif, ProbeResult, ProbeSection
 from agent.reporting.payloads import OnlineStatus, StatusMessage
 from centre.cli import watch
-from centre.demo.display import PlainDisplay
+from centre.demo.display import open_display
 from centre.demo.files import DemoFiles
 from centre.demo.ptz_log import PtzLog
-from centre.demo.ptz_summary import PtzSummary, print_ptz_summary
-from centre.demo.screen import DemoState, render_screen
-from centre.demo.stats import DemoStats
+from centre.demo.ptz_summary import PtzResult
+from centre.demo.screen import ScreenContent, render_screen, status_table
+from centre.demo.stats import DemoStats, LogLine
 from centre.demo.summary import DemoSummary, print_summary, program_name
+from centre.demo.video_screen import video_screen
 from centre.demo.video_source import DemoVideo
+from centre.demo.video_summary import VideoResult
 from centre.fleet_view import FleetView
 
 WRITTEN = ["Avenue [north]", "Depot [/b2]", "fe80:ab:cd:1", "[bold]", "\\[x]"]
@@ -97,61 +99,51 @@ def test_what_a_device_says_of_itself_is_shown(words: str) -> None:
     assert "http://[fe80::ab:cd:1]" in read(console)
 
 
-def summary_of(film: Path, out: Path) -> DemoSummary:
+def summary_of(result: VideoResult | PtzResult, title: str, out: Path) -> DemoSummary:
     return DemoSummary(
+        title=title,
+        duration_s=1.0,
+        result=result,
         stats=DemoStats().view(),
         footage=None,
-        export_check=None,
         faults=(),
-        skipped_frames=0,
         unacked_messages=0,
-        video_error=f"annotated film {film.name}: no",
         interrupted=False,
-        video=DemoVideo(
-            title=film.name,
-            driver="replay",
-            options={},
-            scene=out,
-            duration_s=1.0,
-            path=film,
-        ),
         files=DemoFiles(out),
     )
 
 
 @pytest.mark.parametrize("name", [f"{words.replace('/', '')}.mp4" for words in WRITTEN])
-def test_the_demo_names_a_film_as_it_is_called_and_its_command_can_be_typed(
+def test_the_demo_names_a_video_as_it_is_called_and_its_command_can_be_typed(
     name: str, tmp_path: Path
 ) -> None:
     console = paper(1000)
     out = tmp_path / "out [x]"
-    print_summary(summary_of(Path(name), out), console, "vigie")
+    video = DemoVideo(
+        title=name, driver="replay", options={}, scene=out, duration_s=1.0, path=Path(name)
+    )
+    problem = f"annotated video {name}: no"
+    result = VideoResult(video=video, export_check=None, skipped_frames=0, video_error=problem)
+    print_summary(summary_of(result, name, out), console, "vigie")
     said = read(console)
     assert f"\n{name}, 0 s played" in said
-    assert f"The annotated film failed: annotated film {name}: no" in said
+    assert f"Annotation  FAILED: annotated video {name}: no" in said
     (command,) = (line for line in said.splitlines() if line.startswith("  vigie replay"))
     assert shlex.split(command)[:5] == ["vigie", "replay", name, "--scene", f"{out}/scene.toml"]
 
 
 def test_the_demo_of_a_head_names_a_configuration_that_can_be_typed(tmp_path: Path) -> None:
-    files = DemoFiles(tmp_path / "out [x]")
-    files.config.touch()
     console = paper(1000)
-    summary = PtzSummary(
-        milestones=PtzLog().milestones,
-        duration_s=1.0,
-        stats=DemoStats().view(),
-        footage=None,
-        faults=(),
-        unacked_messages=0,
-        interrupted=True,
-        files=files,
+    summary = summary_of(
+        PtzResult(milestones=PtzLog().milestones), "pan-tilt head", tmp_path / "out [x]"
     )
-    print_ptz_summary(summary, console, "vigie")
+    summary.files.config.touch()
+    print_summary(summary, console, "vigie")
     said = read(console)
     (command,) = (line for line in said.splitlines() if line.startswith("  vigie ptz"))
-    assert shlex.split(command) == ["vigie", "ptz", "--config", str(files.config), "move", "left"]
-    assert f"  {files.config} " in said
+    config = summary.files.config
+    assert shlex.split(command) == ["vigie", "ptz", "--config", str(config), "move", "left"]
+    assert f"  {config} " in said
 
 
 def test_the_program_can_be_typed_where_its_folder_has_a_space(tmp_path: Path) -> None:
@@ -162,16 +154,25 @@ def test_the_program_can_be_typed_where_its_folder_has_a_space(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("title", WRITTEN)
-def test_the_screen_of_the_demo_has_the_films_title(title: str) -> None:
-    moment = DemoState(
-        stats=DemoStats().view(), video_title=title, duration_s=80, broker_url="mqtt://127.0.0.1:1"
-    )
+def test_the_screen_of_the_demo_has_the_videos_title(title: str) -> None:
+    moment = video_screen(DemoStats().view(), title, 80, "mqtt://127.0.0.1:1")
     assert f"Vigie demo: {title}, 0:00 of 1:20" in shown(render_screen(moment, 80, 40))
 
 
 @pytest.mark.parametrize("said", WRITTEN)
 def test_without_a_screen_the_demos_lines_are_what_was_said(said: str) -> None:
     console = paper()
-    with PlainDisplay(console, lambda line: [line]) as view:
-        view.show(said)
-    assert read(console) == f"{said}\n"
+    moment = ScreenContent(
+        t_s=1.0,
+        title="",
+        stats=DemoStats().view(),
+        status=status_table(),
+        status_line="",
+        log_title="",
+        log=(LogLine(t_s=1.0, kind="line", text=said),),
+        log_total=1,
+    )
+    with open_display(console) as show:
+        show(moment)
+        show(moment)
+    assert read(console) == f"    1.0 s  {said}\n"

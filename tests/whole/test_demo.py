@@ -1,4 +1,4 @@
-"""`vigie demo` as a newcomer meets it: films, no film, no network, wrong words, Ctrl-C."""
+"""`vigie demo`: videos, no video, no network, wrong options, Ctrl-C."""
 
 import hashlib
 import importlib.util
@@ -25,9 +25,10 @@ from rich.console import Console
 from agent.base.model import Event
 from centre.demo import broker, clip
 from centre.demo.event_text import describe_event
-from centre.demo.screen import DemoState, render_screen
+from centre.demo.screen import render_screen
 from centre.demo.stats import DemoStats
 from centre.demo.video_camera import DemoVideoCamera, FramePacer, OpenOnce
+from centre.demo.video_screen import video_screen
 from drivers.camera.fake import Options, open_camera
 from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
@@ -83,7 +84,7 @@ def test_a_film_goes_in_and_counts_events_and_files_come_out(film: Path, tmp_pat
     done = run("--fast", "--video", film, "--seconds", "5", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    for word in ("Followed", "delivered to the centre", "none was skipped", "Try next:"):
+    for word in ("Tracked", "received by the centre", "none skipped", "Try next:"):
         assert word in done.stdout
     assert re.search(r"^Faults +none", done.stdout, re.MULTILINE), done.stdout
     out = tmp_path / "demo-out"
@@ -113,7 +114,7 @@ def test_without_network_and_film_a_street_is_rendered_and_told(tmp_path: Path) 
         "--fast", "--seconds", "6", cwd=tmp_path, PATH=str(nothing), XDG_CACHE_HOME=str(tmp_path)
     )
     assert done.returncode == 0, done.stderr
-    assert "here is a rendered street" in done.stdout
+    assert "Playing a rendered street" in done.stdout
     assert "car" in done.stdout
     assert "verified with the key that the centre knows" in " ".join(done.stdout.split())
     assert frames_in(tmp_path / "demo-out" / "export" / "clip.mp4") > 0
@@ -262,7 +263,7 @@ def test_a_turnstile_keeps_the_second_frame_until_the_first_is_judged() -> None:
     third = camera.read(0.01)
     assert isinstance(third, Frame)
     turnstile.mark_free()
-    with pytest.raises(DriverError, match="asked for is over"):
+    with pytest.raises(DriverError, match="has been played"):
         camera.read(0.01)
 
 
@@ -291,7 +292,7 @@ def test_a_film_is_opened_once() -> None:
             '6 in a crowd at "square"',
         ),
         (demo_values.make_event("queue", "end", name="lights"), 'the queue at "lights" is gone'),
-        (demo_values.make_event("view_dark", "end"), "the picture is dark: over"),
+        (demo_values.make_event("view_dark", "end"), "the view is dark: over"),
         (demo_values.make_event("camera_lost", "begin"), "the camera is lost"),
         (demo_values.make_event("reported", "begin", name="Motion"), "the camera reports Motion"),
         (
@@ -320,12 +321,7 @@ def test_the_screen_fits_the_terminal(columns: int, rows: int) -> None:
     for event in demo_values.all_events():
         tally.add_event(event)
     tally.set_health(demo_values.make_health_report())
-    moment = DemoState(
-        stats=tally.view(),
-        video_title="a film",
-        duration_s=80,
-        broker_url="mqtt://127.0.0.1:1",
-    )
+    moment = video_screen(tally.view(), "a film", 80, "mqtt://127.0.0.1:1")
     console = Console(width=columns, height=rows, force_terminal=True, file=io.StringIO())
     with console.capture() as captured:
         console.print(render_screen(moment, columns, rows))

@@ -1,10 +1,11 @@
-"""`vigie demo --ptz`: a head on a serial line, a tour, and people who take it over MQTT."""
+"""`vigie demo --ptz`: a head on a serial line, a tour, and operators who take it over MQTT."""
 
 import hashlib
 import io
 import json
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 from rich.console import Console
 
 from agent.config import configuration
-from centre.demo.ptz_demo import PtzDemoRequest, run_ptz_demo
+from centre.demo.demo import run_demo
+from centre.demo.ptz_scenario import PtzOptions, PtzScenario
 from centre.demo.ptz_script import (
     AMINA,
     CAMERA_NAME,
@@ -24,7 +26,8 @@ from centre.demo.ptz_script import (
     ScriptStep,
     StepTrigger,
 )
-from centre.demo.ptz_summary import print_ptz_summary
+from centre.demo.ptz_summary import PtzResult
+from centre.demo.summary import print_summary
 from tests.whole.test_demo import run
 
 SHORT = PtzScript(
@@ -32,24 +35,24 @@ SHORT = PtzScript(
         *SETUP_STEPS,
         ScriptStep(
             person=AMINA,
-            action_text="takes the head",
+            action_text="acquires the head",
             args={"do": "acquire", "head": HEAD_NAME},
             trigger=StepTrigger(holder="tour", tour_stops=1, delay_s=1.2),
         ),
         ScriptStep(
             person=AMINA,
-            action_text="wants a picture",
+            action_text="requests a snapshot",
             verb="snapshot",
             args={"camera": CAMERA_NAME},
         ),
         ScriptStep(
             person=TRAFFIC_DESK,
-            action_text="wants the head",
+            action_text="requests the head",
             args={"do": "goto", "head": HEAD_NAME, "pan_deg": 0.0, "tilt_deg": 0.0},
         ),
         ScriptStep(
             person=AMINA,
-            action_text="looks at the windows",
+            action_text="requests a view of the windows",
             args={"do": "goto", "head": HEAD_NAME, "pan_deg": -90.0, "tilt_deg": 25.0},
             with_token=True,
         ),
@@ -94,8 +97,8 @@ def test_a_tour_an_operator_a_lease_that_runs_out_the_tour_again_and_a_panorama(
     out = tmp_path / "out"
     said = io.StringIO()
     console = Console(file=said, width=120)
-    summary = run_ptz_demo(PtzDemoRequest(out=out, script=SHORT), console)
-    print_ptz_summary(summary, console, "vigie")
+    summary = run_demo(partial(PtzScenario, PtzOptions(script=SHORT)), out, console)
+    print_summary(summary, console, "vigie")
     found = messages(out)
 
     def lease_of_amina(kind: str, data: Any) -> bool:
@@ -124,7 +127,8 @@ def test_a_tour_an_operator_a_lease_that_runs_out_the_tour_again_and_a_panorama(
     pictures = [m for m in found if m["topic"].split("/")[4] == "snapshot"]
     assert result["sha256"] in {picture["sha256"] for picture in pictures}
 
-    told = summary.milestones
+    assert isinstance(summary.result, PtzResult)
+    told = summary.result.milestones
     assert told.stored_presets == ("avenue", "square", "behind")
     assert told.takeover is not None
     assert told.lease_expiry is not None
@@ -140,10 +144,10 @@ def test_a_tour_an_operator_a_lease_that_runs_out_the_tour_again_and_a_panorama(
     plain = " ".join(said.getvalue().split())
     for words in (
         "the tour stops at",
-        "Amina (control room) takes the head",
-        "the lease has run out",
+        "Amina (control room) acquires the head",
+        "the lease has expired",
         "resumes by itself",
-        "the panorama is written",
+        "panorama written",
         "Try next:",
     ):
         assert words in plain
@@ -157,17 +161,17 @@ def test_it_ends_after_the_seconds_that_were_asked_for_and_tells_what_came_until
     done = run("--ptz", "--seconds", "4", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    assert "answers on its line" in done.stdout
+    assert "answers on its serial line" in done.stdout
     assert "Jonas (technician) turns the head" in done.stdout
-    assert "it did not come to that" in done.stdout
+    assert "did not happen" in done.stdout
     assert (tmp_path / "demo-ptz" / "vigie.toml").exists()
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--fast"], "--fast does not go with --ptz"),
-        (["--video", "film.mp4"], "--video does not go with --ptz"),
+        (["--fast"], "--fast: not with --ptz"),
+        (["--video", "film.mp4"], "--video: not with --ptz"),
     ],
 )
 def test_what_is_of_films_does_not_go_with_a_head(

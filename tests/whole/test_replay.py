@@ -165,7 +165,7 @@ GOOD = ["{clip}", "--scene", "{scene}", "--events", "{folder}/e.jsonl"]
         (
             {"{folder}/e.jsonl": "/dev/null", "+": "--tracks /dev/null --annotate /dev/full"},
             2,
-            "annotated film '/dev/full': No space left on device",
+            "annotated video '/dev/full': No space left on device",
         ),
     ],
 )

@@ -1,0 +1,203 @@
+"""Scenario of the demo with a head: a street all around, a guard tour, and two operators."""
+
+import queue
+import random
+import shutil
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+from rich.console import Console
+
+from agent.app.actuator_specs import load_actuator_specs
+from agent.app.agent import Agent
+from agent.base.clock import Clock
+from agent.base.errors import UserError
+from agent.base.health_model import HeadHealth
+from agent.base.model import FrameResult, Reply
+from agent.config.heads import FieldOfView
+from agent.reporting.payloads import EventData, SnapshotHeader
+from agent.runtime.stage import StageThread
+from centre.demo.demo import CONNECT_TIMEOUT_S
+from centre.demo.demo_operator import DemoOperator
+from centre.demo.files import DemoFiles
+from centre.demo.ptz_config import RenderedStreet, build_camera_source, visca_options, write_config
+from centre.demo.ptz_log import PtzLog
+from centre.demo.ptz_screen import PtzDemoState, ptz_screen
+from centre.demo.ptz_script import PRESETS, SCRIPT, PtzScript, ScriptRunner
+from centre.demo.ptz_summary import PtzResult
+from centre.demo.screen import ScreenContent
+from centre.demo.simulated_head import SimulatedHead
+from centre.demo.stats import StatsView
+from drivers.media import Frame
+
+_STOP_TIMEOUT_S = 10.0
+
+
+class PtzOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The script, and after how many seconds to end before its end."""
+
+    duration_s: float | None = None
+    script: PtzScript = SCRIPT
+
+
+class _ReceivedSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    header: SnapshotHeader
+    path: Path
+
+
+_InboxItem: TypeAlias = Reply | EventData | _ReceivedSnapshot
+
+
+class PtzScenario:
+    """Moves a simulated head by commands over MQTT. Only `_enqueue` is called on other threads."""
+
+    title = "pan-tilt head"
+
+    def __init__(
+        self,
+        options: PtzOptions,
+        files: DemoFiles,
+        broker_url: str,
+        clock: Clock,
+        console: Console,
+    ) -> None:
+        """Write the configuration and render the street, which takes some seconds."""
+        self._options = options
+        self._files = files
+        self._clock = clock
+        self.config = write_config(files, broker_url, options.script)
+        console.print("Rendering a street all around the pole ...", highlight=False)
+        street = RenderedStreet(self.config)
+        console.print(
+            "On the pole: a camera on a pan-tilt head, connected by a serial line (a "
+            "pseudo-terminal) and VISCA. Below is what the box reports over MQTT.",
+            highlight=False,
+            soft_wrap=True,
+        )
+        self._simulated_head = SimulatedHead(visca_options(self.config), clock.boottime_ns)
+        self.source = build_camera_source(self.config, clock, self._simulated_head.motion, street)
+        self.specs = load_actuator_specs(self.config, clock, "demo")
+        self._log = PtzLog()
+        self._script_runner = ScriptRunner(options.script)
+        self._inbox: queue.SimpleQueue[tuple[float, _InboxItem]] = queue.SimpleQueue()
+        self._snapshots: dict[str, Path] = {}
+        rng = random.Random()  # noqa: S311 - jitter, not secrets
+        self._operator = DemoOperator(
+            self.config.broker, self.config.box.id, self._enqueue, clock, rng
+        )
+        self._operator_thread = StageThread(self._operator, clock.boottime_ns, rng, vital=False)
+        self._start_ns = clock.boottime_ns()
+
+    def start(self, agent: Agent) -> None:
+        """Connect the operators. Raises: UserError if the broker does not answer."""
+        self._agent = agent
+        self._operator_thread.start()
+        if not self._operator.online.wait(CONNECT_TIMEOUT_S):
+            raise UserError(f"demo: the broker at {self.config.broker.url} does not answer")
+        self._start_ns = self._clock.boottime_ns()
+
+    def on_frame_result(self, frame: Frame, result: FrameResult) -> None:
+        """Ignore the frame: it is only counted."""
+
+    def on_event(self, event: EventData) -> None:
+        """Enqueue the event."""
+        self._enqueue(event)
+
+    def on_snapshot(self, header: SnapshotHeader, path: Path) -> None:
+        """Enqueue the snapshot."""
+        self._enqueue(_ReceivedSnapshot(header=header, path=path))
+
+    def advance(self, *, draining: bool) -> None:
+        """Log what has arrived. Unless `draining`, send the script's command that is due."""
+        self._process_inbox()
+        head = self._head()
+        if self._log.update_head(self._now_s(), head):
+            self._script_runner.on_tour_stop()
+        if not draining:
+            self._send_due_step(head)
+
+    def is_over(self) -> bool:
+        """Return whether the script or the time has ended."""
+        t_s, duration_s = self._now_s(), self._options.duration_s
+        return self._script_runner.is_over(t_s) or (duration_s is not None and t_s >= duration_s)
+
+    def screen(self, stats: StatsView) -> ScreenContent:
+        """Return the current moment."""
+        (pipeline,) = self._agent.pipelines
+        active = None if pipeline.active_scene is None else pipeline.active_scene.current()
+        config = self.config.head[0]
+        state = PtzDemoState(
+            t_s=self._now_s(),
+            stats=stats,
+            head=self._head(),
+            lease=self._log.lease,
+            rules_active=active is not None and active.scene is not None,
+            scene_preset=None if active is None else active.preset,
+            log_lines=tuple(self._log.lines),
+            preset_pans_deg={
+                name: PRESETS[name][0] for name in self._log.milestones.stored_presets
+            },
+            forbidden=config.forbidden,
+            fov=config.fov_deg or FieldOfView(wide=60, tele=60),
+            head_text=f"'{config.name}', {config.driver.upper()} at {config.options['baud']} baud",
+            broker_url=self.config.broker.url,
+        )
+        return ptz_screen(state)
+
+    def finish(self, public_key: str | None) -> PtzResult:
+        """Return the milestones."""
+        return PtzResult(milestones=self._log.milestones)
+
+    def close(self) -> None:
+        """Stop the operators and disconnect the head."""
+        self._operator_thread.stop()
+        self._operator_thread.join(_STOP_TIMEOUT_S)
+        self._simulated_head.close()
+
+    def _head(self) -> HeadHealth:
+        (head,) = self._agent.actuators.heads_health()
+        return head
+
+    def _send_due_step(self, head: HeadHealth) -> None:
+        step = self._script_runner.next_step(self._now_s(), head)
+        if step is None:
+            return
+        args = step.args
+        if step.with_token:
+            args = args | {"token": self._log.lease_token(step.person)}
+        command_id = self._operator.send(step.person, step.verb, args)
+        self._log.add_command(self._now_s(), command_id, step)
+
+    def _process_inbox(self) -> None:
+        while not self._inbox.empty():
+            t_s, item = self._inbox.get()
+            match item:
+                case EventData():
+                    self._log.add_event(t_s, item)
+                case _ReceivedSnapshot():
+                    self._on_snapshot(t_s, item)
+                case _:
+                    if self._log.add_reply(t_s, item):
+                        self._script_runner.on_reply(t_s)
+                    self._save_panorama(t_s)
+
+    def _on_snapshot(self, t_s: float, snapshot: _ReceivedSnapshot) -> None:
+        data = snapshot.header.data
+        if data.event is None:
+            self._snapshots[data.sha256] = snapshot.path
+            self._log.add_snapshot(t_s, snapshot.path)
+            self._save_panorama(t_s)
+
+    def _save_panorama(self, t_s: float) -> None:
+        """Copy the panorama once both its snapshot and the reply that names it have arrived."""
+        path = self._snapshots.pop(self._log.panorama_sha256 or "", None)
+        if path is not None:
+            shutil.copyfile(path, self._files.panorama)
+            self._log.add_panorama(t_s, self._files.panorama)
+
+    def _enqueue(self, item: _InboxItem) -> None:
+        self._inbox.put((self._now_s(), item))
+
+    def _now_s(self) -> float:
+        return (self._clock.boottime_ns() - self._start_ns) / 1e9

@@ -1,0 +1,84 @@
+"""The video demo's part of the summary: tracks, events, frames and the verified export."""
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from centre.demo.export_check import ExportCheck
+from centre.demo.files import DemoFiles
+from centre.demo.screen import format_count, format_counts
+from centre.demo.stats import StatsView
+from centre.demo.video_source import DemoVideo
+
+_EVENT_MEANINGS = {
+    "line": "crossed a line",
+    "zone": "entered a zone",
+    "dwell": "stayed long in a zone",
+    "stopped": "stopped vehicle",
+    "wrong_way": "wrong-way vehicle",
+    "person_on_carriageway": "person on the carriageway",
+}
+
+
+class VideoResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of the video scenario. `skipped_frames` arrived faster than they were processed."""
+
+    video: DemoVideo
+    export_check: ExportCheck | None
+    skipped_frames: int
+    video_error: str | None
+
+    def played_s(self, stats: StatsView, duration_s: float) -> float:
+        """Return how much of the video was played, however long that took."""
+        return stats.video_s
+
+    def rows(self, stats: StatsView) -> Iterator[tuple[str, str]]:
+        """Yield names and values for the summary."""
+        concurrent = f"at most {stats.max_concurrent_tracks} at once"
+        yield "Tracked", f"{format_counts(stats.track_counts)}; {concurrent}"
+        for line in stats.line_counts:
+            yield f"Line {line.line!r}", f"{format_count(line.label, line.count)} {line.direction}"
+        for kind, count in stats.event_counts.items():
+            meaning = _EVENT_MEANINGS.get(kind, kind.replace("_", " "))
+            yield "Event", f"{count} x {kind}: {meaning}"
+        skipped = f"{self.skipped_frames} skipped" if self.skipped_frames else "none skipped"
+        yield (
+            "Frames",
+            f"{stats.frames} processed, {skipped}; the detector ran {stats.inferences} times",
+        )
+        yield "Export", _format_export(self.export_check)
+        if self.video_error is not None:
+            yield "Annotation", f"FAILED: {self.video_error}"
+
+    def files(self, stats: StatsView, files: DemoFiles) -> Iterator[tuple[Path, str]]:
+        """Yield the files of this scenario, and what is in them."""
+        yield files.annotated_video, "the video with tracks, lines and events drawn on it"
+        yield files.snapshots, f"{stats.snapshots} snapshots of events"
+        yield (
+            files.export,
+            "the footage of the first events as evidence: open verify.html in it, choose the folder",
+        )
+
+    def next_command(self, files: DemoFiles, program: str) -> str:
+        """Return the command that replays the video against a scene that the user has edited."""
+        if self.video.path is None:
+            return f"{program} demo --video YOUR-VIDEO.mp4"
+        arguments = ["replay", str(self.video.path), "--scene", str(files.scene)]
+        arguments += ["--events", str(files.folder / "again.jsonl")]
+        arguments += ["--annotate", str(files.folder / "again.mp4")]
+        return f"{program} {shlex.join(arguments)}\n  (after moving a line in {files.scene})"
+
+
+def _format_export(export_check: ExportCheck | None) -> str:
+    if export_check is None:
+        return "none: there was no event"
+    if export_check.error is not None:
+        return f"FAILED: {export_check.error}"
+    segments = export_check.segments
+    return (
+        f"{export_check.clip_duration_s:.0f} s around the first events, {segments} signed "
+        f"file{'' if segments == 1 else 's'} and {export_check.receipts} receipts; verified with "
+        "the key that the centre knows"
+    )
