@@ -17,7 +17,7 @@ import numpy as np
 from agent.base.model import LABELS, BoundingBox, Detection, FrameResult
 from agent.detection.geometry import Point
 from agent.detection.pipeline import DetectionPipeline, PipelineSettings
-from agent.detection.rules.line_crossing import LineRule
+from agent.detection.rules.line_crossing import LineCrossingDetector
 from agent.detection.rules.road_users import TrackMemory
 from agent.detection.scene import SceneLine
 from agent.detection.tflite import TfliteDetector, open_detector
@@ -57,14 +57,15 @@ class LineCounter:
 
     def __init__(self, lines: list[SceneLine]) -> None:
         self._track_memory = TrackMemory()
-        self._rules = [LineRule(line, self._track_memory) for line in lines]
+        self._detectors = [LineCrossingDetector(line, self._track_memory) for line in lines]
         self.crossings: dict[str, list[scoring.CountedCrossing]] = {line.name: [] for line in lines}
 
     def update(self, frame_result: FrameResult) -> None:
         """Take the next sight."""
         self._track_memory.step(frame_result)
-        for rule in self._rules:
-            for crossing in rule.step():
+        for detector in self._detectors:
+            detector.step()
+            for crossing in detector.crossings:
                 self.crossings[crossing.line.name].append(
                     scoring.CountedCrossing(
                         crossing.t_ns / 1e9,
@@ -78,7 +79,11 @@ class LineCounter:
 def make_line(name: str, x1: float, y1: float, x2: float, y2: float) -> SceneLine:
     forward, backward = DIRECTIONS
     return SceneLine(
-        name=name, start=Point(x1, y1), to=Point(x2, y2), forward=forward, backward=backward
+        name=name,
+        start=Point(x1, y1),
+        to=Point(x2, y2),
+        forward_name=forward,
+        backward_name=backward,
     )
 
 

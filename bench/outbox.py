@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from agent.base.clock import SystemClock, boot_id
-from agent.base.model import LABELS, BoundingBox, Event, EventKind
+from agent.base.model import LABELS, BoundingBox, Event
 from agent.base.uuid7 import uuid7_factory
 from agent.config.configuration import BrokerConfig
 from agent.faults.registry import FaultRegistry
@@ -79,7 +79,7 @@ def open_outbox(folder: Path) -> Outbox:
     )
 
 
-def make_event(kind: EventKind = "line") -> OutgoingMessage:
+def make_event(kind: str = "line", *, is_emergency: bool = False) -> OutgoingMessage:
     """An event of the usual size, encoded anew each time as the agent does."""
     t_ns = CLOCK.boottime_ns()
     event_struct = Event(
@@ -98,7 +98,8 @@ def make_event(kind: EventKind = "line") -> OutgoingMessage:
         direction="towards centre",
         position=0.4,
     )
-    return topics.build_event_message(topics.build_event_data(event_struct, begin=CLOCK.utc(t_ns)))
+    data = topics.build_event_data(event_struct, begin=CLOCK.utc(t_ns))
+    return topics.build_event_message(data, is_emergency=is_emergency)
 
 
 def measure_outbox(
@@ -154,7 +155,11 @@ def durable_rows(folder: Path) -> list[Row]:
     return [
         *_compare_with_bare(folder, "many", make_event("line"), EVENTS, one_by_one=False),
         *_compare_with_bare(
-            folder, "singly", make_event("wrong_way"), SINGLE_EVENTS, one_by_one=True
+            folder,
+            "singly",
+            make_event("wrong_way", is_emergency=True),
+            SINGLE_EVENTS,
+            one_by_one=True,
         ),
     ]
 
@@ -202,7 +207,7 @@ def urgent_rows(folder: Path) -> list[Row]:
     waits_ms = []
     for _ in range(EMERGENCIES):
         start_s = time.perf_counter()
-        assert outbox.put(make_event("wrong_way")).wait(60)
+        assert outbox.put(make_event("wrong_way", is_emergency=True)).wait(60)
         waits_ms.append((time.perf_counter() - start_s) * 1000)
     outbox.close()
     waits_ms.sort()

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from agent.app.event_types import EVENT_TYPES
 from agent.base.model import Event, FrameResult, Label, Track
 from agent.detection import image
 from agent.detection.geometry import Point, bottom_centre
 from agent.detection.image import Rgb
-from agent.detection.rules.line_crossing import LineRule
+from agent.detection.rules.line_crossing import LineCrossingDetector
 from agent.detection.rules.road_users import TrackMemory
 from agent.detection.scene import Scene, SceneLine, Zone, ZoneKind
 from centre import draw as drawing
@@ -34,7 +35,6 @@ ZONE_COLOURS: dict[ZoneKind, Colour] = {
 }
 ALARM_COLOUR: Colour = (255, 82, 82)
 RECENT_CROSSING_COLOUR: Colour = (255, 236, 130)
-ALARM_KINDS = frozenset({"stopped", "wrong_way", "person_on_carriageway"})
 
 TRAIL_NS = 2_500_000_000
 CROSSING_HIGHLIGHT_NS = 600_000_000
@@ -59,7 +59,9 @@ class Annotator:
         self._scene = scene
         self._title = title
         self._road_users = TrackMemory()
-        self._line_rules = [LineRule(line, self._road_users) for line in scene.line]
+        self._crossing_detectors = [
+            LineCrossingDetector(line, self._road_users) for line in scene.line
+        ]
         self._counts: Counter[tuple[str, str]] = Counter()
         self._last_crossing_ns: dict[str, int] = {}
         self._trails: dict[int, deque[tuple[int, Point]]] = {}
@@ -68,17 +70,14 @@ class Annotator:
 
     def add_event(self, event: Event) -> None:
         """Take an event, to be told on the frames from now on."""
-        if event.kind in ALARM_KINDS:
+        severity = EVENT_TYPES[event.kind].severity
+        if severity == "alarm":
             if event.phase == "end":
                 self._open_alarms.pop(event.event, None)
             else:
                 self._open_alarms[event.event] = event
         if event.phase != "update":
-            colour = (
-                ALARM_COLOUR
-                if event.kind in ALARM_KINDS or event.kind.startswith("view_")
-                else drawing.WHITE
-            )
+            colour = ALARM_COLOUR if severity in ("alarm", "fault") else drawing.WHITE
             self._captions.append(_Caption(event.t_ns, caption_text(event), colour))
 
     def draw(self, frame: Frame, result: FrameResult, size_px: Pixel) -> Rgb:
@@ -102,8 +101,9 @@ class Annotator:
 
     def _update_counts(self, result: FrameResult) -> None:
         self._road_users.step(result)
-        for rule in self._line_rules:
-            for crossing in rule.step():
+        for detector in self._crossing_detectors:
+            detector.step()
+            for crossing in detector.crossings:
                 self._counts[crossing.line.name, crossing.direction] += 1
                 self._last_crossing_ns[crossing.line.name] = result.t_ns
         for track in result.tracks:
@@ -149,7 +149,7 @@ class Annotator:
         # Near the end that is lower on the picture: there the plates hide the fewest people.
         fraction = 0.1 if start[1] >= end[1] else 0.9
         anchor = (start[0] + dx * length * fraction, start[1] + dy * length * fraction)
-        for direction, x, y in ((line.forward, -dy, dx), (line.backward, dy, -dx)):
+        for direction, x, y in ((line.forward_name, -dy, dx), (line.backward_name, dy, -dx)):
             tip = (anchor[0] + x * 9 * unit_px, anchor[1] + y * 9 * unit_px)
             wings = [
                 (tip[0] - 4 * unit_px * (x + s * y), tip[1] - 4 * unit_px * (y - s * x))

@@ -261,7 +261,7 @@ class _EventFile:
 def _line_counts(scene: Scene, traffic_counts: list[TrafficCounts]) -> tuple[ReplayLineCount, ...]:
     totals: dict[tuple[str, str], Counter[Label]] = {}
     for line in scene.line:
-        for direction in (line.forward, line.backward):
+        for direction in (line.forward_name, line.backward_name):
             totals[line.name, direction] = Counter()
     for traffic in traffic_counts:
         for crossings in traffic.lines:

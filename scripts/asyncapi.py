@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from agent.app import selftest_command
+from agent.app.event_types import EVENT_TYPES
 from agent.capture import snapshot_command
 from agent.commands.command import build_command_struct
 from agent.faults.registry import FAULTS
@@ -93,6 +94,7 @@ def build_document() -> Document:
     _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     codes = f"One of the runbook's: {', '.join(sorted(FAULTS))}."
     schemas["Fault"]["properties"]["code"]["description"] = codes
+    _close_event_kinds(schemas["EventData"]["properties"])
     channels: Document = {}
     operations: Document = {}
     messages: Document = {}
@@ -150,6 +152,17 @@ def build_document() -> Document:
         "channels": channels,
         "operations": operations,
         "components": {"messages": messages, "schemas": _clean_descriptions(schemas)},
+    }
+
+
+def _close_event_kinds(properties: Document) -> None:
+    """Put the kinds that the rules and the other sources declare into the schema of an event."""
+    properties["kind"] = {
+        "enum": list(EVENT_TYPES),
+        "description": "; ".join(
+            f"{event_type.kind}: {event_type.title} ({event_type.severity})"
+            for event_type in EVENT_TYPES.values()
+        ),
     }
 
 

@@ -24,7 +24,7 @@ from agent.detection.model_card import ModelRefused
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.ptz_detect_stage import PtzDetectStage
 from agent.detection.rule_engine import RuleEngine
-from agent.detection.rules.camera_lost import CameraLost
+from agent.detection.rules.camera_lost import CameraLostRule
 from agent.detection.scene import Scene
 from agent.detection.tflite import TfliteDetector, open_detector
 from agent.faults.registry import FaultRegistry
@@ -86,7 +86,7 @@ class CameraPipeline:
         self.config = source.config
         self._services = services
         self._callbacks = callbacks
-        self._camera_lost_rule = CameraLost(
+        self._camera_lost_rule = CameraLostRule(
             self.config.name, services.new_id, since_ns=services.clock.boottime_ns()
         )
         self._refusal = source.scene_error

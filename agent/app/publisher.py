@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from agent.app.event_types import EVENT_TYPES
 from agent.base.clock import Clock, rfc3339, utc_from_unix_ns
 from agent.base.model import Event, Reply, TrafficCounts
 from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES
@@ -49,7 +50,8 @@ class Publisher:
             footage=None if hold is None else UtcSpan(begin=hold.begin_time, end=hold.end_time),
             thumbnail=None if jpeg is None else topics.sha256_hex(jpeg),
         )
-        self._submitter.submit(topics.build_event_message(data))
+        is_emergency = EVENT_TYPES[event.kind].severity == "alarm"
+        self._submitter.submit(topics.build_event_message(data, is_emergency=is_emergency))
         if jpeg is not None:
             self._submitter.submit(
                 topics.build_snapshot_message(event.camera, jpeg, event.t_ns, event_id=event.event)

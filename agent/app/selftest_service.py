@@ -10,6 +10,8 @@ from pathlib import Path
 from agent.app import selftest_result
 from agent.app.selftest_command import VERB, SelfTestCommandHandler
 from agent.base.clock import Clock
+from agent.base.event_lifecycle import momentary_event
+from agent.base.event_type import EventType
 from agent.base.model import BOX_EVENT_SOURCE, CommandProgress, Event, SelfTestStep
 from agent.commands.requester import CommandRejected
 from agent.faults.registry import FaultCode, FaultRegistry
@@ -19,6 +21,9 @@ from agent.reporting.outbox.writer import OutboxError
 
 log = logging.getLogger(__name__)
 
+SELFTEST = EventType(
+    kind="selftest", title="result of a self-test", begin="the box ran its self-test"
+)
 FAULT_CODE: FaultCode = "SVC-02"
 FAULT_SUBJECT = "self-test"
 _MAX_DETAIL_CHARS = 400
@@ -87,15 +92,12 @@ class SelfTestService:
 def build_selftest_event(
     steps: tuple[SelfTestStep, ...], t_ns: int, new_id: Callable[[int], str]
 ) -> Event:
-    """The event that tells a self-test's result."""
-    return Event(
-        event=new_id(t_ns),
-        rev=1,
-        kind="selftest",
-        phase="moment",
-        camera=BOX_EVENT_SOURCE,
-        t_ns=t_ns,
-        begin_ns=t_ns,
+    """Make the event with a self-test's result."""
+    return momentary_event(
+        new_id,
+        SELFTEST,
+        BOX_EVENT_SOURCE,
+        t_ns,
         name="passed" if all(step.ok for step in steps) else "failed",
         steps=steps,
     )

@@ -14,33 +14,6 @@ Label = Literal["person", "bicycle", "motorcycle", "car", "bus", "truck"]
 LABELS: tuple[Label, ...] = get_args(Label)
 """The labels that exist. They are road users, and nothing else ever: see the privacy test."""
 
-CameraEventKind = Literal[
-    "line",
-    "zone",
-    "dwell",
-    "stopped",
-    "wrong_way",
-    "person_on_carriageway",
-    "queue",
-    "crowd",
-    "view_blocked",
-    "view_blurred",
-    "view_dark",
-    "view_moved",
-    "view_frozen",
-    "camera_lost",
-    "reported",
-]
-"""What a camera sees, or that it does not; `reported` is what it says itself, over ONVIF."""
-
-BoxEventKind = Literal["door", "shock", "power"]
-"""What the contacts of the box tell."""
-
-ServiceEventKind = Literal["selftest"]
-"""What the box finds out about itself."""
-
-EventKind = Literal[CameraEventKind, BoxEventKind, ServiceEventKind]
-
 BOX_EVENT_SOURCE = "box"
 """Stands for the camera in events that are of the box itself. No camera may have this name."""
 
@@ -115,7 +88,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     event: str
     rev: int
-    kind: EventKind
+    kind: str
+    """One of the kinds that the rules and the other sources of events declare."""
     phase: EventPhase
     camera: str
     t_ns: int

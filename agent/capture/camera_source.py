@@ -8,11 +8,13 @@ import msgspec
 
 from agent.base.clock import Clock
 from agent.base.errors import UserError
-from agent.capture.onvif_events import OnvifEventFeed
+from agent.base.event_type import EventType
+from agent.capture.onvif_events import REPORTED, OnvifEventFeed
 from agent.config import configuration, strict
 from agent.config.configuration import CameraConfig, Config
 from agent.detection import model_card
 from agent.detection import scene as scenes
+from agent.detection.rules import registry
 from agent.detection.scene import Scene
 from drivers import catalog
 from drivers.contracts import Camera, StreamRequest
@@ -21,6 +23,8 @@ from drivers.onvif.credentials import OnvifAccess
 from drivers.transcoding import open_transcoded
 
 OpenCamera = Callable[[StreamRequest], Camera]
+CAMERA_EVENT_TYPES: tuple[EventType, ...] = (*registry.EVENT_TYPES, REPORTED)
+"""Every kind of event that is about a camera, so that footage of it can be held."""
 
 
 class CameraSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +69,13 @@ def build_sources(
 
     Raises UserError as `load`, and where no camera at all is left that could be opened.
     """
+    allowed_kinds = [event_type.kind for event_type in CAMERA_EVENT_TYPES]
+    for index, kind in enumerate(config.hold.kinds):
+        if kind not in allowed_kinds:
+            raise UserError(
+                f"{location}: hold.kinds[{index}] = {kind!r}: unknown; "
+                f"allowed: {', '.join(allowed_kinds)}"
+            )
     cameras_on_heads = {head.camera for head in config.head}
     found = tuple(
         _build_source(

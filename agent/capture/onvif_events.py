@@ -5,14 +5,20 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import msgspec
-
-from agent.base.model import Event, EventPhase
+from agent.base.event_lifecycle import EventLifecycle, NewId, momentary_event
+from agent.base.event_type import EventType
+from agent.base.model import Event
 from agent.config.configuration import is_identifying_topic
 from drivers.errors import DriverError
 
 log = logging.getLogger(__name__)
 
+REPORTED = EventType(
+    kind="reported",
+    title="report by the camera itself, over ONVIF",
+    begin="the camera reports {name}",
+    end="the camera reports {name}: over",
+)
 PULL_TIMEOUT_S = 1.0
 SILENT_AFTER_S = 60.0
 """A camera that has said nothing for so long, not even that there is nothing to say, is taken to
@@ -76,44 +82,45 @@ def is_wanted(topic: str, wanted: Sequence[str]) -> bool:
 class OnvifEventTracker:
     """The events of one camera's reports. Time comes in with each; nothing is read or written."""
 
-    def __init__(self, camera: str, wanted: Sequence[str], new_id: Callable[[int], str]) -> None:
+    def __init__(self, camera: str, wanted: Sequence[str], new_id: NewId) -> None:
         self._camera = camera
         self._wanted = tuple(wanted)
         self._new_id = new_id
-        self._open_events: dict[tuple[str, str], Event] = {}
+        self._open_events: dict[tuple[str, str], EventLifecycle] = {}
         self._minute_ns = 0
         self._begun_in_minute = 0
         self.dropped = 0
         """Events that were too many in their minute."""
 
     def step(self, notification: OnvifNotification) -> Event | None:
-        """The event that a report makes: a begin, an end or a moment. None where it is not wanted,
-        says what is known, or is one too many.
+        """Return the event that a notification makes: a begin, an end or a moment.
+
+        None if the topic is not wanted, the state is known already, or the limit is reached.
         """
         if not is_wanted(notification.topic, self._wanted):
             return None
         key = (notification.topic, notification.source)
-        open_event = self._open_events.get(key)
-        if notification.state is None:
+        is_open = key in self._open_events
+        if notification.state is None or (notification.state and not is_open):
             return self._begin(notification, key)
-        if notification.state:
-            return None if open_event else self._begin(notification, key)
-        return None if open_event is None else self._end(key, notification.t_ns)
+        if notification.state or not is_open:
+            return None
+        return self._open_events.pop(key).end(notification.t_ns)
 
     def due_updates(self, t_ns: int) -> list[Event]:
-        """What goes on is told again every minute, so that the centre knows that it does."""
-        due_keys = [key for key, last in self._open_events.items() if t_ns - last.t_ns >= MINUTE_NS]
-        for key in due_keys:
-            self._open_events[key] = _next_revision(self._open_events[key], "update", t_ns)
-        return [self._open_events[key] for key in due_keys]
+        """Return an update of each open event whose last revision is a minute old."""
+        return [event.update(t_ns) for event in self._open_events.values() if event.is_due(t_ns)]
 
     def end_all(self, t_ns: int) -> list[Event]:
-        """Nobody knows any more: all that was going on is over."""
-        return [self._end(key, t_ns) for key in list(self._open_events)]
+        """End every open event: its state is not known any more."""
+        ended = [event.end(t_ns) for event in self._open_events.values()]
+        self._open_events.clear()
+        return ended
 
     def _begin(self, notification: OnvifNotification, key: tuple[str, str]) -> Event | None:
-        if notification.t_ns - self._minute_ns >= MINUTE_NS:
-            self._minute_ns, self._begun_in_minute = notification.t_ns, 0
+        t_ns = notification.t_ns
+        if t_ns - self._minute_ns >= MINUTE_NS:
+            self._minute_ns, self._begun_in_minute = t_ns, 0
         if (
             self._begun_in_minute >= MAX_EVENTS_PER_MINUTE
             or len(self._open_events) >= MAX_OPEN_EVENTS
@@ -121,35 +128,12 @@ class OnvifEventTracker:
             self.dropped += 1
             return None
         self._begun_in_minute += 1
-        has_state = notification.state is not None
-        event = Event(
-            event=self._new_id(notification.t_ns),
-            rev=1,
-            kind="reported",
-            phase="begin" if has_state else "moment",
-            camera=self._camera,
-            t_ns=notification.t_ns,
-            begin_ns=notification.t_ns,
-            name=notification.topic.rpartition("/")[2][:_MAX_NAME_CHARS],
-        )
-        if has_state:
-            self._open_events[key] = event
-        return event
-
-    def _end(self, key: tuple[str, str], t_ns: int) -> Event:
-        return _next_revision(self._open_events.pop(key), "end", t_ns)
-
-
-def _next_revision(event: Event, phase: EventPhase, t_ns: int) -> Event:
-    """The next revision, which never lies before the one that was told last."""
-    t_ns = max(t_ns, event.t_ns)
-    return msgspec.structs.replace(
-        event,
-        rev=event.rev + 1,
-        phase=phase,
-        t_ns=t_ns,
-        duration_s=round((t_ns - event.begin_ns) / 1e9, 3),
-    )
+        name = notification.topic.rpartition("/")[2][:_MAX_NAME_CHARS]
+        if notification.state is None:
+            return momentary_event(self._new_id, REPORTED, self._camera, t_ns, name=name)
+        event = EventLifecycle.begin(self._new_id, REPORTED, self._camera, t_ns, name=name)
+        self._open_events[key] = event
+        return event.last_revision
 
 
 class OnvifEventStage:
@@ -161,7 +145,7 @@ class OnvifEventStage:
         wanted: Sequence[str],
         open_feed: Callable[[], OnvifEventFeed],
         clock_ns: Callable[[], int],
-        new_id: Callable[[int], str],
+        new_id: NewId,
         on_event: Callable[[Event], None],
     ) -> None:
         """`open_feed` subscribes, or raises DriverError; it is called in the stage's thread."""

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from agent.base.errors import UserError
-from agent.base.model import BOX_EVENT_SOURCE, CameraEventKind
+from agent.base.model import BOX_EVENT_SOURCE
 from agent.config import console as console_config
 from agent.config import pins as pins_config
 from agent.config import strict
@@ -184,7 +184,7 @@ class HoldConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     after it ends, for `event_days`. Events of other kinds than `kinds` keep nothing.
     """
 
-    kinds: tuple[CameraEventKind, ...] = (
+    kinds: tuple[str, ...] = (
         "stopped",
         "wrong_way",
         "person_on_carriageway",

@@ -7,10 +7,14 @@ from agent.base.model import Event, FrameResult, TrafficCounts
 from agent.detection import image
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.rule_engine import RuleEngine
+from agent.detection.rules.registry import EVENT_TYPES
 from agent.runtime.queues import LatestFrame
 from drivers.media import Frame
 
 FRAME_TIMEOUT_S = 1.0
+_KINDS_WITHOUT_THUMBNAIL = frozenset(
+    event_type.kind for event_type in EVENT_TYPES if not event_type.has_thumbnail
+)
 THUMBNAIL_WIDTH_PX = 640
 THUMBNAIL_MAX_BYTES = 20_000
 """The most that a snapshot may weigh on the wire unasked."""
@@ -80,8 +84,7 @@ class DetectStage:
             self._on_traffic_counts(minute)
 
     def _encode_thumbnail(self, frame: Frame, event: Event) -> bytes | None:
-        # Who merely enters a zone is many: their pictures would fill a metered link.
-        needs_thumbnail = event.phase in ("begin", "moment") and event.kind != "zone"
-        if not self._snapshots or not needs_thumbnail:
+        is_first = event.phase in ("begin", "moment")
+        if not self._snapshots or not is_first or event.kind in _KINDS_WITHOUT_THUMBNAIL:
             return None
         return image.encode_thumbnail(frame, THUMBNAIL_WIDTH_PX, THUMBNAIL_MAX_BYTES, event.box)

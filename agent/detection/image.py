@@ -4,6 +4,8 @@ Planes are resized before colour is made of them: on a 1080p frame that costs a 
 other order. Nothing here writes into a frame's planes.
 """
 
+from typing import Any
+
 import cv2
 import msgspec
 import numpy as np
@@ -158,3 +160,15 @@ def _draw_box(y: Plane, u: Plane, v: Plane, box: BoundingBox) -> None:
             plane[edge * scale : (edge + 1) * scale, columns] = value
         for edge in (left, right):
             plane[rows, edge * scale : (edge + 1) * scale] = value
+
+
+def median(values: npt.NDArray[Any]) -> Any:
+    """Return the median along the first axis of at least one value, of which none is NaN.
+
+    numpy's own imports masked arrays at its first call, which costs 2 MB for good.
+    """
+    ordered = np.sort(values, axis=0)
+    half = len(ordered) // 2
+    if len(ordered) % 2:
+        return ordered[half]
+    return (ordered[half - 1] + ordered[half]) / 2

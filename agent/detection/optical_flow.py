@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from agent.base.model import BoundingBox
-from agent.detection.middle import median
+from agent.detection.image import median
 from drivers.media import Plane
 
 _POINTS_PER_SIDE = 5

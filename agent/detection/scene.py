@@ -37,9 +37,9 @@ class SceneLine(
     name: SceneName
     start: Point
     to: Point
-    forward: SceneName = "forward"
-    backward: SceneName = "backward"
-    each: bool = False
+    forward_name: SceneName = "forward"
+    backward_name: SceneName = "backward"
+    events: bool = False
     labels: Labels = LABELS
 
 
@@ -50,12 +50,12 @@ class Zone(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     polygon: Corners
     kind: ZoneKind = "any"
     labels: Labels = LABELS
-    each: bool = True
+    events: bool = True
     dwell_after_s: Seconds | None = None
-    crowd_from: Annotated[int, msgspec.Meta(ge=2, le=1000)] | None = None
+    crowd_min_count: Annotated[int, msgspec.Meta(ge=2, le=1000)] | None = None
     stopped_after_s: Seconds | None = None
     direction_deg: Annotated[float, msgspec.Meta(ge=0, lt=360)] | None = None
-    queue_from: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
+    queue_min_count: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
 
 
 class PrivacyMask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -127,9 +127,9 @@ def _check_line(line: SceneLine, location: str) -> None:
             f"{location}.to = [{line.to.x}, {line.to.y}]: the same point as `from`; "
             "allowed: a line that has a length"
         )
-    if line.forward == line.backward:
+    if line.forward_name == line.backward_name:
         raise UserError(
-            f"{location}.backward = {line.backward!r}: the same as `forward`; "
+            f"{location}.backward_name = {line.backward_name!r}: the same as `forward_name`; "
             "allowed: a name of its own for each direction"
         )
 
@@ -148,8 +148,8 @@ def _check_polygon(polygon: Corners, location: str) -> None:
 
 
 def _check_zone_keys(zone: Zone, location: str) -> None:
-    if zone.queue_from is not None and zone.kind != "queue":
+    if zone.queue_min_count is not None and zone.kind != "queue":
         raise UserError(
-            f"{location}.queue_from = {zone.queue_from}: has no use with kind {zone.kind!r}; "
+            f"{location}.queue_min_count = {zone.queue_min_count}: has no use with kind {zone.kind!r}; "
             "allowed: with kind 'queue'"
         )

@@ -1,6 +1,7 @@
 """Traffic by the minute: who crossed each line, and who was in each zone."""
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 
 from agent.base.model import Label, LineCounts, TrafficCounts, ZoneCounts
 from agent.detection.rules.line_crossing import Crossing
@@ -39,7 +40,7 @@ class TrafficCounter:
             return ()
         return self._close_minute(min(t_ns, self._begin_ns + MINUTE_NS))
 
-    def observe(self, t_ns: int, occupancies: dict[str, ZoneOccupancy]) -> None:
+    def observe(self, t_ns: int, occupancies: Mapping[str, ZoneOccupancy]) -> None:
         """Take who is in the zones, by zone name, at the time of a sight."""
         if self._begin_ns is None:
             self._begin_ns = t_ns - t_ns % MINUTE_NS
@@ -52,10 +53,11 @@ class TrafficCounter:
         for name, occupancy in occupancies.items():
             self._zone_stats[name].add(_count_present(occupancy), step_ns)
 
-    def count_crossing(self, crossing: Crossing) -> None:
-        """Take a crossing that became certain at the sight that was watched last."""
-        counts = self._line_counts[crossing.line.name].counts
-        counts[crossing.direction][crossing.track.label] += 1
+    def count_crossings(self, crossings: Iterable[Crossing]) -> None:
+        """Count the crossings that became certain at the frame that was observed last."""
+        for crossing in crossings:
+            counts = self._line_counts[crossing.line.name].counts
+            counts[crossing.direction][crossing.track.label] += 1
 
     def _close_minute(self, end_ns: int) -> tuple[TrafficCounts, ...]:
         begin_ns, watched_ns = self._begin_ns or 0, self._watched_ns
@@ -90,7 +92,7 @@ class _LineCount:
         return LineCounts(name=self._line.name, counts=counts_by_direction)
 
     def _empty(self) -> dict[str, Counter[Label]]:
-        return {self._line.forward: Counter(), self._line.backward: Counter()}
+        return {self._line.forward_name: Counter(), self._line.backward_name: Counter()}
 
 
 class _ZoneStats:

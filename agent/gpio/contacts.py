@@ -4,31 +4,37 @@ From a contact's level and time to events, and to the fault that stands meanwhil
 goes on is not told again: its fault stands in every report of health.
 """
 
-from collections.abc import Callable
-
 import msgspec
 
-from agent.base.model import BOX_EVENT_SOURCE, BoxEventKind, Event, EventPhase
+from agent.base.event_lifecycle import EventLifecycle, NewId, momentary_event
+from agent.base.event_type import EventType
+from agent.base.model import BOX_EVENT_SOURCE, Event
 from agent.config.pins import DoorPin, InputPin, PowerGoodPin, ShockPin, UpsLowPin
 from agent.faults.registry import FaultCode
 from agent.gpio.debounce import Debouncer
 
-NewEventId = Callable[[int], str]
-"""From a `t_ns` to a new event id, a UUIDv7 of that moment."""
+DOOR = EventType(kind="door", title="open door", begin="the door is open", end="the door is closed")
+SHOCK = EventType(kind="shock", title="blow to the box", begin="the box was hit")
+POWER = EventType(
+    kind="power",
+    title="loss of mains power",
+    begin="mains power is lost",
+    end="mains power is back",
+)
 
 
 class _ContactSpec(msgspec.Struct, frozen=True, kw_only=True):
     """`alarm` is the level that is bad. Without a `kind` there is a fault and no event."""
 
     code: FaultCode
-    event_kind: BoxEventKind | None
+    event_type: EventType | None
     alarm_level: bool
 
 
 _CONTACT_SPECS: dict[type[DoorPin | PowerGoodPin | UpsLowPin], _ContactSpec] = {
-    DoorPin: _ContactSpec(code="GPI-02", event_kind="door", alarm_level=True),
-    PowerGoodPin: _ContactSpec(code="GPI-04", event_kind="power", alarm_level=False),
-    UpsLowPin: _ContactSpec(code="GPI-05", event_kind=None, alarm_level=True),
+    DoorPin: _ContactSpec(code="GPI-02", event_type=DOOR, alarm_level=True),
+    PowerGoodPin: _ContactSpec(code="GPI-04", event_type=POWER, alarm_level=False),
+    UpsLowPin: _ContactSpec(code="GPI-05", event_type=None, alarm_level=True),
 }
 
 
@@ -37,11 +43,11 @@ class LevelContact:
     begins an event, since nobody knows for how long it has been.
     """
 
-    def __init__(self, pin: DoorPin | PowerGoodPin | UpsLowPin, new_id: NewEventId) -> None:
+    def __init__(self, pin: DoorPin | PowerGoodPin | UpsLowPin, new_id: NewId) -> None:
         self._spec = _CONTACT_SPECS[type(pin)]
         self._new_id = new_id
         self._debounce = Debouncer(pin.debounce_s)
-        self._open_event: Event | None = None
+        self._open_event: EventLifecycle | None = None
         self.pin: InputPin = pin
         self.code: FaultCode = self._spec.code
 
@@ -73,25 +79,18 @@ class LevelContact:
         self._debounce.reset()
 
     def _make_events(self, *, changed: bool) -> tuple[Event, ...]:
-        kind = self._spec.event_kind
-        if not changed or kind is None:
+        event_type = self._spec.event_type
+        if not changed or event_type is None:
             return ()
         t_ns = self._debounce.since_ns
         if self.alarm and self._open_event is None:
-            event = _new_event(self._new_id, kind, "begin", t_ns, self.pin.name)
-            self._open_event = event
-            return (event,)
+            self._open_event = EventLifecycle.begin(
+                self._new_id, event_type, BOX_EVENT_SOURCE, t_ns, name=self.pin.name
+            )
+            return (self._open_event.last_revision,)
         if not self.alarm and self._open_event is not None:
             open_event, self._open_event = self._open_event, None
-            return (
-                msgspec.structs.replace(
-                    open_event,
-                    rev=open_event.rev + 1,
-                    phase="end",
-                    t_ns=t_ns,
-                    duration_s=round((t_ns - open_event.begin_ns) / 1e9, 3),
-                ),
-            )
+            return (open_event.end(t_ns),)
         return ()
 
 
@@ -102,7 +101,7 @@ class ShockSensor:
 
     code: FaultCode = "GPI-03"
 
-    def __init__(self, pin: ShockPin, new_id: NewEventId) -> None:
+    def __init__(self, pin: ShockPin, new_id: NewId) -> None:
         self._quiet_ns = round(pin.quiet_s * 1e9)
         self._fault_ns = round(pin.fault_s * 1e9)
         self._new_id = new_id
@@ -127,7 +126,10 @@ class ShockSensor:
             return self.settle(t_ns)
         is_new = self._last_shock_ns is None or t_ns - self._last_shock_ns >= self._quiet_ns
         self._last_shock_ns, self.alarm = t_ns, True
-        return (_new_event(self._new_id, "shock", "moment", t_ns, self.pin.name),) if is_new else ()
+        if not is_new:
+            return ()
+        shock = momentary_event(self._new_id, SHOCK, BOX_EVENT_SOURCE, t_ns, name=self.pin.name)
+        return (shock,)
 
     def settle(self, t_ns: int) -> tuple[Event, ...]:
         """The fault goes when it has stood for long enough."""
@@ -143,21 +145,6 @@ class ShockSensor:
 Contact = LevelContact | ShockSensor
 
 
-def make_contact(pin: InputPin, new_id: NewEventId) -> Contact:
+def make_contact(pin: InputPin, new_id: NewId) -> Contact:
     """What a pin of this kind means."""
     return ShockSensor(pin, new_id) if isinstance(pin, ShockPin) else LevelContact(pin, new_id)
-
-
-def _new_event(
-    new_id: NewEventId, kind: BoxEventKind, phase: EventPhase, t_ns: int, name: str
-) -> Event:
-    return Event(
-        event=new_id(t_ns),
-        rev=1,
-        kind=kind,
-        phase=phase,
-        camera=BOX_EVENT_SOURCE,
-        t_ns=t_ns,
-        begin_ns=t_ns,
-        name=name,
-    )

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 
+from agent.base.event_lifecycle import NewId
 from agent.base.health_model import PinHealth
 from agent.base.model import Event
 from agent.commands.requester import CommandRejected
@@ -29,7 +30,7 @@ from agent.config.pins import (
     switchable_by_name,
 )
 from agent.faults.registry import FaultRegistry
-from agent.gpio.contacts import Contact, NewEventId, make_contact
+from agent.gpio.contacts import Contact, make_contact
 from agent.gpio.status_led import StatusLed, codes_by_severity
 from agent.gpio.thermostat import Thermostat
 from agent.gpio.timed_relay import TimedRelay
@@ -61,7 +62,7 @@ class GpioStage:
         clock_ns: Callable[[], int],
         faults: FaultRegistry,
         *,
-        new_id: NewEventId,
+        new_id: NewId,
         on_event: Callable[[Event], None],
         read_celsius: Callable[[], float | None],
         read_night_mode: Callable[[str], bool | None],

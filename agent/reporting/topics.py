@@ -42,9 +42,6 @@ MAX_TOPIC_CHARS = 256
 MAX_CORRELATION_BYTES = 1024
 """Of what comes back with a reply; it lies in the outbox meanwhile."""
 
-EMERGENCY_KINDS = frozenset({"stopped", "wrong_way", "person_on_carriageway"})
-"""Kinds of event that somebody may be in danger for: they pass everything else that waits."""
-
 
 class Priority(IntEnum):
     """What goes last when room is short: the greater number goes first."""
@@ -185,9 +182,8 @@ def encode_event(
     return msgspec.json.encode(EventMessage(**msgspec.structs.asdict(envelope), data=data))
 
 
-def build_event_message(data: EventData) -> OutgoingMessage:
+def build_event_message(data: EventData, *, is_emergency: bool = False) -> OutgoingMessage:
     """For the outbox: an event."""
-    is_emergency = data.kind in EMERGENCY_KINDS
     return OutgoingMessage(
         topic=f"event/{data.camera}/{data.kind}",
         type="event",

@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from agent.app.event_types import EVENT_TYPES
 from agent.base.health_model import HeadHealth
 from agent.base.model import (
     CommandAccepted,
@@ -19,7 +20,6 @@ from agent.base.model import (
 )
 from agent.capture.snapshot_command import SnapshotResult
 from agent.ptz.ptz_args import LeaseInfo, PtzResult
-from centre.demo.event_text import describe_event
 from centre.demo.ptz_script import Person, ScriptStep
 from centre.demo.stats import LogLine
 
@@ -121,7 +121,7 @@ class PtzLog:
         """Log an event that the centre has received."""
         if event.phase != "update":
             self._update_milestones(event_count=self.milestones.event_count + 1)
-            self._append(t_s, "event", describe_event(event))
+            self._append(t_s, "event", EVENT_TYPES[event.kind].describe(event))
 
     def add_snapshot(self, t_s: float, path: Path) -> None:
         """Log a requested snapshot that the centre has received."""

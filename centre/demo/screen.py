@@ -8,6 +8,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from agent.app.event_types import EVENT_TYPES
+from agent.base.event_type import Severity
 from centre.annotator import LABEL_COLOURS
 from centre.demo.ascii_picture import AsciiPicture
 from centre.demo.stats import LogLine, StatsView
@@ -30,15 +32,13 @@ PLURALS = {
     "bus": "buses",
     "truck": "trucks",
 }
+_SEVERITY_STYLES: dict[Severity, str] = {
+    "routine": "cyan",
+    "notice": "yellow",
+    "fault": "magenta",
+    "alarm": "bold red",
+}
 _LOG_STYLES = {
-    "line": "cyan",
-    "zone": "white",
-    "stopped": "bold red",
-    "wrong_way": "bold red",
-    "person_on_carriageway": "bold red",
-    "crowd": "yellow",
-    "queue": "yellow",
-    "dwell": "yellow",
     "head": "white",
     "tour": "green",
     "asks": "bold yellow",
@@ -185,8 +185,10 @@ def _render_delivery(stats: StatsView) -> Text:
 def _render_log(lines: tuple[LogLine, ...], rows: int) -> Text:
     text = Text(no_wrap=True, overflow="ellipsis")
     for line in lines:
+        event_type = EVENT_TYPES.get(line.kind)
+        style = _SEVERITY_STYLES[event_type.severity] if event_type else _LOG_STYLES[line.kind]
         text.append(f"{line.t_s:6.1f} s  ", "dim")
-        text.append(line.text + "\n", _LOG_STYLES.get(line.kind, "magenta"))
+        text.append(line.text + "\n", style)
     text.append("\n" * max(0, rows - len(lines) - 1))
     return text
 

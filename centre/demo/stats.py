@@ -5,9 +5,9 @@ from collections import Counter, deque
 
 import msgspec
 
+from agent.app.event_types import EVENT_TYPES
 from agent.base.health_model import HealthReport
 from agent.base.model import Event, FrameResult, Label, Track
-from centre.demo.event_text import describe_event
 from drivers.media import Plane
 
 MAX_RECENT_EVENTS = 200
@@ -112,7 +112,7 @@ class DemoStats:
             if event.phase != "update":
                 self._event_total += 1
                 self._recent_events.append(
-                    LogLine(t_s=t_s, kind=event.kind, text=describe_event(event))
+                    LogLine(t_s=t_s, kind=event.kind, text=EVENT_TYPES[event.kind].describe(event))
                 )
 
     def view(self) -> StatsView:

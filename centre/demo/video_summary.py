@@ -6,20 +6,12 @@ from pathlib import Path
 
 import msgspec
 
+from agent.app.event_types import EVENT_TYPES
 from centre.demo.export_check import ExportCheck
 from centre.demo.files import DemoFiles
 from centre.demo.screen import format_count, format_counts
 from centre.demo.stats import StatsView
 from centre.demo.video_source import DemoVideo
-
-_EVENT_MEANINGS = {
-    "line": "crossed a line",
-    "zone": "entered a zone",
-    "dwell": "stayed long in a zone",
-    "stopped": "stopped vehicle",
-    "wrong_way": "wrong-way vehicle",
-    "person_on_carriageway": "person on the carriageway",
-}
 
 
 class VideoResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,8 +33,7 @@ class VideoResult(msgspec.Struct, frozen=True, kw_only=True):
         for line in stats.line_counts:
             yield f"Line {line.line!r}", f"{format_count(line.label, line.count)} {line.direction}"
         for kind, count in stats.event_counts.items():
-            meaning = _EVENT_MEANINGS.get(kind, kind.replace("_", " "))
-            yield "Event", f"{count} x {kind}: {meaning}"
+            yield "Event", f"{count} x {kind}: {EVENT_TYPES[kind].title}"
         skipped = f"{self.skipped_frames} skipped" if self.skipped_frames else "none skipped"
         yield (
             "Frames",

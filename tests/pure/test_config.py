@@ -68,7 +68,6 @@ def test_relative_paths_begin_at_the_files_own_folder(tmp_path: Path) -> None:
             ("[[camera]]", "[hold]\nevent_days = 90.5\n[[camera]]"),
             "hold.event_days = 90.5: expected `float` <= 90.0",
         ),
-        (("[[camera]]", '[hold]\nkinds = ["face"]\n[[camera]]'), "hold.kinds[0] = 'face'"),
         (("mqtts://centre.example:8883", "http://x"), "broker.url = 'http://x': not a broker's"),
         (("centre.example:8883", "centre:99999"), "broker.url = 'mqtts://centre:99999': not a"),
         (("mqtts://centre", "mqtts://u:p@centre"), "without user or path"),
@@ -127,7 +126,6 @@ def test_relative_paths_begin_at_the_files_own_folder(tmp_path: Path) -> None:
             ),
             "camera[0].onvif: events: 'A/FaceDetect' tells who somebody is",
         ),
-        (("[[camera]]", '[hold]\nkinds = ["door"]\n[[camera]]'), "hold.kinds[0] = 'door'"),
         (
             ("[[camera]]", "[record]\nreserve_bytes = 499_999_999\n[[camera]]"),
             "record.reserve_bytes = 499999999: expected `int` >= 500000000",

@@ -22,7 +22,7 @@ BUSY = Scene(
     line=line_scene().line,
     zone=(
         *zone_scene(
-            kind="carriageway", stopped_after_s=5, direction_deg=0, dwell_after_s=3, each=True
+            kind="carriageway", stopped_after_s=5, direction_deg=0, dwell_after_s=3, events=True
         ).zone,
     ),
 )

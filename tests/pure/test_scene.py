@@ -25,13 +25,18 @@ def test_an_empty_scene_is_good(tmp_path: Path) -> None:
 def test_what_is_left_out_has_a_sensible_default(tmp_path: Path) -> None:
     drawn = loaded(tmp_path, LINE.format("[0, 0]", "[1, 1]") + ZONE.format(SQUARE))
     line, zone = drawn.line[0], drawn.zone[0]
-    assert (line.forward, line.backward, line.each, line.labels) == (
+    assert (line.forward_name, line.backward_name, line.events, line.labels) == (
         "forward",
         "backward",
         False,
         LABELS,
     )
-    assert (zone.kind, zone.labels, zone.each, zone.stopped_after_s) == ("any", LABELS, True, None)
+    assert (zone.kind, zone.labels, zone.events, zone.stopped_after_s) == (
+        "any",
+        LABELS,
+        True,
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -55,10 +60,10 @@ def test_what_is_left_out_has_a_sensible_default(tmp_path: Path) -> None:
             "line[0].to = [0.5, 0.5]: the same point as `from`",
         ),
         (
-            LINE.format("[0, 0]", "[1, 1]") + 'forward = "x"\nbackward = "x"',
-            "line[0].backward = 'x'",
+            LINE.format("[0, 0]", "[1, 1]") + 'forward_name = "x"\nbackward_name = "x"',
+            "line[0].backward_name = 'x'",
         ),
-        (LINE.format("[0, 0]", "[1, 1]") + 'forward = ""', "line[0].forward = ''"),
+        (LINE.format("[0, 0]", "[1, 1]") + 'forward_name = ""', "line[0].forward_name = ''"),
         (LINE.format("[0, 0]", "[1, 1]") * 2, "line[1].name = 'l': used by line[0].name already"),
         (
             LINE.format("[0, 0]", "[1, 1]") + ZONE.replace('"z"', '"l"').format(SQUARE),
@@ -76,12 +81,12 @@ def test_what_is_left_out_has_a_sensible_default(tmp_path: Path) -> None:
         (ZONE.format(SQUARE) + 'labels = ["tram"]', "zone[0].labels[0] = 'tram'"),
         (ZONE.format(SQUARE) + "labels = []", "zone[0].labels"),
         (ZONE.format(SQUARE) + "dwell_after_s = 0", "zone[0].dwell_after_s = 0"),
-        (ZONE.format(SQUARE) + "queue_from = 5", "has no use with kind 'any'"),
+        (ZONE.format(SQUARE) + "queue_min_count = 5", "has no use with kind 'any'"),
         (
             ZONE.format(SQUARE) + 'kind = "carriageway"\ndirection_deg = 360',
             "zone[0].direction_deg = 360",
         ),
-        (ZONE.format(SQUARE) + "queue_from = 3", "allowed: with kind 'queue'"),
+        (ZONE.format(SQUARE) + "queue_min_count = 3", "allowed: with kind 'queue'"),
         ("[[mask]]\npolygon = [[0, 0], [1, 1], [1, 0], [0, 1]]", "mask[0].polygon"),
         ("[[ignore]]\npolygon = [[0, 0], [1, 1], [1, 0], [0, 1]]", "ignore[0].polygon"),
     ],

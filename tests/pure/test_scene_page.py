@@ -1,16 +1,15 @@
 import re
 from pathlib import Path
-from typing import get_args
 
 import msgspec
 import pytest
 
-from agent.base.model import CameraEventKind
+from agent.capture.camera_source import CAMERA_EVENT_TYPES
 from agent.detection import scene
 from agent.detection.scene import IgnoreZone, PrivacyMask, Scene, SceneLine, Zone
 
 PAGE = (Path(__file__).parents[2] / "docs" / "scene.md").read_text(encoding="utf-8")
-KINDS = get_args(CameraEventKind)
+KINDS = [event_type.kind for event_type in CAMERA_EVENT_TYPES]
 BLOCKS = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 
 

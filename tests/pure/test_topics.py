@@ -109,20 +109,13 @@ def test_a_stored_draft_gives_the_same_bytes_as_the_message_made_at_once() -> No
 
 
 @pytest.mark.parametrize(
-    ("kind", "priority"),
-    [
-        ("line", topics.Priority.EVENT),
-        ("queue", topics.Priority.EVENT),
-        ("camera_lost", topics.Priority.EVENT),
-        ("stopped", topics.Priority.EMERGENCY),
-        ("wrong_way", topics.Priority.EMERGENCY),
-        ("person_on_carriageway", topics.Priority.EMERGENCY),
-    ],
+    ("is_emergency", "priority"),
+    [(False, topics.Priority.EVENT), (True, topics.Priority.EMERGENCY)],
 )
-def test_what_endangers_somebody_is_an_emergency(kind: str, priority: topics.Priority) -> None:
-    event = msgspec.structs.replace(CROSSING, kind=kind)
-    draft = topics.build_event_message(topics.build_event_data(event, begin=BEGIN))
-    assert (draft.priority, draft.topic) == (priority, f"event/north/{kind}")
+def test_the_topic_of_an_event_has_its_kind(is_emergency: bool, priority: topics.Priority) -> None:
+    data = topics.build_event_data(CROSSING, begin=BEGIN)
+    draft = topics.build_event_message(data, is_emergency=is_emergency)
+    assert (draft.priority, draft.topic) == (priority, "event/north/line")
 
 
 def test_a_minute_of_flow_names_its_times_in_utc() -> None:

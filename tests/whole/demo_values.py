@@ -9,6 +9,7 @@ import av
 import numpy as np
 import paho.mqtt.client as paho
 
+from agent.app.event_types import EVENT_TYPES
 from agent.base.health_model import (
     CameraHealth,
     DetectorHealth,
@@ -18,16 +19,16 @@ from agent.base.health_model import (
     OutboxHealth,
     Vitals,
 )
-from agent.base.model import BoundingBox, Event, EventKind, EventPhase, FrameResult, Track
+from agent.base.model import BoundingBox, Event, EventPhase, FrameResult, Track
 from drivers.media import Frame
 
 
-def make_event(kind: EventKind, phase: EventPhase, **fields: Any) -> Event:
+def make_event(kind: str, phase: EventPhase, **fields: Any) -> Event:
     return Event(event="e", rev=1, kind=kind, phase=phase, camera="c", t_ns=5, begin_ns=5, **fields)
 
 
 def all_events() -> Iterator[Event]:
-    for kind in get_args(EventKind):
+    for kind in EVENT_TYPES:
         for phase in get_args(EventPhase):
             yield make_event(kind, phase)
             yield make_event(

@@ -49,7 +49,7 @@ SCENE = "".join(
 name = "line {number}"
 from = [0.0, {number / 20}]
 to = [1.0, {number / 20}]
-each = true
+events = true
 """
     for number in range(5, 20)
 )

@@ -22,9 +22,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from rich.console import Console
 
+from agent.app.event_types import EVENT_TYPES
 from agent.base.model import Event
 from centre.demo import broker, clip
-from centre.demo.event_text import describe_event
 from centre.demo.screen import render_screen
 from centre.demo.stats import DemoStats
 from centre.demo.video_camera import DemoVideoCamera, FramePacer, OpenOnce
@@ -304,12 +304,12 @@ def test_a_film_is_opened_once() -> None:
     ],
 )
 def test_an_event_is_a_sentence(event: Event, says: str) -> None:
-    assert describe_event(event) == says
+    assert EVENT_TYPES[event.kind].describe(event) == says
 
 
 def test_every_event_there_is_has_a_sentence() -> None:
     for event in demo_values.all_events():
-        said = describe_event(event)
+        said = EVENT_TYPES[event.kind].describe(event)
         assert said
         assert "None" not in said
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from agent.base.errors import UserError
-from agent.base.model import Event, EventKind, EventPhase
+from agent.base.model import Event, EventPhase
 from agent.base.uuid7 import uuid7_factory
 from agent.config.configuration import HoldConfig, RecordConfig
 from agent.faults.registry import FaultRegistry
@@ -39,7 +39,7 @@ def manual(holds: HoldStore, begin_s: float = 10, end_s: float = 20, **more: obj
     return holds.place("north", begin, end, **wanted).id  # type: ignore[arg-type]
 
 
-def event(phase: EventPhase, t_s: float, kind: EventKind = "stopped") -> Event:
+def event(phase: EventPhase, t_s: float, kind: str = "stopped") -> Event:
     return Event(
         event=EVENT_ID,
         rev=1,

@@ -1,128 +1,78 @@
-"""Events of many: a queue of vehicles, a crowd of people."""
+"""Events of a number of road users in one zone: what a queue and a crowd have in common."""
 
 from collections.abc import Callable
+from typing import Any
 
-import msgspec
-
-from agent.base.model import BoundingBox, Event, EventKind
+from agent.base.event_type import EventType
+from agent.base.model import Event, FrameResult
 from agent.detection.geometry import enclosing_box, round_box
-from agent.detection.rules.event_lifecycle import EventLifecycle, NewId
 from agent.detection.rules.road_users import NS_PER_S
-from agent.detection.rules.stopped_wrong_way import VEHICLES
-from agent.detection.rules.zone_occupancy import ZoneOccupancy, ZoneVisit
+from agent.detection.rules.rule import RuleContext
+from agent.detection.rules.sustained_event import SustainedEvent
+from agent.detection.rules.zone_occupancy import ZoneVisit
 from agent.detection.scene import Zone
 
-QUEUE_MAX_SPEED = 0.5
-"""Own sizes a second, some 5 km/h for a car: who is slower waits in the queue."""
 BEGIN_AFTER_S = 2.0
 END_AFTER_S = 5.0
 COUNT_STABLE_S = 2.0
-"""A new count is told once it has held for so long."""
-
-
-def is_queueing(visit: ZoneVisit, t_ns: int) -> bool:
-    """Whether a vehicle stands, or creeps as a queue does."""
-    user = visit.user
-    if user.label not in VEHICLES:
-        return False
-    speed = user.speed()
-    return user.stationary_since_ns(t_ns) is not None or (
-        speed is not None and speed < QUEUE_MAX_SPEED
-    )
-
-
-def is_person(visit: ZoneVisit, _t_ns: int) -> bool:
-    """Whether it is one of a crowd."""
-    return visit.user.label == "person"
-
-
-class CountThreshold(msgspec.Struct, frozen=True, kw_only=True):
-    """A kind of event of many: who counts, and how many make one."""
-
-    kind: EventKind
-    matches: Callable[[ZoneVisit, int], bool]
-    min_count: int
+"""A new count is sent once it has held for this long."""
 
 
 class CountRule:
-    """Begins when enough have been there for a moment, and ends when too few have been."""
+    """Begins if at least `min_count` road users of a zone match, and ends if fewer do."""
 
     def __init__(
         self,
-        threshold: CountThreshold,
-        camera: str,
+        event_type: EventType,
         zone: Zone,
-        occupancy: ZoneOccupancy,
-        new_id: NewId,
+        context: RuleContext,
+        matches: Callable[[ZoneVisit, int], bool],
+        min_count: int,
     ) -> None:
-        self._threshold = threshold
-        self._camera = camera
+        self._occupancy = context.occupancies[zone.name]
         self._zone = zone
-        self._occupancy = occupancy
-        self._new_id = new_id
-        self._lifecycle: EventLifecycle | None = None
-        self._above_since_ns: int | None = None
-        self._last_above_ns = 0
+        self._matches = matches
+        self._min_count = min_count
+        self._event = SustainedEvent(
+            event_type,
+            context.camera,
+            context.new_id,
+            after_s=BEGIN_AFTER_S,
+            clear_s=END_AFTER_S,
+        )
         self._count = 0
         self._count_since_ns = 0
 
-    def step(self, t_ns: int) -> list[Event]:
-        """What the last sight changed."""
-        members = [
-            visit for visit in self._occupancy.visits if self._threshold.matches(visit, t_ns)
-        ]
+    def step(self, result: FrameResult) -> list[Event]:
+        """Return the begin, update or end that this frame makes."""
+        t_ns = result.t_ns
+        members = [visit for visit in self._occupancy.visits if self._matches(visit, t_ns)]
         count = len(members)
         if count != self._count:
             self._count, self._count_since_ns = count, t_ns
-        if count >= self._threshold.min_count:
-            self._last_above_ns = t_ns
-            if self._above_since_ns is None:
-                self._above_since_ns = t_ns
-        elif self._lifecycle is None:
-            self._above_since_ns = None
-        event = (
-            self._begin(members, t_ns) if self._lifecycle is None else self._update(members, t_ns)
+        is_enough = count >= self._min_count
+        event = self._event.step(
+            t_ns,
+            t_ns if is_enough else None,
+            self._fields(members),
+            end_fields={"count": count},
+            update=bool(members)
+            and (self._event.is_due(t_ns) or (is_enough and self._has_changed(t_ns))),
         )
         return [] if event is None else [event]
 
     def flush(self, t_ns: int) -> list[Event]:
-        """End what is open."""
-        lifecycle, self._lifecycle, self._above_since_ns = self._lifecycle, None, None
-        return [] if lifecycle is None else [lifecycle.end(t_ns)]
+        """End the open event."""
+        return self._event.flush(t_ns)
 
-    def _begin(self, members: list[ZoneVisit], t_ns: int) -> Event | None:
-        since_ns = self._above_since_ns
-        if since_ns is None or t_ns - since_ns < BEGIN_AFTER_S * NS_PER_S:
-            return None
-        self._lifecycle = EventLifecycle.begin(
-            self._new_id,
-            self._threshold.kind,
-            self._camera,
-            t_ns,
-            since_ns,
-            name=self._zone.name,
-            count=len(members),
-            box=_members_box(members),
-        )
-        return self._lifecycle.last_revision
-
-    def _update(self, members: list[ZoneVisit], t_ns: int) -> Event | None:
-        lifecycle = self._lifecycle
-        if lifecycle is None:
-            return None
-        if t_ns - self._last_above_ns >= END_AFTER_S * NS_PER_S:
-            self._lifecycle, self._above_since_ns = None, None
-            return lifecycle.end(self._last_above_ns, count=len(members))
+    def _has_changed(self, t_ns: int) -> bool:
+        """Whether the count differs from the one sent last, and has done so for a moment."""
+        open_event = self._event.open_event
         is_stable = t_ns - self._count_since_ns >= COUNT_STABLE_S * NS_PER_S
-        has_changed = (
-            is_stable
-            and len(members) >= self._threshold.min_count
-            and len(members) != lifecycle.last_revision.count
-        )
-        if not members or not (has_changed or lifecycle.is_due(t_ns)):
-            return None
-        return lifecycle.update(t_ns, count=len(members), box=_members_box(members))
+        return open_event is not None and is_stable and self._count != open_event.count
 
-
-def _members_box(members: list[ZoneVisit]) -> BoundingBox:
-    return round_box(enclosing_box([visit.user.track.box for visit in members]))
+    def _fields(self, members: list[ZoneVisit]) -> dict[str, Any]:
+        if not members:
+            return {}
+        box = round_box(enclosing_box([visit.user.track.box for visit in members]))
+        return {"name": self._zone.name, "count": len(members), "box": box}

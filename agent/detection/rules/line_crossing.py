@@ -47,16 +47,18 @@ class _LineState(msgspec.Struct):
     """The last time that the centre came over the line from `side`, if it is still over."""
 
 
-class LineRule:
-    """Finds who crosses one line."""
+class LineCrossingDetector:
+    """Finds the crossings of one line."""
 
     def __init__(self, line: SceneLine, road_users: TrackMemory) -> None:
         self._line = line
         self._road_users = road_users
         self._states: dict[int, _LineState] = {}
+        self.crossings: tuple[Crossing, ...] = ()
+        """Those that the last step made certain."""
 
-    def step(self) -> list[Crossing]:
-        """The crossings that the last sight made certain."""
+    def step(self) -> None:
+        """Find the crossings, after `road_users` took a frame's result."""
         for user in self._road_users.forgotten:
             self._states.pop(user.id, None)
         crossings = []
@@ -65,7 +67,7 @@ class LineRule:
                 crossing = self._evaluate(user)
                 if crossing is not None:
                     crossings.append(crossing)
-        return crossings
+        self.crossings = tuple(crossings)
 
     def _evaluate(self, user: RoadUser) -> Crossing | None:
         line, aspect = self._line, self._road_users.aspect
@@ -96,7 +98,7 @@ class LineRule:
             return None
         return Crossing(
             line=line,
-            direction=line.forward if side > 0 else line.backward,
+            direction=line.forward_name if side > 0 else line.backward_name,
             t_ns=crossed_at.t_ns,
             position=position,
             track=user.track,

@@ -1,21 +1,33 @@
-"""People on foot where vehicles drive."""
+"""`person_on_carriageway`: a person on foot in a zone of the kind `carriageway`."""
 
+from agent.base.event_type import EventType
 from agent.base.model import BoundingBox
 from agent.detection.geometry import bottom_centre, intersection_area
-from agent.detection.rules.road_users import RoadUser, TrackMemory
-from agent.detection.rules.stopped_wrong_way import VEHICLES
+from agent.detection.rules.road_users import VEHICLES, RoadUser, TrackMemory
+from agent.detection.rules.rule import RuleContext, RuleType
 from agent.detection.rules.zone_occupancy import ZoneVisit
+from agent.detection.rules.zone_rule import ZoneRule
+from agent.detection.scene import Zone
+
+PERSON_ON_CARRIAGEWAY = EventType(
+    kind="person_on_carriageway",
+    title="person on the carriageway",
+    begin="{subject}{still} walks on the carriageway{zone}{direction}",
+    end="{subject} leaves the carriageway{zone}{direction}{duration}",
+    severity="alarm",
+)
+BEGIN_AFTER_S, CLEAR_AFTER_S = 1.0, 2.0
 
 RIDER_MIN_OVERLAP = 0.3
-"""Of a person's box: who shares this much with a two-wheeler rides it."""
+"""Overlap of a person's box with a two-wheeler's, by the person's area, from which they ride it."""
 OCCUPANT_MIN_OVERLAP = 0.6
-"""Of a person's box: who is so far within a vehicle, feet included, sits in it."""
+"""The same with a vehicle: a person whose feet are in it too sits in it."""
 
 
-class PersonOnCarriageway:
-    """The condition of `person_on_carriageway`: a person, and not one who rides or drives.
+class WalkingCondition:
+    """A person is in the zone who neither rides nor drives.
 
-    A detector finds riders and drivers as people of their own.
+    The detector finds riders and drivers as persons of their own.
     """
 
     def __init__(self, road_users: TrackMemory) -> None:
@@ -23,7 +35,7 @@ class PersonOnCarriageway:
         self._walking_since_ns: dict[int, int] = {}
 
     def __call__(self, visit: ZoneVisit, t_ns: int) -> int | None:
-        """Since when a person has been walking in the zone."""
+        """Return since when a person has walked in the zone, or None if they do not."""
         if visit.user.label != "person":
             return None
         for forgotten in self._road_users.forgotten:
@@ -44,3 +56,19 @@ def _is_occupant(vehicle: RoadUser, person: BoundingBox) -> bool:
     feet = bottom_centre(person)
     feet_inside = box.x <= feet.x <= box.x + box.w and feet.y < box.y + box.h
     return feet_inside and overlap_ratio >= OCCUPANT_MIN_OVERLAP
+
+
+def _make(zone: Zone, context: RuleContext) -> ZoneRule | None:
+    if zone.kind != "carriageway" or "person" not in zone.labels:
+        return None
+    return ZoneRule(
+        PERSON_ON_CARRIAGEWAY,
+        zone,
+        context,
+        WalkingCondition(context.road_users),
+        after_s=BEGIN_AFTER_S,
+        clear_s=CLEAR_AFTER_S,
+    )
+
+
+RULE = RuleType(events=(PERSON_ON_CARRIAGEWAY,), make=_make)

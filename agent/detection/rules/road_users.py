@@ -13,6 +13,7 @@ from agent.base.model import FrameResult, Label, Track
 from agent.detection.geometry import Point, box_centre, box_size, distance, iou
 
 NS_PER_S = 1_000_000_000
+VEHICLES: frozenset[Label] = frozenset({"bicycle", "motorcycle", "car", "bus", "truck"})
 
 REST_RADIUS = 0.5
 """Of its own size: who stays this near to one place stands. The boxes of parked cars were measured

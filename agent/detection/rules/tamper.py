@@ -12,21 +12,38 @@ their places do not change with light or gain, and traffic passes over few cells
 While a fault shows, the new view is learnt so slowly that it becomes the right one in an hour.
 """
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import cv2
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from agent.base.event_type import EventType
 from agent.base.model import Event, FrameResult
-from agent.detection.middle import median
-from agent.detection.rules.debounced_fault import DebouncedFault
-from agent.detection.rules.event_lifecycle import NewId
+from agent.detection.image import median
 from agent.detection.rules.road_users import NS_PER_S
+from agent.detection.rules.rule import RuleContext, RuleType
+from agent.detection.rules.sustained_event import SustainedEvent
+from agent.detection.scene import Scene
 from drivers.media import Plane
 
 TamperKind = Literal["view_dark", "view_blocked", "view_blurred", "view_moved"]
+
+
+def _event_type(kind: str, sentence: str) -> EventType:
+    return EventType(
+        kind=kind, title=sentence, begin=sentence, end=f"{sentence}: over", severity="fault"
+    )
+
+
+TAMPER_EVENTS: dict[TamperKind, EventType] = {
+    "view_blocked": _event_type("view_blocked", "the view is blocked"),
+    "view_blurred": _event_type("view_blurred", "the view is blurred"),
+    "view_dark": _event_type("view_dark", "the view is dark"),
+    "view_moved": _event_type("view_moved", "the camera was moved"),
+}
+FROZEN = _event_type("view_frozen", "the view is frozen")
 
 SAMPLE_INTERVAL_NS = NS_PER_S
 WIDTH_PX = 160
@@ -77,15 +94,21 @@ _Grid = npt.NDArray[np.float32]
 
 
 class TamperRule:
-    """Judges one camera's picture, once a second."""
+    """Compares one camera's picture with its learnt view, once a second."""
 
-    def __init__(self, camera: str, new_id: NewId) -> None:
-        self._faults = {
-            kind: DebouncedFault(kind, camera, new_id, BEGIN_AFTER_S[kind], CLEAR_AFTER_S)
-            for kind in get_args(TamperKind)
+    def __init__(self, context: RuleContext) -> None:
+        self._events = {
+            kind: SustainedEvent(
+                TAMPER_EVENTS[kind],
+                context.camera,
+                context.new_id,
+                after_s=after_s,
+                clear_s=CLEAR_AFTER_S,
+            )
+            for kind, after_s in BEGIN_AFTER_S.items()
         }
-        self._frozen_fault = DebouncedFault(
-            "view_frozen", camera, new_id, FROZEN_AFTER_S, CLEAR_AFTER_S
+        self._frozen_event = SustainedEvent(
+            FROZEN, context.camera, context.new_id, after_s=FROZEN_AFTER_S, clear_s=CLEAR_AFTER_S
         )
         self._reference = _ReferenceView()
         self._last_sample_ns: int | None = None
@@ -93,21 +116,23 @@ class TamperRule:
         self._unchanged_since_ns = 0
 
     def step(self, result: FrameResult) -> list[Event]:
-        """What a new picture changed."""
+        """Return what this picture begins, updates and ends."""
         t_ns = result.t_ns
         if self._last_sample_ns is not None and t_ns - self._last_sample_ns < SAMPLE_INTERVAL_NS:
             return []
         self._last_sample_ns = t_ns
         detected = self._reference.classify(result.gate_luma)
-        events = self._frozen_fault.step(t_ns, self._frozen_since_ns(result))
-        for kind, fault in self._faults.items():
-            events.extend(fault.step(t_ns, t_ns if kind == detected else None))
-        return events
+        events = [self._frozen_event.step(t_ns, self._frozen_since_ns(result))]
+        events += [
+            event.step(t_ns, t_ns if kind == detected else None)
+            for kind, event in self._events.items()
+        ]
+        return [event for event in events if event is not None]
 
     def flush(self, t_ns: int) -> list[Event]:
-        """End what is open."""
-        faults = (self._frozen_fault, *self._faults.values())
-        return [event for fault in faults for event in fault.flush(t_ns)]
+        """End the open events."""
+        sustained_events = (self._frozen_event, *self._events.values())
+        return [event for sustained in sustained_events for event in sustained.flush(t_ns)]
 
     def _frozen_since_ns(self, result: FrameResult) -> int | None:
         """Since when the picture has been the same, or None where it just changed."""
@@ -249,3 +274,10 @@ def _compare_views(current: _ViewFeatures, reference: _ViewFeatures) -> TamperKi
     if np.percentile(correlation, 80) < MIN_BEST_CELL_CORRELATION:
         return "view_moved"
     return None
+
+
+def _make(_scene: Scene, context: RuleContext) -> TamperRule:
+    return TamperRule(context)
+
+
+RULE = RuleType(events=(*TAMPER_EVENTS.values(), FROZEN), make=_make)

@@ -15,13 +15,12 @@ LEAVE_AFTER_NS = NS_PER_S // 2
 
 
 class ZoneVisit:
-    """One road user's stay in a zone. `left_ns` is None while it lasts."""
+    """One road user's stay in a zone."""
 
     def __init__(self, user: RoadUser, since_ns: int) -> None:
         self.user = user
         self.since_ns = since_ns
         self.last_inside_ns = since_ns
-        self.left_ns: int | None = None
 
 
 class ZoneOccupancy:
@@ -33,7 +32,7 @@ class ZoneOccupancy:
         self._visits: dict[int, ZoneVisit] = {}
         self._entering_since_ns: dict[int, int] = {}
         self.ended_visits: tuple[ZoneVisit, ...] = ()
-        """Who left at the last step, with `left_ns` set."""
+        """The visits that ended at the last step, as of their `last_inside_ns`."""
 
     @property
     def visits(self) -> tuple[ZoneVisit, ...]:
@@ -47,7 +46,6 @@ class ZoneOccupancy:
             self._entering_since_ns.pop(user.id, None)
             visit = self._visits.pop(user.id, None)
             if visit is not None:
-                visit.left_ns = visit.last_inside_ns
                 ended.append(visit)
         for user in self._road_users:
             if not user.is_visible:
@@ -56,7 +54,6 @@ class ZoneOccupancy:
             if visit is None:
                 self._check_entry(user, t_ns)
             elif self._has_left(visit, t_ns):
-                visit.left_ns = visit.last_inside_ns
                 ended.append(self._visits.pop(user.id))
         self.ended_visits = tuple(ended)
 

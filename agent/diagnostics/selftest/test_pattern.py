@@ -28,7 +28,7 @@ WIDTH_PX, HEIGHT_PX = 1280, 720
 SEED = 1
 
 SCENE = Scene(
-    line=(SceneLine(name="across", start=Point(0.0, 0.6), to=Point(1.0, 0.6), each=True),)
+    line=(SceneLine(name="across", start=Point(0.0, 0.6), to=Point(1.0, 0.6), events=True),)
 )
 """A line over the whole street, so that somebody crosses it."""
 

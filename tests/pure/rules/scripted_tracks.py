@@ -144,7 +144,7 @@ def event_names(events: Iterable[Event]) -> list[str]:
 
 def line_scene(**overrides: object) -> Scene:
     """A scene with one upright line in the middle, walked upwards: forward is to the right."""
-    defaults = {"name": "gate", "start": Point(0.5, 0.9), "to": Point(0.5, 0.1), "each": True}
+    defaults = {"name": "gate", "start": Point(0.5, 0.9), "to": Point(0.5, 0.1), "events": True}
     return Scene(line=(SceneLine(**(defaults | overrides)),))
 
 
@@ -153,6 +153,6 @@ def zone_scene(**overrides: object) -> Scene:
 
     Who enters and leaves is told in a zone of kind `any` alone, unless `each` says otherwise.
     """
-    defaults = {"name": "yard", "each": overrides.get("kind", "any") == "any"}
+    defaults = {"name": "yard", "events": overrides.get("kind", "any") == "any"}
     corners = (Point(0.5, 0.0), Point(1.0, 0.0), Point(1.0, 1.0), Point(0.5, 1.0))
     return Scene(zone=(Zone(**(defaults | {"polygon": corners} | overrides)),))

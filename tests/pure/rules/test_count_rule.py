@@ -10,7 +10,7 @@ from tests.pure.rules.scripted_tracks import (
     zone_scene,
 )
 
-QUEUE = zone_scene(kind="queue", queue_from=3)
+QUEUE = zone_scene(kind="queue", queue_min_count=3)
 
 
 def standing(number: int, *, until_s: float = 60, label: Label = "car") -> list[ScriptedRoadUser]:
@@ -71,7 +71,7 @@ def test_a_count_that_flickers_is_not_told() -> None:
 
 
 def test_a_crowd_is_of_people() -> None:
-    scene = zone_scene(kind="pavement", crowd_from=4)
+    scene = zone_scene(kind="pavement", crowd_min_count=4)
     assert run_rules(scene, standing(5, label="car"), 20) == []
     (event,) = run_rules(scene, standing(5, label="person"), 20)
     assert (event.kind, event.count, event.name) == ("crowd", 5, "yard")

@@ -49,7 +49,7 @@ def test_a_crossing_tells_when_and_where_the_centre_was_on_the_line() -> None:
 
 
 def test_the_scene_names_the_directions() -> None:
-    scene = line_scene(forward="into town", backward="out of town")
+    scene = line_scene(forward_name="into town", backward_name="out of town")
     there = run_rules(scene, [ScriptedRoadUser(RIGHT), ScriptedRoadUser(LEFT, track=2)], 4)
     assert {event.direction for event in there} == {"into town", "out of town"}
 
@@ -142,7 +142,7 @@ def test_a_track_that_begins_just_before_the_line_has_crossed_it() -> None:
 
 
 def test_without_each_a_line_only_counts() -> None:
-    assert run_rules(line_scene(each=False), [ScriptedRoadUser(RIGHT)], 4) == []
+    assert run_rules(line_scene(events=False), [ScriptedRoadUser(RIGHT)], 4) == []
 
 
 def test_a_line_sees_its_labels_alone() -> None:

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from agent.base.model import Event, FrameResult
-from agent.detection.rules.camera_lost import CameraLost
+from agent.detection.rules.camera_lost import CameraLostRule
+from agent.detection.rules.road_users import TrackMemory
+from agent.detection.rules.rule import RuleContext
 from agent.detection.rules.tamper import TamperRule
 from drivers.media import Plane
 from tests.pure.rules.scripted_tracks import NS_PER_S, event_names
@@ -90,7 +92,14 @@ def pictures(*parts: tuple[float, Change], spread: float = 2.0) -> Iterator[Fram
 
 def judged(sights: Iterator[FrameResult]) -> list[Event]:
     numbers = count()
-    rule = TamperRule("north", lambda _t_ns: f"event-{next(numbers)}")
+    context = RuleContext(
+        camera="north",
+        new_id=lambda _t_ns: f"event-{next(numbers)}",
+        road_users=TrackMemory(),
+        crossing_detectors={},
+        occupancies={},
+    )
+    rule = TamperRule(context)
     return [event for sight in sights for event in rule.step(sight)]
 
 
@@ -189,7 +198,7 @@ def test_a_view_with_nothing_to_hold_on_to_is_not_judged() -> None:
 
 def test_a_camera_that_gives_nothing_is_lost_and_comes_back() -> None:
     numbers = count()
-    rule = CameraLost("north", lambda _t_ns: f"event-{next(numbers)}", since_ns=0)
+    rule = CameraLostRule("north", lambda _t_ns: f"event-{next(numbers)}", since_ns=0)
     events: list[Event] = []
     for second in range(60):
         last_s = second if second < 20 or second >= 45 else 20
@@ -201,13 +210,13 @@ def test_a_camera_that_gives_nothing_is_lost_and_comes_back() -> None:
 
 
 def test_a_camera_that_never_gave_anything_is_lost_from_the_beginning() -> None:
-    rule = CameraLost("north", lambda _t_ns: "event", since_ns=5 * NS_PER_S)
+    rule = CameraLostRule("north", lambda _t_ns: "event", since_ns=5 * NS_PER_S)
     events = [event for second in range(5, 30) for event in rule.step(second * NS_PER_S, None)]
     assert event_names(events) == ["camera_lost begin"]
     assert events[0].t_ns == 15 * NS_PER_S
 
 
 def test_a_short_silence_is_no_loss() -> None:
-    rule = CameraLost("north", lambda _t_ns: "event", since_ns=0)
+    rule = CameraLostRule("north", lambda _t_ns: "event", since_ns=0)
     steps = [rule.step(t * NS_PER_S, (t - t % 8) * NS_PER_S) for t in range(60)]
     assert [event for events in steps for event in events] == []

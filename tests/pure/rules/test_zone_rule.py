@@ -73,13 +73,13 @@ def test_another_road_user_in_the_same_place_much_later_is_another_event() -> No
     ("keys", "kinds"),
     [
         ({}, ["zone begin"]),
-        ({"each": False}, []),
-        ({"kind": "pavement", "each": True}, ["zone begin"]),
-        ({"kind": "pavement", "each": False}, []),
+        ({"events": False}, []),
+        ({"kind": "pavement", "events": True}, ["zone begin"]),
+        ({"kind": "pavement", "events": False}, []),
         ({"labels": ("person",)}, []),
         ({"labels": ("person", "car")}, ["zone begin"]),
-        ({"each": False, "dwell_after_s": 5}, ["dwell begin"]),
-        ({"each": False, "dwell_after_s": 15}, []),
+        ({"events": False, "dwell_after_s": 5}, ["dwell begin"]),
+        ({"events": False, "dwell_after_s": 15}, []),
     ],
 )
 def test_a_zone_tells_what_its_keys_ask_for(keys: dict[str, object], kinds: list[str]) -> None:
@@ -89,7 +89,7 @@ def test_a_zone_tells_what_its_keys_ask_for(keys: dict[str, object], kinds: list
 
 def test_a_dwell_begins_when_the_time_is_over_and_tells_all_of_it() -> None:
     way = straight_path((0, 0.7, 0.5), (10, 0.7, 0.5), (11, 0.3, 0.5), (13, 0.3, 0.5))
-    begin, end = run_rules(zone_scene(each=False, dwell_after_s=5), [ScriptedRoadUser(way)], 13)
+    begin, end = run_rules(zone_scene(events=False, dwell_after_s=5), [ScriptedRoadUser(way)], 13)
     assert (begin.t_ns, begin.duration_s) == (5_000_000_000, 5.0)
     assert end.duration_s == pytest.approx(10.4, abs=0.3)
 
@@ -109,7 +109,7 @@ def test_every_event_begins_ends_and_counts_its_revisions(
     stops: list[tuple[float, float]], seed: int
 ) -> None:
     points = [(3.0 * i, x, y) for i, (x, y) in enumerate(stops)]
-    scene = zone_scene(kind="carriageway", each=True, stopped_after_s=2, direction_deg=180)
+    scene = zone_scene(kind="carriageway", events=True, stopped_after_s=2, direction_deg=180)
     walkers = [
         ScriptedRoadUser(with_jitter(straight_path(*points), 0.003, seed)),
         ScriptedRoadUser(straight_path(*points), track=2, label="person"),

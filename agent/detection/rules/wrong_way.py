@@ -1,38 +1,40 @@
-"""What vehicles must not do on a carriageway: stand, and go the wrong way."""
+"""`wrong_way`: a vehicle drives against a zone's lawful direction."""
 
 import msgspec
 
-from agent.base.model import Label
+from agent.base.event_type import EventType
 from agent.detection.geometry import distance, heading_difference_deg
-from agent.detection.rules.road_users import TimedPosition, TrackMemory
+from agent.detection.rules.road_users import VEHICLES, TimedPosition, TrackMemory
+from agent.detection.rules.rule import RuleContext, RuleType
 from agent.detection.rules.zone_occupancy import ZoneVisit
+from agent.detection.rules.zone_rule import ZoneRule
+from agent.detection.scene import Zone
 
-VEHICLES: frozenset[Label] = frozenset({"bicycle", "motorcycle", "car", "bus", "truck"})
+WRONG_WAY = EventType(
+    kind="wrong_way",
+    title="wrong-way vehicle",
+    begin="{subject}{still} goes the wrong way in{zone}{direction}",
+    end="{subject} has left{zone}{direction}{duration}",
+    severity="alarm",
+)
+BEGIN_AFTER_S, CLEAR_AFTER_S = 1.0, 3.0
 
 WRONG_WAY_MIN_DEG = 120.0
-"""A way that turns this far off the lawful direction goes against it."""
+"""A heading at least this far off the lawful direction is against it."""
 WRONG_WAY_CLEAR_DEG = 90.0
-"""A way that turns less than this does not."""
+"""A heading less than this off the lawful direction ends the path."""
 MIN_SPEED = 0.3
-"""Own sizes a second: who is slower is going nowhere."""
+"""Own sizes a second; a slower vehicle has no heading."""
 MIN_TRAVEL_SIZES = 2.0
-"""Own sizes: who goes back to park goes less far."""
+"""Own sizes: reversing into a parking space is shorter."""
 MIN_TRAVEL = 0.15
 """In picture heights."""
 MIN_STRAIGHTNESS = 0.8
-"""Of the way's length: how far its end is from its begin at the least."""
-
-
-def is_stopped(visit: ZoneVisit, t_ns: int) -> int | None:
-    """The condition of `stopped`: since when a vehicle has been standing in the zone."""
-    if visit.user.label not in VEHICLES or visit.user.is_displaced:
-        return None
-    since_ns = visit.user.stationary_since_ns(t_ns)
-    return None if since_ns is None else max(since_ns, visit.since_ns)
+"""Least distance from the path's begin to its end, as a ratio of its length."""
 
 
 class _WrongWayPath(msgspec.Struct):
-    """A way against the direction: where it began, the last spot of it, its length so far."""
+    """A path against the direction: its begin, its last position, its length so far."""
 
     start: TimedPosition
     last: TimedPosition
@@ -40,12 +42,11 @@ class _WrongWayPath(msgspec.Struct):
     is_confirmed: bool = False
 
 
-class WrongWay:
-    """The condition of `wrong_way`: a vehicle goes against the zone's direction, straight, over
-    some length.
+class WrongWayCondition:
+    """A vehicle goes against the zone's direction, straight, over some length.
 
     A tracker that loses one vehicle of a column for the next one makes a track that hops
-    backwards; what is far away and small, or goes back and forth, proves nothing.
+    backwards. A vehicle that is far away and small, or goes back and forth, is no evidence.
     """
 
     def __init__(self, direction_deg: float, road_users: TrackMemory) -> None:
@@ -54,7 +55,7 @@ class WrongWay:
         self._paths: dict[int, _WrongWayPath] = {}
 
     def __call__(self, visit: ZoneVisit, t_ns: int, /) -> int | None:
-        """Since when it goes against the direction."""
+        """Return since when the vehicle goes against the direction, or None if it does not."""
         user, aspect = visit.user, self._road_users.aspect
         for forgotten in self._road_users.forgotten:
             self._paths.pop(forgotten.id, None)
@@ -81,3 +82,19 @@ class WrongWay:
             is_far_enough = net_distance >= max(MIN_TRAVEL_SIZES * user.size, MIN_TRAVEL)
             path.is_confirmed = is_far_enough and net_distance >= MIN_STRAIGHTNESS * path.length
         return path.start.t_ns if path.is_confirmed else None
+
+
+def _make(zone: Zone, context: RuleContext) -> ZoneRule | None:
+    if zone.direction_deg is None:
+        return None
+    return ZoneRule(
+        WRONG_WAY,
+        zone,
+        context,
+        WrongWayCondition(zone.direction_deg, context.road_users),
+        after_s=BEGIN_AFTER_S,
+        clear_s=CLEAR_AFTER_S,
+    )
+
+
+RULE = RuleType(events=(WRONG_WAY,), make=_make)

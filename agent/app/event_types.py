@@ -1,0 +1,14 @@
+"""Every kind of event that a box sends: the closed set of docs/asyncapi.json."""
+
+from collections.abc import Mapping
+
+from agent.app.selftest_service import SELFTEST
+from agent.base.event_type import EventType
+from agent.capture.camera_source import CAMERA_EVENT_TYPES
+from agent.gpio.contacts import DOOR, POWER, SHOCK
+
+EVENT_TYPES: Mapping[str, EventType] = {
+    event_type.kind: event_type
+    for event_type in (*CAMERA_EVENT_TYPES, DOOR, SHOCK, POWER, SELFTEST)
+}
+"""By kind."""

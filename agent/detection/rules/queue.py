@@ -1,0 +1,37 @@
+"""`queue`: vehicles that stand or creep in a zone of the kind `queue`."""
+
+from agent.base.event_type import EventType
+from agent.detection.rules.count_rule import CountRule
+from agent.detection.rules.road_users import VEHICLES
+from agent.detection.rules.rule import RuleContext, RuleType
+from agent.detection.rules.zone_occupancy import ZoneVisit
+from agent.detection.scene import Zone
+
+QUEUE = EventType(
+    kind="queue",
+    title="queue of vehicles",
+    begin="{count} in a queue at{zone}",
+    end="the queue at{zone} is gone{duration}",
+    severity="notice",
+)
+DEFAULT_MIN_COUNT = 3
+MAX_SPEED = 0.5
+"""Own sizes a second, some 5 km/h for a car; a slower vehicle waits in the queue."""
+
+
+def is_queueing(visit: ZoneVisit, t_ns: int) -> bool:
+    """Whether a vehicle stands, or creeps as a queue does."""
+    user = visit.user
+    if user.label not in VEHICLES:
+        return False
+    speed = user.speed()
+    return user.stationary_since_ns(t_ns) is not None or (speed is not None and speed < MAX_SPEED)
+
+
+def _make(zone: Zone, context: RuleContext) -> CountRule | None:
+    if zone.kind != "queue":
+        return None
+    return CountRule(QUEUE, zone, context, is_queueing, zone.queue_min_count or DEFAULT_MIN_COUNT)
+
+
+RULE = RuleType(events=(QUEUE,), make=_make)

@@ -1,0 +1,42 @@
+"""The registry of rules: the one place that knows them all. docs/adding/rule.md adds one."""
+
+from agent.base.event_type import EventType
+from agent.detection.rules import (
+    camera_lost,
+    crowd,
+    dwell,
+    line_crossed,
+    person_on_carriageway,
+    queue,
+    stopped,
+    tamper,
+    wrong_way,
+    zone_entered,
+)
+from agent.detection.rules.rule import RuleType
+from agent.detection.scene import Scene, SceneLine, Zone
+
+LINE_RULES: tuple[RuleType[SceneLine], ...] = (line_crossed.RULE,)
+"""Made for each line of the scene, and stepped first."""
+
+ZONE_RULES: tuple[RuleType[Zone], ...] = (
+    zone_entered.RULE,
+    dwell.RULE,
+    stopped.RULE,
+    wrong_way.RULE,
+    person_on_carriageway.RULE,
+    queue.RULE,
+    crowd.RULE,
+)
+"""Made for each zone of the scene."""
+
+SCENE_RULES: tuple[RuleType[Scene], ...] = (tamper.RULE,)
+"""Made once for each camera, and stepped last."""
+
+EVENT_TYPES: tuple[EventType, ...] = (
+    *(event for line_rule in LINE_RULES for event in line_rule.events),
+    *(event for zone_rule in ZONE_RULES for event in zone_rule.events),
+    *(event for scene_rule in SCENE_RULES for event in scene_rule.events),
+    camera_lost.CAMERA_LOST,
+)
+"""Every kind of event that detection emits, in the order of the documents."""

@@ -1,0 +1,51 @@
+"""The rule plug-in: what a rule is made from, what it does, and what it declares."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+
+from agent.base.event_lifecycle import NewId
+from agent.base.event_type import EventType
+from agent.base.model import Event, FrameResult
+from agent.detection.rules.line_crossing import LineCrossingDetector
+from agent.detection.rules.road_users import TrackMemory
+from agent.detection.rules.zone_occupancy import ZoneOccupancy
+
+AreaT = TypeVar("AreaT")
+
+
+class Rule(Protocol):
+    """An object with state that turns frame results into events, without I/O and without a clock."""
+
+    def step(self, result: FrameResult) -> Iterable[Event]:
+        """Return the events of a frame. The context's shared state is up to date already."""
+        ...
+
+    def flush(self, t_ns: int) -> Iterable[Event]:
+        """End every open event: the stream is over, or the camera turns."""
+        ...
+
+
+class RuleContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What the rules of one camera share. The engine updates it before each step.
+
+    `crossing_detectors` and `occupancies` are by the name of the line and of the zone.
+    """
+
+    camera: str
+    new_id: NewId
+    road_users: TrackMemory
+    crossing_detectors: Mapping[str, LineCrossingDetector]
+    occupancies: Mapping[str, ZoneOccupancy]
+
+
+class RuleType(msgspec.Struct, Generic[AreaT], frozen=True, kw_only=True):
+    """A rule as the registry lists it.
+
+    `make` is called once for each line, each zone or each scene, depending on the list that the
+    rule is in. It returns None if the scene's keys do not ask for the rule.
+    """
+
+    events: tuple[EventType, ...]
+    make: Callable[[AreaT, RuleContext], Rule | None]
