@@ -37,4 +37,4 @@ def test_a_name_with_braces_is_text() -> None:
         begin_ns=1,
         name="{label} {0}",
     )
-    assert event_type.describe(event) == 'somebody enters "{label} {0}"'
+    assert event_type.describe(event) == 'a road user enters "{label} {0}"'
