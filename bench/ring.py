@@ -23,7 +23,7 @@ from agent.recording.catalogue import find_segments
 from agent.recording.custody.custody_log import CHAIN_SUFFIX, RECEIPTS_PER_FILE, CustodyLog
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import (
-    GENESIS_PREV,
+    GENESIS_SHA256,
     SIGNATURE_BYTES,
     Receipt,
     SegmentClosed,
@@ -77,12 +77,12 @@ def make_event_hold(number: int, camera: str, begin_s: float) -> Hold:
         end_time=rfc3339(end),
         owner="event",
         reason="stopped",
-        made_boot=BOOT,
-        made_ns=round(begin_s * 1e9),
-        made_time=rfc3339(begin),
-        made_synced=True,
+        created_boot=BOOT,
+        created_ns=round(begin_s * 1e9),
+        created_time=rfc3339(begin),
+        created_synced=True,
         expires=rfc3339(begin + timedelta(days=7)),
-        noted=True,
+        in_custody_log=True,
     )
 
 
@@ -135,7 +135,7 @@ def write_chain(folder: Path) -> None:
             receipt = Receipt(
                 box="bench",
                 seq=len(lines) + 1,
-                prev=GENESIS_PREV,
+                prev_sha256=GENESIS_SHA256,
                 boot=BOOT,
                 t_ns=closed.begin_ns,
                 time=closed.begin_time,

@@ -42,7 +42,7 @@ def list_footage(args: argparse.Namespace) -> int:
             Text(span.camera),
             _format_time(span.begin),
             "now" if span.end is None else _format_time(span.end),
-            str(span.segments),
+            str(span.segment_count),
             f"{span.size_bytes / 1e6:.1f}",
             _format_remarks(span),
         )
@@ -74,8 +74,8 @@ def export(args: argparse.Namespace) -> int:
                 "withheld": result.withheld,
                 "size_bytes": result.size_bytes,
                 "clip": result.clip,
-                "no_clip": result.no_clip,
-                "left_out": result.left_out,
+                "no_clip_reason": result.no_clip_reason,
+                "excluded": result.excluded,
                 "receipt": receipt,
             }
         )
@@ -84,12 +84,12 @@ def export(args: argparse.Namespace) -> int:
     if result.clip is not None:
         print(f"  clip.mp4: {result.clip.duration_ns / 1e9:.1f} s from {result.clip.begin_time}")
     else:
-        print(f"  no clip: {result.no_clip}")
+        print(f"  no clip: {result.no_clip_reason}")
     if result.withheld:
         print(
             f"  {len(result.withheld)} segments withheld: they show what the masks hide; --unmasked"
         )
-    for name, reason in result.left_out.items():
+    for name, reason in result.excluded.items():
         print(f"  left out: {name}: {reason}")
     print(f"  in the box's chain as receipt {result.receipt.seq}")
     print(f"  verify it: vigie footage verify {result.folder}, or open verify.html in a browser")
@@ -123,7 +123,7 @@ def attest(args: argparse.Namespace) -> int:
         else:
             since = f" since {attestation.oldest_time}" if attestation.oldest_time else ""
             print(
-                f"{attestation.camera}: {attestation.segments} segments{since}, {attestation.bytes / 1e6:.1f} MB"
+                f"{attestation.camera}: {attestation.segment_count} segments{since}, {attestation.size_bytes / 1e6:.1f} MB"
             )
     return 0
 
@@ -154,7 +154,7 @@ def list_holds(args: argparse.Namespace) -> int:
     for heading in ("hold", "camera", "from", "to", "by", "reason", "expires"):
         table.add_column(heading, overflow="fold")
     for hold in holds:
-        end = "now" if hold.going_on else hold.end_time
+        end = "now" if hold.ongoing else hold.end_time
         row = (hold.id, hold.camera, hold.begin_time, end, hold.owner, hold.reason, hold.expires)
         table.add_row(*(Text(escape_unprintable(value)) for value in row))
     Console().print(table)

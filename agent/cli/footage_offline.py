@@ -42,14 +42,14 @@ def _print_verification(
     result_text = "good, but for the head" if is_unchecked else "good"
     print(
         escape_unprintable(
-            f"{path}: {result_text}: {verification.segments} segments, {verification.receipts} receipts"
+            f"{path}: {result_text}: {verification.segment_count} segments, {verification.receipt_count} receipts"
         )
     )
     print(f"  signed by {escape_unprintable(manifest.public_key)}")
     if key is None:
         print("  compare that key with the one that the centre knows: --public-key KEY")
     if chain_head is not None and is_unchecked:
-        last_seq = manifest.first_seq + verification.receipts - 1
+        last_seq = manifest.first_seq + verification.receipt_count - 1
         print(
             f"  head {chain_head.seq} is not within this export, which has {manifest.first_seq} to "
             f"{last_seq}: not checked"

@@ -186,7 +186,7 @@ class BoxAccess:
 
     def write_receipt(self, action: str) -> None:
         """A receipt of what the technician does."""
-        self._append_receipt(ServiceAction(by=self.technician, what=action))
+        self._append_receipt(ServiceAction(by=self.technician, action=action))
 
     def _append_receipt(self, body: ServiceAction | FootageViewed) -> None:
         try:

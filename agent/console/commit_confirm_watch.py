@@ -86,7 +86,7 @@ class CommitConfirmWatch:
             custody = CustodyLog.open(
                 custody_dir, settings.box_id, self._boot_id, self._clock, identity
             )
-            custody.append(ServiceAction(by=undone.by, what=action), self._clock.boottime_ns())
+            custody.append(ServiceAction(by=undone.by, action=action), self._clock.boottime_ns())
         except OSError as error:
             log.error("no receipt of what was undone: %s", error)
 

@@ -91,10 +91,10 @@ def export_footage(
     except ExportError as error:
         raise ConsoleError(str(error)) from error
     os.sync()
-    clip_note = "no clip: " + str(result.no_clip) if result.clip is None else "with clip.mp4"
+    clip_note = "no clip: " + str(result.no_clip_reason) if result.clip is None else "with clip.mp4"
     return [
         f"{export_dir}: {len(result.segments)} segments, {format_bytes(result.size_bytes)}, {clip_note}.",
-        *(f"  left out: {name}: {cause}" for name, cause in result.left_out.items()),
+        *(f"  left out: {name}: {cause}" for name, cause in result.excluded.items()),
         f"In the chain as receipt {result.receipt.seq}. Open verify.html to check it.",
         "The disk may be pulled out now.",
     ]

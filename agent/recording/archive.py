@@ -45,7 +45,7 @@ class RecordedSpan(msgspec.Struct, frozen=True, kw_only=True):
     camera: str
     begin: datetime
     end: datetime | None
-    segments: int
+    segment_count: int
     size_bytes: int
     clock_synced: bool
     sealed: bool
@@ -162,8 +162,8 @@ class FootageArchive:
             body = FootageAttested(
                 camera=camera,
                 oldest_time=rfc3339(entries[0].name.utc) if entries else None,
-                segments=len(entries),
-                bytes=sum(entry.size_bytes for entry in entries),
+                segment_count=len(entries),
+                size_bytes=sum(entry.size_bytes for entry in entries),
             )
             custody.append(body, self._clock.boottime_ns())
             attested.append(body)
@@ -227,7 +227,7 @@ def merge_segments(entries: Sequence[FootageEntry]) -> Iterator[RecordedSpan]:
             camera=entry.camera,
             begin=entry.begin,
             end=end,
-            segments=1,
+            segment_count=1,
             size_bytes=entry.size_bytes,
             clock_synced=entry.name.synced,
             sealed=is_sealed(entry),
@@ -237,7 +237,7 @@ def merge_segments(entries: Sequence[FootageEntry]) -> Iterator[RecordedSpan]:
             span = msgspec.structs.replace(
                 span,
                 end=current.end,
-                segments=span.segments + 1,
+                segment_count=span.segment_count + 1,
                 size_bytes=span.size_bytes + current.size_bytes,
             )
             continue

@@ -16,7 +16,7 @@ from agent.recording import catalogue
 
 log = logging.getLogger(__name__)
 
-POLICY_FILE = "institutions.json"
+POLICY_FILE = "owner_policies.json"
 """The file in the state folder."""
 
 OwnerPolicies: TypeAlias = dict[str, InstitutionConfig]

@@ -13,7 +13,7 @@ from agent.base.atomic_file import fsync_dir
 from agent.recording.retention.segment_age import SegmentAges
 from agent.recording.segment_name import SegmentName, parse_segment_name
 
-QUARANTINE_DIR = "set-aside"
+QUARANTINE_DIR = "quarantine"
 
 _MP4_SUFFIX = ".mp4"
 

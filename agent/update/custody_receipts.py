@@ -44,7 +44,7 @@ def write_receipts(config: Path, log_folder: Path) -> int:
     custody = CustodyLog.open(state_dir / "custody", box.id, boot_id(), clock, identity)
     for entry in entries:
         description = f"{entry.what} ({entry.time})"
-        custody.append(ServiceAction(by=entry.by, what=description), clock.boottime_ns())
+        custody.append(ServiceAction(by=entry.by, action=description), clock.boottime_ns())
         atomic_file.replace_atomically(
             state_dir / LAST_RECEIPT_FILE, entry.id.encode() + b"\n", 0o640
         )

@@ -46,7 +46,7 @@ def check_export(
     verification = verify_export(files.export, known_key=public_key)
     return ExportCheck(
         clip_duration_s=result.clip.duration_ns / 1e9 if result.clip else 0.0,
-        segments=verification.segments,
-        receipts=verification.receipts,
+        segments=verification.segment_count,
+        receipts=verification.receipt_count,
         error=None if verification.ok else str(verification.first_problem),
     )

@@ -216,8 +216,8 @@ def _check_gaps(box: RecordingBox, acked: AckedState, bodies: list[ReceiptBody])
 
 def _check_holds(box: RecordingBox, acked: AckedState, bodies: list[ReceiptBody]) -> Iterable[str]:
     active = {hold.id: hold for hold in box.holds.active()}
-    pending_releases = {release.hold for release in box.holds.pending_releases()}
-    released = {body.hold for body in bodies if isinstance(body, HoldReleased)}
+    pending_releases = {release.hold_id for release in box.holds.pending_releases()}
+    released = {body.hold_id for body in bodies if isinstance(body, HoldReleased)}
     for hold in acked.releases & active.keys():
         yield f"hold {hold}: was released, and is back"
     for hold, (begin_ms, end_ms, since) in acked.holds.items():

@@ -136,7 +136,7 @@ def compare(state: Path, seen: Seen) -> list[str]:
     evicted = {
         name for body in bodies if isinstance(body, FootageEvicted) for name in body.segments
     }
-    released = {body.hold for body in bodies if isinstance(body, HoldReleased)}
+    released = {body.hold_id for body in bodies if isinstance(body, HoldReleased)}
     there = {path.name: path for path in (state / "footage").glob("*/*.mp4")}
     broken = [] if chain.startswith(seen.chain) else ["the chain is not what it was"]
     times = Counter(body.segment for body in bodies if isinstance(body, SegmentClosed))

@@ -110,5 +110,5 @@ def test_a_kill_while_a_torn_end_is_set_aside_keeps_it_all_the_same(box: Box) ->
     box.append_under("ftruncate:signal=KILL:when=1")
     assert box.returned == {}
     assert box.segments() == {1: "before.mp4"}
-    kept = sorted(path.read_bytes() for path in (box.path.parent / "set-aside").iterdir())
+    kept = sorted(path.read_bytes() for path in (box.path.parent / "quarantine").iterdir())
     assert kept == [b"torn", b"torn"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agent.base.clock import ClockTrust
 from agent.recording.custody.chain import BrokenChain, decode_public_key, verify_chain
 from agent.recording.custody.receipts import (
-    GENESIS_PREV,
+    GENESIS_SHA256,
     AgentStarted,
     BadReceipt,
     FootageGap,
@@ -35,7 +35,7 @@ def receipt(seq: int, before: str, **change: object) -> Receipt:
     plain = Receipt(
         box=BOX,
         seq=seq,
-        prev=before,
+        prev_sha256=before,
         boot="first",
         t_ns=seq * 10,
         time="2026-11-03T07:41:05.250Z",
@@ -52,11 +52,11 @@ def signed(text: bytes, key: Ed25519PrivateKey = KEY) -> bytes:
 def chain(count: int, first: int = 1, **last: object) -> list[bytes]:
     """Lines of a good chain; the last receipt says what `last` gives it."""
     lines: list[bytes] = []
-    prev = GENESIS_PREV if first == 1 else "a" * 64
+    prev_sha256 = GENESIS_SHA256 if first == 1 else "a" * 64
     for seq in range(first, first + count):
         change = last if seq == first + count - 1 else {}
-        text = encode_receipt(receipt(seq, prev, **change))
-        prev = receipt_hash(text)
+        text = encode_receipt(receipt(seq, prev_sha256, **change))
+        prev_sha256 = receipt_hash(text)
         lines.append(signed(text))
     return lines
 
@@ -64,9 +64,9 @@ def chain(count: int, first: int = 1, **last: object) -> list[bytes]:
 def test_the_bytes_of_a_line_are_these() -> None:
     """An example to hold another implementation against (docs/custody.md)."""
     assert chain(1)[0] == (
-        b"lrBCid+MKlsvobQZtYzOjCi5JaVnNHFacixrNk+CVvS3fCQuRMV9s3rP7aZO+QnIyZMMNNTPx1WaGP7MSWBzDg== "
+        b"DH8PiuRnyMHOoF3kVmWbfMCTU0x+D5UdJIbO7tQX1GmCbdgkjzsP39pl/4n3a387IF2MsOVQ3ayoAlBtsqIdDg== "
         b'{"v":1,"box":"pole-17","seq":1,'
-        b'"prev":"0000000000000000000000000000000000000000000000000000000000000000",'
+        b'"prev_sha256":"0000000000000000000000000000000000000000000000000000000000000000",'
         b'"boot":"first","t_ns":10,"time":"2026-11-03T07:41:05.250Z",'
         b'"clock":{"synced":true,"source":"ntp","error_s":0.012},'
         b'"body":{"kind":"opened","camera":"north","segment":"1.mp4"}}\n'
@@ -74,10 +74,10 @@ def test_the_bytes_of_a_line_are_these() -> None:
 
 
 def test_a_line_is_read_back_as_it_was_written() -> None:
-    text = encode_receipt(receipt(1, GENESIS_PREV))
+    text = encode_receipt(receipt(1, GENESIS_SHA256))
     line = parse_line(signed(text))
     assert line == ReceiptLine(
-        signature=KEY.sign(text), json=text, receipt=receipt(1, GENESIS_PREV)
+        signature=KEY.sign(text), json=text, receipt=receipt(1, GENESIS_SHA256)
     )
     assert line.sha256 == receipt_hash(text)
 
@@ -126,8 +126,8 @@ def test_a_boot_may_begin_at_zero_again() -> None:
 
 def come_back() -> list[bytes]:
     lines = chain(2, boot="second", t_ns=0)
-    prev = parse_line(lines[-1]).sha256
-    return [*lines, signed(encode_receipt(receipt(3, prev, boot="first", t_ns=99)))]
+    prev_sha256 = parse_line(lines[-1]).sha256
+    return [*lines, signed(encode_receipt(receipt(3, prev_sha256, boot="first", t_ns=99)))]
 
 
 @pytest.mark.parametrize(
@@ -139,8 +139,8 @@ def come_back() -> list[bytes]:
         ([chain(2)[0], chain(3)[2]], "order", "line 2 (seq 3)"),
         ([chain(2)[0], chain(2)[0]], "order", "line 2 (seq 1)"),
         (chain(3, first=2), "order", "line 1 (seq 2)"),
-        (chain(3, prev="b" * 64), "link", "line 3 (seq 3)"),
-        (chain(1, prev="b" * 64), "link", "line 1 (seq 1)"),
+        (chain(3, prev_sha256="b" * 64), "link", "line 3 (seq 3)"),
+        (chain(1, prev_sha256="b" * 64), "link", "line 1 (seq 1)"),
         (chain(3, t_ns=19), "time", "line 3 (seq 3)"),
         (come_back(), "time", "line 3 (seq 3)"),
         (

@@ -82,10 +82,10 @@ def hold(
         end_time=rfc3339(end),
         owner="somebody",
         reason="something",
-        made_boot="aaaaaaaa-0000",
-        made_ns=round(number * 1e9),
-        made_time=rfc3339(made),
-        made_synced=True,
+        created_boot="aaaaaaaa-0000",
+        created_ns=round(number * 1e9),
+        created_time=rfc3339(made),
+        created_synced=True,
         expires=rfc3339(made + timedelta(days=7)),
     )
     return msgspec.structs.replace(given_hold, **more)
@@ -114,7 +114,7 @@ RING = [segment(number) for number in range(10)]
             [hold(1, 0, 5, camera="south")], 90, [0], [], id="another camera's hold is no hold"
         ),
         pytest.param(
-            [hold(1, 50, 60, going_on=True)], 590, [0, 1, 2, 3, 4, 5], [1], id="and it breaks last"
+            [hold(1, 50, 60, ongoing=True)], 590, [0, 1, 2, 3, 4, 5], [1], id="and it breaks last"
         ),
         pytest.param([hold(1, 0, 99), hold(2, 0, 9)], 90, [0], [1, 2], id="all holds of a segment"),
         pytest.param(
@@ -315,13 +315,13 @@ def test_a_span_in_utc_finds_footage_that_was_recorded_before_the_clock_was_set(
 
 def test_an_event_that_went_on_when_the_power_went_holds_to_the_end_of_its_boot() -> None:
     later = [segment(0, boot="bbbbbbbb"), segment(1, boot="bbbbbbbb")]
-    going_on = hold(1, 51, 60, going_on=True)
+    going_on = hold(1, 51, 60, ongoing=True)
     made = plan_eviction({"north": shelf([*RING[4:], *later], 400)}, [going_on], LIMITS)
     assert [str(each.segment.name)[11] for each in made.evictions] == ["a", "b", "b"]
 
 
 @pytest.mark.parametrize(
-    ("made_synced", "now_h", "boot", "now_synced", "over"),
+    ("created_synced", "now_h", "boot", "now_synced", "over"),
     [
         (True, 7 * 24 - 1, "aaaaaaaa", True, False),
         (True, 7 * 24 + 1, "aaaaaaaa", True, True),
@@ -332,12 +332,12 @@ def test_an_event_that_went_on_when_the_power_went_holds_to_the_end_of_its_boot(
     ],
 )
 def test_a_hold_s_term_is_counted_like_the_age_of_footage(
-    *, made_synced: bool, now_h: float, boot: str, now_synced: bool, over: bool
+    *, created_synced: bool, now_h: float, boot: str, now_synced: bool, over: bool
 ) -> None:
     at_ms = round(now_h * 3_600_000) if boot == "aaaaaaaa" else 1000
     unix_ms = round(BOOT_UTC.timestamp() * 1000) + round(now_h * 3_600_000)
     now = ClockReading(boot=boot, boot_ms=at_ms, unix_ms=unix_ms, synced=now_synced)
-    each = hold(0, 0, 9, made_synced=made_synced)
+    each = hold(0, 0, 9, created_synced=created_synced)
     assert each.is_expired(BootTimeline().ages(now)) is over
 
 

@@ -156,7 +156,7 @@ def read_all(path: Path) -> int:
         strip_moov_encryption(file.moov)
     sources = [ClipSource(path=path, begin_ns=begin_ns) for begin_ns in (0, 10**9)]
     clip = write_clip(sources, -1, 10**40, path.with_name("clip.mp4"), lambda _: KEY)
-    assert clip.pictures == 2 * count
+    assert clip.frame_count == 2 * count
     return count
 
 

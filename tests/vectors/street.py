@@ -111,7 +111,7 @@ class StreetBox:
         name = parse_segment_name(sorted(folder.glob("*.mp4"))[nth].name)
         assert name is not None
         self.append_receipt(
-            FootageEvicted(camera=camera, segments=(str(name),), why="age", oldest_time=None)
+            FootageEvicted(camera=camera, segments=(str(name),), reason="age", oldest_time=None)
         )
         delete_segment(folder, name)
 
@@ -153,12 +153,14 @@ class StreetBox:
 
     def append_attested(self, camera: str) -> None:
         self.append_receipt(
-            FootageAttested(camera=camera, oldest_time=rfc3339(BOOT_UTC), segments=1, bytes=1)
+            FootageAttested(
+                camera=camera, oldest_time=rfc3339(BOOT_UTC), segment_count=1, size_bytes=1
+            )
         )
 
     def append_serviced(self, by: str) -> None:
         """Somebody was at the console of the box."""
-        self.append_receipt(ServiceAction(by=by, what="status"))
+        self.append_receipt(ServiceAction(by=by, action="status"))
 
     def append_gap(self, camera: str) -> None:
         now_ns = self.clock.now_ns

@@ -501,7 +501,7 @@ def line_ends_of_another_system(bench: Workbench, _: Path) -> None:
 
 @expects_problem("signature")
 def link_changed(bench: Workbench, _: Path) -> None:
-    prev = bench.receipts()[3]["prev"]
+    prev = bench.receipts()[3]["prev_sha256"]
     bench.change_text(3, prev, "0" * 64)
 
 
@@ -677,7 +677,7 @@ def with_the_boxs_key_a_segment_that_was_evicted(bench: Workbench, _: Path) -> N
         "kind": "evicted",
         "camera": "north",
         "segments": [bench.segments[0].name],
-        "why": "age",
+        "reason": "age",
         "oldest_time": None,
     }
     attested = bench.index("attested", -1)

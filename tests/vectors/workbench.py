@@ -99,10 +99,10 @@ class Workbench:
         renumber: bool = True,
     ) -> None:
         """The whole chain, changed, numbered, linked and signed anew, the export's receipt made to
-        fit the manifest; and the sums. The first receipt's number and `prev` stay.
+        fit the manifest; and the sums. The first receipt's number and `prev_sha256` stay.
         """
         receipts = self.receipts()
-        seq, prev = receipts[0]["seq"], receipts[0]["prev"]
+        seq, prev = receipts[0]["seq"], receipts[0]["prev_sha256"]
         last = receipts[-1]
         last["body"]["sha256"] = _sha256(self.file_path("manifest.json"))
         change(receipts)
@@ -111,7 +111,7 @@ class Workbench:
             if renumber:
                 receipt["seq"] = seq + offset
             if relink:
-                receipt["prev"] = prev
+                receipt["prev_sha256"] = prev
             text = json.dumps(receipt, separators=(",", ":"), ensure_ascii=False).encode()
             prev = hashlib.sha256(text).hexdigest()
             lines.append(base64.b64encode(key.sign(text)) + b" " + text + b"\n")

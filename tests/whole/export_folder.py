@@ -118,7 +118,7 @@ class ExportBuilder:
             end_time=END,
             by="A. Alami",
             purpose="case 2026/114",
-            made_time="2026-11-25T00:01:00.000Z",
+            created_time="2026-11-25T00:01:00.000Z",
             software="0.1.0",
             public_key=public_key(self.identity),
             first_seq=1,

@@ -95,7 +95,7 @@ def test_a_box_whose_key_was_damaged_goes_on_with_another_and_says_so(
     )
     assert box.stop(signal.SIGTERM) == 0
     assert chain(state, public_key(state))
-    assert list((state / "custody" / "set-aside").iterdir())
+    assert list((state / "custody" / "quarantine").iterdir())
 
 
 def test_a_chain_that_was_removed_while_the_box_runs_goes_on(

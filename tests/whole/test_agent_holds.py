@@ -93,7 +93,7 @@ def test_an_event_and_its_footage_belong_together(box: AgentBox, centre: Running
     assert "Traceback" not in box.log
     assert before.keys() <= holds(box).keys(), "held through a kill"
     receipts = chain(box)
-    held = {body.hold for body in receipts if isinstance(body, HoldPlaced)}
+    held = {body.hold_id for body in receipts if isinstance(body, HoldPlaced)}
     assert before.keys() <= held
     closed = {body.segment: body for body in receipts if isinstance(body, SegmentClosed)}
     opened = {body.segment for body in receipts if isinstance(body, SegmentOpened)}

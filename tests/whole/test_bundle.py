@@ -98,8 +98,8 @@ def test_no_secret_of_a_running_box_is_in_its_bundle_wherever_it_was_planted(
         )
         identity = DeviceIdentity.load_or_create(state / "identity")
         custody = CustodyLog.open(state / "custody", "casa-0001", boot_id(), CLOCK, identity)
-        custody.append(ServiceAction(by="amina", what="looked around"), CLOCK.boottime_ns())
-        custody.append(ServiceAction(by="amina", what=f"typed {FILE}"), CLOCK.boottime_ns())
+        custody.append(ServiceAction(by="amina", action="looked around"), CLOCK.boottime_ns())
+        custody.append(ServiceAction(by="amina", action=f"typed {FILE}"), CLOCK.boottime_ns())
         text = (folder / "vigie.toml").read_text()
         (folder / "vigie.toml").write_text(
             text.replace(

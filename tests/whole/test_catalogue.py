@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agent.base.clock import ClockTrust, rfc3339
 from agent.recording.catalogue import find_segments
 from agent.recording.custody.receipts import (
-    GENESIS_PREV,
+    GENESIS_SHA256,
     SIGNATURE_BYTES,
     Receipt,
     SegmentClosed,
@@ -78,7 +78,7 @@ def closed(name: SegmentName, duration_s: int, seq: int) -> bytes:
     receipt = Receipt(
         box="box",
         seq=seq,
-        prev=GENESIS_PREV,
+        prev_sha256=GENESIS_SHA256,
         boot=name.boot,
         t_ns=0,
         time=rfc3339(name.utc),

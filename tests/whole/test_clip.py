@@ -147,7 +147,7 @@ def test_a_clip_of_everything_shows_every_picture(
     clip = whole(sources, tmp_path / "clip.mp4", keys)
     shown = digests(clip.path)
     assert shown == recorded(sources, keys if sealed else None)
-    assert len(shown) == clip.pictures
+    assert len(shown) == clip.frame_count
     assert clip.size_bytes == clip.path.stat().st_size
     assert clip.segments == tuple(source.path.name for source in sources)
     assert not list(tmp_path.glob("*.part"))
@@ -171,10 +171,10 @@ def test_a_cut_into_an_open_file_is_the_same_and_can_be_given_up(
     with (tmp_path / "open.mp4").open("xb") as file:
         made = write_clip_to_fd(sources, 0, 10**15, file.fileno(), KeyRing(0).get, lambda: True)
     assert (tmp_path / "open.mp4").read_bytes() == clip.path.read_bytes()
-    assert (made.begin_ns, made.duration_ns, made.pictures, made.size_bytes, made.segments) == (
+    assert (made.begin_ns, made.duration_ns, made.frame_count, made.size_bytes, made.segments) == (
         clip.begin_ns,
         clip.duration_ns,
-        clip.pictures,
+        clip.frame_count,
         clip.size_bytes,
         clip.segments,
     )
@@ -289,7 +289,7 @@ def test_the_file_that_is_being_written_can_be_cut(
     source = on_boot_time(tmp_path / (str(name) + PART_SUFFIX), name)
     clip = whole([source], tmp_path / "clip.mp4", keys)
     part.abandon()
-    assert clip.pictures == 4 * GOP
+    assert clip.frame_count == 4 * GOP
     assert clip.segments == (str(name),)
     assert len(digests(clip.path)) == 4 * GOP
 
@@ -432,7 +432,7 @@ def test_real_footage_is_cut_picture_for_picture(
     clip = whole(sources, tmp_path / "clip.mp4", keys)
     film = shared / "footage" / "intel_car-detection.mp4"
     with av.open(str(film)) as container:
-        frames = itertools.islice(container.decode(video=0), clip.pictures)
+        frames = itertools.islice(container.decode(video=0), clip.frame_count)
         expected = [frame.to_ndarray(format="gray").tobytes() for frame in frames]
     with av.open(str(clip.path)) as container:
         shown = [f.to_ndarray(format="gray").tobytes() for f in container.decode(video=0)]

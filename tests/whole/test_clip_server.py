@@ -123,7 +123,7 @@ def test_the_running_box_cuts_what_it_has_sealed_and_not_after_a_power_cycle(
     assert stat.S_IMODE(door.st_mode) == 0o600
 
     running = Export(box, tmp_path / "running", capsys)
-    assert running.said["no_clip"] is None
+    assert running.said["no_clip_reason"] is None
     assert running.first_problem is None
     assert running.pictures() > 0
     chain = b"".join(file.read_bytes() for file in sorted((state / "custody").glob("*.chain")))
@@ -137,10 +137,10 @@ def test_the_running_box_cuts_what_it_has_sealed_and_not_after_a_power_cycle(
 
     for line in HOSTILE.values():
         with (tmp_path / "hostile").open("wb") as out:
-            assert say(state, line, out.fileno())["answer"] == "refused"
+            assert say(state, line, out.fileno())["state"] == "refused"
         assert (tmp_path / "hostile").stat().st_size == 0
     again = Export(box, tmp_path / "again", capsys)
-    assert again.said["no_clip"] is None
+    assert again.said["no_clip_reason"] is None
 
     box.stop(signal.SIGKILL)
     power_off = Export(box, tmp_path / "off", capsys)
@@ -150,7 +150,7 @@ def test_the_running_box_cuts_what_it_has_sealed_and_not_after_a_power_cycle(
     later = Export(box, tmp_path / "later", capsys)
     for export in (power_off, later):
         assert export.said["clip"] is None
-        assert "sealed, and its key is not here" in export.said["no_clip"]
+        assert "sealed, and its key is not here" in export.said["no_clip_reason"]
         assert export.first_problem is None
         assert not (export.out / "clip.mp4").exists()
         assert set(running.said["segments"]) <= set(export.said["segments"])
@@ -193,14 +193,14 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_who_asks_wrongly_is_refused_in_a_sentence(desk: Path, tmp_path: Path, line: bytes) -> None:
     with (tmp_path / "out").open("wb") as out:
         answer = say(desk, line, out.fileno())
-    assert answer["answer"] == "refused"
-    assert answer["why"]
+    assert answer["state"] == "refused"
+    assert answer["message"]
 
 
 def test_who_falls_silent_is_not_waited_for(desk: Path, tmp_path: Path) -> None:
     with (tmp_path / "out").open("wb") as out:
         answer = say(desk, change()[:20], out.fileno(), ends=False)
-    assert "no whole line" in str(answer["why"])
+    assert "no whole line" in str(answer["message"])
 
 
 def test_only_an_empty_file_that_can_be_written_is_taken(desk: Path, tmp_path: Path) -> None:
@@ -215,9 +215,9 @@ def test_only_an_empty_file_that_can_be_written_is_taken(desk: Path, tmp_path: P
         handles = (file.fileno(), reader, writer, folder, read_only, path_only)
         for handle in handles:
             answer = say(desk, change(), handle)
-            assert answer["answer"] == "refused"
-            assert NAME not in str(answer["why"])
-    assert "no open file" in str(say(desk, change())["why"])
+            assert answer["state"] == "refused"
+            assert NAME not in str(answer["message"])
+    assert "no open file" in str(say(desk, change())["message"])
     assert full.read_text() == "mine"
     for handle in handles[1:]:
         os.close(handle)
@@ -246,7 +246,7 @@ def test_another_user_cannot_ask_and_would_be_refused(desk: Path) -> None:
         said = subprocess.check_output(words, text=True)
     finally:
         (desk / SOCKET_NAME).chmod(0o600)
-    assert json.loads(said) == {"answer": "refused", "why": "user 65534 may not ask"}
+    assert json.loads(said) == {"state": "refused", "message": "user 65534 may not ask"}
 
 
 def test_a_file_that_the_agent_could_not_fill_is_not_left(desk: Path, tmp_path: Path) -> None:

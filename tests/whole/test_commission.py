@@ -234,7 +234,7 @@ def test_who_looks_is_in_the_chain_and_a_lent_camera_is_shown_to_its_viewers_alo
     assert "it is lent by The tram, who does not name amina" in capsys.readouterr().out
     chain = (agent.folder / "custody" / "0000000001.chain").read_bytes().splitlines()
     bodies = [parse_line(line).receipt.body for line in chain]
-    assert ServiceAction(by="amina", what="commissioned by amina") in bodies
+    assert ServiceAction(by="amina", action="commissioned by amina") in bodies
     assert [body.camera for body in bodies if isinstance(body, FootageViewed)] == ["north"]
 
 

@@ -83,7 +83,7 @@ def dead(tmp_path: Path) -> Path:
 def serviced(folder: Path) -> list[str]:
     """What technicians did, by the chain of custody."""
     bodies = [body for body in receipts(folder) if isinstance(body, ServiceAction)]
-    return [f"{body.by}: {body.what}" for body in bodies]
+    return [f"{body.by}: {body.action}" for body in bodies]
 
 
 def receipts(folder: Path) -> list[object]:

@@ -68,7 +68,7 @@ def serviced(folder: Path) -> list[str]:
         for line in file.read_bytes().splitlines()
     ]
     bodies = [parse_line(line).receipt.body for line in lines]
-    return [f"{body.by}: {body.what}" for body in bodies if isinstance(body, ServiceAction)]
+    return [f"{body.by}: {body.action}" for body in bodies if isinstance(body, ServiceAction)]
 
 
 def text(folder: Path) -> str:

@@ -178,7 +178,7 @@ def test_a_chain_cut_at_any_byte_of_its_last_line_goes_on_and_the_torn_end_is_ke
         elif cut == last:
             assert bodies == [opened(1), opened(2), opened(9)]
         else:
-            name = f"set-aside/0000000001.chain.{last}"
+            name = f"quarantine/0000000001.chain.{last}"
             torn = FileQuarantined(camera=None, name=name)
             assert bodies == [opened(1), opened(2), torn, opened(9)]
             assert (box.chain / name).read_bytes() == whole[last:cut]
@@ -197,7 +197,7 @@ def test_whatever_stands_after_the_last_receipt_is_set_aside_whole(
         file.write(rest)
     box.open()
     assert [type(body) for body in box.bodies()] == [SegmentOpened, SegmentOpened, FileQuarantined]
-    assert (box.chain / f"set-aside/0000000001.chain.{end}").read_bytes() == rest
+    assert (box.chain / f"quarantine/0000000001.chain.{end}").read_bytes() == rest
 
 
 def test_a_torn_line_of_another_process_does_not_stop_this_one(box: Box) -> None:
@@ -232,7 +232,7 @@ def test_a_chain_of_another_key_is_set_aside_and_a_new_one_begun(box: Box) -> No
     (box.folder / "identity" / KEY_FILE).write_text("damaged")
     box.identity = DeviceIdentity.load_or_create(box.folder / "identity")
     fill(box.open(), 1, first=9)
-    torn = FileQuarantined(camera=None, name="set-aside/0000000001.chain")
+    torn = FileQuarantined(camera=None, name="quarantine/0000000001.chain")
     assert box.bodies() == [torn, opened(9)]
     assert (box.chain / torn.name).read_bytes().count(b"\n") == 3
 
@@ -300,7 +300,7 @@ def test_what_nobody_could_read_takes_no_number_and_keeps_none_out_behind_it(box
     time = "2026-11-25T00:00:05Z"  # without the milliseconds that a receipt's times have
     unreadable: list[ReceiptBody] = [
         FootageViewed(camera="north", begin_time=time, end_time=time, by="A", purpose="B"),
-        ServiceAction(by="\udcff", what="status"),
+        ServiceAction(by="\udcff", action="status"),
     ]
     custody = box.open()
     queue = ReceiptQueue(custody.append, FaultRegistry(box.clock.boottime_ns))

@@ -71,7 +71,7 @@ def test_a_file_that_has_its_receipt_and_not_yet_its_name_is_part_of_it(
             named.append(Path(f"{last}{PART_SUFFIX}").rename(last))
 
     made = box.export("north", 0, 60, out, meanwhile)
-    assert (counters(made), made.left_out) == ([1, 2, 3], {})
+    assert (counters(made), made.excluded) == ([1, 2, 3], {})
     assert verify_export(out).first_problem is None
 
 
@@ -81,10 +81,10 @@ def test_what_the_chain_says_is_evicted_is_left_out_though_its_file_is_still_the
     box.record("north", 1, 12)
     first = files(box)[0].name
     box.append_receipt(
-        FootageEvicted(camera="north", segments=(first,), why="age", oldest_time=None)
+        FootageEvicted(camera="north", segments=(first,), reason="age", oldest_time=None)
     )
     made = box.export("north", 0, 60, out)
-    assert made.left_out == {first: "evicted just now"}
+    assert made.excluded == {first: "evicted just now"}
     assert counters(made) == [2, 3]
     assert verify_export(out).first_problem is None
 
@@ -188,7 +188,7 @@ def test_footage_from_before_the_clock_was_set_is_named_with_the_time_to_ask_for
         box.export("north", 0, 7, out)
     assert str(refused.value).endswith(f"{unset[0]}: {why}")
     made = box.export("north", 0, 16, out)
-    assert made.left_out == dict.fromkeys(unset, why)
+    assert made.excluded == dict.fromkeys(unset, why)
     early = box.export("north", -3600, -3590, out.with_name("early"))
     assert list(early.segments) == unset
     assert verify_export(out).ok

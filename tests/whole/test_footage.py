@@ -108,10 +108,10 @@ def test_an_export_plays_and_verifies_and_is_in_the_chain(here: Path, capsys: Sa
     before = tree(here / "state" / "footage")
     assert footage(*EXPORT, "--json") == 0
     (made,) = told(capsys)
-    assert made["left_out"] == {}
+    assert made["excluded"] == {}
     assert footage("verify", "out", "--json") == 0
     (verdict,) = told(capsys)
-    assert (verdict["ok"], verdict["segments"]) == (True, 2)
+    assert (verdict["ok"], verdict["segment_count"]) == (True, 2)
     assert len(pictures(Path("out/clip.mp4"))) == 80
     chain = next((here / "state" / "custody").glob("*.chain")).read_bytes().splitlines()
     assert b'"kind":"exported"' in chain[-1]

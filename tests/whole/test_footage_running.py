@@ -36,12 +36,12 @@ def test_footage_is_exported_and_held_while_the_agent_records(
     assert box.stop(signal.SIGTERM) == 0
     verdicts = [verify_export(folder) for folder in folders]
     assert [verdict.first_problem for verdict in verdicts] == [None] * EXPORTS
-    assert verdicts[-1].segments > verdicts[0].segments
+    assert verdicts[-1].segment_count > verdicts[0].segment_count
     final = tmp_path / "final"
     words = [*where, *span, "--out", str(final), "--by", "me", "--purpose", "a test"]
     capsys.readouterr()
     assert main(["footage", "export", *words, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["left_out"] == {}
+    assert json.loads(capsys.readouterr().out)["excluded"] == {}
     assert verify_export(final).ok
     told = (final / "receipts.chain").read_text()
     assert told.count('"kind":"exported"') == EXPORTS + 1

@@ -138,7 +138,7 @@ def test_what_waits_has_a_bound_and_the_oldest_goes(
 
 
 def test_a_receipt_that_cannot_be_parsed_blocks_none_behind_it(rig: Rig) -> None:
-    unparsable = ServiceAction(by="\udcff", what="status")
+    unparsable = ServiceAction(by="\udcff", action="status")
     rig.queue.enqueue(unparsable, 1)
     rig.queue.enqueue(GAP, 2)
     assert rig.look_after_s(1) == [1]

@@ -121,14 +121,14 @@ def test_a_hold_of_another_process_is_respected_at_once(clock: ManualClock, tmp_
     kept.keeper.enforce()
     kept.keeper.enforce()
     held = [body for body in kept.chain if isinstance(body, HoldPlaced)]
-    assert [(body.hold, body.owner, body.reason) for body in held] == [
+    assert [(body.hold_id, body.owner, body.reason) for body in held] == [
         (hold_id, "Amina", "case 17")
     ]
     holds_of(tmp_path, clock).request_release(hold_id, by="Yassine", reason="closed")
     kept.write(250)
     assert 0 not in kept.left()
     kept.keeper.enforce()
-    assert HoldReleased(hold=hold_id, by="Yassine", reason="closed") in kept.chain
+    assert HoldReleased(hold_id=hold_id, by="Yassine", reason="closed") in kept.chain
     assert list((tmp_path / "holds").iterdir()) == []
 
 
@@ -187,7 +187,7 @@ def test_a_hold_ends_with_its_term(clock: ManualClock, tmp_path: Path) -> None:
     clock.advance_s(401)
     kept.keeper.enforce()
     assert kept.holds.active() == ()
-    assert kept.chain[-1] == HoldReleased(hold=hold_id, by="vigie", reason="expired")
+    assert kept.chain[-1] == HoldReleased(hold_id=hold_id, by="vigie", reason="expired")
 
 
 def test_footage_of_a_camera_that_is_no_more_grows_old_too(
@@ -201,7 +201,7 @@ def test_footage_of_a_camera_that_is_no_more_grows_old_too(
     again.keeper.enforce()
     assert list(former.glob("*.mp4")) == []
     evicted = [body for body in again.chain if isinstance(body, FootageEvicted)]
-    assert {(body.camera, body.why) for body in evicted} >= {("former", "age")}
+    assert {(body.camera, body.reason) for body in evicted} >= {("former", "age")}
 
 
 def held(begin: str, end: str) -> EventFootageSpan:
@@ -219,7 +219,7 @@ def test_an_event_holds_from_its_begin_and_its_end_moves(
     )
     assert events.on_event(event("begin", 100)) == held("00:01:20", "00:01:45")
     (hold,) = holds_of(tmp_path, clock).active()
-    assert (hold.id, hold.going_on, hold.owner, hold.reason) == (
+    assert (hold.id, hold.ongoing, hold.owner, hold.reason) == (
         EVENT_ID,
         True,
         "event",
@@ -228,7 +228,7 @@ def test_an_event_holds_from_its_begin_and_its_end_moves(
     assert events.on_event(event("update", 160)) == held("00:01:20", "00:02:45")
     assert events.on_event(event("end", 200)) == held("00:01:20", "00:03:25")
     (hold,) = holds_of(tmp_path, clock).active()
-    assert (hold.going_on, hold.begin_ns, hold.end_ns) == (False, 80 * 10**9, 205 * 10**9)
+    assert (hold.ongoing, hold.begin_ns, hold.end_ns) == (False, 80 * 10**9, 205 * 10**9)
     assert (hold.begin_time, hold.end_time) == (
         "2026-11-25T00:01:20.000Z",
         "2026-11-25T00:03:25.000Z",
@@ -242,7 +242,7 @@ def test_an_event_of_no_length_is_held_and_a_crossed_line_is_not(
     events = EventHolds(holds, HoldConfig(), clock, BOOT, FaultRegistry(clock.boottime_ns))
     assert events.on_event(event("moment", 100, "line")) is None
     assert events.on_event(event("moment", 100, "wrong_way")) is not None
-    assert [hold.going_on for hold in holds.active()] == [False]
+    assert [hold.ongoing for hold in holds.active()] == [False]
 
 
 @pytest.mark.raises_fault("STO-04")
@@ -273,12 +273,12 @@ def test_an_agent_that_died_in_this_boot_ends_what_went_on(
     clock.advance_s(60)
     again = holds_of(tmp_path, clock)
     again.reset_for_boot()
-    assert [(hold.going_on, hold.end_ns) for hold in again.active()] == [(False, 160 * 10**9)]
+    assert [(hold.ongoing, hold.end_ns) for hold in again.active()] == [(False, 160 * 10**9)]
     assert [path.suffix for path in (tmp_path / "holds").iterdir()] == [".json"]
     other_boot = holds_of(tmp_path, clock, "bbbbbbbb-1111")
-    other_boot.save(msgspec.structs.replace(again.active()[0], going_on=True))
+    other_boot.save(msgspec.structs.replace(again.active()[0], ongoing=True))
     other_boot.reset_for_boot()
-    assert [hold.going_on for hold in other_boot.active()] == [True], "to the end of its boot"
+    assert [hold.ongoing for hold in other_boot.active()] == [True], "to the end of its boot"
 
 
 def test_a_hold_ends_by_a_release_and_not_by_the_loss_of_its_file(
@@ -323,7 +323,7 @@ def test_footage_that_cannot_be_deleted_is_a_fault_and_tried_again_later(
         (f"{EVENT_ID}.json", "[]"),
         ("holiday.json", "{}"),
         ("notes.txt", "buy film"),
-        (f"{EVENT_ID}.release", '{"hold": 7}'),
+        (f"{EVENT_ID}.release", '{"hold_id": 7}'),
     ],
 )
 def test_what_is_no_hold_is_set_aside_and_kept(
@@ -380,7 +380,7 @@ def test_a_hold_written_by_another_hand_is_told_in_the_times_of_receipts(
     kept = Kept(tmp_path, clock)
     path = tmp_path / "holds" / f"{manual(kept.holds, 1, 2)}.json"
     hold = json.loads(path.read_bytes())
-    path.write_text(json.dumps({**hold, "begin_time": written, "noted": False}))
+    path.write_text(json.dumps({**hold, "begin_time": written, "in_custody_log": False}))
     kept.keeper.enforce()
     (held,) = (body for body in kept.chain if isinstance(body, HoldPlaced))
     assert held.begin_time == told

@@ -103,7 +103,7 @@ def test_nobody_exports_where_the_terms_cannot_be_read(
     with pytest.raises(UserError, match="cannot be read"):
         owner_policy.read(state)
     assert export("Samira Alaoui", "--state", "state") == 2
-    assert "institutions.json" in capsys.readouterr().err
+    assert "owner_policies.json" in capsys.readouterr().err
     assert owner_policy.update(state, footage, [camera("north", TRAM)]) == {"north": TRAM}
     assert (
         json.loads((state / owner_policy.POLICY_FILE).read_text())["north"]["owner"]

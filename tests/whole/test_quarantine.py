@@ -64,7 +64,7 @@ def test_a_torn_file_and_its_keys_go_when_footage_of_their_time_does(
     assert evicted(kept)[-1] == FootageEvicted(
         camera="north",
         segments=tuple(f"{QUARANTINE_DIR}/{name}" for name in names),
-        why="age",
+        reason="age",
         oldest_time="2026-11-25T00:00:40.000Z",
     )
 
@@ -99,9 +99,11 @@ def test_it_counts_and_goes_before_any_footage(kept: Kept) -> None:
     assert (aside(kept), kept.left()) == (["notes.txt"], left), "the oldest first"
     kept.write(90)
     assert (aside(kept), kept.left()) == ([], left)
-    assert {(body.why, name[:10]) for body in evicted(kept) for name in body.segments} == {
-        ("bytes", QUARANTINE_DIR + "/")
-    }
+    assert {
+        (body.reason, name.partition("/")[0] + "/")
+        for body in evicted(kept)
+        for name in body.segments
+    } == {("bytes", QUARANTINE_DIR + "/")}
     kept.write(101)
     assert kept.left() == left[1:], "and what is gone does not count"
 

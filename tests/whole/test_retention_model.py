@@ -175,7 +175,7 @@ class StoreModel(RuleBasedStateMachine):
         gone = [each for each in self.was if each.name not in left]
         still_held = {hold.id for hold in self.holds.active()} & self.were_held
         why = {
-            name: body.why
+            name: body.reason
             for body in self.chain[self.chain_was :]
             if isinstance(body, FootageEvicted)
             for name in body.segments
@@ -343,7 +343,7 @@ class StoreModel(RuleBasedStateMachine):
         self.write_and_close("north", 600)
         self.turn()
         codes = {fault.code for fault in self.faults.active()}
-        assert "CUS-01" in codes or all(hold.noted for hold in self.holds.active())
+        assert "CUS-01" in codes or all(hold.in_custody_log for hold in self.holds.active())
         self.chain_works = True
         self.chain_was = len(self.chain)
         self.turn()
@@ -385,8 +385,8 @@ class StoreModel(RuleBasedStateMachine):
 
     @invariant()
     def the_chain_knows_every_hold_and_its_end(self) -> None:
-        began = {body.hold for body in self.chain if isinstance(body, HoldPlaced)}
-        over = {body.hold for body in self.chain if isinstance(body, HoldReleased)}
+        began = {body.hold_id for body in self.chain if isinstance(body, HoldPlaced)}
+        over = {body.hold_id for body in self.chain if isinstance(body, HoldReleased)}
         active = {hold.id for hold in self.holds.active()}
         assert active <= began
         assert began - over == active

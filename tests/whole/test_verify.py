@@ -47,14 +47,14 @@ def named(folder: Path, **known: object) -> tuple[str, str] | None:
     verdict = verify_export(folder, **known)  # type: ignore[arg-type]
     link = verdict.first_problem
     assert verdict.ok == (link is None)
-    return None if link is None else (link.problem, link.where)
+    return None if link is None else (link.problem, link.location)
 
 
 def test_an_export_that_nobody_touched_is_accepted(box: ExportBuilder) -> None:
     folder = box.build()
     verdict = verify_export(folder, known_key=public_key(box.identity))
     assert (verdict.ok, verdict.first_problem) == (True, None)
-    assert (verdict.receipts, verdict.segments) == (12, 3)
+    assert (verdict.receipt_count, verdict.segment_count) == (12, 3)
     assert verdict.manifest is not None
     assert verdict.manifest.by == "A. Alami"
 
@@ -213,7 +213,7 @@ VIEWED = FootageViewed(camera="north", begin_time=BEGIN, end_time=END, by="B", p
             lambda chain: [
                 *chain,
                 FootageEvicted(
-                    camera="north", segments=SEGMENT_NAMES[1:2], why="age", oldest_time=None
+                    camera="north", segments=SEGMENT_NAMES[1:2], reason="age", oldest_time=None
                 ),
             ],
             {},

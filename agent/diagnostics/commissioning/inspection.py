@@ -117,7 +117,7 @@ class CommissioningSession:
 
     def _inspect(self, purpose: str) -> tuple[InstallationRecord, dict[str, Plane]]:
         report = self._read_live_health().report
-        self._append_receipt(ServiceAction(by=self._by, what=purpose))
+        self._append_receipt(ServiceAction(by=self._by, action=purpose))
         planes: dict[str, Plane] = {}
         cameras = []
         for camera in self._config.camera:

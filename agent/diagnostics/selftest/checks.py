@@ -181,7 +181,7 @@ def check_export(run: PipelineRun, result: PipelineRunResult) -> str:
     except ExportError as error:
         raise CheckFailed(str(error)) from error
     if export_result.clip is None:
-        raise CheckFailed(f"no clip was cut: {export_result.no_clip}")
+        raise CheckFailed(f"no clip was cut: {export_result.no_clip_reason}")
     verification = verify_export(
         export_folder, known_key=run.public_key, known_head=run.custody.head()
     )
@@ -192,7 +192,7 @@ def check_export(run: PipelineRun, result: PipelineRunResult) -> str:
         raise CheckFailed("the clip shows nothing")
     return (
         f"a clip of {export_result.clip.duration_ns / 1e9:.1f} s with {picture_count} pictures, "
-        f"{verification.segments} segments and {verification.receipts} receipts verified"
+        f"{verification.segment_count} segments and {verification.receipt_count} receipts verified"
     )
 
 

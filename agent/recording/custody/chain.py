@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.recording.custody.receipts import (
-    GENESIS_PREV,
+    GENESIS_SHA256,
     AgentStarted,
     BadReceipt,
     Receipt,
@@ -65,7 +65,7 @@ class ChainPosition(msgspec.Struct, frozen=True, kw_only=True):
         return ChainHead(seq=self.seq, sha256=self.sha256, time=self.time)
 
 
-EMPTY_CHAIN = ChainPosition(seq=0, sha256=GENESIS_PREV, time="", boot="", t_ns=0)
+EMPTY_CHAIN = ChainPosition(seq=0, sha256=GENESIS_SHA256, time="", boot="", t_ns=0)
 """Of an empty chain."""
 
 
@@ -87,7 +87,7 @@ def find_link_problem(
     """Why `receipt` is not the one after `before`; None where it is."""
     if receipt.seq != previous.seq + 1:
         return "order", f"it stands after receipt {previous.seq}"
-    if receipt.prev != previous.sha256:
+    if receipt.prev_sha256 != previous.sha256:
         return "link", f"it does not name the hash of receipt {previous.seq}"
     if receipt.boot == previous.boot and receipt.t_ns < previous.t_ns:
         return "time", "its time goes back within one boot"

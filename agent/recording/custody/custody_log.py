@@ -2,7 +2,7 @@
 
     custody/0000000001.chain    lines of receipts; the name is the number of the first
     custody/0000010001.chain
-    custody/set-aside/          torn ends, kept
+    custody/quarantine/         torn ends, kept
     custody/lock                held for the length of one append
 
 Any number of threads and processes may append: each takes the lock, reads what others have added
@@ -257,7 +257,7 @@ class CustodyLog:
         receipt = Receipt(
             box=self._box,
             seq=previous.seq + 1,
-            prev=previous.sha256,
+            prev_sha256=previous.sha256,
             boot=self._boot,
             t_ns=t_ns,
             time=rfc3339(self._clock.utc(t_ns)),

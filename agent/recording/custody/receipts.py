@@ -14,7 +14,7 @@ import msgspec
 
 from agent.base.clock import ClockTrust
 
-GENESIS_PREV = "0" * 64
+GENESIS_SHA256 = "0" * 64
 """The hash that stands where no receipt goes before."""
 
 SIGNATURE_BYTES = 64
@@ -83,7 +83,7 @@ class FootageGap(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
 class HoldPlaced(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="held"):
     """Footage of this span is kept from eviction until `expires`; `hold` is the hold's id."""
 
-    hold: str
+    hold_id: str
     camera: str
     begin_time: UtcText
     end_time: UtcText
@@ -95,19 +95,19 @@ class HoldPlaced(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
 class HoldReleased(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="released"):
     """A hold has ended."""
 
-    hold: str
+    hold_id: str
     by: str
     reason: str
 
 
 class FootageEvicted(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="evicted"):
-    """Footage files were deleted, or what had been set aside (`set-aside/` and its name, written as in
+    """Footage files were deleted, or what had been set aside (`quarantine/` and its name, written as in
     `SetAside`); `oldest_time` is where the footage that is left begins.
     """
 
     camera: str
     segments: tuple[str, ...]
-    why: Literal["bytes", "age", "space"]
+    reason: Literal["bytes", "age", "space"]
     oldest_time: UtcText | None
 
     def __post_init__(self) -> None:
@@ -137,7 +137,9 @@ class FootageViewed(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind",
     purpose: str
 
 
-class FileQuarantined(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="set_aside"):
+class FileQuarantined(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="quarantined"
+):
     r"""A file that is no footage was moved out of the way, or the torn end of the chain itself,
     which belongs to no camera. Bytes of the name that are not UTF-8 stand as `\udcXX`.
     """
@@ -155,22 +157,24 @@ class FootageAttested(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
 
     camera: str
     oldest_time: UtcText | None
-    segments: Count
-    bytes: Count
+    segment_count: Count
+    size_bytes: Count
 
 
-class ReceiptsPruned(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="forgotten"):
+class ReceiptsPruned(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="pruned"):
     """The receipts of these numbers were deleted: none of their footage is left."""
 
     first_seq: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
     last_seq: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 
 
-class ServiceAction(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="serviced"):
+class ServiceAction(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="service_action"
+):
     """A technician at the box, or somebody who claimed to be one, did something at its console."""
 
     by: str
-    what: str
+    action: str
 
 
 ReceiptBody: TypeAlias = (
@@ -201,7 +205,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     v: Literal[1] = 1
     box: str
     seq: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
-    prev: Sha256
+    prev_sha256: Sha256
     boot: str
     t_ns: Count
     time: UtcText

@@ -51,7 +51,7 @@ class ClipInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     begin_ns: int
     duration_ns: int
-    pictures: int
+    frame_count: int
     size_bytes: int
     segments: tuple[str, ...]
 
@@ -142,7 +142,7 @@ def _clip_info(
     return ClipInfo(
         begin_ns=clip_begin_ns,
         duration_ns=_ticks_to_ns(int(track.durations.sum()), track.timescale),
-        pictures=len(track.sizes),
+        frame_count=len(track.sizes),
         size_bytes=size_bytes,
         segments=tuple(dict.fromkeys(gop.path.name.removesuffix(PART_SUFFIX) for gop in gops)),
     )

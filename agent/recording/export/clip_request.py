@@ -40,12 +40,12 @@ class ClipDone(
     frozen=True,
     kw_only=True,
     forbid_unknown_fields=True,
-    tag_field="answer",
+    tag_field="state",
     tag="done",
 ):
     """The clip is in the file."""
 
-    cut: ClipInfo
+    clip: ClipInfo
 
 
 class ClipRefused(
@@ -53,12 +53,12 @@ class ClipRefused(
     frozen=True,
     kw_only=True,
     forbid_unknown_fields=True,
-    tag_field="answer",
+    tag_field="state",
     tag="refused",
 ):
     """There is no clip, and what is in the file is worth nothing. One sentence says why."""
 
-    why: str
+    message: str
 
 
 ClipReply: TypeAlias = ClipDone | ClipRefused

@@ -97,15 +97,15 @@ class ClipServer:
     def _serve(self, connection: socket.socket, stopping: threading.Event) -> None:
         reply: ClipReply
         try:
-            reply = ClipDone(cut=self._cut_clip(connection, stopping))
+            reply = ClipDone(clip=self._cut_clip(connection, stopping))
         except (_ClipRejected, ClipError) as error:
-            reply = ClipRefused(why=str(error))
+            reply = ClipRefused(message=str(error))
         except TimeoutError:
-            reply = ClipRefused(why=f"no whole line within {REQUEST_TIMEOUT_S:g} s")
+            reply = ClipRefused(message=f"no whole line within {REQUEST_TIMEOUT_S:g} s")
         except OSError as error:
-            reply = ClipRefused(why=f"{error.filename or 'clip'}: {error.strerror or error}")
+            reply = ClipRefused(message=f"{error.filename or 'clip'}: {error.strerror or error}")
         if isinstance(reply, ClipRefused):
-            log.warning("no clip: %s", reply.why)
+            log.warning("no clip: %s", reply.message)
         with suppress(OSError):  # who asked has gone
             connection.settimeout(REQUEST_TIMEOUT_S)
             connection.sendall(msgspec.json.encode(reply) + b"\n")
@@ -222,8 +222,8 @@ def _exchange(connection: socket.socket, request: ClipRequest, fd: int) -> ClipI
     except (OSError, msgspec.DecodeError) as error:
         raise ClipError(f"the agent, which has the keys, gave no answer: {error}") from error
     if isinstance(reply, ClipRefused):
-        raise ClipError(reply.why)
-    return reply.cut
+        raise ClipError(reply.message)
+    return reply.clip
 
 
 def _decode_request(line: bytes) -> ClipRequest:

@@ -54,7 +54,7 @@ class ExportError(Exception):
 
 
 class ExportResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What was exported. `left_out` are segments that touch the span and could not be part of it,
+    """What was exported. `excluded` are segments that touch the span and could not be part of it,
     and why; where there is no clip, `no_clip` says why.
     """
 
@@ -63,8 +63,8 @@ class ExportResult(msgspec.Struct, frozen=True, kw_only=True):
     withheld: tuple[str, ...]
     size_bytes: int
     clip: ExportedClip | None
-    no_clip: str | None
-    left_out: dict[str, str]
+    no_clip_reason: str | None
+    excluded: dict[str, str]
     receipt: Receipt
 
 
@@ -132,13 +132,13 @@ class Exporter:
         exportable = [
             entry for entry in snapshot.entries if entry.closed is not None and not entry.evicted
         ]
-        left_out = {
+        excluded = {
             entry.segment_name: _exclusion_reason(entry) for entry in snapshot.entries
         } | snapshot.misdated
         for entry in exportable:
-            del left_out[entry.segment_name]
+            del excluded[entry.segment_name]
         if not exportable or not snapshot.head.seq:
-            raise ExportError(_no_footage_message(request, left_out))
+            raise ExportError(_no_footage_message(request, excluded))
         if request.out.exists() and (not request.out.is_dir() or any(request.out.iterdir())):
             raise UserError(
                 f"--out {str(request.out)!r}: is there already; allowed: a new or an empty folder"
@@ -158,7 +158,7 @@ class Exporter:
             fsync_dir(out.parent)
         finally:
             shutil.rmtree(temp_folder, ignore_errors=True)
-        return msgspec.structs.replace(result, folder=out, left_out=left_out)
+        return msgspec.structs.replace(result, folder=out, excluded=excluded)
 
 
 class _ExportBuild:
@@ -220,8 +220,8 @@ class _ExportBuild:
             withheld=manifest.withheld,
             size_bytes=sum(file.size_bytes for file in self._files.values()),
             clip=clip,
-            no_clip=no_clip_reason,
-            left_out={},
+            no_clip_reason=no_clip_reason,
+            excluded={},
             receipt=receipt,
         )
 
@@ -234,7 +234,7 @@ class _ExportBuild:
             end_time=rfc3339(request.end),
             by=request.by,
             purpose=request.purpose,
-            made_time=rfc3339(exporter.clock.utc(exporter.clock.boottime_ns())),
+            created_time=rfc3339(exporter.clock.utc(exporter.clock.boottime_ns())),
             software=__version__,
             public_key=exporter.public_key,
             first_seq=first_seq,
@@ -396,9 +396,9 @@ def _exclusion_reason(entry: FootageEntry) -> str:
     return "evicted just now" if entry.evicted else "no receipt of its close"
 
 
-def _no_footage_message(request: ExportRequest, left_out: dict[str, str]) -> str:
+def _no_footage_message(request: ExportRequest, excluded: dict[str, str]) -> str:
     span = f"{rfc3339(request.begin)} to {rfc3339(request.end)}"
-    if not left_out:
+    if not excluded:
         return f"camera {request.camera}: no footage from {span}"
-    name, reason = next(iter(left_out.items()))
+    name, reason = next(iter(excluded.items()))
     return f"camera {request.camera}: nothing whole from {span}; {name}: {reason}"

@@ -109,7 +109,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     end_time: UtcText
     by: str
     purpose: str
-    made_time: UtcText
+    created_time: UtcText
     software: str
     public_key: str
     first_seq: Annotated[int, msgspec.Meta(ge=1, le=2**53)]

@@ -46,16 +46,16 @@ class VerificationProblem(msgspec.Struct, frozen=True, kw_only=True):
     """What is wrong with an export: its class, the file or line, and why."""
 
     problem: ExportProblemKind
-    where: str
-    why: str
+    location: str
+    reason: str
 
     def __post_init__(self) -> None:
         """A file's name may be any bytes, JSON may not."""
-        where = self.where.encode("utf-8", "backslashreplace").decode()
-        msgspec.structs.force_setattr(self, "where", where)
+        location = self.location.encode("utf-8", "backslashreplace").decode()
+        msgspec.structs.force_setattr(self, "location", location)
 
     def __str__(self) -> str:
-        return f"{self.problem}: {self.where}: {self.why}"
+        return f"{self.problem}: {self.location}: {self.reason}"
 
 
 class VerificationResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,8 +65,8 @@ class VerificationResult(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     ok: bool
-    receipts: int
-    segments: int
+    receipt_count: int
+    segment_count: int
     head_checked: bool | None
     first_problem: VerificationProblem | None
     manifest: Manifest | None
@@ -77,7 +77,7 @@ class _VerificationFailed(Exception):
 
     def __init__(self, problem: ExportProblemKind, location: str, reason: str) -> None:
         super().__init__(reason)
-        self.problem = VerificationProblem(problem=problem, where=location, why=reason)
+        self.problem = VerificationProblem(problem=problem, location=location, reason=reason)
 
 
 class _FileDigest(msgspec.Struct, frozen=True):
@@ -119,12 +119,12 @@ def verify_export(
     except OSError as error:
         location = str(error.filename or folder)
         problem = VerificationProblem(
-            problem="sums", where=location, why=error.strerror or str(error)
+            problem="sums", location=location, reason=error.strerror or str(error)
         )
     return VerificationResult(
         ok=problem is None,
-        receipts=verification.receipt_count,
-        segments=verification.segment_count,
+        receipt_count=verification.receipt_count,
+        segment_count=verification.segment_count,
         head_checked=verification.head_checked,
         first_problem=problem,
         manifest=verification.manifest,

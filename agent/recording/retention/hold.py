@@ -36,15 +36,15 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     end_ns: int | None
     begin_time: str
     end_time: str
-    going_on: bool = False
+    ongoing: bool = False
     owner: str
     reason: str
-    made_boot: str
-    made_ns: int
-    made_time: str
-    made_synced: bool
+    created_boot: str
+    created_ns: int
+    created_time: str
+    created_synced: bool
     expires: str
-    noted: bool = False
+    in_custody_log: bool = False
 
     def with_receipt_times(self) -> "Hold":
         """The same with its times as receipts have them: UTC, with milliseconds.
@@ -59,14 +59,14 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
             self,
             begin_time=_to_receipt_time(self.begin_time),
             end_time=_to_receipt_time(self.end_time),
-            made_time=_to_receipt_time(self.made_time),
+            created_time=_to_receipt_time(self.created_time),
             expires=_to_receipt_time(self.expires),
         )
 
     def is_expired(self, ages: SegmentAges) -> bool:
         """Whether its term is surely over. While the clock is not trusted, powered-on time counts."""
         return hold_age_ms(self, ages) >= _parse_unix_ms(self.expires) - _parse_unix_ms(
-            self.made_time
+            self.created_time
         )
 
 
@@ -82,8 +82,10 @@ def _to_receipt_time(time: str) -> str:
 
 def hold_age_ms(hold: Hold, ages: SegmentAges) -> int:
     """How long ago a hold was made, at least, in milliseconds."""
-    created_unix_ms = _parse_unix_ms(hold.made_time) if hold.made_synced else None
-    return ages.age_since_ms(short_boot(hold.made_boot), hold.made_ns // 1_000_000, created_unix_ms)
+    created_unix_ms = _parse_unix_ms(hold.created_time) if hold.created_synced else None
+    return ages.age_since_ms(
+        short_boot(hold.created_boot), hold.created_ns // 1_000_000, created_unix_ms
+    )
 
 
 class SegmentInterval(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,7 +131,7 @@ class HoldIndex:
 def _hold_span_ms(hold: Hold) -> tuple[int, int]:
     if hold.begin_ns is None or hold.end_ns is None:
         return _parse_unix_ms(hold.begin_time), _parse_unix_ms(hold.end_time)
-    end_ms = _BOOT_END_MS if hold.going_on else -(-hold.end_ns // 1_000_000)
+    end_ms = _BOOT_END_MS if hold.ongoing else -(-hold.end_ns // 1_000_000)
     return hold.begin_ns // 1_000_000, end_ms
 
 

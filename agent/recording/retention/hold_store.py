@@ -2,7 +2,7 @@
 
     holds/<id>.json       a hold, see `agent.recording.retention.hold`
     holds/<id>.release    who wants it to end, and why
-    holds/set-aside/      what is neither, kept
+    holds/quarantine/     what is neither, kept
 
 Each is written aside, made durable and renamed, so that it is there whole or not at all. Who asks
 for the end of a hold writes a second file: the running agent, which alone changes the first, puts
@@ -42,7 +42,7 @@ FileStamp = tuple[int, int, int]
 class HoldReleaseRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Who wants a hold to end, and why."""
 
-    hold: str
+    hold_id: str
     by: Annotated[str, msgspec.Meta(min_length=1)]
     reason: str
 
@@ -99,10 +99,10 @@ class HoldStore:
             end_time=rfc3339(end),
             owner=owner,
             reason=reason,
-            made_boot=self._boot,
-            made_ns=now_ns,
-            made_time=rfc3339(created),
-            made_synced=self._clock.trust().synced,
+            created_boot=self._boot,
+            created_ns=now_ns,
+            created_time=rfc3339(created),
+            created_synced=self._clock.trust().synced,
             expires=rfc3339(created + timedelta(days=days)),
         )
         self.save(hold)
@@ -120,7 +120,7 @@ class HoldStore:
             hold = self._holds.get(hold_id)
             if hold is None or hold_id in self._releases:
                 raise UserError(f"hold {hold_id!r}: there is no such hold")
-            request = HoldReleaseRequest(hold=hold_id, by=by, reason=reason)
+            request = HoldReleaseRequest(hold_id=hold_id, by=by, reason=reason)
             self._write_file(hold_id + _RELEASE_SUFFIX, msgspec.json.encode(request))
             self._releases[hold_id] = request
             return hold
@@ -177,7 +177,7 @@ class HoldStore:
         """The chain of custody knows of a hold; nothing happens where it has changed since."""
         with self._lock:
             if self._holds.get(hold.id) == hold:
-                self.save(msgspec.structs.replace(hold, noted=True))
+                self.save(msgspec.structs.replace(hold, in_custody_log=True))
 
     def delete(self, hold_id: str) -> None:
         """A hold has ended: delete its files. The release goes last, so that a cut between them
@@ -204,7 +204,7 @@ class HoldStore:
             self.refresh()
             now_ns = self._clock.boottime_ns()
             for hold in list(self._holds.values()):
-                if hold.going_on and hold.boot == self._boot:
+                if hold.ongoing and hold.boot == self._boot:
                     self.save(with_event_end(hold, now_ns, self._clock))
 
     def refresh(self) -> None:
@@ -267,7 +267,11 @@ class HoldStore:
 def with_event_end(hold: Hold, end_ns: int, clock: Clock) -> Hold:
     """An event's hold with its end, to be noted again."""
     return msgspec.structs.replace(
-        hold, going_on=False, noted=False, end_ns=end_ns, end_time=rfc3339(clock.utc(end_ns))
+        hold,
+        ongoing=False,
+        in_custody_log=False,
+        end_ns=end_ns,
+        end_time=rfc3339(clock.utc(end_ns)),
     )
 
 

@@ -266,7 +266,7 @@ class RetentionStage:
                 self._release(request)
             now_ns = self._clock.boottime_ns()
             for hold in self._hold_store.all():
-                if not hold.noted and self.receipt_queue.append(_to_receipt(hold), now_ns):
+                if not hold.in_custody_log and self.receipt_queue.append(_to_receipt(hold), now_ns):
                     self._hold_store.mark_recorded(hold)
             if self._is_hold_check_due():
                 self._release_expired()
@@ -286,12 +286,12 @@ class RetentionStage:
         ages_without_footage = BootTimeline().ages(now)
         for hold in self._hold_store.all():
             if hold.is_expired(ages.get(hold.camera, ages_without_footage)):
-                self._release(HoldReleaseRequest(hold=hold.id, by="vigie", reason="expired"))
+                self._release(HoldReleaseRequest(hold_id=hold.id, by="vigie", reason="expired"))
 
     def _release(self, request: HoldReleaseRequest) -> None:
-        body = HoldReleased(hold=request.hold, by=request.by, reason=request.reason)
+        body = HoldReleased(hold_id=request.hold_id, by=request.by, reason=request.reason)
         if self.receipt_queue.append(body, self._clock.boottime_ns()):
-            self._hold_store.delete(request.hold)
+            self._hold_store.delete(request.hold_id)
 
     def _make_room(self) -> None:
         if not self._segments_by_camera:
@@ -339,7 +339,7 @@ class RetentionStage:
             body = FootageEvicted(
                 camera=camera,
                 segments=tuple(str(eviction.segment.name) for eviction in batch),
-                why=batch[0].reason,
+                reason=batch[0].reason,
                 oldest_time=rfc3339(oldest.name.utc) if oldest else camera_segments.open_time,
             )
             self.receipt_queue.append(body, now_ns)
@@ -358,7 +358,7 @@ class RetentionStage:
             body = FootageEvicted(
                 camera=camera,
                 segments=tuple(f"{QUARANTINE_DIR}/{name}" for name in names),
-                why=reason,
+                reason=reason,
                 oldest_time=rfc3339(camera_segments.segments[0].name.utc)
                 if camera_segments.segments
                 else camera_segments.open_time,
@@ -373,7 +373,7 @@ class RetentionStage:
         self._active_holds = tuple(other for other in self._active_holds if other.id != hold.id)
         self._faults.raise_fault("STO-03", hold.camera, f"hold {hold.id} could not be kept")
         self._on_hold_broken(hold)
-        body = HoldReleased(hold=hold.id, by="vigie", reason="the ring cannot carry it")
+        body = HoldReleased(hold_id=hold.id, by="vigie", reason="the ring cannot carry it")
         self.receipt_queue.append(body, self._clock.boottime_ns())
         try:
             self._hold_store.delete(hold.id)
@@ -441,7 +441,7 @@ class RetentionStage:
 
 def _to_receipt(hold: Hold) -> HoldPlaced:
     return HoldPlaced(
-        hold=hold.id,
+        hold_id=hold.id,
         camera=hold.camera,
         begin_time=hold.begin_time,
         end_time=hold.end_time,
