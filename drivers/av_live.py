@@ -21,7 +21,6 @@ import av.error
 import msgspec
 
 from drivers.av_stream import (
-    NS_PER_S,
     FrameDecoder,
     FrameSelector,
     VideoPacket,
@@ -32,7 +31,7 @@ from drivers.av_stream import (
 from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
 from drivers.masking import MaskPainter
-from drivers.media import Frame, Packet, StreamInfo
+from drivers.media import NS_PER_S, Frame, Packet, StreamInfo
 from drivers.timeline import PacketTimes, StreamTimeline
 
 MAX_BURST_NS = NS_PER_S // 2

@@ -3,7 +3,6 @@
 Nothing here waits or keeps time; a driver decides when it reads.
 """
 
-import errno
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
@@ -15,11 +14,9 @@ import av.video
 import av.video.stream
 import numpy as np
 
-from drivers.errors import DriverError, DriverErrorKind
+from drivers.errors import DriverError, DriverErrorKind, errno_kind
 from drivers.masking import MaskPainter
-from drivers.media import Frame, Packet, Plane, StreamInfo
-
-NS_PER_S = 1_000_000_000
+from drivers.media import NS_PER_S, Frame, Packet, Plane, StreamInfo
 
 MAX_EARLY_NS = 20_000_000
 """A picture that comes this much before its place on the grid is on time."""
@@ -48,12 +45,6 @@ _ERROR_KINDS: tuple[tuple[type[Exception], DriverErrorKind, str], ...] = (
     (av.error.EOFError, "ended", "ended before the stream began"),
 )
 
-_ERRNO_KINDS: dict[int, DriverErrorKind] = {
-    errno.EBUSY: "busy",
-    errno.ENOTTY: "unsupported",
-    errno.ETIMEDOUT: "timeout",
-}
-
 
 def to_driver_error(error: Exception, display_name: str) -> DriverError:
     """A library's error in the words of a driver. `what` names the device and holds no secret.
@@ -71,8 +62,7 @@ def _classify_error(error: Exception, display_name: str) -> DriverError:
         if isinstance(error, error_type):
             return DriverError(matched_kind, f"{display_name}: {message}")
     if isinstance(error, av.error.FFmpegError):
-        kind = _ERRNO_KINDS.get(error.errno or 0, "absent")
-        return DriverError(kind, f"{display_name}: failed: {error.strerror}")
+        return DriverError(errno_kind(error.errno), f"{display_name}: failed: {error.strerror}")
     return DriverError("protocol", f"{display_name}: {type(error).__name__}")
 
 

@@ -4,8 +4,9 @@ A place is read at some time between a question and its answer, and a head that 
 meanwhile: its driver says the place as of the question, and counts that way to the error.
 """
 
+from drivers.media import NS_PER_S
+
 MAX_ORDERS = 16
-NS_PER_S = 1_000_000_000
 
 
 class CommandedSpeed:

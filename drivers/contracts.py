@@ -98,6 +98,19 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
     low: float
     high: float
 
+    @property
+    def middle(self) -> float:
+        """The value halfway between the two ends."""
+        return (self.low + self.high) / 2
+
+    def clamp(self, value: float) -> float:
+        """Return the nearest value within the range."""
+        return min(max(value, self.low), self.high)
+
+
+FRACTION = Range(low=0.0, high=1.0)
+SIGNED_FRACTION = Range(low=-1.0, high=1.0)
+
 
 class PtzCapabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What a head can do: declared by its driver and its options, or asked of it; never guessed.

@@ -18,8 +18,8 @@ import msgspec
 
 from drivers.angles import HALF_TURN_DEG, unwrap_near_deg, wrap_deg
 from drivers.contracts import Pose, PtzPosition, Range
+from drivers.media import NS_PER_S
 
-NS_PER_S = 1_000_000_000
 TURN_DEG = 2 * HALF_TURN_DEG
 REPEATABILITY_DEG = 0.5
 """How well a head finds a stop or a preset again; makers promise 0.1 to 0.5 degrees."""
@@ -83,7 +83,7 @@ def full_range(limits: AxisLimits) -> PositionInterval:
     if limits.span is None:
         return PositionInterval(low=-math.inf, high=math.inf, likely=0.0)
     span = limits.span
-    return PositionInterval(low=span.low, high=span.high, likely=(span.low + span.high) / 2)
+    return PositionInterval(low=span.low, high=span.high, likely=span.middle)
 
 
 def exact_position(position: float) -> PositionInterval:
@@ -399,7 +399,7 @@ class DeadReckoning:
 
 def _exact_pose(pose: Pose, pan: Range | None) -> PoseInterval:
     """Exactly there; the pan in the turn in which its range is."""
-    middle_deg = (pan.low + pan.high) / 2 if pan else 0.0
+    middle_deg = pan.middle if pan else 0.0
     return PoseInterval(
         pan=exact_position(unwrap_near_deg(pose.pan_deg, middle_deg)),
         tilt=exact_position(pose.tilt_deg),

@@ -1,25 +1,62 @@
-"""The error that a driver raises, and the one of its kinds that closes a camera for good reason."""
+"""The error that drivers raise, and what the kernel's error numbers mean."""
 
+import errno
+import os
 from typing import Literal
 
 DriverErrorKind = Literal["absent", "busy", "timeout", "protocol", "unsupported", "ended", "stuck"]
 """Why a driver failed, in words that the agent and the technician act upon.
 
-absent       nothing is there: no such file, host, port or device
-busy         it is there, and somebody else holds it
-timeout      it is there, and did not answer in time
-protocol     it answered, and not in the language that was expected
-unsupported  it answered, and cannot do what was asked
-ended        it has no more to give: a file played to its end, a server closed the stream
-stuck        the kernel holds it and cannot be made to let go: only a restart of the board helps
+absent       there is no such file, host, port or device; or the driver was closed
+busy         the device is there, and another process holds it
+timeout      the device is there, and did not answer in time
+protocol     the device answered in another language than was expected
+unsupported  the device answered, and cannot do what was asked
+ended        the source has no more to give: a file played to its end, a server closed the stream
+stuck        the kernel holds the device and does not release it: only a restart of the board helps
 """
+
+ErrnoKind = Literal["absent", "busy", "unsupported"]
+PERMISSION_ERRNOS = (errno.EACCES, errno.EPERM)
+
+_KIND_BY_ERRNO: dict[int, ErrnoKind] = {
+    errno.EACCES: "unsupported",
+    errno.EPERM: "unsupported",
+    errno.EBUSY: "busy",
+    errno.EAGAIN: "busy",
+    errno.ENOTTY: "unsupported",
+    errno.EINVAL: "unsupported",
+}
+_TEXT_BY_ERRNO: dict[int, str] = {
+    errno.EACCES: "permission denied to this user; members of the group {group} may open it",
+    errno.EPERM: "permission denied to this user; members of the group {group} may open it",
+    errno.EBUSY: "another program has it",
+    errno.EAGAIN: "another program has it",
+    errno.ENOTTY: "is no {device}",
+    errno.EINVAL: "is no {device}",
+    errno.ENOENT: "no such device",
+    errno.ENODEV: "no hardware behind it",
+    errno.ENXIO: "no hardware behind it",
+    errno.EIO: "no hardware behind it",
+}
+
+
+def errno_kind(number: int | None) -> ErrnoKind:
+    """Return the kind of a kernel's error number; `absent` if it is in no table."""
+    return _KIND_BY_ERRNO.get(number or 0, "absent")
+
+
+def errno_text(number: int | None, device: str, group: str) -> str:
+    """Return what an error number says of opening a device that the members of `group` may open."""
+    text = _TEXT_BY_ERRNO.get(number or 0, os.strerror(number or 0))
+    return text.format(device=device, group=group)
 
 
 class DriverError(Exception):
     """A device failed in a way that its user is told about.
 
-    `str(error)` is one line that names the device, the value and what was expected. The
-    cause, where there is one, is chained.
+    `str(error)` is one line that names the device, the value and what was expected. The cause, if
+    there is one, is chained.
     """
 
     def __init__(self, kind: DriverErrorKind, message: str) -> None:

@@ -9,6 +9,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+NS_PER_S = 1_000_000_000
+
 Plane = npt.NDArray[np.uint8]
 """One plane of a picture, rows first. It may be a view with a stride, and is never written to."""
 

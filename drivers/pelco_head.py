@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 
 from drivers.commanded_speed import CommandedSpeed, position_error_deg
-from drivers.contracts import Aux, Pose, PtzCapabilities, PtzPosition, Range, Velocity
+from drivers.contracts import FRACTION, Aux, Pose, PtzCapabilities, PtzPosition, Range, Velocity
 from drivers.dead_reckoning import AxisLimits, DeadReckoning
 from drivers.errors import DriverError
 from drivers.pelco import (
@@ -26,6 +26,7 @@ from drivers.pelco import (
 )
 from drivers.pelco_options import PelcoOptions
 from drivers.pelco_position import PelcoArrivalDetector, to_counts, to_pose
+from drivers.ptz_checks import check_aux, check_pose, check_preset, check_velocity
 from drivers.serial_bus import BUSES
 
 QUERY_ATTEMPTS = 2
@@ -79,8 +80,7 @@ class PelcoHead:
 
     def move(self, velocity: Velocity) -> None:
         """Move at the nearest speeds that it has: 63 of pan and tilt, one of zoom and of focus."""
-        self._require(velocity.zoom == 0 or self._capabilities.zoom_ratio > 1, "zoom")
-        self._require(velocity.focus == 0 or self._capabilities.focus, "focus")
+        check_velocity(self._display_name, self._capabilities, velocity)
         motion = PelcoMotion(
             pan=_speed_step(velocity.pan_deg_s, self._options.pan_max_deg_s),
             tilt=_speed_step(velocity.tilt_deg_s, self._options.tilt_max_deg_s),
@@ -101,8 +101,7 @@ class PelcoHead:
 
     def goto(self, pose: Pose, speed: float) -> None:
         """Begin to go to a pose, at the speed that the head takes: the protocol has none."""
-        self._require(self._capabilities.absolute, "absolute position")
-        self._require(pose.zoom == 0 or self._capabilities.zoom_ratio > 1, "zoom")
+        check_pose(self._display_name, self._capabilities, pose)
         counts = to_counts(pose, self._options)
         frames = [
             self._frame(PositionCommand(axis=axis, value=value)) for axis, value in counts.items()
@@ -137,20 +136,20 @@ class PelcoHead:
 
     def store_preset(self, number: int) -> None:
         """Remember the present place."""
-        self._require(1 <= number <= self._capabilities.presets, f"preset {number}")
+        check_preset(self._display_name, self._capabilities, number)
         self._bus_client.send(self._frame(PresetAction(action="set", number=number)))
         with self._lock:
             self._reckoning.on_preset_stored(number, self._clock_ns())
 
     def goto_preset(self, number: int) -> None:
         """Begin to go to a remembered place; what it does where there is none is up to the head."""
-        self._require(1 <= number <= self._capabilities.presets, f"preset {number}")
+        check_preset(self._display_name, self._capabilities, number)
         frame = self._frame(PresetAction(action="call", number=number))
         self._bus_client.move(frame, on_sent=lambda: self._on_preset_sent(number))
 
     def set_aux(self, aux: Aux, *, on: bool) -> None:
         """Switch an auxiliary output."""
-        self._require(aux in self._options.aux, aux)
+        check_aux(self._display_name, self._capabilities, aux)
         self._bus_client.send(self._frame(AuxSwitch(number=self._options.aux[aux], on=on)))
 
     def close(self) -> None:
@@ -218,10 +217,6 @@ class PelcoHead:
             self._dialect, AddressedMessage(address=self._address_byte, message=message)
         )
 
-    def _require(self, is_supported: bool, feature: str) -> None:  # noqa: FBT001 - an assertion reads so
-        if not is_supported:
-            raise DriverError("unsupported", f"{self._display_name}: it has no {feature}")
-
 
 def _speed_step(speed_deg_s: float, max_speed_deg_s: float) -> int:
     """The nearest of the head's speeds; what moves at all moves at least at the slowest."""
@@ -241,7 +236,7 @@ def _new_reckoning(options: PelcoOptions, t_ns: int) -> DeadReckoning:
     return DeadReckoning(
         pan=limits(options.pan_deg),
         tilt=limits(options.tilt_deg),
-        zoom=limits(Range(low=0.0, high=1.0)),
+        zoom=limits(FRACTION),
         references={
             one.preset: Pose(pan_deg=one.pan_deg, tilt_deg=one.tilt_deg, zoom=one.zoom)
             for one in options.reference

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from drivers.contracts import Aux, Range
+from drivers.ptz_checks import check_ranges
 from drivers.serial_port import SerialSettings
 
 SpeedDegS = Annotated[float, msgspec.Meta(gt=0, le=720)]
@@ -55,10 +56,7 @@ class PelcoOptions(SerialSettings, frozen=True, kw_only=True, forbid_unknown_fie
     def __post_init__(self) -> None:
         """Refuse what no single field can tell."""
         super().__post_init__()
-        for name in ("pan_deg", "tilt_deg", "zoom_counts"):
-            span: Range | None = getattr(self, name)
-            if span is not None and span.low >= span.high:
-                raise ValueError(f"{name}: low {span.low} is not below high {span.high}")
+        check_ranges(self, "pan_deg", "tilt_deg", "zoom_counts")
         is_queried = self.position == "query"
         if self.zoom_ratio > 1 and is_queried and self.zoom_counts is None:
             raise ValueError("zoom_counts is missing: what the head tells at wide and at tele")

@@ -4,17 +4,16 @@ import math
 from collections.abc import Mapping
 
 from drivers.angles import unwrap_near_deg, wrap_deg
-from drivers.contracts import Pose, Range
+from drivers.contracts import FRACTION, Pose, Range
+from drivers.media import NS_PER_S
 from drivers.pelco import FULL_CIRCLE, STOP_MOTION, PelcoAxis, PelcoMotion
 from drivers.pelco_options import PelcoOptions
 
 COUNTS_PER_DEG = 100
-NS_PER_S = 1_000_000_000
 ARRIVAL_TOLERANCE_DEG = 0.5
 REST_TOLERANCE_DEG = 0.05
 """Two answers that far apart at the most, `RESTS_AFTER_S` one after the other: it rests."""
 REST_AFTER_S = 0.2
-ZOOM_RANGE = Range(low=0.0, high=1.0)
 ZOOM_TOLERANCE = 0.02
 
 
@@ -24,7 +23,7 @@ def to_pose(counts: Mapping[PelcoAxis, int], options: PelcoOptions) -> Pose:
     zoom = 0.0
     if "zoom" in counts and options.zoom_counts is not None:
         wide, tele = options.zoom_counts.low, options.zoom_counts.high
-        zoom = min(max((counts["zoom"] - wide) / (tele - wide), 0.0), 1.0)
+        zoom = FRACTION.clamp((counts["zoom"] - wide) / (tele - wide))
     return Pose(
         pan_deg=wrap_deg(counts["pan"] / COUNTS_PER_DEG),
         tilt_deg=-tilt_deg if options.tilt_counts == "down" else tilt_deg,
@@ -50,12 +49,11 @@ def clamp_pose(pose: Pose, options: PelcoOptions) -> Pose:
     """The nearest pose that the head can take."""
     pan_deg = pose.pan_deg
     if options.pan_deg is not None:
-        middle = (options.pan_deg.low + options.pan_deg.high) / 2
-        pan_deg = _clamp(unwrap_near_deg(pan_deg, middle), options.pan_deg)
+        pan_deg = options.pan_deg.clamp(unwrap_near_deg(pan_deg, options.pan_deg.middle))
     return Pose(
         pan_deg=wrap_deg(pan_deg),
-        tilt_deg=_clamp(pose.tilt_deg, options.tilt_deg),
-        zoom=_clamp(pose.zoom, ZOOM_RANGE),
+        tilt_deg=options.tilt_deg.clamp(pose.tilt_deg),
+        zoom=FRACTION.clamp(pose.zoom),
     )
 
 
@@ -117,13 +115,13 @@ class PelcoArrivalDetector:
         """Whether no axis can go on."""
         motion, options = self._motion, self._options
         pan = options.pan_deg
-        middle = (pan.low + pan.high) / 2 if pan else 0.0
+        middle = pan.middle if pan else 0.0
         return motion.focus == 0 and (
             _is_at_limit(
                 motion.pan, unwrap_near_deg(pose.pan_deg, middle), pan, ARRIVAL_TOLERANCE_DEG
             )
             and _is_at_limit(motion.tilt, pose.tilt_deg, options.tilt_deg, ARRIVAL_TOLERANCE_DEG)
-            and _is_at_limit(motion.zoom, pose.zoom, ZOOM_RANGE, ZOOM_TOLERANCE)
+            and _is_at_limit(motion.zoom, pose.zoom, FRACTION, ZOOM_TOLERANCE)
         )
 
 
@@ -141,10 +139,6 @@ def _is_near(one: Pose, other: Pose, tolerance_deg: float) -> bool:
         and math.isclose(one.tilt_deg, other.tilt_deg, rel_tol=0, abs_tol=tolerance_deg)
         and math.isclose(one.zoom, other.zoom, rel_tol=0, abs_tol=ZOOM_TOLERANCE)
     )
-
-
-def _clamp(value: float, span: Range) -> float:
-    return min(max(value, span.low), span.high)
 
 
 def _to_centidegrees(angle_deg: float) -> int:

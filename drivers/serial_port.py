@@ -26,7 +26,7 @@ import serial
 from serial.rs485 import RS485Settings
 
 from drivers.addresses import validate_url
-from drivers.errors import DriverError, DriverErrorKind
+from drivers.errors import DriverError, errno_kind, errno_text
 
 CONNECT_TIMEOUT_S = 1.5
 WRITE_TIMEOUT_S = 0.5
@@ -39,25 +39,6 @@ PARITIES = {
     "none": serial.PARITY_NONE,
     "even": serial.PARITY_EVEN,
     "odd": serial.PARITY_ODD,
-}
-
-_KINDS: dict[int, DriverErrorKind] = {
-    errno.EACCES: "unsupported",
-    errno.EPERM: "unsupported",
-    errno.EBUSY: "busy",
-    errno.EAGAIN: "busy",
-    errno.ETIMEDOUT: "timeout",
-}
-
-_ERROR_TEXTS: dict[int, str] = {
-    errno.EACCES: "permission denied to this user; members of the group dialout may open it",
-    errno.EPERM: "permission denied to this user; members of the group dialout may open it",
-    errno.EBUSY: "another program has it",
-    errno.EAGAIN: "another program has it",
-    errno.ENOENT: "no such device",
-    errno.ENODEV: "the device is gone",
-    errno.ENXIO: "the device is gone",
-    errno.EIO: "the device is gone",
 }
 
 
@@ -329,16 +310,11 @@ class SerialPort:
         if isinstance(error, TimeoutError):
             return DriverError("timeout", f"{display_name}: does not answer")
         number = _errno_of(error)
-        if number == errno.ENOTTY:
-            return DriverError("unsupported", f"{display_name}: is no serial port")
         if number == errno.EINVAL:
             requested = f"baud = {self._settings.baud}, parity = {self._settings.parity!r}"
             return DriverError("unsupported", f"{display_name}: cannot do {requested}")
-        if number in _ERROR_TEXTS:
-            return DriverError(
-                _KINDS.get(number, "absent"), f"{display_name}: {_ERROR_TEXTS[number]}"
-            )
-        return DriverError(_KINDS.get(number, "absent"), f"{display_name}: {_error_text(error)}")
+        text = errno_text(number, "serial port", "dialout") if number else str(error)
+        return DriverError(errno_kind(number), f"{display_name}: {text}")
 
 
 def _errno_of(error: OSError | termios.error) -> int:
@@ -349,9 +325,3 @@ def _errno_of(error: OSError | termios.error) -> int:
         if isinstance(one, termios.error) and one.args:
             return int(one.args[0])
     return 0
-
-
-def _error_text(error: OSError | termios.error) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error)

@@ -5,7 +5,6 @@ that raises its modem lines, as any opening does.
 """
 
 import contextlib
-import errno
 import fcntl
 import os
 import stat
@@ -19,6 +18,7 @@ from serial.tools import list_ports
 
 from drivers.device_holders import DeviceHolders, find_holders
 from drivers.device_links import stable_names
+from drivers.errors import PERMISSION_ERRNOS, errno_kind, errno_text
 
 DEVICE_FOLDER = Path("/dev")
 TTY_CLASS_FOLDER = Path("/sys/class/tty")
@@ -113,20 +113,10 @@ def _try_open(path: str) -> PortCondition:
 
 def _condition_from_error(error: OSError | termios.error) -> PortCondition:
     number = error.errno if isinstance(error, OSError) else int(error.args[0])
-    match number:
-        case errno.EACCES | errno.EPERM:
-            reason = "permission denied to this user; members of the group dialout may open it"
-            return PortCondition(state="denied", why=reason)
-        case errno.EBUSY | errno.EAGAIN:
-            return PortCondition(state="busy", why="another program has it")
-        case errno.ENOTTY:
-            return PortCondition(state="unsupported", why="is no serial port")
-        case errno.ENOENT:
-            return PortCondition(state="absent", why="no such device")
-        case errno.EIO | errno.ENODEV | errno.ENXIO:
-            return PortCondition(state="absent", why="no hardware behind it")
-        case _:
-            return PortCondition(state="absent", why=os.strerror(number or 0))
+    return PortCondition(
+        state="denied" if number in PERMISSION_ERRNOS else errno_kind(number),
+        why=errno_text(number, "serial port", "dialout"),
+    )
 
 
 def _to_found_port(

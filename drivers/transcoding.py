@@ -10,11 +10,11 @@ from fractions import Fraction
 
 import msgspec
 
-from drivers.av_stream import NS_PER_S, FrameSelector
+from drivers.av_stream import FrameSelector
 from drivers.contracts import Camera, StreamRequest
 from drivers.encoder import GOP_S, H264Encoder
 from drivers.errors import DriverError
-from drivers.media import Frame, Packet, StreamInfo
+from drivers.media import NS_PER_S, Frame, Packet, StreamInfo
 
 TICKS_PER_S = 90_000
 _GOP_NS = round(GOP_S * NS_PER_S)

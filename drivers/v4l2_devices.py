@@ -14,6 +14,7 @@ import msgspec
 
 from drivers.device_holders import DeviceHolders, find_holders
 from drivers.device_links import stable_names
+from drivers.errors import PERMISSION_ERRNOS, errno_kind, errno_text
 
 DEVICE_FOLDER = Path("/dev")
 
@@ -153,18 +154,11 @@ def _is_busy(device: int, ioctl: Ioctl) -> bool:
 
 
 def _with_error(node: VideoDevice, error: OSError) -> VideoDevice:
-    state: DeviceState
-    match error.errno:
-        case errno.EACCES | errno.EPERM:
-            state = "denied"
-            reason = "permission denied to this user; members of the group video may open it"
-        case errno.EBUSY:
-            state, reason = "busy", "another program has it"
-        case errno.ENOTTY | errno.EINVAL:
-            state, reason = "unsupported", "is no video device"
-        case _:
-            state, reason = "absent", error.strerror or "is gone"
-    return msgspec.structs.replace(node, state=state, why=reason)
+    return msgspec.structs.replace(
+        node,
+        state="denied" if error.errno in PERMISSION_ERRNOS else errno_kind(error.errno),
+        why=errno_text(error.errno, "video device", "video"),
+    )
 
 
 def _decode_field(field: bytes) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 
 from drivers.contracts import PtzCapabilities, Range
+from drivers.ptz_checks import check_ranges
 from drivers.serial_port import SerialSettings
 from drivers.visca_models import (
     MODELS,
@@ -74,10 +75,7 @@ class Options(SerialSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
     def __post_init__(self) -> None:
         """Refuse what no single field can tell."""
         super().__post_init__()
-        for name in ("pan_deg", "tilt_deg"):
-            span: Range | None = getattr(self, name)
-            if span is not None and span.low >= span.high:
-                raise ValueError(f"{name}: low {span.low} is not below high {span.high}")
+        check_ranges(self, "pan_deg", "tilt_deg")
         merged = self._merge_model()
         for name, explanation in (
             ("pan_deg", "from where to where it turns, to the right of its middle"),

@@ -37,14 +37,13 @@ from time import monotonic
 
 import msgspec
 
-from drivers.av_stream import NS_PER_S
 from drivers.contracts import CameraReadings, StreamRequest
 from drivers.csi.child_connection import KILL_TIMEOUT_S, ChildConnection
 from drivers.csi.options import Options
 from drivers.csi.process import ChildStarter, start_child
 from drivers.errors import DriverError
 from drivers.masking import MaskPainter
-from drivers.media import Frame, Packet, StreamInfo
+from drivers.media import NS_PER_S, Frame, Packet, StreamInfo
 
 __all__ = ["CsiCamera", "Options", "open_camera"]
 

@@ -32,12 +32,12 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from drivers.av_stream import NS_PER_S, FrameSelector
+from drivers.av_stream import FrameSelector
 from drivers.contracts import StreamRequest
 from drivers.encoder import H264Encoder
 from drivers.errors import DriverError
 from drivers.masking import MaskPainter
-from drivers.media import Frame, Packet, Plane, StreamInfo
+from drivers.media import NS_PER_S, Frame, Packet, Plane, StreamInfo
 from drivers.rendered_street.fixed_view import FixedView, TruthBox, truth_boxes
 from drivers.rendered_street.planes import bgr_to_planes
 from drivers.rendered_street.renderer import SceneConditions, StreetRenderer

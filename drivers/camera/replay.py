@@ -24,7 +24,6 @@ import av.error
 import msgspec
 
 from drivers.av_stream import (
-    NS_PER_S,
     FrameDecoder,
     FrameSelector,
     VideoPacket,
@@ -36,7 +35,7 @@ from drivers.av_stream import (
 from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
 from drivers.masking import MaskPainter
-from drivers.media import Frame, Packet, StreamInfo
+from drivers.media import NS_PER_S, Frame, Packet, StreamInfo
 
 MAX_WAKE_INTERVAL_NS = NS_PER_S // 2
 

@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Any
 
-from drivers.av_stream import NS_PER_S, FrameSelector
+from drivers.av_stream import FrameSelector
 from drivers.contracts import CameraReadings
 from drivers.csi import controls, encoders, messages, picamera2_setup
 from drivers.csi.bounded_queue import MediaQueue
@@ -19,7 +19,7 @@ from drivers.csi.nv12 import nv12_views, write_planar
 from drivers.csi.picamera2_setup import CsiStream
 from drivers.csi.readings import read_lux, to_readings
 from drivers.masking import MaskPainter
-from drivers.media import Packet, Plane, Polygon, StreamInfo
+from drivers.media import NS_PER_S, Packet, Plane, Polygon, StreamInfo
 
 NS_PER_US = 1000
 CONTROL_SET_COUNT = 2

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from drivers.angles import wrap_deg
-from drivers.contracts import Aux, Pose, Range, Velocity
+from drivers.contracts import FRACTION, SIGNED_FRACTION, Aux, Pose, Range, Velocity
 
 _PAN_TILT = "http://www.onvif.org/ver10/tptz/PanTiltSpaces/"
 _ZOOM = "http://www.onvif.org/ver10/tptz/ZoomSpaces/"
@@ -62,7 +62,7 @@ class AxisScale(msgspec.Struct, frozen=True, kw_only=True):
     def to_raw(self, value: float) -> float:
         """Our value as the space's, cut to its range."""
         fraction = (value - self.low_value) / (self.high_value - self.low_value)
-        return self.raw.low + min(1.0, max(0.0, fraction)) * (self.raw.high - self.raw.low)
+        return self.raw.low + FRACTION.clamp(fraction) * (self.raw.high - self.raw.low)
 
     def from_raw(self, raw: float) -> float:
         """The space's value as ours."""
@@ -220,12 +220,12 @@ def to_ptz_speed(
         }
     }
     if zoom:
-        ptz_speed["Zoom"] = {"x": min(1.0, max(-1.0, velocity.zoom)), "space": ZOOM_VELOCITY}
+        ptz_speed["Zoom"] = {"x": SIGNED_FRACTION.clamp(velocity.zoom), "space": ZOOM_VELOCITY}
     return ptz_speed
 
 
 def _to_raw_rate(deg_s: float, max_deg_s: float, raw: Range) -> float:
-    fraction = min(1.0, max(-1.0, deg_s / max_deg_s))
+    fraction = SIGNED_FRACTION.clamp(deg_s / max_deg_s)
     return fraction * raw.high if fraction >= 0 else -fraction * raw.low
 
 
@@ -239,7 +239,7 @@ def to_ptz_vector(position_space: PositionSpace, pose: Pose, *, zoom: bool) -> d
         }
     }
     if zoom:
-        vector["Zoom"] = {"x": min(1.0, max(0.0, pose.zoom)), "space": ZOOM_POSITION}
+        vector["Zoom"] = {"x": FRACTION.clamp(pose.zoom), "space": ZOOM_POSITION}
     return vector
 
 
@@ -256,5 +256,5 @@ def from_ptz_vector(spaces: tuple[PositionSpace, ...], vector: Any) -> Pose | No
     return Pose(
         pan_deg=wrap_deg(position_space.pan.from_raw(float(pan_tilt.x))),
         tilt_deg=position_space.tilt.from_raw(float(pan_tilt.y)),
-        zoom=0.0 if zoom is None or zoom.x is None else min(1.0, max(0.0, float(zoom.x))),
+        zoom=0.0 if zoom is None or zoom.x is None else FRACTION.clamp(float(zoom.x)),
     )

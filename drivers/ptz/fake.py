@@ -31,6 +31,13 @@ import msgspec
 
 from drivers.contracts import Aux, Pose, PtzCapabilities, PtzPosition, Range, Velocity
 from drivers.errors import DriverError
+from drivers.ptz_checks import (
+    check_aux,
+    check_pose,
+    check_preset,
+    check_ranges,
+    check_velocity,
+)
 from drivers.simulated.motion import (
     AxisName,
     HeadMechanics,
@@ -65,10 +72,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def __post_init__(self) -> None:
         """Refuse ranges that have nothing in them."""
-        for name in ("pan_deg", "tilt_deg"):
-            span: Range | None = getattr(self, name)
-            if span is not None and span.low >= span.high:
-                raise ValueError(f"{name}: low {span.low} is not below high {span.high}")
+        check_ranges(self, "pan_deg", "tilt_deg")
 
 
 def open_ptz(name: str, options: Options, clock_ns: Callable[[], int]) -> "FakeHead":
@@ -118,8 +122,7 @@ class FakeHead:
 
     def move(self, velocity: Velocity) -> None:
         """Move at this velocity from now on."""
-        self._require(velocity.zoom == 0 or self._capabilities.zoom_ratio > 1, "zoom")
-        self._require(velocity.focus == 0 or self._capabilities.focus, "focus")
+        check_velocity(self._display_name, self._capabilities, velocity)
         self._check_answering()
         self.simulator.move(self._clock_ns(), velocity)
 
@@ -130,7 +133,7 @@ class FakeHead:
 
     def goto(self, pose: Pose, speed: float) -> None:
         """Begin to go to a pose."""
-        self._require(pose.zoom == 0 or self._capabilities.zoom_ratio > 1, "zoom")
+        check_pose(self._display_name, self._capabilities, pose)
         self._check_answering()
         self.simulator.goto(self._clock_ns(), pose, speed)
 
@@ -143,19 +146,19 @@ class FakeHead:
 
     def store_preset(self, number: int) -> None:
         """Remember the present place."""
-        self._require(1 <= number <= self._capabilities.presets, f"preset {number}")
+        check_preset(self._display_name, self._capabilities, number)
         self._check_answering()
         self.simulator.store_preset(self._clock_ns(), number)
 
     def goto_preset(self, number: int) -> None:
         """Begin to go to a remembered place; nothing happens where there is none."""
-        self._require(1 <= number <= self._capabilities.presets, f"preset {number}")
+        check_preset(self._display_name, self._capabilities, number)
         self._check_answering()
         self.simulator.goto_preset(self._clock_ns(), number)
 
     def set_aux(self, aux: Aux, *, on: bool) -> None:
         """Switch the wiper, the heater or the lamp."""
-        self._require(aux in self._capabilities.aux, aux)
+        check_aux(self._display_name, self._capabilities, aux)
         self._check_answering()
         self.simulator.set_aux(aux, on=on)
 
@@ -165,10 +168,6 @@ class FakeHead:
             self._closed.set()
             if not self.simulator.injected_fault.silent:
                 self.simulator.stop(self._clock_ns())
-
-    def _require(self, is_supported: bool, feature: str) -> None:  # noqa: FBT001 - an assertion reads so
-        if not is_supported:
-            raise DriverError("unsupported", f"{self._display_name}: it has no {feature}")
 
     def _check_answering(self) -> None:
         """Raise where nobody answers."""

@@ -46,7 +46,7 @@ import msgspec
 
 from drivers.angles import wrap_deg
 from drivers.commanded_speed import CommandedSpeed, position_error_deg
-from drivers.contracts import Aux, Pose, PtzCapabilities, PtzPosition, Range, Velocity
+from drivers.contracts import FRACTION, Aux, Pose, PtzCapabilities, PtzPosition, Range, Velocity
 from drivers.dead_reckoning import AxisLimits, DeadReckoning, OrderOutcome, PendingOrder, Speeds
 from drivers.errors import DriverError
 from drivers.onvif import head_profile
@@ -67,6 +67,7 @@ from drivers.onvif.coordinate_spaces import (
 )
 from drivers.onvif.credentials import OnvifAccess, Timeout, Url, require_both_or_neither
 from drivers.onvif.move_status import ArrivalDetector, is_busy
+from drivers.ptz_checks import check_aux, check_pose, check_preset, check_velocity
 
 log = logging.getLogger(__name__)
 
@@ -161,8 +162,7 @@ class OnvifHead:
 
     def move(self, velocity: Velocity) -> None:
         """Move at this velocity from now on; all zeros is `stop`."""
-        self._require(velocity.focus == 0, "focus")
-        self._require(velocity.zoom == 0 or self._has_zoom, "zoom")
+        check_velocity(self._client.display_name, self._capabilities, velocity)
         if velocity == Velocity():
             self.stop()
             return
@@ -184,14 +184,13 @@ class OnvifHead:
 
     def goto(self, pose: Pose, speed: float) -> None:
         """Begin to go to a pose."""
-        self._require(self._capabilities.absolute, "absolute position")
-        self._require(pose.zoom == 0 or self._has_zoom, "zoom")
+        check_pose(self._client.display_name, self._capabilities, pose)
         position_space = self._position_spaces[0]
         arguments: dict[str, Any] = {
             "Position": to_ptz_vector(position_space, pose, zoom=self._has_zoom)
         }
         if self._has_speeds:
-            fraction = min(1.0, max(0.0, speed))
+            fraction = FRACTION.clamp(speed)
             arguments["Speed"] = {"PanTilt": {"x": fraction, "y": fraction, "space": GENERIC_SPEED}}
         self._arrival_detector.on_goto(_clamp_to_range(position_space, pose))
         self._start_motion("AbsoluteMove", self._max_speed_deg_s, None, **arguments)
@@ -222,7 +221,7 @@ class OnvifHead:
 
     def store_preset(self, number: int) -> None:
         """Keep the present place in the camera, as `vigie-<number>`."""
-        self._require(1 <= number <= self._capabilities.presets, f"preset {number}")
+        check_preset(self._client.display_name, self._capabilities, number)
         name = f"vigie-{number}"
         own_presets = {str(preset.Name): preset.token for preset in self._read_presets()}
         token = self._tokens.get(number) or own_presets.get(name)
@@ -239,7 +238,7 @@ class OnvifHead:
 
     def goto_preset(self, number: int) -> None:
         """Begin to go to `vigie-<number>`, or to the camera's own preset of that token."""
-        self._require(1 <= number <= self._capabilities.presets, f"preset {number}")
+        check_preset(self._client.display_name, self._capabilities, number)
         presets = self._read_presets()
         by_token = {str(preset.token): preset for preset in presets}
         by_name = {str(preset.Name): preset for preset in presets}
@@ -264,7 +263,7 @@ class OnvifHead:
 
     def set_aux(self, aux: Aux, *, on: bool) -> None:
         """Switch the wiper, the heater or the lamp."""
-        self._require(aux in self._capabilities.aux, aux)
+        check_aux(self._client.display_name, self._capabilities, aux)
         command = f"{AUX_COMMANDS[aux]}|{'On' if on else 'Off'}"
         self._call("SendAuxiliaryCommand", AuxiliaryData=command)
 
@@ -386,7 +385,7 @@ class OnvifHead:
         return DeadReckoning(
             pan=limits(self._capabilities.pan_deg),
             tilt=limits(self._capabilities.tilt_deg),
-            zoom=limits(Range(low=0.0, high=1.0)),
+            zoom=limits(FRACTION),
             references={},
             t_ns=t_ns,
         )
@@ -394,16 +393,14 @@ class OnvifHead:
     def _to_speeds(self, velocity: Velocity) -> Speeds:
         capabilities = self._capabilities
         return (
-            min(capabilities.pan_max_deg_s, max(-capabilities.pan_max_deg_s, velocity.pan_deg_s)),
-            min(
-                capabilities.tilt_max_deg_s, max(-capabilities.tilt_max_deg_s, velocity.tilt_deg_s)
-            ),
+            _clamp_speed(velocity.pan_deg_s, capabilities.pan_max_deg_s),
+            _clamp_speed(velocity.tilt_deg_s, capabilities.tilt_max_deg_s),
             velocity.zoom / (self._options.zoom_travel_s or 1.0),
         )
 
-    def _require(self, is_supported: bool, feature: str) -> None:  # noqa: FBT001 - an assertion reads so
-        if not is_supported:
-            raise DriverError("unsupported", f"{self._client.display_name}: it has no {feature}")
+
+def _clamp_speed(deg_s: float, max_deg_s: float) -> float:
+    return Range(low=-max_deg_s, high=max_deg_s).clamp(deg_s)
 
 
 def _clamp_to_range(position_space: PositionSpace, pose: Pose) -> Pose:

@@ -22,14 +22,15 @@ from collections.abc import Callable
 
 from drivers import visca_codec as visca
 from drivers.angles import unwrap_near_deg, wrap_deg
-from drivers.contracts import Aux, Pose, PtzCapabilities, PtzPosition, Range, Velocity
+from drivers.contracts import FRACTION, Aux, Pose, PtzCapabilities, PtzPosition, Velocity
 from drivers.errors import DriverError
+from drivers.media import NS_PER_S
+from drivers.ptz_checks import check_aux, check_pose, check_preset, check_velocity
 from drivers.visca_models import nearest_step
 from drivers.visca_options import Options
 from drivers.visca_session import InquiryReply, ViscaSession
 from drivers.visca_sockets import SentCommand
 
-NS_PER_S = 1_000_000_000
 REST_AFTER_S = 0.2
 """Answers that have been the same for so long, once it was stopped or has arrived: it rests."""
 BLOCKED_AFTER_S = 2.0
@@ -69,8 +70,7 @@ class ViscaHead:
 
     def move(self, velocity: Velocity) -> None:
         """Move at the nearest speeds that it has."""
-        self._require(velocity.zoom == 0 or self._has_zoom, "zoom")
-        self._require(velocity.focus == 0 or self._capabilities.focus, "focus")
+        check_velocity(self._display_name, self._capabilities, velocity)
         if velocity == Velocity():
             self.stop()
             return
@@ -106,10 +106,10 @@ class ViscaHead:
 
     def goto(self, pose: Pose, speed: float) -> None:
         """Begin to go to a pose."""
-        self._require(pose.zoom == 0 or self._has_zoom, "zoom")
+        check_pose(self._display_name, self._capabilities, pose)
         address, specs = self._address, self._specs
-        pan_deg = _clamp(unwrap_near_deg(pose.pan_deg, 0.0), specs.pan_deg)
-        tilt_deg = _clamp(pose.tilt_deg, specs.tilt_deg)
+        pan_deg = specs.pan_deg.clamp(unwrap_near_deg(pose.pan_deg, 0.0))
+        tilt_deg = specs.tilt_deg.clamp(pose.tilt_deg)
         absolute = visca.pan_tilt_absolute(
             address,
             round(pan_deg * specs.pan_units_per_deg),
@@ -117,7 +117,7 @@ class ViscaHead:
             pan_speed=nearest_step(speed * specs.pan_speeds_deg_s[-1], specs.pan_speeds_deg_s),
             tilt_speed=nearest_step(speed * specs.tilt_speeds_deg_s[-1], specs.tilt_speeds_deg_s),
         )
-        zoom = visca.zoom_direct(address, round(min(max(pose.zoom, 0), 1) * specs.zoom_tele))
+        zoom = visca.zoom_direct(address, round(FRACTION.clamp(pose.zoom) * specs.zoom_tele))
         self._send_goto(absolute, *([zoom] if self._has_zoom else []))
 
     def read_position(self) -> PtzPosition:
@@ -146,17 +146,17 @@ class ViscaHead:
 
     def store_preset(self, number: int) -> None:
         """Remember the present place: its memory `number` - 1."""
-        self._require(1 <= number <= self._capabilities.presets, f"preset {number}")
+        check_preset(self._display_name, self._capabilities, number)
         self._session.send_commands(visca.preset_store(self._address, number - 1), is_motion=False)
 
     def goto_preset(self, number: int) -> None:
         """Begin to go to a remembered place."""
-        self._require(1 <= number <= self._capabilities.presets, f"preset {number}")
+        check_preset(self._display_name, self._capabilities, number)
         self._send_goto(visca.preset_recall(self._address, number - 1))
 
     def set_aux(self, aux: Aux, *, on: bool) -> None:
         """VISCA has no words for that."""
-        raise DriverError("unsupported", f"{self._display_name}: it has no {aux}")
+        check_aux(self._display_name, self._capabilities, aux)
 
     def close(self) -> None:
         """Stop, and give up the seat on the bus."""
@@ -167,10 +167,6 @@ class ViscaHead:
     @property
     def _has_zoom(self) -> bool:
         return self._capabilities.zoom_ratio > 1
-
-    def _require(self, is_supported: bool, feature: str) -> None:  # noqa: FBT001 - an assertion reads so
-        if not is_supported:
-            raise DriverError("unsupported", f"{self._display_name}: it has no {feature}")
 
     def _cancel_frames(self) -> list[bytes]:
         """What breaks off the motions that fill the camera's sockets."""
@@ -231,7 +227,3 @@ def _to_lens_step(fraction: float) -> int:
         return 0
     step = max(round(min(abs(fraction), 1.0) * visca.MAX_LENS_SPEED), 1)
     return step if fraction > 0 else -step
-
-
-def _clamp(angle_deg: float, span: Range) -> float:
-    return min(max(angle_deg, span.low), span.high)

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-NS_PER_S = 1_000_000_000
+from drivers.media import NS_PER_S
+
 REST_SPEED = 1e-9
 """Slower than this, in units a second, is rest: what is left by rounding."""
 

@@ -14,8 +14,8 @@ import msgspec
 
 from drivers.angles import unwrap_near_deg, wrap_deg
 from drivers.contracts import Aux, Pose, Range, Velocity
+from drivers.media import NS_PER_S
 from drivers.simulated.axis import (
-    NS_PER_S,
     AxisPoint,
     MotionProfile,
     MotorLimits,
@@ -119,9 +119,9 @@ class HeadSimulator:
         self._order_count = 0
         self._now_ns = t_ns
         tilt = mechanics.tilt_deg
-        positions = {"tilt": min(max(0.0, tilt.low), tilt.high)}
+        positions = {"tilt": tilt.clamp(0.0)}
         if mechanics.pan_deg is not None:
-            positions["pan"] = min(max(0.0, mechanics.pan_deg.low), mechanics.pan_deg.high)
+            positions["pan"] = mechanics.pan_deg.clamp(0.0)
         self._profiles: dict[AxisName, list[MotionProfile]] = {
             axis: [plan_rest(t_ns, positions.get(axis, 0.0))] for axis in AXES
         }

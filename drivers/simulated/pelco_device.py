@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from drivers.angles import wrap_deg
-from drivers.contracts import Aux, Range
+from drivers.contracts import FRACTION, Aux, Range
 from drivers.pelco import (
     FULL_CIRCLE,
     TOP_SPEED,
@@ -100,7 +100,7 @@ class PelcoDevice:
     def _position_order(self, axis: PelcoAxis, value: int) -> PositionOrder:
         if axis == "zoom":
             fraction = (value - ZOOM_COUNTS.low) / (ZOOM_COUNTS.high - ZOOM_COUNTS.low)
-            return PositionOrder(target=min(max(fraction, 0.0), 1.0))
+            return PositionOrder(target=FRACTION.clamp(fraction))
         angle_deg = wrap_deg(value / COUNTS_PER_DEG)
         return PositionOrder(target=-angle_deg if axis == "tilt" else angle_deg)
 

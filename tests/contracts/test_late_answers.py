@@ -141,7 +141,7 @@ def test_a_slow_move_makes_it_no_more_uncertain_than_it_is(
 ) -> None:
     with make(tmp_path) as (rig, late):  # type: ignore[attr-defined]
         rig.head.move(Velocity(pan_deg_s=3))
-        rig.pass_s(2)
+        rig.advance_s(2)
         late(0.1)
-        assert 0.2 * 3 < rig.head.position().error_deg < 3
+        assert 0.2 * 3 < rig.head.read_position().error_deg < 3
         late(0.0)

@@ -585,7 +585,7 @@ def test_ten_openings_leave_nothing_open(bench: HeadBench, tmp_path: Path) -> No
 
     def use() -> None:
         with bench.set_up(tmp_path) as rig:
-            rig.head.position()
+            rig.head.read_position()
 
     use()
     before = open_files(), threads()
@@ -602,9 +602,9 @@ def test_two_heads_do_not_move_each_other(bench: HeadBench, tmp_path: Path) -> N
         first, second = (
             stack.enter_context(bench.set_up(_folder(tmp_path, name))) for name in ("a", "b")
         )
-        first.head.move(half(first.head.abilities, 1, 0))
-        first.pass_s(0.5)
-        second.pass_s(0.5)
+        first.head.move(half(first.head.capabilities, 1, 0))
+        first.advance_s(0.5)
+        second.advance_s(0.5)
         assert first.state().moving
         assert not second.state().moving
 

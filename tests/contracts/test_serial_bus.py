@@ -91,7 +91,7 @@ def sit(terminal: Terminal) -> Iterator[Sit]:
 
     yield seated
     for seat in seats:
-        seat.leave()
+        seat.close()
     assert BUSES.health() == ()
 
 

@@ -17,12 +17,12 @@ class Parrot:
     def __init__(self, name: bytes) -> None:
         self.name = name
         self.heard = b""
-        self.owes = False
+        self.has_pending_output = False
 
     def exchange(self, data: bytes, t_ns: int) -> bytes:
         self.heard += data
-        if self.owes:
-            self.owes = False
+        if self.has_pending_output:
+            self.has_pending_output = False
             return b"by itself"
         return self.name + data if data else b""
 
@@ -53,7 +53,7 @@ def test_a_head_says_by_itself_what_it_owes(
     line: PtySerialLine, birds: tuple[Parrot, Parrot]
 ) -> None:
     with serial.Serial(str(line.link), timeout=10) as port:
-        birds[0].owes = True
+        birds[0].has_pending_output = True
         port.write(b"1")
         assert port.read(11) == b"by itselfb1"
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from drivers.angles import unwrap_near_deg, wrap_deg
 from drivers.contracts import Pose, Range, Velocity
-from drivers.simulated.axis import NS_PER_S, AxisPoint, MotorLimits, plan_move, plan_velocity
+from drivers.media import NS_PER_S
+from drivers.simulated.axis import AxisPoint, MotorLimits, plan_move, plan_velocity
 from drivers.simulated.motion import (
     NO_FAULT,
     HeadMechanics,
