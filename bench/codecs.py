@@ -10,7 +10,7 @@ import msgspec
 from bench.cpu import one_core, run_in_turns
 from bench.table import Row
 from drivers import visca_codec
-from drivers.pelco import (
+from drivers.pelco_codec import (
     AddressedMessage,
     PelcoDecoder,
     PelcoDialect,
@@ -22,7 +22,7 @@ from drivers.pelco import (
     PresetAction,
     encode_frame,
 )
-from drivers.simulated.pty_head import LineNoise
+from drivers.simulated.pty_serial_line import LineNoise
 from drivers.visca_codec import ReplyDecoder
 
 MESSAGES = 20_000

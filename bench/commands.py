@@ -26,10 +26,10 @@ from bench import box
 from bench.commanded_box import CommandArrival
 from bench.processes import running_process
 from bench.table import Row
-from drivers.pelco import STOP_MOTION, PelcoDecoder, PelcoMotion
-from drivers.simulated.motion import HeadMechanics, HeadSimulator
+from drivers.pelco_codec import STOP_MOTION, PelcoDecoder, PelcoMotion
+from drivers.simulated.head_simulator import HeadMechanics, HeadSimulator
 from drivers.simulated.pelco_device import PelcoDevice
-from drivers.simulated.pty_head import LineNoise, PtySerialLine
+from drivers.simulated.pty_serial_line import LineNoise, PtySerialLine
 
 HEAD = "mast"
 PAIRS = 100

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from drivers import visca_codec as visca
-from drivers.pelco import (
+from drivers.pelco_codec import (
     AddressedMessage,
     PelcoDecoder,
     PositionQuery,

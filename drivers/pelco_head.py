@@ -8,7 +8,7 @@ from drivers.commanded_speed import CommandedSpeed, position_error_deg
 from drivers.contracts import FRACTION, Aux, Pose, PtzCapabilities, PtzPosition, Range, Velocity
 from drivers.dead_reckoning import AxisLimits, DeadReckoning
 from drivers.errors import DriverError
-from drivers.pelco import (
+from drivers.pelco_codec import (
     STOP_MOTION,
     TOP_SPEED,
     AddressedMessage,

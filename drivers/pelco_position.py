@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from drivers.angles import unwrap_near_deg, wrap_deg
 from drivers.contracts import FRACTION, Pose, Range
 from drivers.media import NS_PER_S
-from drivers.pelco import FULL_CIRCLE, STOP_MOTION, PelcoAxis, PelcoMotion
+from drivers.pelco_codec import FULL_CIRCLE, STOP_MOTION, PelcoAxis, PelcoMotion
 from drivers.pelco_options import PelcoOptions
 
 COUNTS_PER_DEG = 100

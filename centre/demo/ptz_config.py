@@ -19,7 +19,7 @@ from centre.demo.street_ptz_camera import HeadMountedStreetCamera
 from centre.demo.video_source import SCENES_FOLDER
 from drivers.contracts import Camera, StreamRequest
 from drivers.rendered_street.surround_renderer import SurroundRenderer
-from drivers.simulated.motion import HeadSimulator
+from drivers.simulated.head_simulator import HeadSimulator
 from drivers.transcoding import open_transcoded
 from drivers.visca_options import Options
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from drivers.simulated.motion import HeadMechanics, HeadSimulator
-from drivers.simulated.pty_head import PtySerialLine
+from drivers.simulated.head_simulator import HeadMechanics, HeadSimulator
+from drivers.simulated.pty_serial_line import PtySerialLine
 from drivers.simulated.visca_device import ViscaCameraChain
 from drivers.visca_options import Options
 

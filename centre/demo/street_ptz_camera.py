@@ -14,7 +14,7 @@ from drivers.masking import MaskPainter
 from drivers.media import Frame, StreamInfo
 from drivers.rendered_street.planes import bgr_to_planes
 from drivers.rendered_street.surround_renderer import SurroundRenderer
-from drivers.simulated.motion import HeadSimulator
+from drivers.simulated.head_simulator import HeadSimulator
 
 ImageArray = npt.NDArray[np.uint8]
 

@@ -20,7 +20,7 @@ aux = ["wiper", "heater", "ir"]
 ```
 
 Without `pan_deg` it turns without end. `stuck`, `slow`, `drift_deg_s` and `silent` break it: see
-`drivers.simulated.motion.Misbehaviour`.
+`drivers.simulated.head_simulator.Misbehaviour`.
 """
 
 import threading
@@ -38,7 +38,7 @@ from drivers.ptz_checks import (
     check_ranges,
     check_velocity,
 )
-from drivers.simulated.motion import (
+from drivers.simulated.head_simulator import (
     AxisName,
     HeadMechanics,
     HeadSimulator,

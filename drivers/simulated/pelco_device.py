@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from drivers.angles import wrap_deg
 from drivers.contracts import FRACTION, Aux, Range
-from drivers.pelco import (
+from drivers.pelco_codec import (
     FULL_CIRCLE,
     TOP_SPEED,
     AddressedMessage,
@@ -20,7 +20,13 @@ from drivers.pelco import (
     PresetAction,
     encode_frame,
 )
-from drivers.simulated.motion import AxisName, AxisOrder, HeadSimulator, PositionOrder, SpeedOrder
+from drivers.simulated.head_simulator import (
+    AxisName,
+    AxisOrder,
+    HeadSimulator,
+    PositionOrder,
+    SpeedOrder,
+)
 
 COUNTS_PER_DEG = 100
 ZOOM_COUNTS = Range(low=0, high=16384)

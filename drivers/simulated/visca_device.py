@@ -3,7 +3,13 @@
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from drivers.simulated.motion import AxisName, AxisOrder, HeadSimulator, PositionOrder, SpeedOrder
+from drivers.simulated.head_simulator import (
+    AxisName,
+    AxisOrder,
+    HeadSimulator,
+    PositionOrder,
+    SpeedOrder,
+)
 from drivers.visca_codec import (
     ADDRESS_SET,
     BROADCAST,

@@ -17,9 +17,9 @@ import msgspec
 from drivers.catalog import load_ptz_driver
 from drivers.contracts import Ptz, Range
 from drivers.ptz.fake import FakeHead
-from drivers.simulated.motion import HeadMechanics, HeadSimulator, MotionState
+from drivers.simulated.head_simulator import HeadMechanics, HeadSimulator, MotionState
 from drivers.simulated.pelco_device import PelcoDevice
-from drivers.simulated.pty_head import PtySerialLine, SimulatedDevice
+from drivers.simulated.pty_serial_line import PtySerialLine, SimulatedDevice
 from drivers.simulated.visca_device import ViscaCameraChain
 from drivers.visca_options import Options as ViscaOptions
 from tests.conftest import ManualClock

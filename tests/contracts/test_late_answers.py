@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from drivers.contracts import Velocity
-from drivers.simulated.motion import HeadSimulator
+from drivers.simulated.head_simulator import HeadSimulator
 from drivers.simulated.pelco_device import PelcoDevice
-from drivers.simulated.pty_head import SimulatedDevice
+from drivers.simulated.pty_serial_line import SimulatedDevice
 from drivers.simulated.visca_device import ViscaCameraChain
 from tests.conftest import ManualClock
 from tests.contracts.heads import (

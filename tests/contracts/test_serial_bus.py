@@ -241,7 +241,7 @@ def test_a_pin_turns_the_transmitter_on_for_each_frame_and_off_when_the_port_is_
         pins.append(number)
         return Pin(told)
 
-    seat = sit(rs485="gpio", rs485_pin=18, port=lambda line: SerialPort(line, pin))
+    seat = sit(rs485="gpio", rs485_pin=18, open_port=lambda line: SerialPort(line, pin))
     seat.send(b"a000")
     seat.send(b"a001")
     assert terminal.frames(2) == [b"a000", b"a001"]

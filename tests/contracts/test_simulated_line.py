@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import serial
 
-from drivers.simulated.pty_head import NO_NOISE, LineNoise, PtySerialLine
+from drivers.simulated.pty_serial_line import NO_NOISE, LineNoise, PtySerialLine
 
 
 class Parrot:

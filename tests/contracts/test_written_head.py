@@ -53,7 +53,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for part, before in (
         ("imports", "from drivers.simulated.visca_device"),
         ("options", "HEADS: dict"),
-        ("line", '    "fake": FakeBench()'),
+        ("line", '    "fake": FakeHeadBench()'),
     ):
         assert heads.count(before) == 1
         heads = heads.replace(before, f"{BLOCKS[f'{part} of {HEADS}']}{before}")

@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 from time import clock_gettime_ns
 
-from drivers.simulated.motion import HeadSimulator
+from drivers.simulated.head_simulator import HeadSimulator
 
 TIMEOUT_S = 20.0
 

@@ -23,8 +23,8 @@ from agent.failsafe.guard_stage import (
 )
 from drivers.contracts import GpioLine
 from drivers.gpio import fake as fake_gpio
-from drivers.simulated.motion import HeadSimulator
-from drivers.simulated.pty_head import PtySerialLine
+from drivers.simulated.head_simulator import HeadSimulator
+from drivers.simulated.pty_serial_line import PtySerialLine
 from drivers.simulated.visca_device import ViscaCameraChain
 from tests.contracts.heads import MECHANICS, VISCA_OPTIONS, VISCA_SPECS
 from tests.faults.head_scene import (

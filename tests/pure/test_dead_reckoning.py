@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from drivers.angles import wrap_deg
 from drivers.contracts import Pose, Range
 from drivers.dead_reckoning import AxisLimits, DeadReckoning
-from drivers.simulated.motion import HeadMechanics, HeadSimulator, InjectedFault, SpeedOrder
+from drivers.simulated.head_simulator import HeadMechanics, HeadSimulator, InjectedFault, SpeedOrder
 
 S = 1_000_000_000
 BUILT = HeadMechanics(

@@ -31,7 +31,7 @@ from drivers.contracts import Pose, Range, StreamRequest
 from drivers.errors import DriverError
 from drivers.rendered_street.planes import bgr_to_planes
 from drivers.rendered_street.surround_renderer import SurroundRenderer
-from drivers.simulated.motion import HeadMechanics, HeadSimulator
+from drivers.simulated.head_simulator import HeadMechanics, HeadSimulator
 from tests.conftest import ManualClock
 from tests.whole import demo_values
 

@@ -13,7 +13,7 @@ from agent.ptz.requests import AbsoluteMove, ContinuousMove, GotoPreset, HeadSta
 from drivers.contracts import Pose, PtzPosition, Range
 from drivers.errors import DriverError, DriverErrorKind
 from drivers.ptz.fake import FakeHead
-from drivers.simulated.motion import NO_FAULT, InjectedFault
+from drivers.simulated.head_simulator import NO_FAULT, InjectedFault
 from tests.pure.head_rig import (
     ANNA,
     BRAHIM,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.pelco import (
+from drivers.pelco_codec import (
     AddressedMessage,
     AuxSwitch,
     PelcoDecoder,

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from drivers.pelco import (
+from drivers.pelco_codec import (
     STOP_MOTION,
     AddressedMessage,
     PelcoDecoder,

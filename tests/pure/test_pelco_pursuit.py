@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from drivers.angles import wrap_deg
 from drivers.contracts import Pose
-from drivers.pelco import STOP_MOTION, PelcoMotion
+from drivers.pelco_codec import STOP_MOTION, PelcoMotion
 from drivers.pelco_options import PelcoOptions
 from drivers.pelco_position import PelcoArrivalDetector, clamp_pose, to_counts, to_pose
 from drivers.ptz.pelco_d import Options as OptionsD

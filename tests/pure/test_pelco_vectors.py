@@ -2,7 +2,7 @@
 
 import pytest
 
-from drivers.pelco import (
+from drivers.pelco_codec import (
     STOP_MOTION,
     TURBO_SPEED,
     AddressedMessage,

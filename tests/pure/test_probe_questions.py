@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from drivers import head_probe_codec as questions
 from drivers import visca_codec as visca
-from drivers.pelco import PelcoDecoder, PositionQuery
+from drivers.pelco_codec import PelcoDecoder, PositionQuery
 from drivers.visca_codec import PacketFramer
 
 EVERYBODY = range(1, 256)
