@@ -9,11 +9,12 @@ import msgspec
 
 from agent.base.clock import SystemClock
 from agent.base.errors import UserError
+from agent.base.signed_manifest import BadManifest
 from agent.capture.lens_aim import to_ascii
 from agent.cli.commands import Commands
 from agent.cli.output import print_json
 from agent.diagnostics.commissioning import certificate
-from agent.diagnostics.commissioning.certificate import BadRecord, ItemAnswer
+from agent.diagnostics.commissioning.certificate import ItemAnswer
 from agent.diagnostics.commissioning.inspection import CommissioningSession
 from drivers.media import Plane
 
@@ -107,7 +108,7 @@ def verify(args: argparse.Namespace) -> int:
     """Whether a record is good: 0 or 1."""
     try:
         record, pictures = certificate.read_verified(args.folder, args.public_key)
-    except BadRecord as error:
+    except BadManifest as error:
         print(f"{args.folder}: BROKEN: {error}")
         return 1
     print(f"{args.folder}: good: box {record.box}, {record.site}")

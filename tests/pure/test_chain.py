@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.base.clock import ClockTrust
-from agent.recording.custody.chain import BrokenChain, decode_public_key, verify_chain
+from agent.base.signed_manifest import decode_public_key
+from agent.recording.custody.chain import BrokenChain, verify_chain
 from agent.recording.custody.receipts import (
     GENESIS_SHA256,
     AgentStarted,

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.base.signed_manifest import BadManifest
 from agent.capture.lens_aim import downscale, measure_aim
 from agent.diagnostics.commissioning import certificate
 from agent.diagnostics.commissioning.certificate import (
-    BadRecord,
     CameraRecord,
     HeadRecord,
     InstallationRecord,
@@ -225,7 +225,7 @@ PICTURE = b"a picture"
 
 
 def test_a_record_is_read_back_verified_and_the_newest_is_found(tmp_path: Path) -> None:
-    with pytest.raises(BadRecord, match="never commissioned"):
+    with pytest.raises(BadManifest, match="never commissioned"):
         certificate.find_newest(tmp_path)
     digest = hashlib.sha256(PICTURE).hexdigest()
     given = record(camera(picture=digest))
@@ -234,7 +234,7 @@ def test_a_record_is_read_back_verified_and_the_newest_is_found(tmp_path: Path) 
     folder = certificate.find_newest(tmp_path)
     assert folder.name == "20261104T074105.000001Z"
     assert certificate.read_verified(folder, PUBLIC) == (given, {"north": PICTURE})
-    with pytest.raises(BadRecord, match="not the key"):
+    with pytest.raises(BadManifest, match="not the known key"):
         certificate.read_verified(folder, "A" * 43 + "=")
 
 
@@ -259,7 +259,7 @@ def test_a_record_that_was_changed_is_refused(
     (folder / file).unlink()
     if data is not None:
         (folder / file).write_bytes(data)
-    with pytest.raises(BadRecord, match=said):
+    with pytest.raises(BadManifest, match=said):
         certificate.read_verified(folder)
 
 
@@ -269,7 +269,7 @@ def test_a_record_whose_words_were_changed_is_not_what_was_signed(tmp_path: Path
     )
     fields = msgspec.json.decode((folder / "record.json").read_bytes())
     (folder / "record.json").write_bytes(msgspec.json.encode({**fields, "by": "omar"}))
-    with pytest.raises(BadRecord, match="is not the signature"):
+    with pytest.raises(BadManifest, match="is not the signature"):
         certificate.read_verified(folder)
 
 

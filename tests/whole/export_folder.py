@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from agent.base.device_identity import DeviceIdentity
+from agent.base.signed_manifest import SUMS_FILE
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import (
     AgentStarted,
@@ -22,7 +23,6 @@ from agent.recording.export.manifest import (
     CLIP_FILE,
     MANIFEST_FILE,
     SEGMENTS_DIR,
-    SUMS_FILE,
     ExportedChainHead,
     ExportedClip,
     ExportedFile,

@@ -20,6 +20,7 @@ from agent.base.clock import boot_id
 from agent.base.device_identity import DeviceIdentity
 from agent.base.errors import UserError
 from agent.base.health_model import HealthReport, OutboxHealth, Vitals
+from agent.base.signed_manifest import BadManifest
 from agent.capture.preview_server import PreviewServer
 from agent.capture.snapshot_command import CameraAccess
 from agent.diagnostics.commissioning import certificate
@@ -292,7 +293,7 @@ def test_who_ends_the_terminals_input_is_told_that_no_record_was_written(agent: 
         "vigie: commission: no answer to focus of north, and no record was written; "
         "allowed: y, or n and why, to each\n"
     )
-    with pytest.raises(certificate.BadRecord, match="never commissioned"):
+    with pytest.raises(BadManifest, match="never commissioned"):
         certificate.find_newest(agent.folder)
 
 

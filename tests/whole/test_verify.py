@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.base.signed_manifest import SUMS_FILE
 from agent.recording.custody.chain import ChainHead
 from agent.recording.custody.receipts import FootageEvicted, FootageViewed, ReceiptBody, parse_line
 from agent.recording.export.manifest import (
@@ -15,7 +16,6 @@ from agent.recording.export.manifest import (
     CLIP_FILE,
     MANIFEST_FILE,
     SEGMENTS_DIR,
-    SUMS_FILE,
     ExportedChainHead,
     ExportedClip,
 )

@@ -6,7 +6,6 @@
   <camera>.png       what each camera saw: grey, without who passed by
 """
 
-import base64
 import hashlib
 import shutil
 from collections.abc import Callable, Mapping
@@ -14,10 +13,15 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.base import atomic_file
+from agent.base.signed_manifest import (
+    BadManifest,
+    Sha256,
+    check_signature,
+    decode_manifest,
+    encode_manifest,
+)
 from agent.config.names import Name
 
 RECORDS_DIR = "commissioned"
@@ -26,7 +30,6 @@ SIGNATURE_FILE = "record.json.sig"
 _MAX_FILE_BYTES = 4_000_000
 
 ItemKind = Literal["aim", "focus", "masks", "head", "link", "clock"]
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 
 
 class ItemAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,10 +100,6 @@ class InstallationRecord(msgspec.Struct, frozen=True, kw_only=True):
     answers: tuple[ItemAnswer, ...] = ()
 
 
-class BadRecord(Exception):
-    """There is no record, or not the one that was signed. One sentence says why."""
-
-
 def write_record(
     state_dir: Path,
     name: str,
@@ -109,7 +108,7 @@ def write_record(
     sign: Callable[[bytes], bytes],
 ) -> Path:
     """Write a record into the state folder: whole or not at all. Raises OSError."""
-    data = msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
+    data = encode_manifest(record)
     files = {RECORD_FILE: data, SIGNATURE_FILE: sign(data)}
     files |= {f"{camera}.png": picture for camera, picture in pictures.items()}
     folder = state_dir / RECORDS_DIR
@@ -125,11 +124,11 @@ def write_record(
 
 
 def find_newest(state_dir: Path) -> Path:
-    """The folder of the newest record. Raises BadRecord where there is none."""
+    """The folder of the newest record. Raises BadManifest if there is none."""
     found = sorted((state_dir / RECORDS_DIR).glob(f"*/{RECORD_FILE}"))
     found = [path for path in found if not path.parent.name.startswith(".")]
     if not found:
-        raise BadRecord("this box was never commissioned")
+        raise BadManifest(RECORDS_DIR, "this box was never commissioned")
     return found[-1].parent
 
 
@@ -137,29 +136,19 @@ def read_verified(
     folder: Path, known_key: str | None = None
 ) -> tuple[InstallationRecord, dict[str, bytes]]:
     """The record of a folder and its pictures, verified. `known_key` is the box's, in base64: without
-    it the record agrees with itself. Raises BadRecord.
+    it the record agrees with itself. Raises BadManifest.
     """
     data = _read_file(folder / RECORD_FILE)
-    try:
-        record = msgspec.json.decode(data, type=InstallationRecord)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRecord(f"{RECORD_FILE}: {error}") from error
-    if known_key is not None and known_key != record.public_key:
-        raise BadRecord(f"signed by {record.public_key}, which is not the key that is known")
-    try:
-        key_bytes = base64.b64decode(record.public_key, validate=True)
-        Ed25519PublicKey.from_public_bytes(key_bytes).verify(
-            _read_file(folder / SIGNATURE_FILE), data
-        )
-    except (InvalidSignature, ValueError) as error:
-        raise BadRecord(f"{SIGNATURE_FILE}: is not the signature of {RECORD_FILE}") from error
+    record = decode_manifest(RECORD_FILE, data, InstallationRecord)
+    signature = _read_file(folder / SIGNATURE_FILE)
+    check_signature(RECORD_FILE, data, signature, record.public_key, known_key)
     pictures: dict[str, bytes] = {}
     for camera in record.cameras:
         if camera.picture is None:
             continue
         picture = _read_file(folder / f"{camera.name}.png")
         if hashlib.sha256(picture).hexdigest() != camera.picture:
-            raise BadRecord(f"{camera.name}.png: was changed after it was made")
+            raise BadManifest(f"{camera.name}.png", "was changed after it was made")
         pictures[camera.name] = picture
     return record, pictures
 
@@ -169,7 +158,7 @@ def _read_file(path: Path) -> bytes:
         with path.open("rb") as file:
             data = file.read(_MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise BadRecord(f"{path.name}: {error.strerror or error}") from error
+        raise BadManifest(path.name, error.strerror or str(error)) from error
     if len(data) > _MAX_FILE_BYTES:
-        raise BadRecord(f"{path.name}: larger than {_MAX_FILE_BYTES} bytes")
+        raise BadManifest(path.name, f"is larger than {_MAX_FILE_BYTES} bytes")
     return data

@@ -19,6 +19,7 @@ from agent.base.device_identity import KEY_FILE, DeviceIdentity
 from agent.base.errors import UserError
 from agent.base.health_model import HealthReport
 from agent.base.model import CommandDone
+from agent.base.signed_manifest import BadManifest
 from agent.capture import preview_server
 from agent.capture.lens_aim import LensAim
 from agent.capture.preview_server import PreviewUnavailable
@@ -29,7 +30,6 @@ from agent.detection import model_card
 from agent.detection import scene as scenes
 from agent.diagnostics.commissioning import certificate
 from agent.diagnostics.commissioning.certificate import (
-    BadRecord,
     CameraRecord,
     HeadRecord,
     InstallationRecord,
@@ -108,7 +108,7 @@ class CommissioningSession:
             recorded_planes = {
                 name: _decode_png(name, picture) for name, picture in pictures.items()
             }
-        except BadRecord as error:
+        except BadManifest as error:
             raise UserError(str(error)) from error
         current, current_planes = self._inspect(
             f"compared with what was commissioned on {recorded.made}"
@@ -309,7 +309,7 @@ def _encode_png(plane: Plane) -> bytes:
 def _decode_png(name: str, picture: bytes) -> Plane:
     decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_GRAYSCALE)
     if decoded is None:
-        raise BadRecord(f"{name}.png: no picture")
+        raise BadManifest(f"{name}.png", "is not a picture")
     return np.asarray(decoded, np.uint8)
 
 

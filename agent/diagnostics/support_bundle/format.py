@@ -9,10 +9,10 @@
 The same contents give the same bytes.
 """
 
-import base64
 import gzip
 import hashlib
 import io
+import os
 import re
 import tarfile
 import zlib
@@ -20,11 +20,19 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, BinaryIO
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from agent.base.signed_manifest import (
+    SUMS_FILE,
+    BadManifest,
+    Sha256,
+    check_signature,
+    decode_manifest,
+    decode_sums,
+    encode_manifest,
+    encode_sums,
+)
 
 MANIFEST_FILE = "manifest.json"
-SUMS_FILE = "SHA256SUMS"
 SIGNATURE_FILE = "SHA256SUMS.sig"
 MAX_FILES = 64
 MAX_TOTAL_BYTES = 16_000_000
@@ -32,9 +40,6 @@ MAX_TOTAL_BYTES = 16_000_000
 MAX_FILE_BYTES = 2_000_000
 _FILE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,60}")
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
-_SUM_LINE = re.compile(r"([0-9a-f]{64})  ([a-z0-9._-]+)")
-
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 
 
 class BundleFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,10 +98,6 @@ class SupportBundleVerification(msgspec.Struct, frozen=True, kw_only=True):
     signed_by: str | None = None
 
 
-class BadSupportBundle(Exception):
-    """It is no bundle, or not the one that was made. One sentence says why."""
-
-
 def build_bundle(
     folder: str,
     info: SupportBundleInfo,
@@ -129,13 +130,9 @@ def build_bundle(
         ),
         left_out=tuple(omitted),
     )
-    data_by_name = {
-        MANIFEST_FILE: msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
-    }
+    data_by_name = {MANIFEST_FILE: encode_manifest(manifest)}
     data_by_name |= {file.name: file.data for file in kept_files}
-    sums = "".join(
-        f"{_sha256(data)}  {name}\n" for name, data in sorted(data_by_name.items())
-    ).encode()
+    sums = encode_sums({name: _sha256(data) for name, data in data_by_name.items()})
     data_by_name[SUMS_FILE] = sums
     if sign is not None:
         data_by_name[SIGNATURE_FILE] = sign(sums)
@@ -153,13 +150,13 @@ def verify(file: BinaryIO, known_key: str | None = None) -> SupportBundleVerific
         files = unpack(file)
         manifest = _read_manifest(files)
         signed_by = _check_sums(files, manifest, known_key)
-    except BadSupportBundle as error:
+    except BadManifest as error:
         return SupportBundleVerification(ok=False, why=str(error), manifest=manifest)
     return SupportBundleVerification(ok=True, why="good", manifest=manifest, signed_by=signed_by)
 
 
 def unpack(file: BinaryIO) -> dict[str, bytes]:
-    """The files of a bundle by their names, unchecked. Raises BadBundle; reads MOST_BYTES at most."""
+    """The files of a bundle by their names, unchecked. Raises BadManifest; reads MOST_BYTES at most."""
     files: dict[str, bytes] = {}
     max_bytes = 2 * MAX_TOTAL_BYTES
     try:
@@ -167,35 +164,34 @@ def unpack(file: BinaryIO) -> dict[str, bytes]:
         with gzip.open(file, "rb") as unzipped:
             data = unzipped.read(max_bytes + 1)
         if len(data) > max_bytes:
-            raise BadSupportBundle(f"larger than {max_bytes} bytes")
+            raise BadManifest("bundle", f"is larger than {max_bytes} bytes unpacked")
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
             for member in tar:
                 folder, _, name = member.name.partition("/")
                 if not member.isreg() or not _FOLDER_NAME.fullmatch(folder):
-                    raise BadSupportBundle(f"{member.name[:80]!r}: allowed: files in one folder")
+                    raise BadManifest(
+                        repr(member.name[:80]), "is not a file in the bundle's one folder"
+                    )
                 # The holes of a sparse file take no room in the archive, and all of it in memory.
                 if member.issparse() or not 0 <= member.size <= len(data):
-                    raise BadSupportBundle(
-                        f"{member.name[:80]!r}: says that it is larger than the bundle"
+                    raise BadManifest(
+                        repr(member.name[:80]), "declares more bytes than the bundle has"
                     )
                 if name not in (SUMS_FILE, SIGNATURE_FILE) and not _FILE_NAME.fullmatch(name):
-                    raise BadSupportBundle(f"{member.name[:80]!r}: no name of a file of a bundle")
+                    raise BadManifest(repr(member.name[:80]), "is not the name of a bundle's file")
                 reader = tar.extractfile(member)
                 if name in files or len(files) > MAX_FILES + 2 or reader is None:
-                    raise BadSupportBundle(f"{name}: is there twice, or one too many")
+                    raise BadManifest(name, "is there twice, or exceeds the number of files")
                 files[name] = reader.read()
     except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as error:
-        raise BadSupportBundle(f"no tar.gz file, or a torn one: {error}") from error
+        raise BadManifest("bundle", f"is not a tar.gz file, or damaged: {error}") from error
     return files
 
 
 def _read_manifest(files: dict[str, bytes]) -> SupportBundleManifest:
-    try:
-        return msgspec.json.decode(files[MANIFEST_FILE], type=SupportBundleManifest)
-    except KeyError as error:
-        raise BadSupportBundle(f"{MANIFEST_FILE}: is missing") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadSupportBundle(f"{MANIFEST_FILE}: {error}") from error
+    if MANIFEST_FILE not in files:
+        raise BadManifest(MANIFEST_FILE, "is missing")
+    return decode_manifest(MANIFEST_FILE, files[MANIFEST_FILE], SupportBundleManifest)
 
 
 def _check_sums(
@@ -204,20 +200,18 @@ def _check_sums(
     """Everything that is there, against the sums, and they against the signature."""
     sums = files.get(SUMS_FILE)
     if sums is None:
-        raise BadSupportBundle(f"{SUMS_FILE}: is missing")
-    listed = _read_sums(sums)
+        raise BadManifest(SUMS_FILE, "is missing")
+    listed = {os.fsdecode(name): sum_ for name, sum_ in decode_sums(sums).items()}
     present = files.keys() - {SUMS_FILE, SIGNATURE_FILE}
     for name in sorted(present ^ listed.keys()):
-        raise BadSupportBundle(
-            f"{name}: {'is missing' if name in listed else f'not in {SUMS_FILE}'}"
-        )
+        raise BadManifest(name, "is missing" if name in listed else f"is not in {SUMS_FILE}")
     for name in sorted(present):
         if _sha256(files[name]) != listed[name]:
-            raise BadSupportBundle(f"{name}: was changed after it was made")
+            raise BadManifest(name, "was changed after it was made")
     declared = {entry.name: (entry.sha256, entry.size_bytes) for entry in manifest.files}
     actual = {name: (listed[name], len(files[name])) for name in present - {MANIFEST_FILE}}
     if declared != actual:
-        raise BadSupportBundle(f"{MANIFEST_FILE}: names other files than there are")
+        raise BadManifest(MANIFEST_FILE, "lists other files than the bundle has")
     return _check_signature(sums, files.get(SIGNATURE_FILE), manifest.public_key, known_key)
 
 
@@ -227,27 +221,9 @@ def _check_signature(
     if public_key is None or signature is None:
         if known_key is None and public_key is None and signature is None:
             return None
-        raise BadSupportBundle(f"{SIGNATURE_FILE}: not signed")
-    if known_key is not None and known_key != public_key:
-        raise BadSupportBundle(f"signed by {public_key}, which is not the key that is known")
-    try:
-        key = Ed25519PublicKey.from_public_bytes(base64.b64decode(public_key, validate=True))
-        key.verify(signature, sums)
-    except (InvalidSignature, ValueError) as error:
-        raise BadSupportBundle(
-            f"{SIGNATURE_FILE}: is not the signature of {SUMS_FILE} by {public_key}"
-        ) from error
+        raise BadManifest(SIGNATURE_FILE, "is missing: not signed")
+    check_signature(SUMS_FILE, sums, signature, public_key, known_key)
     return public_key
-
-
-def _read_sums(data: bytes) -> dict[str, str]:
-    sums: dict[str, str] = {}
-    for line in data.decode("ascii", "replace").splitlines():
-        match = _SUM_LINE.fullmatch(line)
-        if match is None or match[2] in sums:
-            raise BadSupportBundle(f"{SUMS_FILE}: {line[:80]!r} is no line of it")
-        sums[match[2]] = match[1]
-    return sums
 
 
 def _truncate(file: BundleFile) -> BundleFile:

@@ -5,7 +5,6 @@ anywhere does not link any more. One that was cut at its end still links: that s
 head that went out before, see `agent.recording.export.verify`.
 """
 
-import base64
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
@@ -13,6 +12,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from agent.base.signed_manifest import decode_public_key
 from agent.recording.custody.receipts import (
     GENESIS_SHA256,
     AgentStarted,
@@ -101,14 +101,6 @@ def is_signed_by(line: ReceiptLine, public_key: Ed25519PublicKey) -> bool:
     except InvalidSignature:
         return False
     return True
-
-
-def decode_public_key(text: str) -> Ed25519PublicKey:
-    """The key whose raw 32 bytes are given in base64. Raises ValueError."""
-    raw = base64.b64decode(text, validate=True)
-    if base64.b64encode(raw).decode() != text:
-        raise ValueError("not the one way to write these bytes in base64")
-    return Ed25519PublicKey.from_public_bytes(raw)
 
 
 def verify_chain(

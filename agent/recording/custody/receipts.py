@@ -13,6 +13,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 
 from agent.base.clock import ClockTrust
+from agent.base.signed_manifest import Sha256
 
 GENESIS_SHA256 = "0" * 64
 """The hash that stands where no receipt goes before."""
@@ -20,7 +21,6 @@ GENESIS_SHA256 = "0" * 64
 SIGNATURE_BYTES = 64
 _SIGNATURE_CHARS = 88
 
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 UtcText = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$(?!\n)")]
 """RFC 3339, UTC, milliseconds."""
 Count = Annotated[int, msgspec.Meta(ge=0)]

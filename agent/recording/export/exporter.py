@@ -20,6 +20,7 @@ from agent import __version__
 from agent.base.atomic_file import fsync_dir
 from agent.base.clock import Clock, rfc3339, unix_ns, utc_from_unix_ns
 from agent.base.errors import UserError
+from agent.base.signed_manifest import SUMS_FILE, encode_manifest, encode_sums
 from agent.recording import catalogue, mask_store
 from agent.recording.catalogue import FootageEntry
 from agent.recording.custody.chain import ChainHead
@@ -37,7 +38,6 @@ from agent.recording.export.manifest import (
     KEYS_DIR,
     MANIFEST_FILE,
     SEGMENTS_DIR,
-    SUMS_FILE,
     ExportedChainHead,
     ExportedClip,
     ExportedFile,
@@ -197,8 +197,7 @@ class _ExportBuild:
         # The stretch of the chain that goes along holds the head too.
         first_seq = min(catalogue.first_receipt_seq(custody.folder, self._entries), self._head.seq)
         manifest = self._build_manifest(clip, first_seq)
-        data = msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
-        self._write_file(MANIFEST_FILE, data)
+        self._write_file(MANIFEST_FILE, encode_manifest(manifest))
         body = FootageExported(
             camera=request.camera,
             begin_time=manifest.begin_time,
@@ -210,8 +209,8 @@ class _ExportBuild:
         )
         receipt = custody.append(body, self._exporter.clock.boottime_ns())
         self._write_file(CHAIN_FILE, _read_chain_range(custody, first_seq, receipt.seq))
-        sums = "".join(f"{self._files[path].sha256}  {path}\n" for path in sorted(self._files))
-        self._write_file(SUMS_FILE, sums.encode())
+        sums = {path: file.sha256 for path, file in self._files.items()}
+        self._write_file(SUMS_FILE, encode_sums(sums))
         for folder in {(self._folder / path).parent for path in self._files}:
             fsync_dir(folder)
         return ExportResult(

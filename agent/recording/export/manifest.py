@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from agent.recording.custody.receipts import Count, Sha256, UtcText
+from agent.base.signed_manifest import SUMS_FILE, Sha256
+from agent.recording.custody.receipts import Count, UtcText
 
 MANIFEST_FILE = "manifest.json"
 CHAIN_FILE = "receipts.chain"
-SUMS_FILE = "SHA256SUMS"
 CLIP_FILE = "clip.mp4"
 SEGMENTS_DIR = "segments"
 KEYS_DIR = "keys"

@@ -13,7 +13,14 @@ from pathlib import Path
 
 import msgspec
 
-from agent.recording.custody.chain import BrokenChain, ChainHead, decode_public_key, verify_chain
+from agent.base.signed_manifest import (
+    SUMS_FILE,
+    BadManifest,
+    decode_manifest,
+    decode_public_key,
+    decode_sums,
+)
+from agent.recording.custody.chain import BrokenChain, ChainHead, verify_chain
 from agent.recording.custody.receipts import (
     FootageEvicted,
     FootageExported,
@@ -25,7 +32,6 @@ from agent.recording.export.manifest import (
     CLIP_FILE,
     MANIFEST_FILE,
     SEGMENTS_DIR,
-    SUMS_FILE,
     UNLISTED_FILES,
     ExportProblemKind,
     Manifest,
@@ -34,7 +40,6 @@ from agent.recording.export.manifest import (
 CLIP_TOLERANCE_US = 1_000_000
 """Times in names and receipts are cut to milliseconds, and pictures have a length."""
 
-_SUM_LINE_PATTERN = re.compile(rb"([0-9a-f]{64})  ([^\n]+)")
 _SEGMENT_PATH_PATTERN = re.compile(rf"{SEGMENTS_DIR}/([^/]+\.mp4)")
 _READ_BYTES = 1 << 20
 
@@ -170,7 +175,7 @@ class _ExportVerifier:
         present = set(_iter_file_paths(self._folder))
         if SUMS_FILE not in present:
             raise _VerificationFailed("sums", SUMS_FILE, "is missing")
-        listed_sums = _parse_sums((self._folder / SUMS_FILE).read_bytes())
+        listed_sums = {os.fsdecode(path): sum_ for path, sum_ in self._decode_sums().items()}
         present.remove(SUMS_FILE)
         for path in sorted(listed_sums):
             if path not in present:
@@ -197,17 +202,21 @@ class _ExportVerifier:
             found[path] = _FileDigest(listed_sums[path], size_bytes)
         return found
 
+    def _decode_sums(self) -> dict[bytes, str]:
+        try:
+            return decode_sums((self._folder / SUMS_FILE).read_bytes())
+        except BadManifest as error:
+            raise _VerificationFailed("sums", error.location, error.reason) from error
+
     def _check_manifest(self, found: dict[str, _FileDigest]) -> Manifest:
         """The manifest names every file but three, with size and sum."""
         if MANIFEST_FILE not in found:
             raise _VerificationFailed("manifest", MANIFEST_FILE, "is missing")
         data = (self._folder / MANIFEST_FILE).read_bytes()
         try:
-            manifest = msgspec.json.decode(data, type=Manifest)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _VerificationFailed(
-                "manifest", MANIFEST_FILE, f"is no manifest: {error}"
-            ) from error
+            manifest = decode_manifest(MANIFEST_FILE, data, Manifest)
+        except BadManifest as error:
+            raise _VerificationFailed("manifest", error.location, error.reason) from error
         listed = {file.path: _FileDigest(file.sha256, file.size_bytes) for file in manifest.files}
         if len(listed) != len(manifest.files):
             raise _VerificationFailed("manifest", MANIFEST_FILE, "names a file twice")
@@ -400,27 +409,6 @@ def _parse_time(text: str, problem: ExportProblemKind, location: str) -> datetim
         return datetime.fromisoformat(text)
     except ValueError as error:
         raise _VerificationFailed(problem, location, f"{text!r} is no time") from error
-
-
-def _parse_sums(data: bytes) -> dict[str, str]:
-    """`sha256sum`'s list, path to sum; one way to write it, so that no byte of it is free."""
-    lines = data.split(b"\n")
-    if lines.pop() != b"":
-        raise _VerificationFailed("sums", SUMS_FILE, "does not end with a newline")
-    sums: dict[str, str] = {}
-    for number, line in enumerate(lines, start=1):
-        match = _SUM_LINE_PATTERN.fullmatch(line)
-        if match is None:
-            raise _VerificationFailed(
-                "sums", f"{SUMS_FILE}:{number}", "is no line of a sum and a file"
-            )
-        path = os.fsdecode(match[2])
-        if path in sums or path == SUMS_FILE:
-            raise _VerificationFailed(
-                "sums", f"{SUMS_FILE}:{number}", "lists a file that it must not"
-            )
-        sums[path] = match[1].decode()
-    return sums
 
 
 def _iter_file_paths(folder: Path) -> Iterator[str]:
