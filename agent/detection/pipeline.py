@@ -121,7 +121,7 @@ class DetectionPipeline:
             merged, has_motion, visibility.tolist(), _large_blobs(gate_luma, motion)
         )
         return msgspec.structs.replace(
-            _frame_result(frame, gate_luma, motion), tracks=tracks, passes=len(regions)
+            _frame_result(frame, gate_luma, motion), tracks=tracks, inference_count=len(regions)
         )
 
     def _predict_tracks(self, gate_luma: Plane, motion: MotionResult, t_ns: int) -> None:
