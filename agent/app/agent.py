@@ -226,7 +226,7 @@ class Agent:
             self.faults,
             clock,
             self._send_health,
-            config.health.every_s,
+            config.health.interval_s,
             self.health_monitor.stuck_cameras,
         )
         self._site = config.box.site

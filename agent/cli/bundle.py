@@ -50,8 +50,8 @@ def run(args: argparse.Namespace) -> int:
         print_json({**msgspec.structs.asdict(result), "path": str(result.path)})
         return 0
     print(f"{result.path}: {len(result.files)} files, {result.size_bytes / 1e3:.0f} kB")
-    for item in result.left_out:
-        print(f"  left out: {item.name}: {item.why}")
+    for item in result.omitted:
+        print(f"  left out: {item.name}: {item.reason}")
     if result.signed_by is None:
         print("  not signed: this box has no key yet")
     else:
@@ -78,13 +78,13 @@ def _print_verification(
 ) -> None:
     manifest = verification.manifest
     if not verification.ok or manifest is None:
-        print(f"{path}: BROKEN: {verification.why}")
+        print(f"{path}: BROKEN: {verification.reason}")
         return
     print(f"{path}: good: {len(manifest.files)} files of box {manifest.box}")
     synced = "" if manifest.clock_synced else ", by a clock that is not sure"
-    print(f"  made {manifest.made}{synced}")
-    for item in manifest.left_out:
-        print(f"  left out: {item.name}: {item.why}")
+    print(f"  made {manifest.created_time}{synced}")
+    for item in manifest.omitted:
+        print(f"  left out: {item.name}: {item.reason}")
     if verification.signed_by is None:
         print("  NOT SIGNED: the box had no key yet")
         return

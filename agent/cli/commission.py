@@ -83,7 +83,7 @@ def _commission(
     if result.copied_to is not None:
         print(f"  a copy: {result.copied_to}")
     for answer in failed:
-        print(f"  NOT GOOD: {answer.title}: {answer.note or answer.found}")
+        print(f"  NOT GOOD: {answer.title}: {answer.note or answer.finding}")
     return 1 if failed else 0
 
 
@@ -91,14 +91,21 @@ def _compare(session: CommissioningSession, args: argparse.Namespace) -> int:
     installed, found = session.compare()
     if args.json:
         drifts = [
-            {**msgspec.structs.asdict(drift), "matters": drift.is_actionable} for drift in found
+            {**msgspec.structs.asdict(drift), "is_actionable": drift.is_actionable}
+            for drift in found
         ]
-        print_json({"then": installed.made, "by": installed.by, "drifts": drifts})
+        print_json(
+            {
+                "commissioned_time": installed.created_time,
+                "technician": installed.technician,
+                "drifts": drifts,
+            }
+        )
     else:
-        print(f"commissioned {installed.made} by {installed.by}")
+        print(f"commissioned {installed.created_time} by {installed.technician}")
         for drift in found:
-            subject = f" {drift.of}" if drift.of else ""
-            print(f"  {drift.what}{subject}: {drift.said}")
+            subject = f" {drift.subject}" if drift.subject else ""
+            print(f"  {drift.kind}{subject}: {drift.message}")
         if not found:
             print("  all is as it was")
     return 1 if any(drift.is_actionable for drift in found) else 0
@@ -112,7 +119,7 @@ def verify(args: argparse.Namespace) -> int:
         print(f"{args.folder}: BROKEN: {error}")
         return 1
     print(f"{args.folder}: good: box {record.box}, {record.site}")
-    print(f"  made {record.made} by {record.by}, with {len(pictures)} pictures")
+    print(f"  made {record.created_time} by {record.technician}, with {len(pictures)} pictures")
     print(f"  signed by {record.public_key}")
     if args.public_key is None:
         print("  compare that key with the one that the centre knows: --public-key KEY")
@@ -125,14 +132,14 @@ def _accept_unasked(answer: ItemAnswer, _picture: Plane | None) -> ItemAnswer:
 
 def _print_item(answer: ItemAnswer, _picture: Plane | None) -> ItemAnswer:
     judgement = {True: "good", False: "NOT GOOD", None: "nobody was asked"}[answer.good]
-    print(f"{answer.title}: {answer.found}: {judgement}")
+    print(f"{answer.title}: {answer.finding}: {judgement}")
     return answer
 
 
 def _ask_item(answer: ItemAnswer, picture: Plane | None) -> ItemAnswer:
-    if picture is not None and answer.part == "aim":
+    if picture is not None and answer.item == "aim":
         print("\n".join(to_ascii(picture, _COLUMNS, _ROWS)))
-    print(f"{answer.title}: {answer.found}")
+    print(f"{answer.title}: {answer.finding}")
     while True:
         try:
             line = input("  good? y, or n and why: ").strip()

@@ -27,9 +27,9 @@ def print_results(result: ProbeResult, console: Console) -> None:
     """Print all that was asked for, and what could be asked beside."""
     if result.board is not None:
         _print_text(console, f"board: {result.board}")
-    _print_modules(result.modules, console)
-    _print_devices(result.devices, console)
-    _print_ports(result.ports, console)
+    _print_modules(result.camera_modules, console)
+    _print_devices(result.video_devices, console)
+    _print_ports(result.serial_ports, console)
     _print_pins(result.pins, console)
     if result.heads is not None:
         _print_heads(result.heads, console)
@@ -172,7 +172,7 @@ def _print_onvif(section: ProbeSection[FoundOnvif], console: Console) -> None:
     for camera in section.found:
         adopted = camera.adopted
         if adopted is None:
-            problem_text = camera.problem.said if camera.problem else ""
+            problem_text = camera.problem.message if camera.problem else ""
             rows.append((camera.url, camera.name or "", camera.hardware or "", problem_text))
             continue
         streams = [
@@ -221,7 +221,7 @@ def _print_table(
     elif problem is None:
         _print_text(console, f"{title}: nothing found")
     if problem is not None:
-        message = problem.said.removeprefix(f"{title}: ")
+        message = problem.message.removeprefix(f"{title}: ")
         _print_text(console, f"{title}: {problem.kind}: {message}")
 
 

@@ -201,7 +201,7 @@ class HoldConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class HealthConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[health]`: how often the box says how it is."""
 
-    every_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 30.0
+    interval_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 30.0
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -385,7 +385,7 @@ def _resolve_paths(config: Config, base_dir: Path) -> Config:
         camera=cameras,
         head=heads,
         console=console_config.resolve_paths(config.console, base_dir),
-        update=update and msgspec.structs.replace(update, ca=resolve(update.ca)),
+        update=update and msgspec.structs.replace(update, ca_file=resolve(update.ca_file)),
     )
 
 

@@ -18,7 +18,7 @@ class UpdateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     feed: Annotated[str, msgspec.Meta(pattern=r"^https://[^\s@]+$(?!\n)", max_length=2000)]
     public_key: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9+/]{43}=$(?!\n)")]
-    ca: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    ca_file: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     window: Annotated[str, msgspec.Meta(pattern=r"^\d\d:\d\d-\d\d:\d\d$(?!\n)")] = "01:30-04:30"
     time_zone: str = "UTC"
 

@@ -24,9 +24,9 @@ class ConsoleCommissioning:
         """Have each part judged, and sign it. What is not good, and where it is written."""
 
         def apply_verdict(answer: ItemAnswer, picture: Plane | None) -> ItemAnswer:
-            aim_picture = picture if answer.part == "aim" else None
+            aim_picture = picture if answer.item == "aim" else None
             verdict = ask_verdict(
-                CommissioningItem(title=answer.title, finding=answer.found, picture=aim_picture)
+                CommissioningItem(title=answer.title, finding=answer.finding, picture=aim_picture)
             )
             return msgspec.structs.replace(answer, good=verdict.ok, note=verdict.note)
 
@@ -34,18 +34,20 @@ class ConsoleCommissioning:
         rejected = [answer for answer in result.record.answers if not answer.good]
         return (
             f"Written and signed: {result.folder}",
-            *(f"NOT GOOD: {answer.title}: {answer.note or answer.found}" for answer in rejected),
+            *(f"NOT GOOD: {answer.title}: {answer.note or answer.finding}" for answer in rejected),
         )
 
     def compare(self) -> tuple[str, Sequence[tuple[str, str]]]:
         """When it was judged and by whom, and what is not as it was."""
         record, differences = self._session.compare()
         return (
-            f"Commissioned {record.made} by {record.by}.",
+            f"Commissioned {record.created_time} by {record.technician}.",
             [
                 (
-                    f"{difference.what} {difference.of}" if difference.of else difference.what,
-                    difference.said,
+                    f"{difference.kind} {difference.subject}"
+                    if difference.subject
+                    else difference.kind,
+                    difference.message,
                 )
                 for difference in differences
             ],

@@ -33,7 +33,7 @@ class EditableKey(msgspec.Struct, frozen=True, kw_only=True):
 EDITABLE_KEYS = (
     EditableKey(key="box.site", kind="text"),
     EditableKey(key="broker.url", kind="address"),
-    EditableKey(key="health.every_s", kind="number"),
+    EditableKey(key="health.interval_s", kind="number"),
     EditableKey(key="console.language", kind="text"),
     EditableKey(key="console.idle_logout_s", kind="number"),
     EditableKey(key="camera.NAME.options.url", kind="address", must_exist=True),

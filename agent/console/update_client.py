@@ -44,7 +44,7 @@ class UpdateClient:
         return usb_bundle.find_usb_bundles(self._root)
 
     def submit_request(self, action: UpdateAction, by: str, bundle: str | None = None) -> str:
-        """A file asks: see systemd/vigie-update-asked.path."""
+        """A file asks: see systemd/vigie-update-request.path."""
         self._require_slots()
         try:
             return request_file.submit_request(self._folder, action, by, bundle)

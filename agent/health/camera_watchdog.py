@@ -30,7 +30,7 @@ class WatchedCamera(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CameraWatchdog:
-    """Raises and clears the cameras' faults, and sends health: every `every_s` seconds, and within
+    """Raises and clears the cameras' faults, and sends health: every `interval_s` seconds, and within
     a second of a change of faults. `stuck_cameras` does what can be done about those that the kernel
     holds.
     """

@@ -56,8 +56,8 @@ def iter_references(config: Config) -> Iterator[FileReference]:
         yield FileReference(key="broker.key", value=broker.key, is_secret=True, requirement="made")
     if broker.password_file is not None:
         yield FileReference(key="broker.password_file", value=broker.password_file, is_secret=True)
-    if config.update is not None and config.update.ca is not None:
-        yield FileReference(key="update.ca", value=config.update.ca)
+    if config.update is not None and config.update.ca_file is not None:
+        yield FileReference(key="update.ca_file", value=config.update.ca_file)
     yield FileReference(
         key="console.secret_file",
         value=config.console.secret_file,

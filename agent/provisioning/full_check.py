@@ -112,7 +112,7 @@ def _file_problems(
     folder: Path, config: Config, embedded: EmbeddedFiles, source: str
 ) -> Iterator[str]:
     broker, update = config.broker, config.update
-    for key, ca in (("broker.ca", broker.ca), ("update.ca", update.ca if update else None)):
+    for key, ca in (("broker.ca", broker.ca), ("update.ca", update.ca_file if update else None)):
         if ca is not None:
             text = _embedded_text(ca, embedded)
             yield from _collect_error(lambda: pem.check_authorities(text, f"{source}: {key}"))  # noqa: B023 - called at once

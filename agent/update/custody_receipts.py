@@ -20,7 +20,7 @@ from agent.update.rauc_backend import RAUC_STATE_DIR
 
 log = logging.getLogger(__name__)
 
-LAST_RECEIPT_FILE = "update-told"
+LAST_RECEIPT_FILE = "last-update-receipt"
 """In the agent's state folder: the entry that the newest receipt is of."""
 
 
@@ -43,8 +43,8 @@ def write_receipts(config: Path, log_folder: Path) -> int:
     identity = DeviceIdentity.load_or_create(state_dir / "identity")
     custody = CustodyLog.open(state_dir / "custody", box.id, boot_id(), clock, identity)
     for entry in entries:
-        description = f"{entry.what} ({entry.time})"
-        custody.append(ServiceAction(by=entry.by, action=description), clock.boottime_ns())
+        description = f"{entry.action} ({entry.time})"
+        custody.append(ServiceAction(by=entry.requester, action=description), clock.boottime_ns())
         atomic_file.replace_atomically(
             state_dir / LAST_RECEIPT_FILE, entry.id.encode() + b"\n", 0o640
         )

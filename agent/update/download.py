@@ -60,8 +60,8 @@ class _PartInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What a part is a part of. `tag` is a strong ETag, or Last-Modified; empty: it has none."""
 
     url: str
-    tag: str
-    total: int
+    validator: str
+    total_bytes: int
 
 
 _PART_INFO_DECODER = msgspec.json.Decoder(_PartInfo)
@@ -140,20 +140,20 @@ class Download:
             part_info = _PART_INFO_DECODER.decode(self._part_info_path.read_bytes())
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
             return None
-        can_resume = part_info.url == self._spec.url and (part_info.tag or self._spec.sha256)
+        can_resume = part_info.url == self._spec.url and (part_info.validator or self._spec.sha256)
         return part_info if can_resume else None
 
     def _transfer(self, on_progress: OnProgress) -> None:
         offset, part_info = self._part_bytes(), self._read_part_info()
-        if part_info is None or offset > part_info.total:
+        if part_info is None or offset > part_info.total_bytes:
             offset = 0
-        elif offset == part_info.total:
+        elif offset == part_info.total_bytes:
             return
         headers = {"Accept-Encoding": "identity", "User-Agent": "vigie"}
         if part_info and offset:
             headers["Range"] = f"bytes={offset}-"
-            if part_info.tag:
-                headers["If-Range"] = part_info.tag
+            if part_info.validator:
+                headers["If-Range"] = part_info.validator
         with https_get.get(self._spec.url, headers, self._tls_context) as response:
             begin, total = self._check_response(response, offset, part_info)
             if begin == 0:
@@ -173,9 +173,9 @@ class Download:
             content_range = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range") or "")
             if content_range and (int(content_range[1]), int(content_range[2])) == (
                 offset,
-                part_info.total,
+                part_info.total_bytes,
             ):
-                return offset, part_info.total
+                return offset, part_info.total_bytes
             self.discard()
             raise HttpError(f"{self._spec.url}: another part than was asked for")
         if response.status != _OK:
@@ -208,7 +208,7 @@ class Download:
         validator = response.headers.get("ETag") or ""
         if not validator.startswith('"'):
             validator = response.headers.get("Last-Modified") or ""
-        part_info = _PartInfo(url=self._spec.url, tag=validator, total=total_bytes)
+        part_info = _PartInfo(url=self._spec.url, validator=validator, total_bytes=total_bytes)
         atomic_file.replace_atomically(self._part_info_path, msgspec.json.encode(part_info), 0o644)
 
     def _write_body(

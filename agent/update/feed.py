@@ -35,8 +35,8 @@ class FeedRelease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     compatible: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
     url: Annotated[str, msgspec.Meta(pattern=r"^https://[^\s@]+$(?!\n)", max_length=2000)]
     sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
-    bytes: Annotated[int, msgspec.Meta(ge=1, le=MAX_BUNDLE_BYTES)]
-    share_percent: Annotated[float, msgspec.Meta(ge=0, le=100)]
+    size_bytes: Annotated[int, msgspec.Meta(ge=1, le=MAX_BUNDLE_BYTES)]
+    rollout_percent: Annotated[float, msgspec.Meta(ge=0, le=100)]
     not_before: datetime | None = None
 
     def __post_init__(self) -> None:
@@ -105,9 +105,9 @@ def rollout_position_percent(box_id: str, version: str) -> float:
     return int.from_bytes(digest[:6], "big") / 2**48 * ALL_PERCENT
 
 
-def is_in_rollout(box_id: str, version: str, share_percent: float) -> bool:
+def is_in_rollout(box_id: str, version: str, rollout_percent: float) -> bool:
     """Whether a box is within the share."""
-    return rollout_position_percent(box_id, version) < share_percent
+    return rollout_position_percent(box_id, version) < rollout_percent
 
 
 def select_release(feed: Feed, context: UpdateContext) -> FeedDecision:
@@ -139,8 +139,8 @@ def select_release(feed: Feed, context: UpdateContext) -> FeedDecision:
 def _exclusion_reason(release: FeedRelease, context: UpdateContext) -> str | None:
     if release.version in context.refused_versions:
         return "fell back here or was rolled back"
-    if not is_in_rollout(context.box_id, release.version, release.share_percent):
-        return f"for {release.share_percent:g} % of the boxes, and not yet for this one"
+    if not is_in_rollout(context.box_id, release.version, release.rollout_percent):
+        return f"for {release.rollout_percent:g} % of the boxes, and not yet for this one"
     if release.not_before is not None:
         if context.now is None:
             return "waits for a clock that can be trusted"

@@ -57,9 +57,9 @@ def poll_feed(
         updater.clean_downloads()
         return reason
     tls_context = https_get.create_tls_context(
-        None if update_config.ca is None else Path(update_config.ca)
+        None if update_config.ca_file is None else Path(update_config.ca_file)
     )
-    spec = DownloadSpec(url=release.url, sha256=release.sha256, size_bytes=release.bytes)
+    spec = DownloadSpec(url=release.url, sha256=release.sha256, size_bytes=release.size_bytes)
     path, download = updater.fetch(spec, tls_context, deps.callbacks, deps.wait_or_stop)
     if not is_window_open():
         return (
@@ -90,7 +90,7 @@ def _select_from_feed(
     updater: Updater, config: Config, update_config: UpdateConfig, now: datetime | None
 ) -> tuple[FeedRelease | None, str]:
     tls_context = https_get.create_tls_context(
-        None if update_config.ca is None else Path(update_config.ca)
+        None if update_config.ca_file is None else Path(update_config.ca_file)
     )
     offered_feed = feed.verify_feed(
         fetch_bytes(update_config.feed, feed.MAX_FEED_BYTES, tls_context), update_config.public_key

@@ -21,7 +21,7 @@ def install(
     updater: Updater,
     fetch: Callable[[], FetchedBundle],
     callbacks: ProgressCallbacks,
-    by: str,
+    requester: str,
     *,
     retry_refused: bool = False,
 ) -> str:
@@ -36,7 +36,7 @@ def install(
             slot = updater.install(fetched.path, bundle, callbacks)
         finally:
             fetched.discard()
-        updater.record_action(by, f"version {bundle.version} installed into slot {slot}")
+        updater.record_action(requester, f"version {bundle.version} installed into slot {slot}")
     return f"version {bundle.version} is in slot {slot}"
 
 
@@ -49,16 +49,16 @@ def copy_from_usb(updater: Updater, bundle: str, callbacks: ProgressCallbacks) -
     return FetchedBundle(path=path, discard=lambda: path.unlink(missing_ok=True))
 
 
-def mark(updater: Updater, verdict: Literal["good", "bad"], by: str) -> str:
+def mark(updater: Updater, verdict: Literal["good", "bad"], requester: str) -> str:
     """Say so of what runs. What RAUC said. Raises UpdateError or OSError."""
     output = updater.mark_booted(verdict)
-    updater.record_action(by, f"what runs was marked {verdict}")
+    updater.record_action(requester, f"what runs was marked {verdict}")
     return output
 
 
-def rollback(updater: Updater, by: str) -> str:
+def rollback(updater: Updater, requester: str) -> str:
     """Go back, or take back what waits; what was done. Raises UpdateError, UserError or OSError."""
     with updater.exclusive():
         outcome = updater.rollback()
-        updater.record_action(by, f"rollback: {outcome}")
+        updater.record_action(requester, f"rollback: {outcome}")
     return outcome

@@ -129,7 +129,11 @@ def _report_on_trial(slots: Slots, _root: Path) -> int:
     return 0 if slots.is_on_trial() else EXIT_NOT_ON_TRIAL
 
 
-UNIT_COMMANDS = {"settle": _record_boot, "leave": _arm_trial, "on-trial": _report_on_trial}
+UNIT_COMMANDS = {
+    "record-boot": _record_boot,
+    "arm-trial": _arm_trial,
+    "is-on-trial": _report_on_trial,
+}
 
 
 def _is_rebooting() -> bool:

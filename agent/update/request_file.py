@@ -22,12 +22,12 @@ from agent.base.errors import UserError
 from agent.config.names import TECHNICIAN_NAME_PATTERN
 
 REQUEST_DIR = Path("/run/vigie-update")
-REQUEST_FILE = "asked"
-STATUS_FILE = "told"
+REQUEST_FILE = "request.json"
+STATUS_FILE = "status.json"
 MAX_REQUEST_BYTES = 8192
 _MAX_PATH_LENGTH = 1024
 
-UpdateAction: TypeAlias = Literal["status", "install", "rollback", "good"]
+UpdateAction: TypeAlias = Literal["status", "install", "rollback", "mark_good"]
 RequestId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}$(?!\n)")]
 RequesterName = Annotated[
     str, msgspec.Meta(pattern=rf"^(?:{TECHNICIAN_NAME_PATTERN.pattern})$(?!\n)")
@@ -41,23 +41,23 @@ class UpdateRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     v: Literal[1] = 1
     id: RequestId
-    do: UpdateAction
-    by: RequesterName
-    bundle: Annotated[str, msgspec.Meta(max_length=_MAX_PATH_LENGTH)] | None = None
+    action: UpdateAction
+    requester: RequesterName
+    bundle_path: Annotated[str, msgspec.Meta(max_length=_MAX_PATH_LENGTH)] | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError where a path is missing, or too many."""
-        if (self.bundle is not None) != (self.do == "install"):
-            raise ValueError(f"{self.do}: a bundle belongs to install, and to nothing else")
+        if (self.bundle_path is not None) != (self.action == "install"):
+            raise ValueError(f"{self.action}: a bundle belongs to install, and to nothing else")
 
 
 class UpdateRequestStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Progress and outcome of the request `id`: `step` while it runs, `lines` once it has ended."""
 
     id: str
-    do: UpdateAction
-    by: str
-    state: Literal["doing", "done", "failed"]
+    action: UpdateAction
+    requester: str
+    state: Literal["running", "done", "failed"]
     step: str = ""
     lines: tuple[str, ...] = ()
 
@@ -76,15 +76,19 @@ def decode_request(data: bytes) -> UpdateRequest:
         raise UserError(f"request: {error}") from error
 
 
-def submit_request(folder: Path, action: UpdateAction, by: str, bundle: str | None = None) -> str:
+def submit_request(
+    folder: Path, action: UpdateAction, requester: str, bundle_path: str | None = None
+) -> str:
     """Make a request; its id. Raises FileExistsError where another one waits, UserError where it cannot
     be one, and OSError.
     """
-    request = UpdateRequest(id=secrets.token_hex(8), do=action, by=by, bundle=bundle)
+    request = UpdateRequest(
+        id=secrets.token_hex(8), action=action, requester=requester, bundle_path=bundle_path
+    )
     try:
         data = msgspec.json.encode(request)
     except UnicodeEncodeError as error:
-        raise UserError(f"{bundle!r}: allowed: a name in UTF-8") from error
+        raise UserError(f"{bundle_path!r}: allowed: a name in UTF-8") from error
     decode_request(data)
     temp_path = folder / f".{request.id}"
     fd = os.open(temp_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -23,7 +23,9 @@ from agent.update.updater import ProgressCallbacks, Updater, VersionRefused, ope
 log = logging.getLogger(__name__)
 
 AGENT_USER = "vigie"
-INTERRUPTED_MESSAGE = "it broke off before it was done; the journal of vigie-update-asked says why"
+INTERRUPTED_MESSAGE = (
+    "it broke off before it was done; the journal of vigie-update-request says why"
+)
 
 
 class ProgressWriter:
@@ -32,7 +34,7 @@ class ProgressWriter:
     def __init__(self, folder: Path, request: UpdateRequest) -> None:
         self._folder = folder
         self._status = UpdateRequestStatus(
-            id=request.id, do=request.do, by=request.by, state="doing"
+            id=request.id, action=request.action, requester=request.requester, state="running"
         )
         request_file.write_status(folder, self._status)
 
@@ -69,7 +71,10 @@ def run_request(root: Path) -> int:
         log.error("%s", error)
         return 1
     log.info(
-        "%s asks: %s%s", request.by, request.do, f" {request.bundle}" if request.bundle else ""
+        "%s asks: %s%s",
+        request.requester,
+        request.action,
+        f" {request.bundle_path}" if request.bundle_path else "",
     )
     progress_writer = ProgressWriter(folder, request)
     try:
@@ -85,7 +90,7 @@ def mark_interrupted(root: Path) -> None:
     """When the unit ends, however: what was being done is not being done any more."""
     folder = root / request_file.REQUEST_DIR.relative_to("/")
     status = request_file.read_status(folder)
-    if status is not None and status.state == "doing":
+    if status is not None and status.state == "running":
         updated = msgspec.structs.replace(
             status, state="failed", step="", lines=(INTERRUPTED_MESSAGE,)
         )
@@ -103,26 +108,29 @@ def allowed_uids() -> Collection[int]:
 def _execute(
     updater: Updater, request: UpdateRequest, progress_writer: ProgressWriter
 ) -> Sequence[str]:
-    match request.do:
+    match request.action:
         case "status":
             return status_text.format_status(updater.read_status())
         case "rollback":
-            return [operations.rollback(updater, request.by)]
-        case "good":
-            return [operations.mark(updater, "good", request.by)]
+            return [operations.rollback(updater, request.requester)]
+        case "mark_good":
+            return [operations.mark(updater, "good", request.requester)]
         case "install":
             return [_install(updater, request, progress_writer)]
 
 
 def _install(updater: Updater, request: UpdateRequest, progress_writer: ProgressWriter) -> str:
-    bundle = request.bundle or ""
+    bundle = request.bundle_path or ""
     callbacks = ProgressCallbacks(
         on_fetched=lambda done, total: progress_writer.report_step("copying", done, total),
         on_checked=lambda done, total: progress_writer.report_step("checking", done, total),
         on_installed=lambda percent, _step: progress_writer.report_step("writing", percent, 100),
     )
     outcome = operations.install(
-        updater, lambda: operations.copy_from_usb(updater, bundle, callbacks), callbacks, request.by
+        updater,
+        lambda: operations.copy_from_usb(updater, bundle, callbacks),
+        callbacks,
+        request.requester,
     )
     return f"{outcome}, and is tried once, at the next reboot."
 
@@ -131,10 +139,10 @@ def main(arguments: list[str] | None = None) -> int:
     """What the unit does when it is started, and when it has `ended`."""
     parser = argparse.ArgumentParser(prog="asked", description=__doc__)
     parser.add_argument("--root", type=Path, default=Path("/"), help=argparse.SUPPRESS)
-    parser.add_argument("word", nargs="?", choices=("ended",))
+    parser.add_argument("word", nargs="?", choices=("stopped",))
     args = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
-    if args.word == "ended":
+    if args.word == "stopped":
         mark_interrupted(args.root)
         return 0
     return run_request(args.root)

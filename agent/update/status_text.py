@@ -34,7 +34,7 @@ def format_status(status: SystemStatus) -> list[str]:
 
 def _format_slot(name: str, slot: SlotInfo, status: SystemStatus) -> str:
     remarks = []
-    if slot.runs:
+    if slot.booted:
         remarks.append("runs")
     if name == status.default:
         remarks.append("default")

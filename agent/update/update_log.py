@@ -1,6 +1,6 @@
 """What was done to the system, by whom and when: root writes it, the agent's user makes receipts of it.
 
-/state/rauc/story.jsonl    the newest entries, one on a line
+/state/rauc/update-log.jsonl    the newest entries, one on a line
 """
 
 import secrets
@@ -11,7 +11,7 @@ import msgspec
 
 from agent.base import atomic_file
 
-FILE_NAME = "story.jsonl"
+FILE_NAME = "update-log.jsonl"
 MAX_ENTRIES = 200
 _MAX_BYTES = 262_144
 _MAX_TEXT_LENGTH = 300
@@ -22,8 +22,8 @@ class UpdateLogEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     time: str
-    by: str
-    what: str
+    requester: str
+    action: str
 
 
 _ENTRY_DECODER = msgspec.json.Decoder(UpdateLogEntry)
@@ -45,11 +45,14 @@ def read_entries(folder: Path) -> tuple[UpdateLogEntry, ...]:
     return tuple(entries)
 
 
-def append_entry(folder: Path, by: str, action: str) -> None:
+def append_entry(folder: Path, requester: str, action: str) -> None:
     """One more, durably. Raises OSError."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     entry = UpdateLogEntry(
-        id=secrets.token_hex(8), time=now, by=by[:_MAX_TEXT_LENGTH], what=action[:_MAX_TEXT_LENGTH]
+        id=secrets.token_hex(8),
+        time=now,
+        requester=requester[:_MAX_TEXT_LENGTH],
+        action=action[:_MAX_TEXT_LENGTH],
     )
     entries = (*read_entries(folder), entry)[-MAX_ENTRIES:]
     data = b"".join(msgspec.json.encode(kept_entry) + b"\n" for kept_entry in entries)

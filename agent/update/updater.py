@@ -50,7 +50,7 @@ class SlotInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     state: str
     version: str | None
-    runs: bool
+    booted: bool
 
 
 class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +58,7 @@ class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     version: str | None
     compatible: str | None
-    firmware: str
+    bootloader: str
     booted: str
     default: str
     on_trial: bool
@@ -99,14 +99,14 @@ class Updater:
         return SystemStatus(
             version=self.booted_version,
             compatible=compatible,
-            firmware=self.slots.bootloader_name,
+            bootloader=self.slots.bootloader_name,
             booted=booted,
             default=selection.default,
             on_trial=self.slots.is_on_trial(),
             pending=selection.pending,
             tried=selection.tried,
             slots={
-                name: SlotInfo(state=record.state, version=record.version, runs=name == booted)
+                name: SlotInfo(state=record.state, version=record.version, booted=name == booted)
                 for name, record in records.items()
             },
             failed_trial=state.failed_trial,
@@ -117,14 +117,14 @@ class Updater:
         """Which bundles are for this box. Raises UpdateError."""
         return self._rauc.read_compatible()
 
-    def record_action(self, by: str, action: str) -> None:
+    def record_action(self, requester: str, action: str) -> None:
         """Keep for the chain of custody what was done; the agent's user makes the receipt, now if
         systemd starts him, else after the next boot.
         """
-        log.info("%s: %s", by, action)
+        log.info("%s: %s", requester, action)
         try:
             update_log.append_entry(
-                self.root / RAUC_STATE_DIR.relative_to("/"), by, f"update: {action}"
+                self.root / RAUC_STATE_DIR.relative_to("/"), requester, f"update: {action}"
             )
             if self.root == Path("/"):
                 subprocess.run(START_RECEIPTS_COMMAND, capture_output=True, timeout=10, check=False)  # noqa: S603

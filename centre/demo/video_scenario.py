@@ -162,5 +162,5 @@ def _build_config(video: DemoVideo, files: DemoFiles, broker_url: str) -> Config
         broker=BrokerConfig(url=broker_url),
         camera=(camera,),
         record=RecordConfig(max_bytes=_MAX_FOOTAGE_BYTES),
-        health=HealthConfig(every_s=1.0),
+        health=HealthConfig(interval_s=1.0),
     )

@@ -22,7 +22,7 @@ site = "Bd Mohammed V / Rue Chaouia"
 [broker]
 url = "{broker}"
 [health]
-every_s = 5
+interval_s = 5
 {more}
 {camera}
 [secrets]

@@ -34,7 +34,11 @@ KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 PUBLIC = base64.b64encode(KEY.public_key().public_bytes_raw()).decode()
 OTHER = base64.b64encode(Ed25519PrivateKey.generate().public_key().public_bytes_raw()).decode()
 ABOUT = SupportBundleInfo(
-    box="pole-17", made="2026-11-03T07:41:05Z", clock_synced=True, boot="b", versions={"vigie": "1"}
+    box="pole-17",
+    created_time="2026-11-03T07:41:05Z",
+    clock_synced=True,
+    boot="b",
+    versions={"vigie": "1"},
 )
 EXAMPLE = Path(__file__).parents[2] / "docs" / "vigie.example.toml"
 
@@ -77,8 +81,8 @@ def test_one_without_a_key_agrees_with_itself_and_is_not_what_a_known_key_has_si
     unsigned = bundle(BundleFile(name="health.json", data=b"{}"), signed=False)
     verdict = verify(io.BytesIO(unsigned))
     assert (verdict.ok, verdict.signed_by) == (True, None)
-    assert "not signed" in verify(io.BytesIO(unsigned), PUBLIC).why
-    assert "not the known key" in verify(io.BytesIO(GOOD), OTHER).why
+    assert "not signed" in verify(io.BytesIO(unsigned), PUBLIC).reason
+    assert "not the known key" in verify(io.BytesIO(GOOD), OTHER).reason
 
 
 def changed(files: dict[str, bytes], name: str, data: bytes | None) -> dict[str, bytes]:
@@ -118,7 +122,7 @@ MANIFEST = msgspec.json.decode(FILES["manifest.json"])
 def test_whatever_is_changed_is_found(files: dict[str, bytes], said: str) -> None:
     verdict = verify(repacked(files))
     assert not verdict.ok
-    assert said in verdict.why
+    assert said in verdict.reason
 
 
 @given(at=st.integers(0, len(GOOD) - 1), bit=st.integers(0, 7))
@@ -147,10 +151,10 @@ def test_a_link_out_of_the_folder_and_a_bomb_are_refused() -> None:
         link = tarfile.TarInfo("folder/health.json")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/shadow"
         tar.addfile(link)
-    assert "is not a file in the bundle's one folder" in verify(io.BytesIO(out.getvalue())).why
+    assert "is not a file in the bundle's one folder" in verify(io.BytesIO(out.getvalue())).reason
     bomb = gzip.compress(bytes(3 * MAX_TOTAL_BYTES))
-    assert f"larger than {2 * MAX_TOTAL_BYTES}" in verify(io.BytesIO(bomb)).why
-    assert "is not a file in the bundle's one folder" in verify(repacked({"x": b""}, "..")).why
+    assert f"larger than {2 * MAX_TOTAL_BYTES}" in verify(io.BytesIO(bomb)).reason
+    assert "is not a file in the bundle's one folder" in verify(repacked({"x": b""}, "..")).reason
 
 
 def entry(name: str, kind: bytes, size_bytes: int, data: bytes = b"") -> bytes:
@@ -195,7 +199,7 @@ def test_a_file_that_says_it_is_larger_than_the_bundle_takes_no_memory(tar: byte
     finally:
         tracemalloc.stop()
     assert not verdict.ok
-    assert "declares more bytes than the bundle has" in verdict.why
+    assert "declares more bytes than the bundle has" in verdict.reason
     assert most_bytes < 4 * MAX_TOTAL_BYTES
 
 
@@ -208,16 +212,16 @@ def test_what_is_too_large_keeps_its_newest_lines_and_what_has_no_room_is_told()
     assert verdict.ok
     assert verdict.manifest is not None
     (journal, *_) = verdict.manifest.files
-    assert journal.cut
+    assert journal.truncated
     files = unpack(io.BytesIO(data))
     assert files["journal.txt"].startswith(b"xxx")
     assert files["journal.txt"].endswith(line)
     assert sum(len(one) for name, one in files.items() if name.startswith("f")) <= MAX_TOTAL_BYTES
-    assert {one.name for one in verdict.manifest.left_out} == {"f7.bin", "f8.bin", "f9.bin"}
+    assert {one.name for one in verdict.manifest.omitted} == {"f7.bin", "f8.bin", "f9.bin"}
     lots = bundle(*(BundleFile(name=f"f{n}", data=b"") for n in range(MAX_FILES + 1)))
     told = verify(io.BytesIO(lots)).manifest
     assert told is not None
-    assert told.left_out == (OmittedFile(name=f"f{MAX_FILES}", why="there was no room for it"),)
+    assert told.omitted == (OmittedFile(name=f"f{MAX_FILES}", reason="there was no room for it"),)
 
 
 SECRET = "s3cr3t-Tr0ub4dor"  # noqa: S105 - planted

@@ -71,7 +71,7 @@ def camera(focus: float | None = 30.0, **changes: Any) -> CameraRecord:
     known: dict[str, Any] = {
         "name": "north",
         "picture": A,
-        "why": None,
+        "reason": None,
         "width_px": COLUMNS,
         "height_px": ROWS,
         "focus": focus,
@@ -89,10 +89,10 @@ def record(*cameras: CameraRecord, **changes: Any) -> InstallationRecord:
     known: dict[str, Any] = {
         "box": "pole-17",
         "site": "A street",
-        "made": "2026-11-03T07:41:05Z",
+        "created_time": "2026-11-03T07:41:05Z",
         "clock_synced": True,
         "clock_source": "ntp",
-        "by": "amina",
+        "technician": "amina",
         "public_key": PUBLIC,
         "version": "1",
         "config": A,
@@ -107,7 +107,7 @@ def record(*cameras: CameraRecord, **changes: Any) -> InstallationRecord:
 
 
 def whats(found: list[ConfigurationDrift]) -> list[str]:
-    return [one.what for one in found]
+    return [one.kind for one in found]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_how_far_a_view_has_moved_is_told() -> None:
     (found,) = find_drifts(
         record(), record(), {"north": seen(BEFORE)[0]}, {"north": seen(shifted(LATER, 0.05))[0]}
     )
-    assert found.said == "the view has moved by -5.0% of its width and +0.0% of its height"
+    assert found.message == "the view has moved by -5.0% of its width and +0.0% of its height"
 
 
 SAME = {"north": seen(BEFORE)[0]}
@@ -209,16 +209,16 @@ DEAF = HeadRecord(name="mast", presets=None)
 )
 def test_a_head_s_presets_are_compared(then: HeadRecord, now: HeadRecord, said: list[str]) -> None:
     found = list(find_drifts(record(heads=(then,)), record(heads=(now,)), SAME, SAME))
-    assert [one.said for one in found] == said
+    assert [one.message for one in found] == said
 
 
 def test_a_camera_that_shows_nothing_now_is_a_drift_and_one_that_showed_nothing_then_a_note() -> (
     None
 ):
-    (now,) = find_drifts(record(), record(camera(why="CAM-02")), SAME, {})
-    assert (now.what, now.said, now.is_actionable) == ("no picture", "CAM-02", True)
-    (then,) = find_drifts(record(camera(why="it was lent")), record(), {}, SAME)
-    assert (then.what, then.is_actionable) == ("not compared", False)
+    (now,) = find_drifts(record(), record(camera(reason="CAM-02")), SAME, {})
+    assert (now.kind, now.message, now.is_actionable) == ("no picture", "CAM-02", True)
+    (then,) = find_drifts(record(camera(reason="it was lent")), record(), {}, SAME)
+    assert (then.kind, then.is_actionable) == ("not compared", False)
 
 
 PICTURE = b"a picture"
@@ -268,7 +268,7 @@ def test_a_record_whose_words_were_changed_is_not_what_was_signed(tmp_path: Path
         tmp_path, "20261103", record(camera(picture=None)), {}, KEY.sign
     )
     fields = msgspec.json.decode((folder / "record.json").read_bytes())
-    (folder / "record.json").write_bytes(msgspec.json.encode({**fields, "by": "omar"}))
+    (folder / "record.json").write_bytes(msgspec.json.encode({**fields, "technician": "omar"}))
     with pytest.raises(BadManifest, match="is not the signature"):
         certificate.read_verified(folder)
 
@@ -318,6 +318,6 @@ def test_on_real_streets_what_nobody_touched_gives_no_word_and_a_shift_is_told_a
             )
             assert whats(found) == ["moved"] * told, (path.name, found)
             if told:
-                share = float(found[0].said.split("moved by ")[1].split("%")[0]) / 100
+                share = float(found[0].message.split("moved by ")[1].split("%")[0]) / 100
                 assert share == pytest.approx(-step / (then[0].shape[1] - step), abs=0.002)
     assert judged > 15

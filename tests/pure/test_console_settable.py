@@ -67,9 +67,9 @@ def test_a_file_that_is_too_much_for_a_reader_is_refused_in_a_line(value: str) -
 
 
 def test_a_table_that_is_not_there_is_added() -> None:
-    changes = plan_changes(INLINE, [("console.language", "fr"), ("health.every_s", "9.5")])
+    changes = plan_changes(INLINE, [("console.language", "fr"), ("health.interval_s", "9.5")])
     tables = tomllib.loads(changes[-1].new_text)
-    assert (tables["console"], tables["health"]) == ({"language": "fr"}, {"every_s": 9.5})
+    assert (tables["console"], tables["health"]) == ({"language": "fr"}, {"interval_s": 9.5})
     assert [(one.old, one.new) for one in changes] == [
         ("the default", "fr"),
         ("the default", "9.5"),
@@ -81,7 +81,7 @@ def test_every_key_that_may_be_set_is_listed_with_its_value() -> None:
     assert dict(list_editable_keys(EXAMPLE)) == {
         "box.site": "Bd Mohammed V / Rue Chaouia",
         "broker.url": "mqtts://centre.example:8883",
-        "health.every_s": "30.0",
+        "health.interval_s": "30.0",
         "console.language": "en",
         "console.idle_logout_s": "600.0",
         "camera.north.options.url": "rtsp://10.0.0.21/(left out)",
@@ -122,7 +122,7 @@ def test_what_decides_over_footage_masks_or_trust_may_not_be_set(key: str) -> No
         ("camera.north.options.device", "/dev/video0", "is not in the configuration"),
         ("camera.north.options.url", "rtsp://u:p@h/x", "without a user, a password or a query"),
         ("broker.url", "mqtt://h", "allowed: mqtts://..., as it is"),
-        ("health.every_s", "soon", "allowed: a number"),
+        ("health.interval_s", "soon", "allowed: a number"),
         ("box.site", " ", "not empty"),
     ],
 )

@@ -21,14 +21,16 @@ PAGE = (Path(__file__).parents[2] / "docs/update.md").read_text(encoding="utf-8"
 
 
 def told(
-    state: Literal["doing", "done", "failed"],
+    state: Literal["running", "done", "failed"],
     *lines: str,
     do: UpdateAction = "status",
     step: str = "",
     order: str = "mine",
     by: str = "amina",
 ) -> UpdateRequestStatus:
-    return UpdateRequestStatus(id=order, do=do, by=by, state=state, step=step, lines=lines)
+    return UpdateRequestStatus(
+        id=order, action=do, requester=by, state=state, step=step, lines=lines
+    )
 
 
 @pytest.fixture
@@ -69,7 +71,7 @@ def test_the_bundle_on_the_stick_is_installed_and_how_far_it_is_can_be_seen(
 ) -> None:
     steps = ("", "copying 10 %", "checking 50 %", "writing 99 %")
     desk.box.update_client.next_statuses = [
-        *(told("doing", do="install", step=step) for step in steps),
+        *(told("running", do="install", step=step) for step in steps),
         told("done", INSTALLED, do="install"),
     ]
     screen = desk.run_logged_in("update usb", "casa-0001", silence_s=10)
@@ -83,8 +85,8 @@ def test_the_bundle_on_the_stick_is_installed_and_how_far_it_is_can_be_seen(
 def test_it_looks_as_on_the_page(desk: ConsoleRig) -> None:
     desk.box.update_client.bundles_on_usb = ("/run/media/sda1/vigie-virt-amd64-2.0.0.raucb",)
     desk.box.update_client.next_statuses = [
-        told("doing", do="install", step="copying 10 %"),
-        told("doing", do="install", step="writing 100 %"),
+        told("running", do="install", step="copying 10 %"),
+        told("running", do="install", step="writing 100 %"),
         told("done", INSTALLED, do="install"),
     ]
     order = "update usb", "casa-0001"
@@ -125,7 +127,7 @@ def test_what_changes_what_boots_wants_the_name_of_the_box(
     ("typed", "do", "line"),
     [
         (("update rollback", "casa-0001"), "rollback", "slot B is not tried; slot A stays"),
-        (("update good",), "good", "rauc status: marked slot(s) rootfs.0 as good"),
+        (("update good",), "mark_good", "rauc status: marked slot(s) rootfs.0 as good"),
     ],
 )
 def test_the_way_back_and_the_word_good_go_to_root(
@@ -160,7 +162,7 @@ def test_what_root_refuses_is_told_with_its_reason(desk: ConsoleRig) -> None:
 
 def test_a_root_who_does_not_answer_is_not_waited_for(desk: ConsoleRig) -> None:
     screen = desk.run_logged_in("update", silence_s=ANSWER_TIMEOUT_S + 10)
-    assert "no answer within 60 s: vigie-update-asked does not run" in screen
+    assert "no answer within 60 s: vigie-update-request does not run" in screen
     assert desk.box.update_client.requests == [], "the order is taken back"
 
 
@@ -171,7 +173,7 @@ def test_ctrl_c_takes_back_what_was_not_begun(desk: ConsoleRig) -> None:
 
 
 def test_ctrl_c_leaves_alone_what_goes_on(desk: ConsoleRig) -> None:
-    desk.box.update_client.next_statuses = [told("doing", do="install", step="writing 10 %")]
+    desk.box.update_client.next_statuses = [told("running", do="install", step="writing 10 %")]
     screen = desk.run_logged_in("update usb", "casa-0001", keys=CTRL_C)
     assert "It goes on by itself: update status tells how far it is." in screen
     assert "install by amina: under way, writing 10 %" in desk.run_logged_in("update status")
@@ -194,7 +196,7 @@ def test_who_was_cut_off_is_told_how_it_ended(desk: ConsoleRig) -> None:
 def test_while_another_order_is_under_way_there_is_no_second_one(
     desk: ConsoleRig, typed: tuple[str, ...]
 ) -> None:
-    desk.box.update_client.status = told("doing", do="install", by="omar", order="his")
+    desk.box.update_client.status = told("running", do="install", by="omar", order="his")
     assert "install by omar: under way" in desk.run_logged_in(*typed)
     assert desk.box.update_client.requests == []
 

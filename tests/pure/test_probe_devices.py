@@ -213,7 +213,7 @@ def test_who_is_kept_from_the_cameras_is_told_so(tmp_path: Path) -> None:
     media = [tmp_path / "media1", tmp_path / "media0"]
     told = access_problem(media, lambda path, _mode: path.name != "media1")
     assert told is not None
-    assert (told.kind, told.said.startswith(f"{media[0]}: denied")) == ("denied", True)
+    assert (told.kind, told.message.startswith(f"{media[0]}: denied")) == ("denied", True)
     assert access_problem(media, lambda _path, _mode: True) is None
     assert access_problem([]) is None
 

@@ -65,13 +65,13 @@ def answer(driver: Any, address: int, *, tells_place: bool = True) -> HeadAnswer
 
 
 ALL = ProbeResult(
-    modules=ProbeSection(
+    camera_modules=ProbeSection(
         found=(
             CameraModule(number=0, id="/base/soc/i2c0mux/i2c@1/imx708@1a", model="imx708"),
             CameraModule(number=1, id="/base/usb@1/camera", model="HD Pro", usb=True),
         )
     ),
-    devices=ProbeSection(
+    video_devices=ProbeSection(
         found=(
             VideoDevice(path="/dev/video0", name="HD Pro", camera=True, formats=("mjpeg",)),
             VideoDevice(path="/dev/video2", name="HD Pro", camera=True, formats=("yuyv422",)),
@@ -160,7 +160,7 @@ def test_it_is_good_once_it_is_filled_in(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kept", "missing"),
     [
-        ({"heads": ALL.heads, "modules": ALL.modules}, "tilt_deg"),
+        ({"heads": ALL.heads, "camera_modules": ALL.camera_modules}, "tilt_deg"),
         ({"rtsp": ALL.rtsp}, "url"),
     ],
 )
@@ -202,8 +202,8 @@ def test_whatever_a_device_calls_itself_it_stays_toml(
         ADOPTED, name=name, model=model, stream_url=f"rtsp://h/{path}", topics=(topic,)
     )
     probed = ProbeResult(
-        modules=ProbeSection(found=(CameraModule(number=0, id=f"/{path}", model=model),)),
-        devices=ProbeSection(
+        camera_modules=ProbeSection(found=(CameraModule(number=0, id=f"/{path}", model=model),)),
+        video_devices=ProbeSection(
             found=(VideoDevice(path="/dev/video0", name=name, camera=True, others=(model,)),)
         ),
         onvif=ProbeSection(found=(FoundOnvif(url="http://h", adopted=adopted),)),

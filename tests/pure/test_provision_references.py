@@ -28,7 +28,7 @@ secret_file = "F"
 [update]
 feed = "https://centre.example/feed"
 public_key = "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
-ca = "F"
+ca_file = "F"
 [[camera]]
 name = "north"
 driver = "rtsp"

@@ -16,14 +16,14 @@ from agent.update.feed import MAX_BUNDLE_BYTES
 from agent.update.request_file import UpdateRequest, UpdateRequestStatus
 
 ME = (os.geteuid(),)
-GOOD = b'{"v":1,"id":"0123456789abcdef","do":"good","by":"amina"}'
+GOOD = b'{"v":1,"id":"0123456789abcdef","action":"mark_good","requester":"amina"}'
 BUNDLE = "/run/media/sda1/new.raucb"
 
 
 def test_a_request_is_taken_once(tmp_path: Path) -> None:
     order = request_file.submit_request(tmp_path, "install", "amina", BUNDLE)
     taken = request_file.take_request(tmp_path, ME)
-    assert taken == UpdateRequest(id=order, do="install", by="amina", bundle=BUNDLE)
+    assert taken == UpdateRequest(id=order, action="install", requester="amina", bundle_path=BUNDLE)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(FileNotFoundError):
         request_file.take_request(tmp_path, ME)
@@ -33,16 +33,16 @@ def test_a_request_that_waits_is_not_replaced_by_a_second_one(tmp_path: Path) ->
     first = request_file.submit_request(tmp_path, "status", "amina")
     with pytest.raises(FileExistsError):
         request_file.submit_request(tmp_path, "rollback", "omar")
-    assert [path.name for path in tmp_path.iterdir()] == ["asked"]
+    assert [path.name for path in tmp_path.iterdir()] == ["request.json"]
     assert request_file.take_request(tmp_path, ME).id == first
 
 
 def test_one_takes_back_ones_own_request_as_long_as_it_waits(tmp_path: Path) -> None:
-    first = request_file.submit_request(tmp_path, "good", "amina")
+    first = request_file.submit_request(tmp_path, "mark_good", "amina")
     request_file.take_request(tmp_path, ME)
     second = request_file.submit_request(tmp_path, "rollback", "omar")
     assert not request_file.withdraw_request(tmp_path, first)
-    assert (tmp_path / "asked").exists()
+    assert (tmp_path / "request.json").exists()
     assert request_file.withdraw_request(tmp_path, second)
     assert not request_file.withdraw_request(tmp_path, second)
 
@@ -51,12 +51,12 @@ def test_one_takes_back_ones_own_request_as_long_as_it_waits(tmp_path: Path) -> 
     "data",
     [
         b"",
-        b"good",
+        b"mark_good",
         b"[" * 9000,
-        GOOD.replace(b'"good"', b'"bad"'),
-        GOOD.replace(b'"good"', b'"install"'),
-        GOOD.replace(b"}", b',"bundle":"/run/media/x.raucb"}'),
-        GOOD.replace(b'"good"', b'"install","bundle":"/mnt/\\udcff.raucb"'),
+        GOOD.replace(b'"mark_good"', b'"bad"'),
+        GOOD.replace(b'"mark_good"', b'"install"'),
+        GOOD.replace(b"}", b',"bundle_path":"/run/media/x.raucb"}'),
+        GOOD.replace(b'"mark_good"', b'"install","bundle_path":"/mnt/\\udcff.raucb"'),
         GOOD.replace(b"}", b',"again":true}'),
         GOOD.replace(b"amina", b"Amina; reboot"),
         GOOD.replace(b"amina", b"amina\\n"),
@@ -66,10 +66,10 @@ def test_one_takes_back_ones_own_request_as_long_as_it_waits(tmp_path: Path) -> 
     ],
 )
 def test_what_is_no_request_is_refused_and_does_not_stay(tmp_path: Path, data: bytes) -> None:
-    (tmp_path / "asked").write_bytes(data)
+    (tmp_path / "request.json").write_bytes(data)
     with pytest.raises(UserError, match=r"^request: "):
         request_file.take_request(tmp_path, ME)
-    assert not (tmp_path / "asked").exists()
+    assert not (tmp_path / "request.json").exists()
 
 
 @given(st.binary(max_size=200))
@@ -92,18 +92,18 @@ def folder_with_something(path: Path) -> None:
 def test_what_is_no_file_of_its_own_is_refused_and_does_not_stay(
     tmp_path: Path, make: Callable[[Path], None]
 ) -> None:
-    make(tmp_path / "asked")
+    make(tmp_path / "request.json")
     with pytest.raises(UserError, match=r"^request: "):
         request_file.take_request(tmp_path, ME)
-    assert not (tmp_path / "asked").exists()
-    assert not (tmp_path / "asked").is_symlink()
+    assert not (tmp_path / "request.json").exists()
+    assert not (tmp_path / "request.json").is_symlink()
 
 
 def test_a_request_of_somebody_else_is_refused_and_does_not_stay(tmp_path: Path) -> None:
-    request_file.submit_request(tmp_path, "good", "amina")
+    request_file.submit_request(tmp_path, "mark_good", "amina")
     with pytest.raises(UserError, match=f"made by user {os.geteuid()}, who may not ask"):
         request_file.take_request(tmp_path, (os.geteuid() + 1,))
-    assert not (tmp_path / "asked").exists()
+    assert not (tmp_path / "request.json").exists()
 
 
 @pytest.mark.parametrize("bundle", ["/run/media/\udcff.raucb", f"/run/media/{'x' * 2000}.raucb"])
@@ -115,14 +115,14 @@ def test_a_name_that_cannot_be_asked_for_is_told_at_once(tmp_path: Path, bundle:
 
 def test_what_is_told_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
     assert request_file.read_status(tmp_path) is None
-    for state in ("doing", "done"):
+    for state in ("running", "done"):
         said = UpdateRequestStatus(
-            id="1", do="status", by="amina", state=state, lines=("version 1.0.0",)
+            id="1", action="status", requester="amina", state=state, lines=("version 1.0.0",)
         )
         request_file.write_status(tmp_path, said)
         assert request_file.read_status(tmp_path) == said
-    assert [path.name for path in tmp_path.iterdir()] == ["told"]
-    (tmp_path / "told").write_bytes(msgspec.json.encode(said)[:-5])
+    assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
+    (tmp_path / "status.json").write_bytes(msgspec.json.encode(said)[:-5])
     assert request_file.read_status(tmp_path) is None
 
 

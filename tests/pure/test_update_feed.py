@@ -71,14 +71,14 @@ def test_a_version_goes_back_only_where_it_was_signed_to(
             pre_install.check_permitted(now, to, allow_downgrade=downgrade)
 
 
-def release(version: str = "2.0.0", share_percent: float = 100, **more: Any) -> FeedRelease:
+def release(version: str = "2.0.0", rollout_percent: float = 100, **more: Any) -> FeedRelease:
     given: dict[str, Any] = {
         "compatible": "vigie-pi-arm64",
         "url": "https://example.org/x.raucb",
         "sha256": "0" * 64,
-        "bytes": 1000,
+        "size_bytes": 1000,
     }
-    return FeedRelease(version=version, share_percent=share_percent, **given | more)
+    return FeedRelease(version=version, rollout_percent=rollout_percent, **given | more)
 
 
 def situation(box: str = "casa-0001", **more: Any) -> UpdateContext:
@@ -98,13 +98,13 @@ def listed(*releases: FeedRelease) -> Feed:
 BOXES = [f"casa-{number:04}" for number in range(4000)]
 
 
-@pytest.mark.parametrize("share_percent", [1, 10, 50, 90])
-def test_a_share_is_that_share_of_the_boxes(share_percent: float) -> None:
+@pytest.mark.parametrize("rollout_percent", [1, 10, 50, 90])
+def test_a_share_is_that_share_of_the_boxes(rollout_percent: float) -> None:
     for version in ("2.0.0", "2.0.1"):
-        taken = sum(feed.is_in_rollout(box, version, share_percent) for box in BOXES)
+        taken = sum(feed.is_in_rollout(box, version, rollout_percent) for box in BOXES)
         # Four standard deviations of as many throws.
-        spread = (len(BOXES) * share_percent * (100 - share_percent)) ** 0.5 / 100
-        assert abs(taken - len(BOXES) * share_percent / 100) < 4 * spread
+        spread = (len(BOXES) * rollout_percent * (100 - rollout_percent)) ** 0.5 / 100
+        assert abs(taken - len(BOXES) * rollout_percent / 100) < 4 * spread
 
 
 @given(st.text(min_size=1), VERSIONS, st.floats(0, 100), st.floats(0, 100))
@@ -138,7 +138,7 @@ def test_not_always_the_same_boxes_go_first() -> None:
         ),
         ([release(compatible="x")], situation(), None, "nothing for vigie-pi-arm64"),
         ([], situation(), None, "nothing for vigie-pi-arm64"),
-        ([release(share_percent=0)], situation(), None, "2.0.0: for 0 % of the boxes"),
+        ([release(rollout_percent=0)], situation(), None, "2.0.0: for 0 % of the boxes"),
         ([release(not_before=datetime(2026, 11, 25, 1, tzinfo=UTC))], situation(), "2.0.0", ""),
         ([release(not_before=datetime(2026, 11, 26, tzinfo=UTC))], situation(), None, "not before"),
         (
@@ -183,8 +183,8 @@ def test_a_signed_feed_is_read() -> None:
         (signed(b"\xff"), "not a feed"),
         (signed(text(url="http://example.org/x")), "not a feed"),
         (signed(text(url="https://u@example.org/x")), "not a feed"),
-        (signed(text(share_percent=101)), "not a feed"),
-        (signed(text(bytes=0)), "not a feed"),
+        (signed(text(rollout_percent=101)), "not a feed"),
+        (signed(text(size_bytes=0)), "not a feed"),
         (signed(text(version="next")), "not a feed"),
         (signed(text(extra=1)), "not a feed"),
         (signed(text(not_before="2026-11-25T02:00:00")), "not a feed"),

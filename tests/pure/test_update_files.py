@@ -124,7 +124,7 @@ def ask(root: Path, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[in
 
 def test_rauc_is_answered_on_stdout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = box(tmp_path)
-    assert ask(root, capsys, "settle") == (0, "")
+    assert ask(root, capsys, "record-boot") == (0, "")
     for words, said in (
         (("get-current",), "A\n"),
         (("get-primary",), "A\n"),
@@ -138,7 +138,7 @@ def test_rauc_is_answered_on_stdout(tmp_path: Path, capsys: pytest.CaptureFixtur
     ):
         assert ask(root, capsys, *words) == (0, said)
     assert rauc_backend.open_slots(root).read_state().slot("A").version == "1.2.3"
-    assert ask(root, capsys, "on-trial") == (3, "")
+    assert ask(root, capsys, "is-on-trial") == (3, "")
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_what_is_no_question_or_not_to_be_is_a_no(
 def test_a_poweroff_is_no_trial(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = box(tmp_path)
     ask(root, capsys, "set-primary", "B")
-    assert ask(root, capsys, "leave") == (0, "")
+    assert ask(root, capsys, "arm-trial") == (0, "")
     assert not (root / "run/systemd/reboot-param").exists()
     assert rauc_backend.open_slots(root).read_selection().pending == "B"
     assert not rauc_backend.open_slots(root).read_selection().tried

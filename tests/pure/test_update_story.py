@@ -11,7 +11,7 @@ from agent.update.pre_install import InstallRefused, bundle_version, verify_read
 def test_what_is_added_is_read_in_order_and_by_everybody(tmp_path: Path) -> None:
     for what in ("one", "two"):
         update_log.append_entry(tmp_path, "amina", what)
-    assert [(entry.by, entry.what) for entry in update_log.read_entries(tmp_path)] == [
+    assert [(entry.requester, entry.action) for entry in update_log.read_entries(tmp_path)] == [
         ("amina", "one"),
         ("amina", "two"),
     ]
@@ -23,7 +23,7 @@ def test_it_has_a_bound_in_entries_and_in_words(tmp_path: Path) -> None:
         update_log.append_entry(tmp_path, "x" * 1000, f"{number} " + "y" * 1000)
     entries = update_log.read_entries(tmp_path)
     assert len(entries) == update_log.MAX_ENTRIES
-    assert entries[0].what.startswith("5 ")
+    assert entries[0].action.startswith("5 ")
     assert (tmp_path / update_log.FILE_NAME).stat().st_size < 200_000
 
 
@@ -31,9 +31,9 @@ def test_lines_that_are_none_are_left_out(tmp_path: Path) -> None:
     update_log.append_entry(tmp_path, "amina", "one")
     path = tmp_path / update_log.FILE_NAME
     path.write_bytes(b"\xff\n{}\n" + path.read_bytes() + b'{"id":')
-    assert [entry.what for entry in update_log.read_entries(tmp_path)] == ["one"]
+    assert [entry.action for entry in update_log.read_entries(tmp_path)] == ["one"]
     update_log.append_entry(tmp_path, "amina", "two")
-    assert [entry.what for entry in update_log.read_entries(tmp_path)] == ["one", "two"]
+    assert [entry.action for entry in update_log.read_entries(tmp_path)] == ["one", "two"]
 
 
 def test_what_has_not_been_told_is_what_comes_after(tmp_path: Path) -> None:

@@ -108,14 +108,14 @@ def test_a_change_on_trial_restarts_the_agent_and_is_confirmed(
     pid = container.pid(agent)
     technician.press_enter()
     log_in(technician, container)
-    said = technician.type("config set health.every_s 31", r"power cut\.\s+casa-0001> $")
+    said = technician.type("config set health.interval_s 31", r"power cut\.\s+casa-0001> $")
     assert "The agent restarts with it now." in said
     container.wait_for(lambda: container.pid(agent) not in (None, pid), "agent anew")
-    assert "Kept: health.every_s." in technician.type("config confirm")
-    assert "every_s = 31" in (container.root / "etc/vigie/vigie.toml").read_text()
-    technician.type("config set health.every_s 30", r"power cut\.\s+casa-0001> $")
-    assert "Undone: health.every_s." in technician.type("config undo")
-    assert "every_s = 31" in (container.root / "etc/vigie/vigie.toml").read_text()
+    assert "Kept: health.interval_s." in technician.type("config confirm")
+    assert "interval_s = 31" in (container.root / "etc/vigie/vigie.toml").read_text()
+    technician.type("config set health.interval_s 30", r"power cut\.\s+casa-0001> $")
+    assert "Undone: health.interval_s." in technician.type("config undo")
+    assert "interval_s = 31" in (container.root / "etc/vigie/vigie.toml").read_text()
     technician.type("logout", "not logged in")
 
 
@@ -179,26 +179,26 @@ def test_the_agents_user_may_ask_root_for_an_update_and_is_told(container: Conta
     python = f"{CHECKOUT}/.venv/bin/python -P"
     environment = f"PYTHONPATH={CHECKOUT}"
     start = f"ExecStart=\nExecStart={python} -m agent.update.request_service\n"
-    stop = f"ExecStopPost=\nExecStopPost={python} -m agent.update.request_service ended\n"
+    stop = f"ExecStopPost=\nExecStopPost={python} -m agent.update.request_service stopped\n"
     for kind, more in (
         ("path", ""),
         ("service", f"[Service]\nEnvironment={environment}\n{start}{stop}"),
     ):
-        folder = container.root / f"etc/systemd/system/vigie-update-asked.{kind}.d"
+        folder = container.root / f"etc/systemd/system/vigie-update-request.{kind}.d"
         folder.mkdir()
         (folder / "test.conf").write_text(f"[Unit]\nConditionKernelCommandLine=\n{more}")
     container.run("systemctl", "daemon-reload")
-    container.run("systemctl", "start", "vigie-update-asked.path")
+    container.run("systemctl", "start", "vigie-update-request.path")
     as_vigie = ("setpriv", "--reuid=vigie", "--regid=vigie", "--clear-groups")
     ask = (
         "import os; from pathlib import Path; from agent.update import request_file; "
         "os.umask(0o077); request_file.submit_request(Path('/run/vigie-update'), 'status', 'amina')"
     )
     container.run(*as_vigie, "env", environment, *python.split(), "-c", ask)
-    told = container.root / "run/vigie-update/told"
+    told = container.root / "run/vigie-update/status.json"
     container.wait_for(lambda: told.exists() and "failed" in told.read_text(), "an answer")
     assert "rauc.slot=A or B: not on the kernel's command line" in told.read_text()
-    assert '"by":"amina"' in told.read_text()
-    assert not (told.parent / "asked").exists()
-    container.run(*as_vigie, "sh", "-c", "! rm -f /run/vigie-update/told")
+    assert '"requester":"amina"' in told.read_text()
+    assert not (told.parent / "request.json").exists()
+    container.run(*as_vigie, "sh", "-c", "! rm -f /run/vigie-update/status.json")
     assert told.stat().st_uid == 0

@@ -31,7 +31,7 @@ def desk(box: UpdateBox) -> UpdateClient:
 
 
 def unit(box: UpdateBox, *words: str) -> int:
-    """What vigie-update-asked.service does: its exit code."""
+    """What vigie-update-request.service does: its exit code."""
     order = [sys.executable, "-P", "-m", "agent.update.request_service", "--root", box.root, *words]
     return subprocess.run(order, env=box.environ, check=False).returncode
 
@@ -42,16 +42,19 @@ def done(
     """An order of amina's, and how it ended."""
     order = desk.submit_request(do, "amina", bundle)
     assert unit(box) == 0
-    assert unit(box, "ended") == 0
+    assert unit(box, "stopped") == 0
     told = desk.read_status()
     assert told is not None
-    assert (told.id, told.do, told.by) == (order, do, "amina")
-    assert [path.name for path in (box.root / FOLDER).iterdir()] == ["told"]
+    assert (told.id, told.action, told.requester) == (order, do, "amina")
+    assert [path.name for path in (box.root / FOLDER).iterdir()] == ["status.json"]
     return told
 
 
 def story_of(box: UpdateBox) -> list[tuple[str, str]]:
-    return [(entry.by, entry.what) for entry in update_log.read_entries(box.root / "state/rauc")]
+    return [
+        (entry.requester, entry.action)
+        for entry in update_log.read_entries(box.root / "state/rauc")
+    ]
 
 
 def test_the_slots_are_told(box: UpdateBox, desk: UpdateClient) -> None:
@@ -154,7 +157,7 @@ def test_what_is_on_trial_is_told_and_marked_good(
     assert "on trial: slot A comes back" in done(box, desk, "status").lines[1]
     authority.make_bundle(box.root / STICK / "new.raucb", "3.0.0")
     assert "on trial" in done(box, desk, "install", f"/{STICK}/new.raucb").lines[0]
-    assert done(box, desk, "good").state == "done"
+    assert done(box, desk, "mark_good").state == "done"
     assert box.slots.read_selection().default == "B"
     assert story_of(box) == [("amina", "update: what runs was marked good")]
 
@@ -169,7 +172,7 @@ def test_what_fell_back_needs_the_word_good_first(
     told = done(box, desk, "install", f"/{STICK}/new.raucb")
     why = "find out why first; update good accepts it, then try again"
     assert told.lines == (f"version 2.0.0 fell back here or was rolled back: {why}",)
-    assert done(box, desk, "good").state == "done"
+    assert done(box, desk, "mark_good").state == "done"
     told = done(box, desk, "install", f"/{STICK}/new.raucb")
     assert "fell back" not in told.lines[0]
 
@@ -187,7 +190,7 @@ def test_what_was_rolled_back_needs_the_word_good_first(
     authority.make_bundle(box.root / STICK / "new.raucb", "2.0.0")
     told = done(box, desk, "install", f"/{STICK}/new.raucb")
     assert "version 2.0.0 fell back here or was rolled back" in told.lines[0]
-    assert done(box, desk, "good").state == "done"
+    assert done(box, desk, "mark_good").state == "done"
     assert "rolled back" not in done(box, desk, "install", f"/{STICK}/new.raucb").lines[0]
 
 
@@ -200,20 +203,20 @@ def test_another_update_that_is_under_way_is_told(box: UpdateBox, desk: UpdateCl
 def test_a_second_request_waits_until_it_is_its_turn(box: UpdateBox, desk: UpdateClient) -> None:
     first = desk.submit_request("status", "amina")
     with pytest.raises(ConsoleError, match="another order waits already"):
-        desk.submit_request("good", "omar")
+        desk.submit_request("mark_good", "omar")
     request_file.take_request(box.root / FOLDER, request_service.allowed_uids())
     second = desk.submit_request("status", "omar")
     assert not desk.withdraw_request(first)
     assert unit(box) == 0
     told = desk.read_status()
     assert told is not None
-    assert (told.id, told.by) == (second, "omar")
+    assert (told.id, told.requester) == (second, "omar")
 
 
 def test_what_is_no_request_is_dropped_and_nothing_is_done(
     box: UpdateBox, desk: UpdateClient
 ) -> None:
-    (box.root / FOLDER / "asked").write_text('{"do": "rollback", "by": "amina"}')
+    (box.root / FOLDER / "request.json").write_text('{"action": "rollback", "requester": "amina"}')
     assert unit(box) == 1
     assert unit(box) == 0, "nothing is asked for"
     assert desk.read_status() is None
@@ -231,8 +234,8 @@ def test_a_request_that_was_killed_has_failed(
     assert ended.returncode == -signal.SIGKILL
     told = desk.read_status()
     assert told is not None
-    assert told.state == "doing"
-    assert unit(box, "ended") == 0
+    assert told.state == "running"
+    assert unit(box, "stopped") == 0
     told = desk.read_status()
     assert told is not None
     assert (told.state, told.lines) == ("failed", (request_service.INTERRUPTED_MESSAGE,))

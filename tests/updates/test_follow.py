@@ -37,7 +37,7 @@ UPDATE = """
 [update]
 feed = "{feed}"
 public_key = "{key}"
-ca = "{ca}"
+ca_file = "{ca}"
 """
 
 
@@ -99,8 +99,8 @@ class Centre:
             "compatible": COMPATIBLE,
             "url": self.server.url("/new.raucb"),
             "sha256": hashlib.sha256(data).hexdigest(),
-            "bytes": len(data),
-            "share_percent": 100,
+            "size_bytes": len(data),
+            "rollout_percent": 100,
             **more,
         }
         text = msgspec.json.encode({"v": 1, "kind": "vigie-feed", "releases": [release]})
@@ -335,7 +335,7 @@ def test_what_is_installed_waits_for_the_window_to_reboot(
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"share_percent": 0}, "2.0.0: for 0 % of the boxes, and not yet for this one"),
+        ({"rollout_percent": 0}, "2.0.0: for 0 % of the boxes, and not yet for this one"),
         ({"version": "1.0.0"}, "nothing newer than 1.0.0"),
         ({"compatible": "vigie-pi-arm64"}, f"nothing for {COMPATIBLE}"),
     ],
@@ -363,7 +363,7 @@ def test_a_server_that_nobody_vouches_for_is_not_believed(
     centre.offers(newer)
     text = centre.config.read_text()
     centre.config.write_text(
-        "\n".join(line for line in text.splitlines() if not line.startswith("ca = "))
+        "\n".join(line for line in text.splitlines() if not line.startswith("ca_file = "))
     )
     done = box.run_vigie_update("check", "--config", centre.config, "--now")
     was_refused(box, done.returncode, done.stderr, "certificate")

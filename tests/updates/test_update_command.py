@@ -72,8 +72,8 @@ def test_the_status_is_told_to_people_and_to_machines(box: UpdateBox) -> None:
     told = json.loads(box.run_vigie_update("status", "--json").stdout)
     assert (told["booted"], told["default"], told["pending"]) == ("A", "A", None)
     assert told["compatible"] == COMPATIBLE
-    assert told["slots"]["A"] == {"state": "good", "version": "1.0.0", "runs": True}
-    assert told["slots"]["B"] == {"state": "bad", "version": None, "runs": False}
+    assert told["slots"]["A"] == {"state": "good", "version": "1.0.0", "booted": True}
+    assert told["slots"]["B"] == {"state": "bad", "version": None, "booted": False}
 
 
 def test_a_good_bundle_is_installed_from_a_file(box: UpdateBox, newer: Path) -> None:
@@ -216,7 +216,7 @@ def test_a_trial_is_told_marked_good_and_gone_back_from(box: UpdateBox, newer: P
     box.reboot("1.0.0")
     assert box.slots.booted == "A"
     assert box.slots.is_on_trial()
-    assert [entry.what for entry in update_log.read_entries(box.root / "state/rauc")] == [
+    assert [entry.action for entry in update_log.read_entries(box.root / "state/rauc")] == [
         "update: what runs was marked good",
         f"update: rollback: {done.stdout.strip()}",
     ]

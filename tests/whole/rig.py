@@ -29,7 +29,7 @@ state = "state"
 [broker]
 url = "{url}"
 [health]
-every_s = 5
+interval_s = 5
 [[camera]]
 name = "north"
 {camera}

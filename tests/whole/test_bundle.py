@@ -161,7 +161,7 @@ def test_the_bundle_of_a_box_that_has_run_is_signed_and_verified_by_the_command_
     assert "good" in capsys.readouterr().out
     assert main(["bundle", "verify", made["path"], "--public-key", "A" * 43 + "="]) == 1
     assert "BROKEN" in capsys.readouterr().out
-    assert {one["name"] for one in made["left_out"]} >= {"health.json", "flight.ndjson"}
+    assert {one["name"] for one in made["omitted"]} >= {"health.json", "flight.ndjson"}
     # The usual tools agree.
     with tarfile.open(made["path"]) as archive:
         archive.extractall(tmp_path / "x", filter="data")
@@ -218,7 +218,7 @@ def test_what_the_disk_does_not_give_is_told_and_never_a_traceback(tmp_path: Pat
         raise PermissionError(13, "Permission denied", "journalctl")
 
     made = make.make_bundle(config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=refused)
-    told = {one.name: one.why for one in made.left_out}
+    told = {one.name: one.reason for one in made.omitted}
     assert told["journal.txt"] == "journalctl: Permission denied"
     assert "no good page" in told["flight.ndjson"]
     assert told["custody.chain"].endswith("Is a directory")

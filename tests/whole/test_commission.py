@@ -175,7 +175,7 @@ def test_a_box_is_commissioned_its_record_is_signed_and_nothing_has_changed_then
     assert "NOT GOOD: aim of tram: no picture: camera 'tram'" in said
     record, pictures = certificate.read_verified(out)
     north, tram = record.cameras
-    assert (record.box, record.by) == ("pole-17", "omar")
+    assert (record.box, record.technician) == ("pole-17", "omar")
     assert (north.width_px, north.height_px, north.masks) == (
         PREVIEW_WIDTH_PX,
         PREVIEW_HEIGHT_PX,
@@ -192,7 +192,7 @@ def test_a_box_is_commissioned_its_record_is_signed_and_nothing_has_changed_then
     capsys.readouterr()
     assert agent.run("--by", "omar", "--compare", "--json") == 0
     told = json.loads(capsys.readouterr().out)
-    assert {one["what"] for one in told["drifts"]} <= {"not compared"}
+    assert {one["kind"] for one in told["drifts"]} <= {"not compared"}
 
 
 def test_what_is_done_to_a_box_afterwards_is_told(
@@ -269,7 +269,7 @@ def test_a_technician_at_a_terminal_is_shown_the_picture_and_asked_for_each_part
     assert "NOT GOOD: focus of north: the lens is dirty" in text
     assert sum(len(line.rstrip()) > 60 for line in text.splitlines()) > 10  # the picture
     record, _ = certificate.read_verified(certificate.find_newest(agent.folder))
-    parts = [(one.part, one.of, one.good) for one in record.answers]
+    parts = [(one.item, one.subject, one.good) for one in record.answers]
     assert ("aim", "north", True) in parts
     assert ("focus", "north", False) in parts
     assert ("clock", None, True) in parts

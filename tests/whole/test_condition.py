@@ -53,7 +53,7 @@ class Pole:
         self.state = folder / "state"
         self.state.mkdir()
         text = CONFIG.format(url=url, camera=fake_camera_toml()).replace(
-            "every_s = 5", "every_s = 1"
+            "interval_s = 5", "interval_s = 1"
         )
         (folder / "vigie.toml").write_text(text)
         (folder / "scene.toml").write_text(SCENE)

@@ -125,7 +125,7 @@ def test_a_change_is_checked_tried_confirmed_and_written_down(dead: Path, sit: S
     ("line", "why"),
     [
         ("config set console.language de", "console.language = 'de'"),
-        ("config set health.every_s 0", "health.every_s = 0"),
+        ("config set health.interval_s 0", "health.interval_s = 0"),
         ("config set broker.url http://x", "broker.url = 'http://x': not a broker's address"),
     ],
 )

@@ -29,7 +29,7 @@ state = "state"
 [broker]
 url = "{url}"
 [health]
-every_s = 2
+interval_s = 2
 [[camera]]
 name = "north"
 driver = "fake"

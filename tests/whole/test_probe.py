@@ -57,7 +57,7 @@ def test_cameras_that_speak_onvif_are_found_and_adopted(
         tables["camera"][0]["name"],
     )
     (alone,) = refused["onvif"]["found"]
-    assert alone["problem"] == {"kind": "protocol", "said": "wants a user and a password"}
+    assert alone["problem"] == {"kind": "protocol", "message": "wants a user and a password"}
     assert "ONVIF cameras: absent: interface 'eth7': not there; allowed: street, yard" in nowhere
 
 
@@ -107,7 +107,7 @@ def test_a_camera_module_is_found_in_a_process_of_its_own(
         monkeypatch.setenv(name, value)
     with virtual_camera.installed_pipeline():
         told, tables = json.loads(vigie("--json")), vigie("--toml")
-    (module,) = told["modules"]["found"]
+    (module,) = told["camera_modules"]["found"]
     assert (module["number"], module["model"]) == (0, "Virtual0")
     (camera,) = tomllib.loads(tables)["camera"]
     assert camera == {"name": "csi0", "driver": "csi", "options": {"camera": module["id"]}}

@@ -247,7 +247,7 @@ def test_a_signed_certificate_may_come_back_on_the_card(box: BoxTree) -> None:
     assert (box.config / "box.pem").read_text() == signed
     assert tls.load_ssl_context(configuration.load(box.config / "vigie.toml").broker) is not None
     assert not (box.state / "enrol/request.key").exists()
-    box.insert_card(changed_settings(files={"box.pem": signed}, health={"every_s": 60}))
+    box.insert_card(changed_settings(files={"box.pem": signed}, health={"interval_s": 60}))
     assert "for another key" not in box.run_provision()
     assert (box.config / "box.pem").read_text() == signed
 
@@ -278,7 +278,7 @@ def test_a_certificate_that_came_by_the_console_stays(box: BoxTree) -> None:
     # What `enrol certificate` does, see test_enrol.py.
     (box.config / "box.pem").write_text(signed)
     (box.state / "enrol/request.key").unlink()
-    box.insert_card(changed_settings(health={"every_s": 60}))
+    box.insert_card(changed_settings(health={"interval_s": 60}))
     box.run_provision()
     assert (box.config / "box.pem").read_text() == signed
 

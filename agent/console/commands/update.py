@@ -42,7 +42,7 @@ def run(terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
             else:
                 terminal.print("Nothing is changed.")
         case ["good"]:
-            terminal.print(*_run_action(terminal, box, "good"))
+            terminal.print(*_run_action(terminal, box, "mark_good"))
         case _:
             raise UserError(f"update {' '.join(argv)}: allowed: status, usb, rollback, good")
 
@@ -50,9 +50,9 @@ def run(terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
 def _print_status(terminal: Terminal, box: Box) -> None:
     """Of what was asked before it is told once more: whoever asked may have been cut off."""
     last_progress = box.update_client.read_status()
-    if last_progress is not None and last_progress.do != "status":
+    if last_progress is not None and last_progress.action != "status":
         terminal.print(_summarize(last_progress))
-        if last_progress.state == "doing":
+        if last_progress.state == "running":
             return
     terminal.print(*_run_action(terminal, box, "status"))
 
@@ -80,7 +80,7 @@ def _run_action(
     """
     client = box.update_client
     last_progress = client.read_status()
-    if last_progress is not None and last_progress.state == "doing":
+    if last_progress is not None and last_progress.state == "running":
         raise ConsoleError(_summarize(last_progress))
     request_id = client.submit_request(action, box.technician, bundle)
     last_progress_ns, step_shown = terminal.clock_ns(), ""
@@ -91,12 +91,12 @@ def _run_action(
             if progress.step not in ("", step_shown):
                 step_shown = progress.step
                 terminal.overwrite_line(f"{step_shown} ...")
-            if progress.state != "doing":
+            if progress.state != "running":
                 break
         elif terminal.clock_ns() - last_progress_ns > ANSWER_TIMEOUT_S * 1e9:
             client.withdraw_request(request_id)
             raise ConsoleError(
-                f"no answer within {ANSWER_TIMEOUT_S:.0f} s: vigie-update-asked does not run"
+                f"no answer within {ANSWER_TIMEOUT_S:.0f} s: vigie-update-request does not run"
             )
         if terminal.read_key(POLL_INTERVAL_S) == "cancel":
             withdrawn = client.withdraw_request(request_id)
@@ -115,8 +115,8 @@ def _run_action(
 
 def _summarize(progress: UpdateRequestStatus) -> str:
     """One order, and what became of it."""
-    outcome = {"doing": f"under way, {progress.step}", "done": "done", "failed": "NOT done"}[
+    outcome = {"running": f"under way, {progress.step}", "done": "done", "failed": "NOT done"}[
         progress.state
     ]
     details = f": {'; '.join(progress.lines)}" if progress.lines else ""
-    return f"{progress.do} by {progress.by}: {outcome.removesuffix(', ')}{details}"
+    return f"{progress.action} by {progress.requester}: {outcome.removesuffix(', ')}{details}"

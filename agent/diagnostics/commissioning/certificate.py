@@ -37,16 +37,16 @@ class ItemAnswer(msgspec.Struct, frozen=True, kw_only=True):
     asked. `of` is the camera or the head.
     """
 
-    part: ItemKind
-    of: str | None
-    found: str
+    item: ItemKind
+    subject: str | None
+    finding: str
     good: bool | None
     note: str | None = None
 
     @property
     def title(self) -> str:
         """The part, and of what."""
-        return f"{self.part} of {self.of}" if self.of else self.part
+        return f"{self.item} of {self.subject}" if self.subject else self.item
 
 
 class CameraRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ class CameraRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     name: Name
     picture: Sha256 | None
-    why: str | None
+    reason: str | None
     width_px: int
     height_px: int
     focus: float | None
@@ -84,10 +84,10 @@ class InstallationRecord(msgspec.Struct, frozen=True, kw_only=True):
     v: Annotated[int, msgspec.Meta(ge=1, le=1)] = 1
     box: str
     site: str
-    made: str
+    created_time: str
     clock_synced: bool
     clock_source: str
-    by: str
+    technician: str
     public_key: str
     version: str
     config: Sha256

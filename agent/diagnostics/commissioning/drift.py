@@ -60,14 +60,14 @@ _TAMPER_DRIFTS: dict[str, tuple[DriftKind, str]] = {
 class ConfigurationDrift(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is not as it was. `of` is the camera or the head."""
 
-    what: DriftKind
-    of: str | None
-    said: str
+    kind: DriftKind
+    subject: str | None
+    message: str
 
     @property
     def is_actionable(self) -> bool:
         """Whether somebody should do something about it."""
-        return self.what not in INFORMATIONAL_KINDS
+        return self.kind not in INFORMATIONAL_KINDS
 
 
 def find_drifts(
@@ -79,11 +79,11 @@ def find_drifts(
     """Everything that has changed; `before` and `after` are the cameras' pictures."""
     recorded_cameras = {camera.name: camera for camera in recorded.cameras}
     for name in sorted(recorded_cameras.keys() - {camera.name for camera in current.cameras}):
-        yield ConfigurationDrift(what="camera", of=name, said="it is gone")
+        yield ConfigurationDrift(kind="camera", subject=name, message="it is gone")
     for camera in current.cameras:
         old = recorded_cameras.get(camera.name)
         if old is None:
-            yield ConfigurationDrift(what="camera", of=camera.name, said="it is new")
+            yield ConfigurationDrift(kind="camera", subject=camera.name, message="it is new")
             continue
         yield from _view_drifts(
             old, camera, recorded_planes.get(camera.name), current_planes.get(camera.name)
@@ -92,17 +92,17 @@ def find_drifts(
     yield from _head_drifts(recorded, current)
     if recorded.connected and not current.connected:
         yield ConfigurationDrift(
-            what="link", of=None, said="there is no connection with the broker"
+            kind="link", subject=None, message="there is no connection with the broker"
         )
     elif recorded.centre_listening and not current.centre_listening:
-        yield ConfigurationDrift(what="link", of=None, said="no centre listens")
+        yield ConfigurationDrift(kind="link", subject=None, message="no centre listens")
     if recorded.clock_synced and not current.clock_synced:
-        yield ConfigurationDrift(what="clock", of=None, said="nobody sets it any more")
+        yield ConfigurationDrift(kind="clock", subject=None, message="nobody sets it any more")
     if recorded.config != current.config:
-        yield ConfigurationDrift(what="configuration", of=None, said="it was changed")
+        yield ConfigurationDrift(kind="configuration", subject=None, message="it was changed")
     if recorded.version != current.version:
         yield ConfigurationDrift(
-            what="software", of=None, said=f"{recorded.version} then, {current.version} now"
+            kind="software", subject=None, message=f"{recorded.version} then, {current.version} now"
         )
 
 
@@ -112,20 +112,22 @@ def _view_drifts(
     name = new.name
     if recorded_plane is None:
         yield ConfigurationDrift(
-            what="not compared", of=name, said=f"it showed nothing then: {old.why}"
+            kind="not compared", subject=name, message=f"it showed nothing then: {old.reason}"
         )
         return
     if current_plane is None:
-        yield ConfigurationDrift(what="no picture", of=name, said=new.why or "it shows nothing")
+        yield ConfigurationDrift(
+            kind="no picture", subject=name, message=new.reason or "it shows nothing"
+        )
         return
     if old.preset != new.preset:
         message = f"its head is at {new.preset or 'no preset'}, and was at {old.preset or 'none'}"
-        yield ConfigurationDrift(what="not compared", of=name, said=message)
+        yield ConfigurationDrift(kind="not compared", subject=name, message=message)
         return
     if recorded_plane.shape != current_plane.shape:
         message = f"{current_plane.shape[1]} x {current_plane.shape[0]}, it was {recorded_plane.shape[1]} x {recorded_plane.shape[0]}"
         yield ConfigurationDrift(
-            what="camera", of=name, said=f"its picture has another shape: {message}"
+            kind="camera", subject=name, message=f"its picture has another shape: {message}"
         )
         return
     tamper_kind = compare_to_reference(current_plane, recorded_plane)
@@ -134,16 +136,16 @@ def _view_drifts(
         message = (
             f"the view has moved by {shift_x:+.1%} of its width and {shift_y:+.1%} of its height"
         )
-        yield ConfigurationDrift(what="moved", of=name, said=message)
+        yield ConfigurationDrift(kind="moved", subject=name, message=message)
     elif tamper_kind is not None:
         kind, message = _TAMPER_DRIFTS[tamper_kind]
-        yield ConfigurationDrift(what=kind, of=name, said=message)
+        yield ConfigurationDrift(kind=kind, subject=name, message=message)
     elif _has_lost_focus(old.focus, new.focus):
         message = f"the focus is {new.focus or 0:.0f}, it was {old.focus:.0f}"
-        yield ConfigurationDrift(what="blurred", of=name, said=message)
+        yield ConfigurationDrift(kind="blurred", subject=name, message=message)
     elif _has_lean_changed(old.lean_deg, new.lean_deg):
         message = f"it leans by {new.lean_deg:+.1f} degrees, it was {old.lean_deg:+.1f}"
-        yield ConfigurationDrift(what="moved", of=name, said=message)
+        yield ConfigurationDrift(kind="moved", subject=name, message=message)
 
 
 def _measure_shift(recorded_plane: Plane, current_plane: Plane) -> tuple[float, float]:
@@ -178,16 +180,20 @@ def _has_lean_changed(old: float | None, new: float | None) -> bool:
 def _settings_drifts(old: CameraRecord, new: CameraRecord) -> Iterator[ConfigurationDrift]:
     if old.masks != new.masks:
         yield ConfigurationDrift(
-            what="masks", of=new.name, said=f"{old.masks} then, {new.masks} now"
+            kind="masks", subject=new.name, message=f"{old.masks} then, {new.masks} now"
         )
     for preset in sorted(old.scenes.keys() | new.scenes.keys()):
         if old.scenes.get(preset) != new.scenes.get(preset):
             suffix = f" at {preset}" if preset else ""
             yield ConfigurationDrift(
-                what="scene", of=new.name, said=f"its scene{suffix} was changed, with its masks"
+                kind="scene",
+                subject=new.name,
+                message=f"its scene{suffix} was changed, with its masks",
             )
     if old.model != new.model:
-        yield ConfigurationDrift(what="model", of=new.name, said="another model looks at it")
+        yield ConfigurationDrift(
+            kind="model", subject=new.name, message="another model looks at it"
+        )
 
 
 def _head_drifts(
@@ -199,10 +205,10 @@ def _head_drifts(
         old, new = recorded_heads.get(name), current_heads.get(name)
         if old is None or new is None:
             yield ConfigurationDrift(
-                what="head", of=name, said="it is new" if old is None else "it is gone"
+                kind="head", subject=name, message="it is new" if old is None else "it is gone"
             )
         elif new.presets is None and old.presets is not None:
-            yield ConfigurationDrift(what="head", of=name, said="it does not answer")
+            yield ConfigurationDrift(kind="head", subject=name, message="it does not answer")
         elif new.presets is not None and old.presets is not None:
             yield from _preset_drifts(name, old.presets, new.presets)
 
@@ -214,11 +220,17 @@ def _preset_drifts(
 ) -> Iterator[ConfigurationDrift]:
     for preset in sorted(old.keys() | new.keys()):
         if preset not in new:
-            yield ConfigurationDrift(what="head", of=name, said=f"its preset {preset} is gone")
+            yield ConfigurationDrift(
+                kind="head", subject=name, message=f"its preset {preset} is gone"
+            )
         elif preset not in old:
-            yield ConfigurationDrift(what="head", of=name, said=f"its preset {preset} is new")
+            yield ConfigurationDrift(
+                kind="head", subject=name, message=f"its preset {preset} is new"
+            )
         elif any(
             abs(a - b) > MAX_POSE_CHANGE_DEG
             for a, b in zip(old[preset][:2], new[preset][:2], strict=True)
         ):
-            yield ConfigurationDrift(what="head", of=name, said=f"its preset {preset} is elsewhere")
+            yield ConfigurationDrift(
+                kind="head", subject=name, message=f"its preset {preset} is elsewhere"
+            )

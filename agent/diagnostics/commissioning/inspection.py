@@ -88,7 +88,9 @@ class CommissioningSession:
         if copy_folder is not None and copy_folder.exists():
             raise UserError(f"--out {str(copy_folder)!r}: is there already; allowed: a new folder")
         record, planes = self._inspect(f"commissioned by {self._by}")
-        answers = [ask_technician(item, planes.get(item.of or "")) for item in _iter_items(record)]
+        answers = [
+            ask_technician(item, planes.get(item.subject or "")) for item in _iter_items(record)
+        ]
         pictures = {name: _encode_png(plane) for name, plane in planes.items()}
         record = msgspec.structs.replace(record, answers=tuple(answers))
         name = f"{self._clock.utc(self._clock.boottime_ns()):%Y%m%dT%H%M%S.%fZ}"
@@ -111,7 +113,7 @@ class CommissioningSession:
         except BadManifest as error:
             raise UserError(str(error)) from error
         current, current_planes = self._inspect(
-            f"compared with what was commissioned on {recorded.made}"
+            f"compared with what was commissioned on {recorded.created_time}"
         )
         return recorded, tuple(find_drifts(recorded, current, recorded_planes, current_planes))
 
@@ -129,10 +131,10 @@ class CommissioningSession:
         record = InstallationRecord(
             box=self._config.box.id,
             site=self._config.box.site,
-            made=self._utc_now(),
+            created_time=self._utc_now(),
             clock_synced=trust.synced,
             clock_source=trust.source,
-            by=self._by,
+            technician=self._by,
             public_key=self.public_key,
             version=__version__,
             config=hashlib.sha256(msgspec.json.encode(self._config)).hexdigest(),
@@ -163,7 +165,7 @@ class CommissioningSession:
             CameraRecord(
                 name=camera.name,
                 picture=picture_sha256,
-                why=reason,
+                reason=reason,
                 width_px=0 if plane is None else plane.shape[1],
                 height_px=0 if plane is None else plane.shape[0],
                 focus=_median([aim.focus for aim in aims]),
@@ -271,28 +273,28 @@ def _iter_items(record: InstallationRecord) -> Iterator[ItemAnswer]:
         camera_name = camera.name
         if camera.picture is None:
             yield ItemAnswer(
-                part="aim", of=camera_name, found=f"no picture: {camera.why}", good=False
+                item="aim", subject=camera_name, finding=f"no picture: {camera.reason}", good=False
             )
             continue
         lean = "" if camera.lean_deg is None else f", leans {camera.lean_deg:+.1f} degrees"
         yield ItemAnswer(
-            part="aim", of=camera_name, found=f"exposure {camera.exposure}{lean}", good=None
+            item="aim", subject=camera_name, finding=f"exposure {camera.exposure}{lean}", good=None
         )
         focus = "nothing to focus on" if camera.focus is None else f"{camera.focus:.0f} of about 70"
-        yield ItemAnswer(part="focus", of=camera_name, found=focus, good=None)
+        yield ItemAnswer(item="focus", subject=camera_name, finding=focus, good=None)
         masks_text = f"{camera.masks} masks" if camera.masks else "nothing is masked"
-        yield ItemAnswer(part="masks", of=camera_name, found=masks_text, good=None)
+        yield ItemAnswer(item="masks", subject=camera_name, finding=masks_text, good=None)
     for head in record.heads:
         presets = head.presets
         found = "it does not answer" if presets is None else ", ".join(presets) or "no presets"
         yield ItemAnswer(
-            part="head", of=head.name, found=found, good=False if presets is None else None
+            item="head", subject=head.name, finding=found, good=False if presets is None else None
         )
     centre = "a centre listens" if record.centre_listening else "no centre listens"
     link_text = f"connected, {centre}" if record.connected else "not connected"
-    yield ItemAnswer(part="link", of=None, found=link_text, good=record.connected)
+    yield ItemAnswer(item="link", subject=None, finding=link_text, good=record.connected)
     clock_text = f"set by {record.clock_source}" if record.clock_synced else "nobody sets it"
-    yield ItemAnswer(part="clock", of=None, found=clock_text, good=record.clock_synced)
+    yield ItemAnswer(item="clock", subject=None, finding=clock_text, good=record.clock_synced)
 
 
 def _median(values: list[float | None]) -> float | None:

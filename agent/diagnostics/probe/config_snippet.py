@@ -93,10 +93,10 @@ class _UniqueNames:
 
 
 def _local_camera_tables(result: ProbeResult, names: _UniqueNames) -> Iterator[str]:
-    for module in result.modules.found:
+    for module in result.camera_modules.found:
         if not module.usb:
             yield _csi_camera_table(module, names.allocate(f"csi{module.number}"))
-    for device in result.devices.found:
+    for device in result.video_devices.found:
         if device.camera:
             yield _v4l2_camera_table(device, names.allocate(f"usb-{device.name or 'camera'}"))
 

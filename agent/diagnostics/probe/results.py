@@ -20,12 +20,12 @@ class ProbeProblem(msgspec.Struct, frozen=True, kw_only=True):
     """Why something could not be asked: a kind of `drivers.errors`, or `denied`."""
 
     kind: str
-    said: str
+    message: str
 
 
 def problem_from(error: DriverError) -> ProbeProblem:
     """A driver's error."""
-    return ProbeProblem(kind=error.kind, said=str(error))
+    return ProbeProblem(kind=error.kind, message=str(error))
 
 
 class ProbeSection(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
@@ -61,9 +61,9 @@ class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
 
     v: Literal[1] = 1
     board: str | None = None
-    modules: ProbeSection[CameraModule] = ProbeSection()
-    devices: ProbeSection[VideoDevice] = ProbeSection()
-    ports: ProbeSection[FoundPort] = ProbeSection()
+    camera_modules: ProbeSection[CameraModule] = ProbeSection()
+    video_devices: ProbeSection[VideoDevice] = ProbeSection()
+    serial_ports: ProbeSection[FoundPort] = ProbeSection()
     pins: FoundPins = FoundPins()
     heads: ProbeSection[PortSearch] | None = None
     onvif: ProbeSection[FoundOnvif] | None = None

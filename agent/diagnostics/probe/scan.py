@@ -73,9 +73,9 @@ def probe(request: ProbeRequest, on_progress: OnProgress) -> ProbeResult:
     ports = find_ports()
     result = ProbeResult(
         board=read_board_model(),
-        modules=modules,
-        devices=ProbeSection(found=find_devices()),
-        ports=ProbeSection(found=ports),
+        camera_modules=modules,
+        video_devices=ProbeSection(found=find_devices()),
+        serial_ports=ProbeSection(found=ports),
         pins=_find_pins(),
     )
     if request.heads is not None:
@@ -122,7 +122,7 @@ def access_problem(
     message = (
         f"{', '.join(inaccessible)}: denied to this user; members of the group video may open it"
     )
-    return ProbeProblem(kind="denied", said=message)
+    return ProbeProblem(kind="denied", message=message)
 
 
 def _find_camera_modules() -> ProbeSection[camera_modules.CameraModule]:
@@ -141,7 +141,7 @@ def _find_pins() -> FoundPins:
         return FoundPins(chips=chips, factory=open_factory())
     except DriverError as error:
         kind = "denied" if any(chip.state == "denied" for chip in chips) else error.kind
-        return FoundPins(chips=chips, problem=ProbeProblem(kind=kind, said=str(error)))
+        return FoundPins(chips=chips, problem=ProbeProblem(kind=kind, message=str(error)))
 
 
 def _search_heads(
@@ -195,4 +195,6 @@ def _adopt(camera: FoundOnvif, request: NetworkProbeRequest) -> FoundOnvif:
             client.close()
     except DriverError as error:
         message = str(error).removeprefix(f"camera: {camera.url}: ")
-        return msgspec.structs.replace(camera, problem=ProbeProblem(kind=error.kind, said=message))
+        return msgspec.structs.replace(
+            camera, problem=ProbeProblem(kind=error.kind, message=message)
+        )

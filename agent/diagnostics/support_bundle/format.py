@@ -47,21 +47,21 @@ class BundleFile(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     data: bytes
-    cut: bool = False
+    truncated: bool = False
 
 
 class OmittedFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file that is not in the bundle, and why."""
 
     name: str
-    why: str
+    reason: str
 
 
 class SupportBundleInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Whose bundle it is. `made` is RFC 3339; `clock_synced`: whether that can be trusted."""
 
     box: str
-    made: str
+    created_time: str
     clock_synced: bool
     boot: str
     versions: dict[str, str]
@@ -73,7 +73,7 @@ class ManifestEntry(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     size_bytes: int
     sha256: Sha256
-    cut: bool
+    truncated: bool
 
 
 class SupportBundleManifest(SupportBundleInfo, frozen=True, kw_only=True):
@@ -84,7 +84,7 @@ class SupportBundleManifest(SupportBundleInfo, frozen=True, kw_only=True):
     v: Annotated[int, msgspec.Meta(ge=1, le=1)] = 1
     public_key: str | None
     files: tuple[ManifestEntry, ...]
-    left_out: tuple[OmittedFile, ...]
+    omitted: tuple[OmittedFile, ...]
 
 
 class SupportBundleVerification(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +93,7 @@ class SupportBundleVerification(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     ok: bool
-    why: str
+    reason: str
     manifest: SupportBundleManifest | None = None
     signed_by: str | None = None
 
@@ -115,7 +115,7 @@ def build_bundle(
     for file in bundle_files:
         fitted = _truncate(file)
         if len(fitted.data) > remaining_bytes or len(kept_files) == MAX_FILES:
-            omitted.append(OmittedFile(name=file.name, why="there was no room for it"))
+            omitted.append(OmittedFile(name=file.name, reason="there was no room for it"))
             continue
         remaining_bytes -= len(fitted.data)
         kept_files.append(fitted)
@@ -124,11 +124,14 @@ def build_bundle(
         public_key=public_key,
         files=tuple(
             ManifestEntry(
-                name=file.name, size_bytes=len(file.data), sha256=_sha256(file.data), cut=file.cut
+                name=file.name,
+                size_bytes=len(file.data),
+                sha256=_sha256(file.data),
+                truncated=file.truncated,
             )
             for file in kept_files
         ),
-        left_out=tuple(omitted),
+        omitted=tuple(omitted),
     )
     data_by_name = {MANIFEST_FILE: encode_manifest(manifest)}
     data_by_name |= {file.name: file.data for file in kept_files}
@@ -151,8 +154,8 @@ def verify(file: BinaryIO, known_key: str | None = None) -> SupportBundleVerific
         manifest = _read_manifest(files)
         signed_by = _check_sums(files, manifest, known_key)
     except BadManifest as error:
-        return SupportBundleVerification(ok=False, why=str(error), manifest=manifest)
-    return SupportBundleVerification(ok=True, why="good", manifest=manifest, signed_by=signed_by)
+        return SupportBundleVerification(ok=False, reason=str(error), manifest=manifest)
+    return SupportBundleVerification(ok=True, reason="good", manifest=manifest, signed_by=signed_by)
 
 
 def unpack(file: BinaryIO) -> dict[str, bytes]:
@@ -233,7 +236,7 @@ def _truncate(file: BundleFile) -> BundleFile:
     if len(file.data) <= MAX_FILE_BYTES:
         return file
     tail = file.data[-MAX_FILE_BYTES:]
-    return msgspec.structs.replace(file, data=tail[tail.find(b"\n") + 1 :], cut=True)
+    return msgspec.structs.replace(file, data=tail[tail.find(b"\n") + 1 :], truncated=True)
 
 
 def _pack(folder: str, files: dict[str, bytes]) -> bytes:

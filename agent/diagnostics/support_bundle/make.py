@@ -52,7 +52,7 @@ class SupportBundleResult(msgspec.Struct, frozen=True, kw_only=True):
     path: Path
     size_bytes: int
     files: tuple[str, ...]
-    left_out: tuple[OmittedFile, ...]
+    omitted: tuple[OmittedFile, ...]
     signed_by: str | None
 
 
@@ -89,14 +89,16 @@ def make_bundle(
         redacted = redactor.redact(redact_config(tables))
         bundle_files.insert(0, BundleFile(name="config.json", data=_encode_json(redacted)))
     else:
-        omitted.insert(0, OmittedFile(name="config.json", why=redactor.redact_text(config_error)))
+        omitted.insert(
+            0, OmittedFile(name="config.json", reason=redactor.redact_text(config_error))
+        )
     public_key = None if identity is None else base64.b64encode(identity.public_key_raw).decode()
     name = f"vigie-bundle-{box_id}-{now:%Y%m%dT%H%M%SZ}"
     data = build_bundle(
         name,
         SupportBundleInfo(
             box=box_id,
-            made=rfc3339(now),
+            created_time=rfc3339(now),
             clock_synced=clock.trust().synced,
             boot=boot_id(),
             versions=dict(_iter_versions()),
@@ -112,7 +114,7 @@ def make_bundle(
         path=path,
         size_bytes=len(data),
         files=tuple(content.name for content in bundle_files),
-        left_out=tuple(omitted),
+        omitted=tuple(omitted),
         signed_by=public_key,
     )
 

@@ -69,10 +69,10 @@ class SupportBundleSources(msgspec.Struct, frozen=True, kw_only=True):
             try:
                 bundle_files.append(BundleFile(name=name, data=read()))
             except _NotAvailable as unavailable:
-                omitted.append(OmittedFile(name=name, why=str(unavailable)))
+                omitted.append(OmittedFile(name=name, reason=str(unavailable)))
             except OSError as error:
                 reason = f"{error.filename or name}: {error.strerror or error}"
-                omitted.append(OmittedFile(name=name, why=self.redactor.redact_text(reason)))
+                omitted.append(OmittedFile(name=name, reason=self.redactor.redact_text(reason)))
         return bundle_files, omitted
 
     def _iter_sources(self) -> Iterator[tuple[str, Callable[[], bytes]]]:
