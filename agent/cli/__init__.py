@@ -1,11 +1,12 @@
-"""The command line: one file for each command, and no logic.
+"""The command line: one module for each command, and no logic.
 
-Each offers `add_parser(commands)`, which binds `run(args) -> int`.
+Each module has `add_parser(commands)`, which sets `run(args) -> int` as the parser's default.
 """
 
 import importlib
 import importlib.util
 
+from agent.base.errors import UserError
 from agent.cli.commands import Commands
 
 COMMANDS = (
@@ -29,25 +30,32 @@ COMMANDS = (
     "update",
     "flash",
 )
-"""In the order in which a newcomer meets them."""
+"""All commands, in the order in which a newcomer needs them."""
 
 CENTRE_COMMANDS = frozenset({"demo", "replay", "detect", "watch", "console-code", "flash"})
-"""Commands of `centre.cli`, which a box does not have."""
+"""Commands in `centre.cli`, a package that is not installed on a box."""
+
+_BOX_COMMANDS = tuple(name for name in COMMANDS if name not in CENTRE_COMMANDS)
 
 
 def add_parsers(commands: Commands, requested: str | None) -> None:
-    """Add the command that is asked for, or every one where none of them is.
+    """Add the requested command, or all commands of this machine if none is requested.
 
-    The others stay unloaded: on a box `run` does not carry what the office's commands import.
+    The other commands are not imported: `run` must not load what only the centre needs.
+    Raises: UserError if the requested command is not installed on this machine.
     """
-    for name in (requested,) if requested in COMMANDS else COMMANDS:
-        if (module := _module_name(name)) is not None:
-            importlib.import_module(module).add_parser(commands)
+    installed = COMMANDS if has_centre() else _BOX_COMMANDS
+    if requested in COMMANDS and requested not in installed:
+        raise UserError(
+            f"{requested}: a command of the centre, and centre/ is not installed on this machine; "
+            f"allowed: {', '.join(installed)}"
+        )
+    for name in (requested,) if requested in installed else installed:
+        package = "centre.cli" if name in CENTRE_COMMANDS else "agent.cli"
+        module = importlib.import_module(f"{package}.{name.replace('-', '_')}")
+        module.add_parser(commands)
 
 
-def _module_name(name: str) -> str | None:
-    """The module of one command, or None if this machine has no `centre/`."""
-    file = name.replace("-", "_")
-    if name not in CENTRE_COMMANDS:
-        return f"agent.cli.{file}"
-    return f"centre.cli.{file}" if importlib.util.find_spec("centre") else None
+def has_centre() -> bool:
+    """Return whether the commands of the centre are installed on this machine."""
+    return importlib.util.find_spec("centre") is not None

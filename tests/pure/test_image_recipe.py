@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from agent.update import autoboot
-from images import apt_sources, bundles, image, image_files
+from images import apt_sources, bundles, image, image_files, tree
 from images.target import ARCHITECTURES, MKOSI_ARCHITECTURES, BuildTarget
 
 ROOT = Path(__file__).parents[2]
@@ -392,3 +393,11 @@ def test_what_is_no_squashfs_is_no_root_image(tmp_path: Path) -> None:
     file.write_bytes(bytes(100))
     with pytest.raises(SystemExit, match="no squashfs"):
         image_files.squashfs_bytes(file)
+
+
+def test_the_wheel_of_a_box_has_the_agent_and_no_centre(tmp_path: Path) -> None:
+    assert "centre" not in tree.SOURCES
+    pytest.importorskip("setuptools")
+    with zipfile.ZipFile(tree.build_agent_wheel(tmp_path)) as wheel:
+        packages = {name.split("/")[0] for name in wheel.namelist()}
+    assert {name for name in packages if not name.endswith(".dist-info")} == {"agent", "drivers"}
