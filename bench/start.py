@@ -26,7 +26,7 @@ from agent.base.clock import SystemClock
 from agent.recording.segment_name import PART_SUFFIX, parse_segment_name
 from agent.runtime.sd_notify import Notifier
 from agent.runtime.stage import StageThread
-from agent.runtime.supervisor import Supervisor
+from agent.runtime.supervisor import Order, Supervisor
 from bench import box, videos
 from bench.mosquitto import running_mosquitto
 from bench.table import Row
@@ -239,7 +239,6 @@ def hanging_row() -> Row:
     """From the moment when a vital stage hangs until the watchdog is not fed any more."""
     clock = SystemClock()
     stage = FailingStage()
-    thread = StageThread(stage, clock.boottime_ns, random.Random(1), vital=True)
     with (
         tempfile.TemporaryDirectory() as name,
         listen_as_systemd(Path(name) / "notify") as notify_socket,
@@ -250,7 +249,9 @@ def hanging_row() -> Row:
                 "WATCHDOG_USEC": str(int(WATCHDOG_S * 1e6)),
             }
         )
-        supervisor = Supervisor([[thread]], notifier, clock.boottime_ns)
+        supervisor = Supervisor(
+            {Order.CAPTURE: [stage]}, notifier, clock.boottime_ns, random.Random(1)
+        )
         notify_socket.settimeout(0)
         supervisor.start()
         stage.has_turned.wait()

@@ -37,7 +37,7 @@ def main() -> None:
     clock = SystemClock()
     frame_results: list[FrameResult] = []
 
-    def on_frame_result(_camera: str, _frame: Frame, frame_result: FrameResult) -> None:
+    def on_frame_result(_frame: Frame, frame_result: FrameResult) -> None:
         frame_results.append(frame_result)
 
     config, cameras = camera_source.load_sources(config_file, clock)
@@ -48,8 +48,9 @@ def main() -> None:
             clock,
             random.Random(1),
             notifier=Notifier(),
-            on_frame_result=on_frame_result,
         )
+        for pipeline in agent.pipelines:
+            pipeline.frame_listeners.append(on_frame_result)
         agent.start()
         while not signals.wait(agent.supervisor.check_interval_s):
             agent.supervisor.check()

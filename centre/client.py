@@ -13,7 +13,7 @@ from agent.base.errors import UserError
 from agent.config.configuration import BrokerConfig
 from agent.reporting import topics
 from agent.reporting.mqtt import tls
-from agent.reporting.mqtt.backoff import Backoff
+from agent.reporting.mqtt.backoff import ReconnectBackoff
 from agent.reporting.mqtt.connect_error import MqttConnectionError
 from agent.reporting.mqtt.paho_transport import (
     Connack,
@@ -131,7 +131,7 @@ class CentreClient:
         self._store = store
         self._on_connection_change = on_connection_change
         self._client_id = f"vigie-{'centre' if store else 'watch'}-{rng.getrandbits(32):08x}"
-        self._backoff = Backoff(rng)
+        self._backoff = ReconnectBackoff(rng)
         self._retry_s = 0.0
         self._transport: PahoTransport | None = None
         self._connected_since_s: float | None = None

@@ -1,22 +1,22 @@
-"""One camera's way through the agent: its captures, its recorder, its detection.
-
-Part of the wiring: `agent.app.agent` makes one lane for each camera of the configuration.
-"""
+"""Camera pipeline: the stages of one camera, from capture to recording, detection and ONVIF events."""
 
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from itertools import count
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
 from agent import __version__
 from agent.base.clock import Clock
-from agent.base.health_model import DegradationLevel
+from agent.base.health_model import CameraHealth, DegradationLevel, DetectorHealth
 from agent.base.model import Event, FrameResult, Segment, TrafficCounts
 from agent.capture.camera_source import CameraSource, OpenCamera
 from agent.capture.capture_stage import CaptureCounts, CaptureStage
 from agent.capture.onvif_events import OnvifEventFeed, OnvifEventStage
+from agent.capture.snapshot_command import CameraAccess
 from agent.config.configuration import RecordConfig
 from agent.detection.active_scene import ActiveScene
 from agent.detection.detect_stage import DetectStage
@@ -28,7 +28,10 @@ from agent.detection.rules.camera_lost import CameraLostRule
 from agent.detection.scene import Scene
 from agent.detection.tflite import TfliteDetector, open_detector
 from agent.faults.registry import FaultRegistry
+from agent.health.camera_watchdog import WatchedCamera
 from agent.health.load_shedding import CameraDuty
+from agent.health.rates import CameraCounters, CameraRates
+from agent.health.vitals.procfs import DEFAULT_ROOT
 from agent.recording import mask_store
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.encryption.key_wrapping import KEY_RING_CAPACITY, Sealer
@@ -36,10 +39,8 @@ from agent.recording.encryption.keys import KeyRing
 from agent.recording.record_stage import RecordStage
 from agent.recording.retention.retention_stage import RetentionStage
 from agent.recording.segment_writer import SegmentProvenance
-from agent.reporting.health_report import CameraCounts
 from agent.reporting.payloads import CameraCapabilities
 from agent.runtime.queues import LatestFrame, PacketQueue
-from agent.runtime.stage import Stage
 from drivers.contracts import Camera, StreamRequest
 from drivers.errors import MaskError
 from drivers.media import Frame, Polygon, StreamInfo
@@ -47,45 +48,72 @@ from drivers.media import Frame, Polygon, StreamInfo
 log = logging.getLogger(__name__)
 
 QUEUE_BYTES = 16_000_000
-"""Packets on their way to the recorder: half a minute of a 4 Mbit/s stream."""
+"""Bound of the packets that wait for the recorder: half a minute of a 4 Mbit/s stream."""
 
 
-class PipelineCallbacks(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a lane's results go. All are called from the lane's own threads."""
+OVERFLOW_REASON = "the disk or the recorder did not keep up"
+SUSPENDED_REASON = "recording was suspended: the box was overloaded"
 
-    on_event: Callable[[Event, bytes | None], None]
-    on_traffic_counts: Callable[[TrafficCounts], None]
-    on_gap: Callable[[str, int, int], None]
-    on_segment: Callable[[Segment], None]
-    on_frame_result: Callable[[str, Frame, FrameResult], None] | None
-    on_ended: Callable[[str], None]
-    on_suspended: Callable[[str, int, int], None] = lambda _camera, _begin_ns, _end_ns: None
+FrameListener = Callable[[Frame, FrameResult], None]
+"""Called with each frame that was processed and its result, on the detect thread, before its events."""
+
+
+class PipelinePublisher(Protocol):
+    """Destination of a pipeline's results. Called from the pipeline's own threads."""
+
+    def publish_event(self, event: Event, jpeg: bytes | None = None) -> None:
+        """Publish an event, with its thumbnail if it has one."""
+        ...
+
+    def publish_traffic_counts(self, counts: TrafficCounts) -> None:
+        """Publish one minute of traffic counts."""
+        ...
+
+    def publish_gap(self, camera: str, begin_ns: int, end_ns: int, reason: str) -> None:
+        """Publish that nothing was recorded from `begin_ns` to `end_ns`."""
+        ...
 
 
 class BoxServices(msgspec.Struct, frozen=True, kw_only=True):
-    """What all lanes of a box share."""
+    """The services that all pipelines and actuators of a box share.
 
+    `machine_root` is the folder that contains the machine's `proc` and `sys`.
+    """
+
+    state_dir: Path
     clock: Clock
     faults: FaultRegistry
     new_id: Callable[[int], str]
-    footage_dir: Path
-    masks_dir: Path
+    publisher: PipelinePublisher
     record_config: RecordConfig
     custody_log: CustodyLog
     retention: RetentionStage
     box_id: str
     config_version: str
+    machine_root: Path = DEFAULT_ROOT
+
+    @property
+    def footage_dir(self) -> Path:
+        """The folder of all cameras' footage."""
+        return self.state_dir / self.record_config.folder
+
+    @property
+    def masks_dir(self) -> Path:
+        """The folder of the masks that footage was recorded with."""
+        return self.state_dir / mask_store.MASKS_DIR
 
 
 class CameraPipeline:
-    """The stages of one camera, and what they have to say of themselves."""
+    """The stages of one camera. Listeners are added before the stages start."""
 
-    def __init__(
-        self, source: CameraSource, services: BoxServices, callbacks: PipelineCallbacks
-    ) -> None:
+    def __init__(self, source: CameraSource, services: BoxServices) -> None:
         self.config = source.config
         self._services = services
-        self._callbacks = callbacks
+        self.frame_listeners: list[FrameListener] = []
+        self.segment_listeners: list[Callable[[Segment], None]] = []
+        """Called with each closed footage file, on the record thread."""
+        self.ended = threading.Event()
+        """Set when the camera has played to its end."""
         self._camera_lost_rule = CameraLostRule(
             self.config.name, services.new_id, since_ns=services.clock.boottime_ns()
         )
@@ -119,28 +147,22 @@ class CameraPipeline:
                 provenance=self._make_provenance(),
                 sealer=self._make_sealer(),
                 on_gap=self._on_recorder_gap,
-                on_segment=callbacks.on_segment,
+                on_segment=self._on_segment,
                 is_suspended=lambda: not self.duty.can_record,
             )
         self.capture_stages = self._make_capture_stages(source)
         self.onvif_stage = self._make_onvif_stage(source.open_feed)
-        """What the camera reports itself, None where nobody wants to hear it."""
+        """Reads the camera's own events, None if the configuration subscribes to none."""
 
     @property
     def name(self) -> str:
         """The camera's name."""
         return self.config.name
 
-    @property
-    def stages(self) -> tuple[tuple[Stage, ...], ...]:
-        """In data order: captures, recorder, detection."""
-        record_stages = (self.record_stage,) if self.record_stage else ()
-        detect_stages = (self.detect_stage,) if self.detect_stage else ()
-        return self.capture_stages, record_stages, detect_stages
-
     def counts(self) -> CaptureCounts:
-        """Of all its streams together: the worst of their ages, the sum of what they gave. One that
-        rests is left out of what is only true of those that do not.
+        """Return the counts of all streams together: the oldest age, the sums of the counters.
+
+        `is_open` and the age leave out suspended streams.
         """
         all_counts = [capture.counts() for capture in self.capture_stages]
         active = [counts for counts in all_counts if not counts.is_suspended]
@@ -160,59 +182,97 @@ class CameraPipeline:
             readings=next((counts.readings for counts in all_counts if counts.readings), None),
         )
 
-    def camera_counts(self) -> CameraCounts:
-        """What the camera has given and its detector has done, for the report of health."""
+    def counters(self) -> CameraCounters:
+        """Return the counters that the health report's rates are computed from."""
         counts, detector = self.counts(), self.detector
-        return CameraCounts(
+        return CameraCounters(
+            t_ns=self._services.clock.boottime_ns(),
+            media=counts.frames if self.latest_frame else counts.packets,
+            inferences=detector.inference_count if detector else 0,
+            inference_cpu_ns=detector.cpu_ns if detector else 0,
+        )
+
+    def camera_health(self, rates: CameraRates) -> CameraHealth:
+        """Return the camera's health."""
+        counts, t_ns = self.counts(), self._services.clock.boottime_ns()
+        last_ns = counts.last_media_ns
+        return CameraHealth(
             name=self.name,
             open=counts.is_open,
-            media_count=counts.frames if self.latest_frame else counts.packets,
-            last_ns=counts.last_media_ns,
+            fps=rates.fps,
+            age_s=None if last_ns is None else max(0.0, (t_ns - last_ns) / 1e9),
             reconnects=counts.reconnects,
             frames_replaced=self.latest_frame.replaced if self.latest_frame else 0,
             packets_dropped=self.packet_queue.dropped if self.packet_queue else 0,
             last_error=counts.last_error,
-            is_detecting=self.detect_stage is not None,
-            model=detector.card.name if detector else None,
-            inferences=detector.inference_count if detector else 0,
-            inference_cpu_ns=detector.cpu_ns if detector else 0,
-            tracks=self.detect_stage.track_count if self.detect_stage else 0,
             readings=counts.readings,
             target_fps=self._target_fps(),
         )
 
+    def detector_health(self, rates: CameraRates) -> DetectorHealth | None:
+        """Return the detector's health, or None if nothing is detected on this camera."""
+        if self.detect_stage is None:
+            return None
+        return DetectorHealth(
+            camera=self.name,
+            model=self.detector.card.name if self.detector else None,
+            inferences_per_s=rates.inferences_per_s,
+            inference_ms=rates.inference_ms,
+            tracks=self.detect_stage.track_count,
+        )
+
+    def access(self) -> CameraAccess:
+        """Return who may see the camera's pictures, and whether it has any."""
+        owner_policy = self.config.institution
+        return CameraAccess(
+            viewers=owner_policy.viewers if owner_policy else None,
+            has_frames=self.detect_stage is not None,
+            is_suspended=lambda: not self.duty.can_detect,
+        )
+
+    def watch_spec(self) -> WatchedCamera:
+        """Return what the camera watchdog needs of this camera."""
+        return WatchedCamera(
+            name=self.name,
+            counts=self.counts,
+            on_check=self._on_check,
+            is_suspended=lambda: self.is_suspended,
+        )
+
+    def offer_frames_to(self, offer: Callable[[str, Frame], None]) -> None:
+        """Pass each processed frame to `offer`, with the camera's name."""
+        self.frame_listeners.append(lambda frame, _result: offer(self.name, frame))
+
     @property
     def is_suspended(self) -> bool:
-        """Whether nothing is taken from the camera now, because the box is under strain."""
+        """Return True if all streams are closed because the box is overloaded."""
         return bool(self.capture_stages) and all(
             capture.is_suspended for capture in self.capture_stages
         )
 
     def set_level(self, level: DegradationLevel) -> None:
-        """Do no more than a level allows, from the next turn of each stage on."""
+        """Limit the stages to a degradation level, from their next turn on."""
         gap = self.duty.set_level(level, self._services.clock.boottime_ns())
         if gap is not None and self.record_stage is not None:
-            self._callbacks.on_suspended(self.name, *gap)
+            self._services.publisher.publish_gap(self.name, *gap, SUSPENDED_REASON)
 
     def read_night_mode(self) -> bool | None:
-        """Whether the camera takes its pictures for darkness; None where it does not say."""
+        """Return True if the camera is in night mode, or None if it does not report that."""
         readings = self.counts().readings
         return None if readings is None else readings.night
 
     @property
     def is_masked(self) -> bool:
-        """Whether a scene of it hides something."""
+        """Return True if one of its scenes has masks."""
         return bool(self._masks)
 
     @property
     def masked_presets(self) -> Mapping[str, str]:
-        """The scene file of each preset, where one of them hides something, or one that cannot be
-        loaded may.
-        """
+        """The scene file of each preset, empty if none has masks and all could be loaded."""
         return self.config.detect.scenes if self.is_masked or self._refusal else {}
 
     def capabilities(self) -> CameraCapabilities:
-        """What the birth says of the camera."""
+        """Return the camera's entry in the birth message."""
         return CameraCapabilities(
             name=self.name,
             driver=self.config.driver,
@@ -220,10 +280,10 @@ class CameraPipeline:
             record=self.record_stage is not None,
         )
 
-    def on_check(self, t_ns: int, last_ns: int | None) -> None:
-        """A round of `agent.health.camera_watchdog`: tell when the camera is lost, and when it is back."""
+    def _on_check(self, t_ns: int, last_ns: int | None) -> None:
+        """Publish that the camera is lost, and that it is back. Called by the camera watchdog."""
         for event in self._camera_lost_rule.step(t_ns, last_ns):
-            self._callbacks.on_event(event, None)
+            self._services.publisher.publish_event(event)
 
     def _make_onvif_stage(
         self, open_feed: Callable[[], OnvifEventFeed] | None
@@ -236,11 +296,10 @@ class CameraPipeline:
             open_feed,
             self._services.clock.boottime_ns,
             self._services.new_id,
-            lambda event: self._callbacks.on_event(event, None),
+            self._services.publisher.publish_event,
         )
 
     def _make_sealer(self) -> Sealer | None:
-        """What seals this camera's footage, None where it lies plain."""
         return Sealer.from_config(
             self._services.record_config.recipient,
             box=self._services.box_id,
@@ -249,8 +308,9 @@ class CameraPipeline:
         )
 
     def _make_provenance(self) -> SegmentProvenance:
-        """What a receipt says of the making of this camera's footage. Where its stream turns out to
-        be encoded by its driver, the mask is burnt in, and the ring says that.
+        """Return the provenance for the receipts of this camera's footage.
+
+        If the driver encodes the stream, masks are burnt in: the segment writer corrects `mask_applied`.
         """
         return SegmentProvenance(
             software=f"vigie {__version__}",
@@ -300,7 +360,7 @@ class CameraPipeline:
             frames=frames,
             packets=packets,
             on_open=lambda info: self._on_open(info, frames, packets),
-            on_end=lambda: self._callbacks.on_ended(self.name),
+            on_end=self.ended.set,
             wanted=lambda: self.duty.limit(wanted),
         )
 
@@ -310,14 +370,14 @@ class CameraPipeline:
         return min(self.config.detect.fps, self._stream_fps or self.config.detect.fps)
 
     def _open_camera(self, open_camera: OpenCamera, wanted: StreamRequest) -> Camera:
-        """Open the camera, unless its masks can be neither kept nor drawn."""
+        """Open the camera. Raises: MaskError if its masks can be neither stored nor burnt in."""
         try:
             if wanted.has_masks:
                 mask_store.store(self._services.masks_dir, self._masks)
             camera = open_camera(wanted)
             self._check_burnt_in(camera, wanted)
         except OSError as error:
-            refusal = MaskError(f"camera {self.name!r}: masks cannot be kept: {error}")
+            refusal = MaskError(f"camera {self.name!r}: masks cannot be stored: {error}")
             self._raise_mask_fault(str(refusal))
             raise refusal from error
         except MaskError as error:
@@ -327,7 +387,10 @@ class CameraPipeline:
         return camera
 
     def _check_burnt_in(self, camera: Camera, wanted: StreamRequest) -> None:
-        """An export cannot tell where the head looked. Closes the camera and raises MaskRefused."""
+        """Close the camera and raise MaskError if turning masks could be applied only at export.
+
+        An export does not know where the head looked.
+        """
         if wanted.current_masks is not None and wanted.packets and not camera.info.masked:
             camera.close()
             raise MaskError(
@@ -336,22 +399,21 @@ class CameraPipeline:
             )
 
     def _build_wanted(self, *, packets: bool, fps: float) -> StreamRequest:
-        """What is asked of the camera, with what it must hide."""
         if self.active_scene is None:
             return StreamRequest(packets=packets, frames_fps=fps, masks=self._masks)
         masks_now = self.active_scene.masks if self.active_scene.has_masks else None
         return StreamRequest(packets=packets, frames_fps=fps, current_masks=masks_now)
 
     def _raise_mask_fault(self, reason: str) -> None:
-        log.error("%s: %s; stays closed", self.name, reason)
+        log.error("camera %s: %s; it stays closed", self.name, reason)
         self._services.faults.raise_fault("MSK-01", self.name, reason)
 
     def _load_detector(self) -> TfliteDetector | None:
-        """The detector, or None and a fault where the model is not what its card says."""
+        """Return the detector, or raise DET-01 and return None if the model does not match its card."""
         try:
             return open_detector(self.config.detect.model)
         except ModelRefused as error:
-            log.error("%s: %s; goes on without detection", self.name, error)
+            log.error("camera %s: %s; it runs without detection", self.name, error)
             self._services.faults.raise_fault("DET-01", self.name, str(error))
             return None
 
@@ -367,7 +429,6 @@ class CameraPipeline:
 
     def _make_detect_stage(self, frames: LatestFrame, scene: Scene | None) -> DetectStage:
         config = self.config
-        on_frame_result = self._callbacks.on_frame_result
         return DetectStage(
             config.name,
             frames,
@@ -377,11 +438,9 @@ class CameraPipeline:
                 track_ids=self._track_numbers,
             ),
             None if scene is None else RuleEngine(config.name, scene, self._services.new_id),
-            on_event=self._callbacks.on_event,
-            on_traffic_counts=self._callbacks.on_traffic_counts,
-            on_result=(lambda frame, result: on_frame_result(config.name, frame, result))
-            if on_frame_result
-            else None,
+            on_event=self._services.publisher.publish_event,
+            on_traffic_counts=self._services.publisher.publish_traffic_counts,
+            on_result=self._on_frame_result,
             snapshots=config.detect.snapshots,
         )
 
@@ -394,15 +453,22 @@ class CameraPipeline:
             self.record_stage.on_stream_opened(info)
 
     def _on_queue_overflow(self, begin_ns: int, end_ns: int) -> None:
-        """The queue was full."""
         if self.record_stage:
             self.record_stage.record_gap(begin_ns, end_ns)
 
     def _on_recorder_gap(self, begin_ns: int, end_ns: int) -> None:
-        self._callbacks.on_gap(self.name, begin_ns, end_ns)
+        self._services.publisher.publish_gap(self.name, begin_ns, end_ns, OVERFLOW_REASON)
+
+    def _on_frame_result(self, frame: Frame, result: FrameResult) -> None:
+        for listener in self.frame_listeners:
+            listener(frame, result)
+
+    def _on_segment(self, segment: Segment) -> None:
+        for listener in self.segment_listeners:
+            listener(segment)
 
 
 def _all_masks(source: CameraSource) -> tuple[Polygon, ...]:
-    """What its scenes hide, wherever a head turns it."""
+    """Return the masks of all scenes, for every preset of its head."""
     scenes = () if source.scenes is None else source.scenes.values()
     return (*source.scene.masks, *(mask for scene in scenes for mask in scene.masks))

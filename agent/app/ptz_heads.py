@@ -1,18 +1,28 @@
-"""The wiring of all heads of a box: their stages, the verb that moves them, what is said of them."""
+"""The pan-tilt heads of a box: their assembly, stages, health and capabilities."""
 
+import logging
 import random
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import partial
+from pathlib import Path
 
 import msgspec
 
-from agent.app.actuator_deps import ActuatorDeps
-from agent.app.actuator_specs import ActuatorSpecs, HeadSpec
-from agent.app.mounting import assemble_head
+from agent.app.actuator_specs import HeadSpec
+from agent.app.camera_pipeline import BoxServices, CameraPipeline
 from agent.base.clock import Clock
 from agent.base.health_model import HeadHealth
-from agent.base.model import FrameResult
+from agent.base.model import FrameResult, ShiftTolerance
+from agent.capture.snapshot_command import SnapshotSink
+from agent.config.heads import ForbiddenSector, HeadConfig
 from agent.faults.registry import FaultRegistry
+from agent.ptz.automation.auto_tracking import AutoTracker
+from agent.ptz.automation.guard_tours import GuardTours
+from agent.ptz.automation.panorama_scan import PanoramaScan
+from agent.ptz.head import PtzHead
 from agent.ptz.head_stage import HeadStage
+from agent.ptz.motion import sun
 from agent.ptz.ptz_command import HeadAssembly, PtzCommandHandler
 from agent.reporting.payloads import HeadCapabilities
 from agent.runtime.stage import Stage
@@ -20,36 +30,37 @@ from drivers.contracts import Ptz
 from drivers.media import Frame
 from drivers.serial_bus import BUSES
 
+log = logging.getLogger(__name__)
+
 HEADS_DIR = "heads"
 
 
 class PtzHeads:
-    """The heads of one box. Any thread may ask for health."""
+    """The heads of one box. `health` and `stop_pending` are thread-safe."""
 
     def __init__(
         self,
-        specs: ActuatorSpecs,
-        deps: ActuatorDeps,
-        clock: Clock,
-        faults: FaultRegistry,
+        specs: tuple[HeadSpec, ...],
+        services: BoxServices,
+        pipelines: Mapping[str, CameraPipeline],
+        snapshot_sink: SnapshotSink,
         rng: random.Random,
+        should_suspend_tours: Callable[[], bool],
     ) -> None:
+        clock, faults = services.clock, services.faults
         self._opened_heads: set[str] = set()
         self._assemblies = {
             spec.config.name: assemble_head(
                 msgspec.structs.replace(spec, open_ptz=partial(self._open, spec)),
-                deps.state_dir / HEADS_DIR / spec.config.name,
-                deps.mounted_cameras.get(spec.config.name),
-                deps.snapshot_sink,
+                services.state_dir / HEADS_DIR / spec.config.name,
+                pipelines.get(spec.config.camera or ""),
+                snapshot_sink,
                 clock,
                 faults,
                 rng,
-                deps.should_suspend_tours,
+                should_suspend_tours,
             )
-            for spec in specs.heads
-        }
-        self._assembly_by_camera = {
-            assembly.camera: assembly for assembly in self._assemblies.values() if assembly.camera
+            for spec in specs
         }
         self.handler = PtzCommandHandler(self._assemblies, clock.boottime_ns)
         self.stages: tuple[Stage, ...] = tuple(
@@ -59,30 +70,18 @@ class PtzHeads:
 
     @property
     def stop_pending(self) -> bool:
-        """Whether one of them was told to stop and nobody knows that it has. A head that was never
-        open has not been moved either.
-        """
+        """Return True if a head has not confirmed its stop. A head that was never open did not move."""
         return any(
             assembly.head.connection.stop_pending and name in self._opened_heads
             for name, assembly in self._assemblies.items()
         )
 
-    def on_frame_result(self, camera: str, frame: Frame, result: FrameResult) -> None:
-        """A frame that detection has looked at, and what it saw."""
-        assembly = self._assembly_by_camera.get(camera)
-        if assembly is None:
-            return
-        if assembly.panorama_scan is not None:
-            assembly.panorama_scan.offer(frame)
-        if assembly.tracker is not None:
-            assembly.tracker.on_frame_result(result)
-
     def health(self) -> tuple[HeadHealth, ...]:
-        """Of each head."""
+        """Return the health of each head."""
         return tuple(assembly.head.health() for assembly in self._assemblies.values())
 
     def capabilities(self) -> tuple[HeadCapabilities, ...]:
-        """For the birth."""
+        """Return the heads' entries in the birth message."""
         return tuple(_head_capabilities(assembly) for assembly in self._assemblies.values())
 
     def _open(self, spec: HeadSpec) -> Ptz:
@@ -91,8 +90,78 @@ class PtzHeads:
         return ptz
 
 
+def assemble_head(
+    spec: HeadSpec,
+    folder: Path,
+    pipeline: CameraPipeline | None,
+    snapshot_sink: SnapshotSink,
+    clock: Clock,
+    faults: FaultRegistry,
+    rng: random.Random,
+    should_suspend_tours: Callable[[], bool],
+) -> HeadAssembly:
+    """Build a head with its tours and, if a camera of the box is mounted on it, panorama and tracking.
+
+    `folder` is the head's own. A camera without scenes per preset counts as not mounted.
+    """
+    config = spec.config
+    trusted_utc = partial(_trusted_utc, clock)
+    tours = GuardTours(
+        config.tour,
+        config.time_zone,
+        trusted_utc,
+        rng,
+        partial(log.warning, "head %s: %s", config.name),
+        should_suspend_tours,
+    )
+    scene = None if pipeline is None else pipeline.active_scene
+    head = PtzHead(
+        config,
+        spec.open_ptz,
+        folder,
+        clock,
+        faults,
+        movers=[tours],
+        dynamic_sectors=lambda t_ns: _sun_sectors(config, trusted_utc(t_ns)),
+        masked_scenes={} if pipeline is None or scene is None else pipeline.masked_presets,
+        on_rest_change=_ignore_rest if scene is None else scene.update_position,
+    )
+    panorama_scan = tracker = None
+    if pipeline is not None and scene is not None and config.fov_deg is not None:
+        access = pipeline.access()
+        panorama_scan = PanoramaScan(
+            head,
+            pipeline.name,
+            access,
+            config.fov_deg,
+            snapshot_sink,
+            clock.boottime_ns,
+            is_masked=scene.has_masks,
+        )
+        if config.tracking.enabled and access.has_frames:
+            tracker = AutoTracker(config.tracking, config.fov_deg, lambda: head.capabilities)
+            head.add_mover(tracker)
+        _subscribe(pipeline, panorama_scan, tracker)
+    return HeadAssembly(
+        head=head,
+        camera=config.camera,
+        guard_tours=tours,
+        panorama_scan=panorama_scan,
+        tracker=tracker,
+    )
+
+
+def _subscribe(pipeline: CameraPipeline, scan: PanoramaScan, tracker: AutoTracker | None) -> None:
+    def on_frame_result(frame: Frame, result: FrameResult) -> None:
+        scan.offer(frame)
+        if tracker is not None:
+            tracker.on_frame_result(result)
+
+    pipeline.frame_listeners.append(on_frame_result)
+
+
 def _line_noise_bytes(head: str) -> int:
-    """What came over the line of a head and was no message of anybody."""
+    """Return the bytes received on the head's serial line that belong to no message."""
     return sum(bus.noise_bytes for bus in BUSES.health() if head in bus.heads)
 
 
@@ -109,3 +178,16 @@ def _head_capabilities(assembly: HeadAssembly) -> HeadCapabilities:
         presets=tuple(preset.name for preset in head.presets()),
         tours=tuple(tour.name for tour in head.config.tour),
     )
+
+
+def _sun_sectors(config: HeadConfig, utc: datetime | None) -> tuple[ForbiddenSector, ...]:
+    sector = None if config.sun is None else sun.sun_sector(config.sun, utc)
+    return () if sector is None else (sector,)
+
+
+def _trusted_utc(clock: Clock, t_ns: int) -> datetime | None:
+    return clock.utc(t_ns) if clock.trust().synced else None
+
+
+def _ignore_rest(_preset: str | None, _settled: bool, _tolerance: ShiftTolerance | None) -> None:  # noqa: FBT001 - as the head calls it
+    """No camera of the box is mounted on the head."""

@@ -1,4 +1,4 @@
-"""What has happened becomes messages to the centre and receipts of custody: part of the wiring."""
+"""Publisher: turns events of the box into messages to the centre and receipts of custody."""
 
 from collections.abc import Collection
 
@@ -17,9 +17,6 @@ from agent.reporting import topics
 from agent.reporting.mqtt.connection import ReceivedCommand
 from agent.reporting.outbox.submit import MessageSubmitter
 from agent.reporting.payloads import CustodyHead, HoldBroken, RecordingGap, Restarted, UtcSpan
-
-OVERFLOW_REASON = "the disk or the recorder did not keep up"
-SUSPENDED_REASON = "the box was under strain, and did no more than say how it is"
 
 
 class Publisher:
@@ -42,7 +39,7 @@ class Publisher:
         self._clock = clock
 
     def publish_event(self, event: Event, jpeg: bytes | None = None) -> None:
-        """An event, with its picture where it has one; footage of it is held."""
+        """Send an event, with its thumbnail if it has one, and hold its footage."""
         hold = self._event_holds.on_event(event) if event.camera in self._recorded_cameras else None
         data = topics.build_event_data(
             event,
@@ -58,22 +55,16 @@ class Publisher:
             )
 
     def publish_traffic_counts(self, counts: TrafficCounts) -> None:
-        """A minute is over."""
+        """Send one minute of traffic counts."""
         begin, end = self._clock.utc(counts.begin_ns), self._clock.utc(counts.end_ns)
         self._submitter.submit(topics.build_traffic_counts_message(counts, begin=begin, end=end))
 
     def publish_restart(self, restart: Restarted) -> None:
-        """The agent has started again."""
+        """Send the report of a restart."""
         self._submitter.submit(topics.build_receipt_message(restart, self._clock.boottime_ns()))
 
-    def publish_suspended(self, camera: str, begin_ns: int, end_ns: int) -> None:
-        """Nothing was recorded, because the box must not."""
-        self.publish_gap(camera, begin_ns, end_ns, SUSPENDED_REASON)
-
-    def publish_gap(
-        self, camera: str, begin_ns: int, end_ns: int, reason: str = OVERFLOW_REASON
-    ) -> None:
-        """Something was not recorded."""
+    def publish_gap(self, camera: str, begin_ns: int, end_ns: int, reason: str) -> None:
+        """Send and enqueue the receipt of a recording gap."""
         gap = RecordingGap(
             camera=camera,
             begin=rfc3339(self._clock.utc(begin_ns)),
@@ -87,7 +78,7 @@ class Publisher:
         )
 
     def publish_hold_broken(self, hold: Hold) -> None:
-        """A hold could not be kept."""
+        """Send the receipt of a hold whose footage was evicted."""
         data = HoldBroken(
             hold=hold.id,
             camera=hold.camera,
@@ -99,22 +90,22 @@ class Publisher:
         self._submitter.submit(topics.build_receipt_message(data, self._clock.boottime_ns()))
 
     def publish_chain_head(self, head: ChainHead, t_ns: int) -> None:
-        """The newest receipt of the chain."""
+        """Send the head of the custody chain."""
         data = CustodyHead(seq=head.seq, sha256=head.sha256, time=head.time)
         self._submitter.submit(topics.build_receipt_message(data, t_ns))
 
     def record_clip_view(self, request: ClipRequest, by: str) -> None:
-        """Who looks is in the chain before he sees anything. Raises OSError."""
+        """Write the receipt of a clip before it is given out. Raises: OSError."""
         begin, end = (rfc3339(utc_from_unix_ns(ns)) for ns in (request.begin_ns, request.end_ns))
         self._record_view(request.camera, begin, end, by, "a clip was cut")
 
     def record_snapshot_view(self, camera: str, by: str, t_ns: int) -> None:
-        """The same for one picture."""
+        """Write the receipt of a snapshot before it is given out. Raises: OSError."""
         time = rfc3339(self._clock.utc(t_ns))
         self._record_view(camera, time, time, by, "a picture was asked for")
 
     def publish_snapshot(self, camera: str, jpeg: bytes, t_ns: int) -> None:
-        """A picture that was asked for."""
+        """Send a snapshot that was requested."""
         self._submitter.submit(
             topics.build_snapshot_message(
                 camera, jpeg, t_ns, event_id=None, max_bytes=SNAPSHOT_MAX_BYTES
@@ -122,7 +113,7 @@ class Publisher:
         )
 
     def publish_reply(self, reply: Reply, received: ReceivedCommand) -> None:
-        """What is said to a command that came over MQTT."""
+        """Send the reply to a command that came over MQTT."""
         self._submitter.submit(
             topics.build_reply_message(
                 reply,

@@ -6,17 +6,23 @@ file that other programs of the box read; the flight recorder.
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from agent.base.clock import Clock
-from agent.base.health_model import Degradation, DegradationLevel, FlightSample, HealthReport
+from agent.base.health_model import (
+    Degradation,
+    DegradationLevel,
+    FlightSample,
+    HealthReport,
+    Vitals,
+)
 from agent.faults.registry import FaultRegistry
 from agent.health import health_file
-from agent.health.degradation import DegradationPolicy
+from agent.health.degradation import DegradationPolicy, compute_load
 from agent.health.flight_recorder import FlightRecorder
 from agent.health.machine_faults import MachineFaults
-from agent.health.strain import compute_load
 from agent.health.vitals.machine import MachineMonitor
 
 log = logging.getLogger(__name__)
@@ -45,7 +51,7 @@ class HealthStage:
         folder: Path,
         boot: str,
         read_report: Callable[[], HealthReport],
-        on_level: Callable[[DegradationLevel], None],
+        level_listeners: Sequence[Callable[[DegradationLevel], None]],
         on_check: Callable[[int], None],
     ) -> None:
         self._machine_monitor = machine_monitor
@@ -56,7 +62,7 @@ class HealthStage:
         self._folder = folder
         self._boot = boot
         self._read_report = read_report
-        self._on_level = on_level
+        self._level_listeners = tuple(level_listeners)
         self._on_check = on_check
         self._degradation_policy = DegradationPolicy(clock.boottime_ns())
         self._due_ns = clock.boottime_ns()
@@ -91,7 +97,8 @@ class HealthStage:
             log.warning(
                 "does from now on: %s (%s)", degradation.level, degradation.reason or "calm"
             )
-            self._on_level(degradation.level)
+            for listener in self._level_listeners:
+                listener(degradation.level)
         self._machine_faults.update(now_ns, load, disk, report.cameras, degradation)
         self._write(report)
         self._flight_recorder.add_sample(_flight_sample(report, now_ns, degradation.level))
@@ -116,22 +123,20 @@ class HealthStage:
 
 
 def _flight_sample(report: HealthReport, t_ns: int, level: DegradationLevel) -> FlightSample:
-    """What the flight recorder keeps of a report. It is coarser, because noise cannot be compressed."""
-    vitals = report.vitals
+    """Return the flight recorder's extract of a report. It is rounded, because noise does not compress.
+
+    Fields that FlightSample shares with Vitals are copied by name.
+    """
+    vitals = {
+        name: _rounded(name, getattr(report.vitals, name))
+        for name in FlightSample.__struct_fields__
+        if name in Vitals.__struct_fields__
+    }
     return FlightSample(
         t_ns=t_ns // MS_NS * MS_NS,
         level=level,
-        soc_celsius=_rounded(vitals.soc_celsius, 1),
-        under_voltage=vitals.under_voltage,
-        throttled=vitals.throttled,
-        load_1min=_rounded(vitals.load_1min, 1),
-        memory_available_bytes=_round_to_megabytes(vitals.memory_available_bytes),
-        agent_rss_bytes=_round_to_megabytes(vitals.agent_rss_bytes),
-        memory_pressure=_rounded(vitals.memory_pressure, 2),
-        disk_pressure=_rounded(vitals.disk_pressure, 2),
-        disk_free_bytes=_round_to_megabytes(vitals.disk_free_bytes),
-        write_ms=None if report.disk is None else _rounded(report.disk.write_ms, 0),
-        round_trip_ms=None if report.link is None else _rounded(report.link.round_trip_ms, 0),
+        write_ms=_rounded("write_ms", report.disk and report.disk.write_ms),
+        round_trip_ms=_rounded("round_trip_ms", report.link and report.link.round_trip_ms),
         connected=report.outbox.connected,
         outbox_depth=report.outbox.depth,
         fps={camera.name: round(camera.fps, 1) for camera in report.cameras},
@@ -141,12 +146,14 @@ def _flight_sample(report: HealthReport, t_ns: int, level: DegradationLevel) -> 
         stalled_stages=tuple(
             stage.name for stage in report.stages if stage.heartbeat_age_s > STAGE_LATE_S
         ),
+        **vitals,
     )
 
 
-def _rounded(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(value, digits)
-
-
-def _round_to_megabytes(value: int | None) -> int | None:
-    return None if value is None else value // MB * MB
+def _rounded(field: str, value: Any) -> Any:
+    """Round a reading by the unit in its field's name; None and flags stay as they are."""
+    if value is None or isinstance(value, bool):
+        return value
+    if field.endswith("_bytes"):
+        return value // MB * MB
+    return round(value, 0 if field.endswith("_ms") else 2 if field.endswith("_pressure") else 1)

@@ -6,8 +6,8 @@ import msgspec
 
 from agent.base.health_model import CameraHealth, Degradation, DiskHealth
 from agent.faults.registry import FaultCode, FaultRegistry
+from agent.health.degradation import ResourceLoad
 from agent.health.hysteresis import Hysteresis, at_least, below
-from agent.health.strain import ResourceLoad
 
 BOARD_SUBJECT, DISK_SUBJECT = "board", "disk"
 

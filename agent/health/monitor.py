@@ -1,20 +1,18 @@
 """The wiring of the box's own condition: the machine, its pulse, its flight recorder, how it came to start."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from agent.base.clock import Clock, kernel_offset_s
 from agent.base.health_model import (
     ClockHealth,
-    Degradation,
     DegradationLevel,
-    DiskHealth,
     HealthReport,
     LinkHealth,
-    Vitals,
 )
 from agent.faults.registry import FaultRegistry
 from agent.health import restart_report
@@ -49,7 +47,7 @@ class HealthMonitor:
         boot: str,
         run: str,
         read_report: Callable[[], HealthReport],
-        on_level: Callable[[DegradationLevel], None],
+        level_listeners: Sequence[Callable[[DegradationLevel], None]],
         root: Path = DEFAULT_ROOT,
     ) -> None:
         self._clock = clock
@@ -68,43 +66,33 @@ class HealthMonitor:
             folder=self._runtime_dir,
             boot=boot,
             read_report=read_report,
-            on_level=on_level,
+            level_listeners=level_listeners,
             on_check=self._on_check,
         )
         self.stages = (self._health_stage, self._flight_recorder)
         self._update_fault = UpdateFault(root, faults)
         self.stuck_cameras = StuckCameras(state_dir, self._runtime_dir, clock, boot)
 
-    @property
-    def vitals(self) -> Vitals:
-        """Of the last second."""
-        return self._machine_monitor.vitals
-
-    @property
-    def disk(self) -> DiskHealth:
-        """The disk, and how long it takes for a write."""
-        return msgspec.structs.replace(
-            self._machine_monitor.disk, write_ms=self._flight_recorder.write_ms()
-        )
-
-    @property
-    def degradation(self) -> Degradation:
-        """How much the box does."""
-        return self._health_stage.degradation
+    def health_fields(self) -> dict[str, Any]:
+        """Return the health of the machine, its disk and clock, and the degradation level."""
+        trust = self._clock.trust()
+        return {
+            "vitals": self._machine_monitor.vitals,
+            "disk": msgspec.structs.replace(
+                self._machine_monitor.disk, write_ms=self._flight_recorder.write_ms()
+            ),
+            "clock": ClockHealth(
+                synced=trust.synced,
+                source=trust.source,
+                error_s=trust.error_s,
+                offset_s=kernel_offset_s() if trust.synced else None,
+            ),
+            "degradation": self._health_stage.degradation,
+        }
 
     def link(self, round_trip_ms: float | None) -> LinkHealth:
         """The way to the broker, with what a message takes there and back."""
         return msgspec.structs.replace(self._machine_monitor.link, round_trip_ms=round_trip_ms)
-
-    def clock(self) -> ClockHealth:
-        """Who sets the clock, and how well."""
-        trust = self._clock.trust()
-        return ClockHealth(
-            synced=trust.synced,
-            source=trust.source,
-            error_s=trust.error_s,
-            offset_s=kernel_offset_s() if trust.synced else None,
-        )
 
     def report_restart(self) -> Restarted | None:
         """What is to be told of the run before, None where there was none. Asked once, at the start."""

@@ -1,4 +1,4 @@
-"""One loop in one thread: run once, beat, and on failure back off and try again."""
+"""A stage and its thread: run once, beat, and on failure back off and retry."""
 
 import logging
 import random
@@ -7,16 +7,18 @@ from collections.abc import Callable
 from typing import Protocol
 
 from agent.base.health_model import StageHealth, StageState
+from agent.runtime.backoff import Backoff
 from drivers.errors import DriverError
 
 log = logging.getLogger(__name__)
 
 INITIAL_BACKOFF_S = 0.5
 MAX_BACKOFF_S = 30.0
+LATE_AFTER_S = 30.0
 
 
 class Stage(Protocol):
-    """What a thread of the agent does, again and again."""
+    """Work that one thread of the agent repeats."""
 
     @property
     def name(self) -> str:
@@ -24,35 +26,30 @@ class Stage(Protocol):
         ...
 
     def run_once(self, stopping: threading.Event) -> None:
-        """One turn of work. It returns within a second or two when there is nothing to do, and
-        waits on `stopping` rather than sleep. It may raise anything: the loop reports it, waits
-        and calls again, so a failed turn leaves the stage fit for the next one.
+        """Do one turn of work.
+
+        Returns within a second or two if there is nothing to do, and waits on `stopping` instead of
+        sleeping. May raise anything: the loop reports it, waits and calls again, so a failed turn
+        leaves the stage fit for the next one.
         """
         ...
 
     def close(self) -> None:
-        """Let go of everything, after the last turn, in the stage's own thread."""
+        """Release everything. Called after the last turn, in the stage's own thread."""
         ...
 
 
 class StageThread:
-    """Runs a stage until it is told to stop.
+    """Runs a stage until it is stopped.
 
-    Invariant: the loop beats at each turn, in back-off too; a beat that stays away means that the
+    Invariant: the loop beats at each turn, during backoff too. A missing heartbeat means that the
     stage's own code hangs.
     """
 
     def __init__(
-        self,
-        stage: Stage,
-        clock_ns: Callable[[], int],
-        rng: random.Random,
-        *,
-        vital: bool,
-        late_after_s: float = 30.0,
+        self, stage: Stage, clock_ns: Callable[[], int], rng: random.Random, *, vital: bool
     ) -> None:
         self.vital = vital
-        self._late_after_s = late_after_s
         self._stage = stage
         self._clock_ns = clock_ns
         self._rng = rng
@@ -61,7 +58,7 @@ class StageThread:
         self._state: StageState = "starting"
         self._last_beat_ns = clock_ns()
         self._failures = 0
-        self._consecutive_failures = 0
+        self._backoff = Backoff(INITIAL_BACKOFF_S, MAX_BACKOFF_S)
         self._last_error: str | None = None
 
     @property
@@ -74,21 +71,21 @@ class StageThread:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask the loop to end after its turn. Does not wait."""
+        """Ask the loop to end after its current turn. Does not wait."""
         self._stopping.set()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the thread; False where it still runs after `timeout_s` seconds."""
+        """Wait for the thread. Return False if it still runs after `timeout_s` seconds."""
         self._thread.join(max(0.0, timeout_s))
         return not self._thread.is_alive()
 
     def is_late(self) -> bool:
-        """Whether the loop has not turned for too long."""
+        """Return True if the loop has not turned for LATE_AFTER_S."""
         age_s = (self._clock_ns() - self._last_beat_ns) / 1e9
-        return self._state != "stopped" and age_s > self._late_after_s
+        return self._state != "stopped" and age_s > LATE_AFTER_S
 
     def health(self) -> StageHealth:
-        """The stage as it is now."""
+        """Return the stage's health. Thread-safe."""
         return StageHealth(
             name=self.name,
             state=self._state,
@@ -107,26 +104,23 @@ class StageThread:
     def _iterate(self) -> None:
         if self._run_safely(lambda: self._stage.run_once(self._stopping)):
             self._state = "running"
-            self._consecutive_failures = 0
+            self._backoff.reset()
             return
         self._state = "failing"
         self._failures += 1
-        max_backoff_s = min(MAX_BACKOFF_S, INITIAL_BACKOFF_S * 2**self._consecutive_failures)
-        self._consecutive_failures = min(self._consecutive_failures + 1, 16)
         # Full jitter: boxes that failed together do not come back together.
-        wait_s = self._rng.uniform(INITIAL_BACKOFF_S / 2, max_backoff_s)
-        self._stopping.wait(wait_s)
+        self._stopping.wait(self._rng.uniform(INITIAL_BACKOFF_S / 2, self._backoff.next_s()))
 
     def _run_safely(self, action: Callable[[], None]) -> bool:
-        """The one place in the agent that catches everything; False where `work` raised."""
+        """Return False if `action` raised. The only place in the agent that catches everything."""
         try:
             action()
         except DriverError as error:
             self._last_error = f"{error.kind}: {error}"
-            log.warning("%s: %s", self.name, self._last_error)
+            log.warning("stage %s: %s", self.name, self._last_error)
         except Exception as error:
             self._last_error = f"{type(error).__name__}: {error}"
-            log.exception("%s: failed", self.name)
+            log.exception("stage %s: failed", self.name)
         else:
             return True
         return False

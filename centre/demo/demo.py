@@ -115,8 +115,9 @@ class _DemoRun:
             rng,
             specs=scenario.specs,
             notifier=Notifier({}),
-            on_frame_result=self._on_frame_result,
         )
+        for pipeline in self._agent.pipelines:
+            pipeline.frame_listeners.append(self._on_frame_result)
         self._centre = DemoCentre(
             scenario.config.broker,
             files,
@@ -175,6 +176,6 @@ class _DemoRun:
             self._scenario.advance(draining=True)
             show(self._scenario.screen(self._stats.view()))
 
-    def _on_frame_result(self, _camera: str, frame: Frame, result: FrameResult) -> None:
+    def _on_frame_result(self, frame: Frame, result: FrameResult) -> None:
         self._stats.add_frame(result)
         self._scenario.on_frame_result(frame, result)

@@ -156,7 +156,7 @@ class PtzScenario:
         self._simulated_head.close()
 
     def _head(self) -> HeadHealth:
-        (head,) = self._agent.actuators.heads_health()
+        (head,) = self._agent.actuators.health_fields()["heads"]
         return head
 
     def _send_due_step(self, head: HeadHealth) -> None:

@@ -8,10 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.base.health_model import DEGRADATION_LEVELS, DegradationLevel, DiskHealth, Vitals
-from agent.health.degradation import RECOVERY_S, STEPS, DegradationPolicy
+from agent.health.degradation import (
+    RECOVERY_S,
+    STEPS,
+    DegradationPolicy,
+    ResourceLoad,
+    compute_load,
+)
 from agent.health.hysteresis import Hysteresis
 from agent.health.load_shedding import CameraDuty
-from agent.health.strain import ResourceLoad, compute_load
 from drivers.contracts import StreamRequest
 
 S = 1_000_000_000

@@ -6,8 +6,8 @@ import pytest
 
 from agent.base.health_model import CameraHealth, Degradation, DegradationLevel, DiskHealth
 from agent.faults.registry import FaultRegistry
+from agent.health.degradation import ResourceLoad
 from agent.health.machine_faults import MachineFaults
-from agent.health.strain import ResourceLoad
 from tests.conftest import ManualClock
 
 FULL = Degradation(level="full", reason="", since_ns=0)

@@ -12,14 +12,11 @@ from agent.base.health_model import (
     HealthReport,
     OutboxHealth,
     StageHealth,
-    Vitals,
 )
 from agent.faults.registry import FaultRegistry
 from agent.health import health_file
 from agent.health.flight_recorder import FILE_NAME, FlightRecorder, read_pages
 from agent.health.monitor import RESTART_FAULT_NS, HealthMonitor
-from agent.health.reporting import LIVE_REPORT_SAMPLES, HealthReporter
-from agent.reporting.health_report import CameraCounts, HealthInputs
 from tests.conftest import ManualClock
 from tests.machine_tree import FakeProcFs
 
@@ -48,7 +45,7 @@ class Box:
             boot=boot,
             run=run,
             read_report=self._report,
-            on_level=self.levels.append,
+            level_listeners=[self.levels.append],
             root=self.machine.root,
         )
         self.pulse, self.flight = self.condition.stages
@@ -71,17 +68,14 @@ class Box:
         return HealthReport(
             uptime_s=1.0,
             version="1",
-            vitals=self.condition.vitals,
             stages=(late,),
             cameras=(CameraHealth(**{**camera, "readings": None, "target_fps": 10.0}),),
             detectors=(),
             footage=(),
             outbox=OUTBOX,
             faults=self.board.active(),
-            disk=self.condition.disk,
-            clock=self.condition.clock(),
             link=self.condition.link(31.4),
-            degradation=self.condition.degradation,
+            **self.condition.health_fields(),
         )
 
 
@@ -98,7 +92,7 @@ def test_heat_sheds_is_a_fault_and_is_in_the_file_and_the_flight(
     live = health_file.read(box.state / "run", "boot-1")
     assert live is not None
     assert live.report.vitals.soc_celsius == 90.0
-    assert live.report.degradation == box.condition.degradation
+    assert live.report.degradation == box.condition.health_fields()["degradation"]
     last = read_pages(box.state / FILE_NAME)[-1].samples[-1]
     assert (last.level, last.soc_celsius) == ("record_only", 90.0)
     box.machine.set_celsius(60.0)
@@ -185,44 +179,6 @@ def test_the_pulse_keeps_its_seconds_and_leaves_out_a_long_halt(
         clock.now_ns = (begin + now) * 10**8
         box.pulse.run_once(stopping)
     assert [when - begin for when in looked] == [0, 10, 20, 95, 105]
-
-
-def parts(t_ns: int, media: int) -> HealthInputs:
-    counts: dict[str, Any] = dict.fromkeys(CameraCounts.__struct_fields__, 0)
-    counts |= {"name": "north", "open": True, "media_count": media, "last_ns": t_ns}
-    counts |= {"last_error": None, "model": None, "readings": None, "is_detecting": False}
-    return HealthInputs(
-        t_ns=t_ns,
-        started_ns=0,
-        version="1",
-        vitals=Vitals(
-            soc_celsius=None,
-            load_1min=None,
-            memory_available_bytes=None,
-            agent_rss_bytes=None,
-            disk_free_bytes=None,
-            disk_total_bytes=None,
-        ),
-        stages=(),
-        cameras=(CameraCounts(**counts),),
-        footage=(),
-        outbox=OUTBOX,
-        faults=(),
-    )
-
-
-def test_the_boxes_own_report_has_rates_of_the_last_seconds_and_the_centres_of_its_own_span() -> (
-    None
-):
-    now, media = 0, 0
-    reporting = HealthReporter(lambda: parts(now * S, media))
-    for now in range(1, 61):
-        media += 10 if now <= 30 else 2
-        live = reporting.live_report()
-    assert live.cameras[0].fps == 2.0
-    assert reporting.report_since_last().cameras[0].fps == 6.0
-    now, media = now + LIVE_REPORT_SAMPLES, media + 20
-    assert reporting.report_since_last().cameras[0].fps == 2.0
 
 
 def test_faults_of_a_sample_are_bounded(tmp_path: Path, clock: ManualClock) -> None:

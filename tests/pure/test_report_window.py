@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.reporting.mqtt.backoff import MAX_DELAY_S, RESET_AFTER_S, Backoff
+from agent.reporting.mqtt.backoff import MAX_DELAY_S, RESET_AFTER_S, ReconnectBackoff
 from agent.reporting.mqtt.send_window import (
     MAX_IN_FLIGHT_BYTES,
     MAX_UNACKED,
@@ -224,11 +224,11 @@ def test_who_frees_a_message(
 
 def test_waits_are_spread_between_nothing_and_a_limit_that_doubles() -> None:
     rng = random.Random(1)
-    waits = [[Backoff(rng).next_delay_s(0.0) for _ in range(1)] for _ in range(200)]
+    waits = [[ReconnectBackoff(rng).next_delay_s(0.0) for _ in range(1)] for _ in range(200)]
     first = [wait for (wait,) in waits]
     assert 0 <= min(first) < 0.1
     assert 0.9 < max(first) <= 1.0
-    backoff = Backoff(rng)
+    backoff = ReconnectBackoff(rng)
     later = [backoff.next_delay_s(0.0) for _ in range(300)][10:]
     assert max(later) <= MAX_DELAY_S
     assert max(later) > MAX_DELAY_S - 1
@@ -242,6 +242,6 @@ def test_a_connection_that_is_thrown_out_at_once_does_not_reset_the_waits() -> N
         def uniform(self, a: float, b: float) -> float:
             return b
 
-    backoff = Backoff(Latest())
+    backoff = ReconnectBackoff(Latest())
     assert [backoff.next_delay_s(0.5) for _ in range(6)] == [1, 2, 4, 8, 15, 15]
     assert backoff.next_delay_s(RESET_AFTER_S) == 1

@@ -3,6 +3,7 @@ box that reboots for ever.
 """
 
 import argparse
+import random
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -195,13 +196,15 @@ def test_the_watchdog_is_fed_again_once_enough_runs_were_given_up(pole: Pole) ->
             return ["north"] if pole.cameras.wants_restart("north") else []
 
         lines.clear()
-        Supervisor([], Told({}), pole.clock.boottime_ns, stuck_devices=stuck).check()
+        Supervisor(
+            {}, Told({}), pole.clock.boottime_ns, random.Random(1), stuck_devices=stuck
+        ).check()
         return lines
 
     pole.stuck = True
     for _ in range(MAX_RUNS):
         pole.live_s(2)
-        assert supervised() == ["STATUS=stuck, and waits for a restart: north"]
+        assert supervised() == ["STATUS=stuck, waiting for a restart: north"]
         pole.start()
     pole.live_s(2)
     assert supervised() == ["WATCHDOG=1", "STATUS=running"]

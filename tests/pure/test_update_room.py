@@ -7,9 +7,8 @@ from hypothesis import given
 from agent.base.health_model import DiskHealth, Vitals
 from agent.config.configuration import MIN_RESERVE_BYTES, RecordConfig
 from agent.faults.registry import FaultRegistry
-from agent.health.degradation import RECOVERY_S, DegradationPolicy
+from agent.health.degradation import RECOVERY_S, DegradationPolicy, ResourceLoad, compute_load
 from agent.health.machine_faults import MachineFaults
-from agent.health.strain import ResourceLoad, compute_load
 from agent.recording.retention.eviction_plan import reserve_bytes
 from agent.update.download import RESERVE_BYTES
 

@@ -9,6 +9,7 @@ import pytest
 
 from agent.app.agent import Agent
 from agent.base.device_identity import STATE_LOST_FLAG
+from agent.base.health_model import HealthReport
 from agent.base.lockout import FREE_ATTEMPTS, Lockout
 from agent.capture import camera_source
 from agent.capture.preview_server import PreviewServer
@@ -50,7 +51,7 @@ def test_a_key_that_cannot_be_read_is_replaced_and_told(tmp_path: Path) -> None:
     second = built(tmp_path)
     second.start()
     second.stop()
-    assert "set aside as" in told(second)["CUS-02"]
+    assert "kept as" in told(second)["CUS-02"]
 
 
 @pytest.mark.raises_fault("CUS-02")
@@ -94,7 +95,7 @@ def test_a_run_that_ended_without_being_asked_to_is_told_by_the_next(
             boot="boot-1",
             run=run,
             read_report=lambda: pytest.fail("nobody asks for a report"),
-            on_level=lambda _level: None,
+            level_listeners=[],
             root=tmp_path / "machine",
         )
 
@@ -141,3 +142,15 @@ def test_a_lock_from_before_a_reboot_is_told_until_its_wait_is_over(
     desk.run_once(threading.Event())
     assert faults.active() == ()
     desk.close()
+
+
+def test_each_field_of_health_has_one_provider(tmp_path: Path) -> None:
+    agent = built(tmp_path)
+    providers = (
+        agent._health_fields(),
+        agent.health_monitor.health_fields(),
+        agent.actuators.health_fields(),
+    )
+    given = [name for fields in providers for name in fields]
+    assert sorted([*given, "cameras", "detectors"]) == sorted(HealthReport.__struct_fields__)
+    agent.outbox.close()

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from agent.app.agent import Agent
-from agent.app.publisher import SUSPENDED_REASON
+from agent.app.camera_pipeline import SUSPENDED_REASON
 from agent.base.clock import ClockTrust, SystemClock
 from agent.base.health_model import HealthReport
 from agent.capture import camera_source

@@ -88,9 +88,10 @@ class Street:
             CLOCK,
             random.Random(1),
             notifier=Notifier(),
-            on_frame_result=self._see,
-            on_segment=lambda _segment: self.closed.set(),
         )
+        for pipeline in agent.pipelines:
+            pipeline.frame_listeners.append(self._see)
+            pipeline.segment_listeners.append(lambda _segment: self.closed.set())
         agent.start()
         try:
             assert until(agent) if until else agent.wait_until_ended(TIMEOUT_S)
@@ -103,7 +104,7 @@ class Street:
             self.state / "footage", self.state / "custody", [camera], None, None
         )
 
-    def _see(self, _camera: str, frame: Frame, _sight: FrameResult) -> None:
+    def _see(self, frame: Frame, _sight: FrameResult) -> None:
         self.frames.append(frame)
 
 
@@ -236,7 +237,7 @@ def test_masks_that_cannot_be_kept_for_the_export_close_the_camera(street: Stree
         return not any(lane.counts().is_open for lane in agent.pipelines)
 
     street.run(DRAWN, MASK, is_told)
-    assert "masks cannot be kept" in street.faults["MSK-01 north"]
+    assert "masks cannot be stored" in street.faults["MSK-01 north"]
     assert street.frames == []
     assert street.segments() == []
 

@@ -114,7 +114,7 @@ def test_a_camera_that_the_kernel_holds_costs_three_runs_and_then_a_reboot_that_
         assert told(report, "CAM-03").endswith(
             f"{SAID}; the agent is to start anew, {number} of {MAX_RUNS}"
         )
-        assert lines == ["STATUS=stuck, and waits for a restart: north"]
+        assert lines == ["STATUS=stuck, waiting for a restart: north"]
         assert not (box.runtime / REBOOT_FILE).exists()
     report, lines = box.live(is_told)
     assert "a reboot of the board was asked for" in told(report, "CAM-03")

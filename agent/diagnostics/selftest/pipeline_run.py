@@ -6,16 +6,15 @@ All of it in a folder of its own: its own key and chain, and footage that nobody
 import base64
 import logging
 import random
-import threading
 from pathlib import Path
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from agent.app.camera_pipeline import BoxServices, CameraPipeline, PipelineCallbacks
+from agent.app.camera_pipeline import BoxServices, CameraPipeline
 from agent.base.clock import Clock, boot_id, unix_ns
 from agent.base.device_identity import DeviceIdentity
-from agent.base.model import Event, FrameResult, Segment
+from agent.base.model import Event, FrameResult, Segment, TrafficCounts
 from agent.base.uuid7 import uuid7_factory
 from agent.capture.camera_source import CameraSource, OpenCamera
 from agent.config.configuration import (
@@ -33,7 +32,6 @@ from agent.recording import owner_policy
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.encryption.keys import encode_public_key
-from agent.recording.mask_store import MASKS_DIR
 from agent.recording.retention.hold_store import HoldStore
 from agent.recording.retention.retention_stage import RetentionStage
 from agent.runtime.stage import StageThread
@@ -73,6 +71,22 @@ class PipelineRunResult(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None
 
 
+class _EventCollector:
+    """Keeps the pipeline's events instead of publishing them."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def publish_event(self, event: Event, jpeg: bytes | None = None) -> None:
+        self.events.append(event)
+
+    def publish_traffic_counts(self, counts: TrafficCounts) -> None:
+        """Ignore the counts."""
+
+    def publish_gap(self, camera: str, begin_ns: int, end_ns: int, reason: str) -> None:
+        """Ignore the gap: it shows in the segments."""
+
+
 class PipelineRun:
     """A box in a folder, with one camera that shows the pattern. `guest` opens what it seals."""
 
@@ -109,9 +123,8 @@ class PipelineRun:
         identity = DeviceIdentity.load_or_create(folder / "identity")
         self.public_key = base64.b64encode(identity.public_key_raw).decode()
         self.custody = CustodyLog.open(folder / "custody", BOX_ID, boot_id(), clock, identity)
-        self._completed = threading.Event()
         self._frame_tracks: list[FrameTracks] = []
-        self._events: list[Event] = []
+        self._publisher = _EventCollector()
         self._segments: list[Segment] = []
 
     @property
@@ -121,18 +134,22 @@ class PipelineRun:
 
     def run(self) -> PipelineRunResult:
         """Play the pattern to its end, or for PLAYS_WITHIN_S."""
-        pipeline = CameraPipeline(
-            self._camera_source(), self._box_services(), self._pipeline_callbacks()
-        )
+        pipeline = CameraPipeline(self._camera_source(), self._box_services())
+        pipeline.frame_listeners.append(self._on_frame_result)
+        pipeline.segment_listeners.append(self._segments.append)
         stage_groups = [
             [StageThread(stage, self.clock.boottime_ns, self._rng, vital=False) for stage in stages]
-            for stages in pipeline.stages
+            for stages in (
+                pipeline.capture_stages,
+                [pipeline.record_stage] if pipeline.record_stage else [],
+                [pipeline.detect_stage] if pipeline.detect_stage else [],
+            )
         ]
         started_ns = self.clock.boottime_ns()
         for group in reversed(stage_groups):
             for thread in group:
                 thread.start()
-        is_complete = self._completed.wait(RUN_TIMEOUT_S)
+        is_complete = pipeline.ended.wait(RUN_TIMEOUT_S)
         self._stop(stage_groups)
         elapsed_ms = (self.clock.boottime_ns() - started_ns) / 1e6
         counts, detector = pipeline.counts(), pipeline.detector
@@ -146,7 +163,7 @@ class PipelineRun:
             frames=counts.frames,
             last_error=next((error for error in errors if error and "ended" not in error), None),
             frame_tracks=tuple(self._frame_tracks),
-            events=tuple(self._events),
+            events=tuple(self._publisher.events),
             segments=tuple(self._segments),
             inferences=detector.inference_count if detector else 0,
             inference_ms=detector.cpu_ns / 1e6 / detector.inference_count
@@ -183,11 +200,11 @@ class PipelineRun:
         boot = boot_id()
         holds = HoldStore(self.folder / "holds", self.clock, boot, self.new_id)
         return BoxServices(
+            state_dir=self.folder,
             clock=self.clock,
             faults=self._faults,
             new_id=self.new_id,
-            footage_dir=self.footage_folder,
-            masks_dir=self.folder / MASKS_DIR,
+            publisher=self._publisher,
             record_config=self._record,
             custody_log=self.custody,
             retention=RetentionStage(
@@ -207,18 +224,7 @@ class PipelineRun:
             config_version="",
         )
 
-    def _pipeline_callbacks(self) -> PipelineCallbacks:
-        return PipelineCallbacks(
-            on_event=lambda event, _jpeg: self._events.append(event),
-            on_traffic_counts=lambda _flow: None,
-            on_gap=lambda _camera, _begin_ns, _end_ns: None,
-            on_suspended=lambda _camera, _begin_ns, _end_ns: None,
-            on_segment=self._segments.append,
-            on_frame_result=self._on_frame_result,
-            on_ended=lambda _camera: self._completed.set(),
-        )
-
-    def _on_frame_result(self, _camera: str, frame: Frame, result: FrameResult) -> None:
+    def _on_frame_result(self, frame: Frame, result: FrameResult) -> None:
         self._frame_tracks.append(
             FrameTracks(t_s=test_pattern.frame_time_s(frame.seq), tracks=result.tracks)
         )

@@ -12,7 +12,7 @@ from agent.base.health_model import OutboxHealth
 from agent.config.configuration import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt import tls
-from agent.reporting.mqtt.backoff import Backoff
+from agent.reporting.mqtt.backoff import ReconnectBackoff
 from agent.reporting.mqtt.certificate_expiry import CertificateExpiry
 from agent.reporting.mqtt.connect_error import MqttConnectionError
 from agent.reporting.mqtt.connection import (
@@ -60,7 +60,7 @@ class MqttSession:
         self._faults = faults
         self._get_birth = get_birth
         self._clock_ns = clock_ns
-        self._backoff = Backoff(rng)
+        self._backoff = ReconnectBackoff(rng)
         self._next_connect_s = 0.0
         self._connection: MqttConnection | None = None
         self._unstored: OutgoingMessage | None = None

@@ -1,0 +1,159 @@
+"""The supervisor: one table of stop order, a deadline that footage survives, and the watchdog."""
+
+import random
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from agent.base.clock import SystemClock
+from agent.runtime.stage import LATE_AFTER_S, StageThread
+from agent.runtime.supervisor import ACTUATOR_DEADLINE_RATIO, VITAL, Order, Supervisor
+from tests.conftest import ManualClock
+from tests.pure.test_stage import Scripted, Swift, Told
+
+
+def test_the_actuators_stop_first_then_the_guard_then_all_in_data_order() -> None:
+    assert [order.name for order in Order] == [
+        "ACTUATORS",
+        "GUARD",
+        "CAPTURE",
+        "RECORD",
+        "DETECT",
+        "ONVIF_EVENTS",
+        "RETENTION",
+        "CLIPS",
+        "PREVIEW",
+        "CAMERA_WATCHDOG",
+        "HEALTH",
+        "CUSTODY",
+        "MQTT",
+    ]
+    assert {Order.CAPTURE, Order.RECORD} == VITAL
+
+
+def supervised(
+    stages: dict[Order, Scripted], clock: ManualClock | SystemClock, told: Told | None = None
+) -> Supervisor:
+    return Supervisor(
+        {order: [stage] for order, stage in stages.items()},
+        told or Told(),
+        clock.boottime_ns,
+        Swift(),
+    )
+
+
+def test_only_a_vital_loop_that_hangs_starves_the_watchdog() -> None:
+    clock, told = ManualClock(), Told()
+    vital, other = Scripted(name="capture"), Scripted(name="mqtt")
+    supervisor = supervised({Order.CAPTURE: vital, Order.MQTT: other}, clock, told)
+    supervisor.start()
+    assert vital.done.wait(10)
+    assert other.done.wait(10)
+    (thread,) = supervisor._threads[Order.MQTT]
+    thread.stop()
+    assert thread.join(10)
+    assert supervisor.check() == frozenset()
+    assert told.lines == ["READY=1", "WATCHDOG=1", "STATUS=running"]
+    told.lines.clear()
+    clock.advance_s(LATE_AFTER_S + 1)
+    assert supervisor.check() == {"capture"}
+    assert told.lines == ["STATUS=late: capture"]
+    assert supervisor.stop(10)
+    assert told.lines[-1] == "STOPPING=1"
+
+
+def test_a_late_stage_that_is_not_vital_is_named_and_the_watchdog_is_petted() -> None:
+    clock, told = ManualClock(), Told()
+    other = Scripted(name="mqtt")
+    supervisor = supervised({Order.MQTT: other}, clock, told)
+    supervisor.start()
+    assert other.done.wait(10)
+    clock.advance_s(LATE_AFTER_S + 1)
+    assert supervisor.check() == {"mqtt"}
+    assert told.lines[1:] == ["WATCHDOG=1", "STATUS=late: mqtt"]
+    assert supervisor.stop(10)
+
+
+def test_a_stuck_device_starves_the_watchdog_and_the_loops_turn_on() -> None:
+    told, held = Told(), ["north"]
+    supervisor = Supervisor(
+        {}, told, ManualClock().boottime_ns, random.Random(1), stuck_devices=lambda: held
+    )
+    assert supervisor.check() == frozenset()
+    assert told.lines == ["STATUS=stuck, waiting for a restart: north"]
+    held.clear()
+    supervisor.check()
+    assert told.lines[1:] == ["WATCHDOG=1", "STATUS=running"]
+
+
+def test_stages_stop_in_the_table_s_order_and_start_against_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: list[str] = []
+    closed: list[str] = []
+
+    class Noted(Scripted):
+        def close(self) -> None:
+            closed.append(self.name)
+
+    start: Callable[[StageThread], None] = StageThread.start
+
+    def noted_start(thread: StageThread) -> None:
+        started.append(thread.name)
+        start(thread)
+
+    monkeypatch.setattr(StageThread, "start", noted_start)
+    # Given in any order: the table decides.
+    stages = {order: Noted(name=order.name) for order in random.Random(3).sample([*Order], 13)}
+    supervisor = supervised(stages, ManualClock())
+    supervisor.start()
+    assert supervisor.stop(10)
+    assert closed == [order.name for order in Order]
+    assert started == closed[::-1]
+    assert [stage.name for stage in supervisor.health()] == closed
+
+
+def test_an_actuator_that_will_not_end_leaves_time_to_what_keeps_footage() -> None:
+    release = threading.Event()
+    stuck = Scripted(lambda: release.wait(30) and None, name="head")
+    clock, recorder = SystemClock(), Scripted(name="record")
+    supervisor = supervised({Order.ACTUATORS: stuck, Order.RECORD: recorder}, clock)
+    supervisor.start()
+    assert recorder.done.wait(10)
+    began_ns = clock.boottime_ns()
+    assert not supervisor.stop(3.0)
+    assert recorder.closed
+    took_s = (clock.boottime_ns() - began_ns) / 1e9
+    assert took_s >= 3.0 * ACTUATOR_DEADLINE_RATIO
+    release.set()
+    assert supervisor._threads[Order.ACTUATORS][0].join(10)
+
+
+def test_what_was_late_and_has_ended_meanwhile_counts_as_ended() -> None:
+    release = threading.Event()
+    late = Scripted(lambda: release.wait(30) and None, name="head")
+
+    class Releasing(Scripted):
+        def close(self) -> None:
+            release.set()
+            assert supervisor._threads[Order.ACTUATORS][0].join(10)
+
+    stages = {Order.ACTUATORS: late, Order.RECORD: Releasing(name="record")}
+    supervisor = supervised(stages, ManualClock())
+    supervisor.start()
+    assert supervisor.stop(0.3)
+
+
+def test_a_thread_that_will_not_end_does_not_hold_the_others_for_ever() -> None:
+    release = threading.Event()
+    stuck = Scripted(lambda: release.wait(30) and None, name="stuck")
+    fine = Scripted(name="fine")
+    supervisor = supervised({Order.CAPTURE: stuck, Order.RECORD: fine}, ManualClock())
+    supervisor.start()
+    assert fine.done.wait(10)
+    assert not supervisor.stop(0.05)
+    release.set()
+    for order in (Order.CAPTURE, Order.RECORD):
+        assert supervisor._threads[order][0].join(10)
+    assert fine.closed
