@@ -156,6 +156,7 @@ class PtzScenario:
         self._simulated_head.close()
 
     def _head(self) -> HeadHealth:
+        head: HeadHealth
         (head,) = self._agent.actuators.health_fields()["heads"]
         return head
 
