@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 TEMP_SUFFIX = ".making"
 """How the name of a file ends that is not whole yet; it begins with a dot."""
@@ -36,6 +38,35 @@ def replace_atomically(path: Path, data: bytes, mode: int, *, apply_umask: bool 
     create_durably(temp_path, data, mode, apply_umask=apply_umask)
     temp_path.replace(path)
     fsync_dir(path.parent)
+
+
+@contextlib.contextmanager
+def open_replacement(path: Path, mode: int) -> Iterator[BinaryIO]:
+    """Open `.NAME.making` for a file too large for memory; it replaces `path` when the block ends well.
+
+    Its bytes and its name are durable then. If the block raises, `path` is unchanged.
+    """
+    temp_path = path.with_name(f".{path.name}{TEMP_SUFFIX}")
+    temp_path.unlink(missing_ok=True)
+    try:
+        fd = os.open(temp_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with os.fdopen(fd, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(fd)
+        temp_path.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temp_path.unlink(missing_ok=True)
+        raise
+    fsync_dir(path.parent)
+
+
+def write_all(fd: int, data: bytes | bytearray) -> None:
+    """Write all bytes to a descriptor."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
 
 
 def replace_on_fat(path: Path, data: bytes) -> None:

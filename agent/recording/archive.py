@@ -4,6 +4,7 @@ for, of the agent that has the keys.
 """
 
 import base64
+import contextlib
 import os
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,7 @@ from agent.config import configuration
 from agent.config.configuration import RecordConfig
 from agent.recording import catalogue, owner_policy
 from agent.recording.catalogue import FootageEntry
-from agent.recording.custody.custody_log import CustodyLog
+from agent.recording.custody.custody_log import CustodyLog, read_lines_backwards
 from agent.recording.custody.receipts import BadReceipt, FootageAttested, parse_line
 from agent.recording.encryption import key_wrapping
 from agent.recording.encryption.keys import KeyLookup, SegmentKey
@@ -281,10 +282,7 @@ def _unwrap_keys(
 
 def _read_box_id(custody_dir: Path) -> str | None:
     """The box that the newest receipt is of."""
-    for path in sorted(custody_dir.glob("*.chain"), reverse=True):
-        for line in reversed(path.read_bytes().splitlines()):
-            try:
-                return parse_line(line).receipt.box
-            except BadReceipt:
-                continue
+    for line in read_lines_backwards(custody_dir):
+        with contextlib.suppress(BadReceipt):
+            return parse_line(line).receipt.box
     return None

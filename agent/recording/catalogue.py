@@ -2,7 +2,6 @@
 and sums from the chain of receipts. Nothing here changes a file.
 """
 
-import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from agent.base.clock import rfc3339, unix_ms
+from agent.recording.custody.custody_log import read_files_backwards
 from agent.recording.custody.receipts import FootageEvicted, SegmentClosed, SegmentOpened
 from agent.recording.retention.segment_age import BootTimeline
 from agent.recording.segment_name import (
@@ -174,7 +174,7 @@ def first_receipt_seq(custody_dir: Path, entries: Iterable[FootageEntry]) -> int
     unopened = {(entry.camera, entry.segment_name) for entry in entries}
     encoded_names = frozenset(entry.segment_name.encode() for entry in entries)
     first = 0
-    for data in _read_chain_files_backwards(custody_dir):
+    for data in read_files_backwards(custody_dir):
         for line in _iter_segment_receipts(data, _SEGMENT_MARK, encoded_names):
             body = line.body
             if isinstance(body, FootageEvicted) or (body.camera, body.segment) not in unopened:
@@ -289,7 +289,7 @@ def _find_close_and_evict_receipts(
     if not wanted:
         return closed, evicted
     encoded_names = frozenset(text.encode() for _, text in wanted)
-    for data in _read_chain_files_backwards(custody_dir):
+    for data in read_files_backwards(custody_dir):
         for offset in _iter_marks_backwards(data, _EVICTED_MARK):
             receipt = _decode_receipt_at(data, offset)
             if receipt is not None and isinstance(receipt.body, FootageEvicted):
@@ -301,13 +301,6 @@ def _find_close_and_evict_receipts(
                 if len(closed) == len(wanted):
                     return closed, evicted & wanted
     return closed, evicted & wanted
-
-
-def _read_chain_files_backwards(custody_dir: Path) -> Iterator[bytes]:
-    """What is in the files of the chain, the newest first."""
-    for path in sorted(custody_dir.glob("*.chain"), reverse=True):
-        with contextlib.suppress(FileNotFoundError):  # forgotten meanwhile
-            yield path.read_bytes()
 
 
 def _iter_segment_receipts(
@@ -333,5 +326,5 @@ def _decode_receipt_at(data: bytes, offset: int) -> _ReceiptExcerpt | None:
     json_offset = data.rfind(b"\n", 0, offset) + 1 + _JSON_OFFSET
     try:
         return _EXCERPT_DECODER.decode(memoryview(data)[json_offset : data.find(b"\n", offset)])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

@@ -7,7 +7,6 @@ the masks of that time by their version, which is the SHA-256 of the file here t
 import contextlib
 import hashlib
 import itertools
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import av.error
 import av.video.stream
 import msgspec
 
-from agent.base.atomic_file import fsync_dir
+from agent.base.atomic_file import fsync_dir, replace_atomically
 from agent.recording.custody.receipts import SegmentClosed
 from drivers.av_stream import frame_planes
 from drivers.encoder import to_video_frame
@@ -49,13 +48,7 @@ def store(folder: Path, masks: Sequence[Polygon]) -> str:
         load(folder, version_id)
         return version_id
     folder.mkdir(parents=True, exist_ok=True)
-    temp_path = path.with_suffix(f".{os.getpid()}.writing")
-    with temp_path.open("wb") as file:
-        file.write(msgspec.json.encode(masks))
-        file.flush()
-        os.fsync(file.fileno())
-    temp_path.rename(path)
-    fsync_dir(folder)
+    replace_atomically(path, msgspec.json.encode(masks), 0o666, apply_umask=True)
     fsync_dir(folder.parent)
     return version_id
 

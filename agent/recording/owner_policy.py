@@ -51,7 +51,7 @@ def read(state_dir: Path) -> OwnerPolicies:
         return msgspec.json.decode(path.read_bytes(), type=OwnerPolicies)
     except FileNotFoundError:
         return {}
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{str(path)!r}: cannot be read: {error}") from error
 
 

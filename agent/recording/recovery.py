@@ -15,13 +15,12 @@ from typing import BinaryIO
 import msgspec
 
 from agent.base.atomic_file import fsync_dir
+from agent.recording.export.mp4_reader import LARGE_HEADER_BYTES, DamagedFootage, read_box_header
 from agent.recording.quarantine import QUARANTINE_DIR, quarantine_file
 from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX, SegmentName, parse_segment_name
 
 log = logging.getLogger(__name__)
 
-_HEADER_BYTES = 8
-_LARGE_HEADER_BYTES = 16
 _SECTOR_BYTES = 512
 _MIN_ZERO_RUN_BYTES = 16
 _HEADER_BOXES = (b"ftyp", b"moov")
@@ -112,16 +111,11 @@ def valid_prefix_bytes(file: BinaryIO, size_bytes: int) -> int:
 def _read_box(file: BinaryIO, offset: int, size_bytes: int) -> tuple[bytes, int] | None:
     """Type and end of the box at a place; None where there is no whole one."""
     file.seek(offset)
-    header = file.read(_LARGE_HEADER_BYTES)
-    if len(header) < _HEADER_BYTES:
+    try:
+        box = read_box_header(file.read(LARGE_HEADER_BYTES), 0, size_bytes - offset)
+    except DamagedFootage:
         return None
-    length = int.from_bytes(header[:4], "big")
-    min_length = _HEADER_BYTES
-    if length == 1:  # a 64-bit length follows
-        length, min_length = int.from_bytes(header[8:], "big"), _LARGE_HEADER_BYTES
-    if length < min_length or offset + length > size_bytes:
-        return None
-    return header[4:8], offset + length
+    return box.kind, offset + box.end
 
 
 def _has_zeroed_sector(file: BinaryIO, begin: int, end: int) -> bool:

@@ -207,3 +207,16 @@ def test_a_file_that_is_closed_while_the_folder_is_read_is_found_under_its_name(
     monkeypatch.setattr(os, "listdir", closed_meanwhile)
     (entry,) = find_segments(camera.parent, tmp_path / "custody", ["north"], START, None)
     assert (entry.path, entry.size_bytes) == (camera / str(name), 2)
+
+
+@pytest.mark.parametrize("damage", [b"\xff", b"[" * 100_000])
+def test_a_damaged_line_of_the_chain_hides_no_footage(tmp_path: Path, damage: bytes) -> None:
+    (name,) = names_of([("0000000a", START, True, 0)])
+    camera, custody = tmp_path / "footage" / "north", tmp_path / "custody"
+    camera.mkdir(parents=True)
+    custody.mkdir()
+    (camera / str(name)).write_bytes(b"12")
+    evicted = b"A" * 88 + b' {"seq":2,"body":{"kind":"evicted","camera":"' + damage + b'"}}\n'
+    (custody / "0000000001.chain").write_bytes(closed(name, 10, 1) + evicted)
+    (entry,) = find_segments(camera.parent, custody, ["north"], START, None)
+    assert entry.closed is not None

@@ -9,7 +9,7 @@ from agent.base.device_identity import DeviceIdentity
 from agent.recording.custody import custody_log as custody_module
 from agent.recording.custody import head_publisher
 from agent.recording.custody.chain import verify_chain
-from agent.recording.custody.custody_log import CustodyLog
+from agent.recording.custody.custody_log import CustodyLog, chain_files
 from agent.recording.custody.head_publisher import prune_chain
 from agent.recording.custody.receipts import ReceiptsPruned, SegmentOpened
 from tests.conftest import ManualClock
@@ -31,7 +31,7 @@ class Rig:
         return prune_chain(self.custody, lambda _camera, name: int(name[:-4]) in self.there, 0)
 
     def begins(self) -> list[int]:
-        return [int(path.stem) for path in self.custody.chain_files()]
+        return [int(path.stem) for path in chain_files(self.custody.folder)]
 
 
 @pytest.fixture

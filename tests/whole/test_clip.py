@@ -16,7 +16,7 @@ import pytest
 from agent.base.errors import UserError
 from agent.recording.encryption.key_wrapping import Sealer, unwrap_segment_key
 from agent.recording.encryption.keys import KeyRing, SegmentKey, generate_key_pair, read_private_key
-from agent.recording.encryption.unseal import unseal
+from agent.recording.encryption.unseal import unseal, unseal_all
 from agent.recording.export.clip import (
     Clip,
     ClipError,
@@ -395,6 +395,18 @@ def test_the_centre_unseals_a_segment(tmp_path: Path, stream: Stream, centre: Ce
         ["ffmpeg", "-v", "warning", "-i", out, "-f", "null", "-"], check=True, capture_output=True
     )
     assert done.stderr == b""
+
+
+def test_equal_names_of_two_folders_do_not_overwrite_each_other(
+    tmp_path: Path, centre: Centre
+) -> None:
+    for folder in ("north", "south"):
+        (tmp_path / "in" / folder).mkdir(parents=True)
+        for suffix in ("", KEYS_SUFFIX):
+            (tmp_path / "in" / folder / f"1.mp4{suffix}").touch()
+    with pytest.raises(UserError, match="two segments have one name"):
+        unseal_all(tmp_path / "in", centre.key, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_unsealing_what_cannot_be_is_told_and_leaves_nothing(

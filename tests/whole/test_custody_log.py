@@ -16,7 +16,7 @@ from agent.base.device_identity import KEY_FILE, DeviceIdentity
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody import custody_log as custody_module
 from agent.recording.custody.chain import verify_chain
-from agent.recording.custody.custody_log import CustodyLog
+from agent.recording.custody.custody_log import CustodyLog, chain_files
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import (
     BadReceipt,
@@ -313,3 +313,15 @@ def test_what_nobody_could_read_takes_no_number_and_keeps_none_out_behind_it(box
     assert box.open().head() == custody.head()
     fill(box.open(), 1, first=4)
     assert box.bodies() == [opened(number) for number in (1, 2, 3, 4)]
+
+
+def test_files_that_are_pruned_while_the_chain_is_read_are_passed_over(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(custody_module, "RECEIPTS_PER_FILE", 2)
+    custody = box.open()
+    fill(custody, 6)
+    lines = custody.read_lines()
+    first = next(lines)
+    chain_files(custody.folder)[1].unlink()
+    assert [parse_line(line).receipt.seq for line in (first, *lines)] == [1, 2, 5, 6]

@@ -95,11 +95,12 @@ def test_terms_outlast_the_camera_for_as_long_as_there_is_footage_of_it(here: Pa
     assert owner_policy.update(state, footage, []) == {}
 
 
+@pytest.mark.parametrize("damaged", [b"{", b'{"north":{"owner":"\xff"}}', b"[" * 100_000])
 def test_nobody_exports_where_the_terms_cannot_be_read(
-    here: Path, capsys: pytest.CaptureFixture[str]
+    here: Path, capsys: pytest.CaptureFixture[str], damaged: bytes
 ) -> None:
     state, footage = here / "state", here / "state" / "footage"
-    (state / owner_policy.POLICY_FILE).write_text("{")
+    (state / owner_policy.POLICY_FILE).write_bytes(damaged)
     with pytest.raises(UserError, match="cannot be read"):
         owner_policy.read(state)
     assert export("Samira Alaoui", "--state", "state") == 2

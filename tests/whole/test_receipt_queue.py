@@ -7,7 +7,7 @@ import pytest
 
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody import custody_log as custody_module
-from agent.recording.custody.custody_log import CustodyLog
+from agent.recording.custody.custody_log import CustodyLog, chain_files
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import ReceiptBody, SegmentClosed, SegmentOpened, parse_line
 from tests.whole.test_custody_log import Box, fill
@@ -79,7 +79,7 @@ def test_the_chain_is_read_back_to_where_the_file_was_begun_and_no_further(box: 
     box.open().append(opened(), 0)
     fill(box.open(), 7, first=100)
     custody, queue, faults = after_the_cut(box)
-    for path in custody.chain_files()[:4]:
+    for path in chain_files(custody.folder)[:4]:
         path.unlink()
         path.mkdir()  # what nobody can read
     assert queue.append(closed(recovered=True), 0)
@@ -91,10 +91,10 @@ def test_back_is_the_other_way_around(box: Box) -> None:
     lines = list(custody.read_lines())
     assert list(custody.read_lines_backwards()) == lines[::-1]
     assert [parse_line(line).receipt.seq for line in lines] == list(range(1, 24))
-    with custody.chain_files()[-1].open("ab") as file:
+    with chain_files(custody.folder)[-1].open("ab") as file:
         file.write(b"torn")
     assert list(custody.read_lines_backwards()) == lines[::-1]
-    custody.chain_files()[0].unlink()
+    chain_files(custody.folder)[0].unlink()
     assert list(custody.read_lines_backwards()) == lines[:4:-1]
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from agent.base.atomic_file import fsync_dir
+from agent.base.atomic_file import fsync_dir, write_all
 from agent.base.clock import Clock, rfc3339
 from agent.base.device_identity import DeviceIdentity
 from agent.recording.custody.chain import (
@@ -120,12 +120,16 @@ class CustodyLog:
         Lines are given as they lie on the disk, whether or not they are good.
         """
         last_seq = self.head().seq
-        paths = self.chain_files()
+        paths = chain_files(self._folder)
         first_seqs = [first_seq_of_file(path) for path in paths]
         skipped_count = sum(1 for begin in first_seqs[1:] if begin <= begin_seq)
         in_range = False
         for path in paths[skipped_count:]:
-            with path.open("rb") as file:
+            try:
+                file = path.open("rb")
+            except FileNotFoundError:
+                continue  # pruned meanwhile
+            with file:
                 for line in file:
                     seq = _parse_seq(line)
                     if seq is not None and seq > last_seq:
@@ -135,19 +139,8 @@ class CustodyLog:
                         yield line
 
     def read_lines_backwards(self) -> Iterator[bytes]:
-        """The lines, with their newlines, the newest first, as they lie on the disk. What is written
-        meanwhile may be missing, and so may what is forgotten.
-        """
-        for path in reversed(self.chain_files()):
-            try:
-                data = path.read_bytes()
-            except FileNotFoundError:
-                continue
-            end = data.rfind(b"\n") + 1
-            while end:
-                begin = data.rfind(b"\n", 0, end - 1) + 1
-                yield data[begin:end]
-                end = begin
+        """Yield the lines like `read_lines_backwards` of this chain's folder."""
+        return read_lines_backwards(self._folder)
 
     @contextlib.contextmanager
     def _exclusive_lock(self) -> Iterator[None]:
@@ -164,28 +157,21 @@ class CustodyLog:
                 fcntl.flock(lock_file, fcntl.LOCK_EX)
                 yield
 
-    def chain_files(self) -> list[Path]:
-        """The files of the chain, in order."""
-        return sorted(
-            path
-            for path in self._folder.glob(f"*{CHAIN_SUFFIX}")
-            if path.stem.isascii() and path.stem.isdecimal()
-        )
-
     def _find_tail(self) -> list[str]:
         """Set `_place`, `_path` and `_good_bytes` to the last good receipt; move the files after
         it aside, and give their new names.
         """
         later_files: list[Path] = []
         tries_left = _MAX_LOOK_BACK_LINES
-        for path in reversed(self.chain_files()):
+        for path in reversed(chain_files(self._folder)):
             data = path.read_bytes()
             if not data:
                 path.unlink()
                 continue
-            end = data.rfind(b"\n") + 1
-            while end and tries_left:
-                begin = data.rfind(b"\n", 0, end - 1) + 1
+            for begin, end in _line_spans_backwards(data):
+                if not tries_left:
+                    break
+                tries_left -= 1
                 line = self._read_signed_line(data[begin:end])
                 if line is not None:
                     self._position, self._tail_path, self._tail_bytes = (
@@ -194,7 +180,6 @@ class CustodyLog:
                         end,
                     )
                     return [self._quarantine_chain_file(file) for file in reversed(later_files)]
-                end, tries_left = begin, tries_left - 1
             later_files.append(path)
         return [self._quarantine_chain_file(file) for file in reversed(later_files)]
 
@@ -312,6 +297,40 @@ class CustodyLog:
         return f"{QUARANTINE_DIR}/{target.name}"
 
 
+def chain_files(folder: Path) -> list[Path]:
+    """Return the files of a chain, in order."""
+    return sorted(
+        path
+        for path in folder.glob(f"*{CHAIN_SUFFIX}")
+        if path.stem.isascii() and path.stem.isdecimal()
+    )
+
+
+def read_files_backwards(folder: Path) -> Iterator[bytes]:
+    """Yield the content of each file of a chain, the newest first. Files pruned meanwhile are missing."""
+    for path in reversed(chain_files(folder)):
+        with contextlib.suppress(FileNotFoundError):
+            yield path.read_bytes()
+
+
+def read_lines_backwards(folder: Path) -> Iterator[bytes]:
+    """Yield the lines of a chain with their newlines, the newest first, as they are on the disk.
+
+    Lines that are written or pruned meanwhile may be missing.
+    """
+    for data in read_files_backwards(folder):
+        for begin, end in _line_spans_backwards(data):
+            yield data[begin:end]
+
+
+def _line_spans_backwards(data: bytes) -> Iterator[tuple[int, int]]:
+    end = data.rfind(b"\n") + 1
+    while end:
+        begin = data.rfind(b"\n", 0, end - 1) + 1
+        yield begin, end
+        end = begin
+
+
 def first_seq_of_file(path: Path) -> int:
     """The number of the first receipt in a file of the chain, by its name."""
     return int(path.stem)
@@ -320,7 +339,7 @@ def first_seq_of_file(path: Path) -> int:
 def _parse_seq(line: bytes) -> int | None:
     try:
         return _SEQ_DECODER.decode(line.partition(b" ")[2]).seq
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
@@ -337,9 +356,7 @@ def _append_to_file(path: Path, data: bytes) -> None:
     """
     fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
     try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
+        write_all(fd, data)
         os.fdatasync(fd)
     finally:
         os.close(fd)

@@ -13,7 +13,7 @@ from agent.base.atomic_file import fsync_dir
 from agent.base.clock import Clock
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody.chain import ChainHead
-from agent.recording.custody.custody_log import CustodyLog, first_seq_of_file
+from agent.recording.custody.custody_log import CustodyLog, chain_files, first_seq_of_file
 from agent.recording.custody.receipt_queue import SUBJECT, ReceiptQueue
 from agent.recording.custody.receipts import (
     BadReceipt,
@@ -125,7 +125,7 @@ def prune_chain(custody: CustodyLog, segment_exists: SegmentExists, t_ns: int) -
     None go where no footage of the newest receipts is there either: then it is the disk of
     footage that is away. Raises OSError.
     """
-    files = custody.chain_files()
+    files = chain_files(custody.folder)
     prunable, newest = files[:-KEPT_FILES], files[-2:]
     if not prunable or not any(_has_footage(path, segment_exists) for path in newest):
         return 0

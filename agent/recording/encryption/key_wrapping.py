@@ -9,14 +9,16 @@ another segment does not open. docs/sealing.md says it for people.
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
+from agent.base.atomic_file import create_durably
 from agent.base.errors import UserError
+from agent.config.configuration import Recipient
 from agent.recording.encryption.keys import KEY_BYTES, KeyRing, SegmentKey, parse_public_key
 
 KEY_RING_CAPACITY = 360
@@ -62,18 +64,6 @@ class NewSegmentKey(msgspec.Struct, frozen=True, kw_only=True):
     sidecar: bytes
 
 
-class RecipientLike(Protocol):
-    """Somebody that footage is sealed for, as the configuration names them."""
-
-    @property
-    def id(self) -> str:
-        """Their name in the files beside the segments."""
-
-    @property
-    def public_key(self) -> str:
-        """X25519: base64 of the 32 bytes, or PEM."""
-
-
 class Sealer:
     """Makes the keys of one camera's segments and wraps them.
 
@@ -98,7 +88,7 @@ class Sealer:
     @classmethod
     def from_config(
         cls,
-        recipients: Sequence[RecipientLike],
+        recipients: Sequence[Recipient],
         *,
         box: str,
         camera: str,
@@ -130,7 +120,7 @@ class Sealer:
         return NewSegmentKey(key=key, sidecar=msgspec.json.encode(sidecar) + b"\n")
 
 
-def parse_recipients(recipients: Sequence[RecipientLike]) -> dict[str, X25519PublicKey]:
+def parse_recipients(recipients: Sequence[Recipient]) -> dict[str, X25519PublicKey]:
     """The recipients' public keys under their names. Raises UserError, see `Sealer.from_config`."""
     parsed: dict[str, X25519PublicKey] = {}
     for recipient in recipients:
@@ -145,11 +135,7 @@ def write_sidecar(path: Path, sidecar: bytes) -> None:
     """Write the file beside a segment; its bytes are durable when this returns, its name only
     once the folder is. Raises OSError.
     """
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-    with os.fdopen(fd, "wb") as file:
-        file.write(sidecar)
-        file.flush()
-        os.fsync(file.fileno())
+    create_durably(path, sidecar, 0o640, apply_umask=True)
 
 
 def read_sidecar(path: Path) -> WrappedKeyFile:

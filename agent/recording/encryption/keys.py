@@ -7,7 +7,6 @@ segment; it is in no log, no `repr`, and on no disk of the box.
 import base64
 import binascii
 import hashlib
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
+from agent.base.atomic_file import create_durably
 from agent.base.errors import UserError
 
 KEY_BYTES = 16
@@ -121,11 +121,7 @@ def generate_key_pair(path: Path) -> str:
         serialization.NoEncryption(),
     )
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
+        create_durably(path, pem, 0o600)
     except OSError as error:
         raise UserError(f"private key {str(path)!r}: {error.strerror or error}") from error
     return encode_public_key(key.public_key())

@@ -1,6 +1,5 @@
 """The centre's side of sealing: a sealed segment and a recipient's private key, made plain."""
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -10,6 +9,7 @@ from typing import BinaryIO
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from agent.base.atomic_file import open_replacement
 from agent.base.clock import unix_ns
 from agent.base.errors import UserError
 from agent.recording.encryption.key_wrapping import unwrap_segment_key
@@ -22,7 +22,7 @@ from agent.recording.export.mp4_reader import (
     strip_moov_encryption,
 )
 from agent.recording.export.segment_reader import SegmentReader, decrypt_samples
-from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX, parse_segment_name
+from agent.recording.segment_name import KEYS_SUFFIX, parse_segment_name
 
 _COPY_BYTES = 1 << 20
 _MP4_SUFFIX = ".mp4"
@@ -55,19 +55,11 @@ def unseal(segment: Path, keys_file: Path, private_key: X25519PrivateKey, out: P
             raise UserError(f"segment {str(segment)!r}: it is not sealed")
         if reader.header.kid != key.kid:
             raise UserError(f"segment {str(segment)!r}: {keys_file.name} is of another segment")
-        temp_path = out.with_name(out.name + PART_SUFFIX)
         try:
-            with temp_path.open("wb") as file:
+            with open_replacement(out, 0o666) as file:
                 _copy_decrypted(reader, key, file)
-                file.flush()
-                os.fsync(file.fileno())
-            temp_path.rename(out)
         except DamagedFootage as error:
-            _remove_quietly(temp_path)
             raise UserError(f"segment {str(segment)!r}: damaged: {error}") from error
-        except BaseException:
-            _remove_quietly(temp_path)
-            raise
 
 
 def _copy_decrypted(reader: SegmentReader, key: SegmentKey, out: BinaryIO) -> None:
@@ -88,11 +80,6 @@ def _copy_decrypted(reader: SegmentReader, key: SegmentKey, out: BinaryIO) -> No
         offset = end
 
 
-def _remove_quietly(path: Path) -> None:
-    with suppress(OSError):
-        path.unlink()
-
-
 def unseal_all(
     path: Path,
     private_key: X25519PrivateKey,
@@ -111,6 +98,9 @@ def unseal_all(
         )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {str(out)!r}: is there already; allowed: a new or an empty folder")
+    names = tuple(segment.name for segment in segments)
+    if len(set(names)) != len(names):
+        raise UserError(f"{str(path)!r}: two segments have one name; unseal each folder on its own")
     out.mkdir(parents=True, exist_ok=True)
     progress(0, len(segments))
     for count, segment in enumerate(segments, start=1):
@@ -122,7 +112,6 @@ def unseal_all(
                 out.rmdir()
             raise
         progress(count, len(segments))
-    names = tuple(segment.name for segment in segments)
     return UnsealResult(
         folder=out, segments=names, clip=_write_export_clip(path / MANIFEST_FILE, out, names)
     )
@@ -148,7 +137,7 @@ def _write_export_clip(
     """The clip of the span that an export's manifest names; None where there is no manifest."""
     try:
         manifest = msgspec.json.decode(manifest_file.read_bytes(), type=Manifest)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     sources = []
     for name in segment_names:

@@ -8,12 +8,13 @@ only read.
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
+from agent.base.atomic_file import open_replacement, write_all
 from agent.base.clock import unix_ns
 from agent.recording.encryption.keys import KeyLookup, SegmentKey
 from agent.recording.export.mp4_reader import DamagedFootage, Int64Array, Mp4Header, SampleRun
@@ -92,9 +93,8 @@ def write_clip(
     with _damage_as_clip_error():
         gops, clip_begin_ns, keys = _select_gops_and_keys(sources, begin_ns, end_ns, find_key)
         track = _build_track(gops)
-        with _temp_file(out) as fd:
-            size_bytes = _write_clip_data(fd, track, gops, keys, lambda: True)
-            os.fsync(fd)
+        with open_replacement(out, 0o640) as file:
+            size_bytes = _write_clip_data(file.fileno(), track, gops, keys, lambda: True)
     return Clip(
         path=out, **msgspec.structs.asdict(_clip_info(gops, clip_begin_ns, track, size_bytes))
     )
@@ -284,23 +284,6 @@ def _as_hvc1(sample_entry: bytes) -> bytes:
     )
 
 
-@contextmanager
-def _temp_file(out: Path) -> Iterator[int]:
-    """A file beside, open for writing, which gets its name where all went well."""
-    temp_path = out.with_name(out.name + PART_SUFFIX)
-    fd = os.open(temp_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
-    try:
-        try:
-            yield fd
-        finally:
-            os.close(fd)
-        temp_path.rename(out)
-    except BaseException:
-        with suppress(OSError):
-            temp_path.unlink()
-        raise
-
-
 def _write_clip_data(
     fd: int,
     track: Mp4Track,
@@ -309,7 +292,7 @@ def _write_clip_data(
     should_continue: Callable[[], bool],
 ) -> int:
     """Write the clip into an open file; its size."""
-    _write_all(fd, build_progressive_header(track))
+    write_all(fd, build_progressive_header(track))
     index = 0
     while index < len(gops):
         path = gops[index].path
@@ -327,7 +310,7 @@ def _copy_gop(reader: SegmentReader, gop: _ClipGop, fd: int, keys: dict[bytes, S
     if gop.header.kid is not None:
         data = reader.read(fragment.data_offset, fragment.data_end)
         decrypt_samples(data, fragment.run, keys[gop.header.kid])
-        _write_all(fd, data)
+        write_all(fd, data)
         return
     offset = fragment.data_offset
     while offset < fragment.data_end:
@@ -335,12 +318,6 @@ def _copy_gop(reader: SegmentReader, gop: _ClipGop, fd: int, keys: dict[bytes, S
         if count == 0:
             raise DamagedFootage(f"{reader.path.name}: at byte {offset}: the file ends")
         offset += count
-
-
-def _write_all(fd: int, data: bytes | bytearray) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
 
 
 def _ticks_to_ns(ticks: int, timescale: int) -> int:

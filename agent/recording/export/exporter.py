@@ -17,7 +17,7 @@ from typing import BinaryIO
 import msgspec
 
 from agent import __version__
-from agent.base.atomic_file import fsync_dir
+from agent.base.atomic_file import create_durably, fsync_dir
 from agent.base.clock import Clock, rfc3339, unix_ns, utc_from_unix_ns
 from agent.base.errors import UserError
 from agent.base.signed_manifest import SUMS_FILE, encode_manifest, encode_sums
@@ -343,15 +343,14 @@ class _ExportBuild:
                 size_bytes += len(data)
                 self._done_bytes += len(data)
                 self._progress(min(self._done_bytes, self._total_bytes), self._total_bytes)
-            _flush_to_disk(writer)
+            writer.flush()
+            os.fsync(writer.fileno())
         self._files[path] = ExportedFile(
             path=path, sha256=digest.hexdigest(), size_bytes=size_bytes
         )
 
     def _write_file(self, path: str, data: bytes) -> None:
-        with (self._folder / path).open("xb") as file:
-            file.write(data)
-            _flush_to_disk(file)
+        create_durably(self._folder / path, data, 0o666, apply_umask=True)
         self._files[path] = ExportedFile(
             path=path, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data)
         )
@@ -382,11 +381,6 @@ def _read_chain_range(custody: CustodyLog, first_seq: int, last_seq: int) -> byt
         if len(lines) > last_seq - first_seq:
             break
     return b"".join(lines)
-
-
-def _flush_to_disk(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def _exclusion_reason(entry: FootageEntry) -> str:

@@ -20,7 +20,7 @@ from typing import Annotated
 
 import msgspec
 
-from agent.base.atomic_file import fsync_dir
+from agent.base.atomic_file import TEMP_SUFFIX, fsync_dir, replace_atomically
 from agent.base.clock import Clock, rfc3339
 from agent.base.errors import UserError
 from agent.recording.quarantine import QUARANTINE_DIR, quarantine_file
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 MAX_HOLD_DAYS = 366
 """How long a person may have footage held at once. It may be held again."""
 
-_HOLD_SUFFIX, _RELEASE_SUFFIX, _TEMP_SUFFIX = ".json", ".release", ".making"
+_HOLD_SUFFIX, _RELEASE_SUFFIX = ".json", ".release"
 _ID_PATTERN = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MAX_FILE_BYTES = 1 << 16
 
@@ -199,7 +199,7 @@ class HoldStore:
         with self._lock:
             self._is_agent = True
             self._folder.mkdir(parents=True, exist_ok=True)
-            for path in self._folder.glob(f".*{_TEMP_SUFFIX}"):
+            for path in self._folder.glob(f".*{TEMP_SUFFIX}"):
                 path.unlink(missing_ok=True)
             self.refresh()
             now_ns = self._clock.boottime_ns()
@@ -248,20 +248,13 @@ class HoldStore:
                 self._releases[hold_id] = item
         except FileNotFoundError:
             return
-        except (ValueError, IsADirectoryError) as error:
+        except (ValueError, RecursionError, IsADirectoryError) as error:
             log.warning("%s is no hold, and is set aside: %s", path, error)
             quarantine_file(path)
 
     def _write_file(self, name: str, data: bytes) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        temp_path = self._folder / f".{name}{_TEMP_SUFFIX}"
-        fd = os.open(temp_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temp_path.rename(self._folder / name)
-        fsync_dir(self._folder)
+        replace_atomically(self._folder / name, data, 0o640, apply_umask=True)
 
 
 def with_event_end(hold: Hold, end_ns: int, clock: Clock) -> Hold:
@@ -280,7 +273,7 @@ def _scan_folder(folder: Path) -> dict[str, FileStamp]:
         with os.scandir(folder) as entries:
             found: dict[str, FileStamp] = {}
             for entry in entries:
-                if entry.name == QUARANTINE_DIR or entry.name.endswith(_TEMP_SUFFIX):
+                if entry.name == QUARANTINE_DIR or entry.name.endswith(TEMP_SUFFIX):
                     continue
                 try:
                     stat = entry.stat(follow_symlinks=False)
