@@ -20,7 +20,7 @@ from agent.base.clock import ClockTrust, rfc3339
 from agent.base.errors import UserError
 from agent.base.model import BoundingBox, Event, FrameResult, Label, TrafficCounts
 from agent.base.uuid7 import uuid7_factory
-from agent.config import strict
+from agent.config import toml_decode
 from agent.config.configuration import DetectConfig
 from agent.detection import model_card
 from agent.detection import scene as scenes
@@ -120,7 +120,7 @@ def replay(request: ReplayRequest) -> ReplaySummary:
 
 def _open_clip(request: ReplayRequest, scene: Scene) -> Camera:
     module = catalog.load_camera_driver("replay")
-    options = strict.convert(
+    options = toml_decode.convert(
         {"path": str(request.clip), "pace": "fast", "loop": False}, module.Options, "replay"
     )
     wanted = StreamRequest(

@@ -8,7 +8,7 @@ import msgspec
 
 from agent.base.clock import Clock
 from agent.base.errors import UserError
-from agent.config import strict
+from agent.config import toml_decode
 from agent.config.configuration import Config
 from agent.config.heads import HeadConfig
 from agent.config.pins import GpioConfig, Pin
@@ -65,7 +65,7 @@ def _load_head_spec(head: HeadConfig, clock: Clock, context: str, key_path: str)
         module = catalog.load_ptz_driver(head.driver)
     except DriverError as error:
         raise UserError(f"{context}: {key_path}.driver: {error}") from error
-    options: msgspec.Struct = strict.convert(
+    options: msgspec.Struct = toml_decode.convert(
         head.options, module.Options, context, f"{key_path}.options"
     )
 
@@ -80,7 +80,7 @@ def _load_pin_spec(config: Config, clock: Clock, context: str) -> PinSpec:
         module = catalog.load_gpio_driver(config.gpio.driver)
     except DriverError as error:
         raise UserError(f"{context}: gpio.driver: {error}") from error
-    options: msgspec.Struct = strict.convert(
+    options: msgspec.Struct = toml_decode.convert(
         config.gpio.options, module.Options, context, "gpio.options"
     )
 

@@ -10,7 +10,7 @@ from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.base.event_type import EventType
 from agent.capture.onvif_events import REPORTED, OnvifEventFeed
-from agent.config import configuration, strict
+from agent.config import configuration, toml_decode
 from agent.config.configuration import CameraConfig, Config
 from agent.detection import model_card
 from agent.detection import scene as scenes
@@ -169,7 +169,7 @@ def _opener(
         module = catalog.load_camera_driver(camera.driver)
     except DriverError as error:
         raise UserError(f"{location}: {key.rsplit('.', 1)[0]}.driver: {error}") from error
-    options: msgspec.Struct = strict.convert(raw_options, module.Options, location, key)
+    options: msgspec.Struct = toml_decode.convert(raw_options, module.Options, location, key)
 
     def open_camera(wanted: StreamRequest) -> Camera:
         return module.open_camera(camera.name, options, wanted, clock.boottime_ns)

@@ -9,9 +9,9 @@ from agent.base.clock import SystemClock
 from agent.base.errors import UserError
 from agent.cli.commands import Commands
 from agent.cli.output import print_json
-from agent.diagnostics.support_bundle import make
-from agent.diagnostics.support_bundle.format import SupportBundleVerification
-from agent.diagnostics.support_bundle.format import verify as verify_bundle
+from agent.diagnostics.support_bundle import builder
+from agent.diagnostics.support_bundle.archive_format import SupportBundleVerification
+from agent.diagnostics.support_bundle.archive_format import verify as verify_bundle
 
 
 def add_parser(commands: Commands) -> None:
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(
             "bundle: --config is missing; allowed: --config FILE, or bundle verify FILE"
         )
-    result = make.make_bundle(args.config, args.out, SystemClock())
+    result = builder.make_bundle(args.config, args.out, SystemClock())
     if args.json:
         print_json({**msgspec.structs.asdict(result), "path": str(result.path)})
         return 0

@@ -15,7 +15,7 @@ from agent.cli.commands import Commands
 from agent.cli.output import print_json
 from agent.diagnostics.commissioning import certificate
 from agent.diagnostics.commissioning.certificate import ItemAnswer
-from agent.diagnostics.commissioning.inspection import CommissioningSession
+from agent.diagnostics.commissioning.session import CommissioningSession
 from drivers.media import Plane
 
 _COLUMNS, _ROWS = 78, 22

@@ -13,7 +13,7 @@ from agent.base.model import SelfTestStep
 from agent.cli.commands import Commands
 from agent.cli.output import print_json
 from agent.config import configuration
-from agent.diagnostics.selftest.run import run_selftest
+from agent.diagnostics.selftest.runner import run_selftest
 
 NICENESS = 10
 """So much the agent that runs beside it comes first."""

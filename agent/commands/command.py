@@ -12,7 +12,7 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.commands.requester import CommandRejected, Requester
-from agent.config import strict
+from agent.config import toml_decode
 
 MAX_COMMAND_BYTES = 16_384
 MAX_EXPIRY_S = 3600.0
@@ -157,7 +157,7 @@ def parse_command(
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedCommand(f"{context}: not JSON: {error}", None) from error
     try:
-        command: Any = strict.convert(decoded, command_struct, context)
+        command: Any = toml_decode.convert(decoded, command_struct, context)
     except UserError as error:
         raise MalformedCommand(_truncate(str(error)), _read_id(decoded)) from error
     digest_input = [handler.name, command.by, command.role, decoded["args"]]

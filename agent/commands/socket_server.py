@@ -23,7 +23,7 @@ from agent.base.model import CommandDone, CommandRefused, Reply
 from agent.base.unix_socket import UnixListener
 from agent.commands.command import MAX_COMMAND_BYTES, CommandId
 from agent.commands.dispatcher import IncomingCommand
-from agent.config import strict
+from agent.config import toml_decode
 
 log = logging.getLogger(__name__)
 
@@ -196,7 +196,7 @@ class CommandSocketServer:
 
     def _submit_request(self, client: _SocketClient, line: bytes) -> None:
         try:
-            request = strict.convert(msgspec.json.decode(line), LocalCommand, "command")
+            request = toml_decode.convert(msgspec.json.decode(line), LocalCommand, "command")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             client.send_reply(_build_malformed(f"not JSON: {error}"))
             return

@@ -14,7 +14,7 @@ from agent.base.errors import UserError
 from agent.base.model import BOX_EVENT_SOURCE
 from agent.config import console as console_config
 from agent.config import pins as pins_config
-from agent.config import strict
+from agent.config import toml_decode
 from agent.config.console import ConsoleConfig
 from agent.config.heads import HeadConfig
 from agent.config.names import Name
@@ -227,8 +227,8 @@ def load(path: Path) -> Config:
 
     Raises UserError with one line for whatever is wrong.
     """
-    tables = strict.read_toml(path, "configuration")
-    config = strict.convert(tables, Config, str(path))
+    tables = toml_decode.read_toml(path, "configuration")
+    config = toml_decode.convert(tables, Config, str(path))
     _check_consistency(config, str(path))
     return _resolve_paths(config, path.absolute().parent)
 

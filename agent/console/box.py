@@ -21,7 +21,7 @@ from agent.capture.preview_server import PreviewUnavailable
 from agent.commands import socket_server
 from agent.config.configuration import Config
 from agent.config.shareable_config import redact_config
-from agent.config.strict import read_toml
+from agent.config.toml_decode import read_toml
 from agent.config.toml_lines import format_lines as toml_lines
 from agent.console import (
     camera_preview,
@@ -399,7 +399,7 @@ class BoxAccess:
     def run_selftest(self, progress: ProgressCallback) -> Sequence[SelfTestStepInfo]:
         """In this process, beside the agent."""
         # Here, because the whole agent comes with it.
-        from agent.diagnostics.selftest.run import run_selftest  # noqa: PLC0415
+        from agent.diagnostics.selftest.runner import run_selftest  # noqa: PLC0415
 
         rng = random.Random()  # noqa: S311 - names, no secrets
         report = run_selftest(
@@ -423,10 +423,10 @@ class BoxAccess:
     def write_support_bundle(self, destination: Path | None, progress: ProgressCallback) -> Path:
         """By the same means as the command line; without a USB disk into the state folder."""
         # Here, because much of the box comes with it.
-        from agent.diagnostics.support_bundle import make  # noqa: PLC0415
+        from agent.diagnostics.support_bundle import builder  # noqa: PLC0415
 
         progress("gathering ...")
-        bundle = make.make_bundle(self.config_path, destination or self.state_dir, self._clock)
+        bundle = builder.make_bundle(self.config_path, destination or self.state_dir, self._clock)
         os.sync()
         return bundle.path
 

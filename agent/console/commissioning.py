@@ -16,7 +16,7 @@ class ConsoleCommissioning:
 
     def __init__(self, config_path: Path, clock: Clock, by: str) -> None:
         # Here, because OpenCV and the models come with it.
-        from agent.diagnostics.commissioning.inspection import CommissioningSession  # noqa: PLC0415
+        from agent.diagnostics.commissioning.session import CommissioningSession  # noqa: PLC0415
 
         self._session = CommissioningSession(config_path, clock, by)
 

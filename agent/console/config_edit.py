@@ -14,7 +14,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from agent.base.errors import UserError
-from agent.config import strict
+from agent.config import toml_decode
 from agent.config.shareable_config import redact_config
 
 PathStep: TypeAlias = str | int
@@ -161,7 +161,7 @@ def _edit_text(text: str, key_path: Sequence[PathStep], value: str | float) -> s
 
 
 def _parse_toml(text: str) -> dict[str, Any]:
-    return strict.parse_toml(text, "the configuration")
+    return toml_decode.parse_toml(text, "the configuration")
 
 
 def _get_at(tables: Any, key_path: Sequence[PathStep]) -> Any:

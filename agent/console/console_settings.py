@@ -16,7 +16,7 @@ from agent.config import console as console_config
 from agent.config.configuration import BoxConfig, Config
 from agent.config.console import ConsoleConfig
 from agent.config.names import Name
-from agent.config.strict import convert, read_toml
+from agent.config.toml_decode import convert, read_toml
 from agent.console.login import Authenticator, read_secret
 
 UNKNOWN_BOX = "unknown"

@@ -12,7 +12,7 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.base.model import LABELS, Label
-from agent.config import strict
+from agent.config import toml_decode
 
 MODELS_FOLDER = Path(__file__).parent / "models"
 """Where the models lie that come with the agent."""
@@ -110,7 +110,7 @@ def load_card(name: str, folder: Path = MODELS_FOLDER) -> ModelCard:
         raise UserError(f"model {name!r}: unknown; allowed: {', '.join(allowed) or 'none'}")
     path = folder / f"{name}.toml"
     try:
-        card = strict.convert(strict.read_toml(path, "model card"), ModelCard, path.name)
+        card = toml_decode.convert(toml_decode.read_toml(path, "model card"), ModelCard, path.name)
     except UserError as error:
         raise ModelRefused(str(error)) from error
     if card.name != name:

@@ -10,7 +10,7 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.base.model import LABELS, Label
-from agent.config import strict
+from agent.config import toml_decode
 from agent.detection.geometry import Point, is_self_intersecting, polygon_area
 from drivers.media import Corner, Polygon
 
@@ -93,7 +93,7 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 def load_scene(path: Path) -> Scene:
     """The scene in a file. Raises UserError with one line for whatever is wrong."""
-    scene = strict.convert(strict.read_toml(path, "scene"), Scene, str(path))
+    scene = toml_decode.convert(toml_decode.read_toml(path, "scene"), Scene, str(path))
     validate_scene(scene, str(path))
     return scene
 

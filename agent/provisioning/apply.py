@@ -14,7 +14,7 @@ import msgspec
 
 from agent.base.device_identity import KEY_FILE, DeviceIdentity
 from agent.base.errors import UserError
-from agent.config import strict, toml_writer
+from agent.config import toml_decode, toml_writer
 from agent.provisioning import atomic_folder
 from agent.provisioning import network as network_config
 from agent.provisioning.atomic_folder import NewFile
@@ -243,8 +243,8 @@ def _read_network(config_dir: Path) -> tuple[NetworkConfig, tuple[str, ...]]:
     try:
         if not path.exists():
             return NetworkConfig(), ()
-        network = strict.convert(
-            strict.read_toml(path, "network"), NetworkConfig, str(path), "network"
+        network = toml_decode.convert(
+            toml_decode.read_toml(path, "network"), NetworkConfig, str(path), "network"
         )
     except UserError as error:
         return NetworkConfig(), (str(error),)

@@ -16,11 +16,11 @@ from typing import Any
 import msgspec
 
 from agent.base.errors import UserError
-from agent.config import redaction, strict, toml_writer
-from agent.config.all_errors import iter_errors
+from agent.config import redaction, toml_decode, toml_writer
 from agent.config.configuration import Config
 from agent.config.names import Name
 from agent.config.shareable_config import REDACTED
+from agent.config.toml_decode import iter_errors
 from agent.provisioning import embedded_files, file_references
 from agent.provisioning import network as network_config
 from agent.provisioning.embedded_files import EmbeddedFiles
@@ -117,7 +117,7 @@ def parse_settings(data: bytes, source: str) -> BoxSettings:
     if config_problems:
         # What is left without the pieces that are wrong is looked at all the same.
         config_tables = _with_placeholders(config_tables)
-    config = strict.convert(config_tables, Config, source)
+    config = toml_decode.convert(config_tables, Config, source)
     problems += _image_problems(config, source)
     reference_problems = list(
         file_references.find_problems(file_references.iter_references(config), embedded, source)
@@ -129,7 +129,7 @@ def parse_settings(data: bytes, source: str) -> BoxSettings:
         data=data,
         tables=config_tables,
         config=config,
-        network=strict.convert(tables.get("network", {}), NetworkConfig, source),
+        network=toml_decode.convert(tables.get("network", {}), NetworkConfig, source),
         embedded=embedded,
         notes=_clean_lines(_iter_notes(config, embedded), secrets),
     )
@@ -159,7 +159,7 @@ def _parse_tables(data: bytes, source: str) -> dict[str, Any]:
         )
     try:
         # Editors of some systems begin a file with a mark.
-        return strict.parse_toml(data.decode("utf-8-sig"), source)
+        return toml_decode.parse_toml(data.decode("utf-8-sig"), source)
     except UnicodeDecodeError as error:
         raise InvalidSettings([f"{source}: not UTF-8 text, at byte {error.start}"]) from error
     except UserError as error:
@@ -182,7 +182,7 @@ def _network_problems(table: object, source: str) -> list[str]:
     problems = list(iter_errors(table, NetworkConfig, source, "network"))
     return problems or list(
         network_config.find_problems(
-            strict.convert(table, NetworkConfig, source, "network"), source
+            toml_decode.convert(table, NetworkConfig, source, "network"), source
         )
     )
 

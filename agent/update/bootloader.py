@@ -1,10 +1,10 @@
-"""The two firmwares, and how each is told which slot boots.
+"""The two bootloaders, and how each is told which slot boots.
 
-`select` is the folder of the partition that the firmware reads. It has `grubenv` where GRUB chooses, and
-`autoboot.txt` where a Raspberry Pi's own bootloader does.
+`select_dir` is the folder of the partition that the firmware reads. It holds `grubenv` if GRUB selects the
+slot, and `autoboot.txt` if a Raspberry Pi's own bootloader does. The codecs of both files are pure.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -12,15 +12,21 @@ import msgspec
 
 from agent.base import atomic_file
 from agent.base.slot_state import Slot, SlotState, SlotTrial
-from agent.update import autoboot, grubenv
 
 SLOTS: tuple[Slot, Slot] = ("A", "B")
+GRUBENV_BYTES = 1024
+_GRUBENV_SIGNATURE = b"# GRUB Environment Block\n"
+_GRUBENV_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\\n"})
+AUTOBOOT_BYTES = 128
+"""Constant, so that one file can be written over another within one sector."""
+_MAX_AUTOBOOT_BYTES = 512
+
 WriteFile = Callable[[Path, bytes], None]
 """Writes a file so that a power cut leaves it old or new."""
 
 
 class BootSelection(msgspec.Struct, frozen=True, kw_only=True):
-    """What boots: `default`, unless `pending` has not been `tried` yet."""
+    """The slot that boots: `default`, unless `pending` has not been `tried` yet."""
 
     default: Slot
     pending: Slot | None = None
@@ -28,48 +34,119 @@ class BootSelection(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def next_slot(self) -> Slot:
-        """What boots next, if the reboot is an orderly one."""
+        """The slot that boots next, if the reboot is an orderly one."""
         return self.pending if self.pending and not self.tried else self.default
 
 
 class BootConfigUnreadable(Exception):
-    """The firmware's file is not there, or is none."""
+    """The bootloader's file is missing or malformed."""
 
 
 class Bootloader(Protocol):
-    """One way to choose. Every method may raise OSError."""
+    """One way to select the slot. Every method may raise OSError."""
 
     name: str
     needs_arming: bool
-    """Whether a trial is a word to the reboot itself."""
+    """Whether a trial needs a parameter of the reboot itself."""
 
     def read(self, state: SlotState) -> BootSelection:
-        """What boots. Raises Unreadable where it cannot be known."""
+        """Return the current selection. Raises: BootConfigUnreadable if it cannot be known."""
         ...
 
     def write(self, selection: BootSelection, state: SlotState) -> SlotState:
-        """Make it so, by one write that decides, and tell what the book has to keep for it."""
+        """Apply a selection by one write that decides, and return the state to store with it."""
         ...
 
     def arm_trial(self) -> None:
-        """The reboot that comes now is the trial."""
+        """Make the reboot that follows the trial."""
         ...
 
     def is_trial_boot(self) -> bool:
-        """Whether the firmware itself says that this boot is a trial."""
+        """Return whether the firmware itself reports this boot as a trial."""
         ...
 
 
 def other_slot(slot: Slot) -> Slot:
-    """The other one."""
+    """Return the other slot."""
     return "B" if slot == "A" else "A"
+
+
+def decode_grubenv(block: bytes) -> dict[str, str]:
+    """Decode GRUB's environment block: 1024 bytes of `name=value` lines, padded with `#`.
+
+    The format is that of grub-editenv(1) and of GRUB's own `save_env`, which writes it in place.
+    Raises: ValueError if it is no such block.
+    """
+    if len(block) != GRUBENV_BYTES or not block.startswith(_GRUBENV_SIGNATURE):
+        raise ValueError(f"not GRUB's environment block of {GRUBENV_BYTES} bytes")
+    try:
+        text = block[len(_GRUBENV_SIGNATURE) :].decode("ascii")
+    except UnicodeDecodeError as error:
+        raise ValueError("contains bytes that are not ASCII") from error
+    variables: dict[str, str] = {}
+    for line in _split_grubenv_lines(text):
+        name, separator, value = line.partition("=")
+        if separator and not name.startswith("#"):
+            variables[name] = value
+    return variables
+
+
+def encode_grubenv(variables: Mapping[str, str]) -> bytes:
+    """Encode GRUB's environment block. Raises: ValueError if the variables do not fit."""
+    lines = (f"{name}={value.translate(_GRUBENV_ESCAPES)}\n" for name, value in variables.items())
+    block = _GRUBENV_SIGNATURE + "".join(lines).encode("ascii")
+    if len(block) > GRUBENV_BYTES:
+        raise ValueError(f"{len(block)} bytes: more than {GRUBENV_BYTES}")
+    return block.ljust(GRUBENV_BYTES, b"#")
+
+
+def _split_grubenv_lines(text: str) -> list[str]:
+    """Split at newlines; a backslash escapes the character after it. The padding is no line."""
+    lines, line, is_escaped = [], "", False
+    for char in text:
+        if is_escaped:
+            line, is_escaped = line + char, False
+        elif char == "\\":
+            is_escaped = True
+        elif char == "\n":
+            lines.append(line)
+            line = ""
+        else:
+            line += char
+    return lines
+
+
+def decode_autoboot(data: bytes) -> int:
+    """Return the default partition of a Raspberry Pi's autoboot.txt.
+
+    The firmware reads up to 512 bytes and knows the filters `[all]`, `[none]` and `[tryboot]`. With
+    `tryboot_a_b=1` a `tryboot` differs by its partition alone. Raises: ValueError if it names none.
+    """
+    if len(data) > _MAX_AUTOBOOT_BYTES:
+        raise ValueError(f"{len(data)} bytes: the firmware reads {_MAX_AUTOBOOT_BYTES}")
+    section, found = "all", None
+    for line in data.decode("ascii", "replace").splitlines():
+        text = line.strip()
+        if text.startswith("[") and text.endswith("]"):
+            section = text[1:-1]
+        elif section == "all" and text.startswith("boot_partition="):
+            found = text.partition("=")[2]
+    if found is None or not found.isdecimal():
+        raise ValueError("no boot_partition for [all]")
+    return int(found)
+
+
+def encode_autoboot(default_partition: int, tryboot_partition: int) -> bytes:
+    """Encode autoboot.txt, always at the same length."""
+    text = f"[all]\ntryboot_a_b=1\nboot_partition={default_partition}\n[tryboot]\nboot_partition={tryboot_partition}\n"
+    return text.encode("ascii").ljust(AUTOBOOT_BYTES, b"\n")
 
 
 class GrubBootloader:
     """`default`, `try` and `pending` in GRUB's environment block, all in one write.
 
-    GRUB itself empties `try` before it boots what stood there. So a slot that is pending without `try`
-    was tried, whatever became of it.
+    GRUB itself empties `try` before it boots the slot that it named. So a slot that is pending without
+    `try` has had its trial, whatever its outcome.
     """
 
     name = "grub"
@@ -83,12 +160,12 @@ class GrubBootloader:
 
     def _read_variables(self) -> dict[str, str]:
         try:
-            return grubenv.decode(self._path.read_bytes())
+            return decode_grubenv(self._path.read_bytes())
         except (FileNotFoundError, ValueError) as error:
             raise BootConfigUnreadable(f"{self._path}: {error}") from error
 
     def read(self, state: SlotState) -> BootSelection:
-        """The three variables."""
+        """Decode `default`, `try` and `pending`."""
         variables = self._read_variables()
         default, pending = (
             _parse_slot(variables.get("default")),
@@ -97,7 +174,7 @@ class GrubBootloader:
         trial_slot = _parse_slot(variables.get("try"))
         if default is None:
             raise BootConfigUnreadable(
-                f"{self._path}: default={variables.get('default')}: not A or B"
+                f"{self._path}: default={variables.get('default')}; allowed: A or B"
             )
         pending = trial_slot or pending
         if pending in (None, default):
@@ -105,7 +182,7 @@ class GrubBootloader:
         return BootSelection(default=default, pending=pending, tried=trial_slot is None)
 
     def write(self, selection: BootSelection, state: SlotState) -> SlotState:
-        """One block."""
+        """Write the three variables in one block."""
         try:
             variables = self._read_variables()
         except BootConfigUnreadable:
@@ -116,22 +193,23 @@ class GrubBootloader:
             "try": "" if selection.tried else pending,
             "pending": pending,
         }
-        self._write_file(self._path, grubenv.encode(variables))
+        self._write_file(self._path, encode_grubenv(variables))
         return state
 
     def arm_trial(self) -> None:
-        """Nothing: what is written arms it."""
+        """Do nothing: `write` has armed the trial."""
 
     def is_trial_boot(self) -> bool:
-        """GRUB says it by its variables alone."""
+        """Return False: GRUB reports a trial by its variables alone."""
         return False
 
 
 class RaspberryPiBootloader:
-    """autoboot.txt names the default; what waits is in the book; the trial is a word to the reboot.
+    """autoboot.txt names the default, `slots.json` the pending slot; a reboot parameter makes the trial.
 
-    The firmware forgets `tryboot` with the power, and does not tell afterwards that it has tried. So the
-    book says `tried` before the reboot is armed: a cut in between loses the trial, and none is made twice.
+    The firmware forgets `tryboot` at power-off, and does not report afterwards that it was used. So
+    `tried` is stored before the reboot is armed: a power cut in between loses the trial, and no slot is
+    tried twice.
     """
 
     name = "raspberry pi"
@@ -151,27 +229,29 @@ class RaspberryPiBootloader:
         self._write_file = write_file
 
     def read(self, state: SlotState) -> BootSelection:
-        """The file, and the book."""
+        """Combine autoboot.txt with the trial in the state."""
         try:
-            partition = autoboot.decode(self._path.read_bytes())
+            partition = decode_autoboot(self._path.read_bytes())
         except (FileNotFoundError, ValueError) as error:
             raise BootConfigUnreadable(f"{self._path}: {error}") from error
         default = next((slot for slot, number in self.PARTITIONS if number == partition), None)
         if default is None:
-            raise BootConfigUnreadable(f"{self._path}: boot_partition={partition}: not a slot's")
+            raise BootConfigUnreadable(
+                f"{self._path}: boot_partition={partition}: no slot's partition; allowed: 2 or 3"
+            )
         trial = state.trial
         if trial is None or trial.slot == default:
             return BootSelection(default=default)
         return BootSelection(default=default, pending=trial.slot, tried=trial.tried)
 
     def write(self, selection: BootSelection, state: SlotState) -> SlotState:
-        """The file where the default changes; the rest is the book's."""
+        """Write autoboot.txt if the default changes; the trial goes into the state."""
         partitions = dict(self.PARTITIONS)
-        autoboot_text = autoboot.encode(
+        autoboot_text = encode_autoboot(
             partitions[selection.default], partitions[other_slot(selection.default)]
         )
         try:
-            is_current = autoboot.decode(self._path.read_bytes()) == partitions[selection.default]
+            is_current = decode_autoboot(self._path.read_bytes()) == partitions[selection.default]
         except (FileNotFoundError, ValueError):
             is_current = False
         if not is_current:
@@ -180,12 +260,12 @@ class RaspberryPiBootloader:
         return msgspec.structs.replace(state, trial=trial or None)
 
     def arm_trial(self) -> None:
-        """The reboot's parameter, which systemd hands to the kernel, and the kernel to the firmware."""
+        """Write the reboot parameter; systemd hands it to the kernel, and the kernel to the firmware."""
         self._reboot_param_file.parent.mkdir(parents=True, exist_ok=True)
         self._reboot_param_file.write_text("0 tryboot\n", encoding="ascii")
 
     def is_trial_boot(self) -> bool:
-        """The firmware's own word, in the device tree: a 32-bit number, not 0."""
+        """Return whether the firmware's `tryboot` flag in the device tree, a 32-bit number, is not 0."""
         try:
             return any(self._tryboot_flag.read_bytes())
         except OSError:

@@ -21,7 +21,7 @@ from agent.base.lockout import LOCKOUT_FILE, Lockout
 from agent.base.model import CommandAccepted, CommandDone, CommandRefused, Reply
 from agent.capture.lens_aim import downscale, measure_aim
 from agent.config.configuration import Config
-from agent.config.strict import convert
+from agent.config.toml_decode import convert
 from agent.console.command_table import COMMANDS
 from agent.console.config_edit import KeyChange, list_editable_keys, plan_changes
 from agent.console.errors import ConsoleError

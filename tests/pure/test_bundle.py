@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from agent.config import redaction
 from agent.config.redaction import Redactor
 from agent.config.shareable_config import REDACTED, redact_config, redacted_texts
-from agent.diagnostics.support_bundle.format import (
+from agent.diagnostics.support_bundle.archive_format import (
     MAX_FILE_BYTES,
     MAX_FILES,
     MAX_TOTAL_BYTES,

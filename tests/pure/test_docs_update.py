@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from agent.__main__ import main
-from agent.config import strict
+from agent.config import toml_decode
 from agent.config.update import UpdateConfig
 from agent.update import feed
 from agent.update.feed import Feed
@@ -41,7 +41,7 @@ def test_every_order_and_option_that_is_shown_exists(capsys: pytest.CaptureFixtu
 
 def test_the_configuration_that_is_shown_is_good() -> None:
     shown = tomllib.loads(block("toml"))
-    assert strict.convert(shown["update"], UpdateConfig, "update.md").window == "01:30-04:30"
+    assert toml_decode.convert(shown["update"], UpdateConfig, "update.md").window == "01:30-04:30"
 
 
 def test_the_feed_that_is_shown_is_good() -> None:

@@ -9,7 +9,7 @@ from typing import get_args
 import msgspec
 import pytest
 
-from agent.config import configuration, strict
+from agent.config import configuration, toml_decode
 from agent.faults.texts import Language
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +65,7 @@ def test_the_example_is_good_and_its_defaults_are_the_codes() -> None:
     assert [camera.name for camera in loaded.camera] == ["north", "yard"]
     plain = tomllib.loads(text)
     for name in ("outbox", "record", "hold", "health"):
-        shown = strict.convert(plain[name], type(getattr(loaded, name)), name)
+        shown = toml_decode.convert(plain[name], type(getattr(loaded, name)), name)
         assert shown == type(getattr(loaded, name))()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from agent.update import autoboot
+from agent.update import bootloader
 from images import apt_sources, bundles, image, image_files, tree
 from images.target import ARCHITECTURES, MKOSI_ARCHITECTURES, BuildTarget
 
@@ -174,7 +174,7 @@ def test_every_setting_of_config_txt_has_a_form_the_firmware_reads() -> None:
 
 def test_autoboot_is_word_for_word_what_an_update_writes() -> None:
     text = (PROFILES / "pi" / "boot" / "autoboot.txt").read_bytes()
-    assert text.ljust(autoboot.SIZE_BYTES, b"\n") == autoboot.encode(2, 3)
+    assert text.ljust(bootloader.AUTOBOOT_BYTES, b"\n") == bootloader.encode_autoboot(2, 3)
 
 
 @pytest.mark.parametrize("name", ["grub.cfg", "slot.cfg"])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agent.base.errors import UserError
 from agent.capture import camera_source
-from agent.config import strict
+from agent.config import toml_decode
 from agent.config.configuration import Config
 from agent.diagnostics.probe.config_snippet import render_snippet
 from agent.diagnostics.probe.results import FoundOnvif, FoundPins, ProbeResult, ProbeSection
@@ -120,7 +120,7 @@ def checked(text: str, folder: Path) -> Config:
     path.write_text(BOX + text, encoding="utf-8")
     config, _ = camera_source.load_sources(path, ManualClock())
     for index, head in enumerate(config.head):
-        strict.convert(
+        toml_decode.convert(
             head.options, load_ptz_driver(head.driver).Options, "test", f"head[{index}].options"
         )
     return config

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.config import configuration, strict
+from agent.config import configuration, toml_decode
 from agent.config.configuration import Config
 from agent.provisioning.file_references import iter_references, local_name
 
@@ -67,7 +67,7 @@ def leaves(value: Any, under: str = "") -> Iterator[tuple[str, Any]]:
 def test_what_the_agent_takes_for_a_path_is_one_here_too(tmp_path: Path) -> None:
     file = tmp_path / "vigie.toml"
     file.write_text(EVERY)
-    plain = strict.convert(tomllib.loads(EVERY), Config, "x")
+    plain = toml_decode.convert(tomllib.loads(EVERY), Config, "x")
     anchored = dict(leaves(msgspec.to_builtins(configuration.load(file))))
     paths = {key for key, value in anchored.items() if value == str(tmp_path / "F")}
     assert {one.key for one in iter_references(plain)} == paths

@@ -21,11 +21,11 @@ from agent.app.selftest_result import SelfTestReport
 from agent.base.model import BoundingBox, Label, SelfTestStep, Track
 from agent.commands.command import Deferred, ValidCommand
 from agent.commands.requester import CommandRejected, Requester
-from agent.diagnostics.selftest import test_pattern
-from agent.diagnostics.selftest.test_pattern import FrameTracks
+from agent.diagnostics.selftest import street_pattern
+from agent.diagnostics.selftest.street_pattern import FrameTracks
 from drivers.rendered_street.fixed_view import FixedView, TruthBox, truth_boxes
 
-VIEW = FixedView(test_pattern.WIDTH_PX, test_pattern.HEIGHT_PX)
+VIEW = FixedView(street_pattern.WIDTH_PX, street_pattern.HEIGHT_PX)
 GOOD = SelfTestStep(name="capture", ok=True, duration_ms=10.0, message="all came")
 BAD = SelfTestStep(name="seal", ok=False, duration_ms=1.0, message="a stranger's secret opens it")
 
@@ -47,14 +47,14 @@ def looks(seen: Callable[[TruthBox], list[Track]], every: int = 1) -> list[Frame
     """Eyes that make of each one who is there what `seen` says."""
     return [
         FrameTracks(
-            t_s=test_pattern.frame_time_s(seq),
+            t_s=street_pattern.frame_time_s(seq),
             tracks=tuple(
                 one
-                for box in truth_boxes(test_pattern.SEED, test_pattern.frame_time_s(seq), VIEW)
+                for box in truth_boxes(street_pattern.SEED, street_pattern.frame_time_s(seq), VIEW)
                 for one in seen(box)
             ),
         )
-        for seq in range(0, test_pattern.FRAME_COUNT, every)
+        for seq in range(0, street_pattern.FRAME_COUNT, every)
     ]
 
 
@@ -78,23 +78,23 @@ def looks(seen: Callable[[TruthBox], list[Track]], every: int = 1) -> list[Frame
 def test_only_eyes_that_see_who_is_there_and_little_else_are_good(
     eyes: Callable[[TruthBox], list[Track]], good: bool
 ) -> None:
-    assert test_pattern.score_detections(looks(eyes)).ok is good
+    assert street_pattern.score_detections(looks(eyes)).ok is good
 
 
 def test_a_busy_box_that_looks_at_every_fourth_picture_is_good_and_one_that_sees_none_is_not() -> (
     None
 ):
-    assert test_pattern.score_detections(looks(lambda box: [track(box)], every=4)).ok
-    assert not test_pattern.score_detections([]).ok
+    assert street_pattern.score_detections(looks(lambda box: [track(box)], every=4)).ok
+    assert not street_pattern.score_detections([]).ok
 
 
 def test_a_picture_is_told_from_the_others_and_neither_noise_nor_light_coding_counts() -> None:
-    one, *_, other = (frame.y for frame in test_pattern.render_frames() if frame.seq in (40, 42))
+    one, *_, other = (frame.y for frame in street_pattern.render_frames() if frame.seq in (40, 42))
     rng = np.random.default_rng(1)
     coded = np.clip(one + rng.normal(0, 4, one.shape), 0, 255).astype(np.uint8)
-    assert test_pattern.max_block_difference(one, coded) < 2
-    assert test_pattern.max_block_difference(one, other) > 10
-    assert test_pattern.max_block_difference(one, one[:-16]) == float("inf")
+    assert street_pattern.max_block_difference(one, coded) < 2
+    assert street_pattern.max_block_difference(one, other) > 10
+    assert street_pattern.max_block_difference(one, one[:-16]) == float("inf")
 
 
 def report(*steps: SelfTestStep) -> SelfTestReport:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from agent.base.errors import UserError
-from agent.config import strict
+from agent.config import toml_decode
 
 
 class Wheel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,21 +70,21 @@ def test_a_mistake_is_one_line_with_path_value_and_what_is_allowed(
     tables: object, line: str
 ) -> None:
     with pytest.raises(UserError) as refused:
-        strict.convert(tables, Cart, "cart.toml")
+        toml_decode.convert(tables, Cart, "cart.toml")
     assert str(refused.value) == f"cart.toml: {line}"
 
 
 def test_what_fits_becomes_the_struct() -> None:
-    cart = strict.convert({"name": "a", "wheel": [{"radius_m": 0.5}]}, Cart, "cart.toml")
+    cart = toml_decode.convert({"name": "a", "wheel": [{"radius_m": 0.5}]}, Cart, "cart.toml")
     assert cart == Cart(name="a", wheel=(Wheel(radius_m=0.5),))
 
 
 def test_a_mistake_below_a_table_is_named_from_the_top_of_the_file() -> None:
     with pytest.raises(UserError) as refused:
-        strict.convert({"size": 1}, Wheel, "cart.toml", key_path="wheel[2]")
+        toml_decode.convert({"size": 1}, Wheel, "cart.toml", key_path="wheel[2]")
     assert str(refused.value) == "cart.toml: wheel[2].size: unknown key; allowed: radius_m, kind"
     with pytest.raises(UserError) as refused:
-        strict.convert({"radius_m": 0}, Wheel, "cart.toml", key_path="wheel[2]")
+        toml_decode.convert({"radius_m": 0}, Wheel, "cart.toml", key_path="wheel[2]")
     assert str(refused.value) == "cart.toml: wheel[2].radius_m = 0: expected `float` > 0.0"
 
 
@@ -104,7 +104,7 @@ def test_a_file_that_is_not_toml_is_named(tmp_path: Path, content: bytes, said: 
     file = tmp_path / "cart.toml"
     file.write_bytes(content)
     with pytest.raises(UserError) as refused:
-        strict.read_toml(file, "cart")
+        toml_decode.read_toml(file, "cart")
     assert str(refused.value) == f"cart {str(file)!r}: {said}"
 
 
@@ -121,5 +121,5 @@ def test_a_file_that_is_not_there_or_cannot_be_is_named(
 ) -> None:
     file = tmp_path / name
     with pytest.raises(UserError) as refused:
-        strict.read_toml(file, "cart")
+        toml_decode.read_toml(file, "cart")
     assert str(refused.value) == f"cart {str(file)!r}: {said}"

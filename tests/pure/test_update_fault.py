@@ -7,7 +7,7 @@ import pytest
 from agent.base import slot_state
 from agent.faults.registry import FaultRegistry
 from agent.health.update_fault import CHECK_INTERVAL_NS, SLOT_STATE_DIR, UpdateFault
-from agent.update import grubenv, rauc_backend
+from agent.update import bootloader, rauc_backend
 from agent.update.bootloader import GrubBootloader
 from agent.update.slots import Slots
 from tests.conftest import ManualClock
@@ -26,7 +26,7 @@ def test_a_fall_back_is_a_fault_until_somebody_accepts_it(
     watch.check(0)
     assert faults.active() == ()
     path = tmp_path / "grubenv"
-    path.write_bytes(grubenv.encode({"default": "A", "pending": "B"}))
+    path.write_bytes(bootloader.encode_grubenv({"default": "A", "pending": "B"}))
     slots = Slots(GrubBootloader(tmp_path), tmp_path / "state/rauc", "A")
     slots.record_boot("1.0.0", "2026-11-25T02:00:00Z")
     watch.check(CHECK_INTERVAL_NS - 1)

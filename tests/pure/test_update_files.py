@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from agent.update import autoboot, grubenv, rauc_backend
+from agent.update import bootloader, rauc_backend
 from agent.update.bootloader import GrubBootloader, RaspberryPiBootloader
 
 NAMES = st.from_regex(r"[a-z_]{1,20}", fullmatch=True)
@@ -17,15 +17,15 @@ VALUES = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40
 
 @given(st.dictionaries(NAMES, VALUES, max_size=8))
 def test_a_block_is_read_as_it_was_written(variables: dict[str, str]) -> None:
-    block = grubenv.encode(variables)
+    block = bootloader.encode_grubenv(variables)
     assert len(block) == 1024
-    assert grubenv.decode(block) == variables
+    assert bootloader.decode_grubenv(block) == variables
 
 
 @pytest.mark.skipif(shutil.which("grub-editenv") is None, reason="needs grub-common")
 def test_grubs_own_tool_reads_ours_and_we_read_its(tmp_path: Path) -> None:
     path = tmp_path / "grubenv"
-    path.write_bytes(grubenv.encode({"default": "A", "try": "B", "odd": r"a\b =c"}))
+    path.write_bytes(bootloader.encode_grubenv({"default": "A", "try": "B", "odd": r"a\b =c"}))
 
     def tool(*words: str) -> str:
         done = subprocess.run(
@@ -35,43 +35,45 @@ def test_grubs_own_tool_reads_ours_and_we_read_its(tmp_path: Path) -> None:
 
     assert tool("list").splitlines() == ["default=A", "try=B", r"odd=a\b =c"]
     tool("set", "try=", "new=1")
-    assert grubenv.decode(path.read_bytes()) == {
+    assert bootloader.decode_grubenv(path.read_bytes()) == {
         "default": "A",
         "try": "",
         "odd": r"a\b =c",
         "new": "1",
     }
     tool("create")
-    assert grubenv.decode(path.read_bytes()) == {}
+    assert bootloader.decode_grubenv(path.read_bytes()) == {}
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"# GRUB Environment Block\n", bytes(1024), grubenv.encode({})[:-1] + b"\xff"]
+    "data",
+    [b"", b"# GRUB Environment Block\n", bytes(1024), bootloader.encode_grubenv({})[:-1] + b"\xff"],
 )
 def test_what_is_no_block_is_told(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"block|ASCII"):
-        grubenv.decode(data)
+        bootloader.decode_grubenv(data)
 
 
 def test_what_does_not_fit_into_a_block_is_told() -> None:
     with pytest.raises(ValueError, match="more than 1024"):
-        grubenv.encode({"x": "y" * 1000})
+        bootloader.encode_grubenv({"x": "y" * 1000})
 
 
 def test_what_decides_lies_within_one_sector() -> None:
     one, two = (
-        grubenv.encode({"default": a, "try": b, "pending": b}) for a, b in (("A", "B"), ("B", ""))
+        bootloader.encode_grubenv({"default": a, "try": b, "pending": b})
+        for a, b in (("A", "B"), ("B", ""))
     )
     assert one[512:] == two[512:]
-    boots = [autoboot.encode(2, 3), autoboot.encode(3, 2)]
+    boots = [bootloader.encode_autoboot(2, 3), bootloader.encode_autoboot(3, 2)]
     assert {len(data) for data in boots} == {128}
     assert sum(a != b for a, b in zip(*boots, strict=True)) == 2
 
 
 @pytest.mark.parametrize("partition", [2, 3])
 def test_autoboot_says_which_partition_boots(partition: int) -> None:
-    data = autoboot.encode(partition, 5 - partition)
-    assert autoboot.decode(data) == partition
+    data = bootloader.encode_autoboot(partition, 5 - partition)
+    assert bootloader.decode_autoboot(data) == partition
     assert data.decode().split() == [
         *("[all]", "tryboot_a_b=1", f"boot_partition={partition}"),
         *("[tryboot]", f"boot_partition={5 - partition}"),
@@ -80,8 +82,8 @@ def test_autoboot_says_which_partition_boots(partition: int) -> None:
 
 def test_the_example_of_raspberry_pis_documentation_is_understood() -> None:
     text = b"[all]\ntryboot_a_b=1\nboot_partition=2\n[tryboot]\nboot_partition=3\n"
-    assert autoboot.decode(text) == 2
-    assert autoboot.decode(b"boot_partition=3\r\n") == 3
+    assert bootloader.decode_autoboot(text) == 2
+    assert bootloader.decode_autoboot(b"boot_partition=3\r\n") == 3
 
 
 @pytest.mark.parametrize(
@@ -89,7 +91,7 @@ def test_the_example_of_raspberry_pis_documentation_is_understood() -> None:
 )
 def test_an_autoboot_that_says_nothing_is_told(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"boot_partition|bytes"):
-        autoboot.decode(data)
+        bootloader.decode_autoboot(data)
 
 
 @pytest.mark.parametrize("line", ["", "rauc.slot=C", "rauc.slot=", "rauc.slot=A rauc.slot=B"])
@@ -113,7 +115,7 @@ def box(tmp_path: Path) -> Path:
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "proc/cmdline").write_text("rauc.slot=A")
     (tmp_path / "etc/os-release").write_text("ID=debian\nIMAGE_VERSION=1.2.3\n")
-    (tmp_path / "select/autoboot.txt").write_bytes(autoboot.encode(2, 3))
+    (tmp_path / "select/autoboot.txt").write_bytes(bootloader.encode_autoboot(2, 3))
     return tmp_path
 
 

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from agent.base import atomic_file, slot_state
 from agent.base.slot_state import Slot, SlotState
-from agent.update import autoboot, bootloader, grubenv
+from agent.update import bootloader
 from agent.update.bootloader import (
     Bootloader,
     BootSelection,
@@ -45,10 +45,10 @@ class Board:
         self.whole: dict[Slot, str | None] = {"A": "1", "B": None}
         self.running: Slot = "A"
         if kind == "grub":
-            block = grubenv.encode({"default": "A", "try": "", "other": "kept"})
+            block = bootloader.encode_grubenv({"default": "A", "try": "", "other": "kept"})
             (self.select / "grubenv").write_bytes(block)
         else:
-            (self.select / "autoboot.txt").write_bytes(autoboot.encode(2, 3))
+            (self.select / "autoboot.txt").write_bytes(bootloader.encode_autoboot(2, 3))
         self.slots = self._slots()
 
     def _count(self) -> None:
@@ -78,10 +78,10 @@ class Board:
     def boot(self, *, orderly: bool) -> Slot:
         """What the firmware does: choose, and forget the trial."""
         if self.kind == "grub":
-            variables = grubenv.decode((self.select / "grubenv").read_bytes())
+            variables = bootloader.decode_grubenv((self.select / "grubenv").read_bytes())
             chosen = variables["try"] or variables["default"]
             variables["try"] = ""
-            (self.select / "grubenv").write_bytes(grubenv.encode(variables))
+            (self.select / "grubenv").write_bytes(bootloader.encode_grubenv(variables))
         else:
             armed = orderly and self.reboot_param.exists()
             text = (self.select / "autoboot.txt").read_text()

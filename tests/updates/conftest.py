@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from agent.update import grubenv
+from agent.update import bootloader
 from agent.update.rauc_backend import open_slots
 from agent.update.slots import Slots
 from tests.updates.file_server import FileServer
@@ -127,7 +127,7 @@ class UpdateBox:
         self.root = root
         for folder in ("proc", "select", "state/rauc", "etc/rauc", "mounts", "run"):
             (root / folder).mkdir(parents=True)
-        block = grubenv.encode({"default": "A", "try": "", "pending": ""})
+        block = bootloader.encode_grubenv({"default": "A", "try": "", "pending": ""})
         (root / "select/grubenv").write_bytes(block)
         for name in ("root_a", "root_b", "boot_a", "boot_b"):
             (root / name).write_bytes(bytes(1 << 20))
@@ -191,9 +191,9 @@ class UpdateBox:
         """What GRUB does, and the unit that settles."""
         self.stop_service()
         path = self.root / "select/grubenv"
-        variables = grubenv.decode(path.read_bytes())
+        variables = bootloader.decode_grubenv(path.read_bytes())
         booted_slot = slot or variables["try"] or variables["default"]
-        path.write_bytes(grubenv.encode({**variables, "try": ""}))
+        path.write_bytes(bootloader.encode_grubenv({**variables, "try": ""}))
         self.set_running_slot(booted_slot, version)
         self.slots.record_boot(version, "2026-11-25T02:00:00Z")
         self.start_service()

@@ -18,8 +18,8 @@ from agent.base.clock import boot_id
 from agent.base.device_identity import DeviceIdentity
 from agent.base.errors import UserError
 from agent.base.model import SelfTestStep
-from agent.diagnostics.support_bundle import make
-from agent.diagnostics.support_bundle.format import MAX_TOTAL_BYTES, unpack
+from agent.diagnostics.support_bundle import builder
+from agent.diagnostics.support_bundle.archive_format import MAX_TOTAL_BYTES, unpack
 from agent.health import health_file
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import ServiceAction
@@ -112,7 +112,7 @@ def test_no_secret_of_a_running_box_is_in_its_bundle_wherever_it_was_planted(
         root = tmp_path / "root"
         (root / "etc").mkdir(parents=True)
         (root / "etc" / "resolv.conf").write_text(f"nameserver 9.9.9.9\n# {CONSOLE}\n")
-        made = make.make_bundle(
+        made = builder.make_bundle(
             folder / "vigie.toml", tmp_path / "out", CLOCK, root=root, read_journal=lambda: journal
         )
     finally:
@@ -185,7 +185,9 @@ def test_a_box_whose_configuration_is_broken_or_whose_state_is_gone_has_a_bundle
 ) -> None:
     path = tmp_path / "vigie.toml"
     path.write_text(text)
-    made = make.make_bundle(path, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b"")
+    made = builder.make_bundle(
+        path, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b""
+    )
     assert made.signed_by is None
     assert main(["bundle", "verify", str(made.path)]) == 0
     assert "vigie-bundle-unknown-" in made.path.name
@@ -196,7 +198,7 @@ def test_of_a_certificate_whose_names_cannot_be_read_the_dates_are_there(tmp_pat
     file, _ = make_t61_certificate(tmp_path / "box")
     broker = f'url = "mqtts://127.0.0.1:1"\ncertificate = "{file.name}"\nkey = "t61.key"'
     config.write_text(config.read_text().replace('url = "mqtt://127.0.0.1:1"', broker))
-    made = make.make_bundle(
+    made = builder.make_bundle(
         config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b""
     )
     with made.path.open("rb") as opened:
@@ -217,7 +219,7 @@ def test_what_the_disk_does_not_give_is_told_and_never_a_traceback(tmp_path: Pat
     def refused() -> bytes:
         raise PermissionError(13, "Permission denied", "journalctl")
 
-    made = make.make_bundle(config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=refused)
+    made = builder.make_bundle(config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=refused)
     told = {one.name: one.reason for one in made.omitted}
     assert told["journal.txt"] == "journalctl: Permission denied"
     assert "no good page" in told["flight.ndjson"]
@@ -229,5 +231,7 @@ def test_a_folder_that_takes_no_file_is_named_in_one_line(tmp_path: Path) -> Non
     config = written(tmp_path / "box")
     (tmp_path / "out").write_text("a file")
     with pytest.raises(UserError, match="--out"):
-        make.make_bundle(config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b"")
+        builder.make_bundle(
+            config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b""
+        )
     assert main(["bundle"]) == 2

@@ -24,12 +24,12 @@ from agent.base.signed_manifest import BadManifest
 from agent.capture.preview_server import PreviewServer
 from agent.capture.snapshot_command import CameraAccess
 from agent.diagnostics.commissioning import certificate
-from agent.diagnostics.commissioning.inspection import (
+from agent.diagnostics.commissioning.session import (
     PREVIEW_HEIGHT_PX,
     PREVIEW_WIDTH_PX,
     CommissioningSession,
 )
-from agent.diagnostics.selftest import test_pattern
+from agent.diagnostics.selftest import street_pattern
 from agent.health import health_file
 from agent.recording.custody.receipts import FootageViewed, ServiceAction, parse_line
 from agent.runtime.stage import StageThread
@@ -64,7 +64,7 @@ name = "mast"
 driver = "fake"
 """
 SCENE = "[[mask]]\npolygon = [[0.0, 0.0], [0.1, 0.0], [0.1, 0.1]]\n"
-PICTURES = [frame for frame in test_pattern.render_frames() if frame.seq >= 20]
+PICTURES = [frame for frame in street_pattern.render_frames() if frame.seq >= 20]
 """Eight seconds of the street, as a camera gives them."""
 
 

@@ -20,10 +20,10 @@ from agent.base.model import Event, SelfTestStep
 from agent.commands.command import CommandHandler
 from agent.config import configuration
 from agent.config.configuration import BrokerConfig
-from agent.diagnostics.selftest import broker_check, checks, test_pattern
+from agent.diagnostics.selftest import broker_check, checks, street_pattern
 from agent.diagnostics.selftest.checks import CheckFailed
 from agent.diagnostics.selftest.pipeline_run import PipelineRun, PipelineRunResult
-from agent.diagnostics.selftest.run import LOCK_FILE, WORK_DIR, run_selftest
+from agent.diagnostics.selftest.runner import LOCK_FILE, WORK_DIR, run_selftest
 from agent.recording.encryption.key_wrapping import unwrap_segment_key
 from agent.recording.encryption.keys import generate_key_pair
 from agent.recording.segment_name import KEYS_SUFFIX
@@ -361,7 +361,7 @@ def test_a_camera_that_gives_less_is_found(
 
 def test_a_model_that_sees_nothing_or_a_rule_that_is_silent_is_found(played: Left) -> None:
     rehearsal, done, _ = played
-    blind = tuple(test_pattern.FrameTracks(t_s=look.t_s, tracks=()) for look in done.frame_tracks)
+    blind = tuple(street_pattern.FrameTracks(t_s=look.t_s, tracks=()) for look in done.frame_tracks)
     with pytest.raises(CheckFailed, match="0 of 3 cars, 0 of 3 people"):
         checks.check_detection(rehearsal, msgspec.structs.replace(done, frame_tracks=blind))
     with pytest.raises(CheckFailed, match="nobody crossed"):

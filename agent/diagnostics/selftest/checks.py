@@ -17,9 +17,9 @@ from agent.base.model import Segment
 from agent.detection.model_card import ModelRefused
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.tflite import open_detector
-from agent.diagnostics.selftest import test_pattern
+from agent.diagnostics.selftest import street_pattern
 from agent.diagnostics.selftest.pipeline_run import BOX_ID, PipelineRun, PipelineRunResult
-from agent.diagnostics.selftest.test_pattern import FrameTracks
+from agent.diagnostics.selftest.street_pattern import FrameTracks
 from agent.recording.archive import FootageArchive
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import SegmentClosed, parse_line
@@ -47,11 +47,11 @@ def check_capture(result: PipelineRunResult) -> str:
     """The camera gave every picture, once."""
     if not result.is_complete:
         raise CheckFailed(
-            f"the camera gave {result.packets} of {test_pattern.FRAME_COUNT} pictures in time"
+            f"the camera gave {result.packets} of {street_pattern.FRAME_COUNT} pictures in time"
         )
-    if result.packets != test_pattern.FRAME_COUNT:
+    if result.packets != street_pattern.FRAME_COUNT:
         reason = f": {result.last_error}" if result.last_error else ""
-        raise CheckFailed(f"{result.packets} of {test_pattern.FRAME_COUNT} pictures came{reason}")
+        raise CheckFailed(f"{result.packets} of {street_pattern.FRAME_COUNT} pictures came{reason}")
     return f"{result.packets} pictures of the known street came, {result.frames} for detection"
 
 
@@ -66,7 +66,7 @@ def check_detection(run: PipelineRun, result: PipelineRunResult) -> str:
 
 
 def _check_tracks(model: str, frames: Sequence[FrameTracks], faults: Sequence[str] = ()) -> str:
-    score = test_pattern.score_detections(frames)
+    score = street_pattern.score_detections(frames)
     if not score.ok:
         raise CheckFailed("; ".join([f"{model}: {score}", *faults]))
     return f"{model}: {score}"
@@ -78,10 +78,12 @@ def _run_model(model: str) -> Iterator[FrameTracks]:
         pipeline = DetectionPipeline(open_detector(model))
     except ModelRefused as error:
         raise CheckFailed(str(error)) from error
-    for frame in test_pattern.render_frames():
+    for frame in street_pattern.render_frames():
         if frame.seq % _FRAME_STRIDE == 0:
             frame_result = pipeline.process(frame)
-            yield FrameTracks(t_s=test_pattern.frame_time_s(frame.seq), tracks=frame_result.tracks)
+            yield FrameTracks(
+                t_s=street_pattern.frame_time_s(frame.seq), tracks=frame_result.tracks
+            )
 
 
 def check_recording(run: PipelineRun, result: PipelineRunResult) -> str:
@@ -96,7 +98,7 @@ def check_recording(run: PipelineRun, result: PipelineRunResult) -> str:
     receipts = _close_receipts(run.custody)
     decoded_count = 0
     max_difference = 0.0
-    source_frames = test_pattern.render_frames()
+    source_frames = street_pattern.render_frames()
     decrypted = run.folder / "plain.mp4"
     for segment in segments:
         path = Path(segment.path)
@@ -111,7 +113,7 @@ def check_recording(run: PipelineRun, result: PipelineRunResult) -> str:
             frame = next(source_frames, None)
             if frame is None:
                 raise CheckFailed("more pictures were recorded than came")
-            max_difference = max(max_difference, test_pattern.max_block_difference(luma, frame.y))
+            max_difference = max(max_difference, street_pattern.max_block_difference(luma, frame.y))
             decoded_count += 1
     decrypted.unlink(missing_ok=True)
     if decoded_count != result.packets:
@@ -169,7 +171,7 @@ def check_export(run: PipelineRun, result: PipelineRunResult) -> str:
     archive = FootageArchive(run.folder, run.footage_folder, BOX_ID, run.clock, {})
     begin, end = _export_span(result.segments)
     request = ExportRequest(
-        camera=test_pattern.CAMERA,
+        camera=street_pattern.CAMERA,
         begin=begin,
         end=end,
         by="selftest",

@@ -25,8 +25,8 @@ from agent.config.configuration import (
     Recipient,
     RecordConfig,
 )
-from agent.diagnostics.selftest import test_pattern
-from agent.diagnostics.selftest.test_pattern import FrameTracks
+from agent.diagnostics.selftest import street_pattern
+from agent.diagnostics.selftest.street_pattern import FrameTracks
 from agent.faults.registry import FaultRegistry
 from agent.recording import owner_policy
 from agent.recording.custody.custody_log import CustodyLog
@@ -111,13 +111,13 @@ class PipelineRun:
         models = sorted({camera.detect.model for camera in config.camera if camera.detect.enabled})
         self.other_models = tuple(models[1:])
         self._camera = CameraConfig(
-            name=test_pattern.CAMERA,
+            name=street_pattern.CAMERA,
             driver="fake",
-            options=test_pattern.driver_options(pace_real=True),
+            options=street_pattern.driver_options(pace_real=True),
             detect=DetectConfig(
                 enabled=bool(models),
                 model=models[0] if models else DetectConfig().model,
-                fps=test_pattern.FPS,
+                fps=street_pattern.FPS,
             ),
         )
         identity = DeviceIdentity.load_or_create(folder / "identity")
@@ -189,11 +189,13 @@ class PipelineRun:
         options = msgspec.convert(self._camera.options, module.Options)
 
         def open_camera(wanted: StreamRequest) -> Camera:
-            return module.open_camera(test_pattern.CAMERA, options, wanted, self.clock.boottime_ns)
+            return module.open_camera(
+                street_pattern.CAMERA, options, wanted, self.clock.boottime_ns
+            )
 
         open_main: OpenCamera = open_camera
         return CameraSource(
-            config=self._camera, scene=test_pattern.SCENE, open_main=open_main, open_detect=None
+            config=self._camera, scene=street_pattern.SCENE, open_main=open_main, open_detect=None
         )
 
     def _box_services(self) -> BoxServices:
@@ -216,7 +218,7 @@ class PipelineRun:
                 self._faults,
                 holds,
                 ReceiptQueue(self.custody.append, self._faults, self.custody.read_lines_backwards),
-                cameras=[test_pattern.CAMERA],
+                cameras=[street_pattern.CAMERA],
                 on_hold_broken=lambda _hold: None,
                 policies=owner_policy.update(self.folder, self.footage_folder, [self._camera]),
             ),
@@ -226,7 +228,7 @@ class PipelineRun:
 
     def _on_frame_result(self, frame: Frame, result: FrameResult) -> None:
         self._frame_tracks.append(
-            FrameTracks(t_s=test_pattern.frame_time_s(frame.seq), tracks=result.tracks)
+            FrameTracks(t_s=street_pattern.frame_time_s(frame.seq), tracks=result.tracks)
         )
 
 

@@ -13,7 +13,7 @@ from cryptography import x509
 
 from agent.app import selftest_result
 from agent.config.redaction import Redactor
-from agent.diagnostics.support_bundle.format import MAX_FILE_BYTES, BundleFile, OmittedFile
+from agent.diagnostics.support_bundle.archive_format import MAX_FILE_BYTES, BundleFile, OmittedFile
 from agent.health import flight_recorder, health_file
 from agent.health.flight_page import FlightPage
 from agent.health.health_file import LiveHealth

@@ -18,10 +18,10 @@ from agent.base import atomic_file
 from agent.base.clock import Clock, boot_id, rfc3339
 from agent.base.device_identity import KEY_FILE, DeviceIdentity
 from agent.base.errors import UserError
-from agent.config import redaction, strict
+from agent.config import redaction, toml_decode
 from agent.config.redaction import Redactor
 from agent.config.shareable_config import redact_config, redacted_texts
-from agent.diagnostics.support_bundle.format import (
+from agent.diagnostics.support_bundle.archive_format import (
     BundleFile,
     OmittedFile,
     SupportBundleInfo,
@@ -122,7 +122,7 @@ def make_bundle(
 def _read_tables(config: Path) -> tuple[dict[str, Any], str | None]:
     """The file's tables, whether or not they are a good configuration, and what is wrong with it."""
     try:
-        return strict.parse_toml(config.read_text(encoding="utf-8"), str(config)), None
+        return toml_decode.parse_toml(config.read_text(encoding="utf-8"), str(config)), None
     except OSError as error:
         return {}, f"{config}: {error.strerror or error}"
     except (UserError, ValueError):
