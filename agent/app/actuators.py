@@ -17,12 +17,13 @@ from agent.capture.snapshot_command import SnapshotCommandHandler
 from agent.commands.command import CommandHandler
 from agent.commands.dispatcher import CommandDispatcher, IncomingCommand
 from agent.commands.idempotency_store import IdempotencyStore
-from agent.commands.socket_server import CommandSocketServer
+from agent.commands.local_command import LocalCommand, LocalCommandHandler
 from agent.config.pins import output_lines, switchable_by_name
 from agent.detection.image import encode_thumbnail
 from agent.health.vitals.machine import soc_celsius
 from agent.reporting.mqtt.connection import ReceivedCommand
 from agent.reporting.payloads import HeadCapabilities, PinCapabilities
+from agent.runtime.control_socket import ControlSocket
 from agent.runtime.stage import Stage
 from drivers.media import Frame
 
@@ -60,11 +61,14 @@ class Actuators:
             IdempotencyStore(services.state_dir / COMMANDS_DB, services.clock, services.faults),
             services.clock,
         )
+        self.control_socket = ControlSocket(services.state_dir, services.clock.boottime_ns)
+        local_commands = LocalCommandHandler(
+            self._dispatcher.submit, services.clock, services.new_id
+        )
+        self.control_socket.add_method(LocalCommand, local_commands.handle)
         self._guarded_stages: tuple[GuardedStage, ...] = ()
         self.stages: tuple[Stage, ...] = (
-            CommandSocketServer(
-                services.state_dir, self._dispatcher.submit, services.clock, services.new_id
-            ),
+            self.control_socket,
             *self._dispatcher.stages,
             *(() if self._heads is None else self._heads.stages),
             *(() if self._pins is None else (self._pins,)),

@@ -24,7 +24,7 @@ from agent.base.errors import UserError
 from agent.base.health_model import HealthReport
 from agent.base.uuid7 import uuid7_factory
 from agent.capture.camera_source import CameraSource
-from agent.capture.preview_server import PreviewServer
+from agent.capture.preview import PreviewHandler, PreviewRequest
 from agent.config.configuration import Config
 from agent.faults.registry import FaultRegistry
 from agent.health.camera_watchdog import CameraWatchdog
@@ -35,7 +35,8 @@ from agent.recording.custody import receipts
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.head_publisher import ChainHeadPublisher
 from agent.recording.custody.receipt_queue import ReceiptQueue
-from agent.recording.export.clip_server import ClipServer
+from agent.recording.export.clip_request import ClipRequest
+from agent.recording.export.clip_server import ClipHandler
 from agent.recording.retention.event_holds import EventHolds
 from agent.recording.retention.hold_store import HoldStore
 from agent.recording.retention.retention_stage import RetentionStage
@@ -275,8 +276,8 @@ class Agent:
                 pipeline.onvif_stage for pipeline in pipelines if pipeline.onvif_stage
             ],
             Order.RETENTION: [self._retention],
-            Order.CLIPS: self._make_clip_servers(services),
-            Order.PREVIEW: [self._make_preview_server(services)],
+            Order.CLIPS: self._make_clip_workers(services),
+            Order.PREVIEW: [self._make_preview_worker()],
             Order.CAMERA_WATCHDOG: [
                 CameraWatchdog(
                     [pipeline.watch_spec() for pipeline in pipelines],
@@ -292,7 +293,7 @@ class Agent:
             Order.MQTT: [self._mqtt_session],
         }
 
-    def _make_clip_servers(self, services: BoxServices) -> list[Stage]:
+    def _make_clip_workers(self, services: BoxServices) -> list[Stage]:
         """Return none if footage is not encrypted: clips are then cut from the files."""
         if not self._config.record.recipient:
             return []
@@ -301,27 +302,23 @@ class Agent:
             for pipeline in self.pipelines
             if pipeline.record_stage
         }
+        clips = ClipHandler(
+            services.footage_dir,
+            key_rings,
+            self._clock.boottime_ns,
+            self._publisher.record_clip_view,
+        )
         return [
-            ClipServer(
-                services.state_dir,
-                services.footage_dir,
-                key_rings,
-                self._clock.boottime_ns,
-                self._publisher.record_clip_view,
-            )
+            self.actuators.control_socket.add_blocking_method("clips", ClipRequest, clips.handle)
         ]
 
-    def _make_preview_server(self, services: BoxServices) -> PreviewServer:
-        server = PreviewServer(
-            services.state_dir,
-            {pipeline.name: pipeline.access() for pipeline in self.pipelines},
-            self._clock,
-            boot_id(),
-            self.faults,
-        )
+    def _make_preview_worker(self) -> Stage:
+        previews = PreviewHandler({pipeline.name: pipeline.access() for pipeline in self.pipelines})
         for pipeline in self.pipelines:
-            pipeline.offer_frames_to(server.offer)
-        return server
+            pipeline.offer_frames_to(previews.offer)
+        return self.actuators.control_socket.add_blocking_method(
+            "preview", PreviewRequest, previews.handle
+        )
 
     def _health_fields(self) -> dict[str, Any]:
         recorders = [pipeline.record_stage for pipeline in self.pipelines if pipeline.record_stage]

@@ -14,7 +14,7 @@ from agent.base.errors import UserError
 from agent.base.model import CommandAccepted, CommandDone, CommandProgress, CommandRefused
 from agent.cli.commands import Commands
 from agent.cli.output import print_json
-from agent.commands import socket_server
+from agent.commands.local_command import send_command
 from agent.config import configuration
 from agent.ptz.ptz_args import HeadInfo, LeaseInfo, PtzResult
 
@@ -206,7 +206,7 @@ def _send_command(
     """0 where it was done, 1 where it was refused."""
     state = Path(_load_config(args).box.state)
     try:
-        replies = socket_server.send_command(state, "ptz", command_args, timeout_s)
+        replies = send_command(state, "ptz", command_args, timeout_s)
     except PermissionError as error:
         raise UserError(
             f"{state}: only the user whom the agent runs as may ask it, and root: try with sudo"

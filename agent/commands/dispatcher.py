@@ -1,7 +1,7 @@
 """Takes commands, has each of them done once, and says what became of it.
 
 Two kinds of threads. `commands` does one after the other and alone uses the ledger. What cannot
-wait, a stop, is done in a thread of its head's own (`agent.commands.express`): it waits neither for
+wait, a stop, is done in a thread of its head's own (`agent.runtime.worker`): it waits neither for
 the disk nor for another command that its device holds up. Who brings a command never waits.
 """
 
@@ -32,7 +32,6 @@ from agent.commands.command import (
     check_expiry,
     parse_command,
 )
-from agent.commands.express import PriorityWorker
 from agent.commands.idempotency_store import (
     FinalReply,
     IdempotencyStore,
@@ -42,6 +41,7 @@ from agent.commands.idempotency_store import (
 from agent.commands.requester import CommandRejected
 from agent.commands.tally import CommandStats
 from agent.runtime.stage import Stage
+from agent.runtime.worker import Worker
 from drivers.errors import DriverError
 
 log = logging.getLogger(__name__)
@@ -51,6 +51,8 @@ MAX_QUEUED_COMMANDS = 64
 """Commands that are not begun. Beyond them a new one is dropped, and its sender hears nothing."""
 MAX_QUEUED_TASKS = 128
 """With what is only to be said or written down. Beyond it that is left out."""
+MAX_QUEUED_STOPS = 16
+"""For one head. One more would do what those that wait do already."""
 
 _REFUSAL_OF_DRIVER_ERROR: dict[str, RefusalCode] = {
     "absent": "unavailable",
@@ -130,7 +132,7 @@ class CommandDispatcher:
         self._stats = CommandStats()
         self._is_closing = False
         self._priority_workers = {
-            name: PriorityWorker(f"stop {name}", self._run_priority)
+            name: Worker(f"stop {name}", self._run_priority, MAX_QUEUED_STOPS)
             for handler in handlers
             for name in handler.priority_lanes
         }

@@ -2,7 +2,6 @@
 
 import os
 import random
-import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -12,13 +11,11 @@ import msgspec
 
 from agent import __version__
 from agent.app import config_check
-from agent.base import unix_socket
 from agent.base.clock import Clock, ClockTrust, rfc3339
 from agent.base.device_identity import DeviceIdentity
 from agent.base.model import Reply
-from agent.capture import preview_server
-from agent.capture.preview_server import PreviewUnavailable
-from agent.commands import socket_server
+from agent.capture.preview import PreviewUnavailable, request_preview
+from agent.commands.local_command import send_command
 from agent.config.configuration import Config
 from agent.config.shareable_config import redact_config
 from agent.config.toml_decode import read_toml
@@ -61,6 +58,7 @@ from agent.health import health_file
 from agent.recording.archive import FootageArchive
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import FootageViewed, ServiceAction
+from agent.runtime import control_socket
 from drivers.contracts import CameraReadings
 
 INSTALLED_STATE_DIR = Path("/var/lib/vigie")
@@ -124,11 +122,15 @@ class BoxAccess:
         now_ns = self._clock.boottime_ns()
         health = health_file.read(self._runtime_dir(), self._boot_id)
         if health is None:
-            return AgentState(state="hangs" if self._is_listening() else "dead")
+            return AgentState(
+                state="hangs" if control_socket.find_agent(self.state_dir) is not None else "dead"
+            )
         age_s = health.age_s(now_ns)
         if not health.is_stale(now_ns):
             return AgentState(state="runs", report_age_s=age_s, report=health.report)
-        state: Literal["hangs", "dead"] = "hangs" if self._is_listening() else "dead"
+        state: Literal["hangs", "dead"] = (
+            "hangs" if control_socket.find_agent(self.state_dir) is not None else "dead"
+        )
         return AgentState(state=state, report_age_s=age_s, report=health.report)
 
     def _runtime_dir(self) -> Path:
@@ -136,19 +138,6 @@ class BoxAccess:
         if "RUNTIME_DIRECTORY" not in os.environ and self.state_dir == INSTALLED_STATE_DIR:
             return INSTALLED_RUNTIME_DIR
         return health_file.get_runtime_dir(self.state_dir)
-
-    def _is_listening(self) -> bool:
-        """Whether a process listens at the agent's door, whether it answers or not."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-            sock.settimeout(1.0)
-            try:
-                with unix_socket.socket_address(
-                    self.state_dir, socket_server.SOCKET_NAME
-                ) as address:
-                    sock.connect(address)
-            except OSError:
-                return False
-        return True
 
     def describe_fault(self, code: str) -> FaultDescription | None:
         """In the console's language."""
@@ -206,7 +195,7 @@ class BoxAccess:
     def send_command(self, verb: str, args: object, timeout_s: float) -> Iterator[Reply]:
         """Through the agent's own door."""
         try:
-            replies = socket_server.send_command(self.state_dir, verb, args, timeout_s)
+            replies = send_command(self.state_dir, verb, args, timeout_s)
         except OSError as error:
             raise ConsoleError(f"the agent's door: {error.strerror or error}") from error
         if replies is None:
@@ -255,7 +244,7 @@ class BoxAccess:
             )
         )
         try:
-            first_frame = preview_server.request_preview(self.state_dir, camera, self.technician)
+            first_frame = request_preview(self.state_dir, camera, self.technician)
         except PreviewUnavailable as error:
             raise ConsoleError(str(error)) from error
         if first_frame is not None:

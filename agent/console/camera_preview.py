@@ -5,13 +5,13 @@ from pathlib import Path
 
 from agent.base.clock import Clock
 from agent.base.errors import UserError
-from agent.capture import preview_server
 from agent.capture.lens_aim import downscale, measure_aim
-from agent.capture.preview_server import (
+from agent.capture.preview import (
     DEFAULT_COLUMNS,
     DEFAULT_ROWS,
     PreviewFrame,
     PreviewUnavailable,
+    request_preview,
 )
 from agent.config.configuration import Config
 from agent.console.errors import ConsoleError
@@ -47,7 +47,7 @@ class AgentPreview:
         """The next picture."""
         frame, self._first_frame = self._first_frame, None
         try:
-            frame = frame or preview_server.request_preview(self._state_dir, self._camera, self._by)
+            frame = frame or request_preview(self._state_dir, self._camera, self._by)
         except PreviewUnavailable as error:
             raise ConsoleError(str(error)) from error
         if frame is None:

@@ -7,19 +7,17 @@ while nothing is typed. One of them is enough.
 import logging
 import os
 import signal
-import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.base import unix_socket
 from agent.base.clock import Clock
 from agent.base.device_identity import DeviceIdentity
-from agent.commands import socket_server
 from agent.console import console_settings
 from agent.console.commit_confirm import CommitConfirm, PendingCommit
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import ServiceAction
+from agent.runtime import control_socket
 
 log = logging.getLogger(__name__)
 
@@ -95,15 +93,8 @@ def restart_agent(state_dir: Path) -> bool:
     """Tell the agent to stop, since systemd starts it anew. False where there is none, which is being
     started anyway: then it begins with what stands in the file now. Raises OSError.
     """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(1.0)
-        try:
-            with unix_socket.socket_address(state_dir, socket_server.SOCKET_NAME) as address:
-                sock.connect(address)
-        except OSError:
-            return False
-        peer = unix_socket.peer_credentials(sock)
-    if peer.pid <= 1 or not peer.is_allowed:
+    agent = control_socket.find_agent(state_dir)
+    if agent is None or agent.pid <= 1 or not agent.is_allowed:
         return False
-    os.kill(peer.pid, signal.SIGTERM)
+    os.kill(agent.pid, signal.SIGTERM)
     return True

@@ -19,6 +19,7 @@ from agent.health import restart_report
 from agent.health.flight_recorder import FlightRecorder
 from agent.health.health_file import get_runtime_dir
 from agent.health.health_stage import HealthStage
+from agent.health.lockout_fault import LockoutFault
 from agent.health.machine_faults import BOARD_SUBJECT
 from agent.health.stuck_cameras import StuckCameras
 from agent.health.update_fault import UpdateFault
@@ -71,6 +72,7 @@ class HealthMonitor:
         )
         self.stages = (self._health_stage, self._flight_recorder)
         self._update_fault = UpdateFault(root, faults)
+        self._lockout_fault = LockoutFault(state_dir, clock, boot, faults)
         self.stuck_cameras = StuckCameras(state_dir, self._runtime_dir, clock, boot)
 
     def health_fields(self) -> dict[str, Any]:
@@ -115,3 +117,4 @@ class HealthMonitor:
         if t_ns - self._started_ns >= RESTART_FAULT_NS:
             self._faults.clear("SYS-06", BOARD_SUBJECT)
         self._update_fault.check(t_ns)
+        self._lockout_fault.check()

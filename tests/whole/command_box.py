@@ -12,7 +12,7 @@ from agent.base.model import CommandAccepted, CommandProgress, Reply
 from agent.commands.command import CommandHandler
 from agent.commands.dispatcher import CommandDispatcher, IncomingCommand
 from agent.commands.idempotency_store import IdempotencyStore
-from agent.commands.socket_server import CommandSocketServer
+from agent.commands.local_command import LocalCommand, LocalCommandHandler
 from agent.config.configuration import BrokerConfig
 from agent.config.heads import HeadConfig
 from agent.faults.registry import FaultRegistry
@@ -25,6 +25,7 @@ from agent.reporting.mqtt.paho_transport import ReceivedPublish, Suback
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.submit import MessageSubmitter
 from agent.reporting.payloads import ReplyMessage
+from agent.runtime.control_socket import SOCKET_NAME, ControlSocket
 from agent.runtime.stage import Stage, StageThread
 from drivers.ptz import fake
 from tests.whole.report.conftest import CLOCK, open_outbox
@@ -86,12 +87,15 @@ class CommandBox:
             )
             self.dispatcher.submit(incoming)
 
+        self.control = ControlSocket(folder, CLOCK.boottime_ns)
+        local_commands = LocalCommandHandler(
+            self.dispatcher.submit, CLOCK, lambda _t_ns: str(uuid.uuid4())
+        )
+        self.control.add_method(LocalCommand, local_commands.handle)
         stages: list[Stage] = [
             *(HeadStage(head, CLOCK, self.faults) for head in self.heads.values()),
             *self.dispatcher.stages,
-            CommandSocketServer(
-                folder, self.dispatcher.submit, CLOCK, lambda _t_ns: str(uuid.uuid4())
-            ),
+            self.control,
         ]
         self.session: MqttSession | None = None
         if broker is not None:
@@ -105,7 +109,7 @@ class CommandBox:
                 on_command,
             )
             stages.append(self.session)
-        self._socket_path = folder / "commands.sock"
+        self._socket_path = folder / SOCKET_NAME
         self._threads = [
             StageThread(stage, CLOCK.boottime_ns, random.Random(4), vital=False) for stage in stages
         ]

@@ -2,7 +2,6 @@
 
 import random
 import shutil
-import threading
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,10 @@ from agent.base.device_identity import STATE_LOST_FLAG
 from agent.base.health_model import HealthReport
 from agent.base.lockout import FREE_ATTEMPTS, Lockout
 from agent.capture import camera_source
-from agent.capture.preview_server import PreviewServer
 from agent.detection import model_card
 from agent.faults.registry import FaultRegistry
 from agent.health.flight_recorder import FlightRecorder
+from agent.health.lockout_fault import LockoutFault
 from agent.health.monitor import HealthMonitor
 from agent.health.vitals.procfs import DEFAULT_ROOT
 from agent.runtime.sd_notify import Notifier
@@ -111,19 +110,18 @@ def test_a_console_that_is_locked_is_told_until_somebody_answers_rightly(
     tmp_path: Path, clock: ManualClock
 ) -> None:
     faults = FaultRegistry(clock.boottime_ns)
-    desk = PreviewServer(tmp_path, {}, clock, "boot-1", faults)
+    fault_check = LockoutFault(tmp_path, clock, "boot-1", faults)
     console = Lockout(tmp_path, clock, "boot-1")
     for _ in range(FREE_ATTEMPTS):
-        desk.run_once(threading.Event())
+        fault_check.check()
         assert faults.active() == ()
         console.record_attempt()
-    desk.run_once(threading.Event())
+    fault_check.check()
     (fault,) = faults.active()
     assert (fault.code, fault.subject) == ("SVC-01", "console")
     console.reset()
-    desk.run_once(threading.Event())
+    fault_check.check()
     assert faults.active() == ()
-    desk.close()
 
 
 def test_a_lock_from_before_a_reboot_is_told_until_its_wait_is_over(
@@ -134,14 +132,13 @@ def test_a_lock_from_before_a_reboot_is_told_until_its_wait_is_over(
         console.record_attempt()
     clock.now_ns = 20_000_000_000
     faults = FaultRegistry(clock.boottime_ns)
-    desk = PreviewServer(tmp_path, {}, clock, "boot-2", faults)
-    desk.run_once(threading.Event())
+    fault_check = LockoutFault(tmp_path, clock, "boot-2", faults)
+    fault_check.check()
     (fault,) = faults.active()
     assert fault.detail == "3 wrong answers in a row, 10 s to wait"
     clock.advance_s(10)
-    desk.run_once(threading.Event())
+    fault_check.check()
     assert faults.active() == ()
-    desk.close()
 
 
 def test_each_field_of_health_has_one_provider(tmp_path: Path) -> None:

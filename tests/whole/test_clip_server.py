@@ -4,12 +4,12 @@ asks wrongly gets anything or stops it.
 
 import json
 import os
+import random
 import signal
 import socket
 import stat
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,13 +19,16 @@ import msgspec
 import pytest
 
 from agent.__main__ import main
-from agent.base.clock import unix_ns
+from agent.base.clock import SystemClock, unix_ns
 from agent.recording.encryption.keys import KeyLookup, generate_key_pair
 from agent.recording.export.clip import ClipError
-from agent.recording.export.clip_request import MAX_CLIP_SEGMENTS, MAX_LINE_BYTES, ClipRequest
-from agent.recording.export.clip_server import SOCKET_NAME, ClipServer, request_clip
+from agent.recording.export.clip_request import MAX_CLIP_SEGMENTS, ClipRequest
+from agent.recording.export.clip_server import ClipHandler, request_clip
 from agent.recording.export.verify import verify_export
+from agent.runtime.control_socket import MAX_LINE_BYTES, SOCKET_NAME, ControlSocket
+from agent.runtime.stage import StageThread
 from tests.conftest import ManualClock
+from tests.whole.report.street import wait_until
 from tests.whole.rig import AgentBox
 from tests.whole.test_footage_running import wait_for_segments
 
@@ -47,7 +50,7 @@ HOSTILE = {
     "no newline": change()[:-1],
     "two lines": change() * 2,
     "deep": b"[" * 50_000 + b"\n",
-    "huge": b'{"camera": "' + b"n" * 8 * MAX_LINE_BYTES,
+    "huge": b'{"method": "clip", "camera": "' + b"n" * 8 * MAX_LINE_BYTES,
     "another field": change(out="/etc/passwd"),
     "a number for a name": change(camera=7),
     "no segments": change(segments=[]),
@@ -165,27 +168,23 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     state = tmp_path_factory.mktemp("state") / ("long" * 30)
     state.mkdir()
     keys: dict[str, KeyLookup] = {"north": lambda _kid: None}
-    stage = ClipServer(
-        state, state / "footage", keys, ManualClock().boottime_ns, lambda _asked, _by: None
+    clips = ClipHandler(
+        state / "footage", keys, ManualClock().boottime_ns, lambda _asked, _by: None
     )
-    stopping, is_open = threading.Event(), threading.Event()
-
-    def turn() -> None:
-        stopping.set()
-        stage.run_once(stopping)  # opens, and is asked by nobody
-        stopping.clear()
-        is_open.set()
-        while not stopping.is_set():
-            stage.run_once(stopping)
-        stage.close()
-
-    thread = threading.Thread(target=turn)
-    thread.start()
-    assert is_open.wait(60)
+    control = ControlSocket(state, SystemClock().boottime_ns)
+    stages = (control, control.add_blocking_method("clips", ClipRequest, clips.handle))
+    threads = [
+        StageThread(stage, SystemClock().boottime_ns, random.Random(1), vital=False)
+        for stage in stages
+    ]
+    for thread in threads:
+        thread.start()
+    wait_until((state / SOCKET_NAME).exists)
     yield state
-    stopping.set()
-    thread.join(60)
-    assert not thread.is_alive()
+    for thread in threads:
+        thread.stop()
+        assert thread.join(60)
+        assert thread.health().last_error is None
     assert not (state / SOCKET_NAME).exists()
 
 
@@ -246,7 +245,7 @@ def test_another_user_cannot_ask_and_would_be_refused(desk: Path) -> None:
         said = subprocess.check_output(words, text=True)
     finally:
         (desk / SOCKET_NAME).chmod(0o600)
-    assert json.loads(said) == {"state": "refused", "message": "user 65534 may not ask"}
+    assert json.loads(said)["message"] == "user 65534 may not ask"
 
 
 def test_a_file_that_the_agent_could_not_fill_is_not_left(desk: Path, tmp_path: Path) -> None:

@@ -16,12 +16,11 @@ import numpy as np
 import pytest
 
 from agent.__main__ import main
-from agent.base.clock import boot_id
 from agent.base.device_identity import DeviceIdentity
 from agent.base.errors import UserError
 from agent.base.health_model import HealthReport, OutboxHealth, Vitals
 from agent.base.signed_manifest import BadManifest
-from agent.capture.preview_server import PreviewServer
+from agent.capture.preview import PreviewHandler, PreviewRequest
 from agent.capture.snapshot_command import CameraAccess
 from agent.diagnostics.commissioning import certificate
 from agent.diagnostics.commissioning.session import (
@@ -102,14 +101,9 @@ class Agent:
         self.lens: Callable[[Frame], Frame] = lambda frame: frame
         self.connected = True
         self.box = CommandBox(folder, None)
-        self.desk = PreviewServer(
-            folder,
-            {"north": CameraAccess(), "tram": CameraAccess()},
-            CLOCK,
-            boot_id(),
-            self.box.faults,
-        )
-        self._thread = StageThread(self.desk, CLOCK.boottime_ns, random.Random(1), vital=False)
+        self.desk = PreviewHandler({"north": CameraAccess(), "tram": CameraAccess()})
+        worker = self.box.control.add_blocking_method("preview", PreviewRequest, self.desk.handle)
+        self._thread = StageThread(worker, CLOCK.boottime_ns, random.Random(1), vital=False)
         self._stopping = threading.Event()
         self._camera = threading.Thread(target=self._give)
 
@@ -117,7 +111,6 @@ class Agent:
         self.box.__enter__()
         self._thread.start()
         self._camera.start()
-        wait_until((self.folder / "service.sock").exists)
         return self
 
     def __exit__(self, *failure: object) -> None:

@@ -20,10 +20,9 @@ from agent.base.errors import UserError
 from agent.base.health_model import HealthReport
 from agent.base.model import CommandDone
 from agent.base.signed_manifest import BadManifest
-from agent.capture import preview_server
 from agent.capture.lens_aim import LensAim
-from agent.capture.preview_server import PreviewUnavailable
-from agent.commands import socket_server
+from agent.capture.preview import PreviewUnavailable, request_preview
+from agent.commands.local_command import send_command
 from agent.config import configuration
 from agent.config.configuration import CameraConfig
 from agent.detection import model_card
@@ -207,7 +206,7 @@ class CommissioningSession:
         aims: list[LensAim] = []
         try:
             for _ in range(FRAMES_PER_CAMERA):
-                preview = preview_server.request_preview(
+                preview = request_preview(
                     self._state_dir, camera.name, self._by, PREVIEW_WIDTH_PX, PREVIEW_HEIGHT_PX
                 )
                 if preview is None:
@@ -223,7 +222,7 @@ class CommissioningSession:
     def _inspect_head(self, name: str) -> HeadRecord:
         try:
             for reply in (
-                socket_server.send_command(
+                send_command(
                     self._state_dir, "ptz", {"do": "presets", "head": name}, _REPLY_TIMEOUT_S
                 )
                 or ()

@@ -15,7 +15,7 @@ from agent.app.selftest_command import ARRIVAL_TIMEOUT_S, VERB, SelfTestReply
 from agent.base.clock import Clock, boot_id
 from agent.base.errors import UserError
 from agent.base.model import CommandDone, CommandProgress, CommandRefused, Event, SelfTestStep
-from agent.commands import socket_server
+from agent.commands.local_command import send_command
 from agent.config.configuration import Config
 from agent.diagnostics.selftest.checks import CheckFailed
 from agent.faults.registry import FaultRegistry
@@ -125,7 +125,7 @@ class BrokerRoundTrip:
     def _ask_agent(self, args: object, timeout_s: float) -> SelfTestReply | None:
         """What the running agent says, None where none runs. Raises NotProven."""
         try:
-            replies = socket_server.send_command(self._state_dir, VERB, args, timeout_s)
+            replies = send_command(self._state_dir, VERB, args, timeout_s)
             if replies is None:
                 return None
             for reply in replies:

@@ -1,7 +1,6 @@
-"""What an export asks the running agent, which alone has the keys of what it has sealed. Pure.
+"""Request and reply of the control socket's method `clip`. Pure.
 
-One line of JSON each way, over `agent.recording.export.clip_server`'s socket. The file that the clip goes into comes
-along as an open descriptor: no path crosses from one process to the other.
+The clip's file is passed as an open descriptor: no path crosses from one process to the other.
 """
 
 from collections.abc import Callable
@@ -15,13 +14,17 @@ from agent.recording.export.clip import ClipInfo
 MAX_CLIP_SEGMENTS = 1000
 """In one clip. A camera's key ring holds the keys of fewer."""
 
-MAX_LINE_BYTES = 1 << 17
-"""A line with so many names is shorter."""
-
 UnixNs = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
-class ClipRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ClipRequest(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="method",
+    tag="clip",
+):
     """A clip of one camera, from `begin_ns` to `end_ns` in nanoseconds of UTC since 1970, out of
     the segments of these names.
     """
@@ -47,21 +50,6 @@ class ClipDone(
 
     clip: ClipInfo
 
-
-class ClipRefused(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="state",
-    tag="refused",
-):
-    """There is no clip, and what is in the file is worth nothing. One sentence says why."""
-
-    message: str
-
-
-ClipReply: TypeAlias = ClipDone | ClipRefused
 
 RequestClip: TypeAlias = Callable[[ClipRequest, Path], ClipInfo | None]
 """Has the running agent cut into a new file: None where no agent runs. Raises CannotCut where it

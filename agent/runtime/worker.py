@@ -1,4 +1,4 @@
-"""A thread for what cannot wait: the stops of one head."""
+"""A stage that handles items one after the other in a thread of its own."""
 
 import threading
 from collections import deque
@@ -6,33 +6,30 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 POLL_TIMEOUT_S = 1.0
-MAX_QUEUED = 16
 T = TypeVar("T")
 
 
-class PriorityWorker(Generic[T]):
-    """A stage that does what it is given, one after the other, and nothing else: so it waits for
-    nobody but its own device. Beyond WAITING_MOST it takes no more; what would be added is what
-    waits already.
-    """
+class Worker(Generic[T]):
+    """Waits for nothing but its own items. At most `max_queued` of them wait; more are refused."""
 
-    def __init__(self, name: str, handle: Callable[[T], None]) -> None:
+    def __init__(self, name: str, handle: Callable[[T], None], max_queued: int) -> None:
         self.name = name
         self._handle = handle
+        self._max_queued = max_queued
         self._changed = threading.Condition()
         self._queue: deque[T] = deque()
 
     def put(self, item: T) -> bool:
-        """Give it something; never blocks. False where there is no room."""
+        """Queue an item, or return False if the queue is full. Thread-safe; never blocks."""
         with self._changed:
-            if len(self._queue) >= MAX_QUEUED:
+            if len(self._queue) >= self._max_queued:
                 return False
             self._queue.append(item)
             self._changed.notify()
             return True
 
     def run_once(self, stopping: threading.Event) -> None:
-        """Do one thing, or wait a second for one."""
+        """Handle one item, or return after waiting a second for one."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._queue, POLL_TIMEOUT_S):
                 return
@@ -40,6 +37,6 @@ class PriorityWorker(Generic[T]):
         self._handle(item)
 
     def close(self) -> None:
-        """Do what still waits: a stop is due to the last."""
+        """Handle the items that still wait: a stop of a head must not be lost."""
         while self._queue:
             self._handle(self._queue.popleft())

@@ -3,49 +3,55 @@
 import random
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from agent.base import unix_socket
 from agent.base.clock import SystemClock
-from agent.base.lockout import Lockout
-from agent.capture import preview_server
-from agent.capture.preview_server import SOCKET_NAME, PreviewServer, PreviewUnavailable
+from agent.capture.preview import (
+    PreviewHandler,
+    PreviewRequest,
+    PreviewUnavailable,
+    request_preview,
+)
 from agent.capture.snapshot_command import CameraAccess
-from agent.faults.registry import FaultRegistry
+from agent.runtime.control_socket import SOCKET_NAME, ControlSocket
 from agent.runtime.stage import StageThread
 from drivers.media import Frame
 from tests.pure.console_rig import make_picture
 from tests.whole.rig import TIMEOUT_S
 
 CLOCK = SystemClock()
-BOOT = "boot-1"
 
 
 class Agent:
     """The stage, and a camera whose frames come all the time."""
 
     def __init__(self, state: Path) -> None:
-        self.faults = FaultRegistry(CLOCK.boottime_ns)
         cameras = {
             "north": CameraAccess(),
             "bank": CameraAccess(viewers=("omar",)),
             "yard": CameraAccess(has_frames=False),
             "dark": CameraAccess(),
         }
-        self.desk = PreviewServer(state, cameras, CLOCK, BOOT, self.faults)
-        self._thread = StageThread(self.desk, CLOCK.boottime_ns, random.Random(1), vital=False)
+        self.desk = PreviewHandler(cameras)
+        control = ControlSocket(state, CLOCK.boottime_ns)
+        worker = control.add_blocking_method("preview", PreviewRequest, self.desk.handle)
+        self._threads = [
+            StageThread(stage, CLOCK.boottime_ns, random.Random(1), vital=False)
+            for stage in (control, worker)
+        ]
         self._ending = threading.Event()
         self._frames = threading.Thread(target=self._offer)
         self.luma = make_picture(1, 360, 640)
 
     def start(self, state: Path) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         self._frames.start()
-        while preview_server.request_preview(state, "north", "amina") is None:
+        while request_preview(state, "north", "amina") is None:
             assert not self._ending.wait(0.01)
 
     def _offer(self) -> None:
@@ -60,8 +66,9 @@ class Agent:
     def stop(self) -> None:
         self._ending.set()
         self._frames.join(TIMEOUT_S)
-        self._thread.stop()
-        assert self._thread.join(TIMEOUT_S)
+        for thread in self._threads:
+            thread.stop()
+        assert all(thread.join(TIMEOUT_S) for thread in self._threads)
 
 
 @pytest.fixture
@@ -75,7 +82,7 @@ def agent(tmp_path: Path) -> Iterator[Agent]:
 def test_who_asks_sees_the_newest_picture_small_and_judged_whole(
     agent: Agent, tmp_path: Path
 ) -> None:
-    seen = preview_server.request_preview(tmp_path, "north", "amina")
+    seen = request_preview(tmp_path, "north", "amina")
     assert seen is not None
     assert (seen.width_px, seen.height_px) == (640, 360)
     assert seen.plane.shape == (90, 160)
@@ -96,55 +103,43 @@ def test_what_may_not_or_cannot_be_seen_is_refused_with_its_reason(
     tmp_path: Path, camera: str, by: str, why: str
 ) -> None:
     with pytest.raises(PreviewUnavailable, match=why):
-        preview_server.request_preview(tmp_path, camera, by)
+        request_preview(tmp_path, camera, by)
 
 
 @pytest.mark.usefixtures("agent")
 def test_a_viewer_of_a_lent_camera_sees_it(tmp_path: Path) -> None:
-    assert preview_server.request_preview(tmp_path, "bank", "omar") is not None
+    assert request_preview(tmp_path, "bank", "omar") is not None
 
 
 @pytest.mark.usefixtures("agent")
 def test_a_camera_without_pictures_is_told_in_time(tmp_path: Path) -> None:
-    with pytest.raises(PreviewUnavailable, match="has got no picture for 5 s"):
-        preview_server.request_preview(tmp_path, "dark", "amina")
+    with pytest.raises(PreviewUnavailable, match="no picture came within 5 s"):
+        request_preview(tmp_path, "dark", "amina")
 
 
 def test_where_no_agent_runs_nobody_answers(tmp_path: Path) -> None:
-    assert preview_server.request_preview(tmp_path, "north", "amina") is None
+    assert request_preview(tmp_path, "north", "amina") is None
 
 
 @pytest.mark.usefixtures("agent")
 @pytest.mark.parametrize(
-    "said", [b"\n", b"{}\n", b"x" * 5000, b"\xff\n", b'{"camera": 1}\n', b"[" * 900 + b"\n", b""]
+    "said",
+    [
+        b"\n",
+        b"{}\n",
+        b"x" * 5000,
+        b"\xff\n",
+        b'{"method": "preview", "camera": 1}\n',
+        b'{"method": "preview", "camera": "north", "by": "amina", "columns": 641}\n',
+        b"[" * 900 + b"\n",
+        b"",
+    ],
 )
 def test_nonsense_is_refused_and_the_next_one_is_served(tmp_path: Path, said: bytes) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        with unix_socket.socket_address(tmp_path, SOCKET_NAME) as address:
-            connection.connect(address)
+        connection.connect(str(tmp_path / SOCKET_NAME))
         connection.sendall(said)
         connection.shutdown(socket.SHUT_WR)
         connection.settimeout(TIMEOUT_S)
-        assert b"not_seen" in connection.recv(10_000)
-    assert preview_server.request_preview(tmp_path, "north", "amina") is not None
-
-
-def test_a_locked_console_is_a_fault_until_somebody_has_logged_in(
-    agent: Agent, tmp_path: Path
-) -> None:
-    lockout = Lockout(tmp_path, CLOCK, BOOT)
-    for _ in range(3):
-        lockout.record_attempt()
-    _wait(agent, lambda: [fault.code for fault in agent.faults.active()] == ["SVC-01"])
-    assert "3 wrong answers in a row" in agent.faults.active()[0].detail
-    lockout.reset()
-    _wait(agent, lambda: not agent.faults.active())
-
-
-def _wait(agent: Agent, reached: Callable[[], bool]) -> None:
-    for _ in range(int(TIMEOUT_S)):
-        if reached():
-            return
-        agent.faults.changed.wait(1.0)
-        agent.faults.changed.clear()
-    raise AssertionError(agent.faults.active())
+        assert b'"state":"refused"' in connection.recv(10_000)
+    assert request_preview(tmp_path, "north", "amina") is not None

@@ -1,0 +1,131 @@
+"""The method `preview` of the control socket: one picture of a camera that the agent has open.
+
+Masks are in the picture already. The console writes a receipt of the view before it asks.
+"""
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import numpy as np
+
+from agent.base.errors import UserError
+from agent.base.model import CommandRefused
+from agent.capture.lens_aim import LensAim, downscale, measure_aim
+from agent.capture.snapshot_command import CameraAccess
+from agent.commands.requester import CommandRejected, Requester
+from agent.runtime import control_socket
+from agent.runtime.control_socket import ControlRequest
+from drivers.media import Frame, Plane
+
+FRAME_TIMEOUT_S = 5.0
+"""For the camera's next frame."""
+REPLY_TIMEOUT_S = 15.0
+DEFAULT_COLUMNS, DEFAULT_ROWS = 160, 90
+MAX_COLUMNS, MAX_ROWS = 640, 480
+
+
+class PreviewRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="method", tag="preview"):
+    """The camera, the person who looks, and the size of the picture in means."""
+
+    camera: str
+    by: str
+    columns: Annotated[int, msgspec.Meta(ge=1, le=MAX_COLUMNS)] = DEFAULT_COLUMNS
+    rows: Annotated[int, msgspec.Meta(ge=1, le=MAX_ROWS)] = DEFAULT_ROWS
+
+
+class PreviewFrame(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="done"):
+    """The picture in `columns` x `rows` means, a byte each, and the aim by the whole picture."""
+
+    width_px: int
+    height_px: int
+    columns: int
+    rows: int
+    luma: bytes
+    aim: LensAim
+
+    @property
+    def plane(self) -> Plane:
+        """The small picture."""
+        return np.frombuffer(self.luma, np.uint8).reshape(self.rows, self.columns)
+
+
+_REPLY_DECODER: msgspec.json.Decoder[PreviewFrame | CommandRefused] = msgspec.json.Decoder(
+    PreviewFrame | CommandRefused
+)
+
+
+class PreviewUnavailable(Exception):
+    """No picture can be shown. `str(error)` says why in one sentence."""
+
+
+class PreviewHandler:
+    """Answers requests with the next frame of a camera. `offer` gets each camera's frames."""
+
+    def __init__(self, cameras: Mapping[str, CameraAccess]) -> None:
+        self._cameras = dict(cameras)
+        self._condition = threading.Condition()
+        self._wanted_camera: str | None = None
+        self._frame: Frame | None = None
+
+    def offer(self, camera: str, frame: Frame) -> None:
+        """Take a frame if a request waits for it. Called on the camera's detect thread."""
+        if camera != self._wanted_camera:
+            return
+        with self._condition:
+            if camera == self._wanted_camera:
+                self._frame, self._wanted_camera = frame, None
+                self._condition.notify()
+
+    def handle(self, preview: PreviewRequest, request: ControlRequest) -> None:
+        """Answer one request. Blocks until the camera's next frame, up to FRAME_TIMEOUT_S."""
+        try:
+            request.reply(self._capture(preview))
+        except CommandRejected as error:
+            request.refuse(error.code, str(error))
+
+    def _capture(self, preview: PreviewRequest) -> PreviewFrame:
+        access = self._cameras.get(preview.camera)
+        if access is None:
+            raise CommandRejected("unknown", f"camera {preview.camera!r}: none of that name")
+        access.check(preview.camera, Requester(id=preview.by, role="operator"))
+        with self._condition:
+            self._frame, self._wanted_camera = None, preview.camera
+            self._condition.wait_for(lambda: self._frame is not None, FRAME_TIMEOUT_S)
+            frame, self._frame, self._wanted_camera = self._frame, None, None
+        if frame is None:
+            raise CommandRejected(
+                "unavailable",
+                f"camera {preview.camera!r}: no picture came within {FRAME_TIMEOUT_S:g} s",
+            )
+        luma = downscale(frame.y, preview.columns, preview.rows)
+        return PreviewFrame(
+            width_px=frame.width_px,
+            height_px=frame.height_px,
+            columns=luma.shape[1],
+            rows=luma.shape[0],
+            luma=luma.tobytes(),
+            aim=measure_aim(frame.y),
+        )
+
+
+def request_preview(
+    state_dir: Path, camera: str, by: str, columns: int = DEFAULT_COLUMNS, rows: int = DEFAULT_ROWS
+) -> PreviewFrame | None:
+    """Ask the agent of a state folder for a picture. Returns None if no agent can be asked.
+
+    Raises PreviewUnavailable if it shows none.
+    """
+    request = PreviewRequest(camera=camera, by=by, columns=columns, rows=rows)
+    try:
+        replies = control_socket.call(state_dir, request, _REPLY_DECODER, REPLY_TIMEOUT_S)
+        reply = None if replies is None else next(replies)
+    except OSError:
+        return None
+    except UserError as error:
+        raise PreviewUnavailable(str(error)) from error
+    if isinstance(reply, CommandRefused):
+        raise PreviewUnavailable(reply.message)
+    return reply

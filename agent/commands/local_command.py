@@ -1,0 +1,96 @@
+"""The method `command` of the control socket: commands that are given at the box itself.
+
+The requester is an operator by the name of their user, as the kernel knows it.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agent.base.clock import Clock
+from agent.base.model import CommandDone, CommandRefused, Reply
+from agent.commands.command import CommandId
+from agent.commands.dispatcher import IncomingCommand
+from agent.runtime import control_socket
+from agent.runtime.control_socket import ControlRequest
+
+COMMAND_LIFETIME_S = 60.0
+
+_REPLY_DECODER: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)
+
+
+class LocalCommand(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="method",
+    tag="command",
+):
+    """One command. `id` is for a requester that may have to repeat it."""
+
+    verb: str
+    args: Any
+    id: CommandId | None = None
+
+
+class LocalCommandHandler:
+    """Hands commands of the control socket to the dispatcher, and their replies back.
+
+    `submit` is the dispatcher's; `new_id` makes an id of a `t_ns`.
+    """
+
+    def __init__(
+        self,
+        submit: Callable[[IncomingCommand], None],
+        clock: Clock,
+        new_id: Callable[[int], str],
+    ) -> None:
+        self._submit = submit
+        self._clock = clock
+        self._new_id = new_id
+
+    def handle(self, local: LocalCommand, request: ControlRequest) -> None:
+        """Submit the command. Never blocks."""
+        now_ns = self._clock.boottime_ns()
+        command = {
+            "id": local.id or self._new_id(now_ns),
+            "expires": self._clock.utc(now_ns) + timedelta(seconds=COMMAND_LIFETIME_S),
+            "by": request.peer.user_name,
+            "role": "operator",
+            "args": local.args,
+        }
+        self._submit(
+            IncomingCommand(
+                verb=local.verb,
+                payload=msgspec.json.encode(command),
+                via="the control socket",
+                send_reply=lambda reply: request.reply(
+                    reply, is_last=isinstance(reply, CommandDone | CommandRefused)
+                ),
+            )
+        )
+
+
+def send_command(
+    state_dir: Path, verb: str, args: object, timeout_s: float
+) -> Iterator[Reply] | None:
+    """Send a command to the agent of a state folder, and return its replies up to the last.
+
+    Returns None if no agent runs. Each reply may take `timeout_s`. Raises PermissionError if only
+    another user may ask; UserError comes from the replies if there is no answer.
+    """
+    replies = control_socket.call(
+        state_dir, LocalCommand(verb=verb, args=args), _REPLY_DECODER, timeout_s
+    )
+    return None if replies is None else _up_to_last(replies)
+
+
+def _up_to_last(replies: Iterator[Reply]) -> Iterator[Reply]:
+    for reply in replies:
+        yield reply
+        if isinstance(reply, CommandDone | CommandRefused):
+            return
