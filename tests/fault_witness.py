@@ -1,7 +1,7 @@
 """Which fault codes the agent's own code raises while a test runs.
 
 `@pytest.mark.raises_fault("CAM-02")` says of a test that it makes the agent raise that code. It is
-looked at after each such test: one that passes without it fails. tests/pure/test_faults.py asks that
+looked at after each such test: one that passes without it fails. tests/pure/test_fault_registry.py asks that
 every code of the table has such a test. Only calls from the agent's own modules count, so that a test
 cannot raise a fault by hand and be believed.
 """

@@ -8,13 +8,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
-
 from agent.console import system_commands
 from agent.console.errors import ConsoleError
 from agent.console.results import CheckResult
 from agent.health.vitals import parse
 from agent.health.vitals.network_link import MODEM_COMMAND
+from agent.health.vitals.parse import Modem3gpp, ModemGeneric
 
 ROOT = Path("/")
 WEAK_SIGNAL_RATIO, MIN_SIGNAL_RATIO = 0.3, 0.1
@@ -23,40 +22,6 @@ NO_MODEM_PATTERN = re.compile(
     r"couldn't find (the )?(any )?modem|No modems were found", re.IGNORECASE
 )
 _MAX_VALUE_CHARS = 60
-
-
-class _SignalQuality(msgspec.Struct, frozen=True):
-    value: str = ""
-
-
-class _Generic(msgspec.Struct, frozen=True, rename="kebab"):
-    manufacturer: str = ""
-    model: str = ""
-    state: str = ""
-    state_failed_reason: str = ""
-    power_state: str = ""
-    sim: str = ""
-    unlock_required: str = ""
-    signal_quality: _SignalQuality = _SignalQuality()
-    access_technologies: list[str] = []
-
-
-class _Modem3gpp(msgspec.Struct, frozen=True, rename="kebab"):
-    operator_code: str = ""
-    operator_name: str = ""
-    registration_state: str = ""
-
-
-class _Modem(msgspec.Struct, frozen=True):
-    generic: _Generic
-    cell: _Modem3gpp = msgspec.field(default=_Modem3gpp(), name="3gpp")
-
-
-class _ModemManager(msgspec.Struct, frozen=True):
-    modem: _Modem
-
-
-_MODEM_DECODER = msgspec.json.Decoder(_ModemManager)
 
 
 def check_modem(root: Path = ROOT, program: Path = system_commands.MMCLI) -> Iterator[CheckResult]:
@@ -82,9 +47,8 @@ def check_modem(root: Path = ROOT, program: Path = system_commands.MMCLI) -> Ite
 
 def evaluate_modem(data: bytes) -> Iterator[CheckResult]:
     """What it told, judged. Pure; whatever comes gives verdicts."""
-    try:
-        modem = _MODEM_DECODER.decode(data).modem
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    modem = parse.modem(data)
+    if modem is None:
         yield _info("modem", "ModemManager tells nothing that can be understood")
         return
     generic, cell = modem.generic, modem.cell
@@ -94,10 +58,10 @@ def evaluate_modem(data: bytes) -> Iterator[CheckResult]:
     if sim.ok is False:
         return
     yield _check_network(generic, cell)
-    yield _check_signal(parse.modem(data))
+    yield _check_signal(parse.modem_signal(modem))
 
 
-def _check_state(generic: _Generic) -> CheckResult:
+def _check_state(generic: ModemGeneric) -> CheckResult:
     name = " ".join(filter(None, (_clean_value(generic.manufacturer), _clean_value(generic.model))))
     state = _clean_value(generic.state) or "unknown"
     subject = f"modem {name}".rstrip()
@@ -120,7 +84,7 @@ def _check_state(generic: _Generic) -> CheckResult:
     return _failed(subject, f"{state}, and not connected", "Wait a minute, and look again.")
 
 
-def _check_sim(generic: _Generic) -> CheckResult:
+def _check_sim(generic: ModemGeneric) -> CheckResult:
     lock = _clean_value(generic.unlock_required)
     if "sim-missing" in generic.state_failed_reason or not (_clean_value(generic.sim) or lock):
         return _failed("SIM", "none is found", "Push the card in until it clicks, then reboot.")
@@ -133,7 +97,7 @@ def _check_sim(generic: _Generic) -> CheckResult:
     return CheckResult(subject="SIM", ok=True, message="ready")
 
 
-def _check_network(generic: _Generic, cell: _Modem3gpp) -> CheckResult:
+def _check_network(generic: ModemGeneric, cell: Modem3gpp) -> CheckResult:
     operator = _clean_value(cell.operator_name) or _clean_value(cell.operator_code)
     technologies = [_clean_value(name) for name in generic.access_technologies]
     parts = [operator, ", ".join(filter(None, technologies))]

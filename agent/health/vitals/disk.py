@@ -1,4 +1,4 @@
-"""The disk under a folder: which one it is, how full, and how worn."""
+"""Disk of the state folder: its device, free space, write volume and wear."""
 
 import logging
 import os
@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from agent.base.health_model import DiskHealth
+from agent.base.state_file import StateFile
 from agent.health.vitals import parse
 from agent.health.vitals.disk_wear import WearCounter, WearReading, WearRecord, forecast
 from agent.health.vitals.procfs import ProcFs
@@ -15,18 +16,17 @@ log = logging.getLogger(__name__)
 
 WEAR_FILE = "disk-wear.json"
 SAVE_INTERVAL_NS = 3600 * 1_000_000_000
-_WEAR_DECODER = msgspec.json.Decoder(WearRecord)
 
 
 class DiskSpace(msgspec.Struct, frozen=True, kw_only=True):
-    """Of the file system that a folder is on."""
+    """Free and total bytes of a file system."""
 
     free_bytes: int
     total_bytes: int
 
 
 def read_space(folder: Path) -> DiskSpace | None:
-    """How full it is; None where the folder is not there."""
+    """Return the space of a folder's file system, or None if the folder is missing."""
     try:
         found = os.statvfs(folder)
     except OSError:
@@ -37,19 +37,20 @@ def read_space(folder: Path) -> DiskSpace | None:
 
 
 class DiskMonitor:
-    """The disk that the state folder is on. It keeps its book there, once an hour and at the end: a
-    power cut loses an hour of counting.
+    """Reads the disk of the state folder and counts its writes.
+
+    The wear record is stored hourly and at the end: a power cut loses an hour of counting.
     """
 
     def __init__(self, state_dir: Path, procfs: ProcFs) -> None:
-        self._state_dir = state_dir
         self._procfs = procfs
-        self._wear_counter = WearCounter(_load_record(state_dir / WEAR_FILE))
+        self._wear_file = StateFile(state_dir / WEAR_FILE, WearRecord)
+        self._wear_counter = WearCounter(self._wear_file.load())
         self._saved_ns: int | None = None
         self._device_dir = _find_block_dir(state_dir, procfs)
 
     def read(self, t_ns: int) -> DiskHealth:
-        """How it is now. Time for a write is somebody else's to tell."""
+        """Read the disk. `write_ms` is left None: the flight recorder measures it."""
         device_dir = self._device_dir
         if device_dir is None:
             return DiskHealth()
@@ -77,11 +78,11 @@ class DiskMonitor:
         )
 
     def close(self) -> None:
-        """Keep the book."""
+        """Store the wear record."""
         self._save()
 
     def _identity(self, folder: str, sectors: int | None) -> str:
-        """The card's own number where it has one, else its model and size."""
+        """Return the card's serial number, or its model, with the size."""
         for file in ("cid", "serial", "wwid", "model"):
             identifier = parse.decode(self._procfs.read(f"{folder}/device/{file}"))
             if identifier:
@@ -99,26 +100,14 @@ class DiskMonitor:
         record = self._wear_counter.record
         if record is None:
             return
-        temp_path = self._state_dir / f".{WEAR_FILE}.new"
         try:
-            with temp_path.open("wb") as file:
-                file.write(msgspec.json.encode(record))
-                file.flush()
-                os.fdatasync(file.fileno())
-            temp_path.replace(self._state_dir / WEAR_FILE)
+            self._wear_file.write(record)
         except OSError as error:
-            log.warning("%s: not kept: %s", WEAR_FILE, error)
-
-
-def _load_record(file: Path) -> WearRecord | None:
-    try:
-        return _WEAR_DECODER.decode(file.read_bytes())
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
+            log.warning("%s: not stored: %s", self._wear_file.path, error)
 
 
 def _find_block_dir(folder: Path, procfs: ProcFs) -> str | None:
-    """The whole disk's folder below /sys, such as `sys/devices/.../block/mmcblk0`."""
+    """Return the whole disk's folder in sysfs, such as `sys/devices/.../block/mmcblk0`."""
     try:
         device = folder.stat().st_dev
     except OSError:

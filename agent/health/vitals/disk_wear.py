@@ -1,6 +1,6 @@
-"""How worn a disk is, and for how long it may last: its registers, and our own counting. Pure.
+"""Disk wear and its forecast, from the disk's wear register and the bytes written. Pure.
 
-What the kernel counts begins anew at each boot; here it goes on, for as long as the disk is the same.
+The kernel's counter restarts at each boot; the wear record continues as long as the disk is the same.
 """
 
 from typing import Literal
@@ -9,16 +9,16 @@ import msgspec
 
 S_PER_DAY = 86_400.0
 MIN_RATE_SPAN_S = S_PER_DAY
-"""A rate of less than a day says nothing of the days to come."""
+"""A rate over a shorter span does not predict the days to come."""
 ASSUMED_FULL_WRITES = 1000
-"""How often cheap flash can be written in full: what is expected of a disk without a register."""
+"""Full writes that cheap flash endures: assumed for a disk without a wear register."""
 
 
 class WearRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What was counted of one disk so far. `disk` names it, whatever it is called today.
+    """Counters of one disk. `disk` is its serial number: device names change.
 
-    `used` is what its register said when it was first seen, and `used_s` for how long the agent had
-    run then.
+    `first_life_used` is the first reading of its wear register, `first_life_used_s` the counted time
+    at that reading.
     """
 
     disk: str
@@ -29,7 +29,7 @@ class WearRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WearReading(msgspec.Struct, frozen=True, kw_only=True):
-    """One look at a disk: the kernel's counter since the boot, and the register."""
+    """One reading of a disk: the kernel's counter since the boot, and the wear register."""
 
     disk: str
     t_ns: int
@@ -38,7 +38,7 @@ class WearReading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WearCounter:
-    """Counts on from a book that was kept."""
+    """Continues a stored wear record."""
 
     def __init__(self, record: WearRecord | None) -> None:
         self._record = record
@@ -46,11 +46,11 @@ class WearCounter:
 
     @property
     def record(self) -> WearRecord | None:
-        """What is to be kept."""
+        """The record to store."""
         return self._record
 
     def update(self, reading: WearReading) -> WearRecord:
-        """Count what was written since the last look; the first one after a start counts nothing."""
+        """Add the bytes written since the last reading; the first one after a start adds none."""
         record, last_reading = self._record, self._last_reading
         if record is None or record.disk != reading.disk:
             record, last_reading = (
@@ -74,7 +74,7 @@ class WearCounter:
 
 
 class WearForecast(msgspec.Struct, frozen=True, kw_only=True):
-    """What a book says of the days to come."""
+    """The forecast of a disk's remaining life, and what it is based on."""
 
     written_bytes_per_day: float | None
     days_left: float | None
@@ -82,8 +82,9 @@ class WearForecast(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def forecast(record: WearRecord, life_used: float | None, size_bytes: int | None) -> WearForecast:
-    """If it goes on as it went. A register that has not moved yet says nothing, and a disk of this
-    size stands in for it.
+    """Forecast the remaining life at the write rate so far.
+
+    Until the wear register has moved, the capacity times ASSUMED_FULL_WRITES is assumed.
     """
     if record.counted_s < MIN_RATE_SPAN_S:
         return WearForecast(written_bytes_per_day=None, days_left=None, days_left_basis=None)

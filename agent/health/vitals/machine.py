@@ -1,4 +1,4 @@
-"""The machine's condition, once a second, from proc(5), sysfs and statvfs(3)."""
+"""Vitals of the machine, once a second, from proc(5), sysfs and statvfs(3)."""
 
 from pathlib import Path
 
@@ -11,21 +11,21 @@ from agent.health.vitals.polled_command import PolledCommand
 from agent.health.vitals.procfs import DEFAULT_ROOT, ProcFs
 
 SLOW_INTERVAL_NS = 10_000_000_000
-"""What changes slowly, or costs more to read, is looked at so often."""
+"""The interval of readings that change slowly or cost more: disk, link, and the search for an alarm."""
 
 THROTTLED_FILE = "sys/devices/platform/soc/soc:firmware/get_throttled"
 THROTTLED_COMMAND = ("vcgencmd", "get_throttled")
 
 
 def soc_celsius(root: Path = DEFAULT_ROOT) -> float | None:
-    """How warm the hottest part of the processor is."""
+    """Return the temperature of the processor's hottest zone, or None without a sensor."""
     return _read_hottest(ProcFs(root))
 
 
 class MachineMonitor:
-    """Reads the machine. One thread; what it found last may be read from any.
+    """Reads the machine. `read` is called by one thread; the attributes may be read from any.
 
-    `root` is where `proc` and `sys` are looked for, `path` where programs are, as in PATH.
+    `root` contains `proc` and `sys`; `search_path` lists the folders of programs, as PATH does.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class MachineMonitor:
         self.link = LinkHealth()
 
     def read(self, t_ns: int) -> Vitals:
-        """How it is now."""
+        """Read the vitals, and every ten seconds the disk and the link too."""
         if self._slow_read_ns is None or t_ns - self._slow_read_ns >= SLOW_INTERVAL_NS:
             self._slow_read_ns = t_ns
             self.disk = self._disk_monitor.read(t_ns)
@@ -86,18 +86,18 @@ class MachineMonitor:
         return self.vitals
 
     def close(self) -> None:
-        """Keep what was counted."""
+        """Store the disk's wear record."""
         self._disk_monitor.close()
         self._network_link.close()
         self._vcgencmd.close()
 
     def _throttling(self, t_ns: int) -> Throttling | None:
-        """Of the firmware's file, or of its program where the kernel has no such file."""
+        """Read the firmware's file, or run its program if the kernel has no such file."""
         file = self._procfs.read(THROTTLED_FILE)
         return parse.throttling(self._vcgencmd.read(t_ns) if file is None else file)
 
     def _find_alarm(self) -> str | None:
-        """The firmware's under-voltage alarm, of the driver rpi_volt."""
+        """Return the path of the firmware's under-voltage alarm, of the driver rpi_volt."""
         for folder in self._procfs.list_paths("sys/class/hwmon", "hwmon"):
             if parse.decode(self._procfs.read(f"{folder}/name")) == "rpi_volt":
                 return f"{folder}/in0_lcrit_alarm"
@@ -105,7 +105,7 @@ class MachineMonitor:
 
 
 def _read_hottest(procfs: ProcFs) -> float | None:
-    """Of all zones that answer."""
+    """Return the highest temperature of the zones that can be read."""
     zones = procfs.list_paths("sys/class/thermal", "thermal_zone")
     readings = [parse.celsius(procfs.read(f"{zone}/temp")) for zone in zones]
     return max((reading for reading in readings if reading is not None), default=None)

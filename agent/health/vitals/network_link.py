@@ -1,4 +1,4 @@
-"""The interface that leads to the broker, and how well it hears."""
+"""Network link to the broker: the adapter of the default route and its signal."""
 
 from agent.base.health_model import LinkHealth
 from agent.health.vitals import parse
@@ -9,33 +9,34 @@ MODEM_COMMAND = ("mmcli", "--modem=any", "--output-json")
 
 
 class NetworkLink:
-    """That of the default route. A modem is asked through ModemManager where that is there."""
+    """Reads the default route's adapter. A modem is queried through ModemManager, if installed."""
 
     def __init__(self, procfs: ProcFs, search_path: str | None = None) -> None:
-        """`path` is where programs are looked for, as in PATH."""
+        """`search_path` lists the folders of programs, as PATH does."""
         self._procfs = procfs
         self._modem = PolledCommand(MODEM_COMMAND, search_path)
 
     def read(self, t_ns: int) -> LinkHealth:
-        """How it is now; the round trip is somebody else's to tell."""
+        """Read the link's state. `round_trip_ms` is left None: the MQTT session measures it."""
         name = parse.default_route(self._procfs.read("proc/net/route"))
         if name is None:
             return LinkHealth()
         folder = f"sys/class/net/{name}"
         kind = parse.link_kind(name, wireless=self._procfs.exists(f"{folder}/wireless"))
         modem = parse.modem(self._modem.read(t_ns)) if kind == "modem" else None
+        signal = None if modem is None else parse.modem_signal(modem)
         state = parse.decode(self._procfs.read(f"{folder}/operstate"))
-        # A modem's driver does not know: `unknown` of sysfs-class-net is no answer.
+        # A modem's driver does not know: `unknown` of sysfs-class-net counts as no answer.
         up = {"up": True, "down": False, "lowerlayerdown": False, "dormant": False}.get(state)
         return LinkHealth(
             adapter=name,
             kind=kind,
             up=up,
             signal_dbm=parse.wireless_dbm(self._procfs.read("proc/net/wireless"), name),
-            signal=modem.signal if modem else None,
-            technology=modem.technology if modem else None,
+            signal=signal.signal if signal else None,
+            technology=signal.technology if signal else None,
         )
 
     def close(self) -> None:
-        """End what was asked."""
+        """Kill a query that is still running."""
         self._modem.close()

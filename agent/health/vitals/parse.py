@@ -1,7 +1,6 @@
-"""What the kernel and the board's tools say, in their own words, as values. Pure.
+"""Parsers of kernel files and of the output of the board's tools. Pure.
 
-Each function takes bytes as they come and gives None where they say nothing that can be understood:
-unknown is never a zero.
+Each function takes raw bytes and returns None if they cannot be parsed: unknown is never a zero.
 """
 
 import re
@@ -14,17 +13,17 @@ from agent.base.health_model import LinkKind
 MAX_PERCENT = 100
 MAX_CORES = 4096
 SECTOR_BYTES = 512
-"""Of the kernel's disk statistics, whatever the disk's own are."""
+"""The sector size of the kernel's disk statistics; the disk's own may differ."""
 
 LIFE_USED_UP = 0x0B
-"""The last step of an eMMC's register, JESD84-B51 (DEVICE_LIFE_TIME_EST_TYP_A)."""
+"""The highest valid step of an eMMC's wear register, JESD84-B51 (DEVICE_LIFE_TIME_EST_TYP_A)."""
 
 _UNSIGNED = re.compile(r"\d{1,18}", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?\d{1,12}(?:\.\d{0,12})?", re.ASCII)
 
 
 def decode(data: bytes | None) -> str:
-    """As text; empty where it is none, as a broken sensor gives it."""
+    """Return the bytes as stripped ASCII text, or an empty string if they are not ASCII."""
     if data is None:
         return ""
     try:
@@ -34,12 +33,12 @@ def decode(data: bytes | None) -> str:
 
 
 def unsigned(data: bytes | None) -> int | None:
-    """A whole number that is not negative."""
+    """Parse a non-negative integer."""
     return _unsigned(decode(data))
 
 
 def celsius(data: bytes | None) -> float | None:
-    """Thousandths of a degree (sysfs-class-thermal). What no box outlives is a broken sensor."""
+    """Parse thousandths of a degree (sysfs-class-thermal). Impossible values are a broken sensor."""
     millidegrees = _decimal(decode(data))
     if millidegrees is None or not -60_000 <= millidegrees <= 150_000:  # noqa: PLR2004
         return None
@@ -47,19 +46,19 @@ def celsius(data: bytes | None) -> float | None:
 
 
 def alarm(data: bytes | None) -> bool | None:
-    """A `*_alarm` of hwmon: 0 or 1."""
+    """Parse a hwmon `*_alarm` file: 0 or 1."""
     return {"0": False, "1": True}.get(decode(data))
 
 
 def load_average(data: bytes | None) -> float | None:
-    """The first number of /proc/loadavg."""
+    """Parse the first number of /proc/loadavg."""
     fields = decode(data).split()
     number = _decimal(fields[0]) if fields else None
     return number if number is not None and number >= 0 else None
 
 
 def cores(data: bytes | None) -> int | None:
-    """How many a list such as `0-3,5` of sysfs names."""
+    """Count the cores of a sysfs list such as `0-3,5`."""
     total = 0
     for span in decode(data).split(","):
         first, _, last = span.partition("-")
@@ -71,7 +70,7 @@ def cores(data: bytes | None) -> int | None:
 
 
 def kilobyte_field(data: bytes | None, key: str) -> int | None:
-    """A line such as `VmRSS:     5812 kB`, in bytes."""
+    """Parse the line of `key`, such as `VmRSS:     5812 kB`, to bytes."""
     for line in decode(data).splitlines():
         name, _, rest = line.partition(":")
         match rest.split():
@@ -82,7 +81,7 @@ def kilobyte_field(data: bytes | None, key: str) -> int | None:
 
 
 def pressure(data: bytes | None, kind: Literal["some", "full"]) -> float | None:
-    """The share of the last ten seconds, 0..1, of a file of /proc/pressure."""
+    """Parse the ten-second average of a /proc/pressure file to 0..1."""
     for line in decode(data).splitlines():
         match line.split():
             case [line_kind, average, *_] if line_kind == kind and average.startswith("avg10="):
@@ -91,7 +90,7 @@ def pressure(data: bytes | None, kind: Literal["some", "full"]) -> float | None:
 
 
 class Throttling(msgspec.Struct, frozen=True, kw_only=True):
-    """What the firmware of the board tells: now, and whether it was so since the boot."""
+    """The board firmware's throttling flags: the current ones, and those latched since the boot."""
 
     under_voltage: bool
     throttled: bool
@@ -100,10 +99,10 @@ class Throttling(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def throttling(data: bytes | None) -> Throttling | None:
-    """Of `vcgencmd get_throttled` (`throttled=0x50005`), or of the firmware's file (`50005`).
+    """Parse `vcgencmd get_throttled` (`throttled=0x50005`) or the firmware's file (`50005`).
 
-    Bits: 0 under-voltage, 1 frequency capped, 2 throttled, 3 the soft limit of temperature; from 16
-    on the same, since the boot.
+    Bits: 0 under-voltage, 1 frequency capped, 2 throttled, 3 soft temperature limit; from bit 16 on
+    the same flags, latched since the boot.
     """
     word = decode(data)
     hexadecimal = word.removeprefix("throttled=0x") if word.startswith("throttled=") else word
@@ -119,9 +118,9 @@ def throttling(data: bytes | None) -> Throttling | None:
 
 
 def life_used(data: bytes | None) -> float | None:
-    """The `life_time` of an eMMC, two registers such as `0x01 0x03`: the worse of both, 0..1.
+    """Parse an eMMC's `life_time`, two registers such as `0x01 0x03`, to the worse of both, 0..1.
 
-    Each step is a tenth, and the share that its beginning stands for is given; 0x0b: used up.
+    A step is a tenth of the life; the value is that of its lower bound. 0x0b means used up.
     """
     used = [
         min(1.0, (step - 1) / 10)
@@ -132,7 +131,7 @@ def life_used(data: bytes | None) -> float | None:
 
 
 def reserve(data: bytes | None) -> Literal["normal", "warning", "urgent"] | None:
-    """The `pre_eol_info` of an eMMC: how much of the spare blocks is left."""
+    """Parse an eMMC's `pre_eol_info`: the state of its spare blocks."""
     step = _hexadecimal(decode(data))
     level_by_step: dict[int | None, Literal["normal", "warning", "urgent"]] = {
         1: "normal",
@@ -143,14 +142,14 @@ def reserve(data: bytes | None) -> Literal["normal", "warning", "urgent"] | None
 
 
 def sectors_written_bytes(data: bytes | None) -> int | None:
-    """The seventh number of a disk's `stat` (sysfs-block), in bytes."""
+    """Parse the seventh number of a disk's `stat` (sysfs-block) to bytes."""
     fields = decode(data).split()
     sectors = _unsigned(fields[6]) if len(fields) > 6 else None  # noqa: PLR2004 the seventh
     return None if sectors is None else sectors * SECTOR_BYTES
 
 
 def default_route(data: bytes | None) -> str | None:
-    """Of /proc/net/route: where the default route with the least metric leads."""
+    """Parse /proc/net/route: return the adapter of the default route with the lowest metric."""
     found: list[tuple[int, str]] = []
     for line in decode(data).splitlines()[1:]:
         fields = line.split()
@@ -162,7 +161,7 @@ def default_route(data: bytes | None) -> str | None:
 
 
 def wireless_dbm(data: bytes | None, adapter: str) -> float | None:
-    """Of /proc/net/wireless: the level of the signal."""
+    """Parse /proc/net/wireless: return the signal level of `adapter`."""
     for line in decode(data).splitlines()[2:]:
         name, _, rest = line.partition(":")
         fields = rest.split()
@@ -173,45 +172,72 @@ def wireless_dbm(data: bytes | None, adapter: str) -> float | None:
 
 
 def link_kind(adapter: str, *, wireless: bool) -> LinkKind:
-    """What an adapter is: by its name a modem, or a wire where it is not wireless."""
+    """Classify an adapter: wireless, a modem by its name, or else wired."""
     if wireless:
         return "wireless"
     return "modem" if adapter.startswith(("wwan", "ppp", "usb")) else "wired"
 
 
 class ModemSignal(msgspec.Struct, frozen=True, kw_only=True):
-    """What a modem tells of its cell: the quality 0..1, and the technology, such as `lte`."""
+    """A modem's signal quality, 0..1, and its access technology, such as `lte`."""
 
     signal: float | None
     technology: str | None
 
 
-class _Quality(msgspec.Struct, frozen=True):
+class ModemSignalQuality(msgspec.Struct, frozen=True):
+    """ModemManager's signal quality, in percent."""
+
     value: str = ""
 
 
-class _Generic(msgspec.Struct, frozen=True, rename="kebab"):
-    signal_quality: _Quality = _Quality()
+class ModemGeneric(msgspec.Struct, frozen=True, rename="kebab"):
+    """ModemManager's `generic` section. An unset value is `--`."""
+
+    manufacturer: str = ""
+    model: str = ""
+    state: str = ""
+    state_failed_reason: str = ""
+    power_state: str = ""
+    sim: str = ""
+    unlock_required: str = ""
+    signal_quality: ModemSignalQuality = ModemSignalQuality()
     access_technologies: list[str] = []
 
 
-class _Modem(msgspec.Struct, frozen=True):
-    generic: _Generic = _Generic()
+class Modem3gpp(msgspec.Struct, frozen=True, rename="kebab"):
+    """ModemManager's `3gpp` section: the registration at a cell."""
+
+    operator_code: str = ""
+    operator_name: str = ""
+    registration_state: str = ""
+
+
+class Modem(msgspec.Struct, frozen=True):
+    """One modem, as `mmcli --modem=any --output-json` prints it."""
+
+    generic: ModemGeneric
+    cell: Modem3gpp = msgspec.field(default=Modem3gpp(), name="3gpp")
 
 
 class _ModemManager(msgspec.Struct, frozen=True):
-    modem: _Modem
+    modem: Modem
 
 
-_MODEM = msgspec.json.Decoder(_ModemManager)
+_MODEM_DECODER = msgspec.json.Decoder(_ModemManager)
 
 
-def modem(data: bytes | None) -> ModemSignal | None:
-    """Of `mmcli --modem=any --output-json`."""
+def modem(data: bytes | None) -> Modem | None:
+    """Parse the output of `mmcli --modem=any --output-json`."""
     try:
-        generic = _MODEM.decode(data or b"").modem.generic
+        return _MODEM_DECODER.decode(data or b"").modem
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def modem_signal(modem: Modem) -> ModemSignal | None:
+    """Return the modem's signal, or None if it reports none."""
+    generic = modem.generic
     names = [name for name in generic.access_technologies if re.fullmatch(r"[\w.+-]{1,16}", name)]
     signal = _fraction(generic.signal_quality.value)
     if signal is None and not names:
@@ -223,8 +249,9 @@ ResetCause = Literal["power", "watchdog"]
 
 
 def reset_cause(data: bytes | None) -> ResetCause | None:
-    """Of the Raspberry Pi's `chosen/bootloader/rsts`, the reset register as it was at the boot, four
-    bytes: bit 12 is a power-on, bits 4 to 6 are the watchdog, which an ordered restart uses too.
+    """Parse the Raspberry Pi's `chosen/bootloader/rsts`: the reset register at the boot, four bytes.
+
+    Bit 12 is a power-on. Bits 4 to 6 are the watchdog, which an ordered restart uses too.
     """
     if data is None or len(data) != 4:  # noqa: PLR2004 a cell of the device tree
         return None

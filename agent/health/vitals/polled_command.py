@@ -1,4 +1,4 @@
-"""A program of the board that is asked now and then, and may hang for ever."""
+"""Periodic runs of a board's program that may hang for ever."""
 
 import logging
 import os
@@ -13,13 +13,13 @@ TIMEOUT_NS = 3_000_000_000
 
 
 class PolledCommand:
-    """Asks a program every ten seconds, and never waits for it.
+    """Runs a program every ten seconds and never waits for it.
 
-    A program that the kernel holds cannot be ended: no second one is started beside it.
+    A program that the kernel holds cannot be killed: no second one is started next to it.
     """
 
     def __init__(self, command: Sequence[str], search_path: str | None = None) -> None:
-        """`path` is where the program is looked for, as in PATH."""
+        """`search_path` lists the folders of programs, as PATH does."""
         self._command = tuple(command)
         self._search_path = search_path
         self._started_ns: int | None = None
@@ -27,7 +27,7 @@ class PolledCommand:
         self._output: bytes | None = None
 
     def read(self, t_ns: int) -> bytes | None:
-        """What it said last; None where it is not there, has failed, or took too long."""
+        """Return the newest output, or None if the program is missing, failed or timed out."""
         if self._process is not None:
             self._collect(self._process, t_ns)
         elif self._started_ns is None or t_ns - self._started_ns >= INTERVAL_NS:
@@ -36,7 +36,7 @@ class PolledCommand:
         return self._output
 
     def close(self) -> None:
-        """End it, if it runs."""
+        """Kill the program if it is running."""
         process, self._process = self._process, None
         if process is not None:
             _kill(process)
@@ -47,7 +47,7 @@ class PolledCommand:
             self._output = None
             return
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - a program of the system, fixed words
+            self._process = subprocess.Popen(  # noqa: S603 - a program of the system, fixed arguments
                 [program, *self._command[1:]],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -59,7 +59,7 @@ class PolledCommand:
             log.debug("%s: %s", program, error)
 
     def _collect(self, process: subprocess.Popen[bytes], t_ns: int) -> None:
-        """Its answer, once it has ended. What does not fit into a pipe never ends, and is no answer."""
+        """Take the output of a program that has ended. One that overfills its pipe never ends."""
         code = process.poll()
         if code is None:
             if t_ns - (self._started_ns or 0) >= TIMEOUT_NS:
@@ -79,4 +79,4 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(1.0)
     except subprocess.TimeoutExpired:
-        log.warning("%s: cannot be ended", process.args)
+        log.warning("%s: cannot be killed", process.args)

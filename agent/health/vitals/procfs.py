@@ -1,4 +1,4 @@
-"""Files of /proc and /sys below a root, read again and again at little cost."""
+"""Reader of /proc and /sys files below a root, cheap enough for once a second."""
 
 import os
 from collections.abc import Iterable
@@ -16,8 +16,8 @@ class ProcFs:
         self._prefix = f"{root}/".replace("//", "/")
 
     def read(self, path: str) -> bytes | None:
-        """A file's bytes, None where it is not there or cannot be read."""
-        # Plain calls: pathlib and a file object cost three times as much, once a second for life.
+        """Return a file's bytes, or None if it is missing or cannot be read."""
+        # System calls: pathlib and a file object cost three times as much, each second for life.
         try:
             fd = os.open(self._prefix + path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError:
@@ -30,7 +30,7 @@ class ProcFs:
             os.close(fd)
 
     def list_paths(self, folder: str, prefix: str) -> tuple[str, ...]:
-        """The paths of what a folder holds whose name begins so, in order."""
+        """Return the sorted paths of a folder's entries whose names begin with `prefix`."""
         try:
             names: Iterable[str] = os.listdir(self._prefix + folder)  # noqa: PTH208
         except OSError:
@@ -38,11 +38,11 @@ class ProcFs:
         return tuple(sorted(f"{folder}/{name}" for name in names if name.startswith(prefix)))
 
     def exists(self, path: str) -> bool:
-        """Whether there is something of that name."""
+        """Return True if the path exists."""
         return os.path.exists(self._prefix + path)  # noqa: PTH110
 
     def resolve(self, path: str) -> Path | None:
-        """Where a link leads in the end, None where nowhere."""
+        """Return the target of a link, or None if it is broken."""
         try:
             return (self.root / path).resolve(strict=True)
         except (OSError, RuntimeError):
