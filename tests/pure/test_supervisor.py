@@ -3,6 +3,7 @@
 import random
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,15 @@ def test_the_actuators_stop_first_then_the_guard_then_all_in_data_order() -> Non
         "MQTT",
     ]
     assert {Order.CAPTURE, Order.RECORD} == VITAL
+
+
+def test_the_architecture_page_has_the_table_s_order() -> None:
+    page = (Path(__file__).parents[2] / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    rows = page.partition("| Order | Stage")[2].partition("\n\n")[0].splitlines()[2:]
+    orders = [row.split("|")[1].strip() for row in rows]
+    assert [order for order in orders if order] == [
+        order.name.lower().replace("_", " ") for order in Order
+    ]
 
 
 def supervised(
