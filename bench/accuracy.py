@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 
 from agent.base.model import LABELS, BoundingBox, Detection, FrameResult
-from agent.detection.geometry import Point
 from agent.detection.pipeline import DetectionPipeline, PipelineSettings
 from agent.detection.rules.line_crossing import LineCrossingDetector
 from agent.detection.rules.road_users import TrackMemory
@@ -24,7 +23,7 @@ from agent.detection.tflite import TfliteDetector, open_detector
 from bench import scoring
 from bench.prototype import BaselinePipeline
 from bench.table import Row
-from drivers.media import Frame
+from drivers.media import Frame, Point
 
 SHARED_FOLDER = Path(__file__).parents[2] / "shared"
 FOOTAGE_FOLDER = SHARED_FOLDER / "footage"

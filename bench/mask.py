@@ -15,7 +15,7 @@ from bench.table import Row
 from drivers.camera.replay import Options, open_camera
 from drivers.contracts import Camera, StreamRequest
 from drivers.masking import MaskPainter
-from drivers.media import Corner, Frame, Polygon
+from drivers.media import Frame, Point, Polygon
 from drivers.transcoding import open_transcoded
 
 FRAMES = 150
@@ -23,8 +23,8 @@ FRAMES = 150
 
 DETECT_FPS = DetectConfig().fps
 
-HOUSES = (Corner(0, 0), Corner(0.35, 0), Corner(0.3, 0.4), Corner(0, 0.5))
-SHOPS = (Corner(0.7, 0.05), Corner(1, 0), Corner(1, 0.6), Corner(0.8, 0.4))
+HOUSES = (Point(0, 0), Point(0.35, 0), Point(0.3, 0.4), Point(0, 0.5))
+SHOPS = (Point(0.7, 0.05), Point(1, 0), Point(1, 0.6), Point(0.8, 0.4))
 MASKS: tuple[Polygon, ...] = (HOUSES, SHOPS)
 """A quarter of the picture, along both sides of a street."""
 

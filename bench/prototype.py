@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 
 from agent.base.model import Detection, FrameResult, Track
+from agent.detection.geometry import iou
 from agent.detection.tflite import TfliteDetector
-from bench import scoring
 from drivers.media import Frame
 
 
@@ -41,7 +41,7 @@ class BaselinePipeline:
     def _update_tracks(self, found: list[Detection], t_ns: int) -> list[Track]:
         pairs = sorted(
             (
-                (scoring.iou(t.box, d.box), -i, -j)
+                (iou(t.box, d.box), -i, -j)
                 for i, t in enumerate(self._tracks)
                 for j, d in enumerate(found)
             ),
@@ -49,8 +49,8 @@ class BaselinePipeline:
         )
         match_by_track: dict[int, int] = {}
         used: set[int] = set()
-        for iou, i, j in pairs:
-            if iou >= 0.3 and -i not in match_by_track and -j not in used:
+        for overlap, i, j in pairs:
+            if overlap >= 0.3 and -i not in match_by_track and -j not in used:
                 match_by_track[-i] = -j
                 used.add(-j)
         updated: list[Track] = []

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from agent.base.model import BoundingBox, Label
+from agent.detection.geometry import covered_ratio, iou
 
 
 class Score(msgspec.Struct, frozen=True):
@@ -153,7 +154,7 @@ def average_precision(
         if best_index >= 0:
             used_boxes.add(best_index)
             hit_flags.append(True)
-        elif not any(covered_fraction(one.box, c) >= 0.5 for c in crowds.get(one.picture, [])):
+        elif not any(covered_ratio(c, one.box) >= 0.5 for c in crowds.get(one.picture, [])):
             hit_flags.append(False)
     curve: list[tuple[float, float]] = []
     hits = 0
@@ -188,20 +189,3 @@ def score_people(found: Sequence[BoundingBox], truth: Sequence[BoundingBox]) -> 
             used_truth.add(j)
     hits = len(used_found)
     return Score(hits, len(truth) - hits, len(found) - hits)
-
-
-def iou(a: BoundingBox, b: BoundingBox) -> float:
-    """Intersection over union."""
-    intersection = _intersection_area(a, b)
-    return intersection / (a.w * a.h + b.w * b.h - intersection) if intersection > 0 else 0.0
-
-
-def covered_fraction(box: BoundingBox, other: BoundingBox) -> float:
-    """The share of a box that lies in another one."""
-    return _intersection_area(box, other) / (box.w * box.h) if box.w * box.h > 0 else 0.0
-
-
-def _intersection_area(a: BoundingBox, b: BoundingBox) -> float:
-    across = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
-    down = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
-    return across * down if across > 0 and down > 0 else 0.0

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from agent.base.model import BoundingBox
+from agent.detection.geometry import iou
 from agent.detection.tflite import TfliteDetector, open_detector
 from bench.table import Row
 from drivers.rendered_street.fixed_view import FixedView, TruthBox, truth_boxes
@@ -33,14 +35,6 @@ HEIGHT_CLASSES_PX = ((0, 48), (48, 96), (96, 720))
 Rgb = npt.NDArray[np.uint8]
 
 
-def iou(box: TruthBox, x: float, y: float, w: float, h: float) -> float:
-    """Intersection over union."""
-    shared_w = min(box.x + box.w, x + w) - max(box.x, x)
-    shared_h = min(box.y + box.h, y + h) - max(box.y, y)
-    intersection = max(0.0, shared_w) * max(0.0, shared_h)
-    return intersection / (box.w * box.h + w * h - intersection)
-
-
 def is_found(
     detector: TfliteDetector, rgb: Rgb, box: TruthBox, region: tuple[int, int, int, int]
 ) -> bool:
@@ -51,7 +45,8 @@ def is_found(
         x = (left + detection.box.x * width) / WIDTH_PX
         y = (top + detection.box.y * height) / HEIGHT_PX
         w, h = detection.box.w * width / WIDTH_PX, detection.box.h * height / HEIGHT_PX
-        is_close = iou(box, x, y, w, h) >= MIN_OVERLAP
+        truth = BoundingBox(box.x, box.y, box.w, box.h)
+        is_close = iou(truth, BoundingBox(x, y, w, h)) >= MIN_OVERLAP
         if is_close and label == box.label and detection.score >= MIN_SCORE:
             return True
     return False

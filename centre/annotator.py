@@ -10,14 +10,14 @@ import numpy as np
 from agent.app.event_types import EVENT_TYPES
 from agent.base.model import Event, FrameResult, Label, Track
 from agent.detection import image
-from agent.detection.geometry import Point, bottom_centre
+from agent.detection.geometry import bottom_centre
 from agent.detection.image import Rgb
 from agent.detection.rules.line_crossing import LineCrossingDetector
 from agent.detection.rules.road_users import TrackMemory
 from agent.detection.scene import Scene, SceneLine, Zone, ZoneKind
 from centre import draw as drawing
 from centre.draw import Colour, Pixel
-from drivers.media import Frame
+from drivers.media import Frame, Point
 
 LABEL_COLOURS: dict[Label, Colour] = {
     "person": (255, 196, 61),

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from drivers.errors import MaskError
-from drivers.media import Corner, Plane, Polygon
+from drivers.media import Plane, Point, Polygon
 
 MASK_LUMA, MASK_CHROMA = 32, 128
 """A dark grey without colour. Black would look like a dead part of the sensor."""
@@ -18,7 +18,7 @@ MIN_AREA = 1e-5
 """Of the picture. A smaller polygon is a slip of the hand, and hides nothing."""
 
 WHOLE_PICTURE: tuple[Polygon, ...] = (
-    (Corner(x=0, y=0), Corner(x=1, y=0), Corner(x=1, y=1), Corner(x=0, y=1)),
+    (Point(x=0, y=0), Point(x=1, y=0), Point(x=1, y=1), Point(x=0, y=1)),
 )
 """Hides all of a picture."""
 
@@ -137,12 +137,17 @@ def _check_polygon(polygon: Polygon, display_name: str) -> None:
             raise MaskError(
                 f"{display_name}: corner [{corner.x}, {corner.y}]; allowed: within 0..1"
             )
+    if polygon_area(polygon) < MIN_AREA:
+        raise MaskError(f"{display_name}: has no area; allowed: corners not all on one line")
+
+
+def polygon_area(polygon: Polygon) -> float:
+    """Return the area of a polygon whose edges do not cross, by the area of the picture."""
     double_area = math.fsum(
         one.x * other.y - other.x * one.y
         for one, other in zip(polygon, polygon[1:] + polygon[:1], strict=True)
     )
-    if abs(double_area) / 2 < MIN_AREA:
-        raise MaskError(f"{display_name}: has no area; allowed: corners not all on one line")
+    return abs(double_area) / 2
 
 
 def _rasterize(masks: Sequence[Polygon], width_px: int, height_px: int) -> _MaskPatches:

@@ -5,6 +5,8 @@ time, where it is the presentation timestamp. `pts_ns` and `dts_ns` are the stre
 begin near zero.
 """
 
+from typing import Annotated
+
 import msgspec
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +17,20 @@ Plane = npt.NDArray[np.uint8]
 """One plane of a picture, rows first. It may be a view with a stride, and is never written to."""
 
 
-class Corner(msgspec.Struct, frozen=True, array_like=True):
-    """A corner of a mask, in 0..1 of the picture, x to the right and y down. In JSON `[x, y]`."""
-
-    x: float
-    y: float
+UnitInterval = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
-Polygon = tuple[Corner, ...]
+class Point(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A point in 0..1 of the picture, x to the right and y down. In TOML and JSON `[x, y]`.
+
+    Only decoding checks the range: what is calculated may lie outside of the picture.
+    """
+
+    x: UnitInterval
+    y: UnitInterval
+
+
+Polygon = tuple[Point, ...]
 """Three corners or more; the last one is joined to the first."""
 
 

@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.base.model import BoundingBox, Detection, Label
+from agent.detection.geometry import iou
 from agent.detection.model_card import ModelCard
+from agent.detection.nms import suppress_duplicates
 
 Tensor = npt.NDArray[Any]
 Decoder = Callable[[Sequence[Tensor], ModelCard], tuple[Detection, ...]]
@@ -22,8 +24,8 @@ _STRIDES = (8, 16, 32)
 _DISTANCE_CHANNELS = 4 * 11
 """NanoDet's distances to the four sides, each a distribution over 0..10 strides."""
 
-_NMS_OVERLAP = 0.6
-"""The overlap from which on two boxes of one label are one object: NanoDet's own setting."""
+_NMS_MIN_IOU = 0.6
+"""Intersection over union from which two boxes of one label are one object: NanoDet's own."""
 
 
 def decode_ssd(tensors: Sequence[Tensor], card: ModelCard) -> tuple[Detection, ...]:
@@ -86,33 +88,12 @@ def decode_nanodet(tensors: Sequence[Tensor], card: ModelCard) -> tuple[Detectio
             detection = _detection(labels[column], float(label_scores[row, column]), *box)
             if detection is not None:
                 found.append(detection)
-    return non_max_suppression(found, _NMS_OVERLAP)
-
-
-def non_max_suppression(detections: Sequence[Detection], overlap: float) -> tuple[Detection, ...]:
-    """The best of each heap of detections of one label, best score first (greedy NMS)."""
-    ordered = sorted(detections, key=lambda d: (-d.score, d.label, d.box.x, d.box.y))
-    kept: list[Detection] = []
-    for candidate in ordered:
-        if all(
-            other.label != candidate.label or iou(other.box, candidate.box) < overlap
-            for other in kept
-        ):
-            kept.append(candidate)
-    return tuple(kept)
-
-
-def intersection(a: BoundingBox, b: BoundingBox) -> float:
-    """The area that two boxes share."""
-    overlap_w = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
-    overlap_h = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
-    return overlap_w * overlap_h if overlap_w > 0 and overlap_h > 0 else 0.0
-
-
-def iou(a: BoundingBox, b: BoundingBox) -> float:
-    """Intersection over union, 0..1."""
-    common = intersection(a, b)
-    return common / (a.w * a.h + b.w * b.h - common) if common > 0 else 0.0
+    return tuple(
+        suppress_duplicates(
+            found,
+            lambda one, other: one.label == other.label and iou(one.box, other.box) >= _NMS_MIN_IOU,
+        )
+    )
 
 
 def _detection(

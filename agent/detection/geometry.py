@@ -7,24 +7,9 @@ over its height, and a step of 0.1 to the right is `0.1 * aspect` heights long.
 
 import math
 from collections.abc import Sequence
-from typing import Annotated
-
-import msgspec
 
 from agent.base.model import BoundingBox
-
-UnitInterval = Annotated[float, msgspec.Meta(ge=0, le=1)]
-
-
-class Point(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A place on the picture. In TOML and JSON it is `[x, y]`, and there within 0..1."""
-
-    x: UnitInterval
-    y: UnitInterval
-
-
-PolygonLike = Sequence[Point]
-"""Three corners or more; the last one is joined to the first."""
+from drivers.media import Point, Polygon
 
 
 def box_centre(box: BoundingBox) -> Point:
@@ -77,7 +62,7 @@ def interpolate(a: Point, b: Point, fraction: float) -> Point:
     return Point(a.x + (b.x - a.x) * fraction, a.y + (b.y - a.y) * fraction)
 
 
-def is_inside(polygon: PolygonLike, point: Point) -> bool:
+def is_inside(polygon: Polygon, point: Point) -> bool:
     """Whether a point lies in a polygon, by the even-odd rule."""
     odd = False
     previous = polygon[-1]
@@ -90,7 +75,7 @@ def is_inside(polygon: PolygonLike, point: Point) -> bool:
     return odd
 
 
-def edge_distance(polygon: PolygonLike, point: Point, aspect: float) -> float:
+def edge_distance(polygon: Polygon, point: Point, aspect: float) -> float:
     """From a point to the nearest edge of a polygon, in picture heights."""
     nearest = math.inf
     previous = polygon[-1]
@@ -102,7 +87,7 @@ def edge_distance(polygon: PolygonLike, point: Point, aspect: float) -> float:
     return nearest
 
 
-def is_self_intersecting(polygon: PolygonLike) -> bool:
+def is_self_intersecting(polygon: Polygon) -> bool:
     """Whether two edges of a polygon meet anywhere but in a corner that they share."""
     count = len(polygon)
     edges = [(polygon[i], polygon[(i + 1) % count]) for i in range(count)]
@@ -132,24 +117,19 @@ def _segments_intersect(a: Point, b: Point, c: Point, d: Point) -> bool:
 
 
 def _orientation(a: Point, b: Point, c: Point) -> int:
-    """1, -1 or 0: the way that the path a, b, c turns."""
-    cross = (b.x - a.x) * (c.y - a.y) - (b.y - a.y) * (c.x - a.x)
+    """Return 1, -1 or 0: the side to which the path a, b, c turns."""
+    cross = cross_product(a, b, c)
     return (cross > 0) - (cross < 0)
+
+
+def cross_product(a: Point, b: Point, c: Point) -> float:
+    """Return a value above zero if the path a, b, c turns to the right, as seen on the picture."""
+    return (b.x - a.x) * (c.y - a.y) - (b.y - a.y) * (c.x - a.x)
 
 
 def _is_between(a: Point, b: Point, c: Point) -> bool:
     """Whether c, on the line through a and b, lies between them."""
     return min(a.x, b.x) <= c.x <= max(a.x, b.x) and min(a.y, b.y) <= c.y <= max(a.y, b.y)
-
-
-def polygon_area(polygon: PolygonLike) -> float:
-    """Of a polygon, as a share of the picture."""
-    doubled_area = 0.0
-    previous = polygon[-1]
-    for corner in polygon:
-        doubled_area += previous.x * corner.y - corner.x * previous.y
-        previous = corner
-    return abs(doubled_area) / 2
 
 
 def intersection_area(a: BoundingBox, b: BoundingBox) -> float:
@@ -160,10 +140,22 @@ def intersection_area(a: BoundingBox, b: BoundingBox) -> float:
 
 
 def iou(a: BoundingBox, b: BoundingBox) -> float:
-    """Intersection over union of two boxes: 1 where they are the same, 0 where they do not meet."""
+    """Return intersection over union: 1 if the boxes are equal, 0 if they do not meet."""
     common = intersection_area(a, b)
     union = a.w * a.h + b.w * b.h - common
     return common / union if union > 0 else 0.0
+
+
+def containment(a: BoundingBox, b: BoundingBox) -> float:
+    """Return intersection over the area of the smaller box."""
+    smaller = min(a.w * a.h, b.w * b.h)
+    return intersection_area(a, b) / smaller if smaller > 0 else 0.0
+
+
+def covered_ratio(covering: BoundingBox, box: BoundingBox) -> float:
+    """Return intersection over the area of `box`."""
+    area = box.w * box.h
+    return intersection_area(covering, box) / area if area > 0 else 0.0
 
 
 def round_box(box: BoundingBox) -> BoundingBox:

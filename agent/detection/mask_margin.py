@@ -7,8 +7,9 @@ polygon by no more than `x` of the picture's width and up or down by no more tha
 from collections.abc import Callable, Sequence
 
 from agent.base.model import ShiftTolerance
+from agent.detection.geometry import cross_product
 from drivers.masking import MIN_AREA
-from drivers.media import Corner, Polygon
+from drivers.media import Point, Polygon
 
 
 def expand_polygons(masks: Sequence[Polygon], tolerance: ShiftTolerance) -> tuple[Polygon, ...]:
@@ -30,34 +31,29 @@ def _expand_polygon(mask: Polygon, tolerance: ShiftTolerance) -> list[Polygon]:
     return [mask, *(_clip_to_picture(_hull(_offset_corners(edge, tolerance))) for edge in edges)]
 
 
-def _offset_corners(corners: Sequence[Corner], tolerance: ShiftTolerance) -> list[Corner]:
+def _offset_corners(corners: Sequence[Point], tolerance: ShiftTolerance) -> list[Point]:
     return [
-        Corner(corner.x + x, corner.y + y)
+        Point(corner.x + x, corner.y + y)
         for corner in corners
         for x in (-tolerance.x, tolerance.x)
         for y in (-tolerance.y, tolerance.y)
     ]
 
 
-def _cross_product(a: Corner, b: Corner, c: Corner) -> float:
-    """Above zero where the way from a over b to c turns to the right, as seen on the picture."""
-    return (b.x - a.x) * (c.y - a.y) - (b.y - a.y) * (c.x - a.x)
-
-
 def _is_convex(mask: Polygon) -> bool:
     """Of a polygon whose edges do not cross."""
-    cross_products = [_cross_product(mask[i - 2], mask[i - 1], mask[i]) for i in range(len(mask))]
+    cross_products = [cross_product(mask[i - 2], mask[i - 1], mask[i]) for i in range(len(mask))]
     return all(turn >= 0 for turn in cross_products) or all(turn <= 0 for turn in cross_products)
 
 
-def _hull(corners: Sequence[Corner]) -> Polygon:
+def _hull(corners: Sequence[Point]) -> Polygon:
     """The convex hull (Andrew's monotone chain)."""
     ordered = sorted(set(corners), key=lambda corner: (corner.x, corner.y))
 
-    def half_hull(ordered_corners: Sequence[Corner]) -> list[Corner]:
-        chain: list[Corner] = []
+    def half_hull(ordered_corners: Sequence[Point]) -> list[Point]:
+        chain: list[Point] = []
         for corner in ordered_corners:
-            while len(chain) > 1 and _cross_product(chain[-2], chain[-1], corner) <= 0:
+            while len(chain) > 1 and cross_product(chain[-2], chain[-1], corner) <= 0:
                 chain.pop()
             chain.append(corner)
         return chain[:-1]
@@ -67,28 +63,28 @@ def _hull(corners: Sequence[Corner]) -> Polygon:
 
 def _clip_to_picture(polygon: Polygon) -> Polygon:
     """A convex polygon cut off at the picture's edges (Sutherland and Hodgman)."""
-    edges: tuple[tuple[Callable[[Corner], float], Callable[[Corner, Corner, float], Corner]], ...]
+    edges: tuple[tuple[Callable[[Point], float], Callable[[Point, Point, float], Point]], ...]
     edges = (
         (
             lambda corner: corner.x,
-            lambda a, b, fraction: Corner(0.0, _interpolate(a.y, b.y, fraction)),
+            lambda a, b, fraction: Point(0.0, _interpolate(a.y, b.y, fraction)),
         ),
         (
             lambda corner: 1 - corner.x,
-            lambda a, b, fraction: Corner(1.0, _interpolate(a.y, b.y, fraction)),
+            lambda a, b, fraction: Point(1.0, _interpolate(a.y, b.y, fraction)),
         ),
         (
             lambda corner: corner.y,
-            lambda a, b, fraction: Corner(_interpolate(a.x, b.x, fraction), 0.0),
+            lambda a, b, fraction: Point(_interpolate(a.x, b.x, fraction), 0.0),
         ),
         (
             lambda corner: 1 - corner.y,
-            lambda a, b, fraction: Corner(_interpolate(a.x, b.x, fraction), 1.0),
+            lambda a, b, fraction: Point(_interpolate(a.x, b.x, fraction), 1.0),
         ),
     )
     corners = list(polygon)
     for inside_distance, intersect in edges:
-        clipped: list[Corner] = []
+        clipped: list[Point] = []
         for previous, corner in zip(corners[-1:] + corners[:-1], corners, strict=True):
             previous_distance, distance = inside_distance(previous), inside_distance(corner)
             if (previous_distance < 0) != (distance < 0):
@@ -98,7 +94,7 @@ def _clip_to_picture(polygon: Polygon) -> Polygon:
             if distance >= 0:
                 clipped.append(corner)
         corners = clipped
-    return tuple(Corner(_clamp_unit(corner.x), _clamp_unit(corner.y)) for corner in corners)
+    return tuple(Point(_clamp_unit(corner.x), _clamp_unit(corner.y)) for corner in corners)
 
 
 def _interpolate(a: float, b: float, fraction: float) -> float:

@@ -1,9 +1,10 @@
 """Which detections are of one object: of several labels, of several crops, rider and wheels. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from agent.base.model import BoundingBox, Detection, Label
+from agent.detection.geometry import containment, iou
 
 _DUPLICATE_MIN_IOU, _DUPLICATE_MIN_CONTAINMENT = 0.45, 0.6
 """Intersection over union, or over the smaller box, from which on two are one."""
@@ -19,24 +20,24 @@ SUPERCATEGORY: Mapping[Label, Supercategory] = {
 }
 
 
-def overlap_ratios(a: BoundingBox, b: BoundingBox) -> tuple[float, float]:
-    """Intersection over union, and over the smaller one."""
-    overlap_w = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
-    overlap_h = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
-    if overlap_w <= 0 or overlap_h <= 0:
-        return 0.0, 0.0
-    common = overlap_w * overlap_h
-    return common / (a.w * a.h + b.w * b.h - common), common / min(a.w * a.h, b.w * b.h)
-
-
 def is_duplicate(label: Label, box: BoundingBox, other_label: Label, other: BoundingBox) -> bool:
     """Whether two boxes of these labels are of one object."""
     if SUPERCATEGORY[label] != SUPERCATEGORY[other_label]:
         return False
-    iou, containment = overlap_ratios(box, other)
-    return iou > _DUPLICATE_MIN_IOU or (
-        SUPERCATEGORY[label] == "vehicle" and containment > _DUPLICATE_MIN_CONTAINMENT
+    return iou(box, other) > _DUPLICATE_MIN_IOU or (
+        SUPERCATEGORY[label] == "vehicle" and containment(box, other) > _DUPLICATE_MIN_CONTAINMENT
     )
+
+
+def suppress_duplicates(
+    detections: Sequence[Detection], is_same: Callable[[Detection, Detection], bool]
+) -> list[Detection]:
+    """Keep the best of each object's detections, best score first (greedy NMS)."""
+    kept: list[Detection] = []
+    for candidate in sorted(detections, key=lambda d: (-d.score, d.label, d.box.x, d.box.y)):
+        if not any(is_same(other, candidate) for other in kept):
+            kept.append(candidate)
+    return kept
 
 
 def merge_detections(detections: Sequence[Detection]) -> tuple[Detection, ...]:
@@ -45,13 +46,9 @@ def merge_detections(detections: Sequence[Detection]) -> tuple[Detection, ...]:
     The best of those of one kind that overlap stays; a person on a bicycle or a motorcycle that
     is seen about as surely is its rider, and goes.
     """
-    ordered = sorted(detections, key=lambda d: (-d.score, d.label, d.box.x, d.box.y))
-    kept: list[Detection] = []
-    for candidate in ordered:
-        if not any(
-            is_duplicate(other.label, other.box, candidate.label, candidate.box) for other in kept
-        ):
-            kept.append(candidate)
+    kept = suppress_duplicates(
+        detections, lambda one, other: is_duplicate(one.label, one.box, other.label, other.box)
+    )
     two_wheelers = [d for d in kept if SUPERCATEGORY[d.label] == "two_wheeler"]
     return tuple(
         d for d in kept if d.label != "person" or not any(_is_rider(d, w) for w in two_wheelers)
@@ -67,5 +64,5 @@ def _is_rider(person: Detection, two_wheeler: Detection) -> bool:
     return (
         two_wheeler_box.x < centre_x < two_wheeler_box.x + two_wheeler_box.w
         and person_box.y < two_wheeler_box.y + two_wheeler_box.h / 2
-        and overlap_ratios(person_box, two_wheeler_box)[1] > 0.3  # noqa: PLR2004
+        and containment(person_box, two_wheeler_box) > 0.3  # noqa: PLR2004
     )

@@ -16,14 +16,14 @@ import numpy.typing as npt
 from agent.base.model import BoundingBox, Detection, FrameResult
 from agent.detection import crop_planner, headlights, image
 from agent.detection.crop_planner import CropCandidate
-from agent.detection.geometry import Point
+from agent.detection.geometry import covered_ratio
 from agent.detection.image import Region
 from agent.detection.model_card import ModelCard
 from agent.detection.motion_gate import MotionGate, MotionResult
 from agent.detection.nms import merge_detections
 from agent.detection.optical_flow import FlowShift, track_boxes
 from agent.detection.tracker import LiveTrack, ObjectTracker
-from drivers.media import Frame, Plane
+from drivers.media import Frame, Plane, Point
 
 _EDGE_MARGIN_RATIO = 0.02
 """Of the crop: a box that ends so near the crop's edge is taken to go on behind it."""
@@ -216,7 +216,7 @@ class DetectionPipeline:
             found.append(CropCandidate(box, overdue * _size_weight(box)))
         boxes = [track.box for track in live_tracks]
         for part in (part for blob in motion.blobs for part in _split_box(blob.box)):
-            if any(_covered_ratio(box, part) > 0.5 for box in boxes):  # noqa: PLR2004 - most of it
+            if any(covered_ratio(box, part) > 0.5 for box in boxes):  # noqa: PLR2004 - most of it
                 continue
             column = min(_SEARCH_GRID_CELLS - 1, int((part.x + part.w / 2) * _SEARCH_GRID_CELLS))
             row = min(_SEARCH_GRID_CELLS - 1, int((part.y + part.h / 2) * _SEARCH_GRID_CELLS))
@@ -292,15 +292,7 @@ def _size_weight(box: BoundingBox) -> float:
 
 def _has_motion(motion: MotionResult, box: BoundingBox) -> bool:
     """Whether something moves in a box."""
-    return any(_covered_ratio(blob.box, box) > 0.2 for blob in motion.blobs)  # noqa: PLR2004 - a corner
-
-
-def _covered_ratio(covering: BoundingBox, box: BoundingBox) -> float:
-    """The share of a box that another one covers."""
-    overlap_w = min(covering.x + covering.w, box.x + box.w) - max(covering.x, box.x)
-    overlap_h = min(covering.y + covering.h, box.y + box.h) - max(covering.y, box.y)
-    area = box.w * box.h
-    return overlap_w * overlap_h / area if overlap_w > 0 and overlap_h > 0 and area > 0 else 0.0
+    return any(covered_ratio(blob.box, box) > 0.2 for blob in motion.blobs)  # noqa: PLR2004 - a corner
 
 
 def _rasterize_polygons(

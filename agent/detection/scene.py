@@ -11,8 +11,9 @@ import msgspec
 from agent.base.errors import UserError
 from agent.base.model import LABELS, Label
 from agent.config import toml_decode
-from agent.detection.geometry import Point, is_self_intersecting, polygon_area
-from drivers.media import Corner, Polygon
+from agent.detection.geometry import is_self_intersecting
+from drivers.masking import MIN_AREA, polygon_area
+from drivers.media import Point, Polygon
 
 SceneName = Annotated[
     str, msgspec.Meta(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)")
@@ -23,8 +24,6 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Labels = Annotated[tuple[Label, ...], msgspec.Meta(min_length=1)]
 Corners = Annotated[tuple[Point, ...], msgspec.Meta(min_length=3, max_length=64)]
 ZoneKind = Literal["carriageway", "pavement", "queue", "any"]
-
-_MIN_AREA = 1e-5
 
 
 class SceneLine(
@@ -80,10 +79,8 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     @property
     def masks(self) -> tuple[Polygon, ...]:
-        """What a camera burns in."""
-        return tuple(
-            tuple(Corner(corner.x, corner.y) for corner in mask.polygon) for mask in self.mask
-        )
+        """The polygons that a camera burns in."""
+        return tuple(mask.polygon for mask in self.mask)
 
     @property
     def excluded_polygons(self) -> tuple[Corners, ...]:
@@ -141,7 +138,7 @@ def _check_polygon(polygon: Corners, location: str) -> None:
             f"{location} = {corners}: its edges cross; "
             "allowed: corners in the order in which one walks around the area"
         )
-    if polygon_area(polygon) < _MIN_AREA:
+    if polygon_area(polygon) < MIN_AREA:
         raise UserError(
             f"{location} = {corners}: has no area; allowed: corners not all on one line"
         )

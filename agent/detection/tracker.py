@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import count, zip_longest
 
 from agent.base.model import BoundingBox, Detection, Label, Track
+from agent.detection.geometry import containment, iou
 from agent.detection.kalman import POSITION_NOISE, KalmanAxis
 from agent.detection.model_card import LabelThresholds
-from agent.detection.nms import SUPERCATEGORY, is_duplicate, overlap_ratios
+from agent.detection.nms import SUPERCATEGORY, is_duplicate
 from agent.detection.optical_flow import FlowShift
 
 _SIZE_GAIN = 0.35
@@ -281,7 +282,7 @@ class ObjectTracker:
         for track in tracks:
             if SUPERCATEGORY[track.label] != "vehicle":
                 continue
-            candidates = [(overlap_ratios(track.box, blob)[0], blob) for blob in large_blobs]
+            candidates = [(iou(track.box, blob), blob) for blob in large_blobs]
             best_iou, blob = max(candidates, key=lambda pair: pair[0], default=(0.0, None))
             if blob is not None and best_iou > _BLOB_MIN_IOU:
                 track.update(
@@ -294,8 +295,7 @@ class ObjectTracker:
         """Begin a track for each bulk that touches no other."""
         for blob in large_blobs:
             if not any(
-                overlap_ratios(track.box, blob)[1] > _BLOB_MAX_CONTAINMENT
-                for track in self.live_tracks
+                containment(track.box, blob) > _BLOB_MAX_CONTAINMENT for track in self.live_tracks
             ):
                 detection = Detection(label="car", score=_BLOB_SCORE, box=blob)
                 self.live_tracks.append(LiveTrack(detection, self._last_frame_ns or 0))
@@ -312,8 +312,7 @@ class ObjectTracker:
         for track in missed:
             category, box = SUPERCATEGORY[track.label], track.box
             track.is_occluded = any(
-                other_category == category
-                and overlap_ratios(other, box)[1] > _OCCLUSION_MIN_OVERLAP
+                other_category == category and containment(other, box) > _OCCLUSION_MIN_OVERLAP
                 for other_category, other in visible
             )
 

@@ -20,7 +20,7 @@ from agent.config.heads import FieldOfView
 from agent.ptz.motion.field_of_view import direction_to_point, point_to_direction
 from drivers.angles import wrap_deg
 from drivers.contracts import Pose, PtzCapabilities, PtzPosition
-from drivers.media import Corner
+from drivers.media import Point
 
 MAX_SHIFT_SHARE = 0.02
 """Of the picture's width: it may have shifted by so much, in pan, tilt, zoom and error together."""
@@ -37,7 +37,7 @@ ASSUMED_WIDTH_DEG = 40.0
 """A picture whose width nobody has measured is taken for so wide at zoom 0: most are wider."""
 
 _SAMPLE_POINTS = tuple(
-    Corner(x, y) for x, y in itertools.product((0.0, 0.5, 1.0), repeat=2) if (x, y) != (0.5, 0.5)
+    Point(x, y) for x, y in itertools.product((0.0, 0.5, 1.0), repeat=2) if (x, y) != (0.5, 0.5)
 )
 """The picture's corners, and the middles of its edges: nothing in it shifts further."""
 
@@ -156,7 +156,7 @@ def _iter_shifts(
             yield _shift_at(fov, reference, extreme_pose, point)
 
 
-def _shift_at(fov: FieldOfView, reference: Pose, actual: Pose, point: Corner) -> ShiftTolerance:
+def _shift_at(fov: FieldOfView, reference: Pose, actual: Pose, point: Point) -> ShiftTolerance:
     shifted_point = direction_to_point(fov, actual, point_to_direction(fov, reference, point))
     if shifted_point is None:
         return ShiftTolerance(x=math.inf, y=math.inf)

@@ -18,7 +18,7 @@ from drivers.av_stream import frame_planes
 from drivers.contracts import Camera
 from drivers.errors import DriverError, MaskError
 from drivers.masking import MASK_CHROMA, MASK_LUMA, WHOLE_PICTURE
-from drivers.media import Corner, Frame, Packet, Polygon
+from drivers.media import Frame, Packet, Point, Polygon
 
 from .conftest import READ_TIMEOUT_S, open_driver, read_media
 
@@ -158,7 +158,7 @@ def test_a_plane_is_never_written_to_again(device: Device) -> None:
     assert prints(kept) == before
 
 
-LEFT_HALF = (Corner(0, 0), Corner(0.5, 0), Corner(0.5, 1), Corner(0, 1))
+LEFT_HALF = (Point(0, 0), Point(0.5, 0), Point(0.5, 1), Point(0, 1))
 FLAT_WITHIN = 3
 """Of luma and chroma, after an encoder that loses."""
 
@@ -203,7 +203,7 @@ def test_masks_may_change_while_the_camera_is_open(device: Device) -> None:
 
 
 def test_a_camera_whose_mask_cannot_be_drawn_is_not_opened(device: Device) -> None:
-    for bad in (LEFT_HALF[:2], (Corner(0, 0), Corner(1, 1), Corner(0.5, 0.5))):
+    for bad in (LEFT_HALF[:2], (Point(0, 0), Point(1, 1), Point(0.5, 0.5))):
         with pytest.raises(MaskError), device.opened(masks=(bad,)):
             pass
 

@@ -28,7 +28,7 @@ from drivers.csi.options import Options
 from drivers.csi.process import ChildProcess, start_child
 from drivers.errors import DriverError, MaskError
 from drivers.masking import MASK_LUMA, WHOLE_PICTURE
-from drivers.media import Corner, Frame, Packet, Polygon
+from drivers.media import Frame, Packet, Point, Polygon
 
 from .conftest import READ_TIMEOUT_S, boottime_ns, open_driver, read_media
 
@@ -361,7 +361,7 @@ def test_masks_that_cannot_be_drawn_while_it_runs_end_it() -> None:
     camera = open_driver("csi", TWO_SIZES, current_masks=lambda: now[0])
     assert isinstance(camera, CsiCamera)
     read_media(camera, Frame, 3)
-    now[0] = ((Corner(0, 0), Corner(1, 1)),)
+    now[0] = ((Point(0, 0), Point(1, 1)),)
     error = failure_of(camera)
     assert isinstance(error, MaskError)
     assert "has 2 corners" in str(error)

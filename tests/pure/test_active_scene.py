@@ -8,14 +8,13 @@ import pytest
 from agent.base.model import Event, ShiftTolerance
 from agent.detection.active_scene import ActiveScene
 from agent.detection.detect_stage import DetectStage
-from agent.detection.geometry import Point
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.ptz_detect_stage import PtzDetectStage
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import PrivacyMask, Scene, SceneLine
 from agent.runtime.queues import LatestFrame
 from drivers.masking import WHOLE_PICTURE
-from drivers.media import Frame
+from drivers.media import Frame, Point
 from tests.pure.rules.scripted_tracks import NS_PER_S, id_maker
 
 CORNER = (Point(0, 0), Point(0.2, 0), Point(0.2, 0.2))

@@ -19,7 +19,7 @@ from drivers.csi.nv12 import frame_bytes, nv12_views, planar_views, write_planar
 from drivers.csi.options import Night, Options
 from drivers.csi.readings import read_lux, to_readings
 from drivers.errors import DriverError
-from drivers.media import Corner, Frame, Packet, StreamInfo
+from drivers.media import Frame, Packet, Point, StreamInfo
 
 WHAT = "camera 'north'"
 
@@ -311,7 +311,7 @@ def test_what_goes_down_arrives_as_it_was_sent() -> None:
         options=options(night={"mode": "auto"}, white_balance={"red": 1, "blue": 2}, camera="a"),
         packets=True,
         frames_fps=float("inf"),
-        masks=((Corner(0, 0), Corner(1, 0), Corner(1, 1)),),
+        masks=((Point(0, 0), Point(1, 0), Point(1, 1)),),
         query_masks=False,
         parent_pid=7,
     )

@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.base.model import BoundingBox, Detection
-from agent.detection.decoders import decode_nanodet, decode_ssd, iou, non_max_suppression
+from agent.detection.decoders import decode_nanodet, decode_ssd
+from agent.detection.geometry import iou
 from agent.detection.model_card import load_card
+from agent.detection.nms import suppress_duplicates
 
 SSD = load_card("ssdlite_mobilenet_v2")
 NANODET = load_card("nanodet")
@@ -68,7 +70,9 @@ def test_nanodet_reads_the_distances_as_means_of_their_bins() -> None:
 
 @given(st.lists(detections, max_size=12))
 def test_suppression_keeps_the_best_and_no_two_that_overlap(found: list[Detection]) -> None:
-    kept = non_max_suppression(found, 0.5)
+    kept = suppress_duplicates(
+        found, lambda one, other: one.label == other.label and iou(one.box, other.box) >= 0.5
+    )
     assert set(kept) <= set(found)
     for i, one in enumerate(kept):
         for other in kept[i + 1 :]:

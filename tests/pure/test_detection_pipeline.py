@@ -6,11 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.base.model import BoundingBox, Detection, FrameResult
-from agent.detection.geometry import Point
 from agent.detection.model_card import load_card
 from agent.detection.pipeline import DetectionPipeline, PipelineSettings
 from agent.detection.tflite import open_detector
-from drivers.media import Frame
+from drivers.media import Frame, Point
 
 WIDTH, HEIGHT = 640, 360
 STEP_NS = 100_000_000

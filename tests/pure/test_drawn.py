@@ -11,14 +11,13 @@ from agent.base.model import RefusalCode, ShiftTolerance
 from agent.commands.requester import CommandRejected
 from agent.config.heads import FieldOfView, HeadConfig
 from agent.detection.active_scene import ActiveScene
-from agent.detection.geometry import Point
 from agent.detection.scene import PrivacyMask, Scene
 from agent.ptz.masked_presets import MAX_SHIFT_SHARE, REPEATABILITY_DEG, MaskedPresets, max_shift
 from agent.ptz.requests import AbsoluteMove, ContinuousMove, GotoPreset
 from drivers.contracts import Pose, PtzCapabilities, PtzPosition
 from drivers.errors import DriverError
 from drivers.masking import WHOLE_PICTURE
-from drivers.media import Corner
+from drivers.media import Point
 from drivers.ptz.fake import FakeHead
 from tests.pure.head_rig import ANNA, HEAD_OPTIONS, PLAIN_CONFIG, HeadRig, ReckoningHead
 
@@ -396,7 +395,7 @@ def test_the_masks_are_painted_larger_where_the_head_is_at_the_preset(tmp_path: 
     (mask,) = street.viewpoint.masks()
     assert min(corner.x for corner in mask) == pytest.approx(0.4 - MAX_SHIFT_SHARE)
     assert max(corner.y for corner in mask) == pytest.approx(0.6 + MAX_SHIFT_SHARE * FOV.aspect)
-    assert Corner(0.4, 0.4) not in mask
+    assert Point(0.4, 0.4) not in mask
 
 
 # A preset keeps its place

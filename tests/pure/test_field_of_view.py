@@ -17,7 +17,7 @@ from agent.ptz.motion.field_of_view import (
 )
 from drivers.angles import wrap_deg
 from drivers.contracts import Pose
-from drivers.media import Corner
+from drivers.media import Point
 
 FOV = FieldOfView(wide=60.0, tele=3.0)
 
@@ -27,11 +27,11 @@ poses = st.builds(
     tilt_deg=st.floats(-80, 80),
     zoom=st.floats(0, 1),
 )
-places = st.builds(Corner, x=st.floats(0, 1), y=st.floats(0, 1))
+places = st.builds(Point, x=st.floats(0, 1), y=st.floats(0, 1))
 
 
 @given(pose=poses, at=places)
-def test_there_and_back_is_the_same_place(pose: Pose, at: Corner) -> None:
+def test_there_and_back_is_the_same_place(pose: Pose, at: Point) -> None:
     back = direction_to_point(FOV, pose, point_to_direction(FOV, pose, at))
     assert back is not None
     assert back.x == pytest.approx(at.x, abs=1e-6)
@@ -39,7 +39,7 @@ def test_there_and_back_is_the_same_place(pose: Pose, at: Corner) -> None:
 
 
 @given(pose=poses, at=places)
-def test_a_head_that_is_sent_to_a_place_has_it_in_the_middle(pose: Pose, at: Corner) -> None:
+def test_a_head_that_is_sent_to_a_place_has_it_in_the_middle(pose: Pose, at: Point) -> None:
     there = point_to_direction(FOV, pose, at)
     sent = Pose(pan_deg=there.pan_deg, tilt_deg=there.tilt_deg, zoom=pose.zoom)
     middle = direction_to_point(FOV, sent, there)
@@ -51,15 +51,15 @@ def test_a_head_that_is_sent_to_a_place_has_it_in_the_middle(pose: Pose, at: Cor
     ("at", "pan_deg", "tilt_deg"),
     [
         # By hand: a picture 60 degrees wide, level; tan 30 = 0.57735, over 16/9 is 0.32476, whose arc is 17.9917.
-        (Corner(0.5, 0.5), 0.0, 0.0),
-        (Corner(1.0, 0.5), 30.0, 0.0),
-        (Corner(0.0, 0.5), -30.0, 0.0),
-        (Corner(0.5, 0.0), 0.0, 17.9917),
-        (Corner(0.5, 1.0), 0.0, -17.9917),
+        (Point(0.5, 0.5), 0.0, 0.0),
+        (Point(1.0, 0.5), 30.0, 0.0),
+        (Point(0.0, 0.5), -30.0, 0.0),
+        (Point(0.5, 0.0), 0.0, 17.9917),
+        (Point(0.5, 1.0), 0.0, -17.9917),
     ],
 )
 def test_a_level_picture_reaches_as_far_as_its_width(
-    at: Corner, pan_deg: float, tilt_deg: float
+    at: Point, pan_deg: float, tilt_deg: float
 ) -> None:
     found = point_to_direction(FOV, Pose(pan_deg=0, tilt_deg=0), at)
     assert found.pan_deg == pytest.approx(pan_deg, abs=1e-3)
@@ -68,12 +68,12 @@ def test_a_level_picture_reaches_as_far_as_its_width(
 
 def test_a_picture_that_looks_down_by_half_its_height_has_the_horizon_at_its_upper_edge() -> None:
     half = view_angles(FOV, 0.0).half_height_deg
-    found = point_to_direction(FOV, Pose(pan_deg=90, tilt_deg=-half), Corner(0.5, 0.0))
+    found = point_to_direction(FOV, Pose(pan_deg=90, tilt_deg=-half), Point(0.5, 0.0))
     assert found.tilt_deg == pytest.approx(0.0, abs=1e-9)
 
 
 def test_the_picture_goes_on_over_the_back() -> None:
-    right = point_to_direction(FOV, Pose(pan_deg=170, tilt_deg=0), Corner(1.0, 0.5))
+    right = point_to_direction(FOV, Pose(pan_deg=170, tilt_deg=0), Point(1.0, 0.5))
     assert right.pan_deg == pytest.approx(-160.0)
     assert direction_to_point(FOV, Pose(pan_deg=170, tilt_deg=0), right) is not None
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from agent.base.model import BoundingBox
 from agent.detection import geometry
-from agent.detection.geometry import Point
+from drivers.media import Point
 
 WIDE = 16 / 9
 

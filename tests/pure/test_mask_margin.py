@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.base.model import ShiftTolerance
-from agent.detection.geometry import Point, is_self_intersecting
+from agent.detection.geometry import is_self_intersecting
 from agent.detection.mask_margin import expand_polygons
 from drivers.masking import MASK_LUMA, MIN_AREA, MaskPainter
-from drivers.media import Corner, Plane, Polygon
+from drivers.media import Plane, Point, Polygon
 
 LEEWAY = ShiftTolerance(x=0.02, y=0.035)
 SIZE_PX = (320, 180)
@@ -21,7 +21,7 @@ EDGE = ((0.0, 0.5), (0.1, 0.4), (0.1, 1.0), (0.0, 1.0))
 
 
 def polygon(corners: tuple[tuple[float, float], ...]) -> Polygon:
-    return tuple(Corner(x, y) for x, y in corners)
+    return tuple(Point(x, y) for x, y in corners)
 
 
 def hidden(masks: tuple[Polygon, ...]) -> Plane:
@@ -82,7 +82,7 @@ def test_what_is_grown_can_always_be_painted(
         )
         for index, (far, beside) in enumerate(spokes)
     ]
-    mask = tuple(Corner(corner.x, corner.y) for corner in corners)
+    mask = tuple(Point(corner.x, corner.y) for corner in corners)
     pairs = list(zip(mask, (*mask[1:], mask[0]), strict=True))
     area = abs(math.fsum(a.x * b.y - b.x * a.y for a, b in pairs)) / 2
     if is_self_intersecting(corners) or area < MIN_AREA:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from drivers.errors import MaskError
 from drivers.masking import MASK_CHROMA, MASK_LUMA, WHOLE_PICTURE, MaskPainter, Planes
-from drivers.media import Corner, Polygon
+from drivers.media import Point, Polygon
 
 WHAT = "camera 'north'"
 
@@ -24,7 +24,7 @@ def polygons(draw: st.DrawFn) -> Polygon:
     turns = sorted(draw(st.lists(st.floats(0, 6.28), min_size=3, max_size=9, unique=True)))
     reach = [draw(st.floats(0.05, 0.6)) for _ in turns]
     corners = tuple(
-        Corner(
+        Point(
             min(1, max(0, x + r * math.cos(turn))),
             min(1, max(0, y + r * math.sin(turn))),
         )
@@ -33,7 +33,7 @@ def polygons(draw: st.DrawFn) -> Polygon:
     try:
         MaskPainter([corners], WHAT)
     except MaskError:
-        return (Corner(0.1, 0.1), Corner(0.9, 0.2), Corner(0.5, 0.9))
+        return (Point(0.1, 0.1), Point(0.9, 0.2), Point(0.5, 0.9))
     return corners
 
 
@@ -127,7 +127,7 @@ def test_a_picture_in_nv12_is_painted_in_place_as_its_planes_would_be(
 
 
 def test_a_mask_reaches_two_pixels_beyond_its_edge_at_most() -> None:
-    square = (Corner(0.25, 0.25), Corner(0.75, 0.25), Corner(0.75, 0.75), Corner(0.25, 0.75))
+    square = (Point(0.25, 0.25), Point(0.75, 0.25), Point(0.75, 0.75), Point(0.25, 0.75))
     y, _, _ = MaskPainter([square], WHAT).paint_planes(picture((80, 40), 1))
     rows, columns = np.nonzero(y == MASK_LUMA)
     assert (rows.min(), rows.max()) == (8, 31)
@@ -136,7 +136,7 @@ def test_a_mask_reaches_two_pixels_beyond_its_edge_at_most() -> None:
 
 def test_edges_that_cross_leave_no_hole() -> None:
     star = tuple(
-        Corner(0.5 + 0.4 * math.sin(turn), 0.5 - 0.4 * math.cos(turn))
+        Point(0.5 + 0.4 * math.sin(turn), 0.5 - 0.4 * math.cos(turn))
         for turn in (0, 2.513, 5.027, 1.257, 3.770)
     )
     y, _, _ = MaskPainter([star], WHAT).paint_planes(picture((100, 100), 1))
@@ -144,7 +144,7 @@ def test_edges_that_cross_leave_no_hole() -> None:
 
 
 def test_a_picture_of_another_size_is_masked_anew() -> None:
-    left = (Corner(0, 0), Corner(0.5, 0), Corner(0.5, 1), Corner(0, 1))
+    left = (Point(0, 0), Point(0.5, 0), Point(0.5, 1), Point(0, 1))
     painter = MaskPainter([left], WHAT)
     for width in (40, 21, 64):
         y, _, _ = painter.paint_planes(picture((width, 30), 1))
@@ -153,8 +153,8 @@ def test_a_picture_of_another_size_is_masked_anew() -> None:
 
 
 def test_masks_that_change_are_drawn_from_the_next_picture_on() -> None:
-    left = (Corner(0, 0), Corner(0.5, 0), Corner(0.5, 1), Corner(0, 1))
-    right = (Corner(0.5, 0), Corner(1, 0), Corner(1, 1), Corner(0.5, 1))
+    left = (Point(0, 0), Point(0.5, 0), Point(0.5, 1), Point(0, 1))
+    right = (Point(0.5, 0), Point(1, 0), Point(1, 1), Point(0.5, 1))
     now = [WHOLE_PICTURE]
     painter = MaskPainter([], WHAT, lambda: now[0])
     before = picture((40, 30), 1)
@@ -177,11 +177,11 @@ def test_without_masks_nothing_is_copied() -> None:
     ("polygon", "says"),
     [
         ((), "has 0 corners; allowed: 3 or more"),
-        ((Corner(0, 0), Corner(1, 1)), "has 2 corners"),
-        ((Corner(0, 0), Corner(1, 1), Corner(0.5, 0.5)), "has no area"),
-        ((Corner(0, 0), Corner(1, 0), Corner(0, 1.1)), "corner [0, 1.1]; allowed: within 0..1"),
-        ((Corner(0, 0), Corner(1, 0), Corner(math.nan, 1)), "corner [nan, 1]"),
-        ((Corner(0, 0), Corner(math.inf, 0), Corner(0, 1)), "corner [inf, 0]"),
+        ((Point(0, 0), Point(1, 1)), "has 2 corners"),
+        ((Point(0, 0), Point(1, 1), Point(0.5, 0.5)), "has no area"),
+        ((Point(0, 0), Point(1, 0), Point(0, 1.1)), "corner [0, 1.1]; allowed: within 0..1"),
+        ((Point(0, 0), Point(1, 0), Point(math.nan, 1)), "corner [nan, 1]"),
+        ((Point(0, 0), Point(math.inf, 0), Point(0, 1)), "corner [inf, 0]"),
     ],
 )
 def test_a_polygon_that_cannot_be_drawn_is_refused(polygon: Polygon, says: str) -> None:

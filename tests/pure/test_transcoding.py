@@ -7,11 +7,11 @@ import pytest
 
 from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
-from drivers.media import Corner, Frame, Packet, StreamInfo
+from drivers.media import Frame, Packet, Point, StreamInfo
 from drivers.transcoding import open_transcoded
 
 WHAT = "camera 'north'"
-LEFT = (Corner(0, 0), Corner(0.5, 0), Corner(0.5, 1), Corner(0, 1))
+LEFT = (Point(0, 0), Point(0.5, 0), Point(0.5, 1), Point(0, 1))
 NS_PER_S = 1_000_000_000
 
 

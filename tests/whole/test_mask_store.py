@@ -25,7 +25,7 @@ from agent.runtime.sd_notify import Notifier
 from centre.client import ReceivedMessage
 from drivers.av_stream import frame_planes
 from drivers.masking import MASK_CHROMA, MASK_LUMA
-from drivers.media import Corner, Frame
+from drivers.media import Frame, Point
 from tests.whole.drawn_clip import write_street_clip
 from tests.whole.rig import CLOCK, TIMEOUT_S, AgentBox, RunningCentre
 
@@ -51,7 +51,7 @@ SOUTH = '[[camera]]\nname = "south"' + DRAWN + "[camera.detect]\nenabled = false
 FILM = 'driver = "replay"\noptions = { path = "street.mp4", pace = "fast" }\n'
 
 MASK = "[[mask]]\npolygon = [[0.25, 0.5], [0.75, 0.5], [0.75, 1.0], [0.25, 1.0]]\n"
-POLYGON = (Corner(0.25, 0.5), Corner(0.75, 0.5), Corner(0.75, 1.0), Corner(0.25, 1.0))
+POLYGON = (Point(0.25, 0.5), Point(0.75, 0.5), Point(0.75, 1.0), Point(0.25, 1.0))
 
 FLAT_WITHIN = 4
 """Of luma and chroma, after an encoder that loses."""

@@ -9,15 +9,10 @@ jumps over the line while hidden has crossed it.
 import msgspec
 
 from agent.base.model import Track
-from agent.detection.geometry import (
-    Point,
-    half_extent,
-    interpolate,
-    line_parameter,
-    signed_line_distance,
-)
+from agent.detection.geometry import half_extent, interpolate, line_parameter, signed_line_distance
 from agent.detection.rules.road_users import RoadUser, TimedPosition, TrackMemory
 from agent.detection.scene import SceneLine
+from drivers.media import Point
 
 BAND_RATIO = 0.1
 """Of the box's half extent across the line: nearer, the centre may be on either side."""

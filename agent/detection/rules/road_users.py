@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import msgspec
 
 from agent.base.model import FrameResult, Label, Track
-from agent.detection.geometry import Point, box_centre, box_size, distance, iou
+from agent.detection.geometry import box_centre, box_size, distance, iou
+from drivers.media import Point
 
 NS_PER_S = 1_000_000_000
 VEHICLES: frozenset[Label] = frozenset({"bicycle", "motorcycle", "car", "bus", "truck"})

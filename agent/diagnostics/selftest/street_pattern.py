@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.base.model import BoundingBox, Label, Track
-from agent.detection.geometry import Point
+from agent.detection.geometry import iou
 from agent.detection.scene import Scene, SceneLine
 from drivers.camera import fake
 from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
-from drivers.media import Frame, Plane
+from drivers.media import Frame, Plane, Point
 from drivers.rendered_street.fixed_view import FixedView, TruthBox, truth_boxes
 
 CAMERA = "pattern"
@@ -115,7 +115,9 @@ def score_detections(frames: Sequence[FrameTracks]) -> DetectionScore:
         false_tracks += sum(
             1
             for track in frame.tracks
-            if not any(_iou(box, track.box) >= MIN_IOU / 2 for box in expected_boxes)
+            if not any(
+                iou(_to_bounding_box(box), track.box) >= MIN_IOU / 2 for box in expected_boxes
+            )
         )
         for box in expected_boxes:
             if box.hidden > MAX_CLEAR_OCCLUSION or box.h < MIN_CLEAR_HEIGHT:
@@ -178,13 +180,8 @@ def _block_means(luma: Plane) -> npt.NDArray[np.float64]:
 
 def _is_match(track: Track, box: TruthBox) -> bool:
     is_same_class = track.label in _VEHICLES if box.label == "car" else track.label == box.label
-    return is_same_class and _iou(box, track.box) >= MIN_IOU
+    return is_same_class and iou(_to_bounding_box(box), track.box) >= MIN_IOU
 
 
-def _iou(box: TruthBox, tracked: BoundingBox) -> float:
-    """Intersection over union."""
-    overlap_w = min(box.x + box.w, tracked.x + tracked.w) - max(box.x, tracked.x)
-    overlap_h = min(box.y + box.h, tracked.y + tracked.h) - max(box.y, tracked.y)
-    intersection = max(0.0, overlap_w) * max(0.0, overlap_h)
-    union = box.w * box.h + tracked.w * tracked.h - intersection
-    return intersection / union if union > 0 else 0.0
+def _to_bounding_box(box: TruthBox) -> BoundingBox:
+    return BoundingBox(box.x, box.y, box.w, box.h)

@@ -29,7 +29,7 @@ from agent.ptz.motion.field_of_view import (
 from agent.ptz.requests import ContinuousMove, HeadState, MoveRequest
 from drivers.angles import unwrap_near_deg, wrap_deg
 from drivers.contracts import Pose, PtzCapabilities
-from drivers.media import Corner
+from drivers.media import Point
 
 TRACKING_REQUESTER = Requester(id="tracking", role="tracking")
 
@@ -343,8 +343,8 @@ class AutoTracker:
         )
 
 
-def _box_center(box: BoundingBox) -> Corner:
-    return Corner(x=box.x + box.w / 2, y=box.y + box.h / 2)
+def _box_center(box: BoundingBox) -> Point:
+    return Point(x=box.x + box.w / 2, y=box.y + box.h / 2)
 
 
 def _axis_speed_deg_s(error_deg: float, target_deg_s: float, dead_zone_deg: float) -> float:

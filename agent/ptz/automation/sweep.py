@@ -17,7 +17,7 @@ from agent.ptz.panorama.shot import Image, Shot
 from agent.ptz.requests import AbsoluteMove, HeadState, MoveRequest
 from drivers.angles import wrap_deg
 from drivers.contracts import Pose, PtzPosition, Range
-from drivers.media import Corner
+from drivers.media import Point
 
 ARRIVED_WITHIN_DEG = 1.0
 """Nearer than this to its pose the head is there."""
@@ -52,7 +52,7 @@ def _min_width_deg(fov: FieldOfView, config: SweepConfig) -> float:
     """How wide a picture is in pan, in whichever of its rows it is least."""
     pose = Pose(pan_deg=0, tilt_deg=config.tilt_deg, zoom=config.zoom)
     right_edges_deg = [
-        point_to_direction(fov, pose, Corner(x=1.0, y=y)).pan_deg % 360 for y in (0.0, 0.5, 1.0)
+        point_to_direction(fov, pose, Point(x=1.0, y=y)).pan_deg % 360 for y in (0.0, 0.5, 1.0)
     ]
     return 2 * min(right_edges_deg)
 

@@ -13,7 +13,7 @@ import msgspec
 from agent.config.heads import FieldOfView
 from drivers.angles import wrap_deg
 from drivers.contracts import Pose
-from drivers.media import Corner
+from drivers.media import Point
 
 _MIN_DEPTH = 1e-6
 """Of a direction's unit length: what is not further ahead than this is beside the picture."""
@@ -55,7 +55,7 @@ def view_angles(fov: FieldOfView, zoom: float) -> ViewAngles:
     )
 
 
-def point_to_direction(fov: FieldOfView, pose: Pose, point: Corner) -> Direction:
+def point_to_direction(fov: FieldOfView, pose: Pose, point: Point) -> Direction:
     """Where in the street a place in the picture is, at 0..1 from its top left corner.
 
     A head that is sent there has it in the middle of its picture.
@@ -73,7 +73,7 @@ def point_to_direction(fov: FieldOfView, pose: Pose, point: Corner) -> Direction
     )
 
 
-def direction_to_point(fov: FieldOfView, pose: Pose, direction: Direction) -> Corner | None:
+def direction_to_point(fov: FieldOfView, pose: Pose, direction: Direction) -> Point | None:
     """Where in the picture a direction is; outside of 0..1 it is beside the picture. None where it
     is not in front of the camera.
     """
@@ -88,7 +88,7 @@ def direction_to_point(fov: FieldOfView, pose: Pose, direction: Direction) -> Co
     if depth <= _MIN_DEPTH:
         return None
     scale = 2 * math.tan(math.radians(horizontal_fov_deg(fov, pose.zoom) / 2)) * depth
-    return Corner(x=0.5 + right / scale, y=0.5 - up * fov.aspect / scale)
+    return Point(x=0.5 + right / scale, y=0.5 - up * fov.aspect / scale)
 
 
 def angle_between_deg(one: Direction, other: Direction) -> float:

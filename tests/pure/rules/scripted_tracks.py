@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from agent.base.model import BoundingBox, Event, FrameResult, Label, Track
-from agent.detection.geometry import Point
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import Scene, SceneLine, Zone
+from drivers.media import Point
 
 NS_PER_S = 1_000_000_000
 STEP_NS = NS_PER_S // 10

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.detection.geometry import Point
+from drivers.media import Point
 from tests.pure.rules.scripted_tracks import (
     PicturePoint,
     ScriptedRoadUser,
