@@ -8,7 +8,7 @@ import msgspec
 from agent.base.clock import SystemClock
 from agent.base.errors import UserError
 from agent.cli.commands import Commands
-from agent.cli.output import print_json
+from agent.cli.output import COMPARE_KEY_HINT, print_json
 from agent.diagnostics.support_bundle import builder
 from agent.diagnostics.support_bundle.archive_format import SupportBundleVerification
 from agent.diagnostics.support_bundle.archive_format import verify as verify_bundle
@@ -90,4 +90,4 @@ def _print_verification(
         return
     print(f"  signed by {verification.signed_by}")
     if not is_key_known:
-        print("  compare that key with the one that the centre knows: --public-key KEY")
+        print(COMPARE_KEY_HINT)

@@ -1,8 +1,7 @@
-"""`vigie commission`: the as-installed certificate, and what has changed since."""
+"""`vigie commission`: the commissioning certificate of a box, and drift since then."""
 
 import argparse
 import getpass
-import sys
 from pathlib import Path
 
 import msgspec
@@ -12,36 +11,45 @@ from agent.base.errors import UserError
 from agent.base.signed_manifest import BadManifest
 from agent.capture.lens_aim import to_ascii
 from agent.cli.commands import Commands
-from agent.cli.output import print_json
+from agent.cli.output import (
+    COMPARE_KEY_HINT,
+    MAX_TEXT_CHARS,
+    check_interactive,
+    parse_text,
+    print_json,
+)
 from agent.diagnostics.commissioning import certificate
 from agent.diagnostics.commissioning.certificate import ItemAnswer
 from agent.diagnostics.commissioning.session import CommissioningSession
 from drivers.media import Plane
 
 _COLUMNS, _ROWS = 78, 22
-_MAX_TEXT_CHARS = 200
 
 
 def add_parser(commands: Commands) -> None:
-    """Add the command and its own command."""
+    """Add the command and its subcommand."""
     parser = commands.add_parser(
         "commission",
-        help="say that a box is installed well, and what has changed since",
-        description="Walks through aim, focus, masks, heads, link and clock of a box whose agent "
-        "runs, asks whether each is good, and writes a signed record with pictures. With --compare "
-        "it tells what is not as it was: 0: nothing; 1: something.",
+        help="commission a box, or compare it with its commissioning",
+        description="Inspects aim, focus, masks, heads, link and clock of a box whose agent is "
+        "running, asks whether each is good, and writes a signed record with pictures. With "
+        "--compare it prints the drift since commissioning. Exit code 0: none; 1: drift.",
     )
-    subcommands = parser.add_subparsers(metavar="WHAT")
+    subcommands = parser.add_subparsers(metavar="COMMAND")
     parser.add_argument("--config", metavar="FILE", type=Path, help="the configuration, TOML")
     parser.add_argument(
-        "--out", metavar="DIR", type=Path, help="a copy of the record, a new folder"
+        "--out", metavar="DIR", type=Path, help="write a copy of the record to a new folder"
     )
-    parser.add_argument("--by", metavar="NAME", help="who stands here (the user's name)")
-    parser.add_argument("--yes", action="store_true", help="ask nothing, for scripts")
-    parser.add_argument("--compare", action="store_true", help="tell what has changed since")
+    parser.add_argument("--by", metavar="NAME", help="the technician (default: the user's name)")
+    parser.add_argument("--yes", action="store_true", help="do not ask, for scripts")
+    parser.add_argument(
+        "--compare", action="store_true", help="print the drift since commissioning"
+    )
     parser.add_argument("--json", action="store_true", help="one line of JSON, for machines")
     parser.set_defaults(run=run)
-    verify_parser = subcommands.add_parser("verify", help="whether a record is what its box signed")
+    verify_parser = subcommands.add_parser(
+        "verify", help="check that a record is what its box signed"
+    )
     verify_parser.add_argument("folder", metavar="DIR", type=Path)
     verify_parser.add_argument(
         "--public-key", metavar="KEY", help="the box's key as the centre knows it, base64"
@@ -50,17 +58,15 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Commission, or compare."""
+    """Commission the box, or compare it with its commissioning. Raises: UserError."""
     if args.config is None:
         raise UserError(
             "commission: --config is missing; allowed: --config FILE, or commission verify DIR"
         )
-    by = (args.by or getpass.getuser()).strip()
-    if not by or len(by) > _MAX_TEXT_CHARS or not by.isprintable():
-        raise UserError(f"--by {by!r}: allowed: one line of 1 to {_MAX_TEXT_CHARS} characters")
+    by = parse_text(args.by or getpass.getuser(), "--by")
     is_interactive = not (args.yes or args.compare or args.json)
-    if is_interactive and not sys.stdin.isatty():
-        raise UserError("commission: nobody is there to answer; allowed: at a terminal, or --yes")
+    if is_interactive:
+        check_interactive("commission")
     session = CommissioningSession(args.config, SystemClock(), by)
     return (
         _compare(session, args)
@@ -107,12 +113,12 @@ def _compare(session: CommissioningSession, args: argparse.Namespace) -> int:
             subject = f" {drift.subject}" if drift.subject else ""
             print(f"  {drift.kind}{subject}: {drift.message}")
         if not found:
-            print("  all is as it was")
+            print("  no drift")
     return 1 if any(drift.is_actionable for drift in found) else 0
 
 
 def verify(args: argparse.Namespace) -> int:
-    """Whether a record is good: 0 or 1."""
+    """Verify a record. Return 0 if it is good, else 1."""
     try:
         record, pictures = certificate.read_verified(args.folder, args.public_key)
     except BadManifest as error:
@@ -122,7 +128,7 @@ def verify(args: argparse.Namespace) -> int:
     print(f"  made {record.created_time} by {record.technician}, with {len(pictures)} pictures")
     print(f"  signed by {record.public_key}")
     if args.public_key is None:
-        print("  compare that key with the one that the centre knows: --public-key KEY")
+        print(COMPARE_KEY_HINT)
     return 0
 
 
@@ -131,7 +137,7 @@ def _accept_unasked(answer: ItemAnswer, _picture: Plane | None) -> ItemAnswer:
 
 
 def _print_item(answer: ItemAnswer, _picture: Plane | None) -> ItemAnswer:
-    judgement = {True: "good", False: "NOT GOOD", None: "nobody was asked"}[answer.good]
+    judgement = {True: "good", False: "NOT GOOD", None: "not asked"}[answer.good]
     print(f"{answer.title}: {answer.finding}: {judgement}")
     return answer
 
@@ -142,17 +148,17 @@ def _ask_item(answer: ItemAnswer, picture: Plane | None) -> ItemAnswer:
     print(f"{answer.title}: {answer.finding}")
     while True:
         try:
-            line = input("  good? y, or n and why: ").strip()
+            line = input("  good? y, or n and a reason: ").strip()
         except EOFError as error:
             print()
             raise UserError(
-                f"commission: no answer to {answer.title}, and no record was written; "
-                "allowed: y, or n and why, to each"
+                f"commission: no answer to {answer.title}, so no record was written; "
+                "allowed: y, or n and a reason, to each"
             ) from error
         reply, _, reason = line.partition(" ")
-        note = reason.strip()[:_MAX_TEXT_CHARS] or None
+        note = reason.strip()[:MAX_TEXT_CHARS] or None
         if reply.lower() in ("y", "yes"):
             return msgspec.structs.replace(answer, good=True, note=note)
         if reply.lower() in ("n", "no"):
             return msgspec.structs.replace(answer, good=False, note=note)
-        print("  allowed: y, n, or n and a few words")
+        print("  allowed: y, n, or n and a reason")

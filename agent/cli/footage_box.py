@@ -10,9 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.base.clock import SystemClock, rfc3339
-from agent.base.errors import UserError
 from agent.base.time_argument import parse_time
-from agent.cli.output import MAX_TEXT_CHARS, escape_unprintable, print_json, progress_bar
+from agent.cli.output import escape_unprintable, parse_text, print_json, progress_bar
 from agent.recording.archive import FootageArchive, RecordedSpan, is_sealed, merge_segments
 from agent.recording.catalogue import FootageEntry
 from agent.recording.encryption import keys
@@ -22,8 +21,8 @@ from agent.recording.export.export_request import ExportRequest
 def list_footage(args: argparse.Namespace) -> int:
     """What lies on the disk, as stretches; each segment as JSON."""
     archive = _open_archive(args)
-    begin = _parse_optional_time(args.begin, archive, "--from")
-    end = _parse_optional_time(args.end, archive, "--to")
+    begin = None if args.begin is None else _parse_time(args.begin, archive, "--from")
+    end = None if args.end is None else _parse_time(args.end, archive, "--to")
     entries = archive.find_segments(args.camera, begin, end)
     if not entries:
         print("vigie: no footage there", file=sys.stderr)
@@ -55,10 +54,10 @@ def export(args: argparse.Namespace) -> int:
     archive = _open_archive(args)
     request = ExportRequest(
         camera=args.camera,
-        begin=_parse_required_time(args.begin, archive, "--from"),
-        end=_parse_required_time(args.end, archive, "--to"),
-        by=_parse_text(args.by, "--by"),
-        purpose=_parse_text(args.purpose, "--purpose"),
+        begin=_parse_time(args.begin, archive, "--from"),
+        end=_parse_time(args.end, archive, "--to"),
+        by=parse_text(args.by, "--by"),
+        purpose=parse_text(args.purpose, "--purpose"),
         out=args.out,
         unmasked=args.unmasked,
     )
@@ -101,10 +100,10 @@ def hold(args: argparse.Namespace) -> int:
     archive = _open_archive(args)
     hold = archive.place_hold(
         args.camera,
-        _parse_required_time(args.begin, archive, "--from"),
-        _parse_required_time(args.end, archive, "--to"),
-        owner=_parse_text(args.by, "--by"),
-        reason=_parse_text(args.reason, "--reason"),
+        _parse_time(args.begin, archive, "--from"),
+        _parse_time(args.end, archive, "--to"),
+        owner=parse_text(args.by, "--by"),
+        reason=parse_text(args.reason, "--reason"),
         days=args.days,
     )
     if args.json:
@@ -131,7 +130,7 @@ def attest(args: argparse.Namespace) -> int:
 def release(args: argparse.Namespace) -> int:
     """Let go of a hold."""
     hold = _open_archive(args).release_hold(
-        args.hold, by=_parse_text(args.by, "--by"), reason=_parse_text(args.reason, "--reason")
+        args.hold, by=parse_text(args.by, "--by"), reason=parse_text(args.reason, "--reason")
     )
     if args.json:
         print_json(hold)
@@ -168,20 +167,8 @@ def _open_archive(args: argparse.Namespace) -> FootageArchive:
     return FootageArchive.from_state_dir(args.state, clock)
 
 
-def _parse_optional_time(text: str | None, archive: FootageArchive, option: str) -> datetime | None:
-    return None if text is None else parse_time(text, archive.now(), option)
-
-
-def _parse_required_time(text: str, archive: FootageArchive, option: str) -> datetime:
+def _parse_time(text: str, archive: FootageArchive, option: str) -> datetime:
     return parse_time(text, archive.now(), option)
-
-
-def _parse_text(text: str, option: str) -> str:
-    """What a person writes for others to read."""
-    stripped = text.strip()
-    if not stripped or len(stripped) > MAX_TEXT_CHARS or not stripped.isprintable():
-        raise UserError(f"{option} {text!r}: allowed: one line of 1 to {MAX_TEXT_CHARS} characters")
-    return stripped
 
 
 def _entry_json(entry: FootageEntry) -> dict[str, object]:

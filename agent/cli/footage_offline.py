@@ -5,7 +5,13 @@ import re
 from pathlib import Path
 
 from agent.base.errors import UserError
-from agent.cli.output import MAX_TEXT_CHARS, escape_unprintable, print_json, progress_bar
+from agent.cli.output import (
+    COMPARE_KEY_HINT,
+    MAX_TEXT_CHARS,
+    escape_unprintable,
+    print_json,
+    progress_bar,
+)
 from agent.recording.custody.chain import ChainHead
 from agent.recording.encryption import keys
 from agent.recording.encryption.unseal import unseal_all
@@ -47,7 +53,7 @@ def _print_verification(
     )
     print(f"  signed by {escape_unprintable(manifest.public_key)}")
     if key is None:
-        print("  compare that key with the one that the centre knows: --public-key KEY")
+        print(COMPARE_KEY_HINT)
     if chain_head is not None and is_unchecked:
         last_seq = manifest.first_seq + verification.receipt_count - 1
         print(

@@ -1,4 +1,4 @@
-"""What the commands of `vigie footage` share: JSON for machines, a bar for a person who looks on."""
+"""Output and arguments that several commands share: JSON, safe text, a progress bar, a prompt."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -6,21 +6,27 @@ from contextlib import contextmanager
 
 import msgspec
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, ProgressColumn
+
+from agent.base.errors import UserError
 
 MAX_TEXT_CHARS = 300
-"""What a person may say in one go, of himself or of why."""
+"""Length of a person's name or reason, as an argument."""
+
+COMPARE_KEY_HINT = "  compare this key with the one that the centre knows: --public-key KEY"
+"""Printed if a signature was verified with a key that only the signed files name."""
 
 
 def print_json(value: object) -> None:
-    """One object on a line."""
+    """Print a value as one line of JSON."""
     sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")
     sys.stdout.buffer.flush()
 
 
 def escape_unprintable(text: str) -> str:
-    """What others have written, on one line: what is not to be seen, and what would move the cursor or
-    hide what follows, stands as its escape.
+    """Return foreign text on one line, with its control characters as escapes.
+
+    Otherwise it could move the terminal's cursor or hide what follows.
     """
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
@@ -28,10 +34,28 @@ def escape_unprintable(text: str) -> str:
     )
 
 
+def parse_text(text: str, option: str) -> str:
+    """Return a person's text, stripped. Raises: UserError if it is not one line of text."""
+    stripped = text.strip()
+    if not stripped or len(stripped) > MAX_TEXT_CHARS or not stripped.isprintable():
+        raise UserError(f"{option} {text!r}: allowed: one line of 1 to {MAX_TEXT_CHARS} characters")
+    return stripped
+
+
+def check_interactive(command: str) -> None:
+    """Raise UserError if no person can answer: standard input is no terminal."""
+    if not sys.stdin.isatty():
+        raise UserError(f"{command}: no terminal to ask at; allowed: at a terminal, or --yes")
+
+
 @contextmanager
-def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on the standard error, where that is a terminal."""
+def progress_bar(label: str, *columns: ProgressColumn) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function that is called with what is done and the total.
+
+    The bar is drawn on standard error, if that is a terminal, with rich's default columns or these.
+    """
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    is_disabled = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=is_disabled) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,10 +1,10 @@
-"""`vigie flash`: an image and the settings of a box onto a card."""
+"""`vigie flash`: writes an image and the settings of a box to a card."""
 
 import argparse
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
-    Progress,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
@@ -22,7 +21,7 @@ from rich.text import Text
 
 from agent.base.errors import UserError
 from agent.cli.commands import Commands
-from agent.cli.output import print_json
+from agent.cli.output import check_interactive, print_json, progress_bar
 from agent.health.vitals.procfs import ProcFs
 from agent.provisioning.settings import InvalidSettings
 from centre.flash import flasher
@@ -38,12 +37,12 @@ def add_parser(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "flash",
-        help="write an image and the settings of a box onto a card",
-        description="Checks settings, image and card, writes, and reads all of it back from the card. "
-        "The card is asked for by name, and nothing that is in use or built in is written to.",
+        help="write an image and the settings of a box to a card",
+        description="Checks settings, image and card, writes, and reads everything back from the card. "
+        "The card is named on the command line; a disk that is in use or built in is refused.",
     )
     parser.add_argument(
-        "image", metavar="IMAGE", type=Path, nargs="?", help="of Vigie, see docs/flash.md"
+        "image", metavar="IMAGE", type=Path, nargs="?", help="an image of Vigie, see docs/flash.md"
     )
     parser.add_argument(
         "target",
@@ -53,29 +52,36 @@ def add_parser(commands: Commands) -> None:
         help="a whole disk such as /dev/sdb, or a file",
     )
     parser.add_argument(
-        "--settings", metavar="FILE", type=Path, help="of the box, see docs/settings.md"
+        "--settings",
+        metavar="FILE",
+        type=Path,
+        help="the settings of the box, see docs/settings.md",
     )
     parser.add_argument(
-        "--list", action="store_true", help="which disks there are, and what speaks against each"
+        "--list", action="store_true", help="list the disks, and why each would be refused"
     )
-    parser.add_argument("--yes", action="store_true", help="ask nothing, for scripts")
+    parser.add_argument("--yes", action="store_true", help="do not ask, for scripts")
     parser.add_argument("--json", action="store_true", help="one line of JSON, for machines")
-    flags = parser.add_argument_group("against a refusal; nothing helps where a disk is in use")
-    flags.add_argument(
-        NOT_REMOVABLE_FLAG, action="store_true", help="write to a disk that is built in"
-    )
-    flags.add_argument(SMALL_FLAG, action="store_true", help="with hardly any room for footage")
-    flags.add_argument(
-        "--even-if-not-empty", action="store_true", help="replace a file that holds something"
+    flags = parser.add_argument_group(
+        "overrides of a refusal; a disk that is in use is always refused"
     )
     flags.add_argument(
-        "--even-without-checksum", action="store_true", help="an image without its .sha256"
+        NOT_REMOVABLE_FLAG, action="store_true", help="allow a disk that is built in"
+    )
+    flags.add_argument(
+        SMALL_FLAG, action="store_true", help="allow a disk with hardly any room for footage"
+    )
+    flags.add_argument(
+        "--even-if-not-empty", action="store_true", help="allow a file that is not empty"
+    )
+    flags.add_argument(
+        "--even-without-checksum", action="store_true", help="allow an image without its .sha256"
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Flash. Raises UserError."""
+    """Flash a card, or list the disks. Raises: UserError if an argument is wrong."""
     procfs = ProcFs()
     try:
         if args.list:
@@ -95,11 +101,11 @@ def run(args: argparse.Namespace) -> int:
 def _request(args: argparse.Namespace, procfs: ProcFs) -> FlashRequest:
     if args.image is None or args.settings is None:
         raise UserError(
-            "flash: what is to be written? allowed: --settings FILE IMAGE DEVICE-OR-FILE, or --list"
+            "flash: image or settings missing; allowed: --settings FILE IMAGE DEVICE-OR-FILE, or --list"
         )
     if args.target is None:
         raise UserError(
-            f"flash: onto which disk? allowed: a file, or {flasher.describe_candidates(procfs)}"
+            f"flash: target missing; allowed: a file, or {flasher.describe_candidates(procfs)}"
         )
     overrides = {NOT_REMOVABLE_FLAG: args.even_if_not_removable, SMALL_FLAG: args.even_if_small}
     return FlashRequest(
@@ -132,16 +138,15 @@ def _print_plan(plan: FlashPlan) -> None:
     print(f"settings: box {settings.box_id}, {settings.site}, reports to {settings.broker_url}")
     for note in settings.notes:
         print(f"  note: {note}")
-    checksum_text = "its checksum is right" if image.checksum_verified else "NOT CHECKED"
+    checksum_text = "checksum verified" if image.checksum_verified else "NOT CHECKED"
     size = format_size(image.size_bytes)
     print(f"image: {image.path.name}, {size}, for {image.firmware.name}; {checksum_text}")
     print(f"onto: {plan.target_text}")
 
 
 def _confirm(plan: FlashPlan) -> None:
-    if not sys.stdin.isatty():
-        raise UserError("flash: nobody is there to answer; allowed: at a terminal, or --yes")
-    print(f"All that is on {plan.target_text} will be lost.")
+    check_interactive("flash")
+    print(f"All data on {plan.target_text} will be lost.")
     try:
         answer = input("Type yes to write to it: ")
     except EOFError:
@@ -163,19 +168,19 @@ def _print_result(result: FlashResult) -> None:
 
 def _list_disks(procfs: ProcFs) -> int:
     table = Table(box=None, pad_edge=False)
-    for title in ("disk", "what", "size", "attached", "against it"):
+    for title in ("disk", "model", "size", "bus", "refused because"):
         table.add_column(title, overflow="fold")
     for disk, refusals in flasher.list_candidates(procfs):
-        reason = str(refusals[0]) if refusals else "nothing"
+        reason = str(refusals[0]) if refusals else "not refused"
         row = (disk.path, disk.model, format_size(disk.size_bytes), disk.bus, reason)
         table.add_row(*map(Text, row))
-    Console().print(table) if table.rows else print("no disk is there")
+    Console().print(table) if table.rows else print("no disk found")
     return 0
 
 
 @contextmanager
 def _signals_interrupt() -> Iterator[None]:
-    """Being told to end, or a terminal that goes, is as Ctrl-C: the card is to start no box then."""
+    """Handle SIGTERM and SIGHUP like Ctrl-C, so that the card is left unbootable."""
     previous = {signum: signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGHUP)}
     replaced = {
         signum: handler for signum, handler in previous.items() if handler is not signal.SIG_IGN
@@ -193,19 +198,12 @@ def _raise_interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-@contextmanager
-def _progress_bar(label: str) -> Iterator[OnProgress]:
-    """A bar on the standard error, where that is a terminal."""
-    console = Console(stderr=True)
-    columns = (
+def _progress_bar(label: str) -> AbstractContextManager[OnProgress]:
+    return progress_bar(
+        label,
         TextColumn("{task.description:>18}"),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

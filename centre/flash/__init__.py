@@ -1,1 +1,1 @@
-"""The flasher's side: an image and the settings of one box go onto a card, and are read back."""
+"""Flashing: write an image and the settings of a box to a card, and read it back."""

@@ -1,26 +1,25 @@
-"""Whether a disk is as large as it says.
+"""Capacity probe: find cards that are smaller than they claim.
 
-A card that lies keeps what is written behind its real end somewhere else, mostly at its begin again, or
-nowhere. So marks that name their places are written all over what is behind the image, before the image
-is, and read after it. Where a mark lies where the image does, it is gone by then; where two lie in one
-place, one is.
+A counterfeit card stores what is written beyond its real end at another address, mostly modulo its
+real size, or nowhere. So blocks that name their own offset are written behind the image before the
+image, and read after it. A block at an alias of the image, or of another block, is overwritten.
 """
 
 from centre.flash.target import WriteTarget
 from centre.flash.write_verify import PAGE_BYTES, VerifyFailed, zero_regions
 
 _EVEN_PROBES = 32
-"""So many at equal distances. Where these are no longer than the image, no lie is missed that begins
-again: one of the marks lies upon the image, whatever the real size. For an image of 3 GB that is so up
-to 96 GB. On larger disks the powers of two count, which lie upon each other, and chance."""
+"""Number of blocks at equal distances. If the distance is at most the image's size, every card that
+wraps around is found, whatever its real size: one block aliases the image. For an image of 3 GB this
+holds up to 96 GB. On larger disks it depends on blocks at powers of two, and on chance."""
 
 _OFFSET_BYTES = 8
 
 
 def plan_offsets(image_bytes: int, disk_bytes: int) -> tuple[int, ...]:
-    """Where marks go, in order: nowhere that `writing` writes to before they are read."""
+    """Return the offsets of the blocks, in order, none where the image is written."""
     zeroed = zero_regions(image_bytes, disk_bytes)
-    if len(zeroed) < 2:  # noqa: PLR2004 - one piece, to the end, is written and read anyway
+    if len(zeroed) < 2:  # noqa: PLR2004 - all behind the image is written and read anyway
         return ()
     (_, begin), (last, end) = zeroed
     pitch = max(begin, (last - begin) // _EVEN_PROBES)
@@ -31,14 +30,14 @@ def plan_offsets(image_bytes: int, disk_bytes: int) -> tuple[int, ...]:
 
 
 def write_probe(target: WriteTarget, offsets: tuple[int, ...]) -> None:
-    """Write marks there. Raises OSError."""
+    """Write the blocks. Raises: OSError."""
     for offset in offsets:
         target.write(offset, _probe_block(offset))
     target.sync()
 
 
 def verify_probe(target: WriteTarget, offsets: tuple[int, ...]) -> None:
-    """Read them, and blank them once all are found. Raises VerifyFailed, OSError."""
+    """Read the blocks, then zero them. Raises: VerifyFailed if one is missing, or OSError."""
     for offset in offsets:
         if target.read(offset, PAGE_BYTES) != _probe_block(offset):
             raise VerifyFailed(f"between byte {offset} and {offset + PAGE_BYTES}")

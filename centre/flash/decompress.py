@@ -1,7 +1,6 @@
-"""What an image holds, unpacked as it is read.
+"""Decompression of images as streams.
 
-Zstandard is unpacked by the program of that name, which whoever builds images has anyway; Python has it
-from 3.14 on. The rest is Python's own.
+Zstandard by the program `zstd`, because Python has it from 3.14 only; xz and gzip by Python.
 """
 
 import gzip
@@ -21,33 +20,33 @@ COMPRESSED_SUFFIXES = (".zst", ".xz", ".gz")
 
 
 def has_image_suffix(name: str) -> bool:
-    """Whether this may be an image, packed or not."""
+    """Return whether the name is an image's, compressed or not."""
     for suffix in COMPRESSED_SUFFIXES:
         name = name.removesuffix(suffix)
     return name.endswith(IMAGE_SUFFIXES)
 
 
 class CorruptImage(Exception):
-    """It cannot be unpacked to its end. `str(error)` says why."""
+    """The image cannot be decompressed to its end; the message says why."""
 
 
 class ImageStream(Protocol):
-    """What is read from."""
+    """A decompressed image."""
 
     def read(self, size: int, /) -> bytes:
-        """So many bytes; fewer at the end alone. Raises Damaged, OSError."""
+        """Read `size` bytes, fewer only at the end. Raises: CorruptImage, or OSError."""
         ...
 
 
 def check_tools(path: Path) -> None:
-    """Raises UserError where what unpacks this is not installed."""
+    """Raise UserError if the program that decompresses this image is not installed."""
     if path.name.endswith(".zst") and shutil.which("zstd") is None:
         raise UserError("flash: the program zstd is missing; allowed: apt-get install zstd")
 
 
 @contextmanager
 def open_decompressed(path: Path) -> Iterator[ImageStream]:
-    """A stream of it. Raises Damaged, OSError; so does the block that reads from it."""
+    """Open the decompressed image. Raises: CorruptImage or OSError, also from the with block."""
     try:
         if path.name.endswith(".zst"):
             with _run_zstd(path) as process:
@@ -67,7 +66,7 @@ def open_decompressed(path: Path) -> Iterator[ImageStream]:
 
 @contextmanager
 def _run_zstd(path: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    path.stat()  # so that a file that is not there is told as any other is
+    path.stat()  # a missing file raises OSError here as well
     command = ["zstd", "--decompress", "--stdout", "--quiet", "--", str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # noqa: S603 - fixed words
         try:
@@ -77,7 +76,7 @@ def _run_zstd(path: Path) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 class _ZstdStream:
-    """At its end the program has to say that all was well."""
+    """Output of zstd, whose exit code is checked at the end."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         self._process = process
@@ -85,7 +84,7 @@ class _ZstdStream:
     def read(self, size: int, /) -> bytes:
         stdout, stderr = self._process.stdout, self._process.stderr
         if stdout is None or stderr is None:
-            raise CorruptImage("zstd has no output")
+            raise CorruptImage("zstd without pipes")
         data = stdout.read(size)
         if len(data) < size and self._process.wait():
             message = " ".join(stderr.read().decode(errors="replace").split())

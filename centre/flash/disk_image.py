@@ -1,4 +1,4 @@
-"""An image: looked at before anything is written, and then read to its end."""
+"""Disk image: checked before anything is written, then read to its end."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -19,10 +19,10 @@ from centre.flash.decompress import (
 from centre.flash.select_partition import BadPartition, BootFirmwareKind
 
 OnProgress = Callable[[int, int], None]
-"""Is told how much is done, and of how much."""
+"""Called with the number of bytes that are done, and the total."""
 
 PARTITION_LABELS = ("select", "boot_a", "boot_b", "root_a", "root_b", "state")
-"""The partitions that every image of Vigie has; one that was started has `data` too."""
+"""The partitions of every image of Vigie; an image that was booted has `data` too."""
 
 CHUNK_BYTES = 4 << 20
 _MAX_SELECT_BYTES = 512 << 20
@@ -30,25 +30,25 @@ _ALLOWED = f"allowed: an image of Vigie, {' or '.join(IMAGE_SUFFIXES)}, also wit
 
 
 class DiskImage(msgspec.Struct, frozen=True, kw_only=True):
-    """An image that can be written."""
+    """A checked image."""
 
     path: Path
     first_sectors: bytes
     table: gpt.PartitionTable
     select_data: bytes
-    """The whole partition `select`."""
+    """The content of the partition `select`."""
     firmware: BootFirmwareKind
     checksum_verified: bool
-    """Whether its checksum was there, and right."""
+    """False if there was no checksum file, which the user has allowed."""
 
     @property
     def size_bytes(self) -> int:
-        """Unpacked."""
+        """The size after decompression."""
         return self.table.disk_bytes
 
 
 def check_image(path: Path, progress: OnProgress, *, without_checksum: bool) -> DiskImage:
-    """An image that is whole and one of Vigie. Raises UserError."""
+    """Check that an image is complete and one of Vigie. Raises: UserError."""
     if not has_image_suffix(path.name):
         raise UserError(f"{path}: {_ALLOWED}")
     select_partition.check_tools()
@@ -63,21 +63,23 @@ def check_image(path: Path, progress: OnProgress, *, without_checksum: bool) -> 
                 partition.offset_bytes < len(first_sectors)
                 or partition.offset_bytes + partition.size_bytes > _MAX_SELECT_BYTES
             ):
-                raise UserError(f"{path}: no image of Vigie: its select partition; {_ALLOWED}")
+                raise UserError(
+                    f"{path}: not an image of Vigie: its partition select is misplaced; {_ALLOWED}"
+                )
             stream.read(partition.offset_bytes - len(first_sectors))
             select_data = stream.read(partition.size_bytes)
         if len(select_data) != partition.size_bytes:
-            raise UserError(f"{path}: ends too early; allowed: the whole image")
+            raise UserError(f"{path}: truncated; allowed: the whole image")
         select_partition.check_fat(select_data)
         firmware = select_partition.detect_firmware(select_data)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
     except CorruptImage as error:
-        raise UserError(f"{path}: damaged: {error}; allowed: the whole image") from error
+        raise UserError(f"{path}: corrupt: {error}; allowed: the whole image") from error
     except BadPartition as error:
-        raise UserError(f"{path}: no box starts from it: {error}; {_ALLOWED}") from error
+        raise UserError(f"{path}: not bootable: {error}; {_ALLOWED}") from error
     if firmware is None:
-        raise UserError(f"{path}: no box starts from it: nothing is there to start; {_ALLOWED}")
+        raise UserError(f"{path}: not bootable: no boot loader; {_ALLOWED}")
     return DiskImage(
         path=path,
         first_sectors=first_sectors,
@@ -89,21 +91,24 @@ def check_image(path: Path, progress: OnProgress, *, without_checksum: bool) -> 
 
 
 def read_chunks(image: DiskImage) -> Iterator[bytes]:
-    """All of it, unpacked, in equal parts but for the last. Raises Damaged, OSError."""
+    """Yield the decompressed image in equal chunks, of which the last may be shorter.
+
+    Raises: CorruptImage, or OSError.
+    """
     remaining = image.size_bytes
     with open_decompressed(image.path) as stream:
         while remaining:
             data = stream.read(min(CHUNK_BYTES, remaining))
             if not data:
-                raise CorruptImage("it ends too early")
+                raise CorruptImage("truncated")
             remaining -= len(data)
             yield data
         if stream.read(1):
-            raise CorruptImage("it goes on behind its end")
+            raise CorruptImage("longer than its partition table says")
 
 
 def _verify_checksum(path: Path, progress: OnProgress, *, without_checksum: bool) -> bool:
-    """Whether there is one; it is right then. Raises UserError, OSError."""
+    """Verify the checksum file. Return False if there is none. Raises: UserError, or OSError."""
     checksum_path = path.with_name(f"{path.name}.sha256")
     try:
         fields = checksum_path.read_text(encoding="ascii", errors="replace").split()
@@ -111,14 +116,14 @@ def _verify_checksum(path: Path, progress: OnProgress, *, without_checksum: bool
         if without_checksum:
             return False
         raise UserError(
-            f"{checksum_path}: not there, so nobody knows whether the image is whole; allowed: the file "
-            "that was made with the image, or --even-without-checksum"
+            f"{checksum_path}: missing, so the image cannot be checked; allowed: the file that was "
+            "made with the image, or --even-without-checksum"
         ) from None
     if not fields or len(fields[0]) != hashlib.sha256().digest_size * 2:
-        raise UserError(f"{checksum_path}: no checksum; allowed: what sha256sum writes")
+        raise UserError(f"{checksum_path}: not a checksum; allowed: the output of sha256sum")
     if _hash_file(path, progress) != fields[0].lower():
         raise UserError(
-            f"{path}: damaged: its checksum is not the one in {checksum_path.name}; allowed: fetch it again"
+            f"{path}: corrupt: its checksum differs from {checksum_path.name}; allowed: fetch it again"
         )
     return True
 
@@ -139,11 +144,11 @@ def _read_table(path: Path, first_sectors: bytes) -> gpt.PartitionTable:
     try:
         table = gpt.parse_table(first_sectors)
     except gpt.BadPartitionTable as error:
-        raise UserError(f"{path}: no image of Vigie: {error}; {_ALLOWED}") from error
+        raise UserError(f"{path}: not an image of Vigie: {error}; {_ALLOWED}") from error
     missing = [label for label in PARTITION_LABELS if table.labels.count(label) != 1]
     if missing:
         labels = ", ".join(map(repr, table.labels)) or "none"
         raise UserError(
-            f"{path}: no image of Vigie: its partitions are {labels}; allowed: {', '.join(PARTITION_LABELS)}"
+            f"{path}: not an image of Vigie: its partitions are {labels}; allowed: {', '.join(PARTITION_LABELS)}"
         )
     return table

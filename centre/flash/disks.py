@@ -1,4 +1,4 @@
-"""The disks of this machine, as the kernel tells of them: what each is, and who uses it."""
+"""Disks of this machine and their users, from sysfs and procfs."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -18,13 +18,13 @@ _MIN_MOUNTINFO_FIELDS = 10
 
 
 class DiskUser(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody has a disk, or a part of it, which is `node`."""
+    """A use of a disk, or of a partition or stacked device on it (`device`)."""
 
     device: str
     kind: str
     """`mounted`, `swap` or `held`."""
     used_by: str = ""
-    """The mount point, or the name of who holds it."""
+    """The mount point, or the name of the device that holds it."""
 
 
 class BlockDevice(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,28 +36,28 @@ class BlockDevice(msgspec.Struct, frozen=True, kw_only=True):
     bus: str
     """`usb`, `sd`, `emmc`, `nvme`, `sata`, `virtual` or `built in`."""
     kernel_removable: bool
-    """As the kernel says it; it says no of most card slots."""
+    """The kernel's flag, which is false for most card slots."""
     read_only: bool
     sector_bytes: int = _SECTOR_BYTES
     parent: str | None
-    """The whole disk, where this is a partition."""
+    """The whole disk, if this is a partition."""
     users: tuple[DiskUser, ...]
     diskseq: str = ""
-    """The kernel's number of this disk or card, which none has again until it starts anew; empty before
-    Linux 5.15: ABI/testing/sysfs-block, diskseq."""
+    """The kernel's sequence number of this medium, unique until the next boot; empty before Linux 5.15:
+    ABI/testing/sysfs-block, diskseq."""
 
     @property
     def path(self) -> str:
-        """Where it is."""
+        """The device file."""
         return f"/dev/{self.name}"
 
     @property
     def is_removable(self) -> bool:
-        """Whether it is a card, a stick, or a board on a cable."""
+        """Whether it is a card, a USB disk, or a board on a USB cable."""
         return self.kernel_removable or self.bus in ("usb", "sd")
 
     def is_same_disk(self, other: "BlockDevice") -> bool:
-        """Whether this is still the other one, and no other card in its place."""
+        """Return whether this is the same medium, not another card in the same slot."""
         mine, others = (
             (device.name, device.diskseq, device.size_bytes, device.model)
             for device in (self, other)
@@ -70,12 +70,12 @@ class BlockDevice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def format_size(size_bytes: int) -> str:
-    """A size as it stands on a card's label."""
+    """Return a size in decimal units, as on a card's label."""
     return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.1f} MB"  # noqa: PLR2004 - a GB
 
 
 def read_disk(name: str, procfs: ProcFs) -> BlockDevice | None:
-    """The block device of this name, None where there is none. Raises OSError."""
+    """Return the block device of this name, or None if there is none. Raises: OSError."""
     folder = f"{_SYS_BLOCK}/{name}"
     sectors = _parse_number(_read_text(procfs, f"{folder}/size"))
     if sectors is None:
@@ -98,7 +98,7 @@ def read_disk(name: str, procfs: ProcFs) -> BlockDevice | None:
 
 
 def list_disks(procfs: ProcFs) -> tuple[BlockDevice, ...]:
-    """All whole disks that hold something, in order. Raises OSError."""
+    """Return all whole disks with a medium, in order. Raises: OSError."""
     names = (path.rpartition("/")[2] for path in procfs.list_paths(_SYS_BLOCK, ""))
     found = (read_disk(name, procfs) for name in names)
     return tuple(
@@ -126,7 +126,7 @@ def _find_users(name: str, procfs: ProcFs) -> Iterator[DiskUser]:
 
 
 def _stacked_devices(name: str, procfs: ProcFs) -> list[str]:
-    """The device, its partitions, and what stands upon them."""
+    """Return the device, its partitions, and the devices that are stacked on them."""
     found = [name]
     level = [name]
     for _ in range(_MAX_STACK_DEPTH):
@@ -149,7 +149,7 @@ def _partitions(name: str, procfs: ProcFs) -> tuple[str, ...]:
 
 
 def _read_mounts(procfs: ProcFs) -> list[tuple[str, str, str]]:
-    """Of each mount the source, the device's numbers and the mount point: proc(5), mountinfo."""
+    """Return source, device number and mount point of each mount: proc(5), mountinfo."""
     found = []
     for line in _read_lines(procfs, "proc/self/mountinfo"):
         fields = line.split(" ")
@@ -170,13 +170,13 @@ def _read_swaps(procfs: ProcFs) -> set[str]:
 
 
 def _unescape_octal(word: str) -> str:
-    """Blanks and their like are written in octal."""
+    """Decode the octal escapes of blanks in mountinfo and swaps."""
     return re.sub(r"\\([0-3][0-7]{2})", lambda match: chr(int(match[1], 8)), word)
 
 
 def _read_model(procfs: ProcFs, folder: str) -> str:
     parts = [_read_text(procfs, f"{folder}/device/{name}") for name in ("vendor", "model", "name")]
-    # Virtual disks have a vendor's number alone, which tells nobody anything.
+    # Virtual disks have a numeric vendor id and no name.
     named = " ".join(word for word in parts if word and not word.startswith("0x"))
     backing_file = _read_text(procfs, f"{folder}/loop/backing_file")
     return " ".join((named or backing_file).split())[:_MAX_MODEL_CHARS]
@@ -200,7 +200,7 @@ def _bus_of(sysfs_path: str, card_type: str) -> str:
 
 
 def _read_lines(procfs: ProcFs, path: str) -> list[str]:
-    """A whole file of /proc, however long; who cannot read it does not know what is in use."""
+    """Return the lines of a whole file. Raises: OSError, because unknown users would be ignored."""
     return (procfs.root / path).read_bytes().decode(errors="replace").split("\n")
 
 
@@ -209,7 +209,7 @@ def _parse_number(text: str) -> int | None:
 
 
 def _read_text(procfs: ProcFs, path: str) -> str:
-    """A file's words, printable and in one line."""
+    """Return a file's printable text on one line, or an empty string."""
     text = (procfs.read(path) or b"").decode(errors="replace")
     return " ".join(
         "".join(character if character.isprintable() else " " for character in text).split()

@@ -1,5 +1,6 @@
-"""The wiring of `vigie flash`: settings, image and disk are looked at, all of them, before a byte is
-written; then they are written and read back.
+"""Flash a card: check settings, image and target, then write and read everything back.
+
+Nothing is written before all three are checked.
 """
 
 import os
@@ -23,64 +24,63 @@ from centre.flash.safety_checks import SafetyRefusal, find_refusals
 from centre.flash.target import FileId, WriteTarget
 
 ProgressBar = Callable[[str], AbstractContextManager[OnProgress]]
-"""Shows how far something is that is named so."""
+"""Opens a progress bar with a label."""
 
 
 class FlashRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be written where, and what may be overridden."""
+    """The files, the target, and the overridden refusals."""
 
     settings: Path
     image: Path
     target: Path
     override_flags: frozenset[str] = frozenset()
-    """The flags of refusals that do not count."""
+    """Flags of the refusals that are overridden."""
     without_checksum: bool = False
     even_if_not_empty: bool = False
 
 
 class FlashPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What will be written: all of it is good."""
+    """A checked request."""
 
     request: FlashRequest
     settings: BoxSettings
     image: DiskImage
     select_data: bytes
-    """The partition with the settings in it."""
+    """The partition `select` with the settings in it."""
     expected_target: BlockDevice | FileId | None
-    """What the target was when it was looked at; None where a file will be made."""
+    """The target as it was checked; None if a file will be created."""
 
     @property
     def disk(self) -> BlockDevice | None:
-        """None for a file."""
+        """The target disk, or None for a file."""
         return self.expected_target if isinstance(self.expected_target, BlockDevice) else None
 
     @property
     def target_text(self) -> str:
-        """The target, for a person."""
+        """The target as text."""
         return str(self.disk or self.request.target)
 
 
 class FlashResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What was done."""
+    """What was written and read back, and how long it took."""
 
     target: str
     box: str
     size_bytes: int
-    """Of what was written, and read back."""
     write_s: float
     read_s: float
 
 
 class FlashError(Exception):
-    """It went wrong after the first byte was written. `str(error)` says what, and how the target is."""
+    """A failure after the first write; the message says how the target is left."""
 
 
 class FlashInterrupted(FlashError):
-    """Somebody has stopped it in the middle."""
+    """Interrupted by a signal while writing."""
 
 
 def plan_flash(request: FlashRequest, progress_bar: ProgressBar, procfs: ProcFs) -> FlashPlan:
-    """Look at all, and write nothing. Raises UserError."""
+    """Check everything and write nothing. Raises: UserError."""
     settings = provisioning.read_settings(request.settings)
     with progress_bar("checking the image") as progress:
         source = disk_image.check_image(
@@ -92,11 +92,13 @@ def plan_flash(request: FlashRequest, progress_bar: ProgressBar, procfs: ProcFs)
             source.select_data, provisioning.FILE_NAME, settings.data
         )
     except select_partition.BadPartition as error:
-        raise UserError(f"{request.image}: the settings do not go into it: {error}") from error
+        raise UserError(
+            f"{request.image}: the settings cannot be written into it: {error}"
+        ) from error
     for source_path in (request.image, request.settings):
         if request.target.exists() and request.target.samefile(source_path):
             raise UserError(
-                f"{request.target}: is what is to be written; allowed: another file, a disk"
+                f"{request.target}: is a source of the flash; allowed: another file, or a disk"
             )
     target = _identify_target(request.target, procfs)
     if isinstance(target, BlockDevice):
@@ -120,26 +122,31 @@ def plan_flash(request: FlashRequest, progress_bar: ProgressBar, procfs: ProcFs)
 def list_candidates(
     procfs: ProcFs, image_bytes: int = 0
 ) -> tuple[tuple[BlockDevice, tuple[SafetyRefusal, ...]], ...]:
-    """Each disk of this machine, and what speaks against it. Raises OSError."""
+    """Return each disk of this machine with the refusals against it. Raises: OSError."""
     return tuple((device, find_refusals(device, image_bytes)) for device in list_disks(procfs))
 
 
 def describe_candidates(procfs: ProcFs) -> str:
-    """The disks that could be meant, in words. Raises OSError."""
+    """Return the disks without a refusal, as text. Raises: OSError."""
     found = ", ".join(map(str, _candidates(0, procfs)))
-    return found or "no card and no USB disk is there that nobody uses"
+    return found or "no unused card or USB disk was found"
 
 
 def flash(plan: FlashPlan, progress_bar: ProgressBar, procfs: ProcFs) -> FlashResult:
-    """Write and read back, onto what was looked at and nothing else. Raises UserError where nothing was
-    written, else NotFlashed.
+    """Write the checked target and read it back.
+
+    Raises: UserError if nothing was written, FlashError if the target is only partly written.
     """
     path = plan.request.target
     try:
-        with _open_target(plan, procfs) as target:
-            return _write_and_verify(target, plan, progress_bar)
+        target = _open_target(plan, procfs)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}; nothing was written") from error
+    try:
+        with target:
+            return _write_and_verify(target, plan, progress_bar)
+    except OSError as error:
+        raise FlashError(f"{path}: cannot be closed: {error}; flash it again") from error
 
 
 def _write_and_verify(
@@ -149,7 +156,7 @@ def _write_and_verify(
     select_offset = source.table.find_partition(select_partition.LABEL).offset_bytes
     overlays: dict[int, bytes] = {select_offset: plan.select_data}
     if target.size_bytes != source.size_bytes:
-        # Here, and not at the first start: firmware sees a table without a fault.
+        # Not left to the first boot: firmware must find an intact table.
         overlays |= gpt.fit_to_disk(source.first_sectors, target.size_bytes)
     total = write_verify.total_bytes(source.size_bytes, target.size_bytes)
     stream = write_verify.build_pieces(
@@ -173,17 +180,17 @@ def _write_and_verify(
             write_verify.write_ends(target, written, total, progress)
     except KeyboardInterrupt as error:
         outcome = _mark_partial(target, may_boot=may_boot)
-        raise FlashInterrupted(f"{target_path}: stopped; {outcome}") from error
+        raise FlashInterrupted(f"{target_path}: interrupted; {outcome}") from error
     except write_verify.VerifyFailed as error:
         outcome = _mark_partial(target, may_boot=may_boot)
         raise FlashError(
-            f"{target_path}: holds something else than was written, {error}; it is worn out or not as "
-            f"large as it says; {outcome}"
+            f"{target_path}: differs from what was written {error}; it is worn out, or smaller "
+            f"than it claims; {outcome}"
         ) from error
     except CorruptImage as error:
         outcome = _mark_partial(target, may_boot=may_boot)
         raise FlashError(
-            f"{plan.request.image}: damaged: {error}; {target_path}: {outcome}"
+            f"{plan.request.image}: corrupt: {error}; {target_path}: {outcome}"
         ) from error
     except OSError as error:
         outcome = _mark_partial(target, may_boot=may_boot)
@@ -197,14 +204,14 @@ def _write_and_verify(
     )
 
 
-_UNUSABLE = "it is half written and starts no box: flash it again"
+_UNUSABLE = "it is partly written and not bootable: flash it again"
 _UNSAFE = (
-    "its partition table could not be taken off: it may start, and must not be used: flash it again"
+    "its partition table could not be removed, so it may boot and must not be used: flash it again"
 )
 
 
 def _mark_partial(target: WriteTarget, *, may_boot: bool) -> str:
-    """Take the partition table off, and say how the target is then."""
+    """Remove the partition table. Return how the target is left, as text."""
     try:
         write_verify.wipe_table(target)
     except (OSError, KeyboardInterrupt):
@@ -233,31 +240,31 @@ def _open_target(plan: FlashPlan, procfs: ProcFs) -> WriteTarget:
 def _check_disk(target: WriteTarget, expected: BlockDevice, procfs: ProcFs) -> None:
     current = _disk_from_stat(target.fstat(), procfs)
     if current is None or not current.is_same_disk(expected):
-        raise UserError(f"{expected}: is another disk than a moment ago; nothing was written")
+        raise UserError(f"{expected}: is no longer the disk that was checked; nothing was written")
 
 
 def _check_board(settings: BoxSettings, source: DiskImage, request: FlashRequest) -> None:
     for camera in settings.config.camera:
         if camera.driver == "csi" and source.firmware.kind != "pi":
             raise UserError(
-                f"{request.settings}: camera {camera.name!r}: driver 'csi' is a Raspberry Pi's, and "
+                f"{request.settings}: camera {camera.name!r}: driver 'csi' needs a Raspberry Pi, and "
                 f"{request.image.name} is for {source.firmware.name}; allowed: an image for Raspberry Pi"
             )
 
 
 def _identify_target(path: Path, procfs: ProcFs) -> BlockDevice | FileId | None:
-    """The disk or the file of this path, None where a file will be. Raises UserError."""
+    """Return the disk or file at this path, or None if a file can be created. Raises: UserError."""
     try:
         status = path.stat()
     except FileNotFoundError as error:
         if path.is_absolute() and path.parts[1] == "dev":
             raise UserError(
-                f"{path}: is not there; allowed: a file, or {describe_candidates(procfs)}"
+                f"{path}: does not exist; allowed: a file, or {describe_candidates(procfs)}"
             ) from error
         if not path.parent.is_dir():
-            raise UserError(f"{path}: its folder is not there") from error
+            raise UserError(f"{path}: its folder does not exist") from error
         if path.is_symlink():
-            raise UserError(f"{path}: leads to nothing; allowed: a file, a disk") from error
+            raise UserError(f"{path}: a broken link; allowed: a file, or a disk") from error
         return None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
@@ -272,7 +279,7 @@ def _identify_target(path: Path, procfs: ProcFs) -> BlockDevice | FileId | None:
 
 
 def _disk_from_stat(status: os.stat_result, procfs: ProcFs) -> BlockDevice | None:
-    """The disk of a device file. Raises OSError."""
+    """Return the disk of a device file, or None if it is none. Raises: OSError."""
     if not stat.S_ISBLK(status.st_mode):
         return None
     device_number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
@@ -288,4 +295,4 @@ def _suggest_others(candidates: list[BlockDevice], refused: BlockDevice) -> str:
     suggestions = [
         str(device) for device in candidates if device.name not in (refused.name, refused.parent)
     ]
-    return f"; there is {', '.join(suggestions)}" if suggestions else ""
+    return f"; found: {', '.join(suggestions)}" if suggestions else ""

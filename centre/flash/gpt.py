@@ -1,6 +1,6 @@
-"""The partition table of an image: read, and moved to the end of a larger disk. Bytes in, bytes out.
+"""GUID partition table: parsed, and fitted to a disk of another size. Pure.
 
-UEFI specification, chapter 5.3: a header and its entries at the front, and both again at the end.
+UEFI specification, chapter 5.3: a header and its entries at the start, and a backup at the end.
 """
 
 import struct
@@ -11,7 +11,7 @@ import msgspec
 
 SECTOR_BYTES = 512
 FIRST_SECTORS_BYTES = 34 * SECTOR_BYTES
-"""What has to be read of a disk to know its table."""
+"""The start of a disk that holds its partition table."""
 
 _HEADER = struct.Struct("<8s4sIIIQQQQ16sQIII")
 _ENTRY = struct.Struct("<16s16sQQQ72s")
@@ -25,11 +25,11 @@ _MY_LBA_OFFSET = 24
 
 
 class BadPartitionTable(Exception):
-    """There is no partition table, or it is damaged. `str(error)` says which."""
+    """The partition table is missing or corrupt; the message says which."""
 
 
 class Partition(msgspec.Struct, frozen=True, kw_only=True):
-    """A partition, in bytes from the disk's begin."""
+    """A partition; its offset is from the disk's start."""
 
     label: str
     offset_bytes: int
@@ -37,18 +37,18 @@ class Partition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartitionTable(msgspec.Struct, frozen=True, kw_only=True):
-    """A partition table, and the size of the disk that it was made for."""
+    """The partitions, and the size of the disk that the table was made for."""
 
     disk_bytes: int
     partitions: tuple[Partition, ...]
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Those of all partitions, in order."""
+        """The labels of all partitions, in order."""
         return tuple(partition.label for partition in self.partitions)
 
     def find_partition(self, label: str) -> Partition:
-        """The one of this label. Raises KeyError."""
+        """Return the partition of this label. Raises: KeyError."""
         for candidate in self.partitions:
             if candidate.label == label:
                 return candidate
@@ -58,12 +58,12 @@ class PartitionTable(msgspec.Struct, frozen=True, kw_only=True):
 class _GptHeader(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     last_sector: int
-    """The disk's last sector, which is the other header's."""
+    """The disk's last sector, which holds the backup header."""
     entries: bytes
 
 
 def parse_table(first_sectors: bytes) -> PartitionTable:
-    """The table of a disk that begins so. Raises NoTable."""
+    """Parse the table in a disk's first sectors. Raises: BadPartitionTable."""
     header = _parse_header(first_sectors)
     found = []
     for entry_offset in range(0, len(header.entries), _ENTRY.size):
@@ -73,7 +73,7 @@ def parse_table(first_sectors: bytes) -> PartitionTable:
         if not any(type_guid):
             continue
         if not 0 < first_lba <= last_lba <= header.last_sector:
-            raise BadPartitionTable("a partition lies outside the disk")
+            raise BadPartitionTable("a partition is outside the disk")
         label = raw_name.decode("utf-16-le", errors="replace").partition("\0")[0]
         size_bytes = (last_lba - first_lba + 1) * SECTOR_BYTES
         found.append(
@@ -85,10 +85,10 @@ def parse_table(first_sectors: bytes) -> PartitionTable:
 
 
 def fit_to_disk(first_sectors: bytes, disk_bytes: int) -> Mapping[int, bytes]:
-    """What is to be written where so that the table fits a disk of another size. Raises NoTable.
+    """Return the bytes to write, by offset, so that the table fits a disk of another size.
 
-    The old copy at the end is blanked: it lies where footage will be. Where both places overlap, the
-    later of these counts.
+    The old backup is zeroed, because footage will be stored there. If two ranges overlap, the later
+    entry wins. Raises: BadPartitionTable.
     """
     header = _parse_header(first_sectors)
     last_sector = disk_bytes // SECTOR_BYTES - 1
@@ -132,18 +132,18 @@ def _parse_header(first_sectors: bytes) -> _GptHeader:
         *fields[10:14],
     )
     if not _HEADER.size <= size_bytes <= SECTOR_BYTES:
-        raise BadPartitionTable("its partition table is damaged")
+        raise BadPartitionTable("its partition table is corrupt")
     header_bytes = first_sectors[SECTOR_BYTES : SECTOR_BYTES + size_bytes]
     if (
         zlib.crc32(header_bytes[:_CRC_OFFSET] + bytes(4) + header_bytes[_CRC_OFFSET + 4 :])
         != fields[3]
     ):
-        raise BadPartitionTable("its partition table is damaged")
+        raise BadPartitionTable("its partition table is corrupt")
     entries = first_sectors[2 * SECTOR_BYTES : 2 * SECTOR_BYTES + entry_count * entry_bytes]
-    if entries_lba != 2 or entry_bytes != _ENTRY.size or len(entries) != entry_count * entry_bytes:  # noqa: PLR2004 - right behind the header, as everybody writes it
-        raise BadPartitionTable("its partition table is of an unusual form")
+    if entries_lba != 2 or entry_bytes != _ENTRY.size or len(entries) != entry_count * entry_bytes:  # noqa: PLR2004 - directly after the header, as all tools write it
+        raise BadPartitionTable("its partition table has an unusual layout")
     if zlib.crc32(entries) != entries_crc:
-        raise BadPartitionTable("its partition table is damaged")
+        raise BadPartitionTable("its partition table is corrupt")
     return _GptHeader(size_bytes=size_bytes, last_sector=alternate_lba, entries=entries)
 
 

@@ -1,4 +1,4 @@
-"""Why a disk is not written to. What is known of it comes in; nothing is asked of the machine here."""
+"""Reasons to refuse a disk as a target. Pure."""
 
 import msgspec
 
@@ -6,7 +6,7 @@ from centre.flash import gpt
 from centre.flash.disks import BlockDevice, format_size
 
 MIN_FOOTAGE_BYTES = 4_000_000_000
-"""A disk that has less than this left beside the system is too small to be of use: some hours."""
+"""Smallest useful room for footage next to the system: some hours."""
 
 NOT_REMOVABLE_FLAG = "--even-if-not-removable"
 SMALL_FLAG = "--even-if-small"
@@ -24,7 +24,7 @@ _SYSTEM_MOUNT_POINTS = (
 
 
 class SafetyRefusal(msgspec.Struct, frozen=True, kw_only=True):
-    """One reason, what is allowed instead, and the flag that overrides it; None where nothing does."""
+    """A reason, what is allowed instead, and the flag that overrides it, if there is one."""
 
     reason: str
     allowed: str
@@ -36,7 +36,7 @@ class SafetyRefusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_refusals(disk: BlockDevice, image_bytes: int) -> tuple[SafetyRefusal, ...]:
-    """All reasons against it, those first that nothing overrides."""
+    """Return all refusals of a disk, those that cannot be overridden first."""
     found = [*_use_refusals(disk), *_fitness_refusals(disk, image_bytes)]
     return tuple(sorted(found, key=lambda refusal: refusal.flag is not None))
 
@@ -72,7 +72,7 @@ def _use_refusals(disk: BlockDevice) -> list[SafetyRefusal]:
             found.append(
                 SafetyRefusal(
                     reason=f"{device_path} is part of {user.used_by} (LVM, RAID or encryption)",
-                    allowed="after that is taken apart",
+                    allowed="after that is dismantled",
                 )
             )
     return found
@@ -85,7 +85,11 @@ def _fitness_refusals(disk: BlockDevice, image_bytes: int) -> list[SafetyRefusal
             SafetyRefusal(reason="is a partition", allowed=f"the whole disk, /dev/{disk.parent}")
         )
     if disk.read_only:
-        found.append(SafetyRefusal(reason="is read-only", allowed="after its lock is switched off"))
+        found.append(
+            SafetyRefusal(
+                reason="is read-only", allowed="after its write protection is switched off"
+            )
+        )
     if disk.sector_bytes != gpt.SECTOR_BYTES:
         found.append(
             SafetyRefusal(

@@ -1,8 +1,7 @@
-"""The partition `select` of an image: what firmware it is for, and the settings put into it.
+"""The FAT partition `select` of an image: its firmware, and the settings file that is added.
 
-It stays in memory, since settings hold secrets: mtools get it as a file without a name. mtools, because
-they have written FAT for thirty years, need no root and mount nothing; a FAT of our own would have to be
-proven first, and the FAT libraries for Python are little used.
+It stays in memory, because settings hold secrets: mtools get it as a memfd. mtools have written FAT
+for thirty years, need no root and mount nothing; FAT libraries for Python are little used.
 """
 
 import os
@@ -20,14 +19,14 @@ from centre.flash.gpt import SECTOR_BYTES
 LABEL = "select"
 _TIMEOUT_S = 60.0
 _BOOT_SECTOR = struct.Struct("<11xHBHBHH1xH8xII")
-"""Bytes in a sector, sectors in a cluster, reserved ones, FATs, entries of the root, all sectors as 16
-bits, those of a FAT as 16 bits, and both as 32 bits: the FAT specification of Microsoft, section 3.
+"""Bytes per sector, sectors per cluster, reserved sectors, FATs, root entries, all sectors (16 bits),
+sectors per FAT (16 bits), and both as 32 bits: the FAT specification of Microsoft, section 3.
 """
 _FAT32_CLUSTERS = 65_525
 
 
 class BootFirmwareKind(msgspec.Struct, frozen=True, kw_only=True):
-    """What starts an image: `pi` or `uefi`, and a name for people."""
+    """The firmware that boots an image: `pi` or `uefi`, and its name for people."""
 
     kind: str
     name: str
@@ -41,21 +40,19 @@ _UEFI = {
 
 
 class BadPartition(Exception):
-    """It is no FAT file system, or a full one. `str(error)` is what mtools says of it."""
+    """The partition is no FAT file system, or full; the message is that of mtools."""
 
 
 def check_tools() -> None:
-    """Raises UserError where mtools are not installed."""
+    """Raise UserError if mtools are not installed."""
     if shutil.which("mcopy") is None:
         raise UserError("flash: the program mcopy is missing; allowed: apt-get install mtools")
 
 
 def check_fat(partition: bytes) -> None:
-    """Whether firmware can read it: both a PC's and a board's take the usual FAT alone. Raises
-    BadPartition.
-    """
+    """Check that firmware can read the FAT. Raises: BadPartition if not."""
     if partition[510:512] != b"\x55\xaa":
-        raise BadPartition("its select partition is no FAT")
+        raise BadPartition("its partition select is not FAT")
     fields = _BOOT_SECTOR.unpack_from(partition)
     (
         sector_bytes,
@@ -70,7 +67,7 @@ def check_fat(partition: bytes) -> None:
     ) = fields
     if sector_bytes != SECTOR_BYTES or not cluster_sectors:
         raise BadPartition(
-            f"its FAT has sectors of {sector_bytes} bytes, and firmware reads {SECTOR_BYTES}"
+            f"its FAT has sectors of {sector_bytes} bytes; firmware needs {SECTOR_BYTES}"
         )
     data_sectors = (
         (sectors_16 or sectors_32)
@@ -78,14 +75,14 @@ def check_fat(partition: bytes) -> None:
         - fat_count * (fat_sectors_16 or fat_sectors_32)
         - root_entries * 32 // SECTOR_BYTES
     )
-    # The number of clusters is what tells FAT16 and FAT32 apart; one that says otherwise is read
-    # wrongly by the bootloader of a Raspberry Pi.
+    # The number of clusters distinguishes FAT16 from FAT32. The boot loader of a Raspberry Pi
+    # misreads a FAT32 with fewer.
     if not fat_sectors_16 and data_sectors // cluster_sectors < _FAT32_CLUSTERS:
-        raise BadPartition("its FAT32 is too small to be one, and firmware takes it for a FAT16")
+        raise BadPartition("its FAT32 has too few clusters, so firmware reads it as FAT16")
 
 
 def detect_firmware(partition: bytes) -> BootFirmwareKind | None:
-    """What starts an image with this partition; None where nothing does. Raises BadPartition."""
+    """Return the firmware that boots this partition, or None. Raises: BadPartition."""
     with _memfd(partition) as fd:
         listing = _run_mtools(fd, "mdir", ["-/", "-b"], ["::"]).decode(errors="replace")
     names = {line.strip().rpartition("/")[2].upper() for line in listing.splitlines()}
@@ -95,14 +92,14 @@ def detect_firmware(partition: bytes) -> BootFirmwareKind | None:
 
 
 def add_file(partition: bytes, name: str, data: bytes) -> bytes:
-    """The partition with one more file, which replaces one of its name. Raises BadPartition."""
+    """Return the partition with a file added or replaced. Raises: BadPartition."""
     with _memfd(partition) as fd:
         _run_mtools(fd, "mcopy", ["-o"], ["-", f"::{name}"], data)
         return _read_all(fd)
 
 
 def read_file(partition: bytes, name: str) -> bytes:
-    """A file's bytes. Raises BadPartition where it is not there."""
+    """Return a file's content. Raises: BadPartition if it does not exist."""
     with _memfd(partition) as fd:
         return _run_mtools(fd, "mtype", [], [f"::{name}"])
 
@@ -135,7 +132,7 @@ def _run_mtools(
             capture_output=True,
             check=False,
             pass_fds=[fd],
-            # Nobody's own settings of mtools count here.
+            # The user's own configuration of mtools is ignored.
             env={"PATH": os.environ.get("PATH", os.defpath), "MTOOLSRC": os.devnull, "HOME": "/"},
             timeout=_TIMEOUT_S,
         )

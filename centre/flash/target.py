@@ -1,4 +1,4 @@
-"""What is written to: a disk or a file. What is read comes from the medium and not from memory."""
+"""The target of a flash: a disk or a file, read back from the medium and not from memory."""
 
 import errno
 import mmap
@@ -14,18 +14,18 @@ from agent.base.errors import UserError
 
 
 class FileId(msgspec.Struct, frozen=True, kw_only=True):
-    """What tells a file from another one of its name."""
+    """Identity of a file, to notice that it was replaced by another one of its name."""
 
     file_type: int
     device: int
     inode: int
     size_bytes: int
     ctime_ns: int
-    """A number is given anew as soon as its file has gone; this tells."""
+    """Needed in addition to the inode, whose number is reused once its file is deleted."""
 
     @classmethod
     def from_stat(cls, status: os.stat_result) -> "FileId":
-        """Of a file as it is now."""
+        """Return the identity of a file."""
         return cls(
             file_type=stat.S_IFMT(status.st_mode),
             device=status.st_dev,
@@ -36,11 +36,10 @@ class FileId(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WriteTarget:
-    """An open disk or file. As long as it is open, nobody can mount the disk.
+    """An open disk or file. A disk cannot be mounted as long as it is open.
 
-    Reading passes by the page cache (O_DIRECT), which would else give back what was just written,
-    whatever the medium made of it. Where a file system has no such reading, as that of a file in
-    memory, its pages are dropped before.
+    Reads bypass the page cache (O_DIRECT), which would return what was just written, not what the
+    medium holds. On a file system without O_DIRECT, such as tmpfs, the pages are dropped first.
     """
 
     def __init__(self, path: Path, fd: int, size_bytes: int) -> None:
@@ -51,15 +50,17 @@ class WriteTarget:
 
     @classmethod
     def open_disk(cls, path: Path) -> "WriteTarget":
-        """A disk, ours alone. Raises UserError where others have it, and OSError."""
+        """Open a disk exclusively. Raises: UserError if it is in use or not writable, or OSError."""
         try:
-            # Exclusive, for a block device: the kernel refuses whatever is in use, known to us or not.
+            # O_EXCL on a block device: the kernel refuses one that is in use, however it is used.
             fd = os.open(path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
         except PermissionError as error:
-            raise UserError(f"{path}: no right to write to it; allowed: as root") from error
+            raise UserError(f"{path}: no permission to write; allowed: as root") from error
         except OSError as error:
             if error.errno == errno.EBUSY:
-                raise UserError(f"{path}: the kernel says that it is in use") from error
+                raise UserError(
+                    f"{path}: in use, says the kernel; allowed: after it is unmounted"
+                ) from error
             raise
         return cls(path, fd, os.lseek(fd, 0, os.SEEK_END))
 
@@ -67,10 +68,12 @@ class WriteTarget:
     def open_file(
         cls, path: Path, size_bytes: int, *, expected: FileId | None, even_if_not_empty: bool
     ) -> "WriteTarget":
-        """A file: a new one where none was `judged`, or one that nothing was written to. It becomes
-        as large as the image where it is smaller, and its owner's alone. Raises UserError, OSError.
+        """Open a file: a new one if none is `expected`, else an empty or sparse one.
+
+        It is extended to `size_bytes`, and readable by its owner only.
+        Raises: UserError, or OSError if it cannot be extended; its content is untouched then.
         """
-        # A new one has to be new, and none is made in the place of one that has gone.
+        # A new file must not exist yet, and a file that has disappeared is not created again.
         create_flags = os.O_CREAT | os.O_EXCL if expected is None else 0
         try:
             fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | create_flags, 0o600)
@@ -80,44 +83,48 @@ class WriteTarget:
             status = os.fstat(fd)
             _check_file(path, status, expected, even_if_not_empty=even_if_not_empty)
             size_bytes = max(status.st_size, size_bytes)
-            # Before there is a secret in it; whoever made it with truncate has let everybody read it.
+            # Before a secret is written: a file made by truncate(1) is readable by everyone.
             os.fchmod(fd, 0o600)
+            # Extended before it is emptied: if the size is not possible, its content is kept.
+            os.truncate(fd, size_bytes)
             os.truncate(fd, 0)
             os.truncate(fd, size_bytes)
         except BaseException:
             os.close(fd)
+            if expected is None:
+                path.unlink(missing_ok=True)
             raise
         return cls(path, fd, size_bytes)
 
     def fstat(self) -> os.stat_result:
-        """Of what is open, whatever its path leads to by now. Raises OSError."""
+        """Return the status of the open file, wherever its path leads now. Raises: OSError."""
         return os.fstat(self._fd)
 
     def write(self, offset: int, data: bytes) -> None:
-        """Write all of it. Raises OSError."""
+        """Write all of `data`. Raises: OSError."""
         view = memoryview(data)
         while view:
             written = os.pwrite(self._fd, view, offset)
             view, offset = view[written:], offset + written
 
     def sync(self) -> None:
-        """Return when all is on the medium, as far as it says so. Raises OSError."""
+        """Flush everything to the medium. Raises: OSError."""
         os.fsync(self._fd)
 
     def read(self, offset: int, size: int) -> bytes:
-        """What the medium holds there; `offset` is one of whole pages. Raises OSError."""
+        """Return what the medium holds at `offset`, a multiple of the page size. Raises: OSError."""
         if not self._is_direct:
-            # The next read comes from the disk: what is written to it is on it since the last sync.
+            # Everything is on the disk since the last sync, so the next read comes from there.
             os.posix_fadvise(self._read_fd, 0, 0, os.POSIX_FADV_DONTNEED)
             return os.pread(self._read_fd, size, offset)
-        # O_DIRECT wants whole pages, and memory that begins with one.
+        # O_DIRECT needs whole pages, and page-aligned memory.
         pages = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
         with mmap.mmap(-1, pages) as buffer:
             count = os.preadv(self._read_fd, [buffer], offset)
             return buffer[: min(count, size)]
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the target."""
         os.close(self._read_fd)
         os.close(self._fd)
 
@@ -134,7 +141,7 @@ class WriteTarget:
 
 
 def _changed_file_message(path: Path) -> str:
-    return f"{path}: is another file than a moment ago; nothing was written"
+    return f"{path}: is no longer the file that was checked; nothing was written"
 
 
 def _check_file(
@@ -144,13 +151,13 @@ def _check_file(
         raise UserError(_changed_file_message(path))
     if status.st_blocks and not even_if_not_empty:
         raise UserError(
-            f"{path}: is not empty; allowed: a new file, one of holes as truncate makes it, or "
+            f"{path}: is not empty; allowed: a new file, an empty or sparse one, or "
             "--even-if-not-empty"
         )
 
 
 def _open_reader(fd: int) -> tuple[int, bool]:
-    """The same once more, for reading, and whether it passes by the page cache."""
+    """Open the file again for reading. Return the descriptor, and whether it is O_DIRECT."""
     fd_path = f"/proc/self/fd/{fd}"
     try:
         return os.open(fd_path, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC), True

@@ -1,7 +1,7 @@
-"""Onto the target, and read back from it.
+"""Write to the target, and read back.
 
-Invariant: as long as not all is written and read back, the target has no partition table, at neither
-end. A card that was pulled out before starts no box, and no firmware mends its table from the copy.
+Invariant: until everything is written and read back, the target has no partition table, at neither
+end. A card that is pulled out before boots no box, and firmware cannot restore the table from a backup.
 """
 
 import hashlib
@@ -14,22 +14,22 @@ from centre.flash.disk_image import CHUNK_BYTES, OnProgress
 from centre.flash.target import WriteTarget
 
 _SYNC_INTERVAL_BYTES = 32 << 20
-"""So often that the bar tells how far the medium is, and not how much memory there is."""
+"""Small enough that the bar shows the medium's progress, not the page cache's."""
 
 
 class VerifyFailed(Exception):
-    """The target holds something else than was written. `str(error)` says where."""
+    """The target differs from what was written; the message says where."""
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True):
-    """Some bytes, and where they go: at a multiple of a chunk, but for the last one."""
+    """Bytes and their offset, a multiple of the chunk size except for the last piece."""
 
     offset: int
     data: bytes
 
 
 class WrittenPart(msgspec.Struct, frozen=True, kw_only=True):
-    """What was written where."""
+    """Offset, size and hash of a written piece."""
 
     offset: int
     size_bytes: int
@@ -37,18 +37,19 @@ class WrittenPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WriteResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What is on the target, and what is not yet."""
+    """Pieces that were written, and those that are held back."""
 
     parts: tuple[WrittenPart, ...]
     pending_ends: tuple[Piece, ...]
-    """The first and the last: with the partition table."""
+    """The first and the last piece, which hold the partition tables."""
 
 
 def build_pieces(
     chunks: Iterable[bytes], image_bytes: int, disk_bytes: int, overlays: Mapping[int, bytes]
 ) -> Iterator[Piece]:
-    """An image with changes laid over it, the later over the earlier, and zeros at both ends of what
-    is behind it: there footage begins, and a card that was used before would seem to have some.
+    """Yield the image with the overlays (a later one wins), and zeros at both ends of the rest.
+
+    The rest is the footage partition. Without the zeros, footage of an earlier use would be found.
     """
     offset = 0
     for data in chunks:
@@ -59,22 +60,22 @@ def build_pieces(
 
 
 def total_bytes(image_bytes: int, disk_bytes: int) -> int:
-    """How much will be written."""
+    """Return the number of bytes that are written."""
     return image_bytes + sum(end - begin for begin, end in zero_regions(image_bytes, disk_bytes))
 
 
 def zero_regions(image_bytes: int, disk_bytes: int) -> list[tuple[int, int]]:
-    """Where zeros go behind the image: all of it, or both ends of it."""
+    """Return the ranges behind the image that are zeroed: both ends, or all if that is small."""
     tail_bytes = disk_bytes - image_bytes
     if tail_bytes <= 2 * CHUNK_BYTES:
         return [(image_bytes, disk_bytes)] if tail_bytes else []
-    # Whole pages, as reading back wants them.
+    # Page-aligned, because reads bypass the page cache.
     last = (disk_bytes - CHUNK_BYTES) // PAGE_BYTES * PAGE_BYTES
     return [(image_bytes, image_bytes + CHUNK_BYTES), (last, disk_bytes)]
 
 
 PAGE_BYTES = 4096
-"""Where reading begins, past the computer's memory, is a multiple of this."""
+"""Alignment of reads that bypass the page cache."""
 
 
 def _apply_overlays(overlays: Mapping[int, bytes], offset: int, data: bytes) -> bytes:
@@ -93,7 +94,7 @@ def _apply_overlays(overlays: Mapping[int, bytes], offset: int, data: bytes) -> 
 
 
 def wipe_table(target: WriteTarget) -> None:
-    """Take the partition table off, at both ends. Raises OSError."""
+    """Zero the partition tables at both ends. Raises: OSError."""
     size_bytes = min(CHUNK_BYTES, target.size_bytes)
     target.write(target.size_bytes - size_bytes, bytes(size_bytes))
     target.write(0, bytes(size_bytes))
@@ -103,8 +104,9 @@ def wipe_table(target: WriteTarget) -> None:
 def write_pieces(
     target: WriteTarget, stream: Iterable[Piece], total: int, progress: OnProgress
 ) -> WriteResult:
-    """Write all pieces onto a blanked target, but for its end and the partition table at its begin.
-    Raises OSError, and what the stream raises.
+    """Write all pieces to a wiped target, except the partition tables at both ends.
+
+    Raises: OSError, and what the stream raises.
     """
     parts: list[WrittenPart] = []
     ends: list[Piece] = []
@@ -115,7 +117,7 @@ def write_pieces(
         if piece.offset == 0 or is_last:
             ends.append(piece)
         if piece.offset == 0:
-            # What lands upon it, on a card that lies about its size, is found when it is read.
+            # Read back later: on a counterfeit card another piece may have overwritten it.
             zeroed = _zero_table(piece)
             target.write(zeroed.offset, zeroed.data)
             parts.append(_written_part(zeroed))
@@ -133,7 +135,7 @@ def write_pieces(
 
 
 def read_back(target: WriteTarget, written: WriteResult, total: int, progress: OnProgress) -> None:
-    """Raises VerifyFailed, and OSError."""
+    """Compare all written pieces with the medium. Raises: VerifyFailed, or OSError."""
     done = 0
     for part in written.parts:
         _verify_part(target, part)
@@ -142,9 +144,7 @@ def read_back(target: WriteTarget, written: WriteResult, total: int, progress: O
 
 
 def write_ends(target: WriteTarget, written: WriteResult, total: int, progress: OnProgress) -> None:
-    """Write both ends, the first with the partition table last, and read them back. Raises
-    VerifyFailed, OSError.
-    """
+    """Write the last and then the first piece, and read them back. Raises: VerifyFailed, or OSError."""
     for piece in reversed(written.pending_ends):
         target.write(piece.offset, piece.data)
         target.sync()
@@ -169,7 +169,7 @@ def _written_part(piece: Piece) -> WrittenPart:
 
 
 def _is_already_zero(target: WriteTarget, piece: Piece) -> bool:
-    """Whether zeros are to be written where zeros are: much of an image is, and reading is faster."""
+    """Return whether zeros would replace zeros: much of an image is zero, and reads are faster."""
     size_bytes = len(piece.data)
     zeros = bytes(size_bytes)
     return piece.data == zeros and target.read(piece.offset, size_bytes) == zeros

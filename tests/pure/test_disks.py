@@ -228,7 +228,7 @@ def smaller_than_the_image(machine: Machine) -> None:
         (half_a_mirror, "/dev/sdb1 is part of md0 (LVM, RAID or encryption)"),
         (swap, "/dev/sdb3 is swap; allowed: after swapoff /dev/sdb3"),
         (swap_on_lvm, "/dev/dm-0 is swap; allowed: after swapoff /dev/dm-0"),
-        (locked, "is read-only; allowed: after its lock is switched off"),
+        (locked, "is read-only; allowed: after its write protection is switched off"),
         (big_sectors, "has sectors of 4096 bytes; allowed: a disk of 512"),
         (smaller_than_the_image, "is too small for the image; allowed: 7.0 GB or more"),
     ],

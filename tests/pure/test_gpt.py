@@ -70,7 +70,7 @@ def test_other_bytes_are_no_table(some: bytes) -> None:
 @pytest.mark.parametrize(
     ("head", "said"),
     [
-        (table(entries_at=3), "unusual form"),
+        (table(entries_at=3), "unusual layout"),
         (table(sectors=150), "outside the disk"),
         (table()[: gpt.FIRST_SECTORS_BYTES - 1], "no GUID partition table"),
     ],

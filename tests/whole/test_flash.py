@@ -49,7 +49,7 @@ def test_what_is_on_the_card_is_the_image_and_the_settings(bench: Path, capsys: 
     assert flash_image.read_select_partition(card) != flash_image.read_select_partition(image)
     said = capsys.readouterr().out
     assert "settings: box casa-0001, Bd Mohammed V, reports to mqtt://centre.example" in said
-    assert "for UEFI, x86-64; its checksum is right" in said
+    assert "for UEFI, x86-64; checksum verified" in said
     assert "card.raw: good: 26.2 MB of box casa-0001 written and read back" in said
 
 
@@ -214,26 +214,26 @@ def csi_camera(bench: Path) -> None:
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        (damage, "damaged: its checksum is not the one in vigie-virt-amd64.raw.sha256"),
-        (without_sum, "raw.sha256: not there, so nobody knows whether the image is whole"),
-        (empty_sum, "no checksum; allowed: what sha256sum writes"),
-        (summed_but_spoilt_table, "no image of Vigie: its partition table is damaged"),
+        (damage, "corrupt: its checksum differs from vigie-virt-amd64.raw.sha256"),
+        (without_sum, "raw.sha256: missing, so the image cannot be checked"),
+        (empty_sum, "not a checksum; allowed: the output of sha256sum"),
+        (summed_but_spoilt_table, "not an image of Vigie: its partition table is corrupt"),
         (
             other_labels,
             "its partitions are 'select', 'boot_a', 'boot_b', 'root_a', 'root_b', 'home'",
         ),
-        (nothing_starts_it, "no box starts from it: nothing is there to start"),
-        (no_fat, "no box starts from it: its select partition is no FAT"),
-        (broken_fat, "no box starts from it: mdir: "),
-        (big_sectors, "its FAT has sectors of 4096 bytes, and firmware reads 512"),
+        (nothing_starts_it, "not bootable: no boot loader"),
+        (no_fat, "not bootable: its partition select is not FAT"),
+        (broken_fat, "not bootable: mdir: "),
+        (big_sectors, "its FAT has sectors of 4096 bytes; firmware needs 512"),
         (
             too_small_for_fat32,
-            "its FAT32 is too small to be one, and firmware takes it for a FAT16",
+            "its FAT32 has too few clusters, so firmware reads it as FAT16",
         ),
-        (cut_short, "ends too early; allowed: the whole image"),
+        (cut_short, "truncated; allowed: the whole image"),
         (wrong_key, "casa-0001.toml: box.sight"),
         (no_settings, "casa-0001.toml: No such file"),
-        (csi_camera, "camera 'north': driver 'csi' is a Raspberry Pi's"),
+        (csi_camera, "camera 'north': driver 'csi' needs a Raspberry Pi"),
     ],
 )
 def test_what_could_not_boot_into_service_is_refused_before_a_byte_is_written(
@@ -255,7 +255,7 @@ def test_an_image_for_raspberry_pi_takes_its_camera_modules(bench: Path, capsys:
         bench, flash_image.make_fat(bench / "fat", flash_image.PARTITION_BYTES["select"], files)
     )
     assert flash() == 0
-    assert "for Raspberry Pi; its checksum is right" in capsys.readouterr().out
+    assert "for Raspberry Pi; checksum verified" in capsys.readouterr().out
 
 
 def test_each_mistake_in_the_settings_is_a_line(bench: Path, capsys: Told) -> None:
@@ -270,15 +270,15 @@ def test_each_mistake_in_the_settings_is_a_line(bench: Path, capsys: Told) -> No
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["vigie-virt-amd64.raw"], "onto which disk? allowed: a file, or "),
-        ([], "what is to be written? allowed: --settings FILE IMAGE DEVICE-OR-FILE"),
-        (["vigie-virt-amd64.raw", "/dev/sdzz"], "/dev/sdzz: is not there; allowed: a file, or "),
+        (["vigie-virt-amd64.raw"], "target missing; allowed: a file, or "),
+        ([], "image or settings missing; allowed: --settings FILE IMAGE DEVICE-OR-FILE"),
+        (["vigie-virt-amd64.raw", "/dev/sdzz"], "/dev/sdzz: does not exist; allowed: a file, or "),
         (["vigie-virt-amd64.raw", "/dev/null"], "/dev/null: neither a disk nor a file"),
         (["vigie-virt-amd64.raw", "."], ".: neither a disk nor a file"),
-        (["vigie-virt-amd64.raw", "dangling.raw"], "dangling.raw: leads to nothing"),
-        (["vigie-virt-amd64.raw", "no/card.raw"], "no/card.raw: its folder is not there"),
-        (["vigie-virt-amd64.raw", "vigie-virt-amd64.raw"], "is what is to be written"),
-        (["vigie-virt-amd64.raw", "casa-0001.toml"], "is what is to be written"),
+        (["vigie-virt-amd64.raw", "dangling.raw"], "dangling.raw: a broken link"),
+        (["vigie-virt-amd64.raw", "no/card.raw"], "no/card.raw: its folder does not exist"),
+        (["vigie-virt-amd64.raw", "vigie-virt-amd64.raw"], "is a source of the flash"),
+        (["vigie-virt-amd64.raw", "casa-0001.toml"], "is a source of the flash"),
         (
             ["vigie-virt-amd64.iso", "card.raw"],
             "allowed: an image of Vigie, .img or .raw, also with .zst, .xz, .gz",

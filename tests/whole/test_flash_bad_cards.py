@@ -13,9 +13,9 @@ from tests.whole.flash_image import MIB, SETTINGS
 
 Told = pytest.CaptureFixture[str]
 IMAGE = "vigie-virt-amd64.raw"
-HALF = "it is half written and starts no box: flash it again"
+HALF = "it is partly written and not bootable: flash it again"
 UNSAFE = (
-    "its partition table could not be taken off: it may start, and must not be used: flash it again"
+    "its partition table could not be removed, so it may boot and must not be used: flash it again"
 )
 
 
@@ -59,8 +59,8 @@ def test_a_packed_image_that_ends_too_early_leaves_a_card_without_a_table(
     flash_image.write_checksum(packed)
     assert flash(packed.name) == 1
     told = capsys.readouterr().err
-    assert "vigie-virt-amd64.raw.zst: damaged: " in told
-    assert "card.raw: it is half written and starts no box: flash it again" in told
+    assert "vigie-virt-amd64.raw.zst: corrupt: " in told
+    assert "card.raw: it is partly written and not bootable: flash it again" in told
     assert_no_table(bench / "card.raw")
 
 
@@ -82,8 +82,8 @@ def test_one_bit_that_is_not_as_it_was_written_is_found(
 ) -> None:
     assert flash_onto(WornOut, monkeypatch) == 1
     told = capsys.readouterr().err
-    assert f"holds something else than was written, between byte {12 * MIB} and {16 * MIB}" in told
-    assert "it is half written and starts no box" in told
+    assert f"differs from what was written between byte {12 * MIB} and {16 * MIB}" in told
+    assert "it is partly written and not bootable" in told
     assert_no_table(bench / "card.raw")
 
 
@@ -125,7 +125,7 @@ def test_a_card_that_is_smaller_than_it_says_is_found(
 ) -> None:
     assert flash_onto(kind, monkeypatch, says_mib * MIB) == 1
     told = capsys.readouterr().err
-    assert "not as large as it says" in told
+    assert "smaller than it claims" in told
     assert HALF in told
     assert_no_table(bench / "card.raw")
 
@@ -270,11 +270,11 @@ class HungUp(StoppedAtTheEnd):
         (PulledOut, 1, f"Input/output error; {HALF}"),
         (PulledOutWhenRead, 1, f"Input/output error; {HALF}"),
         (FailsAtTheEnd, 1, f"Input/output error; {HALF}"),
-        (Stopped, 130, f"stopped; {HALF}"),
-        (StoppedWhenRead, 130, f"stopped; {HALF}"),
-        (StoppedAtTheEnd, 130, f"stopped; {HALF}"),
-        (Terminated, 130, f"stopped; {HALF}"),
-        (HungUp, 130, f"stopped; {HALF}"),
+        (Stopped, 130, f"interrupted; {HALF}"),
+        (StoppedWhenRead, 130, f"interrupted; {HALF}"),
+        (StoppedAtTheEnd, 130, f"interrupted; {HALF}"),
+        (Terminated, 130, f"interrupted; {HALF}"),
+        (HungUp, 130, f"interrupted; {HALF}"),
     ],
 )
 def test_whatever_stops_it_it_says_so_and_leaves_no_table(
@@ -296,7 +296,7 @@ def test_whatever_stops_it_it_says_so_and_leaves_no_table(
     [
         (PulledOutAtOnce, 1, f"Input/output error; {UNSAFE}"),
         (PulledOutAtTheEnd, 1, f"Input/output error; {UNSAFE}"),
-        (StoppedTwice, 130, f"stopped; {UNSAFE}"),
+        (StoppedTwice, 130, f"interrupted; {UNSAFE}"),
     ],
 )
 def test_a_card_that_may_have_a_table_is_not_said_to_start_no_box(

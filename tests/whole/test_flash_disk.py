@@ -99,7 +99,7 @@ def test_a_disk_that_is_built_in_or_small_is_refused_and_the_flag_is_named(
 @pytest.mark.usefixtures("bench")
 def test_nobody_at_the_terminal_means_no(loop: Loop, capsys: Told) -> None:
     assert flash(loop, "--even-if-not-removable", "--even-if-small") == 2
-    assert "nobody is there to answer; allowed: at a terminal, or --yes" in capsys.readouterr().err
+    assert "no terminal to ask at; allowed: at a terminal, or --yes" in capsys.readouterr().err
     assert not loop.medium.stat().st_blocks
 
 
@@ -142,7 +142,7 @@ def test_what_the_kernel_holds_is_refused_though_nobody_tells_of_it(
         assert flash(loop, *OVERRIDE) == 2
     finally:
         os.close(holder)
-    assert f"{loop.device}: the kernel says that it is in use" in capsys.readouterr().err
+    assert f"{loop.device}: in use, says the kernel" in capsys.readouterr().err
 
 
 def test_the_kernel_tells_of_this_disk_what_it_is(loop: Loop) -> None:

@@ -101,7 +101,7 @@ def test_another_file_of_that_name_is_left_as_it_is(
     card = holes(bench / "card.raw")
     card.chmod(0o644)
     said = flash_after(card, lambda: meanwhile(card))
-    assert said == f"{card}: is another file than a moment ago; nothing was written"
+    assert said == f"{card}: is no longer the file that was checked; nothing was written"
     assert not card.stat().st_blocks
     assert card.stat().st_mode & 0o777 == 0o644
 
@@ -109,7 +109,7 @@ def test_another_file_of_that_name_is_left_as_it_is(
 def test_a_file_where_none_was_is_left_as_it_is(bench: Path) -> None:
     card = bench / "card.raw"
     said = flash_after(card, lambda: holes(card))
-    assert said == f"{card}: is another file than a moment ago; nothing was written"
+    assert said == f"{card}: is no longer the file that was checked; nothing was written"
     assert not card.stat().st_blocks
 
 
@@ -129,7 +129,7 @@ def test_another_disk_of_that_name_and_size_is_left_as_it_is(bench: Path, device
 
     said = flash_after(device, plugged_anew)
     assert said.startswith(f"{device} (")
-    assert said.endswith("is another disk than a moment ago; nothing was written")
+    assert said.endswith("is no longer the disk that was checked; nothing was written")
     assert not (bench / "medium").stat().st_blocks
 
 
@@ -141,7 +141,9 @@ def test_another_device_of_that_path_is_left_as_it_is(bench: Path, device: Path)
         path.unlink()
         holes(path)
 
-    assert "is another disk than a moment ago; nothing was written" in flash_after(path, a_file)
+    assert "is no longer the disk that was checked; nothing was written" in flash_after(
+        path, a_file
+    )
     assert not path.stat().st_blocks
 
 
