@@ -157,6 +157,7 @@ class Actuators:
             _encode_snapshot,
             self._publisher.publish_snapshot,
             self._publisher.record_snapshot_view,
+            self._services.clock.boottime_ns,
         )
         for pipeline in self._pipelines.values():
             pipeline.offer_frames_to(snapshot_handler.offer)

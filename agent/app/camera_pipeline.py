@@ -118,7 +118,11 @@ class CameraPipeline:
             self.config.name, services.new_id, since_ns=services.clock.boottime_ns()
         )
         self._refusal = source.scene_error
-        self.active_scene = None if source.scenes is None else ActiveScene(source.scenes)
+        self.active_scene = (
+            None
+            if source.scenes is None
+            else ActiveScene(source.scenes, services.clock.boottime_ns)
+        )
         self._masks = _all_masks(source)
         self.key_ring = KeyRing(KEY_RING_CAPACITY)
         self._track_numbers = count(1)

@@ -145,8 +145,18 @@ class CaptureStage:
                 self._record_error(error)
                 raise
             self._open_count += 1
-            self._on_open(self._camera.info)
+            self._announce(self._camera)
         return self._camera
+
+    def _announce(self, camera: Camera) -> None:
+        """Call `on_open`; if it fails, close the camera, so that the next turn announces it again."""
+        is_announced = False
+        try:
+            self._on_open(camera.info)
+            is_announced = True
+        finally:
+            if not is_announced:
+                self.close()
 
     def _record_error(self, error: DriverError) -> None:
         self._last_error = str(error)

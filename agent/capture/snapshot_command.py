@@ -81,6 +81,13 @@ class SnapshotSink(Protocol):
         ...
 
 
+class _WaitingCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that waits for a frame. After its deadline the dispatcher has answered it."""
+
+    deadline_ns: int
+    on_frame: Callable[[Frame], None]
+
+
 class SnapshotCommandHandler:
     """See `agent.commands.command.Verb`. Each camera's frames are shown to `offer`.
 
@@ -99,13 +106,15 @@ class SnapshotCommandHandler:
         encode: Callable[[Frame, int], bytes],
         publish: Callable[[str, bytes, int], None],
         on_view: Callable[[str, str, int], None],
+        clock_ns: Callable[[], int],
     ) -> None:
         self._cameras = dict(cameras)
         self._encode = encode
         self._publish = publish
         self._on_view = on_view
         self._lock = threading.Lock()
-        self._waiting: dict[str, list[Callable[[Frame], None]]] = {}
+        self._clock_ns = clock_ns
+        self._waiting: dict[str, list[_WaitingCommand]] = {}
 
     def describe(self, args: SnapshotArgs) -> str:
         """The camera."""
@@ -133,14 +142,17 @@ class SnapshotCommandHandler:
         def on_frame(frame: Frame) -> None:
             progress_sink.finish(lambda: self._take_snapshot(command, args, frame))
 
+        now_ns = self._clock_ns()
         with self._lock:
-            waiting = self._waiting.setdefault(args.camera, [])
+            waiting = [w for w in self._waiting.get(args.camera, ()) if w.deadline_ns > now_ns]
+            self._waiting[args.camera] = waiting
             if len(waiting) >= MAX_WAITING:
                 raise CommandRejected(
                     "busy",
                     f"camera {args.camera!r}: {MAX_WAITING} wait for its next frame already",
                 )
-            waiting.append(on_frame)
+            deadline_ns = now_ns + int(FRAME_TIMEOUT_S * 1e9)
+            waiting.append(_WaitingCommand(deadline_ns=deadline_ns, on_frame=on_frame))
         return Deferred(timeout_s=FRAME_TIMEOUT_S)
 
     def offer(self, camera: str, frame: Frame) -> None:
@@ -149,8 +161,8 @@ class SnapshotCommandHandler:
             return
         with self._lock:
             waiting = self._waiting.pop(camera, [])
-        for on_frame in waiting:
-            on_frame(frame)
+        for command in waiting:
+            command.on_frame(frame)
 
     def _take_snapshot(
         self, command: ValidCommand, args: SnapshotArgs, frame: Frame

@@ -4,7 +4,7 @@ The head's thread tells it; the camera and the detect stage ask.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -24,6 +24,7 @@ class SceneInForce(msgspec.Struct, frozen=True, kw_only=True):
     generation: int
     preset: str | None
     scene: Scene | None
+    since_ns: int
 
 
 class ActiveScene:
@@ -34,8 +35,9 @@ class ActiveScene:
     have shifted. So nothing that a mask is for is seen on the way, from elsewhere, or beside it.
     """
 
-    def __init__(self, scenes: Mapping[str, Scene]) -> None:
+    def __init__(self, scenes: Mapping[str, Scene], clock_ns: Callable[[], int]) -> None:
         """`scenes` by the preset that each was drawn at."""
+        self._clock_ns = clock_ns
         self._scenes = dict(scenes)
         self._fallback_masks = (
             WHOLE_PICTURE if any(scene.masks for scene in scenes.values()) else ()
@@ -43,7 +45,7 @@ class ActiveScene:
         self._expanded_masks: dict[str, tuple[ShiftTolerance, tuple[Polygon, ...]]] = {}
         self._lock = threading.Lock()
         self._masks: tuple[Polygon, ...] = self._fallback_masks
-        self._current = SceneInForce(generation=0, preset=None, scene=None)
+        self._current = SceneInForce(generation=0, preset=None, scene=None, since_ns=clock_ns())
 
     @property
     def has_masks(self) -> bool:
@@ -84,7 +86,10 @@ class ActiveScene:
             previous = self._current
             if (previous.preset, previous.scene) != (current_preset, scene):
                 self._current = SceneInForce(
-                    generation=previous.generation + 1, preset=current_preset, scene=scene
+                    generation=previous.generation + 1,
+                    preset=current_preset,
+                    scene=scene,
+                    since_ns=self._clock_ns(),
                 )
 
     def _masks_at(self, preset: str, tolerance: ShiftTolerance | None) -> tuple[Polygon, ...]:

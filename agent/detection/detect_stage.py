@@ -59,8 +59,11 @@ class DetectStage:
     def run_once(self, stopping: threading.Event) -> None:
         """Look at one frame, if one comes in time."""
         frame = self._frames.take(FRAME_TIMEOUT_S)
-        if frame is None:
-            return
+        if frame is not None:
+            self.process(frame)
+
+    def process(self, frame: Frame) -> None:
+        """Detect and evaluate the rules on one frame."""
         result = self._pipeline.process(frame)
         self._last_frame_ns, self._track_count = result.t_ns, len(result.tracks)
         if self._on_result is not None:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 
 from agent.detection.active_scene import ActiveScene
-from agent.detection.detect_stage import DetectStage
+from agent.detection.detect_stage import FRAME_TIMEOUT_S, DetectStage
 from agent.detection.scene import Scene
 from agent.runtime.queues import LatestFrame
 
@@ -37,13 +37,15 @@ class PtzDetectStage:
 
     def run_once(self, stopping: threading.Event) -> None:
         """Look at one frame, if one comes in time, by the scene of where the camera looks now."""
+        frame = self._frames.take(FRAME_TIMEOUT_S)
+        # Read after the frame was taken: a frame from before the change is older than `since_ns`.
         current = self._active_scene.current()
         if current.generation != self._scene_generation:
             self._stage.close()
             self._scene_generation = current.generation
             self._stage = self._make_stage(current.scene)
-            self._frames.take(0)
-        self._stage.run_once(stopping)
+        if frame is not None and frame.t_ns >= current.since_ns:
+            self._stage.process(frame)
 
     def close(self) -> None:
         """End what is open."""

@@ -37,7 +37,7 @@ ROAD = Scene(line=(SceneLine(name="stop line", start=Point(0, 0.5), to=Point(1, 
 def test_what_holds_and_what_is_hidden(
     preset: str | None, settled: bool, scene: Scene | None, masks: object
 ) -> None:
-    viewpoint = ActiveScene({"gate": GATE, "road": ROAD})
+    viewpoint = ActiveScene({"gate": GATE, "road": ROAD}, lambda: 0)
     viewpoint.update_position("road", settled=True, tolerance=NONE)
     viewpoint.update_position(preset, settled, NONE)
     assert viewpoint.current().scene == scene
@@ -45,13 +45,13 @@ def test_what_holds_and_what_is_hidden(
 
 
 def test_before_the_head_has_spoken_it_counts_as_on_the_way() -> None:
-    viewpoint = ActiveScene({"gate": GATE})
+    viewpoint = ActiveScene({"gate": GATE}, lambda: 0)
     assert viewpoint.current().scene is None
     assert viewpoint.masks() is WHOLE_PICTURE
 
 
 def test_where_no_scene_hides_anything_nothing_is_hidden_on_the_way_and_elsewhere() -> None:
-    viewpoint = ActiveScene({"road": ROAD})
+    viewpoint = ActiveScene({"road": ROAD}, lambda: 0)
     assert viewpoint.masks() == ()
     viewpoint.update_position("sky", settled=True, tolerance=NONE)
     assert (viewpoint.current().scene, viewpoint.masks()) == (Scene(), ())
@@ -59,7 +59,7 @@ def test_where_no_scene_hides_anything_nothing_is_hidden_on_the_way_and_elsewher
 
 
 def test_masks_are_larger_by_how_far_the_picture_may_have_shifted() -> None:
-    viewpoint = ActiveScene({"gate": GATE, "road": ROAD})
+    viewpoint = ActiveScene({"gate": GATE, "road": ROAD}, lambda: 0)
     viewpoint.update_position("gate", settled=True, tolerance=ShiftTolerance(x=0.02, y=0.04))
     (mask,) = masks = viewpoint.masks()
     assert {(round(corner.x, 6), round(corner.y, 6)) for corner in mask} == {
@@ -78,18 +78,18 @@ def test_masks_are_larger_by_how_far_the_picture_may_have_shifted() -> None:
 
 
 def test_a_head_that_only_says_that_it_is_near_uncovers_nothing() -> None:
-    viewpoint = ActiveScene({"gate": GATE, "road": ROAD})
+    viewpoint = ActiveScene({"gate": GATE, "road": ROAD}, lambda: 0)
     for preset in ("gate", "road"):
         viewpoint.update_position(preset, settled=True, tolerance=None)
         assert viewpoint.masks() is WHOLE_PICTURE
     # Where there is nothing to hide, near is enough.
-    unmasked = ActiveScene({"road": ROAD})
+    unmasked = ActiveScene({"road": ROAD}, lambda: 0)
     unmasked.update_position("road", settled=True, tolerance=None)
     assert (unmasked.current().scene, unmasked.masks()) == (ROAD, ())
 
 
 def test_a_stay_is_numbered_anew_only_when_it_changes() -> None:
-    viewpoint = ActiveScene({"road": ROAD, "gate": GATE})
+    viewpoint = ActiveScene({"road": ROAD, "gate": GATE}, lambda: 0)
     numbers = []
     for preset, settled in (("road", True), ("road", True), (None, False), ("road", True)):
         viewpoint.update_position(preset, settled, NONE)
@@ -102,9 +102,11 @@ class Watched:
 
     def __init__(self) -> None:
         self.frames = LatestFrame()
-        self.viewpoint = ActiveScene({"road": ROAD})
+        self.now_s = 0
+        self.viewpoint = ActiveScene({"road": ROAD}, lambda: self.now_s * NS_PER_S)
         self.events: list[Event] = []
         self.watches: list[Scene | None] = []
+        self.results: list[int] = []
         self.stage = PtzDetectStage("north", self.frames, self.viewpoint, self._watch)
 
     def _watch(self, scene: Scene | None) -> DetectStage:
@@ -116,6 +118,7 @@ class Watched:
             None if scene is None else RuleEngine("north", scene, id_maker()),
             on_event=lambda event, _jpeg: self.events.append(event),
             on_traffic_counts=lambda _flow: None,
+            on_result=lambda frame, _result: self.results.append(frame.seq),
             snapshots=False,
         )
 
@@ -148,20 +151,26 @@ def test_leaving_ends_what_is_open() -> None:
     assert [event.phase for event in watched.events] == ["begin", "end"]
 
 
-def test_a_picture_from_before_the_rest_is_not_judged() -> None:
+def make_frame(second: int, luma: int) -> Frame:
+    chroma = np.full((60, 80), 128, np.uint8)
+    y = np.full((120, 160), luma, np.uint8)
+    return Frame(seq=second, t_ns=second * NS_PER_S, y=y, u=chroma, v=chroma)
+
+
+@pytest.mark.parametrize("is_queued", [True, False])
+def test_a_picture_from_before_the_rest_is_not_judged(is_queued: bool) -> None:
     watched = Watched()
     watched.see(0, 2, luma=90)
-    stale = Frame(
-        seq=2,
-        t_ns=2 * NS_PER_S,
-        y=np.zeros((120, 160), np.uint8),
-        u=np.zeros((60, 80), np.uint8),
-        v=np.zeros((60, 80), np.uint8),
-    )
-    watched.frames.put(stale)
+    if is_queued:
+        watched.frames.put(make_frame(2, luma=0))
+    watched.now_s = 3
     watched.viewpoint.update_position("road", settled=True, tolerance=NONE)
+    if not is_queued:  # the camera needed a moment to deliver it
+        watched.frames.put(make_frame(2, luma=0))
     watched.stage.run_once(threading.Event())
     assert watched.frames.take(0) is None
+    assert watched.results == [0, 1]
     watched.see(3, 6, luma=90)
     watched.stage.close()
     assert watched.events == []
+    assert watched.results == [0, 1, 3, 4, 5]

@@ -147,3 +147,30 @@ def test_readings_are_those_of_the_open_camera(
     assert capture.counts().readings is None
     capture.run_once(threading.Event())
     assert capture.counts().readings == readings
+
+
+def test_a_camera_that_could_not_be_announced_is_closed_and_announced_again(
+    clock: ManualClock,
+) -> None:
+    cameras = [Listed(PACKET), Listed(PACKET)]
+    opened: list[Listed] = []
+    packets = PacketQueue(100, lambda _begin, _end: None)
+
+    def open_next() -> Listed:
+        opened.append(cameras.pop(0))
+        return opened[-1]
+
+    def announce(_info: StreamInfo) -> None:
+        if len(opened) == 1:
+            raise OSError("no space left")
+
+    stage = CaptureStage(
+        "north", open_next, clock.boottime_ns, frames=None, packets=packets, on_open=announce
+    )
+    with pytest.raises(OSError, match="no space left"):
+        stage.run_once(threading.Event())
+    assert opened[0].closed
+    assert not stage.counts().is_open
+    stage.run_once(threading.Event())
+    assert [camera.closed for camera in opened] == [True, False]
+    assert stage.counts().packets == 1

@@ -132,7 +132,7 @@ def test_no_arguments_do_anything_but_be_refused_or_be_of_the_verb(args: Any) ->
         (gpio_command, GpioCommandHandler(lambda *_: None)),
         (
             snapshot_command,
-            SnapshotCommandHandler({}, lambda *_: b"", lambda *_: None, lambda *_: None),
+            SnapshotCommandHandler({}, lambda *_: b"", lambda *_: None, lambda *_: None, lambda: 0),
         ),
     ):
         try:

@@ -45,7 +45,7 @@ class Street(HeadRig):
         super().__init__(folder, config, head_class=kind, head_options=body, masked_presets=DRAWN)
         self._folder = folder
         self.viewpoint = ActiveScene(
-            {"gate": Scene(mask=(PrivacyMask(polygon=WINDOW),)), "road": Scene()}
+            {"gate": Scene(mask=(PrivacyMask(polygon=WINDOW),)), "road": Scene()}, lambda: 0
         )
         self.head._on_rest_change = self.viewpoint.update_position
 
