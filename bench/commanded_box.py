@@ -16,8 +16,8 @@ from agent.app import agent as run
 from agent.app.actuator_specs import load_actuator_specs
 from agent.app.actuators import Actuators
 from agent.base.clock import SystemClock
+from agent.base.model import IncomingCommand
 from agent.capture import camera_source
-from agent.reporting.mqtt.connection import ReceivedCommand
 from agent.runtime.sd_notify import Notifier
 from agent.runtime.stop_signals import StopSignals
 
@@ -39,10 +39,10 @@ arrivals: list[tuple[bytes, int]] = []
 class RecordingActuators(Actuators):
     """The box's own, and the time of each command is noted before anything is done with it."""
 
-    def on_command(self, received: ReceivedCommand) -> None:
+    def on_command(self, incoming: IncomingCommand) -> None:
         """See `Hands`."""
-        arrivals.append((received.payload, time.monotonic_ns()))
-        super().on_command(received)
+        arrivals.append((incoming.payload, time.monotonic_ns()))
+        super().on_command(incoming)
 
 
 def main() -> None:

@@ -13,15 +13,15 @@ from agent.app.actuator_specs import ActuatorSpecs, PinSpec
 from agent.app.camera_pipeline import BoxServices, CameraPipeline
 from agent.app.publisher import Publisher
 from agent.base.health_model import DegradationLevel
+from agent.base.model import IncomingCommand
 from agent.capture.snapshot_command import SnapshotCommandHandler
 from agent.commands.command import CommandHandler
-from agent.commands.dispatcher import CommandDispatcher, IncomingCommand
+from agent.commands.dispatcher import CommandDispatcher
 from agent.commands.idempotency_store import IdempotencyStore
 from agent.commands.local_command import LocalCommand, LocalCommandHandler
 from agent.config.pins import output_lines, switchable_by_name
 from agent.detection.image import encode_thumbnail
 from agent.health.vitals.machine import soc_celsius
-from agent.reporting.mqtt.connection import ReceivedCommand
 from agent.reporting.payloads import HeadCapabilities, PinCapabilities
 from agent.runtime.control_socket import ControlSocket
 from agent.runtime.stage import Stage
@@ -83,15 +83,8 @@ class Actuators:
         """Suspend tours from `record_only` on."""
         self._level = level
 
-    def on_command(self, received: ReceivedCommand) -> None:
+    def on_command(self, incoming: IncomingCommand) -> None:
         """Queue a command that came over MQTT. Never blocks."""
-        incoming = IncomingCommand(
-            verb=received.verb,
-            payload=received.payload,
-            via="MQTT",
-            send_reply=lambda reply: self._publisher.publish_reply(reply, received),
-            retained=received.retained,
-        )
         self._dispatcher.submit(incoming)
 
     def health_fields(self) -> dict[str, Any]:

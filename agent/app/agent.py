@@ -113,6 +113,7 @@ class Agent:
             clock.boottime_ns,
             rng,
             self.actuators.on_command,
+            self._submitter.submit,
         )
         self._health_reporter = HealthReporter(clock.boottime_ns, self.pipelines)
         self.health_monitor = HealthMonitor(

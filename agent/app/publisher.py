@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from agent.app.event_types import EVENT_TYPES
 from agent.base.clock import Clock, rfc3339, utc_from_unix_ns
-from agent.base.model import Event, Reply, TrafficCounts
+from agent.base.model import Event, TrafficCounts
 from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES
 from agent.recording.custody import receipts
 from agent.recording.custody.chain import ChainHead
@@ -14,7 +14,6 @@ from agent.recording.export.clip_request import ClipRequest
 from agent.recording.retention.event_holds import EventHolds
 from agent.recording.retention.hold import Hold
 from agent.reporting import topics
-from agent.reporting.mqtt.connection import ReceivedCommand
 from agent.reporting.outbox.submit import MessageSubmitter
 from agent.reporting.payloads import CustodyHead, HoldBroken, RecordingGap, Restarted, UtcSpan
 
@@ -109,17 +108,6 @@ class Publisher:
         self._submitter.submit(
             topics.build_snapshot_message(
                 camera, jpeg, t_ns, event_id=None, max_bytes=SNAPSHOT_MAX_BYTES
-            )
-        )
-
-    def publish_reply(self, reply: Reply, received: ReceivedCommand) -> None:
-        """Send the reply to a command that came over MQTT."""
-        self._submitter.submit(
-            topics.build_reply_message(
-                reply,
-                self._clock.boottime_ns(),
-                topic=received.reply_topic,
-                correlation=received.correlation,
             )
         )
 

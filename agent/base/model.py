@@ -4,6 +4,7 @@ Boxes and points are in 0..1 of the picture, x to the right and y down. Times ar
 `drivers.media`.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Literal, TypeAlias, get_args
 
 import msgspec
@@ -229,3 +230,16 @@ class CommandRefused(msgspec.Struct, frozen=True, kw_only=True, tag_field="state
 
 Reply: TypeAlias = CommandAccepted | CommandProgress | CommandDone | CommandRefused
 """What is said to a command. Done and refused are final: nothing follows."""
+
+
+class IncomingCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """A command as it came in. `via` names its source.
+
+    `send_reply` takes each reply, on any thread, and does not raise.
+    """
+
+    verb: str
+    payload: bytes
+    via: str
+    send_reply: Callable[[Reply], None]
+    retained: bool = False

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Commands: parsed, dispatched to their handlers, and answered once."""

@@ -1,6 +1,6 @@
-"""A command: its words, what is understood of it, and what a verb offers. Pure.
+"""A command: its fields, its parsing, and the interface of a command handler. Pure.
 
-The words are the same over MQTT (`down/command/<verb>`) and over the socket of the box.
+The fields are the same over MQTT (`down/command/<verb>`) and over the control socket.
 """
 
 import hashlib
@@ -16,20 +16,20 @@ from agent.config import toml_decode
 
 MAX_COMMAND_BYTES = 16_384
 MAX_EXPIRY_S = 3600.0
-"""Further ahead no command may expire: what is remembered of commands must last longer."""
+"""Until the latest expiry of a command. The idempotency store keeps its record for longer."""
 
 CommandId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)")]
 RequesterId = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]{1,64}$(?!\n)")]
 CommandRole = Literal["operator", "incident"]
-"""Who may ask from outside. Tracking and tour are the box's own."""
+"""Roles of requesters outside of the box. Tracking and tour are the box's own."""
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What stands in every command beside `args`, which are the verb's.
+    """The fields of every command, in addition to `args`, which depend on the verb.
 
-    `id` names this command: another one of the same id is a repeat, gets the same reply, and is
-    not done again. `expires` is RFC 3339, at most an hour ahead. `by` is who asks, for the log and
-    for the lease.
+    `id` names this command: a second one of the same id is a repeat, gets the same reply, and is
+    not done again. `expires` is RFC 3339, at most an hour ahead. `by` is the requester, for the
+    log and for the lease.
     """
 
     id: CommandId
@@ -39,7 +39,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 def build_command_struct(verb: str, args_type: Any) -> type[Command]:
-    """The struct of a verb's command: the common fields, and `args` of that type."""
+    """Return the struct of a verb's command: the common fields, and `args` of that type."""
     name = f"{verb.title().replace('_', '')}Command"
     struct: type[Command] = msgspec.defstruct(  # type: ignore[assignment] # it is one, by its bases
         name,
@@ -55,8 +55,10 @@ def build_command_struct(verb: str, args_type: Any) -> type[Command]:
 
 
 class ValidCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """A command that is understood. `number` counts up in the order of arrival; `digest` is equal
-    for equal commands, whenever they expire; `args` are of the verb's type.
+    """A parsed command.
+
+    `arrival_number` counts up in the order of arrival. `digest` is equal for equal commands,
+    whenever they expire. `args` are of the verb's type.
     """
 
     arrival_number: int
@@ -69,8 +71,8 @@ class ValidCommand(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MalformedCommand(Exception):
-    """A command is not what is allowed: `str(error)` says what in one line. `id` is its id where
-    one could be read.
+    """A command cannot be parsed: `str(error)` says why in one line. `command_id` is its id, or
+    None if none could be read.
     """
 
     def __init__(self, message: str, command_id: str | None) -> None:
@@ -79,37 +81,45 @@ class MalformedCommand(Exception):
 
 
 class Deferred(msgspec.Struct, frozen=True, kw_only=True):
-    """What a verb gives back where the command takes a while: it ends within `within_s`, by
-    `Course.finish`, or fails. The verb sees to it that not too many of them run.
+    """Result of a command that takes a while: `CommandProgressSink.finish` ends it within
+    `timeout_s`, or it fails. The handler limits how many run at once.
     """
 
     timeout_s: float
 
 
-class CommandProgressSink(Protocol):
-    """What becomes of a command that takes a while. Any thread may call; neither call blocks."""
+class CommandProgressSink:
+    """Takes progress and end of a command that takes a while. Thread-safe; never blocks."""
+
+    def __init__(
+        self,
+        on_progress: Callable[[float, str], None],
+        on_finish: Callable[[Callable[[], msgspec.Struct]], None],
+    ) -> None:
+        self._on_progress = on_progress
+        self._on_finish = on_finish
 
     def report_progress(self, fraction: float, detail: str) -> None:
-        """So far it is: `share` in 0..1."""
-        ...
+        """Report how far the command is, 0..1, and what is being done now."""
+        self._on_progress(fraction, detail)
 
     def finish(self, make_result: Callable[[], msgspec.Struct]) -> None:
-        """It ends with `work`, which is done in the thread of the commands: it gives the result, or
+        """End the command. `make_result` runs on the dispatcher's thread: it returns the result, or
         raises CommandRejected.
         """
-        ...
+        self._on_finish(make_result)
 
 
 class CommandHandler(Protocol):
-    """Something that can be commanded; a file of its device each.
+    """Carries out one verb. Each is a file next to its device.
 
-    Such a file offers `VERB`, `Args` and `Result` too: the verb's name, and the types of what it
-    takes and gives. The wire contract for machines is written from these.
+    Such a file has `VERB`, `Args` and `Result` too: the verb's name, and the types of its arguments
+    and result. docs/asyncapi.json is generated from these.
     """
 
     @property
     def name(self) -> str:
-        """As it stands in the topic."""
+        """The verb, as in the topic."""
         ...
 
     @property
@@ -119,34 +129,36 @@ class CommandHandler(Protocol):
 
     @property
     def priority_lanes(self) -> tuple[str, ...]:
-        """The names of what has a thread of its own for what cannot wait, such as a head."""
+        """Names of the lanes, such as a head's, that have a thread of their own for urgent commands."""
         ...
 
     def describe(self, args: Any) -> str:
-        """What is asked, in a word or two for the log. No secrets."""
+        """Describe the command in a word or two for the log, without secrets."""
         ...
 
     def is_idempotent(self, args: Any) -> bool:
-        """Whether no harm is done where a crash makes it be done twice."""
+        """Return True if the command may be done twice after a crash."""
         ...
 
     def priority_lane(self, args: Any) -> str | None:
-        """Which one of `express` does it, before all that waits; None for what waits its turn. It
-        is done however often it comes, however late, and never takes a while.
+        """Return the lane that does the command at once, or None if it waits its turn.
+
+        On a lane a command is done however often and however late it comes, and may not be
+        Deferred.
         """
         ...
 
     def run(
         self, command: ValidCommand, progress_sink: CommandProgressSink
     ) -> msgspec.Struct | Deferred:
-        """Do it. It returns within a second or two. Raises CommandRejected and DriverError."""
+        """Carry out the command within a second or two. Raises: CommandRejected and DriverError."""
         ...
 
 
 def parse_command(
     handler: CommandHandler, command_struct: type[Command], payload: bytes, arrival_number: int
 ) -> ValidCommand:
-    """The order in a payload. `kind` is the `command_type` of the verb. Raises Malformed."""
+    """Parse a payload by the verb's `build_command_struct`. Raises: MalformedCommand."""
     context = f"command {handler.name}"
     if len(payload) > MAX_COMMAND_BYTES:
         raise MalformedCommand(
@@ -173,19 +185,17 @@ def parse_command(
 
 
 def check_expiry(command: ValidCommand, now: datetime) -> None:
-    """Raise CommandRejected where it is too late for an order, or it would be good for too long. `now` is
-    UTC, and to be trusted.
+    """Raise CommandRejected if the command has expired, or expires too far ahead. `now` is trusted
+    UTC.
     """
     remaining_s = (command.expires - now).total_seconds()
     if remaining_s <= 0:
-        raise CommandRejected(
-            "expired", f"it expired {-remaining_s:.1f} s before it could be begun"
-        )
+        raise CommandRejected("expired", f"it expired {-remaining_s:.1f} s before it could begin")
     if remaining_s > MAX_EXPIRY_S:
         raise CommandRejected(
             "malformed",
             f"command {command.verb}: expires: {remaining_s:.0f} s ahead; "
-            f"allowed: {MAX_EXPIRY_S:.0f} s at the most",
+            f"allowed: at most {MAX_EXPIRY_S:.0f} s",
         )
 
 
@@ -193,7 +203,7 @@ _MAX_MESSAGE_CHARS = 500
 
 
 def _truncate(message: str) -> str:
-    """Somebody's value may stand in it."""
+    """Bound a message that may quote a value of the requester."""
     return message if len(message) <= _MAX_MESSAGE_CHARS else f"{message[:_MAX_MESSAGE_CHARS]} ..."
 
 

@@ -1,8 +1,8 @@
-"""Takes commands, has each of them done once, and says what became of it.
+"""Dispatch commands: each is carried out once, and answered.
 
-Two kinds of threads. `commands` does one after the other and alone uses the ledger. What cannot
-wait, a stop, is done in a thread of its head's own (`agent.runtime.worker`): it waits neither for
-the disk nor for another command that its device holds up. Who brings a command never waits.
+Two kinds of threads. `dispatcher` carries out one command after the other and alone uses the
+idempotency store. An urgent command, a stop, runs on a worker of its head's own: it waits neither
+for the disk nor for a command that another device holds up. The submitter of a command never waits.
 """
 
 import logging
@@ -20,11 +20,13 @@ from agent.base.model import (
     CommandDone,
     CommandProgress,
     CommandRefused,
+    IncomingCommand,
     RefusalCode,
     Reply,
 )
 from agent.commands.command import (
     CommandHandler,
+    CommandProgressSink,
     Deferred,
     MalformedCommand,
     ValidCommand,
@@ -32,6 +34,7 @@ from agent.commands.command import (
     check_expiry,
     parse_command,
 )
+from agent.commands.command_stats import CommandStats
 from agent.commands.idempotency_store import (
     FinalReply,
     IdempotencyStore,
@@ -39,7 +42,6 @@ from agent.commands.idempotency_store import (
     IdempotencyStoreFull,
 )
 from agent.commands.requester import CommandRejected
-from agent.commands.tally import CommandStats
 from agent.runtime.stage import Stage
 from agent.runtime.worker import Worker
 from drivers.errors import DriverError
@@ -48,9 +50,9 @@ log = logging.getLogger(__name__)
 
 POLL_TIMEOUT_S = 1.0
 MAX_QUEUED_COMMANDS = 64
-"""Commands that are not begun. Beyond them a new one is dropped, and its sender hears nothing."""
+"""Commands that have not begun. A new one beyond them is dropped without a reply."""
 MAX_QUEUED_TASKS = 128
-"""With what is only to be said or written down. Beyond it that is left out."""
+"""Commands, and progress and replies to persist. Beyond it the latter are dropped."""
 MAX_QUEUED_STOPS = 16
 """For one head. One more would do what those that wait do already."""
 
@@ -61,18 +63,6 @@ _REFUSAL_OF_DRIVER_ERROR: dict[str, RefusalCode] = {
     "busy": "busy",
     "unsupported": "unsupported",
 }
-
-
-class IncomingCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """A command as it came in at one of the doors: `via` names the door. `answer` takes each reply,
-    from any thread; it does not raise.
-    """
-
-    verb: str
-    payload: bytes
-    via: str
-    send_reply: Callable[[Reply], None]
-    retained: bool = False
 
 
 class _Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,26 +81,8 @@ class _RunningJob(msgspec.Struct, frozen=True, kw_only=True):
     deadline_ns: int
 
 
-class _ProgressSink:
-    """See `agent.commands.command.Course`."""
-
-    def __init__(self, dispatcher: "CommandDispatcher", job: _Job) -> None:
-        self._dispatcher = dispatcher
-        self._job = job
-
-    def report_progress(self, fraction: float, detail: str) -> None:
-        command = self._job.command
-        progress = CommandProgress(
-            command=command.id, verb=command.verb, progress=fraction, detail=detail
-        )
-        self._dispatcher.report_progress(command.id, progress)
-
-    def finish(self, make_result: Callable[[], msgspec.Struct]) -> None:
-        self._dispatcher.finish(self._job.command.id, make_result)
-
-
 class CommandDispatcher:
-    """The stage `commands`, and in `stages` those of what cannot wait. `take` is for every door."""
+    """The stage `dispatcher`, and the stages of urgent commands. `submit` is for every source."""
 
     name = "dispatcher"
 
@@ -139,15 +111,15 @@ class CommandDispatcher:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """Each wants a thread. This one is the first."""
+        """The dispatcher itself, then a worker for each priority lane."""
         return (self, *self._priority_workers.values())
 
     def health(self) -> CommandHealth:
-        """Counts since the start. From any thread."""
+        """Return the counts since the start. Thread-safe."""
         return self._stats.health(waiting=self._queued_count, running=len(self._running))
 
     def submit(self, incoming: IncomingCommand) -> None:
-        """Take a command. Never blocks and never raises; from any thread."""
+        """Queue a command. Thread-safe; never blocks or raises."""
         with self._changed:
             self._arrival_number += 1
             arrival_number = self._arrival_number
@@ -166,22 +138,11 @@ class CommandDispatcher:
         elif not worker.put(job):
             self._stats.count_dropped(f"{job.command.id}: too many wait for {lane_name!r}")
 
-    def report_progress(self, command_id: str, progress: CommandProgress) -> None:
-        """News of a command that takes a while; see `Course`."""
-        self._enqueue_task(partial(self._send_progress, command_id, progress))
-
-    def finish(self, command_id: str, make_result: Callable[[], msgspec.Struct]) -> None:
-        """A command that takes a while ends with `work`; see `Course`."""
-        with self._changed:
-            self._tasks.append(partial(self._finish_deferred, command_id, make_result))
-            self._changed.notify()
-
     def run_once(self, stopping: threading.Event) -> None:
-        """Do one thing, or wait up to a second for one."""
+        """Run one task, or return after waiting a second for one."""
         with self._changed:
             self._changed.wait_for(lambda: self._tasks, POLL_TIMEOUT_S)
-            task = self._tasks.popleft() if self._tasks else None
-        if task is not None:
+        if (task := self._pop_task()) is not None:
             task()
         now_ns = self._clock.boottime_ns()
         for running in [r for r in self._running.values() if now_ns >= r.deadline_ns]:
@@ -189,16 +150,22 @@ class CommandDispatcher:
         self._idempotency_store.probe_after_failure()
 
     def close(self) -> None:
-        """What waits is not begun any more, and what runs is over."""
+        """Refuse the commands that wait, and fail those that run.
+
+        The reply to a stop that a worker still carries out is not persisted: it may be repeated.
+        """
         self._is_closing = True
-        while self._tasks:
-            self._tasks.popleft()()
+        while (task := self._pop_task()) is not None:
+            task()
         for running in list(self._running.values()):
             self._time_out(running, "the agent stopped before it was done")
         self._idempotency_store.close()
 
+    def _pop_task(self) -> Callable[[], None] | None:
+        with self._changed:
+            return self._tasks.popleft() if self._tasks else None
+
     def _parse_incoming(self, incoming: IncomingCommand, arrival_number: int) -> _Job:
-        """Raises Malformed."""
         handler = self._handlers.get(incoming.verb)
         if handler is None:
             known = ", ".join(sorted(self._handlers)) or "none"
@@ -208,7 +175,7 @@ class CommandDispatcher:
         )
         if incoming.retained:
             raise MalformedCommand(
-                f"command {handler.name}: it was published retained; allowed: only to who is there",
+                f"command {handler.name}: it was published retained; allowed: not retained",
                 command.id,
             )
         return _Job(
@@ -239,10 +206,10 @@ class CommandDispatcher:
             self._stats.count_dropped(f"{MAX_QUEUED_TASKS} things wait already")
 
     def _run_priority(self, job: _Job) -> None:
-        """In an express thread. What was done is written down after it."""
+        """Carry out an urgent command on its worker. Its reply is persisted afterwards."""
         reply = self._run_handler(job, self._reply_final)
         if isinstance(reply, Deferred):
-            raise TypeError(f"{job.handler.name}: what is done at once cannot take a while")
+            raise TypeError(f"{job.handler.name}: an urgent command must not be Deferred")
         self._reply_final(job, reply)
         self._enqueue_task(partial(self._persist_reply, job, reply, at_most_once=False))
 
@@ -270,11 +237,14 @@ class CommandDispatcher:
             self._finish(job, reply)
 
     def _reply_if_repeated(self, job: _Job, *, at_most_once: bool) -> bool:
-        """Whether this is a repeat, which is answered as the first one was."""
+        """Answer a repeat as the first command was, and return True; False for a new command."""
         command = job.command
         running = self._running.get(command.id)
-        if running is not None and running.job.command.digest == command.digest:
-            # Who asks again has given up waiting where he asked before.
+        if running is not None:
+            if running.job.command.digest != command.digest:
+                self._reply_final(job, _build_id_reused(command))
+                return True
+            # The requester has given up waiting for a reply to the first one.
             self._running[command.id] = msgspec.structs.replace(running, job=job)
             job.send_reply(CommandAccepted(command=command.id, verb=command.verb))
             return True
@@ -286,16 +256,13 @@ class CommandDispatcher:
                     job, _build_refusal(command, "failed", _persist_error_text(error))
                 )
             return at_most_once
-        if record is None and running is None:
+        if record is None:
             return False
         reply: FinalReply
-        if record is None or record.digest != command.digest:
-            message = (
-                f"the id {command.id!r} was that of another command; allowed: an id of its own"
-            )
-            reply = _build_refusal(command, "malformed", message)
+        if record.digest != command.digest:
+            reply = _build_id_reused(command)
         elif record.reply is None:
-            message = "the agent ended while it was at it: whether it was done is not known"
+            message = "the agent ended meanwhile: it is not known whether it was done"
             reply = _build_refusal(command, "failed", message)
             self._persist_reply(job, reply, at_most_once=True)
         else:
@@ -304,9 +271,10 @@ class CommandDispatcher:
         return True
 
     def _check_acceptable(self, command: ValidCommand) -> None:
-        """Raise CommandRejected where this is not the time for an order. While the clock is not trusted
-        nobody can tell whether it has expired, and it has not waited at the broker either: what is
-        published while the box is not connected never comes.
+        """Raise CommandRejected if the command has expired, or the agent stops.
+
+        While the clock is not trusted, no command counts as expired: none has waited at the broker,
+        because a command that is published while the box is not connected never arrives.
         """
         if self._is_closing:
             raise CommandRejected("failed", "the agent stops: it was not begun")
@@ -314,7 +282,7 @@ class CommandDispatcher:
             check_expiry(command, self._clock.utc(self._clock.boottime_ns()))
 
     def _persist_begin(self, command: ValidCommand) -> None:
-        """Raises CommandRejected where it cannot be written down: then it must not be done."""
+        """Raise CommandRejected if the begin cannot be stored: the command must not be done then."""
         try:
             self._idempotency_store.record_begin(command)
         except IdempotencyStoreFull as error:
@@ -324,7 +292,9 @@ class CommandDispatcher:
 
     def _run_handler(self, job: _Job, finish: _FinishCallback) -> FinalReply | Deferred:
         command = job.command
-        progress_sink = _ProgressSink(self, job)
+        progress_sink = CommandProgressSink(
+            partial(self._enqueue_progress, command), partial(self._enqueue_finish, command.id)
+        )
         return self._run_to_reply(job, lambda: job.handler.run(command, progress_sink), finish)
 
     def _run_to_reply(
@@ -333,7 +303,10 @@ class CommandDispatcher:
         task: Callable[[], msgspec.Struct | Deferred],
         finish: _FinishCallback,
     ) -> FinalReply | Deferred:
-        """What work gives, as a reply. What nobody foresaw is concluded, and goes on upwards."""
+        """Run `task` and turn its result into a reply.
+
+        An unexpected exception is answered as `failed` and re-raised.
+        """
         command = job.command
         try:
             result = task()
@@ -352,6 +325,17 @@ class CommandDispatcher:
         encoded_result = msgspec.Raw(msgspec.json.encode(result))
         return CommandDone(command=command.id, verb=command.verb, result=encoded_result)
 
+    def _enqueue_progress(self, command: ValidCommand, fraction: float, detail: str) -> None:
+        progress = CommandProgress(
+            command=command.id, verb=command.verb, progress=fraction, detail=detail
+        )
+        self._enqueue_task(partial(self._send_progress, command.id, progress))
+
+    def _enqueue_finish(self, command_id: str, make_result: Callable[[], msgspec.Struct]) -> None:
+        with self._changed:
+            self._tasks.append(partial(self._finish_deferred, command_id, make_result))
+            self._changed.notify()
+
     def _send_progress(self, command_id: str, progress: CommandProgress) -> None:
         running = self._running.get(command_id)
         if running is not None:
@@ -363,7 +347,9 @@ class CommandDispatcher:
             return
         reply = self._run_to_reply(running.job, make_result, self._finish)
         if isinstance(reply, Deferred):
-            raise TypeError(f"{running.job.handler.name}: the end of a command cannot take a while")
+            raise TypeError(
+                f"{running.job.handler.name}: the end of a command must not be Deferred"
+            )
         self._finish(running.job, reply)
 
     def _time_out(self, running: _RunningJob, message: str) -> None:
@@ -371,7 +357,7 @@ class CommandDispatcher:
         self._finish(running.job, _build_refusal(running.job.command, "failed", message))
 
     def _finish(self, job: _Job, reply: FinalReply) -> None:
-        """Write down how it ended, then say so: what was said is repeated after a crash too."""
+        """Persist the reply, then send it: a reply that was sent is repeated after a crash too."""
         self._persist_reply(
             job, reply, at_most_once=not job.handler.is_idempotent(job.command.args)
         )
@@ -381,7 +367,7 @@ class CommandDispatcher:
         try:
             self._idempotency_store.record_reply(job.command, reply, at_most_once=at_most_once)
         except IdempotencyStoreError as error:
-            log.error("command %s: how it ended is not kept: %s", job.command.id, error)
+            log.error("command %s: its reply is not persisted: %s", job.command.id, error)
 
     def _reply_final(self, job: _Job, reply: FinalReply) -> None:
         job.send_reply(reply)
@@ -394,9 +380,14 @@ class CommandDispatcher:
         incoming.send_reply(refusal)
 
 
-def _build_refusal(command: ValidCommand, kind: RefusalCode, message: str) -> CommandRefused:
-    return CommandRefused(command=command.id, verb=command.verb, code=kind, message=message)
+def _build_refusal(command: ValidCommand, code: RefusalCode, message: str) -> CommandRefused:
+    return CommandRefused(command=command.id, verb=command.verb, code=code, message=message)
+
+
+def _build_id_reused(command: ValidCommand) -> CommandRefused:
+    message = f"the id {command.id!r} was that of another command; allowed: an id of its own"
+    return _build_refusal(command, "malformed", message)
 
 
 def _persist_error_text(error: IdempotencyStoreError) -> str:
-    return f"it must not be done twice, and that it is done cannot be written down: {error}"
+    return f"it must not be done twice, and its begin cannot be stored: {error}"

@@ -1,9 +1,9 @@
-"""Which commands were begun and how they ended, over restarts: none is done twice.
+"""Idempotency store: commands that were begun, and their replies, over restarts.
 
     commands.db    SQLite in WAL mode, synchronous=FULL
 
-A row is written before what must not be done twice, and its reply after it. A row without a reply,
-of a command that nobody works on, is of one that a crash has cut short.
+A row is written before a command that must not be done twice, and its reply after it. A row
+without a reply, of a command that does not run, is of one that a crash has cut short.
 """
 
 import logging
@@ -19,6 +19,7 @@ import msgspec
 
 from agent.base.clock import Clock
 from agent.base.model import CommandDone, CommandRefused
+from agent.base.sqlite_damage import is_damage
 from agent.commands.command import ValidCommand
 from agent.faults.registry import FaultRegistry
 
@@ -27,12 +28,12 @@ log = logging.getLogger(__name__)
 FinalReply = CommandDone | CommandRefused
 
 RETENTION_H = 24.0
-"""So long after its expiry a command is remembered: much longer than one may be good for."""
+"""A command is kept for this long after its expiry: much longer than MAX_EXPIRY_S."""
 MAX_RECORDS_PER_KIND = 5000
-"""Of either kind: of those that must not be done twice, and of the others. Those that expire first
-are forgotten first."""
+"""Of commands that must not be done twice, and of the others. Those that expire first are deleted
+first."""
 MAX_CACHED_REPLIES = 512
-"""Replies in memory: they answer repeats where the disk cannot."""
+"""Replies in memory. They answer repeats if the disk cannot."""
 PROBE_INTERVAL_S = 30.0
 
 _SCHEMA = """
@@ -43,45 +44,48 @@ CREATE TABLE IF NOT EXISTS command (
     id TEXT NOT NULL UNIQUE,
     digest BLOB NOT NULL,
     expires_s REAL NOT NULL,
-    once INTEGER NOT NULL,
+    at_most_once INTEGER NOT NULL,
     reply BLOB
 );
-CREATE INDEX IF NOT EXISTS command_by_expiry ON command (once, expires_s);
-CREATE TABLE IF NOT EXISTS mended (one INTEGER PRIMARY KEY CHECK (one = 1), times INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS command_by_expiry ON command (at_most_once, expires_s);
+CREATE TABLE IF NOT EXISTS probe (
+    singleton INTEGER PRIMARY KEY CHECK (singleton = 1), times INTEGER NOT NULL
+);
 """
 _UPSERT = """
-INSERT INTO command (id, digest, expires_s, once, reply) VALUES (?, ?, ?, ?, ?)
+INSERT INTO command (id, digest, expires_s, at_most_once, reply) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET reply = excluded.reply
 """
 _TRIM = """
 DELETE FROM command WHERE number IN (
-    SELECT number FROM command WHERE once = ? ORDER BY expires_s DESC, number DESC LIMIT -1 OFFSET ?
+    SELECT number FROM command WHERE at_most_once = ?
+    ORDER BY expires_s DESC, number DESC LIMIT -1 OFFSET ?
 )
 """
-_FAULT_SUBJECT = "ledger of commands"
+_FAULT_SUBJECT = "commands.db"
 _REPLY_DECODER: msgspec.json.Decoder[FinalReply] = msgspec.json.Decoder(FinalReply)
 T = TypeVar("T")
 
 
 class IdempotencyStoreError(Exception):
-    """The ledger cannot be read or written. `str(error)` says why in one line."""
+    """The store cannot be read or written. `str(error)` says why in one line."""
 
 
 class IdempotencyStoreFull(IdempotencyStoreError):
-    """Another command would push out one that may still be repeated."""
+    """Another command would displace one that may still be repeated."""
 
 
 class IdempotencyRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a command. `reply` is None where it was begun, and has not ended."""
+    """A command that was begun. `reply` is None if it has not ended."""
 
     digest: bytes
     reply: FinalReply | None
 
 
 class IdempotencyStore:
-    """The ledger in one file. One thread uses it.
+    """The store in one file. Used by one thread.
 
-    Where the disk refuses, CTL-01 is raised, and cleared when it takes something again.
+    CTL-01 is raised if the disk refuses a read or write, and cleared by the next write.
     """
 
     def __init__(self, path: Path, clock: Clock, faults: FaultRegistry) -> None:
@@ -94,7 +98,7 @@ class IdempotencyStore:
         self._has_failed = True
 
     def find(self, command_id: str) -> IdempotencyRecord | None:
-        """What is known of the command with this id. Raises LedgerError."""
+        """Return the record of a command, or None. Raises: IdempotencyStoreError."""
         record = self._cache.get(command_id)
         if record is not None:
             return record
@@ -107,14 +111,15 @@ class IdempotencyStore:
         )
 
     def record_begin(self, command: ValidCommand) -> None:
-        """Keep that an order is begun which must not be done twice. It is on the disk when this
-        returns. Raises LedgerError, also where too many that may still be repeated are kept.
+        """Store durably that a command begins that must not be done twice.
+
+        Raises: IdempotencyStoreError, and IdempotencyStoreFull if no older record may go.
         """
         self._with_database(lambda db: self._insert_begun(db, command))
         self._clear_failure()
 
     def record_reply(self, command: ValidCommand, reply: FinalReply, *, at_most_once: bool) -> None:
-        """Keep how an order ended; in memory at least. Raises LedgerError."""
+        """Store a command's last reply, in memory at least. Raises: IdempotencyStoreError."""
         self._cache[command.id] = IdempotencyRecord(digest=command.digest, reply=reply)
         while len(self._cache) > MAX_CACHED_REPLIES:
             self._cache.popitem(last=False)
@@ -126,17 +131,17 @@ class IdempotencyStore:
         self._clear_failure()
 
     def probe_after_failure(self) -> None:
-        """Where the disk has refused, see now and then whether it still does."""
+        """After a failure, try a write every PROBE_INTERVAL_S seconds."""
         now_ns = self._clock.boottime_ns()
         if not self._has_failed or now_ns < self._next_probe_ns:
             return
-        sql = "INSERT INTO mended VALUES (1, 1) ON CONFLICT (one) DO UPDATE SET times = times + 1"
+        sql = "INSERT INTO probe VALUES (1, 1) ON CONFLICT DO UPDATE SET times = times + 1"
         with suppress(IdempotencyStoreError):
             self._with_database(lambda db: db.execute(sql))
             self._clear_failure()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._db is not None:
             self._db.close()
             self._db = None
@@ -167,19 +172,20 @@ class IdempotencyStore:
         db.execute("COMMIT")
 
     def _is_full(self, db: sqlite3.Connection) -> bool:
-        """Whether one that is still good would have to be forgotten for another. Where the clock is
-        not trusted nobody knows that, and the oldest goes.
+        """Return True if a new record would displace one that has not expired.
+
+        While the clock is not trusted, that is unknown, and the oldest is displaced.
         """
         if not self._clock.trust().synced:
             return False
         now_s = self._clock.utc(self._clock.boottime_ns()).timestamp()
-        sql = "SELECT COUNT(*), MIN(expires_s) FROM command WHERE once = 1"
+        sql = "SELECT COUNT(*), MIN(expires_s) FROM command WHERE at_most_once = 1"
         count, first_expiry_s = db.execute(sql).fetchone()
         return bool(count >= MAX_RECORDS_PER_KIND and first_expiry_s > now_s)
 
     def _with_database(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """Work on the open database. After a failure it is opened anew: of what a failed sync has
-        left in memory nothing can be said.
+        """Run a query. After a failure the database is opened again: the state in memory after a
+        failed sync is undefined.
         """
         try:
             if self._db is None:
@@ -193,7 +199,7 @@ class IdempotencyStore:
             with suppress(sqlite3.Error):
                 self.close()
             self._db = None
-            if _is_damage(error):
+            if is_damage(error):
                 self._quarantine_damaged()
             raise IdempotencyStoreError(reason) from error
 
@@ -207,35 +213,29 @@ class IdempotencyStore:
         return db
 
     def _clear_failure(self) -> None:
-        """The disk has taken something."""
         if self._has_failed:
             self._has_failed = False
             self._faults.clear("CTL-01", _FAULT_SUBJECT)
 
     def _quarantine_damaged(self) -> None:
-        """A damaged file is kept under another name. What it knew is forgotten."""
+        """Rename a damaged file. Its records are lost."""
         quarantined = self._path.with_name(f"{self._path.name}.damaged")
         try:
             self._path.replace(quarantined)
             for suffix in ("-wal", "-shm"):
                 self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
         except OSError as error:
-            log.error("%s: damaged, and cannot be set aside: %s", self._path, error)
+            log.error("%s: damaged, and cannot be renamed: %s", self._path, error)
         else:
-            log.error("%s: damaged; set aside as %s", self._path, quarantined.name)
+            log.error("%s: damaged; renamed to %s", self._path, quarantined.name)
 
 
 def _decode_reply(data: bytes | None, command_id: str) -> FinalReply | None:
-    """A reply that cannot be read is as if there were none: nobody knows how it ended."""
+    """Return the reply, or None if it cannot be decoded: the outcome is unknown then."""
     if data is None:
         return None
     try:
         return _REPLY_DECODER.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        log.error("command %s: its reply in the ledger cannot be read: %s", command_id, error)
+        log.error("command %s: its stored reply cannot be decoded: %s", command_id, error)
         return None
-
-
-def _is_damage(error: Exception) -> bool:
-    code = getattr(error, "sqlite_errorcode", None)
-    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

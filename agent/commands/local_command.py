@@ -11,9 +11,8 @@ from typing import Any
 import msgspec
 
 from agent.base.clock import Clock
-from agent.base.model import CommandDone, CommandRefused, Reply
+from agent.base.model import CommandDone, CommandRefused, IncomingCommand, Reply
 from agent.commands.command import CommandId
-from agent.commands.dispatcher import IncomingCommand
 from agent.runtime import control_socket
 from agent.runtime.control_socket import ControlRequest
 

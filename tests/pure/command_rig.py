@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.base.model import CommandDone, CommandRefused, Reply
+from agent.base.model import CommandDone, CommandRefused, IncomingCommand, Reply
 from agent.commands.command import CommandHandler
-from agent.commands.dispatcher import CommandDispatcher, IncomingCommand
+from agent.commands.dispatcher import CommandDispatcher
 from agent.commands.idempotency_store import IdempotencyStore
 from agent.commands.requester import Requester
 from agent.faults.registry import FaultRegistry

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from agent.commands.command import CommandProgressSink
 from agent.commands.requester import Requester
 from agent.config.heads import ForbiddenSector, HeadConfig
 from agent.faults.registry import FaultRegistry
@@ -42,7 +43,7 @@ class ReckoningHead(FakeHead):
         return msgspec.structs.replace(super().read_position(), error_deg=self.error_deg)
 
 
-class RecordingProgressSink:
+class RecordingProgressSink(CommandProgressSink):
     """The course of a command that may take a while: what it ended with."""
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ from agent.app.selftest_command import (
 from agent.app.selftest_command import Echo as EchoArgs
 from agent.app.selftest_result import SelfTestReport
 from agent.base.model import BoundingBox, Label, SelfTestStep, Track
-from agent.commands.command import Deferred, ValidCommand
+from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
 from agent.commands.requester import CommandRejected, Requester
 from agent.diagnostics.selftest import street_pattern
 from agent.diagnostics.selftest.street_pattern import FrameTracks
@@ -124,7 +124,7 @@ def test_a_result_that_is_none_is_no_result(tmp_path: Path, data: bytes) -> None
     assert selftest_result.state_file(tmp_path).read() is None
 
 
-class FakeProgressSink:
+class FakeProgressSink(CommandProgressSink):
     """Keeps the end of a command."""
 
     def __init__(self) -> None:

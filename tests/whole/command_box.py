@@ -10,7 +10,7 @@ import msgspec
 
 from agent.base.model import CommandAccepted, CommandProgress, Reply
 from agent.commands.command import CommandHandler
-from agent.commands.dispatcher import CommandDispatcher, IncomingCommand
+from agent.commands.dispatcher import CommandDispatcher
 from agent.commands.idempotency_store import IdempotencyStore
 from agent.commands.local_command import LocalCommand, LocalCommandHandler
 from agent.config.configuration import BrokerConfig
@@ -20,7 +20,6 @@ from agent.ptz.head import PtzHead
 from agent.ptz.head_stage import HeadStage
 from agent.ptz.ptz_command import HeadAssembly, PtzCommandHandler
 from agent.reporting import topics
-from agent.reporting.mqtt.connection import ReceivedCommand
 from agent.reporting.mqtt.paho_transport import ReceivedPublish, Suback
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.submit import MessageSubmitter
@@ -68,25 +67,6 @@ class CommandBox:
         idempotency_store = IdempotencyStore(folder / "commands.db", CLOCK, self.faults)
         self.dispatcher = CommandDispatcher([ptz, *handlers], idempotency_store, CLOCK)
 
-        def on_command(received: ReceivedCommand) -> None:
-            def answer(reply: Reply) -> None:
-                message = topics.build_reply_message(
-                    reply,
-                    CLOCK.boottime_ns(),
-                    topic=received.reply_topic,
-                    correlation=received.correlation,
-                )
-                submitter.submit(message)
-
-            incoming = IncomingCommand(
-                verb=received.verb,
-                payload=received.payload,
-                via="MQTT",
-                send_reply=answer,
-                retained=received.retained,
-            )
-            self.dispatcher.submit(incoming)
-
         self.control = ControlSocket(folder, CLOCK.boottime_ns)
         local_commands = LocalCommandHandler(
             self.dispatcher.submit, CLOCK, lambda _t_ns: str(uuid.uuid4())
@@ -106,7 +86,8 @@ class CommandBox:
                 lambda: BIRTH,
                 CLOCK.boottime_ns,
                 FastRandom(3),
-                on_command,
+                self.dispatcher.submit,
+                submitter.submit,
             )
             stages.append(self.session)
         self._socket_path = folder / SOCKET_NAME

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from agent.base.model import IncomingCommand, Reply
 from agent.config.configuration import BrokerConfig
 from agent.faults.registry import FaultCode, FaultRegistry
 from agent.reporting import topics
@@ -70,16 +71,6 @@ class BirthInputs(msgspec.Struct, frozen=True, kw_only=True):
     pins: tuple[PinCapabilities, ...] = ()
 
 
-class ReceivedCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """A command as it came. `reply_topic` and `correlation` are for `topics.reply_draft`."""
-
-    verb: str
-    payload: bytes
-    retained: bool
-    reply_topic: str
-    correlation: bytes | None
-
-
 class MqttConnection:
     """One connection, from the greeting to its end. `turn` raises LinkError where it has ended.
 
@@ -95,12 +86,14 @@ class MqttConnection:
         faults: FaultRegistry,
         get_birth: Callable[[], BirthInputs],
         now_s: Callable[[], float],
-        on_command: Callable[[ReceivedCommand], None] | None = None,
-        pop_unstored: Callable[[], OutgoingMessage | None] = lambda: None,
+        pop_unstored: Callable[[], OutgoingMessage | None],
+        on_command: Callable[[IncomingCommand], None] | None,
+        submit_reply: Callable[[OutgoingMessage], None] | None,
     ) -> None:
         self._pop_unstored = pop_unstored
         self._ack_setting = broker.ack
         self._on_command = on_command
+        self._submit_reply = submit_reply
         self._outbox = outbox
         self._faults = faults
         self._get_birth = get_birth
@@ -264,14 +257,16 @@ class MqttConnection:
             if correlation is not None and len(correlation) > topics.MAX_CORRELATION_BYTES:
                 log.warning("command %s: %d bytes of correlation data", verb, len(correlation))
                 correlation = None
-            command = ReceivedCommand(
-                verb=verb,
-                payload=event.payload,
-                retained=event.retained,
-                reply_topic=topics.choose_reply_topic(self._outbox.box, event.response_topic),
-                correlation=correlation,
+            reply_topic = topics.choose_reply_topic(self._outbox.box, event.response_topic)
+            self._on_command(
+                IncomingCommand(
+                    verb=verb,
+                    payload=event.payload,
+                    via="MQTT",
+                    send_reply=lambda reply: self._send_reply(reply, reply_topic, correlation),
+                    retained=event.retained,
+                )
             )
-            self._on_command(command)
             return
         ack = topics.decode_as(Ack, event.payload)
         if ack is None:
@@ -279,6 +274,14 @@ class MqttConnection:
         elif ack.epoch == self._epoch:
             self._acknowledge((SeqRange(1, ack.upto), *ack.also))
             self._last_ack_s = self._now_s()
+
+    def _send_reply(self, reply: Reply, topic: str, correlation: bytes | None) -> None:
+        """Put a reply into the outbox. It may come after this connection has ended."""
+        if self._submit_reply is not None:
+            t_ns = int(self._now_s() * 1e9)
+            self._submit_reply(
+                topics.build_reply_message(reply, t_ns, topic=topic, correlation=correlation)
+            )
 
     def _on_centre_state(self, event: ReceivedPublish) -> None:
         state = topics.decode_as(CentreState, event.payload)

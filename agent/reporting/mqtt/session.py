@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from agent.base.errors import UserError
 from agent.base.health_model import OutboxHealth
+from agent.base.model import IncomingCommand
 from agent.config.configuration import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt import tls
@@ -19,7 +20,6 @@ from agent.reporting.mqtt.connection import (
     FAULT_CODES,
     BirthInputs,
     MqttConnection,
-    ReceivedCommand,
 )
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.topics import OutgoingMessage
@@ -52,10 +52,12 @@ class MqttSession:
         get_birth: Callable[[], BirthInputs],
         clock_ns: Callable[[], int],
         rng: random.Random,
-        on_command: Callable[[ReceivedCommand], None] | None = None,
+        on_command: Callable[[IncomingCommand], None] | None = None,
+        submit_reply: Callable[[OutgoingMessage], None] | None = None,
     ) -> None:
         self._broker = broker
         self._on_command = on_command
+        self._submit_reply = submit_reply
         self._outbox = outbox
         self._faults = faults
         self._get_birth = get_birth
@@ -85,8 +87,9 @@ class MqttSession:
                 self._faults,
                 self._get_birth,
                 self._now_s,
-                self._on_command,
                 self._pop_unstored,
+                self._on_command,
+                self._submit_reply,
             )
         self._certificate_expiry.check_if_due(self._now_s())
         try:

@@ -11,7 +11,6 @@ Whenever the power goes, either `current` is there, or `new` is there to take it
 """
 
 import fcntl
-import os
 import re
 import shutil
 import sqlite3
@@ -23,8 +22,11 @@ from typing import IO
 
 import msgspec
 
+from agent.base.atomic_file import fsync_dir
 from agent.base.errors import UserError
+from agent.base.sqlite_damage import is_damage
 from agent.reporting.outbox import schema
+from agent.reporting.outbox.in_flight import InFlightMessages
 from agent.reporting.outbox.schema import (
     SELECT_MESSAGES,
     OutboxCorruptError,
@@ -52,13 +54,6 @@ _READ_ERROR_CODES = (
     sqlite3.SQLITE_IOERR_CORRUPTFS,
     sqlite3.SQLITE_IOERR_DATA,
 )
-
-
-class _NoneInFlight:
-    """Loans of a database that is not in use yet."""
-
-    def reserve(self, seq: int, *, unsent_only: bool) -> bool:
-        return True
 
 
 class _Salvage(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,20 +109,6 @@ def find_damage(folder: Path) -> str | None:
     finally:
         connection.close()
     return None
-
-
-def is_damage(error: sqlite3.Error) -> bool:
-    """Whether SQLite says that the file is not what it wrote; a full disk or a lock is not that.
-
-    SQLITE_ERROR is what a table or column that is not there gives.
-    """
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in (
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_ERROR,
-        sqlite3.SQLITE_MISMATCH,
-    )
 
 
 def replace_damaged_database(
@@ -252,7 +233,7 @@ def _build_new(folder: Path, messages: Iterable[OutboxRow], *, centre_known: boo
             epoch=str(uuid.uuid4()), last_seq=0, session=0, centre_known=centre_known, lost=0
         )
         schema.create_tables(connection, state)
-        store = Store(connection, NO_LIMIT, _NoneInFlight())
+        store = Store(connection, NO_LIMIT, InFlightMessages())
         store.begin()
         for message in messages:
             store.add(message)
@@ -260,21 +241,12 @@ def _build_new(folder: Path, messages: Iterable[OutboxRow], *, centre_known: boo
     finally:
         # Closing the last connection writes the WAL back into the database and syncs it.
         connection.close()
-    _fsync_dir(building)
+    fsync_dir(building)
     building.rename(folder / "new")
-    _fsync_dir(folder)
+    fsync_dir(folder)
 
 
 def _activate_new(folder: Path) -> None:
     """`new` becomes `current`, which is not there."""
     (folder / "new").rename(folder / "current")
-    _fsync_dir(folder)
-
-
-def _fsync_dir(folder: Path) -> None:
-    """Make renames within a folder durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    fsync_dir(folder)

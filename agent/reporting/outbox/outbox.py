@@ -6,7 +6,6 @@
 
 import logging
 import sqlite3
-import sys
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
@@ -31,7 +30,6 @@ log = logging.getLogger(__name__)
 SESSION_TIMEOUT_S = 5.0
 READ_FAULT_CLEAR_NS = 30 * 1_000_000_000
 """So long after the last question that the database did not answer, its fault goes."""
-NO_LIMIT = sys.maxsize
 T = TypeVar("T")
 
 
@@ -154,7 +152,7 @@ class Outbox:
 
         return self._writer.submit(add, is_urgent=is_urgent)
 
-    def fetch(self, limit: int, limit_bytes: int = NO_LIMIT) -> list[OutboxRow]:
+    def fetch(self, limit: int, limit_bytes: int = files.NO_LIMIT) -> list[OutboxRow]:
         """Messages to send now, at most `limit`, each of them once until `take_back`. With the
         first that brings them to `limit_bytes` they end. An empty list where the database cannot be
         read now, which is a fault.

@@ -2,11 +2,11 @@
 
 import sqlite3
 from collections import Counter
-from typing import Protocol
 
 import msgspec
 
 from agent.reporting.outbox import schema
+from agent.reporting.outbox.in_flight import InFlightMessages
 from agent.reporting.outbox.schema import (
     INSERT_MESSAGE,
     OutboxRow,
@@ -17,19 +17,9 @@ from agent.reporting.outbox.schema import (
 from agent.reporting.payloads import LostMessages, OutboxMessageType, SeqRange
 from agent.reporting.topics import Priority
 
-SHED_ORDER = (Priority.SNAPSHOT, Priority.HEALTH, Priority.TRAFFIC_COUNTS)
+SHED_ORDER = (Priority.SNAPSHOT, Priority.TRAFFIC_COUNTS)
 """In the order in which they go. Receipts never go, because they name what went."""
 MAX_RANGES_PER_RECEIPT = 500
-
-
-class MessageReservations(Protocol):
-    """Which messages somebody is sending. Asked before a message is taken away or changed."""
-
-    def reserve(self, seq: int, *, unsent_only: bool) -> bool:
-        """Whether this transaction may take the message, which then is not lent until it ends.
-        With `unsent`, only where the message was never lent to anybody.
-        """
-        ...
 
 
 class _StoreCounters(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,11 +40,11 @@ class Store:
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, max_bytes: int, reservations: MessageReservations
+        self, connection: sqlite3.Connection, max_bytes: int, in_flight: InFlightMessages
     ) -> None:
         self._db = connection
         self._max_bytes = max_bytes
-        self._reservations = reservations
+        self._in_flight = in_flight
         depth, total_bytes = self._fetch_one("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM message")
         shed, refused = self._fetch_one("SELECT (SELECT COUNT(*) FROM shed), COUNT(*) FROM refused")
         self._counters = _StoreCounters(
@@ -109,7 +99,7 @@ class Store:
         """
         row_bytes = row_size_bytes(message.data, message.header)
         replaced_seq = self._counters.newest.get(message.topic) if newest_only else None
-        if replaced_seq is not None and self._reservations.reserve(replaced_seq, unsent_only=True):
+        if replaced_seq is not None and self._in_flight.reserve(replaced_seq, unsent_only=True):
             self._replace_row(message, replaced_seq, row_bytes)
             return replaced_seq
         if not self._free_space(row_bytes, message.priority):
@@ -194,7 +184,7 @@ class Store:
         ):
             if freed_bytes >= wanted_bytes:
                 break
-            if self._reservations.reserve(seq, unsent_only=False):
+            if self._in_flight.reserve(seq, unsent_only=False):
                 victims.append((seq, message_type))
                 freed_bytes += row_bytes
         for seq, message_type in victims:

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from agent.reporting.outbox import files
+from agent.base.sqlite_damage import is_damage
 from agent.reporting.outbox.in_flight import InFlightMessages
 from agent.reporting.outbox.schema import OutboxCorruptError
 from agent.reporting.outbox.store import Store, merge_ranges
@@ -254,7 +254,7 @@ class Writer:
                     damage, acked = None, ()
                 self._write_group(group, acked, is_due=is_due)
             except (sqlite3.Error, OutboxCorruptError) as error:
-                if not isinstance(error, OutboxCorruptError) and not files.is_damage(error):
+                if not isinstance(error, OutboxCorruptError) and not is_damage(error):
                     raise
                 damage = damage or str(error)
                 self._replace_database(damage)

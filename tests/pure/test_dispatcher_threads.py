@@ -8,9 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.base.model import CommandAccepted, CommandDone, CommandProgress
+from agent.base.model import CommandAccepted, CommandDone, CommandProgress, IncomingCommand
 from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
-from agent.commands.dispatcher import IncomingCommand
 from agent.commands.requester import CommandRejected
 from agent.runtime.stage import StageThread
 from tests.pure.command_rig import (
@@ -106,6 +105,31 @@ def test_a_repeat_of_what_runs_is_accepted_and_gets_the_end(
     assert [type(reply) for reply in other] == [CommandAccepted, CommandDone]
     assert len(slow_rig.replies) == 1
     assert len(slow.progress_sinks) == 1
+
+
+class Idempotent(Slow):
+    """The same, for a command that may be done twice."""
+
+    def is_idempotent(self, args: Slow.Args) -> bool:
+        return True
+
+
+@pytest.mark.raises_fault("CTL-01")
+def test_another_command_with_the_id_of_one_that_runs_is_refused_though_the_store_is_away(
+    make_rig: MakeRig,
+) -> None:
+    slow = Idempotent()
+    rig = make_rig(slow)
+    rig.run_command({}, verb="slow")
+    rig.idempotency_store.close()
+    away = rig.folder.with_name("away")
+    rig.folder.rename(away)
+    code, message = rejection_of(rig.run_command({"what": "else"}, verb="slow"))
+    assert (code, "an id of its own" in message) == ("malformed", True)
+    slow.progress_sinks[0].finish(lambda: Slow.Result(done="all"))
+    rig.run_once()
+    assert decode_result(rig.replies[-1]) == {"done": "all"}
+    away.rename(rig.folder)
 
 
 def test_what_does_not_end_in_time_has_failed_and_its_end_comes_to_nothing(

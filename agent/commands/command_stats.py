@@ -1,4 +1,4 @@
-"""What became of commands: one line in the journal for each, and counts for health."""
+"""Counts of commands for health, and one line in the journal for each."""
 
 import logging
 import threading
@@ -12,9 +12,9 @@ log = logging.getLogger(__name__)
 
 
 class CommandStats:
-    """Counts since the agent began. Any thread may call.
+    """Counts since the agent started. Thread-safe.
 
-    What somebody else wrote stands in the journal as `repr` gives it: in one line, whatever it is.
+    Text of a requester is logged by its `repr`, so that it stays on one line.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class CommandStats:
     def count_reply(
         self, command: ValidCommand, description: str, via: str, reply: FinalReply, age_ms: float
     ) -> None:
-        """A command has its last reply, `age_ms` after it came in."""
+        """Count a command's last reply, `age_ms` after the command came in."""
         is_refused = isinstance(reply, CommandRefused)
         with self._lock:
             self._refused_count += is_refused
@@ -45,7 +45,7 @@ class CommandStats:
         )
 
     def count_malformed(self, via: str, refusal: CommandRefused) -> None:
-        """A command could not be understood."""
+        """Count a command that could not be parsed."""
         with self._lock:
             self._refused_count += 1
         log.warning(
@@ -53,13 +53,13 @@ class CommandStats:
         )
 
     def count_dropped(self, description: str) -> None:
-        """A command, or news of one, is lost: there was no room."""
+        """Count a command, or its progress, that a full queue has dropped."""
         with self._lock:
             self._dropped_count += 1
-        log.error("a command, or news of one, is dropped: %s", description)
+        log.error("a command or its progress is dropped: %s", description)
 
     def health(self, *, waiting: int, running: int) -> CommandHealth:
-        """All of it."""
+        """Return the counts, with what the dispatcher has now."""
         with self._lock:
             return CommandHealth(
                 waiting=waiting,

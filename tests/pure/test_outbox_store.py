@@ -20,7 +20,6 @@ TYPES: dict[Priority, OutboxMessageType] = {
     Priority.EVENT: "event",
     Priority.RECEIPT: "receipt",
     Priority.TRAFFIC_COUNTS: "flow",
-    Priority.HEALTH: "health",
     Priority.SNAPSHOT: "snapshot",
 }
 CAP = 10 * ROW_OVERHEAD_BYTES
@@ -76,7 +75,7 @@ class OutboxModel(RuleBasedStateMachine):
     def expect(self, new: OutboxRow) -> int | None:
         """What the drop rule, written as a person would say it, does with a new message."""
         wanted = self.size() + ROW_OVERHEAD_BYTES + len(new.data) - CAP
-        for priority in (Priority.SNAPSHOT, Priority.HEALTH, Priority.TRAFFIC_COUNTS):
+        for priority in (Priority.SNAPSHOT, Priority.TRAFFIC_COUNTS):
             for seq in sorted(self.waiting):
                 if wanted <= 0 or priority < new.priority:
                     break
@@ -92,7 +91,7 @@ class OutboxModel(RuleBasedStateMachine):
         self.waiting[self.last_seq] = msgspec.structs.replace(new, seq=self.last_seq)
         return self.last_seq
 
-    @rule(priority=st.sampled_from(list(Priority)), length=st.integers(0, 1500))
+    @rule(priority=st.sampled_from(list(TYPES)), length=st.integers(0, 1500))
     def put(self, priority: Priority, length: int) -> None:
         new = message(priority, bytes(length))
         self.store.begin()
@@ -176,9 +175,9 @@ def test_a_newer_report_takes_the_place_of_one_that_was_never_lent() -> None:
     book = InFlightMessages()
     connection, store = new_store(CAP, book)
     store.begin()
-    first = store.add(message(Priority.HEALTH, b"old"), newest_only=True)
+    first = store.add(message(Priority.TRAFFIC_COUNTS, b"old"), newest_only=True)
     event = store.add(message(Priority.EVENT))
-    assert store.add(message(Priority.HEALTH, b"newer"), newest_only=True) == first
+    assert store.add(message(Priority.TRAFFIC_COUNTS, b"newer"), newest_only=True) == first
     store.commit()
     book.release_reservations()
     rows = [schema.decode_row(row) for row in connection.execute(schema.SELECT_MESSAGES)]
@@ -191,7 +190,7 @@ def test_a_report_that_was_lent_once_keeps_its_number_for_itself() -> None:
     book = InFlightMessages()
     _, store = new_store(CAP, book)
     store.begin()
-    first = store.add(message(Priority.HEALTH, b"old"), newest_only=True)
+    first = store.add(message(Priority.TRAFFIC_COUNTS, b"old"), newest_only=True)
     store.commit()
     book.release_reservations()
     assert first is not None
@@ -199,7 +198,7 @@ def test_a_report_that_was_lent_once_keeps_its_number_for_itself() -> None:
     book.advance_cursor(first)
     book.requeue_in_flight()
     store.begin()
-    assert store.add(message(Priority.HEALTH, b"new"), newest_only=True) == first + 1
+    assert store.add(message(Priority.TRAFFIC_COUNTS, b"new"), newest_only=True) == first + 1
     store.close()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.base.model import CommandRefused
-from agent.commands import idempotency_store as ledger_module
+from agent.commands import idempotency_store as store_module
 from agent.commands.dispatcher import MAX_QUEUED_COMMANDS, MAX_QUEUED_TASKS
 from agent.gpio.gpio_command import GpioCommandHandler
 from drivers.errors import DriverError
@@ -142,7 +142,7 @@ def test_what_must_not_be_done_twice_is_written_before_it_is_done(
     for _ in range(2):
         kind, why = rejection_of(again.run_command(PRESET_SET_ARGS))
         assert kind == "failed"
-        assert "whether it was done is not known" in why
+        assert "not known whether it was done" in why
     assert again.head.calls == []
     assert decode_result(again.run_command(PRESET_SET_ARGS, "another"))["lease"]
 
@@ -213,7 +213,7 @@ def test_without_a_ledger_a_stop_and_a_move_pass_and_what_must_not_be_repeated_d
     assert decode_result(rig.run_command({"do": "status", "head": "mast"}, "two"))["heads"]
     kind, why = rejection_of(rig.run_command(PRESET_SET_ARGS, "three"))
     assert kind == "failed"
-    assert "cannot be written down" in why
+    assert "cannot be stored" in why
     assert rig.head.calls == ["PtzMoveArgs"]
     # What memory holds is not repeated all the same.
     assert decode_result(rig.run_command(MOVE_ARGS))
@@ -230,7 +230,7 @@ def test_a_disk_that_takes_again_is_found_without_a_command(rig: CommandRig) -> 
     disk.mend()
     rig.idempotency_store.probe_after_failure()
     assert rig.active_faults() == ["CTL-01"], "it is not tried at each turn"
-    rig.clock.advance_s(ledger_module.PROBE_INTERVAL_S)
+    rig.clock.advance_s(store_module.PROBE_INTERVAL_S)
     rig.idempotency_store.probe_after_failure()
     assert rig.active_faults() == []
 
@@ -248,11 +248,32 @@ def test_a_damaged_ledger_is_set_aside_and_commands_go_on(
     assert (rig.folder / "commands.db.damaged").read_bytes().startswith(b"rubbish")
 
 
+@pytest.mark.raises_fault("CTL-01")
+def test_a_store_whose_index_is_damaged_is_set_aside_too(
+    rig: CommandRig, make_rig: MakeRig
+) -> None:
+    rig.run_command(MOVE_ARGS)
+    rig.dispatcher.close()
+    # SQLite answers with an extended code, SQLITE_CORRUPT_INDEX: the index names rows that are gone.
+    with sqlite3.connect(rig.folder / "commands.db") as db:
+        db.execute("CREATE TABLE empty AS SELECT * FROM command WHERE 0")
+        db.execute("PRAGMA writable_schema = ON")
+        db.execute(
+            "UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema "
+            "WHERE name = 'empty') WHERE name = 'command'"
+        )
+    db.close()
+    again = make_rig()
+    assert rejection_of(again.run_command(PRESET_SET_ARGS))[0] == "failed"
+    assert decode_result(again.run_command(PRESET_SET_ARGS))["lease"]
+    assert (rig.folder / "commands.db.damaged").exists()
+
+
 def test_the_ledger_is_bounded_by_count_and_forgets_the_soonest_expired_first(
     rig: CommandRig, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_module, "MAX_RECORDS_PER_KIND", 5)
-    monkeypatch.setattr(ledger_module, "MAX_CACHED_REPLIES", 1)
+    monkeypatch.setattr(store_module, "MAX_RECORDS_PER_KIND", 5)
+    monkeypatch.setattr(store_module, "MAX_CACHED_REPLIES", 1)
     for number in range(8):
         assert decode_result(rig.run_command(MOVE_ARGS, f"m{number}"))
     for number in range(5):
@@ -268,7 +289,9 @@ def test_the_ledger_is_bounded_by_count_and_forgets_the_soonest_expired_first(
         rig.run_command(PRESET_SET_ARGS, "one-more", expires="2026-11-25T00:30:00Z")
     )
     with sqlite3.connect(rig.folder / "commands.db") as db:
-        rows = db.execute("SELECT once, COUNT(*) FROM command GROUP BY once").fetchall()
+        rows = db.execute(
+            "SELECT at_most_once, COUNT(*) FROM command GROUP BY at_most_once"
+        ).fetchall()
     db.close()
     assert rows == [(0, 5), (1, 5)]
 
