@@ -252,20 +252,22 @@ def test_a_damaged_ledger_is_set_aside_and_commands_go_on(
 def test_a_store_whose_index_is_damaged_is_set_aside_too(
     rig: CommandRig, make_rig: MakeRig
 ) -> None:
-    rig.run_command(MOVE_ARGS)
+    rig.run_command(MOVE_ARGS, "old")
     rig.dispatcher.close()
-    # SQLite answers with an extended code, SQLITE_CORRUPT_INDEX: the index names rows that are gone.
+    # To delete a row that an index does not have is SQLITE_CORRUPT_INDEX, an extended code.
     with sqlite3.connect(rig.folder / "commands.db") as db:
-        db.execute("CREATE TABLE empty AS SELECT * FROM command WHERE 0")
+        db.execute("CREATE TABLE empty (a, b)")
+        db.execute("CREATE INDEX empty_index ON empty (a, b)")
         db.execute("PRAGMA writable_schema = ON")
         db.execute(
             "UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema "
-            "WHERE name = 'empty') WHERE name = 'command'"
+            "WHERE name = 'empty_index') WHERE name = 'command_by_expiry'"
         )
     db.close()
-    again = make_rig()
-    assert rejection_of(again.run_command(PRESET_SET_ARGS))[0] == "failed"
-    assert decode_result(again.run_command(PRESET_SET_ARGS))["lease"]
+    rig.clock.advance_s(25 * 3600)
+    again, later = make_rig(), "2026-11-26T01:00:30Z"
+    assert rejection_of(again.run_command(PRESET_SET_ARGS, expires=later))[0] == "failed"
+    assert decode_result(again.run_command(PRESET_SET_ARGS, expires=later))["lease"]
     assert (rig.folder / "commands.db.damaged").exists()
 
 

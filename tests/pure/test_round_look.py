@@ -218,7 +218,7 @@ def test_nothing_is_shown_where_the_view_cannot_be_written_down(mast: Mast) -> N
     mast.shelf.broken = True
     kind, why = refusal(mast.result)
     assert kind == "failed"
-    assert "cannot be stored" in why
+    assert "cannot be written down" in why
     assert mast.shelf.pictures == []
 
 
