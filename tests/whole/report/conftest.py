@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent.app.event_types import EVENT_TYPES
 from agent.base.clock import Clock, SystemClock
 from agent.base.model import Event
 from agent.base.uuid7 import uuid7_factory
@@ -48,9 +49,8 @@ def make_event(number: int, kind: str = "line") -> OutgoingMessage:
         begin_ns=now_ns,
         track=number,
     )
-    return topics.build_event_message(
-        topics.build_event_data(event_struct, begin=CLOCK.utc(now_ns))
-    )
+    data = topics.build_event_data(event_struct, begin=CLOCK.utc(now_ns))
+    return topics.build_event_message(data, is_emergency=EVENT_TYPES[kind].severity == "alarm")
 
 
 def event_number(data: bytes, *field_path: str) -> int:
