@@ -53,7 +53,7 @@ class _Caption(msgspec.Struct, frozen=True):
 
 
 class Annotator:
-    """Draws on the frames of one camera, in their order."""
+    """Draws on the frames of one camera, which must come in order."""
 
     def __init__(self, scene: Scene, title: str) -> None:
         self._scene = scene
@@ -69,7 +69,7 @@ class Annotator:
         self._open_alarms: dict[str, Event] = {}
 
     def add_event(self, event: Event) -> None:
-        """Take an event, to be told on the frames from now on."""
+        """Show an event on the frames from now on."""
         severity = EVENT_TYPES[event.kind].severity
         if severity == "alarm":
             if event.phase == "end":
@@ -81,7 +81,7 @@ class Annotator:
             self._captions.append(_Caption(event.t_ns, caption_text(event), colour))
 
     def draw(self, frame: Frame, result: FrameResult, size_px: Pixel) -> Rgb:
-        """The frame in colour, `size_px` wide and high, with everything on it."""
+        """Return the frame in colour at `size_px`, with the overlay."""
         self._update_counts(result)
         canvas = image.crop_rgb(frame, image.full_region(frame), size_px)
         unit_px = max(1, round(size_px[1] / 360))
@@ -121,7 +121,7 @@ class Annotator:
         corners = _pixels(zone.polygon, size_px)
         drawing.blend_polygon(canvas, corners, colour, 0.3 if has_alarm else 0.14)
         drawing.draw_outline(canvas, corners, colour, unit_px, closed=True)
-        # In the zone's near part, where it is widest and the fewest road users are.
+        # Near the lower edge of the zone, where it is widest and few road users are.
         nearest = sorted(corners, key=lambda corner: -corner[1])[:2]
         size = 7 * unit_px
         x = (
@@ -146,7 +146,7 @@ class Annotator:
         length = max(1.0, math.hypot(end[0] - start[0], end[1] - start[1]))
         dx, dy = (end[0] - start[0]) / length, (end[1] - start[1]) / length
         size = 7 * unit_px
-        # Near the end that is lower on the picture: there the plates hide the fewest people.
+        # Near the lower end: there the labels hide the fewest people.
         fraction = 0.1 if start[1] >= end[1] else 0.9
         anchor = (start[0] + dx * length * fraction, start[1] + dy * length * fraction)
         for direction, x, y in ((line.forward_name, -dy, dx), (line.backward_name, dy, -dx)):
@@ -243,7 +243,7 @@ class Annotator:
 
 
 def caption_text(event: Event) -> str:
-    """An event in a few words."""
+    """Return an event as a short caption."""
     parts = [
         f"{event.t_ns / 1e9:.1f} s",
         _PHASE_PREFIXES[event.phase] + event.kind.replace("_", " "),

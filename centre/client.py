@@ -1,4 +1,4 @@
-"""The other end: hears what boxes say, and may act as the centre that acknowledges."""
+"""MQTT client of the centre: receives messages of boxes, and can store and acknowledge them."""
 
 import logging
 import random
@@ -36,9 +36,10 @@ _LISTENING_STATE = msgspec.json.encode(CentreState(state="listening"))
 
 
 class ReceivedMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A message as it came. `message` is None where it is not a box's, or `problem` says why it
-    is not what the contract says; `envelope` may be readable even then. `received` is RFC 3339,
-    by the clock of this machine.
+    """A received message, decoded as far as possible.
+
+    `message` is None if the topic is not a box's, or if the payload violates the contract: `problem`
+    says how, and `envelope` may be readable even then. `received` is RFC 3339, by this machine's clock.
     """
 
     topic: str
@@ -52,7 +53,7 @@ class ReceivedMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def decode_received(event: ReceivedPublish, now: datetime) -> ReceivedMessage:
-    """A message from the broker, decoded where it can be."""
+    """Decode a message as far as possible."""
     topic = topics.parse_up_topic(event.topic)
     envelope: Envelope | None = None
     message: Message | None = None
@@ -77,7 +78,7 @@ def decode_received(event: ReceivedPublish, now: datetime) -> ReceivedMessage:
 
 
 def to_json_line(item: ReceivedMessage) -> bytes:
-    """One message as a line of JSON, without the line's end. A picture is its size and hash."""
+    """Encode a message as JSON without a newline; binary payloads as size and hash."""
     fields: dict[str, object] = {
         "topic": item.topic,
         "retained": item.retained,
@@ -101,12 +102,11 @@ def to_json_line(item: ReceivedMessage) -> bytes:
 
 
 class CentreClient:
-    """Subscribes to what boxes say and hands each message to `on_heard`, in its own thread, which
-    is the one that calls `run_once` (it is a stage). Connects again where the broker goes.
+    """A stage that subscribes to one box or all, and calls `on_message` for each message.
 
-    With a `store` it acts as the centre: it says so on the retained topic, with a will, keeps
-    each message on the disk, and then acknowledges. `box` narrows it to one box. `on_state` is
-    told whether it is connected, and why not.
+    With a `store` it acts as the centre: it publishes its state (retained, with a will), stores each
+    message and then acknowledges it. It reconnects if the connection is lost.
+    `on_connection_change` is called with None once it is subscribed, else with the error.
     """
 
     name = "watch"
@@ -139,10 +139,10 @@ class CentreClient:
         self._max_in_flight = MAX_IN_FLIGHT
         self._to_ack: dict[BoxEpoch, None] = {}
         self.online = threading.Event()
-        """Set while it is subscribed."""
+        """Set as long as it is subscribed."""
 
     def run_once(self, stopping: threading.Event) -> None:
-        """Connect, or hear what comes within TURN_S seconds. Raises what `on_heard` raises."""
+        """Connect, or receive messages for `POLL_S` seconds. Raises: what `on_message` raises."""
         if self._transport is None:
             wait_s = self._retry_s - self._now_s()
             if wait_s > 0:
@@ -158,7 +158,7 @@ class CentreClient:
             raise
 
     def close(self) -> None:
-        """Say that the centre is away, where this was one, and disconnect."""
+        """Disconnect. A centre publishes first that it is away."""
         transport, self._transport = self._transport, None
         if transport is None:
             return
@@ -168,7 +168,7 @@ class CentreClient:
                 transport.poll(POLL_S)
             transport.close()
         except MqttConnectionError as error:
-            log.info("the broker went first: %s", error)
+            log.info("the broker closed the connection first: %s", error)
             transport.abort()
         self.online.clear()
 
@@ -201,7 +201,7 @@ class CentreClient:
             case Suback():
                 if event.failure_reason is not None:
                     raise MqttConnectionError(
-                        "refused", f"the broker refuses to let us hear: {event.failure_reason}"
+                        "refused", f"the broker refuses the subscription: {event.failure_reason}"
                     )
                 if self._store is not None:
                     transport.publish(topics.CENTRE_STATE_TOPIC, _LISTENING_STATE, retained=True)
@@ -217,7 +217,7 @@ class CentreClient:
                     arrivals.append(_to_stored_arrival(item, item.envelope))
 
     def _acknowledge(self, transport: PahoTransport, store: CentreStore) -> None:
-        """As many as the broker takes now; the rest after its answers."""
+        """Publish acknowledgements, at most as many as the broker accepts in flight."""
         while self._to_ack and self._in_flight < self._max_in_flight:
             key = next(iter(self._to_ack))
             del self._to_ack[key]
@@ -240,14 +240,14 @@ class CentreClient:
 
 
 def _to_stored_arrival(item: ReceivedMessage, envelope: Envelope) -> StoredArrival:
-    header = None
+    properties_json = None
     if item.properties:
-        header = msgspec.json.encode(dict(item.properties)).decode()
+        properties_json = msgspec.json.encode(dict(item.properties)).decode()
     return StoredArrival(
         topic=item.topic,
         received=item.received,
         envelope=envelope,
         message=item.message,
         payload=item.payload,
-        header=header,
+        properties_json=properties_json,
     )

@@ -1,9 +1,9 @@
-"""The centre's side of the contract: what is new, what is a repeat, what may be acknowledged. Pure.
+"""Deduplication and acknowledgement of sequence numbers at the centre. Pure.
 
-For each box and epoch the numbers run from 1. A number is *seen* when its message has come, and
-*settled* when it is seen, or named in a receipt for lost messages, or below the floor that a
-birth tells. Repeats are dropped by what was seen; acknowledged is what is settled: a message that
-the floor covers may still come late, and is then new.
+In each box and epoch the numbers start at 1. A number is *received* when its message has been stored.
+It is *ackable* if it is received, named in a receipt for lost messages, or not above the floor in a
+birth message. Repeats are recognised by received numbers, because a message below the floor may still
+arrive late, and is new then.
 """
 
 from bisect import bisect_left, bisect_right
@@ -15,7 +15,7 @@ MAX_ACK_RANGES = 64
 
 
 class SeqSet:
-    """A set of numbers, kept as ranges that do not touch, in order."""
+    """A set of numbers, stored as disjoint ranges in order."""
 
     def __init__(self) -> None:
         self._firsts: list[int] = []
@@ -29,7 +29,7 @@ class SeqSet:
         return (SeqRange(*ends) for ends in zip(self._firsts, self._lasts, strict=True))
 
     def add(self, first: int, last: int) -> None:
-        """Put the numbers from `first` to `last` in; nothing where `last` is before `first`."""
+        """Add the numbers from `first` to `last`, none if `last` is less than `first`."""
         if last < first:
             return
         begin = bisect_left(self._lasts, first - 1)
@@ -41,11 +41,11 @@ class SeqSet:
         self._lasts[begin:end] = [last]
 
     def contiguous_end(self) -> int:
-        """The last number up to which all are in, counted from 1; 0 where 1 is not."""
+        """Return the end of the range that starts at 1, or 0 if 1 is missing."""
         return self._lasts[0] if self._firsts and self._firsts[0] <= 1 else 0
 
     def ranges_above(self, seq: int) -> tuple[SeqRange, ...]:
-        """The ranges that begin above a number, in order."""
+        """Return the ranges that start above a number, in order."""
         index = bisect_right(self._firsts, seq)
         return tuple(
             SeqRange(*ends) for ends in zip(self._firsts[index:], self._lasts[index:], strict=True)
@@ -53,7 +53,7 @@ class SeqSet:
 
 
 class Deduplicator:
-    """One box under one epoch."""
+    """Sequence numbers of one box and epoch."""
 
     def __init__(self, epoch: str) -> None:
         self._epoch = epoch
@@ -61,7 +61,7 @@ class Deduplicator:
         self._ackable = SeqSet()
 
     def add(self, seq: int) -> bool:
-        """A message has been stored. Whether it was new."""
+        """Note a stored message. Return False if it is a repeat."""
         if seq in self.received:
             return False
         self.received.add(seq, seq)
@@ -69,16 +69,16 @@ class Deduplicator:
         return True
 
     def mark_lost(self, ranges: tuple[SeqRange, ...]) -> None:
-        """A receipt names numbers that are lost."""
+        """Note numbers that a receipt names as lost."""
         for span in ranges:
             self._ackable.add(span.first, span.last)
 
     def set_floor(self, upto: int) -> None:
-        """A birth tells that no number up to this one will be sent any more."""
+        """Note from a birth message that no number up to `upto` will be sent any more."""
         self._ackable.add(1, upto)
 
     def missing_ranges(self) -> tuple[SeqRange, ...]:
-        """The numbers that are still to come, below the highest that is settled."""
+        """Return the numbers that are missing below the highest ackable one."""
         spans = list(self._ackable)
         first, missing = 1, []
         for span in spans:
@@ -88,7 +88,7 @@ class Deduplicator:
         return tuple(missing)
 
     def build_ack(self) -> Ack:
-        """What to tell the box."""
+        """Return the acknowledgement for the box."""
         upto = self._ackable.contiguous_end()
         also = self._ackable.ranges_above(upto)[-MAX_ACK_RANGES:]
         return Ack(epoch=self._epoch, upto=upto, also=also)

@@ -1,4 +1,4 @@
-"""Drawing on a colour picture: text, plates, outlines, see-through areas. Sizes are in pixels."""
+"""Drawing on an RGB image: text, labels, outlines, translucent areas. Sizes are in pixels."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -24,13 +24,13 @@ _SUBPIXEL_BITS = 3
 
 @cache
 def _font() -> Any:
-    """OpenCV's own sans serif; its files come with the library."""
+    """Return OpenCV's built-in sans serif font."""
     return cv2.FontFace("sans")
 
 
 @cache
 def text_width_px(text: str, size: int, *, bold: bool = False) -> int:
-    """How wide a text will be."""
+    """Return the width of a text."""
     weight = _BOLD_WEIGHT if bold else _REGULAR_WEIGHT
     x, _, width, _ = cv2.getTextSize((1 << 14, 1 << 10), text, (0, 100), _font(), size, weight)
     return int(x + width)
@@ -45,7 +45,7 @@ def draw_text(
     *,
     bold: bool = False,
 ) -> None:
-    """Text from its baseline's left end, with a soft shadow unless it is dark itself."""
+    """Draw text from the left end of its baseline; bright text gets a shadow."""
     weight = _BOLD_WEIGHT if bold else _REGULAR_WEIGHT
     if sum(colour) > 3 * 128:
         cv2.putText(
@@ -63,7 +63,7 @@ def draw_text(
 def blend_rectangle(
     canvas: Rgb, left: int, top: int, right: int, bottom: int, colour: Colour, opacity: float
 ) -> None:
-    """Lay a see-through rectangle over the canvas; what lies outside of it is cut off."""
+    """Blend a rectangle over the canvas, clipped to it."""
     height, width = canvas.shape[:2]
     area = canvas[max(0, top) : min(height, bottom), max(0, left) : min(width, right)]
     if area.size:
@@ -72,12 +72,12 @@ def blend_rectangle(
 
 
 def label_size(text: str, size: int) -> Pixel:
-    """How wide and high a plate with a text will be."""
+    """Return the width and height of a label."""
     return text_width_px(text, size, bold=True) + size * 3 // 4, size * 3 // 2
 
 
 def draw_label(canvas: Rgb, text: str, bottom_left: Pixel, size: int, colour: Colour) -> None:
-    """Dark text on a plate; `at` is the plate's bottom left corner, moved to be in sight."""
+    """Draw dark text on a coloured label, moved so that it is inside the canvas."""
     height, width = canvas.shape[:2]
     label_width, label_height = label_size(text, size)
     left = max(0, min(bottom_left[0], width - label_width))
@@ -88,7 +88,7 @@ def draw_label(canvas: Rgb, text: str, bottom_left: Pixel, size: int, colour: Co
 
 
 def blend_polygon(canvas: Rgb, corners: Sequence[Pixel], colour: Colour, opacity: float) -> None:
-    """Lay a see-through polygon over the canvas."""
+    """Blend a polygon over the canvas."""
     points = np.array(corners, np.int32)
     x, y, width, height = cv2.boundingRect(points)
     area = canvas[max(0, y) : y + height, max(0, x) : x + width]
@@ -108,7 +108,7 @@ def draw_outline(
     *,
     closed: bool,
 ) -> None:
-    """A smooth line through points, with a dark rim that keeps it visible on snow."""
+    """Draw a line with a dark rim, which keeps it visible on snow."""
     for line_colour, width in ((NEAR_BLACK, thickness + 2), (colour, thickness)):
         draw_polyline(canvas, corners, line_colour, width, closed=closed)
 
@@ -121,7 +121,7 @@ def draw_polyline(
     *,
     closed: bool = False,
 ) -> None:
-    """A smooth line through points."""
+    """Draw an antialiased line through points."""
     points = np.array(corners, np.float64) * (1 << _SUBPIXEL_BITS)
     polyline = [np.rint(points).astype(np.int32)]
     cv2.polylines(canvas, polyline, closed, colour, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
@@ -130,7 +130,7 @@ def draw_polyline(
 def draw_bounding_box(
     canvas: Rgb, left: int, top: int, right: int, bottom: int, colour: Colour, thickness: int
 ) -> None:
-    """A box: a thin edge, strong at the four corners."""
+    """Draw a bounding box: a thin edge with strong corners."""
     cv2.rectangle(canvas, (left, top), (right, bottom), colour, 1, cv2.LINE_AA)
     arm_px = max(4, min(right - left, bottom - top) // 4)
     for x, step_x in ((left, arm_px), (right, -arm_px)):

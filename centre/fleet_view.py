@@ -1,4 +1,4 @@
-"""What somebody at the other end knows of each box, from the messages so far. Pure."""
+"""State of each box of the fleet, built from its messages. Pure."""
 
 from collections import deque
 
@@ -18,22 +18,22 @@ MAX_EVENTS = 3
 
 
 class BoxView:
-    """One box, as it stands."""
+    """Newest known state of one box."""
 
     def __init__(self, box: str) -> None:
         self.box = box
         self.state = "unknown"
-        """`online`, `lost`, `stopped`, or `unknown` where no birth was heard yet."""
+        """`online`, `lost`, `stopped`, or `unknown` before the first birth message."""
         self.site = ""
         self.since = ""
-        """When the state came about, RFC 3339, by the clock of the box."""
+        """When the state began: RFC 3339, by the clock of the box."""
         self.health: HealthReport | None = None
         self.faults: tuple[Fault, ...] = ()
         self.events: deque[EventData] = deque(maxlen=MAX_EVENTS)
         self._session: tuple[str, int] | None = None
 
     def update(self, message: Message) -> None:
-        """Learn from a message of this box."""
+        """Update the state from a message of this box."""
         match message:
             case StatusMessage():
                 self._update_status(message)
@@ -54,7 +54,7 @@ class BoxView:
                 self.faults = message.data.faults
             case LostStatus():
                 if self._session is not None and session != self._session:
-                    # The will of a connection before the present one: the box is there.
+                    # The will of an earlier connection: the box is online again.
                     return
                 self.state = "lost"
             case StoppedStatus():
@@ -62,7 +62,7 @@ class BoxView:
         self.since = message.time
 
     def _update_event(self, data: EventData) -> None:
-        """A newer revision takes the place of the older one, and never the other way."""
+        """Replace an older revision of the event. A newer one is kept."""
         for index, known in enumerate(self.events):
             if known.event == data.event:
                 if data.rev > known.rev:
@@ -72,15 +72,15 @@ class BoxView:
 
 
 class FleetView:
-    """All boxes that were heard of."""
+    """All boxes that have sent a message."""
 
     def __init__(self) -> None:
         self._views: dict[str, BoxView] = {}
 
     def update(self, message: Message) -> None:
-        """Learn from a message."""
+        """Update the box that sent the message."""
         self._views.setdefault(message.box, BoxView(message.box)).update(message)
 
     def views(self) -> tuple[BoxView, ...]:
-        """The boxes, by name."""
+        """Return the boxes, ordered by id."""
         return tuple(self._views[box] for box in sorted(self._views))

@@ -1,6 +1,6 @@
-"""A clip through the eyes and the judge, in the clip's own time: how a scene is tuned.
+"""Replay of a video through detection and rules, in the video's own time, to tune a scene.
 
-The same code as on a box, without threads and without a clock: two runs give the same bytes.
+It runs the box's own code without threads or a clock, so two runs produce the same bytes.
 """
 
 import math
@@ -38,20 +38,20 @@ from drivers.errors import DriverError
 from drivers.media import Frame
 
 REPLAY_NAME = "replay"
-"""Of the box and of the camera, in what a replay writes."""
+"""Id of the box and name of the camera in the output."""
 
 CLIP_START = datetime(2026, 1, 1, tzinfo=UTC)
-"""When every clip begins: a fixed time, so that two runs give the same."""
+"""Time of the first frame: fixed, so that two runs produce the same output."""
 
 DETECT_FPS = DetectConfig().fps
-"""Frames that are looked at in a second of the clip's time, unless every frame is."""
+"""Frames per second of video that are processed, unless every frame is."""
 
 NS_PER_S = 1_000_000_000
 _READ_TIMEOUT_S = 30.0
 
 
 class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What to replay, and where the results go."""
+    """The video, the scene and the output files."""
 
     clip: Path
     scene: Path
@@ -63,7 +63,7 @@ class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrackRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One road user in one frame, as a line of the tracks file."""
+    """One track in one frame: a line of the tracks file."""
 
     t_s: float
     frame: int
@@ -74,7 +74,7 @@ class TrackRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReplayLineCount(msgspec.Struct, frozen=True, kw_only=True):
-    """Crossings of one line in one direction over the whole clip."""
+    """Crossings of one line in one direction over the whole video."""
 
     line: str
     direction: str
@@ -82,9 +82,7 @@ class ReplayLineCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReplaySummary(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a replay. `events` counts begun ones, by kind; `clip_s` is what was seen of
-    the clip, `took_s` how long that took.
-    """
+    """Results of a replay. `event_counts` counts events, not revisions, by kind."""
 
     frames: int
     inferences: int
@@ -95,11 +93,10 @@ class ReplaySummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def replay(request: ReplayRequest) -> ReplaySummary:
-    """Play a clip and write what came of it.
+    """Play a video and write events, tracks and the annotated video.
 
-    Raises UserError where the scene, the model's name or an output is wrong, or the disk takes no more of
-    it, DriverError where the clip is, and ModelRefused where the model's file is not the one that its
-    card describes.
+    Raises: UserError if scene, model name or an output is wrong or a disk is full; DriverError if the
+    video cannot be read; ModelRefused if the model's file does not match its card.
     """
     _check_outputs(request)
     scene = scenes.load_scene(request.scene)
@@ -132,7 +129,7 @@ def _open_clip(request: ReplayRequest, scene: Scene) -> Camera:
 
 
 class _ReplayRun:
-    """One replay: what is open while it lasts."""
+    """One replay and its open files."""
 
     def __init__(
         self, request: ReplayRequest, scene: Scene, camera: Camera, stack: ExitStack
@@ -157,7 +154,7 @@ class _ReplayRun:
         self._traffic_counts: list[TrafficCounts] = []
 
     def run(self, pipeline: DetectionPipeline) -> ReplaySummary:
-        """Play the clip to its end."""
+        """Play the video to its end."""
         start_s = time.monotonic()
         frames = inferences = last_ns = 0
         for frame in self._frames():
@@ -220,7 +217,7 @@ class _ReplayRun:
 
 
 class _EventFile:
-    """The events file: each line is a message as it would go over MQTT."""
+    """The events file: each line is a message as it is sent over MQTT."""
 
     def __init__(self, file: "_LineFile", new_id: Callable[[int], str]) -> None:
         self._file = file
@@ -228,7 +225,7 @@ class _EventFile:
         self._seq = 0
 
     def write_event(self, event: Event) -> None:
-        """One revision of an event."""
+        """Write one revision of an event."""
         self._file.write(
             topics.encode_event(
                 event,
@@ -239,7 +236,7 @@ class _EventFile:
         )
 
     def write_traffic(self, traffic: TrafficCounts) -> None:
-        """One minute of traffic."""
+        """Write the traffic counts of one minute."""
         message = topics.build_traffic_counts_message(
             traffic, begin=_utc(traffic.begin_ns), end=_utc(traffic.end_ns)
         )
@@ -274,7 +271,7 @@ def _line_counts(scene: Scene, traffic_counts: list[TrafficCounts]) -> tuple[Rep
 
 
 class _LineFile:
-    """A new file of lines. Raises UserError where it cannot be opened, or the disk takes no more."""
+    """A new text file. Every method raises UserError if opening or writing fails."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -282,7 +279,7 @@ class _LineFile:
             self._file: BinaryIO = path.open("wb")
 
     def __enter__(self) -> Self:
-        """The file itself."""
+        """Return the file."""
         return self
 
     def __exit__(
@@ -291,13 +288,13 @@ class _LineFile:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> Literal[False]:
-        """Write what still waits in memory."""
+        """Close the file, which writes its buffer."""
         with self._as_user_error():
             self._file.close()
         return False
 
     def write(self, line: bytes) -> None:
-        """One line, given without its end."""
+        """Write one line, passed without its newline."""
         with self._as_user_error():
             self._file.write(line + b"\n")
 
@@ -310,7 +307,7 @@ class _LineFile:
 
 
 def _check_outputs(request: ReplayRequest) -> None:
-    """Refuse an output that would be written over what is read, or over another one."""
+    """Raise UserError if an output is also an input or another output."""
     outputs = [
         (option, path)
         for option, path in (
@@ -322,16 +319,16 @@ def _check_outputs(request: ReplayRequest) -> None:
     ]
     for index, (option, path) in enumerate(outputs):
         if any(_is_same_file(path, source) for source in (request.clip, request.scene)):
-            raise UserError(f"output {str(path)!r}: is what is read from; allowed: another file")
+            raise UserError(f"output {str(path)!r}: is an input; allowed: another file")
         for other_option, other in outputs[:index]:
             if _is_same_file(path, other):
                 raise UserError(
-                    f"{option} {str(path)!r}: is written by {other_option}; allowed: another file"
+                    f"{option} {str(path)!r}: is the output of {other_option}; allowed: another file"
                 )
 
 
 def _is_same_file(first: Path, second: Path) -> bool:
-    """Whether both are one file, be it there yet or not. A device such as /dev/null keeps nothing."""
+    """Return whether both paths are one file, existing or not. Devices such as /dev/null are not."""
     if first.exists() and second.exists():
         return first.is_file() and first.samefile(second)
     return first.resolve() == second.resolve()

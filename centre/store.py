@@ -1,4 +1,4 @@
-"""What a centre has received, in a file: committed before it is acknowledged."""
+"""Store of received messages in SQLite, committed before they are acknowledged."""
 
 import sqlite3
 from collections.abc import Iterable
@@ -29,10 +29,10 @@ CREATE TABLE IF NOT EXISTS message (
     topic TEXT NOT NULL,
     received TEXT NOT NULL,
     payload BLOB NOT NULL,
-    header TEXT,
+    properties TEXT,
     PRIMARY KEY (box, epoch, seq)
 );
-CREATE TABLE IF NOT EXISTS floor (
+CREATE TABLE IF NOT EXISTS acked_floor (
     box TEXT NOT NULL, epoch TEXT NOT NULL, upto INTEGER NOT NULL, PRIMARY KEY (box, epoch)
 );
 CREATE TABLE IF NOT EXISTS lost (
@@ -42,8 +42,9 @@ CREATE TABLE IF NOT EXISTS lost (
 
 
 class StoredArrival(msgspec.Struct, frozen=True, kw_only=True):
-    """One message as it came. `header` is the JSON of a picture's user properties; `message` is
-    None where the data is not of this version of the contract.
+    """A received message. `properties_json` holds its MQTT user properties, if it has any.
+
+    `message` is None if the payload does not match this version of the contract.
     """
 
     topic: str
@@ -51,22 +52,22 @@ class StoredArrival(msgspec.Struct, frozen=True, kw_only=True):
     envelope: Envelope
     message: Message | None
     payload: bytes
-    header: str | None
+    properties_json: str | None
 
 
 class BoxEpoch(msgspec.Struct, frozen=True):
-    """Within it, numbers mean something."""
+    """A box and one epoch of its outbox: the scope of sequence numbers."""
 
     box: str
     epoch: str
 
 
 class CentreStore:
-    """The messages that a centre keeps, and its ledgers, which are rebuilt from them."""
+    """The stored messages, and the deduplicators, which are rebuilt from them."""
 
     @classmethod
     def open(cls, file: Path) -> Self:
-        """Open or make the file. Raises UserError where it cannot be used."""
+        """Open or create the file. Raises: UserError if it cannot be used."""
         try:
             connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
             connection.execute("PRAGMA journal_mode = WAL")
@@ -82,17 +83,17 @@ class CentreStore:
         self._load()
 
     def deduplicator(self, key: BoxEpoch) -> Deduplicator:
-        """The ledger of a box and epoch."""
+        """Return the deduplicator of a box and epoch."""
         return self._deduplicators.setdefault(key, Deduplicator(key.epoch))
 
     def commit(self, arrivals: Iterable[StoredArrival]) -> frozenset[BoxEpoch]:
-        """Commit messages, without repeats. Whom to send an acknowledgement to."""
+        """Commit messages without repeats. Return the boxes and epochs to acknowledge."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             to_ack = frozenset(filter(None, map(self._insert, arrivals)))
             self._db.execute("COMMIT")
         except BaseException:
-            # The ledgers know of messages that the disk does not.
+            # The deduplicators have counted messages that are not on the disk.
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             self._load()
@@ -100,14 +101,14 @@ class CentreStore:
         return to_ack
 
     def event_payloads(self) -> list[bytes]:
-        """The payload of every event that is kept, in the order of numbers for each box."""
+        """Return the payloads of all stored events, by box, epoch and sequence number."""
         rows = self._db.execute(
             "SELECT payload FROM message WHERE type = 'event' ORDER BY box, epoch, seq"
         )
         return [payload for (payload,) in rows]
 
     def missing_ranges(self) -> dict[BoxEpoch, tuple[SeqRange, ...]]:
-        """The numbers that are still to come, for each box and epoch that has some."""
+        """Return the missing sequence numbers of each box and epoch that has some."""
         return {
             key: missing
             for key, deduplicator in self._deduplicators.items()
@@ -115,14 +116,14 @@ class CentreStore:
         }
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._db.close()
 
     def _load(self) -> None:
         self._deduplicators.clear()
         for box, epoch, seq in self._db.execute("SELECT box, epoch, seq FROM message"):
             self.deduplicator(BoxEpoch(box, epoch)).add(seq)
-        for box, epoch, upto in self._db.execute("SELECT box, epoch, upto FROM floor"):
+        for box, epoch, upto in self._db.execute("SELECT box, epoch, upto FROM acked_floor"):
             self.deduplicator(BoxEpoch(box, epoch)).set_floor(upto)
         for box, epoch, first, last in self._db.execute("SELECT box, epoch, first, last FROM lost"):
             self.deduplicator(BoxEpoch(box, epoch)).mark_lost((SeqRange(first, last),))
@@ -145,7 +146,7 @@ class CentreStore:
                     arrival.topic,
                     arrival.received,
                     arrival.payload,
-                    arrival.header,
+                    arrival.properties_json,
                 ),
             )
             if isinstance(message, ReceiptMessage) and isinstance(message.data, LostMessages):
@@ -161,12 +162,12 @@ class CentreStore:
             return None
         self.deduplicator(key).set_floor(message.data.acked_upto)
         self._db.execute(
-            "INSERT OR REPLACE INTO floor VALUES (?, ?, ?)",
+            "INSERT OR REPLACE INTO acked_floor VALUES (?, ?, ?)",
             (*key_columns(key), message.data.acked_upto),
         )
         return key
 
 
 def key_columns(key: BoxEpoch) -> tuple[str, str]:
-    """As the values of two columns."""
+    """Return the key as the values of two columns."""
     return key.box, key.epoch

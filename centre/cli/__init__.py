@@ -1,1 +1,1 @@
-"""TODO."""
+"""Commands of the centre, in the same form as those of `agent.cli`."""

@@ -1,4 +1,4 @@
-"""`vigie console-code`: the office's half of a login at a box's console."""
+"""`vigie console-code`: the centre's half of a login at a box's console."""
 
 import argparse
 import os
@@ -13,19 +13,19 @@ def add_parser(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "console-code",
-        help="the answer to a console's challenge, and secrets for it",
-        description="Answers the challenge that a technician reads out: vigie console-code --secret "
+        help="answer the challenge of a box's console, or make a secret",
+        description="Answers the challenge that a technician reads out. Example: vigie console-code --secret "
         "casa-0001.secret casa-0001 amina 7K2M-9QXD",
     )
     group = parser.add_mutually_exclusive_group(required=True)
     group.add_argument("--secret", metavar="FILE", type=Path, help="the box's secret")
-    group.add_argument("--new", metavar="FILE", type=Path, help="make a secret for a box")
-    parser.add_argument("challenge", nargs="*", metavar="WORD", help="BOX NAME XXXX-XXXX")
+    group.add_argument("--new", metavar="FILE", type=Path, help="write a new secret for a box")
+    parser.add_argument("challenge", nargs="*", metavar="CHALLENGE", help="BOX NAME XXXX-XXXX")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the code, or make a secret. Raises UserError."""
+    """Print the code, or write a secret. Raises: UserError."""
     if args.new is not None:
         if args.challenge:
             raise UserError("--new: allowed: without a challenge")
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
             login.write_secret(args.new, os.urandom)
         except OSError as error:
             raise UserError(f"--new {str(args.new)!r}: {error.strerror or error}") from error
-        print(f"{args.new}: a new secret. A copy goes to the box as console.secret, mode 600.")
+        print(f"{args.new}: a new secret. Copy it to the box as console.secret, mode 600.")
         return 0
     challenge = login.parse_challenge(" ".join(args.challenge))
     code = login.compute_code(login.read_secret(args.secret), challenge)

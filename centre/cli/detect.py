@@ -1,4 +1,4 @@
-"""`vigie detect IMAGE...`: what the detector sees in still pictures."""
+"""`vigie detect IMAGE...`: detections in still images."""
 
 import argparse
 import sys
@@ -20,28 +20,28 @@ def add_parser(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "detect",
-        help="say what the detector sees in still pictures",
-        description="Says which road users the detector sees in still pictures.",
+        help="detect road users in still images",
+        description="Lists the road users that the detector finds in still images.",
     )
     parser.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="a JPEG, PNG, ...")
     add_model_argument(parser)
-    parser.add_argument("--json", action="store_true", help="one line of JSON for each picture")
+    parser.add_argument("--json", action="store_true", help="one line of JSON for each image")
     parser.set_defaults(run=run)
 
 
 def add_model_argument(parser: argparse.ArgumentParser) -> None:
-    """Add `--model`."""
+    """Add the option `--model`."""
     known = ", ".join(model_card.list_model_names())
     parser.add_argument(
         "--model",
         metavar="NAME",
         default=DetectConfig().model,
-        help=f"which detector: {known} (default: %(default)s)",
+        help=f"the model: {known} (default: %(default)s)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look at every picture; 1 where one of them could not be read."""
+    """Detect in every image. Return 1 if one of them could not be read."""
     try:
         detector = open_detector(args.model)
     except model_card.ModelRefused as error:

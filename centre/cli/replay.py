@@ -1,4 +1,4 @@
-"""`vigie replay CLIP`: a clip against a scene, as fast as it goes."""
+"""`vigie replay VIDEO`: evaluates a video against a scene, as fast as possible."""
 
 import argparse
 import sys
@@ -14,11 +14,11 @@ def add_parser(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "replay",
-        help="judge a film against a scene, to tune the scene",
-        description="Plays a film through the detection, as fast as it goes and in the film's own "
-        "time. Two runs give the same.",
+        help="evaluate a video against a scene, to tune the scene",
+        description="Plays a video through detection and rules, as fast as possible and in the video's "
+        "own time. Two runs produce the same output.",
     )
-    parser.add_argument("clip", metavar="CLIP", type=Path, help="the film")
+    parser.add_argument("clip", metavar="VIDEO", type=Path, help="the video")
     parser.add_argument(
         "--scene", metavar="SCENE.toml", type=Path, required=True, help="see docs/scene.md"
     )
@@ -27,25 +27,28 @@ def add_parser(commands: Commands) -> None:
         metavar="OUT.jsonl",
         type=Path,
         required=True,
-        help="where the events go: a line for each message that would go over MQTT",
+        help="write the events: a line for each message as it is sent over MQTT",
     )
     parser.add_argument(
-        "--tracks", metavar="OUT.jsonl", type=Path, help="a line for each road user in each frame"
+        "--tracks", metavar="OUT.jsonl", type=Path, help="write a line for each track in each frame"
     )
     parser.add_argument(
-        "--annotate", metavar="OUT.mp4", type=Path, help="the film with everything drawn on it"
+        "--annotate",
+        metavar="OUT.mp4",
+        type=Path,
+        help="write the video with tracks, lines and events drawn on it",
     )
     parser.add_argument(
         "--every-frame",
         action="store_true",
-        help=f"look at every frame (default: {replay.DETECT_FPS:g} a second, as a box does)",
+        help=f"process every frame (default: {replay.DETECT_FPS:g} per second, as a box does)",
     )
     add_model_argument(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Replay, and print what came of it."""
+    """Replay, and print the results."""
     request = replay.ReplayRequest(
         clip=args.clip,
         scene=args.scene,
@@ -68,7 +71,7 @@ def _print_summary(summary: replay.ReplaySummary, request: replay.ReplayRequest)
     speed = summary.played_s / max(summary.elapsed_s, 1e-9)
     print(
         f"{request.clip.name}: {summary.played_s:.1f} s, {summary.frames} frames, "
-        f"{summary.inferences} detector passes, {speed:.1f} times its own pace"
+        f"{summary.inferences} inferences, {speed:.1f} times real time"
     )
     for line in summary.line_counts:
         counts = ", ".join(f"{label} {number}" for label, number in sorted(line.counts.items()))

@@ -1,10 +1,12 @@
-"""`vigie watch --broker URL`: the other end, to look at and to act as the centre."""
+"""`vigie watch --broker URL`: shows the boxes of a broker, and can act as the centre."""
 
 import argparse
 import random
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.live import Live
@@ -26,53 +28,65 @@ REDRAWS_PER_S = 4
 _STATE_STYLES = {"online": "green", "lost": "bold red", "stopped": "yellow", "unknown": "dim"}
 
 
+class WatchOptions(NamedTuple):
+    """The broker, the box or None for all, and the store of a centre."""
+
+    broker: BrokerConfig
+    box: str | None
+    store: CentreStore | None
+
+
 def add_parser(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "watch",
-        help="the other end: what boxes say, live",
-        description="Shows every box that the broker tells of: its state, health, faults and last "
-        "events. Ends with Ctrl-C.",
+        help="show the messages of boxes, live",
+        description="Shows every box at a broker: its state, health, faults and newest events. "
+        "Ctrl-C ends it.",
     )
     parser.add_argument(
         "--broker", metavar="URL", required=True, help="mqtt://HOST[:1883] or mqtts://HOST[:8883]"
     )
-    parser.add_argument("--ca", metavar="FILE", help="who signed the broker's certificate, PEM")
-    parser.add_argument("--certificate", metavar="FILE", help="our own certificate, PEM")
-    parser.add_argument("--key", metavar="FILE", help="its key, PEM")
-    parser.add_argument("--box", metavar="ID", help="this box alone (default: all)")
+    parser.add_argument("--ca", metavar="FILE", help="the CA of the broker's certificate, PEM")
+    parser.add_argument("--certificate", metavar="FILE", help="the client certificate, PEM")
+    parser.add_argument("--key", metavar="FILE", help="the key of the client certificate, PEM")
+    parser.add_argument("--box", metavar="ID", help="only this box (default: all)")
     parser.add_argument("--json", action="store_true", help="a line of JSON for each message")
     parser.add_argument(
-        "--ack", action="store_true", help="act as the centre: keep each message, acknowledge it"
+        "--ack", action="store_true", help="act as the centre: store and acknowledge each message"
     )
     parser.add_argument(
-        "--store", metavar="FILE", type=Path, help="with --ack: where to keep them, SQLite"
+        "--store",
+        metavar="FILE",
+        type=Path,
+        help="with --ack: the file to store messages in, SQLite",
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Watch until interrupted. Raises UserError where what was given cannot work."""
+    """Watch until Ctrl-C. Raises: UserError if an argument is wrong."""
     broker = BrokerConfig(url=args.broker, ca=args.ca, certificate=args.certificate, key=args.key)
     check_broker(broker, "vigie watch")
     if args.ack != (args.store is not None):
         given, missing = ("--ack", "--store FILE") if args.ack else ("--store", "--ack")
-        raise UserError(f"{given} needs {missing}: a centre keeps what it acknowledges")
+        raise UserError(f"{given} needs {missing}: a centre stores what it acknowledges")
     if args.ack and args.box:
-        raise UserError("--ack and --box: a centre hears all boxes")
+        raise UserError("--ack: not with --box; a centre receives all boxes")
     store = CentreStore.open(args.store) if args.store else None
+    options = WatchOptions(broker=broker, box=args.box, store=store)
     try:
         if args.json:
-            _print_json_lines(broker, args.box, store)
+            _print_json_lines(options)
         else:
-            _show_live_table(broker, args.box, store)
+            _show_live_table(options)
     finally:
         if store is not None:
             store.close()
     return 0
 
 
-def _print_json_lines(broker: BrokerConfig, box: str | None, store: CentreStore | None) -> None:
+def _print_json_lines(options: WatchOptions) -> None:
     def print_message(item: ReceivedMessage) -> None:
         sys.stdout.buffer.write(to_json_line(item) + b"\n")
         sys.stdout.buffer.flush()
@@ -81,51 +95,44 @@ def _print_json_lines(broker: BrokerConfig, box: str | None, store: CentreStore 
         if problem:
             print(f"vigie: {problem}", file=sys.stderr)
 
-    clock = SystemClock()
-    client = CentreClient(
-        broker,
-        print_message,
-        random.Random(),  # noqa: S311 (jitter and a client's name, no secret)
-        clock.boottime_ns,
-        box=box,
-        store=store,
-        on_connection_change=print_problem,
-    )
-    _run_until_interrupted(client)
+    _watch(options, print_message, print_problem)
 
 
-def _show_live_table(broker: BrokerConfig, box: str | None, store: CentreStore | None) -> None:
+def _show_live_table(options: WatchOptions) -> None:
     fleet = FleetView()
-    clock = SystemClock()
     state = ["connecting"]
+
+    def render() -> Table:
+        return _render_table(fleet, options.broker.url, state[0])
 
     def on_message(item: ReceivedMessage) -> None:
         if item.message is not None:
             fleet.update(item.message)
-        live.update(_render_table(fleet, broker.url, state[0]))
+        live.update(render())
 
     def on_connection_change(problem: str | None) -> None:
         state[0] = problem or "connected"
-        live.update(_render_table(fleet, broker.url, state[0]))
+        live.update(render())
 
+    with Live(render(), console=Console(), refresh_per_second=REDRAWS_PER_S) as live:
+        _watch(options, on_message, on_connection_change)
+
+
+def _watch(
+    options: WatchOptions,
+    on_message: Callable[[ReceivedMessage], None],
+    on_connection_change: Callable[[str | None], None],
+) -> None:
+    """Run the client until Ctrl-C."""
     client = CentreClient(
-        broker,
+        options.broker,
         on_message,
-        random.Random(),  # noqa: S311 (jitter and a client's name, no secret)
-        clock.boottime_ns,
-        box=box,
-        store=store,
+        random.Random(),  # noqa: S311 - jitter and a client id, no secret
+        SystemClock().boottime_ns,
+        box=options.box,
+        store=options.store,
         on_connection_change=on_connection_change,
     )
-    with Live(
-        _render_table(fleet, broker.url, state[0]),
-        console=Console(),
-        refresh_per_second=REDRAWS_PER_S,
-    ) as live:
-        _run_until_interrupted(client)
-
-
-def _run_until_interrupted(client: CentreClient) -> None:
     stopping = threading.Event()
     try:
         while True:
@@ -153,7 +160,7 @@ def _render_table(fleet: FleetView, url: str, state: str) -> Table:
 
 
 def _text_cell(*lines: str, style: str = "") -> Text:
-    """Lines as they are. What a box says is no markup: one box must not garble what all others say."""
+    """Return lines without markup: text of one box must not garble the rows of the others."""
     return Text("\n".join(escape_unprintable(line) for line in lines), style=style)
 
 
@@ -177,7 +184,7 @@ def _health_lines(report: HealthReport | None) -> list[str]:
 def _outbox_lines(report: HealthReport | None) -> list[str]:
     if report is None:
         return ["?"]
-    lines = [f"{report.outbox.depth} wait"]
+    lines = [f"{report.outbox.depth} queued"]
     return [*lines, f"{report.outbox.lost} lost"] if report.outbox.lost else lines
 
 

@@ -1,1 +1,1 @@
-"""The demo: a street clip, or a head on a pole, through the complete agent, with both ends of the wire on one machine."""
+"""The demo: a video or a pan-tilt head, through the complete agent, with broker and centre."""

@@ -1,8 +1,8 @@
-"""An MQTT 5 broker for as long as the demo runs, on the loopback address alone.
+"""An MQTT 5 broker on the loopback address, as long as the demo runs.
 
-`iotcore` brings rumqttd, which does what the agent asks of a broker: QoS 1 in order, retained
-messages, the will, user properties. It keeps no session across connections, which the agent does
-not rely on. Where the package is not installed, a mosquitto on the machine serves.
+The package `iotcore` contains rumqttd, which has what the agent needs: QoS 1 in order, retained
+messages, the will, user properties. It keeps no sessions, which the agent does not rely on. If the
+package is not installed, the demo runs mosquitto.
 """
 
 import importlib.util
@@ -52,10 +52,10 @@ log_dest none
 
 @contextmanager
 def run_broker(folder: Path) -> Iterator[str]:
-    """Run a broker; gives its address, such as `mqtt://127.0.0.1:40123`.
+    """Run a broker. Yield its URL, such as `mqtt://127.0.0.1:40123`.
 
-    Its configuration is written into `folder`. Raises UserError where there is no broker to run,
-    or it does not come up.
+    Its configuration is written to `folder`. Raises: UserError if no broker is installed, or if it
+    does not start.
     """
     port = find_free_port()
     if importlib.util.find_spec("iotcore") is not None:
@@ -71,7 +71,7 @@ def run_broker(folder: Path) -> Iterator[str]:
 
 
 def find_free_port() -> int:
-    """A port that nobody listens on now."""
+    """Return a TCP port that is free now."""
     with closing(socket.socket()) as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
@@ -113,7 +113,7 @@ def _run_mosquitto(program: str, folder: Path, port: int) -> Iterator[None]:
 
 
 def _wait_until_ready(port: int, process: "subprocess.Popen[bytes]") -> bool:
-    """Wait until the broker takes connections; False where it ended or does not come up."""
+    """Wait until the broker accepts connections. Return False if it ended or on a timeout."""
     tick = threading.Event()
     for _ in range(round(START_TIMEOUT_S / _POLL_S)):
         if process.poll() is not None:

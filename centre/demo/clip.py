@@ -1,7 +1,7 @@
-"""The demo's film: pedestrians of PETS 2009, from Debian's package opencv-doc, kept in a cache.
+"""The demo's default video: pedestrians of PETS 2009, from Debian's package opencv-doc.
 
-Only that one file of the package is kept (98 MB come over the line). It is turned into H.264
-once, as a camera would send it, because its own codec is of 1999 and no recorder's.
+The package (98 MB) is downloaded once, and one file of it is transcoded to H.264 and cached: its own
+codec, of 1999, cannot be recorded.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ PACKAGE = "opencv-doc"
 RECORDABLE_CODECS = ("h264", "hevc")
 
 OnStepProgress = Callable[[str, float], None]
-"""Told what is being done, and how much of it is, 0..1."""
+"""Called with the name of a step and the fraction (0..1) that is done."""
 
 _POLL_S = 0.2
 _STALL_TIMEOUT_S = 30.0
@@ -32,17 +32,17 @@ _CHUNK_BYTES = 1 << 20
 
 
 class ClipUnavailable(Exception):
-    """The film cannot be had here. One line says why."""
+    """The default video cannot be fetched; the message says why."""
 
 
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where the film is kept, by the XDG base directory specification."""
+    """Return the cache folder, by the XDG base directory specification."""
     home = environ.get("XDG_CACHE_HOME", "")
     return (Path(home) if home.startswith("/") else Path.home() / ".cache") / "vigie"
 
 
 def fetch_default_clip(progress: OnStepProgress) -> Path:
-    """The pedestrians, in H.264. Raises NoClip where neither disk nor network has them."""
+    """Return the default video in H.264. Raises: ClipUnavailable if it is in neither disk nor network."""
     cache = cache_folder()
     video = cache / "vtest.mp4"
     if video.is_file():
@@ -62,21 +62,21 @@ def fetch_default_clip(progress: OnStepProgress) -> Path:
 
 
 def read_codec(path: Path) -> str:
-    """The codec of a film. Raises UserError where it is none."""
+    """Return the codec of a video file. Raises: UserError if it is not one."""
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
-                raise UserError(f"film {str(path)!r}: has no picture; expected a video file")
+                raise UserError(f"video {str(path)!r}: has no video stream; allowed: a video file")
             return container.streams.video[0].codec_context.codec.canonical_name
     except (av.FFmpegError, OSError) as error:
-        reason = error.strerror or "not a video that can be read"
-        raise UserError(f"film {str(path)!r}: {reason}") from error
+        reason = error.strerror or "not a readable video"
+        raise UserError(f"video {str(path)!r}: {reason}") from error
 
 
 def transcode_to_h264(source: Path, target: Path, progress: OnStepProgress) -> None:
-    """Encode a film as a camera does: H.264, a keyframe a second, no B-frames.
+    """Encode a video as a camera does: H.264, a keyframe per second, no B-frames.
 
-    Raises UserError where the film cannot be read.
+    Raises: UserError if the video cannot be read.
     """
     options = {"preset": "veryfast", "crf": "21", "bf": "0", "sc_threshold": "0"}
     try:
@@ -85,7 +85,7 @@ def transcode_to_h264(source: Path, target: Path, progress: OnStepProgress) -> N
             rate = video.average_rate or video.guessed_rate or 25
             frames = video.frames or round(float(rate) * (reader.duration or 0) / 1e6)
             out = writer.add_stream("libx264", rate=rate, options=options)
-            # 4:2:0 halves both sides, so they are made even.
+            # 4:2:0 needs even sides.
             out.width, out.height = video.width & ~1, video.height & ~1
             out.pix_fmt = "yuv420p"
             out.codec_context.gop_size = max(1, round(float(rate)))
@@ -94,15 +94,15 @@ def transcode_to_h264(source: Path, target: Path, progress: OnStepProgress) -> N
                 picture.pict_type = av.video.frame.PictureType.NONE
                 writer.mux(out.encode(picture))
                 if index % 20 == 0 and frames:
-                    progress("turning the film into H.264", min(1.0, index / frames))
+                    progress("transcoding the video to H.264", min(1.0, index / frames))
             writer.mux(out.encode(None))
     except av.FFmpegError as error:
-        raise UserError(f"film {str(source)!r}: {error.strerror}") from error
-    progress("turning the film into H.264", 1.0)
+        raise UserError(f"video {str(source)!r}: {error.strerror}") from error
+    progress("transcoding the video to H.264", 1.0)
 
 
 def _is_expected_video(path: Path) -> bool:
-    """Whether a file is the film, byte for byte."""
+    """Return whether a file is the expected video, by its hash."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -110,10 +110,10 @@ def _is_expected_video(path: Path) -> bool:
 
 
 def _download(work_folder: Path, progress: OnStepProgress) -> Path:
-    """The package, by apt, into a folder. Progress is how large the file has grown."""
+    """Download the package with apt; the progress is the size of the file."""
     apt = shutil.which("apt-get")
     if apt is None or shutil.which("dpkg-deb") is None:
-        raise ClipUnavailable("this system has no apt-get")
+        raise ClipUnavailable("apt-get or dpkg-deb is not installed")
     size_bytes = _package_size_bytes()
     command = [apt, "-q", "download", "-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=15"]
     tick = threading.Event()
@@ -131,7 +131,8 @@ def _download(work_folder: Path, progress: OnStepProgress) -> Path:
                 stalled_s = 0.0 if current_bytes > previous_bytes else stalled_s + _POLL_S
                 previous_bytes = current_bytes
                 progress(
-                    f"fetching the Debian package {PACKAGE}", min(1.0, current_bytes / size_bytes)
+                    f"downloading the Debian package {PACKAGE}",
+                    min(1.0, current_bytes / size_bytes),
                 )
         finally:
             process.kill()
@@ -143,7 +144,7 @@ def _download(work_folder: Path, progress: OnStepProgress) -> Path:
 
 
 def _package_size_bytes() -> int:
-    """The package's size as apt's lists have it."""
+    """Return the package's size from apt's lists."""
     fallback_bytes = 98_144_132
     result = subprocess.run(  # noqa: S603 - a fixed command
         ["apt-cache", "show", "--no-all-versions", PACKAGE],  # noqa: S607 - apt's own
@@ -156,7 +157,7 @@ def _package_size_bytes() -> int:
 
 
 def _extract_from_package(package: Path, work_folder: Path) -> Path:
-    """Only the film out of the package, checked."""
+    """Extract the video from the package, and check its hash."""
     target = work_folder / "vtest.avi"
     command = ["dpkg-deb", "--fsys-tarfile", str(package)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:  # noqa: S603 - fixed
@@ -165,13 +166,13 @@ def _extract_from_package(package: Path, work_folder: Path) -> Path:
                 member = next((m for m in tar if m.name.removeprefix("./") == PACKAGE_MEMBER), None)
                 content = tar.extractfile(member) if member else None
                 if content is None:
-                    raise ClipUnavailable(f"{PACKAGE} has no {PACKAGE_MEMBER} in it")
+                    raise ClipUnavailable(f"{PACKAGE} does not contain {PACKAGE_MEMBER}")
                 with target.open("wb") as file:
                     shutil.copyfileobj(content, file, _CHUNK_BYTES)
         except tarfile.TarError as error:
-            raise ClipUnavailable(f"{package.name} is damaged: {error}") from error
+            raise ClipUnavailable(f"{package.name} is corrupt: {error}") from error
         finally:
             process.kill()
     if not _is_expected_video(target):
-        raise ClipUnavailable(f"the film in {package.name} is not the one that is known")
+        raise ClipUnavailable(f"the video in {package.name} is not the expected one")
     return target

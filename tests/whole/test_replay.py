@@ -123,7 +123,7 @@ def test_the_summary_tells_counts_events_and_speed(
     Replayed(tmp_path, clip, "--every-frame")
     said = capsys.readouterr().out
     assert f"{LENGTH_S * FPS} frames" in said
-    assert "detector passes" in said
+    assert "inferences" in said
     assert "line 'street', towards the camera: " in said
     assert "event stopped: 1" in said
     assert str(tmp_path / "events.jsonl") in said
@@ -144,21 +144,21 @@ GOOD = ["{clip}", "--scene", "{scene}", "--events", "{folder}/e.jsonl"]
         ({"{scene}": "{folder}/bad.toml"}, 2, "bad.toml: zone[0].kind = 'road'"),
         ({"{scene}": "{clip}"}, 2, "not UTF-8 text"),
         ({"{folder}/e.jsonl": "{folder}/none/e.jsonl"}, 2, "none/e.jsonl': No such file"),
-        ({"{folder}/e.jsonl": "{clip}"}, 2, "is what is read from"),
-        ({"{folder}/e.jsonl": "{scene}"}, 2, "is what is read from"),
+        ({"{folder}/e.jsonl": "{clip}"}, 2, "is an input"),
+        ({"{folder}/e.jsonl": "{scene}"}, 2, "is an input"),
         ({"+": "--model faces"}, 2, "model 'faces': unknown; allowed: nanodet, ssdlite"),
         ({"+": "--tracks {folder}"}, 2, "Is a directory"),
-        ({"+": "--annotate {clip}"}, 2, "is what is read from"),
+        ({"+": "--annotate {clip}"}, 2, "is an input"),
         ({"+": "--annotate {folder}/none/a.mp4"}, 2, "none/a.mp4': No such file"),
         (
             {"+": "--tracks {folder}/e.jsonl"},
             2,
-            "--tracks '{folder}/e.jsonl': is written by --events; allowed: another file",
+            "--tracks '{folder}/e.jsonl': is the output of --events; allowed: another file",
         ),
-        ({"+": "--tracks {folder}/x/../e.jsonl"}, 2, "is written by --events"),
-        ({"+": "--annotate {folder}/e.jsonl"}, 2, "is written by --events"),
-        ({"+": "--tracks {folder}/a --annotate {folder}/a"}, 2, "is written by --tracks"),
-        ({"{folder}/e.jsonl": "{folder}/hard.mp4"}, 2, "is what is read from"),
+        ({"+": "--tracks {folder}/x/../e.jsonl"}, 2, "is the output of --events"),
+        ({"+": "--annotate {folder}/e.jsonl"}, 2, "is the output of --events"),
+        ({"+": "--tracks {folder}/a --annotate {folder}/a"}, 2, "is the output of --tracks"),
+        ({"{folder}/e.jsonl": "{folder}/hard.mp4"}, 2, "is an input"),
         ({"{folder}/e.jsonl": "/dev/full"}, 2, "output '/dev/full': No space left on device"),
         ({"+": "--tracks /dev/full"}, 2, "output '/dev/full': No space left on device"),
         # What goes to /dev/null is kept nowhere, and written over by nobody.
