@@ -13,7 +13,7 @@ import cv2
 from agent.config.heads import FieldOfView, SweepConfig
 from agent.ptz.automation.sweep import plan_sweep
 from agent.ptz.panorama.shot import Image, Shot
-from agent.ptz.panorama.stitch import render_panorama
+from agent.ptz.panorama.stitch import render_panorama, stitch
 from bench.cpu import Work, one_core, run_in_turns
 from bench.table import Row
 from drivers.rendered_street.renderer import SceneConditions
@@ -90,7 +90,7 @@ def rows() -> list[Row]:
             },
             turns=5,
         )
-        made = {name: render_panorama(each, FOV, MAX_BYTES) for name, each in shots.items()}
+        made = {name: stitch(each, FOV) for name, each in shots.items()}
     matched_text = ", ".join(
         f"{one.matched_count} of {one.pair_count} by {name}" for name, one in made.items()
     )

@@ -16,11 +16,10 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from drivers.angles import HALF_TURN_DEG, unwrap_near_deg, wrap_deg
+from drivers.angles import FULL_TURN_DEG, HALF_TURN_DEG, unwrap_near_deg, wrap_deg
 from drivers.contracts import Pose, PtzPosition, Range
 from drivers.media import NS_PER_S
 
-TURN_DEG = 2 * HALF_TURN_DEG
 REPEATABILITY_DEG = 0.5
 """How well a head finds a stop or a preset again; makers promise 0.1 to 0.5 degrees."""
 
@@ -94,7 +93,7 @@ def exact_position(position: float) -> PositionInterval:
 def is_known(limits: AxisLimits, interval: PositionInterval) -> bool:
     """Whether anything is known: less than all of the range, or than a whole turn."""
     width = interval.high - interval.low
-    return width < (TURN_DEG if limits.span is None else limits.span.high - limits.span.low)
+    return width < (FULL_TURN_DEG if limits.span is None else limits.span.high - limits.span.low)
 
 
 def advance_to(limits: AxisLimits, state: AxisState, t_ns: int) -> AxisState:
@@ -163,8 +162,8 @@ def order_goto(
     start = current.spread
     if limits.span is None:
         # A head without stops takes the shorter way.
-        max_distance = TURN_DEG / 2 + min(target.max_error, TURN_DEG / 2)
-        turns = TURN_DEG * round((start.likely - target.likely) / TURN_DEG)
+        max_distance = HALF_TURN_DEG + min(target.max_error, HALF_TURN_DEG)
+        turns = FULL_TURN_DEG * round((start.likely - target.likely) / FULL_TURN_DEG)
         target = PositionInterval(
             low=target.low + turns, high=target.high + turns, likely=target.likely + turns
         )

@@ -1,4 +1,4 @@
-"""The way to a head's driver: opening it, what its errors mean, and the stop that is still owed."""
+"""The connection to a head's driver: opening it, its faults, and a stop that is still pending."""
 
 import logging
 import threading
@@ -27,14 +27,14 @@ _REJECTION_BY_ERROR: dict[DriverErrorKind, RefusalCode] = {
     "protocol": "failed",
 }
 _DISCONNECT_ERRORS: tuple[DriverErrorKind, ...] = ("absent", "stuck", "ended")
-"""The driver is closed then, and opened anew."""
+"""After these the driver is closed, and opened again."""
 
 
 class HeadConnection:
-    """One head's driver, open or not. Any thread may call; `open` is for the stage's own.
+    """One head's driver, open or not. Thread-safe; `open` is called on the stage's thread.
 
-    Invariant: while `owes_stop`, nobody knows whether the head stands still: it was just opened, or
-    an order or a stop failed.
+    Invariant: while `stop_pending`, the head may be moving: it was just opened, or an order or a
+    stop failed.
     """
 
     def __init__(self, head_name: str, open_ptz: Callable[[], Ptz], faults: FaultRegistry) -> None:
@@ -47,21 +47,21 @@ class HeadConnection:
         self.stop_pending = False
         self.last_error: str | None = None
         self.protocol_error_count = 0
-        """How often the head answered in another language."""
+        """How often the head answered in another protocol."""
 
     @property
     def capabilities(self) -> PtzCapabilities | None:
-        """What it can do, None while it is not open."""
+        """The capabilities of the head, None while it is not open."""
         ptz = self._ptz
         return None if ptz is None else ptz.capabilities
 
     @property
     def reconnect_count(self) -> int:
-        """How often it was lost and came back."""
+        """How often the driver was opened again after it was lost."""
         return max(0, self._open_count - 1)
 
     def open(self) -> bool:
-        """Open the driver where it is not open; whether it was not. Raises DriverError."""
+        """Open the driver; return False if it is open already. Raises: DriverError."""
         if self._ptz is not None:
             return False
         try:
@@ -78,8 +78,9 @@ class HeadConnection:
         return True
 
     def call(self, operation: Callable[[Ptz], T]) -> T:
-        """What the driver gives. Raises DriverError; `absent` where it is not open, and it is closed
-        where the port is gone.
+        """Run an operation of the driver, and close the driver if its port is gone.
+
+        Raises: DriverError of the operation; `absent` if the driver is not open.
         """
         ptz = self._ptz
         if ptz is None:
@@ -87,7 +88,7 @@ class HeadConnection:
                 "absent", self.last_error or f"head {self.head_name!r} is not open yet"
             )
         try:
-            result = operation(ptz)
+            return operation(ptz)
         except DriverError as error:
             if error.kind == "protocol":
                 self.protocol_error_count += 1
@@ -98,15 +99,14 @@ class HeadConnection:
             if error.kind in _DISCONNECT_ERRORS:
                 self._close_driver(ptz)
             raise
-        return result
 
     @staticmethod
     def is_disconnect(error: DriverError) -> bool:
-        """Whether the driver was closed for this error, and has to be opened anew."""
+        """Return whether the driver was closed because of this error."""
         return error.kind in _DISCONNECT_ERRORS
 
     def stop(self) -> None:
-        """Stop the head. Raises DriverError, and the stop is owed then."""
+        """Stop the head. Raises: DriverError, and then the stop is pending."""
         try:
             self.call(lambda ptz: ptz.stop())
         except DriverError:
@@ -115,12 +115,12 @@ class HeadConnection:
         self.stop_pending = False
 
     def note_answer(self) -> None:
-        """The head has answered, and in its own language."""
+        """Clear the fault of a head that does not answer."""
         self._faults.clear("PTZ-03", self.head_name)
         self.last_error = None
 
     def close(self) -> None:
-        """Stop the head and let go of it."""
+        """Stop the head and close the driver."""
         ptz = self._ptz
         if ptz is not None:
             self._close_driver(ptz)
@@ -141,5 +141,5 @@ class HeadConnection:
 
 
 def rejection_for(error: DriverError) -> CommandRejected:
-    """What somebody is told whose wish a driver did not do."""
+    """Map a DriverError to the rejection that the requester gets."""
     return CommandRejected(_REJECTION_BY_ERROR.get(error.kind, "unavailable"), str(error))

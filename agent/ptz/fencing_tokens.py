@@ -2,8 +2,8 @@
 
     heads/mast/tokens.json    {"next": 3000}
 
-Numbers are reserved on the disk a block ahead, so that giving one away never waits for the disk.
-A restart skips what was left of the block.
+Numbers are reserved on the disk a block ahead, so that issuing one never waits for the disk.
+A restart skips the rest of the block.
 """
 
 import logging
@@ -19,16 +19,16 @@ BLOCK_SIZE = 1000
 
 
 class _TokenFile(msgspec.Struct, frozen=True):
-    """`next` is the first number that nobody can have been given."""
+    """`next` is the first number that cannot have been issued."""
 
     next: int
 
 
 class FencingTokens:
-    """The tokens of one head. `take` is called under its head's lock, `reserve` by one thread.
+    """The tokens of one head. `issue` is called under its head's lock, `reserve` by one thread.
 
-    Where the disk refuses, numbers go on in memory and may come twice after a restart. That cannot
-    give the head to somebody else: a token is good for its own holder only.
+    If the disk refuses, numbers continue in memory and may be issued twice after a restart. That
+    cannot hand the head to another requester: a token is good for its own holder only.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,19 +38,19 @@ class FencingTokens:
         self.reserve()
 
     def issue(self) -> int:
-        """The next number, from 1."""
+        """Return the next number, from 1."""
         token = self._next_token
         self._next_token += 1
         return token
 
     def reserve(self) -> None:
-        """Reserve on the disk what will be needed, where less than half a block is left."""
+        """Reserve a block on the disk if less than half of one is left."""
         if self._reserved_until - self._next_token >= BLOCK_SIZE // 2:
             return
         reserved_until = self._next_token + BLOCK_SIZE
         try:
             self._file.write(_TokenFile(next=reserved_until))
         except OSError as error:
-            log.error("%s: cannot be kept: %s", self._file.path, error)
-        # Not tried again before the next block: a disk that refuses is not asked at each turn.
+            log.error("%s: tokens cannot be reserved: %s", self._file.path, error)
+        # Not tried again before the next block: a disk that refuses is not asked at each cycle.
         self._reserved_until = reserved_until

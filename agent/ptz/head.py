@@ -1,15 +1,14 @@
-"""A pan-tilt head, for whoever wants something of it: rights, wishes, presets, and how it is.
+"""A pan-tilt head as its users see it: lease, moves, presets, auxiliaries, state and health.
 
-What it does by itself, again and again, is its stage's: see `agent.ptz.head_stage`.
+What it does by itself, in cycles, is in `agent.ptz.head_stage`.
 """
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
-from agent.base.clock import Clock
+from agent.base.clock import Clock, rfc3339
 from agent.base.health_model import HeadHealth
 from agent.base.model import ShiftTolerance
 from agent.commands.requester import ROLES, CommandRejected, Requester
@@ -19,7 +18,6 @@ from agent.ptz.automation.auto_mover import AutoMover
 from agent.ptz.connection import HeadConnection, rejection_for
 from agent.ptz.fencing_tokens import FencingTokens
 from agent.ptz.lease import LeaseArbiter
-from agent.ptz.masked_presets import MaskedPresets
 from agent.ptz.motion.forbidden_sectors import UNKNOWN_POSITION_DEG
 from agent.ptz.motion.move_planner import (
     HeadLimits,
@@ -30,7 +28,7 @@ from agent.ptz.motion.move_planner import (
 )
 from agent.ptz.motion_controller import ActiveMotion, MotionController
 from agent.ptz.odometer import Odometer
-from agent.ptz.preset_position import PresetPosition
+from agent.ptz.preset_position import MaskedPresets, PresetPosition
 from agent.ptz.preset_store import Preset, PresetStore
 from agent.ptz.requests import AbsoluteMove, ContinuousMove, HeadState, Lease, MoveRequest
 from drivers.contracts import Aux, Ptz, PtzCapabilities, PtzPosition
@@ -38,8 +36,8 @@ from drivers.errors import DriverError
 
 MAX_POSITION_AGE_S = 0.5
 MAX_MOVING_POSITION_AGE_S = 0.05
-"""A place that was asked for this long ago, or this long while it moves, is not asked for again before
-a motion begins.
+"""A position no older than this, or than this while the head moves, is good enough to begin a
+motion from.
 """
 
 RestCallback = Callable[[str | None, bool, ShiftTolerance | None], None]
@@ -50,14 +48,14 @@ def _no_sectors(_t_ns: int) -> tuple[ForbiddenSector, ...]:
 
 
 class PtzHead:
-    """One head. Any thread may call.
+    """One head. Thread-safe.
 
-    `folder` is its own, for presets, tokens and wear. `forbidden` gives the sectors of a moment
-    beside those of the configuration, such as the sun's; a head that rests where one of them comes
-    by stays. `drawn` names the scene of each preset that one was drawn at, where masks hide all but
-    those. `on_rest` is told each time that the preset or whether the picture is settled changes,
-    and how far the picture may have shifted at one that is in `drawn`; from whichever thread finds
-    it, and before the first order of a motion. It must not ask for a motion itself.
+    `folder` is its own, for presets, tokens and the odometer. `dynamic_sectors` returns the sectors
+    of a moment in addition to the configured ones, such as the sun's; a head that rests where one
+    of them passes stays. `masked_scenes` has the scene of each preset that one was drawn at, if
+    masks hide everything but those. `on_rest_change` is called each time that the preset, or
+    whether the picture is settled, changes, with how far the picture may have shifted at a masked
+    preset; from any thread, and before the first order of a motion. It must not request a motion.
     """
 
     def __init__(
@@ -71,16 +69,19 @@ class PtzHead:
         movers: Sequence[AutoMover] = (),
         dynamic_sectors: Callable[[int], tuple[ForbiddenSector, ...]] = _no_sectors,
         masked_scenes: Mapping[str, str] = MappingProxyType({}),
-        on_rest_change: RestCallback = lambda _preset, _settled, _leeway: None,
+        on_rest_change: RestCallback = lambda _preset, _settled, _tolerance: None,
     ) -> None:
         self.name = config.name
         self.config = config
-        self._movers: tuple[AutoMover, ...] = ()
+        self.movers: tuple[AutoMover, ...] = ()
+        """The automatic movers, the strongest first."""
         self.tokens = FencingTokens(folder / "tokens.json")
         self.odometer = Odometer(folder / "odometer.json", config.rated_life)
         self.connection = HeadConnection(config.name, open_ptz, faults)
         self.wake = threading.Event()
-        """Set when the stage has something to look at."""
+        """Set when the stage has something to do."""
+        self.last_request_ns = clock.boottime_ns()
+        """When a request has acquired, moved or stopped the head last."""
         self._preset_store = PresetStore(config.name, folder / "presets.json")
         self._masked_presets = MaskedPresets(config.name, masked_scenes, config.fov_deg)
         self._clock = clock
@@ -89,7 +90,6 @@ class PtzHead:
         self._arbiter = LeaseArbiter(config.name, config.lease_s, self.tokens.issue)
         self._last_rest_state: tuple[str | None, bool] | None = None
         self._rest_lock = threading.Lock()
-        self._last_request_ns = clock.boottime_ns()
         self._automation_held_until_ns = 0
         for mover in movers:
             self.add_mover(mover)
@@ -107,42 +107,32 @@ class PtzHead:
 
     @property
     def capabilities(self) -> PtzCapabilities | None:
-        """What it can do, None while it cannot be opened."""
+        """The capabilities of the head, None while it cannot be opened."""
         return self.connection.capabilities
 
-    @property
-    def last_request_ns(self) -> int:
-        """When somebody wanted something of it last."""
-        return self._last_request_ns
-
     def state(self) -> HeadState:
-        """How it is now."""
+        """Return a snapshot of the head."""
         t_ns = self._clock.boottime_ns()
         preset, settled = self._rest_state(t_ns)
-        last_result = self.controller.last_result
-        motion_error = (
-            last_result.message
-            if last_result and last_result.outcome in ("late", "forbidden")
-            else None
-        )
-        with self._lock:
-            lease = self._arbiter.lease(t_ns)
+        result = self.controller.last_result
+        has_failed = result is not None and result.outcome in ("timed_out", "forbidden")
         return HeadState(
             head=self.name,
             position=self.controller.position,
             moving=self.controller.at_rest_since_ns is None,
             settled=settled,
             preset=preset,
-            lease=lease,
+            lease=self._lease(t_ns),
             tour=next((mover.tour for mover in self.movers if mover.tour is not None), None),
-            error=self.connection.last_error or motion_error,
+            error=self.connection.last_error or (result.message if result and has_failed else None),
         )
 
     def acquire(
         self, requester: Requester, lease_s: float | None = None, *, token: int | None = None
     ) -> Lease:
-        """Take the head, or prolong one's lease. What a weaker holder had it do ends. Raises
-        Refused `busy`, and `stale_token` where a token is given and its lease is over.
+        """Acquire the head, or prolong one's lease. The motion of a weaker holder ends.
+
+        Raises: CommandRejected as `LeaseArbiter.authorize`.
         """
         with self._lock:
             lease = self._arbiter.authorize(requester, token, self._clock.boottime_ns(), lease_s)
@@ -150,13 +140,15 @@ class PtzHead:
         return lease
 
     def check_authorized(self, requester: Requester, token: int | None) -> None:
-        """Raise what `take` would raise, and change nothing."""
+        """Raise what `acquire` would raise, and change nothing."""
         with self._lock:
             self._arbiter.check_authorized(requester, token, self._clock.boottime_ns())
 
     def release(self, requester: Requester, token: int) -> None:
-        """Give the head back; what he had it do ends. A token of a lease that is over changes
-        nothing. Raises CommandRejected `stale_token` where it is another's.
+        """Release the head; the motion of its holder ends.
+
+        A token of a lease that is over changes nothing. Raises: CommandRejected `stale_token` if
+        the lease is another's.
         """
         with self._lock:
             self._arbiter.release(requester, token, self._clock.boottime_ns())
@@ -170,17 +162,18 @@ class PtzHead:
         *,
         expected_request_count: int | None = None,
     ) -> Lease:
-        """Move. It takes the head where that is free or weaker held, and prolongs the lease; to go
-        somewhere, for as long as that may take. Raises CommandRejected, and nothing has changed then but
-        where the device failed or a stop came in between.
+        """Move the head: acquire it and prolong the lease, for as long as the way may take.
 
-        Who moves it by himself gives the `words` of the helm at which he decided: he is refused as
-        `expired` where somebody has said another since, and does not end the rest after a stop.
+        An automatic mover gives the controller's `request_count` at which it decided: it is
+        rejected as `expired` if there were requests since, and does not end the pause after a stop.
+
+        Raises: CommandRejected. Then nothing has changed, unless the device failed or a stop came
+        in between.
         """
         with self.controller.order_lock:
             self.check_authorized(requester, token)
             plan, preset = self._plan_move(request, self._clock.boottime_ns())
-            # What it takes to find where the head is counts neither against the motion nor the lease.
+            # The time of the position query counts neither against the motion nor the lease.
             t_ns = self._clock.boottime_ns()
             lease_s = self.config.lease_s
             if not isinstance(request, ContinuousMove):
@@ -188,71 +181,69 @@ class PtzHead:
             with self._lock:
                 self.controller.check_not_superseded(expected_request_count)
                 lease = self._arbiter.authorize(requester, token, t_ns, lease_s)
-                self._last_request_ns = t_ns
+                self.last_request_ns = t_ns
                 if expected_request_count is None:
                     self._note_request()
-            if plan.trajectory is None:
-                self._stop_if_moving()
-            else:
-                deadline_ns = t_ns + int(plan.max_duration_s * 1e9)
-                self.controller.begin(
-                    ActiveMotion(
-                        trajectory=plan.trajectory,
-                        lease=lease,
-                        deadline_ns=deadline_ns,
-                        preset=preset,
-                    ),
-                    expected_request_count,
+            if plan.trajectory is not None:
+                motion = ActiveMotion(
+                    trajectory=plan.trajectory,
+                    lease=lease,
+                    deadline_ns=t_ns + int(plan.max_duration_s * 1e9),
+                    preset=preset,
                 )
+                self.controller.begin(motion, expected_request_count)
+            elif self.controller.motion is not None:
+                # The target is already reached, or the velocity is zero.
+                self._stop_motion()
             self.wake.set()
         return lease
 
-    def stop(self, requester: Requester) -> None:
-        """End all motion, whoever asks and whoever has the head; he keeps it. What moves by itself,
-        a tour or the way home, keeps still for `lease_s`. Raises CommandRejected where the head was not
-        reached; it is stopped then as soon as it is.
+    def stop(self) -> None:
+        """Stop all motion, whatever lease is held; the holder keeps it.
+
+        Automatic motion, a tour or the way home, pauses for `lease_s`. Raises: CommandRejected if
+        the head was not reached; the stop is pending then.
         """
         self._automation_held_until_ns = self._clock.boottime_ns() + int(self.config.lease_s * 1e9)
-        self._last_request_ns = self._clock.boottime_ns()
-        # In this order: who reads the words after this one finds that the head keeps still.
+        self.last_request_ns = self._clock.boottime_ns()
+        # In this order: a mover that reads the count after this finds that automation is held.
         self.controller.note_request()
         try:
-            self.controller.stop()
-        except DriverError as error:
-            raise rejection_for(error) from error
+            self._stop_motion()
         finally:
             self.wake.set()
 
     def resume_automation(self) -> None:
-        """What moves by itself need not keep still any longer after a stop."""
+        """End the pause of automatic motion after a stop."""
         self._automation_held_until_ns = 0
         self.wake.set()
 
     def presets(self) -> tuple[Preset, ...]:
-        """Every preset, by name."""
+        """Return every preset, in the order of their names."""
         return self._preset_store.all()
 
     def set_preset(self, name: str, requester: Requester, token: int | None = None) -> None:
-        """Remember where the head stands under a name; no motion begins meanwhile. Raises CommandRejected:
-        `forbidden` where masks were drawn at the preset and the head is not exactly there.
+        """Store the position of the head, which rests, under a name. No motion begins meanwhile.
+
+        Raises: CommandRejected; `forbidden` if masks were drawn at the preset and the head is not
+        exactly there.
         """
         with self.controller.order_lock:
             self.check_authorized(requester, token)
             existing = self._preset_store.find(name)
             preset = self._current_preset(name, requester)
             if existing is None or name not in self._masked_presets:
-                self._preset_store.save_with_device(preset, self._store_on_device)
+                self._preset_store.save(preset, self._store_on_device)
             elif not self._preset_position.is_at(existing):
                 raise self._masked_presets.rejection(name)
         self.wake.set()
 
     def _current_preset(self, name: str, requester: Requester) -> Preset:
-        """The place where the head stands, as a preset. Raises CommandRejected."""
         t_ns, capabilities = self._clock.boottime_ns(), self._limits().capabilities
         position = self._fresh_position()
         if position is None or self.controller.motion is not None or position.moving:
             raise CommandRejected(
-                "failed", f"head {self.name!r}: a preset is of a place where it stands"
+                "failed", f"head {self.name!r}: a preset is set while the head rests"
             )
         number = None
         if not capabilities.absolute and capabilities.presets:
@@ -260,24 +251,23 @@ class PtzHead:
         if position.error_deg >= UNKNOWN_POSITION_DEG and (
             number is None or self._has_sectors(t_ns)
         ):
-            raise CommandRejected("failed", f"head {self.name!r}: nobody knows where it looks")
+            raise CommandRejected("failed", f"head {self.name!r}: its position is unknown")
         return Preset(
             name=name,
             pose=position.pose,
             number=number,
-            stored_time=_format_rfc3339(self._clock.utc(t_ns)),
+            stored_time=rfc3339(self._clock.utc(t_ns)),
             stored_by=requester.id,
         )
 
     def _store_on_device(self, number: int) -> None:
-        try:
-            self.connection.call(lambda ptz: ptz.store_preset(number))
-        except DriverError as error:
-            raise rejection_for(error) from error
+        self._call(lambda ptz: ptz.store_preset(number))
 
     def delete_preset(self, name: str) -> None:
-        """Forget a preset. Raises CommandRejected: `unknown`, and `forbidden` where masks were drawn at it:
-        it could be set elsewhere then.
+        """Delete a preset.
+
+        Raises: CommandRejected `unknown`; `forbidden` if masks were drawn at it: it could be set
+        elsewhere then.
         """
         if name in self._masked_presets and self._preset_store.find(name) is not None:
             raise self._masked_presets.rejection(name)
@@ -285,19 +275,14 @@ class PtzHead:
         self.wake.set()
 
     def set_aux(self, aux: Aux, on: bool, requester: Requester, token: int | None = None) -> None:  # noqa: FBT001 - a switch is on or off
-        """Switch the wiper, the heater or the lamp; that takes the head from nobody. Raises
-        Refused.
-        """
+        """Switch the wiper, the heater or the lamp; the lease stays. Raises: CommandRejected."""
         self.check_authorized(requester, token)
         if aux not in self._limits().capabilities.aux:
             raise CommandRejected("unsupported", f"head {self.name!r} has no {aux}")
-        try:
-            self.connection.call(lambda ptz: ptz.set_aux(aux, on=on))
-        except DriverError as error:
-            raise rejection_for(error) from error
+        self._call(lambda ptz: ptz.set_aux(aux, on=on))
 
     def health(self) -> HeadHealth:
-        """How it is, in numbers."""
+        """Return the head's part of a health report."""
         state, wear = self.state(), self.odometer.wear
         position = state.position
         return HeadHealth(
@@ -320,43 +305,38 @@ class PtzHead:
             last_error=state.error,
         )
 
-    @property
-    def movers(self) -> tuple[AutoMover, ...]:
-        """Who moves it by himself, the strongest first."""
-        return self._movers
-
     def add_mover(self, mover: AutoMover) -> None:
-        """Let a mover move it while nobody stronger does; of two that are equal the later one. One
-        that comes because a person wants it need not wait after a stop: see `resume`.
+        """Add an automatic mover; of two that are equally strong the later one comes first.
+
+        For one that a person has started call `resume_automation` too.
         """
         with self._lock:
-            self._movers = tuple(
-                sorted((mover, *self._movers), key=lambda each: ROLES.index(each.requester.role))
+            self.movers = tuple(
+                sorted((mover, *self.movers), key=lambda each: ROLES.index(each.requester.role))
             )
         self.wake.set()
 
     def remove_mover(self, mover: AutoMover) -> None:
-        """Ask it no more; what it has begun goes on to its end, or until somebody stops it."""
+        """Remove a mover; a motion that it has begun continues."""
         with self._lock:
-            self._movers = tuple(each for each in self._movers if each is not mover)
+            self.movers = tuple(each for each in self.movers if each is not mover)
 
     def would_grant(self, requester: Requester, t_ns: int) -> bool:
-        """Whether he would get the head, and nobody has just stopped it."""
+        """Return whether an automatic mover would get the head, and automation is not held."""
         with self._lock:
             return not self.is_held_after_stop(t_ns) and self._arbiter.would_grant(requester, t_ns)
 
     def is_held_after_stop(self, t_ns: int) -> bool:
-        """Whether somebody has just stopped it, so that it does nothing by itself."""
+        """Return whether automatic motion is paused because the head was just stopped."""
         return t_ns < self._automation_held_until_ns
 
     def lease_remaining_s(self, t_ns: int) -> float | None:
-        """How long the present lease lasts, None where there is none."""
-        with self._lock:
-            lease = self._arbiter.lease(t_ns)
-        return None if lease is None else (lease.expires_ns - t_ns) / 1e9
+        """Return the seconds that the present lease lasts, or None if there is none."""
+        lease = self._lease(t_ns)
+        return None if lease is None else lease.remaining_s(t_ns)
 
     def notify_at_rest(self) -> None:
-        """Tell where the head rests and whether its picture is settled, where that has changed."""
+        """Call `on_rest_change` if the preset, or whether the picture is settled, has changed."""
         with self._rest_lock:
             rest_state = self._rest_state(self._clock.boottime_ns())
             if rest_state == self._last_rest_state:
@@ -368,9 +348,8 @@ class PtzHead:
         since_ns = self.controller.at_rest_since_ns
         if since_ns is None:
             return None, False
-        return self._preset_position.current_preset(), (
-            t_ns - since_ns
-        ) / 1e9 >= self.config.settle_s
+        is_settled = (t_ns - since_ns) / 1e9 >= self.config.settle_s
+        return self._preset_position.current_preset(), is_settled
 
     def _plan_move(self, request: MoveRequest, t_ns: int) -> tuple[MovePlan, str | None]:
         limits = self._limits()
@@ -401,7 +380,7 @@ class PtzHead:
         return HeadLimits(config=self.config, capabilities=capabilities)
 
     def _fresh_position(self) -> PtzPosition | None:
-        """Where it is: asked, unless it was just now, or it stands and nothing depends on it."""
+        """Query the position, unless it is recent, or the head rests and has no sectors."""
         position, t_ns = self.controller.position, self._clock.boottime_ns()
         at_rest = self.controller.at_rest_since_ns is not None
         if position is not None:
@@ -417,27 +396,29 @@ class PtzHead:
     def _has_sectors(self, t_ns: int) -> bool:
         return bool(self.controller.bounds(t_ns).sectors)
 
-    def _stop_if_moving(self) -> None:
-        """It is where it was wanted, or nothing was wanted of it."""
-        if self.controller.motion is None:
-            return
+    def _call(self, operation: Callable[[Ptz], None]) -> None:
+        try:
+            self.connection.call(operation)
+        except DriverError as error:
+            raise rejection_for(error) from error
+
+    def _stop_motion(self) -> None:
         try:
             self.controller.stop()
         except DriverError as error:
             raise rejection_for(error) from error
 
     def _note_request(self) -> None:
-        """Somebody wants the head: nobody need wait any longer because it was stopped."""
-        self._last_request_ns = self._clock.boottime_ns()
+        """Note a request, which also ends the pause of automation."""
+        self.last_request_ns = self._clock.boottime_ns()
         self._automation_held_until_ns = 0
         self.controller.note_request()
         self.wake.set()
 
-    def _is_lease_valid(self, lease: Lease, t_ns: int) -> bool:
+    def _lease(self, t_ns: int) -> Lease | None:
         with self._lock:
-            current = self._arbiter.lease(t_ns)
+            return self._arbiter.lease(t_ns)
+
+    def _is_lease_valid(self, lease: Lease, t_ns: int) -> bool:
+        current = self._lease(t_ns)
         return current is not None and current.token == lease.token
-
-
-def _format_rfc3339(utc: datetime) -> str:
-    return utc.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,5 +1,5 @@
-"""What a head does by itself, turn by turn: open its driver, look where it is, go on with its motion,
-keep out of its sectors, let its movers move it, go home, and count its wear.
+"""The stage of a head: open its driver, query its position, continue its motion, keep it out of its
+sectors, run its automatic movers, return it home, and count its travel.
 """
 
 import logging
@@ -15,7 +15,7 @@ from agent.ptz.connection import HeadConnection
 from agent.ptz.head import PtzHead
 from agent.ptz.motion.forbidden_sectors import swept_area
 from agent.ptz.motion.path_planner import find_exit
-from agent.ptz.motion.trajectory import MoveResult, PoseTrajectory
+from agent.ptz.motion.trajectory import PoseTrajectory
 from agent.ptz.motion_controller import ActiveMotion
 from agent.ptz.requests import GotoPreset
 from drivers.errors import DriverError
@@ -23,30 +23,44 @@ from drivers.errors import DriverError
 log = logging.getLogger(__name__)
 
 IDLE_S = 0.5
-"""A turn of a head that stands still: it asks nothing of the line."""
+"""A cycle of a head at rest: it sends nothing on the line."""
 IDLE_QUERY_S = 10.0
-"""So often a head that stands still is asked where it is, which shows that it is still there."""
+"""The interval of position queries at rest, which show that the head is still there."""
 SILENT_QUERY_S = 2.0
-"""And one that has not answered."""
+"""The same for a head that has not answered."""
 NO_QUERY_BEFORE_END_S = 0.15
-"""Nearer to its end than this a motion is not looked at: its stop must not wait for an answer."""
+"""Nearer to its end than this a motion is not queried: its stop must not wait for an answer."""
 RETRY_S = 0.1
 STOP_RETRY_S = 1.0
 MAX_BACKOFF_S = 5.0
+"""Opening is retried sooner than other devices are: a head whose line was cut may be moving."""
 LEAVE_SECTOR_AFTER_S = 1.0
 LEAVE_SECTOR_RETRY_S = 30.0
 NOISE_WINDOW_S = 30.0
 NOISY_BYTES_PER_WINDOW = 10
-"""So many in one span: a plug that is pulled makes fewer, a line without termination more."""
+"""A plug that is pulled makes fewer, a line without termination more."""
 BYTES_PER_PROTOCOL_ERROR = 5
-"""What an answer counts for that was not understood."""
+"""What an answer that was not understood counts for."""
 HOME_REQUESTER = Requester(id="home", role="tour")
 
 
-class HeadStage:
-    """See `agent.runtime.stage.Stage`. A turn that fails stops the head.
+class _Pause:
+    """A time before which an attempt is not repeated."""
 
-    `noise_bytes` counts what came over the head's line and was no message of anybody.
+    def __init__(self) -> None:
+        self._until_ns = 0
+
+    def begin(self, t_ns: int, duration_s: float) -> None:
+        self._until_ns = t_ns + int(duration_s * 1e9)
+
+    def is_over(self, t_ns: int) -> bool:
+        return t_ns >= self._until_ns
+
+
+class HeadStage:
+    """The stage of one head; see `agent.runtime.stage.Stage`. A cycle that fails stops the head.
+
+    `noise_bytes` counts the bytes on the head's line that belonged to no message.
     """
 
     def __init__(
@@ -61,16 +75,13 @@ class HeadStage:
         self._clock_ns = clock.boottime_ns
         self._faults = faults
         self._last_query_ns: int | None = None
-        self._last_result: MoveResult | None = None
         self._noise_monitor = LineNoiseMonitor(noise_bytes, head.connection, faults)
-        self._open_not_before_ns = 0
         self._open_failures = 0
-        self._stop_not_before_ns = 0
-        self._leave_sector_not_before_ns = 0
-        self._home_not_before_ns = 0
+        self._open_pause, self._stop_pause = _Pause(), _Pause()
+        self._leave_sector_pause, self._home_pause = _Pause(), _Pause()
 
     def run_once(self, stopping: threading.Event) -> None:
-        """One turn; then wait until the next is due or somebody wants something."""
+        """Run one cycle; then wait until the next is due or there is a request."""
         head = self._head
         head.wake.clear()
         completed = False
@@ -79,12 +90,12 @@ class HeadStage:
             completed = True
         finally:
             if not completed:
-                head.controller.abandon("a turn of its stage failed")
+                head.controller.abandon("a cycle of its stage failed")
         if wait_s > 0 and not stopping.is_set():
             head.wake.wait(min(wait_s, IDLE_S))
 
     def close(self) -> None:
-        """Stop the head and let go of it."""
+        """Stop the head, close its driver, and save the odometer."""
         self._head.controller.abandon("the agent stops")
         self._head.connection.close()
         self._head.odometer.save(self._clock_ns(), force=True)
@@ -112,7 +123,7 @@ class HeadStage:
         self._return_home(t_ns)
         head.notify_at_rest()
         if controller.motion is None:
-            # The disk may take its time, and nobody must wait for it who moves.
+            # The disk may take its time, and no motion must wait for it.
             head.odometer.save(t_ns)
             head.tokens.reserve()
             return (
@@ -124,23 +135,18 @@ class HeadStage:
         return wait_s if remaining_s is None else max(0.0, min(wait_s, remaining_s))
 
     def _wait_until_settled_s(self, t_ns: int, at_rest_since_ns: int) -> float:
-        """Whoever waits for the picture to be at rest, waits no longer than that."""
         remaining_s = self._head.config.settle_s - (t_ns - at_rest_since_ns) / 1e9
         return min(IDLE_S, remaining_s) if remaining_s > 0 else IDLE_S
 
     def _ensure_open(self) -> bool:
-        """Whether the driver is open. It is tried again sooner than other devices are: a head whose
-        line was cut may be moving.
-        """
         head, t_ns = self._head, self._clock_ns()
-        if head.capabilities is None and t_ns < self._open_not_before_ns:
+        if head.capabilities is None and not self._open_pause.is_over(t_ns):
             return False
         try:
             is_new = head.connection.open()
         except DriverError as error:
-            wait_s = min(MAX_BACKOFF_S, RETRY_S * 2**self._open_failures)
+            self._open_pause.begin(t_ns, min(MAX_BACKOFF_S, RETRY_S * 2**self._open_failures))
             self._open_failures = min(self._open_failures + 1, 16)
-            self._open_not_before_ns = t_ns + int(wait_s * 1e9)
             if self._open_failures == 1:
                 log.warning("head %s: cannot be opened: %s", head.name, error)
             return False
@@ -152,10 +158,10 @@ class HeadStage:
         return True
 
     def _retry_pending_stop(self) -> None:
-        """Send the stop that is owed; a head that does not answer must not fill the line with it."""
+        """Send a pending stop; a head that does not answer must not fill the line with it."""
         t_ns = self._clock_ns()
-        if self._head.connection.stop_pending and t_ns >= self._stop_not_before_ns:
-            self._stop_not_before_ns = t_ns + int(STOP_RETRY_S * 1e9)
+        if self._head.connection.stop_pending and self._stop_pause.is_over(t_ns):
+            self._stop_pause.begin(t_ns, STOP_RETRY_S)
             self._head.controller.retry_stop()
 
     def _is_query_due(self) -> bool:
@@ -182,20 +188,17 @@ class HeadStage:
             self._faults.raise_fault("PTZ-05", head.name, exceeded)
 
     def _report_result(self) -> None:
-        """A head that does not arrive is a fault, until it does."""
-        result, self._last_result = (
-            self._head.controller.last_result,
-            self._head.controller.last_result,
-        )
+        """Raise a fault if the head did not arrive; clear it when it does."""
+        result = self._head.controller.last_result
         if result is None:
             return
-        if result.outcome == "late":
+        if result.outcome == "timed_out":
             self._faults.raise_fault("PTZ-04", self._head.name, result.message)
         elif result.outcome == "arrived":
             self._faults.clear("PTZ-04", self._head.name)
 
     def _run_movers(self, t_ns: int) -> None:
-        """Ask those that move it by themselves, the strongest first; the first wish is done."""
+        """Ask the automatic movers, the strongest first; the first move that is done ends it."""
         head = self._head
         for mover in head.movers:
             request_count = head.controller.request_count
@@ -212,33 +215,32 @@ class HeadStage:
                 return
 
     def _return_home(self, t_ns: int) -> None:
-        head, home = self._head, self._head.config.home
+        head, config = self._head, self._head.config
         request_count = head.controller.request_count
         idle_s = (t_ns - head.last_request_ns) / 1e9
-        if home is None or idle_s < head.config.home_after_s or t_ns < self._home_not_before_ns:
+        if config.home is None or idle_s < config.home_after_s:
             return
-        if head.is_held_after_stop(t_ns):
+        if not self._home_pause.is_over(t_ns) or head.is_held_after_stop(t_ns):
             return
         state = head.state()
-        if state.preset == home or state.moving or state.tour or state.lease:
+        if state.preset == config.home or state.moving or state.tour or state.lease:
             return
-        self._home_not_before_ns = t_ns + int(head.config.home_after_s * 1e9)
+        self._home_pause.begin(t_ns, config.home_after_s)
+        request = GotoPreset(preset=config.home)
         try:
-            head.move(GotoPreset(preset=home), HOME_REQUESTER, expected_request_count=request_count)
+            head.move(request, HOME_REQUESTER, expected_request_count=request_count)
         except CommandRejected as rejection:
-            log.warning("head %s: does not go home: %s", head.name, rejection)
+            log.warning("head %s: does not return home: %s", head.name, rejection)
 
     def _leave_sector(self, t_ns: int) -> None:
-        """Leave a sector of the configuration that it rests in, by the shortest way out, whoever
-        has the head: somebody pushed it there, or stopped it on its way over.
+        """Leave a configured sector that the head rests in, by the shortest way out.
+
+        Whatever lease is held: the head was pushed there, or stopped on its way across.
         """
         head, controller = self._head, self._head.controller
-        request_count, since_ns, position = (
-            controller.request_count,
-            controller.at_rest_since_ns,
-            controller.position,
-        )
-        if since_ns is None or position is None or t_ns < self._leave_sector_not_before_ns:
+        request_count = controller.request_count
+        since_ns, position = controller.at_rest_since_ns, controller.position
+        if since_ns is None or position is None or not self._leave_sector_pause.is_over(t_ns):
             return
         if (t_ns - since_ns) / 1e9 < LEAVE_SECTOR_AFTER_S or head.is_held_after_stop(t_ns):
             return
@@ -249,10 +251,10 @@ class HeadStage:
         sector = bounds.visible_sector(swept_area(position.pose), passing=False)
         if sector is None:
             return
-        self._leave_sector_not_before_ns = t_ns + int(LEAVE_SECTOR_RETRY_S * 1e9)
+        self._leave_sector_pause.begin(t_ns, LEAVE_SECTOR_RETRY_S)
         exit_pose = find_exit(position.pose, bounds)
         if exit_pose is None:
-            log.error("head %s: looks at sector %r, and knows no way out", head.name, sector.name)
+            log.error("head %s: looks at sector %r, and has no way out", head.name, sector.name)
             return
         log.warning("head %s: leaves sector %r", head.name, sector.name)
         trajectory = PoseTrajectory(
@@ -269,7 +271,10 @@ class HeadStage:
 
 
 class LineNoiseMonitor:
-    """Compares counters from span to span. A span without any noise clears the fault."""
+    """Raises a fault if a head's line is noisy, and clears it after a window without noise.
+
+    Noise is bytes that were no message, and answers in an unknown protocol.
+    """
 
     def __init__(
         self, noise_bytes: Callable[[], int], connection: HeadConnection, faults: FaultRegistry
@@ -281,7 +286,8 @@ class LineNoiseMonitor:
         self._last_total_bytes = 0
 
     def check(self, t_ns: int) -> None:
-        """Look, where a span is over."""
+        """Compare the counters if a window is over."""
+        is_first = self._window_start_ns is None
         if (
             self._window_start_ns is not None
             and (t_ns - self._window_start_ns) / 1e9 < NOISE_WINDOW_S
@@ -291,14 +297,12 @@ class LineNoiseMonitor:
             self._noise_bytes() + BYTES_PER_PROTOCOL_ERROR * self._connection.protocol_error_count
         )
         new_bytes, self._last_total_bytes = total_bytes - self._last_total_bytes, total_bytes
-        is_first, self._window_start_ns = self._window_start_ns is None, t_ns
+        self._window_start_ns = t_ns
         if is_first:
             return
+        head = self._connection.head_name
         if new_bytes >= NOISY_BYTES_PER_WINDOW:
-            self._faults.raise_fault(
-                "PTZ-02",
-                self._connection.head_name,
-                f"{new_bytes} bytes of noise in {NOISE_WINDOW_S:.0f} s",
-            )
+            message = f"{new_bytes} bytes of noise in {NOISE_WINDOW_S:.0f} s"
+            self._faults.raise_fault("PTZ-02", head, message)
         elif new_bytes == 0:
-            self._faults.clear("PTZ-02", self._connection.head_name)
+            self._faults.clear("PTZ-02", head)

@@ -1,9 +1,10 @@
-"""How far a head has moved in its life, and whether that is more than its maker promises.
+"""Odometer: how far a head has moved in its life, held against its maker's rating.
 
     heads/mast/odometer.json    {"pan_deg": 81234.5, "tilt_deg": 4031.25, "starts": 5120, ...}
 
-What is counted is what the positions show, so a head that reckons counts its reckoning. The file is
-written at most four times an hour and when the agent stops; a crash loses what came since.
+Travel is taken from the reported positions; for a head that cannot report, from its estimated
+ones. The file is written at most four times an hour and when the agent stops; a crash loses the
+travel since then.
 """
 
 import logging
@@ -19,15 +20,17 @@ from drivers.contracts import PtzPosition
 log = logging.getLogger(__name__)
 
 MIN_TRAVEL_DEG = 0.05
-"""Less than this between two looks is the measurement's own trembling."""
+"""Less than this against the last counted position is the measurement's own noise."""
 SAVE_INTERVAL_S = 900.0
 MAX_SAMPLE_GAP_S = 0.5
-"""Between two looks that are further apart a motion's time is not known: it counts for as much."""
+"""The duration of a motion between positions further apart is unknown: it counts as this."""
 
 
 class Wear(msgspec.Struct, frozen=True, kw_only=True):
-    """What a head has done in its life. Degrees are of each axis, to and fro; `starts` counts each
-    time that an axis began to move, `reversals` that it then went the other way than before.
+    """The travel of a head in its life.
+
+    Degrees are of each axis, in both directions; `starts` counts each time that an axis began to
+    move, `reversals` each time that its direction was another than before.
     """
 
     pan_deg: float = 0.0
@@ -37,62 +40,73 @@ class Wear(msgspec.Struct, frozen=True, kw_only=True):
     moving_s: float = 0.0
 
 
-class _AxisState(msgspec.Struct):
-    """One motor: whether it moves, and which way it went last."""
+class _AxisCounter:
+    """One axis: the angle that was counted last, and its motion since."""
 
-    is_moving: bool = False
-    direction: float = 0.0
+    def __init__(self) -> None:
+        self._counted_deg = 0.0
+        self._is_moving = False
+        self._direction = 0.0
+
+    def reset(self, angle_deg: float) -> None:
+        """Count from this angle on; the way to it is no travel."""
+        self._counted_deg, self._is_moving = angle_deg, False
+
+    def update(self, angle_deg: float) -> tuple[float, bool, bool]:
+        """Return the travel, and whether the axis has started, and reversed.
+
+        Travel below the noise is not lost: it adds up against the angle that was counted last.
+        """
+        travel_deg = wrap_deg(angle_deg - self._counted_deg)
+        if abs(travel_deg) < MIN_TRAVEL_DEG:
+            self._is_moving = False
+            return 0.0, False, False
+        has_reversed = travel_deg * self._direction < 0
+        has_started = has_reversed or not self._is_moving
+        self._counted_deg, self._is_moving, self._direction = angle_deg, True, travel_deg
+        return abs(travel_deg), has_started, has_reversed
 
 
 class Odometer:
-    """Counts from position to position. Its head's stage alone calls `look` and `keep`."""
+    """Counts from position to position. Called on the head stage's thread only."""
 
     def __init__(self, path: Path, rated_life: RatedLife) -> None:
         self._file = StateFile(path, Wear)
         self._rated_life = rated_life
         self.wear = self._saved_wear = self._file.load() or Wear()
         self._last_position: PtzPosition | None = None
-        self._pan_axis, self._tilt_axis = _AxisState(), _AxisState()
+        self._pan, self._tilt = _AxisCounter(), _AxisCounter()
         self._last_save_ns: int | None = None
 
     def update(self, position: PtzPosition | None) -> None:
-        """The head is here now; None where nobody knows, and nothing is counted until it is known
-        again.
-        """
-        last = self._last_position
-        if position is None or last is None:
-            self._last_position = position
+        """Count the travel to a position; None if it is unknown, and so is the next travel."""
+        last, self._last_position = self._last_position, position
+        if position is None:
             return
-        pan = wrap_deg(position.pose.pan_deg - last.pose.pan_deg)
-        tilt = position.pose.tilt_deg - last.pose.tilt_deg
-        pan, tilt = (
-            0.0 if abs(travel_deg) < MIN_TRAVEL_DEG else travel_deg for travel_deg in (pan, tilt)
+        pose = position.pose
+        if last is None or _is_jump(last.error_deg, position.error_deg):
+            # The position became known or unknown, which is no motion.
+            self._pan.reset(pose.pan_deg)
+            self._tilt.reset(pose.tilt_deg)
+            return
+        (pan_deg, *pan_changes), (tilt_deg, *tilt_changes) = (
+            self._pan.update(pose.pan_deg),
+            self._tilt.update(pose.tilt_deg),
         )
-        if (
-            position.error_deg > 2 * last.error_deg + 1
-            or last.error_deg > 2 * position.error_deg + 1
-        ):
-            # Where it is became known or unknown: that is no motion.
-            pan = tilt = 0.0
-            self._last_position = position
-        elapsed_s = min((position.t_ns - last.t_ns) / 1e9, MAX_SAMPLE_GAP_S)
-        axis_changes = _update_axis(self._pan_axis, pan), _update_axis(self._tilt_axis, tilt)
-        wear = self.wear
-        if pan or tilt:
-            # Places within the trembling add up against the last that was counted.
-            self._last_position = position
-            self.wear = Wear(
-                pan_deg=wear.pan_deg + abs(pan),
-                tilt_deg=wear.tilt_deg + abs(tilt),
-                starts=wear.starts + sum(has_started for has_started, _ in axis_changes),
-                reversals=wear.reversals + sum(has_reversed for _, has_reversed in axis_changes),
-                moving_s=wear.moving_s + elapsed_s,
-            )
-        else:
-            self._last_position = msgspec.structs.replace(last, t_ns=position.t_ns)
+        if not pan_deg and not tilt_deg:
+            return
+        wear, elapsed_s = self.wear, (position.t_ns - last.t_ns) / 1e9
+        (pan_started, pan_reversed), (tilt_started, tilt_reversed) = pan_changes, tilt_changes
+        self.wear = Wear(
+            pan_deg=wear.pan_deg + pan_deg,
+            tilt_deg=wear.tilt_deg + tilt_deg,
+            starts=wear.starts + pan_started + tilt_started,
+            reversals=wear.reversals + pan_reversed + tilt_reversed,
+            moving_s=wear.moving_s + min(elapsed_s, MAX_SAMPLE_GAP_S),
+        )
 
     def exceeded_rating(self) -> str | None:
-        """What of the promise is used up, in a few words; None while it holds."""
+        """Return which part of the rated life is used up, in a few words; None if none is."""
         wear, rated_life = self.wear, self._rated_life
         degrees, hours = max(wear.pan_deg, wear.tilt_deg), wear.moving_s / 3600
         for unit, used, limit in (
@@ -105,24 +119,19 @@ class Odometer:
         return None
 
     def save(self, t_ns: int, *, force: bool = False) -> None:
-        """Write what is not written, where it is time, or `now`."""
+        """Write new travel to the disk, if SAVE_INTERVAL_S has passed or `force` is given."""
         is_due = self._last_save_ns is None or (t_ns - self._last_save_ns) / 1e9 >= SAVE_INTERVAL_S
         if self.wear == self._saved_wear or not (is_due or force):
             return
-        # A disk that refuses is not asked again before it is time.
+        # A disk that refuses is not asked again before the next interval.
         self._last_save_ns = t_ns
         try:
             self._file.write(self.wear)
         except OSError as error:
-            log.error("%s: wear cannot be kept: %s", self._file.path, error)
+            log.error("%s: the odometer cannot be saved: %s", self._file.path, error)
             return
         self._saved_wear = self.wear
 
 
-def _update_axis(axis: _AxisState, travel_deg: float) -> tuple[bool, bool]:
-    """Whether an axis has started, and whether it has turned back."""
-    has_started = bool(travel_deg) and not axis.is_moving
-    has_reversed = travel_deg * axis.direction < 0
-    axis.is_moving = bool(travel_deg)
-    axis.direction = travel_deg or axis.direction
-    return has_started or has_reversed, has_reversed
+def _is_jump(last_error_deg: float, error_deg: float) -> bool:
+    return error_deg > 2 * last_error_deg + 1 or last_error_deg > 2 * error_deg + 1

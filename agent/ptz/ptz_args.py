@@ -1,4 +1,4 @@
-"""The words of the verb `ptz`: what may be asked of a head, and what is told. Pure."""
+"""Arguments and results of the command `ptz`. Pure."""
 
 from typing import Annotated, TypeAlias
 
@@ -17,9 +17,7 @@ class _HeadArgs(
 
 
 class _LeaseArgs(_HeadArgs, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do"):
-    """With the token of a lease it is refused where that lease is over; without one the head is
-    taken, where it can be.
-    """
+    """With the token of a lease the command is refused once that lease is over."""
 
     token: int | None = None
 
@@ -32,21 +30,21 @@ class PtzListArgs(
     tag_field="do",
     tag="list",
 ):
-    """Which heads there are, what they can do, and how they are."""
+    """List the heads, with their capabilities and status."""
 
 
 class PtzStatusArgs(_HeadArgs, frozen=True, kw_only=True, tag="status"):
-    """Where a head is, and who has it."""
+    """Report the position of a head, and its lease."""
 
 
 class PtzAcquireArgs(_HeadArgs, frozen=True, kw_only=True, tag="acquire"):
-    """Take the head, or prolong one's lease: for `lease_s`, or what the configuration says."""
+    """Acquire the head, or prolong one's lease: for `lease_s`, or as long as configured."""
 
     lease_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] | None = None
 
 
 class PtzReleaseArgs(_HeadArgs, frozen=True, kw_only=True, tag="release"):
-    """Give the head back: who has it, by the token of his lease."""
+    """Release the head: only by the token of one's own lease."""
 
     token: int
 
@@ -58,8 +56,10 @@ class PtzStopArgs(_HeadArgs, frozen=True, kw_only=True, tag="stop"):
 class PtzMoveArgs(
     ContinuousMove, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="move"
 ):
-    """Move at these shares of the top speeds, -1..1, for `for_s` seconds at the most. Pan is
-    positive to the right, tilt upwards, zoom towards tele, focus towards far.
+    """Move at shares of the top speeds, -1..1, for `for_s` seconds at most.
+
+    Pan is positive to the right, tilt upwards, zoom towards tele, focus towards far. Without a
+    token the head is acquired, if its lease allows.
     """
 
     head: Name
@@ -67,7 +67,10 @@ class PtzMoveArgs(
 
 
 class PtzGotoArgs(AbsoluteMove, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="goto"):
-    """Go to a pose: degrees to the right of the head's zero and above the horizon, zoom 0..1."""
+    """Go to a pose: degrees to the right of the head's zero and above the horizon, zoom 0..1.
+
+    Without a token the head is acquired, if its lease allows.
+    """
 
     head: Name
     token: int | None = None
@@ -76,56 +79,63 @@ class PtzGotoArgs(AbsoluteMove, frozen=True, kw_only=True, forbid_unknown_fields
 class PtzGotoPresetArgs(
     GotoPreset, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="goto_preset"
 ):
-    """Go to a preset."""
+    """Go to a preset. Without a token the head is acquired, if its lease allows."""
 
     head: Name
     token: int | None = None
 
 
 class PtzListPresetsArgs(_HeadArgs, frozen=True, kw_only=True, tag="presets"):
-    """Which presets a head has."""
+    """List the presets of a head."""
 
 
 class PtzSetPresetArgs(_LeaseArgs, frozen=True, kw_only=True, tag="set_preset"):
-    """Remember the present place under a name, instead of what had that name before."""
+    """Store the present position under a name, in place of a preset of that name.
+
+    It does not acquire the head, and is refused while another holds it.
+    """
 
     preset: Name
 
 
 class PtzDeletePresetArgs(_HeadArgs, frozen=True, kw_only=True, tag="delete_preset"):
-    """Forget a preset."""
+    """Delete a preset."""
 
     preset: Name
 
 
 class PtzStartTourArgs(_HeadArgs, frozen=True, kw_only=True, tag="start_tour"):
-    """Begin a tour of the configuration. It waits while somebody has the head."""
+    """Start a configured tour. It waits as long as the head is leased."""
 
     tour: Name
 
 
 class PtzStopTourArgs(_HeadArgs, frozen=True, kw_only=True, tag="stop_tour"):
-    """End the tour that runs."""
+    """Stop the running tour."""
 
 
 class PtzSweepArgs(_LeaseArgs, frozen=True, kw_only=True, tag="sweep"):
-    """Look all around. The panorama comes as a snapshot, and its hash in the result."""
+    """Scan all around. The panorama is sent as a snapshot, its hash is in the result."""
 
 
 class PtzFollowArgs(_LeaseArgs, frozen=True, kw_only=True, tag="follow"):
-    """Follow a road user of the newest picture, by the number of his track: whoever asks gives the
-    head to the tracking for that, and takes it back with any motion.
+    """Follow a road user of the newest picture, by the number of its track.
+
+    The requester releases the head to the tracker for that, and takes it back with any motion.
     """
 
     track: int
 
 
 class PtzStopFollowArgs(_HeadArgs, frozen=True, kw_only=True, tag="stop_follow"):
-    """Follow nobody."""
+    """Stop following."""
 
 
 class PtzSetAuxArgs(_LeaseArgs, frozen=True, kw_only=True, tag="aux"):
-    """Switch the head's wiper, heater or infra-red lamp."""
+    """Switch the head's wiper, heater or infra-red lamp.
+
+    It does not acquire the head, and is refused while another holds it.
+    """
 
     aux: Aux
     on: bool
@@ -153,7 +163,7 @@ Args: TypeAlias = (
 
 
 class LeaseInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """The right to move a head, for `left_s` more. `token` goes with what its holder asks next."""
+    """A lease, good for `remaining_s` more. Its holder sends `token` with later commands."""
 
     token: int
     by: str
@@ -162,7 +172,7 @@ class LeaseInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HeadPosition(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a head is, within `error_deg`; 180 means that nobody knows."""
+    """The position of a head, within `error_deg`; 180 means that it is unknown."""
 
     pan_deg: float
     tilt_deg: float
@@ -171,8 +181,10 @@ class HeadPosition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HeadInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A head as it is. `abilities` are null until it has answered for the first time; `place` is,
-    where it does not answer now, and `error` says why. `preset` is where it rests.
+    """The status of a head.
+
+    `capabilities` is null until the head has answered for the first time, `position` while it does
+    not answer; then `error` has the reason. `preset` is the one that it rests at.
     """
 
     name: str
@@ -188,8 +200,9 @@ class HeadInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PanoramaResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The picture of a sweep, by the SHA-256 of its snapshot, and of how many it was made.
-    `missing` says why there is none of some poses, a line for each.
+    """The panorama of a sweep, by the SHA-256 of its snapshot, and how many frames it shows.
+
+    `missing` has one line for each pose without a frame, with the reason.
     """
 
     camera: str
@@ -200,8 +213,10 @@ class PanoramaResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PtzResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What was asked for: `lease` after what takes or needs the head, `heads` to `list` and
-    `where`, `presets`, and the `panorama` of a sweep.
+    """The result of a `ptz` command.
+
+    `lease` follows commands that acquire or need the head, `heads` follows `list` and `status`,
+    `presets` follows `presets`, and `panorama` follows `sweep`.
     """
 
     lease: LeaseInfo | None = None

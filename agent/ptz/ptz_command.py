@@ -1,14 +1,14 @@
-"""`ptz`: who has a head, where it looks, and what it remembers.
+"""The command `ptz`: lease, motion and presets of a head.
 
-What moves a head may be repeated after a crash: it is bounded by its lease, its expiry and its
-longest duration, and who asks for it looks on. A stop is done before all that waits, and takes away
-what came before it: what moves the head, or lets it be moved, is not done, or ended at once where
-it was on its way when the stop came.
+A motion may be repeated after a crash: it is bounded by its lease, its expiry and its longest
+duration, and its requester watches it. A stop overtakes all queued commands and cancels those that
+arrived before it: a command that moves the head, or lets it be moved, is rejected then, or stopped
+at once if it was being executed when the stop came.
 """
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
@@ -17,6 +17,7 @@ from agent.commands.requester import CommandRejected, Requester
 from agent.ptz import ptz_args
 from agent.ptz.automation.auto_tracking import AutoTracker
 from agent.ptz.automation.guard_tours import GuardTours
+from agent.ptz.automation.panorama_scan import PanoramaScan
 from agent.ptz.head import PtzHead
 from agent.ptz.ptz_args import (
     HeadInfo,
@@ -43,7 +44,6 @@ from agent.ptz.ptz_args import (
     PtzSweepArgs,
 )
 from agent.ptz.requests import Lease
-from drivers.media import Frame
 
 VERB = "ptz"
 
@@ -60,46 +60,17 @@ _MotionArgs: TypeAlias = (
 )
 
 
-class PanoramaScanner(Protocol):
-    """The round looks of one head, such as `agent.ptz.automation.panorama_scan.RoundLook`."""
-
-    def begin(
-        self,
-        requester: Requester,
-        token: int | None,
-        progress: Callable[[float, str], None],
-        finish: Callable[[Callable[[], PanoramaResult]], None],
-    ) -> float:
-        """Begin a sweep: who asks, his token, what is told of its progress (a share and a sentence),
-        and what is given the work that makes the picture, or raises CommandRejected. It gives the seconds
-        that it takes at the most. Raises CommandRejected.
-        """
-        ...
-
-    def cancel(self, reason: str, *, except_by: Requester | None = None) -> None:
-        """End the one that is under way, if one is and it is not one of `but`'s."""
-        ...
-
-    def offer(self, frame: Frame) -> None:
-        """A frame of the head's camera, from its own thread. Costs nothing while none is wanted."""
-        ...
-
-
 class HeadAssembly(msgspec.Struct, frozen=True, kw_only=True):
-    """A head, and what is on it: its camera, its tours, its sweep and its tracker, None where it
-    has none.
-    """
+    """A head with its camera, tours, panorama scan and tracker, as far as it has them."""
 
     head: PtzHead
     camera: str | None = None
     guard_tours: GuardTours | None = None
-    panorama_scan: PanoramaScanner | None = None
+    panorama_scan: PanoramaScan | None = None
     tracker: AutoTracker | None = None
 
     def cancel_automation(self, reason: str, *, except_by: Requester | None = None) -> None:
-        """End what a person has begun and what goes on by itself, but for the tour, and for what
-        `but` has begun himself.
-        """
+        """Cancel the panorama scan and the tracker, except those that `except_by` started."""
         if self.panorama_scan is not None:
             self.panorama_scan.cancel(reason, except_by=except_by)
         if self.tracker is not None and (
@@ -109,7 +80,7 @@ class HeadAssembly(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PtzCommandHandler:
-    """See `agent.commands.command.Verb`."""
+    """Handles `ptz`; see `agent.commands.command.CommandHandler`."""
 
     name = VERB
     args_type = Args
@@ -122,16 +93,16 @@ class PtzCommandHandler:
 
     @property
     def priority_lanes(self) -> tuple[str, ...]:
-        """A head that does not answer holds up no stop but its own."""
+        """One lane for each head: a head that does not answer delays no stop but its own."""
         return tuple(self._assemblies)
 
     def describe(self, args: Args) -> str:
-        """Such as `mast goto`."""
+        """Return the head and the action, such as `mast goto`."""
         action: str = type(args).__struct_config__.tag  # type: ignore[assignment]
         return action if isinstance(args, PtzListArgs) else f"{args.head} {action}"
 
     def is_idempotent(self, args: Args) -> bool:
-        """All but what remembers, switches or begins something longer."""
+        """Return False for commands that store, switch or start something longer."""
         return not isinstance(
             args,
             PtzSetPresetArgs
@@ -144,13 +115,13 @@ class PtzCommandHandler:
         )
 
     def priority_lane(self, args: Args) -> str | None:
-        """A stop."""
+        """Return the head's lane for a stop, otherwise None."""
         return args.head if isinstance(args, PtzStopArgs) else None
 
     def run(
         self, command: ValidCommand, progress_sink: CommandProgressSink
     ) -> PtzResult | Deferred:
-        """Do it."""
+        """Execute the command. Raises: CommandRejected."""
         args: Args = command.args
         if isinstance(args, PtzListArgs):
             return PtzResult(
@@ -207,13 +178,13 @@ class PtzCommandHandler:
         command: ValidCommand,
         progress_sink: CommandProgressSink,
     ) -> PtzResult | Deferred:
-        """What moves the head, or lets it be moved: nothing of it may outlive a stop."""
+        """Execute a command that moves the head, or lets it be moved: none may outlive a stop."""
         head, requester = assembly.head, command.requester
         match args:
             case PtzAcquireArgs():
                 lease = head.acquire(requester, args.lease_s)
                 assembly.cancel_automation(
-                    f"{requester.id!r} has taken the head", except_by=requester
+                    f"{requester.id!r} has acquired the head", except_by=requester
                 )
             case PtzStartTourArgs():
                 _require_tours(assembly, args).start(args.tour)
@@ -224,7 +195,7 @@ class PtzCommandHandler:
             case PtzFollowArgs():
                 return self._begin_following(assembly, args, command)
             case _:
-                # Who may not move it ends nothing; who may has it to himself before he does.
+                # Checked first, so that a requester who may not move the head cancels nothing.
                 head.check_authorized(requester, args.token)
                 assembly.cancel_automation(f"{requester.id!r} moves the head")
                 lease = head.move(args, requester, args.token)
@@ -255,7 +226,7 @@ class PtzCommandHandler:
     def _begin_following(
         self, assembly: HeadAssembly, args: PtzFollowArgs, command: ValidCommand
     ) -> PtzResult:
-        """Tracking is weaker than who asks, so he has to let go of the head for it."""
+        """Start the tracker. Its role is weaker than the requester's, whose lease is released."""
         tracker, head, requester = (
             _require_tracker(assembly, args),
             assembly.head,
@@ -264,45 +235,37 @@ class PtzCommandHandler:
         lease = head.acquire(requester, token=args.token)
         tracker.follow(args.track, requester)
         if assembly.panorama_scan is not None:
-            assembly.panorama_scan.cancel(f"{requester.id!r} has somebody followed")
+            assembly.panorama_scan.cancel(f"{requester.id!r} starts the tracker")
         head.release(requester, lease.token)
         return self._lease_result(head.state().lease)
 
     def _record_and_stop(self, assembly: HeadAssembly, command: ValidCommand) -> None:
-        """First it is noted, then done: what is on its way in another thread meets one or the
-        other.
-        """
+        """Note the stop, then stop: a command in another thread meets one or the other."""
         name = assembly.head.name
         with self._lock:
             self._last_stop_number[name] = max(
                 command.arrival_number, self._last_stop_number.get(name, 0)
             )
-        self._stop_motion(assembly, command)
-
-    @staticmethod
-    def _stop_motion(assembly: HeadAssembly, command: ValidCommand) -> None:
         try:
-            assembly.head.stop(command.requester)
+            assembly.head.stop()
         finally:
             assembly.cancel_automation(f"{command.requester.id!r} has stopped the head")
 
     def _is_superseded(self, head_name: str, command: ValidCommand) -> bool:
-        """Whether a stop came after this order."""
+        """Return whether a stop arrived after this command."""
         with self._lock:
             return self._last_stop_number.get(head_name, 0) > command.arrival_number
 
     def _check_not_superseded(self, head_name: str, command: ValidCommand) -> None:
         if self._is_superseded(head_name, command):
-            raise CommandRejected(
-                "expired", f"head {head_name!r} was told to stop after this came in"
-            )
+            raise CommandRejected("expired", f"head {head_name!r} was stopped after this came in")
 
     def _require_head(self, name: str) -> HeadAssembly:
         assembly = self._assemblies.get(name)
         if assembly is None:
             known = ", ".join(sorted(self._assemblies)) or "none"
             raise CommandRejected(
-                "unknown", f"head {name!r}: none of that name; there are: {known}"
+                "unknown", f"head {name!r}: no head of this name; there are: {known}"
             )
         return assembly
 
@@ -312,7 +275,7 @@ class PtzCommandHandler:
     def _lease_info(self, lease: Lease | None) -> LeaseInfo | None:
         if lease is None:
             return None
-        remaining_s = max(0.0, (lease.expires_ns - self._clock_ns()) / 1e9)
+        remaining_s = max(0.0, lease.remaining_s(self._clock_ns()))
         return LeaseInfo(
             token=lease.token,
             by=lease.holder.id,
@@ -351,7 +314,7 @@ def _require_tracker(
     if assembly.tracker is None:
         raise CommandRejected(
             "unsupported",
-            f"head {args.head!r} follows nobody: its camera is not watched, or the configuration "
+            f"head {args.head!r} follows nobody: its camera has no detection, or the configuration "
             "does not allow it (head.tracking.enabled, head.fov_deg)",
         )
     return assembly.tracker

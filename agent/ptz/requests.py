@@ -1,4 +1,4 @@
-"""What may be asked of a head, who asks, and what he is told: the words of `agent.ptz`. Pure."""
+"""Move requests, leases and the state of a head: the structs that `agent.ptz` shares. Pure."""
 
 from typing import Annotated, TypeAlias
 
@@ -13,8 +13,9 @@ Speed = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
 class ContinuousMove(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="move"):
-    """Move at these shares of the top speeds for `for_s` seconds at the most. Pan is positive to
-    the right, tilt upwards, zoom towards tele, focus towards far.
+    """Move at shares of the top speeds, for `for_s` seconds at most.
+
+    Pan is positive to the right, tilt upwards, zoom towards tele, focus towards far.
     """
 
     pan: SignedSpeed = 0.0
@@ -34,7 +35,7 @@ class AbsoluteMove(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", ta
 
     @property
     def pose(self) -> Pose:
-        """Where to."""
+        """The target."""
         return Pose(pan_deg=self.pan_deg, tilt_deg=self.tilt_deg, zoom=self.zoom)
 
 
@@ -46,12 +47,13 @@ class GotoPreset(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag=
 
 
 MoveRequest: TypeAlias = ContinuousMove | AbsoluteMove | GotoPreset
-"""A motion that somebody wants."""
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
-    """The right to move a head until `expires_ns`. `token` fences: it counts up with each new
-    holder, across restarts too, and who comes with an older one is refused.
+    """The right to move a head until `expires_ns`.
+
+    `token` is a fencing token: it counts up with each new holder, across restarts too, and a
+    request with an older one is refused.
     """
 
     head: str
@@ -59,11 +61,17 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     token: int
     expires_ns: int
 
+    def remaining_s(self, t_ns: int) -> float:
+        """Return the seconds that the lease is still good for; negative if it is over."""
+        return (self.expires_ns - t_ns) / 1e9
+
 
 class HeadState(msgspec.Struct, frozen=True, kw_only=True):
-    """How a head is. `position` is None where it does not answer. `preset` is where it rests, None
-    while it moves or elsewhere; near is enough but where masks were drawn. `settled`: it has rested for long enough that its picture does.
-    `lease` is the present holder's; without one the tour has it, if one runs.
+    """A snapshot of a head.
+
+    `position` is None if the head does not answer. `preset` is the one that it rests at, None
+    while it moves or rests elsewhere. `settled` is true once it has rested for `settle_s`, so that
+    its picture is still. `lease` is the present holder's; without one a running tour may move it.
     """
 
     head: str

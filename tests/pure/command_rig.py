@@ -83,7 +83,7 @@ class FakePtzHead:
         self.moving = True
         return lease
 
-    def stop(self, requester: Requester) -> None:
+    def stop(self) -> None:
         self.calls.append("stop")
         self.moving = False
 

@@ -84,7 +84,7 @@ def test_what_the_head_refuses_is_refused_and_so_is_the_repeat(rig: CommandRig) 
 def test_an_unknown_head_is_answered_with_those_that_there_are(rig: CommandRig) -> None:
     assert rejection_of(rig.run_command({**MOVE_ARGS, "head": "roof"})) == (
         "unknown",
-        "head 'roof': none of that name; there are: mast",
+        "head 'roof': no head of this name; there are: mast",
     )
 
 
@@ -348,7 +348,7 @@ def test_each_command_and_its_outcome_are_one_line_whatever_stands_in_it(
         r"command one: ptz mast move, by 'amina\u2028x' (operator) over test: done after 0.0 ms",
         (
             "command two: ptz roof move, by 'amina' (operator) over test: refused, unknown: "
-            "\"head 'roof': none of that name; there are: mast\" after 0.0 ms"
+            "\"head 'roof': no head of this name; there are: mast\" after 0.0 ms"
         ),
         (
             "command 'ptz' over test: refused, malformed: "

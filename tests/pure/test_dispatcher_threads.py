@@ -214,7 +214,7 @@ def test_a_stop_waits_for_no_other_command_and_takes_away_what_came_before_it(
         behind = next(reply for reply in replies if reply.command == "behind-it")
         assert rejection_of(behind) == (
             "expired",
-            "head 'mast' was told to stop after this came in",
+            "head 'mast' was stopped after this came in",
         )
         rig.send(MOVE_ARGS, "after")
         rig.wait_for_replies(has("after"))
@@ -231,9 +231,9 @@ def test_a_stop_waits_for_no_disk_and_not_for_the_stop_of_another_head(make_rig:
         assert held.wait(TIMEOUT_S)
         begin(order)
 
-    def dead_head(asker: Any) -> None:
+    def dead_head() -> None:
         assert held.wait(TIMEOUT_S)
-        stop(asker)
+        stop()
 
     rig.idempotency_store.record_begin = slow_disk  # type: ignore[method-assign]
     rig.heads["roof"].stop = dead_head  # type: ignore[method-assign]

@@ -175,7 +175,7 @@ def test_a_round_ends_it_and_it_ends_a_round(corner: Corner, asker: Requester) -
     corner.begin(words.PtzSweepArgs(head="mast"), asker)
     corner.ask(FOLLOW, asker)
     (end,) = corner.course.finishers
-    with pytest.raises(CommandRejected, match="has somebody followed"):
+    with pytest.raises(CommandRejected, match="starts the tracker"):
         end()
     corner.begin(words.PtzSweepArgs(head="mast"), asker)
     corner.pass_s(1)

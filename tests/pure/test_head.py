@@ -16,7 +16,6 @@ from drivers.ptz.fake import FakeHead
 from drivers.simulated.head_simulator import NO_FAULT, InjectedFault
 from tests.pure.head_rig import (
     ANNA,
-    BRAHIM,
     HEAD_OPTIONS,
     INCIDENT,
     PLAIN_CONFIG,
@@ -104,7 +103,7 @@ def test_who_takes_the_head_ends_what_a_weaker_one_does(rig: HeadRig) -> None:
 def test_a_stop_passes_from_anybody_at_once_and_ends_no_lease(rig: HeadRig) -> None:
     lease = rig.head.move(RIGHT, ANNA)
     rig.advance_s(1)
-    rig.head.stop(TOUR)
+    rig.head.stop()
     rig.clock.advance_s(0.3)
     assert rig.speed == 0
     assert rig.head.state().lease == lease
@@ -146,7 +145,7 @@ def test_a_turn_that_fails_stops_the_head_and_nothing_begins_before_the_next(
         rig.run_stage()
     rig.clock.advance_s(0.3)
     assert rig.speed == 0
-    with refused("failed", "nobody is there to stop it"):
+    with refused("failed", "its stage does not run"):
         rig.head.move(RIGHT, TOUR)
     mover.breaks = False
     rig.run_stage()
@@ -155,7 +154,7 @@ def test_a_turn_that_fails_stops_the_head_and_nothing_begins_before_the_next(
 
 def test_nothing_begins_while_the_stage_hangs(rig: HeadRig) -> None:
     rig.clock.advance_s(11)
-    with refused("failed", "nobody is there to stop it"):
+    with refused("failed", "its stage does not run"):
         rig.head.move(RIGHT, ANNA)
 
 
@@ -181,7 +180,7 @@ def test_a_head_that_cannot_be_opened_is_a_fault_and_tried_again(
     assert rig.active_fault_codes() == {"PTZ-01"}
     assert rig.head.capabilities is None
     assert rig.head.state().error == "/dev/ttyUSB0: not there"
-    for ask in (lambda: rig.head.move(RIGHT, ANNA), lambda: rig.head.stop(ANNA)):
+    for ask in (lambda: rig.head.move(RIGHT, ANNA), rig.head.stop):
         with refused("unavailable", "/dev/ttyUSB0: not there"):
             ask()
     rig.advance_s(60)
@@ -224,7 +223,7 @@ def test_a_head_that_stops_answering_is_stopped_as_soon_as_it_hears(rig: HeadRig
     assert rig.head.state().position is None
     assert rig.head.state().moving
     with refused("unavailable", "no answer"):
-        rig.head.stop(ANNA)
+        rig.head.stop()
     assert rig.speed > 0
     body.inject_fault(rig.clock.now_ns, NO_FAULT)
     rig.advance_s(2 + STOPPING_S)
@@ -348,7 +347,7 @@ def test_switching_takes_the_head_from_nobody(rig: HeadRig) -> None:
 
 def test_a_preset_is_where_it_stands_and_where_it_comes_back_to(rig: HeadRig) -> None:
     rig.head.move(AbsoluteMove(pan_deg=50, tilt_deg=-10, zoom=0.5), ANNA)
-    with refused("failed", "a preset is of a place where it stands"):
+    with refused("failed", "a preset is set while the head rests"):
         rig.head.set_preset("gate", ANNA, None)
     rig.advance_s(8)
     rig.head.set_preset("gate", ANNA, None)
@@ -379,7 +378,7 @@ def test_a_head_that_reckons_uses_its_own_memory(tmp_path: Path) -> None:
     # Wherever it believes to be, its memory is where it was.
     ReckoningHead.error_deg, before = 180.0, ReckoningHead.error_deg
     try:
-        with refused("failed", "nobody knows where it looks"):
+        with refused("failed", "its position is unknown"):
             rig.clock.advance_s(1)
             rig.run_stage()
             rig.head.controller.query_position()
@@ -481,14 +480,14 @@ def test_a_mover_moves_while_nobody_stronger_has_the_head(tmp_path: Path) -> Non
 
 def test_after_a_stop_nothing_moves_by_itself_for_a_while(tmp_path: Path) -> None:
     rig = HeadRig(tmp_path, changed(lease_s=5.0), movers=[Pendulum()]).start()
-    rig.head.stop(BRAHIM)
+    rig.head.stop()
     rig.advance_s(0.8)
     for _ in range(40):
         assert not rig.head.state().moving
         rig.advance_s(0.1)
     rig.advance_s(0.4)
     assert rig.head.state().moving
-    rig.head.stop(BRAHIM)
+    rig.head.stop()
     rig.advance_s(0.8)
     assert not rig.head.state().moving
     rig.head.resume_automation()
@@ -625,9 +624,9 @@ def test_nothing_is_driven_towards_sectors_from_nobody_knows_where(tmp_path: Pat
 
     rig = HeadRig(tmp_path, changed(forbidden=(WINDOWS,)), head_class=Lost).start()
     for wish in (ContinuousMove(pan=0.5), AbsoluteMove(pan_deg=0, tilt_deg=0)):
-        with refused("failed", "nobody knows where it looks"):
+        with refused("failed", "its position is unknown"):
             rig.head.move(wish, ANNA)
-    with refused("failed", "nobody knows where it looks"):
+    with refused("failed", "its position is unknown"):
         rig.head.set_preset("gate", ANNA, None)
 
 

@@ -1,4 +1,4 @@
-"""Who moves a head by himself, without a person's wish: a tour, a tracker."""
+"""The protocol of automatic movers: a tour, a tracker, a panorama scan."""
 
 from typing import Protocol
 
@@ -7,30 +7,30 @@ from agent.ptz.requests import HeadState, MoveRequest
 
 
 class AutoMover(Protocol):
-    """Asked by the head's stage, in its thread, while nobody stronger than `asker` has the head.
+    """Moves a head by itself. Called on the head's thread while no stronger lease is held.
 
-    A mover that has nothing to do returns None, and may be called often. Its lease is like any
-    other: taken at each wish, over when it has wished for nothing for too long.
+    A mover that wants nothing returns None, and may be called often. Its lease is like any other:
+    acquired by each request, and over if it has requested nothing for too long.
     """
 
     @property
     def requester(self) -> Requester:
-        """In whose name it moves; its role says who is stronger."""
+        """The requester of its moves; the role decides which mover is stronger."""
         ...
 
     @property
     def tour(self) -> str | None:
-        """The name of the tour that runs, None where it is none or stands still."""
+        """The name of the running tour, None if it is no tour or none runs."""
         ...
 
     def step(self, t_ns: int, state: HeadState) -> MoveRequest | None:
-        """What it wants now, None where the head is to go on with what it does. Pure but for the
-        mover's own memory of where it is.
-        """
+        """Return the next move, or None to leave the head as it is. Does no I/O."""
         ...
 
     def on_rejected(self, t_ns: int, request: MoveRequest, rejection: CommandRejected) -> None:
-        """Its last wish was not done, and why. A wish for the same again is refused again, but
-        after `expired`: somebody has taken, moved or stopped the head since the mover was asked.
+        """Note that the last move was rejected.
+
+        The same move is rejected again, except after `expired`: then the head was acquired, moved
+        or stopped by a request since `step`.
         """
         ...

@@ -1,13 +1,12 @@
-"""Following one road user whom an operator has chosen: from his box in the picture to the head's
-motion. Pure.
+"""Auto-tracking: follow one road user that an operator has chosen. Pure.
 
-The box is turned into a direction in the street with the pose that the head had when the picture
-was taken, so neither the picture's age nor the head's own motion upsets the control. From the
-directions follows a speed; the head goes as fast as the target, and faster or slower by a share of
-how far it is off (proportional control, with a dead zone that has no edge).
+The bounding box is turned into a direction in the street with the pose that the head had when the
+picture was taken, so neither the picture's age nor the head's own motion upsets the control. From
+the directions follows a speed; the head moves as fast as the target, and faster or slower by a
+share of the angle that it is off (proportional control, with a dead zone that has no edge).
 
-The tracker of the pictures may lose its number while everything in the picture moves. So whoever
-has the same label and stands where the target must be by now is the target.
+The detection's tracker may lose its number while everything in the picture moves. So a road user
+with the same label, near to where the target is expected, is taken for the target.
 """
 
 import bisect
@@ -28,37 +27,37 @@ from agent.ptz.motion.field_of_view import (
 )
 from agent.ptz.requests import ContinuousMove, HeadState, MoveRequest
 from drivers.angles import unwrap_near_deg, wrap_deg
-from drivers.contracts import Pose, PtzCapabilities
+from drivers.contracts import FRACTION, SIGNED_FRACTION, Pose, PtzCapabilities, Range
 from drivers.media import Point
 
 TRACKING_REQUESTER = Requester(id="tracking", role="tracking")
 
 GAIN_PER_S = 1.6
-"""Of the angle that it is off, so much a second."""
+"""The share of the angle that the target is off, corrected in a second."""
 DEAD_ZONE_SHARE = 0.04
-"""Of the picture's width: so far off the target may stand."""
+"""Of the picture's width: the target may be this far off."""
 SPEED_DEAD_ZONE_DEG_S = 1.5
-"""So much of a target's speed may be the detector's noise, and is left out."""
+"""This much of a target's speed may be the detector's noise, and is ignored."""
 LOST_AFTER_S = 0.8
-"""Not seen for so long it is lost; until then the head goes on as it went."""
+"""A target not seen for this long is lost; until then the head moves on as before."""
 MOVE_DURATION_S = 0.8
-"""How long a motion lasts if no other one follows."""
+"""The duration of a motion that no other follows."""
 ASSOCIATION_GATE_SHARE = 0.15
-"""Of the picture's width: a road user so near to where the target must be is the target."""
+"""Of the picture's width: a road user this near to the expected direction is the target."""
 _POSE_HISTORY_SIZE = 128
 _ALPHA, _BETA = 0.5, 0.12
-"""How much of what a sight says is believed at once (an alpha-beta filter)."""
+"""How much of a measurement is believed at once (an alpha-beta filter)."""
 _TARGET_HEIGHT_RANGE = (0.15, 0.4)
-"""A target that fills less of the picture's height is zoomed in on, one that fills more is not."""
+"""The head zooms in on a target that fills less of the height, and out from one that fills more."""
 _ZOOM_IN_SPEED, _ZOOM_OUT_SPEED = 0.3, -0.6
 _ZOOM_IN_MAX_OFFSET_SHARE, _ZOOM_IN_MAX_SPEED_DEG_S = 0.12, 6.0
 _ZOOM_OUT_OFFSET_SHARE = 0.3
 
-EndReason = Literal["released", "lost", "too long", "refused"]
+EndReason = Literal["released", "lost", "max_duration", "refused"]
 
 
 class _Target(msgspec.Struct, frozen=True, kw_only=True):
-    """Where it was last seen, and how fast it goes; pan counts on from turn to turn."""
+    """The last direction and the speed of the target; pan is continuous over full turns."""
 
     track_id: int
     label: Label
@@ -70,7 +69,7 @@ class _Target(msgspec.Struct, frozen=True, kw_only=True):
     height: float = 0.0
 
     def predict(self, t_ns: int) -> Direction:
-        """Where it must be by now; not further ahead than it is trusted to go on."""
+        """Return the expected direction, at most LOST_AFTER_S ahead."""
         elapsed_s = min(max(0.0, (t_ns - self.seen_ns) / 1e9), LOST_AFTER_S)
         return Direction(
             pan_deg=wrap_deg(self.pan_deg + self.pan_deg_s * elapsed_s),
@@ -79,7 +78,7 @@ class _Target(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _PoseSample(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the head was; pan counts on from turn to turn."""
+    """A past pose of the head; pan is continuous over full turns."""
 
     t_ns: int
     pan_deg: float
@@ -88,9 +87,13 @@ class _PoseSample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AutoTracker:
-    """Moves a head so that one road user stays in its picture. `look`, `follow` and `release` may
-    come from any thread, the rest from the head's.
+    """Moves a head so that one road user stays in its picture.
+
+    `on_frame_result`, `follow` and `release` may be called on any thread, the rest on the head's.
     """
+
+    requester = TRACKING_REQUESTER
+    tour = None
 
     def __init__(
         self,
@@ -105,41 +108,30 @@ class AutoTracker:
         self._requested_track: int | None = None
         self._release_requested = False
         self.requested_by: Requester | None = None
-        """Who asked for it last."""
+        """The requester of the last `follow`."""
         self._target: _Target | None = None
         self._track_id: int | None = None
         self._followed_since_ns: int | None = None
         self._processed_ns = 0
         self._pose_history: deque[_PoseSample] = deque(maxlen=_POSE_HISTORY_SIZE)
-        self._stop_sent = False
+        self._must_stop = False
+        self._moving_until_ns = 0
         self.end_reason: EndReason | None = None
-        """Why the last one was not followed any longer."""
-
-    @property
-    def requester(self) -> Requester:
-        """Tracking, stronger than a tour."""
-        return TRACKING_REQUESTER
-
-    @property
-    def tour(self) -> None:
-        """It is no tour."""
-        return
+        """Why the last target is not followed any more."""
 
     @property
     def followed_track(self) -> int | None:
-        """The track that is followed, by the number that it has now; None for nobody."""
+        """The present number of the followed track, None if none is."""
         if self._requested_track is not None:
             return self._requested_track
         return self._target.track_id if self._target else self._track_id
 
     def on_frame_result(self, frame_result: FrameResult) -> None:
-        """What the camera's pictures show; the newest stands."""
+        """Take the newest detections of the camera."""
         self._frame_result = frame_result
 
     def follow(self, track_id: int, requester: Requester) -> None:
-        """Follow a track from now on, for who asks. Raises CommandRejected where it is not in the newest
-        picture.
-        """
+        """Follow a track. Raises: CommandRejected `unknown` if it is not in the newest picture."""
         frame_result = self._frame_result
         track_ids = () if frame_result is None else tuple(track.id for track in frame_result.tracks)
         if track_id not in track_ids:
@@ -149,34 +141,36 @@ class AutoTracker:
         self._requested_track = track_id
 
     def release(self) -> None:
-        """Follow nobody."""
+        """Stop following."""
         self._requested_track = None
         self._release_requested = True
 
     def step(self, t_ns: int, state: HeadState) -> MoveRequest | None:
-        """What it wants of the head now, None where it follows nobody or only waits."""
+        """Return the next move, or None if nothing is followed or the head is to wait."""
         self._record_pose(state)
         self._apply_requests(t_ns)
-        if self._track_id is None or self._followed_since_ns is None or state.position is None:
+        if self._track_id is None or self._followed_since_ns is None:
+            # Tracking ended while the head moved: it must not finish that motion.
+            return self._stop() if t_ns < self._moving_until_ns else None
+        if state.position is None:
             return None
         self._update_target(state.position.pose)
         seen_ns = self._target.seen_ns if self._target else self._followed_since_ns
         unseen_s = (t_ns - seen_ns) / 1e9
         if (t_ns - self._followed_since_ns) / 1e9 > self._config.max_follow_s:
-            return self._end_tracking("too long")
-        if unseen_s > LOST_AFTER_S + self._config.hold_s:
-            return self._end_tracking("lost")
+            self._end_tracking("max_duration")
+        elif unseen_s > LOST_AFTER_S + self._config.hold_s:
+            self._end_tracking("lost")
         if self._target is None or unseen_s > LOST_AFTER_S:
             return self._stop()
         capabilities = self._get_capabilities()
         if capabilities is None:
             return None
+        self._must_stop, self._moving_until_ns = True, t_ns + int(MOVE_DURATION_S * 1e9)
         return self._follow_move(t_ns, self._target, state.position.pose, capabilities)
 
     def on_rejected(self, t_ns: int, request: MoveRequest, rejection: CommandRejected) -> None:
-        """A sector in the way is waited out, and it waits its turn; for any other reason it gives
-        up.
-        """
+        """Wait if a sector or a stronger requester is in the way; otherwise stop following."""
         if rejection.code not in ("forbidden", "busy", "expired"):
             self._end_tracking("refused")
 
@@ -188,18 +182,17 @@ class AutoTracker:
         requested_track, self._requested_track = self._requested_track, None
         if requested_track is not None:
             self._track_id, self._target, self._followed_since_ns = requested_track, None, t_ns
-            self._processed_ns, self._stop_sent, self.end_reason = 0, False, None
+            self._processed_ns, self._must_stop, self.end_reason = 0, True, None
 
-    def _end_tracking(self, reason: EndReason) -> MoveRequest | None:
+    def _end_tracking(self, reason: EndReason) -> None:
         self._track_id = self._target = self._followed_since_ns = None
         self.end_reason = reason
-        return self._stop()
 
     def _stop(self) -> MoveRequest | None:
-        """Stand still; said once."""
-        if self._stop_sent:
+        """Return a stop, once after each motion, and once at the begin, which acquires the head."""
+        if not self._must_stop:
             return None
-        self._stop_sent = True
+        self._must_stop = False
         return ContinuousMove(for_s=MOVE_DURATION_S)
 
     def _record_pose(self, state: HeadState) -> None:
@@ -221,14 +214,14 @@ class AutoTracker:
         )
 
     def _pose_at(self, t_ns: int, current: Pose) -> Pose:
-        """Where the head was at a time, between what it has told before and after."""
+        """Return the pose at a time, interpolated between the recorded ones."""
         times = [sample.t_ns for sample in self._pose_history]
         index = bisect.bisect_left(times, t_ns)
         if not times or index == len(times):
             return current
         after, before = self._pose_history[index], self._pose_history[max(0, index - 1)]
         span_ns = after.t_ns - before.t_ns
-        fraction = min(1.0, max(0.0, (t_ns - before.t_ns) / span_ns)) if span_ns else 1.0
+        fraction = FRACTION.clamp((t_ns - before.t_ns) / span_ns) if span_ns else 1.0
 
         def interpolate(low: float, high: float) -> float:
             return low + fraction * (high - low)
@@ -251,7 +244,7 @@ class AutoTracker:
             self._target = self._filter_target(found, direction, frame_result.t_ns)
 
     def _match_target(self, frame_result: FrameResult, pose: Pose) -> Track | None:
-        """The target in a sight: by its number, or by where it must be."""
+        """Return the target among the detections: by its number, or by its expected direction."""
         seen_now = [track for track in frame_result.tracks if track.seen_ns == frame_result.t_ns]
         track_id = self._target.track_id if self._target else self._track_id
         by_id = next((track for track in seen_now if track.id == track_id), None)
@@ -299,7 +292,6 @@ class AutoTracker:
     def _follow_move(
         self, t_ns: int, target: _Target, pose: Pose, capabilities: PtzCapabilities
     ) -> MoveRequest:
-        self._stop_sent = False
         predicted = target.predict(t_ns)
         hfov_deg = horizontal_fov_deg(self._fov, pose.zoom)
         pan_error_deg = wrap_deg(predicted.pan_deg - pose.pan_deg)
@@ -319,11 +311,14 @@ class AutoTracker:
                 target, pose, max(abs(pan_error_deg), abs(tilt_error_deg)) / hfov_deg
             )
         return ContinuousMove(
-            pan=_clamp_speed(pan), tilt=_clamp_speed(tilt), zoom=zoom, for_s=MOVE_DURATION_S
+            pan=SIGNED_FRACTION.clamp(pan),
+            tilt=SIGNED_FRACTION.clamp(tilt),
+            zoom=zoom,
+            for_s=MOVE_DURATION_S,
         )
 
     def _zoom_speed(self, target: _Target, pose: Pose, offset_share: float) -> float:
-        """Nearer to who is small and calm, back from who is large or about to leave the picture."""
+        """Zoom in on a small, slow target; zoom out from one that is large or near the edge."""
         min_height, max_height = _TARGET_HEIGHT_RANGE
         if (
             pose.zoom > self._config.zoom_max
@@ -348,15 +343,11 @@ def _box_center(box: BoundingBox) -> Point:
 
 
 def _axis_speed_deg_s(error_deg: float, target_deg_s: float, dead_zone_deg: float) -> float:
-    """As fast as the target, and so much more as it is off, both beyond their dead zones."""
+    """Return the target's speed, and the correction of its angle, both beyond their dead zones."""
     return GAIN_PER_S * _apply_dead_zone(error_deg, dead_zone_deg) + _apply_dead_zone(
         target_deg_s, SPEED_DEAD_ZONE_DEG_S
     )
 
 
 def _apply_dead_zone(value: float, dead_zone: float) -> float:
-    return value - min(dead_zone, max(-dead_zone, value))
-
-
-def _clamp_speed(value: float) -> float:
-    return min(1.0, max(-1.0, value))
+    return value - Range(low=-dead_zone, high=dead_zone).clamp(value)

@@ -1,13 +1,13 @@
 """The guard tours of one head: from preset to preset, by schedule and by command. Pure.
 
-Which tour runs: the schedule says it, and a command (`start`, `stop`) stands against it until the
-schedule's next change, as with a thermostat. While the clock is not trusted the schedule changes
-nothing: what ran runs on, and after a boot without a clock nothing runs by itself but a tour that
-has no pause in its week. The head is at home meanwhile, where a scene is bound to its picture; a
-tour at an hour when nobody wanted one would look where nobody expects it.
+The schedule selects the tour, and a command (`start`, `stop`) overrides it until the schedule's next
+change, as with a thermostat. While the clock is not trusted the schedule changes nothing: a running
+tour continues, and after a boot without a clock no tour starts by itself but one that runs all week.
+The head is at home meanwhile, where a scene is bound to its picture; a tour at an unscheduled hour
+would look in directions that no operator expects.
 
-Within a tour nothing is remembered of who interrupted it. If the head is not where the tour left
-it, the tour goes back to the stop that it was at and stays there for its whole time.
+A tour keeps no record of interruptions. If the head is not where the tour left it, the tour returns
+to its present stop and dwells there for the whole time.
 """
 
 import random
@@ -26,28 +26,31 @@ from agent.ptz.requests import GotoPreset, HeadState, MoveRequest
 TOUR_REQUESTER = Requester(id="tour", role="tour")
 
 ARRIVAL_TIMEOUT_S = 5.0
-"""A head that rests elsewhere for so long after it was sent is sent again."""
+"""A head that rests elsewhere for this long after it was sent is sent again."""
 MAX_ATTEMPTS = 3
-"""So often it is sent to a stop before the stop is left out."""
+"""Attempts at a stop before it is skipped."""
 INTERRUPTED_AFTER_S = 2.0
-"""Somebody else had the head meanwhile: what it was sent for is forgotten, and counts for nothing."""
+"""After a gap this long between steps another requester had the head: the attempt does not count."""
 UNREACHABLE_PAUSE_S = 30.0
-"""After a round in which no stop could be reached."""
+"""The pause after a round in which no stop could be reached."""
 
 _SKIP_REJECTIONS: tuple[RefusalCode, ...] = ("unknown", "forbidden", "unsupported", "malformed")
 
 
 class _TourRequest(msgspec.Struct, frozen=True):
-    """What a person wants to run until the schedule changes; None for nothing."""
+    """The tour that runs until the schedule changes; None for no tour."""
 
     tour: str | None
 
 
 class GuardTours:
-    """All tours of a head, which moves by them. `start` and `stop` may come from any thread, the rest from the head's.
+    """All tours of a head, as an automatic mover.
 
-    `tell` is given a line when a stop is left out, once until it has been reached again.
+    `start` and `stop` may be called on any thread, the rest on the head's. `report` is called with a
+    line when a stop is skipped, once until it has been reached again.
     """
+
+    requester = TOUR_REQUESTER
 
     def __init__(
         self,
@@ -58,9 +61,9 @@ class GuardTours:
         report: Callable[[str], None],
         is_suspended: Callable[[], bool] = lambda: False,
     ) -> None:
-        """The tours are those of a configuration that `schedule.check` has found good. `now_utc` is
-        the UTC of a boot time, None while the clock is not trusted; while the box `rests`, because
-        it is under strain, no tour moves the head.
+        """`tours` have passed `check_tours`. `utc_at` converts a boot time to UTC, None while the
+        clock is not trusted; while `is_suspended`, because the box is overloaded, no tour moves the
+        head.
         """
         self._is_suspended = is_suspended
         self._tours = {tour.name: tour for tour in tours}
@@ -76,21 +79,16 @@ class GuardTours:
 
     @property
     def tour_names(self) -> tuple[str, ...]:
-        """The tours that there are."""
+        """The names of the configured tours."""
         return tuple(self._tours)
 
     @property
-    def requester(self) -> Requester:
-        """A tour, the weakest of all."""
-        return TOUR_REQUESTER
-
-    @property
     def tour(self) -> str | None:
-        """The tour that runs, or waits for who has the head."""
+        """The tour that runs, or waits for the head."""
         return None if self._run is None else self._run.tour.name
 
     def start(self, name: str) -> None:
-        """Run a tour until the schedule's next change. Raises CommandRejected where there is none."""
+        """Run a tour until the schedule's next change. Raises: CommandRejected `unknown`."""
         if name not in self._tours:
             known = ", ".join(self._tours) or "none"
             raise CommandRejected("unknown", f"no tour {name!r}; there are: {known}")
@@ -101,17 +99,14 @@ class GuardTours:
         self._pending_request = _TourRequest(None)
 
     def step(self, t_ns: int, state: HeadState) -> MoveRequest | None:
-        """What the tour wants of the head now, if anything.
-
-        It is called often while nobody stronger has the head, and not while somebody has.
-        """
+        """Return the tour's next move, or None. Not called while the head is leased."""
         self._select_tour(self._utc_at(t_ns))
         if self._run is None or state.position is None or self._is_suspended():
             return None
         return self._run.step(t_ns, state)
 
     def on_rejected(self, t_ns: int, request: MoveRequest, rejection: CommandRejected) -> None:
-        """The wish was not done. A stop that is not there or forbidden is left out this time."""
+        """Skip a stop that is unknown or forbidden; try again later after any other rejection."""
         if self._run is None:
             return
         if rejection.code in _SKIP_REJECTIONS:
@@ -141,14 +136,14 @@ class GuardTours:
     def _on_skipped(self, tour: TourConfig, stop: TourStopConfig, reason: str) -> None:
         if (tour.name, stop.preset) not in self._reported_skips:
             self._reported_skips.add((tour.name, stop.preset))
-            self._report(f"tour {tour.name!r} leaves out {stop.preset!r}: {reason}")
+            self._report(f"tour {tour.name!r} skips {stop.preset!r}: {reason}")
 
     def _on_reached(self, tour: TourConfig, stop: TourStopConfig) -> None:
         self._reported_skips.discard((tour.name, stop.preset))
 
 
 class _TourRun:
-    """One tour under way: at which stop it is, and how far with it."""
+    """One running tour: its present stop, and whether the head is due, moving or dwelling there."""
 
     def __init__(
         self,
@@ -164,7 +159,7 @@ class _TourRun:
         self._last_reached: TourStopConfig | None = None
         self._stops = self._ordered_stops()
         self._index = 0
-        self._phase: Literal["send", "sent", "stay"] = "send"
+        self._phase: Literal["due", "moving", "dwelling"] = "due"
         self._phase_since_ns = 0
         self._attempts = 0
         self._skipped_count = 0
@@ -172,33 +167,33 @@ class _TourRun:
         self._last_step_ns: int | None = None
 
     def step(self, t_ns: int, state: HeadState) -> MoveRequest | None:
-        """One look at the head."""
+        """Return the next move for the head as it is now, or None."""
         was_interrupted = (
             self._last_step_ns is not None
-            and _to_seconds(t_ns - self._last_step_ns) > INTERRUPTED_AFTER_S
+            and (t_ns - self._last_step_ns) / 1e9 > INTERRUPTED_AFTER_S
         )
         self._last_step_ns = t_ns
-        if was_interrupted and self._phase == "sent":
-            self._phase, self._attempts = "send", 0
+        if was_interrupted and self._phase == "moving":
+            self._phase, self._attempts = "due", 0
         stop = self._stops[self._index]
         is_there = state.preset == stop.preset and not state.moving
-        if self._phase == "sent":
+        if self._phase == "moving":
             self._check_arrival(t_ns, state, is_there=is_there)
-        elif self._phase == "stay" and not is_there:
-            self._phase, self._attempts = "send", 0
-        elif self._phase == "stay" and _to_seconds(t_ns - self._phase_since_ns) >= stop.dwell_s:
+        elif self._phase == "dwelling" and not is_there:
+            self._phase, self._attempts = "due", 0
+        elif self._phase == "dwelling" and (t_ns - self._phase_since_ns) / 1e9 >= stop.dwell_s:
             self._advance()
-        if self._phase != "send" or t_ns < self._not_before_ns:
+        if self._phase != "due" or t_ns < self._not_before_ns:
             return None
         stop = self._stops[self._index]
         if state.preset == stop.preset and not state.moving:
             self._begin_dwell(t_ns)
             return None
-        self._phase, self._phase_since_ns, self._attempts = "sent", t_ns, self._attempts + 1
+        self._phase, self._phase_since_ns, self._attempts = "moving", t_ns, self._attempts + 1
         return GotoPreset(preset=stop.preset, speed=stop.speed)
 
     def skip_stop(self, reason: str, t_ns: int) -> None:
-        """Go on with the next stop; after a whole round of that, wait before the next."""
+        """Continue with the next stop; after a round of skipped stops, pause first."""
         self._on_skipped(self.tour, self._stops[self._index], reason)
         self._skipped_count += 1
         if self._skipped_count >= len(self._stops):
@@ -207,8 +202,8 @@ class _TourRun:
         self._advance()
 
     def retry_later(self, t_ns: int) -> None:
-        """It could not be sent just now."""
-        self._phase, self._attempts = "send", 0
+        """Send the head to the present stop again after a while."""
+        self._phase, self._attempts = "due", 0
         self._not_before_ns = t_ns + int(ARRIVAL_TIMEOUT_S * 1e9)
 
     def _check_arrival(self, t_ns: int, state: HeadState, *, is_there: bool) -> None:
@@ -217,26 +212,26 @@ class _TourRun:
         elif (
             not is_there
             and not state.moving
-            and _to_seconds(t_ns - self._phase_since_ns) > ARRIVAL_TIMEOUT_S
+            and (t_ns - self._phase_since_ns) / 1e9 > ARRIVAL_TIMEOUT_S
         ):
-            self._phase = "send"
+            self._phase = "due"
             if self._attempts >= MAX_ATTEMPTS:
                 self.skip_stop("the head does not come to rest there", t_ns)
 
     def _begin_dwell(self, t_ns: int) -> None:
-        self._phase, self._phase_since_ns = "stay", t_ns
+        self._phase, self._phase_since_ns = "dwelling", t_ns
         self._attempts = self._skipped_count = 0
         self._last_reached = self._stops[self._index]
         self._on_reached(self.tour, self._last_reached)
 
     def _advance(self) -> None:
-        self._phase, self._attempts = "send", 0
+        self._phase, self._attempts = "due", 0
         self._index += 1
         if self._index >= len(self._stops):
             self._index, self._stops = 0, self._ordered_stops()
 
     def _ordered_stops(self) -> list[TourStopConfig]:
-        """The stops of the next round; none comes twice in a row where there are two or more."""
+        """Return the stops of the next round; of two or more none comes twice in a row."""
         stops = list(self.tour.stop)
         if self.tour.order == "back_and_forth":
             return stops + stops[-2:0:-1]
@@ -245,7 +240,3 @@ class _TourRun:
             if stops[0] is self._last_reached:
                 stops.append(stops.pop(0))
         return stops
-
-
-def _to_seconds(duration_ns: int) -> float:
-    return duration_ns / 1e9

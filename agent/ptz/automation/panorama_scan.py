@@ -1,6 +1,6 @@
-"""A head that looks all around for somebody: the sweep, its pictures, and what becomes of them.
+"""Panorama scan: sweep the head all around, and publish the stitched panorama.
 
-Each picture is of a frame as detection gets it, so what a mask hides is hidden in it.
+The images are frames as detection gets them, so what a mask hides is hidden in them.
 """
 
 import hashlib
@@ -18,19 +18,20 @@ from agent.ptz.head import PtzHead
 from agent.ptz.lease import can_preempt
 from agent.ptz.motion.field_of_view import horizontal_fov_deg
 from agent.ptz.panorama.shot import Image, frame_to_bgr
-from agent.ptz.panorama.stitch import FULL_CIRCLE_DEG, MAX_WIDTH_PX, render_panorama
+from agent.ptz.panorama.stitch import MAX_WIDTH_PX, render_panorama
 from agent.ptz.ptz_args import PanoramaResult
 from agent.ptz.requests import HeadState, MoveRequest
+from drivers.angles import FULL_TURN_DEG
 from drivers.contracts import Pose, PtzCapabilities
 from drivers.media import Frame
 
 MAX_IMAGES = 60
 TIME_MARGIN_S = 30.0
-"""For the way to the first pose, and a head that is slow somewhere."""
+"""For the way to the first pose, and a head that is slow at some pose."""
 TIME_PER_POSE_S = 4.0
-"""At each pose, beside settling: the way there and a picture."""
+"""At each pose, in addition to settling: the way there and an image."""
 OVERSAMPLING = 1.5
-"""So much finer than the panorama its pictures are kept: 20 MB for a round of wide ones."""
+"""Images are kept this much finer than the panorama: 20 MB for a round of wide ones."""
 _MIN_WIDTH_PX, _MAX_WIDTH_PX = 160, 1280
 
 ProgressCallback = Callable[[float, str], None]
@@ -38,10 +39,10 @@ FinishCallback = Callable[[Callable[[], PanoramaResult]], None]
 
 
 class PanoramaScan:
-    """The sweeps of one head, one at a time. Any thread may call.
+    """The sweeps of one head, one at a time. Thread-safe.
 
-    `shown` says who may see the camera; `hidden`, whether its masks hide everything but its
-    presets: then there is nothing to see on the way round.
+    `access` checks who may view the camera. With `is_masked` its masks hide everything but its
+    presets: then no sweep is allowed.
     """
 
     def __init__(
@@ -72,8 +73,10 @@ class PanoramaScan:
         progress: ProgressCallback,
         finish: FinishCallback,
     ) -> float:
-        """Begin a sweep in his name, instead of a weaker one's; the seconds that it takes at the
-        most. Raises CommandRejected.
+        """Begin a sweep, in place of one of a weaker requester; return its longest duration in s.
+
+        `progress` is called with the share that is done and a sentence, `finish` at the end with
+        the function that makes the panorama. Raises: CommandRejected.
         """
         config = self._head.config
         poses = plan_sweep(self._check_allowed(requester).pan_deg, self._fov, config.sweep)
@@ -92,25 +95,23 @@ class PanoramaScan:
         with self._lock:
             other_run = self._run
             if other_run is not None and can_preempt(other_run.requester.role, requester.role):
-                raise CommandRejected("busy", f"head {self._head.name!r} looks all around already")
+                raise CommandRejected("busy", f"head {self._head.name!r} sweeps already")
             self._head.acquire(requester, token=token)
-            # Who ends it finds it among the movers.
+            # A thread that cancels the run finds it among the movers.
             self._head.add_mover(run)
             self._run = run
         if other_run is not None:
-            other_run.cancel(f"{requester.id!r} looks all around instead")
+            other_run.cancel(f"{requester.id!r} sweeps instead")
         return max_duration_s
 
     def cancel(self, reason: str, *, except_by: Requester | None = None) -> None:
-        """End the sweep that is under way, if one is and it is not one of `but`'s: somebody wants
-        something else.
-        """
+        """Cancel the running sweep, unless it is one of `except_by`'s."""
         run = self._run
         if run is not None and run.requester != except_by:
             run.cancel(reason)
 
     def offer(self, frame: Frame) -> None:
-        """A frame of the camera, from its own thread. Costs nothing while nobody waits for one."""
+        """Take a frame, on the camera's thread. Costs nothing while none is wanted."""
         run = self._run
         if run is not None:
             run.grabber.offer(frame)
@@ -120,8 +121,8 @@ class PanoramaScan:
         if self._is_masked:
             raise CommandRejected(
                 "forbidden",
-                f"camera {self._camera!r} has masks, which hide all but the presets that they were "
-                "drawn at",
+                f"camera {self._camera!r} has masks, which hide everything but the presets that they "
+                "were drawn at",
             )
         capabilities = self._head.capabilities
         if capabilities is None:
@@ -136,39 +137,37 @@ class PanoramaScan:
         finish(lambda: self._build_result(run))
 
     def _build_result(self, run: "_SweepRun") -> PanoramaResult:
-        """Make the picture and give it. Raises CommandRejected."""
+        """Stitch and publish the panorama. Raises: CommandRejected `failed`."""
         sweep = run.sweep
         if run.cancel_reason is not None:
             raise CommandRejected("failed", run.cancel_reason)
         if not sweep.shots:
             raise CommandRejected(
-                "failed", f"no picture at all: {'; '.join(sweep.missing) or 'too late'}"
+                "failed", f"there is no image: {'; '.join(sweep.missing) or 'the time is over'}"
             )
         try:
-            result = render_panorama(sweep.shots, self._fov, SNAPSHOT_MAX_BYTES)
+            jpeg = render_panorama(sweep.shots, self._fov, SNAPSHOT_MAX_BYTES)
         except (ValueError, cv2.error) as error:
-            raise CommandRejected("failed", f"the pictures cannot be joined: {error}") from error
+            raise CommandRejected("failed", f"the images cannot be stitched: {error}") from error
         t_ns = self._clock_ns()
         try:
             self._snapshot_sink.record_snapshot_view(self._camera, sweep.requester.id, t_ns)
         except OSError as error:
             raise CommandRejected(
-                "failed", f"who looks cannot be written down, so nothing is shown: {error}"
+                "failed", f"the view cannot be recorded, so no image is shown: {error}"
             ) from error
-        self._snapshot_sink.publish_snapshot(self._camera, result.jpeg, t_ns)
+        self._snapshot_sink.publish_snapshot(self._camera, jpeg, t_ns)
         return PanoramaResult(
             camera=self._camera,
-            sha256=hashlib.sha256(result.jpeg).hexdigest(),
-            size_bytes=len(result.jpeg),
+            sha256=hashlib.sha256(jpeg).hexdigest(),
+            size_bytes=len(jpeg),
             frames=len(sweep.shots),
             missing=sweep.missing,
         )
 
 
 class _FrameGrabber:
-    """The camera's frames, as a sweep asks for them: turned into a picture only where it waits.
-    `on_picture` is called when there is one.
-    """
+    """Converts a frame of the camera to an image if a sweep waits for one, and calls `on_image`."""
 
     def __init__(self, max_width_px: int, on_image: Callable[[], None]) -> None:
         self._max_width_px = max_width_px
@@ -178,7 +177,7 @@ class _FrameGrabber:
         self._image: Image | None = None
 
     def pop_image(self, since_ns: int) -> Image | None:
-        """See `Sweep`."""
+        """Return an image taken at or after `since_ns`, or None as long as there is none."""
         with self._lock:
             if self._since_ns != since_ns:
                 self._since_ns, self._image = since_ns, None
@@ -188,7 +187,7 @@ class _FrameGrabber:
             return image
 
     def offer(self, frame: Frame) -> None:
-        """The newest frame."""
+        """Take the newest frame."""
         since_ns = self._since_ns
         if since_ns is None or self._image is not None or frame.t_ns < since_ns:
             return
@@ -200,7 +199,7 @@ class _FrameGrabber:
 
 
 class _SweepRun:
-    """A sweep as a head's mover: ended at once by whoever wants the head for something else."""
+    """A sweep as an automatic mover: cancelled if another requester acquires the head."""
 
     tour = None
 
@@ -214,39 +213,35 @@ class _SweepRun:
         self.sweep = sweep
         self.grabber = grabber
         self.cancel_reason: str | None = None
-        """Why it was given up, None where it was not."""
+        """Why it was cancelled, None if it was not."""
         self._progress = progress
         self._reported_progress = 0.0
         self._on_end = on_end
         self._lock = threading.Lock()
         self._ended = False
-
-    @property
-    def requester(self) -> Requester:
-        """Who asked for it."""
-        return self.sweep.requester
+        self.requester = sweep.requester
 
     def step(self, t_ns: int, state: HeadState) -> MoveRequest | None:
-        """See `Mover`."""
+        """Return the next move of the sweep, or None."""
         if state.lease is not None and state.lease.holder != self.requester:
-            self.cancel(f"{state.lease.holder.id!r} has taken the head")
+            self.cancel(f"{state.lease.holder.id!r} has acquired the head")
         request = self.sweep.step(t_ns, state)
-        if self.sweep.finished.is_set():
+        if self.sweep.outcome != "running":
             self._finish(None)
         elif self.sweep.progress != self._reported_progress:
             self._reported_progress = self.sweep.progress
-            detail = f"{len(self.sweep.shots)} of {self.sweep.pose_count} pictures"
+            detail = f"{len(self.sweep.shots)} of {self.sweep.pose_count} images"
             self._progress(self._reported_progress, detail)
         return request
 
     def on_rejected(self, t_ns: int, request: MoveRequest, rejection: CommandRejected) -> None:
-        """See `Mover`."""
+        """Pass the rejection to the sweep."""
         self.sweep.on_rejected(t_ns, request, rejection)
-        if self.sweep.finished.is_set():
+        if self.sweep.outcome != "running":
             self._finish(None)
 
     def cancel(self, reason: str) -> None:
-        """Give it up, now."""
+        """Cancel the sweep at once."""
         self.sweep.cancel()
         self._finish(reason)
 
@@ -260,18 +255,18 @@ class _SweepRun:
 
 
 def check_sweep(head: HeadConfig, location: str) -> None:
-    """Raise UserError where a round takes too many pictures; `where` begins the message."""
+    """Check a head's sweep; `location` begins the message. Raises: UserError if it is too long."""
     if head.fov_deg is None:
         return
     count = len(plan_sweep(None, head.fov_deg, head.sweep))
     if count > MAX_IMAGES:
         raise UserError(
-            f"{location}.sweep.zoom = {head.sweep.zoom:g}: a round would take {count} pictures; "
-            f"allowed: {MAX_IMAGES} at the most, with less zoom or less overlap"
+            f"{location}.sweep.zoom = {head.sweep.zoom:g}: a sweep would take {count} images; "
+            f"allowed: {MAX_IMAGES}, with less zoom or less overlap"
         )
 
 
 def _image_width_px(fov: FieldOfView, pose: Pose) -> int:
-    """How wide a picture need be, so that the panorama is as sharp as it can be."""
-    width_px = OVERSAMPLING * MAX_WIDTH_PX * horizontal_fov_deg(fov, pose.zoom) / FULL_CIRCLE_DEG
+    """Return the width that an image needs for the panorama to be as sharp as it can."""
+    width_px = OVERSAMPLING * MAX_WIDTH_PX * horizontal_fov_deg(fov, pose.zoom) / FULL_TURN_DEG
     return int(min(_MAX_WIDTH_PX, max(_MIN_WIDTH_PX, width_px)))

@@ -1,7 +1,7 @@
-"""Which tour a head's configuration wants at a time of the week. Pure.
+"""The weekly schedule of a head's tours. Pure.
 
-Windows are of the wall clock of one zone: when it is put forward an hour of a window is left out,
-when it is put back one comes twice. A week is counted in minutes from Monday, 00:00.
+Windows are in the wall clock of one time zone: when it is put forward an hour of a window is left
+out, when it is put back one comes twice. A week is counted in minutes from Monday, 00:00.
 """
 
 import zoneinfo
@@ -16,17 +16,17 @@ WEEK_MIN = 7 * DAY_MIN
 
 
 def check_tours(head: HeadConfig, location: str) -> None:
-    """Raise UserError with one line where the tours of a head cannot be followed: a zone that is not
-    known, a window with one end, two tours of one name or at the same time.
+    """Check the tours of a head; `location` begins the message, such as a file and `head[0]`.
 
-    `where` begins the message, such as a file's name and `head[0]`.
+    Raises: UserError if the time zone is unknown, a window has one end, or two tours have one name
+    or the same time.
     """
     try:
         zoneinfo.ZoneInfo(head.time_zone)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise UserError(
             f"{location}.time_zone = {head.time_zone!r}: no such zone on this machine; "
-            "allowed: a name of the IANA, such as UTC or Africa/Casablanca"
+            "allowed: an IANA name, such as UTC or Africa/Casablanca"
         ) from error
     tour_by_minute: dict[int, str] = {}
     tour_names: set[str] = set()
@@ -52,7 +52,7 @@ def check_tours(head: HeadConfig, location: str) -> None:
 
 
 def weekly_minutes(tour: TourConfig) -> Iterator[int]:
-    """The minutes of the week in which a tour runs by itself, each once."""
+    """Yield the minutes of the week in which a tour runs by schedule, each once."""
     if tour.begin is None or tour.end is None:
         return
     begin, end = _minute_of_day(tour.begin), _minute_of_day(tour.end)
@@ -65,7 +65,7 @@ def weekly_minutes(tour: TourConfig) -> Iterator[int]:
 
 
 class Schedule:
-    """The windows of a head's tours, which `check` has found good."""
+    """The windows of a head's tours, after `check_tours`."""
 
     def __init__(self, tours: Sequence[TourConfig], time_zone: str) -> None:
         self._zone = zoneinfo.ZoneInfo(time_zone)
@@ -73,10 +73,10 @@ class Schedule:
         tour_names = set(self._by_minute.values())
         is_whole_week = len(self._by_minute) == WEEK_MIN and len(tour_names) == 1
         self.always_tour: str | None = tour_names.pop() if is_whole_week else None
-        """The tour that runs day and night, for which no clock is needed."""
+        """The tour that runs all week, for which no clock is needed."""
 
     def tour_at(self, now_utc: datetime) -> str | None:
-        """The tour of this minute, None for none."""
+        """Return the tour of this minute, or None."""
         local = now_utc.astimezone(self._zone)
         minute = local.weekday() * DAY_MIN + local.hour * 60 + local.minute
         return self._by_minute.get(minute)

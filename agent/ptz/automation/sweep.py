@@ -1,10 +1,9 @@
-"""The round look: from pose to pose, a picture at each. Pure but for the pictures that it is given.
+"""A sweep all around: from pose to pose, with an image at each. Pure.
 
-A sweep moves a head as a tour or a tracker does, in the name of whoever asked for it.
+A sweep moves a head as a tour or the tracker does, with the role of its requester.
 """
 
 import math
-import threading
 from collections.abc import Callable
 from typing import Literal
 
@@ -20,24 +19,25 @@ from drivers.contracts import Pose, PtzPosition, Range
 from drivers.media import Point
 
 ARRIVED_WITHIN_DEG = 1.0
-"""Nearer than this to its pose the head is there."""
+"""Nearer than this to its pose the head has arrived."""
 ARRIVAL_TIMEOUT_S = 8.0
-"""A head that rests elsewhere for so long has not understood; it is sent once more."""
+"""A head that rests elsewhere for this long has missed the order; it is sent once more."""
 MAX_ATTEMPTS = 2
 
-SweepOutcome = Literal["running", "done", "cancelled", "late", "failed"]
-"""done       the round is over; what could not be looked at is missing
-cancelled  somebody did not want it any more
-late       the time was over before the round; what there is may be stitched
-failed     there is no picture at all
+SweepOutcome = Literal["running", "done", "cancelled", "timed_out", "failed"]
+"""done       the round is over; poses without an image are in `missing`
+cancelled  the sweep was cancelled
+timed_out  the time was over before the round; the images so far may be stitched
+failed     there is no image at all
 """
 
 
 def plan_sweep(pan_deg: Range | None, fov: FieldOfView, config: SweepConfig) -> tuple[Pose, ...]:
-    """The poses of a sweep from left to right, for a head with these ends, None for endless.
+    """Return the poses of a sweep from left to right, for a head with these end stops or none.
 
-    They go all around, evenly, where the head can, and otherwise from end to end. Neighbours show
-    at least `config.overlap` of a picture's width together, in the row where pictures reach least.
+    They cover the circle evenly if the head can, otherwise the range from end to end. Neighbours
+    overlap by at least `config.overlap` of a picture's width, in the row where pictures are
+    narrowest.
     """
     step_deg = _min_width_deg(fov, config) * (1 - config.overlap)
     count = max(1, math.ceil(360 / step_deg))
@@ -49,7 +49,7 @@ def plan_sweep(pan_deg: Range | None, fov: FieldOfView, config: SweepConfig) -> 
 
 
 def _min_width_deg(fov: FieldOfView, config: SweepConfig) -> float:
-    """How wide a picture is in pan, in whichever of its rows it is least."""
+    """Return the width of a picture in pan, in its narrowest row."""
     pose = Pose(pan_deg=0, tilt_deg=config.tilt_deg, zoom=config.zoom)
     right_edges_deg = [
         point_to_direction(fov, pose, Point(x=1.0, y=y)).pan_deg % 360 for y in (0.0, 0.5, 1.0)
@@ -58,10 +58,10 @@ def _min_width_deg(fov: FieldOfView, config: SweepConfig) -> float:
 
 
 class Sweep:
-    """One sweep under way. `cancel` may come from any thread, the rest from the head's.
+    """One running sweep. `cancel` may be called on any thread, the rest on the head's.
 
-    `take(since_ns)` gives a picture that was taken at or after a boot time, or None as long as there
-    is none; it is asked again at the next step.
+    `get_image(since_ns)` returns an image that was taken at or after a boot time, or None as long as
+    there is none.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Sweep:
         deadline_ns: int,
     ) -> None:
         self._poses = poses
-        self._requester = requester
+        self.requester = requester
         self._get_image = get_image
         self._speed = speed
         self._deadline_ns = deadline_ns
@@ -86,33 +86,21 @@ class Sweep:
         self._shots: list[Shot] = []
         self.outcome: SweepOutcome = "running"
         self.missing: tuple[str, ...] = ()
-        """Why there is no picture of some poses, one line for each of them."""
-        self.finished = threading.Event()
-        """Set once `outcome` and `shots` are final."""
-
-    @property
-    def requester(self) -> Requester:
-        """Who asked for it."""
-        return self._requester
-
-    @property
-    def tour(self) -> None:
-        """A sweep is no tour."""
-        return
+        """The reason for each pose without an image, one line each."""
 
     @property
     def shots(self) -> tuple[Shot, ...]:
-        """The pictures so far, from left to right."""
+        """The images so far, from left to right."""
         return tuple(self._shots)
 
     @property
     def pose_count(self) -> int:
-        """How many pictures it wants."""
+        """The number of poses."""
         return len(self._poses)
 
     @property
     def progress(self) -> float:
-        """How much of the round is over, 0 to 1."""
+        """The share of the round that is over, 0 to 1."""
         return self._index / len(self._poses)
 
     def cancel(self) -> None:
@@ -120,7 +108,7 @@ class Sweep:
         self._cancelled = True
 
     def step(self, t_ns: int, state: HeadState) -> MoveRequest | None:
-        """What it wants of the head now; nothing any more once it is finished."""
+        """Return the next move, or None if the head is to rest or the sweep is over."""
         if self._check_end(t_ns):
             return None
         if self._sent_ns is None:
@@ -136,7 +124,7 @@ class Sweep:
         )
 
     def on_rejected(self, t_ns: int, request: MoveRequest, rejection: CommandRejected) -> None:
-        """The head would not go there. What nobody may see, or who is stronger, is respected."""
+        """Wait if a stronger requester has the head; otherwise skip the pose."""
         if self.outcome != "running":
             return
         if rejection.code in ("busy", "stale_token", "expired"):
@@ -146,9 +134,9 @@ class Sweep:
 
     def _check_end(self, t_ns: int) -> bool:
         if self.outcome == "running" and self._cancelled:
-            self._finish("cancelled")
+            self.outcome = "cancelled"
         elif self.outcome == "running" and t_ns >= self._deadline_ns:
-            self._finish("late" if self._shots else "failed")
+            self.outcome = "timed_out" if self._shots else "failed"
         return self.outcome != "running"
 
     def _capture(self, t_ns: int, position: PtzPosition) -> None:
@@ -195,8 +183,4 @@ class Sweep:
         self._index += 1
         self._attempts, self._sent_ns, self._settled_ns = 0, None, None
         if self._index == len(self._poses):
-            self._finish("done" if self._shots else "failed")
-
-    def _finish(self, outcome: SweepOutcome) -> None:
-        self.outcome = outcome
-        self.finished.set()
+            self.outcome = "done" if self._shots else "failed"

@@ -1,9 +1,9 @@
-"""From a place in the picture to a direction in the street, and back. Pure.
+"""Field of view: from a point in the picture to a direction in the street, and back. Pure.
 
-A pinhole with square pixels on a head that turns about the upright and then about the level axis,
+A pinhole with square pixels on a head that turns about the vertical and then about the level axis,
 and never rolls. The lens's distortion is not modelled: a wide lens that bends straight lines is off
-by some degrees at the picture's edge, and right in its middle. The camera is taken to sit in the
-head's centre, which is good to a degree for what is further away than some metres.
+by some degrees at the picture's edge, and right in its middle. The camera is taken to be in the
+head's centre, which is right to a degree for objects further away than some metres.
 """
 
 import math
@@ -16,7 +16,7 @@ from drivers.contracts import Pose
 from drivers.media import Point
 
 _MIN_DEPTH = 1e-6
-"""Of a direction's unit length: what is not further ahead than this is beside the picture."""
+"""Of a direction's unit length: a point less far ahead than this is outside the picture."""
 
 
 class Direction(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,14 +29,14 @@ class Direction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ViewAngles(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a picture reaches: half of its width and of its height, seen from its middle."""
+    """Half of a picture's width and of its height, as angles from its middle."""
 
     half_width_deg: float
     half_height_deg: float
 
 
 def horizontal_fov_deg(fov: FieldOfView, zoom: float) -> float:
-    """How wide the picture is at a zoom from 0 to 1.
+    """Return the width of the picture at a zoom from 0 to 1.
 
     Between its calibrated ends the focal length grows by the same factor for the same step of the
     zoom, which is how zoom motors are commonly geared.
@@ -47,7 +47,7 @@ def horizontal_fov_deg(fov: FieldOfView, zoom: float) -> float:
 
 
 def view_angles(fov: FieldOfView, zoom: float) -> ViewAngles:
-    """Half of the picture's width and height at a zoom."""
+    """Return half of the picture's width and height at a zoom."""
     half_width_deg = horizontal_fov_deg(fov, zoom) / 2
     half_height = math.tan(math.radians(half_width_deg)) / fov.aspect
     return ViewAngles(
@@ -56,9 +56,9 @@ def view_angles(fov: FieldOfView, zoom: float) -> ViewAngles:
 
 
 def point_to_direction(fov: FieldOfView, pose: Pose, point: Point) -> Direction:
-    """Where in the street a place in the picture is, at 0..1 from its top left corner.
+    """Return the direction of a point in the picture, at 0..1 from its top left corner.
 
-    A head that is sent there has it in the middle of its picture.
+    A head that is sent there has the point in the middle of its picture.
     """
     tan_half_width = math.tan(math.radians(horizontal_fov_deg(fov, pose.zoom) / 2))
     right, up = (
@@ -74,8 +74,9 @@ def point_to_direction(fov: FieldOfView, pose: Pose, point: Point) -> Direction:
 
 
 def direction_to_point(fov: FieldOfView, pose: Pose, direction: Direction) -> Point | None:
-    """Where in the picture a direction is; outside of 0..1 it is beside the picture. None where it
-    is not in front of the camera.
+    """Return the point of a direction; outside 0..1 it is outside the picture.
+
+    None if the direction is not in front of the camera.
     """
     pan, tilt = math.radians(direction.pan_deg - pose.pan_deg), math.radians(direction.tilt_deg)
     right, above, level = (
@@ -92,7 +93,7 @@ def direction_to_point(fov: FieldOfView, pose: Pose, direction: Direction) -> Po
 
 
 def angle_between_deg(one: Direction, other: Direction) -> float:
-    """The angle between two directions, 0 to 180; by haversine, which small angles do not upset."""
+    """Return the angle between two directions, 0 to 180; by haversine, exact for small angles."""
     a, b = math.radians(one.tilt_deg), math.radians(other.tilt_deg)
     pan = math.radians(one.pan_deg - other.pan_deg)
     haversine = math.sin((a - b) / 2) ** 2 + math.cos(a) * math.cos(b) * math.sin(pan / 2) ** 2

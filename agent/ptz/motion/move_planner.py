@@ -1,11 +1,11 @@
-"""From a wish to a motion, or to the reason why not. Pure."""
+"""Plan the motion for a move request, or reject it with the reason. Pure."""
 
 import msgspec
 
 from agent.commands.requester import CommandRejected
 from agent.config.heads import ForbiddenSector, HeadConfig
 from agent.ptz.motion import position_servo
-from agent.ptz.motion.forbidden_sectors import UNKNOWN_POSITION_DEG, swept_area
+from agent.ptz.motion.forbidden_sectors import UNKNOWN_POSITION_DEG, blocked_text, swept_area
 from agent.ptz.motion.path_planner import MotionBounds, PathBlocked, is_direct_path_clear, plan_path
 from agent.ptz.motion.trajectory import (
     ContinuousTrajectory,
@@ -20,13 +20,11 @@ from agent.ptz.requests import AbsoluteMove, ContinuousMove
 from drivers.contracts import Pose, PtzCapabilities, PtzPosition, Velocity
 
 _DEVICE_PRESET_ERROR_DEG = 1.0
-"""How well a place is known where a head remembers it itself."""
+"""How well the position of a preset in the head's own memory is known."""
 
 
 class MovePlan(msgspec.Struct, frozen=True, kw_only=True):
-    """A motion that may begin. It lasts `lasts_s` at the most. `course` is None where there is
-    nothing to do but to stand.
-    """
+    """A motion that may begin. `trajectory` is None if the head is there already, or is to rest."""
 
     trajectory: Trajectory | None
     max_duration_s: float
@@ -39,8 +37,11 @@ def plan_continuous(
     bounds: MotionBounds,
     limits: "HeadLimits",
 ) -> MovePlan:
-    """Raises CommandRejected: `unsupported` for a zoom or a focus that is not there, `forbidden` where a
-    sector is in the way at once.
+    """Plan a motion at a velocity.
+
+    Raises: CommandRejected `unsupported` if the head lacks the zoom or focus that is asked for,
+    `failed` if sectors are configured and the position is unknown, `forbidden` if a sector is in
+    the way at once.
     """
     config, capabilities = limits.config, limits.capabilities
     if request.zoom and capabilities.zoom_ratio <= 1:
@@ -62,7 +63,7 @@ def plan_continuous(
 
 
 class HeadLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """A head as it is configured, and what it can do."""
+    """The configuration of a head, and its capabilities."""
 
     config: HeadConfig
     capabilities: PtzCapabilities
@@ -76,9 +77,10 @@ def plan_absolute(
     *,
     always_send: bool = False,
 ) -> MovePlan:
-    """Raises CommandRejected: `failed` where nobody knows where the head is, `forbidden` where a sector
-    would be in the picture there or on each way, `unsupported` where it is too far for the longest
-    move. `exactly`: a head that can be told where to go is told, however near it is.
+    """Plan the way to a pose. With `always_send` an absolute head is sent, however near it is.
+
+    Raises: CommandRejected `failed` if the position is unknown, `forbidden` if a sector would be
+    in the picture there or on every path, `unsupported` if the way takes longer than `max_move_s`.
     """
     config, capabilities = limits.config, limits.capabilities
     if position is None or bounds.error_deg >= UNKNOWN_POSITION_DEG:
@@ -111,11 +113,12 @@ def plan_preset(
     *,
     always_send: bool = False,
 ) -> MovePlan:
-    """By the head's own memory where it remembers the place and cannot be told where to go,
-    otherwise by its pose. Raises CommandRejected as `plan_point`.
+    """Plan the way to a preset: by the head's own memory if it takes no positions, else by pose.
 
-    A head that remembers goes its own way: so it is asked to only where nothing is in that way, or
-    where nobody knows where it is, because nothing else would find it again.
+    A head that goes to its own preset chooses the path: so it is used only if nothing is in the
+    way, or if the position is unknown, because nothing else would find the head again.
+
+    Raises: CommandRejected as `plan_absolute`.
     """
     config, capabilities = limits.config, limits.capabilities
     pose = preset.pose
@@ -145,7 +148,7 @@ def _choose_speed(
     latency_s: float,
     limits: HeadLimits,
 ) -> float:
-    """The share of the top speed that was wanted, or as much more as arrives in time."""
+    """Return the requested share of the top speed, or the lowest above it that arrives in time."""
     max_duration_s = limits.config.max_move_s
     if (
         time_limit_s(poses, start, limits.capabilities, requested_speed, latency_s)
@@ -179,12 +182,12 @@ def _check_target(name: str, target: Pose, bounds: MotionBounds) -> None:
 
 
 def _sector_rejection(name: str, sector: ForbiddenSector) -> CommandRejected:
-    return CommandRejected("forbidden", f"head {name!r}: sector {sector.name!r} is in the way")
+    return CommandRejected("forbidden", f"head {name!r}: {blocked_text(sector)}")
 
 
 def _unknown_position_rejection(name: str, bounds: MotionBounds) -> CommandRejected:
     sector_note = " and it has sectors to keep out of" if bounds.sectors else ""
     return CommandRejected(
         "failed",
-        f"head {name!r}: nobody knows where it looks{sector_note}; recall a preset of its own memory",
+        f"head {name!r}: its position is unknown{sector_note}; send it to a preset of its own memory",
     )

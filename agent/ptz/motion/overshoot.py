@@ -1,10 +1,10 @@
-"""How far a head goes on before it can be told otherwise: by what it was told, and by how late it hears
-and answers.
+"""Overshoot: how far a head keeps moving before a new order takes effect.
 
-Where a head is found is old by the time that it took to answer; what it is told then it does after it
-has heard it; and until it can be told anything else it has to be asked again, which takes as long. All
-the while it goes on. So what may be told is held against all of this time, and a head that answers
-late is stopped further from what it may not see, or moves more slowly.
+It follows from the orders in force and the measured latency of orders and position queries. A
+reported position is as old as the answer was late; an order takes effect after it was received; and
+before the next order the head has to be queried again, which takes as long. All the while it moves.
+So an order is checked against all of this time, and a head that answers late is stopped further
+from its sectors, or moves more slowly.
 """
 
 import threading
@@ -17,36 +17,40 @@ import msgspec
 
 from agent.ptz.motion.forbidden_sectors import SphereArea
 from agent.ptz.motion.position_servo import pan_delta_deg
-from drivers.contracts import Pose, PtzCapabilities, PtzPosition, Velocity
+from drivers.contracts import FRACTION, Pose, PtzCapabilities, PtzPosition, Velocity
 
 POLL_INTERVAL_S = 0.1
-"""So often a motion is looked at, whose end depends on where the head is."""
+"""The interval between steps of a motion whose end depends on the head's position."""
 DEFAULT_LATENCY_S = 2.0
-"""What a head may take that has not answered yet: `drivers.contracts.Ptz`."""
+"""Assumed of a head that has not answered yet: `drivers.contracts.Ptz`."""
 HISTORY_S = 60.0
-"""The next answer may take as long as the slowest of this time."""
+"""The next answer may take as long as the slowest within this time."""
 UNBOUNDED_S = 86_400.0
 MAX_ZOOM_PER_S = 0.5
-"""No lens is thought to be faster from one end to the other than two seconds."""
+"""No lens is taken to be faster from one end to the other than two seconds."""
 
 Goal: TypeAlias = Velocity | Pose | None
-"""What a head was told: to move, to go to a pose, or to go to a place of its own memory. That one is
-none of ours to follow: it is told to heads that reckon, and the reckoning's error holds the way.
+"""What an order asks for: a velocity, a pose, or None for a preset of the head's own memory.
+
+The way to such a preset is unknown, and needs no model: it is sent to heads whose position is
+estimated, and the estimate's error contains the way.
 """
 
 
 class CoastingAxis(msgspec.Struct, frozen=True, kw_only=True):
-    """An axis may move at this speed until so long after the head was found."""
+    """An axis may move at this speed until `until_s` after the position was measured."""
 
     speed: float
     until_s: float
 
 
 class Overshoot(msgspec.Struct, frozen=True, kw_only=True):
-    """How a head goes on from where it was found. For `until_s` it does what it is told now, before
-    it can be told otherwise and stands; `pan`, `tilt` and `zoom` are what it may still do of what it
-    was told before. In degrees a second, and in shares of the lens's range. `late_s` is how long its
-    answers take of a turn: to two orders, and to the look between them.
+    """How a head moves on from a measured position.
+
+    It follows an order that is sent now for `horizon_s`, until the next order can stop it. `pan`,
+    `tilt` and `zoom` are the motions that earlier orders may still cause, in degrees a second and in
+    shares of the lens's range. `latency_s` is what its answers take in one cycle: to two orders, and
+    to the query between them.
     """
 
     horizon_s: float
@@ -56,7 +60,7 @@ class Overshoot(msgspec.Struct, frozen=True, kw_only=True):
     zoom: tuple[CoastingAxis, ...] = ()
 
     def reachable_area(self, pose: Pose, velocity: Velocity) -> SphereArea:
-        """Where a head may come from a pose, when it is told now to move at this velocity."""
+        """Return the area that the head may reach if it is now sent at this velocity."""
         left, right = self._travel_both_ways(velocity.pan_deg_s, self.pan)
         down, up = self._travel_both_ways(velocity.tilt_deg_s, self.tilt)
         wider, _ = self._travel_both_ways(velocity.zoom * MAX_ZOOM_PER_S, self.zoom)
@@ -65,20 +69,20 @@ class Overshoot(msgspec.Struct, frozen=True, kw_only=True):
             width_deg=left + right,
             tilt_low_deg=pose.tilt_deg - down,
             tilt_high_deg=pose.tilt_deg + up,
-            zoom=min(max(pose.zoom - wider, 0.0), 1.0),
+            zoom=FRACTION.clamp(pose.zoom - wider),
         )
 
     def _travel_both_ways(
         self, speed: float, coasting: Sequence[CoastingAxis]
     ) -> tuple[float, float]:
-        """How far the one way and the other."""
+        """Return how far the head may travel in the negative and in the positive direction."""
         speeds = [(each.speed, each.until_s) for each in coasting]
         speeds.append((speed, self.horizon_s))
         return _max_travel([(-each, until_s) for each, until_s in speeds]), _max_travel(speeds)
 
 
 def _max_travel(speeds: Sequence[tuple[float, float]]) -> float:
-    """How far at the fastest that there may be at each time."""
+    """Return the travel at the highest speed that is possible at each time."""
     travel, elapsed_s = 0.0, 0.0
     for speed, until_s in sorted(speeds, reverse=True):
         if speed > 0 and until_s > elapsed_s:
@@ -88,7 +92,7 @@ def _max_travel(speeds: Sequence[tuple[float, float]]) -> float:
 
 
 class _SentOrder:
-    """An order. `over_ns` is when a later one was done, None where none was."""
+    """An order. `superseded_ns` is when a later one was completed, None as long as none was."""
 
     def __init__(self, goal: Goal) -> None:
         self.goal = goal
@@ -97,9 +101,9 @@ class _SentOrder:
 
 
 class OvershootModel:
-    """What one head was told, and how long it took to hear and to answer. Any thread may call.
+    """The orders in force on one head, and its latencies. Thread-safe.
 
-    `brake_s` is what it takes from a word until it does what that says.
+    `brake_s` is the time from an order until the head moves as it says.
     """
 
     def __init__(self, brake_s: float, clock_ns: Callable[[], int]) -> None:
@@ -112,7 +116,7 @@ class OvershootModel:
 
     @contextmanager
     def timed_query(self) -> Iterator[None]:
-        """Within this it is asked where it is."""
+        """Measure a position query, which is made within this context."""
         began_ns = self._clock_ns()
         try:
             yield
@@ -121,7 +125,7 @@ class OvershootModel:
 
     @contextmanager
     def timed_order(self, goal: Goal) -> Iterator[None]:
-        """Within this it is told something. Where that fails, it may have heard it or not."""
+        """Measure an order, which is sent within this context. A failed one may be in force."""
         order = _SentOrder(goal)
         began_ns = self._clock_ns()
         with self._lock:
@@ -139,8 +143,9 @@ class OvershootModel:
     def overshoot(
         self, t_ns: int, position: PtzPosition | None, capabilities: PtzCapabilities | None
     ) -> Overshoot:
-        """How the head goes on that was `found` there, if it is told something at `t_ns`. Of one that
-        was not found nobody can tell: for ever.
+        """Return how the head moves on from `position` if an order is sent at `t_ns`.
+
+        If its position is unknown the overshoot is unbounded.
         """
         if position is None or capabilities is None:
             return Overshoot(horizon_s=UNBOUNDED_S, latency_s=self._latency_s())
@@ -150,7 +155,7 @@ class OvershootModel:
         pan: list[CoastingAxis] = []
         tilt: list[CoastingAxis] = []
         zoom: list[CoastingAxis] = []
-        # Until what is decided now is done, whether it is done at once or late.
+        # When an order that is decided now is completed, at the latest.
         effective_ns = t_ns + int(order_latency_s * 1e9)
         for goal, superseded_ns in sent_orders:
             until_s = (
@@ -170,8 +175,8 @@ class OvershootModel:
                     _coast_to(goal.tilt_deg - pose.tilt_deg, capabilities.tilt_max_deg_s, until_s)
                 )
                 zoom.append(_coast_to(goal.zoom - pose.zoom, MAX_ZOOM_PER_S, until_s))
-        # This order; the turn until the next look, which may come late by one; that look; the next
-        # order.
+        # This order; the interval until the next query, which may be late by another; that query;
+        # the next order.
         latency_s, age_s = self._latency_s(), (t_ns - position.t_ns) / 1e9
         return Overshoot(
             horizon_s=age_s + latency_s + 2 * POLL_INTERVAL_S + self._brake_s,
@@ -190,7 +195,7 @@ class OvershootModel:
         with self._lock:
             order.has_returned = True
             for each in self._sent_orders[: self._sent_orders.index(order)]:
-                # One that is still on its way may be heard after this one.
+                # An order that is still being sent may be received after this one.
                 if each.has_returned and each.superseded_ns is None:
                     each.superseded_ns = now_ns
             self._sent_orders = [
@@ -210,11 +215,11 @@ def _max_latency(latencies: Sequence[tuple[int, float]]) -> float:
 
 
 def _is_expired(t_ns: int | None, now_ns: int) -> bool:
-    """Than what is remembered."""
+    """Return whether a time is before the history that is kept."""
     return t_ns is not None and (now_ns - t_ns) / 1e9 > HISTORY_S
 
 
 def _coast_to(travel: float, top_speed: float, until_s: float) -> CoastingAxis:
-    """On its way to a place: as fast as it can, and not beyond."""
+    """Return the motion to a target: at top speed, and not beyond it."""
     speed = top_speed if travel >= 0 else -top_speed
     return CoastingAxis(speed=speed, until_s=min(until_s, abs(travel) / top_speed))

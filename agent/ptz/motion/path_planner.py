@@ -1,8 +1,8 @@
-"""How a head gets to a pose past what may not be in the picture. Pure.
+"""Plan the path of a head to a pose, around its forbidden sectors. Pure.
 
-A head turns its axes at once, each at its own speed, so its way between two poses is only known to
-stay between them. Where that whole rectangle is free it goes straight; otherwise one axis after
-the other, over or under what is in the way, or round by the back.
+A head turns its axes at once, each at its own speed, so its path between two poses is only known to
+stay between them. If that whole rectangle is free the head goes straight; otherwise one axis after
+the other, over or under the sector, or round by the back.
 """
 
 import itertools
@@ -22,16 +22,16 @@ from drivers.angles import wrap_deg
 from drivers.contracts import Pose, Range, Velocity
 
 MAX_LEG_DEG = 120.0
-"""A head that turns without end is never left to choose the way round."""
+"""No leg is longer, so that an endless head cannot choose the other way round."""
 SEARCH_STEP_DEG = 1.0
 AREA_TILT_STEP_DEG = 5.0
 EDGE_MARGIN_DEG = 0.5
-"""Kept beside a sector's edge, so that arriving there is not being inside."""
+"""Kept from a sector's edge, so that a head that arrives there is not inside."""
 SPEED_FACTORS = (1.0, 0.5, 0.25, 0.1)
 
 
 class PathBlocked(Exception):
-    """There is no way; `sector` is what is in it."""
+    """There is no path; `sector` blocks it."""
 
     def __init__(self, sector: ForbiddenSector) -> None:
         super().__init__(sector.name)
@@ -39,9 +39,10 @@ class PathBlocked(Exception):
 
 
 class MotionBounds(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a head may look and go now. `error_deg` is how well its place is known, `at_rest_deg` how
-    well it was when it rested last, where the head tells it; `ahead` is how it goes on from there.
-    `pan_deg` and `tilt_deg` are its ends, as in its abilities.
+    """Where a head may look and go now.
+
+    `error_deg` is the error of its position; `at_rest_error_deg` that of an absolute head when it
+    rested last. `overshoot` is how far it keeps moving. `pan_deg` and `tilt_deg` are its ends.
     """
 
     sectors: tuple[ForbiddenSector, ...]
@@ -53,48 +54,44 @@ class MotionBounds(msgspec.Struct, frozen=True, kw_only=True):
     tilt_deg: Range
 
     def visible_sector(self, area: SphereArea, *, passing: bool) -> ForbiddenSector | None:
-        """The sector that may be seen from these places; `passing`: those that may be crossed do
-        not count.
+        """Return the first sector that may be seen from the area, or None.
+
+        With `passing` those that may be crossed do not count.
         """
         sectors = [s for s in self.sectors if not (passing and s.may_cross)]
         return first_visible_sector(area, sectors, self.fov, self.error_deg) if sectors else None
 
     @property
     def is_position_unknown(self) -> bool:
-        """There is something to hide and nobody knows where the head looks."""
+        """True if there are sectors and the position is unknown."""
         return bool(self.sectors) and self.error_deg >= UNKNOWN_POSITION_DEG
 
     @property
     def for_steering(self) -> "MotionBounds":
-        """The same for whoever holds all that lies `ahead` against the sectors. What a head that tells
-        its place is wrong by while it moves is how old its word is, and that lies ahead already.
+        """The bounds for checks of the whole `overshoot` against the sectors.
+
+        While an absolute head moves, its error is the age of its answer, which the overshoot
+        contains already.
         """
         return msgspec.structs.replace(self, error_deg=min(self.error_deg, self.at_rest_error_deg))
 
     def clamp(self, pose: Pose) -> Pose:
-        """The pose, or the nearest that the head can reach."""
-        tilt = min(max(pose.tilt_deg, self.tilt_deg.low), self.tilt_deg.high)
-        pan = pose.pan_deg
-        if self.pan_deg is not None:
-            pan = min(max(pan, self.pan_deg.low), self.pan_deg.high)
+        """Return the pose, or the nearest that the head can reach."""
+        pan = pose.pan_deg if self.pan_deg is None else self.pan_deg.clamp(pose.pan_deg)
+        tilt = self.tilt_deg.clamp(pose.tilt_deg)
         return msgspec.structs.replace(pose, pan_deg=wrap_deg(pan), tilt_deg=tilt)
 
 
 def is_direct_path_clear(start: Pose, target: Pose, bounds: MotionBounds) -> bool:
-    """Whether a head may go there in whichever way it likes."""
-    return _first_blocking_sector(
-        [
-            _direct_area(start, target, pan_travel_deg)
-            for pan_travel_deg in _pan_travels(start, target, bounds)
-        ],
-        bounds,
-    ) is (None)
+    """Return whether every path that the head may choose is free."""
+    areas = [_direct_area(start, target, travel) for travel in _pan_travels(start, target, bounds)]
+    return _first_blocking_sector(areas, bounds) is None
 
 
 def plan_path(start: Pose, target: Pose, bounds: MotionBounds) -> tuple[Pose, ...]:
-    """The poses to go to, one after the other, the last one `target`. Raises Blocked.
+    """Return the poses to go to, one after the other, the last one `target`.
 
-    From within a sector the first is the nearest place outside.
+    From within a sector the first is the nearest pose outside. Raises: PathBlocked.
     """
     target_sector = bounds.visible_sector(swept_area(target), passing=False)
     if target_sector is not None:
@@ -120,8 +117,9 @@ def plan_path(start: Pose, target: Pose, bounds: MotionBounds) -> tuple[Pose, ..
 
 
 def find_exit(start: Pose, bounds: MotionBounds) -> Pose | None:
-    """The nearest pose straight left, right, up or down from which no sector is seen; on the way
-    none comes into the picture that was not in it. None where there is no such way.
+    """Return the nearest pose straight left, right, up or down from which no sector is seen.
+
+    On the way no sector comes into the picture that was not in it. None if there is no such way.
     """
     if bounds.is_position_unknown:
         return None
@@ -153,9 +151,11 @@ def find_exit(start: Pose, bounds: MotionBounds) -> Pose | None:
 def clip_velocity(
     velocity: Velocity, pose: Pose, bounds: MotionBounds
 ) -> Velocity | ForbiddenSector:
-    """The velocity, or as much of it as brings no sector into the picture before the head can be
-    told otherwise and stands: slower, or along the edge. The sector where nothing is left. From
-    within a sector only what leads straight out is left, and into no other one.
+    """Return as much of a velocity as brings no sector into the picture: slower, or along the edge.
+
+    The next order may only take effect after the overshoot. Returns the sector if nothing of the
+    velocity is left. From within a sector only the part that leads straight out is left, and into
+    no other sector.
     """
     start_sector = bounds.visible_sector(swept_area(pose), passing=True)
     if start_sector is not None:
@@ -188,7 +188,7 @@ def _outward_velocity(velocity: Velocity, pose: Pose, bounds: MotionBounds) -> V
 
 
 def _reduced_velocities(velocity: Velocity) -> Iterator[Velocity]:
-    """The velocity, then less and less of it, the last ones along one axis alone."""
+    """Yield the velocity, then slower ones, the last along one axis alone."""
     axes = ((1, 1, 1), (1, 1, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1))
     yielded: set[Velocity] = set()
     for (pan, tilt, zoom), factor in itertools.product(axes, SPEED_FACTORS):
@@ -215,11 +215,11 @@ def _is_reachable(pose: Pose, bounds: MotionBounds) -> bool:
 
 
 def _pan_travels(start: Pose, target: Pose, bounds: MotionBounds) -> tuple[float, ...]:
-    """How far to turn, to the right: where it turns without end there are two ways."""
+    """Return how far to turn to the right. An endless head has two ways."""
     if bounds.pan_deg is not None:
         return (target.pan_deg - start.pan_deg,)
     shortest = wrap_deg(target.pan_deg - start.pan_deg)
-    # A head is left to itself only where it cannot take the wrong one.
+    # Both count: a head is left to choose only if neither is the wrong one.
     return (
         (shortest,)
         if shortest == 0
@@ -233,7 +233,7 @@ def _detours(start: Pose, target: Pose, bounds: MotionBounds) -> Iterator[tuple[
     for pan_travel_deg in _pan_travels(start, target, bounds):
         yield _split_leg(start, target, pan_travel_deg)
         for tilt_deg in (start.tilt_deg, target.tilt_deg, *_clear_tilts(bounds)):
-            # The lens is narrow on the way, and widens where the head has arrived.
+            # The lens is narrow on the way, and widens when the head has arrived.
             up = Pose(pan_deg=start.pan_deg, tilt_deg=tilt_deg, zoom=zoom)
             over = Pose(pan_deg=target.pan_deg, tilt_deg=tilt_deg, zoom=zoom)
             down = msgspec.structs.replace(target, zoom=zoom)
@@ -242,7 +242,7 @@ def _detours(start: Pose, target: Pose, bounds: MotionBounds) -> Iterator[tuple[
 
 
 def _drop_empty_legs(start: Pose, legs: Sequence[Pose]) -> tuple[Pose, ...]:
-    """The legs without those that lead nowhere."""
+    """Return the legs without those that end where they begin."""
     nonempty_legs = [
         pose for previous, pose in itertools.pairwise((start, *legs)) if pose != previous
     ]
@@ -250,7 +250,7 @@ def _drop_empty_legs(start: Pose, legs: Sequence[Pose]) -> tuple[Pose, ...]:
 
 
 def _split_leg(start: Pose, target: Pose, pan_travel_deg: float) -> tuple[Pose, ...]:
-    """The way in pieces, each so short that the nearer way round is the one that is meant."""
+    """Return the way in legs, each so short that the shorter way round is the intended one."""
     leg_count = int(abs(pan_travel_deg) // MAX_LEG_DEG) + 1
     intermediate = [
         Pose(
@@ -264,7 +264,7 @@ def _split_leg(start: Pose, target: Pose, pan_travel_deg: float) -> tuple[Pose, 
 
 
 def _clear_tilts(bounds: MotionBounds) -> list[float]:
-    """The tilts from which a sector is just not seen any more, over and under it."""
+    """Return the tilts from which a sector is just not seen, over and under each."""
     found: list[float] = []
     for sector in bounds.sectors:
         low, high = sector.tilt_deg
@@ -286,7 +286,7 @@ def _path_areas(poses: Sequence[Pose]) -> Iterator[SphereArea]:
 
 
 def _leg_areas(start: Pose, target: Pose) -> Iterator[SphereArea]:
-    """One axis alone is taken in small steps: near the zenith a picture covers far more pans."""
+    """Split a tilt into small steps: near the zenith a picture covers far more pans."""
     pan_travel_deg = wrap_deg(target.pan_deg - start.pan_deg)
     tilt = target.tilt_deg - start.tilt_deg
     part_count = int(abs(tilt) // AREA_TILT_STEP_DEG) + 1 if pan_travel_deg == 0 else 1

@@ -1,8 +1,7 @@
-"""Going to a pose by speed alone, for a head that cannot be told where to go. Pure.
+"""Go to a pose by speed alone, for a head that takes no positions. Pure.
 
-The place is the driver's reckoning, so the head arrives within that reckoning's own error. Each
-step is a velocity and how long it may last at most: a step that is not followed by another one in
-time must not overshoot.
+The position is the driver's estimate, so the head arrives within the estimate's error. Each step
+is a velocity and its longest duration: a step that no other follows in time must not overshoot.
 """
 
 import math
@@ -13,11 +12,11 @@ from drivers.angles import wrap_deg
 from drivers.contracts import Pose, PtzCapabilities, Range, Velocity
 
 ARRIVED_DEG = 0.25
-"""Nearer than this is there. It is the dead zone of places too: so small a correction is worth no
-start of a motor."""
+"""Nearer than this is there. It is the dead zone of positions too: so small a correction is worth
+no start of a motor."""
 ARRIVED_ZOOM = 0.02
 MIN_SLOWING_S = 0.4
-"""So long before it arrives a head begins to slow down, at least."""
+"""A head begins to slow down this long before it arrives, at least."""
 MIN_SPEED_SHARE = 0.05
 """Of the top speed; slower, many motors only hum."""
 MIN_ZOOM_SPEED = 0.3
@@ -26,21 +25,38 @@ MAX_STEP_S = 0.25
 
 
 class ServoStep(msgspec.Struct, frozen=True, kw_only=True):
-    """Move at this velocity for `for_s` at the most."""
+    """Move at this velocity for `for_s` at most."""
 
     velocity: Velocity
     for_s: float
 
 
 def pan_delta_deg(from_deg: float, to_deg: float, pan_range: Range | None) -> float:
-    """How far to turn to the right: the nearer way round, or the only one where there are stops."""
+    """Return the way to the right: the shorter one, or the only one if there are end stops."""
     return wrap_deg(to_deg - from_deg) if pan_range is None else to_deg - from_deg
+
+
+def is_at_pose(
+    pose: Pose,
+    target: Pose,
+    capabilities: PtzCapabilities,
+    tolerance_deg: float,
+    tolerance_zoom: float,
+) -> bool:
+    """Return whether a pose is the target, within the tolerance of each axis."""
+    pan = pan_delta_deg(pose.pan_deg, target.pan_deg, capabilities.pan_deg)
+    zoom_differs = capabilities.zoom_ratio > 1 and abs(pose.zoom - target.zoom) > tolerance_zoom
+    return (
+        abs(pan) <= tolerance_deg
+        and abs(target.tilt_deg - pose.tilt_deg) <= tolerance_deg
+        and not zoom_differs
+    )
 
 
 def has_arrived(
     pose: Pose, target: Pose, capabilities: PtzCapabilities, tolerance_deg: float = ARRIVED_DEG
 ) -> bool:
-    """Whether a pose is as good as the target."""
+    """Return whether the servo is done: pan and tilt share the tolerance."""
     pan = pan_delta_deg(pose.pan_deg, target.pan_deg, capabilities.pan_deg)
     tilt = target.tilt_deg - pose.tilt_deg
     zoom = (target.zoom - pose.zoom) if capabilities.zoom_ratio > 1 else 0.0
@@ -48,8 +64,9 @@ def has_arrived(
 
 
 def arrival_tolerance_deg(capabilities: PtzCapabilities, interval_s: float) -> float:
-    """How near a head comes for certain that is told at each turn of so long: it goes no slower than
-    it can, and to and fro.
+    """Return how near a head surely comes that gets an order every `interval_s`.
+
+    It moves no slower than it can, and to and fro.
     """
     min_speed_deg_s = MIN_SPEED_SHARE * max(capabilities.pan_max_deg_s, capabilities.tilt_max_deg_s)
     return max(ARRIVED_DEG, min_speed_deg_s * interval_s / 2)
@@ -62,7 +79,7 @@ def next_servo_step(
     speed: float,
     slowing_s: float = MIN_SLOWING_S,
 ) -> ServoStep | None:
-    """The next step towards the target at a share of the top speed, None where it is reached."""
+    """Return the next step towards the target at a share of the top speed, or None if it is there."""
     if has_arrived(pose, target, capabilities):
         return None
     slowing_s = max(slowing_s, MIN_SLOWING_S)
@@ -91,7 +108,7 @@ def next_servo_step(
 def _axis_speed(
     distance_deg: float, max_speed_deg_s: float, speed_share: float, slowing_s: float
 ) -> tuple[float, float]:
-    """The speed of one axis, and how long until it is where it should be."""
+    """Return the speed of one axis, and how long until it is at the target."""
     # The two axes share the tolerance, which is of their distance.
     if abs(distance_deg) <= ARRIVED_DEG / 2:
         return 0.0, 0.0

@@ -1,14 +1,13 @@
-"""Where the sun stands, and the sector that a head keeps out of its picture for it. Pure: UTC comes
-in.
+"""The sun as a forbidden sector: its position, and the area around it. Pure: UTC comes in.
 
-The sector goes with the sun and is there while the sun is up. A head may cross it and not be sent
-into it; one that rests where the sun comes by stays, as a camera without a head does.
+The sector moves with the sun and exists while the sun is up. A head may cross it and is not sent
+into it; a head that rests where the sun passes stays, as a camera without a head does.
 
-Without a trusted clock there is no sector. What could stand in its place is all that the sun passes
-in a year: from east over south to west, from the horizon up, which a wide picture along a street
-meets nearly everywhere, so an operator in an emergency could look nowhere. A box is without a clock
-for minutes after a boot, or for as long as it has no link, and then no tour is begun by schedule
-and the head rests at home. What is left is a person who looks into the sun and sees it.
+Without a trusted clock there is no sector. The alternative is everything that the sun passes in a
+year: from east over south to west, from the horizon up, which a wide picture along a street meets
+nearly everywhere, so an operator in an emergency could look nowhere. A box has no clock for minutes
+after a boot, or as long as it has no link; then no tour starts by schedule and the head rests at
+home. An operator can still turn it into the sun, and sees that.
 """
 
 import math
@@ -28,16 +27,16 @@ _ZENITH_DEG = 90.0
 
 
 class SunPosition(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the sun's centre is, as the head counts."""
+    """The direction of the sun's centre, in the head's angles."""
 
     pan_deg: float
     tilt_deg: float
 
 
 def sun_position(sun: SunConfig, now_utc: datetime) -> SunPosition | None:
-    """Where the sun is, None while it is below the horizon.
+    """Return the sun's direction, or None while it is below the horizon.
 
-    By the astral library, its refraction included; right within a tenth of a degree.
+    By the astral library, refraction included; within a tenth of a degree.
     """
     observer = astral.Observer(latitude=sun.latitude_deg, longitude=sun.longitude_deg)
     elevation_deg = astral.sun.elevation(observer, now_utc)
@@ -48,9 +47,9 @@ def sun_position(sun: SunConfig, now_utc: datetime) -> SunPosition | None:
 
 
 def sun_sector(sun: SunConfig, now_utc: datetime | None) -> ForbiddenSector | None:
-    """What may not be in the picture now: all that is within the margin of the sun's centre.
+    """Return the sector within the margin of the sun's centre.
 
-    None at night, and where `now_utc` is None because the clock is not trusted.
+    None at night, and if `now_utc` is None because the clock is not trusted.
     """
     center = None if now_utc is None else sun_position(sun, now_utc)
     if center is None:
@@ -58,7 +57,7 @@ def sun_sector(sun: SunConfig, now_utc: datetime | None) -> ForbiddenSector | No
     low_deg, high_deg = center.tilt_deg - sun.margin_deg, center.tilt_deg + sun.margin_deg
     pan_range_deg = (-180.0, 180.0)
     if high_deg < _ZENITH_DEG:
-        # How far a circle on a sphere reaches to the side; it grows towards the top.
+        # Half the width of a circle on a sphere, in pan: it grows towards the zenith.
         sin_half_width = math.sin(math.radians(sun.margin_deg)) / math.cos(
             math.radians(center.tilt_deg)
         )

@@ -1,7 +1,7 @@
-"""One motion of a head from its beginning to its end. Pure: time and place come in, orders go out.
+"""Trajectories: one motion of a head from its begin to its end. Pure.
 
-A motion is asked for its next step again and again, at the latest after `wake_s`. It ends by itself
-in one of the ways of `Ending`; whoever runs it stops the head then.
+Time and position come in, orders go out. A trajectory is asked for its next step again, at the
+latest after `next_step_s`, until a step has a result; then the motion controller stops the head.
 """
 
 from collections import deque
@@ -12,52 +12,54 @@ import msgspec
 
 from agent.config.heads import ForbiddenSector
 from agent.ptz.motion import position_servo
-from agent.ptz.motion.forbidden_sectors import swept_area
+from agent.ptz.motion.forbidden_sectors import blocked_text, swept_area
 from agent.ptz.motion.overshoot import POLL_INTERVAL_S
 from agent.ptz.motion.path_planner import MotionBounds, clip_velocity
 from agent.ptz.requests import ContinuousMove
 from drivers.contracts import Pose, PtzCapabilities, PtzPosition, Velocity
 
 FREE_POLL_INTERVAL_S = 0.3
-"""And one that only its time ends: the line stays free for what is more urgent."""
+"""The interval for a motion that only its time ends: the line stays free for urgent orders."""
 NEAR_DEG = 1.0
 NEAR_ZOOM = 0.05
-"""A head that has stopped so near to where it was sent has arrived: its own gears' doing."""
+"""A head that rests this near its target has arrived: the rest is the play of its gears."""
 TIME_FACTOR = 1.5
 TIME_MARGIN_S = 2.0
-"""It may take half as long again as its speeds say, and this for its bus and its ramps."""
+"""A motion may take half as long again as its speeds say, and this for its bus and its ramps."""
 LATENCY_FACTOR, SERVO_LATENCY_FACTOR = 2, 6
-"""And so many of its late answers: until it is seen to have arrived; by its speed alone it comes nearer by
-a share of the way in each.
+"""And this many of its latencies, until its arrival is seen. A servo comes nearer by a share of the
+way in each.
 """
 ZOOM_TRAVEL_S = 4.0
-"""What a lens takes from one end to the other, at the most that is waited for."""
+"""The longest time that is allowed for a lens from one end to the other."""
 
 
 class MoveTo(msgspec.Struct, frozen=True, kw_only=True):
-    """Tell an absolute head where to go."""
+    """Send an absolute head to a pose."""
 
     pose: Pose
     speed: float
 
 
 class RecallDevicePreset(msgspec.Struct, frozen=True, kw_only=True):
-    """Let the head go to a place that it remembers itself."""
+    """Send the head to a preset of its own memory."""
 
     number: int
 
 
 DriverOrder: TypeAlias = Velocity | MoveTo | RecallDevicePreset
-"""What the head is told."""
+MoveOutcome = Literal["expired", "arrived", "timed_out", "forbidden"]
+"""How a motion ended.
 
-MoveOutcome = Literal["ended", "arrived", "late", "forbidden"]
+expired    its time is over, or its lease, or its head was lost
+arrived    it is at its target
+timed_out  it did not arrive in time
+forbidden  a sector would come into the picture
+"""
 
 
 class MoveResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How a motion ended: its time was over, it arrived, it did not arrive in time, or there is a
-    sector that may not come into the picture. `stands`: the head is known to stand, and need not be
-    stopped.
-    """
+    """How a motion ended. With `at_rest` the head is known to rest, and need not be stopped."""
 
     outcome: MoveOutcome
     message: str
@@ -65,7 +67,7 @@ class MoveResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MotionStep(msgspec.Struct, frozen=True, kw_only=True):
-    """What to do now, if anything, and when to ask again; `ending` where it was the last one."""
+    """The order to send now, if any, and when to ask again. The last step has a `result`."""
 
     order: DriverOrder | None = None
     next_step_s: float = POLL_INTERVAL_S
@@ -73,10 +75,10 @@ class MotionStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trajectory(Protocol):
-    """How a motion goes on."""
+    """The course of a motion."""
 
     def step(self, t_ns: int, position: PtzPosition | None, bounds: MotionBounds) -> MotionStep:
-        """The next step, where the head is at `position`, as far as that is known."""
+        """Return the next step; `position` is None if it is unknown."""
         ...
 
 
@@ -87,8 +89,9 @@ def time_limit_s(
     speed: float,
     latency_s: float,
 ) -> float:
-    """How long a head may take over these poses, one after the other, whose answers take so long;
-    from an unknown place all round.
+    """Return how long a head with this latency may take over these poses, one after the other.
+
+    From an unknown start it may have to go all the way round.
     """
     total_s = 0.0
     latency_s *= LATENCY_FACTOR if capabilities.absolute else SERVO_LATENCY_FACTOR
@@ -110,19 +113,8 @@ def time_limit_s(
     return total_s
 
 
-def is_pose_near(pose: Pose, target: Pose, capabilities: PtzCapabilities) -> bool:
-    """Whether a head that rests at `pose` is where it was sent."""
-    pan = position_servo.pan_delta_deg(pose.pan_deg, target.pan_deg, capabilities.pan_deg)
-    zoom_differs = capabilities.zoom_ratio > 1 and abs(pose.zoom - target.zoom) > NEAR_ZOOM
-    return (
-        abs(pan) <= NEAR_DEG
-        and abs(target.tilt_deg - pose.tilt_deg) <= NEAR_DEG
-        and not zoom_differs
-    )
-
-
 class ContinuousTrajectory:
-    """Moves at a velocity until its time is over, slower or not at all towards a sector."""
+    """Move at a velocity until its time is over, slower or not at all towards a sector."""
 
     def __init__(self, velocity: Velocity, deadline_ns: int) -> None:
         self._velocity = velocity
@@ -130,10 +122,10 @@ class ContinuousTrajectory:
         self._sent_velocity: Velocity | None = None
 
     def step(self, t_ns: int, position: PtzPosition | None, bounds: MotionBounds) -> MotionStep:
-        """See `Course`."""
+        """Return the next step; see `Trajectory`."""
         remaining_s = (self._deadline_ns - t_ns) / 1e9
         if remaining_s <= 0:
-            return MotionStep(result=MoveResult(outcome="ended", message="its time is over"))
+            return MotionStep(result=MoveResult(outcome="expired", message="its time is over"))
         velocity = self.clipped_velocity(position, bounds)
         if isinstance(velocity, ForbiddenSector):
             return _forbidden_step(velocity)
@@ -149,7 +141,7 @@ class ContinuousTrajectory:
     def clipped_velocity(
         self, position: PtzPosition | None, bounds: MotionBounds
     ) -> Velocity | ForbiddenSector:
-        """As much of the velocity as leads into no sector, and the sector where nothing is left."""
+        """Return as much of the velocity as leads into no sector, or the sector if none does."""
         if not bounds.sectors:
             return self._velocity
         if position is None:
@@ -160,7 +152,7 @@ class ContinuousTrajectory:
 def to_velocity(
     request: ContinuousMove, capabilities: PtzCapabilities, dead_zone: float
 ) -> Velocity:
-    """The velocity of a wish in shares; shares within the dead zone are none."""
+    """Return the velocity of a request; shares within the dead zone are zero."""
     pan, tilt, zoom, focus = (
         share if abs(share) > dead_zone else 0.0
         for share in (request.pan, request.tilt, request.zoom, request.focus)
@@ -174,11 +166,11 @@ def to_velocity(
 
 
 class PoseTrajectory:
-    """Goes to poses, one after the other: told where to, or by its speed alone.
+    """Go to poses, one after the other: by their position, or by speed alone.
 
-    `error_deg` is how well its place was known when the way was found to be free. What a head that
-    tells its place is wrong by on the way is the age of what it told: that lies along the way. So
-    only a reckoned head is held to the error that it has then.
+    `error_deg` is the error of the position when the path was found to be free. While an absolute
+    head moves, its error is the age of its answers, and lies along the path. So only a head whose
+    position is estimated is held to the error that it has on the way.
     """
 
     def __init__(
@@ -198,7 +190,7 @@ class PoseTrajectory:
         self._was_inside_sector: bool | None = None
 
     def step(self, t_ns: int, position: PtzPosition | None, bounds: MotionBounds) -> MotionStep:
-        """See `Course`."""
+        """Return the next step; see `Trajectory`."""
         if position is None:
             return MotionStep()
         entered_sector = self._entered_sector(position, bounds)
@@ -211,14 +203,16 @@ class PoseTrajectory:
             return self._next_leg(t_ns, position, bounds)
         if is_late:
             return MotionStep(
-                result=MoveResult(outcome="late", message=_late_message(position, self._poses[0]))
+                result=MoveResult(
+                    outcome="timed_out", message=_late_message(position, self._poses[0])
+                )
             )
         return MotionStep() if self._capabilities.absolute else self._servo(position, bounds)
 
     def _entered_sector(
         self, position: PtzPosition, bounds: MotionBounds
     ) -> ForbiddenSector | None:
-        """A sector that has come into the picture, where none was in it before."""
+        """Return a sector that came into the picture if none was in it before."""
         if self._capabilities.absolute and bounds.error_deg > self._error_deg:
             bounds = msgspec.structs.replace(bounds, error_deg=self._error_deg)
         visible_sector = bounds.visible_sector(swept_area(position.pose), passing=True)
@@ -254,7 +248,9 @@ class PoseTrajectory:
                 position.pose, self._poses[0], self._capabilities, min(tolerance_deg, NEAR_DEG)
             )
         counts_as_rest = is_late or not position.moving
-        return counts_as_rest and is_pose_near(position.pose, self._poses[0], self._capabilities)
+        return counts_as_rest and position_servo.is_at_pose(
+            position.pose, self._poses[0], self._capabilities, NEAR_DEG, NEAR_ZOOM
+        )
 
     def _servo(self, position: PtzPosition, bounds: MotionBounds) -> MotionStep:
         slowing_s = self._brake_s + bounds.overshoot.latency_s
@@ -263,7 +259,7 @@ class PoseTrajectory:
         )
         if servo_step is None:
             return MotionStep(order=Velocity(), next_step_s=0.0)
-        # The way was found free as far as the target: a head that answers late may go further.
+        # The path was found free as far as the target: a head that answers late may go further.
         velocity = (
             servo_step.velocity
             if self._was_inside_sector
@@ -275,16 +271,14 @@ class PoseTrajectory:
 
 
 class PresetTrajectory:
-    """Goes to a place of the head's own memory, until its driver says that it rests: where it was
-    measured, or where it has had the time to arrive.
-    """
+    """Go to a preset of the head's own memory, until its driver reports that it rests."""
 
     def __init__(self, number: int) -> None:
         self._number = number
         self._sent_ns: int | None = None
 
     def step(self, t_ns: int, position: PtzPosition | None, bounds: MotionBounds) -> MotionStep:
-        """See `Course`."""
+        """Return the next step; see `Trajectory`."""
         if self._sent_ns is None:
             self._sent_ns = t_ns
             return MotionStep(order=RecallDevicePreset(number=self._number))
@@ -295,8 +289,7 @@ class PresetTrajectory:
 
 
 def _forbidden_step(sector: ForbiddenSector) -> MotionStep:
-    message = f"sector {sector.name!r} is in the way"
-    return MotionStep(result=MoveResult(outcome="forbidden", message=message))
+    return MotionStep(result=MoveResult(outcome="forbidden", message=blocked_text(sector)))
 
 
 def _late_message(position: PtzPosition, target: Pose) -> str:

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Stitch the images of a sweep into a panorama."""

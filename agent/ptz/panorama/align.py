@@ -1,4 +1,4 @@
-"""What neighbours in a sweep show together corrects where they were taken, and how bright. Pure."""
+"""Align neighbouring images of a sweep by their common features, and even out brightness. Pure."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from agent.ptz.panorama.shot import FloatArray, Image, Mask
 from agent.ptz.panorama.strip import CylinderStrip
 
 MIN_ERROR_DEG = 0.3
-"""No head is believed to be better than this, nor its calibrated lens."""
+"""No head, nor its calibrated lens, is taken to be better than this."""
 MAX_ERROR_DEG = 6.0
 _MAX_FEATURES = 500
 _INLIER_DISTANCE_PX = 2.0
@@ -22,12 +22,12 @@ _MATCH_ERROR_PX = 0.7
 _MIN_OVERLAP_PX = 24
 _MAX_GAIN = 2.0
 _GAIN_PRIOR_SIGMA, _GAIN_PAIR_SIGMA = 0.3, 0.03
-"""How far brightness goes astray from picture to picture, and how well two can be compared, both
-as natural logarithms."""
+"""How much brightness varies from image to image, and how well two can be compared, as natural
+logarithms."""
 
 
 class Alignment(msgspec.Struct, frozen=True, kw_only=True):
-    """The strips where they belong; `matched` of `pairs` neighbours had enough in common."""
+    """The aligned strips; `matched_count` of `pair_count` neighbours had enough in common."""
 
     strips: tuple[CylinderStrip, ...]
     pair_count: int
@@ -35,8 +35,9 @@ class Alignment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Shift(msgspec.Struct, frozen=True, kw_only=True):
-    """What both show stands further right and down in `second` than in `first`, by this. It is seen
-    this far right of each one's middle, and so far above the horizon, in radians.
+    """How much further right and down `second` shows the same features than `first`.
+
+    The angles are those of the features, right of each middle and above the horizon, in radians.
     """
 
     first: int
@@ -49,7 +50,7 @@ class _Shift(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Overlap(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of the cylinder that two strips cover, as each of them shows it."""
+    """The part of the cylinder that two strips cover, in the image of each."""
 
     first: int
     second: int
@@ -60,10 +61,10 @@ class _Overlap(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def align_strips(strips: Sequence[CylinderStrip]) -> Alignment:
-    """Poses such that what neighbours both show is in one place, all around at once.
+    """Correct the poses so that common features coincide, all around at once.
 
-    Each pose is held to what the head said, as firmly as its error allows, so neighbours that have
-    nothing in common stay as they are told, and one wrong match does not bend the whole.
+    Each pose is held to the reported one, as firmly as its error allows, so neighbours without
+    common features keep the reported poses, and one wrong match does not bend the whole.
     """
     overlaps = list(_find_overlaps(strips))
     shifts = [
@@ -80,7 +81,7 @@ def align_strips(strips: Sequence[CylinderStrip]) -> Alignment:
 
 
 def compensate_exposure(strips: Sequence[CylinderStrip]) -> tuple[CylinderStrip, ...]:
-    """Each strip brighter or darker by one factor, such that neighbours agree."""
+    """Scale the brightness of each strip by one factor, so that neighbours agree."""
     rows, levels = [], []
     for overlap in _find_overlaps(strips):
         in_both = (overlap.masks[0] > 0) & (overlap.masks[1] > 0)
@@ -106,7 +107,7 @@ def compensate_exposure(strips: Sequence[CylinderStrip]) -> tuple[CylinderStrip,
 
 
 def _find_overlaps(strips: Sequence[CylinderStrip]) -> list[_Overlap]:
-    """What neighbours have in common; the last one's neighbour is the first."""
+    """Return the overlaps of neighbours; the last one's neighbour is the first."""
     circumference_px = round(2 * math.pi * strips[0].px_per_rad)
     found = []
     for index, strip in enumerate(strips):
@@ -140,7 +141,7 @@ def _find_overlaps(strips: Sequence[CylinderStrip]) -> list[_Overlap]:
 
 
 def _match_overlap(strips: Sequence[CylinderStrip], overlap: _Overlap) -> _Shift | None:
-    """Where the features of one strip are in the other, None where too few agree."""
+    """Return the shift between the features of two strips, or None if too few agree."""
     first, second = strips[overlap.first], strips[overlap.second]
     orb = cv2.ORB.create(nfeatures=_MAX_FEATURES, fastThreshold=8)
     (keypoints, descriptors), (other_keypoints, other_descriptors) = (
@@ -177,8 +178,9 @@ def _match_overlap(strips: Sequence[CylinderStrip], overlap: _Overlap) -> _Shift
 
 
 def _largest_consensus(shifts: FloatArray) -> npt.NDArray[np.bool_] | None:
-    """The largest group of shifts that agree within some pixels, None where it is no majority worth
-    the name. What moved in the street between two pictures is in no large group.
+    """Return the largest group of shifts that agree within some pixels, or None if it is too small.
+
+    Objects that moved in the street between two images are in no large group.
     """
     if len(shifts) < _MIN_INLIERS:
         return None
@@ -191,10 +193,10 @@ def _largest_consensus(shifts: FloatArray) -> npt.NDArray[np.bool_] | None:
 
 
 def _solve_rotations(strips: Sequence[CylinderStrip], shifts: Sequence[_Shift]) -> FloatArray:
-    """How far each pose is to be turned, N x 2 in radians: pan to the right, tilt up.
+    """Return the rotation of each pose, N x 2 in radians: pan to the right, tilt up.
 
-    A pose that is wrong by a little pan and tilt shows a direction further right by `pan + tilt *
-    sin(beside) * tan(up)`, and higher by `tilt * cos(beside)`: the small rotation about the level
+    A pose that is off by a little pan and tilt shows a direction further right by `pan + tilt *
+    sin(offset) * tan(up)`, and higher by `tilt * cos(offset)`: the small rotation about the level
     axis of its camera.
     """
     count, rows, values = len(strips), [], []
@@ -210,7 +212,7 @@ def _solve_rotations(strips: Sequence[CylinderStrip], shifts: Sequence[_Shift]) 
             pan[2 * index + 1] += sign * math.sin(pan_offset_rad) * math.tan(shift.tilt_rad)
             tilt[2 * index + 1] += sign * math.cos(pan_offset_rad)
         rows += [pan * weight, tilt * weight]
-        # To be undone: the second shows it too far right and too low.
+        # The correction: the second strip shows the features too far right and too low.
         values += [
             -shift.dx_px / px_per_rad * weight,
             shift.dy_px / px_per_rad * math.cos(shift.tilt_rad) ** 2 * weight,

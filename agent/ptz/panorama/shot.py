@@ -1,4 +1,4 @@
-"""One picture of a panorama scan, with the pose that it was taken at."""
+"""One image of a sweep, with the pose that it was taken at."""
 
 import cv2
 import msgspec
@@ -16,7 +16,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class Shot(msgspec.Struct, frozen=True, kw_only=True):
-    """One picture of a sweep, and where the head said that it looked, within `error_deg`."""
+    """One image of a sweep, and the reported pose, known within `error_deg`."""
 
     pose: Pose
     error_deg: float
@@ -24,7 +24,7 @@ class Shot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def frame_to_bgr(frame: Frame, max_width_px: int = 1280) -> Image:
-    """A frame as a picture that a sweep can keep, made smaller where it is wider than `widest_px`."""
+    """Convert a frame to an image, scaled down to `max_width_px`."""
     height, width = frame.height_px // 2 * 2, frame.width_px // 2 * 2
     half = (slice(height // 2), slice(width // 2))
     planes = (frame.y[:height, :width], frame.u[half], frame.v[half])

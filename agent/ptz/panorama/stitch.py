@@ -1,11 +1,11 @@
-"""One picture all around, out of the pictures of a sweep. Pure: pictures with poses in, picture out.
+"""Stitch the images of a sweep into one panorama. Pure.
 
 It is laid out on a cylinder: columns are even steps of pan, rows even steps of the tangent of tilt,
-so what is upright stays upright. The poses that the head told carry it, for on a street at night
-there is nothing to match. Where neighbours do show the same features, those correct the poses,
-within the head's own error and all around at once (`panorama_align`). Brightness is evened out, and
-the seams go where neighbours differ least, so that what drove through one picture of the two is
-there whole or not at all (OpenCV's `detail` module, as its own stitcher uses it).
+so vertical lines stay vertical. It rests on the reported poses, for a street at night has no
+features to match. If neighbours show the same features, those correct the poses, within the
+head's own error and all around at once (`agent.ptz.panorama.align`). Brightness is evened out, and
+the seams run where neighbours differ least, so that a vehicle that drove through one of two images
+is there whole or not at all (OpenCV's `detail` module, as its own stitcher uses it).
 """
 
 import math
@@ -21,39 +21,27 @@ from agent.config.heads import FieldOfView
 from agent.ptz.panorama.align import align_strips, compensate_exposure
 from agent.ptz.panorama.shot import Image, Mask, Shot
 from agent.ptz.panorama.strip import CylinderStrip, project_shot
+from drivers.angles import FULL_TURN_DEG
 
 MAX_WIDTH_PX = 4096
 SEAM_HEIGHT_PX = 120
-"""Seams are looked for on strips of this height: what is finer does not show."""
+"""Seams are searched on strips of this height: finer steps would not show."""
 BLEND_BANDS = 3
 CUT_MARGIN_PX = 24
-"""Half of what the first picture has for itself where the round is cut open: more than the blending
-of `BANDS` bands reaches."""
-FULL_CIRCLE_DEG = 360.0
+"""Half of the columns that the first image has alone where the circle is cut open: more than the
+blending of BLEND_BANDS reaches."""
 _JPEG_QUALITIES = (85, 75, 65, 55, 45, 35)
 _SHRINK_FACTOR = 0.75
 _MIN_WIDTH_PX = 64
 
 
-class Panorama(msgspec.Struct, frozen=True, kw_only=True):
-    """The finished picture: a JPEG from `pan_from_deg` to the right over `width_deg` (360 where it
-    is closed), its rows even in the tangent of tilt between the two tilts. Where nothing was seen
-    it is black. `matched` of `pairs` neighbours were aligned by what they show.
-    """
-
-    jpeg: bytes
-    width_px: int
-    height_px: int
-    pan_from_deg: float
-    width_deg: float
-    tilt_low_deg: float
-    tilt_high_deg: float
-    pair_count: int
-    matched_count: int
-
-
 class StitchedImage(msgspec.Struct, frozen=True, kw_only=True):
-    """The picture before it is a JPEG: H x W x 3, BGR; see `Panorama`."""
+    """A panorama, H x W x 3, BGR, from `pan_from_deg` to the right over `width_deg`.
+
+    The width is 360 if it is closed. Its rows are even in the tangent of tilt between the two
+    tilts. It is black where no image reaches. `matched_count` of `pair_count` neighbours were
+    aligned by their features.
+    """
 
     image: Image
     pan_from_deg: float
@@ -64,27 +52,17 @@ class StitchedImage(msgspec.Struct, frozen=True, kw_only=True):
     matched_count: int
 
 
-def render_panorama(shots: Sequence[Shot], fov: FieldOfView, max_bytes: int) -> Panorama:
-    """The panorama as a JPEG of at most `max_bytes`. There is one shot at least, and all are of one
-    size; their poses share the tilt and the zoom but for errors.
+def render_panorama(shots: Sequence[Shot], fov: FieldOfView, max_bytes: int) -> bytes:
+    """Return the panorama as a JPEG of at most `max_bytes`.
+
+    There is at least one shot, and all have one size; their poses have one tilt and zoom, but for
+    errors.
     """
-    stitched_image = stitch(shots, fov)
-    jpeg, image = _encode_jpeg(stitched_image.image, max_bytes)
-    return Panorama(
-        jpeg=jpeg,
-        width_px=image.shape[1],
-        height_px=image.shape[0],
-        pan_from_deg=stitched_image.pan_from_deg,
-        width_deg=stitched_image.width_deg,
-        tilt_low_deg=stitched_image.tilt_low_deg,
-        tilt_high_deg=stitched_image.tilt_high_deg,
-        pair_count=stitched_image.pair_count,
-        matched_count=stitched_image.matched_count,
-    )
+    return _encode_jpeg(stitch(shots, fov).image, max_bytes)
 
 
 def stitch(shots: Sequence[Shot], fov: FieldOfView, *, refine: bool = True) -> StitchedImage:
-    """The panorama as a picture. Without `refine` the poses are taken as they are told."""
+    """Stitch the shots. Without `refine` the reported poses are not corrected."""
     ordered = sorted(shots, key=lambda shot: shot.pose.pan_deg)
     strips = [project_shot(shot, fov, MAX_WIDTH_PX) for shot in ordered]
     pair_count = matched_count = 0
@@ -101,7 +79,7 @@ def stitch(shots: Sequence[Shot], fov: FieldOfView, *, refine: bool = True) -> S
     image, left_px, top_px = _blend(placed, is_closed=is_closed)
     px_per_rad = strips[0].px_per_rad
     if is_closed:
-        # The first picture stands at both ends: cut through its middle, where nothing else is.
+        # The first image is at both ends: cut through its middle, which shows it alone.
         circumference_px = round(2 * math.pi * px_per_rad)
         cut_px = round(placed[0].center_px - left_px)
         image = image[:, cut_px : cut_px + circumference_px]
@@ -113,7 +91,7 @@ def stitch(shots: Sequence[Shot], fov: FieldOfView, *, refine: bool = True) -> S
     return StitchedImage(
         image=image,
         pan_from_deg=math.degrees(left_px / px_per_rad),
-        width_deg=math.degrees(width / px_per_rad) if not is_closed else FULL_CIRCLE_DEG,
+        width_deg=math.degrees(width / px_per_rad) if not is_closed else FULL_TURN_DEG,
         tilt_low_deg=-math.degrees(math.atan((top_px + height) / px_per_rad)),
         tilt_high_deg=-math.degrees(math.atan(top_px / px_per_rad)),
         pair_count=pair_count,
@@ -122,7 +100,7 @@ def stitch(shots: Sequence[Shot], fov: FieldOfView, *, refine: bool = True) -> S
 
 
 def _is_closed(strips: Sequence[CylinderStrip]) -> bool:
-    """Whether the last picture reaches the first one over the back."""
+    """Return whether the last strip reaches the first one over the back."""
     circumference_px = 2 * math.pi * strips[0].px_per_rad
     first, last = strips[0], strips[-1]
     return len(strips) > 2 and last.right_px > first.left_px + circumference_px  # noqa: PLR2004 - a ring
@@ -136,14 +114,14 @@ def _close_ring(strips: Sequence[CylinderStrip], *, is_closed: bool) -> list[Cyl
 
 
 def _blend(strips: Sequence[CylinderStrip], *, is_closed: bool) -> tuple[Image, int, int]:
-    """One picture of all strips, and the column and row at which it begins."""
+    """Blend all strips; return the image and the column and row at which it begins."""
     masks = _seam_masks(strips)
     if is_closed:
         for end in (0, len(strips) - 1):
             _reserve_center(strips, masks, end)
     left, top = min(s.left_px for s in strips), min(s.top_px for s in strips)
     right, bottom = max(s.right_px for s in strips), max(s.bottom_px for s in strips)
-    # OpenCV's stubs know neither an array where a UMat may stand nor None.
+    # OpenCV's stubs allow neither an array in place of a UMat nor None.
     blender: Any = cv2.detail.MultiBandBlender(0, BLEND_BANDS)
     blender.prepare((left, top, right - left, bottom - top))
     for strip, mask in zip(strips, masks, strict=True):
@@ -155,7 +133,7 @@ def _blend(strips: Sequence[CylinderStrip], *, is_closed: bool) -> tuple[Image, 
 
 
 def _seam_masks(strips: Sequence[CylinderStrip]) -> list[Mask]:
-    """Which strip shows what: their masks, cut along the seams."""
+    """Return the masks of the strips, cut along the seams."""
     scale = min(1.0, SEAM_HEIGHT_PX / max(strip.image.shape[0] for strip in strips))
     small_images: list[Any] = []
     small_masks: list[Any] = []
@@ -185,8 +163,8 @@ def _seam_masks(strips: Sequence[CylinderStrip]) -> list[Mask]:
 
 
 def _reserve_center(strips: Sequence[CylinderStrip], masks: list[Mask], strip_index: int) -> None:
-    """Give the columns around a strip's middle to it alone, so that both ends of the round are the
-    same picture and meet without a seam.
+    """Show a strip alone in the columns around its middle, so that both ends of the circle meet
+    without a seam.
     """
     center_px = round(strips[strip_index].center_px)
     if strip_index:
@@ -198,24 +176,22 @@ def _reserve_center(strips: Sequence[CylinderStrip], masks: list[Mask], strip_in
 
 
 def _trim_rows(image: Image) -> tuple[Image, int]:
-    """Without the rows above and below of which less than half shows anything; and how many rows
-    were above.
-    """
+    """Trim the rows above and below that are covered by less than half; return how many were above."""
     row_coverage = np.mean(np.max(image, axis=2) > 0, axis=1)
     rows = np.flatnonzero(row_coverage >= 0.5 * np.max(row_coverage))
     return image[rows[0] : rows[-1] + 1], int(rows[0])
 
 
-def _encode_jpeg(image: Image, max_bytes: int) -> tuple[bytes, Image]:
-    """The picture as a JPEG that fits: quality falls first, then the size."""
+def _encode_jpeg(image: Image, max_bytes: int) -> bytes:
+    """Encode a JPEG that fits: the quality falls first, then the size."""
     while True:
         for quality in _JPEG_QUALITIES:
             encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
             jpeg = encoded.tobytes()
             if len(jpeg) <= max_bytes:
-                return jpeg, image
+                return jpeg
         if image.shape[1] * _SHRINK_FACTOR < _MIN_WIDTH_PX:
-            return jpeg, image
+            return jpeg
         size = (
             round(image.shape[1] * _SHRINK_FACTOR),
             max(1, round(image.shape[0] * _SHRINK_FACTOR)),

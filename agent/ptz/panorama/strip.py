@@ -1,6 +1,6 @@
-"""One picture of a sweep, bent onto the panorama's cylinder. Pure.
+"""One image of a sweep, projected onto the panorama's cylinder. Pure.
 
-On the cylinder a place is `px_per_rad` times its pan to the right, and `px_per_rad` times the
+On the cylinder a direction is `px_per_rad` times its pan to the right, and `px_per_rad` times the
 tangent of its tilt up; rows count down, so the horizon is row 0.
 """
 
@@ -16,13 +16,14 @@ from agent.ptz.panorama.shot import Image, Mask, Shot
 from drivers.contracts import Pose
 
 _MAX_TILT_DEG = 75.0
-"""Beyond this tilt a cylinder shows nothing of use."""
+"""Beyond this tilt a cylinder is too distorted."""
 
 
 class CylinderStrip(msgspec.Struct, frozen=True, kw_only=True):
-    """A picture on the cylinder: `image` H x W x 3 with its `mask` (255 where it shows something)
-    begins at the column `left_px` and the row `top_px`. `middle_px` is the column of its pose.
-    `source` is the picture as it came, scaled to the cylinder.
+    """An image on the cylinder, which begins at the column `left_px` and the row `top_px`.
+
+    `mask` is 255 where the image shows something. `source` is the image as it was taken, scaled to
+    the cylinder.
     """
 
     pose: Pose
@@ -37,12 +38,12 @@ class CylinderStrip(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def center_px(self) -> float:
-        """The column where its camera looked."""
+        """The column of its pose."""
         return math.radians(self.pose.pan_deg) * self.px_per_rad
 
     @property
     def right_px(self) -> int:
-        """The first column behind it."""
+        """The first column after it."""
         return self.left_px + int(self.image.shape[1])
 
     @property
@@ -51,11 +52,11 @@ class CylinderStrip(msgspec.Struct, frozen=True, kw_only=True):
         return self.top_px + int(self.image.shape[0])
 
     def shift_right(self, offset_px: int) -> "CylinderStrip":
-        """The same further to the right, as after a turn."""
+        """Return the strip shifted to the right."""
         return msgspec.structs.replace(self, left_px=self.left_px + offset_px)
 
     def rotate(self, pan_deg: float, tilt_deg: float) -> "CylinderStrip":
-        """The same picture where its camera looked further right and up than was thought."""
+        """Return the strip projected from a pose further right and up."""
         pose = msgspec.structs.replace(
             self.pose, pan_deg=self.pose.pan_deg + pan_deg, tilt_deg=self.pose.tilt_deg + tilt_deg
         )
@@ -63,7 +64,7 @@ class CylinderStrip(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def project_shot(shot: Shot, fov: FieldOfView, max_width_px: int) -> CylinderStrip:
-    """A shot on a cylinder of its own fineness, or of `widest_px` all around if that is less."""
+    """Project a shot onto a cylinder of its own resolution, or of `max_width_px` if that is less."""
     height, width = shot.image.shape[:2]
     focal_px = width / 2 / math.tan(math.radians(horizontal_fov_deg(fov, shot.pose.zoom) / 2))
     scale = min(1.0, max_width_px / (2 * math.pi * focal_px))
@@ -111,8 +112,9 @@ def _project(
 def _extent(
     width: int, height: int, focal_px: float, sin: float, cos: float
 ) -> tuple[float, float, float, float]:
-    """How far a picture reaches: pans in radians left and right of its middle, and the tangents of
-    tilt at its top and bottom; from its edge, where all extremes are.
+    """Return the extent of an image, from its edge, where all extremes are.
+
+    Pans in radians left and right of its middle, and the tangents of tilt at its top and bottom.
     """
     edge = np.linspace(-1, 1, 33)
     right = np.concatenate([edge, edge, np.full(33, -1.0), np.full(33, 1.0)]) * width / 2

@@ -81,7 +81,7 @@ def test_what_the_disk_refuses_is_not_listed(tmp_path: Path) -> None:
     path.parent.rename(tmp_path / "away")
     (tmp_path / "heads").write_text("in the way")
     for change in (lambda: presets.save(preset("yard")), lambda: presets.delete("gate")):
-        with pytest.raises(CommandRejected, match="cannot be kept") as refused:
+        with pytest.raises(CommandRejected, match="cannot be saved") as refused:
             change()
         assert refused.value.code == "failed"
     assert presets.all() == (preset("gate"),)

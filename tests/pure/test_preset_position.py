@@ -12,7 +12,7 @@ from agent.commands.requester import CommandRejected
 from agent.config.heads import FieldOfView, HeadConfig
 from agent.detection.active_scene import ActiveScene
 from agent.detection.scene import PrivacyMask, Scene
-from agent.ptz.masked_presets import MAX_SHIFT_SHARE, REPEATABILITY_DEG, MaskedPresets, max_shift
+from agent.ptz.preset_position import MAX_SHIFT_SHARE, REPEATABILITY_DEG, MaskedPresets, max_shift
 from agent.ptz.requests import AbsoluteMove, ContinuousMove, GotoPreset
 from drivers.contracts import Pose, PtzCapabilities, PtzPosition
 from drivers.errors import DriverError
@@ -478,6 +478,6 @@ def test_a_name_that_cannot_be_is_refused_before_the_head_hears_of_it(tmp_path: 
 def test_a_disk_that_refuses_after_the_head_has_taken_it_is_told(tmp_path: Path) -> None:
     rig = HeadRig(tmp_path, head_class=ReckoningHead).start()
     (tmp_path / "presets.json").mkdir()
-    with refused("failed", "cannot be kept: .*; the head itself has this place as its 1 now"):
+    with refused("failed", "cannot be saved: .*; the head itself has this position as its 1 now"):
         rig.head.set_preset("yard", ANNA)
     assert rig.head.presets() == ()

@@ -300,7 +300,7 @@ def test_whatever_is_wished_and_however_its_answers_vary(
         for word, wait_s in words:
             with suppress(CommandRejected):
                 if word is None:
-                    rig.head.stop(ANNA)
+                    rig.head.stop()
                 else:
                     rig.head.move(word, ANNA)
             rig.goes_on(wait_s)

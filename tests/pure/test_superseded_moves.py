@@ -72,7 +72,7 @@ def stands_s(rig: HeadRig, seconds: float) -> bool:
 def test_a_stop_passes_what_a_mover_has_planned_before_it(tmp_path: Path, asker: Requester) -> None:
     rig, mover = wanders(tmp_path, asker)
     orders = rig.opened_heads[0].simulator.order_count
-    mover.happens = [lambda: rig.head.stop(BRAHIM)]
+    mover.happens = [rig.head.stop]
     rig.head.add_mover(mover)
     rig.run_stage()
     assert mover.refusals == ["expired"]
@@ -90,9 +90,9 @@ def test_a_stop_passes_the_way_home(tmp_path: Path, caplog: pytest.LogCaptureFix
     rig.store_preset("gate", Pose(pan_deg=-30, tilt_deg=5))
     rig.advance_s(8.0 - 0.1 - (rig.clock.now_ns - rig.head.last_request_ns) / 1e9)
     # Before it goes home it looks whether it rests where it may not.
-    meanwhile.happens = [lambda: None, lambda: rig.head.stop(ANNA)]
+    meanwhile.happens = [lambda: None, rig.head.stop]
     rig.advance_s(0.1)
-    assert "does not go home: head 'mast': somebody has" in caplog.text
+    assert "does not return home: head 'mast': it was acquired" in caplog.text
     assert stands_s(rig, LEASE_S)
     rig.advance_s(8)
     assert rig.head.state().preset == "gate"
@@ -108,9 +108,9 @@ def test_a_stop_passes_the_way_out_of_a_sector(
     )
     rig = HeadRig(tmp_path, config, forbidden=meanwhile)
     rig.run_stage()
-    meanwhile.happens = [lambda: rig.head.stop(ANNA)]
+    meanwhile.happens = [rig.head.stop]
     assert stands_s(rig, LEAVE_SECTOR_AFTER_S + LEASE_S)
-    assert "does not leave sector 'here': head 'mast': somebody has" in caplog.text
+    assert "does not leave sector 'here': head 'mast': it was acquired" in caplog.text
     rig.advance_s(LEAVE_SECTOR_RETRY_S)
     assert rig.pose.pan_deg == pytest.approx(11, abs=1)
 
@@ -145,7 +145,7 @@ def test_after_a_stop_it_does_not_go_home_before_a_lease_is_over(tmp_path: Path)
     config = msgspec.structs.replace(PLAIN_CONFIG, home="gate", home_after_s=5.0, lease_s=20.0)
     rig = HeadRig(tmp_path, config).start()
     rig.store_preset("gate", Pose(pan_deg=-30, tilt_deg=5))
-    rig.head.stop(ANNA)
+    rig.head.stop()
     assert stands_s(rig, 19.8)
     rig.advance_s(4)
     assert rig.head.state().preset == "gate"

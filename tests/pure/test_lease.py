@@ -32,45 +32,45 @@ def authority(lease_s: float = 30.0) -> LeaseArbiter:
 @pytest.mark.parametrize("holds", ROLES)
 def test_equal_or_stronger_takes_the_head(asks: Role, holds: Role) -> None:
     right = authority()
-    right.acquire(Requester(id="who holds", role=holds), 0)
+    right.authorize(Requester(id="who holds", role=holds), None, 0)
     asker = Requester(id="who asks", role=asks)
     allowed = TABLE[asks][ROLES.index(holds)] == "y"
     assert right.would_grant(asker, 1) == allowed
     if allowed:
-        assert right.acquire(asker, 1).holder == asker
+        assert right.authorize(asker, None, 1).holder == asker
         return
     with pytest.raises(CommandRejected, match="'who holds'") as refused:
-        right.acquire(asker, 1)
+        right.authorize(asker, None, 1)
     assert refused.value.code == "busy"
 
 
 def test_the_same_holder_prolongs_and_keeps_his_token() -> None:
     right = authority()
-    first = right.acquire(ANNA, 0)
-    again = right.acquire(ANNA, 10_000_000_000)
+    first = right.authorize(ANNA, None, 0)
+    again = right.authorize(ANNA, None, 10_000_000_000)
     assert again.token == first.token
     assert again.expires_ns == 40_000_000_000
-    assert right.acquire(ANNA, 11_000_000_000, lease_s=1).expires_ns == 40_000_000_000
+    assert right.authorize(ANNA, None, 11_000_000_000, lease_s=1).expires_ns == 40_000_000_000
 
 
 def test_a_lease_ends_at_its_time_and_anybody_may_follow() -> None:
     right = authority()
-    right.acquire(ANNA, 0, lease_s=5)
+    right.authorize(ANNA, None, 0, lease_s=5)
     assert right.lease(4_999_999_999) is not None
     assert right.lease(5_000_000_000) is None
-    assert right.acquire(TOUR, 5_000_000_000).token == 2
+    assert right.authorize(TOUR, None, 5_000_000_000).token == 2
 
 
 def test_who_comes_with_the_token_of_a_lease_that_is_over_is_fenced() -> None:
     right = authority()
-    old = right.acquire(ANNA, 0)
-    new = right.acquire(BRAHIM, 1)
+    old = right.authorize(ANNA, None, 0)
+    new = right.authorize(BRAHIM, None, 1)
     for asker, token in ((ANNA, old.token), (ANNA, new.token), (BRAHIM, old.token)):
         with pytest.raises(CommandRejected, match="is over") as refused:
             right.authorize(asker, token, 2)
         assert refused.value.code == "stale_token"
     assert right.authorize(BRAHIM, new.token, 2).token == new.token
-    with pytest.raises(CommandRejected, match="nobody has it"):
+    with pytest.raises(CommandRejected, match="the head is free"):
         right.authorize(BRAHIM, new.token, 40_000_000_000)
 
 
@@ -80,8 +80,8 @@ def test_without_a_token_the_head_is_taken() -> None:
 
 def test_only_the_present_lease_can_be_given_back() -> None:
     right = authority()
-    old = right.acquire(TOUR, 0)
-    new = right.acquire(ANNA, 1)
+    old = right.authorize(TOUR, None, 0)
+    new = right.authorize(ANNA, None, 1)
     assert not right.release(TOUR, old.token, 2)
     assert right.lease(2) is not None
     assert right.release(ANNA, new.token, 2)
@@ -92,7 +92,7 @@ def test_only_the_present_lease_can_be_given_back() -> None:
 @pytest.mark.parametrize("asks", ROLES)
 def test_only_its_holder_gives_a_lease_back_whatever_token_another_has_read(asks: Role) -> None:
     right = authority()
-    lease = right.acquire(ANNA, 0)
+    lease = right.authorize(ANNA, None, 0)
     with pytest.raises(
         CommandRejected, match=r"'anna' \(operator\) has the lease with token 1"
     ) as refused:
@@ -122,7 +122,7 @@ class AnyAskers(RuleBasedStateMachine):
     def take(self, who: str, role: Role, lease_s: float) -> None:
         asker, before = Requester(id=who, role=role), self.holder()
         try:
-            lease = self.right.acquire(asker, self.t_ns, lease_s)
+            lease = self.right.authorize(asker, None, self.t_ns, lease_s)
         except CommandRejected:
             assert before is not None
             assert ROLES.index(role) > ROLES.index(before.holder.role)

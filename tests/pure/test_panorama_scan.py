@@ -125,7 +125,7 @@ def test_a_round_gives_one_picture_of_all_around_in_the_name_of_who_asked(mast: 
 
 def test_only_one_at_a_time_and_the_next_when_it_is_over(mast: Mast) -> None:
     mast.begin()
-    assert refusal(lambda: mast.begin(BRAHIM)) == ("busy", "head 'mast' looks all around already")
+    assert refusal(lambda: mast.begin(BRAHIM)) == ("busy", "head 'mast' sweeps already")
     mast.look.cancel("enough")
     assert refusal(mast.result) == ("failed", "enough")
     mast.work = None
@@ -137,7 +137,7 @@ def test_only_one_at_a_time_and_the_next_when_it_is_over(mast: Mast) -> None:
     [
         (CameraAccess(viewers=("nadia",)), False, "forbidden", "'anna' is not among its viewers"),
         (CameraAccess(has_frames=False), False, "unsupported", "detection is off"),
-        (CameraAccess(), True, "forbidden", "hide all but the presets"),
+        (CameraAccess(), True, "forbidden", "hide everything but the presets"),
     ],
 )
 def test_who_may_not_see_gets_no_round(
@@ -168,7 +168,7 @@ def test_a_round_ends_where_another_takes_the_head(mast: Mast) -> None:
     mast.pass_s(3)
     mast.rig.head.move(AbsoluteMove(pan_deg=0, tilt_deg=0), BRAHIM)
     mast.rig.advance_s(5)
-    assert refusal(mast.result) == ("failed", "'brahim' has taken the head")
+    assert refusal(mast.result) == ("failed", "'brahim' has acquired the head")
     assert mast.rig.pose.pan_deg == pytest.approx(0)
     assert mast.shelf.pictures == []
 
@@ -179,7 +179,7 @@ def test_a_round_of_a_stronger_one_ends_a_weaker_ones_and_comes_to_its_end(mast:
     mast.rig.advance_s(3)
     mast.begin(ANNA)
     (work,) = ended
-    assert refusal(work) == ("failed", "'anna' looks all around instead")
+    assert refusal(work) == ("failed", "'anna' sweeps instead")
     assert [mover.requester for mover in mast.rig.head.movers] == [ANNA]
     assert refusal(lambda: mast.begin(INCIDENT))[0] == "busy"
     mast.pass_s(LONGEST_S)
@@ -208,7 +208,7 @@ def test_a_round_goes_on_where_who_began_it_takes_the_head_and_after_nobody_else
     if goes_on:
         assert mast.result().frames == 10
     else:
-        assert refusal(mast.result) == ("failed", f"{taken_by.id!r} has taken the head")
+        assert refusal(mast.result) == ("failed", f"{taken_by.id!r} has acquired the head")
     assert mast.rig.head.movers == ()
 
 
@@ -218,20 +218,20 @@ def test_nothing_is_shown_where_the_view_cannot_be_written_down(mast: Mast) -> N
     mast.shelf.broken = True
     kind, why = refusal(mast.result)
     assert kind == "failed"
-    assert "cannot be written down" in why
+    assert "cannot be recorded" in why
     assert mast.shelf.pictures == []
 
 
 def test_a_camera_that_gives_nothing_ends_in_a_sentence(mast: Mast) -> None:
     mast.begin()
     mast.rig.advance_s(LONGEST_S)
-    assert refusal(mast.result) == ("failed", "no picture at all: too late")
+    assert refusal(mast.result) == ("failed", "there is no image: the time is over")
 
 
 def test_a_round_of_too_many_pictures_is_refused_where_it_is_configured() -> None:
     zoomed = msgspec.structs.replace(TURNS, sweep=SweepConfig(zoom=1.0))
     with pytest.raises(
-        UserError, match=r"box\.toml: head\[0\]\.sweep\.zoom = 1: a round would take"
+        UserError, match=r"box\.toml: head\[0\]\.sweep\.zoom = 1: a sweep would take"
     ):
         check_sweep(zoomed, "box.toml: head[0]")
     check_sweep(TURNS, "box.toml: head[0]")

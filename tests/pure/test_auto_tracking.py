@@ -8,10 +8,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from agent.base.model import BoundingBox, FrameResult, Track
+from agent.base.model import BoundingBox, FrameResult, RefusalCode, Track
 from agent.commands.requester import CommandRejected
 from agent.config.heads import FieldOfView, HeadConfig, TrackingConfig
-from agent.ptz.automation.auto_tracking import LOST_AFTER_S, AutoTracker
+from agent.ptz.automation.auto_tracking import LOST_AFTER_S, MOVE_DURATION_S, AutoTracker
 from agent.ptz.motion.field_of_view import Direction, direction_to_point
 from agent.ptz.requests import ContinuousMove, HeadState
 from drivers.contracts import Pose, PtzCapabilities, PtzPosition, Range, Velocity
@@ -57,6 +57,9 @@ def passing(speed_mps: float, beside_m: float, from_m: float) -> Path:
         )
 
     return at
+
+
+STOP = ContinuousMove(for_s=MOVE_DURATION_S)
 
 
 class Corner:
@@ -289,7 +292,7 @@ def test_nobody_is_followed_for_longer_than_allowed() -> None:
     corner = Corner(still(-20), TrackingConfig(enabled=True, max_follow_s=5))
     corner.run(6)
     assert corner.tracker.followed_track is None
-    assert corner.tracker.end_reason == "too long"
+    assert corner.tracker.end_reason == "max_duration"
 
 
 def test_it_can_be_released_and_then_stands() -> None:
@@ -345,3 +348,25 @@ def test_a_sector_in_the_way_is_waited_out_and_a_broken_head_given_up() -> None:
     )
     assert corner.tracker.followed_track is None
     assert corner.tracker.end_reason == "refused"
+
+
+@pytest.mark.parametrize("code", [None, "unavailable"])
+def test_the_head_stops_at_once_when_tracking_ends_while_it_moves(code: RefusalCode | None) -> None:
+    corner = Corner(walking(6))
+    corner.run(3)
+    assert corner.wishes[-1] not in (None, STOP)
+    if code is None:
+        corner.tracker.release()
+    else:
+        rejection = CommandRejected(code, "no answer")
+        corner.tracker.on_rejected(corner.t_ns, ContinuousMove(), rejection)
+    assert corner.tracker.step(corner.t_ns, corner.state()) == STOP
+    assert corner.tracker.step(corner.t_ns, corner.state()) is None
+
+
+def test_a_release_moves_nothing_once_the_last_motion_is_over() -> None:
+    corner = Corner(walking(6))
+    corner.run(3)
+    corner.tracker.release()
+    corner.now_s += MOVE_DURATION_S
+    assert corner.tracker.step(corner.t_ns, corner.state()) is None
