@@ -40,7 +40,7 @@ def decode_ssd(tensors: Sequence[Tensor], card: ModelCard) -> tuple[Detection, .
     found: list[Detection] = []
     for i, score in enumerate(scores[:count].tolist()):
         label = label_by_class.get(int(classes[i]))
-        if label is None or score < card.floor:
+        if label is None or score < card.min_score:
             continue
         top, left, bottom, right = boxes[i].tolist()
         detection = _detection(label, score, left, top, right, bottom)
@@ -66,7 +66,7 @@ def decode_nanodet(tensors: Sequence[Tensor], card: ModelCard) -> tuple[Detectio
         distances = next(t for t in level_tensors if t.shape[1] == _DISTANCE_CHANNELS)
         scores = next(t for t in level_tensors if t.shape[1] != _DISTANCE_CHANNELS)
         label_scores = scores[:, class_ids]
-        rows, columns = np.nonzero(label_scores >= card.floor)
+        rows, columns = np.nonzero(label_scores >= card.min_score)
         if not rows.size:
             continue
         bins = distances[rows].reshape(len(rows), 4, -1)

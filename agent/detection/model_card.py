@@ -39,7 +39,7 @@ class ModelInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     height_px: Annotated[int, msgspec.Meta(ge=32, le=2048, multiple_of=4)]
     layout: Literal["nhwc", "nchw"]
     colour: Literal["rgb", "bgr"]
-    type: Literal["uint8", "float32"]
+    dtype: Literal["uint8", "float32"]
     mean: Channels = (0.0, 0.0, 0.0)
     scale: Channels = (1.0, 1.0, 1.0)
 
@@ -49,9 +49,9 @@ class LabelThresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     carry one that lives; from `show` on it is worth showing alone, in a still picture.
     """
 
-    start: Score
-    keep: Score
-    show: Score
+    start_track: Score
+    keep_track: Score
+    show_still: Score
 
 
 class ModelProvenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,14 +68,14 @@ class ModelBenchmark(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     ap50_on: str
     ap50: dict[Label, float]
-    pass_ms: float
-    pass_on: str
+    inference_ms: float
+    inference_on: str
 
 
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One model. `labels` maps our labels to the model's class numbers, from zero.
 
-    `floor` is the score under which a detection is not reported at all. `decoder` names a
+    A detection below `min_score` is not reported at all. `decoder` names a
     function of `agent.detection.decoders`.
     """
 
@@ -85,7 +85,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     decoder: Literal["ssd", "nanodet"]
     licence: str
     attribution: str
-    floor: Score
+    min_score: Score
     input: ModelInput
     labels: dict[Label, int]
     thresholds: dict[Label, LabelThresholds]

@@ -231,7 +231,7 @@ class DetectionPipeline:
         found: list[Detection] = []
         for detection in detector.detect(image.crop_rgb(frame, region, size)):
             box = detection.box
-            if detection.score < detector.card.thresholds[detection.label].keep:
+            if detection.score < detector.card.thresholds[detection.label].keep_track:
                 continue
             if (
                 detection.label == "person"

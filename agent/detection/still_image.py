@@ -19,7 +19,7 @@ Rgb = npt.NDArray[np.uint8]
 class StillResult(msgspec.Struct, frozen=True, kw_only=True):
     """A picture and who is in it, the surest first. `image` is the file as it was given."""
 
-    image: str
+    path: str
     width_px: int
     height_px: int
     detections: tuple[Detection, ...]
@@ -52,10 +52,10 @@ def detect_in_file(path: Path, detector: TfliteDetector) -> StillResult:
             detection, score=round(detection.score, 4), box=round_box(detection.box)
         )
         for detection in merge_detections(detector.detect(rgb))
-        if detection.score >= detector.card.thresholds[detection.label].show
+        if detection.score >= detector.card.thresholds[detection.label].show_still
     ]
     return StillResult(
-        image=str(path),
+        path=str(path),
         width_px=rgb.shape[1],
         height_px=rgb.shape[0],
         detections=tuple(sorted(detections, key=lambda detection: -detection.score)),

@@ -52,11 +52,11 @@ class TfliteDetector:
         shape = (1, *size, 3) if card.input.layout == "nhwc" else (1, 3, *size)
         if (
             tuple(input_details["shape"]) != shape
-            or np.dtype(card.input.type) != input_details["dtype"]
+            or np.dtype(card.input.dtype) != input_details["dtype"]
         ):
             raise ModelRefused(
                 f"model {card.name!r}: it takes {tuple(input_details['shape'])} of "
-                f"{np.dtype(input_details['dtype']).name}, its card says {shape} of {card.input.type}"
+                f"{np.dtype(input_details['dtype']).name}, its card says {shape} of {card.input.dtype}"
             )
         pixel_values = np.arange(256, dtype=np.float32)
         self._lookup_tables = [
@@ -88,7 +88,7 @@ class TfliteDetector:
             rgb = np.asarray(
                 cv2.resize(rgb, self.input_size_px, interpolation=cv2.INTER_LINEAR), np.uint8
             )
-        if self.card.input.type == "uint8":
+        if self.card.input.dtype == "uint8":
             picture: npt.NDArray[Any] = rgb if self.card.input.colour == "rgb" else rgb[:, :, ::-1]
             planar = picture.transpose(2, 0, 1) if self.card.input.layout == "nchw" else picture
             return np.ascontiguousarray(planar)[np.newaxis]

@@ -180,9 +180,9 @@ class ObjectTracker:
         low_score: list[Detection] = []
         for detection, is_moving in zip(detections, has_motion, strict=True):
             threshold = self._thresholds[detection.label]
-            if detection.score >= (threshold.start if is_moving else threshold.show):
+            if detection.score >= (threshold.start_track if is_moving else threshold.show_still):
                 high_score.append(detection)
-            elif detection.score >= threshold.keep:
+            elif detection.score >= threshold.keep_track:
                 low_score.append(detection)
         confirmed = [track for track in self.live_tracks if track.id]
         tentative = [track for track in self.live_tracks if not track.id]

@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print_table(result: StillResult) -> None:
-    print(f"{result.image}: {result.width_px} x {result.height_px}, ", end="")
+    print(f"{result.path}: {result.width_px} x {result.height_px}, ", end="")
     if not result.detections:
         print("no road users")
         return

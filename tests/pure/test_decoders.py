@@ -42,7 +42,7 @@ def test_ssd_gives_labels_by_the_cards_numbers_and_boxes_as_corner_and_size() ->
 def test_ssd_leaves_out_what_is_no_road_user_what_is_unsure_and_what_is_nowhere() -> None:
     tensors = _ssd_tensors(
         (16, 0.9, (0.1, 0.1, 0.2, 0.2)),  # a dog
-        (0, SSD.floor / 2, (0.1, 0.1, 0.2, 0.2)),
+        (0, SSD.min_score / 2, (0.1, 0.1, 0.2, 0.2)),
         (0, 0.9, (0.5, 0.5, 0.5, 0.5)),
     )
     assert decode_ssd(tensors, SSD) == ()

@@ -27,7 +27,7 @@ def test_every_model_that_is_shipped_is_the_one_its_card_describes(name: str) ->
     card = load_card(name)
     assert len(read_verified_model(card)) > 1_000_000
     assert set(card.labels) == set(card.thresholds) == set(LABELS)
-    assert all(card.floor <= t.keep <= t.start <= t.show for t in card.thresholds.values())
+    assert all(card.min_score <= t.keep_track <= t.start_track <= t.show_still for t in card.thresholds.values())
     assert "Apache-2.0" in card.licence
     assert card.attribution
 
@@ -67,7 +67,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         ("width_px = 416", "width_px = 415", "width_px"),
         ("person = 0\n", "face = 0\n", "face"),
         ('name = "nanodet"', 'name = "other"', "is not the file's name"),
-        ("floor = 0.1", "floor = 0.1\ncolour = 3", "unknown key"),
+        ("min_score = 0.1", "min_score = 0.1\ncolour = 3", "unknown key"),
         ("car = { start", "# car = { start", "missing for car"),
     ],
 )

@@ -32,8 +32,8 @@ def test_json_is_one_line_for_each_picture(
     assert len(lines) == 2
     assert lines[0] == lines[1]
     seen = json.loads(lines[0])
-    assert list(seen) == ["image", "width_px", "height_px", "detections"]
-    assert (seen["image"], seen["width_px"], seen["height_px"]) == (str(picture), 640, 360)
+    assert list(seen) == ["path", "width_px", "height_px", "detections"]
+    assert (seen["path"], seen["width_px"], seen["height_px"]) == (str(picture), 640, 360)
     assert "car" in [one["label"] for one in seen["detections"]]
     scores = [one["score"] for one in seen["detections"]]
     assert scores == sorted(scores, reverse=True)
