@@ -27,7 +27,10 @@ def test_every_model_that_is_shipped_is_the_one_its_card_describes(name: str) ->
     card = load_card(name)
     assert len(read_verified_model(card)) > 1_000_000
     assert set(card.labels) == set(card.thresholds) == set(LABELS)
-    assert all(card.min_score <= t.keep_track <= t.start_track <= t.show_still for t in card.thresholds.values())
+    assert all(
+        card.min_score <= t.keep_track <= t.start_track <= t.show_still
+        for t in card.thresholds.values()
+    )
     assert "Apache-2.0" in card.licence
     assert card.attribution
 
