@@ -1,4 +1,4 @@
-"""The rounds: once a second every camera is looked at, and health goes out when it is due."""
+"""Camera watchdog: checks every camera once per second, and sends the health report when it is due."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -13,14 +13,14 @@ from agent.health.stuck_cameras import StuckCameras
 LOST_AFTER_S = 10.0
 CHECK_INTERVAL_S = 1.0
 CLOCK_SYNC_TIMEOUT_S = 300.0
-"""A box boots without a clock; so long its time servers may take."""
+"""Grace period for the time servers after a start: many boxes boot without a clock."""
 
 
 class WatchedCamera(msgspec.Struct, frozen=True, kw_only=True):
-    """One camera to look at, unless it `rests`.
+    """One camera to check, unless it is suspended.
 
-    `on_look(t_ns, last_ns)` is called at each round with its time and that of the last packet or
-    frame, None where none has come yet.
+    `on_check(t_ns, last_ns)` is called at each check with its time and that of the last packet or
+    frame, None before the first one.
     """
 
     name: str
@@ -30,9 +30,9 @@ class WatchedCamera(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CameraWatchdog:
-    """Raises and clears the cameras' faults, and sends health: every `interval_s` seconds, and within
-    a second of a change of faults. `stuck_cameras` does what can be done about those that the kernel
-    holds.
+    """Raises and clears the cameras' faults and SYS-01, and sends the health report.
+
+    A report is due every `report_interval_s` seconds, and within a second of a change of faults.
     """
 
     name = "camera watchdog"
@@ -57,13 +57,13 @@ class CameraWatchdog:
         self._lost_faults: dict[str, FaultCode] = {}
 
     def run_once(self, stopping: threading.Event) -> None:
-        """One round, after a second's wait."""
+        """Wait a second, then check."""
         if stopping.wait(CHECK_INTERVAL_S):
             return
         self.check()
 
     def check(self) -> None:
-        """One round, now."""
+        """Check all cameras and the clock, and send the health report if it is due."""
         now_ns = self._clock.boottime_ns()
         for camera in self._cameras:
             self._check_camera(camera, now_ns)
@@ -75,14 +75,14 @@ class CameraWatchdog:
             self._send_health()
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no resource is held."""
 
     def _check_clock(self, now_ns: int) -> None:
         trust = self._clock.trust()
         if trust.synced:
             self._faults.clear("SYS-01", "clock")
         elif (now_ns - self._started_ns) / 1e9 >= CLOCK_SYNC_TIMEOUT_S:
-            self._faults.raise_fault("SYS-01", "clock", "no time server has set it yet")
+            self._faults.raise_fault("SYS-01", "clock", "no time server has set the clock yet")
 
     def _check_camera(self, camera: WatchedCamera, now_ns: int) -> None:
         if camera.is_suspended():
@@ -98,16 +98,16 @@ class CameraWatchdog:
             self._clear_lost(camera.name)
             return
         if code is None:
-            # The code stays that of the first look: a camera that is opened anew again and again
-            # would else be two faults in turn.
+            # The code stays that of the first check: a camera that is reopened again and again
+            # would otherwise alternate between two faults.
             code = self._lost_faults[camera.name] = "CAM-02" if counts.is_open else "CAM-01"
         detail = counts.last_error or f"silent for {silent_s:.0f} s"
         self._faults.raise_fault(code, camera.name, detail)
 
     def _check_stuck(self, name: str, counts: CaptureCounts) -> None:
-        """A camera that the kernel held in a run before is stuck still until it gives something."""
+        """Raise or clear CAM-03. A camera stuck in an earlier run is stuck until it delivers media."""
         stuck_cameras = self._stuck_cameras
-        detail = counts.last_error or "gives nothing, and the kernel held it"
+        detail = counts.last_error or "it delivers nothing, and was stuck in the kernel before"
         if stuck_cameras is None:
             if counts.is_stuck:
                 self._faults.raise_fault("CAM-03", name, detail)

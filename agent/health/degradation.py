@@ -1,7 +1,7 @@
-"""The degradation ladder: how much a box under strain still does. Pure.
+"""Degradation policy: how much an overloaded box still does. Pure.
 
-It goes down at once where it must, and up a while after the last reason has gone: a box that is hot
-because it detects would else be hot again in a minute. Recording is shed last.
+The level falls at once and rises RECOVERY_S after the last reason is over: a box that is hot because it
+detects would otherwise be hot again within a minute. Recording is shed last.
 """
 
 from collections.abc import Callable
@@ -18,19 +18,19 @@ from agent.base.health_model import (
 from agent.health.hysteresis import Hysteresis, at_least, below
 
 RECOVERY_S = 120.0
-"""So long everything must be good before the box does more again."""
+"""Seconds for which all readings must be good before the level rises."""
 
 
 NEARLY_FULL_RATIO, NEARLY_FULL_BYTES = 0.02, 300_000_000
-"""A disk with less than the smaller of these free is nearly full. The ring of footage leaves at
-least a twentieth free, or 500 MB, so what fills the disk then is something else."""
+"""A disk with less than the smaller of these free is nearly full. Retention leaves at least a twentieth
+free, or 500 MB: other files fill the disk then."""
 
 
 class ResourceLoad(msgspec.Struct, frozen=True, kw_only=True):
-    """None: unknown.
+    """Load of the box's resources, independent of its size. None means unknown.
 
-    `memory_free` and `load_per_core` are shares. `room` is what is free of the disk beside what it
-    takes to be nearly full: 1 is at the edge, 0 is nothing.
+    `disk_space_ratio` is the free space relative to that of a nearly full disk: 1 is the threshold, 0
+    a full disk.
     """
 
     celsius: float | None = None
@@ -44,7 +44,7 @@ class ResourceLoad(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compute_load(vitals: Vitals, disk: DiskHealth) -> ResourceLoad:
-    """Out of what was read."""
+    """Compute the load from the vitals and the disk's health."""
     disk_space_ratio = None
     if vitals.disk_free_bytes is not None and vitals.disk_total_bytes:
         nearly_full_bytes = min(vitals.disk_total_bytes * NEARLY_FULL_RATIO, NEARLY_FULL_BYTES)
@@ -66,8 +66,9 @@ def _ratio(part: float | None, whole: float | None) -> float | None:
 
 
 class LoadSignal(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that a box may suffer from: where it stands in a strain, whether it is bad above its
-    mark or below, and how it is told. `why` may name the value, written in `form`, and both marks.
+    """One reading that can lower the level.
+
+    `reason_format` may contain the value, formatted by `value_format`, and both thresholds.
     """
 
     read_value: Callable[[ResourceLoad], float | None]
@@ -77,8 +78,10 @@ class LoadSignal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DegradationStep(msgspec.Struct, frozen=True):
-    """One reason for one level: bad from `at` on for `for_s` on end, until it was good, beyond `until`,
-    for CALM_S.
+    """One signal's thresholds for one level.
+
+    The level is entered after `enter_after_s` beyond `enter_at`, and left after RECOVERY_S beyond
+    `leave_at`.
     """
 
     signal: LoadSignal
@@ -88,19 +91,19 @@ class DegradationStep(msgspec.Struct, frozen=True):
     enter_after_s: float
 
     def breached(self, load: ResourceLoad) -> bool | None:
-        """Whether it is; None where nobody knows."""
+        """Return True if the reading is beyond `enter_at`, or None if it is unknown."""
         return (at_least if self.signal.is_bad_above else below)(
             self.signal.read_value(load), self.enter_at
         )
 
     def recovered(self, load: ResourceLoad) -> bool | None:
-        """The same of the other mark."""
+        """Return True if the reading is back beyond `leave_at`, or None if it is unknown."""
         return (below if self.signal.is_bad_above else at_least)(
             self.signal.read_value(load), self.leave_at
         )
 
     def reason(self, load: ResourceLoad) -> str:
-        """What is the matter, in words."""
+        """Return the reason as text, with the current reading."""
         value = self.signal.read_value(load)
         text = "unknown" if value is None else format(value, self.signal.value_format)
         return self.signal.reason_format.format(value=text, at=self.enter_at, until=self.leave_at)
@@ -123,12 +126,12 @@ MEMORY = LoadSignal(
 MEMORY_STALLS = LoadSignal(
     read_value=lambda s: s.memory_pressure,
     value_format=".0%",
-    reason_format="memory: all wait for it {value} of the time",
+    reason_format="memory: all tasks wait for it {value} of the time",
 )
 LOAD = LoadSignal(
     read_value=lambda s: s.load_per_core,
     value_format=".1f",
-    reason_format="load: {value} a core, from {at:g} until {until:g}",
+    reason_format="load: {value} per core, from {at:g} until {until:g}",
 )
 SLOW_DISK = LoadSignal(
     read_value=lambda s: s.write_ms,
@@ -138,11 +141,11 @@ SLOW_DISK = LoadSignal(
 FULL_DISK = LoadSignal(
     read_value=lambda s: s.disk_space_ratio,
     is_bad_above=False,
-    reason_format="disk: full, and no footage is left that may go",
+    reason_format="disk: full, and no footage is left that may be evicted",
 )
 
 STEPS: tuple[DegradationStep, ...] = (
-    # of, leads to, at, until, for_s
+    # signal, level, enter_at, leave_at, enter_after_s
     DegradationStep(HEAT, "no_detection", 83, 76, 10),
     DegradationStep(HEAT, "record_only", 88, 80, 10),
     DegradationStep(HEAT, "heartbeat", 95, 85, 10),
@@ -157,11 +160,11 @@ STEPS: tuple[DegradationStep, ...] = (
     DegradationStep(FULL_DISK, "record_only", 0.5, 0.9, 10),
     DegradationStep(FULL_DISK, "heartbeat", 0.2, 0.5, 10),
 )
-"""The board slows itself down at 80 to 85 °C, so detection goes before recording suffers by that."""
+"""The board throttles itself at 80 to 85 °C: detection is shed before throttling harms recording."""
 
 
 class DegradationPolicy:
-    """Where one box stands. What is unknown strains nobody."""
+    """The box's degradation level. An unknown reading counts as no load."""
 
     def __init__(self, t_ns: int, steps: tuple[DegradationStep, ...] = STEPS) -> None:
         self._steps = tuple((step, Hysteresis(step.enter_after_s, RECOVERY_S)) for step in steps)
@@ -169,11 +172,11 @@ class DegradationPolicy:
 
     @property
     def current(self) -> Degradation:
-        """Where it stands, as of the last step."""
+        """The level of the last update."""
         return self._current
 
     def update(self, t_ns: int, load: ResourceLoad) -> Degradation:
-        """A look at `t_ns`. The time and the reason stay those of when the level was taken."""
+        """Evaluate the load at `t_ns`. Time and reason stay those of the last change of level."""
         worst_index = 0
         reason = ""
         for step, hysteresis in self._steps:

@@ -1,7 +1,7 @@
-"""One page of the flight recorder: some seconds of the box, whole or not there. Pure.
+"""Page format of the flight recorder: some seconds of samples, valid as a whole or not at all. Pure.
 
-A page is PAGE_BYTES long, what a disk writes at once. It begins with its own check, so a page that a
-power cut has torn is told from one that was never written, and both from a good one.
+A page is PAGE_BYTES long, the unit that a disk writes at once. It begins with its checksum, so that a
+page torn by a power cut, one never written and a good one can be told apart.
 """
 
 import struct
@@ -14,19 +14,19 @@ from agent.base.health_model import FlightSample
 
 PAGE_BYTES = 4096
 _HEADER = struct.Struct("<4sIHxx")
-"""Magic, CRC-32 of what follows, its length."""
+"""Magic, CRC-32 of the body, length of the body."""
 _MAGIC = b"VFL1"
 MAX_BODY_BYTES = PAGE_BYTES - _HEADER.size
 _MAX_INFLATED_BYTES = 1_000_000
 
 PageKind = Literal["began", "flight", "stopped"]
-"""What a page is for: the agent has begun, it flies, it was asked to stop and has."""
+"""began: the agent started; flight: samples of a run; stopped: the agent stopped in order."""
 
 
 class FlightPage(msgspec.Struct, frozen=True, kw_only=True):
-    """`number` counts over restarts, `run` names one run of the agent, `boot` the kernel's boot.
+    """One page. `number` counts over restarts; `run` names a run of the agent, `boot` the kernel's boot.
 
-    `why` is of a stop. `time` is the UTC of the page's end, RFC 3339.
+    `reason` is that of a stop. `time` is the UTC of the page's end, RFC 3339.
     """
 
     number: int
@@ -43,8 +43,10 @@ _DECODER = msgspec.msgpack.Decoder(FlightPage)
 
 
 def encode(page: FlightPage) -> bytes:
-    """The bytes of a page, always PAGE_BYTES. Samples that do not fit are thinned, every second of
-    them goes first, and then their cameras, faults and stages; the newest one stays.
+    """Encode a page to exactly PAGE_BYTES.
+
+    If the samples do not fit, every second one is dropped, down to the newest; then its cameras,
+    faults and stages are.
     """
     while True:
         body = zlib.compress(_ENCODER.encode(page), 6)
@@ -62,7 +64,7 @@ def encode(page: FlightPage) -> bytes:
 
 
 def decode(data: bytes) -> FlightPage | None:
-    """The page that the bytes are; None where they are none, or were torn."""
+    """Decode a page. Return None if the bytes are no page, or a torn one."""
     if len(data) < _HEADER.size:
         return None
     magic, crc, length = _HEADER.unpack_from(data)

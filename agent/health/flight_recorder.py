@@ -1,8 +1,8 @@
-"""The flight recorder: the last half hour of the box, second by second, across a power cut.
+"""Flight recorder: the last half hour of the box, second by second, kept across a power cut.
 
-One file of fixed size, of pages that are written in turn, each whole and in place: 15 seconds of the
-box are one page, one write of the disk, and no change of the file's own entry. That bounds the wear:
-4096 bytes each 15 s are 23.6 MB a day, and at most a quarter more where the box hurries.
+One file of fixed size whose pages are overwritten in turn, in place: 15 seconds of samples are one page,
+one write of the disk, and no change of the file's metadata. That bounds the wear: 4096 bytes each 15 s
+are 23.6 MB a day, and at most a quarter more with early flushes.
 """
 
 import logging
@@ -24,29 +24,29 @@ log = logging.getLogger(__name__)
 
 FILE_NAME = "flight-recorder"
 PAGE_COUNT = 160
-"""Half an hour is 120 of them; the rest is for what was written in a hurry."""
+"""Half an hour is 120 pages; the rest is for early flushes."""
 RETENTION_NS = 30 * 60 * 1_000_000_000
 FLUSH_INTERVAL_NS = 15_000_000_000
 MIN_EARLY_FLUSH_INTERVAL_NS = 60_000_000_000
-"""What has changed is written at once, but so often at most."""
+"""The least time between two early flushes."""
 POLL_INTERVAL_S = 0.5
 MEDIAN_WRITES = 4
 MAX_BUFFERED_SAMPLES = 120
-"""Seconds in memory while a disk takes none."""
+"""Samples kept in memory while the disk cannot be written; one per second."""
 
 
 class Flight(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run has left: its last page, and its last half hour of samples, oldest first."""
+    """The record of one run: its last page, and its last half hour of samples, the oldest first."""
 
     last_page: FlightPage
     samples: tuple[FlightSample, ...]
 
 
 class FlightRecorder:
-    """The stage that writes. `before` is the flight of the run before this one, None where there was
-    none. Any thread may `put`, `hurry` and ask for `write_ms`.
+    """Buffers samples and writes their pages. `add_sample`, `flush_soon`, `write_ms` are thread-safe.
 
-    A disk that takes nothing is tried again at the next turn, and what waits is bounded.
+    `previous_flight` is that of the previous run, or None. A failed write is retried at the next turn;
+    the buffer is bounded, the oldest sample is dropped first.
     """
 
     name = "flight recorder"
@@ -73,20 +73,20 @@ class FlightRecorder:
 
     @property
     def newest_number(self) -> int:
-        """The number of the newest page that is on the disk, 0 where there is none."""
+        """The number of the newest page on the disk, 0 if there is none."""
         return self._next_number - 1
 
     def add_sample(self, sample: FlightSample) -> None:
-        """A second has passed."""
+        """Buffer the sample of one second."""
         with self._lock:
             self._buffered.append(sample)
 
     def flush_soon(self) -> None:
-        """Something has changed: write soon, the next second may be dark."""
+        """Write before the next interval is over: a fault or a level changed, the power may fail next."""
         self._is_early_flush_requested = True
 
     def write_ms(self) -> float | None:
-        """The median time of the last writes; of the one under way, where it takes longer."""
+        """Return the median duration of the last writes, or that of a running write if it is longer."""
         times_ms = list(self._write_times_ms)
         median_ms = statistics.median(times_ms) if times_ms else None
         since_ns = self._writing_since_ns
@@ -96,18 +96,18 @@ class FlightRecorder:
         return elapsed_ms if median_ms is None or elapsed_ms > median_ms else median_ms
 
     def run_once(self, stopping: threading.Event) -> None:
-        """Wait a little, then write what is due."""
+        """Wait, then write a page if one is due."""
         self.write_begin()
         if not stopping.wait(POLL_INTERVAL_S):
             self.flush_if_due()
 
     def write_begin(self) -> None:
-        """Write that a run has begun, until that is written."""
+        """Write the page that marks the begin of a run. Retried until it succeeds."""
         if not self._is_begin_written:
             self._is_begin_written = self._write("began")
 
     def flush_if_due(self) -> None:
-        """Write what is due."""
+        """Write a page if the interval is over or an early flush is requested."""
         now_ns = self._clock.boottime_ns()
         is_due = now_ns - self._flushed_ns >= FLUSH_INTERVAL_NS
         if self._is_early_flush_requested and (
@@ -120,14 +120,14 @@ class FlightRecorder:
             self._write("flight")
 
     def close(self) -> None:
-        """Write that this run has stopped in order."""
+        """Write the page that marks an ordered stop."""
         self._write("stopped", "asked to stop")
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
 
     def _write(self, kind: PageKind, reason: str = "") -> bool:
-        """One page with what waits; False where the disk did not take it."""
+        """Write one page with the buffered samples. Return False if the write failed."""
         with self._lock:
             samples = tuple(self._buffered)
         if kind == "flight" and not samples:
@@ -169,7 +169,7 @@ class FlightRecorder:
             os.close(fd)
 
     def _open(self) -> int:
-        """The file, made whole: written once in full, so that its blocks are its own for ever."""
+        """Open the file; a new one is written in full once, so that its blocks stay allocated."""
         if self._fd is not None:
             return self._fd
         fd = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -187,7 +187,7 @@ class FlightRecorder:
 
 
 def read_pages(file: Path) -> list[FlightPage]:
-    """The good pages of a file, oldest first; none where it is not there."""
+    """Return the valid pages of a file, the oldest first; none if it cannot be read."""
     try:
         data = file.read_bytes()
     except OSError:
@@ -200,7 +200,7 @@ def read_pages(file: Path) -> list[FlightPage]:
 
 
 def _last_flight(pages: list[FlightPage]) -> Flight | None:
-    """Of the last run alone: those before it have told of theirs themselves."""
+    """Return the flight of the last run alone: earlier runs were reported by their successors."""
     if not pages:
         return None
     last_page = pages[-1]

@@ -1,27 +1,25 @@
-"""How the box is, in a file that other programs of the box read while the agent lives.
+"""Live health file: the newest report, for other programs of the box.
 
-Once a second the agent replaces `health.json` in the runtime folder. A file that is older than STALE_S
-means that the agent is dead or hangs.
+Once per second the agent replaces `health.json` in the runtime folder. A file older than STALE_S means
+that the agent is dead or hangs.
 """
 
 import os
 from collections.abc import Mapping
-from datetime import UTC
 from pathlib import Path
 
 import msgspec
 
-from agent.base.clock import Clock, boot_id
+from agent.base.clock import Clock, boot_id, rfc3339
 from agent.base.health_model import HealthReport
+from agent.base.state_file import StateFile
 
 FILE_NAME = "health.json"
 STALE_S = 5.0
 
 
 class LiveHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """What the file holds: the report, and when it was written, in UTC (RFC 3339) and in nanoseconds
-    of the boot `boot`.
-    """
+    """Content of the file: the report and its time, in UTC (RFC 3339) and in nanoseconds of `boot`."""
 
     time: str
     t_ns: int
@@ -29,32 +27,28 @@ class LiveHealth(msgspec.Struct, frozen=True, kw_only=True):
     report: HealthReport
 
     def age_s(self, now_ns: int) -> float:
-        """How old it is at `now_ns` of the same boot."""
+        """Return the age at `now_ns` of the same boot."""
         return max(0.0, (now_ns - self.t_ns) / 1e9)
 
     def is_stale(self, now_ns: int) -> bool:
-        """Whether the agent that wrote it is dead or hangs."""
+        """Return True if the agent that wrote the file is dead or hangs."""
         return self.age_s(now_ns) > STALE_S
 
 
-_LIVE_DECODER = msgspec.json.Decoder(LiveHealth)
-
-
 def get_runtime_dir(state_dir: Path, environ: Mapping[str, str] = os.environ) -> Path:
-    """Where the programs of a box meet: the folder that systemd made, else one within `state`."""
+    """Return the folder shared by the box's programs: systemd's, or else `run` in the state folder."""
     configured = environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
     return Path(configured) if configured else state_dir / "run"
 
 
 def write(folder: Path, report: HealthReport, clock: Clock, boot: str | None = None) -> None:
-    """Replace the file: a reader finds the old one or the new one, whole. Raises OSError.
+    """Replace the file: a reader finds the old one or the new one. Raises: OSError.
 
-    It is not synced to the disk: after a power cut the flight recorder is asked instead.
+    It is not synced to the disk: after a power cut the flight recorder has the last seconds.
     """
     t_ns = clock.boottime_ns()
-    time = clock.utc(t_ns).astimezone(UTC).isoformat(timespec="milliseconds")
     live = LiveHealth(
-        time=time.removesuffix("+00:00") + "Z", t_ns=t_ns, boot=boot or boot_id(), report=report
+        time=rfc3339(clock.utc(t_ns)), t_ns=t_ns, boot=boot or boot_id(), report=report
     )
     data = msgspec.json.encode(live)
     temp_path = folder / f".{FILE_NAME}.new"
@@ -67,11 +61,6 @@ def write(folder: Path, report: HealthReport, clock: Clock, boot: str | None = N
 
 
 def read(folder: Path, boot: str | None = None) -> LiveHealth | None:
-    """What the file says; None where there is none, or it cannot be read, or it is of another boot
-    than `boot`, which is this one unless it is given.
-    """
-    try:
-        live = _LIVE_DECODER.decode((folder / FILE_NAME).read_bytes())
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    return live if live.boot == (boot or boot_id()) else None
+    """Return the newest report, or None if there is none of the boot `boot`, by default this one."""
+    live = StateFile(folder / FILE_NAME, LiveHealth).read()
+    return None if live is None or live.boot != (boot or boot_id()) else live

@@ -1,7 +1,7 @@
-"""The pulse: once a second the box is looked at as a whole, and what it finds is kept and acted upon.
+"""Health stage: evaluates the health of the whole box once per second.
 
-What it does has four ends: the ladder, which says how much the box may do; the machine's faults; the
-file that other programs of the box read; the flight recorder.
+The report goes to the degradation policy, to the machine's faults, to the live file that other programs
+of the box read, and to the flight recorder.
 """
 
 import logging
@@ -35,9 +35,7 @@ MAX_SAMPLE_FAULTS = 16
 
 
 class HealthStage:
-    """The stage. `report` gives how the box is now, `on_level` is told how much it may do, and
-    `on_look` the time of each look.
-    """
+    """Calls the level listeners at each change of level, and `on_check` at each check."""
 
     name = "health"
 
@@ -71,20 +69,20 @@ class HealthStage:
 
     @property
     def degradation(self) -> Degradation:
-        """How much the box does, and why. Any thread may ask."""
+        """The degradation level and its reason. Thread-safe."""
         return self._degradation_policy.current
 
     def run_once(self, stopping: threading.Event) -> None:
-        """Wait until the second is over, and look."""
+        """Wait until the second is over, then check."""
         now_ns = self._clock.boottime_ns()
         if now_ns < self._due_ns and stopping.wait((self._due_ns - now_ns) / 1e9):
             return
-        # From the time that it was due, so that the seconds do not drift; a long halt is left out.
+        # Counted from the due time, so that the seconds do not drift; a long halt is skipped.
         self._due_ns = max(self._due_ns + CHECK_INTERVAL_NS, self._clock.boottime_ns())
         self.check()
 
     def check(self) -> None:
-        """One look, now."""
+        """Read the machine, build the live report and pass it on."""
         now_ns = self._clock.boottime_ns()
         self._on_check(now_ns)
         vitals = self._machine_monitor.read(now_ns)
@@ -94,9 +92,8 @@ class HealthStage:
         load = compute_load(vitals, disk)
         degradation = self._degradation_policy.update(now_ns, load)
         if degradation.level != previous.level:
-            log.warning(
-                "does from now on: %s (%s)", degradation.level, degradation.reason or "calm"
-            )
+            reason = degradation.reason or "the load is normal again"
+            log.warning("degradation level: %s (%s)", degradation.level, reason)
             for listener in self._level_listeners:
                 listener(degradation.level)
         self._machine_faults.update(now_ns, load, disk, report.cameras, degradation)
@@ -108,7 +105,7 @@ class HealthStage:
             self._flight_recorder.flush_soon()
 
     def close(self) -> None:
-        """Keep what was counted."""
+        """Store the disk's wear record."""
         self._machine_monitor.close()
 
     def _write(self, report: HealthReport) -> None:
@@ -116,7 +113,7 @@ class HealthStage:
             health_file.write(self._folder, report, self._clock, self._boot)
         except OSError as error:
             if not self._has_write_failed:
-                log.warning("%s: health cannot be written: %s", self._folder, error)
+                log.warning("%s: the health file cannot be written: %s", self._folder, error)
             self._has_write_failed = True
         else:
             self._has_write_failed = False

@@ -1,11 +1,11 @@
-"""Yes or no out of a value that wavers: on at one mark, off at another, and neither at once. Pure."""
+"""Hysteresis: on beyond one threshold, off beyond another, each after a delay. Pure."""
 
 
 class Hysteresis:
-    """Comes on when it was bad for `for_s` seconds on end, goes off when it was good for `calm_s`.
+    """Switches on after `on_after_s` of bad readings, and off after `off_after_s` of good ones.
 
-    Between the two marks, neither bad nor good, it stays as it is. What is unknown is good: a sensor
-    that has gone must not hold a box down for ever.
+    Neither bad nor good keeps the state. An unknown reading counts as good: a sensor that failed must
+    not degrade a box for ever.
     """
 
     def __init__(self, on_after_s: float, off_after_s: float) -> None:
@@ -13,15 +13,15 @@ class Hysteresis:
         self._off_after_ns = int(off_after_s * 1e9)
         self._is_on = False
         self._since_ns: int | None = None
-        """Since when it says the other of what it is."""
+        """The first of the readings in a row that ask for the other state."""
 
     @property
     def is_on(self) -> bool:
-        """Whether it is on."""
+        """The state after the last update."""
         return self._is_on
 
     def update(self, t_ns: int, *, bad: bool | None, good: bool | None) -> bool:
-        """A look at `t_ns`. Whether it is on now."""
+        """Evaluate a reading at `t_ns`. Return True if the state is on."""
         should_switch = (bad is None or bool(good)) if self._is_on else bool(bad)
         if not should_switch:
             self._since_ns = None
@@ -34,10 +34,10 @@ class Hysteresis:
 
 
 def at_least(value: float | None, threshold: float) -> bool | None:
-    """Whether it is so much or more; None where nobody knows."""
+    """Return `value >= threshold`, or None if the value is unknown."""
     return None if value is None else value >= threshold
 
 
 def below(value: float | None, threshold: float) -> bool | None:
-    """Whether it is less; None where nobody knows."""
+    """Return `value < threshold`, or None if the value is unknown."""
     return None if value is None else value < threshold

@@ -1,4 +1,4 @@
-"""How much a camera may give while the box is under strain. Pure."""
+"""Load shedding: the streams that a camera may deliver at a degradation level. Pure."""
 
 import msgspec
 
@@ -7,7 +7,7 @@ from drivers.contracts import StreamRequest
 
 
 class CameraDuty:
-    """Of one camera. `shed` comes from one thread, the rest may be asked from any."""
+    """The duty of one camera. `set_level` is called by one thread; the rest is thread-safe."""
 
     def __init__(self) -> None:
         self._level: DegradationLevel = "full"
@@ -15,18 +15,16 @@ class CameraDuty:
 
     @property
     def can_detect(self) -> bool:
-        """Whether frames may be looked at."""
+        """True if frames may be detected on."""
         return self._level == "full"
 
     @property
     def can_record(self) -> bool:
-        """Whether footage may be written."""
+        """True if footage may be recorded."""
         return self._level != "heartbeat"
 
     def set_level(self, level: DegradationLevel, t_ns: int) -> tuple[int, int] | None:
-        """Allow no more than a level does. Where recording goes on by that: since when it had not,
-        and until when.
-        """
+        """Apply a level. If recording resumes by it, return the begin and end of the suspension."""
         self._level = level
         if level == "heartbeat":
             if self._suspended_ns is None:
@@ -36,7 +34,7 @@ class CameraDuty:
         return None if suspended_ns is None else (suspended_ns, t_ns)
 
     def limit(self, wanted: StreamRequest) -> StreamRequest | None:
-        """As much of what is wanted as is allowed now; None where that is nothing."""
+        """Return the part of a stream request that the level allows, or None if that is nothing."""
         if self.can_detect:
             return wanted
         if not self.can_record or not wanted.packets:

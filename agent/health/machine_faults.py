@@ -1,4 +1,4 @@
-"""The faults of the machine itself, by marks that they come and go at. Pure but for the board."""
+"""Faults of the machine, each with one threshold to come and one to go. Pure but for the registry."""
 
 from collections.abc import Mapping
 
@@ -12,14 +12,14 @@ from agent.health.hysteresis import Hysteresis, at_least, below
 BOARD_SUBJECT, DISK_SUBJECT = "board", "disk"
 
 MIN_FPS_RATIO = 0.5
-"""Of what is wanted; less is a fault, and it is gone with three quarters."""
+"""Share of the target rate below which CAM-04 comes; it goes at three quarters."""
 
 MIN_DAYS_LEFT = 60.0
 MAX_LIFE_USED = 0.9
 
 
 class _FaultCondition(msgspec.Struct, frozen=True, kw_only=True):
-    """What one look says of one fault."""
+    """One fault at one check. None means unknown; neither bad nor good keeps the fault as it is."""
 
     bad: bool | None
     good: bool | None
@@ -41,7 +41,7 @@ class MachineFaults:
         cameras: tuple[CameraHealth, ...],
         degradation: Degradation,
     ) -> None:
-        """One look at all of them, once a second."""
+        """Check all faults. Called once per second."""
         for code, condition in _board_conditions(load).items():
             self._update_fault(t_ns, code, BOARD_SUBJECT, condition)
         for code, condition in _disk_conditions(load, disk).items():
@@ -62,7 +62,7 @@ class MachineFaults:
             hysteresis = self._hysteresis[code, subject] = Hysteresis(*FAULT_TIMES_S[code])
         was_on = hysteresis.is_on
         if hysteresis.update(t_ns, bad=condition.bad, good=condition.good):
-            # While it is between the marks the newest bad word stands.
+            # Between the thresholds the detail of the last bad reading stays.
             if condition.bad or not was_on:
                 self._faults.raise_fault(code, subject, condition.detail)
         elif was_on:
@@ -79,13 +79,12 @@ FAULT_TIMES_S: Mapping[FaultCode, tuple[float, float]] = {
     "STO-07": (0.0, 60.0),
     "CAM-04": (60.0, 20.0),
 }
-"""For how many seconds on end it must be bad to come, and good to go."""
+"""Seconds of bad readings in a row until a fault comes, and of good ones until it goes."""
 
 
 def _board_conditions(load: ResourceLoad) -> dict[FaultCode, _FaultCondition]:
     under_voltage, throttled = load.under_voltage, load.throttled
-    known = [sign for sign in (under_voltage, throttled) if sign is not None]
-    power_bad = any(known) if known else None
+    power_bad = _any_known(under_voltage, throttled)
     memory_free, memory_pressure = load.memory_free_ratio, load.memory_pressure
     return {
         "SYS-02": _FaultCondition(
@@ -96,20 +95,18 @@ def _board_conditions(load: ResourceLoad) -> dict[FaultCode, _FaultCondition]:
         "SYS-03": _FaultCondition(
             bad=power_bad,
             good=None if power_bad is None else not power_bad,
-            detail="the supply's voltage is too low"
-            if under_voltage
-            else "the board slows itself down",
+            detail="the supply voltage is too low" if under_voltage else "the board is throttled",
         ),
         "SYS-04": _FaultCondition(
             bad=_any_known(below(memory_free, 0.08), at_least(memory_pressure, 0.10)),
             good=_all_known(at_least(memory_free, 0.12), below(memory_pressure, 0.02)),
-            detail=f"{memory_free or 0:.1%} of the memory is free, and all wait for it "
+            detail=f"{memory_free or 0:.1%} of the memory is free; tasks wait for memory "
             f"{memory_pressure or 0:.0%} of the time",
         ),
         "SYS-05": _FaultCondition(
             bad=at_least(load.load_per_core, 2.0),
             good=below(load.load_per_core, 1.5),
-            detail=f"{load.load_per_core or 0:.1f} want to run on each core",
+            detail=f"the load is {load.load_per_core or 0:.1f} per core",
         ),
     }
 
@@ -124,12 +121,12 @@ def _disk_conditions(load: ResourceLoad, disk: DiskHealth) -> dict[FaultCode, _F
         "STO-05": _FaultCondition(
             bad=below(load.disk_space_ratio, 1.0),
             good=at_least(load.disk_space_ratio, 1.5),
-            detail="less is free than the ring of footage leaves: something else fills it",
+            detail="less is free than the retention of footage leaves: other files fill the disk",
         ),
         "STO-06": _FaultCondition(
             bad=at_least(load.write_ms, 1000.0),
             good=below(load.write_ms, 500.0),
-            detail=f"a small write takes {load.write_ms or 0:.0f} ms",
+            detail=f"a small synced write takes {load.write_ms or 0:.0f} ms",
         ),
         "STO-07": _FaultCondition(
             bad=worn, good=None if worn is None else not worn, detail=_worn_detail(disk)
@@ -140,29 +137,29 @@ def _disk_conditions(load: ResourceLoad, disk: DiskHealth) -> dict[FaultCode, _F
 def _worn_detail(disk: DiskHealth) -> str:
     parts = [] if disk.life_used is None else [f"{disk.life_used:.0%} of its life is used"]
     if disk.reserve is not None:
-        parts.append(f"its spare blocks: {disk.reserve}")
+        parts.append(f"spare blocks: {disk.reserve}")
     if disk.days_left is not None:
         parts.append(f"about {disk.days_left:.0f} days are left")
     return ", ".join(parts) or "unknown"
 
 
 def _frame_rate_condition(camera: CameraHealth) -> _FaultCondition:
-    """A camera that gives nothing at all is another fault's matter."""
+    """Return CAM-04's condition. A camera that delivers nothing at all is CAM-01 or CAM-02."""
     target_fps = camera.target_fps
     is_delivering = camera.open and camera.fps > 0 and target_fps
     fps_ratio = camera.fps / target_fps if target_fps and is_delivering else None
     return _FaultCondition(
         bad=below(fps_ratio, MIN_FPS_RATIO),
         good=at_least(fps_ratio, 0.75),
-        detail=f"{camera.fps:.1f} of {target_fps or 0:.1f} frames a second",
+        detail=f"{camera.fps:.1f} of {target_fps or 0:.1f} frames per second",
     )
 
 
 def _any_known(*conditions: bool | None) -> bool | None:
-    known = [sign for sign in conditions if sign is not None]
+    known = [condition for condition in conditions if condition is not None]
     return any(known) if known else None
 
 
 def _all_known(*conditions: bool | None) -> bool | None:
-    known = [sign for sign in conditions if sign is not None]
+    known = [condition for condition in conditions if condition is not None]
     return all(known) if known else None

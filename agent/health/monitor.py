@@ -1,4 +1,4 @@
-"""The wiring of the box's own condition: the machine, its pulse, its flight recorder, how it came to start."""
+"""Health monitor: the machine's vitals, the health stage, the flight recorder and the restart report."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -30,13 +30,13 @@ from agent.reporting.payloads import Restarted
 log = logging.getLogger(__name__)
 
 RESTART_FAULT_NS = 3600 * 1_000_000_000
-"""A restart that nobody asked for stays a fault for so long."""
+"""An unrequested restart stays a fault for an hour."""
 
 
 class HealthMonitor:
-    """How the machine is, and what follows from it.
+    """Builds the health stages and provides their fields of the health report. Thread-safe.
 
-    `run` names this run of the agent. `root` is where `proc` and `sys` are looked for.
+    `run` names this run of the agent; `root` contains `proc` and `sys`.
     """
 
     def __init__(
@@ -93,11 +93,11 @@ class HealthMonitor:
         }
 
     def link(self, round_trip_ms: float | None) -> LinkHealth:
-        """The way to the broker, with what a message takes there and back."""
+        """Return the link's health, with the round trip that the MQTT session measured."""
         return msgspec.structs.replace(self._machine_monitor.link, round_trip_ms=round_trip_ms)
 
     def report_restart(self) -> Restarted | None:
-        """What is to be told of the run before, None where there was none. Asked once, at the start."""
+        """Return the report of the previous run's end, or None if there was no run. Called once."""
         previous_flight = self._flight_recorder.previous_flight
         if previous_flight is None:
             return None
@@ -108,7 +108,7 @@ class HealthMonitor:
             previous_flight, self._boot, self._runtime_dir, self._procfs, reboot_reason
         )
         restart = restart_report.build_restart_receipt(previous_flight, evidence)
-        log.info("the run before: %s (%s)", restart.cause, restart.detail)
+        log.info("previous run ended: %s (%s)", restart.cause, restart.detail)
         if restart.cause != "requested":
             self._faults.raise_fault("SYS-06", BOARD_SUBJECT, f"{restart.cause}: {restart.detail}")
         return restart

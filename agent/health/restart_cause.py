@@ -1,4 +1,4 @@
-"""Why the agent is starting: what the last run left behind, and what the board and systemd tell. Pure."""
+"""Classification of a restart's cause, from what the previous run, the board and systemd left. Pure."""
 
 import msgspec
 
@@ -8,9 +8,10 @@ from agent.reporting.payloads import RestartCause
 
 
 class RestartEvidence(msgspec.Struct, frozen=True, kw_only=True):
-    """What there is to go by. `service_result` is systemd's SERVICE_RESULT of the last run, where
-    the unit has kept it; `crash_records` are the names of files in pstore; `asked_reboot` says why the
-    agent had asked for a reboot, where it had.
+    """Evidence of the previous run's end.
+
+    `service_result` is systemd's SERVICE_RESULT of that run. `crash_records` are the names of files in
+    pstore. `reboot_reason` is set if the agent itself had requested a reboot.
     """
 
     boot: str
@@ -21,7 +22,7 @@ class RestartEvidence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunEnd(msgspec.Struct, frozen=True, kw_only=True):
-    """How the run before this one ended, and how we know, in one sentence."""
+    """The end of the previous run, and the evidence for it in one sentence."""
 
     cause: RestartCause
     detail: str
@@ -29,11 +30,11 @@ class RunEnd(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def classify(last_page: FlightPage, evidence: RestartEvidence) -> RunEnd:
-    """Out of the last page that was written before this run."""
+    """Classify the end of the run that wrote `last_page`."""
     new_boot = last_page.boot != evidence.boot
     cause, detail = _classify_run(last_page, evidence, new_boot=new_boot)
     if new_boot and evidence.reboot_reason is not None:
-        # Whether or not the board came to stop in order: a device that hangs may keep it from that.
+        # Even if the board did not stop in order: a device that hangs may prevent that.
         cause, detail = "camera_stuck", evidence.reboot_reason
     return RunEnd(cause=cause, detail=detail, new_boot=new_boot)
 
@@ -42,26 +43,29 @@ def _classify_run(
     last_page: FlightPage, evidence: RestartEvidence, *, new_boot: bool
 ) -> tuple[RestartCause, str]:
     if last_page.kind == "stopped":
-        return "requested", last_page.reason or "it was asked to stop"
+        return "requested", last_page.reason or "the agent was asked to stop"
     if new_boot:
         return _classify_reboot(evidence)
     match evidence.service_result:
         case "watchdog":
-            return "watchdog", "systemd ended it because a vital loop did not turn"
+            return "watchdog", "systemd killed the agent because a vital loop did not turn"
         case "oom-kill":
-            return "memory", "the kernel ended it for want of memory"
+            return "memory", "the kernel killed the agent for lack of memory"
         case None | "success":
-            return "crash", "it ended without a word, and the board ran on"
+            return "crash", "the agent ended without stopping in order, and the board ran on"
         case result:
-            return "crash", f"it ended without a word, and systemd calls that {result!r}"
+            return "crash", f"the agent ended without stopping in order; systemd reports {result!r}"
 
 
 def _classify_reboot(evidence: RestartEvidence) -> tuple[RestartCause, str]:
     if evidence.crash_records:
         names = ", ".join(evidence.crash_records[:3])
-        return "kernel_crash", f"the kernel has left a record in pstore: {names}"
+        return "kernel_crash", f"the kernel left a crash record in pstore: {names}"
     if evidence.reset_cause == "power":
-        return "power_cut", "the board tells of a power-on, and nobody had stopped the agent"
+        return "power_cut", "the board reports a power-on, and the agent had not been stopped"
     if evidence.reset_cause == "watchdog":
-        return "board_watchdog", "the board tells of its watchdog, and nobody had stopped the agent"
-    return "power_cut", "the board was started anew, and nothing tells of another reason"
+        return (
+            "board_watchdog",
+            "the board reports its watchdog, and the agent had not been stopped",
+        )
+    return "power_cut", "the board was restarted, and there is no evidence of another cause"

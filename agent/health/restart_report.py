@@ -1,6 +1,6 @@
-"""After a start: why the run before has ended, what its flight recorder held, and who is told.
+"""Restart report: the evidence of the previous run's end, and the receipt for the centre.
 
-What the pure judgement (`restart_cause`) goes by is gathered here.
+The classification of the evidence is pure, see `restart_cause`.
 """
 
 import base64
@@ -24,26 +24,27 @@ from agent.reporting.payloads import Restarted
 log = logging.getLogger(__name__)
 
 SERVICE_RESULT_FILE = "service-result"
-"""In the runtime folder: systemd's SERVICE_RESULT of the last run, which the unit writes there, and how
-many of its processes the kernel had ever killed for want of memory: `signal\noom_kill 1\n`.
+"""File in the runtime folder that the unit writes: systemd's SERVICE_RESULT of the previous run, and how
+many processes of its control group the kernel has ever killed for lack of memory: `signal\noom_kill 1\n`.
 """
 OOM_KILLS_FILE = "oom-kills"
-"""Beside it: that number as of the start before. The control group, which counts, outlives a run."""
+"""File next to it: the number of kills at the previous start. The control group outlives a run."""
 RESET_REGISTER = "proc/device-tree/chosen/bootloader/rsts"
 PSTORE = "sys/fs/pstore"
 PSTORE_ARCHIVE = "var/lib/systemd/pstore"
-"""Where systemd moves the kernel's records to at the boot."""
+"""The folder into which systemd moves the kernel's crash records at the boot."""
 
 MAX_FLIGHT_BYTES = 48_000
-"""Compressed; at 100 kbit/s, in base64, it is five seconds of the link, at a restart."""
+"""Bound of the compressed samples: in base64, five seconds of a 100 kbit/s link."""
 WHOLE_SAMPLES = 60
 
 
 def collect_evidence(
     flight: Flight, boot: str, runtime_dir: Path, procfs: ProcFs, reboot_reason: str | None = None
 ) -> RestartEvidence:
-    """What there is to go by. The service's result is taken away: it is of one run. `asked_reboot` is
-    why the agent itself had asked for a reboot.
+    """Collect the evidence. The service's result is deleted: it belongs to one run.
+
+    `reboot_reason` is the agent's own reason, if it had requested a reboot.
     """
     return RestartEvidence(
         boot=boot,
@@ -55,7 +56,7 @@ def collect_evidence(
 
 
 def build_restart_receipt(flight: Flight, evidence: RestartEvidence) -> Restarted:
-    """The message to the centre."""
+    """Build the receipt of a restart. The flight is included only if the end was not requested."""
     run_end = classify(flight.last_page, evidence)
     return Restarted(
         cause=run_end.cause,
@@ -71,7 +72,7 @@ def build_restart_receipt(flight: Flight, evidence: RestartEvidence) -> Restarte
 
 
 def unpack_flight(flight: str) -> tuple[FlightSample, ...]:
-    """The samples of a message's `flight`. Raises ValueError where it is none."""
+    """Return the samples of a receipt's `flight`. Raises: ValueError if it cannot be decoded."""
     try:
         lines = zlib.decompress(base64.b64decode(flight, validate=True)).splitlines()
         return tuple(msgspec.json.decode(line, type=FlightSample) for line in lines)
@@ -80,8 +81,10 @@ def unpack_flight(flight: str) -> tuple[FlightSample, ...]:
 
 
 def _pop_service_result(runtime_dir: Path) -> str | None:
-    """What systemd said. With OOMPolicy=continue it calls a process that the kernel killed for want of
-    memory one that a signal ended, as any other.
+    """Read and delete systemd's result.
+
+    With OOMPolicy=continue systemd reports `signal` for a process that the kernel killed for lack of
+    memory; the count of such kills tells it from other signals.
     """
     text = ""
     with suppress(OSError, UnicodeDecodeError):
@@ -96,7 +99,7 @@ def _pop_service_result(runtime_dir: Path) -> str | None:
         previous_kills = int((runtime_dir / OOM_KILLS_FILE).read_text(encoding="ascii"))
     with suppress(OSError):
         (runtime_dir / OOM_KILLS_FILE).write_text(str(kills), encoding="ascii")
-    # A number that is less than before is of a new control group.
+    # A lower number than before belongs to a new control group.
     has_new_kills = kills > previous_kills or 0 < kills < previous_kills
     return "oom-kill" if result == "signal" and has_new_kills else result
 
@@ -106,7 +109,7 @@ def _is_unrequested(run_end: RunEnd) -> bool:
 
 
 def _pack_flight(samples: Sequence[FlightSample]) -> str:
-    """The last minute whole, and as much of what was before as there is room for."""
+    """Pack the last minute completely, and the time before it as densely as fits."""
     older, newest = samples[:-WHOLE_SAMPLES], samples[-WHOLE_SAMPLES:]
     while True:
         lines = b"\n".join(msgspec.json.encode(sample) for sample in (*older, *newest))
@@ -117,7 +120,7 @@ def _pack_flight(samples: Sequence[FlightSample]) -> str:
 
 
 def _crash_records(procfs: ProcFs, last_seen: str) -> tuple[str, ...]:
-    """The names of the kernel's records: those that lie there, and those that were moved since."""
+    """Return the names of the kernel's crash records: those in pstore, and those archived since."""
     found = [path.rpartition("/")[2] for path in procfs.list_paths(PSTORE, "")]
     with suppress(OSError, ValueError):
         since = datetime.fromisoformat(last_seen).timestamp()

@@ -1,9 +1,8 @@
-"""A camera that the kernel holds (CAM-03): the agent starts anew, and where that does not help it asks
-for a restart of the board.
+"""Recovery of a camera whose process hangs in the kernel (CAM-03): agent restarts, then a reboot.
 
-No signal ends a process that hangs in the kernel, so the next run of the agent may find the camera held
-still. A few runs are given up for it. Then the agent runs on with its other cameras, and asks for a
-reboot, within bounds that outlive it: a broken camera must not keep a box rebooting.
+No signal ends a process that hangs in the kernel, so the next run of the agent may find the camera still
+held. The agent restarts MAX_RUNS times for it. Then it runs on with its other cameras and requests a
+reboot, within limits that are kept on the disk: a broken camera must not keep a box rebooting.
 
     stuck-cameras.json    {"boot": "...", "runs": {"north": 2}, "reboot_request": {...}}
 """
@@ -21,23 +20,21 @@ log = logging.getLogger(__name__)
 
 FILE_NAME = "stuck-cameras.json"
 REBOOT_FILE = "reboot"
-"""In the runtime folder: the file that asks for it, see systemd/vigie-reboot.path."""
+"""File in the runtime folder that requests a reboot, see systemd/vigie-reboot.path."""
 MAX_RUNS = 3
-"""So many runs of a boot are given up for a camera that the kernel holds."""
+"""Runs of one boot that are restarted for a stuck camera."""
 MAX_AWAY_S = 600.0
-"""So long a camera may stay away in one run, where no run is given up for it."""
+"""How long a camera that was stuck may stay silent in one run before a reboot is requested."""
 MIN_UPTIME_S = 1800.0
-"""Younger boots are not ended: by then an update on trial was found good, or was left."""
+"""No reboot is requested earlier: by then an update on trial was accepted or abandoned."""
 MIN_REBOOT_INTERVAL_S = 6 * 3600.0
-"""Between two reboots that were asked for."""
+"""The least time between two requested reboots."""
 REBOOT_WITHIN = timedelta(seconds=300)
-"""So soon a reboot follows where it is done at all. One that comes later had another cause."""
+"""A requested reboot follows within this time; a later one had another cause."""
 
 
 class RebootRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A reboot that was asked for: the camera, and when, by the boot's own time and by UTC, which
-    `synced` says how to take.
-    """
+    """A requested reboot: the camera and the time. `synced` says if `time` (UTC) can be trusted."""
 
     camera: str
     boot: str
@@ -47,7 +44,7 @@ class RebootRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _StuckState(msgspec.Struct, frozen=True, kw_only=True):
-    """The file. `runs` counts, of this boot, in how many runs each camera was found stuck."""
+    """The file. `runs` counts, per camera, the runs of this boot in which it was stuck."""
 
     boot: str
     runs: dict[str, int] = msgspec.field(default_factory=dict)
@@ -55,9 +52,10 @@ class _StuckState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StuckCameras:
-    """What is done about them. `look` and `freed` are for one thread, the rest for any.
+    """Decides on restarts and reboots for stuck cameras.
 
-    Invariant: no reboot is asked for before it is on the disk that it was.
+    `handle_stuck` and `mark_recovered` are called by one thread; the rest is thread-safe.
+    Invariant: no reboot is requested before the request is on the disk.
     """
 
     def __init__(self, state_dir: Path, runtime_dir: Path, clock: Clock, boot: str) -> None:
@@ -76,16 +74,17 @@ class StuckCameras:
         self._has_save_failed = False
 
     def was_stuck(self, camera: str) -> bool:
-        """Whether the kernel held it in this boot, and it has given nothing since."""
+        """Return True if the camera was stuck in this boot and has delivered nothing since."""
         return camera in self._state.runs
 
     def wants_restart(self, camera: str) -> bool:
-        """Whether another run of the agent may still help a camera that is stuck."""
+        """Return True if another restart of the agent may still free the camera."""
         return self._previous_runs.get(camera, 0) < MAX_RUNS
 
     def previous_reboot_reason(self, boot: str, last_seen: str) -> str | None:
-        """Why the boot before, `boot`, was to end, where this agent had asked for it; None where it had
-        not. `ended` is when that boot was last heard of, RFC 3339.
+        """Return why this agent requested the end of the previous boot, or None if it did not.
+
+        `last_seen` is the time of the last sign of life of that boot, RFC 3339.
         """
         request = self._state.reboot_request
         if request is None or request.boot != boot or boot == self._boot:
@@ -93,17 +92,20 @@ class StuckCameras:
         delay = datetime.fromisoformat(last_seen) - datetime.fromisoformat(request.time)
         if delay > REBOOT_WITHIN:
             return None
-        return f"the agent asked for a reboot: the kernel held camera {request.camera}"
+        return f"the agent requested a reboot: camera {request.camera} was stuck in the kernel"
 
     def handle_stuck(self, camera: str, *, is_stuck: bool) -> str:
-        """It is stuck, or was in a run before and has not come back. What is done about it."""
+        """Restart or reboot for a camera that is stuck, or was and is still silent.
+
+        Return the action as text, for the fault.
+        """
         now_ns = self._clock.boottime_ns()
         if camera not in self._stuck_since_ns:
             self._stuck_since_ns[camera] = now_ns
             if is_stuck:
                 runs = {**self._state.runs, camera: self._previous_runs.get(camera, 0) + 1}
                 self._save(msgspec.structs.replace(self._state, runs=runs))
-        # Where enough runs were given up for it, nothing is left to wait for.
+        # After MAX_RUNS restarts there is nothing left to wait for.
         should_wait = not is_stuck or self.wants_restart(camera)
         patience_s = (
             MAX_AWAY_S - (now_ns - self._stuck_since_ns[camera]) / 1e9 if should_wait else 0.0
@@ -114,17 +116,18 @@ class StuckCameras:
         return self._action_text(camera, now_ns, due_s, is_stuck=is_stuck)
 
     def mark_recovered(self, camera: str) -> None:
-        """It gives something again."""
+        """Record that the camera delivers media again."""
         self._stuck_since_ns.pop(camera, None)
         if camera in self._state.runs:
-            log.warning("camera %s: the kernel has let go of it", camera)
+            log.warning("camera %s: no longer stuck in the kernel", camera)
             runs = {name: count for name, count in self._state.runs.items() if name != camera}
             self._previous_runs.pop(camera, None)
             self._save(msgspec.structs.replace(self._state, runs=runs))
 
     def _cooldown_s(self, now_ns: int) -> float:
-        """How long there may be no reboot after the last one. Where the clock cannot be trusted only
-        the time since the boot counts.
+        """Return the seconds until a reboot may be requested again.
+
+        If the clock cannot be trusted, only the time since the boot counts.
         """
         request = self._state.reboot_request
         if request is None:
@@ -147,26 +150,26 @@ class StuckCameras:
         )
         if not self._save(msgspec.structs.replace(self._state, reboot_request=request)):
             return
-        log.critical("camera %s: the kernel holds it: asking for a reboot of the board", camera)
+        log.critical("camera %s: stuck in the kernel: a reboot of the board is requested", camera)
         try:
             self._runtime_dir.mkdir(parents=True, exist_ok=True)
             (self._runtime_dir / REBOOT_FILE).touch()
         except OSError as error:
-            log.error("a reboot cannot be asked for: %s", error)
+            log.error("a reboot cannot be requested: %s", error)
 
     def _action_text(self, camera: str, now_ns: int, due_s: float, *, is_stuck: bool) -> str:
         request = self._state.reboot_request
         if request is not None and request.boot == self._boot:
             ago_s = (now_ns - request.t_ns) / 1e9
-            return f"a reboot of the board was asked for {ago_s / 60:.0f} min ago"
+            return f"a reboot of the board was requested {ago_s / 60:.0f} min ago"
         if due_s <= 0:
-            return "a reboot of the board cannot be asked for: the disk takes nothing"
+            return "a reboot of the board cannot be requested: the disk cannot be written"
         if is_stuck and self.wants_restart(camera):
-            return f"the agent is to start anew, {self._state.runs.get(camera, 1)} of {MAX_RUNS}"
-        return f"a reboot of the board is asked for in {due_s / 60:.0f} min"
+            return f"the agent restarts, {self._state.runs.get(camera, 1)} of {MAX_RUNS}"
+        return f"a reboot of the board will be requested in {due_s / 60:.0f} min"
 
     def _save(self, state: _StuckState) -> bool:
-        """Whether it is on the disk. Where it is not, what was counted stands for this run alone."""
+        """Return True if the state is on the disk. If not, the counts are kept for this run only."""
         try:
             self._file.write(state)
         except OSError as error:

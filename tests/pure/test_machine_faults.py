@@ -102,7 +102,7 @@ def test_a_slow_disk_is_a_fault(clock: ManualClock) -> None:
     ("disk", "said"),
     [
         (DiskHealth(life_used=0.9), "90% of its life is used"),
-        (DiskHealth(reserve="warning"), "its spare blocks: warning"),
+        (DiskHealth(reserve="warning"), "spare blocks: warning"),
         (DiskHealth(days_left=30.0, days_left_basis="capacity"), "about 30 days are left"),
     ],
 )
@@ -141,7 +141,7 @@ def test_a_camera_that_gives_half_of_what_is_wanted_is_a_fault_after_a_minute(
     watched = Watched(clock)
     assert watched.codes(60, cameras=(camera(4.0, 10.0),)) == []
     assert watched.codes(2, cameras=(camera(4.0, 10.0),)) == ["CAM-04"]
-    assert watched.board.active()[0].detail == "4.0 of 10.0 frames a second"
+    assert watched.board.active()[0].detail == "4.0 of 10.0 frames per second"
     assert watched.codes(300, cameras=(camera(6.0, 10.0),)) == ["CAM-04"]
     assert watched.codes(30, cameras=(camera(9.0, 10.0),)) == []
 

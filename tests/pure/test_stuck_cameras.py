@@ -118,14 +118,14 @@ def test_some_runs_of_the_agent_are_given_up_then_a_reboot_is_asked_for_and_said
         pole.live_s(3)
         assert pole.cameras.wants_restart("north")
         assert pole.told() == (
-            f"process 812 is still there after SIGKILL; the agent is to start anew, {run} of 3"
+            f"process 812 is still there after SIGKILL; the agent restarts, {run} of 3"
         )
         assert not pole.asks
         pole.start()
     pole.live_s(2)
     assert pole.asks
     assert not pole.cameras.wants_restart("north")
-    assert str(pole.told()).endswith("; a reboot of the board was asked for 0 min ago")
+    assert str(pole.told()).endswith("; a reboot of the board was requested 0 min ago")
 
 
 def test_an_agent_that_nobody_restarts_asks_after_a_while(pole: Pole) -> None:
@@ -144,7 +144,7 @@ def test_a_camera_that_is_refused_after_it_was_stuck_is_still_that_fault(pole: P
     pole.start()
     pole.live_s(LOST_AFTER_S + 1)
     assert {fault.code for fault in pole.faults.active()} == {"CAM-01", "CAM-03"}
-    assert "a reboot of the board is asked for in 10 min" in str(pole.told())
+    assert "a reboot of the board will be requested in 10 min" in str(pole.told())
     pole.live_s(MAX_AWAY_S)
     assert pole.asks
 
@@ -172,7 +172,7 @@ def test_a_young_boot_is_not_ended_so_that_an_update_on_trial_is_decided_first(
         pole.start()
     pole.live_s(MIN_UPTIME_S - clock.now_ns / 1e9 - 1)
     assert not pole.asks
-    assert "a reboot of the board is asked for in 0 min" in str(pole.told())
+    assert "a reboot of the board will be requested in 0 min" in str(pole.told())
     pole.live_s(1)
     assert pole.asks
 
@@ -217,7 +217,7 @@ def test_where_it_cannot_be_written_down_no_reboot_is_asked_for(
     pole.stuck = True
     pole.live_s(2 * MAX_AWAY_S)
     assert not pole.asks
-    assert "cannot be asked for: the disk takes nothing" in str(pole.told())
+    assert "cannot be requested: the disk cannot be written" in str(pole.told())
     assert len(caplog.records) == 1
 
 
@@ -245,7 +245,7 @@ def test_the_next_boot_tells_why_however_the_last_one_ended(pole: Pole, tmp_path
         )
         told = build_restart_receipt(before, evidence)
         assert (told.cause, told.new_boot) == ("camera_stuck", True)
-        assert told.detail == "the agent asked for a reboot: the kernel held camera north"
+        assert told.detail == "the agent requested a reboot: camera north was stuck in the kernel"
 
 
 def test_a_reboot_that_came_much_later_or_never_had_another_cause(pole: Pole) -> None:

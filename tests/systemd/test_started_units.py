@@ -95,7 +95,7 @@ def test_systemd_and_journald_know_every_setting(container: Container) -> None:
 @pytest.mark.parametrize(
     ("number", "noticed", "cause"),
     [
-        (signal.SIGKILL, "status=9/KILL", "crash: it ended without a word, and systemd calls that"),
+        (signal.SIGKILL, "status=9/KILL", "crash: the agent ended without stopping in order; systemd reports"),
         (signal.SIGSTOP, "Watchdog timeout", "watchdog: systemd ended it"),
     ],
     ids=lambda value: getattr(value, "name", ""),

@@ -112,17 +112,17 @@ def test_a_camera_that_the_kernel_holds_costs_three_runs_and_then_a_reboot_that_
     for number in range(1, MAX_RUNS + 1):
         report, lines = box.live(is_told)
         assert told(report, "CAM-03").endswith(
-            f"{SAID}; the agent is to start anew, {number} of {MAX_RUNS}"
+            f"{SAID}; the agent restarts, {number} of {MAX_RUNS}"
         )
         assert lines == ["STATUS=stuck, waiting for a restart: north"]
         assert not (box.runtime / REBOOT_FILE).exists()
     report, lines = box.live(is_told)
-    assert "a reboot of the board was asked for" in told(report, "CAM-03")
+    assert "a reboot of the board was requested" in told(report, "CAM-03")
     assert lines == ["WATCHDOG=1", "STATUS=running"]
     assert (box.runtime / REBOOT_FILE).exists()
 
     monkeypatch.setattr(run, "boot_id", lambda: "the next boot")
     report, _ = box.live(is_told)
-    cause = "camera_stuck: the agent asked for a reboot: the kernel held camera north"
+    cause = "camera_stuck: the agent requested a reboot: camera north was stuck in the kernel"
     assert told(report, "SYS-06") == cause
-    assert "the agent is to start anew, 1 of" in told(report, "CAM-03")
+    assert "the agent restarts, 1 of" in told(report, "CAM-03")
