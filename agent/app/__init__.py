@@ -1,1 +1,1 @@
-"""The parts of a box joined: cameras and heads opened, the rooms told of each other."""
+"""The agent: pipelines, actuators, health reports and stages built from a configuration."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Foundations: shared structs, clock, ids, durable files, sockets. No other package of the agent."""

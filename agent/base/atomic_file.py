@@ -1,4 +1,4 @@
-"""Files that a power cut leaves old or new, as far as the file system goes. All may raise OSError."""
+"""Durable file writes: a power cut leaves the old or the new content. All functions may raise OSError."""
 
 import contextlib
 import os
@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 TEMP_SUFFIX = ".making"
-"""How the name of a file ends that is not whole yet; it begins with a dot."""
+"""Suffix of an incomplete file's name, which begins with a dot."""
 
 
 def create_durably(path: Path, data: bytes, mode: int, *, apply_umask: bool = False) -> None:
-    """Make a file that is not there yet, and flush it: its bytes stay, and its name once its folder
-    is flushed. Raises FileExistsError.
+    """Create a new file and sync its bytes; its name is durable once its folder is synced.
 
-    The mode is as it is given, whatever the umask, and until all is written it is the owner's alone.
-    With `by_umask` the umask is taken off, as open(2) does.
+    Raises: FileExistsError if the file exists. The mode is exact, in spite of the umask, and the
+    owner's alone until all is written. With `apply_umask` the umask applies, as in open(2).
     """
     initial_mode = mode if apply_umask else mode & 0o600
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, initial_mode)
@@ -28,10 +27,10 @@ def create_durably(path: Path, data: bytes, mode: int, *, apply_umask: bool = Fa
 
 
 def replace_atomically(path: Path, data: bytes, mode: int, *, apply_umask: bool = False) -> None:
-    """Write aside as `.NAME.making`, flush, rename, flush the folder. Where it raises OSError the old
-    file stands, or, if it was the last flush that failed, the new one.
+    """Write to `.NAME.making`, sync it, rename it, sync the folder.
 
-    On ext4 this is old or new. On FAT: see `replace_on_fat` and `overwrite`.
+    If it raises OSError the old file remains, or the new one if only the last sync failed. On ext4 a
+    power cut leaves the old or the new file. For FAT see `replace_on_fat` and `overwrite_in_place`.
     """
     temp_path = path.with_name(f".{path.name}{TEMP_SUFFIX}")
     temp_path.unlink(missing_ok=True)
@@ -70,25 +69,24 @@ def write_all(fd: int, data: bytes | bytearray) -> None:
 
 
 def replace_on_fat(path: Path, data: bytes) -> None:
-    """The same for FAT, as far as it goes: the rename is several sectors there, and FAT has no journal."""
+    """Replace a file on FAT as safely as it allows: a rename writes several sectors, without a journal."""
     with contextlib.ExitStack() as held_open:
         if path.exists():
-            # While it is open, none of its clusters is freed: what FAT names is then never a free one.
+            # While the old file is open, its clusters are not freed: its entry never names a free one.
             held_open.enter_context(path.open("rb"))
         replace_atomically(
             path, data, 0o644, apply_umask=True
         )  # FAT has no modes, and may refuse to set one
-        # The entry that was taken over points to the new file only once that file's inode is written,
-        # and writing the folder does not write it.
+        # The reused entry names the new file only once that file's inode is written, and syncing the
+        # folder does not write it.
         _fsync(path, os.O_RDONLY)
 
 
 def overwrite_in_place(path: Path, data: bytes) -> None:
-    """On FAT again: over the old bytes, where there are as many of them.
+    """Overwrite a file on FAT in place if the length is the same; replace it otherwise.
 
-    No entry of the folder and no allocation changes, and what differs lies within one sector: it is old
-    or new as far as the medium writes a sector whole, which cards say of themselves and nobody can
-    promise. A file of another length is replaced; it happens once.
+    No folder entry and no allocation changes, and the difference lies within one sector: it is old or
+    new as far as the medium writes a sector as a whole, which cards claim and cannot guarantee.
     """
     try:
         is_same_size = path.stat().st_size == len(data)
@@ -101,14 +99,14 @@ def overwrite_in_place(path: Path, data: bytes) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         if os.pwrite(fd, data, 0) != len(data):
-            raise OSError(f"{path}: written in part only")
+            raise OSError(f"{path}: only a part was written")
         os.fsync(fd)
     finally:
         os.close(fd)
 
 
 def fsync_dir(folder: Path) -> None:
-    """What was made, renamed or removed in it stays so."""
+    """Make the creations, renames and removals in a folder durable."""
     _fsync(folder, os.O_RDONLY | os.O_DIRECTORY)
 
 

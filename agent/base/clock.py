@@ -1,8 +1,7 @@
-"""Boot time and UTC, and how far UTC can be trusted.
+"""Clocks: boot time, UTC, and the trust in UTC.
 
-Inside the agent time is CLOCK_BOOTTIME: it never steps, and it goes on in suspend. UTC is
-attached where something leaves the box, with the trust of that moment beside it. Nothing is
-ordered by UTC.
+Inside the agent time is CLOCK_BOOTTIME: it never steps, and it advances during suspend. UTC is attached
+when data leaves the box, together with the clock's trust at that moment. Nothing is ordered by UTC.
 """
 
 import ctypes
@@ -15,7 +14,7 @@ import msgspec
 
 
 class ClockTrust(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the system's UTC can be trusted. `error_s` is the kernel's bound, where it has one."""
+    """Trust in the system's UTC. `error_s` is the kernel's error bound, None while unsynchronised."""
 
     synced: bool
     source: str
@@ -23,23 +22,23 @@ class ClockTrust(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Clock(Protocol):
-    """The agent's only way to ask for the time; tests hold their own."""
+    """The agent's only source of time; tests pass their own."""
 
     def boottime_ns(self) -> int:
-        """Nanoseconds since boot."""
+        """Return nanoseconds since boot."""
         ...
 
     def utc(self, t_ns: int) -> datetime:
-        """The UTC of a boot time, as the system's clock sees it now."""
+        """Convert a boot time to UTC by the system's clock as it is now."""
         ...
 
     def trust(self) -> ClockTrust:
-        """How far `utc` can be trusted now."""
+        """Return the trust in UTC as it is now."""
         ...
 
 
 class _Timex(ctypes.Structure):
-    """struct timex of adjtimex(2), as far as it is read, with room for the rest."""
+    """The fields of adjtimex(2)'s struct timex that are read here, and room for the rest."""
 
     _fields_ = (
         ("modes", ctypes.c_uint),
@@ -52,6 +51,7 @@ class _Timex(ctypes.Structure):
     )
 
 
+_LIBC = ctypes.CDLL(None, use_errno=True)
 _STA_UNSYNC = 0x0040
 _STA_NANO = 0x2000
 _TIME_ERROR = 5
@@ -60,25 +60,20 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class SystemClock:
-    """The machine's clocks. Trust comes from the kernel's own discipline, adjtimex(2)."""
-
-    def __init__(self) -> None:
-        self._libc = ctypes.CDLL(None, use_errno=True)
+    """The machine's clocks. Trust is the kernel's synchronisation state, adjtimex(2)."""
 
     def boottime_ns(self) -> int:
-        """Nanoseconds since boot, suspend included."""
+        """Return nanoseconds since boot, suspend included."""
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
     def utc(self, t_ns: int) -> datetime:
-        """The UTC of a boot time. It moves when the system's clock is stepped."""
+        """Convert a boot time to UTC. The result shifts when the system's clock is stepped."""
         age_ns = self.boottime_ns() - t_ns
         return utc_from_unix_ns(time.time_ns() - age_ns)
 
     def trust(self) -> ClockTrust:
-        """What the kernel says: unsynchronised until a time daemon has disciplined the clock."""
-        timex = _Timex(modes=0)
-        clock_state = self._libc.adjtimex(ctypes.byref(timex))
-        synced = clock_state not in (-1, _TIME_ERROR) and not timex.status & _STA_UNSYNC
+        """Return the kernel's state: unsynchronised until a time daemon has disciplined the clock."""
+        timex, synced = _adjtimex()
         return ClockTrust(
             synced=synced,
             source="ntp" if synced else "none",
@@ -87,34 +82,38 @@ class SystemClock:
 
 
 def kernel_offset_s() -> float | None:
-    """How far the kernel still has to slew the clock, adjtimex(2); None while nobody disciplines it."""
+    """Return the offset that the kernel still slews, adjtimex(2), or None while unsynchronised."""
+    timex, synced = _adjtimex()
+    return float(timex.offset) / (1e9 if timex.status & _STA_NANO else 1e6) if synced else None
+
+
+def _adjtimex() -> tuple[_Timex, bool]:
+    """Return the kernel's clock state, and True if it is synchronised."""
     timex = _Timex(modes=0)
-    clock_state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
-    if clock_state in (-1, _TIME_ERROR) or timex.status & _STA_UNSYNC:
-        return None
-    return float(timex.offset) / (1e9 if timex.status & _STA_NANO else 1e6)
+    state = _LIBC.adjtimex(ctypes.byref(timex))
+    return timex, state not in (-1, _TIME_ERROR) and not timex.status & _STA_UNSYNC
 
 
 def boot_id() -> str:
-    """The kernel's name for this boot, a random UUID (proc(5), random/boot_id)."""
+    """Return the kernel's id of this boot, a random UUID (proc(5), random/boot_id)."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def unix_ns(utc: datetime) -> int:
-    """Nanoseconds since 1970, exact to the microsecond."""
+    """Convert UTC to nanoseconds since 1970, exact to the microsecond."""
     return (utc - _UNIX_EPOCH) // _MICROSECOND * 1000
 
 
 def unix_ms(utc: datetime) -> int:
-    """Milliseconds since 1970, rounded."""
+    """Convert UTC to milliseconds since 1970, rounded."""
     return (unix_ns(utc) + 500_000) // 1_000_000
 
 
 def utc_from_unix_ns(ns: int) -> datetime:
-    """UTC from nanoseconds since 1970, cut to the microsecond."""
+    """Convert nanoseconds since 1970 to UTC, truncated to the microsecond."""
     return _UNIX_EPOCH + timedelta(microseconds=ns // 1000)
 
 
 def rfc3339(utc: datetime) -> str:
-    """UTC as RFC 3339 text with milliseconds and `Z`."""
+    """Format UTC as RFC 3339 text with milliseconds and `Z`."""
     return utc.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -1,6 +1,6 @@
-"""The box's own key: made at first start, never leaves the box, signs what the box says.
+"""Device identity: the box's Ed25519 key (RFC 8032), created at the first start, never exported.
 
-Ed25519 (RFC 8032) in a PEM file of PKCS #8 that only the agent's user may read.
+It signs the custody log. The file is PKCS #8 in PEM, readable only by the agent's user.
 """
 
 import logging
@@ -16,12 +16,12 @@ log = logging.getLogger(__name__)
 
 KEY_FILE = "box.key"
 STATE_LOST_FLAG = "run/vigie-state-lost"
-"""Under the machine's root: there while the system runs whose state partition had to be made anew, and
-with it the key."""
+"""File below the machine's root, present during a boot whose state partition had to be recreated, and the
+key with it."""
 
 
 class DeviceIdentity:
-    """An Ed25519 key pair. `set_aside` names the file of a key before it that could not be read."""
+    """The box's key pair. `damaged_key_file` names the file of an earlier key that could not be read."""
 
     def __init__(self, key: Ed25519PrivateKey, damaged_key_file: str | None = None) -> None:
         self._key = key
@@ -31,10 +31,10 @@ class DeviceIdentity:
 
     @classmethod
     def load_or_create(cls, folder: Path) -> "DeviceIdentity":
-        """The key of a folder; a new one where there is none.
+        """Return the folder's key, or create one.
 
-        A key that cannot be read any more is set aside and a new one made: a box goes on
-        recording, and the centre sees that its key has changed. Raises OSError.
+        A key that cannot be read is renamed and a new one created: the box keeps recording, and the
+        centre sees that its key has changed. Raises: OSError.
         """
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.chmod(0o700)
@@ -51,7 +51,7 @@ class DeviceIdentity:
         return cls(key, damaged_key_file)
 
     def sign(self, data: bytes) -> bytes:
-        """The signature of `data`, 64 bytes."""
+        """Return the signature of `data`, 64 bytes."""
         return self._key.sign(data)
 
 
@@ -64,7 +64,7 @@ def _parse_private_key(pem: bytes) -> Ed25519PrivateKey | None:
 
 
 def _write_key(path: Path, key: Ed25519PrivateKey) -> None:
-    """Write the key aside and rename it: a cut leaves no key or a whole one."""
+    """Write the key durably: a power cut leaves no key or a complete one."""
     pem = key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
@@ -79,5 +79,5 @@ def _quarantine_key(path: Path) -> str:
     while (damaged_path := path.with_name(f"{path.name}.damaged-{number}")).exists():
         number += 1
     path.rename(damaged_path)
-    log.error("%s is no key any more: set aside as %s, a new one is made", path, damaged_path.name)
+    log.error("%s: not a readable key; kept as %s, a new one is created", path, damaged_path.name)
     return damaged_path.name

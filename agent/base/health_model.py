@@ -1,6 +1,6 @@
-"""The words of health: how the box is, part by part. Frozen, and free of I/O.
+"""Structs of the health report, the only declaration of its fields. Pure.
 
-None means unknown: the source is not there. Never a zero for it.
+None means unknown, because the source is missing; never zero.
 """
 
 from typing import Literal, get_args
@@ -11,9 +11,7 @@ from drivers.contracts import CameraReadings
 
 
 class CommandHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """Commands since the agent began. `waiting` of them are not begun yet, `running` are and take
-    a while; `dropped` were more than could wait, and got no reply.
-    """
+    """Commands since the agent started. `dropped` are those beyond the queue's bound: without a reply."""
 
     waiting: int
     running: int
@@ -26,7 +24,7 @@ StageState = Literal["starting", "running", "failing", "stopped"]
 
 
 class StageHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """How a stage is: `heartbeat_age_s` since its loop last turned, `failures` since it started."""
+    """A stage's loop: `heartbeat_age_s` since its last turn, `failures` since the agent started."""
 
     name: str
     state: StageState
@@ -36,36 +34,36 @@ class StageHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CameraHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """What a camera gives. Rates are over the last report's span; counts since the agent began."""
+    """A camera's media. Rates are means since the previous report; counts since the agent started."""
 
     name: str
     open: bool
     fps: float
     age_s: float | None
-    """Since the last packet or frame; None where none has come yet."""
+    """Age of the last packet or frame; None before the first one."""
     reconnects: int
     frames_replaced: int
     packets_dropped: int
     last_error: str | None
     readings: CameraReadings | None = None
-    """Of the camera's last second; None where it has none to give."""
+    """The camera's own readings of the last second; None if it reports none."""
     target_fps: float | None = None
-    """For detection; None where none are wanted now."""
+    """The rate that detection requests; None if it requests no frames now."""
 
 
 class DetectorHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """The detector of one camera. `inference_ms` is the mean CPU time of a pass in the last span."""
+    """The detector of one camera. `inference_ms` is the mean CPU time of an inference."""
 
     camera: str
     model: str | None
-    """None where the box runs without detection, see the faults."""
+    """None if the model was refused, see the fault DET-01."""
     inferences_per_s: float
     inference_ms: float | None
     tracks: int
 
 
 class OutboxHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """Messages that wait. `lost` counts those that were shed since this outbox began."""
+    """Messages not yet acknowledged. `lost` counts those shed since this outbox was created."""
 
     depth: int
     bytes: int
@@ -76,9 +74,10 @@ class OutboxHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FootageHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """The ring of one camera. `oldest_utc` is RFC 3339. `held_bytes` of its bytes are held, by so
-    many holds; they are counted every ten seconds. `sealed`: what is recorded now is encrypted for
-    the recipients of the configuration, and lies plain otherwise.
+    """The footage of one camera. `oldest_utc` is RFC 3339.
+
+    `held_bytes` and `holds` are updated every ten seconds. `sealed`: what is recorded now is encrypted
+    for the recipients of the configuration.
     """
 
     camera: str
@@ -92,10 +91,10 @@ class FootageHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Vitals(msgspec.Struct, frozen=True, kw_only=True):
-    """The machine itself. None means unknown: the source is not there. Never a zero for it.
+    """Vitals of the machine.
 
-    Pressures are shares of the last ten seconds, 0..1, in which work had to wait: some of it for a
-    core, all of it for memory or for the disk.
+    Pressures are shares of the last ten seconds, 0..1: in which some task waited for a core, or all
+    tasks waited for memory or for the disk.
     """
 
     soc_celsius: float | None
@@ -111,18 +110,18 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     disk_pressure: float | None = None
     under_voltage: bool | None = None
     throttled: bool | None = None
-    """Slower than it should be now, for heat or for want of voltage."""
+    """Throttled now, by heat or by low voltage."""
     under_voltage_since_boot: bool | None = None
     throttled_since_boot: bool | None = None
 
 
 class DiskHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """The disk that the state folder is on. None means unknown.
+    """The disk of the state folder.
 
-    `write_ms` is the median time of a small synced write in the last minute. `written_bytes` is what
-    the box has counted since it first met this disk, over restarts. `life_used` and `reserve` are
-    the disk's own registers; `days_left` goes on as it went so far, and `days_left_basis` tells from
-    what: the register, or what a disk of this size can be expected to take.
+    `write_ms` is the median duration of a small synced write in the last minute. `written_bytes` counts
+    over restarts, since the box first used this disk. `life_used` and `reserve` are the disk's own
+    registers. `days_left` is the forecast at the write rate so far, and `days_left_basis` its basis: the
+    wear register, or the writes that a disk of this capacity is assumed to endure.
     """
 
     device: str | None = None
@@ -136,7 +135,7 @@ class DiskHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClockHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """Who sets the clock, how far it still is off, and the kernel's bound of its error."""
+    """The clock's time source, its remaining offset, and the kernel's bound of its error."""
 
     synced: bool
     source: str
@@ -148,31 +147,33 @@ LinkKind = Literal["wired", "wireless", "modem"]
 
 
 class LinkHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """The way to the broker. `round_trip_ms` is how long the broker took to acknowledge the last
-    message that went alone; None where none has since the connection began.
+    """The link to the broker.
+
+    `round_trip_ms` is the time until the broker acknowledged the last message that was sent alone; None
+    if there was none on this connection.
     """
 
     adapter: str | None = None
-    """That of the default route."""
+    """The adapter of the default route."""
     kind: LinkKind | None = None
     up: bool | None = None
     signal_dbm: float | None = None
     signal: float | None = None
-    """0..1, as a modem tells."""
+    """A modem's signal quality, 0..1."""
     technology: str | None = None
-    """Such as `lte`, as a modem tells."""
+    """A modem's access technology, such as `lte`."""
     round_trip_ms: float | None = None
 
 
 DegradationLevel = Literal["full", "no_detection", "record_only", "heartbeat"]
 DEGRADATION_LEVELS: tuple[DegradationLevel, ...] = get_args(DegradationLevel)
-"""What the box does, from all to least. No detection: it records, turns and reports. Record only:
-tours and pictures rest too. Heartbeat: it says how it is, and nothing else.
+"""The levels, from full operation down. no_detection: records, moves heads and reports. record_only: tours
+and snapshots are suspended too. heartbeat: reports health, and nothing else.
 """
 
 
 class Degradation(msgspec.Struct, frozen=True, kw_only=True):
-    """How much the box does, why not all, and since when."""
+    """The degradation level, its reason and its begin."""
 
     level: DegradationLevel
     reason: str
@@ -180,10 +181,10 @@ class Degradation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FlightSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One second of the box, as the flight recorder keeps it. What is unknown is left out.
+    """One second of the box in the flight recorder. Unknown values are left out.
 
-    `fps` is by camera. `faults` are codes with their subjects, `late` the stages whose loop has not
-    turned for five seconds.
+    Fields named as in `Vitals` are copied from there, rounded. `fps` is by camera, `faults` are codes
+    with their subjects, `stalled_stages` those without a heartbeat for five seconds.
     """
 
     t_ns: int
@@ -207,7 +208,7 @@ class FlightSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """One active fault: its code, what it is about (a camera's name, a file), since when, why."""
+    """One active fault. `subject` is a camera's name, a file or a part of the box."""
 
     code: str
     severity: Literal["warning", "error", "critical"]
@@ -218,10 +219,10 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PinHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """How the contacts and relays of the box stand. None: there is no such pin, or nobody knows.
+    """The states of the box's pins. None: there is no such pin, or its state is unknown.
 
-    `relays_on` names the sirens and beacons that are on. `edges_dropped` counts changes of inputs
-    that came too fast, since the agent began.
+    `relays_on` names the active sirens and beacons. `edges_dropped` counts input changes that came too
+    fast, since the agent started.
     """
 
     door_open: bool | None
@@ -234,11 +235,11 @@ class PinHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HeadHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """A pan-tilt head. Where it looks is None while it does not answer; `error_deg` is how well that
-    is known, 180 where nobody knows. `preset` is where it rests, `holder` the role of who has it.
+    """A pan-tilt head. Its position is None while it does not answer.
 
-    What it has done in its life, to and fro: degrees of each axis, how often one began to move,
-    how often one turned back, and hours in motion.
+    `error_deg` is the position's error bound, 180 if it is unknown. `preset` is the preset at which the
+    head rests, `holder` the role of the lease's holder. Wear counters over its life: degrees moved per
+    axis, starts, reversals, hours in motion.
     """
 
     name: str
@@ -261,7 +262,10 @@ class HeadHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
-    """How the box is, every 30 s and at once when a fault comes or goes."""
+    """The health of the box, sent every 30 s and when a fault comes or goes.
+
+    Each field but `cameras` and `detectors` comes from one provider, see `agent.app.health_reporter`.
+    """
 
     uptime_s: float
     version: str
@@ -274,7 +278,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[Fault, ...]
     commands: CommandHealth | None = None
     pins: PinHealth | None = None
-    """None where the box has none."""
+    """None if the box has no pins."""
     heads: tuple[HeadHealth, ...] = ()
     disk: DiskHealth | None = None
     clock: ClockHealth | None = None

@@ -1,6 +1,6 @@
-"""The agent's words: what passes between its rooms. Frozen, and free of I/O.
+"""Structs that the agent's packages share. Pure.
 
-Boxes and points are in 0..1 of the picture, x to the right and y down. Times are `t_ns`, see
+Bounding boxes and points are in 0..1 of the picture, x to the right and y down. Times are `t_ns`, see
 `drivers.media`.
 """
 
@@ -13,13 +13,13 @@ from drivers.media import Plane
 
 Label = Literal["person", "bicycle", "motorcycle", "car", "bus", "truck"]
 LABELS: tuple[Label, ...] = get_args(Label)
-"""The labels that exist. They are road users, and nothing else ever: see the privacy test."""
+"""All labels. They are road users and nothing else: tests/pure/test_privacy.py keeps it so."""
 
 BOX_EVENT_SOURCE = "box"
-"""Stands for the camera in events that are of the box itself. No camera may have this name."""
+"""The `camera` of events of the box itself. No camera may have this name."""
 
 EventPhase = Literal["begin", "update", "end", "moment"]
-"""`moment` is for what has no length, such as the crossing of a line."""
+"""`moment` is the only phase of an event without duration, such as the crossing of a line."""
 
 
 class BoundingBox(msgspec.Struct, frozen=True, array_like=True):
@@ -32,8 +32,9 @@ class BoundingBox(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ShiftTolerance(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a picture may have shifted against the one that its scene was drawn on: to either side
-    by `x` of its width, up or down by `y` of its height.
+    """Largest shift of a picture against the one that its scene was drawn on.
+
+    `x` is a share of its width, to either side; `y` a share of its height, up or down.
     """
 
     x: float
@@ -41,7 +42,7 @@ class ShiftTolerance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Detection(msgspec.Struct, frozen=True, kw_only=True):
-    """One road user that the detector saw in one frame."""
+    """One road user in one frame."""
 
     label: Label
     score: float
@@ -49,12 +50,12 @@ class Detection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Track(msgspec.Struct, frozen=True, kw_only=True):
-    """One road user over frames, as it stands at one frame.
+    """One road user over frames, in its state at one frame.
 
-    `id` is never used again by the same tracker. `label` is what most of its detections say,
-    weighed by score, and `score` how sure the best of them was. `vx` and `vy` are the speed of
-    the centre, in picture widths and heights a second. `begin_ns` is the first frame that it was
-    seen in, `seen_ns` the last one; between frames that saw it the box is a prediction.
+    `id` is unique for a tracker. `label` is the majority of its detections, weighted by score, and
+    `score` the highest of theirs. `vx` and `vy` are the velocity of the centre, in picture widths and
+    heights per second. `begin_ns` is the first frame with a detection of it, `seen_ns` the last one;
+    between detections the bounding box is a prediction.
     """
 
     id: int
@@ -71,7 +72,7 @@ SelfTestName = Literal["capture", "detect", "record", "seal", "export", "outbox"
 
 
 class SelfTestStep(msgspec.Struct, frozen=True, kw_only=True):
-    """What a self-test found of one part of the box: how long it took, and one sentence."""
+    """One step of a self-test: its result, its duration, and one sentence about it."""
 
     name: SelfTestName
     ok: bool
@@ -80,11 +81,11 @@ class SelfTestStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that the centre should know, or news of it.
+    """One revision of an event for the centre.
 
-    Invariants: `event` (a UUIDv7) is the same from begin to end and `rev` counts up from 1;
-    after `end` or `moment` nothing follows. `t_ns` is when this revision became true,
-    `begin_ns` when the first one did. `camera` is BOX where the event is of the box itself.
+    Invariants: `event` (a UUIDv7) is the same from begin to end, and `rev` counts up from 1; no
+    revision follows `end` or `moment`. `t_ns` is when this revision became true, `begin_ns` when the
+    first one did. `camera` is BOX_EVENT_SOURCE for events of the box itself.
     """
 
     event: str
@@ -96,29 +97,29 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     t_ns: int
     begin_ns: int
     name: str | None = None
-    """Of the zone or line in the scene, of the pin, or of what the camera reports."""
+    """The name of the scene's zone or line, of the pin, or of the camera's own report."""
     label: Label | None = None
     track: int | None = None
     score: float | None = None
     box: BoundingBox | None = None
     direction: str | None = None
-    """The scene's name of a line's direction, `forward` or `backward` where it has none."""
+    """The scene's name of a line's direction, or else `forward` or `backward`."""
     position: float | None = None
-    """Where on the line it was crossed: 0 at `from`, 1 at `to`."""
+    """The point at which the line was crossed: 0 at `from`, 1 at `to`."""
     count: int | None = None
-    """How many stand in a queue or a crowd."""
+    """The number of road users in a queue or a crowd."""
     duration_s: float | None = None
-    """How long it has lasted, for what has a length."""
+    """The duration so far, for events with a phase `end`."""
     steps: tuple[SelfTestStep, ...] | msgspec.UnsetType = msgspec.UNSET
-    """Of a self-test alone: what it found, part by part."""
+    """The steps of a self-test; unset for other kinds."""
 
 
 class FrameResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What the eyes made of one frame.
+    """Result of the detection pipeline for one frame.
 
-    `gate` is the small luma picture that motion was judged on (H x W, about 320 wide, not to be
-    written to); `moving` is the share of it that moves, 0..1. `tracks` are the confirmed ones
-    that are alive. `passes` is how often the detector ran for this frame.
+    `gate_luma` is the motion gate's luma plane (H x W, about 320 wide, read-only), and `moving_ratio`
+    the share of it that moves, 0..1. `tracks` are the live, confirmed tracks. `inference_count` is the
+    number of runs of the detector for this frame.
     """
 
     seq: int
@@ -137,7 +138,7 @@ class LineCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ZoneCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """Who was in one zone in one minute: mean and peak of the number of road users, by label."""
+    """Occupancy of one zone in one minute: mean and peak of the number of road users, by label."""
 
     name: str
     mean: dict[Label, float]
@@ -145,7 +146,7 @@ class ZoneCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrafficCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """One minute of traffic at one camera. `watched_s` of it were really watched."""
+    """One minute of traffic at one camera, of which `observed_s` seconds were observed."""
 
     camera: str
     begin_ns: int
@@ -156,7 +157,7 @@ class TrafficCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
-    """One closed footage file. `begin_utc` is RFC 3339; `clock_synced` is of when it began."""
+    """One closed footage file. `begin_utc` is RFC 3339; `clock_synced` is the clock's state at its begin."""
 
     camera: str
     path: str
@@ -178,30 +179,30 @@ RefusalCode = Literal[
     "unavailable",
     "failed",
 ]
-"""Why something is not done.
+"""Why a command is refused.
 
-malformed    the words are not what is allowed
-unknown      no head, preset, pin or camera of that name
-unsupported  the device cannot do it
-forbidden    nobody may: a no-go sector, a viewer that is not named, a pin that is not switchable, a
+malformed    the command does not match its schema
+unknown      there is no head, preset, pin or camera of that name
+unsupported  the device does not support it
+forbidden    not allowed: a no-go sector, a viewer that is not named, a pin that is not switchable, a
              preset that masks were drawn at
-busy         somebody with as much right or more holds it
+busy         a requester of equal or higher priority holds the device
 expired      the command came too late, or a stop came after it
-stale_token  the token is of a lease that is over, or another's
+stale_token  the token's lease is over, or it is another requester's
 unavailable  the device does not answer
-failed       it was begun and went wrong
+failed       the command was started and failed
 """
 
 
 class CommandAccepted(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="accepted"):
-    """The command is begun and takes a while; how it ends follows."""
+    """The command was started; its final reply follows."""
 
     command: str
     verb: str
 
 
 class CommandProgress(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="progress"):
-    """How far it is: `share` in 0..1, and what is being done now."""
+    """The command's progress, 0..1, and its current step."""
 
     command: str
     verb: str
@@ -210,7 +211,7 @@ class CommandProgress(msgspec.Struct, frozen=True, kw_only=True, tag_field="stat
 
 
 class CommandDone(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="done"):
-    """It is done. What `result` holds is the verb's matter."""
+    """The command is done. The verb defines the type of `result`."""
 
     command: str
     verb: str
@@ -218,8 +219,9 @@ class CommandDone(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", 
 
 
 class CommandRefused(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="refused"):
-    """It was not done, or not to its end: a kind, and why in one sentence. `command` is None where
-    no id could be read.
+    """The command was not done, or not completed: a code, and the reason in one sentence.
+
+    `command` is None if no id could be read.
     """
 
     command: str | None
@@ -229,7 +231,7 @@ class CommandRefused(msgspec.Struct, frozen=True, kw_only=True, tag_field="state
 
 
 Reply: TypeAlias = CommandAccepted | CommandProgress | CommandDone | CommandRefused
-"""What is said to a command. Done and refused are final: nothing follows."""
+"""A reply to a command. `done` and `refused` are final."""
 
 
 class IncomingCommand(msgspec.Struct, frozen=True, kw_only=True):

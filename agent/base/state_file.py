@@ -1,4 +1,4 @@
-"""Small JSON files that hold state: old or new whenever the power goes, bounded and checked when read."""
+"""State files: small JSON documents, replaced durably, bounded and validated when read."""
 
 import logging
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Moments as a person types them: RFC 3339, or how long ago. Pure."""
+"""Time arguments of commands: RFC 3339, or an offset before now. Pure."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -17,10 +17,10 @@ _RELATIVE = re.compile(
 
 
 def parse_time(text: str, now: datetime, option: str) -> datetime:
-    """The moment in UTC. `what` names what it is for, such as `--from`.
+    """Parse a time to UTC. `option` is named in messages, such as `--from`.
 
-    A time without its zone is refused: a box's clock and a person's watch need not agree on it.
-    Raises UserError.
+    A time without its zone is refused: the zones of the box and of the technician may differ.
+    Raises: UserError if the text is no time.
     """
     if text == "now":
         return now
@@ -33,4 +33,4 @@ def parse_time(text: str, now: datetime, option: str) -> datetime:
             return datetime.fromisoformat(text.upper()).astimezone(UTC)
         except (ValueError, OverflowError):
             pass
-    raise UserError(f"{option} {text!r}: no moment with its time zone; allowed: {ALLOWED_FORMATS}")
+    raise UserError(f"{option} {text!r}: no time with a zone; allowed: {ALLOWED_FORMATS}")

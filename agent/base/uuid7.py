@@ -1,4 +1,4 @@
-"""Identifiers that sort by the time they were made: UUIDv7, RFC 9562 section 5.7."""
+"""UUIDv7, identifiers that sort by their creation time: RFC 9562 section 5.7."""
 
 import random
 import uuid
@@ -11,7 +11,7 @@ _MS_MASK = (1 << 48) - 1
 
 
 def uuid7(unix_ms: int, rng: random.Random) -> str:
-    """A UUIDv7 of a moment, as text: 48 bits of milliseconds, then 74 random bits from `rng`."""
+    """Return a UUIDv7 as text: 48 bits of milliseconds, then 74 random bits from `rng`."""
     value = (unix_ms & _MS_MASK) << 80
     value |= _VERSION << 76 | rng.getrandbits(12) << 64
     value |= _VARIANT << 62 | rng.getrandbits(62)
@@ -19,5 +19,5 @@ def uuid7(unix_ms: int, rng: random.Random) -> str:
 
 
 def uuid7_factory(unix_ns: Callable[[int], int], rng: random.Random) -> Callable[[int], str]:
-    """From a `t_ns` to a new UUIDv7; `unix_ns` gives the nanoseconds since 1970 of a `t_ns`."""
+    """Return a function that makes a UUIDv7 of a `t_ns`; `unix_ns` converts it to ns since 1970."""
     return lambda t_ns: uuid7(unix_ns(t_ns) // _NS_PER_MS, rng)

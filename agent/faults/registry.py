@@ -1,8 +1,8 @@
-"""Fault codes: one table, and the faults that are active now.
+"""Fault codes in one table, and the registry of active faults.
 
-A code is the same on MQTT, in the journal, on the status LED and in docs/runbook.md. A fault is raised
-by its code alone, so none exists that the table does not have. What it means and what to do about it
-stands in agent/faults/texts, which the running agent does not load.
+A code is the same on MQTT, in the journal, on the status LED and in docs/runbook.md. A fault is raised by
+its code, so every fault is in the table. Its meaning and its remedy are in agent/faults/texts, which the
+running agent does not load.
 """
 
 import threading
@@ -59,13 +59,13 @@ FaultCode = Literal[
 
 
 Severity = Literal["warning", "error", "critical"]
-"""critical: the box does not do what it is there for, or soon will not; error: something of it does
-not work; warning: it works, and somebody should look.
+"""critical: the box does not fulfil its purpose, or soon will not; error: a part of it does not work;
+warning: it works and needs a technician's or an operator's attention.
 """
 
 
 class FaultDefinition(msgspec.Struct, frozen=True):
-    """How bad a fault is, and its name in English."""
+    """A fault's severity and its English title."""
 
     severity: Severity
     title: str
@@ -117,17 +117,17 @@ FAULTS: dict[FaultCode, FaultDefinition] = {
 
 
 class FaultRegistry:
-    """The faults that are active, by code and subject. Any thread may raise and clear."""
+    """The active faults, by code and subject. Thread-safe."""
 
     def __init__(self, clock_ns: Callable[[], int]) -> None:
         self._clock_ns = clock_ns
         self._lock = threading.Lock()
         self._active: dict[tuple[FaultCode, str], Fault] = {}
         self.changed = threading.Event()
-        """Set when a fault came or went; the reporter clears it."""
+        """Set when a fault comes or goes; cleared when the health report is sent."""
 
     def raise_fault(self, code: FaultCode, subject: str, detail: str) -> None:
-        """The fault is there. Its time stays that of the first call, its detail is the newest."""
+        """Raise a fault, or update its detail. Its time stays that of the first call."""
         definition = FAULTS[code]
         with self._lock:
             previous = self._active.get((code, subject))
@@ -143,13 +143,13 @@ class FaultRegistry:
             self.changed.set()
 
     def clear(self, code: FaultCode, subject: str) -> None:
-        """The fault is gone; nothing happens where it was not there."""
+        """Clear a fault if it is active."""
         with self._lock:
             removed = self._active.pop((code, subject), None)
         if removed is not None:
             self.changed.set()
 
     def active(self) -> tuple[Fault, ...]:
-        """All active faults, the oldest first."""
+        """Return all active faults, the oldest first."""
         with self._lock:
             return tuple(sorted(self._active.values(), key=lambda fault: fault.since_ns))

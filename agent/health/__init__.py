@@ -1,1 +1,1 @@
-"""The machine's own health, each second: how much it can bear, what is said of it, what is remembered."""
+"""Health of the box: vitals, faults of the machine, degradation, flight recorder, restart report."""

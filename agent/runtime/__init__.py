@@ -1,1 +1,1 @@
-"""Loops in threads, what stands between two of them, and who starts and stops them."""
+"""Stages and their threads, queues between them, the supervisor, systemd notifications."""

@@ -1,4 +1,4 @@
-"""Where one thread hands to another. Each has a bound, a drop rule and a counter."""
+"""Queues between two threads, each with a bound, a drop rule and a counter."""
 
 import threading
 from collections import deque
@@ -8,7 +8,7 @@ from drivers.media import Frame, Packet
 
 
 class LatestFrame:
-    """Room for one frame. A new one replaces one that nobody took: the newest wins."""
+    """A queue of one frame. A new frame replaces one that was not taken: the newest wins."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -17,11 +17,11 @@ class LatestFrame:
 
     @property
     def replaced(self) -> int:
-        """How many frames nobody took in time."""
+        """The count of frames that were replaced before they were taken."""
         return self._replaced
 
     def put(self, frame: Frame) -> None:
-        """Offer a frame; never blocks."""
+        """Store a frame. Never blocks."""
         with self._condition:
             if self._frame is not None:
                 self._replaced += 1
@@ -29,7 +29,7 @@ class LatestFrame:
             self._condition.notify()
 
     def take(self, timeout_s: float) -> Frame | None:
-        """The newest frame, or None where none came within `timeout_s` seconds."""
+        """Return the newest frame, or None if none comes within `timeout_s` seconds."""
         with self._condition:
             self._condition.wait_for(lambda: self._frame is not None, timeout_s)
             frame, self._frame = self._frame, None
@@ -37,11 +37,11 @@ class LatestFrame:
 
 
 class PacketQueue:
-    """Packets on their way to the recorder, at most `max_bytes` of them.
+    """Queue of packets for the recorder, at most `max_bytes` of them.
 
     On overflow the packet and all that follow are dropped up to the next keyframe, because a
-    decoder can begin nowhere else. `on_gap` is then told the time of the first packet lost and
-    of the keyframe that goes on.
+    decoder can begin nowhere else. `on_gap` is then called with the times of the first packet lost
+    and of the keyframe that follows.
     """
 
     def __init__(self, max_bytes: int, on_gap: Callable[[int, int], None]) -> None:
@@ -57,16 +57,16 @@ class PacketQueue:
 
     @property
     def dropped(self) -> int:
-        """How many packets were dropped."""
+        """The count of packets dropped."""
         return self._dropped
 
     @property
     def has_keyframe(self) -> bool:
-        """Whether a keyframe is among the packets that wait."""
+        """True if a keyframe is among the queued packets."""
         return self._has_keyframe
 
     def put(self, packet: Packet) -> bool:
-        """Offer a packet; never blocks. False where it was dropped."""
+        """Queue a packet. Never blocks. Return False if it was dropped."""
         gap: tuple[int, int] | None = None
         with self._lock:
             fits = self._bytes + len(packet.data) <= self._max_bytes
@@ -87,14 +87,14 @@ class PacketQueue:
         return True
 
     def close(self) -> None:
-        """No more will come: a gap that no keyframe has ended is told up to the last packet lost."""
+        """Report an open gap up to the last packet lost. Called after the last `put`."""
         with self._lock:
             begin_ns, self._gap_begin_ns = self._gap_begin_ns, None
         if begin_ns is not None:
             self._on_gap(begin_ns, self._gap_end_ns)
 
     def drain(self) -> list[Packet]:
-        """All packets that wait, oldest first."""
+        """Remove and return all queued packets, the oldest first."""
         with self._lock:
             packets = list(self._packets)
             self._packets.clear()

@@ -1,4 +1,4 @@
-"""Telling systemd how we are: sd_notify(3), a datagram to the socket in NOTIFY_SOCKET."""
+"""Notifications to systemd, sd_notify(3): datagrams to the socket in NOTIFY_SOCKET."""
 
 import logging
 import os
@@ -8,11 +8,11 @@ from collections.abc import Mapping
 log = logging.getLogger(__name__)
 
 SEND_TIMEOUT_S = 1.0
-"""A manager that reads nothing must hold up neither who watches the stages nor a stop."""
+"""A service manager that does not read must delay neither the supervisor nor a stop."""
 
 
 class Notifier:
-    """Sends state lines to systemd; does nothing where nobody listens."""
+    """Sends state lines to systemd. Does nothing without NOTIFY_SOCKET."""
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         address = environ.get("NOTIFY_SOCKET")
@@ -22,19 +22,19 @@ class Notifier:
         self.watchdog_s: float | None = watchdog_us / 1e6 if watchdog_us else None
 
     def ready(self) -> None:
-        """The configuration holds and the stages are started; no camera need have answered."""
+        """Report that the stages are started. Cameras need not have answered."""
         self._send("READY=1")
 
     def pet_watchdog(self) -> None:
-        """Every vital stage turns."""
+        """Report that every vital stage's loop turns."""
         self._send("WATCHDOG=1")
 
     def status(self, text: str) -> None:
-        """One line for `systemctl status`."""
+        """Set the status line of `systemctl status`."""
         self._send(f"STATUS={text}")
 
     def stopping(self) -> None:
-        """The agent is on its way out, as asked."""
+        """Report that the agent is stopping on request."""
         self._send("STOPPING=1")
 
     def _send(self, line: str) -> None:
@@ -46,4 +46,4 @@ class Notifier:
                 sock.sendto(line.encode(), self._address)
             except OSError as error:
                 # A service manager that does not listen is no reason to stop watching a street.
-                log.warning("sd_notify: %s not told: %s", line, error)
+                log.warning("sd_notify: %s: not sent: %s", line, error)

@@ -1,4 +1,4 @@
-"""Being told to stop: SIGTERM and SIGINT, waited for in the main thread."""
+"""Stop signals, SIGTERM and SIGINT, waited for in the main thread."""
 
 import os
 import select
@@ -10,7 +10,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopSignals:
-    """While it is entered, a stop signal ends a wait and nothing else. For the main thread.
+    """Context in which a stop signal ends `wait` and does nothing else. Main thread only.
 
     The signals are not blocked and waited for with sigtimedwait(2): libraries start threads when
     they are imported, those have no mask, and the kernel would hand the signal to one of them.
@@ -34,10 +34,10 @@ class StopSignals:
         os.close(self._write_fd)
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether a stop signal has come, after `timeout_s` seconds at the latest."""
+        """Wait for a stop signal. Return False if none comes within `timeout_s` seconds."""
         readable, _, _ = select.select([self._read_fd], [], [], timeout_s)
         return bool(readable)
 
 
 def _ignore_signal(_number: int, _frame: FrameType | None) -> None:
-    """A handler has to be there, or the default would end the process."""
+    """Replace the default handler, which would end the process."""

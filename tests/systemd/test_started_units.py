@@ -95,7 +95,11 @@ def test_systemd_and_journald_know_every_setting(container: Container) -> None:
 @pytest.mark.parametrize(
     ("number", "noticed", "cause"),
     [
-        (signal.SIGKILL, "status=9/KILL", "crash: the agent ended without stopping in order; systemd reports"),
+        (
+            signal.SIGKILL,
+            "status=9/KILL",
+            "crash: the agent ended without stopping in order; systemd reports",
+        ),
         (signal.SIGSTOP, "Watchdog timeout", "watchdog: systemd ended it"),
     ],
     ids=lambda value: getattr(value, "name", ""),

@@ -1,1 +1,1 @@
-"""How the machine is: what the kernel, the board and its disk tell of themselves."""
+"""Vitals: readings of the kernel, the board, its disk and its network link."""
