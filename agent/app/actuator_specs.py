@@ -1,6 +1,4 @@
-"""From a configuration to what is fitted to the pole beside cameras: heads and pins that can be
-opened, with their drivers' options checked.
-"""
+"""Specifications of the heads and pins of a configuration, with their drivers' options checked."""
 
 from collections.abc import Callable, Sequence
 
@@ -18,16 +16,14 @@ from drivers.errors import DriverError
 
 
 class HeadSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A head of the configuration, and how to open it."""
+    """A configured head and the function that opens its driver."""
 
     config: HeadConfig
     open_ptz: Callable[[], Ptz]
 
 
 class PinSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """The pins of the configuration, one or more, and how to open their lines. `config` says by
-    which driver, and with which options.
-    """
+    """The configured pins, at least one, and the function that opens their lines."""
 
     config: GpioConfig
     pins: tuple[Pin, ...]
@@ -35,16 +31,17 @@ class PinSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ActuatorSpecs(msgspec.Struct, frozen=True, kw_only=True):
-    """What a box moves and switches; `pins` is None where it has none."""
+    """The heads and pins of a box; `pins` is None if it has none."""
 
     heads: tuple[HeadSpec, ...] = ()
     pins: PinSpec | None = None
 
 
 def load_actuator_specs(config: Config, clock: Clock, context: str) -> ActuatorSpecs:
-    """The heads and pins of a configuration; `where` begins messages, such as the file's name.
+    """Load the drivers of a configuration's heads and pins and check their options.
 
-    Raises UserError where a driver, an option of it or a tour is wrong.
+    `context` prefixes messages, such as the file's name. Raises: UserError if a driver, an option or a
+    tour is wrong.
     """
     heads = tuple(
         _load_head_spec(head, clock, context, f"head[{index}]")
@@ -56,7 +53,7 @@ def load_actuator_specs(config: Config, clock: Clock, context: str) -> ActuatorS
 
 
 def _load_head_spec(head: HeadConfig, clock: Clock, context: str, key_path: str) -> HeadSpec:
-    # Here, because most boxes have no head, and panoramas and time zones take memory.
+    # Imported here: most boxes have no head, and panoramas and time zones take memory.
     from agent.ptz.automation import panorama_scan, schedule  # noqa: PLC0415
 
     schedule.check_tours(head, f"{context}: {key_path}")

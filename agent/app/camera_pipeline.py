@@ -226,7 +226,7 @@ class CameraPipeline:
         )
 
     def access(self) -> CameraAccess:
-        """Return who may see the camera's pictures, and whether it has any."""
+        """Return the viewers of the camera's pictures, and if it has any."""
         owner_policy = self.config.institution
         return CameraAccess(
             viewers=owner_policy.viewers if owner_policy else None,

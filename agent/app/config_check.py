@@ -1,4 +1,4 @@
-"""Whether a configuration file is good, as the agent itself would say."""
+"""Check of a configuration file by the agent's own loaders."""
 
 from pathlib import Path
 
@@ -8,13 +8,14 @@ from agent.config import configuration
 
 
 def find_problem(path: Path, clock: Clock, *, deep: bool = False) -> str | None:
-    """What is wrong with it; None where nothing is. `deep`: with its drivers' options, scenes and
-    models.
+    """Return the first problem of a configuration file, or None.
+
+    `deep` checks the drivers' options, the scenes and the models too.
     """
     try:
         config = configuration.load(path)
         if deep:
-            # Here, because all drivers and the detector come with it.
+            # Imported here: all drivers and the detector come with it.
             from agent.app.actuator_specs import load_actuator_specs  # noqa: PLC0415
             from agent.capture import camera_source  # noqa: PLC0415
 

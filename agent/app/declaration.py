@@ -1,4 +1,4 @@
-"""What a box does, for the public: from its configuration to the declaration. Pure."""
+"""Public declaration of a box, built from its configuration. Pure."""
 
 from collections.abc import Collection, Mapping
 
@@ -14,8 +14,10 @@ def build_declaration(
     masked_cameras: Collection[str],
     public_key: str,
 ) -> DeclarationData:
-    """`terms` are those of cameras that an institution lends, of those that are gone too; `masked`
-    the cameras whose scenes hide something.
+    """Build the declaration.
+
+    `owner_policies` are those of lent cameras, of removed ones too as long as their footage is kept.
+    `masked_cameras` are the cameras whose scenes have masks.
     """
     configured = [
         _configured_camera(camera, config, camera.name in masked_cameras)
@@ -39,7 +41,7 @@ def build_declaration(
     )
 
 
-def _configured_camera(camera: CameraConfig, config: Config, is_masked: bool) -> DeclaredCamera:  # noqa: FBT001 - named where it is called
+def _configured_camera(camera: CameraConfig, config: Config, is_masked: bool) -> DeclaredCamera:  # noqa: FBT001 - passed by a named expression
     owner_policy = camera.institution
     return DeclaredCamera(
         name=camera.name,
@@ -70,7 +72,7 @@ def _removed_camera(name: str, owner_policy: InstitutionConfig, config: Config) 
 
 
 def _retention_h(owner_policy: InstitutionConfig | None, config: Config) -> float:
-    """A lender may want less than the box would keep, and never gets more."""
+    """Return the retention: an owner's policy can shorten it and never extend it."""
     max_age_h = config.record.max_age_h
     return (
         max_age_h

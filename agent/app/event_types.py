@@ -11,4 +11,4 @@ EVENT_TYPES: Mapping[str, EventType] = {
     event_type.kind: event_type
     for event_type in (*CAMERA_EVENT_TYPES, DOOR, SHOCK, POWER, SELFTEST)
 }
-"""By kind."""
+"""Every event type, by its kind."""

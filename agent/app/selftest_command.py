@@ -1,6 +1,6 @@
-"""`selftest`: the running agent's part in a self-test: a message to the centre, and the result.
+"""Command `selftest`: the running agent's part in a self-test.
 
-`vigie selftest` does the rest in a process of its own and asks for these over the box's own door.
+`vigie selftest` runs the other steps in its own process and sends these over the control socket.
 """
 
 import threading
@@ -15,7 +15,7 @@ from agent.commands.requester import CommandRejected
 
 VERB = "selftest"
 ARRIVAL_TIMEOUT_S = 45.0
-"""The outbox sends again after ten seconds and a new connection takes up to fifteen."""
+"""The outbox resends after ten seconds, and a new connection takes up to fifteen."""
 
 
 class Echo(
@@ -26,7 +26,7 @@ class Echo(
     tag_field="do",
     tag="echo",
 ):
-    """Send a message through the outbox, and reply when it has arrived."""
+    """Send a message through the outbox, and reply when the centre has acknowledged it."""
 
 
 class PublishSelfTestResult(
@@ -37,13 +37,13 @@ class PublishSelfTestResult(
     tag_field="do",
     tag="publish",
 ):
-    """This is what a self-test has found: it becomes an event, and a fault where a step failed."""
+    """Publish a self-test's result as an event, and as a fault if a step failed."""
 
     steps: Annotated[tuple[SelfTestStep, ...], msgspec.Meta(min_length=1, max_length=16)]
 
 
 class SelfTestReply(msgspec.Struct, frozen=True, kw_only=True):
-    """To `echo`, how long the message was on its way; to `publish`, the event's id."""
+    """Reply to `echo` (the message's travel time) or to `publish` (the event's id)."""
 
     arrived_ms: float | None = None
     event: str | None = None
@@ -54,11 +54,10 @@ Result: TypeAlias = SelfTestReply
 
 
 class SelfTestCommandHandler:
-    """See `agent.commands.command.Verb`.
+    """Handler of `selftest`.
 
-    `send(command, on_arrived)` puts a message about a command into the outbox, and raises CommandRejected
-    where it is not taken; `on_arrived` is called from any thread. `tell(steps)` makes the event and
-    gives its id.
+    `send(command_id, on_acked)` puts a message into the outbox and raises CommandRejected if it is not
+    accepted; `on_acked` is called from any thread. `publish(steps)` returns the event's id.
     """
 
     name = VERB
@@ -78,28 +77,28 @@ class SelfTestCommandHandler:
         self._deadline_ns: int | None = None
 
     def describe(self, args: Args) -> str:
-        """What is asked."""
+        """Return the action's name, for the log."""
         return "echo" if isinstance(args, Echo) else "publish"
 
     def is_idempotent(self, args: Args) -> bool:
-        """A second message or event does no harm."""
+        """Return True: a second message or event does no harm."""
         return True
 
     def priority_lane(self, args: Args) -> str | None:
-        """It waits its turn."""
+        """Return None: the command waits its turn."""
         return None
 
     def run(
         self, command: ValidCommand, progress_sink: CommandProgressSink
     ) -> SelfTestReply | Deferred:
-        """Do it."""
+        """Send the message or publish the result. Raises: CommandRejected."""
         args: Args = command.args
         if isinstance(args, PublishSelfTestResult):
             return SelfTestReply(event=self._publish(args.steps))
         sent_ns = self._clock_ns()
         with self._lock:
             if self._deadline_ns is not None and sent_ns < self._deadline_ns:
-                raise CommandRejected("busy", "a self-test's message is on its way already")
+                raise CommandRejected("busy", "another self-test's message is on its way")
             self._deadline_ns = sent_ns + int(ARRIVAL_TIMEOUT_S * 1e9)
 
         def on_acked() -> None:

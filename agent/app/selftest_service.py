@@ -1,6 +1,6 @@
-"""What the running agent does for a self-test: sends its message, tells its result, knows the fault.
+"""The agent's part in a self-test: sends its message, publishes its result, raises its fault.
 
-Part of the wiring: the verb is `agent.app.selftest_command`.
+The command is parsed in `agent.app.selftest_command`.
 """
 
 import logging
@@ -30,10 +30,7 @@ _MAX_DETAIL_CHARS = 400
 
 
 class SelfTestService:
-    """Offers the verb. The fault of a self-test that failed before this start is raised again.
-
-    `event` takes an event for the outbox; `new_id` makes an id of a `t_ns`.
-    """
+    """Serves the `selftest` command. The fault of a self-test that failed earlier is raised again."""
 
     def __init__(
         self,
@@ -55,7 +52,10 @@ class SelfTestService:
             self._update_fault(last_report.steps)
 
     def send(self, command_id: str, on_acked: Callable[[], None]) -> None:
-        """Put a message into the outbox; see `SelfTestVerb`."""
+        """Put a message into the outbox; `on_acked` is called when the centre has it.
+
+        Raises: CommandRejected if the outbox does not accept it.
+        """
         progress = CommandProgress(
             command=command_id,
             verb=VERB,
@@ -74,7 +74,7 @@ class SelfTestService:
             raise CommandRejected("failed", str(error)) from error
 
     def publish_result(self, steps: tuple[SelfTestStep, ...]) -> str:
-        """Make the event and the fault; see `SelfTestVerb`."""
+        """Publish the result as an event, raise or clear the fault, and return the event's id."""
         event = build_selftest_event(steps, self._clock.boottime_ns(), self._new_id)
         self._update_fault(steps)
         self._on_event(event)
