@@ -167,7 +167,7 @@ def test_a_message_is_one_at_a_time_and_its_arrival_is_timed() -> None:
     outbox, course = Outbox(), FakeProgressSink()
     verb = SelfTestCommandHandler(outbox.send, lambda _steps: "an-event", lambda: now_ns[0])
     assert verb.run(order(EchoArgs()), course) == Deferred(timeout_s=ARRIVAL_TIMEOUT_S)
-    with pytest.raises(CommandRejected, match="already"):
+    with pytest.raises(CommandRejected, match="on its way"):
         verb.run(order(EchoArgs()), course)
     now_ns[0] = 1_500_000_000
     outbox.awaited[0]()
