@@ -56,4 +56,4 @@ def test_a_manager_that_reads_nothing_stops_nobody(
                 while True:
                     filler.sendto(b"x", str(address))
         Notifier({"NOTIFY_SOCKET": str(address)}).pet_watchdog()
-    assert "WATCHDOG=1 not told" in caplog.text
+    assert "WATCHDOG=1: not sent" in caplog.text
