@@ -79,7 +79,13 @@ DOWN_CHANNELS: tuple[tuple[str, str, type, bool, Document], ...] = (
 )
 
 
-HANDLERS = (gpio_command, ptz_command, selftest_command, snapshot_command)
+HANDLERS = (
+    gpio_command,
+    ptz_command,
+    selftest_command,
+    snapshot_command,
+)
+"""The module of each command."""
 COMMANDS = {module.VERB: build_command_struct(module.VERB, module.Args) for module in HANDLERS}
 RESULTS = {module.VERB: module.Result for module in HANDLERS}
 """What stands in `result` of a reply."""

@@ -102,9 +102,10 @@ class Agent:
         selftest = SelfTestService(
             state_dir, self.outbox, self._publisher.publish_event, self._new_id, clock, self.faults
         )
-        self.actuators = Actuators(
-            specs, services, self._publisher, self.pipelines, rng, [selftest.handler]
-        )
+        handlers = [
+            selftest.handler,
+        ]
+        self.actuators = Actuators(specs, services, self._publisher, self.pipelines, rng, handlers)
         self._mqtt_session = MqttSession(
             config.broker,
             self.outbox,

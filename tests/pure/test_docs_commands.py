@@ -1,21 +1,19 @@
 """docs/commands.md shows every command there is, and each of its examples is good."""
 
 import re
+import runpy
 from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
 import pytest
 
-from agent.app import selftest_command
-from agent.capture import snapshot_command
-from agent.gpio import gpio_command
 from agent.ptz import ptz_command
 
-PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
-VERBS: dict[str, Any] = {
-    verb.VERB: verb for verb in (gpio_command, ptz_command, selftest_command, snapshot_command)
-}
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+SCRIPT = runpy.run_path(str(ROOT / "scripts" / "asyncapi.py"))
+VERBS: dict[str, Any] = {verb.VERB: verb for verb in SCRIPT["HANDLERS"]}
 BLOCKS = re.findall(r"^```json ([a-z ]+)\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
 EXAMPLES = [(name, line) for name, text in BLOCKS for line in text.splitlines()]
 

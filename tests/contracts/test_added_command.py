@@ -1,0 +1,22 @@
+"""docs/adding/command.md adds a command: its blocks, put into a copy of the tree, pass their tests."""
+
+import json
+from pathlib import Path
+
+from tests.contracts.adding import AddingPage, run
+
+PAGE = AddingPage("command.md")
+MAX_FILES = 5
+
+
+def test_it_touches_few_files() -> None:
+    assert len(PAGE.files) <= MAX_FILES
+
+
+def test_the_command_and_the_pages_pass_their_tests(tmp_path: Path) -> None:
+    PAGE.follow(tmp_path)
+    run(tmp_path, "scripts/asyncapi.py")
+    document = json.loads((tmp_path / "docs/asyncapi.json").read_text())
+    assert "commandUptime" in document["channels"]
+    names = ("test_uptime_command", "test_docs_commands", "test_wire_contract")
+    run(tmp_path, "-m", "pytest", "-q", "-n", "0", *(f"tests/pure/{name}.py" for name in names))

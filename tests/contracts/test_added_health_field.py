@@ -1,0 +1,22 @@
+"""docs/adding/health-field.md adds a health field: its blocks, put into a copy of the tree, pass."""
+
+import json
+from pathlib import Path
+
+from tests.contracts.adding import AddingPage, run
+
+PAGE = AddingPage("health-field.md")
+MAX_FILES = 4
+
+
+def test_it_touches_few_files() -> None:
+    assert len(PAGE.files) <= MAX_FILES
+
+
+def test_the_field_and_the_pages_pass_their_tests(tmp_path: Path) -> None:
+    PAGE.follow(tmp_path)
+    run(tmp_path, "scripts/asyncapi.py")
+    schemas = json.loads((tmp_path / "docs/asyncapi.json").read_text())["components"]["schemas"]
+    assert "agent_open_files" in schemas["Vitals"]["properties"]
+    names = ("test_vitals_open_files", "test_vitals", "test_wire_contract")
+    run(tmp_path, "-m", "pytest", "-q", "-n", "0", *(f"tests/pure/{name}.py" for name in names))
