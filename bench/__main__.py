@@ -38,9 +38,9 @@ BENCHES = (
     "accuracy",
     "street",
 )
-"""In the order in which they run: those that need a quiet machine before those that do not."""
+"""In run order: benches that need a quiet machine come first."""
 EXPLICIT_BENCHES = ("image_build", "image")
-"""Only by name: as root, and after `make image`."""
+"""Run only if named: they need root and a built image."""
 ALL_BENCHES = (*BENCHES, *EXPLICIT_BENCHES)
 
 BEGIN_MARKER, END_MARKER = "<!-- bench: begin -->", "<!-- bench: end -->"
@@ -48,7 +48,7 @@ VERDICT_STYLES = {"met": "green", "missed": "bold red", "no target": "dim"}
 
 
 class BenchResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What one bench gave: its rows, or the line that says why it has none."""
+    """Rows of one bench, or the line of its failure."""
 
     bench: str
     rows: tuple[Row, ...] = ()
@@ -57,7 +57,7 @@ class BenchResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MachineInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """Where and when it was measured."""
+    """The machine and date of a measurement."""
 
     cpu: str
     cores: int
@@ -68,16 +68,18 @@ class MachineInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run what was asked for. 0, and with `--strict` 1 where a target is missed or a bench failed."""
+    """Run the named benches. Return 1 with `--strict` if a target is missed or a bench failed."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(ALL_BENCHES)}")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to a file too")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="put the table into a page")
-    parser.add_argument("--strict", action="store_true", help="exit 1 where a target is missed")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows to a file")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="insert the table into a page"
+    )
+    parser.add_argument("--strict", action="store_true", help="exit 1 if a target is missed")
     args = parser.parse_args(argv)
     unknown = [name for name in args.names if name not in ALL_BENCHES]
     if unknown:
-        parser.error(f"{unknown[0]!r}: no such bench; there are: {', '.join(ALL_BENCHES)}")
+        parser.error(f"{unknown[0]!r}: no such bench; allowed: {', '.join(ALL_BENCHES)}")
     console = Console(stderr=True)
     results = []
     for name in args.names or BENCHES:
@@ -93,9 +95,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_bench(name: str) -> BenchResult:
-    """Run one bench in a process of its own, so that none leaves anything to the next.
+    """Run one bench in its own process, so that it leaves nothing behind for the next.
 
-    What fails in it is told in one line; the others go on.
+    A failure becomes one line; the other benches still run.
     """
     start_s = time.monotonic()
     script = (
@@ -116,7 +118,7 @@ def run_bench(name: str) -> BenchResult:
 
 
 def print_results(results: Sequence[BenchResult]) -> None:
-    """Print the table, and under it what failed and what is missed."""
+    """Print the table, then the failures and the missed targets."""
     table = Table(title=f"{read_machine().cpu}, {read_machine().cores} cores", title_justify="left")
     for heading, justify in (("what", "left"), ("value", "right"), ("target", "left")):
         table.add_column(heading, justify="right" if justify == "right" else "left")
@@ -140,7 +142,7 @@ def print_results(results: Sequence[BenchResult]) -> None:
 
 
 def to_markdown(results: Sequence[BenchResult]) -> str:
-    """The table as a page holds it."""
+    """Format the table for a page."""
     machine_info = read_machine()
     lines = [
         f"Measured on {machine_info.date}: {machine_info.cpu}, {machine_info.cores} cores, {machine_info.system}.",
@@ -158,7 +160,7 @@ def to_markdown(results: Sequence[BenchResult]) -> str:
 
 
 def insert_table(page: Path, table: str) -> None:
-    """Put the table between the page's two markers. Raises ValueError where they are not there."""
+    """Insert the table between the page's two markers. Raises: ValueError if they are missing."""
     text = page.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN_MARKER)
     _, end, after = rest.partition(END_MARKER)
@@ -168,7 +170,7 @@ def insert_table(page: Path, table: str) -> None:
 
 
 def read_machine() -> MachineInfo:
-    """This one."""
+    """Return the machine that runs the bench."""
     cpu = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():

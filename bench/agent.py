@@ -1,7 +1,7 @@
-"""What the agent costs on one street: its stages beside bare decoding and beside `motion`, and
-the whole of it. CPU seconds are of all threads, on one core, and for 60 s of film.
+"""CPU of the agent on one street: its stages against bare decoding and `motion`, and the whole agent.
 
-Run: `python -m bench agent`; it takes about six minutes, because real pace is real.
+CPU seconds are of all threads, on one core, for 60 s of video.
+Run: `python -m bench agent`; it takes about six minutes, since some runs play in real time.
 """
 
 import contextlib
@@ -27,14 +27,14 @@ from drivers.errors import DriverError
 from drivers.media import Frame
 
 FPS = 10.0
-"""Pictures looked at in a second, where the stream gives so many: the configuration's default."""
+"""Frames per second that detection requests: the configuration's default."""
 
 SETTLE_S, MEASURE_S = 4.0, 54.0
-"""A program at real pace is measured from when it has started, and while the film still plays."""
+"""A program in real time is measured after its start and before the video ends."""
 
 
 def rows() -> list[Row]:
-    """The rows for the table."""
+    """Return the rows of the table."""
     with one_core(), tempfile.TemporaryDirectory(prefix="vigie-bench-") as folder:
         main, sub = videos.film_path(videos.MAIN), videos.film_path(videos.SUB)
         full_speed = full_speed_rows(main, sub, Path(folder))
@@ -43,7 +43,7 @@ def rows() -> list[Row]:
 
 
 def run_detection(film: Path, fps: float) -> None:
-    """Decode and gate, as fast as it goes."""
+    """Decode and run the motion gate, as fast as possible."""
     camera = open_camera(
         "bench",
         Options(path=str(film), pace="fast"),
@@ -51,7 +51,7 @@ def run_detection(film: Path, fps: float) -> None:
         time.monotonic_ns,
     )
     pipeline = DetectionPipeline(None)
-    with contextlib.suppress(DriverError):  # The film's end, as a camera says it.
+    with contextlib.suppress(DriverError):  # The camera raises at the end of the video.
         while True:
             media = camera.read(1.0)
             if isinstance(media, Frame):
@@ -60,7 +60,7 @@ def run_detection(film: Path, fps: float) -> None:
 
 
 def decode_bare(film: Path) -> None:
-    """PyAV alone, one thread."""
+    """Decode with PyAV alone, in one thread."""
     with av.open(str(film)) as container:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
@@ -70,7 +70,7 @@ def decode_bare(film: Path) -> None:
 
 
 def full_speed_rows(main: Path, sub: Path, folder: Path) -> list[Row]:
-    """As fast as it goes, beside bare PyAV."""
+    """Compare decode and motion gate with bare PyAV, as fast as possible."""
     ring = folder / "ring"
     busy = videos.film_path(videos.BUSY_MAIN)
 
@@ -114,12 +114,12 @@ def full_speed_rows(main: Path, sub: Path, folder: Path) -> list[Row]:
 
 
 def format_seconds(turns: TurnTimes, one: str, other: str) -> str:
-    """The CPU seconds behind a ratio."""
+    """Format the CPU seconds behind a ratio."""
     return f"{turns.ms(one, 1000):.3f} : {turns.ms(other, 1000):.3f} s for 60 s"
 
 
 def measure_paced_s(command: Sequence[str | Path]) -> float:
-    """CPU seconds of a program for 60 s at real pace, its start left out."""
+    """Return the CPU seconds of a program for 60 s in real time, without its start."""
     with running_process(command) as pid:
         time.sleep(SETTLE_S)
         start_s, cpu_before_s = time.monotonic(), process_cpu_s(pid)
@@ -130,7 +130,7 @@ def measure_paced_s(command: Sequence[str | Path]) -> float:
 
 
 def real_time_rows(main: Path, sub: Path, folder: Path) -> list[Row]:
-    """At real pace, beside Debian's `motion`: one after the other, on the same core."""
+    """Compare with Debian's `motion` in real time, one after the other, on the same core."""
     paced = (sys.executable, "-m", "bench.paced")
     one = (*paced, main, "--fps", str(FPS))
     two = (*paced, sub, "--fps", str(videos.SUB.fps), "--record", main, folder / "paced")
@@ -164,7 +164,7 @@ def real_time_rows(main: Path, sub: Path, folder: Path) -> list[Row]:
 
 
 def agent_rows(main: Path, sub: Path, folder: Path) -> list[Row]:
-    """`vigie run` with a broker at real pace, with and without detection."""
+    """Measure `vigie run` with a broker in real time, with and without detection."""
     rows = []
     with running_mosquitto(folder) as broker:
         for name, camera in (

@@ -1,4 +1,4 @@
-"""A box to be measured: its configuration and its scene."""
+"""Configuration and scene of a measured box."""
 
 import json
 from pathlib import Path
@@ -13,11 +13,11 @@ SCENE = "\n".join(
     f'[[line]]\nname = "{name}"\nfrom = [{x}, 0.0]\nto = [{x}, 1.0]\neach = true\n'
     for name, x in (("left", 0.25), ("middle", 0.5), ("right", 0.75))
 )
-"""Lines from top to bottom: whoever walks along the street crosses them."""
+"""Lines from top to bottom, crossed by everyone who walks along the street."""
 
 
 class CameraSetup(msgspec.Struct, frozen=True, kw_only=True):
-    """How the one camera of the box is used. With `sub`, that film is the one detected on."""
+    """Setup of the box's one camera. With `sub`, detection runs on that video."""
 
     film: Path
     sub: Path | None = None
@@ -28,9 +28,9 @@ class CameraSetup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_config(folder: Path, camera: CameraSetup, broker: str) -> Path:
-    """Write a configuration, and the scene that it names, into a folder. Gives its file.
+    """Write a configuration and its scene into a folder. Return the configuration's path.
 
-    `broker` is its address. Nobody acknowledges there, so the broker's word is taken.
+    No centre acknowledges at `broker`, so the broker's acknowledgement is used.
     """
     folder.mkdir(parents=True)
     (folder / "street.scene.toml").write_text(SCENE, encoding="utf-8")
@@ -55,7 +55,7 @@ def write_config(folder: Path, camera: CameraSetup, broker: str) -> Path:
 
 
 def _to_toml(table: dict[str, Any]) -> str:
-    """Keys and values, tables inline. A JSON string, number or boolean is one of TOML too."""
+    """Format keys and values, tables inline. JSON scalars are TOML scalars too."""
 
     def value(item: Any) -> str:
         if isinstance(item, dict):

@@ -1,8 +1,7 @@
-"""The agent of one box with its heads, which also remembers when each command came.
+"""The agent of one box with heads, which also records the arrival of each command.
 
-Its session hands a command over in `Hands.on_command`: that is when the box has it. Times are of
-CLOCK_MONOTONIC, which all processes share. Run: `python -m bench.commanded_box CONFIG OUT`; until
-SIGTERM.
+A command arrives when the session calls `Actuators.on_command`. Times are of CLOCK_MONOTONIC, which all
+processes share. Run: `python -m bench.commanded_box CONFIG OUT`; until SIGTERM.
 """
 
 import random
@@ -23,7 +22,7 @@ from agent.runtime.stop_signals import StopSignals
 
 
 class CommandArrival(msgspec.Struct, frozen=True):
-    """A command by its id, and when the box had it."""
+    """The id of a command, and its arrival."""
 
     id: str
     arrived_ns: int
@@ -37,16 +36,16 @@ arrivals: list[tuple[bytes, int]] = []
 
 
 class RecordingActuators(Actuators):
-    """The box's own, and the time of each command is noted before anything is done with it."""
+    """Actuators that record each command's arrival before they handle it."""
 
     def on_command(self, incoming: IncomingCommand) -> None:
-        """See `Hands`."""
+        """Record the arrival, then queue the command."""
         arrivals.append((incoming.payload, time.monotonic_ns()))
         super().on_command(incoming)
 
 
 def main() -> None:
-    """Run the box; then write when the commands came."""
+    """Run the box until a stop signal, then write the arrivals."""
     config_file, out = Path(sys.argv[1]), Path(sys.argv[2])
     clock = SystemClock()
     config, cameras = camera_source.load_sources(config_file, clock)

@@ -1,8 +1,7 @@
-"""How CPU is measured: in turns, in one run, on one core; medians, and ratios taken turn by turn.
+"""CPU measurement: in turns, in one run, on one core; medians, and ratios per turn.
 
-Time is what the kernel charges to a process, in the program and in the kernel itself. Other work
-on the machine makes it longer by a few per cent through the caches they share, and for all
-alike; so a ratio within one turn is worth more than two numbers from two runs.
+CPU time is user and system time. Other work on the machine lengthens it by a few per cent through shared
+caches, for all alike: a ratio within one turn is more reliable than two numbers of two runs.
 """
 
 import contextlib
@@ -16,32 +15,32 @@ import msgspec
 
 
 def cpu_s(usage_target: int = resource.RUSAGE_SELF) -> float:
-    """CPU seconds so far, of this process (all its threads) or of its children that ended."""
+    """Return CPU seconds so far, of this process (all threads) or of its ended children."""
     usage = resource.getrusage(usage_target)
     return usage.ru_utime + usage.ru_stime
 
 
 def process_cpu_s(pid: int) -> float:
-    """CPU seconds so far of a process that runs, all its threads; in hundredths, proc(5)."""
+    """Return CPU seconds so far of a running process, all threads; in hundredths, proc(5)."""
     fields = _stat(pid)
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat from the third on: the second may hold spaces."""
+    """Return the fields of /proc/PID/stat from the third on: the second may contain spaces."""
     with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:  # noqa: PTH123
         return file.read().rpartition(")")[2].split()
 
 
 def resident_mb(pid: int | None = None) -> float:
-    """What a process has in memory now, in MB of a million bytes. None: this one."""
+    """Return the resident memory of a process, by default this one, in MB of a million bytes."""
     with open(f"/proc/{pid or 'self'}/statm", encoding="ascii") as file:  # noqa: PTH123
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 @contextlib.contextmanager
 def one_core() -> Iterator[int]:
-    """Keep this thread, and what it starts, on one core; OpenCV does its work in the caller."""
+    """Pin this thread and its children to one core; OpenCV works in the calling thread."""
     before, threads = os.sched_getaffinity(0), cv2.getNumThreads()
     core = max(before)
     os.sched_setaffinity(0, {core})
@@ -59,21 +58,21 @@ class TurnTimes(msgspec.Struct, frozen=True):
     seconds: Mapping[str, tuple[float, ...]]
 
     def ms(self, name: str, parts: int) -> float:
-        """Median milliseconds of one of the `parts` that a work consists of."""
+        """Return the median milliseconds of one of a work's `parts`."""
         return 1e3 * statistics.median(self.seconds[name]) / parts
 
     def ratio(self, name: str, reference: str) -> float:
-        """Median over the turns of how much one work cost, over another one."""
+        """Return the median over the turns of one work's cost divided by another's."""
         pairs = zip(self.seconds[name], self.seconds[reference], strict=True)
         return statistics.median(one / other for one, other in pairs)
 
 
 Work = Callable[[], float | None]
-"""Something to be measured. It may say itself how many CPU seconds it took, elsewhere."""
+"""A piece of work to measure. It may return its own CPU seconds if they are spent elsewhere."""
 
 
 def run_in_turns(works: Mapping[str, Work], turns: int = 7) -> TurnTimes:
-    """Do each work once to warm up, then all of them in turns, every second turn backwards."""
+    """Run each work once to warm up, then all in turns, every second turn in reverse order."""
     seconds_by_work: dict[str, list[float]] = {name: [] for name in works}
     for work in works.values():
         work()

@@ -1,14 +1,13 @@
-"""What it costs a box to look at itself: CPU of the pulse and the flight recorder, bytes on the disk.
+"""Cost of the health monitor: CPU of the health stage and the flight recorder, bytes on the disk.
 
-CPU: an agent with four cameras that is not started, whose pulse and flight recorder are turned a second
-at a time by a clock that is moved on, each with its files, its JSON and its synced writes.
+CPU: an agent with four cameras that is not started. A manual clock advances its health stage and flight
+recorder second by second, with their files, their JSON and their synced writes.
 
-Bytes: what arrives at the disk, file system and all. Two ext4 on loop devices are written to as a
-recorder of one camera does, a synced write each second, and on one of them the flight recorder writes
-too; the difference is its own. Beside it stands what an agent says in its log. Reports of health are
-written to no disk, and the book of the disk's wear once an hour. A third ext4 holds all the state of an
-agent that records nothing, with a broker and one camera: what a box writes while nothing happens. This
-part needs root.
+Bytes: those that arrive at the disk, including the file system's. Two ext4 on loop devices get the writes
+of a recorder of one camera, a synced write each second, and one of them the flight recorder's too; the
+difference is its share. The agent's log is added. Health reports are written to no disk, the disk's wear
+record once an hour. A third ext4 holds the whole state of an agent that records nothing, with a broker
+and one camera: the writes of an idle box. This part needs root.
 
 Run: `python -m bench health`; it takes about six minutes.
 """
@@ -38,10 +37,10 @@ from bench.table import Row
 
 SECONDS = 1200
 SETTLE_S, MEASURE_S = 60, 240
-"""What an agent writes at its start reaches the disk within half a minute."""
+"""The writes of an agent's start reach the disk within half a minute."""
 DAY_S = 86_400.0
 RECORDED_BYTES_S = 60_000
-"""A second of a camera of half a megabit."""
+"""One second of a stream of half a megabit per second."""
 IMAGE_BYTES = 120 << 20
 MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - where a box has /run
 
@@ -68,14 +67,14 @@ fps = 1
 
 
 class ManualClock:
-    """Time that passes a second at a time."""
+    """A clock that a bench advances second by second."""
 
     def __init__(self) -> None:
         self._clock = SystemClock()
         self._now_ns = self._clock.boottime_ns()
 
     def boottime_ns(self) -> int:
-        """As it was moved to."""
+        """Return the manual time."""
         return self._now_ns
 
     def utc(self, t_ns: int) -> datetime:
@@ -87,19 +86,19 @@ class ManualClock:
         return self._clock.trust()
 
     def pass_second(self) -> None:
-        """Move it on."""
+        """Advance by a second."""
         self._now_ns += 1_000_000_000
 
 
 def rows() -> list[Row]:
-    """The rows for the table."""
+    """Return the rows of the table."""
     with tempfile.TemporaryDirectory(prefix="vigie-bench-", dir=MEMORY_FOLDER) as name:
         folder = Path(name)
         return [*cpu_rows(folder), *byte_rows(folder)]
 
 
 def cpu_rows(folder: Path) -> list[Row]:
-    """The share of a core, of both and of the flight recorder alone."""
+    """Measure the share of a core, of both and of the flight recorder alone."""
     with one_core():
         health_s, flight_recorder_s, pages = measure_health_cpu(folder, SECONDS)
     return [
@@ -122,7 +121,7 @@ def cpu_rows(folder: Path) -> list[Row]:
 
 
 def measure_health_cpu(folder: Path, seconds: int) -> tuple[float, float, int]:
-    """CPU seconds of the pulse and of the flight recorder, and the pages that this one wrote."""
+    """Return CPU seconds of the health stage and the flight recorder, and the pages written."""
     file = write_config(folder / "looked", "mqtt://127.0.0.1", cameras=4)
     os.environ["RUNTIME_DIRECTORY"] = str(folder / "run")
     clock = ManualClock()
@@ -142,7 +141,7 @@ def measure_health_cpu(folder: Path, seconds: int) -> tuple[float, float, int]:
 
 
 def byte_rows(folder: Path) -> list[Row]:
-    """What logs and the flight recorder add in a day to what a recorder writes."""
+    """Measure the bytes that logs and the flight recorder add per day to a recorder's."""
     with (
         running_mosquitto(folder) as broker,
         ext4(folder / "idle") as idle,
@@ -177,9 +176,7 @@ def byte_rows(folder: Path) -> list[Row]:
 def measure_flight_bytes(
     without: Path, with_flight: Path, idle: Path, log_file: Path
 ) -> tuple[int, int, int]:
-    """What the flight recorder adds at the disk, and what was logged and written by an agent that
-    records nothing meanwhile.
-    """
+    """Return the flight recorder's bytes at the disk, and an idle agent's bytes of log and state."""
     clock, noise = SystemClock(), random.Random(1)
     flight = FlightRecorder(with_flight, clock, "boot", "run")
     flight.write_begin()
@@ -215,7 +212,7 @@ def _byte_counts(
 
 
 def device_bytes_written(folder: Path) -> int:
-    """Bytes that its device was given to write (sysfs-block, `stat`)."""
+    """Return the bytes written to the folder's device (sysfs-block, `stat`)."""
     device = folder.stat().st_dev
     stat = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/stat")
     return int(stat.read_text(encoding="ascii").split()[6]) * 512
@@ -223,7 +220,7 @@ def device_bytes_written(folder: Path) -> int:
 
 @contextlib.contextmanager
 def ext4(mount_point: Path) -> Iterator[Path]:
-    """An ext4 of its own, mounted. Raises CalledProcessError where this machine mounts none."""
+    """Mount a new ext4. Raises: CalledProcessError if this machine cannot mount one."""
     mount_point.mkdir()
     image = mount_point.with_suffix(".img")
     with image.open("wb") as file:
@@ -239,7 +236,7 @@ def ext4(mount_point: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def running_agent(folder: Path, disk: Path, broker: str) -> Iterator[Path]:
-    """An agent that runs meanwhile, with its state on a disk of its own. Gives its log."""
+    """Run an agent with its state on its own disk. Yields the path of its log."""
     file, log = write_config(disk / "logged", broker, cameras=1), folder / "log"
     with (
         log.open("wb") as log_stream,
@@ -259,7 +256,7 @@ def running_agent(folder: Path, disk: Path, broker: str) -> Iterator[Path]:
 
 
 def write_config(folder: Path, url: str, cameras: int) -> Path:
-    """A configuration in a folder of its own."""
+    """Write a configuration into a new folder."""
     folder.mkdir(parents=True)
     file = folder / "box.toml"
     text = CONFIG.format(url=url)

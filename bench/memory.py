@@ -1,8 +1,7 @@
-"""What the agent holds in memory, what it costs to start, and whether it grows.
+"""Memory of the agent, the CPU of its imports, and its growth over time.
 
 The floor is a process that imports numpy, cv2, av, LiteRT and paho and loads the model. The code is
-compiled before, as on a box that is installed. Run: `python -m bench memory`; it takes about six
-minutes.
+compiled beforehand, as on an installed box. Run: `python -m bench memory`; it takes about six minutes.
 """
 
 import contextlib
@@ -39,18 +38,18 @@ MODEL = "ssdlite_mobilenet_v2"
 SETTLE_S, MEASURE_S = 20.0, 20.0
 LOOP_S = 150.0
 WARM_UP_FRACTION = 0.3
-"""Of the looped run: what comes before is not in the slope."""
+"""The looped run's slope is fitted after this time."""
 
 
 class MemorySample(msgspec.Struct, frozen=True):
-    """Memory at a point of the film's time."""
+    """Memory at a time of the video."""
 
     film_h: float
     resident_mb: float
 
 
 def rows() -> list[Row]:
-    """The rows for the table."""
+    """Return the rows of the table."""
     with tempfile.TemporaryDirectory(prefix="vigie-bench-") as name:
         folder = Path(name)
         with compiled_code(folder / "compiled"), running_mosquitto(folder) as broker:
@@ -59,8 +58,9 @@ def rows() -> list[Row]:
 
 @contextlib.contextmanager
 def compiled_code(folder: Path) -> Iterator[None]:
-    """Let the processes that are started meanwhile find their code compiled. One that compiles it
-    keeps some 10 MB of that for good.
+    """Compile the code for the processes started in this context.
+
+    A process that compiles it itself keeps some 10 MB of that for ever.
     """
     before = dict(os.environ)
     os.environ["PYTHONPYCACHEPREFIX"] = str(folder)
@@ -76,7 +76,7 @@ def compiled_code(folder: Path) -> Iterator[None]:
 
 
 def _run_python(code: str) -> str:
-    """Run a few lines in a process of their own. Gives what it prints."""
+    """Run lines of Python in their own process. Return its output."""
     process = subprocess.run(
         [sys.executable, "-c", code],
         check=True,
@@ -88,7 +88,7 @@ def _run_python(code: str) -> str:
 
 
 def import_rows() -> list[Row]:
-    """The CPU of importing all that `vigie run` needs, beside the libraries alone."""
+    """Measure the CPU of the imports of `vigie run`, and of the libraries alone."""
 
     def importing(code: str) -> Callable[[], float]:
         return lambda: float(_run_python(f"{code}\nimport time\nprint(time.process_time())"))
@@ -107,7 +107,7 @@ def import_rows() -> list[Row]:
 
 
 def _floor_imports() -> str:
-    """The libraries' own names, the runtime's as this machine has it."""
+    """Return the libraries' module names, with this machine's runtime."""
     runtime = _run_python(
         "from agent.detection.tflite import Interpreter; print(Interpreter.__module__)"
     )
@@ -115,7 +115,7 @@ def _floor_imports() -> str:
 
 
 def measure_floor_mb(*, film: Path | None = None) -> float:
-    """The floor: libraries and the loaded model, and with `film` a decoder that is at work."""
+    """Measure the floor: libraries and the loaded model, and with a video a running decoder."""
     model = videos.ROOT / "agent" / "detection" / "models" / f"{MODEL}.tflite"
     imports = _floor_imports()
     decode_code = f"""
@@ -141,7 +141,7 @@ def tell():
 
 
 def resident_rows(folder: Path, broker: str) -> list[Row]:
-    """`vigie run` with one camera at real pace on a busy street."""
+    """Measure `vigie run` with one camera in real time on a busy street."""
     floor = measure_floor_mb()
     decoder_floor = measure_floor_mb(film=videos.film_path(videos.BUSY_MAIN))
     rows = []
@@ -181,7 +181,7 @@ def resident_rows(folder: Path, broker: str) -> list[Row]:
 
 
 class FilmProgress:
-    """How far the film is, as the box's flow tells it every minute of film."""
+    """Position in the video, from the traffic counts of each minute."""
 
     def __init__(self, broker: str) -> None:
         self.end_ns = 0
@@ -199,13 +199,13 @@ class FilmProgress:
             self.events += 1
 
     def close(self) -> None:
-        """Leave the broker."""
+        """Disconnect from the broker."""
         self._client.disconnect()
         self._client.loop_stop()
 
 
 def growth_row(folder: Path, broker: str) -> Row:
-    """How fast the whole agent grows while a film plays in a loop as fast as it can."""
+    """Measure the agent's growth while a video plays in a loop as fast as possible."""
     camera = box.CameraSetup(
         film=videos.film_path(videos.SUB), record=False, pace="fast", loop=True
     )

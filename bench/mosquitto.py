@@ -1,4 +1,4 @@
-"""A mosquitto for a bench, on a free port, gone afterwards."""
+"""A mosquitto on a free port, for the duration of a bench."""
 
 import shutil
 import socket
@@ -12,7 +12,7 @@ from agent.base.errors import UserError
 
 @contextmanager
 def running_mosquitto(folder: Path) -> Iterator[str]:
-    """Its address, `mqtt://…`. It lets everybody in and keeps nothing."""
+    """Run a broker without access control or persistence. Yields its address, `mqtt://…`."""
     program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin")
     if program is None:
         raise UserError("needs mosquitto: apt-get install mosquitto")

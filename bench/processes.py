@@ -1,4 +1,4 @@
-"""Programs that run beside the bench while it watches them."""
+"""Child processes that a bench measures."""
 
 import contextlib
 import subprocess
@@ -11,9 +11,9 @@ from bench import videos
 
 @contextlib.contextmanager
 def running_process(command: Sequence[str | Path]) -> Iterator[int]:
-    """A program that runs while this is entered, and is told to stop at the end. Gives its id.
+    """Run a program and stop it at the end of the context. Yields its process id.
 
-    Raises RuntimeError with the last line that it said where it ended by itself.
+    Raises: RuntimeError with the last line of its stderr if it ended by itself.
     """
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr_file,

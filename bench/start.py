@@ -1,7 +1,6 @@
-"""How soon a box records: from the start of `vigie run` to READY and to film on the disk, and how soon a
-stage that has died is noticed.
+"""Start-up time: from `vigie run` to READY and to footage on the disk, and detection of a failed stage.
 
-Run: `python -m bench start`; it takes about two minutes, most of it a stage that hangs.
+Run: `python -m bench start`; it takes about two minutes, most of it for a stage that hangs.
 """
 
 import contextlib
@@ -36,23 +35,23 @@ FAILURES = 15
 TIMEOUT_S = 60.0
 POLL_INTERVAL_S = 0.005
 WATCHDOG_S = 5.0
-"""As vigie-agent.service has it."""
+"""WatchdogSec= of vigie-agent.service."""
 
 DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 
 
 class StartTimes(msgspec.Struct, frozen=True):
-    """Seconds from the process's start."""
+    """Seconds since the process started."""
 
     ready_s: float
     frame_s: float
-    """The time of the first frame that is in the footage."""
+    """The time of the first frame in the footage."""
     footage_s: float
-    """When the first fragment was on the disk: it holds what is between two keyframes."""
+    """The time at which the first fragment, from keyframe to keyframe, was on the disk."""
 
 
 def rows() -> list[Row]:
-    """The rows for the table."""
+    """Return the rows of the table."""
     film = videos.film_path(videos.MAIN)
     with (
         tempfile.TemporaryDirectory(prefix="vigie-bench-") as name,
@@ -109,7 +108,7 @@ def rows() -> list[Row]:
 
 
 def drop_caches() -> bool:
-    """Whether the kernel has emptied its cache: that takes root."""
+    """Drop the kernel's page cache. Return False without root."""
     os.sync()
     try:
         DROP_CACHES.write_text("3\n")
@@ -150,7 +149,7 @@ def measure_start(config: Path) -> StartTimes:
 
 
 class FootageWatch:
-    """When there was a whole fragment in a footage file, and when that begins, since the boot."""
+    """Watches for the first complete fragment in a footage file; times are since the boot."""
 
     def __init__(self, state: Path) -> None:
         self._folder = state / "footage" / box.CAMERA
@@ -158,7 +157,7 @@ class FootageWatch:
         self.begin_ms: int | None = None
 
     def wait_for_fragment(self) -> None:
-        """Look until there is one."""
+        """Poll until a fragment is complete."""
         never_set, deadline_s = threading.Event(), time.monotonic() + TIMEOUT_S
         while time.monotonic() < deadline_s:
             for file in self._folder.glob("*.mp4*"):
@@ -172,7 +171,7 @@ class FootageWatch:
 
 @contextlib.contextmanager
 def listen_as_systemd(address: Path) -> Iterator[socket.socket]:
-    """Where systemd would listen."""
+    """Listen on the socket that systemd would provide."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify_socket:
         notify_socket.bind(str(address))
         notify_socket.settimeout(TIMEOUT_S)
@@ -183,7 +182,7 @@ def listen_as_systemd(address: Path) -> Iterator[socket.socket]:
 
 
 class FailingStage:
-    """A stage that fails when it is told to, or hangs, and remembers when it turned."""
+    """A stage that fails or hangs on request, and records the times of its turns."""
 
     name = "breaking"
 
@@ -193,7 +192,7 @@ class FailingStage:
         self.hang_event: threading.Event | None = None
 
     def run_once(self, stopping: threading.Event) -> None:
-        """One turn."""
+        """Fail, hang or record the turn."""
         if self.hang_event is not None:
             self.hang_event.wait()
         if self.should_fail.is_set():
@@ -203,11 +202,11 @@ class FailingStage:
         stopping.wait(0.01)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no resource is held."""
 
 
 def failing_row() -> Row:
-    """From a stage's failure to its next turn."""
+    """Measure the time from a stage's failure to its next turn."""
     logging.disable()  # each failure is a traceback
     recovery_ms = []
     stage = FailingStage()
@@ -236,7 +235,7 @@ def failing_row() -> Row:
 
 
 def hanging_row() -> Row:
-    """From the moment when a vital stage hangs until the watchdog is not fed any more."""
+    """Measure the time from a vital stage's hang until the watchdog is no longer petted."""
     clock = SystemClock()
     stage = FailingStage()
     with (
@@ -276,7 +275,7 @@ def hanging_row() -> Row:
 
 
 def drain_one(notify_socket: socket.socket) -> bool:
-    """Whether there was a message."""
+    """Receive a message. Return False if there is none."""
     try:
         return bool(notify_socket.recv(4096))
     except BlockingIOError:

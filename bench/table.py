@@ -1,4 +1,4 @@
-"""One row of the table that `make bench` prints, and what there is to say of it."""
+"""One row of the table that `make bench` prints, and its verdict."""
 
 import operator
 import re
@@ -19,10 +19,9 @@ _TARGET_PATTERN = re.compile(r"^(?:aim )?(<=|>=|<|>) *(-?\d*\.?\d+)$(?!\n)")
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One measured number beside what it aims at.
+    """One measured number and its target.
 
-    `target` is a comparison and a number, such as `<= 1.1` or `aim >= 0.93`, or `-` where the
-    number is there to be known.
+    `target` is a comparison and a number, such as `<= 1.1` or `aim >= 0.93`, or `-` without a target.
     """
 
     name: str
@@ -32,7 +31,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
     def verdict(self) -> TargetVerdict:
-        """Whether the value is where it should be. Raises ValueError for a target of no sense."""
+        """Compare the value with the target. Raises: ValueError if the target cannot be parsed."""
         if self.target == "-":
             return "no target"
         match = _TARGET_PATTERN.match(self.target)
@@ -42,7 +41,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         return "met" if _OPERATORS[symbol](self.value, float(limit)) else "missed"
 
     def format_value(self) -> str:
-        """The value with its unit, to three digits or so."""
+        """Format the value with its unit, to about three digits."""
         digits = 3 if abs(self.value) < 1 else 2 if abs(self.value) < 100 else 0
         number = f"{self.value:.{digits}f}"
         return number if self.unit in ("", "ratio") else f"{number} {self.unit}"

@@ -1,8 +1,8 @@
-"""The agent of one box, which also remembers from which frame each event came.
+"""The agent of one box, which also records the frame that each event came from.
 
-An event's own time lies before the frame that made it certain: a crossing is when the centre was
-on the line. So what was seen is judged once more at the end, and the time of the frame told
-beside each event. Run: `python -m bench.watched_box CONFIG OUT`; until SIGTERM.
+An event's own time is before the frame that made it certain: a crossing is when the centre was on the
+line. So the results are evaluated again at the end, and the frame's time is written with each event.
+Run: `python -m bench.watched_box CONFIG OUT`; until SIGTERM.
 """
 
 import random
@@ -22,7 +22,7 @@ from drivers.media import Frame
 
 
 class EventFrame(msgspec.Struct, frozen=True):
-    """An event by what tells it from others, and the time of the frame that made it certain."""
+    """An event by its identifying fields, and the time of the frame that made it certain."""
 
     kind: str
     name: str | None
@@ -32,7 +32,7 @@ class EventFrame(msgspec.Struct, frozen=True):
 
 
 def main() -> None:
-    """Run the box; then write what came of each frame."""
+    """Run the box until a stop signal, then write the events with their frames."""
     config_file, out = Path(sys.argv[1]), Path(sys.argv[2])
     clock = SystemClock()
     frame_results: list[FrameResult] = []
