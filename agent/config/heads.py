@@ -1,4 +1,4 @@
-"""`[[head]]`: the pan-tilt heads of a box, their tours and their bounds."""
+"""`[[head]]`: the pan-tilt heads of a box, their tours and their limits."""
 
 from typing import Annotated, Any, Literal
 
@@ -16,9 +16,11 @@ TiltDeg = Annotated[float, msgspec.Meta(ge=-90, le=90)]
 
 
 class ForbiddenSector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[head.forbidden]]`: what may not be in the picture. From the first pan to the right until
-    the second, over the back where the first is the larger, and from the lower tilt to the higher.
-    With `may_cross` the head may pass over it, and only not rest there.
+    """`[[head.forbidden]]`: a sector that may not be in the picture.
+
+    It reaches from the first pan to the right until the second, over the back if the first is the
+    larger, and from the lower tilt to the higher. With `may_cross` the head may pass over it, but
+    not rest there.
     """
 
     name: Name
@@ -27,15 +29,16 @@ class ForbiddenSector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     may_cross: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse tilts the wrong way round: nothing lies between them, so nothing would be forbidden."""
+        """Refuse tilts that run backwards: the sector would be empty."""
         low, high = self.tilt_deg
         if low > high:
             raise ValueError(f"tilt_deg = [{low:g}, {high:g}]: allowed: the lower one first")
 
 
 class FieldOfView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[head.fov_deg]`: the width of the camera's picture at both ends of its zoom. `aspect` is its
-    width over its height.
+    """`[head.fov_deg]`: the width of the camera's picture at both ends of its zoom.
+
+    `aspect` is its width over its height.
     """
 
     wide: Annotated[float, msgspec.Meta(gt=0, lt=170)]
@@ -43,17 +46,16 @@ class FieldOfView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     aspect: Annotated[float, msgspec.Meta(ge=0.5, le=4)] = 16 / 9
 
     def __post_init__(self) -> None:
-        """Refuse ends the wrong way round: a sector would be in the picture where it is taken to be
-        beside it.
-        """
+        """Refuse ends that run backwards: a sector in the picture would be taken to be outside."""
         if self.tele > self.wide:
             raise ValueError(f"tele = {self.tele:g}: allowed: up to wide = {self.wide:g}")
 
 
 class SunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[head.sun]`: where the head stands, so that it does not look into the sun. `north_deg` is
-    the pan at which it looks to true north; `margin_deg` is kept around the sun's centre, beside
-    the half of the picture.
+    """`[head.sun]`: the head's location, so that it does not look into the sun.
+
+    `north_deg` is the pan at which it looks to true north; `margin_deg` is kept around the sun's
+    centre, in addition to the half of the picture.
     """
 
     latitude_deg: Annotated[float, msgspec.Meta(ge=-90, le=90)]
@@ -63,8 +65,9 @@ class SunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class RatedLife(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[head.rated_life]`: how far its maker says that the head moves before it is worn; what he does
-    not say stays away. `degrees` are of the axis that moved further, `starts` of both.
+    """`[head.rated_life]`: the maker's duty rating of the head, as far as there is one.
+
+    `degrees` are of the axis that moved further, `starts` of both.
     """
 
     degrees: Annotated[float, msgspec.Meta(gt=0)] | None = None
@@ -73,7 +76,7 @@ class RatedLife(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class TourStopConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[head.tour.stop]]`: a preset, how fast to go there, and how long to stay."""
+    """`[[head.tour.stop]]`: a preset, the speed on the way there, and the time to dwell."""
 
     preset: Name
     dwell_s: Annotated[float, msgspec.Meta(ge=1, le=86_400)] = 20.0
@@ -81,9 +84,11 @@ class TourStopConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class TourConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[head.tour]]`: presets one after the other. With `begin` and `end`, by the head's `time_zone`,
-    it runs by itself between them on these days, over midnight where `end` is the earlier, and for
-    24 h where both are the same; without them it runs when it is told to.
+    """`[[head.tour]]`: presets one after the other.
+
+    With `begin` and `end`, in the head's `time_zone`, it runs by schedule between them on these
+    days, over midnight if `end` is the earlier, and for 24 h if both are the same; without them it
+    runs by command.
     """
 
     name: Name
@@ -95,8 +100,9 @@ class TourConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class SweepConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[head.sweep]`: the round look that becomes a panorama. `overlap` is the share of one picture
-    that the next one shows again.
+    """`[head.sweep]`: the sweep all around that becomes a panorama.
+
+    `overlap` is the share of one picture that the next one shows again.
     """
 
     tilt_deg: TiltDeg = 0.0
@@ -106,10 +112,10 @@ class SweepConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class TrackingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[head.tracking]`: whether the head may follow a road user whom an operator has chosen.
+    """`[head.tracking]`: whether the head may follow a road user that an operator has chosen.
 
-    It needs `fov_deg`. `zoom_max` is how far it zooms in. Whom it has lost it waits for during
-    `hold_s`, and nobody is followed for longer than `longest_s`.
+    It needs `fov_deg`. `zoom_max` is how far it zooms in. It waits for a lost target for `hold_s`,
+    and follows a target for `max_follow_s` at most.
     """
 
     enabled: bool = False
@@ -119,32 +125,30 @@ class TrackingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class HeadConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One head. `camera` is the one that sits on it. `options` belong to the driver and are checked
-    by it.
-    """
+    """One head. `camera` is mounted on it. `options` belong to the driver, which checks them."""
 
     name: Name
     driver: str
     camera: Name | None = None
     options: dict[str, Any] = {}
     lease_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 30.0
-    """How long who took the head keeps it after his last word."""
+    """How long a requester keeps the head after its last request."""
     max_move_s: Annotated[float, msgspec.Meta(gt=0, le=120)] = 20.0
     settle_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 2.0
-    """After a move, until the picture counts as at rest."""
+    """From the end of a move until the picture counts as still."""
     dead_zone: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.05
-    """A smaller share of the top speed is none."""
+    """A smaller share of the top speed counts as zero."""
     brake_s: Annotated[float, msgspec.Meta(ge=0, le=5)] = 0.5
-    """From the word to stop until it stands, at its fastest."""
+    """From a stop at top speed until the head rests."""
     home: Name | None = None
-    """The preset that it goes to when nobody wants anything of it for `home_after_s`."""
+    """The preset that the head returns to after `home_after_s` without a request."""
     home_after_s: Annotated[float, msgspec.Meta(ge=1, le=86_400)] = 300.0
     fov_deg: FieldOfView | None = None
     forbidden: Annotated[tuple[ForbiddenSector, ...], msgspec.Meta(max_length=32)] = ()
     sun: SunConfig | None = None
     rated_life: RatedLife = RatedLife()
     time_zone: str = "UTC"
-    """Whose wall clock the tours go by, as the IANA names it."""
+    """The IANA name of the time zone of the tours."""
     tour: Annotated[tuple[TourConfig, ...], msgspec.Meta(max_length=16)] = ()
     sweep: SweepConfig = SweepConfig()
     tracking: TrackingConfig = TrackingConfig()

@@ -13,7 +13,7 @@ from agent.config.names import Name
 from drivers.contracts import GpioLine
 
 PinNumber = Annotated[int, msgspec.Meta(ge=0, le=53)]
-"""As the chip counts: 0 to 53 are there on a BCM2711, and on an RP1. The header has 0 to 27."""
+"""The chip's number: 0 to 53 on a BCM2711 and on an RP1. The header has 0 to 27."""
 
 DebounceSeconds = Annotated[float, msgspec.Meta(ge=0, le=60)]
 MaxOnSeconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
@@ -21,7 +21,7 @@ Celsius = Annotated[float, msgspec.Meta(ge=-40, le=110)]
 
 
 class GpioConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[gpio]`: whose pins they are. `options` belong to the driver and are checked by it."""
+    """`[gpio]`: the driver of the pins. `options` belong to the driver, which checks them."""
 
     driver: str = "gpio"
     options: dict[str, Any] = {}
@@ -30,7 +30,7 @@ class GpioConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class _BasePin(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"
 ):
-    """What every pin has; see `drivers.contracts.Line`."""
+    """The keys of every pin; see `drivers.contracts.GpioLine`."""
 
     name: Name
     pin: PinNumber
@@ -38,7 +38,7 @@ class _BasePin(
 
 
 class _InputPin(_BasePin, frozen=True, kw_only=True):
-    """A contact. Without a pull of the chip it needs a resistor."""
+    """A contact. Without the chip's pull it needs a resistor."""
 
     pull: Literal["up", "down", "none"] = "up"
 
@@ -50,8 +50,9 @@ class DoorPin(_InputPin, frozen=True, kw_only=True, tag="door"):
 
 
 class ShockPin(_InputPin, frozen=True, kw_only=True, tag="shock"):
-    """A pulse: the box was struck. Pulses that follow each other within `quiet_s` are one shock,
-    and the fault stays for `fault_s`.
+    """A pulse: the box was struck.
+
+    Pulses within `quiet_s` are one shock, and its fault lasts `fault_s`.
     """
 
     quiet_s: Annotated[float, msgspec.Meta(gt=0, le=600)] = 2.0
@@ -59,7 +60,7 @@ class ShockPin(_InputPin, frozen=True, kw_only=True, tag="shock"):
 
 
 class PowerGoodPin(_InputPin, frozen=True, kw_only=True, tag="power_good"):
-    """Active: the mains is there."""
+    """Active: mains power is present."""
 
     debounce_s: DebounceSeconds = 1.0
 
@@ -71,11 +72,11 @@ class UpsLowPin(_InputPin, frozen=True, kw_only=True, tag="ups_low"):
 
 
 class StatusLedPin(_BasePin, frozen=True, kw_only=True, tag="status_led"):
-    """Shows the fault codes, see docs/runbook.md."""
+    """Blinks the fault codes, see docs/runbook.md."""
 
 
 class FanPin(_BasePin, frozen=True, kw_only=True, tag="fan"):
-    """Runs from `on_celsius` of the processor until `off_celsius`, and while nobody knows."""
+    """Runs from `on_celsius` of the processor until `off_celsius`, and while that is unknown."""
 
     on_celsius: Celsius = 65.0
     off_celsius: Celsius = 55.0
@@ -89,26 +90,26 @@ class HeaterPin(_BasePin, frozen=True, kw_only=True, tag="heater"):
 
 
 class IrLampPin(_BasePin, frozen=True, kw_only=True, tag="ir_lamp"):
-    """Active while `camera` takes its pictures for darkness."""
+    """Active while `camera` is in night mode."""
 
     camera: Name
 
 
 class IrCutPin(_BasePin, frozen=True, kw_only=True, tag="ir_cut"):
-    """Active while `camera` takes its pictures for darkness: the filter is out of the light."""
+    """Active while `camera` is in night mode: the filter is out of the light path."""
 
     camera: Name
 
 
 class SirenPin(_BasePin, frozen=True, kw_only=True, tag="siren"):
-    """A relay for noise. Only where it is `switchable` can a command switch it."""
+    """A relay for a siren. A command can switch it only if it is `switchable`."""
 
     max_on_s: MaxOnSeconds = 60.0
     switchable: bool = False
 
 
 class BeaconPin(_BasePin, frozen=True, kw_only=True, tag="beacon"):
-    """A relay for light. Only where it is `switchable` can a command switch it."""
+    """A relay for a warning light. A command can switch it only if it is `switchable`."""
 
     max_on_s: MaxOnSeconds = 600.0
     switchable: bool = False
@@ -119,11 +120,11 @@ OutputPin: TypeAlias = (
     StatusLedPin | FanPin | HeaterPin | IrLampPin | IrCutPin | SirenPin | BeaconPin
 )
 Pin: TypeAlias = InputPin | OutputPin
-"""`[[pin]]`: `kind` says which of them it is."""
+"""`[[pin]]`: the key `kind` selects the type."""
 
 
 def gpio_lines(pins: Sequence[Pin]) -> tuple[GpioLine, ...]:
-    """What a driver opens for these pins."""
+    """Return the lines that a driver opens for these pins."""
     return tuple(
         GpioLine(
             name=pin.name,
@@ -137,17 +138,17 @@ def gpio_lines(pins: Sequence[Pin]) -> tuple[GpioLine, ...]:
 
 
 def output_lines(pins: Sequence[Pin]) -> tuple[GpioLine, ...]:
-    """The lines that must not stay as they are when the agent dies. Inactive is safe for each."""
+    """Return the outputs, which the guard sets inactive if the agent dies."""
     return tuple(line for line in gpio_lines(pins) if line.direction == "out")
 
 
 def switchable_by_name(pins: Sequence[Pin]) -> dict[str, bool]:
-    """Every pin's name, and whether a command may switch it."""
+    """Return whether a command may switch each pin, by name."""
     return {pin.name: isinstance(pin, SirenPin | BeaconPin) and pin.switchable for pin in pins}
 
 
 def check(pins: Sequence[Pin], cameras: Collection[str], context: str) -> None:
-    """Raise UserError for what no single pin can tell. `where` begins the message."""
+    """Check the pins against each other; `context` begins the message. Raises: UserError."""
     index_by_name: dict[str, int] = {}
     index_by_number: dict[int, int] = {}
     for index, pin in enumerate(pins):

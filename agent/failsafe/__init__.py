@@ -1,1 +1,1 @@
-"""The process beside the agent that stops what moves when the agent dies."""
+"""The guard: a process next to the agent that stops motion and outputs if the agent dies."""

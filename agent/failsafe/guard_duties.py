@@ -1,4 +1,4 @@
-"""What the guard does once the agent has died: see `agent.failsafe.guard_process`."""
+"""The duties of the guard, executed once the agent has died: see `agent.failsafe.guard_process`."""
 
 import logging
 import sys
@@ -17,29 +17,28 @@ from drivers.errors import DriverError
 log = logging.getLogger(__name__)
 
 STOP_REPEATS = 3
-"""So often a head is told to stop: nobody hears whether one of them was lost."""
+"""A head may miss a stop without a sign of it."""
 STOP_INTERVAL_S = 0.2
 RETRY_S = 0.5
-"""A port may be busy for a moment, and an adapter may be coming back."""
+"""A port may be busy for a moment, and an unplugged adapter may come back."""
 
 
 def execute_duties(payload: bytes, timeout_s: float) -> bool:
-    """Do what the agent has asked for, all of it at once; whether all was done within `longest_s`
-    seconds.
-    """
+    """Execute all duties at once; return whether all were done within `timeout_s`."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
-    log.error("guard: the agent is gone without a goodbye")
+    log.error("guard: the agent has died")
     try:
         duties = msgspec.json.decode(payload, type=Duties)
     except msgspec.MsgspecError as error:
-        log.error("guard: not understood what to do: %s", error)
+        log.error("guard: the duties cannot be decoded: %s", error)
         return False
     tasks: list[Callable[[], None]] = [partial(_stop_head, duty) for duty in duties.heads]
     if duties.pins is not None:
         tasks += [partial(_set_output_inactive, duties.pins, line) for line in duties.pins.lines]
     timed_out = threading.Event()
+    done: list[bool] = []
     threads = [
-        threading.Thread(target=_retry_until_done, args=(task, timed_out), daemon=True)
+        threading.Thread(target=_retry_until_done, args=(task, timed_out, done), daemon=True)
         for task in tasks
     ]
     for thread in threads:
@@ -48,11 +47,13 @@ def execute_duties(payload: bytes, timeout_s: float) -> bool:
     for thread in threads:
         thread.join(max(0.0, (deadline_ns - _now_ns()) / 1e9))
     timed_out.set()
-    return not any(thread.is_alive() for thread in threads)
+    return len(done) == len(tasks)
 
 
-def _retry_until_done(task: Callable[[], None], timed_out: threading.Event) -> None:
-    """Try again until it is done or time is over; the same reason is told once."""
+def _retry_until_done(
+    task: Callable[[], None], timed_out: threading.Event, done: list[bool]
+) -> None:
+    """Retry a task until it is done or cannot be; log each reason once."""
     last_message = None
     while not timed_out.is_set():
         try:
@@ -68,6 +69,7 @@ def _retry_until_done(task: Callable[[], None], timed_out: threading.Event) -> N
                 return
             timed_out.wait(RETRY_S)
         else:
+            done.append(True)
             return
 
 

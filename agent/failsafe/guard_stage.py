@@ -1,11 +1,11 @@
-"""Keeps the guard: a process that stops the heads and lets go of the relays when the agent dies.
+"""The guard stage: run a process that stops the heads and releases the relays if the agent dies.
 
 The agent holds one end of a pipe. Whatever ends the agent, the kernel closes that end, and the guard
-at the other one acts, see `agent.failsafe.guard_process`; a goodbye before it lets the guard go without. A guard that
-dies is replaced.
+at the other one acts, see `agent.failsafe.guard_process`; after a dismissal it exits without. A
+guard that dies is replaced.
 
-Invariant: the goodbye is said only where all that is guarded has come to rest. An agent that stops while
-something hangs is no better than one that dies.
+Invariant: the guard is dismissed only if everything guarded is at rest. An agent that stops while a
+stage hangs is no better than one that dies.
 """
 
 import logging
@@ -30,7 +30,7 @@ EXIT_TIMEOUT_S = 2.0
 
 
 class HeadDuty(msgspec.Struct, frozen=True, kw_only=True):
-    """A head to stop, as the configuration has it."""
+    """A head to stop, as configured."""
 
     name: str
     driver: str
@@ -46,20 +46,20 @@ class PinsDuty(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Duties(msgspec.Struct, frozen=True, kw_only=True):
-    """What the guard does when the agent is gone."""
+    """What the guard does once the agent has died."""
 
     heads: tuple[HeadDuty, ...] = ()
     pins: PinsDuty | None = None
 
 
 class GuardDiedError(RuntimeError):
-    """The guard has died, and another one stands."""
+    """The guard has died, and was replaced."""
 
 
 class GuardStage:
-    """See `agent.runtime.stage.Stage`. It is to be started before what it guards, and stopped after it.
+    """See `agent.runtime.stage.Stage`. Started before the guarded stages, and stopped after them.
 
-    `is_at_rest` tells, once that was to have stopped, whether it has.
+    `is_at_rest` returns whether the guarded stages, after their end, have come to rest.
     """
 
     name = "guard"
@@ -71,20 +71,21 @@ class GuardStage:
 
     @property
     def pid(self) -> int | None:
-        """The guard's process, None while there is none."""
+        """The process id of the guard, None while there is none."""
         process = self._process
         return None if process is None else process.pid
 
     def start_process(self) -> None:
-        """Let the guard stand, before anything else begins. Where it cannot, its stage tries on."""
+        """Start the guard before any other stage. If that fails, the stage retries."""
         try:
             self._process = self._process or self._spawn_process()
         except OSError as error:
-            log.error("no guard: %s", error)
+            log.error("the guard cannot be started: %s", error)
 
     def run_once(self, stopping: threading.Event) -> None:
-        """See that a guard stands. Raises GuardDiedError where another one had to be started, and
-        OSError where none can be.
+        """Check the guard, and replace one that has died.
+
+        Raises: GuardDiedError if it was replaced, OSError if none can be started.
         """
         process = self._process
         if process is None:
@@ -92,16 +93,17 @@ class GuardStage:
         elif (exit_code := process.poll()) is not None:
             self._close_pipe(process)
             self._process = self._spawn_process()
-            raise GuardDiedError(f"the guard has died with {exit_code}; another one stands")
+            raise GuardDiedError(f"the guard has died with {exit_code}, and was replaced")
         stopping.wait(CHECK_INTERVAL_S)
 
     def close(self) -> None:
-        """Say goodbye where everything is at rest. Otherwise the guard stays, for `leave_it_to_guard`
-        or for the agent's end, whichever comes first: what hangs may hold its port or pin until then, and
-        the guard does not try for ever.
+        """Dismiss the guard if everything is at rest.
+
+        Otherwise it waits for `hand_over` or the agent's end: a stage that hangs may hold its port
+        or pin until then, and the guard does not try for ever.
         """
         if not self._is_at_rest():
-            log.error("not all that moves or is switched has come to rest: the guard stays")
+            log.error("a head or an output has not come to rest: the guard stays")
             return
         process, self._process = self._process, None
         if process is None:
@@ -111,19 +113,20 @@ class GuardStage:
         try:
             process.wait(EXIT_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            log.warning("the guard does not go; it will find the pipe closed")
+            log.warning("the guard does not exit; it will find the pipe closed")
 
     def hand_over(self) -> None:
-        """The agent is at its end: a guard that stayed does its duties now. It does not wait for the
-        kernel to close the pipe, which does so only when the last thread is gone, and one that waits
-        for a dead disk or camera is not gone by SIGKILL either.
+        """Let a guard that stayed execute its duties now, at the agent's end.
+
+        The kernel would close the pipe only when the last thread has ended, and a thread that
+        waits for a dead disk or camera does not end by SIGKILL either.
         """
         process = self._process
         if process is not None:
             self._close_pipe(process)
 
     def _spawn_process(self) -> subprocess.Popen[bytes]:
-        # A session of its own: a terminal's Ctrl-C is for the agent, which then says goodbye.
+        # A session of its own: a terminal's Ctrl-C is for the agent, which then dismisses the guard.
         process = subprocess.Popen(  # noqa: S603 - our own file
             [sys.executable, "-I", "-S", PROCESS_FILE],
             stdin=subprocess.PIPE,
@@ -141,7 +144,7 @@ class GuardStage:
             process.stdin.write(data)
             process.stdin.flush()
         except BrokenPipeError:
-            log.warning("the guard is gone already")
+            log.warning("the guard has exited already")
 
     @staticmethod
     def _close_pipe(process: subprocess.Popen[bytes]) -> None:
@@ -150,7 +153,7 @@ class GuardStage:
 
 
 class GuardedStage:
-    """A stage that the guard answers for until it has let go of what it moves or switches."""
+    """A stage whose devices the guard stops, until the stage itself has closed them."""
 
     def __init__(self, stage: Stage) -> None:
         self.name = stage.name
@@ -159,14 +162,14 @@ class GuardedStage:
 
     @property
     def is_released(self) -> bool:
-        """Whether it was closed, and nothing went wrong with that. From any thread."""
+        """Whether the stage was closed without an error. Thread-safe."""
         return self._is_released
 
     def run_once(self, stopping: threading.Event) -> None:
-        """As the stage."""
+        """Run the stage."""
         self._stage.run_once(stopping)
 
     def close(self) -> None:
-        """As the stage."""
+        """Close the stage."""
         self._stage.close()
         self._is_released = True

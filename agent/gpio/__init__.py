@@ -1,1 +1,1 @@
-"""TODO."""
+"""Pins of the box: contacts, lamps, fans and relays."""

@@ -1,7 +1,7 @@
-"""What the contacts of the box mean: a door, a blow, the mains, the battery. Pure.
+"""The contacts of the box: door, shock, mains, battery. Pure.
 
-From a contact's level and time to events, and to the fault that stands meanwhile. A contact that
-goes on is not told again: its fault stands in every report of health.
+A contact turns levels and times into events, and into a fault meanwhile. An alarm that lasts is not
+reported again: its fault is in every health report.
 """
 
 import msgspec
@@ -24,7 +24,7 @@ POWER = EventType(
 
 
 class _ContactSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """`alarm` is the level that is bad. Without a `kind` there is a fault and no event."""
+    """The fault and the event of a contact at `alarm_level`; without `event_type` no event."""
 
     code: FaultCode
     event_type: EventType | None
@@ -39,8 +39,9 @@ _CONTACT_SPECS: dict[type[DoorPin | PowerGoodPin | UpsLowPin], _ContactSpec] = {
 
 
 class LevelContact:
-    """A contact that stands one way or the other. An alarm that is there when it is first seen
-    begins an event, since nobody knows for how long it has been.
+    """A contact with two lasting levels.
+
+    An alarm at the first reading begins an event, since it may have begun at any time before.
     """
 
     def __init__(self, pin: DoorPin | PowerGoodPin | UpsLowPin, new_id: NewId) -> None:
@@ -53,12 +54,12 @@ class LevelContact:
 
     @property
     def active(self) -> bool | None:
-        """How it stands, debounced; None while that is unknown."""
+        """The debounced level, None while it is unknown."""
         return self._debounce.active
 
     @property
     def alarm(self) -> bool | None:
-        """Whether its fault stands; None while that is unknown."""
+        """Whether its fault is active, None while that is unknown."""
         return None if self.active is None else self.active == self._spec.alarm_level
 
     @property
@@ -67,15 +68,15 @@ class LevelContact:
         return self._debounce.due_ns
 
     def feed(self, t_ns: int, *, active: bool) -> tuple[Event, ...]:
-        """Take its level."""
+        """Take the present level; return the events of a change."""
         return self._make_events(changed=self._debounce.feed(t_ns, active=active))
 
     def settle(self, t_ns: int) -> tuple[Event, ...]:
-        """What has become certain by now."""
+        """Return the events of a change that has become stable by now."""
         return self._make_events(changed=self._debounce.settle(t_ns))
 
     def reset(self) -> None:
-        """The pins are closed: nobody knows how it stands. What has begun goes on."""
+        """Forget the level, because the pins are closed. A begun event stays open."""
         self._debounce.reset()
 
     def _make_events(self, *, changed: bool) -> tuple[Event, ...]:
@@ -95,8 +96,9 @@ class LevelContact:
 
 
 class ShockSensor:
-    """A contact that pulses when the box is struck. It is not debounced: its pulses are short, and
-    what follows within `quiet_s` belongs to the same blow.
+    """A contact that pulses when the box is struck.
+
+    It is not debounced: its pulses are short, and pulses within `quiet_s` are one shock.
     """
 
     code: FaultCode = "GPI-03"
@@ -109,7 +111,7 @@ class ShockSensor:
         self._last_shock_ns: int | None = None
         self.pin: InputPin = pin
         self.alarm = False
-        """Whether its fault stands."""
+        """Whether its fault is active."""
 
     @property
     def due_ns(self) -> int | None:
@@ -119,7 +121,7 @@ class ShockSensor:
         return self._last_shock_ns + self._fault_ns
 
     def feed(self, t_ns: int, *, active: bool) -> tuple[Event, ...]:
-        """Take its level. The first one says nothing: it may have stood so for long."""
+        """Take the present level. The first one is no shock: it may have been so for long."""
         is_shock = active and self._last_level is False
         self._last_level = active
         if not is_shock:
@@ -132,13 +134,13 @@ class ShockSensor:
         return (shock,)
 
     def settle(self, t_ns: int) -> tuple[Event, ...]:
-        """The fault goes when it has stood for long enough."""
+        """Clear the fault after `fault_s` without a shock."""
         if self._last_shock_ns is not None and t_ns - self._last_shock_ns >= self._fault_ns:
             self.alarm = False
         return ()
 
     def reset(self) -> None:
-        """The pins are closed: nobody knows its level."""
+        """Forget the level, because the pins are closed."""
         self._last_level = None
 
 
@@ -146,5 +148,5 @@ Contact = LevelContact | ShockSensor
 
 
 def make_contact(pin: InputPin, new_id: NewId) -> Contact:
-    """What a pin of this kind means."""
+    """Return the contact of a pin."""
     return ShockSensor(pin, new_id) if isinstance(pin, ShockPin) else LevelContact(pin, new_id)

@@ -1,11 +1,11 @@
-"""A contact that bounces, made into one that does not. Pure: time is an argument."""
+"""Debounce a contact. Pure: time is an argument."""
 
 
 class Debouncer:
-    """Takes a contact for changed once its level has stood for `hold_s`.
+    """Changes `active` once the level of a contact has been stable for `stable_s`.
 
-    `active` is how it stands, None until it has stood for the first time; `since_ns` is when it
-    came to stand so. A change counts from its last bounce.
+    `active` is None until the level was stable for the first time; `since_ns` is when the present
+    level began. A change counts from its last bounce.
     """
 
     def __init__(self, stable_s: float) -> None:
@@ -17,18 +17,18 @@ class Debouncer:
 
     @property
     def due_ns(self) -> int | None:
-        """When to call `settle` next, None where nothing is on its way."""
+        """When to call `settle` next, None if no change is pending."""
         return None if self._raw_level == self.active else self._raw_since_ns + self._stable_ns
 
     def feed(self, t_ns: int, *, active: bool) -> bool:
-        """Take a level, whether it has changed or not. True where `active` changed before it."""
+        """Take a level, changed or not; return whether `active` changed before it."""
         changed = self.settle(t_ns)
         if active != self._raw_level:
             self._raw_level, self._raw_since_ns = active, t_ns
         return changed
 
     def settle(self, t_ns: int) -> bool:
-        """True where `active` has changed by now."""
+        """Return whether `active` has changed by now."""
         due_ns = self.due_ns
         if due_ns is None or t_ns < due_ns:
             return False
@@ -36,5 +36,5 @@ class Debouncer:
         return True
 
     def reset(self) -> None:
-        """Nobody knows any more how it stands."""
+        """Forget the level: it is unknown."""
         self._raw_level = self.active = None

@@ -1,4 +1,4 @@
-"""`gpio`: switch a pin that the configuration lets the centre switch, such as a siren."""
+"""The command `gpio`: switch a pin that is configured as switchable, such as a siren."""
 
 from collections.abc import Callable
 from typing import Annotated, TypeAlias
@@ -12,7 +12,7 @@ VERB = "gpio"
 
 
 class GpioArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which pin, on or off, and for how long: never longer than its longest time on."""
+    """A pin, on or off, and for how long: at most its `max_on_s`."""
 
     pin: Name
     active: bool
@@ -20,7 +20,7 @@ class GpioArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class GpioResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The pin as it was told to be."""
+    """The requested state of the pin."""
 
     pin: str
     active: bool
@@ -31,8 +31,9 @@ Result: TypeAlias = GpioResult
 
 
 class GpioCommandHandler:
-    """See `agent.commands.command.Verb`. `drive(name, active, for_s, by)` switches a pin, or raises
-    Refused: where there is none of that name, or it is not switchable.
+    """Handles `gpio`; see `agent.commands.command.CommandHandler`.
+
+    `set_output(name, active, for_s, by)` switches a pin, or raises CommandRejected.
     """
 
     name = VERB
@@ -43,19 +44,19 @@ class GpioCommandHandler:
         self._set_output = set_output
 
     def describe(self, args: GpioArgs) -> str:
-        """Such as `siren on`."""
+        """Return the pin and its state, such as `siren on`."""
         return f"{args.pin} {'on' if args.active else 'off'}"
 
     def is_idempotent(self, args: GpioArgs) -> bool:
-        """Off may be said twice, and must pass; a siren must not sound again by itself."""
+        """Return True for off: a siren must not sound again after a restart."""
         return not args.active
 
     def priority_lane(self, args: GpioArgs) -> str | None:
-        """It waits its turn."""
+        """Return None: the command waits in the queue."""
         return None
 
     def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> GpioResult:
-        """Switch it."""
+        """Switch the pin."""
         args: GpioArgs = command.args
         self._set_output(args.pin, args.active, args.for_s, command.requester.id)
         return GpioResult(pin=args.pin, active=args.active)

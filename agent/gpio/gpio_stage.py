@@ -1,7 +1,7 @@
-"""The stage `pins`: reads the contacts of the box, and turns its lamps, fans and relays.
+"""The GPIO stage: read the contacts of the box, and drive its lamps, fans and relays.
 
-It waits for an edge until something is due: a blink, the end of a debounce, a relay's time. What it
-finds out and what it decides is in the pure parts: `box_contacts`, `blink`, `thermostat`, `relay`.
+It waits for an edge until the next action is due: a blink, the end of a debounce, a relay's time.
+The decisions are in pure modules: `contacts`, `status_led`, `thermostat`, `timed_relay`.
 """
 
 import logging
@@ -42,15 +42,15 @@ log = logging.getLogger(__name__)
 MAX_WAIT_S = 1.0
 TEMPERATURE_INTERVAL_S = 5.0
 EDGE_BATCH_S = 0.005
-"""After edges, so long until the next look: a contact that flutters does not keep a core busy."""
+"""The pause after edges: a contact that flutters does not keep a core busy."""
 MAX_EDGES_PER_CYCLE = 1024
 
 
 class GpioStage:
-    """All pins of the box.
+    """The stage of all pins of the box.
 
-    Invariant: whatever ends a turn but its own end closes the pins, and closing sets every output
-    inactive. The next turn opens them anew.
+    Invariant: a cycle that fails closes the pins, and closing sets every output inactive. The next
+    cycle opens them again.
     """
 
     name = "pins"
@@ -67,8 +67,8 @@ class GpioStage:
         read_celsius: Callable[[], float | None],
         read_night_mode: Callable[[str], bool | None],
     ) -> None:
-        """`open_gpio` opens lines, or raises DriverError. `celsius` is how warm the processor is,
-        `night` whether a camera of that name takes its pictures for darkness; None: unknown.
+        """`open_gpio` opens lines, or raises DriverError. `read_celsius` returns the temperature of
+        the processor, `read_night_mode` whether a camera is in night mode; None: unknown.
         """
         self._lines = gpio_lines(pins)
         self._open_gpio = open_gpio
@@ -103,9 +103,9 @@ class GpioStage:
         self._dropped_edges = 0
 
     def run_once(self, stopping: threading.Event) -> None:
-        """Look, then wait for an edge. Raises DriverError where the pins cannot be opened or fail."""
+        """Update all pins, then wait for an edge. Raises: DriverError if the pins fail."""
         with ExitStack() as cleanup:
-            cleanup.callback(self._close_pins)
+            cleanup.callback(self.close)
             try:
                 self._run_cycle(stopping)
             except DriverError as error:
@@ -114,13 +114,10 @@ class GpioStage:
             cleanup.pop_all()
         self._faults.clear("GPI-01", self.name)
 
-    def close(self) -> None:
-        """Every output is inactive."""
-        self._close_pins()
+    def set_output(self, name: str, active: bool, for_s: float | None, by: str) -> None:  # noqa: FBT001 - as `GpioCommandHandler` calls it
+        """Switch a switchable pin: on for `for_s` seconds, or its longest time if None, or off.
 
-    def set_output(self, name: str, active: bool, for_s: float | None, by: str) -> None:  # noqa: FBT001 - as the verb `gpio` calls it
-        """Switch a switchable pin: on for `for_s` seconds, None for as long as it may, or off. The
-        latest call counts. From any thread. Raises CommandRejected.
+        The latest call counts. Thread-safe. Raises: CommandRejected.
         """
         relay = self._check_may_switch(name, active, for_s)
         with self._lock:
@@ -135,7 +132,7 @@ class GpioStage:
                 if available_ns is not None:
                     raise CommandRejected(
                         "busy",
-                        f"pin {name!r} was on for its longest time; "
+                        f"pin {name!r} was on for its max_on_s; "
                         f"again in {(available_ns - now_ns) / 1e9:.0f} s",
                     )
             try:
@@ -148,14 +145,14 @@ class GpioStage:
         log.info("pin %s: %s, for %s", name, "on" if active else "off", by)
 
     def health(self) -> PinHealth:
-        """How the pins stand; what nobody knows, or what there is no pin for, is None."""
+        """Return the state of the pins; None for states that are unknown or have no pin."""
         with self._lock:
             gpio, output_states = self._gpio, dict(self._output_states)
         alarms = {
             kind: _any_known(
-                monitored.alarm
-                for monitored in self._contacts.values()
-                if isinstance(monitored.pin, kind)
+                contact.alarm
+                for contact in self._contacts.values()
+                if isinstance(contact.pin, kind)
             )
             for kind in (DoorPin, PowerGoodPin, UpsLowPin)
         }
@@ -194,7 +191,10 @@ class GpioStage:
                 self._temperature_due_ns = 0
             return self._gpio
 
-    def _close_pins(self) -> None:
+    def close(self) -> None:
+        """Close the pins, which sets every output inactive. Raises: DriverError."""
+        for contact in self._contacts.values():
+            contact.reset()
         with self._lock:
             gpio, self._gpio = self._gpio, None
             self._output_states.clear()
@@ -203,19 +203,17 @@ class GpioStage:
             if gpio is not None:
                 self._dropped_edges += gpio.dropped_edges
                 gpio.close()
-        for monitored in self._contacts.values():
-            monitored.reset()
 
     def _update_pins(self, gpio: Gpio) -> int:
-        """Read and drive everything once. When something is due next."""
+        """Read and drive all pins once; return when the next action is due."""
         now_ns = self._clock_ns()
         due_times_ns = [now_ns + round(MAX_WAIT_S * 1e9)]
-        for name, monitored in self._contacts.items():
-            # The level, and not the edges alone: of those some may have been dropped.
-            self._publish_events(monitored.feed(now_ns, active=gpio.is_active(name)))
-            self._publish_events(monitored.settle(now_ns))
-            self._update_fault(name, monitored)
-            due_times_ns += [] if monitored.due_ns is None else [monitored.due_ns]
+        for name, contact in self._contacts.items():
+            # The level, and not the edges alone: some of those may have been dropped.
+            self._publish_events(contact.feed(now_ns, active=gpio.is_active(name)))
+            self._publish_events(contact.settle(now_ns))
+            self._update_fault(name, contact)
+            due_times_ns += [] if contact.due_ns is None else [contact.due_ns]
         outputs = self._automatic_outputs(now_ns)
         due_times_ns += [self._status_led.due_ns] if self._led_names else []
         with self._lock:
@@ -223,13 +221,13 @@ class GpioStage:
                 outputs[name] = relay.is_on(now_ns)
                 relay_due_ns = relay.due_ns(now_ns)
                 due_times_ns += [] if relay_due_ns is None else [relay_due_ns]
-            # What goes off goes first: a heater never meets a fan.
+            # Switched off first: a heater is never on with a fan.
             for name in sorted(outputs, key=outputs.__getitem__):
                 self._drive_output(gpio, name, active=outputs[name])
         return min(due_times_ns)
 
     def _automatic_outputs(self, now_ns: int) -> dict[str, bool]:
-        """What nobody switches by hand."""
+        """Return the outputs that no command switches."""
         if now_ns >= self._temperature_due_ns and (self._fan_names or self._heater_names):
             self._thermostat_outputs = self._thermostat.step(self._read_celsius())
             self._temperature_due_ns = now_ns + round(TEMPERATURE_INTERVAL_S * 1e9)
@@ -241,24 +239,24 @@ class GpioStage:
         return outputs
 
     def _drive_output(self, gpio: Gpio, name: str, *, active: bool) -> None:
-        """Under the lock."""
+        """Set an output if its state changes. The lock is held."""
         if self._output_states[name] != active:
             gpio.set_output(name, active=active)
             self._output_states[name] = active
 
-    def _update_fault(self, name: str, monitored: Contact) -> None:
-        if monitored.alarm:
-            self._faults.raise_fault(monitored.code, name, f"pin {monitored.pin.pin}")
-        elif monitored.alarm is False:
-            self._faults.clear(monitored.code, name)
+    def _update_fault(self, name: str, contact: Contact) -> None:
+        if contact.alarm:
+            self._faults.raise_fault(contact.code, name, f"pin {contact.pin.pin}")
+        elif contact.alarm is False:
+            self._faults.clear(contact.code, name)
 
     def _publish_events(self, events: tuple[Event, ...]) -> None:
         for event in events:
             self._on_event(event)
 
-    def _check_may_switch(self, name: str, active: bool, for_s: float | None) -> TimedRelay:  # noqa: FBT001 - as `drive`
+    def _check_may_switch(self, name: str, active: bool, for_s: float | None) -> TimedRelay:  # noqa: FBT001 - as `set_output`
         if name not in self._switchable:
-            raise CommandRejected("unknown", f"pin {name!r}: there is none of this name")
+            raise CommandRejected("unknown", f"pin {name!r}: no pin of this name")
         if not self._switchable[name]:
             raise CommandRejected("forbidden", f"pin {name!r} is not switchable by command")
         max_on_s = self._max_on_s[name]
@@ -270,7 +268,7 @@ class GpioStage:
 
 
 def _any_known(states: Iterable[bool | None]) -> bool | None:
-    """Whether any is so: None where none is known to be, and not all are known."""
+    """Return whether any state is true; None if none is, and some are unknown."""
     known_or_none = list(states)
     if any(known_or_none):
         return True

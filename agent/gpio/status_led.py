@@ -1,7 +1,7 @@
-"""What the status LED shows: fault codes as counted blinks, or the heartbeat of a box that is well.
+"""The status LED: fault codes as counted blinks, or a heartbeat without faults.
 
 Pure: time is an argument. CAM-02 is one long blink for CAM, then two short ones for 02. The table
-of docs/runbook.md is made from `words`.
+of docs/runbook.md is made from `blink_text`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,7 +23,7 @@ FAMILY_BLINKS = {
     "CTL": 10,
     "SVC": 11,
 }
-"""How many long blinks a family of codes has: the fewer, the more often it is met at a pole."""
+"""The long blinks of a family of codes: the fewer, the more frequent it is at a pole."""
 
 LONG_S = 0.8
 SHORT_S = 0.2
@@ -33,7 +33,7 @@ GROUP_GAP_S = 1.2
 CODE_GAP_S = 3.0
 """Dark after a code."""
 CYCLE_GAP_S = 6.0
-"""Dark after the last of several codes, so that the worst one is known by coming next."""
+"""Dark after the last of several codes, so that the worst one is recognised: it comes next."""
 HEARTBEAT_ON_S = 0.1
 HEARTBEAT_PERIOD_S = 3.0
 
@@ -41,7 +41,7 @@ _SEVERITIES = ("critical", "error", "warning")
 
 
 class Flash(msgspec.Struct, frozen=True):
-    """The light on or off for some time."""
+    """The LED on or off for some time."""
 
     is_on: bool
     duration_s: float
@@ -54,19 +54,19 @@ HEARTBEAT = (
 
 
 def blink_counts(code: str) -> tuple[int, int]:
-    """The long and the short blinks of a code."""
+    """Return the long and the short blinks of a code."""
     family, number = code.split("-")
     return FAMILY_BLINKS[family], int(number)
 
 
 def blink_text(code: str) -> str:
-    """A code's blinks for people: `1 long, 2 short`."""
+    """Return a code's blinks as text: `1 long, 2 short`."""
     long, short = blink_counts(code)
     return f"{long} long, {short} short"
 
 
 def blink_pattern(code: str, gap_s: float = CODE_GAP_S) -> tuple[Flash, ...]:
-    """A code's blinks in time, with the dark after them."""
+    """Return a code's blinks in time, with the dark after them."""
     long, short = blink_counts(code)
     on_s = [LONG_S] * long + [SHORT_S] * short
     off_s = [BLINK_GAP_S] * (long - 1) + [GROUP_GAP_S] + [BLINK_GAP_S] * (short - 1) + [gap_s]
@@ -78,14 +78,15 @@ def blink_pattern(code: str, gap_s: float = CODE_GAP_S) -> tuple[Flash, ...]:
 
 
 def codes_by_severity(faults: Iterable[Fault]) -> tuple[str, ...]:
-    """Their codes, each once, the worst severity first."""
+    """Return the codes of faults, each once, the worst severity first."""
     ranks = {fault.code: _SEVERITIES.index(fault.severity) for fault in faults}
     return tuple(sorted(ranks, key=lambda code: (ranks[code], code)))
 
 
 class StatusLed:
-    """Goes through the codes, the worst first, and begins anew. A code that is being shown is shown
-    to its end. Who is late sees a blink longer, and never one less.
+    """Shows the codes in turn, the worst first, each to its end.
+
+    A late `step` makes a blink longer, and never skips one.
     """
 
     def __init__(self) -> None:
@@ -96,7 +97,7 @@ class StatusLed:
         """When to call `step` next."""
 
     def step(self, t_ns: int, codes: Sequence[str]) -> bool:
-        """Whether the light is on at `t_ns`, while these codes stand."""
+        """Return whether the LED is on at `t_ns`, while these codes are active."""
         if t_ns >= self.due_ns:
             if not self._pending_flashes:
                 self._pending_flashes = list(self._next_pattern(codes))

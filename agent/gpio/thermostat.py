@@ -6,8 +6,10 @@ from agent.config.pins import FanPin, HeaterPin
 
 
 class Thermostat:
-    """Each pin goes on at one temperature and off at another, so that none chatters. Where nobody
-    knows the temperature the fans run and the heaters do not. No heater is on while a fan runs.
+    """Switches each pin on at one temperature and off at another, so that none chatters.
+
+    While the temperature is unknown the fans run and the heaters do not. No heater is on while a
+    fan runs.
     """
 
     def __init__(self, pins: Sequence[FanPin | HeaterPin]) -> None:
@@ -15,7 +17,7 @@ class Thermostat:
         self._heaters = {pin: False for pin in pins if isinstance(pin, HeaterPin)}
 
     def step(self, celsius: float | None) -> dict[str, bool]:
-        """What is on at this temperature, by the pins' names."""
+        """Return which pins are on at this temperature, by name."""
         for fan, was_on in self._fans.items():
             hot = celsius is None or celsius >= fan.on_celsius
             cool = celsius is not None and celsius <= fan.off_celsius

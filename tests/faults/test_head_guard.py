@@ -14,6 +14,7 @@ import pytest
 
 from agent.failsafe.guard_duties import STOP_REPEATS, execute_duties
 from agent.failsafe.guard_stage import (
+    PROCESS_FILE,
     Duties,
     GuardDiedError,
     GuardedStage,
@@ -219,3 +220,21 @@ def test_a_guard_that_was_never_told_anything_goes() -> None:
     assert stage.pid not in (None, first)
     stage.close()
     assert stage.pid is None
+
+
+@pytest.mark.parametrize(
+    ("duties", "exit_code"),
+    [
+        (Duties(), 0),
+        (Duties(heads=(HeadDuty(name="mast", driver="visca", options={"baud": "fast"}),)), 1),
+    ],
+)
+def test_the_exit_code_says_whether_all_duties_were_done(duties: Duties, exit_code: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", PROCESS_FILE],
+        input=msgspec.json.encode(duties) + b"\n",
+        capture_output=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == exit_code, done.stderr

@@ -266,9 +266,7 @@ def test_the_siren_sounds_when_it_is_told_to_and_never_for_longer_than_it_may(bo
         assert SIREN in box.on()
     box.turns(1, each_s=0.5)
     assert SIREN not in box.on()
-    with pytest.raises(
-        CommandRejected, match="was on for its longest time; again in 5 s"
-    ) as refused:
+    with pytest.raises(CommandRejected, match="was on for its max_on_s; again in 5 s") as refused:
         box.pins.set_output("siren", True, None, "ana")
     assert refused.value.code == "busy"
 
@@ -283,7 +281,7 @@ def test_off_is_off_at_once_whoever_said_on(box: Box) -> None:
 @pytest.mark.parametrize(
     ("name", "for_s", "kind", "said"),
     [
-        ("horn", 5, "unknown", "pin 'horn': there is none of this name"),
+        ("horn", 5, "unknown", "pin 'horn': no pin of this name"),
         ("beacon", 5, "forbidden", "pin 'beacon' is not switchable by command"),
         ("fan", 5, "forbidden", "pin 'fan' is not switchable by command"),
         ("door", 5, "forbidden", "pin 'door' is not switchable by command"),
@@ -338,6 +336,24 @@ def test_an_error_in_a_turn_leaves_everything_off_and_the_next_turn_begins_anew(
     box.turns(2)
     assert box.told() == [], "the door has been open all the time: the same event goes on"
     assert box.on() - {LED} == {FAN, LAMP, CUT}, "the siren stays off"
+
+
+@pytest.mark.raises_fault("GPI-02")
+def test_contacts_are_unknown_after_a_close_that_failed(box: Box) -> None:
+    box.touch(DOOR, high=True)
+    box.turns(0.2)
+    assert box.pins.health().door_open
+    assert box.gpio is not None
+    close = box.gpio.close
+
+    def broken() -> None:
+        close()
+        raise DriverError("absent", "the chip is gone")
+
+    box.gpio.close = broken  # type: ignore[method-assign]
+    with pytest.raises(DriverError, match="gone"):
+        box.pins.close()
+    assert box.pins.health().door_open is None
 
 
 @pytest.mark.raises_fault("GPI-01")

@@ -209,7 +209,7 @@ def test_the_guard_goes_with_an_agent_that_stops_and_acts_for_one_that_dies(box:
     guard = guard_of(box)
     box.stop(signal.SIGKILL)
     wait_until(lambda: has_gone(guard))
-    assert "guard: the agent is gone without a goodbye" in box.log
+    assert "guard: the agent has died" in box.log
     assert "guard: head mast: stopped" in box.log
     assert "guard: pin siren: inactive" in box.log
 
