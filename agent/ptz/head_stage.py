@@ -18,6 +18,7 @@ from agent.ptz.motion.path_planner import find_exit
 from agent.ptz.motion.trajectory import PoseTrajectory
 from agent.ptz.motion_controller import ActiveMotion
 from agent.ptz.requests import GotoPreset
+from agent.runtime.backoff import Backoff
 from drivers.errors import DriverError
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,8 @@ class HeadStage:
         self._faults = faults
         self._last_query_ns: int | None = None
         self._noise_monitor = LineNoiseMonitor(noise_bytes, head.connection, faults)
-        self._open_failures = 0
+        self._open_backoff = Backoff(RETRY_S, MAX_BACKOFF_S)
+        self._has_open_failed = False
         self._open_pause, self._stop_pause = _Pause(), _Pause()
         self._leave_sector_pause, self._home_pause = _Pause(), _Pause()
 
@@ -145,14 +147,15 @@ class HeadStage:
         try:
             is_new = head.connection.open()
         except DriverError as error:
-            self._open_pause.begin(t_ns, min(MAX_BACKOFF_S, RETRY_S * 2**self._open_failures))
-            self._open_failures = min(self._open_failures + 1, 16)
-            if self._open_failures == 1:
+            self._open_pause.begin(t_ns, self._open_backoff.next_s())
+            if not self._has_open_failed:
                 log.warning("head %s: cannot be opened: %s", head.name, error)
+            self._has_open_failed = True
             return False
         if is_new:
             log.info("head %s: open", head.name)
-            self._open_failures = 0
+            self._has_open_failed = False
+            self._open_backoff.reset()
             self._last_query_ns = None
             head.controller.on_opened()
         return True

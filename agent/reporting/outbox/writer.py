@@ -16,6 +16,7 @@ from agent.reporting.outbox.in_flight import InFlightMessages
 from agent.reporting.outbox.schema import OutboxCorruptError
 from agent.reporting.outbox.store import Store, merge_ranges
 from agent.reporting.payloads import SeqRange
+from agent.runtime.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ class Writer:
         self._pending: deque[CommitTicket] = deque()
         self._acked: tuple[SeqRange, ...] = ()
         self._damage: str | None = None
-        self._repair_retry_s = RETRY_S
+        self._repair_backoff = Backoff(RETRY_S, MAX_REPAIR_RETRY_S)
         self._urgent_count = 0
         self._is_stopping = False
         self._is_writing_group = False
@@ -232,8 +233,7 @@ class Writer:
             if self._damage is None:
                 self._changed.wait_for(lambda: self._pending or self._is_stopping, RETRY_S)
             else:
-                self._changed.wait_for(lambda: self._is_stopping, self._repair_retry_s)
-                self._repair_retry_s = min(2 * self._repair_retry_s, MAX_REPAIR_RETRY_S)
+                self._changed.wait_for(lambda: self._is_stopping, self._repair_backoff.next_s())
 
     def _write(
         self,
@@ -336,7 +336,7 @@ class Writer:
             store.close()
         self._replace_damaged(reason)
         self._uncommitted_deletes, self._uncommitted_delete_count = (), 0
-        self._repair_retry_s = RETRY_S
+        self._repair_backoff.reset()
         with self._changed:
             # What was reported, and what arrived, was of the old database.
             self._damage, self._acked = None, ()
