@@ -1,7 +1,6 @@
-"""From a frame to events: where to look, what is there, what it did."""
+"""Detection: motion gate, detector, tracker and rules, from a frame to events."""
 
 import cv2
 
-# Each stage has its own thread already. OpenCV's workers would burn more CPU for the same picture,
-# and on a box every core is somebody's.
+# Each stage has a thread of its own. OpenCV's workers would take more CPU for the same picture.
 cv2.setNumThreads(1)

@@ -1,6 +1,6 @@
-"""Where a camera on a head looks now: which scene holds, what is hidden, or that it is on the way.
+"""The scene and the masks in force for a camera on a pan-tilt head.
 
-The head's thread tells it; the camera and the detect stage ask.
+The head's thread reports its position; the camera and the detect stage read.
 """
 
 import threading
@@ -16,9 +16,10 @@ from drivers.media import Polygon
 
 
 class SceneInForce(msgspec.Struct, frozen=True, kw_only=True):
-    """Between two changes of where the camera looks. `number` counts up. `scene` is None on the
-    way and where all is hidden, and an empty one where the camera rests at another place that
-    nobody drew a scene for.
+    """The scene since the last change of position, which was at `since_ns`.
+
+    `scene` is None while the head moves and while the whole picture is masked. It is empty if the
+    camera rests at a position without a scene. `generation` counts the changes.
     """
 
     generation: int
@@ -28,11 +29,11 @@ class SceneInForce(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ActiveScene:
-    """Any thread may ask; one tells.
+    """Thread-safe; `update_position` is called by the head's thread alone.
 
-    Invariant: where any of the scenes hides something, all is hidden except at rest at a preset
-    that has a scene, and there the masks are larger than they were drawn, by how far the picture may
-    have shifted. So nothing that a mask is for is seen on the way, from elsewhere, or beside it.
+    Invariant: if any scene has a mask, the whole picture is masked except at rest at a preset that
+    has a scene. There the masks are expanded by how far the picture may have shifted. So a masked
+    area is never seen during a move, from another position, or next to its mask.
     """
 
     def __init__(self, scenes: Mapping[str, Scene], clock_ns: Callable[[], int]) -> None:
@@ -49,15 +50,15 @@ class ActiveScene:
 
     @property
     def has_masks(self) -> bool:
-        """Whether a scene hides something."""
+        """Whether any scene has a mask."""
         return bool(self._fallback_masks)
 
     def masks(self) -> tuple[Polygon, ...]:
-        """What is hidden in the next picture; the same object until it changes."""
+        """Return the masks of the next picture: the same object until they change."""
         return self._masks
 
     def current(self) -> SceneInForce:
-        """Where the camera looks now."""
+        """Return the scene in force."""
         return self._current
 
     def update_position(
@@ -66,9 +67,10 @@ class ActiveScene:
         settled: bool,  # noqa: FBT001 - the head's words
         tolerance: ShiftTolerance | None,
     ) -> None:
-        """The head says where it is: on the way where it has not settled, else at a preset, or
-        elsewhere where that is None; and how far its picture may have shifted there, None where it
-        is only near: masks hide all then. They are changed before this returns.
+        """Take the head's position. The masks have changed when this returns.
+
+        `preset` is None at a position without one. `tolerance` is how far the picture may have
+        shifted, or None if the head is only near the preset: then the whole picture is masked.
         """
         with self._lock:
             is_exact = tolerance is not None or not self._fallback_masks
@@ -93,7 +95,7 @@ class ActiveScene:
                 )
 
     def _masks_at(self, preset: str, tolerance: ShiftTolerance | None) -> tuple[Polygon, ...]:
-        """Grown once for each preset, whose leeway stays: painters draw anew what is another object."""
+        """Return the same object for the same tolerance: a painter draws another object again."""
         if tolerance is None:
             return ()
         cached = self._expanded_masks.get(preset)

@@ -1,7 +1,7 @@
-"""Where to look: which parts of a picture the detector sees, within a budget. Pure.
+"""Crop planner: which parts of a picture the detector sees, within a budget. Pure.
 
-Everything that asks to be looked at has a box and an urgency. A window is worth the sum of the
-urgencies of what it shows whole and at a size that the detector recognises; the best ones win.
+Each candidate has a box and an urgency. The value of a window is the sum of the urgencies of the
+candidates that it shows whole and at a size that the detector recognises. The best windows win.
 """
 
 from collections.abc import Sequence
@@ -14,26 +14,26 @@ from agent.base.model import BoundingBox
 from agent.detection.image import Region
 
 _MIN_WINDOW_RATIO = 0.5
-"""Of the detector's input: a window half as wide is enlarged twofold, more shows nothing new."""
+"""Of the detector's input: a window half as wide is enlarged twofold; more adds no detail."""
 
 _WINDOW_SCALE_STEP = 1.414
 """From one size of window to the next."""
 
 _MIN_SIZE_RATIO, _GOOD_SIZE_RATIO = 0.05, 0.25
-"""Longer side of an object, of the window's: under the first it is not recognised, over the second
-it is as well as ever."""
+"""Longer side of an object by the window's: below the first it is not recognised, and above the
+second recognition does not improve."""
 
 _LARGE_SIZE_RATIO, _MAX_SIZE_RATIO = 0.55, 0.9
-"""Likewise for objects that fill a window: they are cut at its edges, or as good as."""
+"""The same for objects that fill a window: they are cut at its edges, or nearly."""
 
 _MARGIN_RATIO = 0.12
-"""Of its size, that an object should have around it in a window."""
+"""Margin around an object in a window, by the object's size."""
 
 _MAX_CANDIDATES = 48
 
 
 class CropCandidate(msgspec.Struct, frozen=True):
-    """Something to look at: where, and how urgently (0: not at all; 1: now)."""
+    """A box that the detector should see, and its urgency (0: not at all; 1: now)."""
 
     box: BoundingBox
     urgency: float
@@ -47,9 +47,9 @@ def plan_crops(
     max_crops: int,
     min_value: float,
 ) -> tuple[Region, ...]:
-    """At most `most` regions that are worth `least_worth` each, the best one first.
+    """Return at most `max_crops` regions, each worth at least `min_value`, the best one first.
 
-    `input_px` is the width of the detector's input. The whole picture is always a candidate.
+    `input_width_px` is the width of the detector's input. The whole picture is always considered.
     """
     if max_crops < 1 or not candidates:
         return ()
@@ -67,7 +67,7 @@ def plan_crops(
             break
         x, y, w, h = windows[best].tolist()
         chosen.append(Region(int(x), int(y), int(w), int(h)))
-        # Seen half as well as can be is seen: what is left does not call for the same look again.
+        # Half of the best visibility is enough: the rest does not ask for the same window again.
         urgency = urgency * (1.0 - np.minimum(1.0, 2.0 * scores[best]))
     return tuple(chosen)
 
@@ -75,9 +75,7 @@ def plan_crops(
 def visibility(
     boxes: Sequence[BoundingBox], regions: Sequence[Region], width_px: int, height_px: int
 ) -> npt.NDArray[np.float64]:
-    """For each box how well the best of the regions shows it: 0 not at all or cut, 1 as well as
-    can be.
-    """
+    """Return for each box how well the best region shows it: 0 not at all or cut, 1 best."""
     if not boxes or not regions:
         return np.zeros(len(boxes))
     pixels = np.array([[b.x, b.y, b.w, b.h] for b in boxes])
@@ -89,7 +87,7 @@ def visibility(
 def _candidate_windows(
     boxes: npt.NDArray[np.float64], width_px: int, height_px: int, input_width_px: int
 ) -> npt.NDArray[np.float64]:
-    """The whole picture, and around each object squares of several sizes: M x (x, y, w, h)."""
+    """Return the whole picture and squares of several sizes around each object, M x (x, y, w, h)."""
     full_picture = np.array([[0, 0, width_px // 2 * 2, height_px // 2 * 2]], float)
     largest = min(width_px, height_px)
     sides: list[float] = []
@@ -124,7 +122,7 @@ def _visibility_matrix(
     )
     margin = boxes[:, 2:] * _MARGIN_RATIO
     picture_size = (width_px, height_px)
-    # At the picture's own border nothing more can be shown, so no margin is asked for there.
+    # There is nothing to show beyond the picture's border, so no margin is needed there.
     box_begin = np.maximum(boxes[:, :2] - margin, 0)
     box_end = np.minimum(
         boxes[:, :2] + boxes[:, 2:] + margin, (picture_size[0] // 2 * 2, picture_size[1] // 2 * 2)
@@ -136,7 +134,7 @@ def _visibility_matrix(
         (_MAX_SIZE_RATIO - size_ratio) / (_MAX_SIZE_RATIO - _LARGE_SIZE_RATIO), 0.3, 1
     )
     scores = np.asarray(scores * is_inside)
-    # The whole picture shows everything, however large.
+    # The whole picture cuts no object, however large.
     if (
         len(windows)
         and (windows[0, 2:] >= (picture_size[0] // 2 * 2, picture_size[1] // 2 * 2)).all()

@@ -1,7 +1,7 @@
-"""From a model's output tensors to detections. Pure: arrays in, detections out.
+"""Decoders: from a model's output tensors to detections. Pure.
 
-Every decoder takes the output tensors in the order of their names in the file, and gives boxes in
-0..1 of the picture that the model saw.
+A decoder takes the tensors in the order of their names in the file and returns boxes in 0..1 of the
+model's input picture.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,17 +22,17 @@ _STRIDES = (8, 16, 32)
 """NanoDet's feature maps, in pixels of the input."""
 
 _DISTANCE_CHANNELS = 4 * 11
-"""NanoDet's distances to the four sides, each a distribution over 0..10 strides."""
+"""NanoDet's distances to the four sides, each a distribution over 0 to 10 strides."""
 
 _NMS_MIN_IOU = 0.6
 """Intersection over union from which two boxes of one label are one object: NanoDet's own."""
 
 
 def decode_ssd(tensors: Sequence[Tensor], card: ModelCard) -> tuple[Detection, ...]:
-    """Boxes (1, N, 4) as ymin, xmin, ymax, xmax; classes (1, N); count (1,); scores (1, N).
+    """Decode boxes (1, N, 4) as ymin, xmin, ymax, xmax; classes (1, N); count (1,); scores (1, N).
 
-    These are the outputs of TensorFlow Lite's `TFLite_Detection_PostProcess`, best score first,
-    in the order of the names that the conversion gave them.
+    These are the outputs of TensorFlow Lite's `TFLite_Detection_PostProcess`, best score first, in
+    the order of the names that the conversion gave them.
     """
     boxes, classes, scores = tensors[0][0], tensors[1][0], tensors[3][0]
     count = int(tensors[2][0])
@@ -50,7 +50,7 @@ def decode_ssd(tensors: Sequence[Tensor], card: ModelCard) -> tuple[Detection, .
 
 
 def decode_nanodet(tensors: Sequence[Tensor], card: ModelCard) -> tuple[Detection, ...]:
-    """Per stride one tensor of class scores (1, cells, 80) and one of distances (1, cells, 44).
+    """Decode for each stride class scores (1, cells, 80) and distances (1, cells, 44).
 
     A distance to a side is the mean of a distribution over the bins 0..10, in strides (Generalized
     Focal Loss, arXiv 2006.04388). Scores are after the sigmoid already.
@@ -99,7 +99,7 @@ def decode_nanodet(tensors: Sequence[Tensor], card: ModelCard) -> tuple[Detectio
 def _detection(
     label: Label, score: float, left: float, top: float, right: float, bottom: float
 ) -> Detection | None:
-    """A detection clipped to the picture, or None where nothing of it is left."""
+    """Return a detection clipped to the picture, or None if nothing of it is left."""
     left, top = max(0.0, left), max(0.0, top)
     right, bottom = min(1.0, right), min(1.0, bottom)
     if right <= left or bottom <= top:
@@ -110,4 +110,4 @@ def _detection(
 
 
 DECODERS: Mapping[str, Decoder] = {"ssd": decode_ssd, "nanodet": decode_nanodet}
-"""By the name that a model card gives."""
+"""By the card's `decoder`."""

@@ -1,4 +1,4 @@
-"""The detect stage: the newest frame of a camera becomes events and flow."""
+"""The detect stage: the newest frame of a camera becomes events and traffic counts."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -17,15 +17,15 @@ _KINDS_WITHOUT_THUMBNAIL = frozenset(
 )
 THUMBNAIL_WIDTH_PX = 640
 THUMBNAIL_MAX_BYTES = 20_000
-"""The most that a snapshot may weigh on the wire unasked."""
+"""Limit of a snapshot that nobody asked for."""
 
 
 class DetectStage:
-    """Watches one camera. Without a judge it sees and does not judge.
+    """Detects on the frames of one camera. Without a rule engine there are no events.
 
-    `on_event` gets a JPEG with an event's first revision, where `snapshots` are wanted and the
-    event is about the picture that is seen. `on_sight`, if given, gets every frame with what the
-    eyes made of it, before its events. All are called in the stage's own thread.
+    `on_event` gets a thumbnail with an event's first revision if `snapshots` is set. `on_result`
+    gets each frame with its result before the frame's events. All callbacks are called on the
+    stage's thread.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class DetectStage:
 
     @property
     def track_count(self) -> int:
-        """How many road users were in sight at the last frame."""
+        """Number of tracks in the last frame."""
         return self._track_count
 
     def run_once(self, stopping: threading.Event) -> None:
-        """Look at one frame, if one comes in time."""
+        """Process the next frame, if one comes within FRAME_TIMEOUT_S."""
         frame = self._frames.take(FRAME_TIMEOUT_S)
         if frame is not None:
             self.process(frame)
@@ -75,7 +75,7 @@ class DetectStage:
             self._on_event(event, self._encode_thumbnail(frame, event))
 
     def close(self) -> None:
-        """End what is open, as of the last frame that was seen."""
+        """End every open event, as of the last frame."""
         if self._last_frame_ns is None or self._rule_engine is None:
             return
         for event in self._rule_engine.flush(self._last_frame_ns):

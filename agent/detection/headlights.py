@@ -1,8 +1,8 @@
-"""Headlights at night: two small bright spots side by side are the front of a vehicle.
+"""Headlights at night: two small bright spots side by side are the front of a vehicle. Pure.
 
-A detector trained on daylight does not know a car of which the lamps are all that shows, and the
-motion of several joins in the light of their beams. A lamp is a sharp peak of the gate's luma; the
-road that it lights up is as bright, but soft. Pure: a picture in, boxes out.
+A detector trained on daylight does not recognise a car of which only the lamps show, and the motion
+of several cars merges in the light of their beams. A lamp is a sharp peak of the gate's luma; the
+road in its light is as bright, but soft.
 """
 
 import cv2
@@ -12,35 +12,33 @@ from agent.base.model import BoundingBox
 from drivers.media import Plane
 
 _NIGHT_BLACK_LUMA, _NIGHT_DIM_LUMA = 50, 125
-"""It is night where a tenth of the picture lies under the first luma, three quarters under the
-second.
-"""
+"""Night: a tenth of the picture is below the first luma and three quarters below the second."""
 
 _MAX_LAMP_PX, _PEAK_WINDOW_PX = 7, 5
-"""A lamp is narrower than the first, and nothing within the second is brighter."""
+"""A lamp is narrower than the first, and the brightest pixel within the second."""
 
 _MIN_LAMP_LUMA, _MIN_LAMP_CONTRAST = 200, 55
-"""Luma of a lamp, and by how much it is over all that is wider than a lamp. Measured on headlights
-that come closer: lamps some 60 to 130, their reflections on the road mostly under 45.
+"""Luma of a lamp, and its contrast to everything wider than a lamp. Measured on approaching
+headlights: lamps 60 to 130, their reflections on the road mostly below 45.
 """
 
 _MAX_LUMA_DIFFERENCE, _MIN_VALLEY_DEPTH = 60, 12
-"""Luma steps between the two lamps at the most, and that it is darker between them at the least."""
+"""Largest luma difference of the two lamps, and least depth of the dark between them."""
 
 _MIN_SPACING_PX, _MAX_SPACING_PX = 5, 24
-"""The way between the lamps of a vehicle."""
+"""Distance between the lamps of a vehicle."""
 
 _MAX_TILT_RATIO = 0.2
-"""How far one may lie over the other, of the way between them."""
+"""Height of one lamp over the other, by the distance between them."""
 
 _WIDTH_RATIO, _HEIGHT_RATIO, _CENTRE_RISE_RATIO = 1.35, 1.3, 0.4
-"""A vehicle's width and height, and how far its middle is over its lamps, by the way between them:
-a car is 1.8 m wide, its lamps are 1.3 m apart and .65 m up.
+"""A vehicle's width, height, and its centre's height over the lamps, by the distance between them:
+a car is 1.8 m wide, its lamps are 1.3 m apart and 0.65 m high.
 """
 
 
 def is_night(luma: Plane) -> bool:
-    """Whether a picture is so dark that lamps stand out."""
+    """Whether a picture is dark enough for lamps to be peaks."""
     sample = np.sort(luma[::8, ::8], axis=None)
     return bool(
         sample[sample.size // 10] < _NIGHT_BLACK_LUMA
@@ -49,7 +47,7 @@ def is_night(luma: Plane) -> bool:
 
 
 def find_headlight_pairs(luma: Plane) -> list[BoundingBox]:
-    """The vehicles that show two lamps, in 0..1 of a picture at night; the nearest pairs first."""
+    """Return the vehicles that show two lamps, in 0..1 of a picture at night, closest pairs first."""
     blurred = np.asarray(cv2.GaussianBlur(luma, (3, 3), 0), np.uint8)
     lamps = _find_lamps(blurred)
     pairs = []
@@ -74,7 +72,7 @@ def find_headlight_pairs(luma: Plane) -> list[BoundingBox]:
 
 
 def _find_lamps(blurred: Plane) -> list[tuple[float, float]]:
-    """The middles of the peaks, from left to right, in pixels."""
+    """Return the centres of the peaks from left to right, in pixels."""
     lamp_kernel, peak_kernel = (
         np.ones((px, px), np.uint8) for px in (_MAX_LAMP_PX, _PEAK_WINDOW_PX)
     )
@@ -89,7 +87,7 @@ def _find_lamps(blurred: Plane) -> list[tuple[float, float]]:
 
 
 def _is_pair(blurred: Plane, x: float, y: float, x2: float, y2: float) -> bool:
-    """Whether two lamps, the left one first, look like those of one vehicle."""
+    """Whether two lamps, the left one first, may be those of one vehicle."""
     spacing_px = x2 - x
     if spacing_px < _MIN_SPACING_PX or abs(y2 - y) > max(1.0, _MAX_TILT_RATIO * spacing_px):
         return False

@@ -1,7 +1,7 @@
-"""Pictures out of planes: crops for the detector, small luma for the gate, thumbnails.
+"""Images from planes: crops for the detector, small luma for the gate, thumbnails.
 
-Planes are resized before colour is made of them: on a 1080p frame that costs a quarter of the
-other order. Nothing here writes into a frame's planes.
+Planes are resized before the conversion to colour: on a 1080p frame that costs a quarter of the
+other order. A frame's planes are never written to.
 """
 
 from typing import Any
@@ -19,13 +19,13 @@ Rgb = npt.NDArray[np.uint8]
 
 _MAX_QUALITY, _MIN_QUALITY, _QUALITY_STEP = 80, 20, 12
 _ROW_SKIP_RATIO = 3.5
-"""For each one that stays: from so many rows on every second one is not read."""
+"""Source rows for each target row from which every second row is skipped."""
 _BOX_LUMA, _BOX_U, _BOX_V = 235, 16, 146
 """Yellow, in BT.601."""
 
 
 class Region(msgspec.Struct, frozen=True):
-    """A rectangle of a frame, in pixels; all four are even, so that the chroma planes fit."""
+    """A rectangle of a frame, in pixels. All four are even, so that the chroma planes fit."""
 
     x: int
     y: int
@@ -44,15 +44,15 @@ class Region(msgspec.Struct, frozen=True):
 
 
 def full_region(frame: Frame) -> Region:
-    """The region that is all of a frame, but for the last row or column where it is odd."""
+    """Return the region of a whole frame, without the last row or column if it is odd."""
     return Region(0, 0, frame.width_px // 2 * 2, frame.height_px // 2 * 2)
 
 
 def downscale_luma(y: Plane, width_px: int) -> Plane:
-    """A small copy of a luma plane, `width_px` wide or as it is where it is smaller.
+    """Return a copy of a luma plane, at most `width_px` wide.
 
-    Rows are skipped first where there are more than two for each one that stays: on a large
-    picture most of the cost is to read it.
+    Rows are skipped first if there are more than two for each target row: on a large picture most
+    of the cost is to read it.
     """
     height, width = y.shape
     if width <= width_px:
@@ -66,10 +66,10 @@ def downscale_luma(y: Plane, width_px: int) -> Plane:
 def _resize_into(plane: Plane, target: Plane) -> None:
     """Resize into `target`.
 
-    What is more than twice too large is halved first, each pixel the mean of four, and the rest
-    is interpolated: OpenCV's averaging over any other area costs ten times as much, and plain
-    interpolation would skip most of the pixels. Of a plane that is larger still every second row
-    is read: out of the cache, reading is most of the cost.
+    A plane more than twice as large is halved first, each pixel the mean of four, and the rest is
+    interpolated: OpenCV's averaging over any other area costs ten times as much, and interpolation
+    alone would skip most pixels. Of an even larger plane only every second row is read, because
+    reading from memory is most of the cost.
     """
     target_height, target_width = target.shape
     while plane.shape[0] >= 2 * target_height and plane.shape[1] >= 2 * target_width:
@@ -87,14 +87,14 @@ def _resize_into(plane: Plane, target: Plane) -> None:
 
 
 def crop_rgb(frame: Frame, region: Region, size_px: tuple[int, int]) -> Rgb:
-    """A region of a frame in colour (BT.601), fitted to `size_px`, both of which are even."""
+    """Return a region of a frame in colour (BT.601), resized to `size_px`, which is even."""
     return np.asarray(
         cv2.cvtColor(_resize_to_i420(frame, region, size_px), cv2.COLOR_YUV2RGB_I420), np.uint8
     )
 
 
 def _resize_to_i420(frame: Frame, region: Region, size_px: tuple[int, int]) -> Plane:
-    """The region's planes, fitted and stacked as I420: (height * 3 / 2) x width."""
+    """Return the region's planes, resized and stacked as I420: (height * 3 / 2) x width."""
     width, height = size_px
     stacked = np.empty(width * height * 3 // 2, np.uint8)
     x, y, right, bottom = region.x, region.y, region.right, region.bottom
@@ -115,10 +115,10 @@ def _resize_to_i420(frame: Frame, region: Region, size_px: tuple[int, int]) -> P
 def encode_thumbnail(
     frame: Frame, width_px: int, max_bytes: int, box: BoundingBox | None = None
 ) -> bytes:
-    """A JPEG of the frame, at most `width_px` wide and `max_bytes` long, optionally with a box.
+    """Return a JPEG of the frame, at most `width_px` wide and `max_bytes` long, optionally with a box.
 
-    Quality falls until it fits, then the size halves. The planes go to the encoder as they are,
-    never through RGB.
+    Quality is reduced until it fits, then the size is halved. The encoder takes the planes
+    directly, without a conversion to RGB.
     """
     region = full_region(frame)
     scaled_width = min(width_px, region.w) // 2 * 2
@@ -145,7 +145,7 @@ def encode_thumbnail(
 
 
 def _draw_box(y: Plane, u: Plane, v: Plane, box: BoundingBox) -> None:
-    """A yellow outline, two luma pixels thick, on planes that are ours."""
+    """Draw a yellow outline, two luma pixels thick, on planes of the thumbnail's own."""
     chroma_height, chroma_width = u.shape
     left, right = (
         min(chroma_width - 1, max(0, int(side * chroma_width))) for side in (box.x, box.x + box.w)

@@ -1,20 +1,20 @@
-"""Place and speed along one axis: a constant velocity Kalman filter. Pure."""
+"""Constant velocity Kalman filter along one axis. Pure."""
 
 POSITION_NOISE = 0.07
-"""Deviation of a detected centre, in sizes of the object."""
+"""Standard deviation of a detected centre, in sizes of the object."""
 
 _ACCELERATION_NOISE = 2.0
-"""Deviation of the acceleration, in sizes a second per second."""
+"""Standard deviation of the acceleration, in sizes per second squared."""
 
 _INITIAL_VELOCITY_STD = 3.0
-"""Deviation of the speed of what was seen once, in sizes a second."""
+"""Standard deviation of the velocity after one detection, in sizes a second."""
 
 _FLOW_GAIN, _FLOW_NOISE = 0.3, 0.03
-"""How far one drift turns the speed, and its deviation in sizes of the object."""
+"""Gain of the velocity from one flow shift, and the shift's standard deviation in sizes."""
 
 
 class KalmanAxis:
-    """Place and speed along one axis, with their covariance."""
+    """Position and velocity along one axis, with their covariance."""
 
     __slots__ = ("p00", "p01", "p11", "position", "prior_p00", "velocity")
 
@@ -25,7 +25,7 @@ class KalmanAxis:
         self.p11 = (_INITIAL_VELOCITY_STD * size) ** 2
 
     def predict(self, dt_s: float, size: float) -> None:
-        """Move on by a time; white acceleration of the object's own scale."""
+        """Predict the state after `dt_s`, with white acceleration noise scaled by `size`."""
         self.prior_p00 = self.p00
         self.position += self.velocity * dt_s
         q = (_ACCELERATION_NOISE * size) ** 2 * dt_s
@@ -34,7 +34,7 @@ class KalmanAxis:
         self.p11 += q
 
     def apply_flow(self, previous: float, displacement: float, dt_s: float, size: float) -> None:
-        """Stand where the picture says that it went, instead of where it was predicted."""
+        """Replace the predicted position by the one that optical flow measured."""
         self.position = previous + displacement
         self.velocity += _FLOW_GAIN * (displacement / dt_s - self.velocity)
         flow_p00 = min(self.p00, self.prior_p00 + (_FLOW_NOISE * size) ** 2)
@@ -42,7 +42,7 @@ class KalmanAxis:
         self.p00 = flow_p00
 
     def correct(self, measured: float, noise: float) -> None:
-        """Take in a measured place of a given deviation."""
+        """Correct by a measured position with standard deviation `noise`."""
         gain = 1.0 / (self.p00 + noise * noise)
         k0, k1 = self.p00 * gain, self.p01 * gain
         residual = measured - self.position

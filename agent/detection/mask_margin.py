@@ -1,7 +1,7 @@
-"""Masks made larger by how far the picture may have shifted, so that the shift uncovers nothing. Pure.
+"""Masks expanded by how far the picture may have shifted, so that a shift uncovers nothing. Pure.
 
-A polygon is grown by a rectangle: what is grown holds every place that lies to either side of the
-polygon by no more than `x` of the picture's width and up or down by no more than `y` of its height.
+A polygon is expanded by a rectangle: the result covers every point within `x` of the picture's width
+and `y` of its height of the polygon.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,18 +13,19 @@ from drivers.media import Point, Polygon
 
 
 def expand_polygons(masks: Sequence[Polygon], tolerance: ShiftTolerance) -> tuple[Polygon, ...]:
-    """The masks, grown by a leeway and cut off at the picture's edges; the same without one."""
+    """Return the masks expanded by a tolerance and clipped to the picture."""
     if not tolerance.x and not tolerance.y:
         return tuple(masks)
     return tuple(part for mask in masks for part in _expand_polygon(mask, tolerance))
 
 
 def _expand_polygon(mask: Polygon, tolerance: ShiftTolerance) -> list[Polygon]:
-    """One polygon where it is convex. Else what lies beside an edge is added for each edge: what
-    lies outside of a polygon and near it lies near one of its edges.
+    """Expand a convex polygon as a whole, and any other one by its edges.
+
+    A point outside of a polygon and near it is near one of its edges.
     """
-    # A quarter of the rectangle at least is in the picture. Parts that are too small to be painted
-    # are none: then all between the corners is hidden.
+    # At least a quarter of the rectangle is in the picture. Parts too small to be painted would be
+        # refused: then the hull of the corners is masked.
     if _is_convex(mask) or tolerance.x * tolerance.y < 2 * MIN_AREA:
         return [_clip_to_picture(_hull(_offset_corners(mask, tolerance)))]
     edges = zip(mask, (*mask[1:], mask[0]), strict=True)
@@ -41,13 +42,13 @@ def _offset_corners(corners: Sequence[Point], tolerance: ShiftTolerance) -> list
 
 
 def _is_convex(mask: Polygon) -> bool:
-    """Of a polygon whose edges do not cross."""
+    """Whether a polygon whose edges do not cross is convex."""
     cross_products = [cross_product(mask[i - 2], mask[i - 1], mask[i]) for i in range(len(mask))]
     return all(turn >= 0 for turn in cross_products) or all(turn <= 0 for turn in cross_products)
 
 
 def _hull(corners: Sequence[Point]) -> Polygon:
-    """The convex hull (Andrew's monotone chain)."""
+    """Return the convex hull (Andrew's monotone chain)."""
     ordered = sorted(set(corners), key=lambda corner: (corner.x, corner.y))
 
     def half_hull(ordered_corners: Sequence[Point]) -> list[Point]:
@@ -62,7 +63,7 @@ def _hull(corners: Sequence[Point]) -> Polygon:
 
 
 def _clip_to_picture(polygon: Polygon) -> Polygon:
-    """A convex polygon cut off at the picture's edges (Sutherland and Hodgman)."""
+    """Clip a convex polygon to the picture (Sutherland and Hodgman)."""
     edges: tuple[tuple[Callable[[Point], float], Callable[[Point, Point, float], Point]], ...]
     edges = (
         (

@@ -1,7 +1,7 @@
-"""Model cards: what a detector's model is, where it comes from, and whether it is the one meant.
+"""Model cards: a model's labels, input, thresholds, licence, provenance and hash.
 
-A model is a `.tflite` file in the folder `models/` with a TOML card of the same name beside it.
-The card's hash is the contract: a file that does not match it is not loaded.
+A model is a `.tflite` file in the folder `models/` with a TOML card of the same name. A file whose
+hash differs from its card's is not loaded.
 """
 
 import hashlib
@@ -15,24 +15,24 @@ from agent.base.model import LABELS, Label
 from agent.config import toml_decode
 
 MODELS_FOLDER = Path(__file__).parent / "models"
-"""Where the models lie that come with the agent."""
+"""Folder of the models that come with the agent."""
 
 Score = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Channels = tuple[float, float, float]
 
 
 class ModelRefused(Exception):
-    """A model's file is missing, or is not the one that its card describes. One line says which.
+    """A model's file is missing, or is not the one of its card. One line says which.
 
-    The agent goes on without detection.
+    The agent runs without detection then.
     """
 
 
 class ModelInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the model takes: one picture of `width_px` x `height_px`.
+    """The model's input: one picture of `width_px` x `height_px`.
 
-    Values are 0..255 where `type` is `uint8`, else `(value - mean) / scale` per channel, in the
-    order of `colour`.
+    Values are 0..255 if `dtype` is `uint8`, else `(value - mean) / scale` per channel, in the order
+    of `colour`.
     """
 
     width_px: Annotated[int, msgspec.Meta(ge=32, le=2048, multiple_of=4)]
@@ -45,8 +45,9 @@ class ModelInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class LabelThresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Scores of one label: from `start` on a detection may begin a track; from `keep` on it may
-    carry one that lives; from `show` on it is worth showing alone, in a still picture.
+    """Least scores of one label: to begin a track, to continue one, and to be listed alone.
+
+    `show_still` is for a still picture, and for a detection where nothing moves.
     """
 
     start_track: Score
@@ -55,7 +56,7 @@ class LabelThresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class ModelProvenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the model comes from and how it became this file."""
+    """The origin of the model and its conversion to this file."""
 
     weights: str
     package: str
@@ -64,7 +65,7 @@ class ModelProvenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class ModelBenchmark(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What it was measured to do: average precision at an overlap of a half, CPU of one pass."""
+    """Measured average precision at an IoU of 0.5, and CPU time of one inference."""
 
     ap50_on: str
     ap50: dict[Label, float]
@@ -73,7 +74,7 @@ class ModelBenchmark(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One model. `labels` maps our labels to the model's class numbers, from zero.
+    """One model. `labels` maps the project's labels to the model's class numbers, from zero.
 
     A detection below `min_score` is not reported at all. `decoder` names a
     function of `agent.detection.decoders`.
@@ -95,15 +96,14 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 def list_model_names(folder: Path = MODELS_FOLDER) -> tuple[str, ...]:
-    """The names of the models that there are, sorted."""
+    """Return the names of the models in a folder, sorted."""
     return tuple(sorted(card.stem for card in folder.glob("*.toml")))
 
 
 def load_card(name: str, folder: Path = MODELS_FOLDER) -> ModelCard:
-    """The card of a model.
+    """Read the card of a model.
 
-    Raises UserError where there is no model of that name, and ModelRefused where its card is
-    broken.
+    Raises: UserError if there is no model of that name; ModelRefused if its card is invalid.
     """
     allowed = list_model_names(folder)
     if name not in allowed:
@@ -122,9 +122,9 @@ def load_card(name: str, folder: Path = MODELS_FOLDER) -> ModelCard:
 
 
 def read_verified_model(card: ModelCard, folder: Path = MODELS_FOLDER) -> bytes:
-    """The model's bytes, once they are known to be those that the card means.
+    """Read a model's file and compare its hash with the card's.
 
-    Raises ModelRefused where the file is not there, not readable, or of another hash.
+    Raises: ModelRefused if the file is missing, unreadable, or of another hash.
     """
     path = folder / f"{card.name}.tflite"
     try:

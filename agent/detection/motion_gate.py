@@ -1,8 +1,8 @@
-"""The motion gate: where a small luma picture differs from what it used to be.
+"""Motion gate: background subtraction on a small luma picture.
 
-A running mean of the picture is the background. What differs from it by more than the picture's
-own noise is foreground; its connected parts are the blobs. On a still picture the work ends
-after the difference has been counted, which is about a tenth of what OpenCV's MOG2 costs.
+A running mean of the picture is the background. Pixels that differ from it by more than the picture's
+own noise are foreground; their connected parts are the blobs. On a still picture the work ends after
+the difference has been counted, which costs about a tenth of OpenCV's MOG2.
 """
 
 import math
@@ -19,37 +19,35 @@ _BACKGROUND_TIME_CONSTANT_S = 4.0
 """Time constant of the background."""
 
 _FOREGROUND_TIME_CONSTANT_S = 20.0
-"""The same for what differs from it, so that what passes leaves no ghost of itself behind."""
+"""The same for the foreground, so that a passing object leaves no ghost in the background."""
 
 _MIN_DIFFERENCE = 10.0
 _NOISE_FACTOR = 4.5
-"""A difference is one where it is over both, in luma steps: the second times the picture's noise."""
+"""A pixel is foreground above both, in luma steps: the second is times the picture's noise."""
 
 _SAMPLE_STRIDE = 7
-"""Noise and a change of light are judged on every seventh pixel in both directions."""
+"""Noise and changes of light are measured on every seventh pixel in both directions."""
 
 _MIN_BLOB_PX = 24
 """Pixels of the small picture: smaller ones are compression noise."""
 
 _GLOBAL_CHANGE_RATIO = 0.6
-"""From this share on it is the light or the camera that moved: the background starts anew."""
+"""From this ratio the light or the camera has changed: the background is reset."""
 
 _MAX_BLOBS = 64
 
 
 class Blob(msgspec.Struct, frozen=True):
-    """One connected part that moves: its box in 0..1 of the picture, and the share that it fills,
-    holes included.
-    """
+    """A connected part of the foreground: its box, and its area by the picture's, holes included."""
 
     box: BoundingBox
     area_ratio: float
 
 
 class MotionResult(msgspec.Struct, frozen=True):
-    """What moved in one frame. `share` of the picture is 0..1; blobs are largest first.
+    """The motion in one frame, largest blobs first.
 
-    `upset` says that the whole picture changed at once, so that nothing is known of where.
+    `is_global_change`: the whole picture changed at once, so that no motion can be located.
     """
 
     moving_ratio: float
@@ -58,10 +56,10 @@ class MotionResult(msgspec.Struct, frozen=True):
 
 
 class MotionGate:
-    """Compares each small luma picture with those before it. All must be of one size."""
+    """Compares each small luma picture with those before it."""
 
     def __init__(self, ignored_mask: npt.NDArray[np.bool_] | None = None) -> None:
-        """`ignored`: H x W, True where motion does not count."""
+        """`ignored_mask` is H x W, True at pixels whose motion does not count."""
         self._active_mask = (
             None if ignored_mask is None else np.where(ignored_mask, 0, 255).astype(np.uint8)
         )
@@ -72,7 +70,7 @@ class MotionGate:
         self._kernel = np.ones((3, 3), np.uint8)
 
     def detect(self, luma: Plane, t_ns: int) -> MotionResult:
-        """What moves in this picture. The first one moves nowhere; nor does one of a new size."""
+        """Return the motion in a picture: none in the first one, nor in one of a new size."""
         if self._mean is None or self._mean.shape != luma.shape:
             self._mean = luma.astype(np.float32)
             self._last_frame_ns, self._background_age_s = t_ns, 0.0
@@ -112,13 +110,15 @@ class MotionGate:
         )
 
     def _learning_rate(self, elapsed_s: float, time_constant_s: float) -> float:
-        """How much of a new picture becomes background. What is known for less than the time
-        constant is a plain mean, so that the first picture does not outlive its worth.
+        """Return the weight of a new picture in the background.
+
+        A background younger than the time constant is a plain mean, so that the first picture does not
+        outweigh the later ones.
         """
         return 1.0 - math.exp(-elapsed_s / max(1e-3, min(time_constant_s, self._background_age_s)))
 
     def _compensate_brightness(self, luma: Plane) -> None:
-        """Shift the background by what most of the picture changed by, and learn the noise."""
+        """Shift the background by the median change, and update the noise."""
         assert self._mean is not None  # noqa: S101 - look() made it
         sample = (
             luma[::_SAMPLE_STRIDE, ::_SAMPLE_STRIDE]
@@ -128,16 +128,16 @@ class MotionGate:
         if abs(shift) >= 1.0:
             self._mean += np.float32(shift)
             sample -= np.float32(shift)
-        # 1.48 times the median of the absolute deviations is the deviation of a normal noise.
+        # 1.48 times the median absolute deviation is the standard deviation of normal noise.
         noise = 1.48 * _median(np.abs(sample))
         self._noise += 0.05 * (min(noise, 20.0) - self._noise)
 
     def _find_blobs(self, mask: Plane) -> tuple[Blob, ...]:
-        """The parts of the mask, small gaps closed and thin lines (a shaking camera's edges) gone."""
-        # Opened, which is to erode and to dilate, and dilated again.
+        """Return the parts of the mask, without thin lines (a shaking camera's edges) and small gaps."""
+        # Opening, which is to erode and to dilate, and one more dilation.
         mask = np.asarray(cv2.erode(mask, self._kernel), np.uint8)
         mask = np.asarray(cv2.dilate(mask, self._kernel, iterations=2), np.uint8)
-        # An outline's box and area cost a tenth of what labelling every pixel does.
+        # An outline's box and area cost a tenth of labelling every pixel.
         contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         height, width = mask.shape
         rows = [(_filled_area_px(contour), cv2.boundingRect(contour)) for contour in contours]
@@ -150,11 +150,11 @@ class MotionGate:
 
 
 def _median(values: npt.NDArray[np.float32]) -> float:
-    """The median, or the lower of the two in the middle: numpy's own takes four times as long."""
+    """Return the median, or the lower of the two middle values: numpy's own takes four times as long."""
     index = (values.size - 1) // 2
     return float(np.partition(values, index, axis=None)[index])
 
 
 def _filled_area_px(contour: cv2.typing.MatLike) -> float:
-    """The pixels that an outline holds, its own and those of holes in it too: Pick's theorem."""
+    """Return the pixels within an outline, its own and those of holes included: Pick's theorem."""
     return cv2.contourArea(contour) + len(contour) / 2 + 1

@@ -1,4 +1,4 @@
-"""Which detections are of one object: of several labels, of several crops, rider and wheels. Pure."""
+"""Non-maximum suppression over labels and crops, and of riders. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
@@ -7,7 +7,7 @@ from agent.base.model import BoundingBox, Detection, Label
 from agent.detection.geometry import containment, iou
 
 _DUPLICATE_MIN_IOU, _DUPLICATE_MIN_CONTAINMENT = 0.45, 0.6
-"""Intersection over union, or over the smaller box, from which on two are one."""
+"""Intersection over union, or over the smaller box, from which two boxes are of one object."""
 
 Supercategory = Literal["person", "two_wheeler", "vehicle"]
 SUPERCATEGORY: Mapping[Label, Supercategory] = {
@@ -41,10 +41,10 @@ def suppress_duplicates(
 
 
 def merge_detections(detections: Sequence[Detection]) -> tuple[Detection, ...]:
-    """One detection for each object, out of those of several labels and several crops.
+    """Keep one detection for each object, out of several labels and several crops.
 
-    The best of those of one kind that overlap stays; a person on a bicycle or a motorcycle that
-    is seen about as surely is its rider, and goes.
+    The best of overlapping detections of one supercategory is kept. A person on a bicycle or
+    motorcycle of a similar score is its rider and is dropped.
     """
     kept = suppress_duplicates(
         detections, lambda one, other: is_duplicate(one.label, one.box, other.label, other.box)
@@ -56,7 +56,7 @@ def merge_detections(detections: Sequence[Detection]) -> tuple[Detection, ...]:
 
 
 def _is_rider(person: Detection, two_wheeler: Detection) -> bool:
-    """Whether a person is the rider: above the wheels, legs beside the frame, and not larger."""
+    """Whether a person is the rider: above the wheels, legs at the frame, and not larger."""
     if two_wheeler.score < 0.6 * person.score:
         return False
     person_box, two_wheeler_box = person.box, two_wheeler.box

@@ -1,8 +1,7 @@
-"""How far what is in a box has moved since the last picture: sparse optical flow on the gate's luma.
+"""Sparse optical flow on the gate's luma: how far a box has moved since the last picture. Pure.
 
-The detector looks at a track every few frames; in between this carries its box. Points are laid
-out in the middle of each box and followed by the pyramidal Lucas-Kanade method; those that stay
-where they are belong to the street. Pure: pictures in, drifts out.
+The detector sees a track only every few frames; in between, flow moves its box. Points in the middle
+of each box are followed by the pyramidal Lucas-Kanade method. Points that stay are background.
 """
 
 from collections.abc import Sequence
@@ -19,23 +18,23 @@ _POINTS_PER_SIDE = 5
 """Points in each direction of a box."""
 
 _SAMPLED_RATIO = 0.7
-"""Share of a box, in each direction, in which the points lie."""
+"""Part of a box, in each direction, in which the points are placed."""
 
 _WINDOW_PX = 9
 _PYRAMID_LEVELS = 3
 _MIN_MOTION_PX = 0.25
-"""A point that moves by less has stayed."""
+"""A point that moves less is background."""
 
 _MIN_POINTS = 4
 _MAX_SPREAD = 0.12
-"""Middle deviation of the points' ways, in sizes of the box: above it they do not agree."""
+"""Median deviation of the displacements, in sizes of the box, above which they do not agree."""
 
 _MAX_ERROR = 14.0
-"""Mean difference of luma around a point there and here: above it, it is another point."""
+"""Mean luma difference around a point before and after, above which it is another point."""
 
 
 class FlowShift(msgspec.Struct, frozen=True):
-    """A way, in widths and heights of the picture."""
+    """A displacement, in widths and heights of the picture."""
 
     dx: float
     dy: float
@@ -47,9 +46,9 @@ def track_boxes(
     boxes: Sequence[BoundingBox],
     initial_shifts: Sequence[FlowShift],
 ) -> list[FlowShift | None]:
-    """For each box of the picture before, how far its content moved; None where that is unclear.
+    """Return for each box of the previous picture how far it moved, or None if that is unclear.
 
-    `guesses` are where the search begins.
+    The search begins at `initial_shifts`.
     """
     if not boxes or previous.shape != current.shape:
         return [None] * len(boxes)
@@ -87,7 +86,7 @@ def track_boxes(
 def _consensus_shift(
     displacements: np.ndarray, size: np.ndarray, scale: np.ndarray
 ) -> FlowShift | None:
-    """The middle of the ways of the points that move, or of all where most of them stay."""
+    """Return the median displacement of the moving points, or of all if most points stay."""
     if len(displacements) < _MIN_POINTS:
         return None
     moving = displacements[np.abs(displacements).max(axis=1) > _MIN_MOTION_PX]

@@ -1,7 +1,7 @@
-"""The eyes: from a frame to confirmed tracks.
+"""Detection pipeline: from a frame to confirmed tracks.
 
-The gate says where something moves; the crops choose where to look, within a budget of passes;
-the detector says what is there; the tracker, who is who.
+The motion gate finds motion, the crop planner chooses regions within a budget of inferences, the
+detector finds road users in them, and the tracker links these over frames.
 """
 
 import math
@@ -26,26 +26,25 @@ from agent.detection.tracker import LiveTrack, ObjectTracker
 from drivers.media import Frame, Plane, Point
 
 _EDGE_MARGIN_RATIO = 0.02
-"""Of the crop: a box that ends so near the crop's edge is taken to go on behind it."""
+"""A box that ends nearer to the crop's edge, by the crop's size, is taken as cut off."""
 
 _MAX_PERSON_ASPECT = 1.3
-"""A person's width by height: what is wider is a crowd, or nobody."""
+"""A person's width by height: a wider box is several people, or none."""
 
 _MIN_CROP_VALUE = 0.4
 _MAX_INFERENCES_PER_FRAME = 3
 _RECHECK_AFTER_S = 0.2
 _MAX_OVERDUE_RATIO = 5.0
-"""A moving track that was looked for so long ago is due again; it grows more urgent up to so many
-times that."""
+"""A moving track is due again after the first; its urgency grows up to the second times that."""
 
 _MAX_PART_SIZE = 0.3
-"""Of the picture's width or height: motion that is larger is looked at in parts."""
+"""A larger blob, by the picture's width or height, is split."""
 
 _LARGE_BLOB_MIN_AREA, _LARGE_BLOB_MIN_SOLIDITY, _LARGE_BLOB_MIN_SIDE = 0.03, 0.7, 0.15
-"""A bulk fills so much of the picture and of its own box, and each side has this length."""
+"""A large blob's least area by the picture's, area by its own box's, and side."""
 
 _SEARCH_GRID_CELLS = 16
-"""Unexplained motion is remembered on a grid of so many cells in each direction."""
+"""Cells in each direction of the grid that stores when each part was searched last."""
 
 
 class PipelineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,16 +61,16 @@ class PipelineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class ObjectDetector(Protocol):
-    """What the eyes need of a detector, see `agent.detection.tflite.Detector`."""
+    """A detector of road users, such as `agent.detection.tflite.TfliteDetector`."""
 
     card: ModelCard
 
     def detect(self, rgb: npt.NDArray[np.uint8], /) -> tuple[Detection, ...]:
-        """What is in a picture, in 0..1 of it."""
+        """Return the detections in a picture, in 0..1 of it."""
 
 
 class DetectionPipeline:
-    """One camera's. Frames come in order of time; their size may change with the camera's."""
+    """The pipeline of one camera. Frames come in the order of time; their size may change."""
 
     def __init__(
         self,
@@ -80,9 +79,7 @@ class DetectionPipeline:
         excluded_polygons: Sequence[Sequence[Point]] = (),
         track_ids: Iterator[int] | None = None,
     ) -> None:
-        """`masks` are polygons in which nothing is seen. Without detector nothing is tracked.
-        `numbers`: see `Tracker`.
-        """
+        """Nothing is detected in `excluded_polygons`. Without a detector there are no tracks."""
         self._detector = detector
         self._settings = settings
         self._excluded_polygons = excluded_polygons
@@ -97,7 +94,7 @@ class DetectionPipeline:
         self._searched_ns = np.full((_SEARCH_GRID_CELLS, _SEARCH_GRID_CELLS), -(10**12), np.int64)
 
     def process(self, frame: Frame) -> FrameResult:
-        """What there is to see in a frame."""
+        """Return the motion and the confirmed tracks of a frame."""
         gate_luma = image.downscale_luma(frame.y, self._settings.gate_width_px)
         if self._gate is None or self._gate_shape != gate_luma.shape:
             self._gate_shape, self._previous_luma = gate_luma.shape, None
@@ -125,7 +122,7 @@ class DetectionPipeline:
         )
 
     def _predict_tracks(self, gate_luma: Plane, motion: MotionResult, t_ns: int) -> None:
-        """Move the tracks on, by what the picture did where anything moves in them."""
+        """Predict the tracks, by optical flow if anything moves in them."""
         tracker, previous = self._tracker, self._previous_luma
         self._previous_luma = gate_luma
         if tracker is None:
@@ -152,7 +149,7 @@ class DetectionPipeline:
     def _plan_regions(
         self, frame: Frame, motion: MotionResult, live_tracks: Sequence[LiveTrack]
     ) -> tuple[Region, ...]:
-        """Where to look in this frame, which may be nowhere."""
+        """Return the regions to search in this frame, within the budget."""
         t_ns = frame.t_ns
         elapsed_s = (
             0.0 if self._last_frame_ns is None else max(0.0, (t_ns - self._last_frame_ns) / 1e9)
@@ -201,7 +198,7 @@ class DetectionPipeline:
     def _crop_candidates(
         self, motion: MotionResult, live_tracks: Sequence[LiveTrack], t_ns: int
     ) -> list[CropCandidate]:
-        """What asks to be looked at: tracks that move or are unsure, and motion that none explains."""
+        """Return moving and uncertain tracks, and motion that no track explains."""
         found: list[CropCandidate] = []
         for track in live_tracks:
             box = track.box
@@ -225,7 +222,7 @@ class DetectionPipeline:
         return found
 
     def _detect_in(self, frame: Frame, region: Region, detector: ObjectDetector) -> list[Detection]:
-        """What the detector sees in a region, in 0..1 of the frame; nothing cut, nothing masked."""
+        """Return the detections in a region, in 0..1 of the frame, without cut and masked ones."""
         size = (detector.card.input.width_px, detector.card.input.height_px)
         width, height = frame.width_px, frame.height_px
         found: list[Detection] = []
@@ -258,8 +255,9 @@ class DetectionPipeline:
 
 
 def _large_blobs(gate_luma: Plane, motion: MotionResult) -> list[BoundingBox]:
-    """What only a vehicle is like: by day the blobs that are so large, solid and upright or level;
-    at night, when beams are large and solid too, two lamps that move.
+    """Return the motion that only a vehicle makes: by day large solid blobs, by night moving lamps.
+
+    At night the beams of headlights are large and solid too.
     """
     if headlights.is_night(gate_luma):
         return [
@@ -277,7 +275,7 @@ def _large_blobs(gate_luma: Plane, motion: MotionResult) -> list[BoundingBox]:
 
 
 def _split_box(box: BoundingBox) -> list[BoundingBox]:
-    """A blob as it is, or in parts where it is so large that it is many objects or none."""
+    """Split a box that is too large to be one object."""
     columns, rows = math.ceil(box.w / _MAX_PART_SIZE), math.ceil(box.h / _MAX_PART_SIZE)
     w, h = box.w / columns, box.h / rows
     return [
@@ -286,19 +284,19 @@ def _split_box(box: BoundingBox) -> list[BoundingBox]:
 
 
 def _size_weight(box: BoundingBox) -> float:
-    """How much an object matters by its size: what is near moves on sooner than what is far."""
+    """Return the weight of an object by its size: a near object moves further than a far one."""
     return min(1.0, max(0.2, max(box.w, box.h) / 0.1))
 
 
 def _has_motion(motion: MotionResult, box: BoundingBox) -> bool:
-    """Whether something moves in a box."""
+    """Whether a blob covers a corner of a box or more."""
     return any(covered_ratio(blob.box, box) > 0.2 for blob in motion.blobs)  # noqa: PLR2004 - a corner
 
 
 def _rasterize_polygons(
     polygons: Sequence[Sequence[Point]], width_px: int, height_px: int
 ) -> npt.NDArray[np.bool_] | None:
-    """The masks as a picture, True inside; None where there are none."""
+    """Return a mask that is True inside of the polygons, or None if there are none."""
     if not polygons:
         return None
     canvas = np.zeros((height_px, width_px), np.uint8)
@@ -309,7 +307,7 @@ def _rasterize_polygons(
 
 
 def _is_ignored(box: BoundingBox, ignored_mask: npt.NDArray[np.bool_]) -> bool:
-    """Whether most of a box lies in a mask."""
+    """Whether most of a box is in the mask."""
     height, width = ignored_mask.shape
     rows = slice(int(box.y * height), max(int(box.y * height) + 1, round((box.y + box.h) * height)))
     columns = slice(int(box.x * width), max(int(box.x * width) + 1, round((box.x + box.w) * width)))

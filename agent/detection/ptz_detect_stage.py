@@ -1,4 +1,4 @@
-"""The detect stage of a camera that a head turns: rules hold where it rests, and not on the way."""
+"""The detect stage of a camera on a pan-tilt head: rules run at rest and not during a move."""
 
 import threading
 from collections.abc import Callable
@@ -10,10 +10,10 @@ from agent.runtime.queues import LatestFrame
 
 
 class PtzDetectStage:
-    """At each rest a new watch begins, with the scene of that place; on leaving it ends what is open.
+    """Makes a detect stage at each change of position, and ends the events of the one before.
 
-    `watch` makes one: for a scene where the camera rests, and for None on the way, when nothing is
-    judged. A picture that was taken before the head came to rest is left out.
+    `make_stage` gets the scene of the position, or None during a move. A frame from before the
+    change is dropped: it shows another view.
     """
 
     def __init__(
@@ -32,11 +32,11 @@ class PtzDetectStage:
 
     @property
     def track_count(self) -> int:
-        """How many road users were in sight at the last frame."""
+        """Number of tracks in the last frame."""
         return self._stage.track_count
 
     def run_once(self, stopping: threading.Event) -> None:
-        """Look at one frame, if one comes in time, by the scene of where the camera looks now."""
+        """Process the next frame by the scene in force, if one comes within FRAME_TIMEOUT_S."""
         frame = self._frames.take(FRAME_TIMEOUT_S)
         # Read after the frame was taken: a frame from before the change is older than `since_ns`.
         current = self._active_scene.current()
@@ -48,5 +48,5 @@ class PtzDetectStage:
             self._stage.process(frame)
 
     def close(self) -> None:
-        """End what is open."""
+        """End every open event."""
         self._stage.close()

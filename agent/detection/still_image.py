@@ -1,4 +1,4 @@
-"""Still pictures: what the detector sees in one file."""
+"""Detection in one image file."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ Rgb = npt.NDArray[np.uint8]
 
 
 class StillResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A picture and who is in it, the surest first. `image` is the file as it was given."""
+    """The detections in an image file, best score first. `path` is as it was given."""
 
     path: str
     width_px: int
@@ -26,9 +26,9 @@ class StillResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_image(path: Path) -> Rgb:
-    """The picture in a file, H x W x 3, turned as its EXIF says.
+    """Read an image file as H x W x 3, turned as its EXIF orientation says.
 
-    Raises UserError where it is not there, not readable, or not a picture.
+    Raises: UserError if it is missing, unreadable or not an image.
     """
     try:
         content = path.read_bytes()
@@ -45,7 +45,7 @@ def read_image(path: Path) -> Rgb:
 
 
 def detect_in_file(path: Path, detector: TfliteDetector) -> StillResult:
-    """What the detector sees in a picture, as one whole. Raises UserError, see `read_picture`."""
+    """Detect in an image as a whole. Raises: UserError as `read_image`."""
     rgb = read_image(path)
     detections = [
         msgspec.structs.replace(

@@ -1,8 +1,8 @@
-"""The detector's runtime: LiteRT, or TensorFlow Lite's own where a board has only that.
+"""The detector's runtime: LiteRT, or tflite-runtime on a board that has only that.
 
-On x86 LiteRT runs the quantised default model about eleven times faster than tflite-runtime
-2.14, which has no fast kernels for it. Both release the interpreter lock while they work. More
-than one thread costs more CPU for the same picture, so there is one.
+On x86 LiteRT runs the quantised default model about eleven times faster than tflite-runtime 2.14,
+which has no fast kernels for it. Both release the interpreter lock while they run. More than one
+thread costs more CPU for the same picture, so there is one.
 """
 
 import time
@@ -26,10 +26,9 @@ Rgb = npt.NDArray[np.uint8]
 
 
 class TfliteDetector:
-    """One model, loaded and ready. Not for two threads at once.
+    """One loaded model. Not thread-safe.
 
-    `passes` counts how often it ran, `cpu_ns` the CPU time of this thread that it took, the
-    fitting of the picture and the decoding included.
+    `cpu_ns` is the thread's CPU time over all inferences, resizing and decoding included.
     """
 
     def __init__(self, card: ModelCard, content: bytes) -> None:
@@ -44,7 +43,7 @@ class TfliteDetector:
             reason = (str(error).splitlines() or ["no reason given"])[0]
             raise ModelRefused(f"model {card.name!r}: the runtime refuses it: {reason}") from error
         self._input_index: int = input_details["index"]
-        # By name: the signature's order is stable, the file's order is not promised.
+        # By name: the order in the file is not guaranteed.
         outputs = sorted(self._interpreter.get_output_details(), key=lambda detail: detail["name"])
         self._output_indices: list[int] = [detail["index"] for detail in outputs]
         self._decode = DECODERS[card.decoder]
@@ -66,13 +65,13 @@ class TfliteDetector:
 
     @property
     def input_size_px(self) -> tuple[int, int]:
-        """Width and height of the picture that fits without resizing."""
+        """Width and height of the model's input."""
         return self.card.input.width_px, self.card.input.height_px
 
     def detect(self, rgb: Rgb) -> tuple[Detection, ...]:
-        """What is in a picture of any size, from the card's floor on, in 0..1 of that picture.
+        """Return the detections in a picture of any size, in 0..1 of it.
 
-        Two labels may be given to one object: what is one object is judged by who knows more.
+        One object may have two labels; `agent.detection.nms` merges them.
         """
         start_cpu_ns = time.thread_time_ns()
         self._interpreter.set_tensor(self._input_index, self._preprocess(rgb))
@@ -92,7 +91,7 @@ class TfliteDetector:
             picture: npt.NDArray[Any] = rgb if self.card.input.colour == "rgb" else rgb[:, :, ::-1]
             planar = picture.transpose(2, 0, 1) if self.card.input.layout == "nchw" else picture
             return np.ascontiguousarray(planar)[np.newaxis]
-        # A table for each channel: to look a value up costs a fifth of calculating it.
+        # A table for each channel: a lookup costs a fifth of the calculation.
         channels = cv2.split(rgb if self.card.input.colour == "rgb" else rgb[:, :, ::-1])
         floats = [
             cv2.LUT(channel, table)
@@ -103,9 +102,9 @@ class TfliteDetector:
 
 
 def open_detector(name: str) -> TfliteDetector:
-    """The detector of a model by its name.
+    """Load a model by its name.
 
-    Raises UserError for an unknown name, ModelRefused where the model cannot be trusted or run.
+    Raises: UserError if the name is unknown; ModelRefused if the model does not match or does not run.
     """
     card = load_card(name)
     return TfliteDetector(card, read_verified_model(card))

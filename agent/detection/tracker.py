@@ -1,9 +1,9 @@
-"""The tracker: which detection is which road user, from frame to frame. Pure.
+"""Multi-object tracker. Pure.
 
-Two rounds after ByteTrack (arXiv 2110.06864): sure detections are matched first, unsure ones may
-only carry on what is left over. Centres follow a constant velocity Kalman filter, one per axis.
-What is its own here is that the detector looks at parts of the picture: a track is missed only
-where it was looked for.
+Two rounds after ByteTrack (arXiv 2110.06864): detections of high score are matched first, those of
+low score may only continue the tracks that are left. Centres follow a constant velocity Kalman
+filter, one for each axis. The detector sees only parts of the picture, so a track counts as missed
+only if it was searched for.
 """
 
 import math
@@ -21,25 +21,25 @@ from agent.detection.optical_flow import FlowShift
 _SIZE_GAIN = 0.35
 _HIGH_SCORE_MIN_IOU, _LOW_SCORE_MIN_IOU = 0.2, 0.3
 _CROSS_CATEGORY_FACTOR = 0.6
-"""What the likeness of a person and a vehicle, say, is worth of that of two vehicles."""
+"""Weight of the similarity of two supercategories, such as a person and a vehicle."""
 _CONFIRM_MIN_HITS, _CONFIRM_MIN_SCORE_SUM = 3, 0.9
 _TENTATIVE_MAX_MISSES, _TENTATIVE_MAX_UNSEEN_S = 3, 0.7
 _CONFIRMED_MAX_MISSES, _CONFIRMED_MIN_KEEP_S = 6, 1.5
 _REPORTED_MAX_MISSES = 1
 _OCCLUSION_MIN_OVERLAP = 0.4
 _FLOW_CARRY_MAX_S = 0.8
-"""So long after a detection a track counts as seen while the flow of the picture carries it."""
+"""Time after a detection in which a track that optical flow moves counts as seen."""
 _STATIONARY_MAX_UNSEEN_S = 6.0
 
 _BLOB_SCORE = 0.1
-"""What a bulk counts for among the detections of a track: next to nothing."""
+"""Score of a large blob among the detections of a track: next to nothing."""
 _BLOB_MIN_IOU, _BLOB_MAX_CONTAINMENT = 0.5, 0.1
 _BLOB_MIN_HITS, _BLOB_MIN_TRAVEL = 6, 0.45
-"""A bulk alone is confirmed once it was seen so often and has gone so many of its sizes."""
+"""A track of large blobs alone is confirmed after these hits and this travel, in its own sizes."""
 
 
 class LiveTrack:
-    """A track from within. `id` is 0 until it is confirmed."""
+    """The state of a track. `id` is 0 until it is confirmed."""
 
     __slots__ = (
         "begin_ns",
@@ -71,21 +71,21 @@ class LiveTrack:
         self.w, self.h = box.w, box.h
         self.votes: dict[Label, float] = {detection.label: detection.score}
         self.label: Label = detection.label
-        """What most of its detections say, weighed by their scores."""
+        """The label of most of its detections, weighted by score."""
         self.best_score = self.score_sum = detection.score
         self.hits, self.misses, self.is_occluded = 1, 0, False
         self.begin_ns = self.seen_ns = self.searched_ns = self.detected_ns = t_ns
 
     @property
     def box(self) -> BoundingBox:
-        """Where it is now, or is thought to be."""
+        """The detected or predicted box."""
         return BoundingBox(
             self.x.position - self.w / 2, self.y.position - self.h / 2, self.w, self.h
         )
 
     @property
     def travel(self) -> float:
-        """How far it is from where it began, in its own sizes."""
+        """Distance from its begin, in its own sizes."""
         return max(
             abs(self.x.position - self.begin_x) / self.w,
             abs(self.y.position - self.begin_y) / self.h,
@@ -93,11 +93,11 @@ class LiveTrack:
 
     @property
     def is_moving(self) -> bool:
-        """Whether it moves by more than its own jitter."""
+        """Whether it moves faster than a detector's jitter."""
         return abs(self.x.velocity) > 0.15 * self.w or abs(self.y.velocity) > 0.15 * self.h
 
     def update(self, detection: Detection, t_ns: int) -> None:
-        """Go on with a detection of it."""
+        """Continue with a matched detection."""
         box = detection.box
         self.x.correct(box.x + box.w / 2, POSITION_NOISE * self.w)
         self.y.correct(box.y + box.h / 2, POSITION_NOISE * self.h)
@@ -115,10 +115,9 @@ class LiveTrack:
 
 
 class ObjectTracker:
-    """The road users of one camera. Call `predict` and then `update`, once for each frame.
+    """Tracks the road users of one camera. Call `predict` and then `update`, once for each frame.
 
-    `numbers` names the tracks; trackers of one camera that follow one another share it, so that no
-    name comes again.
+    Successive trackers of one camera share `track_ids`, so that no id is used again.
     """
 
     def __init__(
@@ -130,7 +129,7 @@ class ObjectTracker:
         self.live_tracks: list[LiveTrack] = []
 
     def predicted_shifts(self, t_ns: int) -> list[FlowShift]:
-        """How far each of `living` will have moved by a time, by its speed alone."""
+        """Return how far each of `live_tracks` will have moved at `t_ns`, by its velocity."""
         dt_s = self._elapsed_s(t_ns)
         return [
             FlowShift(track.x.velocity * dt_s, track.y.velocity * dt_s)
@@ -138,9 +137,9 @@ class ObjectTracker:
         ]
 
     def predict(self, t_ns: int, shifts: Sequence[FlowShift | None] = ()) -> None:
-        """Move every track on to the time of a new frame.
+        """Predict every track at the time of a new frame.
 
-        `drifts` are how far the picture says that each of `living` has moved.
+        `shifts` are the displacements of `live_tracks` by optical flow, or None if unknown.
         """
         dt_s = self._elapsed_s(t_ns)
         self._last_frame_ns = t_ns
@@ -164,13 +163,12 @@ class ObjectTracker:
         visibility: Sequence[float],
         large_blobs: Sequence[BoundingBox] = (),
     ) -> tuple[Track, ...]:
-        """Take in what was seen in the frame of the last `predict`; the confirmed tracks.
+        """Match the detections of the frame of the last `predict`, and return the confirmed tracks.
 
-        `moves` tells for each detection whether something moves there: what a fixed camera sees
-        stand still from the first is more often a thing than a road user, and has to be surer.
-        `searched` tells for each of `living`, in its order, how well it was looked for (0..1).
-        `bulks` are large solid shapes that move: where nothing else is, one that travels is a
-        vehicle, though the detector be blind to it (seen from above, most are).
+        `has_motion` is for each detection: a new object that does not move is more often a thing than a
+        road user, so it needs a higher score. `visibility` is for each of `live_tracks` how well it was
+        searched for (0..1). `large_blobs` are large solid shapes that move: one that travels and is no
+        other track is a vehicle that the detector misses, as it does with most from above.
         """
         t_ns = self._last_frame_ns or 0
         visibility_by_track = {
@@ -216,7 +214,7 @@ class ObjectTracker:
     def _match(
         self, tracks: list[LiveTrack], detections: list[Detection], min_similarity: float
     ) -> tuple[list[LiveTrack], list[Detection]]:
-        """Pair greedily, likest first; what is left of both."""
+        """Pair greedily, highest similarity first, and return the unmatched of both."""
         if not tracks or not detections:
             return tracks, detections
         pairs: list[tuple[float, int, int]] = []
@@ -238,7 +236,7 @@ class ObjectTracker:
                 track.x.position,
                 track.y.position,
             )
-            # Both boxes are grown by how unsure the place is.
+            # Both boxes are enlarged by the uncertainty of the position.
             grow_x = min(track.w, 0.2 * track.w + 2.0 * math.sqrt(track.x.p00))
             grow_y = min(track.h, 0.2 * track.h + 2.0 * math.sqrt(track.y.p00))
             w1, h1 = track.w + grow_x, track.h + grow_y
@@ -277,7 +275,7 @@ class ObjectTracker:
     def _match_blobs(
         self, tracks: Sequence[LiveTrack], large_blobs: Sequence[BoundingBox]
     ) -> set[int]:
-        """Let vehicles that were not detected go on with the bulk that they are."""
+        """Continue undetected vehicles with the large blob that they overlap."""
         matched: set[int] = set()
         for track in tracks:
             if SUPERCATEGORY[track.label] != "vehicle":
@@ -292,7 +290,7 @@ class ObjectTracker:
         return matched
 
     def _start_blob_tracks(self, large_blobs: Sequence[BoundingBox]) -> None:
-        """Begin a track for each bulk that touches no other."""
+        """Begin a track for each large blob that no track overlaps."""
         for blob in large_blobs:
             if not any(
                 containment(track.box, blob) > _BLOB_MAX_CONTAINMENT for track in self.live_tracks
@@ -301,7 +299,7 @@ class ObjectTracker:
                 self.live_tracks.append(LiveTrack(detection, self._last_frame_ns or 0))
 
     def _mark_occluded(self, missed: Sequence[LiveTrack], t_ns: int) -> None:
-        """Who is missed behind somebody that is seen is hidden: the flow there is the other's."""
+        """Mark missed tracks behind a detected one: the optical flow there is the other's."""
         if not missed:
             return
         visible = [
@@ -327,7 +325,7 @@ class ObjectTracker:
                 track.id = next(self._track_ids)
 
     def _drop_stale(self, t_ns: int) -> None:
-        """Forget what was looked for and not found, and what has left the picture."""
+        """Drop tracks that were searched for and not found, and those that left the picture."""
 
         def is_alive(track: LiveTrack) -> bool:
             if not (0 < track.x.position < 1 and 0 < track.y.position < 1):
@@ -348,7 +346,7 @@ class ObjectTracker:
         self.live_tracks = [track for track in self.live_tracks if is_alive(track)]
 
     def _remove_duplicates(self) -> None:
-        """Of two confirmed tracks of one object the younger one ends."""
+        """Of two confirmed tracks of one object, drop the younger one."""
         by_left_edge = sorted(
             (track.x.position - track.w / 2, track.id, track.x.position + track.w / 2, track)
             for track in self.live_tracks

@@ -1,4 +1,4 @@
-"""Traffic by the minute: who crossed each line, and who was in each zone."""
+"""Traffic counts by the minute: crossings of each line, and occupancy of each zone."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,14 +10,14 @@ from agent.detection.scene import Scene, SceneLine, Zone
 
 MINUTE_NS = 60_000_000_000
 MAX_STEP_NS = 2_000_000_000
-"""Between two sights; what is longer was not watched."""
+"""A longer gap between two frames does not count as observed."""
 
 
 class TrafficCounter:
-    """Counts one camera's traffic; a minute is a whole one of `t_ns`.
+    """Counts one camera's traffic in whole minutes of `t_ns`.
 
-    A crossing is counted in the minute in which it became certain, so that no minute is told
-    twice. Minutes in which nothing was watched are not told at all.
+    A crossing is counted in the minute in which it became certain, so that no minute is sent twice.
+    A minute without a frame is not sent.
     """
 
     def __init__(self, camera: str, scene: Scene) -> None:
@@ -29,19 +29,19 @@ class TrafficCounter:
         self._watched_ns = 0
 
     def close_before(self, t_ns: int) -> tuple[TrafficCounts, ...]:
-        """The minute that is over at `t_ns`, if one is. Call it before what `t_ns` brings."""
+        """Return the minute that is over at `t_ns`, if one is. Call it before `observe`."""
         if self._begin_ns is None or t_ns < self._begin_ns + MINUTE_NS:
             return ()
         return self._close_minute(self._begin_ns + MINUTE_NS)
 
     def flush(self, t_ns: int) -> tuple[TrafficCounts, ...]:
-        """The minute that is cut short at `t_ns`."""
+        """Return the minute that is cut short at `t_ns`."""
         if self._begin_ns is None:
             return ()
         return self._close_minute(min(t_ns, self._begin_ns + MINUTE_NS))
 
     def observe(self, t_ns: int, occupancies: Mapping[str, ZoneOccupancy]) -> None:
-        """Take who is in the zones, by zone name, at the time of a sight."""
+        """Add the occupancy of each zone, by its name, at the time of a frame."""
         if self._begin_ns is None:
             self._begin_ns = t_ns - t_ns % MINUTE_NS
         step_ns = (
@@ -74,7 +74,7 @@ class TrafficCounter:
 
 
 def _count_present(occupancy: ZoneOccupancy) -> Counter[Label]:
-    """Who is seen or hidden for a moment; who is only expected back is not counted."""
+    """Count the tracked road users of a zone; those only remembered do not count."""
     return Counter(visit.user.label for visit in occupancy.visits if visit.user.is_tracked)
 
 
@@ -84,7 +84,7 @@ class _LineCount:
         self.counts = self._empty()
 
     def pop_counts(self) -> LineCounts:
-        """The counts, which begin anew."""
+        """Return the counts and reset them."""
         counts, self.counts = self.counts, self._empty()
         counts_by_direction = {
             direction: dict(sorted(labels.items())) for direction, labels in counts.items()
@@ -102,13 +102,13 @@ class _ZoneStats:
         self._peak: dict[Label, int] = {}
 
     def add(self, present: Counter[Label], step_ns: int) -> None:
-        """Who is in the zone, and for how long that stands."""
+        """Add the road users in the zone for a time."""
         for label, number in present.items():
             self._present_ns[label] += number * step_ns
             self._peak[label] = max(number, self._peak.get(label, 0))
 
     def pop_stats(self, watched_ns: int) -> ZoneCounts:
-        """Mean and peak, which begin anew."""
+        """Return mean and peak, and reset them."""
         mean: dict[Label, float] = {
             label: round(present_ns / max(watched_ns, 1), 3)
             for label, present_ns in sorted(self._present_ns.items())
