@@ -1,4 +1,4 @@
-"""From a configuration to cameras that can be opened: drivers, their options, scenes, models."""
+"""Camera sources: from the configuration to drivers, options, scenes and models, checked."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,12 +28,12 @@ CAMERA_EVENT_TYPES: tuple[EventType, ...] = (*registry.EVENT_TYPES, REPORTED)
 
 
 class CameraSource(msgspec.Struct, frozen=True, kw_only=True):
-    """A camera of the configuration, checked: how to open its streams, and its scene.
+    """A checked camera of the configuration: how to open its streams, and its scene.
 
-    `open_detect` is of the second stream, where it has one for detection. `scenes` are those of a
-    camera on a head, by preset; None where it stands still. `refused` says why a scene could not
-    be loaded: nobody knows what is masked then, so the camera is not opened. `open_feed` subscribes
-    to what the camera reports itself, None where nobody wants to hear it.
+    `open_detect` opens the second stream, if detection has one of its own. `scenes` are those of a
+    camera on a head, by preset, and None for a fixed camera. With a `scene_error` the camera is not
+    opened, because its masks are not known. `open_feed` subscribes to the camera's own events, and
+    is None if the configuration wants none.
     """
 
     config: CameraConfig
@@ -46,17 +46,16 @@ class CameraSource(msgspec.Struct, frozen=True, kw_only=True):
 
 
 BadScenePolicy = Literal["refuse", "close"]
-"""What a scene that cannot be loaded does: refuse all, or close its camera and no other one. A
-box on a pole goes on with what is left, and its centre is told; without any camera it has nothing
-to go on with."""
+"""Effect of a scene that cannot be loaded: refuse the configuration, or close its camera alone. A
+box on a pole runs with the cameras that are left and reports the fault; without any it refuses."""
 
 
 def load_sources(
     path: Path, clock: Clock, on_bad_scene: BadScenePolicy = "refuse"
 ) -> tuple[Config, tuple[CameraSource, ...]]:
-    """A configuration file with all that it names, checked.
+    """Read a configuration file and the scenes that it names.
 
-    Raises UserError where a key, a driver's option, a scene or a model's name is wrong.
+    Raises: UserError if a key, a driver's option, a scene or a model's name is wrong.
     """
     config = configuration.load(path)
     return config, build_sources(config, clock, str(path), on_bad_scene)
@@ -65,9 +64,9 @@ def load_sources(
 def build_sources(
     config: Config, clock: Clock, location: str, on_bad_scene: BadScenePolicy = "refuse"
 ) -> tuple[CameraSource, ...]:
-    """The cameras of a configuration; `where` begins messages, such as the file's name.
+    """Build the cameras of a configuration; `location` begins the messages, such as the file's name.
 
-    Raises UserError as `load`, and where no camera at all is left that could be opened.
+    Raises: UserError as `load_sources`, and if no camera is left that could be opened.
     """
     allowed_kinds = [event_type.kind for event_type in CAMERA_EVENT_TYPES]
     for index, kind in enumerate(config.hold.kinds):
@@ -150,7 +149,7 @@ def _feed_opener(camera: CameraConfig) -> Callable[[], OnvifEventFeed] | None:
     access = OnvifAccess(url=onvif.url, username=onvif.username, password_file=onvif.password_file)
 
     def open_feed() -> OnvifEventFeed:
-        # Here, because the SOAP library takes some 40 MB: it is for those who want it.
+        # Imported here, because the SOAP library takes some 40 MB.
         from drivers.onvif.events import open_event_feed  # noqa: PLC0415
 
         return open_event_feed(f"camera {camera.name!r}", access)

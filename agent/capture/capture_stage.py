@@ -1,4 +1,4 @@
-"""The first stage: a camera's packets and frames go to those who wait for them."""
+"""The capture stage: a camera's packets and frames go to the queues of recording and detection."""
 
 import logging
 import threading
@@ -15,12 +15,14 @@ log = logging.getLogger(__name__)
 
 READ_TIMEOUT_S = 1.0
 DEFAULT_WANTED = StreamRequest(packets=True, frames_fps=0.0)
-"""Stands for whatever a camera that is never asked for less is open for."""
+"""For a camera whose request never changes."""
 
 
 class CaptureCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a camera has given so far. `last_ns` is when the last packet or frame came. `stuck`: the
-    kernel holds the device, and only a restart of the board helps. `rests`: nothing is wanted of it.
+    """What a camera has delivered so far. `last_media_ns`: time of the last packet or frame.
+
+    `is_stuck`: the kernel holds the device, and only a restart of the board helps. `is_suspended`:
+    neither packets nor frames are requested.
     """
 
     is_open: bool
@@ -35,13 +37,12 @@ class CaptureCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CaptureStage:
-    """Reads one camera; opens it again when it failed, or when something else is wanted of it.
+    """Reads one camera; opens it again after a failure, or if the request changes.
 
-    `wanted` says what that is, None while the camera is to stay closed; `open_camera` is called at
-    each opening. `on_open` is told the stream's parameters before the
-    first packet of an opening is handed over, and `on_end` that the source has no more to give.
-    A driver's error goes up to the loop, which waits before the next try. A device that is stuck is
-    not opened again: each try would leave one more process in the kernel's hands.
+    `wanted` returns the request, or None while the camera is to stay closed. `on_open` gets the
+    stream's parameters before the first packet of an opening is queued. `on_end` is called if the
+    source has ended. A driver's error is raised to the loop, which waits before it retries. A stuck
+    device is not opened again: each try would leave one more process in the kernel.
     """
 
     def __init__(
@@ -76,11 +77,11 @@ class CaptureStage:
 
     @property
     def is_suspended(self) -> bool:
-        """Whether nothing is wanted of it, as of its last turn."""
+        """Whether nothing was requested at the last turn."""
         return self._is_suspended
 
     def run_once(self, stopping: threading.Event) -> None:
-        """Hand on what one read gives; open the camera first, if it is not open."""
+        """Read once and queue the result; open the camera first if it is not open."""
         wanted = self._wanted()
         if wanted != self._opened_for:
             self._opened_for = wanted
@@ -90,7 +91,7 @@ class CaptureStage:
             stopping.wait(READ_TIMEOUT_S)
             return
         if self._is_suspended:
-            # Its silence counts from now on: nobody was to hear it before.
+            # Its silence counts from now on: nothing was requested before.
             self._last_media_ns, self._is_suspended = self._clock_ns(), False
         camera = self._ensure_open()
         try:
@@ -115,13 +116,13 @@ class CaptureStage:
                 self._packets.put(media)
 
     def close(self) -> None:
-        """Close the camera, if it is open."""
+        """Close the camera if it is open."""
         camera, self._camera = self._camera, None
         if camera is not None:
             camera.close()
 
     def counts(self) -> CaptureCounts:
-        """What the camera has given so far."""
+        """Return what the camera has delivered so far."""
         camera = self._camera
         return CaptureCounts(
             is_open=camera is not None,

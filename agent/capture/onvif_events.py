@@ -1,4 +1,4 @@
-"""What an adopted camera reports itself becomes events here, as far as the configuration wants it."""
+"""Events of an adopted camera over ONVIF, as far as the configuration wants them."""
 
 import logging
 import threading
@@ -21,57 +21,59 @@ REPORTED = EventType(
 )
 PULL_TIMEOUT_S = 1.0
 SILENT_AFTER_S = 60.0
-"""A camera that has said nothing for so long, not even that there is nothing to say, is taken to
-report nothing any more: what is not known is not claimed.
-"""
+"""Time without any answer after which the camera's open events are ended: their state is unknown."""
 MINUTE_NS = 60_000_000_000
 MAX_EVENTS_PER_MINUTE = 60
-"""Events that may begin in a minute. A camera that is set too fine would fill the outbox, from which
-events never go; the rest is dropped, counted and logged.
+"""Events that may begin in a minute. A camera that is set too sensitive would fill the outbox, which
+never drops events; the rest is dropped here, counted and logged.
 """
 MAX_OPEN_EVENTS = 64
 _MAX_NAME_CHARS = 64
 
 
 class OnvifNotification(Protocol):
-    """One word of a camera, such as `drivers.onvif.events.Notification`."""
+    """A notification of a camera, such as `drivers.onvif.events.CameraNotification`."""
 
     @property
     def topic(self) -> str:
-        """Its path, without prefixes."""
+        """The topic's path, without prefixes."""
         ...
 
     @property
     def state(self) -> bool | None:
-        """Whether it is so now; None where the topic has no state."""
+        """Whether the state holds now; None if the topic has no state."""
         ...
 
     @property
     def source(self) -> str:
-        """What it is about."""
+        """The source of the notification, such as a rule or an input of the camera."""
         ...
 
     @property
     def t_ns(self) -> int:
-        """When it came."""
+        """The time at which it arrived."""
         ...
 
 
 class OnvifEventFeed(Protocol):
-    """A camera that reports, open. It tells at once how everything with a state stands."""
+    """An open subscription. The camera first sends the state of each topic that has one."""
 
     def pull(self, timeout_s: float, t_ns: int) -> Sequence[OnvifNotification]:
-        """What has come within `timeout_s` seconds. Raises DriverError, and is over then."""
+        """Return the notifications that arrive within `timeout_s`.
+
+        Raises: DriverError; the subscription is over then.
+        """
         ...
 
     def close(self) -> None:
-        """Listen no more."""
+        """End the subscription."""
         ...
 
 
 def is_wanted(topic: str, wanted: Sequence[str]) -> bool:
-    """Whether a topic is one of those, or ends as one of them does, part by part. What tells who
-    somebody is is never wanted. Pure.
+    """Whether a topic is one of `wanted`, or ends with one of them, level by level. Pure.
+
+    A topic that identifies a person is never wanted.
     """
     parts = topic.split("/")
     return not is_identifying_topic(topic) and any(
@@ -80,7 +82,7 @@ def is_wanted(topic: str, wanted: Sequence[str]) -> bool:
 
 
 class OnvifEventTracker:
-    """The events of one camera's reports. Time comes in with each; nothing is read or written."""
+    """Makes events of one camera's notifications. Pure: times come with the notifications."""
 
     def __init__(self, camera: str, wanted: Sequence[str], new_id: NewId) -> None:
         self._camera = camera
@@ -90,7 +92,7 @@ class OnvifEventTracker:
         self._minute_ns = 0
         self._begun_in_minute = 0
         self.dropped = 0
-        """Events that were too many in their minute."""
+        """Number of events over the limits."""
 
     def step(self, notification: OnvifNotification) -> Event | None:
         """Return the event that a notification makes: a begin, an end or a moment.
@@ -137,7 +139,7 @@ class OnvifEventTracker:
 
 
 class OnvifEventStage:
-    """A stage: pulls one camera's reports, and subscribes again after each failure."""
+    """Pulls one camera's notifications, and subscribes again after each failure."""
 
     def __init__(
         self,
@@ -148,7 +150,7 @@ class OnvifEventStage:
         new_id: NewId,
         on_event: Callable[[Event], None],
     ) -> None:
-        """`open_feed` subscribes, or raises DriverError; it is called in the stage's thread."""
+        """`open_feed` subscribes or raises DriverError. Called on the stage's thread."""
         self.name = f"events {camera}"
         self._open_feed = open_feed
         self._clock_ns = clock_ns
@@ -159,7 +161,7 @@ class OnvifEventStage:
         self._logged_dropped = 0
 
     def run_once(self, stopping: threading.Event) -> None:
-        """Pull once, for a second at the most. Raises DriverError where the camera is away."""
+        """Pull once, for at most a second. Raises: DriverError if the camera does not answer."""
         try:
             if self._feed is None:
                 self._feed = self._open_feed()
@@ -178,7 +180,7 @@ class OnvifEventStage:
             self._logged_dropped = self._tracker.dropped
 
     def close(self) -> None:
-        """Nobody listens any more, so nothing is known to go on."""
+        """End the subscription and every open event."""
         self._close_feed()
         self._emit(self._tracker.end_all(self._clock_ns()))
 

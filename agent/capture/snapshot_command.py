@@ -1,6 +1,6 @@
-"""`snapshot`: a fresh picture of a camera, as a snapshot message; the reply has its hash.
+"""The command `snapshot`: sends the next frame of a camera; the reply has its hash.
 
-The picture is of a frame as detection gets it: what a mask hides is hidden in it.
+The frame is the one that detection gets, with the masks painted.
 """
 
 import hashlib
@@ -17,20 +17,20 @@ from drivers.media import Frame
 
 VERB = "snapshot"
 SNAPSHOT_MAX_BYTES = 200_000
-"""At 1 Mbit/s it holds up all else for under two seconds, at 100 kbit/s for sixteen."""
+"""Delays other messages by less than two seconds at 1 Mbit/s, by sixteen at 100 kbit/s."""
 FRAME_TIMEOUT_S = 5.0
 MAX_WAITING = 8
 
 
 class SnapshotArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Of which camera, and how many bytes it may have: quality falls until it fits."""
+    """The camera, and the limit of the picture, whose quality is reduced until it fits."""
 
     camera: Name
     max_bytes: Annotated[int, msgspec.Meta(ge=4000, le=SNAPSHOT_MAX_BYTES)] = 60_000
 
 
 class SnapshotResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The picture that comes on `up/snapshot/<camera>`, by its SHA-256."""
+    """The picture that is sent on `up/snapshot/<camera>`, by its SHA-256."""
 
     camera: str
     sha256: str
@@ -42,9 +42,11 @@ Result: TypeAlias = SnapshotResult
 
 
 class CameraAccess(msgspec.Struct, frozen=True, kw_only=True):
-    """A camera that may be shown. `viewers` are those who may see it, None where everybody who may
-    command; `watched`: whether it gives frames at all, which only detection asks of it; `rests`:
-    whether it gives none now, because the box is under strain.
+    """The access to a camera's pictures.
+
+    `viewers` are the requesters that may see it, or None if each of them may. `has_frames`: the
+    camera delivers frames, which only detection requests. `is_suspended`: it delivers none now,
+    because the box is degraded.
     """
 
     viewers: tuple[str, ...] | None = None
@@ -52,7 +54,7 @@ class CameraAccess(msgspec.Struct, frozen=True, kw_only=True):
     is_suspended: Callable[[], bool] = lambda: False
 
     def check(self, camera: str, requester: Requester) -> None:
-        """Raise CommandRejected where he may not see the camera, which has this name, or nobody can."""
+        """Check a request. Raises: CommandRejected if the requester may not see it, or if nobody can."""
         if self.viewers is not None and requester.id not in self.viewers:
             raise CommandRejected(
                 "forbidden",
@@ -70,14 +72,14 @@ class CameraAccess(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SnapshotSink(Protocol):
-    """Where pictures go that somebody asked for."""
+    """Receives requested pictures."""
 
     def record_snapshot_view(self, camera: str, by: str, t_ns: int) -> None:
-        """Who looks, before anything is given. Raises OSError, and then nothing is."""
+        """Write the receipt of a view. Raises: OSError; the picture is not sent then."""
         ...
 
     def publish_snapshot(self, camera: str, jpeg: bytes, t_ns: int) -> None:
-        """The picture."""
+        """Send the picture."""
         ...
 
 
@@ -89,11 +91,11 @@ class _WaitingCommand(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SnapshotCommandHandler:
-    """See `agent.commands.command.Verb`. Each camera's frames are shown to `offer`.
+    """Answers with the next frame of a camera. `offer` gets each camera's frames.
 
-    `encode` gives a JPEG of a frame of so many bytes at most. `deliver` is given the camera, the
-    JPEG and the frame's time. `on_view` is told the camera, who asks and the frame's time before
-    anything is given; where it raises OSError nothing is.
+    `encode` returns a JPEG of a frame within a limit of bytes. `publish` gets the camera, the JPEG
+    and the frame's time. `on_view` gets the camera, the requester and the frame's time before; if
+    it raises OSError, the picture is not sent.
     """
 
     name = VERB
@@ -117,19 +119,19 @@ class SnapshotCommandHandler:
         self._waiting: dict[str, list[_WaitingCommand]] = {}
 
     def describe(self, args: SnapshotArgs) -> str:
-        """The camera."""
+        """Return the camera's name."""
         return args.camera
 
     def is_idempotent(self, args: SnapshotArgs) -> bool:
-        """A second picture harms nobody."""
+        """Return True: a repeated snapshot does no harm."""
         return True
 
     def priority_lane(self, args: SnapshotArgs) -> str | None:
-        """It waits its turn."""
+        """Return None: a snapshot waits for the commands before it."""
         return None
 
     def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> Deferred:
-        """Wait for the camera's next frame."""
+        """Register for the camera's next frame. The reply is deferred."""
         args: SnapshotArgs = command.args
         camera = self._cameras.get(args.camera)
         if camera is None:
@@ -156,7 +158,7 @@ class SnapshotCommandHandler:
         return Deferred(timeout_s=FRAME_TIMEOUT_S)
 
     def offer(self, camera: str, frame: Frame) -> None:
-        """A frame of a camera, from its own thread. Costs nothing where nobody waits for one."""
+        """Take a frame if a command waits for it. Called on the camera's detect thread."""
         if camera not in self._waiting:
             return
         with self._lock:

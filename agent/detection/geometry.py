@@ -1,8 +1,8 @@
 """Points, lines and polygons on a picture.
 
-Positions are in 0..1 of the picture, x to the right and y down. What has a length or an angle is
-measured in picture heights, so that a picture's shape does not bend it: `aspect` is its width
-over its height, and a step of 0.1 to the right is `0.1 * aspect` heights long.
+Positions are in 0..1 of the picture, x to the right and y down. Lengths and angles are measured in
+picture heights, so that they do not depend on the picture's shape: `aspect` is its width by its height,
+and a step of 0.1 to the right is `0.1 * aspect` heights long.
 """
 
 import math
@@ -13,30 +13,30 @@ from drivers.media import Point, Polygon
 
 
 def box_centre(box: BoundingBox) -> Point:
-    """The middle of a box."""
+    """Return the centre of a box."""
     return Point(box.x + box.w / 2, box.y + box.h / 2)
 
 
 def bottom_centre(box: BoundingBox) -> Point:
-    """The middle of a box's bottom edge: where a road user touches the ground."""
+    """Return the middle of a box's bottom edge, where a road user touches the ground."""
     return Point(box.x + box.w / 2, box.y + box.h)
 
 
 def box_size(box: BoundingBox, aspect: float) -> float:
-    """How large a box is, in picture heights: the side of the square with its area."""
+    """Return the side of the square with a box's area, in picture heights."""
     return math.sqrt(max(0.0, box.w * aspect * box.h))
 
 
 def distance(a: Point, b: Point, aspect: float) -> float:
-    """From one point to another, in picture heights."""
+    """Return the distance of two points, in picture heights."""
     return math.hypot((b.x - a.x) * aspect, b.y - a.y)
 
 
 def signed_line_distance(start: Point, end: Point, point: Point, aspect: float) -> float:
-    """How far a point lies to the right hand of one who walks from `start` to `end`.
+    """Return a point's distance from an infinite line, in picture heights.
 
-    In picture heights, as seen on the picture; below zero on the left hand, zero on the line,
-    which has no ends here.
+    Above zero on the right hand of the way from `start` to `end`, as seen on the picture, and below
+    zero on its left hand.
     """
     dx, dy = (end.x - start.x) * aspect, end.y - start.y
     px, py = (point.x - start.x) * aspect, point.y - start.y
@@ -44,26 +44,26 @@ def signed_line_distance(start: Point, end: Point, point: Point, aspect: float) 
 
 
 def line_parameter(start: Point, end: Point, point: Point, aspect: float) -> float:
-    """Where the foot of the perpendicular from a point lies: 0 at `start`, 1 at `end`."""
+    """Return where the perpendicular from a point meets a line: 0 at `start`, 1 at `end`."""
     dx, dy = (end.x - start.x) * aspect, end.y - start.y
     px, py = (point.x - start.x) * aspect, point.y - start.y
     return (dx * px + dy * py) / (dx * dx + dy * dy)
 
 
 def half_extent(box: BoundingBox, start: Point, end: Point, aspect: float) -> float:
-    """How far a box reaches from its centre across a line, in picture heights."""
+    """Return how far a box extends from its centre across a line, in picture heights."""
     dx, dy = (end.x - start.x) * aspect, end.y - start.y
     projected_extent = abs(dy) * box.w * aspect + abs(dx) * box.h
     return projected_extent / math.hypot(dx, dy) / 2
 
 
 def interpolate(a: Point, b: Point, fraction: float) -> Point:
-    """The point that lies `share` of the way from `a` to `b`."""
+    """Return the point at a fraction of the way from `a` to `b`."""
     return Point(a.x + (b.x - a.x) * fraction, a.y + (b.y - a.y) * fraction)
 
 
 def is_inside(polygon: Polygon, point: Point) -> bool:
-    """Whether a point lies in a polygon, by the even-odd rule."""
+    """Whether a point is in a polygon, by the even-odd rule."""
     odd = False
     previous = polygon[-1]
     for corner in polygon:
@@ -76,7 +76,7 @@ def is_inside(polygon: Polygon, point: Point) -> bool:
 
 
 def edge_distance(polygon: Polygon, point: Point, aspect: float) -> float:
-    """From a point to the nearest edge of a polygon, in picture heights."""
+    """Return the distance to the nearest edge of a polygon, in picture heights."""
     nearest = math.inf
     previous = polygon[-1]
     for corner in polygon:
@@ -88,7 +88,7 @@ def edge_distance(polygon: Polygon, point: Point, aspect: float) -> float:
 
 
 def is_self_intersecting(polygon: Polygon) -> bool:
-    """Whether two edges of a polygon meet anywhere but in a corner that they share."""
+    """Whether two edges of a polygon meet anywhere but in a common corner."""
     count = len(polygon)
     edges = [(polygon[i], polygon[(i + 1) % count]) for i in range(count)]
     return any(
@@ -128,12 +128,12 @@ def cross_product(a: Point, b: Point, c: Point) -> float:
 
 
 def _is_between(a: Point, b: Point, c: Point) -> bool:
-    """Whether c, on the line through a and b, lies between them."""
+    """Whether c, on the line through a and b, is between them."""
     return min(a.x, b.x) <= c.x <= max(a.x, b.x) and min(a.y, b.y) <= c.y <= max(a.y, b.y)
 
 
 def intersection_area(a: BoundingBox, b: BoundingBox) -> float:
-    """The area that two boxes have in common, as a share of the picture."""
+    """Return the area that two boxes have in common, by the picture's area."""
     overlap_w = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
     overlap_h = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
     return max(0.0, overlap_w) * max(0.0, overlap_h)
@@ -159,12 +159,12 @@ def covered_ratio(covering: BoundingBox, box: BoundingBox) -> float:
 
 
 def round_box(box: BoundingBox) -> BoundingBox:
-    """A box as it is told: to 0.0001 of the picture, finer than any detector is."""
+    """Round a box for a message: to 0.0001 of the picture, finer than any detector."""
     return BoundingBox(round(box.x, 4), round(box.y, 4), round(box.w, 4), round(box.h, 4))
 
 
 def enclosing_box(boxes: Sequence[BoundingBox]) -> BoundingBox:
-    """The smallest box that holds all of them, of which there is at least one."""
+    """Return the smallest box around at least one box."""
     left, top = min(box.x for box in boxes), min(box.y for box in boxes)
     right = max(box.x + box.w for box in boxes)
     bottom = max(box.y + box.h for box in boxes)
@@ -172,7 +172,7 @@ def enclosing_box(boxes: Sequence[BoundingBox]) -> BoundingBox:
 
 
 def heading_difference_deg(a: Point, b: Point, direction_deg: float, aspect: float) -> float:
-    """The angle, 0..180, between the way from `a` to `b` and a direction.
+    """Return the angle, 0..180, between the way from `a` to `b` and a direction.
 
     Directions are as seen on the picture: 0 to the right, 90 up, 180 to the left, 270 down.
     """

@@ -25,7 +25,7 @@ def _expand_polygon(mask: Polygon, tolerance: ShiftTolerance) -> list[Polygon]:
     A point outside of a polygon and near it is near one of its edges.
     """
     # At least a quarter of the rectangle is in the picture. Parts too small to be painted would be
-        # refused: then the hull of the corners is masked.
+    # refused: then the hull of the corners is masked.
     if _is_convex(mask) or tolerance.x * tolerance.y < 2 * MIN_AREA:
         return [_clip_to_picture(_hull(_offset_corners(mask, tolerance)))]
     edges = zip(mask, (*mask[1:], mask[0]), strict=True)

@@ -48,11 +48,9 @@ _SEARCH_GRID_CELLS = 16
 
 
 class PipelineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How hard to look.
+    """The detector's budget in the stream's time, and the width of the gate's picture.
 
-    `max_inferences_per_s` is the most that the detector runs in a second of the stream's time, and
-    `survey_s` how often the whole picture is looked at though nothing moves. The gate works on a
-    picture `gate_px` wide.
+    The whole picture is searched every `full_frame_interval_s`, so that parked vehicles stay known.
     """
 
     max_inferences_per_s: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 15.0

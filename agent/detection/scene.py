@@ -1,4 +1,4 @@
-"""The scene: what the centre drew on a camera's picture. `docs/scene.md` shows every key.
+"""The scene: lines, zones and masks drawn on a camera's picture. `docs/scene.md` shows every key.
 
 Positions are in 0..1 of the picture, so a scene fits every size of the same view.
 """
@@ -18,7 +18,7 @@ from drivers.media import Point, Polygon
 SceneName = Annotated[
     str, msgspec.Meta(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)")
 ]
-"""As an operator would say it; spaces and any script are fine."""
+"""A name for people: spaces and any script are allowed."""
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Labels = Annotated[tuple[Label, ...], msgspec.Meta(min_length=1)]
@@ -29,8 +29,10 @@ ZoneKind = Literal["carriageway", "pavement", "queue", "any"]
 class SceneLine(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"start": "from"}
 ):
-    """`[[line]]`: counts who crosses it. Forward is from the left hand to the right hand of one
-    who walks from `from` to `to`, as seen on the picture.
+    """`[[line]]`: its crossings are counted.
+
+    Forward is from the left hand to the right hand of the way from `from` to `to`, as seen on the
+    picture.
     """
 
     name: SceneName
@@ -43,7 +45,7 @@ class SceneLine(
 
 
 class Zone(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[zone]]`: an area of ground, and what is worth an event in it."""
+    """`[[zone]]`: an area of ground, and the keys of the rules that run in it."""
 
     name: SceneName
     polygon: Corners
@@ -58,19 +60,19 @@ class Zone(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class PrivacyMask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[mask]]`: an area that nobody sees, painted over in every picture."""
+    """`[[mask]]`: an area that is painted over in every picture."""
 
     polygon: Corners
 
 
 class IgnoreZone(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[ignore]]`: an area that people see and the detector does not."""
+    """`[[ignore]]`: an area that is visible and not searched by the detector."""
 
     polygon: Corners
 
 
 class Scene(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole file. An empty one is good: then only the picture itself is judged."""
+    """The whole file. If it is empty, only the rules on the picture itself run."""
 
     line: tuple[SceneLine, ...] = ()
     zone: tuple[Zone, ...] = ()
@@ -84,19 +86,19 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     @property
     def excluded_polygons(self) -> tuple[Corners, ...]:
-        """The polygons in which nothing is seen, for one reason or the other."""
+        """The polygons in which nothing is detected: masks and ignored areas."""
         return (*(mask.polygon for mask in self.mask), *(part.polygon for part in self.ignore))
 
 
 def load_scene(path: Path) -> Scene:
-    """The scene in a file. Raises UserError with one line for whatever is wrong."""
+    """Read a scene file. Raises: UserError with one line for the first mistake."""
     scene = toml_decode.convert(toml_decode.read_toml(path, "scene"), Scene, str(path))
     validate_scene(scene, str(path))
     return scene
 
 
 def validate_scene(scene: Scene, location: str) -> None:
-    """Raise UserError for what no single value can tell; `where` begins the message."""
+    """Check what no single value shows. Raises: UserError that begins with `location`."""
     names: dict[str, str] = {}
     named_keys = [(f"line[{index}].name", line.name) for index, line in enumerate(scene.line)]
     named_keys += [(f"zone[{index}].name", zone.name) for index, zone in enumerate(scene.zone)]
@@ -135,8 +137,7 @@ def _check_polygon(polygon: Corners, location: str) -> None:
     corners = [[corner.x, corner.y] for corner in polygon]
     if is_self_intersecting(polygon):
         raise UserError(
-            f"{location} = {corners}: its edges cross; "
-            "allowed: corners in the order in which one walks around the area"
+            f"{location} = {corners}: its edges cross; allowed: corners in order around the area"
         )
     if polygon_area(polygon) < MIN_AREA:
         raise UserError(

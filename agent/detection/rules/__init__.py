@@ -1,4 +1,4 @@
-"""From tracks to events: each rule is an object with state, without I/O and without a clock.
+"""Rules: from tracks to events. docs/adding/rule.md adds one.
 
-`road_users` says who is there, `presence` who is in a zone; the rules stand on these two.
+The rules share `road_users` (tracks with their memory), `zone_occupancy` and `line_crossing`.
 """

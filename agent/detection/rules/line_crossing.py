@@ -1,9 +1,10 @@
-"""Line crossings, judged by the centre of the box.
+"""Crossings of a line by the centres of boxes.
 
-Who is first seen within a band around the line has no side yet. A crossing counts once the centre
-is clear of the band on the other side, and never while its road user stands. Its time and place are those of the moment in which the centre was on the line,
-between two spots where the road user was really seen: no prediction is ever judged, and one who
-jumps over the line while hidden has crossed it.
+A road user that is first seen within a band around the line has no side yet. A crossing counts once
+the centre is clear of the band on the other side, and never while the road user is stationary. Its
+time and position are those at which the centre was on the line, interpolated between two positions
+at which the road user was seen: predictions do not count, and a road user that passes the line while
+hidden has crossed it.
 """
 
 import msgspec
@@ -15,11 +16,11 @@ from agent.detection.scene import SceneLine
 from drivers.media import Point
 
 BAND_RATIO = 0.1
-"""Of the box's half extent across the line: nearer, the centre may be on either side."""
+"""Half width of the band, by the box's half extent across the line."""
 MIN_SWING_RATIO = 0.7
-"""Of the half extent: how far the centre comes from the one side to the other at the least."""
+"""Least way of the centre from one side to the other, by the half extent."""
 MIN_BAND = 0.002
-"""In picture heights: a box can be no more exact than a pixel or two."""
+"""Least half width of the band, in picture heights: a box is exact to a pixel or two."""
 
 
 class Crossing(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,13 +34,13 @@ class Crossing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _LineState(msgspec.Struct):
-    """How one road user stands to the line: 1 on the right hand, -1 on the left, 0 unknown."""
+    """The side of one road user: 1 on the right hand, -1 on the left, 0 unknown."""
 
     side: int
     max_offset: float = 0.0
-    """How far from the line it has been on that side."""
+    """Largest distance from the line on that side."""
     crossed_at: TimedPosition | None = None
-    """The last time that the centre came over the line from `side`, if it is still over."""
+    """The last passage of the centre over the line from `side`, if it is still over."""
 
 
 class LineCrossingDetector:
@@ -107,7 +108,7 @@ class LineCrossingDetector:
     def _update_crossed_at(
         self, state: _LineState, previous: TimedPosition, current: TimedPosition
     ) -> None:
-        """Remember where the centre came over the line, or forget it where it came back."""
+        """Store where the centre passed the line, or drop it if the centre came back."""
         previous_offset, current_offset = self._offset(previous.point), self._offset(current.point)
         if _sign(current_offset) == state.side:
             state.crossed_at = None

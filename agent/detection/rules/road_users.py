@@ -1,7 +1,7 @@
-"""Who is there: tracks, carried over the moments in which they cannot be seen.
+"""Road users: tracks with a memory over the time in which they are hidden.
 
-A tracker gives up a track that stays hidden, and gives a new id to what comes out behind a bus.
-For the rules it is the same road user: what stood still is expected where it stood.
+The tracker drops a track that stays hidden, and gives a new id to a road user that appears from
+behind a bus. For the rules it is the same road user: a stationary one is expected where it was.
 """
 
 from collections import deque
@@ -17,40 +17,40 @@ NS_PER_S = 1_000_000_000
 VEHICLES: frozenset[Label] = frozenset({"bicycle", "motorcycle", "car", "bus", "truck"})
 
 REST_RADIUS = 0.5
-"""Of its own size: who stays this near to one place stands. The boxes of parked cars were measured
-to wander by a third of their size when somebody passes before them.
+"""Radius by its own size within which a road user is stationary. Boxes of parked cars were measured
+to wander by a third of their size when another road user passes in front.
 """
 REST_MAX_SCALE = 1.5
-"""Who has become so much larger or smaller comes or goes along the line of sight."""
+"""A larger change of size is a movement along the line of sight."""
 REST_MEAN_POSITIONS = 10
-"""The place of rest is the mean of the first so many positions."""
+"""The rest position is the mean of this many positions."""
 REST_LEFT_AFTER_NS = NS_PER_S
-"""Who is away from its place of rest for so long has left it; one bad box has not."""
+"""Time away from the rest position after which it is left, so that one bad box does not count."""
 STATIONARY_AFTER_NS = 3 * NS_PER_S
 TRAIL_NS = 2 * NS_PER_S
 MIN_TRAIL_NS = NS_PER_S
-"""A pace is known from a trail of at least this length."""
+"""Least length of a trail from which a speed is known."""
 MAX_GAP_NS = 350_000_000
-"""Who was not seen for longer may be another one since."""
+"""After a longer gap the track may be of another road user."""
 REMEMBER_STATIONARY_NS = 10 * NS_PER_S
 REMEMBER_MOVING_NS = 3 * NS_PER_S // 2
 SAME_POSITION_MIN_IOU = 0.3
-"""Boxes that are this much alike are in the same place."""
+"""Intersection over union from which two boxes are at the same position."""
 MAX_BACKDATE_NS = NS_PER_S
 
 
 class TimedPosition(msgspec.Struct, frozen=True):
-    """Where the centre of a road user was when it was seen."""
+    """The centre of a road user at the time of a detection."""
 
     t_ns: int
     point: Point
 
 
 class RoadUser:
-    """One road user, for as long as it is remembered. The rules read it and never write to it.
+    """One road user, as long as it is remembered. The rules only read it.
 
-    `track` is the newest; `present` says whether the tracker still has it, `seen` whether this very
-    sight saw it, and `seen_ns` when one did last. `before` and `now` are its last two spots; `before` is None where there is one alone.
+    `track` is the newest one. `is_tracked`: the tracker still has it. `is_visible`: the last frame
+    saw it. `previous` and `current` are its last two positions; `previous` is None if there is one.
     """
 
     def __init__(self, user_id: int, track: Track, aspect: float) -> None:
@@ -68,26 +68,26 @@ class RoadUser:
         self._rest_size = self.size
         self._off_rest_since_ns: int | None = None
         self.continuous_since_ns = self.current.t_ns
-        """Since when it has been seen again and again, without a gap."""
+        """Time from which it has been seen without a gap."""
 
     @property
     def label(self) -> Label:
-        """What it is."""
+        """The label of its track."""
         return self.track.label
 
     @property
     def size(self) -> float:
-        """Of its box, in picture heights."""
+        """The size of its box, in picture heights."""
         return box_size(self.track.box, self._aspect)
 
     @property
     def remembered_until_ns(self) -> int:
-        """When it is forgotten, if nothing sees it again."""
+        """The time at which it is forgotten if it is not seen again."""
         is_stationary = self.last_seen_ns - self._rest_position.t_ns >= STATIONARY_AFTER_NS
         return self.last_seen_ns + (REMEMBER_STATIONARY_NS if is_stationary else REMEMBER_MOVING_NS)
 
     def stationary_since_ns(self, t_ns: int) -> int | None:
-        """Since when it has been standing, or None where it moves."""
+        """Return since when it has been stationary, or None if it moves."""
         return (
             self._rest_position.t_ns
             if t_ns - self._rest_position.t_ns >= STATIONARY_AFTER_NS
@@ -96,12 +96,13 @@ class RoadUser:
 
     @property
     def is_displaced(self) -> bool:
-        """Whether it was last seen away from where it stands; that may be one bad box."""
+        """Whether it was last seen away from its rest position, which may be one bad box."""
         return self._off_rest_since_ns is not None
 
     def recent_path(self, since_ns: int = 0) -> tuple[TimedPosition, TimedPosition] | None:
-        """Where it came from and where it is, over the last one or two seconds; what lies before
-        `since_ns` is left out.
+        """Return its positions one or two seconds ago and now, or None if that is not known.
+
+        Positions before `since_ns` are left out.
         """
         start = next(
             (position for position in self._trail if position.t_ns >= since_ns), self.current
@@ -109,7 +110,7 @@ class RoadUser:
         return (start, self.current) if self.current.t_ns - start.t_ns >= MIN_TRAIL_NS else None
 
     def speed(self) -> float | None:
-        """How fast it goes, in its own sizes a second; None where that is not known yet."""
+        """Return its speed in its own sizes a second, or None if that is not known yet."""
         path = self.recent_path()
         if path is None:
             return None
@@ -118,7 +119,7 @@ class RoadUser:
         return moved / max(self.size, 1e-6) / ((end.t_ns - start.t_ns) / NS_PER_S)
 
     def update(self, track: Track, t_ns: int) -> None:
-        """Take the track as it is in a new sight."""
+        """Take its track from a new frame."""
         self.track = track
         self.is_tracked = True
         self.is_visible = track.seen_ns == t_ns
@@ -128,8 +129,9 @@ class RoadUser:
         self._add_position(TimedPosition(t_ns, box_centre(track.box)))
 
     def backdate(self, track: Track, t_ns: int) -> None:
-        """Begin where its speed says that it was when it was first seen: a tracker shows a track
-        only after a few frames, and a line may lie between.
+        """Begin at the position that its velocity gives for its first detection.
+
+        The tracker confirms a track only after a few frames, in which it may have crossed a line.
         """
         back_s = min(t_ns - track.begin_ns, MAX_BACKDATE_NS) / NS_PER_S
         current = box_centre(track.box)
@@ -174,7 +176,7 @@ class RoadUser:
 
 
 class TrackMemory:
-    """Everybody who is there, or is expected back. Its ids are its own, never used again."""
+    """The road users that are tracked or remembered. Its ids are its own and never used again."""
 
     def __init__(self) -> None:
         self._by_track_id: dict[int, RoadUser] = {}
@@ -182,16 +184,16 @@ class TrackMemory:
         self._road_users: tuple[RoadUser, ...] = ()
         self._next_id = 1
         self.aspect = 1.0
-        """The picture's width over its height, from the last sight."""
+        """The picture's width by its height, from the last frame."""
         self.forgotten: tuple[RoadUser, ...] = ()
-        """Who was forgotten at the last step."""
+        """The road users that were forgotten at the last step."""
 
     def __iter__(self) -> Iterator[RoadUser]:
-        """Everybody, in the order in which they came."""
+        """Iterate in the order of their first appearance."""
         return iter(self._road_users)
 
     def step(self, result: FrameResult) -> None:
-        """Take a new sight."""
+        """Take the result of a new frame."""
         height, width = result.gate_luma.shape
         self.aspect = width / height
         present = {track.id for track in result.tracks}
@@ -208,7 +210,7 @@ class TrackMemory:
         self._road_users = tuple(sorted(road_users, key=lambda user: user.id))
 
     def _find_or_create(self, track: Track, t_ns: int) -> RoadUser:
-        """Somebody who was lost and is back, or somebody new."""
+        """Return a lost road user that is back, or a new one."""
         user = self._find_lost(track)
         if user is not None:
             self._lost.remove(user)
@@ -220,7 +222,7 @@ class TrackMemory:
         return user
 
     def _find_lost(self, track: Track) -> RoadUser | None:
-        """Who of the lost this is: by the tracker's word, or by the place."""
+        """Find a track among the lost road users, by its id or by its position."""
         best, best_similarity = None, SAME_POSITION_MIN_IOU
         for user in self._lost:
             if user.track.id == track.id:

@@ -1,15 +1,15 @@
-"""Faults of the picture itself: dark, blocked, blurred, moved, frozen.
+"""`view_*`: faults of the picture itself: dark, blocked, blurred, moved, frozen.
 
-The picture is compared with one that is learnt slowly, cell by cell. What counts are edges:
-their places do not change with light or gain, and traffic passes over few cells at a time.
+The picture is compared with a slowly learnt reference, cell by cell. It is edges that are compared:
+their positions do not change with light or gain, and traffic covers few cells at a time.
 
-    dark     nothing in it is bright
-    blocked  it is flat, or the edges of half the cells are gone
-    blurred  the light and the dark are where they were, and the edges between them soft
-    moved    edges there are, and not even the best fifth of the cells has them where they were
-    frozen   it is the same to the last bit of noise, again and again
+        dark     nothing in it is bright
+        blocked  it is flat, or the edges of half the cells are missing
+        blurred  light and dark areas are unchanged, and the edges between them are soft
+        moved    there are edges, and not even the best fifth of the cells has them where they were
+        frozen   it is equal to the last bit of noise, frame after frame
 
-While a fault shows, the new view is learnt so slowly that it becomes the right one in an hour.
+    During a fault the new view is learnt so slowly that it becomes the reference within an hour.
 """
 
 from typing import Any, Literal
@@ -51,17 +51,17 @@ CELL_GRID = (8, 6)
 COARSE_SIZE_PX = (20, 15)
 
 DARK_LUMA, MIN_BRIGHT_RATIO = 45, 0.01
-"""Less than this share is as bright as this. A street at night has lamps."""
+"""Dark: a smaller part of the picture has this luma. A street at night has lamps."""
 MIN_LUMA_STD = 5.0
-"""Standard deviation: less than this is a cap, a hand or a bag."""
+"""A smaller standard deviation is a cap, a hand or a bag."""
 MIN_CELL_EDGE = 3.0
-"""Mean edge, in grey levels a pixel, of a cell that can be judged."""
+"""Least mean edge, in grey levels a pixel, of a cell that is compared."""
 MIN_TEXTURED_RATIO = 0.3
-"""Of the cells: a picture with fewer to judge is not judged."""
+"""Least part of the cells that has edges, below which a picture is not compared."""
 MIN_CELL_CORRELATION = 0.35
-"""Correlation of a cell's edges with what was learnt, from which they are taken to be there."""
+"""Correlation of a cell's edges with the reference's from which they count as present."""
 MAX_EDGE_REMAINDER = 0.3
-"""Of a cell's edges: what is left of them when something lies over it."""
+"""Part of a cell's edges that is left if the cell is covered."""
 BLOCKED_CELL_RATIO = 0.45
 MIN_BEST_CELL_CORRELATION = 0.7
 """Correlation of the edges in the best fifth of the cells. Measured on 23 street clips: 0.94 and
@@ -69,13 +69,13 @@ more where nothing moved, 0.75 and less once the view has shifted by 4 % of its 
 stands before the camera leaves some cells as they were.
 """
 MIN_DETAIL_RATIO = 0.5
-"""Of the usual fine detail. On the same clips 0.81 and more as a rule, day and night; a blur of
-one gate pixel, six of 1080p, leaves 0.6, of one and a half 0.4.
+"""By the reference's fine detail. On the same clips usually 0.81 and more, day and night; a blur of
+one gate pixel, six of 1080p, leaves 0.6, one and a half leave 0.4.
 """
 MIN_COARSE_CORRELATION = 0.75
 """Correlation of the coarse picture."""
 FROZEN_MAX_DIFFERENCE = 1
-"""Grey levels: noise moves some pixel further than this."""
+"""Grey levels: noise changes some pixel by more."""
 
 BEGIN_AFTER_S: dict[TamperKind, float] = {
     "view_dark": 10.0,
@@ -135,7 +135,7 @@ class TamperRule:
         return [event for sustained in sustained_events for event in sustained.flush(t_ns)]
 
     def _frozen_since_ns(self, result: FrameResult) -> int | None:
-        """Since when the picture has been the same, or None where it just changed."""
+        """Return since when the picture has been the same, or None if it has just changed."""
         unchanged = self._unchanged_gate
         if (
             unchanged is None
@@ -148,7 +148,7 @@ class TamperRule:
 
 
 def compare_to_reference(gate_luma: Plane, reference_luma: Plane) -> TamperKind | None:
-    """What is wrong with a picture, held against one of the same size in which nothing was."""
+    """Return the fault of a picture by a good one of the same size, or None if there is none."""
     downscaled = _downscale(gate_luma)
     return _classify_unlit(downscaled) or _compare_views(
         _extract_features(gate_luma, downscaled),
@@ -157,17 +157,17 @@ def compare_to_reference(gate_luma: Plane, reference_luma: Plane) -> TamperKind 
 
 
 class _ViewFeatures(msgspec.Struct, frozen=True):
-    """What is judged of one picture, or of the learnt one."""
+    """The compared features of one picture, or of the reference."""
 
     edges: _Grid
-    """How steep each pixel is, H x W at 160 wide, in the square root of grey levels a pixel."""
+    """Gradient of each pixel, H x W at 160 wide, as the square root of grey levels a pixel."""
     fine_detail: _Grid
-    """The detail of a pixel or two in each cell, in grey levels."""
+    """Detail of a pixel or two in each cell, in grey levels."""
     coarse_image: _Grid
     """The picture in 20 x 15."""
 
     def blend(self, other: "_ViewFeatures", weight: float) -> "_ViewFeatures":
-        """This view moved towards another one by a share."""
+        """Return this view moved towards another one."""
         return _ViewFeatures(
             self.edges + (other.edges - self.edges) * weight,
             self.fine_detail + (other.fine_detail - self.fine_detail) * weight,
@@ -176,14 +176,14 @@ class _ViewFeatures(msgspec.Struct, frozen=True):
 
 
 class _ReferenceView:
-    """The view as it usually is."""
+    """The learnt view."""
 
     def __init__(self) -> None:
         self._samples = 0
         self._features: _ViewFeatures | None = None
 
     def classify(self, gate_luma: Plane) -> TamperKind | None:
-        """What is wrong with a picture, which is then learnt a little."""
+        """Return the fault of a picture, and blend the picture into the reference."""
         downscaled = _downscale(gate_luma)
         unlit_kind = _classify_unlit(downscaled)
         if unlit_kind is not None:
@@ -208,7 +208,7 @@ def _downscale(gate_luma: Plane) -> Plane:
 
 
 def _classify_unlit(downscaled: Plane) -> TamperKind | None:
-    """Whether there is nothing in a picture to compare."""
+    """Return the fault of a picture that has nothing to compare."""
     if np.count_nonzero(downscaled >= DARK_LUMA) < MIN_BRIGHT_RATIO * downscaled.size:
         return "view_dark"
     return "view_blocked" if downscaled.std() < MIN_LUMA_STD else None
@@ -227,7 +227,7 @@ def _edge_map(downscaled: Plane) -> _Grid:
 
 
 def _fine_detail(gate_luma: Plane) -> _Grid:
-    """The first blur takes the noise away, the second one what is fine: the difference is it."""
+    """Return the difference of two blurs: the first removes noise, the second fine detail."""
     blurred = cv2.GaussianBlur(gate_luma, (3, 3), 0)
     return _cell_means(
         cv2.absdiff(blurred, cv2.GaussianBlur(blurred, (7, 7), 0)).astype(np.float32)
@@ -239,13 +239,13 @@ def _coarse_image(downscaled: Plane) -> _Grid:
 
 
 def _cell_means(image: npt.NDArray[Any]) -> _Grid:
-    """The mean of each cell."""
+    """Return the mean of each cell."""
     return np.asarray(cv2.resize(image, CELL_GRID, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _compare_views(current: _ViewFeatures, reference: _ViewFeatures) -> TamperKind | None:
     mean_current, mean_reference = _cell_means(current.edges), _cell_means(reference.edges)
-    # Means of square roots: squared, they are grey levels again.
+    # Means of square roots: the squares are grey levels.
     is_textured = mean_reference**2 >= MIN_CELL_EDGE
     if is_textured.mean() < MIN_TEXTURED_RATIO:
         return None

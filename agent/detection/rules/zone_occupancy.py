@@ -1,7 +1,7 @@
-"""Who is in a zone, judged by the foot: the middle of the bottom edge of the box.
+"""Zone occupancy by the foot of a road user: the middle of the bottom edge of its box.
 
-Hysteresis in space and time: in or out counts once the foot is clear of the edge, and has been
-for a moment. Who cannot be seen stays where he was, for as long as he is remembered.
+Hysteresis in space and time: a road user is in or out once its foot has been clear of the edge for a
+moment. A hidden road user stays where it was, as long as it is remembered.
 """
 
 from agent.detection.geometry import bottom_centre, edge_distance, is_inside
@@ -9,7 +9,7 @@ from agent.detection.rules.road_users import NS_PER_S, RoadUser, TrackMemory
 from agent.detection.scene import Zone
 
 EDGE_MARGIN = 0.08
-"""Of the road user's own size: nearer to the edge, the foot is neither in nor out."""
+"""By the road user's own size: nearer to the edge, the foot is neither in nor out."""
 ENTER_AFTER_NS = NS_PER_S * 3 // 10
 LEAVE_AFTER_NS = NS_PER_S // 2
 
@@ -24,7 +24,7 @@ class ZoneVisit:
 
 
 class ZoneOccupancy:
-    """The stays in one zone, by road user. Who is not of the zone's labels is not there."""
+    """The visits to one zone by road users of the zone's labels."""
 
     def __init__(self, zone: Zone, road_users: TrackMemory) -> None:
         self._zone = zone
@@ -36,11 +36,11 @@ class ZoneOccupancy:
 
     @property
     def visits(self) -> tuple[ZoneVisit, ...]:
-        """Who is in the zone now, in the order in which they came in."""
+        """The visits that last, in the order of their begin."""
         return tuple(self._visits.values())
 
     def step(self, t_ns: int) -> None:
-        """Judge everybody's place anew, after `users` took a sight."""
+        """Update the visits, after the road users took the result of a frame."""
         ended: list[ZoneVisit] = []
         for user in self._road_users.forgotten:
             self._entering_since_ns.pop(user.id, None)
