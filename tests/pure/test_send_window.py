@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.reporting.mqtt.ack_mode import CENTRE_STATE_WAIT_S, choose_ack_mode
 from agent.reporting.mqtt.backoff import MAX_DELAY_S, RESET_AFTER_S, ReconnectBackoff
 from agent.reporting.mqtt.send_window import (
     MAX_IN_FLIGHT_BYTES,
@@ -14,7 +15,6 @@ from agent.reporting.mqtt.send_window import (
     RESEND_AFTER_S,
     SendWindow,
 )
-from agent.reporting.mqtt.settlement import CENTRE_STATE_WAIT_S, choose_ack_mode
 from agent.reporting.payloads import CentreState, SeqRange
 
 

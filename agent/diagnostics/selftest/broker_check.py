@@ -26,7 +26,6 @@ from agent.reporting.mqtt.paho_transport import (
     PahoTransport,
     Puback,
     Suback,
-    TransportEvent,
 )
 from agent.reporting.mqtt.send_window import MIN_FAILURE_CODE
 from agent.reporting.outbox.outbox import Outbox
@@ -167,29 +166,19 @@ class BrokerRoundTrip:
         transport = PahoTransport(self._config.broker, outbox.box, None)
         try:
             transport.connect()
-            self._wait_for_event(transport, Connack)
+            transport.wait_for(Connack, REPLY_TIMEOUT_S)
             transport.subscribe([topics.down_topic(outbox.box, "ack")])
-            subscribed = self._wait_for_event(transport, Suback)
-            if isinstance(subscribed, Suback) and subscribed.failure_reason is not None:
+            subscribed = transport.wait_for(Suback, REPLY_TIMEOUT_S)
+            if subscribed.failure_reason is not None:
                 raise CheckFailed(
                     f"the broker refuses our subscription: {subscribed.failure_reason}"
                 )
             transport.publish(topics.up_topic(outbox.box, "reply"), message)
-            published = self._wait_for_event(transport, Puback)
-            if isinstance(published, Puback) and published.reason_code >= MIN_FAILURE_CODE:
+            published = transport.wait_for(Puback, REPLY_TIMEOUT_S)
+            if published.reason_code >= MIN_FAILURE_CODE:
                 raise CheckFailed(f"the broker refuses our message: {published.reason}")
         finally:
             transport.close()
-
-    def _wait_for_event(
-        self, transport: PahoTransport, kind: type[TransportEvent]
-    ) -> TransportEvent:
-        deadline_ns = self._clock.boottime_ns() + int(REPLY_TIMEOUT_S * 1e9)
-        while self._clock.boottime_ns() < deadline_ns:
-            for event in transport.poll(0.2):
-                if isinstance(event, kind):
-                    return event
-        raise CheckFailed(f"the broker gave no answer in {REPLY_TIMEOUT_S:g} s")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from agent.base.model import IncomingCommand, Reply
 from agent.config.configuration import BrokerConfig
 from agent.faults.registry import FaultCode, FaultRegistry
 from agent.reporting import topics
-from agent.reporting.mqtt import settlement
+from agent.reporting.mqtt.ack_mode import AckMode, choose_ack_mode
 from agent.reporting.mqtt.connect_error import ConnectionErrorKind, MqttConnectionError
 from agent.reporting.mqtt.paho_transport import (
     Connack,
@@ -112,7 +112,7 @@ class MqttConnection:
         self._connack_s: float | None = None
         self._suback_s: float | None = None
         self._centre_state: CentreState | None = None
-        self._ack_mode: settlement.AckMode = "undecided"
+        self._ack_mode: AckMode = "undecided"
         self._last_ack_s = now_s()
         self._losses_reported_s = 0.0
         self._is_birth_due = False
@@ -301,7 +301,7 @@ class MqttConnection:
     def _update_ack_mode(self) -> None:
         """Who frees messages, from now on; where it is the broker, free what it has taken."""
         subscribed_for_s = self._now_s() - (self._suback_s or 0.0)
-        self._ack_mode = settlement.choose_ack_mode(
+        self._ack_mode = choose_ack_mode(
             self._ack_setting,
             self._centre_state,
             centre_known=self._outbox.is_centre_known,

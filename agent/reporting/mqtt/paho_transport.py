@@ -18,9 +18,10 @@ import logging
 import selectors
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import msgspec
 import paho.mqtt.client as paho
@@ -30,9 +31,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.config.configuration import BrokerConfig
-from agent.reporting.mqtt import connect_error, leaving, tls
+from agent.reporting.mqtt import connect_error, tls
 from agent.reporting.mqtt.connect_error import MqttConnectionError
-from agent.reporting.mqtt.leaving import TcpSendState
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +79,16 @@ class ReceivedPublish(msgspec.Struct, frozen=True, kw_only=True):
 
 
 TransportEvent: TypeAlias = Connack | Puback | Suback | ReceivedPublish
+EventT = TypeVar("EventT", bound=TransportEvent)
+_TCP_INFO = struct.Struct("=24x I 92x Q 16x I")
+"""Of tcp_info in linux/tcp.h: tcpi_unacked, tcpi_bytes_acked and tcpi_notsent_bytes."""
+
+
+class TcpSendState(msgspec.Struct, frozen=True, kw_only=True):
+    """How many bytes the other end's kernel has acknowledged, and whether that is all of them."""
+
+    acked_bytes: int
+    is_all_acked: bool
 
 
 class Will(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,6 +182,18 @@ class PahoTransport:
         self._raise_stored_error()
         events, self._events = self._events, []
         return events
+
+    def wait_for(self, event_type: type[EventT], timeout_s: float) -> EventT:
+        """Poll until an event of a type comes, and drop the others.
+
+        Raises: MqttConnectionError if none comes within `timeout_s`, or the connection has ended.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while (remaining_s := deadline_s - time.monotonic()) > 0:
+            for event in self.poll(remaining_s):
+                if isinstance(event, event_type):
+                    return event
+        raise MqttConnectionError("unreachable", f"no answer in {timeout_s:g} s")
 
     @property
     def send_state(self) -> TcpSendState:
@@ -356,7 +378,7 @@ class PahoTransport:
         stream = self._client.socket()
         if stream is None:
             return
-        current = leaving.read_send_state(cast("socket.socket", stream))
+        current = _read_send_state(cast("socket.socket", stream))
         if current.acked_bytes > self._send_state.acked_bytes:
             self._send_progress_s = time.monotonic()
         is_all_acked = current.is_all_acked and not self._client.want_write()
@@ -405,3 +427,9 @@ class PahoTransport:
             )
         text = self._last_error_log or "the connection is gone"
         return MqttConnectionError("unreachable", f"{self._host_port}: {text}")
+
+
+def _read_send_state(stream: socket.socket) -> TcpSendState:
+    tcp_info = stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+    unacked, acked_bytes, unsent_bytes = _TCP_INFO.unpack(tcp_info)
+    return TcpSendState(acked_bytes=acked_bytes, is_all_acked=unacked == 0 and unsent_bytes == 0)

@@ -1,9 +1,9 @@
-"""Who says that a message has arrived. Pure.
+"""Which side frees a message: the centre, or the broker alone. Pure.
 
 A broker's PUBACK is not durability: a mosquitto that was killed had lost every message that it
-had acknowledged (measured). So where there is a centre, its word alone counts. Whether there is
-one is known from its retained state; a broker that was killed may have lost that too, so the box
-remembers that there was one, and does not take silence for its end.
+had acknowledged (measured). So if there is a centre, only its acknowledgement counts. The centre
+is known from its retained state; a killed broker may have lost that too, so the box remembers that
+there was a centre, and does not take silence for its end.
 """
 
 from typing import Literal
@@ -14,11 +14,12 @@ CENTRE_STATE_WAIT_S = 2.0
 """Retained messages follow the SUBACK at once; this is for a slow link."""
 
 AckMode = Literal["undecided", "broker", "centre", "hold"]
-"""undecided: a centre may still turn out to be there; send, and free nothing.
+"""undecided: a centre may still announce itself; send, and free nothing.
 broker: a PUBACK with success frees a message.
 centre: the centre's acknowledgement frees it.
 hold: the centre is away; send nothing that it would miss.
 """
+_MODE_BY_STATE: dict[str, AckMode] = {"listening": "centre", "away": "hold", "retired": "broker"}
 
 
 def choose_ack_mode(
@@ -28,18 +29,15 @@ def choose_ack_mode(
     centre_known: bool,
     subscribed_for_s: float,
 ) -> AckMode:
-    """`state` is the newest that this connection was told, `centre_known` whether one was ever
-    there, `subscribed_for_s` how long it would have been told.
+    """Choose by the newest centre state of this connection, or None if none has come.
+
+    `centre_known`: a centre has announced itself before, on this or an earlier connection.
+    `subscribed_for_s` is how long its retained state could have arrived.
     """
     if ack_setting == "broker":
         return "broker"
     if centre_state is not None:
-        mode_by_state: dict[str, AckMode] = {
-            "listening": "centre",
-            "away": "hold",
-            "retired": "broker",
-        }
-        return mode_by_state[centre_state.state]
+        return _MODE_BY_STATE[centre_state.state]
     if centre_known:
         return "hold"
     return "broker" if subscribed_for_s >= CENTRE_STATE_WAIT_S else "undecided"
