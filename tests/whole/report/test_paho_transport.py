@@ -123,7 +123,7 @@ def test_a_session_whose_own_code_fails_connects_anew(broker: Mosquitto, tmp_pat
         box._thread.start()
         watcher.wait_for(watcher.births)
         assert watcher.births()[-1].session == 2
-        assert "Lost" in watcher.status_names()
+        assert "LostStatus" in watcher.status_names()
         box._thread.stop()
         assert box._thread.join(30)
     box.outbox.close()

@@ -61,7 +61,7 @@ def test_while_the_broker_is_away_the_newest_waits_and_an_old_one_is_forgotten(
         with box:
             watcher.wait_for(lambda: told(watcher) == [2.0])
             tell(box, 3.0, age_s=topics.HEALTH_EXPIRY_S + 1)
-            watcher.wait_for(lambda: watcher.status_names() == ["Online"])
+            watcher.wait_for(lambda: watcher.status_names() == ["OnlineStatus"])
             tell(box, 4.0)
             watcher.wait_for(lambda: told(watcher)[-1:] == [4.0])
         assert 3.0 not in told(watcher)

@@ -61,15 +61,15 @@ def test_events_arrive_at_the_centre_and_leave_the_box_on_its_word(
 def test_a_box_is_born_and_says_farewell(broker: Mosquitto, tmp_path: Path) -> None:
     with CentreListener(config(broker)) as watcher:
         with ReportingBox(config(broker), tmp_path):
-            watcher.wait_for(lambda: watcher.status_names() == ["Online"])
-        watcher.wait_for(lambda: watcher.status_names() == ["Online", "Stopped"])
+            watcher.wait_for(lambda: watcher.status_names() == ["OnlineStatus"])
+        watcher.wait_for(lambda: watcher.status_names() == ["OnlineStatus", "StoppedStatus"])
         last = watcher.received[-1].message
         assert isinstance(last, StatusMessage)
         assert last.data == StoppedStatus(session=1, reason="asked to stop")
         assert last.seq is None
     # It is retained: who comes later hears it too.
     with CentreListener(config(broker)) as late:
-        late.wait_for(lambda: late.status_names() == ["Stopped"])
+        late.wait_for(lambda: late.status_names() == ["StoppedStatus"])
         assert late.received[0].retained
 
 
@@ -101,7 +101,7 @@ def test_what_is_put_last_is_waited_for_though_the_disk_is_slow(
         held.close()
         assert ticket.is_durable
         assert not outbox.is_writing
-        watcher.wait_for(lambda: watcher.status_names()[-1] == "Stopped")
+        watcher.wait_for(lambda: watcher.status_names()[-1] == "StoppedStatus")
         assert watcher.event_numbers() == [7]
         assert outbox.depth == 0
 
@@ -144,7 +144,7 @@ def test_the_broker_tells_of_a_box_that_is_lost_and_by_its_session_a_stale_will_
         watcher.wait_for(watcher.births)
         # Another client with our id throws us out: the broker publishes our will.
         rival = BareClient(config(broker), "pole-17")
-        watcher.wait_for(lambda: "Lost" in watcher.status_names())
+        watcher.wait_for(lambda: "LostStatus" in watcher.status_names())
         wills = [m.message.data for m in watcher.received if isinstance(m.message, StatusMessage)]
         assert LostStatus(session=1) in wills
         rival.link.abort()
