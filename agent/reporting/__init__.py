@@ -1,1 +1,1 @@
-"""Everything that leaves the box: the outbox, the wire contract, the MQTT session."""
+"""Reporting: messages of the box, kept in the outbox and sent to the centre over MQTT."""

@@ -1,6 +1,4 @@
-"""How long the box's own certificate and the broker's authority are good for: the fault NET-05 comes
-before one of them ends.
-"""
+"""Expiry of the box's certificate and of the broker's authority: the fault NET-05."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -17,16 +15,14 @@ from agent.reporting.topics import EnvelopeFields
 WARN_BEFORE = timedelta(days=30)
 CHECK_INTERVAL_S = 86_400.0
 UNSYNCED_RETRY_S = 60.0
-"""While nobody knows what day it is."""
+"""As long as the clock is not trusted."""
 
 CertificateKey = Literal["certificate", "ca"]
-"""The key in `[broker]` whose file is watched."""
+"""The key in `[broker]` whose file is checked."""
 
 
 class Validity(msgspec.Struct, frozen=True, kw_only=True):
-    """From when until when a certificate is good, in UTC. `name` is its common name, empty where it has
-    none that can be read.
-    """
+    """Common name and validity period of a certificate. `name` is empty if none can be read."""
 
     name: str
     not_before: datetime
@@ -36,16 +32,16 @@ class Validity(msgspec.Struct, frozen=True, kw_only=True):
 def read_validity(
     broker: BrokerConfig, config_key: CertificateKey = "certificate"
 ) -> Validity | None:
-    """That of the box's certificate, or of the authority that ends last of those that it trusts, read
-    from its file now; None where the configuration names none.
+    """Read the validity of the box's certificate, or of the trusted authority that ends last.
 
-    A file of authorities holds the old one and the new one while a centre changes over: the old one
-    may end then. Raises UserError that names the key, the file and what is wrong with it.
+    While a centre replaces its authority, the file holds the old and the new one, and the old one
+    may end. Returns None if the configuration names no file. Raises: UserError that names the key,
+    the file and what is wrong with it.
     """
     file: str | None = getattr(broker, config_key)
     if file is None:
         return None
-    # Here, because it takes its time at every start: it is for boxes that have a certificate.
+    # Imported here: it slows every start, and only boxes with a certificate need it.
     from cryptography import x509  # noqa: PLC0415
 
     try:
@@ -56,7 +52,7 @@ def read_validity(
         raise UserError(
             f"broker.{config_key} = {file!r}: holds no certificate in PEM form"
         ) from error
-    # What follows the box's own are those that have signed it.
+    # The box's own comes first; those that have signed it follow.
     certificate = (
         certificates[0]
         if config_key == "certificate"
@@ -66,13 +62,13 @@ def read_validity(
 
 
 def validity_from_certificate(certificate: Any) -> Validity:
-    """What a `cryptography.x509.Certificate` says of itself; why it is not named, see `validity_of`."""
+    """Read the validity of a `cryptography.x509.Certificate`, which is imported only if needed."""
     from cryptography.x509.oid import NameOID  # noqa: PLC0415
 
     try:
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     except ValueError:
-        # OpenSSL takes names in alphabets, such as T.61 with accents, that this library does not read.
+        # OpenSSL accepts names in encodings, such as T.61 with accents, that this library does not.
         names = []
     return Validity(
         name=str(names[0].value) if names else "",
@@ -82,7 +78,7 @@ def validity_from_certificate(certificate: Any) -> Validity:
 
 
 def expiry_problem(validity: Validity, now: datetime) -> str | None:
-    """What is wrong with a certificate's dates on that day; None where nothing is."""
+    """Return what is wrong with a certificate's dates at `now`, or None."""
     if now < validity.not_before:
         return f"is good from {validity.not_before:%Y-%m-%d} on, not yet"
     if now > validity.not_after:
@@ -95,9 +91,7 @@ def expiry_problem(validity: Validity, now: datetime) -> str | None:
 
 
 class CertificateExpiry:
-    """Raises and clears NET-05: at each connection, and once a day. While the clock is not trusted
-    it says nothing, since no date means anything then.
-    """
+    """Raises and clears NET-05 at each connection and once a day, if the clock is trusted."""
 
     def __init__(
         self,
@@ -111,12 +105,12 @@ class CertificateExpiry:
         self._next_check_s = 0.0
 
     def check_if_due(self, now_s: float) -> None:
-        """Once a day, by the boot time."""
+        """Check once a day. `now_s` is the boot time."""
         if now_s >= self._next_check_s:
             self.check(now_s)
 
     def check(self, now_s: float) -> None:
-        """Now. A file that cannot be read is told by who connects with it."""
+        """Check now. A file that cannot be read is reported by the connection that needs it."""
         envelope = self._current_envelope()
         if not envelope.clock.synced:
             self._next_check_s = now_s + UNSYNCED_RETRY_S

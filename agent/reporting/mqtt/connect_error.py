@@ -1,4 +1,4 @@
-"""Why there is no connection to the broker, in one line for a person, and in a kind for the fault."""
+"""Errors of a connection to the broker: one line for a person, and a kind for the fault."""
 
 import socket
 import ssl
@@ -9,16 +9,16 @@ from agent.reporting.mqtt import tls
 
 CONNECT_TIMEOUT_S = 5.0
 _UNAVAILABLE_CODES = (0x88, 0x89, 0x8B)
-"""Server unavailable, busy, shutting down (MQTT 5.0, 3.2.2.2): it is not this box that is refused."""
+"""Server unavailable, busy, shutting down (MQTT 5.0, 3.2.2.2): no refusal of this box."""
 _AUTHENTICATION_CODES = (0x86, 0x87, 0x8C)
 """Bad user name or password, not authorized, bad authentication method."""
 
 ConnectionErrorKind = Literal["unreachable", "refused", "certificate"]
-"""`certificate`: the broker refuses ours, or wants one."""
+"""`certificate`: the broker refuses the box's certificate, or requires one."""
 
 
 class MqttConnectionError(Exception):
-    """There is no connection, or no more. `str(error)` says why in one line."""
+    """The connection failed or has ended. `str(error)` says why in one line."""
 
     def __init__(self, kind: ConnectionErrorKind, message: str) -> None:
         super().__init__(message)
@@ -26,8 +26,9 @@ class MqttConnectionError(Exception):
 
 
 def connack_error_kind(reason_code: int, broker: BrokerConfig) -> ConnectionErrorKind:
-    """What a CONNACK's reason code of 0x80 or above is about. Who shows a certificate and no name is
-    known by his certificate alone.
+    """Classify a CONNACK's reason code of 0x80 or above.
+
+    A client with a certificate and no user name is known by the certificate alone.
     """
     if reason_code in _UNAVAILABLE_CODES:
         return "unreachable"
@@ -41,7 +42,7 @@ def connack_error_kind(reason_code: int, broker: BrokerConfig) -> ConnectionErro
 
 
 def error_from_alert(host_port: str, alert: tls.TlsAlert) -> MqttConnectionError:
-    """What TLS has said."""
+    """Return the error for an alert of TLS."""
     return MqttConnectionError(
         "certificate" if alert.is_own_certificate else "refused", f"{host_port}: {alert.message}"
     )
@@ -50,7 +51,7 @@ def error_from_alert(host_port: str, alert: tls.TlsAlert) -> MqttConnectionError
 def error_from_exception(
     host_port: str, address: tls.BrokerAddress, error: Exception
 ) -> MqttConnectionError:
-    """What the network or TLS says about opening a connection."""
+    """Return the error for an exception of the network or of TLS while connecting."""
     if isinstance(error, ssl.SSLCertVerificationError):
         problem = f"its certificate is not accepted: {error.verify_message}"
         return MqttConnectionError("refused", f"{host_port}: {problem}")

@@ -1,4 +1,4 @@
-"""One connection with the broker: from the greeting, over births and messages, to the farewell."""
+"""One connection to the broker: birth, messages, acknowledgements, commands, last status."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -44,23 +44,21 @@ from agent.reporting.topics import OutgoingMessage
 log = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT_S = 10.0
-"""How long a broker may take to answer a greeting or a subscription."""
+"""For the broker's CONNACK and SUBACK."""
 CENTRE_ACK_TIMEOUT_S = 30.0
-"""Three sendings of the same message without an acknowledgement are a fault, NET-03."""
+"""Without an acknowledgement for this long, a message was sent three times: NET-03."""
 DISCONNECT_TIMEOUT_S = 1.0
-"""What the farewell may take, beyond the time for what waits."""
+"""For the last status, in addition to the time for the outbox."""
 FAULT_CODES: Mapping[ConnectionErrorKind, FaultCode] = {
     "unreachable": "NET-01",
     "refused": "NET-02",
     "certificate": "NET-04",
 }
-"""Why there is no connection; at most one of them stands for the broker."""
+"""Fault of a failed connection. At most one of them is active for the broker."""
 
 
 class BirthInputs(msgspec.Struct, frozen=True, kw_only=True):
-    """What the birth says of the box, beside its faults and numbers, and the declaration that
-    comes after it.
-    """
+    """Contents of the birth, in addition to faults and counters, and the declaration after it."""
 
     site: str
     public_key: str
@@ -72,11 +70,11 @@ class BirthInputs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MqttConnection:
-    """One connection, from the greeting to its end. `turn` raises LinkError where it has ended.
+    """One connection. `poll` raises MqttConnectionError once it has ended.
 
-    `on_command` is told of each command, in the thread that calls `turn`: it must be quick, and
-    must not raise. Without one the box takes no commands. `passing` gives, once, the newest message
-    that is not kept: it goes out when there is room, whoever acknowledges.
+    `on_command` is called with each command on the thread that calls `poll`: it must be quick and
+    must not raise. Replies go to `submit_reply`, on any thread. Without `on_command` the box
+    subscribes to no commands. `pop_unstored` returns the newest unstored message once.
     """
 
     def __init__(
@@ -121,34 +119,34 @@ class MqttConnection:
 
     @property
     def is_online(self) -> bool:
-        """Whether messages can be sent."""
+        """True if messages can be sent."""
         return self._suback_s is not None
 
     @property
     def is_centre_listening(self) -> bool:
-        """Whether there is a centre that acknowledges."""
+        """True if a centre acknowledges."""
         return self._centre_state is not None and self._centre_state.state == "listening"
 
     @property
     def round_trip_s(self) -> float | None:
-        """What a message took to the broker and back, None where nobody knows yet."""
+        """Round trip of a message to the broker, or None if none was measured."""
         return None if self._window is None else self._window.round_trip_s
 
     @property
     def connected_s(self) -> float:
-        """Since the broker accepted."""
+        """Time since the CONNACK, 0 before it."""
         return 0.0 if self._connack_s is None else self._now_s() - self._connack_s
 
     def wake(self) -> None:
-        """There is something to send."""
+        """End the wait of `poll`. Thread-safe."""
         self._transport.wake()
 
     def abort(self) -> None:
-        """Let go without a word: the broker publishes the will."""
+        """Close without a DISCONNECT: the broker publishes the will."""
         self._transport.abort()
 
     def poll(self, timeout_s: float) -> None:
-        """Move what can be moved, and wait for more."""
+        """Send and receive, waiting for up to `timeout_s`. Raises: MqttConnectionError."""
         if self._connect_sent_s is None:
             self._transport.connect()
             self._connect_sent_s = self._now_s()
@@ -169,14 +167,14 @@ class MqttConnection:
                 "unreachable", "the broker does not answer publications any more"
             )
         if self._outbox.epoch != self._epoch:
-            raise MqttConnectionError("unreachable", "the outbox was replaced: connecting anew")
+            raise MqttConnectionError("unreachable", "the outbox was replaced: connecting again")
         self._update_ack_mode()
         self._send_pending(self._window)
         self._update_centre_fault(self._window)
 
     def disconnect(self, idle_s: float, max_s: float, reason: str) -> None:
-        """Flush until nothing has left for `quiet_s`, for `longest_s` at most; publish that the box has
-        stopped, and disconnect.
+        """Flush until nothing was acknowledged for `idle_s`, for at most `max_s`; publish that the
+        box has stopped, and disconnect.
         """
         now_s = self._now_s()
         limit_s, deadline_s, depth = now_s + max_s, now_s + idle_s, self._outbox.depth
@@ -203,7 +201,7 @@ class MqttConnection:
                 self._handle_event(event)
 
     def _should_flush(self) -> bool:
-        # What was put last, as the chain's head at the end, may still be on its way to the disk.
+        # The last message, such as the chain's head at the stop, may not be on the disk yet.
         is_pending = self._outbox.depth > 0 or self._outbox.is_writing
         return is_pending and self._ack_mode not in ("hold", "undecided")
 
@@ -286,20 +284,20 @@ class MqttConnection:
     def _on_centre_state(self, event: ReceivedPublish) -> None:
         state = topics.decode_as(CentreState, event.payload)
         if state is None:
-            # An empty message takes the retained one away, as a broker's restart does. It says
-            # nothing: `retired` is the word for a centre that is gone.
+            # An empty message removes the retained one, as a broker's restart does. Only
+            # `retired` means that the centre is gone.
             return
         self._centre_state = state
         is_known = state.state != "retired"
         if is_known != self._outbox.is_centre_known:
             self._outbox.remember_centre(is_known=is_known)
         if self.is_centre_listening and (not event.retained or self._ack_mode == "broker"):
-            # It begins to count now, and what the broker's word has freed must be below its floor.
+            # The centre counts from the birth's floor; messages that a PUBACK freed are below it.
             self._last_ack_s = self._now_s()
             self._is_birth_due = True
 
     def _update_ack_mode(self) -> None:
-        """Who frees messages, from now on; where it is the broker, free what it has taken."""
+        """Choose the acknowledgement mode. In mode `broker`, free the messages with a PUBACK."""
         subscribed_for_s = self._now_s() - (self._suback_s or 0.0)
         self._ack_mode = choose_ack_mode(
             self._ack_setting,
@@ -342,7 +340,7 @@ class MqttConnection:
             self._publish(window, message)
 
     def _report_losses(self) -> None:
-        """Not at each loss: a receipt names many."""
+        """Report losses at most every RESEND_AFTER_S seconds: a receipt names many."""
         if self._outbox.has_losses and self._now_s() - self._losses_reported_s >= RESEND_AFTER_S:
             self._losses_reported_s = self._now_s()
             try:
@@ -381,7 +379,7 @@ class MqttConnection:
         )
 
     def _publish_retained(self, window: SendWindow, subtopic: str, payload: bytes) -> None:
-        """What is retained and not kept in the outbox."""
+        """Publish a retained message that is not kept in the outbox."""
         mid = self._transport.publish(
             topics.up_topic(self._outbox.box, subtopic), payload, retained=True
         )
@@ -407,7 +405,7 @@ class MqttConnection:
         self._unsent_declaration = birth.declaration
 
     def _update_centre_fault(self, window: SendWindow) -> None:
-        """Raise or clear the fault of a centre that lets messages wait."""
+        """Raise or clear NET-03: messages wait for the centre's acknowledgement."""
         is_waiting = window.is_waiting_for_centre or (
             self._ack_mode == "hold" and self._outbox.depth > 0
         )

@@ -1,17 +1,17 @@
-"""The seam over paho: one object for each connection, driven by its owner's thread.
+"""Transport over paho: one object for each connection, driven by its owner's thread.
 
-The only place that imports paho. What paho does badly is kept out by how it is used:
+The only module that imports paho. It avoids what paho does badly:
 
-- Its network thread dies of an exception and leaves `is_connected()` true: it has none here. The
-  owner calls `turn`; an exception comes out there.
-- It keeps messages in memory, hands them all over at a reconnect, ignoring every limit, and takes
-  them while offline: a connection has a client of its own, and `publish` needs a connection.
-- Its `disconnect` and `loop_stop` may block: nothing is waited for here but in `turn`.
-- Its reconnect has no jitter: it never reconnects.
+- Its network thread dies of an exception and leaves `is_connected()` true: no network thread is
+  used. The owner calls `poll`, which raises the exception.
+- It keeps messages in memory, sends them all at a reconnect, ignoring every limit, and accepts them
+  while offline: each connection has a client of its own, and `publish` needs a connection.
+- Its `disconnect` and `loop_stop` may block: only `poll` waits.
+- Its reconnect has no jitter: it is off.
 - It binds each socket before it connects, which a service that may not listen is forbidden: `_Client`.
-- A PUBACK's reason code is seen in its callback alone: `Published` carries it.
-- Its keep-alive hangs up where the answer to a PINGREQ is late, though it waits behind a picture that a
-  slow link carries away: it is asked only where nothing has left for a while.
+- A PUBACK's reason code is passed to its callback only: `Puback` carries it.
+- Its keep-alive disconnects if the answer to a PINGREQ is late, though the PINGREQ waits behind a
+  picture on a slow link: it is called only if no byte was acknowledged for a while.
 """
 
 import logging
@@ -37,18 +37,18 @@ from agent.reporting.mqtt.connect_error import MqttConnectionError
 log = logging.getLogger(__name__)
 
 TCP_USER_TIMEOUT_S = 30.0
-"""How long the kernel keeps on sending what nobody acknowledges, tcp(7) TCP_USER_TIMEOUT; at most
-the keep-alive. Without it a link that is gone is found after up to twice the keep-alive. On an uplink
-of 20 kbit/s with 20 to 60 kB of queue, which TCP overfills at first, 14.5 s without an acknowledgement were
-measured: half of this.
+"""TCP_USER_TIMEOUT of tcp(7): how long sent bytes may stay unacknowledged; at most the keep-alive.
+
+Without it a dead link is found after up to twice the keep-alive. On an uplink of 20 kbit/s with 20 to
+60 kB of queue, which TCP overfills at first, up to 14.5 s without an acknowledgement were measured.
 """
 MAX_READS_PER_POLL = 64
 DEFAULT_RECEIVE_MAXIMUM = 65_535
-"""MQTT 5.0, 3.2.2.3.3: what a server that does not say takes."""
+"""Of a broker that states none: MQTT 5.0, 3.2.2.3.3."""
 
 
 class Connack(msgspec.Struct, frozen=True, kw_only=True):
-    """The broker took the connection, and `receive_maximum` messages at once at the most."""
+    """The broker's CONNACK: it takes at most `receive_maximum` messages at once."""
 
     receive_maximum: int
 
@@ -62,13 +62,13 @@ class Puback(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Suback(msgspec.Struct, frozen=True, kw_only=True):
-    """The broker's SUBACK. `refused` is the first reason at or above 0x80, or None."""
+    """The broker's SUBACK. `failure_reason` is the first reason at or above 0x80, or None."""
 
     failure_reason: str | None
 
 
 class ReceivedPublish(msgspec.Struct, frozen=True, kw_only=True):
-    """A message for us. `response_topic` and `correlation` are MQTT's, for who waits for a reply."""
+    """A message for this client. `response_topic` and `correlation` are for its reply."""
 
     topic: str
     payload: bytes
@@ -92,16 +92,16 @@ class TcpSendState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Will(msgspec.Struct, frozen=True, kw_only=True):
-    """What the broker says for us, retained, when we go without a word."""
+    """Retained message that the broker publishes if the connection ends without a DISCONNECT."""
 
     topic: str
     payload: bytes
 
 
 class _Client(paho.Client):
-    """paho's client, whose sockets get their own address from the kernel when they connect.
+    """paho's client, with sockets that are not bound before they connect.
 
-    systemd.resource-control(5), SocketBindDeny=: what may not listen on TCP may not bind(2) either.
+    systemd.resource-control(5), SocketBindDeny=: a service that may not listen on TCP may not bind(2) either.
     """
 
     def _create_socket_connection(self) -> socket.socket:
@@ -109,7 +109,7 @@ class _Client(paho.Client):
 
 
 class PahoTransport:
-    """One connection to a broker, from `connect` to `close`. One thread uses it."""
+    """One connection to a broker, from `connect` to `close`. Used by one thread."""
 
     def __init__(self, broker: BrokerConfig, client_id: str, will: Will | None) -> None:
         self._broker = broker
@@ -129,12 +129,12 @@ class PahoTransport:
         self._send_progress_s = time.monotonic()
 
     def connect(self) -> None:
-        """Open the socket and greet. Waits link_error.CONNECT_TIMEOUT_S for the network and as long for TLS;
-        the broker's answer comes from `turn`.
+        """Open the socket and send CONNECT. Blocks for up to CONNECT_TIMEOUT_S for the network and as
+        long for TLS; `poll` returns the CONNACK.
 
-        Clean start, and a session that ends with the connection: the outbox knows what has not
-        arrived, and a session on the broker would be a second, worse memory of the same. Raises
-        LinkError; UserError where a file of the configuration cannot be used any more.
+        Clean start, and a session that ends with the connection: the outbox knows which messages
+        have not arrived, and a session on the broker would be a second, worse record of it. Raises:
+        MqttConnectionError; UserError if a file of the configuration cannot be read any more.
         """
         context = tls.load_ssl_context(self._broker)
         if context is not None:
@@ -157,9 +157,9 @@ class PahoTransport:
         self._raise_stored_error()
 
     def poll(self, timeout_s: float) -> list[TransportEvent]:
-        """Wait for the network or for `wake`, do what is to be done, and tell what came.
+        """Wait for the network or for `wake`, read and write, and return the events.
 
-        Raises LinkError where the connection is gone.
+        Raises: MqttConnectionError if the connection has ended.
         """
         stream = self._client.socket()
         if stream is None:
@@ -197,15 +197,15 @@ class PahoTransport:
 
     @property
     def send_state(self) -> TcpSendState:
-        """What has left of all that was sent, as of the last turn."""
+        """The TCP send state as of the last `poll`."""
         return self._send_state
 
     def wake(self) -> None:
-        """End the wait of `turn`. From any thread."""
+        """End the wait of `poll`. Thread-safe."""
         try:
             self._wake_out.send(b"!")
         except (BlockingIOError, OSError):
-            # It is awake already, or closed.
+            # Awake already, or closed.
             return
 
     def publish(
@@ -219,9 +219,10 @@ class PahoTransport:
         response_topic: str | None = None,
         correlation: bytes | None = None,
     ) -> int:
-        """Send at QoS 1. The number by which `Published` will name it. Raises LinkError.
+        """Publish at QoS 1. Return the packet id that its `Puback` will carry.
 
-        The caller keeps count of what is in flight; paho would send beyond every limit.
+        The caller counts the messages in flight; paho would exceed every limit. Raises:
+        MqttConnectionError.
         """
         mqtt_values = {
             "MessageExpiryInterval": expiry_s,
@@ -243,10 +244,10 @@ class PahoTransport:
         return info.mid
 
     def subscribe(self, filters: Sequence[str], as_published: Sequence[str] = ()) -> None:
-        """Subscribe at QoS 1; `Subscribed` tells the answer. Raises LinkError.
+        """Subscribe at QoS 1; `poll` returns the Suback. Raises: MqttConnectionError.
 
-        What comes for one of `as_published` is called retained where its sender asked for that,
-        though it comes fresh (MQTT 5.0, 3.8.3.1).
+        A message for one of `as_published` keeps its sender's retain flag, though it is new
+        (MQTT 5.0, 3.8.3.1).
         """
         options = [(topic_filter, SubscribeOptions(qos=1)) for topic_filter in filters]
         options += [
@@ -257,7 +258,7 @@ class PahoTransport:
         self._raise_on_error_code(code)
 
     def close(self) -> None:
-        """Say goodbye, where there is somebody to say it to: then the will is not published."""
+        """Disconnect; the will is not published if the broker had accepted the connection."""
         self._unregister_socket()
         self._client.on_disconnect = None
         if self._client.socket() is not None and self._is_connack_received:
@@ -265,7 +266,7 @@ class PahoTransport:
         self._close_all()
 
     def abort(self) -> None:
-        """Let go without a word, as after a failure."""
+        """Close without a DISCONNECT, as after a failure."""
         self._client.on_disconnect = None
         self._close_all()
 
@@ -286,7 +287,7 @@ class PahoTransport:
             reconnect_on_failure=False,
         )
         client.connect_timeout = connect_error.CONNECT_TIMEOUT_S
-        # Our own window is smaller; this keeps paho from queueing behind a window of its own.
+        # SendWindow is smaller; this keeps paho from queueing behind a window of its own.
         client.max_inflight_messages_set(DEFAULT_RECEIVE_MAXIMUM)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -299,7 +300,7 @@ class PahoTransport:
             client.will_set(will.topic, will.payload, qos=1, retain=True)
         return client
 
-    # The callbacks run within `connect` and `turn`, in the owner's thread. They only take notes.
+    # The callbacks run within `connect` and `poll`, on the owner's thread. They only record.
 
     def _on_socket_open(self, _client: object, _data: object, stream: Any) -> None:
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -363,7 +364,7 @@ class PahoTransport:
         return f"{self._address.host}:{self._address.port}"
 
     def _update_selector(self, stream: socket.socket) -> None:
-        """Have the selector wait for the socket, and for room where something is to be written."""
+        """Wait for reading, and for writing if paho has bytes to write."""
         events = selectors.EVENT_READ
         if self._client.want_write():
             events |= selectors.EVENT_WRITE
@@ -399,7 +400,7 @@ class PahoTransport:
 
     @staticmethod
     def _has_buffered_data(stream: Any) -> bool:
-        """TLS may have read more from the socket than was asked for; no selector tells of it."""
+        """Return True if TLS holds bytes that no selector reports."""
         return isinstance(stream, ssl.SSLSocket) and stream.pending() > 0
 
     def _raise_on_error_code(self, code: MQTTErrorCode) -> None:
@@ -411,14 +412,14 @@ class PahoTransport:
             raise self._error
 
     def _connection_error(self) -> MqttConnectionError:
-        """Why the connection ended, as well as it is known."""
+        """Return the most precise reason for the end of the connection."""
         if self._error is not None:
             return self._error
         alert = tls.find_alert(self._last_error_log)
         if alert is not None:
             return connect_error.error_from_alert(self._host_port, alert)
         if not self._is_connack_received and self._address.is_tls:
-            # The alert that says why is often lost with the connection's reset.
+            # The alert with the reason is often lost with the connection's reset.
             problem = "may not accept broker.certificate"
             if self._broker.certificate is None:
                 problem = "may want a certificate: set broker.certificate and broker.key"

@@ -1,7 +1,8 @@
-"""What is in flight. Pure: times and numbers come in, decisions go out.
+"""Send window of one connection: messages without a PUBACK, and without an acknowledgement. Pure.
 
-A message is *in flight* from its sending to the broker's PUBACK: the broker limits how many. It
-is *open* until it is settled, which may take a centre's acknowledgement: we limit how many.
+A message is *in flight* from its sending to the broker's PUBACK; the broker limits how many. It is
+*unacknowledged* until it is freed, which may take the centre's acknowledgement; MAX_UNACKED limits
+how many.
 """
 
 from collections.abc import Iterable
@@ -12,20 +13,20 @@ from agent.reporting.payloads import SeqRange
 
 MAX_IN_FLIGHT = 20
 MAX_IN_FLIGHT_BYTES = 65_536
-"""At 100 kbit/s this is five seconds: no emergency waits longer for what is under way."""
+"""Five seconds at 100 kbit/s: an emergency waits no longer for messages in flight."""
 MAX_UNACKED = 256
 RESEND_AFTER_S = 10.0
 PUBACK_TIMEOUT_S = 30.0
-"""A broker that is silent for so long with messages in flight is a broker that is gone, counted from
-when the oldest of them has left: a picture of 200 kB is on its way for longer on a slow link, and to
-give that up would send it from its beginning for ever. While it leaves, this is how long no byte of
-it may arrive.
+"""A broker that answers nothing for this long with messages in flight counts as gone.
+
+It is counted from the last byte of the oldest message that the broker's machine has acknowledged: a
+picture of 200 kB takes longer on a slow link, and to abort it would send it again for ever.
 """
 MIN_FAILURE_CODE = 0x80
 
 
 class _SentMessage(msgspec.Struct):
-    """One message that was sent: when the broker answered last, and what."""
+    """One message that was sent, and the broker's last answer to it."""
 
     size_bytes: int
     is_in_flight: bool = True
@@ -34,9 +35,7 @@ class _SentMessage(msgspec.Struct):
 
 
 class SendWindow:
-    """The messages of one connection. `receive_maximum` is what the broker takes at once; `most`
-    is what it gets.
-    """
+    """The messages of one connection. `receive_maximum` is the broker's limit of messages at once."""
 
     def __init__(self, receive_maximum: int) -> None:
         self.max_in_flight = min(MAX_IN_FLIGHT, receive_maximum)
@@ -48,36 +47,34 @@ class SendWindow:
         self._progress_s = 0.0
         self._round_trip_probe: tuple[int, float] | None = None
         self.round_trip_s: float | None = None
-        """How long the broker took for the last publication that went out with none before it."""
+        """Of the last publication that was sent with none before it in flight."""
 
     @property
     def unacked_count(self) -> int:
-        """How many messages are not settled."""
+        """Number of messages that are not acknowledged."""
         return len(self._unacked)
 
     @property
     def is_waiting_for_centre(self) -> bool:
-        """Whether the broker has answered for a message that nobody has settled."""
+        """True if a message has its PUBACK and no acknowledgement."""
         return any(not entry.is_in_flight for entry in self._unacked.values())
 
     def send_quota(self) -> int:
-        """How many publications of any kind may go out now."""
+        """Number of publications of any kind that may be sent now."""
         return self.max_in_flight - len(self._seq_by_mid)
 
     def new_message_quota(self) -> int:
-        """How many messages may be sent now for the first time."""
+        """Number of messages that may be sent now for the first time."""
         if self.quota_bytes() <= 0:
             return 0
         return max(0, min(self.send_quota(), MAX_UNACKED - len(self._unacked)))
 
     def quota_bytes(self) -> int:
-        """How many bytes may be sent now; one message may be larger."""
+        """Number of bytes that may be sent now; one message may be larger."""
         return MAX_IN_FLIGHT_BYTES - self._in_flight_bytes
 
     def note_sent(self, mid: int, seq: int | None, size_bytes: int, now_s: float) -> None:
-        """A publication went out under the packet number `mid`: the message `seq`, for the first
-        time or again, or with None one that is not of the outbox.
-        """
+        """Note a publication with packet id `mid`. `seq` is None if it is not of the outbox."""
         if not self._seq_by_mid:
             self._progress_s = now_s
             self._round_trip_probe = (mid, now_s)
@@ -88,10 +85,9 @@ class SendWindow:
             self._in_flight_bytes += size_bytes
 
     def note_tcp_progress(self, tcp_acked_bytes: int, now_s: float, *, is_all_acked: bool) -> None:
-        """So many bytes of this connection have arrived at the broker's machine by now: `all_of_it`,
-        or some wait here still.
+        """Note how many bytes of the connection the broker's machine has acknowledged.
 
-        Those that arrive after the oldest publication in flight are no sign that the broker lives.
+        Bytes after the oldest publication in flight are no sign that the broker is alive.
         """
         if tcp_acked_bytes > self._tcp_acked_bytes:
             self._tcp_acked_bytes = tcp_acked_bytes
@@ -101,8 +97,8 @@ class SendWindow:
             self._tcp_unacked_mids.clear()
 
     def note_puback(self, mid: int, reason_code: int, now_s: float) -> int | None:
-        """The broker answered. The number of the message, None where it is none of the outbox
-        or is settled already.
+        """Note a PUBACK. Return the message's number, or None if it is not of the outbox or is
+        acknowledged already.
         """
         self._progress_s = now_s
         if self._round_trip_probe is not None and self._round_trip_probe[0] == mid:
@@ -118,7 +114,7 @@ class SendWindow:
         return seq
 
     def pubacked_seqs(self) -> tuple[int, ...]:
-        """The open messages that the broker took, in order."""
+        """Return the unacknowledged messages that the broker took, in order."""
         return tuple(
             sorted(
                 seq
@@ -128,7 +124,7 @@ class SendWindow:
         )
 
     def acknowledge(self, ranges: Iterable[SeqRange]) -> int:
-        """They have arrived. How many were open."""
+        """Remove acknowledged messages. Return how many there were."""
         acked = [seq for seq in self._unacked if any(s.first <= seq <= s.last for s in ranges)]
         for seq in acked:
             entry = self._unacked.pop(seq)
@@ -137,10 +133,8 @@ class SendWindow:
         return len(acked)
 
     def due_for_resend(self, now_s: float) -> tuple[int, ...]:
-        """The messages to send again now: the broker has answered, and nobody else has for
-        RESEND_AFTER_S. At most as many as there is room for, in order.
-
-        What is in flight is never among them: MQTT 5.0, 4.4, and TCP sees to it.
+        """Return the messages to send again now, in order: RESEND_AFTER_S after their PUBACK, up to
+        the quota. A message in flight is never sent again (MQTT 5.0, 4.4): TCP delivers it.
         """
         overdue = sorted(
             seq
@@ -151,8 +145,8 @@ class SendWindow:
         return tuple(overdue[: max(0, quota)])
 
     def is_stuck(self, now_s: float) -> bool:
-        """Whether the broker has been silent for too long with messages in flight, and no byte of the
-        oldest has arrived meanwhile.
+        """Return True if the broker has answered nothing for PUBACK_TIMEOUT_S with messages in
+        flight, and no byte of the oldest has arrived meanwhile.
         """
         return bool(self._seq_by_mid) and now_s - self._progress_s >= PUBACK_TIMEOUT_S
 

@@ -1,6 +1,4 @@
-"""The session with the broker: a stage that keeps a connection, sends what waits, and lets go of
-what has arrived.
-"""
+"""The MQTT session: the stage that keeps a connection to the broker and sends the outbox."""
 
 import logging
 import random
@@ -29,17 +27,16 @@ log = logging.getLogger(__name__)
 POLL_TIMEOUT_S = 1.0
 FLUSH_IDLE_S = 5.0
 MAX_FLUSH_S = 10.0
-"""At the end what waits is sent on, until for CLOSE_S nothing has left: a broker or a centre that does not
-answer must not keep a box from stopping.
+"""At the stop the outbox is sent until nothing was acknowledged for FLUSH_IDLE_S: a broker or centre
+that does not answer must not keep a box from stopping.
 """
 
 
 class MqttSession:
-    """Sends the outbox's messages to the broker, for as long as the box runs.
+    """Connects, sends the outbox, and reconnects after each failure.
 
-    `clock_ns` is the boot time. Network trouble is a fault on the board and another try, never an
-    exception. `close` flushes, says that the box has stopped, and disconnects.
-    `on_command`: see `Connection`.
+    `clock_ns` is the boot time. A failure of the network raises a fault, never an exception.
+    `on_command` and `submit_reply`: see `MqttConnection`.
     """
 
     name = "mqtt"
@@ -73,7 +70,7 @@ class MqttSession:
         outbox.on_commit(self._wake)
 
     def run_once(self, stopping: threading.Event) -> None:
-        """Connect, or move messages for up to TURN_S seconds."""
+        """Connect, or send and receive for up to POLL_TIMEOUT_S seconds."""
         connection = self._connection
         if connection is None:
             wait_s = self._next_connect_s - self._now_s()
@@ -97,25 +94,25 @@ class MqttSession:
         except MqttConnectionError as error:
             self._on_connection_error(connection, error)
         except UserError as error:
-            # A certificate that was there at the start is not there any more.
+            # A file of the certificate has gone since the start.
             self._on_connection_error(connection, MqttConnectionError("refused", str(error)))
         except BaseException:
             self._drop_connection(connection)
             raise
 
     def close(self) -> None:
-        """Flush what waits, say farewell, disconnect."""
+        """Flush the outbox, publish that the box has stopped, and disconnect."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
         try:
             connection.disconnect(FLUSH_IDLE_S, MAX_FLUSH_S, "asked to stop")
         except MqttConnectionError as error:
-            log.warning("the farewell did not reach the broker: %s", error)
+            log.warning("the last status did not reach the broker: %s", error)
             connection.abort()
 
     def health(self) -> OutboxHealth:
-        """What waits, and whether somebody takes it. From any thread."""
+        """Return the depth of the outbox and the state of the connection. Thread-safe."""
         counts = self._outbox.counts()
         connection = self._connection
         return OutboxHealth(
@@ -128,15 +125,13 @@ class MqttSession:
         )
 
     def send_unstored(self, outgoing: OutgoingMessage) -> None:
-        """Send a message that need not be kept: it waits in memory, and gives its place to the next
-        one. From any thread.
-        """
+        """Send a message that is not kept: a newer one replaces it while it waits. Thread-safe."""
         with self._unstored_lock:
             self._unstored = outgoing
         self._wake()
 
     def round_trip_ms(self) -> float | None:
-        """To the broker and back, None while it is away. From any thread."""
+        """Return the broker's round trip, or None while there is no connection. Thread-safe."""
         connection = self._connection
         round_trip_s = None if connection is None else connection.round_trip_s
         return None if round_trip_s is None else round(round_trip_s * 1e3, 1)
@@ -156,7 +151,7 @@ class MqttSession:
         self._next_connect_s = self._now_s() + self._backoff.next_delay_s(connection.connected_s)
 
     def _pop_unstored(self) -> OutgoingMessage | None:
-        """The message that waits, unless it has waited for longer than anybody wants to know it."""
+        """Return the unstored message, unless it has expired."""
         with self._unstored_lock:
             outgoing, self._unstored = self._unstored, None
         if outgoing is None or outgoing.expiry_s is None:

@@ -1,4 +1,4 @@
-"""A broker's address, and the TLS side of a connection to it: files in, and errors in words."""
+"""A broker's address, the TLS context of a connection to it, and TLS alerts in words."""
 
 import ssl
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from agent.config.configuration import BrokerConfig
 
 
 class BrokerAddress(msgspec.Struct, frozen=True, kw_only=True):
-    """A broker's address, taken apart."""
+    """A broker's host, port and scheme."""
 
     host: str
     port: int
@@ -20,7 +20,7 @@ class BrokerAddress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_broker_url(url: str) -> BrokerAddress:
-    """The parts of a URL that `config.check_broker` has found good."""
+    """Parse a URL that the configuration's check has accepted."""
     parts = urlsplit(url)
     is_tls = parts.scheme == "mqtts"
     return BrokerAddress(
@@ -29,9 +29,9 @@ def parse_broker_url(url: str) -> BrokerAddress:
 
 
 def load_ssl_context(broker: BrokerConfig) -> ssl.SSLContext | None:
-    """The TLS side of a broker's configuration, read from its files now; None for `mqtt://`.
+    """Read the TLS files of a broker's configuration. Return None for `mqtt://`.
 
-    Raises UserError that names the key, the file and what is wrong with it.
+    Raises: UserError that names the key, the file and what is wrong with it.
     """
     if not parse_broker_url(broker.url).is_tls:
         return None
@@ -57,7 +57,7 @@ def load_ssl_context(broker: BrokerConfig) -> ssl.SSLContext | None:
 
 
 def read_password(broker: BrokerConfig) -> str | None:
-    """The password in its file, without the line's end. Raises UserError."""
+    """Read the password from its file, without the line's end. Raises: UserError."""
     if broker.password_file is None:
         return None
     try:
@@ -80,10 +80,10 @@ def _key_pair_problem(error: ssl.SSLError) -> str:
 
 
 class TlsSocket(ssl.SSLSocket):
-    """Closes itself where the handshake fails: paho forgets it then, and leaves it open."""
+    """Closes itself if the handshake fails: paho drops it then and leaves it open."""
 
     def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 (as in ssl)
-        """Greet, or close and raise what `ssl` raises."""
+        """Shake hands, or close and raise the error of `ssl`."""
         try:
             super().do_handshake(block)
         except BaseException:
@@ -92,7 +92,7 @@ class TlsSocket(ssl.SSLSocket):
 
 
 class TlsAlert(msgspec.Struct, frozen=True):
-    """What a reason of OpenSSL's means to a person, and whether it is about our certificate."""
+    """A reason of OpenSSL in words, and whether it is about the box's certificate."""
 
     message: str
     is_own_certificate: bool = True
@@ -117,5 +117,5 @@ _ALERTS: Mapping[str, TlsAlert] = {
 
 
 def find_alert(text: str) -> TlsAlert | None:
-    """OpenSSL's reason that stands somewhere in `said`; None where it is unknown."""
+    """Find a known reason of OpenSSL in a text, or None."""
     return next((alert for reason, alert in _ALERTS.items() if reason in text), None)

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The outbox: messages on the disk until the centre has acknowledged them."""

@@ -1,13 +1,13 @@
-"""The outbox's folder: a database that can be trusted, or a new one beside the damaged one.
+"""The outbox's folder, and the replacement of a damaged database.
 
-    <folder>/lock          held while an agent uses the outbox
+    <folder>/lock          locked as long as an agent uses the outbox
     <folder>/current/      messages.db with its WAL
-    <folder>/building/     a database in the making
-    <folder>/new/          one that is complete, until it is `current`
-    <folder>/damaged-<n>/  one that was set aside; the newest KEPT_DAMAGED stay
+    <folder>/building/     an incomplete database
+    <folder>/new/          a complete one, until it is `current`
+    <folder>/damaged-<n>/  a damaged one; the newest MAX_DAMAGED_COPIES are kept
 
-A database and its WAL belong together, so they move together, by the rename of their folder.
-Whenever the power goes, either `current` is there, or `new` is there to take its place.
+A database and its WAL belong together, so they are moved together, by the rename of their folder.
+Whenever the power fails, either `current` exists, or `new` does and replaces it.
 """
 
 import fcntl
@@ -57,7 +57,7 @@ _READ_ERROR_CODES = (
 
 
 class _Salvage(msgspec.Struct, frozen=True, kw_only=True):
-    """What could be read of a damaged database. `unreadable` is None where it cannot be told."""
+    """The readable rows of a damaged database. `unreadable` is None if it cannot be counted."""
 
     state: OutboxState | None
     messages: tuple[OutboxRow, ...]
@@ -65,9 +65,9 @@ class _Salvage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def lock_dir(folder: Path) -> IO[bytes]:
-    """Make the folder and take its lock, which ends with the file or the process.
+    """Create the folder and lock it until the file is closed or the process ends.
 
-    Raises UserError where another process holds it, OSError where the folder cannot be made.
+    Raises: UserError if another process holds the lock, OSError if the folder cannot be created.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock_file = (folder / "lock").open("wb")
@@ -80,15 +80,15 @@ def lock_dir(folder: Path) -> IO[bytes]:
 
 
 def database_path(folder: Path) -> Path:
-    """The database that is in use."""
+    """Return the path of the database in use."""
     return folder / "current" / "messages.db"
 
 
 def find_damage(folder: Path) -> str | None:
-    """Begin a database where there is none, and read the one that there is, all of it. What is
-    wrong with it, in one line, or None.
+    """Read the whole database; create it if there is none. Return what is damaged in one line, or
+    None.
 
-    Raises sqlite3.Error for what is not damage, such as a full disk.
+    Raises: sqlite3.Error if it cannot be read for another reason, such as a full disk.
     """
     current, new = folder / "current", folder / "new"
     if not current.exists():
@@ -114,12 +114,11 @@ def find_damage(folder: Path) -> str | None:
 def replace_damaged_database(
     folder: Path, reason: str, make_receipt: Callable[[OutboxDamaged], OutboxRow]
 ) -> str:
-    """Set the database aside, and begin a new one under a new epoch, with a receipt and with
-    every message that can still be read. The name of the folder that was set aside. No connection
-    may be open.
+    """Quarantine the database and create one under a new epoch, with a receipt and with every
+    message that can still be read. Return the quarantine's name. No connection may be open.
 
-    Raises OSError or sqlite3.Error where it cannot be done now, as on a full disk. Nothing is lost
-    then, and the next call goes on from there.
+    Raises: OSError or sqlite3.Error if it fails, as on a full disk. Nothing is lost then, and the
+    next call continues.
     """
     current, new = folder / "current", folder / "new"
     damaged_numbers = [
@@ -128,7 +127,7 @@ def replace_damaged_database(
         if (match := _DAMAGED_DIR_NAME.fullmatch(path.name))
     ]
     if new.exists() and not current.exists():
-        # The call before this one came as far as that.
+        # An earlier call has failed after that.
         _activate_new(folder)
         return f"damaged-{max(damaged_numbers, default=0)}"
     shutil.rmtree(new, ignore_errors=True)
@@ -154,9 +153,9 @@ def replace_damaged_database(
 
 
 def _salvage(file: Path) -> _Salvage:
-    """Read the messages from both ends, since SQLite stops at the first page that it cannot read.
-    What comes back has a good checksum. Raises sqlite3.Error where SQLite cannot even try: what it
-    would have read must not be taken for unreadable.
+    """Read the rows with a good checksum, from both ends: SQLite stops at the first page that it
+    cannot read. Raises: sqlite3.Error if SQLite had no resources to read: such rows do not count as
+    unreadable.
     """
     connection = schema.open_connection(file)
     try:
@@ -182,7 +181,7 @@ def _salvage_in_order(
     messages: dict[int, OutboxRow],
     unreadable: set[object],
 ) -> bool:
-    """Read in one direction as far as it goes. Whether it went to the end."""
+    """Read in one direction up to the first error. Return True if all rows were read."""
     try:
         for row in connection.execute(SELECT_MESSAGES + f"ORDER BY seq {order}"):
             try:
@@ -210,8 +209,8 @@ def _read_or_none(read: Callable[[], OutboxState]) -> OutboxState | None:
 
 
 def _is_transient(error: sqlite3.DatabaseError) -> bool:
-    """Whether SQLite had no room, no handle or no lock: that says nothing of what the file holds. To
-    open a database with a WAL takes room for its index.
+    """Return True if SQLite had no space, handle or lock: the file may be good then. To open a
+    database with a WAL takes space for its index.
     """
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
@@ -222,7 +221,7 @@ def _is_transient(error: sqlite3.DatabaseError) -> bool:
 
 
 def _build_new(folder: Path, messages: Iterable[OutboxRow], *, centre_known: bool) -> None:
-    """Make `new`: a database under a new epoch that holds these messages, in their order."""
+    """Create `new`: a database under a new epoch with these messages, in their order."""
     building = folder / "building"
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir()
@@ -239,7 +238,7 @@ def _build_new(folder: Path, messages: Iterable[OutboxRow], *, centre_known: boo
             store.add(message)
         store.commit()
     finally:
-        # Closing the last connection writes the WAL back into the database and syncs it.
+        # Closing the last connection writes the WAL into the database and syncs it.
         connection.close()
     fsync_dir(building)
     building.rename(folder / "new")
@@ -247,6 +246,6 @@ def _build_new(folder: Path, messages: Iterable[OutboxRow], *, centre_known: boo
 
 
 def _activate_new(folder: Path) -> None:
-    """`new` becomes `current`, which is not there."""
+    """Rename `new` to `current`, which must not exist."""
     (folder / "new").rename(folder / "current")
     fsync_dir(folder)

@@ -1,5 +1,8 @@
-"""Which messages of the outbox are being sent, so that the writer does not take them away and
-the session does not send them twice.
+"""Table of the outbox's messages that are being sent, changed or deleted.
+
+The writer must not change a message that the session sends, and the session must not send one
+twice. The session's own SendWindow is a second table on purpose: it counts packets of one connection
+and is dropped with it, while this one follows transactions and outlives connections.
 """
 
 import threading
@@ -8,23 +11,22 @@ from collections.abc import Iterable
 from agent.reporting.payloads import SeqRange
 
 MAX_URGENT_IN_FLIGHT = 100
-"""So many emergencies may pass the rest at once. A centre that acknowledges only in order would
-otherwise never come to the rest."""
+"""Emergencies sent ahead of the rest. Beyond it, a centre that acknowledges only in order would never
+receive the rest."""
 
 
 class InFlightMessages:
-    """The state of each number that is not simply waiting. Guarded by `lock`, which a reader of
-    the database holds from before its query until it has lent what the query gave: so nothing is
-    lent that a transaction has just taken.
+    """State of each number that does not just wait. Guarded by `lock`, which the reader holds from
+    its query until it has marked the rows: so no row is sent that a transaction has just taken.
 
-    claimed: a transaction that is not over takes or changes it. on loan: the session has it.
-    settled: it has arrived and its deletion is under way.
+    reserved: an open transaction changes or deletes it. in flight: the session has it.
+    acked: it has arrived, and its deletion is not committed yet.
     """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.cursor = 0
-        """What is not urgent has been lent in order up to here."""
+        """Messages that are not urgent were fetched in order up to this number."""
         self._fetched_upto = 0
         self._in_flight: dict[int, bool] = {}
         self._reserved: set[int] = set()
@@ -32,41 +34,43 @@ class InFlightMessages:
 
     @property
     def urgent_quota(self) -> int:
-        """How many more emergencies may be lent out of order."""
+        """Number of emergencies that may still be fetched out of order."""
         return max(0, MAX_URGENT_IN_FLIGHT - sum(self._in_flight.values()))
 
     @property
     def tracked_count(self) -> int:
-        """How many numbers a query may meet in vain."""
+        """Number of rows that a query may find and not fetch."""
         return len(self._in_flight) + len(self._reserved) + len(self._acked)
 
     @property
     def acked_count(self) -> int:
-        """How many have arrived, were lent then, and are still on the disk as far as is known here."""
+        """Number of messages that have arrived and whose deletion is not committed."""
         return len(self._acked)
 
     def is_reserved(self, seq: int) -> bool:
-        """Whether to come back for it when the transaction is over."""
+        """Return True if an open transaction changes the message: fetch it after the commit."""
         return seq in self._reserved
 
     def is_acked(self, seq: int) -> bool:
-        """Whether it has arrived."""
+        """Return True if the message has arrived."""
         return seq in self._acked
 
     def try_mark_in_flight(self, seq: int, *, is_urgent: bool) -> bool:
-        """Mark it as lent; False where it cannot be."""
+        """Mark a message as in flight, or return False if it is not waiting."""
         if seq in self._reserved or seq in self._in_flight or seq in self._acked:
             return False
         self._in_flight[seq] = is_urgent
         return True
 
     def advance_cursor(self, seq: int) -> None:
-        """The walk in order has come to here."""
+        """Move the fetch in order to this number."""
         self.cursor = seq
         self._fetched_upto = max(self._fetched_upto, seq)
 
     def reserve(self, seq: int, *, unsent_only: bool) -> bool:
-        """For the writer, see `outbox_store.Loans`."""
+        """Reserve a message for the open transaction. Return False if it is in flight or acked, or if it
+        was ever fetched and `unsent_only` is set.
+        """
         with self.lock:
             if (
                 seq in self._in_flight
@@ -78,12 +82,12 @@ class InFlightMessages:
             return True
 
     def release_reservations(self) -> None:
-        """The transaction is over, one way or the other."""
+        """End the reservations after a commit or rollback."""
         with self.lock:
             self._reserved.clear()
 
     def acknowledge(self, ranges: Iterable[SeqRange]) -> None:
-        """They have arrived."""
+        """Mark messages in flight as arrived."""
         with self.lock:
             acked = {
                 seq for seq in self._in_flight for span in ranges if span.first <= seq <= span.last
@@ -93,7 +97,7 @@ class InFlightMessages:
             self._acked |= acked
 
     def forget_deleted(self, ranges: Iterable[SeqRange]) -> None:
-        """They are gone from the disk."""
+        """Remove messages whose deletion is committed."""
         with self.lock:
             self._acked = {
                 seq
@@ -102,13 +106,13 @@ class InFlightMessages:
             }
 
     def requeue_in_flight(self) -> None:
-        """The session lost its connection: everything that has not arrived waits again."""
+        """Let all messages in flight wait again, after the connection was lost."""
         with self.lock:
             self._in_flight.clear()
             self.cursor = 0
 
     def reset(self) -> None:
-        """A new database: no number means anything any more."""
+        """Forget all numbers, for a new database."""
         with self.lock:
             self.requeue_in_flight()
             self._reserved.clear()

@@ -1,7 +1,6 @@
-"""Messages that wait for the centre, on the disk: nothing that was taken is lost in silence.
+"""The outbox: messages on the disk until the centre has them. No loss goes unreported.
 
-`put` from any thread; the session borrows messages with `lend`, and they leave when it says with
-`settle` that they have arrived.
+`put` from any thread; the session takes messages with `fetch` and frees them with `acknowledge`.
 """
 
 import logging
@@ -29,12 +28,12 @@ log = logging.getLogger(__name__)
 
 SESSION_TIMEOUT_S = 5.0
 READ_FAULT_CLEAR_NS = 30 * 1_000_000_000
-"""So long after the last question that the database did not answer, its fault goes."""
+"""The fault of a failed read is cleared this long after the last one."""
 T = TypeVar("T")
 
 
 class OutboxCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """How much waits. `lost` counts what was shed or refused under this epoch."""
+    """Contents of the outbox. `lost` counts messages shed or refused under this epoch."""
 
     depth: int
     total_bytes: int
@@ -43,7 +42,7 @@ class OutboxCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outbox:
-    """The messages of one box. To be made with `open`."""
+    """The messages of one box. Created with `open`."""
 
     @classmethod
     def open(
@@ -57,10 +56,10 @@ class Outbox:
         new_id: Callable[[int], str],
         faults: FaultRegistry,
     ) -> Self:
-        """The outbox in a folder, made where there is none. A damaged one is set aside.
+        """Open or create the outbox in a folder. A damaged one is quarantined.
 
-        `boot` is the kernel's name of this boot, `new_id` makes a UUIDv7 of a `t_ns`. Raises
-        UserError where another agent uses the folder, OutboxError where it cannot be used.
+        `boot` is the kernel's boot id, `new_id` makes a UUIDv7 of a `t_ns`. Raises: UserError if
+        another agent uses the folder, OutboxError if it cannot be used.
         """
         try:
             lock_file = files.lock_dir(folder)
@@ -98,7 +97,7 @@ class Outbox:
         self._reader: Reader | None = None
         self._read_failed_ns: int | None = None
         self._ackable_epoch: str | None = None
-        """The epoch whose numbers may be settled; None while a database is replaced."""
+        """The epoch whose numbers may be acknowledged; None while a database is replaced."""
         reason = files.find_damage(folder)
         if reason is not None:
             self._replace_damaged(reason)
@@ -113,31 +112,31 @@ class Outbox:
 
     @property
     def epoch(self) -> str:
-        """The name of the database. It changes where a damaged one is replaced."""
+        """Name of the database. It changes if a damaged one is replaced."""
         return self._epoch
 
     @property
     def is_centre_known(self) -> bool:
-        """Whether a centre ever announced itself to this box."""
+        """True if a centre has announced itself to this box."""
         return self._is_centre_known
 
     @property
     def has_losses(self) -> bool:
-        """Whether messages went that no receipt names yet."""
+        """True if messages were shed or refused that no receipt names yet."""
         return self._writer.has_losses
 
     def on_commit(self, listener: Callable[[], None]) -> None:
-        """Call `listener`, which must be quick, after each commit, from the writer's thread."""
+        """Call `listener` after each commit on the writer's thread; it must be quick."""
         self._commit_listener = listener
 
     def put(
         self, outgoing: OutgoingMessage, on_acked: Callable[[], None] | None = None
     ) -> CommitTicket:
-        """Take a message. It is on the disk when the ticket says so, not before.
+        """Queue a message. It is on the disk once the ticket says so.
 
-        `on_arrived`, which must be quick, is called once somebody has the message, from the thread
-        that settles it; it is forgotten where another message is awaited so meanwhile. Raises
-        OutboxError where the outbox is closed or the disk has not kept up for seconds.
+        `on_acked` is called when the message is acknowledged, on the acknowledging thread; it must be
+        quick. Only the latest `on_acked` is kept. Raises: OutboxError if the outbox is closed or the
+        disk has not kept up for seconds.
         """
         row = self._make_row(outgoing)
         newest_only = outgoing.newest_only
@@ -146,39 +145,37 @@ class Outbox:
         def add(store: Store) -> int | None:
             seq = store.add(row, newest_only=newest_only)
             if seq and on_acked is not None:
-                # Before the commit, so before anybody can send it.
+                # Before the commit, so before the message can be sent.
                 self._ack_callback = (seq, on_acked)
             return seq
 
         return self._writer.submit(add, is_urgent=is_urgent)
 
     def fetch(self, limit: int, limit_bytes: int = files.NO_LIMIT) -> list[OutboxRow]:
-        """Messages to send now, at most `limit`, each of them once until `take_back`. With the
-        first that brings them to `limit_bytes` they end. An empty list where the database cannot be
-        read now, which is a fault.
+        """Return messages to send now, each once until `requeue_in_flight`: at most `limit`, up to the
+        one that reaches `limit_bytes`. Empty, with a fault, if the database cannot be read now.
         """
         return self._read(lambda r: r.fetch(limit, limit_bytes), []) if limit > 0 else []
 
     def refetch(self, seqs: Iterable[int]) -> list[OutboxRow] | None:
-        """Messages that are on loan, to be sent once more; those that are gone are left out. None
-        where the database cannot be read now.
+        """Return messages in flight, to be sent again, without those that were deleted; None if the
+        database cannot be read now.
         """
         return self._read(lambda r: r.refetch(seqs), None)
 
     def requeue_in_flight(self) -> None:
-        """What was lent and has not arrived may be lent again."""
+        """Let messages that were fetched and have not arrived be fetched again."""
         if self._reader:
             self._reader.requeue_in_flight()
 
     def acknowledge(self, epoch: str, ranges: tuple[SeqRange, ...]) -> tuple[SeqRange, ...]:
-        """These numbers have arrived. Those of another epoch are of a database that is gone, and
-        those that were never given are nobody's: both are left out of what is settled and
-        returned.
+        """Free messages that have arrived, and return the accepted ranges. Numbers of another epoch and
+        numbers never assigned are ignored.
         """
         last_seq = self._writer.counts.last_seq
         ranges = tuple(s for s in ranges if 0 < s.first <= s.last <= last_seq)
         with self._in_flight.lock:
-            # Not while a database is replaced: the new one gives the same numbers to other messages.
+            # Not while a database is replaced: the new one assigns the same numbers again.
             if epoch != self._ackable_epoch or not ranges:
                 return ()
             self._in_flight.acknowledge(ranges)
@@ -190,12 +187,12 @@ class Outbox:
         return ranges
 
     def acked_upto(self) -> int:
-        """No number up to this one will be sent any more: 0 where the database cannot be read."""
+        """Return the number up to which no message will be sent any more; 0 if it cannot be read."""
         return self._read(Reader.acked_upto, 0)
 
     def next_session_number(self) -> int:
-        """The number of a new connection. Where the disk is full it is counted in memory alone,
-        so that the box can still connect, and be rid of messages.
+        """Return the number of a new connection. On a full disk it is counted in memory only, so that
+        the box can still connect and free messages.
         """
         stored = 0
         try:
@@ -203,12 +200,12 @@ class Outbox:
             ticket.wait(SESSION_TIMEOUT_S)
             stored = ticket.seq
         except OutboxError as error:
-            log.warning("the session's number is not kept: %s", error)
+            log.warning("the session's number is not stored: %s", error)
         self._session_number = max(self._session_number + 1, stored)
         return self._session_number
 
     def remember_centre(self, *, is_known: bool) -> None:
-        """Keep whether there is a centre, over restarts of the box and of the broker."""
+        """Store whether there is a centre, over restarts of the box and of the broker."""
         self._is_centre_known = is_known
 
         def remember(store: Store) -> int:
@@ -218,7 +215,7 @@ class Outbox:
         self._writer.submit(remember, is_urgent=True)
 
     def report_losses(self) -> None:
-        """Write a receipt of what went since the last one, where something went."""
+        """Write a receipt of the losses since the last one, if there are any."""
 
         def report(store: Store) -> int | None:
             losses = store.pop_losses()
@@ -227,7 +224,7 @@ class Outbox:
         self._writer.submit(report, is_urgent=False)
 
     def counts(self) -> OutboxCounts:
-        """How much waits now. Health asks, so it answers though the database cannot be read."""
+        """Return the contents for health, without the age if the database cannot be read."""
         writer_counts = self._writer.counts
         oldest = self._read(Reader.oldest_unacked, None) if writer_counts.depth else None
         self._clear_read_fault()
@@ -240,16 +237,16 @@ class Outbox:
 
     @property
     def depth(self) -> int:
-        """How many messages wait, as of the last commit."""
+        """Number of messages as of the last commit."""
         return self._writer.counts.depth
 
     @property
     def is_writing(self) -> bool:
-        """Whether something was put that is not on the disk yet, and may still become a message."""
+        """True if a message was put that is neither on the disk nor refused yet."""
         return self._writer.is_writing
 
     def make_envelope(self, t_ns: int, *, seq: int | None) -> topics.EnvelopeFields:
-        """The envelope of a message that is made now and not kept."""
+        """Return the envelope of a message that is not stored."""
         return topics.EnvelopeFields(
             id=self._new_id(t_ns),
             box=self.box,
@@ -261,11 +258,11 @@ class Outbox:
         )
 
     def envelope_now(self) -> topics.EnvelopeFields:
-        """The envelope of a message about this moment that is not kept."""
+        """Return the envelope of a message of this moment that is not stored."""
         return self.make_envelope(self._clock.boottime_ns(), seq=None)
 
     def close(self) -> None:
-        """Commit what waits and let go of the folder."""
+        """Commit the messages that wait, and unlock the folder."""
         self._writer.close()
         reader, self._reader = self._reader, None
         if reader is not None:
@@ -273,8 +270,8 @@ class Outbox:
         self._lock_file.close()
 
     def _read(self, query: Callable[[Reader], T], default: T) -> T:
-        """What the reader answers, `nothing` where its database cannot be read: that is a fault. What
-        waits stays, and the box goes on saying how it is.
+        """Return a query's result, or `default` with a fault if the database cannot be read. Health is
+        still sent then.
         """
         reader = self._reader
         if reader is None:
@@ -307,8 +304,8 @@ class Outbox:
         return store
 
     def _replace_damaged(self, reason: str) -> None:
-        """Replace the damaged database; the reader waits meanwhile. Raises OSError or sqlite3.Error
-        where the disk does not allow it now: that is told too.
+        """Replace the damaged database; the reader waits. Raises: OSError or sqlite3.Error, with a
+        fault, if the disk does not allow it now.
         """
         with self._in_flight.lock:
             if self._reader:
@@ -326,7 +323,7 @@ class Outbox:
         self._faults.raise_fault("STO-01", "outbox", f"{reason}; set aside as {damaged_name}")
 
     def _make_row(self, outgoing: OutgoingMessage) -> OutboxRow:
-        """The row of a draft, with the time and the trust of this moment, and no number yet."""
+        """Return the row of a message, with time and clock trust of this moment, without a number."""
         return OutboxRow(
             seq=0,
             id=self._new_id(outgoing.t_ns),
@@ -346,7 +343,7 @@ class Outbox:
         return self._make_row(topics.build_receipt_message(data, self._clock.boottime_ns()))
 
     def _age_s(self, row: OutboxRow) -> float | None:
-        """By boot time where it is of this boot, else by UTC as far as that makes sense."""
+        """Return the age by boot time for a row of this boot, else by UTC if that is not negative."""
         now_ns = self._clock.boottime_ns()
         if row.boot == self.boot:
             return (now_ns - row.t_ns) / 1e9

@@ -1,5 +1,8 @@
-"""What the session reads from the outbox, on a connection of its own: in WAL mode a reader and
-the writer do not wait for each other.
+"""Reader of the outbox for the session, on a connection of its own.
+
+In WAL mode the reader and the writer do not wait for each other. With one connection under one lock
+each fetch would wait for the writer's sync, which takes tens of milliseconds on a box's flash, and
+the loop of the session that fetches also answers the keep-alive.
 """
 
 import sqlite3
@@ -26,9 +29,10 @@ SELECT COALESCE(
 
 
 class Reader:
-    """Any thread may call. `on_damage` is told where a row is not what was written, and what was
-    asked for then gives nothing. Where the database cannot be read for another reason, sqlite3.Error
-    is raised; the next question opens it anew.
+    """Thread-safe. A damaged row is reported to `on_damage`, and the query returns nothing.
+
+    Raises: sqlite3.Error if the database cannot be read for another reason. The next query opens it
+    again.
     """
 
     def __init__(
@@ -41,9 +45,7 @@ class Reader:
         self._may_have_urgent = True
 
     def close(self) -> None:
-        """Close the file. The next question opens the database that stands there then: whatever
-        becomes of a replacement, nobody has to remember to open it again.
-        """
+        """Close the file. The next query opens the database that is current then."""
         with self._in_flight.lock:
             db, self._db = self._db, None
             self._may_have_urgent = True
@@ -51,18 +53,18 @@ class Reader:
                 db.close()
 
     def note_commit(self) -> None:
-        """There may be new emergencies."""
+        """Look for new emergencies at the next fetch."""
         self._may_have_urgent = True
 
     def requeue_in_flight(self) -> None:
-        """Everything that has not arrived may be lent again."""
+        """Let everything that has not arrived be fetched again."""
         self._in_flight.requeue_in_flight()
         self._may_have_urgent = True
 
     def fetch(self, limit: int, limit_bytes: int) -> list[OutboxRow]:
-        """The next messages to send, at most `limit`: emergencies first, the newest before the
-        older ones, then the rest in order. With the first that brings them to `limit_bytes` they
-        end, but for emergencies.
+        """Return the next messages to send: emergencies first, the newest before the older ones,
+        then the rest in order. At most `limit`; the rest ends with the message that reaches
+        `limit_bytes`.
         """
         fetched: list[OutboxRow] = []
         with self._in_flight.lock:
@@ -72,18 +74,18 @@ class Reader:
                 limit_bytes -= sum(len(row.data) for row in fetched)
                 self._fetch_in_order(limit, limit_bytes, fetched)
             except sqlite3.Error:
-                # What is lent has to go out. Who asks next is told.
+                # Messages marked as in flight must be sent. The next call raises.
                 if not fetched:
                     raise
         return fetched
 
     def refetch(self, seqs: Iterable[int]) -> list[OutboxRow]:
-        """Messages that are on loan, to be sent once more; those that are gone are left out."""
+        """Return messages in flight, to be sent again, without those that were deleted."""
         with self._in_flight.lock:
             return [row for seq in seqs for row in self._select(_SELECT_ONE, seq)]
 
     def acked_upto(self) -> int:
-        """No number up to this one will be lent any more."""
+        """Return the number up to which no message will be sent any more."""
         with self._in_flight.lock:
             acked = self._acked_upto_above(0)
             while self._in_flight.is_acked(acked + 1):
@@ -91,7 +93,7 @@ class Reader:
             return acked
 
     def oldest_unacked(self) -> OutboxRow | None:
-        """The message that has waited longest."""
+        """Return the oldest message that has not arrived."""
         with self._in_flight.lock:
             return next(iter(self._select(_SELECT_IN_ORDER, self.acked_upto(), 1)), None)
 
@@ -112,7 +114,7 @@ class Reader:
         self._may_have_urgent = len(fetched) == quota
 
     def _fetch_in_order(self, limit: int, limit_bytes: int, fetched: list[OutboxRow]) -> None:
-        """Stops before a number that a transaction works on; its commit calls for another look."""
+        """Fetch up to a reserved number; the commit causes the next fetch."""
         while len(fetched) < limit:
             rows = self._select(_SELECT_IN_ORDER, self._in_flight.cursor, limit - len(fetched))
             for row in rows:

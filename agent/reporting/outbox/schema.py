@@ -1,12 +1,12 @@
-"""The outbox's database: its tables, and the checksum that every row carries.
+"""Schema of the outbox's database, and the checksum of every row.
 
 Invariants:
 
 1. `state` has one row. `last_seq` only grows; a number is never given twice in one epoch.
-2. Every number from 1 to `last_seq` is in `message`, or in `shed`, or has been settled (the
-   centre has it), or is named in a receipt that is in `message` or settled.
-3. A row's `crc` is the CRC-32 of its other columns. SQLite notices torn pages; that single
-   flipped bits pass its integrity check was measured (18 of 200), so rows carry their own.
+2. Every number from 1 to `last_seq` is in `message`, or in `shed`, or acknowledged (the centre has
+   it), or named in a receipt that is in `message` or acknowledged.
+3. A row's `crc` is the CRC-32 of its other columns. SQLite detects torn pages, but 18 of 200
+   single flipped bits passed its integrity check (measured).
 """
 
 import sqlite3
@@ -24,7 +24,7 @@ APPLICATION_ID = 0x56494F42
 """`VIOB`, in the header of the file: PRAGMA application_id."""
 SCHEMA_VERSION = 1
 ROW_OVERHEAD_BYTES = 300
-"""What a message costs beside its data: envelope, topic, index."""
+"""Size of a message in addition to its data: envelope, topic, index."""
 
 _SCHEMA = f"""
 PRAGMA application_id = {APPLICATION_ID};
@@ -77,7 +77,7 @@ _CLOCK_DECODER = msgspec.json.Decoder(ClockTrust)
 
 
 class OutboxCorruptError(Exception):
-    """The database is not what was written. `str(error)` says in one line what was found."""
+    """The database is damaged. `str(error)` says in one line what was found."""
 
 
 class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,7 +98,7 @@ class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutboxState(msgspec.Struct, frozen=True, kw_only=True):
-    """The database's own row."""
+    """The row of table `state`."""
 
     epoch: str
     last_seq: int
@@ -108,13 +108,14 @@ class OutboxState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def checksum(*values: object) -> int:
-    """CRC-32 of a row's values, types included."""
+    """Return the CRC-32 of a row's values, including their types."""
     return zlib.crc32(msgspec.msgpack.encode(values))
 
 
 def open_connection(file: Path) -> sqlite3.Connection:
-    """A connection whose transactions are ours to begin. Text that is not UTF-8 any more is read
-    with replacement characters, so that its checksum tells. Raises sqlite3.Error.
+    """Open a connection without implicit transactions. Raises: sqlite3.Error.
+
+    Damaged UTF-8 is read with replacement characters, so that the checksum detects it.
     """
     connection = sqlite3.connect(
         file, timeout=5.0, isolation_level=None, check_same_thread=False, cached_statements=64
@@ -124,22 +125,21 @@ def open_connection(file: Path) -> sqlite3.Connection:
 
 
 def set_pragmas(connection: sqlite3.Connection) -> None:
-    """Set what SQLite does not keep in the file, and WAL, which it does.
-
-    FULL: NORMAL does not sync the WAL at commit and may lose a committed message with the power.
+    """Set WAL mode and `synchronous=FULL`: NORMAL does not sync the WAL at commit and may lose a
+    committed message at a power cut.
     """
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
 
 
 def create_tables(connection: sqlite3.Connection, state: OutboxState) -> None:
-    """Make the tables of a new database."""
+    """Create the tables of a new database."""
     connection.executescript(_SCHEMA)
     write_state(connection, state)
 
 
 def read_state(connection: sqlite3.Connection) -> OutboxState:
-    """The database's own row. Raises Damaged."""
+    """Read the row of table `state`. Raises: OutboxCorruptError."""
     row = connection.execute(
         "SELECT epoch, last_seq, session, centre_known, lost, crc FROM state"
     ).fetchone()
@@ -156,7 +156,7 @@ def read_state(connection: sqlite3.Connection) -> OutboxState:
 
 
 def write_state(connection: sqlite3.Connection, state: OutboxState) -> None:
-    """Replace the database's own row."""
+    """Replace the row of table `state`."""
     values = (state.epoch, state.last_seq, state.session, int(state.centre_known), state.lost)
     connection.execute(
         "INSERT OR REPLACE INTO state VALUES (1, ?, ?, ?, ?, ?, ?)", (*values, checksum(*values))
@@ -164,7 +164,7 @@ def write_state(connection: sqlite3.Connection, state: OutboxState) -> None:
 
 
 def encode_row(message: OutboxRow) -> tuple[object, ...]:
-    """A message as the values of a row, size and checksum with it."""
+    """Return a message as the values of a row, with size and checksum."""
     values = (
         message.seq,
         message.id,
@@ -184,7 +184,7 @@ def encode_row(message: OutboxRow) -> tuple[object, ...]:
 
 
 def decode_row(row: tuple[object, ...]) -> OutboxRow:
-    """The message of a row of SELECT. Raises Damaged."""
+    """Return the message of a row of SELECT_MESSAGES. Raises: OutboxCorruptError."""
     values, crc = row[:-1], row[-1]
     if checksum(*values) != crc:
         raise OutboxCorruptError(f"message {values[0]!r} has a wrong checksum")
@@ -220,7 +220,7 @@ def decode_row(row: tuple[object, ...]) -> OutboxRow:
 
 
 def envelope_of(message: OutboxRow, box: str, epoch: str) -> EnvelopeFields:
-    """The envelope of a stored message."""
+    """Return the envelope of a stored message."""
     return EnvelopeFields(
         id=message.id,
         box=box,
@@ -233,12 +233,12 @@ def envelope_of(message: OutboxRow, box: str, epoch: str) -> EnvelopeFields:
 
 
 def row_size_bytes(data: bytes, header: bytes | None) -> int:
-    """What a message counts against the cap."""
+    """Return a message's size as counted against the cap."""
     return len(data) + len(header or b"") + ROW_OVERHEAD_BYTES
 
 
 def check_integrity(connection: sqlite3.Connection) -> None:
-    """Read everything once. Raises Damaged, or sqlite3.DatabaseError where SQLite cannot read."""
+    """Read every row. Raises: OutboxCorruptError, or sqlite3.DatabaseError if SQLite cannot read."""
     application_id = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if (application_id, version) != (APPLICATION_ID, SCHEMA_VERSION):

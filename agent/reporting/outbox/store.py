@@ -1,4 +1,4 @@
-"""What is done to the outbox's database within a transaction. One thread at a time is inside."""
+"""Changes to the outbox's database within a transaction. Used by one thread at a time."""
 
 import sqlite3
 from collections import Counter
@@ -18,12 +18,12 @@ from agent.reporting.payloads import LostMessages, OutboxMessageType, SeqRange
 from agent.reporting.topics import Priority
 
 SHED_ORDER = (Priority.SNAPSHOT, Priority.TRAFFIC_COUNTS)
-"""In the order in which they go. Receipts never go, because they name what went."""
+"""In the order of shedding. Receipts are never shed: they name the shed messages."""
 MAX_RANGES_PER_RECEIPT = 500
 
 
 class _StoreCounters(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of the database without asking it."""
+    """Counters that follow the database without a query."""
 
     state: OutboxState
     depth: int
@@ -33,10 +33,10 @@ class _StoreCounters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Store:
-    """The database, the counters that follow it, and the drop rule.
+    """The database, its counters, and the shedding rule.
 
-    `begin`, then work, then `commit`. Raises sqlite3.Error; the store is then to be closed, which
-    undoes what is not committed, and not to be used again.
+    `begin`, changes, `commit`. After sqlite3.Error the store must be closed, which rolls back, and
+    not be used again.
     """
 
     def __init__(
@@ -58,31 +58,31 @@ class Store:
 
     @property
     def state(self) -> OutboxState:
-        """The database's own row, with what this transaction has changed."""
+        """The row of table `state`, with the changes of this transaction."""
         return self._counters.state
 
     @property
     def depth(self) -> int:
-        """How many messages wait."""
+        """Number of messages."""
         return self._counters.depth
 
     @property
     def total_bytes(self) -> int:
-        """What they count against the cap."""
+        """Their size as counted against the cap."""
         return self._counters.bytes
 
     @property
     def has_losses(self) -> bool:
-        """Whether messages went that no receipt names yet."""
+        """True if messages were shed or refused that no receipt names yet."""
         return self._counters.unreported > 0
 
     def begin(self) -> None:
-        """Begin a transaction, or go on with the one that is open."""
+        """Begin a transaction, unless one is open."""
         if not self._db.in_transaction:
             self._db.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
-        """Make it durable: with synchronous=FULL the WAL is on the disk when this returns."""
+        """Commit. With synchronous=FULL the WAL is on the disk when this returns."""
         if self.state != self._committed_state:
             schema.write_state(self._db, self.state)
         self._db.execute("COMMIT")
@@ -93,9 +93,8 @@ class Store:
         self._db.close()
 
     def add(self, message: OutboxRow, *, newest_only: bool = False) -> int | None:
-        """Keep the message and return its number; the number that it comes with is not looked at.
-
-        None where it was refused, because nothing of less worth was left to go.
+        """Insert a message and return its new number, or None if it was refused because no message
+        of a lower priority was left to shed. Its own `seq` is ignored.
         """
         row_bytes = row_size_bytes(message.data, message.header)
         replaced_seq = self._counters.newest.get(message.topic) if newest_only else None
@@ -117,7 +116,7 @@ class Store:
         return seq
 
     def acknowledge(self, ranges: tuple[SeqRange, ...]) -> int:
-        """Take away what has arrived; how many messages that were."""
+        """Delete messages that have arrived. Return how many there were."""
         deleted = 0
         for span in ranges:
             bounds = (span.first, span.last)
@@ -134,7 +133,7 @@ class Store:
         return deleted
 
     def pop_losses(self) -> LostMessages | None:
-        """What went and is not reported yet, for a receipt in this same transaction."""
+        """Remove and return the unreported losses, for a receipt in this transaction."""
         rows = self._db.execute(
             "SELECT type, first, last FROM shed ORDER BY last LIMIT ?", (MAX_RANGES_PER_RECEIPT,)
         ).fetchall()
@@ -154,19 +153,19 @@ class Store:
         )
 
     def next_session(self) -> int:
-        """Count one more connection."""
+        """Return the number of a new connection."""
         self._update_state(session=self.state.session + 1)
         return self.state.session
 
     def remember_centre(self, *, is_known: bool) -> None:
-        """Keep whether a centre has ever announced itself."""
+        """Store whether a centre has announced itself."""
         self._update_state(centre_known=is_known)
 
     def _free_space(self, row_bytes: int, priority: Priority) -> bool:
-        """Shed what is worth least until `size` more bytes fit. Whether the message may come in.
+        """Shed lower priorities until `row_bytes` more fit. Return True if the message is accepted.
 
-        Nothing goes for a message that is worth less. If all room is taken by what never goes,
-        events and receipts come in over the cap.
+        Nothing is shed for a message of a lower priority. Events and receipts are accepted beyond the
+        cap.
         """
         excess_bytes = self.total_bytes + row_bytes - self._max_bytes
         for shed_priority in SHED_ORDER:
@@ -176,7 +175,7 @@ class Store:
         return excess_bytes <= 0 or priority <= Priority.RECEIPT
 
     def _shed(self, priority: Priority, wanted_bytes: int) -> int:
-        """Shed the oldest of a priority. The bytes that this freed."""
+        """Shed the oldest messages of a priority. Return the bytes freed."""
         freed_bytes = 0
         victims: list[tuple[int, str]] = []
         for seq, row_bytes, message_type in self._db.execute(
@@ -201,7 +200,7 @@ class Store:
         return freed_bytes
 
     def _note_shed(self, seq: int, message_type: str) -> None:
-        """Ranges of one type grow at their end, so that a long outage makes few of them."""
+        """Extend the last range of the type, so that a long outage makes few ranges."""
         row = self._db.execute(
             "SELECT first FROM shed WHERE type = ? AND last = ?", (message_type, seq - 1)
         ).fetchone()
@@ -251,7 +250,7 @@ class Store:
 
 
 def merge_ranges(ranges: tuple[SeqRange, ...]) -> tuple[SeqRange, ...]:
-    """The same numbers in as few ranges as there can be, in order."""
+    """Return the same numbers in the fewest ranges, in order."""
     merged: list[SeqRange] = []
     for span in sorted(ranges, key=lambda span: span.first):
         if merged and span.first <= merged[-1].last + 1:

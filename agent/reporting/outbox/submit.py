@@ -1,6 +1,4 @@
-"""The way into the outbox: an event or a receipt that the disk did not take is tried again, not
-forgotten.
-"""
+"""Submission to the outbox, with retries of events and receipts whose commit failed."""
 
 import logging
 import threading
@@ -15,22 +13,21 @@ from agent.reporting.topics import OutgoingMessage, Priority
 log = logging.getLogger(__name__)
 
 MAX_UNCOMMITTED = 1000
-"""Messages in memory that are not on the disk. Beyond that the oldest is lost, and said so."""
+"""Messages in memory without a commit. Beyond it the oldest is dropped, counted and logged."""
 
 
 class _SubmittedMessage(msgspec.Struct, frozen=True, kw_only=True):
     outgoing: OutgoingMessage
     ticket: CommitTicket | None
-    """None where the outbox did not even take it."""
+    """None if the outbox did not accept the message."""
 
 
 class MessageSubmitter:
-    """Puts messages into the outbox, from any thread.
+    """Puts messages into the outbox. Thread-safe.
 
-    Events and receipts whose commit failed (a full disk, a read-only one) are put again at the next
-    message or `again`, which comes with each report of health: nothing else says what they say. Other
-    messages get one try: the next of their kind says more than they did, as the next head of the
-    chain does.
+    Events and receipts whose commit failed (a full or read-only disk) are put again at the next
+    message or `resubmit_failed`, which comes with each health report, because no later message
+    repeats their content. Other messages get one attempt: the next of their kind replaces them.
     """
 
     def __init__(self, outbox: Outbox) -> None:
@@ -41,11 +38,11 @@ class MessageSubmitter:
 
     @property
     def lost_count(self) -> int:
-        """Messages of those kinds that neither the disk nor the memory had room for."""
+        """Number of events and receipts that neither the disk nor memory could hold."""
         return self._lost_count
 
     def submit(self, outgoing: OutgoingMessage) -> None:
-        """Take a message. Never raises: what cannot be stored now is kept or counted."""
+        """Put a message. Never raises: if it cannot be stored now, it is kept or counted."""
         with self._lock:
             failed = self._pop_failed()
             for retried in failed:
@@ -53,13 +50,13 @@ class MessageSubmitter:
             self._submit(outgoing)
 
     def resubmit_failed(self) -> None:
-        """Put what failed once more."""
+        """Put the messages again whose commit failed."""
         with self._lock:
             for retried in self._pop_failed():
                 self._submit(retried)
 
     def _pop_failed(self) -> list[OutgoingMessage]:
-        """What has to be put again, in its old order; what is still in writing stays."""
+        """Remove and return the messages whose commit failed, in order."""
         failed = [
             g.outgoing for g in self._uncommitted if g.ticket is None or g.ticket.error is not None
         ]

@@ -1,5 +1,6 @@
-"""The one thread that writes to the outbox, in groups: a sync of the disk costs milliseconds on a
-box's flash, and it costs the same for one message as for a thousand.
+"""Group commit: the one thread that writes to the outbox.
+
+A sync of a box's flash takes milliseconds, the same for one message as for a thousand.
 """
 
 import logging
@@ -25,29 +26,29 @@ MAX_GROUP = 1000
 MAX_PENDING = 10_000
 SUBMIT_TIMEOUT_S = 5.0
 RETRY_S = 1.0
-"""After a failure: how long until deletions are tried again, where no message comes first."""
+"""After a failure: until deletions are tried again, unless a message comes first."""
 MAX_REPAIR_RETRY_S = 30.0
-"""A damaged database that cannot be set aside, as on a full disk, is tried again after RETRY_S, then
-twice as long each time up to this: a try reads it all, and writes as much as there is room for.
+"""The replacement of a damaged database is tried again after RETRY_S, then twice as long each time up to
+this: an attempt reads it all, and writes as much as the disk takes.
 """
 DELETE_COMMIT_DELAY_S = 90.0
 MAX_UNCOMMITTED_DELETES = 500
-"""What has arrived is taken away in the same commit as the next message, or after so long, or so many:
-a commit is 10 to 40 kB at the disk, and a deletion that the power takes away costs a message that is
-sent twice, which the centre knows how to take. On a quiet box flow comes once a minute.
+"""Acknowledged messages are deleted with the next message's commit, or after this time or number: a
+commit writes 10 to 40 kB, and a deletion that a power cut undoes costs only a repeated message, which
+the centre drops. On a quiet box traffic counts come once a minute.
 """
 
 WriteTask = Callable[[Store], int | None]
-"""What is done within the transaction. It gives the number of the message that it kept, 0 where
-it kept none, and None where a message was refused."""
+"""A change within the transaction. It returns the number of the stored message, 0 if it stores none, or
+None if a message was refused."""
 
 
 class OutboxError(Exception):
-    """The outbox could not take a message. `str(error)` says why in one line."""
+    """The outbox cannot take a message. `str(error)` says why in one line."""
 
 
 class CommitTicket:
-    """What becomes of a message that was put."""
+    """Outcome of a message that was put."""
 
     def __init__(self, task: WriteTask, resolved: threading.Condition, *, is_urgent: bool) -> None:
         self.task = task
@@ -59,23 +60,23 @@ class CommitTicket:
 
     @property
     def is_durable(self) -> bool:
-        """Whether the message is on the disk."""
+        """True if the message is on the disk."""
         return self._state == "durable"
 
     @property
     def error(self) -> str | None:
-        """Why it is not there and never will be, or None."""
+        """Why the message was refused or not written, or None."""
         return self._error if self._state == "failed" else None
 
     @property
     def seq(self) -> int:
-        """The message's number, once it is durable."""
+        """The message's number, 0 until it is durable."""
         return self._seq
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether the message is on the disk, after `timeout_s` seconds at the latest.
+        """Wait for the commit, and return False after `timeout_s` seconds without one.
 
-        Raises OutboxError where it was refused or could not be written.
+        Raises: OutboxError if the message was refused or could not be written.
         """
         with self._resolved:
             self._resolved.wait_for(lambda: self._state != "waiting", timeout_s)
@@ -84,14 +85,14 @@ class CommitTicket:
             return self._state == "durable"
 
     def resolve(self, seq: int | None, error: str | None) -> None:
-        """For the writer, which holds the condition and wakes those who wait."""
+        """Set the outcome. Called by the writer, which holds the condition and notifies it."""
         self._seq = seq or 0
         self._error = error or ""
         self._state = "failed" if error is not None else "durable"
 
 
 class WriterCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """The outbox as of the last commit."""
+    """Counters of the outbox as of the last commit."""
 
     depth: int
     total_bytes: int
@@ -100,12 +101,12 @@ class WriterCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Writer:
-    """Takes work from any thread, and commits it in groups.
+    """Takes changes from any thread, and commits them in groups.
 
-    `open_store` opens the database; `set_aside(reason)` replaces a damaged one, with no
-    connection open, and is called again where it raised; until it has returned nothing is written.
-    `on_commit` is called after each commit, in this thread, and must be quick;
-    `on_trouble` with one line when a group could not be written, with None when one could.
+    `open_store` opens the database. `replace_damaged(reason)` replaces a damaged one, with no
+    connection open, and is retried if it raises; until it returns nothing is written. `on_commit` is
+    called after each commit on the writer's thread, and must be quick; `on_write_error` with one
+    line if a group could not be written, with None if one could.
     """
 
     def __init__(
@@ -139,25 +140,25 @@ class Writer:
 
     @property
     def counts(self) -> WriterCounts:
-        """How much there is."""
+        """Counters as of the last commit."""
         return self._last_counts
 
     @property
     def has_losses(self) -> bool:
-        """Whether messages went that no receipt names yet."""
+        """True if messages were shed or refused that no receipt names yet."""
         store = self._store
         return store is not None and store.has_losses
 
     @property
     def is_writing(self) -> bool:
-        """Whether something was submitted that is neither committed nor refused yet."""
+        """True if a change was submitted that is neither committed nor refused yet."""
         with self._changed:
             return self._is_writing_group or bool(self._pending)
 
     def submit(self, task: WriteTask, *, is_urgent: bool) -> CommitTicket:
-        """Have `work` done and committed. Waits for room where the disk does not keep up.
+        """Queue a change for the next commit. Blocks if MAX_PENDING changes wait.
 
-        Raises OutboxError where there is none for long, or the outbox is closed.
+        Raises: OutboxError if that lasts SUBMIT_TIMEOUT_S, or the outbox is closed.
         """
         ticket = CommitTicket(task, self._resolved, is_urgent=is_urgent)
         with self._changed:
@@ -172,19 +173,19 @@ class Writer:
         return ticket
 
     def acknowledge(self, ranges: tuple[SeqRange, ...]) -> None:
-        """Take messages away that have arrived. If that is never committed they are sent again."""
+        """Delete messages that have arrived. If that is never committed, they are sent again."""
         with self._changed:
             self._acked = merge_ranges((*self._acked, *ranges))
             self._changed.notify_all()
 
     def report_damage(self, reason: str) -> None:
-        """A reader found a row that is not what was written."""
+        """Have the database replaced, because the reader found a damaged row."""
         with self._changed:
             self._damage = reason
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Commit what waits, and end."""
+        """Commit the changes that wait, and end the thread."""
         with self._changed:
             self._is_stopping = True
             self._changed.notify_all()
@@ -243,14 +244,14 @@ class Writer:
         *,
         is_due: bool,
     ) -> bool:
-        """Commit a group, on a new database where the old one turns out to be damaged. Deletions alone
-        are left uncommitted unless they are `due`.
+        """Commit a group, on a new database if the old one is damaged. A transaction of deletions only
+        stays open unless `is_due`.
         """
         try:
             try:
                 if damage is not None:
                     self._replace_database(damage)
-                    # What arrived was numbered by the old database.
+                    # The acknowledged numbers are the old database's.
                     damage, acked = None, ()
                 self._write_group(group, acked, is_due=is_due)
             except (sqlite3.Error, OutboxCorruptError) as error:
@@ -280,7 +281,7 @@ class Writer:
             if is_committing:
                 store.commit()
         finally:
-            # Whether it was committed or not, what it had taken may be lent again.
+            # Committed or not, its messages may be fetched again.
             self._in_flight.release_reservations()
         self._last_counts = self._read_counts(store)
         if not is_committing:
@@ -296,8 +297,8 @@ class Writer:
         self._on_commit()
 
     def _can_defer_commit(self) -> bool:
-        """Whether the deletions so far may stay uncommitted: they are few, and each is of a message that
-        the book knows to have arrived. Any other would be lent again meanwhile.
+        """Return True if the deletions may stay uncommitted: they are few, and each message is marked
+        as acked. Any other would be fetched again meanwhile.
         """
         return self._uncommitted_delete_count <= min(
             MAX_UNCOMMITTED_DELETES, self._in_flight.acked_count
@@ -310,8 +311,8 @@ class Writer:
         damage: str | None,
         reason: str,
     ) -> None:
-        """Nothing of the group is kept. The connection is not used again: after a failed sync the
-        kernel may call pages clean that never reached the disk. `damage` is still to be mended.
+        """Fail every ticket of the group. The connection is closed: after a failed sync the kernel may
+        call pages clean that never reached the disk.
         """
         log.error("%s", reason)
         if self._store is not None:
@@ -338,7 +339,7 @@ class Writer:
         self._uncommitted_deletes, self._uncommitted_delete_count = (), 0
         self._repair_backoff.reset()
         with self._changed:
-            # What was reported, and what arrived, was of the old database.
+            # Reports of damage and acknowledgements are the old database's.
             self._damage, self._acked = None, ()
         self._store = self._open_store()
 
