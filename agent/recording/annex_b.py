@@ -1,9 +1,9 @@
-"""H.264 and HEVC as a byte stream with start codes, whatever shape they came in.
+"""Conversion of H.264 and HEVC to Annex B, the byte stream with start codes. Pure.
 
-A live camera gives Annex B (ISO/IEC 14496-10 and 23008-2): units behind start codes, parameter
-sets in band or beside. A film in MP4 has units behind lengths and its parameter sets in a
-configuration record (ISO/IEC 14496-15, 5.3.3 and 8.3.3). The muxer takes the first kind, and
-finds the parameter sets in a segment's first packet.
+A live camera sends Annex B (ISO/IEC 14496-10 and 23008-2): NAL units after start codes, parameter
+sets in band or out of band. MP4 has NAL units after lengths and the parameter sets in a configuration
+record (ISO/IEC 14496-15, 5.3.3 and 8.3.3). The muxer accepts only Annex B, with the parameter sets in
+a segment's first packet.
 """
 
 import msgspec
@@ -16,8 +16,9 @@ _HEVC_CONFIG_HEADER_BYTES = 22
 
 
 class PacketFormat(msgspec.Struct, frozen=True, kw_only=True):
-    """How a stream's packets look: `parameter_sets` goes before a segment's first packet, and
-    units are behind lengths of `length_bytes`, or behind start codes where that is None.
+    """Packet format of a stream. `parameter_sets` precede a segment's first packet.
+
+    NAL units follow lengths of `length_bytes`, or start codes if that is None.
     """
 
     parameter_sets: bytes
@@ -25,10 +26,10 @@ class PacketFormat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_extradata(codec: str, extradata: bytes) -> PacketFormat:
-    """What a stream's extradata says of its packets.
+    """Parse the packet format from a stream's extradata.
 
-    Raises ValueError for a configuration record that is cut short. Of codecs that are neither
-    H.264 nor HEVC nor MPEG-4 part 2 the extradata is no part of the stream, and left out.
+    The extradata of codecs other than H.264, HEVC and MPEG-4 part 2 is not part of the stream and is
+    ignored. Raises ValueError if a configuration record is truncated.
     """
     is_config_record = extradata[:1] == bytes([_CONFIG_RECORD_VERSION])
     if codec == "h264" and is_config_record:
@@ -40,9 +41,9 @@ def parse_extradata(codec: str, extradata: bytes) -> PacketFormat:
 
 
 def to_annex_b(data: bytes, length_bytes: int) -> bytes:
-    """A packet whose units are behind lengths, as Annex B.
+    """Convert a packet with length-prefixed NAL units to Annex B.
 
-    Raises ValueError where the lengths do not add up to the packet.
+    Raises ValueError if the lengths do not add up to the packet.
     """
     return b"".join(START_CODE + unit for unit in _split_units(data, length_bytes))
 
@@ -57,16 +58,16 @@ def _split_units(data: bytes, length_bytes: int) -> list[bytes]:
 
 
 def _read_unit(data: bytes, offset: int, length_bytes: int) -> tuple[bytes, int]:
-    """One unit behind its length, and where the next begins."""
+    """Return one NAL unit and the offset of the next."""
     begin = offset + length_bytes
     end = begin + int.from_bytes(data[offset:begin], "big")
     if end > len(data):
-        raise ValueError(f"a unit ends at byte {end} of {len(data)}")
+        raise ValueError(f"a NAL unit ends at byte {end} of {len(data)}")
     return data[begin:end], end
 
 
 def _parse_avc_config(record: bytes) -> PacketFormat:
-    """AVCDecoderConfigurationRecord: sequence sets (their number in 5 bits), picture sets."""
+    """AVCDecoderConfigurationRecord: sequence sets (count in 5 bits), then picture sets."""
     if len(record) <= _AVC_CONFIG_HEADER_BYTES:
         raise ValueError(f"an AVC configuration record of {len(record)} bytes")
     parameter_sets = []
@@ -81,7 +82,7 @@ def _parse_avc_config(record: bytes) -> PacketFormat:
 
 
 def _parse_hevc_config(record: bytes) -> PacketFormat:
-    """HEVCDecoderConfigurationRecord: arrays of parameter sets, each with type and number."""
+    """HEVCDecoderConfigurationRecord: arrays of parameter sets, each with type and count."""
     if len(record) <= _HEVC_CONFIG_HEADER_BYTES:
         raise ValueError(f"an HEVC configuration record of {len(record)} bytes")
     parameter_sets = []

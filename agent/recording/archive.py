@@ -1,6 +1,7 @@
-"""The wiring of `vigie footage`: a box's state folder, read and added to while its agent runs or
-not. What is shared with the agent is shared through the disk; only a clip of sealed footage is asked
-for, of the agent that has the keys.
+"""Footage archive of one box, for `vigie footage`, whether its agent runs or not.
+
+It shares only files with the agent, except that the agent, which has the keys, cuts clips of sealed
+footage.
 """
 
 import base64
@@ -41,7 +42,7 @@ _MAX_JOIN_GAP = timedelta(seconds=2)
 
 
 class RecordedSpan(msgspec.Struct, frozen=True, kw_only=True):
-    """Footage of one camera without a gap, all of a kind. `end` is None while it is written."""
+    """Uniform footage of one camera without a gap. `end` is None while it is being written."""
 
     camera: str
     begin: datetime
@@ -54,7 +55,7 @@ class RecordedSpan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FootageArchive:
-    """The footage of one box. Raises UserError for what cannot be, OSError from the disk."""
+    """Footage of one box. Its methods raise UserError for invalid arguments, and OSError."""
 
     def __init__(
         self,
@@ -73,7 +74,7 @@ class FootageArchive:
 
     @classmethod
     def from_config(cls, path: Path, clock: Clock) -> "FootageArchive":
-        """That of the box of a configuration."""
+        """Open the archive of the box of a configuration file."""
         config = configuration.load(path)
         state_dir = Path(config.box.state)
         policies = {one.name: one.institution for one in config.camera if one.institution}
@@ -81,29 +82,29 @@ class FootageArchive:
 
     @classmethod
     def from_state_dir(cls, state_dir: Path, clock: Clock) -> "FootageArchive":
-        """That of a state folder whose footage lies where it lies by default."""
+        """Open the archive of a state folder with the default footage folder."""
         if not state_dir.is_dir():
             raise UserError(f"--state {str(state_dir)!r}: no such folder")
         return cls(state_dir, state_dir / RecordConfig().folder, None, clock, {})
 
     def now(self) -> datetime:
-        """The moment that relative times count from."""
+        """Return the reference of relative times."""
         return self._clock.utc(self._clock.boottime_ns())
 
     def resolve_cameras(self, camera: str | None) -> list[str]:
-        """This camera, or every one that has footage."""
+        """Return this camera, or every one that has footage."""
         names = catalogue.list_cameras(self._footage_dir)
         if camera is None:
             return names
         if camera not in names:
-            allowed = ", ".join(names) or "none has footage here"
+            allowed = ", ".join(names) or "none, no camera has footage"
             raise UserError(f"--camera {camera!r}: no such camera; allowed: {allowed}")
         return [camera]
 
     def find_segments(
         self, camera: str | None, begin: datetime | None, end: datetime | None
     ) -> list[FootageEntry]:
-        """The segments that touch a span."""
+        """Return the segments that overlap a span."""
         names = self._check_span(camera, begin, end)
         return catalogue.find_segments(self._footage_dir, self._custody_dir, names, begin, end)
 
@@ -113,11 +114,10 @@ class FootageArchive:
         private_key: X25519PrivateKey | None,
         progress: ProgressCallback,
     ) -> ExportResult:
-        """Export a span; `key` is a recipient's, and opens what is sealed. Without it the running
-        agent is asked for the clip.
+        """Export a span. A recipient's `private_key` decrypts sealed footage.
 
-        Raises CannotExport where there is nothing to export, and UserError where `wish.by` may not
-        see the camera.
+        Without it the running agent cuts the clip. Raises: ExportError if there is nothing to export;
+        UserError if `request.by` may not see the camera.
         """
         for policies in (owner_policy.read(self._state_dir), self._configured_policies):
             owner_policy.check_viewer(policies, request.camera, request.by)
@@ -140,22 +140,22 @@ class FootageArchive:
     def place_hold(
         self, camera: str, begin: datetime, end: datetime, *, owner: str, reason: str, days: float
     ) -> Hold:
-        """Keep a span from eviction; the agent, now or when it starts, notes it in the chain."""
+        """Hold a span. The agent appends it to the custody log, now or at its next start."""
         (name,) = self.resolve_cameras(camera)
         self._check_owner()
         return self._hold_store().place(name, begin, end, owner=owner, reason=reason, days=days)
 
     def release_hold(self, hold_id: str, *, by: str, reason: str) -> Hold:
-        """Let go of a hold."""
+        """Request the end of a hold."""
         self._check_owner()
         return self._hold_store().request_release(hold_id, by=by, reason=reason)
 
     def list_holds(self) -> tuple[Hold, ...]:
-        """All that is held."""
+        """Return all active holds."""
         return self._hold_store().active()
 
     def attest(self) -> tuple[FootageAttested, ...]:
-        """Say in the chain of custody what footage of each camera there is, and since when."""
+        """Append an inventory of each camera's footage to the custody log."""
         custody, _ = self._open_custody_log()
         attested: list[FootageAttested] = []
         for camera in self.resolve_cameras(None):
@@ -173,7 +173,7 @@ class FootageArchive:
     def _check_span(
         self, camera: str | None, begin: datetime | None, end: datetime | None
     ) -> list[str]:
-        """The cameras that a span is asked of."""
+        """Check a span and return its cameras."""
         if begin is not None and end is not None and end <= begin:
             raise UserError("--to: not after --from")
         return self.resolve_cameras(camera)
@@ -183,7 +183,7 @@ class FootageArchive:
         return HoldStore(self._state_dir / "holds", self._clock, boot_id(), new_id)
 
     def _open_custody_log(self) -> tuple[CustodyLog, str]:
-        """The chain to add to, and the public half of the key that signs it."""
+        """Open the custody log, and return it with its public key in base64."""
         self._check_owner()
         identity = DeviceIdentity.load_or_create(self._state_dir / "identity")
         custody = CustodyLog.open(
@@ -192,7 +192,7 @@ class FootageArchive:
         return custody, base64.b64encode(identity.public_key_raw).decode()
 
     def _check_owner(self) -> None:
-        """Only the agent's own user may add: files of another's would stop the agent itself."""
+        """Allow the agent's user only: the agent could not open files of another user."""
         key_file = self._state_dir / "identity" / KEY_FILE
         try:
             owner = key_file.stat().st_uid
@@ -201,7 +201,7 @@ class FootageArchive:
                 f"state folder {str(self._state_dir)!r}: no agent has run here"
             ) from error
         except PermissionError as error:
-            raise UserError(f"state folder {str(self._state_dir)!r}: not yours to read") from error
+            raise UserError(f"state folder {str(self._state_dir)!r}: permission denied") from error
         if owner != os.geteuid():
             raise UserError(
                 f"state folder {str(self._state_dir)!r}: belongs to the agent's user; "
@@ -212,12 +212,12 @@ class FootageArchive:
         if self._cached_box_id is None:
             self._cached_box_id = _read_box_id(self._custody_dir)
         if self._cached_box_id is None:
-            raise UserError(f"state folder {str(self._state_dir)!r}: its chain has no receipt")
+            raise UserError(f"state folder {str(self._state_dir)!r}: its custody log is empty")
         return self._cached_box_id
 
 
 def merge_segments(entries: Sequence[FootageEntry]) -> Iterator[RecordedSpan]:
-    """Segments joined where one follows another."""
+    """Merge contiguous segments into spans."""
     span: RecordedSpan | None = None
     for index, entry in enumerate(entries):
         next_entry = entries[index + 1] if index + 1 < len(entries) else None
@@ -250,7 +250,7 @@ def merge_segments(entries: Sequence[FootageEntry]) -> Iterator[RecordedSpan]:
 
 
 def is_sealed(entry: FootageEntry) -> bool:
-    """Whether a segment is sealed."""
+    """Return True if a segment is sealed."""
     if entry.closed is not None:
         return entry.closed.sealed
     return entry.path.with_name(entry.segment_name + KEYS_SUFFIX).exists()
@@ -269,7 +269,7 @@ def _is_contiguous(earlier: RecordedSpan, later: RecordedSpan) -> bool:
 def _unwrap_keys(
     entries: Sequence[FootageEntry], private_key: X25519PrivateKey | None
 ) -> KeyLookup:
-    """The keys of sealed segments, opened by a recipient's private key."""
+    """Unwrap the keys of sealed segments with a recipient's private key."""
     keys: dict[bytes, SegmentKey] = {}
     if private_key is not None:
         for entry in entries:
@@ -281,7 +281,7 @@ def _unwrap_keys(
 
 
 def _read_box_id(custody_dir: Path) -> str | None:
-    """The box that the newest receipt is of."""
+    """Return the box id of the newest receipt, or None."""
     for line in read_lines_backwards(custody_dir):
         with contextlib.suppress(BadReceipt):
             return parse_line(line).receipt.box

@@ -1,5 +1,6 @@
-"""What footage lies on the disk, read while the recorder writes: names from the folders, lengths
-and sums from the chain of receipts. Nothing here changes a file.
+"""Catalogue of the footage on the disk, read-only, while the recorder may be writing.
+
+Names are from the folders, durations and sums from the chain of receipts.
 """
 
 import os
@@ -24,18 +25,18 @@ from agent.recording.segment_name import (
 )
 
 MAX_SEGMENT_DURATION = timedelta(minutes=7)
-"""No segment is longer: five minutes by the configuration, and a minute of an open group."""
+"""Upper bound: five minutes by the configuration, and a minute of an open group of pictures."""
 
 _CLOSED_MARK = b'"kind":"closed"'
 _EVICTED_MARK = b'"kind":"evicted"'
 _SEGMENT_MARK = b'"segment":"'
-"""Of the receipts of a file's begin and end."""
+"""In the receipts of a segment's opening and close."""
 _JSON_OFFSET = 89
-"""In a line: behind the signature and a space."""
+"""Offset of the JSON in a line, after the signature and a space."""
 
 
 class _ReceiptExcerpt(msgspec.Struct):
-    """What of a receipt is read here."""
+    """The fields of a receipt that this module reads."""
 
     seq: int
     body: SegmentOpened | SegmentClosed | FootageEvicted
@@ -45,15 +46,16 @@ _EXCERPT_DECODER = msgspec.json.Decoder(_ReceiptExcerpt)
 
 
 SegmentFile: TypeAlias = tuple[str, SegmentName, int, bool]
-"""A file of a camera's folder: its name, what that says, how many bytes it has, and whether it reaches
-into the span as far as names tell.
+"""A segment's file: its name, the parsed name, its bytes, and True if it overlaps the span by names
+alone.
 """
 
 
 class FootageEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """A segment on the disk. `text` is its name as it stands in receipts, `file` that of its file;
-    `closed` is its receipt, None where the chain has none; `writing` is whether it is still written
-    to; `evicted` that the chain says it goes, and it has not gone yet.
+    """A segment on the disk. `segment_name` is its name in receipts, `file_name` that of its file.
+
+    `closed` is its receipt, or None if the chain has none. `evicted`: the chain has the receipt of its
+    eviction, and the file still exists.
     """
 
     camera: str
@@ -67,34 +69,34 @@ class FootageEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_being_written(self) -> bool:
-        """A file has the receipt of its close before it has its name."""
+        """True while it is open. A closed file has its receipt before it is renamed."""
         return self.file_name != self.segment_name and self.closed is None
 
     @property
     def path(self) -> Path:
-        """Where it lay when it was found."""
+        """Its path when it was listed."""
         return self.folder / self.file_name
 
     @property
     def candidate_paths(self) -> tuple[Path, ...]:
-        """Where it may lie by now: it may have been given its name since."""
+        """Its possible paths now: it may have been renamed since."""
         return tuple(dict.fromkeys((self.path, self.folder / self.segment_name)))
 
     @property
     def begin(self) -> datetime:
-        """UTC of its first picture."""
+        """UTC of its first frame."""
         return self.name.utc
 
     @property
     def end(self) -> datetime | None:
-        """UTC of its end; None where nothing says how long it is."""
+        """UTC of its end, or None if its duration is unknown."""
         if self.closed is None:
             return None
         return self.begin + timedelta(microseconds=self.closed.duration_ns // 1000)
 
 
 def list_cameras(footage_dir: Path) -> list[str]:
-    """The cameras that have a folder. Raises OSError."""
+    """List the cameras that have a folder. Raises OSError."""
     if not footage_dir.is_dir():
         return []
     return sorted(path.name for path in footage_dir.iterdir() if path.is_dir())
@@ -107,10 +109,10 @@ def find_segments(
     begin: datetime | None,
     end: datetime | None,
 ) -> list[FootageEntry]:
-    """The segments of these cameras that touch the span, in the order of recording.
+    """Return the segments of these cameras that overlap the span, in the order of recording.
 
-    How long one is its receipt says, the same that a verifier reads; one whose length nobody knows is
-    taken to reach up to the next one. Raises OSError.
+    The duration is that of its receipt, which a verifier reads too; without a receipt a segment is
+    assumed to last until the next one. Raises OSError.
     """
     found = [
         (camera, *segment_file)
@@ -140,8 +142,9 @@ def find_segments(
 
 
 def find_misdated(folder: Path, begin: datetime, end: datetime) -> dict[str, str]:
-    """Segments of a camera's folder that were recorded in this span, as their boot tells whose clock
-    was set later, and have another time in their names: the name, and why in one sentence.
+    """Return segments recorded in the span whose names have another time, each with the reason.
+
+    Their boot's clock was set after they were recorded.
     """
     files = _list_file_names(folder) if folder.is_dir() else []
     names = [name for name in map(parse_segment_name, files) if name is not None]
@@ -160,17 +163,14 @@ def find_misdated(folder: Path, begin: datetime, end: datetime) -> dict[str, str
     if not found:
         return {}
     reason = (
-        "recorded before the clock was set, and kept under the times from "
-        f"{rfc3339(found[0].utc)} to {rfc3339(found[-1].utc)}: ask for those too"
+        "recorded before the clock was set, and stored under the times from "
+        f"{rfc3339(found[0].utc)} to {rfc3339(found[-1].utc)}: export those too"
     )
     return {str(name): reason for name in found}
 
 
 def first_receipt_seq(custody_dir: Path, entries: Iterable[FootageEntry]) -> int:
-    """The number of the first receipt that concerns one of these segments, 0 where there is none.
-
-    Raises OSError.
-    """
+    """Return the number of the first receipt of these segments, or 0. Raises OSError."""
     unopened = {(entry.camera, entry.segment_name) for entry in entries}
     encoded_names = frozenset(entry.segment_name.encode() for entry in entries)
     first = 0
@@ -190,9 +190,7 @@ def first_receipt_seq(custody_dir: Path, entries: Iterable[FootageEntry]) -> int
 def _iter_segment_files(
     folder: Path, begin: datetime | None, end: datetime | None
 ) -> Iterator[SegmentFile]:
-    """The segments of a folder that may touch the span, in the order of recording. Only these are
-    asked for their size.
-    """
+    """Yield the segments of a folder that may overlap the span, in the order of recording."""
     try:
         folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -203,8 +201,8 @@ def _iter_segment_files(
             name = parse_segment_name(file_name.removesuffix(PART_SUFFIX))
             if name is None or name == previous or (end is not None and name.utc >= end):
                 continue
-            # What was written to may have been closed, and given its name, since the folder was
-            # read, or while; what is not there by either name is evicted.
+            # An open file may have been closed and renamed since the folder was read; a file that
+            # exists under neither name is evicted.
             previous = name
             for candidate in (file_name, file_name.removesuffix(PART_SUFFIX)):
                 size_bytes = _size_bytes(candidate, folder_fd)
@@ -216,7 +214,7 @@ def _iter_segment_files(
 
 
 def _list_file_names(folder: Path | int) -> list[str]:
-    """Names alone: a Path, and a DirEntry too, costs more than the rest of the work on it."""
+    """List names only: a Path or a DirEntry costs more than all other work on a name."""
     return sorted(os.listdir(folder))  # noqa: PTH208
 
 
@@ -230,11 +228,11 @@ def _size_bytes(file_name: str, folder_fd: int) -> int | None:
 def _filter_by_span(
     file_names: Iterable[str], begin: datetime | None, end: datetime | None
 ) -> Iterator[tuple[str, bool]]:
-    """Those segments that may touch the span, by their labels alone: a folder holds many. And
-    whether they do where nothing else tells how long they are.
+    """Yield the segments that may overlap the span by their labels, as a folder has many.
 
-    The next one's UTC alone does not tell where a segment ends: a clock may have been set back
-    between them, and one may end a little after the next has begun, as the network brought it.
+    The flag is True if one overlaps when its duration is unknown. The UTC of the next name is not the
+    end of a segment: the clock may have been set back between them, and network delay may make a
+    segment end shortly after the next one's begin.
     """
     begin_label = None if begin is None else format_utc_label(begin)
     earliest_label = None if begin is None else _utc_label_before(begin, MAX_SEGMENT_DURATION)
@@ -264,7 +262,7 @@ def _utc_label_before(utc: datetime, duration: timedelta) -> str:
 
 
 def _ends_after(file_name: str, next_file_name: str, utc: datetime) -> bool:
-    """Whether a segment lasts beyond a moment, as the time of its boot tells up to the next one."""
+    """Return True if a segment ends after `utc`, by boot time up to the next one."""
     name, next_name = (
         parse_segment_name(each.removesuffix(PART_SUFFIX)) for each in (file_name, next_file_name)
     )
@@ -274,15 +272,15 @@ def _ends_after(file_name: str, next_file_name: str, utc: datetime) -> bool:
 
 
 _SegmentId: TypeAlias = tuple[str, str]
-"""A camera, and the name of one of its segments."""
+"""A camera and the name of one of its segments."""
 
 
 def _find_close_and_evict_receipts(
     custody_dir: Path, wanted: set[_SegmentId]
 ) -> tuple[dict[_SegmentId, SegmentClosed], set[_SegmentId]]:
-    """The `closed` receipts of these segments, and those that the chain says are evicted.
+    """Return the `closed` receipts of these segments, and the evicted ones among them.
 
-    A segment is evicted after its close, so what tells of both is not looked for further back.
+    A segment is evicted after its close: the search ends once all closes are found.
     """
     closed: dict[_SegmentId, SegmentClosed] = {}
     evicted: set[_SegmentId] = set()
@@ -306,7 +304,7 @@ def _find_close_and_evict_receipts(
 def _iter_segment_receipts(
     data: bytes, mark: bytes, encoded_names: frozenset[bytes]
 ) -> Iterator[_ReceiptExcerpt]:
-    """Receipts that bear the mark and may be of these segments, the newest first."""
+    """Yield receipts with the mark that may be of these segments, the newest first."""
     for offset in _iter_marks_backwards(data, mark):
         begin = data.find(_SEGMENT_MARK, offset) + len(_SEGMENT_MARK)
         if data[begin : data.find(b'"', begin)] in encoded_names:
@@ -322,7 +320,7 @@ def _iter_marks_backwards(data: bytes, mark: bytes) -> Iterator[int]:
 
 
 def _decode_receipt_at(data: bytes, offset: int) -> _ReceiptExcerpt | None:
-    """The receipt around a place, None where it is torn. Its signature is not looked at."""
+    """Decode the receipt around an offset, or None if it is damaged. Its signature is not checked."""
     json_offset = data.rfind(b"\n", 0, offset) + 1 + _JSON_OFFSET
     try:
         return _EXCERPT_DECODER.decode(memoryview(data)[json_offset : data.find(b"\n", offset)])

@@ -1,6 +1,4 @@
-"""The groups of pictures of one file, each from a keyframe to the next: how long the open one may
-become, and since when pictures are missing where the file was cut. Pure.
-"""
+"""Tracker of a file's groups of pictures (GOP), each from one keyframe to the next. Pure."""
 
 from bisect import bisect_right
 
@@ -8,17 +6,16 @@ from drivers.media import Packet
 
 MAX_GOP_NS = 60_000_000_000
 MAX_GOP_BYTES = 64_000_000
-"""What a group may have. It is in memory up to its end, a cut loses it whole, and no file ends within
-one. Cameras that draw keyframes apart to save bytes have one in a few tens of seconds; a minute at
+"""Limits of one group. It is in memory until its end, a power cut loses it as a whole, and no file ends
+within one. Cameras that save bytes by rare keyframes send one every few tens of seconds; a minute at
 8 Mbit/s is 60 MB.
 """
 
 
 class GopTracker:
-    """The groups of one file, in order.
+    """Begin times and end offsets of the groups of one file, in order.
 
-    Invariant: of all but the newest it is known how long the file is with them in it; of that one
-    once it has ended.
+    Invariant: the end offset of every group but the newest is known; that of the newest once it ended.
     """
 
     def __init__(self) -> None:
@@ -27,7 +24,7 @@ class GopTracker:
         self._open_gop_bytes = 0
 
     def can_append(self, packet: Packet) -> bool:
-        """Whether the open group may have this packet too. A keyframe begins another."""
+        """Return True if the packet fits into the open group. A keyframe begins another."""
         if packet.is_key or not self._gop_begins_ns:
             return True
         return (
@@ -36,8 +33,9 @@ class GopTracker:
         )
 
     def add(self, packet: Packet, written_bytes: int) -> None:
-        """The muxer has taken a packet, and the file has so many bytes: where it was a keyframe, all
-        of the groups before it.
+        """Add a packet that the muxer accepted. `written_bytes` is the size of the file after it.
+
+        After a keyframe these bytes include all groups before it.
         """
         if packet.is_key or not self._gop_begins_ns:
             if self._gop_begins_ns:
@@ -47,14 +45,12 @@ class GopTracker:
         self._open_gop_bytes += len(packet.data)
 
     def finish(self, written_bytes: int) -> None:
-        """The file has its last group too."""
+        """End the last group."""
         if self._gop_begins_ns:
             self._gop_end_offsets.append(written_bytes)
 
     def first_incomplete_ns(self, kept_bytes: int) -> int | None:
-        """When the first group began that is not whole in what is left of the file; None where all
-        are.
-        """
+        """Return the begin of the first group that is not whole within `kept_bytes`, or None."""
         complete_count = bisect_right(self._gop_end_offsets, kept_bytes)
         return (
             self._gop_begins_ns[complete_count]

@@ -1,7 +1,7 @@
-"""Masks of footage that was recorded without them: kept by version, and painted over at export.
+"""Store of mask versions, and masking of clips at export.
 
-A camera whose stream arrives encoded is recorded as it comes. The receipt of each segment names
-the masks of that time by their version, which is the SHA-256 of the file here that holds them.
+A camera whose stream arrives encoded is recorded unmasked. The receipt of each segment has the version
+of the masks at that time: the SHA-256 of the file in this store.
 """
 
 import contextlib
@@ -25,23 +25,23 @@ from drivers.masking import MaskPainter
 from drivers.media import Polygon
 
 MASKS_DIR = "masks"
-"""The folder of versions, in the state folder."""
+"""Folder of the versions, in the state folder."""
 
 _ENCODER_OPTIONS = {"preset": "veryfast", "crf": "20", "bf": "0"}
-"""Without reordering, so that every player takes it."""
+"""Without B-frames, so that every player supports it."""
 
 
 class MaskingError(Exception):
-    """A clip cannot be masked, so there is none. One line says why."""
+    """A clip cannot be masked, so there is no clip. The message is one line."""
 
 
 def version(masks: Sequence[Polygon]) -> str:
-    """The version of masks, as receipts name it: 64 hexadecimal digits."""
+    """Return the version of masks as in receipts: 64 hexadecimal digits."""
     return hashlib.sha256(msgspec.json.encode(masks)).hexdigest()
 
 
 def store(folder: Path, masks: Sequence[Polygon]) -> str:
-    """Put masks where an export finds them, for good, and give their version. Raises OSError."""
+    """Store masks durably for later exports and return their version. Raises OSError."""
     version_id = version(masks)
     path = folder / f"{version_id}.json"
     with contextlib.suppress(MaskingError):
@@ -54,7 +54,7 @@ def store(folder: Path, masks: Sequence[Polygon]) -> str:
 
 
 def load(folder: Path, version_id: str) -> tuple[Polygon, ...]:
-    """The masks of a version. Raises CannotMask where they are not there or not the same."""
+    """Load the masks of a version. Raises MaskingError if they are missing or altered."""
     try:
         content = (folder / f"{version_id}.json").read_bytes()
     except OSError as error:
@@ -65,17 +65,17 @@ def load(folder: Path, version_id: str) -> tuple[Polygon, ...]:
 
 
 def masks_to_apply(folder: Path, segments: Iterable[SegmentClosed]) -> tuple[Polygon, ...]:
-    """What is still to be masked in a clip of these segments: the masks of all of them together, so
-    that a clip over a change of masks shows what neither hides. Empty where nothing is.
+    """Return the union of the masks to apply to a clip of these segments; empty if there are none.
 
-    Raises CannotMask where the masks of one of them are not known.
+    A clip across a change of masks hides what either version hides. Raises MaskingError if the masks
+    of a segment are unknown.
     """
     found: dict[Polygon, None] = {}
     for closed in segments:
         if closed.mask_applied != "export":
             continue
         if closed.mask is None:
-            raise MaskingError(f"segment {closed.segment}: its receipt names no masks")
+            raise MaskingError(f"segment {closed.segment}: its receipt has no version of masks")
         found.update(dict.fromkeys(load(folder, closed.mask)))
     return tuple(found)
 
@@ -86,10 +86,10 @@ def write_masked_clip(
     masks: Sequence[Polygon],
     progress: Callable[[float], None] = lambda _ratio: None,
 ) -> None:
-    """Decode a clip, paint the masks over every picture, and encode it as H.264 in MP4.
+    """Decode a clip, paint the masks over every frame, and encode it as H.264 in MP4.
 
-    A picture that cannot be decoded is left out. `progress` is told the share that is done. Raises
-    CannotMask, and then `out` is not there.
+    Frames that cannot be decoded are skipped. `progress` gets a ratio. Raises MaskingError; `out` does
+    not exist then.
     """
     try:
         mask_painter = MaskPainter(masks, str(source))
@@ -110,7 +110,7 @@ def write_masked_clip(
 def _decode_frames(
     reader: av.container.InputContainer, progress: Callable[[float], None]
 ) -> Iterator[av.VideoFrame]:
-    """All pictures that decode, in presentation order."""
+    """Yield all decodable frames, in presentation order."""
     total_bytes = max(1, reader.size or 0)
     done_bytes = 0
     for packet in reader.demux(reader.streams.video[0]):
@@ -129,7 +129,7 @@ def _encode_masked(
 ) -> None:
     first = next(frames, None)
     if first is None or source.time_base is None:
-        raise MaskingError("a clip without a picture cannot be masked")
+        raise MaskingError("a clip without a frame cannot be masked")
     out_stream = writer.add_stream("libx264", rate=source.average_rate, options=_ENCODER_OPTIONS)
     out_stream.width, out_stream.height, out_stream.pix_fmt = first.width, first.height, "yuv420p"
     out_stream.codec_context.time_base = source.time_base
@@ -137,7 +137,7 @@ def _encode_masked(
     last_pts = -1
     for frame in itertools.chain([first], frames):
         if (frame.width, frame.height) != (first.width, first.height):
-            raise MaskingError("a clip whose pictures change their size cannot be masked")
+            raise MaskingError("a clip whose frame size changes cannot be masked")
         pts = last_pts + 1 if frame.pts is None else max(last_pts + 1, frame.pts)
         last_pts = pts
         masked_frame = to_video_frame(painter.paint_planes(frame_planes(frame)), pts)

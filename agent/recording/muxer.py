@@ -1,7 +1,7 @@
-"""Packets into fragmented MP4, one fragment per group of pictures. Nothing is encoded again.
+"""Muxer of packets into fragmented MP4, one fragment per group of pictures, without re-encoding.
 
-The bytes come out in order and none is ever changed afterwards, so that a file that is cut
-anywhere plays up to its last whole fragment.
+The bytes are written in order and never changed afterwards: a file that is cut anywhere plays up to
+its last whole fragment.
 """
 
 from collections.abc import Callable
@@ -20,25 +20,25 @@ _BUFFER_BYTES = 1 << 18
 
 _MUX_OPTIONS = {
     "movflags": "empty_moov+frag_keyframe+default_base_moof",
-    # Without it libavformat holds a finished fragment back until its buffer is full.
+    # Without it libavformat delays a finished fragment until its buffer is full.
     "flush_packets": "1",
 }
 
 _ENCRYPTABLE_CODECS = frozenset({"h264", "hevc", "mjpeg", "mpeg4"})
-"""What libavformat encrypts whole, but for the units' headers. Of others it does not: it leaves
-most of AV1 in the clear."""
+"""Codecs that libavformat encrypts except for the NAL units' headers. It leaves most of AV1 in the
+clear."""
 
 
 class MuxerError(Exception):
-    """This stream, or this packet of it, does not go into MP4. One line says why."""
+    """MP4 cannot carry this stream, or this packet of it. The message is one line."""
 
 
 class NoKeyframe(MuxerError):
-    """The stream has gone on for too long without one."""
+    """The stream has had no keyframe for too long."""
 
 
 class _ForwardOnlyFile:
-    """What libavformat writes to. It has no `seek`, which holds the muxer to one pass."""
+    """Output file of libavformat. It has no `seek`, which forces the muxer to one pass."""
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         self._write = write
@@ -51,20 +51,19 @@ class _ForwardOnlyFile:
 
 
 class Muxer:
-    """One file's worth of packets, the first of which is a keyframe.
+    """Muxer of one file. Its first packet is a keyframe.
 
-    `write` is given the file's bytes in order. What it raises comes out of `add` and `close`.
-    With a `key` the pictures are sealed with it by Common Encryption (ISO/IEC 23001-7, `cenc`):
-    each fragment then carries in its `moof` what decrypts it, so a file that is cut anywhere
-    opens as far as it would play.
-    Raises CannotRecord where MP4 has no place for the codec, or no way to seal it.
+    `write` gets the file's bytes in order; its exceptions pass through `add` and `close`. With a `key`
+    the frames are encrypted by Common Encryption (ISO/IEC 23001-7, `cenc`): each fragment has in its
+    `moof` the data to decrypt it, so a file that is cut anywhere can be decrypted as far as it plays.
+    Raises MuxerError if MP4 cannot carry the codec, or not encrypted.
     """
 
     def __init__(
         self, info: StreamInfo, write: Callable[[bytes], None], key: SegmentKey | None = None
     ) -> None:
         if info.codec == "rawvideo":
-            raise MuxerError("the camera gives pictures and no encoded stream (rawvideo)")
+            raise MuxerError("the camera sends raw frames (rawvideo), not an encoded stream")
         if key is not None and info.codec not in _ENCRYPTABLE_CODECS:
             raise MuxerError(f"a stream of {info.codec!r} cannot be sealed")
         try:
@@ -88,15 +87,15 @@ class Muxer:
                 time_base=_TIME_BASE,
             )
         except ValueError as error:
-            raise MuxerError(f"MP4 has no place for a stream of {info.codec!r}") from error
+            raise MuxerError(f"MP4 cannot carry a stream of {info.codec!r}") from error
         self._frame_ticks = round(TIMESCALE_HZ / info.fps) if info.fps > 0 else 0
         self._base_dts_ns: int | None = None
         self._last_dts = -1
 
     def add(self, packet: Packet) -> None:
-        """Take the next packet. A keyframe completes the fragment of those before it.
+        """Add the next packet. A keyframe completes the fragment before it.
 
-        Raises CannotRecord where the packet is damaged, and what `write` raises.
+        Raises MuxerError if the packet is damaged, and the exceptions of `write`.
         """
         data = packet.data
         if self._packet_format.length_bytes is not None:
@@ -108,7 +107,7 @@ class Muxer:
             self._base_dts_ns = packet.dts_ns
             if not data.startswith(self._packet_format.parameter_sets):
                 data = self._packet_format.parameter_sets + data
-        # MP4 wants decoding times that grow; a camera whose clock stands still gets one tick.
+        # MP4 requires increasing decode times; a camera whose clock is stopped advances by one tick.
         dts = max(_to_ticks(packet.dts_ns - self._base_dts_ns), self._last_dts + 1)
         self._last_dts = dts
         av_packet = av.Packet(data)
@@ -121,23 +120,23 @@ class Muxer:
         try:
             self._container.mux_one(av_packet)
         except av.FFmpegError as error:
-            raise MuxerError(f"the muxer refuses a packet: {error}") from error
+            raise MuxerError(f"the muxer rejects a packet: {error}") from error
 
     def close(self) -> None:
         """Write the last fragment and the index."""
         try:
             self._container.close()
         except av.FFmpegError as error:
-            raise MuxerError(f"the muxer cannot end the file: {error}") from error
+            raise MuxerError(f"the muxer cannot finish the file: {error}") from error
 
     def abandon(self) -> None:
-        """Free everything, and write nothing more."""
+        """Release all resources and write nothing more."""
         self._output_file.enabled = False
         self._container.close()
 
 
 def check_stream(info: StreamInfo, *, sealed: bool = False) -> None:
-    """Raise CannotRecord where MP4 has no place for the stream, or no way to seal it."""
+    """Raise MuxerError if MP4 cannot carry the stream, or not encrypted."""
     key = SegmentKey(bytes(KEY_BYTES)) if sealed else None
     Muxer(info, lambda _: None, key).abandon()
 
@@ -153,5 +152,5 @@ def _mux_options(key: SegmentKey | None) -> dict[str, str]:
 
 
 def _to_ticks(duration_ns: int) -> int:
-    """Nanoseconds in ticks of 90 kHz, the clock of MPEG systems (ISO/IEC 13818-1)."""
+    """Convert nanoseconds to ticks of 90 kHz, the clock of MPEG systems (ISO/IEC 13818-1)."""
     return (duration_ns * TIMESCALE_HZ + 500_000_000) // 1_000_000_000

@@ -1,4 +1,4 @@
-"""The one file that is being written: `.part`, made durable bit by bit, then renamed."""
+"""Open segment: a `.part` file, synced at intervals and renamed when it is closed."""
 
 import hashlib
 import os
@@ -17,9 +17,7 @@ from drivers.media import Packet, StreamInfo
 
 
 class ClosedSegment(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that was closed: where it is, how long and how large, its SHA-256, and whether it is
-    encrypted.
-    """
+    """A closed segment."""
 
     path: Path
     name: SegmentName
@@ -33,15 +31,15 @@ class ClosedSegment(msgspec.Struct, frozen=True, kw_only=True):
 class OpenSegment:
     """A segment from its first packet to its rename.
 
-    Invariant: a name without `.part` stands in the folder only once all its bytes are durable.
-    A failed fsync is never tried again on the same file, because the kernel may have dropped
-    the pages that it could not write (the PostgreSQL fsync findings of 2018): the part is
-    abandoned, and recovery keeps what of it is whole.
+    Invariant: a name without `.part` is in the folder only once all its bytes are durable. A failed
+    fsync is never retried on the same file, because the kernel may have dropped the pages that it could
+    not write (the PostgreSQL fsync findings of 2018): the file is abandoned, and recovery keeps its
+    valid prefix.
 
-    With a `sealer` the pictures are encrypted, and the file with the wrapped keys is durable before
-    the first byte is written.
+    With a `sealer` the frames are encrypted, and the key file is durable before the first byte is
+    written.
 
-    Raises OSError from the disk and CannotRecord from the muxer; then only `abandon` is left.
+    Raises OSError and MuxerError; only `abandon` may be called after that.
     """
 
     def __init__(
@@ -82,7 +80,7 @@ class OpenSegment:
         self._synced_bytes = 0
 
     def add(self, packet: Packet) -> None:
-        """Write a packet; what became a whole fragment is on its way to the disk."""
+        """Write a packet. A keyframe completes the fragment before it."""
         self._first_packet = self._first_packet or packet
         self._last_packet = packet
         self._muxer.add(packet)
@@ -90,7 +88,7 @@ class OpenSegment:
         self.flush()
 
     def flush(self) -> None:
-        """Make durable what was written, once the flush interval has passed."""
+        """Sync the file if the flush interval has passed."""
         now_ns = self._clock.boottime_ns()
         if self.size_bytes > self._synced_bytes and now_ns - self._last_sync_ns >= self._flush_ns:
             os.fdatasync(self._fd)
@@ -100,8 +98,9 @@ class OpenSegment:
             self._last_sync_ns = now_ns
 
     def should_rotate(self, packet: Packet, segment_s: float) -> bool:
-        """Whether a new file begins with this packet: a keyframe, after `segment_s` seconds of
-        the stream, or where the stream's time went back.
+        """Return True if a new file begins with this packet.
+
+        It is a keyframe after `segment_s` seconds of the stream, or the stream's time went back.
         """
         if not packet.is_key or self._first_packet is None or self._last_packet is None:
             return False
@@ -111,9 +110,9 @@ class OpenSegment:
     def finish(
         self, before_rename: Callable[[ClosedSegment], None] = lambda _closed: None
     ) -> ClosedSegment:
-        """Write the rest, make it durable, give it its name, and make that durable.
+        """Write the rest, sync it, and rename the file durably.
 
-        `before_rename` is told of the file when its bytes are durable and it has no name yet.
+        `before_rename` is called when the bytes are durable and the file still has its `.part` name.
         """
         self._muxer.close()
         self.gops.finish(self.size_bytes)
@@ -137,7 +136,7 @@ class OpenSegment:
         return closed
 
     def abandon(self) -> None:
-        """Let go of the file as it is."""
+        """Close the file as it is, without a rename."""
         self._muxer.abandon()
         if self._fd >= 0:
             os.close(self._fd)

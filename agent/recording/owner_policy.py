@@ -1,5 +1,6 @@
-"""On whose terms a camera's footage lies here, kept beside it: for as long as there is footage of it,
-whether the configuration still knows the camera or not.
+"""Policies of camera owners: retention and viewers, stored next to the footage.
+
+A policy is kept as long as there is footage of the camera, also after its removal from the configuration.
 """
 
 import logging
@@ -20,12 +21,13 @@ POLICY_FILE = "owner_policies.json"
 """The file in the state folder."""
 
 OwnerPolicies: TypeAlias = dict[str, InstitutionConfig]
-"""By camera; of those that are an institution's."""
+"""Policies by camera, of cameras lent by an institution."""
 
 
 def update(state_dir: Path, footage_dir: Path, cameras: Iterable[CameraConfig]) -> OwnerPolicies:
-    """The terms of the configuration's cameras, and of those before them whose footage still lies
-    in `footage`. What has changed is written down. Raises OSError.
+    """Return the policies of configured cameras and of removed ones with footage; store changes.
+
+    Raises OSError.
     """
     cameras = tuple(cameras)
     configured = {camera.name for camera in cameras}
@@ -33,7 +35,7 @@ def update(state_dir: Path, footage_dir: Path, cameras: Iterable[CameraConfig]) 
     try:
         stored = read(state_dir)
     except UserError as error:
-        log.error("%s; written anew", error)
+        log.error("%s; replaced", error)
         stored = {}
     current = {camera.name: camera.institution for camera in cameras if camera.institution}
     policies = {name: policy for name, policy in stored.items() if name in removed} | current
@@ -43,9 +45,7 @@ def update(state_dir: Path, footage_dir: Path, cameras: Iterable[CameraConfig]) 
 
 
 def read(state_dir: Path) -> OwnerPolicies:
-    """What is written down. Raises UserError where it cannot be read: then nobody knows who may see
-    what.
-    """
+    """Read the stored policies. Raises UserError if they cannot be read: viewers are unknown then."""
     path = state_dir / POLICY_FILE
     try:
         return msgspec.json.decode(path.read_bytes(), type=OwnerPolicies)
@@ -56,7 +56,7 @@ def read(state_dir: Path) -> OwnerPolicies:
 
 
 def check_viewer(policies: Mapping[str, InstitutionConfig], camera: str, viewer: str) -> None:
-    """Raise UserError where somebody may not see a camera's footage."""
+    """Raise UserError if `viewer` may not see a camera's footage."""
     policy = policies.get(camera)
     if policy is not None and not policy.can_view(viewer):
         raise UserError(

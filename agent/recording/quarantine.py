@@ -1,5 +1,7 @@
-"""What recovery has set aside in a camera's folder: torn files and strangers. None of it is footage, but
-it takes room and may show people, so it is kept no longer than footage is.
+"""Quarantine: files that recovery moved out of the way because they are not what their name says.
+
+Truncated and foreign files are not footage, but they take space and may show people: they are kept no
+longer than footage.
 """
 
 import os
@@ -19,9 +21,10 @@ _MP4_SUFFIX = ".mp4"
 
 
 class QuarantinedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file or folder that was set aside, and how many bytes it has. `segment` is what its name says,
-    where it was to be footage. `moved_unix_ms` is when it was moved by the clock of then, `seen_ms` when
-    it was seen first, in the milliseconds of this boot.
+    """A file or folder in quarantine. `segment` is its parsed name if it was to be footage.
+
+    `moved_unix_ms` is the time of the move by the clock of that time; `first_seen_ms` is in the time
+    of this boot.
     """
 
     name: str
@@ -31,7 +34,7 @@ class QuarantinedFile(msgspec.Struct, frozen=True, kw_only=True):
     first_seen_ms: int
 
     def age_ms(self, ages: SegmentAges) -> int:
-        """How old it surely is: as footage of its name would be, or since it was moved."""
+        """Return its minimum age: that of footage of its name, or else the time since the move."""
         if self.segment is not None:
             return ages.age_ms(self.segment)
         utc_age_ms = ages.now.unix_ms - self.moved_unix_ms if ages.is_utc_trusted else 0
@@ -62,8 +65,9 @@ def free_quarantine_path(folder: Path, name: str) -> Path:
 def scan(
     folder: Path, now_ms: int, previous: Mapping[str, QuarantinedFile]
 ) -> dict[str, QuarantinedFile]:
-    """What is set aside in a camera's folder at `now_ms` of this boot, by name. `known` is from the last
-    look. Raises OSError.
+    """List the quarantine of a camera's folder by name, at `now_ms` of this boot.
+
+    `previous` is the last result. Raises OSError.
     """
     files: dict[str, QuarantinedFile] = {}
     try:
@@ -71,7 +75,7 @@ def scan(
     except FileNotFoundError:
         return files
     for path in entries:
-        # A rename sets the time of change, and nothing else can set it.
+        # st_ctime: a rename sets it, and no program can forge it.
         moved_ns = path.lstat().st_ctime_ns
         files[path.name] = QuarantinedFile(
             name=path.name,
@@ -84,7 +88,7 @@ def scan(
 
 
 def delete(folder: Path, name: str) -> None:
-    """Delete what was set aside; nothing happens where it is gone. Raises OSError."""
+    """Delete a quarantined file or folder, if it still exists. Raises OSError."""
     path = folder / QUARANTINE_DIR / name
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)

@@ -1,4 +1,4 @@
-"""The recorder's stage: packets from the queue into the ring, whatever the disk does."""
+"""Record stage: writes the packets of one camera from its queue to segments."""
 
 import logging
 import threading
@@ -23,19 +23,19 @@ from drivers.media import Packet, StreamInfo
 log = logging.getLogger(__name__)
 
 POLL_INTERVAL_S = 0.2
-"""Five times a second the stage looks whether a keyframe has come: that completes a fragment."""
+"""Interval of checks for a keyframe in the queue: it completes a fragment."""
 
 MAX_BATCH_NS = 1_000_000_000
-"""Other packets wait in the queue for so long at most. They are no safer in the muxer, which holds
-a fragment back until the next keyframe completes it, and a batch costs more than a packet.
+"""The longest wait of other packets in the queue. They would be no safer in the muxer, which keeps a
+fragment in memory until the next keyframe completes it, and a batch costs less than single packets.
 """
 
 MIN_RETRY_NS = 5_000_000_000
-"""After a failure, packets are dropped for so long before the next try."""
+"""The shortest wait after a failure; packets are dropped meanwhile."""
 
 MAX_RETRY_NS = 60_000_000_000
-"""A disk that fails again before a file was closed is left alone for twice as long, up to this: each
-try writes, and what it writes has receipts.
+"""The longest wait. It doubles if the disk fails again before a file was closed: each attempt writes,
+and has receipts.
 """
 
 
@@ -43,7 +43,7 @@ DEFAULT_PROVENANCE = SegmentProvenance(software=f"vigie {__version__}")
 
 
 class _StreamChange(msgspec.Struct, frozen=True, kw_only=True):
-    """The camera was opened; `before` are the packets that waited from before."""
+    """The camera was opened; `pending` are the queued packets of the previous stream."""
 
     info: StreamInfo
     pending: list[Packet]
@@ -52,11 +52,10 @@ class _StreamChange(msgspec.Struct, frozen=True, kw_only=True):
 class RecordStage:
     """Records one camera.
 
-    A disk that fails raises the fault STO-02 and is tried again; a stream that MP4 cannot carry
-    raises it until the camera is opened with another, one without keyframes until there is one.
-    None of these ends the stage. `on_gap` is told
-    the begin and end of what was not recorded, `on_segment` of each file that was closed; both
-    are called in the stage's thread. While `rests` says that nothing will come, no file stays open.
+    A failing disk raises the fault STO-02 and is retried; a stream that MP4 cannot carry raises it until
+    the camera is opened with another one, a stream without keyframes until the next keyframe. None of
+    these ends the stage. `on_gap` gets the begin and end of each gap and `on_segment` each closed
+    segment; both are called on the stage's thread. While `is_suspended` returns True no file stays open.
     """
 
     def __init__(  # noqa: PLR0913 - one seam to the wiring, all but the first six by name
@@ -104,19 +103,19 @@ class RecordStage:
         self._last_drain_ns = clock.boottime_ns()
         self._gap_begin_ns: int | None = None
         self._gap_count = 0
-        # Replaced whole, so that any thread may read it.
+        # Replaced as a whole: any thread may read it.
         self._footage_health = self._writer.footage_health(0)
 
     def on_stream_opened(self, info: StreamInfo) -> None:
-        """The camera was opened: what is put into the queue from now on is this stream.
+        """Start a new stream: all packets queued from now on belong to it.
 
-        Called by the thread that fills the queue, before the stream's first packet.
+        Called on the thread that fills the queue, before the stream's first packet.
         """
         with self._lock:
             self._stream_changes.append(_StreamChange(info=info, pending=self._queue.drain()))
 
     def run_once(self, stopping: threading.Event) -> None:
-        """Wait a little, then write what has come, if it is time."""
+        """Wait, then write the queued packets if a keyframe is among them or they are due."""
         stopping.wait(POLL_INTERVAL_S)
         since_drain_ns = self._clock.boottime_ns() - self._last_drain_ns
         if self._queue.has_keyframe or since_drain_ns >= MAX_BATCH_NS or stopping.is_set():
@@ -125,7 +124,7 @@ class RecordStage:
             self._attempt(self._writer.flush)
 
     def close(self) -> None:
-        """Write what is left and close the file. What is missing by then is told: nobody can later."""
+        """Write the rest, close the file, and report an open gap, which cannot be reported later."""
         self._drain()
         self._queue.close()
         self._attempt(self._writer.close_segment)
@@ -134,18 +133,18 @@ class RecordStage:
         self._footage_health = self._writer.footage_health(self._gap_count)
 
     def record_gap(self, begin_ns: int, end_ns: int) -> None:
-        """Something was not recorded, here or in the queue before. Any thread may tell."""
+        """Count and report a gap, of this stage or of the queue before it. Thread-safe."""
         with self._lock:
             self._gap_count += 1
         self._on_gap(begin_ns, end_ns)
 
     def footage_health(self) -> FootageHealth:
-        """What lies on the disk, as of the last turn. Any thread may ask."""
+        """Return the footage on the disk as of the last run. Thread-safe."""
         return self._footage_health
 
     def _drain(self) -> None:
         self._last_drain_ns = self._clock.boottime_ns()
-        # Under the lock no opening can slip between the two, so each packet meets its stream.
+        # The lock keeps an opening from coming between the two: each packet meets its stream.
         with self._lock:
             stream_changes, self._stream_changes = self._stream_changes, []
             packets = self._queue.drain()
@@ -160,7 +159,7 @@ class RecordStage:
         self._footage_health = self._writer.footage_health(self._gap_count)
 
     def _switch_stream(self, info: StreamInfo) -> None:
-        """Go on with another stream, if it can be recorded."""
+        """Switch to another stream; a stream that MP4 cannot carry raises STO-02."""
         self._attempt(self._writer.close_segment)
         self._info = info
         if self._stream_rejected:
@@ -206,7 +205,7 @@ class RecordStage:
 
     def _backoff_ns(self, error: OSError | MuxerError) -> int:
         if isinstance(error, NoKeyframe):
-            return 0  # the next one is as good as any
+            return 0  # recording may resume at the very next keyframe
         if isinstance(error, MuxerError):
             return MIN_RETRY_NS
         backoff_ns = self._disk_backoff_ns
@@ -222,16 +221,14 @@ class RecordStage:
         self._faults.raise_fault("STO-02", self._camera, str(error))
 
     def _on_recovered(self, packet: Packet) -> None:
-        """A packet was written again, the first after a failure."""
+        """Handle the first packet written after a failure."""
         self._retry_at_ns = None
         self._faults.clear("STO-02", self._camera)
         log.info("%s: recording again", self.name)
         self._report_gap(packet.t_ns)
 
     def _report_gap(self, end_ns: int) -> None:
-        """The gap since the first picture that is missing: of a group that was not written to its end,
-        or of a packet that was not taken.
-        """
+        """Report the gap since the first missing frame: of an incomplete group, or a dropped packet."""
         loss_begin_ns, drop_begin_ns = self._writer.pop_loss_begin_ns(), self._gap_begin_ns
         self._gap_begin_ns = None
         begin_ns = min(

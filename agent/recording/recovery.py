@@ -1,9 +1,8 @@
-"""After a kill or a power cut: what of a camera's folder is footage.
+"""Recovery of a camera's folder after a kill or a power cut.
 
-A `.part` becomes its longest prefix of whole fragments, under its own name. One in which nothing of a
-picture was written is deleted. A file of wrapped keys stays with its segment, or with what is left of
-it; keys of nothing are deleted. All else is no footage and set aside in a folder, for the keeper to
-let go of in time. All can be cut short themselves and done again.
+A `.part` file is truncated to its longest prefix of whole fragments and renamed; it is deleted if no
+frame was written. A key file stays with its segment, or with the quarantined rest of it; otherwise it is
+deleted. Everything else is moved to the quarantine. Recovery may itself be interrupted and repeated.
 """
 
 import logging
@@ -32,11 +31,11 @@ _ALLOWED_NEXT_BOXES: dict[bytes, tuple[bytes, ...]] = {
     b"mdat": (b"moof", b"mfra"),
     b"mfra": (),
 }
-"""Which boxes may come after which in a file of ours."""
+"""The MP4 boxes that may follow each other in a file of the muxer."""
 
 
 class StoredSegment(msgspec.Struct, frozen=True, kw_only=True):
-    """One closed footage file as it lies in the folder."""
+    """One closed segment in the folder."""
 
     name: SegmentName
     size_bytes: int
@@ -45,11 +44,10 @@ class StoredSegment(msgspec.Struct, frozen=True, kw_only=True):
 def recover_folder(
     folder: Path, before_rename: Callable[[SegmentName, Path], None] = lambda _name, _part: None
 ) -> list[StoredSegment]:
-    """Make the folder whole and list its footage, in the order of recording.
+    """Repair the folder, which is created if missing, and list its footage in the order of recording.
 
-    `before_rename` is told of each file that was mended, when its bytes are durable and it does
-    not have the segment's name yet: what it does is done whenever the power goes.
-    The folder is made where it is missing. Raises OSError where the disk does not let us.
+    `before_rename` is called for each repaired file, when its bytes are durable and it still has its
+    `.part` name: its effect precedes the rename even if the power fails. Raises OSError.
     """
     folder.mkdir(parents=True, exist_ok=True)
     stored_segments: list[StoredSegment] = []
@@ -79,20 +77,20 @@ def recover_folder(
 
 
 def delete_segment(folder: Path, name: SegmentName) -> None:
-    """Delete a segment, and before it the keys that open it: a cut between the two leaves footage
-    that nobody can read, and no keys that belong to nothing. Raises OSError.
+    """Delete the key file of a segment, then the segment. Raises OSError.
+
+    A power cut between the two leaves unreadable footage, but no orphaned key file.
     """
     (folder / (str(name) + KEYS_SUFFIX)).unlink(missing_ok=True)
     (folder / str(name)).unlink(missing_ok=True)
 
 
 def valid_prefix_bytes(file: BinaryIO, size_bytes: int) -> int:
-    """How far a fragmented MP4 file is whole: its head, then fragments, each `moof` and `mdat`,
-    and at last the index (ISO/IEC 14496-12, 8.8). 0 where not even one fragment is whole.
+    """Return the length of the valid prefix of a fragmented MP4 file; 0 if no fragment is whole.
 
-    A file system may have made a file's length durable before its bytes, which then are zeros
-    (ext4 does, data=ordered or not): a fragment with a sector of them is not whole. No codec and
-    no cipher writes such a sector.
+    It has a header, then fragments of `moof` and `mdat`, and the index last (ISO/IEC 14496-12, 8.8). A
+    file system may make a file's length durable before its bytes, which are zeros then (ext4 does, with
+    data=ordered or not): a fragment with a zeroed sector is not whole. No codec and no cipher writes one.
     """
     offset = valid_bytes = 0
     previous_kind = b""
@@ -109,7 +107,7 @@ def valid_prefix_bytes(file: BinaryIO, size_bytes: int) -> int:
 
 
 def _read_box(file: BinaryIO, offset: int, size_bytes: int) -> tuple[bytes, int] | None:
-    """Type and end of the box at a place; None where there is no whole one."""
+    """Return type and end of the MP4 box at an offset, or None if it is not whole."""
     file.seek(offset)
     try:
         box = read_box_header(file.read(LARGE_HEADER_BYTES), 0, size_bytes - offset)
@@ -119,7 +117,7 @@ def _read_box(file: BinaryIO, offset: int, size_bytes: int) -> tuple[bytes, int]
 
 
 def _has_zeroed_sector(file: BinaryIO, begin: int, end: int) -> bool:
-    """Whether the file's bytes from `begin` to `end` have a sector, or a piece of one, of zeros."""
+    """Return True if the bytes from `begin` to `end` have a zeroed sector, or part of one."""
     file.seek(begin)
     data = file.read(end - begin)
     if bytes(_MIN_ZERO_RUN_BYTES) not in data:
@@ -134,7 +132,7 @@ def _has_zeroed_sector(file: BinaryIO, begin: int, end: int) -> bool:
 
 
 def _truncate_to_valid(part: Path) -> bool:
-    """Cut a file that was left open to what is whole; False where no picture in it is."""
+    """Truncate an open file to its valid prefix. Returns False if it has no whole frame."""
     size_bytes = part.stat().st_size
     with part.open("r+b") as file:
         valid_bytes = valid_prefix_bytes(file, size_bytes)
@@ -143,7 +141,7 @@ def _truncate_to_valid(part: Path) -> bool:
             os.fsync(file.fileno())
         has_only_headers = not valid_bytes and _has_only_headers(file, size_bytes)
     if has_only_headers:
-        log.warning("%s: nothing was written to it: deleted", part.name)
+        log.warning("%s: has no frame: deleted", part.name)
         part.unlink()
         return False
     if not valid_bytes:
@@ -154,7 +152,7 @@ def _truncate_to_valid(part: Path) -> bool:
 
 
 def _has_only_headers(file: BinaryIO, size_bytes: int) -> bool:
-    """Whether a file ends before the first fragment begins."""
+    """Return True if a file ends before its first fragment."""
     offset = 0
     while offset < size_bytes:
         box = _read_box(file, offset, size_bytes)
@@ -169,7 +167,7 @@ def _has_only_headers(file: BinaryIO, size_bytes: int) -> bool:
 
 
 def _clean_up_keys_file(path: Path, segment_names: Container[str]) -> None:
-    """A disk that takes keys and then no file would else fill up with them."""
+    """Delete or quarantine an orphaned key file: a failing disk may create many."""
     segment_name = path.name.removesuffix(KEYS_SUFFIX)
     if path.is_symlink() or not path.is_file() or parse_segment_name(segment_name) is None:
         _quarantine_with_warning(path)
@@ -178,11 +176,11 @@ def _clean_up_keys_file(path: Path, segment_names: Container[str]) -> None:
     elif (path.parent / QUARANTINE_DIR / (segment_name + PART_SUFFIX)).exists():
         _quarantine_with_warning(path)
     else:
-        log.warning("%s: keys of nothing: deleted", path.name)
+        log.warning("%s: key file without a segment: deleted", path.name)
         path.unlink()
 
 
 def _quarantine_with_warning(path: Path) -> None:
     target = quarantine_file(path)
-    # A stranger's name may be no text.
-    log.warning("%a: no footage, set aside as %a", path.name, target.name)
+    # %a: a foreign file's name may not be text.
+    log.warning("%a: not footage, quarantined as %a", path.name, target.name)

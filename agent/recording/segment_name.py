@@ -1,15 +1,14 @@
-"""What a segment's file name says, so that the file tree alone is the index.
+"""File names of segments, which make the file tree the only index.
 
     0000000042_1f155cfd_000000083215_20261125T013215.250Z.mp4
 
 The counter, the boot (the first eight digits of the kernel's boot id), milliseconds since that
 boot, and UTC. The counter comes first and is one more than the highest in the folder, across
-boots: names in alphabetical order are footage in the order of recording, on a box that booted
-without a clock, and after one whose clock was stepped, alike. UTC only says when it seems to
-have been; `_unsynced` follows it where the clock was not disciplined then.
+boots: alphabetical order is the order of recording, also on a box that booted without a clock or
+whose clock was stepped. UTC is an estimate; `_unsynced` follows it if the clock was not disciplined.
 
-A sealed segment has a file beside it that ends in `.mp4.keys`. It belongs to the segment: it is
-there before the segment is, and goes with it.
+A sealed segment has a file next to it that ends in `.mp4.keys`. It is created before the segment and
+deleted with it.
 """
 
 import re
@@ -19,10 +18,10 @@ from typing import TypeAlias
 import msgspec
 
 PART_SUFFIX = ".part"
-"""Follows the name of a file that is still written to."""
+"""Suffix of a file that is still being written."""
 
 KEYS_SUFFIX = ".keys"
-"""Follows a segment's name in that of the file with its wrapped keys, where it is sealed."""
+"""Suffix, after the segment's name, of the file with the wrapped keys of a sealed segment."""
 
 _NAME_PATTERN = re.compile(
     r"(?P<counter>\d{10})_(?P<boot>[0-9a-f]{8})_(?P<begin_ms>\d{12})"
@@ -31,7 +30,7 @@ _NAME_PATTERN = re.compile(
 
 
 class SegmentName(msgspec.Struct, frozen=True, kw_only=True):
-    """The name's parts. `begin_ms` is of CLOCK_BOOTTIME in the boot `boot`."""
+    """Parsed name of a segment. `begin_ms` is CLOCK_BOOTTIME of the boot `boot`."""
 
     counter: int
     boot: str
@@ -49,7 +48,7 @@ class SegmentName(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_segment_name(text: str) -> SegmentName | None:
-    """The parts of a file name (without `.part`), or None where it is no segment's."""
+    """Parse a file name without `.part`. Returns None if it is not a segment's."""
     match = _NAME_PATTERN.fullmatch(text)
     if match is None:
         return None
@@ -67,19 +66,19 @@ def parse_segment_name(text: str) -> SegmentName | None:
 
 
 BootUtcLabel: TypeAlias = tuple[str, str]
-"""Of a name's parts the boot and the UTC as they stand there. UTC in this form sorts as time."""
+"""Boot and UTC of a name, as text. UTC in this form sorts as time."""
 
 
 def parse_label(text: str) -> BootUtcLabel | None:
-    """The label of a file name (without `.part`), or None where it is no segment's.
+    """Parse the label of a file name without `.part`. Returns None if it is not a segment's.
 
-    It costs a fraction of all the parts, and folders hold many names.
+    Much cheaper than `parse_segment_name`, and folders have many names.
     """
     match = _NAME_PATTERN.fullmatch(text)
     return None if match is None else (match["boot"], match["utc"])
 
 
 def format_utc_label(utc: datetime) -> str:
-    """UTC as a label has it, but to the microsecond: it sorts after the label of its millisecond."""
+    """Format UTC like a label, to the microsecond: it sorts after the label of its millisecond."""
     timestamp = utc.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00")
     return timestamp.replace("-", "").replace(":", "")

@@ -1,4 +1,4 @@
-"""One camera's footage on disk: packets become segments in a folder, each with its receipts."""
+"""Segment writer: writes one camera's packets to segments, each with its receipts."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ _NS_PER_US = 1000
 
 
 class SegmentProvenance(msgspec.Struct, frozen=True, kw_only=True):
-    """What a segment's receipt says of its making: versions or hashes, None where there is none."""
+    """Provenance in a segment's receipt: versions or hashes, None if there is none."""
 
     software: str
     model: str | None = None
@@ -38,15 +38,14 @@ class SegmentProvenance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SegmentWriter:
-    """The segments of one camera. One thread writes.
+    """Writes the segments of one camera. Not thread-safe.
 
-    The folder is made whole before the first packet, and again after each failure. A failed call
-    raises OSError or CannotRecord and leaves the ring fit for the next packet; the file that was
-    open then is abandoned, and mended by that.
+    The folder is recovered before the first packet and after each failure. A failed call raises OSError
+    or MuxerError and leaves the writer ready for the next packet; the open file is abandoned, and
+    recovery repairs it.
 
-    Invariant: a closed segment has its receipt before it has its name, and one that goes has the
-    receipt of that before it is deleted. What stands in the folder is accounted for whenever the
-    power goes.
+    Invariant: a closed segment has its receipt before its name, and an evicted one has its receipt
+    before it is deleted. The folder is accounted for whenever the power fails.
     """
 
     def __init__(
@@ -79,7 +78,7 @@ class SegmentWriter:
         self._loss_begin_ns: int | None = None
 
     def prepare_folder(self) -> None:
-        """Make the folder whole and count what it holds; nothing happens where that is done."""
+        """Recover the folder and register its content, unless that is done."""
         if self._is_folder_recovered:
             return
         quarantined_before = self._quarantined_names()
@@ -94,9 +93,9 @@ class SegmentWriter:
         self._is_folder_recovered = True
 
     def add(self, packet: Packet, info: StreamInfo) -> bool:
-        """Write a packet; False where it was left out, because a file begins with a keyframe.
+        """Write a packet. Returns False if it is dropped because a file must begin with a keyframe.
 
-        Where the open group has become too long the file is closed with it, and NoKeyframe raised.
+        Raises NoKeyframe, after the file was closed, if the open group of pictures is too long.
         """
         self.prepare_folder()
         if self._open_segment is not None:
@@ -115,7 +114,7 @@ class SegmentWriter:
             segment = self._open_segment or self._start_segment(packet, info)
             segment.add(packet)
             if is_new:
-                # Not before: a disk that refuses it is tried again and again.
+                # Only now: a failing disk is retried many times.
                 opened = SegmentOpened(camera=self._camera, segment=str(segment.name))
                 self._retention.receipt_queue.append(opened, packet.t_ns)
             if segment.size_bytes != self._reported_bytes:
@@ -129,7 +128,7 @@ class SegmentWriter:
         return True
 
     def flush(self) -> None:
-        """Make durable what is due, also while no packet comes."""
+        """Sync the open file if it is due, also while no packet arrives."""
         if self._open_segment is None:
             return
         try:
@@ -139,7 +138,7 @@ class SegmentWriter:
             raise
 
     def close_segment(self) -> None:
-        """Close the open file, if there is one."""
+        """Close the open segment, if there is one."""
         if self._open_segment is None:
             return
         try:
@@ -153,16 +152,14 @@ class SegmentWriter:
         self._on_segment(self._to_segment(closed))
 
     def pop_loss_begin_ns(self) -> int | None:
-        """Since when pictures that were taken are missing, as an abandoned file was left or mended;
-        None where none are. It is told once.
-        """
+        """Return and clear the time of the first accepted frame that an abandoned file lacks, or None."""
         if self._abandoned is not None:
             self._note_loss(self._abandoned, self._abandoned.size_bytes)
         loss_begin_ns, self._loss_begin_ns = self._loss_begin_ns, None
         return loss_begin_ns
 
     def footage_health(self, gaps: int) -> FootageHealth:
-        """What lies on the disk now."""
+        """Return the camera's footage on the disk."""
         return self._retention.footage_health(self._camera, gaps)
 
     def _start_segment(self, packet: Packet, info: StreamInfo) -> OpenSegment:
@@ -201,7 +198,7 @@ class SegmentWriter:
         self._append_close_receipt(closed, recovered=False)
 
     def _record_recovered(self, name: SegmentName, path: Path) -> None:
-        """The receipt of a file that was mended; its hash is of what is left."""
+        """Append the receipt of a repaired file; its hash is that of the repaired bytes."""
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         closed = ClosedSegment(
@@ -245,10 +242,10 @@ class SegmentWriter:
             segment.abandon()
 
     def _note_abandoned_loss(self, recovered: Sequence[StoredSegment]) -> None:
-        """The folder was made whole: look what is missing of the file that was abandoned."""
+        """Determine after a recovery which frames of the abandoned file are lost."""
         if self._abandoned is None:
             return
-        name = str(self._abandoned.name)  # what is read from a folder knows milliseconds alone
+        name = str(self._abandoned.name)  # parsed names have milliseconds only
         kept_bytes = (each.size_bytes for each in reversed(recovered) if str(each.name) == name)
         self._note_loss(self._abandoned, next(kept_bytes, 0))
 
@@ -268,7 +265,7 @@ def _list_file_names(folder: Path) -> set[str]:
 
 
 def _probe_duration_ns(path: Path) -> int:
-    """How long a mended file is, as its fragments say; 0 where they do not."""
+    """Return the duration of a repaired file by its fragments; 0 if unknown."""
     try:
         with av.open(str(path)) as container:
             return (container.duration or 0) * _NS_PER_US

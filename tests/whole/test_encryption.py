@@ -384,7 +384,7 @@ def test_a_recipients_key_that_is_none_is_told_by_name(text: str, says: str) -> 
 
 def test_a_private_key_in_the_configuration_is_refused_and_not_repeated(centre: Centre) -> None:
     text = centre.path.read_text()
-    with pytest.raises(UserError, match="that is a private key") as caught:
+    with pytest.raises(UserError, match="is a private key") as caught:
         sealer_for(Recipient(id="court", public_key=text))
     assert text.splitlines()[1] not in str(caught.value)
 
@@ -410,7 +410,7 @@ def test_a_key_pair_made_by_openssl_is_one_for_us(tmp_path: Path) -> None:
 
 
 def test_two_recipients_of_one_name_are_refused(centre: Centre) -> None:
-    with pytest.raises(UserError, match=r"record\.recipient: 'centre' is there twice"):
+    with pytest.raises(UserError, match=r"record\.recipient: 'centre' is used twice"):
         sealer_for(centre.recipient, centre.recipient)
 
 

@@ -181,8 +181,8 @@ def test_footage_from_before_the_clock_was_set_is_named_with_the_time_to_ask_for
     box.clock.synced, box.clock.utc_offset = True, timedelta()
     box.record("north", 2, 8)
     why = (
-        "recorded before the clock was set, and kept under the times from "
-        "2026-11-25T00:00:00.000Z to 2026-11-25T00:00:04.000Z: ask for those too"
+        "recorded before the clock was set, and stored under the times from "
+        "2026-11-25T00:00:00.000Z to 2026-11-25T00:00:04.000Z: export those too"
     )
     with pytest.raises(ExportError) as refused:
         box.export("north", 0, 7, out)

@@ -1,8 +1,8 @@
-"""The chain of receipts: each names the hash of the one before. Pure.
+"""Hash chain of receipts: each has the hash of the one before. Pure.
 
-A chain that was cut in the middle, put in another order, mixed with another box's or changed
-anywhere does not link any more. One that was cut at its end still links: that shows against a
-head that went out before, see `agent.recording.export.verify`.
+A chain that was cut in the middle, reordered, mixed with another box's or altered does not link. One
+that was truncated at its end still links: that shows against a head published earlier, see
+`agent.recording.export.verify`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,17 +23,17 @@ from agent.recording.custody.receipts import (
 )
 
 ChainProblemKind = Literal["receipt", "box", "signature", "order", "link", "time", "key"]
-"""The class of what is wrong with a line, in the order in which it is looked for:
+"""Kinds of problems of a line, in the order of the checks:
 
-receipt: it is none. box: it is of another box. signature: the key did not sign these bytes.
-order: its number is not one more than the one before. link: its `prev` is not the hash of the one
-before. time: its `t_ns` is less than before in the same boot, or a boot comes back after another.
-key: it says that the agent started with another key.
+receipt: it is not a receipt. box: it is of another box. signature: the key did not sign these bytes.
+order: its number is not one more than the one before. link: its `prev_sha256` is not the hash of the
+one before. time: its `t_ns` is less than before in the same boot, or a boot returns after another.
+key: it states that the agent started with another key.
 """
 
 
 class BrokenChain(ValueError):
-    """The first line at which a chain does not hold: what is wrong, where, and why in one line."""
+    """The first invalid line of a chain: the kind of problem, its location, and the reason in one line."""
 
     def __init__(self, problem: ChainProblemKind, location: str, reason: str) -> None:
         super().__init__(f"{location}: {reason}")
@@ -43,7 +43,7 @@ class BrokenChain(ValueError):
 
 
 class ChainHead(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest receipt of a chain: its number, hash and time."""
+    """Newest receipt of a chain: its number, hash and time."""
 
     seq: int
     sha256: str
@@ -51,7 +51,7 @@ class ChainHead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChainPosition(msgspec.Struct, frozen=True, kw_only=True):
-    """What the next receipt has to follow."""
+    """Position in a chain: the fields of a receipt that the next one must match."""
 
     seq: int
     sha256: str
@@ -61,16 +61,16 @@ class ChainPosition(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def head(self) -> ChainHead:
-        """The part of it that is told to others."""
+        """The part that is published."""
         return ChainHead(seq=self.seq, sha256=self.sha256, time=self.time)
 
 
 EMPTY_CHAIN = ChainPosition(seq=0, sha256=GENESIS_SHA256, time="", boot="", t_ns=0)
-"""Of an empty chain."""
+"""The position in an empty chain."""
 
 
 def position_after(line: ReceiptLine) -> ChainPosition:
-    """What the receipt after `line` has to follow."""
+    """Return the position after `line`."""
     receipt = line.receipt
     return ChainPosition(
         seq=receipt.seq,
@@ -84,18 +84,18 @@ def position_after(line: ReceiptLine) -> ChainPosition:
 def find_link_problem(
     previous: ChainPosition, receipt: Receipt
 ) -> tuple[ChainProblemKind, str] | None:
-    """Why `receipt` is not the one after `before`; None where it is."""
+    """Return the problem if `receipt` does not follow `previous`, or None."""
     if receipt.seq != previous.seq + 1:
-        return "order", f"it stands after receipt {previous.seq}"
+        return "order", f"it follows receipt {previous.seq}"
     if receipt.prev_sha256 != previous.sha256:
-        return "link", f"it does not name the hash of receipt {previous.seq}"
+        return "link", f"its prev_sha256 is not the hash of receipt {previous.seq}"
     if receipt.boot == previous.boot and receipt.t_ns < previous.t_ns:
         return "time", "its time goes back within one boot"
     return None
 
 
 def is_signed_by(line: ReceiptLine, public_key: Ed25519PublicKey) -> bool:
-    """Whether the signature is of this key over the JSON bytes."""
+    """Return True if this key signed the JSON bytes."""
     try:
         public_key.verify(line.signature, line.json)
     except InvalidSignature:
@@ -106,12 +106,11 @@ def is_signed_by(line: ReceiptLine, public_key: Ed25519PublicKey) -> bool:
 def verify_chain(
     lines: Iterable[bytes], box: str, public_key: str, first_seq: int | None = None
 ) -> Iterator[ReceiptLine]:
-    """The lines of a stretch of a chain, each checked before it is given.
+    """Verify a section of a chain and yield its lines, each after its check.
 
-    All must be of one box and of one key (the base64 of its raw 32 bytes), and linked without a
-    hole. The first has the number `first_seq`, or any; number 1 follows nothing. Linear in time, and
-    in constant memory but for the names of the boots. Raises BrokenChain at the first line that
-    does not hold, and ValueError for a key that is none.
+    All must be of one box and one key (base64 of its 32 bytes), and linked without a gap. The first
+    number is `first_seq`, or any. Linear time; memory is constant except for the boot ids. Raises:
+    BrokenChain at the first invalid line; ValueError if the key is invalid.
     """
     key = decode_public_key(public_key)
     previous: ChainPosition | None = None
@@ -147,17 +146,17 @@ def _find_order_problem(
     receipt: Receipt, first_seq: int | None, previous: ChainPosition | None, boots: set[str]
 ) -> tuple[ChainProblemKind, str] | None:
     if previous is None and receipt.seq != (first_seq or receipt.seq):
-        return "order", f"it stands where receipt {first_seq} should"
+        return "order", f"receipt {first_seq} is expected here"
     if previous is not None or receipt.seq == 1:
         problem = find_link_problem(previous or EMPTY_CHAIN, receipt)
         if problem is not None:
             return problem
     if (previous is None or receipt.boot != previous.boot) and receipt.boot in boots:
-        return "time", f"boot {receipt.boot} comes back after another"
+        return "time", f"boot {receipt.boot} returns after another"
     return None
 
 
 def _find_key_problem(receipt: Receipt, public_key: str) -> tuple[ChainProblemKind, str] | None:
     if isinstance(receipt.body, AgentStarted) and receipt.body.public_key != public_key:
-        return "key", "it says that the agent started with another key"
+        return "key", "it states that the agent started with another key"
     return None

@@ -1,12 +1,12 @@
-"""The chain of receipts on the disk, which the box signs and only ever adds to.
+"""Custody log: the chain of receipts on the disk, signed by the box and append-only.
 
-    custody/0000000001.chain    lines of receipts; the name is the number of the first
+    custody/0000000001.chain    lines of receipts; the name is the number of the first one
     custody/0000010001.chain
-    custody/quarantine/         torn ends, kept
-    custody/lock                held for the length of one append
+    custody/quarantine/         truncated lines, kept
+    custody/lock                held during one append
 
-Any number of threads and processes may append: each takes the lock, reads what others have added
-since, and writes one line. A receipt that was returned is on the disk.
+Any number of threads and processes may append: each takes the lock, reads the lines that others have
+added, and writes one line. A receipt that was returned is on the disk.
 """
 
 import contextlib
@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 RECEIPTS_PER_FILE = 10_000
 CHAIN_SUFFIX = ".chain"
 _MAX_LOOK_BACK_LINES = 1000
-"""So many bad lines at the end of what is there mean that it is not this box's chain."""
+"""So many invalid lines at the end mean that the chain is not this box's."""
 
 
 class _ReceiptSeq(msgspec.Struct, frozen=True):
@@ -60,10 +60,10 @@ _SEQ_DECODER = msgspec.json.Decoder(_ReceiptSeq)
 
 
 class CustodyLog:
-    """The chain of one box. Any thread may call; every method may raise OSError.
+    """The chain of one box. Thread-safe; every method may raise OSError.
 
-    Invariant: `_place` is the last receipt that is known to be durable, `_path` the file that it
-    is in (None where the next receipt begins a file), and `_good_bytes` where it ends there.
+    Invariant: `_position` is the last receipt known to be durable, `_tail_path` its file (None if the
+    next receipt begins a file), and `_tail_bytes` the offset of its end there.
     """
 
     def __init__(
@@ -81,13 +81,13 @@ class CustodyLog:
         self._tail_bytes = 0
         self._unreported_quarantined: deque[str] = deque()
         self.last_export_seq = 0
-        """The newest receipt of an export that was written or read since `open`."""
+        """Number of the newest export receipt written or read since `open`."""
 
     @classmethod
     def open(
         cls, folder: Path, box: str, boot: str, clock: Clock, identity: DeviceIdentity
     ) -> "CustodyLog":
-        """Find the chain's end. What a cut has torn is set aside, and a receipt says so."""
+        """Find the chain's end. A truncated line goes to the quarantine, with a receipt."""
         custody = cls(folder, box, boot, clock, identity)
         with custody._exclusive_lock():
             custody._unreported_quarantined.extend(custody._find_tail())
@@ -99,25 +99,25 @@ class CustodyLog:
         return custody
 
     def append(self, body: ReceiptBody, t_ns: int) -> Receipt:
-        """Sign a receipt and make it durable. `t_ns` is when it happened; the receipt's own time
-        is not before that of the one before it in this boot.
+        """Sign a receipt and make it durable. `t_ns` is the time of the event.
 
-        Where OSError is raised the receipt may be tried again. Raises BadReceipt, and writes nothing,
-        where nobody could read what is to be said.
+        The receipt's time is not before that of the previous one in this boot. Raises: OSError, and
+        the append may be retried; BadReceipt if the receipt could not be parsed again.
         """
         with self._exclusive_lock():
             self._catch_up()
             return self._append_locked(body, t_ns)
 
     def head(self) -> ChainHead:
-        """The newest receipt, of whichever process; number 0 where there is none."""
+        """Return the newest receipt of all processes; number 0 if there is none."""
         with self._exclusive_lock():
             self._catch_up()
             return self._position.head
 
     def read_lines(self, begin_seq: int = 1) -> Iterator[bytes]:
-        """The lines, with their newlines, from one receipt on up to the head at the first step.
-        Lines are given as they lie on the disk, whether or not they are good.
+        """Yield the lines with their newlines, from one receipt up to the head at the first step.
+
+        Lines are yielded as they are on the disk, also invalid ones.
         """
         last_seq = self.head().seq
         paths = chain_files(self._folder)
@@ -144,10 +144,10 @@ class CustodyLog:
 
     @contextlib.contextmanager
     def _exclusive_lock(self) -> Iterator[None]:
-        """Against other threads, and other processes: flock(2) ends with its holder."""
+        """Lock out other threads and processes. flock(2) ends with its process."""
         with self._lock:
             if not self._folder.is_dir():
-                # Another process may be first.
+                # Another process may create it at the same time.
                 self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 fsync_dir(self._folder.parent)
             lock_path = self._folder / "lock"
@@ -158,9 +158,7 @@ class CustodyLog:
                 yield
 
     def _find_tail(self) -> list[str]:
-        """Set `_place`, `_path` and `_good_bytes` to the last good receipt; move the files after
-        it aside, and give their new names.
-        """
+        """Set the position to the last valid receipt, and quarantine later files. Returns their names."""
         later_files: list[Path] = []
         tries_left = _MAX_LOOK_BACK_LINES
         for path in reversed(chain_files(self._folder)):
@@ -184,7 +182,7 @@ class CustodyLog:
         return [self._quarantine_chain_file(file) for file in reversed(later_files)]
 
     def _read_signed_line(self, data: bytes) -> ReceiptLine | None:
-        """A line that this box has signed, or None."""
+        """Parse a line that this box signed, or return None."""
         try:
             line = parse_line(data)
         except BadReceipt:
@@ -192,13 +190,13 @@ class CustodyLog:
         return line if is_signed_by(line, self._public_key) else None
 
     def _catch_up(self) -> None:
-        """Take in what other processes have added; set aside what one has left torn."""
+        """Read the lines that other processes added; quarantine a truncated one."""
         while True:
             if self._tail_path is not None:
                 try:
                     size_bytes = self._tail_path.stat().st_size
                 except FileNotFoundError:
-                    log.error("%s is gone: the chain goes on in a new file", self._tail_path)
+                    log.error("%s is gone: the chain continues in a new file", self._tail_path)
                     self._tail_path = None
                 else:
                     if size_bytes != self._tail_bytes:
@@ -249,14 +247,14 @@ class CustodyLog:
             clock=self._clock.trust(),
             body=body,
         )
-        # What the next process could not read it would take for the chain's torn end.
+        # The next process would take a line that it cannot parse for a truncated one.
         try:
             json = encode_receipt(receipt)
             signature = self._identity.sign(json)
             data = format_line(signature, json)
             line = parse_line(data)
         except UnicodeEncodeError as error:
-            raise BadReceipt(f"not to be written: {error}") from error
+            raise BadReceipt(f"cannot be encoded: {error}") from error
         path = self._tail_path
         if path is None or receipt.seq - first_seq_of_file(path) >= RECEIPTS_PER_FILE:
             path = self._chain_file_path(receipt.seq)
@@ -265,8 +263,8 @@ class CustodyLog:
         try:
             _append_to_file(path, data)
         except OSError:
-            # A line that nobody was told of must not stay. Where even that fails, a whole line
-            # counts as a receipt later, and a torn one is set aside.
+            # A line that was not returned must not stay. If truncation fails too, a complete line
+            # counts as a receipt later, and a truncated one goes to the quarantine.
             with contextlib.suppress(OSError):
                 _truncate_file(path, self._tail_bytes)
             raise
@@ -286,14 +284,16 @@ class CustodyLog:
         target = free_quarantine_path(self._folder, name)
         _create_file(target)
         _append_to_file(target, data)
-        log.warning("%s: %d bytes at the chain's end are no receipt", target, len(data))
+        log.warning(
+            "%s: quarantined %d bytes at the chain's end that are not a receipt", target, len(data)
+        )
         return f"{QUARANTINE_DIR}/{target.name}"
 
     def _quarantine_chain_file(self, path: Path) -> str:
         target = quarantine_file(path)
         fsync_dir(target.parent)
         fsync_dir(self._folder)
-        log.error("%s is not of this chain: set aside as %s", path, target)
+        log.error("%s is not of this chain: quarantined as %s", path, target)
         return f"{QUARANTINE_DIR}/{target.name}"
 
 
@@ -332,7 +332,7 @@ def _line_spans_backwards(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def first_seq_of_file(path: Path) -> int:
-    """The number of the first receipt in a file of the chain, by its name."""
+    """Return the number of the first receipt in a file of the chain, from its name."""
     return int(path.stem)
 
 
@@ -344,15 +344,16 @@ def _parse_seq(line: bytes) -> int | None:
 
 
 def _create_file(path: Path) -> None:
-    """Make an empty file, durable in its folder."""
+    """Create an empty file, durable in its folder."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     os.close(fd)
     fsync_dir(path.parent)
 
 
 def _append_to_file(path: Path, data: bytes) -> None:
-    """Add to a file that is there, durable when it returns. A descriptor whose fdatasync(2) has
-    failed is never used again: the kernel tells of an error once.
+    """Append to an existing file; durable when it returns.
+
+    A descriptor whose fdatasync(2) failed is never used again: the kernel reports an error only once.
     """
     fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
     try:

@@ -1,6 +1,8 @@
-"""What the box says of its own custody: that it has started, what it did not record, and the head of
-the chain within a minute of each receipt, so that a chain that is cut short later shows. Receipts whose
-footage is long gone go too.
+"""Stage that writes pending receipts, publishes the head of the chain, and prunes old receipts.
+
+The head is published within a minute of each receipt: a chain that is truncated later shows against it.
+Pruning deletes whole files of the chain once none of their footage is left; a receipt states the
+deleted numbers, and the rest of the chain verifies as before.
 """
 
 import logging
@@ -28,20 +30,19 @@ log = logging.getLogger(__name__)
 POLL_INTERVAL_S = 1.0
 HEAD_INTERVAL_NS = 60_000_000_000
 UNCHANGED_HEAD_INTERVAL_NS = 3600 * 1_000_000_000
-"""Of a head that has gone out already: it says nothing new, and a message is a synced write of the disk."""
+"""Interval of an unchanged head: a message costs a synced write to the disk."""
 PRUNE_INTERVAL_NS = 6 * 3600 * 1_000_000_000
 KEPT_FILES = 50
-"""Half a million receipts, below 400 MB: what people did is kept so long after its footage went."""
+"""Half a million receipts, below 400 MB: people's actions stay on record long after the footage."""
 
 SegmentExists = Callable[[str, str], bool]
-"""Whether the file of a camera and segment name is on the disk."""
+"""Returns True if the file of a camera and segment name is on the disk."""
 
 
 class ChainHeadPublisher:
-    """The stage of the chain's head, and the way into the chain for those who may not wait for
-    the disk.
+    """Publishes the head of the chain. A chain that cannot be read or written raises CUS-01.
 
-    A chain that cannot be written raises the fault CUS-01 and is tried again each second.
+    It is tried again each second.
     """
 
     name = SUBJECT
@@ -66,7 +67,7 @@ class ChainHeadPublisher:
         self._last_sent_head: ChainHead | None = None
 
     def flush(self) -> None:
-        """Write what waits, and send the head where it is due: see `_is_due`."""
+        """Write pending receipts, prune, and publish the head if it is due."""
         if not self._receipt_queue.flush():
             return
         try:
@@ -81,23 +82,23 @@ class ChainHeadPublisher:
             self._publish_head(head, now_ns)
 
     def run_once(self, stopping: threading.Event) -> None:
-        """One look, after a second's wait."""
+        """Wait a second, then flush."""
         if not stopping.wait(POLL_INTERVAL_S):
             self.flush()
 
     def close(self) -> None:
-        """Write what is left, and send the head that the chain is left with."""
+        """Write pending receipts and publish the final head."""
         self.flush()
         try:
             head = self._custody.head()
         except OSError as error:
-            log.error("the chain's head is not sent at the end: %s", error)
+            log.error("the chain's final head is not published: %s", error)
             return
         if head.seq > self._last_sent_seq:
             self._publish_head(head, self._clock.boottime_ns())
 
     def _is_head_due(self, head: ChainHead, now_ns: int) -> bool:
-        """At first, at an export, and once a minute where the chain has grown; else once an hour."""
+        """At the start, at an export, once a minute if the chain has grown, else once an hour."""
         if self._last_sent_ns is None or self._custody.last_export_seq > self._last_sent_seq:
             return True
         return now_ns - self._last_sent_ns >= (
@@ -120,10 +121,10 @@ class ChainHeadPublisher:
 
 
 def prune_chain(custody: CustodyLog, segment_exists: SegmentExists, t_ns: int) -> int:
-    """Delete the oldest files of the chain that speak of no footage any more. How many went.
+    """Delete the oldest files of the chain whose footage is gone. Returns their count.
 
-    None go where no footage of the newest receipts is there either: then it is the disk of
-    footage that is away. Raises OSError.
+    Deletes none if the footage of the newest receipts is missing too: then the footage disk is away.
+    Raises OSError.
     """
     files = chain_files(custody.folder)
     prunable, newest = files[:-KEPT_FILES], files[-2:]
@@ -137,7 +138,7 @@ def prune_chain(custody: CustodyLog, segment_exists: SegmentExists, t_ns: int) -
     for path in pruned:
         path.unlink()
     fsync_dir(custody.folder)
-    log.info("receipts up to %d are forgotten, their footage is gone", last_seq)
+    log.info("receipts up to %d pruned, their footage is gone", last_seq)
     return len(pruned)
 
 
@@ -146,7 +147,7 @@ def _has_footage(path: Path, segment_exists: SegmentExists) -> bool:
 
 
 def _iter_segments(path: Path) -> Iterator[tuple[str, str]]:
-    """Camera and name of what a file's receipts opened and closed, as far as they can be read."""
+    """Yield camera and name of the segments in a file's readable receipts."""
     with path.open("rb") as file:
         for line in file:
             try:

@@ -1,8 +1,8 @@
-"""Receipts of what happens to footage: their words and the line that each is kept in. Pure.
+"""Receipts of actions on footage, and the line format of each. Pure.
 
 A line is the base64 of an Ed25519 signature (RFC 8032), a space, a JSON object and a newline. The
-signature is over the JSON bytes exactly as they stand, and their SHA-256 is the receipt's hash;
-nothing is ever put into another form before it is checked. docs/custody.md says it for people.
+signature is over the JSON bytes exactly as stored, and their SHA-256 is the receipt's hash; nothing
+is re-encoded before it is checked. See docs/custody.md.
 """
 
 import base64
@@ -16,7 +16,7 @@ from agent.base.clock import ClockTrust
 from agent.base.signed_manifest import Sha256
 
 GENESIS_SHA256 = "0" * 64
-"""The hash that stands where no receipt goes before."""
+"""`prev_sha256` of the first receipt."""
 
 SIGNATURE_BYTES = 64
 _SIGNATURE_CHARS = 88
@@ -27,12 +27,13 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class BadReceipt(ValueError):
-    """A line that is no receipt, and why, in one line."""
+    """A line is not a receipt, or a receipt could not be parsed again."""
 
 
 class AgentStarted(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="started"):
-    """The agent has started. `public_key` is the base64 of the raw 32 bytes; `recipients` are the
-    ids of those that footage is sealed for, none where it lies plain.
+    """The agent has started. `public_key` is the base64 of its 32 bytes.
+
+    `recipients` are the ids of the recipients that footage is sealed for; empty if it is plain.
     """
 
     public_key: str
@@ -41,18 +42,18 @@ class AgentStarted(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
 
 
 class SegmentOpened(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="opened"):
-    """A footage file was begun. `segment` is its name."""
+    """A segment was begun. `segment` is its name."""
 
     camera: str
     segment: str
 
 
 class SegmentClosed(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="closed"):
-    """A footage file is whole, and from now on never changes.
+    """A segment is complete and never changes from now on.
 
-    `sha256` and `size_bytes` are of the file as it lies on the disk. `software`, `model`, `mask`
-    and `config` are versions or hashes, None where there is none. `mask_applied` tells where the
-    mask is burnt in; `recovered` that the file was mended after a cut.
+    `sha256` and `size_bytes` are of the file on the disk. `software`, `model`, `mask` and `config` are
+    versions or hashes, None if there is none. `mask_applied` is where the mask is burnt in;
+    `recovered`: the file was repaired after a power cut.
     """
 
     camera: str
@@ -72,7 +73,7 @@ class SegmentClosed(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind",
 
 
 class FootageGap(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="gap"):
-    """This span was not recorded."""
+    """A span was not recorded."""
 
     camera: str
     begin_ns: int
@@ -81,7 +82,7 @@ class FootageGap(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
 
 
 class HoldPlaced(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="held"):
-    """Footage of this span is kept from eviction until `expires`; `hold` is the hold's id."""
+    """Footage of this span is protected from eviction until `expires`."""
 
     hold_id: str
     camera: str
@@ -101,8 +102,9 @@ class HoldReleased(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
 
 
 class FootageEvicted(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="evicted"):
-    """Footage files were deleted, or what had been set aside (`quarantine/` and its name, written as in
-    `SetAside`); `oldest_time` is where the footage that is left begins.
+    """Segments or quarantined files were deleted. `oldest_time` is the begin of the footage left.
+
+    A quarantined file is listed as `quarantine/` and its name, escaped as in `FileQuarantined`.
     """
 
     camera: str
@@ -111,12 +113,12 @@ class FootageEvicted(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"
     oldest_time: UtcText | None
 
     def __post_init__(self) -> None:
-        """What was set aside may have any name."""
+        """Escape the names: a quarantined file may have any."""
         msgspec.structs.force_setattr(self, "segments", tuple(map(_escape_non_utf8, self.segments)))
 
 
 class FootageExported(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="exported"):
-    """Footage was taken out of the box; `sha256` is of the export's manifest."""
+    """Footage was exported; `sha256` is of the export's manifest."""
 
     camera: str
     begin_time: UtcText
@@ -128,7 +130,7 @@ class FootageExported(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
 
 
 class FootageViewed(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="viewed"):
-    """Somebody has looked at footage."""
+    """Footage was viewed."""
 
     camera: str
     begin_time: UtcText
@@ -140,20 +142,21 @@ class FootageViewed(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind",
 class FileQuarantined(
     msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="quarantined"
 ):
-    r"""A file that is no footage was moved out of the way, or the torn end of the chain itself,
-    which belongs to no camera. Bytes of the name that are not UTF-8 stand as `\udcXX`.
+    r"""A file that is not footage was moved to the quarantine, or a truncated end of the chain itself.
+
+    The latter has no camera. Bytes of the name that are not UTF-8 are written as `\udcXX`.
     """
 
     camera: str | None
     name: str
 
     def __post_init__(self) -> None:
-        """A file's name may be any bytes, JSON may not."""
+        """Escape the name: a file's name may be any bytes, JSON may not."""
         msgspec.structs.force_setattr(self, "name", _escape_non_utf8(self.name))
 
 
 class FootageAttested(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="attested"):
-    """What of a camera's footage lies on the disk, and since when."""
+    """Inventory of a camera's footage on the disk."""
 
     camera: str
     oldest_time: UtcText | None
@@ -162,7 +165,7 @@ class FootageAttested(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
 
 
 class ReceiptsPruned(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="pruned"):
-    """The receipts of these numbers were deleted: none of their footage is left."""
+    """Receipts of these numbers were deleted, because none of their footage is left."""
 
     first_seq: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
     last_seq: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
@@ -171,7 +174,7 @@ class ReceiptsPruned(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"
 class ServiceAction(
     msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="service_action"
 ):
-    """A technician at the box, or somebody who claimed to be one, did something at its console."""
+    """An action at the box's console by a technician, or a failed login as one."""
 
     by: str
     action: str
@@ -197,9 +200,8 @@ ReceiptBody: TypeAlias = (
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """One receipt. The order of the fields is that of the JSON.
 
-    `seq` counts from 1 without holes; `prev` is the hash of the receipt before. `t_ns` is of the
-    boot `boot` and never goes back within it; `time` is the same in UTC, which is worth what
-    `clock` says.
+    `seq` counts from 1 without gaps; `prev_sha256` is the hash of the previous receipt. `t_ns` is of
+    the boot `boot` and never decreases within it; `time` is the same in UTC, as trusted as `clock`.
     """
 
     v: Literal[1] = 1
@@ -214,7 +216,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReceiptLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of the chain, taken apart; its signature is not checked yet."""
+    """A parsed line of the chain. Its signature is not checked yet."""
 
     signature: bytes
     json: bytes
@@ -222,7 +224,7 @@ class ReceiptLine(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def sha256(self) -> str:
-        """The receipt's hash."""
+        """Hash of the receipt."""
         return receipt_hash(self.json)
 
 
@@ -234,24 +236,24 @@ def _escape_non_utf8(name: str) -> str:
 
 
 def encode_receipt(receipt: Receipt) -> bytes:
-    """The JSON bytes that are signed and hashed."""
+    """Encode the JSON bytes that are signed and hashed."""
     return msgspec.json.encode(receipt)
 
 
 def receipt_hash(json: bytes) -> str:
-    """The hash of a receipt's JSON bytes, in hexadecimal."""
+    """Return the hash of a receipt's JSON bytes, in hexadecimal."""
     return hashlib.sha256(json).hexdigest()
 
 
 def format_line(signature: bytes, json: bytes) -> bytes:
-    """The line, with its newline."""
+    """Return the line with its newline."""
     return base64.b64encode(signature) + b" " + json + b"\n"
 
 
 def parse_line(line: bytes) -> ReceiptLine:
-    """A line, without or with its newline, taken apart.
+    """Parse a line, with or without its newline. The base64 must be canonical.
 
-    Raises BadReceipt where it is none. Base64 must be the one way to write these bytes.
+    Raises BadReceipt.
     """
     signature_text, _, json = line.removesuffix(b"\n").partition(b" ")
     try:
@@ -263,5 +265,5 @@ def parse_line(line: bytes) -> ReceiptLine:
     try:
         receipt = _RECEIPT_DECODER.decode(json)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadReceipt(f"its JSON is no receipt: {error}") from error
+        raise BadReceipt(f"its JSON is not a receipt: {error}") from error
     return ReceiptLine(signature=signature, json=json, receipt=receipt)

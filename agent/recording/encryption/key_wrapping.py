@@ -1,9 +1,9 @@
-"""Footage sealed at rest: a segment's key, wrapped for those who may read it.
+"""Sealing of footage at rest: a segment's key, wrapped for each recipient.
 
-Beside a sealed segment lies `<segment>.keys`, a JSON object: the scheme of ISO/IEC 23001-7, the
-key's id, and the key wrapped with HPKE (RFC 9180, base mode) for each recipient. What a wrapped
-key is for (box, camera, segment, key id) goes into HPKE's `info`, so that a wrapped key moved to
-another segment does not open. docs/sealing.md says it for people.
+Next to a sealed segment is `<segment>.keys`, a JSON object: the scheme of ISO/IEC 23001-7, the key
+id, and the key wrapped with HPKE (RFC 9180, base mode) for each recipient. Box, camera, segment and
+key id are HPKE's `info`: a wrapped key that was moved to another segment does not open. See
+docs/sealing.md.
 """
 
 import os
@@ -22,7 +22,7 @@ from agent.config.configuration import Recipient
 from agent.recording.encryption.keys import KEY_BYTES, KeyRing, SegmentKey, parse_public_key
 
 KEY_RING_CAPACITY = 360
-"""For each camera: an hour of segments of 10 s, which an event's clip needs at most."""
+"""Per camera: an hour of segments of 10 s, the most that an event's clip needs."""
 
 _HPKE_SUITE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_128_GCM)
 _HPKE_INFO_PREFIX = b"vigie segment key 1\0"
@@ -32,7 +32,7 @@ Kem = Literal["X25519-HKDF-SHA256-AES-128-GCM"]
 
 
 class WrappedKey(msgspec.Struct, frozen=True, kw_only=True):
-    """The key for one recipient: HPKE's encapsulated key (32 bytes) and its ciphertext (32)."""
+    """Key for one recipient: HPKE's encapsulated key (32 bytes) and its ciphertext (32)."""
 
     id: str
     kem: Kem = "X25519-HKDF-SHA256-AES-128-GCM"
@@ -40,7 +40,7 @@ class WrappedKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WrappedKeyFile(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands in the file beside a sealed segment. Bytes are base64 in the JSON."""
+    """Content of the file next to a sealed segment. Bytes are base64 in the JSON."""
 
     v: Literal[1] = 1
     scheme: Literal["cenc-aes-ctr"] = "cenc-aes-ctr"
@@ -51,23 +51,23 @@ class WrappedKeyFile(msgspec.Struct, frozen=True, kw_only=True):
     recipients: Annotated[tuple[WrappedKey, ...], msgspec.Meta(min_length=1, max_length=64)]
 
     def hpke_info(self) -> bytes:
-        """What the wrapped keys are bound to."""
+        """Return the HPKE `info` that the wrapped keys are bound to."""
         return _HPKE_INFO_PREFIX + msgspec.json.encode(
             (self.box, self.camera, self.segment, self.kid)
         )
 
 
 class NewSegmentKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A segment's key, and the bytes of the file that must lie beside it first."""
+    """Key of a new segment, and the bytes of the key file that must be written before it."""
 
     key: SegmentKey
     sidecar: bytes
 
 
 class Sealer:
-    """Makes the keys of one camera's segments and wraps them.
+    """Creates and wraps the keys of one camera's segments.
 
-    `random_bytes` gives that many bytes that nobody can guess.
+    `random_bytes` returns that many unpredictable bytes.
     """
 
     def __init__(
@@ -95,9 +95,9 @@ class Sealer:
         key_ring: KeyRing,
         random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> "Sealer | None":
-        """What seals for these; None where there is nobody, and footage lies plain.
+        """Create the sealer for these recipients, or None if there are none and footage is plain.
 
-        Raises UserError for a key that is none, and where two have one name.
+        Raises UserError if a key is invalid or two recipients have one id.
         """
         parsed = parse_recipients(recipients)
         if not parsed:
@@ -105,7 +105,7 @@ class Sealer:
         return cls(parsed, box=box, camera=camera, key_ring=key_ring, random_bytes=random_bytes)
 
     def new_key(self, segment: str) -> NewSegmentKey:
-        """A key for a segment, which the key ring keeps from now on."""
+        """Create the key of a segment and add it to the key ring."""
         key = SegmentKey(self._random_bytes(KEY_BYTES))
         sidecar = WrappedKeyFile(
             box=self._box, camera=self._camera, segment=segment, kid=key.kid.hex(), recipients=()
@@ -121,25 +121,23 @@ class Sealer:
 
 
 def parse_recipients(recipients: Sequence[Recipient]) -> dict[str, X25519PublicKey]:
-    """The recipients' public keys under their names. Raises UserError, see `Sealer.from_config`."""
+    """Parse the recipients' public keys, by id. Raises UserError, see `Sealer.from_config`."""
     parsed: dict[str, X25519PublicKey] = {}
     for recipient in recipients:
         if recipient.id in parsed:
-            raise UserError(f"record.recipient: {recipient.id!r} is there twice")
+            raise UserError(f"record.recipient: id {recipient.id!r} is used twice")
         label = f"record.recipient: {recipient.id!r}: public_key"
         parsed[recipient.id] = parse_public_key(recipient.public_key, label)
     return parsed
 
 
 def write_sidecar(path: Path, sidecar: bytes) -> None:
-    """Write the file beside a segment; its bytes are durable when this returns, its name only
-    once the folder is. Raises OSError.
-    """
+    """Write the key file of a segment. Its name is durable once the folder is synced. Raises OSError."""
     create_durably(path, sidecar, 0o640, apply_umask=True)
 
 
 def read_sidecar(path: Path) -> WrappedKeyFile:
-    """What a file of wrapped keys says. Raises UserError where it is not there or is none."""
+    """Read a key file. Raises UserError if it cannot be read or is invalid."""
     label = f"keys file {str(path)!r}"
     try:
         with path.open("rb") as file:
@@ -154,10 +152,10 @@ def read_sidecar(path: Path) -> WrappedKeyFile:
 
 
 def unwrap_segment_key(path: Path, private_key: X25519PrivateKey) -> SegmentKey:
-    """The segment's key, unwrapped by one of its recipients.
+    """Unwrap a segment's key with the private key of one of its recipients.
 
-    Raises UserError where the file is none, where the private key is not a recipient's, and where
-    what was wrapped is not the key of this id.
+    Raises UserError if the file is invalid, the private key is not a recipient's, or the wrapped key
+    does not match the key id.
     """
     sidecar = read_sidecar(path)
     for wrapped in sidecar.recipients:

@@ -1,7 +1,7 @@
-"""Keys of sealed footage: one for each segment, and the key pairs of those who may read it.
+"""Keys of sealed footage: one per segment, and the key pairs of its recipients.
 
-Invariant: a segment's key is in memory, or wrapped for a recipient in the file beside the
-segment; it is in no log, no `repr`, and on no disk of the box.
+Invariant: a segment's key is in memory, or wrapped for a recipient in the file next to the segment;
+it is in no log, no `repr`, and on no disk of the box.
 """
 
 import base64
@@ -29,15 +29,16 @@ _KID_PREFIX = b"vigie segment key id 1\0"
 
 
 class SegmentKey(msgspec.Struct, frozen=True):
-    """The key of one segment. Its id `kid` follows from it, so the id that stands in a segment,
-    and under that segment's receipt, commits to one key.
+    """Key of one segment. Its id `kid` is derived from it.
+
+    The id in a segment, and so the segment's receipt, therefore commits to one key.
     """
 
     key: bytes
 
     @property
     def kid(self) -> bytes:
-        """The key's id: the first 16 bytes of a SHA-256 over it."""
+        """Key id: the first 16 bytes of a SHA-256 over the key."""
         return hashlib.sha256(_KID_PREFIX + self.key).digest()[:KID_BYTES]
 
     def __repr__(self) -> str:
@@ -48,10 +49,9 @@ class SegmentKey(msgspec.Struct, frozen=True):
 
 
 class KeyRing:
-    """The keys that this run of the agent has made, the newest `capacity` of them.
+    """The newest `capacity` keys that this run of the agent created. Thread-safe.
 
-    Held in memory alone: after a restart the box cannot read what it recorded before. Any thread
-    may ask.
+    In memory only: after a restart the box cannot decrypt what it recorded before.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -63,31 +63,31 @@ class KeyRing:
         return f"KeyRing({len(self._keys)} of {self._capacity})"
 
     def add(self, key: SegmentKey) -> None:
-        """Keep a key; the oldest one goes where there are too many."""
+        """Add a key; drops the oldest one over the capacity."""
         with self._lock:
             self._keys[key.kid] = key
             while len(self._keys) > self._capacity:
                 self._keys.popitem(last=False)
 
     def get(self, kid: bytes) -> SegmentKey | None:
-        """The key of an id, or None where it was never here or is forgotten."""
+        """Return the key of an id, or None if it is unknown or dropped."""
         with self._lock:
             return self._keys.get(kid)
 
 
 KeyLookup = Callable[[bytes], SegmentKey | None]
-"""What gives the key for a key id, such as `KeyRing.get`."""
+"""Looks up a key by its id, such as `KeyRing.get`."""
 
 
 def parse_public_key(text: str, label: str) -> X25519PublicKey:
-    """A recipient's public key: base64 of its 32 bytes, or PEM. `whose` begins the message.
+    """Parse a recipient's public key: base64 of its 32 bytes, or PEM. `label` begins the message.
 
-    Raises UserError, which never shows the value: it might be a private key put there by mistake.
+    Raises UserError without the value, which might be a private key configured by mistake.
     """
     if "PRIVATE KEY" in text:
         raise UserError(
-            f"{label}: that is a private key; a box is given the public half alone, "
-            "and this one should be replaced, for it has been on a box"
+            f"{label}: is a private key; allowed: the public key. Replace this key pair: "
+            "its private key has been on a box"
         )
     key = (
         _parse_public_pem(text, label)
@@ -104,15 +104,15 @@ def parse_public_key(text: str, label: str) -> X25519PublicKey:
 
 
 def encode_public_key(key: X25519PublicKey) -> str:
-    """A public key as the configuration takes it: base64 of its 32 bytes."""
+    """Encode a public key as in the configuration: base64 of its 32 bytes."""
     return base64.b64encode(key.public_bytes_raw()).decode()
 
 
 def generate_key_pair(path: Path) -> str:
-    """Make a recipient's key pair: the private half into a new file (PEM, PKCS #8, mode 0600), the
-    public half given back as the configuration takes it.
+    """Create a recipient's key pair and return the public key as in the configuration.
 
-    Raises UserError where the file exists already or cannot be written.
+    The private key goes to a new file (PEM, PKCS #8, mode 0600). Raises UserError if the file exists
+    or cannot be written.
     """
     key = X25519PrivateKey.generate()
     pem = key.private_bytes(
@@ -128,9 +128,9 @@ def generate_key_pair(path: Path) -> str:
 
 
 def read_private_key(path: Path) -> X25519PrivateKey:
-    """A recipient's private key from its PEM file.
+    """Read a recipient's private key from its PEM file.
 
-    Raises UserError where it is not there, not readable, or no X25519 private key.
+    Raises UserError if it cannot be read or is not an X25519 private key.
     """
     label = f"private key {str(path)!r}"
     try:
@@ -138,7 +138,9 @@ def read_private_key(path: Path) -> X25519PrivateKey:
     except OSError as error:
         raise UserError(f"{label}: {error.strerror or error}") from error
     except TypeError as error:
-        raise UserError(f"{label}: it is locked with a password; give it unlocked") from error
+        raise UserError(
+            f"{label}: is encrypted with a password; allowed: an unencrypted key"
+        ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise UserError(f"{label}: not a private key in PEM") from error
     if not isinstance(key, X25519PrivateKey):

@@ -1,4 +1,4 @@
-"""The centre's side of sealing: a sealed segment and a recipient's private key, made plain."""
+"""Decryption of sealed segments with a recipient's private key, at the centre."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,7 +29,7 @@ _MP4_SUFFIX = ".mp4"
 
 
 class UnsealResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What was written: plain segments, and the clip of an export's span."""
+    """The plain segments written, and the clip of an export's span."""
 
     folder: Path
     segments: tuple[str, ...]
@@ -37,11 +37,11 @@ class UnsealResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def unseal(segment: Path, keys_file: Path, private_key: X25519PrivateKey, out: Path) -> None:
-    """Write the plain segment to `out`: every box where it was, its pictures in the clear, and what
-    told of the sealing as free space. Nothing stands under the name before it is whole.
+    """Write the plain segment to `out`, atomically.
 
-    Raises UserError where the segment is not there, not sealed or damaged, and where the private
-    key does not open it; OSError where `out` cannot be written.
+    Its MP4 boxes keep their offsets; those that describe the encryption become free space. Raises:
+    UserError if the segment is missing, not sealed or damaged, or the key does not open it; OSError if
+    `out` cannot be written.
     """
     key = unwrap_segment_key(keys_file, private_key)
     try:
@@ -86,10 +86,10 @@ def unseal_all(
     out: Path,
     progress: Callable[[int, int], None] = lambda _count, _total: None,
 ) -> UnsealResult:
-    """Unseal a segment, or each one below a folder, into the folder `out`.
+    """Unseal a segment, or all below a folder such as an export's, into the folder `out`.
 
-    `progress` is told how many segments are done, and of how many. Raises UserError where there is
-    none, `out` has files, or the key opens it not; OSError from the disk.
+    `progress` counts segments. Raises: UserError if there is none, `out` is not empty, or the key does
+    not open one; OSError.
     """
     segments = _find_sealed_segments(path)
     if not segments:
@@ -134,7 +134,7 @@ def _find_sealed_segments(path: Path) -> list[Path]:
 def _write_export_clip(
     manifest_file: Path, out: Path, segment_names: tuple[str, ...]
 ) -> Path | None:
-    """The clip of the span that an export's manifest names; None where there is no manifest."""
+    """Write the clip of an export's span, or return None if there is no manifest."""
     try:
         manifest = msgspec.json.decode(manifest_file.read_bytes(), type=Manifest)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

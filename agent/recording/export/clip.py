@@ -1,9 +1,8 @@
-"""Clips out of footage: from segments to one plain MP4 that plays anywhere. Nothing is encoded.
+"""Clip writer: cuts segments into one plain, widely playable MP4, without re-encoding.
 
-A clip begins with the keyframe at or before the moment asked for and ends with the group that
-holds the last one, so it is never shorter than asked. The pictures' bytes are copied as they
-are, or decrypted on the way; only what says where they lie is written anew. The sources are
-only read.
+A clip begins with the keyframe at or before the requested begin and ends with the group of pictures at
+the requested end, so it is never shorter than requested. The bytes of the frames are copied, or
+decrypted; only the index is new. The sources are only read.
 """
 
 import os
@@ -24,31 +23,29 @@ from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX, SegmentName
 
 _NS_PER_S = 1_000_000_000
 _MIN_PAUSE_NS = _NS_PER_S
-"""Segments that are nearer than this go on without a pause: their begin is when a packet came in,
-which the network delays, and not when it was due."""
+"""Shorter gaps between segments get no pause: a segment begins when its first packet arrived, which
+the network delays."""
 
 _MAX_PAUSE_TICKS = (1 << 32) - 1
 
 
 class ClipError(Exception):
-    """There is no clip to be had from these segments. One line says why."""
+    """No clip can be cut from these segments. The message is one line."""
 
 
 class KeyUnavailable(ClipError):
-    """A segment is sealed, and its key is not here."""
+    """A segment is sealed, and its key is not available."""
 
 
 class ClipSource(msgspec.Struct, frozen=True, kw_only=True):
-    """A segment's file, and when its first picture was, on the time line of the cut."""
+    """File of a segment, and the time of its first frame on the clip's time line."""
 
     path: Path
     begin_ns: int
 
 
 class ClipInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What was cut. `begin_ns` is of the first picture, on the time line of the sources;
-    `segments` names those that are in it.
-    """
+    """Description of a clip. `begin_ns` is of its first frame; `segments` are the names of its sources."""
 
     begin_ns: int
     duration_ns: int
@@ -58,13 +55,13 @@ class ClipInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Clip(ClipInfo, frozen=True, kw_only=True):
-    """A clip that was cut, and where it lies."""
+    """A clip and its path."""
 
     path: Path
 
 
 class _ClipGop(msgspec.Struct, frozen=True, kw_only=True):
-    """A fragment that belongs into the clip. `shift` brings its times onto the clip's."""
+    """A fragment of the clip. `time_shift_ticks` converts its times to the clip's."""
 
     path: Path
     header: Mp4Header
@@ -73,22 +70,20 @@ class _ClipGop(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def clip_source(path: Path, name: SegmentName) -> ClipSource:
-    """A segment on that of UTC, in nanoseconds since 1970."""
+    """Return a segment as a source on the UTC time line, in nanoseconds since 1970."""
     return ClipSource(path=path, begin_ns=unix_ns(name.utc))
 
 
 def write_clip(
     sources: Sequence[ClipSource], begin_ns: int, end_ns: int, out: Path, find_key: KeyLookup
 ) -> Clip:
-    """Cut the span from segments in the order of recording into the file `out`.
+    """Cut the span from segments, given in the order of recording, into the file `out`, atomically.
 
-    `key_for` gives the keys of sealed segments. A file of an older clip is replaced once the new
-    one is whole and durable. Where nothing was recorded for a second or more, the picture before
-    stands for so long.
+    `find_key` returns the keys of sealed segments. Across a gap of a second or more the last frame
+    before it is shown.
 
-    Raises CannotCut where none of the span is there, a segment is damaged, or the stream became
-    another, NoKey where one is sealed with a key that is not here, and OSError where the disk does
-    not let us.
+    Raises: ClipError if the span has no footage, a segment is damaged, or the stream changes;
+    KeyUnavailable if a key is missing; OSError.
     """
     with _damage_as_clip_error():
         gops, clip_begin_ns, keys = _select_gops_and_keys(sources, begin_ns, end_ns, find_key)
@@ -108,8 +103,9 @@ def write_clip_to_fd(
     find_key: KeyLookup,
     should_continue: Callable[[], bool],
 ) -> ClipInfo:
-    """Cut as `cut` does, into an empty file that is open for writing. To make it durable is the
-    caller's. `go_on` is asked before each fragment; where it says no, CannotCut is raised.
+    """Cut like `write_clip` into an empty open file, without a sync.
+
+    Raises ClipError before the next fragment if `should_continue` returns False.
     """
     with _damage_as_clip_error():
         gops, clip_begin_ns, keys = _select_gops_and_keys(sources, begin_ns, end_ns, find_key)
@@ -129,9 +125,9 @@ def _damage_as_clip_error() -> Iterator[None]:
 def _select_gops_and_keys(
     sources: Sequence[ClipSource], begin_ns: int, end_ns: int, find_key: KeyLookup
 ) -> tuple[list[_ClipGop], int, dict[bytes, SegmentKey]]:
-    """The groups of the span, when the first one begins, and the keys of what is sealed."""
+    """Select the groups of the span; return them, the clip's begin, and the keys of sealed ones."""
     if end_ns <= begin_ns:
-        raise ClipError("the clip's end is not after its begin")
+        raise ClipError("the clip's end must be after its begin")
     gops, clip_begin_ns = _select_gops(sources, begin_ns, end_ns)
     return gops, clip_begin_ns, _find_keys(gops, find_key)
 
@@ -151,7 +147,7 @@ def _clip_info(
 def _select_gops(
     sources: Sequence[ClipSource], begin_ns: int, end_ns: int
 ) -> tuple[list[_ClipGop], int]:
-    """The groups of the span, and when the first one begins on the sources' time line."""
+    """Select the groups of the span; return them and the begin of the first one."""
     gops: list[_ClipGop] = []
     clip_begin_ns = clip_end_ticks = 0
     for source in sources:
@@ -188,12 +184,12 @@ def _select_gops(
                 gops.append(gop)
                 clip_end_ticks = run.base_decode_time + time_shift_ticks + int(run.durations.sum())
     if not gops:
-        raise ClipError("nothing of this span was recorded, or it is no longer there")
+        raise ClipError("no footage of this span exists")
     return gops, clip_begin_ns
 
 
 def _check_same_stream(gops: list[_ClipGop], gop: _ClipGop) -> None:
-    """One clip has one kind of stream; its parameters may change within."""
+    """Raise ClipError if a group is of another kind of stream. Parameter sets may change."""
     if not gops:
         return
     first, current = gops[0].header, gop.header
@@ -204,8 +200,8 @@ def _check_same_stream(gops: list[_ClipGop], gop: _ClipGop) -> None:
         current.sample_entry[4:8],
     ):
         raise ClipError(
-            f"{gop.path.name}: the camera's stream became another here "
-            f"({_describe_stream(first)}, then {_describe_stream(current)}): cut before and after it"
+            f"{gop.path.name}: the camera's stream changes here "
+            f"({_describe_stream(first)}, then {_describe_stream(current)}): export before and after it"
         )
 
 
@@ -214,7 +210,7 @@ def _describe_stream(header: Mp4Header) -> str:
 
 
 def _find_keys(gops: list[_ClipGop], find_key: KeyLookup) -> dict[bytes, SegmentKey]:
-    """The keys of all that is sealed, before anything is written."""
+    """Find the keys of all sealed groups, before anything is written."""
     keys: dict[bytes, SegmentKey] = {}
     for gop in gops:
         kid = gop.header.kid
@@ -223,7 +219,7 @@ def _find_keys(gops: list[_ClipGop], find_key: KeyLookup) -> dict[bytes, Segment
         key = find_key(kid)
         if key is None:
             raise KeyUnavailable(
-                f"{gop.path.name}: sealed, and its key is not here; a recipient's private key "
+                f"{gop.path.name}: sealed, and its key is not available; a recipient's private key "
                 f"opens {gop.path.name.removesuffix(PART_SUFFIX)}{KEYS_SUFFIX}"
             )
         keys[kid] = key
@@ -257,12 +253,12 @@ def _build_track(gops: list[_ClipGop]) -> Mp4Track:
 
 
 def _sample_durations(gops: list[_ClipGop]) -> Int64Array:
-    """How long each sample lasts: until the next one, pauses included."""
+    """Return the duration of each sample: until the next one, pauses included."""
     times = np.concatenate([_decode_times(gop.fragment.run, gop.time_shift_ticks) for gop in gops])
     last_duration = max(int(gops[-1].fragment.run.durations[-1]), 1)
     durations = np.append(np.diff(times), last_duration)
     if durations.max() > _MAX_PAUSE_TICKS:
-        raise ClipError("nothing was recorded for half a day in between: cut before and after it")
+        raise ClipError("a gap of half a day is too long for one clip: export before and after it")
     non_negative: Int64Array = np.maximum(durations, 0)
     return non_negative
 
@@ -274,8 +270,9 @@ def _decode_times(run: SampleRun, time_shift_ticks: int) -> Int64Array:
 
 
 def _as_hvc1(sample_entry: bytes) -> bytes:
-    """Apple's players take HEVC by the name `hvc1` alone. The two differ in whether parameter sets
-    may stand in band too; all are in the entry as well, in `hvcC`.
+    """Rename `hev1` to `hvc1`, the only HEVC name that Apple's players accept.
+
+    `hev1` allows parameter sets in band too; all of them are in the entry as well, in `hvcC`.
     """
     return (
         sample_entry[:4] + b"hvc1" + sample_entry[8:]
@@ -291,7 +288,7 @@ def _write_clip_data(
     keys: dict[bytes, SegmentKey],
     should_continue: Callable[[], bool],
 ) -> int:
-    """Write the clip into an open file; its size."""
+    """Write the clip into an open file and return its size."""
     write_all(fd, build_progressive_header(track))
     index = 0
     while index < len(gops):
@@ -299,7 +296,7 @@ def _write_clip_data(
         with SegmentReader(path) as reader:
             while index < len(gops) and gops[index].path == path:
                 if not should_continue():
-                    raise ClipError("the cut was given up before its end")
+                    raise ClipError("the cut was cancelled, or took too long")
                 _copy_gop(reader, gops[index], fd, keys)
                 index += 1
     return os.fstat(fd).st_size

@@ -12,7 +12,7 @@ import msgspec
 from agent.recording.export.clip import ClipInfo
 
 MAX_CLIP_SEGMENTS = 1000
-"""In one clip. A camera's key ring holds the keys of fewer."""
+"""Segments of one clip. A camera's key ring has fewer keys."""
 
 UnixNs = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
@@ -25,9 +25,7 @@ class ClipRequest(
     tag_field="method",
     tag="clip",
 ):
-    """A clip of one camera, from `begin_ns` to `end_ns` in nanoseconds of UTC since 1970, out of
-    the segments of these names.
-    """
+    """Request for a clip of one camera from these segments; `begin_ns`, `end_ns` are UTC since 1970."""
 
     camera: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
     segments: Annotated[
@@ -52,5 +50,5 @@ class ClipDone(
 
 
 RequestClip: TypeAlias = Callable[[ClipRequest, Path], ClipInfo | None]
-"""Has the running agent cut into a new file: None where no agent runs. Raises CannotCut where it
-refuses, and OSError from the disk."""
+"""Lets the running agent cut into a new file. Returns None if no agent runs. Raises: ClipError if it
+rejects the request; OSError."""

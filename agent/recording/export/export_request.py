@@ -7,9 +7,9 @@ import msgspec
 
 
 class ExportRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked for, by whom and why. `out` is a folder that is not there yet, or empty.
+    """Request for an export: the span, the requester and the purpose. `out` is a new or empty folder.
 
-    `unmasked` lets files out that show what the masks hide; else they are withheld.
+    `unmasked` includes segments that show what the masks hide; otherwise they are withheld.
     """
 
     camera: str

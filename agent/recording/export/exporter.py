@@ -1,8 +1,7 @@
-"""An export: a folder with footage, what the box has signed about it, and all to verify it by.
+"""Exporter: writes a folder with footage, the receipts of it, and the verifier.
 
-The folder appears whole or not at all: it is made under another name beside, and renamed. The
-receipt `exported` is on the box's disk before the folder has its name, so footage never leaves
-without a trace. docs/footage.md says it for people.
+The folder is written under another name and renamed when complete. The receipt `exported` is on the
+box's disk before the rename: no footage leaves without a trace. See docs/footage.md.
 """
 
 import contextlib
@@ -50,13 +49,11 @@ _UNMASKED_CLIP_FILE = ".clip-without-masks.mp4"
 
 
 class ExportError(Exception):
-    """Nothing was exported. One line says why."""
+    """Nothing was exported. The message is one line."""
 
 
 class ExportResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What was exported. `excluded` are segments that touch the span and could not be part of it,
-    and why; where there is no clip, `no_clip` says why.
-    """
+    """Result of an export. `excluded` are the segments of the span that are missing, with the reason."""
 
     folder: Path
     segments: tuple[str, ...]
@@ -69,11 +66,10 @@ class ExportResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SpanSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """What there is of a span on the disk, `misdated` what was recorded in it under other times, and
-    the head of the chain from before it was looked for.
+    """Footage of a span, `misdated` segments of it with other times, and the chain's head before.
 
-    The box goes on: what it closes or evicts since is in the chain that leaves with an export, and
-    says nothing of it. A verifier judges by this head.
+    The box keeps recording: segments that it closes or evicts later are in the exported chain, but not
+    part of the export. A verifier judges completeness by this head.
     """
 
     head: ChainHead
@@ -84,9 +80,9 @@ class SpanSnapshot(msgspec.Struct, frozen=True, kw_only=True):
 def snapshot_span(
     custody: CustodyLog, footage_dir: Path, camera: str, begin: datetime, end: datetime
 ) -> SpanSnapshot:
-    """Look what there is. Raises OSError."""
+    """List the footage of a span. Raises OSError."""
     head = custody.head()
-    # A manifest has milliseconds: what touches the one that `begin` is in is looked for there too.
+    # A manifest has milliseconds: the span must include the whole millisecond of `begin`.
     begin -= timedelta(microseconds=begin.microsecond % 1000)
     return SpanSnapshot(
         head=head,
@@ -96,7 +92,7 @@ def snapshot_span(
 
 
 class Exporter:
-    """Makes exports of one box's footage. Any thread may ask."""
+    """Exports footage of one box. Thread-safe."""
 
     def __init__(
         self,
@@ -123,11 +119,10 @@ class Exporter:
         snapshot: SpanSnapshot,
         progress: Callable[[int, int], None] = lambda _done_bytes, _total_bytes: None,
     ) -> ExportResult:
-        """Export what of `listed` is closed, has a receipt and does not go. `progress` is told the
-        bytes done, and of how many.
+        """Export the segments of `snapshot` that are closed, have a receipt and are not evicted.
 
-        Raises CannotExport where there is nothing or it is gone meanwhile, UserError where `out` has
-        files, and OSError.
+        `progress` counts bytes. Raises: ExportError if there is none or one was evicted meanwhile;
+        UserError if `out` is not empty; OSError.
         """
         exportable = [
             entry for entry in snapshot.entries if entry.closed is not None and not entry.evicted
@@ -143,7 +138,7 @@ class Exporter:
             raise UserError(
                 f"--out {str(request.out)!r}: is there already; allowed: a new or an empty folder"
             )
-        # The folder in which we are is replaced by another, and has a name only from elsewhere.
+        # The current folder (`.`) has a name only as an absolute path.
         out = request.out if request.out.name else request.out.absolute()
         out.parent.mkdir(parents=True, exist_ok=True)
         temp_folder = out.with_name(f".{out.name}.{os.getpid()}.making")
@@ -162,7 +157,7 @@ class Exporter:
 
 
 class _ExportBuild:
-    """One folder in the making."""
+    """Builds one export folder."""
 
     def __init__(
         self,
@@ -189,12 +184,14 @@ class _ExportBuild:
         self._copy_segments()
         clip, no_clip_reason = self._write_clip()
         if clip is None and len(self._withheld) == len(self._entries):
-            raise ExportError(f"all of it shows what the masks hide, and {no_clip_reason}")
+            raise ExportError(
+                f"all segments are withheld for masks, and there is no clip: {no_clip_reason}"
+            )
         for path, content in render_pages(
             request, self._exporter.box, self._exporter.public_key
         ).items():
             self._write_file(path, content)
-        # The stretch of the chain that goes along holds the head too.
+        # The exported section of the chain must include the head.
         first_seq = min(catalogue.first_receipt_seq(custody.folder, self._entries), self._head.seq)
         manifest = self._build_manifest(clip, first_seq)
         self._write_file(MANIFEST_FILE, encode_manifest(manifest))
@@ -255,7 +252,7 @@ class _ExportBuild:
             if self._is_withheld(entry):
                 self._withheld.append(name)
                 continue
-            # The keys first, as they go first: a segment that is still there then has them with it.
+            # Keys first, as eviction deletes them first: a segment that still exists then has its keys.
             sidecar = entry.path.with_name(name + KEYS_SUFFIX)
             if entry.closed is not None and entry.closed.sealed and sidecar.exists():
                 self._copy_file((sidecar,), f"{SEGMENTS_DIR}/{sidecar.name}")
@@ -267,21 +264,21 @@ class _ExportBuild:
             self._copy_file(entry.candidate_paths, f"{SEGMENTS_DIR}/{name}")
 
     def _is_withheld(self, entry: FootageEntry) -> bool:
-        """Whether the file would show what a mask hides. Sealed ones show nothing."""
+        """Return True if the file would show what a mask hides. Sealed files show nothing."""
         closed = entry.closed
         if self._request.unmasked or closed is None or closed.mask_applied != "export":
             return False
         return not closed.sealed or self._find_key(entry) is not None
 
     def _find_key(self, entry: FootageEntry) -> SegmentKey | None:
-        """The key of a sealed segment, where it is at hand."""
+        """Return the key of a sealed segment, or None if it is not available."""
         sidecar = entry.path.with_name(entry.segment_name + KEYS_SUFFIX)
         if not sidecar.exists():
             return None
         return self._exporter.find_key(bytes.fromhex(read_sidecar(sidecar).kid))
 
     def _write_clip(self) -> tuple[ExportedClip | None, str | None]:
-        """The clip, or why there is none. Masks that the footage lacks are painted over it."""
+        """Write the clip with the masks that the footage lacks; return it, or None and the reason."""
         out = self._folder / CLIP_FILE
         unmasked = self._folder / _UNMASKED_CLIP_FILE
         try:
@@ -304,7 +301,7 @@ class _ExportBuild:
         ), None
 
     def _write_unmasked_clip(self, out: Path) -> clip_writer.ClipInfo:
-        """The clip as it was recorded: cut here, or where the keys are. Raises CannotCut."""
+        """Write the clip as recorded, here or by the agent, which has the keys. Raises ClipError."""
         request, entries = self._request, self._entries
         sources = [
             clip_writer.clip_source(self._readable_path(entry), entry.name) for entry in entries
@@ -327,13 +324,13 @@ class _ExportBuild:
             return clip_info
 
     def _readable_path(self, entry: FootageEntry) -> Path:
-        """The copy of a segment, which nobody evicts; of one that is withheld, where it lies."""
+        """Return the exported copy of a segment, or the original of a withheld one."""
         if entry.segment_name not in self._withheld:
             return self._folder / SEGMENTS_DIR / entry.segment_name
         return next((path for path in entry.candidate_paths if path.exists()), entry.path)
 
     def _copy_file(self, sources: Sequence[Path], path: str) -> None:
-        """Copy a file that lies in one of these places."""
+        """Copy a file from the first existing path."""
         digest = hashlib.sha256()
         size_bytes = 0
         with _open_first_existing(sources) as reader, (self._folder / path).open("xb") as writer:
@@ -370,11 +367,11 @@ def _open_first_existing(sources: Sequence[Path]) -> BinaryIO:
 
 
 def _evicted_message(name: str) -> str:
-    return f"{name.removesuffix(PART_SUFFIX)}: evicted while it was exported"
+    return f"{name.removesuffix(PART_SUFFIX)}: was evicted during the export"
 
 
 def _read_chain_range(custody: CustodyLog, first_seq: int, last_seq: int) -> bytes:
-    """The chain from one receipt to another, as it lies on the disk."""
+    """Return the lines of the chain from one receipt to another, as stored."""
     lines = []
     for line in custody.read_lines(first_seq):
         lines.append(line)
@@ -385,8 +382,8 @@ def _read_chain_range(custody: CustodyLog, first_seq: int, last_seq: int) -> byt
 
 def _exclusion_reason(entry: FootageEntry) -> str:
     if entry.is_being_written:
-        return "still written to"
-    return "evicted just now" if entry.evicted else "no receipt of its close"
+        return "is still being written"
+    return "was just evicted" if entry.evicted else "has no receipt of its close"
 
 
 def _no_footage_message(request: ExportRequest, excluded: dict[str, str]) -> str:
@@ -394,4 +391,4 @@ def _no_footage_message(request: ExportRequest, excluded: dict[str, str]) -> str
     if not excluded:
         return f"camera {request.camera}: no footage from {span}"
     name, reason = next(iter(excluded.items()))
-    return f"camera {request.camera}: nothing whole from {span}; {name}: {reason}"
+    return f"camera {request.camera}: no complete footage from {span}; {name}: {reason}"

@@ -1,4 +1,4 @@
-"""What is asked of an export, and the pages in it that say so to people."""
+"""HTML pages of an export: the readme and the verifier."""
 
 import html
 import string
@@ -8,13 +8,13 @@ from agent.base.clock import rfc3339
 from agent.recording.export.export_request import ExportRequest
 
 README_FILE = "LISEZMOI-README.html"
-"""One page in three languages. Names are ASCII, because file systems write accents differently."""
+"""One page in three languages. ASCII, because file systems encode accents differently."""
 
 VERIFIER_FILE = "verify.html"
 
 
 def render_pages(request: ExportRequest, box: str, public_key: str) -> dict[str, bytes]:
-    """The page that explains and the page that verifies, by their names in the export."""
+    """Return the readme and the verifier, by their file names in the export."""
     package = resources.files("agent.recording.export")
     template = string.Template((package / "pages" / "lisezmoi.html").read_text(encoding="utf-8"))
     fields = {

@@ -1,9 +1,9 @@
-"""What an export says of itself, and the names of what may be wrong with one. Pure.
+"""Manifest of an export, and the kinds of problems of an export. Pure.
 
-An export is a folder. `manifest.json` names all of its files but three: itself, `receipts.chain`,
-whose last receipt carries the manifest's SHA-256, and `SHA256SUMS`, which lists every file but
-itself. So whoever changes a byte anywhere breaks a sum; whoever mends the sum breaks the manifest;
-and whoever mends the manifest needs the box's key. docs/footage.md says it for people.
+An export is a folder. `manifest.json` lists all of its files but three: itself, `receipts.chain`,
+whose last receipt has the manifest's SHA-256, and `SHA256SUMS`, which lists every file but itself. A
+changed byte breaks a sum; a corrected sum breaks the manifest; a corrected manifest needs the box's
+key. See docs/footage.md.
 """
 
 from typing import Annotated, Literal
@@ -35,33 +35,32 @@ ExportProblemKind = Literal[
     "segment",
     "clip",
 ]
-"""The class of what is wrong with an export. Both verifiers look in this order, and name the first:
+"""Kinds of problems of an export. Both verifiers check in this order and report the first one:
 
 sums: SHA256SUMS is missing or malformed, or does not list exactly the files with their sums.
-manifest: manifest.json is none, or does not name exactly the files with sizes and sums.
-Then receipt for receipt, in the order of receipts.chain:
-  receipt: a line is no receipt, or the file is missing, empty or does not end with a newline.
+manifest: manifest.json is invalid, or does not list exactly the files with their sizes and sums.
+Then, for each receipt, in the order of receipts.chain:
+  receipt: a line is not a receipt, or the file is missing, empty or does not end with a newline.
   box: the receipt is of another box than the manifest.
   signature: the manifest's public key did not sign these bytes.
-  order: its number is not one more than that of the receipt before; the first one's is not the
-  manifest's `first_seq`.
-  link: its `prev` is not the hash of the receipt before.
-  time: its `t_ns` is smaller than before in the same boot, or a boot comes back after another.
-  key: it is a `started` that names another public key than the manifest; and, where the verifier
-  was told the box's key, the manifest names another (looked at before the first receipt).
-head: the manifest's chain head is not in the chain; nor is one that the verifier was told of,
-where its number is within the chain.
-exported: the last receipt is no `exported` of exactly this manifest, camera, span, person, purpose
-and list of segments.
+  order: its number is not one more than that of the previous receipt; that of the first one is not
+  the manifest's `first_seq`.
+  link: its `prev_sha256` is not the hash of the previous receipt.
+  time: its `t_ns` is less than before in the same boot, or a boot returns after another.
+  key: it is a `started` with another public key than the manifest; or the verifier knows the box's
+  key and the manifest has another (checked before the first receipt).
+head: the manifest's chain head is not in the chain; or the known head of the verifier is not,
+although its number is within the chain.
+exported: the last receipt is not an `exported` of exactly this manifest, camera, span, requester,
+purpose and list of segments.
 segment: a segment's file has no `closed` receipt of its camera, name, sum and size, or more than
-one, or was evicted up to the manifest's head; one that is withheld was not to be masked at export; or
-the chain closes, up to that head, a segment of the camera within the span that is neither there nor
-withheld nor evicted anywhere in the chain. What came after the head came after the box had looked
-which segments there are.
-clip: the clip's segments are not among the export's, withheld ones included, or one is named twice;
+one, or was evicted up to the manifest's head; a withheld one was not to be masked at export; or the
+chain closes, up to that head, a segment of the camera within the span that is neither present nor
+withheld nor evicted anywhere in the chain. Later segments were closed after the box had listed them.
+clip: the clip's segments are not among the export's, including withheld ones, or one is listed twice;
 it begins before the first of them; or it is longer than they last, one after the other from the clip's
-begin on, with a pause where the next one's begin is later than the end of those before. A clock that
-was set back between two of them makes no clip too long.
+begin, with a pause if the next one begins after the end of those before. A clock that was set back
+between two of them does not make a clip too long.
 """
 
 
@@ -74,8 +73,9 @@ class ExportedFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class ExportedClip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`clip.mp4`: the first picture's time, how long, and the segments that it was cut from; and
-    whether masks were painted over it, for which it was encoded again.
+    """`clip.mp4`: the time of its first frame, its duration, and its segments.
+
+    `masked`: masks were painted over it, so it was encoded again.
     """
 
     begin_time: UtcText
@@ -85,9 +85,9 @@ class ExportedClip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class ExportedChainHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The head of the chain as the box was about to look which segments there are. What the box signs
-    while it copies them says nothing of this export. Who changes it breaks the manifest's hash in the
-    receipt `exported`.
+    """Head of the chain before the box listed the segments; later receipts do not concern the export.
+
+    It is protected by the manifest's hash in the receipt `exported`.
     """
 
     seq: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
@@ -95,11 +95,12 @@ class ExportedChainHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`manifest.json`. `begin_time` to `end_time` is what was asked for; `public_key` is the base64
-    of the raw 32 bytes; `receipts.chain` begins with number `first_seq`; `segments` are the names of the files in `segments/`, in the order of
-    recording, `withheld` those whose files stay in the box because they show what masks hide:
-    their receipts are there. `files` is sorted by path; `clip` is None where the footage is sealed and no key
-    was at hand.
+    """`manifest.json`. `begin_time` to `end_time` is the requested span; `public_key` is base64.
+
+    `receipts.chain` begins with number `first_seq`. `segments` are the names of the files in
+    `segments/`, in the order of recording. `withheld` ones stay in the box because they show what masks
+    hide; their receipts are in the chain. `clip` is None if the footage is sealed and no key was
+    available. `files` is sorted by path.
     """
 
     v: Literal[1] = 1

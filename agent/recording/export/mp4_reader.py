@@ -1,8 +1,7 @@
-"""Reading the boxes of our own segments (ISO/IEC 14496-12 and 23001-7). Bytes in, values out. Pure.
+"""Parser of the MP4 boxes of our own segments (ISO/IEC 14496-12 and 23001-7). Pure.
 
-This is no parser of MP4 at large: it knows what the muxer writes, one video track in fragments,
-and says DamagedFootage for anything else. Each byte is looked at once, and no number that it
-reads is believed before it is known to fit into the bytes that are there.
+It parses only the muxer's output, one video track in fragments, and raises DamagedFootage for anything
+else. Each byte is read once, and each length is checked against the available bytes before its use.
 """
 
 import struct
@@ -15,7 +14,7 @@ import numpy.typing as npt
 HEADER_BYTES = 8
 LARGE_HEADER_BYTES = 16
 MAX_SAMPLES = 100_000
-"""In one fragment: an hour between two keyframes, and no more than a damaged number can ask for."""
+"""Samples of one fragment: an hour between two keyframes. Bounds the effect of a damaged count."""
 
 _MAX_DECODE_TIME_TICKS = 1 << 53
 _MAX_OFFSET_TICKS = (1 << 31) - 1
@@ -23,7 +22,7 @@ _MAX_OFFSET_TICKS = (1 << 31) - 1
 Int64Array = npt.NDArray[np.int64]
 
 _SAMPLE_ENTRY_HEADER_BYTES = 86
-"""A VisualSampleEntry up to the boxes in it (14496-12, 12.1.3)."""
+"""Length of a VisualSampleEntry up to its child boxes (14496-12, 12.1.3)."""
 
 _TFHD_BASE_DATA_OFFSET, _TFHD_SAMPLE_ENTRY, _TFHD_DURATION, _TFHD_SIZE, _TFHD_FLAGS = (
     0x1,
@@ -41,11 +40,11 @@ _IV_BYTES = 8
 
 
 class DamagedFootage(Exception):
-    """These bytes are not what the muxer wrote. One line says where."""
+    """The bytes are not the muxer's output. The message is one line with the location."""
 
 
 class Mp4Box(msgspec.Struct, frozen=True):
-    """A box within some bytes: its type, its first byte, that of its content, and its end."""
+    """An MP4 box within some bytes: its type, and the offsets of its begin, content and end."""
 
     kind: bytes
     offset: int
@@ -54,8 +53,9 @@ class Mp4Box(msgspec.Struct, frozen=True):
 
 
 class Mp4Header(msgspec.Struct, frozen=True, kw_only=True):
-    """What the `moov` says. `entry` is the sample entry of the plain stream, whole; `kid` the id of
-    the key that the pictures are sealed with, None where they lie plain.
+    """Content of the `moov` box. `sample_entry` is the whole entry of the plain stream.
+
+    `kid` is the id of the key that the frames are encrypted with, or None if they are plain.
     """
 
     timescale: int
@@ -66,8 +66,9 @@ class Mp4Header(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EncryptionInfo(msgspec.Struct, frozen=True):
-    """How one sample is sealed: its initialisation vector, 8 bytes, and lengths in turns: so many
-    bytes in the clear, so many sealed. Without lengths it is sealed whole.
+    """Encryption of one sample: its initialisation vector (8 bytes), and its subsample lengths.
+
+    The lengths alternate between clear and encrypted bytes; without any all bytes are encrypted.
     """
 
     iv: bytes
@@ -75,11 +76,11 @@ class EncryptionInfo(msgspec.Struct, frozen=True):
 
 
 class SampleRun(msgspec.Struct, frozen=True, kw_only=True):
-    """What a `moof` says of its samples.
+    """Samples of a `moof` box.
 
-    `begin` is the first one's decoding time; durations and composition offsets are in the track's
-    time scale. The samples lie one after another from `data_at` on, counted from the `moof`'s
-    first byte. `seals` is empty where they lie plain.
+    `base_decode_time`, durations and composition offsets are in the track's time scale. The samples
+    are contiguous from `data_offset`, relative to the begin of the `moof`. `encryption` is empty if they
+    are plain.
     """
 
     base_decode_time: int
@@ -91,8 +92,9 @@ class SampleRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_box_header(data: bytes, offset: int, available_bytes: int) -> Mp4Box:
-    """The box that begins at `at`, of whose file `room` bytes are there; `data` holds its header
-    at least. Raises DamagedFootage where there is no whole one.
+    """Parse the header of the box at `offset`. `data` has at least the header.
+
+    `available_bytes` is the length of the file. Raises DamagedFootage if the box is not whole.
     """
     if offset + HEADER_BYTES > min(len(data), available_bytes):
         raise DamagedFootage(f"at byte {offset}: no whole box")
@@ -110,7 +112,7 @@ def read_box_header(data: bytes, offset: int, available_bytes: int) -> Mp4Box:
 
 
 def iter_boxes(data: bytes, offset: int, end: int) -> Iterator[Mp4Box]:
-    """The boxes that fill `data` from `at` to `end`. Raises DamagedFootage where they do not."""
+    """Yield the boxes from `offset` to `end`. Raises DamagedFootage if they do not fill it."""
     while offset < end:
         box = read_box_header(data, offset, end)
         yield box
@@ -118,7 +120,7 @@ def iter_boxes(data: bytes, offset: int, end: int) -> Iterator[Mp4Box]:
 
 
 def parse_moov(moov: bytes) -> Mp4Header:
-    """What a whole `moov` box says, its header included. Raises DamagedFootage."""
+    """Parse a whole `moov` box, including its header. Raises DamagedFootage."""
     tracks = [box for box in iter_boxes(moov, HEADER_BYTES, len(moov)) if box.kind == b"trak"]
     if len(tracks) != 1:
         raise DamagedFootage(f"{len(tracks)} tracks instead of one")
@@ -131,7 +133,7 @@ def parse_moov(moov: bytes) -> Mp4Header:
         raise DamagedFootage(f"{len(sample_entries)} sample entries instead of one")
     sample_entry = sample_entries[0]
     if sample_entry.end - sample_entry.offset < _SAMPLE_ENTRY_HEADER_BYTES:
-        raise DamagedFootage(f"at byte {sample_entry.offset}: a sample entry that is cut short")
+        raise DamagedFootage(f"at byte {sample_entry.offset}: a truncated sample entry")
     width, height = struct.unpack_from(">HH", moov, sample_entry.offset + 32)
     plain_entry, kid = _parse_sample_entry(moov, sample_entry)
     return Mp4Header(
@@ -140,7 +142,7 @@ def parse_moov(moov: bytes) -> Mp4Header:
 
 
 def parse_moof(moof: bytes, *, encrypted: bool) -> SampleRun:
-    """What a whole `moof` box says, its header included. Raises DamagedFootage."""
+    """Parse a whole `moof` box, including its header. Raises DamagedFootage."""
     traf = _find_single_box(moof, Mp4Box(b"moof", 0, HEADER_BYTES, len(moof)), b"traf")
     traf_boxes = {box.kind: box for box in iter_boxes(moof, traf.body_offset, traf.end)}
     try:
@@ -157,16 +159,17 @@ def parse_moof(moof: bytes, *, encrypted: bool) -> SampleRun:
         if not encrypted:
             return run
         if b"senc" not in traf_boxes:
-            raise DamagedFootage("a sealed fragment without senc")
+            raise DamagedFootage("an encrypted fragment without senc")
         encryption = _parse_senc(moof, traf_boxes[b"senc"], run.sizes)
     except (struct.error, IndexError) as error:
-        raise DamagedFootage("a fragment whose boxes are cut short") from error
+        raise DamagedFootage("a fragment with truncated boxes") from error
     return msgspec.structs.replace(run, encryption=encryption)
 
 
 def strip_moov_encryption(moov: bytes) -> bytes:
-    """A sealed file's `moov` as that of a plain one of the same length: what told of the sealing is
-    free space. Raises DamagedFootage.
+    """Return the `moov` as that of a plain file of the same length. Raises DamagedFootage.
+
+    The boxes that describe the encryption become free space.
     """
     moov_header = parse_moov(moov)
     patched = bytearray(moov)
@@ -181,7 +184,7 @@ def strip_moov_encryption(moov: bytes) -> bytes:
 
 
 def strip_moof_encryption(moof: bytes) -> bytes:
-    """The same of a `moof`. Raises DamagedFootage."""
+    """Return the `moof` as that of a plain file of the same length. Raises DamagedFootage."""
     patched = bytearray(moof)
     root = Mp4Box(b"moof", 0, HEADER_BYTES, len(moof))
     for kind in (b"senc", b"saiz", b"saio"):
@@ -191,7 +194,7 @@ def strip_moof_encryption(moof: bytes) -> bytes:
 
 
 def find_boxes(data: bytes, parent: Mp4Box, path: tuple[bytes, ...]) -> Iterator[Mp4Box]:
-    """The boxes under `box` on a path of types. Raises DamagedFootage."""
+    """Yield the boxes below `parent` on a path of types. Raises DamagedFootage."""
     if not path:
         yield parent
         return
@@ -201,7 +204,7 @@ def find_boxes(data: bytes, parent: Mp4Box, path: tuple[bytes, ...]) -> Iterator
 
 
 def iter_sample_entry_boxes(data: bytes, sample_entry: Mp4Box) -> Iterator[Mp4Box]:
-    """The boxes in a sample entry. Raises DamagedFootage."""
+    """Yield the child boxes of a sample entry. Raises DamagedFootage."""
     return iter_boxes(data, sample_entry.offset + _SAMPLE_ENTRY_HEADER_BYTES, sample_entry.end)
 
 
@@ -216,7 +219,7 @@ def _find_single_box(data: bytes, parent: Mp4Box, kind: bytes) -> Mp4Box:
 
 def _parse_mdhd(moov: bytes, mdhd: Mp4Box) -> int:
     if mdhd.end - mdhd.body_offset < 24:  # noqa: PLR2004 - version 0 of the box, 14496-12, 8.4.2.2
-        raise DamagedFootage("an mdhd that is cut short")
+        raise DamagedFootage("a truncated mdhd")
     offset = mdhd.body_offset + (20 if moov[mdhd.body_offset] else 12)
     timescale = int.from_bytes(moov[offset : offset + 4], "big")
     if timescale == 0:
@@ -225,7 +228,7 @@ def _parse_mdhd(moov: bytes, mdhd: Mp4Box) -> int:
 
 
 def _parse_sample_entry(moov: bytes, sample_entry: Mp4Box) -> tuple[bytes, bytes | None]:
-    """The sample entry as it is without sealing, and the key's id (14496-12, 8.12)."""
+    """Return the sample entry of the plain stream, and the key id (14496-12, 8.12)."""
     child_boxes = list(iter_sample_entry_boxes(moov, sample_entry))
     if sample_entry.kind != b"encv":
         return moov[sample_entry.offset : sample_entry.end], None
@@ -240,27 +243,27 @@ def _parse_sample_entry(moov: bytes, sample_entry: Mp4Box) -> tuple[bytes, bytes
         for tenc in find_boxes(moov, box, (b"schi", b"tenc")):
             kid = _parse_tenc(moov, tenc)
     if kind is None or len(kind) != 4 or kid is None:  # noqa: PLR2004 - a type has 4 characters
-        raise DamagedFootage("a sealed stream that does not say how")
+        raise DamagedFootage("an encrypted stream without its scheme")
     body = b"".join(parts)
     return struct.pack(">I", 8 + len(body)) + kind + body, kid
 
 
 def _parse_tenc(moov: bytes, tenc: Mp4Box) -> bytes:
-    """The key's id, where all is sealed with it and vectors have 8 bytes (23001-7, 8.2)."""
+    """Return the key id; requires encrypted samples and vectors of 8 bytes (23001-7, 8.2)."""
     payload = moov[tenc.body_offset : tenc.end]
     if len(payload) != _TENC.size:
-        raise DamagedFootage("a tenc that is cut short")
+        raise DamagedFootage("a truncated tenc")
     protected, iv_bytes, kid = _TENC.unpack(payload)
     if (protected, iv_bytes) != (1, _IV_BYTES):
-        raise DamagedFootage("a sealing that is not ours")
+        raise DamagedFootage("an unknown encryption")
     return bytes(kid)
 
 
 def _parse_tfhd(moof: bytes, box: Mp4Box) -> tuple[int, int]:
-    """The samples' duration and size where they are all alike (14496-12, 8.8.7)."""
+    """Return the default duration and size of samples (14496-12, 8.8.7)."""
     flags, offset = _parse_full_box_flags(moof, box), box.body_offset + 8
     if flags & _TFHD_BASE_DATA_OFFSET or not flags & _TFHD_DEFAULT_BASE_IS_MOOF:
-        raise DamagedFootage("a fragment whose data are not counted from itself")
+        raise DamagedFootage("a fragment whose offsets are not relative to itself")
     offset += 4 * bool(flags & _TFHD_SAMPLE_ENTRY)
     defaults = [0, 0]
     for index, flag in enumerate((_TFHD_DURATION, _TFHD_SIZE)):
@@ -297,12 +300,12 @@ def _parse_trun(
         composition_offsets = composition_offsets.astype(np.uint32).view(np.int32).astype(np.int64)
     sizes = column(_TRUN_SIZE, defaults[1])
     if not sizes.all():
-        raise DamagedFootage("a sample of no bytes")
+        raise DamagedFootage("a sample without bytes")
     if (
         base_decode_time > _MAX_DECODE_TIME_TICKS
         or int(np.abs(composition_offsets).max()) > _MAX_OFFSET_TICKS
     ):
-        raise DamagedFootage("a time that no clock of ours has shown")
+        raise DamagedFootage("a time out of range")
     return SampleRun(
         base_decode_time=base_decode_time,
         data_offset=data_offset,
@@ -314,7 +317,7 @@ def _parse_trun(
 
 
 def _parse_senc(moof: bytes, box: Mp4Box, sizes: Int64Array) -> tuple[EncryptionInfo, ...]:
-    """How each sample is sealed (23001-7, 7.2)."""
+    """Parse the encryption of each sample (23001-7, 7.2)."""
     data = moof[: box.end]
     has_subsamples = _parse_full_box_flags(moof, box) & _SENC_SUBSAMPLES
     (count,) = struct.unpack_from(">I", data, box.body_offset + 4)
@@ -332,7 +335,7 @@ def _parse_senc(moof: bytes, box: Mp4Box, sizes: Int64Array) -> tuple[Encryption
             offset += 2 + 6 * subsample_count
             if sum(subsample_lengths) > size:
                 raise DamagedFootage(
-                    f"a sample of {size} bytes, {sum(subsample_lengths)} of them sealed"
+                    f"a sample of {size} bytes, with subsamples of {sum(subsample_lengths)}"
                 )
         encryption.append(EncryptionInfo(iv, subsample_lengths))
     if offset != box.end:

@@ -1,7 +1,7 @@
-"""The head of a plain, progressive MP4 (ISO/IEC 14496-12): `ftyp`, `moov` and the start of `mdat`.
+"""Writer of a progressive MP4's header (ISO/IEC 14496-12): `ftyp`, `moov`, begin of `mdat`. Pure.
 
-One video track, all samples listed before the first picture. It is the shape that every player
-reads and seeks in: browsers, the players of Windows, QuickTime, phones. Pure.
+One video track, with all samples listed before the first frame: the form that every player reads and
+seeks in, such as browsers, Windows' players, QuickTime and phones.
 """
 
 import struct
@@ -21,9 +21,7 @@ _U32_RANGE = 1 << 32
 
 
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
-    """Samples that lie one after another, the first of which is a keyframe. `entry` says which of
-    the sample entries tells how to decode them, counted from 0.
-    """
+    """Contiguous samples, the first of which is a keyframe. `entry_index` selects the sample entry."""
 
     sample_count: int
     size_bytes: int
@@ -31,9 +29,7 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mp4Track(msgspec.Struct, frozen=True, kw_only=True):
-    """All there is to say of the pictures. `durations`, `offsets` (composition) and `sizes` are
-    those of the samples, in decoding order.
-    """
+    """Video track. `sizes`, `durations` and `composition_offsets` are in decoding order."""
 
     timescale: int
     width_px: int
@@ -46,10 +42,10 @@ class Mp4Track(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build_progressive_header(track: Mp4Track) -> bytes:
-    """Everything that stands before the pictures, which follow chunk after chunk."""
+    """Build all bytes before the frames, which follow chunk by chunk."""
     data_bytes = sum(chunk.size_bytes for chunk in track.chunks)
     ftyp = _build_box(b"ftyp", b"isom", struct.pack(">I", 0x200), b"isomiso2mp41")
-    # The places of the chunks do not change the length of what lists them.
+    # The offsets of the chunks do not change the length of the moov.
     use_64_bit = (
         len(ftyp) + len(_build_moov(track, 0, use_64_bit=True)) + 16 + data_bytes >= _U32_RANGE
     )
@@ -113,7 +109,7 @@ def _build_trak(
 
 
 def _build_edts(track: Mp4Track, duration_ms: int) -> bytes:
-    """The presentation begins with the first picture, however late it is after its decoding."""
+    """Start the presentation at the first frame, whatever its composition offset."""
     delay_ticks = int(track.composition_offsets[0])
     if delay_ticks <= 0:
         return b""
@@ -161,7 +157,7 @@ def _build_ctts(composition_offsets: Int64Array) -> bytes:
 
 
 def _run_length_encode(values: Int64Array) -> Int64Array:
-    """Equal values in a row as (how many, value)."""
+    """Encode runs of equal values as (count, value)."""
     changes = np.flatnonzero(np.diff(values)) + 1
     begins = np.concatenate(([0], changes))
     counts = np.diff(np.concatenate((begins, [len(values)])))
@@ -169,7 +165,7 @@ def _run_length_encode(values: Int64Array) -> Int64Array:
 
 
 def _build_stsc_rows(chunks: tuple[Chunk, ...], sample_counts: Int64Array) -> Int64Array:
-    """From which chunk on each has how many samples and which entry; both counted from 1."""
+    """Return rows of (first chunk, samples per chunk, sample entry); numbers start at 1."""
     entry_numbers = np.array([chunk.entry_index + 1 for chunk in chunks], np.int64)
     changed = (np.diff(sample_counts) != 0) | (np.diff(entry_numbers) != 0)
     begins = np.concatenate(([0], np.flatnonzero(changed) + 1))
@@ -185,14 +181,14 @@ def _build_table_box(kind: bytes, rows: npt.NDArray[np.generic], version: int = 
 
 
 def _build_times(timescale: int, duration: int) -> bytes:
-    """Never made, never changed, the scale and the length."""
+    """Creation and modification time 0, time scale and duration."""
     return struct.pack(
         ">QQIQ" if _full_box_version(duration) else ">IIII", 0, 0, timescale, duration
     )
 
 
 def _full_box_version(duration: int) -> int:
-    """Boxes that tell a length have 64 bits for it in version 1."""
+    """Return version 1, which has 64-bit durations, if the duration needs it."""
     return int(duration >= _U32_RANGE)
 
 

@@ -1,6 +1,6 @@
-"""One of our segments on the disk, read fragment by fragment, and opened where it is sealed.
+"""Reader of one of our segments, fragment by fragment, and decryption of sealed samples.
 
-Nothing is probed or decoded: the places and times of all samples stand in the `moof` boxes.
+Nothing is probed or decoded: offsets and times of all samples are in the `moof` boxes.
 """
 
 import os
@@ -29,15 +29,16 @@ from agent.recording.export.mp4_reader import (
 from agent.recording.segment_name import PART_SUFFIX
 
 _READ_AHEAD_BYTES = 1 << 13
-"""Read at once: the boxes before a fragment's pictures are mostly smaller."""
+"""Read at once: the boxes before a fragment's frames are mostly smaller."""
 
 _MAX_BOX_BYTES = {b"ftyp": 1 << 10, b"moov": 1 << 20, b"moof": 1 << 24}
-"""So large a box of ours never is."""
+"""Upper bounds of our boxes."""
 
 
 class Fragment(msgspec.Struct, frozen=True, kw_only=True):
-    """One group of pictures. `at` is the place of its `moof` in the file, `moof` its bytes; the
-    pictures' bytes are from `data_at` to `data_end`, the `mdat` ends at `end`.
+    """One group of pictures. `offset` is that of its `moof` in the file.
+
+    The frames' bytes are from `data_offset` to `data_end`; the `mdat` ends at `end`.
     """
 
     offset: int
@@ -49,10 +50,10 @@ class Fragment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SegmentReader:
-    """A segment, open for reading; use it in `with`.
+    """Open segment, a context manager.
 
-    One that is still being written (`.part`) ends with its last whole fragment; in a closed one
-    each byte must be right. Raises OSError, and DamagedFootage which names the file.
+    A `.part` file that is being written ends with its last whole fragment; a closed file must be valid
+    to its last byte. Raises OSError, and DamagedFootage with the file's name.
     """
 
     def __init__(self, path: Path) -> None:
@@ -86,15 +87,15 @@ class SegmentReader:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         os.close(self._fd)
 
     def fileno(self) -> int:
-        """The file's descriptor."""
+        """Return the file descriptor."""
         return self._fd
 
     def iter_fragments(self) -> Iterator[Fragment]:
-        """The fragments in the order of recording."""
+        """Yield the fragments in the order of recording."""
         offset = self.first_fragment_offset
         while offset < self.size_bytes:
             try:
@@ -109,7 +110,7 @@ class SegmentReader:
             offset = fragment.end
 
     def read(self, begin: int, end: int) -> bytearray:
-        """The bytes of a span of the file. Raises DamagedFootage where they are not there."""
+        """Read a range of the file. Raises DamagedFootage if the file is shorter."""
         data = bytearray(end - begin)
         view = memoryview(data)
         offset = begin
@@ -128,7 +129,9 @@ class SegmentReader:
         data_offset = offset + run.data_offset
         data_end = data_offset + int(run.sizes.sum())
         if not mdat.body_offset <= data_offset <= data_end <= mdat.end:
-            raise DamagedFootage(f"at byte {offset}: a fragment whose pictures are elsewhere")
+            raise DamagedFootage(
+                f"at byte {offset}: a fragment whose frames are outside of its mdat"
+            )
         return Fragment(
             offset=offset,
             moof=moof,
@@ -139,7 +142,7 @@ class SegmentReader:
         )
 
     def _read_box(self, offset: int, kind: bytes | None = None) -> Mp4Box:
-        """The box at a place of the file, of this type if one is asked for."""
+        """Read the box at an offset of the file; its type must be `kind` if given."""
         header_bytes = self._read_buffered(
             offset, min(offset + LARGE_HEADER_BYTES, self.size_bytes)
         )
@@ -156,7 +159,7 @@ class SegmentReader:
         return Mp4Box(box.kind, offset, offset + box.body_offset, offset + box.end)
 
     def _read_buffered(self, begin: int, end: int) -> bytes:
-        """A span of the file, from the window where it is there."""
+        """Read a range of the file through the read-ahead window."""
         if not self._window_offset <= begin <= end <= self._window_offset + len(self._window):
             read_end = min(max(end, begin + _READ_AHEAD_BYTES), max(self.size_bytes, begin))
             self._window, self._window_offset = bytes(self.read(begin, read_end)), begin
@@ -165,8 +168,9 @@ class SegmentReader:
 
 
 def decrypt_samples(data: bytearray, run: SampleRun, key: SegmentKey) -> None:
-    """Decrypt a fragment's samples where they lie (ISO/IEC 23001-7, scheme `cenc`): AES-128 in
-    counter mode, the counter running on over all that is sealed of one sample.
+    """Decrypt a fragment's samples in place (ISO/IEC 23001-7, scheme `cenc`).
+
+    AES-128 in counter mode; the counter continues over all encrypted subsamples of one sample.
     """
     decryptor = Cipher(AES(key.key), CTR(bytes(16))).decryptor()
     view = memoryview(data)

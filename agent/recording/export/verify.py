@@ -1,7 +1,7 @@
-"""The verifier of an export folder: no box, no network, nothing but the folder.
+"""Verifier of an export folder: needs neither a box nor a network.
 
-What it looks for, in which order, stands in `agent.recording.export.manifest`. It takes time in proportion
-to the folder's bytes, and whatever lies in the folder, it gives a verdict.
+`ExportProblemKind` lists the checks in order. The time is proportional to the folder's bytes; any
+content of the folder leads to a result.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ from agent.recording.export.manifest import (
 )
 
 CLIP_TOLERANCE_US = 1_000_000
-"""Times in names and receipts are cut to milliseconds, and pictures have a length."""
+"""Times in names and receipts are truncated to milliseconds, and frames have a duration."""
 
 _SEGMENT_PATH_PATTERN = re.compile(rf"{SEGMENTS_DIR}/([^/]+\.mp4)")
 _READ_BYTES = 1 << 20
@@ -48,14 +48,14 @@ ProgressCallback = Callable[[int, int], None]
 
 
 class VerificationProblem(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wrong with an export: its class, the file or line, and why."""
+    """Problem of an export: its kind, the file or line, and the reason."""
 
     problem: ExportProblemKind
     location: str
     reason: str
 
     def __post_init__(self) -> None:
-        """A file's name may be any bytes, JSON may not."""
+        """Escape the location: a file's name may be any bytes, JSON may not."""
         location = self.location.encode("utf-8", "backslashreplace").decode()
         msgspec.structs.force_setattr(self, "location", location)
 
@@ -64,9 +64,10 @@ class VerificationProblem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VerificationResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of an export. `receipts` and `segments` are how many were found to be good;
-    `manifest` is there where it could be read. `head_checked` is whether it was held against the head
-    that is known, which it cannot be where that is not within it; None where none is known.
+    """Result of a verification. The counts are of valid receipts and segments.
+
+    `manifest` is None if it could not be read. `head_checked` is False if the known head is outside of
+    the export, None if no head is known.
     """
 
     ok: bool
@@ -86,14 +87,14 @@ class _VerificationFailed(Exception):
 
 
 class _FileDigest(msgspec.Struct, frozen=True):
-    """A file of the folder as it is."""
+    """Sum and size of a file in the folder."""
 
     sha256: str
     size_bytes: int
 
 
 class _ClosedReceipt(msgspec.Struct, frozen=True):
-    """What the chain says of one segment, as its receipt `seq`."""
+    """The close of a segment by its receipt `seq`."""
 
     seq: int
     file: _FileDigest
@@ -109,11 +110,11 @@ def verify_export(
     known_head: ChainHead | None = None,
     progress: ProgressCallback = lambda _done_bytes, _total_bytes: None,
 ) -> VerificationResult:
-    """Whether an export is what its box signed.
+    """Verify that an export is what its box signed.
 
-    `known_key` is the box's public key in base64 and `known_head` a head of its chain, both as
-    the centre knows them by another way than this export: without the key the verdict is that the
-    export agrees with itself. Never raises for what lies in the folder.
+    `known_key` is the box's public key in base64 and `known_head` a head of its chain, both from a
+    source other than this export: without the key the export is only shown to be consistent with
+    itself. Never raises for the content of the folder.
     """
     verification = _ExportVerifier(folder, known_key, known_head, progress)
     problem = None
@@ -171,7 +172,7 @@ class _ExportVerifier:
         self._check_clip(manifest, found)
 
     def _check_sums(self) -> dict[str, _FileDigest]:
-        """Every file but SHA256SUMS is in it with its sum, and it lists nothing else."""
+        """Check that SHA256SUMS lists exactly the other files with their sums."""
         present = set(_iter_file_paths(self._folder))
         if SUMS_FILE not in present:
             raise _VerificationFailed("sums", SUMS_FILE, "is missing")
@@ -180,7 +181,7 @@ class _ExportVerifier:
         for path in sorted(listed_sums):
             if path not in present:
                 raise _VerificationFailed(
-                    "sums", path, f"is listed in {SUMS_FILE} and is not there"
+                    "sums", path, f"is listed in {SUMS_FILE} and does not exist"
                 )
         sizes = {path: (self._folder / path).stat().st_size for path in present}
         total_bytes, done_bytes = sum(sizes.values()), 0
@@ -196,9 +197,7 @@ class _ExportVerifier:
                 done_bytes += len(data)
                 self._progress(min(done_bytes, total_bytes), total_bytes)
             if digest.hexdigest() != listed_sums[path]:
-                raise _VerificationFailed(
-                    "sums", path, f"its SHA-256 is not the one in {SUMS_FILE}"
-                )
+                raise _VerificationFailed("sums", path, f"its SHA-256 differs from {SUMS_FILE}")
             found[path] = _FileDigest(listed_sums[path], size_bytes)
         return found
 
@@ -209,7 +208,7 @@ class _ExportVerifier:
             raise _VerificationFailed("sums", error.location, error.reason) from error
 
     def _check_manifest(self, found: dict[str, _FileDigest]) -> Manifest:
-        """The manifest names every file but three, with size and sum."""
+        """Check that the manifest lists every file but three, with size and sum."""
         if MANIFEST_FILE not in found:
             raise _VerificationFailed("manifest", MANIFEST_FILE, "is missing")
         data = (self._folder / MANIFEST_FILE).read_bytes()
@@ -219,33 +218,35 @@ class _ExportVerifier:
             raise _VerificationFailed("manifest", error.location, error.reason) from error
         listed = {file.path: _FileDigest(file.sha256, file.size_bytes) for file in manifest.files}
         if len(listed) != len(manifest.files):
-            raise _VerificationFailed("manifest", MANIFEST_FILE, "names a file twice")
+            raise _VerificationFailed("manifest", MANIFEST_FILE, "lists a file twice")
         present = {path: file for path, file in found.items() if path not in UNLISTED_FILES}
         for path in sorted(listed.keys() ^ present.keys()):
-            reason = "is not there" if path in listed else "is not named in the manifest"
+            reason = "does not exist" if path in listed else "is not listed in the manifest"
             raise _VerificationFailed("manifest", path, reason)
         for path in sorted(listed):
             if listed[path] != present[path]:
-                raise _VerificationFailed("manifest", path, "its size or sum is not the manifest's")
+                raise _VerificationFailed(
+                    "manifest", path, "its size or sum differs from the manifest"
+                )
         segments = [match[1] for path in listed if (match := _SEGMENT_PATH_PATTERN.fullmatch(path))]
         all_segments = _all_segments(manifest)
         same_segments = sorted(segments) == sorted(manifest.segments)
         if not same_segments or not all_segments or len(set(all_segments)) != len(all_segments):
             raise _VerificationFailed(
-                "manifest", f"{SEGMENTS_DIR}/", "is not the manifest's list of segments"
+                "manifest", f"{SEGMENTS_DIR}/", "differs from the manifest's list of segments"
             )
         for field in ("begin_time", "end_time"):
             _parse_time(getattr(manifest, field), "manifest", MANIFEST_FILE)
         return manifest
 
     def _check_chain(self, manifest: Manifest) -> ReceiptLine:
-        """Every receipt is the box's and follows the one before. The last one."""
+        """Check that the box signed every receipt and each follows the one before. Returns the last."""
         try:
             decode_public_key(manifest.public_key)
         except ValueError as error:
-            raise _VerificationFailed("manifest", "public_key", f"is no key: {error}") from error
+            raise _VerificationFailed("manifest", "public_key", f"is not a key: {error}") from error
         if self._known_key is not None and self._known_key != manifest.public_key:
-            raise _VerificationFailed("key", MANIFEST_FILE, "the box's key is another")
+            raise _VerificationFailed("key", MANIFEST_FILE, "its public key is not the known one")
         path = self._folder / CHAIN_FILE
         if not path.is_file():
             raise _VerificationFailed("receipt", CHAIN_FILE, "is missing")
@@ -290,7 +291,7 @@ class _ExportVerifier:
                 pass
 
     def _check_heads(self, manifest: Manifest) -> None:
-        """The head that the manifest names is in the chain, and the known one, where it can be."""
+        """Check that the manifest's head is in the chain, and the known one if its number is."""
         head, known_head = manifest.head, self._known_head
         if self._hash_by_seq.get(head.seq) != head.sha256:
             raise _VerificationFailed(
@@ -299,11 +300,11 @@ class _ExportVerifier:
         if known_head is not None and known_head.seq in self._hash_by_seq:
             self.head_checked = True
             if self._hash_by_seq[known_head.seq] != known_head.sha256:
-                reason = "is not the receipt that the centre knows"
+                reason = "is not the known head"
                 raise _VerificationFailed("head", f"seq {known_head.seq}", reason)
 
     def _check_segments(self, manifest: Manifest, found: dict[str, _FileDigest]) -> None:
-        """Every segment is as the box closed it, and was not evicted before."""
+        """Check that every segment is as the box closed it, and was not evicted before."""
         if self._closed_twice is not None:
             raise _VerificationFailed("segment", self._closed_twice, "was closed twice")
         for name in manifest.segments:
@@ -314,19 +315,19 @@ class _ExportVerifier:
                 raise _VerificationFailed("segment", name, "was evicted from the box")
             if closed.file != found[f"{SEGMENTS_DIR}/{name}"]:
                 raise _VerificationFailed(
-                    "segment", name, "its size or sum is not that of its receipt"
+                    "segment", name, "its size or sum differs from its receipt"
                 )
             self.segment_count += 1
         for name in manifest.withheld:
             closed = self._closed_by_name.get(name)
             if closed is None or name in self._evicted_by_head or not closed.masked_at_export:
-                raise _VerificationFailed("segment", name, "is withheld, and not because of a mask")
+                raise _VerificationFailed("segment", name, "is withheld without a mask")
 
     def _check_completeness(self, manifest: Manifest) -> None:
-        """Whatever the box had closed in the span is there, is withheld or was evicted.
+        """Check that each segment closed in the span is present, withheld or evicted.
 
-        The box goes on while it exports: what it closes once it has looked what there is, which is
-        where the manifest's head stands, makes no export incomplete.
+        The box keeps recording during an export: segments that it closes after the manifest's head do
+        not make an export incomplete.
         """
         begin = _parse_time(manifest.begin_time, "manifest", MANIFEST_FILE)
         end = _parse_time(manifest.end_time, "manifest", MANIFEST_FILE)
@@ -340,11 +341,11 @@ class _ExportVerifier:
                 )
 
     def _check_clip(self, manifest: Manifest, found: dict[str, _FileDigest]) -> None:
-        """The clip lies within the segments that it was cut from."""
+        """Check that the clip is within the segments that it was cut from."""
         clip = manifest.clip
         if (clip is None) == (CLIP_FILE in found):
             raise _VerificationFailed(
-                "clip", CLIP_FILE, "is there without being described, or the other way round"
+                "clip", CLIP_FILE, "must exist exactly if the manifest describes it"
             )
         if clip is None:
             return
@@ -367,8 +368,9 @@ class _ExportVerifier:
 
 
 def _max_clip_duration_us(sources: Sequence[_ClosedReceipt], begin: datetime) -> int:
-    """How long a clip of these segments can be: one after the other, with a pause where nothing was
-    recorded. Where the clock was set back in between there is none.
+    """Return the longest possible clip of these segments: contiguous, with a pause for each gap.
+
+    There is no pause if the clock was set back between two segments.
     """
     end_us = _elapsed_us(sources[0].begin, begin)  # what lies before the clip is not in it
     for source in sources:
@@ -377,12 +379,12 @@ def _max_clip_duration_us(sources: Sequence[_ClosedReceipt], begin: datetime) ->
 
 
 def _elapsed_us(later: datetime, earlier: datetime) -> int:
-    """From one moment to another. A whole number, which nothing overflows."""
+    """Return the microseconds between two times, as an integer of any size."""
     return (later - earlier) // timedelta(microseconds=1)
 
 
 def _check_export_receipt(manifest: Manifest, manifest_sha256: str, last: ReceiptLine) -> None:
-    """The last receipt says that this very export was made."""
+    """Check that the last receipt is that of this export."""
     expected = FootageExported(
         camera=manifest.camera,
         begin_time=manifest.begin_time,
@@ -400,7 +402,7 @@ def _check_export_receipt(manifest: Manifest, manifest_sha256: str, last: Receip
 
 
 def _all_segments(manifest: Manifest) -> tuple[str, ...]:
-    """The segments that the export speaks of, those that stay in the box included."""
+    """Return the segments of the export, including those that stay in the box."""
     return (*manifest.segments, *manifest.withheld)
 
 
@@ -408,11 +410,11 @@ def _parse_time(text: str, problem: ExportProblemKind, location: str) -> datetim
     try:
         return datetime.fromisoformat(text)
     except ValueError as error:
-        raise _VerificationFailed(problem, location, f"{text!r} is no time") from error
+        raise _VerificationFailed(problem, location, f"{text!r} is not a time") from error
 
 
 def _iter_file_paths(folder: Path) -> Iterator[str]:
-    """All that lies below a folder and is no folder, with `/`."""
+    """Yield the paths of all files below a folder, with `/`."""
     pending_folders = [folder]
     while pending_folders:
         for path in pending_folders.pop().iterdir():
@@ -421,7 +423,7 @@ def _iter_file_paths(folder: Path) -> Iterator[str]:
                 continue
             name = path.relative_to(folder).as_posix()
             if path.is_symlink() or not path.is_file():
-                raise _VerificationFailed("sums", name, "is no plain file")
+                raise _VerificationFailed("sums", name, "is not a regular file")
             yield name
 
 
@@ -432,7 +434,7 @@ def _read_chunks(path: Path) -> Iterator[bytes]:
 
 
 def _read_chain_lines(path: Path) -> Iterator[bytes]:
-    """The lines of the chain. One without its newline is none."""
+    """Yield the lines of the chain; each must end with a newline."""
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):

@@ -1,4 +1,4 @@
-"""One camera's footage in memory, as it lies on the disk."""
+"""In-memory index of one camera's footage on the disk."""
 
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -12,8 +12,9 @@ from agent.recording.retention.segment_age import BootTimeline, SegmentAges
 
 
 class CameraSegments:
-    """The closed segments of a folder, the oldest first, what is set aside in it, and the size of the
-    file that is being written, which began at `open_time`.
+    """Closed segments of a folder, the oldest first, its quarantine, and the size of the open file.
+
+    The open file began at `open_time`.
     """
 
     def __init__(
@@ -37,11 +38,11 @@ class CameraSegments:
 
     @property
     def total_bytes(self) -> int:
-        """All that the camera has on the disk."""
+        """All bytes of the camera on the disk."""
         return self.closed_bytes + self.open_bytes + self.quarantined_bytes
 
     def snapshot(self, ages: SegmentAges) -> CameraStorage:
-        """The same, as `retention.plan` takes it."""
+        """Return the input of `plan_eviction`."""
         return CameraStorage(
             segments=self.segments,
             closed_bytes=self.closed_bytes,
@@ -51,11 +52,11 @@ class CameraSegments:
         )
 
     def remove_quarantined(self, name: str) -> None:
-        """Forget something that was set aside."""
+        """Remove a quarantined file from the index."""
         self.quarantined_bytes -= self.quarantined.pop(name).size_bytes
 
     def remove(self, counters: set[int]) -> None:
-        """Forget segments by their counters; they are among the oldest, but for held ones."""
+        """Remove segments by counter. They are among the oldest, except for held ones in between."""
         kept: list[StoredSegment] = []
         remaining = len(counters)
         while remaining:

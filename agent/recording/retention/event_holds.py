@@ -1,4 +1,4 @@
-"""An event and its footage belong together: what an event holds, from the moment it begins."""
+"""Holds of events: the footage of an event is protected from its begin on."""
 
 import logging
 import threading
@@ -19,8 +19,9 @@ EVENT_HOLD_OWNER = "event"
 
 
 class EventFootageSpan(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept of an event, as far as is known now, in RFC 3339: as the hold says it to the
-    millisecond, because a clock that is being set gives other times a moment later.
+    """Held span of an event as known now, in RFC 3339.
+
+    The same milliseconds as the hold's: a clock that is being set returns other times a moment later.
     """
 
     begin_time: str
@@ -28,11 +29,11 @@ class EventFootageSpan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventHolds:
-    """Makes a hold when an event begins, and ends its span when the event ends. Any thread may call.
+    """Places a hold when an event begins, and ends its span when the event ends. Thread-safe.
 
-    The hold has the event's own id. While the event goes on, its file says so and need not be
-    written again. A file that cannot be written raises the fault STO-04; the hold stands in memory
-    and is written when the disk allows it.
+    The hold has the event's id. While the event is ongoing its file is marked so and is not rewritten.
+    A file that cannot be written raises the fault STO-04; the hold is valid in memory and is written
+    when the disk accepts it.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class EventHolds:
         self._ongoing: dict[str, Hold] = {}
 
     def on_event(self, event: Event) -> EventFootageSpan | None:
-        """Hold what the event needs, and tell the span; None for a kind that holds nothing."""
+        """Hold the event's footage and return the span, or None if events of its kind hold none."""
         if event.kind not in self._kinds:
             return None
         end_ns = event.t_ns + self._post_ns
@@ -74,7 +75,7 @@ class EventHolds:
             return EventFootageSpan(begin_time=hold.begin_time, end_time=end_time)
 
     def _store(self, hold: Hold, previous: Hold | None, *, is_over: bool) -> bool:
-        """Whether the event's hold stands; a person or a full ring may have ended it since."""
+        """Return True if the hold is active; a release or a full disk may have ended it."""
         try:
             if previous is None:
                 self._hold_store.save(hold)

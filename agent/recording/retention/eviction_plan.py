@@ -1,16 +1,16 @@
-"""What of the footage goes, and why. Pure.
+"""Eviction planner: selects the footage to delete. Pure.
 
-Footage goes by age, by the bytes of a camera, by those of the box, and by the room that must stay
-free on the disk; the oldest first. What was set aside, and is no footage, goes by the same age, and
-before all footage where room is short. What is held does not go by age. Where room is short and all
-that is left is held or is the pre-roll of an event to come, promises are broken in this order, and
-each is named in the plan:
+Limits are age, bytes per camera, bytes of the box, and the free space of the disk; the oldest footage
+is deleted first. Quarantined files have the same age limit, and are deleted before all footage if
+space is short. Held footage is not deleted by age. If space is short and only held footage and the
+pre-roll of a future event are left, they are sacrificed in this order, and the plan lists each broken
+hold:
 
-1. Events' holds, the oldest first: the centre has known of those for the longest.
-2. The pre-roll, which is for what may happen; the next are for what has.
-3. Holds that a person asked for, the one made last first: whoever was promised first keeps it.
+1. Holds of events, the oldest first: the centre has known about those for the longest time.
+2. The pre-roll: it serves an event that may happen; the holds below serve one that did.
+3. Holds placed by operators, the newest first: the earliest promise is kept for the longest.
 
-The file that is being written never goes: recording outlasts every hold.
+The open file is never deleted: recording outlasts every hold.
 """
 
 import heapq
@@ -29,20 +29,20 @@ EvictionReason = Literal["age", "bytes", "space"]
 
 SLACK_DIVISOR = 100
 MAX_SLACK_BYTES = 64_000_000
-"""Over a limit, a hundredth more than needed goes at once, so that one receipt tells of several."""
+"""Over a limit, a hundredth more than needed is deleted at once: one receipt then covers several."""
 
 RESERVE_DIVISOR = 20
 UPDATE_RESERVE_BYTES = 500_000_000
 UPDATE_RESERVE_DIVISOR = 5
 
 RESERVE_FILES = 1000
-"""Far more than all cameras begin between two looks at the disk, and an update brings."""
+"""Far more than all cameras create between two checks of the disk, and an update brings."""
 
 
 class RetentionLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What the ring may have. `longest_ms` is how long a segment may be, `pre_ms` how much of each
-    camera's newest footage is kept for the begin of an event. `camera_age_ms` is for cameras whose
-    owner wants less than `max_age_ms`; more it never is. `segment_files` is how many files a segment is.
+    """Limits of the footage. `pre_roll_ms` of each camera's newest footage is kept for a future event.
+
+    `max_age_ms_by_camera` is for cameras whose owner allows less than `max_age_ms`, never more.
     """
 
     camera_bytes: int
@@ -54,12 +54,12 @@ class RetentionLimits(msgspec.Struct, frozen=True, kw_only=True):
     files_per_segment: int = 1
 
     def max_age_ms_of(self, camera: str) -> int:
-        """How old footage of a camera may be."""
+        """Return the maximum age of a camera's footage."""
         return min(self.max_age_ms, self.max_age_ms_by_camera.get(camera, self.max_age_ms))
 
 
 class SpaceShortfall(msgspec.Struct, frozen=True, kw_only=True):
-    """How much less is free than should be."""
+    """Bytes and files that are missing from the free space to be kept."""
 
     bytes: int = 0
     files: int = 0
@@ -72,8 +72,9 @@ NO_SHORTFALL = SpaceShortfall()
 
 
 class CameraStorage(msgspec.Struct, frozen=True, kw_only=True):
-    """One camera's footage, the oldest first, with its bytes; `open_bytes` are of the file that is
-    being written. `aside` is what lies beside it and is none.
+    """One camera's footage, the oldest first, and its quarantined files.
+
+    `open_bytes` are those of the file that is being written.
     """
 
     segments: Iterable[StoredSegment]
@@ -84,13 +85,13 @@ class CameraStorage(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def total_bytes(self) -> int:
-        """All that the camera has on the disk."""
+        """All bytes of the camera on the disk."""
         quarantined_bytes = sum(file.size_bytes for file in self.quarantined)
         return self.closed_bytes + self.open_bytes + quarantined_bytes
 
 
 class Eviction(msgspec.Struct, frozen=True, kw_only=True):
-    """One segment that goes."""
+    """One segment to delete."""
 
     camera: str
     segment: StoredSegment
@@ -98,7 +99,7 @@ class Eviction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QuarantineDeletion(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that was set aside, and goes."""
+    """One quarantined file to delete."""
 
     camera: str
     file: QuarantinedFile
@@ -106,9 +107,7 @@ class QuarantineDeletion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EvictionPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """`evict` in the order in which it goes, `discard` before it; `broken` are the holds that could not
-    be kept.
-    """
+    """Segments and quarantined files to delete, in order, the latter first; and the broken holds."""
 
     evictions: tuple[Eviction, ...]
     quarantine_deletions: tuple[QuarantineDeletion, ...] = ()
@@ -122,9 +121,7 @@ def plan_eviction(
     shortfall_bytes: int = 0,
     shortfall_files: int = 0,
 ) -> EvictionPlan:
-    """What goes now. `wanted_bytes` and `wanted_files` are missing on the disk from the room that must
-    stay free.
-    """
+    """Plan the deletions that the limits require now. The shortfall is that of the disk's free space."""
     planner = _Planner(storages, holds, limits)
     planner.evict_by_age()
     for camera, storage in storages.items():
@@ -135,7 +132,7 @@ def plan_eviction(
     planner.free_space(list(storages), "bytes", excess_bytes(total_bytes, limits.box_bytes))
     planner.free_space(list(storages), "space", shortfall_bytes, shortfall_files)
     if planner.broken_holds:
-        planner.evict_by_age()  # what only a hold had kept
+        planner.evict_by_age()  # footage that only a broken hold had kept
     return EvictionPlan(
         evictions=tuple(planner.evictions),
         quarantine_deletions=tuple(planner.quarantine_deletions),
@@ -144,15 +141,17 @@ def plan_eviction(
 
 
 def excess_bytes(total_bytes: int, limit_bytes: int) -> int:
-    """How many bytes go; 0 where the limit holds."""
+    """Return the bytes to delete; 0 if the limit holds."""
     if total_bytes <= limit_bytes:
         return 0
     return total_bytes - limit_bytes + min(limit_bytes // SLACK_DIVISOR, MAX_SLACK_BYTES)
 
 
 def space_shortfall(disk_stats: os.statvfs_result, configured_bytes: int) -> SpaceShortfall:
-    """What a disk has less than what must stay free. A file system that has run out of inodes takes no
-    file, however many bytes are free; one that makes them as it goes says that it has 0.
+    """Return how far a disk's free space is below the reserve, in bytes and in files.
+
+    Without free inodes no file can be created, however many bytes are free. A file system that creates
+    inodes on demand reports 0 in total.
     """
     required_bytes = reserve_bytes(configured_bytes, disk_stats.f_blocks * disk_stats.f_frsize)
     required_files = min(RESERVE_FILES, disk_stats.f_files // RESERVE_DIVISOR)
@@ -163,9 +162,10 @@ def space_shortfall(disk_stats: os.statvfs_result, configured_bytes: int) -> Spa
 
 
 def reserve_bytes(configured_bytes: int, total_bytes: int) -> int:
-    """How much of a disk stays free: what is wanted, though never more than a twentieth of it, so that a
-    small card still records. On a disk below 10 GB that would be no room for an update, which needs its
-    bundle (285 MB and more) and 64 MB: there it may be 500 MB, up to a fifth of the disk.
+    """Return the bytes of a disk to keep free: as configured, but at most a twentieth of the disk.
+
+    A small card then still records. Below 10 GB a twentieth would not fit an update, which needs its
+    bundle (285 MB and more) plus 64 MB: there the maximum is 500 MB, up to a fifth of the disk.
     """
     max_bytes = max(
         total_bytes // RESERVE_DIVISOR,
@@ -177,7 +177,7 @@ def reserve_bytes(configured_bytes: int, total_bytes: int) -> int:
 def iter_segment_intervals(
     segments: Iterable[StoredSegment], ages: SegmentAges, max_segment_ms: int
 ) -> Iterator[tuple[StoredSegment, SegmentInterval]]:
-    """Each segment with its length, lazily."""
+    """Yield each segment with its interval, lazily."""
     previous: StoredSegment | None = None
     for segment in segments:
         if previous is not None:
@@ -188,7 +188,7 @@ def iter_segment_intervals(
 
 
 def count_held_bytes(storage: CameraStorage, holds: Iterable[Hold], max_segment_ms: int) -> int:
-    """How much of a camera's closed footage is held."""
+    """Return the held bytes of a camera's closed footage."""
     hold_index = HoldIndex(holds)
     if not hold_index:
         return 0
@@ -223,14 +223,14 @@ def _segment_interval(
 
 
 class _CameraState:
-    """A shelf while it is planned for."""
+    """Planning state of one camera."""
 
     def __init__(self, storage: CameraStorage, holds: list[Hold]) -> None:
         self.storage = storage
         self.holds = holds
         self.evicted_counters: set[int] = set()
         self.quarantined = sorted(storage.quarantined, key=lambda file: -file.age_ms(storage.ages))
-        """What is left of it, the oldest first."""
+        """Not yet selected for deletion, the oldest first."""
         self.freed_bytes = 0
         self.freed_files = 0
         self._hold_index: HoldIndex | None = None
@@ -295,7 +295,7 @@ class _Planner:
         required_bytes: int,
         required_files: int = 0,
     ) -> None:
-        """Let at least so much of these cameras go, counting what goes already."""
+        """Select at least so much of these cameras for deletion, counting earlier selections."""
         cameras = [self._cameras[name] for name in camera_names]
 
         def is_enough() -> bool:
@@ -320,7 +320,7 @@ class _Planner:
                     return
 
     def _camera_with_oldest_quarantined(self, camera_names: list[str]) -> str | None:
-        """The camera whose set-aside file is the oldest of all."""
+        """Return the camera with the oldest quarantined file."""
         candidates = [
             (name, self._cameras[name]) for name in camera_names if self._cameras[name].quarantined
         ]
@@ -354,7 +354,7 @@ class _Planner:
         )
 
     def _iter_not_manually_held(self, camera_names: list[str]) -> Iterator[_Candidate]:
-        """What no person asked for; events' holds on it are broken as it goes."""
+        """Yield footage that no operator holds; events' holds on it are broken by its deletion."""
         for candidate in self._iter_oldest_first(camera_names):
             if not self._cameras[candidate.camera].manual_hold_index.covers(candidate.interval):
                 yield candidate
@@ -397,7 +397,7 @@ class _Planner:
         )
 
     def _iter_remaining(self, camera_name: str) -> Iterator[_Candidate]:
-        """What is left of a camera, oldest first."""
+        """Yield the segments not yet selected, the oldest first."""
         camera = self._cameras[camera_name]
         storage = camera.storage
         for segment, interval in iter_segment_intervals(

@@ -1,4 +1,4 @@
-"""A hold: a span of a camera's footage that is not evicted, whose it is, why, and until when. Pure."""
+"""Holds: spans of a camera's footage that are protected from eviction. Pure."""
 
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -16,15 +16,15 @@ _BOOT_END_MS = 1 << 62
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
-    """One hold, as its file has it.
+    """One hold, as stored in its file.
 
-    With `boot` the span is `begin_ns` to `end_ns` of that boot, and its UTC is there to be read.
-    Without, as a person gives it, it is `begin_time` to `end_time`; the two other fields are None.
-    `going_on` is of an event that has not ended: its footage is held up to now, and up to the end
-    of the boot where the power went first. `made_boot`, `made_ns` and `made_time` tell when it was
-    made, `made_synced` whether that UTC could be trusted; `expires` counts from there, so that a
-    clock that is stepped ends no hold. `noted` tells that the custody chain knows it as it is.
-    Times are RFC 3339; in a file that somebody else wrote in any of its forms.
+    With `boot`, the span is `begin_ns` to `end_ns` of that boot and its UTC is informative. Without,
+    as an operator enters it, the span is `begin_time` to `end_time` and both `_ns` are None.
+    `ongoing`: the event has not ended; its footage is held up to now, or up to the end of the boot if
+    the power failed. `created_boot`, `created_ns` and `created_time` are the time of its creation, and
+    `created_synced` is True if that UTC was trusted; `expires` counts from there, so that a clock step
+    ends no hold. `in_custody_log`: the chain has this version of the hold.
+    Times are RFC 3339; another program's file may use any of its forms.
     """
 
     v: Literal[1] = 1
@@ -47,14 +47,14 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     in_custody_log: bool = False
 
     def with_receipt_times(self) -> "Hold":
-        """The same with its times as receipts have them: UTC, with milliseconds.
+        """Return the hold with its times in the form of receipts: UTC with milliseconds.
 
-        Raises ValueError where they are none, or the span of a boot is not whole.
+        Raises ValueError if a time is invalid, or the span of a boot is incomplete.
         """
         if (self.boot is None) != (self.begin_ns is None) or (self.boot is None) != (
             self.end_ns is None
         ):
-            raise ValueError("boot, begin_ns and end_ns are all there or none is")
+            raise ValueError("boot, begin_ns and end_ns: allowed: all of them, or none")
         return msgspec.structs.replace(
             self,
             begin_time=_to_receipt_time(self.begin_time),
@@ -64,7 +64,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def is_expired(self, ages: SegmentAges) -> bool:
-        """Whether its term is surely over. While the clock is not trusted, powered-on time counts."""
+        """Return True if it is certainly expired. With an untrusted clock, powered-on time counts."""
         return hold_age_ms(self, ages) >= _parse_unix_ms(self.expires) - _parse_unix_ms(
             self.created_time
         )
@@ -73,15 +73,15 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
 def _to_receipt_time(time: str) -> str:
     utc = datetime.fromisoformat(time)
     if utc.tzinfo is None:
-        raise ValueError(f"{time}: no time zone")
+        raise ValueError(f"{time}: has no time zone")
     try:
         return rfc3339(utc)
     except OverflowError as error:
-        raise ValueError(f"{time}: beyond all time") from error
+        raise ValueError(f"{time}: out of range") from error
 
 
 def hold_age_ms(hold: Hold, ages: SegmentAges) -> int:
-    """How long ago a hold was made, at least, in milliseconds."""
+    """Return the minimum age of a hold in milliseconds."""
     created_unix_ms = _parse_unix_ms(hold.created_time) if hold.created_synced else None
     return ages.age_since_ms(
         short_boot(hold.created_boot), hold.created_ns // 1_000_000, created_unix_ms
@@ -89,8 +89,9 @@ def hold_age_ms(hold: Hold, ages: SegmentAges) -> int:
 
 
 class SegmentInterval(msgspec.Struct, frozen=True, kw_only=True):
-    """One segment's length as far as names tell it: from its begin to the next one's, in the
-    milliseconds of its boot; `utc_ms` are the moments in UTC that it may have begun at.
+    """Span of one segment by names alone: from its begin to the next one's, in its boot's time.
+
+    `possible_begin_unix_ms` are the UTC times at which it may have begun.
     """
 
     boot: str
@@ -100,7 +101,7 @@ class SegmentInterval(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HoldIndex:
-    """The spans of some holds of one camera, to be asked of many segments."""
+    """Merged spans of one camera's holds, for lookups of many segments."""
 
     def __init__(self, holds: Iterable[Hold]) -> None:
         spans: dict[str | None, list[tuple[int, int]]] = {}
@@ -113,7 +114,7 @@ class HoldIndex:
         return bool(self._spans_by_boot)
 
     def covers(self, interval: SegmentInterval) -> bool:
-        """Whether a segment, or any of it, is held."""
+        """Return True if any part of the segment is held."""
         if self._overlaps(interval.boot, interval.begin_ms, interval.end_ms):
             return True
         length_ms = interval.end_ms - interval.begin_ms
@@ -136,7 +137,7 @@ def _hold_span_ms(hold: Hold) -> tuple[int, int]:
 
 
 def _merge_spans(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The same in order and without overlaps."""
+    """Sort spans and merge those that overlap."""
     merged: list[tuple[int, int]] = []
     for begin, end in sorted(spans):
         if merged and begin <= merged[-1][1]:

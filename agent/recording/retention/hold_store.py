@@ -1,12 +1,11 @@
-"""The holds of a box, as files: one JSON object each, in a folder that any process may add to.
+"""Store of holds: one JSON file each, in a folder that any process may add to.
 
     holds/<id>.json       a hold, see `agent.recording.retention.hold`
-    holds/<id>.release    who wants it to end, and why
-    holds/quarantine/     what is neither, kept
+    holds/<id>.release    a request to end it
+    holds/quarantine/     files that are neither
 
-Each is written aside, made durable and renamed, so that it is there whole or not at all. Who asks
-for the end of a hold writes a second file: the running agent, which alone changes the first, puts
-both into the chain of custody and deletes them.
+Files are replaced atomically. A request to end a hold is a second file: only the running agent changes
+the first, and it appends both to the custody log and deletes them.
 """
 
 import logging
@@ -29,18 +28,18 @@ from agent.recording.retention.hold import Hold
 log = logging.getLogger(__name__)
 
 MAX_HOLD_DAYS = 366
-"""How long a person may have footage held at once. It may be held again."""
+"""The longest term of a hold. It may be placed again."""
 
 _HOLD_SUFFIX, _RELEASE_SUFFIX = ".json", ".release"
 _ID_PATTERN = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MAX_FILE_BYTES = 1 << 16
 
 FileStamp = tuple[int, int, int]
-"""Inode, time of change and size: another file under the same name has another."""
+"""Inode, modification time and size: these identify a version of a file."""
 
 
 class HoldReleaseRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Who wants a hold to end, and why."""
+    """Request to end a hold: the requester and the reason."""
 
     hold_id: str
     by: Annotated[str, msgspec.Meta(min_length=1)]
@@ -54,11 +53,10 @@ _TYPE_BY_SUFFIX: dict[str, type[Hold | HoldReleaseRequest]] = {
 
 
 class HoldStore:
-    """The holds in a folder. Any thread may call; all but `known` and `to_release` look at the
-    folder, or write to it.
+    """Holds in a folder. Thread-safe. All methods but `all` and `pending_releases` access the folder.
 
-    Raises OSError where the disk does not let us. A hold whose file could not be written stands in
-    this process all the same, and `retry` writes it.
+    Raises OSError. A hold whose file could not be written is valid in this process all the same, and
+    `write_unwritten` writes it later.
     """
 
     def __init__(self, folder: Path, clock: Clock, boot: str, new_id: Callable[[int], str]) -> None:
@@ -76,14 +74,14 @@ class HoldStore:
     def place(
         self, camera: str, begin: datetime, end: datetime, *, owner: str, reason: str, days: float
     ) -> Hold:
-        """Hold a span of a camera's footage, in UTC, for so many days from now.
+        """Hold a span of a camera's footage, in UTC, for `days` from now.
 
-        Raises UserError for a span or a term that makes no sense.
+        Raises UserError if the span or the term is invalid.
         """
         if end <= begin:
             raise UserError(f"to = {rfc3339(end)}: not after from = {rfc3339(begin)}")
         if not owner.strip() or not reason.strip():
-            raise UserError("a hold needs an owner and a reason")
+            raise UserError("hold: an owner and a reason are required")
         if not 0 < days <= MAX_HOLD_DAYS:
             raise UserError(f"days = {days:g}: allowed: more than 0, at most {MAX_HOLD_DAYS}")
         now_ns = self._clock.boottime_ns()
@@ -109,30 +107,30 @@ class HoldStore:
         return hold
 
     def request_release(self, hold_id: str, *, by: str, reason: str) -> Hold:
-        """End a hold. The running agent, or else the next one, notes it and lets go.
+        """Request the end of a hold. The agent executes it, now or at its next start.
 
-        Raises UserError where there is no such hold.
+        Raises UserError if there is no such hold.
         """
         if not by.strip() or not reason.strip():
-            raise UserError("a release needs a name and a reason")
+            raise UserError("release: a name and a reason are required")
         with self._lock:
             self.refresh()
             hold = self._holds.get(hold_id)
             if hold is None or hold_id in self._releases:
-                raise UserError(f"hold {hold_id!r}: there is no such hold")
+                raise UserError(f"hold {hold_id!r}: no such hold")
             request = HoldReleaseRequest(hold_id=hold_id, by=by, reason=reason)
             self._write_file(hold_id + _RELEASE_SUFFIX, msgspec.json.encode(request))
             self._releases[hold_id] = request
             return hold
 
     def active(self) -> tuple[Hold, ...]:
-        """The holds whose end nobody has asked for, in the order of their ids."""
+        """Read the folder and return the holds without a release request, ordered by id."""
         with self._lock:
             self.refresh()
             return self.all()
 
     def all(self) -> tuple[Hold, ...]:
-        """The same as of the last look at the folder, which costs more the more holds there are."""
+        """Return the same as of the last read of the folder, which is slow with many holds."""
         with self._lock:
             return tuple(
                 self._holds[hold_id]
@@ -141,12 +139,12 @@ class HoldStore:
             )
 
     def pending_releases(self) -> tuple[HoldReleaseRequest, ...]:
-        """The releases that were asked for, for the agent to note."""
+        """Return the pending release requests."""
         with self._lock:
             return tuple(self._releases.values())
 
     def save(self, hold: Hold) -> None:
-        """Add a hold, or change it."""
+        """Add or replace a hold."""
         with self._lock:
             self._holds[hold.id] = hold
             self._unwritten_ids.add(hold.id)
@@ -154,7 +152,7 @@ class HoldStore:
             self._unwritten_ids.discard(hold.id)
 
     def update(self, hold: Hold) -> bool:
-        """Change a hold that is still there; False where it was released or broken since."""
+        """Replace an existing hold. Returns False if it was released or broken."""
         with self._lock:
             if not self.exists(hold.id):
                 return False
@@ -162,26 +160,27 @@ class HoldStore:
             return True
 
     def exists(self, hold_id: str) -> bool:
-        """Whether a hold is there and nobody has asked for its end."""
+        """Return True if a hold exists without a release request."""
         with self._lock:
             self.refresh()
             return hold_id in self._holds and hold_id not in self._releases
 
     def write_unwritten(self) -> None:
-        """Write the holds that could not be written."""
+        """Write the holds whose files could not be written before."""
         with self._lock:
             for hold_id in sorted(self._unwritten_ids):
                 self.save(self._holds[hold_id])
 
     def mark_recorded(self, hold: Hold) -> None:
-        """The chain of custody knows of a hold; nothing happens where it has changed since."""
+        """Mark a hold as appended to the custody log, unless it has changed since."""
         with self._lock:
             if self._holds.get(hold.id) == hold:
                 self.save(msgspec.structs.replace(hold, in_custody_log=True))
 
     def delete(self, hold_id: str) -> None:
-        """A hold has ended: delete its files. The release goes last, so that a cut between them
-        does not bring the hold back.
+        """Delete the files of an ended hold.
+
+        The release is deleted last: a power cut between the two must not restore the hold.
         """
         with self._lock:
             self._unwritten_ids.discard(hold_id)
@@ -193,8 +192,9 @@ class HoldStore:
             self._releases.pop(hold_id, None)
 
     def reset_for_boot(self) -> None:
-        """The agent starts: events that were going on in this boot ended with the agent before
-        this one, which can tell of no end any more; what was half written is no hold.
+        """Prepare the folder at the start of the agent.
+
+        Events that were ongoing in this boot ended with the previous agent; partial files are deleted.
         """
         with self._lock:
             self._is_agent = True
@@ -208,7 +208,7 @@ class HoldStore:
                     self.save(with_event_end(hold, now_ns, self._clock))
 
     def refresh(self) -> None:
-        """Take in what other processes have added, changed and deleted."""
+        """Read the files that other processes added, changed or deleted."""
         with self._lock:
             found = _scan_folder(self._folder)
             for name, stamp in found.items():
@@ -219,15 +219,13 @@ class HoldStore:
             self._file_stamps = found
 
     def _on_file_removed(self, hold_id: str, suffix: str) -> None:
-        """A file is gone. The running agent alone deletes holds: one that somebody else has
-        deleted is written again.
-        """
+        """Handle a deleted file. Only the agent deletes holds: one deleted otherwise is written again."""
         if f".{suffix}" == _RELEASE_SUFFIX:
             self._releases.pop(hold_id, None)
         elif not self._is_agent:
             self._holds.pop(hold_id, None)
         elif hold_id in self._holds:
-            log.warning("the file of hold %s was deleted by somebody: written again", hold_id)
+            log.warning("hold %s: another program deleted the file; it is written again", hold_id)
             self._unwritten_ids.add(hold_id)
 
     def _read_file(self, name: str) -> None:
@@ -235,12 +233,12 @@ class HoldStore:
         hold_id, suffix = path.stem, path.suffix
         try:
             if suffix not in _TYPE_BY_SUFFIX or not _ID_PATTERN.fullmatch(hold_id):
-                raise ValueError("not the name of a hold")  # noqa: TRY301 - one way aside for all
+                raise ValueError("the name is not a hold's")  # noqa: TRY301 - one handler for all
             with path.open("rb") as file:
                 item = msgspec.json.decode(file.read(_MAX_FILE_BYTES), type=_TYPE_BY_SUFFIX[suffix])
             if isinstance(item, Hold):
                 if item.id != hold_id:
-                    raise ValueError(f"it says that it is hold {item.id}")  # noqa: TRY301 - as above
+                    raise ValueError(f"its id is {item.id}")  # noqa: TRY301 - as above
                 hold = item.with_receipt_times()
                 if hold_id not in self._unwritten_ids:
                     self._holds[hold_id] = hold
@@ -249,7 +247,7 @@ class HoldStore:
         except FileNotFoundError:
             return
         except (ValueError, RecursionError, IsADirectoryError) as error:
-            log.warning("%s is no hold, and is set aside: %s", path, error)
+            log.warning("%s: moved to the quarantine, not a hold: %s", path, error)
             quarantine_file(path)
 
     def _write_file(self, name: str, data: bytes) -> None:
@@ -258,7 +256,7 @@ class HoldStore:
 
 
 def with_event_end(hold: Hold, end_ns: int, clock: Clock) -> Hold:
-    """An event's hold with its end, to be noted again."""
+    """Return an event's hold with its end, to be appended to the custody log again."""
     return msgspec.structs.replace(
         hold,
         ongoing=False,

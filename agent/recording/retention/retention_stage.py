@@ -1,4 +1,4 @@
-"""The keeper of a box's footage: knows what lies on the disk, and lets go of what must go."""
+"""Retention stage: enforces the limits of the footage, and records holds and deletions."""
 
 import logging
 import os
@@ -45,24 +45,24 @@ log = logging.getLogger(__name__)
 
 POLL_INTERVAL_S = 1.0
 RETRY_S = 30.0
-"""After a failure of the disk, so long until the next try: each tells a receipt."""
+"""Wait after a failure of the disk: each attempt appends a receipt."""
 
 HOLD_CHECK_INTERVAL_NS = 10_000_000_000
-"""How often the share of held footage is counted."""
+"""Interval between counts of held footage."""
 
 HOLD_FAULT_RATIO = 0.9
-"""When so much of a camera's or the box's budget is held, the ring is full of holds."""
+"""Held share of a camera's or the box's bytes at which STO-03 is raised."""
 
 _NS_PER_MS = 1_000_000
 _MS_PER_H = 3_600_000
 
 
 class RetentionStage:
-    """Evicts by `retention.plan`, notes holds and receipts, and says when the ring is full of holds.
+    """Evicts footage by `plan_eviction`, appends receipts, and raises STO-03 if holds fill the disk.
 
-    A stage: its turn takes in the holds that another process has added, and looks at ages and at
-    the disk. Rings tell it of each file; whatever goes over a limit is put right before they go
-    on. Before anything goes, the folder of holds is looked at again.
+    Each run reads the holds of other processes and checks ages and free space. Segment writers report
+    each file and its growth; a limit that is exceeded is enforced before they continue. The holds are
+    read again before any deletion.
     """
 
     name = "retention"
@@ -82,9 +82,10 @@ class RetentionStage:
         on_hold_broken: Callable[[Hold], None],
         policies: Mapping[str, InstitutionConfig] = MappingProxyType({}),
     ) -> None:
-        """`cameras` are those of the configuration, whose rings tell of themselves; footage of
-        others in `folder` only grows old. `on_broken` is told of each hold that could not be kept.
-        `terms` are those of cameras that are an institution's, of removed ones too.
+        """`cameras` are the recorded ones, whose segment writers report; others only age.
+
+        `on_hold_broken` is called for each hold that could not be kept. `policies` include those of
+        removed cameras.
         """
         self._footage_dir = footage_dir
         self._settings = settings
@@ -106,7 +107,7 @@ class RetentionStage:
                 for camera, policy in policies.items()
                 if policy.max_age_h is not None
             },
-            files_per_segment=2 if settings.recipient else 1,  # its keys lie beside it
+            files_per_segment=2 if settings.recipient else 1,  # the second has its keys
         )
         self._lock = threading.RLock()
         self._segments_by_camera: dict[str, CameraSegments] = {}
@@ -121,7 +122,7 @@ class RetentionStage:
     def standalone(
         cls, camera: str, folder: Path, settings: RecordConfig, clock: Clock, faults: FaultRegistry
     ) -> "RetentionStage":
-        """Of a single recorder that no box is around: no holds of events, and no chain."""
+        """Create the stage of a recorder outside of a box: no holds of events, no custody log."""
         boot = boot_id()
         new_id = uuid7_factory(lambda t_ns: t_ns, random.Random())  # noqa: S311 - names, no secrets
         return cls(
@@ -138,12 +139,12 @@ class RetentionStage:
         )
 
     def run_once(self, stopping: threading.Event) -> None:
-        """A turn, after a second's wait."""
+        """Wait a second, then enforce the limits."""
         stopping.wait(POLL_INTERVAL_S)
         self.enforce()
 
     def enforce(self) -> None:
-        """Note holds and receipts, and let go of what must go."""
+        """Write pending receipts, synchronise holds, and delete footage over the limits."""
         are_receipts_written = self.receipt_queue.flush()
         with self._lock:
             now_ns = self._clock.boottime_ns()
@@ -156,7 +157,7 @@ class RetentionStage:
                     self._sync_holds()
                 self._make_room()
             except OSError as error:
-                log.error("the disk lets nothing go: %s", error)
+                log.error("footage cannot be deleted: %s", error)
                 self._faults.raise_fault("STO-02", "box", str(error))
                 self._retry_at_ns = now_ns + round(RETRY_S * 1e9)
                 return
@@ -165,11 +166,11 @@ class RetentionStage:
             self._check_held_ratio()
 
     def close(self) -> None:
-        """What can be told still is."""
+        """Write pending receipts."""
         self.receipt_queue.flush()
 
     def register_folder(self, camera: str, folder: Path, segments: Sequence[StoredSegment]) -> None:
-        """What lies in a camera's folder; the same camera's before is forgotten."""
+        """Set the content of a camera's folder."""
         with self._lock:
             previous = (
                 self._segments_by_camera[camera].quarantined
@@ -184,7 +185,7 @@ class RetentionStage:
             self._make_room()
 
     def on_segment_closed(self, camera: str, segment: StoredSegment) -> None:
-        """A file was closed."""
+        """Add a closed segment."""
         with self._lock:
             camera_segments = self._segments_by_camera[camera]
             camera_segments.segments.append(segment)
@@ -194,7 +195,7 @@ class RetentionStage:
             self._update_total_bytes()
 
     def on_bytes_written(self, camera: str, open_time: str, open_bytes: int) -> None:
-        """The file that is being written, since `open_time`, is this large now."""
+        """Set the size of the open file, which began at `open_time`."""
         with self._lock:
             camera_segments = self._segments_by_camera[camera]
             self._total_bytes += open_bytes - camera_segments.open_bytes
@@ -203,12 +204,12 @@ class RetentionStage:
                 camera_segments.total_bytes > self._limits.camera_bytes
                 or self._total_bytes > self._limits.box_bytes
             )
-            # The disk is asked once a second; what grows old is let go of at a turn.
+            # Free space is checked once a second; age is checked by `run_once`.
             if is_over_limit or (self._is_disk_check_due() and self._space_shortfall()):
                 self._make_room()
 
     def footage_health(self, camera: str, gaps: int) -> FootageHealth:
-        """What lies on the disk of a camera now."""
+        """Return the footage of a camera for the health report."""
         with self._lock:
             camera_segments = self._segments_by_camera.get(camera) or CameraSegments(
                 self._footage_dir
@@ -230,7 +231,7 @@ class RetentionStage:
             )
 
     def _initialize(self) -> None:
-        """Once: what the agent before this one left open, and cameras that are no more."""
+        """Take over the holds and the removed cameras of the previous agent, once."""
         self._hold_store.reset_for_boot()
         self._active_holds = self._hold_store.active()
         if self._footage_dir.is_dir():
@@ -258,7 +259,7 @@ class RetentionStage:
         )
 
     def _sync_holds(self) -> None:
-        """Each hold's begin and end into the chain; what has ended goes."""
+        """Append the begin and end of each hold to the custody log, and delete ended holds."""
         try:
             self._hold_store.write_unwritten()
             self._hold_store.refresh()
@@ -314,7 +315,7 @@ class RetentionStage:
         self._execute(eviction_plan)
 
     def _read_active_holds(self) -> tuple[Hold, ...]:
-        """As they stand on the disk, or as last known where it cannot be read."""
+        """Read the holds, or return the last known ones if the folder cannot be read."""
         try:
             return self._hold_store.active()
         except OSError as error:
@@ -322,7 +323,7 @@ class RetentionStage:
             return self._active_holds
 
     def _execute(self, eviction_plan: EvictionPlan) -> None:
-        """Say it, then do it: a file that is gone has a receipt, whenever the power goes."""
+        """Append the receipts, then delete: a deleted file has a receipt even after a power cut."""
         now_ns = self._clock.boottime_ns()
         self._delete_quarantined(eviction_plan.quarantine_deletions)
         for hold in eviction_plan.broken_holds:
@@ -369,11 +370,11 @@ class RetentionStage:
                 camera_segments.remove_quarantined(name)
 
     def _break_hold(self, hold: Hold) -> None:
-        log.error("hold %s of %s cannot be kept: no room", hold.id, hold.camera)
+        log.error("hold %s of %s broken: no space left", hold.id, hold.camera)
         self._active_holds = tuple(other for other in self._active_holds if other.id != hold.id)
-        self._faults.raise_fault("STO-03", hold.camera, f"hold {hold.id} could not be kept")
+        self._faults.raise_fault("STO-03", hold.camera, f"hold {hold.id} was broken")
         self._on_hold_broken(hold)
-        body = HoldReleased(hold_id=hold.id, by="vigie", reason="the ring cannot carry it")
+        body = HoldReleased(hold_id=hold.id, by="vigie", reason="no space left")
         self.receipt_queue.append(body, self._clock.boottime_ns())
         try:
             self._hold_store.delete(hold.id)
@@ -388,14 +389,14 @@ class RetentionStage:
         )
 
     def _space_shortfall(self) -> SpaceShortfall:
-        """What the disk has less than what must stay free."""
+        """Return how far the free space is below the reserve."""
         self._last_disk_check_ns = self._clock.boottime_ns()
         if not self._settings.reserve_bytes:
             return NO_SHORTFALL
         try:
             disk_stats = os.statvfs(self._footage_dir)
         except OSError:
-            return NO_SHORTFALL  # the recorder tells of a folder that is not there
+            return NO_SHORTFALL  # the recorder reports a missing folder
         return space_shortfall(disk_stats, self._settings.reserve_bytes)
 
     def _is_hold_check_due(self) -> bool:
@@ -406,7 +407,7 @@ class RetentionStage:
         )
 
     def _check_held_ratio(self) -> None:
-        """Count what is held, now and then, and say when it is too much."""
+        """Count the held bytes periodically, and raise or clear STO-03."""
         if not self._is_hold_check_due():
             return
         self._last_hold_check_ns = self._clock.boottime_ns()
@@ -432,7 +433,7 @@ class RetentionStage:
             self._faults.clear("STO-03", subject)
 
     def record_quarantine(self, camera: str, names: Sequence[str]) -> None:
-        """Files of a camera's folder were no footage, and were moved out of the way."""
+        """Append receipts of files that were moved to the quarantine."""
         for name in names:
             self.receipt_queue.append(
                 FileQuarantined(camera=camera, name=name), self._clock.boottime_ns()

@@ -1,16 +1,14 @@
-"""How old footage surely is, whatever the clock says. Pure.
+"""Minimum age of footage, independent of a wrong clock. Pure.
 
-Age is told by two clocks, and the older answer counts:
+Two clocks measure the age, and the older result counts:
 
-- Time with the power on. Within a boot it is exact. Before that, each later boot was on for at
-  least as long as the newest name in the ring says. It can only fall short, by the time that the
-  box was off.
-- UTC, between a boot whose clock was disciplined and now, if it is disciplined now.
+- Powered-on time. It is exact within a boot. Across boots, each later boot lasted at least as long as
+  its newest segment's name shows. It can only fall short, by the time that the box was off.
+- UTC, between a boot with a disciplined clock and now, if the clock is disciplined now.
 
-So a clock that is wrong or unknown neither wipes footage (its UTC is not asked) nor keeps it for
-ever (the powered-on time goes on). The disciplined clock's word is taken only where it does not
-contradict itself: within one boot it must stay with the boot's own time, and boots must follow
-each other in UTC as they do in the ring.
+A wrong or unknown clock therefore neither deletes footage (its UTC is ignored) nor keeps it for ever
+(powered-on time still counts). A disciplined clock is believed only if it is consistent: within one
+boot it must agree with boot time, and boots must be in the same order in UTC as in the folder.
 """
 
 from collections.abc import Iterable
@@ -21,20 +19,21 @@ from agent.base.clock import unix_ms
 from agent.recording.segment_name import SegmentName
 
 MAX_CLOCK_DRIFT_MS = 60_000
-"""A disciplined clock is slewed by no more than 500 ppm and stepped at its start (ntp_adjtime(2)),
-so that a minute between two of its words in one boot is no drift."""
+"""A disciplined clock is slewed by at most 500 ppm and stepped at its start (ntp_adjtime(2)): more
+than a minute of disagreement within one boot is not drift."""
 
 BOOT_ID_DIGITS = 8
 
 
 def short_boot(boot_id: str) -> str:
-    """The boot as a segment's name has it."""
+    """Return the boot id as segment names have it."""
     return boot_id.replace("-", "")[:BOOT_ID_DIGITS]
 
 
 class ClockReading(msgspec.Struct, frozen=True, kw_only=True):
-    """The moment that ages are told at: milliseconds since the boot `boot` and since 1970, and
-    whether the latter can be trusted.
+    """The reference time of ages: milliseconds since the boot `boot` and since 1970.
+
+    `synced` is True if the latter is trusted.
     """
 
     boot: str
@@ -44,7 +43,7 @@ class ClockReading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _BootClock:
-    """What is known of one boot. UTC at its zero is between `zero_min` and `zero_max`."""
+    """One boot. UTC at its start is between `min_epoch_ms` and `max_epoch_ms`."""
 
     def __init__(self) -> None:
         self.last_segment_ms = 0
@@ -61,7 +60,7 @@ class _BootClock:
 
     @property
     def epoch_ms(self) -> int | None:
-        """UTC at the boot's zero, None where nobody knows or the clock contradicts itself."""
+        """UTC at the start of the boot, or None if unknown or contradictory."""
         if self.min_epoch_ms is None or self.max_epoch_ms is None:
             return None
         return (
@@ -72,7 +71,7 @@ class _BootClock:
 
 
 class BootTimeline:
-    """The boots of one camera's footage, in their order."""
+    """The boots of one camera's footage, in order."""
 
     def __init__(self, names: Iterable[SegmentName] = ()) -> None:
         self._boots: dict[str, _BootClock] = {}
@@ -80,14 +79,14 @@ class BootTimeline:
             self.add(name)
 
     def add(self, name: SegmentName) -> None:
-        """Take note of the newest segment's name."""
+        """Add the name of the newest segment."""
         boot = self._boots.setdefault(name.boot, _BootClock())
         boot.last_segment_ms = max(boot.last_segment_ms, name.begin_ms)
         if name.synced:
             boot.add_epoch(unix_ms(name.utc) - name.begin_ms)
 
     def boot_epochs(self) -> dict[str, int]:
-        """UTC at the zero of each boot whose clock can be believed, in milliseconds since 1970."""
+        """Return UTC at the start of each boot with a consistent clock, in ms since 1970."""
         epochs_ms: dict[str, int] = {}
         contradictory: set[str] = set()
         previous: str | None = None
@@ -104,7 +103,7 @@ class BootTimeline:
         return {key: epoch_ms for key, epoch_ms in epochs_ms.items() if key not in contradictory}
 
     def ages(self, now: ClockReading) -> "SegmentAges":
-        """How old each boot's footage is now."""
+        """Return the ages of all boots at `now`."""
         boot_epochs_ms = self.boot_epochs()
         current = self._boots.get(now.boot, _BootClock())
         is_utc_trusted = now.synced
@@ -133,8 +132,9 @@ class BootTimeline:
 
 
 class SegmentAges(msgspec.Struct, frozen=True, kw_only=True):
-    """`since_zero_ms` is how long ago each boot began, at least; `synced` whether now's UTC is
-    believed.
+    """Ages of a camera's boots at one time. `boot_ages_ms` is the minimum time since each boot began.
+
+    `is_utc_trusted` is True if the UTC of `now` is believed.
     """
 
     now: ClockReading
@@ -143,12 +143,13 @@ class SegmentAges(msgspec.Struct, frozen=True, kw_only=True):
     is_utc_trusted: bool
 
     def age_ms(self, name: SegmentName) -> int:
-        """How old a segment surely is, in milliseconds. It grows from a ring's newest to its oldest."""
+        """Return the minimum age of a segment in milliseconds. It grows from the newest to the oldest."""
         return self.boot_ages_ms.get(name.boot, self.now.boot_ms) - name.begin_ms
 
     def age_since_ms(self, boot: str | None, begin_ms: int, begin_unix_ms: int | None) -> int:
-        """How long ago a moment surely was, of a boot that the ring may not know. `utc_ms` is its
-        UTC where that could be trusted then.
+        """Return the minimum time since a moment of any boot, in milliseconds.
+
+        `begin_unix_ms` is its UTC if that was trusted at the time.
         """
         boot_age_ms = self.boot_ages_ms.get(boot or "")
         powered_ms = self.now.boot_ms if boot_age_ms is None else boot_age_ms - begin_ms
@@ -161,10 +162,10 @@ class SegmentAges(msgspec.Struct, frozen=True, kw_only=True):
         return powered_ms if boot == self.now.boot else max(powered_ms, utc_age_ms)
 
     def possible_begin_unix_ms(self, name: SegmentName) -> tuple[int, ...]:
-        """When a segment may have begun, in milliseconds since 1970: as its name has it, and, of a
-        boot whose clock was disciplined sooner or later, as that tells.
+        """Return the UTC times at which a segment may have begun, in milliseconds since 1970.
 
-        Both, because a span in UTC may have been given by either.
+        One is that of its name; the other follows from its boot's clock, if it was ever disciplined.
+        A hold's span in UTC may refer to either.
         """
         named_unix_ms = unix_ms(name.utc)
         epoch_ms = self.boot_epochs_ms.get(name.boot)
