@@ -1,7 +1,7 @@
 """Output and arguments that several commands share: JSON, safe text, a progress bar, a prompt."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import msgspec
@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.progress import Progress, ProgressColumn
 
 from agent.base.errors import UserError
+
+from agent.base.progress import ProgressCallback
 
 MAX_TEXT_CHARS = 300
 """Length of a person's name or reason, as an argument."""
@@ -49,7 +51,7 @@ def check_interactive(command: str) -> None:
 
 
 @contextmanager
-def progress_bar(label: str, *columns: ProgressColumn) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(label: str, *columns: ProgressColumn) -> Iterator[ProgressCallback]:
     """Yield a function that is called with what is done and the total.
 
     The bar is drawn on standard error, if that is a terminal, with rich's default columns or these.

@@ -8,7 +8,7 @@ import base64
 import contextlib
 import os
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from agent.base.clock import Clock, boot_id, rfc3339, unix_ns
 from agent.base.device_identity import KEY_FILE, DeviceIdentity
 from agent.base.errors import UserError
+from agent.base.progress import ProgressCallback
 from agent.base.uuid7 import uuid7_factory
 from agent.config import configuration
 from agent.config.configuration import RecordConfig
@@ -35,8 +36,6 @@ from agent.recording.owner_policy import OwnerPolicies
 from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldStore
 from agent.recording.segment_name import KEYS_SUFFIX
-
-ProgressCallback = Callable[[int, int], None]
 
 _MAX_JOIN_GAP = timedelta(seconds=2)
 

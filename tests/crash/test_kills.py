@@ -145,7 +145,7 @@ def compare(state: Path, seen: Seen) -> list[str]:
     broken += [f"{path.name}: is still open" for path in parts_of(state)]
     for name, path in there.items():
         if name not in closed:
-            broken.append(f"{name}: no receipt")
+            broken.append(f"{name}: has no receipt")
         elif hashlib.sha256(path.read_bytes()).hexdigest() != closed[name].sha256:
             broken.append(f"{name}: not what its receipt says")
     for name, (size_bytes, sha256) in seen.parts.items():

@@ -123,7 +123,7 @@ def test_a_killed_box_loses_the_last_group_at_most_and_forgets_its_keys(tmp_path
         assert len(shown) >= (taken - 1) // GOP * GOP
         assert shown == (one_loop * (len(shown) // FRAMES + 1))[: len(shown)]
         if sources:
-            with pytest.raises(ClipError, match="its key is not here"):
+            with pytest.raises(ClipError, match="its key is not available"):
                 write_clip(sources, 0, 10**18, tmp_path / "clip.mp4", KeyRing(10).get)
         known |= {str(name) for name in new}
     files = {path.name for path in north.iterdir() if path.is_file()}

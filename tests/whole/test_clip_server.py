@@ -153,7 +153,7 @@ def test_the_running_box_cuts_what_it_has_sealed_and_not_after_a_power_cycle(
     later = Export(box, tmp_path / "later", capsys)
     for export in (power_off, later):
         assert export.said["clip"] is None
-        assert "sealed, and its key is not here" in export.said["no_clip_reason"]
+        assert "sealed, and its key is not available" in export.said["no_clip_reason"]
         assert export.first_problem is None
         assert not (export.out / "clip.mp4").exists()
         assert set(running.said["segments"]) <= set(export.said["segments"])

@@ -410,7 +410,7 @@ def test_a_key_pair_made_by_openssl_is_one_for_us(tmp_path: Path) -> None:
 
 
 def test_two_recipients_of_one_name_are_refused(centre: Centre) -> None:
-    with pytest.raises(UserError, match=r"record\.recipient: 'centre' is used twice"):
+    with pytest.raises(UserError, match=r"record\.recipient: id 'centre' is used twice"):
         sealer_for(centre.recipient, centre.recipient)
 
 

@@ -84,7 +84,7 @@ def test_what_the_chain_says_is_evicted_is_left_out_though_its_file_is_still_the
         FootageEvicted(camera="north", segments=(first,), reason="age", oldest_time=None)
     )
     made = box.export("north", 0, 60, out)
-    assert made.excluded == {first: "evicted just now"}
+    assert made.excluded == {first: "was just evicted"}
     assert counters(made) == [2, 3]
     assert verify_export(out).first_problem is None
 
@@ -108,7 +108,7 @@ def test_what_goes_before_it_was_copied_or_cut_ends_the_export_in_one_line(
 
     with pytest.raises(ExportError) as refused:
         box.export("north", 0, 60, out, meanwhile)
-    assert str(refused.value).removesuffix(": evicted while it was exported") in {
+    assert str(refused.value).removesuffix(": was evicted during the export") in {
         gone[0],
         gone[0] + KEYS_SUFFIX,
     }

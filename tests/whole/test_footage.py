@@ -162,11 +162,11 @@ def test_the_segment_that_is_still_written_is_left_out_and_said_so(capsys: Said)
     assert " now " in capsys.readouterr().out
     words = [word.replace("01:00:11Z", "01:01:00Z") for word in EXPORT]
     assert footage(*words) == 0
-    assert f"left out: {last.name}: still written to" in capsys.readouterr().out
+    assert f"left out: {last.name}: is still being written" in capsys.readouterr().out
     words = ["export", "--state", "state", "--camera", "north", *WHO, "--out", "late"]
     late = ["--from", "2026-11-25T01:00:14Z", "--to", "2026-11-25T01:01:00Z"]
     assert footage(*words, *late) == 1
-    assert "still written to" in capsys.readouterr().err
+    assert "is still being written" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("here")
@@ -177,7 +177,7 @@ def test_footage_whose_receipt_is_gone_is_left_out(capsys: Said) -> None:
     shutil.copyfile(first, stray)
     words = [word.replace("01:00:05Z", "01:00:00Z") for word in EXPORT]
     assert footage(*words) == 0
-    assert f"left out: {stray.name}: no receipt" in capsys.readouterr().out
+    assert f"left out: {stray.name}: has no receipt" in capsys.readouterr().out
     assert footage("verify", "out") == 0
 
 
@@ -218,7 +218,7 @@ def test_what_masks_hide_stays_in_the_box_and_the_clip_is_painted(
     for masks in Path("state/masks").iterdir():
         masks.unlink()
     assert footage(*EXPORT[:-1], "none") == 1
-    assert "shows what the masks hide" in capsys.readouterr().err
+    assert "all segments are withheld for masks" in capsys.readouterr().err
     assert not Path("none").exists()
 
 
@@ -280,7 +280,7 @@ def test_sealed_footage_leaves_sealed_and_the_centre_opens_it(
         ([*EXPORT, "--to", "-99999d"], "no moment"),
         ([*EXPORT, "--by", " "], "--by ' ': allowed: one line"),
         ([*EXPORT, "--purpose", "a\nb"], "--purpose 'a\\nb': allowed: one line"),
-        ([*EXPORT, "--out", "state"], "--out 'state': is there already"),
+        ([*EXPORT, "--out", "state"], "--out 'state': exists already"),
         ([*EXPORT, "--key", "nowhere.pem"], "'nowhere.pem': No such file"),
         ([*EXPORT, "--key", "state/identity/box.key"], "not an X25519 key"),
         ([*HOLD, "--days", "0"], "days = 0"),

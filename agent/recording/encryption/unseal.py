@@ -1,6 +1,5 @@
 """Decryption of sealed segments with a recipient's private key, at the centre."""
 
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -12,9 +11,11 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from agent.base.atomic_file import open_replacement
 from agent.base.clock import unix_ns
 from agent.base.errors import UserError
+from agent.base.progress import ProgressCallback, no_progress
 from agent.recording.encryption.key_wrapping import unwrap_segment_key
 from agent.recording.encryption.keys import SegmentKey
 from agent.recording.export import clip as clip_writer
+from agent.recording.export.export_request import check_new_folder
 from agent.recording.export.manifest import CLIP_FILE, MANIFEST_FILE, Manifest
 from agent.recording.export.mp4_reader import (
     DamagedFootage,
@@ -84,7 +85,7 @@ def unseal_all(
     path: Path,
     private_key: X25519PrivateKey,
     out: Path,
-    progress: Callable[[int, int], None] = lambda _count, _total: None,
+    progress: ProgressCallback = no_progress,
 ) -> UnsealResult:
     """Unseal a segment, or all below a folder such as an export's, into the folder `out`.
 
@@ -96,8 +97,7 @@ def unseal_all(
         raise UserError(
             f"{str(path)!r}: no sealed segment here: no {_MP4_SUFFIX} with a {_MP4_SUFFIX}{KEYS_SUFFIX}"
         )
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"--out {str(out)!r}: is there already; allowed: a new or an empty folder")
+    check_new_folder(out)
     names = tuple(segment.name for segment in segments)
     if len(set(names)) != len(names):
         raise UserError(f"{str(path)!r}: two segments have one name; unseal each folder on its own")

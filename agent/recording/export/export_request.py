@@ -1,9 +1,11 @@
-"""Request for an export. Pure."""
+"""Request for an export."""
 
 from datetime import datetime
 from pathlib import Path
 
 import msgspec
+
+from agent.base.errors import UserError
 
 
 class ExportRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,3 +21,9 @@ class ExportRequest(msgspec.Struct, frozen=True, kw_only=True):
     purpose: str
     out: Path
     unmasked: bool = False
+
+
+def check_new_folder(out: Path) -> None:
+    """Raise UserError if `out` exists and is not an empty folder."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"--out {str(out)!r}: exists already; allowed: a new or an empty folder")

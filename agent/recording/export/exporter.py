@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -18,7 +18,7 @@ import msgspec
 from agent import __version__
 from agent.base.atomic_file import create_durably, fsync_dir
 from agent.base.clock import Clock, rfc3339, unix_ns, utc_from_unix_ns
-from agent.base.errors import UserError
+from agent.base.progress import ProgressCallback, no_progress
 from agent.base.signed_manifest import SUMS_FILE, encode_manifest, encode_sums
 from agent.recording import catalogue, mask_store
 from agent.recording.catalogue import FootageEntry
@@ -29,7 +29,7 @@ from agent.recording.encryption.key_wrapping import read_sidecar
 from agent.recording.encryption.keys import KeyLookup, SegmentKey
 from agent.recording.export import clip as clip_writer
 from agent.recording.export.clip_request import ClipRequest, RequestClip
-from agent.recording.export.export_request import ExportRequest
+from agent.recording.export.export_request import ExportRequest, check_new_folder
 from agent.recording.export.html_pages import render_pages
 from agent.recording.export.manifest import (
     CHAIN_FILE,
@@ -117,7 +117,7 @@ class Exporter:
         self,
         request: ExportRequest,
         snapshot: SpanSnapshot,
-        progress: Callable[[int, int], None] = lambda _done_bytes, _total_bytes: None,
+        progress: ProgressCallback = no_progress,
     ) -> ExportResult:
         """Export the segments of `snapshot` that are closed, have a receipt and are not evicted.
 
@@ -134,10 +134,7 @@ class Exporter:
             del excluded[entry.segment_name]
         if not exportable or not snapshot.head.seq:
             raise ExportError(_no_footage_message(request, excluded))
-        if request.out.exists() and (not request.out.is_dir() or any(request.out.iterdir())):
-            raise UserError(
-                f"--out {str(request.out)!r}: is there already; allowed: a new or an empty folder"
-            )
+        check_new_folder(request.out)
         # The current folder (`.`) has a name only as an absolute path.
         out = request.out if request.out.name else request.out.absolute()
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -166,7 +163,7 @@ class _ExportBuild:
         entries: list[FootageEntry],
         head: ChainHead,
         folder: Path,
-        progress: Callable[[int, int], None],
+        progress: ProgressCallback,
     ) -> None:
         self._exporter = exporter
         self._request = request

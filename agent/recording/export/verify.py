@@ -7,12 +7,13 @@ content of the folder leads to a result.
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
 
+from agent.base.progress import ProgressCallback, no_progress
 from agent.base.signed_manifest import (
     SUMS_FILE,
     BadManifest,
@@ -42,9 +43,6 @@ CLIP_TOLERANCE_US = 1_000_000
 
 _SEGMENT_PATH_PATTERN = re.compile(rf"{SEGMENTS_DIR}/([^/]+\.mp4)")
 _READ_BYTES = 1 << 20
-
-ProgressCallback = Callable[[int, int], None]
-"""Is told how many bytes are done, and of how many."""
 
 
 class VerificationProblem(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +106,7 @@ def verify_export(
     *,
     known_key: str | None = None,
     known_head: ChainHead | None = None,
-    progress: ProgressCallback = lambda _done_bytes, _total_bytes: None,
+    progress: ProgressCallback = no_progress,
 ) -> VerificationResult:
     """Verify that an export is what its box signed.
 
