@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.progress import Progress, ProgressColumn
 
 from agent.base.errors import UserError
-
 from agent.base.progress import ProgressCallback
 
 MAX_TEXT_CHARS = 300
