@@ -330,7 +330,7 @@ def test_a_span_without_footage_is_told(
     sources = record(tmp_path / "north", stream)
     with pytest.raises(ClipError, match="no footage of this span exists"):
         write_clip(sources, begin_ns, end_ns, tmp_path / "clip.mp4", KeyRing(0).get)
-    with pytest.raises(ClipError, match="end is not after its begin"):
+    with pytest.raises(ClipError, match="end must be after its begin"):
         write_clip(sources, end_ns, begin_ns, tmp_path / "clip.mp4", KeyRing(0).get)
 
 
