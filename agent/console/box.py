@@ -16,10 +16,10 @@ from agent.base.device_identity import DeviceIdentity
 from agent.base.model import Reply
 from agent.capture.preview import PreviewUnavailable, request_preview
 from agent.commands.local_command import send_command
+from agent.config import toml_writer
 from agent.config.configuration import Config
 from agent.config.shareable_config import redact_config
 from agent.config.toml_decode import read_toml
-from agent.config.toml_lines import format_lines as toml_lines
 from agent.console import (
     camera_preview,
     console_settings,
@@ -371,7 +371,11 @@ class BoxAccess:
 
     def read_config_text(self) -> Sequence[str]:
         """Without secrets."""
-        return tuple(toml_lines(redact_config(read_toml(self.config_path, "configuration"))))
+        return tuple(
+            toml_writer.dumps(
+                redact_config(read_toml(self.config_path, "configuration"))
+            ).splitlines()
+        )
 
     def create_certificate_request(self) -> str:
         """PEM."""

@@ -5,12 +5,12 @@ right value it is part of the table. Nothing is guessed, so a snippet that lacks
 by `vigie check-config`, which says what.
 """
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from agent.base.model import BOX_EVENT_SOURCE
+from agent.config.toml_writer import format_value
 from agent.diagnostics.probe.results import FoundOnvif, ProbeResult
 from drivers.csi.camera_modules import CameraModule
 from drivers.head_search import FoundHead
@@ -69,12 +69,12 @@ class _CredentialLines:
         """For the options of this camera."""
         username, password_file = self._credentials
         if username is not None and password_file is not None:
-            yield f"username = {_toml_string(username)}"
-            yield f"password_file = {_toml_string(password_file)}"
+            yield f"username = {format_value(username)}"
+            yield f"password_file = {format_value(password_file)}"
             return
         path = PASSWORD_FILE_TEMPLATE.format(name=name)
         yield _fill_in_comment('username = "vigie"', "if it wants one")
-        yield _fill_in_comment(f"password_file = {_toml_string(path)}", "a file of mode 0600")
+        yield _fill_in_comment(f"password_file = {format_value(path)}", "a file of mode 0600")
 
 
 class _UniqueNames:
@@ -171,7 +171,7 @@ def _rtsp_camera_table(server: FoundRtspServer, name: str) -> str:
     lines = [
         "[camera.options]",
         _fill_in_comment(
-            f"url = {_toml_string(server.url + 'stream1')}", "the path, out of its manual"
+            f"url = {format_value(server.url + 'stream1')}", "the path, out of its manual"
         ),
         *_CredentialLines(None, None).lines(name),
     ]
@@ -257,7 +257,7 @@ def _render_table(
 def _render_values(heading: str, values: Mapping[str, object]) -> Iterator[str]:
     yield heading
     for key, value in values.items():
-        yield f"{key} = {_toml_string(value) if isinstance(value, str) else json.dumps(value)}"
+        yield f"{key} = {format_value(value)}"
 
 
 def _fill_in_comment(line: str, hint: str) -> str:
@@ -271,11 +271,6 @@ def _render_comment(text: str) -> str:
 def _to_one_line(text: str) -> str:
     """What a device said of itself may hold anything; a comment ends with its line."""
     return "".join(char if char.isprintable() else " " for char in text)
-
-
-def _toml_string(text: str) -> str:
-    """A basic string: JSON's escapes are TOML's, but for the one character that it leaves as it is."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _format_hex(number: int | None) -> str:
