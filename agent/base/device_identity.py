@@ -4,6 +4,7 @@ It signs the custody log. The file is PKCS #8 in PEM, readable only by the agent
 """
 
 import logging
+import os
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -11,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.base import atomic_file
+from agent.base.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,26 @@ class DeviceIdentity:
         key = Ed25519PrivateKey.generate()
         _write_key(path, key)
         return cls(key, damaged_key_file)
+
+    @classmethod
+    def load_existing(cls, state_dir: Path, command: str) -> "DeviceIdentity | None":
+        """Load the key for a command run by a person, or return None if no agent has run here.
+
+        Raises: UserError if the key belongs to another user, whose files would stop the agent; OSError.
+        """
+        context = f"state folder {str(state_dir)!r}"
+        folder = state_dir / "identity"
+        try:
+            owner = (folder / KEY_FILE).stat().st_uid
+        except FileNotFoundError:
+            return None
+        except PermissionError as error:
+            raise UserError(f"{context}: permission denied") from error
+        if owner != os.geteuid():
+            raise UserError(
+                f"{context}: belongs to the agent's user; allowed: sudo -u '#{owner}' vigie {command} ..."
+            )
+        return cls.load_or_create(folder)
 
     def sign(self, data: bytes) -> bytes:
         """Return the signature of `data`, 64 bytes."""

@@ -31,8 +31,6 @@ MIN_RESERVE_BYTES = 500_000_000
 the ring itself would fill it, and the box would shed detection and then recording for that.
 """
 
-Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
-
 
 class BoxConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[box]`: who this is. `state` is the folder that the agent may write to."""
@@ -87,7 +85,7 @@ class OnvifConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         """Refuse what no single field can tell."""
         if (self.username is None) != (self.password_file is None):
             raise ValueError("username and password_file go together: give both or neither")
-        if _split_url(self.url, "http", "https") is None:
+        if split_url(self.url, "http", "https") is None:
             raise ValueError(f"url = {self.url!r}: no address; allowed: such as http://10.0.0.31")
         for topic in self.events:
             if is_identifying_topic(topic):
@@ -261,7 +259,7 @@ def _check_consistency(config: Config, context: str) -> None:
             )
     _check_heads(config, context)
     check_broker(config.broker, context)
-    if config.update and _split_url(config.update.feed, "https") is None:
+    if config.update and split_url(config.update.feed, "https") is None:
         raise UserError(
             f"{context}: update.feed = {config.update.feed!r}; allowed: https://HOST/PATH"
         )
@@ -307,8 +305,8 @@ def _check_heads(config: Config, context: str) -> None:
             )
 
 
-def _split_url(url: str, *schemes: str) -> SplitResult | None:
-    """An address taken apart; None where it is none of these schemes, or lacks a host."""
+def split_url(url: str, *schemes: str) -> SplitResult | None:
+    """Split a URL, or return None if it has none of these schemes or lacks a host."""
     try:
         parts = urlsplit(url)
         is_valid = parts.scheme in schemes and parts.hostname and parts.port != 0
@@ -319,7 +317,7 @@ def _split_url(url: str, *schemes: str) -> SplitResult | None:
 
 def check_broker(broker: BrokerConfig, context: str) -> None:
     """Raise UserError where the broker's address and its credentials do not go together."""
-    url = _split_url(broker.url, "mqtt", "mqtts")
+    url = split_url(broker.url, "mqtt", "mqtts")
     if url is None or url.path not in ("", "/") or url.username or url.query:
         raise UserError(
             f"{context}: broker.url = {broker.url!r}: not a broker's address; "

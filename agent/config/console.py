@@ -6,9 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from agent.base.errors import UserError
-
-TechnicianName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,31}$(?!\n)")]
-"""Who logs in at the console, as it stands in receipts."""
+from agent.config.names import TechnicianName
 
 
 class Technician(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

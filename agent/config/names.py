@@ -13,4 +13,5 @@ break. In JSON Schema, where it does not, the two say the same; Python's own `\\
 """
 
 TECHNICIAN_NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
-"""A technician's name, as typed at the console's login."""
+TechnicianName = Annotated[str, msgspec.Meta(pattern=rf"^{TECHNICIAN_NAME_PATTERN.pattern}$(?!\n)")]
+"""A technician's name, as typed at the console's login and written into receipts."""

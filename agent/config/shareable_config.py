@@ -87,7 +87,7 @@ _COMMON_WORDS = frozenset(
 
 def redact_config(tables: Mapping[str, Any]) -> dict[str, Any]:
     """The tables of a configuration, with what may not leave left out."""
-    return {key: _redact_value(value, key, key) for key, value in tables.items()}
+    return {key: _redact_value(value, key) for key, value in tables.items()}
 
 
 def redacted_texts(tables: Mapping[str, Any]) -> Iterator[str]:
@@ -121,14 +121,11 @@ def _secret_parts(text: str) -> Iterator[str]:
         yield from _URL_SEPARATORS.split(f"{url.path}?{url.query}")
 
 
-def _redact_value(value: Any, key_path: str, listed: str) -> Any:
+def _redact_value(value: Any, key_path: str) -> Any:
     if isinstance(value, Mapping):
-        return {
-            key: _redact_value(item, f"{key_path}.{key}", f"{key_path}.{key}")
-            for key, item in value.items()
-        }
+        return {key: _redact_value(item, f"{key_path}.{key}") for key, item in value.items()}
     if isinstance(value, list):
-        return [_redact_value(item, key_path, listed) for item in value]
+        return [_redact_value(item, key_path) for item in value]
     if isinstance(value, str):
         return _redact_text(value, key_path)
     if isinstance(value, bool | int | float):

@@ -61,8 +61,6 @@ from agent.recording.custody.receipts import FootageViewed, ServiceAction
 from agent.runtime import control_socket
 from drivers.contracts import CameraReadings
 
-INSTALLED_STATE_DIR = Path("/var/lib/vigie")
-INSTALLED_RUNTIME_DIR = Path("/run/vigie")
 REBOOT_REQUEST_FILE = "reboot"
 INVALID_CONFIG = "the configuration is not good: config check says why"
 
@@ -120,7 +118,7 @@ class BoxAccess:
     def agent_state(self) -> AgentState:
         """From the health file, and from whether the agent's door is open."""
         now_ns = self._clock.boottime_ns()
-        health = health_file.read(self._runtime_dir(), self._boot_id)
+        health = health_file.read(health_file.get_runtime_dir(self.state_dir), self._boot_id)
         if health is None:
             return AgentState(
                 state="hangs" if control_socket.find_agent(self.state_dir) is not None else "dead"
@@ -132,12 +130,6 @@ class BoxAccess:
             "hangs" if control_socket.find_agent(self.state_dir) is not None else "dead"
         )
         return AgentState(state=state, report_age_s=age_s, report=health.report)
-
-    def _runtime_dir(self) -> Path:
-        """A console that a person has started at his own terminal was told of no runtime folder."""
-        if "RUNTIME_DIRECTORY" not in os.environ and self.state_dir == INSTALLED_STATE_DIR:
-            return INSTALLED_RUNTIME_DIR
-        return health_file.get_runtime_dir(self.state_dir)
 
     def describe_fault(self, code: str) -> FaultDescription | None:
         """In the console's language."""
@@ -425,7 +417,7 @@ class BoxAccess:
 
     def request_reboot(self) -> None:
         """A file asks for it: see systemd/vigie-reboot.path. The console has no right to do it."""
-        folder = self._runtime_dir()
+        folder = health_file.get_runtime_dir(self.state_dir)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / REBOOT_REQUEST_FILE).touch()
 

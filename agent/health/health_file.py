@@ -16,6 +16,8 @@ from agent.base.state_file import StateFile
 
 FILE_NAME = "health.json"
 STALE_S = 5.0
+INSTALLED_STATE_DIR = Path("/var/lib/vigie")
+INSTALLED_RUNTIME_DIR = Path("/run/vigie")
 
 
 class LiveHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,9 +38,19 @@ class LiveHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def get_runtime_dir(state_dir: Path, environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder shared by the box's programs: systemd's, or else `run` in the state folder."""
+    """Return the folder where the programs of a box meet: systemd's, or `run` in the state folder.
+
+    A command that a person starts is not told systemd's folder: on an installed box it is known.
+    """
     configured = environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
-    return Path(configured) if configured else state_dir / "run"
+    if configured:
+        return Path(configured)
+    folder = state_dir / "run"
+    return (
+        INSTALLED_RUNTIME_DIR
+        if state_dir == INSTALLED_STATE_DIR and not folder.is_dir()
+        else folder
+    )
 
 
 def write(folder: Path, report: HealthReport, clock: Clock, boot: str | None = None) -> None:

@@ -6,7 +6,6 @@ footage.
 
 import base64
 import contextlib
-import os
 import random
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -16,7 +15,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.base.clock import Clock, boot_id, rfc3339, unix_ns
-from agent.base.device_identity import KEY_FILE, DeviceIdentity
+from agent.base.device_identity import DeviceIdentity
 from agent.base.errors import UserError
 from agent.base.progress import ProgressCallback
 from agent.base.uuid7 import uuid7_factory
@@ -141,12 +140,12 @@ class FootageArchive:
     ) -> Hold:
         """Hold a span. The agent appends it to the custody log, now or at its next start."""
         (name,) = self.resolve_cameras(camera)
-        self._check_owner()
+        self._load_identity()
         return self._hold_store().place(name, begin, end, owner=owner, reason=reason, days=days)
 
     def release_hold(self, hold_id: str, *, by: str, reason: str) -> Hold:
         """Request the end of a hold."""
-        self._check_owner()
+        self._load_identity()
         return self._hold_store().request_release(hold_id, by=by, reason=reason)
 
     def list_holds(self) -> tuple[Hold, ...]:
@@ -183,29 +182,18 @@ class FootageArchive:
 
     def _open_custody_log(self) -> tuple[CustodyLog, str]:
         """Open the custody log, and return it with its public key in base64."""
-        self._check_owner()
-        identity = DeviceIdentity.load_or_create(self._state_dir / "identity")
+        identity = self._load_identity()
         custody = CustodyLog.open(
             self._custody_dir, self._box_id(), boot_id(), self._clock, identity
         )
         return custody, base64.b64encode(identity.public_key_raw).decode()
 
-    def _check_owner(self) -> None:
-        """Allow the agent's user only: the agent could not open files of another user."""
-        key_file = self._state_dir / "identity" / KEY_FILE
-        try:
-            owner = key_file.stat().st_uid
-        except FileNotFoundError as error:
-            raise UserError(
-                f"state folder {str(self._state_dir)!r}: no agent has run here"
-            ) from error
-        except PermissionError as error:
-            raise UserError(f"state folder {str(self._state_dir)!r}: permission denied") from error
-        if owner != os.geteuid():
-            raise UserError(
-                f"state folder {str(self._state_dir)!r}: belongs to the agent's user; "
-                f"allowed: sudo -u '#{owner}' vigie footage ..."
-            )
+    def _load_identity(self) -> DeviceIdentity:
+        """Load the key, for the agent's user only: the agent could not open files of another user."""
+        identity = DeviceIdentity.load_existing(self._state_dir, "footage")
+        if identity is None:
+            raise UserError(f"state folder {str(self._state_dir)!r}: no agent has run here")
+        return identity
 
     def _box_id(self) -> str:
         if self._cached_box_id is None:

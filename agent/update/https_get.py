@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 from agent.base.errors import UserError
+from agent.config.configuration import split_url
 from agent.update.errors import UpdateError
 
 TIMEOUT_S = 30.0
@@ -48,18 +49,9 @@ class HttpResponse:
 
 
 def check_url(url: str) -> None:
-    """Raise UserError where it is no address of this kind."""
-    try:
-        parts = urlsplit(url)
-        is_valid = (
-            parts.scheme in _DEFAULT_PORTS
-            and parts.hostname
-            and parts.port != 0
-            and not parts.username
-        )
-    except ValueError:
-        is_valid = False
-    if not is_valid or " " in url or not url.isprintable():
+    """Raise UserError if `url` is not one of http or https without a user."""
+    parts = split_url(url, *_DEFAULT_PORTS)
+    if parts is None or parts.username or " " in url or not url.isprintable():
         raise UserError(f"{url!r}: {_INVALID_URL}")
 
 

@@ -19,7 +19,7 @@ import msgspec
 
 from agent.base import atomic_file
 from agent.base.errors import UserError
-from agent.config.names import TECHNICIAN_NAME_PATTERN
+from agent.config.names import TechnicianName
 
 REQUEST_DIR = Path("/run/vigie-update")
 REQUEST_FILE = "request.json"
@@ -29,9 +29,6 @@ _MAX_PATH_LENGTH = 1024
 
 UpdateAction: TypeAlias = Literal["status", "install", "rollback", "mark_good"]
 RequestId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}$(?!\n)")]
-RequesterName = Annotated[
-    str, msgspec.Meta(pattern=rf"^(?:{TECHNICIAN_NAME_PATTERN.pattern})$(?!\n)")
-]
 
 
 class UpdateRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,7 +39,7 @@ class UpdateRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     v: Literal[1] = 1
     id: RequestId
     action: UpdateAction
-    requester: RequesterName
+    requester: TechnicianName
     bundle_path: Annotated[str, msgspec.Meta(max_length=_MAX_PATH_LENGTH)] | None = None
 
     def __post_init__(self) -> None:

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import os
 import shutil
 import statistics
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ import numpy as np
 
 from agent import __version__
 from agent.base.clock import Clock, boot_id, rfc3339
-from agent.base.device_identity import KEY_FILE, DeviceIdentity
+from agent.base.device_identity import DeviceIdentity
 from agent.base.errors import UserError
 from agent.base.health_model import HealthReport
 from agent.base.model import CommandDone
@@ -45,7 +44,6 @@ from drivers.media import Plane
 PREVIEW_WIDTH_PX, PREVIEW_HEIGHT_PX = 480, 270
 FRAMES_PER_CAMERA = 5
 """Pictures of a camera: what moves is in few of them, and goes with their median."""
-INSTALLED_STATE_DIR, INSTALLED_RUNTIME_DIR = Path("/var/lib/vigie"), Path("/run/vigie")
 _REPLY_TIMEOUT_S = 10.0
 
 AskTechnician = Callable[[ItemAnswer, Plane | None], ItemAnswer]
@@ -68,9 +66,11 @@ class CommissioningSession:
         self._clock = clock
         self._by = by
         self._state_dir = Path(self._config.box.state)
-        _check_owner(self._state_dir)
         with self._reporting_disk_errors():
-            self._identity = DeviceIdentity.load_or_create(self._state_dir / "identity")
+            identity = DeviceIdentity.load_existing(self._state_dir, "commission")
+            if identity is None:
+                raise UserError(f"state folder {str(self._state_dir)!r}: no agent has run here")
+            self._identity = identity
             self._custody = CustodyLog.open(
                 self._state_dir / "custody", self._config.box.id, boot_id(), clock, self._identity
             )
@@ -251,10 +251,7 @@ class CommissioningSession:
             raise UserError(f"state folder {str(self._state_dir)!r}: {error}") from error
 
     def _read_live_health(self) -> LiveHealth:
-        folder = get_runtime_dir(self._state_dir)
-        if not folder.is_dir() and self._state_dir == INSTALLED_STATE_DIR:
-            folder = INSTALLED_RUNTIME_DIR
-        live_health = health_file.read(folder)
+        live_health = health_file.read(get_runtime_dir(self._state_dir))
         if live_health is None or live_health.is_stale(self._clock.boottime_ns()):
             raise UserError(
                 "the agent does not run, and only what runs can be commissioned; "
@@ -312,20 +309,6 @@ def _decode_png(name: str, picture: bytes) -> Plane:
     if decoded is None:
         raise BadManifest(f"{name}.png", "is not a picture")
     return np.asarray(decoded, np.uint8)
-
-
-def _check_owner(state_dir: Path) -> None:
-    context = f"state folder {str(state_dir)!r}"
-    try:
-        owner = (state_dir / "identity" / KEY_FILE).stat().st_uid
-    except FileNotFoundError as error:
-        raise UserError(f"{context}: no agent has run here") from error
-    except PermissionError as error:
-        raise UserError(f"{context}: not yours to read") from error
-    if owner != os.geteuid():
-        raise UserError(
-            f"{context}: belongs to the agent's user; allowed: sudo -u '#{owner}' vigie commission ..."
-        )
 
 
 def _copy_record(folder: Path, copy_folder: Path) -> None:

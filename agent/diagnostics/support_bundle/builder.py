@@ -5,7 +5,6 @@ It needs no agent: a dead one is when a bundle is wanted most. What cannot be re
 
 import base64
 import importlib.metadata
-import os
 import platform
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ import msgspec
 from agent import __version__
 from agent.base import atomic_file
 from agent.base.clock import Clock, boot_id, rfc3339
-from agent.base.device_identity import KEY_FILE, DeviceIdentity
+from agent.base.device_identity import DeviceIdentity
 from agent.base.errors import UserError
 from agent.config import redaction, toml_decode
 from agent.config.redaction import Redactor
@@ -30,8 +29,6 @@ from agent.diagnostics.support_bundle.archive_format import (
 from agent.diagnostics.support_bundle.sources import SupportBundleSources, query_journal
 from agent.health.health_file import get_runtime_dir
 
-INSTALLED_STATE_DIR = "/var/lib/vigie"
-INSTALLED_RUNTIME_DIR = Path("/run/vigie")
 _MAX_SECRET_FILE_BYTES = 65_536
 _LIBRARIES = (
     "ai-edge-litert",
@@ -71,13 +68,13 @@ def make_bundle(
     """
     tables, config_error = _read_tables(config)
     state_dir = _state_dir(tables, config)
-    identity = _load_identity(state_dir)
+    identity = DeviceIdentity.load_existing(state_dir, "bundle")
     redactor = _build_redactor(tables, state_dir, config.absolute().parent)
     now = clock.utc(clock.boottime_ns())
     box_id = _box_id(tables)
     sources = SupportBundleSources(
         state_dir=state_dir,
-        runtime_dir=_runtime_dir(state_dir),
+        runtime_dir=get_runtime_dir(state_dir),
         root=root,
         redactor=redactor,
         footage_folder=_text(_table(tables, "record"), "folder") or "footage",
@@ -141,17 +138,7 @@ def _text(table: dict[str, Any], key: str) -> str | None:
 
 
 def _state_dir(tables: dict[str, Any], config: Path) -> Path:
-    return config.absolute().parent / (_text(_table(tables, "box"), "state") or INSTALLED_STATE_DIR)
-
-
-def _runtime_dir(state_dir: Path) -> Path:
-    """Where the agent writes how it is: this program may have been started beside systemd."""
-    runtime_dir = get_runtime_dir(state_dir)
-    return (
-        runtime_dir
-        if runtime_dir.is_dir() or state_dir != Path(INSTALLED_STATE_DIR)
-        else INSTALLED_RUNTIME_DIR
-    )
+    return config.absolute().parent / (_text(_table(tables, "box"), "state") or "/var/lib/vigie")
 
 
 def _config_path(tables: dict[str, Any], config: Path, table: str, key: str) -> Path | None:
@@ -164,23 +151,6 @@ def _box_id(tables: dict[str, Any]) -> str:
     box_id = _text(_table(tables, "box"), "id") or ""
     is_valid = box_id.isascii() and box_id.replace("-", "").replace("_", "").isalnum()
     return box_id[:64] if is_valid else "unknown"
-
-
-def _load_identity(state_dir: Path) -> DeviceIdentity | None:
-    """The box's key, None where it has none yet. Makes none."""
-    key_file = state_dir / "identity" / KEY_FILE
-    try:
-        owner = key_file.stat().st_uid
-    except FileNotFoundError:
-        return None
-    except PermissionError as error:
-        raise UserError(f"state folder {str(state_dir)!r}: not yours to read") from error
-    if owner != os.geteuid():
-        raise UserError(
-            f"state folder {str(state_dir)!r}: belongs to the agent's user; "
-            f"allowed: sudo -u '#{owner}' vigie bundle ..."
-        )
-    return DeviceIdentity.load_or_create(state_dir / "identity")
 
 
 def _build_redactor(tables: dict[str, Any], state_dir: Path, folder: Path) -> Redactor:
