@@ -53,7 +53,7 @@ class UpdateClient:
 
     def read_status(self) -> UpdateRequestStatus | None:
         """A file tells."""
-        return request_file.read_status(self._folder)
+        return request_file.status_file(self._folder).read()
 
     def withdraw_request(self, request_id: str) -> bool:
         """The file goes."""

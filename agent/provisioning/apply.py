@@ -32,9 +32,11 @@ from agent.provisioning.settings import (
 APPLIED_FILE = ".provisioned"
 IDENTITY_DIR = "identity"
 
-ResultKind = Literal["waiting", "kept", "unchanged", "refused", "applied", "failed"]
-"""waiting: no settings, and the box has none; kept: no settings, and it has them; unchanged: they are
-those that it has; refused: they are wrong; applied: they were taken in; failed: the disk did not let it."""
+ResultKind = Literal[
+    "unprovisioned", "no_settings_file", "unchanged", "refused", "applied", "failed"
+]
+"""unprovisioned: no settings file, and the box has none; no_settings_file: the box has its own; unchanged:
+the file is the one applied before; refused: it has mistakes; applied; failed: the disk refused."""
 
 
 class BoxFolders(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,9 +68,9 @@ class _AppliedRecord(msgspec.Struct, frozen=True, kw_only=True):
     card, and the files that came with it.
     """
 
-    given: str
-    left: str
-    names: tuple[str, ...]
+    original_sha256: str
+    scrubbed_sha256: str
+    files: tuple[str, ...]
 
 
 def apply_settings(data: bytes | None, box_folders: BoxFolders) -> ProvisioningResult:
@@ -117,19 +119,19 @@ def _evaluate(
 ) -> tuple[ResultKind | Literal["first"], tuple[str, ...], bytes | None]:
     has_config = (box_folders.config_dir / CONFIG_FILE).exists()
     if data is None:
-        return ("kept" if has_config else "waiting"), (), None
+        return ("no_settings_file" if has_config else "unprovisioned"), (), None
     applied = _read_applied(box_folders.config_dir) if has_config else None
     digest = _digest(data)
-    if applied is not None and digest in (applied.left, applied.given):
+    if applied is not None and digest in (applied.scrubbed_sha256, applied.original_sha256):
         # As it was given: a cut came before the secrets were taken out of it.
-        scrubbed = scrub_secrets(data) if digest != applied.left else None
+        scrubbed = scrub_secrets(data) if digest != applied.scrubbed_sha256 else None
         return "unchanged", (), scrubbed
     try:
         settings = parse_settings(data, box_folders.source)
         _check_same_box(settings, box_folders)
     except InvalidSettings as error:
         return "refused", error.problems, None
-    lines = _apply(settings, box_folders, () if applied is None else applied.names)
+    lines = _apply(settings, box_folders, () if applied is None else applied.files)
     return ("applied" if has_config else "first"), lines, scrub_secrets(data)
 
 
@@ -159,7 +161,9 @@ def _apply(
     names = files.keys() | credentials.names | settings.embedded.secrets.keys()
     scrubbed = scrub_secrets(settings.data) or settings.data
     applied = _AppliedRecord(
-        given=_digest(settings.data), left=_digest(scrubbed), names=tuple(sorted(names))
+        original_sha256=_digest(settings.data),
+        scrubbed_sha256=_digest(scrubbed),
+        files=tuple(sorted(names)),
     )
     files[APPLIED_FILE] = NewFile(data=msgspec.json.encode(applied))
     atomic_folder.replace_files(

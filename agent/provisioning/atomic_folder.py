@@ -5,7 +5,7 @@ folder inside it, and made durable; then a list of it gets its name, which is th
 files count; then each is renamed to its place. Who finds the list there goes on with it.
 
     .provisioning/new/NAME   a file that is to be
-    .provisioning/list       the files to put and to remove; its name is the decision
+    .provisioning/commit.json the files to put and to remove; its name is the decision
 """
 
 import shutil
@@ -19,7 +19,7 @@ from agent.base import atomic_file
 
 STAGING_DIR = ".provisioning"
 _NEW_DIR = "new"
-_LIST_FILE = "list"
+_LIST_FILE = "commit.json"
 
 
 class NewFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +33,7 @@ class NewFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _CommitList(msgspec.Struct, frozen=True, kw_only=True):
-    put: tuple[str, ...]
+    install: tuple[str, ...]
     remove: tuple[str, ...]
 
 
@@ -64,7 +64,7 @@ def replace_files(folder: Path, files: Mapping[str, NewFile], remove: Collection
         atomic_file.create_durably(staging / _NEW_DIR / name, file.data, file.mode)
     atomic_file.fsync_dir(staging / _NEW_DIR)
     commit_list = _CommitList(
-        put=tuple(sorted(files)), remove=tuple(sorted(set(remove) - files.keys()))
+        install=tuple(sorted(files)), remove=tuple(sorted(set(remove) - files.keys()))
     )
     temp_path = staging / f"{_LIST_FILE}.making"
     atomic_file.create_durably(temp_path, msgspec.json.encode(commit_list), 0o640)
@@ -77,7 +77,7 @@ def replace_files(folder: Path, files: Mapping[str, NewFile], remove: Collection
 def _apply_list(folder: Path, commit_list: _CommitList) -> None:
     """May be cut anywhere and done again."""
     staging = folder / STAGING_DIR
-    for name in commit_list.put:
+    for name in commit_list.install:
         # One that is not there any more has its place already.
         with suppress(FileNotFoundError):
             (staging / _NEW_DIR / name).rename(folder / name)

@@ -13,9 +13,8 @@ from agent.provisioning.embedded_files import NAME_PATTERN, EmbeddedFiles
 CONFIG_DIR = PurePosixPath("/etc/vigie")
 _SECRET_KEY_PATTERN = re.compile(r"pass|secret|token|credential|private|(^|_)key(_|$)")
 
-Requirement = Literal["given", "made", "may_lack"]
-"""given: it has to be in the settings file; made: the box makes it where it is not; may_lack: the box
-works without it."""
+Requirement = Literal["required", "generated", "optional"]
+"""required: in the settings file; generated: by the box if missing; optional: the box works without it."""
 
 
 class FileReference(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,8 +23,8 @@ class FileReference(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     value: str
     is_secret: bool = False
-    requirement: Requirement = "given"
-    absolute_path: Literal["no", "here", "anywhere"] = "here"
+    requirement: Requirement = "required"
+    absolute_path: Literal["never", "config_dir", "anywhere"] = "config_dir"
     """Whether it may be a whole path: to where the configuration will lie, or to a file of the system."""
 
     @property
@@ -52,8 +51,12 @@ def iter_references(config: Config) -> Iterator[FileReference]:
     if broker.ca is not None:
         yield FileReference(key="broker.ca", value=broker.ca)
     if broker.certificate is not None and broker.key is not None:
-        yield FileReference(key="broker.certificate", value=broker.certificate, requirement="made")
-        yield FileReference(key="broker.key", value=broker.key, is_secret=True, requirement="made")
+        yield FileReference(
+            key="broker.certificate", value=broker.certificate, requirement="generated"
+        )
+        yield FileReference(
+            key="broker.key", value=broker.key, is_secret=True, requirement="generated"
+        )
     if broker.password_file is not None:
         yield FileReference(key="broker.password_file", value=broker.password_file, is_secret=True)
     if config.update is not None and config.update.ca_file is not None:
@@ -62,7 +65,7 @@ def iter_references(config: Config) -> Iterator[FileReference]:
         key="console.secret_file",
         value=config.console.secret_file,
         is_secret=True,
-        requirement="may_lack",
+        requirement="optional",
     )
     for index, camera in enumerate(config.camera):
         camera_key = f"camera[{index}]"
@@ -70,11 +73,11 @@ def iter_references(config: Config) -> Iterator[FileReference]:
         yield from _option_references(camera.detect_options or {}, f"{camera_key}.detect_options")
         if camera.detect.scene is not None:
             yield FileReference(
-                key=f"{camera_key}.detect.scene", value=camera.detect.scene, absolute_path="no"
+                key=f"{camera_key}.detect.scene", value=camera.detect.scene, absolute_path="never"
             )
         for preset, scene in camera.detect.scenes.items():
             yield FileReference(
-                key=f"{camera_key}.detect.scenes.{preset}", value=scene, absolute_path="no"
+                key=f"{camera_key}.detect.scenes.{preset}", value=scene, absolute_path="never"
             )
         if camera.onvif is not None and camera.onvif.password_file is not None:
             yield FileReference(
@@ -94,7 +97,7 @@ def _option_references(options: Mapping[str, Any], prefix: str) -> Iterator[File
                 key=f"{prefix}.{key}",
                 value=value,
                 is_secret=bool(_SECRET_KEY_PATTERN.search(key)),
-                absolute_path="anywhere" if key == "path" else "here",
+                absolute_path="anywhere" if key == "path" else "config_dir",
             )
 
 
@@ -113,9 +116,9 @@ def find_problems(
         is_absolute = reference.value.startswith("/")
         if is_absolute and reference.name is None and reference.absolute_path == "anywhere":
             continue
-        if reference.name is None or (is_absolute and reference.absolute_path == "no"):
+        if reference.name is None or (is_absolute and reference.absolute_path == "never"):
             yield f"{location}: lies elsewhere; allowed: the name of a file in {table}, without folders"
         elif reference.is_secret and reference.name in embedded.files:
             yield f"{location}: is in [files], from where it stays on the card; allowed: in [secrets]"
-        elif reference.requirement == "given" and reference.name not in embedded_names:
+        elif reference.requirement == "required" and reference.name not in embedded_names:
             yield f"{location}: is not in {table}; there are: {', '.join(embedded_names) or 'none'}"

@@ -147,7 +147,7 @@ def _set_host_name(root: Path, box_id: str | None) -> None:
 
 def _report_result(paths: BootPaths, result: ProvisioningResult | None, errors: list[str]) -> int:
     exit_code, led_mode, title, lines = _format_result(paths, result)
-    if (errors or _is_volatile(paths)) and exit_code == 0 and led_mode == "own":
+    if (errors or _is_volatile(paths)) and exit_code == 0 and led_mode == "restore":
         # A title with the box's name is for when all is well, see `_correct_result`.
         lines = [title.removeprefix(_TITLE_PREFIX), *lines] if title else lines
         title = f"{_TITLE_PREFIX}NOT ALL COULD BE DONE"
@@ -157,7 +157,7 @@ def _report_result(paths: BootPaths, result: ProvisioningResult | None, errors: 
     elif result is not None and (paths.root / STATE_LOST_FLAG).exists():
         lines.insert(0, _STATE_LOST_TEXT)
     if errors or _is_volatile(paths):
-        exit_code, led_mode = 1, "fast"
+        exit_code, led_mode = 1, "error"
     status_display.set_led(paths.root, led_mode)
     if not title and not lines:
         _update_stale_result(paths.boot_mount, result)
@@ -167,7 +167,7 @@ def _report_result(paths: BootPaths, result: ProvisioningResult | None, errors: 
         log.log(logging.WARNING if exit_code else logging.INFO, "%s", line)
     text = status_display.format_banner(title, lines)
     status_display.print_console(paths.root, text)
-    if result is None or result.kind != "waiting":
+    if result is None or result.kind != "unprovisioned":
         # A card that cannot be written has been told of by now.
         with suppress(OSError):
             _write_result(paths.boot_mount, text)
@@ -212,15 +212,15 @@ def _format_result(
 ) -> tuple[int, LedMode, str, list[str]]:
     """Exit code, light, title and lines."""
     if result is None:
-        return 1, "fast", f"{_TITLE_PREFIX}THE SETTINGS COULD NOT BE TAKEN IN", []
+        return 1, "error", f"{_TITLE_PREFIX}THE SETTINGS COULD NOT BE TAKEN IN", []
     lines = list(result.lines)
     match result.kind:
-        case "waiting":
+        case "unprovisioned":
             similar = boot_partition.find_similar_names(paths.boot_mount)
             hint = f"; there is {', '.join(similar)}: is it that?" if similar else ""
             return (
                 0,
-                "slow",
+                "waiting",
                 f"{_TITLE_PREFIX}NO SETTINGS",
                 [
                     _UNKNOWN_BOX_TEXT,
@@ -232,16 +232,16 @@ def _format_result(
             )
         case "refused":
             title = f"{_TITLE_PREFIX}THE SETTINGS ARE WRONG"
-            return 2, "fast", title, [_keeps_running_text(result), *lines]
+            return 2, "error", title, [_keeps_running_text(result), *lines]
         case "failed":
             title = f"{_TITLE_PREFIX}THE SETTINGS COULD NOT BE TAKEN IN"
-            return 1, "fast", title, [_keeps_running_text(result), *lines]
+            return 1, "error", title, [_keeps_running_text(result), *lines]
         case "applied":
             change = "is set up" if result.is_first else "has new settings"
             title = f"{_TITLE_PREFIX}box {result.box_id} {change}"
-            return 0, "own", title, [*lines, *_signing_lines(result)]
+            return 0, "restore", title, [*lines, *_signing_lines(result)]
         case _:
-            return 0, "own", "", lines
+            return 0, "restore", "", lines
 
 
 def _keeps_running_text(result: ProvisioningResult) -> str:

@@ -7,10 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-LedMode = Literal["slow", "fast", "own"]
-"""slow: the box waits for its settings; fast: they are wrong; own: the light is the board's again."""
+LedMode = Literal["waiting", "error", "restore"]
+"""waiting: for settings, slow blinking; error: fast blinking; restore: the board's own use of the LED."""
 
-_BLINK_HALF_PERIOD_MS = {"slow": 1000, "fast": 100}
+_BLINK_HALF_PERIOD_MS = {"waiting": 1000, "error": 100}
 _LED_NAMES = ("ACT", "led0")
 """A Raspberry Pi's own, by its names of now and before."""
 _COLUMNS = 78
@@ -48,7 +48,7 @@ def set_led(root: Path, mode: LedMode) -> None:
         led = root / "sys/class/leds" / name
         with suppress(OSError):
             triggers = (led / "trigger").read_text(encoding="ascii", errors="replace").split()
-            if mode == "own":
+            if mode == "restore":
                 if "[timer]" in triggers:
                     (led / "trigger").write_text("mmc0" if "mmc0" in triggers else "none")
             else:

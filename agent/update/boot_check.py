@@ -6,7 +6,6 @@ itself into: the health file that it replaces each second, and the footage on th
 
 import logging
 import shutil
-import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,8 @@ import msgspec
 
 from agent.base.clock import Clock
 from agent.health.health_file import LiveHealth
+from agent.update.errors import UpdateError
+from agent.update.rauc import PROGRAM, RaucClient
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +162,7 @@ def mark_with_retry(
         remaining_s = (deadline_ns - clock.boottime_ns()) / 1e9
         try:
             return mark_once(max(MIN_RAUC_TIMEOUT_S, remaining_s))
-        except OSError as error:
+        except UpdateError as error:
             if clock.boottime_ns() >= deadline_ns or stopping.wait(CHECK_INTERVAL_S):
                 raise
             if str(error) != reported:
@@ -169,30 +170,11 @@ def mark_with_retry(
             reported = str(error)
 
 
-def run_rauc_mark_good(
-    program: str = "rauc",
-    config_file: Path = RAUC_CONFIG_FILE,
-    timeout_s: float = MIN_RAUC_TIMEOUT_S,
-) -> str | None:
-    """Tell RAUC that this system is good; what it said, or None where there is no RAUC, or it has no
-    `slots` to know of. Raises OSError where it does not do it within the time.
+def mark_good(timeout_s: float, config_file: Path = RAUC_CONFIG_FILE) -> str | None:
+    """Mark the booted slot good, and return RAUC's output, or None if this machine has no RAUC.
+
+    Raises: UpdateError if RAUC does not do it in time.
     """
-    rauc = shutil.which(program)
-    if rauc is None or not config_file.exists():
+    if shutil.which(PROGRAM) is None or not config_file.exists():
         return None
-    try:
-        completed = subprocess.run(  # noqa: S603 - a fixed program and fixed words
-            [rauc, "status", "mark-good"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise OSError(f"rauc status mark-good: no answer within {timeout_s:.0f} s") from error
-    output = " / ".join((completed.stdout + completed.stderr).split("\n")).strip(" /")
-    if completed.returncode:
-        raise OSError(f"rauc status mark-good: exit code {completed.returncode}: {output}")
-    return output
+    return RaucClient().mark("good", "booted", timeout_s)

@@ -23,6 +23,7 @@ import msgspec
 
 from agent.base import atomic_file
 from agent.base.errors import UserError
+from agent.base.state_file import StateFile
 from agent.update import https_get
 from agent.update.errors import UpdateError
 from agent.update.feed import MAX_BUNDLE_BYTES
@@ -64,9 +65,6 @@ class _PartInfo(msgspec.Struct, frozen=True, kw_only=True):
     total_bytes: int
 
 
-_PART_INFO_DECODER = msgspec.json.Decoder(_PartInfo)
-
-
 class DownloadRejected(UpdateError):
     """It is not to be had, or is another file, and another try does not help; why, in one line."""
 
@@ -87,7 +85,7 @@ class Download:
         self._rejected_marker = folder / f"{spec.file_name}.wrong"
         self.path = folder / spec.file_name
         self._part_path = folder / f"{spec.file_name}.part"
-        self._part_info_path = folder / f"{spec.file_name}.part.json"
+        self._part_info_file = StateFile(folder / f"{spec.file_name}.part.json", _PartInfo)
 
     def fetch(self, on_progress: OnProgress, wait: WaitOrStop) -> Path:
         """Get it, again and again where the link breaks. Raises Gone, WebError or OSError; what has come
@@ -114,7 +112,7 @@ class Download:
 
     def discard(self) -> None:
         """Throw away what has come."""
-        for path in (self._part_path, self._part_info_path, self.path):
+        for path in (self._part_path, self._part_info_file.path, self.path):
             path.unlink(missing_ok=True)
 
     def _check_not_rejected(self) -> None:
@@ -136,12 +134,10 @@ class Download:
             return 0
 
     def _read_part_info(self) -> _PartInfo | None:
-        try:
-            part_info = _PART_INFO_DECODER.decode(self._part_info_path.read_bytes())
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        part_info = self._part_info_file.read()
+        if part_info is None or part_info.url != self._spec.url:
             return None
-        can_resume = part_info.url == self._spec.url and (part_info.validator or self._spec.sha256)
-        return part_info if can_resume else None
+        return part_info if part_info.validator or self._spec.sha256 else None
 
     def _transfer(self, on_progress: OnProgress) -> None:
         offset, part_info = self._part_bytes(), self._read_part_info()
@@ -197,19 +193,15 @@ class Download:
                 f"{self._spec.url}: {total_bytes} bytes; allowed: {MAX_BUNDLE_BYTES}"
             )
         self._part_path.unlink(missing_ok=True)
-        free_bytes = shutil.disk_usage(self.path.parent).free
-        if total_bytes + RESERVE_BYTES > free_bytes:
-            raise DownloadRejected(
-                f"{self.path.parent}: {free_bytes / 1e6:.0f} MB free; "
-                f"{(total_bytes + RESERVE_BYTES) / 1e6:.0f} MB are needed"
-            )
+        check_free_space(self.path.parent, total_bytes)
 
     def _write_part_info(self, response: HttpResponse, total_bytes: int) -> None:
         validator = response.headers.get("ETag") or ""
         if not validator.startswith('"'):
             validator = response.headers.get("Last-Modified") or ""
-        part_info = _PartInfo(url=self._spec.url, validator=validator, total_bytes=total_bytes)
-        atomic_file.replace_atomically(self._part_info_path, msgspec.json.encode(part_info), 0o644)
+        self._part_info_file.write(
+            _PartInfo(url=self._spec.url, validator=validator, total_bytes=total_bytes)
+        )
 
     def _write_body(
         self, response: HttpResponse, offset: int, total_bytes: int, on_progress: OnProgress
@@ -243,14 +235,13 @@ class Download:
             )
         self._part_path.replace(self.path)
         atomic_file.fsync_dir(self.path.parent)
-        self._part_info_path.unlink(missing_ok=True)
+        self._part_info_file.path.unlink(missing_ok=True)
 
     def _is_complete(self, path: Path) -> bool:
         expected_sha256 = self._spec.sha256
         if expected_sha256 is None:
             return path == self._part_path
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == expected_sha256
+        return _file_sha256(path) == expected_sha256
 
 
 def fetch_bytes(url: str, max_bytes: int, tls_context: ssl.SSLContext) -> bytes:
@@ -275,7 +266,21 @@ def parse_sha256(text: str) -> str:
 
 def check_file_sha256(path: Path, sha256: str) -> None:
     """Raise Gone where a file is another, OSError where it cannot be read."""
-    with path.open("rb") as file:
-        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    actual = _file_sha256(path)
     if actual != sha256:
         raise DownloadRejected(f"{path}: its SHA-256 is {actual}")
+
+
+def check_free_space(folder: Path, size_bytes: int) -> None:
+    """Raise UpdateError if `folder` has no room for a file of `size_bytes` and the reserve."""
+    free_bytes = shutil.disk_usage(folder).free
+    if size_bytes + RESERVE_BYTES > free_bytes:
+        raise UpdateError(
+            f"{folder}: {free_bytes / 1e6:.0f} MB free; "
+            f"{(size_bytes + RESERVE_BYTES) / 1e6:.0f} MB are needed"
+        )
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

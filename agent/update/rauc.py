@@ -137,21 +137,25 @@ class RaucClient:
                 "; ".join(errors) or " / ".join(output_lines[-3:]) or "rauc said nothing"
             )
 
-    def mark(self, verdict: str, slot: str) -> str:
-        """`good`, `bad` or `active`, of `booted` or `other`. What it said. Raises RaucFailed."""
-        return self._run("status", f"mark-{verdict}", slot).decode("utf-8", "replace").strip()
+    def mark(self, verdict: str, slot: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
+        """Mark the slot `booted` or `other` as `good`, `bad` or `active`, and return RAUC's output.
 
-    def _run(self, *args: str) -> bytes:
+        Raises: RaucError.
+        """
+        output = self._run("status", f"mark-{verdict}", slot, timeout_s=timeout_s)
+        return output.decode("utf-8", "replace").strip()
+
+    def _run(self, *args: str, timeout_s: float = COMMAND_TIMEOUT_S) -> bytes:
         try:
             completed = subprocess.run(  # noqa: S603 - fixed words
                 [*self._command, *args],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                timeout=COMMAND_TIMEOUT_S,
+                timeout=timeout_s,
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise RaucError(f"rauc {args[0]}: no answer within {COMMAND_TIMEOUT_S:g} s") from error
+            raise RaucError(f"rauc {args[0]}: no answer within {timeout_s:g} s") from error
         except OSError as error:
             raise RaucError(f"{PROGRAM}: {error.strerror}") from error
         if completed.returncode:

@@ -17,8 +17,8 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-from agent.base import atomic_file
 from agent.base.errors import UserError
+from agent.base.state_file import StateFile
 from agent.config.names import TechnicianName
 
 REQUEST_DIR = Path("/run/vigie-update")
@@ -60,7 +60,6 @@ class UpdateRequestStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _REQUEST_DECODER = msgspec.json.Decoder(UpdateRequest)
-_STATUS_DECODER = msgspec.json.Decoder(UpdateRequestStatus)
 
 
 def decode_request(data: bytes) -> UpdateRequest:
@@ -135,18 +134,9 @@ def withdraw_request(folder: Path, request_id: str) -> bool:
     return True
 
 
-def write_status(folder: Path, status: UpdateRequestStatus) -> None:
-    """Replace what is told. Raises OSError."""
-    atomic_file.replace_atomically(folder / STATUS_FILE, msgspec.json.encode(status) + b"\n", 0o644)
-
-
-def read_status(folder: Path) -> UpdateRequestStatus | None:
-    """What is told; None where there is nothing that can be read."""
-    try:
-        with (folder / STATUS_FILE).open("rb") as file:
-            return _STATUS_DECODER.decode(file.read(65_536))
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
+def status_file(folder: Path) -> StateFile[UpdateRequestStatus]:
+    """Return the file of the request that root has taken last; every user of the box may read it."""
+    return StateFile(folder / STATUS_FILE, UpdateRequestStatus, shared=True)
 
 
 def _remove(path: Path) -> None:

@@ -32,11 +32,11 @@ class ProgressWriter:
     """Tells of one request. Nothing is written twice."""
 
     def __init__(self, folder: Path, request: UpdateRequest) -> None:
-        self._folder = folder
+        self._status_file = request_file.status_file(folder)
         self._status = UpdateRequestStatus(
             id=request.id, action=request.action, requester=request.requester, state="running"
         )
-        request_file.write_status(folder, self._status)
+        self._status_file.write(self._status)
 
     def report_step(self, activity: str, done: int, total: int) -> None:
         """How far it is."""
@@ -56,7 +56,7 @@ class ProgressWriter:
         updated = msgspec.structs.replace(self._status, **changes)
         if updated != self._status:
             self._status = updated
-            request_file.write_status(self._folder, updated)
+            self._status_file.write(updated)
 
 
 def run_request(root: Path) -> int:
@@ -89,12 +89,13 @@ def run_request(root: Path) -> int:
 def mark_interrupted(root: Path) -> None:
     """When the unit ends, however: what was being done is not being done any more."""
     folder = root / request_file.REQUEST_DIR.relative_to("/")
-    status = request_file.read_status(folder)
+    status_file = request_file.status_file(folder)
+    status = status_file.read()
     if status is not None and status.state == "running":
         updated = msgspec.structs.replace(
             status, state="failed", step="", lines=(INTERRUPTED_MESSAGE,)
         )
-        request_file.write_status(folder, updated)
+        status_file.write(updated)
 
 
 def allowed_uids() -> Collection[int]:

@@ -5,12 +5,11 @@ itself takes no file that somebody else owns and that it cannot make root's own,
 """
 
 import os
-import shutil
 import stat
 from pathlib import Path
 
 from agent.base.errors import UserError
-from agent.update.download import RESERVE_BYTES, OnProgress
+from agent.update.download import OnProgress, check_free_space
 from agent.update.errors import UpdateError
 from agent.update.feed import MAX_BUNDLE_BYTES
 
@@ -55,7 +54,9 @@ def copy_to_box(root: Path, bundle: str, folder: Path, on_progress: OnProgress) 
     with os.fdopen(fd, "rb") as source:
         size_bytes = os.fstat(fd).st_size
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _check_size(bundle, size_bytes, folder)
+        if size_bytes > MAX_BUNDLE_BYTES:
+            raise UserError(f"{bundle}: {size_bytes} bytes; allowed: {MAX_BUNDLE_BYTES}")
+        check_free_space(folder, size_bytes)
         target = folder / COPY_NAME
         target.unlink(missing_ok=True)
         try:
@@ -82,17 +83,6 @@ def _open_on_usb(base: Path, path: Path, bundle: str) -> int:
         os.close(fd)
         raise UserError(f"{bundle}: not a file of its own there; {allowed}")
     return fd
-
-
-def _check_size(bundle: str, size_bytes: int, folder: Path) -> None:
-    if size_bytes > MAX_BUNDLE_BYTES:
-        raise UserError(f"{bundle}: {size_bytes} bytes; allowed: {MAX_BUNDLE_BYTES}")
-    free_bytes = shutil.disk_usage(folder).free
-    if size_bytes + RESERVE_BYTES > free_bytes:
-        raise UpdateError(
-            f"{folder}: {free_bytes / 1e6:.0f} MB free; "
-            f"{(size_bytes + RESERVE_BYTES) / 1e6:.0f} MB are needed"
-        )
 
 
 def _copy(source_fd: int, target: Path, size_bytes: int, on_progress: OnProgress) -> None:

@@ -14,6 +14,7 @@ from agent.health import health_file
 from agent.health.health_file import LiveHealth
 from agent.update import boot_check
 from agent.update.boot_check import BootCheck, BootSample, ExpectedCamera, describe_newest_file
+from agent.update.errors import UpdateError
 from tests.conftest import ManualClock
 
 S = 1_000_000_000
@@ -160,21 +161,24 @@ exit {code}
 """
 
 
-def rauc(folder: Path, code: int) -> str:
-    program = folder / "rauc"
-    program.write_text(RAUC.format(code=code))
+@pytest.fixture
+def rauc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Install a program that succeeds as `rauc`; return its file."""
+    program = tmp_path / "rauc"
+    program.write_text(RAUC.format(code=0))
     program.chmod(0o755)
-    return str(program)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return program
 
 
-def test_rauc_is_told(tmp_path: Path) -> None:
-    said = boot_check.run_rauc_mark_good(rauc(tmp_path, 0), tmp_path)
-    assert said == "status mark-good / marked slot rootfs.1 as good"
+def test_rauc_marks_the_booted_slot_good(rauc: Path) -> None:
+    assert boot_check.mark_good(10, rauc) == "status mark-good booted"
 
 
-def test_a_rauc_that_fails_is_no_good_boot(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="exit code 3: status mark-good"):
-        boot_check.run_rauc_mark_good(rauc(tmp_path, 3), tmp_path)
+def test_a_failure_of_rauc_is_raised(rauc: Path) -> None:
+    rauc.write_text(RAUC.format(code=3))
+    with pytest.raises(UpdateError, match=r"marked slot rootfs.1 as good"):
+        boot_check.mark_good(10, rauc)
 
 
 def test_a_rauc_that_is_slow_is_given_what_is_left_of_the_time_and_asked_again(
@@ -186,7 +190,7 @@ def test_a_rauc_that_is_slow_is_given_what_is_left_of_the_time_and_asked_again(
         given.append(within_s)
         clock.advance_s(200)
         if len(given) < 3:
-            raise OSError("rauc status mark-good: no answer")
+            raise UpdateError("rauc status: no answer")
         return "marked"
 
     assert boot_check.mark_with_retry(slow, clock, 500, Passing()) == "marked"
@@ -199,21 +203,22 @@ def test_a_rauc_that_fails_to_the_end_is_no_good_boot(clock: ManualClock) -> Non
     def failing(within_s: float) -> str:
         given.append(within_s)
         clock.advance_s(20)
-        raise OSError("exit code 1")
+        raise UpdateError("exit code 1")
 
-    with pytest.raises(OSError, match="exit code 1"):
+    with pytest.raises(UpdateError, match="exit code 1"):
         boot_check.mark_with_retry(failing, clock, 50, Passing())
     assert given == [boot_check.MIN_RAUC_TIMEOUT_S] * 3, (
         "no less than it needs, even when the time is nearly up"
     )
 
 
-def test_a_box_without_rauc_has_nothing_to_mark(tmp_path: Path) -> None:
-    assert boot_check.run_rauc_mark_good(str(tmp_path / "rauc"), tmp_path) is None
+def test_a_box_without_rauc_has_nothing_to_mark(rauc: Path) -> None:
+    rauc.unlink()
+    assert boot_check.mark_good(10, rauc.parent) is None
 
 
-def test_a_box_whose_rauc_knows_of_no_slots_has_nothing_to_mark(tmp_path: Path) -> None:
-    assert boot_check.run_rauc_mark_good(rauc(tmp_path, 3), tmp_path / "system.conf") is None
+def test_a_box_whose_rauc_has_no_slots_has_nothing_to_mark(rauc: Path) -> None:
+    assert boot_check.mark_good(10, rauc.parent / "system.conf") is None
 
 
 CONFIG = """

@@ -114,16 +114,16 @@ def test_a_name_that_cannot_be_asked_for_is_told_at_once(tmp_path: Path, bundle:
 
 
 def test_what_is_told_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
-    assert request_file.read_status(tmp_path) is None
+    assert request_file.status_file(tmp_path).read() is None
     for state in ("running", "done"):
         said = UpdateRequestStatus(
             id="1", action="status", requester="amina", state=state, lines=("version 1.0.0",)
         )
-        request_file.write_status(tmp_path, said)
-        assert request_file.read_status(tmp_path) == said
+        request_file.status_file(tmp_path).write(said)
+        assert request_file.status_file(tmp_path).read() == said
     assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
     (tmp_path / "status.json").write_bytes(msgspec.json.encode(said)[:-5])
-    assert request_file.read_status(tmp_path) is None
+    assert request_file.status_file(tmp_path).read() is None
 
 
 def plugged_in(root: Path, name: str, data: bytes = b"a bundle") -> str:

@@ -306,7 +306,7 @@ def test_a_card_that_cannot_be_read_leaves_the_box_as_it_is_and_mends_what_a_cut
     inside = box.config / ".provisioning"
     (inside / "new").mkdir(parents=True)
     (inside / "new" / "ca.pem").write_text(CENTRE_AUTHORITY.pem + "\n")
-    (inside / "list").write_text('{"put": ["ca.pem"], "remove": []}')
+    (inside / "commit.json").write_text('{"install": ["ca.pem"], "remove": []}')
     for path in (inside, inside / "new", inside / "list"):
         shutil.chown(path, USER)
     assert "is no file" in box.run_provision(expected_code=1)

@@ -72,7 +72,7 @@ def test_work_that_ends_without_a_word_leaves_the_box_its_network_and_its_name(
 ) -> None:
     inside = fixed.config / ".provisioning"
     inside.mkdir()
-    (inside / "list").write_text('{"put": ["no\\u0000name"], "remove": []}')
+    (inside / "commit.json").write_text('{"install": ["no\\u0000name"], "remove": []}')
     for path in (inside, inside / "list"):
         shutil.chown(path, USER)
     told = fixed.run_provision(expected_code=1, traceback=True)
