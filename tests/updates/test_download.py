@@ -9,6 +9,7 @@ import pytest
 
 from agent.update import download, https_get
 from agent.update.download import Download, DownloadRejected, DownloadSpec
+from agent.update.errors import UpdateError
 from agent.update.https_get import HttpError
 from tests.updates.file_server import FileServer
 
@@ -155,7 +156,7 @@ def test_what_cannot_be_is_not_begun(
     size = change.get("size_bytes")
     url = server.url(str(change.get("path", "/a.raucb")))
     wanted = DownloadSpec(url=url, size_bytes=size if isinstance(size, int) else None)
-    with pytest.raises(DownloadRejected, match=said):
+    with pytest.raises(UpdateError, match=said):
         fetch(wanted, tmp_path)
     assert not list(tmp_path.iterdir())
     assert file
