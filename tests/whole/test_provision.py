@@ -307,7 +307,7 @@ def test_a_card_that_cannot_be_read_leaves_the_box_as_it_is_and_mends_what_a_cut
     (inside / "new").mkdir(parents=True)
     (inside / "new" / "ca.pem").write_text(CENTRE_AUTHORITY.pem + "\n")
     (inside / "commit.json").write_text('{"install": ["ca.pem"], "remove": []}')
-    for path in (inside, inside / "new", inside / "list"):
+    for path in (inside, inside / "new", inside / "commit.json"):
         shutil.chown(path, USER)
     assert "is no file" in box.run_provision(expected_code=1)
     assert (box.config / "ca.pem").read_text() == CENTRE_AUTHORITY.pem + "\n"
@@ -319,7 +319,7 @@ def test_what_the_agents_user_may_not_write_is_not_written_for_it(tree: BoxTree)
     """A link in its folder leads root nowhere."""
     target = tree.root / "root-only"
     target.mkdir(mode=0o700)
-    (target / "list").write_text("{}")
+    (target / "commit.json").write_text("{}")
     (tree.config / ".provisioning").symlink_to(target)
     tree.insert_card()
     (tree.root / "dev/console").write_text("")
@@ -331,7 +331,7 @@ def test_what_the_agents_user_may_not_write_is_not_written_for_it(tree: BoxTree)
         check=False,
     )
     assert done.returncode == 1
-    assert [path.name for path in target.iterdir()] == ["list"]
+    assert [path.name for path in target.iterdir()] == ["commit.json"]
     assert "VIGIE: THE SETTINGS COULD NOT BE TAKEN IN" in tree.console
     assert not (tree.config / "vigie.toml").exists()
 

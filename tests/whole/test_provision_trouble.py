@@ -73,7 +73,7 @@ def test_work_that_ends_without_a_word_leaves_the_box_its_network_and_its_name(
     inside = fixed.config / ".provisioning"
     inside.mkdir()
     (inside / "commit.json").write_text('{"install": ["no\\u0000name"], "remove": []}')
-    for path in (inside, inside / "list"):
+    for path in (inside, inside / "commit.json"):
         shutil.chown(path, USER)
     told = fixed.run_provision(expected_code=1, traceback=True)
     assert "ended with code 1; see journalctl -u vigie-provision" in told
