@@ -1,5 +1,6 @@
-"""Write the runbook in three languages, from the table of fault codes and its texts:
-`python scripts/runbook.py`. The prose around it is in scripts/runbook/.
+"""Write the runbook in three languages: `python scripts/runbook.py`.
+
+The codes and their texts come from agent/faults/, the prose around them from scripts/runbook/.
 """
 
 from pathlib import Path
@@ -14,12 +15,12 @@ DOCS = HERE.parent / "docs"
 
 
 def page_path(language: Language) -> Path:
-    """Where a language's page is."""
+    """Return the path of a language's page."""
     return DOCS / ("runbook.md" if language == "en" else f"runbook.{language}.md")
 
 
 def render_page(language: Language) -> str:
-    """The page."""
+    """Render a language's page."""
     texts_in_language = load_texts(language)
     codes = sorted(FAULTS)
     page = (HERE / "runbook" / f"{language}.md").read_text(encoding="utf-8")
@@ -49,31 +50,31 @@ def _families_table(texts_in_language: FaultTexts) -> str:
 
 
 def _codes_table(codes: list[FaultCode], texts_in_language: FaultTexts) -> str:
-    words = texts_in_language.words
+    headings = texts_in_language.headings
     return (
-        f"| {words.code} | {words.led} | {words.severity} | {words.title} |\n|---|---|---|---|\n"
+        f"| {headings.code} | {headings.led} | {headings.severity} | {headings.title} |\n|---|---|---|---|\n"
     ) + "".join(
         f"| [{code}](#{code.lower()}) | {_blink_text(code, texts_in_language)} "
-        f"| {words.severity_name(FAULTS[code].severity)} | {texts_in_language.faults[code].title} |\n"
+        f"| {headings.severity_name(FAULTS[code].severity)} | {texts_in_language.faults[code].title} |\n"
         for code in codes
     )
 
 
 def _section(code: FaultCode, texts_in_language: FaultTexts) -> str:
-    words, fault_text = texts_in_language.words, texts_in_language.faults[code]
+    headings, fault_text = texts_in_language.headings, texts_in_language.faults[code]
     return (
         f"### {code}\n\n"
-        f"**{fault_text.title}** · {words.severity_name(FAULTS[code].severity)} · "
-        f"{words.led} {_blink_text(code, texts_in_language)}\n\n"
+        f"**{fault_text.title}** · {headings.severity_name(FAULTS[code].severity)} · "
+        f"{headings.led} {_blink_text(code, texts_in_language)}\n\n"
         f"{fault_text.means}\n\n"
-        f"- **{words.at_box}.** {fault_text.at_box}\n"
-        f"- **{words.at_centre}.** {fault_text.at_centre}\n"
+        f"- **{headings.at_box}.** {fault_text.at_box}\n"
+        f"- **{headings.at_centre}.** {fault_text.at_centre}\n"
     )
 
 
 def _blink_text(code: FaultCode, texts_in_language: FaultTexts) -> str:
     long_count, short_count = status_led.blink_counts(code)
-    return texts_in_language.words.blinks.format(long=long_count, short=short_count)
+    return texts_in_language.headings.blinks.format(long=long_count, short=short_count)
 
 
 if __name__ == "__main__":

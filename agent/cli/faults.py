@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         print_json(explanations if code is None else _explain(code, fault_texts))
     elif code is None:
         for fault_code in sorted(FAULTS):
-            blinks = fault_texts.words.blinks.format(**_blink_counts(fault_code))
+            blinks = fault_texts.headings.blinks.format(**_blink_counts(fault_code))
             print(f"{fault_code}  {blinks:20}  {fault_texts.faults[fault_code].title}")
     else:
         print("\n".join(_format_page(code, fault_texts)))
@@ -88,7 +88,7 @@ def _explain(code: FaultCode, fault_texts: FaultTexts) -> FaultExplanation:
 
 
 def _format_page(code: FaultCode, fault_texts: FaultTexts) -> list[str]:
-    labels, text = fault_texts.words, fault_texts.faults[code]
+    labels, text = fault_texts.headings, fault_texts.faults[code]
     severity, blinks = (
         labels.severity_name(FAULTS[code].severity),
         labels.blinks.format(**_blink_counts(code)),

@@ -142,7 +142,7 @@ class BoxAccess:
         text = texts.faults[found]
         return FaultDescription(
             code=code,
-            severity=texts.words.severity_name(FAULTS[found].severity),
+            severity=texts.headings.severity_name(FAULTS[found].severity),
             title=text.title,
             meaning=text.means,
             advice=text.at_box,

@@ -75,11 +75,13 @@ def test_the_numbers_in_the_texts_are_the_codes() -> None:
 
 def test_the_words_around_them_are_there_and_the_blinks_are_those_of_the_led() -> None:
     for said in ALL.values():
-        assert all(getattr(said.words, field.name) for field in msgspec.structs.fields(Headings))
-        assert "3" in said.words.blinks.format(long=3, short=1)
+        assert all(getattr(said.headings, field.name) for field in msgspec.structs.fields(Headings))
+        assert "3" in said.headings.blinks.format(long=3, short=1)
     for code in CODES:
         long, short = status_led.blink_counts(code)
-        assert ALL["en"].words.blinks.format(long=long, short=short) == status_led.blink_text(code)
+        assert ALL["en"].headings.blinks.format(long=long, short=short) == status_led.blink_text(
+            code
+        )
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -90,7 +92,7 @@ def test_a_code_is_explained_on_a_terminal_of_80_columns(
     assert main(["faults", code.lower(), "--lang", language]) == 0
     said = capsys.readouterr().out
     assert all(len(line) < WIDTH for line in said.splitlines())
-    words, text = ALL[language].words, ALL[language].faults[code]
+    words, text = ALL[language].headings, ALL[language].faults[code]
     flat = " ".join(said.split())
     for part in (code, text.title, words.severity_name(FAULTS[code].severity), *sentences(text)):
         assert " ".join(part.split()) in flat

@@ -1,6 +1,6 @@
-"""What a fault code means and what to do about it, in the languages of those who read it.
+"""Explanations of the fault codes in English, French and Arabic.
 
-For the runbook, the console and `vigie faults`. The running agent loads none of it.
+For the runbook, the console and `vigie faults`; the running agent does not load them.
 """
 
 import tomllib
@@ -17,7 +17,7 @@ TEXTS_DIR = Path(__file__).parent
 
 
 class Headings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The words around the texts: headings, severities, and a code's blinks as a pattern."""
+    """Headings, names of severities, and the pattern of a code's blinks."""
 
     code: str
     led: str
@@ -32,12 +32,12 @@ class Headings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     blinks: str
 
     def severity_name(self, severity: Severity) -> str:
-        """A severity's name."""
+        """Return the name of a severity."""
         return str(getattr(self, severity))
 
 
 class FaultGuidance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One code explained: to a technician on a ladder, and to an operator far away."""
+    """Explanation of one code, for a technician at the box and for an operator at the centre."""
 
     means: str
     at_box: str
@@ -46,15 +46,15 @@ class FaultGuidance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class FaultTexts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All codes in one language."""
+    """Texts of all codes in one language."""
 
-    words: Headings
+    headings: Headings
     families: dict[str, str]
     faults: dict[FaultCode, FaultGuidance]
 
 
 def load_texts(language: Language) -> FaultTexts:
-    """What its file says; the English titles are those of the table in agent/faults/registry.py."""
+    """Load the texts of a language; the English titles come from agent/faults/registry.py."""
     toml_text = (TEXTS_DIR / f"{language}.toml").read_text(encoding="utf-8")
     loaded = msgspec.convert(tomllib.loads(toml_text), FaultTexts)
     if language != "en":
