@@ -1,1 +1,1 @@
-"""The bench: what the agent costs and how well it does, beside bare libraries and its peers."""
+"""Benches: the cost and the accuracy of the agent, next to bare libraries and its peers."""

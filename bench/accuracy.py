@@ -1,6 +1,6 @@
-"""How well the eyes see: pictures, people and counts, against labels. `--json FILE` for machines.
+"""Accuracy of detection: AP50, people and counts against labels. `--json FILE` for machines.
 
-Needs the folder `shared` beside the project. Run: `python -m bench.accuracy`.
+Needs the folder `shared` next to the project. Run: `python -m bench.accuracy`.
 """
 
 import argparse
@@ -32,7 +32,7 @@ DIRECTIONS = ("A->B", "B->A")
 
 
 def read_frames(path: Path) -> Iterator[Frame]:
-    """Every frame of a clip, at its presentation time."""
+    """Yield every frame of a clip, at its presentation time."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         for seq, decoded in enumerate(container.decode(stream)):
@@ -52,7 +52,7 @@ def clip_path(name: str) -> Path:
 
 
 class LineCounter:
-    """Counts the crossings of lines, with the rules of the product."""
+    """Counts line crossings with the product's rules."""
 
     def __init__(self, lines: list[SceneLine]) -> None:
         self._track_memory = TrackMemory()
@@ -60,7 +60,7 @@ class LineCounter:
         self.crossings: dict[str, list[scoring.CountedCrossing]] = {line.name: [] for line in lines}
 
     def update(self, frame_result: FrameResult) -> None:
-        """Take the next sight."""
+        """Process the next frame result."""
         self._track_memory.step(frame_result)
         for detector in self._detectors:
             detector.step()
@@ -196,7 +196,7 @@ def score_people_tracks(
 
 
 def score_pictures(detector: TfliteDetector) -> dict[str, Any]:
-    """AP50 of `detect` as the product does it, and of the bare interpreter."""
+    """Return the AP50 of `detect` in the product, and of the bare interpreter."""
     folder = LABEL_FOLDER / "coco_val_road"
     labels = json.loads((folder / "instances_road_dev.json").read_text())
     category_names = {c["id"]: c["name"] for c in labels["categories"]}
@@ -235,7 +235,7 @@ def score_pictures(detector: TfliteDetector) -> dict[str, Any]:
 
 
 def _bare_detections(detector: TfliteDetector, rgb: np.ndarray) -> list[Detection]:
-    """The interpreter without the product around it, every box that it gives."""
+    """Run the interpreter without the product around it, and return every bounding box."""
     card = detector.card
     if card.decoder != "ssd":
         return list(detector.detect(rgb))
@@ -258,7 +258,7 @@ def _bare_detections(detector: TfliteDetector, rgb: np.ndarray) -> list[Detectio
 
 
 def rows() -> list[Row]:
-    """The table's rows, for the default model. Without labels there are none: LookupError."""
+    """Return the rows for the default model. Raises: LookupError without labels."""
     if not LABEL_FOLDER.is_dir():
         raise LookupError(
             f"{LABEL_FOLDER}: not there; the labels lie in a folder beside the project"

@@ -1,10 +1,10 @@
-"""What a clip of 20 s costs: cut by fragments beside ffmpeg's concat, in turns in one run.
+"""Cost of a clip of 20 s: cut by fragments against ffmpeg's concat, in turns in one run.
 
-One 1080p25 camera of 4 Mbit/s, recorded by the recorder's own writer into segments of 10 s, plain
-and sealed. ffmpeg gets the same segments (the plain ones: it has no way to unwrap a key), the
-same span, `-c copy`, and writes a progressive file with its index in front as ours does. CPU of
-the program and of the kernel; ffmpeg's is that of the whole process, as it would be started for
-each clip. Run: `python -m bench.clip`.
+One 1080p25 camera of 4 Mbit/s, recorded by the recorder's own writer into segments of 10 s, plain and
+encrypted. ffmpeg gets the same segments (the plain ones: it cannot unwrap a key), the same span and
+`-c copy`, and writes a progressive file with its index in front, as the product does. CPU is user and
+system time; ffmpeg's is that of the whole process, as it would be started for each clip.
+Run: `python -m bench.clip`.
 """
 
 import resource
@@ -31,13 +31,13 @@ from drivers.av_stream import open_video_source, to_media_packet
 SECOND_NS = 1_000_000_000
 SEGMENT_S = 10.0
 BEGIN_S, END_S = 104, 124
-"""Twenty seconds that begin inside a segment; there are three of them in it."""
+"""Twenty seconds that begin inside a segment and touch three."""
 
 TURNS = 7
 
 
 def record(film: Path, folder: Path, sealer: Sealer | None) -> list[ClipSource]:
-    """The film as segments."""
+    """Record the video into segments."""
     folder.mkdir()
     source = open_video_source(str(film), "bench")
     sources: list[ClipSource] = []
@@ -67,7 +67,7 @@ def record(film: Path, folder: Path, sealer: Sealer | None) -> list[ClipSource]:
 
 
 def clip_with_ffmpeg(sources: list[ClipSource], out: Path) -> float:
-    """The same span by ffmpeg's concat; its CPU seconds."""
+    """Cut the same span with ffmpeg's concat. Return its CPU seconds."""
     in_span = [s for s in sources if BEGIN_S - SEGMENT_S < s.begin_ns / SECOND_NS < END_S]
     list_file = out.with_suffix(".txt")
     list_file.write_text("".join(f"file '{source.path}'\n" for source in in_span), encoding="utf-8")
@@ -81,7 +81,7 @@ def clip_with_ffmpeg(sources: list[ClipSource], out: Path) -> float:
 
 
 def rows() -> list[Row]:
-    """The rows for the table."""
+    """Return the rows of the table."""
     keys = KeyRing(1000)
     public = encode_public_key(X25519PrivateKey.generate().public_key())
     centre = Recipient(id="centre", public_key=public)

@@ -1,4 +1,4 @@
-"""How many messages the heads' codecs take in and make, beside a loop that looks at each byte."""
+"""Throughput of the heads' codecs, against a loop that looks at each byte."""
 
 import itertools
 import random
@@ -27,11 +27,11 @@ from drivers.visca_codec import ReplyDecoder
 
 MESSAGES = 20_000
 CHUNK_BYTES = 16
-"""As much as an adapter hands over at a time, and no whole number of frames."""
+"""Bytes per read of an adapter, no multiple of a frame's length."""
 BIT_FLIPS = LineNoise(flip=0.01)
-"""Of a hundred bytes one has a wrong bit."""
+"""Share of bytes with a wrong bit: one in a hundred."""
 LINE_BYTES_S = 11_520
-"""What a line of 115,200 baud carries."""
+"""Bytes per second of a line of 115,200 baud."""
 
 PELCO_MESSAGES: tuple[PelcoMessage, ...] = (
     PelcoMotion(pan=20, tilt=-7),
@@ -59,15 +59,15 @@ VISCA_ORDERS: tuple[Callable[[], bytes], ...] = (
 
 
 class FrameDecoder(Protocol):
-    """Bytes in, messages out."""
+    """A parser: bytes in, messages out."""
 
     def feed(self, data: bytes) -> Sequence[Any]:
-        """The messages that are complete with these bytes."""
+        """Return the messages that these bytes complete."""
         ...
 
 
 class CodecCase(msgspec.Struct, frozen=True, kw_only=True):
-    """One protocol: its messages as bytes, what takes them in, and what makes one after the other."""
+    """One protocol: its messages as bytes, its parser, and its message builder."""
 
     name: str
     frames: tuple[bytes, ...]
@@ -103,7 +103,7 @@ CODECS = (
 
 
 def rows() -> list[Row]:
-    """Two rows for each protocol."""
+    """Return two rows for each protocol."""
     with one_core():
         return [row for codec in CODECS for row in _rows(codec)]
 
@@ -150,7 +150,7 @@ def _rows(codec: CodecCase) -> list[Row]:
 
 
 def _count_decoded(codec: CodecCase, stream: bytes) -> int:
-    """How many messages are found."""
+    """Count the messages found."""
     decoder, found = codec.decoder(), 0
     for at in range(0, len(stream), CHUNK_BYTES):
         found += len(decoder.feed(stream[at : at + CHUNK_BYTES]))
@@ -163,7 +163,7 @@ def _encode_all(codec: CodecCase) -> None:
 
 
 def _touch_bytes(stream: bytes) -> None:
-    """The floor: whatever takes bytes in as they come touches each of them."""
+    """Touch each byte: the floor of every byte-wise parser."""
     for at in range(0, len(stream), CHUNK_BYTES):
         for _byte in stream[at : at + CHUNK_BYTES]:
             pass

@@ -1,7 +1,7 @@
-"""How long a command takes from an operator, over a real broker, to the first byte on a head's line.
+"""Latency of a command from an operator, over a real broker, to the first byte on a head's line.
 
-The box is the whole agent in a process of its own; the line is a pseudo-terminal whose far end is
-a simulated head, which notes when bytes come. A move and a stop take turns.
+The box is the whole agent in its own process; the line is a pseudo-terminal whose far end is a simulated
+head, which records when bytes arrive. A move and a stop take turns.
 """
 
 import random
@@ -33,9 +33,9 @@ from drivers.simulated.pty_serial_line import LineNoise, PtySerialLine
 
 HEAD = "mast"
 PAIRS = 100
-"""A move and its stop, so often."""
+"""The number of pairs of a move and its stop."""
 PAUSE_RANGE_S = (0.08, 0.3)
-"""Between a reply and the next command."""
+"""The wait between a reply and the next command."""
 START_TIMEOUT_S, ANSWER_TIMEOUT_S = 30.0, 5.0
 
 MECHANICS = HeadMechanics()
@@ -48,13 +48,13 @@ tilt_max_deg_s = {MECHANICS.tilt_max_deg_s}
 QUERY_BAUD = 9600
 QUERY_OPTIONS = f'{OPTIONS}position = "query"\nbaud = {QUERY_BAUD}\n'
 ANSWER_DELAY = LineNoise(delay_s=14 * 10 / QUERY_BAUD)
-"""What a question and its answer take of the line, 7 bytes each."""
+"""The line time of a position query and its answer, 7 bytes each."""
 
 Action = Literal["move", "stop"]
 
 
 class CommandTiming(msgspec.Struct, frozen=True, kw_only=True):
-    """A command: when it was published, when the box had it, and its first byte on the line."""
+    """A command: when it was published, when the box received it, and its first byte on the line."""
 
     action: Action
     published_ns: int
@@ -63,17 +63,17 @@ class CommandTiming(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def total_ms(self) -> float:
-        """From the operator on."""
+        """The latency from the operator."""
         return (self.wire_ns - self.published_ns) / 1e6
 
     @property
     def box_ms(self) -> float:
-        """From the box on."""
+        """The latency from the box."""
         return (self.wire_ns - self.arrived_ns) / 1e6
 
 
 class RecordingDevice:
-    """A Pelco-D head that notes when an order to move or to stop came. It is a Side."""
+    """A Pelco-D head that records when an order to move or to stop arrives."""
 
     has_pending_output = False
 
@@ -83,14 +83,14 @@ class RecordingDevice:
         self._decoder = PelcoDecoder("D")
 
     def exchange(self, data: bytes, t_ns: int) -> bytes:
-        """`t_ns` is when the bytes had been read; the driver writes a frame at once."""
+        """Record an order. `t_ns` is when its bytes were read; the driver writes a frame at once."""
         for addressed in self._decoder.feed(data):
             if isinstance(addressed.message, PelcoMotion):
                 self.orders.append(("stop" if addressed.message == STOP_MOTION else "move", t_ns))
         return self._device.exchange(data, t_ns)
 
     def first_order_ns(self, action: Action, since_ns: int) -> int:
-        """The first such order since then. Raises RuntimeError where there is none."""
+        """Return the first such order since then. Raises: RuntimeError if there is none."""
         for order, at_ns in self.orders:
             if order == action and at_ns >= since_ns:
                 return at_ns
@@ -98,7 +98,7 @@ class RecordingDevice:
 
 
 class BenchOperator:
-    """Gives a command and waits for its last reply; one thread does it all."""
+    """Sends a command and waits for its final reply, in one thread."""
 
     def __init__(self, broker: str) -> None:
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
@@ -117,9 +117,9 @@ class BenchOperator:
     def command(
         self, args: Mapping[str, Any], timeout_s: float = ANSWER_TIMEOUT_S
     ) -> tuple[str, int] | None:
-        """The command's id and when it was published, None where nobody answered.
+        """Return the command's id and publication time, or None if no reply came.
 
-        Raises RuntimeError where it was refused.
+        Raises: RuntimeError if it was refused.
         """
         self._number += 1
         command_id = f"c-{self._number}"
@@ -140,7 +140,7 @@ class BenchOperator:
         return None if state is None else (command_id, published_ns)
 
     def wait_for_head(self) -> bool:
-        """Whether the box answers in time, and its head is open."""
+        """Return True if the box answers in time and its head is open."""
         deadline_s = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline_s:
             try:
@@ -151,11 +151,11 @@ class BenchOperator:
         return False
 
     def idle(self, seconds: float) -> None:
-        """Say and hear nothing but what MQTT wants."""
+        """Serve MQTT without sending a command."""
         self._wait("nothing", seconds)
 
     def close(self) -> None:
-        """Leave."""
+        """Disconnect."""
         self._client.disconnect()
 
     def _wait(self, command_id: str, timeout_s: float) -> str | None:
@@ -179,7 +179,7 @@ class BenchOperator:
 
 
 class CommandTrial(msgspec.Struct, frozen=True, kw_only=True):
-    """A box and its head's line, by what tells them from others."""
+    """One trial: the box and its head's line."""
 
     name: str
     camera: box.CameraSetup
@@ -188,7 +188,7 @@ class CommandTrial(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def run_trial(trial: CommandTrial, folder: Path, broker: str) -> list[CommandTiming]:
-    """All commands of one trial."""
+    """Run all commands of one trial."""
     rng = random.Random(4)
     with _open_line(folder / f"{trial.name}-line", trial.answer_noise) as (device, port):
         config = box.write_config(folder / trial.name, trial.camera, broker)
@@ -219,7 +219,7 @@ def run_trial(trial: CommandTrial, folder: Path, broker: str) -> list[CommandTim
 
 
 def _send_commands(operator: BenchOperator, rng: random.Random) -> list[tuple[Action, str, int]]:
-    """What was commanded, its id, and when it was published."""
+    """Send the commands in turn. Return each action, its command id and its publication time."""
     sent_commands: list[tuple[Action, str, int]] = []
     operator.idle(2.0)
     for pair in range(PAIRS):
@@ -248,7 +248,7 @@ def _open_line(port: Path, answer_noise: LineNoise) -> Iterator[tuple[RecordingD
 def rows(
     quiet: Sequence[CommandTiming], busy: Sequence[CommandTiming], queried: Sequence[CommandTiming]
 ) -> list[Row]:
-    """The rows of the three trials."""
+    """Return the rows of the three trials."""
     return [
         _row("command to first byte, inside the box", quiet, "< 5", "box"),
         _row("command to first byte, from its publication on", quiet, "-", "all"),
@@ -288,5 +288,5 @@ def _row(
 
 
 def _percentile(values: Sequence[float], percent: int) -> float:
-    """A percentile."""
+    """Return a percentile."""
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]

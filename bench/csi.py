@@ -1,7 +1,7 @@
-"""What the camera module's driver costs beside bare Picamera2, and how soon it is back after a stall.
+"""Cost of the camera module's driver against bare Picamera2, and its recovery time after a stall.
 
-The camera is libcamera's virtual one under the real Picamera2, see `tests/virtual_camera`: both
-sides pay for its moving lines, and both for its pace. Run: `python -m bench csi`.
+The camera is libcamera's virtual one under the real Picamera2, see `tests/virtual_camera`: both sides pay
+for its moving lines and its pace. Run: `python -m bench csi`.
 """
 
 import os
@@ -41,11 +41,11 @@ SETTLE_S, MEASURE_S = 2.0, 8.0
 TURNS = 5
 STALLS = 5
 AGENT_RETRY_TEXT = "0.25 to 0.5 s"
-"""`agent.runtime.stage`: between a first failure and the next try."""
+"""The wait of `agent.runtime.stage` between a first failure and the next attempt, for the note."""
 
 
 class CsiCost(msgspec.Struct, frozen=True, kw_only=True):
-    """What came in the time that was watched, and its CPU seconds; see `bench.peers`."""
+    """The media received in the measured time, and the CPU seconds; see `bench.peers`."""
 
     cpu_s: float
     measured_s: float
@@ -59,7 +59,7 @@ class CsiCost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rows() -> list[Row]:
-    """The rows for the table. Raises UserError where there is no Picamera2."""
+    """Return the rows of the table. Raises: UserError without Picamera2."""
     reason = virtual_camera.skip_reason()
     if reason is not None:
         raise UserError(reason)
@@ -70,9 +70,10 @@ def rows() -> list[Row]:
 
 
 def cost_rows() -> list[Row]:
-    """The same two streams, in turns, every second turn backwards. What the virtual camera alone
-    takes is left out of the ratios: a real one takes next to nothing, and would not level them.
-    That leaves differences of differences, so they are of the means over all turns.
+    """Compare the same two streams, in turns, every second turn in reverse order.
+
+    The virtual camera's own CPU is subtracted: a real one takes next to nothing. The ratios are
+    therefore of the means over all turns.
     """
     works: dict[str, Callable[[], CsiCost]] = {
         "driver": measure_driver,
@@ -119,14 +120,14 @@ def cost_rows() -> list[Row]:
 
 
 def rate_text(costs: Sequence[CsiCost]) -> str:
-    """That the work was done."""
+    """Format the mean packet and frame rates, to show that the work was done."""
     packets = statistics.mean(one.packets / one.measured_s for one in costs)
     frames = statistics.mean(one.frames / one.measured_s for one in costs)
     return f"{packets:.1f} packets and {frames:.1f} frames"
 
 
 def measure_driver() -> CsiCost:
-    """The driver, its child and the reader of it."""
+    """Measure the driver, its child process and the reader."""
     camera = open_camera("bench", OPTIONS, REQUEST, _boottime_ns)
     try:
         _read_for(camera, SETTLE_S)
@@ -145,7 +146,7 @@ def measure_driver() -> CsiCost:
 
 
 def measure_bare(variant: str) -> CsiCost:
-    """The peer, see `bench/peers/bare_picamera2.py`."""
+    """Measure the peer, see `bench/peers/bare_picamera2.py`."""
     plan = {
         "options": OPTIONS,
         "frames_fps": REQUEST.frames_fps,
@@ -168,7 +169,7 @@ def measure_bare(variant: str) -> CsiCost:
 
 
 def restart_row() -> Row:
-    """From a child that is stopped where it is to the first frame of the next one."""
+    """Measure the time from a stopped child to the first frame of the next one."""
     restart_s = []
     camera = open_camera("bench", OPTIONS, REQUEST, _boottime_ns)
     try:
@@ -194,7 +195,7 @@ def restart_row() -> Row:
 
 
 def _read_until_timeout(camera: Camera) -> None:
-    """Read until the driver gives the child up. Raises DriverError where it is not for silence."""
+    """Read until the driver gives up the child. Raises: DriverError unless it is for silence."""
     try:
         while True:
             camera.read(1.0)
@@ -204,7 +205,7 @@ def _read_until_timeout(camera: Camera) -> None:
 
 
 def _read_for(camera: Camera, duration_s: float) -> tuple[int, int]:
-    """Take what comes for a while: packets and frames."""
+    """Count the packets and frames of a span."""
     packets = frames = 0
     deadline_s = time.monotonic() + duration_s
     while time.monotonic() < deadline_s:
@@ -215,7 +216,7 @@ def _read_for(camera: Camera, duration_s: float) -> tuple[int, int]:
 
 
 def find_child() -> int:
-    """The process of the one camera that is open."""
+    """Return the process of the open camera."""
     for task in Path("/proc/self/task").iterdir():
         for pid in (task / "children").read_text().split():
             if b"drivers.csi.child" in Path(f"/proc/{pid}/cmdline").read_bytes():

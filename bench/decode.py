@@ -1,4 +1,4 @@
-"""What a camera driver costs on top of bare PyAV: CPU time, one thread, the same film.
+"""Overhead of a camera driver over bare PyAV: CPU time, one thread, the same video.
 
 Run: `python -m bench decode`.
 """
@@ -17,13 +17,13 @@ from drivers.contracts import StreamRequest
 from drivers.media import Frame
 
 FRAMES = 300
-"""Pictures of the film that each turn decodes: 20 s of it."""
+"""Frames that each turn decodes: 20 s of the video."""
 
 PACED_S = 10.0
 
 
 def decode_bare(film: Path, thread_type: str = "NONE") -> None:
-    """PyAV as its manual has it, with one thread."""
+    """Decode with PyAV as in its manual, in one thread."""
     with av.open(str(film)) as container:
         stream = container.streams.video[0]
         stream.thread_type = thread_type
@@ -34,7 +34,7 @@ def decode_bare(film: Path, thread_type: str = "NONE") -> None:
 
 
 def decode_with_driver(film: Path, frames_fps: float, *, packets: bool) -> None:
-    """The driver in fast pace over the same pictures, each plane touched."""
+    """Read the same frames from the driver in fast pace, and touch each plane."""
     options = Options(path=str(film), pace="fast")
     request = StreamRequest(packets=packets, frames_fps=frames_fps)
     camera = open_camera("bench", options, request, time.monotonic_ns)
@@ -54,7 +54,7 @@ def decode_with_driver(film: Path, frames_fps: float, *, packets: bool) -> None:
 
 
 def measure_paced_s(film: Path) -> float:
-    """CPU seconds of the driver at real pace for REAL_S, packets and 5 frames a second."""
+    """Return the driver's CPU seconds in real time for REAL_S: packets, and 5 frames per second."""
     options = Options(path=str(film), pace="real", loop=True)
     request = StreamRequest(packets=True, frames_fps=5.0)
     camera = open_camera(
@@ -69,7 +69,7 @@ def measure_paced_s(film: Path) -> float:
 
 
 def rows() -> list[Row]:
-    """The driver beside bare PyAV, in turns."""
+    """Compare the driver with bare PyAV, in turns."""
     film = videos.film_path(videos.MAIN)
     with one_core():
         turns = run_in_turns(

@@ -1,4 +1,4 @@
-"""What the parts of detection cost: the gate, the step, the tracker, the thumbnail.
+"""Cost of the parts of detection: motion gate, detector step, tracker, thumbnail.
 
 Run: `python -m bench detect`.
 """
@@ -36,13 +36,13 @@ PEER_PYTHON = videos.ROOT / ".cache" / "bench-peers" / "bin" / "python"
 
 
 def rows() -> list[Row]:
-    """The rows for the table."""
+    """Return the rows of the table."""
     with one_core():
         return [*gate_rows(), *step_rows(), *tracker_rows(), *thumbnail_rows()]
 
 
 def read_film_frames(count: int, every: int = 1) -> list[Frame]:
-    """Pictures of the busy street in 1080p, one of `every`, copied out of the decoder."""
+    """Return 1080p frames of the busy street, one of `every`, copied out of the decoder."""
     found = []
     with av.open(str(videos.film_path(videos.BUSY_MAIN))) as source:
         pictures = itertools.islice(source.decode(video=0), 0, count * every, every)
@@ -54,9 +54,9 @@ def read_film_frames(count: int, every: int = 1) -> list[Frame]:
 
 
 def gate_rows() -> list[Row]:
-    """The motion gate beside OpenCV's background subtractor on the same small pictures.
+    """Compare the motion gate with OpenCV's background subtractor on the same small images.
 
-    Still pictures are one picture with a sensor's noise, fresh in each.
+    A still street is one image with new sensor noise in each frame.
     """
     busy = [image.downscale_luma(frame.y, GATE_WIDTH_PX) for frame in read_film_frames(120)]
     rng = np.random.default_rng(1)
@@ -80,7 +80,7 @@ def gate_rows() -> list[Row]:
 
 
 def _format_ms(turns: TurnTimes, parts: int) -> str:
-    """The milliseconds behind a ratio."""
+    """Format the milliseconds behind a ratio."""
     return " : ".join(f"{turns.ms(name, parts):.3f}" for name in turns.seconds) + " ms"
 
 
@@ -103,11 +103,11 @@ def _mog2_work(luma_planes: Sequence[Plane]) -> Callable[[], None]:
 
 
 def step_rows() -> list[Row]:
-    """From a frame's planes to detections, beside the interpreter's bare `invoke`.
+    """Compare a frame's way from planes to detections with the interpreter's bare `invoke`.
 
     Both take turns frame by frame on one interpreter, so that both find its weights in the cache
-    as much. A frame is written before its step, and that is not counted: in the agent the decoder
-    has just done so, while here the invoke before it has driven it out of the cache.
+    equally. A frame is written before its step, outside of the measured time: in the agent the decoder
+    has just written it, while here the previous invoke has evicted it from the cache.
     """
     frames = read_film_frames(2, every=15) * 15
     detector = open_detector(MODEL)
@@ -136,7 +136,7 @@ def step_rows() -> list[Row]:
 def _step_turns(
     detector: TfliteDetector, invoke: Callable[[], None], frames: Sequence[Frame], region: Region
 ) -> TurnTimes:
-    """CPU of the step, and of the invoke that follows each."""
+    """Return the CPU of the step, and of the invoke that follows each."""
     seconds_by_work: dict[str, list[float]] = {"ours": [], "invoke": []}
     for _ in range(7):
         step_s = invoke_s = 0.0
@@ -155,9 +155,9 @@ def _step_turns(
 
 
 def synthetic_detections(objects: int, seconds: int = 20) -> list[list[Detection]]:
-    """Detections of so many road users who cross a picture, at 10 frames a second.
+    """Return detections of road users who cross a picture, at 10 frames per second.
 
-    Boxes jitter by 3 % of their size, one in twenty is not seen, some are unsure.
+    Bounding boxes jitter by 3 % of their size, one in twenty is missing, some have a low score.
     """
     rng = np.random.default_rng(objects)
     positions = rng.uniform(0.1, 0.9, (objects, 2))
@@ -184,7 +184,7 @@ def synthetic_detections(objects: int, seconds: int = 20) -> list[list[Detection
 
 
 def tracker_rows() -> list[Row]:
-    """The tracker beside ByteTrack of the package `trackers`, on the same detections."""
+    """Compare the tracker with ByteTrack of the package `trackers`, on the same detections."""
     rows = []
     for objects in (5, 20, 50):
         frames = synthetic_detections(objects)
@@ -232,7 +232,7 @@ def _merge_work(frames: Sequence[Sequence[Detection]]) -> Callable[[], None]:
 
 @contextlib.contextmanager
 def _bytetrack_work(frames: Sequence[Sequence[Detection]]) -> Iterator[Callable[[], float]]:
-    """The peer as a work that says how long it took. Its boxes are in pixels of a 1080p picture."""
+    """Run the peer as a work that returns its own CPU time. Its boxes are in pixels of 1080p."""
     table = [
         (number, *_corners(detection.box), detection.score, detection.label == "car")
         for number, detections in enumerate(frames)
@@ -264,7 +264,7 @@ def _corners(box: BoundingBox) -> tuple[float, float, float, float]:
 
 
 def thumbnail_rows() -> list[Row]:
-    """A thumbnail from planes beside the way through colour, both of one quality."""
+    """Compare a thumbnail from planes with the way through colour, at the same quality."""
     frames = read_film_frames(10, every=30)
     flats = [np.concatenate([f.y.ravel(), f.u.ravel(), f.v.ravel()]) for f in frames]
     i420_pictures = [flat.reshape(-1, frames[0].width_px) for flat in flats]

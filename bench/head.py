@@ -1,6 +1,6 @@
-"""Pan-tilt heads: how soon a command is on the line, what the codecs take, and a head at rest.
+"""Pan-tilt heads: command latency on the line, codecs, and the CPU of a head at rest.
 
-Run: `python -m bench head`; it takes some three minutes, because operators take their time.
+Run: `python -m bench head`; it takes about three minutes, since operators pause between commands.
 """
 
 import random
@@ -32,12 +32,12 @@ SETTLE_S, MEASURE_S = 3.0, 20.0
 
 
 def rows() -> list[Row]:
-    """The rows for the table."""
+    """Return the rows of the table."""
     return [*command_rows(), *codecs.rows(), idle_row()]
 
 
 def command_rows() -> list[Row]:
-    """A quiet box, a busy one, and one whose head is asked where it is."""
+    """Measure a quiet box, a busy one, and one whose head's position is queried."""
     quiet = box.CameraSetup(film=videos.film_path(videos.SUB), detect=False, loop=True)
     busy = box.CameraSetup(film=videos.film_path(videos.BUSY_MAIN), loop=True)
     with (
@@ -61,7 +61,7 @@ def command_rows() -> list[Row]:
 
 
 def idle_row() -> Row:
-    """A head that stands still, with its stage and its bus, beside a thread that only wakes up."""
+    """Compare a resting head, with its stage and its bus, with a thread that only wakes up."""
     with tempfile.TemporaryDirectory(prefix="vigie-bench-") as name:
         idle = 100 * idle_head_cpu(Path(name))
     floor = 100 * wakeup_cpu()
@@ -76,7 +76,7 @@ def idle_row() -> Row:
 
 
 def idle_head_cpu(folder: Path) -> float:
-    """The share of a core that a head at rest takes. The far end of its line sleeps."""
+    """Return the share of a core of a resting head. The far end of its line sleeps."""
     clock = SystemClock()
     faults = FaultRegistry(clock.boottime_ns)
     simulator = HeadSimulator(MECHANICS, clock.boottime_ns())
@@ -111,7 +111,7 @@ def idle_head_cpu(folder: Path) -> float:
 
 
 def wakeup_cpu() -> float:
-    """The share that a thread takes which waits for something, as often as a head's stage does."""
+    """Return the share of a core of a thread that wakes as often as a head's stage."""
     never_set, ended = threading.Event(), threading.Event()
 
     def wait_loop() -> None:
@@ -127,7 +127,7 @@ def wakeup_cpu() -> float:
 
 
 def _measure_cpu() -> float:
-    """CPU of this process, of a core, while this thread sleeps."""
+    """Return the CPU of this process, in shares of a core, while this thread sleeps."""
     start_s, cpu_before_s = time.monotonic(), cpu_s()
     time.sleep(MEASURE_S)
     return (cpu_s() - cpu_before_s) / (time.monotonic() - start_s)

@@ -1,11 +1,11 @@
-"""The image: how large it is, how soon it records, what it keeps busy where nothing happens.
+"""The image: its size, its start-up time, and its load when idle.
 
-A box is flashed, switched on and left alone in QEMU, its processors emulated (TCG) where nobody asks for
-KVM: seconds here are those of a slow board at best, and are there to be compared with each other. The
-box records a small drawn street and has no detection.
+A box is flashed, switched on and left alone in QEMU, with emulated processors (TCG) unless KVM is
+requested: seconds here are those of a slow board at best, for comparison with each other. The box records
+a small rendered street without detection.
 
-Bytes written: what the disk's partitions were given in some minutes of this, made into an hour. Film is
-not counted: how much of it there is, is the camera's business.
+Bytes written are those of the disk's partitions in some idle minutes, extrapolated to an hour, without
+footage: its volume depends on the camera.
 
 Run: `python -m bench image`, after `make image`; it takes about ten minutes.
 """
@@ -30,7 +30,7 @@ MB = 1e6
 
 
 def rows() -> list[Row]:
-    """The rows for the table."""
+    """Return the rows of the table."""
     built = find_image()
     # On a disk, not in memory: it is a gigabyte or two.
     with tempfile.TemporaryDirectory(prefix="vigie-image-", dir="/var/tmp") as name:
@@ -53,7 +53,7 @@ def rows() -> list[Row]:
 
 
 def size_rows(built: BuiltImage) -> list[Row]:
-    """What is carried to a box, by hand and over the air."""
+    """Return the sizes of the image for flashing and of an update bundle."""
     return [
         Row(
             name=f"image: {title}", value=file.stat().st_size / MB, unit="MB", target="-", note=note
@@ -68,7 +68,7 @@ def size_rows(built: BuiltImage) -> list[Row]:
 
 
 def time_rows(built: BuiltImage, first_life: FirstLife) -> list[Row]:
-    """The first boot, from the power on, with the state and data partitions made."""
+    """Measure the first boot from power-on, which creates the state and data partitions."""
     note = f"first boot, {built.architecture} emulated, {first_life.processors} processors"
     return [
         Row(name=f"image: power on to {title}", value=value, unit="s", target="-", note=note)
@@ -81,7 +81,7 @@ def time_rows(built: BuiltImage, first_life: FirstLife) -> list[Row]:
 
 
 def idle_rows(guest: Guest) -> list[Row]:
-    """Memory and writes of a box that nobody asks anything."""
+    """Measure memory and writes of an idle box."""
     time.sleep(SETTLE_S)
     before = partition_bytes_written(guest)
     time.sleep(MEASURE_S)
@@ -114,7 +114,7 @@ def idle_rows(guest: Guest) -> list[Row]:
 
 
 def partition_bytes_written(guest: Guest) -> Mapping[str, int]:
-    """Bytes that each partition was given to write since the boot (sysfs-block, `stat`)."""
+    """Return the bytes written to each partition since the boot (sysfs-block, `stat`)."""
     found: dict[str, int] = {}
     output = guest.run(
         "for one in /dev/disk/by-partlabel/*; do "
@@ -127,5 +127,5 @@ def partition_bytes_written(guest: Guest) -> Mapping[str, int]:
 
 
 def parse_kilobytes(text: str) -> int:
-    """A figure of /proc/meminfo."""
+    """Return a field of /proc/meminfo."""
     return int(text.split(maxsplit=1)[0])

@@ -1,7 +1,7 @@
-"""How long an image takes to be made: of nothing, and again after a change of the agent.
+"""Build time of an image: from nothing, and again after a change of the agent.
 
-Cold is with an empty cache of mkosi; packages that apt has fetched before are not fetched again. Both as
-root, by the same command as `make image`.
+Cold is with an empty cache of mkosi; packages that apt has downloaded before are not downloaded again.
+Both run as root, by the same command as `make image`.
 
 Run: `python -m bench image_build`.
 """
@@ -17,12 +17,12 @@ BUILD = (sys.executable, "-m", "images", "build", "virt", "amd64")
 
 
 def rows() -> list[Row]:
-    """The rows for the table."""
+    """Return the rows of the table."""
     return [measure_build("cold", "--cold"), measure_build("warm")]
 
 
 def measure_build(title: str, *arguments: str) -> Row:
-    """One build: by the clock, and of the processor."""
+    """Build once. Return the row of its wall-clock and processor time."""
     start_s, cpu_before_s = time.monotonic(), children_cpu_s()
     subprocess.run([*BUILD, *arguments], check=True, stdout=subprocess.DEVNULL)
     note = f"{children_cpu_s() - cpu_before_s:.0f} s of processor time"
@@ -36,6 +36,6 @@ def measure_build(title: str, *arguments: str) -> Row:
 
 
 def children_cpu_s() -> float:
-    """Processor time of all that was started and has ended."""
+    """Return the processor time of all ended children."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

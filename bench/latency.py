@@ -1,6 +1,6 @@
-"""How long it takes from a frame's capture to its event's arrival at a subscriber.
+"""Latency from a frame's capture to the arrival of its event at a subscriber.
 
-A busy street at real pace, a real broker, all on this machine. Run: `python -m bench latency`.
+A busy street in real time, a real broker, all on this machine. Run: `python -m bench latency`.
 """
 
 import statistics
@@ -26,7 +26,7 @@ PLAY_S = 60.0
 
 
 class EventArrival(msgspec.Struct, frozen=True):
-    """An event and the CLOCK_BOOTTIME at which it came."""
+    """An event and its arrival in CLOCK_BOOTTIME."""
 
     event: EventData
     arrived_ns: int
@@ -37,7 +37,7 @@ class _Envelope(msgspec.Struct):
 
 
 def rows() -> list[Row]:
-    """The rows for the table. Raises RuntimeError where no event came."""
+    """Return the rows of the table. Raises: RuntimeError if no event arrived."""
     with tempfile.TemporaryDirectory(prefix="vigie-bench-") as name:
         folder = Path(name)
         arrivals: list[EventArrival] = []
@@ -69,7 +69,7 @@ def rows() -> list[Row]:
 
 
 def to_rows(arrivals: list[EventArrival], events: list[EventFrame]) -> list[Row]:
-    """The rows of what arrived."""
+    """Return the rows of the arrived events."""
     frame_by_event = {(one.kind, one.name, one.track, one.t_ns): one.frame_ns for one in events}
     crossings = [
         (one.arrived_ns, one.event.t_ns, frame_by_event[key])
@@ -111,5 +111,5 @@ def to_rows(arrivals: list[EventArrival], events: list[EventFrame]) -> list[Row]
 
 
 def _percentile(values: list[float], percent: int) -> float:
-    """A percentile."""
+    """Return a percentile."""
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]

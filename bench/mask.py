@@ -1,4 +1,4 @@
-"""What masks cost: painting over each frame, and encoding again what arrives encoded.
+"""Cost of masks: painting each frame, and re-encoding a stream that arrives encoded.
 
 Run: `python -m bench mask`.
 """
@@ -19,7 +19,7 @@ from drivers.media import Frame, Point, Polygon
 from drivers.transcoding import open_transcoded
 
 FRAMES = 150
-"""Pictures of the film in each turn: 10 s of it."""
+"""Frames of the video in each turn: 10 s of it."""
 
 DETECT_FPS = DetectConfig().fps
 
@@ -30,19 +30,19 @@ MASKS: tuple[Polygon, ...] = (HOUSES, SHOPS)
 
 
 def read_detection_frames(film: Path, masks: tuple[Polygon, ...]) -> None:
-    """The driver in fast pace, the frames that detection looks at."""
+    """Read the detection frames from the driver in fast pace."""
     request = StreamRequest(packets=False, frames_fps=DETECT_FPS, masks=masks)
     _read_frames(_open_film(film, request), round(FRAMES * DETECT_FPS / videos.MAIN.fps))
 
 
 def read_transcoded(film: Path) -> None:
-    """Every frame is masked and encoded again; packets and frames are given."""
+    """Mask and re-encode every frame, and read packets and frames."""
     request = StreamRequest(packets=True, frames_fps=math.inf, masks=MASKS)
     _read_frames(open_transcoded("bench", lambda wanted: _open_film(film, wanted), request), FRAMES)
 
 
 def paint_frames(frames: list[Frame]) -> None:
-    """The painting alone."""
+    """Paint the masks alone."""
     painter = MaskPainter(MASKS, "bench")
     for frame in itertools.islice(itertools.cycle(frames), FRAMES):
         painter.paint_planes((frame.y, frame.u, frame.v))
@@ -53,7 +53,7 @@ def _open_film(film: Path, request: StreamRequest) -> Camera:
 
 
 def _read_frames(camera: Camera, count: int) -> list[Frame]:
-    """The last frames of `count`."""
+    """Return the last of `count` frames."""
     last_frames: list[Frame] = []
     frame_count = 0
     while frame_count < count:
@@ -66,7 +66,7 @@ def _read_frames(camera: Camera, count: int) -> list[Frame]:
 
 
 def rows() -> list[Row]:
-    """With masks beside without, in turns."""
+    """Compare runs with and without masks, in turns."""
     film = videos.film_path(videos.MAIN)
     sample_frames = _read_frames(
         _open_film(film, StreamRequest(packets=False, frames_fps=math.inf)), 8

@@ -1,9 +1,8 @@
-"""What durability costs: the outbox beside bare SQLite doing the same commits, and its drain.
+"""Cost of durability: the outbox against bare SQLite with the same commits, and its drain.
 
-Bare SQLite: one thread, WAL, synchronous=FULL, the same bytes in one table without an index, as
-many rows to a commit as the outbox took. The drain is through a real mosquitto to a real centre
-(`vigie watch --ack`, in a process of its own) that commits before it acknowledges. Run:
-`python -m bench.outbox`.
+Bare SQLite: one thread, WAL, synchronous=FULL, the same bytes in one table without an index, as many rows
+per commit as the outbox had. The drain is through a real mosquitto to a real centre (`vigie watch --ack`,
+in its own process) that commits before it acknowledges. Run: `python -m bench.outbox`.
 """
 
 import random
@@ -59,7 +58,7 @@ BIRTH = BirthInputs(
 
 
 class CommitCost(msgspec.Struct, frozen=True, kw_only=True):
-    """What some work took, and in how many commits."""
+    """The duration of some work, and its number of commits."""
 
     wall_s: float
     cpu_s: float
@@ -67,7 +66,7 @@ class CommitCost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def open_outbox(folder: Path) -> Outbox:
-    """An outbox as the agent opens it, large enough for everything here."""
+    """Open an outbox as the agent does, large enough for all work here."""
     return Outbox.open(
         folder,
         box="bench",
@@ -80,7 +79,7 @@ def open_outbox(folder: Path) -> Outbox:
 
 
 def make_event(kind: str = "line", *, is_emergency: bool = False) -> OutgoingMessage:
-    """An event of the usual size, encoded anew each time as the agent does."""
+    """Build an event of the usual size, encoded each time as the agent does."""
     t_ns = CLOCK.boottime_ns()
     event_struct = Event(
         event="019a4901-3c62-7d2a-9f0e-000000000001",
@@ -105,9 +104,7 @@ def make_event(kind: str = "line", *, is_emergency: bool = False) -> OutgoingMes
 def measure_outbox(
     folder: Path, message: OutgoingMessage, count: int, *, one_by_one: bool
 ) -> CommitCost:
-    """`count` events, until all are on the disk: as fast as they are taken, or each of them when
-    the one before it is there.
-    """
+    """Store `count` events: as fast as they are accepted, or each after the commit of the previous one."""
     outbox = open_outbox(folder)
     commits: list[None] = []
     outbox.on_commit(lambda: commits.append(None))
@@ -127,7 +124,7 @@ def measure_outbox(
 
 
 def measure_bare_sqlite(file: Path, data: bytes, count: int, commits: int) -> CommitCost:
-    """The same number of rows of the same size in as many commits, by SQLite alone."""
+    """Store the same number of rows of the same size in as many commits, with SQLite alone."""
     db = sqlite3.connect(file, isolation_level=None)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
@@ -151,7 +148,7 @@ def measure_bare_sqlite(file: Path, data: bytes, count: int, commits: int) -> Co
 
 
 def durable_rows(folder: Path) -> list[Row]:
-    """Events a second, and how much more than bare SQLite they cost."""
+    """Measure events per second, and their cost relative to bare SQLite."""
     return [
         *_compare_with_bare(folder, "many", make_event("line"), EVENTS, one_by_one=False),
         *_compare_with_bare(
@@ -202,7 +199,7 @@ def _compare_with_bare(
 
 
 def urgent_rows(folder: Path) -> list[Row]:
-    """How soon a single emergency is on the disk."""
+    """Measure the time until a single emergency is on the disk."""
     outbox = open_outbox(folder / "urgent")
     waits_ms = []
     for _ in range(EMERGENCIES):
@@ -223,7 +220,7 @@ def urgent_rows(folder: Path) -> list[Row]:
 
 
 def drain_rows(folder: Path) -> list[Row]:
-    """An outage of BACKLOG events ends: how long until the centre has them all."""
+    """Measure the time until the centre has all of BACKLOG events after an outage."""
     outbox = open_outbox(folder / "backlog")
     for _ in range(BACKLOG):
         ticket = outbox.put(make_event())
@@ -286,7 +283,7 @@ def drain_rows(folder: Path) -> list[Row]:
 
 
 def rows() -> list[Row]:
-    """All rows of this bench."""
+    """Return all rows of this bench."""
     with tempfile.TemporaryDirectory(prefix="vigie-bench-outbox-") as name:
         folder = Path(name)
         return [*durable_rows(folder), *urgent_rows(folder), *drain_rows(folder)]

@@ -1,7 +1,7 @@
-"""Stages of the agent at real pace in a process of their own: `python -m bench.paced`.
+"""Stages of the agent in real time in their own process: `python -m bench.paced`.
 
-The camera, the motion gate and, with `--record`, the recorder, each in its thread as the agent
-has them. No detector, no reports: what is measured beside a program that does no more.
+The camera, the motion gate and, with `--record`, the recorder, each in its thread as in the agent. No
+detector and no reports: compared with a program that has neither.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""What a panorama of a full sweep costs, beside OpenCV's own stitcher on the same pictures.
+"""Cost of a panorama of a full sweep, against OpenCV's stitcher on the same images.
 
-Ten pictures of the rendered avenue from poses that are wrong by up to half a degree, taken four
-seconds apart, so that everybody has moved. And what a picture of that avenue costs, as a demo with
-a turning head asks for it. Run: `python -m bench panorama`.
+Ten images of the rendered avenue from poses with an error of up to half a degree, four seconds apart, so
+that all road users have moved. Also the cost of one image of that avenue, as a demo with a turning head
+requests it. Run: `python -m bench panorama`.
 """
 
 import random
@@ -33,7 +33,7 @@ CONDITIONS = {
 
 
 def discard_result(work: Callable[[], object]) -> Work:
-    """A work whose CPU time alone counts, and not what it gives."""
+    """Wrap a work whose result is ignored."""
 
     def run_work() -> None:
         work()
@@ -42,7 +42,7 @@ def discard_result(work: Callable[[], object]) -> Work:
 
 
 def take_sweep(renderer: SurroundRenderer) -> list[Shot]:
-    """One round."""
+    """Take the images of one sweep, with pose errors."""
     rng = random.Random(4)
     shots = []
     for index, pose in enumerate(plan_sweep(None, FOV, CONFIG)):
@@ -58,20 +58,20 @@ def take_sweep(renderer: SurroundRenderer) -> list[Shot]:
 
 
 def stitch_with_opencv(images: list[Image]) -> int:
-    """OpenCV's stitcher with its defaults; how many of the pictures are in what it gives."""
+    """Run OpenCV's stitcher with its defaults. Return how many images it placed."""
     peer = cv2.Stitcher.create(cv2.Stitcher_PANORAMA)
     status, _ = peer.stitch(images)
     return len(peer.component()) if status == cv2.Stitcher_OK else 0
 
 
 def render_views(renderer: SurroundRenderer) -> None:
-    """A head that turns all the time, at ten pictures a second."""
+    """Render the views of a head that turns all the time, at ten frames per second."""
     for index in range(VIEWS):
         renderer.render(-180 + 3.6 * index, -12, FOV.wide, index / 10, index)
 
 
 def rows() -> list[Row]:
-    """In turns: the panorama, and the peer."""
+    """Compare the panorama and the peer, in turns."""
     renderers = {
         name: SurroundRenderer(WIDTH_PX, HEIGHT_PX, conditions, 1)
         for name, conditions in CONDITIONS.items()

@@ -1,4 +1,4 @@
-"""What counting is measured against: a detector and a tracker as one writes them in an afternoon."""
+"""Baseline of the counts: a detector and a tracker as written in an afternoon."""
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ class BaselinePipeline:
         self._next_id = 1
 
     def process(self, frame: Frame) -> FrameResult:
-        """What it makes of a frame."""
+        """Process a frame. Return its tracks."""
         passes = 0
         if frame.seq % 2 == 0:
             passes = 1

@@ -1,14 +1,13 @@
-"""What recording costs: the ring, plain and sealed, beside bare demuxing, bare stream copy, and ffmpeg's segmenter.
+"""Cost of recording, plain and encrypted, against demuxing, stream copy and ffmpeg's segmenter.
 
-CPU time, one 1080p25 stream of 4 Mbit/s with a keyframe a second, 250 s of it read as fast as it
-goes; the recorder's clock goes with the stream, so that it makes its bytes durable as often as
-it would live. Its receipts go into a real chain of custody. All take turns on one core and write
-into an empty folder; reading the film is in each number, deleting what was written in none.
+CPU time for 250 s of one 1080p25 stream of 4 Mbit/s with a keyframe per second, read as fast as possible;
+the recorder's clock follows the stream, so that it syncs as often as in real time. Its receipts go into a
+real custody log. All take turns on one core and write into an empty folder; reading the video is in each
+number, deleting the output in none.
 
-Stream copy neither hashes its file nor makes it durable, and the kernel's later work for it is
-charged to nobody. What the library alone costs with the recorder's promises (segments of 10 s,
-their SHA-256, fdatasync at each keyframe, sealing) is measured too: no recorder on PyAV can cost
-less. Run: `python -m bench.record`.
+Stream copy neither hashes nor syncs its file, and the kernel's later work for it is charged to no process.
+The library's own cost with the recorder's guarantees (segments of 10 s, SHA-256, fdatasync at each
+keyframe, encryption) is measured too: the floor of any recorder on PyAV. Run: `python -m bench.record`.
 """
 
 import hashlib
@@ -52,7 +51,7 @@ TURNS = 5
 BIT_RATE = 4_000_000
 SEGMENT_S = 10
 LONG_FLUSH_S = 60.0
-"""Longer than a segment: its bytes are made durable once, at its end."""
+"""Longer than a segment: its bytes are synced once, at its end."""
 
 FRAGMENT_OPTIONS = {"movflags": "empty_moov+frag_keyframe+default_base_moof", "flush_packets": "1"}
 ENCRYPTION_OPTIONS = {
@@ -63,34 +62,34 @@ ENCRYPTION_OPTIONS = {
 
 
 class StreamClock:
-    """Boot time that goes with the stream."""
+    """A clock whose boot time follows the stream."""
 
     def __init__(self) -> None:
         self.now_ns = 0
 
     def boottime_ns(self) -> int:
-        """Where the stream is."""
+        """Return the stream's time."""
         return self.now_ns
 
     def utc(self, t_ns: int) -> datetime:
-        """Some day."""
+        """Return the stream's time on a fixed day."""
         return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(microseconds=t_ns // 1000)
 
     def trust(self) -> ClockTrust:
-        """Full trust."""
+        """Return full trust."""
         return ClockTrust(synced=True, source="bench", error_s=None)
 
 
 class NeverStopping(threading.Event):
-    """Of a stage that is not to stop. The stream's time passes by itself: nobody waits for it."""
+    """A stop flag that is never set, and a wait that returns at once: the stream is the clock."""
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Not set, at once."""
+        """Return False at once."""
         return False
 
 
 def write_short_film(path: Path) -> None:
-    """A film whose packets are as large as a camera's."""
+    """Make a video with packets as large as a camera's."""
     rng = np.random.default_rng(1)
     noise = rng.integers(90, 130, (1080 + 64, 1920 + 64), np.uint8)
     with av.open(str(path), "w") as out:
@@ -109,7 +108,7 @@ def write_short_film(path: Path) -> None:
 
 
 def count_packets(film: Path) -> int:
-    """Read the packets, and nothing more."""
+    """Read the packets, and nothing else."""
     count = 0
     with av.open(str(film)) as source:
         for packet in source.demux(video=0):
@@ -118,7 +117,7 @@ def count_packets(film: Path) -> int:
 
 
 def stream_copy(film: Path, folder: Path) -> None:
-    """Stream copy with the library alone, into one fragmented file."""
+    """Copy the stream with the library alone, into one fragmented file."""
     with (
         av.open(str(film)) as source,
         av.open(str(folder / "copy.mp4"), "w", options=FRAGMENT_OPTIONS) as out,
@@ -131,7 +130,7 @@ def stream_copy(film: Path, folder: Path) -> None:
 
 
 class BareSegment:
-    """A segment that the library writes alone, hashed as it is written."""
+    """A segment written by the library alone, hashed while it is written."""
 
     def __init__(
         self, path: Path, template: av.video.stream.VideoStream, options: dict[str, str]
@@ -142,12 +141,12 @@ class BareSegment:
         self._stream = self._container.add_stream_from_template(template)
 
     def write(self, data: bytes) -> int:
-        """Called by the library."""
+        """Take bytes from the library."""
         self._sha256.update(data)
         return os.write(self._handle, data)
 
     def add(self, packet: VideoPacket) -> None:
-        """Copy a packet. With a keyframe what went before it becomes durable."""
+        """Copy a packet. A keyframe makes everything before it durable."""
         packet.stream = self._stream
         self._container.mux(packet)
         if packet.is_keyframe:
@@ -161,7 +160,7 @@ class BareSegment:
 
 
 def write_durable_segments(film: Path, folder: Path, options: dict[str, str]) -> None:
-    """Stream copy with the library alone, with what the recorder promises of its files."""
+    """Copy the stream with the library alone, with the recorder's guarantees."""
     with av.open(str(film)) as source:
         template = source.streams.video[0]
         segments: list[BareSegment] = []
@@ -178,7 +177,7 @@ def write_durable_segments(film: Path, folder: Path, options: dict[str, str]) ->
 
 
 class BenchRecorder:
-    """The recorder with its keeper and a chain of custody, fed as the capture feeds it."""
+    """The recorder with retention and a custody log, fed as capture feeds it."""
 
     def __init__(self, folder: Path, flush_s: float, sealer: Sealer | None) -> None:
         self._clock = clock = StreamClock()
@@ -214,7 +213,7 @@ class BenchRecorder:
         self._receipts = custody.head
 
     def record(self, film: Path) -> None:
-        """The whole film."""
+        """Record the whole video."""
         clock, queue, stage = self._clock, self._queue, self._stage
         running = NeverStopping()
         source = open_video_source(str(film), "bench")
@@ -240,7 +239,7 @@ class BenchRecorder:
         source.close()
 
     def written_bytes(self) -> int:
-        """What lies on the disk. All must be there, each with the receipts of its begin and end."""
+        """Return the bytes on the disk, after a check that every segment has both its receipts."""
         footage = self._stage.footage_health()
         assert footage.segments == FILM_S * LOOPS // SEGMENT_S
         assert self._receipts().seq == 2 * footage.segments
@@ -248,7 +247,7 @@ class BenchRecorder:
 
 
 def segment_with_ffmpeg(film: Path, folder: Path) -> None:
-    """What a camera box would do without us."""
+    """Run ffmpeg's segmenter, the usual recorder of a camera box."""
     command = ["ffmpeg", "-v", "error", "-y", "-i", str(film), "-c", "copy", "-f", "segment"]
     command += ["-segment_time", str(SEGMENT_S), "-segment_format", "mp4", "%04d.mp4"]
     subprocess.run(command, check=True, cwd=folder)
@@ -257,7 +256,7 @@ def segment_with_ffmpeg(film: Path, folder: Path) -> None:
 def timed_work(
     work: Callable[[Path, Path], object], film: Path, usage_target: int = resource.RUSAGE_SELF
 ) -> Work:
-    """A work into a folder of its own, which is deleted outside of the measured time."""
+    """Run a work in its own folder, which is deleted outside of the measured time."""
 
     def measure() -> float:
         with tempfile.TemporaryDirectory(prefix="vigie-bench-") as folder:
@@ -271,7 +270,7 @@ def timed_work(
 def recorder_work(
     film: Path, flush_s: float, sealer: Sealer | None, written_bytes: list[int]
 ) -> Work:
-    """The recorder's work. Setting it up is not in it: a box does that once."""
+    """Run the recorder. Its setup is not measured: a box does that once."""
 
     def measure() -> float:
         with tempfile.TemporaryDirectory(prefix="vigie-bench-") as folder:
@@ -286,7 +285,7 @@ def recorder_work(
 
 
 def rows() -> list[Row]:
-    """The rows for the table."""
+    """Return the rows of the table."""
     with tempfile.TemporaryDirectory(prefix="vigie-bench-") as name:
         short, film = Path(name) / "short.ts", Path(name) / "film.ts"
         write_short_film(short)
@@ -318,7 +317,7 @@ def rows() -> list[Row]:
 
 
 def cost_rows(turns: TurnTimes, count: int) -> list[Row]:
-    """What the recorder costs, what no recorder on the library can cost less than, and the peer."""
+    """Measure the recorder, the floor of any recorder on the library, and the peer."""
 
     def ratio(name: str, one: str, to: str, target: str, note: str = "") -> Row:
         return make_row(name, turns.ratio(one, to), "ratio", target, note)
@@ -350,7 +349,7 @@ def cost_rows(turns: TurnTimes, count: int) -> list[Row]:
 
 
 def size_rows(plain: float, sealed: float) -> list[Row]:
-    """What lies on the disk over what came."""
+    """Measure the bytes on the disk relative to those received."""
     return [
         make_row("bytes on disk / of video", plain, "ratio", "<= 1.05", ""),
         make_row("same, sealed", sealed, "ratio", "<= 1.05", ""),
@@ -358,7 +357,7 @@ def size_rows(plain: float, sealed: float) -> list[Row]:
 
 
 def sealer_for_one() -> Sealer | None:
-    """Sealing for one recipient."""
+    """Return a sealer for one recipient."""
     public_key = encode_public_key(X25519PrivateKey.generate().public_key())
     centre = Recipient(id="centre", public_key=public_key)
     return Sealer.from_config(
@@ -367,7 +366,7 @@ def sealer_for_one() -> Sealer | None:
 
 
 def write_looped_film(short: Path, film: Path) -> None:
-    """The same film several times in one file, as a long stream."""
+    """Concatenate the video several times into one file, as a long stream."""
     with av.open(str(film), "w") as out:
         with av.open(str(short)) as source:
             stream = out.add_stream_from_template(source.streams.video[0])
@@ -383,7 +382,7 @@ def write_looped_film(short: Path, film: Path) -> None:
 
 
 def video_bytes(film: Path) -> int:
-    """The bytes of the packets alone."""
+    """Return the bytes of the packets alone."""
     with av.open(str(film)) as source:
         return sum(packet.size for packet in source.demux(video=0))
 

@@ -1,8 +1,8 @@
-"""What keeping footage costs: start-up, listing, and eviction with many segments.
+"""Cost of retention: start-up, listing, and eviction with many segments.
 
-Start-up and listing are of 26,000 files in one folder (72 h of segments of 10 s), empty but for a
-byte, because only names and sizes are read; for listing there are their receipts too. The pure plan is asked with a million entries in
-memory. Eviction runs on real files with a real chain of custody, at 20 cameras. Run:
+Start-up and listing are of 26,000 files in one folder (72 h of segments of 10 s) of one byte each, because
+only names and sizes are read; for listing there are their receipts too. The pure eviction plan runs on a
+million entries in memory. Eviction runs on real files with a real custody log, at 20 cameras. Run:
 `python -m bench ring`.
 """
 
@@ -52,7 +52,7 @@ START = datetime(2026, 11, 22, tzinfo=UTC)
 
 
 def make_segment(number: int, size_bytes: int = SEGMENT_BYTES) -> StoredSegment:
-    """Segment `number` of a boot that began at START."""
+    """Return the name of segment `number` of a boot that began at START."""
     name = SegmentName(
         counter=number + 1,
         boot=short_boot(BOOT),
@@ -64,7 +64,7 @@ def make_segment(number: int, size_bytes: int = SEGMENT_BYTES) -> StoredSegment:
 
 
 def make_event_hold(number: int, camera: str, begin_s: float) -> Hold:
-    """A minute of an event."""
+    """Return a hold of one minute of an event."""
     begin, end = (START + timedelta(seconds=begin_s + offset_s) for offset_s in (0, 60))
     return Hold(
         id=f"019a4901-3c62-7d2a-9f0e-{number:012d}",
@@ -89,7 +89,7 @@ def make_event_hold(number: int, camera: str, begin_s: float) -> Hold:
 def open_retention(
     folder: Path, names: list[str], max_bytes: int, custody: CustodyLog | None
 ) -> tuple[RetentionStage, FaultRegistry]:
-    """One as on a box, on the real clock."""
+    """Return a retention stage as on a box, on the real clock."""
     clock = SystemClock()
     faults = FaultRegistry(clock.boottime_ns)
     new_id = uuid7_factory(lambda t_ns: t_ns, random.Random(1))
@@ -109,7 +109,7 @@ def open_retention(
 
 
 def write_chain(folder: Path) -> None:
-    """The receipts of all the segments. Nobody has signed them: listing does not look at that."""
+    """Write the receipts of all segments, unsigned: listing does not verify signatures."""
     folder.mkdir()
     lines: list[bytes] = []
     for number in range(SEGMENT_COUNT):
@@ -149,7 +149,7 @@ def write_chain(folder: Path) -> None:
 
 
 def startup_rows(folder: Path) -> list[Row]:
-    """A box that begins on three days of one camera; then its second day is asked for."""
+    """Measure a start on three days of one camera, then a listing of its second day."""
     camera = folder / "footage" / "north"
     camera.mkdir(parents=True)
     for number in range(SEGMENT_COUNT):
@@ -179,7 +179,7 @@ def startup_rows(folder: Path) -> list[Row]:
 
 
 def planning_rows() -> list[Row]:
-    """The pure plan over a million entries of 20 cameras, each with one segment too many."""
+    """Measure the pure plan over a million entries of 20 cameras, each with one segment too many."""
     per_camera = ENTRY_COUNT // CAMERA_COUNT
     before_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
     start_s = time.perf_counter()
@@ -227,7 +227,7 @@ def planning_rows() -> list[Row]:
 
 
 def eviction_rows(folder: Path) -> list[Row]:
-    """Cameras whose rings are full: each new segment costs an old one, with its receipt."""
+    """Measure cameras at their limit: each new segment evicts an old one, with its receipt."""
     names = [f"cam{index:02d}" for index in range(CAMERA_COUNT)]
     clock = SystemClock()
     identity = DeviceIdentity.load_or_create(folder / "identity")
@@ -274,7 +274,7 @@ def eviction_rows(folder: Path) -> list[Row]:
 
 
 def idle_rows(folder: Path) -> list[Row]:
-    """What a second costs where nothing happens, with many holds."""
+    """Measure an idle second with many holds."""
     retention, _ = open_retention(folder, ["cam0"], 10**12, None)
     camera = folder / "footage" / "cam0"
     camera.mkdir(parents=True)
@@ -296,7 +296,7 @@ def idle_rows(folder: Path) -> list[Row]:
 
 
 def rows() -> list[Row]:
-    """The rows for the table."""
+    """Return the rows of the table."""
     result = planning_rows()
     for part in (startup_rows, eviction_rows, idle_rows):
         with tempfile.TemporaryDirectory(prefix="vigie-bench-") as name:

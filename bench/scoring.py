@@ -1,4 +1,4 @@
-"""How detections, people and counts are scored against labels. Pure: values in, values out."""
+"""Scoring of detections, people and counts against labels. Pure."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from agent.detection.geometry import covered_ratio, iou
 
 
 class Score(msgspec.Struct, frozen=True):
-    """Hits, misses and extras, and what follows from them."""
+    """Hits, misses and extras, and the scores computed from them."""
 
     hits: int = 0
     misses: int = 0
@@ -22,12 +22,12 @@ class Score(msgspec.Struct, frozen=True):
 
     @property
     def recall(self) -> float:
-        """Of what was there, the share that was found."""
+        """Recall: the share of labels that was found."""
         return self.hits / (self.hits + self.misses) if self.hits + self.misses else 1.0
 
     @property
     def precision(self) -> float:
-        """Of what was found, the share that was there."""
+        """Precision: the share of findings that is correct."""
         return self.hits / (self.hits + self.extras) if self.hits + self.extras else 1.0
 
     @property
@@ -38,7 +38,7 @@ class Score(msgspec.Struct, frozen=True):
 
 
 class CountedCrossing(msgspec.Struct, frozen=True):
-    """One crossing that was reported: when, where on the line, which way, and of what."""
+    """One reported crossing: its time, place on the line, direction and label."""
 
     t_s: float
     position: float
@@ -47,9 +47,9 @@ class CountedCrossing(msgspec.Struct, frozen=True):
 
 
 class CrossingScore(msgspec.Struct, frozen=True):
-    """A clip's counts against its labels; `confused` of the hits are of another label.
+    """A clip's counts against its labels; `confused` of the hits have another label.
 
-    `car_and_lorry` of these are a car that was called a lorry or a bus, or the reverse.
+    `car_and_lorry` of these are a car reported as a lorry or a bus, or the reverse.
     """
 
     score: Score
@@ -64,10 +64,10 @@ TOLERANCE_POSITION = 0.1
 
 
 def score_counts(counted: Sequence[CountedCrossing], truth: dict[str, Any]) -> CrossingScore:
-    """Match one to one by direction, time and place on the line, those that must be found first.
+    """Match one to one by direction, time and place on the line, the sure labels first.
 
-    A miss counts where the crossing is sure and not at the clip's edge; an extra is forgiven
-    where it matches one that is unsure, at the edge, or not to be cared for.
+    A miss counts if the crossing is sure and not at the clip's edge; an extra is forgiven if it matches
+    a crossing that is unsure, at the edge, or to be ignored.
     """
     required = [c for c in truth["crossings"] if c["sure"] and not c.get("edge")]
     optional = [c for c in truth["crossings"] if not c["sure"] or c.get("edge")] + truth[
@@ -96,7 +96,7 @@ def score_counts(counted: Sequence[CountedCrossing], truth: dict[str, Any]) -> C
 def _match_crossings(
     counted: Sequence[CountedCrossing], truth: Sequence[dict[str, Any]]
 ) -> dict[int, int]:
-    """The largest one to one match, by augmenting paths; nearest candidates are tried first."""
+    """Return the largest one-to-one match, by augmenting paths; nearest candidates are tried first."""
     edges: list[list[int]] = []
     for c in counted:
         near = []
@@ -136,9 +136,9 @@ def average_precision(
     truth: dict[int, list[BoundingBox]],
     crowds: dict[int, list[BoundingBox]],
 ) -> float:
-    """AP at an overlap of 0.5, as COCO has it: precision at 101 recalls, made monotonic.
+    """Return AP at an overlap of 0.5, as COCO defines it: precision at 101 recalls, made monotonic.
 
-    A detection that lies in a crowd region (half of it or more) counts neither way.
+    A detection that lies in a crowd region (half of it or more) is ignored.
     """
     expected = sum(len(boxes) for boxes in truth.values())
     if not expected:
@@ -174,7 +174,7 @@ def average_precision(
 
 
 def score_people(found: Sequence[BoundingBox], truth: Sequence[BoundingBox]) -> Score:
-    """People in one frame, one to one at an overlap of 0.5, best overlap first."""
+    """Match people in one frame one to one at an overlap of 0.5, best overlap first."""
     pairs = sorted(
         ((iou(f, t), i, j) for i, f in enumerate(found) for j, t in enumerate(truth)),
         reverse=True,

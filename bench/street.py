@@ -1,8 +1,8 @@
-"""What the shipped detector finds in the rendered street, of what is truly there.
+"""Recall of the shipped detector in the rendered street, against its ground truth.
 
-A minute and a half of it, one picture a second, by day, by night and in rain. Each road user that
-is not more than half hidden is looked for in the whole picture, and in a crop of 300 pixels centred
-on it, which is the most that motion can reach. Run: `python -m bench.street`.
+A minute and a half, one frame per second, by day, by night and in rain. Each road user that is at most
+half hidden is searched in the whole picture, and in a crop of 300 pixels centred on it, which is the best
+that the motion gate can propose. Run: `python -m bench.street`.
 """
 
 import math
@@ -20,7 +20,7 @@ from drivers.rendered_street.fixed_view import FixedView, TruthBox, truth_boxes
 from drivers.rendered_street.renderer import SceneConditions, StreetRenderer
 
 SEED = 7
-"""Not the one that the street was drawn by."""
+"""A seed other than the one that the street was drawn with."""
 SECONDS = 90
 MIN_SCORE, MIN_OVERLAP = 0.3, 0.4
 WIDTH_PX, HEIGHT_PX, CROP_PX, NEAR_CROP_PX, NEAR_PX = 1280, 720, 300, 450, 220
@@ -38,7 +38,7 @@ Rgb = npt.NDArray[np.uint8]
 def is_found(
     detector: TfliteDetector, rgb: Rgb, box: TruthBox, region: tuple[int, int, int, int]
 ) -> bool:
-    """Whether the detector finds this one in a part of the picture: left, top, width, height."""
+    """Return True if the detector finds this road user in a part of the picture."""
     left, top, width, height = region
     for detection in detector.detect(rgb[top : top + height, left : left + width]):
         label = "car" if detection.label in VEHICLES else detection.label
@@ -53,7 +53,7 @@ def is_found(
 
 
 def crop_around(box: TruthBox) -> tuple[int, int, int, int]:
-    """A square around a road user, inside the picture."""
+    """Return a square around a road user, inside the picture."""
     size = CROP_PX if box.h * HEIGHT_PX < NEAR_PX else NEAR_CROP_PX
     left = min(max(0, math.floor((box.x + box.w / 2) * WIDTH_PX - size / 2)), WIDTH_PX - size)
     top = min(max(0, math.floor((box.y + box.h / 2) * HEIGHT_PX - size / 2)), HEIGHT_PX - size)
@@ -61,7 +61,7 @@ def crop_around(box: TruthBox) -> tuple[int, int, int, int]:
 
 
 def rows() -> list[Row]:
-    """The share that is found, by look, label and height in pixels."""
+    """Return the recall by appearance, label and height in pixels."""
     detector = open_detector("ssdlite_mobilenet_v2")
     view = FixedView(WIDTH_PX, HEIGHT_PX)
     found: list[Row] = []

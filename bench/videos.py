@@ -1,10 +1,10 @@
-"""The films that are measured on: one street for 60 s, as a camera's two streams give it.
+"""Videos of the benches: one street for 60 s, in a camera's two streams.
 
-The street is the PETS 2009 clip of OpenCV's documentation, at its own speed, cut to 16:9,
-enlarged, with a sensor's noise added afresh to every picture; without it, the rendered street of
-`drivers.camera.fake`. In MAIN and SUB the street is still for three quarters of the time, one
-picture and its noise, and then busy. In BUSY it is busy all the time. Encoded as cameras do: H.264
-Main, no B-frames, a keyframe every 2 s. They are made once and kept in `.cache/bench/`.
+The street is the PETS 2009 clip of OpenCV's documentation, in real time, cut to 16:9, enlarged, with new
+sensor noise in every frame; without it, the rendered street of `drivers.camera.fake`. In MAIN and SUB the
+street is still for three quarters of the time, one frame with its noise, and then busy. In BUSY it is busy
+all the time. Encoded as cameras do: H.264 Main, no B-frames, a keyframe every 2 s. They are made once and
+kept in `.cache/bench/`.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ NOISE = 2.0
 """Standard deviation of luma, in steps of 255."""
 
 I420 = npt.NDArray[np.uint8]
-"""A picture as I420: (H * 3 / 2) x W."""
+"""A frame as I420: (H * 3 / 2) x W."""
 
 
 class Film(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +45,7 @@ class Film(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def frames(self) -> int:
-        """How many pictures it has."""
+        """The number of frames."""
         return FILM_S * self.fps
 
 
@@ -55,7 +55,7 @@ SUB = Film(name="360p5", width_px=640, height_px=360, fps=5, bit_rate=250_000)
 
 
 def has_clip() -> bool:
-    """Whether there is the real street; else it is the rendered one."""
+    """Return True if the real street is installed; otherwise the rendered one is used."""
     return SOURCE_CLIP.exists()
 
 
@@ -66,12 +66,12 @@ NO_LABELS_NOTE = (
 
 
 def describe_source() -> str:
-    """What the films show, in a few words."""
+    """Describe the videos' content in a few words."""
     return "PETS 2009 (vtest.avi), enlarged" if has_clip() else "the rendered street"
 
 
 def film_path(film: Film) -> Path:
-    """The film's file, made at the first call."""
+    """Return the video's file, made at the first call."""
     path = FOLDER / f"{'pets' if has_clip() else 'rendered'}-{film.name}.mp4"
     if not path.exists():
         FOLDER.mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,7 @@ def _encode(film: Film, path: Path) -> None:
 
 
 def _pictures(film: Film) -> Iterator[I420]:
-    """All of a film: one picture of the street, then the street from there on, and noise in each."""
+    """Yield all frames: one still of the street, then the street from there on, with noise in each."""
     rng = np.random.default_rng(1)
     noise = rng.normal(0, NOISE, (film.height_px + 64, film.width_px + 64)).astype(np.int8)
     street = _real_pictures(film) if has_clip() else _rendered_pictures(film)
@@ -111,7 +111,7 @@ def _pictures(film: Film) -> Iterator[I420]:
 
 
 def _real_pictures(film: Film) -> Iterator[I420]:
-    """The clip over and over, each picture for as long as it is the newest."""
+    """Yield the clip in a loop, each frame for its duration."""
     film_time_s = 0.0
     while True:
         with av.open(str(SOURCE_CLIP)) as clip:
@@ -126,7 +126,7 @@ def _real_pictures(film: Film) -> Iterator[I420]:
 
 
 def _enlarge(picture: av.VideoFrame, film: Film) -> I420:
-    """The middle of a picture in the film's shape and size."""
+    """Return the middle of a frame in the video's shape and size."""
     bgr: npt.NDArray[np.uint8] = np.asarray(picture.to_ndarray(format="bgr24"), np.uint8)
     height = bgr.shape[1] * film.height_px // film.width_px
     top = (bgr.shape[0] - height) // 2

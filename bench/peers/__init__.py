@@ -1,1 +1,1 @@
-"""Programs of others to measure beside. Each runs where it is installed, see `make setup-bench`."""
+"""Programs of others to compare with. Each runs where it is installed, see `make setup-bench`."""

@@ -1,9 +1,9 @@
-"""Picamera2 alone, in one process, with the two streams of the driver `csi`: the large one encoded,
-the small one copied as often as frames are looked at. Nobody takes what comes out.
+"""Picamera2 alone, in one process, with the two streams of the driver `csi`.
 
-Run in a process of its own: `bare_picamera2.py WHAT PLAN`, where WHAT is `stock` (Picamera2's own
-encoder), `ours` (the driver's encoder) or `pipeline` (the camera runs, and nothing is made of its
-pictures), and PLAN is the JSON of a `Plan`. It prints what it took, once it has settled.
+The large stream is encoded, the small one copied at the rate of detection; the output is dropped. Run in
+its own process: `bare_picamera2.py WHAT PLAN`, where WHAT is `stock` (Picamera2's own encoder), `ours`
+(the driver's encoder) or `pipeline` (the camera runs and its frames are ignored), and PLAN is the JSON of
+a `Plan`. It prints its measurement once it has settled.
 """
 
 import resource
@@ -24,7 +24,7 @@ from drivers.csi.options import Options
 
 
 class MeasurementPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What to do, and for how long."""
+    """Settings and duration of a run."""
 
     options: Options
     frames_fps: float
@@ -33,7 +33,7 @@ class MeasurementPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CsiCost(msgspec.Struct, frozen=True, kw_only=True):
-    """What came in the time that was watched, and its CPU seconds, of all threads."""
+    """The media of the measured time, and the CPU seconds of all threads."""
 
     cpu_s: float
     measured_s: float
@@ -42,7 +42,7 @@ class CsiCost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MediaCounts:
-    """What came so far."""
+    """Counts the media so far."""
 
     def __init__(self) -> None:
         self.packets = 0
@@ -57,7 +57,7 @@ class CountingOutput(Output):  # type: ignore[misc] # it has no types
         self._counts = counts
 
     def outputframe(self, frame: Any, *_: Any, **__: Any) -> None:
-        """As every program has to: the bytes are the encoder's."""
+        """Copy the bytes, as every program must: they belong to the encoder."""
         bytes(frame)
         self._counts.packets += 1
 
@@ -76,7 +76,7 @@ def stock_encoder(options: Options) -> LibavH264Encoder:
 
 
 def main() -> None:
-    """Run the camera, and print what it took."""
+    """Run the camera, and print the measurement."""
     variant, plan = sys.argv[1], msgspec.json.decode(sys.argv[2], type=MeasurementPlan)
     options, counts, selector = plan.options, MediaCounts(), FrameSelector(plan.frames_fps)
     camera = picamera2_setup.open_camera(picamera2, options, variant)

@@ -1,8 +1,8 @@
 """ByteTrack of the package `trackers`, in its own virtual environment and process.
 
-Reads boxes once from a `.npz` (frame number, x1, y1, x2, y2, score, class) and tracks all its
-frames for each line on standard input, answering with the CPU seconds that it took. Nothing but
-`update` is in the time: the detections are made before.
+Reads boxes once from a `.npz` (frame number, x1, y1, x2, y2, score, class) and tracks all its frames for
+each line on standard input, answering with the CPU seconds. Only `update` is timed: the detections are
+made beforehand.
 """
 
 import sys

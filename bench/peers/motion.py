@@ -1,4 +1,4 @@
-"""Debian's `motion`, told to watch the same films at their own pace and to write no pictures."""
+"""Debian's `motion`, configured to watch the same videos in real time and to write no pictures."""
 
 import shutil
 from pathlib import Path
@@ -7,10 +7,10 @@ from pathlib import Path
 def motion_command(
     folder: Path, film: Path, recorded_film: Path | None = None
 ) -> tuple[str, ...] | None:
-    """How to start it, its configuration written to `folder`; None where it is not installed.
+    """Return the command line, with its configuration in `folder`, or None if it is not installed.
 
-    With `recorded`, motion is found on `film` and the packets of `recorded` are kept in files
-    while there is motion, as its manual advises for cameras with two streams.
+    With `recorded`, motion is detected on `film` and the packets of `recorded` are stored during motion,
+    as its manual advises for cameras with two streams.
     """
     program = shutil.which("motion", path="/usr/bin:/usr/local/bin")
     if program is None:
