@@ -1,8 +1,7 @@
-"""What goes over the wire, as structs. Pure; docs/asyncapi.json is generated from these.
+"""Structs of the wire contract. Pure; docs/asyncapi.json is generated from these.
 
-A message is an envelope, the same for all, with one kind of data. The type stands in the JSON
-under `type`. A receiver ignores fields that it does not know; a new `v` means that what it knows
-has changed.
+A message is an envelope, the same for all, with one kind of data. `type` in the JSON names it. A
+receiver ignores unknown fields; a new `v` means that known ones have changed.
 """
 
 from typing import Annotated, Literal, TypeAlias
@@ -19,44 +18,44 @@ Utc = Annotated[
     str,
     msgspec.Meta(
         pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$(?!\n)",
-        description="RFC 3339, UTC, milliseconds. How far to trust it is in the envelope's clock.",
+        description="RFC 3339, UTC, milliseconds. The envelope's `clock` says how far it can be trusted.",
     ),
 ]
 
 
 Seq = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
-"""A message's number. No JSON reader rounds it: RFC 8259 section 6."""
+"""A message's number, small enough that no JSON reader rounds it: RFC 8259 section 6."""
 
 
 class UtcSpan(msgspec.Struct, frozen=True, kw_only=True):
-    """A stretch of footage, in UTC."""
+    """A time range of footage, in UTC."""
 
     begin: Utc
     end: Utc
 
 
 class EventData(Event, frozen=True, kw_only=True):
-    """An event, or news of it. The times with `_ns` are of the boot that the envelope names."""
+    """An event, or a revision of it. Times in `_ns` are of the boot that the envelope names."""
 
     begin_time: Utc
-    """When its first revision became true."""
+    """Time of its first revision."""
     footage: UtcSpan | None = None
-    """What is kept of it, where something is."""
+    """The footage that is held for it, or null."""
     thumbnail: str | None = None
-    """SHA-256, in hexadecimal, of the picture that follows as a snapshot."""
+    """SHA-256, in hexadecimal, of its picture, which follows as a snapshot."""
     t_s: float | msgspec.UnsetType = msgspec.UNSET
-    """In a replay alone: the clip's own time."""
+    """Of a replay only: the clip's own time."""
 
 
 class TrafficCountsData(TrafficCounts, frozen=True, kw_only=True):
-    """One minute of traffic at one camera."""
+    """Traffic counts of one minute at one camera."""
 
     begin_time: Utc
     end_time: Utc
 
 
 class CameraCapabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What the box does with one of its cameras. `model` is None where nothing is detected."""
+    """Use of one camera. `model` is None if nothing is detected."""
 
     name: str
     driver: str
@@ -65,8 +64,8 @@ class CameraCapabilities(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HeadCapabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What a pan-tilt head of the box can do. `camera` is the one that sits on it. `absolute`, `zoom`
-    and `focus` are None where it has not answered yet; `aux` is what it switches.
+    """Capabilities of a pan-tilt head. `camera` is mounted on it. `absolute`, `zoom` and `focus` are
+    None until it has answered; `aux` are its auxiliary outputs.
     """
 
     name: str
@@ -80,7 +79,7 @@ class HeadCapabilities(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PinCapabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """A pin of the box and what it is for, such as `door` or `siren`. `switchable`: by command."""
+    """A pin and its kind, such as `door` or `siren`. `switchable`: by command."""
 
     name: str
     kind: str
@@ -88,11 +87,11 @@ class PinCapabilities(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OnlineStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="online"):
-    """The birth: the box is here. `session` counts its connections under this epoch.
+    """The birth: the box is connected. `session` counts its connections under this epoch.
 
-    `settled_upto`: no number up to this one will come any more under this epoch. A receiver that
-    acknowledges takes it as the floor from which it counts. `public_key` is that of the box's
-    receipts of footage: Ed25519, the base64 of its 32 bytes.
+    `acked_upto`: no number up to this one will be sent any more under this epoch. A centre that
+    acknowledges counts from there. `public_key` verifies the box's receipts of footage: Ed25519,
+    the base64 of its 32 bytes.
     """
 
     session: int
@@ -107,15 +106,15 @@ class OnlineStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="state",
 
 
 class LostStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="lost"):
-    """The will: the broker says it where the box has gone without a word. It is stale unless the
-    newest birth has the same epoch and session.
+    """The will: the broker publishes it if the connection ends without a DISCONNECT. It is stale
+    unless the newest birth has the same epoch and session.
     """
 
     session: int
 
 
 class StoppedStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="stopped"):
-    """The box has stopped in order, and says why."""
+    """The agent has stopped in order, for `reason`."""
 
     session: int
     reason: str
@@ -125,14 +124,14 @@ StatusData: TypeAlias = OnlineStatus | LostStatus | StoppedStatus
 
 
 class DeclaredCamera(msgspec.Struct, frozen=True, kw_only=True):
-    """What a box does with one camera. `owner` and `purpose` are of an institution that lends it,
-    null where it is the city's own; `viewers` are those whom the institution lets see it, null
-    where it leaves that to the city.
+    """Use of one camera, for the public. `owner` and `purpose` are of the institution that lends it,
+    null if it is the city's own; `viewers` are the persons that the institution permits, null if it
+    leaves that to the city.
 
-    `turns`: a head turns it. `masked`: what its scene hides is seen by nobody. `kept_h` is how
-    long its footage is kept, null where there is none. `reports` are the topics that the camera
-    itself is heard on. A camera that is gone, and of which there is footage still, is neither
-    watched nor recorded.
+    `on_ptz_head`: it is mounted on a pan-tilt head. `masked`: its scene hides parts of the picture.
+    `retention_h` is how long its footage is kept, null if there is none. `onvif_topics` are the
+    camera's own events that the box receives. For a camera that was removed and still has footage,
+    `detection` and `recorded` are false.
     """
 
     name: str
@@ -148,12 +147,12 @@ class DeclaredCamera(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeclarationData(msgspec.Struct, frozen=True, kw_only=True):
-    """What this box does, for the public. `detects` is all that it can tell apart, and it follows
-    nobody beyond one camera's picture.
+    """What the box does, for the public. `detects` lists all labels that it can tell apart; no track
+    continues beyond one camera's picture.
 
-    `events_kept_days` is how long the footage around an event is kept, `longest_kept_days` what no
-    configuration goes beyond. `sealed_for` names those who alone can open the footage; where it is
-    empty the footage lies open on the box. `public_key` proves what became of it: see Online.
+    `event_retention_days` is how long the footage around an event is kept, `max_retention_days` the
+    limit of any configuration. Only `recipients` can decrypt the footage; if there are none, it is
+    stored unencrypted. `public_key`: see OnlineStatus.
     """
 
     site: str
@@ -167,17 +166,17 @@ class DeclarationData(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SeqRange(msgspec.Struct, frozen=True, array_like=True):
-    """Numbers from `first` to `last`, both of them within. In JSON it is `[first, last]`."""
+    """Numbers from `first` to `last`, inclusive. In JSON it is `[first, last]`."""
 
     first: Seq
     last: Seq
 
 
 class LostMessages(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="lost"):
-    """`count` messages of this epoch will never come, because the outbox was full.
+    """`count` messages of this epoch will never be sent, because the outbox was full.
 
-    `ranges` names the numbers of those that had one. Those that were refused at the door never
-    had a number: they are in `count` and `by_type` and not in `ranges`.
+    `ranges` has the numbers of those that were shed. Those that were refused never had a number:
+    they are in `count` and `by_type` only.
     """
 
     count: int
@@ -188,10 +187,10 @@ class LostMessages(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
 class OutboxDamaged(
     msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="outbox_damaged"
 ):
-    """The outbox before this one was damaged and has been set aside in the file `set_aside`.
+    """The previous outbox was damaged and is quarantined in the folder `quarantined_as`.
 
-    `carried` of its messages could be read and follow under this epoch, with the id that they
-    had. `unreadable` is how many could not, None where that cannot be told.
+    `recovered` of its messages could be read and follow under this epoch, with their ids.
+    `unreadable` is how many could not, null if they cannot be counted.
     """
 
     reason: str
@@ -203,7 +202,7 @@ class OutboxDamaged(
 
 
 class RecordingGap(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="gap"):
-    """Footage of this span was not recorded."""
+    """Footage of this time range was not recorded."""
 
     camera: str
     begin: Utc
@@ -212,8 +211,8 @@ class RecordingGap(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
 
 
 class HoldBroken(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="hold_broken"):
-    """A hold could not be kept, because the ring had no room: its footage goes from now on, the
-    oldest first. `hold` is the event's id where an event held it.
+    """A hold was broken, because the disk had no space: its footage is evicted from now on, the oldest
+    first. `hold` is the event's id if an event placed it.
     """
 
     hold: str
@@ -225,8 +224,8 @@ class HoldBroken(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
 
 
 class CustodyHead(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="custody_head"):
-    """The newest receipt of the box's chain of custody: its number, the SHA-256 of its JSON, its
-    time. A chain that does not hold it later was cut short or written anew.
+    """The newest receipt of the custody chain: its number, the SHA-256 of its JSON, its time. A chain
+    that does not contain it later was truncated or rewritten.
     """
 
     seq: Seq
@@ -244,28 +243,26 @@ RestartCause = Literal[
     "kernel_crash",
     "board_watchdog",
 ]
-"""Why a run has ended.
+"""Why a run of the agent has ended.
 
-requested       it was told to stop, and did: an update, a technician, an ordered restart of the board
-crash           the agent ended by itself, or was killed, and the board ran on
+requested       it stopped on request: an update, a technician, an ordered reboot
+crash           the agent ended by itself, or was killed, and the board kept running
 watchdog        systemd ended it because a vital loop hung
-memory          the kernel ended it for want of memory
-camera_stuck    the agent asked for a restart of the board, for a camera that the kernel held
-power_cut       the board lost its power, or was started anew by nobody that left a trace
-kernel_crash    the kernel has left a record of its own crash
-board_watchdog  the board's watchdog has reset it: the whole system hung
+memory          the kernel killed it because memory ran out
+camera_stuck    the agent requested a reboot, because the kernel held a camera
+power_cut       the board lost power, or rebooted without a trace of another cause
+kernel_crash    the kernel left a record of its own crash
+board_watchdog  the board's watchdog reset it: the whole system hung
 """
 
 
 class Restarted(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="restarted"):
-    """The agent has started again. `detail` says how the cause is known; `new_boot`: the board has
-    started too.
+    """The agent has restarted. `detail` is the evidence for the cause; `new_boot`: the board rebooted.
 
-    `ended` is when the run before was last heard of by its flight recorder, and `last` how the box
-    was then. `flight` is the half hour before, where nobody had asked for the end: base64 of zlib
-    (RFC 1950) of JSON, one object like `last` a line, oldest first; null where there is none. Its
-    `t_ns` are of the boot `boot_before`. From a long flight seconds are left out, of the older ones
-    first.
+    `last_seen` and `last_sample` are the time and contents of the previous run's last flight sample.
+    `flight` is the half hour before it, unless the stop was requested: base64 of zlib (RFC 1950) of
+    JSON, one object like `last_sample` per line, oldest first; null if there is none. Its `t_ns` are
+    of the boot `boot_before`. A long flight is thinned out, the older seconds first.
     """
 
     cause: RestartCause
@@ -283,23 +280,22 @@ ReceiptData: TypeAlias = (
 
 
 class SnapshotData(msgspec.Struct, frozen=True, kw_only=True):
-    """What is said of a JPEG picture, in the user property `data` of its message."""
+    """Description of a JPEG picture, in the user property `data` of its message."""
 
     camera: str
     sha256: str
     size_bytes: int
     event: str | None
-    """The event that it belongs to."""
+    """Id of its event, or null."""
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """What every message says of itself.
+    """The fields of every message.
 
-    `id` is a UUIDv7 and never changes. `epoch` names the outbox database and `seq` counts the
-    messages within it from 1, without holes but for those that a receipt names; a receiver drops
-    repeats by (box, epoch, seq). `seq` is null in a status, a declaration and a report of health, which
-    are not kept in the outbox.
-    `boot` is the kernel's name of the boot that `_ns` times belong to. `time` is when it happened.
+    `id` is a UUIDv7 and never changes. `epoch` names the outbox database and `seq` counts its
+    messages from 1, without gaps except those that a receipt names; a receiver drops repeats by
+    (box, epoch, seq). `seq` is null in a status, a declaration and a health report, which are not
+    stored. `boot` is the kernel's boot id of the `_ns` times. `time` is when it happened.
     """
 
     v: Literal[1] = WIRE_VERSION
@@ -343,22 +339,22 @@ class TrafficCountsMessage(Envelope, frozen=True, kw_only=True, tag_field="type"
 
 
 class ReceiptMessage(Envelope, frozen=True, kw_only=True, tag_field="type", tag="receipt"):
-    """On `up/receipt`; the head of the chain of custody on `up/receipt/head`."""
+    """On `up/receipt`; the head of the custody chain on `up/receipt/head`."""
 
     data: ReceiptData
 
 
 class SnapshotHeader(Envelope, frozen=True, kw_only=True, tag_field="type", tag="snapshot"):
-    """Of a picture on `up/snapshot/<camera>`: the payload is the JPEG itself, and this stands in
-    user properties, one for each field; `clock` and `data` are JSON there.
+    """On `up/snapshot/<camera>`: the payload is the JPEG itself, and these fields are user properties,
+    `clock` and `data` in JSON.
     """
 
     data: SnapshotData
 
 
 class ReplyMessage(Envelope, frozen=True, kw_only=True, tag_field="type", tag="reply"):
-    """On `up/reply`, or on the topic under it that the command asked for, with the command's
-    correlation data.
+    """On `up/reply`, or on the topic below it that the command named, with the command's correlation
+    data.
     """
 
     data: Reply
@@ -375,11 +371,12 @@ Message: TypeAlias = (
     | ReplyMessage
 )
 OutboxMessageType = Literal["status", "health", "event", "flow", "receipt", "snapshot", "reply"]
+"""Types of outgoing messages except the declaration, which is neither stored nor expires."""
 
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """On `down/ack`: the centre has stored every message of this epoch up to number `upto`, and
-    those of `also` above it.
+    """On `down/ack`: the centre has stored every message of this epoch up to `upto`, and those of
+    `also` above it.
     """
 
     epoch: str
@@ -390,9 +387,9 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class CentreState(msgspec.Struct, frozen=True, kw_only=True):
     """On `vigie/v1/centre/state`, retained, and the centre's will.
 
-    listening: it stores and acknowledges. away: it will come back; boxes keep what they have.
-    retired: there is no centre any more; boxes take the broker's word again. Each time that it is
-    published, `listening` asks every box that is there to say its birth anew.
+    listening: it stores and acknowledges. away: it will return; boxes keep their messages.
+    retired: there is no centre any more; a PUBACK frees messages. Each publication of `listening`
+    makes every connected box publish its birth again.
     """
 
     state: Literal["listening", "away", "retired"]

@@ -1,6 +1,6 @@
-"""Topics, encoding and decoding of the wire contract. Pure: values in, values out.
+"""Topics, encoding and decoding of the wire contract. Pure.
 
-docs/wire-contract.md says the same for people, docs/asyncapi.json for machines.
+Described in docs/wire-contract.md for people, in docs/asyncapi.json for machines.
 """
 
 import hashlib
@@ -36,18 +36,18 @@ TOPIC_ROOT = "vigie/v1"
 CENTRE_STATE_TOPIC = f"{TOPIC_ROOT}/centre/state"
 MAX_SNAPSHOT_BYTES = 20_000
 HEALTH_EXPIRY_S = 120
-"""A report that the broker could not hand on within four of them is of no use any more."""
+"""Four reports. An older one is of no use."""
 MAX_TOPIC_CHARS = 256
-"""Characters of a topic that a reply may be asked for on."""
+"""Length of a reply topic that a command may name."""
 MAX_CORRELATION_BYTES = 1024
-"""Of what comes back with a reply; it lies in the outbox meanwhile."""
+"""Of a command. It is stored in the outbox with the reply."""
 
 
 class Priority(IntEnum):
-    """What goes last when room is short: the greater number goes first."""
+    """Priority of a message. On a full outbox the greatest number is shed first."""
 
     EMERGENCY = 0
-    """And replies: somebody waits for them."""
+    """Also of replies: an operator waits for them."""
     EVENT = 1
     RECEIPT = 2
     TRAFFIC_COUNTS = 3
@@ -56,7 +56,7 @@ class Priority(IntEnum):
 
 
 class EnvelopeFields(msgspec.Struct, frozen=True, kw_only=True):
-    """The envelope's part of a message: who says it, and when."""
+    """The envelope of a message."""
 
     id: str
     box: str
@@ -68,11 +68,11 @@ class EnvelopeFields(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutgoingMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that has no number yet.
+    """A message without a number.
 
-    `topic` is what follows `up/`. `data` is the JSON of the data; of a snapshot it is the JPEG,
-    and `header` the JSON. Of a reply `header` is the correlation data. `expiry_s` is MQTT's message expiry. With `newest_only` a waiting
-    message of the same topic that was never sent gives its place to this one.
+    `topic` follows `up/`. `data` is the JSON of the data; of a snapshot it is the JPEG, and `header`
+    the JSON. Of a reply `header` is the correlation data. `expiry_s` is MQTT's message expiry. With
+    `newest_only` it replaces a waiting message of the same topic that was never sent.
     """
 
     topic: str
@@ -86,7 +86,7 @@ class OutgoingMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _RawMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """Any message, with data that is JSON already. Its fields stand in the order of `Message`."""
+    """Any message with encoded data. Its fields have the order of `Message`."""
 
     type: str
     v: int = 1
@@ -101,7 +101,7 @@ class _RawMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UpTopic(msgspec.Struct, frozen=True, kw_only=True):
-    """A topic that a box writes to, taken apart: `rest` is what follows the kind of message."""
+    """A topic that a box publishes on. `sublevels` follow the kind of message."""
 
     box: str
     kind: str
@@ -109,24 +109,24 @@ class UpTopic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def up_topic(box: str, suffix: str) -> str:
-    """The topic under which a box says something."""
+    """Return a topic that a box publishes on."""
     return f"{TOPIC_ROOT}/{box}/up/{suffix}"
 
 
 def down_topic(box: str, suffix: str) -> str:
-    """The topic under which a box is told something."""
+    """Return a topic that a box subscribes to."""
     return f"{TOPIC_ROOT}/{box}/down/{suffix}"
 
 
 def parse_command_topic(box: str, topic: str) -> str | None:
-    """The verb of a command's topic, or None where it is none of this box."""
+    """Return the verb of a command's topic, or None if it is no command of this box."""
     verb = topic.removeprefix(down_topic(box, "command/"))
     return verb if verb != topic and verb and "/" not in verb else None
 
 
 def choose_reply_topic(box: str, requested: str | None) -> str:
-    """What follows `up/` in the topic of a reply: what was asked for where it is this box's own
-    `up/reply` or below it, else `reply`. A command must not make a box speak anywhere else.
+    """Return the reply topic after `up/`: the requested one if it is this box's `up/reply` or below
+    it, else `reply`. A command must not make a box publish anywhere else.
     """
     if (
         requested is None
@@ -141,7 +141,7 @@ def choose_reply_topic(box: str, requested: str | None) -> str:
 
 
 def parse_up_topic(topic: str) -> UpTopic | None:
-    """The parts of a box's topic, or None where it is none."""
+    """Parse a topic that a box publishes on, or return None."""
     match topic.removeprefix(f"{TOPIC_ROOT}/").split("/"):
         case [box, "up", kind, *sublevels] if topic.startswith(f"{TOPIC_ROOT}/") and box and kind:
             return UpTopic(box=box, kind=kind, sublevels=tuple(sublevels))
@@ -156,8 +156,8 @@ def build_event_data(
     thumbnail: str | None = None,
     t_s: float | None = None,
 ) -> EventData:
-    """An event with what the wire adds. `begin` is the UTC of `event.begin_ns`; `thumbnail` the
-    SHA-256 of its snapshot; `t_s` the clip's time, in a replay alone.
+    """Return an event's data. `begin` is the UTC of `event.begin_ns`; `thumbnail` the SHA-256 of its
+    snapshot; `t_s` the clip's time, of a replay only.
     """
     return EventData(
         **msgspec.structs.asdict(event),
@@ -177,13 +177,13 @@ def encode_event(
     thumbnail: str | None = None,
     t_s: float | None = None,
 ) -> bytes:
-    """The JSON of an event's message, byte for byte as it goes over MQTT; see `event_data`."""
+    """Return an event's message as it is sent over MQTT; see `build_event_data`."""
     data = build_event_data(event, begin=begin, footage=footage, thumbnail=thumbnail, t_s=t_s)
     return msgspec.json.encode(EventMessage(**msgspec.structs.asdict(envelope), data=data))
 
 
 def build_event_message(data: EventData, *, is_emergency: bool = False) -> OutgoingMessage:
-    """For the outbox: an event."""
+    """Return an event's message for the outbox."""
     return OutgoingMessage(
         topic=f"event/{data.camera}/{data.kind}",
         type="event",
@@ -196,7 +196,7 @@ def build_event_message(data: EventData, *, is_emergency: bool = False) -> Outgo
 def build_traffic_counts_message(
     flow: TrafficCounts, *, begin: datetime, end: datetime
 ) -> OutgoingMessage:
-    """For the outbox: one minute of traffic; `begin` and `end` are its times in UTC."""
+    """Return the message of one minute's traffic counts; `begin` and `end` are its UTC times."""
     data = TrafficCountsData(
         **msgspec.structs.asdict(flow), begin_time=rfc3339(begin), end_time=rfc3339(end)
     )
@@ -210,8 +210,8 @@ def build_traffic_counts_message(
 
 
 def build_health_message(report: HealthReport, t_ns: int) -> OutgoingMessage:
-    """How the box is at `t_ns`. It is not kept: each report says more than the one before it, and
-    written to the disk they would wear it out (what led to a power cut is in the flight recorder).
+    """Return a health report's message. It is not stored: a newer report replaces it, and writing
+    each would wear out the disk. The time before a power cut is in the flight recorder.
     """
     return OutgoingMessage(
         topic="health",
@@ -225,7 +225,7 @@ def build_health_message(report: HealthReport, t_ns: int) -> OutgoingMessage:
 
 
 def build_receipt_message(data: ReceiptData, t_ns: int) -> OutgoingMessage:
-    """For the outbox: a receipt. Of the chain's heads only the newest waits: it speaks for all."""
+    """Return a receipt's message. Of the custody chain's heads only the newest is stored."""
     is_head = isinstance(data, CustodyHead)
     return OutgoingMessage(
         topic="receipt/head" if is_head else "receipt",
@@ -245,13 +245,13 @@ def build_snapshot_message(
     event_id: str | None,
     max_bytes: int = MAX_SNAPSHOT_BYTES,
 ) -> OutgoingMessage:
-    """For the outbox: a picture of `camera`, that of the event with id `event` where there is one.
+    """Return the message of a camera's picture, of the event `event_id` if there is one.
 
-    Raises ValueError where it is larger than `max_bytes`: at 100 kbit/s, twice SNAPSHOT_MAX_BYTES
-    would hold up an emergency by three seconds. Only who asks for a picture may take that on.
+    Raises: ValueError if it is larger than `max_bytes`: at 100 kbit/s, twice MAX_SNAPSHOT_BYTES delay
+    an emergency by three seconds. Only a snapshot command may allow more.
     """
     if len(jpeg) > max_bytes:
-        raise ValueError(f"a snapshot of {len(jpeg)} bytes; at most {max_bytes} may go")
+        raise ValueError(f"a snapshot of {len(jpeg)} bytes; allowed: at most {max_bytes}")
     header = SnapshotData(
         camera=camera, sha256=sha256_hex(jpeg), size_bytes=len(jpeg), event=event_id
     )
@@ -268,7 +268,7 @@ def build_snapshot_message(
 def build_reply_message(
     reply: Reply, t_ns: int, *, topic: str, correlation: bytes | None
 ) -> OutgoingMessage:
-    """For the outbox: what is said to a command; `topic` is that of `reply_topic`."""
+    """Return a reply's message. `topic` comes from `choose_reply_topic`."""
     return OutgoingMessage(
         topic=topic,
         type="reply",
@@ -280,31 +280,31 @@ def build_reply_message(
 
 
 def sha256_hex(data: bytes) -> str:
-    """The hash by which an event names its picture."""
+    """Return the SHA-256 of data in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
 def encode(message_type: str, envelope: EnvelopeFields, data: bytes) -> bytes:
-    """The JSON of a message whose data is JSON already."""
+    """Encode a message whose data is encoded already."""
     return msgspec.json.encode(
         _RawMessage(type=message_type, **msgspec.structs.asdict(envelope), data=msgspec.Raw(data))
     )
 
 
 def encode_status(envelope: EnvelopeFields, data: StatusData) -> bytes:
-    """The JSON of a birth, a will or a farewell."""
+    """Encode a birth, a will or a last status."""
     return msgspec.json.encode(StatusMessage(**msgspec.structs.asdict(envelope), data=data))
 
 
 def encode_declaration(envelope: EnvelopeFields, data: DeclarationData) -> bytes:
-    """The JSON of what the box does, for the public."""
+    """Encode a declaration."""
     return msgspec.json.encode(DeclarationMessage(**msgspec.structs.asdict(envelope), data=data))
 
 
 def snapshot_user_properties(
     envelope: EnvelopeFields, header: bytes
 ) -> tuple[tuple[str, str], ...]:
-    """The user properties of a snapshot's message, name and value."""
+    """Return the user properties of a snapshot's message, name and value."""
     return (
         ("type", "snapshot"),
         ("v", "1"),
@@ -326,9 +326,9 @@ T = TypeVar("T")
 
 
 def decode(topic: UpTopic, payload: bytes, properties: Mapping[str, str]) -> Message:
-    """A box's message. Of a snapshot it is the header, from the user properties.
+    """Decode a box's message; of a snapshot the header, from the user properties.
 
-    Raises ValueError with one line where it is not what the contract says.
+    Raises: ValueError with one line if it violates the contract.
     """
     try:
         if topic.kind == "snapshot":
@@ -345,8 +345,9 @@ def decode(topic: UpTopic, payload: bytes, properties: Mapping[str, str]) -> Mes
 def decode_envelope(
     topic: UpTopic, payload: bytes, properties: Mapping[str, str]
 ) -> Envelope | None:
-    """What a message says of itself, whatever its data: a centre keeps, and acknowledges, what a
-    newer box has to say. None where not even that can be read, or another box speaks.
+    """Decode the envelope only: a centre stores and acknowledges messages of newer boxes, too.
+
+    Returns None if it cannot be decoded, or names another box.
     """
     try:
         if topic.kind == "snapshot":
@@ -366,7 +367,7 @@ def _decode_properties(properties: Mapping[str, str]) -> dict[str, object]:
 
 
 def decode_as(struct_type: type[T], payload: bytes) -> T | None:
-    """An Ack or a CentreState, or None where the payload is none."""
+    """Decode a payload, or return None if it is no `struct_type`."""
     try:
         return msgspec.json.decode(payload, type=struct_type)
     except (msgspec.MsgspecError, UnicodeDecodeError):

@@ -1,8 +1,6 @@
 """Reader of the outbox for the session, on a connection of its own.
 
-In WAL mode the reader and the writer do not wait for each other. With one connection under one lock
-each fetch would wait for the writer's sync, which takes tens of milliseconds on a box's flash, and
-the loop of the session that fetches also answers the keep-alive.
+In WAL mode the reader and the writer do not wait for each other's transactions.
 """
 
 import sqlite3
