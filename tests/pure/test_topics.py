@@ -149,7 +149,7 @@ def test_a_picture_s_envelope_travels_in_user_properties() -> None:
 
 
 def test_a_picture_that_would_hold_up_emergencies_is_refused() -> None:
-    with pytest.raises(ValueError, match="20001 bytes; at most 20000"):
+    with pytest.raises(ValueError, match="20001 bytes; allowed: at most 20000"):
         topics.build_snapshot_message("north", bytes(20_001), 5, event_id=None)
 
 
