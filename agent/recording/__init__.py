@@ -1,1 +1,1 @@
-"""The ring of footage: packets in, closed segments out."""
+"""Recording of footage: segments, their recovery, catalogue and archive."""

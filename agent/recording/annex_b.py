@@ -67,7 +67,7 @@ def _read_unit(data: bytes, offset: int, length_bytes: int) -> tuple[bytes, int]
 
 
 def _parse_avc_config(record: bytes) -> PacketFormat:
-    """AVCDecoderConfigurationRecord: sequence sets (count in 5 bits), then picture sets."""
+    """AVCDecoderConfigurationRecord: sequence sets (5-bit count), then picture sets."""
     if len(record) <= _AVC_CONFIG_HEADER_BYTES:
         raise ValueError(f"an AVC configuration record of {len(record)} bytes")
     parameter_sets = []
@@ -82,7 +82,7 @@ def _parse_avc_config(record: bytes) -> PacketFormat:
 
 
 def _parse_hevc_config(record: bytes) -> PacketFormat:
-    """HEVCDecoderConfigurationRecord: arrays of parameter sets, each with type and count."""
+    """HEVCDecoderConfigurationRecord: arrays of parameter sets of one type each."""
     if len(record) <= _HEVC_CONFIG_HEADER_BYTES:
         raise ValueError(f"an HEVC configuration record of {len(record)} bytes")
     parameter_sets = []

@@ -40,7 +40,10 @@ _MAX_JOIN_GAP = timedelta(seconds=2)
 
 
 class RecordedSpan(msgspec.Struct, frozen=True, kw_only=True):
-    """Uniform footage of one camera without a gap. `end` is None while it is being written."""
+    """Uniform footage of one camera without a gap.
+
+    `end` is None while it is being written.
+    """
 
     camera: str
     begin: datetime
@@ -53,7 +56,10 @@ class RecordedSpan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FootageArchive:
-    """Footage of one box. Its methods raise UserError for invalid arguments, and OSError."""
+    """Footage of one box.
+
+    Its methods raise UserError for invalid arguments, and OSError.
+    """
 
     def __init__(
         self,

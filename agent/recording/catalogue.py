@@ -1,4 +1,4 @@
-"""Catalogue of the footage on the disk, read-only, while the recorder may be writing.
+"""Catalogue of the footage on the disk, read while the recorder may be writing.
 
 Names are from the folders, durations and sums from the chain of receipts.
 """
@@ -52,10 +52,11 @@ alone.
 
 
 class FootageEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """A segment on the disk. `segment_name` is its name in receipts, `file_name` that of its file.
+    """A segment on the disk.
 
-    `closed` is its receipt, or None if the chain has none. `evicted`: the chain has the receipt of its
-    eviction, and the file still exists.
+    `segment_name` is its name in receipts, `file_name` that of its file. `closed` is its receipt,
+    or None if the chain has none. `evicted`: the chain has the receipt of its eviction, and the
+    file still exists.
     """
 
     camera: str
@@ -109,7 +110,7 @@ def find_segments(
     begin: datetime | None,
     end: datetime | None,
 ) -> list[FootageEntry]:
-    """Return the segments of these cameras that overlap the span, in the order of recording.
+    """Return the segments that overlap the span, in the order of recording.
 
     The duration is that of its receipt, which a verifier reads too; without a receipt a segment is
     assumed to last until the next one. Raises OSError.
@@ -142,7 +143,7 @@ def find_segments(
 
 
 def find_misdated(folder: Path, begin: datetime, end: datetime) -> dict[str, str]:
-    """Return segments recorded in the span whose names have another time, each with the reason.
+    """Return segments of the span whose names have another time, with the reason.
 
     Their boot's clock was set after they were recorded.
     """
@@ -190,7 +191,7 @@ def first_receipt_seq(custody_dir: Path, entries: Iterable[FootageEntry]) -> int
 def _iter_segment_files(
     folder: Path, begin: datetime | None, end: datetime | None
 ) -> Iterator[SegmentFile]:
-    """Yield the segments of a folder that may overlap the span, in the order of recording."""
+    """Yield the segments of a folder that may overlap the span, in order."""
     try:
         folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -228,7 +229,7 @@ def _size_bytes(file_name: str, folder_fd: int) -> int | None:
 def _filter_by_span(
     file_names: Iterable[str], begin: datetime | None, end: datetime | None
 ) -> Iterator[tuple[str, bool]]:
-    """Yield the segments that may overlap the span by their labels, as a folder has many.
+    """Yield the segments that may overlap the span, by their labels alone.
 
     The flag is True if one overlaps when its duration is unknown. The UTC of the next name is not the
     end of a segment: the clock may have been set back between them, and network delay may make a
@@ -320,7 +321,10 @@ def _iter_marks_backwards(data: bytes, mark: bytes) -> Iterator[int]:
 
 
 def _decode_receipt_at(data: bytes, offset: int) -> _ReceiptExcerpt | None:
-    """Decode the receipt around an offset, or None if it is damaged. Its signature is not checked."""
+    """Decode the receipt around an offset, or None if it is damaged.
+
+    Its signature is not checked.
+    """
     json_offset = data.rfind(b"\n", 0, offset) + 1 + _JSON_OFFSET
     try:
         return _EXCERPT_DECODER.decode(memoryview(data)[json_offset : data.find(b"\n", offset)])

@@ -1,4 +1,4 @@
-"""Tracker of a file's groups of pictures (GOP), each from one keyframe to the next. Pure."""
+"""Tracker of a file's groups of pictures, from keyframe to keyframe. Pure."""
 
 from bisect import bisect_right
 
@@ -33,9 +33,10 @@ class GopTracker:
         )
 
     def add(self, packet: Packet, written_bytes: int) -> None:
-        """Add a packet that the muxer accepted. `written_bytes` is the size of the file after it.
+        """Add a packet that the muxer accepted.
 
-        After a keyframe these bytes include all groups before it.
+        `written_bytes` is the size of the file after it. After a keyframe these bytes include all
+        groups before it.
         """
         if packet.is_key or not self._gop_begins_ns:
             if self._gop_begins_ns:
@@ -50,7 +51,7 @@ class GopTracker:
             self._gop_end_offsets.append(written_bytes)
 
     def first_incomplete_ns(self, kept_bytes: int) -> int | None:
-        """Return the begin of the first group that is not whole within `kept_bytes`, or None."""
+        """Return the begin of the first group not whole within `kept_bytes`, or None."""
         complete_count = bisect_right(self._gop_end_offsets, kept_bytes)
         return (
             self._gop_begins_ns[complete_count]

@@ -65,7 +65,7 @@ def load(folder: Path, version_id: str) -> tuple[Polygon, ...]:
 
 
 def masks_to_apply(folder: Path, segments: Iterable[SegmentClosed]) -> tuple[Polygon, ...]:
-    """Return the union of the masks to apply to a clip of these segments; empty if there are none.
+    """Return the union of the masks to apply to a clip of these segments.
 
     A clip across a change of masks hides what either version hides. Raises MaskingError if the masks
     of a segment are unknown.

@@ -1,4 +1,4 @@
-"""Muxer of packets into fragmented MP4, one fragment per group of pictures, without re-encoding.
+"""Muxer of packets into fragmented MP4, one fragment per group of pictures.
 
 The bytes are written in order and never changed afterwards: a file that is cut anywhere plays up to
 its last whole fragment.
@@ -38,7 +38,10 @@ class NoKeyframe(MuxerError):
 
 
 class _ForwardOnlyFile:
-    """Output file of libavformat. It has no `seek`, which forces the muxer to one pass."""
+    """Output file of libavformat.
+
+    It has no `seek`, which forces the muxer to one pass.
+    """
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         self._write = write
@@ -152,5 +155,5 @@ def _mux_options(key: SegmentKey | None) -> dict[str, str]:
 
 
 def _to_ticks(duration_ns: int) -> int:
-    """Convert nanoseconds to ticks of 90 kHz, the clock of MPEG systems (ISO/IEC 13818-1)."""
+    """Convert nanoseconds to ticks of 90 kHz (ISO/IEC 13818-1)."""
     return (duration_ns * TIMESCALE_HZ + 500_000_000) // 1_000_000_000

@@ -25,7 +25,7 @@ OwnerPolicies: TypeAlias = dict[str, InstitutionConfig]
 
 
 def update(state_dir: Path, footage_dir: Path, cameras: Iterable[CameraConfig]) -> OwnerPolicies:
-    """Return the policies of configured cameras and of removed ones with footage; store changes.
+    """Return and store the policies of configured cameras and removed ones with footage.
 
     Raises OSError.
     """
@@ -45,7 +45,10 @@ def update(state_dir: Path, footage_dir: Path, cameras: Iterable[CameraConfig]) 
 
 
 def read(state_dir: Path) -> OwnerPolicies:
-    """Read the stored policies. Raises UserError if they cannot be read: viewers are unknown then."""
+    """Read the stored policies.
+
+    Raises UserError if they cannot be read: viewers are unknown then.
+    """
     path = state_dir / POLICY_FILE
     try:
         return msgspec.json.decode(path.read_bytes(), type=OwnerPolicies)

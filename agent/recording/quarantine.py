@@ -1,4 +1,4 @@
-"""Quarantine: files that recovery moved out of the way because they are not what their name says.
+"""Quarantine of files that are not what their name says.
 
 Truncated and foreign files are not footage, but they take space and may show people: they are kept no
 longer than footage.
@@ -21,10 +21,10 @@ _MP4_SUFFIX = ".mp4"
 
 
 class QuarantinedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file or folder in quarantine. `segment` is its parsed name if it was to be footage.
+    """A file or folder in quarantine.
 
-    `moved_unix_ms` is the time of the move by the clock of that time; `first_seen_ms` is in the time
-    of this boot.
+    `segment` is its parsed name if it was to be footage. `moved_unix_ms` is the time of the move
+    by the clock of that time; `first_seen_ms` is in the time of this boot.
     """
 
     name: str
@@ -34,7 +34,7 @@ class QuarantinedFile(msgspec.Struct, frozen=True, kw_only=True):
     first_seen_ms: int
 
     def age_ms(self, ages: SegmentAges) -> int:
-        """Return its minimum age: that of footage of its name, or else the time since the move."""
+        """Return its minimum age: as footage of its name, or else since the move."""
         if self.segment is not None:
             return ages.age_ms(self.segment)
         utc_age_ms = ages.now.unix_ms - self.moved_unix_ms if ages.is_utc_trusted else 0
@@ -42,14 +42,20 @@ class QuarantinedFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def quarantine_file(path: Path) -> Path:
-    """Move a file into the quarantine of its folder and return its new path. Raises OSError."""
+    """Move a file into the quarantine of its folder and return its new path.
+
+    Raises OSError.
+    """
     target = free_quarantine_path(path.parent, path.name)
     path.rename(target)
     return target
 
 
 def free_quarantine_path(folder: Path, name: str) -> Path:
-    """Return an unused path in the quarantine of `folder`, which is created durably. Raises OSError."""
+    """Return an unused path in the quarantine of `folder`, which is created durably.
+
+    Raises OSError.
+    """
     quarantine_dir = folder / QUARANTINE_DIR
     if not quarantine_dir.is_dir():
         quarantine_dir.mkdir(exist_ok=True)

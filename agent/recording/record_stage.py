@@ -124,7 +124,7 @@ class RecordStage:
             self._attempt(self._writer.flush)
 
     def close(self) -> None:
-        """Write the rest, close the file, and report an open gap, which cannot be reported later."""
+        """Write the rest, close the file, and report an open gap."""
         self._drain()
         self._queue.close()
         self._attempt(self._writer.close_segment)
@@ -228,7 +228,7 @@ class RecordStage:
         self._report_gap(packet.t_ns)
 
     def _report_gap(self, end_ns: int) -> None:
-        """Report the gap since the first missing frame: of an incomplete group, or a dropped packet."""
+        """Report the gap since the first frame that is missing or was dropped."""
         loss_begin_ns, drop_begin_ns = self._writer.pop_loss_begin_ns(), self._gap_begin_ns
         self._gap_begin_ns = None
         begin_ns = min(

@@ -44,7 +44,7 @@ class StoredSegment(msgspec.Struct, frozen=True, kw_only=True):
 def recover_folder(
     folder: Path, before_rename: Callable[[SegmentName, Path], None] = lambda _name, _part: None
 ) -> list[StoredSegment]:
-    """Repair the folder, which is created if missing, and list its footage in the order of recording.
+    """Create or repair the folder and list its footage in the order of recording.
 
     `before_rename` is called for each repaired file, when its bytes are durable and it still has its
     `.part` name: its effect precedes the rename even if the power fails. Raises OSError.
@@ -86,7 +86,7 @@ def delete_segment(folder: Path, name: SegmentName) -> None:
 
 
 def valid_prefix_bytes(file: BinaryIO, size_bytes: int) -> int:
-    """Return the length of the valid prefix of a fragmented MP4 file; 0 if no fragment is whole.
+    """Return the length of the valid prefix of a fragmented MP4 file, or 0.
 
     It has a header, then fragments of `moof` and `mdat`, and the index last (ISO/IEC 14496-12, 8.8). A
     file system may make a file's length durable before its bytes, which are zeros then (ext4 does, with
@@ -117,7 +117,7 @@ def _read_box(file: BinaryIO, offset: int, size_bytes: int) -> tuple[bytes, int]
 
 
 def _has_zeroed_sector(file: BinaryIO, begin: int, end: int) -> bool:
-    """Return True if the bytes from `begin` to `end` have a zeroed sector, or part of one."""
+    """Return True if the bytes have a zeroed sector, or part of one."""
     file.seek(begin)
     data = file.read(end - begin)
     if bytes(_MIN_ZERO_RUN_BYTES) not in data:
@@ -132,7 +132,10 @@ def _has_zeroed_sector(file: BinaryIO, begin: int, end: int) -> bool:
 
 
 def _truncate_to_valid(part: Path) -> bool:
-    """Truncate an open file to its valid prefix. Returns False if it has no whole frame."""
+    """Truncate an open file to its valid prefix.
+
+    Returns False if it has no whole frame.
+    """
     size_bytes = part.stat().st_size
     with part.open("r+b") as file:
         valid_bytes = valid_prefix_bytes(file, size_bytes)

@@ -70,15 +70,19 @@ BootUtcLabel: TypeAlias = tuple[str, str]
 
 
 def parse_label(text: str) -> BootUtcLabel | None:
-    """Parse the label of a file name without `.part`. Returns None if it is not a segment's.
+    """Parse the label of a file name without `.part`.
 
-    Much cheaper than `parse_segment_name`, and folders have many names.
+    Returns None if it is not a segment's. Much cheaper than `parse_segment_name`, and folders have
+    many names.
     """
     match = _NAME_PATTERN.fullmatch(text)
     return None if match is None else (match["boot"], match["utc"])
 
 
 def format_utc_label(utc: datetime) -> str:
-    """Format UTC like a label, to the microsecond: it sorts after the label of its millisecond."""
+    """Format UTC like a label, to the microsecond.
+
+    It sorts after the label of its millisecond.
+    """
     timestamp = utc.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00")
     return timestamp.replace("-", "").replace(":", "")

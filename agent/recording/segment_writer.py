@@ -93,9 +93,10 @@ class SegmentWriter:
         self._is_folder_recovered = True
 
     def add(self, packet: Packet, info: StreamInfo) -> bool:
-        """Write a packet. Returns False if it is dropped because a file must begin with a keyframe.
+        """Write a packet.
 
-        Raises NoKeyframe, after the file was closed, if the open group of pictures is too long.
+        Returns False if it is dropped because a file must begin with a keyframe. Raises
+        NoKeyframe, after the file was closed, if the open group of pictures is too long.
         """
         self.prepare_folder()
         if self._open_segment is not None:
@@ -152,7 +153,7 @@ class SegmentWriter:
         self._on_segment(self._to_segment(closed))
 
     def pop_loss_begin_ns(self) -> int | None:
-        """Return and clear the time of the first accepted frame that an abandoned file lacks, or None."""
+        """Return and clear the begin of the frames lost in an abandoned file, or None."""
         if self._abandoned is not None:
             self._note_loss(self._abandoned, self._abandoned.size_bytes)
         loss_begin_ns, self._loss_begin_ns = self._loss_begin_ns, None

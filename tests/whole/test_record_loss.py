@@ -159,14 +159,14 @@ def test_a_disk_that_fails_is_asked_less_and_less_until_it_has_taken_a_file(
 
 
 FILLED_UP = """
-    keeper_faults = FaultRegistry(clock.boottime_ns)
+    retention_faults = FaultRegistry(clock.boottime_ns)
     told = []
-    keeper = RetentionStage(
-        disk, RecordConfig(), HoldConfig(), clock, boot_id(), keeper_faults,
+    retention = RetentionStage(
+        disk, RecordConfig(), HoldConfig(), clock, boot_id(), retention_faults,
         HoldStore(disk / "holds", clock, boot_id(), str), ReceiptQueue(lambda body, _: told.append(body),
-        keeper_faults), cameras=["north"], on_broken=print,
+        retention_faults), cameras=["north"], on_hold_broken=print,
     )
-    recording = Recording(disk, clock, keeper)
+    recording = Recording(disk, clock, retention)
     recording.stage.on_stream_opened(info)
     with (disk / "someone-elses.log").open("wb", buffering=0) as file:
         try:

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Custody of footage: the signed chain of receipts."""

@@ -33,7 +33,7 @@ key: it states that the agent started with another key.
 
 
 class BrokenChain(ValueError):
-    """The first invalid line of a chain: the kind of problem, its location, and the reason in one line."""
+    """The first invalid line of a chain: kind of problem, location and reason."""
 
     def __init__(self, problem: ChainProblemKind, location: str, reason: str) -> None:
         super().__init__(f"{location}: {reason}")

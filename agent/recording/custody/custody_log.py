@@ -1,4 +1,4 @@
-"""Custody log: the chain of receipts on the disk, signed by the box and append-only.
+"""Custody log: the append-only chain of receipts on the disk, signed by the box.
 
     custody/0000000001.chain    lines of receipts; the name is the number of the first one
     custody/0000010001.chain
@@ -115,7 +115,7 @@ class CustodyLog:
             return self._position.head
 
     def read_lines(self, begin_seq: int = 1) -> Iterator[bytes]:
-        """Yield the lines with their newlines, from one receipt up to the head at the first step.
+        """Yield the lines with newlines, from one receipt to the head at the first step.
 
         Lines are yielded as they are on the disk, also invalid ones.
         """
@@ -158,7 +158,10 @@ class CustodyLog:
                 yield
 
     def _find_tail(self) -> list[str]:
-        """Set the position to the last valid receipt, and quarantine later files. Returns their names."""
+        """Set the position to the last valid receipt, and quarantine later files.
+
+        Returns their names.
+        """
         later_files: list[Path] = []
         tries_left = _MAX_LOOK_BACK_LINES
         for path in reversed(chain_files(self._folder)):
@@ -307,14 +310,17 @@ def chain_files(folder: Path) -> list[Path]:
 
 
 def read_files_backwards(folder: Path) -> Iterator[bytes]:
-    """Yield the content of each file of a chain, the newest first. Files pruned meanwhile are missing."""
+    """Yield the content of each file of a chain, the newest first.
+
+    Files pruned meanwhile are missing.
+    """
     for path in reversed(chain_files(folder)):
         with contextlib.suppress(FileNotFoundError):
             yield path.read_bytes()
 
 
 def read_lines_backwards(folder: Path) -> Iterator[bytes]:
-    """Yield the lines of a chain with their newlines, the newest first, as they are on the disk.
+    """Yield the lines of a chain with their newlines, the newest first.
 
     Lines that are written or pruned meanwhile may be missing.
     """

@@ -1,4 +1,4 @@
-"""Stage that writes pending receipts, publishes the head of the chain, and prunes old receipts.
+"""Stage that writes pending receipts, publishes the head, and prunes the chain.
 
 The head is published within a minute of each receipt: a chain that is truncated later shows against it.
 Pruning deletes whole files of the chain once none of their footage is left; a receipt states the
@@ -40,9 +40,9 @@ SegmentExists = Callable[[str, str], bool]
 
 
 class ChainHeadPublisher:
-    """Publishes the head of the chain. A chain that cannot be read or written raises CUS-01.
+    """Publishes the head of the chain.
 
-    It is tried again each second.
+    A chain that cannot be read or written raises CUS-01. It is tried again each second.
     """
 
     name = SUBJECT
@@ -98,7 +98,7 @@ class ChainHeadPublisher:
             self._publish_head(head, self._clock.boottime_ns())
 
     def _is_head_due(self, head: ChainHead, now_ns: int) -> bool:
-        """At the start, at an export, once a minute if the chain has grown, else once an hour."""
+        """True at the start, at an export, once a minute after growth, else hourly."""
         if self._last_sent_ns is None or self._custody.last_export_seq > self._last_sent_seq:
             return True
         return now_ns - self._last_sent_ns >= (

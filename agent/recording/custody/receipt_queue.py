@@ -1,4 +1,4 @@
-"""Queue of receipts on their way into the custody log, in order, in spite of a failing disk."""
+"""Queue of receipts for the custody log, in order, in spite of a failing disk."""
 
 import logging
 import threading
@@ -44,7 +44,7 @@ class ReceiptQueue:
         faults: FaultRegistry,
         read_lines_backwards: ReadLinesBackwards = lambda: iter(()),
     ) -> None:
-        """`append` is None on a recorder without a custody log: then receipts are discarded."""
+        """`append` is None without a custody log: receipts are discarded then."""
         self._append = append
         self._read_lines_backwards = read_lines_backwards
         self._faults = faults
@@ -62,10 +62,11 @@ class ReceiptQueue:
             self._pending.append((body, t_ns))
 
     def append(self, body: ReceiptBody, t_ns: int) -> bool:
-        """Add a receipt and write the queue. Return True if it and all before it are durable.
+        """Add a receipt and write the queue.
 
-        The receipt of a recovered file is left out if the chain has the receipt of its close: the
-        power failed between that receipt and the rename, and a segment is closed once.
+        Return True if it and all before it are durable. The receipt of a recovered file is left
+        out if the chain has the receipt of its close: the power failed between that receipt and
+        the rename, and a segment is closed once.
         """
         self.enqueue(body, t_ns)
         return self.flush()
@@ -105,7 +106,7 @@ class ReceiptQueue:
                     self._pending.popleft()
 
     def _is_closed_already(self, body: ReceiptBody) -> bool:
-        """Return True if the chain has the close of this very recovered file: its name and hash.
+        """Return True if the chain has the close of a recovered file: its name and hash.
 
         The search ends at the receipt of the file's opening, which was among the last before the
         power failed: reading the whole chain would keep all other receipts waiting.

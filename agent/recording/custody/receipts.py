@@ -102,9 +102,10 @@ class HoldReleased(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
 
 
 class FootageEvicted(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="evicted"):
-    """Segments or quarantined files were deleted. `oldest_time` is the begin of the footage left.
+    """Segments or quarantined files were deleted.
 
-    A quarantined file is listed as `quarantine/` and its name, escaped as in `FileQuarantined`.
+    `oldest_time` is the begin of the footage left. A quarantined file is listed as `quarantine/`
+    and its name, escaped as in `FileQuarantined`.
     """
 
     camera: str

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Encryption of footage: segment keys, and their wrapping for recipients."""

@@ -32,7 +32,7 @@ Kem = Literal["X25519-HKDF-SHA256-AES-128-GCM"]
 
 
 class WrappedKey(msgspec.Struct, frozen=True, kw_only=True):
-    """Key for one recipient: HPKE's encapsulated key (32 bytes) and its ciphertext (32)."""
+    """Key for one recipient: HPKE's encapsulated key and ciphertext, 32 bytes each."""
 
     id: str
     kem: Kem = "X25519-HKDF-SHA256-AES-128-GCM"
@@ -58,7 +58,7 @@ class WrappedKeyFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewSegmentKey(msgspec.Struct, frozen=True, kw_only=True):
-    """Key of a new segment, and the bytes of the key file that must be written before it."""
+    """Key of a new segment, and the key file that must be written before it."""
 
     key: SegmentKey
     sidecar: bytes
@@ -95,7 +95,7 @@ class Sealer:
         key_ring: KeyRing,
         random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> "Sealer | None":
-        """Create the sealer for these recipients, or None if there are none and footage is plain.
+        """Create the sealer for these recipients, or return None if there are none.
 
         Raises UserError if a key is invalid or two recipients have one id.
         """
@@ -121,7 +121,10 @@ class Sealer:
 
 
 def parse_recipients(recipients: Sequence[Recipient]) -> dict[str, X25519PublicKey]:
-    """Parse the recipients' public keys, by id. Raises UserError, see `Sealer.from_config`."""
+    """Parse the recipients' public keys, by id.
+
+    Raises UserError, see `Sealer.from_config`.
+    """
     parsed: dict[str, X25519PublicKey] = {}
     for recipient in recipients:
         if recipient.id in parsed:
@@ -132,7 +135,10 @@ def parse_recipients(recipients: Sequence[Recipient]) -> dict[str, X25519PublicK
 
 
 def write_sidecar(path: Path, sidecar: bytes) -> None:
-    """Write the key file of a segment. Its name is durable once the folder is synced. Raises OSError."""
+    """Write the key file of a segment. Its name is durable once the folder is synced.
+
+    Raises OSError.
+    """
     create_durably(path, sidecar, 0o640, apply_umask=True)
 
 

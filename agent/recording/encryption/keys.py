@@ -80,9 +80,10 @@ KeyLookup = Callable[[bytes], SegmentKey | None]
 
 
 def parse_public_key(text: str, label: str) -> X25519PublicKey:
-    """Parse a recipient's public key: base64 of its 32 bytes, or PEM. `label` begins the message.
+    """Parse a recipient's public key: base64 of its 32 bytes, or PEM.
 
-    Raises UserError without the value, which might be a private key configured by mistake.
+    `label` begins the message. Raises UserError without the value, which might be a private key
+    configured by mistake.
     """
     if "PRIVATE KEY" in text:
         raise UserError(

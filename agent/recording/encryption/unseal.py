@@ -87,7 +87,7 @@ def unseal_all(
     out: Path,
     progress: ProgressCallback = no_progress,
 ) -> UnsealResult:
-    """Unseal a segment, or all below a folder such as an export's, into the folder `out`.
+    """Unseal a segment, or all below a folder, into the folder `out`.
 
     `progress` counts segments. Raises: UserError if there is none, `out` is not empty, or the key does
     not open one; OSError.

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Export of footage: clips, export folders, and their verification."""

@@ -1,4 +1,4 @@
-"""Clip writer: cuts segments into one plain, widely playable MP4, without re-encoding.
+"""Clip writer: cuts segments into one plain MP4, without re-encoding.
 
 A clip begins with the keyframe at or before the requested begin and ends with the group of pictures at
 the requested end, so it is never shorter than requested. The bytes of the frames are copied, or
@@ -45,7 +45,10 @@ class ClipSource(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClipInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """Description of a clip. `begin_ns` is of its first frame; `segments` are the names of its sources."""
+    """Description of a clip.
+
+    `begin_ns` is of its first frame; `segments` are the names of its sources.
+    """
 
     begin_ns: int
     duration_ns: int
@@ -77,7 +80,7 @@ def clip_source(path: Path, name: SegmentName) -> ClipSource:
 def write_clip(
     sources: Sequence[ClipSource], begin_ns: int, end_ns: int, out: Path, find_key: KeyLookup
 ) -> Clip:
-    """Cut the span from segments, given in the order of recording, into the file `out`, atomically.
+    """Cut the span from segments, in the order of recording, into `out`, atomically.
 
     `find_key` returns the keys of sealed segments. Across a gap of a second or more the last frame
     before it is shown.
@@ -125,7 +128,7 @@ def _damage_as_clip_error() -> Iterator[None]:
 def _select_gops_and_keys(
     sources: Sequence[ClipSource], begin_ns: int, end_ns: int, find_key: KeyLookup
 ) -> tuple[list[_ClipGop], int, dict[bytes, SegmentKey]]:
-    """Select the groups of the span; return them, the clip's begin, and the keys of sealed ones."""
+    """Select the groups of the span; return them, the clip's begin, and the keys."""
     if end_ns <= begin_ns:
         raise ClipError("the clip's end must be after its begin")
     gops, clip_begin_ns = _select_gops(sources, begin_ns, end_ns)
@@ -189,7 +192,10 @@ def _select_gops(
 
 
 def _check_same_stream(gops: list[_ClipGop], gop: _ClipGop) -> None:
-    """Raise ClipError if a group is of another kind of stream. Parameter sets may change."""
+    """Raise ClipError if a group is of another kind of stream.
+
+    Parameter sets may change.
+    """
     if not gops:
         return
     first, current = gops[0].header, gop.header

@@ -25,7 +25,7 @@ class ClipRequest(
     tag_field="method",
     tag="clip",
 ):
-    """Request for a clip of one camera from these segments; `begin_ns`, `end_ns` are UTC since 1970."""
+    """Request for a clip of one camera. `begin_ns` and `end_ns` are UTC since 1970."""
 
     camera: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
     segments: Annotated[

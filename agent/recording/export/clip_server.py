@@ -1,4 +1,4 @@
-"""The method `clip` of the control socket: clips cut from sealed footage, for `vigie footage export`.
+"""Method `clip` of the control socket: clips of sealed footage for exports.
 
 Only the running agent has the keys, in memory, and they stay there. The requester passes the
 clip's file, open and empty, so the agent opens nothing but its own segments: the names of
@@ -81,7 +81,7 @@ class ClipHandler:
     def _cut_clip(self, clip: ClipRequest, request: ControlRequest) -> ClipInfo:
         """Raises: _ClipRejected, ClipError and OSError if there is no clip."""
         if len(request.fds) != 1:
-            raise _ClipRejected("no open file came along")
+            raise _ClipRejected("no open file was passed")
         (fd,) = request.fds
         sources, find_key = self._resolve_sources(clip)
         _check_output_file(fd)
@@ -107,16 +107,16 @@ class ClipHandler:
         return info
 
     def _resolve_sources(self, request: ClipRequest) -> tuple[list[ClipSource], KeyLookup]:
-        """The segments' files, in the order of recording, and what gives their keys."""
+        """Return the segments' files in order, and the lookup of their keys."""
         find_key = self._key_lookups.get(request.camera)
         if find_key is None:
-            raise _ClipRejected(f"camera {request.camera!r}: none of that name is recorded")
+            raise _ClipRejected(f"camera {request.camera!r}: no such camera is recorded")
         folder = self._footage_dir / request.camera
         sources = []
         for segment_name in sorted(set(request.segments)):
             name = parse_segment_name(segment_name)
             if name is None:
-                raise _ClipRejected(f"segment {segment_name!r}: no segment's name")
+                raise _ClipRejected(f"segment {segment_name!r}: not a segment's name")
             sources.append(clip_source(folder / segment_name, name))
         return sources, find_key
 
@@ -130,7 +130,9 @@ def request_clip(state_dir: Path, request: ClipRequest, out: Path) -> ClipInfo |
     if control_socket.find_agent(state_dir) is None:
         return None
     if len(request.segments) > MAX_CLIP_SEGMENTS:
-        raise ClipError(f"sealed, and of more than {MAX_CLIP_SEGMENTS} segments: ask for less")
+        raise ClipError(
+            f"sealed, and of more than {MAX_CLIP_SEGMENTS} segments; allowed: a shorter span"
+        )
     fd = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
     try:
         clip = _exchange(state_dir, request, fd)
@@ -162,9 +164,7 @@ def _exchange(state_dir: Path, request: ClipRequest, fd: int) -> ClipInfo | None
 
 
 def _check_output_file(fd: int) -> None:
-    """Only what a clip can be written into: no pipe, which could hold the agent up, and no file
-    that has something in it.
-    """
+    """Raise _ClipRejected unless it is an empty regular file: a pipe could block."""
     status = os.fstat(fd)
     flags = fcntl.fcntl(fd, fcntl.F_GETFL)
     if not stat.S_ISREG(status.st_mode) or status.st_size or os.lseek(fd, 0, os.SEEK_CUR):

@@ -9,9 +9,10 @@ from agent.base.errors import UserError
 
 
 class ExportRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Request for an export: the span, the requester and the purpose. `out` is a new or empty folder.
+    """Request for an export: the span, the requester and the purpose.
 
-    `unmasked` includes segments that show what the masks hide; otherwise they are withheld.
+    `out` is a new or empty folder. `unmasked` includes segments that show what the masks hide;
+    otherwise they are withheld.
     """
 
     camera: str

@@ -53,7 +53,10 @@ class ExportError(Exception):
 
 
 class ExportResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of an export. `excluded` are the segments of the span that are missing, with the reason."""
+    """Result of an export.
+
+    `excluded` are the segments of the span that are missing, with the reason.
+    """
 
     folder: Path
     segments: tuple[str, ...]
@@ -66,7 +69,7 @@ class ExportResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SpanSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """Footage of a span, `misdated` segments of it with other times, and the chain's head before.
+    """Footage of a span, `misdated` segments of it, and the chain's head before.
 
     The box keeps recording: segments that it closes or evicts later are in the exported chain, but not
     part of the export. A verifier judges completeness by this head.
@@ -119,7 +122,7 @@ class Exporter:
         snapshot: SpanSnapshot,
         progress: ProgressCallback = no_progress,
     ) -> ExportResult:
-        """Export the segments of `snapshot` that are closed, have a receipt and are not evicted.
+        """Export the segments of `snapshot` that are closed and not evicted.
 
         `progress` counts bytes. Raises: ExportError if there is none or one was evicted meanwhile;
         UserError if `out` is not empty; OSError.
@@ -275,7 +278,7 @@ class _ExportBuild:
         return self._exporter.find_key(bytes.fromhex(read_sidecar(sidecar).kid))
 
     def _write_clip(self) -> tuple[ExportedClip | None, str | None]:
-        """Write the clip with the masks that the footage lacks; return it, or None and the reason."""
+        """Write the clip, masked if necessary; return it, or None and the reason."""
         out = self._folder / CLIP_FILE
         unmasked = self._folder / _UNMASKED_CLIP_FILE
         try:
@@ -298,7 +301,10 @@ class _ExportBuild:
         ), None
 
     def _write_unmasked_clip(self, out: Path) -> clip_writer.ClipInfo:
-        """Write the clip as recorded, here or by the agent, which has the keys. Raises ClipError."""
+        """Write the clip as recorded, here or by the agent, which has the keys.
+
+        Raises ClipError.
+        """
         request, entries = self._request, self._entries
         sources = [
             clip_writer.clip_source(self._readable_path(entry), entry.name) for entry in entries

@@ -85,7 +85,7 @@ class ExportedClip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class ExportedChainHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Head of the chain before the box listed the segments; later receipts do not concern the export.
+    """Head of the chain before the box listed the segments of the export.
 
     It is protected by the manifest's hash in the receipt `exported`.
     """
@@ -95,12 +95,13 @@ class ExportedChainHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`manifest.json`. `begin_time` to `end_time` is the requested span; `public_key` is base64.
+    """`manifest.json`.
 
-    `receipts.chain` begins with number `first_seq`. `segments` are the names of the files in
-    `segments/`, in the order of recording. `withheld` ones stay in the box because they show what masks
-    hide; their receipts are in the chain. `clip` is None if the footage is sealed and no key was
-    available. `files` is sorted by path.
+    `begin_time` to `end_time` is the requested span; `public_key` is base64. `receipts.chain`
+    begins with number `first_seq`. `segments` are the names of the files in `segments/`, in the
+    order of recording. `withheld` ones stay in the box because they show what masks hide; their
+    receipts are in the chain. `clip` is None if the footage is sealed and no key was available.
+    `files` is sorted by path.
     """
 
     v: Literal[1] = 1

@@ -1,7 +1,8 @@
-"""Parser of the MP4 boxes of our own segments (ISO/IEC 14496-12 and 23001-7). Pure.
+"""Parser of the MP4 boxes of our own segments (ISO/IEC 14496-12 and 23001-7).
 
-It parses only the muxer's output, one video track in fragments, and raises DamagedFootage for anything
-else. Each byte is read once, and each length is checked against the available bytes before its use.
+Pure. It parses only the muxer's output, one video track in fragments, and raises DamagedFootage
+for anything else. Each byte is read once, and each length is checked against the available bytes
+before its use.
 """
 
 import struct
@@ -44,7 +45,7 @@ class DamagedFootage(Exception):
 
 
 class Mp4Box(msgspec.Struct, frozen=True):
-    """An MP4 box within some bytes: its type, and the offsets of its begin, content and end."""
+    """An MP4 box: its type, and the offsets of its begin, content and end."""
 
     kind: bytes
     offset: int
@@ -53,9 +54,10 @@ class Mp4Box(msgspec.Struct, frozen=True):
 
 
 class Mp4Header(msgspec.Struct, frozen=True, kw_only=True):
-    """Content of the `moov` box. `sample_entry` is the whole entry of the plain stream.
+    """Content of the `moov` box.
 
-    `kid` is the id of the key that the frames are encrypted with, or None if they are plain.
+    `sample_entry` is the whole entry of the plain stream. `kid` is the id of the key that the
+    frames are encrypted with, or None if they are plain.
     """
 
     timescale: int
@@ -66,7 +68,7 @@ class Mp4Header(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EncryptionInfo(msgspec.Struct, frozen=True):
-    """Encryption of one sample: its initialisation vector (8 bytes), and its subsample lengths.
+    """Encryption of one sample: its vector (8 bytes), and its subsample lengths.
 
     The lengths alternate between clear and encrypted bytes; without any all bytes are encrypted.
     """
@@ -112,7 +114,10 @@ def read_box_header(data: bytes, offset: int, available_bytes: int) -> Mp4Box:
 
 
 def iter_boxes(data: bytes, offset: int, end: int) -> Iterator[Mp4Box]:
-    """Yield the boxes from `offset` to `end`. Raises DamagedFootage if they do not fill it."""
+    """Yield the boxes from `offset` to `end`.
+
+    Raises DamagedFootage if they do not fill it.
+    """
     while offset < end:
         box = read_box_header(data, offset, end)
         yield box
@@ -167,9 +172,9 @@ def parse_moof(moof: bytes, *, encrypted: bool) -> SampleRun:
 
 
 def strip_moov_encryption(moov: bytes) -> bytes:
-    """Return the `moov` as that of a plain file of the same length. Raises DamagedFootage.
+    """Return the `moov` as that of a plain file of the same length.
 
-    The boxes that describe the encryption become free space.
+    Raises DamagedFootage. The boxes that describe the encryption become free space.
     """
     moov_header = parse_moov(moov)
     patched = bytearray(moov)
@@ -184,7 +189,10 @@ def strip_moov_encryption(moov: bytes) -> bytes:
 
 
 def strip_moof_encryption(moof: bytes) -> bytes:
-    """Return the `moof` as that of a plain file of the same length. Raises DamagedFootage."""
+    """Return the `moof` as that of a plain file of the same length.
+
+    Raises DamagedFootage.
+    """
     patched = bytearray(moof)
     root = Mp4Box(b"moof", 0, HEADER_BYTES, len(moof))
     for kind in (b"senc", b"saiz", b"saio"):
@@ -249,7 +257,7 @@ def _parse_sample_entry(moov: bytes, sample_entry: Mp4Box) -> tuple[bytes, bytes
 
 
 def _parse_tenc(moov: bytes, tenc: Mp4Box) -> bytes:
-    """Return the key id; requires encrypted samples and vectors of 8 bytes (23001-7, 8.2)."""
+    """Return the key id; requires vectors of 8 bytes (23001-7, 8.2)."""
     payload = moov[tenc.body_offset : tenc.end]
     if len(payload) != _TENC.size:
         raise DamagedFootage("a truncated tenc")

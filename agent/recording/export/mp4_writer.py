@@ -1,4 +1,4 @@
-"""Writer of a progressive MP4's header (ISO/IEC 14496-12): `ftyp`, `moov`, begin of `mdat`. Pure.
+"""Writer of a progressive MP4's header (ISO/IEC 14496-12). Pure.
 
 One video track, with all samples listed before the first frame: the form that every player reads and
 seeks in, such as browsers, Windows' players, QuickTime and phones.
@@ -21,7 +21,10 @@ _U32_RANGE = 1 << 32
 
 
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
-    """Contiguous samples, the first of which is a keyframe. `entry_index` selects the sample entry."""
+    """Contiguous samples, the first of which is a keyframe.
+
+    `entry_index` selects the sample entry.
+    """
 
     sample_count: int
     size_bytes: int
@@ -29,7 +32,10 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mp4Track(msgspec.Struct, frozen=True, kw_only=True):
-    """Video track. `sizes`, `durations` and `composition_offsets` are in decoding order."""
+    """Video track.
+
+    `sizes`, `durations` and `composition_offsets` are in decoding order.
+    """
 
     timescale: int
     width_px: int
@@ -165,7 +171,7 @@ def _run_length_encode(values: Int64Array) -> Int64Array:
 
 
 def _build_stsc_rows(chunks: tuple[Chunk, ...], sample_counts: Int64Array) -> Int64Array:
-    """Return rows of (first chunk, samples per chunk, sample entry); numbers start at 1."""
+    """Return rows of (first chunk, samples per chunk, sample entry), from 1."""
     entry_numbers = np.array([chunk.entry_index + 1 for chunk in chunks], np.int64)
     changed = (np.diff(sample_counts) != 0) | (np.diff(entry_numbers) != 0)
     begins = np.concatenate(([0], np.flatnonzero(changed) + 1))

@@ -1,4 +1,4 @@
-"""Reader of one of our segments, fragment by fragment, and decryption of sealed samples.
+"""Reader of our segments, fragment by fragment, and decryption of samples.
 
 Nothing is probed or decoded: offsets and times of all samples are in the `moof` boxes.
 """

@@ -238,7 +238,10 @@ class _ExportVerifier:
         return manifest
 
     def _check_chain(self, manifest: Manifest) -> ReceiptLine:
-        """Check that the box signed every receipt and each follows the one before. Returns the last."""
+        """Check that the box signed every receipt and each follows the one before.
+
+        Returns the last.
+        """
         try:
             decode_public_key(manifest.public_key)
         except ValueError as error:
@@ -289,7 +292,7 @@ class _ExportVerifier:
                 pass
 
     def _check_heads(self, manifest: Manifest) -> None:
-        """Check that the manifest's head is in the chain, and the known one if its number is."""
+        """Check that the manifest's head, and the known one, are in the chain."""
         head, known_head = manifest.head, self._known_head
         if self._hash_by_seq.get(head.seq) != head.sha256:
             raise _VerificationFailed(
@@ -366,7 +369,7 @@ class _ExportVerifier:
 
 
 def _max_clip_duration_us(sources: Sequence[_ClosedReceipt], begin: datetime) -> int:
-    """Return the longest possible clip of these segments: contiguous, with a pause for each gap.
+    """Return the longest possible clip of these segments, with a pause for each gap.
 
     There is no pause if the clock was set back between two segments.
     """

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Retention of footage: limits, holds, and the eviction of segments."""

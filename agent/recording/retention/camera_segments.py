@@ -12,7 +12,7 @@ from agent.recording.retention.segment_age import BootTimeline, SegmentAges
 
 
 class CameraSegments:
-    """Closed segments of a folder, the oldest first, its quarantine, and the size of the open file.
+    """Segments of a folder, the oldest first, its quarantine, and its open file.
 
     The open file began at `open_time`.
     """
@@ -56,7 +56,10 @@ class CameraSegments:
         self.quarantined_bytes -= self.quarantined.pop(name).size_bytes
 
     def remove(self, counters: set[int]) -> None:
-        """Remove segments by counter. They are among the oldest, except for held ones in between."""
+        """Remove segments by counter.
+
+        They are among the oldest, except for held ones in between.
+        """
         kept: list[StoredSegment] = []
         remaining = len(counters)
         while remaining:

@@ -29,11 +29,11 @@ class EventFootageSpan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventHolds:
-    """Places a hold when an event begins, and ends its span when the event ends. Thread-safe.
+    """Places a hold when an event begins, and ends its span when the event ends.
 
-    The hold has the event's id. While the event is ongoing its file is marked so and is not rewritten.
-    A file that cannot be written raises the fault STO-04; the hold is valid in memory and is written
-    when the disk accepts it.
+    Thread-safe. The hold has the event's id. While the event is ongoing its file is marked so and
+    is not rewritten. A file that cannot be written raises the fault STO-04; the hold is valid in
+    memory and is written when the disk accepts it.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class EventHolds:
         self._ongoing: dict[str, Hold] = {}
 
     def on_event(self, event: Event) -> EventFootageSpan | None:
-        """Hold the event's footage and return the span, or None if events of its kind hold none."""
+        """Hold the event's footage and return the span, or None for other kinds."""
         if event.kind not in self._kinds:
             return None
         end_ns = event.t_ns + self._post_ns

@@ -40,8 +40,9 @@ RESERVE_FILES = 1000
 
 
 class RetentionLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits of the footage. `pre_roll_ms` of each camera's newest footage is kept for a future event.
+    """Limits of the footage.
 
+    `pre_roll_ms` of each camera's newest footage is kept for a future event.
     `max_age_ms_by_camera` is for cameras whose owner allows less than `max_age_ms`, never more.
     """
 
@@ -107,7 +108,7 @@ class QuarantineDeletion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EvictionPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """Segments and quarantined files to delete, in order, the latter first; and the broken holds."""
+    """Segments and quarantined files to delete, in order; and the broken holds."""
 
     evictions: tuple[Eviction, ...]
     quarantine_deletions: tuple[QuarantineDeletion, ...] = ()
@@ -121,7 +122,10 @@ def plan_eviction(
     shortfall_bytes: int = 0,
     shortfall_files: int = 0,
 ) -> EvictionPlan:
-    """Plan the deletions that the limits require now. The shortfall is that of the disk's free space."""
+    """Plan the deletions that the limits require now.
+
+    The shortfall is that of the disk's free space.
+    """
     planner = _Planner(storages, holds, limits)
     planner.evict_by_age()
     for camera, storage in storages.items():
@@ -162,7 +166,7 @@ def space_shortfall(disk_stats: os.statvfs_result, configured_bytes: int) -> Spa
 
 
 def reserve_bytes(configured_bytes: int, total_bytes: int) -> int:
-    """Return the bytes of a disk to keep free: as configured, but at most a twentieth of the disk.
+    """Return the bytes to keep free: as configured, at most a twentieth of the disk.
 
     A small card then still records. Below 10 GB a twentieth would not fit an update, which needs its
     bundle (285 MB and more) plus 64 MB: there the maximum is 500 MB, up to a fifth of the disk.
@@ -295,7 +299,7 @@ class _Planner:
         required_bytes: int,
         required_files: int = 0,
     ) -> None:
-        """Select at least so much of these cameras for deletion, counting earlier selections."""
+        """Select at least so much for deletion, counting earlier selections."""
         cameras = [self._cameras[name] for name in camera_names]
 
         def is_enough() -> bool:
@@ -354,7 +358,7 @@ class _Planner:
         )
 
     def _iter_not_manually_held(self, camera_names: list[str]) -> Iterator[_Candidate]:
-        """Yield footage that no operator holds; events' holds on it are broken by its deletion."""
+        """Yield footage that no operator holds; its deletion breaks events' holds."""
         for candidate in self._iter_oldest_first(camera_names):
             if not self._cameras[candidate.camera].manual_hold_index.covers(candidate.interval):
                 yield candidate

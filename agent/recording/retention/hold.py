@@ -64,7 +64,10 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def is_expired(self, ages: SegmentAges) -> bool:
-        """Return True if it is certainly expired. With an untrusted clock, powered-on time counts."""
+        """Return True if it is certainly expired.
+
+        With an untrusted clock, powered-on time counts.
+        """
         return hold_age_ms(self, ages) >= _parse_unix_ms(self.expires) - _parse_unix_ms(
             self.created_time
         )
@@ -89,7 +92,7 @@ def hold_age_ms(hold: Hold, ages: SegmentAges) -> int:
 
 
 class SegmentInterval(msgspec.Struct, frozen=True, kw_only=True):
-    """Span of one segment by names alone: from its begin to the next one's, in its boot's time.
+    """Span of one segment by names alone: from its begin to the next one's.
 
     `possible_begin_unix_ms` are the UTC times at which it may have begun.
     """

@@ -53,10 +53,11 @@ _TYPE_BY_SUFFIX: dict[str, type[Hold | HoldReleaseRequest]] = {
 
 
 class HoldStore:
-    """Holds in a folder. Thread-safe. All methods but `all` and `pending_releases` access the folder.
+    """Holds in a folder. Thread-safe.
 
-    Raises OSError. A hold whose file could not be written is valid in this process all the same, and
-    `write_unwritten` writes it later.
+    All methods but `all` and `pending_releases` access the folder. Raises OSError. A hold whose
+    file could not be written is valid in this process all the same, and `write_unwritten` writes
+    it later.
     """
 
     def __init__(self, folder: Path, clock: Clock, boot: str, new_id: Callable[[int], str]) -> None:
@@ -130,7 +131,7 @@ class HoldStore:
             return self.all()
 
     def all(self) -> tuple[Hold, ...]:
-        """Return the same as of the last read of the folder, which is slow with many holds."""
+        """Return the same as of the last read of the folder."""
         with self._lock:
             return tuple(
                 self._holds[hold_id]
@@ -219,7 +220,10 @@ class HoldStore:
             self._file_stamps = found
 
     def _on_file_removed(self, hold_id: str, suffix: str) -> None:
-        """Handle a deleted file. Only the agent deletes holds: one deleted otherwise is written again."""
+        """Handle a deleted file.
+
+        Only the agent deletes holds: one deleted otherwise is written again.
+        """
         if f".{suffix}" == _RELEASE_SUFFIX:
             self._releases.pop(hold_id, None)
         elif not self._is_agent:

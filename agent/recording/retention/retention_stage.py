@@ -1,4 +1,4 @@
-"""Retention stage: enforces the limits of the footage, and records holds and deletions."""
+"""Retention stage: enforces the limits of the footage."""
 
 import logging
 import os
@@ -58,7 +58,7 @@ _MS_PER_H = 3_600_000
 
 
 class RetentionStage:
-    """Evicts footage by `plan_eviction`, appends receipts, and raises STO-03 if holds fill the disk.
+    """Evicts footage by `plan_eviction`, and raises STO-03 if holds fill the disk.
 
     Each run reads the holds of other processes and checks ages and free space. Segment writers report
     each file and its growth; a limit that is exceeded is enforced before they continue. The holds are
@@ -122,7 +122,7 @@ class RetentionStage:
     def standalone(
         cls, camera: str, folder: Path, settings: RecordConfig, clock: Clock, faults: FaultRegistry
     ) -> "RetentionStage":
-        """Create the stage of a recorder outside of a box: no holds of events, no custody log."""
+        """Create the stage of a recorder without event holds and custody log."""
         boot = boot_id()
         new_id = uuid7_factory(lambda t_ns: t_ns, random.Random())  # noqa: S311 - names, no secrets
         return cls(
@@ -259,7 +259,7 @@ class RetentionStage:
         )
 
     def _sync_holds(self) -> None:
-        """Append the begin and end of each hold to the custody log, and delete ended holds."""
+        """Append new and ended holds to the custody log, and delete ended ones."""
         try:
             self._hold_store.write_unwritten()
             self._hold_store.refresh()
@@ -323,7 +323,7 @@ class RetentionStage:
             return self._active_holds
 
     def _execute(self, eviction_plan: EvictionPlan) -> None:
-        """Append the receipts, then delete: a deleted file has a receipt even after a power cut."""
+        """Append the receipts, then delete: no file is deleted without a receipt."""
         now_ns = self._clock.boottime_ns()
         self._delete_quarantined(eviction_plan.quarantine_deletions)
         for hold in eviction_plan.broken_holds:

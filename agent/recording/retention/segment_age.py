@@ -132,9 +132,10 @@ class BootTimeline:
 
 
 class SegmentAges(msgspec.Struct, frozen=True, kw_only=True):
-    """Ages of a camera's boots at one time. `boot_ages_ms` is the minimum time since each boot began.
+    """Ages of a camera's boots at one time.
 
-    `is_utc_trusted` is True if the UTC of `now` is believed.
+    `boot_ages_ms` is the minimum time since each boot began. `is_utc_trusted` is True if the UTC
+    of `now` is believed.
     """
 
     now: ClockReading
@@ -143,7 +144,10 @@ class SegmentAges(msgspec.Struct, frozen=True, kw_only=True):
     is_utc_trusted: bool
 
     def age_ms(self, name: SegmentName) -> int:
-        """Return the minimum age of a segment in milliseconds. It grows from the newest to the oldest."""
+        """Return the minimum age of a segment in milliseconds.
+
+        It grows from the newest to the oldest.
+        """
         return self.boot_ages_ms.get(name.boot, self.now.boot_ms) - name.begin_ms
 
     def age_since_ms(self, boot: str | None, begin_ms: int, begin_unix_ms: int | None) -> int:
@@ -162,7 +166,7 @@ class SegmentAges(msgspec.Struct, frozen=True, kw_only=True):
         return powered_ms if boot == self.now.boot else max(powered_ms, utc_age_ms)
 
     def possible_begin_unix_ms(self, name: SegmentName) -> tuple[int, ...]:
-        """Return the UTC times at which a segment may have begun, in milliseconds since 1970.
+        """Return the UTC times at which a segment may have begun, in ms since 1970.
 
         One is that of its name; the other follows from its boot's clock, if it was ever disciplined.
         A hold's span in UTC may refer to either.
