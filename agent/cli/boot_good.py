@@ -1,4 +1,4 @@
-"""`vigie boot-good --config FILE`: sees that this system works, and marks it good."""
+"""`vigie boot-good --config FILE`: checks that this system works, and marks it good."""
 
 import argparse
 import logging
@@ -22,10 +22,10 @@ def add_parser(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "boot-good",
-        help="wait until cameras, footage and broker are seen to work; mark the update good",
-        description="Waits until the running agent has pictures of every camera that is open, its "
-        "footage grows and the broker is there. Then it marks the system good, where it was "
-        "installed by RAUC. Exit code 1: not within the time; nothing was marked.",
+        help="wait until cameras, footage and broker work, then mark the update good",
+        description="Waits until the running agent receives frames from every open camera, records "
+        "them and is connected to the broker. Then marks the system good, if it was installed by "
+        "RAUC. Exit code 1: not good within the time, nothing was marked.",
     )
     parser.add_argument(
         "--config", metavar="FILE", type=Path, required=True, help="the configuration, TOML"
@@ -35,13 +35,13 @@ def add_parser(commands: Commands) -> None:
         metavar="SECONDS",
         type=float,
         default=600.0,
-        help="how long it may take (default: %(default)g)",
+        help="the longest time to wait (default: %(default)g)",
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Wait, and mark. Raises UserError."""
+    """Wait, and mark the system good. Raises: UserError."""
     if not 0 < args.within <= MAX_WAIT_S:
         raise UserError(f"--within {args.within:g}: allowed: more than 0, up to {MAX_WAIT_S:g}")
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
@@ -74,5 +74,9 @@ def run(args: argparse.Namespace) -> int:
     except UpdateError as error:
         print(f"good, and not marked: {error}", file=sys.stderr)
         return 1
-    print("good; there is no rauc here to tell" if output is None else f"good; rauc: {output}")
+    print(
+        "good; rauc is not installed, so nothing was marked"
+        if output is None
+        else f"good; rauc: {output}"
+    )
     return 0

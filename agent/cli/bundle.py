@@ -1,4 +1,4 @@
-"""`vigie bundle`: what support wants to know, in one signed file without secrets."""
+"""`vigie bundle`: a signed support bundle of a box, without secrets."""
 
 import argparse
 from pathlib import Path
@@ -15,22 +15,28 @@ from agent.diagnostics.support_bundle.archive_format import verify as verify_bun
 
 
 def add_parser(commands: Commands) -> None:
-    """Add the command and its own command."""
+    """Add the command and its subcommand."""
     parser = commands.add_parser(
         "bundle",
-        help="a signed support bundle of this box, secrets left out",
-        description="Gathers what support wants to know: configuration without secrets, health, "
-        "faults, flight recorder, journal, receipts, disk, network, self-test. No footage. Needs no "
-        "agent.",
+        help="write a signed support bundle of this box, without secrets",
+        description="Writes configuration without secrets, health, faults, flight recorder, journal, "
+        "receipts, disk, network and self-test into one signed file. It contains no footage, and "
+        "needs no running agent.",
     )
-    subcommands = parser.add_subparsers(metavar="WHAT")
+    subcommands = parser.add_subparsers(metavar="COMMAND")
     parser.add_argument("--config", metavar="FILE", type=Path, help="the configuration, TOML")
     parser.add_argument(
-        "--out", metavar="DIR", type=Path, default=Path(), help="where it is written (here)"
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=Path(),
+        help="the folder to write to (default: here)",
     )
     parser.add_argument("--json", action="store_true", help="one line of JSON, for machines")
     parser.set_defaults(run=run)
-    verify_parser = subcommands.add_parser("verify", help="whether a bundle is what its box signed")
+    verify_parser = subcommands.add_parser(
+        "verify", help="check that a bundle is what its box signed"
+    )
     verify_parser.add_argument("bundle", metavar="FILE", type=Path)
     verify_parser.add_argument(
         "--public-key", metavar="KEY", help="the box's key as the centre knows it, base64"
@@ -40,7 +46,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make one."""
+    """Write a bundle. Raises: UserError."""
     if args.config is None:
         raise UserError(
             "bundle: --config is missing; allowed: --config FILE, or bundle verify FILE"
@@ -60,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def verify(args: argparse.Namespace) -> int:
-    """Whether it is good: 0 or 1."""
+    """Verify a bundle. Return 0 if it is good, else 1."""
     try:
         with args.bundle.open("rb") as file:
             verification = verify_bundle(file, args.public_key)
@@ -81,7 +87,7 @@ def _print_verification(
         print(f"{path}: BROKEN: {verification.reason}")
         return
     print(f"{path}: good: {len(manifest.files)} files of box {manifest.box}")
-    synced = "" if manifest.clock_synced else ", by a clock that is not sure"
+    synced = "" if manifest.clock_synced else ", by a clock that was not synced"
     print(f"  made {manifest.created_time}{synced}")
     for item in manifest.omitted:
         print(f"  left out: {item.name}: {item.reason}")

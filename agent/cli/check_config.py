@@ -1,4 +1,4 @@
-"""`vigie check-config FILE`: says what is wrong with a configuration, without running it."""
+"""`vigie check-config FILE`: checks a configuration without running it."""
 
 import argparse
 from pathlib import Path
@@ -15,15 +15,14 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "check-config",
         help="check a configuration without running it",
-        description="Checks a configuration, its drivers' options, its scenes, its tours, its models "
-        "and its keys.",
+        description="Checks a configuration with its drivers' options, scenes, tours, models and keys.",
     )
     parser.add_argument("config", metavar="FILE", type=Path, help="the configuration, TOML")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a line for each camera, head and pin, and one for who opens footage. Raises UserError."""
+    """Print each camera, head and pin, and the recipients of footage. Raises: UserError."""
     clock = SystemClock()
     config, cameras = camera_source.load_sources(args.config, clock)
     actuator_specs = load_actuator_specs(config, clock, str(args.config))

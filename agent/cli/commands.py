@@ -1,10 +1,10 @@
-"""The type that every command's `add_parser` takes."""
+"""Type of the argument of every command's `add_parser`."""
 
 import argparse
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    # argparse has no public name for what `add_subparsers` returns, nor can it be subscripted.
+    # argparse has no public name for this type, and it cannot be subscripted at run time.
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
 else:
     Commands = argparse.Action

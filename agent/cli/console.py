@@ -1,4 +1,4 @@
-"""`vigie console`: the technician's console, at this terminal or at a serial port."""
+"""`vigie console`: the technician's console, on this terminal or a serial port."""
 
 import argparse
 import logging
@@ -20,9 +20,9 @@ def add_parser(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "console",
-        help="the technician's console, here or at a serial port",
-        description="Serves the technician's console at this terminal, or with --port at a serial "
-        "port until it is stopped. It works with the agent dead, and asks for a login.",
+        help="run the technician's console, here or on a serial port",
+        description="Runs the technician's console on this terminal, or with --port on a serial port "
+        "until it is stopped. It works without a running agent, and asks for a login.",
     )
     parser.add_argument(
         "--config",
@@ -37,16 +37,16 @@ def add_parser(commands: Commands) -> None:
         type=int,
         choices=tuple(BAUD_RATES),
         default=DEFAULT_BAUD,
-        help="its speed, 8N1 (default: %(default)s)",
+        help="the baud rate, 8N1 (default: %(default)s)",
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve. Raises UserError where there is no terminal or no such port."""
+    """Run the console. Raises: UserError if there is no terminal or no such port."""
     level = logging.INFO if args.port else logging.CRITICAL
     logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(message)s")
-    # The terminal is given back as it was, whoever ends this.
+    # SystemExit, so that the terminal's settings are restored.
     for signum in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, _exit)
     if args.port:

@@ -1,4 +1,4 @@
-"""`vigie faults [CODE]`: what a fault code means, and what to do about it."""
+"""`vigie faults [CODE]`: the meaning of a fault code, and what to do about it."""
 
 import argparse
 import textwrap
@@ -14,11 +14,11 @@ from agent.faults.texts import FaultTexts, Language, load_texts
 from agent.gpio import status_led
 
 WIDTH_CHARS = 78
-"""A serial terminal has 80 columns, and some of them wrap at the last."""
+"""A serial terminal has 80 columns, and some wrap at the last one."""
 
 
 class FaultExplanation(msgspec.Struct, frozen=True, kw_only=True):
-    """One code for machines. `blinks_long` and `blinks_short` are what the status LED shows."""
+    """One code for machines, with the blinks of the status LED."""
 
     code: FaultCode
     severity: Severity
@@ -35,19 +35,22 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "faults",
         help="explain a fault code",
-        description="Lists the fault codes with their blinks of the status LED, or explains one: "
-        "what it means, what to do at the box and at the centre.",
+        description="Lists the fault codes with their blinks of the status LED, or explains one: its "
+        "meaning, and what to do at the box and at the centre.",
     )
     parser.add_argument("code", metavar="CODE", nargs="?", help="such as CAM-02")
     parser.add_argument(
-        "--lang", choices=get_args(Language), default="en", help="English if not given"
+        "--lang",
+        choices=get_args(Language),
+        default="en",
+        help="the language (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="for machines: one JSON document")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one code, or all. Raises UserError."""
+    """Print one code, or all. Raises: UserError."""
     fault_texts = load_texts(args.lang)
     code = None if args.code is None else _parse_code(args.code)
     if args.json:

@@ -16,14 +16,14 @@ _DEFAULT_HOLD_DAYS = 30.0
 
 
 def add_parser(commands: Commands) -> None:
-    """Add the command and its own commands."""
+    """Add the command and its subcommands."""
     parser = commands.add_parser(
         "footage",
         help="list, export, verify, hold and unseal footage",
-        description="Works on a box's state folder, whether its agent runs or not; verify, unseal "
-        f"and keygen need no box. A moment is {ALLOWED_FORMATS}.",
+        description="Works on the state folder of a box, whether its agent is running or not; verify, "
+        f"unseal and keygen need no box. A time T is {ALLOWED_FORMATS}.",
     )
-    subcommands = parser.add_subparsers(metavar="WHAT", required=True)
+    subcommands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_list(subcommands)
     _add_export(subcommands)
     _add_verify(subcommands)
@@ -34,64 +34,76 @@ def add_parser(commands: Commands) -> None:
 
 def _add_list(subcommands: Commands) -> None:
     parser = _add_subcommand(
-        subcommands, "list", "what lies on the disk", footage_box.list_footage, box=True
+        subcommands, "list", "list the footage on the disk", footage_box.list_footage, box=True
     )
-    parser.add_argument("--camera", metavar="C", help="this camera alone (default: all)")
-    parser.add_argument("--from", dest="begin", metavar="T", help="what touches this or later")
-    parser.add_argument("--to", dest="end", metavar="T", help="what began before")
+    parser.add_argument("--camera", metavar="C", help="only this camera (default: all)")
+    parser.add_argument("--from", dest="begin", metavar="T", help="only footage that ends after T")
+    parser.add_argument("--to", dest="end", metavar="T", help="only footage that begins before T")
 
 
 def _add_export(subcommands: Commands) -> None:
     parser = _add_subcommand(
-        subcommands, "export", "a span with all to verify it by", footage_box.export, box=True
+        subcommands,
+        "export",
+        "export a time span with everything to verify it",
+        footage_box.export,
+        box=True,
     )
     _add_span(parser)
-    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="a new folder")
-    parser.add_argument("--purpose", metavar="TEXT", required=True, help="why, for the receipt")
-    parser.add_argument("--by", metavar="NAME", required=True, help="who, for the receipt")
-    parser.add_argument("--key", metavar="FILE", type=Path, help="opens sealed footage, PEM")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="the new folder to write"
+    )
+    parser.add_argument(
+        "--purpose", metavar="TEXT", required=True, help="the purpose, for the receipt"
+    )
+    parser.add_argument(
+        "--by", metavar="NAME", required=True, help="the requester, for the receipt"
+    )
+    parser.add_argument(
+        "--key", metavar="FILE", type=Path, help="the private key that opens sealed footage, PEM"
+    )
     parser.add_argument(
         "--unmasked",
         action="store_true",
-        help="with the files that show what the masks hide (the clip stays masked)",
+        help="include files that show what the masks hide (the clip stays masked)",
     )
 
 
 def _add_verify(subcommands: Commands) -> None:
     parser = _add_subcommand(
-        subcommands, "verify", "whether an export is what its box signed", footage_offline.verify
+        subcommands, "verify", "check that an export is what its box signed", footage_offline.verify
     )
     parser.add_argument("path", metavar="PATH", type=Path, help="the export's folder")
     parser.add_argument(
-        "--public-key", metavar="KEY", help="the box's, base64, as the centre knows it"
+        "--public-key", metavar="KEY", help="the box's key as the centre knows it, base64"
     )
     parser.add_argument(
-        "--head", metavar="SEQ:SHA256", help="a head of its chain that the centre knows"
+        "--head", metavar="SEQ:SHA256", help="a chain head of the box that the centre knows"
     )
 
 
 def _add_holds(subcommands: Commands) -> None:
     parser = _add_subcommand(
-        subcommands, "hold", "keep a span from eviction", footage_box.hold, box=True
+        subcommands, "hold", "protect a time span from eviction", footage_box.hold, box=True
     )
     _add_span(parser)
-    parser.add_argument("--reason", metavar="TEXT", required=True, help="why")
-    parser.add_argument("--by", metavar="NAME", required=True, help="who")
+    parser.add_argument("--reason", metavar="TEXT", required=True, help="the reason")
+    parser.add_argument("--by", metavar="NAME", required=True, help="the requester")
     parser.add_argument(
         "--days",
         metavar="N",
         type=float,
         default=_DEFAULT_HOLD_DAYS,
-        help="for so many days from now (default: %(default)g)",
+        help="the hold's duration in days from now (default: %(default)g)",
     )
     parser = _add_subcommand(subcommands, "release", "end a hold", footage_box.release, box=True)
-    parser.add_argument("hold", metavar="ID", help="as `holds` shows it")
-    parser.add_argument("--reason", metavar="TEXT", required=True, help="why")
-    parser.add_argument("--by", metavar="NAME", required=True, help="who")
+    parser.add_argument("hold", metavar="ID", help="the hold's id, see `holds`")
+    parser.add_argument("--reason", metavar="TEXT", required=True, help="the reason")
+    parser.add_argument("--by", metavar="NAME", required=True, help="the requester")
     _add_subcommand(
         subcommands,
         "holds",
-        "what is held, by whom and until when",
+        "list the holds, with owner and expiry",
         footage_box.list_holds,
         box=True,
     )
@@ -101,7 +113,7 @@ def _add_attest(subcommands: Commands) -> None:
     _add_subcommand(
         subcommands,
         "attest",
-        "say in the chain of custody what footage there is, and since when",
+        "add a receipt about the existing footage to the chain of custody",
         footage_box.attest,
         box=True,
     )
@@ -109,13 +121,17 @@ def _add_attest(subcommands: Commands) -> None:
 
 def _add_unseal(subcommands: Commands) -> None:
     parser = _add_subcommand(
-        subcommands, "unseal", "open sealed footage, at the centre", footage_offline.unseal
+        subcommands, "unseal", "decrypt sealed footage, at the centre", footage_offline.unseal
     )
-    parser.add_argument("path", metavar="PATH", type=Path, help="an export, a folder, a segment")
-    parser.add_argument("--key", metavar="FILE", type=Path, required=True, help="private key, PEM")
-    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="a new folder")
+    parser.add_argument("path", metavar="PATH", type=Path, help="an export, a folder or a segment")
+    parser.add_argument(
+        "--key", metavar="FILE", type=Path, required=True, help="the private key, PEM"
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="the new folder to write"
+    )
     parser = _add_subcommand(
-        subcommands, "keygen", "make a key pair that footage is sealed for", footage_offline.keygen
+        subcommands, "keygen", "make a key pair to seal footage for", footage_offline.keygen
     )
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="the private key")
 
@@ -131,21 +147,25 @@ def _add_subcommand(
     parser = subcommands.add_parser(
         name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}."
     )
-    # Else argparse takes `-10m` for an option; it has no public way to be told.
+    # Otherwise argparse takes `-10m` for an option; it has no public setting for this.
     parser._negative_number_matcher = _RELATIVE_TIME  # noqa: SLF001
     if box:
         group = parser.add_mutually_exclusive_group(required=True)
         group.add_argument("--config", metavar="FILE", type=Path, help="the box's configuration")
         group.add_argument("--state", metavar="DIR", type=Path, help="the box's state folder")
-    parser.add_argument("--json", action="store_true", help="for machines: JSON, one on a line")
+    parser.add_argument(
+        "--json", action="store_true", help="for machines: one JSON document per line"
+    )
     parser.set_defaults(run=lambda args: _run(run, args))
     return parser
 
 
 def _add_span(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--camera", metavar="C", required=True, help="the camera's name")
-    parser.add_argument("--from", dest="begin", metavar="T", required=True, help="from this moment")
-    parser.add_argument("--to", dest="end", metavar="T", required=True, help="until this moment")
+    parser.add_argument(
+        "--from", dest="begin", metavar="T", required=True, help="the begin of the span"
+    )
+    parser.add_argument("--to", dest="end", metavar="T", required=True, help="the end of the span")
 
 
 def _run(command: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:

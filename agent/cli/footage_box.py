@@ -1,4 +1,4 @@
-"""`vigie footage` at a box: list, export, hold, release, holds."""
+"""`vigie footage` on a box: list, export, attest, hold, release, holds."""
 
 import argparse
 import sys
@@ -19,13 +19,13 @@ from agent.recording.export.export_request import ExportRequest
 
 
 def list_footage(args: argparse.Namespace) -> int:
-    """What lies on the disk, as stretches; each segment as JSON."""
+    """Print the footage as spans, or as JSON each segment. Return 1 if there is none."""
     archive = _open_archive(args)
     begin = None if args.begin is None else _parse_time(args.begin, archive, "--from")
     end = None if args.end is None else _parse_time(args.end, archive, "--to")
     entries = archive.find_segments(args.camera, begin, end)
     if not entries:
-        print("vigie: no footage there", file=sys.stderr)
+        print("vigie: no footage found", file=sys.stderr)
         return 1
     if args.json:
         for entry in entries:
@@ -50,7 +50,7 @@ def list_footage(args: argparse.Namespace) -> int:
 
 
 def export(args: argparse.Namespace) -> int:
-    """Take a span out of the box."""
+    """Export a time span."""
     archive = _open_archive(args)
     request = ExportRequest(
         camera=args.camera,
@@ -86,17 +86,17 @@ def export(args: argparse.Namespace) -> int:
         print(f"  no clip: {result.no_clip_reason}")
     if result.withheld:
         print(
-            f"  {len(result.withheld)} segments withheld: they show what the masks hide; --unmasked"
+            f"  {len(result.withheld)} segments withheld, which show what the masks hide: --unmasked"
         )
     for name, reason in result.excluded.items():
         print(f"  left out: {name}: {reason}")
-    print(f"  in the box's chain as receipt {result.receipt.seq}")
+    print(f"  in the box's custody chain as receipt {result.receipt.seq}")
     print(f"  verify it: vigie footage verify {result.folder}, or open verify.html in a browser")
     return 0
 
 
 def hold(args: argparse.Namespace) -> int:
-    """Keep a span."""
+    """Place a hold on a time span."""
     archive = _open_archive(args)
     hold = archive.place_hold(
         args.camera,
@@ -115,7 +115,7 @@ def hold(args: argparse.Namespace) -> int:
 
 
 def attest(args: argparse.Namespace) -> int:
-    """Say in the chain what there is."""
+    """Add a receipt about the existing footage of each camera."""
     for attestation in _open_archive(args).attest():
         if args.json:
             print_json(attestation)
@@ -128,7 +128,7 @@ def attest(args: argparse.Namespace) -> int:
 
 
 def release(args: argparse.Namespace) -> int:
-    """Let go of a hold."""
+    """Release a hold."""
     hold = _open_archive(args).release_hold(
         args.hold, by=parse_text(args.by, "--by"), reason=parse_text(args.reason, "--reason")
     )
@@ -140,10 +140,10 @@ def release(args: argparse.Namespace) -> int:
 
 
 def list_holds(args: argparse.Namespace) -> int:
-    """What is held."""
+    """Print the holds. Return 1 if there are none."""
     holds = _open_archive(args).list_holds()
     if not holds:
-        print("vigie: nothing is held", file=sys.stderr)
+        print("vigie: no holds", file=sys.stderr)
         return 1
     if args.json:
         for hold in holds:
@@ -189,7 +189,7 @@ def _entry_json(entry: FootageEntry) -> dict[str, object]:
 def _format_remarks(span: RecordedSpan) -> str:
     remarks = ["sealed" if span.sealed else "plain"]
     if not span.clock_synced:
-        remarks.append("clock not sure")
+        remarks.append("clock not synced")
     if not span.has_receipts:
         remarks.append("no receipts")
     return ", ".join(remarks)

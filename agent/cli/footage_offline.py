@@ -21,7 +21,7 @@ _CHAIN_HEAD = re.compile(r"([1-9]\d{0,15}):([0-9a-f]{64})", re.ASCII)
 
 
 def verify(args: argparse.Namespace) -> int:
-    """Whether an export is what its box signed: 0 or 1."""
+    """Verify an export. Return 0 if it is good, else 1."""
     if not args.path.is_dir():
         raise UserError(f"{str(args.path)!r}: no such folder; allowed: the folder of an export")
     chain_head = _parse_chain_head(args.head)
@@ -39,13 +39,13 @@ def verify(args: argparse.Namespace) -> int:
 def _print_verification(
     verification: VerificationResult, path: Path, key: str | None, chain_head: ChainHead | None
 ) -> None:
-    """What was found, and by whose signature; then what the export says of itself."""
+    """Print the result and the signing key, then what the export states about itself."""
     manifest = verification.manifest
     if not verification.ok or manifest is None:
         print(escape_unprintable(f"{path}: BROKEN: {verification.first_problem}"))
         return
     is_unchecked = chain_head is not None and not verification.head_checked
-    result_text = "good, but for the head" if is_unchecked else "good"
+    result_text = "good, but the head was not checked" if is_unchecked else "good"
     print(
         escape_unprintable(
             f"{path}: {result_text}: {verification.segment_count} segments, {verification.receipt_count} receipts"
@@ -66,7 +66,7 @@ def _print_verification(
 
 
 def _shorten(text: str) -> str:
-    """What an export says of itself, no longer than a box would let anybody say it."""
+    """Return escaped text of an export, cut at the length that a box accepts."""
     return escape_unprintable(
         text if len(text) <= MAX_TEXT_CHARS else f"{text[:MAX_TEXT_CHARS]}..."
     )
@@ -77,12 +77,14 @@ def _parse_chain_head(text: str | None) -> ChainHead | None:
         return None
     match = _CHAIN_HEAD.fullmatch(text)
     if match is None:
-        raise UserError(f"--head {text!r}: allowed: a receipt's number, a colon, 64 digits of hex")
+        raise UserError(
+            f"--head {text!r}: allowed: the receipt's number, a colon, and 64 hexadecimal digits"
+        )
     return ChainHead(seq=int(match[1]), sha256=match[2], time="")
 
 
 def unseal(args: argparse.Namespace) -> int:
-    """Make sealed footage plain."""
+    """Decrypt sealed footage."""
     key = keys.read_private_key(args.key)
     with progress_bar("unsealing") as progress:
         result = unseal_all(args.path, key, args.out, progress)
@@ -97,12 +99,12 @@ def unseal(args: argparse.Namespace) -> int:
 
 
 def keygen(args: argparse.Namespace) -> int:
-    """Make a key pair that footage is sealed for."""
+    """Make a key pair to seal footage for."""
     public_key = keys.generate_key_pair(args.out)
     if args.json:
         print_json({"private_key": str(args.out), "public_key": public_key})
         return 0
-    print(f"{args.out}: the private key. Keep it off every box: who has it can see the footage,")
-    print("and who loses it has lost the footage. What the boxes are given:")
+    print(f"{args.out}: the private key. Never copy it to a box: it opens the footage, and without")
+    print("it the footage is lost. Configuration of the boxes:")
     print(f'\n[[record.recipient]]\nid = "centre"\npublic_key = "{public_key}"')
     return 0

@@ -1,4 +1,4 @@
-"""`vigie probe`: what is connected to this box."""
+"""`vigie probe`: lists the devices that are connected to this box."""
 
 import argparse
 import sys
@@ -20,14 +20,14 @@ from drivers.onvif.credentials import OnvifAccess, read_password
 from drivers.serial_port import MAX_TCP_PORT, SerialSettings
 
 _DESCRIPTION = """\
-Always asked: camera modules, video devices, serial ports, pins. Nothing is opened for longer than a
-moment, nothing moves, and nothing is sent. More is asked where you say so:
+Always listed: camera modules, video devices, serial ports, pins. Devices are only opened for a
+moment; nothing moves and nothing is sent. Options that send queries:
 
---heads     asks the serial lines in Pelco-D and VISCA. It never moves a head. VISCA's broadcast
-            numbers the cameras of a chain anew, in the order in which they hang on it. Pelco-P
-            has no question that its makers agree upon: its heads cannot be found by asking.
---network   calls for ONVIF cameras (multicast) and asks each what it is
---subnet    asks every address of a subnet for RTSP
+--heads     queries the serial lines in Pelco-D and VISCA. It never moves a head. VISCA's broadcast
+            renumbers the cameras of a chain, in the order of the chain. Pelco-P has no query that
+            its makers agree on, so its heads cannot be found.
+--network   discovers ONVIF cameras (multicast) and queries each of them
+--subnet    queries every address of a subnet for RTSP
 """
 
 
@@ -35,13 +35,15 @@ def add_parser(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "probe",
-        help="what is connected: cameras, serial ports, heads, pins",
+        help="list the connected cameras, serial ports, heads and pins",
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     format_group = parser.add_mutually_exclusive_group()
     format_group.add_argument("--json", action="store_true", help="for machines: one JSON document")
-    format_group.add_argument("--toml", action="store_true", help="as tables for the configuration")
+    format_group.add_argument(
+        "--toml", action="store_true", help="print tables for the configuration"
+    )
     _add_heads(parser.add_argument_group("heads on serial lines"))
     _add_network(parser.add_argument_group("cameras of the network"))
     parser.set_defaults(run=run)
@@ -49,49 +51,53 @@ def add_parser(commands: Commands) -> None:
 
 def _add_heads(group: argparse._ArgumentGroup) -> None:
     baud = ",".join(map(str, head_search.DEFAULT_BAUD_RATES))
-    group.add_argument("--heads", action="store_true", help="ask the serial lines for heads")
+    group.add_argument("--heads", action="store_true", help="query the serial lines for heads")
     group.add_argument(
         "--port",
         action="append",
         default=[],
         metavar="PORT",
-        help="this line alone: a path or socket://HOST:PORT; may be given again (default: all)",
+        help="only this line, a path or socket://HOST:PORT; repeatable (default: all)",
     )
-    group.add_argument("--baud", metavar="N,N", help=f"the speeds to ask at (default: {baud})")
-    group.add_argument("--addresses", metavar="N-N", help="the heads to ask (default: 1-8)")
+    group.add_argument(
+        "--baud", metavar="N,N", help=f"the baud rates to query at (default: {baud})"
+    )
+    group.add_argument("--addresses", metavar="N-N", help="the addresses to query (default: 1-8)")
 
 
 def _add_network(group: argparse._ArgumentGroup) -> None:
     ports = ",".join(map(str, rtsp_search.PORTS))
-    group.add_argument("--network", action="store_true", help="call for ONVIF cameras")
+    group.add_argument("--network", action="store_true", help="discover ONVIF cameras")
     group.add_argument(
         "--interface",
         action="append",
         default=[],
         metavar="NAME",
-        help="on this interface alone; may be given again (default: all)",
+        help="only on this interface; repeatable (default: all)",
     )
     group.add_argument(
         "--onvif",
         action="append",
         default=[],
         metavar="URL",
-        help="ask this ONVIF camera, http://HOST[:PORT]; may be given again",
+        help="query this ONVIF camera, http://HOST[:PORT]; repeatable",
     )
     group.add_argument(
-        "--username", metavar="NAME", help="told to every ONVIF camera that is asked"
-    )
-    group.add_argument("--password-file", metavar="FILE", type=Path, help="holds the password")
-    group.add_argument(
-        "--subnet", metavar="A.B.C.D/N", help="ask these addresses for RTSP, at most a /22"
+        "--username", metavar="NAME", help="the user name at every queried ONVIF camera"
     )
     group.add_argument(
-        "--rtsp-port", metavar="N,N", help=f"the ports to ask for RTSP (default: {ports})"
+        "--password-file", metavar="FILE", type=Path, help="the file with the password"
+    )
+    group.add_argument(
+        "--subnet", metavar="A.B.C.D/N", help="query these addresses for RTSP, at most a /22"
+    )
+    group.add_argument(
+        "--rtsp-port", metavar="N,N", help=f"the RTSP ports to query (default: {ports})"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask, and print. It is no failure to find nothing. Raises UserError."""
+    """Probe, and print what was found. Finding nothing is no failure. Raises: UserError."""
     request = ProbeRequest(
         heads=_parse_head_search(args),
         ports=tuple(args.port),
@@ -100,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
         rtsp_ports=_parse_rtsp_ports(args),
     )
     console = Console(stderr=True)
-    with console.status("looking around") as status:
+    with console.status("probing") as status:
         result = probe(request, status.update)
     if args.json:
         print_json(result)
@@ -120,7 +126,7 @@ def _parse_head_search(args: argparse.Namespace) -> head_search.SearchOptions | 
             ("--addresses", args.addresses),
         ):
             if value:
-                raise UserError(f"{option} says how heads are asked: give --heads with it")
+                raise UserError(f"{option}: allowed: together with --heads")
         return None
     for port in args.port:
         _check_port(port)
@@ -148,11 +154,11 @@ def _check_port(port: str) -> None:
 def _parse_network(args: argparse.Namespace) -> NetworkProbeRequest | None:
     needs_onvif = args.network or args.onvif
     if args.interface and not args.network:
-        raise UserError("--interface says where cameras are called: give --network with it")
+        raise UserError("--interface: allowed: together with --network")
     if (args.username is None) != (args.password_file is None):
-        raise UserError("--username and --password-file go together: give both or neither")
+        raise UserError("--username, --password-file: allowed: both or neither")
     if args.username is not None and not needs_onvif:
-        raise UserError("--username is for ONVIF cameras: give --network or --onvif URL with it")
+        raise UserError("--username: allowed: together with --network or --onvif URL")
     if not needs_onvif:
         return None
     for url in args.onvif:
@@ -160,7 +166,7 @@ def _parse_network(args: argparse.Namespace) -> NetworkProbeRequest | None:
             msgspec.convert({"url": url}, OnvifAccess)
         except msgspec.ValidationError as error:
             raise UserError(
-                f"--onvif {url!r}: allowed: http://HOST[:PORT], without a user"
+                f"--onvif {url!r}: allowed: http://HOST[:PORT], without a user name"
             ) from error
     password_file = None
     if args.password_file is not None:
@@ -186,7 +192,7 @@ def _parse_subnet(args: argparse.Namespace) -> IPv4Network | None:
     try:
         subnet = IPv4Network(args.subnet, strict=False)
     except ValueError as error:
-        raise UserError(f"--subnet {args.subnet!r}: no subnet; {allowed}") from error
+        raise UserError(f"--subnet {args.subnet!r}: not a subnet; {allowed}") from error
     if subnet.prefixlen < min_prefix:
         raise UserError(
             f"--subnet {args.subnet!r}: {subnet.num_addresses} addresses are too many; {allowed}"
@@ -198,7 +204,7 @@ def _parse_rtsp_ports(args: argparse.Namespace) -> tuple[int, ...]:
     if args.rtsp_port is None:
         return rtsp_search.PORTS
     if args.subnet is None:
-        raise UserError("--rtsp-port says how a subnet is asked: give --subnet with it")
+        raise UserError("--rtsp-port: allowed: together with --subnet")
     ports = _parse_numbers("--rtsp-port", args.rtsp_port, 1, MAX_TCP_PORT)
     if len(ports) > MAX_RTSP_PORTS:
         raise UserError(f"--rtsp-port {args.rtsp_port!r}: allowed: at most {MAX_RTSP_PORTS} ports")
@@ -209,7 +215,7 @@ MAX_RTSP_PORTS = 8
 
 
 def _parse_numbers(option: str, text: str, minimum: int, maximum: int) -> tuple[int, ...]:
-    """`1-8,12` as numbers, each once, in the order given. Raises UserError."""
+    """Parse numbers such as `1-8,12`; each is returned once, in order. Raises: UserError."""
     found: dict[int, None] = {}
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
@@ -220,11 +226,11 @@ def _parse_numbers(option: str, text: str, minimum: int, maximum: int) -> tuple[
         )
         if not is_valid or not minimum <= int(first) <= int(last) <= maximum:
             raise UserError(
-                f"{option} {text!r}: {part.strip()!r} is none; allowed: numbers from {minimum} to "
+                f"{option} {text!r}: {part.strip()!r} is not a number; allowed: numbers from {minimum} to "
                 f"{maximum}, such as {_EXAMPLES[option]}"
             )
         if dash and option not in _RANGE_OPTIONS:
-            raise UserError(f"{option} {text!r}: allowed: numbers with commas, no span")
+            raise UserError(f"{option} {text!r}: allowed: numbers with commas, no range")
         found.update(dict.fromkeys(range(int(first), int(last) + 1)))
     return tuple(found)
 

@@ -1,4 +1,4 @@
-"""What `vigie probe` found, as tables for a person."""
+"""Results of `vigie probe` as tables."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -24,7 +24,7 @@ Rows = Sequence[Sequence[str]]
 
 
 def print_results(result: ProbeResult, console: Console) -> None:
-    """Print all that was asked for, and what could be asked beside."""
+    """Print all results, and the queries that were not requested."""
     if result.board is not None:
         _print_text(console, f"board: {result.board}")
     _print_modules(result.camera_modules, console)
@@ -44,7 +44,7 @@ def print_results(result: ProbeResult, console: Console) -> None:
     }
     skipped_options = ", ".join(option for option, is_skipped in skipped.items() if is_skipped)
     if skipped_options:
-        _print_text(console, f"not asked: {skipped_options}; as configuration: --toml")
+        _print_text(console, f"not queried: {skipped_options}; as configuration: --toml")
 
 
 def _print_modules(section: ProbeSection[CameraModule], console: Console) -> None:
@@ -74,7 +74,7 @@ def _print_devices(section: ProbeSection[VideoDevice], console: Console) -> None
         for device in listed
     ]
     _print_table(
-        console, "video devices", ("device", "name", "gives", "state"), rows, section.problem
+        console, "video devices", ("device", "name", "formats", "state"), rows, section.problem
     )
     for device in listed:
         _print_stable_name(console, device.path, device.best_path)
@@ -83,7 +83,7 @@ def _print_devices(section: ProbeSection[VideoDevice], console: Console) -> None
     }
     if other_drivers:
         count = len(section.found) - len(listed)
-        _print_text(console, f"and {count} that are no cameras: {', '.join(sorted(other_drivers))}")
+        _print_text(console, f"and {count} other devices: {', '.join(sorted(other_drivers))}")
 
 
 def _print_ports(section: ProbeSection[FoundPort], console: Console) -> None:
@@ -128,7 +128,7 @@ def _print_heads(section: ProbeSection[PortSearch], console: Console) -> None:
                 )
                 for head in line.heads
             ]
-            headings = ("driver", "address", "baud", "says")
+            headings = ("driver", "address", "baud", "answer")
             _print_table(console, f"heads on {line.port}", headings, rows, None)
     if not any(line.heads for line in section.found):
         _print_text(console, "heads: nothing found")
@@ -137,18 +137,18 @@ def _print_heads(section: ProbeSection[PortSearch], console: Console) -> None:
             _print_text(console, f"{line.port}: {_format_state(line.state, line.why)}")
         elif line.strange:
             _print_text(
-                console, f"{line.port}: something answers, in another protocol or at another speed"
+                console, f"{line.port}: an answer in another protocol or at another baud rate"
             )
             for noise in line.strange:
                 speed = "" if noise.baud is None else f"at {noise.baud} baud "
                 _print_text(console, f"  {speed}{noise.bytes} bytes: {noise.hex}")
         elif not line.heads:
-            _print_text(console, f"{line.port}: nobody answers")
+            _print_text(console, f"{line.port}: no answer")
     if not section.found:
-        _print_text(console, "no serial line to ask")
+        _print_text(console, "no serial line to query")
     _print_text(
         console,
-        "Pelco-P: its makers agree upon no question, so its heads cannot be found by asking",
+        "Pelco-P: no query that its makers agree on, so its heads cannot be found",
     )
 
 
@@ -158,10 +158,10 @@ def _describe_head(head: FoundHead) -> str:
     if answer.vendor_id is not None and answer.model_id is not None:
         parts.append(f"vendor {answer.vendor_id:04x} model {answer.model_id:04x}")
     if not answer.tells_place:
-        parts.append("not where it is")
+        parts.append("no position")
     elif answer.driver == "pelco_d":
         pan_deg, tilt_deg = (answer.pan_counts or 0) / 100, (answer.tilt_counts or 0) / 100
-        parts.append(f"pan {pan_deg:.2f}° tilt {tilt_deg:.2f}° as it counts")
+        parts.append(f"pan {pan_deg:.2f}° tilt {tilt_deg:.2f}° by its own count")
     else:
         parts.append(f"pan {answer.pan_counts} tilt {answer.tilt_counts} in its own steps")
     return ", ".join(parts)
@@ -196,21 +196,21 @@ def _print_rtsp(section: ProbeSection[FoundRtspServer], console: Console) -> Non
         (
             server.url,
             server.server or "",
-            "wants a password" if server.status == HTTPStatus.UNAUTHORIZED else str(server.status),
+            "password required" if server.status == HTTPStatus.UNAUTHORIZED else str(server.status),
         )
         for server in section.found
         if server.status is not None
     ]
-    _print_table(console, "RTSP servers", ("address", "server", "answers"), rows, section.problem)
+    _print_table(console, "RTSP servers", ("address", "server", "answer"), rows, section.problem)
     for server in section.found:
         if server.status is None:
-            _print_text(console, f"{server.host}:{server.port}: open, and speaks no RTSP")
+            _print_text(console, f"{server.host}:{server.port}: open, but not RTSP")
 
 
 def _print_table(
     console: Console, title: str, headings: Sequence[str], rows: Rows, problem: ProbeProblem | None
 ) -> None:
-    """A table, or that there is nothing of the kind, and why."""
+    """Print a table, or that nothing was found, and the problem if there is one."""
     if rows:
         table = Table(title=Text(title, style="table.title"), title_justify="left")
         for heading in headings:
@@ -226,9 +226,9 @@ def _print_table(
 
 
 def _print_stable_name(console: Console, path: str, name: str) -> None:
-    """A link's name is long, and to be copied: it gets a line of its own."""
+    """Print the stable link name on its own line, because it is long and is copied."""
     if name != path:
-        _print_text(console, f"{path}, by the name that stays: {name}")
+        _print_text(console, f"{path}, stable name: {name}")
 
 
 def _format_state(state: str, why: str | None = None) -> str:
@@ -236,5 +236,5 @@ def _format_state(state: str, why: str | None = None) -> str:
 
 
 def _print_text(console: Console, text: str) -> None:
-    """As it is: what a device says of itself is no markup, and `:cd:` in an address no picture."""
+    """Print text without markup or emoji codes: a device's name may contain both."""
     console.print(Text(text), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`vigie provision`: a settings file on the card becomes a box; run by systemd at each boot, as root."""
+"""`vigie provision`: sets up a box from the settings file on its card, at each boot, as root."""
 
 import argparse
 import logging
@@ -15,19 +15,17 @@ def add_parser(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "provision",
-        help="set a box up by the settings file on its card; check such a file",
-        description="Takes in vigie-settings.toml from the card: writes the configuration, makes the "
-        "box's keys and the certificate request, sets network and host name, and takes the secrets "
-        "out of the file. Settings that are wrong change nothing. Exit code 2: they are wrong.",
+        help="set up a box from the settings file on its card, or check such a file",
+        description="Applies vigie-settings.toml from the card: writes the configuration, makes the "
+        "box's keys and the certificate request, sets network and host name, and removes the secrets "
+        "from the file. Wrong settings change nothing. Exit code 2: the settings are wrong.",
     )
-    parser.add_argument(
-        "--check", metavar="FILE", type=Path, help="only say whether a settings file is good"
-    )
+    parser.add_argument("--check", metavar="FILE", type=Path, help="only check this settings file")
     for name, value, help_text in (
-        ("--select", "/select", "where the card's first partition is mounted"),
-        ("--config-dir", "/etc/vigie", "where the configuration is to lie"),
+        ("--select", "/select", "the mount point of the card's first partition"),
+        ("--config-dir", "/etc/vigie", "the folder of the configuration"),
         ("--state", settings.STATE_DIR, "the agent's state folder"),
-        ("--root", "/", "where the machine's dev, proc, run and sys are"),
+        ("--root", "/", "the folder of the machine's dev, proc, run and sys"),
     ):
         parser.add_argument(
             name,
@@ -40,13 +38,13 @@ def add_parser(commands: Commands) -> None:
         "--user",
         metavar="NAME",
         default="vigie",
-        help="whose configuration and state that are (default: %(default)s)",
+        help="the owner of configuration and state (default: %(default)s)",
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check a file, or set the box up. Raises UserError."""
+    """Check a settings file, or set up the box. Raises: UserError."""
     if args.check is not None:
         return _check(args.check)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")

@@ -1,4 +1,4 @@
-"""`vigie ptz`: the heads of the box on which it is run, through the agent that runs there."""
+"""`vigie ptz`: moves the pan-tilt heads of this box, through its running agent."""
 
 import argparse
 import sys
@@ -33,58 +33,73 @@ _DIRECTIONS: dict[str, tuple[str, float]] = {
 
 
 def add_parser(commands: Commands) -> None:
-    """Add the command and its own commands."""
+    """Add the command and its subcommands."""
     parser = commands.add_parser(
         "ptz",
-        help="where the box's heads look, and move them",
-        description="Asks the agent that runs on this box, as an operator by the name of this user. "
-        "What is moved is kept for a while, and then goes back to whom it belongs.",
+        help="show and move the heads of this box",
+        description="Commands the agent of this box, as an operator with the name of this user. A head "
+        "that was moved is leased for a while; then its tour or home position resumes.",
     )
     _add_common(parser, default=None)
-    subcommands = parser.add_subparsers(metavar="WHAT", required=True)
-    _add_subcommand(subcommands, "list", "which heads there are, and what they can do", _list_heads)
-    _add_subcommand(subcommands, "status", "where a head is, and who has it", _print_status)
+    subcommands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_subcommand(subcommands, "list", "list the heads and their capabilities", _list_heads)
+    _add_subcommand(subcommands, "status", "show position and holder of a head", _print_status)
     move = _add_subcommand(subcommands, "move", "move for a while: vigie ptz move left up", _move)
-    move.add_argument("way", nargs="+", choices=tuple(_DIRECTIONS), help=", ".join(_DIRECTIONS))
     move.add_argument(
-        "--speed", type=float, default=0.5, metavar="S", help="share of the top speed (0.5)"
+        "direction", nargs="+", choices=tuple(_DIRECTIONS), help=", ".join(_DIRECTIONS)
     )
     move.add_argument(
-        "--for", dest="for_s", type=float, default=1.0, metavar="SECONDS", help="how long (1)"
+        "--speed",
+        type=float,
+        default=0.5,
+        metavar="S",
+        help="fraction of the top speed (default: %(default)g)",
+    )
+    move.add_argument(
+        "--for",
+        dest="for_s",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="the duration (default: %(default)g)",
     )
     goto = _add_subcommand(
-        subcommands, "goto", "go to a preset, or to PAN TILT [ZOOM] in degrees and 0..1", _goto
+        subcommands, "goto", "move to a preset, or to PAN TILT [ZOOM] in degrees and 0..1", _goto
     )
-    goto.add_argument("place", nargs="+", metavar="PLACE", help="a preset, or two or three numbers")
     goto.add_argument(
-        "--speed", type=float, default=1.0, metavar="S", help="share of the top speed"
+        "target", nargs="+", metavar="TARGET", help="a preset, or two or three numbers"
+    )
+    goto.add_argument(
+        "--speed",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="fraction of the top speed (default: %(default)g)",
     )
     _add_presets(subcommands)
     _add_tours(subcommands)
-    _add_subcommand(
-        subcommands, "sweep", "look all around; the panorama goes to the centre", _sweep
-    )
-    _add_subcommand(subcommands, "stop", "stop at once, whoever has the head", _stop)
+    _add_subcommand(subcommands, "sweep", "make a panorama, which is sent to the centre", _sweep)
+    _add_subcommand(subcommands, "stop", "stop at once, whoever holds the head", _stop)
 
 
 def _add_presets(subcommands: Commands) -> None:
-    preset = subcommands.add_parser("preset", help="the places that a head remembers")
-    preset_commands = preset.add_subparsers(metavar="WHAT", required=True)
-    _add_subcommand(preset_commands, "list", "what it remembers", _preset_list)
+    preset = subcommands.add_parser("preset", help="list, store and delete presets")
+    preset_commands = preset.add_subparsers(metavar="COMMAND", required=True)
+    _add_subcommand(preset_commands, "list", "list the presets", _preset_list)
     for name, help_text, run in (
-        ("set", "remember where it stands, under this name", _preset_set),
-        ("delete", "forget one", _preset_delete),
+        ("set", "store the current position under this name", _preset_set),
+        ("delete", "delete a preset", _preset_delete),
     ):
         _add_subcommand(preset_commands, name, help_text, run).add_argument("name", metavar="NAME")
 
 
 def _add_tours(subcommands: Commands) -> None:
-    tour = subcommands.add_parser("tour", help="from preset to preset")
-    tour_commands = tour.add_subparsers(metavar="WHAT", required=True)
+    tour = subcommands.add_parser("tour", help="start and stop guard tours")
+    tour_commands = tour.add_subparsers(metavar="COMMAND", required=True)
     _add_subcommand(
-        tour_commands, "start", "begin one of the configuration", _tour_start
+        tour_commands, "start", "start a tour of the configuration", _tour_start
     ).add_argument("name", metavar="NAME")
-    _add_subcommand(tour_commands, "stop", "end the one that runs", _tour_stop)
+    _add_subcommand(tour_commands, "stop", "stop the running tour", _tour_stop)
 
 
 def _add_subcommand(
@@ -99,18 +114,18 @@ def _add_subcommand(
 
 
 def _add_common(parser: argparse.ArgumentParser, default: Any) -> None:
-    """Before or after the word that says what: both are what a person tries."""
+    """Add options that may be given before or after the subcommand."""
     parser.add_argument(
         "--config", metavar="FILE", type=Path, default=default, help="the box's configuration"
     )
     parser.add_argument(
-        "--head", metavar="NAME", default=default, help="which head (default: the only one)"
+        "--head", metavar="NAME", default=default, help="the head (default: the only one)"
     )
     parser.add_argument(
         "--json",
         action="store_true",
         default=default or False,
-        help="each reply as a line of JSON, as over MQTT",
+        help="print each reply as a line of JSON, as over MQTT",
     )
 
 
@@ -127,16 +142,18 @@ def _print_status(args: argparse.Namespace) -> int:
 
 def _move(args: argparse.Namespace) -> int:
     axis_speeds: dict[str, Any] = {}
-    for direction in args.way:
+    for direction in args.direction:
         axis, sign = _DIRECTIONS[direction]
         if axis in axis_speeds:
-            raise UserError(f"move {' '.join(args.way)}: two ways at once on one axis ({axis})")
+            raise UserError(
+                f"move {' '.join(args.direction)}: two directions on one axis ({axis}); allowed: one"
+            )
         axis_speeds[axis] = sign * args.speed
     return _send_command(args, {**_head_args(args, "move"), **axis_speeds, "for_s": args.for_s})
 
 
 def _goto(args: argparse.Namespace) -> int:
-    target: list[str] = args.place
+    target: list[str] = args.target
     if len(target) == 1:
         return _send_command(
             args, {**_head_args(args, "goto_preset"), "preset": target[0], "speed": args.speed}
@@ -182,13 +199,15 @@ def _stop(args: argparse.Namespace) -> int:
 
 
 def _head_args(args: argparse.Namespace, do: str) -> dict[str, Any]:
-    """The word, and the head: the one that is named, or the only one."""
+    """Return the action and the head: the named one, or the only one. Raises: UserError."""
     if args.head is not None:
         return {"do": do, "head": args.head}
     names = [head.name for head in _load_config(args).head]
     if len(names) != 1:
         message = (
-            f"the box has {', '.join(names)}: say which with --head" if names else "no [[head]]"
+            f"has the heads {', '.join(names)}; allowed: --head NAME"
+            if names
+            else "has no [[head]]"
         )
         raise UserError(f"{args.config}: {message}")
     return {"do": do, "head": names[0]}
@@ -196,25 +215,25 @@ def _head_args(args: argparse.Namespace, do: str) -> dict[str, Any]:
 
 def _load_config(args: argparse.Namespace) -> configuration.Config:
     if args.config is None:
-        raise UserError("vigie ptz needs --config FILE")
+        raise UserError("ptz: --config is missing; allowed: --config FILE")
     return configuration.load(args.config)
 
 
 def _send_command(
     args: argparse.Namespace, command_args: dict[str, Any], timeout_s: float = REPLY_TIMEOUT_S
 ) -> int:
-    """0 where it was done, 1 where it was refused."""
+    """Send a command and print its replies. Return 0 if it was done, 1 if it was refused."""
     state = Path(_load_config(args).box.state)
     try:
         replies = send_command(state, "ptz", command_args, timeout_s)
     except PermissionError as error:
         raise UserError(
-            f"{state}: only the user whom the agent runs as may ask it, and root: try with sudo"
+            f"{state}: no permission to command the agent; allowed: its user, and root (sudo)"
         ) from error
     if replies is None:
         raise UserError(
-            f"{state}: no agent runs there: start it with `vigie run --config {args.config}`; "
-            "`vigie probe` finds heads without one"
+            f"{state}: no agent is running; allowed: after `vigie run --config {args.config}`, or "
+            "`vigie probe`, which finds heads without an agent"
         )
     for reply in replies:
         if args.json:
@@ -227,7 +246,7 @@ def _send_command(
             case CommandDone() if not args.json:
                 _print_result(command_args, msgspec.json.decode(reply.result, type=PtzResult))
             case CommandAccepted() if not args.json:
-                print("begun", file=sys.stderr)
+                print("started", file=sys.stderr)
             case CommandProgress() if not args.json:
                 print(f"{reply.progress:4.0%} {reply.detail}", file=sys.stderr)
             case _:
@@ -236,7 +255,6 @@ def _send_command(
 
 
 def _print_result(command_args: dict[str, Any], result: PtzResult) -> None:
-    """For a person."""
     if result.heads is not None:
         _print_heads(result.heads)
     elif result.presets is not None:
@@ -257,8 +275,8 @@ def _print_result(command_args: dict[str, Any], result: PtzResult) -> None:
     elif result.panorama is not None:
         panorama = result.panorama
         print(
-            f"a panorama of {panorama.frames} pictures, {panorama.size_bytes} bytes, is on its way to the "
-            f"centre: {panorama.sha256}"
+            f"panorama of {panorama.frames} frames, {panorama.size_bytes} bytes, sent to the centre: "
+            f"{panorama.sha256}"
         )
     else:
         lease = "" if result.lease is None else f"; {_format_lease(result.lease)}"
@@ -267,7 +285,7 @@ def _print_result(command_args: dict[str, Any], result: PtzResult) -> None:
 
 def _print_heads(heads: tuple[HeadInfo, ...]) -> None:
     table = Table()
-    for heading in ("head", "camera", "where", "state", "who has it", "can"):
+    for heading in ("head", "camera", "position", "state", "holder", "capabilities"):
         table.add_column(heading, overflow="fold")
     for head in heads:
         table.add_row(
@@ -285,7 +303,7 @@ def _format_position(head: HeadInfo) -> str:
     position = head.position
     if position is None:
         return "?"
-    accuracy = "nobody knows" if position.error_deg >= 180 else f"±{position.error_deg:.1f}°"  # noqa: PLR2004 - see PtzPosition
+    accuracy = "error unknown" if position.error_deg >= 180 else f"±{position.error_deg:.1f}°"  # noqa: PLR2004 - see PtzPosition
     return f"pan {position.pan_deg:.1f}° tilt {position.tilt_deg:.1f}° zoom {position.zoom:.2f}\n{accuracy}"
 
 
@@ -305,7 +323,7 @@ def _format_holder(head: HeadInfo) -> str:
 
 
 def _format_lease(lease: LeaseInfo) -> str:
-    return f"{lease.by} ({lease.role}) has it for {lease.remaining_s:.0f} s"
+    return f"{lease.by} ({lease.role}) for {lease.remaining_s:.0f} s"
 
 
 def _format_capabilities(head: HeadInfo) -> str:
@@ -313,7 +331,7 @@ def _format_capabilities(head: HeadInfo) -> str:
     if capabilities is None:
         return "not open"
     parts = [
-        "absolute" if capabilities.absolute else "reckoned",
+        "absolute" if capabilities.absolute else "dead reckoning",
         f"{capabilities.pan_max_deg_s:.0f}°/s",
         f"zoom x{capabilities.zoom_ratio:g}" if capabilities.zoom_ratio > 1 else "",
         "focus" if capabilities.focus else "",

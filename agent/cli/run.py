@@ -1,4 +1,4 @@
-"""`vigie run --config FILE`: the agent, as systemd starts it."""
+"""`vigie run --config FILE`: runs the agent of a box, as systemd does."""
 
 import argparse
 import logging
@@ -18,7 +18,7 @@ from agent.runtime.sd_notify import Notifier
 from agent.runtime.stop_signals import StopSignals
 
 EXIT_HUNG = 70
-"""Exit code where a thread would not end in time: EX_SOFTWARE of sysexits(3)."""
+"""Exit code if a thread has not ended in time: EX_SOFTWARE of sysexits(3)."""
 
 
 def add_parser(commands: Commands) -> None:
@@ -35,12 +35,12 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run until a signal comes. Raises UserError where the configuration is wrong."""
-    # journald adds the time; below the terminal's level there is only noise.
+    """Run until SIGTERM or SIGINT. Raises: UserError if the configuration is wrong."""
+    # journald adds the time.
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     clock = SystemClock()
     commit_confirm = CommitConfirmWatch(args.config, clock, boot_id())
-    # Before anything of it is read: a boot ends a trial that nobody has confirmed.
+    # Before the configuration is read: a boot ends a trial that was not confirmed.
     commit_confirm.on_agent_start()
     config, cameras = camera_source.load_sources(args.config, clock, on_bad_scene="close")
     actuator_specs = load_actuator_specs(config, clock, str(args.config))
@@ -48,13 +48,13 @@ def run(args: argparse.Namespace) -> int:
     with StopSignals() as signals:
         agent = Agent(config, cameras, clock, rng, specs=actuator_specs, notifier=Notifier())
         agent.start()
-        # Started anew, it has the configuration from before.
+        # The agent is restarted by systemd, with the configuration from before the trial.
         commit_confirm.start_thread(lambda: os.kill(os.getpid(), signal.SIGTERM))
         while not signals.wait(agent.supervisor.check_interval_s):
             agent.supervisor.check()
         stopped = agent.stop()
     if not stopped:
-        # A thread hangs in native code: nothing in this process can end it. Its ports and pins are free
-        # only then for the guard, to whom what has not come to rest was left.
+        # A thread hangs in native code, and nothing in this process can end it. Only the exit releases
+        # its ports and pins to the failsafe process, which stops what is still moving.
         os._exit(EXIT_HUNG)
     return 0

@@ -1,4 +1,4 @@
-"""`vigie selftest`: a known pattern through the box, and back."""
+"""`vigie selftest`: a test pattern through all parts of the box."""
 
 import argparse
 import logging
@@ -16,17 +16,17 @@ from agent.config import configuration
 from agent.diagnostics.selftest.runner import run_selftest
 
 NICENESS = 10
-"""So much the agent that runs beside it comes first."""
+"""Priority below that of the running agent."""
 
 
 def add_parser(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "selftest",
-        help="send a known pattern through the box, and back",
-        description="Shows the box a street that is known, and follows it through capture, "
-        "detection, recording, sealing, export, outbox and broker. It takes about a quarter of a "
-        "minute and disturbs neither the agent nor its footage. 0: all is well; 1: a part failed.",
+        help="send a test pattern through all parts of the box",
+        description="Sends a rendered street through capture, detection, recording, sealing, export, "
+        "outbox and broker. It takes about 15 s and disturbs neither the agent nor its footage. Exit "
+        "code 0: passed; 1: a step failed.",
     )
     parser.add_argument(
         "--config", metavar="FILE", type=Path, required=True, help="the configuration, TOML"
@@ -36,11 +36,11 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Test. Raises UserError where the configuration is wrong or another self-test runs."""
+    """Run the test. Raises: UserError if the configuration is wrong or another self-test is running."""
     logging.basicConfig(
         stream=sys.stderr, level=logging.CRITICAL, format="%(levelname)s %(message)s"
     )
-    with suppress(PermissionError):  # a unit that has set it may forbid it
+    with suppress(PermissionError):  # a unit may have set it, and forbid a change
         os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
     report = run_selftest(
         configuration.load(args.config),

@@ -1,4 +1,4 @@
-"""`vigie update`: how the system stands, a new one, and the one before."""
+"""`vigie update`: status, installation, marking and rollback of system updates."""
 
 import argparse
 import getpass
@@ -29,62 +29,62 @@ def add_parser(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "update",
-        help="the system's own updates: see, install, mark, go back",
-        description="Updates of the whole system, which lies in two slots: the new one is written "
-        "beside the one that runs, tried once, and kept if it proves itself. Root's.",
+        help="show, install, mark and roll back updates of the system",
+        description="Updates the whole system, which has two slots: an update is written to the inactive "
+        "slot, booted once on trial, and kept if it works. Needs root.",
     )
     parser.add_argument("--root", type=Path, default=Path("/"), help=argparse.SUPPRESS)
-    subcommands = parser.add_subparsers(metavar="ORDER", required=True)
+    subcommands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    status = subcommands.add_parser("status", help="which slots there are, and which one boots")
+    status = subcommands.add_parser("status", help="show the slots, and which one boots")
     status.add_argument("--json", action="store_true", help="one line of JSON, for machines")
     status.set_defaults(run=_status)
 
     install = subcommands.add_parser(
         "install",
-        help="check a bundle, and write it into the slot that does not run",
-        description="Fetches it where it is an address, checks signature, version and all of its "
-        "payload, and only then writes. 0: installed; 1: not installed; 2: a wrong word.",
+        help="check a bundle and write it to the inactive slot",
+        description="Downloads a URL, checks signature, version and the whole payload, and only then "
+        "writes. Exit code 0: installed; 1: not installed; 2: a wrong argument.",
     )
     install.add_argument(
-        "bundle", metavar="FILE|URL|usb", help="a bundle, its address, or `usb`: the one on a stick"
+        "bundle",
+        metavar="FILE|URL|usb",
+        help="a bundle, its URL, or `usb`: the bundle on a USB disk",
     )
-    install.add_argument("--sha256", metavar="HEX", help="what the whole file must be")
+    install.add_argument("--sha256", metavar="HEX", help="the expected SHA-256 of the file")
     install.add_argument(
         "--again",
         action="store_true",
-        help="although this version fell back here or was rolled back",
+        help="install a version that fell back here or was rolled back",
     )
     _add_reboot(install)
     install.set_defaults(run=_install)
 
-    mark = subcommands.add_parser(
-        "mark", help="say of the system that runs that it is good, or bad"
-    )
+    mark = subcommands.add_parser("mark", help="mark the running system as good or bad")
     mark.add_argument("word", choices=("good", "bad"))
     mark.set_defaults(run=_mark)
 
     rollback = subcommands.add_parser(
-        "rollback", help="go back to the system before, or take back what is installed"
+        "rollback", help="return to the previous system, or discard the installed update"
     )
     _add_reboot(rollback)
     rollback.set_defaults(run=_rollback)
 
     check = subcommands.add_parser(
         "check",
-        help="ask the feed of [update], and do what it offers: the timer's order",
-        description="Asks the feed. What is for this box is fetched at once, and installed within "
+        help="poll the feed of [update] and install what it offers, as the timer does",
+        description="Polls the feed. A release for this box is downloaded at once, and installed within "
         "the window of [update].",
     )
     check.add_argument(
         "--config", metavar="FILE", type=Path, required=True, help="the configuration, TOML"
     )
-    check.add_argument("--now", action="store_true", help="do not wait for the window")
+    check.add_argument("--now", action="store_true", help="ignore the window")
     check.set_defaults(run=_check)
 
 
 def _add_reboot(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--reboot", action="store_true", help="and reboot into it")
+    parser.add_argument("--reboot", action="store_true", help="reboot afterwards")
 
 
 def _updater(args: argparse.Namespace) -> Updater:
@@ -118,7 +118,7 @@ def _install(args: argparse.Namespace) -> int:
                     retry_refused=args.again,
                 )
             except VersionRefused as error:
-                raise UpdateError(f"{error}; --again tries it once more") from error
+                raise UpdateError(f"{error}; allowed: --again") from error
         return f"{message}, and is tried " + (
             "now: rebooting" if args.reboot else "at the next reboot"
         )
@@ -181,7 +181,7 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _run_printing(failure_prefix: str, action: Callable[[], str]) -> int:
-    """Say what was done, or in one line why it was not."""
+    """Print what was done, or in one line why it failed. Return the exit code."""
     try:
         message = action()
     except (UpdateError, OSError) as error:
@@ -204,7 +204,7 @@ def _steps() -> Iterator[ProgressCallbacks]:
 
 
 def _requester() -> str:
-    """Who stands behind root, as far as it is known."""
+    """Return the user behind root, if sudo names one."""
     return os.environ.get("SUDO_USER") or getpass.getuser()
 
 

@@ -283,8 +283,8 @@ def test_who_ends_the_terminals_input_is_told_that_no_record_was_written(agent: 
         os.close(ours)
     assert command.returncode == 2
     assert said.decode() == (
-        "vigie: commission: no answer to focus of north, and no record was written; "
-        "allowed: y, or n and why, to each\n"
+        "vigie: commission: no answer to focus of north, so no record was written; "
+        "allowed: y, or n and a reason, to each\n"
     )
     with pytest.raises(BadManifest, match="never commissioned"):
         certificate.find_newest(agent.folder)

@@ -312,8 +312,8 @@ def test_bad_input_is_one_line_and_code_2_and_nothing_is_lost(
     ("words", "said"),
     [
         ([*EXPORT, "--from", "-10m", "--to", "now"], "no footage from"),
-        (["list", "--state", "state", "--from", "-10m"], "no footage there"),
-        (["holds", "--state", "state"], "nothing is held"),
+        (["list", "--state", "state", "--from", "-10m"], "no footage found"),
+        (["holds", "--state", "state"], "no holds"),
     ],
 )
 def test_nothing_found_is_one_line_and_code_1(

@@ -39,7 +39,7 @@ def test_a_head_that_is_not_within_the_export_was_not_checked_and_is_no_success(
         capsys.readouterr()
         assert verify("--head", f"{seq}:{'0' * 64}") == 1
         said = capsys.readouterr().out
-        assert "out: good, but for the head: 2 segments" in said
+        assert "out: good, but the head was not checked: 2 segments" in said
         assert f"head {seq} is not within this export, which has 4 to 11: not checked" in said
     assert verify("--head", f"99:{'0' * 64}", "--json") == 1
     verdict = json.loads(capsys.readouterr().out)

@@ -218,7 +218,7 @@ def test_without_an_agent_there_is_one_clear_line(
     box: AgentBox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = Technician(box, capsys).is_told("status")
-    assert "no agent runs there: start it with `vigie run" in said
+    assert "no agent is running; allowed: after `vigie run" in said
     assert len(said.splitlines()) == 1
 
 

@@ -135,27 +135,36 @@ def test_what_is_not_there_is_told_kind_by_kind(
     assert "video devices" in said
     assert "serial ports" in said
     assert "pins" in said
-    assert "not asked: --heads, --network, --subnet A.B.C.D/N" in said
+    assert "not queried: --heads, --network, --subnet A.B.C.D/N" in said
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--port", "/dev/ttyUSB0"], "--port says how heads are asked: give --heads with it"),
+        (["--port", "/dev/ttyUSB0"], "--port: allowed: together with --heads"),
         (["--heads", "--port", "ttyUSB0"], "--port 'ttyUSB0': allowed: a path such as"),
         (["--heads", "--port", "socket://h:99999"], "--port 'socket://h:99999': allowed: a path"),
-        (["--heads", "--baud", "fast"], "--baud 'fast': 'fast' is none; allowed: numbers from 300"),
+        (
+            ["--heads", "--baud", "fast"],
+            "--baud 'fast': 'fast' is not a number; allowed: numbers from 300",
+        ),
         (["--heads", "--baud", "300-9600"], "--baud '300-9600': allowed: numbers with commas"),
-        (["--heads", "--addresses", "0-3"], "--addresses '0-3': '0-3' is none; allowed: numbers"),
+        (
+            ["--heads", "--addresses", "0-3"],
+            "--addresses '0-3': '0-3' is not a number; allowed: numbers",
+        ),
         (["--heads", "--addresses", "8-1"], "from 1 to 255, such as 1-8,12"),
         (["--subnet", "10.0.0.0/8"], "16777216 addresses are too many; allowed: IPv4"),
-        (["--subnet", "camera.example"], "--subnet 'camera.example': no subnet; allowed: IPv4"),
-        (["--rtsp-port", "554"], "give --subnet with it"),
+        (["--subnet", "camera.example"], "--subnet 'camera.example': not a subnet; allowed: IPv4"),
+        (["--rtsp-port", "554"], "together with --subnet"),
         (["--subnet", "10.0.0.1/32", "--rtsp-port", "0"], "numbers from 1 to 65535"),
         (["--onvif", "rtsp://h/"], "--onvif 'rtsp://h/': allowed: http://HOST[:PORT]"),
-        (["--onvif", "http://u:p@h/"], "without a user"),
-        (["--interface", "eth0"], "give --network with it"),
-        (["--network", "--username", "vigie"], "--username and --password-file go together"),
+        (["--onvif", "http://u:p@h/"], "without a user name"),
+        (["--interface", "eth0"], "together with --network"),
+        (
+            ["--network", "--username", "vigie"],
+            "--username, --password-file: allowed: both or neither",
+        ),
         (
             ["--network", "--username", "vigie", "--password-file", "/none"],
             "--password-file: password_file '/none' cannot be read",

@@ -188,7 +188,7 @@ def test_the_speed_at_which_a_head_answers_is_told(
     assert strange["strange"][0]["baud"] == 9600
     assert strange["strange"][0]["hex"].startswith("9a c3")
     said = vigie("--heads", "--port", port, "--baud", "9600", "--addresses", "1")
-    assert f"{port}: something answers, in another protocol or at another speed" in said
+    assert f"{port}: an answer in another protocol or at another baud rate" in said
 
 
 def test_a_line_where_nobody_answers_and_lines_that_cannot_be_asked(
@@ -200,11 +200,11 @@ def test_a_line_where_nobody_answers_and_lines_that_cannot_be_asked(
     with serial.Serial(held, exclusive=True):
         said = vigie("--heads", *ports, "--baud", "9600", "--addresses", "1")
     assert "heads: nothing found" in said
-    assert f"{silent}: nobody answers" in said
+    assert f"{silent}: no answer" in said
     assert f"{held}: busy: another program has it" in said
     assert f"{absent}: absent: no such device" in said
     assert "/dev/null: unsupported: is no serial port" in said
-    assert "Pelco-P: its makers agree upon no question" in said
+    assert "Pelco-P: no query that its makers agree on" in said
 
 
 def test_a_search_that_is_broken_off_asks_nothing_more(bench: Bench) -> None:
