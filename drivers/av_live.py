@@ -1,12 +1,11 @@
-"""What the live cameras that PyAV opens share: one thread that reads, so that nobody hangs.
+"""Live cameras through PyAV: a thread that reads, so that a frozen server blocks no other thread.
 
 libav's calls block: opening, reading and closing a frozen server can take many times the timeout
-that was set (a read timeout of 3 s was measured to end after 6 s, since the close waits once
-more), and its interrupt callback is out of Python's reach. So a thread of the camera's own does
-all three, and the driver keeps its own time: `read` and `open` give up when they said they would,
-whatever the native code does. The thread then ends by libav's timeouts and closes the container.
+(a read timeout of 3 s was measured to end after 6 s, because the close waits once more), and Python
+cannot set its interrupt callback. So a thread of the camera does all three, and `read` and `open`
+return within their own timeouts. The thread ends by libav's timeouts and closes the container.
 
-Packets are decoded in `read`, in bursts: the reader wakes it when a picture that is wanted has
+Packets are decoded in `read`, in bursts: the thread wakes the reader when a requested picture has
 come, not for each packet.
 """
 
@@ -35,10 +34,10 @@ from drivers.media import NS_PER_S, Frame, Packet, StreamInfo
 from drivers.timeline import PacketTimes, StreamTimeline
 
 MAX_BURST_NS = NS_PER_S // 2
-"""Packets wait this long for company where no picture is wanted."""
+"""Time over which packets are collected if no frames are requested."""
 
 MAX_QUEUED_PACKETS = 512
-"""Packets that may wait for `read`. Then the reader stops reading: the sender drops, not we."""
+"""Packets that may wait for `read`. Beyond them the thread stops reading, and the sender drops."""
 
 MAX_PAUSE_S = 0.2
 """200 KB of an 8 Mb/s stream wait in the socket meanwhile; longer, and a camera with small buffers
@@ -56,9 +55,9 @@ class _QueuedPacket(msgspec.Struct, frozen=True):
 
 
 class LiveCamera:
-    """A stream that comes when it comes.
+    """A live stream.
 
-    `open_stream` blocks, and is called in the own thread. `may_nap`: what is not read waits
+    `open_stream` blocks; it is called on the camera's own thread. `may_nap`: unread data waits
     safely, as in a TCP connection.
     """
 
@@ -102,7 +101,7 @@ class LiveCamera:
         return self._info
 
     def read(self, timeout_s: float) -> Packet | Frame | None:
-        """The next packet or frame, or None. Raises DriverError `timeout` after a long silence."""
+        """Return the next packet or frame, or None. Raises: DriverError `timeout` after a long silence."""
         deadline_s = monotonic() + timeout_s
         while True:
             if self._closed:
@@ -116,7 +115,7 @@ class LiveCamera:
                 return None
 
     def close(self) -> None:
-        """Let go. The own thread closes the stream as soon as libav returns to it."""
+        """Close. The camera's thread closes the stream as soon as libav returns."""
         with self._condition:
             self._closed = True
             self._condition.notify_all()
@@ -133,7 +132,7 @@ class LiveCamera:
         raise DriverError("timeout", f"{self._display_name}: did not open within {timeout_s:g} s")
 
     def _next_burst(self, deadline_s: float) -> list[_QueuedPacket]:
-        """What has come, once it is worth waking for; empty where nothing was until the deadline."""
+        """Wait for a burst. Returns nothing if none came until the deadline."""
         with self._condition:
             silence_s = (self._clock_ns() - self._last_arrival_ns) / NS_PER_S
             wait_s = min(deadline_s - monotonic(), self._read_timeout_s - silence_s)
@@ -159,11 +158,11 @@ class LiveCamera:
             return burst
 
     def _burst_media(self, burst: list[_QueuedPacket]) -> Iterator[Packet | Frame]:
-        """The packets of a burst, placed in time, then its frames. Each is decoded when it is its
-        turn: a decoder keeps for ever the memory of all the pictures that were alive at one time.
+        """Yield the packets of a burst with their times, then its frames.
 
-        What precedes the first keyframe is left out. A damaged packet costs its pictures and no
-        more: a lost datagram is no reason to reconnect.
+        Each packet is decoded in its turn: a decoder never frees the memory of pictures that were alive
+        at the same time. Packets before the first keyframe are left out. A damaged packet costs its
+        pictures alone: a lost datagram is no reason to reconnect.
         """
         source = self._source
         if source is None:
@@ -196,7 +195,7 @@ class LiveCamera:
         return to_media_packet(packet, t_ns=t_ns, pts_ns=times.pts_ns, dts_ns=times.dts_ns)
 
     def _run(self) -> None:
-        """The own thread: open, read to the end, close; whatever goes wrong is told to `read`."""
+        """Open, read to the end, close, on the camera's thread. `read` raises its errors."""
         try:
             source = self._open_stream()
         except DriverError as error:
@@ -220,7 +219,7 @@ class LiveCamera:
             self._condition.notify_all()
 
     def _read_packets(self, source: VideoSource) -> None:
-        """Put packets where `read` finds them, until the stream ends or nobody wants more."""
+        """Queue packets for `read` until the stream ends or the camera is closed."""
         timeline = StreamTimeline(round(NS_PER_S / source.info.fps))
         wake_selector = FrameSelector(self._request.frames_fps)
         pause_s = self._pause_s(source.info.fps)
@@ -255,7 +254,7 @@ class LiveCamera:
                     self._condition.wait_for(lambda: self._closed, pause_s)
 
     def _pause_s(self, fps: float) -> float:
-        """How long to leave the socket alone after a burst: up to shortly before the next one."""
+        """Return the time to wait after a burst: up to shortly before the next one."""
         if not self._can_pause:
             return 0.0
         burst_s = 1 / self._request.frames_fps if self._request.frames_fps > 0 else MAX_PAUSE_S

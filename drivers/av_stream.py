@@ -1,6 +1,6 @@
-"""What the drivers that read through PyAV share: opening, decoding, planes, and errors by kind.
+"""PyAV streams: opening, decoding, planes, and errors by kind, for several drivers.
 
-Nothing here waits or keeps time; a driver decides when it reads.
+Nothing in this module waits or reads a clock; a driver decides when it reads.
 """
 
 import math
@@ -19,7 +19,7 @@ from drivers.masking import MaskPainter
 from drivers.media import NS_PER_S, Frame, Packet, Plane, StreamInfo
 
 MAX_EARLY_NS = 20_000_000
-"""A picture that comes this much before its place on the grid is on time."""
+"""A picture this much earlier than its place on the grid is on time."""
 
 VideoPacket: TypeAlias = "av.Packet[av.video.stream.VideoStream]"
 """A demuxed packet; generic for the type checker alone, hence the quotes."""
@@ -47,9 +47,9 @@ _ERROR_KINDS: tuple[tuple[type[Exception], DriverErrorKind, str], ...] = (
 
 
 def to_driver_error(error: Exception, display_name: str) -> DriverError:
-    """A library's error in the words of a driver. `what` names the device and holds no secret.
+    """Map a library's error to a DriverError. The name of the device holds no secret.
 
-    The cause is chained without the address that the library repeats: a password may be in it.
+    The cause is chained without the address that the library repeats: it may hold a password.
     """
     translated = _classify_error(error, display_name)
     if isinstance(error, av.error.FFmpegError):
@@ -69,8 +69,8 @@ def _classify_error(error: Exception, display_name: str) -> DriverError:
 class VideoSource:
     """An open container and its first video stream, decoded by one thread.
 
-    One thread: it costs the least CPU, and its output does not depend on timing. Not
-    thread-safe: its driver sees to it that one thread at a time is inside.
+    One decoder thread costs the least CPU, and its output does not depend on timing. Not
+    thread-safe.
     """
 
     def __init__(self, container: av.container.InputContainer, display_name: str) -> None:
@@ -94,23 +94,22 @@ class VideoSource:
         self._context = context
 
     def ticks_to_ns(self, ticks: int) -> int:
-        """A timestamp or duration of the stream, in ns."""
+        """Return a timestamp or duration of the stream in ns."""
         return ticks * self._tick_num // self._tick_den
 
     def packets(self) -> Iterator[VideoPacket]:
-        """All packets in file order; the last is empty and makes the decoder give what it holds."""
+        """Yield all packets in file order; the last one is empty and drains the decoder."""
         return self._container.demux(self.stream)
 
     def decode(self, packet: VideoPacket) -> list[av.VideoFrame]:
-        """The pictures that this packet completes, in presentation order.
+        """Return the pictures that this packet completes, in presentation order.
 
-        It goes on working after the container is closed. Raises PyAV's errors: what a damaged
-        packet means is its driver's to say.
+        It works after the container is closed too. Raises: PyAV's errors, which the driver interprets.
         """
         return self._context.decode(packet)
 
     def close(self) -> None:
-        """Close the container. Nobody may be inside."""
+        """Close the container. No other method may be running."""
         self._container.close()
 
 
@@ -137,10 +136,10 @@ def _stream_info(stream: av.video.stream.VideoStream) -> StreamInfo:
 
 
 def frame_planes(frame: av.VideoFrame) -> tuple[Plane, Plane, Plane]:
-    """The planes of a decoded picture as views on the decoder's memory: nothing is copied.
+    """Return the planes of a decoded picture as views on the decoder's memory, without a copy.
 
-    A format other than 4:2:0 planar is converted first, and then the views are on the converted
-    picture. FFmpeg counts references: the decoder takes other memory while a view is alive.
+    A format other than 4:2:0 planar is converted first. FFmpeg counts references: the decoder uses
+    other memory as long as a view is alive.
     """
     if frame.format.name not in _PLANAR_420:
         frame = frame.reformat(format="yuv420p")
@@ -157,18 +156,18 @@ def _plane_view(plane: av.video.plane.VideoPlane) -> Plane:
 
 
 def to_media_packet(packet: VideoPacket, *, t_ns: int, pts_ns: int, dts_ns: int) -> Packet:
-    """A demuxed packet with the driver's times. Its bytes are copied."""
+    """Return a packet with the driver's times. Its bytes are copied."""
     return Packet(
         t_ns=t_ns, pts_ns=pts_ns, dts_ns=dts_ns, is_key=packet.is_keyframe, data=bytes(packet)
     )
 
 
 class FrameSelector:
-    """Which pictures to hand out, so that there are `fps` a second of their own time at most.
+    """Selects pictures, so that there are at most `fps` a second of their own time.
 
-    Pictures are taken on a grid of 1/fps seconds that begins with the first one. One that comes
-    a little early counts as on time, since timestamps are rounded and jitter; the grid does not
-    move with it, so the average stays bounded.
+    Pictures are taken on a grid of 1/fps seconds that begins with the first one. A picture slightly
+    early counts as on time, because timestamps are rounded and jitter; the grid does not move with
+    it, so the average is bounded.
     """
 
     def __init__(self, fps: float) -> None:
@@ -184,22 +183,22 @@ class FrameSelector:
         return self._due_ns is None or t_ns + self._tolerance_ns >= self._due_ns
 
     def select(self, t_ns: int) -> bool:
-        """Whether to take the picture of this time; the grid moves on where it is taken."""
+        """Whether to take the picture of this time. If it is taken, the grid moves on."""
         if not self.is_due(t_ns):
             return False
         due_ns = t_ns if self._due_ns is None else self._due_ns
         self._due_ns = due_ns + self._step_ns
         if self._due_ns < t_ns:
-            # Pictures come slower than they are wanted, or there was a gap.
+            # The stream is slower than `fps`, or there was a gap.
             self._due_ns = t_ns + self._step_ns
         return True
 
 
 class FrameDecoder:
-    """Packets in, the wanted frames out; no more is decoded than the codec needs.
+    """Decodes packets to the selected frames; no more is decoded than the codec needs.
 
-    `seq` numbers the pictures of the stream, those that are not wanted too. `t_ns` never steps
-    back. The masks are burnt into each. Not thread-safe.
+    `seq` numbers all pictures of the stream, selected or not. `t_ns` never steps back. The masks are
+    burnt into each frame. Not thread-safe.
     """
 
     def __init__(self, fps: float, painter: MaskPainter) -> None:
@@ -216,11 +215,11 @@ class FrameDecoder:
         to_stream_ns: Callable[[int], int],
         to_boottime_ns: Callable[[int], int],
     ) -> Iterator[Frame]:
-        """The wanted frames that this packet completes; an empty packet drains the decoder.
+        """Yield the selected frames that this packet completes; an empty packet drains the decoder.
 
-        `stream_ns` takes a timestamp to the stream's time, and `t_ns` that to the frame's time.
-        A picture without a timestamp has the packet's `pts_ns`. Raises PyAV's InvalidDataError
-        for a damaged packet, and MaskRefused.
+        `stream_ns` maps a timestamp to the stream's time, and `t_ns` maps that to the frame's time. A
+        picture without a timestamp has the packet's `pts_ns`. Raises: InvalidDataError of PyAV if the
+        packet is damaged; MaskError.
         """
         is_independent = source.is_intra_only or packet.is_disposable
         if packet.size and is_independent and not self._selector.is_due(pts_ns):

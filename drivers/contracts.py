@@ -1,4 +1,4 @@
-"""What the agent asks of a device. `tests/contracts/` holds every driver to these words."""
+"""The contracts of cameras, heads and pins. `tests/contracts/` tests every driver by them."""
 
 from collections.abc import Callable
 from typing import Literal, Protocol, runtime_checkable
@@ -9,14 +9,13 @@ from drivers.media import Frame, Packet, Polygon, StreamInfo
 
 
 class StreamRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What the agent wants from a camera, so that a driver does no work for nothing.
+    """What the agent uses of a camera, so that a driver does no needless work.
 
-    `packets`: hand out the encoded stream. `frames_fps`: hand out decoded frames, this many a
-    second of the stream's time at the most; 0 hands out none (nothing is decoded), infinity
-    every one. `masks`: what nobody may see. They are burnt into every frame, and into the packets
-    where the driver encodes them itself; packets that arrive encoded are handed out as they are.
-    `masks_now`, where a head turns the camera, is asked before each picture and stands instead of
-    `masks`.
+    `packets`: deliver the encoded stream. `frames_fps`: deliver at most this many decoded frames a
+    second of the stream's time; 0 delivers none (nothing is decoded), infinity every one. `masks`
+    are burnt into every frame, and into the packets if the driver encodes them itself; packets that
+    arrive encoded are delivered as they are. `current_masks`, for a camera on a head, is called
+    before each picture and replaces `masks`.
     """
 
     packets: bool
@@ -26,35 +25,35 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def has_masks(self) -> bool:
-        """Whether anything may have to be hidden."""
+        """Whether a picture may have to be masked."""
         return bool(self.masks) or self.current_masks is not None
 
 
 class Camera(Protocol):
-    """One open video source. One thread reads it; `close` may come from another.
+    """One open video source. One thread reads it; another one may call `close`.
 
-    A driver's module offers `Options`, a frozen msgspec struct, and
-    `open_camera(name, options, wanted, clock_ns)`, which raises DriverError, and MaskRefused
-    before the device is touched where a mask cannot be drawn. `clock_ns` reads
-    CLOCK_BOOTTIME; it is given so that a test can hold it.
+    A driver's module has `Options`, a frozen msgspec struct, and
+    `open_camera(name, options, wanted, clock_ns)`, which raises DriverError, or MaskError before
+    the device is opened if a mask cannot be drawn. `clock_ns` reads CLOCK_BOOTTIME; a test passes
+    a clock of its own.
     """
 
     @property
     def info(self) -> StreamInfo:
-        """The stream's parameters, known from the moment the camera is open."""
+        """The stream's parameters, known as soon as the camera is open."""
         ...
 
     def read(self, timeout_s: float) -> Packet | Frame | None:
-        """The next packet or frame, or None where none came within `timeout_s` seconds.
+        """Return the next packet or frame, or None if none came within `timeout_s` seconds.
 
-        Packets come in decoding order, frames in presentation order; `t_ns` never steps back
-        within either. Raises DriverError: kind `ended` where the source has no more to give, and
-        then again at each further call, and kind `absent` on a camera that is closed.
+        Packets come in decoding order, frames in presentation order; `t_ns` never steps back within
+        either. Raises: DriverError, of the kind `ended` if the source is over, at this and each further
+        call, and `absent` if the camera is closed.
         """
         ...
 
     def close(self) -> None:
-        """Let go of the device. A second call does nothing; a blocked `read` returns soon."""
+        """Close the device. A second call does nothing; a blocked `read` returns soon."""
         ...
 
 
@@ -72,35 +71,35 @@ class CameraReadings(msgspec.Struct, frozen=True, kw_only=True):
     lux: float | None = None
     colour_temperature_k: int | None = None
     lens_dioptres: float | None = None
-    """Where the lens is focused: 1 over the distance in metres, 0 at infinity."""
+    """Focus of the lens: 1 over the distance in metres, 0 at infinity."""
     focus_score: int | None = None
-    """How sharp the picture is: the higher, the sharper, within one scene."""
+    """Sharpness of the picture, comparable within one scene; higher is sharper."""
     dropped_frames: int = 0
     dropped_packets: int = 0
 
 
 @runtime_checkable
 class ReadingsSource(Protocol):
-    """A camera that knows what its sensor does."""
+    """A camera that reports the state of its sensor."""
 
     def readings(self) -> CameraReadings | None:
-        """The newest readings, None where there are none yet. Any thread; never blocks."""
+        """Return the newest readings, or None if there are none yet. Thread-safe; never blocks."""
         ...
 
 
 Aux = Literal["wiper", "heater", "ir"]
-"""What a head can switch besides moving."""
+"""The auxiliary functions of a head."""
 
 
 class Range(msgspec.Struct, frozen=True, kw_only=True):
-    """From `low` to `high`, both within."""
+    """A range, both ends included."""
 
     low: float
     high: float
 
     @property
     def middle(self) -> float:
-        """The value halfway between the two ends."""
+        """Return the value halfway between the ends."""
         return (self.low + self.high) / 2
 
     def clamp(self, value: float) -> float:
@@ -216,7 +215,7 @@ class Ptz(Protocol):
         ...
 
     def close(self) -> None:
-        """Stop, and let go of the port. A second call does nothing."""
+        """Stop, and close the port. A second call does nothing."""
         ...
 
 
@@ -251,7 +250,7 @@ class Gpio(Protocol):
 
     @property
     def dropped_edges(self) -> int:
-        """How many edges were dropped since the pins were opened, because nobody read them."""
+        """Number of edges that were dropped since the pins were opened, because they were not read."""
         ...
 
     def read_edge(self, timeout_s: float) -> GpioEdge | None:
@@ -261,11 +260,11 @@ class Gpio(Protocol):
         ...
 
     def wake(self) -> None:
-        """Let the reader look up: a wait in `edge`, or the next one, ends at once with None."""
+        """Wake the reader: `read_edge`, or its next call, returns None at once."""
         ...
 
     def is_active(self, name: str) -> bool:
-        """How an input or an output stands now."""
+        """Whether an input or an output is active now."""
         ...
 
     def set_output(self, name: str, *, active: bool) -> None:
@@ -273,5 +272,5 @@ class Gpio(Protocol):
         ...
 
     def close(self) -> None:
-        """Set every output inactive and let go. A second call does nothing."""
+        """Set every output inactive and release the pins. A second call does nothing."""
         ...

@@ -1,4 +1,4 @@
-"""H.264 from planes, for cameras that do not encode themselves or must be encoded again."""
+"""H.264 encoder of planes, for cameras without an encoder and for transcoding."""
 
 from fractions import Fraction
 
@@ -16,7 +16,7 @@ GOP_S = 2.0
 
 
 def to_video_frame(planes: Planes, ticks: int) -> av.VideoFrame:
-    """The planes, of even size, as FFmpeg takes them: a copy."""
+    """Return a copy of the planes, of even size, as FFmpeg takes them."""
     y, u, v = planes
     flat = np.concatenate([y.reshape(-1), u.reshape(-1), v.reshape(-1)])
     picture = av.VideoFrame.from_ndarray(flat.reshape(-1, y.shape[1]), format="yuv420p")
@@ -25,7 +25,7 @@ def to_video_frame(planes: Planes, ticks: int) -> av.VideoFrame:
 
 
 class EncodedUnit(msgspec.Struct, frozen=True, kw_only=True):
-    """One access unit and the ticks of its picture."""
+    """One access unit and the timestamp of its picture, in ticks."""
 
     ticks: int
     is_key: bool
@@ -35,14 +35,14 @@ class EncodedUnit(msgspec.Struct, frozen=True, kw_only=True):
 class H264Encoder:
     """libx264 with the least CPU, no reordering, and one thread, so that its bytes repeat.
 
-    What goes in comes out at once. A keyframe comes every GOP_S seconds at the stream's nominal
-    rate, and where the caller asks for one.
+    Each picture is encoded at once. A keyframe comes every GOP_S seconds at the stream's nominal
+        rate, and if the caller asks for one.
     """
 
     def __init__(
         self, width_px: int, height_px: int, fps: Fraction, time_base: Fraction, display_name: str
     ) -> None:
-        """Raises DriverError `unsupported` where FFmpeg has no libx264, or it has no such size."""
+        """Raises: DriverError `unsupported` if FFmpeg has no libx264, or not this size."""
         self._display_name = display_name
         self._size_px = (width_px, height_px)
         try:
@@ -71,9 +71,9 @@ class H264Encoder:
     def encode(
         self, planes: Planes, ticks: int, *, force_keyframe: bool = False
     ) -> list[EncodedUnit]:
-        """One picture; `ticks` of the time base rise from one to the next.
+        """Encode one picture; `ticks` of the time base rise from one to the next.
 
-        Raises DriverError `protocol` where the picture's size is another one.
+        Raises: DriverError `protocol` if the picture has another size.
         """
         y = planes[0]
         if (y.shape[1], y.shape[0]) != self._size_px:

@@ -1,4 +1,4 @@
-"""Privacy masks: what lies in a polygon is painted over before anybody sees the picture."""
+"""Privacy masks: polygons that are painted over before a picture is used."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,15 +12,15 @@ from drivers.errors import MaskError
 from drivers.media import Plane, Point, Polygon
 
 MASK_LUMA, MASK_CHROMA = 32, 128
-"""A dark grey without colour. Black would look like a dead part of the sensor."""
+"""Dark grey. Black would look like a dead part of the sensor."""
 
 MIN_AREA = 1e-5
-"""Of the picture. A smaller polygon is a slip of the hand, and hides nothing."""
+"""By the picture's area. A smaller polygon is a mistake in drawing, and masks nothing."""
 
 WHOLE_PICTURE: tuple[Polygon, ...] = (
     (Point(x=0, y=0), Point(x=1, y=0), Point(x=1, y=1), Point(x=0, y=1)),
 )
-"""Hides all of a picture."""
+"""The mask of a whole picture."""
 
 _FRACTION_BITS = 4
 _SUBPIXEL_SCALE = 1 << _FRACTION_BITS
@@ -31,7 +31,7 @@ Samples = npt.NDArray[np.uint8 | np.uint16]
 
 
 class _Patch(msgspec.Struct, frozen=True):
-    """A rectangle of a plane, and in it what is painted: 255 there, 0 elsewhere."""
+    """A rectangle of a plane, and the pixels in it that are painted: 255 there, 0 elsewhere."""
 
     rows: slice
     columns: slice
@@ -40,7 +40,7 @@ class _Patch(msgspec.Struct, frozen=True):
 
 
 class _MaskPatches(msgspec.Struct, frozen=True, kw_only=True):
-    """Those of luma, of a plane of chroma, and of the pairs of chroma in NV12."""
+    """The patches of luma, of a plane of chroma, and of the pairs of chroma in NV12."""
 
     luma: tuple[_Patch, ...] = ()
     chroma: tuple[_Patch, ...] = ()
@@ -48,11 +48,10 @@ class _MaskPatches(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MaskPainter:
-    """Paints the masks over pictures of any size. One thread.
+    """Paints the masks over pictures of any size. Not thread-safe.
 
-    What is painted does not depend on what was there. A polygon is grown by a pixel, so that every
-    pixel it touches is covered, and then to whole samples of chroma, so that none of its colour is
-    left.
+    The paint does not depend on the picture. A polygon is expanded by a pixel, so that every pixel
+    it touches is covered, and then to whole samples of chroma, so that no colour of it is left.
     """
 
     def __init__(
@@ -61,8 +60,9 @@ class MaskPainter:
         display_name: str,
         current_masks: Callable[[], tuple[Polygon, ...]] | None = None,
     ) -> None:
-        """`what` begins messages; `masks_now`, if given, is asked before each picture and stands
-        instead of `masks`. Raises MaskRefused for a polygon that cannot be drawn.
+        """`current_masks`, if given, is called before each picture and replaces `masks`.
+
+        `display_name` begins the messages. Raises: MaskError if a polygon cannot be drawn.
         """
         self._display_name = display_name
         self._current_masks = current_masks
@@ -72,9 +72,9 @@ class MaskPainter:
         self._set_masks(tuple(masks) if current_masks is None else current_masks())
 
     def paint_planes(self, planes: Planes) -> Planes:
-        """The planes with the masks over them: copies, or the same where there are no masks.
+        """Return copies of the planes with the masks painted, or the planes if there are no masks.
 
-        Raises MaskRefused where they cannot be drawn.
+        Raises: MaskError if they cannot be drawn.
         """
         if not self._refresh_masks():
             return planes
@@ -93,7 +93,7 @@ class MaskPainter:
         """Paint the masks into a picture, in place: `luma` is H x W, and `chroma` has Cb and Cr in
         turns, (H+1)//2 rows of W + W%2. Rows may be padded.
 
-        Raises MaskRefused where they cannot be drawn; the picture is then not to be shown.
+        Raises: MaskError if they cannot be drawn; the picture must not be used then.
         """
         if not self._refresh_masks():
             return
@@ -132,7 +132,7 @@ def _check_polygon(polygon: Polygon, display_name: str) -> None:
     if len(polygon) < 3:  # noqa: PLR2004 - a polygon
         raise MaskError(f"{display_name}: has {len(polygon)} corners; allowed: 3 or more")
     for corner in polygon:
-        # NaN is in no range.
+        # NaN is not in the range.
         if not (0 <= corner.x <= 1 and 0 <= corner.y <= 1):
             raise MaskError(
                 f"{display_name}: corner [{corner.x}, {corner.y}]; allowed: within 0..1"
@@ -152,10 +152,10 @@ def polygon_area(polygon: Polygon) -> float:
 
 def _rasterize(masks: Sequence[Polygon], width_px: int, height_px: int) -> _MaskPatches:
     rows, columns = (height_px + 1) // 2, (width_px + 1) // 2
-    # OpenCV leaves out pixels where it clips a thin polygon at the picture's edge.
+    # OpenCV misses pixels if it clips a thin polygon at the picture's edge.
     bordered = np.zeros((2 * rows + 2 * _BORDER_PX, 2 * columns + 2 * _BORDER_PX), np.uint8)
     for polygon in masks:
-        # OpenCV's whole numbers are the middles of pixels.
+        # OpenCV's integers are the centres of pixels.
         corners = [
             [
                 round((p.x * width_px - 0.5 + _BORDER_PX) * _SUBPIXEL_SCALE),
@@ -166,7 +166,7 @@ def _rasterize(masks: Sequence[Polygon], width_px: int, height_px: int) -> _Mask
         single = np.zeros_like(bordered)
         cv2.fillPoly(single, [np.array(corners, np.int32)], 255, shift=_FRACTION_BITS)
         cv2.dilate(single, np.ones((3, 3), np.uint8), dst=single)
-        # Where edges cross, filling leaves holes: all that is enclosed is covered.
+        # If edges cross, filling leaves holes: everything enclosed is covered.
         outlines, _ = cv2.findContours(single, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(bordered, outlines, -1, 255, cv2.FILLED)
     canvas = bordered[_BORDER_PX:-_BORDER_PX, _BORDER_PX:-_BORDER_PX]
@@ -180,7 +180,7 @@ def _rasterize(masks: Sequence[Polygon], width_px: int, height_px: int) -> _Mask
 
 
 def _split_patches(mask: Plane, value: np.uint8 | np.uint16) -> tuple[_Patch, ...]:
-    """One patch for each part of the mask that hangs together."""
+    """Return a patch for each connected part of the mask."""
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     found = []
     for x, y, width, height, _ in stats[1:]:
@@ -191,7 +191,7 @@ def _split_patches(mask: Plane, value: np.uint8 | np.uint16) -> tuple[_Patch, ..
 
 
 def _painted_copy(plane: Plane, patches: Sequence[_Patch]) -> Plane:
-    """A copy of a plane with the patches painted over it."""
+    """Return a copy of a plane with the patches painted."""
     copy = plane.copy()
     _paint_patches(copy, patches)
     copy.flags.writeable = False

@@ -1,7 +1,7 @@
-"""What cameras give: encoded packets for recording, small decoded frames for detection.
+"""Media of a camera: encoded packets for recording, small decoded frames for detection.
 
-Times are nanoseconds. `t_ns` is CLOCK_BOOTTIME, except in a film that is replayed in its own
-time, where it is the presentation timestamp. `pts_ns` and `dts_ns` are the stream's own and
+Times are nanoseconds. `t_ns` is CLOCK_BOOTTIME, except in a film that is replayed in its own time:
+there it is the presentation timestamp. `pts_ns` and `dts_ns` are the stream's own and
 begin near zero.
 """
 
@@ -35,12 +35,11 @@ Polygon = tuple[Point, ...]
 
 
 class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What a muxer must know of a stream before its first packet.
+    """The parameters of a stream that a muxer needs before its first packet.
 
-    `codec` is FFmpeg's name (`h264`, `hevc`, `mjpeg`), or `rawvideo` for a camera that gives
-    frames alone. `extradata` holds the codec's parameter sets, as FFmpeg keeps them; it may be
-    empty where they come in band. `masked`: the masks that were wanted are burnt into the packets
-    too, and not into the frames alone.
+    `codec` is FFmpeg's name (`h264`, `hevc`, `mjpeg`), or `rawvideo` for a camera without packets.
+    `extradata` holds the codec's parameter sets, as FFmpeg keeps them; it may be empty if they are
+    in band. `masked`: the masks are burnt into the packets, and not into the frames alone.
     """
 
     codec: str
@@ -64,8 +63,8 @@ class Packet(msgspec.Struct, frozen=True, kw_only=True):
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
     """One decoded picture, 4:2:0 planar: `y` is H x W, `u` and `v` are (H+1)//2 x (W+1)//2.
 
-    Invariant: nobody writes into a plane, so a frame can be handed to several threads. The
-    planes keep the decoder's buffer alive; a frame that is kept for long costs that memory.
+    Invariant: planes are never written to, so a frame can be passed to several threads. The
+        planes keep the decoder's buffer alive; a frame that is kept for long costs that memory.
     """
 
     seq: int

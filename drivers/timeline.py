@@ -1,9 +1,9 @@
-"""From a live stream's own time to boot time. Pure: arrival times come in as arguments."""
+"""From a live stream's own time to CLOCK_BOOTTIME. Pure: arrival times are arguments."""
 
 import msgspec
 
 MAX_JUMP_NS = 5_000_000_000
-"""A stream's time that runs ahead of the clock by more has been set anew."""
+"""A stream's time that is further ahead of the clock has been reset."""
 
 OFFSET_WINDOW_NS = 30_000_000_000
 
@@ -18,20 +18,20 @@ class PacketTimes(msgspec.Struct, frozen=True, kw_only=True):
     offset_ns: int
 
     def stream_ns(self, raw_ns: int) -> int:
-        """A time as the stream gave it, on the camera's timeline."""
+        """Return a time of the stream on the camera's timeline."""
         return raw_ns + self.shift_ns
 
     def boottime_ns(self, stream_ns: int) -> int:
-        """The boot time of a time on the camera's timeline; no later than the packet's arrival."""
+        """Return the boot time of a time on the camera's timeline, at most the packet's arrival."""
         return min(self.arrival_ns, stream_ns + self.offset_ns)
 
 
 class StreamTimeline:
-    """From a stream's time to CLOCK_BOOTTIME, by the smallest delay that was seen.
+    """Maps a stream's time to CLOCK_BOOTTIME by the smallest delay.
 
-    A packet comes late by the network and by the burst it is read in, never early: the smallest
-    difference between arrival and stream time is the nearest to the truth. The two clocks drift
-    apart (50 ppm is 4 s a day), so the smallest difference is taken over the last 30 to 60 s.
+    The network and reading in bursts delay a packet and never advance it: the smallest difference
+    of arrival and stream time is the best estimate. The two clocks drift apart (50 ppm is 4 s a
+    day), so the smallest difference is taken over the last 30 to 60 s.
     """
 
     def __init__(self, step_ns: int) -> None:
@@ -45,9 +45,9 @@ class StreamTimeline:
         self._previous_min_offset_ns: int | None = None
 
     def map_packet(self, pts_ns: int | None, dts_ns: int | None, arrival_ns: int) -> PacketTimes:
-        """Where a packet belongs; call it in decoding order. Missing times are filled in.
+        """Return a packet's times. Call in decoding order. Missing times are filled in.
 
-        Invariant: decoding times rise strictly, and no picture is shown before it is decoded.
+        Invariant: decoding times rise strictly, and no picture is presented before it is decoded.
         """
         raw_ns = dts_ns if dts_ns is not None else pts_ns
         if raw_ns is None:
@@ -69,7 +69,7 @@ class StreamTimeline:
         )
 
     def _update_min_offset(self, difference_ns: int, arrival_ns: int) -> int:
-        """The smallest difference of this window and the one before it."""
+        """Return the smallest difference of this window and the one before."""
         if arrival_ns >= self._window_end_ns:
             self._window_end_ns = arrival_ns + OFFSET_WINDOW_NS
             self._previous_min_offset_ns, self._min_offset_ns = self._min_offset_ns, None

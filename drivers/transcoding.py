@@ -1,4 +1,4 @@
-"""A camera whose stream is decoded and encoded again, so that what is recorded is masked.
+"""Transcoding: a camera's stream is decoded, masked and encoded again for recording.
 
 It is a Camera around another one, and costs a decoder and an encoder for every picture.
 """
@@ -23,8 +23,10 @@ _GOP_NS = round(GOP_S * NS_PER_S)
 def open_transcoded(
     display_name: str, open_camera: Callable[[StreamRequest], Camera], request: StreamRequest
 ) -> Camera:
-    """Open a camera for its frames alone, and make H.264 of them; where no packets are wanted it is
-    the camera itself. Raises what `open_camera` does, and DriverError `unsupported`.
+    """Open a camera for its frames, and encode them as H.264.
+
+    Without packets in the request the camera is returned as it is. Raises: as `open_camera`, and
+    DriverError `unsupported`.
     """
     if not request.packets:
         return open_camera(request)
@@ -38,7 +40,7 @@ def open_transcoded(
 
 
 class TranscodingCamera:
-    """Invariant: no packet of the camera's own is ever handed out."""
+    """Invariant: no packet of the camera's own is ever delivered."""
 
     def __init__(self, display_name: str, camera: Camera, request: StreamRequest) -> None:
         self._display_name = display_name
@@ -69,11 +71,11 @@ class TranscodingCamera:
 
     @property
     def info(self) -> StreamInfo:
-        """The parameters of the stream that is encoded here."""
+        """The parameters of the encoded stream."""
         return self._info
 
     def read(self, timeout_s: float) -> Packet | Frame | None:
-        """The next packet or frame, or None. Raises DriverError."""
+        """Return the next packet or frame, or None. Raises: DriverError."""
         with self._lock:
             if self._pending_media:
                 return self._pending_media.popleft()
@@ -96,10 +98,10 @@ class TranscodingCamera:
         if self._first_ns is None:
             self._first_ns = self._last_key_ns = frame.t_ns
         elapsed_ns = frame.t_ns - self._first_ns
-        # Two pictures of one moment are a tick apart: a file needs times that rise.
+        # Two pictures of the same time are a tick apart: a file needs rising times.
         ticks = max(self._last_ticks + 1, elapsed_ns * TICKS_PER_S // NS_PER_S)
         self._last_ticks = ticks
-        # A camera that is slower than it said would else have its keyframes too far apart.
+        # A camera slower than its nominal rate would otherwise have its keyframes too far apart.
         force_keyframe = frame.t_ns - self._last_key_ns >= _GOP_NS
         for unit in self._encoder.encode(
             (frame.y, frame.u, frame.v), ticks, force_keyframe=force_keyframe

@@ -1,7 +1,7 @@
-"""How a camera is aimed and how its lens is, from one picture: for who turns it. Pure.
+"""Aim and focus of a camera from one picture, for the technician who adjusts it. Pure.
 
-The focus is judged without a scale of the scene: the strength of edges against the contrast of the
-picture. Blur takes edges away long before it takes contrast, and light changes both alike.
+The focus is the strength of edges by the contrast of the picture, so it needs no reference. Blur
+removes edges long before contrast, and light changes both alike.
 """
 
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ from drivers.media import Plane
 GreyImage = npt.NDArray[np.float32]
 
 MIN_SIZE_PX = 24
-"""A smaller picture tells nothing of edges."""
+"""A smaller picture has too few edges to measure."""
 MIN_CONTRAST_STD = 3.0
-"""Less contrast than this, in steps of 255: there is nothing to focus on."""
+"""Standard deviation, in steps of 255, below which there is nothing to focus on."""
 DARK_LUMA, BRIGHT_LUMA = 16, 240
 CLIPPED_RATIO_LIMIT = 0.25
 HAZE_MIN_BLACK_LUMA, HAZE_MAX_SPAN_LUMA = 60, 90
@@ -36,8 +36,9 @@ _LEAN_MIN_EDGE_PIXELS = 200
 
 
 class LensAim(msgspec.Struct, frozen=True, kw_only=True):
-    """What a picture says. `focus` is 0 to about 70, None where it is too flat to tell; `lean_deg`
-    is how far upright lines lean to the right, None where there are too few.
+    """The measured aim. `focus` is 0 to about 70, or None if the picture is too flat.
+
+    `lean_deg` is the angle by which upright lines lean to the right, or None if there are too few.
     """
 
     focus: float | None
@@ -50,7 +51,7 @@ class LensAim(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def exposure(self) -> str:
-        """In a few words."""
+        """The exposure in a few words."""
         if self.bright_share > CLIPPED_RATIO_LIMIT:
             return f"too bright: {self.bright_share:.0%} of it is white"
         if self.dark_share > 1 - CLIPPED_RATIO_LIMIT:
@@ -59,7 +60,7 @@ class LensAim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure_aim(luma: Plane) -> LensAim:
-    """Judge a picture."""
+    """Measure the aim by a picture."""
     grey = _half_resolution(luma)
     height, width = grey.shape
     centre = grey[height // 4 : height - height // 4, width // 4 : width - width // 4]
@@ -76,7 +77,7 @@ def measure_aim(luma: Plane) -> LensAim:
 
 
 def focus_bar(focus: float, best: float) -> str:
-    """The score as a bar, and the best one so far as a mark."""
+    """Return the focus as a bar, with a mark at the best one so far."""
     filled_chars, best_chars = (
         min(BAR_CHARS, round(score / FULL_SCALE_FOCUS * BAR_CHARS)) for score in (focus, best)
     )
@@ -87,7 +88,7 @@ def focus_bar(focus: float, best: float) -> str:
 
 
 def downscale(luma: Plane, columns: int, rows: int) -> Plane:
-    """The picture in `columns` x `rows` means."""
+    """Return the picture in `columns` x `rows` means."""
     height, width = luma.shape
     rows, columns = min(rows, height), min(columns, width)
     row_starts, column_starts = (
@@ -102,7 +103,7 @@ def downscale(luma: Plane, columns: int, rows: int) -> Plane:
 
 
 def to_ascii(luma: Plane, columns: int, rows: int) -> list[str]:
-    """The picture in characters; its darkest is a blank. A character is twice as high as wide."""
+    """Return the picture in characters, the darkest as a blank. A character is twice as high as wide."""
     height, width = luma.shape
     rows = max(1, min(rows, round(columns * height / width / 2)))
     columns = max(1, min(columns, round(rows * width / height * 2)))
@@ -114,7 +115,7 @@ def to_ascii(luma: Plane, columns: int, rows: int) -> list[str]:
 
 
 def _half_resolution(luma: Plane) -> GreyImage:
-    """Half as wide and high, which takes most of a sensor's noise away; small ones stay."""
+    """Halve a picture, which removes most of the sensor's noise; a small one is returned as it is."""
     if min(luma.shape) < 180:  # noqa: PLR2004 - a thumbnail
         return luma.astype(np.float32)
     height, width = (size - size % 2 for size in luma.shape)
@@ -127,7 +128,7 @@ def _half_resolution(luma: Plane) -> GreyImage:
 
 
 def _smooth(grey: GreyImage, passes: int) -> GreyImage:
-    """Each pixel with its neighbours, 1 2 1 both ways, so often: noise goes before edges do."""
+    """Average each pixel with its neighbours, 1 2 1 both ways: noise is removed before edges."""
     for _ in range(passes):
         if min(grey.shape) <= 3:  # noqa: PLR2004 - nothing would be left
             break
@@ -150,7 +151,7 @@ def _focus(grey: GreyImage) -> float | None:
 
 
 def _soft_spots(grey: GreyImage) -> Iterator[str]:
-    """Where the picture has next to no edges: sky, water, or dirt on the glass."""
+    """Yield the parts of the picture almost without edges: sky, water, or dirt on the glass."""
     if min(grey.shape) < MIN_SIZE_PX:
         return
     grad_x, grad_y = _gradients(_smooth(grey, 1))
@@ -176,7 +177,7 @@ def _soft_spots(grey: GreyImage) -> Iterator[str]:
 
 
 def _inner_block(band: GreyImage, x: int, columns: int) -> GreyImage:
-    """The block `x` of a band without its rim: the edge of a blot is no detail."""
+    """Return block `x` of a band without its rim: the edge of a blot is no detail."""
     width = band.shape[1]
     block = band[:, x * width // columns : (x + 1) * width // columns]
     rim_y, rim_x = block.shape[0] // 8, block.shape[1] // 8
@@ -184,7 +185,7 @@ def _inner_block(band: GreyImage, x: int, columns: int) -> GreyImage:
 
 
 def _lean_deg(grey: GreyImage) -> float | None:
-    """The angle at which most strong edges that are nearly upright stand."""
+    """Return the angle of most strong edges that are nearly upright."""
     if min(grey.shape) < MIN_SIZE_PX:
         return None
     grad_x, grad_y = _gradients(_smooth(grey, _LEAN_SMOOTHING_PASSES))
