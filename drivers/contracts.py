@@ -58,11 +58,11 @@ class Camera(Protocol):
 
 
 class CameraReadings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a camera says of its own sensor and lens, for its last picture. None: it does not say.
+    """The state of a camera's sensor and lens at its last picture. None: not reported.
 
-    `night`: it takes its pictures for darkness now (no colour, longer exposures), so that an
-    IR-cut filter and a lamp may follow. `dropped_frames` and `dropped_packets` are what was lost
-    inside the driver since it was opened, because nobody took it in time.
+    `night`: it takes pictures for darkness (no colour, longer exposures), so that an IR-cut filter
+    and a lamp may follow. `dropped_frames` and `dropped_packets` were lost in the driver since it was
+    opened, because they were not read in time.
     """
 
     night: bool | None = None

@@ -21,11 +21,12 @@ lux_above = 20
 min_fps = 5
 ```
 
-It gives H.264 of the main stream, and frames of a second, smaller one. The camera lives in a child
-process ([`drivers/csi`](../csi)), because native code under Picamera2 goes silent after hours on
-some boards, and blocks when it is told to stop. Here its last picture's age is watched: a child that
-is silent for too long is killed, and the caller told to open the camera again. One that SIGKILL does
-not end is held by the kernel; that is the error `stuck`, and there is no use in another one.
+It delivers H.264 of the main stream, and frames of a second, smaller one. The camera runs in a child
+process ([`drivers/csi`](../csi)), because native code under Picamera2 goes silent after hours on some
+boards, and blocks when it is stopped. The parent watches the age of the last picture: a child that is
+silent for too long is killed, and `read` raises an error so that the camera is opened again. A child
+that SIGKILL does not end is held by the kernel: that is the error `stuck`, and a second child would be
+held too.
 
 `t_ns` is the sensor's own time.
 """
@@ -50,7 +51,7 @@ __all__ = ["CsiCamera", "Options", "open_camera"]
 log = logging.getLogger(__name__)
 
 MIN_SILENT_FRAMES = 3
-"""Pictures' time, at the least, before a stream counts as silent."""
+"""Least silence of a stream, in pictures."""
 
 
 def open_camera(
@@ -58,14 +59,14 @@ def open_camera(
 ) -> "CsiCamera":
     """Start the child and wait until its camera runs.
 
-    Raises DriverError: absent (no such module, or no Picamera2), busy, unsupported (size, encoder),
-    timeout, stuck; and MaskRefused.
+    Raises: DriverError absent (no such module, or no Picamera2), busy, unsupported (size, encoder),
+    timeout, stuck; MaskError.
     """
     return CsiCamera(f"camera {name!r}: csi {options.camera}", options, request, clock_ns)
 
 
 class CsiCamera:
-    """A camera module in a child process. It is a Camera, and Metered."""
+    """A camera module in a child process. It is a Camera and a ReadingsSource."""
 
     def __init__(
         self,
@@ -77,14 +78,14 @@ class CsiCamera:
         start_process: ChildStarter = start_child,
         kill_timeout_s: float = KILL_TIMEOUT_S,
     ) -> None:
-        """`start` starts the child; `kill_s` is how long SIGKILL may take."""
+        """Starts the child."""
         self._display_name = display_name
         self._clock_ns = clock_ns
         self._kill_timeout_s = kill_timeout_s
         self._closed = False
         self._failure: DriverError | None = None
         self._lock = threading.Lock()
-        # What the child would refuse is refused before there is one.
+        # Masks that the child would refuse are refused before it is started.
         MaskPainter(request.masks, display_name, request.current_masks)
         self._silence_limits_ns = _silence_limits_ns(options, request)
         self._child_connection = ChildConnection(
@@ -105,11 +106,11 @@ class CsiCamera:
 
     @property
     def info(self) -> StreamInfo:
-        """The main stream's parameters, or the frames' where no packets are wanted."""
+        """The main stream's parameters, or the frames' if no packets are requested."""
         return self._info
 
     def readings(self) -> CameraReadings | None:
-        """What the sensor said in its last second, and all that was dropped on both sides."""
+        """Return the sensor's readings of the last second, with the drops of parent and child."""
         child_readings, queue = self._child_connection.readings, self._child_connection.queue
         return child_readings and msgspec.structs.replace(
             child_readings,
@@ -118,8 +119,9 @@ class CsiCamera:
         )
 
     def read(self, timeout_s: float) -> Packet | Frame | None:
-        """The next packet or frame, or None. Raises DriverError: `timeout` after a long silence,
-        and `stuck` where the silent child cannot be ended.
+        """Return the next packet or frame, or None.
+
+        Raises: DriverError `timeout` after a long silence, and `stuck` if the child cannot be ended.
         """
         deadline_s = monotonic() + timeout_s
         while True:
@@ -138,7 +140,7 @@ class CsiCamera:
                 return None
 
     def close(self) -> None:
-        """Tell the child to stop, and end it where it does not."""
+        """Stop the child, and kill it if it does not end."""
         with self._lock:
             self._closed = True
             if not self._child_connection.end(graceful=True, kill_timeout_s=self._kill_timeout_s):
@@ -161,7 +163,7 @@ class CsiCamera:
         return None
 
     def _end_with_error(self, error: DriverError) -> DriverError:
-        """End the child, and what is to be raised from now on."""
+        """End the child, and return the error that each further call raises."""
         with self._lock:
             if not self._child_connection.end(graceful=False, kill_timeout_s=self._kill_timeout_s):
                 error = DriverError(
@@ -176,7 +178,7 @@ class CsiCamera:
 
 
 def _silence_limits_ns(options: Options, request: StreamRequest) -> dict[type[Packet | Frame], int]:
-    """How long what is wanted may stay away."""
+    """Return the silence after which a stream has timed out."""
     min_fps = min(options.fps, options.night.min_fps or options.fps)
     expected_fps: dict[type[Packet | Frame], float] = {}
     if request.packets:

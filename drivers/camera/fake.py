@@ -1,4 +1,4 @@
-"""A rendered street whose truth is known: a camera for tests, and for a demo without a film.
+"""A rendered street with ground truth: a camera for tests, and for a demo without a film.
 
 ```toml
 [[camera]]
@@ -18,10 +18,10 @@ noise = 2.0
 
 Cars both ways, people on the pavements and on a crossing, a car that stops and one on the wrong
 side; a minute's timetable, repeated (see `drivers.rendered_street.world`). The same options give the same
-pictures. `truth` tells who is where.
+pictures. `truth` returns the road users in them.
 
-It fails when it is told to: `duration_s` ends the stream, `freeze_after_s` gives the same picture
-from then on, `silent_after_s` gives nothing from then on.
+It simulates failures: `duration_s` ends the stream, `freeze_after_s` repeats the same picture from
+then on, `silent_after_s` delivers nothing from then on.
 """
 
 import threading
@@ -65,15 +65,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 def open_camera(
     name: str, options: Options, request: StreamRequest, clock_ns: Callable[[], int]
 ) -> "FakeCamera":
-    """A street of its own.
+    """Open a street of its own.
 
-    Raises DriverError `unsupported` where FFmpeg has no H.264 encoder, and MaskRefused.
+    Raises: DriverError `unsupported` if FFmpeg has no H.264 encoder; MaskError.
     """
     return FakeCamera(name, options, request, clock_ns)
 
 
 class FakeCamera:
-    """The rendered street. In fast pace `t_ns` is the street's own time, beginning at 0."""
+    """The rendered street. In fast pace `t_ns` is the street's own time, from 0."""
 
     def __init__(
         self, name: str, options: Options, request: StreamRequest, clock_ns: Callable[[], int]
@@ -115,11 +115,11 @@ class FakeCamera:
         return self._info
 
     def truth_boxes(self, t_s: float) -> tuple[TruthBox, ...]:
-        """Who is in the picture at `t_s` seconds of the street's own time."""
+        """Return the road users in the picture at `t_s` seconds of the street's own time."""
         return truth_boxes(self._options.seed, self._scene_time_s(t_s), self._view)
 
     def read(self, timeout_s: float) -> Packet | Frame | None:
-        """The next packet or frame; None where none is due within `timeout_s`."""
+        """Return the next packet or frame, or None if none is due within `timeout_s`."""
         while True:
             with self._lock:
                 if self._closed.is_set():
@@ -139,14 +139,14 @@ class FakeCamera:
                 return None
 
     def close(self) -> None:
-        """End; a waiting `read` ends at once."""
+        """Close; a waiting `read` ends at once."""
         self._closed.set()
         with self._lock:
             self._pending_media.clear()
             self._encoder = None
 
     def _frame_time_ns(self, frame: int) -> int:
-        """The street's time of a picture."""
+        """Return the street's time of a picture."""
         return frame * NS_PER_S * self._rate.denominator // self._rate.numerator
 
     def _raise_if_ended(self, street_ns: int) -> None:
@@ -159,7 +159,7 @@ class FakeCamera:
             )
 
     def _time_until_due_s(self, street_ns: int, timeout_s: float) -> float:
-        """How long until a picture is due; for ever where the camera has gone silent."""
+        """Return the time until a picture is due, which is infinite if the camera is silent."""
         silent_s = self._options.silent_after_s
         if silent_s is not None and street_ns >= silent_s * NS_PER_S:
             return timeout_s + 1.0
@@ -168,12 +168,12 @@ class FakeCamera:
         return (self._start_ns + street_ns - self._clock_ns()) / NS_PER_S
 
     def _scene_time_s(self, t_s: float) -> float:
-        """The instant that the picture of `t_s` shows."""
+        """Return the street's time in the picture of `t_s`."""
         freeze_s = self._options.freeze_after_s
         return t_s if freeze_s is None else min(t_s, freeze_s)
 
     def _render(self, street_ns: int) -> None:
-        """Make one picture, if somebody wants it, and what follows from it."""
+        """Render one picture if it is requested, and queue its packet and frame."""
         seq, self._next_frame = self._next_frame, self._next_frame + 1
         is_selected = self._selector.select(street_ns)
         if not is_selected and self._encoder is None:
@@ -195,7 +195,7 @@ class FakeCamera:
             self._pending_media.append(Frame(seq=seq, t_ns=t_ns, y=y, u=u, v=v))
 
     def _planes(self, street_ns: int, seq: int) -> tuple[Plane, Plane, Plane]:
-        """The picture as 4:2:0 planes."""
+        """Return the picture as 4:2:0 planes."""
         freeze_s = self._options.freeze_after_s
         if freeze_s is not None:
             # The sensor's noise freezes with the picture.

@@ -7,12 +7,12 @@ driver = "replay"
 options = { path = "/var/lib/vigie/clips/street.mp4", pace = "real", loop = true }
 ```
 
-`pace = "real"` gives the film as a camera would, each picture when it is due, and `t_ns` is the
-CLOCK_BOOTTIME of that moment. `pace = "fast"` gives it as fast as it is read, and `t_ns` is the
-film's own time, beginning at 0: two runs give the same.
+`pace = "real"` delivers each picture when it is due, as a camera does, and `t_ns` is its
+CLOCK_BOOTTIME. `pace = "fast"` delivers pictures as fast as they are read, and `t_ns` is the film's
+own time, from 0: two runs give the same.
 
-In real pace the driver wakes when a picture that is wanted is due, and then gives all that became
-due since: waking for each packet costs more than demuxing it. Where packets alone are wanted it
+In real pace the driver wakes when a requested picture is due, and then delivers everything that
+became due since: waking for each packet costs more than demuxing it. If only packets are requested it
 wakes twice a second.
 """
 
@@ -51,12 +51,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 def open_camera(
     name: str, options: Options, request: StreamRequest, clock_ns: Callable[[], int]
 ) -> "ReplayCamera":
-    """Open the film. Raises DriverError: absent, or protocol where it is not a film."""
+    """Open the film. Raises: DriverError absent, or protocol if it is not a film."""
     return ReplayCamera(name, options, request, clock_ns)
 
 
 class _TimedPacket(msgspec.Struct, frozen=True, kw_only=True):
-    """A demuxed packet and its place on the film's timeline, which goes on through all loops."""
+    """A demuxed packet and its times on the film's timeline, which continues through all loops."""
 
     packet: VideoPacket
     pts_ns: int
@@ -64,7 +64,7 @@ class _TimedPacket(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReplayCamera:
-    """A film, once or in a loop. See the module for its two paces."""
+    """A film, once or in a loop, in one of the module's two paces."""
 
     def __init__(
         self, name: str, options: Options, request: StreamRequest, clock_ns: Callable[[], int]
@@ -100,7 +100,7 @@ class ReplayCamera:
         return self._info
 
     def read(self, timeout_s: float) -> Packet | Frame | None:
-        """The next packet or frame; in real pace None where none is due within `timeout_s`."""
+        """Return the next packet or frame; in real pace None if none is due within `timeout_s`."""
         while True:
             with self._lock:
                 if self._closed.is_set():
@@ -126,7 +126,7 @@ class ReplayCamera:
             self._burst.clear()
 
     def _next_media(self) -> Packet | Frame | None:
-        """What is ready, or made ready: in fast pace what comes next, in real pace what is due."""
+        """Return the queued media, refilled: in fast pace the next, in real pace all that is due."""
         try:
             media = next(self._pending_media, None)
             if media is None:
@@ -164,8 +164,9 @@ class ReplayCamera:
             self._pending_media = self._burst_media(burst, base_ns=self._start_ns)
 
     def _fill_burst(self) -> int:
-        """Demux up to the next picture that is wanted, a nap's length, or the film's end. Gives when
-        all of it is due, in ns from the start.
+        """Demux up to the next requested picture, a nap's length, or the film's end.
+
+        Return when all of it is due, in ns from the start.
         """
         due_ns = 0
         while True:
@@ -182,8 +183,10 @@ class ReplayCamera:
                 return due_ns
 
     def _burst_media(self, packets: list[_TimedPacket], base_ns: int) -> Iterator[Packet | Frame]:
-        """The packets of a burst, then its frames. Each is decoded when it is its turn: a decoder
-        keeps for ever the memory of all the pictures that were alive at one time.
+        """Yield the packets of a burst, then its frames.
+
+        Each packet is decoded in its turn: a decoder never frees the memory of pictures that were alive
+        at the same time.
         """
         for timed in packets:
             if self._request.packets and timed.packet.size:
@@ -199,7 +202,7 @@ class ReplayCamera:
                 yield from self._frames(timed, base_ns)
 
     def _frames(self, timed: _TimedPacket, base_ns: int) -> Iterator[Frame]:
-        """Invariant: one broken packet at the very end is a film that was cut, and no error."""
+        """Invariant: one broken packet at the very end is a film that was cut, not an error."""
         if timed.packet.size and self._decode_error is not None:
             at_s = (timed.pts_ns - self._loop_offset_ns) / NS_PER_S
             message = f"{self._display_name}: is damaged before {at_s:.2f} s"
@@ -216,9 +219,9 @@ class ReplayCamera:
             self._decode_error = error
 
     def _looped_packets(self) -> Generator[_TimedPacket, None, None]:
-        """The film's packets, loop after loop; an empty one at each end drains the decoder.
+        """Yield the film's packets, loop after loop; an empty one at each end drains the decoder.
 
-        Invariant: each loop begins where the one before it ended, so no time steps back.
+        Invariant: each loop begins at the end of the one before, so no time steps back.
         """
         while True:
             end_ns = yield from self._single_loop()
@@ -234,10 +237,10 @@ class ReplayCamera:
             self._source = self._open()
 
     def _single_loop(self) -> Generator[_TimedPacket, None, int]:
-        """The film once, and then its length in ns.
+        """Yield the film's packets once, and return its length in ns.
 
-        AVI may leave times out: then a frame's length is added. A packet that is flagged as cut
-        short is left out. The length is such that decoding times go on rising in the next loop.
+        AVI may have no times: then a frame's length is added. A packet that is flagged as truncated is
+        left out. With this length the decoding times of the next loop rise too.
         """
         pts_ns = dts_ns = -self._step_ns
         end_ns = 0
@@ -260,7 +263,7 @@ class ReplayCamera:
         return end_ns
 
     def _file_time_ns(self, ticks: int) -> int:
-        """A timestamp of the film as ns from its first packet's presentation."""
+        """Return a timestamp of the film in ns since its first packet's presentation."""
         if self._first_ticks is None:
             self._first_ticks = ticks
         return self._source.ticks_to_ns(ticks - self._first_ticks)

@@ -14,10 +14,9 @@ open_timeout_s = 10
 read_timeout_s = 5
 ```
 
-The password may stand in the address instead; it appears in no message. Digest and basic
-authentication are the server's choice. An ended or silent stream is a DriverError: to open again
-is up to the caller. `t_ns` is when the picture arrived, less what the network held it up: see
-`drivers.av_live.Timeline`.
+The password may be in the address instead; it is in no message. The server chooses digest or basic
+authentication. An ended or silent stream is a DriverError, and the caller opens the camera again.
+`t_ns` is the arrival of the picture less the network's delay: see `drivers.timeline.StreamTimeline`.
 """
 
 import re
@@ -39,11 +38,11 @@ Timeout = Annotated[float, msgspec.Meta(ge=0.5, le=20)]
 _SECRET_PATTERN = re.compile(r"(pass\w*|pwd)=[^&/;]*", re.IGNORECASE)
 
 LIBAV_EXTRA_TIMEOUT_S = 1.0
-"""libav's own timeouts come after the driver's, so that the driver says what happened."""
+"""libav's own timeouts are longer than the driver's, so that the driver's error is raised."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`open_timeout_s` bounds the opening, `read_timeout_s` how long the stream may be silent."""
+    """`open_timeout_s` bounds the opening, `read_timeout_s` the silence of the stream."""
 
     url: Annotated[str, msgspec.Meta(pattern=r"^rtsp://[^/\s]")]
     transport: Literal["tcp", "udp"] = "tcp"
@@ -53,7 +52,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     read_timeout_s: Timeout = 5.0
 
     def __post_init__(self) -> None:
-        """Refuse what no single field can tell."""
+        """Check what no single field shows."""
         validate_url(self.url, "rtsp://HOST[:554]/PATH")
         if (self.username is None) != (self.password_file is None):
             raise ValueError("username and password_file go together: give both or neither")
@@ -66,8 +65,7 @@ def open_camera(
 ) -> Camera:
     """Connect and wait for the stream's parameters.
 
-    Raises DriverError: absent (host, port or path), protocol (password refused, not RTSP),
-    timeout.
+    Raises: DriverError absent (host, port or path), protocol (password refused, not RTSP), timeout.
     """
     display_name = f"camera {name!r}: {redacted_url(options.url)}"
     url = url_with_credentials(options, display_name)
@@ -83,14 +81,14 @@ def open_camera(
 
 
 def redacted_url(url: str) -> str:
-    """The address as it may be shown: without user, password and query."""
+    """Return the address for messages: without user, password and query."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, _SECRET_PATTERN.sub(r"\1=...", parts.path), "", ""))
 
 
 def url_with_credentials(options: Options, display_name: str) -> str:
-    """The address that libav takes. Raises DriverError `absent` where the password is not there."""
+    """Return the address for libav. Raises: DriverError `absent` if the password file is missing."""
     if options.username is None or options.password_file is None:
         return options.url
     try:
@@ -104,9 +102,9 @@ def url_with_credentials(options: Options, display_name: str) -> str:
 
 
 def _open(url: str, options: Options, display_name: str) -> VideoSource:
-    """Open with little probing: the parameters come in the session description.
+    """Open with little probing: the parameters are in the session description.
 
-    libav would else watch the stream for 20 frames to guess its rate, a second or more.
+    libav would otherwise read 20 frames to guess the rate, which takes a second or more.
     """
     return open_video_source(
         url,

@@ -13,10 +13,10 @@ fps = 15
 format = "h264"
 ```
 
-`format` is what the device is asked for. With `h264` and `mjpeg` the device's own encoded stream
-is handed out as packets; with `yuyv422`, `nv12` and `yuv420p` it gives frames alone. `t_ns` is
-when the picture arrived, as for the network camera. Device and kernel keep a few buffers only, so
-the driver reads each picture at once.
+`format` is requested from the device. With `h264` and `mjpeg` the device's own encoded stream is
+delivered as packets; with `yuyv422`, `nv12` and `yuv420p` there are only frames. `t_ns` is the arrival
+of the picture, as for the network camera. Device and kernel have only a few buffers, so the driver
+reads each picture at once.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ READ_TIMEOUT_S = 5.0
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the device is asked for. A size or rate that it does not have is its refusal to make."""
+    """The mode that is requested from the device, which refuses a size or rate that it does not have."""
 
     device: Annotated[str, msgspec.Meta(pattern=r"^/dev/")] = "/dev/video0"
     width_px: Annotated[int, msgspec.Meta(ge=16, le=8192)] = 1280
@@ -45,7 +45,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 def libav_options(options: Options) -> dict[str, str]:
-    """The same in the words of libavdevice's `v4l2` input (its documentation, section video4linux2)."""
+    """The format's name in libavdevice's `v4l2` input (its documentation, section video4linux2)."""
     return {
         "video_size": f"{options.width_px}x{options.height_px}",
         "framerate": f"{options.fps:g}",
@@ -58,8 +58,8 @@ def open_camera(
 ) -> Camera:
     """Open the device.
 
-    Raises DriverError: absent (no such device, or no device at all), busy (somebody else reads
-    it), unsupported (it has no such size, rate or format), timeout.
+    Raises: DriverError absent (no such device, or no device at all), busy (another process reads it),
+    unsupported (it has no such size, rate or format), timeout.
     """
     display_name = f"camera {name!r}: device {options.device!r}"
     device = Path(options.device)

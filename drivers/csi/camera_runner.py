@@ -1,7 +1,7 @@
-"""The camera module at work: its pictures are masked, encoded, and copied for detection.
+"""Runs a camera module: its pictures are masked, encoded, and copied for detection.
 
-Everything happens in Picamera2's own thread, before a picture is encoded. An exception there ends
-that thread; whoever runs this sees to it that it ends the process too.
+All of it is done on Picamera2's own thread, before a picture is encoded. An exception there ends that
+thread; `child` ends the process then.
 """
 
 import threading
@@ -23,12 +23,12 @@ from drivers.media import NS_PER_S, Packet, Plane, Polygon, StreamInfo
 
 NS_PER_US = 1000
 CONTROL_SET_COUNT = 2
-"""Picamera2 takes new controls while it hands back a buffer, in another thread with the hardware
-encoder: what is set at that moment may be lost. So it is set again a second later."""
+"""Picamera2 takes new controls while it returns a buffer, which is on another thread with the hardware
+encoder: controls that are set at that moment may be lost. So they are set again a second later."""
 
 
 class CameraRunner:
-    """One camera module, running from the moment it is made."""
+    """One camera module, running as soon as it is constructed."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class CameraRunner:
         control: ControlChannel,
         queue: MediaQueue[Packet | messages.ChildMessage],
     ) -> None:
-        """Raises DriverError: absent, busy, unsupported."""
+        """Raises: DriverError absent, busy, unsupported."""
         self._setup = setup
         self._options = options = setup.options
         self._control = control
@@ -81,7 +81,7 @@ class CameraRunner:
         return FrameMemory(memory_fd, lores.width_px, lores.height_px, SLOT_COUNT)
 
     def _start(self) -> None:
-        """Set the controls, say how the camera was opened, and start it."""
+        """Set the controls, start the camera, and report how it was opened."""
         options = self._options
         supported = controls.supported_controls(
             controls.initial_controls(options)
@@ -135,9 +135,9 @@ class CameraRunner:
         )
 
     def _on_picture(self, request: Any) -> None:
-        """Picamera2's pre_callback: a picture has come, and is encoded when this returns."""
+        """Process a picture as Picamera2's pre_callback: it is encoded when this returns."""
         self._announced.wait()
-        # libcamera says CLOCK_BOOTTIME (control_ids_core.yaml, SensorTimestamp).
+        # CLOCK_BOOTTIME by libcamera's control_ids_core.yaml, SensorTimestamp.
         t_ns = max(
             self._last_ns + 1, int(request.request.metadata[self._find_timestamp_key(request)])
         )

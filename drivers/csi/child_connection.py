@@ -1,7 +1,7 @@
 """The parent's side of the child: its process, its channels, and the thread that reads them.
 
-The thread reads on whatever the camera's reader does: what it does not take in time is dropped
-here, and counted, so that a question for masks is never behind it.
+The thread reads independently of the camera's reader: media that is not read in time is dropped and
+counted, so that a query for masks never waits behind it.
 """
 
 import contextlib
@@ -20,10 +20,10 @@ from drivers.errors import DriverError, MaskError
 from drivers.media import Frame, Packet
 
 GRACEFUL_STOP_S = 2.0
-"""For a child that is told to stop: hundredths of a second where nothing hangs."""
+"""For a child that is asked to stop: hundredths of a second if nothing hangs."""
 
 KILL_TIMEOUT_S = 5.0
-"""For one that was sent SIGKILL. What is there then is in the kernel's hands."""
+"""For a child that was sent SIGKILL. One that still runs then is held by the kernel."""
 
 MAX_QUEUED_FRAMES = 8
 
@@ -31,10 +31,10 @@ _JOIN_TIMEOUT_S = 1.0
 
 
 class ChildConnection:
-    """A child from its start to its end.
+    """A child process from its start to its end.
 
-    Invariant: the thread that started the child lives as long as the child, because the kernel
-    kills the child with it (PR_SET_PDEATHSIG of prctl(2) means the thread).
+    Invariant: the thread that started the child lives as long as the child, because the kernel kills
+    the child with that thread (PR_SET_PDEATHSIG of prctl(2)).
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class ChildConnection:
         clock_ns: Callable[[], int],
         start_process: ChildStarter,
     ) -> None:
-        """Starts the child; what goes wrong with that is told by `failed`."""
+        """Starts the child; a failure is in `error`."""
         self._display_name = display_name
         self._request = request
         self._clock_ns = clock_ns
@@ -63,7 +63,7 @@ class ChildConnection:
         self.readings: CameraReadings | None = None
         self.error: DriverError | None = None
         self.ended_silently = False
-        """It ended without a last word."""
+        """The child ended without an error message."""
         self.last_received_ns: dict[type[Packet | Frame], int] = {}
         self._opened: messages.Opened | None = None
         self._changed = threading.Condition()
@@ -80,14 +80,15 @@ class ChildConnection:
         self._thread.start()
 
     def wait_opened(self, timeout_s: float) -> messages.Opened | None:
-        """How the camera was opened; None where it failed, or takes longer."""
+        """Return how the camera was opened, or None if it failed or takes longer."""
         with self._changed:
             self._changed.wait_for(lambda: self._opened or self.error, timeout_s)
             return None if self.error else self._opened
 
     def end(self, *, graceful: bool, kill_timeout_s: float) -> bool:
-        """End the child; politely it is first given time to stop its camera. False where it is
-        still there. A second call tells the same.
+        """End the child. Return False if it still runs; a second call returns the same.
+
+        `graceful` gives it time to stop its camera first.
         """
         with self._end_lock:
             if self._has_ended is not None:
@@ -105,7 +106,7 @@ class ChildConnection:
             return self._has_ended
 
     def describe_child(self) -> str:
-        """What is to be said of the child after its end."""
+        """Return how the child ended, for a message."""
         child = self._child
         if child is None:
             return "it was not started"
@@ -114,7 +115,7 @@ class ChildConnection:
         return f"its process {child.pid} is still there after SIGKILL"
 
     def _run(self) -> None:
-        """The own thread."""
+        """Start the child and read its messages, on the connection's thread."""
         with self._control, self._stream:
             try:
                 self._start_child()
@@ -144,7 +145,7 @@ class ChildConnection:
             self._child = child
 
     def _read_messages(self) -> None:
-        # A child that was killed may have left its end in any state.
+        # A killed child may have left its end in any state.
         with self._stream.makefile("rb") as file, contextlib.suppress(OSError):
             while (message := messages.read_child_message(file)) is not None:
                 self._handle(message)
@@ -178,8 +179,9 @@ class ChildConnection:
         return Frame(seq=ready.seq, t_ns=ready.t_ns, y=y, u=u, v=v)
 
     def _send(self, message: messages.ParentMessage) -> None:
-        """Send a datagram. There are never more on their way than slots and one answer, so there is
-        room; a child that has gone is told of by its end.
+        """Send a datagram. At most one for each slot and one answer are in flight, so there is room.
+
+        An error is ignored: the child has ended, which the reading thread reports.
         """
         with contextlib.suppress(OSError):
             self._control.send(messages.pack_parent_message(message))
@@ -196,7 +198,7 @@ class ChildConnection:
             self._changed.notify_all()
 
     def _set_error(self, error: DriverError) -> None:
-        """The first failure counts."""
+        """Keep the first failure."""
         with self._changed:
             self.error = self.error or error
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""Pictures in NV12, as the camera's buffers hold them, and as planes of their own. Pure."""
+"""Pictures in NV12, as in the camera's buffers, and as separate planes. Pure."""
 
 import numpy as np
 
@@ -7,15 +7,16 @@ from drivers.media import Plane
 
 
 def frame_bytes(width_px: int, height_px: int) -> int:
-    """Of a 4:2:0 picture of even size."""
+    """Return the size of a 4:2:0 picture of even width and height."""
     return width_px * height_px * 3 // 2
 
 
 def nv12_views(
     buffer: Plane, width_px: int, height_px: int, stride_bytes: int
 ) -> tuple[Plane, Plane]:
-    """Luma (H x W) and chroma (H/2 x W, Cb and Cr in turns) of a buffer: views, without the padding
-    at the end of each row. Sizes are even.
+    """Return views of luma (H x W) and chroma (H/2 x W, Cb and Cr interleaved), without padding.
+
+    Sizes are even.
     """
     luma_bytes = stride_bytes * height_px
     luma = buffer[:luma_bytes].reshape(height_px, stride_bytes)[:, :width_px]
@@ -24,7 +25,7 @@ def nv12_views(
 
 
 def planar_views(flat: Plane, width_px: int, height_px: int) -> Planes:
-    """The three planes that lie one behind the other in `frame_bytes`."""
+    """Return views of the three consecutive planes in `frame_bytes`."""
     luma = width_px * height_px
     quarter = luma // 4
     half = (height_px // 2, width_px // 2)

@@ -1,4 +1,4 @@
-"""What may be set of a camera module."""
+"""Options of a camera module."""
 
 from typing import Annotated, Literal
 
@@ -17,18 +17,18 @@ WhiteBalance = Literal[
 
 
 class ColourGains(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """White balance by hand: how much red and blue are raised over green."""
+    """Manual white balance: gains of red and blue over green."""
 
     red: Annotated[float, msgspec.Meta(ge=0, le=32)]
     blue: Annotated[float, msgspec.Meta(ge=0, le=32)]
 
 
 class Night(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When it is night for the camera, and what is different then.
+    """The night mode: when it applies, and its settings.
 
-    `auto` goes by the light that the camera measures: night below `lux_below`, day above
-    `lux_above`, and only after it has been so for `dwell_s`. `schedule` goes by the clock, from
-    `from` to `to` each day. At night exposures may be as long as `min_fps` allows.
+    `auto` follows the light that the camera measures: night below `lux_below`, day above `lux_above`,
+    each after `dwell_s`. `schedule` follows the clock, from `from` to `to` each day. At night
+    exposures may be as long as `min_fps` allows.
     """
 
     mode: NightMode = "day"
@@ -50,8 +50,10 @@ class Night(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`camera` is the number of the module, or its name as libcamera says it. What is None is left
-    to the camera. A control that the camera does not have is left out and said in the log.
+    """`camera` is the number of the module, or its name in libcamera.
+
+    A control that is None is left to the camera. A control that the camera does not have is left
+    out and logged.
     """
 
     camera: (

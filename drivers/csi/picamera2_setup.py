@@ -1,4 +1,4 @@
-"""Picamera2, opened and configured, and what goes wrong with that in a driver's words."""
+"""Opens and configures Picamera2, and maps its errors to DriverError."""
 
 import importlib
 from typing import Any
@@ -9,16 +9,16 @@ from drivers.csi.options import Options
 from drivers.errors import DriverError, DriverErrorKind
 
 BUFFER_COUNT = 6
-"""Picamera2's own number for video."""
+"""Picamera2's default for video."""
 
 NV12 = "NV12"
-"""Both streams: the hardware encoder and libx264 take it, and its luma is a plane of its own."""
+"""Format of both streams: the hardware encoder and libx264 take it, and luma is a separate plane."""
 
 _BUSY_PHRASES = ("busy", "in use", "another process")
 
 
 class CsiStream(msgspec.Struct, frozen=True, kw_only=True):
-    """A stream as libcamera gives it; rows are `stride_bytes` apart."""
+    """A stream as libcamera configured it; rows are `stride_bytes` apart."""
 
     width_px: int
     height_px: int
@@ -26,7 +26,7 @@ class CsiStream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def import_picamera2(display_name: str) -> Any:
-    """The module `picamera2`. Raises DriverError `absent` where it is not installed."""
+    """Import the module `picamera2`. Raises: DriverError `absent` if it is not installed."""
     try:
         return importlib.import_module("picamera2")
     except ImportError as error:
@@ -37,9 +37,9 @@ def import_picamera2(display_name: str) -> Any:
 
 
 def open_camera(picamera2: Any, options: Options, display_name: str) -> Any:
-    """The Picamera2 of the module that the options name.
+    """Open the camera module that the options name.
 
-    Raises DriverError: absent, busy, unsupported.
+    Raises: DriverError absent, busy, unsupported.
     """
     ids = [str(info["Id"]) for info in picamera2.Picamera2.global_camera_info()]
     requested = options.camera
@@ -58,8 +58,9 @@ def open_camera(picamera2: Any, options: Options, display_name: str) -> Any:
 def configure(
     camera: Any, options: Options, display_name: str, *, lores: bool
 ) -> dict[str, CsiStream]:
-    """Set up the streams `main` and, if wanted, `lores`. The second one may come out in another
-    size than was asked for. Raises DriverError `unsupported`.
+    """Configure the stream `main` and, if requested, `lores`, whose size may differ from the request.
+
+    Raises: DriverError `unsupported`.
     """
     main = (options.width_px, options.height_px)
     lores_config = {"format": NV12, "size": (options.detect_width_px, options.detect_height_px)}
@@ -97,7 +98,7 @@ def configure(
 
 
 def to_driver_error(error: Exception, display_name: str) -> DriverError:
-    """Picamera2's error in a driver's words: its first cause says the most."""
+    """Map Picamera2's error to a DriverError, by its first cause."""
     root_cause: BaseException = error
     while root_cause.__cause__ is not None:
         root_cause = root_cause.__cause__

@@ -1,4 +1,4 @@
-"""From a picture's metadata, by libcamera's names, to readings. Pure."""
+"""Readings from a picture's metadata, by libcamera's names. Pure."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ class _Metadata(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
 
 
 def read_lux(metadata: Mapping[str, object]) -> float | None:
-    """The light that the camera measured, None where it does not."""
+    """Return the light that the camera measured, or None if it measures none."""
     return _parse_metadata(metadata).lux
 
 
@@ -28,7 +28,7 @@ def to_readings(
     dropped_frames: int = 0,
     dropped_packets: int = 0,
 ) -> CameraReadings:
-    """What a picture's metadata says, with what the driver knows itself."""
+    """Return a picture's readings, with the driver's own counters."""
     parsed = _parse_metadata(metadata)
     return CameraReadings(
         night=night,
