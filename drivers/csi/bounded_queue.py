@@ -1,7 +1,7 @@
-"""What waits for the other process, or for the reader: bounded, drops counted.
+"""The queue between the processes, and to the reader: bounded, drops counted.
 
-Packets are dropped up to the next keyframe, because a decoder can begin nowhere else. Of frames
-the newest win. Words of the child's own are few, and never dropped.
+Packets are dropped up to the next keyframe, because a decoder can begin nowhere else. Of frames the
+newest win. The child's other messages are few, and never dropped.
 """
 
 import threading
@@ -17,7 +17,7 @@ MAX_PACKET_BYTES = 8_000_000
 
 
 class PacketBudget:
-    """Which packets may wait, when so many bytes do already."""
+    """Decides which packets may wait, by the bytes that wait already."""
 
     def __init__(self, max_bytes: int = MAX_PACKET_BYTES) -> None:
         self._max_bytes = max_bytes
@@ -27,7 +27,7 @@ class PacketBudget:
         """Packets were dropped: only a keyframe passes."""
 
     def try_admit(self, packet: Packet) -> bool:
-        """Whether this packet may wait; it is counted as dropped where not."""
+        """Whether this packet may wait; otherwise it is counted as dropped."""
         fits = self.queued_bytes + len(packet.data) <= self._max_bytes
         if not fits or (self.needs_keyframe and not packet.is_key):
             self.needs_keyframe = True
@@ -38,15 +38,15 @@ class PacketBudget:
         return True
 
     def release(self, packet: Packet) -> None:
-        """It waits no longer."""
+        """Release the bytes of a packet that was taken."""
         self.queued_bytes -= len(packet.data)
 
 
 class MediaQueue(Generic[T]):
-    """Media and words in the order in which they came. Any thread may put, one takes.
+    """Media and messages in their order. Any thread may put, one takes.
 
-    Of packets so many bytes wait as `PacketGate` allows, and of frames `max_frames`: a new one
-    drives out the oldest. Whatever else is put here is few, and waits without a bound.
+    Packets wait up to the bytes that `PacketGate` allows, and at most `max_frames` frames: a new one
+    replaces the oldest. Other messages are few, and wait without a bound.
     """
 
     def __init__(self, max_frames: int) -> None:
@@ -60,17 +60,17 @@ class MediaQueue(Generic[T]):
 
     @property
     def dropped_packets(self) -> int:
-        """How many packets nobody took in time."""
+        """Number of packets that were not taken in time."""
         return self._packet_budget.dropped
 
     @property
     def dropped_frames(self) -> int:
-        """How many frames nobody took in time."""
+        """Number of frames that were not taken in time."""
         return self._dropped_frames
 
     @property
     def needs_keyframe(self) -> bool:
-        """Whether the next packet that can be of use is a keyframe."""
+        """Whether packets are dropped until the next keyframe."""
         return self._packet_budget.needs_keyframe
 
     def put(self, item: T) -> None:
@@ -84,13 +84,13 @@ class MediaQueue(Generic[T]):
             self._condition.notify()
 
     def close(self) -> None:
-        """Nothing more will come: nobody waits from now on."""
+        """End the queue: a waiting `take` returns None from now on."""
         with self._condition:
             self._is_ended = True
             self._condition.notify_all()
 
     def get(self, timeout_s: float) -> T | None:
-        """The oldest, None where nothing came within `timeout_s` seconds, or will come."""
+        """Return the oldest item, or None if none came within `timeout_s` or the queue has ended."""
         with self._condition:
             self._condition.wait_for(lambda: self._items or self._is_ended, timeout_s)
             if not self._items:

@@ -1,4 +1,4 @@
-"""Which camera modules libcamera sees, asked in a child process: native code may hang or crash."""
+"""The camera modules that libcamera lists, in a child process: native code may hang or crash."""
 
 import contextlib
 import subprocess
@@ -15,8 +15,9 @@ KILL_TIMEOUT_S = 1.0
 
 
 class CameraModule(msgspec.Struct, frozen=True, kw_only=True):
-    """One camera as libcamera knows it. `number` is as Picamera2 counts, `id` is the connector's and
-    stays the same over restarts. `usb`: it is a USB camera, which the driver `v4l2` serves.
+    """A camera of libcamera. `number` is Picamera2's; `id` is the connector's, stable over restarts.
+
+    A USB camera is served by the driver `v4l2`.
     """
 
     number: int
@@ -27,7 +28,7 @@ class CameraModule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CameraModulesReply(msgspec.Struct, frozen=True, kw_only=True):
-    """What the child says: what there is, or why it cannot tell."""
+    """The child's output: the cameras, or its error."""
 
     modules: tuple[CameraModule, ...] = ()
     kind: DriverErrorKind | None = None
@@ -35,10 +36,10 @@ class CameraModulesReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def enumerate_modules(timeout_s: float = ENUMERATE_TIMEOUT_S) -> tuple[CameraModule, ...]:
-    """Every camera that libcamera sees; none of them is opened.
+    """List the cameras of libcamera without opening any.
 
-    Raises DriverError: absent (no Picamera2), timeout (libcamera hangs), stuck (and cannot be
-    ended), protocol (libcamera crashes).
+    Raises: DriverError absent (no Picamera2), timeout (libcamera hangs), stuck (it cannot be ended),
+    protocol (libcamera crashes).
     """
     with subprocess.Popen(  # noqa: S603 - this interpreter and a module of ours
         [sys.executable, "-P", "-m", MODULE],
@@ -72,6 +73,6 @@ def _end_hung_child(child: subprocess.Popen[bytes], timeout_s: float) -> DriverE
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(KILL_TIMEOUT_S)
         return DriverError("timeout", f"camera modules: libcamera says nothing for {timeout_s:g} s")
-    # Whoever leaves the `with` waits for the child, which the kernel holds: make it nobody's.
+    # The end of the `with` waits for the child, which the kernel holds: mark it as ended.
     child.returncode = -1
     return DriverError("stuck", "camera modules: libcamera hangs in the kernel: restart the board")

@@ -1,6 +1,6 @@
-"""The child of `drivers.csi.camera_modules`: asks libcamera, says it as JSON, and ends.
+"""The child of `drivers.csi.camera_modules`: prints libcamera's cameras as JSON, and ends.
 
-libcamera and Picamera2 may print: what they say goes where errors go.
+libcamera and Picamera2 may print: their output goes to stderr.
 """
 
 import os
@@ -17,7 +17,7 @@ STDOUT, STDERR = 1, 2
 
 
 def main() -> None:
-    """Ask and say."""
+    """Print the cameras."""
     out = os.dup(STDOUT)
     os.dup2(STDERR, STDOUT)
     try:
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def parse_modules(infos: Sequence[Mapping[str, Any]]) -> tuple[CameraModule, ...]:
-    """Picamera2's list, in its order, which is that of its numbers. Pure."""
+    """Convert Picamera2's list, whose order is that of its numbers. Pure."""
     return tuple(
         CameraModule(
             number=number,

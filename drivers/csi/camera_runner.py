@@ -158,7 +158,7 @@ class CameraRunner:
             self._on_second(request.get_metadata(), t_ns)
 
     def _find_timestamp_key(self, request: Any) -> Any:
-        """The name under which libcamera gives the sensor's time."""
+        """Return libcamera's key of the sensor's time."""
         if self._timestamp_key is None:
             self._timestamp_key = next(
                 name for name in request.request.metadata if name.name == "SensorTimestamp"
@@ -188,8 +188,9 @@ class CameraRunner:
         self._queue.put(messages.FrameReady(slot=slot, seq=seq, t_ns=t_ns))
 
     def _request_keyframe(self, encoder: encoders.PicameraEncoder, t_ns: int) -> None:
-        """Ask for a keyframe where one is due by time: the encoder counts pictures, and at night
-        they may come slower. One more is due where packets were dropped.
+        """Request a keyframe if one is due by time, or after packets were dropped.
+
+        The encoder counts pictures, which may be slower at night.
         """
         if self._last_key_ns is None:
             return
@@ -199,7 +200,7 @@ class CameraRunner:
             encoder.force_key_frame()
 
     def _on_packet(self, data: bytes, time_us: int, is_key: bool) -> None:  # noqa: FBT001 - GivePacket
-        """An access unit, in the encoder's thread."""
+        """Queue an access unit. Called on the encoder's thread."""
         if self._first_packet_us is None:
             self._first_packet_us = time_us
         t_ns = time_us * NS_PER_US

@@ -1,8 +1,8 @@
-"""The child process: `python -P -m drivers.csi.child STREAM DESK MEMORY`, three descriptors.
+"""The child process: `python -P -m drivers.csi.child STREAM CONTROL MEMORY`, three descriptors.
 
-It has one camera module, and gives what it has until its parent is gone or something fails. Native
-code under Picamera2 is known to go silent after hours, and to hang when it is told to stop: that is
-why it is a process, which can be killed.
+It runs one camera module until its parent ends or something fails. Native code under Picamera2 is
+known to go silent after hours, and to hang when it is stopped: therefore it is a process, which can
+be killed.
 """
 
 import ctypes
@@ -25,14 +25,14 @@ from drivers.media import Packet
 log = logging.getLogger(__name__)
 
 POLL_INTERVAL_S = 0.25
-"""How often the parent's end is looked at while there is nothing to send."""
+"""Interval of the check for the parent's end if there is nothing to send."""
 
 _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
     """Run until the parent closes its end. Never returns: threads of the camera may hang."""
-    # Both come to the whole group or unit; when to end is the parent's to say.
+    # Both are sent to the whole group or unit, but the parent decides when the child ends.
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, signal.SIG_IGN)
     stream, control = (socket.socket(fileno=int(argument)) for argument in sys.argv[1:3])
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def _die_with_parent(parent_pid: int) -> None:
-    """Have the kernel kill this process with the thread that started it, prctl(2)."""
+    """Make the kernel kill this process with the thread that started it, prctl(2)."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:
         os._exit(os.EX_OK)
@@ -70,8 +70,9 @@ def _die_with_parent(parent_pid: int) -> None:
 def _report_uncaught_exceptions(
     stream: socket.socket, queue: MediaQueue[Packet | messages.ChildMessage], display_name: str
 ) -> None:
-    """A thread that ends by an exception is the end of all: Picamera2 would go on without it, and
-    give nothing more.
+    """End the process if a thread ends by an exception.
+
+    Picamera2 would continue without the thread, and deliver nothing.
     """
 
     def report_exception(
@@ -106,7 +107,7 @@ def _failure_message(error: DriverError) -> messages.Failed:
 
 
 def _send_queued(stream: socket.socket, queue: MediaQueue[Packet | messages.ChildMessage]) -> bool:
-    """Send what there is. True once the parent has gone, False after the last word."""
+    """Send queued messages. Return True if the parent has ended, False after the last message."""
     while True:
         message = queue.get(POLL_INTERVAL_S)
         if message is None:
@@ -125,7 +126,7 @@ def _send_queued(stream: socket.socket, queue: MediaQueue[Packet | messages.Chil
 
 
 def _is_closed(stream: socket.socket) -> bool:
-    """Whether the other end is closed: it never sends anything."""
+    """Whether the other end is closed, which never sends anything."""
     try:
         return not stream.recv(1, socket.MSG_DONTWAIT)
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""The child's end of what comes down: freed slots, and the masks of now. For the camera's thread."""
+"""The child's end of the parent's messages: freed slots and masks. For the camera's thread."""
 
 import socket
 from collections import deque
@@ -10,13 +10,13 @@ from drivers.masking import WHOLE_PICTURE
 from drivers.media import Polygon
 
 MASKS_TIMEOUT_S = 1.0
-"""A parent that is held up for longer tells no masks; then all of a picture is hidden."""
+"""If the parent does not send the masks within this, the whole picture is masked."""
 
 _DATAGRAM_BYTES = 1 << 18
 
 
 class ControlChannel:
-    """Reads the datagrams from the parent when something of them is needed."""
+    """Reads the parent's datagrams on demand."""
 
     def __init__(self, channel: socket.socket, slots: int) -> None:
         self._channel = channel
@@ -26,15 +26,13 @@ class ControlChannel:
         self._answered_number = 0
 
     def acquire_slot(self) -> int | None:
-        """A slot to write a frame to, None where the parent has all of them."""
+        """Return a free slot, or None if the parent has all of them."""
         while self._receive(0.0):
             pass
         return self._free_slots.popleft() if self._free_slots else None
 
     def query_masks(self, send_query: Callable[[int], None]) -> tuple[Polygon, ...]:
-        """The masks that hold now: `ask` sends a question of this number up, and the answer is
-        waited for. All is hidden where none comes.
-        """
+        """Query the masks in force and wait for the answer. Without one, the whole picture is masked."""
         self._query_number += 1
         send_query(self._query_number)
         deadline_s = monotonic() + MASKS_TIMEOUT_S
@@ -45,7 +43,7 @@ class ControlChannel:
         return self._masks
 
     def _receive(self, timeout_s: float) -> bool:
-        """Read one datagram; False where none came, or the parent has gone."""
+        """Read one datagram. Return False if none came, or the parent has ended."""
         self._channel.settimeout(timeout_s)
         try:
             data = self._channel.recv(_DATAGRAM_BYTES)
@@ -57,7 +55,7 @@ class ControlChannel:
         if isinstance(message, messages.SlotFree):
             self._free_slots.append(message.slot)
         elif isinstance(message, messages.MasksReply):
-            # Equal masks stay the same object: then nothing is drawn anew.
+            # Equal masks stay the same object: then they are not rasterized again.
             if message.masks != self._masks:
                 self._masks = message.masks
             self._answered_number = message.number
@@ -65,6 +63,6 @@ class ControlChannel:
 
 
 def receive_setup(channel: socket.socket) -> messages.ParentMessage:
-    """What the parent says at first. Blocks."""
+    """Return the parent's first message. Blocks."""
     channel.settimeout(None)
     return messages.unpack_parent_message(channel.recv(_DATAGRAM_BYTES))

@@ -7,10 +7,10 @@ import msgspec
 from drivers.csi.options import ColourGains, Options
 
 ControlValue = bool | int | float | tuple[int, ...] | tuple[float, ...]
-"""What a control may be set to. Enumerations are given as their numbers."""
+"""A control's value. Enumerations are numbers."""
 
 ControlBounds = tuple[object, object, object]
-"""A control's least, greatest and default value, as Picamera2's `camera_controls` has them."""
+"""A control's least, greatest and default value, as in Picamera2's `camera_controls`."""
 
 _AE_NORMAL, _AE_LONG = 0, 2
 _AF_MANUAL, _AF_CONTINUOUS = 0, 2
@@ -34,7 +34,7 @@ class SupportedControls(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def initial_controls(options: Options) -> dict[str, ControlValue]:
-    """The controls to begin with; what the options leave to the camera is not among them."""
+    """Return the initial controls, without those that the options leave to the camera."""
     controls: dict[str, ControlValue] = {}
     if options.exposure_us is not None:
         controls["ExposureTime"] = options.exposure_us
@@ -61,7 +61,7 @@ def initial_controls(options: Options) -> dict[str, ControlValue]:
 
 
 def light_controls(options: Options, *, night: bool) -> dict[str, ControlValue]:
-    """The controls that differ between day and night.
+    """Return the controls that differ between day and night.
 
     A frame's duration is the longest that an exposure may be, so `min_fps` is what limits it.
     """
@@ -79,7 +79,7 @@ def light_controls(options: Options, *, night: bool) -> dict[str, ControlValue]:
 def supported_controls(
     controls: Mapping[str, ControlValue], advertised: Mapping[str, ControlBounds]
 ) -> SupportedControls:
-    """Only what the camera advertises, and no further than it allows."""
+    """Return the controls that the camera has, limited to its ranges."""
     return SupportedControls(
         controls={
             name: _clamp_to_bounds(value, advertised[name])
@@ -92,7 +92,7 @@ def supported_controls(
 
 def _clamp_to_bounds(value: ControlValue, bounds: ControlBounds) -> ControlValue:
     low, high, _ = bounds
-    # Some controls have no range, or say 0 and 0 for it.
+    # Some controls have no range, or 0 and 0 as one.
     if not isinstance(low, int | float) or not isinstance(high, int | float) or low >= high:
         return value
     if isinstance(value, bool):

@@ -1,8 +1,8 @@
-"""H.264 from the main stream: the board's own encoder where it has one, libx264 where not.
+"""H.264 of the main stream: the board's hardware encoder if it has one, otherwise libx264.
 
-Picamera2 has a class for each and wants its outputs and encoders to be of its own classes. What is
-added to them stands here in classes without a base, which are joined to Picamera2's when it has been
-loaded; so this module needs no camera library.
+Picamera2 has a class for each and requires outputs and encoders of its own classes. The additions are
+classes without a base here, which are combined with Picamera2's once it is loaded; so this module
+needs no camera library.
 """
 
 import fcntl
@@ -22,10 +22,10 @@ from drivers.errors import DriverError
 EncoderKind = Literal["hardware", "libav"]
 
 PacketCallback = Callable[[bytes, int, bool], None]
-"""Takes an access unit, its picture's time in microseconds, and whether it is a keyframe."""
+"""Gets an access unit, its picture's time in microseconds, and whether it is a keyframe."""
 
 HARDWARE_DEVICE = Path("/dev/video11")
-"""Where the Raspberry Pi's kernel puts the encoder of CM4 and Pi 4, and Picamera2 looks for it."""
+"""The encoder of CM4 and Pi 4, by the Raspberry Pi's kernel and by Picamera2."""
 
 HARDWARE_DRIVER = b"bcm2835-codec"
 HARDWARE_MAX_PX = 1920
@@ -37,7 +37,7 @@ _CAPABILITY = struct.Struct("16s32s32sII16x")
 
 
 class PicameraEncoder(Protocol):
-    """As much of Picamera2's encoders as is used here. Times are in microseconds."""
+    """The used part of Picamera2's encoders. Times are in microseconds."""
 
     firsttimestamp: int | None
 
@@ -47,7 +47,7 @@ class PicameraEncoder(Protocol):
 
 
 def has_hardware_encoder(device: Path = HARDWARE_DEVICE) -> bool:
-    """Whether the board has a hardware encoder: asked of the device itself, V4L2's QUERYCAP."""
+    """Whether the board has a hardware encoder, by V4L2's QUERYCAP."""
     try:
         with device.open("rb+", buffering=0) as file:
             answer = fcntl.ioctl(file, _VIDIOC_QUERYCAP, bytes(_CAPABILITY.size))
@@ -60,7 +60,7 @@ def has_hardware_encoder(device: Path = HARDWARE_DEVICE) -> bool:
 def choose_encoder(
     options: Options, size_px: tuple[int, int], *, has_hardware: bool, display_name: str
 ) -> EncoderKind:
-    """Which encoder to take. Raises DriverError `unsupported` where the wanted one cannot do it."""
+    """Choose the encoder. Raises: DriverError `unsupported` if the requested one cannot do it."""
     if options.encoder == "libav":
         return "libav"
     if has_hardware and max(size_px) <= HARDWARE_MAX_PX:
@@ -77,7 +77,7 @@ def choose_encoder(
 def open_encoder(
     kind: EncoderKind, options: Options, fps: float, on_packet: PacketCallback
 ) -> tuple[PicameraEncoder, Any]:
-    """An encoder for Picamera2, and the output to start it with. In the child alone."""
+    """Return an encoder for Picamera2 and its output. Called in the child alone."""
     settings: dict[str, Any] = {
         "bitrate": options.bitrate_kbit_s * 1000,
         "iperiod": max(1, round(options.gop_s * fps)),
@@ -108,7 +108,7 @@ def open_encoder(
 
 
 class PacketOutputMixin:
-    """Joined to Picamera2's Output: each access unit goes to `on_packet`."""
+    """Combined with Picamera2's Output: each access unit goes to `on_packet`."""
 
     on_packet: PacketCallback
 
@@ -120,17 +120,17 @@ class PacketOutputMixin:
         packet: object = None,
         audio: bool = False,  # noqa: FBT001, FBT002 - the same
     ) -> None:
-        """Called in the encoder's thread. `timestamp` counts from the first picture's."""
+        """Called on the encoder's thread. `timestamp` counts from the first picture's."""
         self.on_packet(bytes(frame), timestamp or 0, keyframe)
 
 
 class SingleThreadMixin:
-    """Joined to Picamera2's LibavH264Encoder: a picture goes in, and its packet comes out.
+    """Combined with Picamera2's LibavH264Encoder: each picture is encoded to its packet at once.
 
-    With one thread and no look-ahead libx264 holds nothing back, and has copied the picture when it
-    returns: the buffer goes back to the camera at once. It takes NV12 as it is, where Picamera2
-    would have it converted. Picamera2 0.3.38 asks for keyframes with a word that PyAV 15 and later
-    refuse; they take the enumeration.
+    With one thread and no look-ahead libx264 delays nothing, and has copied the picture when it
+    returns: the buffer returns to the camera at once. It takes NV12 directly, which Picamera2 would
+    convert. Picamera2 0.3.38 requests keyframes by a string that PyAV 15 and later refuse; they take
+    the enumeration.
     """
 
     mapped: Any

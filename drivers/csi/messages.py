@@ -1,7 +1,7 @@
-"""What passes between the child that holds the camera module and its parent.
+"""Messages between the camera module's child and its parent.
 
-Upwards a stream of messages, each behind its length; downwards one message per datagram. Both are
-socket pairs that only these two processes have, so nothing here defends against a stranger.
+The child sends a stream of messages, each after its length; the parent sends one message per datagram.
+Both are socket pairs of these two processes alone, so the content is trusted.
 """
 
 import io
@@ -19,9 +19,9 @@ _LENGTH = struct.Struct("<I")
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True, tag="setup"):
-    """The first word downwards: what the child is to open.
+    """The parent's first message: what the child opens.
 
-    `ask_masks`: the parent is asked for the masks before each picture, and `masks` is not used.
+    `query_masks`: the child asks for the masks before each picture, and `masks` is not used.
     """
 
     display_name: str
@@ -40,7 +40,7 @@ class SlotFree(msgspec.Struct, frozen=True, kw_only=True, tag="slot"):
 
 
 class MasksReply(msgspec.Struct, frozen=True, kw_only=True, tag="masks"):
-    """The answer to MasksAsked of the same number."""
+    """The answer to the MasksQuery of the same number."""
 
     number: int
     masks: tuple[Polygon, ...]
@@ -50,8 +50,9 @@ ParentMessage: TypeAlias = Setup | SlotFree | MasksReply
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="opened"):
-    """The camera runs. `lacking` names the controls that were wanted and that it does not have.
-    Frames have the size given, and there are so many slots for them.
+    """The camera runs. `missing_controls` are requested controls that it does not have.
+
+    Frames have the given size, in as many slots.
     """
 
     info: StreamInfo
@@ -69,7 +70,7 @@ class EncodedPacket(msgspec.Struct, frozen=True, kw_only=True, tag="packet"):
 
 
 class FrameReady(msgspec.Struct, frozen=True, kw_only=True, tag="frame"):
-    """A frame lies in a slot of the shared memory, which is the parent's until it is freed."""
+    """A frame is in a slot of the shared memory, which the parent owns until it frees the slot."""
 
     slot: int
     seq: int
@@ -77,19 +78,19 @@ class FrameReady(msgspec.Struct, frozen=True, kw_only=True, tag="frame"):
 
 
 class ReadingsUpdate(msgspec.Struct, frozen=True, kw_only=True, tag="readings"):
-    """Once a second."""
+    """The sensor's readings, once a second."""
 
     readings: CameraReadings
 
 
 class MasksQuery(msgspec.Struct, frozen=True, kw_only=True, tag="asked"):
-    """Which masks hold now? A picture waits for the answer."""
+    """The query for the masks in force. A picture waits for the answer."""
 
     number: int
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
-    """The child's last word. `masks`: the masks cannot be drawn."""
+    """The child's last message. `is_mask_error`: the masks cannot be drawn."""
 
     kind: DriverErrorKind
     message: str
@@ -103,15 +104,15 @@ _parent_decoder: msgspec.msgpack.Decoder[ParentMessage] = msgspec.msgpack.Decode
 
 
 def pack_child_message(message: ChildMessage) -> bytes:
-    """A message behind its length."""
+    """Encode a message after its length."""
     data = msgspec.msgpack.encode(message)
     return _LENGTH.pack(len(data)) + data
 
 
 def read_child_message(stream: io.BufferedIOBase) -> ChildMessage | None:
-    """The next message, None at the stream's end, in the middle of a message too. Blocks.
+    """Read the next message, or None at the stream's end, even within a message. Blocks.
 
-    Raises msgspec.DecodeError where it is none.
+    Raises: msgspec.DecodeError if it is not a message.
     """
     length_prefix = stream.read(_LENGTH.size)
     if len(length_prefix) < _LENGTH.size:
@@ -122,10 +123,10 @@ def read_child_message(stream: io.BufferedIOBase) -> ChildMessage | None:
 
 
 def pack_parent_message(message: ParentMessage) -> bytes:
-    """A datagram."""
+    """Encode a datagram."""
     return msgspec.msgpack.encode(message)
 
 
 def unpack_parent_message(data: bytes) -> ParentMessage:
-    """A message from a datagram. Raises msgspec.DecodeError where it is none."""
+    """Decode a datagram. Raises: msgspec.DecodeError if it is not a message."""
     return _parent_decoder.decode(data)

@@ -1,4 +1,4 @@
-"""Whether it is night for a camera. Pure: light and time come in as arguments."""
+"""Night detection of a camera. Pure: light and time are arguments."""
 
 from drivers.csi.options import Night
 
@@ -8,10 +8,10 @@ MINUTES_PER_HOUR = 60
 class NightDetector:
     """Day and night, with hysteresis.
 
-    By light: below one threshold it is night, above another day, and what lies between changes
-    nothing. A change comes after the light has wanted it for `dwell_s` without a break, so neither
-    a passing lamp nor one's own infrared lamp makes it flicker; only the first reading decides at
-    once. Where the camera tells no light it stays as it is, and begins as day.
+    By light: below one threshold it is night, above another one day, and between them nothing
+        changes. A change needs `dwell_s` without interruption, so that neither a passing lamp nor the
+        camera's own infrared lamp causes flicker; only the first reading decides at once. Without light
+        readings the state does not change, and it begins as day.
     """
 
     def __init__(self, options: Night) -> None:
@@ -51,7 +51,7 @@ def _minute_of_day(time_of_day: str) -> int:
 
 
 def _is_between(minute: int, begin: int, end: int) -> bool:
-    """A span that ends before it begins goes over midnight."""
+    """Whether a minute is in a span, which passes midnight if it ends before it begins."""
     if begin < end:
         return begin <= minute < end
     return minute >= begin or minute < end

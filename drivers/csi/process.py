@@ -1,4 +1,4 @@
-"""The parent's hold on the child process."""
+"""Start, wait for and kill the child process."""
 
 import signal
 import subprocess
@@ -10,32 +10,32 @@ MODULE = "drivers.csi.child"
 
 
 class ChildProcess(Protocol):
-    """A process that was started."""
+    """A started process."""
 
     pid: int
 
     def kill(self) -> None:
-        """Send SIGKILL; nothing happens where it has ended."""
+        """Send SIGKILL, which does nothing if the process has ended."""
         ...
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether it has ended, within `timeout_s` seconds; then it leaves no zombie."""
+        """Wait up to `timeout_s` for its end, and reap it. Return whether it has ended."""
         ...
 
     def describe_exit(self) -> str:
-        """In words, how it ended."""
+        """Return how it ended, in words."""
         ...
 
 
 ChildStarter = Callable[[Sequence[int]], ChildProcess]
-"""Starts the child with these descriptors, and closes none of them. Raises OSError."""
+"""Starts the child with these descriptors, and closes none of them. Raises: OSError."""
 
 
 def start_child(descriptors: Sequence[int]) -> ChildProcess:
-    """A new interpreter, not a fork: locks and threads of this process are not its.
+    """Start a new interpreter, not a fork, which would copy locks without their threads.
 
-    `-P`: the working folder is no place to import from. A group of its own: Ctrl-C in a terminal is
-    the agent's to act upon.
+    `-P`: no imports from the working folder. A process group of its own: only the agent handles
+    Ctrl-C in a terminal.
     """
     return _SubprocessChild(
         subprocess.Popen(  # noqa: S603 - this interpreter and a module of ours
