@@ -12,14 +12,14 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 
 class Requester(msgspec.Struct, frozen=True, kw_only=True):
-    """Requester: `id` is the name of a person or of a part of the box, as the log shows it."""
+    """The person or the part of the box that requests something; `id` is the name in the log."""
 
     id: str
     role: Role
 
 
 class CommandRejected(Exception):
-    """A command is rejected: `kind` is the code, `str(error)` the reason in one sentence."""
+    """A command is rejected with `code`; `str(error)` is the reason in one sentence."""
 
     def __init__(self, code: RefusalCode, message: str) -> None:
         super().__init__(message)

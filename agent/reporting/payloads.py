@@ -124,7 +124,7 @@ StatusData: TypeAlias = OnlineStatus | LostStatus | StoppedStatus
 
 
 class DeclaredCamera(msgspec.Struct, frozen=True, kw_only=True):
-    """Use of one camera, for the public. `owner` and `purpose` are of the institution that lends it,
+    """One camera of a declaration. `owner` and `purpose` are of the institution that lends it,
     null if it is the city's own; `viewers` are the persons that the institution permits, null if it
     leaves that to the city.
 
@@ -147,7 +147,7 @@ class DeclaredCamera(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeclarationData(msgspec.Struct, frozen=True, kw_only=True):
-    """What the box does, for the public. `detects` lists all labels that it can tell apart; no track
+    """Use of cameras and footage, for the public. `detects` lists all labels that it can tell apart; no track
     continues beyond one camera's picture.
 
     `event_retention_days` is how long the footage around an event is kept, `max_retention_days` the
