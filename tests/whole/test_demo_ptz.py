@@ -87,7 +87,7 @@ def held_by(role: str | None) -> Callable[[str, Any], bool]:
 
 
 def refused(reason: str) -> Callable[[str, Any], bool]:
-    return lambda kind, data: kind == "reply" and data.get("kind") == reason
+    return lambda kind, data: kind == "reply" and data.get("code") == reason
 
 
 @pytest.mark.slow
