@@ -102,10 +102,9 @@ class Agent:
         selftest = SelfTestService(
             state_dir, self.outbox, self._publisher.publish_event, self._new_id, clock, self.faults
         )
-        handlers = [
-            selftest.handler,
-        ]
-        self.actuators = Actuators(specs, services, self._publisher, self.pipelines, rng, handlers)
+        self.actuators = Actuators(
+            specs, services, self._publisher, self.pipelines, rng, [selftest.handler]
+        )
         self._mqtt_session = MqttSession(
             config.broker,
             self.outbox,
