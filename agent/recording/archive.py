@@ -262,7 +262,6 @@ def _is_contiguous(earlier: RecordedSpan, later: RecordedSpan) -> bool:
 def _unwrap_keys(
     entries: Sequence[FootageEntry], private_key: X25519PrivateKey | None
 ) -> KeyLookup:
-    """Unwrap the keys of sealed segments with a recipient's private key."""
     keys: dict[bytes, SegmentKey] = {}
     if private_key is not None:
         for entry in entries:

@@ -127,7 +127,7 @@ class StoreModel(RuleBasedStateMachine):
         self.faults = FaultRegistry(clock.boottime_ns)
         new_id = uuid7_factory(lambda _t: 1_795_564_800_000_000_000 + clock.true_ns, self.rng)
         self.new_id = new_id
-        self.notary = ReceiptQueue(self.append, self.faults)
+        self.receipt_queue = ReceiptQueue(self.append, self.faults)
         self.holds = HoldStore(self.state / "holds", clock, clock.boot, new_id)
         self.events = EventHolds(self.holds, HOLDING, clock, clock.boot, self.faults)
         self.going_on: dict[str, Event] = {}
@@ -139,7 +139,7 @@ class StoreModel(RuleBasedStateMachine):
             clock.boot,
             self.faults,
             self.holds,
-            self.notary,
+            self.receipt_queue,
             cameras=CAMERAS,
             on_hold_broken=self.told.append,
         )

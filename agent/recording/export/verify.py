@@ -373,7 +373,7 @@ def _max_clip_duration_us(sources: Sequence[_ClosedReceipt], begin: datetime) ->
 
     There is no pause if the clock was set back between two segments.
     """
-    end_us = _elapsed_us(sources[0].begin, begin)  # what lies before the clip is not in it
+    end_us = _elapsed_us(sources[0].begin, begin)  # footage before the clip does not count
     for source in sources:
         end_us = max(end_us, _elapsed_us(source.begin, begin)) + source.duration_us
     return end_us
@@ -385,7 +385,6 @@ def _elapsed_us(later: datetime, earlier: datetime) -> int:
 
 
 def _check_export_receipt(manifest: Manifest, manifest_sha256: str, last: ReceiptLine) -> None:
-    """Check that the last receipt is that of this export."""
     expected = FootageExported(
         camera=manifest.camera,
         begin_time=manifest.begin_time,

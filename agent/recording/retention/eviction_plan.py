@@ -324,7 +324,6 @@ class _Planner:
                     return
 
     def _camera_with_oldest_quarantined(self, camera_names: list[str]) -> str | None:
-        """Return the camera with the oldest quarantined file."""
         candidates = [
             (name, self._cameras[name]) for name in camera_names if self._cameras[name].quarantined
         ]
