@@ -15,7 +15,13 @@ from agent.base.model import Reply
 from agent.config.configuration import BrokerConfig
 from agent.reporting import topics
 from agent.reporting.mqtt.connect_error import MqttConnectionError
-from agent.reporting.mqtt.paho_transport import Connack, PahoTransport, ReceivedPublish, Suback
+from agent.reporting.mqtt.paho_transport import (
+    Connack,
+    PahoTransport,
+    Puback,
+    ReceivedPublish,
+    Suback,
+)
 from agent.reporting.payloads import ReplyMessage
 from centre.demo.ptz_script import Person
 
@@ -51,6 +57,10 @@ class DemoOperator:
         self._rng = rng
         self._client_id = f"demo-operator-{rng.getrandbits(32):08x}"
         self._outgoing: deque[_QueuedCommand] = deque()
+        """Commands without a PUBACK, in order. After a reconnection they are sent again: the box
+        recognises a repeat by its id."""
+        self._in_flight = 0
+        """How many of them were published on this connection."""
         self._transport: PahoTransport | None = None
         self.online = threading.Event()
         """Set while it is subscribed to the replies."""
@@ -91,6 +101,9 @@ class DemoOperator:
                         transport.subscribe([topics.up_topic(self._box, "reply/#")])
                     case Suback():
                         self.online.set()
+                    case Puback():
+                        self._outgoing.popleft()
+                        self._in_flight -= 1
                     case ReceivedPublish():
                         self._handle_reply(event)
         except MqttConnectionError:
@@ -109,8 +122,7 @@ class DemoOperator:
         return transport
 
     def _send_all(self, transport: PahoTransport) -> None:
-        while self._outgoing:
-            queued = self._outgoing[0]
+        for queued in list(self._outgoing)[self._in_flight :]:
             transport.publish(
                 topics.down_topic(self._box, f"command/{queued.verb}"),
                 queued.payload,
@@ -118,8 +130,7 @@ class DemoOperator:
                 response_topic=queued.response_topic,
                 correlation=queued.correlation,
             )
-            # Only now: a command that was not published is sent after the reconnection.
-            self._outgoing.popleft()
+            self._in_flight += 1
 
     def _handle_reply(self, event: ReceivedPublish) -> None:
         message = topics.decode_as(ReplyMessage, event.payload)
@@ -128,6 +139,7 @@ class DemoOperator:
 
     def _abandon(self) -> None:
         self.online.clear()
+        self._in_flight = 0
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.abort()

@@ -1,0 +1,45 @@
+"""The demo's operators over MQTT: a command outlives a broker that goes away before it is published."""
+
+import random
+import signal
+import threading
+
+from agent.base.clock import SystemClock
+from agent.config.configuration import BrokerConfig
+from centre.demo.demo_operator import DemoOperator
+from centre.demo.ptz_script import AMINA
+from tests.whole import demo_values
+from tests.whole.report.broker import Mosquitto
+
+MAX_TURNS = 40
+
+
+def test_a_command_that_could_not_be_published_is_sent_after_the_reconnection(
+    broker: Mosquitto,
+) -> None:
+    stopping, received = threading.Event(), threading.Event()
+    clock, rng = SystemClock(), random.Random(1)
+    operator = DemoOperator(BrokerConfig(url=broker.url), "pole", lambda _: None, clock, rng)
+
+    def run_until(is_so: threading.Event) -> None:
+        for _ in range(MAX_TURNS):
+            if is_so.is_set():
+                return
+            operator.run_once(stopping)
+        raise AssertionError("the event was not set in time")
+
+    run_until(operator.online)
+    broker.stop(signal.SIGKILL)
+    operator.send(AMINA, "ptz", {"do": "stop"})
+    # The session still counts as online, so this turn publishes into a connection that is gone.
+    operator.run_once(stopping)
+    while operator.online.is_set():
+        operator.run_once(stopping)
+    broker.start()
+    box = demo_values.connect_client("box", int(broker.url.rsplit(":", 1)[1]))
+    box.on_message = lambda *_: received.set()
+    demo_values.subscribe(box, "vigie/v1/pole/down/command/ptz")
+    run_until(received)
+    operator.close()
+    box.disconnect()
+    box.loop_stop()
