@@ -21,7 +21,6 @@ authentication. An ended or silent stream is a DriverError, and the caller opens
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -31,7 +30,7 @@ from drivers.addresses import validate_url
 from drivers.av_live import LiveCamera
 from drivers.av_stream import VideoSource, open_video_source
 from drivers.contracts import Camera, StreamRequest
-from drivers.errors import DriverError
+from drivers.onvif.credentials import read_password
 
 Timeout = Annotated[float, msgspec.Meta(ge=0.5, le=20)]
 
@@ -88,14 +87,10 @@ def redacted_url(url: str) -> str:
 
 
 def url_with_credentials(options: Options, display_name: str) -> str:
-    """Return the address for libav. Raises: DriverError `absent` if the password file is missing."""
+    """Return the address for libav. Raises: DriverError as `read_password`."""
     if options.username is None or options.password_file is None:
         return options.url
-    try:
-        password = Path(options.password_file).read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"{display_name}: password_file {options.password_file!r} cannot be read"
-        raise DriverError("absent", message) from error
+    password = read_password(options.password_file, display_name)
     parts = urlsplit(options.url)
     user = f"{quote(options.username, safe='')}:{quote(password, safe='')}"
     return urlunsplit(parts._replace(netloc=f"{user}@{parts.netloc}"))

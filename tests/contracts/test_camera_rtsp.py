@@ -42,6 +42,7 @@ def read_until_it_fails(camera: Camera) -> None:
 @pytest.fixture
 def password_file(tmp_path: Path) -> Path:
     path = tmp_path / "password"
+    path.touch(0o600)
     path.write_text(PASSWORD + "\n", encoding="utf-8")
     return path
 
@@ -63,6 +64,16 @@ def test_user_and_password_open_a_locked_camera(
         assert f"127.0.0.1:{server.port}/locked" in line
         password_file.write_text("stale")
         fails("protocol", lambda: open_driver("rtsp", {"url": url, **known}), "refuses")
+
+
+def test_a_password_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    path.write_text("secret")
+    path.chmod(0o644)
+    options = {"url": "rtsp://127.0.0.1:1/x", "username": "u", "password_file": str(path)}
+    with pytest.raises(DriverError, match=r"has mode 0644: others may read it") as caught:
+        rtsp.url_with_credentials(rtsp.Options(**options), "camera 'x'")
+    assert "secret" not in str(caught.value)
 
 
 def test_a_password_file_that_is_not_there_is_absent() -> None:
