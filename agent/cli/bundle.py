@@ -55,13 +55,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({**msgspec.structs.asdict(result), "path": str(result.path)})
         return 0
-    print(f"{result.path}: {len(result.files)} files, {result.size_bytes / 1e3:.0f} kB")
-    for item in result.omitted:
-        print(f"  left out: {item.name}: {item.reason}")
-    if result.signed_by is None:
-        print("  not signed: this box has no key yet")
-    else:
-        print(f"  signed by {result.signed_by}")
+    print(*builder.format_result(result), sep="\n")
     return 0
 
 

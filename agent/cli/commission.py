@@ -13,14 +13,17 @@ from agent.capture.lens_aim import to_ascii
 from agent.cli.commands import Commands
 from agent.cli.output import (
     COMPARE_KEY_HINT,
-    MAX_TEXT_CHARS,
     check_interactive,
     parse_text,
     print_json,
 )
 from agent.diagnostics.commissioning import certificate
-from agent.diagnostics.commissioning.certificate import ItemAnswer
-from agent.diagnostics.commissioning.session import CommissioningSession
+from agent.diagnostics.commissioning.certificate import ALLOWED_ANSWERS, ItemAnswer, parse_answer
+from agent.diagnostics.commissioning.session import (
+    CommissioningSession,
+    format_comparison,
+    format_result,
+)
 from drivers.media import Plane
 
 _COLUMNS, _ROWS = 78, 22
@@ -81,16 +84,12 @@ def _commission(
     result = session.commission(
         _ask_item if is_interactive else _print_item if not args.json else _accept_unasked, args.out
     )
-    failed = [answer for answer in result.record.answers if answer.good is False]
+    record = result.record
     if args.json:
-        print_json({"folder": str(result.folder), "record": result.record})
-        return 1 if failed else 0
-    print(f"{result.folder}: signed by {result.record.public_key}")
-    if result.copied_to is not None:
-        print(f"  a copy: {result.copied_to}")
-    for answer in failed:
-        print(f"  NOT GOOD: {answer.title}: {answer.note or answer.finding}")
-    return 1 if failed else 0
+        print_json({"folder": str(result.folder), "record": record})
+    else:
+        print(*format_result(result), sep="\n")
+    return 1 if record.rejected_items else 0
 
 
 def _compare(session: CommissioningSession, args: argparse.Namespace) -> int:
@@ -108,12 +107,7 @@ def _compare(session: CommissioningSession, args: argparse.Namespace) -> int:
             }
         )
     else:
-        print(f"commissioned {installed.created_time} by {installed.technician}")
-        for drift in found:
-            subject = f" {drift.subject}" if drift.subject else ""
-            print(f"  {drift.kind}{subject}: {drift.message}")
-        if not found:
-            print("  no drift")
+        print(*format_comparison(installed, found), sep="\n")
     return 1 if any(drift.is_actionable for drift in found) else 0
 
 
@@ -148,17 +142,14 @@ def _ask_item(answer: ItemAnswer, picture: Plane | None) -> ItemAnswer:
     print(f"{answer.title}: {answer.finding}")
     while True:
         try:
-            line = input("  good? y, or n and a reason: ").strip()
+            line = input(f"  good? {ALLOWED_ANSWERS}: ")
         except EOFError as error:
             print()
             raise UserError(
                 f"commission: no answer to {answer.title}, so no record was written; "
-                "allowed: y, or n and a reason, to each"
+                f"allowed: {ALLOWED_ANSWERS}, to each"
             ) from error
-        reply, _, reason = line.partition(" ")
-        note = reason.strip()[:MAX_TEXT_CHARS] or None
-        if reply.lower() in ("y", "yes"):
-            return msgspec.structs.replace(answer, good=True, note=note)
-        if reply.lower() in ("n", "no"):
-            return msgspec.structs.replace(answer, good=False, note=note)
-        print("  allowed: y, n, or n and a reason")
+        parsed = parse_answer(answer, line)
+        if parsed is not None:
+            return parsed
+        print(f"  allowed: {ALLOWED_ANSWERS}")

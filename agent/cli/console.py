@@ -10,7 +10,7 @@ from types import FrameType
 from agent.base.clock import SystemClock
 from agent.cli.commands import Commands
 from agent.console import serve
-from agent.console.line import BAUD_RATES
+from agent.console.byte_line import BAUD_RATES
 
 DEFAULT_CONFIG = Path("/etc/vigie/vigie.toml")
 DEFAULT_BAUD = 115_200

@@ -13,7 +13,7 @@ from agent.base.model import SelfTestStep
 from agent.cli.commands import Commands
 from agent.cli.output import print_json
 from agent.config import configuration
-from agent.diagnostics.selftest.runner import run_selftest
+from agent.diagnostics.selftest.runner import format_report, format_step, run_selftest
 
 NICENESS = 10
 """Priority below that of the running agent."""
@@ -51,12 +51,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(report)
     else:
-        failed = ", ".join(report.failed_steps)
-        print(f"{'passed' if report.ok else f'FAILED: {failed}'} in {report.took_s:.0f} s")
-        print(f"  {report.delivery}")
+        print(*format_report(report), sep="\n")
     return 0 if report.ok else 1
 
 
 def _print_step(step: SelfTestStep) -> None:
-    outcome = "ok" if step.ok else "FAILED"
-    print(f"{step.name:8} {outcome:7} {step.duration_ms:8.0f} ms  {step.message}", flush=True)
+    print(format_step(step), flush=True)

@@ -1,11 +1,14 @@
-"""Looking through a camera: the running agent shows it, or it is opened here."""
+"""Preview of one camera: shown by the running agent, or read from the camera itself."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
-from agent.base.clock import Clock
+import msgspec
+
+from agent.base.clock import Clock, rfc3339
 from agent.base.errors import UserError
-from agent.capture.lens_aim import downscale, measure_aim
+from agent.capture.lens_aim import LensAim, downscale, measure_aim
 from agent.capture.preview import (
     DEFAULT_COLUMNS,
     DEFAULT_ROWS,
@@ -15,17 +18,48 @@ from agent.capture.preview import (
 )
 from agent.config.configuration import Config
 from agent.console.errors import ConsoleError
-from agent.console.results import CameraPreview, PreviewPicture
+from agent.recording.custody.receipts import FootageViewed
 from drivers.contracts import Camera, CameraReadings, ReadingsSource, StreamRequest
 from drivers.errors import DriverError, MaskError
-from drivers.media import Frame
+from drivers.media import Frame, Plane
+
+if TYPE_CHECKING:
+    from agent.console.context import ConsoleContext
 
 PREVIEW_FPS = 4.0
 MAX_READS = 200
+VIEW_PURPOSE = "looked through it at the box's console"
+
+
+class PreviewPicture(msgspec.Struct, frozen=True, kw_only=True):
+    """A camera's newest picture, reduced to a small grey one, and the aim of the whole one."""
+
+    luma: Plane
+    width_px: int
+    height_px: int
+    aim: LensAim
+    readings: CameraReadings | None = None
+
+
+class CameraPreview(Protocol):
+    """Open preview of one camera. `source` names the process that reads the camera."""
+
+    @property
+    def source(self) -> str:
+        """The process that reads the camera, such as `the agent`."""
+        ...
+
+    def read(self, timeout_s: float) -> PreviewPicture | None:
+        """Return the next picture, or None if none came in time. Raises ConsoleError."""
+        ...
+
+    def close(self) -> None:
+        """Release the camera."""
+        ...
 
 
 class AgentPreview:
-    """Through the running agent. `first` is what it showed when it was asked for the first time."""
+    """Preview by the running agent. `first_frame` is the answer to the request that opened it."""
 
     source = "the agent"
 
@@ -44,14 +78,14 @@ class AgentPreview:
         self._get_readings = get_readings
 
     def read(self, timeout_s: float) -> PreviewPicture | None:
-        """The next picture."""
+        """Request the next picture. `timeout_s` is not used: the agent has a time-out of its own."""
         frame, self._first_frame = self._first_frame, None
         try:
             frame = frame or request_preview(self._state_dir, self._camera, self._by)
         except PreviewUnavailable as error:
             raise ConsoleError(str(error)) from error
         if frame is None:
-            raise ConsoleError("the agent has gone meanwhile: try again")
+            raise ConsoleError("the agent has ended: try again")
         return PreviewPicture(
             luma=frame.plane,
             width_px=frame.width_px,
@@ -61,11 +95,11 @@ class AgentPreview:
         )
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: the agent keeps the camera open."""
 
 
 class DirectPreview:
-    """Through a camera that was opened here, since no agent has it."""
+    """Preview of a camera that the console itself has opened, since no agent runs."""
 
     source = "the console itself"
 
@@ -74,7 +108,7 @@ class DirectPreview:
         self._clock_ns = clock_ns
 
     def read(self, timeout_s: float) -> PreviewPicture | None:
-        """The newest picture of those that have come, or the next one."""
+        """Return the newest picture that waits, or the next one."""
         deadline_ns = self._clock_ns() + int(timeout_s * 1e9)
         newest: Frame | None = None
         for _ in range(MAX_READS):
@@ -99,13 +133,58 @@ class DirectPreview:
         )
 
     def close(self) -> None:
-        """Let go of the camera."""
+        """Close the camera."""
         self._camera.close()
 
 
-def open_direct(config: Config, name: str, clock: Clock, config_source: str) -> CameraPreview:
-    """Open a camera here, with every mask that its scenes have. Raises ConsoleError."""
-    # Here, because the drivers and the detector's libraries are large: a console is not.
+def open_preview(context: "ConsoleContext", name: str) -> CameraPreview:
+    """Open the preview of a camera; the view is in the custody log before a picture is shown.
+
+    Raises ConsoleError.
+    """
+    config = context.require_config()
+    owner_policy = next(camera.institution for camera in config.camera if camera.name == name)
+    if owner_policy is not None and not owner_policy.can_view(context.technician):
+        raise ConsoleError(
+            f"camera {name} is lent by {owner_policy.owner}, whose viewers do not include "
+            f"{context.technician}"
+        )
+    viewed_at = rfc3339(context.now())
+    context.append_receipt(
+        FootageViewed(
+            camera=name,
+            begin_time=viewed_at,
+            end_time=viewed_at,
+            by=context.technician,
+            purpose=VIEW_PURPOSE,
+        )
+    )
+    try:
+        first_frame = request_preview(context.state_dir, name, context.technician)
+    except PreviewUnavailable as error:
+        raise ConsoleError(str(error)) from error
+    if first_frame is not None:
+        return AgentPreview(
+            context.state_dir,
+            name,
+            context.technician,
+            first_frame,
+            lambda: _read_readings(context, name),
+        )
+    if context.agent_state().state != "dead":
+        raise ConsoleError("the agent holds the camera and shows nothing: see check 5")
+    return _open_direct(config, name, context.clock, str(context.config_path))
+
+
+def _read_readings(context: "ConsoleContext", name: str) -> CameraReadings | None:
+    report = context.agent_state().report
+    cameras = report.cameras if report else ()
+    return next((health.readings for health in cameras if health.name == name), None)
+
+
+def _open_direct(config: Config, name: str, clock: Clock, config_source: str) -> DirectPreview:
+    """Open a camera with the masks of all its scenes. Raises ConsoleError."""
+    # Imported here: the drivers and the detector's libraries are large, an idle console is not.
     from agent.capture import camera_source  # noqa: PLC0415
 
     try:

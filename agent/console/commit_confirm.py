@@ -1,56 +1,88 @@
-"""A configuration on trial: it stays if somebody confirms it in time, and is undone by itself otherwise.
+"""Commit-confirm of the configuration file: kept if confirmed in time, else rolled back.
 
-    vigie.toml          as it is tried
-    vigie.toml.before   as it was, and stays there once it is confirmed
-    vigie.toml.trial    who tries what, and until when; without it nothing is on trial
+    vigie.toml            the new configuration, active already
+    vigie.toml.before     the previous one; stays after a confirmation
+    vigie.toml.pending    who changes which keys, and the deadline; nothing is on trial without it
 
-All three lie in one folder, so that who finds the configuration finds out, whatever stands in it. Each
-step may be the last before a power cut. A trial that another boot has begun was not confirmed: who
-changed something that keeps the box from working may have had no other way than to cut the power.
+All three are in one folder, so that the folder alone decides, whatever the configuration says. The power
+may fail after any step. A commit of an earlier boot counts as expired: a technician whose change keeps the
+box from working may have had no other way out than to cut the power.
 """
 
 import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from agent.base import atomic_file
 from agent.console.errors import ConsoleError
+from agent.console.text_format import format_duration
 
-BACKUP_SUFFIX, PENDING_SUFFIX, CANDIDATE_SUFFIX = ".before", ".trial", ".new"
+BACKUP_SUFFIX, PENDING_SUFFIX, CANDIDATE_SUFFIX = ".before", ".pending", ".new"
 MAX_STARTS = 3
-"""The agent starts once with it because it was told to. One that starts again and again does not work with
-it, and a street is not recorded meanwhile.
+"""The agent starts once because it is told to. One that has to start again and again does not work with the
+new configuration, and records nothing meanwhile.
 """
 
 
 class PendingCommit(msgspec.Struct, frozen=True, kw_only=True):
-    """A trial. `what` are the keys, `by` who tries. It ends at `until_ns` of the boot `boot`. `tried`
-    is the SHA-256 of the file that is tried, `starts` how often the agent has started with it.
+    """A change that waits for its confirmation until `until_ns` of the boot `boot_id`.
+
+    `candidate_sha256` is of the new file; `starts` counts the agent's starts with it.
     """
 
-    what: str
+    keys: str
     by: str
-    boot: str
+    boot_id: str
     until_ns: int
-    tried: str
+    candidate_sha256: str
     starts: int = 0
 
     def remaining_s(self, now_ns: int, boot_id: str) -> float:
-        """How long it may still be confirmed; 0 where it is over."""
-        return max(0.0, (self.until_ns - now_ns) / 1e9) if boot_id == self.boot else 0.0
+        """Return the seconds until the deadline; 0 if it has passed."""
+        return max(0.0, (self.until_ns - now_ns) / 1e9) if boot_id == self.boot_id else 0.0
+
+
+class Rollback(msgspec.Struct, frozen=True, kw_only=True):
+    """A commit that has ended without a confirmation.
+
+    `restored` is False if the file was changed in the meantime, or has no backup: it stays then.
+    """
+
+    commit: PendingCommit
+    restored: bool
+
+    @property
+    def outcome(self) -> str:
+        """The state of the file, for the technician, the log and the receipt."""
+        return (
+            "the configuration is the previous one again"
+            if self.restored
+            else "the file was changed meanwhile, and stays as it is"
+        )
 
 
 _PENDING_DECODER = msgspec.json.Decoder(PendingCommit)
-_UNREADABLE = PendingCommit(what="a configuration", by="somebody", boot="", until_ns=0, tried="")
+_UNREADABLE = PendingCommit(
+    keys="unknown keys", by="unknown", boot_id="", until_ns=0, candidate_sha256=""
+)
+
+
+def format_reminder(pending: PendingCommit, now_ns: int, boot_id: str) -> str:
+    """Format a reminder that a change waits for its confirmation."""
+    remaining = format_duration(pending.remaining_s(now_ns, boot_id))
+    return (
+        f"ON TRIAL by {pending.by}: {pending.keys}. It is undone in {remaining} "
+        "unless you type: config confirm"
+    )
 
 
 class CommitConfirm:
-    """What is on trial of one configuration file. Any number of processes may use it."""
+    """Commit-confirm of one configuration file. Safe for several processes at once."""
 
     def __init__(self, config_path: Path) -> None:
         self._config_path = Path(os.path.realpath(config_path))
@@ -59,76 +91,87 @@ class CommitConfirm:
             for suffix in (BACKUP_SUFFIX, PENDING_SUFFIX, CANDIDATE_SUFFIX)
         )
 
-    @property
-    def candidate_path(self) -> Path:
-        """Where a configuration can be checked before it is tried: relative paths begin there too."""
-        return self._candidate_path
-
     def pending(self) -> PendingCommit | None:
-        """What is on trial. Raises OSError."""
+        """Return the commit that waits for its confirmation. Raises OSError."""
         try:
             return _PENDING_DECODER.decode(self._pending_path.read_bytes())
         except FileNotFoundError:
             return None
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            # It cannot be confirmed by anybody who knows what it is.
+            # Nobody can confirm what cannot be read: it counts as expired.
             return _UNREADABLE
 
-    def write_candidate(self, text: str) -> None:
-        """Write a configuration to `aside`. Raises OSError."""
+    def is_active(self, commit: PendingCommit) -> bool:
+        """True if the file is the one of this commit. Raises OSError."""
+        return commit.candidate_sha256 == hashlib.sha256(self._read_current()).hexdigest()
+
+    @contextmanager
+    def candidate(self, text: str) -> Iterator[Path]:
+        """Write a configuration next to the file, so that relative paths hold, and remove it again.
+
+        Raises OSError.
+        """
         self._candidate_path.unlink(missing_ok=True)
         atomic_file.create_durably(self._candidate_path, text.encode(), _mode(self._config_path))
+        try:
+            yield self._candidate_path
+        finally:
+            self._candidate_path.unlink(missing_ok=True)
 
-    def remove_candidate(self) -> None:
-        """Remove it again."""
-        self._candidate_path.unlink(missing_ok=True)
+    def begin(self, text: str, keys: str, by: str, boot_id: str, until_ns: int) -> PendingCommit:
+        """Replace the configuration until it is confirmed or rolled back.
 
-    def begin(self, text: str, keys: str, by: str, boot_id: str, until_ns: int) -> None:
-        """Put a configuration in the place of the one that is there. Raises ConsoleError and OSError."""
+        Raises: ConsoleError if another change waits for its confirmation; OSError.
+        """
         with self._lock():
             if self.pending() is not None:
                 raise ConsoleError("a change is on trial already: config confirm, or config undo")
             mode = _mode(self._config_path)
             atomic_file.replace_atomically(self._backup_path, self._config_path.read_bytes(), mode)
-            candidate_sha256 = hashlib.sha256(text.encode()).hexdigest()
             pending = PendingCommit(
-                what=keys, by=by, boot=boot_id, until_ns=until_ns, tried=candidate_sha256
+                keys=keys,
+                by=by,
+                boot_id=boot_id,
+                until_ns=until_ns,
+                candidate_sha256=hashlib.sha256(text.encode()).hexdigest(),
             )
             atomic_file.replace_atomically(self._pending_path, msgspec.json.encode(pending), mode)
             atomic_file.replace_atomically(self._config_path, text.encode(), mode)
+            return pending
 
     def confirm(self, now_ns: int, boot_id: str) -> PendingCommit:
-        """Keep what is on trial. Raises ConsoleError where it is too late, and OSError."""
+        """Keep the new configuration.
+
+        Raises: ConsoleError if nothing waits for a confirmation or the deadline has passed; OSError.
+        """
         with self._lock():
             pending = self.pending()
             if pending is None:
                 raise ConsoleError("nothing is on trial")
             if pending.remaining_s(now_ns, boot_id) <= 0:
-                raise ConsoleError("too late: it is being undone")
+                raise ConsoleError("too late: the change is being undone")
             self._clear_pending()
             return pending
 
-    def undo(self) -> PendingCommit | None:
-        """Put the one before back; None where nothing was on trial. Raises OSError."""
+    def undo(self) -> Rollback | None:
+        """Roll back at once; None if nothing waits for a confirmation. Raises OSError."""
         with self._lock():
             pending = self.pending()
-            if pending is not None:
-                self._restore_backup(pending)
-            return pending
+            return None if pending is None else self._roll_back(pending)
 
-    def undo_if_expired(self, now_ns: int, boot_id: str) -> PendingCommit | None:
-        """The same where nobody has confirmed it in time."""
+    def undo_if_expired(self, now_ns: int, boot_id: str) -> Rollback | None:
+        """Roll back if the deadline has passed. Costs one stat if nothing waits. Raises OSError."""
         if not self._pending_path.exists():
             return None
         with self._lock():
             pending = self.pending()
             if pending is None or pending.remaining_s(now_ns, boot_id) > 0:
                 return None
-            self._restore_backup(pending)
-            return pending
+            return self._roll_back(pending)
 
-    def on_agent_start(self, now_ns: int, boot_id: str) -> PendingCommit | None:
-        """The same for the agent, which is about to start with it: also where it has done so too often.
+    def on_agent_start(self, now_ns: int, boot_id: str) -> Rollback | None:
+        """Count a start of the agent; roll back after too many, or if the deadline has passed.
+
         Raises OSError.
         """
         if not self._pending_path.exists():
@@ -143,22 +186,30 @@ class CommitConfirm:
                     self._pending_path, msgspec.json.encode(updated), _mode(self._pending_path)
                 )
                 return None
-            self._restore_backup(pending)
-            return pending
+            return self._roll_back(pending)
 
-    def _restore_backup(self, pending: PendingCommit) -> None:
-        """What somebody else has written meanwhile stays."""
-        try:
-            current = self._config_path.read_bytes()
-        except FileNotFoundError:
-            current = b""
-        is_unchanged = pending.tried in ("", hashlib.sha256(current).hexdigest())
-        if is_unchanged or not current:
-            with suppress(FileNotFoundError):
+    def _roll_back(self, pending: PendingCommit) -> Rollback:
+        """Restore the backup, unless another program has changed the file since."""
+        is_candidate = not pending.candidate_sha256 or self.is_active(pending)
+        restored = False
+        if is_candidate or not self._read_current():
+            try:
+                previous = self._backup_path.read_bytes()
+            except FileNotFoundError:
+                pass
+            else:
                 atomic_file.replace_atomically(
-                    self._config_path, self._backup_path.read_bytes(), _mode(self._backup_path)
+                    self._config_path, previous, _mode(self._backup_path)
                 )
+                restored = True
         self._clear_pending()
+        return Rollback(commit=pending, restored=restored)
+
+    def _read_current(self) -> bytes:
+        try:
+            return self._config_path.read_bytes()
+        except FileNotFoundError:
+            return b""
 
     def _clear_pending(self) -> None:
         self._pending_path.unlink(missing_ok=True)
@@ -166,7 +217,7 @@ class CommitConfirm:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        """Nobody else begins or ends one meanwhile: flock(2) on the folder."""
+        """Exclude other processes with flock(2) on the folder."""
         folder_fd = os.open(self._config_path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(folder_fd, fcntl.LOCK_EX)

@@ -1,12 +1,9 @@
-"""The trial of a configuration on a real box: receipts for it, and an agent that starts anew with it.
+"""Deadline of commit-confirm, with a log line and a receipt for each rollback.
 
-Whoever lives looks whether a trial is over: the agent when it starts and while it runs, the console
-while nothing is typed. One of them is enough.
+Both the agent and an idle console check it, so that either alone can roll back.
 """
 
 import logging
-import os
-import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +11,9 @@ from pathlib import Path
 from agent.base.clock import Clock
 from agent.base.device_identity import DeviceIdentity
 from agent.console import console_settings
-from agent.console.commit_confirm import CommitConfirm, PendingCommit
+from agent.console.commit_confirm import CommitConfirm, Rollback
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import ServiceAction
-from agent.runtime import control_socket
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +21,7 @@ CHECK_INTERVAL_S = 1.0
 
 
 class CommitConfirmWatch:
-    """Ends the trial of one configuration file that nobody has confirmed in time."""
+    """Rolls back an unconfirmed change of one configuration file."""
 
     def __init__(self, config_path: Path, clock: Clock, boot_id: str) -> None:
         self._config_path = config_path
@@ -34,36 +30,32 @@ class CommitConfirmWatch:
         self._commit_confirm = CommitConfirm(config_path)
         self._last_error = ""
 
-    def undo_if_expired(self) -> PendingCommit | None:
-        """What has been undone just now: the configuration is another than a moment ago. It costs
-        next to nothing where nothing is on trial, and raises nothing.
-        """
-        return self._undo(self._commit_confirm.undo_if_expired)
+    def undo_if_expired(self) -> Rollback | None:
+        """Roll back if the deadline has passed. A disk error is logged once, and retried."""
+        return self._run(self._commit_confirm.undo_if_expired)
 
-    def on_agent_start(self) -> PendingCommit | None:
-        """The same for the agent, before it reads its configuration: one that starts again and again
-        with what is on trial does not work with it.
-        """
-        return self._undo(self._commit_confirm.on_agent_start)
+    def on_agent_start(self) -> Rollback | None:
+        """Count a start of the agent, before it reads its configuration, or roll back."""
+        return self._run(self._commit_confirm.on_agent_start)
 
-    def _undo(self, undo: Callable[[int, str], PendingCommit | None]) -> PendingCommit | None:
+    def _run(self, undo: Callable[[int, str], Rollback | None]) -> Rollback | None:
         try:
-            undone = undo(self._clock.boottime_ns(), self._boot_id)
+            rollback = undo(self._clock.boottime_ns(), self._boot_id)
         except OSError as error:
             if str(error) != self._last_error:
-                log.error("a configuration that nobody has confirmed cannot be undone: %s", error)
+                log.error("an unconfirmed configuration cannot be undone: %s", error)
             self._last_error = str(error)
             return None
-        if undone is not None:
-            log.warning(
-                "config set %s by %s: undone, nobody has confirmed it", undone.what, undone.by
-            )
-            self._write_receipt(undone)
-        return undone
+        if rollback is not None:
+            action = f"config set {rollback.commit.keys}: not confirmed in time; {rollback.outcome}"
+            log.warning("%s (set by %s)", action, rollback.commit.by)
+            self._write_receipt(rollback.commit.by, action)
+        return rollback
 
     def start_thread(self, on_undone: Callable[[], None]) -> None:
-        """Look each second in a thread of its own, which ends with the process, and say so once. The
-        thread that feeds the watchdog touches no disk.
+        """Check every second in a daemon thread until a rollback, then call `on_undone`.
+
+        Not in the main thread: that one feeds the watchdog, and must never wait for a disk.
         """
 
         def poll() -> None:
@@ -72,29 +64,17 @@ class CommitConfirmWatch:
                 never_set.wait(CHECK_INTERVAL_S)
             on_undone()
 
-        threading.Thread(target=poll, name="probation", daemon=True).start()
+        threading.Thread(target=poll, name="commit-confirm", daemon=True).start()
 
-    def _write_receipt(self, undone: PendingCommit) -> None:
-        """In the chain of the box as it is again."""
+    def _write_receipt(self, by: str, action: str) -> None:
+        """Append to the custody log that the configuration names after the rollback."""
         settings = console_settings.read(self._config_path)
-        action = f"config set {undone.what}: undone, nobody has confirmed it"
         try:
             identity = DeviceIdentity.load_or_create(settings.state_dir / "identity")
             custody_dir = settings.state_dir / "custody"
             custody = CustodyLog.open(
                 custody_dir, settings.box_id, self._boot_id, self._clock, identity
             )
-            custody.append(ServiceAction(by=undone.by, action=action), self._clock.boottime_ns())
+            custody.append(ServiceAction(by=by, action=action), self._clock.boottime_ns())
         except OSError as error:
-            log.error("no receipt of what was undone: %s", error)
-
-
-def restart_agent(state_dir: Path) -> bool:
-    """Tell the agent to stop, since systemd starts it anew. False where there is none, which is being
-    started anyway: then it begins with what stands in the file now. Raises OSError.
-    """
-    agent = control_socket.find_agent(state_dir)
-    if agent is None or agent.pid <= 1 or not agent.is_allowed:
-        return False
-    os.kill(agent.pid, signal.SIGTERM)
-    return True
+            log.error("no receipt of a rollback of the configuration: %s", error)

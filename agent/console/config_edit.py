@@ -1,9 +1,8 @@
-"""The keys of the configuration that a technician may set at the console, and a file with one of them
-changed. Pure.
+"""Keys that a technician may set at the console, and their change in the configuration's text. Pure.
 
-They are what changes when somebody exchanges a part or a box moves: where it stands, where the broker,
-a camera or a head is reached, and how the console talks. None of them decides what is recorded, masked,
-kept or sealed, who may log in, or which certificate is trusted: those are the centre's.
+They change when a part is replaced or a box moves: its site, the addresses of the broker, of cameras and
+of heads, and the console's language. None of them decides what is recorded, masked, kept or sealed, who may
+log in, or which certificate is trusted: those are the centre's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,8 +20,9 @@ PathStep: TypeAlias = str | int
 
 
 class EditableKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A key, with NAME for that of a camera or a head. `there`: it must be there already, since
-    another driver has no use for it.
+    """A key, with NAME for the name of a camera or a head.
+
+    `must_exist`: only a value that the configuration has is changed, since options differ by driver.
     """
 
     key: str
@@ -45,7 +45,7 @@ EDITABLE_KEYS = (
 
 
 class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
-    """A key that gets another value: as they may be shown, and the whole file with it."""
+    """A changed key: its old and new value without secrets, and the whole new file."""
 
     key: str
     old: str
@@ -54,9 +54,7 @@ class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan_changes(text: str, pairs: Sequence[tuple[str, str]]) -> tuple[KeyChange, ...]:
-    """The file with each key set to its value, one after the other. Only these values differ:
-    comments and layout stay. Raises UserError.
-    """
+    """Set each key to its value, one after the other; comments and layout stay. Raises UserError."""
     changes: list[KeyChange] = []
     for key, value in pairs:
         changes.append(_plan_change(changes[-1].new_text if changes else text, key, value))
@@ -64,7 +62,7 @@ def plan_changes(text: str, pairs: Sequence[tuple[str, str]]) -> tuple[KeyChange
 
 
 def list_editable_keys(text: str) -> list[tuple[str, str]]:
-    """Every key that may be set in this file, with its value as it may be shown. Raises UserError."""
+    """Return every editable key of this file with its redacted value. Raises UserError."""
     tables = _parse_toml(text)
     found = []
     for editable in EDITABLE_KEYS:
@@ -82,14 +80,14 @@ def _plan_change(text: str, key: str, value: str) -> KeyChange:
     editable = _find_editable_key(key)
     key_path = _key_path(key, editable, tables)
     if editable.must_exist and not _exists(tables, key_path):
-        raise UserError(f"{key}: is not in the configuration; allowed: one that is, see config set")
+        raise UserError(f"{key}: not in the configuration; allowed: the keys that config set lists")
     new_value = _parse_value(key, editable, value)
     if editable.kind == "address":
         _check_address_change(key, str(_get_at(tables, key_path) or ""), value)
     _set_at(tables, key_path, new_value)
     new_text = _edit_text(text, key_path, new_value)
     if _parse_toml(new_text) != tables:
-        raise UserError(f"{key}: cannot be changed in this file without changing more of it")
+        raise UserError(f"{key}: cannot be changed in this file without other changes")
     return KeyChange(
         key=key,
         old=_display_value(_parse_toml(text), key_path),
@@ -125,7 +123,7 @@ def _key_path(key: str, editable: EditableKey, tables: Mapping[str, Any]) -> tup
 def _parse_value(key: str, editable: EditableKey, value: str) -> str | int | float:
     if editable.kind != "number":
         if not value.strip() or not value.isprintable():
-            raise UserError(f"{key}: allowed: a text that can be printed, and is not empty")
+            raise UserError(f"{key}: allowed: printable text that is not empty")
         return value
     try:
         number = float(value)
@@ -135,11 +133,11 @@ def _parse_value(key: str, editable: EditableKey, value: str) -> str | int | flo
 
 
 def _check_address_change(key: str, old: str, new: str) -> None:
-    """A password is typed over no cable and goes to nobody else's machine; TLS is not left."""
+    """Refuse passwords, which would cross the cable or reach another machine, and the loss of TLS."""
     if "@" in old or "@" in new or "?" in old or "?" in new:
         raise UserError(
-            f"{key}: allowed: an address without a user, a password or a query, in place of one "
-            "without; else the centre changes it"
+            f"{key}: allowed: an address without user, password and query, if the old one has none; "
+            "otherwise the centre changes it"
         )
     scheme, _, rest = old.partition("://")
     if rest and scheme.endswith("s") and not new.startswith(f"{scheme}://"):
@@ -157,7 +155,7 @@ def _edit_text(text: str, key_path: Sequence[PathStep], value: str | float) -> s
         table[key_path[-1]] = value
         return tomlkit.dumps(document)
     except TOMLKitError as error:
-        raise UserError(f"{key_path[0]}: this file cannot be changed here: {error}") from error
+        raise UserError(f"{key_path[0]}: the file cannot be changed here: {error}") from error
 
 
 def _parse_toml(text: str) -> dict[str, Any]:

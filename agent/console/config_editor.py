@@ -1,4 +1,4 @@
-"""The configuration's file, changed on trial: see `agent.console.trial_status.ConfigDesk`."""
+"""Changes of the configuration file by a technician, under commit-confirm."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -7,109 +7,99 @@ from pathlib import Path
 from agent.app import config_check
 from agent.base.clock import Clock
 from agent.base.errors import UserError
-from agent.console.commit_confirm import CommitConfirm, PendingCommit
-from agent.console.commit_confirm_watch import CommitConfirmWatch, restart_agent
+from agent.console import agent_process
+from agent.console.commit_confirm import CommitConfirm, PendingCommit, Rollback, format_reminder
+from agent.console.commit_confirm_watch import CommitConfirmWatch
 from agent.console.config_edit import KeyChange, list_editable_keys, plan_changes
 from agent.console.errors import ConsoleError
-from agent.console.trial_status import PendingChange
 
 log = logging.getLogger(__name__)
 
 
 class ConfigEditor:
-    """Of one box. `state` tells its state folder, `on_change` that the file is another one now."""
+    """Editor of one box's configuration file.
 
-    def __init__(
-        self,
-        path: Path,
-        clock: Clock,
-        boot_id: str,
-        get_state_dir: Callable[[], Path],
-        on_change: Callable[[], None],
-    ) -> None:
+    `reload` is called after each change of the file, and returns the state folder that it names.
+    """
+
+    def __init__(self, path: Path, clock: Clock, boot_id: str, reload: Callable[[], Path]) -> None:
         self._path = path
         self._clock = clock
         self._boot_id = boot_id
-        self._get_state_dir = get_state_dir
-        self._on_change = on_change
+        self._reload = reload
         self._commit_confirm = CommitConfirm(path)
         self._commit_confirm_watch = CommitConfirmWatch(path, clock, boot_id)
         self._last_pending: PendingCommit | None = None
 
     def list_keys(self) -> Sequence[tuple[str, str]]:
-        """Of the file as it stands now."""
+        """Return the editable keys with their current values."""
         return list_editable_keys(self._read_text())
 
     def propose(self, pairs: Sequence[tuple[str, str]]) -> Sequence[KeyChange]:
-        """Checked beside the file, with the agent's own loader."""
+        """Plan changes, and check the whole new configuration as the agent would load it.
+
+        Raises: UserError if a key may not be set or the new configuration is not valid; OSError.
+        """
         changes = plan_changes(self._read_text(), pairs)
-        self._commit_confirm.write_candidate(changes[-1].new_text)
-        try:
-            problem = config_check.find_problem(
-                self._commit_confirm.candidate_path, self._clock, deep=True
-            )
-        finally:
-            self._commit_confirm.remove_candidate()
+        with self._commit_confirm.candidate(changes[-1].new_text) as candidate:
+            problem = config_check.find_problem(candidate, self._clock, deep=True)
         if problem is not None:
-            raise UserError(
-                f"not good: {problem.replace(str(self._commit_confirm.candidate_path), str(self._path))}"
-            )
+            raise UserError(f"not valid: {problem.replace(str(candidate), str(self._path))}")
         return changes
 
     def begin(self, changes: Sequence[KeyChange], by: str, minutes: float) -> bool:
-        """The file, then the agent."""
+        """Replace the file and restart the agent; False if no agent runs.
+
+        Raises: ConsoleError if another change waits for its confirmation; OSError.
+        """
         keys = ", ".join(change.key for change in changes)
         until_ns = self._clock.boottime_ns() + int(minutes * 60e9)
-        self._commit_confirm.begin(changes[-1].new_text, keys, by, self._boot_id, until_ns)
-        return self._reload_and_restart(self._commit_confirm.pending())
-
-    def pending(self) -> PendingChange | None:
-        """As the file beside it says."""
-        pending = self._commit_confirm.pending()
-        return None if pending is None else self._to_pending_change(pending)
-
-    def confirm(self) -> PendingChange:
-        """In time."""
-        self._last_pending = None
-        return self._to_pending_change(
-            self._commit_confirm.confirm(self._clock.boottime_ns(), self._boot_id)
+        self._last_pending = self._commit_confirm.begin(
+            changes[-1].new_text, keys, by, self._boot_id, until_ns
         )
+        return agent_process.restart(self._reload())
 
-    def undo(self) -> PendingChange:
-        """Now."""
-        undone = self._commit_confirm.undo()
-        if undone is None:
+    def confirm(self) -> PendingCommit:
+        """Keep the new file. Raises: ConsoleError if nothing is pending, or too late; OSError."""
+        self._last_pending = None
+        return self._commit_confirm.confirm(self._clock.boottime_ns(), self._boot_id)
+
+    def undo(self) -> Rollback:
+        """Roll back and restart the agent. Raises: ConsoleError if nothing is pending; OSError."""
+        rollback = self._commit_confirm.undo()
+        if rollback is None:
             raise ConsoleError("nothing is on trial")
-        self._reload_and_restart(None)
-        return self._to_pending_change(undone)
+        self._last_pending = None
+        agent_process.restart(self._reload())
+        return rollback
+
+    def reminder(self) -> str | None:
+        """Return a reminder of the change that waits for its confirmation. Raises OSError."""
+        pending = self._commit_confirm.pending()
+        if pending is None:
+            return None
+        return format_reminder(pending, self._clock.boottime_ns(), self._boot_id)
 
     def undo_if_expired(self) -> str | None:
-        """Whoever has undone it, the agent or this console, it is told once."""
+        """Roll back after the deadline; return a notice, also if another process has ended it.
+
+        A notice is returned once. A disk error is logged.
+        """
         try:
-            undone = self._commit_confirm_watch.undo_if_expired()
-            if undone is not None:
-                self._reload_and_restart(None)
-            else:
-                pending = self._commit_confirm.pending()
-                if pending is None and self._last_pending is not None:
-                    undone = self._last_pending
-                    self._on_change()
-                self._last_pending = pending
+            rollback = self._commit_confirm_watch.undo_if_expired()
+            if rollback is not None:
+                self._last_pending = None
+                agent_process.restart(self._reload())
+                return f"{rollback.commit.keys}: not confirmed in time; {rollback.outcome}."
+            last_pending, self._last_pending = self._last_pending, self._commit_confirm.pending()
         except OSError as error:
-            log.error("the trial of a configuration: %s", error)
+            log.error("commit-confirm of the configuration: %s", error)
             return None
-        if undone is None:
+        if last_pending is None or self._last_pending is not None:
             return None
-        return f"{undone.what}: nobody has confirmed it, so the configuration is as it was before."
-
-    def _reload_and_restart(self, pending: PendingCommit | None) -> bool:
-        self._last_pending = pending
-        self._on_change()
-        return restart_agent(self._get_state_dir())
-
-    def _to_pending_change(self, pending: PendingCommit) -> PendingChange:
-        remaining_s = pending.remaining_s(self._clock.boottime_ns(), self._boot_id)
-        return PendingChange(keys=pending.what, by=pending.by, remaining_s=remaining_s)
+        self._reload()
+        is_kept = self._commit_confirm.is_active(last_pending)
+        return f"{last_pending.keys}: {'confirmed' if is_kept else 'undone'} by another process."
 
     def _read_text(self) -> str:
         try:

@@ -1,6 +1,4 @@
-"""What a console begins with: of a configuration as much as can be read, since a broken one is just
-what a technician may have come for.
-"""
+"""Settings of the console, also from an invalid configuration: its repair may be the technician's task."""
 
 import os
 from collections import Counter
@@ -23,7 +21,7 @@ UNKNOWN_BOX = "unknown"
 
 
 class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`config` is None where the file is not good; the rest is what could be made out of it."""
+    """Settings of one box. `config` is None if the file is not valid; the rest is what can be read."""
 
     path: Path
     config: Config | None
@@ -34,7 +32,7 @@ class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(path: Path, environ: Mapping[str, str] = os.environ) -> ConsoleSettings:
-    """Read a configuration file, good or not. Raises nothing of it."""
+    """Read a configuration file; an invalid one gives what can be read of it."""
     try:
         config = configuration.load(path)
     except UserError:
@@ -60,15 +58,17 @@ def _read_invalid(path: Path, environ: Mapping[str, str]) -> ConsoleSettings:
     except UserError:
         console = ConsoleConfig()
     box: dict[str, Any] = tables["box"] if isinstance(tables.get("box"), dict) else {}
-    env_state_dir = environ.get("STATE_DIRECTORY", "").split(":")[0]
-    state_dir = box.get("state", env_state_dir or BoxConfig.__struct_defaults__[-1])
-    box_id, site = box.get("id"), box.get("site")
+    default_state_dir = (
+        environ.get("STATE_DIRECTORY", "").split(":")[0]
+        or BoxConfig(id=UNKNOWN_BOX, site="-").state
+    )
+    box_id, site, state_dir = box.get("id"), box.get("site"), box.get("state")
     return ConsoleSettings(
         path=path,
         config=None,
         box_id=_valid_name(box_id) or UNKNOWN_BOX,
-        site=site if isinstance(site, str) else "its configuration is not good",
-        state_dir=folder / (state_dir if isinstance(state_dir, str) else env_state_dir),
+        site=site if isinstance(site, str) else "its configuration is not valid",
+        state_dir=folder / (state_dir if isinstance(state_dir, str) else default_state_dir),
         console=console_config.resolve_paths(console, folder),
     )
 
@@ -81,7 +81,7 @@ def _valid_name(value: object) -> str | None:
 
 
 def make_authenticator(settings: ConsoleSettings) -> tuple[Authenticator, str | None]:
-    """Who may come in; and why there are no codes, where the secret's file is there and no good."""
+    """Make the verifier of logins; and the problem of a secret's file that cannot be used."""
     problem, secret = None, None
     secret_file = Path(settings.console.secret_file)
     if secret_file.exists():
@@ -91,7 +91,7 @@ def make_authenticator(settings: ConsoleSettings) -> tuple[Authenticator, str | 
             problem = str(error)
     technicians = settings.console.technician
     id_counts = Counter(technician.id for technician in technicians)
-    # A bad configuration may name two by one id: nobody can tell who that is, so neither comes in.
+    # An invalid configuration may have an id twice: receipts would be ambiguous, so neither may log in.
     keys = {
         technician.id: technician.public_key
         for technician in technicians

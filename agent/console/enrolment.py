@@ -1,7 +1,6 @@
-"""A new certificate for the box: the key is made here and stays here, the request goes out, and the
-certificate comes in once it fits the key, the box and who signs.
+"""Enrolment: a key that never leaves the box, a certificate request, and the signed certificate.
 
-    enrol/request.key    in the state folder, 0600: the key of the request that is out
+enrol/request.key    in the state folder, 0600: the key of the pending request
 """
 
 import os
@@ -24,7 +23,7 @@ _PEM = serialization.Encoding.PEM
 
 
 class Enrolment:
-    """The enrolment of one box. Raises ConsoleError and OSError."""
+    """Enrolment of one box. Its methods raise ConsoleError or OSError."""
 
     def __init__(self, state_dir: Path, box_id: str, broker: BrokerConfig | None) -> None:
         self._folder = state_dir / ENROL_DIR
@@ -33,8 +32,9 @@ class Enrolment:
         self._broker = broker
 
     def create_request(self) -> str:
-        """A request in PEM. The key of one that is out already is used again: a technician may ask
-        twice, and the centre may have signed the first.
+        """Return a certificate request in PEM.
+
+        A pending request's key is used again: the centre may have signed the first request by now.
         """
         key = self._load_key() if self._key_file.exists() else self._create_key()
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self._box_id)])
@@ -42,14 +42,14 @@ class Enrolment:
         return request.sign(key, hashes.SHA256()).public_bytes(_PEM).decode()
 
     def install(self, pem: str, now: datetime, *, clock_synced: bool) -> list[str]:
-        """Take the certificate, where it fits; lines for who installs it."""
+        """Install a certificate that matches the pending request, and return a report for the screen."""
         if not self._key_file.exists():
-            raise ConsoleError("no request is out: begin with enrol request")
+            raise ConsoleError("there is no pending request: begin with enrol request")
         try:
             cert = x509.load_pem_x509_certificate(pem.encode())
         except ValueError as error:
             raise ConsoleError(
-                "this is no certificate in PEM: copy all of it, and try again"
+                "this is not a certificate in PEM: copy all of it, and try again"
             ) from error
         key = self._load_key()
         self._check_certificate(cert, key, now, clock_synced=clock_synced)
@@ -58,20 +58,18 @@ class Enrolment:
             _PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         messages = [
-            f"Certificate of {self._box_id}, good until {cert.not_valid_after_utc:%Y-%m-%d}."
+            f"Certificate of {self._box_id}, valid until {cert.not_valid_after_utc:%Y-%m-%d}."
         ]
         broker = self._broker
         if broker is None or broker.certificate is None or broker.key is None:
             paths = (self._folder / "box.key", self._folder / "box.pem")
             messages += [
-                f"The configuration names no place for it. Set broker.key = {str(paths[0])!r}",
+                f"The configuration has no path for it. Set broker.key = {str(paths[0])!r}",
                 f"and broker.certificate = {str(paths[1])!r}, then restart the agent.",
             ]
         else:
             paths = (Path(broker.key), Path(broker.certificate))
-            messages.append(
-                "The agent uses it from its next connection on; reboot makes it do so now."
-            )
+            messages.append("The agent uses it from its next connection on; reboot forces one.")
         self._install_files(paths, (key_pem, certificate_pem))
         self._key_file.unlink()
         return messages
@@ -90,14 +88,14 @@ class Enrolment:
         except (ValueError, UnsupportedAlgorithm) as error:
             raise ConsoleError(f"its key or its name cannot be read: {error}") from error
         if public_key != key.public_key():
-            raise ConsoleError("it is not for the key of the request that is out")
+            raise ConsoleError("it is not for the key of the pending request")
         name = str(names[0].value) if names else ""
         if name != self._box_id:
             raise ConsoleError(f"its name is {name!r}; allowed: {self._box_id!r}")
         if clock_synced and not cert.not_valid_before_utc <= now <= cert.not_valid_after_utc:
             raise ConsoleError(
-                f"it is good from {cert.not_valid_before_utc:%Y-%m-%d} to "
-                f"{cert.not_valid_after_utc:%Y-%m-%d}, and not today"
+                f"it is valid from {cert.not_valid_before_utc:%Y-%m-%d} to "
+                f"{cert.not_valid_after_utc:%Y-%m-%d}, not today"
             )
         for issuer in self._load_issuers():
             try:
@@ -108,20 +106,20 @@ class Enrolment:
         raise ConsoleError("it is not signed by broker.ca")
 
     def _load_issuers(self) -> list[x509.Certificate]:
-        """Who may sign."""
         ca = None if self._broker is None else self._broker.ca
         if ca is None:
-            raise ConsoleError("broker.ca is not set: nobody can tell who may sign")
+            raise ConsoleError("broker.ca is not set: its signature cannot be checked")
         try:
             return x509.load_pem_x509_certificates(Path(ca).read_bytes())
         except OSError as error:
             raise ConsoleError(f"broker.ca = {ca!r}: {error.strerror or error}") from error
         except ValueError as error:
-            raise ConsoleError(f"broker.ca = {ca!r}: holds no certificate in PEM form") from error
+            raise ConsoleError(f"broker.ca = {ca!r}: has no certificate in PEM") from error
 
     def _install_files(self, paths: tuple[Path, Path], contents: tuple[bytes, bytes]) -> None:
-        """Both are written aside first, so that only two renames lie between old and new; what was
-        there stays as `.before`.
+        """Write both files first, then rename both: two renames are between the old and the new pair.
+
+        The old files stay as `.before`.
         """
         temp_paths = [path.with_name(f"{path.name}.new") for path in paths]
         for path, content in zip(temp_paths, contents, strict=True):
@@ -155,5 +153,5 @@ class Enrolment:
                 "the key of the request is damaged: begin with enrol request"
             ) from error
         if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise ConsoleError(f"{self._key_file}: not a key of ours")
+            raise ConsoleError(f"{self._key_file}: not an EC key, as the box makes them")
         return key

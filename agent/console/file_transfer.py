@@ -1,26 +1,28 @@
-"""Files over the technician's own cable, with the words that he needs for it."""
+"""File transfers over the technician's cable, with the instructions for their terminal program."""
 
 import hashlib
 
 from agent.console import xmodem
 from agent.console.errors import ConsoleError
-from agent.console.format import format_bytes, format_duration
 from agent.console.terminal import Terminal
+from agent.console.text_format import format_bytes, format_duration
 
 LINE_BYTES_PER_S = 11_520 * 0.95
-"""Of 115200 baud at 8N1, with what the blocks cost."""
+"""115200 baud at 8N1, less the overhead of the blocks."""
 
 
 def send(terminal: Terminal, name: str, data: bytes, padding: bytes) -> None:
-    """Send a file. It arrives filled up to a whole block, so `fill` must harm nobody who reads it, and
-    the sum is that of the file as it arrives. Raises ConsoleError.
+    """Send a file. Raises ConsoleError.
+
+    It arrives padded to a whole block: `padding` must not disturb the file's readers, and the printed
+    SHA-256 is of the padded file.
     """
     padded = xmodem.pad(data, padding)
     terminal.print(
         f"{name}, {len(padded)} bytes ({format_bytes(len(padded))}), "
         f"about {format_duration(len(padded) / LINE_BYTES_PER_S)} at 115200 baud",
         f"sha256 {hashlib.sha256(padded).hexdigest()}",
-        "Receive it with XMODEM now, under that name. Ctrl-C gives up.",
+        "Receive it with XMODEM now, under that name. Ctrl-C cancels.",
     )
     try:
         with terminal.raw_line() as line:
@@ -34,14 +36,14 @@ def send(terminal: Terminal, name: str, data: bytes, padding: bytes) -> None:
 
 
 def receive(terminal: Terminal, description: str, max_bytes: int) -> bytes:
-    """Take a file in, as it comes: filled up with 0x1A by most programs. Raises ConsoleError."""
-    terminal.print(f"Send {description} with XMODEM now. Ctrl-C gives up.")
+    """Receive a file, without its padding. Raises ConsoleError."""
+    terminal.print(f"Send {description} with XMODEM now. Ctrl-C cancels.")
     try:
         with terminal.raw_line() as line:
             data = xmodem.receive(line, max_bytes, terminal.clock_ns)
     except xmodem.TransferFailed as error:
         raise ConsoleError(f"not received: {error}. Try again.") from error
-    # Before it was sent it was shorter: nobody can tell where a file ends that ends so itself.
+    # XMODEM has no length: bytes of the padding at the file's own end are lost too.
     data = data.rstrip(xmodem.PADDING + b"\0")
     terminal.print(f"Received: {len(data)} bytes", f"sha256 {hashlib.sha256(data).hexdigest()}")
     return data

@@ -1,25 +1,25 @@
-"""Bytes of a terminal into keys. Pure.
+"""Decoder of a terminal's bytes into keys. Pure.
 
-What is no key of ours is dropped: control bytes, bytes that are not ASCII, and whole escape
-sequences (ECMA-48), so that none of it ends up in a line.
+Other control bytes, bytes that are not ASCII and whole escape sequences (ECMA-48) are dropped, so that
+none of them ends up in a line.
 """
 
 from typing import Literal, TypeAlias
 
 NamedKey: TypeAlias = Literal[
-    "enter", "back", "kill", "cancel", "end", "up", "down", "right", "left"
+    "enter", "backspace", "kill_line", "cancel", "eof", "up", "down", "right", "left"
 ]
 Key: TypeAlias = str
-"""One printable ASCII character, or one of `Named`."""
+"""One printable ASCII character, or a NamedKey."""
 
 MAX_SEQUENCE_BYTES = 32
 
 _CONTROL_KEYS: dict[int, NamedKey] = {
-    0x08: "back",
-    0x7F: "back",
-    0x15: "kill",
+    0x08: "backspace",
+    0x7F: "backspace",
+    0x15: "kill_line",
     0x03: "cancel",
-    0x04: "end",
+    0x04: "eof",
 }
 _ARROWS: dict[int, NamedKey] = {
     ord("A"): "up",
@@ -31,16 +31,16 @@ _ESCAPE, _CR, _LF = 0x1B, 0x0D, 0x0A
 
 
 class KeyDecoder:
-    """Takes bytes as they come, a key's bytes in one piece or in several."""
+    """Decoder that takes bytes as they come: a key may arrive in several pieces."""
 
     def __init__(self) -> None:
         self._sequence_bytes: int | None = None
-        """How many bytes of an escape sequence have come; None outside of one."""
+        """Bytes of an escape sequence so far; None outside of one."""
         self._has_introducer = False
         self._after_cr = False
 
     def feed(self, data: bytes) -> list[Key]:
-        """The keys that are whole by now."""
+        """Return the keys that are complete."""
         return [key for byte in data if (key := self._decode_byte(byte)) is not None]
 
     def _decode_byte(self, byte: int) -> Key | None:
@@ -52,12 +52,12 @@ class KeyDecoder:
             return self._decode_sequence_byte(byte)
         if byte in (_CR, _LF):
             return None if byte == _LF and after_cr else "enter"
-        if 0x20 <= byte < 0x7F:  # noqa: PLR2004 - what ASCII prints
+        if 0x20 <= byte < 0x7F:  # noqa: PLR2004 - printable ASCII
             return chr(byte)
         return _CONTROL_KEYS.get(byte)
 
     def _decode_sequence_byte(self, byte: int) -> Key | None:
-        """ESC, `[` or `O`, parameters from 0x20 to 0x3F, and a final byte."""
+        """Decode ESC, `[` or `O`, parameters from 0x20 to 0x3F, and a final byte."""
         if not self._has_introducer:
             self._has_introducer = byte in b"[O"
             self._sequence_bytes = 1 if self._has_introducer else None

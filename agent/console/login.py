@@ -1,7 +1,7 @@
-"""Who may use the console: a challenge, and an answer that only two can give.
+"""Login by challenge and response.
 
-The challenge is `BOX NAME NONCE`, once. The answer is a code of eight digits that the office derives
-from the box's secret, or the signature of a technician's token. docs/console.md says both for people.
+The challenge is `BOX NAME NONCE`, valid once. The response is a code of eight digits that the office
+derives from the box's secret, or the signature of a technician's token. docs/console.md specifies both.
 """
 
 import base64
@@ -26,7 +26,7 @@ DIGITS = 8
 SECRET_BYTES = 32
 MIN_SECRET_BYTES = 16
 NONCE_BYTES = 5
-"""40 bits: eight letters, short enough to be read out on the phone."""
+"""40 bits: eight letters, short enough for the phone."""
 DOMAIN_TAG = b"vigie console 1\n"
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -39,7 +39,7 @@ LoginMethod = Literal["code", "token"]
 
 
 class Challenge(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked, once. `text` is what both sides compute with."""
+    """One challenge. Both sides compute with `message`."""
 
     box_id: str
     name: str
@@ -47,24 +47,24 @@ class Challenge(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
-        """As a person reads it out: the nonce in two halves."""
+        """The challenge as a person reads it out: the nonce in two halves."""
         return f"{self.box_id} {self.name} {self.nonce[:4]}-{self.nonce[4:]}"
 
     @property
     def message(self) -> bytes:
-        """What is signed, or put through the HMAC."""
+        """The bytes that are signed, or are the input of the HMAC."""
         return DOMAIN_TAG + f"{self.box_id} {self.name} {self.nonce}".encode()
 
 
 def generate_challenge(box_id: str, name: str, random_bytes: Callable[[int], bytes]) -> Challenge:
-    """A fresh one."""
+    """Make a challenge with a random nonce."""
     number = int.from_bytes(random_bytes(NONCE_BYTES), "big")
     nonce = "".join(_ALPHABET[number >> shift & 31] for shift in range(35, -1, -5))
     return Challenge(box_id=box_id, name=name, nonce=nonce)
 
 
 def parse_challenge(text: str) -> Challenge:
-    """A challenge as somebody typed it. Raises UserError."""
+    """Parse a challenge as typed by a person. Raises UserError."""
     parts = text.split()
     if len(parts) >= 3:  # noqa: PLR2004 - box, name, nonce
         box_id, name = parts[0].lower(), parts[1].lower()
@@ -79,7 +79,7 @@ def parse_challenge(text: str) -> Challenge:
 
 
 def compute_code(secret: bytes, challenge: Challenge) -> str:
-    """The code that answers: HMAC-SHA-256, cut to eight digits as in RFC 4226, section 5.3."""
+    """Compute the code: HMAC-SHA-256, truncated to eight digits as in RFC 4226, section 5.3."""
     digest = hmac.digest(secret, challenge.message, hashlib.sha256)
     offset = digest[-1] & 0x0F
     number = int.from_bytes(digest[offset : offset + 4], "big") & 0x7FFF_FFFF
@@ -87,7 +87,7 @@ def compute_code(secret: bytes, challenge: Challenge) -> str:
 
 
 def is_signature_valid(public_key: str, challenge: Challenge, answer: str) -> bool:
-    """Whether the answer is the base64 of the token's signature."""
+    """True if the answer is the token's signature in base64."""
     try:
         key = Ed25519PublicKey.from_public_bytes(base64.b64decode(public_key, validate=True))
         key.verify(base64.b64decode(answer, validate=True), challenge.message)
@@ -97,12 +97,12 @@ def is_signature_valid(public_key: str, challenge: Challenge, answer: str) -> bo
 
 
 def generate_secret(random_bytes: Callable[[int], bytes]) -> str:
-    """A secret for a box, as it stands in its file."""
+    """Make a secret, in the form of its file."""
     return base64.b64encode(random_bytes(SECRET_BYTES)).decode() + "\n"
 
 
 def read_secret(path: Path) -> bytes:
-    """The secret in a file: base64. Raises UserError, which never tells what is in the file."""
+    """Read a secret in base64. Raises UserError, whose message never has the file's content."""
     try:
         mode = path.stat().st_mode
         text = path.read_bytes()
@@ -122,13 +122,14 @@ def read_secret(path: Path) -> bytes:
 
 
 def write_secret(path: Path, random_bytes: Callable[[int], bytes]) -> None:
-    """A new secret in a new file that only its owner may read. Raises OSError."""
+    """Write a new secret to a new file that its owner alone may read. Raises OSError."""
     atomic_file.create_durably(path, generate_secret(random_bytes).encode(), 0o600)
 
 
 class Authenticator:
-    """Lets in who answers. `secret` and `technicians` (public keys by name) are what was
-    provisioned; none of them opens for nobody.
+    """Verifier of responses. `technicians` are the tokens' public keys by name.
+
+    Without a secret and without technicians every response is refused.
     """
 
     def __init__(
@@ -146,20 +147,20 @@ class Authenticator:
 
     @property
     def is_provisioned(self) -> bool:
-        """Whether anybody at all can log in."""
+        """True if any response can be valid."""
         return self._secret is not None or bool(self._technicians)
 
     def can_authenticate(self, name: str) -> bool:
-        """Whether there is an answer for this name."""
+        """True if a response can be valid for this name."""
         return self._secret is not None or name in self._technicians
 
     def issue_challenge(self, name: str) -> Challenge:
-        """A fresh challenge; the one before is worth nothing any more."""
+        """Make a challenge; the previous one is invalid from now on."""
         self._pending = generate_challenge(self._box_id, name, self._random_bytes)
         return self._pending
 
     def verify(self, answer: str) -> LoginMethod | None:
-        """What the answer proves. Each challenge takes one answer."""
+        """Return how the answer proves the name, or None. Each challenge takes one answer."""
         challenge, self._pending = self._pending, None
         if challenge is None:
             return None

@@ -1,11 +1,11 @@
-"""What the board, the disk and the chain of custody say of themselves, without the agent."""
+"""Checks of the board, the disk and the custody log that need no agent."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.console.format import format_bytes
-from agent.console.results import CheckResult
+from agent.console.check_result import CheckResult, failed, judged, passed, unknown
+from agent.console.text_format import format_bytes
 from agent.health.vitals import parse
 from agent.health.vitals.machine import THROTTLED_FILE, soc_celsius
 from agent.health.vitals.procfs import DEFAULT_ROOT, ProcFs
@@ -19,52 +19,46 @@ MIN_FREE_DISK_BYTES = 200_000_000
 
 
 def check_board(root: Path = DEFAULT_ROOT) -> Iterator[CheckResult]:
-    """Supply, heat, memory, load. What is not there to be read is told as unknown."""
+    """Check supply, temperature, memory and load; a reading that is missing is unknown."""
     procfs = ProcFs(root)
     yield _check_supply(procfs)
     celsius = soc_celsius(root)
     if celsius is None:
-        yield CheckResult(subject="heat", ok=None, message="no sensor tells")
+        yield unknown("heat", "the board has no sensor")
     else:
-        yield _make_result("heat", celsius < MAX_SOC_CELSIUS, f"{celsius:.0f} C", "SYS-02")
+        yield judged("heat", f"{celsius:.0f} C", ok=celsius < MAX_SOC_CELSIUS, code="SYS-02")
     memory = procfs.read("proc/meminfo")
     free, total = (
         parse.kilobyte_field(memory, "MemAvailable"),
         parse.kilobyte_field(memory, "MemTotal"),
     )
     if free is None or not total:
-        yield CheckResult(subject="memory", ok=None, message="unknown")
+        yield unknown("memory", "unknown")
     else:
         message = f"{format_bytes(free)} of {format_bytes(total)} free"
-        yield _make_result("memory", free > total * MIN_FREE_MEMORY_RATIO, message, "SYS-04")
+        yield judged("memory", message, ok=free > total * MIN_FREE_MEMORY_RATIO, code="SYS-04")
     load = parse.load_average(procfs.read("proc/loadavg"))
     cores = parse.cores(procfs.read("sys/devices/system/cpu/online"))
     if load is None or not cores:
-        yield CheckResult(subject="load", ok=None, message="unknown")
+        yield unknown("load", "unknown")
     else:
         message = f"{load:.1f} on {cores} cores"
-        yield _make_result("load", load < cores * MAX_LOAD_PER_CORE, message, "SYS-05")
+        yield judged("load", message, ok=load < cores * MAX_LOAD_PER_CORE, code="SYS-05")
 
 
 def _check_supply(procfs: ProcFs) -> CheckResult:
     throttling = parse.throttling(procfs.read(THROTTLED_FILE))
     if throttling is None:
-        return CheckResult(subject="supply", ok=None, message="the board does not tell")
+        return unknown("supply", "the board does not report it")
     if throttling.under_voltage or throttling.throttled:
-        message = "too little voltage now" if throttling.under_voltage else "slowed down now"
-        return _make_result("supply", False, message, "SYS-03")
-    past_note = (
-        ", but it was not always since the boot" if throttling.under_voltage_since_boot else ""
-    )
-    return CheckResult(subject="supply", ok=True, message=f"good now{past_note}")
-
-
-def _make_result(subject: str, ok: bool, message: str, code: str) -> CheckResult:  # noqa: FBT001 - a verdict
-    return CheckResult(subject=subject, ok=ok, message=message, code=None if ok else code)
+        message = "under-voltage now" if throttling.under_voltage else "throttled now"
+        return failed("supply", message, "SYS-03")
+    history = ", but under-voltage since the boot" if throttling.under_voltage_since_boot else ""
+    return passed("supply", f"good now{history}")
 
 
 def check_disk(state_dir: Path) -> CheckResult:
-    """A small file is written, synced and removed."""
+    """Write, flush and remove a small file, and check the free space."""
     subject = f"disk of {state_dir}"
     probe = state_dir / ".console-probe"
     try:
@@ -77,22 +71,16 @@ def check_disk(state_dir: Path) -> CheckResult:
             probe.unlink()
         stats = os.statvfs(state_dir)
     except OSError as error:
-        message = f"cannot be written: {error.strerror or error}"
-        return CheckResult(subject=subject, ok=False, message=message, code="STO-02")
+        return failed(subject, f"cannot be written: {error.strerror or error}", "STO-02")
     free, total = stats.f_bavail * stats.f_frsize, stats.f_blocks * stats.f_frsize
     message = f"can be written, {format_bytes(free)} of {format_bytes(total)} free"
-    return _make_result(subject, free > MIN_FREE_DISK_BYTES, message, "STO-05")
+    return judged(subject, message, ok=free > MIN_FREE_DISK_BYTES, code="STO-05")
 
 
-def check_custody_log(custody: CustodyLog | None, problem: str | None) -> CheckResult:
-    """Whether it can be read and written: that this check was asked for stands in it by now."""
-    if custody is None:
-        message = problem or "there is none yet"
-        return CheckResult(subject="receipts", ok=False, message=message, code="CUS-01")
+def check_custody_log(custody: CustodyLog) -> CheckResult:
+    """Read the head of the custody log; the receipt of this very check has been written by now."""
     try:
         head = custody.head()
     except OSError as error:
-        return CheckResult(subject="receipts", ok=False, message=str(error), code="CUS-01")
-    return CheckResult(
-        subject="receipts", ok=True, message=f"{head.seq}, the newest of {head.time}"
-    )
+        return failed("receipts", str(error), "CUS-01")
+    return passed("receipts", f"{head.seq}, the newest of {head.time}")

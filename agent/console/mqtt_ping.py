@@ -1,11 +1,11 @@
-"""The broker is greeted over MQTT, and asked something, as the agent does."""
+"""MQTT ping: connect to the broker as the agent does, and time its answers."""
 
 from collections.abc import Iterator
 
 from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.config.configuration import BrokerConfig
-from agent.console.results import CheckResult
+from agent.console.check_result import CheckResult, failed, passed, unknown
 from agent.reporting.mqtt.connect_error import MqttConnectionError
 from agent.reporting.mqtt.connection import FAULT_CODES
 from agent.reporting.mqtt.paho_transport import Connack, PahoTransport, Suback
@@ -14,23 +14,21 @@ ANSWER_TIMEOUT_S = 10.0
 
 
 def agent_session_result(round_trip_ms: float | None) -> CheckResult:
-    """What the agent's own connection tells."""
+    """Return the result of the agent's own connection, which nothing may replace."""
     message = "the agent is connected"
     if round_trip_ms is not None:
         message += f", and its last message was acknowledged in {round_trip_ms:.1f} ms"
-    return CheckResult(
-        subject="broker", ok=True, message=f"{message}; nothing else may greet it as this box"
-    )
+    return passed("broker", f"{message}; no second connection is made under its certificate")
 
 
 def ping(
     broker: BrokerConfig, box_id: str, count: int, clock: Clock, *, agent_connected: bool
 ) -> Iterator[CheckResult]:
-    """Greet, then subscribe to the box's own topic so often: each answer is a way to and fro.
+    """Connect, then subscribe `count` times to the box's own topic: each answer is a round trip.
 
-    A broker knows a box by its client id, and would throw the agent out for another one of that
-    name. So beside a connected agent it is asked under another name; where a certificate says who
-    somebody is there is no other, see docs/centre.md, and `own_session` is to be shown instead.
+    A broker knows a box by its client id, and would disconnect the agent for a second client of that id.
+    So next to a connected agent another id is used. With a client certificate there is no other id (see
+    docs/centre.md): the caller shows `agent_session_result` instead.
     """
     client_id = f"{box_id}-console" if agent_connected else box_id
     link = PahoTransport(broker, client_id, None)
@@ -39,30 +37,23 @@ def ping(
         link.connect()
         link.wait_for(Connack, ANSWER_TIMEOUT_S)
         elapsed_ms = (clock.boottime_ns() - started_ns) / 1e6
-        yield CheckResult(
-            subject="greeting", ok=True, message=f"as {client_id}, {elapsed_ms:.0f} ms"
-        )
+        yield passed("connection", f"as {client_id}, {elapsed_ms:.0f} ms")
         for number in range(1, count + 1):
             started_ns = clock.boottime_ns()
             link.subscribe([f"vigie/v1/{box_id}/down/ack"])
             answer = link.wait_for(Suback, ANSWER_TIMEOUT_S)
             elapsed_ms = (clock.boottime_ns() - started_ns) / 1e6
             if answer.failure_reason is not None:
-                message = f"the broker does not let it hear its own topics: {answer.failure_reason}"
-                yield CheckResult(
-                    subject=f"ping {number}", ok=False, message=message, code="NET-02"
-                )
+                message = f"the broker refuses the box's own topics: {answer.failure_reason}"
+                yield failed(f"ping {number}", message, "NET-02")
                 return
-            yield CheckResult(subject=f"ping {number}", ok=True, message=f"{elapsed_ms:.1f} ms")
+            yield passed(f"ping {number}", f"{elapsed_ms:.1f} ms")
     except MqttConnectionError as error:
         if agent_connected and error.kind != "unreachable":
-            message = f"as {client_id}: {error}; the agent itself is connected"
-            yield CheckResult(subject="greeting", ok=None, message=message)
+            yield unknown("connection", f"as {client_id}: {error}; the agent itself is connected")
         else:
-            yield CheckResult(
-                subject="broker", ok=False, message=str(error), code=FAULT_CODES[error.kind]
-            )
+            yield failed("broker", str(error), FAULT_CODES[error.kind])
     except UserError as error:
-        yield CheckResult(subject="broker", ok=False, message=str(error), code="NET-04")
+        yield failed("broker", str(error), "NET-04")
     finally:
         link.close()

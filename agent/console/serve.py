@@ -1,4 +1,4 @@
-"""Serves a console: at a serial port for as long as the process lives, or at its own terminal once."""
+"""Console server: at a serial port for the life of the process, or once at its own terminal."""
 
 import logging
 import os
@@ -11,25 +11,26 @@ from agent.base.clock import Clock, boot_id
 from agent.base.errors import UserError
 from agent.base.lockout import Lockout
 from agent.console import console_settings
-from agent.console.box import BoxAccess
+from agent.console.byte_line import controlling_terminal, serial_line
 from agent.console.command_table import COMMANDS
 from agent.console.console_settings import ConsoleSettings
-from agent.console.line import controlling_terminal, serial_line
+from agent.console.context import ConsoleContext
 from agent.console.session import ConsoleSession
 from agent.console.terminal import ROWS, ByteLine, HungUp, Terminal
 
 log = logging.getLogger(__name__)
 
 REOPEN_INTERVAL_S = 2.0
-"""A port that is gone is looked for so often."""
+"""Wait before a serial port that is gone is opened again."""
+MIN_ROWS = 10
 
 
 def serve_port(config: Path, port: str, baud: int, clock: Clock) -> None:
-    """Serve a serial port for ever. Raises UserError where it is none."""
+    """Serve a serial port for ever. Raises UserError if it is not a serial port."""
     last_error = ""
     while True:
         try:
-            # After each logout it begins anew, with the configuration as it is then.
+            # Each session reads the configuration again.
             _serve(config, clock, lambda: serial_line(port, baud), ROWS, ignore_eof=True)
             continue
         except HungUp:
@@ -43,7 +44,7 @@ def serve_port(config: Path, port: str, baud: int, clock: Clock) -> None:
 
 
 def serve_own_terminal(config: Path, clock: Clock) -> None:
-    """Serve the terminal that this was started at, until somebody has logged out."""
+    """Serve the process's own terminal until a logout or a hang-up. Raises UserError."""
     with suppress(HungUp):
         _serve(config, clock, controlling_terminal, _terminal_rows(), ignore_eof=False)
 
@@ -61,7 +62,7 @@ def _serve(
     authenticator, problem = console_settings.make_authenticator(settings)
     if problem is not None:
         log.error("console: %s", problem)
-    box = BoxAccess(settings, clock, boot_id())
+    context = ConsoleContext(settings, clock, boot_id())
     with open_line() as byte_line:
         terminal = Terminal(
             byte_line, clock.boottime_ns, rows=rows, utf8=settings.console.language == "ar"
@@ -70,13 +71,13 @@ def _serve(
             terminal.print(problem)
         lockout = Lockout(settings.state_dir, clock, boot_id())
         session = ConsoleSession(
-            terminal, box, authenticator, lockout, COMMANDS, settings.console.idle_logout_s
+            terminal, context, authenticator, lockout, COMMANDS, settings.console.idle_logout_s
         )
         session.run(ignore_eof=ignore_eof)
 
 
 def _check_owner(settings: ConsoleSettings) -> None:
-    """What is written here must stay the agent's own. Raises UserError."""
+    """Raise UserError for another user: files that it writes could not be read by the agent."""
     try:
         owner = settings.state_dir.stat().st_uid
     except OSError:
@@ -90,6 +91,6 @@ def _check_owner(settings: ConsoleSettings) -> None:
 
 def _terminal_rows() -> int:
     try:
-        return max(10, os.get_terminal_size().lines)
+        return max(MIN_ROWS, os.get_terminal_size().lines)
     except OSError:
         return ROWS

@@ -1,25 +1,25 @@
-"""One technician's time at the console: hello, login, commands, goodbye.
+"""Session at the console: greeting, login, commands, logout.
 
-Before the login there are `help`, `about` and `login`, and nothing else. After it each command goes
-into the chain of custody first, in the words in which it was typed.
+Before the login only `help`, `about` and `login` are accepted. After it each command is written into the
+custody log first, as it was typed.
 """
 
 import difflib
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import TypeAlias
 
 import msgspec
 
+from agent import __version__
 from agent.base.errors import UserError
 from agent.base.lockout import Lockout
 from agent.config.names import TECHNICIAN_NAME_PATTERN
+from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
 from agent.console.login import Authenticator
-from agent.console.results import Box
 from agent.console.terminal import HISTORY, Cancelled, EndOfInput, HungUp, IdleTimeout, Terminal
-from agent.console.trial_status import format_reminder
 from drivers.errors import DriverError
 
 log = logging.getLogger(__name__)
@@ -27,47 +27,55 @@ log = logging.getLogger(__name__)
 MIN_PREFIX_CHARS = 2
 _WORD_PATTERN = re.compile(r"""'([^']*)'|"([^"]*)"|(\S+)""")
 
+CommandFunction: TypeAlias = Callable[[Terminal, ConsoleContext, Sequence[str]], None]
+"""Runs a command with its arguments. Raises ConsoleError, UserError, DriverError or OSError."""
 
-class ConsoleHandler(Protocol):
-    """What a command does; it raises ConsoleError, UserError, DriverError or OSError."""
 
-    def __call__(self, terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
-        """With the words after its name."""
-        ...
+def always(_argv: Sequence[str]) -> bool:
+    """Return True: each use of the command needs a receipt."""
+    return True
+
+
+def never(_argv: Sequence[str]) -> bool:
+    """Return False: no use of the command needs a receipt."""
+    return False
 
 
 class ConsoleCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """A command. `receipted`: whether it is not done where that it was done cannot be written down.
-    `told`: its words as they are written down. `whole`: its name must be typed to the end.
+    """A command with its texts.
+
+    `needs_receipt`: with these arguments it is not run if its receipt cannot be written.
+    `redact_args` takes secrets out of the arguments in the receipt. `requires_full_name`: no prefix of
+    its name is enough.
     """
 
     name: str
     help: str
     usage: tuple[str, ...]
-    run: ConsoleHandler
-    needs_receipt: Callable[[Sequence[str]], bool]
-    redact_args: Callable[[Sequence[str]], Sequence[str]]
+    run: CommandFunction
+    needs_receipt: Callable[[Sequence[str]], bool] = never
+    redact_args: Callable[[Sequence[str]], Sequence[str]] = tuple
     requires_full_name: bool = False
 
 
 class LogoutRequested(Exception):
-    """He logs out."""
+    """The technician logs out."""
 
 
 class ConsoleSession:
-    """The console of one box at one terminal, for one technician after the other."""
+    """One session at one terminal. `idle_timeout_s` ends it without a key press."""
 
     def __init__(
         self,
         terminal: Terminal,
-        box: Box,
+        context: ConsoleContext,
         authenticator: Authenticator,
         lockout: Lockout,
         commands: Sequence[ConsoleCommand],
         idle_timeout_s: float,
     ) -> None:
         self._terminal = terminal
-        self._box = box
+        self._context = context
         self._authenticator = authenticator
         self._lockout = lockout
         self._commands: Mapping[str, ConsoleCommand] = {
@@ -77,8 +85,9 @@ class ConsoleSession:
         self._history: list[str] = []
 
     def run(self, *, ignore_eof: bool) -> None:
-        """Serve the line until somebody has logged in and out again, or it hangs up. A Ctrl-D before
-        the login ends it too, unless it `stays`.
+        """Serve one login and its session. Raises HungUp.
+
+        Ctrl-D before the login ends it too, unless `ignore_eof`.
         """
         self._print_greeting()
         while True:
@@ -93,23 +102,23 @@ class ConsoleSession:
         self._run_command_prompt()
 
     def _print_greeting(self) -> None:
-        print_lines, box = self._terminal.print, self._box
+        print_lines, context = self._terminal.print, self._context
         self._terminal.new_page()
-        print_lines("", f"Vigie {box.version} - box {box.id} - {box.site}")
+        print_lines("", f"Vigie {__version__} - box {context.box_id} - {context.site}")
         if self._authenticator.is_provisioned:
-            print_lines("Type login and enter. Type help for what else there is.")
+            print_lines("Type login and press enter. Type help for the other commands.")
         else:
             print_lines("Nobody can log in yet: type about for how to provision this console.")
 
     def _run_login_prompt(self) -> None:
-        """Returns when somebody has logged in."""
+        """Return after a login. Raises EndOfInput or HungUp."""
         terminal = self._terminal
         terminal.idle_timeout_s = None
         terminal.poll_notice = self._undo_expired_silently
         terminal.discard_input()
         while True:
             try:
-                tokens = tokenize(terminal.read_line(f"{self._box.id} (not logged in)> "))
+                tokens = tokenize(terminal.read_line(f"{self._context.box_id} (not logged in)> "))
                 if not tokens:
                     self._print_greeting()
                 elif tokens[0] == "help":
@@ -119,7 +128,7 @@ class ConsoleSession:
                 elif tokens[0] == "login" and self._log_in(tokens[1:]):
                     return
                 elif tokens[0] != "login":
-                    terminal.print("Only help, about and login before you are logged in.")
+                    terminal.print("Allowed before the login: help, about, login.")
             except (Cancelled, IdleTimeout):
                 continue
 
@@ -128,34 +137,33 @@ class ConsoleSession:
             (
                 ("help", "this list"),
                 ("about", "what this box is, and how the console is provisioned"),
-                ("login NAME", "log in: you are shown a challenge, and type the answer"),
+                ("login NAME", "log in: you see a challenge, and type the answer"),
             )
         )
-        self._terminal.print("After login: status, check, camera, net and more; help lists them.")
+        self._terminal.print("After the login: status, check, camera, net and more; see help.")
 
     def _print_about(self) -> None:
-        box, print_lines = self._box, self._terminal.print
+        context, print_lines = self._context, self._terminal.print
         print_lines(
-            f"Vigie {box.version}: the agent of a camera box. Box {box.id}, {box.site}.",
-            "Every login and every command is written into the box's signed chain.",
+            f"Vigie {__version__}: the agent of a camera box. Box {context.box_id}, {context.site}.",
+            "Every login and every command is written into the box's signed custody log.",
         )
         if self._authenticator.is_provisioned:
             print_lines(
                 "To log in: type login and your name. Read the challenge to the office, or",
-                "give it to your token's app, and type the answer. Each is good once.",
+                "enter it in your token's app, and type the answer. It is valid once.",
             )
             return
         print_lines(
             "This console has no secret yet and knows no technician: nobody can log in.",
-            "Provision it in the workshop, either way:",
-            "  vigie console-code --new FILE makes a secret; put a copy beside the",
+            "Provision it in the workshop, in one of two ways:",
+            "  vigie console-code --new FILE makes a secret; put a copy next to the",
             "  configuration as console.secret, mode 600, and keep one in the office",
-            "  or name a technician's key: [[console.technician]] id, public_key",
+            "  or add a technician's key: [[console.technician]] id, public_key",
             "then log in. See docs/console.md.",
         )
 
     def _log_in(self, argv: Sequence[str]) -> bool:
-        """Whether somebody is in now."""
         terminal, print_lines = self._terminal, self._terminal.print
         if not self._authenticator.is_provisioned:
             print_lines("Nobody can log in yet: type about for how to provision this console.")
@@ -175,7 +183,7 @@ class ConsoleSession:
         return bool(answer) and self._check_answer(name, answer)
 
     def _ask_name(self, argv: Sequence[str]) -> str | None:
-        """Who he says that he is; None where there is no way in for that name."""
+        """Return the technician's name, or None if no answer could be valid for it."""
         print_lines = self._terminal.print
         name = (argv[0] if argv else self._terminal.read_line("Your name: ")).lower()
         if not TECHNICIAN_NAME_PATTERN.fullmatch(name):
@@ -189,10 +197,10 @@ class ConsoleSession:
         return name
 
     def _check_answer(self, name: str, answer: str) -> bool:
-        """Whether the answer lets him in. It counts as wrong until it is judged."""
+        # Counted before it is judged: cutting the power in between gains nothing.
         self._lockout.record_attempt()
         method = self._authenticator.verify(answer)
-        self._box.technician = name
+        self._context.technician = name
         if method is None:
             log.warning("console: a wrong answer for %s", name)
             self._write_receipt(f"login refused, wrong answers in a row: {self._lockout.failures}")
@@ -215,17 +223,17 @@ class ConsoleSession:
         return True
 
     def _run_command_prompt(self) -> None:
-        """Returns when he has logged out, or is not there any more."""
-        terminal, box = self._terminal, self._box
+        """Return after a logout or the idle timeout. Raises HungUp."""
+        terminal, context = self._terminal, self._context
         self._history.clear()
         terminal.idle_timeout_s = self._idle_timeout_s
-        terminal.poll_notice = box.config_editor.undo_if_expired
-        terminal.print(f"Welcome, {box.technician}. Type status to begin, help for all commands.")
-        self._print_pending_change()
+        terminal.poll_notice = context.config_editor.undo_if_expired
+        terminal.print(f"Welcome, {context.technician}. Type status to begin, help for more.")
+        self._print_reminder()
         try:
             while True:
                 try:
-                    self._execute(terminal.read_line(f"{box.id}> ", self._history))
+                    self._execute(terminal.read_line(f"{context.box_id}> ", self._history))
                 except Cancelled:
                     continue
         except LogoutRequested:
@@ -233,30 +241,29 @@ class ConsoleSession:
         except EndOfInput:
             self._log_out("logout")
         except IdleTimeout:
-            terminal.print("", f"Nobody pressed a key for {self._idle_timeout_s:.0f} s.")
+            terminal.print("", f"No key was pressed for {self._idle_timeout_s:.0f} s.")
             self._log_out("idle logout")
         except HungUp:
             self._write_receipt("the line hung up")
             raise
 
     def _undo_expired_silently(self) -> None:
-        """Before a login nobody is told what goes on."""
-        self._box.config_editor.undo_if_expired()
+        """Check commit-confirm before a login, without a notice to an unknown person."""
+        self._context.config_editor.undo_if_expired()
 
-    def _print_pending_change(self) -> None:
-        """What somebody has left on trial."""
+    def _print_reminder(self) -> None:
         try:
-            pending = self._box.config_editor.pending()
+            reminder = self._context.config_editor.reminder()
         except OSError as error:
-            log.error("console: the trial of a configuration: %s", error)
+            log.error("console: commit-confirm of the configuration: %s", error)
         else:
-            if pending is not None:
-                self._terminal.print(format_reminder(pending))
+            if reminder is not None:
+                self._terminal.print(reminder)
 
     def _log_out(self, reason: str | None) -> None:
         if reason is not None:
             self._write_receipt(reason)
-        log.info("console: %s: %s", self._box.technician, reason or "logout")
+        log.info("console: %s: %s", self._context.technician, reason or "logout")
         self._terminal.print("You are logged out.", "")
 
     def _execute(self, line: str) -> None:
@@ -278,7 +285,7 @@ class ConsoleSession:
             self._terminal.print("It is not done without a receipt.")
             return
         try:
-            command.run(self._terminal, self._box, tokens[1:])
+            command.run(self._terminal, self._context, tokens[1:])
         except (ConsoleError, UserError, DriverError) as error:
             self._terminal.print(str(error))
         except OSError as error:
@@ -286,7 +293,7 @@ class ConsoleSession:
             self._terminal.print(f"{prefix}{error.strerror or error}")
 
     def _find_command(self, typed: str) -> ConsoleCommand | None:
-        """The command of this name, or the only one that begins so; else a line says what there is."""
+        """Return the command of a name or of a unique prefix; otherwise print a suggestion."""
         typed_lower = typed.lower()
         exact = self._commands.get(typed_lower)
         if exact is not None:
@@ -313,19 +320,19 @@ class ConsoleSession:
                 self._terminal.print(*(f"  {line}" for line in command.usage))
             return
         self._terminal.table([(command.name, command.help) for command in self._commands.values()])
-        self._terminal.print("help COMMAND tells more. Ctrl-C stops what goes on.")
+        self._terminal.print("help COMMAND shows how it is used. Ctrl-C cancels a command.")
 
     def _write_receipt(self, action: str) -> bool:
-        """Whether it stands in the chain."""
+        """Write a receipt; False, with a line on the screen, if it cannot be written."""
         try:
-            self._box.write_receipt(action)
+            self._context.write_receipt(action)
         except ConsoleError as error:
-            log.error("console: %s: %s: no receipt: %s", self._box.technician, action, error)
+            log.error("console: %s: %s: no receipt: %s", self._context.technician, action, error)
             self._terminal.print(f"CUS-01: no receipt of this could be written: {error}")
             return False
         return True
 
 
 def tokenize(line: str) -> list[str]:
-    """Words; what stands in quotation marks is one."""
+    """Split a line into words; quotation marks make one word of several."""
     return ["".join(groups) for groups in _WORD_PATTERN.findall(line)]

@@ -1,19 +1,19 @@
-"""The programs of the system that the console has run for it: fixed words, and no shell."""
+"""Programs of the system that the console runs: fixed arguments, and no shell."""
 
 import subprocess
 from pathlib import Path
 
 from agent.console.errors import ConsoleError
 
-JOURNALCTL = Path("/usr/bin/journalctl")
+JOURNALCTL = "usr/bin/journalctl"
 AGENT_UNIT = "vigie-agent.service"
 JOURNAL_TIMEOUT_S = 20.0
-MMCLI = Path("/usr/bin/mmcli")
+MMCLI = "usr/bin/mmcli"
 MODEM_TIMEOUT_S = 10.0
 
 
-def read_journal(lines: int, program: Path = JOURNALCTL) -> list[str]:
-    """The newest lines of the agent's unit. Raises ConsoleError."""
+def read_journal(root: Path, lines: int) -> list[str]:
+    """Return the newest lines of the agent's journal. Raises ConsoleError."""
     argv = (
         "--unit",
         AGENT_UNIT,
@@ -24,11 +24,11 @@ def read_journal(lines: int, program: Path = JOURNALCTL) -> list[str]:
         "--output",
         "short-iso",
     )
-    return run_program(program, argv, JOURNAL_TIMEOUT_S).splitlines()
+    return run_program(root / JOURNALCTL, argv, JOURNAL_TIMEOUT_S).splitlines()
 
 
 def run_program(program: Path, argv: tuple[str, ...], timeout_s: float) -> str:
-    """What it says. Raises ConsoleError."""
+    """Run a program and return its output. Raises ConsoleError with the last line of an error."""
     try:
         completed = subprocess.run(  # noqa: S603 - fixed words, and a number
             (str(program), *argv),
@@ -44,7 +44,6 @@ def run_program(program: Path, argv: tuple[str, ...], timeout_s: float) -> str:
         raise ConsoleError(f"{program.name}: {error}") from error
     if completed.returncode:
         stderr_lines = completed.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise ConsoleError(
-            f"{program.name}: {stderr_lines[-1] if stderr_lines else f'ended with {completed.returncode}'}"
-        )
+        reason = stderr_lines[-1] if stderr_lines else f"exit code {completed.returncode}"
+        raise ConsoleError(f"{program.name}: {reason}")
     return completed.stdout.decode("utf-8", "replace")

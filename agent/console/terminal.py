@@ -1,7 +1,7 @@
-"""The line that a technician sits at: whatever program he has, on whatever cable.
+"""Terminal over a line of bytes: any terminal program, on any cable.
 
-Plain text of 80 columns goes out, and keys come in. No escape sequence is ever sent: a backspace, a
-carriage return and a newline move the cursor. What is long stops at `-- more --`.
+Plain text of 80 columns goes out, and keys come in. No escape sequence is ever sent: backspace, carriage
+return and newline move the cursor. Long output stops at `-- more --`.
 """
 
 import unicodedata
@@ -19,47 +19,47 @@ HISTORY = 20
 MORE_PROMPT = "-- more -- (space: page, enter: line, q: stop) "
 DRAIN_QUIET_S = 1.0
 MAX_DRAIN_S = 20.0
-"""So long what a transfer leaves on the line may go on."""
+"""Longest wait for a file transfer's leftovers on the line to end."""
 
 
 class HungUp(Exception):
-    """Nobody is at the other end any more."""
+    """The other end of the line is gone."""
 
 
 class IdleTimeout(Exception):
-    """Nobody has pressed a key for too long."""
+    """No key was pressed for too long."""
 
 
 class Cancelled(Exception):
-    """Ctrl-C: he wants none of what is going on."""
+    """Ctrl-C: the technician cancels."""
 
 
 class EndOfInput(Exception):
-    """Ctrl-D on an empty line: he wants to go."""
+    """Ctrl-D on an empty line: the technician leaves."""
 
 
 class ByteLine(Protocol):
-    """Bytes to and from the other end."""
+    """Line of bytes to the other end."""
 
     def read(self, timeout_s: float) -> bytes:
-        """What has come; nothing where nothing came in time. Raises HungUp."""
+        """Return the bytes that have come, or none if none came in time. Raises HungUp."""
         ...
 
     def write(self, data: bytes) -> None:
-        """Send it all. Raises HungUp, also where the other end takes nothing for too long."""
+        """Send all bytes. Raises HungUp, also if the other end accepts none for too long."""
         ...
 
     def is_drained(self) -> bool:
-        """Whether what was written has left this end."""
+        """True if all written bytes have left this end."""
         ...
 
     def without_flow_control(self) -> AbstractContextManager[None]:
-        """Meanwhile every byte goes through: none holds the output or lets it go on."""
+        """Return a context in which Ctrl-S and Ctrl-Q are bytes like others. Raises HungUp."""
         ...
 
 
 class Terminal:
-    """One screen and keyboard. `idle_s` is how long nobody may press a key, None for ever."""
+    """Screen and keyboard. `idle_timeout_s` without a key raises IdleTimeout; None: never."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Terminal:
         self.idle_timeout_s: float | None = None
         self.paging = True
         self.poll_notice: Callable[[], str | None] = lambda: None
-        """Asked each second while nothing is typed: what he is to be told now."""
+        """Called each second while a line is read: returns a notice to print, or None."""
         self._utf8 = utf8
         self._byte_line = byte_line
         self.clock_ns = clock_ns
@@ -84,9 +84,7 @@ class Terminal:
         self._last_key_ns = clock_ns()
 
     def print(self, *lines: str) -> None:
-        """Lines, folded at the edge. Stops at each full page: raises Cancelled where he wants no
-        more.
-        """
+        """Print lines, wrapped at the edge. Stops at each full page; q there raises Cancelled."""
         for line in lines or ("",):
             for part in wrap(self._sanitize(line), self.columns - 1):
                 self._pause_at_page_end()
@@ -94,7 +92,7 @@ class Terminal:
                 self._lines_shown += 1
 
     def table(self, rows: Iterable[Sequence[str]], indent: str = "") -> None:
-        """Rows in columns; what the last one holds is folded under itself."""
+        """Print rows in columns; the last column is wrapped within itself."""
         rows = [[self._sanitize(cell) for cell in row] for row in rows]
         if not rows:
             return
@@ -106,31 +104,31 @@ class Terminal:
             )
 
     def print_hanging(self, label: str, text: str) -> None:
-        """A head, and a text that is folded under its own beginning."""
+        """Print a label, and a text that is wrapped below its own beginning."""
         first, *more = wrap(self._sanitize(text), max(20, self.columns - 1 - len(label)))
         self.print((label + first).rstrip(), *(" " * len(label) + part for part in more))
 
     def write(self, text: str) -> None:
-        """Text where the cursor is."""
+        """Print text at the cursor."""
         self._byte_line.write(self._encode(self._sanitize(text)))
 
     def overwrite_line(self, text: str) -> None:
-        """Text instead of what this line holds: from its beginning, filled up with blanks."""
+        """Replace the text of the current line, padded with blanks."""
         line = self._sanitize(text)[: self.columns - 1]
         self._byte_line.write(b"\r" + self._encode(f"{line:<{self.columns - 1}}"))
 
     def flush_line(self, timeout_s: float = 5.0) -> None:
-        """Wait until what was said has gone down the cable: a picture must not queue up."""
+        """Wait until the output has left: on a slow cable pictures must not queue up."""
         deadline_ns = self.clock_ns() + int(timeout_s * 1e9)
         while not self._byte_line.is_drained() and self.clock_ns() < deadline_ns:
             self._pending_keys += self._decoder.feed(self._byte_line.read(0.02))
 
     def new_page(self) -> None:
-        """He has just read everything: a page begins here."""
+        """Begin a page here: the technician has read everything so far."""
         self._lines_shown = 0
 
     def read_key(self, timeout_s: float) -> Key | None:
-        """The next key, None where none came in time. Raises HungUp and Idle."""
+        """Return the next key, or None if none came in time. Raises HungUp or IdleTimeout."""
         deadline_ns = self.clock_ns() + int(timeout_s * 1e9)
         while not self._pending_keys:
             remaining_s = (deadline_ns - self.clock_ns()) / 1e9
@@ -147,7 +145,7 @@ class Terminal:
     def read_line(
         self, prompt: str, history: Sequence[str] = (), max_chars: int = MAX_LINE_CHARS
     ) -> str:
-        """A line, without blanks around it. Raises HungUp, Idle, Cancelled and EndOfInput."""
+        """Read a line and strip it. Raises HungUp, IdleTimeout, Cancelled or EndOfInput."""
         self.write(prompt)
         self.new_page()
         line, history_index, has_beeped = "", len(history), False
@@ -162,11 +160,11 @@ class Terminal:
             if key == "cancel":
                 self._byte_line.write(b"^C\r\n")
                 raise Cancelled
-            if key == "end" and not line:
+            if key == "eof" and not line:
                 self._byte_line.write(b"\r\n")
                 raise EndOfInput
-            if key in ("back", "kill"):
-                erase_count = len(line) if key == "kill" else min(1, len(line))
+            if key in ("backspace", "kill_line"):
+                erase_count = len(line) if key == "kill_line" else min(1, len(line))
                 line = line[: len(line) - erase_count]
                 self._byte_line.write(b"\b \b" * erase_count)
             elif key in ("up", "down") and history:
@@ -184,11 +182,14 @@ class Terminal:
                 self._byte_line.write(b"\a")
 
     def confirm(self, question: str, word: str) -> bool:
-        """Whether he types exactly this word."""
-        return self.read_line(f"{question} Type {word} and enter: ") == word
+        """Ask for a word, and return True if exactly that was typed."""
+        return self.read_line(f"{question} Type {word} and press enter: ") == word
 
     def choose(self, options: Sequence[str]) -> int:
-        """Which of several he means, from 0; the only one unasked. Raises UserError."""
+        """Ask for one of several options, and return its index. Raises UserError.
+
+        The only option is chosen without a question.
+        """
         if len(options) == 1:
             return 0
         self.table([(str(number), option) for number, option in enumerate(options, 1)])
@@ -199,7 +200,7 @@ class Terminal:
 
     @contextmanager
     def raw_line(self) -> Iterator[ByteLine]:
-        """The bare line, for a file. What is still on it afterwards is no key of his."""
+        """Return the line of bytes for a file; bytes left on it afterwards are discarded."""
         self.flush_line()
         with self._byte_line.without_flow_control():
             try:
@@ -212,12 +213,12 @@ class Terminal:
                 self.discard_input()
 
     def discard_input(self) -> None:
-        """What was typed ahead is not for who comes next."""
+        """Discard typed-ahead keys: they are not meant for the next technician."""
         self._pending_keys.clear()
         self._last_key_ns = self.clock_ns()
 
     def _print_notice(self, current_line: str) -> None:
-        """What the watch has to say, on lines of its own; then what stood on this one again."""
+        """Print a notice on lines of its own, then the current line again."""
         notice = self.poll_notice()
         if notice is not None:
             self.new_page()
@@ -238,7 +239,7 @@ class Terminal:
         try:
             while True:
                 key = self.read_key(1.0)
-                if key in ("q", "Q", "cancel", "end"):
+                if key in ("q", "Q", "cancel", "eof"):
                     raise Cancelled
                 if key == "enter":
                     self._lines_shown -= 1
@@ -257,8 +258,9 @@ class Terminal:
 
 
 def sanitize(text: str, *, utf8: bool = False) -> str:
-    """Text that moves no cursor and rings no bell, whatever a log or a device says; in ASCII, with
-    letters without their accents, unless `utf8`.
+    """Replace characters that move the cursor or ring the bell: logs and devices are not trusted.
+
+    Unless `utf8`, the result is ASCII, with accents removed.
     """
     printable = "".join(c if c.isprintable() else " " for c in text)
     if utf8:
@@ -268,9 +270,7 @@ def sanitize(text: str, *, utf8: bool = False) -> str:
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """Lines of at most `width` characters, broken at blanks where there are some; what is indented
-    goes on as far in.
-    """
+    """Wrap text at blanks, if there are any, to lines of `width` that keep its indentation."""
     lines, rest = [], text.rstrip()
     indent = " " * min(len(rest) - len(rest.lstrip()), width // 2)
     while len(rest) > width:

@@ -1,69 +1,47 @@
-"""USB disks that are mounted, and what is taken out of the box on them."""
+"""Mounted USB disks, and the export of footage to one."""
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 from agent.console.errors import ConsoleError
-from agent.console.format import format_bytes
-from agent.console.results import FootageSpan, HoldInfo, ProgressCallback
-from agent.recording.archive import FootageArchive, merge_segments
+from agent.console.terminal import Terminal
+from agent.console.text_format import format_bytes
+from agent.recording.archive import FootageArchive
 from agent.recording.export.export_request import ExportRequest
 from agent.recording.export.exporter import ExportError
+from agent.update.usb_bundle import MOUNT_ROOTS
 
-MOUNTS_FILE = Path("/proc/self/mounts")
-_MOUNT_PREFIXES = ("/media/", "/run/media/", "/mnt/")
 _OCTAL_ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
-def list_usb_mounts(
-    mounts_file: Path = MOUNTS_FILE, prefixes: Sequence[str] = _MOUNT_PREFIXES
-) -> tuple[Path, ...]:
-    """Where disks are mounted that a person has plugged in, and that can be written."""
+def list_usb_mounts(root: Path) -> tuple[Path, ...]:
+    """Return the writable mounts of disks that a person has plugged in."""
     try:
-        lines = mounts_file.read_text(encoding="utf-8", errors="replace").splitlines()
+        mounts = (root / "proc/self/mounts").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ()
     found = []
-    for line in lines:
+    for line in mounts.splitlines():
         fields = line.split()
         if len(fields) > 1 and fields[0].startswith("/dev/"):
-            path = _OCTAL_ESCAPE.sub(lambda match: chr(int(match[1], 8)), fields[1])
-            if path.startswith(tuple(prefixes)) and os.access(path, os.W_OK):
-                found.append(Path(path))
+            mount = _OCTAL_ESCAPE.sub(lambda match: chr(int(match[1], 8)), fields[1])
+            path = root / mount.lstrip("/")
+            if any(mount.startswith(f"{folder}/") for folder in MOUNT_ROOTS) and os.access(
+                path, os.W_OK
+            ):
+                found.append(path)
     return tuple(found)
 
 
-def list_footage(archive: FootageArchive, camera: str | None) -> tuple[FootageSpan, ...]:
-    """What lies on the disk."""
-    return tuple(
-        FootageSpan(
-            camera=span.camera,
-            begin=span.begin,
-            end=span.end,
-            size_bytes=span.size_bytes,
-            remarks=("sealed" if span.sealed else "plain")
-            + ("" if span.clock_synced else ", clock not sure"),
-        )
-        for span in merge_segments(archive.find_segments(camera, None, None))
-    )
-
-
-def list_holds(archive: FootageArchive) -> tuple[HoldInfo, ...]:
-    """What is held."""
-    return tuple(
-        HoldInfo(
-            id=hold.id,
-            camera=hold.camera,
-            begin_time=hold.begin_time,
-            end_time=hold.end_time,
-            owner=hold.owner,
-            expires=hold.expires,
-        )
-        for hold in archive.list_holds()
-    )
+def choose_usb_disk(terminal: Terminal, root: Path) -> Path:
+    """Return the USB disk, or the one that the technician chooses. Raises ConsoleError, UserError."""
+    usb_disks = list_usb_mounts(root)
+    if not usb_disks:
+        raise ConsoleError("no USB disk is mounted: plug one in, wait ten seconds, try again")
+    return usb_disks[terminal.choose([str(path) for path in usb_disks])]
 
 
 def export_footage(
@@ -72,21 +50,22 @@ def export_footage(
     by: str,
     reason: str,
     destination: Path,
-    progress: ProgressCallback,
+    progress: Callable[[str], None],
 ) -> list[str]:
-    """Export a span into a new folder on a disk, synced; what to tell of it. Raises ConsoleError."""
+    """Export a span to a new folder on a disk, flush it, and return a report. Raises ConsoleError."""
     camera, begin, end = span
-    export_dir = destination / f"vigie-{camera}-{begin:%Y%m%dT%H%M%SZ}"
+    name = f"vigie-{camera}-{begin:%Y%m%dT%H%M%SZ}"
+    export_dir = destination / name
     number = 1
     while export_dir.exists():
         number += 1
-        export_dir = destination / f"vigie-{camera}-{begin:%Y%m%dT%H%M%SZ}-{number}"
-    export_request = ExportRequest(
+        export_dir = destination / f"{name}-{number}"
+    request = ExportRequest(
         camera=camera, begin=begin, end=end, by=by, purpose=reason, out=export_dir, unmasked=False
     )
     try:
         result = archive.export(
-            export_request, None, lambda done, total: progress(f"{done * 100 // max(1, total)} %")
+            request, None, lambda done, total: progress(f"{done * 100 // max(1, total)} %")
         )
     except ExportError as error:
         raise ConsoleError(str(error)) from error
@@ -94,7 +73,7 @@ def export_footage(
     clip_note = "no clip: " + str(result.no_clip_reason) if result.clip is None else "with clip.mp4"
     return [
         f"{export_dir}: {len(result.segments)} segments, {format_bytes(result.size_bytes)}, {clip_note}.",
-        *(f"  left out: {name}: {cause}" for name, cause in result.excluded.items()),
-        f"In the chain as receipt {result.receipt.seq}. Open verify.html to check it.",
-        "The disk may be pulled out now.",
+        *(f"  left out: {name}: {reason}" for name, reason in result.excluded.items()),
+        f"In the custody log as receipt {result.receipt.seq}. Open verify.html to check it.",
+        "The disk may be unplugged now.",
     ]

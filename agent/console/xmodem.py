@@ -1,59 +1,47 @@
-"""XMODEM-1K, as terminal programs speak it: one file over a line that has no network.
+"""XMODEM-1K: transfer of one file over a serial line, as terminal programs have it.
 
 Forsberg's "XMODEM/YMODEM Protocol Reference" (1988): blocks of 1024 and 128 bytes with a CRC-16, or of
-128 with a sum where the receiver wants that. A file has no length here: it comes filled up to a whole
-block.
+128 with a checksum if the receiver asks for that. There is no file length: a file is padded to a block.
 """
 
 import binascii
 from collections.abc import Callable
-from typing import Protocol
+
+from agent.console.terminal import ByteLine
 
 SOH, STX, EOT, ACK, NAK, CAN = 0x01, 0x02, 0x04, 0x06, 0x15, 0x18
 CRC_REQUEST = ord("C")
 CTRL_C = 0x03
-"""Ctrl-C of a person whose program does not transfer anything."""
+"""Ctrl-C of a person whose program has no XMODEM."""
 PADDING = b"\x1a"
 SHORT_BLOCK_BYTES, LONG_BLOCK_BYTES = 128, 1024
 
 START_TIMEOUT_S = 90.0
-"""For somebody to find the menu of his terminal program."""
+"""Time to find the menu of the terminal program."""
 INVITE_INTERVAL_S = 3.0
 MAX_CRC_INVITES = 20
-"""After so many invitations a sender is asked for sums, which the oldest know alone."""
+"""After these the sender is asked for checksums: the oldest programs have no CRC."""
 REPLY_TIMEOUT_S = 15.0
-"""For a long block to go out at 1200 baud, and its answer to come."""
+"""A long block at 1200 baud, and its answer."""
 BYTE_TIMEOUT_S = 2.0
-"""Within a block nothing is so far apart."""
+"""Longest gap within a block."""
 MAX_DRAIN_READS = 1000
 MAX_TRIES = 10
 CANCEL_SEQUENCE = bytes([CAN] * 8 + [0x08] * 8)
-"""Enough to be heard through noise, and rubbed out where a person reads it."""
+"""Enough CAN to be received through noise, and backspaces to erase them from a screen."""
 
 
 class TransferFailed(Exception):
-    """The file did not go over whole. One sentence says why."""
-
-
-class XmodemStream(Protocol):
-    """Eight bits wide, and without flow control."""
-
-    def read(self, timeout_s: float) -> bytes:
-        """What has come; nothing where nothing came in time."""
-        ...
-
-    def write(self, data: bytes) -> None:
-        """Send it all."""
-        ...
+    """The file was not transferred completely: the reason in one sentence."""
 
 
 def pad(data: bytes, padding: bytes = PADDING) -> bytes:
-    """As it arrives: up to a whole short block."""
+    """Pad a file to whole short blocks, as it arrives."""
     return data + padding * (-len(data) % SHORT_BLOCK_BYTES)
 
 
-def send(stream: XmodemStream, data: bytes, clock_ns: Callable[[], int]) -> None:
-    """Send a file to who receives. Raises Broken."""
+def send(stream: ByteLine, data: bytes, clock_ns: Callable[[], int]) -> None:
+    """Send a file. Raises TransferFailed, or HungUp."""
     reader = _ByteReader(stream, clock_ns)
     data = pad(data)
     try:
@@ -75,7 +63,7 @@ def send(stream: XmodemStream, data: bytes, clock_ns: Callable[[], int]) -> None
 
 
 def encode_block(number: int, content: bytes, *, with_crc: bool) -> bytes:
-    """One block, of 128 or 1024 bytes. Pure."""
+    """Encode a block of 128 or 1024 bytes. Pure."""
     header = bytes([SOH if len(content) == SHORT_BLOCK_BYTES else STX, number, 255 - number])
     return header + content + _checksum(content, with_crc=with_crc)
 
@@ -87,19 +75,18 @@ def _checksum(content: bytes, *, with_crc: bool) -> bytes:
 
 
 def _wait_for_invite(reader: "_ByteReader") -> bool:
-    """Whether the receiver wants a CRC, once it has asked for the first block."""
+    """Wait for the receiver, and return whether it asks for CRCs."""
     deadline_ns = reader.now_ns() + int(START_TIMEOUT_S * 1e9)
     while (remaining_s := (deadline_ns - reader.now_ns()) / 1e9) > 0:
         received = reader.read_byte(remaining_s, allow_ctrl_c=True)
         if received in (CRC_REQUEST, NAK):
             return received == CRC_REQUEST
-    raise TransferFailed(f"nobody has begun to receive within {START_TIMEOUT_S:.0f} s")
+    raise TransferFailed(f"no receiver has answered within {START_TIMEOUT_S:.0f} s")
 
 
-def _send_block(reader: "_ByteReader", stream: XmodemStream, data: bytes) -> None:
-    """Until it is acknowledged."""
+def _send_block(reader: "_ByteReader", stream: ByteLine, data: bytes) -> None:
     for _ in range(MAX_TRIES):
-        # A late answer to the block before is none to this one.
+        # A late answer to the previous block must not count for this one.
         reader.discard_pending()
         stream.write(data)
         deadline_ns = reader.now_ns() + int(REPLY_TIMEOUT_S * 1e9)
@@ -112,8 +99,8 @@ def _send_block(reader: "_ByteReader", stream: XmodemStream, data: bytes) -> Non
     raise TransferFailed(f"the other end has not acknowledged a block in {MAX_TRIES} tries")
 
 
-def receive(stream: XmodemStream, max_bytes: int, clock_ns: Callable[[], int]) -> bytes:
-    """Take a file from who sends, as it comes: filled up. Raises Broken."""
+def receive(stream: ByteLine, max_bytes: int, clock_ns: Callable[[], int]) -> bytes:
+    """Receive a file with its padding. Raises TransferFailed, or HungUp."""
     reader = _ByteReader(stream, clock_ns)
     try:
         return _receive_blocks(reader, stream, max_bytes)
@@ -122,7 +109,7 @@ def receive(stream: XmodemStream, max_bytes: int, clock_ns: Callable[[], int]) -
         raise
 
 
-def _receive_blocks(reader: "_ByteReader", stream: XmodemStream, max_bytes: int) -> bytes:
+def _receive_blocks(reader: "_ByteReader", stream: ByteLine, max_bytes: int) -> bytes:
     first, with_crc = _invite_sender(reader, stream)
     data, number, failures = bytearray(), 1, 0
     start_byte: int | None = first
@@ -143,19 +130,19 @@ def _receive_blocks(reader: "_ByteReader", stream: XmodemStream, max_bytes: int)
                 data += content
                 number, failures = (number + 1) % 256, 0
             elif received_number != (number - 1) % 256:
-                raise TransferFailed(f"block {received_number} has come where {number} was next")
-            # The one before again: its acknowledgement was lost.
+                raise TransferFailed(f"block {received_number} has come instead of {number}")
+            # The previous block again: its acknowledgement was lost.
             if len(data) > max_bytes:
                 raise TransferFailed(f"it is longer than {max_bytes} bytes")
             stream.write(bytes([ACK]))
         start_byte = reader.read_byte(REPLY_TIMEOUT_S)
         if start_byte == CAN:
-            # A second one raises; alone it was noise.
+            # A second CAN raises; a single one was noise.
             start_byte = reader.read_byte(BYTE_TIMEOUT_S)
 
 
-def _invite_sender(reader: "_ByteReader", stream: XmodemStream) -> tuple[int, bool]:
-    """How the first block begins, and whether it has a CRC."""
+def _invite_sender(reader: "_ByteReader", stream: ByteLine) -> tuple[int, bool]:
+    """Invite the sender; return the first byte of its first block, and whether that has a CRC."""
     for number in range(int(START_TIMEOUT_S / INVITE_INTERVAL_S)):
         with_crc = number < MAX_CRC_INVITES
         stream.write(bytes([CRC_REQUEST if with_crc else NAK]))
@@ -164,13 +151,13 @@ def _invite_sender(reader: "_ByteReader", stream: XmodemStream) -> tuple[int, bo
             received = reader.read_byte(remaining_s, allow_ctrl_c=True)
             if received in (SOH, STX, EOT):
                 return received, with_crc
-    raise TransferFailed(f"nobody has begun to send within {START_TIMEOUT_S:.0f} s")
+    raise TransferFailed(f"no sender has answered within {START_TIMEOUT_S:.0f} s")
 
 
 def _read_block(
     reader: "_ByteReader", start_byte: int | None, *, with_crc: bool
 ) -> tuple[int, bytes] | None:
-    """The number of a block and what is in it; None where it is none, or torn."""
+    """Read a block, and return its number and content, or None if it is damaged."""
     size = {SOH: SHORT_BLOCK_BYTES, STX: LONG_BLOCK_BYTES}.get(
         -1 if start_byte is None else start_byte
     )
@@ -184,17 +171,18 @@ def _read_block(
 
 
 class _ByteReader:
-    """What comes, byte by byte, and what cancels between blocks."""
+    """Reader of single bytes that detects a cancellation."""
 
-    def __init__(self, stream: XmodemStream, clock_ns: Callable[[], int]) -> None:
+    def __init__(self, stream: ByteLine, clock_ns: Callable[[], int]) -> None:
         self._stream = stream
         self.now_ns = clock_ns
         self._buffer = bytearray()
         self._cancel_count = 0
 
     def read_byte(self, timeout_s: float, *, allow_ctrl_c: bool = False) -> int | None:
-        """The next one between blocks; None where none came. Raises Broken for two CAN in a row, and
-        for a Ctrl-C where one may be `typed`.
+        """Return the next byte between blocks, or None if none came in time.
+
+        Raises TransferFailed for two CAN in a row, and for a Ctrl-C if `allow_ctrl_c`.
         """
         if not self._buffer:
             self._buffer += self._stream.read(timeout_s)
@@ -209,7 +197,7 @@ class _ByteReader:
         return byte
 
     def read_exactly(self, count: int) -> bytes | None:
-        """So many bytes of a block; None where they stop coming."""
+        """Return `count` bytes of a block, or None if they stop coming."""
         while len(self._buffer) < count:
             more = self._stream.read(BYTE_TIMEOUT_S)
             if not more:
@@ -222,13 +210,13 @@ class _ByteReader:
         return content
 
     def discard_pending(self) -> None:
-        """What waits, unless it cancels."""
+        """Discard waiting bytes. Raises TransferFailed if they cancel."""
         self._buffer += self._stream.read(0)
         while self._buffer:
             self.read_byte(0)
 
     def drain_input(self) -> None:
-        """Let a torn block pass: until nothing comes, or far too much has."""
+        """Discard the rest of a damaged block: until a silence, or a limit."""
         tail = bytes(self._buffer)
         self._buffer.clear()
         for _ in range(MAX_DRAIN_READS):
@@ -239,6 +227,6 @@ class _ByteReader:
             tail = (tail + more)[-len(CANCEL_SEQUENCE) :]
 
     def _raise_if_cancelled(self, tail: bytes) -> None:
-        """Raise Broken where what came before a silence cancels: it may do so within a block."""
+        """Raise TransferFailed if the bytes before a silence cancel: that may happen in a block."""
         if tail.rstrip(b"\x08").endswith(bytes([CAN, CAN])):
             raise TransferFailed("the other end has cancelled it")

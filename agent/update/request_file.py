@@ -62,6 +62,11 @@ class UpdateRequestStatus(msgspec.Struct, frozen=True, kw_only=True):
 _REQUEST_DECODER = msgspec.json.Decoder(UpdateRequest)
 
 
+def request_dir(root: Path) -> Path:
+    """Return the folder of requests of the system whose files begin at `root`."""
+    return root / REQUEST_DIR.relative_to("/")
+
+
 def decode_request(data: bytes) -> UpdateRequest:
     """A request. Raises UserError where it is none."""
     if len(data) > MAX_REQUEST_BYTES:

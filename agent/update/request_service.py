@@ -61,7 +61,7 @@ class ProgressWriter:
 
 def run_request(root: Path) -> int:
     """Take the request and do it. 0 where there was one, whatever became of it: that is told."""
-    folder = root / request_file.REQUEST_DIR.relative_to("/")
+    folder = request_file.request_dir(root)
     try:
         request = request_file.take_request(folder, allowed_uids())
     except FileNotFoundError:
@@ -88,7 +88,7 @@ def run_request(root: Path) -> int:
 
 def mark_interrupted(root: Path) -> None:
     """When the unit ends, however: what was being done is not being done any more."""
-    folder = root / request_file.REQUEST_DIR.relative_to("/")
+    folder = request_file.request_dir(root)
     status_file = request_file.status_file(folder)
     status = status_file.read()
     if status is not None and status.state == "running":

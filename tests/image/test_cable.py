@@ -52,11 +52,11 @@ def test_a_technician_updates_the_box_from_a_stick_and_has_no_root(
     cable.press_enter(ANSWER_TIMEOUT_S)
     cable.log_in()
     assert f"version {built.version} runs, from slot A" in cable.type_line("update")
-    assert bundle.name in cable.type_line("update usb", f"Type {BOX} and enter: $")
+    assert bundle.name in cable.type_line("update usb", f"Type {BOX} and press enter: $")
     said = cable.type_line(BOX)
     assert f"version {NEW} is in slot B" in said, said
     assert re.search(r"B +99\.0\.0 .*tried at the next reboot", cable.type_line("update status"))
-    cable.type_line("reboot", f"Type {BOX} and enter: $")
+    cable.type_line("reboot", f"Type {BOX} and press enter: $")
     guest.expect_boot()
     cable.send(BOX)
     guest.wait_until_up()

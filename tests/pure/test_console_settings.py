@@ -1,4 +1,4 @@
-"""Who may come in at a console, whether its configuration is good or not."""
+"""Settings and logins of a console whose configuration is valid or not."""
 
 import base64
 from pathlib import Path
@@ -37,6 +37,13 @@ def proof(found: ConsoleSettings, name: str, token: Ed25519PrivateKey) -> LoginM
     gate, _ = make_authenticator(found)
     challenge = gate.issue_challenge(name)
     return gate.verify(base64.b64encode(token.sign(challenge.message)).decode())
+
+
+def test_a_state_folder_that_is_no_text_is_the_default(tmp_path: Path) -> None:
+    file = tmp_path / "vigie.toml"
+    file.write_text(GOOD.replace('id = "casa-0001"', 'id = "casa-0001"\nstate = 5'))
+    assert read(file, {}).state_dir == Path("/var/lib/vigie")
+    assert read(file, {"STATE_DIRECTORY": "/somewhere"}).state_dir == Path("/somewhere")
 
 
 def test_each_technicians_token_opens_for_him_alone(tmp_path: Path) -> None:

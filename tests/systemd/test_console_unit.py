@@ -129,7 +129,7 @@ def test_within_its_sandbox_the_agent_undoes_what_nobody_has_confirmed(
     container.run("env", f"PYTHONPATH={CHECKOUT}", *as_vigie, *python)
     container.wait_for(lambda: container.pid(agent) not in (None, pid), "agent anew")
     assert file.read_text() == before
-    assert "undone, nobody has confirmed it" in container.journal(agent)
+    assert "not confirmed in time" in container.journal(agent)
 
 
 TRIED = """

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.console.errors import ConsoleError
-from agent.console.update_client import UpdateClient
-from agent.update import request_file, request_service, update_log
+from agent.update import request_file, request_service, update_log, usb_bundle
 from agent.update.rauc import RaucClient
 from agent.update.request_file import UpdateAction, UpdateRequestStatus
 from agent.update.updater import Updater
@@ -23,11 +21,12 @@ STICK = "run/media/sda1"
 
 
 @pytest.fixture
-def desk(box: UpdateBox) -> UpdateClient:
-    """The console's side of the door."""
-    (box.root / FOLDER).mkdir()
+def requests(box: UpdateBox) -> Path:
+    """The folder of requests, and a USB disk."""
     (box.root / STICK).mkdir(parents=True)
-    return UpdateClient(box.root)
+    folder = request_file.request_dir(box.root)
+    folder.mkdir()
+    return folder
 
 
 def unit(box: UpdateBox, *words: str) -> int:
@@ -37,13 +36,13 @@ def unit(box: UpdateBox, *words: str) -> int:
 
 
 def done(
-    box: UpdateBox, desk: UpdateClient, do: UpdateAction, bundle: str | None = None
+    box: UpdateBox, requests: Path, do: UpdateAction, bundle: str | None = None
 ) -> UpdateRequestStatus:
     """An order of amina's, and how it ended."""
-    order = desk.submit_request(do, "amina", bundle)
+    order = request_file.submit_request(requests, do, "amina", bundle)
     assert unit(box) == 0
     assert unit(box, "stopped") == 0
-    told = desk.read_status()
+    told = request_file.read_status(requests)
     assert told is not None
     assert (told.id, told.action, told.requester) == (order, do, "amina")
     assert [path.name for path in (box.root / FOLDER).iterdir()] == ["status.json"]
@@ -57,9 +56,9 @@ def story_of(box: UpdateBox) -> list[tuple[str, str]]:
     ]
 
 
-def test_the_slots_are_told(box: UpdateBox, desk: UpdateClient) -> None:
+def test_the_slots_are_told(box: UpdateBox, requests: Path) -> None:
     box.slots.record_boot("1.0.0", "2026-11-25T02:00:00Z")
-    told = done(box, desk, "status")
+    told = done(box, requests, "status")
     assert (told.state, told.lines) == (
         "done",
         (
@@ -72,12 +71,12 @@ def test_the_slots_are_told(box: UpdateBox, desk: UpdateClient) -> None:
 
 
 def test_a_bundle_on_a_stick_is_installed(
-    box: UpdateBox, desk: UpdateClient, authority: BundleAuthority
+    box: UpdateBox, requests: Path, authority: BundleAuthority
 ) -> None:
     authority.make_bundle(box.root / STICK / "new.raucb", "2.0.0")
-    (bundle,) = desk.list_bundles()
+    (bundle,) = usb_bundle.find_usb_bundles(box.root)
     assert bundle == f"/{STICK}/new.raucb"
-    told = done(box, desk, "install", bundle)
+    told = done(box, requests, "install", bundle)
     assert list((box.root / "data/update").iterdir()) == []
     if CAN_MOUNT_VERITY:
         said = "version 2.0.0 is in slot B, and is tried once, at the next reboot."
@@ -118,13 +117,13 @@ def strangers(_authority: BundleAuthority, path: Path) -> None:
 )
 def test_the_console_can_install_nothing_that_root_could_not(
     box: UpdateBox,
-    desk: UpdateClient,
+    requests: Path,
     authority: BundleAuthority,
     make: Callable[[BundleAuthority, Path], None],
     why: str,
 ) -> None:
     make(authority, box.root / STICK / "bad.raucb")
-    told = done(box, desk, "install", f"/{STICK}/bad.raucb")
+    told = done(box, requests, "install", f"/{STICK}/bad.raucb")
     assert told.state == "failed"
     assert why in told.lines[0]
     assert box.is_empty("B")
@@ -133,110 +132,108 @@ def test_the_console_can_install_nothing_that_root_could_not(
 
 
 def test_a_file_elsewhere_is_not_installed(
-    box: UpdateBox, desk: UpdateClient, authority: BundleAuthority
+    box: UpdateBox, requests: Path, authority: BundleAuthority
 ) -> None:
     authority.make_bundle(box.root / "data.raucb", "2.0.0")
-    told = done(box, desk, "install", "/data.raucb")
+    told = done(box, requests, "install", "/data.raucb")
     assert told.state == "failed"
     assert "allowed: a file *.raucb below /media, /run/media, /mnt" in told.lines[0]
 
 
-def test_what_waits_is_taken_back(box: UpdateBox, desk: UpdateClient) -> None:
+def test_what_waits_is_taken_back(box: UpdateBox, requests: Path) -> None:
     installed(box)
-    told = done(box, desk, "rollback")
+    told = done(box, requests, "rollback")
     assert (told.state, told.lines) == ("done", ("slot B is not tried; slot A stays",))
     assert box.slots.read_selection().pending is None
     assert story_of(box) == [("amina", "update: rollback: slot B is not tried; slot A stays")]
 
 
 def test_what_is_on_trial_is_told_and_marked_good(
-    box: UpdateBox, desk: UpdateClient, authority: BundleAuthority
+    box: UpdateBox, requests: Path, authority: BundleAuthority
 ) -> None:
     installed(box)
     box.reboot("2.0.0")
-    assert "on trial: slot A comes back" in done(box, desk, "status").lines[1]
+    assert "on trial: slot A comes back" in done(box, requests, "status").lines[1]
     authority.make_bundle(box.root / STICK / "new.raucb", "3.0.0")
-    assert "on trial" in done(box, desk, "install", f"/{STICK}/new.raucb").lines[0]
-    assert done(box, desk, "mark_good").state == "done"
+    assert "on trial" in done(box, requests, "install", f"/{STICK}/new.raucb").lines[0]
+    assert done(box, requests, "mark_good").state == "done"
     assert box.slots.read_selection().default == "B"
     assert story_of(box) == [("amina", "update: what runs was marked good")]
 
 
 def test_what_fell_back_needs_the_word_good_first(
-    box: UpdateBox, desk: UpdateClient, authority: BundleAuthority
+    box: UpdateBox, requests: Path, authority: BundleAuthority
 ) -> None:
     installed(box)
     box.reboot("2.0.0")
     box.reboot("1.0.0")
     authority.make_bundle(box.root / STICK / "new.raucb", "2.0.0")
-    told = done(box, desk, "install", f"/{STICK}/new.raucb")
+    told = done(box, requests, "install", f"/{STICK}/new.raucb")
     why = "find out why first; update good accepts it, then try again"
     assert told.lines == (f"version 2.0.0 fell back here or was rolled back: {why}",)
-    assert done(box, desk, "mark_good").state == "done"
-    told = done(box, desk, "install", f"/{STICK}/new.raucb")
+    assert done(box, requests, "mark_good").state == "done"
+    told = done(box, requests, "install", f"/{STICK}/new.raucb")
     assert "fell back" not in told.lines[0]
 
 
 def test_what_was_rolled_back_needs_the_word_good_first(
-    box: UpdateBox, desk: UpdateClient, authority: BundleAuthority
+    box: UpdateBox, requests: Path, authority: BundleAuthority
 ) -> None:
     box.slots.record_boot("1.0.0", "2026-11-25T02:00:00Z")
     installed(box)
     box.reboot("2.0.0")
     box.slots.set_state("B", good=True)
-    assert done(box, desk, "rollback").state == "done"
+    assert done(box, requests, "rollback").state == "done"
     box.reboot("1.0.0")
     box.slots.set_state("A", good=True)
     authority.make_bundle(box.root / STICK / "new.raucb", "2.0.0")
-    told = done(box, desk, "install", f"/{STICK}/new.raucb")
+    told = done(box, requests, "install", f"/{STICK}/new.raucb")
     assert "version 2.0.0 fell back here or was rolled back" in told.lines[0]
-    assert done(box, desk, "mark_good").state == "done"
-    assert "rolled back" not in done(box, desk, "install", f"/{STICK}/new.raucb").lines[0]
+    assert done(box, requests, "mark_good").state == "done"
+    assert "rolled back" not in done(box, requests, "install", f"/{STICK}/new.raucb").lines[0]
 
 
-def test_another_update_that_is_under_way_is_told(box: UpdateBox, desk: UpdateClient) -> None:
+def test_another_update_that_is_under_way_is_told(box: UpdateBox, requests: Path) -> None:
     with Updater(box.root, RaucClient()).exclusive():
-        told = done(box, desk, "rollback")
+        told = done(box, requests, "rollback")
     assert told.lines == ("another update is under way; wait for its end",)
 
 
-def test_a_second_request_waits_until_it_is_its_turn(box: UpdateBox, desk: UpdateClient) -> None:
-    first = desk.submit_request("status", "amina")
-    with pytest.raises(ConsoleError, match="another order waits already"):
-        desk.submit_request("mark_good", "omar")
+def test_a_second_request_waits_until_it_is_its_turn(box: UpdateBox, requests: Path) -> None:
+    first = request_file.submit_request(requests, "status", "amina")
+    with pytest.raises(FileExistsError):
+        request_file.submit_request(requests, "mark_good", "omar")
     request_file.take_request(box.root / FOLDER, request_service.allowed_uids())
-    second = desk.submit_request("status", "omar")
-    assert not desk.withdraw_request(first)
+    second = request_file.submit_request(requests, "status", "omar")
+    assert not request_file.withdraw_request(requests, first)
     assert unit(box) == 0
-    told = desk.read_status()
+    told = request_file.read_status(requests)
     assert told is not None
     assert (told.id, told.requester) == (second, "omar")
 
 
-def test_what_is_no_request_is_dropped_and_nothing_is_done(
-    box: UpdateBox, desk: UpdateClient
-) -> None:
+def test_what_is_no_request_is_dropped_and_nothing_is_done(box: UpdateBox, requests: Path) -> None:
     (box.root / FOLDER / "request.json").write_text('{"action": "rollback", "requester": "amina"}')
     assert unit(box) == 1
     assert unit(box) == 0, "nothing is asked for"
-    assert desk.read_status() is None
+    assert request_file.read_status(requests) is None
     assert list((box.root / FOLDER).iterdir()) == []
 
 
 def test_a_request_that_was_killed_has_failed(
-    box: UpdateBox, desk: UpdateClient, authority: BundleAuthority
+    box: UpdateBox, requests: Path, authority: BundleAuthority
 ) -> None:
     authority.make_bundle(box.root / STICK / "new.raucb", "2.0.0")
-    desk.submit_request("install", "amina", f"/{STICK}/new.raucb")
+    request_file.submit_request(requests, "install", "amina", f"/{STICK}/new.raucb")
     order = [sys.executable, "-P", "-m", "agent.update.request_service", "--root", str(box.root)]
     environ = {**box.environ, "PATH": f"{dying(box)}:{box.environ['PATH']}"}
     ended = subprocess.run(order, env=environ, check=False)
     assert ended.returncode == -signal.SIGKILL
-    told = desk.read_status()
+    told = request_file.read_status(requests)
     assert told is not None
     assert told.state == "running"
     assert unit(box, "stopped") == 0
-    told = desk.read_status()
+    told = request_file.read_status(requests)
     assert told is not None
     assert (told.state, told.lines) == ("failed", (request_service.INTERRUPTED_MESSAGE,))
 
@@ -250,25 +247,18 @@ def dying(box: UpdateBox) -> Path:
     return folder
 
 
-def test_a_machine_without_slots_is_told_so_by_both_sides(
-    box: UpdateBox, desk: UpdateClient
-) -> None:
-    desk.submit_request("status", "amina")
+def test_a_machine_without_slots_is_told_so(box: UpdateBox, requests: Path) -> None:
+    request_file.submit_request(requests, "status", "amina")
     (box.root / "proc/cmdline").write_text("quiet root=/dev/vda4\n")
-    for refused in (desk.list_bundles, lambda: desk.submit_request("status", "amina")):
-        with pytest.raises(ConsoleError, match="was set up without an image: it has no slots"):
-            refused()
     assert unit(box) == 0
-    told = desk.read_status()
+    told = request_file.read_status(requests)
     assert told is not None
     assert told.state == "failed"
     assert "rauc.slot" in told.lines[0]
 
 
-def test_a_door_that_is_not_there_is_an_error_of_the_system(
-    box: UpdateBox, desk: UpdateClient
-) -> None:
+def test_a_door_that_is_not_there_is_an_error_of_the_system(box: UpdateBox, requests: Path) -> None:
     (box.root / FOLDER).rmdir()
     with pytest.raises(FileNotFoundError):
-        desk.submit_request("status", "amina")
-    assert desk.read_status() is None
+        request_file.submit_request(requests, "status", "amina")
+    assert request_file.read_status(requests) is None

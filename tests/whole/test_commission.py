@@ -251,14 +251,14 @@ def test_a_technician_at_a_terminal_is_shown_the_picture_and_asked_for_each_part
                 screen += os.read(ours, 4096)
             except OSError:
                 break  # it has ended
-            if screen.count(b"n and why: ") > asked:
-                asked = screen.count(b"n and why: ")
+            if screen.count(b"n and a reason: ") > asked:
+                asked = screen.count(b"n and a reason: ")
                 answers = {1: b"perhaps\n", 2: b"y\n", 3: b"n the lens is dirty\n"}
                 os.write(ours, answers.get(asked, b"y\n"))
         os.close(ours)
         assert command.wait(WAIT_S) == 1
     text = screen.decode()
-    assert "allowed: y, n, or n and a few words" in text
+    assert "allowed: y, or n and a reason" in text
     assert "NOT GOOD: focus of north: the lens is dirty" in text
     assert sum(len(line.rstrip()) > 60 for line in text.splitlines()) > 10  # the picture
     record, _ = certificate.read_verified(certificate.find_newest(agent.folder))

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.__main__ import main
 from agent.console.login import parse_challenge
 from agent.recording.custody.receipts import FootageViewed, ServiceAction, parse_line
-from tests.pure.test_console_session import hostile, pieces
+from tests.pure.test_session import hostile, pieces
 from tests.whole.report.broker import Mosquitto
 from tests.whole.rig import TIMEOUT_S, AgentBox, RunningCentre
 from tests.whole.technician import (
@@ -81,7 +81,7 @@ def dead(tmp_path: Path) -> Path:
 
 
 def serviced(folder: Path) -> list[str]:
-    """What technicians did, by the chain of custody."""
+    """Return the technicians' actions in the custody log."""
     bodies = [body for body in receipts(folder) if isinstance(body, ServiceAction)]
     return [f"{body.by}: {body.action}" for body in bodies]
 
@@ -110,7 +110,7 @@ def test_with_the_agent_dead_the_console_finds_out_why_a_camera_is_dark(
     assert "north, 640 x 360, shown by the console itself" in picture
     assert "FAIL NET-01" in seat.run_command("net")
     assert "FAIL" in seat.run_command("mqtt ping")
-    assert "Nothing is held." in seat.run_command("footage holds")
+    assert "No holds." in seat.run_command("footage holds")
     assert "You are logged out.\n\n\nVigie" in seat.run_command("logout")
     assert serviced(dead) == [
         "amina: login by code",
@@ -207,7 +207,7 @@ def test_a_broken_configuration_keeps_no_technician_out(
 
 
 def console_code(box: Path, challenge: str) -> str:
-    """What the office prints."""
+    """Return the output of the office's command."""
     words = ["console-code", "--secret", "console.secret", *challenge.split()]
     return subprocess.run(
         [sys.executable, "-m", "agent", *words],
@@ -294,8 +294,8 @@ def test_at_ones_own_terminal_it_ends_with_the_logout_and_gives_the_terminal_bac
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (["--port", "/dev/null"], "is no serial port"),
-        ([], "this is no terminal"),
+        (["--port", "/dev/null"], "is not a serial port"),
+        ([], "this is not a terminal"),
         (["--baud", "12"], "invalid choice"),
     ],
 )
@@ -327,10 +327,10 @@ def test_a_restart_is_asked_for_by_a_file_once_he_has_confirmed_it(dead: Path, s
     asked = dead / "state" / "run" / "reboot"
     seat = sit(dead)
     seat.log_in()
-    seat.run_command("reboot", "and enter: ")
+    seat.run_command("reboot", "and press enter: ")
     assert "Nothing is restarted." in seat.run_command("no")
     assert not asked.exists()
-    seat.run_command("reboot", "and enter: ")
+    seat.run_command("reboot", "and press enter: ")
     assert "The box restarts within seconds." in seat.run_command("casa-0001")
     assert asked.exists()
     assert serviced(dead)[-1] == "amina: reboot confirmed"
@@ -357,11 +357,11 @@ def test_with_the_agent_alive_everything_is_asked_of_it(
     status = seat.run_command("status")
     assert re.search(r"Agent +runs for", status), status
     assert "Camera north" in status
-    assert "pass agent: runs, all its parts turn" in seat.run_command("check 5")
+    assert "pass agent: runs, and none of its stages fails" in seat.run_command("check 5")
     _says(seat, "check 6", "pass camera north")
     assert "north, 640 x 360, shown by the agent" in seat.run_command("camera")
     ping = seat.run_command("mqtt ping 2")
-    assert "pass greeting: as casa-0001-console" in ping
+    assert "pass connection: as casa-0001-console" in ping
     assert "pass ping 2:" in ping
     assert f"pass TCP to 127.0.0.1:{mosquitto.port}" in seat.run_command("net")
     assert "mast: pan" in seat.run_command("ptz status")
@@ -372,12 +372,12 @@ def test_with_the_agent_alive_everything_is_asked_of_it(
     seat.send(b"q")
     assert "mast is stopped." in seat.read_until("casa-0001> ")
     hold = seat.run_command('footage hold north -1m now "a technician was here"')
-    assert "Kept until" in hold
+    assert "Held until" in hold
     assert "by amina" in seat.run_command("footage holds")
     assert "amina: footage hold north -1m now a technician was here" in serviced(alive.folder)
-    (held,) = re.findall(r"Kept until \S+ as\s+([\w-]+)\.", hold)
+    (held,) = re.findall(r"Held until \S+ as\s+([\w-]+)\.", hold)
     assert "may be evicted" in seat.run_command(f"footage release {held} mistaken")
-    assert "Nothing is held." in seat.run_command("footage holds")
+    assert "No holds." in seat.run_command("footage holds")
 
 
 def test_a_box_is_commissioned_over_the_cable(alive: AgentBox, sit: Sit) -> None:
@@ -397,10 +397,10 @@ def test_a_box_is_commissioned_over_the_cable(alive: AgentBox, sit: Sit) -> None
         *("aim of north", "focus of north", "masks of north", "head of mast", "link", "clock")
     ]
     assert "NOT GOOD: clock: no time here" in screen
-    assert "Written and signed:" in screen
+    assert "Written:" in screen
     (folder,) = (alive.folder / "state" / "commissioned").iterdir()
     assert main(["commission", "verify", str(folder)]) == 0
-    assert "Commissioned" in seat.run_command("commission compare")
+    assert "commissioned " in seat.run_command("commission compare")
     assert "amina: commissioned by amina" in serviced(alive.folder)
 
 
@@ -408,7 +408,7 @@ def test_an_agent_that_hangs_is_told_from_one_that_is_dead(alive: AgentBox, sit:
     seat = sit(alive.folder)
     seat.log_in()
     os.kill(alive.pid, signal.SIGSTOP)
-    _says(seat, "status", "HANGS: it is there and says nothing")
+    _says(seat, "status", "HANGS: its process listens, but reports nothing")
     assert "FAIL agent: hangs" in seat.run_command("check 5")
     os.kill(alive.pid, signal.SIGCONT)
     _says(seat, "status", "runs for")

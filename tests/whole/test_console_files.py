@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from agent.__main__ import main
-from agent.console.line import FLOW_CONTROL
+from agent.console.byte_line import FLOW_CONTROL
 from tests.whole.report.broker import Certificates
 from tests.whole.technician import ConsoleTechnician, make_box_folder
 
@@ -62,9 +62,9 @@ def seat(folder: Path) -> Iterator[ConsoleTechnician]:
 
 
 def begin(seat: ConsoleTechnician, line: str) -> str:
-    """Up to where the terminal program is told to do its part."""
+    """Type a command, and read up to the instruction for the terminal program."""
     seat.send(line.encode() + b"\r")
-    return seat.read_until_seen("Ctrl-C gives up.\r\n")
+    return seat.read_until_seen("Ctrl-C cancels.\r\n")
 
 
 def summed(text: str) -> str:
@@ -116,7 +116,7 @@ def test_at_9600_a_request_goes_out_and_its_certificate_comes_in(
     assert seat.transfer("sx", "-k", "-q", signed.name) == 0
     told = seat.read_until(PROMPT)
     assert summed(told) == hashlib.sha256(signed.read_bytes()).hexdigest()
-    assert "Certificate of casa-0001, good until" in told
+    assert "Certificate of casa-0001, valid until" in told
     taken = x509.load_pem_x509_certificate((folder / "box.pem").read_bytes())
     key = load_pem_private_key((folder / "box.key").read_bytes(), None)
     assert taken.public_key() == key.public_key()
@@ -162,7 +162,7 @@ def test_a_file_that_is_no_certificate_is_refused(seat: ConsoleTechnician, folde
     (folder / "noise").write_bytes(bytes(range(256)) * 9 + b"\x18" * 300)
     begin(seat, "enrol certificate xmodem")
     assert seat.transfer("sx", "-k", "-q", "noise") == 0
-    assert "this is no certificate in PEM" in seat.read_until(PROMPT).replace("\n", " ")
+    assert "this is not a certificate in PEM" in seat.read_until(PROMPT).replace("\n", " ")
     (folder / "huge").write_bytes(bytes(100_000))
     begin(seat, "enrol certificate xmodem")
     assert seat.transfer("sx", "-k", "-q", "huge") != 0

@@ -48,7 +48,7 @@ class Stranger:
         self.read += self.seat.answer_challenge()
 
     def begins(self, line: str, words: str) -> str:
-        """What goes on until he ends it."""
+        """Begin a command that runs until a key ends it."""
         assert all(word in self.read for word in line.split()), self.read
         self.seat.send(line.encode() + b"\r")
         screen = self.seat.read_until_seen(words)
@@ -98,7 +98,7 @@ def test_a_stranger_does_all_that_he_came_for(stranger: Stranger, box: AgentBox)
     assert "listens" in stranger.types("status")
 
     stranger.types("help bundle")
-    told = stranger.begins("bundle xmodem", "Ctrl-C gives up.\r\n")
+    told = stranger.begins("bundle xmodem", "Ctrl-C cancels.\r\n")
     name = re.search(r"vigie-bundle-\S+\.tar\.gz", told)
     summed = re.search(r"sha256 ([0-9a-f]{64})", told)
     assert name

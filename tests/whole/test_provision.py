@@ -275,7 +275,7 @@ def test_a_pair_that_the_centre_made_is_taken_as_it_is(tree: BoxTree) -> None:
 
 def test_a_certificate_that_came_by_the_console_stays(box: BoxTree) -> None:
     signed = CENTRE_AUTHORITY.sign_request((box.card / f"{BOX}.csr.pem").read_text())
-    # What `enrol certificate` does, see test_enrol.py.
+    # What `enrol certificate` does, see test_enrolment.py.
     (box.config / "box.pem").write_text(signed)
     (box.state / "enrol/request.key").unlink()
     box.insert_card(changed_settings(health={"interval_s": 60}))

@@ -1,1 +1,1 @@
-"""What can be done at the console: a file for each command, with NAME, HELP, USAGE and `run`."""
+"""Commands of the console: each module has its texts, and a `ConsoleCommand` or several."""

@@ -1,49 +1,57 @@
-"""`bundle`: all that support wants to know, signed, without secrets, in one file."""
+"""`bundle`: a signed support bundle without secrets, to a USB disk, over the cable or to the box."""
 
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from agent.base.errors import UserError
-from agent.console import file_transfer
-from agent.console.commands.footage import choose_usb_disk
-from agent.console.results import Box
+from agent.console import file_transfer, usb_export
+from agent.console.context import ConsoleContext
+from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
-
-NAME = "bundle"
-HELP = "a signed support bundle, secrets left out: USB disk, cable, or the box"
-USAGE = (
-    "bundle          to the USB disk",
-    "bundle xmodem   over this cable, into your terminal program",
-    "bundle here     to the box itself, to be fetched later",
+from agent.diagnostics.support_bundle.builder import (
+    SupportBundleResult,
+    format_result,
+    make_bundle,
 )
 
 GZIP_PADDING = b"\0"
-"""gzip and tar pass over zeros after the end; over the usual 0x1A they stumble."""
+"""gzip and tar skip zeros after the end of a file; XMODEM's usual 0x1A is an error to them."""
 
 
-def run(terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
-    """Write it, or send it."""
+def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
+    """Write a bundle, or send it."""
     match list(argv):
         case []:
-            destination = choose_usb_disk(terminal, box)
-            terminal.print(
-                "", f"Written: {box.write_support_bundle(destination, terminal.overwrite_line)}"
-            )
+            usb_disk = usb_export.choose_usb_disk(terminal, context.root)
+            terminal.print(*format_result(_make_bundle(terminal, context, usb_disk)))
         case ["here"]:
-            terminal.print(
-                "", f"Written: {box.write_support_bundle(None, terminal.overwrite_line)}"
-            )
+            terminal.print(*format_result(_make_bundle(terminal, context, context.state_dir)))
         case ["xmodem"]:
-            _send_over_line(terminal, box)
+            # In a folder that is removed: the box keeps nothing of it.
+            with tempfile.TemporaryDirectory(prefix="vigie-") as folder:
+                path = _make_bundle(terminal, context, Path(folder)).path
+                data = path.read_bytes()
+            file_transfer.send(terminal, path.name, data, GZIP_PADDING)
         case _:
             raise UserError(f"bundle {' '.join(argv)}: allowed: bundle, bundle xmodem, bundle here")
 
 
-def _send_over_line(terminal: Terminal, box: Box) -> None:
-    """Nothing of it stays in the box."""
-    with tempfile.TemporaryDirectory(prefix="vigie-bundle-") as folder:
-        path = box.write_support_bundle(Path(folder), terminal.overwrite_line)
-        data = path.read_bytes()
-    terminal.print()
-    file_transfer.send(terminal, path.name, data, GZIP_PADDING)
+def _make_bundle(terminal: Terminal, context: ConsoleContext, folder: Path) -> SupportBundleResult:
+    terminal.print("Collecting ...")
+    result = make_bundle(context.config_path, folder, context.clock)
+    os.sync()
+    return result
+
+
+BUNDLE = ConsoleCommand(
+    name="bundle",
+    help="a signed support bundle without secrets: USB disk, cable, or the box",
+    usage=(
+        "bundle          to the USB disk",
+        "bundle xmodem   over this cable, into your terminal program",
+        "bundle here     to the box itself, to be fetched later",
+    ),
+    run=run,
+)

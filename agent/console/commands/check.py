@@ -1,33 +1,27 @@
-"""`check`: numbered checks, each with a verdict, a fault code and what to do."""
+"""`check`: numbered checks, each with a result, a fault code and advice. `net`: those of the link."""
 
 from collections.abc import Sequence
 
 from agent.base.errors import UserError
-from agent.console.checks import CHECKS, Check
-from agent.console.errors import ConsoleError
-from agent.console.results import Box, CheckResult
+from agent.console.arguments import no_more_args
+from agent.console.checks import CHECKS, LINK_CHECKS, Check, run_check
+from agent.console.context import ConsoleContext
+from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
-from agent.console.verdicts import print_results
-
-NAME = "check"
-HELP = "find what is wrong: numbered checks, each works alone"
-USAGE = (
-    "check           all checks, one after the other",
-    "check 6         one of them",
-    "check list      what each looks at",
-)
 
 
-def run(terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
-    """Look, and tell."""
+def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
+    """Run the checks, or list them."""
     if list(argv) == ["list"]:
         terminal.table([(f"{check.number:>2}", check.name) for check in CHECKS])
         return
     failed = [
-        check.number for check in _select_checks(argv) if not _run_check(terminal, box, check)
+        str(check.number)
+        for check in _select_checks(argv)
+        if not run_check(terminal, context, check, f"{check.number:>2} ")
     ]
     if failed:
-        terminal.print(f"Failed: check {', '.join(map(str, failed))}.")
+        terminal.print(f"Failed: check {', '.join(failed)}.")
     elif not argv:
         terminal.print("All checks passed.")
 
@@ -41,11 +35,29 @@ def _select_checks(argv: Sequence[str]) -> Sequence[Check]:
     return [numbers[word] for word in argv]
 
 
-def _run_check(terminal: Terminal, box: Box, check: Check) -> bool:
-    """Whether nothing is bad."""
-    try:
-        results = list(check.run(box))
-    except (ConsoleError, UserError, OSError) as error:
-        results = [CheckResult(subject=check.name, ok=False, message=str(error))]
-    print_results(terminal, results, f"{check.number:>2} ")
-    return all(result.ok is not False for result in results)
+def run_net(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
+    """Run the checks of the link. The first that fails explains those after it."""
+    no_more_args("net", argv)
+    failed = [check.name for check in LINK_CHECKS if not run_check(terminal, context, check)]
+    if failed:
+        terminal.print(f"Begin with: {failed[0]}.")
+    else:
+        terminal.print("The link is good. mqtt ping tries the broker itself.")
+
+
+CHECK = ConsoleCommand(
+    name="check",
+    help="find out what is wrong: numbered checks, each works alone",
+    usage=(
+        "check           all checks, one after the other",
+        "check 6         one of them",
+        "check list      their numbers and names",
+    ),
+    run=run,
+)
+NET = ConsoleCommand(
+    name="net",
+    help="check interfaces, modem, names, certificates, broker and clock",
+    usage=("net",),
+    run=run_net,
+)

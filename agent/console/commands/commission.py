@@ -1,62 +1,59 @@
-"""`commission`: the box is installed well, says who stands before it; and what has changed since."""
+"""`commission`: confirm part by part that the box is installed well; what has changed since."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from agent.base.errors import UserError
-from agent.capture import lens_aim
-from agent.console.results import Box, CommissioningItem, ItemVerdict
+from agent.console.commands.camera import print_picture
+from agent.console.context import ConsoleContext
+from agent.console.session import ConsoleCommand, always
 from agent.console.terminal import Terminal
+from drivers.media import Plane
 
-NAME = "commission"
-HELP = "say that it is installed well, part by part; what has changed since"
-USAGE = (
-    "commission           shows each part, asks whether it is good, and signs it",
-    "commission compare   what is not as it was",
-)
+if TYPE_CHECKING:
+    from agent.diagnostics.commissioning.certificate import ItemAnswer
 
-MAX_NOTE_CHARS = 200
 _TEXT_ROWS = 4
 
 
-def run(terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
-    """Walk through, or compare."""
-    match list(argv):
-        case []:
-            _commission(terminal, box)
-        case ["compare"]:
-            _compare(terminal, box)
-        case _:
-            raise UserError(f"commission {' '.join(argv)}: allowed: commission, commission compare")
-
-
-def _commission(terminal: Terminal, box: Box) -> None:
-    terminal.print(
-        "This takes pictures. Answer y, or n and a few words. Ctrl-C writes nothing down."
+def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
+    """Commission the box, or compare it with its newest record."""
+    # Imported here: OpenCV and the models come with it.
+    from agent.diagnostics.commissioning import session as commissioning  # noqa: PLC0415
+    from agent.diagnostics.commissioning.certificate import (  # noqa: PLC0415
+        ALLOWED_ANSWERS,
+        parse_answer,
     )
-    lines = box.run_commissioning(lambda part: _ask_verdict(terminal, part))
-    terminal.print(*lines)
+
+    def ask(item: "ItemAnswer", picture: Plane | None) -> "ItemAnswer":
+        if picture is not None and item.item == "aim":
+            terminal.new_page()
+            print_picture(terminal, picture, _TEXT_ROWS)
+        terminal.print(f"{item.title}: {item.finding}")
+        while (answer := parse_answer(item, terminal.read_line("  good? "))) is None:
+            terminal.print(f"  allowed: {ALLOWED_ANSWERS}")
+        return answer
+
+    if list(argv) not in ([], ["compare"]):
+        raise UserError(f"commission {' '.join(argv)}: allowed: commission, commission compare")
+    session = commissioning.CommissioningSession(
+        context.config_path, context.clock, context.technician
+    )
+    if argv:
+        terminal.print("This takes pictures.")
+        terminal.print(*commissioning.format_comparison(*session.compare()))
+    else:
+        terminal.print("This takes pictures. Answer y, or n and why. Ctrl-C cancels.")
+        terminal.print(*commissioning.format_result(session.commission(ask, None)))
 
 
-def _ask_verdict(terminal: Terminal, item: CommissioningItem) -> ItemVerdict:
-    if item.picture is not None:
-        terminal.new_page()
-        rows = max(8, terminal.rows - _TEXT_ROWS)
-        terminal.print(*lens_aim.to_ascii(item.picture, terminal.columns - 2, rows))
-    terminal.print(f"{item.title}: {item.finding}")
-    while True:
-        answer, _, comment = terminal.read_line("  good? ").partition(" ")
-        note = comment.strip()[:MAX_NOTE_CHARS] or None
-        if answer.lower() in ("y", "yes"):
-            return ItemVerdict(ok=True, note=note)
-        if answer.lower() in ("n", "no"):
-            return ItemVerdict(ok=False, note=note)
-        terminal.print("  Allowed: y, n, or n and a few words.")
-
-
-def _compare(terminal: Terminal, box: Box) -> None:
-    terminal.print("This takes pictures.")
-    header, changes = box.compare_with_commissioning()
-    terminal.print(header)
-    terminal.table(changes)
-    if not changes:
-        terminal.print("All is as it was.")
+COMMISSION = ConsoleCommand(
+    name="commission",
+    help="confirm part by part that it is installed well; changes since then",
+    usage=(
+        "commission           show each part, ask whether it is good, and sign a record",
+        "commission compare   the differences from the newest record",
+    ),
+    run=run,
+    needs_receipt=always,
+)

@@ -1,90 +1,96 @@
-"""`config`: the configuration as it stands, without what is secret; and a few keys changed on trial."""
+"""`config`: the configuration without its secrets; a few keys under commit-confirm."""
 
 from collections.abc import Sequence
 
+from agent.app import config_check
 from agent.base.errors import UserError
-from agent.config.shareable_config import redact_url
-from agent.console.results import Box
+from agent.config import toml_writer
+from agent.config.shareable_config import redact_config, redact_url
+from agent.config.toml_decode import read_toml
+from agent.console.arguments import parse_int
+from agent.console.context import ConsoleContext
+from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
-from agent.console.trial_status import format_reminder
 
-NAME = "config"
-HELP = "the configuration, secrets left out; check it; change a few keys"
-USAGE = (
-    "config           show it",
-    "config check     whether the file is good as it stands now",
-    "config set       the keys that may be set here, and their values",
-    "config set KEY VALUE [KEY VALUE ...] [for MINUTES]",
-    "                 try other values; the agent restarts, and after 5 minutes",
-    "                 they are undone by themselves unless you type config confirm",
-    "config confirm   keep what is on trial",
-    "config undo      put back at once what was before",
-)
-
-DEFAULT_MINUTES = 5.0
-MAX_MINUTES = 60.0
+DEFAULT_MINUTES, MAX_MINUTES = 5, 60
 _MODIFYING = ("set", "confirm", "undo")
 
 
-def is_modifying(argv: Sequence[str]) -> bool:
-    """Whether these words change something."""
-    return bool(argv) and argv[0] in _MODIFYING
-
-
-def redact_args(argv: Sequence[str]) -> list[str]:
-    """The words as they may be written down: of an address its host."""
-    return [redact_url(word) if "://" in word else word for word in argv]
-
-
-def run(terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
-    """Show it, check it, or change it."""
+def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
+    """Print, check or change the configuration."""
+    editor = context.config_editor
     match list(argv):
         case [] | ["show"]:
-            pending = box.config_editor.pending()
-            if pending is not None:
-                terminal.print(format_reminder(pending))
-            terminal.print(f"# {box.config_path}", *box.read_config_text())
+            reminder = editor.reminder()
+            if reminder is not None:
+                terminal.print(reminder)
+            tables = redact_config(read_toml(context.config_path, "configuration"))
+            terminal.print(f"# {context.config_path}", *toml_writer.dumps(tables).splitlines())
         case ["check"]:
-            problem = box.check_config(full=True)
-            terminal.print(problem or f"{box.config_path}: good")
+            problem = config_check.find_problem(context.config_path, context.clock, deep=True)
+            terminal.print(problem or f"{context.config_path}: valid")
         case ["set"]:
-            terminal.table(box.config_editor.list_keys())
+            terminal.table(editor.list_keys())
         case ["set", *rest]:
-            _set_keys(terminal, box, rest)
+            _set_keys(terminal, context, rest)
         case ["confirm"]:
-            confirmed = box.config_editor.confirm()
-            terminal.print(f"Kept: {confirmed.keys}.")
+            terminal.print(f"Kept: {editor.confirm().keys}.")
         case ["undo"]:
-            undone = box.config_editor.undo()
-            terminal.print(f"Undone: {undone.keys}. The agent restarts with the one before.")
+            rollback = editor.undo()
+            terminal.print(
+                f"Undone: {rollback.commit.keys}; {rollback.outcome}. The agent restarts."
+            )
         case _:
             raise UserError(
-                f"config {' '.join(redact_args(argv))}: allowed: show, check, set, confirm, undo; "
+                f"config {' '.join(_redact_args(argv))}: allowed: show, check, set, confirm, undo; "
                 "see help config"
             )
 
 
-def _set_keys(terminal: Terminal, box: Box, argv: list[str]) -> None:
+def _is_modifying(argv: Sequence[str]) -> bool:
+    return bool(argv) and argv[0] in _MODIFYING
+
+
+def _redact_args(argv: Sequence[str]) -> list[str]:
+    """Reduce addresses to their hosts: the arguments are stored in a receipt."""
+    return [redact_url(word) if "://" in word else word for word in argv]
+
+
+def _set_keys(terminal: Terminal, context: ConsoleContext, argv: list[str]) -> None:
     minutes = DEFAULT_MINUTES
     if len(argv) > 1 and argv[-2] == "for":
-        minutes = _parse_minutes(argv[-1])
-        argv = argv[:-2]
+        parsed_minutes = parse_int(argv[-1], 1, MAX_MINUTES)
+        if parsed_minutes is None:
+            raise UserError(f"for {argv[-1]}: allowed: 1 to {MAX_MINUTES} minutes")
+        minutes, argv = parsed_minutes, argv[:-2]
     if not argv or len(argv) % 2:
-        raise UserError("config set: allowed: KEY VALUE in pairs; blanks stand in quotation marks")
+        raise UserError("config set: allowed: KEY VALUE in pairs; quote a value with blanks")
     pairs = list(zip(argv[::2], argv[1::2], strict=True))
-    terminal.print("Checking the whole configuration with it ...")
-    changes = box.config_editor.propose(pairs)
+    terminal.print("Checking the whole new configuration ...")
+    changes = context.config_editor.propose(pairs)
     terminal.print(*(f"{change.key}: {change.old} -> {change.new}" for change in changes))
-    agent_restarts = box.config_editor.begin(changes, box.technician, minutes)
+    agent_restarts = context.config_editor.begin(changes, context.technician, minutes)
     terminal.print(
         "The agent restarts with it now." if agent_restarts else "The agent does not run just now.",
-        f"On trial for {minutes:g} minutes. See that it works, then type: config confirm",
-        "Else it is undone by itself, also after a logout, a reboot or a power cut.",
+        f"On trial for {minutes} minutes. See that it works, then type: config confirm",
+        "Otherwise it is undone by itself, also after a logout, a reboot or a power cut.",
     )
 
 
-def _parse_minutes(text: str) -> float:
-    is_valid = text.isascii() and text.isdecimal() and 1 <= int(text[:4]) <= MAX_MINUTES
-    if not is_valid:
-        raise UserError(f"for {text}: allowed: 1 to {MAX_MINUTES:.0f} minutes")
-    return float(text)
+CONFIG = ConsoleCommand(
+    name="config",
+    help="the configuration without secrets; check it; change a few keys",
+    usage=(
+        "config           show it",
+        "config check     check the file as it is now",
+        "config set       the keys that may be set here, and their values",
+        "config set KEY VALUE [KEY VALUE ...] [for MINUTES]",
+        f"                 try other values; the agent restarts, and after {DEFAULT_MINUTES} minutes",
+        "                 they are undone by themselves unless you type config confirm",
+        "config confirm   keep what is on trial",
+        "config undo      restore the previous configuration at once",
+    ),
+    run=run,
+    needs_receipt=_is_modifying,
+    redact_args=_redact_args,
+)

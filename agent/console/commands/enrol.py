@@ -1,22 +1,13 @@
-"""`enrol`: a request for a certificate goes out, and the certificate comes in: by copy and paste, or as
-files over the cable.
-"""
+"""`enrol`: a certificate request out, and the certificate in: by copy and paste, or by XMODEM."""
 
 from collections.abc import Sequence
 
 from agent.base.errors import UserError
 from agent.console import file_transfer
-from agent.console.results import Box
+from agent.console.context import ConsoleContext
+from agent.console.enrolment import Enrolment
+from agent.console.session import ConsoleCommand, always
 from agent.console.terminal import Terminal
-
-NAME = "enrol"
-HELP = "a new certificate: request out, certificate in, by paste or XMODEM"
-USAGE = (
-    "enrol request              a request, for the centre to sign; its key stays in the box",
-    "enrol certificate          paste what the centre has signed",
-    "enrol request xmodem       the request as a file over this cable",
-    "enrol certificate xmodem   the certificate as a file over this cable",
-)
 
 MAX_LINES = 200
 MAX_BYTES = 32_000
@@ -24,31 +15,38 @@ PEM_PADDING = b"\n"
 _PEM_BEGIN, _PEM_END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
-def run(terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
-    """One or the other."""
+def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
+    """Print or send a request, or install a certificate."""
+    broker = None if context.config is None else context.config.broker
+    enrolment = Enrolment(context.state_dir, context.box_id, broker)
     match list(argv):
         case ["request"]:
-            terminal.print(*box.create_certificate_request().splitlines())
+            terminal.print(*enrolment.create_request().splitlines())
             terminal.print("Have the centre sign it, then: enrol certificate.")
         case ["request", "xmodem"]:
-            request = box.create_certificate_request().encode()
-            file_transfer.send(terminal, f"{box.id}.csr.pem", request, PEM_PADDING)
+            request = enrolment.create_request().encode()
+            file_transfer.send(terminal, f"{context.box_id}.csr.pem", request, PEM_PADDING)
             terminal.print("Have the centre sign it, then: enrol certificate xmodem.")
         case ["certificate"]:
-            terminal.print(*box.install_certificate(_read_pasted(terminal)))
+            _install(terminal, context, enrolment, _read_pasted(terminal))
         case ["certificate", "xmodem"]:
-            pem = file_transfer.receive(terminal, "the certificate", MAX_BYTES)
-            terminal.print(*box.install_certificate(pem.decode("ascii", "replace")))
+            data = file_transfer.receive(terminal, "the certificate", MAX_BYTES)
+            _install(terminal, context, enrolment, data.decode("ascii", "replace"))
         case _:
             raise UserError(
                 f"enrol {' '.join(argv)}: allowed: enrol request, enrol certificate, "
-                "either with xmodem after it"
+                "each also with xmodem"
             )
 
 
+def _install(terminal: Terminal, context: ConsoleContext, enrolment: Enrolment, pem: str) -> None:
+    synced = context.clock.trust().synced
+    terminal.print(*enrolment.install(pem, context.now(), clock_synced=synced))
+
+
 def _read_pasted(terminal: Terminal) -> str:
-    """From the line that begins a certificate to the line that ends it."""
-    terminal.print("Paste the certificate, all of it. Ctrl-C gives up.")
+    """Read lines from the one that begins a certificate to the one that ends it."""
+    terminal.print("Paste the whole certificate. Ctrl-C cancels.")
     lines: list[str] = []
     for _ in range(MAX_LINES):
         line = terminal.read_line("")
@@ -58,3 +56,17 @@ def _read_pasted(terminal: Terminal) -> str:
         if line == _PEM_END:
             return "\n".join(lines) + "\n"
     raise UserError(f"no end of a certificate within {MAX_LINES} lines")
+
+
+ENROL = ConsoleCommand(
+    name="enrol",
+    help="a new certificate: request out, certificate in, by paste or XMODEM",
+    usage=(
+        "enrol request              a request for the centre to sign; its key stays here",
+        "enrol certificate          paste the certificate that the centre has signed",
+        "enrol request xmodem       the request as a file over this cable",
+        "enrol certificate xmodem   the certificate as a file over this cable",
+    ),
+    run=run,
+    needs_receipt=always,
+)

@@ -1,62 +1,72 @@
-"""`faults`: what is wrong now, and what to do about it; or what a code means."""
+"""`faults`: active faults with advice; the text of a fault code."""
 
 from collections.abc import Sequence
 
 from agent.base.errors import UserError
-from agent.console.format import format_duration
-from agent.console.results import Box
+from agent.console.context import ConsoleContext
+from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
-
-NAME = "faults"
-HELP = "what is wrong now and what to do; what a code means"
-USAGE = (
-    "faults          those that stand now",
-    "faults CAM-02   what a code means, and what to do",
-    "faults all      every code there is",
-)
+from agent.console.text_format import format_duration
+from agent.faults.registry import FAULTS, FaultCode
 
 
-def run(terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
-    """Tell."""
-    if list(argv) == ["all"]:
-        descriptions = [text for code in box.fault_codes() if (text := box.describe_fault(code))]
-        terminal.table([(text.code, text.severity, text.title) for text in descriptions])
-    elif len(argv) == 1:
-        text = box.describe_fault(argv[0].upper())
-        if text is None:
-            raise UserError(f"faults {argv[0]}: no such code; faults all lists them")
-        terminal.print(f"{text.code} ({text.severity}): {text.title}", f"  {text.meaning}")
-        terminal.print_hanging("  > ", text.advice)
-        terminal.print_hanging("  Centre: ", text.centre_advice)
-    elif argv:
-        raise UserError(f"faults {' '.join(argv)}: allowed: one code, all, or nothing")
-    else:
-        _print_active(terminal, box)
+def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
+    """Print the active faults, one code's text, or all codes."""
+    match list(argv):
+        case []:
+            _print_active(terminal, context)
+        case ["all"]:
+            texts = context.fault_texts().faults
+            terminal.table(
+                [(code, _severity(context, code), texts[code].title) for code in sorted(FAULTS)]
+            )
+        case [given]:
+            code = next((code for code in FAULTS if code == given.upper()), None)
+            if code is None:
+                raise UserError(f"faults {given}: no such code; faults all lists them")
+            text = context.fault_texts().faults[code]
+            terminal.print(f"{code} ({_severity(context, code)}): {text.title}", f"  {text.means}")
+            terminal.print_hanging("  > ", text.at_box)
+            terminal.print_hanging("  Centre: ", text.at_centre)
+        case _:
+            raise UserError(f"faults {' '.join(argv)}: allowed: one code, all, or nothing")
 
 
-def _print_active(terminal: Terminal, box: Box) -> None:
-    agent_state = box.agent_state()
+def _severity(context: ConsoleContext, code: FaultCode) -> str:
+    return context.fault_texts().headings.severity_name(FAULTS[code].severity)
+
+
+def _print_active(terminal: Terminal, context: ConsoleContext) -> None:
+    agent_state = context.agent_state()
+    condition = "hangs" if agent_state.state == "hung" else "is dead"
     if agent_state.report is None:
-        terminal.print(f"The agent is {agent_state.state} and has left no report: use check.")
+        terminal.print(f"The agent {condition} and has left no report: use check.")
         return
-    if agent_state.state != "runs":
-        reported = (
-            "in another boot"
-            if agent_state.report_age_s is None
-            else f"{format_duration(agent_state.report_age_s)} ago"
-        )
-        condition = "hangs" if agent_state.state == "hangs" else "is dead"
-        terminal.print(f"The agent {condition}. It reported these {reported}:")
+    if agent_state.state != "running":
+        age_s = agent_state.report_age_s or 0.0
+        terminal.print(f"The agent {condition}. Its report of {format_duration(age_s)} ago:")
     for fault in agent_state.report.faults:
-        text = box.describe_fault(fault.code)
-        duration = format_duration(max(0.0, (box.now_ns() - fault.since_ns) / 1e9))
+        guidance = context.fault_guidance(fault.code)
+        age_s = max(0.0, (context.clock.boottime_ns() - fault.since_ns) / 1e9)
         terminal.print(
-            f"{fault.code} {fault.severity}: {text.title if text else fault.title} "
-            f"({fault.subject}), for {duration}"
+            f"{fault.code} {fault.severity}: {guidance.title if guidance else fault.title} "
+            f"({fault.subject}), for {format_duration(age_s)}"
         )
         if fault.detail:
             terminal.print(f"  {fault.detail}")
-        if text is not None:
-            terminal.print_hanging("  > ", text.advice)
+        if guidance is not None:
+            terminal.print_hanging("  > ", guidance.at_box)
     if not agent_state.report.faults:
         terminal.print("No faults.")
+
+
+FAULTS_COMMAND = ConsoleCommand(
+    name="faults",
+    help="active faults and what to do; the meaning of a code",
+    usage=(
+        "faults          active faults",
+        "faults CAM-02   what a code means, and what to do",
+        "faults all      every code",
+    ),
+    run=run,
+)

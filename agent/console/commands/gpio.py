@@ -1,45 +1,26 @@
-"""`gpio`: how the contacts and relays of the box stand, and switching those that may be."""
+"""`gpio`: levels of the configured pins, and switching the outputs that may be switched."""
 
 from collections.abc import Sequence
 
 from agent.base.errors import UserError
-from agent.console.agent_client import run_agent_command
-from agent.console.results import Box
+from agent.base.health_model import PinHealth
+from agent.config.pins import Pin, switchable_by_name
+from agent.console.arguments import parse_int
+from agent.console.context import ConsoleContext
+from agent.console.session import ConsoleCommand, always
 from agent.console.terminal import Terminal
 
-NAME = "gpio"
-HELP = "contacts and relays: how they stand; switch those that may be"
-USAGE = (
-    "gpio                     all pins of the configuration",
-    "gpio NAME on [SECONDS]   switch one on, for so long at the most (5)",
-    "gpio NAME off            and off",
-)
-
-DEFAULT_ON_S = 5.0
+DEFAULT_ON_S, MAX_ON_S = 5, 86_400
 _LEVEL_NAMES = {True: "on", False: "off", None: "unknown"}
 
 
-def run(terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
-    """Show, or switch."""
+def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
+    """Print the pins, or switch one."""
     if not argv:
-        pins = box.list_pins()
-        terminal.table(
-            [
-                (
-                    pin.name,
-                    pin.kind,
-                    f"pin {pin.number}",
-                    _LEVEL_NAMES[pin.level],
-                    "may be switched" if pin.switchable else "",
-                )
-                for pin in pins
-            ]
-        )
-        if not pins:
-            terminal.print("No pins are configured.")
+        _print_pins(terminal, context)
         return
     args = _parse_args(argv)
-    run_agent_command(box, "gpio", args)
+    context.run_agent_command("gpio", args)
     terminal.print(f"{args['pin']} is {argv[1]}.")
 
 
@@ -48,7 +29,63 @@ def _parse_args(argv: Sequence[str]) -> dict[str, object]:
         case [name, "off"]:
             return {"pin": name, "active": False}
         case [name, "on"]:
-            return {"pin": name, "active": True, "for_s": DEFAULT_ON_S}
-        case [name, "on", text] if text.isascii() and text.isdecimal() and int(text[:5]) > 0:
-            return {"pin": name, "active": True, "for_s": float(text[:5])}
-    raise UserError(f"gpio {' '.join(argv)}: allowed: NAME on [SECONDS], NAME off, or nothing")
+            return {"pin": name, "active": True, "for_s": float(DEFAULT_ON_S)}
+        case [name, "on", text] if (seconds := parse_int(text, 1, MAX_ON_S)) is not None:
+            return {"pin": name, "active": True, "for_s": float(seconds)}
+    raise UserError(
+        f"gpio {' '.join(argv)}: allowed: NAME on [SECONDS, 1 to {MAX_ON_S}], NAME off, or nothing"
+    )
+
+
+def _print_pins(terminal: Terminal, context: ConsoleContext) -> None:
+    pins = () if context.config is None else context.config.pin
+    switchable_pins = switchable_by_name(pins)
+    report = context.live_report()
+    health = None if report is None else report.pins
+    terminal.table(
+        [
+            (
+                pin.name,
+                _kind(pin),
+                f"pin {pin.pin}",
+                _LEVEL_NAMES[_level(pin, health)],
+                "may be switched" if switchable_pins[pin.name] else "",
+            )
+            for pin in pins
+        ]
+    )
+    if not pins:
+        terminal.print("No pins are configured.")
+
+
+def _kind(pin: Pin) -> str:
+    return str(type(pin).__struct_config__.tag)
+
+
+def _level(pin: Pin, health: PinHealth | None) -> bool | None:
+    """Return the level in the agent's report; None if that does not have it."""
+    if health is None:
+        return None
+    kind = _kind(pin)
+    if kind in ("siren", "beacon"):
+        return pin.name in health.relays_on
+    return {
+        "door": health.door_open,
+        "power_good": health.mains,
+        "ups_low": health.battery_low,
+        "fan": health.fan,
+        "heater": health.heater,
+    }.get(kind)
+
+
+GPIO = ConsoleCommand(
+    name="gpio",
+    help="contacts and relays: their levels; switch those that may be",
+    usage=(
+        "gpio                     all configured pins",
+        f"gpio NAME on [SECONDS]   switch one on, for at most this time (default {DEFAULT_ON_S})",
+        "gpio NAME off            switch it off",
+    ),
+    run=run,
+    needs_receipt=always,
+)

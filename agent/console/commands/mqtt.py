@@ -1,26 +1,41 @@
-"""`mqtt ping`: the broker is greeted, and asked, as the agent does."""
+"""`mqtt ping`: connect to the broker as the agent does, and time its answers."""
 
 from collections.abc import Sequence
 
 from agent.base.errors import UserError
-from agent.console.results import Box
+from agent.console import mqtt_ping
+from agent.console.arguments import parse_int
+from agent.console.check_result import print_results
+from agent.console.context import ConsoleContext
+from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
-from agent.console.verdicts import print_results
 
-NAME = "mqtt"
-HELP = "mqtt ping: greet the broker as the agent does, and time it"
-USAGE = ("mqtt ping [TIMES]    once for each of 1 to 20 times (4)",)
-
-DEFAULT_COUNT = 4
-MAX_COUNT = 20
+DEFAULT_COUNT, MAX_COUNT = 4, 20
 
 
-def run(terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
-    """Ask."""
+def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
+    """Ping the broker; if the agent's certificate allows one session only, show the agent's."""
     if not argv or argv[0] != "ping" or len(argv) > 2:  # noqa: PLR2004 - ping TIMES
         raise UserError(f"mqtt {' '.join(argv)}: allowed: mqtt ping [TIMES]")
-    text = argv[1] if len(argv) > 1 else str(DEFAULT_COUNT)
-    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text[:3]) <= MAX_COUNT:
-        raise UserError(f"mqtt ping {text}: allowed: 1 to {MAX_COUNT} times")
-    for result in box.ping_broker(int(text)):
+    count = parse_int(argv[1], 1, MAX_COUNT) if len(argv) > 1 else DEFAULT_COUNT
+    if count is None:
+        raise UserError(f"mqtt ping {argv[1]}: allowed: 1 to {MAX_COUNT} times")
+    broker, report = context.require_config().broker, context.live_report()
+    connected = report is not None and report.outbox.connected
+    if report is not None and connected and broker.certificate is not None:
+        round_trip_ms = None if report.link is None else report.link.round_trip_ms
+        print_results(terminal, (mqtt_ping.agent_session_result(round_trip_ms),))
+        return
+    results = mqtt_ping.ping(
+        broker, context.box_id, count, context.clock, agent_connected=connected
+    )
+    for result in context.with_advice(results):
         print_results(terminal, (result,))
+
+
+MQTT = ConsoleCommand(
+    name="mqtt",
+    help="mqtt ping: connect to the broker as the agent does, and time it",
+    usage=(f"mqtt ping [TIMES]    1 to {MAX_COUNT} round trips (default {DEFAULT_COUNT})",),
+    run=run,
+)

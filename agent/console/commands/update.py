@@ -1,122 +1,150 @@
-"""`update`: the system's two slots; a new version from a USB disk, tried once; and back."""
+"""`update`: the system's two slots; install a bundle from a USB disk; roll back."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from agent.base.errors import UserError
+from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
-from agent.console.results import Box
+from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
+from agent.update import rauc_backend, request_file, usb_bundle
 from agent.update.request_file import UpdateAction, UpdateRequestStatus
-
-NAME = "update"
-HELP = "the system's two slots; a new version from a USB disk; back"
-USAGE = (
-    "update            the slots, their versions, and what is on trial",
-    "update usb        check the bundle on a USB disk and install it; asks first",
-    "update rollback   back to the version before, or drop what waits; asks first",
-    "update good       what runs is good: it stays",
-)
 
 POLL_INTERVAL_S = 0.5
 ANSWER_TIMEOUT_S = 60.0
-"""On a slow board a program of root's takes seconds to begin."""
+"""On a slow board root's unit takes seconds to start."""
 _MODIFYING = ("usb", "rollback", "good")
 
 
-def is_modifying(argv: Sequence[str]) -> bool:
-    """Whether these words change something."""
-    return bool(argv) and argv[0] in _MODIFYING
-
-
-def run(terminal: Terminal, box: Box, argv: Sequence[str]) -> None:
-    """Tell, install, go back, or accept."""
+def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
+    """Print the slots, install, roll back, or mark as good."""
     match list(argv):
         case [] | ["status"]:
-            _print_status(terminal, box)
+            _print_status(terminal, context)
         case ["usb"]:
-            _install(terminal, box)
+            _install(terminal, context)
         case ["rollback"]:
-            question = "Back to the version before; or what waits for its trial is taken back."
-            if terminal.confirm(question, box.id):
-                terminal.print(*_run_action(terminal, box, "rollback"))
+            question = "Back to the previous version, or the installed one is not tried."
+            if terminal.confirm(question, context.box_id):
+                terminal.print(*_run_action(terminal, context, "rollback"))
             else:
                 terminal.print("Nothing is changed.")
         case ["good"]:
-            terminal.print(*_run_action(terminal, box, "mark_good"))
+            terminal.print(*_run_action(terminal, context, "mark_good"))
         case _:
             raise UserError(f"update {' '.join(argv)}: allowed: status, usb, rollback, good")
 
 
-def _print_status(terminal: Terminal, box: Box) -> None:
-    """Of what was asked before it is told once more: whoever asked may have been cut off."""
-    last_progress = box.update_client.read_status()
-    if last_progress is not None and last_progress.action != "status":
-        terminal.print(_summarize(last_progress))
-        if last_progress.state == "running":
+def _is_modifying(argv: Sequence[str]) -> bool:
+    return bool(argv) and argv[0] in _MODIFYING
+
+
+def _print_status(terminal: Terminal, context: ConsoleContext) -> None:
+    """Print the slots, after the outcome of the last request: its requester may have been cut off."""
+    last_status = request_file.status_file(request_file.request_dir(context.root)).read()
+    if last_status is not None and last_status.action != "status":
+        terminal.print(_summarize(last_status))
+        if last_status.state == "running":
             return
-    terminal.print(*_run_action(terminal, box, "status"))
+    terminal.print(*_run_action(terminal, context, "status"))
 
 
-def _install(terminal: Terminal, box: Box) -> None:
-    bundles = box.update_client.list_bundles()
+def _install(terminal: Terminal, context: ConsoleContext) -> None:
+    _require_slots(context)
+    bundles = usb_bundle.find_usb_bundles(context.root)
     if not bundles:
         raise ConsoleError("no *.raucb on a USB disk: plug one in, wait ten seconds, try again")
     bundle = bundles[terminal.choose(bundles)]
     terminal.print(bundle)
-    if not terminal.confirm("It goes into the slot that does not run.", box.id):
+    if not terminal.confirm("It is written into the slot that does not run.", context.box_id):
         terminal.print("Nothing is installed.")
         return
     terminal.print(
-        *_run_action(terminal, box, "install", bundle),
-        "Type reboot to try it. Until then update rollback takes it back.",
+        *_run_action(terminal, context, "install", bundle),
+        "Type reboot to try it. Until then update rollback cancels it.",
     )
 
 
 def _run_action(
-    terminal: Terminal, box: Box, action: UpdateAction, bundle: str | None = None
+    terminal: Terminal, context: ConsoleContext, action: UpdateAction, bundle: str | None = None
 ) -> Sequence[str]:
-    """Have it done, and show how far it is; how it ended. Raises ConsoleError where it is not done, or is
-    not waited for any more.
+    """Have root execute a request, and show its progress until it ends.
+
+    Raises ConsoleError if it fails, is not answered, or is not waited for any more.
     """
-    client = box.update_client
-    last_progress = client.read_status()
-    if last_progress is not None and last_progress.state == "running":
-        raise ConsoleError(_summarize(last_progress))
-    request_id = client.submit_request(action, box.technician, bundle)
-    last_progress_ns, step_shown = terminal.clock_ns(), ""
+    folder = request_file.request_dir(context.root)
+    last_status = request_file.status_file(folder).read()
+    if last_status is not None and last_status.state == "running":
+        raise ConsoleError(_summarize(last_status))
+    _require_slots(context)
+    try:
+        request_id = request_file.submit_request(folder, action, context.technician, bundle)
+    except FileExistsError as error:
+        raise ConsoleError("another request waits already: try again in a minute") from error
+    status = _follow(terminal, folder, request_id)
+    if status.state == "failed":
+        raise ConsoleError(f"Not done: {'; '.join(status.lines)}")
+    return status.lines
+
+
+def _follow(terminal: Terminal, folder: Path, request_id: str) -> UpdateRequestStatus:
+    """Show the progress of a request until it ends, and return its outcome."""
+    last_answer_ns, step_shown = terminal.clock_ns(), ""
     while True:
-        progress = client.read_status()
-        if progress is not None and progress.id == request_id:
-            last_progress_ns = terminal.clock_ns()
-            if progress.step not in ("", step_shown):
-                step_shown = progress.step
+        status = request_file.status_file(folder).read()
+        if status is not None and status.id == request_id:
+            last_answer_ns = terminal.clock_ns()
+            if status.step not in ("", step_shown):
+                step_shown = status.step
                 terminal.overwrite_line(f"{step_shown} ...")
-            if progress.state != "running":
-                break
-        elif terminal.clock_ns() - last_progress_ns > ANSWER_TIMEOUT_S * 1e9:
-            client.withdraw_request(request_id)
+            if status.state != "running":
+                if step_shown:
+                    terminal.print()
+                return status
+        elif terminal.clock_ns() - last_answer_ns > ANSWER_TIMEOUT_S * 1e9:
+            request_file.withdraw_request(folder, request_id)
             raise ConsoleError(
                 f"no answer within {ANSWER_TIMEOUT_S:.0f} s: vigie-update-request does not run"
             )
         if terminal.read_key(POLL_INTERVAL_S) == "cancel":
-            withdrawn = client.withdraw_request(request_id)
+            withdrawn = request_file.withdraw_request(folder, request_id)
             terminal.print()
             raise ConsoleError(
-                "Taken back: nothing was begun."
+                "Cancelled: nothing was started."
                 if withdrawn
-                else "It goes on by itself: update status tells how far it is."
+                else "It continues by itself: update status shows its progress."
             )
-    if step_shown:
-        terminal.print()
-    if progress.state == "failed":
-        raise ConsoleError(f"Not done: {'; '.join(progress.lines)}")
-    return progress.lines
 
 
-def _summarize(progress: UpdateRequestStatus) -> str:
-    """One order, and what became of it."""
-    outcome = {"running": f"under way, {progress.step}", "done": "done", "failed": "NOT done"}[
-        progress.state
-    ]
-    details = f": {'; '.join(progress.lines)}" if progress.lines else ""
-    return f"{progress.action} by {progress.requester}: {outcome.removesuffix(', ')}{details}"
+def _require_slots(context: ConsoleContext) -> None:
+    """Raise ConsoleError on a system that was set up without an image."""
+    try:
+        # Firmware may add bytes of any kind to the kernel's command line.
+        cmdline = (context.root / "proc/cmdline").read_text(encoding="utf-8", errors="replace")
+        rauc_backend.booted_slot(cmdline)
+    except rauc_backend.NoSlots as error:
+        raise ConsoleError(
+            "this system was set up without an image: it has no slots, and no update here"
+        ) from error
+
+
+def _summarize(status: UpdateRequestStatus) -> str:
+    """Format a request and its outcome in one line."""
+    outcome = {"running": f"running, {status.step}", "done": "done", "failed": "NOT done"}
+    details = f": {'; '.join(status.lines)}" if status.lines else ""
+    return f"{status.action} by {status.requester}: {outcome[status.state].removesuffix(', ')}{details}"
+
+
+UPDATE = ConsoleCommand(
+    name="update",
+    help="the system's two slots; a new version from a USB disk; back",
+    usage=(
+        "update            the slots, their versions, and which one is on trial",
+        "update usb        check the bundle on a USB disk and install it; asks first",
+        "update rollback   back to the previous version; asks first",
+        "update good       keep the version that runs",
+    ),
+    run=run,
+    needs_receipt=_is_modifying,
+)

@@ -49,6 +49,19 @@ class ItemAnswer(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.item} of {self.subject}" if self.subject else self.item
 
 
+ALLOWED_ANSWERS = "y, or n and a reason"
+MAX_NOTE_CHARS = 200
+
+
+def parse_answer(item: ItemAnswer, line: str) -> ItemAnswer | None:
+    """Parse a technician's `y` or `n`, with a note, or return None if it is neither."""
+    reply, _, note = line.strip().partition(" ")
+    good = {"y": True, "yes": True, "n": False, "no": False}.get(reply.lower())
+    if good is None:
+        return None
+    return msgspec.structs.replace(item, good=good, note=note.strip()[:MAX_NOTE_CHARS] or None)
+
+
 class CameraRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A camera as it was. `picture` is None where it showed none, and `why` says why. `focus` is
     0 to about 70, None where there is nothing to focus on. `scenes` are hashes of scene files by
@@ -98,6 +111,11 @@ class InstallationRecord(msgspec.Struct, frozen=True, kw_only=True):
     round_trip_ms: float | None
     faults: tuple[str, ...]
     answers: tuple[ItemAnswer, ...] = ()
+
+    @property
+    def rejected_items(self) -> tuple[ItemAnswer, ...]:
+        """The items that are not good."""
+        return tuple(item for item in self.answers if item.good is False)
 
 
 def write_record(

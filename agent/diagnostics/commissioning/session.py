@@ -4,7 +4,7 @@ import base64
 import hashlib
 import shutil
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -56,6 +56,30 @@ class CommissioningResult(msgspec.Struct, frozen=True, kw_only=True):
     record: InstallationRecord
     folder: Path
     copied_to: Path | None
+
+
+def format_result(result: CommissioningResult) -> list[str]:
+    """Format a written record for a terminal."""
+    record = result.record
+    return [
+        f"Written: {result.folder}: signed by {record.public_key}",
+        *([] if result.copied_to is None else [f"  a copy: {result.copied_to}"]),
+        *(f"  NOT GOOD: {one.title}: {one.note or one.finding}" for one in record.rejected_items),
+    ]
+
+
+def format_comparison(
+    record: InstallationRecord, drifts: Sequence[ConfigurationDrift]
+) -> list[str]:
+    """Format the differences from a record for a terminal."""
+    return [
+        f"commissioned {record.created_time} by {record.technician}",
+        *(
+            f"  {drift.kind}{f' {drift.subject}' if drift.subject else ''}: {drift.message}"
+            for drift in drifts
+        ),
+        *([] if drifts else ["  no drift"]),
+    ]
 
 
 class CommissioningSession:

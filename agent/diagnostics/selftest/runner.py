@@ -46,6 +46,18 @@ def run_selftest(
         return _SelfTestRun(config, state_dir, clock, rng, on_step).run()
 
 
+def format_step(step: SelfTestStep) -> str:
+    """Format one step for a terminal."""
+    outcome = "ok" if step.ok else "FAILED"
+    return f"{step.name:8} {outcome:7} {step.duration_ms:8.0f} ms  {step.message}"
+
+
+def format_report(report: SelfTestReport) -> tuple[str, str]:
+    """Format the outcome and its delivery for a terminal."""
+    outcome = "passed" if report.ok else f"SVC-02: FAILED: {', '.join(report.failed_steps)}"
+    return f"{outcome} in {report.took_s:.0f} s", f"  {report.delivery}"
+
+
 class _SelfTestRun:
     def __init__(
         self, config: Config, state_dir: Path, clock: Clock, rng: random.Random, on_step: OnStep

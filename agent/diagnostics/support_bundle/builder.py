@@ -53,6 +53,18 @@ class SupportBundleResult(msgspec.Struct, frozen=True, kw_only=True):
     signed_by: str | None
 
 
+def format_result(result: SupportBundleResult) -> list[str]:
+    """Format a written bundle for a terminal."""
+    signature = "not signed: this box has no key yet"
+    if result.signed_by is not None:
+        signature = f"signed by {result.signed_by}"
+    return [
+        f"Written: {result.path}: {len(result.files)} files, {result.size_bytes / 1e3:.0f} kB",
+        *(f"  left out: {item.name}: {item.reason}" for item in result.omitted),
+        f"  {signature}",
+    ]
+
+
 def make_bundle(
     config: Path,
     out_folder: Path,

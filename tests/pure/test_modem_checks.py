@@ -1,4 +1,4 @@
-"""What `net` says of a modem, from what ModemManager tells of it."""
+"""Checks of a modem from the output of ModemManager."""
 
 import json
 import random
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.console import modem_checks
-from agent.console.results import CheckResult
+from agent.console.check_result import CheckResult
 from agent.console.terminal import sanitize
 
 SIM = "/org/freedesktop/ModemManager1/SIM/0"
@@ -60,7 +60,7 @@ def test_a_good_modem_passes_each_step() -> None:
         ({"state": "failed", "state-failed-reason": "sim-error"}, {}, "SIM", "cannot be read"),
         ({"state": "searching"}, {"registration-state": "searching"}, "network", "searching"),
         ({"state": "enabled"}, {"registration-state": "denied"}, "network", "denied"),
-        ({"state": "registered"}, {}, "modem", "registered, and not connected"),
+        ({"state": "registered"}, {}, "modem", "registered, but not connected"),
         ({"state": "disabled", "power-state": "low"}, {}, "modem", "switched off"),
         ({"signal-quality": {"recent": "yes", "value": "4"}}, {}, "signal", "4%"),
     ],
@@ -100,11 +100,12 @@ def test_what_is_not_told_is_unknown_and_what_is_weak_is_said(
 
 
 def program(folder: Path, text: str) -> Path:
-    """What stands for mmcli."""
-    file = folder / "mmcli"
+    """Write a program in mmcli's place, and return the root folder."""
+    file = folder / "usr/bin/mmcli"
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(f"#!/bin/sh\n{text}\n")
     file.chmod(0o755)
-    return file
+    return folder
 
 
 @pytest.mark.parametrize("names", [[], ["eth0", "wlan0"]])
@@ -112,27 +113,25 @@ def test_no_modem_is_said_plainly(tmp_path: Path, names: list[str]) -> None:
     for name in names:
         (tmp_path / "sys/class/net" / name).mkdir(parents=True)
     none = [("modem", None, "none")]
-    assert shown(list(modem_checks.check_modem(tmp_path, tmp_path / "not-there"))) == none
+    assert shown(list(modem_checks.check_modem(tmp_path))) == none
     asked = program(tmp_path, 'echo "error: couldn\'t find modem" >&2; exit 1')
-    assert shown(list(modem_checks.check_modem(tmp_path, asked))) == none
+    assert shown(list(modem_checks.check_modem(asked))) == none
 
 
 def test_a_modem_that_nobody_can_ask_is_named(tmp_path: Path) -> None:
     (tmp_path / "sys/class/net/wwan0").mkdir(parents=True)
-    (verdict,) = modem_checks.check_modem(tmp_path, tmp_path / "not-there")
-    assert verdict.message == "wwan0: there is no ModemManager on this box to ask it"
+    (verdict,) = modem_checks.check_modem(tmp_path)
+    assert verdict.message == "wwan0: no ModemManager on this box to query it"
     asked = program(tmp_path, 'echo "error: couldn\'t find modem" >&2; exit 1')
-    (verdict,) = modem_checks.check_modem(tmp_path, asked)
-    assert verdict.message == "wwan0: ModemManager knows no modem behind it"
+    (verdict,) = modem_checks.check_modem(asked)
+    assert verdict.message == "wwan0: ModemManager finds no modem behind it"
 
 
 def test_what_the_program_says_is_judged_and_its_failure_told(tmp_path: Path) -> None:
     (tmp_path / "said").write_bytes(told())
-    good = modem_checks.check_modem(tmp_path, program(tmp_path, f"cat {tmp_path}/said"))
+    good = modem_checks.check_modem(program(tmp_path, f"cat {tmp_path}/said"))
     assert [one.ok for one in good] == [True] * 4
-    (verdict,) = modem_checks.check_modem(
-        tmp_path, program(tmp_path, "echo 'error: no manager' >&2; exit 1")
-    )
+    (verdict,) = modem_checks.check_modem(program(tmp_path, "echo 'error: no manager' >&2; exit 1"))
     assert (verdict.ok, verdict.message) == (None, "mmcli: error: no manager")
 
 

@@ -98,9 +98,10 @@ def test_one_is_on_trial_at_a_time(config: Path) -> None:
 
 def test_it_can_be_undone_at_once_and_begun_anew(config: Path) -> None:
     trial = begun(config)
-    standing = trial.undo()
-    assert standing is not None
-    assert (standing.what, standing.by) == ("box.site", "amina")
+    rollback = trial.undo()
+    assert rollback is not None
+    assert rollback.restored
+    assert (rollback.commit.keys, rollback.commit.by) == ("box.site", "amina")
     assert config.read_text() == OLD
     assert trial.undo() is None
     begun(config)
@@ -110,9 +111,21 @@ def test_it_can_be_undone_at_once_and_begun_anew(config: Path) -> None:
 def test_what_somebody_else_has_written_meanwhile_stays(config: Path) -> None:
     trial = begun(config)
     config.write_text("by the centre\n")
-    trial.undo_if_expired(UNTIL_NS, BOOT)
+    rollback = trial.undo_if_expired(UNTIL_NS, BOOT)
+    assert rollback is not None
+    assert not rollback.restored
+    assert rollback.outcome == "the file was changed meanwhile, and stays as it is"
     assert config.read_text() == "by the centre\n"
     assert trial.pending() is None
+
+
+def test_without_its_backup_the_file_stays_and_nothing_else_is_said(config: Path) -> None:
+    trial = begun(config)
+    config.with_name("vigie.toml.before").unlink()
+    rollback = trial.undo()
+    assert rollback is not None
+    assert not rollback.restored
+    assert config.read_text() == NEW
 
 
 def test_a_file_that_has_gone_comes_back(config: Path) -> None:
@@ -138,7 +151,7 @@ def test_a_record_that_nobody_can_read_counts_as_not_confirmed(
     config = tmp_path_factory.mktemp("box") / "vigie.toml"
     config.write_text(OLD)
     trial = begun(config)
-    config.with_name("vigie.toml.trial").write_bytes(record)
+    config.with_name("vigie.toml.pending").write_bytes(record)
     assert trial.undo_if_expired(0, BOOT) is not None
     assert config.read_text() == OLD
 

@@ -84,7 +84,7 @@ def enrolment(folder: Path) -> Enrolment:
 def test_a_request_becomes_a_pair_that_openssl_knows(tmp_path: Path, authority: Authority) -> None:
     enrol = enrolment(tmp_path)
     told = enrol.install(authority.sign(enrol.create_request()), NOW, clock_synced=True)
-    assert told[0] == "Certificate of casa-0001, good until 2027-11-25."
+    assert told[0] == "Certificate of casa-0001, valid until 2027-11-25."
     for name in ("box.key", "box.pem"):
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
     words = ["x509", "-in", "box.pem", "-noout", "-pubkey"]
@@ -141,10 +141,10 @@ def test_what_does_not_fit_changes_nothing(tmp_path: Path, authority: Authority)
     other = Enrolment(tmp_path / "other", "casa-0001", broker(tmp_path)).create_request()
     late = NOW - timedelta(days=800)
     for pem, why in (
-        ("junk", "no certificate in PEM"),
+        ("junk", "not a certificate in PEM"),
         (authority.sign(other), "not for the key"),
         (authority.sign(request, name="casa-0002"), "its name is 'casa-0002'"),
-        (authority.sign(request, since=late), "and not today"),
+        (authority.sign(request, since=late), "not today"),
         (stranger.sign(request), "not signed by broker.ca"),
     ):
         with pytest.raises(ConsoleError, match=why):
@@ -155,7 +155,7 @@ def test_what_does_not_fit_changes_nothing(tmp_path: Path, authority: Authority)
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [(b"", "holds no certificate"), (b"junk", "holds no certificate"), (None, "No such file")],
+    [(b"", "has no certificate"), (b"junk", "has no certificate"), (None, "No such file")],
 )
 def test_a_broken_broker_ca_is_named_and_changes_nothing(
     tmp_path: Path, authority: Authority, content: bytes | None, why: str
@@ -247,10 +247,10 @@ def test_at_the_cable_it_is_copied_out_and_pasted_in(
     request = begin + screen.partition(begin)[2].partition(end)[0] + end + "\n"
     signed = authority.sign(request, since=datetime.now(UTC))
     seat.send(b"enrol certificate\r")
-    seat.read_until_seen("Ctrl-C gives up.\r\n")
+    seat.read_until_seen("Ctrl-C cancels.\r\n")
     seat.send(signed.replace("\n", "\r").encode())
     assert "Certificate of casa-0001" in seat.read_until("casa-0001> ")
-    assert "pass broker.certificate of casa-0001: good until" in seat.run_command("check 13")
+    assert "pass broker.certificate of casa-0001: valid until" in seat.run_command("check 13")
     assert "PRIVATE" not in seat.log
     seat.send(b"logout\r")
     seat.read_until(LOGGED_OUT_PROMPT)

@@ -49,7 +49,7 @@ class Peer:
         self.waiting += hurt(data)
 
     def heard(self, data: bytes) -> None:
-        """What came over the line in one piece."""
+        """Bytes that came over the line in one piece."""
 
     def quiet(self) -> None:
         """Nothing goes on."""
@@ -199,7 +199,7 @@ def test_more_blocks_than_their_numbers_reach_go_over() -> None:
 @pytest.mark.parametrize(
     ("typed", "why"),
     [
-        (b"", "nobody has begun to receive within 90 s"),
+        (b"", "no receiver has answered within 90 s"),
         (b"\x03", "cancelled"),
         (CANCELLED, "the other end has cancelled it"),
         (b"C" + CANCELLED, "the other end has cancelled it"),
@@ -221,14 +221,14 @@ BLOCK = encode_block(1, bytes(128), with_crc=True)
 @pytest.mark.parametrize(
     ("came", "why"),
     [
-        (b"", "nobody has begun to send within 90 s"),
+        (b"", "no sender has answered within 90 s"),
         (b"\x03", "cancelled"),
         (CANCELLED, "the other end has cancelled it"),
         (BLOCK + CANCELLED, "the other end has cancelled it"),
         (BLOCK + BLOCK[:40] + CANCELLED * 4 + b"\x08" * 8, "the other end has cancelled it"),
         (BLOCK + b"x" * 40 + CANCELLED, "the other end has cancelled it"),
         (BLOCK, "no whole block has come in 10 tries"),
-        (BLOCK + encode_block(9, bytes(128), with_crc=True), "block 9 has come where 2 was next"),
+        (BLOCK + encode_block(9, bytes(128), with_crc=True), "block 9 has come instead of 2"),
         (
             b"".join(encode_block(n, bytes(1024), with_crc=True) for n in range(1, 6)),
             "it is longer than 4096 bytes",

@@ -1,4 +1,4 @@
-"""Numbers as a person reads them. Pure."""
+"""Durations, sizes and times as text. Pure."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"))
 
 
 def format_duration(duration_s: float) -> str:
-    """Such as `3.2 s`, `5 min`, `2 h 10 min` or `3 d 4 h`."""
+    """Format a duration with its two largest units: `3.2 s`, `5 min`, `3 d 4 h`."""
     if duration_s < 60:  # noqa: PLR2004 - a minute
         return f"{duration_s:.1f} s" if duration_s < 10 else f"{duration_s:.0f} s"  # noqa: PLR2004
     parts, remaining_s = [], int(duration_s)
@@ -18,7 +18,7 @@ def format_duration(duration_s: float) -> str:
 
 
 def format_bytes(size_bytes: int) -> str:
-    """In the largest unit that leaves a number before the point."""
+    """Format a size in the largest SI unit of which it has at least one."""
     size = float(size_bytes)
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000:  # noqa: PLR2004 - SI
@@ -28,5 +28,5 @@ def format_bytes(size_bytes: int) -> str:
 
 
 def format_time(utc: datetime) -> str:
-    """To the second, in UTC."""
+    """Format a UTC time to the second."""
     return f"{utc:%Y-%m-%d %H:%M:%S}Z"

@@ -1,4 +1,4 @@
-"""The two kinds of lines that a console sits on: a serial port, and the terminal it was started at."""
+"""Lines of bytes of a console: a serial port, and the process's own terminal."""
 
 import contextlib
 import fcntl
@@ -15,9 +15,9 @@ from agent.base.errors import UserError
 from agent.console.terminal import HungUp
 
 WRITE_TIMEOUT_S = 120.0
-"""So long the other end may take nothing: a technician who has pressed Ctrl-S reads."""
+"""Longest stop of the output: a technician who has pressed Ctrl-S is reading."""
 FLOW_CONTROL = termios.IXON | termios.IXANY
-"""Ctrl-S holds the output, and any key lets it go on: noise that looks like one holds nothing for long."""
+"""Ctrl-S stops the output, and any key resumes it: a Ctrl-S of noise must not stop it for long."""
 BAUD_RATES = {
     rate: getattr(termios, f"B{rate}")
     for rate in (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400)
@@ -26,7 +26,7 @@ _READ_BYTES = 4096
 
 
 class FdByteLine:
-    """Bytes over file descriptors that are raw already."""
+    """Line of bytes over file descriptors that are in raw mode already."""
 
     def __init__(self, read_fd: int, write_fd: int) -> None:
         self._read_fd = read_fd
@@ -34,7 +34,7 @@ class FdByteLine:
         os.set_blocking(write_fd, False)
 
     def read(self, timeout_s: float) -> bytes:
-        """What has come. Raises HungUp."""
+        """Return the bytes that have come. Raises HungUp."""
         readable, _, _ = select.select([self._read_fd], [], [], timeout_s)
         if not readable:
             return b""
@@ -49,7 +49,7 @@ class FdByteLine:
         return data
 
     def write(self, data: bytes) -> None:
-        """Send it all. Raises HungUp."""
+        """Send all bytes. Raises HungUp."""
         deadline_s = time.monotonic() + WRITE_TIMEOUT_S
         unsent = memoryview(data)
         while unsent:
@@ -66,18 +66,20 @@ class FdByteLine:
                 raise HungUp from error
 
     def _resume_output(self) -> None:
-        """Output that a Ctrl-S holds goes on once he has typed anything. The kernel would see to it,
-        but for keys that nobody has read yet: a byte of noise must not hold the console for ever.
+        """Resume output after a Ctrl-S if any key was pressed.
+
+        The kernel does so only for keys that have been read, and the console reads none while it
+        writes: a Ctrl-S of noise would stop it for ever.
         """
         readable, _, _ = select.select([self._read_fd], [], [], 0)
         if readable:
             with contextlib.suppress(termios.error):
-                # TCOON alone undoes no Ctrl-S, only a TCOOFF (tty_ioctl.c of Linux).
+                # TCOON alone ends a TCOOFF only, no Ctrl-S (tty_ioctl.c of Linux).
                 termios.tcflow(self._write_fd, termios.TCOOFF)
                 termios.tcflow(self._write_fd, termios.TCOON)
 
     def is_drained(self) -> bool:
-        """Whether the kernel has sent what it was given."""
+        """True if the kernel has sent all bytes."""
         try:
             (queued_bytes,) = struct.unpack(
                 "i", fcntl.ioctl(self._write_fd, termios.TIOCOUTQ, b"\0" * 4)
@@ -88,7 +90,7 @@ class FdByteLine:
 
     @contextlib.contextmanager
     def without_flow_control(self) -> Iterator[None]:
-        """Without Ctrl-S and Ctrl-Q: a file has every byte in it. Raises HungUp."""
+        """Disable Ctrl-S and Ctrl-Q: a file may have every byte in it. Raises HungUp."""
         was_on = self._set_flow_control(on=False)
         try:
             yield
@@ -97,7 +99,7 @@ class FdByteLine:
                 self._set_flow_control(on=True)
 
     def _set_flow_control(self, *, on: bool) -> bool:
-        """Whether they held the output before."""
+        """Switch flow control, and return whether it was on."""
         try:
             settings = termios.tcgetattr(self._read_fd)
             was_on = bool(settings[0] & termios.IXON)
@@ -110,8 +112,9 @@ class FdByteLine:
 
 @contextlib.contextmanager
 def serial_line(path: str, baud: int) -> Iterator[FdByteLine]:
-    """A serial port at 8N1, ours alone; Ctrl-S holds the output. Raises UserError where it
-    is no serial port, and OSError where it is not there.
+    """Open a serial port at 8N1, exclusively, with flow control by Ctrl-S.
+
+    Raises: UserError if it is not a serial port; OSError.
     """
     fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -124,7 +127,7 @@ def serial_line(path: str, baud: int) -> Iterator[FdByteLine]:
             termios.tcsetattr(fd, termios.TCSAFLUSH, settings)
             fcntl.ioctl(fd, termios.TIOCEXCL)
         except termios.error as error:
-            raise UserError(f"--port {path!r}: is no serial port: {error.args[-1]}") from error
+            raise UserError(f"--port {path!r}: is not a serial port: {error.args[-1]}") from error
         yield FdByteLine(fd, fd)
     finally:
         os.close(fd)
@@ -132,10 +135,12 @@ def serial_line(path: str, baud: int) -> Iterator[FdByteLine]:
 
 @contextlib.contextmanager
 def controlling_terminal() -> Iterator[FdByteLine]:
-    """The terminal that the console was started at, given back as it was. Raises UserError."""
+    """Use the process's own terminal, and restore its settings. Raises UserError."""
     in_fd, out_fd = sys.stdin.fileno(), sys.stdout.fileno()
     if not os.isatty(in_fd) or not os.isatty(out_fd):
-        raise UserError("vigie console: this is no terminal; allowed: a terminal, or --port DEVICE")
+        raise UserError(
+            "vigie console: this is not a terminal; allowed: a terminal, or --port DEVICE"
+        )
     saved_settings = termios.tcgetattr(in_fd)
     was_blocking = os.get_blocking(out_fd)
     try:

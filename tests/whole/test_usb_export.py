@@ -9,7 +9,7 @@ from agent.__main__ import main
 from agent.base.clock import SystemClock
 from agent.console import usb_export
 from agent.console.errors import ConsoleError
-from agent.recording.archive import FootageArchive
+from agent.recording.archive import FootageArchive, merge_segments
 from agent.recording.custody.receipts import FootageExported, parse_line
 from tests.vectors.street import BOOT_UTC, StreetBox
 
@@ -33,7 +33,7 @@ def test_an_export_is_good_and_says_who_took_it(footage: FootageArchive, tmp_pat
     stick = tmp_path / "stick"
     stick.mkdir()
     told = exported(footage, stick, 5, 11)
-    assert told[-1] == "The disk may be pulled out now."
+    assert told[-1] == "The disk may be unplugged now."
     (folder,) = stick.iterdir()
     assert folder.name == "vigie-north-20261125T010005Z"
     assert main(["footage", "verify", str(folder)]) == 0
@@ -57,6 +57,6 @@ def test_a_span_without_footage_is_told(footage: FootageArchive, tmp_path: Path)
 
 
 def test_what_lies_there_is_listed(footage: FootageArchive) -> None:
-    (stretch,) = usb_export.list_footage(footage, None)
-    assert (stretch.camera, stretch.remarks) == ("north", "plain")
-    assert usb_export.list_holds(footage) == ()
+    (span,) = merge_segments(footage.find_segments(None, None, None))
+    assert (span.camera, span.sealed, span.clock_synced) == ("north", False, True)
+    assert footage.list_holds() == ()

@@ -1,4 +1,4 @@
-"""Who gets into the console: codes from the box's secret, tokens, and how long wrong answers wait."""
+"""Login: codes from the box's secret, tokens, and the lockout after wrong answers."""
 
 import base64
 import hashlib
@@ -203,7 +203,7 @@ def test_after_a_reboot_it_ends_however_often_it_is_looked_at(
         left.append(after.remaining_s())
         clock.advance_s(1)
     assert left == [max(0.0, 40.0 - second) for second in range(60)]
-    # The console begins anew after each logout, and whenever the cable is plugged in.
+    # The console reads the file again after each logout, and when the cable is plugged in.
     assert Lockout(tmp_path, clock, "boot-2").remaining_s() == 0
     assert after.failures == 4
 

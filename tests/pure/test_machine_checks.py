@@ -1,4 +1,4 @@
-"""What the console says of a board, a disk and a network, from files that tests write."""
+"""Checks of a board, a disk and network interfaces, from files that the tests write."""
 
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def test_a_folder_that_cannot_be_written_is_a_fault() -> None:
 def test_a_box_without_a_network_is_told_what_to_look_at(tmp_path: Path) -> None:
     found = list(network_checks.check_interfaces(tmp_path))
     assert (found[0].ok, found[0].code) == (False, "NET-01")
-    assert found[-1].subject == "way out"
+    assert found[-1].subject == "default route"
 
 
 def test_an_interface_without_an_address_is_not_good(tmp_path: Path) -> None:
@@ -92,10 +92,11 @@ def test_a_table_of_routes_that_makes_no_sense_breaks_nothing(tmp_path: Path, ro
 def test_a_usb_disk_is_one_that_is_mounted_where_people_plug_them_in(tmp_path: Path) -> None:
     stick = tmp_path / "media" / "my stick"
     stick.mkdir(parents=True)
-    mounts = tmp_path / "mounts"
-    mounts.write_text(
-        f"/dev/root / ext4 rw 0 0\n/dev/sda1 {tmp_path}/media/my\\040stick vfat rw 0 0\n"
-        f"tmpfs {tmp_path}/media/ram tmpfs rw 0 0\n/dev/sdb1 /mnt/gone vfat rw 0 0\nx\n"
+    (tmp_path / "media/ram").mkdir()
+    mounts = (
+        "/dev/root / ext4 rw 0 0\n/dev/sda1 /media/my\\040stick vfat rw 0 0\n"
+        "tmpfs /media/ram tmpfs rw 0 0\n/dev/sdb1 /mnt/gone vfat rw 0 0\nx\n"
     )
-    assert usb_export.list_usb_mounts(mounts, (f"{tmp_path}/media/", "/mnt/")) == (stick,)
+    root = write(tmp_path, {"proc/self/mounts": mounts})
+    assert usb_export.list_usb_mounts(root) == (stick,)
     assert usb_export.list_usb_mounts(tmp_path / "none") == ()

@@ -1,4 +1,4 @@
-"""What `net` and `mqtt ping` say of a real broker, with the certificates of docs/centre.md."""
+"""Checks of the link and MQTT ping against a real broker, with the certificates of docs/centre.md."""
 
 import signal
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import pytest
 from agent.base.clock import SystemClock
 from agent.config.configuration import BrokerConfig
 from agent.console import mqtt_ping, network_checks
-from agent.console.results import CheckResult
+from agent.console.check_result import CheckResult
 from tests.whole.report.broker import (
     Certificates,
     Mosquitto,
@@ -72,7 +72,7 @@ def test_a_good_link_passes_each_step(secured: Secured) -> None:
     assert [verdict.subject.split()[0] for verdict in reached] == ["TCP", "TLS", "certificate"]
     pings = pinged(secured.config())
     assert said(pings) == [(True, None)] * 3
-    assert pings[0].subject == "greeting"
+    assert pings[0].subject == "connection"
     assert pings[0].message.startswith(f"as {BOX}, ")
 
 
@@ -111,9 +111,9 @@ def test_a_broker_that_somebody_else_has_signed_is_told(secured: Secured, tmp_pa
 @pytest.mark.parametrize(
     ("name", "good", "code", "words"),
     [
-        (BOX, True, None, "good until"),
-        ("late", False, "NET-05", "good until"),
-        ("pole-18", False, "NET-04", f"its name is not the box's, {BOX}"),
+        (BOX, True, None, "valid until"),
+        ("late", False, "NET-05", "valid until"),
+        ("pole-18", False, "NET-04", f"its name is not the box's id, {BOX}"),
     ],
 )
 def test_the_boxs_certificate_is_judged_by_its_name_and_its_dates(
@@ -141,7 +141,7 @@ def authorities(secured: Secured) -> Certificates:
 
 
 def judged_authority(secured: Secured, *names: str) -> CheckResult:
-    """What `net` says of a `broker.ca` that holds these."""
+    """Check a `broker.ca` that has these authorities."""
     file = secured.certificates.folder / "several.crt"
     held = [Path(secured.certificates.path(f"{name}.crt")).read_bytes() for name in names]
     file.write_bytes(b"".join(held))
@@ -154,10 +154,10 @@ def judged_authority(secured: Secured, *names: str) -> CheckResult:
 @pytest.mark.parametrize(
     ("name", "code", "words"),
     [
-        ("next", None, "good until"),
-        ("ending", "NET-05", "good until"),
+        ("next", None, "valid until"),
+        ("ending", "NET-05", "valid until"),
         ("ended", "NET-02", "expired on"),
-        ("early", "NET-02", "not good before"),
+        ("early", "NET-02", "not valid before"),
     ],
 )
 def test_an_authority_is_judged_by_its_dates_and_the_box_refuses_the_broker_then(
@@ -188,8 +188,8 @@ def test_a_name_in_an_old_alphabet_is_not_told_and_its_dates_are(tmp_path: Path)
     finally:
         broker.stop(signal.SIGKILL)
     assert said(reached) == [(True, None)] * 3
-    assert reached[-1].subject == "certificate of nobody"
-    assert (own.ok, ca.ok, ca.subject) == (None, True, "broker.ca of nobody")
+    assert reached[-1].subject == "certificate of an unreadable name"
+    assert (own.ok, ca.ok, ca.subject) == (None, True, "broker.ca of an unreadable name")
 
 
 def test_a_wrong_clock_is_a_reason_to_doubt_the_clock(secured: Secured) -> None:

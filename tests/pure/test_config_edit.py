@@ -118,9 +118,9 @@ def test_what_decides_over_footage_masks_or_trust_may_not_be_set(key: str) -> No
     ("key", "value", "why"),
     [
         ("camera.south.options.url", "rtsp://h", "no such camera; there are: north, yard"),
-        ("camera.yard.options.url", "rtsp://h", "is not in the configuration"),
-        ("camera.north.options.device", "/dev/video0", "is not in the configuration"),
-        ("camera.north.options.url", "rtsp://u:p@h/x", "without a user, a password or a query"),
+        ("camera.yard.options.url", "rtsp://h", "not in the configuration"),
+        ("camera.north.options.device", "/dev/video0", "not in the configuration"),
+        ("camera.north.options.url", "rtsp://u:p@h/x", "without user, password and query"),
         ("broker.url", "mqtt://h", "allowed: mqtts://..., as it is"),
         ("health.interval_s", "soon", "allowed: a number"),
         ("box.site", " ", "not empty"),

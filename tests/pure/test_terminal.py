@@ -19,7 +19,7 @@ from agent.console.terminal import (
 from tests.conftest import ManualClock
 from tests.pure.console_rig import MemoryByteLine
 
-NAMED = {"enter", "back", "kill", "cancel", "end", "up", "down", "left", "right"}
+NAMED = {"enter", "backspace", "kill_line", "cancel", "eof", "up", "down", "left", "right"}
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,8 @@ NAMED = {"enter", "back", "kill", "cancel", "end", "up", "down", "left", "right"
         (b"\n", ["enter"]),
         (b"\r\n", ["enter"]),
         (b"\r\r", ["enter", "enter"]),
-        (b"\x08\x7f", ["back", "back"]),
-        (b"\x03\x04\x15", ["cancel", "end", "kill"]),
+        (b"\x08\x7f", ["backspace", "backspace"]),
+        (b"\x03\x04\x15", ["cancel", "eof", "kill_line"]),
         (b"\x1b[A\x1bOB", ["up", "down"]),
         (b"\x1b[1;5Aq", ["q"]),
         (b"\x1b[200~x\x1b[201~", ["x"]),

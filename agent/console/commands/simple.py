@@ -1,0 +1,135 @@
+"""Commands without subcommands: `log`, `serial`, `selftest`, `pages`, `reboot`, `logout`."""
+
+import os
+import random
+from collections.abc import Sequence
+from contextlib import suppress
+
+from agent.base.errors import UserError
+from agent.console import system_commands
+from agent.console.arguments import no_more_args, parse_int
+from agent.console.context import ConsoleContext
+from agent.console.errors import ConsoleError
+from agent.console.session import ConsoleCommand, LogoutRequested
+from agent.console.terminal import Terminal
+from drivers.serial_ports import find_ports
+
+DEFAULT_LOG_LINES, MAX_LOG_LINES = 40, 500
+REBOOT_REQUEST_FILE = "reboot"
+"""In the runtime folder: see systemd/vigie-reboot.path. The console itself may not reboot."""
+
+
+def run_log(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
+    """Print the newest lines of the agent's journal, the newest last."""
+    lines = parse_int(argv[0], 1, MAX_LOG_LINES) if argv else DEFAULT_LOG_LINES
+    if len(argv) > 1 or lines is None:
+        raise UserError(f"log {' '.join(argv)}: allowed: log, or log with 1 to {MAX_LOG_LINES}")
+    journal = system_commands.read_journal(context.root, lines)
+    terminal.print(*journal or ("The journal has no line of the agent.",))
+
+
+def run_serial(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
+    """Print the serial ports, with those of the configuration that are missing. Sends nothing."""
+    no_more_args("serial", argv)
+    heads = () if context.config is None else context.config.head
+    port_by_head = {
+        head.name: str(head.options["port"]) for head in heads if "port" in head.options
+    }
+    head_by_path = {os.path.realpath(port): head for head, port in port_by_head.items()}
+    ports = find_ports()
+    for port in ports:
+        head = head_by_path.pop(os.path.realpath(port.path), None)
+        description = port.description or "serial port"
+        terminal.print(
+            port.best_path,
+            f"  {description}{', the kernel console is here' if port.console else ''}: "
+            f"{port.state}{f': {port.why}' if port.why else ''}"
+            f"{f', configured for head {head}' if head else ''}",
+        )
+    for path, head in head_by_path.items():
+        terminal.print(path, f"  not found, configured for head {head}")
+    if not ports and not head_by_path:
+        terminal.print("No serial port.")
+
+
+def run_selftest(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
+    """Run the self-test in this process, next to the agent."""
+    # Imported here: it needs the whole agent.
+    from agent.diagnostics.selftest import runner  # noqa: PLC0415
+
+    no_more_args("selftest", argv)
+    terminal.print("This takes about a quarter of a minute. Recording continues.")
+    report = runner.run_selftest(
+        context.require_config(),
+        context.clock,
+        random.Random(),  # noqa: S311 - names and jitter, no secrets
+        lambda step: terminal.print(runner.format_step(step)),
+    )
+    terminal.print(*runner.format_report(report))
+
+
+def run_pages(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
+    """Switch the stop at the end of each page on or off."""
+    if list(argv) not in (["on"], ["off"]):
+        raise UserError(f"pages {' '.join(argv)}: allowed: pages on, pages off")
+    terminal.paging = argv[0] == "on"
+    terminal.print(f"{context.box_id}: pages are {argv[0]}.")
+
+
+def run_reboot(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
+    """Request a reboot after a confirmation."""
+    no_more_args("reboot", argv)
+    if not terminal.confirm("Recording stops for about a minute.", context.box_id):
+        terminal.print("Nothing is restarted.")
+        return
+    with suppress(ConsoleError):  # the box that needs a reboot most may have lost its disk
+        context.write_receipt("reboot confirmed")
+    context.runtime_dir.mkdir(parents=True, exist_ok=True)
+    (context.runtime_dir / REBOOT_REQUEST_FILE).touch()
+    terminal.print("The box restarts within seconds. Come back in a minute.")
+
+
+def run_logout(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
+    """End the session. Raises LogoutRequested."""
+    no_more_args("logout", argv)
+    terminal.print(f"Goodbye, {context.technician}.")
+    raise LogoutRequested
+
+
+LOG = ConsoleCommand(
+    name="log",
+    help="the newest lines of the agent's journal",
+    usage=(f"log [LINES]   up to {MAX_LOG_LINES} (default {DEFAULT_LOG_LINES})",),
+    run=run_log,
+)
+SERIAL = ConsoleCommand(
+    name="serial",
+    help="serial ports: which exist, what holds them, which head is on them",
+    usage=("serial",),
+    run=run_serial,
+)
+SELFTEST = ConsoleCommand(
+    name="selftest",
+    help="a known pattern through the whole box, step by step",
+    usage=("selftest",),
+    run=run_selftest,
+)
+PAGES = ConsoleCommand(
+    name="pages",
+    help="pages off: long output does not stop, for a logging terminal",
+    usage=("pages on", "pages off"),
+    run=run_pages,
+)
+REBOOT = ConsoleCommand(
+    name="reboot",
+    help="restart the box; asks first",
+    usage=("reboot",),
+    run=run_reboot,
+    requires_full_name=True,
+)
+LOGOUT = ConsoleCommand(
+    name="logout",
+    help="end the session; the next technician has to log in",
+    usage=("logout",),
+    run=run_logout,
+)

@@ -1,0 +1,204 @@
+"""Context of the console's commands: one box's files, its clock, its agent and the technician."""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+
+from agent.app import config_check
+from agent.base.clock import Clock
+from agent.base.device_identity import DeviceIdentity
+from agent.base.health_model import HealthReport
+from agent.base.model import CommandDone, CommandRefused
+from agent.commands.local_command import send_command
+from agent.config.configuration import Config
+from agent.console import agent_process, camera_preview, console_settings
+from agent.console.agent_process import AgentState
+from agent.console.camera_preview import CameraPreview
+from agent.console.check_result import CheckResult, failed
+from agent.console.config_editor import ConfigEditor
+from agent.console.console_settings import ConsoleSettings
+from agent.console.errors import ConsoleError
+from agent.faults import texts as fault_texts
+from agent.faults.registry import FAULTS, FaultCode
+from agent.faults.texts import FaultGuidance, FaultTexts
+from agent.health import health_file
+from agent.recording.archive import FootageArchive
+from agent.recording.custody.custody_log import CustodyLog
+from agent.recording.custody.receipts import FootageViewed, ServiceAction
+
+REPLY_TIMEOUT_S = 30.0
+INVALID_CONFIG = "the configuration is not valid: config check names the error"
+
+PreviewOpener: TypeAlias = Callable[["ConsoleContext", str], CameraPreview]
+"""Opens the preview of a camera by its name. Raises ConsoleError."""
+
+
+class ConsoleContext:
+    """One box. Used by one thread.
+
+    `root` is the folder in which /proc, /sys, /usr and /run are looked for.
+    """
+
+    def __init__(
+        self,
+        settings: ConsoleSettings,
+        clock: Clock,
+        boot_id: str,
+        *,
+        root: Path = Path("/"),
+        preview_opener: PreviewOpener | None = None,
+    ) -> None:
+        self.technician = "nobody"
+        """The name under which receipts are written: set at each login attempt."""
+        self.clock = clock
+        self.boot_id = boot_id
+        self.root = root
+        self._settings = settings
+        self._preview_opener = preview_opener or camera_preview.open_preview
+        self._fault_texts: FaultTexts | None = None
+        self._custody_log: CustodyLog | None = None
+        self.config_editor = ConfigEditor(settings.path, clock, boot_id, self._reload_settings)
+
+    def _reload_settings(self) -> Path:
+        self._settings = console_settings.read(self.config_path)
+        self._fault_texts = None
+        return self.state_dir
+
+    @property
+    def box_id(self) -> str:
+        """The configured id, or a placeholder if the configuration cannot be read."""
+        return self._settings.box_id
+
+    @property
+    def site(self) -> str:
+        """The configured site, or a placeholder if the configuration cannot be read."""
+        return self._settings.site
+
+    @property
+    def config(self) -> Config | None:
+        """The configuration as of the last (re)load, or None if it is not valid."""
+        return self._settings.config
+
+    @property
+    def config_path(self) -> Path:
+        """The configuration file."""
+        return self._settings.path
+
+    @property
+    def state_dir(self) -> Path:
+        """The state folder."""
+        return self._settings.state_dir
+
+    @property
+    def runtime_dir(self) -> Path:
+        """The folder of the health file and of requests to root's units."""
+        return health_file.get_runtime_dir(self.state_dir)
+
+    @property
+    def camera_names(self) -> tuple[str, ...]:
+        """The configured cameras."""
+        return () if self.config is None else tuple(camera.name for camera in self.config.camera)
+
+    @property
+    def head_names(self) -> tuple[str, ...]:
+        """The configured pan-tilt heads."""
+        return () if self.config is None else tuple(head.name for head in self.config.head)
+
+    def require_config(self) -> Config:
+        """Return the configuration. Raises ConsoleError if it is not valid."""
+        if self.config is None:
+            raise ConsoleError(INVALID_CONFIG)
+        return self.config
+
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+        return self.clock.utc(self.clock.boottime_ns())
+
+    def agent_state(self) -> AgentState:
+        """Read the agent's state."""
+        return agent_process.read_state(
+            self.state_dir, self.runtime_dir, self.clock.boottime_ns(), self.boot_id
+        )
+
+    def live_report(self) -> HealthReport | None:
+        """Return the running agent's newest report, or None if it does not run."""
+        agent_state = self.agent_state()
+        return agent_state.report if agent_state.state == "running" else None
+
+    def run_agent_command(self, verb: str, args: object) -> msgspec.Raw:
+        """Have the running agent execute a command, and return its result.
+
+        Raises ConsoleError if no agent runs or it refuses, and UserError if it does not answer.
+        """
+        try:
+            replies = send_command(self.state_dir, verb, args, REPLY_TIMEOUT_S)
+        except OSError as error:
+            raise ConsoleError(f"the agent's control socket: {error.strerror or error}") from error
+        if replies is None:
+            raise ConsoleError("the agent does not run: see check 5")
+        for reply in replies:
+            if isinstance(reply, CommandRefused):
+                raise ConsoleError(f"refused ({reply.code}): {reply.message}")
+            if isinstance(reply, CommandDone):
+                return reply.result
+        raise ConsoleError("the agent gave no answer")
+
+    def custody_log(self) -> CustodyLog:
+        """Open the custody log on first use: a lost disk must not lock the technician out.
+
+        Raises OSError.
+        """
+        if self._custody_log is None:
+            identity = DeviceIdentity.load_or_create(self.state_dir / "identity")
+            self._custody_log = CustodyLog.open(
+                self.state_dir / "custody", self.box_id, self.boot_id, self.clock, identity
+            )
+        return self._custody_log
+
+    def write_receipt(self, action: str) -> None:
+        """Append an action of the technician to the custody log. Raises ConsoleError."""
+        self.append_receipt(ServiceAction(by=self.technician, action=action))
+
+    def append_receipt(self, body: ServiceAction | FootageViewed) -> None:
+        """Append a receipt to the custody log. Raises ConsoleError."""
+        try:
+            self.custody_log().append(body, self.clock.boottime_ns())
+        except OSError as error:
+            raise ConsoleError(str(error.strerror or error)) from error
+
+    def open_archive(self) -> FootageArchive:
+        """Open the footage of the configuration, or of the state folder if that is not valid."""
+        if config_check.find_problem(self.config_path, self.clock) is None:
+            return FootageArchive.from_config(self.config_path, self.clock)
+        return FootageArchive.from_state_dir(self.state_dir, self.clock)
+
+    def open_preview(self, camera: str) -> CameraPreview:
+        """Open the preview of a camera. Raises ConsoleError."""
+        return self._preview_opener(self, camera)
+
+    def fault_texts(self) -> FaultTexts:
+        """Load the faults' texts in the console's language."""
+        if self._fault_texts is None:
+            self._fault_texts = fault_texts.load_texts(self._settings.console.language)
+        return self._fault_texts
+
+    def fault_guidance(self, code: str) -> FaultGuidance | None:
+        """Return the text of a fault code, or None if there is no such code."""
+        known: FaultCode | None = next((known for known in FAULTS if known == code), None)
+        return None if known is None else self.fault_texts().faults[known]
+
+    def failed(self, subject: str, message: str, code: str) -> CheckResult:
+        """Return a bad finding with the advice of its fault code."""
+        return next(self.with_advice((failed(subject, message, code),)))
+
+    def with_advice(self, results: Iterable[CheckResult]) -> Iterator[CheckResult]:
+        """Yield each result; a bad one without advice gets that of its fault code."""
+        for result in results:
+            guidance = None if result.code is None else self.fault_guidance(result.code)
+            if guidance is not None and result.ok is False and result.advice is None:
+                yield msgspec.structs.replace(result, advice=guidance.at_box)
+            else:
+                yield result
