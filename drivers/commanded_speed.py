@@ -1,7 +1,7 @@
-"""How fast a head may be going, by what its driver told it. Pure.
+"""The speed that a head may have, by the orders that its driver sent. Pure.
 
-A place is read at some time between a question and its answer, and a head that moves has moved on
-meanwhile: its driver says the place as of the question, and counts that way to the error.
+A position is measured at some time between a query and its answer, and a moving head moves on
+meanwhile: its driver reports the position as of the query, and adds that way to the error.
 """
 
 from drivers.media import NS_PER_S
@@ -10,9 +10,9 @@ MAX_ORDERS = 16
 
 
 class CommandedSpeed:
-    """The speeds that one head was told, of its faster axis in degrees a second. Its owner locks.
+    """The speeds that were ordered of one head, of its faster axis. Not thread-safe.
 
-    `settles_s` is the longest from a word until the head does what it says, ramp included.
+    `settle_s` is the longest time from an order until the head follows it, ramp included.
     """
 
     def __init__(self, settle_s: float) -> None:
@@ -20,18 +20,18 @@ class CommandedSpeed:
         self._orders: list[tuple[float, int | None]] = []
 
     def begin_order(self, deg_s: float) -> None:
-        """It is about to be told, and may hear it at any time from now on."""
+        """Note an order that is about to be sent, and may take effect from now on."""
         self._orders.append((deg_s, None))
 
     def confirm_order(self, deg_s: float, t_ns: int) -> None:
-        """It has been told; what it was told before is over."""
+        """Note that an order was sent; it supersedes those before."""
         previous = [
             (speed, t_ns if over_ns is None else over_ns) for speed, over_ns in self._orders
         ]
         self._orders = [*previous[-MAX_ORDERS:], (deg_s, None)]
 
     def max_speed_deg_s(self, since_ns: int) -> float:
-        """The fastest that it may have gone from then on."""
+        """Return the highest speed that the head may have had since."""
         return max(
             (
                 speed
@@ -45,5 +45,5 @@ class CommandedSpeed:
 def position_error_deg(
     at_rest_deg: float, max_speed_deg_s: float, query_ns: int, reply_ns: int
 ) -> float:
-    """How far a place may be off, as of the question, that a moving head tells."""
+    """Return the error, as of the query, of a position that a moving head reported."""
     return min(at_rest_deg + max_speed_deg_s * (reply_ns - query_ns) / NS_PER_S, 180.0)

@@ -1,13 +1,13 @@
-"""Where a head is that cannot be asked: from what it was told, and when. Pure.
+"""Dead reckoning: the position of a head that cannot report it, from its orders and times. Pure.
 
-Each axis keeps the span in which it must be, and the likeliest place in it. A motion shifts the span,
-and widens it by what is not known of the speed and of when the motor starts and stops. A span
-never reaches past the ends of the range: a head that runs into its stop is found again there,
-however far it was lost. So it is at a preset whose place is known, once it has had the time to
-arrive.
+Each axis keeps the interval in which it must be, and the likeliest position in it. A motion shifts
+the interval, and widens it by the uncertainty of the speed and of when the motor starts and stops.
+An interval never reaches past the ends of the range: a head that runs into its end stop is found
+again there, however far it was lost. The same is true at a preset whose position is known, once the
+head has had the time to arrive.
 
-Between a word and its answer, and for good where none comes, nobody knows whether it was heard: the span
-grows by what the head would do in either case, until a word is answered again.
+Between an order and its answer, and from then on if none comes, it is unknown whether the order was
+received: the interval grows by both possibilities, until an order is answered again.
 """
 
 import math
@@ -21,13 +21,14 @@ from drivers.contracts import Pose, PtzPosition, Range
 from drivers.media import NS_PER_S
 
 REPEATABILITY_DEG = 0.5
-"""How well a head finds a stop or a preset again; makers promise 0.1 to 0.5 degrees."""
+"""How well a head finds an end stop or a preset again; makers promise 0.1 to 0.5 degrees."""
 
 
 class AxisLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of an axis. `span` is None where it turns without end. `speed_error` is the
-    share by which its speed may differ from what it was told, `lag_s` the longest time from a
-    frame to its motion, half of the ramp included.
+    """The known properties of an axis. `span` is None if it turns without end.
+
+    `speed_error` is the share by which its speed may differ from the ordered one, `lag_s` the
+    longest time from a frame to the motion, half of the ramp included.
     """
 
     span: Range | None
@@ -36,8 +37,9 @@ class AxisLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PositionInterval(msgspec.Struct, frozen=True, kw_only=True):
-    """Between `low` and `high`, most likely at `likely`. Of an endless axis it is counted on from
-    turn to turn, and infinite where nobody knows.
+    """Between `low` and `high`, most likely at `likely`.
+
+    For an endless axis it is continuous over full turns, and infinite if the position is unknown.
     """
 
     low: float
@@ -46,19 +48,20 @@ class PositionInterval(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def max_error(self) -> float:
-        """The furthest that the truth may be from `likely`."""
+        """The furthest that the true position may be from `likely`."""
         return max(self.high - self.likely, self.likely - self.low)
 
 
 class AxisState(msgspec.Struct, frozen=True, kw_only=True):
-    """An axis at `t_ns`, and what it does from there on, as it was told at `told_ns`: it moves at
-    `speed`, or it is on its way to `target`, where it is at `arrives_ns` at the latest.
+    """An axis at `t_ns`, and its motion from then on, as ordered at `ordered_ns`.
 
-    For a while after it was told, `spread` may reach past the ends of the range: what is late at a
-    stop will be behind all the way, as if it had come from beyond it.
+    It moves at `speed`, or to `target`, where it is at `arrival_ns` at the latest.
 
-    `doubt` is between which speeds it moves, where nobody knows whether it heard what it was told;
-    `speed` is then what it did before.
+    For a while after an order `spread` may reach past the ends of the range: an axis that leaves an
+    end stop late is behind all the way, as if it had come from beyond it.
+
+    `unconfirmed_speeds` are the bounds of its speed as long as it is unknown whether the order was
+    received; `speed` is then the one before.
     """
 
     t_ns: int
@@ -71,14 +74,14 @@ class AxisState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def speed_bounds(self) -> tuple[float, float]:
-        """Between which it moves."""
+        """The lowest and the highest speed that it may have."""
         return (
             (self.speed, self.speed) if self.unconfirmed_speeds is None else self.unconfirmed_speeds
         )
 
 
 def full_range(limits: AxisLimits) -> PositionInterval:
-    """Anywhere in the range."""
+    """Return the interval of the whole range."""
     if limits.span is None:
         return PositionInterval(low=-math.inf, high=math.inf, likely=0.0)
     span = limits.span
@@ -86,18 +89,18 @@ def full_range(limits: AxisLimits) -> PositionInterval:
 
 
 def exact_position(position: float) -> PositionInterval:
-    """At a place."""
+    """Return the interval of one position."""
     return PositionInterval(low=position, high=position, likely=position)
 
 
 def is_known(limits: AxisLimits, interval: PositionInterval) -> bool:
-    """Whether anything is known: less than all of the range, or than a whole turn."""
+    """Return whether an interval is less than all of the range, or than a full turn."""
     width = interval.high - interval.low
     return width < (FULL_TURN_DEG if limits.span is None else limits.span.high - limits.span.low)
 
 
 def advance_to(limits: AxisLimits, state: AxisState, t_ns: int) -> AxisState:
-    """The same axis later, at `t_ns`; an earlier time changes nothing."""
+    """Return the axis at a later `t_ns`; an earlier time changes nothing."""
     if t_ns <= state.t_ns:
         return state
     if state.target is not None:
@@ -112,8 +115,8 @@ def advance_to(limits: AxisLimits, state: AxisState, t_ns: int) -> AxisState:
         likely=state.spread.likely + state.speed * elapsed_s,
     )
     if limits.span is not None:
-        # It gets no further than the stop that it moves towards. From the other one it may be late,
-        # until latency and ramp are over.
+        # It gets no further than the end stop that it moves towards. From the other one it may
+        # start late, until lag and ramp are over.
         is_settled = _time_since_order_s(state, t_ns) >= 2 * limits.lag_s
         low = limits.span.low if is_settled or max_speed < 0 else -math.inf
         high = limits.span.high if is_settled or min_speed > 0 else math.inf
@@ -122,10 +125,10 @@ def advance_to(limits: AxisLimits, state: AxisState, t_ns: int) -> AxisState:
 
 
 def order_speed(limits: AxisLimits, state: AxisState, speed: float, t_ns: int) -> AxisState:
-    """Told at `t_ns` to move at a speed, 0 for a stop.
+    """Return the axis after an order at `t_ns` to move at a speed, 0 for a stop.
 
-    Until the lag is over it may still do what it did before, which matters the less the nearer the
-    two speeds are.
+    Until the lag is over it may still move as before, which matters less the nearer the two speeds
+    are.
     """
     current = advance_to(limits, state, t_ns)
     lag_offsets = [
@@ -142,7 +145,7 @@ def order_speed(limits: AxisLimits, state: AxisState, speed: float, t_ns: int) -
 def order_unconfirmed_speed(
     limits: AxisLimits, state: AxisState, speed: float, t_ns: int
 ) -> AxisState:
-    """Told at `t_ns` to move at a speed, and nobody knows whether it heard, or when."""
+    """Return the axis after an order of a speed that was perhaps not received."""
     current = advance_to(limits, state, t_ns)
     min_speed, max_speed = current.speed_bounds
     return AxisState(
@@ -157,11 +160,11 @@ def order_unconfirmed_speed(
 def order_goto(
     limits: AxisLimits, state: AxisState, target: PositionInterval, speed: float, t_ns: int
 ) -> AxisState:
-    """Told at `t_ns` to go to a target, at a speed of which it reaches its share at least."""
+    """Return the axis after an order to go to a target, at this speed less its error at least."""
     current = order_speed(limits, state, 0.0, t_ns)
     start = current.spread
     if limits.span is None:
-        # A head without stops takes the shorter way.
+        # A head without end stops takes the shorter way.
         max_distance = HALF_TURN_DEG + min(target.max_error, HALF_TURN_DEG)
         turns = FULL_TURN_DEG * round((start.likely - target.likely) / FULL_TURN_DEG)
         target = PositionInterval(
@@ -184,13 +187,13 @@ def order_goto(
 def order_unconfirmed_goto(
     limits: AxisLimits, state: AxisState, target: PositionInterval, t_ns: int
 ) -> AxisState:
-    """Told at `t_ns` to go to a target, and nobody knows whether it heard, or when."""
+    """Return the axis after an order to go to a target that was perhaps not received."""
     current = order_unconfirmed_speed(limits, state, 0.0, t_ns)
     return msgspec.structs.replace(current, spread=_hull(limits, current.spread, target))
 
 
 def position_interval(limits: AxisLimits, state: AxisState, t_ns: int) -> PositionInterval:
-    """Where it must be at `t_ns`, within its range."""
+    """Return the interval at `t_ns`, within the range."""
     interval = advance_to(limits, state, t_ns).spread
     if limits.span is None:
         return interval
@@ -198,9 +201,7 @@ def position_interval(limits: AxisLimits, state: AxisState, t_ns: int) -> Positi
 
 
 def is_moving(limits: AxisLimits, state: AxisState, t_ns: int) -> bool:
-    """Whether it has been told to move and is not known to have arrived at `t_ns`, at a target or at
-    a stop.
-    """
+    """Return whether the axis has an order and is not known to have arrived, or to be at its end."""
     current = advance_to(limits, state, t_ns)
     if current.target is not None or current.unconfirmed_speeds is not None:
         return True
@@ -222,7 +223,7 @@ def _time_since_order_s(state: AxisState, t_ns: int) -> float:
 def _interpolate_travel(
     limits: AxisLimits, state: AxisState, target: PositionInterval, t_ns: int
 ) -> AxisState:
-    """Somewhere between where it was and its target."""
+    """Return the axis between its start and its target."""
     start = state.spread
     fraction = (t_ns - state.t_ns) / (state.arrival_ns - state.t_ns)
     interval = msgspec.structs.replace(
@@ -235,8 +236,9 @@ def _interpolate_travel(
 def _hull(
     limits: AxisLimits, start: PositionInterval, target: PositionInterval
 ) -> PositionInterval:
-    """Anywhere between the two, most likely at the start. Of an endless axis, which may go round
-    either way, nothing is known until it arrives.
+    """Return the interval between the two, most likely at the start.
+
+    An endless axis may take either way round: its position is unknown until it arrives.
     """
     return PositionInterval(
         low=min(start.low, target.low) if limits.span else -math.inf,
@@ -252,7 +254,7 @@ def _clamp_interval(interval: PositionInterval, low: float, high: float) -> Posi
 
 
 class PoseInterval(msgspec.Struct, frozen=True, kw_only=True):
-    """Where all three axes are."""
+    """The intervals of all three axes."""
 
     pan: PositionInterval
     tilt: PositionInterval
@@ -260,14 +262,15 @@ class PoseInterval(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Speeds: TypeAlias = tuple[float, float, float]
-"""Of pan and tilt in degrees a second, of zoom in ranges a second."""
+"""Pan and tilt in degrees a second, zoom in ranges a second."""
 OrderOutcome = Literal["heard", "refused", "lost"]
-"""Of what a head was told: it does it, it cannot and goes on as before, or no answer came."""
+"""Of an order: the head follows it, it refuses and continues as before, or no answer came."""
 
 
 class PendingOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """What is being said to a head: to move at these speeds, or to go to the preset `number` with
-    these at least. `before` and `during` are its axes before it was said, and until it is answered.
+    """An order that is being sent: to move at these speeds, or to go to a preset with these at least.
+
+    `states_before` and `states_pending` are the axes before the order, and until its answer.
     """
 
     speeds: Speeds
@@ -279,11 +282,11 @@ class PendingOrder(msgspec.Struct, frozen=True, kw_only=True):
 class DeadReckoning:
     """Pan, tilt and zoom of one head, and its presets. Time comes in with each call.
 
-    Of a head that cannot answer it is told what went out: `moved`, `recalled`. To one that answers it
-    is a `Word`: `say` it before it goes out, and then what it `became`.
+    For a head that cannot answer, call `on_move` and `on_goto_preset` when a frame was sent. For one
+    that answers, call `begin_order` before an order is sent, and `settle_order` with the outcome.
 
-    `references` are presets whose places were measured. A preset that was stored while it was
-    known where the head rests is known too; all others are places that nobody knows.
+    `references` are presets whose positions were measured. A preset that was stored while the
+    position was known is known too; the positions of all others are unknown.
     """
 
     def __init__(
@@ -301,7 +304,7 @@ class DeadReckoning:
         self._pending_orders = 0
 
     def begin_order(self, speeds: Speeds, t_ns: int, preset: int | None = None) -> PendingOrder:
-        """It is about to be told to move, or to go to the place of a number."""
+        """Note an order that is about to be sent: to move, or to go to a preset."""
         previous = self._axes
         if preset is None:
             self._axes = tuple(
@@ -321,8 +324,9 @@ class DeadReckoning:
         )
 
     def settle_order(self, outcome: OrderOutcome, order: PendingOrder, t_ns: int) -> None:
-        """What became of a word; each is said so of once. Of two that were on their way at a time
-        nobody knows which was heard last.
+        """Note the outcome of an order, once for each.
+
+        If two were being sent at a time, it is unknown which was received last.
         """
         self._pending_orders -= 1
         if self._pending_orders > 0 or self._axes is not order.states_pending or outcome == "lost":
@@ -335,14 +339,14 @@ class DeadReckoning:
             self.on_goto_preset(order.preset, order.speeds, t_ns)
 
     def on_move(self, speeds: Speeds, t_ns: int) -> None:
-        """Told to move."""
+        """Note that an order to move was sent."""
         self._axes = tuple(
             order_speed(limits, track, speed, t_ns)
             for limits, track, speed in zip(self._limits, self._axes, speeds, strict=True)
         )
 
     def on_preset_stored(self, number: int, t_ns: int) -> None:
-        """Told to remember where it is under a number."""
+        """Note that the present position was stored under a number."""
         pan, tilt, zoom = self._intervals_at(t_ns)
         axes = map(advance_to, self._limits, self._axes, (t_ns, t_ns, t_ns))
         if any(track.speed or track.target or track.unconfirmed_speeds for track in axes):
@@ -351,11 +355,11 @@ class DeadReckoning:
             self._presets[number] = PoseInterval(pan=pan, tilt=tilt, zoom=zoom)
 
     def forget_preset(self, number: int) -> None:
-        """Nobody knows what it remembers under a number."""
+        """Forget the position of a preset: it is unknown."""
         self._presets.pop(number, None)
 
     def on_goto_preset(self, number: int, speeds: Speeds, t_ns: int) -> None:
-        """Told to go to the place of a number, with these speeds at least."""
+        """Note that an order to go to a preset was sent, with these speeds at least."""
         self._axes = tuple(
             order_goto(limits, track, target, speed, t_ns)
             for limits, track, target, speed in zip(
@@ -364,14 +368,14 @@ class DeadReckoning:
         )
 
     def is_moving(self, t_ns: int) -> bool:
-        """Whether an axis is."""
+        """Return whether an axis is moving."""
         return any(
             is_moving(limits, track, t_ns)
             for limits, track in zip(self._limits, self._axes, strict=True)
         )
 
     def position_at(self, t_ns: int) -> PtzPosition:
-        """Where it most likely is, and how far it may be from there."""
+        """Return the likeliest position, and its error."""
         intervals = self._intervals_at(t_ns)
         is_known_pose = all(map(is_known, self._limits[:2], intervals[:2]))
         error_deg = max(interval.max_error for interval in intervals[:2]) + REPEATABILITY_DEG
@@ -397,7 +401,7 @@ class DeadReckoning:
 
 
 def _exact_pose(pose: Pose, pan: Range | None) -> PoseInterval:
-    """Exactly there; the pan in the turn in which its range is."""
+    """Return the intervals of a pose; the pan in the turn that its range is in."""
     middle_deg = pan.middle if pan else 0.0
     return PoseInterval(
         pan=exact_position(unwrap_near_deg(pose.pan_deg, middle_deg)),

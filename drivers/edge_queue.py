@@ -1,4 +1,4 @@
-"""Edges on their way from the thread in which a pin tells them to the one that reads them."""
+"""The queue of edges from the thread of the pin library to the reader."""
 
 import threading
 from collections import deque
@@ -9,7 +9,7 @@ MAX_EDGES = 1024
 
 
 class EdgeQueue:
-    """At most MOST_EDGES wait; beyond them the oldest are dropped, and counted."""
+    """At most MAX_EDGES wait; beyond them the oldest are dropped, and counted."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -18,14 +18,14 @@ class EdgeQueue:
         self.dropped = 0
 
     def put(self, edge: GpioEdge) -> None:
-        """Never blocks for longer than a reader takes to take one."""
+        """Add an edge. Never blocks for longer than a reader takes one out."""
         with self._changed:
             self.dropped += len(self._edges) == MAX_EDGES
             self._edges.append(edge)
             self._changed.notify()
 
     def get(self, timeout_s: float) -> GpioEdge | None:
-        """The oldest edge, None where none came within `timeout_s` seconds, or at `wake`."""
+        """Return the oldest edge, or None if none came within `timeout_s`, or at `wake`."""
         with self._changed:
             self._changed.wait_for(lambda: self._edges or self._is_woken, timeout_s)
             self._is_woken = False

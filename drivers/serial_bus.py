@@ -1,14 +1,14 @@
-"""One line, one queue, one thread, and any number of heads upon it.
+"""The serial bus: one line, one queue, one thread, and any number of heads.
 
-A head takes a seat on the bus of its port. What it sends goes out frame by frame, in the order
-of asking, with two exceptions: a stop passes whatever waits, and takes away the motions that wait
-for its own head; and a newer motion takes the place of one of the same head that has not begun.
+A driver attaches to the bus of its port as a client. Frames are sent in the order of the calls, with
+two exceptions: a stop overtakes everything that waits, and cancels the motions of its own head; and
+a newer motion replaces one of the same head that has not begun.
 
-What comes in is shown to the decoder of every seat. A message answers the question that is open,
-or goes to `heard`. Bytes that belong to nobody's message are noise, and counted.
+Received bytes are passed to the decoder of every client. A message answers the open query, or goes
+to `on_message`. Bytes that belong to no client's message are noise, and counted.
 
-Bounds: the queue (`MOST_WAITING`, beyond it `busy`), the patience of a caller (`PATIENCE_S`), and
-what a stop may have to wait for: the frame or the question that is on the line, and no second one.
+Bounds: the queue (MAX_QUEUED_JOBS, beyond it `busy`), the wait of a caller (CALLER_TIMEOUT_S), and
+what a stop may have to wait for: one frame or one query that is on the line.
 """
 
 import os
@@ -25,7 +25,7 @@ MessageT = TypeVar("MessageT")
 
 
 class BusClient(Generic[MessageT]):
-    """One head's place on a bus. Its methods may be called from any thread but the bus's own."""
+    """One head on a bus. Its methods may be called on any thread but the bus's own."""
 
     def __init__(
         self,
@@ -38,11 +38,11 @@ class BusClient(Generic[MessageT]):
         self._on_close = on_close
 
     def open(self) -> None:
-        """Open the port, where it is not open. Raises DriverError."""
+        """Open the port if it is closed. Raises: DriverError."""
         self._worker.submit(BusJob(self._member, ()))
 
     def send(self, frame: bytes, *, on_frame_sent: Callable[[bytes], None] | None = None) -> None:
-        """Send a frame, and return when it has been handed to the line. Raises DriverError."""
+        """Send a frame, and return when it has been written to the line. Raises: DriverError."""
         self._worker.submit(BusJob(self._member, (frame,), on_frame_sent=on_frame_sent))
 
     def move(
@@ -51,12 +51,14 @@ class BusClient(Generic[MessageT]):
         on_sent: Callable[[], None] | None = None,
         on_frame_sent: Callable[[bytes], None] | None = None,
     ) -> None:
-        """Send frames that set the head in motion. Where a stop or a newer motion comes before the
-        last of them has gone, the rest is taken away, which is no error.
+        """Send frames that set the head in motion.
 
-        `sent` is called in the bus's thread when the first frame has gone, so that a head hears of
-        its motions and stops in the order in which they went. `each` is called there with every
-        frame that has gone, before anything is heard that came after it.
+        If a stop or a newer motion comes before the last of them was sent, the rest is dropped,
+        which is no error.
+
+        `on_sent` is called on the bus's thread when the first frame was sent, so that a driver
+        learns of its motions and stops in the order on the line. `on_frame_sent` is called there
+        with every frame that was sent, before later bytes are decoded.
         """
         self._worker.submit(
             BusJob(
@@ -70,9 +72,10 @@ class BusClient(Generic[MessageT]):
         on_sent: Callable[[], None] | None = None,
         on_frame_sent: Callable[[bytes], None] | None = None,
     ) -> None:
-        """Send frames that end a motion, before all that waits, and take away the motions of this
-        head. Who runs out of patience leaves the stop where it is: it goes out as soon as it can.
-        `sent` and `each` as for `move`.
+        """Send frames that end a motion, before everything that waits, and cancel the head's motions.
+
+        If the call times out the stop stays in the queue, and is sent as soon as possible. `on_sent`
+        and `on_frame_sent` as for `move`. Raises: DriverError.
         """
         self._worker.submit_stop(
             BusJob(self._member, frames, on_sent=on_sent, on_frame_sent=on_frame_sent)
@@ -86,10 +89,10 @@ class BusClient(Generic[MessageT]):
         timeout_s: float,
         attempts: int = 1,
     ) -> AnswerT:
-        """Send a question and wait for the first message of which `match` makes an answer.
+        """Send a query and return the first message that `parse_answer` accepts, as it parsed it.
 
-        `tries` above 1 is for questions that do no harm when they are asked twice; between two
-        tries a stop goes first. Raises DriverError: timeout where no answer came.
+        `attempts` above 1 are for queries that do no harm if they are sent twice; between two
+        attempts a stop goes first. Raises: DriverError, `timeout` if no answer came.
         """
         job = BusJob(
             self._member,
@@ -102,14 +105,15 @@ class BusClient(Generic[MessageT]):
         return cast("AnswerT", job.answer)
 
     def close(self) -> None:
-        """Give the seat up; what waits for it is refused. The last one closes the port. A second
-        call does nothing.
+        """Detach from the bus; waiting calls are refused. The last client closes the port.
+
+        A second call does nothing.
         """
         self._on_close(self._worker, self._member)
 
 
 class SerialBuses:
-    """The buses of a process, one to a port. `BUSES` is the one that drivers use."""
+    """The buses of a process, one for each port. Drivers use the instance `BUSES`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -125,12 +129,12 @@ class SerialBuses:
         on_message: Callable[[MessageT], None] | None = None,
         open_port: Callable[[SerialSettings], SerialPort] = SerialPort,
     ) -> BusClient[MessageT]:
-        """A seat on the bus of a port, which is opened where no head of this process has it yet.
+        """Attach a head to the bus of a port, which is opened for the first one.
 
-        `turnaround_s` is the silence that this head wants after each of its frames, and after each
-        answer. `heard` is called with the messages that answer no question, in the bus's thread.
+        `turnaround_s` is the silence that this head needs after each of its frames, and after each
+        answer. `on_message` is called on the bus's thread with messages that answer no query.
 
-        Raises DriverError: as `SerialPort.open`; unsupported where another head has the same port
+        Raises: DriverError as `SerialPort.open`; `unsupported` if another head has the same port
         with other settings.
         """
         settings = settings.line_settings
@@ -155,12 +159,13 @@ class SerialBuses:
         return client
 
     def health(self) -> tuple[BusHealth, ...]:
-        """Every bus that is in use. It never waits for one."""
+        """Return the health of every bus in use. Never blocks."""
         return tuple(bus.health() for bus in self._workers)
 
     def _detach(self, worker: SerialBusWorker, member: BusMember) -> None:
-        """Take a seat away, and with the last one the bus. The lock is held until its port is
-        closed: who opens it next would else be told that it is busy.
+        """Detach a head, and close the bus after the last one.
+
+        The lock is held until the port is closed: otherwise the next open would find it busy.
         """
         with self._lock:
             if worker.detach(member):
@@ -171,7 +176,7 @@ BUSES = SerialBuses()
 
 
 def _same_port(one: SerialSettings, other: SerialSettings) -> bool:
-    """Whether two names lead to one device now, through links too."""
+    """Return whether two paths lead to one device now, through links too."""
     if one.is_tcp or other.is_tcp:
         return one.port == other.port
     return os.path.realpath(one.port) == os.path.realpath(other.port)

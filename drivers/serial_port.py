@@ -1,12 +1,12 @@
-"""One serial line: a port of this box, or one behind a server of serial ports (`socket://`).
+"""One serial line: a port of this box, or one behind a serial server (`socket://`).
 
-A port of the box is opened with pyserial, exclusively: who comes second is told that it is busy.
-A line over TCP is a plain socket of ours, because pyserial's waits up to 5 s for the connection,
-sleeps while it closes, leaks the socket of a peer that is gone, and leaves Nagle's algorithm on,
-which holds a stop back until the frame before it is acknowledged.
+A port of the box is opened with pyserial, exclusively: for a second process it is busy. A line over
+TCP is a plain socket, because pyserial's waits up to 5 s for the connection, sleeps while it closes,
+leaks the socket of a peer that is gone, and leaves Nagle's algorithm on, which holds a stop back
+until the frame before it is acknowledged.
 
 The path is resolved at each opening. So a link such as those in /dev/serial/by-id leads to an
-adapter that was pulled and plugged in again elsewhere.
+adapter that was unplugged and plugged in again elsewhere.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ WRITE_TIMEOUT_S = 0.5
 READ_BYTES = 4096
 MAX_TCP_PORT = 65535
 TCP_USER_TIMEOUT_MS = 5000
-"""A TCP peer that does not acknowledge for so long is gone (TCP_USER_TIMEOUT)."""
+"""A TCP peer that does not acknowledge for this long is gone (TCP_USER_TIMEOUT)."""
 
 PARITIES = {
     "none": serial.PARITY_NONE,
@@ -43,14 +43,14 @@ PARITIES = {
 
 
 class SerialSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a line is opened; the options of each driver on a line begin with these.
+    """The settings of a line; the options of each driver on a line begin with these.
 
     `port` is a path, best one of /dev/serial/by-id, or `socket://HOST:PORT`. Behind a socket, `baud`
-    and `parity` are the far server's to set; here they tell how long a frame is on the line.
+    and `parity` are set at the serial server; here they give the time of a frame on the line.
 
-    `rs485` is who turns the transmitter on and off: `off` where the adapter does it by itself or
-    the line is RS-232, `kernel` where the UART's driver does it (RTS), `gpio` where the pin
-    `rs485_pin` (BCM number, active high) does.
+    `rs485` selects what switches the transmitter: `off` if the adapter does it by itself or the line
+    is RS-232, `kernel` for the UART's driver (RTS), `gpio` for the pin `rs485_pin` (BCM number,
+    active high).
     """
 
     port: Annotated[str, msgspec.Meta(pattern=r"^(/.+|socket://[^/\s]+:[0-9]{1,5})$(?!\n)")]
@@ -60,7 +60,7 @@ class SerialSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     rs485_pin: Annotated[int, msgspec.Meta(ge=0, le=53)] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no single field can tell."""
+        """Refuse settings that contradict each other."""
         if (self.rs485 == "gpio") != (self.rs485_pin is not None):
             raise ValueError("rs485 = 'gpio' and rs485_pin go together: give both or neither")
         if self.rs485 != "off" and self.is_tcp:
@@ -71,12 +71,12 @@ class SerialSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     @property
     def is_tcp(self) -> bool:
-        """Whether the line is behind a server of serial ports."""
+        """Whether the line is behind a serial server."""
         return self.port.startswith("socket://")
 
     @property
     def line_settings(self) -> "SerialSettings":
-        """These alone, without what a driver adds to them."""
+        """These settings alone, without a driver's own options."""
         return SerialSettings(
             port=self.port,
             baud=self.baud,
@@ -86,29 +86,29 @@ class SerialSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         )
 
     def line_time_s(self, size_bytes: int) -> float:
-        """How long so many bytes are on the line: start, 8 data, parity, one stop bit."""
+        """Return the time of bytes on the line: start, 8 data, parity, one stop bit."""
         bits = 10 if self.parity == "none" else 11
         return size_bytes * bits / self.baud
 
 
 class TransmitPin(Protocol):
-    """The pin that turns an RS-485 transmitter on."""
+    """The pin that switches an RS-485 transmitter."""
 
     def on(self) -> None:
-        """Drive the line."""
+        """Switch the transmitter on."""
         ...
 
     def off(self) -> None:
-        """Leave the line to others."""
+        """Switch the transmitter off."""
         ...
 
     def close(self) -> None:
-        """Let go of the pin."""
+        """Release the pin."""
         ...
 
 
 def open_transmit_pin(number: int) -> TransmitPin:
-    """A pin of the board, off. Raises DriverError where there is none, or another has it."""
+    """Open a pin of the board, off. Raises: DriverError if there is none, or it is in use."""
     from drivers import pin_factory  # noqa: PLC0415 - few boxes need the library of pins for it
 
     with pin_factory.pin_errors(f"rs485_pin = {number}"):
@@ -165,8 +165,8 @@ class _TtyLine:
             self._pin.off()
 
     def discard_output(self) -> None:
-        """Forget what has not left yet: the kernel would wait for it while it closes, up to 30 s,
-        and a motion that comes out so late is worse than none.
+        """Discard unsent bytes: the kernel would wait for them in `close`, up to 30 s, and a motion
+        that is sent so late is worse than none.
         """
         self._serial.reset_output_buffer()
 
@@ -177,7 +177,7 @@ class _TtyLine:
 
 
 class _TcpLine:
-    """A port behind a server; the bytes alone, as pyserial's `socket://` has them."""
+    """A port behind a serial server: raw bytes, as pyserial's `socket://`."""
 
     def __init__(self, settings: SerialSettings) -> None:
         parts = urlsplit(settings.port)
@@ -186,7 +186,7 @@ class _TcpLine:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT_MS)
         self._socket.settimeout(WRITE_TIMEOUT_S)
-        # A socket with a time-out waits for it in each read; its twin has none, and does not.
+        # A socket with a timeout waits for it in each read; its duplicate has none, and does not.
         self._read_socket = self._socket.dup()
         self._read_socket.settimeout(0)
 
@@ -206,7 +206,7 @@ class _TcpLine:
         self._socket.sendall(data)
 
     def discard_output(self) -> None:
-        """A reset instead of an end: what waits here goes nowhere."""
+        """Make `close` reset the connection, so that unsent bytes are discarded."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def close(self) -> None:
@@ -215,9 +215,9 @@ class _TcpLine:
 
 
 class SerialPort:
-    """A line that may be lost and opened again. One thread uses it.
+    """A line that may be lost and opened again. Not thread-safe.
 
-    Every failure closes it and is a DriverError; `open` tries again.
+    Every failure closes it and raises DriverError; `open` tries again.
     """
 
     def __init__(
@@ -229,14 +229,14 @@ class SerialPort:
         self._open_pin = open_pin
         self._line: _TtyLine | _TcpLine | None = None
         self.open_count = 0
-        """How often it was opened."""
+        """The number of times that it was opened."""
 
     def open(self) -> None:
-        """Open it; nothing happens where it is open.
+        """Open the line if it is closed.
 
-        Raises DriverError: absent (no such device or server), busy (another program has it),
-        unsupported (permission denied, no serial port, no RS-485 in its kernel driver, a
-        speed or parity that it has not), timeout (the server does not answer).
+        Raises: DriverError `absent` (no such device or server), `busy` (another program has it),
+        `unsupported` (permission denied, no serial port, no RS-485 in its kernel driver, no such
+        speed or parity), `timeout` (the server does not answer).
         """
         if self._line is not None:
             return
@@ -253,15 +253,15 @@ class SerialPort:
 
     @property
     def is_open(self) -> bool:
-        """Whether it is open, as far as anybody has noticed."""
+        """Whether it is open, as far as the last read or write found."""
         return self._line is not None
 
     def fileno(self) -> int:
-        """For `select`; -1 while it is closed."""
+        """Return the descriptor for `select`; -1 while it is closed."""
         return self._line.fileno() if self._line else -1
 
     def read(self) -> bytes:
-        """What has come, at most `READ_BYTES`; empty where nothing has. Raises DriverError."""
+        """Return the received bytes, at most READ_BYTES, perhaps none. Raises: DriverError."""
         if self._line is None:
             return b""
         try:
@@ -270,9 +270,9 @@ class SerialPort:
             raise self._close_with_error(error) from error
 
     def write(self, data: bytes) -> None:
-        """Send. It waits for room in the kernel's buffer and, with a pin, for the line's time.
+        """Send bytes. Waits for room in the kernel's buffer and, with a pin, for the line's time.
 
-        Raises DriverError: absent where the port is gone, timeout where nothing leaves it.
+        Raises: DriverError `absent` if the port is gone, `timeout` if it sends nothing.
         """
         self.open()
         if self._line is None:
@@ -283,7 +283,7 @@ class SerialPort:
             raise self._close_with_error(error) from error
 
     def close(self) -> None:
-        """Let go of it. A second call does nothing."""
+        """Close the line. A second call does nothing."""
         line, self._line = self._line, None
         if line is not None:
             with contextlib.suppress(OSError, termios.error):
@@ -318,7 +318,7 @@ class SerialPort:
 
 
 def _errno_of(error: OSError | termios.error) -> int:
-    """The kernel's number; pyserial keeps it, or the termios.error from which it came."""
+    """Return the kernel's error number, which pyserial keeps, or its termios.error."""
     for one in (error, error.__context__):
         if isinstance(one, OSError) and one.errno:
             return one.errno

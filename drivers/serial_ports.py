@@ -1,7 +1,7 @@
-"""The serial ports of this box, by the names that stay, and whether each could be opened.
+"""Find the serial ports of this box, by their stable names, and whether each could be opened.
 
-Nothing is sent, and no setting of a port is changed. A port that nobody has is opened for a moment;
-that raises its modem lines, as any opening does.
+Nothing is sent, and no setting of a port is changed. A free port is opened for a moment; that raises
+its modem lines, as any opening does.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ PTY_MAJORS = range(136, 144)
 
 
 class PortCondition(msgspec.Struct, frozen=True, kw_only=True):
-    """How a port is, and in words why it is not free."""
+    """The state of a port, and the reason if it is not free."""
 
     state: PortState
     why: str | None = None
@@ -42,8 +42,9 @@ FREE = PortCondition(state="free")
 
 
 class FoundPort(msgspec.Struct, frozen=True, kw_only=True, order=True):
-    """One port. `by_id` goes with the adapter, `by_path` with the socket that it is plugged into.
-    `console`: the kernel talks there itself.
+    """One port. `by_id` is the adapter's name, `by_path` that of the socket that it is plugged into.
+
+    `console`: the kernel writes its messages there.
     """
 
     path: str
@@ -59,12 +60,12 @@ class FoundPort(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
     @property
     def best_path(self) -> str:
-        """The name to put into a configuration."""
+        """The most stable path, for a configuration."""
         return self.by_id or self.by_path or self.path
 
 
 def find_ports(dev: Path = DEVICE_FOLDER) -> tuple[FoundPort, ...]:
-    """Every serial port that the kernel has a device behind."""
+    """Return every serial port that the kernel has a device behind."""
     by_id, by_path = stable_names(dev / "serial/by-id"), stable_names(dev / "serial/by-path")
     device_holders = find_holders()
     return tuple(
@@ -75,12 +76,12 @@ def find_ports(dev: Path = DEVICE_FOLDER) -> tuple[FoundPort, ...]:
 
 
 def port_condition(path: str, device_holders: DeviceHolders | None = None) -> PortCondition:
-    """Whether a port could be opened, and if not, why. `held` is who has what open."""
+    """Return whether a port could be opened. `device_holders` are the programs that have it open."""
     try:
         file_stat = Path(path).stat()
         if not stat.S_ISCHR(file_stat.st_mode):
             return PortCondition(state="unsupported", why="is no serial port")
-        # Of a pseudo-terminal the process at the far end may hold both ends: the lock tells.
+        # The process at the far end of a pseudo-terminal may hold both ends: the lock decides.
         if os.major(file_stat.st_rdev) not in PTY_MAJORS:
             if not _is_terminal(file_stat.st_rdev):
                 return PortCondition(state="unsupported", why="is no serial port")
@@ -95,13 +96,13 @@ def port_condition(path: str, device_holders: DeviceHolders | None = None) -> Po
 
 
 def _is_terminal(device: int) -> bool:
-    """Whether the kernel counts it among the terminals; none is opened for that."""
+    """Return whether the kernel lists a device as a terminal, without opening it."""
     subsystem = CHAR_DEVICE_FOLDER / f"{os.major(device)}:{os.minor(device)}" / "subsystem"
     return not subsystem.exists() or subsystem.resolve().name == "tty"
 
 
 def _try_open(path: str) -> PortCondition:
-    """Open it, ask for its settings and for the lock that all of ours take, and let go."""
+    """Open a port, read its settings, take the lock that the drivers take, and close it."""
     port = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         termios.tcgetattr(port)
@@ -139,7 +140,7 @@ def _to_found_port(
 
 
 def is_kernel_console(path: str, consoles: Path = TTY_CLASS_FOLDER) -> bool:
-    """Whether the kernel writes its messages to this port."""
+    """Return whether the kernel writes its messages to this port."""
     with contextlib.suppress(OSError):
         name = Path(os.path.realpath(path)).name
         return (consoles / name / "console").read_text(encoding="ascii").strip() == "Y"
@@ -147,5 +148,5 @@ def is_kernel_console(path: str, consoles: Path = TTY_CLASS_FOLDER) -> bool:
 
 
 def _known_or_none(text: str | None) -> str | None:
-    """The library says `n/a` for what it does not know."""
+    """Return the text, or None if the library does not know it (`n/a`)."""
     return None if text in (None, "", "n/a") else text

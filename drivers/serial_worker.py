@@ -1,7 +1,7 @@
-"""The thread that owns a serial line: one queue, and what comes in. `drivers.serial_bus` is its face.
+"""The thread that owns a serial line, its queue and its receiver; used through `drivers.serial_bus`.
 
-Invariant: a job stands in its queue until it has ended, between two of its frames as well, so that a
-stop or a leaving head finds it there and takes it away.
+Invariant: a job is in its queue until it has ended, between two of its frames too, so that a stop or
+a detaching head finds it there and cancels it.
 """
 
 import os
@@ -18,36 +18,36 @@ from drivers.errors import DriverError
 from drivers.serial_port import SerialPort, SerialSettings
 
 MAX_QUEUED_JOBS = 32
-"""So many orders and questions wait on one bus; stops are not counted."""
+"""Orders and queries that may wait on one bus; stops are not counted."""
 MAX_MESSAGE_GAP_S = 0.1
-"""No message has such a gap in it, on any adapter (USB: 16 ms) or server; what is incomplete then
-never will be whole.
+"""No message has such a gap in it, on any adapter (USB: 16 ms) or server: a message that is
+incomplete after it stays so.
 """
 CALLER_TIMEOUT_S = 2.0
-"""So long a caller waits for its turn, and for its answer."""
+"""How long a caller waits for its turn, and for its answer."""
 
 MessageT_co = TypeVar("MessageT_co", covariant=True)
 
 
 class Decoder(Protocol[MessageT_co]):
-    """Bytes in, messages out. It keeps what is incomplete, within a bound."""
+    """Turns bytes into messages. It keeps an incomplete message, within a bound."""
 
     @property
     def noise_bytes(self) -> int:
-        """How many bytes so far belonged to no message."""
+        """The number of bytes so far that belonged to no message."""
         ...
 
     def feed(self, data: bytes) -> Sequence[MessageT_co]:
-        """The messages that are complete with these bytes."""
+        """Return the messages that are complete with these bytes."""
         ...
 
     def flush(self) -> None:
-        """Forget what is incomplete: the line was silent for `SILENCE_S` since."""
+        """Drop an incomplete message: the line was silent for MAX_MESSAGE_GAP_S since."""
         ...
 
 
 class BusHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """A bus as it is now. The numbers count up from the moment when it was opened first."""
+    """The state of a bus. The counters begin when it is opened first."""
 
     port: str
     heads: tuple[str, ...]
@@ -60,7 +60,7 @@ class BusHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BusMember:
-    """One head as its bus knows it. `heard` takes what answers no question."""
+    """One head on a bus. `on_message` is called with messages that answer no query."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class BusMember:
 
 
 class BusJob:
-    """What one caller wants sent. `done` is set once it is sent, answered, refused or taken away."""
+    """The frames of one call. `done` is set once they are sent, answered, refused or cancelled."""
 
     def __init__(
         self,
@@ -105,13 +105,13 @@ class BusJob:
         self.answer: object = None
 
     def finish(self, error: DriverError | None = None) -> None:
-        """Let the caller go on."""
+        """Wake the caller, with an error or without."""
         self.error = error
         self.done.set()
 
 
 class SerialBusWorker:
-    """The thread that owns a port, from the moment it is made until the last head leaves."""
+    """The thread that owns a port, from its creation until the last head detaches."""
 
     def __init__(self, port: SerialPort, settings: SerialSettings) -> None:
         self.settings = settings
@@ -132,12 +132,12 @@ class SerialBusWorker:
         self._thread.start()
 
     def attach(self, member: BusMember) -> None:
-        """Take a head in."""
+        """Add a head."""
         with self._lock:
             self._members.append(member)
 
     def health(self) -> BusHealth:
-        """How the bus is."""
+        """Return the state of the bus."""
         with self._lock:
             heads = tuple(member.head for member in self._members)
         return BusHealth(
@@ -152,7 +152,7 @@ class SerialBusWorker:
         )
 
     def submit(self, job: BusJob) -> None:
-        """Put a job into the queue and wait until it is done. Raises DriverError."""
+        """Queue a job and wait until it is done. Raises: DriverError."""
         with self._lock:
             self._check_attached(job.member)
             if job.is_motion:
@@ -170,7 +170,7 @@ class SerialBusWorker:
         self._raise_for_result(job)
 
     def submit_stop(self, job: BusJob) -> None:
-        """Put a stop before all that waits, and wait until it is sent. Raises DriverError."""
+        """Queue a stop before everything else, and wait until it is sent. Raises: DriverError."""
         with self._lock:
             self._check_attached(job.member)
             self._cancel_motions(job.member, include_started=True)
@@ -185,8 +185,9 @@ class SerialBusWorker:
         self._raise_for_result(job)
 
     def detach(self, member: BusMember) -> bool:
-        """Take a seat away; with the last one the thread ends, the port is closed, and it is True.
-        What was sent before has had its time on the line by then.
+        """Remove a head; return True if it was the last one, and the port is closed.
+
+        Frames that were sent before have had their time on the line by then.
         """
         with self._lock:
             if member not in self._members:
@@ -208,7 +209,7 @@ class SerialBusWorker:
             raise DriverError("absent", f"head {member.head!r}: closed")
 
     def _cancel_motions(self, member: BusMember, *, include_started: bool) -> None:
-        """End the motions of a seat that wait; those that have begun too, or not."""
+        """Cancel the waiting motions of a head, with those that have begun or without."""
         for job in [job for job in self._job_queue if job.member is member and job.is_motion]:
             if include_started or not job.is_started:
                 job.is_cancelled = True
@@ -218,14 +219,14 @@ class SerialBusWorker:
     @staticmethod
     def _raise_for_result(job: BusJob) -> None:
         if not job.done.is_set():
-            message = f"head {job.member.head!r}: its bus does not get round to it"
+            message = f"head {job.member.head!r}: its bus is too busy to send this"
             raise DriverError("timeout", message)
         if job.error is not None:
             message = f"head {job.member.head!r}: {job.error}"
             raise DriverError(job.error.kind, message) from job.error
 
     def _wake(self) -> None:
-        """Under the lock, so that the pipe is there: it goes after the last listener."""
+        """Wake the thread. The lock is held, so that the pipe is not closed meanwhile."""
         try:
             os.write(self._wake_write, b"x")
         except BlockingIOError:
@@ -258,8 +259,8 @@ class SerialBusWorker:
         os.close(self._wake_write)
 
     def _process_job(self, job: BusJob) -> None:
-        """One frame of a job, with its answer; the job ends with its last one."""
-        # A port that was pulled out in the meantime is found so, and opened anew.
+        """Send one frame of a job, with its answer; the job ends with its last frame."""
+        # So a port that was unplugged in the meantime is noticed, and opened again.
         self._receive(0.0)
         try:
             if job.frames:
@@ -295,7 +296,7 @@ class SerialBusWorker:
             raise DriverError("timeout", f"does not answer within {job.timeout_s:g} s")
 
     def _await_answer(self, job: BusJob, deadline_s: float) -> bool:
-        """Listen until the job has its answer; False where it has none by then."""
+        """Receive until the job has its answer; return False if it has none by the deadline."""
         while job.answer is None and not job.is_cancelled:
             left_s = deadline_s - time.monotonic()
             if left_s <= 0:
@@ -314,7 +315,7 @@ class SerialBusWorker:
                 job.finish(error)
 
     def _receive(self, timeout_s: float | None, active_job: BusJob | None = None) -> None:
-        """Wait for bytes or for a wake-up, and hand round what came."""
+        """Wait for bytes or for a wake-up, and pass the bytes to all heads."""
         files = [self._wake_read, *([self._port.fileno()] if self._port.is_open else [])]
         ready, _, _ = select.select(files, [], [], timeout_s)
         if self._wake_read in ready:
@@ -324,7 +325,7 @@ class SerialBusWorker:
         try:
             data = self._port.read()
         except DriverError:
-            return  # the port is closed now; the next one who uses it opens it, or is told
+            return  # the port is closed now; the next call opens it, or raises
         self._bytes_received += len(data)
         with self._lock:
             members = tuple(self._members)
@@ -343,7 +344,7 @@ class SerialBusWorker:
     def _dispatch(
         member: BusMember, data: bytes, active_job: BusJob | None, *, after_silence: bool
     ) -> int:
-        """Show the bytes to a seat; how many of them, and of those before, are noise to it."""
+        """Pass the bytes to a head's decoder; return how many more bytes are noise to it."""
         noise_before = member.decoder.noise_bytes
         if after_silence:
             member.decoder.flush()
