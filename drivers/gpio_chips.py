@@ -1,5 +1,6 @@
-"""The chips of pins that the kernel knows, and whether gpiozero can open the header's. No line is
-touched: a chip is asked for its name alone.
+"""Find the GPIO chips of the kernel, and whether gpiozero can open the header's.
+
+No line is touched: only the name of a chip is read.
 """
 
 import fcntl
@@ -21,7 +22,7 @@ Ioctl = Callable[[int, int, bytes], Any]
 
 
 class PinChip(msgspec.Struct, frozen=True, kw_only=True, order=True):
-    """One chip. `label` is its maker's word, such as `pinctrl-rp1`."""
+    """One chip. `label` is its maker's name, such as `pinctrl-rp1`."""
 
     path: str
     label: str | None = None
@@ -30,21 +31,21 @@ class PinChip(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
 
 class PinFactory(msgspec.Struct, frozen=True, kw_only=True):
-    """Through what gpiozero reaches the pins."""
+    """The pin factory of gpiozero, and the board that it found."""
 
     name: str
     board: str | None = None
 
 
 def find_chips(dev: Path = DEVICE_FOLDER, ioctl: Ioctl = fcntl.ioctl) -> tuple[PinChip, ...]:
-    """Every chip of pins."""
+    """Return every GPIO chip."""
     return tuple(sorted(_read_chip(path, ioctl) for path in dev.glob("gpiochip[0-9]*")))
 
 
 def open_factory() -> PinFactory:
-    """Open what all pins are made with; it stays open until the process ends.
+    """Open gpiozero's pin factory, until the process ends.
 
-    Raises DriverError: absent (no chip, no library), unsupported (denied to this user).
+    Raises: DriverError `absent` (no chip, no library), `unsupported` (denied to this user).
     """
     try:
         import gpiozero  # noqa: PLC0415 - few commands need it, and it is not everywhere

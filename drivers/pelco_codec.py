@@ -1,4 +1,4 @@
-"""Pelco-D and Pelco-P: bytes in, messages out, and back. Pure.
+"""Codec of Pelco-D and Pelco-P: messages to frames, and bytes to messages. Pure.
 
 A frame of D is `FF address command1 command2 data1 data2 sum`, the sum of the five between, modulo
 256. A frame of P is `A0 address command1 command2 data1 data2 AF xor`, the exclusive or of the
@@ -6,10 +6,9 @@ seven before it. Sources: Pelco's TF-0002 (2003) and C466M-E (1999) for D, C466M
 AVer and Active Silicon for P; the queries and answers from the makers' manuals that list them (BenQ
 DVY23, MinRay UV950A, Hameco HV-55), where they are the same in both.
 
-What eight bits of checksum promise: every single flipped bit is found, and of all else one in
-256 passes. Two flips pass where they hit the same bit of two bytes (in D: in opposite directions). So
-a frame must also make sense: bits that nobody here sets are zero, no axis is told both ways, speeds,
-numbers and angles are in their ranges.
+Eight bits of checksum find every single flipped bit, and of all else one in 256 passes. Two flips
+pass if they hit the same bit of two bytes (in D: in opposite directions). So a frame must also be
+valid: unused bits are zero, no axis moves both ways, speeds, numbers and angles are in their ranges.
 """
 
 from collections.abc import Mapping
@@ -22,24 +21,26 @@ PelcoDialect = Literal["D", "P"]
 
 TOP_SPEED = 0x3F
 TURBO_SPEED = TOP_SPEED + 1
-"""Faster than the top speed, for pan alone; heads differ in what they make of it."""
+"""Faster than the top speed, for pan alone; heads differ in its meaning."""
 FULL_CIRCLE = 36000
-"""Hundredths of a degree; some heads say so where others say 0."""
+"""Hundredths of a degree; some heads report it in place of 0."""
 
 SYNC_D, SIZE_D, TURBO_D = 0xFF, 7, 0xFF
 SYNC_P, SIZE_P, TURBO_P, END_P = 0xA0, 8, 0x40, 0xAF
 GENERAL_REPLY_D_BYTES = 4
-"""`FF address alarms sum`: what some heads answer to every command (C466M-E, 5.2.4)."""
+"""`FF address alarms sum`: the answer of some heads to every command (C466M-E, 5.2.4)."""
 GENERAL_REPLY_P = 0xA2
-"""What some heads answer to every command (C466M-E, 5.3.5)."""
+"""The answer of some heads to every command (C466M-E, 5.3.5)."""
 
 EXTENDED = 0x01
 RIGHT, LEFT, UP, DOWN, TELE, WIDE = 0x02, 0x04, 0x08, 0x10, 0x20, 0x40
 
 
 class PelcoMotion(msgspec.Struct, frozen=True, kw_only=True):
-    """Move so until the next one; all zeros is a stop. `pan` (right) and `tilt` (up) are speeds from
-    -63 to 63, and 64 is turbo for pan; `zoom` (tele) and `focus` (far) are -1, 0 or 1.
+    """Move like this until the next motion; all zeros is a stop.
+
+    `pan` (right) and `tilt` (up) are speeds from -63 to 63, and 64 is turbo for pan; `zoom` (tele)
+    and `focus` (far) are -1, 0 or 1.
     """
 
     pan: int = 0
@@ -52,7 +53,7 @@ STOP_MOTION = PelcoMotion()
 
 
 class PresetAction(msgspec.Struct, frozen=True, kw_only=True):
-    """Remember, forget or go to a place, 1 to 255."""
+    """Store, delete or go to a preset, 1 to 255."""
 
     action: Literal["set", "clear", "call"]
     number: int
@@ -66,20 +67,20 @@ class AuxSwitch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PositionQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Ask an axis where it is."""
+    """Query the position of an axis."""
 
     axis: PelcoAxis
 
 
 class PositionReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an axis is: hundredths of a degree, for zoom a number of the head's own."""
+    """The position of an axis: hundredths of a degree; for zoom a number of the head's own."""
 
     axis: PelcoAxis
     value: int
 
 
 class PositionCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """Send an axis there; the value as in a report."""
+    """Send an axis to a position; the value as in a report."""
 
     axis: PelcoAxis
     value: int
@@ -91,7 +92,7 @@ PelcoMessage: TypeAlias = (
 
 
 class AddressedMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A message, and the byte of the head that it is for, or from."""
+    """A message, and the address byte of the head that it is for, or from."""
 
     address: int
     message: PelcoMessage
@@ -110,7 +111,7 @@ _REPORT_AXIS_BY_CODE = {code: axis for axis, code in _POSITION_REPORTS.items()}
 
 
 def encode_frame(dialect: PelcoDialect, addressed: AddressedMessage) -> bytes:
-    """The frame. Raises ValueError for what no byte can hold, or a turbo of tilt."""
+    """Encode a frame. Raises: ValueError if a value fits in no byte, or tilt is turbo."""
     command1, command2, data1, data2 = _command_fields(dialect, addressed.message)
     if dialect == "D":
         body = bytes((addressed.address, command1, command2, data1, data2))
@@ -120,7 +121,7 @@ def encode_frame(dialect: PelcoDialect, addressed: AddressedMessage) -> bytes:
 
 
 def parse_frame(dialect: PelcoDialect, frame: bytes) -> AddressedMessage | None:
-    """The telegram of one frame; None where its sum is wrong or it makes no sense."""
+    """Parse one frame; return None if its checksum is wrong or it is not valid."""
     if dialect == "D":
         if len(frame) != SIZE_D or frame[0] != SYNC_D or sum(frame[1:6]) & 0xFF != frame[6]:
             return None
@@ -134,13 +135,13 @@ def parse_frame(dialect: PelcoDialect, frame: bytes) -> AddressedMessage | None:
 
 
 class PelcoDecoder:
-    """Takes bytes as they come, split and noisy, and gives the telegrams in them.
+    """Finds the messages in a stream of bytes, which may be split and noisy.
 
     It keeps less than one frame. After noise the first whole frame is found, unless the noise itself
     passes for a frame that reaches into it; then the second is.
 
-    With `receipts_of`, the address byte of a head, its answers to commands are known, which have no
-    content: they are not noise.
+    With `replies_from`, the address byte of a head, its answers to commands, which have no content,
+    are not counted as noise.
     """
 
     def __init__(self, dialect: PelcoDialect, *, replies_from: int | None = None) -> None:
@@ -151,7 +152,7 @@ class PelcoDecoder:
         self.noise_bytes = 0
 
     def feed(self, data: bytes) -> list[AddressedMessage]:
-        """The telegrams that are complete with these bytes, of all addresses."""
+        """Return the messages that are complete with these bytes, of all addresses."""
         buffer, found = self._buffer, []
         buffer += data
         at = 0
@@ -178,8 +179,9 @@ class PelcoDecoder:
         return found
 
     def flush(self) -> None:
-        """Forget a frame that was never finished: the line has been silent. What comes next could
-        else complete it, and the two would make a frame that nobody sent.
+        """Drop an incomplete frame, because the line has been silent.
+
+        Otherwise later bytes could complete it, and the two would make a frame that was never sent.
         """
         at = 0
         if self._is_general_reply(0):
@@ -204,7 +206,7 @@ class PelcoDecoder:
 
 
 def _command_fields(dialect: PelcoDialect, message: PelcoMessage) -> tuple[int, int, int, int]:
-    """The two commands and the two data bytes."""
+    """Return the two commands and the two data bytes."""
     match message:
         case PelcoMotion():
             return _motion_fields(dialect, message)
@@ -239,8 +241,9 @@ def _direction_bit(value: int, positive: int, negative: int) -> int:
 
 
 def _parse_motion_d(frame: bytes) -> PelcoMotion | None:
-    """`command1` is sense, 0, 0, scan, camera, iris close, iris open, focus near, from bit 7 on;
-    nobody asks a head of ours for anything but focus.
+    """Parse a motion of D, of which only focus is used in `command1`.
+
+    That is sense, 0, 0, scan, camera, iris close, iris open, focus near, from bit 7 on.
     """
     far, near = frame[3] & 0x80, frame[2]
     if near not in (0, 0x01) or (far and near):
@@ -249,7 +252,10 @@ def _parse_motion_d(frame: bytes) -> PelcoMotion | None:
 
 
 def _parse_motion_p(frame: bytes) -> PelcoMotion | None:
-    """`command1` is 0, camera on, scan, camera, iris close, iris open, focus near, focus far."""
+    """Parse a motion of P.
+
+    `command1` is 0, camera on, scan, camera, iris close, iris open, focus near, focus far.
+    """
     focus = {0: 0, 0x01: 1, 0x02: -1}.get(frame[2])
     if focus is None or frame[3] & 0x80:
         return None
@@ -304,7 +310,7 @@ def _is_valid_position(axis: PelcoAxis, value: int) -> bool:
 
 
 def _xor(data: bytes) -> int:
-    """Zero over a whole frame."""
+    """Return the exclusive or of all bytes: zero over a whole frame."""
     result = 0
     for byte in data:
         result ^= byte

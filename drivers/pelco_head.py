@@ -1,4 +1,4 @@
-"""A pan-tilt head that speaks Pelco: what the drivers `pelco_d` and `pelco_p` have in common."""
+"""A pan-tilt head with a Pelco protocol: the common part of the drivers `pelco_d` and `pelco_p`."""
 
 import contextlib
 import threading
@@ -30,15 +30,15 @@ from drivers.ptz_checks import check_aux, check_pose, check_preset, check_veloci
 from drivers.serial_bus import BUSES
 
 QUERY_ATTEMPTS = 2
-"""A question moves nothing, so it may be asked twice."""
+"""A query moves nothing, so it may be sent twice."""
 STOP_REPEATS = 2
-"""A head that does not answer cannot tell that it missed the stop: it goes out twice."""
+"""A head that does not answer gives no sign that it missed the stop: it is sent twice."""
 REPORT_ERROR_DEG = 0.1
-"""How near the truth an answer is: heads count in hundredths, their gears do not."""
+"""The error of a report: heads count in hundredths of a degree, their gears do not."""
 
 
 class PelcoHead:
-    """One head on its bus. `address_byte` is how its frames name it."""
+    """One head on its bus. `address_byte` is its address in a frame."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class PelcoHead:
         )
 
     def goto(self, pose: Pose, speed: float) -> None:
-        """Begin to go to a pose, at the speed that the head takes: the protocol has none."""
+        """Begin to go to a pose, at the head's own speed: the protocol has none."""
         check_pose(self._display_name, self._capabilities, pose)
         counts = to_counts(pose, self._options)
         frames = [
@@ -109,7 +109,7 @@ class PelcoHead:
         self._bus_client.move(*frames, on_sent=lambda: self._on_goto_sent(pose))
 
     def read_position(self) -> PtzPosition:
-        """Where it is: asked, one axis after the other, or reckoned."""
+        """Return the position: queried, one axis after the other, or estimated."""
         if not self._capabilities.absolute:
             self._bus_client.open()
             with self._lock:
@@ -135,14 +135,14 @@ class PelcoHead:
         )
 
     def store_preset(self, number: int) -> None:
-        """Remember the present place."""
+        """Store the present position."""
         check_preset(self._display_name, self._capabilities, number)
         self._bus_client.send(self._frame(PresetAction(action="set", number=number)))
         with self._lock:
             self._reckoning.on_preset_stored(number, self._clock_ns())
 
     def goto_preset(self, number: int) -> None:
-        """Begin to go to a remembered place; what it does where there is none is up to the head."""
+        """Begin to go to a stored position; without one the head's reaction is undefined."""
         check_preset(self._display_name, self._capabilities, number)
         frame = self._frame(PresetAction(action="call", number=number))
         self._bus_client.move(frame, on_sent=lambda: self._on_preset_sent(number))
@@ -153,13 +153,13 @@ class PelcoHead:
         self._bus_client.send(self._frame(AuxSwitch(number=self._options.aux[aux], on=on)))
 
     def close(self) -> None:
-        """Stop, and give up the seat on the bus."""
+        """Stop, and detach from the bus."""
         with contextlib.suppress(DriverError):
             self.stop()
         self._bus_client.close()
 
     def _on_motion_sent(self, motion: PelcoMotion) -> None:
-        """In the bus's thread: the head has been told."""
+        """Note an order that was sent. Called on the bus's thread."""
         options = self._options
         speeds = (
             motion.pan / TOP_SPEED * options.pan_max_deg_s,
@@ -192,7 +192,7 @@ class PelcoHead:
         return max(self._options.pan_max_deg_s, self._options.tilt_max_deg_s)
 
     def _record_speed(self, deg_s: float) -> None:
-        """The lock is held."""
+        """Note the ordered speed. The lock is held."""
         self._commanded_speed.confirm_order(
             deg_s * (1 + self._options.speed_error), self._clock_ns()
         )
@@ -219,7 +219,7 @@ class PelcoHead:
 
 
 def _speed_step(speed_deg_s: float, max_speed_deg_s: float) -> int:
-    """The nearest of the head's speeds; what moves at all moves at least at the slowest."""
+    """Return the nearest of the head's speeds; any motion has at least the slowest."""
     fraction = min(abs(speed_deg_s) / max_speed_deg_s, 1.0)
     steps = max(1, round(fraction * TOP_SPEED)) if fraction > 0 else 0
     return steps if speed_deg_s > 0 else -steps

@@ -1,4 +1,4 @@
-"""What the configuration says of a Pelco head: the options that `pelco_d` and `pelco_p` share."""
+"""The options of a Pelco head that `pelco_d` and `pelco_p` share."""
 
 from typing import Annotated, Literal
 
@@ -12,7 +12,7 @@ SpeedDegS = Annotated[float, msgspec.Meta(gt=0, le=720)]
 
 
 class ReferencePreset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A preset of the head whose place was measured: there, reckoning begins anew."""
+    """A preset of the head whose position was measured: there the estimate is exact again."""
 
     preset: Annotated[int, msgspec.Meta(ge=1, le=255)]
     pan_deg: Annotated[float, msgspec.Meta(ge=-360, le=360)]
@@ -21,16 +21,17 @@ class ReferencePreset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class PelcoOptions(SerialSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a Pelco head is; nothing of it can be asked of the head, so nothing is guessed.
+    """The properties of a Pelco head. The head cannot be queried for them, so none is guessed.
 
-    `pan_deg` is left out where it turns without end. The top speeds are those at 3F, the fastest
+    `pan_deg` is left out if it turns without end. The top speeds are those at 3F, the fastest
     without turbo. `aux` gives the wiper, the heater or the lamp its auxiliary number.
 
-    `position = "query"`: the head answers where it is, and goes where it is told. Its tilt counts
-    up from the horizon downwards, or upwards with `tilt_counts`; its zoom is a number of its own,
-    `zoom_counts` from wide to tele. Otherwise its driver reckons: with `zoom_travel_s` from wide to
-    tele, `preset_deg_s`, at least as fast as which it goes to a preset, `speed_error`, the share by
-    which its speeds may be wrong, `lag_s` from a frame to the motion, and the `reference` presets.
+    `position = "query"`: the head reports its position, and takes positions. Its tilt counts up
+    from the horizon downwards, or upwards with `tilt_counts`; its zoom is a number of its own,
+    `zoom_counts` from wide to tele. Otherwise the driver estimates the position: with
+    `zoom_travel_s` from wide to tele, `preset_deg_s`, the lowest speed on the way to a preset,
+    `speed_error`, the share by which its speeds may be wrong, `lag_s` from a frame to the motion,
+    and the `reference` presets.
     """
 
     address: Annotated[int, msgspec.Meta(ge=1, le=255)] = 1
@@ -54,12 +55,12 @@ class PelcoOptions(SerialSettings, frozen=True, kw_only=True, forbid_unknown_fie
     turnaround_s: Annotated[float, msgspec.Meta(ge=0, le=0.1)] = 0.01
 
     def __post_init__(self) -> None:
-        """Refuse what no single field can tell."""
+        """Refuse options that contradict each other, and missing ones."""
         super().__post_init__()
         check_ranges(self, "pan_deg", "tilt_deg", "zoom_counts")
         is_queried = self.position == "query"
         if self.zoom_ratio > 1 and is_queried and self.zoom_counts is None:
-            raise ValueError("zoom_counts is missing: what the head tells at wide and at tele")
+            raise ValueError("zoom_counts is missing: what the head reports at wide and at tele")
         if self.zoom_ratio > 1 and not is_queried and self.zoom_travel_s is None:
             raise ValueError("zoom_travel_s is missing: the seconds from wide to tele")
         if self.presets and not is_queried and self.preset_deg_s is None:

@@ -1,4 +1,4 @@
-"""A Pelco head that answers: its counts as poses and back, and whether it is still on its way. Pure."""
+"""Positions of a Pelco head that reports them: counts and poses, and whether it has arrived. Pure."""
 
 import math
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ from drivers.pelco_options import PelcoOptions
 COUNTS_PER_DEG = 100
 ARRIVAL_TOLERANCE_DEG = 0.5
 REST_TOLERANCE_DEG = 0.05
-"""Two answers that far apart at the most, `RESTS_AFTER_S` one after the other: it rests."""
+"""Two reports no further apart than this, REST_AFTER_S one after the other: the head rests."""
 REST_AFTER_S = 0.2
 ZOOM_TOLERANCE = 0.02
 
 
 def to_pose(counts: Mapping[PelcoAxis, int], options: PelcoOptions) -> Pose:
-    """What the head's answers mean."""
+    """Convert the head's counts to a pose."""
     tilt_deg = wrap_deg(counts["tilt"] / COUNTS_PER_DEG)
     zoom = 0.0
     if "zoom" in counts and options.zoom_counts is not None:
@@ -32,7 +32,7 @@ def to_pose(counts: Mapping[PelcoAxis, int], options: PelcoOptions) -> Pose:
 
 
 def to_counts(pose: Pose, options: PelcoOptions) -> dict[PelcoAxis, int]:
-    """What the head is told so that it goes to a pose, or as far towards it as it can."""
+    """Convert a pose, or the nearest that the head can take, to counts."""
     goal = clamp_pose(pose, options)
     tilt_deg = -goal.tilt_deg if options.tilt_counts == "down" else goal.tilt_deg
     counts: dict[PelcoAxis, int] = {
@@ -46,7 +46,7 @@ def to_counts(pose: Pose, options: PelcoOptions) -> dict[PelcoAxis, int]:
 
 
 def clamp_pose(pose: Pose, options: PelcoOptions) -> Pose:
-    """The nearest pose that the head can take."""
+    """Return the nearest pose that the head can take."""
     pan_deg = pose.pan_deg
     if options.pan_deg is not None:
         pan_deg = options.pan_deg.clamp(unwrap_near_deg(pan_deg, options.pan_deg.middle))
@@ -58,7 +58,7 @@ def clamp_pose(pose: Pose, options: PelcoOptions) -> Pose:
 
 
 class PelcoArrivalDetector:
-    """What a head was told last, and whether its answers show that it is done."""
+    """The last order of a head, and whether its reports show that it is done."""
 
     def __init__(self, options: PelcoOptions) -> None:
         self._options = options
@@ -70,21 +70,19 @@ class PelcoArrivalDetector:
         self._last_pose_ns = 0
 
     def on_move(self, motion: PelcoMotion, t_ns: int) -> None:
-        """Told to move, or to stop."""
+        """Note an order to move, or to stop."""
         self._set_order(motion, None, t_ns, is_preset=False)
 
     def on_goto(self, pose: Pose, t_ns: int) -> None:
-        """Told to go to a pose."""
+        """Note an order to go to a pose."""
         self._set_order(STOP_MOTION, clamp_pose(pose, self._options), t_ns, is_preset=False)
 
     def on_goto_preset(self, t_ns: int) -> None:
-        """Told to go to a preset."""
+        """Note an order to go to a preset."""
         self._set_order(STOP_MOTION, None, t_ns, is_preset=True)
 
     def is_moving(self, pose: Pose, t_ns: int) -> bool:
-        """Whether it has been told to move and is not known to have arrived, now that it says that
-        it is at `pose`.
-        """
+        """Return whether the head, which reports `pose`, has an order and is not known to be done."""
         if self._ordered_ns is None:
             return False
         elapsed_s = (t_ns - self._ordered_ns) / NS_PER_S
@@ -112,7 +110,7 @@ class PelcoArrivalDetector:
         return (t_ns - self._last_pose_ns) / NS_PER_S >= REST_AFTER_S
 
     def _is_at_limits(self, pose: Pose) -> bool:
-        """Whether no axis can go on."""
+        """Return whether every moving axis is at its end."""
         motion, options = self._motion, self._options
         pan = options.pan_deg
         middle = pan.middle if pan else 0.0
@@ -142,5 +140,5 @@ def _is_near(one: Pose, other: Pose, tolerance_deg: float) -> bool:
 
 
 def _to_centidegrees(angle_deg: float) -> int:
-    """Hundredths of a degree, 0 to 35999."""
+    """Return hundredths of a degree, 0 to 35999."""
     return round(angle_deg * COUNTS_PER_DEG) % FULL_CIRCLE

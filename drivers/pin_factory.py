@@ -1,11 +1,11 @@
-"""gpiozero and what lies beneath it, brought to where its devices can be made.
+"""Load gpiozero's pin factory, and map its errors.
 
-On a board the pins are lgpio's: it alone serves every Raspberry Pi, the 5 included. It makes a FIFO
-where it is loaded, and changes the process's folder to do so (`LG_WD`; gpiozero issue 1106), so it is
-loaded here, into a folder of its own, and the process comes back to where it was. `vigie` holds
-absolute paths only. The variable GPIOZERO_PIN_FACTORY is respected: `mock` has pins without a board.
+On a board the factory is lgpio: it alone supports every Raspberry Pi, the 5 included. It makes a FIFO
+in the working folder when it is loaded, and changes that folder (`LG_WD`; gpiozero issue 1106). So it
+is loaded here, in a folder of its own, and the working folder is restored. The variable
+GPIOZERO_PIN_FACTORY is respected: `mock` has pins without a board.
 
-The factory is the process's own and stays: the lines of a pin that was closed remain claimed, as
+There is one factory for the process, and it stays: the lines of a closed pin remain claimed, as
 inputs, until the process ends.
 """
 
@@ -23,18 +23,19 @@ import gpiozero
 from drivers.errors import DriverError, DriverErrorKind
 
 CHIP = "/dev/gpiochip0"
-"""Where the header's pins are, on the Raspberry Pi 5 too since gpiozero 2.0.1.post3 (issue 1166)."""
+"""The chip of the header, on the Raspberry Pi 5 too since gpiozero 2.0.1.post3 (issue 1166)."""
 
 FACTORY_VARIABLE = "GPIOZERO_PIN_FACTORY"
 _LOAD_LOCK = threading.Lock()
 _folders: list[tempfile.TemporaryDirectory[str]] = []
-"""lgpio's folder, which goes when the process ends."""
+"""lgpio's folder, which is deleted when the process ends."""
 
 
 @contextmanager
 def pin_errors(display_name: str) -> Iterator[None]:
-    """Around what makes or uses a device of gpiozero: the factory is there, and what fails is a
-    DriverError whose line begins with `what`: `busy`, `absent`, or `unsupported`.
+    """Load the factory, and map errors of gpiozero within this context.
+
+    Raises: DriverError `busy`, `absent` or `unsupported`; the message begins with `display_name`.
     """
     try:
         with _LOAD_LOCK:
@@ -83,13 +84,13 @@ def _load_lgpio() -> None:
 
 
 def _lgpio_errors() -> tuple[type[Exception], ...]:
-    """What lgpio raises, where it is loaded; it is derived from nothing better than Exception."""
+    """Return lgpio's error type if it is loaded; its base is Exception itself."""
     lgpio = sys.modules.get("lgpio")
     return () if lgpio is None else (lgpio.error,)
 
 
 def _error_kind(lgpio_message: str) -> DriverErrorKind:
-    """No codes are in lgpio's errors, only the texts of its `lgErrInfo` table."""
+    """Return the kind of an lgpio error, which has no code but a text of its `lgErrInfo` table."""
     if lgpio_message == "GPIO busy":
         return "busy"
     if lgpio_message == "can not open gpiochip" and Path(CHIP).exists():

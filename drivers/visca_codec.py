@@ -1,4 +1,4 @@
-"""VISCA: bytes in, values out, and the other way. Pure.
+"""Codec of VISCA: packets and bytes to replies. Pure.
 
 A packet is 3 to 16 bytes: a header, whose top bit is set, a body without such bytes, and FF. It has
 no checksum. From the controller (address 0) to camera n the header is 8n, to all 88; from camera n
@@ -38,7 +38,7 @@ PROBLEMS: dict[int, ViscaProblem] = {
 
 
 class CommandAck(msgspec.Struct, frozen=True):
-    """A command was taken and is being done in this socket."""
+    """A command was accepted and is executed in this socket."""
 
     address: int
     socket: int
@@ -59,7 +59,7 @@ class InquiryAnswer(msgspec.Struct, frozen=True):
 
 
 class ViscaError(msgspec.Struct, frozen=True):
-    """A command was not done, or not to its end."""
+    """A command was refused, or not completed."""
 
     address: int
     socket: int
@@ -67,13 +67,13 @@ class ViscaError(msgspec.Struct, frozen=True):
 
 
 class ChainNumbered(msgspec.Struct, frozen=True):
-    """All cameras of the chain have their numbers; `free` is the first that none has."""
+    """All cameras of the chain are numbered; `first_free_address` is the next number."""
 
     first_free_address: int
 
 
 class NetworkChange(msgspec.Struct, frozen=True):
-    """A camera came or went, and wants its chain to be numbered again."""
+    """A camera came or went: its chain has to be numbered again."""
 
     address: int
 
@@ -84,22 +84,22 @@ ViscaReply: TypeAlias = (
 
 
 def make_packet(address: int, *body: int) -> bytes:
-    """From the controller to a camera, 1 to 7."""
+    """Return a packet from the controller to a camera, 1 to 7."""
     return bytes((0x80 | address, *body, PACKET_END))
 
 
 def if_clear(address: int) -> bytes:
-    """Forget all commands of this camera; answered by `Completed` in socket 0."""
+    """Clear all commands of this camera; answered by CommandCompleted in socket 0."""
     return make_packet(address, COMMAND, 0x00, 0x01)
 
 
 def cancel(address: int, socket: int) -> bytes:
-    """Break off the command in a socket; answered by `Failed`: cancelled, or no socket."""
+    """Cancel the command in a socket; answered by ViscaError `cancelled` or `no socket`."""
     return make_packet(address, 0x20 | socket)
 
 
 def pan_tilt_drive(address: int, pan: int, tilt: int) -> bytes:
-    """Turn until told otherwise. Speeds are steps, the sign is the direction: right and up."""
+    """Turn until the next command. Speeds are steps, positive to the right and up."""
     return make_packet(
         address,
         *(COMMAND, HEAD_GROUP, 0x01),
@@ -111,14 +111,14 @@ def pan_tilt_drive(address: int, pan: int, tilt: int) -> bytes:
 def pan_tilt_absolute(
     address: int, pan: int, tilt: int, *, pan_speed: int, tilt_speed: int
 ) -> bytes:
-    """Go to a place, in the camera's own units."""
+    """Go to a position, in the camera's own units."""
     return make_packet(
         address, COMMAND, HEAD_GROUP, 0x02, pan_speed, tilt_speed, *nibbles(pan), *nibbles(tilt)
     )
 
 
 def zoom_drive(address: int, speed: int) -> bytes:
-    """Zoom until told otherwise: towards tele at 1 to 8, towards wide at -1 to -8, 0 to rest."""
+    """Zoom until the next command: towards tele at 1 to 8, towards wide at -1 to -8, 0 to rest."""
     return make_packet(address, COMMAND, LENS_GROUP, 0x07, _lens_code(speed))
 
 
@@ -128,60 +128,60 @@ def zoom_direct(address: int, position: int) -> bytes:
 
 
 def focus_drive(address: int, speed: int) -> bytes:
-    """Focus until told otherwise: far at 1 to 8, near at -1 to -8, 0 to rest. Manual focus only."""
+    """Focus until the next command: far at 1 to 8, near at -1 to -8, 0 to rest. Manual focus only."""
     return make_packet(address, COMMAND, LENS_GROUP, 0x08, _lens_code(speed))
 
 
 def autofocus(address: int, *, on: bool) -> bytes:
-    """Whether the camera focuses by itself."""
+    """Switch autofocus on or off."""
     return make_packet(address, COMMAND, LENS_GROUP, 0x38, 0x02 if on else 0x03)
 
 
 def preset_store(address: int, memory: int) -> bytes:
-    """Remember the present place."""
+    """Store the present position."""
     return make_packet(address, COMMAND, LENS_GROUP, 0x3F, 0x01, memory)
 
 
 def preset_recall(address: int, memory: int) -> bytes:
-    """Go to a remembered place."""
+    """Go to a stored position."""
     return make_packet(address, COMMAND, LENS_GROUP, 0x3F, 0x02, memory)
 
 
 def pan_tilt_inquiry(address: int) -> bytes:
-    """Where are you? Answered by eight nibbles, pan and tilt."""
+    """Query pan and tilt; answered by eight nibbles."""
     return make_packet(address, INQUIRY, HEAD_GROUP, 0x12)
 
 
 def zoom_inquiry(address: int) -> bytes:
-    """How far is the zoom? Answered by four nibbles."""
+    """Query the zoom; answered by four nibbles."""
     return make_packet(address, INQUIRY, LENS_GROUP, 0x47)
 
 
 def nibbles(value: int) -> bytes:
-    """Sixteen bits as four bytes; a negative number as its two's complement."""
+    """Return sixteen bits as four bytes; a negative number as its two's complement."""
     return bytes((value >> shift) & 0x0F for shift in (12, 8, 4, 0))
 
 
 def parse_unsigned(data: bytes) -> int | None:
-    """The number of four nibbles; None where they are none."""
+    """Return the number of four nibbles, or None if they are not nibbles."""
     if len(data) != 4 or max(data) > 0x0F:  # noqa: PLR2004 - four nibbles make 16 bits
         return None
     return data[0] << 12 | data[1] << 8 | data[2] << 4 | data[3]
 
 
 def parse_signed(data: bytes) -> int | None:
-    """The number of four nibbles as two's complement; None where they are none."""
+    """Return the number of four nibbles as two's complement, or None if they are not nibbles."""
     value = parse_unsigned(data)
     return value if value is None or value < 1 << 15 else value - (1 << 16)
 
 
 def parse_reply(frame: bytes) -> ViscaReply | None:
-    """What a whole packet from a camera says; None where it is none."""
+    """Parse a whole packet from a camera; return None if it is not valid."""
     header, body = frame[0], frame[1:-1]
     if header == BROADCAST:
         well_formed = len(body) == 2 and body[0] == 0x30 and 1 < body[1] <= 8  # noqa: PLR2004
         return ChainNumbered(first_free_address=body[1]) if well_formed else None
-    # A camera that has no number yet calls itself 0.
+    # A camera that is not numbered yet has address 0.
     if header & 0x0F or header < 0x80 or not body:  # noqa: PLR2004 - the top bit
         return None
     return _parse_body((header >> 4) - 8, body)
@@ -202,10 +202,10 @@ def _parse_body(address: int, body: bytes) -> ViscaReply | None:
 
 
 class PacketFramer:
-    """Cuts a stream into packets. What lies before a packet, or is none, is noise.
+    """Cuts a stream into packets. All other bytes are noise.
 
-    It is in step again with the first whole packet after a disturbance, because FF ends a packet and
-    nothing else, and a byte with the top bit set begins one.
+    It recovers with the first whole packet after a disturbance, because FF ends a packet and nothing
+    else, and a byte with the top bit set begins one.
     """
 
     def __init__(self) -> None:
@@ -213,7 +213,7 @@ class PacketFramer:
         self.noise_bytes = 0
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The packets that are complete with these bytes."""
+        """Return the packets that are complete with these bytes."""
         found = []
         for byte in data:
             if byte & 0x80 and byte != PACKET_END:
@@ -229,14 +229,15 @@ class PacketFramer:
         return found
 
     def flush(self) -> None:
-        """Forget what is incomplete."""
+        """Drop an incomplete packet."""
         self.noise_bytes += len(self._buffer)
         self._buffer.clear()
 
 
 class ReplyDecoder:
-    """What cameras say, out of a stream of bytes. Replies of the others on the chain are no noise,
-    and are not handed out: only those of this address, and what concerns all.
+    """Finds the replies of one camera, and those that concern the chain, in a stream of bytes.
+
+    Replies of other cameras of the chain are skipped, and are no noise.
     """
 
     def __init__(self, address: int) -> None:
@@ -246,11 +247,11 @@ class ReplyDecoder:
 
     @property
     def noise_bytes(self) -> int:
-        """How many bytes so far belonged to no reply of any camera."""
+        """The number of bytes so far that belonged to no reply of any camera."""
         return self._framer.noise_bytes + self._invalid_bytes
 
     def feed(self, data: bytes) -> Sequence[ViscaReply]:
-        """The replies that are complete with these bytes."""
+        """Return the replies that are complete with these bytes."""
         replies = []
         for frame in self._framer.feed(data):
             reply = parse_reply(frame)
@@ -261,7 +262,7 @@ class ReplyDecoder:
         return replies
 
     def flush(self) -> None:
-        """Forget what is incomplete."""
+        """Drop an incomplete packet."""
         self._framer.flush()
 
 

@@ -1,6 +1,6 @@
-"""What cameras that speak VISCA are built like, from their makers' manuals.
+"""Models of VISCA cameras, from their makers' manuals.
 
-A number that no manual at hand tells is None, and has to be declared in the configuration.
+A number that is in no manual at hand is None, and has to be declared in the configuration.
 """
 
 from typing import Literal, get_args
@@ -13,12 +13,14 @@ ModelName = Literal["evi_d30", "evi_d70", "evi_d80", "ptzoptics"]
 MODEL_NAMES: tuple[ModelName, ...] = get_args(ModelName)
 
 PAN_STEPS, TILT_STEPS = 0x18, 0x14
-"""How many speeds VISCA has for pan and for tilt."""
+"""The number of speeds that VISCA has for pan and for tilt."""
 
 
 class ViscaModel(msgspec.Struct, frozen=True, kw_only=True):
-    """Positions count `units_per_deg` from the middle, to the right and upwards. The speeds are
-    those of steps 1, 2, 3 and so on, in degrees a second. Zoom counts from 0 to `zoom_tele`.
+    """The known properties of a model.
+
+    Positions count units from the middle, to the right and upwards. The speeds are those of steps
+    1, 2, 3 and so on, in degrees a second. Zoom counts from 0 to `zoom_tele`.
     """
 
     pan_deg: Range | None = None
@@ -89,7 +91,7 @@ MODELS: dict[ModelName, ViscaModel] = {
 
 
 def nearest_step(speed_deg_s: float, speeds_deg_s: tuple[float, ...]) -> int:
-    """The step whose speed is nearest, with the direction's sign; any motion at all is one step."""
+    """Return the step of the nearest speed, signed; any motion is at least one step."""
     if speed_deg_s == 0:
         return 0
     target_deg_s = abs(speed_deg_s)
@@ -100,5 +102,5 @@ def nearest_step(speed_deg_s: float, speeds_deg_s: tuple[float, ...]) -> int:
 
 
 def equal_steps(max_speed_deg_s: float, steps: int) -> tuple[float, ...]:
-    """The speeds of a camera of which only the fastest is known."""
+    """Return the speeds of a camera of which only the fastest is known."""
     return tuple(max_speed_deg_s * step / steps for step in range(1, steps + 1))

@@ -1,4 +1,4 @@
-"""What the configuration says of a VISCA camera, completed with what is known of its model."""
+"""The options of a VISCA camera, completed with the known properties of its model."""
 
 from typing import Annotated
 
@@ -21,7 +21,7 @@ MaxSpeedDegS = Annotated[float, msgspec.Meta(gt=0, le=720)]
 
 
 class ViscaSpecs(msgspec.Struct, frozen=True, kw_only=True):
-    """A camera of which all is known; see `drivers.visca_models.Model`."""
+    """All properties of a camera; see `drivers.visca_models.ViscaModel`."""
 
     pan_deg: Range
     tilt_deg: Range
@@ -36,7 +36,7 @@ class ViscaSpecs(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def capabilities(self) -> PtzCapabilities:
-        """What it can do."""
+        """The capabilities of a head with these properties."""
         return PtzCapabilities(
             absolute=True,
             pan_deg=self.pan_deg,
@@ -50,12 +50,12 @@ class ViscaSpecs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Options(SerialSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is given stands instead of what is known of the model.
+    """The options of a camera, which override the properties of its model.
 
     `address` is the camera's place in the chain. `pan_units_per_deg` and `tilt_units_per_deg` are
-    by how much the camera's position counts in a degree. `pan_max_deg_s` and `tilt_max_deg_s` are
-    its fastest; the steps below are taken to be equal. `zoom_tele` is its zoom position at tele.
-    With `focus` the focus may be driven, which ends autofocus until the next goto or preset.
+    the units of its position in a degree. `pan_max_deg_s` and `tilt_max_deg_s` are its fastest
+    speeds; the steps below are taken to be equal. `zoom_tele` is its zoom position at tele. With
+    `focus` the focus may be driven, which ends autofocus until the next goto or preset.
     """
 
     address: Annotated[int, msgspec.Meta(ge=1, le=7)] = 1
@@ -73,17 +73,17 @@ class Options(SerialSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
     reply_timeout_s: Annotated[float, msgspec.Meta(ge=0.05, le=0.5)] = 0.3
 
     def __post_init__(self) -> None:
-        """Refuse what no single field can tell."""
+        """Refuse properties that are neither declared nor known of the model."""
         super().__post_init__()
         check_ranges(self, "pan_deg", "tilt_deg")
         merged = self._merge_model()
         for name, explanation in (
-            ("pan_deg", "from where to where it turns, to the right of its middle"),
-            ("tilt_deg", "from where to where it tilts"),
-            ("pan_units_per_deg", "by how much its pan position counts in a degree"),
-            ("tilt_units_per_deg", "by how much its tilt position counts in a degree"),
-            ("pan_speeds_deg_s", "how fast it turns at most: pan_max_deg_s"),
-            ("tilt_speeds_deg_s", "how fast it tilts at most: tilt_max_deg_s"),
+            ("pan_deg", "its range of pan, to the right of its middle"),
+            ("tilt_deg", "its range of tilt"),
+            ("pan_units_per_deg", "the units of its pan position in a degree"),
+            ("tilt_units_per_deg", "the units of its tilt position in a degree"),
+            ("pan_speeds_deg_s", "its top speed of pan: pan_max_deg_s"),
+            ("tilt_speeds_deg_s", "its top speed of tilt: tilt_max_deg_s"),
         ):
             if getattr(merged, name) is None:
                 key = name.replace("speeds", "max")
@@ -106,7 +106,7 @@ class Options(SerialSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     @property
     def specs(self) -> ViscaSpecs:
-        """The camera as it is declared, or known."""
+        """The properties of the camera, declared or known."""
         fields = msgspec.structs.asdict(self._merge_model())
         fields["zoom_ratio"] = fields["zoom_ratio"] or 1.0
         fields["zoom_tele"] = fields["zoom_tele"] or 1

@@ -1,10 +1,10 @@
 """Commands and inquiries to one VISCA camera, over the bus that it shares with others.
 
-Nothing waits for an ACK on the line itself, so a stop passes at once. What was sent is written down
-in the bus's thread, before anything is heard that came after it, so each reply finds its command.
+The line itself does not wait for an ACK, so a stop passes at once. Sent commands are recorded on the
+bus's thread, before later bytes are decoded, so each reply finds its command.
 
-Before its first word, and after it was silent or a camera of the chain came or went, the chain is
-numbered and this camera forgets all commands.
+Before the first command, and after the camera was silent or a camera of the chain came or went, the
+chain is numbered and this camera's commands are cleared.
 """
 
 import threading
@@ -30,31 +30,31 @@ from drivers.visca_options import Options
 from drivers.visca_sockets import CommandTracker, SentCommand
 
 INQUIRY_ATTEMPTS = 2
-"""An inquiry moves nothing, so it may be made twice."""
+"""An inquiry moves nothing, so it may be sent twice."""
 BUFFER_FULL_ATTEMPTS = 4
 BUFFER_FULL_WAIT_S = 0.1
-"""So often, and so long after each other, a command is sent to a camera with both sockets taken."""
+"""How often, and at which interval, a command is sent to a camera with both sockets busy."""
 CANCEL_PACKET_BYTES = 3
 
 T = TypeVar("T")
 
 
 class InquiryReply(msgspec.Struct, frozen=True, kw_only=True):
-    """What a camera answered, and when that was heard (CLOCK_BOOTTIME)."""
+    """The answer of a camera, and when it was received (CLOCK_BOOTTIME)."""
 
     data: bytes
     t_ns: int
 
 
 class _TimedReply(msgspec.Struct, frozen=True, kw_only=True):
-    """What a camera said to an inquiry, and when."""
+    """A reply to an inquiry, and when it was received."""
 
     reply: InquiryAnswer | ViscaError
     t_ns: int
 
 
 class ViscaSession:
-    """One camera on its line. Every method may be called from any thread."""
+    """One camera on its line. Thread-safe."""
 
     def __init__(self, name: str, options: Options, clock_ns: Callable[[], int]) -> None:
         self._display_name = f"head {name!r}"
@@ -77,16 +77,16 @@ class ViscaSession:
 
     @property
     def busy_sockets(self) -> tuple[int, ...]:
-        """The camera's sockets that are taken."""
+        """The busy sockets of the camera."""
         with self._changed:
             return self._sockets.busy_sockets
 
     def send_commands(self, *frames: bytes, is_motion: bool = True) -> list[SentCommand]:
-        """Have commands done, one after the other, and return when all are acknowledged. A motion
-        is taken away by a stop, and before it has begun by a newer one: then fewer come back.
+        """Send commands, one after the other, and return them when all are acknowledged.
 
-        Raises DriverError: timeout, absent; busy where both sockets stay taken; unsupported where
-        the camera refuses.
+        A motion is cancelled by a stop, and by a newer motion before it has begun: then fewer are
+        returned. Raises: DriverError `timeout`, `absent`, `busy` if both sockets stay busy,
+        `unsupported` if the camera refuses.
         """
         with self._changed:
             self._motion_count += is_motion
@@ -108,7 +108,7 @@ class ViscaSession:
                 )
             self._await_acks(batch)
             if is_motion and self._stop_count != stop_number:
-                # A stop went by while this was on its way, so it may have come after it.
+                # A stop was sent while this was on its way, so this may have arrived after it.
                 self.stop(*self._stop_frames)
                 return commands
             commands += [command for command in batch if command.state != "full"]
@@ -118,15 +118,15 @@ class ViscaSession:
             with self._changed:
                 self._changed.wait_for(lambda: not self._sockets.busy_sockets, BUFFER_FULL_WAIT_S)
         else:
-            raise DriverError(
-                "busy", f"{self._display_name}: both sockets of the camera stay taken"
-            )
+            raise DriverError("busy", f"{self._display_name}: both sockets of the camera stay busy")
         self._raise_if_refused(commands)
         return commands
 
     def stop(self, *frames: bytes) -> None:
-        """Send commands that end motion before all that waits, and return when they are
-        acknowledged. What the camera cannot do now, it need not. Raises DriverError as `order`.
+        """Send commands that end motion before everything that waits, and await their ACKs.
+
+        A command that the camera cannot execute now is ignored. Raises: DriverError as
+        `send_commands`.
         """
         with self._changed:
             self._stop_count += 1
@@ -135,12 +135,10 @@ class ViscaSession:
             return
         cancel_frames = (visca.cancel(self._address, 1), visca.cancel(self._address, 2))
         if not self._send_stop((*cancel_frames, *frames)):
-            raise DriverError(
-                "busy", f"{self._display_name}: both sockets of the camera stay taken"
-            )
+            raise DriverError("busy", f"{self._display_name}: both sockets of the camera stay busy")
 
     def inquire(self, inquiry: bytes, size: int) -> InquiryReply:
-        """The answer to an inquiry, of so many bytes. Raises DriverError."""
+        """Return the answer to an inquiry, of `size` bytes. Raises: DriverError."""
 
         def match(reply: ViscaReply) -> _TimedReply | None:
             if isinstance(reply, InquiryAnswer) and len(reply.data) == size:
@@ -160,16 +158,17 @@ class ViscaSession:
         self._ensure_prepared()
         timed_reply = self._reset_on_error(send_inquiry)
         if isinstance(timed_reply.reply, ViscaError):
-            message = f"{self._display_name}: cannot answer {inquiry.hex(' ')}: {timed_reply.reply.problem}"
+            problem = timed_reply.reply.problem
+            message = f"{self._display_name}: cannot answer {inquiry.hex(' ')}: {problem}"
             raise DriverError("protocol", message)
         return InquiryReply(data=timed_reply.reply.data, t_ns=timed_reply.t_ns)
 
     def close(self) -> None:
-        """Give up the seat on the bus. A second call does nothing."""
+        """Detach from the bus. A second call does nothing."""
         self._bus_client.close()
 
     def _on_reply(self, reply: ViscaReply) -> None:
-        """In the bus's thread: what answers no inquiry."""
+        """Take a reply that answers no inquiry. Called on the bus's thread."""
         with self._changed:
             if isinstance(reply, NetworkChange):
                 self._reset_count += 1
@@ -178,7 +177,7 @@ class ViscaSession:
             self._changed.notify_all()
 
     def _on_frame_sent(self, batch: list[SentCommand], frame: bytes) -> None:
-        """In the bus's thread: a command has gone out."""
+        """Record a command that was sent. Called on the bus's thread."""
         is_cancel = len(frame) == CANCEL_PACKET_BYTES
         command = SentCommand(frame, cancelled_socket=frame[1] & 0x0F if is_cancel else None)
         with self._changed:
@@ -186,7 +185,7 @@ class ViscaSession:
             self._sockets.on_sent(command)
 
     def _await_acks(self, commands: list[SentCommand]) -> None:
-        """Wait until the camera has said something to each."""
+        """Wait until the camera has replied to each command."""
         line_time_s = self._options.line_time_s(sum(len(command.frame) for command in commands))
         timeout_s = self._options.reply_timeout_s
         with self._changed:
@@ -204,7 +203,7 @@ class ViscaSession:
         )
 
     def _send_stop(self, frames: tuple[bytes, ...]) -> bool:
-        """Send a stop; False where the camera had no socket for it."""
+        """Send a stop; return False if the camera had no socket for it."""
         batch: list[SentCommand] = []
         self._reset_on_error(
             lambda: self._bus_client.stop(
@@ -212,13 +211,13 @@ class ViscaSession:
             )
         )
         with self._changed:
-            # An equal stop of another thread, that waited, was sent for both.
+            # An equal stop of another thread, which was waiting, was sent for both.
             commands = self._pending_stop = batch or self._pending_stop
         self._await_acks(commands)
         return all(command.state != "full" for command in commands)
 
     def _ensure_prepared(self) -> None:
-        """Number the chain and clear this camera, where it is not known that they are."""
+        """Number the chain and clear this camera's commands, unless that is done."""
         with self._prepare_lock:
             with self._changed:
                 reset_count = self._reset_count
@@ -241,7 +240,7 @@ class ViscaSession:
         except DriverError as error:
             if error.kind != "timeout":
                 raise
-            return  # over TCP, and behind some adapters, cameras have their number already
+            return  # over TCP, and behind some adapters, cameras are numbered already
         if self._address >= numbered.first_free_address:
             camera_count = numbered.first_free_address - 1
             message = (
@@ -271,5 +270,5 @@ def _as_chain_numbered(reply: ViscaReply) -> ChainNumbered | None:
 
 
 def _as_clear_reply(reply: ViscaReply) -> ViscaReply | None:
-    """Cameras answer to a clear with one or the other."""
+    """Return the reply to a clear, which differs between cameras."""
     return reply if isinstance(reply, CommandAck | CommandCompleted | ViscaError) else None

@@ -1,9 +1,9 @@
-"""The conversation with a VISCA camera about its commands, as a table. Pure.
+"""The states of commands to a VISCA camera, as a table. Pure.
 
-A camera takes a command with an ACK that names one of its two sockets, and says in that socket when
-it is done. Commands are acknowledged in the order in which they were sent, and completed in any. So
-whatever arrives is of the oldest command that waits for its ACK, or of the oldest in its socket. A
-command that is sent while both sockets are taken is refused: `full`.
+A camera accepts a command with an ACK that names one of its two sockets, and reports its completion
+in that socket. Commands are acknowledged in the order in which they were sent, and completed in any.
+So a reply is for the oldest command that waits for its ACK, or for the oldest in its socket. A
+command that is sent while both sockets are busy is refused: `full`.
 """
 
 from typing import Literal, TypeAlias, cast
@@ -11,14 +11,14 @@ from typing import Literal, TypeAlias, cast
 from drivers.visca_codec import CommandAck, CommandCompleted, ViscaError, ViscaProblem
 
 CommandState = Literal["sent", "executing", "done", "full", "refused", "cancelled"]
-"""How a command stands.
+"""The state of a command.
 
 sent       on its way, and not acknowledged yet
 executing  acknowledged, in a socket
-done       completed; or there was nothing to break off
-full       refused because both sockets were taken: send it again when one is free
-refused    the camera does not know it, or cannot do it now
-cancelled  broken off, by itself or by `cancel`
+done       completed; or there was nothing to cancel
+full       refused because both sockets were busy: send it again when one is free
+refused    the camera does not know it, or cannot execute it now
+cancelled  by the camera itself or by `cancel`
 """
 CommandEvent: TypeAlias = Literal["ack", "completed"] | ViscaProblem
 
@@ -42,12 +42,13 @@ CANCEL_TRANSITIONS: dict[tuple[CommandState, CommandEvent], CommandState] = {
 """`cancel` itself is no command: it gets no ACK and takes no socket."""
 
 MAX_TRACKED_COMMANDS = 16
-"""So many commands wait, and so many in each socket; beyond them the oldest are forgotten."""
+"""Commands that are tracked before their ACK, and in each socket; beyond them the oldest are dropped."""
 
 
 class SentCommand:
-    """One packet that was sent, and how it stands. `problem` is why it was refused. A `cancel` names
-    the socket that it is for.
+    """One packet that was sent, and its state. `problem` is the reason of a refusal.
+
+    `cancelled_socket` is set for a `cancel`.
     """
 
     def __init__(self, frame: bytes, *, cancelled_socket: int | None = None) -> None:
@@ -57,7 +58,7 @@ class SentCommand:
         self.problem: ViscaProblem | None = None
 
     def apply(self, event: CommandEvent) -> None:
-        """Go on by the table. An event that is not in it changes nothing."""
+        """Change the state by the table. An event that is not in it changes nothing."""
         transitions = COMMAND_TRANSITIONS if self.cancelled_socket is None else CANCEL_TRANSITIONS
         self.state = transitions.get((self.state, event), self.state)
         if self.state == "refused" and event not in {"ack", "completed"}:
@@ -75,32 +76,32 @@ class CommandTracker:
 
     @property
     def busy_sockets(self) -> tuple[int, ...]:
-        """The sockets that are taken."""
+        """The busy sockets."""
         return tuple(socket for socket, commands in self._executing.items() if commands)
 
     @property
     def has_unacknowledged(self) -> bool:
-        """Whether a command waits for its ACK."""
+        """True if a command waits for its ACK."""
         return bool(self._unacknowledged)
 
     def on_sent(self, command: SentCommand) -> None:
-        """A command has gone out."""
+        """Note a command that was sent."""
         self._unacknowledged.append(command)
         del self._unacknowledged[:-MAX_TRACKED_COMMANDS]
 
     def forget(self, command: SentCommand) -> None:
-        """Nobody waits for this command any more."""
+        """Stop tracking a command."""
         for commands in (self._unacknowledged, *self._executing.values()):
             if command in commands:
                 commands.remove(command)
 
     def clear(self) -> None:
-        """The camera has forgotten all commands."""
+        """Stop tracking all commands, because the camera was cleared."""
         self._unacknowledged.clear()
         self._executing.clear()
 
     def on_reply(self, reply: CommandAck | CommandCompleted | ViscaError) -> None:
-        """A reply goes to the command that it is for."""
+        """Apply a reply to the command that it is for."""
         event: CommandEvent
         if isinstance(reply, ViscaError):
             event = reply.problem
@@ -117,7 +118,7 @@ class CommandTracker:
                 del socket[:-MAX_TRACKED_COMMANDS]
 
     def _commands_for(self, event: CommandEvent, socket: int) -> list[SentCommand]:
-        """The oldest command that the event can be for; with a cancel, what it broke off too."""
+        """Return the oldest command that the event can be for, and a cancelled one with its cancel."""
         in_socket = self._executing.get(socket, [])[:1]
         commands = [
             command for command in self._unacknowledged if command.cancelled_socket is None
@@ -129,7 +130,7 @@ class CommandTracker:
             case "ack" | "full":
                 return commands
             case "completed":
-                # In socket 0 the interface reports of itself.
+                # In socket 0 the interface reports its own commands.
                 return in_socket or (commands if socket else [])
             case "cancelled":
                 return in_socket + cancel_commands

@@ -1,4 +1,4 @@
-"""Pins of no board, for tests and to try things out.
+"""Simulated pins, for tests and trials without a board.
 
 ```toml
 [gpio]
@@ -6,9 +6,9 @@ driver = "fake"
 options = { chip = "fake" }
 ```
 
-A chip has 28 pins, 0 to 27, and is known by its name in the whole process, as a board's is. What
-lies outside is played by who asks for `chip(name)`: he puts a level on a pin, joins two of them by a
-wire, or holds one as another process would. A pin keeps its level while nobody has it open.
+A chip has 28 pins, 0 to 27, and is known by its name in the whole process, as a board's is. A test
+uses `fake_chip(name)` as the outside world: it puts a level on a pin, connects two of them by a wire,
+or reserves one as another process would. A pin that is not open keeps its level.
 """
 
 import threading
@@ -25,7 +25,7 @@ PIN_COUNT = 28
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which chip; there is one for each name."""
+    """The name of the chip; there is one for each name."""
 
     chip: str = "fake"
 
@@ -33,12 +33,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 def open_gpio(
     options: Options, lines: Sequence[GpioLine], clock_ns: Callable[[], int]
 ) -> "FakePins":
-    """Open lines of a chip. Raises DriverError: absent, busy."""
+    """Open lines of a chip. Raises: DriverError `absent`, `busy`."""
     return FakePins(fake_chip(options.chip), lines, clock_ns)
 
 
 class FakeChip:
-    """The chip, seen from outside. Any thread may call."""
+    """The chip, seen from outside. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -49,29 +49,29 @@ class FakeChip:
         self._claims: dict[int, tuple[FakePins, GpioLine]] = {}
 
     def read_level(self, pin: int) -> bool:
-        """The level that a pin has, True for high."""
+        """Return the level of a pin, True for high."""
         with self._lock:
             return self._levels[pin]
 
     def set_level(self, pin: int, *, high: bool) -> None:
-        """Put a level on a pin that is an input. It stays, whatever its pull."""
+        """Put a level on an input pin. It stays, whatever its pull."""
         with self._lock:
             self._external_levels[pin] = high
             self._apply_level(pin, high=high)
 
     def connect(self, output: int, input_pin: int) -> None:
-        """A wire from an output to an input."""
+        """Connect an output to an input."""
         with self._lock:
             self._wires[output] = input_pin
             self.set_level(input_pin, high=self._levels[output])
 
     def reserve(self, *pins: int) -> None:
-        """Take pins as another process would; none lets go of them."""
+        """Reserve these pins, as another process would, and free all others; none frees all."""
         with self._lock:
             self._reserved = set(pins)
 
     def claim(self, line: GpioLine, pins: "FakePins") -> None:
-        """Open a line. Raises DriverError."""
+        """Open a line. Raises: DriverError."""
         display_name = f"pin {line.name!r} ({line.pin})"
         with self._lock:
             if not 0 <= line.pin < PIN_COUNT:
@@ -85,7 +85,7 @@ class FakeChip:
                 self._levels[line.pin] = line.pull == "up"
 
     def set_output(self, line: GpioLine, *, active: bool) -> None:
-        """What an output does."""
+        """Set an output."""
         with self._lock:
             self._apply_level(line.pin, high=active != line.active_low)
 
@@ -110,13 +110,13 @@ _chips_lock = threading.Lock()
 
 
 def fake_chip(name: str) -> FakeChip:
-    """The chip of this name, the same one for all who ask."""
+    """Return the chip of a name, the same one for each call."""
     with _chips_lock:
         return _chips.setdefault(name, FakeChip())
 
 
 class FakePins:
-    """Lines of a chip, open."""
+    """Open lines of a chip; see `drivers.contracts.Gpio`."""
 
     def __init__(
         self, chip: FakeChip, lines: Sequence[GpioLine], clock_ns: Callable[[], int]
@@ -137,20 +137,20 @@ class FakePins:
 
     @property
     def dropped_edges(self) -> int:
-        """See `drivers.contracts.Gpio`, as for all that follows."""
+        """The number of edges that were dropped unread."""
         return self._edges.dropped
 
     def read_edge(self, timeout_s: float) -> GpioEdge | None:
-        """The next change of an input."""
+        """Return the next change of an input."""
         self._check_open()
         return self._edges.get(timeout_s)
 
     def wake(self) -> None:
-        """Let the reader look up."""
+        """Wake the reader."""
         self._edges.wake()
 
     def is_active(self, name: str) -> bool:
-        """How a line stands."""
+        """Return whether a line is active."""
         self._check_open()
         line = self._find_line(name)
         return self._chip.read_level(line.pin) != line.active_low
@@ -165,7 +165,7 @@ class FakePins:
             self._chip.set_output(line, active=active)
 
     def close(self) -> None:
-        """Set every output inactive and let go."""
+        """Set every output inactive and release the lines."""
         with self._lock:
             if self._closed:
                 return
@@ -177,7 +177,7 @@ class FakePins:
         self._edges.wake()
 
     def on_change(self, line: GpioLine, *, active: bool) -> None:
-        """The chip says that an input has changed."""
+        """Queue a change of an input. Called by the chip."""
         self._edges.put(GpioEdge(name=line.name, active=active, t_ns=self._clock_ns()))
 
     def _find_line(self, name: str) -> GpioLine:

@@ -5,10 +5,9 @@
 driver = "gpio"
 ```
 
-Pins are numbered as the chip does (BCM). An output is inactive from the moment that it is open, is
-set inactive before it is let go, and that happens at the process's end too, however it comes but by
-SIGKILL. Once let go it is an input without pull: what must stay off then needs a resistor.
-gpiozero's own debouncing is not used.
+Pins have the chip's numbers (BCM). An output is inactive when it is opened, and is set inactive
+before it is released, also at the end of the process, except by SIGKILL. Once released it is an input
+without pull: a device that must stay off then needs a resistor. gpiozero's own debouncing is not used.
 """
 
 import atexit
@@ -30,7 +29,7 @@ _PULL_UP = {"up": True, "down": False, "none": None}
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """There are none: a board has one header."""
+    """No options: a board has one header."""
 
 
 def open_gpio(
@@ -38,13 +37,14 @@ def open_gpio(
     lines: Sequence[GpioLine],
     clock_ns: Callable[[], int],
 ) -> "GpiozeroPins":
-    """Open the lines. Raises DriverError: absent, busy, unsupported; see `drivers.contracts`."""
+    """Open the lines. Raises: DriverError as `drivers.contracts.Gpio`."""
     return GpiozeroPins(lines, clock_ns)
 
 
 class GpiozeroPins:
-    """Some pins of the board. References to gpiozero's devices are kept: one that is collected lets
-    go of its pin.
+    """Open pins of the board; see `drivers.contracts.Gpio`.
+
+    References to gpiozero's devices are kept: a collected device releases its pin.
     """
 
     def __init__(self, lines: Sequence[GpioLine], clock_ns: Callable[[], int]) -> None:
@@ -61,25 +61,25 @@ class GpiozeroPins:
                 with pin_errors(f"pin {line.name!r} ({line.pin})"):
                     self._open_line(line)
             cleanup.pop_all()
-        # After gpiozero's own, so it runs before: outputs are set inactive while there are pins.
+        # Registered after gpiozero's own, so it runs before: outputs are set while pins are open.
         atexit.register(self.close)
 
     @property
     def dropped_edges(self) -> int:
-        """See `drivers.contracts.Gpio`, as for all that follows."""
+        """The number of edges that were dropped unread."""
         return self._edges.dropped
 
     def read_edge(self, timeout_s: float) -> GpioEdge | None:
-        """The next change of an input."""
+        """Return the next change of an input."""
         self._check_usable()
         return self._edges.get(timeout_s)
 
     def wake(self) -> None:
-        """Let the reader look up."""
+        """Wake the reader."""
         self._edges.wake()
 
     def is_active(self, name: str) -> bool:
-        """How a line stands."""
+        """Return whether a line is active."""
         with self._lock, pin_errors(f"pin {name!r}"):
             self._check_usable()
             if name in self._inputs:
@@ -93,7 +93,7 @@ class GpiozeroPins:
             self._find_output(name).value = active
 
     def close(self) -> None:
-        """Set every output inactive and let go. In a fork's child nothing is touched."""
+        """Set every output inactive and release the pins. Does nothing in a forked child."""
         if os.getpid() != self._pid:
             return
         with self._lock:
@@ -118,7 +118,7 @@ class GpiozeroPins:
             )
 
     def _on_change(self, name: str, active: bool) -> None:  # noqa: FBT001 - bound by position
-        """Called in gpiozero's thread, which must not be held up."""
+        """Queue an edge. Called on gpiozero's thread, which must not block."""
         self._edges.put(GpioEdge(name=name, active=active, t_ns=self._clock_ns()))
 
     def _find_output(self, name: str) -> gpiozero.OutputDevice:
@@ -128,15 +128,13 @@ class GpiozeroPins:
 
     def _check_usable(self) -> None:
         if os.getpid() != self._pid:
-            raise DriverError("unsupported", "pins: not usable in a fork of who opened them")
+            raise DriverError("unsupported", "pins: not usable in a fork of their process")
         if self._closed:
             raise DriverError("absent", "pins: closed")
 
 
 class _Input:
-    """gpiozero takes a pulled input's active level from its pull; where the line says otherwise,
-    it is turned over here.
-    """
+    """An input. gpiozero derives its active level from the pull; it is inverted here if needed."""
 
     def __init__(self, line: GpioLine, on_change: Callable[[bool], None]) -> None:
         pull_up = _PULL_UP[line.pull]

@@ -1,7 +1,7 @@
-"""One ONVIF device behind plain blocking calls.
+"""A client of one ONVIF device, with blocking calls.
 
-The library speaks asyncio, and the agent speaks threads: each client has one private loop in one
-thread, for as long as it is open, and nothing of asyncio is seen outside of this file.
+The library uses asyncio, and the agent threads: each client has one private event loop in one
+thread, as long as it is open, and asyncio is used in this file alone.
 """
 
 import asyncio
@@ -30,17 +30,17 @@ NAMESPACES: dict[Service, str] = {
     "ptz": "http://www.onvif.org/ver20/ptz/wsdl",
     "events": "http://www.onvif.org/ver10/events/wsdl",
 }
-"""Of the services that are used here: ONVIF Core Specification, table 1."""
+"""The namespaces of the services in use: ONVIF Core Specification, table 1."""
 
 FIRST_CALL_FACTOR = 3
-"""The first call connects: it may take so many times the timeout of the others."""
+"""The first call connects: it may take this many times the timeout of the others."""
 CALLER_MARGIN_S = 1.0
-"""The loop gives up by itself; the caller waits for its word this much longer."""
+"""The loop times out by itself; the caller waits this much longer for its result."""
 CLOSE_TIMEOUT_S = 3.0
 
 _UNAUTHORISED = 401
 _PARSE_ERRORS = (AttributeError, TypeError, KeyError, ValueError)
-"""What the SOAP library stumbles with over a reply whose form it does not know."""
+"""What the SOAP library raises for a reply of unknown form."""
 _CALL_ERRORS = (
     TimeoutError,
     aiohttp.ClientError,
@@ -53,16 +53,16 @@ _CALL_ERRORS = (
 
 
 class OnvifClient:
-    """Any thread may call, several at once; a stop does not wait for a question before it.
+    """Thread-safe, and calls run at the same time: a stop does not wait for a query before it.
 
-    It connects at the first call, and again after its password was refused: the device's clock is
-    part of the proof, and clocks are set. Errors are DriverError: `absent` (no host, refused, or
-    closed), `timeout`, `unsupported` (a service or an operation that it has not), `protocol` (a
-    refused password, which is said so, or a reply that is none).
+    It connects at the first call, and again after the password was refused: the device's clock is
+    part of the digest, and clocks are set. Raises DriverError: `absent` (no host, refused, or
+    closed), `timeout`, `unsupported` (no such service or operation), `protocol` (the password was
+    refused, or the reply is not valid).
     """
 
     def __init__(self, name: str, credentials: OnvifAccess) -> None:
-        """`name` is for messages. Raises DriverError where the password cannot be read."""
+        """`name` is for messages. Raises: DriverError if the password cannot be read."""
         self.display_name = f"{name}: {credentials.url}"
         self._credentials = credentials
         self._password = (
@@ -82,11 +82,11 @@ class OnvifClient:
 
     @property
     def timeout_s(self) -> float:
-        """How long a call may take, but for the first."""
+        """The timeout of a call, except for the first."""
         return self._credentials.timeout_s
 
     def call(self, service: Service, operation: str, **arguments: Any) -> Any:
-        """One operation of a service, with what it answers. Raises DriverError."""
+        """Call an operation of a service, and return its answer. Raises: DriverError."""
 
         async def call_service(device: ONVIFCamera) -> Any:
             return await self.call_async(device, service, operation, arguments)
@@ -94,7 +94,7 @@ class OnvifClient:
         return self.run(call_service)
 
     def has_service(self, service: Service) -> bool:
-        """Whether the device says that it has a service. Raises DriverError."""
+        """Return whether the device reports a service. Raises: DriverError."""
 
         async def check_service(device: ONVIFCamera) -> bool:
             return NAMESPACES[service] in device.xaddrs
@@ -104,14 +104,15 @@ class OnvifClient:
     async def call_async(
         self, device: ONVIFCamera, service: Service, operation: str, arguments: Mapping[str, Any]
     ) -> Any:
-        """The same as `call`, inside of `run`."""
+        """Do the same as `call`, inside of `run`."""
         async with self._connect_lock:
             service_proxy = await device.create_onvif_service(service)
         return await getattr(service_proxy, operation)(dict(arguments))
 
     def run(self, work: Callable[[ONVIFCamera], Awaitable[T]], timeout_s: float | None = None) -> T:
-        """Do `work` with the connected device in the private loop, and wait for what it gives.
-        Raises DriverError.
+        """Run `work` with the connected device in the private loop, and return its result.
+
+        Raises: DriverError.
         """
         timeout_limit_s = self._credentials.timeout_s if timeout_s is None else timeout_s
         if self._device is None:
@@ -124,7 +125,7 @@ class OnvifClient:
         return self._run_in_loop(with_timeout(), timeout_limit_s)
 
     def close(self) -> None:
-        """Let go of the connections and end the thread. A second call does nothing."""
+        """Close the connections and end the thread. A second call does nothing."""
         with self._close_lock:
             if self._closed:
                 return
@@ -133,7 +134,7 @@ class OnvifClient:
         try:
             shutdown.result(CLOSE_TIMEOUT_S)
         except TimeoutError:
-            log.warning("%s: its connections do not close", self.display_name)
+            log.warning("%s: the connections do not close", self.display_name)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(CLOSE_TIMEOUT_S)
         if not self._thread.is_alive():
@@ -156,7 +157,7 @@ class OnvifClient:
             raise self._to_driver_error(error, timeout_limit_s) from error
 
     def _reconnect_later(self) -> None:
-        """Connect anew at the next call."""
+        """Connect again at the next call."""
         with self._close_lock:
             if not self._closed:
                 asyncio.run_coroutine_threadsafe(self._disconnect(), self._loop)
@@ -195,7 +196,7 @@ class OnvifClient:
         await self._loop.shutdown_default_executor()
 
     def _to_driver_error(self, error: BaseException, timeout_limit_s: float) -> DriverError:
-        """What a failure is in the words of the house. The password is in none of them."""
+        """Map an exception to a DriverError. The password is in no message."""
         if isinstance(error, TimeoutError):
             return DriverError(
                 "timeout", f"{self.display_name}: no answer within {timeout_limit_s:g} s"
@@ -227,7 +228,7 @@ def _is_auth_failure(error: BaseException) -> bool:
 
 
 def _is_unsupported(error: zeep.exceptions.Fault) -> bool:
-    """By the fault's sub-codes, ONVIF Core Specification 5.8.2; some devices only have words."""
+    """Check the fault's sub-codes, ONVIF Core Specification 5.8.2; some devices only have text."""
     codes = " ".join(str(code) for code in error.subcodes or ())
     return "NotSupported" in codes or "not supported" in (error.message or "").lower()
 

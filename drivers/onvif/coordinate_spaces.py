@@ -1,8 +1,8 @@
-"""What the numbers of an ONVIF head mean: its node's coordinate spaces, and degrees. Pure.
+"""The coordinate spaces of an ONVIF head: its node's numbers and degrees. Pure.
 
 A node names its spaces by URI with a range each (ONVIF PTZ Service Specification, chapter 5.7).
-The generic ones are shares: -1..1 of a range that nobody tells. Where a node has those alone, the
-degrees are declared by whoever set the head up.
+The generic ones are shares: -1..1 of a range that the node does not report. If a node has those
+alone, the degrees are declared in the options.
 """
 
 import math
@@ -31,7 +31,7 @@ name; this is the one that makers use.
 
 
 class PtzSpace(msgspec.Struct, frozen=True, kw_only=True):
-    """One space of a node. `y` is None where it has one axis."""
+    """One space of a node. `y` is None if it has one axis."""
 
     uri: str
     x: Range
@@ -39,7 +39,7 @@ class PtzSpace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PtzNode(msgspec.Struct, frozen=True, kw_only=True):
-    """What a node can do, by its own word. `positions` and the rest are of pan and tilt."""
+    """The capabilities that a node reports. `positions`, `velocities` and `speeds` are of pan and tilt."""
 
     positions: tuple[PtzSpace, ...]
     velocities: tuple[PtzSpace, ...]
@@ -51,8 +51,9 @@ class PtzNode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AxisScale(msgspec.Struct, frozen=True, kw_only=True):
-    """A straight line between a space's numbers and ours: `least` and `most` are what the space's
-    `raw.low` and `raw.high` are in our unit, and may run the other way.
+    """A linear scale between a space's numbers and our unit.
+
+    `low_value` and `high_value` are `raw.low` and `raw.high` in our unit, and may run backwards.
     """
 
     raw: Range
@@ -60,12 +61,12 @@ class AxisScale(msgspec.Struct, frozen=True, kw_only=True):
     high_value: float
 
     def to_raw(self, value: float) -> float:
-        """Our value as the space's, cut to its range."""
+        """Convert our value to the space's, clamped to its range."""
         fraction = (value - self.low_value) / (self.high_value - self.low_value)
         return self.raw.low + FRACTION.clamp(fraction) * (self.raw.high - self.raw.low)
 
     def from_raw(self, raw: float) -> float:
-        """The space's value as ours."""
+        """Convert the space's value to ours."""
         fraction = (raw - self.raw.low) / (self.raw.high - self.raw.low)
         return self.low_value + fraction * (self.high_value - self.low_value)
 
@@ -79,7 +80,7 @@ class PositionSpace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VelocitySpace(msgspec.Struct, frozen=True, kw_only=True):
-    """The space of velocities, and its fastest in degrees a second."""
+    """The space of velocities, and its top speeds in degrees a second."""
 
     uri: str
     x: Range
@@ -89,7 +90,7 @@ class VelocitySpace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_node(node: Any) -> PtzNode:
-    """A `tt:PTZNode` as the SOAP library gives it."""
+    """Convert a `tt:PTZNode` of the SOAP library."""
     spaces = node.SupportedPTZSpaces
     auxiliary_commands = {text for text in node.AuxiliaryCommands or () if isinstance(text, str)}
     aux = (
@@ -117,7 +118,7 @@ def _to_spaces(soap_spaces: Iterable[Any] | None) -> tuple[PtzSpace, ...]:
 
 
 def _to_range(soap_range: Any) -> Any:
-    """A range that has something in it, or None."""
+    """Return a range that is not empty, or None."""
     if soap_range is None or soap_range.Min is None or soap_range.Max is None:
         return None
     low, high = float(soap_range.Min), float(soap_range.Max)
@@ -125,18 +126,17 @@ def _to_range(soap_range: Any) -> Any:
 
 
 def find_space(spaces: Iterable[PtzSpace], uri: str) -> PtzSpace | None:
-    """The space of that URI. Some makers write its capitals otherwise."""
+    """Return the space of a URI, which some makers capitalise differently, or None."""
     return next((space for space in spaces if space.uri.lower() == uri.lower()), None)
 
 
 def position_spaces(
     node: PtzNode, pan_deg: Range | None, tilt_deg: Range | None
 ) -> tuple[PositionSpace, ...]:
-    """The spaces in which the head's positions can be read, the one to command in first; none
-    where it is not absolute. `pan_deg` and `tilt_deg` are what the generic space's ends are in
-    degrees, where somebody has declared that.
+    """Return the spaces of the head's positions, the one for commands first.
 
-    Raises ValueError, in words, where only shares are there and nothing is declared.
+    None if it is not absolute. `pan_deg` and `tilt_deg` are the declared degrees at the ends of the
+    generic space. Raises: ValueError if there are only shares and nothing is declared.
     """
     degree_space, generic_space = (
         find_space(node.positions, uri) for uri in (DEGREES_POSITION, GENERIC_POSITION)
@@ -154,8 +154,8 @@ def position_spaces(
     if generic_space is not None and generic_space.y is not None:
         if pan_deg is None or tilt_deg is None:
             raise ValueError(
-                "its positions are shares of a range that it does not tell; "
-                "allowed: pan_deg and tilt_deg, the degrees at their ends"
+                "its positions are shares of a range that it does not report; "
+                "give pan_deg and tilt_deg, the degrees at their ends"
             )
         found.append(
             PositionSpace(
@@ -174,18 +174,16 @@ def _to_scale(raw: Range, deg: Range) -> AxisScale:
 def velocity_space(
     node: PtzNode, pan_max_deg_s: float | None, tilt_max_deg_s: float | None
 ) -> VelocitySpace:
-    """The space to drive in: that of degrees a second where the node has it and nothing else is
-    declared.
+    """Return the space of velocities: that of degrees a second if the node has it.
 
-    Raises ValueError, in words, where the node cannot be driven, or tells shares alone and nothing
-    is declared.
+    Raises: ValueError if the node has none, or only shares and nothing is declared.
     """
     degree_space, generic_space = (
         find_space(node.velocities, uri) for uri in (DEGREES_VELOCITY, GENERIC_VELOCITY)
     )
     space = degree_space or generic_space
     if space is None or space.y is None:
-        raise ValueError("it cannot be driven: no space of velocities")
+        raise ValueError("it has no space of velocities")
     if degree_space is not None and degree_space.y is not None:
         return VelocitySpace(
             uri=degree_space.uri,
@@ -196,8 +194,8 @@ def velocity_space(
         )
     if pan_max_deg_s is None or tilt_max_deg_s is None:
         raise ValueError(
-            "its speeds are shares of one that it does not tell; "
-            "allowed: pan_max_deg_s and tilt_max_deg_s"
+            "its speeds are shares of a top speed that it does not report; "
+            "give pan_max_deg_s and tilt_max_deg_s"
         )
     return VelocitySpace(
         uri=space.uri,
@@ -211,7 +209,7 @@ def velocity_space(
 def to_ptz_speed(
     velocity_space: VelocitySpace, velocity: Velocity, *, zoom: bool
 ) -> dict[str, Any]:
-    """A `tt:PTZSpeed` of a velocity, cut to the head's fastest."""
+    """Convert a velocity to a `tt:PTZSpeed`, clamped to the top speeds."""
     ptz_speed: dict[str, Any] = {
         "PanTilt": {
             "x": _to_raw_rate(velocity.pan_deg_s, velocity_space.pan_max_deg_s, velocity_space.x),
@@ -230,7 +228,7 @@ def _to_raw_rate(deg_s: float, max_deg_s: float, raw: Range) -> float:
 
 
 def to_ptz_vector(position_space: PositionSpace, pose: Pose, *, zoom: bool) -> dict[str, Any]:
-    """A `tt:PTZVector` of a pose, cut to the head's range."""
+    """Convert a pose to a `tt:PTZVector`, clamped to the head's range."""
     vector: dict[str, Any] = {
         "PanTilt": {
             "x": position_space.pan.to_raw(pose.pan_deg),
@@ -244,7 +242,7 @@ def to_ptz_vector(position_space: PositionSpace, pose: Pose, *, zoom: bool) -> d
 
 
 def from_ptz_vector(spaces: tuple[PositionSpace, ...], vector: Any) -> Pose | None:
-    """The pose of a `tt:PTZVector`, or None where it is in no space that is known, or not whole."""
+    """Convert a `tt:PTZVector` to a pose, or None if its space is unknown or it is incomplete."""
     pan_tilt = getattr(vector, "PanTilt", None)
     if pan_tilt is None or pan_tilt.x is None or pan_tilt.y is None:
         return None

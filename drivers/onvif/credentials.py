@@ -1,4 +1,4 @@
-"""Where an ONVIF device is, and who asks it; and the file that a password is read from."""
+"""The address and the credentials of an ONVIF device, and its password file."""
 
 import stat
 from pathlib import Path
@@ -21,8 +21,10 @@ _OTHERS_MODE = stat.S_IRWXG | stat.S_IRWXO
 
 
 class OnvifAccess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How one device is reached. `timeout_s` is for each call, and thrice that for the first one,
-    which asks for the device's clock and its services too.
+    """The address and the credentials of one device.
+
+    `timeout_s` is for each call, and three times that for the first one, which queries the device's
+    clock and its services too.
     """
 
     url: Url
@@ -31,34 +33,34 @@ class OnvifAccess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     timeout_s: Timeout = 2.0
 
     def __post_init__(self) -> None:
-        """Refuse what no single field can tell."""
+        """Refuse a bad URL, and a user without a password file."""
         validate_url(self.url, "http://HOST[:80]")
         require_both_or_neither(self.username, self.password_file)
 
     @property
     def host(self) -> str:
-        """With the scheme in front where it is https: as the library takes it."""
+        """The host, with the scheme in front if it is https, as the library takes it."""
         parts = urlsplit(self.url)
         host = parts.hostname or ""
         return f"https://{host}" if parts.scheme == "https" else host
 
     @property
     def port(self) -> int:
-        """That of the address, or its scheme's."""
+        """The port of the URL, or its scheme's."""
         parts = urlsplit(self.url)
         return parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def require_both_or_neither(username: str | None, password_file: str | None) -> None:
-    """Raise ValueError where one is given without the other."""
+    """Raises: ValueError if one is given without the other."""
     if (username is None) != (password_file is None):
         raise ValueError("username and password_file go together: give both or neither")
 
 
 def read_password(path: str, display_name: str) -> str:
-    """The password in a file that only its owner may read, without the line's end.
+    """Return the password in a file that only its owner may read, without the line end.
 
-    Raises DriverError `absent`, which names the file and never what is in it.
+    Raises: DriverError `absent`, which names the file and never its content.
     """
     try:
         mode = stat.S_IMODE(Path(path).stat().st_mode)

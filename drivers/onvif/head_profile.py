@@ -1,4 +1,4 @@
-"""What a camera says of its head when it is asked: the profile to turn it through, and its node."""
+"""Query a camera's head: the media profile to move it through, and its PTZ node."""
 
 from datetime import timedelta
 from typing import Any
@@ -10,13 +10,11 @@ from drivers.onvif.client import OnvifClient
 from drivers.onvif.coordinate_spaces import PtzNode, read_node
 
 MAX_MOVE_S = 120
-"""No longer time-out of a move is asked for."""
+"""No longer timeout of a move is requested."""
 
 
 class HeadProfile(msgspec.Struct, frozen=True, kw_only=True):
-    """`token` is of the media profile. `longest_move` is the longest time-out that a move may have,
-    None where the camera does not tell.
-    """
+    """`token` is of the media profile. `max_move` is the longest timeout of a move, None if unknown."""
 
     token: str
     node: PtzNode
@@ -24,8 +22,9 @@ class HeadProfile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_head_profile(client: OnvifClient, token: str | None) -> HeadProfile:
-    """Ask for this profile, or for the first with a head. Raises DriverError, `unsupported` where
-    there is none.
+    """Query a profile, or the first one with a head.
+
+    Raises: DriverError, `unsupported` if there is none.
     """
     if not client.has_service("ptz"):
         raise DriverError("unsupported", f"{client.display_name}: it has no head")

@@ -1,7 +1,7 @@
-"""What is used of the ONVIF library, imported without what its import does beside.
+"""The used part of the ONVIF library, imported without its side effect.
 
-It configures the root logger as it is imported (`onvif.client`, by `logging.basicConfig`), which is
-the program's to do: the root logger is put back as it was.
+Its import configures the root logger (`onvif.client`, by `logging.basicConfig`), which only a
+program may do: the root logger is restored.
 """
 
 import logging

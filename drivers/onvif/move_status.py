@@ -1,8 +1,8 @@
-"""Whether a head that tells where it is has arrived. Pure.
+"""Detect whether a head that reports its position has arrived. Pure.
 
-Cameras say that they are idle before they have begun, and some never say that they move. So a head
-has arrived when it is where it was sent; where nobody knows that place, when it was found idle twice
-in a row at the same one.
+Cameras report that they are idle before they have begun, and some never report that they move. So a
+head has arrived when it is at its target; if the target is unknown, when it was idle twice in a row
+at one position.
 """
 
 import threading
@@ -17,8 +17,9 @@ ZOOM_TOLERANCE = 0.03
 
 
 class _Order(msgspec.Struct, frozen=True, kw_only=True):
-    """To rest, to drive, or to go somewhere, to `target` where that is known. `seen` is where it
-    was when it was looked at last.
+    """An order to rest, to drive, or to go to `target`, None if that is unknown.
+
+    `last_pose` is the last reported pose.
     """
 
     is_drive: bool = False
@@ -28,29 +29,30 @@ class _Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArrivalDetector:
-    """What a head was told last, and what its positions say of that. Any thread may call."""
+    """The last order of a head, and whether its positions show that it is done. Thread-safe."""
 
     def __init__(self, tolerance_deg: float) -> None:
-        """Two poses within `near_deg` in pan and in tilt are the same."""
+        """Two poses within `tolerance_deg` in pan and in tilt are the same."""
         self._tolerance_deg = tolerance_deg
         self._lock = threading.Lock()
         self._order = _Order()
 
     def on_drive(self) -> None:
-        """It was told to move until it is told otherwise."""
+        """Note an order to move until the next order."""
         self._set_order(_Order(is_drive=True))
 
     def on_stop(self) -> None:
-        """It was told to stop."""
+        """Note an order to stop."""
         self._set_order(_Order())
 
     def on_goto(self, target: Pose | None) -> None:
-        """It was told to go somewhere, None where nobody knows."""
+        """Note an order to go to a target, None if it is unknown."""
         self._set_order(_Order(is_goto=True, target=target))
 
     def is_moving(self, pose: Pose, *, busy: bool | None) -> bool:
-        """Whether it has been told to move and is not known to have arrived. It says that it is at
-        `pose`, and that it is `busy`, None where it does not say.
+        """Return whether the head, which reports `pose`, is not known to have arrived.
+
+        `busy` is its own report, None if it has none.
         """
         with self._lock:
             order = self._order
@@ -78,7 +80,7 @@ class ArrivalDetector:
 
 
 def is_busy(status: Any) -> bool | None:
-    """Whether a `tt:PTZStatus` says that the camera moves; None where it does not say."""
+    """Return whether a `tt:PTZStatus` reports motion; None if it reports no status."""
     move_status = getattr(status, "MoveStatus", None)
     states = {
         str(word)

@@ -1,4 +1,4 @@
-"""A head inside the process: it moves with time, has stops, and does wrong when it is told to.
+"""A simulated head inside the process: it moves with time, has end stops, and faults on demand.
 
 ```toml
 [[head]]
@@ -19,8 +19,8 @@ presets = 16
 aux = ["wiper", "heater", "ir"]
 ```
 
-Without `pan_deg` it turns without end. `stuck`, `slow`, `drift_deg_s` and `silent` break it: see
-`drivers.simulated.head_simulator.Misbehaviour`.
+Without `pan_deg` it turns without end. `stuck`, `slow`, `drift_deg_s` and `silent` inject faults: see
+`drivers.simulated.head_simulator.InjectedFault`.
 """
 
 import threading
@@ -48,11 +48,11 @@ from drivers.simulated.head_simulator import (
 )
 
 NO_ANSWER_TIMEOUT_S = 0.2
-"""How long it is waited for a head that does not answer."""
+"""How long a call waits for a head that does not answer."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the head is built like, and what is wrong with it."""
+    """The mechanics of the head, and its injected faults."""
 
     pan_deg: Range | None = None
     tilt_deg: Range = Range(low=-30, high=90)
@@ -71,17 +71,17 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     silent: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse ranges that have nothing in them."""
+        """Refuse empty ranges."""
         check_ranges(self, "pan_deg", "tilt_deg")
 
 
 def open_ptz(name: str, options: Options, clock_ns: Callable[[], int]) -> "FakeHead":
-    """A head of its own, at rest at pan 0, tilt 0, wide."""
+    """Return a new head, at rest at pan 0, tilt 0, wide."""
     return FakeHead(name, options, clock_ns)
 
 
 class FakeHead:
-    """The head. `motion` is its body, which knows where it is and can be made to misbehave."""
+    """The head. `simulator` is its mechanics, which has the true position and injects faults."""
 
     def __init__(self, name: str, options: Options, clock_ns: Callable[[], int]) -> None:
         self._display_name = f"head {name!r}: fake"
@@ -138,20 +138,20 @@ class FakeHead:
         self.simulator.goto(self._clock_ns(), pose, speed)
 
     def read_position(self) -> PtzPosition:
-        """Where it is, without error."""
+        """Return the position, without error."""
         self._check_answering()
         t_ns = self._clock_ns()
         state = self.simulator.state_at(t_ns)
         return PtzPosition(pose=state.pose, error_deg=0.0, moving=state.moving, t_ns=t_ns)
 
     def store_preset(self, number: int) -> None:
-        """Remember the present place."""
+        """Store the present position."""
         check_preset(self._display_name, self._capabilities, number)
         self._check_answering()
         self.simulator.store_preset(self._clock_ns(), number)
 
     def goto_preset(self, number: int) -> None:
-        """Begin to go to a remembered place; nothing happens where there is none."""
+        """Begin to go to a stored position; without one nothing happens."""
         check_preset(self._display_name, self._capabilities, number)
         self._check_answering()
         self.simulator.goto_preset(self._clock_ns(), number)
@@ -170,7 +170,7 @@ class FakeHead:
                 self.simulator.stop(self._clock_ns())
 
     def _check_answering(self) -> None:
-        """Raise where nobody answers."""
+        """Raises: DriverError `timeout` if the head is silent, `absent` if it is closed."""
         if not self._closed.is_set() and self.simulator.injected_fault.silent:
             self._closed.wait(NO_ANSWER_TIMEOUT_S)
             if not self._closed.is_set():

@@ -1,4 +1,4 @@
-"""A network camera's own head: ONVIF's PTZ service.
+"""The built-in head of a network camera: ONVIF's PTZ service.
 
 ```toml
 [[head]]
@@ -18,23 +18,22 @@ error_deg = 1.0
 timeout_s = 2.0
 ```
 
-Most cameras tell positions and speeds as shares of -1..1. What these are in degrees is declared
-here, out of the data sheet: `pan_deg` and `tilt_deg` at the ends of the range (`low` at -1, and
-above `high` where it counts the other way), `pan_max_deg_s` and `tilt_max_deg_s` at full speed.
-A camera that tells degrees needs none of it. `endless`: pan has no stop. `zoom_ratio` is left out
-where there is no zoom. `profile` is the token of one of its media profiles, the first one with a
-head where it is left out.
+Most cameras report positions and speeds as shares of -1..1. Their values in degrees are declared
+here, from the data sheet: `pan_deg` and `tilt_deg` at the ends of the range (`low` at -1, and above
+`high` if it counts the other way), `pan_max_deg_s` and `tilt_max_deg_s` at full speed. A camera that
+reports degrees needs none of it. `endless`: pan has no end stop. `zoom_ratio` is left out if there is
+no zoom. `profile` is the token of one of its media profiles, by default the first one with a head.
 
-A camera that tells where it is may be off by `error_deg`. One that does not, and cannot be sent to a
-position, is reckoned: `speed_error` is the share by which its speeds may be wrong, `lag_s` the time
-from a command to the motion, `zoom_travel_s` from wide to tele, and `preset_deg_s` the speed at
-which it goes to a preset at least.
+A camera that reports its position may be off by `error_deg`. For one that does not, and takes no
+positions, the position is estimated: `speed_error` is the share by which its speeds may be wrong,
+`lag_s` the time from a command to the motion, `zoom_travel_s` from wide to tele, and `preset_deg_s`
+the lowest speed on the way to a preset.
 
-Presets are kept in the camera under the names `vigie-1` and up; a number that is none of ours
-recalls the preset that the camera itself has under that token, and never overwrites it.
+Presets are stored in the camera under the names `vigie-1` and up; any other number recalls the
+preset that the camera itself has under that token, and never overwrites it.
 
-A move is always ended by Stop, since cameras are known to ignore a move's time-out; the longest one
-that it takes is sent along, so that it stops some day if nobody can tell it.
+A move is always ended by Stop, since cameras are known to ignore the timeout of a move; the longest
+timeout that the camera allows is sent too, so that it stops at last if the connection is lost.
 """
 
 import logging
@@ -78,7 +77,7 @@ SpeedDegS = Annotated[float, msgspec.Meta(gt=0, le=720)]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the camera is, and what its shares are in degrees."""
+    """The address of the camera, and its shares in degrees."""
 
     url: Url
     username: Annotated[str, msgspec.Meta(min_length=1)] | None = None
@@ -98,7 +97,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     preset_deg_s: SpeedDegS | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no single field can tell."""
+        """Refuse options that contradict each other."""
         require_both_or_neither(self.username, self.password_file)
         for name in ("pan_deg", "tilt_deg"):
             span: Range | None = getattr(self, name)
@@ -107,7 +106,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     @property
     def access(self) -> OnvifAccess:
-        """How the camera is reached."""
+        """The address and the credentials of the camera."""
         return OnvifAccess(
             url=self.url,
             username=self.username,
@@ -117,8 +116,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 def open_ptz(name: str, options: Options, clock_ns: Callable[[], int]) -> "OnvifHead":
-    """Connect and ask what the head can do. Raises DriverError; `unsupported` where the camera has
-    no head, or one that has to be declared.
+    """Connect and query the head's capabilities.
+
+    Raises: DriverError; `unsupported` if the camera has no head, or options are missing for it.
     """
     client = OnvifClient(f"head {name!r}", options.access)
     try:
@@ -129,7 +129,7 @@ def open_ptz(name: str, options: Options, clock_ns: Callable[[], int]) -> "Onvif
 
 
 class OnvifHead:
-    """The head. Its camera tells where it is, or it is reckoned."""
+    """The head. Its camera reports the position, or it is estimated."""
 
     def __init__(self, client: OnvifClient, options: Options, clock_ns: Callable[[], int]) -> None:
         self._client = client
@@ -157,7 +157,7 @@ class OnvifHead:
 
     @property
     def capabilities(self) -> PtzCapabilities:
-        """What its node says, in the degrees that it says or that were declared."""
+        """The capabilities of its node, in its own degrees or the declared ones."""
         return self._capabilities
 
     def move(self, velocity: Velocity) -> None:
@@ -196,7 +196,7 @@ class OnvifHead:
         self._start_motion("AbsoluteMove", self._max_speed_deg_s, None, **arguments)
 
     def read_position(self) -> PtzPosition:
-        """Where it says that it is, or where it is reckoned to be."""
+        """Return the position: queried, or estimated."""
         if not self._capabilities.absolute:
             return self._estimated_position()
         query_ns = self._clock_ns()
@@ -205,7 +205,7 @@ class OnvifHead:
         pose = from_ptz_vector(self._position_spaces, getattr(status, "Position", None))
         if pose is None:
             raise DriverError(
-                "protocol", f"{self._client.display_name}: it does not say where it is"
+                "protocol", f"{self._client.display_name}: it does not report its position"
             )
         is_moving = self._arrival_detector.is_moving(pose, busy=is_busy(status))
         with self._lock:
@@ -220,7 +220,7 @@ class OnvifHead:
         )
 
     def store_preset(self, number: int) -> None:
-        """Keep the present place in the camera, as `vigie-<number>`."""
+        """Store the present position in the camera, as `vigie-<number>`."""
         check_preset(self._client.display_name, self._capabilities, number)
         name = f"vigie-{number}"
         own_presets = {str(preset.Name): preset.token for preset in self._read_presets()}
@@ -268,7 +268,7 @@ class OnvifHead:
         self._call("SendAuxiliaryCommand", AuxiliaryData=command)
 
     def close(self) -> None:
-        """Stop, and let go of the connection. A second call does nothing."""
+        """Stop, and close the connection. A second call does nothing."""
         with self._lock:
             if self._closed:
                 return
@@ -276,7 +276,7 @@ class OnvifHead:
         try:
             self.stop()
         except DriverError as error:
-            log.warning("not stopped before it was let go: %s", error)
+            log.warning("not stopped before it was closed: %s", error)
         finally:
             self._client.close()
 
@@ -286,7 +286,7 @@ class OnvifHead:
     def _start_motion(
         self, operation: str, speed_deg_s: float, order: PendingOrder | None, **arguments: Any
     ) -> None:
-        """Ask for a motion. Where that fails, the camera's own word says whether it moves."""
+        """Send a motion. If that fails, only the camera's own report says whether it moves."""
         try:
             self._send_order(operation, speed_deg_s, order, **arguments)
         except DriverError:
@@ -304,8 +304,9 @@ class OnvifHead:
     def _send_order(
         self, operation: str, speed_deg_s: float, order: PendingOrder | None, **arguments: Any
     ) -> None:
-        """Ask for something at that speed, and reckon with what becomes of the word. A camera whose
-        answer does not come, or makes no sense, may have done it.
+        """Send an order at a speed, and note its outcome for the estimate.
+
+        A camera that does not answer, or not in ONVIF, may have executed it.
         """
         speed_deg_s *= 1 + self._options.speed_error
         with self._lock:
@@ -327,7 +328,7 @@ class OnvifHead:
 
     def _estimated_position(self) -> PtzPosition:
         try:
-            self._call("GetStatus")  # whether anybody is there
+            self._call("GetStatus")  # raises if the camera is gone
         except DriverError as error:
             if error.kind not in ("unsupported", "protocol"):
                 raise
@@ -338,7 +339,7 @@ class OnvifHead:
         return list(self._call("GetPresets") or ())
 
     def _check_declared(self, node: PtzNode) -> None:
-        """Raise ValueError, in words, for what was not declared and nobody can tell."""
+        """Raises: ValueError if an option is missing that the camera does not report."""
         options, is_reckoned = self._options, not self._position_spaces
         has_zoom = find_space(node.zoom_velocities, ZOOM_VELOCITY) is not None and (
             is_reckoned or find_space(node.zoom_positions, ZOOM_POSITION) is not None
@@ -354,7 +355,7 @@ class OnvifHead:
             ("preset_deg_s", node.presets > 0),
         ):
             if is_required and getattr(options, name) is None:
-                raise ValueError(f"it does not tell where it is; reckoning needs {name}")
+                raise ValueError(f"it does not report its position; to estimate it, give {name}")
 
     def _read_capabilities(self, node: PtzNode) -> PtzCapabilities:
         options = self._options
@@ -404,7 +405,7 @@ def _clamp_speed(deg_s: float, max_deg_s: float) -> float:
 
 
 def _clamp_to_range(position_space: PositionSpace, pose: Pose) -> Pose:
-    """The nearest that the head can do."""
+    """Return the nearest pose that the head can take."""
     return Pose(
         pan_deg=wrap_deg(position_space.pan.from_raw(position_space.pan.to_raw(pose.pan_deg))),
         tilt_deg=position_space.tilt.from_raw(position_space.tilt.to_raw(pose.tilt_deg)),

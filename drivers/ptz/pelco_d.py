@@ -1,4 +1,4 @@
-"""A pan-tilt head that speaks Pelco-D over a serial line, mostly RS-485.
+"""A pan-tilt head with Pelco-D over a serial line, mostly RS-485.
 
 ```toml
 [[head]]
@@ -21,7 +21,7 @@ preset_deg_s = 40
 aux = { wiper = 1 }
 ```
 
-With `position = "query"` the head is asked where it is and sent where it shall go. All options:
+With `position = "query"` the head reports its position and is sent to positions. All options:
 `drivers.pelco_options.PelcoOptions`.
 """
 
@@ -35,11 +35,11 @@ from drivers.pelco_options import PelcoOptions
 
 
 class Options(PelcoOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The head's; 2400 baud is usual."""
+    """The options of a head; 2400 baud is usual."""
 
     baud: Annotated[int, msgspec.Meta(ge=300, le=1_000_000)] = 2400
 
 
 def open_ptz(name: str, options: Options, clock_ns: Callable[[], int]) -> PelcoHead:
-    """Take a seat on the head's bus. Raises DriverError as `drivers.serial_bus.Buses.seat`."""
+    """Open the head on its bus. Raises: DriverError as `SerialBuses.attach`."""
     return PelcoHead(name, options, "D", options.address, clock_ns)

@@ -1,4 +1,4 @@
-"""A pan-tilt head that speaks Pelco-P over a serial line, mostly RS-485.
+"""A pan-tilt head with Pelco-P over a serial line, mostly RS-485.
 
 ```toml
 [[head]]
@@ -34,13 +34,13 @@ from drivers.pelco_options import PelcoOptions
 
 
 class Options(PelcoOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The head's; 4800 baud is usual."""
+    """The options of a head; 4800 baud is usual."""
 
     baud: Annotated[int, msgspec.Meta(ge=300, le=1_000_000)] = 4800
     zero_based: bool = True
 
 
 def open_ptz(name: str, options: Options, clock_ns: Callable[[], int]) -> PelcoHead:
-    """Take a seat on the head's bus. Raises DriverError as `drivers.serial_bus.Buses.seat`."""
+    """Open the head on its bus. Raises: DriverError as `SerialBuses.attach`."""
     address_byte = options.address - 1 if options.zero_based else options.address
     return PelcoHead(name, options, "P", address_byte, clock_ns)

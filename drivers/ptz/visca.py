@@ -1,4 +1,4 @@
-"""A camera on a pan-tilt head that speaks VISCA, over a serial line or TCP.
+"""A camera on a pan-tilt head with VISCA, over a serial line or TCP.
 
 ```toml
 [[head]]
@@ -32,15 +32,15 @@ from drivers.visca_session import InquiryReply, ViscaSession
 from drivers.visca_sockets import SentCommand
 
 REST_AFTER_S = 0.2
-"""Answers that have been the same for so long, once it was stopped or has arrived: it rests."""
+"""After a stop or an arrival, a position that is unchanged for this long: the head rests."""
 BLOCKED_AFTER_S = 2.0
-"""The same while it should move: something holds it, or what it said of its arrival was lost."""
+"""The same during a motion: the head is blocked, or the message of its arrival was lost."""
 
 __all__ = ["Options", "ViscaHead", "open_ptz"]
 
 
 def open_ptz(name: str, options: Options, clock_ns: Callable[[], int]) -> "ViscaHead":
-    """Take a seat on the head's bus. Raises DriverError as `drivers.serial_bus.Buses.seat`."""
+    """Open the head on its bus. Raises: DriverError as `SerialBuses.attach`."""
     return ViscaHead(name, options, clock_ns)
 
 
@@ -121,14 +121,14 @@ class ViscaHead:
         self._send_goto(absolute, *([zoom] if self._has_zoom else []))
 
     def read_position(self) -> PtzPosition:
-        """Where it is, as it says. It may have moved on since it looked, while it moves."""
+        """Query the position. A moving head may have moved on since it measured."""
         specs, query_ns = self._specs, self._clock_ns()
         reply = self._session.inquire(visca.pan_tilt_inquiry(self._address), 8)
         zoom = self._query_zoom() if self._has_zoom else 0
         pan, tilt = visca.parse_signed(reply.data[:4]), visca.parse_signed(reply.data[4:])
         if pan is None or tilt is None or zoom is None:
             raise DriverError(
-                "protocol", f"{self._display_name}: answers {reply.data.hex(' ')}: no place"
+                "protocol", f"{self._display_name}: answers {reply.data.hex(' ')}: no position"
             )
         with self._lock:
             is_moving = self._is_moving((pan, tilt, zoom), reply.t_ns)
@@ -145,21 +145,21 @@ class ViscaHead:
         )
 
     def store_preset(self, number: int) -> None:
-        """Remember the present place: its memory `number` - 1."""
+        """Store the present position in its memory `number` - 1."""
         check_preset(self._display_name, self._capabilities, number)
         self._session.send_commands(visca.preset_store(self._address, number - 1), is_motion=False)
 
     def goto_preset(self, number: int) -> None:
-        """Begin to go to a remembered place."""
+        """Begin to go to a stored position."""
         check_preset(self._display_name, self._capabilities, number)
         self._send_goto(visca.preset_recall(self._address, number - 1))
 
     def set_aux(self, aux: Aux, *, on: bool) -> None:
-        """VISCA has no words for that."""
+        """Refuse: VISCA has no commands for auxiliaries."""
         check_aux(self._display_name, self._capabilities, aux)
 
     def close(self) -> None:
-        """Stop, and give up the seat on the bus."""
+        """Stop, and detach from the bus."""
         with contextlib.suppress(DriverError):
             self.stop()
         self._session.close()
@@ -169,11 +169,11 @@ class ViscaHead:
         return self._capabilities.zoom_ratio > 1
 
     def _cancel_frames(self) -> list[bytes]:
-        """What breaks off the motions that fill the camera's sockets."""
+        """Return the frames that cancel the motions in the camera's sockets."""
         return [visca.cancel(self._address, socket) for socket in self._session.busy_sockets]
 
     def _send_goto(self, *motions: bytes) -> None:
-        """Begin a motion that ends by itself."""
+        """Send motions that end by themselves."""
         frames = self._cancel_frames()
         with self._lock:
             if self._is_manual_focus:
@@ -193,7 +193,7 @@ class ViscaHead:
         )
 
     def _is_moving(self, counts: tuple[int, int, int], t_ns: int) -> bool:
-        """Whether it was told to move and is not known to have arrived, now that this is seen."""
+        """Return whether the head, which reports `counts`, is not known to be done."""
         if self._last_counts != counts:
             self._last_counts, self._last_counts_ns = counts, t_ns
         is_executing = any(
@@ -210,7 +210,7 @@ class ViscaHead:
         )
 
     def _position_error_deg(self, reply: InquiryReply, query_ns: int, is_moving: bool) -> float:  # noqa: FBT001
-        """One unit, and how far it may have gone between its look and what was heard of it."""
+        """Return one unit, and the way that it may have moved between measuring and answering."""
         specs = self._specs
         unit_deg = 1 / min(specs.pan_units_per_deg, specs.tilt_units_per_deg)
         if not is_moving:
@@ -222,7 +222,7 @@ class ViscaHead:
 
 
 def _to_lens_step(fraction: float) -> int:
-    """One of the lens's speeds, with the direction's sign; any motion at all is one step."""
+    """Return the nearest of the lens's speeds, signed; any motion is at least one step."""
     if fraction == 0:
         return 0
     step = max(round(min(abs(fraction), 1.0) * visca.MAX_LENS_SPEED), 1)

@@ -1,8 +1,8 @@
-"""A pan-tilt head's body: motors with real speeds, stops and lag, and what can be wrong with them.
+"""The mechanics of a simulated pan-tilt head: motors with speeds, end stops, lag and faults.
 
 Time comes in with each call, so the same orders at the same times give the same motion, and a test
-may let an hour pass at once. The body knows the truth; what a head tells of it is its protocol's
-business.
+may let an hour pass at once. The simulator has the true position; a simulated device reports it by
+its protocol.
 """
 
 import math
@@ -28,16 +28,17 @@ AxisName = Literal["pan", "tilt", "zoom", "focus"]
 AXES: tuple[AxisName, ...] = get_args(AxisName)
 HEAD_AXES: tuple[AxisName, ...] = ("pan", "tilt")
 LENS_RAMP_S = 0.05
-"""A lens's motor is at full speed after this long."""
+"""The time of a lens's motor to full speed."""
 
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Speed = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class HeadMechanics(msgspec.Struct, frozen=True, kw_only=True):
-    """What a head is built like. `pan_deg` is None where it turns without end. `ramp_s` is from
-    rest to top speed, `lag_s` from an order's arrival to the first motion, `zoom_travel_s` and
-    `focus_travel_s` from one end to the other.
+    """The mechanics of a head. `pan_deg` is None if it turns without end.
+
+    `ramp_s` is from rest to top speed, `lag_s` from an order's arrival to the first motion,
+    `zoom_travel_s` and `focus_travel_s` from one end to the other.
     """
 
     pan_deg: Range | None = Range(low=-170, high=170)
@@ -51,11 +52,11 @@ class HeadMechanics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InjectedFault(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wrong with a head.
+    """The faults of a head.
 
-    `stuck`: axes that do not move. `slow`: the share of the speed asked that is reached.
-    `drift_deg_s`: how fast the pan creeps when it should rest. `silent`: it neither hears nor
-    answers; whoever gives the body its orders is held to that.
+    `stuck`: axes that do not move. `slow`: the share of the ordered speed that is reached.
+    `drift_deg_s`: how fast the pan creeps when it should rest. `silent`: it neither receives nor
+    answers, which the simulated device has to observe.
     """
 
     stuck: tuple[AxisName, ...] = ()
@@ -74,7 +75,7 @@ class SpeedOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PositionOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Take an axis to a place: degrees, or a share of its range, at a share of its top speed."""
+    """Send an axis to a position: degrees, or a share of its range, at a share of its top speed."""
 
     target: float
     speed: float = 1.0
@@ -84,8 +85,9 @@ AxisOrder: TypeAlias = SpeedOrder | PositionOrder
 
 
 class MotionState(msgspec.Struct, frozen=True, kw_only=True):
-    """The truth at one time. `pan_deg` counts on from turn to turn on an endless head; `zoom` and
-    `focus` are shares of their travel. `moving`: it does what it was told, or is about to.
+    """The true state at one time. `pan_deg` of an endless head is continuous over full turns.
+
+    `zoom` and `focus` are shares of their travel. `moving`: an order is not done yet.
     """
 
     pan_deg: float
@@ -99,15 +101,15 @@ class MotionState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def pose(self) -> Pose:
-        """Where the head looks."""
+        """The pose of the head."""
         return Pose(pan_deg=wrap_deg(self.pan_deg), tilt_deg=self.tilt_deg, zoom=self.zoom)
 
 
 class HeadSimulator:
-    """The body of one head, at rest at pan 0, tilt 0, zoom wide until it is told otherwise.
+    """The mechanics of one head, at rest at pan 0, tilt 0, zoom wide until the first order.
 
-    Any thread may call it. Time never steps back: a call that comes with an earlier time than one
-    before it is taken for the later.
+    Thread-safe. Time never steps back: a call with an earlier time than one before is taken for the
+    later.
     """
 
     def __init__(
@@ -133,33 +135,33 @@ class HeadSimulator:
 
     @property
     def order_count(self) -> int:
-        """How many orders of any kind it has had."""
+        """The number of orders of any kind."""
         return self._order_count
 
     @property
     def injected_fault(self) -> InjectedFault:
-        """What is wrong with it."""
+        """The present faults."""
         return self._injected_fault
 
     @property
     def preset_numbers(self) -> frozenset[int]:
-        """The numbers of the places that it remembers."""
+        """The numbers of the stored presets."""
         with self._changed:
             return frozenset(self._presets)
 
     @property
     def aux_on(self) -> frozenset[Aux]:
-        """What is switched on."""
+        """The auxiliaries that are on."""
         with self._changed:
             return frozenset(self._aux_on)
 
     def wait_for(self, condition: Callable[["HeadSimulator"], bool], timeout_s: float) -> bool:
-        """Whether `wanted` came true within `timeout_s`; it is asked again after each order."""
+        """Return whether a condition came true within `timeout_s`; it is checked after each order."""
         with self._changed:
             return self._changed.wait_for(lambda: condition(self), timeout_s)
 
     def state_at(self, t_ns: int) -> MotionState:
-        """The truth at `t_ns`."""
+        """Return the true state at `t_ns`."""
         with self._changed:
             t_ns = self._advance_clock(t_ns)
             points = {axis: self._point_at(axis, t_ns) for axis in AXES}
@@ -176,14 +178,14 @@ class HeadSimulator:
         )
 
     def rest_time_ns(self, axes: tuple[AxisName, ...] = AXES) -> int | None:
-        """When these axes will have done what they were told, None where they never will."""
+        """Return when the orders of these axes will be done, or None for never."""
         with self._changed:
             end_times_ns = [self._profiles[axis][-1].end_ns for axis in axes]
         finite = [end for end in end_times_ns if end is not None]
         return max(finite) if len(finite) == len(end_times_ns) else None
 
     def apply_orders(self, t_ns: int, orders: Mapping[AxisName, AxisOrder]) -> None:
-        """Do this with these axes, after the lag; the others go on as they are."""
+        """Give orders to these axes, which follow after the lag; the others continue."""
         with self._changed:
             t_ns = self._advance_clock(t_ns)
             begin_ns = t_ns + int(self.mechanics.lag_s * NS_PER_S)
@@ -211,7 +213,7 @@ class HeadSimulator:
         self.move(t_ns, Velocity())
 
     def goto(self, t_ns: int, pose: Pose, speed: float = 1.0) -> None:
-        """Take pan, tilt and zoom to a pose at a share of the top speed; the nearer way round."""
+        """Send pan, tilt and zoom to a pose at a share of the top speed, by the shorter way."""
         self.apply_orders(
             t_ns,
             {
@@ -222,20 +224,20 @@ class HeadSimulator:
         )
 
     def store_preset(self, t_ns: int, number: int) -> None:
-        """Remember where it is now."""
+        """Store the present position."""
         with self._changed:
             t_ns = self._advance_clock(t_ns)
             self._presets[number] = {axis: self._point_at(axis, t_ns).position for axis in AXES}
             self._count_order()
 
     def clear_preset(self, number: int) -> None:
-        """Forget a place."""
+        """Delete a preset."""
         with self._changed:
             self._presets.pop(number, None)
             self._count_order()
 
     def goto_preset(self, t_ns: int, number: int, speed: float = 1.0) -> bool:
-        """Go to a remembered place; False, and nothing done, where there is none."""
+        """Go to a preset; return False if there is none."""
         with self._changed:
             positions = self._presets.get(number)
             if positions is None:
@@ -247,13 +249,13 @@ class HeadSimulator:
             return True
 
     def set_aux(self, aux: Aux, *, on: bool) -> None:
-        """Switch something that is not a motor of the head."""
+        """Switch an auxiliary."""
         with self._changed:
             (self._aux_on.add if on else self._aux_on.discard)(aux)
             self._count_order()
 
     def inject_fault(self, t_ns: int, injected_fault: InjectedFault) -> None:
-        """From now on this is wrong with it; `SOUND` mends it."""
+        """Set the faults from now on; NO_FAULT clears them."""
         with self._changed:
             t_ns = self._advance_clock(t_ns)
             self._injected_fault = injected_fault
@@ -280,7 +282,7 @@ class HeadSimulator:
         del profiles[: started[-1] if started else 0]
 
     def _replan(self, axis: AxisName, begin_ns: int) -> None:
-        """Let an axis do what it is wanted to from `begin_ns` on, whatever it would have done."""
+        """Replace an axis's profile from `begin_ns` on by that of its present order."""
         profiles = self._profiles[axis]
         point = self._point_at(axis, begin_ns)
         while profiles and profiles[-1].begin_ns >= begin_ns:

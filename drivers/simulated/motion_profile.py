@@ -1,7 +1,7 @@
-"""How one motor moves: it speeds up and slows down at one rate, and ends at its stops. Pure.
+"""The motion profile of one motor, with one acceleration and end stops. Pure.
 
-A course is everything that will happen to an axis if nobody says anything more, so where it is at
-a given time does not depend on how often it was asked. Places are in the axis's own unit.
+A profile is the whole motion of an axis without further orders, so its position at a time does not
+depend on how often it is queried. Positions are in the axis's own unit.
 """
 
 import math
@@ -16,8 +16,9 @@ REST_SPEED = 1e-9
 
 
 class MotorLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What an axis can do. `low` and `high` are its stops, infinite where there are none. `creep` is
-    the speed at which it moves when it should rest.
+    """The limits of an axis. `low` and `high` are its end stops, infinite if it has none.
+
+    `creep_speed` is the speed at which it moves when it should rest.
     """
 
     low: float
@@ -27,21 +28,21 @@ class MotorLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AxisPoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an axis is, and how fast it moves there."""
+    """The position and the speed of an axis."""
 
     position: float
     speed: float
 
 
 class MotionPhase(msgspec.Struct, frozen=True, kw_only=True):
-    """From `begin_s` until the next leg begins, an axis moves with one acceleration."""
+    """A phase with one acceleration, from `begin_s` until the next phase."""
 
     begin_s: float
     start: AxisPoint
     acceleration: float = 0.0
 
     def at(self, t_s: float) -> AxisPoint:
-        """Where the axis is at `t_s` seconds of its course."""
+        """Return the axis at `t_s` seconds of its profile."""
         elapsed_s = t_s - self.begin_s
         speed = self.start.speed + self.acceleration * elapsed_s
         return AxisPoint(
@@ -50,22 +51,20 @@ class MotionPhase(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MotionProfile(msgspec.Struct, frozen=True, kw_only=True):
-    """The legs of an axis from `begin_ns` on. After `ends_s` seconds it has done what it was told;
-    infinity where it never will have.
-    """
+    """The phases of an axis from `begin_ns` on, done after `duration_s`, which may be infinite."""
 
     begin_ns: int
     phases: tuple[MotionPhase, ...]
     duration_s: float
 
     def at(self, t_ns: int) -> AxisPoint:
-        """Where the axis is at `t_ns`, which is not before `begin_ns`."""
+        """Return the axis at `t_ns`, which is not before `begin_ns`."""
         t_s = (t_ns - self.begin_ns) / NS_PER_S
         return next(leg for leg in reversed(self.phases) if leg.begin_s <= t_s).at(t_s)
 
     @property
     def end_ns(self) -> int | None:
-        """When it has done what it was told; None for never."""
+        """When the order is done; None for never."""
         return (
             None
             if math.isinf(self.duration_s)
@@ -74,7 +73,7 @@ class MotionProfile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan_rest(begin_ns: int, position: float, duration_s: float = 0.0) -> MotionProfile:
-    """Stay where it is."""
+    """Plan to rest at a position."""
     return MotionProfile(
         begin_ns=begin_ns,
         phases=(MotionPhase(begin_s=0, start=AxisPoint(position=position, speed=0)),),
@@ -85,7 +84,7 @@ def plan_rest(begin_ns: int, position: float, duration_s: float = 0.0) -> Motion
 def plan_velocity(
     limits: MotorLimits, begin_ns: int, start: AxisPoint, speed: float
 ) -> MotionProfile:
-    """Move at a speed from now on, as far as the stops."""
+    """Plan to move at a speed, as far as the end stops."""
 
     def plan(begin_s: float, point: AxisPoint) -> list[MotionPhase]:
         ramp_s = abs(speed + limits.creep_speed - point.speed) / limits.acceleration
@@ -103,12 +102,12 @@ def plan_velocity(
 def plan_move(
     limits: MotorLimits, begin_ns: int, start: AxisPoint, target: float, top_speed: float
 ) -> MotionProfile:
-    """Go to a place, or to the stop before it, and rest there."""
+    """Plan to go to a position, or to the end stop before it, and rest there."""
     goal = min(max(target, limits.low), limits.high)
     arrival_point = AxisPoint(position=goal, speed=limits.creep_speed)
 
     def plan(begin_s: float, point: AxisPoint) -> list[MotionPhase]:
-        # Seen along the way that is left when the axis has braked: u is the speed, `far` the way.
+        # In the direction of the way that is left when the axis has braked.
         braking_distance = point.speed * abs(point.speed) / (2 * limits.acceleration)
         direction = math.copysign(1.0, goal - point.position - braking_distance)
         start_speed, distance = direction * point.speed, direction * (goal - point.position)
@@ -138,7 +137,7 @@ def plan_move(
 def _chain_phases(
     begin_s: float, point: AxisPoint, ramps: Iterable[tuple[float, float]], last_speed: float
 ) -> list[MotionPhase]:
-    """Legs of these lengths and accelerations, and one more at `last_speed`."""
+    """Return phases of these durations and accelerations, and one more at `last_speed`."""
     phases = []
     for duration_s, acceleration in ramps:
         phases.append(MotionPhase(begin_s=begin_s, start=point, acceleration=acceleration))
@@ -153,7 +152,7 @@ def _apply_limits(
     phases: list[MotionPhase],
     plan: Callable[[float, AxisPoint], list[MotionPhase]],
 ) -> list[MotionPhase]:
-    """The legs up to a stop, and from there what the plan makes of an axis at rest."""
+    """Return the phases up to an end stop, and from there those planned for an axis at rest."""
     for index, phase in enumerate(phases):
         phase_end_s = phases[index + 1].begin_s if index + 1 < len(phases) else math.inf
         for limit, direction in ((limits.high, 1.0), (limits.low, -1.0)):
@@ -172,13 +171,13 @@ def _apply_limits(
 def _limit_hit_time_s(
     phase: MotionPhase, limit: float, direction: float, duration_s: float
 ) -> float | None:
-    """After how many seconds of a leg the axis goes past a stop."""
+    """Return after how many seconds of a phase the axis passes an end stop, or None."""
     if math.isinf(limit):
         return None
     distance = direction * (limit - phase.start.position)
     speed, acceleration = direction * phase.start.speed, direction * phase.acceleration
     if distance <= 0 and speed < -REST_SPEED:
-        # It moves away from the stop, and may turn back.
+        # It moves away from the end stop, and may turn back.
         hit_s = -2 * speed / acceleration if acceleration > 0 else math.inf
     elif distance <= 0:
         hit_s = 0.0 if speed > REST_SPEED or acceleration > 0 else math.inf
@@ -186,7 +185,7 @@ def _limit_hit_time_s(
         root = speed * speed + 2 * acceleration * distance
         if root < 0:
             return None
-        # The first time that the way is all used up; this form loses no digits.
+        # The first root; this form loses no digits.
         divisor = speed + math.sqrt(root)
         if divisor <= REST_SPEED:
             return None

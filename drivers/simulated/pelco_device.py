@@ -1,4 +1,4 @@
-"""A head's side of Pelco-D and Pelco-P: hears frames, moves a body, answers where it is."""
+"""A simulated Pelco-D or Pelco-P head: receives frames, moves a simulator, reports its position."""
 
 from collections.abc import Mapping
 
@@ -34,10 +34,11 @@ AUX_BY_NUMBER: Mapping[int, Aux] = {1: "wiper", 2: "heater", 3: "ir"}
 
 
 class PelcoDevice:
-    """What speaks for a body on a line. `address_byte` is its own, as it stands in a frame.
+    """The protocol side of a simulated head. `address_byte` is its address in a frame.
 
-    Its tilt counts downwards from the horizon. With `receipts` it answers to every command, as
-    Pelco's own receivers do; with `echo` it is on a two-wire line whose adapter hears itself.
+    Its tilt counts downwards from the horizon. With `general_replies` it answers every command, as
+    Pelco's own receivers do; with `echoes` it is on a two-wire line whose adapter receives its own
+    frames.
     """
 
     def __init__(
@@ -60,11 +61,11 @@ class PelcoDevice:
 
     @property
     def has_pending_output(self) -> bool:
-        """It speaks only when it is asked."""
+        """Never: it sends nothing but answers."""
         return False
 
     def exchange(self, data: bytes, t_ns: int) -> bytes:
-        """Hear, do, and answer."""
+        """Execute the frames in these bytes, and return the answers."""
         output = [data] if self._echoes else []
         for addressed in self._decoder.feed(data):
             if addressed.address != self._address_byte or self._simulator.injected_fault.silent:
@@ -123,7 +124,7 @@ class PelcoDevice:
         )
 
     def _general_reply(self, message: PelcoMessage) -> bytes:
-        """Of D: the address, no alarms, and the sum of the frame heard. Of P: one byte."""
+        """Return, for D, the address, no alarms, and the checksum received; for P one byte."""
         if self._dialect == "P":
             return b"\xa2"
         return bytes((0xFF, self._address_byte, 0, self._frame(message)[-1]))

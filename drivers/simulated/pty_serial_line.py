@@ -1,8 +1,8 @@
-"""The far end of a serial line: a pseudo-terminal whose master is read by simulated heads.
+"""A simulated serial line: a pseudo-terminal with simulated heads at its far end.
 
 A path, such as a driver's `port`, is made a symlink to the terminal, as udev does it for an adapter
-under /dev/serial/by-id. The adapter can be pulled and plugged in again under the same path, and the
-line can lose, damage, repeat and delay bytes. Several heads may hang on one line.
+under /dev/serial/by-id. The adapter can be unplugged and plugged in again under the same path, and
+the line can lose, damage, repeat and delay bytes. Several heads may share one line.
 """
 
 import contextlib
@@ -21,30 +21,29 @@ import msgspec
 BITS_PER_BYTE = 10
 """Eight bits, a start bit and a stop bit."""
 POLL_INTERVAL_S = 0.005
-"""How often a head is asked whether it has something to say by itself, while it has."""
+"""The interval at which a head with pending output is polled."""
 READ_BYTES = 4096
 
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class SimulatedDevice(Protocol):
-    """What speaks a protocol at the heads' end of a line. One thread calls it at a time."""
+    """The protocol side of a simulated head. Called by one thread at a time."""
 
     def exchange(self, data: bytes, t_ns: int) -> bytes:
-        """Hear the bytes that have come since the last call, perhaps none, and say what is to be
-        said at `t_ns`: an answer, or what has become due.
-        """
+        """Take the bytes since the last call, perhaps none; return those to send at `t_ns`."""
         ...
 
     @property
     def has_pending_output(self) -> bool:
-        """Whether it will have something to say by itself, such as that a motion is completed."""
+        """Whether it will send bytes without being queried, such as a completion."""
         ...
 
 
 class LineNoise(msgspec.Struct, frozen=True, kw_only=True):
-    """What a line does to bytes. By chance each is dropped, has one of its bits flipped, or comes
-    twice; all are held up for `delay_s`.
+    """The disturbances of a line: a byte may be dropped, have a bit flipped, or be repeated.
+
+    All bytes are delayed by `delay_s`.
     """
 
     drop: Probability = 0.0
@@ -53,7 +52,7 @@ class LineNoise(msgspec.Struct, frozen=True, kw_only=True):
     delay_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
     def apply(self, data: bytes, rng: random.Random) -> bytes:
-        """What arrives of these bytes."""
+        """Return the bytes that arrive."""
         arrived = bytearray()
         for sent_byte in data:
             if rng.random() < self.drop:
@@ -68,10 +67,10 @@ NO_NOISE = LineNoise()
 
 
 class PtySerialLine:
-    """A line with heads at its end, in a thread of its own, from the moment it is made.
+    """A line with heads at its end, in a thread of its own, from its creation.
 
     `link` becomes the symlink that a driver opens. With `baud` the line takes as long for its bytes
-    as at that speed. `clock_ns` is the heads' clock, which a test may hold. `seed` is the noise's.
+    as at that speed. `clock_ns` is the heads' clock. `seed` is that of the noise.
     """
 
     def __init__(
@@ -94,15 +93,15 @@ class PtySerialLine:
         self.plug_in()
 
     def set_noise(self, *, to_heads: LineNoise = NO_NOISE, to_host: LineNoise = NO_NOISE) -> None:
-        """From now on the line does this; without arguments it is quiet again."""
+        """Set the noise from now on; without arguments there is none."""
         self._noise_to_heads, self._noise_to_host = to_heads, to_host
 
     def set_muted(self, *, on: bool) -> None:
-        """Whether the heads' answers are lost. They still hear."""
+        """Drop the heads' answers, or no more. The heads still receive."""
         self._is_muted = on
 
     def unplug(self) -> None:
-        """Pull the adapter: who has the port open loses it, and the path leads nowhere."""
+        """Unplug the adapter: an open port is lost, and the path is removed."""
         pty, self._pty = self._pty, None
         if pty is not None:
             self.link.unlink(missing_ok=True)
@@ -120,16 +119,16 @@ class PtySerialLine:
             new_link.replace(self.link)
 
     def wait_until_idle(self, timeout_s: float) -> bool:
-        """Wait until the heads have heard all that was sent, and have said what is due by now."""
+        """Wait until the heads have received everything, and sent their answers."""
         pty = self._pty
         return pty is None or pty.wait_until_idle(timeout_s)
 
     def close(self) -> None:
-        """Pull the adapter for good. A second call does nothing."""
+        """Unplug the adapter. A second call does nothing."""
         self.unplug()
 
     def _exchange(self, data: bytes, ended: threading.Event) -> bytes:
-        """Bytes from the host to the heads, and what comes back of their answers."""
+        """Pass bytes from the host to the heads, and return the answers that arrive."""
         received = self._transmit(data, self._noise_to_heads, ended)
         t_ns = self._clock_ns()
         answers = b"".join([side.exchange(received, t_ns) for side in self._devices])
@@ -143,7 +142,7 @@ class PtySerialLine:
 
 
 class _PtyPair:
-    """One pseudo-terminal, from plugging in to pulling out."""
+    """One pseudo-terminal, from plugging in to unplugging."""
 
     def __init__(
         self,
@@ -154,8 +153,8 @@ class _PtyPair:
         self._has_pending_output = has_pending_output
         self._ended = threading.Event()
         self._idle_waiters: deque[threading.Event] = deque()
-        # The terminal's own end stays open here: while nobody has it open, a master that is read
-        # fails, and what was written is lost.
+        # The slave end stays open here: if it were closed, reads of the master would fail, and
+        # written bytes would be lost.
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)
@@ -165,7 +164,7 @@ class _PtyPair:
         self._thread.start()
 
     def wait_until_idle(self, timeout_s: float) -> bool:
-        """Whether all that had been sent by now was carried within `timeout_s`."""
+        """Return whether all bytes sent by now were carried within `timeout_s`."""
         settled = threading.Event()
         self._idle_waiters.append(settled)
         os.write(self._wake_write, b".")
@@ -192,7 +191,7 @@ class _PtyPair:
                 }
                 data = os.read(self._master, READ_BYTES) if self._master in ready else b""
                 answers = self._exchange(data, self._ended)
-                # Where nobody reads, what is said is lost, as on a real line.
+                # Without a reader the bytes are lost, as on a real line.
                 with contextlib.suppress(BlockingIOError):
                     os.write(self._master, answers)
                 if not data and self._wake_read in ready:

@@ -1,4 +1,4 @@
-"""A chain of VISCA cameras at the far end of a line: sockets, completions, numbers, and moods."""
+"""A simulated chain of VISCA cameras: addresses, sockets, completions and errors."""
 
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -31,9 +31,9 @@ ALL_AXES: tuple[AxisName, ...] = ("pan", "tilt", "zoom", "focus")
 
 
 class ViscaCameraChain:
-    """What speaks for these bodies, in the order of the chain; they begin as cameras 1, 2, 3.
+    """The protocol side of simulated heads, in the order of the chain, as cameras 1, 2, 3.
 
-    With `acks` off they complete without an ACK, as some do.
+    Without `sends_acks` they complete without an ACK, as some do.
     """
 
     def __init__(
@@ -48,22 +48,22 @@ class ViscaCameraChain:
 
     @property
     def next_problems(self) -> deque[ViscaProblem]:
-        """What the first camera answers to the next commands instead of doing them."""
+        """The errors that the first camera answers to the next commands."""
         return self._cameras[0].next_problems
 
     @property
     def has_pending_output(self) -> bool:
-        """Whether a motion is not completed, or a camera has something to say by itself."""
+        """Whether a motion is not completed, or a message is not sent yet."""
         return bool(self._pending_output) or any(camera.is_busy for camera in self._cameras)
 
     def restart(self) -> None:
-        """The power of the whole chain was away: no camera has a number, and each says so."""
+        """Restart the whole chain: no camera has an address, and each reports that."""
         for camera in self._cameras:
             camera.restart()
             self._pending_output += bytes((0x80, 0x38, PACKET_END))
 
     def exchange(self, data: bytes, t_ns: int) -> bytes:
-        """Hear, do, answer, and say what is completed."""
+        """Execute the packets in these bytes; return the answers and completions."""
         output, self._pending_output = self._pending_output, bytearray()
         for frame in self._framer.feed(data):
             if frame == ADDRESS_SET:
@@ -83,7 +83,7 @@ class ViscaCameraChain:
 
 
 class _ViscaCamera:
-    """One camera. A motion that ends by itself keeps its socket until the body is there."""
+    """One camera. A motion that ends by itself keeps its socket until the head has arrived."""
 
     def __init__(
         self, simulator: HeadSimulator, specs: ViscaSpecs, address: int, *, sends_acks: bool
@@ -98,7 +98,7 @@ class _ViscaCamera:
 
     @property
     def is_silent(self) -> bool:
-        """Whether it neither hears nor answers."""
+        """Whether it neither receives nor answers."""
         return self._simulator.injected_fault.silent
 
     @property
@@ -107,12 +107,12 @@ class _ViscaCamera:
         return bool(self._sockets)
 
     def restart(self) -> None:
-        """Forget the number and all commands."""
+        """Forget the address and all commands."""
         self.address = 0
         self._sockets.clear()
 
     def take_completions(self, t_ns: int) -> bytes:
-        """What is said of motions that are over by now."""
+        """Return the completions of motions that are over by now."""
         output = b""
         for socket, axes in list(self._sockets.items()):
             rest_time_ns = self._simulator.rest_time_ns(axes) if axes else t_ns
@@ -122,7 +122,7 @@ class _ViscaCamera:
         return output
 
     def handle_frame(self, frame: bytes, t_ns: int) -> bytes:
-        """Do what a packet says, if it is for this camera, and answer."""
+        """Execute a packet if it is for this camera, and return the answer."""
         header, body = frame[0], frame[1:-1]
         if self.is_silent or not self.address or header not in {0x80 | self.address, BROADCAST}:
             return b""
@@ -138,7 +138,7 @@ class _ViscaCamera:
         return self._accept_command(body[1:], t_ns)
 
     def _accept_command(self, command: bytes, t_ns: int) -> bytes:
-        """A command: into a socket, and out of it, at once where it does not last."""
+        """Execute a command in a free socket; one that does not last completes at once."""
         if self.next_problems:
             return self._error_reply(0, self.next_problems.popleft())
         free_sockets = [socket for socket in SOCKETS if socket not in self._sockets]
@@ -154,7 +154,7 @@ class _ViscaCamera:
         return ack + self._reply(0x50 | free_sockets[0])
 
     def _execute(self, command: bytes, t_ns: int) -> ViscaProblem | tuple[AxisName, ...]:
-        """What is wrong with a command, or the axes that it moves to a place."""
+        """Execute a command; return its error, or the axes that it sends to a position."""
         handlers = {
             b"\x06\x01": (4, self._handle_drive),
             b"\x06\x02": (10, self._handle_goto),
@@ -259,7 +259,7 @@ class _ViscaCamera:
         return axes
 
     def _end_motions(self, axes: tuple[AxisName, ...]) -> None:
-        """Other motions of these axes are over, to the camera's mind."""
+        """Complete other motions of these axes."""
         for socket, moving_axes in self._sockets.items():
             if set(moving_axes) & set(axes):
                 self._sockets[socket] = ()
@@ -289,7 +289,7 @@ class _ViscaCamera:
 
 
 def _step_speed_deg_s(step: int, speeds_deg_s: tuple[float, ...]) -> float | None:
-    """A step's speed; steps above the last are the last. None for step 0, which is none."""
+    """Return the speed of a step; steps above the last are the last. None for step 0."""
     return speeds_deg_s[min(step, len(speeds_deg_s)) - 1] if step else None
 
 

@@ -239,7 +239,7 @@ def test_a_camera_without_a_head_is_no_head() -> None:
 @pytest.mark.usefixtures("peer")
 def test_a_head_that_tells_shares_must_be_declared(tmp_path: Path) -> None:
     options = onvif.Options(url=URL, username=USER, password_file=write_password_file(tmp_path))
-    with pytest.raises(DriverError, match="allowed: pan_max_deg_s and tilt_max_deg_s") as caught:
+    with pytest.raises(DriverError, match="give pan_max_deg_s and tilt_max_deg_s") as caught:
         onvif.open_ptz("tram", options, boottime_ns)
     assert caught.value.kind == "unsupported"
 
