@@ -154,7 +154,7 @@ def _is_lease_in_force(state: PtzDemoState) -> bool:
 
 def _render_rules(state: PtzDemoState) -> Text:
     if not state.rules_active:
-        return Text("paused while the head moves", "yellow")
+        return Text("paused: head moving or settling", "yellow")
     if state.scene_preset is None:
         return Text("no scene for this view", "dim")
     return Text(f"scene '{state.scene_preset}'", "green")

@@ -86,10 +86,13 @@ class OpenOnce:
     def __init__(self, open_camera: Callable[[StreamRequest], Camera]) -> None:
         self._open_camera = open_camera
         self._opened = False
+        self.has_ended = False
+        """Whether a second camera was requested: an overloaded box reopens its streams."""
 
     def __call__(self, wanted: StreamRequest) -> Camera:
         """Return the camera. Raises: DriverError `ended` on every later call."""
         if self._opened:
+            self.has_ended = True
             raise DriverError("ended", "the video was played to its end")
         camera = self._open_camera(wanted)
         self._opened = True

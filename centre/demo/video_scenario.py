@@ -80,7 +80,8 @@ class VideoScenario:
         (source,) = camera_source.build_sources(self.config, clock, "demo")
         self._pacer = FramePacer() if options.fast else None
         self._open_camera = source.open_main
-        self.source = msgspec.structs.replace(source, open_main=OpenOnce(self._open_video))
+        self._open_once = OpenOnce(self._open_video)
+        self.source = msgspec.structs.replace(source, open_main=self._open_once)
         self._first_event_time: str | None = None
         self._agent: Agent | None = None
         self._annotated_video = AnnotatedVideoWriter(
@@ -114,7 +115,8 @@ class VideoScenario:
 
     def is_over(self) -> bool:
         """Return whether the video has ended."""
-        return self._agent is not None and self._agent.wait_until_ended(0)
+        has_ended = self._agent is not None and self._agent.wait_until_ended(0)
+        return has_ended or self._open_once.has_ended
 
     def screen(self, stats: StatsView) -> ScreenContent:
         """Return the current moment."""

@@ -272,8 +272,10 @@ def test_a_film_is_opened_once() -> None:
         lambda wanted: open_camera("x", Options(width_px=64, height_px=64), wanted, lambda: 0)
     )
     opened(StreamRequest(packets=False, frames_fps=1)).close()
+    assert not opened.has_ended
     with pytest.raises(DriverError, match="to its end"):
         opened(StreamRequest(packets=False, frames_fps=1))
+    assert opened.has_ended
 
 
 @pytest.mark.parametrize(
