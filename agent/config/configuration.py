@@ -1,6 +1,6 @@
-"""The configuration of a box: one TOML file, unknown keys refused.
+"""Configuration of a box: one TOML file; unknown keys are errors.
 
-`docs/configuration.md` shows every key; a test keeps that page and these structs equal.
+`docs/configuration.md` documents every key; a test compares that page with these structs.
 """
 
 import re
@@ -22,18 +22,18 @@ from agent.config.pins import GpioConfig, Pin
 from agent.config.update import UpdateConfig
 
 MAX_AGE_DAYS = 90
-"""No configuration keeps footage for longer: three months are the most that the Moroccan CNDP allows
-for video surveillance of places of work (deliberation 350-2013). A person may hold a span longer.
+"""Ceiling for the retention of footage: three months are the most that the Moroccan CNDP allows for video
+surveillance of workplaces (deliberation 350-2013). A person may hold a span for longer.
 """
 
 MIN_RESERVE_BYTES = 500_000_000
-"""Of a large disk: what an update needs, and more than a disk has that counts as nearly full. With less
-the ring itself would fill it, and the box would shed detection and then recording for that.
+"""On a large disk: room for an update, and above the threshold of a nearly full disk. With less, the footage
+itself would fill the disk, and the box would shed detection and then recording.
 """
 
 
 class BoxConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[box]`: who this is. `state` is the folder that the agent may write to."""
+    """`[box]`: identity of the box. `state` is the folder that the agent may write to."""
 
     id: Name
     site: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -41,8 +41,8 @@ class BoxConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[camera.detect]`: how a camera is watched. `fps` is of the stream's time. `scene` is of a
-    camera that stands still, `scenes` are of one on a head: a file for each preset.
+    """`[camera.detect]`: detection on a camera. `fps` counts in the stream's time. `scene` is for a fixed
+    camera, `scenes` for one on a head: a file for each preset.
     """
 
     enabled: bool = True
@@ -63,15 +63,15 @@ _CAMEL_CASE_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
 def is_identifying_topic(topic: str) -> bool:
-    """Whether a camera's topic is about who somebody is: faces and number plates. Pure."""
+    """Return whether an ONVIF topic identifies people: faces, number plates. Pure."""
     return any(
         word.lower().startswith(_IDENTIFYING_PREFIXES) for word in _CAMEL_CASE_WORD.findall(topic)
     )
 
 
 class OnvifConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[camera.onvif]`: the camera is asked over ONVIF what it reports itself. `events` are the
-    topics that become events here, each by its whole path without prefixes or by the end of it.
+    """`[camera.onvif]`: events that the camera reports over ONVIF. `events` are the topics that become events
+    of the box, each as its full path without prefixes or as the end of it.
     """
 
     url: Annotated[
@@ -82,20 +82,20 @@ class OnvifConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     events: Annotated[tuple[Topic, ...], msgspec.Meta(max_length=32)] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what no single field can tell."""
+        """Raise ValueError if the fields contradict each other."""
         if (self.username is None) != (self.password_file is None):
             raise ValueError("username and password_file go together: give both or neither")
         if split_url(self.url, "http", "https") is None:
-            raise ValueError(f"url = {self.url!r}: no address; allowed: such as http://10.0.0.31")
+            raise ValueError(f"url = {self.url!r}: not a URL; allowed: such as http://10.0.0.31")
         for topic in self.events:
             if is_identifying_topic(topic):
-                raise ValueError(f"events: {topic!r} tells who somebody is; allowed: any other")
+                raise ValueError(f"events: {topic!r} identifies people; allowed: any other topic")
 
 
 class InstitutionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[camera.institution]`: on whose terms the camera is here. `max_age_h` is how long its footage
-    is kept, the box's where it is left out. `viewers` are the names that may see or export it;
-    where they are left out, everybody who may the others.
+    """`[camera.institution]`: the owner of a lent camera, and its terms. `max_age_h` limits the age of its
+    footage, by default as for the box. `viewers` are the names that may view or export it, by default all
+    that may view the others.
     """
 
     owner: ShortText
@@ -104,18 +104,17 @@ class InstitutionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     viewers: Annotated[tuple[ShortText, ...], msgspec.Meta(max_length=64)] | None = None
 
     def can_view(self, viewer: str) -> bool:
-        """Whether somebody may see the camera's pictures, live or recorded."""
+        """Return whether a person may view the camera's pictures, live or recorded."""
         return self.viewers is None or viewer in self.viewers
 
 
 class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[camera]]`: one video source. `options` belong to the driver and are checked by it; of
-    these, `path` and what ends in `_file` are paths.
+    """`[[camera]]`: one video source. `options` are checked by the driver; among them `path` and names that end
+    in `_file` are paths.
 
-    With `detect_options` a second stream of the same camera is opened with these options, for
-    detection alone, and the first one is only recorded. With `transcode` what is recorded is
-    encoded anew from the masked pictures. `onvif` and `institution` are of a camera that is
-    another's.
+    With `detect_options` a second stream of the camera is opened for detection alone, and the first one is
+    only recorded. With `transcode` the recording is encoded again from the masked pictures. `onvif` and
+    `institution` are for a lent camera.
     """
 
     name: Name
@@ -130,8 +129,8 @@ class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[broker]`: where reports go. `mqtts` needs `ca`, and `certificate` with `key` where the
-    broker asks for them. `ack`: who frees a message, see docs/wire-contract.md.
+    """`[broker]`: destination of reports. `mqtts` needs `ca`, and `certificate` with `key` if the broker asks
+    for them. `ack` is the acknowledgement that removes a message, see docs/wire-contract.md.
     """
 
     url: str
@@ -145,14 +144,14 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class OutboxConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[outbox]`: messages that wait for the centre."""
+    """`[outbox]`: messages pending for the centre."""
 
     max_bytes: Annotated[int, msgspec.Meta(ge=1_000_000)] = 256_000_000
 
 
 class Recipient(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Somebody that footage is sealed for. `public_key` is the base64 of an X25519 public key's 32
-    bytes, or the key as PEM.
+    """`[[record.recipient]]`: a key that footage is encrypted for. `public_key` is the base64 of an X25519
+    public key's 32 bytes, or the key as PEM.
     """
 
     id: Name
@@ -162,9 +161,9 @@ class Recipient(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class RecordConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[record]`: the ring of footage. `folder` is relative to the state folder.
 
-    `max_bytes` is for each camera, `box_max_bytes` for all of them. `reserve_bytes` stay free on
-    the disk, though never more than a twentieth of it, or on a small one 500 MB and a fifth.
-    `recipient` names those that footage is sealed for; without one it lies plain.
+    `max_bytes` is per camera, `box_max_bytes` for all of them. `reserve_bytes` stay free on the disk, but at
+    most a twentieth of it, or on a small one 500 MB and a fifth. Without a `recipient` footage is stored
+    unencrypted.
     """
 
     folder: str = "footage"
@@ -178,8 +177,8 @@ class RecordConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class HoldConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[hold]`: what an event keeps of the footage: from `pre_s` before it begins until `post_s`
-    after it ends, for `event_days`. Events of other kinds than `kinds` keep nothing.
+    """`[hold]`: footage held for an event of `kinds`: from `pre_s` before its begin until `post_s` after its
+    end, for `event_days`.
     """
 
     kinds: tuple[str, ...] = (
@@ -197,13 +196,13 @@ class HoldConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class HealthConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[health]`: how often the box says how it is."""
+    """`[health]`: interval of the health reports."""
 
     interval_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 30.0
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole file."""
+    """The whole configuration file."""
 
     box: BoxConfig
     broker: BrokerConfig
@@ -220,10 +219,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def load(path: Path) -> Config:
-    """The configuration in a file; relative paths in it begin at the file's folder, and come out
-    absolute: a library may change the process's own folder while it is loaded.
+    """Load a configuration file. Relative paths are resolved against the file's folder.
 
-    Raises UserError with one line for whatever is wrong.
+    They become absolute, because a library may change the working directory while it is loaded.
+    Raises: UserError with one line that names the mistake.
     """
     tables = toml_decode.read_toml(path, "configuration")
     config = toml_decode.convert(tables, Config, str(path))
@@ -232,13 +231,13 @@ def load(path: Path) -> Config:
 
 
 def _check_consistency(config: Config, context: str) -> None:
-    """What no single field can tell."""
+    """Check what spans several fields. Raises: UserError."""
     names = [camera.name for camera in config.camera]
     for index, camera in enumerate(config.camera):
         name = camera.name
         if name == BOX_EVENT_SOURCE:
             raise UserError(
-                f"{context}: camera[{index}].name = {name!r}: stands for the box itself in events; "
+                f"{context}: camera[{index}].name = {name!r}: reserved for the box itself in events; "
                 "allowed: any other name"
             )
         if name in names[:index]:
@@ -254,7 +253,7 @@ def _check_consistency(config: Config, context: str) -> None:
         ):
             raise UserError(
                 f"{context}: camera[{index}].institution.max_age_h = {institution.max_age_h:g}: longer than "
-                f"the box keeps anything; allowed: up to record.max_age_h = "
+                f"the box keeps footage; allowed: up to record.max_age_h = "
                 f"{config.record.max_age_h:g}"
             )
     _check_heads(config, context)
@@ -268,7 +267,7 @@ def _check_consistency(config: Config, context: str) -> None:
 
 
 def _check_heads(config: Config, context: str) -> None:
-    """Heads and cameras must agree on who sits where."""
+    """Check that heads and cameras match. Raises: UserError."""
     cameras = {camera.name: index for index, camera in enumerate(config.camera)}
     names: set[str] = set()
     head_by_camera: dict[str, str] = {}
@@ -316,7 +315,7 @@ def split_url(url: str, *schemes: str) -> SplitResult | None:
 
 
 def check_broker(broker: BrokerConfig, context: str) -> None:
-    """Raise UserError where the broker's address and its credentials do not go together."""
+    """Raise UserError if the broker's URL and credentials contradict each other."""
     url = split_url(broker.url, "mqtt", "mqtts")
     if url is None or url.path not in ("", "/") or url.username or url.query:
         raise UserError(
@@ -335,7 +334,7 @@ def check_broker(broker: BrokerConfig, context: str) -> None:
 
 
 def _resolve_paths(config: Config, base_dir: Path) -> Config:
-    """The same with relative paths made to begin at `folder`."""
+    """Resolve relative paths against `base_dir`."""
 
     def resolve(path: str | None) -> str | None:
         return None if path is None else str(base_dir / path)

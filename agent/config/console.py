@@ -1,4 +1,4 @@
-"""`[console]` and `[[console.technician]]`: who may log in at the box. Pure."""
+"""`[console]` and `[[console.technician]]`: logins at the box. Pure."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,7 +10,7 @@ from agent.config.names import TechnicianName
 
 
 class Technician(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[console.technician]]`: whose token opens the console. `public_key` is the base64 of an
+    """`[[console.technician]]`: a technician whose token opens the console. `public_key` is the base64 of an
     Ed25519 public key's 32 bytes.
     """
 
@@ -19,9 +19,7 @@ class Technician(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class ConsoleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[console]`: who may log in at the box. Without the secret's file and without technicians
-    nobody can.
-    """
+    """`[console]`: logins at the box. With neither a secret file nor technicians no login is possible."""
 
     secret_file: Annotated[str, msgspec.Meta(min_length=1)] = "console.secret"  # noqa: S105 - a file
     technician: Annotated[tuple[Technician, ...], msgspec.Meta(max_length=64)] = ()
@@ -30,9 +28,7 @@ class ConsoleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 def check(console: ConsoleConfig, context: str) -> None:
-    """Raise UserError where two technicians have one id: receipts name a person by it. `where` begins
-    the message.
-    """
+    """Raise UserError if two technicians share an id, by which receipts name a person."""
     ids = [technician.id for technician in console.technician]
     for index, technician_id in enumerate(ids):
         if technician_id in ids[:index]:
@@ -43,5 +39,5 @@ def check(console: ConsoleConfig, context: str) -> None:
 
 
 def resolve_paths(console: ConsoleConfig, base_dir: Path) -> ConsoleConfig:
-    """`[console]` with its path made to begin at `folder`."""
+    """Resolve the path of the secret file against `base_dir`."""
     return msgspec.structs.replace(console, secret_file=str(base_dir / console.secret_file))

@@ -1,4 +1,4 @@
-"""What a name may look like that a person gives to a camera, a head or a pin."""
+"""Patterns of the names of cameras, heads, pins and technicians."""
 
 import re
 from typing import Annotated
@@ -6,10 +6,10 @@ from typing import Annotated
 import msgspec
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$(?!\n)")]
-"""A name that stands in topics, folder names and commands: lower case, digits, `-` and `_`.
+"""A name used in topics, folder names and commands: lower case, digits, `-` and `_`.
 
-Here as in every pattern, `(?!\\n)` stands behind the `$`, which in Python also matches before a last line
-break. In JSON Schema, where it does not, the two say the same; Python's own `\\Z` is unknown there.
+As in every pattern, `(?!\\n)` follows the `$`, which in Python also matches before a final line break. JSON Schema
+has no such exception and does not know Python's `\\Z`.
 """
 
 TECHNICIAN_NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")

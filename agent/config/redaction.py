@@ -1,4 +1,4 @@
-"""What is secret at this box, found and left out wherever it stands in a text. Pure."""
+"""Redact the secrets of this box in texts. Pure."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -7,7 +7,7 @@ from typing import Any
 from agent.config.shareable_config import REDACTED
 
 MIN_SECRET_LENGTH = 4
-"""A shorter word is part of others: to leave it out would leave holes, and tell where it is."""
+"""A shorter secret is part of ordinary words: redacting those would reveal it."""
 
 _PEM = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
@@ -22,8 +22,8 @@ _MIN_KEY_LINE_LENGTH = 20
 
 
 class Redactor:
-    """Leaves out what is known to be secret, and what looks like it. `secrets` are texts; one that is
-    among `shown`, such as a user's name that is the box's own, stays.
+    """Redacts known secrets, and texts that look like one. A secret that is also in `public`, such as a user
+    name equal to the box's, stays.
     """
 
     def __init__(self, secrets: Iterable[str], public: Collection[str] = ()) -> None:
@@ -34,7 +34,7 @@ class Redactor:
         )
 
     def redact_text(self, text: str) -> str:
-        """A text without them."""
+        """Redact a text."""
         text = _PEM.sub(REDACTED, text)
         for secret in self._secrets:
             text = text.replace(secret, REDACTED)
@@ -42,7 +42,7 @@ class Redactor:
         return _ASSIGNMENT.sub(rf"\1{REDACTED}", text)
 
     def redact(self, value: Any) -> Any:
-        """The same of each text in what JSON can say; names of fields are texts too."""
+        """Redact every text in a JSON value, names of fields included."""
         if isinstance(value, str):
             return self.redact_text(value)
         if isinstance(value, Mapping):
@@ -52,12 +52,12 @@ class Redactor:
         return value
 
     def has_secret(self, text: str) -> bool:
-        """Whether something would be left out."""
+        """Return whether a text would be changed."""
         return self.redact_text(text) != text
 
 
 def secrets_in_file(text: str) -> tuple[str, ...]:
-    """What is secret in a file of a password or a key: the whole, each line, a key's lines."""
+    """Return the secrets in the file of a password or a key: the whole text and each line."""
     lines = [line.strip() for line in text.splitlines()]
     if any(line.startswith("-----BEGIN") for line in lines):
         return tuple(

@@ -1,7 +1,7 @@
-"""A configuration for those who are far from the box: only what is known to be harmless stays. Pure.
+"""Redact a configuration for display and support: only known harmless values stay. Pure.
 
-Numbers and yes or no stay. Of texts only those stay whose place in the file is listed here; of an
-address its host. So a key that is new, misspelt or a driver's own shows nothing until it is listed.
+Numbers and booleans stay. Texts stay only if their key is listed here; of a URL the host stays. So a new, misspelt
+or driver-specific key shows nothing until it is listed.
 """
 
 import re
@@ -61,8 +61,8 @@ SHAREABLE_KEYS = frozenset(
         "console.technician.public_key",
     }
 )
-"""The places of texts that stay, without the numbers of tables in a list. `*` is any one key. The path
-of a secret is not among them: somebody may have put the secret itself there."""
+"""Keys of texts that stay, without the indexes of tables in a list. `*` is any one key. The path of a secret
+is not listed: the secret itself may have been entered there by mistake."""
 
 URL_KEYS = frozenset(
     {
@@ -73,7 +73,7 @@ URL_KEYS = frozenset(
         "head.options.url",
     }
 )
-"""Of these stays the host: cameras take passwords in paths and queries too."""
+"""Only the host of these stays: cameras take passwords in paths and queries too."""
 
 _URL_SEPARATORS = re.compile(r"[/?&;=]+")
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]_-]+")
@@ -82,16 +82,16 @@ _HOST = re.compile(r"[A-Za-z0-9.:\[\]_-]+")
 _COMMON_WORDS = frozenset(
     {"main", "stream", "channel", "channels", "live", "video", "media", "profile"}
 )
-"""Words of many addresses, and of the journal."""
+"""Words of many URLs, and of the journal."""
 
 
 def redact_config(tables: Mapping[str, Any]) -> dict[str, Any]:
-    """The tables of a configuration, with what may not leave left out."""
+    """Return the tables with all other values redacted."""
     return {key: _redact_value(value, key) for key, value in tables.items()}
 
 
 def redacted_texts(tables: Mapping[str, Any]) -> Iterator[str]:
-    """The texts that `allowed` leaves out, so that they can be looked for elsewhere too."""
+    """Yield the texts that `redact_config` removes, to redact them elsewhere too."""
     yield from _redacted_texts(tables, redact_config(tables))
 
 
@@ -108,8 +108,8 @@ def _redacted_texts(original: Any, redacted: Any) -> Iterator[str]:
 
 
 def _secret_parts(text: str) -> Iterator[str]:
-    """What a text holds that may stand elsewhere by itself: of an address its user, its password and
-    the words of its path and query; the lines of a longer one.
+    """Yield parts of a text that may appear elsewhere: of a URL its user, its password and the words of its
+    path and query; the lines of a longer text.
     """
     yield from text.splitlines()[1:]
     try:
@@ -129,7 +129,7 @@ def _redact_value(value: Any, key_path: str) -> Any:
     if isinstance(value, str):
         return _redact_text(value, key_path)
     if isinstance(value, bool | int | float):
-        # A number may be a PIN, where nobody foresaw it.
+        # A number under such a key may be a PIN.
         return REDACTED if _is_secret_key(key_path) else value
     return REDACTED
 
@@ -151,7 +151,7 @@ def _redact_text(value: str, key_path: str) -> str:
 
 
 def redact_url(address: str) -> str:
-    """Its scheme, host and port."""
+    """Return scheme, host and port of a URL."""
     try:
         url = urlsplit(address)
         port = f":{url.port}" if url.port else ""

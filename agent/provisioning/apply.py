@@ -1,7 +1,7 @@
-"""What the agent's user does of the first boot: it takes settings in, beside what the box has by now.
+"""Apply a settings file to the box, as the agent's user.
 
-Everything here is in folders of that user, so nothing of it is done by root, who could be led elsewhere
-by a link. What it finds is told to root in one message.
+All files are in folders of that user: root does not write there, because a link could redirect it. The result is
+returned to root in one message.
 """
 
 import hashlib
@@ -40,9 +40,7 @@ the file is the one applied before; refused: it has mistakes; applied; failed: t
 
 
 class BoxFolders(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the agent looks for its configuration, and its state folder; `where` is the settings file,
-    for messages.
-    """
+    """The agent's configuration and state folders. `source` names the settings file in messages."""
 
     config_dir: Path
     state_dir: Path
@@ -50,8 +48,8 @@ class BoxFolders(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProvisioningResult(msgspec.Struct, frozen=True, kw_only=True):
-    """`lines` are to be told. `box` is who the box is now. `request` belongs on the card, and `left` in
-    place of the settings file.
+    """Outcome. `lines` are for the technician; `certificate_request` goes to the card, and `scrubbed_settings`
+    replace the settings file there.
     """
 
     kind: ResultKind
@@ -64,9 +62,7 @@ class ProvisioningResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _AppliedRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Which settings the box has: the digests of the file as it was given and as it was left on the
-    card, and the files that came with it.
-    """
+    """The applied settings file: its digest as given and as scrubbed on the card, and the files it brought."""
 
     original_sha256: str
     scrubbed_sha256: str
@@ -74,9 +70,7 @@ class _AppliedRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def apply_settings(data: bytes | None, box_folders: BoxFolders) -> ProvisioningResult:
-    """Take the settings in, if they are good and new. Whatever the disk refuses, the outcome has the box
-    and the network as they stand.
-    """
+    """Apply the settings if they are valid and new. After a disk error the result has the current state."""
     try:
         atomic_folder.recover(box_folders.config_dir)
         kind, lines, scrubbed = _evaluate(data, box_folders)
@@ -94,7 +88,7 @@ def apply_settings(data: bytes | None, box_folders: BoxFolders) -> ProvisioningR
 
 
 def current_state(box_folders: BoxFolders, *lines: str) -> ProvisioningResult:
-    """Who the box is, and its network: what counts where settings could not be taken in. Only reads."""
+    """Return the box's id and network without applying anything; read-only."""
     network, errors = _read_network(box_folders.config_dir)
     return ProvisioningResult(
         kind="failed",
@@ -108,7 +102,7 @@ def _pending_request(box_folders: BoxFolders) -> str | None:
     box_id = _read_box_id(box_folders.config_dir)
     if box_id is None:
         return None
-    # Here, because most starts have no request, and it takes its time to load.
+    # Imported late: most boots have no request, and the import is slow.
     from agent.provisioning.tls_credentials import pending_request  # noqa: PLC0415
 
     return pending_request(box_folders.state_dir, box_id)
@@ -123,7 +117,7 @@ def _evaluate(
     applied = _read_applied(box_folders.config_dir) if has_config else None
     digest = _digest(data)
     if applied is not None and digest in (applied.scrubbed_sha256, applied.original_sha256):
-        # As it was given: a cut came before the secrets were taken out of it.
+        # As given: a power cut came before the secrets were removed from it.
         scrubbed = scrub_secrets(data) if digest != applied.scrubbed_sha256 else None
         return "unchanged", (), scrubbed
     try:
@@ -136,13 +130,13 @@ def _evaluate(
 
 
 def _check_same_box(settings: BoxSettings, box_folders: BoxFolders) -> None:
-    """A box that has signed as one may not become another. Raises BadSettings."""
+    """Refuse a new id for a box that has signed with its current one. Raises: InvalidSettings."""
     current_id = _read_box_id(box_folders.config_dir)
     has_signed = (box_folders.state_dir / IDENTITY_DIR / KEY_FILE).exists()
     if current_id is not None and current_id != settings.box_id and has_signed:
         problem = (
-            f"{box_folders.source}: box.id = {settings.box_id!r}: this box is {current_id!r}, and has signed as that; "
-            f"allowed: {current_id!r}, or a box that is flashed anew"
+            f"{box_folders.source}: box.id = {settings.box_id!r}: this box is {current_id!r}, and has signed receipts as that; "
+            f"allowed: {current_id!r}, or flash the box again"
         )
         raise InvalidSettings([problem])
 
@@ -174,7 +168,7 @@ def _apply(
     lines += list(credentials.notes)
     if identity.damaged_key_file is not None:
         lines.append(
-            f"the box's key was damaged: it has a new one, and kept {identity.damaged_key_file}"
+            f"the box's signing key was damaged: a new one was made, the old one kept as {identity.damaged_key_file}"
         )
     return tuple(lines)
 
@@ -182,7 +176,7 @@ def _apply(
 def _build_files(
     settings: BoxSettings, config_dir: Path, credential_names: Collection[str]
 ) -> tuple[dict[str, NewFile], list[str]]:
-    """What lies beside the configuration but for the pair, and what there is to tell about it."""
+    """Build the files next to the configuration, except the TLS credentials, and lines about missing ones."""
     lines: list[str] = []
     network = msgspec.to_builtins(settings.network)
     network_values = {key: value for key, value in network.items() if value is not None}
@@ -205,7 +199,7 @@ def _build_files(
                     f"the box has no {name!r}: no code opens its console until it is given"
                 )
             else:
-                # Empty, since the agent refuses to start without a file that it is told to read.
+                # Empty, because the agent refuses to start if a configured file is missing.
                 files[name] = NewFile(data=b"", mode=0o600)
                 lines.append(
                     f"the box has no {name!r}: what needs it does not work until it is given"
@@ -214,7 +208,7 @@ def _build_files(
 
 
 def _is_missing_or_empty(secret: Path) -> bool:
-    """Whether it is not there, or only its place is kept."""
+    """Return whether the secret is missing, or an empty placeholder."""
     try:
         return secret.stat().st_size == 0
     except FileNotFoundError:
@@ -233,7 +227,7 @@ def _read_applied(config_dir: Path) -> _AppliedRecord | None:
 
 
 def _read_box_id(config_dir: Path) -> str | None:
-    """Who the box is by its configuration; None where it has none that tells."""
+    """Read the box's id from its configuration, or None."""
     try:
         box_id = tomllib.loads((config_dir / CONFIG_FILE).read_text(encoding="utf-8"))["box"]["id"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -242,7 +236,7 @@ def _read_box_id(config_dir: Path) -> str | None:
 
 
 def _read_network(config_dir: Path) -> tuple[NetworkConfig, tuple[str, ...]]:
-    """That of the box; what it asks DHCP for where it has none that is good."""
+    """Read the network settings; without valid ones every port uses DHCP."""
     path = config_dir / NETWORK_FILE
     try:
         if not path.exists():

@@ -1,11 +1,11 @@
-"""Several files of one folder, replaced as one: whenever the power goes, all are old or all are new.
+"""Replace several files of one folder atomically: after a power cut all are old or all are new.
 
-The folder may be a mount of its own, so it cannot be exchanged as a whole. What is new is laid out in a
-folder inside it, and made durable; then a list of it gets its name, which is the moment when the new
-files count; then each is renamed to its place. Who finds the list there goes on with it.
+The folder may be a mount point, so it cannot be exchanged as a whole. New files are staged in a subfolder and
+flushed; then the commit list is renamed into place, which is the commit; then each file is renamed into place.
+`recover` completes an interrupted commit.
 
-    .provisioning/new/NAME   a file that is to be
-    .provisioning/commit.json the files to put and to remove; its name is the decision
+    .provisioning/new/NAME       staged files
+    .provisioning/commit.json    the files to install and to remove
 """
 
 import shutil
@@ -23,7 +23,7 @@ _LIST_FILE = "commit.json"
 
 
 class NewFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that is to be. Its bytes may be secret: it shows none."""
+    """A file to install. Its bytes may be secret, so its repr hides them."""
 
     data: bytes
     mode: int = 0o640
@@ -38,14 +38,15 @@ class _CommitList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def recover(folder: Path) -> bool:
-    """Go on with what a cut has left: put it in place where it was decided, else drop it. Whether
-    something was put. Raises OSError.
+    """Complete an interrupted commit, or drop its staged files; return True if files were installed.
+
+    Raises: OSError.
     """
     staging = folder / STAGING_DIR
     try:
         commit_list = msgspec.json.decode((staging / _LIST_FILE).read_bytes(), type=_CommitList)
     except (FileNotFoundError, msgspec.DecodeError):
-        # A list is whole or not there; another one is nobody's.
+        # The rename makes a list whole or missing; any other content is not ours.
         _remove_staging(folder)
         return False
     _apply_list(folder, commit_list)
@@ -53,9 +54,7 @@ def recover(folder: Path) -> bool:
 
 
 def replace_files(folder: Path, files: Mapping[str, NewFile], remove: Collection[str]) -> None:
-    """Put these files, and remove those. Raises OSError, and then all are as they were, or will be
-    new when `recover` is called.
-    """
+    """Install `files` and remove others. Raises: OSError; then all are old, or `recover` will install all."""
     recover(folder)
     staging = folder / STAGING_DIR
     staging.mkdir(mode=0o700)
@@ -75,10 +74,10 @@ def replace_files(folder: Path, files: Mapping[str, NewFile], remove: Collection
 
 
 def _apply_list(folder: Path, commit_list: _CommitList) -> None:
-    """May be cut anywhere and done again."""
+    """Apply the list; interrupted anywhere, it can be applied again."""
     staging = folder / STAGING_DIR
     for name in commit_list.install:
-        # One that is not there any more has its place already.
+        # A missing staged file is in its place already.
         with suppress(FileNotFoundError):
             (staging / _NEW_DIR / name).rename(folder / name)
     for name in commit_list.remove:

@@ -1,4 +1,4 @@
-"""Where a configuration names a file, and whether that will lie beside it. Pure."""
+"""Files that a configuration refers to, and whether they will be next to it. Pure."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -25,16 +25,16 @@ class FileReference(msgspec.Struct, frozen=True, kw_only=True):
     is_secret: bool = False
     requirement: Requirement = "required"
     absolute_path: Literal["never", "config_dir", "anywhere"] = "config_dir"
-    """Whether it may be a whole path: to where the configuration will lie, or to a file of the system."""
+    """Whether an absolute path is allowed: into the configuration folder, or to any file of the system."""
 
     @property
     def name(self) -> str | None:
-        """The file's name beside the configuration; None where it lies elsewhere."""
+        """The file's name next to the configuration, or None if it is elsewhere."""
         return local_name(self.value)
 
 
 def local_name(value: str) -> str | None:
-    """The name of a file beside the configuration; None where a path leads elsewhere."""
+    """Return the name of a file next to the configuration, or None if the path leads elsewhere."""
     path = PurePosixPath(value)
     if path.is_absolute():
         path = (
@@ -46,7 +46,7 @@ def local_name(value: str) -> str | None:
 
 
 def iter_references(config: Config) -> Iterator[FileReference]:
-    """All of them. `config` is as it was written: its paths not yet anchored."""
+    """Yield all references. `config` is as written: its paths are not resolved yet."""
     broker = config.broker
     if broker.ca is not None:
         yield FileReference(key="broker.ca", value=broker.ca)
@@ -90,7 +90,7 @@ def iter_references(config: Config) -> Iterator[FileReference]:
 
 
 def _option_references(options: Mapping[str, Any], prefix: str) -> Iterator[FileReference]:
-    """Of a driver's options those that `agent.config.configuration` takes for paths."""
+    """Yield the driver's options that `agent.config.configuration` resolves as paths."""
     for key, value in options.items():
         if isinstance(value, str) and (key == "path" or key.endswith("_file")):
             yield FileReference(
@@ -104,8 +104,9 @@ def _option_references(options: Mapping[str, Any], prefix: str) -> Iterator[File
 def find_problems(
     references: Iterator[FileReference], embedded: EmbeddedFiles, source: str
 ) -> Iterator[str]:
-    """A line for each file that will not be where the configuration looks for it. Where a secret
-    should lie its value is not shown: somebody may have put the secret itself there.
+    """Yield a line for each referenced file that will be missing.
+
+    The value of a secret's path is not shown: the secret itself may have been entered there by mistake.
     """
     embedded_names = sorted({*embedded.files, *embedded.secrets})
     for reference in references:

@@ -1,7 +1,7 @@
-"""The first boot, as root sees it, and each boot after: settings from the card, network, host name.
+"""Provisioning at each boot, as root: settings from the card, network, host name.
 
-What lies in the agent's folders is done by the agent's user, see `inside`. Whatever goes wrong there,
-the box gets a network and the console tells why.
+Files in the agent's folders are written by the agent's user, see `apply`. If that fails, the box still gets a
+network, and the system console shows the reason.
 """
 
 import logging
@@ -21,21 +21,20 @@ from agent.provisioning.settings import FILE_NAME
 from agent.provisioning.status_display import LedMode
 
 STATE_VOLATILE = "run/vigie-state-volatile"
-"""Beneath the root: the initramfs leaves it where no partition of the state could be opened, and the
-folders of the configuration and the state are in memory."""
+"""Flag of the initramfs: no state partition could be opened; configuration and state are in memory."""
 
 log = logging.getLogger(__name__)
 
 APPLY_TIMEOUT_S = 90
-"""So long the settings may take. The unit gives up after 120 s, and the network is to be set before."""
+"""Below the unit's 120 s, so that the network is still set."""
 _READ_TIMEOUT_S = 10
-"""So long it may take to read what stands, after that."""
+"""Time to read the current state after that."""
 _NETWORK_DIR = "run/systemd/network"
 _HOST_NAME_FILE = "proc/sys/kernel/hostname"
 
 
 class BootPaths(msgspec.Struct, frozen=True, kw_only=True):
-    """Where everything is. `root` is where the machine's dev, proc, run and sys are looked for."""
+    """Folders and user. `root` is the parent of dev, proc, run and sys."""
 
     boot_mount: Path
     config_dir: Path
@@ -45,19 +44,20 @@ class BootPaths(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def provision_box(paths: BootPaths) -> int:
-    """Do it all, and tell. The exit code: 0 done, or nothing to do; 1 it failed; 2 the settings are
-    wrong. Raises UserError.
+    """Provision the box, and show the result.
+
+    Exit code 0: done, or nothing to do; 1: failed; 2: the settings are wrong. Raises: UserError.
     """
     errors: list[str] = []
     data = None
     try:
         data = boot_partition.read_settings(paths.boot_mount)
     except OSError as error:
-        # What a cut has left in the box is put right all the same.
+        # An interrupted commit in the box is completed all the same.
         errors.append(_error_text(error))
     result = _apply_settings(data, paths, errors)
     if result is not None and _is_volatile(paths):
-        # It ends with the power: the card keeps the secrets, and gets no request of a key that will not be.
+        # The state ends with the power: the card keeps the secrets, and gets no request of a lost key.
         result = msgspec.structs.replace(result, certificate_request=None, scrubbed_settings=None)
     _collect_os_error(
         errors, lambda: _set_network(paths.root, result.network if result else NetworkConfig())
@@ -65,7 +65,7 @@ def provision_box(paths: BootPaths) -> int:
     if result is not None:
         _set_host_name(paths.root, result.box_id)
         if data is not None:
-            # Without settings it may be no card of ours, or no card at all.
+            # Without settings it may be a foreign card, or none.
             _collect_os_error(errors, lambda: _write_boot_partition(paths.boot_mount, result))
     return _report_result(paths, result, errors)
 
@@ -75,7 +75,7 @@ def _write_boot_partition(boot_mount: Path, result: ProvisioningResult) -> None:
     if result.box_id is not None and result.certificate_request is not None:
         boot_partition.write_request(boot_mount, result.box_id, result.certificate_request)
     if result.scrubbed_settings is not None:
-        # Last: until then the file as it was given says that there is something to do.
+        # Last: until then the original file shows that there is work to do.
         boot_partition.write_scrubbed_settings(boot_mount, result.scrubbed_settings)
 
 
@@ -97,7 +97,7 @@ def _is_volatile(paths: BootPaths) -> bool:
 def _apply_settings(
     data: bytes | None, paths: BootPaths, errors: list[str]
 ) -> ProvisioningResult | None:
-    """What came of the settings; how the box stands, where nobody can tell; None if not even that."""
+    """Apply the settings; on failure read the current state, or return None if that fails too."""
     box_folders = BoxFolders(
         config_dir=paths.config_dir, state_dir=paths.state_dir, source=FILE_NAME
     )
@@ -110,14 +110,14 @@ def _apply_settings(
     try:
         return _run_as_agent_user(paths, lambda: apply.current_state(box_folders), _READ_TIMEOUT_S)
     except (ChildFailed, OSError):
-        errors.append(f"{paths.config_dir} cannot be read either: every port asks DHCP")
+        errors.append(f"{paths.config_dir} cannot be read either: every port uses DHCP")
         return None
 
 
 def _run_as_agent_user(
     paths: BootPaths, work: Callable[[], ProvisioningResult], timeout_s: int
 ) -> ProvisioningResult:
-    """Raises ChildFailed and OSError."""
+    """Run `work` as the agent's user. Raises: ChildFailed, OSError."""
     encoded = run_as_user(paths.user, lambda: msgspec.json.encode(work()), timeout_s)
     return msgspec.json.decode(encoded, type=ProvisioningResult)
 
@@ -129,14 +129,14 @@ def _set_network(root: Path, network: NetworkConfig) -> None:
     for name in (network_config.MAIN_FILE, network_config.OTHERS_FILE):
         if name in files:
             (folder / name).write_text(files[name], encoding="ascii")
-            # systemd-networkd has a user of its own.
+            # systemd-networkd runs as another user.
             (folder / name).chmod(0o644)
         else:
             (folder / name).unlink(missing_ok=True)
 
 
 def _set_host_name(root: Path, box_id: str | None) -> None:
-    """Only what the kernel says: /etc does not last, and nobody asks it."""
+    """Set the kernel's host name only: /etc is not persistent."""
     path = root / _HOST_NAME_FILE
     try:
         if box_id is not None and path.read_text(encoding="ascii").strip() != box_id:
@@ -148,7 +148,7 @@ def _set_host_name(root: Path, box_id: str | None) -> None:
 def _report_result(paths: BootPaths, result: ProvisioningResult | None, errors: list[str]) -> int:
     exit_code, led_mode, title, lines = _format_result(paths, result)
     if (errors or _is_volatile(paths)) and exit_code == 0 and led_mode == "restore":
-        # A title with the box's name is for when all is well, see `_correct_result`.
+        # A title with the box's name means success, see `_update_stale_result`.
         lines = [title.removeprefix(_TITLE_PREFIX), *lines] if title else lines
         title = f"{_TITLE_PREFIX}NOT ALL COULD BE DONE"
     lines += errors
@@ -168,27 +168,27 @@ def _report_result(paths: BootPaths, result: ProvisioningResult | None, errors: 
     text = status_display.format_banner(title, lines)
     status_display.print_console(paths.root, text)
     if result is None or result.kind != "unprovisioned":
-        # A card that cannot be written has been told of by now.
+        # An unwritable card has been reported already.
         with suppress(OSError):
             _write_result(paths.boot_mount, text)
     return exit_code
 
 
 _TITLE_PREFIX = "VIGIE: "
-_UNKNOWN_BOX_TEXT = "this box does not know who it is, and records nothing"
+_UNKNOWN_BOX_TEXT = "this box has no settings, and records nothing"
 _STATE_LOST_TEXT = (
-    "the partition of the box's state was lost and is made anew: its key, its receipts and what waited "
-    "for the centre are gone. Tell the centre; have its new certificate request signed"
+    "the partition of the box's state was lost and made again: its key, its receipts and the messages "
+    "for the centre are lost. Inform the centre; have the new certificate request signed"
 )
 _VOLATILE_TEXT = (
     "the disk's own partition for keys and settings cannot be opened: the box runs from memory until it "
     "is switched off, and the secrets stay in the settings file; replace the card or the disk"
 )
-_SEE_DOCS_TEXT = "docs/settings.md says what belongs in it"
+_SEE_DOCS_TEXT = "see docs/settings.md"
 
 
 def _update_stale_result(boot_mount: Path, result: ProvisioningResult | None) -> None:
-    """What was wrong and is no more is told to the laptop no longer."""
+    """Replace a stale result on the card once the problem is gone."""
     if result is None or result.box_id is None:
         return
     title = f"{_TITLE_PREFIX}box {result.box_id}"
@@ -210,7 +210,7 @@ def _write_result(boot_mount: Path, text: str) -> None:
 def _format_result(
     paths: BootPaths, result: ProvisioningResult | None
 ) -> tuple[int, LedMode, str, list[str]]:
-    """Exit code, light, title and lines."""
+    """Return exit code, LED mode, title and lines."""
     if result is None:
         return 1, "error", f"{_TITLE_PREFIX}THE SETTINGS COULD NOT BE TAKEN IN", []
     lines = list(result.lines)
@@ -247,7 +247,7 @@ def _format_result(
 def _keeps_running_text(result: ProvisioningResult) -> str:
     if result.box_id is None:
         return _UNKNOWN_BOX_TEXT
-    return f"the box goes on as {result.box_id}, with the settings that it has"
+    return f"the box keeps running as {result.box_id}, with its current settings"
 
 
 def _signing_lines(result: ProvisioningResult) -> list[str]:
@@ -255,6 +255,6 @@ def _signing_lines(result: ProvisioningResult) -> list[str]:
         return []
     line = (
         f"have {result.box_id}{boot_partition.REQUEST_SUFFIX} on the card signed by the centre; until then the box "
-        "records, and its broker refuses it"
+        "records, but its broker refuses it"
     )
     return [line]

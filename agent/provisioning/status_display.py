@@ -1,4 +1,4 @@
-"""What is said of the first boot to who stands before the box: at its console, and by its light."""
+"""Show the result of provisioning at the system console and by the board's LED."""
 
 import os
 import textwrap
@@ -12,12 +12,12 @@ LedMode = Literal["waiting", "error", "restore"]
 
 _BLINK_HALF_PERIOD_MS = {"waiting": 1000, "error": 100}
 _LED_NAMES = ("ACT", "led0")
-"""A Raspberry Pi's own, by its names of now and before."""
+"""Current and former name of a Raspberry Pi's own LED."""
 _COLUMNS = 78
 
 
 def format_banner(title: str, lines: Sequence[str]) -> str:
-    """A title and what belongs to it, so that nobody passes over it among the lines of a boot. Pure."""
+    """Frame a title and lines, so that they stand out among the boot messages. Pure."""
     rule = "*" * _COLUMNS
     body = [title, *(part for line in lines for part in _wrap(line))]
     return "\n".join(["", rule, *(f"* {row}" for row in body), rule, ""]) + "\n"
@@ -30,7 +30,7 @@ def _wrap(line: str) -> list[str]:
 
 
 def print_console(root: Path, text: str) -> None:
-    """At the system's console, where it takes it at once: a boot waits for no cable."""
+    """Print at the system console without blocking: a boot does not wait for a cable."""
     with suppress(OSError):
         flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         handle = os.open(root / "dev/console", flags)
@@ -41,9 +41,7 @@ def print_console(root: Path, text: str) -> None:
 
 
 def set_led(root: Path, mode: LedMode) -> None:
-    """Let the board's light blink, by the kernel, which goes on when this process is gone. A board that
-    has none stays dark.
-    """
+    """Set the board's LED, blinked by the kernel after this process has ended. A board without one is skipped."""
     for name in _LED_NAMES:
         led = root / "sys/class/leds" / name
         with suppress(OSError):

@@ -1,1 +1,1 @@
-"""Updates of the system: which slot boots, bundles that are fetched, checked and installed by RAUC."""
+"""System updates: slots, feed, download, checks, and installation by RAUC."""

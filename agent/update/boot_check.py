@@ -1,7 +1,7 @@
-"""Whether what has just booted is good: every camera gives pictures, footage grows, the broker answers.
+"""Check that the booted system is good: cameras send frames, footage grows, the broker answers.
 
-Asked once after a boot, by `vigie boot-good`. What it looks at is what the agent itself cannot talk
-itself into: the health file that it replaces each second, and the footage on the disk.
+Run once after a boot by `vigie boot-good`. The evidence is the health file, which the agent replaces each
+second, and the footage on the disk.
 """
 
 import logging
@@ -21,28 +21,26 @@ log = logging.getLogger(__name__)
 
 CHECK_INTERVAL_S = 1.0
 MAX_FRAME_AGE_S = 5.0
-"""A camera whose last picture is older gives none."""
+"""A camera whose last frame is older counts as sending none."""
 MAX_FOOTAGE_STALL_S = 15.0
-"""Footage that has not grown for longer does not."""
+"""Footage that has not grown for longer counts as standing still."""
 CAMERA_OPEN_TIMEOUT_S = 60.0
-"""So long a camera may take to open. One that is closed then is cut off or broken, which is a fault of
-the street and not of what has been booted: it is named, and not waited for."""
+"""Time for a camera to open. One that is closed after it is cut off or broken, which is no fault of the
+new system: it is logged, and no longer waited for."""
 RAUC_CONFIG_FILE = Path("/etc/rauc/system.conf")
 MIN_RAUC_TIMEOUT_S = 60.0
-"""So long at least RAUC may take: on a box that has a lot to do it starts our two programs slowly."""
+"""RAUC starts two programs of Vigie, which takes its time on a busy board."""
 
 
 class ExpectedCamera(msgspec.Struct, frozen=True, kw_only=True):
-    """A camera as it is configured."""
+    """A configured camera, and whether it records."""
 
     name: str
     record: bool
 
 
 class BootSample(msgspec.Struct, frozen=True, kw_only=True):
-    """What one look found. `newest` says of each camera's newest file which it is and how large it is;
-    it changes while footage grows.
-    """
+    """Evidence at one time. `newest_files` has the name and size of each camera's newest file."""
 
     t_ns: int
     health: LiveHealth | None
@@ -50,7 +48,7 @@ class BootSample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BootCheck:
-    """Looks again and again, and says what is missing. Pure."""
+    """Evaluates successive samples. Pure."""
 
     def __init__(self, cameras: Sequence[ExpectedCamera], started_ns: int) -> None:
         self._cameras = tuple(cameras)
@@ -59,12 +57,14 @@ class BootCheck:
         self._last_growth_ns: dict[str, int] = {}
 
     def unmet_conditions(self, sample: BootSample) -> tuple[str, ...]:
-        """What is not good yet, a sentence for each; empty where all is."""
+        """Return a sentence for each condition that is not met yet."""
         self._update_growth(sample)
         if sample.health is None:
-            return ("the agent has not said how it is",)
+            return ("the agent has reported no health",)
         if sample.health.is_stale(sample.t_ns):
-            return (f"the agent has said nothing for {sample.health.age_s(sample.t_ns):.0f} s",)
+            return (
+                f"the agent has reported no health for {sample.health.age_s(sample.t_ns):.0f} s",
+            )
         report = sample.health.report
         health_by_name = {camera.name: camera for camera in report.cameras}
         problems: list[str] = []
@@ -73,21 +73,21 @@ class BootCheck:
             health = health_by_name.get(camera.name)
             if health is None or not health.open:
                 if self._elapsed_s(sample) <= CAMERA_OPEN_TIMEOUT_S:
-                    problems.append(f"camera {camera.name}: is not open yet")
+                    problems.append(f"camera {camera.name}: not open yet")
                 continue
             open_count += 1
             if health.age_s is None or health.age_s > MAX_FRAME_AGE_S:
-                problems.append(f"camera {camera.name}: gives no pictures")
+                problems.append(f"camera {camera.name}: sends no frames")
             if camera.record and not self._is_footage_growing(camera.name, sample.t_ns):
                 problems.append(f"camera {camera.name}: its footage does not grow")
         if self._cameras and not open_count and not problems:
             problems.append("no camera is open")
         if not report.outbox.connected:
-            problems.append("the broker is not there")
+            problems.append("not connected to the broker")
         return tuple(problems)
 
     def closed_cameras(self, sample: BootSample) -> tuple[str, ...]:
-        """The cameras that are not open: those that were not waited for."""
+        """Return the cameras that are not open."""
         cameras = sample.health.report.cameras if sample.health else ()
         open_names = {camera.name for camera in cameras if camera.open}
         return tuple(camera.name for camera in self._cameras if camera.name not in open_names)
@@ -104,20 +104,20 @@ class BootCheck:
             previous = self._newest_files.get(camera)
             if previous and not newest:
                 continue
-            # What lay there before the first look has not grown.
+            # Files from before the first sample are no growth.
             if previous is not None and newest != previous:
                 self._last_growth_ns[camera] = sample.t_ns
             self._newest_files[camera] = newest
 
 
 def describe_newest_file(folder: Path) -> str:
-    """The newest file of a camera, and its size. A new one, or a larger one, is another answer."""
+    """Return name and size of a camera's newest file, or "" if there is none; both change as footage grows."""
     try:
         files = [file for file in folder.iterdir() if ".mp4" in file.name]
         newest = max(files, key=lambda file: file.name, default=None)
         return "" if newest is None else f"{newest.name} {newest.stat().st_size}"
     except OSError:
-        # It was closed and renamed in between, or there is none: the next look will tell.
+        # Closed and renamed meanwhile, or missing: the next sample shows which.
         return ""
 
 
@@ -128,18 +128,18 @@ def wait_until_good(
     timeout_s: float,
     stopping: threading.Event,
 ) -> tuple[str, ...]:
-    """Look until nothing is missing, for so long at most; what is missing then."""
+    """Wait until all conditions are met, and return those unmet at the timeout."""
     deadline_ns = clock.boottime_ns() + int(timeout_s * 1e9)
     reported: tuple[str, ...] = ()
     while True:
         sample = take_sample()
         unmet = boot_check.unmet_conditions(sample)
         if unmet != reported and unmet:
-            log.info("not yet: %s", "; ".join(unmet))
+            log.info("not good yet: %s", "; ".join(unmet))
         reported = unmet
         if not unmet:
             for camera in boot_check.closed_cameras(sample):
-                log.warning("camera %s: is not open, and was not waited for", camera)
+                log.warning("camera %s: not open; ignored", camera)
             return ()
         if sample.t_ns >= deadline_ns or stopping.wait(CHECK_INTERVAL_S):
             return unmet
@@ -151,10 +151,9 @@ def mark_with_retry(
     timeout_s: float,
     stopping: threading.Event,
 ) -> str | None:
-    """Have it marked by `mark_good`, which is given what is left of the time, and is asked again while
-    there is some. What it said. Raises OSError as it does.
+    """Call `mark_once` with the remaining time until it succeeds, and return its output.
 
-    A system that works is not given up because the mark did not come at once.
+    A working system is not given up because the first mark failed. Raises: the last UpdateError.
     """
     deadline_ns = clock.boottime_ns() + int(timeout_s * 1e9)
     reported = ""
@@ -166,7 +165,7 @@ def mark_with_retry(
             if clock.boottime_ns() >= deadline_ns or stopping.wait(CHECK_INTERVAL_S):
                 raise
             if str(error) != reported:
-                log.info("good, and not marked yet: %s", error)
+                log.info("good, but not marked yet: %s", error)
             reported = str(error)
 
 

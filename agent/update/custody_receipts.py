@@ -1,7 +1,7 @@
-"""What was done to the system becomes receipts in the box's chain of custody.
+"""Write custody receipts for the entries of the update log: `python -m agent.update.custody_receipts CONFIG`.
 
-An update is root's, and the chain is the agent's user's: so this runs as him, once after a boot and whenever
-root has something to tell. `python -m agent.update.custody_receipts CONFIG`.
+Root updates, but the custody log belongs to the agent's user. So this runs as that user, once after a boot and
+after each action of root.
 """
 
 import logging
@@ -21,13 +21,13 @@ from agent.update.rauc_backend import RAUC_STATE_DIR
 log = logging.getLogger(__name__)
 
 LAST_RECEIPT_FILE = "last-update-receipt"
-"""In the agent's state folder: the entry that the newest receipt is of."""
+"""File in the state folder with the id of the last entry that has a receipt."""
 
 
 def write_receipts(config: Path, log_folder: Path) -> int:
-    """Make a receipt of each entry that has none; how many. Raises UserError or OSError.
+    """Write a receipt for each entry without one, and return the count. Raises: UserError, OSError.
 
-    A cut between a receipt and the note of it makes that receipt twice, and never not at all.
+    A power cut between a receipt and the stored id doubles that receipt; none is ever lost.
     """
     box = configuration.load(config).box
     state_dir, clock = Path(box.state), SystemClock()
@@ -52,12 +52,12 @@ def write_receipts(config: Path, log_folder: Path) -> int:
 
 
 def main(config: Path, log_folder: Path = RAUC_STATE_DIR) -> int:
-    """Tell, and say in one line why not."""
+    """Write the receipts; a failure is one log line and exit code 1."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     try:
-        log.info("%d receipts of what was done to the system", write_receipts(config, log_folder))
+        log.info("%d receipts of updates", write_receipts(config, log_folder))
     except (UserError, OSError) as error:
-        log.error("no receipts of what was done to the system: %s", error)
+        log.error("no receipts of updates: %s", error)
         return 1
     return 0
 

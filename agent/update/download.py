@@ -1,12 +1,12 @@
-"""A download that resumes: over a broken link, a reboot and a power cut.
+"""Downloads that resume after a broken link, a reboot or a power cut.
 
-    update/<name>.part         what has come
-    update/<name>.part.json    of which file: its address, its length, the server's tag for it
-    update/<name>              whole
-    update/<name>.wrong        it was whole, and another file than was wanted
+    update/<name>.part         bytes received so far
+    update/<name>.part.json    URL, length and validator of the file
+    update/<name>              the complete file
+    update/<name>.wrong        marker: the complete file had another hash than expected
 
-What has come is thrown away where the server now has another file. A whole file is not yet a good one: its
-hash is compared where it is known, and its signature and payload are checked before it is installed.
+A partial file is discarded if the server now has another version. A complete file is not yet trusted: its hash is
+compared if it is known, and its signature and payload are checked before it is installed.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ from agent.update.https_get import HttpError, HttpResponse
 log = logging.getLogger(__name__)
 
 RESERVE_BYTES = 64_000_000
-"""So much stays free on the disk."""
+"""Bytes that stay free on the disk."""
 SYNC_EVERY_BYTES = 16_000_000
 REJECTED_RETRY_S = 86_400.0
 MAX_ATTEMPTS = 6
@@ -41,11 +41,11 @@ _OK, _PARTIAL, _NOT_SATISFIABLE = 200, 206, 416
 
 OnProgress = Callable[[int, int], None]
 WaitOrStop = Callable[[float], bool]
-"""Waits for so many seconds; True where it is to stop instead."""
+"""Waits for a number of seconds; returns True if the download is to stop."""
 
 
 class DownloadSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A file. `sha256` and `size_bytes` where they are known before."""
+    """The file to download. `sha256` and `size_bytes` are checked if given."""
 
     url: str
     sha256: str | None = None
@@ -53,12 +53,12 @@ class DownloadSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def file_name(self) -> str:
-        """What it is called here: not by the server's words."""
+        """The local name, which does not depend on the server."""
         return (self.sha256 or hashlib.sha256(self.url.encode()).hexdigest())[:32] + ".raucb"
 
 
 class _PartInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What a part is a part of. `tag` is a strong ETag, or Last-Modified; empty: it has none."""
+    """The file that a part belongs to. `validator` is a strong ETag, Last-Modified, or empty."""
 
     url: str
     validator: str
@@ -66,11 +66,11 @@ class _PartInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DownloadRejected(UpdateError):
-    """It is not to be had, or is another file, and another try does not help; why, in one line."""
+    """The file is not available, or is another one; a retry does not help."""
 
 
 class Download:
-    """One file on its way into a folder."""
+    """Download of one file into a folder."""
 
     def __init__(
         self,
@@ -88,8 +88,9 @@ class Download:
         self._part_info_file = StateFile(folder / f"{spec.file_name}.part.json", _PartInfo)
 
     def fetch(self, on_progress: OnProgress, wait: WaitOrStop) -> Path:
-        """Get it, again and again where the link breaks. Raises Gone, WebError or OSError; what has come
-        stays for the next time.
+        """Download the file, with retries if the connection breaks.
+
+        Raises: DownloadRejected, HttpError or OSError; received bytes are kept for the next call.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if self.path.exists() and self._is_complete(self.path):
@@ -105,25 +106,25 @@ class Download:
                 log.warning("%s", error)
                 if not attempts_left or wait(delay_s):
                     raise
-            # Whoever gets on is not held back.
+            # A connection that makes progress is retried at once.
             delay_s = 1.0 if self._part_bytes() > bytes_before else min(60.0, delay_s * 4)
         self._complete()
         return self.path
 
     def discard(self) -> None:
-        """Throw away what has come."""
+        """Delete the received bytes."""
         for path in (self._part_path, self._part_info_file.path, self.path):
             path.unlink(missing_ok=True)
 
     def _check_not_rejected(self) -> None:
-        """A server that has another file than the feed says is not asked for all of it each hour."""
+        """Refuse a file that had a wrong hash less than a day ago: it is not downloaded every hour."""
         try:
             age_s = self._now_s() - self._rejected_marker.stat().st_mtime
         except FileNotFoundError:
             return
         if 0 <= age_s < REJECTED_RETRY_S:
             raise DownloadRejected(
-                f"{self._spec.url}: was another file than the feed's, less than a day ago"
+                f"{self._spec.url}: had another SHA-256 than the feed less than a day ago"
             )
         self._rejected_marker.unlink(missing_ok=True)
 
@@ -159,10 +160,10 @@ class Download:
     def _check_response(
         self, response: HttpResponse, offset: int, part_info: _PartInfo | None
     ) -> tuple[int, int]:
-        """Where what comes begins, and how long the whole is. Raises Gone or WebError."""
+        """Return the offset of the body and the total size. Raises: DownloadRejected, HttpError."""
         if response.status == _NOT_SATISFIABLE:
             self.discard()
-            raise HttpError(f"{self._spec.url}: has become shorter; from the beginning again")
+            raise HttpError(f"{self._spec.url}: the file has become shorter; starting again")
         if response.status >= 500 or response.status in (408, 429):  # noqa: PLR2004
             raise HttpError(f"{self._spec.url}: {response.status} {response.reason}")
         if response.status == _PARTIAL and part_info:
@@ -173,12 +174,12 @@ class Download:
             ):
                 return offset, part_info.total_bytes
             self.discard()
-            raise HttpError(f"{self._spec.url}: another part than was asked for")
+            raise HttpError(f"{self._spec.url}: sent another range than requested")
         if response.status != _OK:
             raise DownloadRejected(f"{self._spec.url}: {response.status} {response.reason}")
         length = response.headers.get("Content-Length") or ""
         if not length.isdecimal():
-            raise DownloadRejected(f"{self._spec.url}: the server does not say how long it is")
+            raise DownloadRejected(f"{self._spec.url}: no Content-Length")
         self._check_size(int(length))
         return 0, int(length)
 
@@ -186,7 +187,7 @@ class Download:
         expected_bytes = self._spec.size_bytes
         if expected_bytes is not None and total_bytes != expected_bytes:
             raise DownloadRejected(
-                f"{self._spec.url}: {total_bytes} bytes, and not the {expected_bytes} of the feed"
+                f"{self._spec.url}: {total_bytes} bytes; the feed says {expected_bytes}"
             )
         if total_bytes > MAX_BUNDLE_BYTES:
             raise DownloadRejected(
@@ -213,7 +214,7 @@ class Download:
                     offset += len(chunk)
                     if offset > total_bytes:
                         raise HttpError(
-                            f"{self._spec.url}: more than the {total_bytes} bytes it has"
+                            f"{self._spec.url}: sent more than the {total_bytes} bytes announced"
                         )
                     file.write(chunk)
                     unsynced_bytes += len(chunk)
@@ -230,9 +231,7 @@ class Download:
         if not self._is_complete(self._part_path):
             self.discard()
             self._rejected_marker.touch()
-            raise DownloadRejected(
-                f"{self._spec.url}: not the file that is wanted: its SHA-256 is another"
-            )
+            raise DownloadRejected(f"{self._spec.url}: its SHA-256 is another than the feed's")
         self._part_path.replace(self.path)
         atomic_file.fsync_dir(self.path.parent)
         self._part_info_file.path.unlink(missing_ok=True)
@@ -245,7 +244,7 @@ class Download:
 
 
 def fetch_bytes(url: str, max_bytes: int, tls_context: ssl.SSLContext) -> bytes:
-    """A small file, whole. Raises WebError."""
+    """Download a small file. Raises: HttpError."""
     with https_get.get(url, {"User-Agent": "vigie"}, tls_context) as response:
         if response.status != _OK:
             raise HttpError(f"{url}: {response.status} {response.reason}")
@@ -258,14 +257,14 @@ def fetch_bytes(url: str, max_bytes: int, tls_context: ssl.SSLContext) -> bytes:
 
 
 def parse_sha256(text: str) -> str:
-    """What a person gave as a hash. Raises UserError."""
+    """Parse the argument of `--sha256`. Raises: UserError."""
     if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
         raise UserError(f"--sha256 {text!r}: allowed: 64 hexadecimal digits")
     return text.lower()
 
 
 def check_file_sha256(path: Path, sha256: str) -> None:
-    """Raise Gone where a file is another, OSError where it cannot be read."""
+    """Compare a file's hash. Raises: DownloadRejected if it differs, OSError if it cannot be read."""
     actual = _file_sha256(path)
     if actual != sha256:
         raise DownloadRejected(f"{path}: its SHA-256 is {actual}")

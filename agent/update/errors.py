@@ -1,5 +1,5 @@
-"""What all that can go wrong with an update has in common."""
+"""Base class of the errors of an update."""
 
 
 class UpdateError(Exception):
-    """It was not done. `str(error)` is one line that says what, and why."""
+    """An update step was not done; the message is one line."""

@@ -1,7 +1,7 @@
-"""The centre's list of releases, and which of them is for this box. Pure.
+"""The centre's signed list of releases, and the selection for one box. Pure.
 
-A feed is a line with the base64 of an Ed25519 signature, and JSON behind it. The signature is over the JSON
-exactly as it stands. It decides who takes part and when; what may run is the bundle's own signature.
+A feed is a line with the base64 of an Ed25519 signature, followed by JSON; the signature covers the JSON byte for
+byte. It decides which boxes update and when. What may run is decided by the bundle's own signature.
 """
 
 import base64
@@ -25,11 +25,11 @@ Version = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
 class BadFeed(UpdateError):
-    """What came is not a feed of the centre; why, in one line."""
+    """The response is not a feed of the centre."""
 
 
 class FeedRelease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A bundle to be had. `share_percent` of the boxes may have it, from `not_before` on."""
+    """A released bundle, for `rollout_percent` of the boxes from `not_before` on."""
 
     version: Version
     compatible: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
@@ -40,7 +40,7 @@ class FeedRelease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     not_before: datetime | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no pattern tells."""
+        """Raise ValueError if the version or the time is not valid."""
         versions.version_key(self.version)
         if self.not_before is not None and self.not_before.utcoffset() is None:
             raise ValueError(
@@ -49,7 +49,7 @@ class FeedRelease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole list."""
+    """All releases."""
 
     v: Literal[1]
     kind: Literal["vigie-feed"]
@@ -57,7 +57,7 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class UpdateContext(msgspec.Struct, frozen=True, kw_only=True):
-    """The box that asks. `now` is None while its clock is not to be trusted."""
+    """The box to select for. `now` is None while its clock cannot be trusted."""
 
     box_id: str
     compatible: str
@@ -67,7 +67,7 @@ class UpdateContext(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FeedDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """What is for the box, if anything, and why not the others."""
+    """The selected release, if any, and why the others were not selected."""
 
     release: FeedRelease | None
     reason: str
@@ -77,7 +77,7 @@ _FEED_DECODER = msgspec.json.Decoder(Feed)
 
 
 def verify_feed(data: bytes, public_key: str) -> Feed:
-    """A feed that was signed by the holder of a key, base64 of its 32 bytes. Raises BadFeed."""
+    """Verify and decode a feed. `public_key` is the base64 of 32 bytes. Raises: BadFeed."""
     if len(data) > MAX_FEED_BYTES:
         raise BadFeed(f"more than {MAX_FEED_BYTES} bytes")
     signature_line, _, body = data.partition(b"\n")
@@ -92,26 +92,26 @@ def verify_feed(data: bytes, public_key: str) -> Feed:
     try:
         return _FEED_DECODER.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BadFeed(f"signed, and not a feed: {error}") from error
+        raise BadFeed(f"signed, but not a feed: {error}") from error
 
 
 def rollout_position_percent(box_id: str, version: str) -> float:
-    """Where a box stands in the queue for a version: 0 up to, not with, 100.
+    """Return a box's position in the rollout of a version: 0 <= position < 100.
 
-    It is another place for each version, so that not always the same boxes go first; and it does not
-    change with the share, so that a larger one only adds boxes.
+    It differs by version, so that the first boxes are not always the same; and it does not depend on the
+    percentage, so that a larger one only adds boxes.
     """
     digest = hashlib.sha256(f"{version}\0{box_id}".encode()).digest()
     return int.from_bytes(digest[:6], "big") / 2**48 * ALL_PERCENT
 
 
 def is_in_rollout(box_id: str, version: str, rollout_percent: float) -> bool:
-    """Whether a box is within the share."""
+    """Return whether a box takes part in a rollout."""
     return rollout_position_percent(box_id, version) < rollout_percent
 
 
 def select_release(feed: Feed, context: UpdateContext) -> FeedDecision:
-    """The newest release that is for this box now. It never goes back."""
+    """Select the newest release for this box; never an older version than the booted one."""
     compatible = [release for release in feed.releases if release.compatible == context.compatible]
     newer = [
         release
@@ -140,10 +140,10 @@ def _exclusion_reason(release: FeedRelease, context: UpdateContext) -> str | Non
     if release.version in context.refused_versions:
         return "fell back here or was rolled back"
     if not is_in_rollout(context.box_id, release.version, release.rollout_percent):
-        return f"for {release.rollout_percent:g} % of the boxes, and not yet for this one"
+        return f"for {release.rollout_percent:g} % of the boxes, not yet for this one"
     if release.not_before is not None:
         if context.now is None:
-            return "waits for a clock that can be trusted"
+            return "waits for a trusted clock"
         if context.now < release.not_before:
             return f"not before {release.not_before.isoformat()}"
     return None

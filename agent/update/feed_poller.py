@@ -1,4 +1,4 @@
-"""What the timer does, once an hour: see what the centre offers, fetch it by day, install it by night."""
+"""Hourly poll of the feed: download at any time, install and reboot within the window."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -18,8 +18,8 @@ REQUESTER = "feed"
 
 
 class PollerDeps(msgspec.Struct, frozen=True, kw_only=True):
-    """What it works with. `now` says None while the clock is not to be trusted. It is asked before each
-    step: a slow link may take hours.
+    """Dependencies. `now` returns None while the clock cannot be trusted; it is called before each step,
+    because a slow link may take hours.
     """
 
     now: Callable[[], datetime | None]
@@ -31,16 +31,17 @@ class PollerDeps(msgspec.Struct, frozen=True, kw_only=True):
 def poll_feed(
     updater: Updater, config: Config, deps: PollerDeps, *, ignore_window: bool = False
 ) -> str:
-    """One look at the feed, and what it asks for. What was done, in one sentence.
+    """Poll the feed, do the next step, and return what was done in one sentence.
 
-    With `hurry` the window is not waited for. Raises UpdateError, UserError or OSError.
+    The feed is read before a reboot into a pending version too: a box that does not reach the centre would
+    fail its trial. Raises: UpdateError, UserError, OSError.
     """
     update_config = config.update
     if update_config is None:
-        return "no [update] in the configuration: nothing is looked for"
+        return "no [update] in the configuration: no feed to poll"
     slots = updater.slots
     if slots.is_on_trial():
-        return f"slot {slots.booted} is on trial: nothing is looked for"
+        return f"slot {slots.booted} is on trial: the feed is not polled"
 
     def is_window_open() -> bool:
         now = deps.now()
@@ -62,13 +63,13 @@ def poll_feed(
     spec = DownloadSpec(url=release.url, sha256=release.sha256, size_bytes=release.size_bytes)
     path, download = updater.fetch(spec, tls_context, deps.callbacks, deps.wait_or_stop)
     if not is_window_open():
-        return (
-            f"version {release.version} lies ready; it is installed within {update_config.window}"
-        )
-    # Whatever is wrong with it, it is what the feed names: it stays, and is not fetched again each hour.
+        return f"version {release.version} is downloaded; it is installed within {update_config.window}"
+    # A bundle that fails the check is the one that the feed names: it is kept, not downloaded every hour.
     bundle = updater.check_bundle(path, deps.callbacks, retry_refused=False)
     if versions.version_key(bundle.version) != versions.version_key(release.version):
-        raise UpdateError(f"version {bundle.version}, and not the {release.version} of the feed")
+        raise UpdateError(
+            f"the bundle has version {bundle.version}; the feed says {release.version}"
+        )
     slot = updater.install(path, bundle, deps.callbacks)
     download.discard()
     updater.record_action(REQUESTER, f"version {bundle.version} installed into slot {slot}")
@@ -78,8 +79,9 @@ def poll_feed(
 def _should_replace(
     release: FeedRelease, pending_version: str | None, booted_version: str | None
 ) -> bool:
-    """Whether a release is written over what waits to be tried: over an older update only. Where what
-    waits is older than what `runs`, or nobody can tell, a person wanted it.
+    """Return whether a release replaces the pending version: only if that is an older update.
+
+    A pending version that is unknown, or older than the booted one, was installed by a person.
     """
     if pending_version is None or versions.is_downgrade(booted_version, pending_version):
         return False
@@ -96,7 +98,7 @@ def _select_from_feed(
         fetch_bytes(update_config.feed, feed.MAX_FEED_BYTES, tls_context), update_config.public_key
     )
     if updater.booted_version is None:
-        raise UpdateError("os-release has no IMAGE_VERSION: what runs has no version")
+        raise UpdateError("os-release has no IMAGE_VERSION: the booted version is unknown")
     context = UpdateContext(
         box_id=config.box.id,
         compatible=updater.read_compatible(),

@@ -1,4 +1,4 @@
-"""One GET over HTTP or HTTPS: what is asked, and what comes, piece by piece."""
+"""One GET over HTTP or HTTPS, with the body as a stream."""
 
 import contextlib
 import http.client
@@ -13,20 +13,20 @@ from agent.config.configuration import split_url
 from agent.update.errors import UpdateError
 
 TIMEOUT_S = 30.0
-"""So long nothing may come; a slow link is no error, a dead one is."""
+"""Without any byte: a slow link is no error, a dead one is."""
 _MAX_REDIRECTS = 3
 _REDIRECT_CODES = (301, 302, 303, 307, 308)
 _CHUNK_BYTES = 1 << 16
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_INVALID_URL = "not an address; allowed: https://HOST/PATH or http://HOST/PATH"
+_INVALID_URL = "not a URL; allowed: https://HOST/PATH or http://HOST/PATH"
 
 
 class HttpError(UpdateError):
-    """It did not come; why, in one line. Another try may help."""
+    """The request failed; a retry may help."""
 
 
 class HttpResponse:
-    """What the server says, before the body."""
+    """Status, headers and body of a response."""
 
     def __init__(self, response: http.client.HTTPResponse) -> None:
         self.status = response.status
@@ -35,7 +35,7 @@ class HttpResponse:
         self._response = response
 
     def iter_body(self) -> Iterator[bytes]:
-        """The body. Raises WebError where it ends too early."""
+        """Yield the body. Raises: HttpError if it ends too early."""
         while True:
             try:
                 chunk = self._response.read(_CHUNK_BYTES)
@@ -56,18 +56,18 @@ def check_url(url: str) -> None:
 
 
 def create_tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Who is believed: the authorities in a file, else the system's. Raises UserError."""
+    """Trust the authorities in a file, or the system's if None. Raises: UserError."""
     try:
         return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
     except (OSError, ssl.SSLError) as error:
-        raise UserError(f"{ca_file}: not certificates in PEM: {_error_text(error)}") from error
+        raise UserError(f"{ca_file}: no PEM certificates: {_error_text(error)}") from error
 
 
 @contextlib.contextmanager
 def get(
     url: str, headers: Mapping[str, str], tls_context: ssl.SSLContext
 ) -> Iterator[HttpResponse]:
-    """Ask. A redirect is followed, but none from https to http. Raises WebError."""
+    """Send a GET and follow redirects, except from https to http. Raises: HttpError."""
     try:
         check_url(url)
     except UserError as error:
@@ -82,13 +82,13 @@ def get(
             url = _redirect_target(url, response)
         finally:
             connection.close()
-    raise HttpError(f"{url}: sent on more than {_MAX_REDIRECTS} times")
+    raise HttpError(f"{url}: more than {_MAX_REDIRECTS} redirects")
 
 
 def _open_connection(url: str, tls_context: ssl.SSLContext) -> http.client.HTTPConnection:
     parts = urlsplit(url)
     host = parts.hostname or ""
-    # Without a port, http.client looks for one in the host, and takes the end of an IPv6 address for it.
+    # Without a port http.client looks for one in the host, and misreads the end of an IPv6 address as one.
     port = parts.port or _DEFAULT_PORTS[parts.scheme]
     if parts.scheme == "https":
         return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=tls_context)
@@ -115,11 +115,11 @@ def _redirect_target(url: str, response: HttpResponse) -> str:
         target = urljoin(url, location)
         check_url(target)
     except ValueError as error:
-        raise HttpError(f"{url}: sent on to {location!r}: {_INVALID_URL}") from error
+        raise HttpError(f"{url}: redirects to {location!r}: {_INVALID_URL}") from error
     except UserError as error:
-        raise HttpError(f"{url}: sent on to {error}") from error
+        raise HttpError(f"{url}: redirects to {error}") from error
     if urlsplit(url).scheme == "https" != urlsplit(target).scheme:
-        raise HttpError(f"{url}: sent on to {target}, which is not https")
+        raise HttpError(f"{url}: redirects to {target}, which is not https")
     return target
 
 

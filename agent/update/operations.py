@@ -1,4 +1,4 @@
-"""What may be done to the system, from the order to the receipt: by `vigie update` and for the console."""
+"""Operations on the system, each with its log entry: for `vigie update` and the console."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,7 @@ from agent.update.updater import ProgressCallbacks, Updater
 
 
 class FetchedBundle(msgspec.Struct, frozen=True, kw_only=True):
-    """A bundle's file, and what throws it away again where it was only fetched for this."""
+    """A bundle's file, and a function that deletes it if it is only a copy."""
 
     path: Path
     discard: Callable[[], None]
@@ -25,9 +25,7 @@ def install(
     *,
     retry_refused: bool = False,
 ) -> str:
-    """Get a bundle, check all of it, and write it; where it is now. Raises UpdateError, UserError or
-    OSError.
-    """
+    """Fetch a bundle, check it, and install it; return where it is. Raises: UpdateError, UserError, OSError."""
     updater.check_not_on_trial()
     with updater.exclusive():
         fetched = fetch()
@@ -41,8 +39,9 @@ def install(
 
 
 def copy_from_usb(updater: Updater, bundle: str, callbacks: ProgressCallbacks) -> FetchedBundle:
-    """A bundle on a stick, copied into the box: there is room for one. Raises UpdateError, UserError or
-    OSError.
+    """Copy a bundle from a USB stick; earlier downloads are deleted, since there is room for one.
+
+    Raises: UpdateError, UserError, OSError.
     """
     updater.clean_downloads()
     path = usb_bundle.copy_to_box(updater.root, bundle, updater.downloads, callbacks.on_fetched)
@@ -50,14 +49,14 @@ def copy_from_usb(updater: Updater, bundle: str, callbacks: ProgressCallbacks) -
 
 
 def mark(updater: Updater, verdict: Literal["good", "bad"], requester: str) -> str:
-    """Say so of what runs. What RAUC said. Raises UpdateError or OSError."""
+    """Mark the booted slot, and return RAUC's output. Raises: UpdateError, OSError."""
     output = updater.mark_booted(verdict)
-    updater.record_action(requester, f"what runs was marked {verdict}")
+    updater.record_action(requester, f"the booted slot was marked {verdict}")
     return output
 
 
 def rollback(updater: Updater, requester: str) -> str:
-    """Go back, or take back what waits; what was done. Raises UpdateError, UserError or OSError."""
+    """Roll back, or drop the pending slot; return what was done. Raises: UpdateError, UserError, OSError."""
     with updater.exclusive():
         outcome = updater.rollback()
         updater.record_action(requester, f"rollback: {outcome}")

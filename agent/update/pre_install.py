@@ -1,7 +1,7 @@
-"""RAUC's pre-install handler: what no `rauc install` may do, whoever starts it.
+"""RAUC's pre-install handler: `python -m agent.update.pre_install`. It guards every `rauc install`.
 
-`python -m agent.update.pre_install`, after RAUC has checked the signature and before it writes. Exit code 1
-ends the installation; the reason is a line on stderr, which RAUC puts into its log.
+RAUC calls it after checking the signature and before writing. Exit code 1 aborts the installation; the reason is a
+line on stderr, which RAUC logs.
 """
 
 import configparser
@@ -25,21 +25,21 @@ _CHUNK_BYTES = 1 << 20
 
 
 class InstallRefused(UpdateError):
-    """This installation is not to be, and why."""
+    """This installation is not permitted."""
 
 
 def check_not_on_trial(slots: Slots) -> None:
-    """Raise Held while this system is on trial: it would be written over the one to fall back to."""
+    """Raise InstallRefused while the booted slot is on trial: the install would overwrite the fallback."""
     if slots.is_on_trial():
         raise InstallRefused(
-            "this system is on trial: nothing is installed over the one to fall back to"
+            "this system is on trial: nothing is installed over the slot to fall back to"
         )
 
 
 def check_permitted(
     booted_version: str | None, target_version: str, *, allow_downgrade: bool
 ) -> None:
-    """Raise Held where a version must not be installed. Pure."""
+    """Raise InstallRefused if a version may not be installed. Pure."""
     if versions.is_downgrade(booted_version, target_version) and not allow_downgrade:
         raise InstallRefused(
             f"version {target_version} is older than {booted_version or '(unknown)'}, which runs, and its manifest does not "
@@ -48,10 +48,10 @@ def check_permitted(
 
 
 def bundle_version(mount_point: Path) -> str:
-    """The version of a bundle that RAUC has mounted. Raises Held.
+    """Read the version of a bundle that RAUC has mounted. Raises: InstallRefused.
 
-    RAUC hands no version over. The manifest in the payload is covered by the signature all the same:
-    what is read here goes through dm-verity.
+    RAUC passes no version. The manifest in the payload is covered by the signature: this read goes through
+    dm-verity.
     """
     try:
         with (mount_point / MANIFEST_FILE).open("rb") as file:
@@ -60,12 +60,13 @@ def bundle_version(mount_point: Path) -> str:
         parser.read_string(text)
         return parser["update"]["version"].strip()
     except (OSError, UnicodeDecodeError, configparser.Error, KeyError) as error:
-        raise InstallRefused(f"{MANIFEST_FILE}: no version to be read in it: {error}") from error
+        raise InstallRefused(f"{MANIFEST_FILE}: no readable version: {error}") from error
 
 
 def verify_readable(mount_point: Path) -> None:
-    """Read all of the payload, so that a block that was tampered with is found before a slot is
-    written. Raises Held.
+    """Read the whole payload, so that a tampered block is found before a slot is written.
+
+    Raises: InstallRefused.
     """
     for path in sorted(mount_point.rglob("*")):
         try:
@@ -81,10 +82,10 @@ def verify_readable(mount_point: Path) -> None:
 
 
 def check_install(slots: Slots, booted_version: str | None, environ: Mapping[str, str]) -> str:
-    """The version that may be installed. Raises Held, or OSError."""
+    """Check an installation, and return its version. Raises: InstallRefused, OSError."""
     mount_point = environ.get("RAUC_BUNDLE_MOUNT_POINT", "")
     if not mount_point:
-        raise InstallRefused("RAUC_BUNDLE_MOUNT_POINT: not given; RAUC alone starts this")
+        raise InstallRefused("RAUC_BUNDLE_MOUNT_POINT: missing; only RAUC may start this program")
     version = bundle_version(Path(mount_point))
     allow_downgrade = environ.get("RAUC_META_VIGIE_DOWNGRADE") == "yes"
     check_not_on_trial(slots)
@@ -95,7 +96,7 @@ def check_install(slots: Slots, booted_version: str | None, environ: Mapping[str
 
 
 def main(root: Path = Path("/")) -> int:
-    """Say whether it may be."""
+    """Run the handler; exit code 1 aborts the installation."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="pre-install: %(message)s")
     try:
         version = check_install(open_slots(root), image_version(root), os.environ)

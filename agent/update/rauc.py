@@ -1,4 +1,4 @@
-"""RAUC, by its command line: fixed words, and answers as JSON."""
+"""Client of RAUC's command line."""
 
 import logging
 import re
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 PROGRAM = "rauc"
 COMMAND_TIMEOUT_S = 180.0
-"""Long: RAUC starts two programs of ours, and on a box that has a lot to do either takes its time."""
+"""Long: RAUC starts two programs of Vigie, and each takes its time on a busy board."""
 _BUNDLE_FORMAT = "verity"
 _PROGRESS_LINE = re.compile(r"\s*(\d{1,3})% (.*)")
 _LAST_ERROR_PREFIX = "LastError: "
@@ -26,11 +26,11 @@ Sha256Hex = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 
 
 class RaucError(UpdateError):
-    """RAUC did not do it; what it said, in one line."""
+    """RAUC failed; the message is its own."""
 
 
 class RaucBundle(msgspec.Struct, frozen=True, kw_only=True):
-    """What the signed manifest of a bundle says."""
+    """Content of a bundle's signed manifest."""
 
     compatible: str
     version: str
@@ -68,21 +68,22 @@ _STATUS_DECODER = msgspec.json.Decoder(_RaucStatus)
 
 
 class RaucClient:
-    """The program, with the words that stand before all others: none on a box."""
+    """Runs RAUC. `global_args` precede the command; a box needs none."""
 
     def __init__(self, global_args: Sequence[str] = ()) -> None:
         self._command = (PROGRAM, *global_args)
 
     def read_compatible(self) -> str:
-        """Which bundles are for this box. Raises RaucFailed."""
+        """Read the `compatible` of this box. Raises: RaucError."""
         try:
             return _STATUS_DECODER.decode(self._run("status", "--output-format=json")).compatible
         except msgspec.MsgspecError as error:
-            raise RaucError(f"rauc status: an answer that cannot be read: {error}") from error
+            raise RaucError(f"rauc status: unreadable answer: {error}") from error
 
     def read_bundle_info(self, path: Path) -> RaucBundle:
-        """A bundle whose signature is good. Raises RaucFailed, or UserError where it is no bundle of
-        the verity format.
+        """Check a bundle's signature, and read its manifest.
+
+        Raises: RaucError; UserError if it is no bundle of the verity format.
         """
         if not path.is_file():
             raise UserError(f"{path}: no such file")
@@ -90,7 +91,7 @@ class RaucClient:
         try:
             info = _INFO_DECODER.decode(output)
         except msgspec.MsgspecError as error:
-            raise RaucError(f"rauc info: an answer that cannot be read: {error}") from error
+            raise RaucError(f"rauc info: unreadable answer: {error}") from error
         if info.bundle.format != _BUNDLE_FORMAT:
             raise UserError(
                 f"{path}: a bundle of format {info.bundle.format!r}; allowed: {_BUNDLE_FORMAT}"
@@ -105,8 +106,9 @@ class RaucClient:
         )
 
     def install(self, path: Path, on_progress: Callable[[int, str], None]) -> None:
-        """Write it into the slot that does not run. Raises RaucFailed. No time is set: a slow card is
-        no error, and RAUC ends by itself.
+        """Write a bundle into the other slot. Raises: RaucError.
+
+        Without a timeout: a slow card is no error, and RAUC ends by itself.
         """
         command = [*self._command, "install", "--", str(path.absolute())]
         output_lines: list[str] = []
@@ -134,7 +136,9 @@ class RaucClient:
                 if _LAST_ERROR_PREFIX in line
             ]
             raise RaucError(
-                "; ".join(errors) or " / ".join(output_lines[-3:]) or "rauc said nothing"
+                "; ".join(errors)
+                or " / ".join(output_lines[-3:])
+                or "rauc failed without a message"
             )
 
     def mark(self, verdict: str, slot: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
@@ -164,7 +168,7 @@ class RaucClient:
 
 
 def _last_line(output: bytes) -> str:
-    """The last thing that was said, which is why."""
+    """Return the last line, which has the reason."""
     lines = [
         line.strip() for line in output.decode("utf-8", "replace").splitlines() if line.strip()
     ]

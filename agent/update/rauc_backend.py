@@ -1,10 +1,9 @@
-"""RAUC's custom boot backend, and what the units ask of the slots: `python -m agent.update.rauc_backend`.
+"""RAUC's custom boot backend, and the units' access to the slots: `python -m agent.update.rauc_backend`.
 
-    get-primary | set-primary SLOT | get-current | get-state SLOT | set-state SLOT good|bad    RAUC asks
-    settle | leave | on-trial                                                                  units ask
+    get-primary | set-primary SLOT | get-current | get-state SLOT | set-state SLOT good|bad    called by RAUC
+    record-boot | arm-trial | is-on-trial                                                      called by units
 
-RAUC reads the answer on stdout. Exit code 1: no answer, and why, in one line on stderr; 3: the system that
-runs is not on trial.
+The answer goes to stdout. Exit code 1: an error, with one line on stderr; 3: the booted slot is not on trial.
 """
 
 import argparse
@@ -25,16 +24,16 @@ log = logging.getLogger(__name__)
 SELECT_DIR = Path("/select")
 RAUC_STATE_DIR = Path("/state/rauc")
 EXIT_NOT_ON_TRIAL = 3
-"""Unlike 1, which a Python that does not start says too: see systemd/vigie-fallback.service."""
+"""Not 1, which is also the exit code of a Python that does not start: see systemd/vigie-fallback.service."""
 _CMDLINE_PREFIX = "rauc.slot="
 
 
 class NoSlots(UpdateError):
-    """This system was not booted from a slot, or its firmware is none that is known."""
+    """This system was not booted from a slot, or by an unknown bootloader."""
 
 
 def booted_slot(cmdline: str) -> Slot:
-    """The slot that runs, by the kernel's command line. Raises NoSlots."""
+    """Read the booted slot from the kernel's command line. Raises: NoSlots."""
     slot_args = [
         arg.removeprefix(_CMDLINE_PREFIX)
         for arg in cmdline.split()
@@ -47,7 +46,7 @@ def booted_slot(cmdline: str) -> Slot:
 
 
 def detect_bootloader(root: Path, select_dir: Path) -> Bootloader:
-    """By what lies on the partition that the firmware reads. Raises NoSlots or OSError."""
+    """Detect the bootloader by its file on the select partition. Raises: NoSlots, OSError."""
     if _exists(select_dir / "grubenv"):
         return GrubBootloader(select_dir)
     if _exists(select_dir / "autoboot.txt"):
@@ -58,7 +57,7 @@ def detect_bootloader(root: Path, select_dir: Path) -> Bootloader:
 
 
 def _exists(path: Path) -> bool:
-    """Raises OSError where nobody may know: `Path.exists` would say no."""
+    """Raise OSError if that is not permitted to know: `Path.exists` would return False."""
     try:
         path.stat()
     except FileNotFoundError:
@@ -67,7 +66,7 @@ def _exists(path: Path) -> bool:
 
 
 def open_slots(root: Path = Path("/")) -> Slots:
-    """The slots of this machine. Raises NoSlots or OSError."""
+    """Open the slots of this machine. Raises: NoSlots, OSError."""
     select_dir = root / SELECT_DIR.relative_to("/")
     booted = booted_slot((root / "proc/cmdline").read_text(encoding="utf-8", errors="replace"))
     return Slots(
@@ -76,7 +75,7 @@ def open_slots(root: Path = Path("/")) -> Slots:
 
 
 def image_version(root: Path = Path("/")) -> str | None:
-    """The version of the image that runs, os-release(5)."""
+    """Read the booted image's version from os-release(5)."""
     for name in ("etc/os-release", "usr/lib/os-release"):
         try:
             text = (root / name).read_text(encoding="utf-8", errors="replace")
@@ -90,7 +89,7 @@ def image_version(root: Path = Path("/")) -> str | None:
 
 
 def handle_rauc_query(slots: Slots, args: list[str]) -> str:
-    """One of RAUC's questions. Raises CommandRejected, OSError, or ValueError for words that are none."""
+    """Answer one of RAUC's calls. Raises: SlotRefused, OSError; ValueError if the call is unknown."""
     match args:
         case ["get-current"]:
             return slots.booted
@@ -103,7 +102,7 @@ def handle_rauc_query(slots: Slots, args: list[str]) -> str:
         case ["set-state", "A" | "B" as slot, "good" | "bad" as status]:
             slots.set_state(slot, good=status == "good")
         case _:
-            raise ValueError(f"{' '.join(args)!r}: not a question to the slots")
+            raise ValueError(f"{' '.join(args)!r}: unknown call")
     return ""
 
 
@@ -121,7 +120,7 @@ def _record_boot(slots: Slots, root: Path) -> int:
 
 def _arm_trial(slots: Slots, _root: Path) -> int:
     if _is_rebooting() and slots.arm_trial():
-        log.info("this reboot tries the slot that is pending")
+        log.info("this reboot is the trial of the pending slot")
     return 0
 
 
@@ -137,7 +136,7 @@ UNIT_COMMANDS = {
 
 
 def _is_rebooting() -> bool:
-    """Whether what stops now comes up again at once: systemd has a job for it."""
+    """Return whether systemd has a job for a reboot, as opposed to a power-off."""
     command = ["systemctl", "show", "--property=Job", "--value", "reboot.target"]
     try:
         completed = subprocess.run(  # noqa: S603 - fixed words
@@ -149,7 +148,7 @@ def _is_rebooting() -> bool:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Answer, and say in one line why not."""
+    """Run one call; an error is one line on stderr."""
     parser = argparse.ArgumentParser(prog="slots", description=__doc__)
     parser.add_argument("--root", type=Path, default=Path("/"), help=argparse.SUPPRESS)
     parser.add_argument("words", nargs="+")

@@ -1,10 +1,10 @@
-"""What the console asks of root, and what it is told: two small files in a folder of their own.
+"""Update requests of the console to root, as two small files.
 
-    /run/vigie-update/asked    one request, of fixed words; who may write into the folder may make one
-    /run/vigie-update/told     how far it is, and how it ended
+    /run/vigie-update/request.json    one request; every writer of the folder may make one
+    /run/vigie-update/status.json     progress and outcome, written by root
 
-The folder is root's, its group may write, and nobody but root may remove what is not his own. So root needs
-no right to write into a folder of the agent's user.
+The folder belongs to root, its group may write, and it is sticky: a user can remove only own files. So root needs
+no write access to a folder of the agent's user.
 """
 
 import contextlib
@@ -32,9 +32,7 @@ RequestId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}$(?!\n)")]
 
 
 class UpdateRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A request. `bundle` is a file on a stick, and belongs to `install` alone. No word of it takes a
-    check away.
-    """
+    """A request. `bundle_path` is a file on a USB stick, of `install` alone. No field disables a check."""
 
     v: Literal[1] = 1
     id: RequestId
@@ -43,9 +41,11 @@ class UpdateRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     bundle_path: Annotated[str, msgspec.Meta(max_length=_MAX_PATH_LENGTH)] | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError where a path is missing, or too many."""
+        """Raise ValueError unless exactly `install` has a bundle."""
         if (self.bundle_path is not None) != (self.action == "install"):
-            raise ValueError(f"{self.action}: a bundle belongs to install, and to nothing else")
+            raise ValueError(
+                f"{self.action}: bundle_path is required for install, and allowed for nothing else"
+            )
 
 
 class UpdateRequestStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +68,7 @@ def request_dir(root: Path) -> Path:
 
 
 def decode_request(data: bytes) -> UpdateRequest:
-    """A request. Raises UserError where it is none."""
+    """Decode a request. Raises: UserError if it is malformed."""
     if len(data) > MAX_REQUEST_BYTES:
         raise UserError(f"request: {len(data)} bytes or more; allowed: {MAX_REQUEST_BYTES}")
     try:
@@ -80,8 +80,9 @@ def decode_request(data: bytes) -> UpdateRequest:
 def submit_request(
     folder: Path, action: UpdateAction, requester: str, bundle_path: str | None = None
 ) -> str:
-    """Make a request; its id. Raises FileExistsError where another one waits, UserError where it cannot
-    be one, and OSError.
+    """Submit a request, and return its id.
+
+    Raises: FileExistsError if another one is pending, UserError if it is not valid, OSError.
     """
     request = UpdateRequest(
         id=secrets.token_hex(8), action=action, requester=requester, bundle_path=bundle_path
@@ -89,14 +90,14 @@ def submit_request(
     try:
         data = msgspec.json.encode(request)
     except UnicodeEncodeError as error:
-        raise UserError(f"{bundle_path!r}: allowed: a name in UTF-8") from error
+        raise UserError(f"{bundle_path!r}: allowed: a path in UTF-8") from error
     decode_request(data)
     temp_path = folder / f".{request.id}"
     fd = os.open(temp_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(fd, "wb") as file:
             file.write(data)
-        # A link, unlike a rename, does not take the place of another's request.
+        # A link, unlike a rename, does not replace another requester's file.
         os.link(temp_path, folder / REQUEST_FILE)
     finally:
         temp_path.unlink(missing_ok=True)
@@ -104,8 +105,9 @@ def submit_request(
 
 
 def take_request(folder: Path, allowed_uids: Collection[int]) -> UpdateRequest:
-    """The request, which is gone afterwards whatever it is. `owners` are the users who may have made it.
-    Raises FileNotFoundError where there is none, UserError where it is none, and OSError.
+    """Take the pending request, and remove its file in any case. Only `allowed_uids` may own it.
+
+    Raises: FileNotFoundError if there is none, UserError if it is not valid, OSError.
     """
     path = folder / REQUEST_FILE
     try:
@@ -119,16 +121,16 @@ def take_request(folder: Path, allowed_uids: Collection[int]) -> UpdateRequest:
         _remove(path)
         file_stat = os.fstat(fd)
         if not stat.S_ISREG(file_stat.st_mode):
-            raise UserError("request: no regular file")
+            raise UserError("request: not a regular file")
         if file_stat.st_uid not in allowed_uids:
-            raise UserError(f"request: made by user {file_stat.st_uid}, who may not ask")
+            raise UserError(f"request: owned by user {file_stat.st_uid}, which is not allowed")
         return decode_request(os.read(fd, MAX_REQUEST_BYTES + 1))
     finally:
         os.close(fd)
 
 
 def withdraw_request(folder: Path, request_id: str) -> bool:
-    """Take one's own request back. False where root has taken it already. Raises OSError."""
+    """Withdraw a request; return False if root has taken it already. Raises: OSError."""
     path = folder / REQUEST_FILE
     try:
         if decode_request(path.read_bytes()).id != request_id:
@@ -145,7 +147,7 @@ def status_file(folder: Path) -> StateFile[UpdateRequestStatus]:
 
 
 def _remove(path: Path) -> None:
-    """What stays there would be asked again and again."""
+    """Remove the file: one that stays would start the unit again and again."""
     try:
         path.unlink()
     except IsADirectoryError:

@@ -1,7 +1,7 @@
-"""Root's side of the console's `update`: `python -m agent.update.request_service [ended]`, its unit's two orders.
+"""Execute the console's update request as root: `python -m agent.update.request_service [stopped]`.
 
-Takes the one request there is, does it by the same orders as `vigie update` and with all their checks, and
-tells how far it is and how it ended.
+The pending request is executed by the same operations as `vigie update`, with all their checks; progress and
+outcome go to the status file. With `stopped`, after the unit has ended, a request still running is marked as failed.
 """
 
 import argparse
@@ -23,13 +23,11 @@ from agent.update.updater import ProgressCallbacks, Updater, VersionRefused, ope
 log = logging.getLogger(__name__)
 
 AGENT_USER = "vigie"
-INTERRUPTED_MESSAGE = (
-    "it broke off before it was done; the journal of vigie-update-request says why"
-)
+INTERRUPTED_MESSAGE = "interrupted before it was done; see the journal of vigie-update-request"
 
 
 class ProgressWriter:
-    """Tells of one request. Nothing is written twice."""
+    """Writes the status of one request, only if it has changed."""
 
     def __init__(self, folder: Path, request: UpdateRequest) -> None:
         self._status_file = request_file.status_file(folder)
@@ -39,16 +37,16 @@ class ProgressWriter:
         self._status_file.write(self._status)
 
     def report_step(self, activity: str, done: int, total: int) -> None:
-        """How far it is."""
+        """Write the progress."""
         self._update(step=f"{activity} {done * 100 // max(1, total)} %")
 
     def finish(self, lines: Sequence[str]) -> None:
-        """It was done."""
+        """Write the success."""
         log.info("done: %s", "; ".join(lines))
         self._update(state="done", step="", lines=tuple(lines))
 
     def fail(self, reason: str) -> None:
-        """It was not."""
+        """Write the failure."""
         log.warning("not done: %s", reason)
         self._update(state="failed", step="", lines=(reason,))
 
@@ -60,18 +58,18 @@ class ProgressWriter:
 
 
 def run_request(root: Path) -> int:
-    """Take the request and do it. 0 where there was one, whatever became of it: that is told."""
+    """Execute the pending request. Exit code 0 if there was a valid one: its outcome is in the status file."""
     folder = request_file.request_dir(root)
     try:
         request = request_file.take_request(folder, allowed_uids())
     except FileNotFoundError:
-        log.info("nothing is asked for")
+        log.info("no request is pending")
         return 0
     except UserError as error:
         log.error("%s", error)
         return 1
     log.info(
-        "%s asks: %s%s",
+        "request of %s: %s%s",
         request.requester,
         request.action,
         f" {request.bundle_path}" if request.bundle_path else "",
@@ -80,14 +78,16 @@ def run_request(root: Path) -> int:
     try:
         progress_writer.finish(_execute(open_updater(root), request, progress_writer))
     except VersionRefused as error:
-        progress_writer.fail(f"{error}: find out why first; update good accepts it, then try again")
+        progress_writer.fail(
+            f"{error}: find out why first; `update good` accepts it, then try again"
+        )
     except (UpdateError, UserError, OSError) as error:
         progress_writer.fail(str(error))
     return 0
 
 
 def mark_interrupted(root: Path) -> None:
-    """When the unit ends, however: what was being done is not being done any more."""
+    """Mark a request as failed that still runs although the unit has ended."""
     folder = request_file.request_dir(root)
     status_file = request_file.status_file(folder)
     status = status_file.read()
@@ -99,7 +99,7 @@ def mark_interrupted(root: Path) -> None:
 
 
 def allowed_uids() -> Collection[int]:
-    """Root, and the agent's user."""
+    """Return the users who may submit requests: root and the agent's user."""
     try:
         return {os.geteuid(), pwd.getpwnam(AGENT_USER).pw_uid}
     except KeyError:
@@ -137,8 +137,8 @@ def _install(updater: Updater, request: UpdateRequest, progress_writer: Progress
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """What the unit does when it is started, and when it has `ended`."""
-    parser = argparse.ArgumentParser(prog="asked", description=__doc__)
+    """Run the unit's start, or its stop with `stopped`."""
+    parser = argparse.ArgumentParser(prog="request_service", description=__doc__)
     parser.add_argument("--root", type=Path, default=Path("/"), help=argparse.SUPPRESS)
     parser.add_argument("word", nargs="?", choices=("stopped",))
     args = parser.parse_args(arguments)

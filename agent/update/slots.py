@@ -1,8 +1,7 @@
-"""Two slots, and what may happen to them. Each write leaves a box that boots the old or the new.
+"""State machine of the two slots. Each write leaves a box that boots the old or the new one.
 
-The default changes in one way only: the slot that runs was found good. An installed slot is pending, and
-is tried once; whatever becomes of it, the boot after that is the default again. Decision 13 has the
-reasons.
+The default changes in one way only: the booted slot was found good. An installed slot is pending, and is
+tried once; whatever its outcome, the next boot is the default again. See decision 13.
 """
 
 import logging
@@ -20,11 +19,11 @@ log = logging.getLogger(__name__)
 
 
 class SlotRefused(UpdateError):
-    """What was asked for would leave a box without a system that works."""
+    """The call would leave the box without a working system."""
 
 
 class Slots:
-    """The slots of a box that runs from `current`."""
+    """The slots of a box that has booted from `booted`. `folder` holds the state file."""
 
     def __init__(
         self,
@@ -33,7 +32,6 @@ class Slots:
         booted: Slot,
         write_state: Callable[[Path, SlotState], None] = slot_state.write,
     ) -> None:
-        """`folder` is where the book lies."""
         self._bootloader = bootloader
         self._folder = folder
         self._write_state = write_state
@@ -41,47 +39,47 @@ class Slots:
 
     @property
     def bootloader_name(self) -> str:
-        """Which way this box has."""
+        """Name of this box's bootloader."""
         return self._bootloader.name
 
     def read_state(self) -> SlotState:
-        """What is known."""
+        """Read the state file."""
         return slot_state.read(self._folder)
 
     def read_selection(self) -> BootSelection:
-        """What boots. Where the firmware's file says nothing, it is what runs now."""
+        """Read which slot boots; the booted one if the bootloader's file is unreadable."""
         return self._read_selection(self.read_state())
 
     def _read_selection(self, state: SlotState) -> BootSelection:
         try:
             return self._bootloader.read(state)
         except BootConfigUnreadable as error:
-            log.warning("%s; taken as the default: %s, which runs", error, self.booted)
+            log.warning("%s; the default is taken to be %s, which is booted", error, self.booted)
             return BootSelection(default=self.booted)
 
     def is_on_trial(self) -> bool:
-        """Whether the system that runs is being tried, and leaves for the default unless it is good."""
+        """Return whether the booted slot is on trial: the default returns unless it is found good."""
         selection = self.read_selection()
         if self.booted == selection.default:
             return False
         return selection.pending == self.booted or self._bootloader.is_trial_boot()
 
     def get_primary(self) -> Slot:
-        """What boots next."""
+        """Return the slot that boots next."""
         return self.read_selection().next_slot
 
     def get_state(self, slot: Slot) -> str:
-        """As RAUC wants it: good or bad."""
+        """Return a slot's state in RAUC's terms: good or bad."""
         return "bad" if self.read_state().slot(slot).state == "bad" else "good"
 
     def set_primary(self, slot: Slot) -> None:
-        """Try it at the next boot; the default itself: try nothing."""
+        """Try a slot at the next boot; the default itself cancels a pending trial."""
         state = self.read_state()
         selection = self._read_selection(state)
         if slot == selection.default:
             state = self._write_selection(BootSelection(default=slot), state)
             if slot == self.booted:
-                # Who went back from it has thought better of it.
+                # A rollback from this version is cancelled: it is no longer refused.
                 self._save_if_changed(state.without_refused(state.slot(slot).version), state)
             return
         record = state.slot(slot)
@@ -96,7 +94,7 @@ class Slots:
         self._write_selection(BootSelection(default=selection.default, pending=slot), state)
 
     def set_state(self, slot: Slot, *, good: bool) -> None:
-        """RAUC's word on a slot. Raises CommandRejected."""
+        """Record RAUC's mark of a slot. Raises: SlotRefused."""
         if good:
             self._mark_good(slot)
         else:
@@ -106,19 +104,19 @@ class Slots:
         state = self.read_state()
         selection = self._read_selection(state)
         if slot == self.booted != selection.default:
-            # The one write by which a default ever changes. What the book says follows from it.
+            # The only write that ever changes the default. The state file follows it.
             state = self._write_selection(BootSelection(default=slot), state)
         record = msgspec.structs.replace(state.slot(slot), state="good")
         updated = state.with_slot(slot, record)
         if slot == self.booted:
             failed_trial = updated.failed_trial
-            # Where the power was cut within this very order, the slot is the default already.
+            # After a power cut within this call the slot is the default already.
             if slot != selection.default or (
                 failed_trial is not None and failed_trial.slot == slot
             ):
                 updated = msgspec.structs.replace(updated, failed_trial=None)
             if selection.pending in (None, slot):
-                # Where another waits, somebody may be going back from this one: it stays refused.
+                # With another slot pending this may be a rollback from this version: it stays refused.
                 updated = updated.without_refused(record.version)
         self._save_if_changed(updated, state)
 
@@ -127,11 +125,11 @@ class Slots:
         selection = self._read_selection(state)
         if slot == selection.default:
             raise SlotRefused(
-                f"slot {slot} is the default: it stays until another has proved itself"
-                + ("" if slot == self.booted else f"; what runs, {self.booted}, has not yet")
+                f"slot {slot} is the default: it stays until another slot is found good"
+                + ("" if slot == self.booted else f"; the booted slot {self.booted} is not yet")
             )
         if selection.pending == slot and not selection.tried:
-            # First of all: a slot that is being written must not be tried.
+            # Before anything else: a slot that is being written must not be tried.
             state = self._write_selection(BootSelection(default=selection.default), state)
         version = state.slot(slot).version if slot == self.booted else None
         self._save_if_changed(
@@ -139,13 +137,13 @@ class Slots:
         )
 
     def begin_install(self, version: str) -> None:
-        """What RAUC is going to write into the slot that does not run."""
+        """Record the version that RAUC is about to write into the other slot."""
         state = self.read_state()
         install = InstallInProgress(slot=other_slot(self.booted), version=version)
         self._save_if_changed(msgspec.structs.replace(state, installing=install), state)
 
     def record_boot(self, version: str | None, now: str) -> FailedTrial | None:
-        """Once after a boot: what became of the trial. The fall-back that was found, if any."""
+        """Record a boot, once, and return the failed trial that it reveals, if any."""
         state = self.read_state()
         selection = self._read_selection(state)
         record = msgspec.structs.replace(state.slot(self.booted), version=version)
@@ -168,26 +166,26 @@ class Slots:
             version=tried_record.version,
             slot=pending,
             time=now,
-            reason="it came up and did not prove itself"
+            reason="it booted and was not found good"
             if updated.came_up == pending
-            else "it did not come up, or the power was cut",
+            else "it did not boot, or the power was cut",
         )
         updated = updated.with_slot(pending, msgspec.structs.replace(tried_record, state="bad"))
         updated = updated.with_refused(tried_record.version)
         updated = msgspec.structs.replace(updated, failed_trial=failed_trial, came_up=None)
-        # The book first: cut in between, the next boot finds the same again.
+        # The state file first: after a cut in between, the next boot finds the same again.
         self._write_selection(
             BootSelection(default=selection.default), self._save_if_changed(updated, state)
         )
         return failed_trial
 
     def refuse_version(self, version: str | None) -> None:
-        """Somebody goes back from a version: it is not tried again unasked."""
+        """Refuse a version after a rollback: only a request installs it again."""
         state = self.read_state()
         self._save_if_changed(state.with_refused(version), state)
 
     def arm_trial(self) -> bool:
-        """An orderly reboot comes: what is pending is tried by it. Whether something is."""
+        """Make the coming reboot the trial of the pending slot; return False if none is pending."""
         state = self.read_state()
         selection = self._read_selection(state)
         if selection.pending is None or selection.tried:
@@ -201,12 +199,12 @@ class Slots:
         return True
 
     def clear_refused_versions(self) -> None:
-        """Somebody has read what is refused, and why: it is no fault any more, and may be tried again."""
+        """Clear the refused versions and the failed trial, once a person has accepted them."""
         state = self.read_state()
         self._save_if_changed(msgspec.structs.replace(state, refused=(), failed_trial=None), state)
 
     def _write_selection(self, selection: BootSelection, state: SlotState) -> SlotState:
-        """Tell the firmware, where it is another word than before, and keep what it needs kept."""
+        """Write the selection if it has changed, and save the state that the bootloader needs with it."""
         try:
             if self._bootloader.read(state) == selection:
                 return state

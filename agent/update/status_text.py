@@ -1,24 +1,26 @@
-"""How the system stands, in lines for a terminal of 80 columns. Pure."""
+"""Format the status of the system for a terminal of 80 columns. Pure."""
 
 from agent.update.updater import SlotInfo, SystemStatus
 
 _STATE_TEXTS = {
     "good": "good",
-    "installed": "installed, not proved yet",
-    "bad": "nothing in it that works",
+    "installed": "installed, not tried yet",
+    "bad": "no working system",
 }
 
 
 def format_status(status: SystemStatus) -> list[str]:
-    """All of it."""
+    """Return the lines of the status."""
     version = status.version or "(unknown)"
     lines = [f"version {version} runs, from slot {status.booted}"]
     if status.compatible:
         lines[0] += f"; bundles for it: {status.compatible}"
     if status.on_trial:
-        lines.append(f"on trial: slot {status.default} comes back unless it proves itself")
+        lines.append(f"on trial: back to slot {status.default} unless it is found good")
     elif status.booted != status.default:
-        lines.append(f"slot {status.booted} stands in: slot {status.default} could not be booted")
+        lines.append(
+            f"slot {status.booted} is a fallback: slot {status.default} could not be booted"
+        )
     lines += [_format_slot(name, slot, status) for name, slot in status.slots.items()]
     if status.failed_trial is not None:
         failed_trial = status.failed_trial
@@ -27,7 +29,7 @@ def format_status(status: SystemStatus) -> list[str]:
         )
         lines.append(f"  {failed_trial.reason}")
     if status.refused:
-        lines.append("not tried again unasked:")
+        lines.append("installed again only on request:")
         lines += [f"  {version}" for version in status.refused]
     return lines
 

@@ -1,6 +1,6 @@
-"""What was done to the system, by whom and when: root writes it, the agent's user makes receipts of it.
+"""Log of the actions on the system: `/state/rauc/update-log.jsonl`, the newest entries, one per line.
 
-/state/rauc/update-log.jsonl    the newest entries, one on a line
+Root writes it; the agent's user writes custody receipts of it.
 """
 
 import secrets
@@ -18,7 +18,7 @@ _MAX_TEXT_LENGTH = 300
 
 
 class UpdateLogEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was done. `time` is RFC 3339, as the clock said."""
+    """One action. `time` is RFC 3339, by the box's clock."""
 
     id: str
     time: str
@@ -30,7 +30,7 @@ _ENTRY_DECODER = msgspec.json.Decoder(UpdateLogEntry)
 
 
 def read_entries(folder: Path) -> tuple[UpdateLogEntry, ...]:
-    """The entries, the oldest first; lines that are none are left out."""
+    """Read the entries, oldest first; malformed lines are skipped."""
     try:
         with (folder / FILE_NAME).open("rb") as file:
             lines = file.read(_MAX_BYTES).splitlines()
@@ -46,7 +46,7 @@ def read_entries(folder: Path) -> tuple[UpdateLogEntry, ...]:
 
 
 def append_entry(folder: Path, requester: str, action: str) -> None:
-    """One more, durably. Raises OSError."""
+    """Append an entry durably. Raises: OSError."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     entry = UpdateLogEntry(
         id=secrets.token_hex(8),
@@ -61,6 +61,6 @@ def append_entry(folder: Path, requester: str, action: str) -> None:
 
 
 def entries_after(entries: tuple[UpdateLogEntry, ...], last_id: str) -> tuple[UpdateLogEntry, ...]:
-    """Those behind the one with an id; all where it is not among them. Pure."""
+    """Return the entries after the one with `last_id`, or all if it is missing. Pure."""
     ids = [entry.id for entry in entries]
     return entries[ids.index(last_id) + 1 :] if last_id in ids else entries

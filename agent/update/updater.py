@@ -1,4 +1,4 @@
-"""An update from the file to the slot, in order: fetch, check all of it, install, tell."""
+"""Steps of an update: fetch, check, install, log."""
 
 import contextlib
 import fcntl
@@ -34,11 +34,11 @@ DOWNLOADS_DIR = Path("/data/update")
 
 
 class VersionRefused(UpdateError):
-    """This version failed its trial on this box or was rolled back, and nobody has asked for it again."""
+    """This version failed its trial on this box or was rolled back, and was not requested again."""
 
 
 class ProgressCallbacks(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is told how far it is: of the download, of the check, and by RAUC in percent."""
+    """Progress of the download and the check in bytes, and of RAUC in percent."""
 
     on_fetched: OnProgress
     on_checked: OnProgress
@@ -46,7 +46,7 @@ class ProgressCallbacks(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SlotInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A slot, for people and machines."""
+    """Status of one slot."""
 
     state: str
     version: str | None
@@ -54,7 +54,7 @@ class SlotInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How the system stands."""
+    """Status of the system."""
 
     version: str | None
     compatible: str | None
@@ -70,8 +70,9 @@ class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Updater:
-    """The updates of the machine whose files begin at `root`. Raises UpdateError where it has no
-    slots, and UserError without the right to see them.
+    """Updates of the machine whose files begin at `root`.
+
+    Raises: UpdateError if it has no slots, UserError if this user may not see them.
     """
 
     def __init__(self, root: Path, rauc: RaucClient) -> None:
@@ -80,12 +81,12 @@ class Updater:
         try:
             self.slots: Slots = open_slots(root)
         except PermissionError as error:
-            raise UserError(f"{error.filename}: {error.strerror}; updates are root's") from error
+            raise UserError(f"{error.filename}: {error.strerror}; only root may update") from error
         self.booted_version = image_version(root)
         self.downloads = root / DOWNLOADS_DIR.relative_to("/")
 
     def read_status(self) -> SystemStatus:
-        """How it stands."""
+        """Read the status of the system."""
         state, selection = self.slots.read_state(), self.slots.read_selection()
         try:
             compatible = self._rauc.read_compatible()
@@ -129,12 +130,12 @@ class Updater:
             if self.root == Path("/"):
                 subprocess.run(START_RECEIPTS_COMMAND, capture_output=True, timeout=10, check=False)  # noqa: S603
         except (OSError, subprocess.TimeoutExpired) as error:
-            # What has been done has been done.
-            log.warning("it is not told: %s", error)
+            # The action itself is done, and stays done.
+            log.warning("not in the update log: %s", error)
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
-        """One update at a time. Raises UserError where another one is under way."""
+        """Hold the update lock. Raises: UserError if another update runs."""
         folder = self.root / RAUC_STATE_DIR.relative_to("/")
         folder.mkdir(parents=True, exist_ok=True)
         lock_fd = os.open(folder / "update.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -142,13 +143,13 @@ class Updater:
             try:
                 fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise UserError("another update is under way; wait for its end") from None
+                raise UserError("another update is running; wait for its end") from None
             yield
         finally:
             os.close(lock_fd)
 
     def check_not_on_trial(self) -> None:
-        """Raise UpdateError where what is installed now would cost the way back."""
+        """Raise UpdateError while an installation would overwrite the fallback."""
         pre_install.check_not_on_trial(self.slots)
 
     def fetch(
@@ -158,13 +159,13 @@ class Updater:
         callbacks: ProgressCallbacks,
         wait_or_stop: WaitOrStop,
     ) -> tuple[Path, Download]:
-        """Download it. What was left of others is thrown away: there is room for one."""
+        """Download a bundle; other downloads are deleted, since there is room for one."""
         self.clean_downloads(keep=spec.file_name)
         download = Download(spec, self.downloads, tls_context)
         return download.fetch(callbacks.on_fetched, wait_or_stop), download
 
     def clean_downloads(self, keep: str = "") -> None:
-        """Throw away downloads of others."""
+        """Delete downloads, except the one named `keep`."""
         for path in self.downloads.glob(f"*{BUNDLE_SUFFIX}*"):
             if not (keep and path.name.startswith(keep)):
                 path.unlink(missing_ok=True)
@@ -172,7 +173,7 @@ class Updater:
     def check_bundle(
         self, path: Path, callbacks: ProgressCallbacks, *, retry_refused: bool
     ) -> RaucBundle:
-        """All that can be known before anything is written. Raises UpdateError or UserError."""
+        """Check a bundle completely before anything is written. Raises: UpdateError, UserError."""
         self.check_not_on_trial()
         bundle = self._rauc.read_bundle_info(path)
         compatible = self._rauc.read_compatible()
@@ -187,23 +188,23 @@ class Updater:
         return bundle
 
     def install(self, path: Path, bundle: RaucBundle, callbacks: ProgressCallbacks) -> str:
-        """Write it. The slot that it is in."""
+        """Install a bundle, and return its slot."""
         log.info("installing version %s from %s", bundle.version, path)
         self._rauc.install(path, callbacks.on_installed)
         return other_slot(self.slots.booted)
 
     def mark_booted(self, verdict: str) -> str:
-        """Say that what runs is `good` or `bad`. What RAUC said."""
+        """Mark the booted slot as `good` or `bad`, and return RAUC's output."""
         output = self._rauc.mark(verdict, "booted")
         if verdict == "good":
             self.slots.clear_refused_versions()
         return output
 
     def rollback(self) -> str:
-        """Go back to what was before, in one sentence what was done. Raises UpdateError.
+        """Return to the version before, and say in one sentence what was done. Raises: UpdateError.
 
-        The other slot is tried as an update is: it stays if it proves itself. What runs now does not
-        come back unasked: the feed may still offer it.
+        The other slot is tried like an update: it stays if it is found good. The booted version is refused
+        from then on, although the feed may still offer it.
         """
         selection, booted = self.slots.read_selection(), self.slots.booted
         if self.slots.is_on_trial():
@@ -215,18 +216,18 @@ class Updater:
         other_record = self.slots.read_state().slot(other_slot(booted))
         if other_record.state == "bad":
             raise UpdateError(
-                f"slot {other_slot(booted)} holds no system that works: nothing to go back to"
+                f"slot {other_slot(booted)} holds no working system: nothing to roll back to"
             )
         self.slots.refuse_version(self.booted_version)
         self._rauc.mark("active", "other")
         return (
             f"version {other_record.version or '(unknown)'} in slot {other_slot(booted)} is tried at the next "
-            "reboot, and stays if it proves itself"
+            "reboot, and stays if it is found good"
         )
 
 
 def open_updater(root: Path) -> Updater:
-    """The updates of a machine, with RAUC as it is set up there. Raises as Updater does."""
+    """Open the updater of a machine with its RAUC. Raises as Updater does."""
     rauc_config = root / "etc/rauc/system.conf"
     return Updater(
         root, RaucClient() if root == Path("/") else RaucClient(("-c", str(rauc_config)))

@@ -1,7 +1,7 @@
-"""A bundle on a stick is copied into the box before anything else is done with it.
+"""Copy a bundle from a USB stick into the box before it is checked.
 
-What is checked is then what is installed, whoever may write to the stick and whenever it is pulled out. RAUC
-itself takes no file that somebody else owns and that it cannot make root's own, as on FAT.
+So the checked file is the installed one, even if the stick is written or pulled out meanwhile. RAUC also refuses a
+file of another user whose owner it cannot change, as on FAT.
 """
 
 import os
@@ -14,7 +14,7 @@ from agent.update.errors import UpdateError
 from agent.update.feed import MAX_BUNDLE_BYTES
 
 MOUNT_ROOTS = ("/media", "/run/media", "/mnt")
-"""Where a stick is mounted."""
+"""Folders that USB sticks are mounted below."""
 BUNDLE_SUFFIX = ".raucb"
 COPY_NAME = f"stick{BUNDLE_SUFFIX}"
 _GLOB_PATTERNS = tuple(f"{'*/' * depth}*{BUNDLE_SUFFIX}" for depth in (0, 1, 2))
@@ -22,7 +22,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 def find_usb_bundles(root: Path) -> tuple[str, ...]:
-    """The bundles on what is plugged in, as the box names them: from its root on."""
+    """Return the absolute paths of the bundles on mounted USB sticks."""
     bundles = {
         f"/{path.relative_to(root)}"
         for mount_root in MOUNT_ROOTS
@@ -34,19 +34,20 @@ def find_usb_bundles(root: Path) -> tuple[str, ...]:
 
 
 def single_bundle(root: Path) -> str:
-    """The one bundle on what is plugged in. Raises UserError where there is none, or more."""
+    """Return the only bundle on mounted USB sticks. Raises: UserError if there is none, or several."""
     bundles = find_usb_bundles(root)
     if not bundles:
         raise UserError(f"usb: no *{BUNDLE_SUFFIX} below {', '.join(MOUNT_ROOTS)}")
     if len(bundles) > 1:
         listed = ", ".join(bundles[:4])
-        raise UserError(f"usb: more than one bundle: {listed}; name the one that is meant")
+        raise UserError(f"usb: more than one bundle: {listed}; allowed: the path of one")
     return bundles[0]
 
 
 def copy_to_box(root: Path, bundle: str, folder: Path, on_progress: OnProgress) -> Path:
-    """Copy a bundle into a folder that is root's own. Raises UserError where it does not lie on a stick,
-    UpdateError where there is no room, and OSError.
+    """Copy a bundle into `folder`.
+
+    Raises: UserError if it is not on a USB stick, UpdateError if there is no room, OSError.
     """
     base = root.resolve()
     path = base / bundle.lstrip("/")
@@ -68,7 +69,7 @@ def copy_to_box(root: Path, bundle: str, folder: Path, on_progress: OnProgress) 
 
 
 def _open_on_usb(base: Path, path: Path, bundle: str) -> int:
-    """A file that lies where its name says: no link leads elsewhere, also none made this moment."""
+    """Open a regular file without following links, also ones made at this moment."""
     allowed = f"allowed: a file *{BUNDLE_SUFFIX} below {', '.join(MOUNT_ROOTS)}"
     mount_roots = [base / place.lstrip("/") for place in MOUNT_ROOTS]
     is_suspicious = ".." in path.parts or "\0" in bundle or path.suffix != BUNDLE_SUFFIX
@@ -81,7 +82,7 @@ def _open_on_usb(base: Path, path: Path, bundle: str) -> int:
     is_real_path = Path(f"/proc/self/fd/{fd}").readlink() == path
     if not is_real_path or not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise UserError(f"{bundle}: not a file of its own there; {allowed}")
+        raise UserError(f"{bundle}: not a regular file; {allowed}")
     return fd
 
 
@@ -94,6 +95,6 @@ def _copy(source_fd: int, target: Path, size_bytes: int, on_progress: OnProgress
             copied_bytes += len(chunk)
             on_progress(copied_bytes, size_bytes)
         if copied_bytes != size_bytes:
-            raise UpdateError("it became shorter while it was copied")
+            raise UpdateError("the file became shorter while it was copied")
         file.flush()
         os.fsync(file.fileno())

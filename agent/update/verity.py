@@ -1,9 +1,9 @@
-"""Whether a bundle's payload is the one that was signed, before anything is written from it.
+"""Verify a bundle's payload against the signed hash tree, before anything is written from it.
 
 A bundle of RAUC's verity format is, in this order: the payload (squashfs), its dm-verity hash tree, the
 signed manifest as CMS, and the length of that in 8 bytes. The manifest holds the tree's root, salt and
-size. `rauc info` checks the signature over the manifest and looks at nothing else, so all of the tree is
-made anew here and compared (kernel.org, device-mapper/verity: version 1, SHA-256, blocks of 4096 bytes).
+size. `rauc info` checks the signature over the manifest and nothing else, so the whole tree is computed
+here and compared (kernel.org, device-mapper/verity: version 1, SHA-256, blocks of 4096 bytes).
 """
 
 import hashlib
@@ -22,11 +22,11 @@ _CHUNK_BYTES = 256 * BLOCK_BYTES
 
 
 class UpdateBundleCorrupt(UpdateError):
-    """The payload is not what was signed; why, in one line."""
+    """The payload is not the signed one."""
 
 
 class SignedPayload(msgspec.Struct, frozen=True, kw_only=True):
-    """What the signed manifest says of the payload."""
+    """Hash tree of the payload, from the signed manifest."""
 
     root_hash: str
     salt: str
@@ -36,9 +36,9 @@ class SignedPayload(msgspec.Struct, frozen=True, kw_only=True):
 def verify_payload(
     path: Path, signed: SignedPayload, on_progress: Callable[[int, int], None]
 ) -> None:
-    """Read it all. `progress` is told the bytes that are done, and of how many.
+    """Read and verify the payload. `on_progress` gets bytes done and total bytes.
 
-    Raises Damaged, or OSError.
+    Raises: UpdateBundleCorrupt, OSError.
     """
     with path.open("rb") as file:
         payload_bytes = _payload_size_bytes(file, signed)
@@ -60,12 +60,14 @@ def verify_payload(
 def _payload_size_bytes(file: BinaryIO, signed: SignedPayload) -> int:
     file_bytes = file.seek(0, os.SEEK_END)
     if file_bytes < _LENGTH_BYTES:
-        raise UpdateBundleCorrupt(f"{file_bytes} bytes: no bundle")
+        raise UpdateBundleCorrupt(f"{file_bytes} bytes: not a bundle")
     file.seek(-_LENGTH_BYTES, os.SEEK_END)
     cms_bytes = int.from_bytes(file.read(_LENGTH_BYTES), "big")
     payload_bytes = file_bytes - _LENGTH_BYTES - cms_bytes - signed.hash_tree_bytes
     if payload_bytes < 2 * BLOCK_BYTES or payload_bytes % BLOCK_BYTES:
-        raise UpdateBundleCorrupt("its parts do not add up: it was cut or added to")
+        raise UpdateBundleCorrupt(
+            "the sizes of its parts do not add up: it was truncated or extended"
+        )
     return payload_bytes
 
 
@@ -76,14 +78,14 @@ def _read_chunks(
     while read_bytes < payload_bytes:
         chunk = file.read(min(_CHUNK_BYTES, payload_bytes - read_bytes))
         if not chunk:
-            raise UpdateBundleCorrupt("it became shorter while it was read")
+            raise UpdateBundleCorrupt("the file became shorter while it was read")
         read_bytes += len(chunk)
         yield chunk
         on_progress(read_bytes, payload_bytes)
 
 
 def _hash_blocks(chunks: Iterator[bytes], salt: bytes) -> bytes:
-    """The hashes of all blocks, filled up to whole blocks."""
+    """Return the hashes of all blocks, padded to whole blocks."""
     salted = hashlib.sha256(salt)
     hashes = bytearray()
     for chunk in chunks:

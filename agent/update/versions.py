@@ -1,7 +1,7 @@
-"""Versions of the system, and which is newer. Pure.
+"""Order of system versions. Pure.
 
-Digits and dots, and behind a hyphen what comes before the release: 1.2.3-rc.1 is older than 1.2.3. As
-semver.org orders them; what stands behind a plus sign does not count.
+Digits and dots, with an optional pre-release after a hyphen: 1.2.3-rc.1 is older than 1.2.3. The order is that of
+semver.org; the part after a plus sign is ignored.
 """
 
 import re
@@ -17,7 +17,7 @@ VersionKey = tuple[tuple[int, ...], bool, tuple[tuple[bool, int, str], ...]]
 
 
 def version_key(version: str) -> VersionKey:
-    """What versions are ordered by. Raises ValueError where it is none."""
+    """Return the sort key of a version. Raises: ValueError if it is malformed."""
     match = _VERSION_PATTERN.fullmatch(version)
     if match is None or len(version) > 64:  # noqa: PLR2004
         raise ValueError(f"{version!r}: not a version; allowed: {ALLOWED_FORMAT}")
@@ -32,7 +32,7 @@ def version_key(version: str) -> VersionKey:
 
 
 def is_downgrade(booted_version: str | None, target_version: str) -> bool:
-    """Whether `to` is older than what runs `now`; a version that cannot be read goes back."""
+    """Return whether the target is older than the booted version; an unreadable one counts as older."""
     try:
         return booted_version is None or version_key(target_version) < version_key(booted_version)
     except ValueError:
@@ -40,5 +40,5 @@ def is_downgrade(booted_version: str | None, target_version: str) -> bool:
 
 
 def _identifier_key(identifier: str) -> tuple[bool, int, str]:
-    """Numbers among themselves as numbers, and below all words."""
+    """Order numbers numerically, and below all words."""
     return (False, int(identifier), "") if identifier.isdecimal() else (True, 0, identifier)

@@ -93,13 +93,13 @@ def test_a_file_that_vanishes_for_a_moment_has_not_grown() -> None:
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        (None, "the agent has not said how it is"),
-        (live(4, [camera("north")]), "the agent has said nothing for 6 s"),
-        (live(10, [camera("north", age_s=None)]), "camera north: gives no pictures"),
-        (live(10, [camera("north", age_s=6.0)]), "camera north: gives no pictures"),
-        (live(10, [camera("north", is_open=False)]), "camera north: is not open yet"),
-        (live(10, []), "camera north: is not open yet"),
-        (live(10, [camera("north")], connected=False), "the broker is not there"),
+        (None, "the agent has reported no health"),
+        (live(4, [camera("north")]), "the agent has reported no health for 6 s"),
+        (live(10, [camera("north", age_s=None)]), "camera north: sends no frames"),
+        (live(10, [camera("north", age_s=6.0)]), "camera north: sends no frames"),
+        (live(10, [camera("north", is_open=False)]), "camera north: not open yet"),
+        (live(10, []), "camera north: not open yet"),
+        (live(10, [camera("north")], connected=False), "not connected to the broker"),
     ],
 )
 def test_what_is_missing_is_said(said: LiveHealth | None, told: str) -> None:
@@ -110,7 +110,7 @@ def test_what_is_missing_is_said(said: LiveHealth | None, told: str) -> None:
 def test_a_camera_that_stays_closed_is_named_and_not_waited_for() -> None:
     judged = judge("north", "south", record=False)
     cameras = [camera("north"), camera("south", is_open=False, age_s=None)]
-    assert missing(judged, 60, live(60, cameras)) == ("camera south: is not open yet",)
+    assert missing(judged, 60, live(60, cameras)) == ("camera south: not open yet",)
     assert missing(judged, 61, live(61, cameras)) == ()
     look = BootSample(t_ns=61 * S, health=live(61, cameras), newest_files={})
     assert judged.closed_cameras(look) == ("south",)
@@ -150,7 +150,7 @@ def test_it_waits_until_the_deadline_and_says_what_was_missing(clock: ManualCloc
 
     began_ns = clock.now_ns
     told = boot_check.wait_until_good(judge("north"), look, clock, 30, Passing())
-    assert told == ("the agent has not said how it is",)
+    assert told == ("the agent has reported no health",)
     assert (clock.now_ns - began_ns) / S == 30
 
 
@@ -250,7 +250,7 @@ def boot_good_command(tmp_path: Path, *more: str) -> subprocess.CompletedProcess
 def test_a_box_without_an_agent_is_not_good(tmp_path: Path) -> None:
     done = boot_good_command(tmp_path, "--within", "0.1")
     assert done.returncode == 1
-    assert done.stderr.endswith("not good: the agent has not said how it is\n")
+    assert done.stderr.endswith("not good: the agent has reported no health\n")
 
 
 def test_a_time_that_is_none_is_refused(tmp_path: Path) -> None:

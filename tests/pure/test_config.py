@@ -85,7 +85,7 @@ def test_relative_paths_begin_at_the_files_own_folder(tmp_path: Path) -> None:
         ),
         (
             ("[camera.detect]", "[camera.onvif]\nurl = 'http://[fd00::1'\n[camera.detect]"),
-            "camera[0].onvif: url = 'http://[fd00::1': no address; allowed: such as http://10.0.0.31",
+            "camera[0].onvif: url = 'http://[fd00::1': not a URL; allowed: such as http://10.0.0.31",
         ),
         (("mqtts://", "mqtt://"), "broker.ca: has no use with 'mqtt://centre.example:8883'"),
         (('key = "/etc/vigie/box.key"', ""), "broker.key: missing; broker.certificate needs it"),
@@ -96,7 +96,7 @@ def test_relative_paths_begin_at_the_files_own_folder(tmp_path: Path) -> None:
             ),
             "camera[1].name = 'north': used by camera[0] already",
         ),
-        (('name = "north"', 'name = "box"'), "camera[0].name = 'box': stands for the box itself"),
+        (('name = "north"', 'name = "box"'), "camera[0].name = 'box': reserved for the box itself"),
         (
             ("[camera.detect]", "[camera.institution]\nowner = 'Tram'\n[camera.detect]"),
             "camera[0].institution: object missing required field `purpose`",
@@ -106,7 +106,7 @@ def test_relative_paths_begin_at_the_files_own_folder(tmp_path: Path) -> None:
                 "[camera.detect]",
                 "[camera.institution]\nowner = 'T'\npurpose = 'p'\nmax_age_h = 73\n[camera.detect]",
             ),
-            "max_age_h = 73: longer than the box keeps anything; allowed: up to record.max_age_h = 72",
+            "max_age_h = 73: longer than the box keeps footage; allowed: up to record.max_age_h = 72",
         ),
         (
             ("[camera.detect]", "[camera.onvif]\nurl = 'http://a:b@c'\n[camera.detect]"),
@@ -124,7 +124,7 @@ def test_relative_paths_begin_at_the_files_own_folder(tmp_path: Path) -> None:
                 "[camera.detect]",
                 "[camera.onvif]\nurl = 'http://c'\nevents = ['A/FaceDetect']\n[camera.detect]",
             ),
-            "camera[0].onvif: events: 'A/FaceDetect' tells who somebody is",
+            "camera[0].onvif: events: 'A/FaceDetect' identifies people",
         ),
         (
             ("[[camera]]", "[record]\nreserve_bytes = 499_999_999\n[[camera]]"),

@@ -69,5 +69,5 @@ def test_what_the_page_says_of_topics_and_names_holds() -> None:
     assert is_wanted(strip_prefixes("tns1:VideoSource/MotionAlarm"), ["MotionAlarm"])
     tram = InstitutionConfig(owner="Casa Tramway", purpose="safety", viewers=())
     assert not tram.can_view("Samira Alaoui")
-    with pytest.raises(ValueError, match="tells who somebody is"):
+    with pytest.raises(ValueError, match="identifies people"):
         OnvifConfig(url="http://10.0.0.31", events=("FaceRecognition/Match",))

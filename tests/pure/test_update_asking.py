@@ -101,7 +101,7 @@ def test_what_is_no_file_of_its_own_is_refused_and_does_not_stay(
 
 def test_a_request_of_somebody_else_is_refused_and_does_not_stay(tmp_path: Path) -> None:
     request_file.submit_request(tmp_path, "mark_good", "amina")
-    with pytest.raises(UserError, match=f"made by user {os.geteuid()}, who may not ask"):
+    with pytest.raises(UserError, match=f"owned by user {os.geteuid()}, which is not allowed"):
         request_file.take_request(tmp_path, (os.geteuid() + 1,))
     assert not (tmp_path / "request.json").exists()
 

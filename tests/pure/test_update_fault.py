@@ -35,7 +35,7 @@ def test_a_fall_back_is_a_fault_until_somebody_accepts_it(
     (fault,) = faults.active()
     assert (fault.code, fault.subject) == ("SYS-08", "update")
     assert fault.detail == (
-        "version (unknown): it did not come up, or the power was cut (2026-11-25T02:00:00Z)"
+        "version (unknown): it did not boot, or the power was cut (2026-11-25T02:00:00Z)"
     )
     slots.clear_refused_versions()
     watch.check(2 * CHECK_INTERVAL_NS)

@@ -318,8 +318,8 @@ def test_what_is_installed_is_tried_once_and_kept_when_it_is_good(
 @pytest.mark.parametrize(
     ("came_up", "why"),
     [
-        (True, "it came up and did not prove itself"),
-        (False, "it did not come up, or the power was cut"),
+        (True, "it booted and was not found good"),
+        (False, "it did not boot, or the power was cut"),
     ],
 )
 def test_what_did_not_prove_itself_is_left_named_and_not_tried_again(

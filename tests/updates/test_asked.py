@@ -64,7 +64,7 @@ def test_the_slots_are_told(box: UpdateBox, requests: Path) -> None:
         (
             f"version 1.0.0 runs, from slot A; bundles for it: {COMPATIBLE}",
             "  A  1.0.0             good  (runs, default)",
-            "  B  (unknown)         nothing in it that works",
+            "  B  (unknown)         no working system",
         ),
     )
     assert story_of(box) == []
@@ -158,7 +158,7 @@ def test_what_is_on_trial_is_told_and_marked_good(
     assert "on trial" in done(box, requests, "install", f"/{STICK}/new.raucb").lines[0]
     assert done(box, requests, "mark_good").state == "done"
     assert box.slots.read_selection().default == "B"
-    assert story_of(box) == [("amina", "update: what runs was marked good")]
+    assert story_of(box) == [("amina", "update: the booted slot was marked good")]
 
 
 def test_what_fell_back_needs_the_word_good_first(
@@ -169,7 +169,7 @@ def test_what_fell_back_needs_the_word_good_first(
     box.reboot("1.0.0")
     authority.make_bundle(box.root / STICK / "new.raucb", "2.0.0")
     told = done(box, requests, "install", f"/{STICK}/new.raucb")
-    why = "find out why first; update good accepts it, then try again"
+    why = "find out why first; `update good` accepts it, then try again"
     assert told.lines == (f"version 2.0.0 fell back here or was rolled back: {why}",)
     assert done(box, requests, "mark_good").state == "done"
     told = done(box, requests, "install", f"/{STICK}/new.raucb")
@@ -196,7 +196,7 @@ def test_what_was_rolled_back_needs_the_word_good_first(
 def test_another_update_that_is_under_way_is_told(box: UpdateBox, requests: Path) -> None:
     with Updater(box.root, RaucClient()).exclusive():
         told = done(box, requests, "rollback")
-    assert told.lines == ("another update is under way; wait for its end",)
+    assert told.lines == ("another update is running; wait for its end",)
 
 
 def test_a_second_request_waits_until_it_is_its_turn(box: UpdateBox, requests: Path) -> None:

@@ -193,7 +193,7 @@ def test_outside_the_window_it_is_fetched_once_and_not_installed(
     reboots = Reboots()
     for _ in range(2):
         told = looks(box, centre, now, reboots)
-        assert told == "version 2.0.0 lies ready; it is installed within 01:30-04:30"
+        assert told == "version 2.0.0 is downloaded; it is installed within 01:30-04:30"
     assert len(centre.server.ranges) == 3, "two feeds and one bundle"
     assert box.is_empty("B")
     assert reboots.asked == 0
@@ -206,7 +206,7 @@ def test_a_fetch_that_outlasts_the_window_is_not_installed_by_day(
     centre.offers(newer)
     reboots = Reboots()
     told = looks(box, centre, NIGHT, reboots, after=DAY)
-    assert told == "version 2.0.0 lies ready; it is installed within 01:30-04:30"
+    assert told == "version 2.0.0 is downloaded; it is installed within 01:30-04:30"
     assert box.is_empty("B")
     assert "installing" not in box.log.read_text()
 
@@ -240,7 +240,7 @@ def test_the_window_is_looked_at_again_before_the_reboot(
         ("2.0", "1.0.0", "version 2.0 is installed; the reboot waits for the window"),
         ("0.9.0", "1.0.0", "version 0.9.0 is installed; the reboot waits for the window"),
         ("next", "1.0.0", "version next is installed; the reboot waits for the window"),
-        ("1.5.0", "1.0.0", "version 2.0.0 lies ready; it is installed within 01:30-04:30"),
+        ("1.5.0", "1.0.0", "version 2.0.0 is downloaded; it is installed within 01:30-04:30"),
     ],
     ids=["newer", "the same", "gone back to", "no version", "older"],
 )
@@ -258,7 +258,7 @@ def test_what_waits_is_written_over_only_where_it_is_an_older_update(
     box.set_running_slot("A", runs)
     installed(box, waits)
     assert looks(box, centre, DAY, Reboots()) == said
-    assert len(centre.server.ranges) == (2 if "lies ready" in said else 1), "feed, and bundle"
+    assert len(centre.server.ranges) == (2 if "is downloaded" in said else 1), "feed, and bundle"
 
 
 def test_what_was_rolled_back_does_not_come_back_by_the_feed(
@@ -306,7 +306,7 @@ def test_the_units_order_installs_within_the_window_where_the_clock_is_trusted(
         said = (done.stdout + done.stderr).replace("nothing updated", "not installed")
         was_installed(box, 0 if box.contains_version("B", "2.0.0") else done.returncode, said)
     else:
-        said = f"version 2.0.0 lies ready; it is installed within {begin}-{end}\n"
+        said = f"version 2.0.0 is downloaded; it is installed within {begin}-{end}\n"
         assert (done.returncode, done.stdout) == (0, said), done.stderr
 
 
@@ -325,7 +325,7 @@ def test_what_is_installed_waits_for_the_window_to_reboot(
     told = looks(box, centre, NIGHT, reboots)
     assert (told, reboots.asked) == ("version 2.0.0 is installed; rebooting into it", 1)
     box.reboot("2.0.0")
-    assert looks(box, centre, NIGHT, reboots) == "slot B is on trial: nothing is looked for"
+    assert looks(box, centre, NIGHT, reboots) == "slot B is on trial: the feed is not polled"
     box.reboot("1.0.0")
     assert looks(box, centre, NIGHT, reboots) == "2.0.0: fell back here or was rolled back"
     assert reboots.asked == 1
@@ -335,7 +335,7 @@ def test_what_is_installed_waits_for_the_window_to_reboot(
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"rollout_percent": 0}, "2.0.0: for 0 % of the boxes, and not yet for this one"),
+        ({"rollout_percent": 0}, "2.0.0: for 0 % of the boxes, not yet for this one"),
         ({"version": "1.0.0"}, "nothing newer than 1.0.0"),
         ({"compatible": "vigie-pi-arm64"}, f"nothing for {COMPATIBLE}"),
     ],
@@ -373,4 +373,4 @@ def test_a_box_without_a_feed_looks_for_nothing(box: UpdateBox, tmp_path: Path) 
     config = tmp_path / "vigie.toml"
     config.write_text(CONFIG.format())
     done = box.run_vigie_update("check", "--config", config)
-    assert done.stdout == "no [update] in the configuration: nothing is looked for\n"
+    assert done.stdout == "no [update] in the configuration: no feed to poll\n"

@@ -67,7 +67,7 @@ def test_the_status_is_told_to_people_and_to_machines(box: UpdateBox) -> None:
     assert done.stdout.splitlines() == [
         f"version 1.0.0 runs, from slot A; bundles for it: {COMPATIBLE}",
         "  A  1.0.0             good  (runs, default)",
-        "  B  (unknown)         nothing in it that works",
+        "  B  (unknown)         no working system",
     ]
     told = json.loads(box.run_vigie_update("status", "--json").stdout)
     assert (told["booted"], told["default"], told["pending"]) == ("A", "A", None)
@@ -161,9 +161,9 @@ def test_another_signer_is_refused(box: UpdateBox, tmp_path: Path) -> None:
     ("words", "why"),
     [
         (["/nowhere.raucb"], "/nowhere.raucb: no such file"),
-        (["ftp://host/x.raucb"], "'ftp://host/x.raucb': not an address; allowed: https://"),
+        (["ftp://host/x.raucb"], "'ftp://host/x.raucb': not a URL; allowed: https://"),
         (["https:///x.raucb"], "not an address"),
-        (["http://[::1"], "'http://[::1': not an address; allowed: https://"),
+        (["http://[::1"], "'http://[::1': not a URL; allowed: https://"),
         (["http://127.0.0.1:99999/x"], "'http://127.0.0.1:99999/x': not an address"),
         (["x.raucb", "--sha256", "12"], "--sha256 '12': allowed: 64 hexadecimal digits"),
     ],
@@ -211,13 +211,13 @@ def test_a_trial_is_told_marked_good_and_gone_back_from(box: UpdateBox, newer: P
     assert box.slots.read_selection().default == "B"
     done = box.run_vigie_update("rollback")
     assert done.stdout == (
-        "version 1.0.0 in slot A is tried at the next reboot, and stays if it proves itself\n"
+        "version 1.0.0 in slot A is tried at the next reboot, and stays if it is found good\n"
     )
     box.reboot("1.0.0")
     assert box.slots.booted == "A"
     assert box.slots.is_on_trial()
     assert [entry.action for entry in update_log.read_entries(box.root / "state/rauc")] == [
-        "update: what runs was marked good",
+        "update: the booted slot was marked good",
         f"update: rollback: {done.stdout.strip()}",
     ]
 
@@ -254,7 +254,7 @@ def test_a_version_that_fell_back_is_installed_when_somebody_asks_for_it(
 def test_two_updates_at_once_are_one_too_many(box: UpdateBox, newer: Path) -> None:
     with Updater(box.root, RaucClient()).exclusive():
         done = box.run_vigie_update("install", newer)
-    was_refused(box, done.returncode, done.stderr, "another update is under way", 2)
+    was_refused(box, done.returncode, done.stderr, "another update is running", 2)
 
 
 def test_what_was_done_becomes_receipts_once(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_what_was_done_becomes_receipts_once(tmp_path: Path) -> None:
     update_log.append_entry(folder, "feed", "update: reboot into version 2.0.0")
     assert custody_receipts.write_receipts(config, folder) == 2
     assert custody_receipts.write_receipts(config, folder) == 0
-    update_log.append_entry(folder, "amina", "update: what runs was marked good")
+    update_log.append_entry(folder, "amina", "update: the booted slot was marked good")
     assert custody_receipts.write_receipts(config, folder) == 1
     chain = (tmp_path / "state/custody/0000000001.chain").read_text()
     assert [what in chain for what in ("slot B", "reboot into", "marked good")] == [True] * 3

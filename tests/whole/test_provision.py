@@ -143,7 +143,7 @@ def test_wrong_settings_make_no_box(tree: BoxTree) -> None:
     tree.insert_card(GOOD_SETTINGS.replace("rtsp:", "http:").replace('"casa-0001"', '"Casa"'))
     told = tree.run_provision(expected_code=2)
     assert "VIGIE: THE SETTINGS ARE WRONG" in told
-    assert "this box does not know who it is, and records nothing" in told
+    assert "this box has no settings, and records nothing" in told
     assert "vigie-settings.toml: box.id = 'Casa': expected" in told
     assert "vigie-settings.toml: camera[0].options.url = 'http://10.0.0.21/main'" in told
     assert tree.led_state == ("timer", "100")
@@ -160,7 +160,7 @@ def test_wrong_settings_change_nothing_of_a_box(box: BoxTree) -> None:
     before = box.contents()
     box.insert_card(GOOD_SETTINGS.replace("mqtts:", "http:"))
     told = box.run_provision(expected_code=2)
-    assert "the box goes on as casa-0001, with the settings that it has" in told
+    assert "the box keeps running as casa-0001, with its current settings" in told
     assert "broker.url = 'http://centre.example:8883': not a broker's address" in told
     assert box.contents() == before
     assert PASSWORD in (box.card / "vigie-settings.toml").read_text(), "they are his to mend"
@@ -169,7 +169,7 @@ def test_wrong_settings_change_nothing_of_a_box(box: BoxTree) -> None:
 def test_a_box_does_not_become_another(box: BoxTree) -> None:
     before = box.contents()
     box.insert_card(GOOD_SETTINGS.replace(BOX, "casa-0002"))
-    assert "this box is 'casa-0001', and has signed as that" in box.run_provision(expected_code=2)
+    assert "this box is 'casa-0001', and has signed receipts as that" in box.run_provision(expected_code=2)
     assert box.contents() == before
 
 
@@ -209,7 +209,7 @@ def test_a_box_that_lost_its_state_comes_back_from_its_card(box: BoxTree) -> Non
     (box.root / "run/vigie-state-lost").touch()
     told = box.run_provision()
     assert "VIGIE: box casa-0001 is set up" in told
-    assert "the partition of the box's state was lost and is made anew" in told
+    assert "the partition of the box's state was lost and made again" in told
     assert "the box has no 'console.secret': no code opens its console until it is given" in told
     assert "the box has no 'north.password': what needs it does not work until it is given" in told
     assert (box.state / "identity/box.key").read_bytes() != signing

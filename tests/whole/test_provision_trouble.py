@@ -49,7 +49,7 @@ def test_a_disk_that_takes_nothing_leaves_the_box_its_network_and_its_name(fixed
     (fixed.config / ".provisioning").write_text("")
     told = fixed.run_provision(expected_code=1)
     assert "VIGIE: THE SETTINGS COULD NOT BE TAKEN IN" in told
-    assert "the box goes on as casa-0001, with the settings that it has" in told
+    assert "the box keeps running as casa-0001, with its current settings" in told
     assert f"{fixed.config}/.provisioning" in told
     assert fixed.led_state == ("timer", "100")
     assert is_as_it_was(fixed)
@@ -77,7 +77,7 @@ def test_work_that_ends_without_a_word_leaves_the_box_its_network_and_its_name(
         shutil.chown(path, USER)
     told = fixed.run_provision(expected_code=1, traceback=True)
     assert "ended with code 1; see journalctl -u vigie-provision" in told
-    assert "the box goes on as casa-0001, with the settings that it has" in told
+    assert "the box keeps running as casa-0001, with its current settings" in told
     assert is_as_it_was(fixed)
 
 
