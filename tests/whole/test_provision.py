@@ -169,7 +169,9 @@ def test_wrong_settings_change_nothing_of_a_box(box: BoxTree) -> None:
 def test_a_box_does_not_become_another(box: BoxTree) -> None:
     before = box.contents()
     box.insert_card(GOOD_SETTINGS.replace(BOX, "casa-0002"))
-    assert "this box is 'casa-0001', and has signed receipts as that" in box.run_provision(expected_code=2)
+    assert "this box is 'casa-0001', and has signed receipts as that" in box.run_provision(
+        expected_code=2
+    )
     assert box.contents() == before
 
 
