@@ -42,7 +42,7 @@ def done(
     order = request_file.submit_request(requests, do, "amina", bundle)
     assert unit(box) == 0
     assert unit(box, "stopped") == 0
-    told = request_file.read_status(requests)
+    told = request_file.status_file(requests).read()
     assert told is not None
     assert (told.id, told.action, told.requester) == (order, do, "amina")
     assert [path.name for path in (box.root / FOLDER).iterdir()] == ["status.json"]
@@ -207,7 +207,7 @@ def test_a_second_request_waits_until_it_is_its_turn(box: UpdateBox, requests: P
     second = request_file.submit_request(requests, "status", "omar")
     assert not request_file.withdraw_request(requests, first)
     assert unit(box) == 0
-    told = request_file.read_status(requests)
+    told = request_file.status_file(requests).read()
     assert told is not None
     assert (told.id, told.requester) == (second, "omar")
 
@@ -216,7 +216,7 @@ def test_what_is_no_request_is_dropped_and_nothing_is_done(box: UpdateBox, reque
     (box.root / FOLDER / "request.json").write_text('{"action": "rollback", "requester": "amina"}')
     assert unit(box) == 1
     assert unit(box) == 0, "nothing is asked for"
-    assert request_file.read_status(requests) is None
+    assert request_file.status_file(requests).read() is None
     assert list((box.root / FOLDER).iterdir()) == []
 
 
@@ -229,11 +229,11 @@ def test_a_request_that_was_killed_has_failed(
     environ = {**box.environ, "PATH": f"{dying(box)}:{box.environ['PATH']}"}
     ended = subprocess.run(order, env=environ, check=False)
     assert ended.returncode == -signal.SIGKILL
-    told = request_file.read_status(requests)
+    told = request_file.status_file(requests).read()
     assert told is not None
     assert told.state == "running"
     assert unit(box, "stopped") == 0
-    told = request_file.read_status(requests)
+    told = request_file.status_file(requests).read()
     assert told is not None
     assert (told.state, told.lines) == ("failed", (request_service.INTERRUPTED_MESSAGE,))
 
@@ -251,7 +251,7 @@ def test_a_machine_without_slots_is_told_so(box: UpdateBox, requests: Path) -> N
     request_file.submit_request(requests, "status", "amina")
     (box.root / "proc/cmdline").write_text("quiet root=/dev/vda4\n")
     assert unit(box) == 0
-    told = request_file.read_status(requests)
+    told = request_file.status_file(requests).read()
     assert told is not None
     assert told.state == "failed"
     assert "rauc.slot" in told.lines[0]
@@ -261,4 +261,4 @@ def test_a_door_that_is_not_there_is_an_error_of_the_system(box: UpdateBox, requ
     (box.root / FOLDER).rmdir()
     with pytest.raises(FileNotFoundError):
         request_file.submit_request(requests, "status", "amina")
-    assert request_file.read_status(requests) is None
+    assert request_file.status_file(requests).read() is None

@@ -171,7 +171,7 @@ def test_a_redirect_is_followed_but_not_for_ever(
     with pytest.raises(HttpError, match="more than 3 redirects"):
         fetch(DownloadSpec(url=server.url("/round")), tmp_path, Waits(stop_after=1))
     server.redirects["/file"] = "file:///etc/passwd"
-    with pytest.raises(HttpError, match="not an address"):
+    with pytest.raises(HttpError, match="not a URL"):
         fetch(DownloadSpec(url=server.url("/file")), tmp_path, Waits(stop_after=1))
 
 
