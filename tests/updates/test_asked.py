@@ -153,7 +153,7 @@ def test_what_is_on_trial_is_told_and_marked_good(
 ) -> None:
     installed(box)
     box.reboot("2.0.0")
-    assert "on trial: slot A comes back" in done(box, requests, "status").lines[1]
+    assert "on trial: back to slot A" in done(box, requests, "status").lines[1]
     authority.make_bundle(box.root / STICK / "new.raucb", "3.0.0")
     assert "on trial" in done(box, requests, "install", f"/{STICK}/new.raucb").lines[0]
     assert done(box, requests, "mark_good").state == "done"

@@ -204,7 +204,7 @@ def test_a_trial_is_told_marked_good_and_gone_back_from(box: UpdateBox, newer: P
     box.slots.record_boot("1.0.0", "2026-11-25T02:00:00Z")
     installed(box)
     box.reboot("2.0.0")
-    assert "on trial: slot A comes back" in box.run_vigie_update("status").stdout
+    assert "on trial: back to slot A" in box.run_vigie_update("status").stdout
     done = box.run_vigie_update("install", newer)
     assert "this system is on trial" in done.stderr
     assert box.run_vigie_update("mark", "good").returncode == 0
