@@ -65,9 +65,9 @@ def test_what_the_box_says_is_what_it_says(said: str) -> None:
     assert said in (ROOT / "agent" / "provisioning" / "first_boot.py").read_text(encoding="utf-8")
 
 
-def test_what_could_not_be_tried_stands_in_one_list_with_steps_and_an_end() -> None:
-    _, _, rest = PAGE.partition("## What could not be tried without a board")
+def test_each_untried_item_has_steps_and_a_result() -> None:
+    _, _, rest = PAGE.partition("## Not yet tried on a board")
     rows = [line.split("|")[1:-1] for line in rest.splitlines() if line.startswith("| ")]
-    assert [title.strip() for title in rows[0]] == ["What", "Steps", "Good when"]
+    assert [title.strip() for title in rows[0]] == ["Item", "Steps", "Good if"]
     assert len(rows) > 10
     assert all(len(row) == 3 and all(cell.strip() for cell in row) for row in rows)
