@@ -28,9 +28,9 @@ from drivers.serial_port import SerialSettings
 from drivers.serial_worker import MAX_QUEUED_JOBS
 
 ROOT = Path(__file__).parents[2]
-HEADS, CONTROL, TOURS, WRITING = (
+HEADS, CONTROL, TOURS = (
     (ROOT / "docs" / name).read_text(encoding="utf-8")
-    for name in ("heads.md", "heads-control.md", "tours.md", "writing-a-head.md")
+    for name in ("heads.md", "heads-control.md", "tours.md")
 )
 PAGES = {"heads.md": HEADS, "heads-control.md": CONTROL, "tours.md": TOURS}
 SECTIONS = {
@@ -39,8 +39,8 @@ SECTIONS = {
         r"^## `(?P<driver>\w+)`: .*?\n(?P<text>.*?)(?=^## |\Z)", HEADS, re.MULTILINE | re.DOTALL
     )
 }
-LINES = HEADS.partition("## Lines\n")[2].partition("\n### ")[0]
-ERRORS = HEADS.partition("### What goes wrong")[2].partition("|---|---|\n")[2].partition("\n\n")[0]
+LINES = HEADS.partition("## Serial lines\n")[2].partition("\n### ")[0]
+ERRORS = HEADS.partition("### Driver errors")[2].partition("|---|---|\n")[2].partition("\n\n")[0]
 TABLES: dict[str, type[msgspec.Struct]] = {
     "[[head]]": HeadConfig,
     "[[head.forbidden]]": heads_config.ForbiddenSector,
@@ -193,9 +193,3 @@ def test_the_commands_to_follow_are_understood() -> None:
     found = re.findall(r'\{"do": [^}]+\}', TOURS)
     words = [msgspec.json.decode(text, type=ptz_verb.Args) for text in found]
     assert [type(word).__struct_config__.tag for word in words] == ["follow", "stop_follow"]
-
-
-@pytest.mark.parametrize("page", [HEADS, CONTROL, TOURS, WRITING])
-def test_links_lead_somewhere(page: str) -> None:
-    for link in re.findall(r"\]\(([^)#:]+)\)", page):
-        assert (ROOT / "docs" / link).exists(), link

@@ -1,4 +1,4 @@
-"""docs/writing-a-head.md writes a head: what stands there keeps the contract, in a copy of the tree."""
+"""docs/adding/ptz-protocol.md adds a protocol: its blocks, put into a copy of the tree, pass."""
 
 import re
 import shutil
@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "writing-a-head.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "adding" / "ptz-protocol.md").read_text(encoding="utf-8")
 BLOCKS: dict[str, str] = dict(
     re.findall(r"^````python ([^\n]+)\n(.*?)^````$", PAGE, re.MULTILINE | re.DOTALL)
 )
-"""By what they are. The fences are long, because a docstring has fences of its own."""
+"""By their names. The fences have four backticks, because a docstring may have a fence of its own."""
 HEADS = "tests/contracts/heads.py"
 CONTRACT = ROOT / "tests" / "contracts" / "test_ptz.py"
 COPIED = ("agent", "drivers", "tests/contracts", "tests/virtual_camera")
@@ -25,12 +25,12 @@ LACKS = {
     "this head has no wiper, heater or lamp",
     "this head has no need of reckoning",
 }
-"""What the written head cannot do, and the suite therefore does not ask of it."""
+"""Features that the added head lacks, so that the suite skips their tests."""
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the tree with the head in it."""
+    """Return a copy of the tree with the added head."""
     tree = tmp_path_factory.mktemp("tree")
     for folder in COPIED:
         shutil.copytree(
@@ -62,7 +62,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(tree: Path, *arguments: str) -> ET.Element:
-    """The test suite of pytest's report, which stands whether tests passed or failed."""
+    """Return the `testsuite` of pytest's report."""
     report = tree / "report.xml"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *arguments],
@@ -77,18 +77,18 @@ def run(tree: Path, *arguments: str) -> ET.Element:
     return suite
 
 
-def test_the_written_head_keeps_the_whole_contract(tree: Path) -> None:
+def test_the_added_head_passes_the_whole_contract_suite(tree: Path) -> None:
     suite = run(tree, "tests/contracts/test_ptz.py", "-k", "ptu")
     cases = suite.findall("testcase")
     asked = {str(case.get("name")).partition("[")[0] for case in cases}
     every = set(re.findall(r"^def (test_\w+)", CONTRACT.read_text(encoding="utf-8"), re.MULTILINE))
-    assert asked == every, "each test of the suite was put to it"
+    assert asked == every, "each test of the suite ran"
     assert all("ptu" in str(case.get("name")) for case in cases)
     reasons = {str(skip.get("message")) for case in cases for skip in case.findall("skipped")}
     assert reasons == LACKS
 
 
-def test_its_words_are_those_of_the_manual(tree: Path) -> None:
+def test_its_bytes_are_those_of_the_manual(tree: Path) -> None:
     assert int(run(tree, "tests/pure/test_ptu.py").get("tests", 0)) > 0
 
 
