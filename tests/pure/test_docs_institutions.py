@@ -50,7 +50,7 @@ def test_each_key_has_its_row(table: str, struct: type[msgspec.Struct]) -> None:
         f"1 to {MAX_AGE_DAYS * 24}; left out",
         f"least\n{MIN_DETECT_WIDTH_PX} pixels wide",
         f"Beyond {onvif_events.MAX_EVENTS_PER_MINUTE} that begin in a minute",
-        f"or {onvif_events.MAX_OPEN_EVENTS} that go on at once",
+        f"or {onvif_events.MAX_OPEN_EVENTS} that are open at once",
     ],
 )
 def test_the_numbers_are_the_codes(words: str) -> None:
