@@ -1,6 +1,6 @@
-"""From a driver's name in the configuration to its module.
+"""Loader of driver modules by their name in the configuration.
 
-There is no registry: the name is the file's. A new device is one new file.
+There is no registry: the name is that of the file. A new device is one new file.
 """
 
 import importlib
@@ -19,7 +19,7 @@ DriverFolder = Literal["camera", "ptz", "gpio"]
 
 
 class CameraDriverModule(Protocol):
-    """What a module under `drivers/camera/` offers."""
+    """The interface of a module under `drivers/camera/`."""
 
     Options: type[msgspec.Struct]
 
@@ -32,7 +32,7 @@ class CameraDriverModule(Protocol):
 
 
 class PtzDriverModule(Protocol):
-    """What a module under `drivers/ptz/` offers."""
+    """The interface of a module under `drivers/ptz/`."""
 
     Options: type[msgspec.Struct]
 
@@ -43,7 +43,7 @@ class PtzDriverModule(Protocol):
 
 
 class GpioDriverModule(Protocol):
-    """What a module under `drivers/gpio/` offers."""
+    """The interface of a module under `drivers/gpio/`."""
 
     Options: type[msgspec.Struct]
 
@@ -56,27 +56,27 @@ class GpioDriverModule(Protocol):
 
 
 def driver_names(kind: DriverFolder) -> tuple[str, ...]:
-    """The names that `driver =` may have for this kind of device."""
+    """Return the names that the key `driver` may have for this kind of device."""
     folder = Path(__file__).parent / kind
     return tuple(sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_")))
 
 
 def load_camera_driver(driver: str) -> CameraDriverModule:
-    """The module of a camera driver.
+    """Import the module of a camera driver.
 
-    Raises DriverError `unsupported` for a name without a file, and `absent` where a library that
-    the driver needs is not installed.
+    Raises DriverError: `unsupported` if no file has this name, and `absent` if a library that the
+    driver needs is not installed.
     """
     return cast("CameraDriverModule", _load_module("camera", driver))
 
 
 def load_ptz_driver(driver: str) -> PtzDriverModule:
-    """The module of a head's driver. Raises DriverError as `camera_module`."""
+    """Import the module of a head's driver. Raises DriverError as `load_camera_driver` does."""
     return cast("PtzDriverModule", _load_module("ptz", driver))
 
 
 def load_gpio_driver(driver: str) -> GpioDriverModule:
-    """The module of a driver of pins. Raises DriverError as `camera_module`."""
+    """Import the module of a GPIO driver. Raises DriverError as `load_camera_driver` does."""
     return cast("GpioDriverModule", _load_module("gpio", driver))
 
 

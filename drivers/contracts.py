@@ -9,7 +9,7 @@ from drivers.media import Frame, Packet, Polygon, StreamInfo
 
 
 class StreamRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What the agent uses of a camera, so that a driver does no needless work.
+    """The parts of a camera's stream that the agent uses, so that a driver does no needless work.
 
     `packets`: deliver the encoded stream. `frames_fps`: deliver at most this many decoded frames a
     second of the stream's time; 0 delivers none (nothing is decoded), infinity every one. `masks`
@@ -47,8 +47,8 @@ class Camera(Protocol):
         """Return the next packet or frame, or None if none came within `timeout_s` seconds.
 
         Packets come in decoding order, frames in presentation order; `t_ns` never steps back within
-        either. Raises: DriverError, of the kind `ended` if the source is over, at this and each further
-        call, and `absent` if the camera is closed.
+        either. Raises DriverError: `ended` if the source is over, at this and each further call, and
+        `absent` if the camera is closed.
         """
         ...
 
@@ -112,12 +112,12 @@ SIGNED_FRACTION = Range(low=-1.0, high=1.0)
 
 
 class PtzCapabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What a head can do: declared by its driver and its options, or asked of it; never guessed.
+    """A head's capabilities: declared by its driver and options, or queried; never guessed.
 
-    `absolute`: it tells where it is and goes where it is told; otherwise its driver reckons.
-    `pan_deg` is None where it turns without end. Speeds are the fastest, in degrees a second.
-    `zoom_ratio` is tele over wide, 1 where it has no zoom. `presets` is how many places it
-    remembers itself, 0 where none.
+    `absolute`: the head reports its position and goes to a pose; otherwise its driver uses dead
+    reckoning. `pan_deg` is None if the head pans without end. `pan_max_deg_s` and
+    `tilt_max_deg_s` are the top speeds. `zoom_ratio` is tele over wide, 1 without a zoom.
+    `presets` is the number of positions that the head itself stores.
     """
 
     absolute: bool
@@ -132,10 +132,10 @@ class PtzCapabilities(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Velocity(msgspec.Struct, frozen=True, kw_only=True):
-    """How a head is to move until it is told otherwise.
+    """The velocity of a head until the next order.
 
     `pan_deg_s` is positive to the right, seen from behind the camera, `tilt_deg_s` upwards. `zoom`
-    (positive: tele) and `focus` (positive: far) are shares of the fastest, -1..1.
+    (positive: tele) and `focus` (positive: far) are shares of the top speed, -1..1.
     """
 
     pan_deg_s: float = 0.0
@@ -145,8 +145,10 @@ class Velocity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pose(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a head looks: `pan_deg` in (-180, 180], to the right of its zero; `tilt_deg` above the
-    horizon; `zoom` 0 (wide) to 1 (tele) of its range.
+    """The direction and the zoom of a head.
+
+    `pan_deg` is in (-180, 180], positive to the right of the head's zero. `tilt_deg` is above the
+    horizon. `zoom` is 0 (wide) to 1 (tele) of its range.
     """
 
     pan_deg: float
@@ -155,11 +157,11 @@ class Pose(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PtzPosition(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a head is, as of `t_ns` (CLOCK_BOOTTIME): within `error_deg` in pan and in tilt, 180
-    where nobody knows. `moving`: it has been told to move and is not known to have arrived.
+    """The pose of a head at `t_ns` (CLOCK_BOOTTIME), with its error.
 
-    `t_ns` is when it was asked or when it answered; what it may have moved between the two is part of the
-    error.
+    The head is within `error_deg` in pan and in tilt; 180 if the pose is unknown. `moving`: the
+    head has an order to move and is not known to have arrived. `t_ns` is the time of the query or of
+    its answer; the motion that is possible between the two is part of the error.
     """
 
     pose: Pose
@@ -169,19 +171,20 @@ class PtzPosition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ptz(Protocol):
-    """One open pan-tilt head. Its methods may be called from any thread; each returns within a
-    second or two, and raises DriverError: `timeout` where the head does not answer, `absent`
-    where the port is gone (the next call tries again) or the head was closed, `unsupported` for
-    what its abilities leave out. What is out of its range goes as far as it can.
+    """One open pan-tilt head. Thread-safe.
 
-    A driver's module offers `Options`, a frozen msgspec struct, and
-    `open_ptz(name, options, clock_ns)`, which raises DriverError where the port cannot be opened.
-    Opening moves nothing. Motion never ends by itself but at an end stop: the agent stops it.
+    Each method returns within a second or two. Each raises DriverError: `timeout` if the head does
+    not answer, `absent` if the port is gone (the next call tries again) or the head is closed, and
+    `unsupported` for a function that `capabilities` lacks. Values out of range are clamped.
+
+    A driver's module has `Options`, a frozen msgspec struct, and `open_ptz(name, options,
+    clock_ns)`, which raises DriverError if the port cannot be opened. Opening moves nothing. A
+    motion ends by itself only at an end stop: the agent stops it.
     """
 
     @property
     def capabilities(self) -> PtzCapabilities:
-        """What it can do."""
+        """The capabilities of the head."""
         ...
 
     def move(self, velocity: Velocity) -> None:
@@ -189,39 +192,42 @@ class Ptz(Protocol):
         ...
 
     def stop(self) -> None:
-        """Stop all motion. It passes whatever waits on the same bus, and takes it away."""
+        """Stop all motion, ahead of all that waits on the bus, and cancel this head's motions."""
         ...
 
     def goto(self, pose: Pose, speed: float) -> None:
-        """Begin to go to a pose, at a share of the top speed in (0, 1]. `unsupported` where the
-        head is not absolute.
+        """Begin to go to a pose, at a share of the top speed in (0, 1].
+
+        Raises DriverError `unsupported` if the head is not absolute.
         """
         ...
 
     def read_position(self) -> PtzPosition:
-        """Where it is: asked of an absolute head, reckoned otherwise."""
+        """Return the position: queried from an absolute head, otherwise by dead reckoning."""
         ...
 
     def store_preset(self, number: int) -> None:
-        """Remember the present place under a number from 1 to `abilities.presets`."""
+        """Store the current position under a number from 1 to `capabilities.presets`."""
         ...
 
     def goto_preset(self, number: int) -> None:
-        """Begin to go to a remembered place."""
+        """Begin to go to a stored position."""
         ...
 
     def set_aux(self, aux: Aux, *, on: bool) -> None:
-        """Switch one of `abilities.aux`."""
+        """Switch one of `capabilities.aux`."""
         ...
 
     def close(self) -> None:
-        """Stop, and close the port. A second call does nothing."""
+        """Stop the head and close the port. A second call does nothing."""
         ...
 
 
 class GpioLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One pin and what it is. `pin` is the chip's number (BCM on a Raspberry Pi). With `active_low`
-    it is active at the low level. An input has a `pull`, an output is inactive when it is opened.
+    """One pin and its use.
+
+    `pin` is the chip's number (BCM on a Raspberry Pi). With `active_low` the pin is active at the
+    low level. `pull` is of an input. An output is inactive when it is opened.
     """
 
     name: str
@@ -232,7 +238,7 @@ class GpioLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GpioEdge(msgspec.Struct, frozen=True, kw_only=True):
-    """An input has changed, at `t_ns` (CLOCK_BOOTTIME). Not debounced."""
+    """A change of an input at `t_ns` (CLOCK_BOOTTIME), not debounced."""
 
     name: str
     active: bool
@@ -240,35 +246,37 @@ class GpioEdge(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gpio(Protocol):
-    """The pins of one box, open. `edge` is read by one thread, the rest by any.
+    """The open pins of one box. One thread calls `read_edge`; any thread may call the rest.
 
-    A driver's module offers `Options` and `open_gpio(options, lines, clock_ns)`, which raises
-    DriverError: `absent` without a chip or a pin of that number, `busy` where another process has
-    the pin, `unsupported` where this user may not have it or the pin cannot be what the line says.
-    Once they are closed, all but `close` raise DriverError `absent`; `unsupported` after a fork.
+    A driver's module has `Options` and `open_gpio(options, lines, clock_ns)`, which raises
+    DriverError: `absent` if there is no chip or no pin of that number, `busy` if another process
+    has the pin, and `unsupported` if this user has no permission or the pin cannot do this. After
+    `close` every other method raises DriverError `absent`; after a fork, `unsupported`.
     """
 
     @property
     def dropped_edges(self) -> int:
-        """Number of edges that were dropped since the pins were opened, because they were not read."""
+        """The number of edges dropped since the pins were opened, because they were not read."""
         ...
 
     def read_edge(self, timeout_s: float) -> GpioEdge | None:
-        """The next change of an input, None where none came within `timeout_s` seconds. At most
-        1024 wait; beyond them the oldest are dropped, and `is_active` tells how it stands.
+        """Return the next change of an input, or None if none came within `timeout_s` seconds.
+
+        At most 1024 edges wait; beyond them the oldest are dropped. `is_active` then has the
+        current state.
         """
         ...
 
     def wake(self) -> None:
-        """Wake the reader: `read_edge`, or its next call, returns None at once."""
+        """Wake the reader: `read_edge`, or its next call, returns None without waiting."""
         ...
 
     def is_active(self, name: str) -> bool:
-        """Whether an input or an output is active now."""
+        """Return whether an input or an output is active now."""
         ...
 
     def set_output(self, name: str, *, active: bool) -> None:
-        """Set an output."""
+        """Set an output active or inactive."""
         ...
 
     def close(self) -> None:

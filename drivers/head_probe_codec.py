@@ -1,8 +1,8 @@
-"""What is asked of a line to find the heads on it, and what their answers tell. Pure.
+"""Queries that find the heads on a serial line, and the parsers of their answers. Pure.
 
-Nothing here moves a head. Heads that speak Pelco-D are asked for their pan and their tilt, cameras
-that speak VISCA for their place and their version. VISCA's broadcast numbers the cameras of a chain
-anew, in the order in which they hang on it.
+No query moves a head. Pelco-D heads are queried for pan and tilt, VISCA cameras for position and
+version. VISCA's broadcast assigns addresses to the cameras of a chain again, in the order of the
+chain.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from drivers.visca_codec import ChainNumbered, InquiryAnswer, ViscaError, ViscaR
 
 HeadDriver = Literal["visca", "pelco_d"]
 InquiryRefused = Literal["refused"]
-"""A camera answered that it cannot answer that."""
+"""The camera answered an inquiry with an error."""
 
 VISCA_ADDRESSES = range(1, 8)
 MAX_ANSWER_BYTES = visca.MAX_PACKET_BYTES
@@ -32,9 +32,10 @@ POSITION_BYTES = 8
 
 
 class HeadAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What one head said. Places are in its own counts: Pelco's in hundredths of a degree. It says
-    no place where it knows none; then `tells_place` is false and its answer was a mere receipt or
-    a refusal.
+    """The answers of one head. Positions are in its own counts: Pelco's in hundredths of a degree.
+
+    `tells_place` is false if the head reports no position: its answer was an acknowledgement or an
+    error.
     """
 
     driver: HeadDriver
@@ -47,22 +48,22 @@ class HeadAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def version_inquiry(address: int) -> bytes:
-    """Ask who made it. Answered by vendor, model, ROM and sockets (EVI-D70 technical manual, page 40)."""
+    """Encode the inquiry for vendor, model, ROM and sockets (EVI-D70 technical manual, page 40)."""
     return visca.make_packet(address, visca.INQUIRY, 0x00, 0x02)
 
 
 def pelco_query(address: int, axis: Literal["pan", "tilt"]) -> bytes:
-    """Ask an axis where it is."""
+    """Encode the query for the position of an axis."""
     return encode_frame("D", AddressedMessage(address=address, message=PositionQuery(axis=axis)))
 
 
 def strip_echo(received: bytes, query: bytes) -> bytes:
-    """What was heard, without the question itself: two-wire adapters hear what they send."""
+    """Return the received bytes without the query: two-wire adapters receive what they send."""
     return received.removeprefix(query)
 
 
 def parse_chain_length(received: bytes) -> int | None:
-    """How many cameras the chain has, where the answer to the broadcast says so."""
+    """Return the number of cameras in the chain, or None if no answer to the broadcast came."""
     free_addresses = (
         reply.first_free_address for reply in _replies(received) if isinstance(reply, ChainNumbered)
     )
@@ -70,7 +71,7 @@ def parse_chain_length(received: bytes) -> int | None:
 
 
 def find_visca_answer(address: int, received: bytes) -> bytes | InquiryRefused | None:
-    """What this camera answers to an inquiry; None where nothing of it was heard."""
+    """Return the data of this camera's answer, `refused`, or None if it did not answer."""
     for reply in _replies(received):
         if isinstance(reply, InquiryAnswer) and reply.address == address:
             return reply.data
@@ -84,7 +85,7 @@ def to_visca_head(
     position: bytes | InquiryRefused,
     version: bytes | InquiryRefused | None,
 ) -> HeadAnswer:
-    """A camera by its answers."""
+    """Build the HeadAnswer of a VISCA camera from its answers."""
     pan = tilt = vendor = model = None
     if isinstance(position, bytes) and len(position) == POSITION_BYTES:
         pan, tilt = visca.parse_signed(position[:4]), visca.parse_signed(position[4:])
@@ -102,7 +103,7 @@ def to_visca_head(
 
 
 def find_pelco_counts(address: int, axis: Literal["pan", "tilt"], received: bytes) -> int | None:
-    """Where the head says that this axis is."""
+    """Return the position of this axis as the head reports it, or None if it did not."""
     for addressed in PelcoDecoder("D").feed(received):
         report = addressed.message
         if (
@@ -115,8 +116,10 @@ def find_pelco_counts(address: int, axis: Literal["pan", "tilt"], received: byte
 
 
 def is_general_reply(address: int, query: bytes, received: bytes) -> bool:
-    """Whether a head that tells no places took the question: `FF address alarms sum`, where the sum
-    is the question's, with or without the alarms (C466M-E, 5.2.4).
+    """Return whether the answer is Pelco-D's general reply: a head without positions got the query.
+
+    The reply is `FF address alarms sum`; the sum is that of the query, with or without the alarms
+    (C466M-E, 5.2.4).
     """
     if len(received) != len(query) - 3 or received[0] != query[0] or received[1] != address:
         return False

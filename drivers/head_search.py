@@ -1,7 +1,7 @@
-"""Heads on a serial line, found by asking. Nothing is sent that moves one.
+"""Search for heads on a serial line by queries. No query moves a head.
 
-A line is asked at one speed after the other; where a head was found no other speed is tried. A port
-that somebody has is left alone. Pelco-P has no questions that its makers agree upon, so its heads
+The line is probed at one baud rate after the other, up to the first one with a head. A port that
+another process has open is not touched. Pelco-P has no query that all makers answer, so its heads
 cannot be found.
 """
 
@@ -20,16 +20,16 @@ from drivers.serial_port import SerialPort, SerialSettings
 from drivers.serial_ports import PortCondition, PortState, port_condition
 
 DEFAULT_BAUD_RATES = (9600, 2400, 4800)
-"""VISCA's as delivered, and the two that are usual for Pelco-D."""
+"""VISCA's factory default, and the two that are usual for Pelco-D."""
 DEFAULT_ADDRESSES = tuple(range(1, 9))
 ANSWER_TIMEOUT_S = 0.3
-"""As long as the drivers wait."""
+"""The same time as the drivers wait."""
 MAX_RECEIVED_BYTES = 4096
 PREVIEW_BYTES = 16
 
 
 class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked, and how patiently."""
+    """The protocols, baud rates and addresses of a search, and its timeout per query."""
 
     drivers: tuple[HeadDriver, ...] = ("visca", "pelco_d")
     baud: tuple[int, ...] = DEFAULT_BAUD_RATES
@@ -38,7 +38,7 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FoundHead(msgspec.Struct, frozen=True, kw_only=True):
-    """A head that answered. Without `baud` the far server sets the speed."""
+    """A head that answered. `baud` is None if a serial server on the network sets the speed."""
 
     port: str
     baud: int | None
@@ -46,7 +46,7 @@ class FoundHead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UnknownTraffic(msgspec.Struct, frozen=True, kw_only=True):
-    """Something answers, in another protocol or at another speed. `hex` is how it begins."""
+    """Bytes in another protocol or at another speed. `hex` has the first of them."""
 
     baud: int | None
     bytes: int
@@ -54,7 +54,7 @@ class UnknownTraffic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PortSearch(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of one port. `strange` is told only where no head was found."""
+    """The result of one port's search. `strange` is empty if a head was found."""
 
     port: str
     state: PortState
@@ -69,7 +69,7 @@ def search_port(
     stop: threading.Event,
     clock_s: Callable[[], float] = monotonic,
 ) -> PortSearch:
-    """Ask everybody on one line. Once `stop` is set nothing more is asked."""
+    """Query all addresses on one line. After `stop` is set nothing more is sent."""
     is_tcp = port.startswith("socket://")
     checked = PortCondition(state="free") if is_tcp else port_condition(port)
     if checked.state != "free":
@@ -99,7 +99,7 @@ def search_port(
 
 
 class _ProbeLine:
-    """One line at one speed. `heard` is all that came and was no echo."""
+    """One line at one baud rate. `received` has all bytes that were no echo."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class _ProbeLine:
         self._port.close()
 
     def query(self, request: bytes, is_complete: Callable[[bytes], bool]) -> bytes:
-        """What is heard after a question, until it is enough or nothing more is to be expected."""
+        """Return the answer to a query, once it is complete or its time is over."""
         if self._stop.is_set():
             return b""
         if self._is_readable(0):
@@ -151,7 +151,7 @@ class _ProbeLine:
 
 
 def _probe_line(line: _ProbeLine, search: SearchOptions) -> Sequence[HeadAnswer]:
-    """Everybody at this speed."""
+    """Return the heads that answer at this baud rate."""
     found: list[HeadAnswer] = []
     if "visca" in search.drivers:
         found += _probe_visca(line, search.addresses)
@@ -164,7 +164,7 @@ def _probe_line(line: _ProbeLine, search: SearchOptions) -> Sequence[HeadAnswer]
 
 
 def _probe_visca(line: _ProbeLine, addresses: Sequence[int]) -> Sequence[HeadAnswer]:
-    """The cameras of a chain, or those that stand alone and do not know the broadcast."""
+    """Return the cameras of a chain, or single ones that do not answer the broadcast."""
     received = line.query(
         visca.ADDRESS_SET, lambda data: questions.parse_chain_length(data) is not None
     )
@@ -189,7 +189,7 @@ def _send_inquiry(line: _ProbeLine, address: int, inquiry: bytes) -> bytes | Inq
 
 
 def _probe_pelco(line: _ProbeLine, address: int) -> HeadAnswer | None:
-    """One head of Pelco-D: it says where it is, or at least that it heard."""
+    """Return a Pelco-D head if it reports its position or at least acknowledges the query."""
     query = questions.pelco_query(address, "pan")
     received = line.query(
         query, lambda data: questions.find_pelco_counts(address, "pan", data) is not None
@@ -217,7 +217,7 @@ def _probe_pelco(line: _ProbeLine, address: int) -> HeadAnswer | None:
 
 
 def _port_state(error: DriverError) -> PortState:
-    """A port's condition out of what opening it, or using it, brought."""
+    """Map an error of opening or using a port to the port's state."""
     if error.kind in ("busy", "absent", "timeout"):
         return error.kind
     return "denied" if isinstance(error.__cause__, PermissionError) else "unsupported"

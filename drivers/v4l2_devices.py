@@ -1,5 +1,6 @@
-"""Cameras behind /dev/video*, asked what they are. None is set to work: what is asked changes nothing
-for whoever uses it.
+"""Query the Video4Linux2 devices at /dev/video*.
+
+The queries start no stream and change nothing for a process that uses the device.
 """
 
 import errno
@@ -34,8 +35,8 @@ BUF_TYPE_CAPTURE, MEMORY_MMAP = 1, 1
 MAX_FORMATS = 64
 
 BOARD_DRIVERS = ("unicam", "bcm2835", "rp1-cfe", "pispbe", "rpi-hevc-dec", "rpivid")
-"""What a Raspberry Pi's kernel calls its sensor receivers, codecs and image processors: their
-pictures are raw or not theirs, and libcamera uses them."""
+"""The kernel drivers of a Raspberry Pi's sensor receivers, codecs and image processors. They are no
+cameras for the driver `v4l2`: libcamera uses them."""
 
 DRIVER_FORMATS: Mapping[str, str] = {
     "H264": "h264",
@@ -44,15 +45,16 @@ DRIVER_FORMATS: Mapping[str, str] = {
     "NV12": "nv12",
     "YU12": "yuv420p",
 }
-"""What the driver `v4l2` can ask for, by the kernel's four letters; the best to record first."""
+"""The formats of the driver `v4l2` by the kernel's four-character code, the best for recording first."""
 
 DeviceState = Literal["free", "busy", "denied", "absent", "unsupported"]
 Ioctl = Callable[[int, int, bytes], Any]
 
 
 class VideoDevice(msgspec.Struct, frozen=True, kw_only=True, order=True):
-    """One node. `camera`: it gives pictures that the driver `v4l2` can take. `formats` are those of
-    the driver, the best first; `others` are the kernel's letters of the rest.
+    """One device node. `camera`: it captures video that the driver `v4l2` may read.
+
+    `formats` are the driver's names, the best first; `others` are the kernel's codes of the rest.
     """
 
     path: str
@@ -67,12 +69,12 @@ class VideoDevice(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
     @property
     def best_path(self) -> str:
-        """The name to put into a configuration."""
+        """The path for the configuration: the stable one if there is one."""
         return self.by_id or self.path
 
 
 def find_devices(dev: Path = DEVICE_FOLDER, ioctl: Ioctl = fcntl.ioctl) -> tuple[VideoDevice, ...]:
-    """Every video node, cameras or not, in the order of their numbers."""
+    """Return every video node, cameras or not, in the order of their numbers."""
     by_id = stable_names(dev / "v4l/by-id")
     device_holders = find_holders()
     paths = sorted(dev.glob("video[0-9]*"), key=lambda path: (len(path.name), path.name))
@@ -130,7 +132,7 @@ def _query_device(
 
 
 def _pixel_formats(device: int, ioctl: Ioctl) -> Iterator[str]:
-    """The pixel formats that it gives."""
+    """Yield the kernel's codes of the device's pixel formats."""
     for index in range(MAX_FORMATS):
         request = _FORMAT.pack(index, BUF_TYPE_CAPTURE, 0, b"", b"", 0)
         try:
@@ -143,8 +145,10 @@ def _pixel_formats(device: int, ioctl: Ioctl) -> Iterator[str]:
 
 
 def _is_busy(device: int, ioctl: Ioctl) -> bool:
-    """Whether somebody else has buffers of it. To ask for none is to give none up, where one has
-    none (V4L2 documentation, VIDIOC_REQBUFS).
+    """Return whether another process has buffers of the device.
+
+    A request for 0 buffers frees none if this process has none (V4L2 documentation,
+    VIDIOC_REQBUFS).
     """
     try:
         ioctl(device, VIDIOC_REQBUFS, _BUFFERS.pack(0, BUF_TYPE_CAPTURE, MEMORY_MMAP, 0, 0))

@@ -1,6 +1,6 @@
 """The method `preview` of the control socket: one picture of a camera that the agent has open.
 
-Masks are in the picture already. The console writes a receipt of the view before it asks.
+Masks are in the picture already. The console writes a receipt of the view before its request.
 """
 
 import threading
@@ -21,14 +21,14 @@ from agent.runtime.control_socket import ControlRequest
 from drivers.media import Frame, Plane
 
 FRAME_TIMEOUT_S = 5.0
-"""For the camera's next frame."""
+"""Timeout for the camera's next frame."""
 REPLY_TIMEOUT_S = 15.0
 DEFAULT_COLUMNS, DEFAULT_ROWS = 160, 90
 MAX_COLUMNS, MAX_ROWS = 640, 480
 
 
 class PreviewRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="method", tag="preview"):
-    """The camera, the person who looks, and the size of the picture in means."""
+    """A request for a picture of `camera` by the technician `by`, `columns` x `rows` pixels."""
 
     camera: str
     by: str
@@ -37,7 +37,7 @@ class PreviewRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="metho
 
 
 class PreviewFrame(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="done"):
-    """The picture in `columns` x `rows` means, a byte each, and the aim by the whole picture."""
+    """The luma of the picture, downscaled to `columns` x `rows`, and the lens aim of the full one."""
 
     width_px: int
     height_px: int
@@ -48,7 +48,7 @@ class PreviewFrame(msgspec.Struct, frozen=True, kw_only=True, tag_field="state",
 
     @property
     def plane(self) -> Plane:
-        """The small picture."""
+        """The downscaled luma as an array of `rows` x `columns`."""
         return np.frombuffer(self.luma, np.uint8).reshape(self.rows, self.columns)
 
 
@@ -58,11 +58,11 @@ _REPLY_DECODER: msgspec.json.Decoder[PreviewFrame | CommandRefused] = msgspec.js
 
 
 class PreviewUnavailable(Exception):
-    """No picture can be shown. `str(error)` says why in one sentence."""
+    """The agent refused a preview. `str(error)` has the reason in one sentence."""
 
 
 class PreviewHandler:
-    """Answers requests with the next frame of a camera. `offer` gets each camera's frames."""
+    """Handler of preview requests: replies with the next frame that `offer` gets from the camera."""
 
     def __init__(self, cameras: Mapping[str, CameraAccess]) -> None:
         self._cameras = dict(cameras)
@@ -114,9 +114,9 @@ class PreviewHandler:
 def request_preview(
     state_dir: Path, camera: str, by: str, columns: int = DEFAULT_COLUMNS, rows: int = DEFAULT_ROWS
 ) -> PreviewFrame | None:
-    """Ask the agent of a state folder for a picture. Returns None if no agent can be asked.
+    """Request a picture from the agent of a state folder. Return None if no agent answers.
 
-    Raises PreviewUnavailable if it shows none.
+    Raises PreviewUnavailable if the agent refuses.
     """
     request = PreviewRequest(camera=camera, by=by, columns=columns, rows=rows)
     try:

@@ -1,1 +1,1 @@
-"""A rendered street whose truth is known: what moves in it, how it looks, and where it is seen."""
+"""A rendered street with known ground truth: its road users, their drawing, and the camera views."""

@@ -1,8 +1,8 @@
-"""Who is on the avenue at a given second, and where: a street that goes both ways past a pole. Pure.
+"""The road users of the avenue at a given second: a street that extends both ways from a pole. Pure.
 
-Metres, as in `drivers.rendered_street.world`: x to the right, z along the street, the pole at z 0. Traffic
-keeps right, people walk on the left pavement and on the square at the right, and some stand. All go
-at one speed, and a minute's timetable repeats with other colours and other people.
+Metres, as in `drivers.rendered_street.world`: x to the right, z along the street, the pole at z 0.
+Traffic keeps right at one speed; people walk on the left pavement and on the square at the right, and
+some stand. A minute's timetable repeats with other colours and other people.
 """
 
 import math
@@ -29,12 +29,13 @@ _WALKERS = 9
 _STANDING, _STANDING_ID = 3, 90
 _WALK_HALF_M = 50.0
 _MAX_CYCLES = 2
-"""Who walks slowly is still there two minutes later."""
+"""A slow pedestrian is still there two minutes later."""
 
 
 def road_users_at(seed: int, t_s: float) -> list[RoadUser]:
-    """All who are on the avenue at `t_s` seconds. Those of the minutes before 0 are there too, so
-    that the street is never empty.
+    """Return all road users on the avenue at `t_s` seconds.
+
+    Those of the minutes before 0 are among them, so that the street is never empty.
     """
     now = math.floor(t_s / CYCLE_S)
     found = _standing_people(seed)

@@ -1,7 +1,7 @@
-"""What stands still on the avenue, as one long picture all around the pole.
+"""The backdrop of the avenue: everything static, as one panorama around the pole.
 
-Each of its pixels is a ray from the camera: it meets the ground, a front, a tree or the sky. Its
-columns are even steps of pan from -180 to 180, its rows even steps of tilt.
+Each pixel is a ray from the camera that hits the ground, a facade, a tree or the sky. Columns are even
+steps of pan from -180 to 180, rows even steps of tilt.
 """
 
 import random
@@ -18,7 +18,7 @@ Rays = npt.NDArray[np.float32]
 
 TOP_DEG, BOTTOM_DEG = 50.0, -90.0
 FRONT_X_M = (-9.6, 18.0)
-"""Where the houses stand, at the left and, behind a square, at the right."""
+"""The facades of the houses, at the left and, behind a square, at the right."""
 END_M = 160.0
 _CROSSINGS_Z_M = ((15.0, 18.0), (-24.0, -21.0))
 _SUPERSAMPLE = 2
@@ -42,7 +42,7 @@ _CROWN_RADIUS_M, _CROWN_HEIGHT_M, _TRUNK_RADIUS_M = 1.9, 4.2, 0.16
 
 
 class HouseRow:
-    """A row of houses: where each begins along the street, its height and its colour."""
+    """A row of houses: the begin of each along the street, its height and its colour."""
 
     def __init__(self, rng: random.Random) -> None:
         begins, heights, colours = [-END_M], [rng.uniform(8, 13)], [rng.choice(_HOUSE_COLOURS)]
@@ -57,7 +57,7 @@ class HouseRow:
 
 
 def render_backdrop(seed: int, px_per_deg: float, *, night: bool) -> Image:
-    """The long picture: about 360 * `px_per_deg` wide; H x W x 3, BGR."""
+    """Return the panorama, about 360 * `px_per_deg` wide; H x W x 3, BGR."""
     width, height = round(360 * px_per_deg), round((TOP_DEG - BOTTOM_DEG) * px_per_deg)
     rng = random.Random(seed)  # noqa: S311 - a street, not a secret
     fronts = (HouseRow(rng), HouseRow(rng))
@@ -80,7 +80,7 @@ def render_backdrop(seed: int, px_per_deg: float, *, night: bool) -> Image:
 def _render_rays(
     tilt: Rays, sin: Rays, cos: Rays, house_rows: tuple[HouseRow, HouseRow], *, night: bool
 ) -> Image:
-    """The colours of a band of rays, their tilts down and their pans across."""
+    """Return the colours of a band of rays, tilts along the rows and pans along the columns."""
     slope = np.tan(tilt)
     shape = np.broadcast_shapes(tilt.shape, sin.shape)
     sky_fraction = np.clip(1 - tilt / np.radians(TOP_DEG), 0, 1)
@@ -111,7 +111,7 @@ def _render_rays(
 
 
 def _ground_colours(x_m: Rays, z_m: Rays) -> Rays:
-    """Grass and earth beyond, pavement, kerb, road, and what is painted on it."""
+    """Return the colours of ground points: pavement, kerb, road and its markings."""
     colour = np.empty((*x_m.shape, 3), np.float32)
     colour[:] = (150, 152, 154)
     slabs = (x_m > -FRONT_X_M[0]) & ((np.mod(x_m, 3) < 0.12) | (np.mod(z_m, 3) < 0.12))  # noqa: PLR2004
@@ -139,7 +139,7 @@ def _render_wall(
     *,
     night: bool,
 ) -> None:
-    """One row of houses onto the columns that face it."""
+    """Draw a row of houses onto the columns that face it."""
     house_index = np.clip(
         np.searchsorted(house_row.begins_m, along_m[0]) - 1, 0, house_row.begins_m.size - 1
     )
@@ -167,7 +167,7 @@ def _render_wall(
 
 
 def _render_tree(image: Rays, slope: Rays, sin: Rays, cos: Rays, at_m: tuple[float, float]) -> None:
-    """A trunk and a crown, flat, facing the camera."""
+    """Draw a tree, a trunk and a crown, flat and facing the camera."""
     away_m = float(np.hypot(*at_m))
     beside_m = at_m[0] * cos[0] - at_m[1] * sin[0]
     is_ahead = at_m[0] * sin[0] + at_m[1] * cos[0] > 0
@@ -188,7 +188,7 @@ def _render_tree(image: Rays, slope: Rays, sin: Rays, cos: Rays, at_m: tuple[flo
 
 
 def _add_grain(image: Image, rng: np.random.Generator, px_per_deg: float) -> Image:
-    """A little noise, fine and coarse, fixed in place; it goes on over the back."""
+    """Add a little static noise, fine and coarse, without a seam at pan 180."""
     height, width = image.shape[:2]
     down, across = max(2, round(height / px_per_deg / 2)), max(4, round(width / px_per_deg / 2))
     coarse = rng.standard_normal((down, across)).astype(np.float32) * 2.0

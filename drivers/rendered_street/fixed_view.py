@@ -1,4 +1,4 @@
-"""Where the street is seen: a camera on a pole above the road, and the truth in its picture."""
+"""The view of a fixed camera on a pole above the road, and the ground truth in its picture."""
 
 import math
 from collections.abc import Iterable
@@ -15,9 +15,9 @@ FOCAL_PER_WIDTH = 0.82
 
 
 class TruthBox(msgspec.Struct, frozen=True, kw_only=True):
-    """A road user in the picture: the corner at the left and top, width and height, in 0..1.
+    """The bounding box of a road user: the top left corner, width and height, in 0..1.
 
-    `hidden` is the largest share of the box that the box of one nearer road user covers.
+    `hidden` is the largest share of it that the bounding box of one nearer road user covers.
     """
 
     id: int
@@ -31,7 +31,7 @@ class TruthBox(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CameraProjection(Protocol):
-    """A camera in the street, for whoever draws what it sees: metres to pixels."""
+    """The projection of a camera in the street: metres to pixels."""
 
     @property
     def width_px(self) -> int:
@@ -45,15 +45,15 @@ class CameraProjection(Protocol):
 
     @property
     def camera_x_m(self) -> float:
-        """Where the camera stands across the street; along it, it stands at 0."""
+        """The camera's position across the street; along the street it is 0."""
         ...
 
     def pixel(self, x_m: float, y_m: float, z_m: float) -> tuple[float, float]:
-        """Where a point is seen. Invariant: it lies in front of the camera."""
+        """Return the pixel of a point. Invariant: the point is in front of the camera."""
         ...
 
     def scale_px(self, x_m: float, z_m: float) -> float:
-        """Pixels a metre at a place on the ground."""
+        """Return pixels per metre at a point on the ground."""
         ...
 
 
@@ -65,7 +65,7 @@ class FixedView(msgspec.Struct, frozen=True):
 
     @property
     def camera_x_m(self) -> float:
-        """Where the camera stands across the street."""
+        """The camera's position across the street."""
         return CAMERA_X_M
 
     @property
@@ -74,11 +74,11 @@ class FixedView(msgspec.Struct, frozen=True):
         return FOCAL_PER_WIDTH * self.width_px
 
     def depth_m(self, y_m: float, z_m: float) -> float:
-        """Distance along the line of sight."""
+        """Return a point's distance along the line of sight."""
         return z_m * math.cos(PITCH_RAD) + (CAMERA_HEIGHT_M - y_m) * math.sin(PITCH_RAD)
 
     def pixel(self, x_m: float, y_m: float, z_m: float) -> tuple[float, float]:
-        """Where a point is seen. Invariant: it lies in front of the camera."""
+        """Return the pixel of a point. Invariant: the point is in front of the camera."""
         depth_m = max(0.2, self.depth_m(y_m, z_m))
         below_m = (CAMERA_HEIGHT_M - y_m) * math.cos(PITCH_RAD) - z_m * math.sin(PITCH_RAD)
         scale = self.focal_px / depth_m
@@ -88,12 +88,12 @@ class FixedView(msgspec.Struct, frozen=True):
         )
 
     def scale_px(self, x_m: float, z_m: float) -> float:
-        """Pixels a metre at ground level, `z_m` away, wherever across the street."""
+        """Return pixels per metre at ground level, `z_m` away, at any `x_m`."""
         return self.focal_px / max(0.2, self.depth_m(0.0, z_m))
 
 
 def truth_boxes(seed: int, t_s: float, view: FixedView) -> tuple[TruthBox, ...]:
-    """All road users of which at least half is in the picture, the nearest last."""
+    """Return the boxes of all road users of which at least half is in the picture, the nearest last."""
     return to_truth_boxes(
         ((road_user, pixel_extent(road_user, view)) for road_user in road_users_at(seed, t_s)), view
     )
@@ -102,8 +102,9 @@ def truth_boxes(seed: int, t_s: float, view: FixedView) -> tuple[TruthBox, ...]:
 def to_truth_boxes(
     extents: Iterable[tuple[RoadUser, tuple[float, float, float, float]]], view: CameraProjection
 ) -> tuple[TruthBox, ...]:
-    """The boxes of road users, the farthest first, of which at least half is in the picture; each
-    comes with its extent.
+    """Return the boxes of road users of which at least half is in the picture.
+
+    `extents` has each road user with its extent in pixels, the farthest first.
     """
     boxes: list[TruthBox] = []
     for road_user, (left, top, right, bottom) in extents:
@@ -136,7 +137,7 @@ def to_truth_boxes(
 
 
 def pixel_extent(road_user: RoadUser, view: CameraProjection) -> tuple[float, float, float, float]:
-    """The corners of the box around a road user, in pixels, not clipped."""
+    """Return the bounding box of a road user in pixels, not clipped: left, top, right, bottom."""
     half_m = road_user.width_m / 2
     # A person is drawn flat, facing the camera; a car is solid.
     depth_m = road_user.length_m / 2 if road_user.label == "car" else 0.0
@@ -151,7 +152,7 @@ def pixel_extent(road_user: RoadUser, view: CameraProjection) -> tuple[float, fl
 
 
 def _covered_fraction(box: TruthBox, other: TruthBox) -> float:
-    """The share of `box` that `by` covers."""
+    """Return the share of `box` that `other` covers."""
     width = min(box.x + box.w, other.x + other.w) - max(box.x, other.x)
     height = min(box.y + box.h, other.y + other.h) - max(box.y, other.y)
     return max(0.0, width) * max(0.0, height) / (box.w * box.h)

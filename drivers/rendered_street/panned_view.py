@@ -1,4 +1,4 @@
-"""The avenue as a turning camera sees it: from a pole at the kerb, any way round."""
+"""The view of a pan-tilt camera on a pole at the kerb of the avenue, in any direction."""
 
 import math
 from collections.abc import Sequence
@@ -12,15 +12,17 @@ POLE_X_M = 6.0
 """Across the street, just behind the right kerb."""
 POLE_HEIGHT_M = 5.5
 MIN_DISTANCE_M = 0.3
-"""Nothing nearer than this, along the line of sight, is in a picture narrower than 150 degrees."""
+"""Along the line of sight; a picture narrower than 150 degrees shows nothing nearer."""
 
 PixelExtent = tuple[float, float, float, float]
 """Left, top, right, bottom, in pixels, not clipped."""
 
 
 class PannedView(msgspec.Struct, frozen=True, kw_only=True):
-    """A pinhole camera on the pole. Pan 0 looks along the street and is positive to the right, tilt
-    is above the horizon; `fov_deg` is the picture's width.
+    """A pinhole camera on the pole.
+
+    Pan 0 is along the street, positive to the right; tilt is above the horizon. `fov_deg` is the
+    picture's width.
     """
 
     width_px: int
@@ -31,7 +33,7 @@ class PannedView(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def camera_x_m(self) -> float:
-        """Where the camera stands across the street."""
+        """The camera's position across the street."""
         return POLE_X_M
 
     @property
@@ -40,13 +42,13 @@ class PannedView(msgspec.Struct, frozen=True, kw_only=True):
         return self.width_px / 2 / math.tan(math.radians(self.fov_deg / 2))
 
     def depth_m(self, x_m: float, y_m: float, z_m: float) -> float:
-        """How far away along the line of sight a point is; negative behind the camera."""
+        """Return a point's distance along the line of sight; negative behind the camera."""
         pan, tilt = math.radians(self.pan_deg), math.radians(self.tilt_deg)
         level_m = (x_m - POLE_X_M) * math.sin(pan) + z_m * math.cos(pan)
         return level_m * math.cos(tilt) + (y_m - POLE_HEIGHT_M) * math.sin(tilt)
 
     def pixel(self, x_m: float, y_m: float, z_m: float) -> tuple[float, float]:
-        """Where a point is seen. Invariant: it lies in front of the camera."""
+        """Return the pixel of a point. Invariant: the point is in front of the camera."""
         pan, tilt = math.radians(self.pan_deg), math.radians(self.tilt_deg)
         right_m = (x_m - POLE_X_M) * math.cos(pan) - z_m * math.sin(pan)
         level_m = (x_m - POLE_X_M) * math.sin(pan) + z_m * math.cos(pan)
@@ -57,13 +59,15 @@ class PannedView(msgspec.Struct, frozen=True, kw_only=True):
         return self.width_px / 2 + right_m * scale, self.height_px / 2 - up_m * scale
 
     def scale_px(self, x_m: float, z_m: float) -> float:
-        """Pixels a metre at a place on the ground."""
+        """Return pixels per metre at a point on the ground."""
         return self.focal_px / max(MIN_DISTANCE_M, self.depth_m(x_m, 0.0, z_m))
 
 
 class VisibleRoadUser(msgspec.Struct, frozen=True, kw_only=True):
-    """A road user, turned together with the view about the pole so that he is on the forward half
-    of the street, and where he is in the picture.
+    """A road user in the picture, and its extent.
+
+    A road user behind the pole is mirrored to the forward half of the street, and its view turned by
+    180 degrees.
     """
 
     road_user: RoadUser
@@ -72,7 +76,7 @@ class VisibleRoadUser(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def visible_road_users(road_users: Sequence[RoadUser], view: PannedView) -> list[VisibleRoadUser]:
-    """Those of whom anything is in the picture, the farthest first."""
+    """Return the road users that are at least partly in the picture, the farthest first."""
     rear_view = msgspec.structs.replace(view, pan_deg=view.pan_deg - 180.0)
     found = []
     for road_user in road_users:
@@ -100,12 +104,12 @@ def visible_road_users(road_users: Sequence[RoadUser], view: PannedView) -> list
 
 
 def truth_boxes(found: Sequence[VisibleRoadUser], view: PannedView) -> tuple[TruthBox, ...]:
-    """The boxes of those of whom at least half is in the picture, the nearest last."""
+    """Return the boxes of road users of which at least half is in the picture, the nearest last."""
     return to_truth_boxes(((one.road_user, one.extent) for one in found), view)
 
 
 def _flat_extent(person: RoadUser, view: PannedView) -> PixelExtent:
-    """A person is drawn flat, facing the camera."""
+    """Return the extent of a person, which is drawn flat and facing the camera."""
     feet_x, feet_y = view.pixel(person.x_m, 0.0, person.z_m)
     top_y = view.pixel(person.x_m, person.height_m, person.z_m)[1]
     half_px = person.width_m / 2 * view.scale_px(person.x_m, person.z_m)

@@ -1,4 +1,4 @@
-"""A painted picture as a camera gives it."""
+"""Conversion of a rendered picture to the planes of a frame."""
 
 import cv2
 import numpy as np
@@ -8,7 +8,7 @@ from drivers.media import Plane
 
 
 def bgr_to_planes(image: npt.NDArray[np.uint8]) -> tuple[Plane, Plane, Plane]:
-    """A picture in BGR, H x W x 3 with even sides, as 4:2:0 planes that nobody writes into."""
+    """Convert BGR, H x W x 3 with even sides, to read-only 4:2:0 planes."""
     height, width = image.shape[:2]
     flat: Plane = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8).reshape(-1)
     flat.flags.writeable = False

@@ -1,6 +1,6 @@
-"""How the street looks: drawn with OpenCV onto a background that is drawn once.
+"""Renderer of the street: road users drawn with OpenCV onto a background that is drawn once.
 
-Deterministic: the same seed, frame number and knobs give the same bytes.
+Deterministic: the same seed, frame number and conditions give the same bytes.
 """
 
 import random
@@ -29,7 +29,7 @@ _NOISE_TILES = 3
 
 
 class SceneConditions(msgspec.Struct, frozen=True, kw_only=True):
-    """The knobs: darkness, rain from 0 to 1, and sensor noise as a standard deviation of luma."""
+    """Darkness, rain from 0 to 1, and sensor noise as a standard deviation of luma."""
 
     night: bool
     rain: float
@@ -37,7 +37,7 @@ class SceneConditions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CameraEffects:
-    """What lies between the street and the picture: the lens, darkness, rain, the sensor's noise."""
+    """The effects of lens blur, darkness, rain and sensor noise on a picture."""
 
     def __init__(
         self,
@@ -56,7 +56,10 @@ class CameraEffects:
         ]
 
     def apply(self, image: Image, frame: int, draw_lights: Callable[[Image], None]) -> Image:
-        """The picture through it; `light` puts lamps onto a dark one. `frame` varies noise, rain."""
+        """Return the picture with the effects; `frame` varies noise and rain.
+
+        At night `draw_lights` draws the lamps onto the darkened picture.
+        """
         image = _as_uint8(cv2.GaussianBlur(image, (3, 3), 0))
         if self._conditions.night:
             image = _as_uint8(cv2.convertScaleAbs(image, alpha=_NIGHT_GAIN))
@@ -70,7 +73,7 @@ class CameraEffects:
         return image
 
     def _add_rain(self, image: Image, frame: int) -> Image:
-        """Streaks, and less contrast."""
+        """Add streaks and reduce the contrast."""
         rain = self._conditions.rain
         grey = np.full_like(image, 60 if self._conditions.night else 150)
         image = _as_uint8(cv2.addWeighted(image, 1 - 0.35 * rain, grey, 0.35 * rain, 0))
@@ -85,7 +88,7 @@ class CameraEffects:
 
 
 class StreetRenderer:
-    """Paints the street in BGR, one picture for each instant."""
+    """Renderer of the street for a fixed camera."""
 
     def __init__(self, view: FixedView, conditions: SceneConditions, seed: int) -> None:
         self._view = view
@@ -96,7 +99,7 @@ class StreetRenderer:
         self._effects = CameraEffects(view, conditions, seed, self._rng)
 
     def render(self, t_s: float, frame: int) -> Image:
-        """The street at `t_s` seconds; `frame` varies noise and rain. H x W x 3, BGR."""
+        """Return the street at `t_s` seconds, H x W x 3, BGR; `frame` varies noise and rain."""
         image = self._background.copy()
         road_users = road_users_at(self._seed, t_s)
         for road_user in road_users:
@@ -172,7 +175,7 @@ class StreetRenderer:
                 wall(z_m, z_m + 1.2, y_m, y_m + 1.6, shade)
 
     def _add_grain(self, image: Image) -> None:
-        """Asphalt and plaster are not flat: a little noise, fine and coarse, fixed in place."""
+        """Add a little static noise, fine and coarse: the texture of asphalt and plaster."""
         height, width = image.shape[:2]
         fine = self._rng.standard_normal((height, width)) * 3.0
         coarse = cv2.resize(
@@ -196,5 +199,5 @@ class StreetRenderer:
 
 
 def _as_uint8(image: npt.NDArray[Any]) -> Image:
-    """The same picture; OpenCV's types do not say that bytes stay bytes."""
+    """Return the picture as uint8, which OpenCV's type hints do not promise."""
     return np.asarray(image, np.uint8)

@@ -1,4 +1,4 @@
-"""How cars and people look from the pole: solids and capsules, shaded by which way they face."""
+"""Drawing of cars and people: solids and capsules, shaded by their orientation."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -47,8 +47,9 @@ _TAPER_M = 0.18
 
 
 def draw_road_user(image: Image, view: CameraProjection, road_user: RoadUser) -> None:
-    """Draw one road user in place, its shadow first. Invariant: it is ahead, at a `z_m` of 0 or
-    more, or beside the camera.
+    """Draw one road user into `image`, its shadow first.
+
+    Invariant: it is ahead of the camera or level with it, at a `z_m` of 0 or more.
     """
     if road_user.label == "car":
         _draw_shadow(image, view, road_user, 1.08)
@@ -59,7 +60,7 @@ def draw_road_user(image: Image, view: CameraProjection, road_user: RoadUser) ->
 
 
 def draw_car_lamps(image: Image, view: CameraProjection, road_user: RoadUser) -> None:
-    """Light the lamps of a car onto a dark picture: white ahead, red behind."""
+    """Draw the lamps of a car onto a dark picture: white ahead, red behind."""
     end_m = road_user.z_m - road_user.length_m / 2
     if road_user.label != "car" or end_m <= 0:
         return
@@ -125,13 +126,13 @@ def _fill_polygon(
 
 
 def _is_clockwise(view: CameraProjection, corners: Sequence[Point3]) -> bool:
-    """Whether four corners go round clockwise in the picture."""
+    """Return whether four corners are clockwise in the picture."""
     (ax, ay), (bx, by), (cx, cy), (dx, dy) = (view.pixel(*corner) for corner in corners)
     return (cx - ax) * (dy - by) > (cy - ay) * (dx - bx)
 
 
 def _draw_car(image: Image, view: CameraProjection, car: RoadUser) -> None:
-    """A prism with the saloon's profile, the cabin narrower than the body; far faces first."""
+    """Draw a prism with the saloon's profile, the cabin narrower than the body; far faces first."""
 
     def to_world(along: float, up: float, side: float) -> Point3:
         inset_m = _TAPER_M * max(0.0, (up - 0.66) / 0.34)
@@ -161,13 +162,13 @@ def _draw_car(image: Image, view: CameraProjection, car: RoadUser) -> None:
     for window in _SIDE_WINDOWS:
         _fill_polygon(image, view, [to_world(along, up, near_side) for along, up in window], _GLASS)
     if car.z_m - car.length_m / 2 > 0:
-        # Where it stands beside the camera, both of its ends face away.
+        # If the car is level with the camera, both of its ends face away.
         _draw_near_end(image, view, car, to_world)
     _draw_wheels(image, view, car, near_side)
 
 
 def _draw_near_end(image: Image, view: CameraProjection, car: RoadUser, to_world: _ToWorld) -> None:
-    """What the near end shows: glass with a reflection, lamps, plate, grille or boot."""
+    """Draw the near end of a car: glass with a reflection, lamps, plate, grille or boot."""
     is_oncoming = car.heading < 0
     end = 1.0 if is_oncoming else 0.0
     glass_edges = ((0.76, 0.66), (0.62, 0.97)) if is_oncoming else ((0.16, 0.66), (0.28, 0.97))
@@ -234,7 +235,7 @@ def _draw_wheels(image: Image, view: CameraProjection, car: RoadUser, side: floa
 
 
 def _draw_person(image: Image, view: CameraProjection, person: RoadUser) -> None:
-    """Legs that swing, torso, arms that swing against them, neck, head and hair; drawn flat."""
+    """Draw a person, flat: swinging legs, torso, arms in antiphase, neck, head and hair."""
     scale = view.scale_px(person.x_m, person.z_m)
     feet_x, feet_y = view.pixel(person.x_m, 0.0, person.z_m)
     top_y = view.pixel(person.x_m, person.height_m, person.z_m)[1]

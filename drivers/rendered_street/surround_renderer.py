@@ -1,4 +1,4 @@
-"""The avenue all around, as a camera on a pan-tilt head sees it: a street for a demo with a head."""
+"""Renderer of the avenue for a camera on a pan-tilt head."""
 
 import cv2
 import numpy as np
@@ -18,11 +18,11 @@ Map = npt.NDArray[np.float32]
 DAY = SceneConditions(night=False, rain=0.0, noise=2.0)
 _COARSE_STEP = 8
 _STEEP_DEG = 75.0
-"""Nearer to straight down or up, pan turns too quickly from pixel to pixel to be interpolated."""
+"""At a steeper tilt, pan changes too fast from pixel to pixel to be interpolated."""
 
 
 class SurroundRenderer:
-    """Paints the avenue in BGR as seen at a pan, a tilt and a width of the picture. One thread."""
+    """Renderer of the avenue at a pan, a tilt and a field of view. Called by one thread."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class SurroundRenderer:
         seed: int = 1,
         px_per_deg: float = 10.0,
     ) -> None:
-        """`px_per_deg` is the fineness of what stands still; 10 take 14 MB and some two seconds."""
+        """Render the backdrop at `px_per_deg`; 10 take 14 MB and about 2 s."""
         self._width_px, self._height_px = width_px, height_px
         self._conditions = conditions
         self._seed = seed
@@ -45,7 +45,7 @@ class SurroundRenderer:
     def render(
         self, pan_deg: float, tilt_deg: float, fov_deg: float, t_s: float, frame: int = 0
     ) -> Image:
-        """What the camera sees at `t_s` seconds; `frame` varies noise and rain. H x W x 3, BGR.
+        """Return the picture at `t_s` seconds, H x W x 3, BGR; `frame` varies noise and rain.
 
         `fov_deg` is the picture's width, below 150.
         """
@@ -66,7 +66,7 @@ class SurroundRenderer:
     def truth_boxes(
         self, pan_deg: float, tilt_deg: float, fov_deg: float, t_s: float
     ) -> tuple[TruthBox, ...]:
-        """All road users of which at least half is in the picture, the nearest last."""
+        """Return the boxes of road users of which at least half is in the picture, the nearest last."""
         view = self._panned_view(pan_deg, tilt_deg, fov_deg)
         return truth_boxes(visible_road_users(road_users_at(self._seed, t_s), view), view)
 
@@ -80,7 +80,7 @@ class SurroundRenderer:
         )
 
     def _render_static(self, view: PannedView) -> Image:
-        """What stands still, out of the long picture."""
+        """Return the static part of a view, sampled from the backdrop."""
         half_down = np.degrees(np.arctan(view.height_px / 2 / view.focal_px))
         is_steep = abs(view.tilt_deg) + half_down > _STEEP_DEG
         step = 1 if is_steep else _COARSE_STEP
@@ -97,9 +97,9 @@ class SurroundRenderer:
 
 
 def _ray_angles(view: PannedView, step: int) -> tuple[Map, Map]:
-    """Pan and tilt of the rays of every `step`th pixel, from one before the picture to one behind.
+    """Return pan and tilt of every `step`th pixel's ray, with a margin of one step on each side.
 
-    The pan counts on from the picture's middle, so that it makes no jump within the picture.
+    The pan is relative to the picture's middle and not wrapped, so that it has no jump in the picture.
     """
     right, up = (
         ((np.arange(-1, -(-size // step) + 1) + 0.5) * step - size / 2) / view.focal_px
@@ -113,7 +113,7 @@ def _ray_angles(view: PannedView, step: int) -> tuple[Map, Map]:
 
 
 def _interpolate(coarse: Map, view: PannedView, step: int) -> Map:
-    """The values of all pixels, between those of every `step`th one."""
+    """Interpolate the values of all pixels from those of every `step`th one."""
     down, across = coarse.shape
     full = np.asarray(cv2.resize(coarse, (across * step, down * step)), np.float32)
     return np.ascontiguousarray(full[step : step + view.height_px, step : step + view.width_px])

@@ -1,9 +1,9 @@
-"""Who is on the street at a given second, and where. Pure: the same seed gives the same street.
+"""The road users of the street at a given second. Pure: the same seed gives the same street.
 
-Metres, with the camera's foot as origin: x to the right, y up, z along the street. Traffic keeps
-right. A minute's timetable repeats with other colours: cars come and go, people walk on both
-pavements, some go over the crossing while no car does; one car pulls up at the kerb, stands and
-leaves again, and one drives away on the side of those who come.
+Metres, with the foot of the camera's pole as origin: x to the right, y up, z along the street. Traffic
+keeps right. A minute's timetable repeats with other colours: cars pass both ways, people walk on both
+pavements, and some cross while no car does. One car stops at the kerb and leaves again, and one drives
+away in the lane of the oncoming traffic.
 """
 
 import math
@@ -49,8 +49,10 @@ Colour = tuple[int, int, int]
 
 
 class RoadUser(msgspec.Struct, frozen=True, kw_only=True):
-    """One road user at one instant. `heading` is +1 away from the camera, -1 towards it, and 0
-    across the street. `phase` is of a person's step, in radians.
+    """One road user at one instant.
+
+    `heading` is +1 away from the camera, -1 towards it, and 0 across the street. `phase` is that of
+    a person's step, in radians.
     """
 
     id: int
@@ -69,7 +71,7 @@ class RoadUser(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def road_users_at(seed: int, t_s: float) -> list[RoadUser]:
-    """All who are on the street at `t_s` seconds, the farthest first."""
+    """Return all road users on the street at `t_s` seconds, the farthest first."""
     found: list[RoadUser] = []
     current_cycle = int(t_s // CYCLE_S)
     for cycle in (current_cycle - 1, current_cycle):
@@ -118,7 +120,7 @@ def _car(
 
 
 def _stopping_car(rng: random.Random, user_id: int, t_s: float) -> RoadUser:
-    """Drives in, brakes evenly while it draws to the kerb, stands, and leaves as it came."""
+    """Return the car that brakes evenly while it moves to the kerb, stops, and leaves again."""
     brake_s = 2 * 12.0 / CAR_SPEED_MPS
     cruise_m = STOP_Z_M - 12.0 - NEAR_M
     since_s = t_s - _STOP_S
@@ -149,7 +151,7 @@ def _walker(rng: random.Random, user_id: int, t_s: float) -> RoadUser:
     walked_m = speed_mps * (t_s - start_s)
     is_outside = t_s < start_s or t_s < 0
     z_m = 7.0 + walked_m if heading > 0 else 52.0 - walked_m
-    is_outside = is_outside or not 7.0 <= z_m <= 52.0  # noqa: PLR2004 - where pavement walkers come and go
+    is_outside = is_outside or not 7.0 <= z_m <= 52.0  # noqa: PLR2004 - the ends of the pavement walkers' way
     return _person(
         rng, user_id, (x_m, -1.0 if is_outside else z_m), heading, "walking", speed_mps * t_s
     )
