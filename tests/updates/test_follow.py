@@ -288,7 +288,7 @@ def test_an_address_of_a_signed_feed_that_is_none_is_told(
 ) -> None:
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", box.environ["DBUS_SYSTEM_BUS_ADDRESS"])
     centre.offers(newer, url="https://127.0.0.1:99999/new.raucb")
-    with pytest.raises(HttpError, match=r"'https://127.0.0.1:99999/new.raucb': not an address"):
+    with pytest.raises(HttpError, match=r"'https://127.0.0.1:99999/new.raucb': not a URL"):
         looks(box, centre, NIGHT, Reboots())
 
 

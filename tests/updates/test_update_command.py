@@ -162,9 +162,9 @@ def test_another_signer_is_refused(box: UpdateBox, tmp_path: Path) -> None:
     [
         (["/nowhere.raucb"], "/nowhere.raucb: no such file"),
         (["ftp://host/x.raucb"], "'ftp://host/x.raucb': not a URL; allowed: https://"),
-        (["https:///x.raucb"], "not an address"),
+        (["https:///x.raucb"], "not a URL"),
         (["http://[::1"], "'http://[::1': not a URL; allowed: https://"),
-        (["http://127.0.0.1:99999/x"], "'http://127.0.0.1:99999/x': not an address"),
+        (["http://127.0.0.1:99999/x"], "'http://127.0.0.1:99999/x': not a URL"),
         (["x.raucb", "--sha256", "12"], "--sha256 '12': allowed: 64 hexadecimal digits"),
     ],
 )
@@ -236,7 +236,7 @@ def test_a_trial_that_is_gone_back_from_is_over_with_the_next_boot(box: UpdateBo
 
 def test_a_box_with_nothing_to_go_back_to_says_so(box: UpdateBox) -> None:
     done = box.run_vigie_update("rollback")
-    was_refused(box, done.returncode, done.stderr, "nothing to go back to")
+    was_refused(box, done.returncode, done.stderr, "nothing to roll back to")
 
 
 def test_a_version_that_fell_back_is_installed_when_somebody_asks_for_it(
