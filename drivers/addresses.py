@@ -1,11 +1,12 @@
-"""Addresses that a person wrote. Pure."""
+"""Validation of URLs in a driver's options. Pure."""
 
 from urllib.parse import urlsplit
 
 
 def validate_url(url: str, expected_form: str) -> None:
-    """Raise ValueError where one cannot be taken apart, such as a bracket that is never closed or a port
-    that is none. What is wrong is told, and not the address, in which a password may stand.
+    """Raise ValueError if a URL cannot be parsed: an open bracket, a port that is no number.
+
+    The message has the mistake and not the URL, which may hold a password.
     """
     try:
         _ = urlsplit(url).port

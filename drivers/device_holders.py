@@ -1,4 +1,4 @@
-"""Which processes have devices open, as far as this user may see it."""
+"""The processes that have devices open, as far as this user may see them."""
 
 import contextlib
 import os
@@ -8,11 +8,11 @@ from pathlib import Path
 PROC = Path("/proc")
 
 DeviceHolders = Mapping[int, tuple[str, ...]]
-"""A device's number (`st_rdev`), and who has it open: `process 812 (vigie)`."""
+"""Processes such as `process 812 (vigie)` by the number (`st_rdev`) of the device they have open."""
 
 
 def find_holders(proc: Path = PROC) -> DeviceHolders:
-    """Who has which device open; this process does not count. Nothing is opened for it."""
+    """Return the processes that have devices open, without this one. No device is opened."""
     found: dict[int, set[str]] = {}
     for process in proc.iterdir():
         if not process.name.isdigit() or int(process.name) == os.getpid():
@@ -29,7 +29,7 @@ def _open_devices(process: Path) -> set[int]:
     devices = set()
     for link in (process / "fd").iterdir():
         with contextlib.suppress(OSError):
-            # Only what lies in /dev: to look at a file on a dead server would hang.
+            # Only files in /dev: stat of a file on a dead server would hang.
             if str(link.readlink()).startswith("/dev/"):
                 devices.add(link.stat().st_rdev)
     return devices

@@ -1,4 +1,4 @@
-"""The names under /dev that stay the same, which udev keeps as links."""
+"""The stable names of devices under /dev, which udev keeps as links."""
 
 import contextlib
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def stable_names(folder: Path) -> Mapping[str, str]:
-    """Where the links of a folder lead to, and their names; of two that lead to one, the first."""
+    """Return the links of a folder by their target; of two with one target, the first."""
     with contextlib.suppress(OSError):
         return {
             os.path.realpath(link): str(link) for link in sorted(folder.iterdir(), reverse=True)

@@ -1,18 +1,18 @@
-"""The error that drivers raise, and what the kernel's error numbers mean."""
+"""The error that drivers raise, and its kinds and texts for the kernel's error numbers."""
 
 import errno
 import os
 from typing import Literal
 
 DriverErrorKind = Literal["absent", "busy", "timeout", "protocol", "unsupported", "ended", "stuck"]
-"""Why a driver failed, in words that the agent and the technician act upon.
+"""The reason of a driver's failure, on which the agent and the technician act.
 
 absent       there is no such file, host, port or device; or the driver was closed
-busy         the device is there, and another process holds it
-timeout      the device is there, and did not answer in time
-protocol     the device answered in another language than was expected
-unsupported  the device answered, and cannot do what was asked
-ended        the source has no more to give: a file played to its end, a server closed the stream
+busy         the device exists, and another process has it open
+timeout      the device exists, and did not answer in time
+protocol     the device's answer is not of the expected protocol
+unsupported  the device answered, and lacks the requested function
+ended        the source is over: a file played to its end, a server closed the stream
 stuck        the kernel holds the device and does not release it: only a restart of the board helps
 """
 
@@ -47,13 +47,13 @@ def errno_kind(number: int | None) -> ErrnoKind:
 
 
 def errno_text(number: int | None, device: str, group: str) -> str:
-    """Return what an error number says of opening a device that the members of `group` may open."""
+    """Return the text of an error on opening a device that the members of `group` may open."""
     text = _TEXT_BY_ERRNO.get(number or 0, os.strerror(number or 0))
     return text.format(device=device, group=group)
 
 
 class DriverError(Exception):
-    """A device failed in a way that its user is told about.
+    """A failure of a device.
 
     `str(error)` is one line that names the device, the value and what was expected. The cause, if
     there is one, is chained.
@@ -65,7 +65,7 @@ class DriverError(Exception):
 
 
 class MaskError(DriverError):
-    """A mask cannot be drawn, so nothing of the camera may be shown or kept."""
+    """A mask that cannot be drawn: nothing of the camera may be shown or recorded."""
 
     def __init__(self, message: str) -> None:
         super().__init__("unsupported", message)

@@ -75,7 +75,7 @@ class PelcoHead:
 
     @property
     def capabilities(self) -> PtzCapabilities:
-        """What its options say."""
+        """The capabilities that the options declare."""
         return self._capabilities
 
     def move(self, velocity: Velocity) -> None:

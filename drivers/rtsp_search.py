@@ -1,7 +1,7 @@
 """RTSP servers of a subnet, found by one OPTIONS request to each address.
 
-Only who takes the connection is asked; nothing is played and no password is sent. So many addresses
-at once are asked, and each is given up soon.
+Nothing is played and no password is sent. Many addresses are probed at a time, each with a short
+timeout.
 """
 
 import errno
@@ -30,7 +30,7 @@ _UNREACHABLE_ERRNOS = (errno.ENETUNREACH, errno.ENETDOWN, errno.EACCES, errno.EP
 
 
 class FoundRtspServer(msgspec.Struct, frozen=True, kw_only=True):
-    """One open port. Without `status` it speaks something else, or nothing."""
+    """One open port. `status` is None if no RTSP answer came from it."""
 
     host: str
     port: int
@@ -39,7 +39,7 @@ class FoundRtspServer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def url(self) -> str:
-        """The address without a path, which only the camera's manual or ONVIF tells."""
+        """The URL without its path, which only the camera's manual or ONVIF has."""
         return f"rtsp://{self.host}:{self.port}/"
 
 
@@ -50,10 +50,10 @@ def search_subnet(
     connect_timeout_s: float = CONNECT_TIMEOUT_S,
     answer_timeout_s: float = ANSWER_TIMEOUT_S,
 ) -> tuple[FoundRtspServer, ...]:
-    """Whoever takes connections there, in the order of addresses.
+    """Return the servers that accept a connection, in the order of their addresses.
 
-    Raises DriverError: unsupported for a subnet that is too large, absent where no network of this
-    box leads there.
+    Raises DriverError: `unsupported` if the subnet is too large, and `absent` if this box has no route
+    to it.
     """
     if subnet.prefixlen < MIN_PREFIX_LENGTH:
         raise DriverError(
@@ -74,14 +74,14 @@ def search_subnet(
 
 
 def options_request(host: str, port: int) -> bytes:
-    """RFC 2326, 10.1. Pure."""
+    """Return the OPTIONS request of RFC 2326, 10.1. Pure."""
     return (
         f"OPTIONS rtsp://{host}:{port}/ RTSP/1.0\r\nCSeq: 1\r\nUser-Agent: vigie\r\n\r\n".encode()
     )
 
 
 def parse_answer(host: str, port: int, answer: bytes) -> FoundRtspServer:
-    """What an answer says. Pure."""
+    """Parse an answer to `options_request`. Pure."""
     status = _STATUS.match(answer)
     if status is None:
         return FoundRtspServer(host=host, port=port)
@@ -115,5 +115,5 @@ def _probe_host(
                     break
                 answer += more
         except OSError:
-            pass  # what came until then is its answer
+            pass  # the bytes received so far are the answer
     return parse_answer(host, port, answer)

@@ -19,7 +19,7 @@ DEFAULT_WANTED = StreamRequest(packets=True, frames_fps=0.0)
 
 
 class CaptureCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a camera has delivered so far. `last_media_ns`: time of the last packet or frame.
+    """The deliveries of a camera so far. `last_media_ns`: time of the last packet or frame.
 
     `is_stuck`: the kernel holds the device, and only a restart of the board helps. `is_suspended`:
     neither packets nor frames are requested.

@@ -1,1 +1,1 @@
-"""What a person wrote for a box, into frozen structs: unknown keys and wrong values are named."""
+"""The configuration of a box: TOML files decoded into frozen structs, unknown keys rejected."""

@@ -29,7 +29,7 @@ class ForbiddenSector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     may_cross: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse tilts that run backwards: the sector would be empty."""
+        """Reject tilts in the wrong order: the sector would be empty."""
         low, high = self.tilt_deg
         if low > high:
             raise ValueError(f"tilt_deg = [{low:g}, {high:g}]: allowed: the lower one first")
@@ -46,7 +46,7 @@ class FieldOfView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     aspect: Annotated[float, msgspec.Meta(ge=0.5, le=4)] = 16 / 9
 
     def __post_init__(self) -> None:
-        """Refuse ends that run backwards: a sector in the picture would be taken to be outside."""
+        """Reject ends in the wrong order: a sector in the picture would count as outside of it."""
         if self.tele > self.wide:
             raise ValueError(f"tele = {self.tele:g}: allowed: up to wide = {self.wide:g}")
 
@@ -65,7 +65,7 @@ class SunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class RatedLife(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[head.rated_life]`: the maker's duty rating of the head, as far as there is one.
+    """`[head.rated_life]`: the manufacturer's duty rating of the head, if there is one.
 
     `degrees` are of the axis that moved further, `starts` of both.
     """
@@ -100,7 +100,7 @@ class TourConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class SweepConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[head.sweep]`: the sweep all around that becomes a panorama.
+    """`[head.sweep]`: the turn around that becomes a panorama.
 
     `overlap` is the share of one picture that the next one shows again.
     """
@@ -114,8 +114,8 @@ class SweepConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class TrackingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[head.tracking]`: whether the head may follow a road user that an operator has chosen.
 
-    It needs `fov_deg`. `zoom_max` is how far it zooms in. It waits for a lost target for `hold_s`,
-    and follows a target for `max_follow_s` at most.
+    It needs `fov_deg`. `zoom_max` limits its zoom. The head waits for a lost target for `hold_s`, and
+    follows a target for `max_follow_s` at most.
     """
 
     enabled: bool = False
@@ -132,7 +132,7 @@ class HeadConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     camera: Name | None = None
     options: dict[str, Any] = {}
     lease_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 30.0
-    """How long a requester keeps the head after its last request."""
+    """A lease ends this long after its requester's last request."""
     max_move_s: Annotated[float, msgspec.Meta(gt=0, le=120)] = 20.0
     settle_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 2.0
     """From the end of a move until the picture counts as still."""

@@ -1,4 +1,4 @@
-"""What there is to know of a camera before it is brought in: its streams, its head, its events."""
+"""Query an ONVIF camera before it is added to a box: its streams, its head, its events."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,11 +11,11 @@ from drivers.onvif.client import OnvifClient
 from drivers.onvif.discovery import find_name
 
 MIN_DETECT_WIDTH_PX = 640
-"""A detection stream should be this wide at least: what the detector's crops are cut from."""
+"""The preferred least width of a detection stream, from which the detector's crops are cut."""
 
 
 class MediaProfile(msgspec.Struct, frozen=True, kw_only=True):
-    """One media profile of a camera, as it says. `has_head`: it can be turned through it."""
+    """One media profile that a camera reports. `has_head`: the profile can move a head."""
 
     token: str
     name: str
@@ -27,15 +27,16 @@ class MediaProfile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProfileChoice(msgspec.Struct, frozen=True, kw_only=True):
-    """Which profile is recorded, and which is watched; None where the first serves both."""
+    """The profiles for recording and for detection; `detect` is None if the first serves both."""
 
     record: MediaProfile
     detect: MediaProfile | None
 
 
 class CameraInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A camera as it may stand in the configuration. The addresses are without user and password,
-    which stand in a file of their own.
+    """A camera's data for the configuration.
+
+    The URLs have no user and no password, which are kept in a file of their own.
     """
 
     name: str
@@ -51,11 +52,11 @@ class CameraInfo(msgspec.Struct, frozen=True, kw_only=True):
     has_ptz: bool
     has_events: bool
     topics: tuple[str, ...]
-    """What it says that it can report, without prefixes; see `[camera.onvif] events`."""
+    """The topics of its notifications, without prefixes; see `[camera.onvif] events`."""
 
 
 def read_camera_info(client: OnvifClient) -> CameraInfo:
-    """Ask a camera. Raises DriverError: `unsupported` where it has no stream that can be used."""
+    """Query a camera. Raises DriverError: `unsupported` if it has no usable stream."""
     device = client.call("devicemgmt", "GetDeviceInformation")
     profiles = read_profiles(client.call("media", "GetProfiles") or ())
     choice = choose_profiles(profiles)
@@ -84,9 +85,7 @@ def read_camera_info(client: OnvifClient) -> CameraInfo:
 
 
 def read_profiles(soap_profiles: Iterable[Any]) -> tuple[MediaProfile, ...]:
-    """`tt:Profile`s as the SOAP library gives them; those without a video encoder are left out.
-    Pure.
-    """
+    """Convert the SOAP library's `tt:Profile`s, without those that lack a video encoder. Pure."""
     found: list[MediaProfile] = []
     for one in soap_profiles:
         encoder = one.VideoEncoderConfiguration
@@ -108,8 +107,10 @@ def read_profiles(soap_profiles: Iterable[Any]) -> tuple[MediaProfile, ...]:
 
 
 def choose_profiles(profiles: Sequence[MediaProfile]) -> ProfileChoice | None:
-    """The largest to record; to watch, the smallest of the others that is wide enough, or else the
-    widest of those that are not. None where nothing can be used. Pure.
+    """Choose the profiles for recording and for detection, or None if none is usable. Pure.
+
+    The largest one is recorded. Detection gets the smallest of the others that is wide enough, or
+    the largest of them if none is.
     """
     usable = [one for one in profiles if one.codec.upper() in ("H264", "H265") and one.width_px > 0]
     if not usable:
@@ -126,16 +127,16 @@ def choose_profiles(profiles: Sequence[MediaProfile]) -> ProfileChoice | None:
 
 
 def strip_credentials(url: str) -> str:
-    """An address without user and password. Pure. Raises DriverError `protocol` where it is none."""
+    """Return a URL without user and password. Raises DriverError `protocol` if it is invalid. Pure."""
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise DriverError("protocol", f"it tells an address that is none: {error}") from error
+        raise DriverError("protocol", f"the camera sent an invalid URL: {error}") from error
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def strip_prefixes(topic: str) -> str:
-    """`tns1:RuleEngine/CellMotionDetector/Motion` without its prefixes. Pure."""
+    """Return a topic such as `tns1:RuleEngine/CellMotionDetector/Motion` without prefixes. Pure."""
     return "/".join(part.rpartition(":")[2].strip() for part in topic.strip().split("/"))
 
 
@@ -144,7 +145,10 @@ def _pixel_count(profile: MediaProfile) -> int:
 
 
 def _stream_url(client: OnvifClient, token: str) -> str:
-    """ONVIF Streaming Specification: RTP over RTSP over TCP is `RTP-Unicast` through `RTSP`."""
+    """Return the URL of RTP over RTSP over TCP.
+
+    ONVIF Streaming Specification: this is `RTP-Unicast` through `RTSP`.
+    """
     reply = client.call(
         "media",
         "GetStreamUri",
@@ -171,13 +175,13 @@ def _snapshot_url(client: OnvifClient, token: str) -> str | None:
 
 
 def _read_name(client: OnvifClient) -> str | None:
-    """Out of its scopes, `onvif://www.onvif.org/name/...`: ONVIF Core Specification, 7.3.2.2."""
+    """Return the name in the scope `onvif://www.onvif.org/name/...`: ONVIF Core Specification, 7.3.2.2."""
     scopes = client.call("devicemgmt", "GetScopes") or ()
     return find_name(str(scope.ScopeItem) for scope in scopes)
 
 
 def _read_topics(client: OnvifClient) -> tuple[str, ...]:
-    """The leaves of its tree of topics: what has a MessageDescription."""
+    """Return the leaves of the camera's topic tree: the topics with a MessageDescription."""
     reply = client.call("events", "GetEventProperties")
     return tuple(sorted(_leaf_topics(getattr(reply, "TopicSet", None))))
 

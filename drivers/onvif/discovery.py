@@ -31,10 +31,11 @@ class FoundCamera(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
 
 def discover(timeout_s: float, interface: str | None = None) -> tuple[FoundCamera, ...]:
-    """Whoever answers within `timeout_s` seconds, each once, by address. `interface` is the name of
-    the one to ask on, such as `eth0`, or an address of it; all that are up where it is None.
+    """Return the cameras that answer within `timeout_s` seconds, each once, ordered by URL.
 
-    Raises DriverError: `absent` where there is no such interface, or none with an address.
+    `interface` is the name of the network interface to search on, such as `eth0`, or one of its
+    addresses; None searches all that are up. Raises DriverError: `absent` if there is no such
+    interface, or none with an address.
     """
     addresses = _local_addresses(interface)
     search = _InterfaceDiscovery(addresses)
@@ -48,12 +49,12 @@ def discover(timeout_s: float, interface: str | None = None) -> tuple[FoundCamer
 
 
 def find_name(scopes: Iterable[str]) -> str | None:
-    """The name in a camera's scopes. Pure."""
+    """Return the name in a camera's scopes. Pure."""
     return _find_scope(NAME_SCOPE, scopes)
 
 
 class _InterfaceDiscovery(ThreadedWSDiscovery):  # type: ignore[misc]  # it has no types
-    """The library's search, on some of the box's addresses only."""
+    """The library's search, limited to some of the box's addresses."""
 
     def __init__(self, addresses: frozenset[str]) -> None:
         super().__init__()
@@ -69,7 +70,7 @@ class _InterfaceDiscovery(ThreadedWSDiscovery):  # type: ignore[misc]  # it has 
 
 
 def _local_addresses(interface: str | None) -> frozenset[str]:
-    """The IPv4 addresses to ask from."""
+    """Return the IPv4 addresses to search from."""
     available = {
         str(ip.ip): adapter.name
         for adapter in ifaddr.get_adapters()
@@ -86,7 +87,7 @@ def _local_addresses(interface: str | None) -> frozenset[str]:
 
 
 def _to_camera(service: Any) -> FoundCamera | None:
-    """A camera of the answer, under the first address that can be used."""
+    """Convert an answer to a FoundCamera, or None if no address in it is usable."""
     scopes = [str(scope.getValue()) for scope in service.getScopes() or ()]
     url = best_url(service.getXAddrs() or ())
     if url is None:
@@ -100,12 +101,13 @@ def _to_camera(service: Any) -> FoundCamera | None:
 
 
 def best_url(addresses: Iterable[str]) -> str | None:
-    """The first address that a box can use, or one that works on its own link alone where there
-    is no better; None where there is none. Pure.
+    """Return the first usable URL of a camera's addresses, or None if there is none. Pure.
+
+    A link-local one is returned only if there is no other.
     """
     usable = []
     for address in addresses:
-        with suppress(ValueError):  # whoever answers may say anything
+        with suppress(ValueError):  # an answer may hold anything
             parts = urlsplit(address)
             if parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc:
                 usable.append(parts)

@@ -1,4 +1,4 @@
-"""What a camera reports itself: its notifications, pulled."""
+"""Notifications of an ONVIF camera, pulled through a subscription."""
 
 import contextlib
 from collections.abc import Iterable
@@ -14,17 +14,19 @@ from drivers.onvif.credentials import OnvifAccess
 from drivers.onvif.library import ONVIFCamera, PullPointManager
 
 SUBSCRIPTION_S = 120
-"""So long a camera keeps a subscription of a box that says nothing more."""
+"""The camera deletes the subscription if the box is silent for this time."""
 MAX_MESSAGES = 100
-"""In one pull; the rest waits in the camera."""
+"""The most messages in one pull; the rest waits in the camera."""
 MAX_TEXT_CHARS = 64
 
 _TRUE, _FALSE = ("true", "1"), ("false", "0")
 
 
 class CameraNotification(msgspec.Struct, frozen=True, kw_only=True):
-    """One word of a camera. `topic` is without prefixes, `state` None where the topic has none,
-    `source` what it is about, `t_ns` when it arrived: a camera's clock is not ours.
+    """One notification of a camera.
+
+    `topic` is without prefixes. `state` is None if the topic has none. `source` is the item in the
+    camera that it is about. `t_ns` is the time of arrival: the camera's clock is not the box's.
     """
 
     topic: str
@@ -34,12 +36,12 @@ class CameraNotification(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventFeed:
-    """A subscription at one camera. One thread pulls; errors are DriverError, and end it."""
+    """A subscription at one camera. One thread pulls; a DriverError ends it."""
 
     def __init__(self, client: OnvifClient) -> None:
-        """Subscribe: the camera tells at once how everything with a state stands.
+        """Subscribe; the first pull returns the current state of each topic that has one.
 
-        Raises DriverError: `unsupported` where the camera has no events.
+        Raises DriverError: `unsupported` if the camera has no events.
         """
         self._client = client
 
@@ -53,7 +55,7 @@ class EventFeed:
         self._manager = client.run(subscribe)
 
     def pull(self, timeout_s: float, t_ns: int) -> tuple[CameraNotification, ...]:
-        """What has come within `timeout_s` seconds, as of `t_ns`. Raises DriverError."""
+        """Return the notifications that come within `timeout_s`, as of `t_ns`. Raises DriverError."""
 
         async def pull_messages(_: ONVIFCamera) -> Any:
             service = self._manager.get_service()
@@ -68,12 +70,12 @@ class EventFeed:
         return tuple(one for one in parsed if one is not None)
 
     def close(self) -> None:
-        """Say that nobody listens any more, and close the client."""
+        """Unsubscribe and close the client."""
 
         async def unsubscribe(_: ONVIFCamera) -> None:
             await self._manager.shutdown()
 
-        with contextlib.suppress(DriverError):  # it forgets by itself
+        with contextlib.suppress(DriverError):  # the subscription expires by itself
             self._client.run(unsubscribe)
         self._client.close()
 
@@ -89,10 +91,10 @@ def open_event_feed(name: str, credentials: OnvifAccess) -> EventFeed:
 
 
 def parse_notification(message: Any, t_ns: int) -> CameraNotification | None:
-    """A `wsnt:NotificationMessage` as the SOAP library gives it, or None where it is none. Pure.
+    """Convert the SOAP library's `wsnt:NotificationMessage`, or return None if it is none. Pure.
 
-    A state is the first item of its data that is true or false; 1 and 0 count where the item is
-    named for a state. A property that is deleted is false.
+    The state is the first data item that is true or false; 1 and 0 count if the item's name is that
+    of a state. A deleted property is false.
     """
     topic = getattr(getattr(message, "Topic", None), "_value_1", None)
     body = getattr(getattr(message, "Message", None), "_value_1", None)

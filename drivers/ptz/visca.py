@@ -65,7 +65,7 @@ class ViscaHead:
 
     @property
     def capabilities(self) -> PtzCapabilities:
-        """What its options and its model say."""
+        """The capabilities by the options and the model."""
         return self._capabilities
 
     def move(self, velocity: Velocity) -> None:

@@ -37,5 +37,5 @@ def test_an_address_in_brackets_is_one() -> None:
 
 def test_a_device_that_tells_nonsense_is_passed_over_or_named() -> None:
     assert best_url(["http://[fd00::1", "http://10.0.0.3/onvif"]) == "http://10.0.0.3"
-    with pytest.raises(DriverError, match="an address that is none"):
+    with pytest.raises(DriverError, match="an invalid URL"):
         strip_credentials("rtsp://[fd00::1/main")
