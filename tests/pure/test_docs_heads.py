@@ -136,10 +136,10 @@ def test_each_key_of_a_head_is_explained_with_its_default(table: str) -> None:
 
 def test_the_table_of_roles_is_the_one_that_holds() -> None:
     (head, *body) = re.findall(
-        r"^\| (?:asks|operator|incident|tracking|tour)\b.*$", CONTROL, re.MULTILINE
+        r"^\| (?:requester|operator|incident|tracking|tour)\b.*$", CONTROL, re.MULTILINE
     )
     holders = [cell.strip() for cell in head.split("|")[2:-1]]
-    assert holders == ["nobody", *reversed(ROLES)]
+    assert holders == ["free", *reversed(ROLES)]
     for role, row in zip(ROLES, body, strict=True):
         first, *cells = (cell.strip() for cell in row.split("|")[1:-1])
         assert first == role
@@ -173,7 +173,7 @@ def test_the_numbers_are_the_codes(page: str, words: str) -> None:
     assert words in page
 
 
-def test_a_stop_that_is_owed_is_sent_as_often_as_the_page_says() -> None:
+def test_a_pending_stop_is_sent_as_often_as_the_page_says() -> None:
     assert head_stage.STOP_RETRY_S == 1.0
     assert "It is sent again, once a second" in CONTROL
 
