@@ -165,7 +165,7 @@ def test_the_kinds_of_errors_are_those_of_drivers() -> None:
         (CONTROL, f"it tries for {TIMEOUT_S:g} s"),
         (CONTROL, f"{head_stage.NOISY_BYTES_PER_WINDOW} bytes of noise"),
         (CONTROL, f"in {head_stage.NOISE_WINDOW_S:g} s"),
-        (TOURS, f"up to\n{preset_store.MAX_PRESETS} for each head"),
+        (TOURS, f"up to {preset_store.MAX_PRESETS} for each head"),
         (TOURS, f"the tour waits {guard_tours.UNREACHABLE_PAUSE_S:g} s"),
     ],
 )
