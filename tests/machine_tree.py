@@ -27,7 +27,7 @@ class FakeProcFs:
         self.write_file("sys/class/net/wwan0/operstate", "up")
 
     def write_file(self, path: str, text: str) -> None:
-        """What a file says. As the kernel's files, it is never seen half written."""
+        """Write a file. Like the kernel's files, it is never half written."""
         file = self.root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         unfinished = file.with_name(f".{file.name}")

@@ -28,7 +28,7 @@ def to_private_pem(private_key: ec.EllipticCurvePrivateKey) -> str:
 
 
 class CertificateAuthority:
-    """Who signs the certificates of the broker and of boxes."""
+    """The authority that signs the certificates of the broker and of boxes."""
 
     def __init__(self) -> None:
         self._key = make_key()

@@ -178,7 +178,7 @@ def rtsp_server(rtsp_servers: Callable[..., Any]) -> Iterator[RtspServer]:
 
 @pytest.fixture(scope="module")
 def virtual_camera_there() -> Iterator[None]:
-    """What the driver `csi` finds is libcamera's virtual pipeline, for the tests of one file."""
+    """Make libcamera's virtual pipeline the cameras of the driver `csi`, for the tests of one file."""
     reason = virtual_camera.skip_reason()
     if reason is not None:
         pytest.skip(reason)

@@ -47,7 +47,7 @@ class HeadRig(Protocol):
         ...
 
     def state(self) -> MotionState:
-        """Where the head is in truth; a real one is believed."""
+        """Return the true state of the head; a real head's report is taken as true."""
         ...
 
 

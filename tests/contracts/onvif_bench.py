@@ -1,4 +1,4 @@
-"""ONVIF heads for the contract suite: ipycam speaks, and the simulated body does what it was told."""
+"""ONVIF heads for the contract suite: ipycam serves ONVIF, and the simulated body moves."""
 
 import json
 import subprocess
@@ -31,9 +31,10 @@ RECKONED_OPTIONS: dict[str, Any] = {"zoom_travel_s": 3, "preset_deg_s": 40, "lag
 
 
 class NormalisedPtzDevice:
-    """The body behind shares of -1..1, as a camera's own program would turn it. `mute`: it does what
-    it is told, and its answer to that is lost. `late_s`: how long it takes until it has read where
-    it is, and again until it says so.
+    """The body behind normalised values of -1..1, as a camera's own firmware moves it.
+
+    `mute`: it obeys, and its answer is lost. `late_s`: the delay until it has read its position, and
+    again until it reports it.
     """
 
     def __init__(self, simulator: HeadSimulator, clock: ManualClock) -> None:

@@ -1,14 +1,14 @@
-"""Runs ipycam, a camera that speaks ONVIF, with what it gets wrong put right. By the interpreter of
+"""Run ipycam, an ONVIF camera, with its mistakes corrected. By the interpreter of
 .cache/test-peers:
 
     onvif_camera.py announced ADDRESS PORT [USER PASSWORD]   answers WS-Discovery, turns itself
-    onvif_camera.py body ADDRESS [driven]                    turned by whoever started it
+    onvif_camera.py body ADDRESS [driven]                    turned by its parent process
 
-The second one asks at its output and is told at its input, a line of JSON each: what it was told
-over ONVIF is done by the body of the tests, which knows the truth. `driven`: it can be driven alone,
-and tells no positions.
+The second form writes requests to its output and reads the answers from its input, a line of JSON each:
+the body of the tests, whose state is known, does what ONVIF requested. `driven`: it moves alone,
+and reports no positions.
 
-Put right, in memory:
+Corrected, in memory:
 - its replies on PTZ use prefixes that its envelope does not declare;
 - it fills `move_status` into a template that asks for three other names;
 - it answers a probe with `ProbeMatch` alone, where WS-Discovery 1.0 (5.3) wants `ProbeMatches`
@@ -76,7 +76,7 @@ class RemotePtzController:
 
 
 class CameraStub:
-    """What the handler of HTTP asks of its camera."""
+    """The camera's methods that the HTTP handler calls."""
 
     def __init__(self, config: CameraConfig, ptz_controller: Any) -> None:
         self.config = config

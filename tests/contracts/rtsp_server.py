@@ -31,7 +31,7 @@ def ball_pipeline(width_px: int, height_px: int, fps: int) -> str:
 
 
 def media_factory(launch: str, role: str | None) -> GstRtspServer.RTSPMediaFactory:
-    """What the server builds for each client; with `role` only for users who have it."""
+    """Return the pipeline that the server builds for each client; with `role` only for its users."""
     media = GstRtspServer.RTSPMediaFactory()
     media.set_launch(launch)
     if role is not None:

@@ -1,4 +1,4 @@
-"""What the camera module's driver does beyond the contract: two sizes, faults, restarts, its child.
+"""The driver `csi` beyond the contract: two sizes, faults, restarts, its child.
 
 The camera is libcamera's virtual one under the real Picamera2, see `tests/virtual_camera`.
 """

@@ -1,4 +1,4 @@
-"""What the rendered street gives beyond the contract: its own time, packets that decode, faults."""
+"""The driver `fake` beyond the contract: its own time, packets that decode, faults."""
 
 from typing import Any
 

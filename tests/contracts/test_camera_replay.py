@@ -1,4 +1,4 @@
-"""What a film gives beyond the contract: two paces, loops, and what is wrong with it."""
+"""The driver `replay` beyond the contract: two paces, loops, and damaged films."""
 
 import shutil
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""What can go wrong with a network camera, each on a real server."""
+"""Failures of a network camera, each on a real server."""
 
 import re
 import threading

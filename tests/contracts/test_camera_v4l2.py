@@ -1,4 +1,4 @@
-"""What can be said of Video4Linux2 without a device."""
+"""The driver `v4l2`, as far as it can be tested without a device."""
 
 from pathlib import Path
 from typing import Any

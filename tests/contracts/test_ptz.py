@@ -1,6 +1,6 @@
 """Every head driver keeps the same contract: drivers/contracts.py, word for word.
 
-The heads are simulated, behave, and stand on a clock that the tests move. A real one joins with
+The heads are simulated, on a clock that the tests advance. A real one joins with
 `pytest tests/contracts/test_ptz.py --hardware 'ptz.DRIVER OPTIONS'`: it turns.
 """
 
@@ -488,7 +488,7 @@ def test_a_stop_is_heard_while_no_answer_comes(on_line: SerialHeadRig) -> None:
 
 
 def heard_bytes() -> int:
-    """What has come over the lines of this process."""
+    """Return the number of bytes received on the lines of this process."""
     return sum(bus.bytes_received for bus in BUSES.health())
 
 

@@ -216,7 +216,7 @@ def test_rs485_that_the_kernel_does_not_have_is_unsupported(sit: Sit) -> None:
 
 
 class Pin:
-    """The pin that turns the transmitter on, and what it was told."""
+    """The pin that enables the transmitter, and its recorded levels."""
 
     def __init__(self, told: list[str]) -> None:
         self._told = told

@@ -1,7 +1,7 @@
-"""What was written to a disk and when it was flushed, and the disks that a power cut may leave.
+"""The log of writes and flushes of a disk, and the disks that a power cut may leave.
 
-A flush makes durable what was answered before it. Of what was written since, a disk with a write
-cache has kept any part, in any order, down to single sectors.
+A flush makes all earlier completed writes durable. Of the later writes, a disk with a write
+cache may have kept any part, in any order, down to single sectors.
 """
 
 import random
@@ -17,7 +17,7 @@ _RECORD = struct.Struct("<BQI")
 
 
 class RecordKind(IntEnum):
-    """What a record of the log is."""
+    """The kind of a record in the log."""
 
     WRITE = 1
     FLUSH = 2

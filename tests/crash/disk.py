@@ -88,7 +88,7 @@ def logged_ext4(folder: Path, image: Path, log: Path) -> Iterator[tuple[Path, Pa
 
 
 def _unmount(point: Path) -> None:
-    """A loop device lets go of its file a moment after it was told to."""
+    """Unmount, with retries: a loop device releases its file a moment later."""
     for _ in range(100):
         process = subprocess.run(["umount", str(point)], check=False, capture_output=True)
         if not process.returncode:

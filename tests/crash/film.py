@@ -1,4 +1,4 @@
-"""The film that is recorded, and how a place in it is told from a segment's name."""
+"""The film that is recorded, and the position in it that belongs to a segment's name."""
 
 import hashlib
 from fractions import Fraction

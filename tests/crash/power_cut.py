@@ -34,7 +34,7 @@ class RecordedRun(msgspec.Struct, frozen=True):
 
 
 class CrashReport(msgspec.Struct):
-    """What the crash states came to. `broken` has a line for each promise that a state broke."""
+    """The result of the crash states. `broken` has a line for each promise that a state broke."""
 
     states: int = 0
     with_lost_writes: int = 0
@@ -51,8 +51,9 @@ class CrashReport(msgspec.Struct):
 
 
 def strace_ignoring(calls: str) -> tuple[str, ...]:
-    """What runs a program in which these calls say that they are done, and are not. With -D the
-    process that is killed is the program, and not strace.
+    """Return the command that runs a program in which these calls report success and do nothing.
+
+    With -D the process that is killed is the program, and not strace.
     """
     strace = ("strace", "-D", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null")
     return (*strace, "-e", f"trace={calls}", "-e", f"inject={calls}:retval=0")

@@ -1,4 +1,4 @@
-"""What a box had promised by some moment, and whether its disk keeps it."""
+"""The promises that a box had made at a moment, and the check of its disk against them."""
 
 import base64
 import hashlib
@@ -245,7 +245,7 @@ def _check_outbox_rows(box: RecordingBox, acked: AckedState) -> Iterable[str]:
 
 
 def _check_flight_pages(box: RecordingBox, acked: AckedState) -> Iterable[str]:
-    """All that was written is there, but for the page whose place was being written anew."""
+    """Yield the acknowledged pages that are missing, but for the one whose place was being rewritten."""
     present = {page.number for page in read_pages(box.flight_recorder_file)}
     newest = max(acked.flight_pages, default=0)
     for number in sorted(acked.flight_pages - present):

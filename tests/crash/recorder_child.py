@@ -42,7 +42,7 @@ RETENTION_EVERY = 20
 
 
 class MarkWriter:
-    """Where promises are said; each is one writev(2), a call that no test lets fail."""
+    """Writer of promises, each as one writev(2), a call that no test makes fail."""
 
     def __init__(self, path: Path) -> None:
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

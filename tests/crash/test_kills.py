@@ -39,7 +39,7 @@ post_s = 1
 
 
 class Seen(msgspec.Struct):
-    """What stood on the disk of a running box, through all its lives."""
+    """The files seen on the disk of a running box, through all its lives."""
 
     chain: bytes = b""
     segments: set[str] = msgspec.field(default_factory=set)
@@ -126,7 +126,7 @@ def test_nothing_that_stood_on_the_disk_is_lost_however_often_the_agent_is_kille
 
 
 def compare(state: Path, seen: Seen) -> list[str]:
-    """What is not as it has to be."""
+    """Return the differences from the expected state, a line each."""
     pem = (state / "identity" / "box.key").read_bytes()
     key = load_pem_private_key(pem, None).public_key().public_bytes_raw()  # type: ignore[union-attr]
     chain = chain_of(state)

@@ -1,4 +1,4 @@
-"""What tests ask of a simulated head, and of the guard that is to stop it."""
+"""Helpers of tests of a simulated head and of the guard that stops it."""
 
 import threading
 from pathlib import Path

@@ -19,7 +19,7 @@ LONGEST_LIFE_S = 1.5
 
 
 def outbox_of(box: AgentBox) -> tuple[schema.OutboxState, set[int]]:
-    """What the database of a box that does not run says: its own row, and what waits in it."""
+    """Return the database of a stopped box: its own row, and the numbers of pending messages."""
     file = box.folder / "state" / "outbox" / "current" / "messages.db"
     connection = schema.open_connection(file)
     try:

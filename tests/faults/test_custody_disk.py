@@ -58,7 +58,7 @@ class Box:
                 self.returned[int(said)] = f"{number}.mp4"
 
     def segments(self) -> dict[int, str]:
-        """What the chain says, verified, by number."""
+        """Return the segments of the verified chain by number."""
         key = base64.b64encode(self._identity.public_key_raw).decode()
         receipts = [
             line.receipt

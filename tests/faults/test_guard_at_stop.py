@@ -1,4 +1,4 @@
-"""The agent is told to stop while a head moves, and something hangs: the head stops all the same."""
+"""The agent stops while a head moves and a stage hangs: the head stops all the same."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""What is written on the card before it goes into a box."""
+"""The settings file that is written to the card of a box."""
 
 import os
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What `make image` has left in build/image, and whose signature its bundles carry."""
+"""The output of `make image` in build/image, and the key that signs its bundles."""
 
 import os
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ class BuiltImage(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def compatible(self) -> str:
-        """What bundles for it are for."""
+        """Return the `compatible` of its bundles."""
         return f"vigie-{self.profile}-{self.architecture}"
 
     @property

@@ -18,7 +18,7 @@ DUMMY_IMAGE_BYTES = 1 << 20
 
 
 class BundleSigningKey(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose signature a bundle gets."""
+    """The key that signs a bundle."""
 
     certificate: Path
     key: Path

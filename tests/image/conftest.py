@@ -92,13 +92,13 @@ def good_settings(secret: Path) -> str:
 
 @pytest.fixture(scope="session")
 def kitchen(studio: Path, built: BuiltImage) -> BundleFactory:
-    """Where bundles are made."""
+    """Return the factory of bundles."""
     return BundleFactory(studio / "kitchen", built)
 
 
 @pytest.fixture(scope="session")
 def street() -> ReferenceStreet:
-    """What the camera in the guest draws."""
+    """Return the street that the camera in the guest draws."""
     return ReferenceStreet()
 
 

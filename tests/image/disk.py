@@ -21,7 +21,7 @@ MAX_PARTITION_ENTRIES = 128
 
 
 class Partition(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a partition lies."""
+    """The begin and the size of a partition."""
 
     begin: int
     size: int
@@ -114,14 +114,14 @@ class FatPart:
         self.file = file
 
     def check_errors(self) -> str:
-        """What fsck.fat would mend; that it was not unmounted is none."""
+        """Return the errors that fsck.fat would repair; an unclean unmount is not counted."""
         command = [find_program("fsck.fat"), "-n", str(self.file)]
         output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
         lines = [line for line in output.splitlines()[1:] if not UNCLEAN_UNMOUNT_LINES.match(line)]
         return "\n".join(lines)
 
     def list_names(self, folder: str = "") -> list[str]:
-        """What lies in a folder."""
+        """Return the names in a folder."""
         return run_program("mdir", "-b", "-i", self.file, f"::{folder}").split()
 
     def read(self, name: str) -> bytes | None:

@@ -1,9 +1,9 @@
-"""Looking inside a running image that nobody can log in to, without changing a byte of it.
+"""Inspection of a running image that has no login, without changing a byte of it.
 
-The image is tested as it is shipped. What looks inside is a unit that the *machine* hands to systemd,
-as it hands it the machine's name: a credential in the firmware's tables (SMBIOS type 11), see
+The image is tested as it is shipped. The inspection is a unit that the *machine* passes to systemd,
+as it passes the machine's name: a credential in the firmware's tables (SMBIOS type 11), see
 systemd.system-credentials(7) and systemd-debug-generator(8). It reads commands from a serial line of
-its own. Whoever can write a machine's firmware tables has the machine anyway; a Raspberry Pi has none.
+its own. Write access to a machine's firmware tables is control of it anyway; a Raspberry Pi has none.
 """
 
 import base64
@@ -46,7 +46,7 @@ COMMAND_TIMEOUT_S = 300.0
 
 
 def shell_credentials(architecture: str) -> Mapping[str, str]:
-    """What the machine hands to systemd."""
+    """Return the credentials that the machine passes to systemd."""
     return {
         "systemd.extra-unit.image-test-eyes.service": UNIT_TEMPLATE.format(
             port=PORTS[architecture]
@@ -78,7 +78,7 @@ class GuestShell:
         return len(self._line.text)
 
     def run(self, command: str, *, check: bool = True, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
-        """What a command of the shell prints. Raises AssertionError where it fails and `check`."""
+        """Return the output of a shell command. Raises AssertionError if it fails and `check` is set."""
         code, output = self.run_unchecked(command, timeout_s=timeout_s)
         assert not check or code == 0, f"{command}: exit code {code}:\n{output}"
         return output

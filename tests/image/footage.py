@@ -1,8 +1,8 @@
-"""What a box's disk holds of its film after a power cut, told by the pictures themselves.
+"""The film on a box's disk after a power cut, checked against its own pictures.
 
-The camera in the guest draws a street whose every picture since its start is known. So a file is not
-counted or measured but played: each picture is compared with the street at that moment, a file that was
-closed is what its signed receipt says, and where one file ends the next goes on.
+The camera in the guest draws a street of which every picture is known. So a file is not counted or
+measured but played: each picture is compared with the street at that moment, a closed file matches
+its signed receipt, and the next file begins at the end of the one before.
 """
 
 import hashlib
@@ -135,7 +135,7 @@ def played_blocks(file: Path) -> Iterator[Blocks]:
 
 
 def find_problems(street: ReferenceStreet, footage: Path, custody: Path, box: str) -> list[str]:
-    """What does not hold of a disk's footage and its receipts, a line each."""
+    """Return the problems of a disk's footage and its receipts, a line each."""
     bodies, problems = read_receipts(custody, box)
     closed = {body.segment: body for body in bodies if isinstance(body, SegmentClosed)}
     played = [*play_files(street, footage)]
@@ -166,7 +166,7 @@ def play_files(street: ReferenceStreet, footage: Path) -> Iterable[PlayedFile]:
 
 
 def find_gaps(played: Sequence[PlayedFile]) -> list[str]:
-    """Where, within a boot, a file does not go on where the one before ended."""
+    """Return the gaps between successive files of a boot."""
     found: list[str] = []
     for before, after in itertools.pairwise(played):
         is_continuous = before.name.boot == after.name.boot and before.is_closed
@@ -181,7 +181,7 @@ def find_gaps(played: Sequence[PlayedFile]) -> list[str]:
 
 
 def read_receipts(custody: Path, box: str) -> tuple[list[object], list[str]]:
-    """What the chain of custody tells, and what is wrong with it."""
+    """Return the receipts of the custody log, and the problems in it."""
     lines = [
         line
         for file in sorted(custody.glob("*.chain"))

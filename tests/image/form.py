@@ -59,7 +59,7 @@ def skip_reason(*extra_programs: str) -> str | None:
 
 
 def find_program(name: str) -> str:
-    """Where it is; some users do not have sbin on their path."""
+    """Return the path of a program, also of one in sbin, which some users lack in PATH."""
     found = shutil.which(name, path=PATH)
     assert found is not None, f"needs {name}"
     return found

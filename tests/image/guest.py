@@ -88,7 +88,7 @@ class Guest:
             return self.boot_id
 
     def run(self, command: str, *, check: bool = True) -> str:
-        """What a command prints, run inside as root."""
+        """Return the output of a command that root runs in the guest."""
         return self.shell.run(command, check=check)
 
     def run_unchecked(self, command: str) -> tuple[int, str]:
@@ -108,7 +108,7 @@ class Guest:
             ) from error
 
     def _diagnose(self) -> str:
-        """What its journal says, where it still answers."""
+        """Return the guest's journal, or the reason for which it cannot be read."""
         try:
             return self.shell.run_unchecked(DIAGNOSIS_COMMAND, timeout_s=GRACE_TIMEOUT_S)[1]
         except AssertionError as error:

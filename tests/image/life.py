@@ -23,7 +23,7 @@ REPORT_TIMEOUT_S = 120.0
 
 
 class FirstLife(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it. Seconds since it was switched on."""
+    """The results of the first life, in seconds since power-on."""
 
     disk: str
     processors: int

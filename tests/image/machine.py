@@ -26,7 +26,7 @@ MAX_PROCESSORS = 4
 
 
 class MachineModel(msgspec.Struct, frozen=True, kw_only=True):
-    """What differs between architectures. `kernel_port` is the first of its serial lines."""
+    """The differences between architectures. `kernel_port` is the first of its serial lines."""
 
     program: str
     machine: tuple[str, ...]
@@ -95,7 +95,7 @@ class VirtualMachine:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    # It does not outlive whoever looks at it.
+                    # The machine ends with the process that reads it.
                     *("setpriv", "--pdeathsig", "KILL", model.program),
                     *model.machine,
                     *("-accel", os.environ.get("VIGIE_IMAGE_ACCEL", "tcg,thread=multi")),
@@ -135,7 +135,7 @@ class VirtualMachine:
 
     @property
     def kernel(self) -> GuestLine:
-        """What the boot loader, the kernel and systemd say."""
+        """The output of the boot loader, the kernel and systemd."""
         return self.lines["kernel"]
 
     @property
@@ -144,7 +144,7 @@ class VirtualMachine:
         return self._process.poll() is None
 
     def qemu_output(self) -> str:
-        """What QEMU itself complained about."""
+        """QEMU's own error output."""
         return self._log.read_text()
 
     def kill(self) -> None:
@@ -158,11 +158,11 @@ class VirtualMachine:
         self._close()
 
     def reset_count(self) -> int:
-        """How often it has begun anew, for whatever reason."""
+        """The number of resets, for any reason."""
         return self.qmp.events.count("RESET")
 
     def wait_for_reset(self, previous_count: int, timeout_s: float) -> None:
-        """It begins anew once more than `seen` times."""
+        """Wait until the machine has reset more than `previous_count` times."""
         has_reset = self.qmp.wait_for_event("RESET", previous_count, timeout_s)
         assert has_reset, f"no reset within {timeout_s:g} s:\n{self.kernel.text[-3000:]}"
 
@@ -228,7 +228,7 @@ def line_arguments(folder: Path, architecture: str) -> Sequence[str]:
 
 
 def credential_arguments(folder: Path, credentials: Mapping[str, str]) -> Sequence[str]:
-    """What systemd is handed by the machine's own tables, see systemd.system-credentials(7)."""
+    """Return the arguments for credentials in the firmware's tables, see systemd.system-credentials(7)."""
     arguments: list[str] = []
     for number, (name, text) in enumerate(credentials.items()):
         file = folder / f"credential-{number}"

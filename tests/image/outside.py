@@ -1,4 +1,4 @@
-"""What stands outside the box: the centre behind a broker, and the shelf that updates are fetched from."""
+"""The services outside the box: the centre behind a broker, and the server of updates."""
 
 import contextlib
 import http.server

@@ -44,7 +44,7 @@ class QmpClient:
         self.execute("qmp_capabilities")
 
     def execute(self, command: str, timeout_s: float = 120.0, **arguments: Any) -> Any:
-        """What it answers. Raises AssertionError where it refuses."""
+        """Execute a QMP command and return its answer. Raises AssertionError if it fails."""
         with self._lock:
             request = {"execute": command, "arguments": arguments}
             self._socket.sendall(json.dumps(request).encode() + b"\n")

@@ -1,4 +1,4 @@
-"""What the running system is: nothing failed, nothing to write to, nobody to log in, nothing listening."""
+"""The running system: no failed unit, nothing writable, no login, no listening port."""
 
 import re
 

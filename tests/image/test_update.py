@@ -58,7 +58,7 @@ def test_a_good_update_is_taken_in_by_a_download_that_breaks_off_and_kept_over_a
 
 
 def bundle_of_the_old(kitchen: BundleFactory, built: BuiltImage) -> Path:
-    """What the box has been before."""
+    """Return the bundle of the version before."""
     return kitchen.make_bundle("before", built.version, root=built.root, boot=built.boot)
 
 

@@ -31,7 +31,7 @@ PRESET_SET_ARGS = {"do": "set_preset", "head": "mast", "preset": "gate"}
 
 
 class FakePtzHead:
-    """A head that goes where it is told in no time. While `held` it answers nothing but a stop."""
+    """A head that reaches its target in no time. While `held` it answers nothing but a stop."""
 
     def __init__(self, folder: Path, clock: Any, name: str = "mast") -> None:
         self.name = name
@@ -197,7 +197,7 @@ class CommandRig:
 
 
 def decode_result(reply: Reply) -> dict[str, Any]:
-    """What was done gave."""
+    """Return the result of a command that was done."""
     assert isinstance(reply, CommandDone), reply
     decoded: dict[str, Any] = msgspec.json.decode(reply.result)
     return decoded
@@ -214,7 +214,7 @@ MakeRig = Callable[..., CommandRig]
 
 @pytest.fixture
 def make_rig(tmp_path: Path, clock: ManualClock) -> Iterator[MakeRig]:
-    """Makes desks on the same folder, and lets go of it after the test."""
+    """Return a factory of rigs on the same folder, which are closed after the test."""
     rigs: list[CommandRig] = []
 
     def make(*handlers: CommandHandler, heads: tuple[str, ...] = ("mast",)) -> CommandRig:

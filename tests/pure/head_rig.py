@@ -108,7 +108,7 @@ class HeadRig:
 
     @property
     def pose(self) -> Pose:
-        """Where the body looks, in truth."""
+        """Return the true pose of the simulated body."""
         return self.opened_heads[-1].simulator.state_at(self.clock.now_ns).pose
 
     @property

@@ -1,4 +1,4 @@
-"""Where a camera on a head looks: what holds there, and what is hidden on the way."""
+"""The active scene of a camera on a head: its rules at a preset, and its masks on the way."""
 
 import threading
 
@@ -71,7 +71,7 @@ def test_masks_are_larger_by_how_far_the_picture_may_have_shifted() -> None:
     }
     viewpoint.update_position(None, settled=False, tolerance=NONE)
     viewpoint.update_position("gate", settled=True, tolerance=ShiftTolerance(x=0.02, y=0.04))
-    # The same object: painters draw anew what is another.
+    # The same object: mask painters draw again if the object is another.
     assert viewpoint.masks() is masks
     viewpoint.update_position("road", settled=True, tolerance=ShiftTolerance(x=0.02, y=0.04))
     assert viewpoint.masks() == ()

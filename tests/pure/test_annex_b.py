@@ -1,4 +1,4 @@
-"""Units behind lengths become units behind start codes, and damage is told."""
+"""Conversion of length-prefixed units to Annex B start codes; damage raises an error."""
 
 import pytest
 from hypothesis import given

@@ -98,7 +98,7 @@ class Corner:
         )  # fmt: skip
 
     def picture(self) -> FrameResult:
-        """What a picture of a quarter of a second ago shows."""
+        """Return the detection result of a picture taken a quarter of a second ago."""
         self.seq += 1
         taken_s = self.now_s - PICTURE_AGE_S
         pose = self.past[max(0, len(self.past) - 1 - round(PICTURE_AGE_S / STEP_S))]

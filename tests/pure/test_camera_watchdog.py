@@ -14,7 +14,7 @@ from tests.conftest import ManualClock
 
 
 class Camera:
-    """A camera's counts, to be changed by a test, and what was told of it."""
+    """A camera's counts, which a test changes, and the faults that were reported."""
 
     def __init__(self) -> None:
         self.open = True

@@ -1,4 +1,4 @@
-"""What is understood of a command, when it is too late, and where its reply may go. No I/O."""
+"""Parsing of commands, their expiry, and the topic of their reply. No I/O."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""What has changed since a box was commissioned, by its pictures and by its settings."""
+"""Changes since a box was commissioned, by its pictures and by its settings."""
 
 import base64
 import hashlib

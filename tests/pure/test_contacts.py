@@ -1,4 +1,4 @@
-"""What the contacts of a box say: faults while it is so, events when it begins and ends."""
+"""The contacts of a box: faults as long as one is active, events when it begins and ends."""
 
 import itertools
 from collections.abc import Callable

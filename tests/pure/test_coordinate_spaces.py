@@ -1,4 +1,4 @@
-"""What ONVIF's numbers and words mean: spaces, profiles, notifications. Pure."""
+"""ONVIF's coordinate spaces, profiles and notifications. Pure."""
 
 import math
 from types import SimpleNamespace as Given

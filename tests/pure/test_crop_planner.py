@@ -1,4 +1,4 @@
-"""Where to look."""
+"""Selection of the crops for detection."""
 
 import pytest
 from hypothesis import given

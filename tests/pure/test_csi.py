@@ -102,7 +102,7 @@ def test_only_what_a_camera_advertises_is_set_and_no_further_than_it_allows() ->
 
 
 def nights(rule: NightDetector, lights: list[float | None], step_s: float = 1.0) -> str:
-    """What the rule says to a light a second: `n` and `d`."""
+    """Return the detector's answers to a reading per second: `n` (night) and `d` (day)."""
     told = [rule.update(round(at * step_s * 1e9), lux, 0) for at, lux in enumerate(lights)]
     return "".join("n" if night else "d" for night in told)
 
@@ -113,7 +113,7 @@ def nights(rule: NightDetector, lights: list[float | None], step_s: float = 1.0)
         ([100, 100, 100], "ddd"),
         ([1, 1, 100], "nnn"),  # the first reading decides at once
         ([100, 1, 1, 1, 1], "ddddn"),
-        ([100, 1, 1, 10, 1, 1, 1, 1], "dddddddn"),  # a break begins it anew
+        ([100, 1, 1, 10, 1, 1, 1, 1], "dddddddn"),  # a break begins the count again
         ([10, 10, 10], "ddd"),  # between both nothing changes
         ([1, 10, 10, 10, 10], "nnnnn"),
         ([1, 30, 30, 30, 10, 30], "nnnnnn"),

@@ -12,7 +12,7 @@ HOLD_MS = 50
 
 
 def changes(edges: list[tuple[int, bool]], until_ms: int) -> list[tuple[bool | None, int]]:
-    """What comes of edges at times in milliseconds: to which level, since when."""
+    """Return the changes after edges at times in milliseconds: the level, and since when."""
     debounce = Debouncer(HOLD_MS / 1000)
     found = []
 

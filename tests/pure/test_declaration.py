@@ -1,4 +1,4 @@
-"""What the public is told of a box is what its configuration says, and no more."""
+"""The public declaration of a box is that of its configuration, and no more."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""What the kernel tells of disks, and why one is not written to."""
+"""The kernel's data on disks, and the reasons not to write to one."""
 
 from pathlib import Path
 

@@ -127,7 +127,7 @@ def test_a_retained_command_is_never_done_and_neither_is_a_retained_stop(rig: Co
 def test_what_must_not_be_done_twice_is_written_before_it_is_done(
     rig: CommandRig, make_rig: MakeRig
 ) -> None:
-    """The agent dies within it: the repeat is told that nobody knows."""
+    """The agent dies during the command: the reply to the repeat says that the outcome is unknown."""
 
     def die(*_: object) -> None:
         raise KeyboardInterrupt

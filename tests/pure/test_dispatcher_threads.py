@@ -1,4 +1,4 @@
-"""What takes a while tells how far it is and ends; a stop is done before all else."""
+"""Long commands report their progress and end; a stop is executed before all others."""
 
 import random
 import threading

@@ -1,4 +1,4 @@
-"""What a user reads is true: documents that are written from code, and examples that are run."""
+"""The pages are true: documents that are generated from code, and examples that are run."""
 
 import re
 import runpy

@@ -240,7 +240,7 @@ def aside(name: str, moved_s: float, size_bytes: int = 100) -> QuarantinedFile:
 
 
 def torn(number: int, size_bytes: int = 100) -> QuarantinedFile:
-    """What is left of the segment that begins `number * 10` seconds after the boot; just found."""
+    """Return the quarantined rest of the segment that begins `number * 10` seconds after the boot."""
     name = segment(number).name
     return msgspec.structs.replace(aside(f"{name}.part", 100, size_bytes), segment=name)
 

@@ -1,4 +1,4 @@
-"""What is said of a fault, in three languages: on the page, on the console and by `vigie faults`."""
+"""The texts of faults in three languages: on the page, on the console and by `vigie faults`."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def sentences(text: FaultGuidance) -> tuple[str, ...]:
 
 
 def marked(text: FaultGuidance) -> tuple[set[str], set[str]]:
-    """What must be the same in every language: what is typed, and the codes that are named."""
+    """Return the parts that must be the same in every language: commands, and fault codes."""
     whole = " ".join(sentences(text))
     return set(re.findall(r"`([^`]+)`", whole)), set(re.findall(r"[A-Z]{3}-\d\d", whole))
 

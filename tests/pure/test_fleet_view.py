@@ -1,4 +1,4 @@
-"""What the other end knows of a box, from a sequence of messages."""
+"""The centre's view of a box, from a sequence of messages."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""The flight recorder: what it holds after a cut, what it costs a disk, and what is told of it."""
+"""The flight recorder: its content after a power cut, its writes, and its report."""
 
 import os
 from pathlib import Path
@@ -280,7 +280,7 @@ def test_the_report_after_a_restart_says_what_the_unit_wrote_down_at_its_end(
 def test_a_kill_for_memory_is_told_of_the_run_that_it_ended_alone(
     tmp_path: Path, clock: ManualClock
 ) -> None:
-    """The control group's count goes on over runs, and begins anew with a new group."""
+    """The control group's count continues over runs, and begins again with a new group."""
     Flown(tmp_path, clock).fly(20)
     before = FlightRecorder(tmp_path, clock, BOOT, "run-2").previous_flight
     assert before is not None

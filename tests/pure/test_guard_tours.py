@@ -91,7 +91,7 @@ class Street:
             self.turn(wish.preset)
 
     def run(self, seconds: float, *, stepped: bool = True) -> list[str]:
-        """Where the head was sent to in this time. Not `stepped`: somebody stronger has it."""
+        """Return the targets of the head in this time. Not `stepped`: a stronger lease has the head."""
         first = len(self.sent)
         end_s = self.now_s + seconds
         while self.now_s < end_s:
@@ -244,7 +244,7 @@ def test_without_window_and_command_nothing_runs() -> None:
 
 
 def running(street: Street, hours: float) -> str | None:
-    """What runs so many hours after Monday, 00:00."""
+    """Return the tour that runs this number of hours after Monday, 00:00."""
     street.utc = MONDAY + timedelta(hours=hours)
     street.step()
     return street.tours.tour

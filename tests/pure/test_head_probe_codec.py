@@ -1,5 +1,5 @@
-"""What is asked of a serial line to find heads. The bytes are from the makers' documents: Pelco-D's
-queries and answers from BenQ DVY23 and MinRay UV950A, its receipt from C466M-E (5.2.4), VISCA's from
+"""Queries that find heads on a serial line. The bytes are from the makers' documents: Pelco-D's
+queries and answers from BenQ DVY23 and MinRay UV950A, its acknowledgement from C466M-E (5.2.4), VISCA's from
 Sony's EVI-D70 technical manual (pages 33 to 40).
 """
 

@@ -1,4 +1,4 @@
-"""The simulated head's body: what it is told, and what its motors and stops make of it."""
+"""The simulated head's body: its orders, its motors and its end stops."""
 
 import math
 from itertools import pairwise

@@ -27,7 +27,7 @@ OUTBOX = OutboxHealth(
 
 
 class Box:
-    """The condition of a box whose other parts are told by a test."""
+    """The condition of a box whose other parts are set by a test."""
 
     def __init__(
         self, folder: Path, clock: ManualClock, boot: str = "boot-1", run: str = "1"

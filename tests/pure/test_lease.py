@@ -1,4 +1,4 @@
-"""Who may move a head: the table, leases that expire, tokens that count up."""
+"""Leases of a head: the table of requesters, expiry, tokens that count up."""
 
 import json
 from itertools import count, pairwise

@@ -1,4 +1,4 @@
-"""What the console says of a picture: focus, light, level, glass; and the picture in characters."""
+"""The console's measurements of a picture: focus, light, level, glass; the picture in characters."""
 
 import cv2
 import numpy as np

@@ -198,7 +198,7 @@ def damaged(change: Callable[[st.DataObject, bytearray], None]) -> Callable[...,
 
 
 def _boxes_end(content: bytearray) -> int:
-    """Where the first fragment's pictures begin: what is before is all boxes."""
+    """Return the offset of the first fragment's pictures: all before it is MP4 boxes."""
     return bytes(content).index(b"mdat")
 
 
@@ -245,7 +245,7 @@ def test_garbage_in_a_box_is_refused(content: bytes, *, sealed: bool) -> None:
 
 
 def test_a_number_of_samples_that_nothing_bounds_is_refused() -> None:
-    """Where all samples are alike a run needs no bytes for each, so its number alone is a claim."""
+    """If all samples are alike a run needs no bytes for each, so its number alone is a claim."""
     tfhd = _full(b"tfhd", 0x20018, struct.pack(">III", 1, 3000, 1))
     tfdt = _full(b"tfdt", 0, struct.pack(">I", 0))
     for count in (MAX_SAMPLES, MAX_SAMPLES + 1, 2**32 - 1):

@@ -1,4 +1,4 @@
-"""What a camera reports itself becomes events: begin, update, end and moment, within bounds."""
+"""A camera's own notifications become events: begin, update, end and moment, within bounds."""
 
 import threading
 from collections.abc import Sequence

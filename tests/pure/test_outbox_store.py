@@ -73,7 +73,7 @@ class OutboxModel(RuleBasedStateMachine):
         return sum(ROW_OVERHEAD_BYTES + len(row.data) for row in self.waiting.values())
 
     def expect(self, new: OutboxRow) -> int | None:
-        """What the drop rule, written as a person would say it, does with a new message."""
+        """Apply the drop rule to a new message, in a second and simpler form."""
         wanted = self.size() + ROW_OVERHEAD_BYTES + len(new.data) - CAP
         for priority in (Priority.SNAPSHOT, Priority.TRAFFIC_COUNTS):
             for seq in sorted(self.waiting):

@@ -1,4 +1,4 @@
-"""How far a head may go on: what it was told and may not have heard, and how late it answers."""
+"""The overshoot of a head: by orders that it may not have received, and by its latency."""
 
 from contextlib import suppress
 
@@ -28,7 +28,7 @@ HERE = Pose(pan_deg=0, tilt_deg=0)
 
 
 class Told:
-    """A head at pan 0, with what it was told."""
+    """A head at pan 0, with its orders."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()
@@ -126,7 +126,7 @@ def test_what_failed_may_have_been_heard_or_not(head: Told) -> None:
 def test_on_its_way_to_a_place_it_goes_no_further_than_there(head: Told) -> None:
     head.told(Pose(pan_deg=12, tilt_deg=0))
     assert head.right_deg() == pytest.approx(12)
-    # And on from there, at what it is told now.
+    # And on from there, by the newest order.
     slowly = Velocity(pan_deg_s=6)
     until_s = 2 * POLL_INTERVAL_S + BRAKE_S
     assert head.right_deg(slowly) == pytest.approx(12 + 6 * (until_s - 12 / 60))

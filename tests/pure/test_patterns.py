@@ -1,6 +1,6 @@
-"""What a pattern lets through: a line break at the end of a name is part of no name.
+"""The patterns of names: a line break at the end of a name is rejected.
 
-Python's `$` also matches before a last line break, and a name that has one stands in topics, folder
+Python's `$` also matches before a final line break, and a name with one would be in topics, folder
 names and log lines. `\\Z` would do in Python and is unknown to JSON Schema, which is written from the same
 patterns: so it is `$(?!\\n)` everywhere.
 """

@@ -36,7 +36,7 @@ both = pytest.mark.parametrize("dialect", ["D", "P"])
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """What went onto the line: noise, where `telegram` is None, or a frame, perhaps damaged."""
+    """The bytes on the line: noise if `telegram` is None, else a frame, perhaps damaged."""
 
     data: bytes
     telegram: AddressedMessage | None
@@ -44,7 +44,7 @@ class Sent(msgspec.Struct, frozen=True):
 
 
 def order(chance: random.Random) -> PelcoMessage:
-    """What a controller says."""
+    """Return a message of a controller."""
     kind = chance.randrange(5)
     if kind == 0:
         return PresetAction(action="call", number=chance.randint(1, 255))
@@ -56,7 +56,7 @@ def order(chance: random.Random) -> PelcoMessage:
 
 
 def report(chance: random.Random) -> PelcoMessage:
-    """What a head says."""
+    """Return a message of a head."""
     axis = chance.choice(("pan", "tilt"))
     return PositionReport(axis=axis, value=chance.randrange(36000))
 

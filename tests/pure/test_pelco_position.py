@@ -1,4 +1,4 @@
-"""What a Pelco head's numbers mean, and when it has arrived."""
+"""A Pelco head's positions, and the detection of its arrival."""
 
 from typing import Any
 

@@ -79,7 +79,7 @@ class Street(HeadRig):
         return again
 
     def push(self, **places: float) -> None:
-        """The body is not quite where it was told to go, and nobody has told it to move."""
+        """Move the body a little off its target without an order."""
         state = self.opened_heads[-1].simulator.state_at(self.clock.now_ns)
         body = self.opened_heads[-1].simulator
         pose = msgspec.structs.replace(state.pose, **places)

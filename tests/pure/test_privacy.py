@@ -1,4 +1,4 @@
-"""What the project will never hold: a model, a package or a field that tells who somebody is."""
+"""The project holds no model, package or field that identifies a person."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""What the kernel and the network say of devices, as `vigie probe` understands it."""
+"""The kernel's and the network's data on devices, as `vigie probe` parses it."""
 
 import errno
 import os
@@ -309,7 +309,7 @@ def test_a_subnet_that_is_too_large_is_refused() -> None:
 
 @pytest.fixture
 def peers() -> Iterator[Callable[[bytes], int]]:
-    """Servers on the loopback, each of which says its words to whoever comes, and their ports."""
+    """Return a function that starts a loopback server with a fixed answer and returns its port."""
     listeners = []
 
     def serve(words: bytes) -> int:

@@ -1,4 +1,4 @@
-"""What `vigie probe --toml` writes is good once a person has filled it in, and is refused before."""
+"""The output of `vigie probe --toml` is valid once a technician has filled it in, and rejected before."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""[network] of a settings file becomes files of systemd-networkd; what is no address is told."""
+"""[network] of a settings file becomes files of systemd-networkd; invalid addresses are named."""
 
 import configparser
 

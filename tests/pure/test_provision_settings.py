@@ -1,4 +1,4 @@
-"""A settings file: all that is wrong is told at once, a line for each, and no secret in any of them."""
+"""A settings file: all its mistakes are reported, a line for each, and no secret in any of them."""
 
 import string
 import tomllib
@@ -42,7 +42,7 @@ def problems(data: bytes | str) -> tuple[str, ...]:
 
 
 def tried(data: bytes) -> tuple[str, ...] | None:
-    """What is wrong; None where it is good."""
+    """Return the mistakes, or None if there are none."""
     try:
         parse_settings(data, FILE_NAME)
     except InvalidSettings as error:

@@ -1,4 +1,4 @@
-"""What a self-test holds against the truth, and what the running agent does for it."""
+"""The comparisons of a self-test with the truth, and the running agent's part in it."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

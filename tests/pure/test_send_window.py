@@ -1,4 +1,4 @@
-"""What is in flight, who frees it, and how long to wait: as values."""
+"""Messages in flight, their acknowledgement, and the time to wait: as values."""
 
 import random
 

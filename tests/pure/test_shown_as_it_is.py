@@ -1,4 +1,4 @@
-"""What others have written, at a box, in a file's name or on the wire, is shown as it stands: brackets
+"""Texts from other sources (a box, a file's name, the wire) are shown unchanged: brackets
 are no markup, `:cd:` in an address is no picture, and nothing moves the terminal's cursor.
 """
 

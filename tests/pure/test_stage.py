@@ -11,7 +11,7 @@ from tests.conftest import ManualClock
 
 
 class Scripted:
-    """A stage that does what it is told at each turn, and then waits for the stop."""
+    """A stage with a script for each turn, which then waits for the stop."""
 
     def __init__(self, *turns: Callable[[], None], name: str = "scripted") -> None:
         self.name = name

@@ -21,7 +21,7 @@ def fault(code: str, **more: Any) -> Fault:
 
 
 def lights(codes: list[str], span_s: float, late_s: float = 0.0) -> list[Flash]:
-    """What the LED does in a span while these codes stand, looked at when it is due."""
+    """Return the flashes of the LED in a time span with these codes active, stepped when it is due."""
     blinker, t_ns, found = StatusLed(), 0, []
     while t_ns < span_s * 1e9:
         on = blinker.step(t_ns, codes)

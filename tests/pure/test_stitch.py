@@ -63,7 +63,7 @@ def swept(
 def truth(
     street: SurroundRenderer, canvas: StitchedImage, pan_off_deg: float = 0, tilt_off_deg: float = 0
 ) -> Image:
-    """What a perfect panorama of the same size and place would show, straight out of the street."""
+    """Return the perfect panorama of the same size and position, rendered from the street."""
     height, width = canvas.image.shape[:2]
     pan = canvas.pan_from_deg + (np.arange(width) + 0.5) / width * canvas.width_deg
     high, low = (

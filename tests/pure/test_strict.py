@@ -1,4 +1,4 @@
-"""What a person writes by hand is refused with one line: the thing, the value, what is allowed."""
+"""Mistakes in files written by hand are rejected with one line: the thing, the value, what is allowed."""
 
 from pathlib import Path
 from typing import Annotated, Literal

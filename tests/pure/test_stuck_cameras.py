@@ -137,7 +137,7 @@ def test_an_agent_that_nobody_restarts_asks_after_a_while(pole: Pole) -> None:
 
 
 def test_a_camera_that_is_refused_after_it_was_stuck_is_still_that_fault(pole: Pole) -> None:
-    """The next run's process cannot have what the old one, in the kernel, does not let go of."""
+    """The next run's process cannot open the device that the old one, in the kernel, still holds."""
     pole.stuck = True
     pole.live_s(2)
     pole.stuck = False

@@ -1,4 +1,4 @@
-"""What the console shows of a configuration is that configuration, and has no secret in it."""
+"""The console shows the configuration as it is, without secrets."""
 
 import tomllib
 

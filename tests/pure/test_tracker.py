@@ -188,7 +188,7 @@ def test_a_large_shape_around_a_person_is_no_car() -> None:
         ([("car", 0.6, (0.1, 0.1, 0.2, 0.2)), ("truck", 0.5, (0.1, 0.1, 0.2, 0.21))], ["car"]),
         # A rider is part of the bicycle.
         ([("bicycle", 0.6, (0.1, 0.3, 0.1, 0.1)), ("person", 0.8, (0.12, 0.2, 0.06, 0.18))], ["bicycle"]),
-        # Whoever stands beside it is not.
+        # A person next to it is not.
         ([("bicycle", 0.6, (0.1, 0.3, 0.1, 0.1)), ("person", 0.8, (0.3, 0.2, 0.06, 0.18))], ["person", "bicycle"]),
         # A doubtful bicycle takes no person away.
         ([("bicycle", 0.2, (0.1, 0.3, 0.1, 0.1)), ("person", 0.8, (0.12, 0.2, 0.06, 0.18))], ["person", "bicycle"]),

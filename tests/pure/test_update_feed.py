@@ -1,4 +1,4 @@
-"""Who may have which version, and when; which version is newer; when it is night."""
+"""The share of boxes that may have a version, the order of versions, and the window."""
 
 import base64
 from datetime import UTC, datetime

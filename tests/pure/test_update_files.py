@@ -1,4 +1,4 @@
-"""What the firmwares read, and what is written so that a cut leaves it old or new."""
+"""The files that the firmware reads, written so that a power cut leaves them old or new."""
 
 import shutil
 import subprocess

@@ -76,7 +76,7 @@ class Board:
         return Slots(way, self.state, self.running, self._write)
 
     def boot(self, *, orderly: bool) -> Slot:
-        """What the firmware does: choose, and forget the trial."""
+        """Boot as the firmware does: select a slot, and clear the trial."""
         if self.kind == "grub":
             variables = bootloader.decode_grubenv((self.select / "grubenv").read_bytes())
             chosen = variables["try"] or variables["default"]

@@ -1,4 +1,4 @@
-"""What was done is kept for the chain of custody: the newest of it, whatever becomes of the file."""
+"""Updates are recorded for the chain of custody: the newest are kept, whatever happens to the file."""
 
 from pathlib import Path
 

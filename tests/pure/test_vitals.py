@@ -79,7 +79,7 @@ def program(folder: Path, name: str, script: str) -> str:
 
 
 def said(tool: PolledCommand, begin_ns: int = 0) -> bytes | None:
-    """What it says once it has ended."""
+    """Return the output of a command that has ended."""
     tool.read(begin_ns)
     process = tool._process
     assert process is not None

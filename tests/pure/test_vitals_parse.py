@@ -1,4 +1,4 @@
-"""What the kernel and the board's tools say, as values; whatever else they say is unknown."""
+"""The output of the kernel and of the board's tools as values; any other text is unknown."""
 
 from collections.abc import Callable
 from typing import Any

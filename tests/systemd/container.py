@@ -164,11 +164,11 @@ class Container:
         return None
 
     def journal(self, unit: str) -> str:
-        """What a unit has said, and systemd of it."""
+        """Return the journal of a unit, with systemd's lines about it."""
         return self.run("journalctl", "--no-pager", "--output=cat", f"--unit={unit}")
 
     def wait_for(self, probe: Callable[[], T | None], description: str) -> T:
-        """What a look finds, as soon as it finds something."""
+        """Return the first result of `probe` that is not None."""
         never_set, deadline_s = threading.Event(), time.monotonic() + TIMEOUT_S
         while time.monotonic() < deadline_s:
             found = probe()
@@ -194,7 +194,7 @@ class Container:
         self._log.close()
 
     def _remove_cgroup(self) -> bool:
-        """What it started ends a moment after its first process."""
+        """Remove the control group, whose processes end a moment after the first one."""
         # Where there are two hierarchies, systemd-nspawn has made the same in the older one.
         roots = [self._cgroup, Path("/sys/fs/cgroup/systemd") / self.name]
         folders = [one for top in roots for one in (top, *top.rglob("*")) if one.is_dir()]

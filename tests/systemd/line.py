@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def forward_output(master: int, name: str) -> None:
-    """What the console says, whenever one has the near end open."""
+    """Forward the console's output as long as the near end is open."""
     never_set = threading.Event()
     while True:
         try:

@@ -58,7 +58,7 @@ def back_after_s(container: Container, since_s: float, before: tuple[str, int]) 
 
 
 def why_restarted(container: Container) -> str:
-    """What the agent's report says of how the run before has ended."""
+    """Return the report's text on the end of the run before."""
     said = (container.root / "run/vigie/health.json").read_bytes()
     live = msgspec.json.decode(said, type=LiveHealth)  # the container's boot has a name of its own
     return "".join(fault.detail for fault in live.report.faults if fault.code == "SYS-06")

@@ -60,7 +60,7 @@ def test_who_may_ask_how_far_the_clock_can_be_trusted_gets_an_answer(unit: Path)
 
 
 def seconds(unit: Path, setting: str) -> float:
-    """What a unit sets, read as systemd does."""
+    """Return a unit's setting in seconds, parsed as systemd does."""
     values = [
         line.partition("=")[2]
         for line in unit.read_text().splitlines()

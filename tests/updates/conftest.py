@@ -53,7 +53,7 @@ parent=rootfs.{n}
 
 
 class BundleAuthority:
-    """Who signs bundles."""
+    """The authority that signs bundles."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.cert, self.key = folder / f"{name}.pem", folder / f"{name}.key"
@@ -115,7 +115,7 @@ class BundleAuthority:
 
 
 def slot_image(name: str, version: str, size_bytes: int = 600_000) -> bytes:
-    """What is in a slot after a version was installed; no two blocks of it are the same."""
+    """Return the content of a slot with a version installed; no two blocks of it are the same."""
     lines = (f"{name} {version} {line}\n".encode() for line in range(size_bytes // 8))
     return b"".join(lines)[:size_bytes]
 
@@ -188,7 +188,7 @@ class UpdateBox:
         self._service.wait()
 
     def reboot(self, version: str, slot: str = "") -> None:
-        """What GRUB does, and the unit that settles."""
+        """Boot as GRUB does, and run the unit that settles."""
         self.stop_service()
         path = self.root / "select/grubenv"
         variables = bootloader.decode_grubenv(path.read_bytes())

@@ -43,7 +43,7 @@ class FileServer:
         self._thread.start()
 
     def url(self, path: str) -> str:
-        """Where a file is."""
+        """Return the URL of a file."""
         return f"{self.scheme}://127.0.0.1:{self._server.server_port}{path}"
 
     def handle_get(self, request: http.server.BaseHTTPRequestHandler) -> None:

@@ -1,4 +1,4 @@
-"""What the console asks for is done by root, with the real rauc; how it ends is told, whatever happens."""
+"""The console's update requests are executed by root with the real rauc; the outcome is always reported."""
 
 import signal
 import subprocess
@@ -30,7 +30,7 @@ def requests(box: UpdateBox) -> Path:
 
 
 def unit(box: UpdateBox, *words: str) -> int:
-    """What vigie-update-request.service does: its exit code."""
+    """Run vigie-update-request.service and return its exit code."""
     order = [sys.executable, "-P", "-m", "agent.update.request_service", "--root", box.root, *words]
     return subprocess.run(order, env=box.environ, check=False).returncode
 

@@ -1,4 +1,4 @@
-"""Downloads from a real server: what is resumed, what is begun anew, what is not taken."""
+"""Downloads from a real server: resumed, started again, rejected."""
 
 import hashlib
 import random

@@ -1,4 +1,4 @@
-"""What the timer does with the centre's feed: when it fetches, installs and reboots, and when it does not."""
+"""The timer and the centre's feed: when it fetches, installs and reboots, and when it does not."""
 
 import base64
 import hashlib
@@ -162,7 +162,7 @@ def looks(
     reboots: Reboots,
     after: datetime | None = None,
 ) -> str:
-    """What the timer does. It is `now` until the bundle has come, and then `after`, where it is another."""
+    """Run the timer's program at `now`; the time is `after`, if given, once the bundle has come."""
     moments = [now]
 
     def fetched(done: int, total: int) -> None:

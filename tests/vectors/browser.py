@@ -43,7 +43,7 @@ class VerifierPage:
         self.driver.get(page.as_uri())
 
     def enter_known_values(self, key: str, head: str) -> None:
-        """What the centre knows, typed in."""
+        """Type in the key and the chain head that the centre knows."""
         self.driver.execute_script("document.getElementById('known').open = true")
         for name, value in (("known-key", key), ("known-head", head)):
             field = self.driver.find_element(By.ID, name)
@@ -61,7 +61,7 @@ class VerifierPage:
         return self.read_problem()
 
     def read_problem(self) -> str | None:
-        """What the page says of the folder that was chosen last."""
+        """Return the problem that the page shows of the folder chosen last, or None if it is good."""
         verdict = self.driver.find_element(By.ID, "verdict")
         wait = WebDriverWait(self.driver, TIMEOUT_S, poll_frequency=0.02)
         wait.until(lambda _: verdict.get_attribute("data-busy") is None)
@@ -80,7 +80,7 @@ class VerifierPage:
         return found
 
     def page_text(self) -> str:
-        """What stands on the page."""
+        """Return the text of the page."""
         return str(self.driver.find_element(By.TAG_NAME, "body").text)
 
     def choose_language(self, lang: str) -> str:
@@ -89,7 +89,7 @@ class VerifierPage:
         return str(self.driver.execute_script("return document.documentElement.dir"))
 
     def console_messages(self) -> list[str]:
-        """What the browser's console holds."""
+        """Return the messages in the browser's console."""
         return [str(entry["message"]) for entry in self.driver.get_log("browser")]
 
     def close(self) -> None:

@@ -1,8 +1,7 @@
-"""What is done to an export, each in its own way, and what a verifier has to call it.
+"""Tampered exports, each in its own way, and the problem that a verifier has to name.
 
-The name of a function is the name of the vector. What follows `with_the_boxs_key` is done by
-somebody who has stolen the key: there the chain's own order, or a head that the centre knows, is
-what gives it away.
+The name of a function is the name of the vector. Those named `with_the_boxs_key_...` are attacks with
+the stolen key: the chain's own order, or a chain head that the centre knows, reveals them.
 """
 
 import base64
@@ -616,7 +615,7 @@ def with_the_boxs_key_a_start_with_another_key(bench: Workbench, _: Path) -> Non
 
 @expects_problem("head")
 def with_the_boxs_key_the_chain_rewound(bench: Workbench, _: Path) -> None:
-    """A gap is taken out as if it had never been. Only what the centre was told shows it."""
+    """Remove a gap without a trace. Only the chain head that the centre has shows it."""
     gap = bench.index("gap")
     bench.forge_export(bench.box_identity, lambda receipts: receipts.pop(gap))
 
@@ -760,7 +759,7 @@ def swap_segments(bench: Workbench) -> None:
 
 
 def reexport(bench: Workbench, change: Callable[[dict[str, Any]], None] = lambda _: None) -> None:
-    """What lies there, exported by the box's key: the chain before it stays as it is."""
+    """Export the folder's files again with the box's key: the chain before stays unchanged."""
     earlier_lines = bench.lines()[:-1]
     bench.rewrite_manifest(change)
     manifest = bench.manifest

@@ -157,7 +157,7 @@ def test_no_byte_of_the_chain_is_free(vectors: ExportVectors, tmp_path: Path, at
     data = bytearray(chain.read_bytes())
     data[at] ^= 0x20
     chain.write_bytes(data)
-    # Even whoever mends the sums is found out.
+    # Corrected sums do not hide it either.
     Workbench(copy, None, None).rewrite_sums()  # type: ignore[arg-type]
     assert not verify_export(copy).ok
 

@@ -1,4 +1,4 @@
-"""What a forger works with: an export's files, its sums, its manifest, its chain, and some key."""
+"""The tools of a forger: an export's files, its sums, its manifest, its chain, and some key."""
 
 import base64
 import hashlib
@@ -78,7 +78,7 @@ class Workbench:
         return [json.loads(line[89:]) for line in self.lines()]
 
     def index(self, kind: str, nth: int = 0) -> int:
-        """Where the nth receipt of a kind stands."""
+        """Return the index of the nth receipt of a kind."""
         found = [at for at, one in enumerate(self.receipts()) if one["body"]["kind"] == kind]
         return found[nth]
 
@@ -98,8 +98,10 @@ class Workbench:
         relink: bool = True,
         renumber: bool = True,
     ) -> None:
-        """The whole chain, changed, numbered, linked and signed anew, the export's receipt made to
-        fit the manifest; and the sums. The first receipt's number and `prev_sha256` stay.
+        """Change the chain, number, link and sign all of it again, and write the sums.
+
+        The export's receipt is made to fit the manifest. The first receipt's number and
+        `prev_sha256` stay.
         """
         receipts = self.receipts()
         seq, prev = receipts[0]["seq"], receipts[0]["prev_sha256"]

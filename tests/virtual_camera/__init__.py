@@ -38,7 +38,7 @@ def skip_reason() -> str | None:
 
 
 def picamera2_environment() -> dict[str, str]:
-    """What makes Picamera2 run on the pipeline in a process that inherits it."""
+    """Return the environment in which a child process runs Picamera2 on the pipeline."""
     before = os.environ.get("PYTHONPATH")
     return {"PYTHONPATH": f"{BOOT_FOLDER}{os.pathsep}{before}" if before else str(BOOT_FOLDER)}
 

@@ -153,7 +153,7 @@ class ExportBuilder:
 
 
 def write_sums(folder: Path) -> None:
-    """Write SHA256SUMS anew, as whoever changes a file would."""
+    """Write SHA256SUMS again, as a forger who changes a file would."""
     paths = sorted(
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")

@@ -25,7 +25,7 @@ NO_KILL = 1_000_000
 
 
 class Countdown:
-    """Shared by a boot and its child: whoever of them comes to zero ends both."""
+    """A counter shared by a boot and its child: the one that reaches zero ends both."""
 
     def __init__(self, remaining: int) -> None:
         self._remaining = mmap.mmap(-1, 8)

@@ -1,4 +1,4 @@
-"""What lies on the disk in a span of time, found by names alone as by all that the names say."""
+"""The segments on the disk in a time range: found by file names alone."""
 
 import os
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Commissioning a box whose agent runs, over its real doors, and what is told of it later."""
+"""Commissioning of a box with a running agent, over its real sockets, and the later reports on it."""
 
 import json
 import os
@@ -164,7 +164,7 @@ def test_a_box_is_commissioned_its_record_is_signed_and_nothing_has_changed_then
     out = tmp_path / "certificate"
     assert agent.run("--by", "omar", "--yes", "--out", str(out)) == 1
     said = capsys.readouterr().out
-    # The second camera gives nothing, and that is told.
+    # The second camera gives no picture, and the output has a line on it.
     assert "NOT GOOD: aim of tram: no picture: camera 'tram'" in said
     record, pictures = certificate.read_verified(out)
     north, tram = record.cameras

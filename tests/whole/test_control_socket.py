@@ -102,7 +102,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 @contextmanager
 def connections(server: Server, count: int, line: bytes = b"") -> Iterator[None]:
-    """So many clients that send a line, and read nothing."""
+    """Open `count` clients that send a line and read nothing."""
     with ExitStack() as stack:
         for _ in range(count):
             connection = stack.enter_context(socket.socket(socket.AF_UNIX))

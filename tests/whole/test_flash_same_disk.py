@@ -62,7 +62,7 @@ def bar(_what: str) -> nullcontext[Progress]:
 
 
 def flash_after(target: Path, meanwhile: Callable[[], object]) -> str:
-    """What is said where something happens between the look at a target and its opening."""
+    """Return the message if something happens between the check of a target and its opening."""
     wish = FlashRequest(
         settings=Path("casa-0001.toml"),
         image=Path("vigie.raw"),

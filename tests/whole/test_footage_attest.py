@@ -21,7 +21,7 @@ def state(tmp_path: Path) -> Path:
 
 
 def chain(state: Path) -> list[object]:
-    """What the newest file of the chain says."""
+    """Return the receipts of the newest chain file."""
     (file,) = (state / "custody").glob("*.chain*")
     return [parse_line(line).receipt.body for line in file.read_bytes().splitlines()]
 

@@ -86,7 +86,7 @@ def wires(
 
 
 class Box:
-    """The stage with a clock that stands still, and what it is told and tells."""
+    """The stage with a clock that stands still, its inputs and its outputs."""
 
     def __init__(self, wires: Wires, clock: ManualClock, pins: list[dict[str, Any]] = PINS) -> None:
         self.clock = clock

@@ -83,7 +83,7 @@ class Technician:
         return main(["ptz", "--config", self._config, *words])
 
     def asks(self, *words: str) -> dict[str, object]:
-        """What the last reply gave."""
+        """Return the result in the last reply."""
         assert self.types("--json", *words) == 0, self._capsys.readouterr()
         last = json.loads(self._capsys.readouterr().out.splitlines()[-1])
         result: dict[str, object] = last["result"]

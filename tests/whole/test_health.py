@@ -265,7 +265,7 @@ def test_a_box_that_lost_its_power_is_told_from_one_that_was_asked_to_stop(
 
 
 def of_another_boot(file: Path) -> None:
-    """As the pages would be if the kernel had started anew since."""
+    """Rewrite the pages as if they were of another boot."""
     data = bytearray(PAGE_COUNT * PAGE_BYTES)
     for page in read_pages(file):
         begin = page.number % PAGE_COUNT * PAGE_BYTES

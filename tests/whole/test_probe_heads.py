@@ -70,7 +70,7 @@ def vigie(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
 
 @pytest.fixture
 def lines_of(vigie: Callable[..., str]) -> Callable[..., list[Told]]:
-    """What it tells of serial lines that it asks."""
+    """Return a function that probes serial lines and returns the results."""
 
     def ask(*ports: str, baud: str = "9600", addresses: str = "1-3") -> list[Told]:
         named = [word for port in ports for word in ("--port", port)]

@@ -1,4 +1,4 @@
-"""First boots that go wrong: the box stays what it was, and what is told ends with the trouble."""
+"""First boots that fail: the box stays as it was, and the report ends with the failure."""
 
 import os
 import shutil

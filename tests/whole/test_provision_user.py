@@ -1,4 +1,4 @@
-"""What root has done by another user is done with nothing of root's, and cannot keep root waiting."""
+"""Work that root does as another user has none of root's rights, and cannot block root."""
 
 import os
 import pwd

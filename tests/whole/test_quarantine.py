@@ -1,4 +1,4 @@
-"""What recovery sets aside is no footage: it takes room all the same, and goes as footage does."""
+"""Quarantined files are no footage: they take space all the same, and are evicted as footage is."""
 
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def test_a_torn_file_and_its_keys_go_when_footage_of_their_time_does(
     kept.keeper.enforce()
     assert (kept.left()[0], aside(kept)) == (4, names), "a second too young"
     clock.advance_s(1)
-    load(kept)  # another look begins nothing anew
+    load(kept)  # a second scan does not begin the time again
     kept.keeper.enforce()
     assert aside(kept) == []
     assert evicted(kept)[-1] == FootageEvicted(

@@ -1,4 +1,4 @@
-"""That a file was recovered is told unless the chain has its close; the chain is not read for it all."""
+"""A recovery gets a receipt unless the chain has the file's close; the chain is not read for each."""
 
 import threading
 from pathlib import Path

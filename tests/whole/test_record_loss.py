@@ -1,4 +1,4 @@
-"""What is not recorded is told: from the first picture that is missing, whatever went wrong."""
+"""Gaps in a recording are reported from the first missing picture on, for any cause."""
 
 import shutil
 import subprocess

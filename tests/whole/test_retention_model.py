@@ -279,7 +279,7 @@ class StoreModel(RuleBasedStateMachine):
         self.by_utc.add(hold.id)
 
     def utc_moves(self) -> None:
-        """What is recorded from now on is named by another clock than a person's holds were."""
+        """From now on footage is named by another clock than the holds of requesters were."""
         self.clock.set_ns = self.clock.true_ns
         for hold_id in self.by_utc:
             camera, begin_ns, end_ns = self.spans[hold_id]
@@ -338,7 +338,7 @@ class StoreModel(RuleBasedStateMachine):
 
     @rule()
     def the_chain_cannot_be_written_for_a_while(self) -> None:
-        """What happens meanwhile is told later, in order."""
+        """Receipts of this time are written later, in order."""
         self.chain_works = False
         self.write_and_close("north", 600)
         self.turn()

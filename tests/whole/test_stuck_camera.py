@@ -55,8 +55,9 @@ class Watchdog(Notifier):
 
 
 def held(_wanted: StreamRequest) -> Camera:
-    """What the driver of a camera module says of a child that SIGKILL does not end: how it comes to
-    that is tests/contracts/test_camera_csi.py's.
+    """Raise the error of the driver `csi` for a child that SIGKILL does not end.
+
+    tests/contracts/test_camera_csi.py tests how it gets there.
     """
     raise DriverError("stuck", f"camera 'north': csi 0: {SAID}")
 

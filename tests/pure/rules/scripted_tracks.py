@@ -149,9 +149,9 @@ def line_scene(**overrides: object) -> Scene:
 
 
 def zone_scene(**overrides: object) -> Scene:
-    """A scene with one zone: the right half of the picture, from x = 0.5 on.
+    """Return a scene with one zone: the right half of the picture, from x = 0.5 on.
 
-    Who enters and leaves is told in a zone of kind `any` alone, unless `each` says otherwise.
+    Entering and leaving are events in a zone of kind `any` alone, unless overridden.
     """
     defaults = {"name": "yard", "events": overrides.get("kind", "any") == "any"}
     corners = (Point(0.5, 0.0), Point(1.0, 0.0), Point(1.0, 1.0), Point(0.5, 1.0))

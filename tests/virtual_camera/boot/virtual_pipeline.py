@@ -1,4 +1,4 @@
-"""What the real Picamera2 lacks on libcamera 0.4's virtual pipeline, and a sensor's pace.
+"""Patches that the real Picamera2 needs on libcamera 0.4's virtual pipeline, and a sensor's pace.
 
 - Buffers are of memfd: there is no DMA heap. Those whose metadata libcamera 0.4 left uninitialised
   are not used, because Picamera2 would drop their pictures.

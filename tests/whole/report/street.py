@@ -137,7 +137,7 @@ class CentreListener:
         ]
 
     def status_names(self) -> list[str]:
-        """What statuses said, in order."""
+        """Return the kinds of the status messages, in order."""
         return [
             type(item.message.data).__name__
             for item in list(self.received)

@@ -147,7 +147,7 @@ def on_disk(folder: Path) -> list[int]:
 
 
 def lent_and_arrived(outbox: Outbox, upto: int) -> None:
-    """So many messages were put and sent, and have arrived."""
+    """Put and send this number of messages, and acknowledge them."""
     for number in range(1, upto + 1):
         assert outbox.put(make_event(number)).wait(10)
     assert len(outbox.fetch(100)) == upto

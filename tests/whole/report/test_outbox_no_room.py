@@ -104,7 +104,7 @@ def test_what_is_damaged_while_there_is_no_room_is_mended_when_there_is(kept: Ke
         assert kept.outbox.fetch(100) == []
         wait_until(lambda: "not set aside" in (kept.told("STO-01", "outbox") or ""))
         wait_until(lambda: kept.told("STO-02", "outbox"))
-        # A put is told that it is not kept: what is put into a damaged file might not leave it.
+        # `put` raises an error: a message in a damaged file might never leave it.
         with pytest.raises(OutboxError, match="cannot write to the outbox"):
             kept.outbox.put(make_event(11)).wait(10)
         assert kept.outbox.counts().depth == 10

@@ -1,4 +1,4 @@
-"""What paho does by itself, and we do not: each of these was reproduced with paho 2.2 before."""
+"""The behaviour of paho that the transport relies on: each was reproduced with paho 2.2 before."""
 
 import random
 import socket

@@ -219,7 +219,7 @@ def test_while_the_centre_is_away_the_box_keeps_what_it_has(
         with CentreListener(config(broker), store) as centre:
             centre.wait_for(lambda: centre.event_numbers() == [2])
             wait_until(lambda: box.outbox.depth == 0)
-            # A centre that comes is told the birth anew, with the floor from which it counts.
+            # A centre that connects gets the birth again, with the floor from which it counts.
             centre.wait_for(lambda: any(birth.acked_upto >= 1 for birth in centre.births()))
 
 

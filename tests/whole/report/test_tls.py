@@ -33,7 +33,7 @@ from tests.whole.report.street import (
 
 
 class Secured:
-    """The broker of docs/centre.md, and certificates for whoever asks."""
+    """The broker of docs/centre.md, and certificates for its clients."""
 
     def __init__(self, folder: Path, start: Callable[..., Mosquitto]) -> None:
         self.certificates = Certificates(folder)
