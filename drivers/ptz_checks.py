@@ -1,4 +1,4 @@
-"""Checks that every head driver makes: of its options, and of what it is asked to do."""
+"""Checks that every head driver makes: of its options and of its orders."""
 
 import msgspec
 

@@ -23,7 +23,7 @@ from agent.config.update import UpdateConfig
 
 MAX_AGE_DAYS = 90
 """Ceiling for the retention of footage: three months are the most that the Moroccan CNDP allows for video
-surveillance of workplaces (deliberation 350-2013). A person may hold a span for longer.
+surveillance of workplaces (deliberation 350-2013). A hold may keep a time range for longer.
 """
 
 MIN_RESERVE_BYTES = 500_000_000

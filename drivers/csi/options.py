@@ -42,7 +42,7 @@ class Night(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     min_fps: Fps | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no single field can tell."""
+        """Check the fields against each other."""
         if self.lux_above <= self.lux_below:
             raise ValueError("lux_above has to be greater than lux_below, or day and night flicker")
         if self.begin == self.end:
@@ -78,7 +78,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     read_timeout_s: Annotated[float, msgspec.Meta(ge=0.5, le=20)] = 5.0
 
     def __post_init__(self) -> None:
-        """Refuse what no single field can tell."""
+        """Check the fields against each other."""
         if self.detect_width_px > self.width_px or self.detect_height_px > self.height_px:
             raise ValueError("detect_width_px and detect_height_px are at most the main stream's")
         if self.night.min_fps is not None and self.night.min_fps > self.fps:

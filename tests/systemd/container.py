@@ -168,7 +168,7 @@ class Container:
         return self.run("journalctl", "--no-pager", "--output=cat", f"--unit={unit}")
 
     def wait_for(self, probe: Callable[[], T | None], description: str) -> T:
-        """Return the first result of `probe` that is not None."""
+        """Return the first true result of `probe`. Raises AssertionError after TIMEOUT_S."""
         never_set, deadline_s = threading.Event(), time.monotonic() + TIMEOUT_S
         while time.monotonic() < deadline_s:
             found = probe()

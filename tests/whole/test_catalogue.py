@@ -1,4 +1,4 @@
-"""The segments on the disk in a time range: found by file names alone."""
+"""The segments on the disk in a time range, by file names and receipts."""
 
 import os
 from datetime import UTC, datetime, timedelta

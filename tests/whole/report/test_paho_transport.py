@@ -1,4 +1,4 @@
-"""The behaviour of paho that the transport relies on: each was reproduced with paho 2.2 before."""
+"""Behaviour of paho that the transport prevents: each was reproduced with paho 2.2 before."""
 
 import random
 import socket
