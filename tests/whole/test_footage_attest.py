@@ -34,7 +34,7 @@ def test_what_there_is_of_each_camera_is_put_into_the_chain(
     assert [one["camera"] for one in told] == ["north", "south"]
     for one in told:
         files = sorted((state / "footage" / one["camera"]).glob("*.mp4"))
-        assert one["segments"] == len(files)
+        assert one["segment_count"] == len(files)
         assert one["bytes"] == sum(file.stat().st_size for file in files)
         oldest = parse_segment_name(files[0].name)
         assert oldest is not None
