@@ -25,6 +25,7 @@ from agent.base.health_model import HealthReport
 from agent.base.uuid7 import uuid7_factory
 from agent.capture.camera_source import CameraSource
 from agent.capture.preview import PreviewHandler, PreviewRequest
+from agent.commands.command import CommandHandler
 from agent.config.configuration import Config
 from agent.faults.registry import FaultRegistry
 from agent.health.camera_watchdog import CameraWatchdog
@@ -102,9 +103,10 @@ class Agent:
         selftest = SelfTestService(
             state_dir, self.outbox, self._publisher.publish_event, self._new_id, clock, self.faults
         )
-        self.actuators = Actuators(
-            specs, services, self._publisher, self.pipelines, rng, [selftest.handler]
-        )
+        handlers: list[CommandHandler] = [
+            selftest.handler,
+        ]
+        self.actuators = Actuators(specs, services, self._publisher, self.pipelines, rng, handlers)
         self._mqtt_session = MqttSession(
             config.broker,
             self.outbox,
