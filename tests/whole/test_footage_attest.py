@@ -35,7 +35,7 @@ def test_what_there_is_of_each_camera_is_put_into_the_chain(
     for one in told:
         files = sorted((state / "footage" / one["camera"]).glob("*.mp4"))
         assert one["segment_count"] == len(files)
-        assert one["bytes"] == sum(file.stat().st_size for file in files)
+        assert one["size_bytes"] == sum(file.stat().st_size for file in files)
         oldest = parse_segment_name(files[0].name)
         assert oldest is not None
         assert one["oldest_time"] == rfc3339(oldest.utc)
