@@ -17,6 +17,8 @@ WORDS = re.compile(r"\b([Ww]hoever|[Aa]new|is told|was told|are told|stands? on|
 """Words that stand for a named thing or for the field's verb."""
 FIRST_WORD = re.compile(r"^(What|Who|Whose|Where|So (long|much|many))\b(?![^.]*\?)")
 """A first sentence whose subject is a relative clause. A question may begin so."""
+QUOTATION = re.compile(r'`[^`]*`|"[^"]*"')
+"""A code span or a quoted text in a page, which the rules do not apply to."""
 MAX_SUMMARY_CHARS = 100
 """A docstring's first line, with its indentation: the line length of the formatter."""
 GENERATED = ("CHANGELOG.md", "docs/runbook", "docs/demo-output")
@@ -48,7 +50,7 @@ def markdown_findings(path: Path) -> Iterator[tuple[int, str, str]]:
     for number, row in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if row.lstrip().startswith("```"):
             is_code = not is_code
-        elif not is_code and WORDS.search(row):
+        elif not is_code and WORDS.search(QUOTATION.sub("", row)):
             yield number, row.strip(), "word"
         elif not is_code and row.startswith("#") and FIRST_WORD.match(row.lstrip("# ")):
             yield number, row, "a title is a noun"
