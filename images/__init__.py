@@ -1,1 +1,1 @@
-"""The operating system of a box: how its image and its update bundles are built. See README.md."""
+"""Build of a box's operating system: images and update bundles. See README.md."""

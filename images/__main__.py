@@ -11,7 +11,7 @@ from images.target import ARCHITECTURES, MKOSI_ARCHITECTURES, BuildTarget
 
 
 def build_image(target: BuildTarget, arguments: argparse.Namespace) -> None:
-    """One image: a disk, its slot images, and what they consist of."""
+    """Build one image: disk, slot images, list of packages and licences."""
     start_s = time.monotonic()
     sources = image.PackageSources(
         mirror=arguments.mirror,
@@ -26,7 +26,7 @@ def build_image(target: BuildTarget, arguments: argparse.Namespace) -> None:
 
 
 def build_bundle(target: BuildTarget, arguments: argparse.Namespace) -> None:
-    """One bundle, of the slot images that `build` has made."""
+    """Build one signed bundle of the slot images that `build` has made."""
     start_s = time.monotonic()
     test_ca = image.TEST_CA
     if not arguments.certificate:
@@ -44,36 +44,38 @@ def build_bundle(target: BuildTarget, arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """What the command line says."""
+    """Parse the command line and run its command."""
     parser = argparse.ArgumentParser(prog="python -m images", description=__doc__)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("profile", choices=ARCHITECTURES)
     common.add_argument("architecture", choices=sorted(MKOSI_ARCHITECTURES))
     common.add_argument("--version", default=__version__, help="of the image: IMAGE_VERSION")
-    common.add_argument("--keyring", type=Path, help="who may sign bundles; a test CA if not given")
+    common.add_argument(
+        "--keyring", type=Path, help="authorities that may sign bundles; default: a test CA"
+    )
     commands = parser.add_subparsers(required=True)
 
     build_parser = commands.add_parser("build", parents=[common], help="build an image, as root")
     build_parser.set_defaults(command=build_image)
     build_parser.add_argument(
-        "--cold", action="store_true", help="without what an earlier build has kept"
+        "--cold", action="store_true", help="without the cache of an earlier build"
     )
-    build_parser.add_argument("--mirror", help="of Debian, in place of this machine's sources")
+    build_parser.add_argument("--mirror", help="of Debian; default: the sources of this machine")
     build_parser.add_argument(
         "--security-mirror", default="http://security.debian.org/debian-security"
     )
     build_parser.add_argument(
-        "--raspberrypi-mirror", help="Raspberry Pi's archive: the pi profile needs it"
+        "--raspberrypi-mirror", help="Raspberry Pi's archive, required by the pi profile"
     )
     build_parser.add_argument(
-        "--raspberrypi-keyring", type=Path, help="the key that archive is signed with"
+        "--raspberrypi-keyring", type=Path, help="the signing key of that archive"
     )
 
     build_parser.add_argument(
         "--raspberrypi-packages",
         type=Path,
         default=image.PI_PACKAGES,
-        help="a file that names what is taken from there",
+        help="a file with the names of the packages from that archive",
     )
 
     bundle_parser = commands.add_parser(
@@ -81,7 +83,7 @@ def main() -> None:
     )
     bundle_parser.set_defaults(command=build_bundle)
     bundle_parser.add_argument(
-        "--certificate", type=Path, help="of the signer; the test CA's if not given"
+        "--certificate", type=Path, help="of the signer; default: the test CA's"
     )
     bundle_parser.add_argument("--key", type=Path, help="the signer's private key")
     bundle_parser.add_argument(
@@ -100,7 +102,7 @@ def main() -> None:
     try:
         versions.version_key(arguments.version)
     except ValueError as error:
-        # No box would ever update from it.
+        # A box never updates from a version that it cannot compare.
         parser.error(f"--version {error}")
     target = BuildTarget(
         profile=arguments.profile,

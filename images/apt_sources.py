@@ -1,4 +1,4 @@
-"""Where the packages of an image come from: this machine's own sources of Debian, or a mirror."""
+"""Package sources of an image: the Debian sources of this machine, or a mirror."""
 
 import subprocess
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ SUITES = (SUITE, f"{SUITE}-updates", f"{SUITE}-security")
 
 
 def deb822_source(uri: str, suites: str, signed_by: str = KEYRING) -> str:
-    """One source as sources.list(5) wants it."""
+    """Return one source in the deb822 format of sources.list(5)."""
     return f"Types: deb\nURIs: {uri}\nSuites: {suites}\nComponents: main\nSigned-By: {signed_by}\n"
 
 
 def mirror_sources(mirror: str, security: str) -> str:
-    """For who names a mirror."""
+    """Return the sources of a given mirror."""
     return (
         deb822_source(mirror, f"{SUITE} {SUITE}-updates")
         + "\n"
@@ -23,7 +23,10 @@ def mirror_sources(mirror: str, security: str) -> str:
 
 
 def machine_sources(apt: Sequence[str] = ("apt-get",)) -> str:
-    """What apt here knows of Debian's own archive of that release, however its sources are written."""
+    """Return this machine's sources of the Debian release, read from apt, in whichever format they are written.
+
+    Raises SystemExit if there are none.
+    """
     index_targets = subprocess.run(
         [
             *(*apt, "indextargets", "--format"),
@@ -39,17 +42,17 @@ def machine_sources(apt: Sequence[str] = ("apt-get",)) -> str:
         origin, codename, component, uri, signed_by = line.split("\t")
         if (origin, component) != ("Debian", "main") or codename not in SUITES:
             continue
-        # A folder of this machine is not seen by mkosi. A key may be told without a file, or not at all.
+        # mkosi does not see folders of this machine. Signed-By may be a fingerprint, or missing.
         if uri.startswith("http"):
             key = signed_by if signed_by.startswith("/") else KEYRING
             sources.append(deb822_source(uri, codename, key))
     if not sources:
         raise SystemExit(
-            f"apt knows no source of Debian {SUITE} here: type apt-get update, or say MIRROR=URL"
+            f"apt has no source of Debian {SUITE}: run apt-get update, or set MIRROR=URL"
         )
     return "\n".join(dict.fromkeys(sources))
 
 
 def board_sources(mirror: str) -> str:
-    """Raspberry Pi's archive, with the key that stands beside it in the sandbox."""
+    """Return the source of Raspberry Pi's archive, with its key in the sandbox."""
     return deb822_source(mirror, SUITE, "/etc/apt/keyrings/raspberrypi.pgp")

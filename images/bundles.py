@@ -1,4 +1,4 @@
-"""The signed bundle that updates a box: what RAUC writes into the slot that does not run."""
+"""Signed update bundle, which RAUC writes to the inactive slot."""
 
 import os
 import shutil
@@ -11,11 +11,11 @@ import msgspec
 from images.target import BuildTarget
 
 SQUASHFS_ARGS = "-comp zstd -Xcompression-level 3"
-"""The root is compressed already; the boot image is mostly empty."""
+"""Low level: the root is compressed already, and the boot image is mostly empty."""
 
 
 class BundleSigner(msgspec.Struct, frozen=True, kw_only=True):
-    """Who signs, and what a box will check it against."""
+    """Certificate and key of the signer, and the keyring that a box verifies with."""
 
     certificate: Path
     key: Path
@@ -23,7 +23,7 @@ class BundleSigner(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def bundle_manifest(target: BuildTarget, *, allow_downgrade: bool) -> str:
-    """What RAUC reads first. The signature covers all of it."""
+    """Return RAUC's manifest. The signature covers all of it."""
     text = (
         f"[update]\ncompatible={target.compatible}\nversion={target.version}\n\n"
         "[bundle]\nformat=verity\n\n"
@@ -42,10 +42,10 @@ def make_bundle(
     *,
     allow_downgrade: bool,
 ) -> None:
-    """Write the bundle, and read it back as a box would."""
+    """Write the bundle and verify it against the keyring. Raises SystemExit if a file is missing."""
     for file in (root, boot, signer.certificate, signer.key, signer.keyring):
         if not file.exists():
-            raise SystemExit(f"{file} is not there")
+            raise SystemExit(f"{file}: no such file")
     output.parent.mkdir(parents=True, exist_ok=True)
     unfinished = output.with_suffix(".new")
     unfinished.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A certificate authority for tests, that signs bundles which only test images take."""
+"""Certificate authority for tests: only test images accept its bundles."""
 
 import subprocess
 from pathlib import Path
@@ -8,7 +8,7 @@ SIGNER_EXTENSIONS = "keyUsage=critical,digitalSignature\nextendedKeyUsage=emailP
 
 
 def make_test_ca(folder: Path) -> None:
-    """ca.pem, and signer.pem with signer.key, unless they are there."""
+    """Create ca.pem, signer.pem and signer.key, unless they exist."""
     if (folder / "signer.pem").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a build needs of the machine it runs on, and a machine that has just been set up may not have."""
+"""Emulation of other architectures on the building machine: qemu-user with binfmt_misc."""
 
 import platform
 import subprocess
@@ -10,7 +10,10 @@ BINFMT = Path("/proc/sys/fs/binfmt_misc")
 
 
 def prepare_emulation(architecture: str) -> None:
-    """Let programs of another architecture run here: qemu-user, told to the kernel."""
+    """Register qemu-user with the kernel, if the target has another architecture.
+
+    Raises SystemExit if a program is missing.
+    """
     probe = subprocess.run(["systemd-repart", "--version"], capture_output=True, check=False)
     if probe.returncode:
         raise SystemExit(

@@ -1,4 +1,4 @@
-"""One image, from sources of packages to named files: mkosi does the work, this gives it its parts."""
+"""Build of one image with mkosi, from package sources to named files."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ PI_PACKAGES = tree.RECIPE / "mkosi.profiles" / "pi" / "packages"
 
 
 class PackageSources(msgspec.Struct, frozen=True, kw_only=True):
-    """Where packages come from. What is None is found on this machine, or refused."""
+    """Package sources. mirror = None uses this machine's; the pi profile requires the board's."""
 
     mirror: str | None
     security_mirror: str
@@ -28,23 +28,23 @@ class PackageSources(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def output_folder(target: BuildTarget) -> Path:
-    """The folder of what is built for it."""
+    """Return the folder of the target's files."""
     return ROOT / "build" / "image" / target.name
 
 
 def file_stem(target: BuildTarget) -> str:
-    """How the names of its files begin."""
+    """Return the common beginning of the target's file names."""
     return f"vigie-{target.name}-{target.version}"
 
 
 def allocated_bytes(path: Path) -> int:
-    """What a file or folder takes on the disk: images have holes."""
+    """Return the allocated size of a file or folder: images are sparse."""
     files = [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else [path]
     return sum(one.stat().st_blocks * 512 for one in files)
 
 
 def commit_time() -> str:
-    """SOURCE_DATE_EPOCH: what is built from the same commit carries the same dates."""
+    """Return SOURCE_DATE_EPOCH, by default the commit's time: builds of a commit have the same dates."""
     git_command = ("git", "log", "-1", "--format=%ct")
     configured = os.environ.get("SOURCE_DATE_EPOCH")
     return (
@@ -56,7 +56,7 @@ def commit_time() -> str:
 
 
 def digest_of(paths: list[Path]) -> str:
-    """A digest over files, and folders of them."""
+    """Return a SHA-256 digest over the paths, modes and contents of files and folders."""
     digest = hashlib.sha256()
     for path in paths:
         for one in sorted(path.rglob("*")) if path.is_dir() else [path]:
@@ -66,7 +66,7 @@ def digest_of(paths: list[Path]) -> str:
 
 
 def invalidate_cache(base: Path, key: str) -> None:
-    """Throw mkosi's cache away when what it was made from changed: mkosi overlooks mkosi.skeleton."""
+    """Delete mkosi's cache if its inputs have changed: mkosi ignores changes of mkosi.skeleton."""
     key_file = base / "key"
     if not key_file.exists() or key_file.read_text() != key:
         shutil.rmtree(base, ignore_errors=True)
@@ -75,9 +75,12 @@ def invalidate_cache(base: Path, key: str) -> None:
 
 
 def write_apt_sources(target: BuildTarget, sources: PackageSources, sandbox: Path) -> Path:
-    """Write apt's sources for mkosi's sandbox. They never enter the image."""
+    """Write apt's sources to mkosi's sandbox. They are not part of the image.
+
+    Raises SystemExit if the pi profile has no archive.
+    """
     shutil.rmtree(sandbox, ignore_errors=True)
-    # Of this name, or mkosi adds sources of its own that few mirrors have.
+    # With any other name, mkosi adds sources of its own, which few mirrors have.
     file = sandbox / "etc" / "apt" / "sources.list.d" / "mkosi.sources"
     file.parent.mkdir(parents=True)
     text = (
@@ -100,7 +103,7 @@ def write_apt_sources(target: BuildTarget, sources: PackageSources, sandbox: Pat
 
 
 def read_board_packages(file: Path) -> list[str]:
-    """The packages that a file names, one a line."""
+    """Return the packages in a file, one a line."""
     lines = (one.partition("#")[0].strip() for one in file.read_text().splitlines())
     return [one for one in lines if one]
 
@@ -108,9 +111,9 @@ def read_board_packages(file: Path) -> list[str]:
 def build_image(
     target: BuildTarget, keyring: Path | None, sources: PackageSources, *, cold: bool
 ) -> list[Path]:
-    """Build it, and tell what files there are now."""
+    """Build the image and return its files. Raises SystemExit if not run as root."""
     if os.geteuid() != 0:
-        raise SystemExit("an image is built as root: mkosi makes files that are root's")
+        raise SystemExit("an image is built as root: mkosi makes files owned by root")
     if keyring is None:
         certificates.make_test_ca(TEST_CA)
         keyring = TEST_CA / "ca.pem"
@@ -125,7 +128,7 @@ def build_image(
     profile = recipe / "mkosi.profiles" / target.profile
     config_files = sorted(profile.glob("mkosi.conf*"))
     inputs = [recipe / "mkosi.conf", recipe / "mkosi.skeleton", *config_files, apt_sources_file]
-    # The initrd in it carries the date: another commit's would not be this one's bit for bit.
+    # The cached initrd contains the date: with another commit's, the build would not be reproducible.
     invalidate_cache(base, f"{digest_of(inputs)} {commit_time()}")
     tree.build_tree(target, keyring, extra_tree, CACHE, work)
     shutil.rmtree(build_output, ignore_errors=True)

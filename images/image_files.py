@@ -1,4 +1,4 @@
-"""What mkosi leaves behind, under the names that the rest goes by."""
+"""Files of a build: mkosi's outputs, renamed, compressed and with checksums."""
 
 import hashlib
 import shutil
@@ -14,17 +14,17 @@ CHECKSUM_SUFFIX = ".sha256"
 
 
 def squashfs_bytes(image: Path) -> int:
-    """How much of a partition its squashfs fills, in whole blocks."""
+    """Return the size of the squashfs in a partition image, in whole blocks. Raises SystemExit if there is none."""
     with image.open("rb") as file:
         start = file.read(48)
     if start[:4] != b"hsqs":
-        raise SystemExit(f"{image} is no squashfs")
+        raise SystemExit(f"{image}: not a squashfs")
     (used,) = struct.unpack_from("<Q", start, 40)
     return -(-int(used) // BLOCK_BYTES) * BLOCK_BYTES
 
 
 def collect_outputs(stem: str, version: str, build_output: Path, output: Path) -> list[Path]:
-    """Move what was made to its names: disk, slot images, list of parts, licences."""
+    """Rename the outputs: disk, slot images, list of packages, licences."""
     raw = build_output / f"vigie_{version}"
     disk, root, boot = (output / f"{stem}.{kind}.img" for kind in ("disk", "root", "boot"))
     shutil.move(f"{raw}.raw", disk)
@@ -53,14 +53,14 @@ def collect_outputs(stem: str, version: str, build_output: Path, output: Path) -
 
 
 def compress_disk(disk: Path) -> Path:
-    """A disk as it is carried about, beside it: zstd, of which `vigie flash` needs no copy unpacked."""
+    """Compress a disk with zstd, next to it; `vigie flash` reads it without unpacking a copy."""
     compressed = disk.with_name(disk.name + COMPRESSED_SUFFIX)
     subprocess.run(["zstd", "--quiet", "--force", "-T0", "-12", disk, "-o", compressed], check=True)
     return compressed
 
 
 def write_checksum(file: Path) -> None:
-    """Write what `sha256sum --check` and `vigie flash` compare, beside a file."""
+    """Write a file's checksum next to it, for `sha256sum --check` and `vigie flash`."""
     with file.open("rb") as data:
         digest = hashlib.file_digest(data, "sha256").hexdigest()
     file.with_name(file.name + CHECKSUM_SUFFIX).write_text(f"{digest}  {file.name}\n")

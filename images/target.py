@@ -1,16 +1,16 @@
-"""What can be built: profiles, architectures, and the names that follow from them."""
+"""Build targets: profiles, architectures, and names derived from them."""
 
 import msgspec
 
 ARCHITECTURES = {"virt": ("amd64", "arm64"), "pi": ("arm64",)}
-"""By profile, what it can be built for. Names are Debian's."""
+"""The architectures of each profile, by Debian's names."""
 
 MKOSI_ARCHITECTURES = {"amd64": "x86-64", "arm64": "arm64"}
 UNAME_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
 class BuildTarget(msgspec.Struct, frozen=True, kw_only=True):
-    """One image."""
+    """One image: profile, architecture and version."""
 
     profile: str
     architecture: str
@@ -18,10 +18,10 @@ class BuildTarget(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """Such as virt-arm64: the folders of what is built for it."""
+        """Return the name of the target's folders, such as virt-arm64."""
         return f"{self.profile}-{self.architecture}"
 
     @property
     def compatible(self) -> str:
-        """What RAUC compares: a bundle for another board or architecture is refused."""
+        """Return RAUC's `compatible`: bundles for another board or architecture are refused."""
         return f"vigie-{self.name}"

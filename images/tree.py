@@ -1,4 +1,4 @@
-"""The tree that is laid over the packages: the agent, its units, and RAUC's configuration."""
+"""Extra tree of an image, copied over its packages: agent, units, RAUC's configuration."""
 
 import shutil
 import subprocess
@@ -14,7 +14,7 @@ LOCK = ROOT / "images" / "requirements-box.lock"
 VENV = Path("opt/vigie")
 SOURCES = ("agent", "drivers", "pyproject.toml", "README.md", "LICENSE", "NOTICE")
 EXCLUDED_PATTERNS = (
-    # The scripts of other packages have no use, and shebangs of the machine that built this.
+    # Scripts of other packages are not used, and their shebangs are of the building machine.
     "bin",
     "setuptools*",
     "_distutils_hack",
@@ -26,7 +26,7 @@ EXCLUDED_PATTERNS = (
     "**/tests",
     "**/*.pyi",
 )
-"""Within site-packages."""
+"""Relative to site-packages."""
 
 SCRIPT_TEMPLATE = """#!/{venv}/bin/python
 import sys
@@ -36,7 +36,7 @@ sys.exit({function}())
 
 
 def build_agent_wheel(work: Path) -> Path:
-    """The agent as a wheel, from a clean copy: a folder that was built in before keeps what is gone."""
+    """Build the agent's wheel from a clean copy: a used build folder keeps deleted modules."""
     source, wheel_folder = work / "source", work / "wheel"
     for folder in (source, wheel_folder):
         shutil.rmtree(folder, ignore_errors=True)
@@ -54,7 +54,7 @@ def build_agent_wheel(work: Path) -> Path:
 
 
 def install_agent(target: BuildTarget, tree: Path, cache: Path, work: Path) -> None:
-    """The agent's virtual environment, as `python -m venv` makes it, without pip."""
+    """Create the agent's virtual environment, as `python -m venv` does, without pip."""
     agent = build_agent_wheel(work)
     dependency_wheels = sorted(wheels.fetch_wheels(LOCK, target.architecture, cache).glob("*.whl"))
     venv = tree / VENV
@@ -83,8 +83,8 @@ def install_agent(target: BuildTarget, tree: Path, cache: Path, work: Path) -> N
 
 
 def strip_install_records(site_packages: Path) -> None:
-    """Drop what pip noted of this machine: the files that it installed from, and the scripts, which name
-    its interpreter and are not on a box.
+    """Delete pip's records of the building machine: the paths of wheels, and the scripts, which are not on
+    a box.
     """
     for record in site_packages.glob("*.dist-info/RECORD"):
         direct_url = record.with_name("direct_url.json")
@@ -95,7 +95,7 @@ def strip_install_records(site_packages: Path) -> None:
 
 
 def build_tree(target: BuildTarget, keyring: Path, tree: Path, cache: Path, work: Path) -> None:
-    """All of it, from nothing."""
+    """Build the whole tree in an empty folder."""
     shutil.rmtree(tree, ignore_errors=True)
     tree.mkdir(parents=True)
     install_agent(target, tree, cache, work)

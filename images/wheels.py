@@ -1,4 +1,4 @@
-"""The Python packages of a box: fetched by their hashes, for its architecture, never built on it."""
+"""Python packages of a box: fetched by hash for its architecture, never built on it."""
 
 import hashlib
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 from images.target import UNAME_MACHINES
 
 PYTHON_VERSION = "3.13"
-"""Debian trixie's. The image's interpreter, which need not be the one that runs this."""
+"""Debian trixie's: the image's interpreter, not necessarily that of the build."""
 
 GLIBC_TAGS = ("2_34", "2_31", "2_28", "2_27", "2_26", "2_17", "2_12", "2_5")
 """The manylinux tags that trixie's glibc satisfies and that wheels in the lock file carry."""
@@ -18,7 +18,7 @@ PIP_COMMAND = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-ch
 
 
 def pip_platform_args(architecture: str) -> list[str]:
-    """The words to pip for an interpreter that is not here."""
+    """Return pip's arguments for the interpreter of a box."""
     machine = UNAME_MACHINES[architecture]
     platforms = [f"manylinux_{glibc}_{machine}" for glibc in GLIBC_TAGS] + [
         f"manylinux2014_{machine}"
@@ -32,7 +32,7 @@ def pip_platform_args(architecture: str) -> list[str]:
 
 
 def fetch_wheels(lock: Path, architecture: str, cache: Path) -> Path:
-    """A folder with a wheel of each locked package. Asks the network only when the lock is new."""
+    """Return a folder with a wheel of each locked package. Downloads only if the lock has changed."""
     key = hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
     folder = cache / "wheels" / f"{architecture}-{key}"
     done_marker = folder / ".done"
@@ -56,18 +56,20 @@ def fetch_wheels(lock: Path, architecture: str, cache: Path) -> Path:
 
 
 def build_wheel(source: Path, folder: Path) -> None:
-    """Make the wheel of what is published as source alone; only pure Python may be."""
+    """Build a wheel of a package published as source only. Raises SystemExit if it is not pure Python."""
     before = set(folder.glob("*.whl"))
     pip_args = ("wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir")
     subprocess.run([*PIP_COMMAND, *pip_args, str(folder), str(source)], check=True)
     for wheel in set(folder.glob("*.whl")) - before:
         if not wheel.name.endswith("-none-any.whl"):
             wheel.unlink()
-            raise SystemExit(f"{source.name} has native code and no wheel for the box")
+            raise SystemExit(
+                f"{source.name}: native code without a wheel for the box; allowed: pure Python"
+            )
 
 
 def install_wheels(wheels: list[Path], architecture: str, site_packages: Path) -> None:
-    """Unpack wheels as pip does, offline. No byte code: that is made once for the whole image."""
+    """Install wheels offline with pip. Byte code is compiled once for the whole image, not here."""
     subprocess.run(
         [
             *PIP_COMMAND,
@@ -82,7 +84,7 @@ def install_wheels(wheels: list[Path], architecture: str, site_packages: Path) -
 
 
 def console_scripts(wheel: Path) -> dict[str, str]:
-    """The console scripts of a wheel: name and `module:function`."""
+    """Return the console scripts of a wheel: `module:function` by name."""
     with zipfile.ZipFile(wheel) as archive:
         entry_points_file = next(
             (n for n in archive.namelist() if n.endswith("/entry_points.txt")), None

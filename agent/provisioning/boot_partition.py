@@ -1,5 +1,5 @@
-"""The partition of the card that everybody's laptop can read: the settings come from there, and what the
-technician needs goes there. Root alone reads and writes it.
+"""The card's FAT partition, which any laptop can read: settings file, result and certificate request. Only
+root reads and writes it.
 """
 
 import os
@@ -14,26 +14,29 @@ REQUEST_SUFFIX = ".csr.pem"
 
 
 def remove_partial_files(boot_mount: Path) -> None:
-    """Drop what a cut has left half written. Raises OSError."""
+    """Delete temporary files that a power cut has left. Raises OSError."""
     for partial in boot_mount.glob(f".*{atomic_file.TEMP_SUFFIX}"):
         partial.unlink()
 
 
 def read_settings(boot_mount: Path) -> bytes | None:
-    """The settings file, as far as its limit and a byte more; None where there is none. Raises OSError."""
+    """Return the settings file, or None if there is none. Reads at most one byte above the limit.
+
+    Raises OSError.
+    """
     try:
         fd = os.open(boot_mount / FILE_NAME, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise OSError(f"{boot_mount / FILE_NAME}: is no file")
+        raise OSError(f"{boot_mount / FILE_NAME}: not a regular file")
     with os.fdopen(fd, "rb") as file:
         return file.read(MAX_SETTINGS_BYTES + 1)
 
 
 def find_similar_names(boot_mount: Path) -> list[str]:
-    """Files that may have been meant: a laptop hides the end of a name, or adds one."""
+    """Return names similar to the settings file: laptops hide a file name extension, or add one."""
     try:
         names = sorted(path.name for path in boot_mount.iterdir())
     except OSError:
@@ -42,11 +45,11 @@ def find_similar_names(boot_mount: Path) -> list[str]:
 
 
 def write_request(boot_mount: Path, box: str, request: str) -> bool:
-    """Put the certificate request there, where it is not yet. Whether it was put. Raises OSError.
+    """Write the certificate request; return False if one for this key and name is there already.
 
-    A request for the same key is another text each time: what is there stays where it is for this key.
+    A request for the same key has another text each time, so keys and names are compared. Raises OSError.
     """
-    # Here, because most starts have no request, and it takes its time to load.
+    # Imported here: most starts have no request, and the import is slow.
     from cryptography import x509  # noqa: PLC0415
 
     path = boot_mount / f"{box}{REQUEST_SUFFIX}"
@@ -62,8 +65,9 @@ def write_request(boot_mount: Path, box: str, request: str) -> bool:
 
 
 def write_scrubbed_settings(boot_mount: Path, scrubbed: bytes) -> None:
-    """Put the settings without their secrets in place of those with them, whose bytes are overwritten
-    once they are no file any more. Raises OSError.
+    """Replace the settings file with the one without secrets, then overwrite the blocks of the old file.
+
+    Raises OSError.
     """
     path = boot_mount / FILE_NAME
     with path.open("r+b") as old:
@@ -75,7 +79,7 @@ def write_scrubbed_settings(boot_mount: Path, scrubbed: bytes) -> None:
 
 
 def read_result(boot_mount: Path) -> str | None:
-    """What the laptop is told now; None where nothing is. Raises OSError."""
+    """Return the text of the result file, or None if there is none. Raises OSError."""
     try:
         return (boot_mount / RESULT_FILE).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
@@ -83,7 +87,7 @@ def read_result(boot_mount: Path) -> str | None:
 
 
 def write_result(boot_mount: Path, text: str) -> None:
-    """Tell the laptop what came of it. A card is not worn out by saying the same again. Raises OSError."""
+    """Write the result file, unless it has this text already, to spare the card. Raises OSError."""
     path = boot_mount / RESULT_FILE
     try:
         if path.read_bytes() == text.encode():

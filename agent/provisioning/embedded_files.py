@@ -1,4 +1,4 @@
-"""`[files]` and `[secrets]` of a settings file: what lies beside the configuration on the box. Pure.
+"""`[files]` and `[secrets]` of a settings file: files next to the configuration on the box. Pure.
 
 Invariant: no text of a secret is in a message or in a `repr`.
 """
@@ -17,32 +17,32 @@ MAX_FILE_BYTES = 256_000
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RESERVED_NAMES = (CONFIG_FILE, NETWORK_FILE)
 _RESERVED_SUFFIXES = (".before", ".new", ".making")
-"""What enrolling leaves beside a certificate."""
+"""Files that enrolment writes next to a certificate."""
 _NAME_RULE = "letters, digits, '.', '_' and '-', at most 64, a letter or a digit first"
 
 TableName = Literal["files", "secrets"]
 
 
 class EmbeddedFiles(msgspec.Struct, frozen=True, kw_only=True):
-    """Texts by the names of their files. A secret that is empty stays as it is on the box."""
+    """Texts by file name. An empty secret keeps the one that is on the box."""
 
     files: dict[str, str] = {}
     secrets: dict[str, str] = {}
 
     def __repr__(self) -> str:
-        return f"Enclosed(files={sorted(self.files)}, secrets={sorted(self.secrets)})"
+        return f"EmbeddedFiles(files={sorted(self.files)}, secrets={sorted(self.secrets)})"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         return [("files", sorted(self.files)), ("secrets", sorted(self.secrets))]
 
 
 def parse_embedded_files(tables: Mapping[str, Any], source: str) -> tuple[EmbeddedFiles, list[str]]:
-    """What is enclosed, as far as it is good, and a line for each thing that is not."""
+    """Return the valid entries, and one line for each invalid one."""
     problems: list[str] = []
     files = dict(_valid_entries(tables, "files", source, problems))
     secrets = dict(_valid_entries(tables, "secrets", source, problems))
     problems += [
-        f"{source}: secrets.{name!r}: is in [files] too; allowed: one of both"
+        f"{source}: secrets.{name!r}: is in [files] too; allowed: in one of them"
         for name in sorted(files.keys() & secrets.keys())
     ]
     if len(files) + len(secrets) > MAX_FILES:
@@ -53,8 +53,8 @@ def parse_embedded_files(tables: Mapping[str, Any], source: str) -> tuple[Embedd
     for name, text in files.items():
         if "PRIVATE KEY-----" in text:
             problems.append(
-                f"{source}: files.{name!r}: holds a private key; allowed: in [secrets], from where "
-                "it does not stay on the card"
+                f"{source}: files.{name!r}: holds a private key; allowed: in [secrets], which are "
+                "removed from the card"
             )
     return EmbeddedFiles(files=files, secrets=secrets), problems
 
@@ -65,7 +65,7 @@ def _valid_entries(
     table = tables.get(table_name, {})
     if not isinstance(table, dict):
         problems.append(
-            f"{source}: {table_name}: no table; allowed: [{table_name}], with a line for each file"
+            f"{source}: {table_name}: not a table; allowed: [{table_name}], with a line for each file"
         )
         return
     for name, text in table.items():
@@ -80,11 +80,11 @@ def _find_problem(name: str, text: Any, table_name: TableName) -> str | None:
     if isinstance(text, dict):
         return f'a table; allowed: "{name}.…" = TEXT, the name in quotation marks'
     if not NAME_PATTERN.fullmatch(name):
-        return f"no name of a file beside the configuration; allowed: {_NAME_RULE}"
+        return f"not a file name; allowed: {_NAME_RULE}"
     if name in _RESERVED_NAMES or name.endswith(_RESERVED_SUFFIXES):
         reserved = ", ".join([*_RESERVED_NAMES, *(f"*{suffix}" for suffix in _RESERVED_SUFFIXES)])
-        return f"a name that the box uses itself; allowed: any but {reserved}"
+        return f"reserved by the box; allowed: any name but {reserved}"
     if not isinstance(text, str) or (table_name == "files" and not text):
-        return "no text; allowed: the file's text in quotation marks"
+        return "not a text; allowed: the file's text in quotation marks"
     size = len(text.encode())
     return None if size <= MAX_FILE_BYTES else f"{size} bytes; allowed: at most {MAX_FILE_BYTES}"

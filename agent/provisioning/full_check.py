@@ -1,5 +1,7 @@
-"""A settings file as the agent would take it: laid out in a folder of its own, with its drivers' options,
-its scenes, its tours, its models and its keys. What `vigie check-config` does, without end at the first.
+"""Full check of a settings file: driver options, scenes, tours, models and keys, as the agent loads them.
+
+The files are written to a temporary folder. `vigie check-config` does the same, but stops at the first
+problem; this check reports all.
 """
 
 import os
@@ -23,21 +25,21 @@ from agent.provisioning.embedded_files import CONFIG_FILE, EmbeddedFiles
 from agent.provisioning.file_references import iter_references, local_name
 from agent.recording.encryption.key_wrapping import parse_recipients
 
-SHM_DIR = Path("/dev/shm")  # noqa: S108 - of the names in it none is known before
-"""Where Linux has files that are on no disk."""
+SHM_DIR = Path("/dev/shm")  # noqa: S108 - names in it are random
+"""Files in memory: secrets are not written to a disk."""
 
 
 def usable_shm_dir(folder: Path) -> Path | None:
-    """That place, if files can be laid there; None, which stands for the system's own for such files."""
+    """Return the folder if it is writable, else None, tempfile's default."""
     return folder if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK) else None
 
 
 def find_problems(
     tables: dict[str, Any], config: Config, embedded: EmbeddedFiles, source: str
 ) -> list[str]:
-    """A line for each thing that the agent would refuse. `config` is `tables` as they were written.
+    """Return a line for each problem that the agent would refuse. `config` is decoded from `tables`.
 
-    Secrets are laid out too, so it is done in memory where there is such a place.
+    Secrets are written too, so the temporary folder is in memory if possible.
     """
     with tempfile.TemporaryDirectory(prefix="vigie-settings-", dir=usable_shm_dir(SHM_DIR)) as name:
         folder = Path(name)
@@ -52,7 +54,7 @@ def find_problems(
 
 
 def _relabel(line: str, folder: Path, source: str) -> str:
-    """Told of the settings file: nobody knows the folder that it was laid out in."""
+    """Replace the path of the temporary folder with the name of the settings file."""
     line = line.replace(str(folder / CONFIG_FILE), source).replace(f"{folder}/", "")
     return line if line.startswith(f"{source}: ") else f"{source}: {line}"
 
@@ -71,7 +73,7 @@ def _collect_error(check: Callable[[], object]) -> Iterator[str]:
 
 
 def _config_problems(path: Path, source: str) -> Iterator[str]:
-    """One thing at a time: a camera or a head that is wrong hides no other one."""
+    """Check each camera and head alone: a problem in one does not hide those of another."""
     try:
         config = configuration.load(path)
     except UserError as error:
@@ -101,7 +103,7 @@ def _config_problems(path: Path, source: str) -> Iterator[str]:
 
 _PLACEHOLDER_CAMERA = CameraConfig(name="x", driver="fake", options={})
 _PLACEHOLDER_HEAD = HeadConfig(name="x", driver="fake")
-"""Good ones that keep the places of the others."""
+"""Valid entries in place of the others, which keep the index in messages."""
 
 
 def _isolate(items: tuple[Any, ...], index: int, placeholder: Any) -> tuple[Any, ...]:
@@ -132,7 +134,7 @@ def _file_problems(
         if reference.is_secret and reference.key.endswith("password_file") and name is not None:
             text = embedded.secrets.get(name, "")
             if text and not text.rstrip("\r\n").isprintable():
-                yield f"{source}: secrets.{name!r}: no password; allowed: one line of text"
+                yield f"{source}: secrets.{name!r}: not a password; allowed: one line of text"
 
 
 def _embedded_text(name: str | None, embedded: EmbeddedFiles) -> str:
@@ -143,7 +145,7 @@ def _embedded_text(name: str | None, embedded: EmbeddedFiles) -> str:
 def _credential_problems(
     certificate: str, key: str, box_id: str, embedded: EmbeddedFiles, source: str
 ) -> Iterator[str]:
-    """They have to fit each other where both are given."""
+    """Check the certificate and the key, and that they match if both are given."""
     public_keys = []
     pem_key, pem_certificate = _embedded_text(key, embedded), _embedded_text(certificate, embedded)
     if local_name(certificate) == local_name(key):
@@ -164,7 +166,7 @@ def _credential_problems(
         if not pem_certificate:
             yield (
                 f"{source}: broker.certificate = {certificate!r}: is not in [files], and its key is in "
-                "[secrets]; allowed: both, or none and the box makes them"
+                "[secrets]; allowed: both, or none: the box makes them"
             )
     if len(public_keys) == 2 and public_keys[0] != public_keys[1]:  # noqa: PLR2004 - a pair
         yield f"{source}: broker.certificate, broker.key: the key does not belong to the certificate"

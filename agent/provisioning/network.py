@@ -1,7 +1,7 @@
-"""`[network]` of a settings file, and what systemd-networkd reads of it. Pure.
+"""`[network]` of a settings file, and the files of systemd-networkd rendered from it. Pure.
 
-What is not written is asked of DHCP. The root is read-only and /etc does not last, so the files are made
-anew at each boot, in /run.
+Values that are left out come from DHCP. The root is read-only and /etc is in memory, so the files are
+written to /run at each boot.
 """
 
 import ipaddress
@@ -17,17 +17,17 @@ _HOST_PATTERN = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
 )
 _ETHERNET_MATCH = "Type=ether\nKind=!*"
-"""Every real Ethernet port, a modem that shows itself as one too; no bridge, tunnel or container."""
+"""Every physical Ethernet port, and modems that emulate one; no bridge, tunnel or container."""
 _FALLBACK_METRIC = 2048
-"""The metric of a way out that is taken where there is no other; DHCP's own is 1024."""
+"""The route metric of a fallback adapter; DHCP's default is 1024."""
 
 InterfaceName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,14}$(?!\n)")]
 UpToFour = msgspec.Meta(max_length=4)
 
 
 class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[network]`. `address` with the length of its network, such as 10.4.0.17/24, instead of DHCP;
-    `adapter` is the port that this is about, every one where it is left out.
+    """`[network]`. `address`, with its prefix length (10.4.0.17/24), replaces DHCP; `adapter` is the port
+    that the table applies to, by default every port.
     """
 
     adapter: InterfaceName | None = None
@@ -38,14 +38,14 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 def find_problems(network: NetworkConfig, source: str) -> Iterator[str]:
-    """A line for each thing that no single key can tell, or that is no address."""
+    """Yield a line for each invalid address, and for each conflict between keys."""
     interface = None
     if network.address is not None:
         interface = _parse_interface(network.address)
         if interface is None:
             yield (
-                f"{source}: network.address = {network.address!r}: no address of a host with the length "
-                "of its network; allowed: such as 10.4.0.17/24"
+                f"{source}: network.address = {network.address!r}: not a host address with a "
+                "prefix length; allowed: such as 10.4.0.17/24"
             )
     if network.gateway is not None:
         yield from _gateway_problems(
@@ -54,12 +54,12 @@ def find_problems(network: NetworkConfig, source: str) -> Iterator[str]:
     for index, server in enumerate(network.dns):
         if _parse_address(server) is None:
             yield (
-                f"{source}: network.dns[{index}] = {server!r}: no address; allowed: such as 10.4.0.1"
+                f"{source}: network.dns[{index}] = {server!r}: not an address; allowed: such as 10.4.0.1"
             )
     for index, server in enumerate(network.ntp):
         if _parse_address(server) is None and not _HOST_PATTERN.fullmatch(server):
             yield (
-                f"{source}: network.ntp[{index}] = {server!r}: no server; allowed: a name such as "
+                f"{source}: network.ntp[{index}] = {server!r}: not a server; allowed: a name such as "
                 "pool.ntp.org, or an address"
             )
 
@@ -74,9 +74,9 @@ def _gateway_problems(
     location = f"{source}: network.gateway = {gateway!r}"
     address = _parse_address(gateway)
     if address is None:
-        yield f"{location}: no address; allowed: such as 10.4.0.1"
+        yield f"{location}: not an address; allowed: such as 10.4.0.1"
     elif not has_address:
-        yield f"{location}: DHCP tells the gateway; allowed: with network.address"
+        yield f"{location}: DHCP provides the gateway; allowed: with network.address"
     elif (
         interface is not None
         and not address.is_link_local
@@ -90,7 +90,7 @@ def _parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address |
         found = ipaddress.ip_address(text)
     except ValueError:
         return None
-    # A zone is a name of an adapter, which may be anything.
+    # A zone is an adapter's name, which may be any text.
     return None if "%" in text else found
 
 
@@ -112,11 +112,11 @@ def _parse_interface(text: str) -> ipaddress.IPv4Interface | ipaddress.IPv6Inter
 
 
 def render_files(network: NetworkConfig) -> Mapping[str, str]:
-    """The files of /run/systemd/network by their names."""
+    """Return the files of /run/systemd/network by name."""
     match = _ETHERNET_MATCH if network.adapter is None else f"Name={network.adapter}"
     files = {MAIN_FILE: _render_file(match, network, None)}
     if network.adapter is not None:
-        # What else is plugged in, such as a modem for when the cable is cut.
+        # Other adapters, such as a modem for a cut cable.
         files[OTHERS_FILE] = _render_file(
             _ETHERNET_MATCH, NetworkConfig(ntp=network.ntp), _FALLBACK_METRIC
         )
@@ -130,12 +130,12 @@ def _render_file(match: str, network: NetworkConfig, metric: int | None) -> str:
     lines += [f"Address={network.address}"] if is_static else []
     lines += [f"Gateway={network.gateway}"] if network.gateway is not None else []
     lines += [f"DNS={server}" for server in network.dns]
-    # systemd-timesyncd asks for the servers of the link.
+    # systemd-timesyncd uses the link's servers.
     lines += [f"NTP={server}" for server in network.ntp]
     if not is_static:
         for section in ("DHCPv4", "DHCPv6", "IPv6AcceptRA"):
             options = ["UseDNS=no"] if network.dns else []
-            # Routers tell no NTP servers, and DHCPv6 no way out.
+            # Router advertisements carry no NTP servers, and DHCPv6 no routes.
             options += ["UseNTP=no"] if network.ntp and section != "IPv6AcceptRA" else []
             options += (
                 [f"RouteMetric={metric}"] if metric is not None and section != "DHCPv6" else []

@@ -1,4 +1,4 @@
-"""Certificates and keys that a settings file brings. Pure. No message shows anything of a key."""
+"""Certificates and keys of a settings file. Pure. No message contains a part of a key."""
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -10,7 +10,7 @@ from agent.base.errors import UserError
 
 
 def check_authorities(text: str, label: str) -> None:
-    """Those that sign the broker's certificate. Raises UserError; `what` begins its message."""
+    """Check the authorities that sign the broker's certificate. Raises UserError, prefixed with `label`."""
     try:
         x509.load_pem_x509_certificates(text.encode())
     except ValueError as error:
@@ -18,7 +18,7 @@ def check_authorities(text: str, label: str) -> None:
 
 
 def check_certificate(text: str, box_id: str, label: str) -> PublicKeyTypes:
-    """The box's own; the key that it is for. Raises UserError."""
+    """Check the box's certificate and return its public key. Raises UserError."""
     try:
         certificate = x509.load_pem_x509_certificate(text.encode())
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
@@ -32,15 +32,17 @@ def check_certificate(text: str, box_id: str, label: str) -> PublicKeyTypes:
 
 
 def check_key(pem: bytes, label: str) -> PublicKeyTypes:
-    """A private key; its public half. Raises UserError."""
+    """Check a private key and return its public key. Raises UserError."""
     try:
         return serialization.load_pem_private_key(pem, password=None).public_key()
     except TypeError as error:
-        raise UserError(f"{label}: is locked with a password; allowed: an unlocked key") from error
+        raise UserError(
+            f"{label}: encrypted with a password; allowed: a key without one"
+        ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise UserError(f"{label}: no private key in PEM; allowed: all of its text") from error
+        raise UserError(f"{label}: not a private key in PEM; allowed: its whole text") from error
 
 
 _NO_CERTIFICATE = (
-    "no certificate in PEM; allowed: all of its text, from -----BEGIN CERTIFICATE----- on"
+    "not a certificate in PEM; allowed: its whole text, from -----BEGIN CERTIFICATE----- on"
 )

@@ -1,4 +1,4 @@
-"""Work that root has done by another user: in a child that has given up everything else."""
+"""Run a function as another user: root forks a child, which drops its privileges."""
 
 import os
 import pwd
@@ -11,14 +11,16 @@ from agent.base.errors import UserError
 
 
 class ChildFailed(Exception):
-    """The child ended without an answer; what it had to say is on stderr."""
+    """The child ended without a result; its error is on stderr."""
 
 
 def run_as_user(name: str, work: Callable[[], bytes], timeout_s: int) -> bytes:
-    """What `work` returns, done as that user; as ourselves where we are not root and cannot choose.
-    A child that takes longer is ended: something in that user's folders may keep it for ever.
+    """Return the result of `work`, run as that user; as the current user if that is not root.
 
-    Raises UserError for an unknown user, and ChildFailed.
+    A child that takes longer than `timeout_s` is killed: a file in that user's folders, such as a FIFO, may
+    block it for ever.
+
+    Raises UserError if the user is unknown, and ChildFailed if the child ends without a result.
     """
     if os.geteuid() != 0:
         return work()
@@ -45,7 +47,7 @@ def run_as_user(name: str, work: Callable[[], bytes], timeout_s: int) -> bytes:
 
 
 def _run_child(user: pwd.struct_passwd, work: Callable[[], bytes], write_fd: int) -> None:
-    """Never returns."""
+    """Drop root's privileges, run `work` and exit. Never returns."""
     exit_code = 1
     try:
         os.setgroups([])
@@ -57,7 +59,7 @@ def _run_child(user: pwd.struct_passwd, work: Callable[[], bytes], write_fd: int
             pipe.write(data)
         exit_code = 0
     except OSError as error:
-        print(f"{error.filename or 'provision'}: {error.strerror or error}", file=sys.stderr)  # noqa: T201 - nobody else is there to tell it
+        print(f"{error.filename or 'provision'}: {error.strerror or error}", file=sys.stderr)  # noqa: T201 - the child has no other channel
     finally:
         if sys.exc_info()[0] is not None:
             traceback.print_exc()

@@ -1,6 +1,6 @@
-"""The settings file of a box, `vigie-settings.toml`: read and checked as a whole, here or at the office.
+"""Settings file of a box, `vigie-settings.toml`: parsed and checked as a whole, on the box or at the centre.
 
-It is the configuration of the box, with three tables more: [network], [files] and [secrets]. See
+It is the box's configuration with three more tables: [network], [files] and [secrets]. See
 docs/settings.md.
 
 Invariant: no text of a secret is in a message, in a note or in a `repr`.
@@ -31,7 +31,7 @@ MAX_SETTINGS_BYTES = 1_000_000
 STATE_DIR = "/var/lib/vigie"
 FOOTAGE_DIR = "footage"
 EXTRA_TABLES = ("network", "files", "secrets")
-"""Beside those of the configuration."""
+"""In addition to those of the configuration."""
 
 _MAX_PROBLEMS = 40
 _MAX_LINE_CHARS = 400
@@ -47,7 +47,7 @@ _SECRET_VALUE_PATTERN = re.compile(
 
 
 class InvalidSettings(UserError):
-    """A settings file that is not good. `problems` are all that was found, a line for each."""
+    """An invalid settings file. `problems` has one line for each problem."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
@@ -55,15 +55,13 @@ class InvalidSettings(UserError):
 
 
 class BoxSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """A settings file that is good. `data` is what it was read from, byte for byte; `notes` are worth
-    telling, though nothing is wrong.
-    """
+    """A valid settings file. `data` is its bytes; `notes` are hints that are not problems."""
 
     data: bytes
     tables: dict[str, Any]
     """Those of the configuration."""
     config: Config
-    """The same, its paths as they were written."""
+    """Decoded from `tables`; paths are not resolved."""
     network: NetworkConfig
     embedded: EmbeddedFiles
     notes: tuple[str, ...] = ()
@@ -75,28 +73,28 @@ class BoxSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def site(self) -> str:
-        """Where the box stands."""
+        """The name of the box's site."""
         return self.config.box.site
 
     @property
     def broker_url(self) -> str:
-        """The address that it reports to."""
+        """The URL of the broker."""
         return self.config.broker.url
 
     @property
     def has_secrets(self) -> bool:
-        """Whether the file holds any that is not empty."""
+        """Return whether the file has a secret that is not empty."""
         return any(self.embedded.secrets.values())
 
     def __repr__(self) -> str:
-        return f"Settings(box={self.box_id!r}, {self.embedded!r})"
+        return f"BoxSettings(box={self.box_id!r}, {self.embedded!r})"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        return [("box", self.box_id), ("enclosed", self.embedded)]
+        return [("box", self.box_id), ("embedded", self.embedded)]
 
 
 def read_settings(path: Path) -> BoxSettings:
-    """The settings in a file. Raises BadSettings with all that is wrong."""
+    """Return the settings in a file. Raises InvalidSettings with all problems."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_SETTINGS_BYTES + 1)
@@ -106,7 +104,7 @@ def read_settings(path: Path) -> BoxSettings:
 
 
 def parse_settings(data: bytes, source: str) -> BoxSettings:
-    """The settings in these bytes; `where` begins each line of what is wrong. Raises BadSettings."""
+    """Return the settings in `data`. Raises InvalidSettings; each line begins with `source`."""
     tables = _parse_tables(data, source)
     embedded, problems = embedded_files.parse_embedded_files(tables, source)
     secrets = frozenset(_iter_secrets(tables.get("secrets")))
@@ -115,7 +113,7 @@ def parse_settings(data: bytes, source: str) -> BoxSettings:
     config_problems = list(_config_problems(config_tables, source))
     problems += config_problems
     if config_problems:
-        # What is left without the pieces that are wrong is looked at all the same.
+        # The valid entries are checked all the same.
         config_tables = _with_placeholders(config_tables)
     config = toml_decode.convert(config_tables, Config, source)
     problems += _image_problems(config, source)
@@ -136,7 +134,7 @@ def parse_settings(data: bytes, source: str) -> BoxSettings:
 
 
 def scrub_secrets(data: bytes) -> bytes | None:
-    """The same file with its secrets emptied; None where it has none. The file is a good one."""
+    """Return the file with its secrets emptied, or None if it has none. The file is valid."""
     tables = tomllib.loads(data.decode("utf-8-sig"))
     secrets = tables.get("secrets", {})
     if not any(secrets.values()):
@@ -146,19 +144,17 @@ def scrub_secrets(data: bytes) -> bytes | None:
 
 
 _SCRUBBED_HEADER = """\
-# The box has taken these settings in, and their secrets out of this file: one that is empty stays as it is
-# on the box, another text replaces it. Change what you like; the box takes it in at its next start.
+# The box has applied these settings and removed their secrets from this file: an empty secret keeps the one
+# on the box, another text replaces it. The box applies a change of this file at its next start.
 
 """
 
 
 def _parse_tables(data: bytes, source: str) -> dict[str, Any]:
     if len(data) > MAX_SETTINGS_BYTES:
-        raise InvalidSettings(
-            [f"{source}: larger than a settings file; allowed: {MAX_SETTINGS_BYTES} bytes"]
-        )
+        raise InvalidSettings([f"{source}: too large; allowed: at most {MAX_SETTINGS_BYTES} bytes"])
     try:
-        # Editors of some systems begin a file with a mark.
+        # Some editors begin a file with a byte order mark.
         return toml_decode.parse_toml(data.decode("utf-8-sig"), source)
     except UnicodeDecodeError as error:
         raise InvalidSettings([f"{source}: not UTF-8 text, at byte {error.start}"]) from error
@@ -167,7 +163,7 @@ def _parse_tables(data: bytes, source: str) -> dict[str, Any]:
 
 
 def _iter_secrets(table: object) -> Iterator[str]:
-    """Whatever stands in [secrets], be it good or not."""
+    """Yield each text in [secrets], valid or not, to redact it."""
     if isinstance(table, Mapping):
         for item in table.values():
             yield from _iter_secrets(item)
@@ -196,8 +192,8 @@ def _config_problems(tables: dict[str, Any], source: str) -> Iterator[str]:
 
 
 def _with_placeholders(tables: dict[str, Any]) -> dict[str, Any]:
-    """The same with something good in place of each piece that is wrong: lists keep their places, and
-    cameras their names, since others name them.
+    """Return the tables with a valid placeholder for each invalid entry. Indexes stay, and names of cameras
+    and heads, since other entries refer to them.
     """
     hints = typing.get_type_hints(Config, include_extras=True)
     valid = {
@@ -236,26 +232,26 @@ def _valid_name(table: object) -> str | None:
 
 
 def is_host_name(box_id: str) -> bool:
-    """Whether a box's id can be its host name."""
+    """Return whether a box's id is valid as its host name."""
     return bool(_HOST_NAME_PATTERN.fullmatch(box_id)) and box_id not in _RESERVED_HOST_NAMES
 
 
 def _image_problems(config: Config, source: str) -> Iterator[str]:
-    """What the image wants beyond what the agent does: its partitions are where they are."""
+    """Yield the conditions of the image: host name, and folders on its partitions."""
     box_id = config.box.id
     if not is_host_name(box_id):
         yield (
             f"{source}: box.id = {box_id!r}: is the host name too; allowed: lower case letters, digits "
-            "and '-', which is not the last"
+            "and '-', not at the end"
         )
     if config.box.state != STATE_DIR:
         yield (
-            f"{source}: box.state = {config.box.state!r}: is lost at each start; allowed: {STATE_DIR!r}, "
+            f"{source}: box.state = {config.box.state!r}: not on a partition that survives a reboot; allowed: {STATE_DIR!r}, "
             "or left out"
         )
     if config.record.folder not in (FOOTAGE_DIR, f"{STATE_DIR}/{FOOTAGE_DIR}"):
         yield (
-            f"{source}: record.folder = {config.record.folder!r}: is not on the partition for footage; "
+            f"{source}: record.folder = {config.record.folder!r}: not on the partition for footage; "
             f"allowed: {FOOTAGE_DIR!r}, or left out"
         )
 
@@ -263,7 +259,7 @@ def _image_problems(config: Config, source: str) -> Iterator[str]:
 def _full_check_problems(
     tables: dict[str, Any], config: Config, embedded: EmbeddedFiles, source: str
 ) -> list[str]:
-    # Here, because drivers and detection take seconds to load on a board, and most starts need none.
+    # Imported here: drivers and detection take seconds to load on a board, and most starts need neither.
     from agent.provisioning import full_check  # noqa: PLC0415
 
     return full_check.find_problems(tables, config, embedded, source)
@@ -272,33 +268,33 @@ def _full_check_problems(
 def _iter_notes(config: Config, embedded: EmbeddedFiles) -> Iterator[str]:
     for key_path, value in _iter_texts(msgspec.to_builtins(config), ""):
         if _URL_PASSWORD_PATTERN.search(value):
-            yield f"{key_path} holds a password, which stays on the card; better: username and password_file"
+            yield f"{key_path} contains a password, which stays on the card; better: username and password_file"
     for name, text in embedded.secrets.items():
         if not text:
-            yield f"secrets.{name!r} is empty: good for a box that has it, and no other"
+            yield f"secrets.{name!r} is empty: valid only for a box that has it already"
     certificate, key = config.broker.certificate, config.broker.key
     if certificate is not None and key is not None:
         names = [file_references.local_name(value) for value in (certificate, key)]
         if names[1] not in embedded.secrets:
             has_certificate = names[0] in embedded.files
             yield (
-                "the box makes its own key, and takes the certificate that is given where it is for it"
+                "the box makes its own key, and uses the given certificate if it is for that key"
                 if has_certificate
                 else "the box makes its own key; its certificate request will be on the card"
             )
     secret_file = file_references.local_name(config.console.secret_file)
     if secret_file not in embedded.secrets and not config.console.technician:
         yield (
-            f"secrets.{config.console.secret_file!r} is not given, and no technician: nobody can log "
-            "in at the console"
+            f"secrets.{config.console.secret_file!r} is not given, and no technician: the console "
+            "accepts no login"
         )
     referenced_names = {reference.name for reference in file_references.iter_references(config)}
     for name in sorted({*embedded.files, *embedded.secrets} - referenced_names):
-        yield f"nothing in the configuration names the file {name!r}"
+        yield f"file {name!r} is not used by the configuration"
 
 
 def _iter_texts(value: object, prefix: str) -> Iterator[tuple[str, str]]:
-    """Each text in some tables with its place."""
+    """Yield the key path and the value of each text."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _iter_texts(inner, f"{prefix}.{key}".lstrip("."))
@@ -310,7 +306,7 @@ def _iter_texts(value: object, prefix: str) -> Iterator[tuple[str, str]]:
 
 
 def _clean_lines(lines: Iterable[str], secrets: Collection[str]) -> tuple[str, ...]:
-    """Each once, in one line that a terminal shows as it is, and without secrets."""
+    """Return the lines without duplicates, secrets and control characters, at most _MAX_PROBLEMS."""
     found = list(dict.fromkeys(_redact_line(line, secrets) for line in lines))
     if len(found) > _MAX_PROBLEMS:
         omitted = len(found) - _MAX_PROBLEMS

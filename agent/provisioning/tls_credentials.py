@@ -1,7 +1,7 @@
-"""The key and the certificate that the box shows to its broker: given, kept, or made here.
+"""Key and certificate of the box for its broker: from the settings, kept, or made on the box.
 
-Where the box makes its key, the agent gets a certificate that nobody has signed until the centre's is
-there: it records and watches meanwhile, the broker refuses it, and the box says NET-04.
+If the box makes its key, the agent gets a self-signed certificate until the centre's arrives: it records
+and detects meanwhile, the broker refuses the connection, and the box reports NET-04.
 """
 
 from datetime import UTC, datetime
@@ -23,12 +23,12 @@ from agent.provisioning.settings import BoxSettings
 
 _NOT_BEFORE = datetime(1970, 1, 1, tzinfo=UTC)
 _NOT_AFTER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
-"""RFC 5280, 4.1.2.5: no well-defined end. The clock of a first boot is worth nothing."""
+"""RFC 5280, 4.1.2.5: no well-defined end. The clock of a first boot is not trusted."""
 
 
 class TlsCredentials(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to lie beside the configuration. `names` are the files that belong to the pair, be they
-    put or kept; `spends_request`: the key of the request that was out has its certificate now.
+    """Files to write next to the configuration. `names` has both files of the pair, written or kept;
+    `consumes_request`: the key of the pending request has its certificate now.
     """
 
     files: dict[str, NewFile] = {}
@@ -38,8 +38,9 @@ class TlsCredentials(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def resolve_credentials(settings: BoxSettings, config_dir: Path, state_dir: Path) -> TlsCredentials:
-    """The pair that these settings ask for. Makes a key in the state folder where one is needed, and
-    nothing else. Raises OSError.
+    """Return the pair for these settings. Writes nothing but a new key in the state folder, if one is needed.
+
+    Raises OSError.
     """
     broker = settings.config.broker
     key_name, certificate_name = local_name(broker.key or ""), local_name(broker.certificate or "")
@@ -69,7 +70,7 @@ def resolve_credentials(settings: BoxSettings, config_dir: Path, state_dir: Path
                     consumes_request=key is request_key,
                 )
         notes = (
-            f"the certificate {certificate_name!r} is for another key than this box's, and is not used",
+            f"the certificate {certificate_name!r} is not for this box's key, and is not used",
         )
     certificate = _read_if_exists(config_dir / certificate_name)
     if (
@@ -90,7 +91,7 @@ def resolve_credentials(settings: BoxSettings, config_dir: Path, state_dir: Path
 
 
 def create_request(state_dir: Path, box_id: str) -> str:
-    """The request that is out, or a new one. A key of it that is damaged is made anew. Raises OSError."""
+    """Return the pending request, or a new one. A damaged key is replaced. Raises OSError."""
     enrolment = Enrolment(state_dir, box_id, None)
     try:
         return enrolment.create_request()
@@ -99,7 +100,7 @@ def create_request(state_dir: Path, box_id: str) -> str:
 
 
 def pending_request(state_dir: Path, box_id: str) -> str | None:
-    """The request that waits for its certificate; None where none does. Raises OSError."""
+    """Return the request that waits for its certificate, or None. Raises OSError."""
     return (
         create_request(state_dir, box_id)
         if (state_dir / ENROL_DIR / REQUEST_KEY_FILE).exists()
@@ -108,7 +109,7 @@ def pending_request(state_dir: Path, box_id: str) -> str | None:
 
 
 def delete_request_key(state_dir: Path) -> None:
-    """The request that was out is answered. Raises OSError."""
+    """Delete the key of a request that is answered. Raises OSError."""
     (state_dir / ENROL_DIR / REQUEST_KEY_FILE).unlink(missing_ok=True)
 
 
@@ -133,10 +134,10 @@ def _is_matching(key: bytes, certificate: str, box_id: str) -> bool:
 
 
 def _self_signed_certificate(pem_key: bytes, box_id: str) -> bytes:
-    """A certificate that its own key has signed: good for nothing but to let the agent start."""
+    """Return a certificate signed with its own key. Its only use is that the agent starts."""
     key = serialization.load_pem_private_key(pem_key, password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise TypeError(f"a key of {ENROL_DIR} is no elliptic one")
+        raise TypeError(f"key in {ENROL_DIR}: not an elliptic curve key")
     name = x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "waits for its certificate"),

@@ -1,6 +1,6 @@
-"""What an image consists of: a CycloneDX list of its Debian and Python packages, and their licences.
+"""Software bill of materials of an image: Debian and Python packages in CycloneDX, and their licences.
 
-inventory.py ROOT VERSION, for the Python of the machine that builds: the list and the texts go to
+Usage, with the building machine's Python: inventory.py ROOT VERSION. The list and the texts are written to
 ROOT/usr/share/vigie. The same tree gives the same list.
 """
 
@@ -15,7 +15,7 @@ SHARE_FOLDER = Path("usr/share/vigie")
 
 
 def debian_packages(root: Path) -> list[dict[str, Any]]:
-    """The installed packages of dpkg's database."""
+    """Return the installed packages of dpkg's database."""
     found = []
     for paragraph in (root / "var/lib/dpkg/status").read_text().split("\n\n"):
         fields = HeaderParser().parsestr(paragraph)
@@ -36,7 +36,7 @@ def debian_packages(root: Path) -> list[dict[str, Any]]:
 
 
 def python_packages(root: Path) -> list[dict[str, Any]]:
-    """The packages of the agent's virtual environment, from their metadata."""
+    """Return the packages of the agent's virtual environment, from their metadata."""
     found = []
     for metadata in root.glob("opt/vigie/lib/python3.*/site-packages/*.dist-info/METADATA"):
         fields = HeaderParser().parsestr(metadata.read_text())
@@ -57,7 +57,7 @@ def python_packages(root: Path) -> list[dict[str, Any]]:
 
 
 def copy_licences(root: Path, target_folder: Path) -> None:
-    """Copy the texts of licences, since the folders of documentation go."""
+    """Copy the texts of licences: the image has no documentation folders."""
     for text in sorted(root.glob("usr/share/doc/*/copyright")):
         target = target_folder / "debian" / text.parent.name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def copy_licences(root: Path, target_folder: Path) -> None:
 
 
 def main() -> None:
-    """Write both."""
+    """Write the list and the licences."""
     root, version = Path(sys.argv[1]), sys.argv[2]
     share_folder = root / SHARE_FOLDER
     share_folder.mkdir(parents=True, exist_ok=True)

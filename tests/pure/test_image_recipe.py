@@ -391,7 +391,7 @@ def test_a_root_image_ends_where_its_file_system_does(tmp_path: Path) -> None:
 def test_what_is_no_squashfs_is_no_root_image(tmp_path: Path) -> None:
     file = tmp_path / "root.img"
     file.write_bytes(bytes(100))
-    with pytest.raises(SystemExit, match="no squashfs"):
+    with pytest.raises(SystemExit, match="not a squashfs"):
         image_files.squashfs_bytes(file)
 
 

@@ -69,19 +69,19 @@ def test_the_other_ports_of_a_box_are_its_second_way_out() -> None:
         (NetworkConfig(address="2001:db8::17/64", gateway="fe80::1"), ""),
         (NetworkConfig(address="10.4.0.0/31", gateway="10.4.0.1"), ""),
         (NetworkConfig(ntp=("10.4.0.1", "pool.ntp.org", "time")), ""),
-        (NetworkConfig(address="10.4.0.17"), "network.address = '10.4.0.17': no address of a host"),
+        (NetworkConfig(address="10.4.0.17"), "network.address = '10.4.0.17': not a host address"),
         (
             NetworkConfig(address="10.4.0.0/24"),
-            "no address of a host with the length of its network",
+            "not a host address with a prefix length",
         ),
-        (NetworkConfig(address="10.4.0.255/24"), "no address of a host"),
-        (NetworkConfig(address="127.0.0.1/8"), "no address of a host"),
-        (NetworkConfig(address="10.4.0.17/0"), "no address of a host"),
-        (NetworkConfig(address="10.4.0.17/24\n"), "no address of a host"),
-        (NetworkConfig(address="fe80::1%eth0/64"), "no address of a host"),
+        (NetworkConfig(address="10.4.0.255/24"), "not a host address"),
+        (NetworkConfig(address="127.0.0.1/8"), "not a host address"),
+        (NetworkConfig(address="10.4.0.17/0"), "not a host address"),
+        (NetworkConfig(address="10.4.0.17/24\n"), "not a host address"),
+        (NetworkConfig(address="fe80::1%eth0/64"), "not a host address"),
         (
             NetworkConfig(gateway="10.4.0.1"),
-            "DHCP tells the gateway; allowed: with network.address",
+            "DHCP provides the gateway; allowed: with network.address",
         ),
         (
             NetworkConfig(address="10.4.0.17/24", gateway="10.5.0.1"),
@@ -90,15 +90,15 @@ def test_the_other_ports_of_a_box_are_its_second_way_out() -> None:
         (NetworkConfig(address="10.4.0.17/24", gateway="10.4.0.17"), "is not the next hop of"),
         (
             NetworkConfig(address="10.4.0.17/24", gateway="router"),
-            "'router': no address; allowed: such as",
+            "'router': not an address; allowed: such as",
         ),
         (
             NetworkConfig(dns=("dns.example",)),
-            "network.dns[0] = 'dns.example': no address; allowed: such",
+            "network.dns[0] = 'dns.example': not an address; allowed: such",
         ),
-        (NetworkConfig(dns=("10.4.0.1\nDHCP=no",)), "no address"),
-        (NetworkConfig(ntp=("a\nb",)), "network.ntp[0] = 'a\\nb': no server"),
-        (NetworkConfig(ntp=("pool.ntp.org\n",)), "no server"),
+        (NetworkConfig(dns=("10.4.0.1\nDHCP=no",)), "not an address"),
+        (NetworkConfig(ntp=("a\nb",)), "network.ntp[0] = 'a\\nb': not a server"),
+        (NetworkConfig(ntp=("pool.ntp.org\n",)), "not a server"),
     ],
 )
 def test_what_is_no_address_is_told(network: NetworkConfig, said: str) -> None:

@@ -83,7 +83,7 @@ WRONG: list[tuple[bytes, str]] = [
     (b"a = " + b"[" * 20_000, "not valid TOML: a number or a nesting too large"),
     (b"a = " + b"9" * 5_000, "not valid TOML: a number or a nesting too large"),
     (b"a = " + b"[" * 30 + b"]" * 30, "nested too deeply; allowed: 24 levels"),
-    (b"#" * 1_000_001, "larger than a settings file; allowed: 1000000 bytes"),
+    (b"#" * 1_000_001, "too large; allowed: at most 1000000 bytes"),
     (b"", "box: missing; it has to be given"),
     (changed_settings(wifi={"name": "x"}), "wifi: unknown table; allowed: box, broker, camera,"),
     (
@@ -97,11 +97,11 @@ WRONG: list[tuple[bytes, str]] = [
     (changed_settings(box={"id": "localhost"}), "box.id = 'localhost': is the host name too"),
     (
         changed_settings(box={"state": "/srv"}),
-        "box.state = '/srv': is lost at each start; allowed: '/var/lib",
+        "box.state = '/srv': not on a partition that survives a reboot; allowed: '/var/lib",
     ),
     (
         changed_settings(record={"folder": "x"}),
-        "record.folder = 'x': is not on the partition for footage",
+        "record.folder = 'x': not on the partition for footage",
     ),
     (
         changed_settings(broker={"url": "http://x"}),
@@ -129,10 +129,10 @@ WRONG: list[tuple[bytes, str]] = [
         changed_settings(broker={"ca": "../ca.pem"}),
         "broker.ca = '../ca.pem': lies elsewhere; allowed: the name",
     ),
-    (changed_settings(files={"ca.pem": "hello"}), "broker.ca: no certificate in PEM"),
+    (changed_settings(files={"ca.pem": "hello"}), "broker.ca: not a certificate in PEM"),
     (
         changed_settings(files={"box.pem": "hello"}),
-        "broker.certificate = 'box.pem': no certificate in PEM",
+        "broker.certificate = 'box.pem': not a certificate in PEM",
     ),
     (
         changed_settings(files={"box.pem": CENTRE_AUTHORITY.sign("casa-2", KEY.public_key())}),
@@ -151,7 +151,7 @@ WRONG: list[tuple[bytes, str]] = [
     ),
     (
         changed_settings(secrets={"box.key": "no key"}),
-        "broker.key: no private key in PEM; allowed: all of",
+        "broker.key: not a private key in PEM; allowed: its whole",
     ),
     (
         changed_settings(files={"box.key": to_private_pem(KEY)}),
@@ -171,7 +171,7 @@ WRONG: list[tuple[bytes, str]] = [
     ),
     (
         changed_settings(secrets={"north.password": "a\nb"}),
-        "secrets.'north.password': no password; allowed: one",
+        "secrets.'north.password': not a password; allowed: one",
     ),
     (changed_settings(secrets={"console.secret": "?!"}), "secrets.'console.secret': not base64"),
     (
@@ -180,36 +180,36 @@ WRONG: list[tuple[bytes, str]] = [
     ),
     (
         changed_settings(secrets={"console.secret": 7}),
-        "secrets.'console.secret': no text; allowed: the file's",
+        "secrets.'console.secret': not a text; allowed: the file's",
     ),
     (
         changed_settings(secrets={"../x": "y"}),
-        "secrets.'../x': no name of a file beside the configuration",
+        "secrets.'../x': not a file name",
     ),
-    (changed_settings(files={"/etc/passwd": "y"}), "files.'/etc/passwd': no name of a file"),
-    (changed_settings(files={".": "y"}), "files.'.': no name of a file"),
-    (changed_settings(files={".provisioned": "y"}), "files.'.provisioned': no name of a file"),
-    (changed_settings(files={"a\0b": "y"}), "files.'a\\x00b': no name of a file"),
+    (changed_settings(files={"/etc/passwd": "y"}), "files.'/etc/passwd': not a file name"),
+    (changed_settings(files={".": "y"}), "files.'.': not a file name"),
+    (changed_settings(files={".provisioned": "y"}), "files.'.provisioned': not a file name"),
+    (changed_settings(files={"a\0b": "y"}), "files.'a\\x00b': not a file name"),
     (
         changed_settings(files={"x" * 65: "y"}),
-        "no name of a file beside the configuration; allowed: letters",
+        "not a file name; allowed: letters",
     ),
     (
         changed_settings(files={"vigie.toml": "y"}),
-        "files.'vigie.toml': a name that the box uses itself",
+        "files.'vigie.toml': reserved by the box",
     ),
     (
         changed_settings(files={"network.toml": "y"}),
-        "files.'network.toml': a name that the box uses itself",
+        "files.'network.toml': reserved by the box",
     ),
     (
         changed_settings(files={"box.pem.before": "y"}),
-        "files.'box.pem.before': a name that the box uses",
+        "files.'box.pem.before': reserved by the box",
     ),
     (changed_settings(files={"ca": {"pem": "x"}}), "files.'ca': a table; allowed: \"ca."),
     (
         changed_settings(files={"x": ""}),
-        "files.'x': no text; allowed: the file's text in quotation marks",
+        "files.'x': not a text; allowed: the file's text in quotation marks",
     ),
     (
         changed_settings(files={"x": "y" * (MAX_FILE_BYTES + 1)}),
@@ -221,7 +221,7 @@ WRONG: list[tuple[bytes, str]] = [
     ),
     (
         b"secrets = 5\n" + GOOD_SETTINGS.split("[secrets]")[0].encode(),
-        "secrets: no table; allowed: [secrets]",
+        "secrets: not a table; allowed: [secrets]",
     ),
     (changed_settings(files={"north.scene.toml": "[[lin]]"}), "north.scene.toml: lin: unknown key"),
     (
@@ -230,11 +230,11 @@ WRONG: list[tuple[bytes, str]] = [
     ),
     (
         changed_settings(network={"address": "10.0.0.4"}),
-        "network.address = '10.0.0.4': no address of a host",
+        "network.address = '10.0.0.4': not a host address",
     ),
     (
         changed_settings(network={"ntp": ["a b"]}),
-        "network.ntp[0] = 'a b': no server; allowed: a name such",
+        "network.ntp[0] = 'a b': not a server; allowed: a name such",
     ),
     (
         changed_settings(record={"recipient": [{"id": "court", "public_key": "AAAA"}]}),
@@ -269,8 +269,8 @@ def test_all_mistakes_are_told_at_once() -> None:
         "camera[1].driver: missing; it has to be given",
         "camera[1].options: missing; it has to be given",
         "head[0].driver: ptz driver 'viska' is unknown",
-        "network.ntp[0] = '-': no server",
-        "broker.ca: no certificate in PEM",
+        "network.ntp[0] = '-': not a server",
+        "broker.ca: not a certificate in PEM",
         "secrets.'console.secret': not base64",
     ):
         assert said in told
@@ -327,7 +327,7 @@ def test_without_its_secrets_it_is_the_same_file_and_good() -> None:
     assert after.pop("secrets") == dict.fromkeys(before.pop("secrets"), "")
     assert after == before
     assert parse_settings(left, FILE_NAME).notes[:1] == (
-        "secrets.'console.secret' is empty: good for a box that has it, and no other",
+        "secrets.'console.secret' is empty: valid only for a box that has it already",
     )
     assert scrub_secrets(left) is None
 
@@ -337,7 +337,7 @@ def test_a_file_without_secrets_keeps_its_comments() -> None:
 
 
 def test_a_file_that_nothing_names_is_worth_a_note() -> None:
-    assert "nothing in the configuration names the file 'ca2.pem'" in (
+    assert "file 'ca2.pem' is not used by the configuration" in (
         parse_settings(changed_settings(files={"ca2.pem": "x"}), FILE_NAME).notes
     )
 
@@ -353,7 +353,7 @@ def test_a_password_in_an_address_is_worth_a_note() -> None:
     )
     text = text.replace('password_file = "north.password"\n', "")
     told = "\n".join(parse_settings(text.encode(), FILE_NAME).notes)
-    assert "camera[0].options.url holds a password, which stays on the card" in told
+    assert "camera[0].options.url contains a password, which stays on the card" in told
     assert "hunter2" not in told
 
 

@@ -259,7 +259,7 @@ def test_a_certificate_for_another_key_is_told_and_not_used(box: BoxTree) -> Non
     box.insert_card(
         changed_settings(files={"box.pem": CENTRE_AUTHORITY.sign(BOX, make_key().public_key())})
     )
-    assert "'box.pem' is for another key than this box's, and is not used" in box.run_provision()
+    assert "'box.pem' is not for this box's key, and is not used" in box.run_provision()
     assert box.contents()["box.pem"] == before
 
 
@@ -311,7 +311,7 @@ def test_a_card_that_cannot_be_read_leaves_the_box_as_it_is_and_mends_what_a_cut
     (inside / "commit.json").write_text('{"install": ["ca.pem"], "remove": []}')
     for path in (inside, inside / "new", inside / "commit.json"):
         shutil.chown(path, USER)
-    assert "is no file" in box.run_provision(expected_code=1)
+    assert "not a regular file" in box.run_provision(expected_code=1)
     assert (box.config / "ca.pem").read_text() == CENTRE_AUTHORITY.pem + "\n"
     assert not inside.exists()
 
