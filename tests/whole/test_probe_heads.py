@@ -112,7 +112,7 @@ class Says:
 
     def __init__(self, answers: dict[str, str]) -> None:
         self._answers = {bytes.fromhex(q): bytes.fromhex(a) for q, a in answers.items()}
-        self.owes = False
+        self.has_pending_output = False
 
     def exchange(self, data: bytes, t_ns: int) -> bytes:
         return self._answers.get(data, b"")
