@@ -1,8 +1,8 @@
 """The guard stage: run a process that stops the heads and releases the relays if the agent dies.
 
-The agent holds one end of a pipe. Whatever ends the agent, the kernel closes that end, and the guard
-at the other one acts, see `agent.failsafe.guard_process`; after a dismissal it exits without. A
-guard that dies is replaced.
+The agent holds one end of a pipe. However the agent dies, the kernel closes that end, and
+the guard at the other end stops the heads, see `agent.failsafe.guard_process`. A dismissed guard exits
+without. A guard that dies is replaced.
 
 Invariant: the guard is dismissed only if everything guarded is at rest. An agent that stops while a
 stage hangs is no better than one that dies.
@@ -46,7 +46,7 @@ class PinsDuty(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Duties(msgspec.Struct, frozen=True, kw_only=True):
-    """What the guard does once the agent has died."""
+    """Duties of the guard after the agent's death."""
 
     heads: tuple[HeadDuty, ...] = ()
     pins: PinsDuty | None = None
@@ -71,7 +71,7 @@ class GuardStage:
 
     @property
     def pid(self) -> int | None:
-        """The process id of the guard, None while there is none."""
+        """The process id of the guard, or None if there is none."""
         process = self._process
         return None if process is None else process.pid
 
@@ -99,11 +99,11 @@ class GuardStage:
     def close(self) -> None:
         """Dismiss the guard if everything is at rest.
 
-        Otherwise it waits for `hand_over` or the agent's end: a stage that hangs may hold its port
-        or pin until then, and the guard does not try for ever.
+        Otherwise the guard waits for `hand_over` or the agent's end: a hung stage may hold its port or
+        pin until then, and the guard's retries are bounded.
         """
         if not self._is_at_rest():
-            log.error("a head or an output has not come to rest: the guard stays")
+            log.error("a head or an output is not at rest: the guard stays")
             return
         process, self._process = self._process, None
         if process is None:
@@ -113,10 +113,10 @@ class GuardStage:
         try:
             process.wait(EXIT_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            log.warning("the guard does not exit; it will find the pipe closed")
+            log.warning("the guard does not exit; it acts when the pipe closes")
 
     def hand_over(self) -> None:
-        """Let a guard that stayed execute its duties now, at the agent's end.
+        """Make a guard that stayed execute its duties now, at the agent's end.
 
         The kernel would close the pipe only when the last thread has ended, and a thread that
         waits for a dead disk or camera does not end by SIGKILL either.

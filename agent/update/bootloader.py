@@ -1,4 +1,4 @@
-"""The two bootloaders, and how each is told which slot boots.
+"""Bootloaders: select the slot that boots, in GRUB and on a Raspberry Pi.
 
 `select_dir` is the folder of the partition that the firmware reads. It holds `grubenv` if GRUB selects the
 slot, and `autoboot.txt` if a Raspberry Pi's own bootloader does. The codecs of both files are pure.
@@ -50,11 +50,11 @@ class Bootloader(Protocol):
     """Whether a trial needs a parameter of the reboot itself."""
 
     def read(self, state: SlotState) -> BootSelection:
-        """Return the current selection. Raises: BootConfigUnreadable if it cannot be known."""
+        """Return the current selection. Raises: BootConfigUnreadable if it cannot be determined."""
         ...
 
     def write(self, selection: BootSelection, state: SlotState) -> SlotState:
-        """Apply a selection by one write that decides, and return the state to store with it."""
+        """Apply a selection by one atomic write, and return the state to store with it."""
         ...
 
     def arm_trial(self) -> None:
@@ -75,7 +75,7 @@ def decode_grubenv(block: bytes) -> dict[str, str]:
     """Decode GRUB's environment block: 1024 bytes of `name=value` lines, padded with `#`.
 
     The format is that of grub-editenv(1) and of GRUB's own `save_env`, which writes it in place.
-    Raises: ValueError if it is no such block.
+    Raises: ValueError if the block is malformed.
     """
     if len(block) != GRUBENV_BYTES or not block.startswith(_GRUBENV_SIGNATURE):
         raise ValueError(f"not GRUB's environment block of {GRUBENV_BYTES} bytes")
@@ -96,12 +96,14 @@ def encode_grubenv(variables: Mapping[str, str]) -> bytes:
     lines = (f"{name}={value.translate(_GRUBENV_ESCAPES)}\n" for name, value in variables.items())
     block = _GRUBENV_SIGNATURE + "".join(lines).encode("ascii")
     if len(block) > GRUBENV_BYTES:
-        raise ValueError(f"{len(block)} bytes: more than {GRUBENV_BYTES}")
+        raise ValueError(
+            f"GRUB's environment block = {len(block)} bytes: allowed: {GRUBENV_BYTES} or fewer"
+        )
     return block.ljust(GRUBENV_BYTES, b"#")
 
 
 def _split_grubenv_lines(text: str) -> list[str]:
-    """Split at newlines; a backslash escapes the character after it. The padding is no line."""
+    """Split at newlines; a backslash escapes the next character. The padding is not a line."""
     lines, line, is_escaped = [], "", False
     for char in text:
         if is_escaped:
@@ -207,7 +209,7 @@ class GrubBootloader:
 class RaspberryPiBootloader:
     """autoboot.txt names the default, `slots.json` the pending slot; a reboot parameter makes the trial.
 
-    The firmware forgets `tryboot` at power-off, and does not report afterwards that it was used. So
+    The firmware drops `tryboot` at power-off, and does not report afterwards that it was used. So
     `tried` is stored before the reboot is armed: a power cut in between loses the trial, and no slot is
     tried twice.
     """
@@ -260,7 +262,7 @@ class RaspberryPiBootloader:
         return msgspec.structs.replace(state, trial=trial or None)
 
     def arm_trial(self) -> None:
-        """Write the reboot parameter; systemd hands it to the kernel, and the kernel to the firmware."""
+        """Write the reboot parameter, which systemd passes to the kernel, and the kernel to the firmware."""
         self._reboot_param_file.parent.mkdir(parents=True, exist_ok=True)
         self._reboot_param_file.write_text("0 tryboot\n", encoding="ascii")
 

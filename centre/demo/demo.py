@@ -36,7 +36,7 @@ _DRAIN_TIMEOUT_S = 10.0
 
 
 class Scenario(Protocol):
-    """What a demo plays: a video of a street, or a pan-tilt head in a rendered street."""
+    """Scenario of a demo: a video of a street, or a pan-tilt head in a rendered street."""
 
     title: str
     config: Config

@@ -62,7 +62,7 @@ class FlashPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FlashResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What was written and read back, and how long it took."""
+    """Result of a flash: bytes written and read back, and the duration."""
 
     target: str
     box: str

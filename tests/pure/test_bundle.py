@@ -221,7 +221,9 @@ def test_what_is_too_large_keeps_its_newest_lines_and_what_has_no_room_is_told()
     lots = bundle(*(BundleFile(name=f"f{n}", data=b"") for n in range(MAX_FILES + 1)))
     told = verify(io.BytesIO(lots)).manifest
     assert told is not None
-    assert told.omitted == (OmittedFile(name=f"f{MAX_FILES}", reason="there was no room for it"),)
+    assert told.omitted == (
+        OmittedFile(name=f"f{MAX_FILES}", reason="the bundle has no room for it"),
+    )
 
 
 SECRET = "s3cr3t-Tr0ub4dor"  # noqa: S105 - planted

@@ -203,7 +203,7 @@ DEAF = HeadRecord(name="mast", presets=None)
         (head(gate=(1, 2, 0)), head(gate=(4, 2, 0)), ["its preset gate is elsewhere"]),
         (head(gate=(1, 2, 0)), head(), ["its preset gate is gone"]),
         (head(), head(gate=(1, 2, 0)), ["its preset gate is new"]),
-        (head(), DEAF, ["it does not answer"]),
+        (head(), DEAF, ["no answer"]),
         (DEAF, head(), []),
     ],
 )

@@ -222,7 +222,7 @@ def test_what_the_disk_does_not_give_is_told_and_never_a_traceback(tmp_path: Pat
     made = builder.make_bundle(config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=refused)
     told = {one.name: one.reason for one in made.omitted}
     assert told["journal.txt"] == "journalctl: Permission denied"
-    assert "no good page" in told["flight.ndjson"]
+    assert "no valid page" in told["flight.ndjson"]
     assert told["custody.chain"].endswith("Is a directory")
     assert {"selftest.json", "health.json", "certificate.json"} <= told.keys()
 

@@ -201,8 +201,8 @@ def test_what_is_done_to_a_box_afterwards_is_told(
     said = capsys.readouterr().out
     assert "moved north: the view has moved by +5.0% of its width" in said
     assert "masks north: 1 then, 2 now" in said
-    assert "scene north: its scene was changed" in said
-    assert "link: there is no connection with the broker" in said
+    assert "scene north: the scene was changed" in said
+    assert "link: no connection to the broker" in said
 
 
 def _live(agent: Agent) -> HealthReport:
@@ -308,7 +308,7 @@ def test_without_an_agent_a_terminal_or_a_record_it_is_said_in_one_line(
     with pytest.raises(UserError, match="no agent has run here"):
         CommissioningSession(other / "vigie.toml", CLOCK, "omar")
     DeviceIdentity.load_or_create(other / "identity")
-    with pytest.raises(UserError, match="the agent does not run"):
+    with pytest.raises(UserError, match="the agent is not running"):
         CommissioningSession(other / "vigie.toml", CLOCK, "omar").commission(
             lambda answer, _picture: answer, None
         )

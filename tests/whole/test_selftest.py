@@ -168,7 +168,7 @@ def test_a_failed_test_is_a_fault_of_the_running_agent_also_after_its_restart_un
     broker: BrokerConfig, tmp_path: Path
 ) -> None:
     bad = SelfTestStep(
-        name="record", ok=False, duration_ms=1.0, message="the disk gives back other bytes"
+        name="record", ok=False, duration_ms=1.0, message="the disk returns other bytes"
     )
     good = SelfTestStep(name="record", ok=True, duration_ms=1.0, message="all is there")
     told = selftest_result.SelfTestReport(
@@ -178,7 +178,7 @@ def test_a_failed_test_is_a_fault_of_the_running_agent_also_after_its_restart_un
     running = Running(tmp_path, broker)
     with running.box as box:
         (fault,) = box.faults.active()
-        assert (fault.code, fault.detail) == ("SVC-02", "record: the disk gives back other bytes")
+        assert (fault.code, fault.detail) == ("SVC-02", "record: the disk returns other bytes")
         running.door.publish_result((good,))
         assert box.faults.active() == ()
         running.door.publish_result((good, bad))
@@ -198,14 +198,14 @@ def test_an_agent_that_cannot_send_the_message_fails_the_test_and_nobody_connect
         with pytest.raises(CheckFailed, match="'selftest': no such command"):
             way_of(tmp_path, mosquitto.url).check()
         told = way_of(tmp_path, mosquitto.url).publish((), an_event())
-        assert told == (f"nobody was told: {told[0].removeprefix('nobody was told: ')}", None)
+        assert told == (f"not delivered: {told[0].removeprefix('not delivered: ')}", None)
         assert box.outbox.depth == 0
     # The outbox is in use, and nobody answers at the door: an agent that starts or hangs.
     outbox = open_outbox(tmp_path / "outbox", box=BOX)
     with pytest.raises(CheckFailed, match="another agent"):
         way_of(tmp_path, mosquitto.url).check()
     outbox.close()
-    assert "took the box's credentials" in way_of(tmp_path, mosquitto.url).check()
+    assert "accepted the box's credentials" in way_of(tmp_path, mosquitto.url).check()
     first = ear.hear("reply")
     assert msgspec.json.decode(first.payload, type=ReplyMessage).data.command == "selftest"
     ear.link.abort()
@@ -305,7 +305,7 @@ def flip(path: Path, at: int) -> None:
 def test_a_bit_that_the_disk_turns_a_lost_file_and_a_torn_one_are_found(played: Left) -> None:
     rehearsal, done, segments = played
     flip(segments[2], -2000)
-    with pytest.raises(CheckFailed, match="gives back other bytes"):
+    with pytest.raises(CheckFailed, match="returns other bytes"):
         checks.check_recording(rehearsal, done)
     with pytest.raises(CheckFailed, match="the verifier says"):
         checks.check_export(rehearsal, done)
@@ -318,12 +318,12 @@ def test_a_bit_that_the_disk_turns_a_lost_file_and_a_torn_one_are_found(played: 
 def test_footage_that_lacks_pictures_or_shows_others_is_found(played: Left) -> None:
     rehearsal, done, _ = played
     fewer = msgspec.structs.replace(done, segments=done.segments[:-1])
-    with pytest.raises(CheckFailed, match="of 100 pictures can be played"):
+    with pytest.raises(CheckFailed, match="of 100 pictures can be decoded"):
         checks.check_recording(rehearsal, fewer)
     swapped = msgspec.structs.replace(
         done, segments=(done.segments[1], done.segments[0], *done.segments[2:])
     )
-    with pytest.raises(CheckFailed, match="is not the one that came"):
+    with pytest.raises(CheckFailed, match="differs from the captured one"):
         checks.check_recording(rehearsal, swapped)
 
 
@@ -334,7 +334,7 @@ def test_a_key_that_lies_about_or_is_not_wrapped_for_all_is_found(played: Left) 
     for leak in (key.key, key.key.hex().encode()):
         note = rehearsal.footage_folder / "note"
         note.write_bytes(b"the key is " + leak)
-        with pytest.raises(CheckFailed, match="the key of a segment lies in note"):
+        with pytest.raises(CheckFailed, match="the key of a segment is stored in note"):
             checks.check_encryption(rehearsal, done)
         note.unlink()
     fields = json.loads(sidecar.read_bytes())
@@ -347,8 +347,8 @@ def test_a_key_that_lies_about_or_is_not_wrapped_for_all_is_found(played: Left) 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"is_complete": False, "packets": 40}, "gave 40 of 100 pictures in time"),
-        ({"packets": 99, "last_error": "no device"}, "99 of 100 pictures came: no device"),
+        ({"is_complete": False, "packets": 40}, "delivered 40 of 100 pictures in time"),
+        ({"packets": 99, "last_error": "no device"}, "99 of 100 pictures captured: no device"),
     ],
 )
 def test_a_camera_that_gives_less_is_found(
@@ -364,7 +364,7 @@ def test_a_model_that_sees_nothing_or_a_rule_that_is_silent_is_found(played: Lef
     blind = tuple(street_pattern.FrameTracks(t_s=look.t_s, tracks=()) for look in done.frame_tracks)
     with pytest.raises(CheckFailed, match="0 of 3 cars, 0 of 3 people"):
         checks.check_detection(rehearsal, msgspec.structs.replace(done, frame_tracks=blind))
-    with pytest.raises(CheckFailed, match="nobody crossed"):
+    with pytest.raises(CheckFailed, match="no event of the line"):
         checks.check_detection(rehearsal, msgspec.structs.replace(done, events=()))
     refused = msgspec.structs.replace(
         done, frame_tracks=(), faults=("DET-01 model refused: its hash",)

@@ -1,4 +1,4 @@
-"""The rule plug-in: what a rule is made from, what it does, and what it declares."""
+"""Rule plug-in: the protocol of a rule, its context, and its entry in the registry."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, Protocol, TypeVar
@@ -19,7 +19,7 @@ class Rule(Protocol):
     """An object with state that turns frame results into events, without I/O and without a clock."""
 
     def step(self, result: FrameResult) -> Iterable[Event]:
-        """Return the events of a frame. The context's shared state is up to date already."""
+        """Return the events of a frame. The shared state of the context is up to date."""
         ...
 
     def flush(self, t_ns: int) -> Iterable[Event]:
@@ -28,9 +28,9 @@ class Rule(Protocol):
 
 
 class RuleContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What the rules of one camera share. The engine updates it before each step.
+    """State that the rules of one camera share. The engine updates it before each step.
 
-    `crossing_detectors` and `occupancies` are by the name of the line and of the zone.
+    `crossing_detectors` are by the line's name, `occupancies` by the zone's.
     """
 
     camera: str

@@ -1,1 +1,1 @@
-"""The as-installed certificate: what a box was like, and what has changed since."""
+"""Commissioning: the as-installed certificate of a box, and the changes since."""

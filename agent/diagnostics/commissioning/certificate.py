@@ -1,9 +1,9 @@
-"""The as-installed certificate: what a box was like when somebody stood before it and said it is good.
+"""As-installed certificate: the state of a box that a technician accepted on site.
 
 <state>/commissioned/<time>/
   record.json        the record, with the hashes of the pictures
   record.json.sig    the box's Ed25519 signature of its bytes, 64 bytes
-  <camera>.png       what each camera saw: grey, without who passed by
+  <camera>.png       the view of each camera: grey, without passers-by
 """
 
 import hashlib
@@ -33,8 +33,9 @@ ItemKind = Literal["aim", "focus", "masks", "head", "link", "clock"]
 
 
 class ItemAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found of a part, and whether somebody said that it is good: None where nobody was
-    asked. `of` is the camera or the head.
+    """A finding on one item, and the technician's verdict in `good`: None if they were not asked.
+
+    `subject` is the camera or the head.
     """
 
     item: ItemKind
@@ -45,7 +46,7 @@ class ItemAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def title(self) -> str:
-        """The part, and of what."""
+        """The item and its subject."""
         return f"{self.item} of {self.subject}" if self.subject else self.item
 
 
@@ -63,9 +64,10 @@ def parse_answer(item: ItemAnswer, line: str) -> ItemAnswer | None:
 
 
 class CameraRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A camera as it was. `picture` is None where it showed none, and `why` says why. `focus` is
-    0 to about 70, None where there is nothing to focus on. `scenes` are hashes of scene files by
-    preset, `""` for that of a camera that stands still. `preset` is where its head rested.
+    """State of a camera. `picture` is None if it showed none, for the `reason`.
+
+    `focus` is 0 to about 70, None if the view has no detail to focus on. `scenes` are the hashes of
+    the scene files by preset, `""` for a fixed camera. `preset` is the preset of its head.
     """
 
     name: Name
@@ -83,15 +85,17 @@ class CameraRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HeadRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A head's presets: pan, tilt and zoom by name. None where it did not answer."""
+    """A head's presets: pan, tilt and zoom by name. None if it did not answer."""
 
     name: Name
     presets: dict[str, tuple[float, float, float]] | None
 
 
 class InstallationRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """The record. `made` is RFC 3339; `by` is who stood there; `config` the hash of the checked
-    configuration; `connected`, `centre_listening` and `round_trip_ms` are of the link.
+    """Installation record of a box. `created_time` is RFC 3339.
+
+    `config` is the hash of the checked configuration; `connected`, `centre_listening` and
+    `round_trip_ms` are of the link.
     """
 
     v: Annotated[int, msgspec.Meta(ge=1, le=1)] = 1
@@ -114,7 +118,7 @@ class InstallationRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def rejected_items(self) -> tuple[ItemAnswer, ...]:
-        """The items that are not good."""
+        """The items that the technician rejected."""
         return tuple(item for item in self.answers if item.good is False)
 
 
@@ -125,7 +129,7 @@ def write_record(
     pictures: Mapping[str, bytes],
     sign: Callable[[bytes], bytes],
 ) -> Path:
-    """Write a record into the state folder: whole or not at all. Raises OSError."""
+    """Write a record into the state folder, atomically. Raises OSError."""
     data = encode_manifest(record)
     files = {RECORD_FILE: data, SIGNATURE_FILE: sign(data)}
     files |= {f"{camera}.png": picture for camera, picture in pictures.items()}
@@ -142,7 +146,7 @@ def write_record(
 
 
 def find_newest(state_dir: Path) -> Path:
-    """The folder of the newest record. Raises BadManifest if there is none."""
+    """Return the folder of the newest record. Raises BadManifest if there is none."""
     found = sorted((state_dir / RECORDS_DIR).glob(f"*/{RECORD_FILE}"))
     found = [path for path in found if not path.parent.name.startswith(".")]
     if not found:
@@ -153,8 +157,9 @@ def find_newest(state_dir: Path) -> Path:
 def read_verified(
     folder: Path, known_key: str | None = None
 ) -> tuple[InstallationRecord, dict[str, bytes]]:
-    """The record of a folder and its pictures, verified. `known_key` is the box's, in base64: without
-    it the record agrees with itself. Raises BadManifest.
+    """Return the record of a folder and its pictures, verified. Raises BadManifest.
+
+    `known_key` is the box's public key in base64: without it the record is only consistent.
     """
     data = _read_file(folder / RECORD_FILE)
     record = decode_manifest(RECORD_FILE, data, InstallationRecord)

@@ -1,4 +1,4 @@
-"""What has changed since a box was commissioned. Pure."""
+"""Drift: differences between a box's installation record and its present state. Pure."""
 
 from collections.abc import Iterator, Mapping
 from typing import Literal
@@ -13,20 +13,20 @@ from agent.diagnostics.commissioning.certificate import CameraRecord, Installati
 from drivers.media import Plane
 
 MIN_FOCUS_RATIO = 0.5
-"""Of the score. On 22 street clips, a minute or so apart, 0.61 and more where nothing was touched: a
-crowd has edges of its own. The picture's finest detail is judged beside it.
+"""Ratio of the focus scores. On 22 street clips, about a minute apart, 0.61 or more if nothing was
+touched: a crowd has edges of its own. The picture's finest detail is compared in addition.
 """
 MIN_SHIFT = 0.01
-"""Of the picture's width and height. On the same clips 0.002 at the most where nothing moved, and within
-0.002 of what was shifted.
+"""Share of the picture's width and height. On the same clips at most 0.002 without a shift, and within
+0.002 of the true shift.
 """
 MIN_SHIFT_CONFIDENCE = 0.3
-"""The peak of the correlation: less where what moves is larger than what stands. On the same clips 0.34
-and more, but for one that shows little else than a passing car.
+"""Peak of the correlation: lower if more of the view moves than is still. On the same clips 0.34 or
+more, except for one that shows little but a passing car.
 """
 MAX_LEAN_CHANGE_DEG = 1.5
 MAX_POSE_CHANGE_DEG = 0.5
-"""A preset that is so far from where it was has been stored anew."""
+"""A preset that moved by more has been stored again."""
 
 DriftKind = Literal[
     "moved",
@@ -47,18 +47,18 @@ DriftKind = Literal[
 ]
 
 INFORMATIONAL_KINDS: frozenset[DriftKind] = frozenset({"not compared", "software"})
-"""What is told, and is nothing to mend."""
+"""Kinds that are reported, but need no action."""
 
 _TAMPER_DRIFTS: dict[str, tuple[DriftKind, str]] = {
-    "view_moved": ("moved", "it does not look where it did"),
-    "view_blurred": ("blurred", "the picture is soft"),
+    "view_moved": ("moved", "the camera's aim has changed"),
+    "view_blurred": ("blurred", "the picture is out of focus"),
     "view_blocked": ("blocked", "most of the view is covered"),
-    "view_dark": ("dark", "the picture is dark: compare it by day"),
+    "view_dark": ("dark", "the picture is dark: compare by day"),
 }
 
 
 class ConfigurationDrift(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that is not as it was. `of` is the camera or the head."""
+    """One difference. `subject` is the camera or the head."""
 
     kind: DriftKind
     subject: str | None
@@ -66,7 +66,7 @@ class ConfigurationDrift(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_actionable(self) -> bool:
-        """Whether somebody should do something about it."""
+        """Whether a technician should act on it."""
         return self.kind not in INFORMATIONAL_KINDS
 
 
@@ -76,14 +76,14 @@ def find_drifts(
     recorded_planes: Mapping[str, Plane],
     current_planes: Mapping[str, Plane],
 ) -> Iterator[ConfigurationDrift]:
-    """Everything that has changed; `before` and `after` are the cameras' pictures."""
+    """Yield all differences; `before` and `after` are the cameras' pictures."""
     recorded_cameras = {camera.name: camera for camera in recorded.cameras}
     for name in sorted(recorded_cameras.keys() - {camera.name for camera in current.cameras}):
-        yield ConfigurationDrift(kind="camera", subject=name, message="it is gone")
+        yield ConfigurationDrift(kind="camera", subject=name, message="removed")
     for camera in current.cameras:
         old = recorded_cameras.get(camera.name)
         if old is None:
-            yield ConfigurationDrift(kind="camera", subject=camera.name, message="it is new")
+            yield ConfigurationDrift(kind="camera", subject=camera.name, message="added")
             continue
         yield from _view_drifts(
             old, camera, recorded_planes.get(camera.name), current_planes.get(camera.name)
@@ -91,15 +91,13 @@ def find_drifts(
         yield from _settings_drifts(old, camera)
     yield from _head_drifts(recorded, current)
     if recorded.connected and not current.connected:
-        yield ConfigurationDrift(
-            kind="link", subject=None, message="there is no connection with the broker"
-        )
+        yield ConfigurationDrift(kind="link", subject=None, message="no connection to the broker")
     elif recorded.centre_listening and not current.centre_listening:
-        yield ConfigurationDrift(kind="link", subject=None, message="no centre listens")
+        yield ConfigurationDrift(kind="link", subject=None, message="no centre is subscribed")
     if recorded.clock_synced and not current.clock_synced:
-        yield ConfigurationDrift(kind="clock", subject=None, message="nobody sets it any more")
+        yield ConfigurationDrift(kind="clock", subject=None, message="no longer synchronised")
     if recorded.config != current.config:
-        yield ConfigurationDrift(kind="configuration", subject=None, message="it was changed")
+        yield ConfigurationDrift(kind="configuration", subject=None, message="changed")
     if recorded.version != current.version:
         yield ConfigurationDrift(
             kind="software", subject=None, message=f"{recorded.version} then, {current.version} now"
@@ -112,22 +110,22 @@ def _view_drifts(
     name = new.name
     if recorded_plane is None:
         yield ConfigurationDrift(
-            kind="not compared", subject=name, message=f"it showed nothing then: {old.reason}"
+            kind="not compared", subject=name, message=f"the record has no picture: {old.reason}"
         )
         return
     if current_plane is None:
         yield ConfigurationDrift(
-            kind="no picture", subject=name, message=new.reason or "it shows nothing"
+            kind="no picture", subject=name, message=new.reason or "no picture"
         )
         return
     if old.preset != new.preset:
-        message = f"its head is at {new.preset or 'no preset'}, and was at {old.preset or 'none'}"
+        message = f"its head is at {new.preset or 'no preset'}, was at {old.preset or 'none'}"
         yield ConfigurationDrift(kind="not compared", subject=name, message=message)
         return
     if recorded_plane.shape != current_plane.shape:
-        message = f"{current_plane.shape[1]} x {current_plane.shape[0]}, it was {recorded_plane.shape[1]} x {recorded_plane.shape[0]}"
+        message = f"{current_plane.shape[1]} x {current_plane.shape[0]}, was {recorded_plane.shape[1]} x {recorded_plane.shape[0]}"
         yield ConfigurationDrift(
-            kind="camera", subject=name, message=f"its picture has another shape: {message}"
+            kind="camera", subject=name, message=f"the picture's size is {message}"
         )
         return
     tamper_kind = compare_to_reference(current_plane, recorded_plane)
@@ -141,16 +139,17 @@ def _view_drifts(
         kind, message = _TAMPER_DRIFTS[tamper_kind]
         yield ConfigurationDrift(kind=kind, subject=name, message=message)
     elif _has_lost_focus(old.focus, new.focus):
-        message = f"the focus is {new.focus or 0:.0f}, it was {old.focus:.0f}"
+        message = f"the focus is {new.focus or 0:.0f}, was {old.focus:.0f}"
         yield ConfigurationDrift(kind="blurred", subject=name, message=message)
     elif _has_lean_changed(old.lean_deg, new.lean_deg):
-        message = f"it leans by {new.lean_deg:+.1f} degrees, it was {old.lean_deg:+.1f}"
+        message = f"the lean is {new.lean_deg:+.1f} degrees, was {old.lean_deg:+.1f}"
         yield ConfigurationDrift(kind="moved", subject=name, message=message)
 
 
 def _measure_shift(recorded_plane: Plane, current_plane: Plane) -> tuple[float, float]:
-    """How far the view has moved, to the right and down, in shares of the picture; none where that
-    cannot be told. By the places of its edges, which neither light nor weather moves.
+    """Return the view's shift to the right and down, in shares of the picture; 0 if not measurable.
+
+    Correlates the edges, which neither light nor weather moves.
     """
     window = cv2.createHanningWindow((recorded_plane.shape[1], recorded_plane.shape[0]), cv2.CV_32F)
     (shift_x_px, shift_y_px), confidence = cv2.phaseCorrelate(
@@ -188,12 +187,10 @@ def _settings_drifts(old: CameraRecord, new: CameraRecord) -> Iterator[Configura
             yield ConfigurationDrift(
                 kind="scene",
                 subject=new.name,
-                message=f"its scene{suffix} was changed, with its masks",
+                message=f"the scene{suffix} was changed, with its masks",
             )
     if old.model != new.model:
-        yield ConfigurationDrift(
-            kind="model", subject=new.name, message="another model looks at it"
-        )
+        yield ConfigurationDrift(kind="model", subject=new.name, message="the model was replaced")
 
 
 def _head_drifts(
@@ -205,10 +202,10 @@ def _head_drifts(
         old, new = recorded_heads.get(name), current_heads.get(name)
         if old is None or new is None:
             yield ConfigurationDrift(
-                kind="head", subject=name, message="it is new" if old is None else "it is gone"
+                kind="head", subject=name, message="added" if old is None else "removed"
             )
         elif new.presets is None and old.presets is not None:
-            yield ConfigurationDrift(kind="head", subject=name, message="it does not answer")
+            yield ConfigurationDrift(kind="head", subject=name, message="no answer")
         elif new.presets is not None and old.presets is not None:
             yield from _preset_drifts(name, old.presets, new.presets)
 

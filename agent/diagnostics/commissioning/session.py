@@ -1,4 +1,4 @@
-"""The wiring of `vigie commission`: what a box is like now, asked of the agent that runs there."""
+"""`vigie commission`: inspect a box through its running agent, and record or compare its state."""
 
 import base64
 import hashlib
@@ -43,15 +43,15 @@ from drivers.media import Plane
 
 PREVIEW_WIDTH_PX, PREVIEW_HEIGHT_PX = 480, 270
 FRAMES_PER_CAMERA = 5
-"""Pictures of a camera: what moves is in few of them, and goes with their median."""
+"""Pictures of a camera: their median removes moving objects."""
 _REPLY_TIMEOUT_S = 10.0
 
 AskTechnician = Callable[[ItemAnswer, Plane | None], ItemAnswer]
-"""Shows somebody what was found, and gives it back with what he says."""
+"""Shows the technician an item, and returns it with their verdict."""
 
 
 class CommissioningResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A record that was written, and where."""
+    """A written record and its folder."""
 
     record: InstallationRecord
     folder: Path
@@ -83,7 +83,7 @@ def format_comparison(
 
 
 class CommissioningSession:
-    """A box whose agent runs. Raises UserError where it does not, or the state is somebody else's."""
+    """A box whose agent runs. Raises UserError if it does not, or another user owns the state."""
 
     def __init__(self, config: Path, clock: Clock, by: str) -> None:
         self._config = configuration.load(config)
@@ -101,15 +101,15 @@ class CommissioningSession:
 
     @property
     def public_key(self) -> str:
-        """The box's, in base64."""
+        """The box's public key, in base64."""
         return base64.b64encode(self._identity.public_key_raw).decode()
 
     def commission(
         self, ask_technician: AskTechnician, copy_folder: Path | None
     ) -> CommissioningResult:
-        """Go through all parts, and write the record. `out` gets a copy of it."""
+        """Inspect all items and write the record, with a copy in `copy_folder` if given."""
         if copy_folder is not None and copy_folder.exists():
-            raise UserError(f"--out {str(copy_folder)!r}: is there already; allowed: a new folder")
+            raise UserError(f"--out {str(copy_folder)!r}: already exists; allowed: a new folder")
         record, planes = self._inspect(f"commissioned by {self._by}")
         answers = [
             ask_technician(item, planes.get(item.subject or "")) for item in _iter_items(record)
@@ -126,7 +126,7 @@ class CommissioningSession:
         return CommissioningResult(record=record, folder=folder, copied_to=copy_folder)
 
     def compare(self) -> tuple[InstallationRecord, tuple[ConfigurationDrift, ...]]:
-        """What has changed since the newest record. Raises UserError where there is none to trust."""
+        """Compare the box with its newest record. Raises UserError if no record verifies."""
         try:
             folder = certificate.find_newest(self._state_dir)
             recorded, pictures = certificate.read_verified(folder, self.public_key)
@@ -215,8 +215,9 @@ class CommissioningSession:
     def _capture_camera(
         self, camera: CameraConfig
     ) -> tuple[Plane | None, list[LensAim], str | None]:
-        """What a camera sees without those who pass by, and how its lens is. Who looks is in the
-        chain before anything is shown.
+        """Return a camera's view without passers-by, and the readings of its lens.
+
+        The receipt of the viewing is in the chain of custody before a picture is fetched.
         """
         institution = camera.institution
         if institution is not None and not institution.can_view(self._by):
@@ -234,13 +235,13 @@ class CommissioningSession:
                     self._state_dir, camera.name, self._by, PREVIEW_WIDTH_PX, PREVIEW_HEIGHT_PX
                 )
                 if preview is None:
-                    return None, [], "the agent has gone"
+                    return None, [], "the agent has stopped"
                 planes.append(preview.plane)
                 aims.append(preview.aim)
         except PreviewUnavailable as error:
             return None, [], str(error)
         if len({plane.shape for plane in planes}) != 1:
-            return None, [], "its picture has changed its size meanwhile"
+            return None, [], "the picture's size changed during the capture"
         return np.asarray(np.median(np.stack(planes), axis=0), np.uint8), aims, None
 
     def _inspect_head(self, name: str) -> HeadRecord:
@@ -263,7 +264,7 @@ class CommissioningSession:
         return HeadRecord(name=name, presets=None)
 
     def _append_receipt(self, body: ServiceAction | FootageViewed) -> None:
-        """Into the chain of custody: what cannot be written there is not done."""
+        """Append to the chain of custody. Raises before the action if the receipt cannot be written."""
         with self._reporting_disk_errors():
             self._custody.append(body, self._clock.boottime_ns())
 
@@ -278,8 +279,7 @@ class CommissioningSession:
         live_health = health_file.read(get_runtime_dir(self._state_dir))
         if live_health is None or live_health.is_stale(self._clock.boottime_ns()):
             raise UserError(
-                "the agent does not run, and only what runs can be commissioned; "
-                "allowed: once `systemctl status vigie-agent` says active"
+                "the agent is not running; allowed: once `systemctl status vigie-agent` says active"
             )
         return live_health
 
@@ -288,7 +288,7 @@ class CommissioningSession:
 
 
 def _iter_items(record: InstallationRecord) -> Iterator[ItemAnswer]:
-    """What was found, part by part, for somebody to say that it is good."""
+    """Yield the findings, item by item, for the technician's verdict."""
     for camera in record.cameras:
         camera_name = camera.name
         if camera.picture is None:
@@ -300,20 +300,22 @@ def _iter_items(record: InstallationRecord) -> Iterator[ItemAnswer]:
         yield ItemAnswer(
             item="aim", subject=camera_name, finding=f"exposure {camera.exposure}{lean}", good=None
         )
-        focus = "nothing to focus on" if camera.focus is None else f"{camera.focus:.0f} of about 70"
+        focus = (
+            "no detail to focus on" if camera.focus is None else f"{camera.focus:.0f} of about 70"
+        )
         yield ItemAnswer(item="focus", subject=camera_name, finding=focus, good=None)
-        masks_text = f"{camera.masks} masks" if camera.masks else "nothing is masked"
+        masks_text = f"{camera.masks} masks" if camera.masks else "no masks"
         yield ItemAnswer(item="masks", subject=camera_name, finding=masks_text, good=None)
     for head in record.heads:
         presets = head.presets
-        found = "it does not answer" if presets is None else ", ".join(presets) or "no presets"
+        found = "no answer" if presets is None else ", ".join(presets) or "no presets"
         yield ItemAnswer(
             item="head", subject=head.name, finding=found, good=False if presets is None else None
         )
-    centre = "a centre listens" if record.centre_listening else "no centre listens"
+    centre = "a centre is subscribed" if record.centre_listening else "no centre is subscribed"
     link_text = f"connected, {centre}" if record.connected else "not connected"
     yield ItemAnswer(item="link", subject=None, finding=link_text, good=record.connected)
-    clock_text = f"set by {record.clock_source}" if record.clock_synced else "nobody sets it"
+    clock_text = f"set by {record.clock_source}" if record.clock_synced else "not synchronised"
     yield ItemAnswer(item="clock", subject=None, finding=clock_text, good=record.clock_synced)
 
 

@@ -1,1 +1,1 @@
-"""What is connected to this box, for `vigie probe`: drivers are asked, nothing is moved or changed."""
+"""`vigie probe`: find the devices connected to this box. Moves and changes nothing."""

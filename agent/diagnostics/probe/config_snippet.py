@@ -1,8 +1,8 @@
-"""What was found, as tables for the configuration. Pure.
+"""Configuration snippet: the devices found by a probe, as TOML tables. Pure.
 
-What only a person knows stands in a comment that ends in `fill in: ...`: without its `#` and with the
-right value it is part of the table. Nothing is guessed, so a snippet that lacks something is refused
-by `vigie check-config`, which says what.
+A value that the technician has to supply is a comment that ends in `fill in: ...`: without its `#` and
+with the right value it is part of the table. Nothing is guessed: `vigie check-config` rejects a snippet
+that lacks a value, and names it.
 """
 
 import re
@@ -39,8 +39,9 @@ _MORE_OPTIONS = "# what else it has: zoom_ratio, focus, presets; the driver's fi
 def render_snippet(
     result: ProbeResult, username: str | None = None, password_file: str | None = None
 ) -> str:
-    """TOML for all that can be configured; `username` and `password_file` are those that opened the
-    cameras of the network.
+    """Return TOML for all devices that can be configured.
+
+    `username` and `password_file` are the credentials that opened the network cameras.
     """
     names, credentials = _UniqueNames(), _CredentialLines(username, password_file)
     adopted_cameras = [
@@ -60,13 +61,13 @@ def render_snippet(
 
 
 class _CredentialLines:
-    """How the cameras of the network were opened, or how they might be."""
+    """Lines for the credentials of a network camera: those that were used, or lines to fill in."""
 
     def __init__(self, username: str | None, password_file: str | None) -> None:
         self._credentials = (username, password_file)
 
     def lines(self, name: str) -> Iterator[str]:
-        """For the options of this camera."""
+        """Yield the lines for the options of a camera."""
         username, password_file = self._credentials
         if username is not None and password_file is not None:
             yield f"username = {format_value(username)}"
@@ -78,7 +79,7 @@ class _CredentialLines:
 
 
 class _UniqueNames:
-    """Names as the configuration takes them, each once."""
+    """Allocator of unique names that the configuration allows."""
 
     def __init__(self) -> None:
         self._used: set[str] = set()
@@ -117,7 +118,7 @@ def _v4l2_camera_table(device: VideoDevice, name: str) -> str:
     lines = [*_render_values("[camera.options]", options)]
     if not device.formats:
         formats = _to_one_line(", ".join(device.others)) or "nothing"
-        lines.append(f"# gives {formats}: no format of the driver")
+        lines.append(f"# offers {formats}: none that the driver supports")
     camera_values: dict[str, object] = {"name": name, "driver": "v4l2"}
     if device.formats and device.formats[0] not in ("h264", "mjpeg"):
         camera_values["transcode"] = True
@@ -158,7 +159,7 @@ def _onvif_camera_table(
 def _rtsp_camera_tables(
     result: ProbeResult, adopted_cameras: Sequence[FoundOnvif], names: _UniqueNames
 ) -> Iterator[str]:
-    """Servers that are no camera of those that told their streams themselves."""
+    """Yield tables for servers that belong to no ONVIF camera which has named its streams."""
     known_hosts = {
         urlsplit(camera.adopted.stream_url).hostname for camera in adopted_cameras if camera.adopted
     }
@@ -194,7 +195,7 @@ def _serial_head_table(head: FoundHead, names: _UniqueNames) -> str:
         models = ", ".join(MODEL_NAMES)
         lines = [
             _fill_in_comment(
-                'model = "ptzoptics"', f"one of {models}; or none, and what it is like:"
+                'model = "ptzoptics"', f"one of {models}; or none, and its properties:"
             )
         ]
         lines += [f"# {text}  # {hint}" for text, hint in (*_LIMIT_LINES, *_UNIT_LINES)]
@@ -221,7 +222,7 @@ def _onvif_head_table(
     lines = [
         *_render_values("[head.options]", {"url": camera.url}),
         *credentials.lines(name),
-        "# where the camera tells shares and not degrees:",
+        "# if the camera reports shares instead of degrees:",
         *(_fill_in_comment(text, hint) for text, hint in _LIMIT_LINES),
     ]
     head_values: dict[str, object] = {"name": name, "driver": "onvif", "camera": name}
@@ -232,7 +233,7 @@ def _pins_comment(result: ProbeResult) -> Iterator[str]:
     if result.pins.factory is not None:
         yield _render_comment(
             f"pins: {result.pins.factory.board or 'there'}, through {result.pins.factory.name}; "
-            "what hangs on them is yours to say: docs/pins.md"
+            "to configure what is connected to them: docs/pins.md"
         )
 
 
@@ -269,7 +270,7 @@ def _render_comment(text: str) -> str:
 
 
 def _to_one_line(text: str) -> str:
-    """What a device said of itself may hold anything; a comment ends with its line."""
+    """Replace line breaks: a device's text is untrusted, and a comment ends with its line."""
     return "".join(char if char.isprintable() else " " for char in text)
 
 

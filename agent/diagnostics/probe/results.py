@@ -1,4 +1,4 @@
-"""What was found, of every kind, and what could not be asked and why. The JSON of `vigie probe`."""
+"""Devices that `vigie probe` found, and the searches that failed: the format of its JSON."""
 
 from typing import Generic, Literal, TypeVar
 
@@ -17,26 +17,26 @@ T = TypeVar("T")
 
 
 class ProbeProblem(msgspec.Struct, frozen=True, kw_only=True):
-    """Why something could not be asked: a kind of `drivers.errors`, or `denied`."""
+    """Reason of a failed search. `kind` is one of `drivers.errors`, or `denied`."""
 
     kind: str
     message: str
 
 
 def problem_from(error: DriverError) -> ProbeProblem:
-    """A driver's error."""
+    """Return a driver's error as a problem."""
     return ProbeProblem(kind=error.kind, message=str(error))
 
 
 class ProbeSection(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """All of one kind. Where there is a problem, `found` may lack some."""
+    """Devices of one kind. If there is a problem, `found` may be incomplete."""
 
     found: tuple[T, ...] = ()
     problem: ProbeProblem | None = None
 
 
 class FoundPins(msgspec.Struct, frozen=True, kw_only=True):
-    """The chips, and through what the pins are reached."""
+    """GPIO chips, and the pin factory that drives them."""
 
     chips: tuple[PinChip, ...] = ()
     factory: PinFactory | None = None
@@ -44,8 +44,9 @@ class FoundPins(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FoundOnvif(msgspec.Struct, frozen=True, kw_only=True):
-    """A camera that answered a search, or was named. `adopted` is what it says of itself; where it
-    says nothing, `problem` is why.
+    """A camera that answered a search, or that the command line names.
+
+    `adopted` is its description of itself; if it gives none, `problem` is the reason.
     """
 
     url: str
@@ -57,7 +58,7 @@ class FoundOnvif(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything. What was not asked for is null: heads, ONVIF and RTSP."""
+    """Results of one probe. Heads, ONVIF and RTSP are null if they were not requested."""
 
     v: Literal[1] = 1
     board: str | None = None

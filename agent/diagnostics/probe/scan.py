@@ -1,4 +1,4 @@
-"""The wiring of `vigie probe`: which drivers are asked for what."""
+"""Searches of `vigie probe`: the drivers that each kind of device is searched with."""
 
 import contextlib
 import os
@@ -35,13 +35,14 @@ MAX_PARALLEL_PORTS = 8
 MAX_PARALLEL_CAMERAS = 8
 
 OnProgress = Callable[[str], None]
-"""Takes what is being done now, for a person who waits."""
+"""Called with a line of progress for the terminal."""
 
 
 class NetworkProbeRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Which network cameras are asked. With `discover` they are called by multicast, on
-    `adapters` or on all; `urls` are asked in any case. `username` and `password_file` are for
-    all of them.
+    """Network cameras to search. `urls` are asked in any case.
+
+    With `discover` cameras are searched by multicast, on `interfaces` or on all. `username` and
+    `password_file` are used for all cameras.
     """
 
     discover: bool = False
@@ -54,8 +55,9 @@ class NetworkProbeRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProbeRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked beside that which is always asked. `lines` are the serial lines to search; all
-    ports of the box that the kernel does not use where there are none.
+    """Searches in addition to those that always run.
+
+    `ports` are the serial ports to search for heads; if empty, all that the kernel does not use.
     """
 
     heads: head_search.SearchOptions | None = None
@@ -66,7 +68,7 @@ class ProbeRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def probe(request: ProbeRequest, on_progress: OnProgress) -> ProbeResult:
-    """Ask for everything that is wished."""
+    """Run all requested searches."""
     on_progress("asking libcamera")
     modules = _find_camera_modules()
     on_progress("asking devices")
@@ -97,14 +99,14 @@ def probe(request: ProbeRequest, on_progress: OnProgress) -> ProbeResult:
 
 
 def read_board_model(model_file: Path = BOARD_MODEL_FILE) -> str | None:
-    """What the board calls itself; None where it is none."""
+    """Return the board's model from the device tree, or None if there is none."""
     with contextlib.suppress(OSError):
         return model_file.read_text(encoding="utf-8", errors="replace").strip("\0\n ") or None
     return None
 
 
 def searchable_ports(ports: Sequence[FoundPort]) -> tuple[str, ...]:
-    """The ports that are worth asking: not the kernel's own, and none without hardware."""
+    """Return the ports to search: without the kernel's own, and without those that lack hardware."""
     return tuple(
         port.best_path
         for port in ports
@@ -115,13 +117,11 @@ def searchable_ports(ports: Sequence[FoundPort]) -> tuple[str, ...]:
 def access_problem(
     paths: Iterable[Path], can_access: Callable[[Path, int], bool] = os.access
 ) -> ProbeProblem | None:
-    """Whether this user is kept from what libcamera needs: it then sees nothing, and says nothing."""
+    """Return a problem if this user may not open these devices, which libcamera does not report."""
     inaccessible = [str(path) for path in sorted(paths) if not can_access(path, os.R_OK | os.W_OK)]
     if not inaccessible:
         return None
-    message = (
-        f"{', '.join(inaccessible)}: denied to this user; members of the group video may open it"
-    )
+    message = f"{', '.join(inaccessible)}: denied to this user; allowed: members of the group video"
     return ProbeProblem(kind="denied", message=message)
 
 
@@ -147,7 +147,7 @@ def _find_pins() -> FoundPins:
 def _search_heads(
     port_paths: Sequence[str], wanted: head_search.SearchOptions
 ) -> ProbeSection[head_search.PortSearch]:
-    """Lines do not know each other, so they are asked at the same time."""
+    """Search all ports in parallel: they are independent."""
     stop = threading.Event()
     with ThreadPoolExecutor(MAX_PARALLEL_PORTS, "head search") as pool:
         try:
@@ -156,12 +156,12 @@ def _search_heads(
             )
             return ProbeSection(found=tuple(searches))
         finally:
-            # Who interrupts the command does not wait for every address to be silent.
+            # An interrupted command does not wait for the timeout of every address.
             stop.set()
 
 
 def _find_onvif_cameras(request: NetworkProbeRequest) -> ProbeSection[FoundOnvif]:
-    """Whoever answers, and whoever is named, each asked what it is."""
+    """Query each camera that answers the multicast, and each named one, for its description."""
     cameras = {url: FoundOnvif(url=url) for url in request.urls}
     problem = None
     if request.discover:

@@ -1,1 +1,1 @@
-"""The wiring of `vigie selftest`: a known pattern through the real parts of a box, and back."""
+"""`vigie selftest`: a test pattern through the real parts of a box, and the check of the results."""

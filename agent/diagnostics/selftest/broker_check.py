@@ -1,8 +1,8 @@
-"""What is proven of messages: an outbox beside the box's own, and the way to the broker and back.
+"""Checks of the messages: a test outbox, and the round trip to the broker.
 
-The box's id is the broker's name for it, and a second connection of that name throws the first one
-out. So where an agent runs, it is asked to send; where none does, the outbox's lock keeps one from
-starting while this process connects in its place.
+The box's id is its MQTT client id, and the broker closes the first of two connections with one id.
+So if an agent runs, the check asks it to send. If none runs, the outbox's lock keeps an agent from
+starting while this process is connected.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -37,10 +37,10 @@ COMMIT_TIMEOUT_S = 30.0
 
 
 class _AgentRejected(CheckFailed):
-    """The agent has said no."""
+    """The agent has rejected the request."""
 
     def __init__(self, kind: str, reason: str) -> None:
-        super().__init__(f"the agent that runs here refuses: {reason}")
+        super().__init__(f"the running agent rejects the test: {reason}")
         self.kind = kind
         self.reason = reason
 
@@ -48,11 +48,12 @@ class _AgentRejected(CheckFailed):
 def check_outbox(
     folder: Path, events: Sequence[Event], clock: Clock, new_id: Callable[[int], str]
 ) -> str:
-    """Messages are committed, are there after the file was closed and opened, byte for byte, and
-    leave when they have arrived.
+    """Check that messages are committed, survive a reopening unchanged, and leave once acknowledged.
+
+    Raises CheckFailed.
     """
     if not events:
-        raise CheckFailed("nothing has happened that could be a message")
+        raise CheckFailed("no message to test with: the pattern gave no event")
     try:
         with _open_outbox(folder, "selftest", clock, new_id) as outbox:
             data = [msgspec.json.encode(_event_data(event, clock)) for event in events]
@@ -61,7 +62,7 @@ def check_outbox(
                 for event in events
             ]
             if not all(ticket.wait(COMMIT_TIMEOUT_S) for ticket in tickets):
-                raise CheckFailed(f"the disk has not taken a message in {COMMIT_TIMEOUT_S:g} s")
+                raise CheckFailed(f"no message was committed to the disk in {COMMIT_TIMEOUT_S:g} s")
             epoch = outbox.epoch
         with _open_outbox(folder, "selftest", clock, new_id) as outbox:
             fetched = outbox.fetch(len(events) + 1)
@@ -72,16 +73,16 @@ def check_outbox(
             outbox.acknowledge(epoch, (SeqRange(fetched[0].seq, fetched[-1].seq),))
         with _open_outbox(folder, "selftest", clock, new_id) as outbox:
             if outbox.depth:
-                raise CheckFailed(f"{outbox.depth} messages stay though they have arrived")
+                raise CheckFailed(f"{outbox.depth} acknowledged messages stay in the outbox")
     except OutboxError as error:
         raise CheckFailed(str(error)) from error
-    return f"{len(data)} messages committed, found again after a restart, and let go"
+    return f"{len(data)} messages committed, read again after a restart, and removed"
 
 
 class BrokerRoundTrip:
-    """The way to the broker from a box: through its agent where one runs, else its own.
+    """The round trip from a box to its broker: through its agent if one runs, else directly.
 
-    `close` lets an agent start again.
+    `close` releases the lock that keeps an agent from starting.
     """
 
     def __init__(self, config: Config, clock: Clock, new_id: Callable[[int], str]) -> None:
@@ -91,7 +92,7 @@ class BrokerRoundTrip:
         self._state_dir = Path(config.box.state)
 
     def check(self) -> str:
-        """A message goes to the broker, and its arrival comes back. Raises NotProven."""
+        """Send a message and wait for its acknowledgement. Raises CheckFailed."""
         try:
             result = self._ask_agent({"do": "echo"}, ARRIVAL_TIMEOUT_S + REPLY_TIMEOUT_S)
         except _AgentRejected as error:
@@ -102,14 +103,14 @@ class BrokerRoundTrip:
             ) from error
         if result is None:
             return self._check_without_agent()
-        return f"the agent's message went out and was acknowledged after {result.arrived_ms:.0f} ms"
+        return f"the agent's message was acknowledged after {result.arrived_ms:.0f} ms"
 
     def publish(self, steps: tuple[SelfTestStep, ...], event: Event) -> tuple[str, str | None]:
-        """Make the result an event. Who was told, in a sentence, and the event's id."""
+        """Publish the result as an event. Return a sentence on its delivery, and the event's id."""
         try:
             result = self._ask_agent({"do": "publish", "steps": steps}, REPLY_TIMEOUT_S)
         except CheckFailed as error:
-            return f"nobody was told: {error}", None
+            return f"not delivered: {error}", None
         if result is not None:
             return "the agent has it and tells the centre", result.event
         try:
@@ -118,11 +119,11 @@ class BrokerRoundTrip:
                     COMMIT_TIMEOUT_S
                 )
         except (OutboxError, UserError) as error:
-            return f"nobody was told: {error}", None
-        return "it waits in the outbox for the agent, which does not run", event.event
+            return f"not delivered: {error}", None
+        return "in the outbox until the agent runs again", event.event
 
     def _ask_agent(self, args: object, timeout_s: float) -> SelfTestReply | None:
-        """What the running agent says, None where none runs. Raises NotProven."""
+        """Return the running agent's reply, or None if no agent runs. Raises CheckFailed."""
         try:
             replies = send_command(self._state_dir, VERB, args, timeout_s)
             if replies is None:
@@ -134,10 +135,10 @@ class BrokerRoundTrip:
                     return msgspec.json.decode(reply.result, type=SelfTestReply)
         except (UserError, msgspec.MsgspecError, OSError) as error:
             raise CheckFailed(str(error)) from error
-        raise CheckFailed("the agent gave no last reply")
+        raise CheckFailed("the agent closed the connection without a final reply")
 
     def _check_without_agent(self) -> str:
-        """With the box's own credentials. Only where no agent runs, nor can start meanwhile."""
+        """Connect with the box's credentials. Only while the outbox's lock keeps an agent from starting."""
         try:
             with self._open_own_outbox() as outbox:
                 started_ns = self._clock.boottime_ns()
@@ -145,10 +146,10 @@ class BrokerRoundTrip:
                 elapsed_ms = (self._clock.boottime_ns() - started_ns) / 1e6
         except (OutboxError, UserError, MqttConnectionError) as error:
             raise CheckFailed(str(error)) from error
-        return f"no agent runs; the broker took the box's credentials and a message in {elapsed_ms:.0f} ms"
+        return f"no agent runs; the broker accepted the box's credentials and a message in {elapsed_ms:.0f} ms"
 
     def _open_own_outbox(self) -> AbstractContextManager[Outbox]:
-        """The box's own outbox. Raises OutboxError, UserError where an agent uses it."""
+        """Open the box's own outbox. Raises OutboxError, or UserError if an agent uses it."""
         return _open_outbox(
             self._state_dir / "outbox",
             self._config.box.id,
@@ -158,7 +159,7 @@ class BrokerRoundTrip:
         )
 
     def _publish_progress(self, outbox: Outbox) -> None:
-        """Raises LinkError, UserError and NotProven."""
+        """Raises LinkError, UserError and CheckFailed."""
         progress = CommandProgress(
             command="selftest", verb=VERB, progress=0.0, detail="a self-test"
         )
@@ -171,12 +172,12 @@ class BrokerRoundTrip:
             subscribed = transport.wait_for(Suback, REPLY_TIMEOUT_S)
             if subscribed.failure_reason is not None:
                 raise CheckFailed(
-                    f"the broker refuses our subscription: {subscribed.failure_reason}"
+                    f"the broker rejects the subscription: {subscribed.failure_reason}"
                 )
             transport.publish(topics.up_topic(outbox.box, "reply"), message)
             published = transport.wait_for(Puback, REPLY_TIMEOUT_S)
             if published.reason_code >= MIN_FAILURE_CODE:
-                raise CheckFailed(f"the broker refuses our message: {published.reason}")
+                raise CheckFailed(f"the broker rejects the message: {published.reason}")
         finally:
             transport.close()
 
@@ -189,7 +190,7 @@ def _open_outbox(
     new_id: Callable[[int], str],
     max_bytes: int = 64_000_000,
 ) -> Iterator[Outbox]:
-    """An outbox, closed at the end. Raises OutboxError, UserError where an agent uses it."""
+    """Open an outbox, and close it at the end. Raises OutboxError, or UserError if an agent uses it."""
     outbox = Outbox.open(
         folder,
         box=box_id,

@@ -1,4 +1,4 @@
-"""What is proven of what the rehearsal has left behind: footage, seals, an export."""
+"""Checks of a pipeline run: capture, detection, recording, encryption and export."""
 
 import hashlib
 import os
@@ -34,32 +34,34 @@ from agent.recording.segment_name import KEYS_SUFFIX
 from drivers.media import Plane
 
 MAX_DIFFERENCE = 6.0
-"""See `pattern.difference`: the encoder makes 1.2, and another tenth of a second mostly over 10."""
+"""See `max_block_difference`: the encoder makes 1.2, another tenth of a second mostly over 10."""
 _MIN_SEGMENTS = 3
 _FRAME_STRIDE = 3
 
 
 class CheckFailed(Exception):
-    """A part of the box does not do what it should. One sentence says what."""
+    """A check has failed. The message is one sentence."""
 
 
 def check_capture(result: PipelineRunResult) -> str:
-    """The camera gave every picture, once."""
+    """Check that the camera delivered every picture once."""
     if not result.is_complete:
         raise CheckFailed(
-            f"the camera gave {result.packets} of {street_pattern.FRAME_COUNT} pictures in time"
+            f"the camera delivered {result.packets} of {street_pattern.FRAME_COUNT} pictures in time"
         )
     if result.packets != street_pattern.FRAME_COUNT:
         reason = f": {result.last_error}" if result.last_error else ""
-        raise CheckFailed(f"{result.packets} of {street_pattern.FRAME_COUNT} pictures came{reason}")
-    return f"{result.packets} pictures of the known street came, {result.frames} for detection"
+        raise CheckFailed(
+            f"{result.packets} of {street_pattern.FRAME_COUNT} pictures captured{reason}"
+        )
+    return f"{result.packets} pictures of the test pattern captured, {result.frames} for detection"
 
 
 def check_detection(run: PipelineRun, result: PipelineRunResult) -> str:
-    """Each model of the configuration finds those who are there, and a rule sees them cross."""
+    """Check that each configured model finds the road users, and that a rule reports a crossing."""
     summaries = [_check_tracks(f"{result.model}", result.frame_tracks, result.faults)]
     if not result.events:
-        raise CheckFailed(f"{summaries[0]}; nobody crossed the line that two cars do cross")
+        raise CheckFailed(f"{summaries[0]}; no event of the line that two cars cross")
     summaries[0] += f", {result.inference_ms:.1f} ms a pass"
     summaries += [_check_tracks(model, tuple(_run_model(model))) for model in run.other_models]
     return f"{'; '.join(summaries)}; {len(result.events)} events"
@@ -73,7 +75,7 @@ def _check_tracks(model: str, frames: Sequence[FrameTracks], faults: Sequence[st
 
 
 def _run_model(model: str) -> Iterator[FrameTracks]:
-    """What a further model sees in a third of the pictures. Raises NotProven."""
+    """Yield the tracks of a further model in a third of the pictures. Raises CheckFailed."""
     try:
         pipeline = DetectionPipeline(open_detector(model))
     except ModelRefused as error:
@@ -87,7 +89,7 @@ def _run_model(model: str) -> Iterator[FrameTracks]:
 
 
 def check_recording(run: PipelineRun, result: PipelineRunResult) -> str:
-    """Every segment is closed, in the chain as it lies on the disk, and shows the pattern."""
+    """Check that every segment is closed, matches its receipt, and shows the pattern."""
     segments = result.segments
     if not segments:
         reason = "; ".join(result.faults) or "no segment was closed"
@@ -105,38 +107,39 @@ def check_recording(run: PipelineRun, result: PipelineRunResult) -> str:
         _drop_page_cache(path)
         receipt = receipts.get(path.name)
         if receipt is None:
-            raise CheckFailed(f"{path.name}: the chain has no receipt of it")
+            raise CheckFailed(f"{path.name}: no receipt in the chain of custody")
         if (receipt.sha256, receipt.size_bytes) != _hash_and_size(path):
-            raise CheckFailed(f"{path.name}: the disk gives back other bytes than were written")
+            raise CheckFailed(f"{path.name}: the disk returns other bytes than were written")
         unseal(path, path.with_name(path.name + KEYS_SUFFIX), run.test_key, decrypted)
         for luma in _decode_luma(decrypted):
             frame = next(source_frames, None)
             if frame is None:
-                raise CheckFailed("more pictures were recorded than came")
+                raise CheckFailed("more pictures recorded than captured")
             max_difference = max(max_difference, street_pattern.max_block_difference(luma, frame.y))
             decoded_count += 1
     decrypted.unlink(missing_ok=True)
     if decoded_count != result.packets:
         raise CheckFailed(
-            f"{decoded_count} of {result.packets} pictures can be played from the disk"
+            f"{decoded_count} of {result.packets} pictures can be decoded from the disk"
         )
     if max_difference > MAX_DIFFERENCE:
         raise CheckFailed(
-            f"a picture from the disk is not the one that came: {max_difference:.1f} of 255 off"
+            f"a recorded picture differs from the captured one by {max_difference:.1f} of 255"
         )
     size_bytes = sum(segment.size_bytes for segment in segments)
     return (
         f"{decoded_count} pictures in {len(segments)} segments ({size_bytes / 1e6:.1f} MB) read back, "
-        f"at most {max_difference:.1f} of 255 off"
+        f"difference at most {max_difference:.1f} of 255"
     )
 
 
 def check_encryption(run: PipelineRun, result: PipelineRunResult) -> str:
-    """Each segment is wrapped for all of the recipients, opens with the throw-away secret, with no
-    other one, and no key of it lies in the box's folder.
+    """Check that each segment key is wrapped for every recipient and for no other key.
+
+    The throw-away key decrypts every segment, and no segment key is stored in the box's folder.
     """
     if not result.segments:
-        raise CheckFailed("there is no footage to seal")
+        raise CheckFailed("no footage to check the encryption of")
     recipient_ids = {recipient.id for recipient in run.recipients}
     keys: list[SegmentKey] = []
     for segment in result.segments:
@@ -149,24 +152,24 @@ def check_encryption(run: PipelineRun, result: PipelineRunResult) -> str:
         key = unwrap_segment_key(sidecar, run.test_key)
         with SegmentReader(path) as file:
             if file.header.kid != key.kid:
-                raise CheckFailed(f"{path.name}: it is not sealed with its key")
+                raise CheckFailed(f"{path.name}: not encrypted with its key")
         _check_stranger_rejected(sidecar)
         keys.append(key)
     if len({key.key for key in keys}) != len(keys):
-        raise CheckFailed("two segments have one key")
+        raise CheckFailed("two segments have the same key")
     leaking_file = _find_secret(run.folder, [key.key for key in keys])
     if leaking_file is not None:
-        raise CheckFailed(f"the key of a segment lies in {leaking_file.name}")
+        raise CheckFailed(f"the key of a segment is stored in {leaking_file.name}")
     configured_ids = [recipient.id for recipient in run.recipients[:-1]]
     if not configured_ids:
-        return f"{len(keys)} keys, for nobody but the test: the configuration names no recipient"
+        return f"{len(keys)} keys, wrapped for the test alone: no recipient is configured"
     return f"{len(keys)} keys, each wrapped for {', '.join(configured_ids)}; nothing on the box opens them"
 
 
 def check_export(run: PipelineRun, result: PipelineRunResult) -> str:
-    """A span is cut and exported, and the verifier finds it good."""
+    """Check that a clip is exported and that the verifier accepts it."""
     if len(result.segments) < _MIN_SEGMENTS:
-        raise CheckFailed(f"{len(result.segments)} segments are too few to cut from")
+        raise CheckFailed(f"{len(result.segments)} segments are too few for an export")
     export_folder = run.folder / "export"
     archive = FootageArchive(run.folder, run.footage_folder, BOX_ID, run.clock, {})
     begin, end = _export_span(result.segments)
@@ -183,7 +186,7 @@ def check_export(run: PipelineRun, result: PipelineRunResult) -> str:
     except ExportError as error:
         raise CheckFailed(str(error)) from error
     if export_result.clip is None:
-        raise CheckFailed(f"no clip was cut: {export_result.no_clip_reason}")
+        raise CheckFailed(f"the export has no clip: {export_result.no_clip_reason}")
     verification = verify_export(
         export_folder, known_key=run.public_key, known_head=run.custody.head()
     )
@@ -191,7 +194,7 @@ def check_export(run: PipelineRun, result: PipelineRunResult) -> str:
         raise CheckFailed(f"the verifier says: {verification.first_problem}")
     picture_count = sum(1 for _ in _decode_luma(export_folder / "clip.mp4"))
     if not picture_count:
-        raise CheckFailed("the clip shows nothing")
+        raise CheckFailed("the clip has no pictures")
     return (
         f"a clip of {export_result.clip.duration_ns / 1e9:.1f} s with {picture_count} pictures, "
         f"{verification.segment_count} segments and {verification.receipt_count} receipts verified"
@@ -199,7 +202,7 @@ def check_export(run: PipelineRun, result: PipelineRunResult) -> str:
 
 
 def _export_span(segments: Sequence[Segment]) -> tuple[datetime, datetime]:
-    """From the middle of the first segment to the middle of the last."""
+    """Return the span from the middle of the first segment to the middle of the last."""
     first, last = segments[0], segments[-1]
     half = timedelta(seconds=0.5)
     begin = datetime.fromisoformat(first.begin_utc).astimezone(UTC) + half
@@ -212,16 +215,16 @@ def _close_receipts(custody: CustodyLog) -> dict[str, SegmentClosed]:
 
 
 def _check_stranger_rejected(sidecar: Path) -> None:
-    """Whoever is not among the recipients gets no key."""
+    """Check that a key outside the recipients does not unwrap the segment key."""
     try:
         unwrap_segment_key(sidecar, X25519PrivateKey.generate())
     except UserError:
         return
-    raise CheckFailed(f"{sidecar.name}: a stranger's secret opens it")
+    raise CheckFailed(f"{sidecar.name}: a private key of no recipient unwraps the key")
 
 
 def _find_secret(folder: Path, secrets: Sequence[bytes]) -> Path | None:
-    """The first file of a folder that has one of these in it, as bytes or in hexadecimal."""
+    """Return the first file of a folder that contains a secret, as bytes or in hexadecimal."""
     patterns = [*secrets, *(secret.hex().encode() for secret in secrets)]
     for path in sorted(folder.rglob("*")):
         if path.is_file():
@@ -237,7 +240,7 @@ def _hash_and_size(path: Path) -> tuple[str, int]:
 
 
 def _drop_page_cache(path: Path) -> None:
-    """Have the kernel read it from the disk, and not give what it remembers: posix_fadvise(2)."""
+    """Drop a file from the page cache, so that the next read comes from the disk: posix_fadvise(2)."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         with suppress(OSError):
@@ -247,11 +250,11 @@ def _drop_page_cache(path: Path) -> None:
 
 
 def _decode_luma(path: Path) -> Iterator[Plane]:
-    """The luma of each picture of a film. Raises NotProven where it cannot be played."""
+    """Yield the luma of each picture of a video file. Raises CheckFailed if it cannot be decoded."""
     try:
         with av.open(str(path)) as container:
             for frame in container.decode(video=0):
-                # As it was encoded: to ask for grey would stretch its range.
+                # The encoded luma plane: a conversion to grey would stretch its range.
                 yield np.asarray(frame.to_ndarray(format="yuv420p")[: frame.height], np.uint8)
     except av.error.FFmpegError as error:
-        raise CheckFailed(f"{path.name}: cannot be played: {error}") from error
+        raise CheckFailed(f"{path.name}: cannot be decoded: {error}") from error

@@ -1,6 +1,6 @@
-"""The pattern through a real lane: the driver, the capture, the detector, the rules, the recorder.
+"""Run the test pattern through a real lane: driver, capture, detector, rules and recorder.
 
-All of it in a folder of its own: its own key and chain, and footage that nobody else reads.
+The run has a folder, key and chain of its own; no other part reads its footage.
 """
 
 import base64
@@ -43,18 +43,19 @@ log = logging.getLogger(__name__)
 
 BOX_ID = "selftest"
 TEST_RECIPIENT_ID = "selftest-guest"
-"""The throw-away recipient. No configured one has this name, see `recipients`."""
+"""The throw-away recipient. No configured one has this name, see `with_test_recipient`."""
 FOOTAGE_DIR = "footage"
 SEGMENT_S = 2.0
 MAX_FOOTAGE_BYTES = 100_000_000
 RUN_TIMEOUT_S = 60.0
-"""A slow box paints the street slower than it happens; the pictures are the same."""
+"""A slow box renders the street slower than real time; the pictures are the same."""
 STOP_TIMEOUT_S = 20.0
 
 
 class PipelineRunResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it. `ended`: the camera gave the pattern to its end. `faults` are those that were
-    raised meanwhile, in a line each.
+    """Result of a run. `is_complete`: the camera delivered the whole pattern.
+
+    `faults` are the faults raised during the run, one line each.
     """
 
     is_complete: bool
@@ -72,7 +73,7 @@ class PipelineRunResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _EventCollector:
-    """Keeps the pipeline's events instead of publishing them."""
+    """Collect the pipeline's events instead of publishing them."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -84,14 +85,14 @@ class _EventCollector:
         """Ignore the counts."""
 
     def publish_gap(self, camera: str, begin_ns: int, end_ns: int, reason: str) -> None:
-        """Ignore the gap: it shows in the segments."""
+        """Ignore the gap: the check of the segments finds it."""
 
 
 class PipelineRun:
-    """A box in a folder, with one camera that shows the pattern. `guest` opens what it seals."""
+    """A box in a folder, with one camera that shows the pattern. `test_key` decrypts its footage."""
 
     def __init__(self, folder: Path, config: Config, clock: Clock, rng: random.Random) -> None:
-        """Raises OSError where the folder cannot be written to."""
+        """Raises OSError if the folder cannot be written to."""
         self.folder = folder
         self.clock = clock
         self.test_key = X25519PrivateKey.generate()
@@ -129,11 +130,11 @@ class PipelineRun:
 
     @property
     def footage_folder(self) -> Path:
-        """Where its segments lie."""
+        """Folder of the segments."""
         return self.folder / FOOTAGE_DIR
 
     def run(self) -> PipelineRunResult:
-        """Play the pattern to its end, or for PLAYS_WITHIN_S."""
+        """Play the pattern to its end, at most RUN_TIMEOUT_S."""
         pipeline = CameraPipeline(self._camera_source(), self._box_services())
         pipeline.frame_listeners.append(self._on_frame_result)
         pipeline.segment_listeners.append(self._segments.append)
@@ -176,13 +177,13 @@ class PipelineRun:
         )
 
     def _stop(self, stage_groups: list[list[StageThread]]) -> None:
-        """In data order: what feeds has ended before what is fed."""
+        """Stop the stages in data order: a producer ends before its consumer."""
         for group in stage_groups:
             for thread in group:
                 thread.stop()
             for thread in group:
                 if not thread.join(STOP_TIMEOUT_S):
-                    log.error("%s does not end", thread.name)
+                    log.error("stage %s does not stop", thread.name)
 
     def _camera_source(self) -> CameraSource:
         module = catalog.load_camera_driver(self._camera.driver)
@@ -233,7 +234,7 @@ class PipelineRun:
 
 
 def with_test_recipient(record: RecordConfig, test_key: X25519PrivateKey) -> tuple[Recipient, ...]:
-    """Those of the configuration, and the guest under a name that none of them has."""
+    """Return the configured recipients and the throw-away one, under a name that none of them has."""
     name = TEST_RECIPIENT_ID
     while any(recipient.id == name for recipient in record.recipient):
         name += "-"

@@ -1,4 +1,4 @@
-"""One self-test: the rehearsal, its proofs, the way to the broker, and who is told."""
+"""One self-test: the pipeline run, its checks, the round trip to the broker, and the report."""
 
 import fcntl
 import os
@@ -24,10 +24,10 @@ from agent.diagnostics.selftest.checks import CheckFailed
 from agent.diagnostics.selftest.pipeline_run import PipelineRun, PipelineRunResult
 
 WORK_DIR = "selftest.tmp"
-"""In the state folder: the same disk as the footage. Whatever a killed one left is cleared away."""
+"""In the state folder: the same disk as the footage. A killed self-test's files are deleted."""
 LOCK_FILE = "selftest.lock"
 MIN_FREE_BYTES = 100_000_000
-"""Free on the disk before it begins: the box's own footage comes first."""
+"""Free on the disk before a self-test begins: the box's own footage has priority."""
 _MAX_MESSAGE_LENGTH = 300
 
 OnStep = Callable[[SelfTestStep], None]
@@ -37,9 +37,9 @@ Check = Callable[[], str]
 def run_selftest(
     config: Config, clock: Clock, rng: random.Random, on_step: OnStep = lambda _step: None
 ) -> SelfTestReport:
-    """Test the box of a configuration. `on_step` is told of each part when it is done.
+    """Test the box of a configuration. `on_step` is called after each step.
 
-    Raises UserError where the state folder is somebody else's, or another self-test runs.
+    Raises UserError if another user owns the state folder, or another self-test runs.
     """
     state_dir = Path(config.box.state)
     with _exclusive(state_dir):
@@ -90,7 +90,7 @@ class _SelfTestRun:
             steps=steps,
             delivery="not delivered yet",
         )
-        # Before anybody is told: an agent that starts meanwhile finds it.
+        # Written before it is published: an agent that starts meanwhile finds it.
         self._write(report)
         delivery, event_id = round_trip.publish(steps, event)
         report = msgspec.structs.replace(report, delivery=delivery, event=event_id)
@@ -98,7 +98,7 @@ class _SelfTestRun:
         return report
 
     def _check_box(self) -> None:
-        """The parts that need the disk and the pattern."""
+        """Run the checks that need the disk and the pattern."""
         shutil.rmtree(self._work_dir, ignore_errors=True)
         has_detection = any(camera.detect.enabled for camera in self._config.camera)
         result: PipelineRunResult | None = None
@@ -109,8 +109,8 @@ class _SelfTestRun:
             free_bytes = shutil.disk_usage(self._state_dir).free
             if free_bytes < MIN_FREE_BYTES:
                 raise CheckFailed(
-                    f"{free_bytes / 1e6:.0f} MB are free on the disk; "
-                    f"a self-test wants {MIN_FREE_BYTES / 1e6:.0f}, so as not to be in the way"
+                    f"free on the disk: {free_bytes / 1e6:.0f} MB; "
+                    f"allowed: {MIN_FREE_BYTES / 1e6:.0f} MB or more"
                 )
             self._work_dir.mkdir(mode=0o700)
             new_run = PipelineRun(self._work_dir, self._config, self._clock, self._rng)
@@ -159,7 +159,7 @@ class _SelfTestRun:
             selftest_result.state_file(self._state_dir).write(report)
         except OSError as error:
             raise UserError(
-                f"state folder {str(self._state_dir)!r}: the result cannot be kept: {error}"
+                f"state folder {str(self._state_dir)!r}: cannot store the result: {error}"
             ) from error
 
 
@@ -175,7 +175,7 @@ def _run_check(
 
 @contextmanager
 def _exclusive(state_dir: Path) -> Iterator[None]:
-    """One at a time, by the user whose folder it is: another's files would stop the agent."""
+    """Lock out a second self-test, and other users, whose files would stop the agent."""
     context = f"state folder {str(state_dir)!r}"
     try:
         state_dir.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""The known pattern: ten seconds of the rendered street, who is in them, and whether he was found.
+"""Test pattern: ten seconds of the rendered street, its road users, and the score of the detections.
 
-Pure but for the rendering, which is the driver `fake`.
+Pure except for the rendering, which the driver `fake` does.
 """
 
 import math
@@ -30,15 +30,15 @@ SEED = 1
 SCENE = Scene(
     line=(SceneLine(name="across", start=Point(0.0, 0.6), to=Point(1.0, 0.6), events=True),)
 )
-"""A line over the whole street, so that somebody crosses it."""
+"""A counting line over the whole street, which road users cross."""
 
 MIN_CLEAR_HEIGHT = 0.08
-"""A road user is to be found where he has so much of the picture's height, and is not hidden."""
+"""Share of the picture's height from which a road user counts as clearly visible if not hidden."""
 MAX_CLEAR_OCCLUSION = 0.3
 MIN_CLEAR_FRAMES = 3
 MIN_IOU = 0.4
 MIN_FOUND_RATIO = 0.25
-"""In so many of the pictures that show him clearly: a busy box looks at few of them."""
+"""Share of a road user's clear pictures in which they must be found: a busy box skips pictures."""
 MIN_RECALL = 2 / 3
 MAX_FALSE_RATIO = 0.1
 BLOCK_PX = 16
@@ -47,15 +47,16 @@ _READ_TIMEOUT_S = 10.0
 
 
 class FrameTracks(msgspec.Struct, frozen=True, kw_only=True):
-    """One picture that was looked at: its second of the street, and who was seen."""
+    """One picture that was analysed: its second of the street, and its tracks."""
 
     t_s: float
     tracks: tuple[Track, ...]
 
 
 class DetectionScore(msgspec.Struct, frozen=True, kw_only=True):
-    """Of those who were clearly there: how many, and how many were found, by label. `false` of
-    `tracks` were nobody's.
+    """Clearly visible road users, expected and found, by label.
+
+    `false_tracks` of the `tracks` match no road user.
     """
 
     frames: int
@@ -66,7 +67,7 @@ class DetectionScore(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ok(self) -> bool:
-        """Whether the detector sees what is there, vehicles and people, and little else."""
+        """Whether the detector finds vehicles and people with few false tracks."""
         has_all_labels = all(self.found[label] for label in self.expected)
         has_enough = self.found.total() >= MIN_RECALL * self.expected.total()
         return (
@@ -85,7 +86,7 @@ class DetectionScore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def driver_options(*, pace_real: bool) -> dict[str, object]:
-    """The driver's options, as a configuration would have them."""
+    """Return the options of the driver `fake` that render the pattern."""
     return {
         "width_px": WIDTH_PX,
         "height_px": HEIGHT_PX,
@@ -97,12 +98,12 @@ def driver_options(*, pace_real: bool) -> dict[str, object]:
 
 
 def frame_time_s(seq: int) -> float:
-    """The street's second that a picture shows."""
+    """Return the second of the street that a picture shows."""
     return seq / FPS
 
 
 def score_detections(frames: Sequence[FrameTracks]) -> DetectionScore:
-    """Hold what was seen against the truth."""
+    """Compare the tracks with the rendered road users."""
     view = FixedView(WIDTH_PX, HEIGHT_PX)
     clear_frames: Counter[int] = Counter()
     found_frames: Counter[int] = Counter()
@@ -111,7 +112,7 @@ def score_detections(frames: Sequence[FrameTracks]) -> DetectionScore:
     for frame in frames:
         expected_boxes = truth_boxes(SEED, frame.t_s, view)
         tracks += len(frame.tracks)
-        # Half the overlap: what is half hidden or far is somebody all the same.
+        # Half the overlap: a half hidden or far road user is no false track.
         false_tracks += sum(
             1
             for track in frame.tracks
@@ -142,7 +143,7 @@ def score_detections(frames: Sequence[FrameTracks]) -> DetectionScore:
 
 
 def render_frames() -> Iterator[Frame]:
-    """Every picture of the pattern, as fast as they can be painted."""
+    """Yield every picture of the pattern, as fast as they can be rendered."""
     wanted = StreamRequest(packets=False, frames_fps=math.inf)
     camera_options = msgspec.convert(driver_options(pace_real=False), fake.Options)
     camera = fake.open_camera(CAMERA, camera_options, wanted, lambda: 0)
@@ -161,8 +162,9 @@ def render_frames() -> Iterator[Frame]:
 
 
 def max_block_difference(first: Plane, second: Plane) -> float:
-    """How far two pictures' luma is apart where it is farthest: of blocks, so that neither noise nor
-    an encoder counts, in steps of 255. Infinite where their sizes differ.
+    """Return the largest luma difference of two pictures, 0 to 255; infinite if their sizes differ.
+
+    Compares the means of blocks, so that noise and the encoder do not count.
     """
     if first.shape != second.shape:
         return math.inf
@@ -170,7 +172,7 @@ def max_block_difference(first: Plane, second: Plane) -> float:
 
 
 def _block_means(luma: Plane) -> npt.NDArray[np.float64]:
-    """The mean of each block."""
+    """Return the mean luma of each block."""
     height, width = luma.shape
     rows, columns = height // BLOCK_PX, width // BLOCK_PX
     cropped = luma[: rows * BLOCK_PX, : columns * BLOCK_PX]

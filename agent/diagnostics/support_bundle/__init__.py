@@ -1,1 +1,1 @@
-"""The support bundle: what a box has to tell, gathered without its secrets."""
+"""Support bundle: a box's state and logs for support, without its secrets."""

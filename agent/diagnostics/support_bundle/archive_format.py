@@ -1,7 +1,7 @@
-"""A support bundle: one file with all that support wants to know, signed by its box. Pure.
+"""Format of a support bundle: one tar.gz file, signed by its box. Pure.
 
     vigie-bundle-<box>-<time>/
-      manifest.json     what is in it, and what was left out and why
+      manifest.json     the files, and the omitted ones with their reasons
       ...               the files
       SHA256SUMS        of all of these, as sha256sum(1) writes it
       SHA256SUMS.sig    the box's Ed25519 signature of SHA256SUMS, 64 bytes
@@ -36,14 +36,14 @@ MANIFEST_FILE = "manifest.json"
 SIGNATURE_FILE = "SHA256SUMS.sig"
 MAX_FILES = 64
 MAX_TOTAL_BYTES = 16_000_000
-"""Of all files together, unpacked; a verifier reads no more."""
+"""Size of all files together, unpacked; a verifier reads no more."""
 MAX_FILE_BYTES = 2_000_000
 _FILE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,60}")
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 
 
 class BundleFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file of the bundle. `cut`: only its newest bytes are there."""
+    """A file of the bundle. `truncated`: only its newest bytes are included."""
 
     name: str
     data: bytes
@@ -58,7 +58,7 @@ class OmittedFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SupportBundleInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose bundle it is. `made` is RFC 3339; `clock_synced`: whether that can be trusted."""
+    """Origin of a bundle. `created_time` is RFC 3339, and reliable if `clock_synced`."""
 
     box: str
     created_time: str
@@ -68,7 +68,7 @@ class SupportBundleInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ManifestEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """A file, as the manifest has it."""
+    """A file's entry in the manifest."""
 
     name: str
     size_bytes: int
@@ -77,9 +77,7 @@ class ManifestEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SupportBundleManifest(SupportBundleInfo, frozen=True, kw_only=True):
-    """`manifest.json`. `public_key` is the base64 of the key that has signed, None where the box has
-    none yet.
-    """
+    """`manifest.json`. `public_key` is the signing key in base64, None if the box has none yet."""
 
     v: Annotated[int, msgspec.Meta(ge=1, le=1)] = 1
     public_key: str | None
@@ -88,8 +86,9 @@ class SupportBundleManifest(SupportBundleInfo, frozen=True, kw_only=True):
 
 
 class SupportBundleVerification(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a bundle. `manifest` is there where it could be read; `signed_by` where the
-    signature is good.
+    """Result of a verification.
+
+    `manifest` is None if it could not be read, `signed_by` None if the signature is not valid.
     """
 
     ok: bool
@@ -106,8 +105,10 @@ def build_bundle(
     public_key: str | None,
     sign: Callable[[bytes], bytes] | None,
 ) -> bytes:
-    """The bundle's bytes. What is too large is cut to its end, and what there is no room for is left
-    out; both are told. `folder` is the name of the folder within.
+    """Return the bundle's bytes. `folder` is the name of the folder in the archive.
+
+    A file that is too large is truncated to its end, and files beyond MAX_TOTAL_BYTES are omitted;
+    the manifest lists both.
     """
     kept_files: list[BundleFile] = []
     omitted = list(omitted_files)
@@ -115,7 +116,7 @@ def build_bundle(
     for file in bundle_files:
         fitted = _truncate(file)
         if len(fitted.data) > remaining_bytes or len(kept_files) == MAX_FILES:
-            omitted.append(OmittedFile(name=file.name, reason="there was no room for it"))
+            omitted.append(OmittedFile(name=file.name, reason="the bundle has no room for it"))
             continue
         remaining_bytes -= len(fitted.data)
         kept_files.append(fitted)
@@ -143,10 +144,10 @@ def build_bundle(
 
 
 def verify(file: BinaryIO, known_key: str | None = None) -> SupportBundleVerification:
-    """Whether a bundle is what its box signed. `known_key` is the box's public key in base64, as the
-    centre knows it by another way: without it the verdict is that the bundle agrees with itself.
+    """Verify a bundle's hashes and signature.
 
-    Never raises for what is in the file.
+    `known_key` is the box's public key in base64, from a source other than the bundle: without it
+    the result only shows that the bundle is consistent. Never raises for the file's content.
     """
     manifest = None
     try:
@@ -159,11 +160,11 @@ def verify(file: BinaryIO, known_key: str | None = None) -> SupportBundleVerific
 
 
 def unpack(file: BinaryIO) -> dict[str, bytes]:
-    """The files of a bundle by their names, unchecked. Raises BadManifest; reads MOST_BYTES at most."""
+    """Return the files of a bundle by name, unverified. Reads MAX_TOTAL_BYTES. Raises BadManifest."""
     files: dict[str, bytes] = {}
     max_bytes = 2 * MAX_TOTAL_BYTES
     try:
-        # Bounded before tarfile sees it: its own headers may name any length.
+        # Bounded before tarfile reads it: a header may declare any length.
         with gzip.open(file, "rb") as unzipped:
             data = unzipped.read(max_bytes + 1)
         if len(data) > max_bytes:
@@ -175,7 +176,7 @@ def unpack(file: BinaryIO) -> dict[str, bytes]:
                     raise BadManifest(
                         repr(member.name[:80]), "is not a file in the bundle's one folder"
                     )
-                # The holes of a sparse file take no room in the archive, and all of it in memory.
+                # The holes of a sparse file take no space in the archive, but their full size in memory.
                 if member.issparse() or not 0 <= member.size <= len(data):
                     raise BadManifest(
                         repr(member.name[:80]), "declares more bytes than the bundle has"
@@ -184,7 +185,7 @@ def unpack(file: BinaryIO) -> dict[str, bytes]:
                     raise BadManifest(repr(member.name[:80]), "is not the name of a bundle's file")
                 reader = tar.extractfile(member)
                 if name in files or len(files) > MAX_FILES + 2 or reader is None:
-                    raise BadManifest(name, "is there twice, or exceeds the number of files")
+                    raise BadManifest(name, f"is duplicate, or one of more than {MAX_FILES} files")
                 files[name] = reader.read()
     except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as error:
         raise BadManifest("bundle", f"is not a tar.gz file, or damaged: {error}") from error
@@ -200,7 +201,7 @@ def _read_manifest(files: dict[str, bytes]) -> SupportBundleManifest:
 def _check_sums(
     files: dict[str, bytes], manifest: SupportBundleManifest, known_key: str | None
 ) -> str | None:
-    """Everything that is there, against the sums, and they against the signature."""
+    """Check every file against the sums, and the sums against the signature."""
     sums = files.get(SUMS_FILE)
     if sums is None:
         raise BadManifest(SUMS_FILE, "is missing")
@@ -230,9 +231,9 @@ def _check_signature(
 
 
 def _truncate(file: BundleFile) -> BundleFile:
-    """At most FILE_MOST_BYTES, the newest; a text is cut at a line's end."""
+    """Truncate to the newest MAX_FILE_BYTES; a text begins at a whole line."""
     if not _FILE_NAME.fullmatch(file.name) or file.name == MANIFEST_FILE:
-        raise ValueError(f"{file.name!r} is no name of a file of a bundle")
+        raise ValueError(f"{file.name!r} is not the name of a bundle's file")
     if len(file.data) <= MAX_FILE_BYTES:
         return file
     tail = file.data[-MAX_FILE_BYTES:]
@@ -240,7 +241,7 @@ def _truncate(file: BundleFile) -> BundleFile:
 
 
 def _pack(folder: str, files: dict[str, bytes]) -> bytes:
-    """Without users, modes and times of this machine."""
+    """Pack without users, modes and times of this machine: the same contents give the same bytes."""
     buffer = io.BytesIO()
     with (
         gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as compressed,

@@ -1,6 +1,7 @@
-"""The wiring of `vigie bundle`: what a box has to tell, gathered without its secrets, and signed.
+"""`vigie bundle`: collect a box's state and logs, redact its secrets, sign the bundle.
 
-It needs no agent: a dead one is when a bundle is wanted most. What cannot be read is told as left out.
+Needs no running agent: a bundle matters most when the agent is dead. The manifest lists files that
+cannot be read as omitted.
 """
 
 import base64
@@ -44,7 +45,7 @@ _LIBRARIES = (
 
 
 class SupportBundleResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A bundle that was written."""
+    """A written bundle."""
 
     path: Path
     size_bytes: int
@@ -73,10 +74,10 @@ def make_bundle(
     root: Path = Path("/"),
     read_journal: Callable[[], bytes] = query_journal,
 ) -> SupportBundleResult:
-    """Write a bundle into a folder. `root` is where /proc and /sys are; `read_journal` gives the
-    agent's journal, and raises OSError.
+    """Write a bundle into a folder.
 
-    Raises UserError where the folder cannot be written to or the state is somebody else's.
+    `root` is the folder of /proc and /sys. `read_journal` returns the agent's journal, and raises
+    OSError. Raises UserError if the folder cannot be written to or another user owns the state.
     """
     tables, config_error = _read_tables(config)
     state_dir = _state_dir(tables, config)
@@ -129,14 +130,14 @@ def make_bundle(
 
 
 def _read_tables(config: Path) -> tuple[dict[str, Any], str | None]:
-    """The file's tables, whether or not they are a good configuration, and what is wrong with it."""
+    """Return the tables of a configuration, valid or not, and its error or None."""
     try:
         return toml_decode.parse_toml(config.read_text(encoding="utf-8"), str(config)), None
     except OSError as error:
         return {}, f"{config}: {error.strerror or error}"
     except (UserError, ValueError):
-        # Without what it says: it may be the line of a password.
-        return {}, f"{config}: no TOML"
+        # Without the parser's message: it may quote a line with a password.
+        return {}, f"{config}: not valid TOML"
 
 
 def _table(tables: dict[str, Any], name: str) -> dict[str, Any]:
@@ -159,14 +160,14 @@ def _config_path(tables: dict[str, Any], config: Path, table: str, key: str) -> 
 
 
 def _box_id(tables: dict[str, Any]) -> str:
-    """The box's id where it can be a file's name."""
+    """Return the box's id if it can be a file's name."""
     box_id = _text(_table(tables, "box"), "id") or ""
     is_valid = box_id.isascii() and box_id.replace("-", "").replace("_", "").isalnum()
     return box_id[:64] if is_valid else "unknown"
 
 
 def _build_redactor(tables: dict[str, Any], state_dir: Path, folder: Path) -> Redactor:
-    """Knows every secret that this box has in its files."""
+    """Return a redactor of every secret in this box's files."""
     secrets = list(redacted_texts(tables))
     files = [folder / name for name in _iter_secret_files(tables)]
     files += [folder / "console.secret", *sorted((state_dir / "identity").glob("*"))]
@@ -182,7 +183,7 @@ def _build_redactor(tables: dict[str, Any], state_dir: Path, folder: Path) -> Re
 
 
 def _iter_secret_files(tables: Any, table: str = "") -> Iterator[str]:
-    """The names of files that hold something secret, anywhere in a configuration."""
+    """Yield the paths of all files with secrets that a configuration names."""
     if isinstance(tables, dict):
         for key, value in tables.items():
             is_secret_file = key.endswith(("password_file", "secret_file")) or (table, key) == (
@@ -226,7 +227,7 @@ def _encode_json(value: object) -> bytes:
 
 
 def _write_private(path: Path, data: bytes) -> None:
-    """Whole or not at all, and for this user alone. Raises UserError."""
+    """Write atomically, readable by this user only. Raises UserError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_file.replace_atomically(path, data, 0o600)

@@ -1,4 +1,4 @@
-"""What goes into a support bundle, each from where it is: the disk, /proc, the journal."""
+"""Sources of a support bundle's files: the disk, /proc and the journal."""
 
 import os
 import shutil
@@ -47,11 +47,11 @@ NETWORK_FILES = (
 
 
 class _NotAvailable(Exception):
-    """Why a file of the bundle is left out."""
+    """A file of the bundle is omitted, for the reason in the message."""
 
 
 class SupportBundleSources(msgspec.Struct, frozen=True, kw_only=True):
-    """Where things are. `root` is where /proc, /sys and /etc are."""
+    """Locations to read from. `root` is the folder of /proc, /sys and /etc."""
 
     state_dir: Path
     runtime_dir: Path
@@ -62,7 +62,7 @@ class SupportBundleSources(msgspec.Struct, frozen=True, kw_only=True):
     read_journal: Callable[[], bytes]
 
     def collect(self) -> tuple[list[BundleFile], list[OmittedFile]]:
-        """Every file that there is something to put into, and why the others are left out."""
+        """Return the files that have content, and the omitted ones with their reasons."""
         bundle_files: list[BundleFile] = []
         omitted: list[OmittedFile] = []
         for name, read in self._iter_sources():
@@ -97,7 +97,7 @@ class SupportBundleSources(msgspec.Struct, frozen=True, kw_only=True):
     def _read_health(self) -> bytes:
         live_health = self._read_live_health()
         if live_health is None:
-            raise _NotAvailable("the agent has written none in this boot")
+            raise _NotAvailable("the agent has written no health since boot")
         return self._encode_redacted(msgspec.to_builtins(live_health))
 
     def _read_selftest(self) -> bytes:
@@ -107,11 +107,11 @@ class SupportBundleSources(msgspec.Struct, frozen=True, kw_only=True):
         return self._encode_redacted(msgspec.to_builtins(report))
 
     def _read_faults(self) -> bytes:
-        """Those that are active, and what the flight recorder has seen come and go."""
+        """Return the active faults, and the history in the flight recorder."""
         live_health = self._read_live_health()
         history = list(_fault_history(self._read_flight_pages()))
         if live_health is None and not history:
-            raise _NotAvailable("nobody knows of any")
+            raise _NotAvailable("neither the agent nor the flight recorder has any")
         active = [] if live_health is None else msgspec.to_builtins(live_health.report.faults)
         return self._encode_redacted({"active": active, "history": history})
 
@@ -121,30 +121,30 @@ class SupportBundleSources(msgspec.Struct, frozen=True, kw_only=True):
     def _read_flight_recorder(self) -> bytes:
         pages = self._read_flight_pages()
         if not pages:
-            raise _NotAvailable("there is no flight recorder's file, or no good page in it")
+            raise _NotAvailable("the flight recorder's file is missing or has no valid page")
         lines = (msgspec.json.encode(self.redactor.redact(msgspec.to_builtins(p))) for p in pages)
         return b"".join(line + b"\n" for line in lines)
 
     def _read_receipts(self) -> bytes:
-        """The newest receipts, as they were signed; the head is the last one."""
+        """Return the newest receipts, as they were signed; the last one is the chain's head."""
         newest: deque[bytes] = deque(maxlen=MAX_RECEIPTS)
         files = sorted((self.state_dir / "custody").glob("*.chain"))[-2:]
         for file in files:
             with file.open("rb") as stream:
                 newest.extend(stream)
-        # A receipt that was changed would not verify: one with a secret in it is left out whole.
+        # A redacted receipt would not verify: one that contains a secret is omitted as a whole.
         clean_lines = [
             line for line in newest if not self.redactor.has_secret(line.decode("utf-8", "replace"))
         ]
         if not clean_lines:
-            raise _NotAvailable("there is no receipt")
+            raise _NotAvailable("no receipt")
         return b"".join(clean_lines)
 
     def _read_commissioning_record(self) -> bytes:
-        """The newest record of `vigie commission`, without its pictures."""
+        """Return the newest record of `vigie commission`, without its pictures."""
         record_files = sorted((self.state_dir / COMMISSIONING_DIR).glob("*/record.json"))
         if not record_files:
-            raise _NotAvailable("the box was not commissioned")
+            raise _NotAvailable("this box was never commissioned")
         try:
             record: Any = msgspec.json.decode(_read_start(record_files[-1], MAX_FILE_BYTES))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -170,7 +170,7 @@ class SupportBundleSources(msgspec.Struct, frozen=True, kw_only=True):
         return self._encode_redacted(usage)
 
     def _find_mount(self) -> str | None:
-        """The file system that the state is on: kind and place, without its options."""
+        """Return the state folder's file system: type and mount point, without its options."""
         best: tuple[int, str] | None = None
         try:
             lines = _read_start(self.root / "proc/mounts", _MAX_PROC_BYTES).decode(
@@ -189,13 +189,13 @@ class SupportBundleSources(msgspec.Struct, frozen=True, kw_only=True):
 
     def _read_certificate(self) -> bytes:
         if self.certificate_file is None:
-            raise _NotAvailable("the configuration names none")
+            raise _NotAvailable("no certificate is configured")
         try:
             certificate = x509.load_pem_x509_certificate(
                 _read_start(self.certificate_file, _MAX_PROC_BYTES)
             )
         except ValueError as error:
-            raise _NotAvailable("it is no certificate in PEM") from error
+            raise _NotAvailable("not a certificate in PEM") from error
         return self._encode_redacted(
             {
                 "subject": _format_name(lambda: certificate.subject),
@@ -233,7 +233,7 @@ class SupportBundleSources(msgspec.Struct, frozen=True, kw_only=True):
     def _read_journal(self) -> bytes:
         text = self.redactor.redact_text(self.read_journal().decode("utf-8", "replace"))
         if not text.strip():
-            raise _NotAvailable("it has no line of this box's units")
+            raise _NotAvailable("no line of this box's units")
         return text.encode()
 
     def _encode_redacted(self, value: object) -> bytes:
@@ -242,10 +242,10 @@ class SupportBundleSources(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def query_journal() -> bytes:
-    """The newest lines of the box's units, as far as this user may read them. Raises OSError."""
+    """Return the newest lines of the box's units that this user may read. Raises OSError."""
     program = shutil.which("journalctl")
     if program is None:
-        raise FileNotFoundError(2, "there is no journalctl here", "journal")
+        raise FileNotFoundError(2, "journalctl is not installed", "journal")
     units = [f"--unit={unit}" for unit in JOURNAL_UNITS]
     options = ["--no-pager", "--quiet", "--output=short-iso", f"--lines={MAX_JOURNAL_LINES}"]
     try:
@@ -265,7 +265,7 @@ def query_journal() -> bytes:
 
 
 def _fault_history(pages: list[FlightPage]) -> Iterator[dict[str, object]]:
-    """When each fault came and went, as far as the flight recorder reaches."""
+    """Yield when each fault was raised and cleared, as far as the flight recorder reaches."""
     run, active_before = "", frozenset[str]()
     for page in pages:
         if page.run != run:
@@ -288,7 +288,7 @@ def _fault_history(pages: list[FlightPage]) -> Iterator[dict[str, object]]:
 
 
 def _format_name(read: Callable[[], x509.Name]) -> str | None:
-    """None where it is in an alphabet that the library does not read, such as T.61 with accents."""
+    """Return None if the library cannot decode the name, such as T.61 with accents."""
     try:
         return read().rfc4514_string()
     except ValueError:
@@ -301,7 +301,7 @@ def _read_start(path: Path, max_bytes: int) -> bytes:
 
 
 def _size_bytes(path: Path) -> int | None:
-    """What a file or a folder takes; None where it cannot be read."""
+    """Return the size of a file or folder, or None if it cannot be read."""
     try:
         if not path.is_dir() or path.is_symlink():
             return path.lstat().st_size
@@ -311,7 +311,7 @@ def _size_bytes(path: Path) -> int | None:
 
 
 def _summarize_footage(camera: Path) -> dict[str, object]:
-    """How much there is of a camera, and from when to when, by the names of its segments."""
+    """Return the size and the time span of a camera's footage, by the names of its segments."""
     names = sorted(entry.name for entry in camera.glob("*.mp4"))
     return {
         "segments": len(names),

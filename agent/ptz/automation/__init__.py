@@ -1,1 +1,1 @@
-"""What moves a head by itself: guard tours, the tracker, and the panorama scan."""
+"""Automatic movers of a head: guard tours, auto-tracking, and the panorama scan."""

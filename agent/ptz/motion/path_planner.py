@@ -39,10 +39,10 @@ class PathBlocked(Exception):
 
 
 class MotionBounds(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a head may look and go now.
+    """Limits of a head's view and motion at one moment.
 
-    `error_deg` is the error of its position; `at_rest_error_deg` that of an absolute head when it
-    rested last. `overshoot` is how far it keeps moving. `pan_deg` and `tilt_deg` are its ends.
+    `error_deg` is the error of its position; `at_rest_error_deg` that of an absolute head when it was
+    last at rest. `overshoot` is how far it keeps moving. `pan_deg` and `tilt_deg` are its mechanical limits.
     """
 
     sectors: tuple[ForbiddenSector, ...]
@@ -89,7 +89,7 @@ def is_direct_path_clear(start: Pose, target: Pose, bounds: MotionBounds) -> boo
 
 
 def plan_path(start: Pose, target: Pose, bounds: MotionBounds) -> tuple[Pose, ...]:
-    """Return the poses to go to, one after the other, the last one `target`.
+    """Return the poses to visit in order, the last one `target`.
 
     From within a sector the first is the nearest pose outside. Raises: PathBlocked.
     """
@@ -119,7 +119,7 @@ def plan_path(start: Pose, target: Pose, bounds: MotionBounds) -> tuple[Pose, ..
 def find_exit(start: Pose, bounds: MotionBounds) -> Pose | None:
     """Return the nearest pose straight left, right, up or down from which no sector is seen.
 
-    On the way no sector comes into the picture that was not in it. None if there is no such way.
+    On the way no further sector comes into the picture. None if there is no such pose.
     """
     if bounds.is_position_unknown:
         return None
@@ -219,7 +219,7 @@ def _pan_travels(start: Pose, target: Pose, bounds: MotionBounds) -> tuple[float
     if bounds.pan_deg is not None:
         return (target.pan_deg - start.pan_deg,)
     shortest = wrap_deg(target.pan_deg - start.pan_deg)
-    # Both count: a head is left to choose only if neither is the wrong one.
+    # Both are checked: the head may choose only if both are free.
     return (
         (shortest,)
         if shortest == 0
