@@ -133,7 +133,7 @@ class AnnotatedVideoWriter:
         self._queue: queue.Queue[_QueuedFrame | Event | None] = queue.Queue(MAX_QUEUED)
         self._ended = threading.Event()
         self.error: str | None = None
-        """Why the video is missing or ends early, if it does."""
+        """Reason if the video is missing or ends early, else None."""
         self._thread = threading.Thread(target=self._run, name="annotated video", daemon=True)
         self._thread.start()
 

@@ -61,7 +61,7 @@ class Deduplicator:
         self._ackable = SeqSet()
 
     def add(self, seq: int) -> bool:
-        """Note a stored message. Return False if it is a repeat."""
+        """Record a stored message. Return False if it is a repeat."""
         if seq in self.received:
             return False
         self.received.add(seq, seq)
@@ -69,12 +69,12 @@ class Deduplicator:
         return True
 
     def mark_lost(self, ranges: tuple[SeqRange, ...]) -> None:
-        """Note numbers that a receipt names as lost."""
+        """Record numbers that a receipt names as lost."""
         for span in ranges:
             self._ackable.add(span.first, span.last)
 
     def set_floor(self, upto: int) -> None:
-        """Note from a birth message that no number up to `upto` will be sent any more."""
+        """Record from a birth message that no number up to `upto` will be sent any more."""
         self._ackable.add(1, upto)
 
     def missing_ranges(self) -> tuple[SeqRange, ...]:

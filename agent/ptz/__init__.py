@@ -1,1 +1,1 @@
-"""Pan-tilt heads: leases, motion, presets, and what moves a head by itself."""
+"""Pan-tilt heads: leases, motion, presets, and automatic movers."""

@@ -27,7 +27,7 @@ class _TokenFile(msgspec.Struct, frozen=True):
 class FencingTokens:
     """The tokens of one head. `issue` is called under its head's lock, `reserve` by one thread.
 
-    If the disk refuses, numbers continue in memory and may be issued twice after a restart. That
+    If the disk fails, numbers continue in memory and may be issued twice after a restart. That
     cannot hand the head to another requester: a token is good for its own holder only.
     """
 
@@ -52,5 +52,5 @@ class FencingTokens:
             self._file.write(_TokenFile(next=reserved_until))
         except OSError as error:
             log.error("%s: tokens cannot be reserved: %s", self._file.path, error)
-        # Not tried again before the next block: a disk that refuses is not asked at each cycle.
+        # Retried at the next block only: a failing disk is not written to in each cycle.
         self._reserved_until = reserved_until

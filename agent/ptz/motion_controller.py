@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 MAX_HEARTBEAT_AGE_S = 10.0
 """A stage that has not cycled for this long hangs, and would not end a motion that begins now."""
 MAX_MOVING_AFTER_STOP_S = 5.0
-"""A head that was stopped and reports for longer that it moves is not believed."""
+"""A stopped head that reports motion for longer counts as at rest."""
 _DEFAULT_TILT_RANGE = Range(low=-90.0, high=90.0)
 
 
@@ -60,7 +60,7 @@ class ActiveMotion(msgspec.Struct, frozen=True, kw_only=True):
 class MotionController:
     """Begins, continues and stops the motions of one head. Thread-safe.
 
-    `is_lease_valid` tells whether a lease is still good; `on_motion` is called before the first
+    `is_lease_valid` returns whether a lease is valid; `on_motion` is called before the first
     order of each motion. The public attributes are written here alone.
     """
 
@@ -111,7 +111,7 @@ class MotionController:
         return not self._has_moved or self._last_recalled_preset == preset
 
     def bounds(self, t_ns: int) -> MotionBounds:
-        """Return where the head may look and go now."""
+        """Return the present limits of the head's view and motion."""
         capabilities, position = self._connection.capabilities, self.position
         fov = self._config.fov_deg
         is_absolute = capabilities is not None and capabilities.absolute
@@ -133,7 +133,7 @@ class MotionController:
         )
 
     def heartbeat(self) -> None:
-        """Note that the stage runs, and will call `step` in time."""
+        """Record that the stage runs, and will call `step` in time."""
         self._heartbeat_ns = self._clock_ns()
 
     def abandon(self, reason: str) -> None:

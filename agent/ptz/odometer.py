@@ -1,4 +1,4 @@
-"""Odometer: how far a head has moved in its life, held against its maker's rating.
+"""Odometer: a head's travel in its life, compared with its maker's rating.
 
     heads/mast/odometer.json    {"pan_deg": 81234.5, "tilt_deg": 4031.25, "starts": 5120, ...}
 
@@ -106,7 +106,7 @@ class Odometer:
         )
 
     def exceeded_rating(self) -> str | None:
-        """Return which part of the rated life is used up, in a few words; None if none is."""
+        """Return the first exceeded limit of the rated life as a short text, or None."""
         wear, rated_life = self.wear, self._rated_life
         degrees, hours = max(wear.pan_deg, wear.tilt_deg), wear.moving_s / 3600
         for unit, used, limit in (
@@ -123,7 +123,7 @@ class Odometer:
         is_due = self._last_save_ns is None or (t_ns - self._last_save_ns) / 1e9 >= SAVE_INTERVAL_S
         if self.wear == self._saved_wear or not (is_due or force):
             return
-        # A disk that refuses is not asked again before the next interval.
+        # Retried at the next interval only: a failing disk is not written to in each cycle.
         self._last_save_ns = t_ns
         try:
             self._file.write(self.wear)

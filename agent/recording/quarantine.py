@@ -1,4 +1,4 @@
-"""Quarantine of files that are not what their name says.
+"""Quarantine: files in the footage folders that are no valid segments.
 
 Truncated and foreign files are not footage, but they take space and may show people: they are kept no
 longer than footage.

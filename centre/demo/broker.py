@@ -1,6 +1,6 @@
 """An MQTT 5 broker on the loopback address, as long as the demo runs.
 
-The package `iotcore` contains rumqttd, which has what the agent needs: QoS 1 in order, retained
+The package `iotcore` contains rumqttd, which has the features that the agent needs: QoS 1 in order, retained
 messages, the will, user properties. It keeps no sessions, which the agent does not rely on. If the
 package is not installed, the demo runs mosquitto.
 """

@@ -1,6 +1,6 @@
 """Log of the demo with a head, from replies, events and head health. Pure.
 
-Nothing is taken from the script: a line is only written if the box has said it.
+Nothing is taken from the script: each line is the box's own report.
 """
 
 from pathlib import Path

@@ -50,7 +50,7 @@ class PtzScript(msgspec.Struct, frozen=True, kw_only=True):
     """All steps, and the times of the configuration that the script is made for.
 
     A lease ends `lease_s` after its holder's last command, the tour stays `dwell_s` at each stop,
-    and the demo goes on for `end_delay_s` after the last reply.
+    and the demo ends `end_delay_s` after the last reply.
     """
 
     steps: tuple[ScriptStep, ...]
@@ -193,11 +193,11 @@ class ScriptRunner:
         self._tour_stops = 0
 
     def on_reply(self, t_s: float) -> None:
-        """Note the final reply to the newest step."""
+        """Record the final reply to the newest step."""
         self._sent_s, self._idle_since_s, self._ready_since_s, self._tour_stops = None, t_s, None, 0
 
     def on_tour_stop(self) -> None:
-        """Note that the tour has reached a stop."""
+        """Record that the tour has reached a stop."""
         self._tour_stops += 1
 
     def is_over(self, t_s: float) -> bool:

@@ -13,7 +13,7 @@ from centre.demo import clip
 
 SCENES_FOLDER = Path(__file__).parent / "scenes"
 RENDERED_STREET_S = 60.0
-"""How much of the rendered street, which never ends, is played."""
+"""Played duration of the rendered street, which has no end."""
 
 
 class DemoVideo(msgspec.Struct, frozen=True, kw_only=True):

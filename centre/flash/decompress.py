@@ -20,7 +20,7 @@ COMPRESSED_SUFFIXES = (".zst", ".xz", ".gz")
 
 
 def has_image_suffix(name: str) -> bool:
-    """Return whether the name is an image's, compressed or not."""
+    """Return whether the name ends like an image's, compressed or not."""
     for suffix in COMPRESSED_SUFFIXES:
         name = name.removesuffix(suffix)
     return name.endswith(IMAGE_SUFFIXES)

@@ -46,7 +46,7 @@ ASSOCIATION_GATE_SHARE = 0.15
 """Of the picture's width: a road user this near to the expected direction is the target."""
 _POSE_HISTORY_SIZE = 128
 _ALPHA, _BETA = 0.5, 0.12
-"""How much of a measurement is believed at once (an alpha-beta filter)."""
+"""Weight of a new measurement (an alpha-beta filter)."""
 _TARGET_HEIGHT_RANGE = (0.15, 0.4)
 """The head zooms in on a target that fills less of the height, and out from one that fills more."""
 _ZOOM_IN_SPEED, _ZOOM_OUT_SPEED = 0.3, -0.6

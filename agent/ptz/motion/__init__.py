@@ -1,1 +1,1 @@
-"""Motion of a head: planning around sectors, trajectories, and what a picture shows."""
+"""Motion of a head: planning around sectors, trajectories, and the field of view."""
