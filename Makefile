@@ -52,11 +52,12 @@ test-crash: setup-test setup-crash ## power cuts, failing disks, kills, slow lin
 	VIGIE_CRASH=long $(BIN)/pytest -s tests/crash tests/whole/test_provision_kill.py \
 	  tests/whole/report/test_slow_link.py $(ARGS)
 
-lint: setup ## ruff, mypy --strict, import-linter
+lint: setup ## ruff, mypy --strict, import-linter, the prose of docstrings and pages
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python scripts/prose_lint.py
 
 bench: setup-bench ## measure, beside the bare libraries and the peers in the same run
 	$(BIN)/python -m bench $(ARGS)
