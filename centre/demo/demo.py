@@ -23,11 +23,11 @@ from centre.demo.demo_centre import DemoCentre
 from centre.demo.display import open_display
 from centre.demo.files import DemoFiles
 from centre.demo.log_redirect import redirect_logs
-from centre.demo.ptz_summary import PtzResult
+from centre.demo.ptz_summary import PtzDemoResult
 from centre.demo.screen import ScreenContent
 from centre.demo.stats import DemoStats, StatsView
 from centre.demo.summary import DemoSummary
-from centre.demo.video_summary import VideoResult
+from centre.demo.video_summary import VideoDemoResult
 from drivers.media import Frame
 
 CONNECT_TIMEOUT_S = 10.0
@@ -71,7 +71,7 @@ class Scenario(Protocol):
         """Return the current moment."""
         ...
 
-    def finish(self, public_key: str | None) -> VideoResult | PtzResult:
+    def finish(self, public_key: str | None) -> VideoDemoResult | PtzDemoResult:
         """Return the result, after the agent has stopped. `public_key` is the box's."""
         ...
 

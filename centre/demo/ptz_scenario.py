@@ -25,7 +25,7 @@ from centre.demo.ptz_config import RenderedStreet, build_camera_source, visca_op
 from centre.demo.ptz_log import PtzLog
 from centre.demo.ptz_screen import PtzDemoState, ptz_screen
 from centre.demo.ptz_script import PRESETS, SCRIPT, PtzScript, ScriptRunner
-from centre.demo.ptz_summary import PtzResult
+from centre.demo.ptz_summary import PtzDemoResult
 from centre.demo.screen import ScreenContent
 from centre.demo.simulated_head import SimulatedHead
 from centre.demo.stats import StatsView
@@ -145,9 +145,9 @@ class PtzScenario:
         )
         return ptz_screen(state)
 
-    def finish(self, public_key: str | None) -> PtzResult:
+    def finish(self, public_key: str | None) -> PtzDemoResult:
         """Return the milestones."""
-        return PtzResult(milestones=self._log.milestones)
+        return PtzDemoResult(milestones=self._log.milestones)
 
     def close(self) -> None:
         """Stop the operators and disconnect the head."""

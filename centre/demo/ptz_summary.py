@@ -14,7 +14,7 @@ from centre.demo.stats import LogLine, StatsView
 _MAX_LISTED_STOPS = 12
 
 
-class PtzResult(msgspec.Struct, frozen=True, kw_only=True):
+class PtzDemoResult(msgspec.Struct, frozen=True, kw_only=True):
     """Result of the scenario with a head."""
 
     milestones: Milestones

@@ -11,10 +11,10 @@ from rich.text import Text
 
 from agent.base.health_model import Fault, FootageHealth
 from centre.demo.files import DemoFiles
-from centre.demo.ptz_summary import PtzResult
+from centre.demo.ptz_summary import PtzDemoResult
 from centre.demo.screen import format_megabytes
 from centre.demo.stats import StatsView
-from centre.demo.video_summary import VideoResult
+from centre.demo.video_summary import VideoDemoResult
 
 
 class DemoSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,7 +22,7 @@ class DemoSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     title: str
     duration_s: float
-    result: VideoResult | PtzResult
+    result: VideoDemoResult | PtzDemoResult
     stats: StatsView
     footage: FootageHealth | None
     faults: tuple[Fault, ...]

@@ -32,7 +32,7 @@ from centre.demo.stats import StatsView
 from centre.demo.video_camera import DemoVideoCamera, FramePacer, OpenOnce
 from centre.demo.video_screen import video_screen
 from centre.demo.video_source import DemoVideo, choose_video
-from centre.demo.video_summary import VideoResult
+from centre.demo.video_summary import VideoDemoResult
 from drivers.contracts import Camera, StreamRequest
 from drivers.media import Frame
 
@@ -123,11 +123,11 @@ class VideoScenario:
         duration_s = min(self._video.duration_s, self._options.duration_s or math.inf)
         return video_screen(stats, self.title, duration_s, self.config.broker.url)
 
-    def finish(self, public_key: str | None) -> VideoResult:
+    def finish(self, public_key: str | None) -> VideoDemoResult:
         """Finish the annotated video, and export and verify the footage of the first events."""
         self._annotated_video.close()
         queue = None if self._agent is None else self._agent.pipelines[0].latest_frame
-        return VideoResult(
+        return VideoDemoResult(
             video=self._video,
             export_check=self._check_export(public_key),
             skipped_frames=queue.replaced if queue else 0,

@@ -14,7 +14,7 @@ from centre.demo.stats import StatsView
 from centre.demo.video_source import DemoVideo
 
 
-class VideoResult(msgspec.Struct, frozen=True, kw_only=True):
+class VideoDemoResult(msgspec.Struct, frozen=True, kw_only=True):
     """Result of the video scenario. `skipped_frames` arrived faster than they were processed."""
 
     video: DemoVideo

@@ -23,7 +23,7 @@ from centre.demo.stats import DemoStats, LogLine
 from centre.demo.summary import DemoSummary, print_summary, program_name
 from centre.demo.video_screen import video_screen
 from centre.demo.video_source import DemoVideo
-from centre.demo.video_summary import VideoResult
+from centre.demo.video_summary import VideoDemoResult
 from centre.fleet_view import FleetView
 
 WRITTEN = ["Avenue [north]", "Depot [/b2]", "fe80:ab:cd:1", "[bold]", "\\[x]"]
@@ -99,7 +99,7 @@ def test_what_a_device_says_of_itself_is_shown(words: str) -> None:
     assert "http://[fe80::ab:cd:1]" in read(console)
 
 
-def summary_of(result: VideoResult | PtzResult, title: str, out: Path) -> DemoSummary:
+def summary_of(result: VideoDemoResult | PtzResult, title: str, out: Path) -> DemoSummary:
     return DemoSummary(
         title=title,
         duration_s=1.0,
@@ -123,7 +123,7 @@ def test_the_demo_names_a_video_as_it_is_called_and_its_command_can_be_typed(
         title=name, driver="replay", options={}, scene=out, duration_s=1.0, path=Path(name)
     )
     problem = f"annotated video {name}: no"
-    result = VideoResult(video=video, export_check=None, skipped_frames=0, video_error=problem)
+    result = VideoDemoResult(video=video, export_check=None, skipped_frames=0, video_error=problem)
     print_summary(summary_of(result, name, out), console, "vigie")
     said = read(console)
     assert f"\n{name}, 0 s played" in said
