@@ -17,7 +17,7 @@ from centre.cli import watch
 from centre.demo.display import open_display
 from centre.demo.files import DemoFiles
 from centre.demo.ptz_log import PtzLog
-from centre.demo.ptz_summary import PtzResult
+from centre.demo.ptz_summary import PtzDemoResult
 from centre.demo.screen import ScreenContent, render_screen, status_table
 from centre.demo.stats import DemoStats, LogLine
 from centre.demo.summary import DemoSummary, print_summary, program_name
@@ -99,7 +99,7 @@ def test_what_a_device_says_of_itself_is_shown(words: str) -> None:
     assert "http://[fe80::ab:cd:1]" in read(console)
 
 
-def summary_of(result: VideoDemoResult | PtzResult, title: str, out: Path) -> DemoSummary:
+def summary_of(result: VideoDemoResult | PtzDemoResult, title: str, out: Path) -> DemoSummary:
     return DemoSummary(
         title=title,
         duration_s=1.0,
@@ -135,7 +135,7 @@ def test_the_demo_names_a_video_as_it_is_called_and_its_command_can_be_typed(
 def test_the_demo_of_a_head_names_a_configuration_that_can_be_typed(tmp_path: Path) -> None:
     console = paper(1000)
     summary = summary_of(
-        PtzResult(milestones=PtzLog().milestones), "pan-tilt head", tmp_path / "out [x]"
+        PtzDemoResult(milestones=PtzLog().milestones), "pan-tilt head", tmp_path / "out [x]"
     )
     summary.files.config.touch()
     print_summary(summary, console, "vigie")

@@ -26,7 +26,7 @@ from centre.demo.ptz_script import (
     ScriptStep,
     StepTrigger,
 )
-from centre.demo.ptz_summary import PtzResult
+from centre.demo.ptz_summary import PtzDemoResult
 from centre.demo.summary import print_summary
 from tests.whole.test_demo import run
 
@@ -127,7 +127,7 @@ def test_a_tour_an_operator_a_lease_that_runs_out_the_tour_again_and_a_panorama(
     pictures = [m for m in found if m["topic"].split("/")[4] == "snapshot"]
     assert result["sha256"] in {picture["sha256"] for picture in pictures}
 
-    assert isinstance(summary.result, PtzResult)
+    assert isinstance(summary.result, PtzDemoResult)
     told = summary.result.milestones
     assert told.stored_presets == ("avenue", "square", "behind")
     assert told.takeover is not None
