@@ -1,1 +1,1 @@
-"""TODO."""
+"""Camera sources, the capture stage, snapshots, previews, and ONVIF events of adopted cameras."""

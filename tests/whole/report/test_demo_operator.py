@@ -40,6 +40,7 @@ def test_a_command_that_could_not_be_published_is_sent_after_the_reconnection(
     box.on_message = lambda *_: received.set()
     demo_values.subscribe(box, "vigie/v1/pole/down/command/ptz")
     run_until(received)
+    assert received.is_set()
     operator.close()
     box.disconnect()
     box.loop_stop()
