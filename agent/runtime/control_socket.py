@@ -47,6 +47,8 @@ MAX_LINE_BYTES = 1 << 17
 _READ_BYTES = 65_536
 _UCRED = struct.Struct("3i")
 """`struct ucred` of unix(7): process, user, group."""
+_TIMEVAL = struct.Struct("ll")
+"""`struct timeval` of SO_SNDTIMEO, socket(7): seconds, microseconds."""
 T = TypeVar("T")
 
 
@@ -322,7 +324,10 @@ def call(
     reply: after it, and if there is none in time, UserError is raised. Raises PermissionError if
     the socket is another user's.
     """
-    connection = _connect(state_dir, timeout_s)
+    try:
+        connection = _connect(state_dir, timeout_s)
+    except BlockingIOError as error:
+        raise UserError(f"the agent accepted no request for {timeout_s:g} s") from error
     if connection is None:
         return None
     return _exchange(connection, msgspec.json.encode(request) + b"\n", decoder, fd)
@@ -342,10 +347,14 @@ def find_agent(state_dir: Path) -> PeerCredentials | None:
 
 def _connect(state_dir: Path, timeout_s: float) -> socket.socket | None:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.settimeout(timeout_s)
+    # A socket with Python's timeout does not block, and connect(2) of one that does not block fails
+    # at once while the listener's queue is full.
+    timeval = _TIMEVAL.pack(*divmod(int(timeout_s * 1e6), 1_000_000))
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
     try:
         with _socket_address(state_dir) as address:
             connection.connect(address)
+        connection.settimeout(timeout_s)
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
         connection.close()
         return None

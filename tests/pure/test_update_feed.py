@@ -145,7 +145,7 @@ def test_not_always_the_same_boxes_go_first() -> None:
             [release(not_before=datetime(2026, 11, 25, 1, tzinfo=UTC))],
             situation(now=None),
             None,
-            "waits for a clock",
+            "waits for a trusted clock",
         ),
     ],
 )

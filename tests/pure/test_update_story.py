@@ -56,7 +56,7 @@ def test_what_has_not_been_told_is_what_comes_after(tmp_path: Path) -> None:
 def test_a_bundle_whose_version_cannot_be_read_is_held(tmp_path: Path, text: bytes | None) -> None:
     if text is not None:
         (tmp_path / "manifest.raucm").write_bytes(text)
-    with pytest.raises(InstallRefused, match="no version"):
+    with pytest.raises(InstallRefused, match="no readable version"):
         bundle_version(tmp_path)
 
 

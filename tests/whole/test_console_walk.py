@@ -94,7 +94,7 @@ def test_a_stranger_does_all_that_he_came_for(stranger: Stranger, box: AgentBox)
     stranger.presses("q")
 
     assert "pass TCP to" in stranger.types("net")
-    assert "pass greeting" in stranger.types("mqtt ping")
+    assert "pass connection" in stranger.types("mqtt ping")
     assert "listens" in stranger.types("status")
 
     stranger.types("help bundle")

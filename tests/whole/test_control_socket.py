@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from agent.base.clock import SystemClock
+from agent.base.errors import UserError
 from agent.base.model import CommandRefused
 from agent.runtime.control_socket import (
     MAX_CLIENTS,
@@ -150,6 +151,17 @@ def test_more_clients_than_there_are_places_for_are_refused(server: Server) -> N
         answer = server.ask(Quick())
     assert isinstance(answer, CommandRefused)
     assert (answer.code, answer.message) == ("busy", f"{MAX_CLIENTS} requests are open already")
+
+
+def test_an_agent_that_accepts_nothing_is_named(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(str(tmp_path / SOCKET_NAME))
+        listener.listen(0)
+        stack.enter_context(socket.socket(socket.AF_UNIX)).connect(listener.getsockname())
+        with pytest.raises(UserError, match=r"accepted no request for 0\.1 s"):
+            call(tmp_path, Quick(), DECODER, 0.1)
+        assert find_agent(tmp_path) is None
 
 
 @pytest.mark.parametrize(
