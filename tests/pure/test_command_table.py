@@ -47,14 +47,14 @@ def agent(rig: ConsoleRig) -> Iterator[RecordingAgent]:
         yield agent
 
 
-def test_a_restart_wants_the_name_of_the_box(rig: ConsoleRig) -> None:
+def test_a_restart_requires_the_name_of_the_box(rig: ConsoleRig) -> None:
     assert "Nothing is restarted." in rig.run_logged_in("reboot", "yes")
     assert not rig.reboot_requested
     assert "The box restarts within seconds." in rig.run_logged_in("reboot", "casa-0001")
     assert rig.reboot_requested
 
 
-def test_the_checks_have_numbers_that_stay() -> None:
+def test_the_checks_have_stable_numbers() -> None:
     assert [(one.number, one.name) for one in CHECKS] == [
         (1, "power, heat, memory"),
         (2, "disk"),
@@ -84,7 +84,7 @@ def test_each_check_works_alone(rig: ConsoleRig, number: int, alive: bool) -> No
     assert any(verdict in screen for verdict in ("pass", "FAIL", " -  "))
 
 
-def test_a_failed_check_tells_its_code_and_what_to_do(rig: ConsoleRig) -> None:
+def test_a_failed_check_shows_its_code_and_the_remedy(rig: ConsoleRig) -> None:
     screen = rig.run_logged_in("check 14")
     assert "14 FAIL NET-01 TCP: " in screen
     assert f"> {load_texts('en').faults['NET-01'].at_box[:30]}" in screen
@@ -100,7 +100,7 @@ def test_a_failed_check_tells_its_code_and_what_to_do(rig: ConsoleRig) -> None:
         (False, ("CAM-02",), "15  -   centre: none listens, and the box does not wait for one"),
     ],
 )
-def test_that_no_centre_listens_is_bad_if_the_box_waits_for_one(
+def test_an_absent_centre_is_an_error_if_the_box_waits_for_one(
     rig: ConsoleRig, *, listens: bool, faults: tuple[str, ...], said: str
 ) -> None:
     rig.centre_listening, rig.faults = listens, faults
@@ -109,7 +109,7 @@ def test_that_no_centre_listens_is_bad_if_the_box_waits_for_one(
     assert ("Failed: check 15." in screen) == ("FAIL" in said)
 
 
-def test_a_dead_agent_is_told_and_its_cameras_are_tried_here(rig: ConsoleRig) -> None:
+def test_a_dead_agent_is_reported_and_the_console_opens_its_cameras(rig: ConsoleRig) -> None:
     rig.kill_agent()
     screen = rig.run_logged_in("check 5 6 7")
     assert "FAIL agent: is dead, last heard 1 min ago" in screen
@@ -118,7 +118,7 @@ def test_a_dead_agent_is_told_and_its_cameras_are_tried_here(rig: ConsoleRig) ->
     assert all(preview.closed for preview in rig.previews)
 
 
-def test_an_agent_that_listens_and_reports_nothing_hangs(
+def test_an_agent_that_listens_but_reports_nothing_counts_as_hung(
     rig: ConsoleRig, agent: RecordingAgent
 ) -> None:
     rig.kill_agent()
@@ -126,7 +126,7 @@ def test_an_agent_that_listens_and_reports_nothing_hangs(
     assert agent.commands == []
 
 
-def test_faults_tell_what_to_do(rig: ConsoleRig) -> None:
+def test_faults_show_the_remedy(rig: ConsoleRig) -> None:
     rig.faults = ("CAM-02",)
     screen = rig.run_logged_in("faults", "faults cam-02")
     text = load_texts("en").faults["CAM-02"]
@@ -176,7 +176,7 @@ def test_the_level_follows_the_camera_as_it_is_turned(rig: ConsoleRig) -> None:
     assert ends == ["turn it clockwise", "turn it counter-clockwise", "good"]
 
 
-def test_a_camera_that_gives_nothing_says_so(rig: ConsoleRig) -> None:
+def test_a_camera_without_frames_is_reported(rig: ConsoleRig) -> None:
     rig.views = []
     assert "No picture came within 10 s" in rig.run_logged_in("camera north")
 
@@ -198,7 +198,9 @@ def test_a_picture_fits_a_screen(rig: ConsoleRig) -> None:
     assert all(word in screen for word in ("focus", "light", "level", "glass"))
 
 
-def test_keys_turn_a_head_and_leaving_stops_it(rig: ConsoleRig, agent: RecordingAgent) -> None:
+def test_keys_turn_a_head_and_leaving_the_command_stops_it(
+    rig: ConsoleRig, agent: RecordingAgent
+) -> None:
     rig.run_logged_in("ptz", keys=b"9\x1b[C\x1b[A+q")
     commands = [args for _, args in agent.commands]
     assert PtzMoveArgs(head="mast", pan=1.0, for_s=0.5) in commands
@@ -206,7 +208,7 @@ def test_keys_turn_a_head_and_leaving_stops_it(rig: ConsoleRig, agent: Recording
     assert commands[-1] == PtzStopArgs(head="mast")
 
 
-def test_a_head_that_is_turned_stops_when_the_cable_comes_off(
+def test_a_moving_head_stops_when_the_cable_is_unplugged(
     rig: ConsoleRig, agent: RecordingAgent
 ) -> None:
     rig.run_logged_in("ptz", keys=b"d")
@@ -219,7 +221,7 @@ def test_the_status_of_a_head_is_its_position(rig: ConsoleRig) -> None:
 
 
 @pytest.mark.usefixtures("agent")
-def test_what_the_agent_refuses_is_told_with_its_reason(rig: ConsoleRig) -> None:
+def test_a_rejection_by_the_agent_is_shown_with_its_reason(rig: ConsoleRig) -> None:
     refusal = CommandRefused(command="1", verb="gpio", code="forbidden", message="nobody may")
     said = f"refused ({refusal.code}): {refusal.message}"
     assert said in rig.run_logged_in("gpio siren on 3")
@@ -243,7 +245,7 @@ def test_without_an_agent_a_command_is_refused(rig: ConsoleRig) -> None:
         ("gpio siren on 100000", "gpio siren on 100000: allowed: NAME on [SECONDS, 1 to 86400]"),
     ],
 )
-def test_a_number_out_of_its_range_is_refused_and_never_cut(
+def test_a_number_out_of_range_is_refused_and_never_clamped(
     rig: ConsoleRig, agent: RecordingAgent, line: str, said: str
 ) -> None:
     assert said in " ".join(rig.run_logged_in(line).split())
@@ -303,7 +305,7 @@ def test_an_endless_paste_is_given_up(rig: ConsoleRig) -> None:
     assert "no end of a certificate" in rig.run_logged_in("enrol certificate", *["A" * 64] * 250)
 
 
-def test_a_key_is_shown_as_it_was_and_as_it_is_and_stays_once_it_is_confirmed(
+def test_a_changed_key_shows_both_values_and_stays_after_confirmation(
     rig: ConsoleRig,
 ) -> None:
     screen = rig.run_logged_in(
@@ -317,7 +319,7 @@ def test_a_key_is_shown_as_it_was_and_as_it_is_and_stays_once_it_is_confirmed(
     assert rig.receipts[2] == ("amina", "config set box.site Place Maarif")
 
 
-def test_what_is_on_trial_can_be_undone_at_once(rig: ConsoleRig) -> None:
+def test_a_change_on_trial_can_be_rolled_back_at_once(rig: ConsoleRig) -> None:
     screen = rig.run_logged_in("config set box.site x broker.url mqtt://h for 9", "config undo")
     assert "On trial for 9 minutes." in screen
     assert "Undone: box.site, broker.url; the configuration is the previous one again." in (
@@ -326,7 +328,7 @@ def test_what_is_on_trial_can_be_undone_at_once(rig: ConsoleRig) -> None:
     assert rig.config_path.read_text() == CONFIG_TEXT
 
 
-def test_an_undo_says_if_the_file_was_changed_meanwhile(rig: ConsoleRig) -> None:
+def test_a_rollback_reports_a_file_that_was_changed_meanwhile(rig: ConsoleRig) -> None:
     rig.run_logged_in("config set box.site x")
     other = CONFIG_TEXT.replace("Bd Mohammed V", "by the centre")
     rig.config_path.write_text(other)
@@ -335,7 +337,7 @@ def test_an_undo_says_if_the_file_was_changed_meanwhile(rig: ConsoleRig) -> None
     assert rig.config_path.read_text() == other
 
 
-def test_a_technician_who_logs_in_meanwhile_is_told_what_is_on_trial(rig: ConsoleRig) -> None:
+def test_a_technician_logging_in_meanwhile_sees_the_change_on_trial(rig: ConsoleRig) -> None:
     rig.run_logged_in("config set box.site x", "logout")
     assert "ON TRIAL by amina: box.site." in rig.run_logged_in()
 
@@ -351,12 +353,14 @@ def test_a_technician_who_logs_in_meanwhile_is_told_what_is_on_trial(rig: Consol
         ("config sat", "config sat: allowed: show, check, set, confirm, undo"),
     ],
 )
-def test_what_cannot_be_set_is_told_in_a_line(rig: ConsoleRig, line: str, said: str) -> None:
+def test_a_setting_that_cannot_be_changed_is_refused_in_one_line(
+    rig: ConsoleRig, line: str, said: str
+) -> None:
     assert said in " ".join(rig.run_logged_in(line).split())
     assert rig.config_path.read_text() == CONFIG_TEXT
 
 
-def test_a_password_in_an_address_is_neither_taken_nor_written_down(rig: ConsoleRig) -> None:
+def test_a_password_in_an_address_is_neither_accepted_nor_logged(rig: ConsoleRig) -> None:
     rig.run_logged_in("config set broker.url mqtt://u:hunter2@h/x?token=hunter2")
     assert rig.receipts[-2] == ("amina", "config set broker.url mqtt://h/(left out)")
     assert CommitConfirm(rig.config_path).pending() is None
@@ -372,13 +376,13 @@ def begin_change(rig: ConsoleRig, seconds: float) -> None:
 NOTICE = "box.site: not confirmed in time; the configuration is the previous one again."
 
 
-def test_an_undo_while_a_line_is_typed_is_told_and_the_line_stays(rig: ConsoleRig) -> None:
+def test_a_rollback_while_a_line_is_typed_is_shown_and_the_line_stays(rig: ConsoleRig) -> None:
     begin_change(rig, 2)
     screen = rig.run_logged_in(keys=b"stat", silence_s=5)
     assert f"casa-0001> stat\n{NOTICE}\ncasa-0001> stat" in screen
 
 
-def test_before_the_login_it_is_undone_and_nothing_told(rig: ConsoleRig) -> None:
+def test_before_the_login_a_change_is_rolled_back_silently(rig: ConsoleRig) -> None:
     begin_change(rig, 0)
     assert "not confirmed" not in rig.type_lines(silence_s=3)
     assert CommitConfirm(rig.config_path).pending() is None
@@ -392,7 +396,7 @@ def test_before_the_login_it_is_undone_and_nothing_told(rig: ConsoleRig) -> None
         ("undo", "box.site: undone by another process."),
     ],
 )
-def test_what_another_console_has_confirmed_is_not_called_undone(
+def test_a_change_confirmed_by_another_console_is_not_reported_as_rolled_back(
     rig: ConsoleRig, ending: str, said: str
 ) -> None:
     editor = rig.context.config_editor
@@ -476,13 +480,13 @@ def test_a_box_is_commissioned_part_by_part(rig: ConsoleRig) -> None:
     ]
 
 
-def test_a_technician_who_stops_in_the_middle_has_commissioned_nothing(rig: ConsoleRig) -> None:
+def test_a_commissioning_that_is_aborted_records_nothing(rig: ConsoleRig) -> None:
     screen = rig.run_logged_in("commission", "y", keys=b"\x03")
     assert "Written:" not in screen
     assert records(rig) == []
 
 
-def test_what_has_changed_since_is_told(rig: ConsoleRig) -> None:
+def test_changes_since_the_commissioning_are_reported(rig: ConsoleRig) -> None:
     rig.run_logged_in("commission", "y", "y", "y", "y")
     assert "  clock: " not in rig.run_logged_in("commission compare")
     rig.clock.synced = False
@@ -493,7 +497,7 @@ def test_what_has_changed_since_is_told(rig: ConsoleRig) -> None:
     assert format_comparison(record, ())[1:] == ["  no drift"]
 
 
-def test_without_a_usb_disk_nothing_is_exported(recorded: ConsoleRig) -> None:
+def test_an_export_without_a_usb_disk_is_refused(recorded: ConsoleRig) -> None:
     (recorded.root / "proc/self/mounts").write_text("")
     assert "no USB disk is mounted" in recorded.run_logged_in("footage export north -10s now why")
 
@@ -504,7 +508,7 @@ def test_a_log_cannot_move_the_cursor(rig: ConsoleRig) -> None:
     assert "\x1b" not in screen
 
 
-def test_ctrl_c_ends_what_goes_on_and_nothing_else(rig: ConsoleRig) -> None:
+def test_ctrl_c_ends_the_running_command_and_nothing_else(rig: ConsoleRig) -> None:
     screen = rig.run_logged_in("log 100", keys=b"q\x03status\r")
     assert "-- more --" in screen
     assert "Box casa-0001" in screen

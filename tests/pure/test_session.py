@@ -38,40 +38,40 @@ def agent(rig: ConsoleRig) -> Iterator[RecordingAgent]:
         yield agent
 
 
-def test_the_first_screen_tells_how_to_begin(rig: ConsoleRig) -> None:
+def test_the_first_screen_explains_how_to_begin(rig: ConsoleRig) -> None:
     screen = rig.type_lines()
     assert f"Vigie {__version__} - box casa-0001 - Bd Mohammed V" in screen
     assert "Type login and press enter." in screen
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_before_the_login_no_command_is_done(rig: ConsoleRig, name: str) -> None:
+def test_no_command_is_executed_before_the_login(rig: ConsoleRig, name: str) -> None:
     screen = rig.type_lines(name, f"{name} now", f"{name[:3]}")
     assert screen.count("Allowed before the login: help, about, login.") >= 2
     assert rig.receipts == []
 
 
-def test_help_before_the_login_names_what_there_is(rig: ConsoleRig) -> None:
+def test_help_before_the_login_lists_the_available_commands(rig: ConsoleRig) -> None:
     screen = rig.type_lines("help", "about")
     assert all(word in screen for word in BEFORE)
     assert "signed custody log" in screen
 
 
-def test_the_answer_to_the_challenge_lets_him_in(rig: ConsoleRig) -> None:
+def test_the_right_answer_to_the_challenge_logs_the_technician_in(rig: ConsoleRig) -> None:
     screen = rig.type_lines("login amina", rig.login_code(), "logout")
     assert "Challenge:  casa-0001 amina 0000-0000" in screen
     assert "Welcome, amina." in screen
     assert rig.receipts == [("amina", "login by code"), ("amina", "logout")]
 
 
-def test_a_wrong_answer_does_not_and_is_written_down(rig: ConsoleRig) -> None:
+def test_a_wrong_answer_is_refused_and_recorded(rig: ConsoleRig) -> None:
     screen = rig.type_lines("login amina", "12345678", "status")
     assert "That is not the answer to this challenge." in screen
     assert "Allowed before the login" in screen
     assert rig.receipts == [("amina", "login refused, wrong answers in a row: 1")]
 
 
-def test_after_three_wrong_answers_the_console_is_locked_for_a_while(rig: ConsoleRig) -> None:
+def test_three_wrong_answers_lock_the_console_for_a_while(rig: ConsoleRig) -> None:
     wrong = ("login amina", "12345678") * 3
     screen = rig.type_lines(*wrong, "login amina", rig.login_code())
     assert "SVC-01: locked after 3 wrong answers in a row. Try again in 30 s." in screen
@@ -81,14 +81,14 @@ def test_after_three_wrong_answers_the_console_is_locked_for_a_while(rig: Consol
     assert rig.lockout.failures == 0
 
 
-def test_the_lock_outlives_the_console(clock: ManualClock, tmp_path: Path) -> None:
+def test_the_lockout_outlives_the_console_process(clock: ManualClock, tmp_path: Path) -> None:
     ConsoleRig(clock, tmp_path).type_lines(*("login amina", "12345678") * 3)
     again = ConsoleRig(clock, tmp_path)
     assert "locked after 3 wrong answers" in again.type_lines("login amina", again.login_code())
 
 
 @pytest.mark.parametrize("read_only", [False, True])
-def test_a_lock_over_a_reboot_ends_for_who_tries_every_few_seconds(
+def test_a_lockout_across_a_reboot_ends_despite_retries_every_few_seconds(
     clock: ManualClock, tmp_path: Path, *, read_only: bool
 ) -> None:
     ConsoleRig(clock, tmp_path).type_lines(*("login amina", "12345678") * 3)
@@ -109,14 +109,14 @@ def test_a_lock_over_a_reboot_ends_for_who_tries_every_few_seconds(
     assert "Welcome, amina." in again.type_lines("login amina", again.login_code())
 
 
-def test_an_answer_counts_before_it_is_judged(clock: ManualClock, tmp_path: Path) -> None:
+def test_an_answer_is_counted_before_it_is_checked(clock: ManualClock, tmp_path: Path) -> None:
     rig = ConsoleRig(clock, tmp_path)
     rig.break_custody_log()
     rig.type_lines("login amina", "12345678")
     assert (rig.state_dir / "console" / "lockout.json").exists()
 
 
-def test_a_console_without_a_secret_lets_nobody_in_and_tells_how_to_make_one(
+def test_a_console_without_a_secret_refuses_logins_and_explains_how_to_make_one(
     clock: ManualClock, tmp_path: Path
 ) -> None:
     rig = ConsoleRig(clock, tmp_path, secret=None)
@@ -126,26 +126,26 @@ def test_a_console_without_a_secret_lets_nobody_in_and_tells_how_to_make_one(
     assert "Answer" not in screen
 
 
-def test_a_name_is_a_name(rig: ConsoleRig) -> None:
+def test_a_login_needs_a_valid_name(rig: ConsoleRig) -> None:
     screen = rig.type_lines("login Robert;drop", "login", "amina", rig.login_code())
     assert "A name has up to 32" in screen
     assert "Welcome, amina." in screen
 
 
-def test_who_presses_nothing_is_logged_out(rig: ConsoleRig) -> None:
+def test_an_idle_technician_is_logged_out(rig: ConsoleRig) -> None:
     screen = rig.run_logged_in("status", silence_s=700)
     assert "No key was pressed for 600 s." in screen
     assert rig.receipts[-1] == ("amina", "idle logout")
     assert screen.rstrip().endswith("casa-0001 (not logged in)>")
 
 
-def test_a_line_that_hangs_up_is_logged_out(rig: ConsoleRig) -> None:
+def test_a_line_that_hangs_up_ends_the_login(rig: ConsoleRig) -> None:
     rig.run_logged_in("status")
     assert rig.receipts[-1] == ("amina", "the line hung up")
     assert "Allowed before the login" in rig.type_lines("status")
 
 
-def test_each_command_is_in_the_chain_before_it_is_done(rig: ConsoleRig) -> None:
+def test_each_command_is_in_the_custody_log_before_it_is_executed(rig: ConsoleRig) -> None:
     rig.run_logged_in("check 3", "faults", "status", "help", "nonsense", "logout")
     assert [what for _, what in rig.receipts] == [
         "login by code",
@@ -159,7 +159,7 @@ def test_each_command_is_in_the_chain_before_it_is_done(rig: ConsoleRig) -> None
 @pytest.mark.parametrize(
     "line", ["camera", "ptz stop", "gpio siren on", "enrol request", "config set box.site x"]
 )
-def test_what_needs_a_receipt_is_not_done_without_one(
+def test_a_command_that_needs_a_receipt_is_refused_without_one(
     rig: ConsoleRig, agent: RecordingAgent, line: str
 ) -> None:
     rig.break_custody_log()
@@ -172,7 +172,7 @@ def test_what_needs_a_receipt_is_not_done_without_one(
     assert CommitConfirm(rig.config_path).pending() is None
 
 
-def test_a_box_without_a_disk_can_still_be_looked_at_and_restarted(rig: ConsoleRig) -> None:
+def test_a_box_without_a_disk_can_still_be_inspected_and_restarted(rig: ConsoleRig) -> None:
     rig.break_custody_log()
     assert "Agent" in rig.run_logged_in("status")
     assert "pass memory" in rig.run_logged_in("check 1")
@@ -189,7 +189,7 @@ def test_a_box_without_a_disk_can_still_be_looked_at_and_restarted(rig: ConsoleR
         ("cam", "focus"),
     ],
 )
-def test_the_beginning_of_a_name_is_enough(rig: ConsoleRig, typed: str, does: str) -> None:
+def test_a_prefix_of_a_command_name_is_enough(rig: ConsoleRig, typed: str, does: str) -> None:
     assert does in rig.run_logged_in(typed)
 
 
@@ -206,21 +206,21 @@ def test_the_beginning_of_a_name_is_enough(rig: ConsoleRig, typed: str, does: st
         ("| sh", "no such command"),
     ],
 )
-def test_an_unknown_word_is_told_in_a_line(rig: ConsoleRig, typed: str, said: str) -> None:
+def test_an_unknown_word_is_named_in_one_line(rig: ConsoleRig, typed: str, said: str) -> None:
     screen = rig.run_logged_in(typed)
     assert said in screen
     assert not rig.reboot_requested
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("logout", "pages")])
-def test_each_command_answers_nonsense_with_a_line(rig: ConsoleRig, name: str) -> None:
+def test_each_command_answers_invalid_arguments_with_one_line(rig: ConsoleRig, name: str) -> None:
     screen = rig.run_logged_in(f"{name} n0nsense n0nsense n0nsense n0nsense n0nsense")
     assert "allowed:" in screen or "see help" in screen or "no such" in screen
     assert len(screen.splitlines()) < 14
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_help_tells_how_each_is_used(rig: ConsoleRig, name: str) -> None:
+def test_help_shows_how_each_command_is_used(rig: ConsoleRig, name: str) -> None:
     assert f"{name}: " in rig.run_logged_in(f"help {name}")
 
 
@@ -234,7 +234,7 @@ def test_help_tells_how_each_is_used(rig: ConsoleRig, name: str) -> None:
         ('a "b', ["a", '"b']),
     ],
 )
-def test_what_stands_in_quotation_marks_is_one_word(line: str, words: list[str]) -> None:
+def test_quoted_text_is_one_word(line: str, words: list[str]) -> None:
     assert tokenize(line) == words
 
 
@@ -341,7 +341,7 @@ def test_a_million_hostile_bytes_after_the_login_break_nothing(
 
 @settings(max_examples=100)
 @given(st.lists(st.one_of(st.binary(max_size=60), st.sampled_from([b"check 2\r", b"camera\r"]))))
-def test_whatever_is_typed_after_the_login_ends_in_a_prompt_or_a_question(
+def test_any_input_after_the_login_ends_in_a_prompt_or_a_question(
     tmp_path_factory: pytest.TempPathFactory, typed: list[bytes]
 ) -> None:
     rig = ConsoleRig(ManualClock(), tmp_path_factory.mktemp("box"))

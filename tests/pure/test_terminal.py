@@ -39,14 +39,14 @@ NAMED = {"enter", "backspace", "kill_line", "cancel", "eof", "up", "down", "left
         (b"\x1b\r", ["enter"]),
     ],
 )
-def test_bytes_become_keys_and_what_is_no_key_is_dropped(typed: bytes, keys: list[str]) -> None:
+def test_bytes_become_keys_and_other_bytes_are_dropped(typed: bytes, keys: list[str]) -> None:
     assert KeyDecoder().feed(typed) == keys
     piecewise = KeyDecoder()
     assert [key for byte in typed for key in piecewise.feed(bytes([byte]))] == keys
 
 
 @given(st.lists(st.binary(max_size=50)))
-def test_whatever_comes_only_keys_come_out(pieces: list[bytes]) -> None:
+def test_any_input_decodes_into_keys_only(pieces: list[bytes]) -> None:
     keys = KeyDecoder()
     for piece in pieces:
         found = keys.feed(piece)
@@ -54,19 +54,19 @@ def test_whatever_comes_only_keys_come_out(pieces: list[bytes]) -> None:
         assert all(key in NAMED or (len(key) == 1 and " " <= key <= "~") for key in found)
 
 
-def test_a_sequence_without_an_end_swallows_no_more_than_its_share() -> None:
+def test_an_unterminated_escape_sequence_swallows_a_bounded_number_of_bytes() -> None:
     assert "enter" in KeyDecoder().feed(b"\x1b[" + b"1" * (MAX_SEQUENCE_BYTES + 5) + b"\r")
 
 
 @given(st.text(), st.integers(20, 100))
-def test_what_is_folded_fits_and_nothing_of_it_is_lost(text: str, width: int) -> None:
+def test_folded_text_fits_the_width_and_loses_nothing(text: str, width: int) -> None:
     lines = wrap(sanitize(text), width)
     assert all(len(line) <= width for line in lines)
     assert "".join("".join(lines).split()) == "".join(sanitize(text).split())
 
 
 @given(st.text())
-def test_what_is_said_rings_no_bell_and_moves_no_cursor(text: str) -> None:
+def test_printed_text_rings_no_bell_and_moves_no_cursor(text: str) -> None:
     assert all(" " <= c <= "~" for c in sanitize(text))
     assert all(c.isprintable() for c in sanitize(text, utf8=True))
 
@@ -93,29 +93,29 @@ def terminal(
         (b"\x1b[D\x1b[3~status\xff\r", "status"),
     ],
 )
-def test_a_line_is_edited_as_one_expects(clock: ManualClock, typed: bytes, line: str) -> None:
+def test_a_line_is_edited_with_the_usual_keys(clock: ManualClock, typed: bytes, line: str) -> None:
     assert terminal(clock, typed)[0].read_line("> ") == line
 
 
-def test_what_is_typed_is_echoed_and_what_is_taken_back_disappears(clock: ManualClock) -> None:
+def test_typed_text_is_echoed_and_deleted_text_disappears(clock: ManualClock) -> None:
     seat, wire = terminal(clock, b"ab\x7fc\r")
     assert seat.read_line("> ") == "ac"
     assert bytes(wire.output) == b"> ab\b \bc\r\n"
 
 
-def test_a_line_ends_at_its_bound_with_one_bell(clock: ManualClock) -> None:
+def test_a_line_stops_at_its_maximum_length_with_one_bell(clock: ManualClock) -> None:
     seat, wire = terminal(clock, b"x" * 5000 + b"\r")
     assert seat.read_line("> ", max_chars=20) == "x" * 20
     assert wire.output.count(b"\a") == 1
     assert len(wire.output) < 40
 
 
-def test_the_arrow_brings_back_what_was_typed_before(clock: ManualClock) -> None:
+def test_the_up_arrow_recalls_earlier_lines(clock: ManualClock) -> None:
     seat, _ = terminal(clock, b"\x1b[A\x1b[A\x1b[A\x1b[B\r")
     assert seat.read_line("> ", ["first", "second"]) == "second"
 
 
-def test_ctrl_c_and_ctrl_d_are_told_apart(clock: ManualClock) -> None:
+def test_ctrl_c_and_ctrl_d_are_distinguished(clock: ManualClock) -> None:
     with pytest.raises(Cancelled):
         terminal(clock, b"abc\x03")[0].read_line("> ")
     with pytest.raises(EndOfInput):
@@ -123,7 +123,7 @@ def test_ctrl_c_and_ctrl_d_are_told_apart(clock: ManualClock) -> None:
     assert terminal(clock, b"a\x04b\r")[0].read_line("> ") == "ab"
 
 
-def test_who_presses_nothing_for_long_is_idle(clock: ManualClock) -> None:
+def test_a_terminal_without_input_is_idle_after_the_timeout(clock: ManualClock) -> None:
     seat, _ = terminal(clock, silence_s=1000)
     seat.idle_timeout_s = 60
     began_ns = clock.now_ns
@@ -132,7 +132,7 @@ def test_who_presses_nothing_for_long_is_idle(clock: ManualClock) -> None:
     assert 60e9 < clock.now_ns - began_ns < 63e9
 
 
-def test_long_output_stops_at_each_page_and_goes_on_by_page_or_line(clock: ManualClock) -> None:
+def test_long_output_pauses_at_each_page_and_continues_by_page_or_line(clock: ManualClock) -> None:
     seat, wire = terminal(clock, b" ", b"\r", b"q")
     with pytest.raises(Cancelled):
         seat.print(*(f"line {number}" for number in range(100)))
@@ -141,7 +141,7 @@ def test_long_output_stops_at_each_page_and_goes_on_by_page_or_line(clock: Manua
     assert sum(line.startswith("-- more") for line in shown) == 3
 
 
-def test_nothing_stops_where_pages_are_off(clock: ManualClock) -> None:
+def test_output_never_pauses_with_paging_off(clock: ManualClock) -> None:
     seat, wire = terminal(clock)
     seat.paging = False
     seat.print(*(f"line {number}" for number in range(100)))

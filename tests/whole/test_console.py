@@ -127,7 +127,7 @@ def test_with_the_agent_dead_the_console_finds_out_why_a_camera_is_dark(
     assert {body.by for body in viewed} == {"amina"}
 
 
-def test_at_the_speed_of_a_real_line_the_first_screens_come_whole(dead: Path, sit: Sit) -> None:
+def test_the_first_screens_arrive_whole_at_9600_baud(dead: Path, sit: Sit) -> None:
     seat = sit(dead, "--baud", "9600", baud=9600)
     seat.log_in()
     assert "logout" in seat.run_command("help")
@@ -142,7 +142,7 @@ def test_at_the_speed_of_a_real_line_the_first_screens_come_whole(dead: Path, si
     assert "Agent" in seat.run_command("status")
 
 
-def test_an_office_answers_with_the_command_of_the_documentation(dead: Path, sit: Sit) -> None:
+def test_the_documented_command_computes_the_answer_to_a_challenge(dead: Path, sit: Sit) -> None:
     seat = sit(dead)
     seat.read_until(LOGGED_OUT_PROMPT)
     challenge = seat.request_challenge("amina")
@@ -165,7 +165,7 @@ def test_a_token_logs_in_without_any_secret(tmp_path: Path, sit: Sit) -> None:
     assert serviced(box) == ["amina: login by token"]
 
 
-def test_wrong_answers_lock_it_over_a_restart_of_the_console(dead: Path, sit: Sit) -> None:
+def test_a_lockout_survives_a_restart_of_the_console(dead: Path, sit: Sit) -> None:
     seat = sit(dead)
     seat.read_until(LOGGED_OUT_PROMPT)
     for _ in range(3):
@@ -176,7 +176,9 @@ def test_wrong_answers_lock_it_over_a_restart_of_the_console(dead: Path, sit: Si
     assert "SVC-01: locked after 3 wrong answers in a row." in again.run_command("login amina")
 
 
-def test_a_console_that_was_never_provisioned_says_how_to(tmp_path: Path, sit: Sit) -> None:
+def test_a_console_that_was_never_provisioned_explains_how_to_provision_it(
+    tmp_path: Path, sit: Sit
+) -> None:
     seat = sit(make_box_folder(tmp_path / "box", DEAD, secret=False))
     assert "Nobody can log in yet" in seat.read_until(LOGGED_OUT_PROMPT)
     assert "Nobody can log in yet" in seat.run_command("login amina")
@@ -191,7 +193,7 @@ def test_a_console_that_was_never_provisioned_says_how_to(tmp_path: Path, sit: S
         (DEAD + "[kamera]\n", "kamera: unknown key"),
     ],
 )
-def test_a_broken_configuration_keeps_no_technician_out(
+def test_a_technician_can_log_in_with_a_broken_configuration(
     tmp_path: Path, sit: Sit, text: str, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     box = make_box_folder(tmp_path / "box", text)
@@ -239,9 +241,7 @@ def test_no_secret_is_shown_anywhere(dead: Path, sit: Sit) -> None:
     assert 'url = "rtsp://10.0.0.9/(left out)"' in shown
 
 
-def test_a_million_hostile_bytes_at_the_cable_start_nothing_and_cost_nothing(
-    dead: Path, sit: Sit
-) -> None:
+def test_a_million_hostile_bytes_on_the_cable_have_no_effect(dead: Path, sit: Sit) -> None:
     seat = sit(dead)
     seat.read_until(LOGGED_OUT_PROMPT)
     rng = random.Random(77)
@@ -279,7 +279,7 @@ def _resident_bytes(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_at_ones_own_terminal_it_ends_with_the_logout_and_gives_the_terminal_back(
+def test_in_a_local_terminal_the_console_ends_at_the_logout_and_restores_the_terminal(
     dead: Path, sit: Sit
 ) -> None:
     seat = sit(dead, local=True)
@@ -299,7 +299,7 @@ def test_at_ones_own_terminal_it_ends_with_the_logout_and_gives_the_terminal_bac
         (["--baud", "12"], "invalid choice"),
     ],
 )
-def test_what_cannot_be_is_told_in_a_line(dead: Path, words: list[str], why: str) -> None:
+def test_bad_arguments_are_refused_in_one_line(dead: Path, words: list[str], why: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "agent", "console", "--config", "vigie.toml", *words],
         cwd=dead,
@@ -313,9 +313,7 @@ def test_what_cannot_be_is_told_in_a_line(dead: Path, words: list[str], why: str
     assert "Traceback" not in done.stderr
 
 
-def test_after_a_logout_the_configuration_is_the_one_that_stands_there_then(
-    dead: Path, sit: Sit
-) -> None:
+def test_after_a_logout_the_configuration_is_read_again(dead: Path, sit: Sit) -> None:
     seat = sit(dead)
     seat.log_in()
     toml = dead / "vigie.toml"
@@ -323,7 +321,7 @@ def test_after_a_logout_the_configuration_is_the_one_that_stands_there_then(
     assert "Place Maarif" in seat.run_command("logout")
 
 
-def test_a_restart_is_asked_for_by_a_file_once_he_has_confirmed_it(dead: Path, sit: Sit) -> None:
+def test_a_confirmed_reboot_writes_the_reboot_request_file(dead: Path, sit: Sit) -> None:
     asked = dead / "state" / "run" / "reboot"
     seat = sit(dead)
     seat.log_in()
@@ -349,7 +347,7 @@ def alive(box: AgentBox, centre: RunningCentre) -> AgentBox:  # noqa: ARG001 - i
     return box
 
 
-def test_with_the_agent_alive_everything_is_asked_of_it(
+def test_with_the_agent_alive_every_command_is_sent_to_it(
     alive: AgentBox, mosquitto: Mosquitto, sit: Sit
 ) -> None:
     seat = sit(alive.folder)
@@ -404,7 +402,7 @@ def test_a_box_is_commissioned_over_the_cable(alive: AgentBox, sit: Sit) -> None
     assert "amina: commissioned by amina" in serviced(alive.folder)
 
 
-def test_an_agent_that_hangs_is_told_from_one_that_is_dead(alive: AgentBox, sit: Sit) -> None:
+def test_a_hung_agent_is_distinguished_from_a_dead_one(alive: AgentBox, sit: Sit) -> None:
     seat = sit(alive.folder)
     seat.log_in()
     os.kill(alive.pid, signal.SIGSTOP)
@@ -425,7 +423,7 @@ def _says(seat: ConsoleTechnician, line: str, words: str) -> None:
         assert time.monotonic() < end_s, screen
 
 
-def test_a_locked_console_is_a_fault_that_the_centre_sees(
+def test_a_locked_console_is_reported_to_the_centre_as_a_fault(
     alive: AgentBox, centre: RunningCentre, sit: Sit
 ) -> None:
     seat = sit(alive.folder)

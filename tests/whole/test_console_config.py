@@ -102,7 +102,7 @@ def ended(box: AgentBox) -> int:
     return code
 
 
-def test_a_change_is_checked_tried_confirmed_and_written_down(dead: Path, sit: Sit) -> None:
+def test_a_change_is_checked_tried_confirmed_and_recorded(dead: Path, sit: Sit) -> None:
     seat = sit(dead)
     assert "box.site" in seat.run_command("config set")
     told = seat.run_command('config set box.site "Place Maarif"')
@@ -129,7 +129,7 @@ def test_a_change_is_checked_tried_confirmed_and_written_down(dead: Path, sit: S
         ("config set broker.url http://x", "broker.url = 'http://x': not a broker's address"),
     ],
 )
-def test_what_the_agent_would_refuse_is_not_tried(
+def test_a_change_that_the_agent_would_refuse_is_not_tried(
     dead: Path, sit: Sit, line: str, why: str
 ) -> None:
     said = " ".join(sit(dead).run_command(line).split())
@@ -139,7 +139,9 @@ def test_what_the_agent_would_refuse_is_not_tried(
     assert text(dead) == DEAD
 
 
-def test_with_the_agent_dead_the_console_undoes_it_and_says_so(dead: Path, sit: Sit) -> None:
+def test_with_the_agent_dead_the_console_rolls_the_change_back_and_reports_it(
+    dead: Path, sit: Sit
+) -> None:
     seat = sit(dead)
     seat.run_command("config set box.site x")
     time_is_over(dead)
@@ -153,7 +155,7 @@ def test_with_the_agent_dead_the_console_undoes_it_and_says_so(dead: Path, sit: 
     )
 
 
-def test_at_a_console_where_nobody_has_logged_in_it_is_undone_too(dead: Path, sit: Sit) -> None:
+def test_a_console_without_a_login_rolls_a_change_back_too(dead: Path, sit: Sit) -> None:
     seat = sit(dead)
     seat.run_command("config set box.site x")
     seat.run_command("logout")
@@ -162,7 +164,7 @@ def test_at_a_console_where_nobody_has_logged_in_it_is_undone_too(dead: Path, si
     assert "not confirmed" not in seat.run_command("help")
 
 
-def test_a_wrong_broker_is_undone_by_the_agent_though_the_console_is_killed(
+def test_the_agent_rolls_a_wrong_broker_back_after_the_console_was_killed(
     alive: AgentBox, centre: RunningCentre, sit: Sit
 ) -> None:
     right = text(alive.folder)
@@ -188,7 +190,9 @@ def _lives(heard: list[ReceivedMessage]) -> bool:
     return any("health" in str(item) for item in heard)
 
 
-def test_after_a_boot_the_agent_begins_with_what_was_before(alive: AgentBox, sit: Sit) -> None:
+def test_after_a_reboot_the_agent_starts_with_the_previous_configuration(
+    alive: AgentBox, sit: Sit
+) -> None:
     right = text(alive.folder)
     seat = sit(alive.folder)
     seat.run_command(f"config set broker.url {WRONG}")
@@ -200,7 +204,7 @@ def test_after_a_boot_the_agent_begins_with_what_was_before(alive: AgentBox, sit
     assert "not confirmed in time" in alive.log
 
 
-def test_an_agent_that_cannot_live_with_it_gets_the_one_before_within_seconds(
+def test_an_agent_that_crashes_on_a_change_gets_the_previous_configuration_within_seconds(
     alive: AgentBox, sit: Sit
 ) -> None:
     right = text(alive.folder)

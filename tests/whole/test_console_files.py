@@ -74,7 +74,7 @@ def summed(text: str) -> str:
 
 
 @pytest.mark.parametrize("program", [["rx", "-c"], ["rx"]], ids=["crc", "sums"])
-def test_a_bundle_comes_over_the_cable_and_proves_itself(
+def test_a_support_bundle_comes_over_the_cable_and_verifies(
     seat: ConsoleTechnician, folder: Path, program: list[str]
 ) -> None:
     told = begin(seat, "bundle xmodem")
@@ -104,7 +104,7 @@ def slow_seat(folder: Path) -> Iterator[ConsoleTechnician]:
     seat.unplug()
 
 
-def test_at_9600_a_request_goes_out_and_its_certificate_comes_in(
+def test_a_certificate_request_goes_out_and_its_certificate_comes_in_at_9600_baud(
     slow_seat: ConsoleTechnician, folder: Path
 ) -> None:
     seat = slow_seat
@@ -134,7 +134,7 @@ def sign(folder: Path, request: Path) -> Path:
     return signed
 
 
-def test_what_is_cancelled_leaves_the_console_as_it_was(
+def test_a_cancelled_transfer_leaves_the_console_as_it_was(
     seat: ConsoleTechnician, folder: Path
 ) -> None:
     begin(seat, "bundle xmodem")
@@ -148,7 +148,7 @@ def test_what_is_cancelled_leaves_the_console_as_it_was(
 
 
 @pytest.mark.parametrize("line", ["bundle xmodem", "enrol certificate xmodem"])
-def test_a_person_without_such_a_program_gets_out_with_ctrl_c(
+def test_ctrl_c_ends_a_transfer_without_a_transfer_program(
     seat: ConsoleTechnician, line: str
 ) -> None:
     begin(seat, line)
@@ -157,7 +157,7 @@ def test_a_person_without_such_a_program_gets_out_with_ctrl_c(
     assert "Box casa-0001" in seat.run_command("status")
 
 
-def test_a_file_that_is_no_certificate_is_refused(seat: ConsoleTechnician, folder: Path) -> None:
+def test_a_file_that_is_not_a_certificate_is_refused(seat: ConsoleTechnician, folder: Path) -> None:
     seat.run_command("enrol request")
     (folder / "noise").write_bytes(bytes(range(256)) * 9 + b"\x18" * 300)
     begin(seat, "enrol certificate xmodem")
@@ -169,7 +169,7 @@ def test_a_file_that_is_no_certificate_is_refused(seat: ConsoleTechnician, folde
     assert "not received: it is longer than 32000 bytes" in seat.read_until(PROMPT)
 
 
-def test_bytes_that_hold_and_release_a_line_go_through(
+def test_flow_control_bytes_in_a_file_are_transferred(
     seat: ConsoleTechnician, folder: Path
 ) -> None:
     """Ctrl-S and Ctrl-Q are bytes of a file like others; after it they hold the output again."""

@@ -74,7 +74,7 @@ def stranger(box: AgentBox, centre: RunningCentre) -> Iterator[Stranger]:
     seat.unplug()
 
 
-def test_a_stranger_does_all_that_he_came_for(stranger: Stranger, box: AgentBox) -> None:
+def test_a_new_technician_completes_every_console_task(stranger: Stranger, box: AgentBox) -> None:
     stranger.types("help")
     stranger.logs_in()
     stranger.types("help")
