@@ -16,12 +16,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench.table import Row
-from tests.image import life as lives
+from tests.image import first_boot as lives
 from tests.image.box_settings import good_settings_text, new_secret
-from tests.image.built import BuiltImage, find_image
+from tests.image.built_image import BuiltImage, find_image
+from tests.image.first_boot import SNAPSHOT_NAME, FirstLife
 from tests.image.guest import Guest
-from tests.image.life import SNAPSHOT_NAME, FirstLife
-from tests.image.outside import running_outside
+from tests.image.outside_services import running_outside
 
 SETTLE_S, MEASURE_S = 60, 300
 HOUR_S = 3600

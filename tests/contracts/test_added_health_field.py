@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.contracts.adding import AddingPage, run
+from tests.contracts.adding_page import AddingPage, run
 
 PAGE = AddingPage("health-field.md")
 MAX_FILES = 4

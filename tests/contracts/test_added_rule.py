@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.contracts.adding import AddingPage, run
+from tests.contracts.adding_page import AddingPage, run
 
 PAGE = AddingPage("rule.md")
 MAX_FILES = 5
@@ -18,5 +18,5 @@ def test_the_rule_and_the_pages_pass_their_tests(tmp_path: Path) -> None:
     run(tmp_path, "scripts/asyncapi.py")
     event = json.loads((tmp_path / "docs/asyncapi.json").read_text())["components"]["schemas"]
     assert "u_turn" in event["EventData"]["properties"]["kind"]["enum"]
-    names = ("rules/test_u_turn", "test_scene_page", "test_event_types", "test_wire_contract")
+    names = ("rules/test_u_turn", "test_docs_scene", "test_event_types", "test_wire_contract")
     run(tmp_path, "-m", "pytest", "-q", "-n", "0", *(f"tests/pure/{name}.py" for name in names))

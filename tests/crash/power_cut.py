@@ -13,8 +13,8 @@ import msgspec
 
 from tests.crash.block_log import CrashState, LogRecord, RecordKind, crash_states, read_log
 from tests.crash.disk import DISK_BYTES, ROOT, logged_ext4, make_ext4, mounted, run_command
-from tests.crash.film import picture_digests, write_film
 from tests.crash.promises import find_violations, read_marks
+from tests.crash.video import picture_digests, write_film
 
 KILL_AFTER_BYTES = (100_000, 3_000_000)
 """A life is killed when it has had so much written."""

@@ -20,7 +20,8 @@ from agent.recording.custody.receipts import (
 )
 from agent.recording.encryption.key_wrapping import unwrap_segment_key
 from agent.recording.segment_name import KEYS_SUFFIX, SegmentName, parse_segment_name
-from tests.crash.film import (
+from tests.crash.recording_box import BOX, PRIVATE_KEY, RecordingBox
+from tests.crash.video import (
     FRAME_MS,
     FRAMES,
     GOP_FRAMES,
@@ -29,7 +30,6 @@ from tests.crash.film import (
     packet_index,
     picture_digests,
 )
-from tests.crash.house import BOX, PRIVATE_KEY, RecordingBox
 
 
 class AckedState(msgspec.Struct, frozen=True, kw_only=True):

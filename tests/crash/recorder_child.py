@@ -31,8 +31,8 @@ from agent.reporting.topics import OutgoingMessage, Priority
 from drivers.camera.replay import Options, open_camera
 from drivers.contracts import StreamRequest
 from drivers.media import Packet
-from tests.crash.film import LIFE_PACKETS, packet_time_ns
-from tests.crash.house import CAMERA, RecordingBox
+from tests.crash.recording_box import CAMERA, RecordingBox
+from tests.crash.video import LIFE_PACKETS, packet_time_ns
 
 custody_log.RECEIPTS_PER_FILE = 40  # so that the chain goes from file to file within a run
 flight_recorder.FLUSH_INTERVAL_NS = 500_000_000  # so that its pages go round within one

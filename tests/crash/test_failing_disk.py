@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.crash.disk import ROOT, make_ext4, mounted, run_command, skip_unless_available
-from tests.crash.film import picture_digests, write_film
 from tests.crash.promises import find_violations, read_marks
+from tests.crash.video import picture_digests, write_film
 
 LEAST_PACKETS = 1500
 PACKETS = 8000

@@ -16,7 +16,7 @@ from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt.session import MqttSession
 from agent.runtime.stage import StageThread
 from tests.whole.report.conftest import CLOCK, make_event, open_outbox
-from tests.whole.report.street import BIRTH, FastRandom
+from tests.whole.report.reporting_box import BIRTH, FastRandom
 
 GROUP = 20
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from agent.config.configuration import BrokerConfig
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import event_number, make_event
-from tests.whole.report.street import CentreListener, ReportingBox, wait_until
+from tests.whole.report.reporting_box import CentreListener, ReportingBox, wait_until
 
 KILLS = 50
 SEED = 20261104

@@ -23,7 +23,7 @@ from tests.faults.head_scene import (
     wait_until_gone,
     wait_until_stopping,
 )
-from tests.whole.report.street import wait_until
+from tests.whole.report.reporting_box import wait_until
 
 ROOT = Path(__file__).parents[2]
 SHORT_S = 6.0
@@ -72,7 +72,7 @@ class Pole:
         with self._log.open("wb") as log:
             self.agent = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "tests.faults.hands_child"),
+                    *(sys.executable, "-m", "tests.faults.actuators_child"),
                     *(str(self._file), part, str(deadline_s)),
                 ],
                 cwd=ROOT,

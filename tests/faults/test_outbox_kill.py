@@ -13,7 +13,7 @@ from agent.reporting.outbox import schema
 from agent.reporting.outbox.files import database_path
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import event_number
-from tests.whole.report.street import CentreListener
+from tests.whole.report.reporting_box import CentreListener
 
 ROOT = Path(__file__).parents[2]
 KILLS = 50

@@ -11,7 +11,7 @@ from cryptography.x509.oid import NameOID
 
 from agent.console.login import write_secret
 from tests.image.footage import CAMERA_TEXT
-from tests.image.outside import BROKER_URL
+from tests.image.outside_services import BROKER_URL
 
 BOX = "casa-0001"
 FILE_NAME = "vigie-settings.toml"

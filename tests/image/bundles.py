@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.image.built import BuiltImage
+from tests.image.built_image import BuiltImage
 from tests.image.disk import FatPart, run_program
 
 OS_RELEASE = "usr/lib/os-release"

@@ -9,18 +9,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.image import life as lives
+from tests.image import first_boot as lives
 from tests.image.box_settings import good_settings_text, new_secret
-from tests.image.built import BuiltImage, find_image
+from tests.image.built_image import BuiltImage, find_image
 from tests.image.bundles import BundleFactory
-from tests.image.cable import ConsoleCable
 from tests.image.disk import Disk
+from tests.image.first_boot import SNAPSHOT_NAME, FirstLife
 from tests.image.footage import ReferenceStreet
 from tests.image.form import SEED, selected_form, skip_reason
 from tests.image.guest import Guest
-from tests.image.life import SNAPSHOT_NAME, FirstLife
 from tests.image.machine import processor_count
-from tests.image.outside import OutsideWorld, running_outside
+from tests.image.outside_services import OutsideWorld, running_outside
+from tests.image.serial_console import ConsoleCable
 
 LIFE_FILE_NAME = "life.json"
 

@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 from tests.image.disk import Disk, ExtPart, FatPart
-from tests.image.eyes import GuestShell, shell_credentials
+from tests.image.inspection import GuestShell, shell_credentials
 from tests.image.machine import VirtualMachine
-from tests.image.outside import OutsideWorld
+from tests.image.outside_services import OutsideWorld
 
 BOOT_TIMEOUT_S = 300.0
 """Until systemd runs: long, because an emulated processor on a busy machine is slow, and never waited

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from tests.image.line import GuestLine
+from tests.image.guest_line import GuestLine
 from tests.image.qmp import QmpClient
 
 START_TIMEOUT_S = 60.0

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.image.box_settings import BOX, FILE_NAME, make_authority_pem
-from tests.image.built import BuiltImage
+from tests.image.built_image import BuiltImage
 from tests.image.disk import Disk
+from tests.image.first_boot import FirstLife, make_card, write_settings
 from tests.image.form import not_short
 from tests.image.guest import Guest
-from tests.image.life import FirstLife, make_card, write_settings
 
 pytestmark = pytest.mark.slow
 

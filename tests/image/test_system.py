@@ -5,7 +5,7 @@ import re
 import msgspec
 import pytest
 
-from tests.image.built import BuiltImage
+from tests.image.built_image import BuiltImage
 from tests.image.guest import Guest
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("one look")]

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.image.built import KERNEL, BuiltImage
+from tests.image.built_image import KERNEL, BuiltImage
 from tests.image.bundles import BundleFactory, copy_tampered
 from tests.image.form import cases, not_short
 from tests.image.guest import PROGRAM, Guest
-from tests.image.outside import BUNDLE_SERVER_URL, OutsideWorld
+from tests.image.outside_services import BUNDLE_SERVER_URL, OutsideWorld
 
 pytestmark = pytest.mark.slow
 

@@ -30,7 +30,7 @@ class Technician:
         self._process = subprocess.Popen(
             [
                 *("nsenter", "-t", str(container.leader), "-a"),
-                *(f"{CHECKOUT}/.venv/bin/python", f"{CHECKOUT}/tests/systemd/line.py"),
+                *(f"{CHECKOUT}/.venv/bin/python", f"{CHECKOUT}/tests/systemd/serial_line.py"),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

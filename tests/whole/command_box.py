@@ -28,7 +28,7 @@ from agent.runtime.control_socket import SOCKET_NAME, ControlSocket
 from agent.runtime.stage import Stage, StageThread
 from drivers.ptz import fake
 from tests.whole.report.conftest import CLOCK, open_outbox
-from tests.whole.report.street import BIRTH, TIMEOUT_S, BareClient, FastRandom, wait_until
+from tests.whole.report.reporting_box import BIRTH, TIMEOUT_S, BareClient, FastRandom, wait_until
 
 BOX = "pole-17"
 EXPIRES = "2099-01-01T00:00:00Z"

@@ -28,9 +28,9 @@ from agent.recording.export.verify import verify_export
 from agent.runtime.control_socket import MAX_LINE_BYTES, SOCKET_NAME, ControlSocket
 from agent.runtime.stage import StageThread
 from tests.conftest import ManualClock
-from tests.whole.report.street import wait_until
+from tests.whole.report.reporting_box import wait_until
 from tests.whole.rig import AgentBox
-from tests.whole.test_footage_running import wait_for_segments
+from tests.whole.test_footage_while_recording import wait_for_segments
 
 NAME = "0000000001_1f155cfd_000000001000_20261125T013215.250Z.mp4"
 BEGIN_NS = unix_ns(datetime(2026, 11, 25, 1, 32, 15, 250_000, tzinfo=UTC))

@@ -14,7 +14,7 @@ from agent.reporting import topics
 from tests.pure.command_rig import decode_result, rejection_of
 from tests.whole.command_box import BOX, CommandBox, CommandOperator
 from tests.whole.report.broker import Mosquitto
-from tests.whole.report.street import wait_until
+from tests.whole.report.reporting_box import wait_until
 
 GOTO = {"do": "goto", "head": "mast", "pan_deg": -20.0, "tilt_deg": 5.0}
 

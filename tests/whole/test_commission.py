@@ -35,7 +35,7 @@ from agent.runtime.stage import StageThread
 from drivers.media import Frame
 from tests.whole.command_box import CommandBox
 from tests.whole.report.conftest import CLOCK
-from tests.whole.report.street import wait_until
+from tests.whole.report.reporting_box import wait_until
 
 WAIT_S = 60.0
 CONFIG = """

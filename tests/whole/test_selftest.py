@@ -33,7 +33,7 @@ from agent.reporting.payloads import EventMessage, ReplyMessage
 from tests.whole.command_box import BOX, CommandBox
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK, open_outbox
-from tests.whole.report.street import BareClient
+from tests.whole.report.reporting_box import BareClient
 
 STEPS = ["capture", "detect", "record", "seal", "export", "outbox", "broker"]
 CAMERA = '[[camera]]\nname = "north"\ndriver = "fake"\noptions = {}\n'

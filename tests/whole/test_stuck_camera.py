@@ -20,7 +20,7 @@ from agent.runtime.sd_notify import Notifier
 from drivers.contracts import Camera, StreamRequest
 from drivers.errors import DriverError
 from tests.machine_tree import FakeProcFs
-from tests.whole.report.street import wait_until
+from tests.whole.report.reporting_box import wait_until
 from tests.whole.rig import CONFIG, SCENE, fake_camera_toml
 
 SAID = "process 812 is still there after SIGKILL"

@@ -20,7 +20,7 @@ from agent.reporting.outbox.writer import OutboxError
 from agent.reporting.payloads import LostMessages, OutboxDamaged, ReceiptData, SeqRange
 from agent.reporting.topics import build_snapshot_message
 from tests.whole.report.conftest import event_number, make_event, open_outbox
-from tests.whole.report.street import wait_until
+from tests.whole.report.reporting_box import wait_until
 
 Open = Callable[..., Outbox]
 

@@ -28,7 +28,7 @@ from tests.conftest import ManualClock
 from tests.pure.test_health_file import REPORT
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK, event_number, make_event
-from tests.whole.report.street import BIRTH, CentreListener, FastRandom, wait_until
+from tests.whole.report.reporting_box import BIRTH, CentreListener, FastRandom, wait_until
 
 
 class Kept:

@@ -17,7 +17,13 @@ from centre.client import CentreClient, ReceivedMessage
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK, make_event
 from tests.whole.report.proxy import FreezingProxy
-from tests.whole.report.street import BIRTH, BareClient, CentreListener, ReportingBox, wait_until
+from tests.whole.report.reporting_box import (
+    BIRTH,
+    BareClient,
+    CentreListener,
+    ReportingBox,
+    wait_until,
+)
 
 
 def config(url: str, **options: object) -> BrokerConfig:

@@ -20,7 +20,7 @@ from agent.reporting.payloads import SnapshotHeader
 from tests.contracts.own_network import NamespaceUnavailable, network_namespace
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK, make_event
-from tests.whole.report.street import CentreListener, ReportingBox, wait_until
+from tests.whole.report.reporting_box import CentreListener, ReportingBox, wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -22,7 +22,7 @@ from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
 from tests.whole.report.broker import Certificates, Mosquitto, read_doc_block
 from tests.whole.report.conftest import make_event
-from tests.whole.report.street import (
+from tests.whole.report.reporting_box import (
     BIRTH,
     BareClient,
     CentreListener,

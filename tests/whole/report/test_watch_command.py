@@ -18,7 +18,7 @@ from agent.reporting import topics
 from centre.store import CentreStore
 from tests.whole.report.broker import Mosquitto, free_port
 from tests.whole.report.conftest import event_number, make_event
-from tests.whole.report.street import ReportingBox, wait_until
+from tests.whole.report.reporting_box import ReportingBox, wait_until
 
 
 def watch(*arguments: str) -> subprocess.Popen[bytes]:

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from tests.image.box_settings import BOX
-from tests.image.built import BuiltImage
+from tests.image.built_image import BuiltImage
 from tests.image.bundles import BundleFactory
-from tests.image.cable import ANSWER_TIMEOUT_S, ConsoleCable
 from tests.image.disk import make_fat
 from tests.image.form import not_short
 from tests.image.guest import Guest
+from tests.image.serial_console import ANSWER_TIMEOUT_S, ConsoleCable
 
 pytestmark = pytest.mark.slow
 

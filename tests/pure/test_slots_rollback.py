@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from agent.update.bootloader import BootSelection
-from tests.pure.test_update_slots import KINDS, NOW, Board, installed
+from tests.pure.test_slots import KINDS, NOW, Board, installed
 
 
 def rolled_back(tmp_path: Path, kind: str) -> Board:

@@ -10,8 +10,8 @@ from agent.recording.recovery import PART_SUFFIX, recover_folder, valid_prefix_b
 from drivers.camera.replay import Options, open_camera
 from drivers.contracts import StreamRequest
 from drivers.media import Packet
-from tests.crash.film import GOP_FRAMES, packet_time_ns, write_film
-from tests.crash.house import RecordingBox
+from tests.crash.recording_box import RecordingBox
+from tests.crash.video import GOP_FRAMES, packet_time_ns, write_film
 
 
 class PowerCut(BaseException):

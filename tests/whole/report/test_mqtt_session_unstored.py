@@ -10,7 +10,7 @@ from agent.reporting.payloads import HealthMessage
 from tests.pure.test_health_file import REPORT
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK
-from tests.whole.report.street import BareClient, CentreListener, ReportingBox, wait_until
+from tests.whole.report.reporting_box import BareClient, CentreListener, ReportingBox, wait_until
 
 S = 1_000_000_000
 

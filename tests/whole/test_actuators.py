@@ -18,7 +18,7 @@ from agent.reporting.payloads import (
 )
 from centre.client import ReceivedMessage
 from tests.whole.report.broker import Mosquitto
-from tests.whole.report.street import wait_until
+from tests.whole.report.reporting_box import wait_until
 from tests.whole.rig import AgentBox, RunningCentre
 
 CONFIG = """

@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 
 from tests.image.box_settings import FILE_NAME
-from tests.image.built import BuiltImage
+from tests.image.built_image import BuiltImage
 from tests.image.disk import Disk, FatPart
 from tests.image.guest import Guest
 from tests.image.machine import processor_count
-from tests.image.outside import OutsideWorld, is_healthy_report
+from tests.image.outside_services import OutsideWorld, is_healthy_report
 
 CARD_FILE_NAME = "card.qcow2"
 CARD_SIZE = "6G"

@@ -14,13 +14,13 @@ import msgspec
 import pytest
 
 from tests.image.box_settings import BOX
-from tests.image.built import BuiltImage
+from tests.image.built_image import BuiltImage
 from tests.image.bundles import BundleFactory
 from tests.image.disk import run_program
 from tests.image.footage import ReferenceStreet, end_by_boot_ms, find_problems, play_files
 from tests.image.form import SEED, cut_count
 from tests.image.guest import PROGRAM, Guest
-from tests.image.outside import BUNDLE_SERVER_URL, OutsideWorld
+from tests.image.outside_services import BUNDLE_SERVER_URL, OutsideWorld
 
 pytestmark = pytest.mark.slow
 

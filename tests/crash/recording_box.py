@@ -29,7 +29,7 @@ from agent.recording.retention.hold_store import HoldStore
 from agent.recording.retention.retention_stage import RetentionStage
 from agent.reporting.outbox.outbox import Outbox
 from agent.runtime.queues import PacketQueue
-from tests.crash.film import packet_time_ns
+from tests.crash.video import packet_time_ns
 
 BOX = "pole-17"
 CAMERA = "north"

@@ -1,4 +1,4 @@
-"""A whole agent with a head and a relay, one part of which hangs: hands_child.py CONFIG PART DEADLINE_S.
+"""A whole agent with a head and a relay, one part of which hangs: actuators_child.py CONFIG PART DEADLINE_S.
 
 It says `guard PID` once it has started. At `hang` on its standard input the part hangs from its next
 call on, and it says `hangs` then. At `bye` it stops as `vigie run` does at a signal, with this deadline.

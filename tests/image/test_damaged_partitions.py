@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.image.box_settings import BOX
-from tests.image.built import BuiltImage
+from tests.image.built_image import BuiltImage
 from tests.image.disk import Disk, ExtPart
+from tests.image.first_boot import write_settings
 from tests.image.form import not_short
 from tests.image.guest import Guest
-from tests.image.life import write_settings
 
 pytestmark = pytest.mark.slow
 

@@ -28,7 +28,7 @@ from agent.reporting.payloads import (
 )
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK, make_event
-from tests.whole.report.street import (
+from tests.whole.report.reporting_box import (
     BIRTH,
     BareClient,
     CentreListener,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from images import image
-from tests.image.built import BuiltImage
+from tests.image.built_image import BuiltImage
 from tests.image.form import ROOT, not_short
 
 PARTS = (

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from agent.console.login import compute_code, parse_challenge, read_secret
-from tests.image.line import GuestLine
+from tests.image.guest_line import GuestLine
 
 ANSWER_TIMEOUT_S = 240.0
 """A command at the console may open cameras and load a detector, on an emulated processor."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.image.box_settings import BOX
-from tests.image.built import BuiltImage
+from tests.image.built_image import BuiltImage
 from tests.image.footage import CAMERA, CAMERA_TEXT
 from tests.image.tree import ImageContainer
 from tests.systemd.container import CGROUP_ROOT

@@ -11,7 +11,7 @@ import re
 import threading
 from collections.abc import Mapping
 
-from tests.image.line import GuestLine
+from tests.image.guest_line import GuestLine
 
 UNIT_TEMPLATE = """[Unit]
 Description=Eyes of the tests of the image
