@@ -1,36 +1,19 @@
 """MQTT client of the centre: receives messages of boxes, and can store and acknowledge them."""
 
-import logging
 import random
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
 
 from agent.base.clock import rfc3339
-from agent.base.errors import UserError
 from agent.config.configuration import BrokerConfig
 from agent.reporting import topics
-from agent.reporting.mqtt import tls
-from agent.reporting.mqtt.backoff import ReconnectBackoff
-from agent.reporting.mqtt.connect_error import MqttConnectionError
-from agent.reporting.mqtt.paho_transport import (
-    Connack,
-    PahoTransport,
-    Puback,
-    ReceivedPublish,
-    Suback,
-    TransportEvent,
-    Will,
-)
-from agent.reporting.mqtt.send_window import MAX_IN_FLIGHT
+from agent.reporting.mqtt.paho_transport import PahoTransport, ReceivedPublish, Will
 from agent.reporting.payloads import CentreState, Envelope, Message, SnapshotHeader
+from centre.reconnecting_client import POLL_S, ReconnectingClient
 from centre.store import BoxEpoch, CentreStore, StoredArrival
 
-log = logging.getLogger(__name__)
-
-POLL_S = 0.5
 _AWAY_STATE = msgspec.json.encode(CentreState(state="away"))
 _LISTENING_STATE = msgspec.json.encode(CentreState(state="listening"))
 
@@ -101,12 +84,11 @@ def to_json_line(item: ReceivedMessage) -> bytes:
     return msgspec.json.encode(fields)
 
 
-class CentreClient:
+class CentreClient(ReconnectingClient):
     """A stage that subscribes to one box or all, and calls `on_message` for each message.
 
     With a `store` it acts as the centre: it publishes its state (retained, with a will), stores each
-    message and then acknowledges it. It reconnects if the connection is lost.
-    `on_connection_change` is called with None once it is subscribed, else with the error.
+    message and then acknowledges it. `on_connection_change`: see `ReconnectingClient`.
     """
 
     name = "watch"
@@ -122,121 +104,55 @@ class CentreClient:
         store: CentreStore | None = None,
         on_connection_change: Callable[[str | None], None] = lambda _: None,
     ) -> None:
-        tls.load_ssl_context(broker)
-        tls.read_password(broker)
-        self._broker = broker
+        super().__init__(
+            broker,
+            f"vigie-{'centre' if store else 'watch'}-{rng.getrandbits(32):08x}",
+            [topics.up_topic(box or "+", "#"), topics.CENTRE_STATE_TOPIC],
+            rng,
+            clock_ns,
+            will=Will(topic=topics.CENTRE_STATE_TOPIC, payload=_AWAY_STATE) if store else None,
+            on_connection_change=on_connection_change,
+        )
         self._on_message = on_message
-        self._clock_ns = clock_ns
-        self._box = box or "+"
         self._store = store
-        self._on_connection_change = on_connection_change
-        self._client_id = f"vigie-{'centre' if store else 'watch'}-{rng.getrandbits(32):08x}"
-        self._backoff = ReconnectBackoff(rng)
-        self._retry_s = 0.0
-        self._transport: PahoTransport | None = None
-        self._connected_since_s: float | None = None
-        self._in_flight = 0
-        self._max_in_flight = MAX_IN_FLIGHT
+        self._arrivals: list[StoredArrival] = []
+        """Received by this poll; stored before they are acknowledged."""
         self._to_ack: dict[BoxEpoch, None] = {}
-        self.online = threading.Event()
-        """Set as long as it is subscribed."""
-
-    def run_once(self, stopping: threading.Event) -> None:
-        """Connect, or receive messages for `POLL_S` seconds. Raises: what `on_message` raises."""
-        if self._transport is None:
-            wait_s = self._retry_s - self._now_s()
-            if wait_s > 0:
-                stopping.wait(min(wait_s, POLL_S))
-                return
-        try:
-            self._poll()
-        except (MqttConnectionError, UserError) as error:
-            self._on_connection_change(str(error))
-            self._abandon()
-        except BaseException:
-            self._abandon()
-            raise
-
-    def close(self) -> None:
-        """Disconnect. A centre publishes first that it is away."""
-        transport, self._transport = self._transport, None
-        if transport is None:
-            return
-        try:
-            if self._store is not None and self.online.is_set():
-                transport.publish(topics.CENTRE_STATE_TOPIC, _AWAY_STATE, retained=True)
-                transport.poll(POLL_S)
-            transport.close()
-        except MqttConnectionError as error:
-            log.info("the broker closed the connection first: %s", error)
-            transport.abort()
-        self.online.clear()
 
     def _poll(self) -> None:
-        transport = self._transport
-        if transport is None:
-            will = (
-                Will(topic=topics.CENTRE_STATE_TOPIC, payload=_AWAY_STATE) if self._store else None
-            )
-            transport = self._transport = PahoTransport(self._broker, self._client_id, will)
-            self._connected_since_s = None
-            self._in_flight = 0
-            transport.connect()
-        arrivals: list[StoredArrival] = []
-        for event in transport.poll(POLL_S):
-            self._handle(transport, event, arrivals)
+        # Those of a poll that failed were not acknowledged: their box sends them again.
+        self._arrivals.clear()
+        super()._poll()
+
+    def _on_subscribed(self, transport: PahoTransport) -> None:
         if self._store is not None:
-            for key in self._store.commit(arrivals) if arrivals else ():
-                self._to_ack[key] = None
-            self._acknowledge(transport, self._store)
+            transport.publish(topics.CENTRE_STATE_TOPIC, _LISTENING_STATE, retained=True)
+            self._in_flight += 1
 
-    def _handle(
-        self, transport: PahoTransport, event: TransportEvent, arrivals: list[StoredArrival]
-    ) -> None:
-        match event:
-            case Connack():
-                self._connected_since_s = self._now_s()
-                self._max_in_flight = min(MAX_IN_FLIGHT, event.receive_maximum)
-                transport.subscribe([topics.up_topic(self._box, "#"), topics.CENTRE_STATE_TOPIC])
-            case Suback():
-                if event.failure_reason is not None:
-                    raise MqttConnectionError(
-                        "refused", f"the broker refuses the subscription: {event.failure_reason}"
-                    )
-                if self._store is not None:
-                    transport.publish(topics.CENTRE_STATE_TOPIC, _LISTENING_STATE, retained=True)
-                    self._in_flight += 1
-                self._on_connection_change(None)
-                self.online.set()
-            case Puback():
-                self._in_flight -= 1
-            case ReceivedPublish():
-                item = decode_received(event, datetime.now(UTC))
-                self._on_message(item)
-                if item.envelope is not None:
-                    arrivals.append(_to_stored_arrival(item, item.envelope))
+    def _on_publish(self, received: ReceivedPublish) -> None:
+        item = decode_received(received, datetime.now(UTC))
+        self._on_message(item)
+        if item.envelope is not None:
+            self._arrivals.append(_to_stored_arrival(item, item.envelope))
 
-    def _acknowledge(self, transport: PahoTransport, store: CentreStore) -> None:
-        """Publish acknowledgements, at most as many as the broker accepts in flight."""
-        while self._to_ack and self._in_flight < self._max_in_flight:
+    def _after_poll(self, transport: PahoTransport) -> None:
+        """Store what was received, and acknowledge as much as the broker accepts in flight."""
+        if self._store is None:
+            return
+        for key in self._store.commit(self._arrivals) if self._arrivals else ():
+            self._to_ack[key] = None
+        while self._to_ack and self._has_send_quota:
             key = next(iter(self._to_ack))
             del self._to_ack[key]
-            ack = store.deduplicator(key).build_ack()
+            ack = self._store.deduplicator(key).build_ack()
             transport.publish(topics.down_topic(key.box, "ack"), msgspec.json.encode(ack))
             self._in_flight += 1
 
-    def _abandon(self) -> None:
-        self.online.clear()
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            transport.abort()
-        connected_s = (
-            0.0 if self._connected_since_s is None else self._now_s() - self._connected_since_s
-        )
-        self._retry_s = self._now_s() + self._backoff.next_delay_s(connected_s)
-
-    def _now_s(self) -> float:
-        return self._clock_ns() / 1e9
+    def _publish_last(self, transport: PahoTransport) -> None:
+        """Publish that the centre is away."""
+        if self._store is not None:
+            transport.publish(topics.CENTRE_STATE_TOPIC, _AWAY_STATE, retained=True)
+            transport.poll(POLL_S)
 
 
 def _to_stored_arrival(item: ReceivedMessage, envelope: Envelope) -> StoredArrival:

@@ -1,7 +1,6 @@
 """The demo's operators: publish commands over MQTT and receive the replies."""
 
 import random
-import threading
 import uuid
 from collections import deque
 from collections.abc import Callable
@@ -14,19 +13,11 @@ from agent.base.clock import Clock, rfc3339
 from agent.base.model import Reply
 from agent.config.configuration import BrokerConfig
 from agent.reporting import topics
-from agent.reporting.mqtt.connect_error import MqttConnectionError
-from agent.reporting.mqtt.paho_transport import (
-    Connack,
-    PahoTransport,
-    Puback,
-    ReceivedPublish,
-    Suback,
-)
+from agent.reporting.mqtt.paho_transport import PahoTransport, ReceivedPublish
 from agent.reporting.payloads import ReplyMessage
 from centre.demo.ptz_script import Person
+from centre.reconnecting_client import ReconnectingClient
 
-POLL_S = 0.5
-RETRY_S = 1.0
 COMMAND_TTL_S = 20.0
 
 
@@ -37,7 +28,7 @@ class _QueuedCommand(msgspec.Struct, frozen=True, kw_only=True):
     correlation: bytes
 
 
-class DemoOperator:
+class DemoOperator(ReconnectingClient):
     """A stage that sends commands and calls `on_reply` on its thread. `send` is thread-safe."""
 
     name = "demo operator"
@@ -50,20 +41,20 @@ class DemoOperator:
         clock: Clock,
         rng: random.Random,
     ) -> None:
-        self._broker = broker
+        super().__init__(
+            broker,
+            f"demo-operator-{rng.getrandbits(32):08x}",
+            [topics.up_topic(box, "reply/#")],
+            rng,
+            clock.boottime_ns,
+        )
         self._box = box
         self._on_reply = on_reply
         self._clock = clock
         self._rng = rng
-        self._client_id = f"demo-operator-{rng.getrandbits(32):08x}"
         self._outgoing: deque[_QueuedCommand] = deque()
         """Commands without a PUBACK, in order. After a reconnection they are sent again: the box
         recognises a repeat by its id."""
-        self._in_flight = 0
-        """How many of them were published on this connection."""
-        self._transport: PahoTransport | None = None
-        self.online = threading.Event()
-        """Set while it is subscribed to the replies."""
 
     def send(self, person: Person, verb: str, args: dict[str, Any]) -> str:
         """Enqueue a command in a person's name. Return its id, which its replies carry."""
@@ -84,45 +75,20 @@ class DemoOperator:
                 correlation=command_id.encode(),
             )
         )
-        transport = self._transport
-        if transport is not None:
-            transport.wake()
+        self._wake()
         return command_id
 
-    def run_once(self, stopping: threading.Event) -> None:
-        """Connect, or send queued commands and receive replies for `POLL_S` seconds."""
-        try:
-            transport = self._transport or self._connect()
-            if self.online.is_set():
-                self._send_all(transport)
-            for event in transport.poll(POLL_S):
-                match event:
-                    case Connack():
-                        transport.subscribe([topics.up_topic(self._box, "reply/#")])
-                    case Suback():
-                        self.online.set()
-                    case Puback():
-                        self._outgoing.popleft()
-                        self._in_flight -= 1
-                    case ReceivedPublish():
-                        self._handle_reply(event)
-        except MqttConnectionError:
-            self._abandon()
-            stopping.wait(RETRY_S)
+    def _on_publish(self, received: ReceivedPublish) -> None:
+        message = topics.decode_as(ReplyMessage, received.payload)
+        if message is not None:
+            self._on_reply(message.data)
 
-    def close(self) -> None:
-        """Disconnect."""
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            transport.close()
+    def _on_puback(self) -> None:
+        self._outgoing.popleft()
 
-    def _connect(self) -> PahoTransport:
-        transport = self._transport = PahoTransport(self._broker, self._client_id, None)
-        transport.connect()
-        return transport
-
-    def _send_all(self, transport: PahoTransport) -> None:
-        for queued in list(self._outgoing)[self._in_flight :]:
+    def _after_poll(self, transport: PahoTransport) -> None:
+        while self._has_send_quota and self._in_flight < len(self._outgoing):
+            queued = self._outgoing[self._in_flight]
             transport.publish(
                 topics.down_topic(self._box, f"command/{queued.verb}"),
                 queued.payload,
@@ -131,15 +97,3 @@ class DemoOperator:
                 correlation=queued.correlation,
             )
             self._in_flight += 1
-
-    def _handle_reply(self, event: ReceivedPublish) -> None:
-        message = topics.decode_as(ReplyMessage, event.payload)
-        if message is not None:
-            self._on_reply(message.data)
-
-    def _abandon(self) -> None:
-        self.online.clear()
-        self._in_flight = 0
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            transport.abort()
