@@ -165,7 +165,7 @@ def test_it_moves_right_left_up_and_down_at_the_speed_that_was_asked(
     rig.head.stop()
 
 
-def test_faster_than_it_can_is_as_fast_as_it_can(simulated: SimulatedRig) -> None:
+def test_a_speed_above_the_maximum_is_clamped(simulated: SimulatedRig) -> None:
     able = simulated.head.capabilities
     simulated.head.move(Velocity(pan_deg_s=10_000, tilt_deg_s=-10_000))
     simulated.advance_s(0.4)

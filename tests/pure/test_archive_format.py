@@ -66,7 +66,7 @@ def repacked(files: dict[str, bytes], folder: str = "vigie-bundle-pole-17-x") ->
     return io.BytesIO(out.getvalue())
 
 
-def test_a_bundle_is_good_and_the_same_contents_give_the_same_bytes() -> None:
+def test_a_bundle_verifies_and_the_same_contents_give_the_same_bytes() -> None:
     verdict = verify(io.BytesIO(GOOD), PUBLIC)
     assert (verdict.ok, verdict.signed_by) == (True, PUBLIC)
     assert verdict.manifest is not None
@@ -77,7 +77,7 @@ def test_a_bundle_is_good_and_the_same_contents_give_the_same_bytes() -> None:
     assert again == GOOD
 
 
-def test_one_without_a_key_agrees_with_itself_and_is_not_what_a_known_key_has_signed() -> None:
+def test_a_bundle_without_a_key_is_consistent_but_not_signed_by_a_known_key() -> None:
     unsigned = bundle(BundleFile(name="health.json", data=b"{}"), signed=False)
     verdict = verify(io.BytesIO(unsigned))
     assert (verdict.ok, verdict.signed_by) == (True, None)
@@ -119,14 +119,14 @@ MANIFEST = msgspec.json.decode(FILES["manifest.json"])
         ({"..": b""}, "is not the name of a bundle's file"),
     ],
 )
-def test_whatever_is_changed_is_found(files: dict[str, bytes], said: str) -> None:
+def test_any_change_of_a_bundle_is_found(files: dict[str, bytes], said: str) -> None:
     verdict = verify(repacked(files))
     assert not verdict.ok
     assert said in verdict.reason
 
 
 @given(at=st.integers(0, len(GOOD) - 1), bit=st.integers(0, 7))
-def test_no_bit_of_a_bundle_can_be_turned_and_change_what_it_says(at: int, bit: int) -> None:
+def test_no_flipped_bit_changes_a_bundles_content_unnoticed(at: int, bit: int) -> None:
     data = bytearray(GOOD)
     data[at] ^= 1 << bit
     verdict = verify(io.BytesIO(bytes(data)), PUBLIC)
@@ -135,17 +135,17 @@ def test_no_bit_of_a_bundle_can_be_turned_and_change_what_it_says(at: int, bit: 
 
 
 @given(length=st.integers(0, len(GOOD) - 9))
-def test_a_torn_one_is_told_as_torn(length: int) -> None:
+def test_a_truncated_bundle_is_reported_as_truncated(length: int) -> None:
     assert not verify(io.BytesIO(GOOD[:length])).ok
 
 
 @given(st.binary(max_size=2000))
-def test_rubbish_gets_a_verdict(data: bytes) -> None:
+def test_garbage_gets_a_verdict(data: bytes) -> None:
     assert not verify(io.BytesIO(data)).ok
     assert not verify(io.BytesIO(gzip.compress(data))).ok
 
 
-def test_a_link_out_of_the_folder_and_a_bomb_are_refused() -> None:
+def test_a_link_out_of_the_folder_and_a_decompression_bomb_are_refused() -> None:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as tar:
         link = tarfile.TarInfo("folder/health.json")
@@ -191,7 +191,7 @@ SPARSE_1 = (
         entry("x/health.json", tarfile.REGTYPE, HUGE),
     ],
 )
-def test_a_file_that_says_it_is_larger_than_the_bundle_takes_no_memory(tar: bytes) -> None:
+def test_a_file_with_a_false_size_takes_no_memory(tar: bytes) -> None:
     tracemalloc.start()
     try:
         verdict = verify(io.BytesIO(gzip.compress(tar + bytes(2 * tarfile.BLOCKSIZE))))
@@ -203,7 +203,7 @@ def test_a_file_that_says_it_is_larger_than_the_bundle_takes_no_memory(tar: byte
     assert most_bytes < 4 * MAX_TOTAL_BYTES
 
 
-def test_what_is_too_large_keeps_its_newest_lines_and_what_has_no_room_is_told() -> None:
+def test_a_large_file_keeps_its_newest_lines_and_omitted_files_are_listed() -> None:
     line = b"x" * 99 + b"\n"
     large = BundleFile(name="journal.txt", data=b"old\n" + line * (MAX_FILE_BYTES // 100 + 5))
     many = [BundleFile(name=f"f{n}.bin", data=bytes(MAX_FILE_BYTES)) for n in range(10)]
@@ -255,7 +255,7 @@ SECRET = "s3cr3t-Tr0ub4dor"  # noqa: S105 - planted
         "[pin]\nsim_pin_code = 314159",
     ],
 )
-def test_a_secret_in_a_configuration_stays_wherever_it_was_put(text: str) -> None:
+def test_a_secret_anywhere_in_a_configuration_is_redacted(text: str) -> None:
     tables = tomllib.loads(text)
     shown = msgspec.json.encode(redact_config(tables)).decode()
     assert SECRET not in shown
@@ -265,7 +265,7 @@ def test_a_secret_in_a_configuration_stays_wherever_it_was_put(text: str) -> Non
         assert SECRET not in Redactor(redacted_texts(tables)).redact_text(f"x {SECRET} y")
 
 
-def test_what_support_needs_of_a_configuration_is_shown() -> None:
+def test_configuration_values_that_support_needs_are_shown() -> None:
     shown = redact_config(tomllib.loads(EXAMPLE.read_text()))
     assert shown["box"]["id"] == "casa-0001"
     assert shown["broker"]["url"] == "mqtts://centre.example:8883"
@@ -303,19 +303,19 @@ def test_no_shape_of_a_configuration_shows_a_secret(tables: dict[str, Any]) -> N
         f"-----BEGIN PRIVATE KEY-----\n{SECRET}",
     ],
 )
-def test_what_looks_like_a_secret_is_left_out_of_a_text_though_nobody_knows_it(text: str) -> None:
+def test_text_that_looks_like_a_secret_is_redacted(text: str) -> None:
     assert SECRET not in Redactor(()).redact_text(text)
 
 
 @given(before=st.text(max_size=20), after=st.text(max_size=20))
-def test_a_known_secret_is_left_out_wherever_it_stands(before: str, after: str) -> None:
+def test_a_known_secret_is_redacted_anywhere(before: str, after: str) -> None:
     scrubber = Redactor([SECRET])
     assert SECRET not in scrubber.redact_text(before + SECRET + after)
     assert SECRET not in str(scrubber.redact({before: [{"x": (SECRET + after,)}]}))
     assert SECRET not in str(scrubber.redact({before + SECRET: 1}))
 
 
-def test_a_key_is_known_by_each_of_its_lines_and_a_name_that_is_shown_stays() -> None:
+def test_each_line_of_a_key_is_redacted_and_public_names_stay() -> None:
     pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAA\n-----END PRIVATE KEY-----\n"
     scrubber = Redactor(["pole-17", *redaction.secrets_in_file(pem)], public=["pole-17"])
     assert scrubber.redact_text("pole-17 has MC4CAQAwBQYDK2VwBCIEIAAA") == f"pole-17 has {REDACTED}"

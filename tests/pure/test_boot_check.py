@@ -61,21 +61,21 @@ def missing(
     return judged.unmet_conditions(BootSample(t_ns=int(t_s * S), health=said, newest_files=newest))
 
 
-def test_all_is_good_once_footage_has_grown_before_our_eyes() -> None:
+def test_a_boot_is_good_once_footage_has_grown_during_the_check() -> None:
     judged = judge("north")
     (first,) = missing(judged, 10, live(10, [camera("north")]), north="1.mp4.part 100")
     assert first == "camera north: its footage does not grow"
     assert missing(judged, 11, live(11, [camera("north")]), north="1.mp4.part 200") == ()
 
 
-def test_footage_that_an_earlier_boot_has_left_is_not_growing() -> None:
+def test_footage_from_an_earlier_boot_does_not_count_as_growing() -> None:
     judged = judge("north")
     for t_s in range(1, 30):
         said = missing(judged, t_s, live(t_s, [camera("north")]), north="1.mp4 100")
         assert said == ("camera north: its footage does not grow",)
 
 
-def test_footage_that_stops_growing_is_not_good_for_longer() -> None:
+def test_footage_that_stops_growing_no_longer_counts_as_good() -> None:
     judged = judge("north")
     missing(judged, 1, live(1, [camera("north")]), north="1.mp4.part 100")
     assert missing(judged, 2, live(2, [camera("north")]), north="1.mp4.part 200") == ()
@@ -102,12 +102,12 @@ def test_a_file_that_vanishes_for_a_moment_has_not_grown() -> None:
         (live(10, [camera("north")], connected=False), "not connected to the broker"),
     ],
 )
-def test_what_is_missing_is_said(said: LiveHealth | None, told: str) -> None:
+def test_missing_conditions_are_named(said: LiveHealth | None, told: str) -> None:
     judged = judge("north", record=False)
     assert missing(judged, 10, said) == (told,)
 
 
-def test_a_camera_that_stays_closed_is_named_and_not_waited_for() -> None:
+def test_a_camera_that_stays_closed_is_named_and_does_not_block_the_check() -> None:
     judged = judge("north", "south", record=False)
     cameras = [camera("north"), camera("south", is_open=False, age_s=None)]
     assert missing(judged, 60, live(60, cameras)) == ("camera south: not open yet",)
@@ -122,7 +122,7 @@ def test_a_box_that_opens_no_camera_at_all_is_not_good() -> None:
     assert missing(judged, 61, live(61, cameras)) == ("no camera is open",)
 
 
-def test_a_larger_file_and_a_newer_one_are_other_footage(tmp_path: Path) -> None:
+def test_a_larger_or_newer_file_counts_as_other_footage(tmp_path: Path) -> None:
     assert describe_newest_file(tmp_path / "absent") == ""
     assert describe_newest_file(tmp_path) == ""
     (tmp_path / "0000000001_x.mp4").write_bytes(b"12")
@@ -143,7 +143,9 @@ class Passing(threading.Event):
         return False
 
 
-def test_it_waits_until_the_deadline_and_says_what_was_missing(clock: ManualClock) -> None:
+def test_the_check_waits_until_its_deadline_and_names_missing_conditions(
+    clock: ManualClock,
+) -> None:
     def look() -> BootSample:
         clock.advance_s(1)
         return BootSample(t_ns=clock.now_ns, health=None, newest_files={})
@@ -181,7 +183,7 @@ def test_a_failure_of_rauc_is_raised(rauc: Path) -> None:
         boot_check.mark_good(10, rauc)
 
 
-def test_a_rauc_that_is_slow_is_given_what_is_left_of_the_time_and_asked_again(
+def test_a_slow_rauc_is_retried_within_the_remaining_time(
     clock: ManualClock,
 ) -> None:
     given: list[float] = []
@@ -197,7 +199,7 @@ def test_a_rauc_that_is_slow_is_given_what_is_left_of_the_time_and_asked_again(
     assert given == [500, 300, 100]
 
 
-def test_a_rauc_that_fails_to_the_end_is_no_good_boot(clock: ManualClock) -> None:
+def test_a_rauc_that_fails_until_the_deadline_makes_the_boot_bad(clock: ManualClock) -> None:
     given: list[float] = []
 
     def failing(within_s: float) -> str:
@@ -253,12 +255,12 @@ def test_a_box_without_an_agent_is_not_good(tmp_path: Path) -> None:
     assert done.stderr.endswith("not good: the agent has reported no health\n")
 
 
-def test_a_time_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_duration_is_refused(tmp_path: Path) -> None:
     done = boot_good_command(tmp_path, "--within", "-1")
     assert done.returncode == 2
     assert done.stderr == "vigie: --within -1: allowed: more than 0, up to 86400\n"
 
 
-def test_the_health_of_another_boot_is_none(tmp_path: Path, clock: ManualClock) -> None:
+def test_a_health_file_of_another_boot_is_ignored(tmp_path: Path, clock: ManualClock) -> None:
     health_file.write(tmp_path, live(1, []).report, clock, "earlier")
     assert health_file.read(tmp_path, "this") is None

@@ -31,7 +31,7 @@ def is_found(image_bytes: int, disk_bytes: int, real_bytes: int) -> bool:
     times=st.floats(min_value=1.01, max_value=30),
     real=st.floats(min_value=0, max_value=1),
 )
-def test_up_to_thirty_images_long_no_lie_is_missed_whatever_the_real_size(
+def test_a_false_capacity_up_to_thirty_images_is_always_found(
     image_bytes: int, times: float, real: float
 ) -> None:
     disk_bytes = int(image_bytes * times) // 512 * 512
@@ -44,7 +44,7 @@ def test_up_to_thirty_images_long_no_lie_is_missed_whatever_the_real_size(
 
 @pytest.mark.parametrize("real_bytes", [4 * GIB, 8 * GIB, 16 * GIB, 64 * GIB, 7_948_206_080])
 @pytest.mark.parametrize("disk_bytes", [32 * GB, 128 * GB, 256 * GIB, 512 * GB, 2000 * GB])
-def test_a_card_that_is_sold_as_a_larger_one_is_found(real_bytes: int, disk_bytes: int) -> None:
+def test_a_card_with_a_false_capacity_is_found(real_bytes: int, disk_bytes: int) -> None:
     assert real_bytes > disk_bytes or is_found(3 * GB, disk_bytes, real_bytes)
 
 
@@ -52,7 +52,7 @@ def test_a_card_that_is_sold_as_a_larger_one_is_found(real_bytes: int, disk_byte
     image_bytes=st.integers(min_value=1, max_value=8 * GIB // 512).map(lambda n: n * 512),
     room=st.integers(min_value=0, max_value=4000 * GIB // 512).map(lambda n: n * 512),
 )
-def test_marks_are_few_and_lie_upon_nothing_that_is_written_before_they_are_read(
+def test_probe_marks_are_few_and_overlap_no_data_written_before_their_check(
     image_bytes: int, room: int
 ) -> None:
     disk_bytes = image_bytes + room

@@ -36,7 +36,7 @@ class Listed:
         self.closed = True
 
 
-def test_packets_and_frames_go_their_ways_and_a_camera_that_ended_is_opened_again(
+def test_packets_and_frames_are_queued_and_an_ended_camera_is_reopened(
     clock: ManualClock,
 ) -> None:
     cameras = [Listed(PACKET, None, FRAME), Listed(PACKET)]
@@ -84,7 +84,7 @@ class Held(Listed):
         raise DriverError("stuck", "its process is still there")
 
 
-def test_a_stuck_camera_is_told_of_and_never_opened_again(clock: ManualClock) -> None:
+def test_a_stuck_camera_is_reported_and_never_reopened(clock: ManualClock) -> None:
     cameras = [Held()]
     capture = CaptureStage(
         "north",
@@ -108,7 +108,7 @@ def test_a_stuck_camera_is_told_of_and_never_opened_again(clock: ManualClock) ->
     )
 
 
-def test_a_camera_that_cannot_be_opened_because_it_is_stuck_is_told_of_too(
+def test_a_camera_stuck_at_opening_is_reported_too(
     clock: ManualClock,
 ) -> None:
     def refuse() -> Listed:
@@ -149,7 +149,7 @@ def test_readings_are_those_of_the_open_camera(
     assert capture.counts().readings == readings
 
 
-def test_a_camera_that_could_not_be_announced_is_closed_and_announced_again(
+def test_a_camera_whose_announcement_failed_is_closed_and_announced_again(
     clock: ManualClock,
 ) -> None:
     cameras = [Listed(PACKET), Listed(PACKET)]

@@ -126,7 +126,7 @@ def checked(text: str, folder: Path) -> Config:
     return config
 
 
-def test_it_is_good_once_it_is_filled_in(tmp_path: Path) -> None:
+def test_the_snippet_is_valid_once_it_is_filled_in(tmp_path: Path) -> None:
     config = checked(filled_in(render_snippet(ALL)), tmp_path)
     assert [(camera.name, camera.driver) for camera in config.camera] == [
         ("csi0", "csi"),
@@ -164,14 +164,14 @@ def test_it_is_good_once_it_is_filled_in(tmp_path: Path) -> None:
         ({"rtsp": ALL.rtsp}, "url"),
     ],
 )
-def test_what_only_a_person_knows_is_not_guessed(
+def test_values_only_a_technician_knows_are_not_guessed(
     kept: dict[str, Any], missing: str, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=missing):
         checked(render_snippet(ProbeResult(**kept)), tmp_path)
 
 
-def test_the_user_that_opened_the_cameras_is_written_down(tmp_path: Path) -> None:
+def test_the_user_that_opened_the_cameras_is_in_the_snippet(tmp_path: Path) -> None:
     text = render_snippet(ProbeResult(onvif=ALL.onvif), "vigie", "/etc/vigie/tram.password")
     config = checked(text, tmp_path)
     (tram,) = config.camera
@@ -181,13 +181,13 @@ def test_the_user_that_opened_the_cameras_is_written_down(tmp_path: Path) -> Non
     assert tram.institution is None, "that is a person's to say"
 
 
-def test_pins_are_told_of_and_left_to_a_person() -> None:
+def test_pins_are_listed_and_left_to_the_technician() -> None:
     text = render_snippet(ProbeResult(pins=ALL.pins))
     assert "Raspberry Pi 4B rev 1.4, through lgpio" in text
     assert tomllib.loads(text) == {}
 
 
-def test_nothing_is_nothing() -> None:
+def test_an_empty_result_gives_an_empty_snippet() -> None:
     assert tomllib.loads(render_snippet(ProbeResult())) == {}
 
 
@@ -195,9 +195,7 @@ ANYTHING = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_siz
 
 
 @given(name=ANYTHING, model=ANYTHING, path=ANYTHING, topic=ANYTHING)
-def test_whatever_a_device_calls_itself_it_stays_toml(
-    name: str, model: str, path: str, topic: str
-) -> None:
+def test_any_device_name_gives_valid_toml(name: str, model: str, path: str, topic: str) -> None:
     adopted = msgspec.structs.replace(
         ADOPTED, name=name, model=model, stream_url=f"rtsp://h/{path}", topics=(topic,)
     )

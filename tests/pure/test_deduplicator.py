@@ -7,7 +7,7 @@ from agent.reporting.payloads import Ack, SeqRange
 from centre.deduplicator import MAX_ACK_RANGES, Deduplicator, SeqSet
 
 
-def test_numbers_in_order_move_the_acknowledgement_on() -> None:
+def test_consecutive_numbers_advance_the_acknowledgement() -> None:
     ledger = Deduplicator("e")
     assert ledger.build_ack() == Ack(epoch="e", upto=0)
     for seq in (1, 2, 3):
@@ -15,7 +15,7 @@ def test_numbers_in_order_move_the_acknowledgement_on() -> None:
     assert ledger.build_ack() == Ack(epoch="e", upto=3)
 
 
-def test_a_hole_holds_it_and_what_is_above_is_told_beside_it() -> None:
+def test_a_gap_holds_the_acknowledgement_and_later_numbers_are_listed() -> None:
     ledger = Deduplicator("e")
     for seq in (1, 2, 5, 6, 9):
         ledger.add(seq)
@@ -23,7 +23,7 @@ def test_a_hole_holds_it_and_what_is_above_is_told_beside_it() -> None:
     assert ledger.missing_ranges() == (SeqRange(3, 4), SeqRange(7, 8))
 
 
-def test_a_receipt_for_lost_messages_closes_the_hole() -> None:
+def test_a_receipt_for_lost_messages_closes_the_gap() -> None:
     ledger = Deduplicator("e")
     for seq in (1, 2, 5):
         ledger.add(seq)
@@ -32,21 +32,21 @@ def test_a_receipt_for_lost_messages_closes_the_hole() -> None:
     assert ledger.missing_ranges() == ()
 
 
-def test_a_birth_tells_from_where_to_count() -> None:
+def test_a_birth_sets_the_first_number() -> None:
     ledger = Deduplicator("e")
     ledger.add(101)
     ledger.set_floor(100)
     assert ledger.build_ack() == Ack(epoch="e", upto=101)
 
 
-def test_what_the_floor_covers_is_new_all_the_same_where_it_comes_late() -> None:
+def test_a_late_message_below_the_floor_still_counts_as_new() -> None:
     ledger = Deduplicator("e")
     ledger.set_floor(100)
     assert ledger.add(50)
     assert not ledger.add(50)
 
 
-def test_a_repeat_is_not_taken_twice() -> None:
+def test_a_repeat_is_not_stored_twice() -> None:
     ledger = Deduplicator("e")
     assert ledger.add(1)
     assert not ledger.add(1)
@@ -62,7 +62,7 @@ def test_an_acknowledgement_is_of_a_bounded_size_and_names_the_newest() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 60), st.integers(-2, 9)), max_size=30))
-def test_a_set_of_ranges_is_a_set_of_numbers(spans: list[tuple[int, int]]) -> None:
+def test_a_range_set_equals_a_set_of_numbers(spans: list[tuple[int, int]]) -> None:
     ranges, plain = SeqSet(), set[int]()
     for first, length in spans:
         ranges.add(first, first + length)
@@ -79,7 +79,9 @@ def test_a_set_of_ranges_is_a_set_of_numbers(spans: list[tuple[int, int]]) -> No
 
 
 @given(st.lists(st.tuples(st.sampled_from("tlf"), st.integers(1, 25)), max_size=40))
-def test_an_acknowledgement_never_covers_what_may_still_come(steps: list[tuple[str, int]]) -> None:
+def test_an_acknowledgement_never_covers_messages_that_may_still_arrive(
+    steps: list[tuple[str, int]],
+) -> None:
     ledger, seen, gone = Deduplicator("e"), set[int](), set[int]()
     for what, seq in steps:
         if what == "t":

@@ -70,7 +70,7 @@ def of(**strained: Any) -> ResourceLoad:
         ({"throttled": True}, "full", ""),
     ],
 )
-def test_each_strain_leads_down_to_its_level(
+def test_each_kind_of_load_lowers_the_level_to_its_own(
     strained: Mapping[str, Any], level: DegradationLevel, why: str
 ) -> None:
     day = Day()
@@ -78,21 +78,21 @@ def test_each_strain_leads_down_to_its_level(
     assert day.ladder.current.reason.startswith(why)
 
 
-def test_a_spike_moves_nothing() -> None:
+def test_a_short_spike_does_not_change_the_level() -> None:
     day = Day()
     assert day.pass_s(9, of(celsius=99.0)) == "full"
     assert day.pass_s(1, WELL) == "full"
     assert day.pass_s(9, of(celsius=99.0)) == "full"
 
 
-def test_a_low_supply_costs_detection_first_and_more_when_it_stays() -> None:
+def test_undervoltage_stops_detection_first_and_more_if_it_persists() -> None:
     day = Day()
     assert day.pass_s(11, of(under_voltage=True)) == "no_detection"
     assert day.pass_s(100, of(under_voltage=True)) == "no_detection"
     assert day.pass_s(20, of(under_voltage=True)) == "record_only"
 
 
-def test_it_goes_up_only_when_it_has_been_calm_for_long() -> None:
+def test_the_level_rises_only_after_a_long_calm() -> None:
     day = Day()
     day.pass_s(60, of(celsius=84.0))
     assert day.pass_s(3600, of(celsius=78.0)) == "no_detection"
@@ -103,7 +103,7 @@ def test_it_goes_up_only_when_it_has_been_calm_for_long() -> None:
     assert day.ladder.current.reason == ""
 
 
-def test_heat_that_detection_itself_makes_does_not_swing_by_the_minute() -> None:
+def test_heat_caused_by_detection_does_not_oscillate_by_the_minute() -> None:
     """Each minute that detection runs warms the board by a degree, each without it cools it."""
     day, celsius, changes = Day(), 82.0, 0
     before: DegradationLevel = "full"
@@ -115,7 +115,7 @@ def test_heat_that_detection_itself_makes_does_not_swing_by_the_minute() -> None
     assert 24 < changes < 24 * 60 / 8
 
 
-def test_the_time_and_the_reason_are_of_when_the_level_was_taken() -> None:
+def test_a_levels_time_and_reason_date_from_its_change() -> None:
     day = Day()
     day.pass_s(60, of(celsius=84.0))
     since_ns, why = day.ladder.current.since_ns, day.ladder.current.reason
@@ -124,7 +124,7 @@ def test_the_time_and_the_reason_are_of_when_the_level_was_taken() -> None:
     assert (day.ladder.current.since_ns, day.ladder.current.reason) == (since_ns, why)
 
 
-def test_what_is_unknown_strains_nobody_and_holds_nobody_down() -> None:
+def test_an_unknown_reading_counts_as_no_load() -> None:
     day = Day()
     assert day.pass_s(1000, ResourceLoad()) == "full"
     day.pass_s(60, of(celsius=99.0))
@@ -137,7 +137,7 @@ def test_what_is_unknown_strains_nobody_and_holds_nobody_down() -> None:
     room=st.one_of(st.none(), st.floats(0, 100)),
     low=st.one_of(st.none(), st.booleans()),
 )
-def test_a_strain_that_stays_gives_a_level_that_stays(
+def test_a_constant_load_gives_a_constant_level(
     celsius: float | None, memory: float | None, room: float | None, low: bool | None
 ) -> None:
     day, strained = (
@@ -149,11 +149,11 @@ def test_a_strain_that_stays_gives_a_level_that_stays(
     assert bool(day.ladder.current.reason) == (level != "full")
 
 
-def test_every_level_below_full_has_a_reason_that_leads_to_it() -> None:
+def test_every_level_below_full_has_a_matching_reason() -> None:
     assert {rung.level for rung in STEPS} == set(DEGRADATION_LEVELS[1:])
 
 
-def test_no_rung_is_good_where_it_is_bad() -> None:
+def test_no_threshold_is_both_raised_and_recovered() -> None:
     for rung in STEPS:
         for value in (0.0, 0.01, 0.1, 0.3, 0.7, 1.5, 4.0, 20.0, 78.0, 84.0, 99.0, 3000.0, 9000.0):
             strained = ResourceLoad(
@@ -168,7 +168,7 @@ def test_no_rung_is_good_where_it_is_bad() -> None:
             assert not (rung.breached(strained) and rung.recovered(strained))
 
 
-def test_between_its_marks_a_latch_stays_as_it_is() -> None:
+def test_between_its_thresholds_a_hysteresis_keeps_its_state() -> None:
     latch = Hysteresis(on_after_s=2, off_after_s=3)
     steps = [(True, False)] * 3 + [(False, False)] * 9 + [(False, True)] * 4
     told = [
@@ -177,7 +177,7 @@ def test_between_its_marks_a_latch_stays_as_it_is() -> None:
     assert told == [False, False] + [True] * 13 + [False]
 
 
-def test_strain_does_not_depend_on_how_large_a_box_is() -> None:
+def test_load_does_not_depend_on_the_size_of_the_box() -> None:
     small = Vitals(
         soc_celsius=None,
         load_1min=2.0,
@@ -202,7 +202,7 @@ MAIN = StreamRequest(packets=True, frames_fps=10.0)
 ONLY_FRAMES = StreamRequest(packets=False, frames_fps=10.0)
 
 
-def test_a_level_takes_frames_first_and_packets_last() -> None:
+def test_lower_levels_drop_frames_first_and_packets_last() -> None:
     allowance = CameraDuty()
     assert (allowance.limit(MAIN), allowance.limit(ONLY_FRAMES)) == (MAIN, ONLY_FRAMES)
     for level in ("no_detection", "record_only"):
@@ -214,7 +214,7 @@ def test_a_level_takes_frames_first_and_packets_last() -> None:
     assert (allowance.limit(MAIN), allowance.limit(ONLY_FRAMES)) == (None, None)
 
 
-def test_what_was_not_recorded_is_told_once_recording_goes_on() -> None:
+def test_the_recording_gap_is_reported_when_recording_resumes() -> None:
     allowance = CameraDuty()
     assert allowance.set_level("no_detection", 1) is None
     assert allowance.set_level("heartbeat", 2) is None

@@ -50,7 +50,7 @@ class Office:
         return [one for one in self.said if isinstance(one, Event)]
 
 
-def test_a_frame_becomes_a_sight_and_then_its_events() -> None:
+def test_a_frame_becomes_a_result_and_then_its_events() -> None:
     office = Office()
     office.watch(0, 20)
     office.watch(20, 40, gain=0.1)
@@ -79,7 +79,7 @@ def test_without_snapshots_there_is_no_picture() -> None:
     assert office.jpegs == {"begin": None}
 
 
-def test_flow_comes_each_minute_and_what_is_left_at_the_end() -> None:
+def test_traffic_counts_are_sent_each_minute_and_at_the_end() -> None:
     office = Office()
     office.watch(0, 130)
     office.stage.close()
@@ -91,7 +91,7 @@ def test_flow_comes_each_minute_and_what_is_left_at_the_end() -> None:
     ]
 
 
-def test_the_end_of_the_stage_ends_what_is_open() -> None:
+def test_the_end_of_the_stage_ends_open_events() -> None:
     office = Office()
     office.watch(0, 40, gain=0.1)
     office.stage.close()

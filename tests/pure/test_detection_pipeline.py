@@ -67,14 +67,14 @@ def test_a_car_that_drives_through_is_one_track_near_where_it_is() -> None:
     assert abs(last.vx * WIDTH - 120) < 25
 
 
-def test_a_still_picture_is_only_surveyed() -> None:
+def test_a_still_picture_gets_survey_crops_only() -> None:
     detector = BrightCars()
     sights = _watch(DetectionPipeline(detector), (_frame(seq) for seq in range(101)))
     assert detector.passes == sum(s.inference_count for s in sights) == 6  # at 0 s, then every 2 s
     assert all(s.moving_ratio == 0 for s in sights)
 
 
-def test_a_parked_car_stays_known_without_being_looked_at_each_frame() -> None:
+def test_a_parked_car_stays_tracked_without_inference_on_each_frame() -> None:
     detector = BrightCars()
     sights = _watch(DetectionPipeline(detector), (_frame(seq, 300) for seq in range(150)))
     assert detector.passes <= 12  # three to know it, then every 2 s
@@ -82,7 +82,7 @@ def test_a_parked_car_stays_known_without_being_looked_at_each_frame() -> None:
     assert all(len(s.tracks) == 1 for s in sights[60:])
 
 
-def test_passes_keep_to_the_budget() -> None:
+def test_inferences_stay_within_the_budget() -> None:
     detector = BrightCars()
     sights = _watch(
         DetectionPipeline(detector, PipelineSettings(max_inferences_per_s=3)), _drive(4)
@@ -91,7 +91,7 @@ def test_passes_keep_to_the_budget() -> None:
     assert 1 <= sum(s.inference_count for s in sights) <= 3 * seconds + 1
 
 
-def test_without_a_detector_the_gate_still_tells_motion() -> None:
+def test_without_a_detector_the_motion_gate_still_reports_motion() -> None:
     sights = _watch(DetectionPipeline(None), _drive())
     assert sights[5].moving_ratio == 0
     assert sights[25].moving_ratio > 0.005
@@ -99,7 +99,7 @@ def test_without_a_detector_the_gate_still_tells_motion() -> None:
     assert sights[0].gate_luma.shape == (180, 320)
 
 
-def test_nothing_is_seen_in_a_mask() -> None:
+def test_nothing_is_detected_in_a_mask() -> None:
     half = (Point(0, 0), Point(0.5, 0), Point(0.5, 1), Point(0, 1))
     sights = _watch(DetectionPipeline(BrightCars(), excluded_polygons=(half,)), _drive())
     boxes = [t.box for s in sights for t in s.tracks]
@@ -107,21 +107,21 @@ def test_nothing_is_seen_in_a_mask() -> None:
     assert all(box.x + box.w / 2 > 0.48 for box in boxes)
 
 
-def test_two_runs_see_the_same() -> None:
+def test_two_runs_give_the_same_tracks() -> None:
     first, second = (_watch(DetectionPipeline(BrightCars()), _drive()) for _ in range(2))
     assert [(s.tracks, s.moving_ratio, s.inference_count) for s in first] == [
         (s.tracks, s.moving_ratio, s.inference_count) for s in second
     ]
 
 
-def test_the_real_detector_runs_on_frames_and_counts_its_passes() -> None:
+def test_the_real_detector_runs_on_frames_and_counts_its_inferences() -> None:
     detector = open_detector("ssdlite_mobilenet_v2")
     sights = _watch(DetectionPipeline(detector), _drive(40))
     assert detector.inference_count == sum(s.inference_count for s in sights) > 0
     assert detector.cpu_ns > 0
 
 
-def test_every_shipped_model_takes_pictures_of_any_size() -> None:
+def test_every_shipped_model_accepts_pictures_of_any_size() -> None:
     for name in ("ssdlite_mobilenet_v2", "nanodet"):
         detector = open_detector(name)
         for shape in ((40, 60, 3), (detector.input_size_px[1], detector.input_size_px[0], 3)):
@@ -129,7 +129,7 @@ def test_every_shipped_model_takes_pictures_of_any_size() -> None:
             assert all(d.score < 0.5 for d in found)
 
 
-def test_a_camera_that_changes_its_size_is_watched_on() -> None:
+def test_detection_continues_after_a_camera_changes_its_size() -> None:
     eyes = DetectionPipeline(
         BrightCars(), excluded_polygons=((Point(0, 0), Point(0.2, 0), Point(0.2, 0.2)),)
     )

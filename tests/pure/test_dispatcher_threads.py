@@ -71,7 +71,7 @@ def slow_rig(make_rig: MakeRig, slow: Slow) -> CommandRig:
     return make_rig(slow)
 
 
-def test_what_takes_a_while_is_accepted_tells_how_far_it_is_and_ends(
+def test_a_long_command_is_accepted_reports_progress_and_ends(
     slow_rig: CommandRig, slow: Slow
 ) -> None:
     rig = slow_rig
@@ -89,7 +89,7 @@ def test_what_takes_a_while_is_accepted_tells_how_far_it_is_and_ends(
     assert len(slow.progress_sinks) == 1
 
 
-def test_a_repeat_of_what_runs_is_accepted_and_gets_the_end(
+def test_a_repeat_of_a_running_command_is_accepted_and_gets_its_final_reply(
     slow_rig: CommandRig, slow: Slow
 ) -> None:
     slow_rig.run_command({}, verb="slow")
@@ -115,7 +115,7 @@ class Idempotent(Slow):
 
 
 @pytest.mark.raises_fault("CTL-01")
-def test_another_command_with_the_id_of_one_that_runs_is_refused_though_the_store_is_away(
+def test_another_command_with_a_running_commands_id_is_rejected_without_the_store(
     make_rig: MakeRig,
 ) -> None:
     slow = Idempotent()
@@ -132,7 +132,7 @@ def test_another_command_with_the_id_of_one_that_runs_is_refused_though_the_stor
     away.rename(rig.folder)
 
 
-def test_what_does_not_end_in_time_has_failed_and_its_end_comes_to_nothing(
+def test_a_command_that_times_out_has_failed_and_its_late_result_is_dropped(
     slow_rig: CommandRig, slow: Slow
 ) -> None:
     slow_rig.run_command({}, verb="slow")
@@ -146,7 +146,7 @@ def test_what_does_not_end_in_time_has_failed_and_its_end_comes_to_nothing(
     assert len(slow_rig.replies) == count
 
 
-def test_an_end_may_be_a_refusal(slow_rig: CommandRig, slow: Slow) -> None:
+def test_a_long_command_may_end_in_a_rejection(slow_rig: CommandRig, slow: Slow) -> None:
     def fail() -> msgspec.Struct:
         raise CommandRejected("failed", "the picture cannot be made")
 
@@ -156,7 +156,9 @@ def test_an_end_may_be_a_refusal(slow_rig: CommandRig, slow: Slow) -> None:
     assert rejection_of(slow_rig.replies[-1]) == ("failed", "the picture cannot be made")
 
 
-def test_when_the_agent_stops_what_waits_and_what_runs_is_answered(slow_rig: CommandRig) -> None:
+def test_queued_and_running_commands_are_answered_when_the_agent_stops(
+    slow_rig: CommandRig,
+) -> None:
     slow_rig.run_command({}, verb="slow")
     slow_rig.send(MOVE_ARGS, "two")
     slow_rig.dispatcher.close()
@@ -192,7 +194,7 @@ def has(ident: str) -> Callable[[list[Any]], bool]:
 
 
 @pytest.mark.parametrize(("args", "call"), [(MOVE_ARGS, "PtzMoveArgs"), (TAKE_ARGS, "take")])
-def test_a_stop_waits_for_no_other_command_and_takes_away_what_came_before_it(
+def test_a_stop_waits_for_no_other_command_and_cancels_earlier_ones(
     make_rig: MakeRig, args: dict[str, Any], call: str
 ) -> None:
     rig = make_rig(heads=("mast", "roof"))
@@ -221,7 +223,7 @@ def test_a_stop_waits_for_no_other_command_and_takes_away_what_came_before_it(
         assert rig.head.moving
 
 
-def test_a_stop_waits_for_no_disk_and_not_for_the_stop_of_another_head(make_rig: MakeRig) -> None:
+def test_a_stop_waits_neither_for_the_disk_nor_for_another_heads_stop(make_rig: MakeRig) -> None:
     rig = make_rig(heads=("mast", "roof"))
     held, entered = threading.Event(), threading.Event()
     begin, stop = rig.idempotency_store.record_begin, rig.heads["roof"].stop
@@ -248,7 +250,7 @@ def test_a_stop_waits_for_no_disk_and_not_for_the_stop_of_another_head(make_rig:
         rig.wait_for_replies(lambda all_: has("set")(all_) and has("stop-roof")(all_))
 
 
-def test_a_stop_is_done_though_it_is_late_or_a_repeat(rig: CommandRig) -> None:
+def test_a_late_or_repeated_stop_is_still_executed(rig: CommandRig) -> None:
     with Running(rig):
         rig.clock.advance_s(120)
         for count in (1, 2):

@@ -20,7 +20,7 @@ def test_a_kind_is_a_level_of_a_topic(kind: str) -> None:
     assert re.fullmatch(r"[a-z]+(_[a-z]+)*", kind)
 
 
-def test_alarms_are_what_may_endanger_somebody() -> None:
+def test_events_that_endanger_people_are_alarms() -> None:
     alarms = {kind for kind, event_type in EVENT_TYPES.items() if event_type.severity == "alarm"}
     assert alarms == {"stopped", "wrong_way", "person_on_carriageway"}
 

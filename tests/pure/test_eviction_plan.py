@@ -151,7 +151,7 @@ RING = [segment(number) for number in range(10)]
         pytest.param([hold(1, 0, 99, "manual")], 5000, list(range(10)), [1], id="recording last"),
     ],
 )
-def test_what_goes_when_a_camera_is_over_its_bytes(
+def test_the_oldest_segments_go_when_a_camera_exceeds_its_bytes(
     holds: list[Hold], open_bytes: int, evicted: list[int], broken_holds: list[int]
 ) -> None:
     made = plan_eviction({"north": shelf(RING, open_bytes)}, holds, LIMITS)
@@ -160,7 +160,7 @@ def test_what_goes_when_a_camera_is_over_its_bytes(
     assert {each.reason for each in made.evictions} <= {"bytes"}
 
 
-def test_the_newest_is_the_pre_roll_of_what_may_come() -> None:
+def test_the_newest_segment_is_kept_as_pre_roll() -> None:
     limits = msgspec.structs.replace(LIMITS, pre_roll_ms=25_000)
     ring = {"north": shelf(RING, 590, now_s=100)}
     event, person = hold(1, 0, 69), hold(2, 0, 9, "manual")
@@ -172,14 +172,14 @@ def test_the_newest_is_the_pre_roll_of_what_may_come() -> None:
     assert gone(made)[-3:] == [8, 9, 0], "then the pre-roll, and what a person holds last"
 
 
-def test_footage_grows_old_and_what_is_held_stays() -> None:
+def test_expired_footage_is_evicted_and_held_footage_stays() -> None:
     limits = msgspec.structs.replace(LIMITS, max_age_ms=50_000)
     made = plan_eviction({"north": shelf(RING, now_s=100)}, [hold(1, 11, 12, "manual")], limits)
     assert gone(made) == [0, 2, 3, 4, 5]
     assert {each.reason for each in made.evictions} == {"age"}
 
 
-def test_a_camera_that_is_lent_for_less_is_kept_for_less_and_never_for_more() -> None:
+def test_an_owner_policy_shortens_retention_and_never_extends_it() -> None:
     limits = msgspec.structs.replace(
         LIMITS, max_age_ms=50_000, max_age_ms_by_camera={"tram": 20_000, "bank": 90_000}
     )
@@ -189,7 +189,7 @@ def test_a_camera_that_is_lent_for_less_is_kept_for_less_and_never_for_more() ->
     assert gone(made, "north") == gone(made, "bank") == [0, 1, 2, 3, 4, 5]
 
 
-def test_the_box_lets_go_of_the_oldest_of_all_cameras() -> None:
+def test_over_the_boxs_limit_the_oldest_segments_of_all_cameras_go() -> None:
     limits = msgspec.structs.replace(LIMITS, box_bytes=600)
     cameras = {"north": shelf(RING[:4]), "south": shelf(RING[2:6])}
     made = plan_eviction(cameras, [hold(1, 0, 5)], limits)
@@ -200,7 +200,7 @@ def test_the_box_lets_go_of_the_oldest_of_all_cameras() -> None:
     ]
 
 
-def test_room_on_the_disk_is_made_by_the_oldest_and_counts_what_goes_anyway() -> None:
+def test_free_space_is_made_from_the_oldest_and_counts_evictions_already_planned() -> None:
     made = plan_eviction({"north": shelf(RING, 190)}, [], LIMITS, shortfall_bytes=350)
     assert [(each.segment.name.counter - 1, each.reason) for each in made.evictions] == [
         (0, "bytes"),
@@ -219,7 +219,7 @@ def test_room_on_the_disk_is_made_by_the_oldest_and_counts_what_goes_anyway() ->
         pytest.param(150, 5, 1, [0, 1, 2, 3, 4], id="files are more than the bytes"),
     ],
 )
-def test_files_that_the_disk_must_still_take_are_made_room_for_however_small_they_are(
+def test_inodes_are_freed_however_small_the_files_are(
     wanted_bytes: int, wanted_files: int, segment_files: int, evicted: list[int]
 ) -> None:
     limits = msgspec.structs.replace(LIMITS, files_per_segment=segment_files)
@@ -253,7 +253,7 @@ def discarded(made: EvictionPlan) -> list[tuple[str, str]]:
     return [(each.file.name[:10], each.reason) for each in made.quarantine_deletions]
 
 
-def test_what_was_set_aside_is_kept_no_longer_than_footage_whoever_holds_that() -> None:
+def test_quarantined_files_are_kept_no_longer_than_footage_despite_holds() -> None:
     limits = msgspec.structs.replace(LIMITS, max_age_ms=50_000)
     files = [aside("new", 60), aside("old", 50), torn(5), torn(6)]
     made = plan_eviction(
@@ -270,7 +270,7 @@ def test_what_was_set_aside_is_kept_no_longer_than_footage_whoever_holds_that() 
         pytest.param(9000, 70, True, 30, id="nor one that had gone ahead"),
     ],
 )
-def test_a_stranger_is_as_old_as_the_clock_or_the_time_with_power_surely_says(
+def test_a_file_of_unknown_origin_has_the_age_that_the_clocks_guarantee(
     *, moved_s: float, seen_s: float, synced: bool, age_s: float
 ) -> None:
     unix_ms = round((BOOT_UTC.timestamp() + 100) * 1000)
@@ -279,7 +279,7 @@ def test_a_stranger_is_as_old_as_the_clock_or_the_time_with_power_surely_says(
     assert file.age_ms(BootTimeline().ages(now)) == age_s * 1000
 
 
-def test_what_was_set_aside_counts_and_goes_before_any_footage() -> None:
+def test_quarantined_files_count_and_are_evicted_before_footage() -> None:
     north = with_aside(shelf(RING), aside("b", 9), aside("a", 2))
     made = plan_eviction({"north": north}, [], LIMITS)
     assert (discarded(made), gone(made)) == ([("a", "bytes"), ("b", "bytes")], [0]), (
@@ -313,7 +313,7 @@ def test_a_span_in_utc_finds_footage_that_was_recorded_before_the_clock_was_set(
     assert gone(plan_eviction(ring, [as_named], LIMITS)) == [1]
 
 
-def test_an_event_that_went_on_when_the_power_went_holds_to_the_end_of_its_boot() -> None:
+def test_an_event_open_at_a_power_cut_holds_until_the_end_of_its_boot() -> None:
     later = [segment(0, boot="bbbbbbbb"), segment(1, boot="bbbbbbbb")]
     going_on = hold(1, 51, 60, ongoing=True)
     made = plan_eviction({"north": shelf([*RING[4:], *later], 400)}, [going_on], LIMITS)
@@ -331,7 +331,7 @@ def test_an_event_that_went_on_when_the_power_went_holds_to_the_end_of_its_boot(
         (False, 100_000, "bbbbbbbb", True, False),
     ],
 )
-def test_a_hold_s_term_is_counted_like_the_age_of_footage(
+def test_a_holds_term_is_measured_like_the_age_of_footage(
     *, created_synced: bool, now_h: float, boot: str, now_synced: bool, over: bool
 ) -> None:
     at_ms = round(now_h * 3_600_000) if boot == "aaaaaaaa" else 1000
@@ -354,7 +354,7 @@ def test_a_hold_s_term_is_counted_like_the_age_of_footage(
     wanted_bytes=st.integers(0, 300),
     max_age_s=st.integers(1, 200),
 )
-def test_whatever_the_ring_holds_every_limit_is_kept_and_no_promise_broken_unnamed(
+def test_any_ring_keeps_every_limit_and_reports_each_broken_hold(
     sizes: list[list[int]],
     holds: list[tuple[int, int, int, str]],
     camera_bytes: int,
@@ -437,7 +437,7 @@ def disk(free_bytes: int, files: int, free_files: int) -> os.statvfs_result:
         ),
     ],
 )
-def test_bytes_and_files_are_looked_at_apart(
+def test_bytes_and_inodes_are_limited_separately(
     free_bytes: int, files: int, free_files: int, lacks: SpaceShortfall
 ) -> None:
     assert space_shortfall(disk(free_bytes, files, free_files), GB) == lacks

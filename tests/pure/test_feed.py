@@ -26,7 +26,7 @@ ORDERED = [
 VERSIONS = st.sampled_from(ORDERED)
 
 
-def test_versions_stand_in_the_order_of_semver() -> None:
+def test_versions_sort_in_semver_order() -> None:
     assert sorted(set(ORDERED), key=versions.version_key) == ORDERED
     assert (
         versions.version_key("1.0")
@@ -36,12 +36,12 @@ def test_versions_stand_in_the_order_of_semver() -> None:
 
 
 @given(VERSIONS, VERSIONS)
-def test_one_of_two_versions_goes_back_unless_they_are_the_same(one: str, two: str) -> None:
+def test_one_of_two_different_versions_is_a_downgrade(one: str, two: str) -> None:
     assert versions.is_downgrade(one, two) + versions.is_downgrade(two, one) == (one != two)
 
 
 @pytest.mark.parametrize("word", ["", "v1", "1.", "1..2", "1.2.3.4.5", "1-", "٣", "1 ", "1" * 70])
-def test_what_is_no_version_goes_back(word: str) -> None:
+def test_an_invalid_version_counts_as_a_downgrade(word: str) -> None:
     with pytest.raises(ValueError, match="not a version"):
         versions.version_key(word)
     assert versions.is_downgrade("1.0.0", word)
@@ -61,7 +61,7 @@ def test_what_is_no_version_goes_back(word: str) -> None:
         (None, "1.0.0", True, True),
     ],
 )
-def test_a_version_goes_back_only_where_it_was_signed_to(
+def test_a_downgrade_is_installed_only_if_it_was_signed_as_one(
     now: str | None, to: str, *, downgrade: bool, may: bool
 ) -> None:
     if may:
@@ -99,7 +99,7 @@ BOXES = [f"casa-{number:04}" for number in range(4000)]
 
 
 @pytest.mark.parametrize("rollout_percent", [1, 10, 50, 90])
-def test_a_share_is_that_share_of_the_boxes(rollout_percent: float) -> None:
+def test_a_rollout_share_selects_that_share_of_the_boxes(rollout_percent: float) -> None:
     for version in ("2.0.0", "2.0.1"):
         taken = sum(feed.is_in_rollout(box, version, rollout_percent) for box in BOXES)
         # Four standard deviations of as many throws.
@@ -108,7 +108,7 @@ def test_a_share_is_that_share_of_the_boxes(rollout_percent: float) -> None:
 
 
 @given(st.text(min_size=1), VERSIONS, st.floats(0, 100), st.floats(0, 100))
-def test_a_larger_share_keeps_those_that_were_in(
+def test_a_larger_rollout_share_keeps_the_boxes_already_included(
     box: str, version: str, one: float, two: float
 ) -> None:
     small, large = sorted((one, two))
@@ -117,7 +117,7 @@ def test_a_larger_share_keeps_those_that_were_in(
     assert not feed.is_in_rollout(box, version, 0)
 
 
-def test_not_always_the_same_boxes_go_first() -> None:
+def test_different_versions_start_with_different_boxes() -> None:
     first = {box for box in BOXES if feed.is_in_rollout(box, "2.0.0", 10)}
     second = {box for box in BOXES if feed.is_in_rollout(box, "2.0.1", 10)}
     assert len(first & second) < len(first) / 4
@@ -149,7 +149,7 @@ def test_not_always_the_same_boxes_go_first() -> None:
         ),
     ],
 )
-def test_the_newest_that_is_for_the_box_is_chosen_and_never_an_older_one(
+def test_the_newest_release_for_the_box_is_selected_and_never_an_older_one(
     offered: list[FeedRelease], box: UpdateContext, version: str | None, why: str
 ) -> None:
     verdict = feed.select_release(listed(*offered), box)
@@ -191,7 +191,7 @@ def test_a_signed_feed_is_read() -> None:
         (bytes(feed.MAX_FEED_BYTES + 1), "more than"),
     ],
 )
-def test_what_is_not_the_centres_feed_is_refused_in_one_line(data: bytes, why: str) -> None:
+def test_a_feed_without_the_centres_signature_is_refused_in_one_line(data: bytes, why: str) -> None:
     with pytest.raises(BadFeed, match=why) as told:
         feed.verify_feed(data, PUBLIC)
     assert "\n" not in str(told.value)
@@ -217,7 +217,7 @@ def settings(**more: str) -> UpdateConfig:
         ("01:30-04:30", "Asia/Dubai", "2026-11-25T00:30:00Z", False),
     ],
 )
-def test_the_window_is_of_the_clock_on_the_wall(
+def test_the_update_window_is_in_local_time(
     window: str, time_zone: str, moment: str, *, is_open: bool
 ) -> None:
     given = settings(window=window, time_zone=time_zone)
@@ -236,6 +236,6 @@ def test_the_window_is_of_the_clock_on_the_wall(
         ("public_key", "abc"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(key: str, value: str) -> None:
+def test_invalid_update_settings_are_refused(key: str, value: str) -> None:
     with pytest.raises(msgspec.ValidationError, match=key):
         settings(**{key: value})

@@ -39,7 +39,7 @@ def table(sectors: int = SECTORS, labels: tuple[str, ...] = LABELS, entries_at: 
     return bytes(boot) + header(zlib.crc32(header(0))).ljust(512, b"\0") + entries
 
 
-def test_its_partitions_have_labels_places_and_sizes_in_bytes() -> None:
+def test_partitions_have_labels_offsets_and_sizes_in_bytes() -> None:
     found = gpt.parse_table(table())
     assert found.disk_bytes == SECTORS * 512
     assert found.labels == LABELS
@@ -60,7 +60,7 @@ def test_any_flipped_bit_of_header_or_entries_is_noticed(at: int, bit: int) -> N
 
 
 @given(st.binary(max_size=2000))
-def test_other_bytes_are_no_table(some: bytes) -> None:
+def test_other_bytes_are_not_a_partition_table(some: bytes) -> None:
     with pytest.raises(gpt.BadPartitionTable):
         gpt.parse_table(some.ljust(gpt.FIRST_SECTORS_BYTES, b"\0"))
     with pytest.raises(gpt.BadPartitionTable):
@@ -75,13 +75,13 @@ def test_other_bytes_are_no_table(some: bytes) -> None:
         (table()[: gpt.FIRST_SECTORS_BYTES - 1], "no GUID partition table"),
     ],
 )
-def test_a_table_that_cannot_be_right_is_refused(head: bytes, said: str) -> None:
+def test_an_inconsistent_partition_table_is_refused(head: bytes, said: str) -> None:
     with pytest.raises(gpt.BadPartitionTable, match=said):
         gpt.parse_table(head)
 
 
 @given(st.integers(min_value=SECTORS + 1, max_value=2**34))
-def test_moved_it_is_the_same_table_of_the_larger_disk_at_both_ends(sectors: int) -> None:
+def test_a_moved_table_describes_the_larger_disk_at_both_ends(sectors: int) -> None:
     changes = gpt.fit_to_disk(table(), sectors * 512)
     old, behind, front = changes.items()
     head = front[1] + table()[len(front[1]) :]
@@ -96,7 +96,7 @@ def test_moved_it_is_the_same_table_of_the_larger_disk_at_both_ends(sectors: int
     assert (old[0] + len(old[1]), any(old[1])) == (SECTORS * 512, False)
 
 
-def test_the_record_that_keeps_older_systems_away_covers_the_larger_disk() -> None:
+def test_the_protective_mbr_covers_the_larger_disk() -> None:
     for sectors, covered in ((SECTORS * 2, SECTORS * 2 - 1), (2**34, 0xFFFF_FFFF)):
         front = gpt.fit_to_disk(table(), sectors * 512)[0]
         assert struct.unpack_from("<I", front, 446 + 12) == (covered,)

@@ -102,7 +102,7 @@ class Street:
         return self.sent[first:]
 
 
-def test_a_tour_goes_round_and_stays_at_each_stop() -> None:
+def test_a_tour_cycles_through_its_stops_and_stays_at_each() -> None:
     street = Street(tour("round", "a", "b", "c"))
     street.tours.start("round")
     # To each stop it takes 4 s until it has settled, and it stays for 10.
@@ -123,14 +123,14 @@ def test_each_stop_has_its_own_time_and_speed() -> None:
     assert street.run(2) == ["b"]
 
 
-def test_back_and_forth_turns_at_the_ends() -> None:
+def test_a_back_and_forth_tour_reverses_at_its_ends() -> None:
     street = Street(tour("round", "a", "b", "c", "d", order="back_and_forth"))
     street.tours.start("round")
     assert "".join(street.run(13 * 14)) == "abcdcbabcdcba"
 
 
 @given(seed=st.integers(0, 50))
-def test_shuffled_sees_all_in_each_round_and_none_twice_in_a_row(seed: int) -> None:
+def test_a_shuffled_tour_visits_each_stop_once_a_round_and_none_twice_in_a_row(seed: int) -> None:
     street = Street(tour("round", "a", "b", "c", "d", order="shuffled"), seed=seed)
     street.tours.start("round")
     sent = street.run(12 * 14)
@@ -149,7 +149,7 @@ def test_a_tour_of_one_stop_stays_there() -> None:
     for_s=st.floats(3, 300),
     to=st.sampled_from(["a", "b", "c", "home"]),
 )
-def test_after_an_operator_it_goes_on_at_the_stop_it_was_at(
+def test_after_an_operator_a_tour_resumes_at_the_interrupted_stop(
     before_s: float, for_s: float, to: str
 ) -> None:
     street = Street(tour("round", "a", "b", "c"))
@@ -167,7 +167,7 @@ def test_after_an_operator_it_goes_on_at_the_stop_it_was_at(
     assert street.told == []
 
 
-def test_a_stop_that_was_interrupted_has_its_whole_time() -> None:
+def test_an_interrupted_stop_gets_its_whole_dwell_time_again() -> None:
     street = Street(tour("round", "a", "b", dwell_s=20))
     street.tours.start("round")
     street.run(20)
@@ -177,7 +177,7 @@ def test_a_stop_that_was_interrupted_has_its_whole_time() -> None:
     assert street.run(3) == ["b"]
 
 
-def test_a_missing_or_forbidden_stop_is_left_out_and_told_once() -> None:
+def test_a_missing_or_forbidden_stop_is_skipped_and_logged_once() -> None:
     street = Street(tour("round", "a", "gone", "b", "c"))
     street.forbidden.add("c")
     street.tours.start("round")
@@ -189,7 +189,7 @@ def test_a_missing_or_forbidden_stop_is_left_out_and_told_once() -> None:
     ]
 
 
-def test_a_stop_that_was_mended_is_told_anew_when_it_is_gone_again() -> None:
+def test_a_repaired_stop_is_logged_again_when_it_disappears_again() -> None:
     street = Street(tour("round", "a", "b"))
     street.forbidden.add("b")
     street.tours.start("round")
@@ -202,7 +202,7 @@ def test_a_stop_that_was_mended_is_told_anew_when_it_is_gone_again() -> None:
     assert len(street.told) == 2
 
 
-def test_where_no_stop_is_left_it_asks_seldom() -> None:
+def test_a_tour_without_a_valid_stop_retries_rarely() -> None:
     street = Street(tour("round", "x", "y", "z"))
     street.tours.start("round")
     sent = street.run(600)
@@ -211,7 +211,7 @@ def test_where_no_stop_is_left_it_asks_seldom() -> None:
     assert street.tours.tour == "round"
 
 
-def test_a_stop_that_is_not_reached_is_tried_three_times() -> None:
+def test_an_unreached_stop_is_tried_three_times() -> None:
     street = Street(tour("round", "a", "b"))
     street.tours.start("round")
     street.stuck = True
@@ -219,7 +219,7 @@ def test_a_stop_that_is_not_reached_is_tried_three_times() -> None:
     assert street.told == ["tour 'round' skips 'a': the head does not come to rest there"]
 
 
-def test_a_head_that_is_busy_or_silent_loses_no_stop() -> None:
+def test_a_busy_or_silent_head_loses_no_stop() -> None:
     street = Street(tour("round", "a", "b"))
     street.tours.start("round")
     wish = street.tours.step(0, street.state())
@@ -230,7 +230,7 @@ def test_a_head_that_is_busy_or_silent_loses_no_stop() -> None:
     assert street.told == []
 
 
-def test_a_tour_that_is_not_there_cannot_be_started() -> None:
+def test_an_unknown_tour_cannot_be_started() -> None:
     street = Street(tour("round", "a"))
     with pytest.raises(CommandRejected, match="no tour 'night'; there are: round") as refused:
         street.tours.start("night")
@@ -250,13 +250,13 @@ def running(street: Street, hours: float) -> str | None:
     return street.tours.tour
 
 
-def test_the_schedule_says_what_runs() -> None:
+def test_the_schedule_selects_the_running_tour() -> None:
     street = Street(daily("night", "22:00", "06:00"), daily("school", "07:30", "08:30", "mon"))
     found = [running(street, hours) for hours in (0, 5.99, 6, 7.5, 8.5, 21.9, 22, 31.5, 46)]
     assert found == ["night", "night", None, "school", None, None, "night", None, "night"]
 
 
-def test_a_window_over_midnight_belongs_to_the_day_on_which_it_begins() -> None:
+def test_a_window_over_midnight_belongs_to_its_first_day() -> None:
     street = Street(daily("night", "22:00", "06:00", "sun"))
     # Sunday's goes on into Monday; Monday has none of its own.
     found = [running(street, hours) for hours in (1, 7, 23, 6 * 24 + 23)]
@@ -275,12 +275,12 @@ def test_a_window_over_midnight_belongs_to_the_day_on_which_it_begins() -> None:
         ("Europe/Paris", datetime(2026, 3, 29, 5, 30, tzinfo=UTC), True),
     ],
 )
-def test_windows_are_of_the_wall_clock(zone: str, utc: datetime, *, runs: bool) -> None:
+def test_tour_windows_are_in_local_time(zone: str, utc: datetime, *, runs: bool) -> None:
     made = Schedule([daily("school", "07:00", "08:00")], zone)
     assert (made.tour_at(utc) == "school") == runs
 
 
-def test_a_command_stands_until_the_schedule_changes() -> None:
+def test_a_commanded_tour_runs_until_the_schedule_changes() -> None:
     street = Street(daily("night", "22:00", "06:00"), tour("round", "b"))
     assert running(street, 12) is None
     street.tours.start("round")
@@ -294,7 +294,7 @@ def test_a_command_stands_until_the_schedule_changes() -> None:
     assert running(street, 47) == "night"
 
 
-def test_a_tour_that_is_started_again_begins_anew() -> None:
+def test_a_restarted_tour_begins_at_its_first_stop() -> None:
     street = Street(tour("round", "a", "b", "c"))
     street.tours.start("round")
     street.run(20)
@@ -302,14 +302,14 @@ def test_a_tour_that_is_started_again_begins_anew() -> None:
     assert street.run(1) == ["a"]
 
 
-def test_without_a_clock_nothing_begins_by_itself() -> None:
+def test_without_a_trusted_clock_no_scheduled_tour_starts() -> None:
     street = Street(daily("night", "22:00", "06:00"))
     street.utc = None
     assert street.run(24 * 3600) == []
     assert running(street, 23) == "night"
 
 
-def test_what_ran_runs_on_when_the_clock_is_lost() -> None:
+def test_a_running_tour_continues_when_the_clock_is_lost() -> None:
     street = Street(daily("night", "22:00", "06:00"))
     assert running(street, 23) == "night"
     street.utc = None
@@ -327,7 +327,7 @@ def test_a_tour_by_day_and_night_needs_no_clock() -> None:
     assert street.tours.tour is None
 
 
-def test_commands_need_no_clock() -> None:
+def test_commanded_tours_need_no_clock() -> None:
     street = Street(daily("night", "22:00", "06:00"))
     street.utc = None
     street.tours.start("night")
@@ -381,7 +381,7 @@ def test_commands_need_no_clock() -> None:
         ),
     ],
 )
-def test_what_cannot_be_followed_is_refused_with_one_line(
+def test_an_invalid_tour_is_refused_in_one_line(
     tours: tuple[TourConfig, ...], zone: str, line: str
 ) -> None:
     head = HeadConfig(name="mast", driver="fake", tour=tours, time_zone=zone)
@@ -390,6 +390,6 @@ def test_what_cannot_be_followed_is_refused_with_one_line(
     assert str(refused.value) == line
 
 
-def test_windows_that_meet_do_not_overlap() -> None:
+def test_adjacent_windows_do_not_overlap() -> None:
     tours = (daily("night", "22:00", "06:00"), daily("day", "06:00", "22:00"), tour("round", "a"))
     schedule.check_tours(HeadConfig(name="mast", driver="fake", tour=tours), "box.toml: head[0]")

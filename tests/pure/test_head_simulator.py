@@ -34,7 +34,7 @@ def after(head: HeadSimulator, seconds: float) -> MotionState:
     return head.state_at(ns(seconds))
 
 
-def test_nothing_moves_before_the_lag_is_over_and_then_speed_grows_to_what_was_asked() -> None:
+def test_motion_starts_after_the_lag_and_accelerates_to_the_ordered_speed() -> None:
     head = HeadSimulator(PLAIN)
     head.move(0, Velocity(pan_deg_s=30, tilt_deg_s=-20))
     assert after(head, 0.1).pan_deg == 0
@@ -46,7 +46,7 @@ def test_nothing_moves_before_the_lag_is_over_and_then_speed_grows_to_what_was_a
     assert after(head, 1.35).tilt_deg == pytest.approx(-10 * 0.25 - 20)
 
 
-def test_a_stop_takes_the_ramp_down() -> None:
+def test_a_stop_decelerates() -> None:
     head = HeadSimulator(PLAIN)
     head.move(0, Velocity(pan_deg_s=60))
     head.stop(ns(1))
@@ -57,7 +57,7 @@ def test_a_stop_takes_the_ramp_down() -> None:
     assert after(head, 3600).pan_deg == after(head, 1.7).pan_deg
 
 
-def test_faster_than_it_can_is_as_fast_as_it_can() -> None:
+def test_a_speed_above_the_maximum_is_clamped() -> None:
     head = HeadSimulator(PLAIN)
     head.move(0, Velocity(pan_deg_s=1000, tilt_deg_s=-1000, zoom=5))
     state = after(head, 0.61)
@@ -65,7 +65,7 @@ def test_faster_than_it_can_is_as_fast_as_it_can() -> None:
     assert state.zoom_s == pytest.approx(1 / PLAIN.zoom_travel_s)
 
 
-def test_a_stop_of_the_mechanics_holds_the_head_and_lets_it_go_back() -> None:
+def test_an_end_stop_holds_the_head_and_allows_motion_away() -> None:
     head = HeadSimulator(PLAIN)
     head.move(0, Velocity(pan_deg_s=60, tilt_deg_s=40))
     state = after(head, 60)
@@ -76,7 +76,7 @@ def test_a_stop_of_the_mechanics_holds_the_head_and_lets_it_go_back() -> None:
     assert after(head, 61.1).pan_deg == pytest.approx(170 - 60 * 0.75)
 
 
-def test_an_endless_head_turns_on_and_goes_the_nearer_way() -> None:
+def test_an_endless_head_turns_without_limit_and_takes_the_shorter_way() -> None:
     head = HeadSimulator(ENDLESS)
     head.move(0, Velocity(pan_deg_s=60))
     head.stop(ns(10))
@@ -102,7 +102,7 @@ def test_a_goto_arrives_in_the_time_of_a_trapezoid_and_is_at_rest_there() -> Non
     assert after(head, 30).pose == Pose(pan_deg=170, tilt_deg=-30)
 
 
-def test_half_the_speed_takes_longer() -> None:
+def test_a_move_at_half_speed_takes_longer() -> None:
     fast, slow = HeadSimulator(PLAIN), HeadSimulator(PLAIN)
     fast.goto(0, Pose(pan_deg=90, tilt_deg=0))
     slow.goto(0, Pose(pan_deg=90, tilt_deg=0), speed=0.5)
@@ -110,7 +110,7 @@ def test_half_the_speed_takes_longer() -> None:
     assert fast.rest_time_ns(("pan",)) == pytest.approx(ns(2.1), abs=2)
 
 
-def test_an_axis_can_be_ordered_alone() -> None:
+def test_each_axis_can_be_moved_alone() -> None:
     head = HeadSimulator(PLAIN)
     head.move(0, Velocity(pan_deg_s=10))
     head.apply_orders(ns(1), {"tilt": PositionOrder(target=20), "zoom": SpeedOrder(speed=0.1)})
@@ -120,7 +120,7 @@ def test_an_axis_can_be_ordered_alone() -> None:
     assert state.zoom == pytest.approx(0.2, abs=0.01)
 
 
-def test_presets_bring_it_back_and_one_that_was_never_stored_does_nothing() -> None:
+def test_a_preset_returns_the_head_and_an_unknown_one_does_nothing() -> None:
     head = HeadSimulator(PLAIN)
     assert not head.goto_preset(0, 7)
     head.goto(0, Pose(pan_deg=-40, tilt_deg=10, zoom=1))
@@ -133,7 +133,7 @@ def test_presets_bring_it_back_and_one_that_was_never_stored_does_nothing() -> N
     assert head.preset_numbers == frozenset()
 
 
-def test_a_stuck_axis_stays_and_never_arrives_until_it_is_mended() -> None:
+def test_a_stuck_axis_never_arrives_until_it_is_repaired() -> None:
     head = HeadSimulator(PLAIN, injected_fault=InjectedFault(stuck=("pan",)))
     head.goto(0, Pose(pan_deg=50, tilt_deg=20))
     assert after(head, 3600).pose == Pose(pan_deg=0, tilt_deg=20)
@@ -144,7 +144,7 @@ def test_a_stuck_axis_stays_and_never_arrives_until_it_is_mended() -> None:
     assert not after(head, 3610).moving
 
 
-def test_a_slow_head_and_one_that_drifts_are_not_where_they_should_be() -> None:
+def test_a_slow_or_drifting_head_misses_its_target() -> None:
     slow = HeadSimulator(PLAIN, injected_fault=InjectedFault(slow=0.5))
     slow.move(0, Velocity(pan_deg_s=40))
     assert after(slow, 2).pan_deg_s == pytest.approx(20)
@@ -161,7 +161,7 @@ def test_time_never_steps_back() -> None:
     assert after(head, 2).pan_deg == there
 
 
-def test_who_waits_is_woken_by_what_the_head_hears() -> None:
+def test_a_waiter_is_woken_by_orders_to_the_head() -> None:
     head = HeadSimulator(PLAIN)
     assert not head.wait_for(lambda body: body.order_count > 0, 0.0)
     head.set_aux("wiper", on=True)

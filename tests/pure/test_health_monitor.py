@@ -80,7 +80,7 @@ class Box:
 
 
 @pytest.mark.raises_fault("SYS-02", "SYS-07")
-def test_heat_sheds_is_a_fault_and_is_in_the_file_and_the_flight(
+def test_heat_lowers_the_level_and_is_in_the_faults_the_file_and_the_flight_recorder(
     tmp_path: Path, clock: ManualClock
 ) -> None:
     box = Box(tmp_path, clock)
@@ -101,7 +101,7 @@ def test_heat_sheds_is_a_fault_and_is_in_the_file_and_the_flight(
     assert box.codes() == set()
 
 
-def test_a_second_of_the_flight_is_a_second_of_the_box(tmp_path: Path, clock: ManualClock) -> None:
+def test_a_flight_sample_covers_one_second(tmp_path: Path, clock: ManualClock) -> None:
     box = Box(tmp_path, clock)
     box.pass_s(20)
     last = read_pages(box.state / FILE_NAME)[-1].samples[-1]
@@ -111,9 +111,7 @@ def test_a_second_of_the_flight_is_a_second_of_the_box(tmp_path: Path, clock: Ma
 
 
 @pytest.mark.raises_fault("SYS-06")
-def test_a_restart_that_nobody_asked_for_is_a_fault_for_an_hour(
-    tmp_path: Path, clock: ManualClock
-) -> None:
+def test_an_unrequested_restart_is_a_fault_for_an_hour(tmp_path: Path, clock: ManualClock) -> None:
     first = Box(tmp_path, clock)
     first.pass_s(40)
     second = Box(tmp_path, clock, boot="boot-2", run="2")
@@ -130,15 +128,13 @@ def test_a_restart_that_nobody_asked_for_is_a_fault_for_an_hour(
     assert second.codes() == set()
 
 
-def test_a_box_that_starts_for_the_first_time_has_nothing_to_tell(
-    tmp_path: Path, clock: ManualClock
-) -> None:
+def test_a_first_start_reports_no_restart(tmp_path: Path, clock: ManualClock) -> None:
     box = Box(tmp_path, clock)
     assert box.condition.report_restart() is None
     assert box.codes() == set()
 
 
-def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path, clock: ManualClock) -> None:
+def test_an_unwritable_folder_does_not_stop_the_monitor(tmp_path: Path, clock: ManualClock) -> None:
     box = Box(tmp_path, clock)
     (box.state / "run").write_text("in the way")
     box.pass_s(20)
@@ -148,9 +144,7 @@ def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path, clock: Ma
     assert health_file.read(box.state / "run", "boot-1") is not None
 
 
-def test_a_change_of_faults_reaches_the_disk_before_its_time(
-    tmp_path: Path, clock: ManualClock
-) -> None:
+def test_a_fault_change_is_written_at_once(tmp_path: Path, clock: ManualClock) -> None:
     box = Box(tmp_path, clock)
     box.pass_s(3)
     assert read_pages(box.state / FILE_NAME) == []
@@ -161,7 +155,7 @@ def test_a_change_of_faults_reaches_the_disk_before_its_time(
     assert last[-1].faults == ("CAM-02 north",)
 
 
-def test_the_pulse_keeps_its_seconds_and_leaves_out_a_long_halt(
+def test_the_monitor_keeps_its_rate_and_skips_a_long_halt(
     tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     box = Box(tmp_path, clock)
@@ -181,7 +175,7 @@ def test_the_pulse_keeps_its_seconds_and_leaves_out_a_long_halt(
     assert [when - begin for when in looked] == [0, 10, 20, 95, 105]
 
 
-def test_faults_of_a_sample_are_bounded(tmp_path: Path, clock: ManualClock) -> None:
+def test_the_faults_in_a_sample_are_bounded(tmp_path: Path, clock: ManualClock) -> None:
     box = Box(tmp_path, clock)
     for number in range(100):
         box.board.raise_fault("CAM-02", f"camera-{number}", "silent")
@@ -190,9 +184,7 @@ def test_faults_of_a_sample_are_bounded(tmp_path: Path, clock: ManualClock) -> N
     assert 0 < len(faults) < 100
 
 
-def test_the_runs_before_are_read_before_this_one_writes(
-    tmp_path: Path, clock: ManualClock
-) -> None:
+def test_earlier_runs_are_read_before_this_run_writes(tmp_path: Path, clock: ManualClock) -> None:
     Box(tmp_path, clock).pass_s(40)
     again = FlightRecorder(tmp_path / "state", clock, "boot-1", "2")
     again.write_begin()

@@ -29,7 +29,7 @@ MEMORY = "MemTotal: 2000000 kB\nMemAvailable: {free} kB\n"
         ("0", "51000", 900_000, "12.0", ["SYS-05"]),
     ],
 )
-def test_what_is_wrong_with_a_board_has_its_code(
+def test_each_board_fault_has_its_code(
     tmp_path: Path, throttled: str, millidegrees: str, free: int, load: str, codes: list[str]
 ) -> None:
     root = write(
@@ -47,27 +47,27 @@ def test_what_is_wrong_with_a_board_has_its_code(
     assert len(found) == 4
 
 
-def test_a_board_that_tells_nothing_is_unknown_and_not_good(tmp_path: Path) -> None:
+def test_a_board_without_readings_is_unknown_and_not_good(tmp_path: Path) -> None:
     assert [verdict.ok for verdict in machine_checks.check_board(tmp_path)] == [None] * 4
 
 
-def test_a_disk_is_written_and_left_as_it_was(tmp_path: Path) -> None:
+def test_the_disk_check_writes_and_leaves_no_file(tmp_path: Path) -> None:
     assert machine_checks.check_disk(tmp_path).ok
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_is_a_fault() -> None:
+def test_an_unwritable_folder_is_a_fault() -> None:
     verdict = machine_checks.check_disk(Path("/proc/nowhere"))
     assert (verdict.ok, verdict.code) == (False, "STO-02")
 
 
-def test_a_box_without_a_network_is_told_what_to_look_at(tmp_path: Path) -> None:
+def test_a_box_without_a_network_gets_advice(tmp_path: Path) -> None:
     found = list(network_checks.check_interfaces(tmp_path))
     assert (found[0].ok, found[0].code) == (False, "NET-01")
     assert found[-1].subject == "default route"
 
 
-def test_an_interface_without_an_address_is_not_good(tmp_path: Path) -> None:
+def test_an_interface_without_an_address_fails_its_check(tmp_path: Path) -> None:
     root = write(
         tmp_path,
         {
@@ -84,12 +84,12 @@ def test_an_interface_without_an_address_is_not_good(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("route", ["", "x\n", "a b c d\n", "wwan0\t00000000\tzz\t3\n"])
-def test_a_table_of_routes_that_makes_no_sense_breaks_nothing(tmp_path: Path, route: str) -> None:
+def test_a_malformed_route_table_does_not_crash_the_check(tmp_path: Path, route: str) -> None:
     root = write(tmp_path, {"proc/net/route": f"Iface\n{route}", "proc/net/if_inet6": route})
     assert list(network_checks.check_interfaces(root))[-1].ok is None
 
 
-def test_a_usb_disk_is_one_that_is_mounted_where_people_plug_them_in(tmp_path: Path) -> None:
+def test_a_usb_disk_is_recognised_by_its_mount_point(tmp_path: Path) -> None:
     stick = tmp_path / "media" / "my stick"
     stick.mkdir(parents=True)
     (tmp_path / "media/ram").mkdir()

@@ -65,7 +65,7 @@ def test_a_good_modem_passes_each_step() -> None:
         ({"signal-quality": {"recent": "yes", "value": "4"}}, {}, "signal", "4%"),
     ],
 )
-def test_what_is_wrong_fails_and_says_what_to_do(
+def test_a_modem_fault_fails_its_check_and_shows_the_remedy(
     generic: Mapping[str, Any], cell: Mapping[str, Any], what: str, said: str
 ) -> None:
     bad = [one for one in modem_checks.evaluate_modem(told(generic, cell)) if one.ok is False]
@@ -93,7 +93,7 @@ def test_what_is_wrong_fails_and_says_what_to_do(
         ({}, {"registration-state": "--"}, ("network", None, "IAM, lte")),
     ],
 )
-def test_what_is_not_told_is_unknown_and_what_is_weak_is_said(
+def test_a_missing_value_is_unknown_and_a_weak_signal_is_reported(
     generic: Mapping[str, Any], cell: Mapping[str, Any], expected: tuple[str, bool | None, str]
 ) -> None:
     assert expected in shown(list(modem_checks.evaluate_modem(told(generic, cell))))
@@ -109,7 +109,7 @@ def program(folder: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize("names", [[], ["eth0", "wlan0"]])
-def test_no_modem_is_said_plainly(tmp_path: Path, names: list[str]) -> None:
+def test_an_absent_modem_is_reported(tmp_path: Path, names: list[str]) -> None:
     for name in names:
         (tmp_path / "sys/class/net" / name).mkdir(parents=True)
     none = [("modem", None, "none")]
@@ -118,7 +118,7 @@ def test_no_modem_is_said_plainly(tmp_path: Path, names: list[str]) -> None:
     assert shown(list(modem_checks.check_modem(asked))) == none
 
 
-def test_a_modem_that_nobody_can_ask_is_named(tmp_path: Path) -> None:
+def test_an_unreachable_modemmanager_is_named(tmp_path: Path) -> None:
     (tmp_path / "sys/class/net/wwan0").mkdir(parents=True)
     (verdict,) = modem_checks.check_modem(tmp_path)
     assert verdict.message == "wwan0: no ModemManager on this box to query it"
@@ -127,7 +127,7 @@ def test_a_modem_that_nobody_can_ask_is_named(tmp_path: Path) -> None:
     assert verdict.message == "wwan0: ModemManager finds no modem behind it"
 
 
-def test_what_the_program_says_is_judged_and_its_failure_told(tmp_path: Path) -> None:
+def test_the_programs_output_is_checked_and_its_failure_reported(tmp_path: Path) -> None:
     (tmp_path / "said").write_bytes(told())
     good = modem_checks.check_modem(program(tmp_path, f"cat {tmp_path}/said"))
     assert [one.ok for one in good] == [True] * 4
@@ -155,14 +155,14 @@ JSON = st.recursive(
         ),
     )
 )
-def test_whatever_comes_gives_verdicts_that_fit_a_screen(data: bytes) -> None:
+def test_any_output_gives_results_that_fit_a_screen(data: bytes) -> None:
     found = list(modem_checks.evaluate_modem(data))
     assert found
     assert all(len(one.subject) + len(one.message) < 600 for one in found)
     assert all(sanitize(one.message).isprintable() for one in found)
 
 
-def test_what_is_torn_and_spoiled_gives_verdicts() -> None:
+def test_truncated_and_corrupted_output_gives_results() -> None:
     rng = random.Random(8)
     good = told()
     for _ in range(20_000):

@@ -106,7 +106,7 @@ def refusal(of: Callable[[], object]) -> tuple[RefusalCode, str]:
     return caught.value.code, str(caught.value)
 
 
-def test_a_round_gives_one_picture_of_all_around_in_the_name_of_who_asked(mast: Mast) -> None:
+def test_a_sweep_gives_one_panorama_under_the_requesters_name(mast: Mast) -> None:
     within_s = mast.begin()
     mast.pass_s(LONGEST_S)
     assert mast.rig.clock.now_ns / 1e9 < within_s + LONGEST_S
@@ -123,7 +123,7 @@ def test_a_round_gives_one_picture_of_all_around_in_the_name_of_who_asked(mast: 
     assert mast.rig.head.movers == ()
 
 
-def test_only_one_at_a_time_and_the_next_when_it_is_over(mast: Mast) -> None:
+def test_only_one_sweep_runs_at_a_time(mast: Mast) -> None:
     mast.begin()
     assert refusal(lambda: mast.begin(BRAHIM)) == ("busy", "head 'mast' sweeps already")
     mast.look.cancel("enough")
@@ -140,7 +140,7 @@ def test_only_one_at_a_time_and_the_next_when_it_is_over(mast: Mast) -> None:
         (CameraAccess(), True, "forbidden", "hide everything but the presets"),
     ],
 )
-def test_who_may_not_see_gets_no_round(
+def test_a_requester_without_view_rights_gets_no_sweep(
     tmp_path: Path, shown: CameraAccess, hidden: bool, kind: str, words: str
 ) -> None:
     mast = Mast(tmp_path, shown=shown, hidden=hidden)
@@ -150,20 +150,20 @@ def test_who_may_not_see_gets_no_round(
     assert mast.rig.head.state().lease is None
 
 
-def test_who_is_weaker_gets_no_round_and_the_holder_keeps_the_head(mast: Mast) -> None:
+def test_a_weaker_requester_gets_no_sweep_and_the_holder_keeps_the_head(mast: Mast) -> None:
     mast.rig.head.acquire(ANNA)
     assert refusal(lambda: mast.begin(INCIDENT))[0] == "busy"
     assert mast.rig.head.movers == ()
 
 
-def test_a_token_of_a_lease_that_is_over_begins_nothing(mast: Mast) -> None:
+def test_a_stale_token_starts_no_sweep(mast: Mast) -> None:
     lease = mast.rig.head.acquire(ANNA)
     mast.rig.head.release(ANNA, lease.token)
     assert refusal(lambda: mast.begin(token=lease.token))[0] == "stale_token"
     assert mast.rig.head.movers == ()
 
 
-def test_a_round_ends_where_another_takes_the_head(mast: Mast) -> None:
+def test_a_sweep_ends_when_another_requester_takes_the_head(mast: Mast) -> None:
     mast.begin()
     mast.pass_s(3)
     mast.rig.head.move(AbsoluteMove(pan_deg=0, tilt_deg=0), BRAHIM)
@@ -173,7 +173,7 @@ def test_a_round_ends_where_another_takes_the_head(mast: Mast) -> None:
     assert mast.shelf.pictures == []
 
 
-def test_a_round_of_a_stronger_one_ends_a_weaker_ones_and_comes_to_its_end(mast: Mast) -> None:
+def test_a_stronger_requesters_sweep_replaces_a_weaker_ones_and_completes(mast: Mast) -> None:
     ended: list[Callable[[], PanoramaResult]] = []
     mast.look.begin(INCIDENT, None, lambda _share, _detail: None, ended.append)
     mast.rig.advance_s(3)
@@ -190,7 +190,7 @@ def test_a_round_of_a_stronger_one_ends_a_weaker_ones_and_comes_to_its_end(mast:
     ("begun_by", "taken_by", "goes_on"),
     [(INCIDENT, ANNA, False), (ANNA, BRAHIM, False), (ANNA, ANNA, True)],
 )
-def test_a_round_goes_on_where_who_began_it_takes_the_head_and_after_nobody_else(
+def test_a_sweep_continues_only_if_its_own_requester_takes_the_head(
     mast: Mast, begun_by: Requester, taken_by: Requester, goes_on: bool
 ) -> None:
     mast.begin(begun_by)
@@ -212,7 +212,7 @@ def test_a_round_goes_on_where_who_began_it_takes_the_head_and_after_nobody_else
     assert mast.rig.head.movers == ()
 
 
-def test_nothing_is_shown_where_the_view_cannot_be_written_down(mast: Mast) -> None:
+def test_no_picture_is_shown_if_the_view_receipt_cannot_be_written(mast: Mast) -> None:
     mast.begin()
     mast.pass_s(LONGEST_S)
     mast.shelf.broken = True
@@ -222,13 +222,13 @@ def test_nothing_is_shown_where_the_view_cannot_be_written_down(mast: Mast) -> N
     assert mast.shelf.pictures == []
 
 
-def test_a_camera_that_gives_nothing_ends_in_a_sentence(mast: Mast) -> None:
+def test_a_sweep_without_frames_fails_with_a_message(mast: Mast) -> None:
     mast.begin()
     mast.rig.advance_s(LONGEST_S)
     assert refusal(mast.result) == ("failed", "there is no image: the time is over")
 
 
-def test_a_round_of_too_many_pictures_is_refused_where_it_is_configured() -> None:
+def test_a_sweep_of_too_many_pictures_is_refused_in_the_configuration() -> None:
     zoomed = msgspec.structs.replace(TURNS, sweep=SweepConfig(zoom=1.0))
     with pytest.raises(
         UserError, match=r"box\.toml: head\[0\]\.sweep\.zoom = 1: a sweep would take"

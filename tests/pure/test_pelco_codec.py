@@ -46,7 +46,9 @@ both = pytest.mark.parametrize("dialect", DIALECTS)
 
 @both
 @given(telegram=TELEGRAMS)
-def test_what_is_made_is_understood(dialect: PelcoDialect, telegram: AddressedMessage) -> None:
+def test_encoded_frames_decode_to_the_same_values(
+    dialect: PelcoDialect, telegram: AddressedMessage
+) -> None:
     frame = encode_frame(dialect, telegram)
     assert len(frame) == {"D": 7, "P": 8}[dialect]
     assert parse_frame(dialect, frame) == telegram
@@ -90,7 +92,7 @@ def test_after_noise_the_second_frame_is_found_at_the_latest(
 
 @both
 @given(pieces=st.lists(st.binary(max_size=30)))
-def test_every_byte_is_a_frame_s_or_noise_or_less_than_a_frame(
+def test_every_byte_belongs_to_a_frame_to_noise_or_to_an_incomplete_frame(
     dialect: PelcoDialect, pieces: list[bytes]
 ) -> None:
     decoder = PelcoDecoder(dialect)
@@ -112,7 +114,7 @@ def test_a_frame_that_lost_its_end_is_not_completed_by_the_next_one(gap: bool) -
     assert (found == [pan]) is gap
 
 
-def test_answers_without_content_are_no_noise() -> None:
+def test_answers_without_data_do_not_count_as_noise() -> None:
     # Pelco's C466M-E, 5.2.4 and 5.3.5.
     receipt, answer = bytes.fromhex("FF 01 00 05"), bytes.fromhex("FF 01 00 59 23 28 A5")
     knowing, foreign = PelcoDecoder("D", replies_from=1), PelcoDecoder("D", replies_from=2)
@@ -135,6 +137,6 @@ def test_answers_without_content_are_no_noise() -> None:
         PositionCommand(axis="pan", value=65536),
     ],
 )
-def test_what_no_byte_can_hold_is_an_error(message: PelcoMessage) -> None:
+def test_a_value_beyond_one_byte_is_an_error(message: PelcoMessage) -> None:
     with pytest.raises(ValueError, match=r"."):
         encode_frame("D", AddressedMessage(address=1, message=message))

@@ -22,7 +22,7 @@ def test_labels_are_road_users_and_nothing_else() -> None:
     assert set(LABELS) == {"person", "bicycle", "motorcycle", "car", "bus", "truck"}
 
 
-def test_every_model_file_has_a_card_and_sees_road_users_alone() -> None:
+def test_every_model_has_a_card_and_detects_road_users_only() -> None:
     cards = {card.stem: tomllib.loads(card.read_text()) for card in MODELS.glob("*.toml")}
     files = {file.stem for file in MODELS.glob("*.tflite")}
     assert files
@@ -32,7 +32,7 @@ def test_every_model_file_has_a_card_and_sees_road_users_alone() -> None:
 
 
 @pytest.mark.parametrize("file", ["pyproject.toml", "requirements.lock"])
-def test_no_package_of_identification_is_asked_for(file: str) -> None:
+def test_no_identification_package_is_required(file: str) -> None:
     names = re.findall(r"(?m)^\s*\"?([A-Za-z0-9_.-]+)\s*(?:==|>=|<|\[)", (ROOT / file).read_text())
     assert names
     assert [name for name in names if IDENTITY.search(name)] == []

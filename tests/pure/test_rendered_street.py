@@ -22,7 +22,7 @@ DAY = SceneConditions(night=False, rain=0.0, noise=0.0)
 
 
 @given(t_s=st.floats(0, 600), seed=st.integers(0, 5))
-def test_truth_lies_in_the_picture_and_names_each_once(t_s: float, seed: int) -> None:
+def test_truth_boxes_lie_in_the_picture_and_appear_once_each(t_s: float, seed: int) -> None:
     boxes = truth_boxes(seed, t_s, VIEW)
     assert len({box.id for box in boxes}) == len(boxes)
     for box in boxes:
@@ -34,7 +34,7 @@ def test_truth_lies_in_the_picture_and_names_each_once(t_s: float, seed: int) ->
 
 
 @given(t_s=st.floats(0, 300), seed=st.integers(0, 5))
-def test_nobody_drives_into_anybody(t_s: float, seed: int) -> None:
+def test_no_two_road_users_collide(t_s: float, seed: int) -> None:
     cars = [m for m in road_users_at(seed, t_s) if m.label == "car"]
     for index, one in enumerate(cars):
         for other in cars[index + 1 :]:
@@ -44,7 +44,7 @@ def test_nobody_drives_into_anybody(t_s: float, seed: int) -> None:
 
 
 @given(t_s=st.floats(0, 300), seed=st.integers(0, 5))
-def test_no_car_is_on_the_crossing_while_somebody_crosses(t_s: float, seed: int) -> None:
+def test_no_car_is_on_the_crossing_with_a_pedestrian(t_s: float, seed: int) -> None:
     present = road_users_at(seed, t_s)
     if any(m.activity == "crossing" for m in present):
         for car in (m for m in present if m.label == "car"):
@@ -62,7 +62,7 @@ def seen(doing: str, seed: int = 1) -> dict[int, list[tuple[float, float, float]
     return found
 
 
-def test_each_minute_has_what_the_rules_look_for() -> None:
+def test_each_minute_contains_every_event_of_the_rules() -> None:
     assert len(seen("stopped")) == 2
     assert len(seen("wrong_way")) == 2
     assert len(seen("crossing")) == 6
@@ -77,13 +77,13 @@ def test_the_stopped_car_stands_at_the_kerb_for_long_enough() -> None:
         assert path[-1][0] - path[0][0] > 22
 
 
-def test_the_wrong_way_car_goes_away_on_the_side_of_those_who_come() -> None:
+def test_the_wrong_way_car_drives_away_on_the_oncoming_lane() -> None:
     for path in seen("wrong_way").values():
         assert all(x < 0 and after > before for (_, x, before), (_, _, after) in pairwise(path))
         assert path[-1][0] - path[0][0] > 8
 
 
-def test_nobody_jumps() -> None:
+def test_no_road_user_jumps_between_frames() -> None:
     before = {m.id: m for m in road_users_at(3, 0.0)}
     for step in range(1, 1200):
         now = {m.id: m for m in road_users_at(3, step / 10)}
@@ -108,7 +108,7 @@ def test_the_same_seed_gives_the_same_picture(look: SceneConditions) -> None:
     assert one.tobytes() == other.tobytes()
 
 
-def test_the_knobs_do_what_they_say() -> None:
+def test_each_option_has_its_documented_effect() -> None:
     day = StreetRenderer(VIEW, DAY, 1).render(12.0, 1).astype(float)
     night = (
         StreetRenderer(VIEW, SceneConditions(night=True, rain=0, noise=0), 1)
@@ -131,7 +131,7 @@ def test_the_knobs_do_what_they_say() -> None:
 
 
 @pytest.mark.parametrize("t_s", [12.0, 24.0, 47.0])
-def test_what_moves_is_drawn_where_truth_says(t_s: float) -> None:
+def test_moving_road_users_are_drawn_at_their_truth_boxes(t_s: float) -> None:
     view = FixedView(1280, 720)
     painter = StreetRenderer(view, DAY, 1)
     empty = painter.render(-1.0, 0).astype(int)

@@ -40,13 +40,13 @@ def walkers() -> list[ScriptedRoadUser]:
     ]
 
 
-def test_the_same_sights_give_the_same_events() -> None:
+def test_the_same_frames_give_the_same_events() -> None:
     first, second = (run_rules(BUSY, walkers(), 30) for _ in range(2))
     assert msgspec.json.encode(first) == msgspec.json.encode(second)
     assert len({event.kind for event in first}) >= 5
 
 
-def test_the_end_of_the_clip_ends_what_is_open() -> None:
+def test_the_end_of_the_clip_ends_open_events() -> None:
     judge = RuleEngine("north", BUSY, id_maker())
     events: list[Event] = []
     for sight in frame_results(walkers(), 12):
@@ -61,11 +61,11 @@ def test_the_end_of_the_clip_ends_what_is_open() -> None:
     assert judge.flush(13 * NS_PER_S) == ()
 
 
-def test_an_empty_scene_judges_the_picture_alone() -> None:
+def test_an_empty_scene_evaluates_only_tampering() -> None:
     assert run_rules(Scene(), walkers(), 30) == []
 
 
-def test_two_zones_of_one_place_each_have_their_say() -> None:
+def test_two_zones_of_one_area_report_separate_events() -> None:
     yard = zone_scene().zone[0]
     scene = Scene(zone=(yard, msgspec.structs.replace(yard, name="other")))
     events = run_rules(scene, [ScriptedRoadUser(straight_path((0, 0.7, 0.5), (5, 0.7, 0.5)))], 5)

@@ -22,7 +22,7 @@ def test_an_empty_scene_is_good(tmp_path: Path) -> None:
     assert loaded(tmp_path, "") == scene.Scene()
 
 
-def test_what_is_left_out_has_a_sensible_default(tmp_path: Path) -> None:
+def test_omitted_keys_have_defaults(tmp_path: Path) -> None:
     drawn = loaded(tmp_path, LINE.format("[0, 0]", "[1, 1]") + ZONE.format(SQUARE))
     line, zone = drawn.line[0], drawn.zone[0]
     assert (line.forward_name, line.backward_name, line.events, line.labels) == (
@@ -91,7 +91,7 @@ def test_what_is_left_out_has_a_sensible_default(tmp_path: Path) -> None:
         ("[[ignore]]\npolygon = [[0, 0], [1, 1], [1, 0], [0, 1]]", "ignore[0].polygon"),
     ],
 )
-def test_what_is_wrong_is_named_in_one_line(tmp_path: Path, text: str, says: str) -> None:
+def test_a_mistake_is_named_in_one_line(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(UserError) as caught:
         loaded(tmp_path, text)
     message = str(caught.value)
@@ -101,12 +101,12 @@ def test_what_is_wrong_is_named_in_one_line(tmp_path: Path, text: str, says: str
 
 
 @pytest.mark.parametrize("name", ["nowhere.toml", ""])
-def test_a_file_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
+def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match=re.escape(str(tmp_path / name))):
         scene.load_scene(tmp_path / name)
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+def test_bytes_that_are_not_text_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "scene.toml"
     file.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="not UTF-8"):

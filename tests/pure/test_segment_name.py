@@ -23,12 +23,12 @@ NAMES = st.builds(
 
 
 @given(name=NAMES)
-def test_a_name_says_all_of_its_parts(name: SegmentName) -> None:
+def test_a_segment_name_contains_all_its_parts(name: SegmentName) -> None:
     assert parse_segment_name(str(name)) == name
 
 
 @given(first=NAMES, second=NAMES)
-def test_names_sort_by_counter_whatever_the_clocks_said(
+def test_names_sort_by_counter_despite_clock_changes(
     first: SegmentName, second: SegmentName
 ) -> None:
     if first.counter != second.counter:
@@ -48,5 +48,5 @@ def test_names_sort_by_counter_whatever_the_clocks_said(
         "a0000000042_1f155cfd_000000083215_20261125T013215.250Z.mp4",
     ],
 )
-def test_any_other_name_is_no_segment(text: str) -> None:
+def test_any_other_name_is_not_a_segment(text: str) -> None:
     assert parse_segment_name(text) is None

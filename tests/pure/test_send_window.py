@@ -19,13 +19,13 @@ from agent.reporting.payloads import CentreState, SeqRange
 
 
 @pytest.mark.parametrize(("maximum", "room"), [(1, 1), (20, 20), (65_535, 20)])
-def test_the_window_is_the_smaller_of_twenty_and_what_the_server_takes(
+def test_the_window_is_the_smaller_of_twenty_and_the_servers_receive_maximum(
     maximum: int, room: int
 ) -> None:
     assert SendWindow(maximum).new_message_quota() == room
 
 
-def test_births_count_against_the_server_s_limit_too() -> None:
+def test_births_count_towards_the_servers_limit() -> None:
     window = SendWindow(1)
     window.note_sent(1, None, 100, 0.0)
     assert window.new_message_quota() == 0
@@ -33,7 +33,7 @@ def test_births_count_against_the_server_s_limit_too() -> None:
     assert window.new_message_quota() == 1
 
 
-def test_the_bytes_in_flight_are_limited_so_that_an_emergency_is_not_held_up() -> None:
+def test_bytes_in_flight_are_limited_so_that_an_emergency_is_not_delayed() -> None:
     window = SendWindow(20)
     window.note_sent(1, 1, MAX_IN_FLIGHT_BYTES, 0.0)
     assert window.new_message_quota() == 0
@@ -41,7 +41,7 @@ def test_the_bytes_in_flight_are_limited_so_that_an_emergency_is_not_held_up() -
     assert window.new_message_quota() == 19 + 1
 
 
-def test_what_waits_for_the_centre_is_limited() -> None:
+def test_messages_waiting_for_the_centre_are_limited() -> None:
     window = SendWindow(20)
     for seq in range(1, MAX_UNACKED + 1):
         window.note_sent(seq, seq, 1, 0.0)
@@ -51,7 +51,7 @@ def test_what_waits_for_the_centre_is_limited() -> None:
     assert window.new_message_quota() == 10
 
 
-def test_a_message_is_due_again_when_nobody_has_settled_it() -> None:
+def test_an_unsettled_message_is_due_again() -> None:
     window = SendWindow(20)
     window.note_sent(1, 1, 10, 0.0)
     window.note_sent(2, 2, 10, 0.0)
@@ -73,7 +73,7 @@ def test_a_message_that_took_long_to_leave_is_not_due_again_when_it_has() -> Non
     assert window.due_for_resend(80.0 + RESEND_AFTER_S) == (1,)
 
 
-def test_the_broker_s_word_counts_below_0x80() -> None:
+def test_a_puback_below_0x80_settles_a_message() -> None:
     window = SendWindow(20)
     for seq, code in enumerate((0x00, 0x10, 0x80, 0x87, 0x97), start=1):
         window.note_sent(seq, seq, 10, 0.0)
@@ -81,7 +81,7 @@ def test_the_broker_s_word_counts_below_0x80() -> None:
     assert window.pubacked_seqs() == (1, 2)
 
 
-def test_a_broker_that_answers_nothing_is_gone() -> None:
+def test_a_silent_broker_is_given_up() -> None:
     window = SendWindow(20)
     assert not window.is_stuck(1000.0)
     window.note_sent(1, 1, 10, 1000.0)
@@ -131,7 +131,7 @@ PICTURE_LEAVES: list[Step] = [(at, "moved", 2500 * at) for at in range(1, 80)]
         ),
     ],
 )
-def test_a_broker_is_given_up_when_nothing_moves_and_not_before(
+def test_a_broker_is_given_up_only_without_progress(
     why: str, steps: list[Step], stuck_from_s: float
 ) -> None:
     window = SendWindow(20)
@@ -161,7 +161,7 @@ def test_a_broker_with_nothing_in_flight_is_not_given_up() -> None:
         max_size=80,
     ),
 )
-def test_whatever_happens_the_limits_hold(maximum: int, steps: list[tuple[str, int]]) -> None:
+def test_the_limits_hold_in_any_sequence(maximum: int, steps: list[tuple[str, int]]) -> None:
     window = SendWindow(maximum)
     seq = mid = 0
     now_s = 0.0
@@ -211,7 +211,7 @@ LISTENING, AWAY, RETIRED = (
         ("auto", None, True, 99.0, "hold"),
     ],
 )
-def test_who_frees_a_message(
+def test_a_message_is_freed_according_to_the_ack_mode(
     ack: str,
     state: CentreState | None,
     known: bool,
@@ -222,7 +222,7 @@ def test_who_frees_a_message(
     assert got == expected
 
 
-def test_waits_are_spread_between_nothing_and_a_limit_that_doubles() -> None:
+def test_waits_are_random_up_to_a_limit_that_doubles() -> None:
     rng = random.Random(1)
     waits = [[ReconnectBackoff(rng).next_delay_s(0.0) for _ in range(1)] for _ in range(200)]
     first = [wait for (wait,) in waits]
@@ -235,7 +235,7 @@ def test_waits_are_spread_between_nothing_and_a_limit_that_doubles() -> None:
     assert min(later) < 1
 
 
-def test_a_connection_that_is_thrown_out_at_once_does_not_reset_the_waits() -> None:
+def test_a_connection_closed_at_once_does_not_reset_the_waits() -> None:
     class Latest(random.Random):
         """Always the longest wait."""
 

@@ -61,7 +61,7 @@ class Waiting:
             self.handler.run(command, self.finished)
 
 
-def test_commands_that_timed_out_leave_room_for_others(clock: ManualClock) -> None:
+def test_timed_out_snapshot_commands_leave_room_for_others(clock: ManualClock) -> None:
     waiting = Waiting(clock)
     waiting.ask(MAX_WAITING)
     with pytest.raises(CommandRejected, match="wait for its next frame"):
@@ -72,7 +72,7 @@ def test_commands_that_timed_out_leave_room_for_others(clock: ManualClock) -> No
     assert len(waiting.finished.results) == 1
 
 
-def test_a_frame_answers_all_that_wait_once(clock: ManualClock) -> None:
+def test_one_frame_answers_each_waiting_command_once(clock: ManualClock) -> None:
     waiting = Waiting(clock)
     waiting.ask(2)
     waiting.handler.offer("south", FRAME)

@@ -21,7 +21,7 @@ print("told", flush=True)
 """
 
 
-def test_a_stop_signal_is_told_and_kills_nobody() -> None:
+def test_a_stop_signal_is_reported_and_kills_no_process() -> None:
     for number in STOP_SIGNALS:
         process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM],
@@ -36,7 +36,7 @@ def test_a_stop_signal_is_told_and_kills_nobody() -> None:
         assert (out, process.returncode) == ("told\n", 0)
 
 
-def test_afterwards_signals_do_what_they_did_before() -> None:
+def test_the_previous_signal_handlers_are_restored() -> None:
     before = [signal.getsignal(number) for number in STOP_SIGNALS]
     with StopSignals():
         pass

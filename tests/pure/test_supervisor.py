@@ -14,7 +14,7 @@ from tests.conftest import ManualClock
 from tests.pure.test_stage import Scripted, Swift, Told
 
 
-def test_the_actuators_stop_first_then_the_guard_then_all_in_data_order() -> None:
+def test_actuators_stop_first_then_the_guard_then_stages_in_data_order() -> None:
     assert [order.name for order in Order] == [
         "ACTUATORS",
         "GUARD",
@@ -33,7 +33,7 @@ def test_the_actuators_stop_first_then_the_guard_then_all_in_data_order() -> Non
     assert {Order.CAPTURE, Order.RECORD} == VITAL
 
 
-def test_the_architecture_page_has_the_table_s_order() -> None:
+def test_the_architecture_page_shows_the_tables_order() -> None:
     page = (Path(__file__).parents[2] / "ARCHITECTURE.md").read_text(encoding="utf-8")
     rows = page.partition("| Order | Stage")[2].partition("\n\n")[0].splitlines()[2:]
     orders = [row.split("|")[1].strip() for row in rows]
@@ -73,7 +73,7 @@ def test_only_a_vital_loop_that_hangs_starves_the_watchdog() -> None:
     assert told.lines[-1] == "STOPPING=1"
 
 
-def test_a_late_stage_that_is_not_vital_is_named_and_the_watchdog_is_petted() -> None:
+def test_a_late_non_vital_stage_is_named_and_the_watchdog_still_notified() -> None:
     clock, told = ManualClock(), Told()
     other = Scripted(name="mqtt")
     supervisor = supervised({Order.MQTT: other}, clock, told)
@@ -85,7 +85,7 @@ def test_a_late_stage_that_is_not_vital_is_named_and_the_watchdog_is_petted() ->
     assert supervisor.stop(10)
 
 
-def test_a_stuck_device_starves_the_watchdog_and_the_loops_turn_on() -> None:
+def test_a_stuck_device_starves_the_watchdog_while_the_loops_keep_running() -> None:
     told, held = Told(), ["north"]
     supervisor = Supervisor(
         {}, told, ManualClock().boottime_ns, random.Random(1), stuck_devices=lambda: held
@@ -97,7 +97,7 @@ def test_a_stuck_device_starves_the_watchdog_and_the_loops_turn_on() -> None:
     assert told.lines[1:] == ["WATCHDOG=1", "STATUS=running"]
 
 
-def test_stages_stop_in_the_table_s_order_and_start_against_it(
+def test_stages_stop_in_the_tables_order_and_start_in_reverse(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     started: list[str] = []
@@ -124,7 +124,7 @@ def test_stages_stop_in_the_table_s_order_and_start_against_it(
     assert [stage.name for stage in supervisor.health()] == closed
 
 
-def test_an_actuator_that_will_not_end_leaves_time_to_what_keeps_footage() -> None:
+def test_a_hanging_actuator_leaves_time_for_the_recording_stages() -> None:
     release = threading.Event()
     stuck = Scripted(lambda: release.wait(30) and None, name="head")
     clock, recorder = SystemClock(), Scripted(name="record")
@@ -140,7 +140,7 @@ def test_an_actuator_that_will_not_end_leaves_time_to_what_keeps_footage() -> No
     assert supervisor._threads[Order.ACTUATORS][0].join(10)
 
 
-def test_what_was_late_and_has_ended_meanwhile_counts_as_ended() -> None:
+def test_a_late_stage_that_has_ended_meanwhile_counts_as_ended() -> None:
     release = threading.Event()
     late = Scripted(lambda: release.wait(30) and None, name="head")
 
@@ -155,7 +155,7 @@ def test_what_was_late_and_has_ended_meanwhile_counts_as_ended() -> None:
     assert supervisor.stop(0.3)
 
 
-def test_a_thread_that_will_not_end_does_not_hold_the_others_for_ever() -> None:
+def test_a_hanging_thread_does_not_block_the_others_forever() -> None:
     release = threading.Event()
     stuck = Scripted(lambda: release.wait(30) and None, name="stuck")
     fine = Scripted(name="fine")

@@ -95,7 +95,9 @@ def test_what_stands_still_is_where_its_metres_are(
 
 
 @pytest.mark.parametrize("pan_deg", [-150, -90, -45, 0, 45, 135, 180])
-def test_what_moves_is_drawn_where_truth_says(around: SurroundRenderer, pan_deg: float) -> None:
+def test_moving_road_users_are_drawn_at_their_truth_boxes(
+    around: SurroundRenderer, pan_deg: float
+) -> None:
     for t_s in (3.0, 13.0, 41.0):
         still = around._effects.apply(
             around._render_static(view(pan_deg, -12)), 0, lambda _: None
@@ -124,7 +126,7 @@ def _slice(box: TruthBox) -> tuple[slice, slice]:
     pan_deg=st.floats(-180, 180), tilt_deg=st.floats(-60, 30), fov_deg=st.floats(3, 90),
     t_s=st.floats(0, 600),
 )  # fmt: skip
-def test_truth_lies_in_the_picture_and_names_each_once(
+def test_truth_boxes_lie_in_the_picture_and_appear_once_each(
     pan_deg: float, tilt_deg: float, fov_deg: float, t_s: float
 ) -> None:
     looks = view(pan_deg, tilt_deg, fov_deg)
@@ -156,7 +158,7 @@ def test_a_car_that_passes_the_pole_passes_through_the_picture_without_a_jump() 
 
 
 @given(t_s=st.floats(0, 600), seed=st.integers(0, 5))
-def test_nobody_drives_into_anybody(t_s: float, seed: int) -> None:
+def test_no_two_road_users_collide(t_s: float, seed: int) -> None:
     cars = [mover for mover in road_users_at(seed, t_s) if mover.label == "car"]
     for index, one in enumerate(cars):
         for other in cars[index + 1 :]:

@@ -74,12 +74,12 @@ def test_a_mistake_is_one_line_with_path_value_and_what_is_allowed(
     assert str(refused.value) == f"cart.toml: {line}"
 
 
-def test_what_fits_becomes_the_struct() -> None:
+def test_valid_input_becomes_the_struct() -> None:
     cart = toml_decode.convert({"name": "a", "wheel": [{"radius_m": 0.5}]}, Cart, "cart.toml")
     assert cart == Cart(name="a", wheel=(Wheel(radius_m=0.5),))
 
 
-def test_a_mistake_below_a_table_is_named_from_the_top_of_the_file() -> None:
+def test_a_mistake_in_a_table_is_named_by_its_full_path() -> None:
     with pytest.raises(UserError) as refused:
         toml_decode.convert({"size": 1}, Wheel, "cart.toml", key_path="wheel[2]")
     assert str(refused.value) == "cart.toml: wheel[2].size: unknown key; allowed: radius_m, kind"
@@ -116,9 +116,7 @@ def test_a_file_that_is_not_toml_is_named(tmp_path: Path, content: bytes, said: 
         ("a" * 300, "File name too long"),
     ],
 )
-def test_a_file_that_is_not_there_or_cannot_be_is_named(
-    tmp_path: Path, name: str, said: str
-) -> None:
+def test_a_missing_or_unreadable_file_is_named(tmp_path: Path, name: str, said: str) -> None:
     file = tmp_path / name
     with pytest.raises(UserError) as refused:
         toml_decode.read_toml(file, "cart")

@@ -54,14 +54,12 @@ CROSSING = Event(
         ("", None),
     ],
 )
-def test_a_box_s_topic_is_taken_apart(
-    topic: str, parts: tuple[str, str, tuple[str, ...]] | None
-) -> None:
+def test_a_boxs_topic_is_parsed(topic: str, parts: tuple[str, str, tuple[str, ...]] | None) -> None:
     got = topics.parse_up_topic(topic)
     assert (got and (got.box, got.kind, got.sublevels)) == parts
 
 
-def test_an_event_line_holds_all_that_a_reader_may_ask_for_even_where_it_is_null() -> None:
+def test_an_event_line_contains_every_field_even_null_ones() -> None:
     bare = Event(
         event="e", rev=1, kind="view_dark", phase="begin", camera="north", t_ns=1, begin_ns=1
     )
@@ -84,7 +82,7 @@ def test_an_event_line_holds_all_that_a_reader_may_ask_for_even_where_it_is_null
     assert "t_s" not in got["data"]
 
 
-def test_a_replay_adds_the_clip_s_time() -> None:
+def test_a_replay_adds_the_clips_time() -> None:
     got = msgspec.json.decode(topics.encode_event(CROSSING, STAMP, begin=BEGIN, t_s=1.5))
     assert got["data"]["t_s"] == 1.5
     assert got["data"]["box"] == [0.1, 0.2, 0.3, 0.4]
@@ -101,7 +99,7 @@ def test_an_event_message_reads_back_as_it_was() -> None:
     assert message.data.thumbnail == "ab" * 32
 
 
-def test_a_stored_draft_gives_the_same_bytes_as_the_message_made_at_once() -> None:
+def test_a_stored_draft_encodes_to_the_same_bytes_as_a_direct_message() -> None:
     draft = topics.build_event_message(topics.build_event_data(CROSSING, begin=BEGIN))
     assert topics.encode(draft.type, STAMP, draft.data) == topics.encode_event(
         CROSSING, STAMP, begin=BEGIN
@@ -118,7 +116,7 @@ def test_the_topic_of_an_event_has_its_kind(is_emergency: bool, priority: topics
     assert (draft.priority, draft.topic) == (priority, "event/north/line")
 
 
-def test_a_minute_of_flow_names_its_times_in_utc() -> None:
+def test_a_minute_of_traffic_counts_has_utc_times() -> None:
     flow = TrafficCounts(
         camera="north",
         begin_ns=0,
@@ -136,7 +134,7 @@ def test_a_minute_of_flow_names_its_times_in_utc() -> None:
     assert data.lines[0].counts == {"in": {"car": 3}}
 
 
-def test_a_picture_s_envelope_travels_in_user_properties() -> None:
+def test_a_pictures_envelope_travels_in_user_properties() -> None:
     draft = topics.build_snapshot_message("north", b"\xff\xd8jpeg", 5, event_id="e1")
     assert draft.header is not None
     properties = dict(topics.snapshot_user_properties(STAMP, draft.header))
@@ -148,7 +146,7 @@ def test_a_picture_s_envelope_travels_in_user_properties() -> None:
     assert message.data.sha256 == topics.sha256_hex(draft.data)
 
 
-def test_a_picture_that_would_hold_up_emergencies_is_refused() -> None:
+def test_a_picture_that_would_delay_emergencies_is_refused() -> None:
     with pytest.raises(ValueError, match="20001 bytes; allowed: at most 20000"):
         topics.build_snapshot_message("north", bytes(20_001), 5, event_id=None)
 
@@ -164,13 +162,13 @@ def test_a_picture_that_would_hold_up_emergencies_is_refused() -> None:
         (b"[]", "not a message"),
     ],
 )
-def test_rubbish_is_one_line(payload: bytes, said: str) -> None:
+def test_an_invalid_message_gives_a_one_line_error(payload: bytes, said: str) -> None:
     with pytest.raises(ValueError, match=said) as caught:
         topics.decode(topics.UpTopic(box="b", kind="event", sublevels=()), payload, {})
     assert "\n" not in str(caught.value)
 
 
-def test_a_box_cannot_speak_for_another() -> None:
+def test_a_box_cannot_publish_for_another() -> None:
     payload = topics.encode_event(CROSSING, STAMP, begin=BEGIN)
     with pytest.raises(ValueError, match="'pole-17' in a message on the topic of 'pole-18'"):
         topics.decode(topics.UpTopic(box="pole-18", kind="event", sublevels=()), payload, {})
@@ -187,7 +185,7 @@ def test_an_acknowledgement_reads_back(upto: int, ranges: list[tuple[int, int]])
 
 
 @given(st.binary(max_size=60))
-def test_no_bytes_break_the_readers(payload: bytes) -> None:
+def test_no_bytes_crash_the_decoders(payload: bytes) -> None:
     topics.decode_as(payloads.Ack, payload)
     topics.decode_as(payloads.CentreState, payload)
     for what in ("event", "snapshot"):
@@ -195,7 +193,7 @@ def test_no_bytes_break_the_readers(payload: bytes) -> None:
             topics.decode(topics.UpTopic(box="b", kind=what, sublevels=()), payload, {})
 
 
-def test_a_future_centre_may_say_more() -> None:
+def test_unknown_fields_of_a_newer_centre_are_accepted() -> None:
     assert topics.decode_as(payloads.Ack, b'{"epoch":"e","upto":3,"new":1}') == payloads.Ack(
         epoch="e", upto=3
     )

@@ -79,7 +79,7 @@ def test_the_site_of_one_box_hides_no_other_box(site: str) -> None:
         assert words in table
 
 
-def test_a_box_moves_nobodys_cursor() -> None:
+def test_a_boxs_text_cannot_move_the_cursor() -> None:
     board = FleetView()
     board.update(birth("pole-1", "Depot\x1b[2J\r\n\x9b2J\a الرباط"))
     table = shown(watch._render_table(board, "mqtt://h", "connected"))
@@ -88,7 +88,7 @@ def test_a_box_moves_nobodys_cursor() -> None:
 
 
 @pytest.mark.parametrize("words", WRITTEN)
-def test_what_a_device_says_of_itself_is_shown(words: str) -> None:
+def test_a_devices_own_description_is_shown_unchanged(words: str) -> None:
     console = paper()
     found = FoundOnvif(url="http://[fe80::ab:cd:1]", name=words, hardware=words)
     probe_tables.print_results(
@@ -114,7 +114,7 @@ def summary_of(result: VideoDemoResult | PtzDemoResult, title: str, out: Path) -
 
 
 @pytest.mark.parametrize("name", [f"{words.replace('/', '')}.mp4" for words in WRITTEN])
-def test_the_demo_names_a_video_as_it_is_called_and_its_command_can_be_typed(
+def test_the_demo_shows_a_videos_name_unchanged_and_a_command_that_can_be_typed(
     name: str, tmp_path: Path
 ) -> None:
     console = paper(1000)
@@ -146,7 +146,7 @@ def test_the_demo_of_a_head_names_a_configuration_that_can_be_typed(tmp_path: Pa
     assert f"  {config} " in said
 
 
-def test_the_program_can_be_typed_where_its_folder_has_a_space(tmp_path: Path) -> None:
+def test_a_program_in_a_folder_with_a_space_can_be_typed(tmp_path: Path) -> None:
     program = tmp_path / "my code" / "bin" / "vigie"
     assert shlex.split(program_name(str(program), tmp_path)) == ["my code/bin/vigie"]
     assert shlex.split(program_name(str(program), tmp_path / "else")) == [str(program)]
@@ -160,7 +160,7 @@ def test_the_screen_of_the_demo_has_the_videos_title(title: str) -> None:
 
 
 @pytest.mark.parametrize("said", WRITTEN)
-def test_without_a_screen_the_demos_lines_are_what_was_said(said: str) -> None:
+def test_without_a_screen_the_demo_prints_its_log_lines_unchanged(said: str) -> None:
     console = paper()
     moment = ScreenContent(
         t_s=1.0,

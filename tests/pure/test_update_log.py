@@ -8,7 +8,7 @@ from agent.update import update_log
 from agent.update.pre_install import InstallRefused, bundle_version, verify_readable
 
 
-def test_what_is_added_is_read_in_order_and_by_everybody(tmp_path: Path) -> None:
+def test_entries_are_read_in_order_by_every_user(tmp_path: Path) -> None:
     for what in ("one", "two"):
         update_log.append_entry(tmp_path, "amina", what)
     assert [(entry.requester, entry.action) for entry in update_log.read_entries(tmp_path)] == [
@@ -18,7 +18,7 @@ def test_what_is_added_is_read_in_order_and_by_everybody(tmp_path: Path) -> None
     assert (tmp_path / update_log.FILE_NAME).stat().st_mode & 0o777 == 0o644
 
 
-def test_it_has_a_bound_in_entries_and_in_words(tmp_path: Path) -> None:
+def test_the_update_log_has_a_maximum_of_entries_and_of_text(tmp_path: Path) -> None:
     for number in range(update_log.MAX_ENTRIES + 5):
         update_log.append_entry(tmp_path, "x" * 1000, f"{number} " + "y" * 1000)
     entries = update_log.read_entries(tmp_path)
@@ -27,7 +27,7 @@ def test_it_has_a_bound_in_entries_and_in_words(tmp_path: Path) -> None:
     assert (tmp_path / update_log.FILE_NAME).stat().st_size < 200_000
 
 
-def test_lines_that_are_none_are_left_out(tmp_path: Path) -> None:
+def test_malformed_lines_are_skipped(tmp_path: Path) -> None:
     update_log.append_entry(tmp_path, "amina", "one")
     path = tmp_path / update_log.FILE_NAME
     path.write_bytes(b"\xff\n{}\n" + path.read_bytes() + b'{"id":')
@@ -36,7 +36,7 @@ def test_lines_that_are_none_are_left_out(tmp_path: Path) -> None:
     assert [entry.action for entry in update_log.read_entries(tmp_path)] == ["one", "two"]
 
 
-def test_what_has_not_been_told_is_what_comes_after(tmp_path: Path) -> None:
+def test_unreported_entries_are_those_after_the_last_receipt(tmp_path: Path) -> None:
     for what in ("one", "two", "three"):
         update_log.append_entry(tmp_path, "amina", what)
     entries = update_log.read_entries(tmp_path)
@@ -53,21 +53,21 @@ def test_what_has_not_been_told_is_what_comes_after(tmp_path: Path) -> None:
     "text",
     [None, b"", b"[update]\ncompatible=x\n", b"\xff", b"version=2\n", b"[update\nversion=2\n"],
 )
-def test_a_bundle_whose_version_cannot_be_read_is_held(tmp_path: Path, text: bytes | None) -> None:
+def test_a_bundle_without_a_readable_version_is_refused(tmp_path: Path, text: bytes | None) -> None:
     if text is not None:
         (tmp_path / "manifest.raucm").write_bytes(text)
     with pytest.raises(InstallRefused, match="no readable version"):
         bundle_version(tmp_path)
 
 
-def test_a_bundles_version_is_the_manifests(tmp_path: Path) -> None:
+def test_a_bundles_version_comes_from_its_manifest(tmp_path: Path) -> None:
     (tmp_path / "manifest.raucm").write_text(
         "[update]\ncompatible=a%b\nversion=2.0.0\n\n[meta.vigie]\nversion=9\n"
     )
     assert bundle_version(tmp_path) == "2.0.0"
 
 
-def test_a_payload_that_the_disk_does_not_give_is_held(tmp_path: Path) -> None:
+def test_a_payload_with_a_read_error_is_refused(tmp_path: Path) -> None:
     (tmp_path / "inside").mkdir()
     (tmp_path / "inside/root.img").write_bytes(bytes(3_000_000))
     (tmp_path / "nowhere").symlink_to("absent")

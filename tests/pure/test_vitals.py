@@ -54,14 +54,14 @@ def test_each_source_is_read(tree: FakeProcFs, state: Path) -> None:
     assert machine.link == LinkHealth(adapter="wwan0", kind="modem", up=True)
 
 
-def test_what_is_not_there_is_unknown_and_never_zero(tmp_path: Path) -> None:
+def test_a_missing_source_is_unknown_and_never_zero(tmp_path: Path) -> None:
     machine = MachineMonitor(tmp_path / "none", tmp_path, NOWHERE)
     read = machine.read(0)
     assert {getattr(read, name) for name in read.__struct_fields__} == {None}
     assert (machine.disk, machine.link) == (DiskHealth(), LinkHealth())
 
 
-def test_the_alarm_of_the_supply_stands_in_where_the_firmware_tells_nothing(
+def test_the_supply_alarm_is_used_if_the_firmware_reports_nothing(
     tree: FakeProcFs, state: Path
 ) -> None:
     tree.remove_file("sys/devices/platform/soc/soc:firmware/get_throttled")
@@ -87,7 +87,7 @@ def said(tool: PolledCommand, begin_ns: int = 0) -> bytes | None:
     return tool.read(begin_ns + S)
 
 
-def test_a_program_is_asked_and_never_waited_for(tmp_path: Path) -> None:
+def test_an_external_program_is_polled_without_blocking(tmp_path: Path) -> None:
     path = program(tmp_path, "vcgencmd", "echo throttled=0x50005; cat /dev/null")
     tool = PolledCommand(["vcgencmd", "get_throttled"], path)
     assert tool.read(0) is None
@@ -95,7 +95,7 @@ def test_a_program_is_asked_and_never_waited_for(tmp_path: Path) -> None:
     assert said(PolledCommand(["vcgencmd"], path)) == b"throttled=0x50005\n"
 
 
-def test_a_program_that_fails_hangs_or_is_not_there_says_nothing(tmp_path: Path) -> None:
+def test_a_program_that_fails_hangs_or_is_missing_gives_no_reading(tmp_path: Path) -> None:
     assert said(PolledCommand(["fails"], program(tmp_path, "fails", "echo 1; exit 3"))) is None
     assert PolledCommand(["nobody"], str(tmp_path)).read(0) is None
     hangs = PolledCommand(["hangs"], program(tmp_path, "hangs", "exec sleep 1000"))
@@ -112,7 +112,7 @@ def test_a_program_that_fails_hangs_or_is_not_there_says_nothing(tmp_path: Path)
     hangs.close()
 
 
-def test_what_a_disk_has_taken_is_counted_on_over_restarts_and_boots() -> None:
+def test_bytes_written_are_counted_across_restarts_and_boots() -> None:
     first = WearCounter(None)
     first.update(WearReading(disk="a", t_ns=0, boot_written_bytes=1000, life_used=0.1))
     first.update(WearReading(disk="a", t_ns=60 * S, boot_written_bytes=5000, life_used=0.1))
@@ -128,7 +128,7 @@ def test_what_a_disk_has_taken_is_counted_on_over_restarts_and_boots() -> None:
     assert other == WearRecord(disk="b")
 
 
-def test_the_days_left_are_those_of_the_register_where_it_has_moved() -> None:
+def test_the_days_left_come_from_the_wear_register_once_it_has_moved() -> None:
     year = WearRecord(
         disk="a", written_bytes=10**12, counted_s=365 * S_PER_DAY, first_life_used=0.1
     )
@@ -143,12 +143,12 @@ def test_the_days_left_are_those_of_the_register_where_it_has_moved() -> None:
     assert without.written_bytes_per_day == pytest.approx(10**12 / 365)
 
 
-def test_a_rate_of_less_than_a_day_says_nothing_of_the_days_to_come() -> None:
+def test_less_than_a_day_of_writes_gives_no_forecast() -> None:
     hour = WearRecord(disk="a", written_bytes=10**9, counted_s=3600.0, first_life_used=0.1)
     assert forecast(hour, 0.9, 10**9).days_left is None
 
 
-def test_a_disk_keeps_its_book_where_a_restart_finds_it(tree: FakeProcFs, state: Path) -> None:
+def test_the_wear_record_of_a_disk_survives_a_restart(tree: FakeProcFs, state: Path) -> None:
     machine = MachineMonitor(state, tree.root, NOWHERE)
     machine.read(0)
     tree.set_written_sectors(2000)
@@ -181,7 +181,7 @@ SOURCES = (
 
 
 @given(garbage=st.lists(st.binary(max_size=60), min_size=len(SOURCES), max_size=len(SOURCES)))
-def test_garbage_in_all_sources_is_unknown_or_a_number_and_no_crash(
+def test_garbage_in_every_source_gives_a_number_or_unknown(
     folder: Path, garbage: list[bytes]
 ) -> None:
     for name, data in zip(SOURCES, garbage, strict=True):

@@ -73,12 +73,14 @@ def signal_of(data: bytes) -> parse.ModemSignal | None:
         (lambda: parse.reset_cause(b"\x20"), None),
     ],
 )
-def test_a_source_is_read_as_its_makers_document_it(read: Callable[[], Any], value: Any) -> None:
+def test_each_source_is_parsed_as_its_maker_documents_it(
+    read: Callable[[], Any], value: Any
+) -> None:
     assert read() == value
 
 
 @pytest.mark.parametrize("said", [b"throttled=0x50005\n", b"50005\n", b"50005"])
-def test_the_firmware_tells_the_same_by_its_program_and_by_its_file(said: bytes) -> None:
+def test_the_firmwares_program_and_file_give_the_same_readings(said: bytes) -> None:
     told = parse.throttling(said)
     assert told == parse.Throttling(
         under_voltage=True,
@@ -88,7 +90,7 @@ def test_the_firmware_tells_the_same_by_its_program_and_by_its_file(said: bytes)
     )
 
 
-def test_what_was_since_the_boot_need_not_be_so_now() -> None:
+def test_a_flag_since_boot_is_separate_from_the_current_flag() -> None:
     told = parse.throttling(b"throttled=0x20000")
     assert told is not None
     assert not told.throttled
@@ -117,7 +119,7 @@ READERS: list[Callable[[bytes | None], Any]] = [
 
 
 @pytest.mark.parametrize("read", READERS[1:])
-def test_a_source_that_is_not_there_or_empty_is_unknown_and_never_zero(
+def test_a_missing_or_empty_source_is_unknown_and_never_zero(
     read: Callable[[bytes | None], Any],
 ) -> None:
     assert read(None) is None
@@ -137,7 +139,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 @given(data=st.one_of(st.binary(max_size=300), damaged()))
-def test_whatever_comes_is_a_sane_value_or_unknown(data: bytes) -> None:
+def test_any_text_gives_a_plausible_value_or_unknown(data: bytes) -> None:
     for read in READERS:
         read(data)
     celsius, load = parse.celsius(data), parse.load_average(data)

@@ -93,7 +93,7 @@ def test_both_ends_are_blanked_first_and_written_last_each_made_durable(card: Wa
     ]
 
 
-def test_as_long_as_not_all_is_read_back_there_is_no_table_at_either_end(card: Watched) -> None:
+def test_until_all_data_is_verified_neither_end_has_a_partition_table(card: Watched) -> None:
     write_verify.wipe_table(card)
     written = write_verify.write_pieces(card, stream(), 6 * CHUNK_BYTES, told)
     write_verify.read_back(card, written, 6 * CHUNK_BYTES, told)
@@ -104,7 +104,7 @@ def test_as_long_as_not_all_is_read_back_there_is_no_table_at_either_end(card: W
     assert card.read(5 * CHUNK_BYTES, CHUNK_BYTES) == bytes([6]) * CHUNK_BYTES
 
 
-def test_zeros_are_not_written_where_zeros_are(card: Watched) -> None:
+def test_zeros_are_not_written_over_zeros(card: Watched) -> None:
     card.write(3 * CHUNK_BYTES + 5, b"old")
     card.done.clear()
     flashed(card, blank=(2, 3))
@@ -125,14 +125,14 @@ def test_zeros_are_not_written_where_zeros_are(card: Watched) -> None:
         6 * CHUNK_BYTES - 1,
     ],
 )
-def test_a_flipped_bit_anywhere_is_found_and_its_place_is_told(card: Watched, at: int) -> None:
+def test_a_flipped_bit_anywhere_is_found_and_located(card: Watched, at: int) -> None:
     card.flips = at
     begin = at // CHUNK_BYTES * CHUNK_BYTES
     with pytest.raises(VerifyFailed, match=f"byte {begin} and {begin + CHUNK_BYTES}"):
         flashed(card)
 
 
-def test_it_is_told_how_far_it_is(card: Watched) -> None:
+def test_writing_reports_its_progress(card: Watched) -> None:
     steps: list[tuple[int, int]] = []
     expected = [(n * CHUNK_BYTES, 6 * CHUNK_BYTES) for n in range(1, 7)]
     written = write_verify.write_pieces(
@@ -172,7 +172,7 @@ def test_a_card_becomes_the_image_with_its_changes(
 
 
 @pytest.mark.parametrize("room", [0, 512, CHUNK_BYTES, 2 * CHUNK_BYTES, 2 * CHUNK_BYTES + 512])
-def test_behind_the_image_a_card_is_blank_where_footage_begins_and_at_its_end(room: int) -> None:
+def test_after_the_image_a_card_is_blank_at_the_footage_partition_and_its_end(room: int) -> None:
     image_bytes = 3 * UNIT
     disk_bytes = image_bytes + 2 * room
     places = {

@@ -145,7 +145,7 @@ HURTS = st.dictionaries(st.integers(0, 12), st.sampled_from([drop, spoil, halve]
 
 
 @given(FILES, st.booleans())
-def test_a_file_goes_out_whole_and_filled_up(data: bytes, crc: bool) -> None:
+def test_a_sent_file_is_whole_and_padded(data: bytes, crc: bool) -> None:
     peer = Receiver(crc=crc)
     xmodem.send(peer, data, peer.clock.boottime_ns)
     assert bytes(peer.got) == pad(data)
@@ -154,7 +154,7 @@ def test_a_file_goes_out_whole_and_filled_up(data: bytes, crc: bool) -> None:
 
 @settings(deadline=None)
 @given(FILES, HURTS, HURTS)
-def test_what_the_line_spoils_is_sent_again(
+def test_corrupted_blocks_are_sent_again(
     data: bytes,
     out: dict[int, Callable[[bytes], bytes]],
     back: dict[int, Callable[[bytes], bytes]],
@@ -165,14 +165,14 @@ def test_what_the_line_spoils_is_sent_again(
 
 
 @given(FILES)
-def test_a_file_comes_in_whole(data: bytes) -> None:
+def test_a_received_file_is_whole(data: bytes) -> None:
     peer = Sender(data)
     assert xmodem.receive(peer, MOST, peer.clock.boottime_ns) == pad(data)
 
 
 @settings(deadline=None)
 @given(FILES, HURTS, HURTS)
-def test_what_the_line_spoils_is_asked_for_again(
+def test_corrupted_blocks_are_requested_again(
     data: bytes,
     out: dict[int, Callable[[bytes], bytes]],
     back: dict[int, Callable[[bytes], bytes]],
@@ -188,7 +188,7 @@ def test_long_blocks_carry_a_file_and_short_ones_its_end() -> None:
     assert len(peer.sent) == 2 * 1029 + 133 + 1
 
 
-def test_more_blocks_than_their_numbers_reach_go_over() -> None:
+def test_block_numbers_wrap_around() -> None:
     data = bytes(range(256)) * 200
     receiver, sender = Receiver(crc=False), Sender(data * 6)
     xmodem.send(receiver, data, receiver.clock.boottime_ns)
@@ -207,7 +207,7 @@ def test_more_blocks_than_their_numbers_reach_go_over() -> None:
         (b"C", "has not acknowledged a block in 10 tries"),
     ],
 )
-def test_a_file_that_nobody_takes_is_given_up(typed: bytes, why: str) -> None:
+def test_sending_without_a_receiver_is_given_up(typed: bytes, why: str) -> None:
     peer = Peer()
     peer.waiting += typed
     with pytest.raises(TransferFailed, match=why):
@@ -235,7 +235,7 @@ BLOCK = encode_block(1, bytes(128), with_crc=True)
         ),
     ],
 )
-def test_a_file_that_does_not_come_is_given_up(came: bytes, why: str) -> None:
+def test_receiving_without_a_sender_is_given_up(came: bytes, why: str) -> None:
     peer = Peer()
     peer.waiting += came
     with pytest.raises(TransferFailed, match=why):
@@ -245,7 +245,7 @@ def test_a_file_that_does_not_come_is_given_up(came: bytes, why: str) -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.one_of(st.binary(max_size=300), st.just(BLOCK), st.just(CANCELLED))))
-def test_whatever_comes_it_ends_within_minutes_in_a_file_or_in_a_reason(came: list[bytes]) -> None:
+def test_any_input_ends_within_minutes_in_a_file_or_a_reason(came: list[bytes]) -> None:
     for run in (
         lambda peer: xmodem.receive(peer, 4096, peer.clock.boottime_ns),
         lambda peer: xmodem.send(peer, bytes(3000), peer.clock.boottime_ns),

@@ -139,8 +139,6 @@ def test_a_state_folder_that_cannot_be_written_to_is_named(
 @pytest.mark.parametrize(
     "arguments", [["check-config", "none.toml"], ["run", "--config", "none.toml"]]
 )
-def test_a_file_that_is_not_there_is_named(
-    capsys: pytest.CaptureFixture[str], arguments: list[str]
-) -> None:
+def test_a_missing_file_is_named(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     assert main(arguments) == 2
     assert "'none.toml': No such file or directory" in capsys.readouterr().err
