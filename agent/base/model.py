@@ -184,7 +184,7 @@ RefusalCode = Literal[
 malformed    the command does not match its schema
 unknown      there is no head, preset, pin or camera of that name
 unsupported  the device does not support it
-forbidden    not allowed: a no-go sector, a viewer that is not named, a pin that is not switchable, a
+forbidden    not allowed: a forbidden sector, a viewer that is not named, a pin that is not switchable, a
              preset that masks were drawn at
 busy         a requester of equal or higher priority holds the device
 expired      the command came too late, or a stop came after it

@@ -67,7 +67,7 @@ class CameraAccess(msgspec.Struct, frozen=True, kw_only=True):
             )
         if self.is_suspended():
             raise CommandRejected(
-                "failed", f"camera {camera!r} gives no pictures now: the box is under strain"
+                "failed", f"camera {camera!r} sends no pictures now: the box is degraded (SYS-07)"
             )
 
 

@@ -50,7 +50,7 @@ class DoorPin(_InputPin, frozen=True, kw_only=True, tag="door"):
 
 
 class ShockPin(_InputPin, frozen=True, kw_only=True, tag="shock"):
-    """A pulse: the box was struck.
+    """A shock: a pulse of the shock sensor.
 
     Pulses within `quiet_s` are one shock, and its fault lasts `fault_s`.
     """

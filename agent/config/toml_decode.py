@@ -90,7 +90,7 @@ def convert(tables: object, target_type: type[T], context: str, key_path: str = 
 def iter_errors(value: Any, expected_type: Any, context: str, key_path: str = "") -> Iterator[str]:
     """Yield a line for every mistake in `value`, not the first alone.
 
-    A technician at a pole wants to mend all of them at once. Tables and lists are checked piece by piece,
+    A technician at a pole needs all of them at once, to correct them. Tables and lists are checked piece by piece,
     each as by `convert`.
     """
     struct_type = _select_struct(value, expected_type)

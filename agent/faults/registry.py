@@ -82,7 +82,7 @@ FAULTS: dict[FaultCode, FaultDefinition] = {
     "DET-01": FaultDefinition("error", "model refused"),
     "GPI-01": FaultDefinition("error", "pins cannot be opened"),
     "GPI-02": FaultDefinition("warning", "door open"),
-    "GPI-03": FaultDefinition("warning", "box was struck"),
+    "GPI-03": FaultDefinition("warning", "shock detected"),
     "GPI-04": FaultDefinition("error", "mains power lost"),
     "GPI-05": FaultDefinition("critical", "battery nearly empty"),
     "MSK-01": FaultDefinition("critical", "mask not loaded"),
@@ -110,8 +110,8 @@ FAULTS: dict[FaultCode, FaultDefinition] = {
     "SYS-03": FaultDefinition("error", "voltage too low or board slowed down"),
     "SYS-04": FaultDefinition("error", "short of memory"),
     "SYS-05": FaultDefinition("warning", "overloaded"),
-    "SYS-06": FaultDefinition("warning", "restarted without being asked to"),
-    "SYS-07": FaultDefinition("error", "does less than it should"),
+    "SYS-06": FaultDefinition("warning", "unexpected restart"),
+    "SYS-07": FaultDefinition("error", "degraded mode"),
     "SYS-08": FaultDefinition("warning", "update fell back"),
 }
 

@@ -15,12 +15,11 @@ import msgspec
 from agent.base.device_identity import KEY_FILE, DeviceIdentity
 from agent.base.errors import UserError
 from agent.config import toml_decode, toml_writer
-from agent.provisioning import atomic_folder
-from agent.provisioning import network as network_config
+from agent.provisioning import atomic_folder, network_config
 from agent.provisioning.atomic_folder import NewFile
 from agent.provisioning.embedded_files import CONFIG_FILE, NAME_PATTERN, NETWORK_FILE
 from agent.provisioning.file_references import local_name
-from agent.provisioning.network import NetworkConfig
+from agent.provisioning.network_config import NetworkConfig
 from agent.provisioning.settings import (
     BoxSettings,
     InvalidSettings,

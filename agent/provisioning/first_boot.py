@@ -12,10 +12,9 @@ from pathlib import Path
 import msgspec
 
 from agent.base.device_identity import STATE_LOST_FLAG
-from agent.provisioning import apply, boot_partition, status_display
-from agent.provisioning import network as network_config
+from agent.provisioning import apply, boot_partition, network_config, status_display
 from agent.provisioning.apply import BoxFolders, ProvisioningResult
-from agent.provisioning.network import NetworkConfig
+from agent.provisioning.network_config import NetworkConfig
 from agent.provisioning.run_as_user import ChildFailed, run_as_user
 from agent.provisioning.settings import FILE_NAME
 from agent.provisioning.status_display import LedMode
@@ -177,7 +176,7 @@ def _report_result(paths: BootPaths, result: ProvisioningResult | None, errors: 
 _TITLE_PREFIX = "VIGIE: "
 _UNKNOWN_BOX_TEXT = "this box has no settings, and records nothing"
 _STATE_LOST_TEXT = (
-    "the partition of the box's state was lost and made again: its key, its receipts and the messages "
+    "the partition of the box's state was lost and reformatted: its key, its receipts and the messages "
     "for the centre are lost. Inform the centre; have the new certificate request signed"
 )
 _VOLATILE_TEXT = (

@@ -21,10 +21,9 @@ from agent.config.configuration import Config
 from agent.config.names import Name
 from agent.config.shareable_config import REDACTED
 from agent.config.toml_decode import iter_errors
-from agent.provisioning import embedded_files, file_references
-from agent.provisioning import network as network_config
+from agent.provisioning import embedded_files, file_references, network_config
 from agent.provisioning.embedded_files import EmbeddedFiles
-from agent.provisioning.network import NetworkConfig
+from agent.provisioning.network_config import NetworkConfig
 
 FILE_NAME = "vigie-settings.toml"
 MAX_SETTINGS_BYTES = 1_000_000

@@ -1,4 +1,4 @@
-"""A camera that rests because the box is under strain: closed, not missed, and soon awake again."""
+"""A camera that is suspended because the box is degraded: closed, not missed, and soon awake again."""
 
 import random
 import threading
@@ -180,7 +180,7 @@ def test_no_picture_is_promised_of_a_camera_that_decodes_none() -> None:
     rests = True
     shown = CameraAccess(is_suspended=lambda: rests)
     amina = Requester(id="amina", role="operator")
-    with pytest.raises(CommandRejected, match="under strain") as refused:
+    with pytest.raises(CommandRejected, match="SYS-07") as refused:
         shown.check("north", amina)
     assert refused.value.code == "failed"
     rests = False

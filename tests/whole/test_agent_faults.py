@@ -56,11 +56,11 @@ def test_a_key_that_cannot_be_read_is_replaced_and_told(tmp_path: Path) -> None:
 @pytest.mark.raises_fault("CUS-02")
 def test_a_key_that_was_lost_with_its_partition_is_told(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    (tmp_path / STATE_LOST_FLAG).write_text("it could not be mended and was made anew\n")
+    (tmp_path / STATE_LOST_FLAG).write_text("it could not be repaired and was reformatted\n")
     agent = built(tmp_path, machine=tmp_path)
     agent.start()
     agent.stop()
-    assert "made anew" in told(agent)["CUS-02"]
+    assert "reformatted" in told(agent)["CUS-02"]
 
 
 @pytest.mark.raises_fault("DET-01")

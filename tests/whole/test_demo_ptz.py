@@ -112,7 +112,7 @@ def test_a_tour_an_operator_a_lease_that_runs_out_the_tour_again_and_a_panorama(
         ("the head under the tour", held_by("tour")),
         ("Amina's lease", lease_of_amina),
         ("a weaker one is refused", refused("busy")),
-        ("a no-go sector is refused", refused("forbidden")),
+        ("a forbidden sector is refused", refused("forbidden")),
         ("the head is Amina's", held_by("operator")),
         ("the tour has it again", held_by("tour")),
         ("a panorama", panorama),

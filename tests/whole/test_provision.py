@@ -211,7 +211,7 @@ def test_a_box_that_lost_its_state_comes_back_from_its_card(box: BoxTree) -> Non
     (box.root / "run/vigie-state-lost").touch()
     told = box.run_provision()
     assert "VIGIE: box casa-0001 is set up" in told
-    assert "the partition of the box's state was lost and made again" in told
+    assert "the partition of the box's state was lost and reformatted" in told
     assert "the box has no 'console.secret': no code opens its console until it is given" in told
     assert "the box has no 'north.password': what needs it does not work until it is given" in told
     assert (box.state / "identity/box.key").read_bytes() != signing

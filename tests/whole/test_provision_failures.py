@@ -90,7 +90,7 @@ def test_what_is_taken_into_memory_stays_on_the_card(tree: BoxTree) -> None:
     assert "the box runs from memory until it is switched off" in told
     assert "replace the card or the disk" in told
     assert "box casa-0001 is set up" in told
-    assert "made anew" not in told
+    assert "reformatted" not in told
     assert "signed by the centre" not in told
     assert tree.led_state == ("timer", "100")
     assert configuration.load(tree.config / "vigie.toml").box.id == BOX

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.provisioning.network import (
+from agent.provisioning.network_config import (
     MAIN_FILE,
     OTHERS_FILE,
     NetworkConfig,
