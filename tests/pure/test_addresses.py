@@ -24,18 +24,18 @@ NONE: Mapping[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("what", NONE)
-def test_what_is_no_address_is_refused_and_no_password_is_told(what: str) -> None:
+def test_an_invalid_address_is_refused_without_its_password(what: str) -> None:
     with pytest.raises(ValueError, match=r"^url: .*; allowed: ") as refused:
         NONE[what]()
     assert WORD not in str(refused.value)
 
 
-def test_an_address_in_brackets_is_one() -> None:
+def test_an_ipv6_address_in_brackets_is_valid() -> None:
     assert OnvifAccess(url="http://[fd00::1]:8080").port == 8080
     assert rtsp.Options(url="rtsp://[fd00::1]:554/main").url.endswith("/main")
 
 
-def test_a_device_that_tells_nonsense_is_passed_over_or_named() -> None:
+def test_a_device_with_invalid_answers_is_skipped_or_named() -> None:
     assert best_url(["http://[fd00::1", "http://10.0.0.3/onvif"]) == "http://10.0.0.3"
     with pytest.raises(DriverError, match="an invalid URL"):
         strip_credentials("rtsp://[fd00::1/main")

@@ -92,7 +92,7 @@ class Watched:
         (1 * DAY, 90 * DAY, ["is good from 2026-11-26 on, not yet"]),
     ],
 )
-def test_what_is_said_of_its_dates(
+def test_certificate_dates_raise_the_matching_fault_detail(
     begin: timedelta, end: timedelta, said: list[str], tmp_path: Path, clock: ManualClock
 ) -> None:
     watched = Watched(write(tmp_path / "box.crt", NOW + begin, NOW + end), clock)
@@ -101,7 +101,7 @@ def test_what_is_said_of_its_dates(
 
 
 @pytest.mark.raises_fault("NET-05")
-def test_it_is_looked_at_once_a_day_and_a_new_certificate_ends_the_fault(
+def test_the_certificate_is_checked_daily_and_a_new_one_clears_the_fault(
     tmp_path: Path, clock: ManualClock
 ) -> None:
     file = write(tmp_path / "box.crt", NOW - DAY, NOW + 30 * DAY + timedelta(hours=1))
@@ -122,7 +122,7 @@ def test_it_is_looked_at_once_a_day_and_a_new_certificate_ends_the_fault(
     assert watched.said() == []
 
 
-def test_while_nobody_knows_what_day_it_is_nothing_is_said_and_nothing_taken_back(
+def test_without_a_trusted_clock_no_fault_is_raised_or_cleared(
     tmp_path: Path, clock: ManualClock
 ) -> None:
     file = write(tmp_path / "box.crt", NOW - DAY, NOW + DAY)
@@ -140,16 +140,14 @@ def test_while_nobody_knows_what_day_it_is_nothing_is_said_and_nothing_taken_bac
     assert watched.said() != []
 
 
-def test_a_box_without_a_certificate_has_none_that_ends(clock: ManualClock) -> None:
+def test_a_box_without_a_certificate_raises_no_expiry_fault(clock: ManualClock) -> None:
     watched = Watched(None, clock)
     watched.look()
     assert watched.said() == []
 
 
 @pytest.mark.raises_fault("NET-05")
-def test_the_authority_that_signed_the_broker_is_watched_beside_it(
-    tmp_path: Path, clock: ManualClock
-) -> None:
+def test_the_brokers_authority_is_checked_in_addition(tmp_path: Path, clock: ManualClock) -> None:
     own = write(tmp_path / "box.crt", NOW - DAY, NOW + 90 * DAY)
     ca = write(tmp_path / "ca.pem", NOW - 900 * DAY, NOW + 12 * DAY)
     watched = Watched(own, clock, ca)
@@ -168,7 +166,7 @@ def test_the_authority_that_signed_the_broker_is_watched_beside_it(
     assert watched.said() == ["broker.certificate expires on 2026-11-26, in 1 days"]
 
 
-def test_an_authority_may_end_once_the_next_one_stands_beside_it(
+def test_an_authority_may_expire_once_its_successor_is_in_the_file(
     tmp_path: Path, clock: ManualClock
 ) -> None:
     ca, new = tmp_path / "ca.pem", tmp_path / "new.pem"
@@ -179,7 +177,7 @@ def test_an_authority_may_end_once_the_next_one_stands_beside_it(
     assert watched.said() == []
 
 
-def test_of_a_box_s_certificate_those_that_signed_it_are_not_looked_at(
+def test_the_issuers_in_a_boxs_certificate_file_are_not_checked(
     tmp_path: Path, clock: ManualClock
 ) -> None:
     own, signer = tmp_path / "box.crt", tmp_path / "signer.pem"
@@ -194,7 +192,7 @@ def test_of_a_box_s_certificate_those_that_signed_it_are_not_looked_at(
     ("content", "said"), [(None, "No such file"), (b"not PEM", "holds no certificate in PEM form")]
 )
 @pytest.mark.parametrize("which", get_args(CertificateKey))
-def test_a_file_that_holds_none_is_named_and_stops_no_watch(
+def test_a_file_without_a_certificate_is_named_and_other_checks_continue(
     which: CertificateKey, content: bytes | None, said: str, tmp_path: Path, clock: ManualClock
 ) -> None:
     file = tmp_path / "box.crt"

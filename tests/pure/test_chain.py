@@ -62,7 +62,7 @@ def chain(count: int, first: int = 1, **last: object) -> list[bytes]:
     return lines
 
 
-def test_the_bytes_of_a_line_are_these() -> None:
+def test_a_receipt_line_has_the_documented_bytes() -> None:
     """An example to hold another implementation against (docs/custody.md)."""
     assert chain(1)[0] == (
         b"DH8PiuRnyMHOoF3kVmWbfMCTU0x+D5UdJIbO7tQX1GmCbdgkjzsP39pl/4n3a387IF2MsOVQ3ayoAlBtsqIdDg== "
@@ -103,7 +103,7 @@ def test_a_line_is_read_back_as_it_was_written() -> None:
         b"A" * 86 + b"== " + b'{"body":' * 100_000,
     ],
 )
-def test_what_is_no_receipt_is_refused_in_one_line(text: bytes) -> None:
+def test_an_invalid_receipt_is_refused_in_one_line(text: bytes) -> None:
     with pytest.raises(BadReceipt) as caught:
         parse_line(text)
     assert "\n" not in str(caught.value)
@@ -116,7 +116,7 @@ def test_garbage_is_refused_and_nothing_else_happens(text: bytes) -> None:
 
 
 @pytest.mark.parametrize("first", [1, 7])
-def test_a_good_chain_is_given_line_for_line(first: int) -> None:
+def test_a_valid_chain_is_returned_line_by_line(first: int) -> None:
     seqs = [line.receipt.seq for line in verify_chain(chain(5, first), BOX, PUBLIC_KEY)]
     assert seqs == list(range(first, first + 5))
 
@@ -151,9 +151,7 @@ def come_back() -> list[bytes]:
         ),
     ],
 )
-def test_the_first_line_that_does_not_hold_is_named(
-    lines: list[bytes], problem: str, where: str
-) -> None:
+def test_the_first_invalid_line_is_named(lines: list[bytes], problem: str, where: str) -> None:
     with pytest.raises(BrokenChain) as caught:
         list(verify_chain(lines, BOX, PUBLIC_KEY, first_seq=1))
     assert (caught.value.problem, caught.value.location) == (problem, where)
@@ -171,7 +169,7 @@ def test_no_change_of_a_single_byte_of_a_chain_is_accepted(data: st.DataObject) 
 
 
 @given(st.permutations(range(5)), st.sets(st.integers(0, 4)))
-def test_no_other_order_and_no_hole_is_accepted(order: list[int], left_out: set[int]) -> None:
+def test_a_different_order_or_a_gap_is_refused(order: list[int], left_out: set[int]) -> None:
     lines = chain(5)
     chosen = [index for index in order if index not in left_out]
     is_stretch = all(after == before + 1 for before, after in pairwise(chosen))
@@ -184,6 +182,6 @@ def test_no_other_order_and_no_hole_is_accepted(order: list[int], left_out: set[
 
 
 @pytest.mark.parametrize("text", ["", "AAAA", PUBLIC_KEY.replace("g=", "h="), "é", "A" * 44])
-def test_what_is_no_public_key_is_refused(text: str) -> None:
+def test_an_invalid_public_key_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         decode_public_key(text)

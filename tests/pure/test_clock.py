@@ -8,13 +8,13 @@ import pytest
 from agent.base.clock import SystemClock, boot_id, rfc3339, unix_ms, unix_ns, utc_from_unix_ns
 
 
-def test_boot_time_only_goes_forward() -> None:
+def test_boot_time_is_monotonic() -> None:
     clock = SystemClock()
     times = [clock.boottime_ns() for _ in range(100)]
     assert times == sorted(times)
 
 
-def test_utc_of_now_is_the_systems() -> None:
+def test_utc_comes_from_the_system_clock() -> None:
     clock = SystemClock()
     before = datetime.fromtimestamp(time.time() - 0.001, UTC)
     now = clock.utc(clock.boottime_ns())
@@ -23,13 +23,13 @@ def test_utc_of_now_is_the_systems() -> None:
     assert (now - clock.utc(clock.boottime_ns() - 60 * 10**9)).total_seconds() > 59
 
 
-def test_trust_has_a_bound_only_where_the_kernel_vouches() -> None:
+def test_clock_trust_has_an_error_bound_only_if_the_kernel_gives_one() -> None:
     trust = SystemClock().trust()
     assert (trust.error_s is not None) == trust.synced
     assert trust.source == ("ntp" if trust.synced else "none")
 
 
-def test_a_boot_has_one_name() -> None:
+def test_a_boot_has_one_id() -> None:
     assert boot_id() == boot_id()
     assert len(boot_id()) == 36
 

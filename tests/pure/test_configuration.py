@@ -39,7 +39,7 @@ def written(folder: Path, text: str) -> Path:
     return file
 
 
-def test_relative_paths_begin_at_the_files_own_folder(tmp_path: Path) -> None:
+def test_relative_paths_start_at_the_configurations_folder(tmp_path: Path) -> None:
     good = configuration.load(written(tmp_path, GOOD))
     assert good.box.state == str(tmp_path / "state")
     assert good.camera[0].options == {"path": str(tmp_path / "clip.mp4")}
@@ -202,5 +202,5 @@ options = { url = "http://10.0.0.31", password_file = "tram.password", username 
         ("Device/Trigger/DigitalInput", False),
     ],
 )
-def test_topics_that_tell_who_somebody_is_are_known(topic: str, who: bool) -> None:
+def test_onvif_topics_that_identify_persons_are_refused(topic: str, who: bool) -> None:
     assert configuration.is_identifying_topic(topic) == who

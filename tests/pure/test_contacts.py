@@ -64,7 +64,7 @@ def said(events: list[Event]) -> list[tuple[str, str, float]]:
         (UPS, [(0, False), (10, True), (20, False)], [], False),
     ],
 )
-def test_a_contact_that_stands(
+def test_an_active_contact_raises_its_fault_and_event(
     new_id: Callable[[int], str],
     pin: InputPin,
     levels: list[tuple[float, bool]],
@@ -77,7 +77,7 @@ def test_a_contact_that_stands(
     assert known.alarm == alarm
 
 
-def test_an_event_keeps_its_id_and_says_how_long_it_lasted(new_id: Callable[[int], str]) -> None:
+def test_an_event_keeps_its_id_and_reports_its_duration(new_id: Callable[[int], str]) -> None:
     begin, end, again, _ = feed(
         make_contact(DOOR, new_id), (0, False), (10, True), (70.5, False), (80, True), (90, False)
     )
@@ -88,7 +88,7 @@ def test_an_event_keeps_its_id_and_says_how_long_it_lasted(new_id: Callable[[int
     assert again.event == "event 2"
 
 
-def test_it_is_unknown_until_it_has_stood(new_id: Callable[[int], str]) -> None:
+def test_a_contact_is_unknown_until_it_has_been_stable(new_id: Callable[[int], str]) -> None:
     known = LevelContact(DOOR, new_id)
     assert known.alarm is None
     known.feed(0, active=True)
@@ -98,7 +98,7 @@ def test_it_is_unknown_until_it_has_stood(new_id: Callable[[int], str]) -> None:
     assert known.alarm is True
 
 
-def test_pins_that_were_closed_and_opened_go_on_with_the_event(
+def test_an_event_continues_after_the_pins_were_reopened(
     new_id: Callable[[int], str],
 ) -> None:
     known = make_contact(DOOR, new_id)
@@ -124,7 +124,7 @@ def test_pins_that_were_closed_and_opened_go_on_with_the_event(
         ([(0, False), (5, True), (400, True)], [5]),
     ],
 )
-def test_a_blow_is_one_shock_however_it_rings(
+def test_a_blow_is_one_shock_despite_its_ringing(
     new_id: Callable[[int], str], levels: list[tuple[float, bool]], events: list[float]
 ) -> None:
     known = make_contact(SHOCK, new_id)
@@ -132,7 +132,7 @@ def test_a_blow_is_one_shock_however_it_rings(
     assert known.alarm == bool(events)
 
 
-def test_the_fault_of_a_blow_goes_after_its_time(new_id: Callable[[int], str]) -> None:
+def test_the_fault_of_a_shock_clears_after_its_hold_time(new_id: Callable[[int], str]) -> None:
     known = ShockSensor(SHOCK, new_id)
     known.feed(0, active=False)
     assert known.due_ns is None

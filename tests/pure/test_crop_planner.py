@@ -26,7 +26,7 @@ interests = st.lists(
 
 
 @given(interests, sizes, st.integers(0, 4))
-def test_regions_are_even_lie_in_the_picture_and_keep_to_the_budget(
+def test_crops_are_even_inside_the_picture_and_within_the_budget(
     wanted: list[CropCandidate], size: tuple[int, int], most: int
 ) -> None:
     regions = plan_crops(wanted, *size, 300, most, 0.4)
@@ -40,13 +40,13 @@ def test_regions_are_even_lie_in_the_picture_and_keep_to_the_budget(
 
 
 @given(interests, sizes)
-def test_the_same_interests_give_the_same_regions(
+def test_the_same_interests_give_the_same_crops(
     wanted: list[CropCandidate], size: tuple[int, int]
 ) -> None:
     assert plan_crops(wanted, *size, 300, 3, 0.4) == plan_crops(wanted, *size, 300, 3, 0.4)
 
 
-def test_nothing_to_look_at_is_no_region() -> None:
+def test_without_interests_there_is_no_crop() -> None:
     assert plan_crops([], 1920, 1080, 300, 3, 0.4) == ()
     assert (
         plan_crops([CropCandidate(BoundingBox(0.5, 0.5, 0.1, 0.1), 0.1)], 1920, 1080, 300, 3, 0.4)
@@ -54,7 +54,7 @@ def test_nothing_to_look_at_is_no_region() -> None:
     )
 
 
-def test_a_small_object_is_looked_at_closely() -> None:
+def test_a_small_object_gets_a_small_crop() -> None:
     (region,) = plan_crops(
         [CropCandidate(BoundingBox(0.5, 0.5, 0.02, 0.03), 1.0)], 1920, 1080, 300, 1, 0.4
     )
@@ -62,7 +62,7 @@ def test_a_small_object_is_looked_at_closely() -> None:
     assert region.x < 0.5 * 1920 < 0.52 * 1920 < region.right
 
 
-def test_two_neighbours_share_one_region() -> None:
+def test_two_neighbours_share_one_crop() -> None:
     near = [
         CropCandidate(BoundingBox(0.50, 0.5, 0.03, 0.05), 1.0),
         CropCandidate(BoundingBox(0.54, 0.5, 0.03, 0.05), 1.0),
@@ -70,7 +70,7 @@ def test_two_neighbours_share_one_region() -> None:
     assert len(plan_crops(near, 1920, 1080, 300, 3, 0.4)) == 1
 
 
-def test_two_far_apart_get_one_each() -> None:
+def test_two_distant_objects_get_one_crop_each() -> None:
     far = [
         CropCandidate(BoundingBox(0.1, 0.1, 0.02, 0.03), 1.0),
         CropCandidate(BoundingBox(0.9, 0.9, 0.02, 0.03), 1.0),
@@ -78,7 +78,7 @@ def test_two_far_apart_get_one_each() -> None:
     assert len(plan_crops(far, 1920, 1080, 300, 3, 0.4)) == 2
 
 
-def test_the_more_urgent_comes_first() -> None:
+def test_the_most_urgent_crop_comes_first() -> None:
     far = [
         CropCandidate(BoundingBox(0.1, 0.1, 0.02, 0.03), 1.0),
         CropCandidate(BoundingBox(0.9, 0.9, 0.02, 0.03), 2.0),
@@ -86,7 +86,7 @@ def test_the_more_urgent_comes_first() -> None:
     assert plan_crops(far, 1920, 1080, 300, 1, 0.4)[0].x > 960
 
 
-def test_what_fills_the_picture_is_looked_at_whole() -> None:
+def test_an_object_that_fills_the_picture_gets_the_whole_picture() -> None:
     (region,) = plan_crops(
         [CropCandidate(BoundingBox(0.05, 0.05, 0.9, 0.9), 1.0)], 640, 480, 300, 2, 0.2
     )
@@ -102,9 +102,9 @@ def test_what_fills_the_picture_is_looked_at_whole() -> None:
         (BoundingBox(0.49, 0.49, 0.001, 0.001), 0.0),  # far too small
     ],
 )
-def test_how_well_a_window_shows_a_box(box: BoundingBox, how: float) -> None:
+def test_the_share_of_a_box_shown_by_a_crop_is_computed(box: BoundingBox, how: float) -> None:
     assert visibility([box], [Region(350, 350, 300, 300)], 1000, 1000)[0] == pytest.approx(how)
 
 
-def test_without_regions_nothing_is_shown() -> None:
+def test_without_crops_no_box_is_shown() -> None:
     assert visibility([BoundingBox(0, 0, 1, 1)], [], 100, 100).tolist() == [0.0]

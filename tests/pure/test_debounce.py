@@ -43,13 +43,13 @@ def changes(edges: list[tuple[int, bool]], until_ms: int) -> list[tuple[bool | N
         ([(t_ms, t_ms % 20 == 0) for t_ms in range(0, 970, 10)], []),
     ],
 )
-def test_a_change_is_what_has_stood_for_long_enough(
+def test_a_change_counts_after_the_hold_time(
     edges: list[tuple[int, bool]], found: list[tuple[bool, int]]
 ) -> None:
     assert changes(edges, until_ms=1000) == found
 
 
-def test_it_says_when_it_will_know() -> None:
+def test_the_time_of_the_next_decision_is_returned() -> None:
     debounce = Debouncer(0.05)
     assert debounce.due_ns is None
     debounce.feed(10, active=True)
@@ -61,14 +61,14 @@ def test_it_says_when_it_will_know() -> None:
     assert (debounce.active, debounce.since_ns) == (True, 10)
 
 
-def test_without_a_hold_every_level_counts_at_the_next_look() -> None:
+def test_without_a_hold_time_every_level_counts_at_once() -> None:
     debounce = Debouncer(0)
     debounce.feed(5, active=True)
     assert debounce.settle(5)
     assert debounce.active is True
 
 
-def test_what_is_forgotten_is_unknown_until_it_has_stood_again() -> None:
+def test_a_reset_contact_is_unknown_until_it_is_stable_again() -> None:
     debounce = Debouncer(0.05)
     debounce.feed(0, active=True)
     debounce.settle(10**9)
@@ -83,7 +83,7 @@ bounces = st.lists(st.integers(1, HOLD_MS - 1), max_size=8)
 
 
 @given(st.lists(st.tuples(st.integers(HOLD_MS, 5000), bounces), min_size=1, max_size=10))
-def test_each_real_change_is_one_change_whatever_the_bounces(
+def test_each_real_change_is_one_change_despite_bounces(
     real: list[tuple[int, list[int]]],
 ) -> None:
     """Each change comes with bounces that are shorter than the hold, then stands for longer."""

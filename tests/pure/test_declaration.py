@@ -34,7 +34,7 @@ BANK = msgspec.convert(
 )
 
 
-def test_each_camera_is_told_of_with_its_owner_and_how_long_its_footage_is_kept() -> None:
+def test_each_camera_is_declared_with_its_owner_and_retention() -> None:
     said = build_declaration(CONFIG, {}, ["north"], "key")
     assert [
         (
@@ -56,19 +56,17 @@ def test_each_camera_is_told_of_with_its_owner_and_how_long_its_footage_is_kept(
     assert (said.event_retention_days, said.max_retention_days) == (7, 90)
 
 
-def test_all_that_the_box_can_tell_apart_are_road_users() -> None:
+def test_the_declared_classes_are_road_users_only() -> None:
     assert build_declaration(CONFIG, {}, [], "key").detects == LABELS
 
 
-def test_a_camera_that_is_gone_is_told_of_while_its_footage_lies_here_and_not_beyond_the_box() -> (
-    None
-):
+def test_a_removed_camera_is_declared_as_long_as_its_footage_exists() -> None:
     (gone,) = build_declaration(CONFIG, {"bank": BANK}, [], "key").cameras[3:]
     assert (gone.name, gone.owner, gone.detection, gone.recorded) == ("bank", "Bank", False, False)
     assert gone.retention_h == 48
 
 
-def test_open_footage_is_not_hidden_in_silence() -> None:
+def test_unencrypted_footage_is_declared() -> None:
     plain = msgspec.structs.replace(
         CONFIG, record=msgspec.structs.replace(CONFIG.record, recipient=())
     )

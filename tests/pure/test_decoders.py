@@ -39,7 +39,7 @@ def test_ssd_gives_labels_by_the_cards_numbers_and_boxes_as_corner_and_size() ->
     assert msgspec.structs.astuple(found.box) == pytest.approx((0.2, 0.1, 0.4, 0.3))
 
 
-def test_ssd_leaves_out_what_is_no_road_user_what_is_unsure_and_what_is_nowhere() -> None:
+def test_ssd_drops_other_classes_low_scores_and_empty_boxes() -> None:
     tensors = _ssd_tensors(
         (16, 0.9, (0.1, 0.1, 0.2, 0.2)),  # a dog
         (0, SSD.min_score / 2, (0.1, 0.1, 0.2, 0.2)),

@@ -91,14 +91,16 @@ TOURING = head(holder="tour", preset="square")
         (StepTrigger(holder="tour"), head(holder="operator"), head(holder="tour")),
     ],
 )
-def test_a_step_waits_for_its_cue(cue: StepTrigger, not_yet: HeadHealth, now: HeadHealth) -> None:
+def test_a_script_step_waits_for_its_cue(
+    cue: StepTrigger, not_yet: HeadHealth, now: HeadHealth
+) -> None:
     prompter = ScriptRunner(PtzScript(steps=(step(cue),)))
     assert prompter.next_step(1.0, not_yet) is None
     assert prompter.next_step(2.0, now) is not None
     assert prompter.next_step(3.0, now) is None
 
 
-def test_a_pause_begins_when_all_else_has_come() -> None:
+def test_a_pause_begins_after_all_other_cues() -> None:
     prompter = ScriptRunner(PtzScript(steps=(step(StepTrigger(at_rest=True, delay_s=1.0)),)))
     assert prompter.next_step(5.0, head(moving=True)) is None
     assert prompter.next_step(5.5, head()) is None
@@ -108,7 +110,7 @@ def test_a_pause_begins_when_all_else_has_come() -> None:
     assert prompter.next_step(7.3, head()) is not None
 
 
-def test_stops_count_from_the_last_reply_on() -> None:
+def test_tour_stops_count_from_the_last_reply() -> None:
     prompter = ScriptRunner(PtzScript(steps=(step(), step(StepTrigger(tour_stops=2)))))
     assert prompter.next_step(0.0, TOURING) is not None
     prompter.on_tour_stop()
@@ -119,7 +121,7 @@ def test_stops_count_from_the_last_reply_on() -> None:
     assert prompter.next_step(4.0, TOURING) is not None
 
 
-def test_what_never_comes_holds_up_nobody_for_ever() -> None:
+def test_a_cue_that_never_comes_times_out() -> None:
     steps = (step(reply_timeout_s=10), step(StepTrigger(holder="tour", timeout_s=20)))
     prompter = ScriptRunner(PtzScript(steps=steps, end_delay_s=2))
     assert prompter.next_step(0.0, head()) == steps[0]
@@ -133,7 +135,7 @@ def test_what_never_comes_holds_up_nobody_for_ever() -> None:
     assert prompter.is_over(33.0)
 
 
-def test_the_demo_s_own_script_says_each_thing_the_box_understands() -> None:
+def test_the_demos_script_contains_only_valid_commands() -> None:
     asked = [each.args["do"] for each in SCRIPT.steps if each.verb == "ptz"]
     assert asked.count("set_preset") == 3
     assert asked[-1] == "sweep"
@@ -144,7 +146,7 @@ def told(chronicle: PtzLog) -> list[str]:
     return [line.text.strip() for line in chronicle.lines]
 
 
-def test_a_lease_runs_out_where_nobody_says_more_and_the_tour_resumes() -> None:
+def test_an_idle_lease_expires_and_the_tour_resumes() -> None:
     chronicle = PtzLog()
     assert chronicle.update_head(0.0, head(holder="tour", preset="square"))
     chronicle.add_command(1.0, "a", step())
@@ -171,7 +173,7 @@ def test_a_lease_runs_out_where_nobody_says_more_and_the_tour_resumes() -> None:
     assert story.takeover.t_s < story.lease_expiry.t_s < story.tour_resumption.t_s
 
 
-def test_a_head_that_was_given_back_has_no_lease_that_runs_out() -> None:
+def test_a_released_head_has_no_lease_to_expire() -> None:
     chronicle = PtzLog()
     chronicle.add_command(0.0, "a", step(person=JONAS))
     chronicle.add_reply(0.1, leased("a", 1, 8.0, by="jonas"))
@@ -184,7 +186,7 @@ def test_a_head_that_was_given_back_has_no_lease_that_runs_out() -> None:
     assert not any("expired" in text for text in told(chronicle))
 
 
-def test_a_refusal_is_told_in_the_box_s_own_sentence() -> None:
+def test_a_rejection_is_shown_in_the_boxs_own_words() -> None:
     chronicle = PtzLog()
     chronicle.add_command(0.0, "a", step(person=TRAFFIC_DESK))
     refused = CommandRefused(command="a", verb="ptz", code="busy", message="'amina' has it")
@@ -193,7 +195,7 @@ def test_a_refusal_is_told_in_the_box_s_own_sentence() -> None:
     assert len(chronicle.milestones.refusals) == 1
 
 
-def test_a_reply_that_comes_twice_or_to_somebody_else_counts_for_nothing() -> None:
+def test_a_duplicate_or_foreign_reply_is_ignored() -> None:
     chronicle = PtzLog()
     chronicle.add_command(0.0, "a", step())
     assert chronicle.add_reply(0.1, leased("a", 1, 8.0))
@@ -226,7 +228,7 @@ def moment(**more: Any) -> PtzDemoState:
     return PtzDemoState(**(plain | more))
 
 
-def test_the_compass_shows_the_picture_the_presets_and_what_nobody_may_see() -> None:
+def test_the_compass_shows_the_picture_the_presets_and_forbidden_sectors() -> None:
     ground, names = render_compass(moment(), 72).plain.split("\n")
     assert len(ground) == 72
     # Five degrees a column: the picture, 60 degrees of it, in the middle.
@@ -264,7 +266,9 @@ def test_the_screen_with_a_head_fits_the_terminal(columns: int, rows: int) -> No
         (None, None, "none"),
     ],
 )
-def test_who_has_the_head_is_said_in_words(holder: str | None, tour: str | None, says: str) -> None:
+def test_the_holder_of_the_head_is_shown_in_words(
+    holder: str | None, tour: str | None, says: str
+) -> None:
     assert format_holder(moment(head=head(holder=holder, tour=tour))) == says
 
 
@@ -276,14 +280,12 @@ def test_who_has_the_head_is_said_in_words(holder: str | None, tour: str | None,
         (30.0, "operator"),
     ],
 )
-def test_a_lease_that_is_long_over_is_not_shown_as_the_one_that_holds(
-    t_s: float, says: str
-) -> None:
+def test_an_expired_lease_is_not_shown_as_current(t_s: float, says: str) -> None:
     held = ReportedLease(person=AMINA, token=1, reported_s=12.0, expires_s=20.0)
     assert format_holder(moment(t_s=t_s, lease=held, head=head(holder="operator"))) == says
 
 
-def test_the_camera_sees_what_the_head_s_body_looks_at() -> None:
+def test_the_camera_shows_the_pose_of_the_simulated_head() -> None:
     clock = ManualClock()
     body = HeadSimulator(HeadMechanics(pan_deg=Range(low=-170, high=170)), clock.now_ns)
     street = SurroundRenderer(160, 90, px_per_deg=2.0)
@@ -313,7 +315,7 @@ def test_the_camera_sees_what_the_head_s_body_looks_at() -> None:
         camera.read(0.0)
 
 
-def test_planes_are_of_the_picture_s_own_brightness() -> None:
+def test_planes_have_the_pictures_brightness() -> None:
     image = np.zeros((4, 6, 3), np.uint8)
     image[:2] = 255
     y, u, v = bgr_to_planes(image)
@@ -325,7 +327,7 @@ def test_planes_are_of_the_picture_s_own_brightness() -> None:
     assert not y.flags.writeable
 
 
-def test_a_chronicle_names_the_files_that_came(tmp_path: Path) -> None:
+def test_the_demo_log_names_the_received_files(tmp_path: Path) -> None:
     chronicle = PtzLog()
     chronicle.add_snapshot(1.0, tmp_path / "001-picture.jpg")
     chronicle.add_panorama(2.0, tmp_path / "panorama.jpg")

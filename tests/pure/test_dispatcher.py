@@ -28,13 +28,13 @@ from tests.pure.command_rig import (
 __all__ = ["make_rig", "rig"]
 
 
-def test_a_move_takes_the_head_and_its_reply_has_the_lease(rig: CommandRig) -> None:
+def test_a_move_acquires_the_head_and_its_reply_contains_the_lease(rig: CommandRig) -> None:
     lease = decode_result(rig.run_command(MOVE_ARGS))["lease"]
     assert lease == {"token": 1, "by": "amina", "role": "operator", "remaining_s": 30.0}
     assert rig.head.calls == ["PtzMoveArgs"]
 
 
-def test_a_repeat_gets_the_first_reply_and_nothing_is_done(rig: CommandRig) -> None:
+def test_a_repeat_gets_the_first_reply_and_is_not_executed(rig: CommandRig) -> None:
     first = rig.run_command(MOVE_ARGS)
     rig.clock.advance_s(10)
     assert rig.run_command(MOVE_ARGS) == first
@@ -42,7 +42,7 @@ def test_a_repeat_gets_the_first_reply_and_nothing_is_done(rig: CommandRig) -> N
     assert rig.head.calls == ["PtzMoveArgs"]
 
 
-def test_a_repeat_gets_the_first_reply_after_a_restart_too_and_after_its_expiry(
+def test_a_repeat_gets_the_first_reply_after_a_restart_and_after_its_expiry(
     rig: CommandRig, make_rig: MakeRig, clock: ManualClock
 ) -> None:
     replies = [
@@ -58,7 +58,7 @@ def test_a_repeat_gets_the_first_reply_after_a_restart_too_and_after_its_expiry(
     assert again.head.calls == []
 
 
-def test_an_id_that_was_another_command_s_is_refused(rig: CommandRig) -> None:
+def test_an_id_of_another_command_is_rejected(rig: CommandRig) -> None:
     rig.run_command(MOVE_ARGS)
     for change in ({"args": {**MOVE_ARGS, "pan": 0.1}}, {"by": "badr"}):
         args: Any = change.get("args", MOVE_ARGS)
@@ -70,7 +70,7 @@ def test_an_id_that_was_another_command_s_is_refused(rig: CommandRig) -> None:
     assert rig.head.calls == ["PtzMoveArgs"]
 
 
-def test_what_the_head_refuses_is_refused_and_so_is_the_repeat(rig: CommandRig) -> None:
+def test_a_rejection_by_the_head_is_repeated_for_a_repeat(rig: CommandRig) -> None:
     rig.run_command(MOVE_ARGS)
     incident = {"role": "incident", "by": "rescue"}
     kind, why = rejection_of(rig.run_command(MOVE_ARGS, "two", **incident))
@@ -81,42 +81,40 @@ def test_what_the_head_refuses_is_refused_and_so_is_the_repeat(rig: CommandRig) 
     assert decode_result(rig.run_command(MOVE_ARGS, "three", **incident))["lease"]["token"] == 2
 
 
-def test_an_unknown_head_is_answered_with_those_that_there_are(rig: CommandRig) -> None:
+def test_an_unknown_head_is_answered_with_the_known_heads(rig: CommandRig) -> None:
     assert rejection_of(rig.run_command({**MOVE_ARGS, "head": "roof"})) == (
         "unknown",
         "head 'roof': no head of this name; there are: mast",
     )
 
 
-def test_an_unknown_verb_is_answered_with_those_that_there_are(rig: CommandRig) -> None:
+def test_an_unknown_verb_is_answered_with_the_known_verbs(rig: CommandRig) -> None:
     assert rejection_of(rig.run_command({}, verb="dance")) == (
         "malformed",
         "'dance': no such command; allowed: ptz",
     )
 
 
-def test_an_expired_command_is_not_done(rig: CommandRig) -> None:
+def test_an_expired_command_is_not_executed(rig: CommandRig) -> None:
     rig.clock.advance_s(60)
     assert rejection_of(rig.run_command(MOVE_ARGS))[0] == "expired"
     assert rig.head.calls == []
 
 
-def test_it_is_when_a_command_is_begun_that_it_must_be_good(rig: CommandRig) -> None:
+def test_expiry_is_checked_when_a_command_starts(rig: CommandRig) -> None:
     rig.send(MOVE_ARGS)
     rig.clock.advance_s(60)
     rig.run_once()
     assert rejection_of(rig.replies[0])[0] == "expired"
 
 
-def test_while_the_clock_is_not_trusted_no_command_is_too_late(
-    rig: CommandRig, clock: ManualClock
-) -> None:
+def test_without_a_trusted_clock_no_command_expires(rig: CommandRig, clock: ManualClock) -> None:
     clock.synced = False
     assert decode_result(rig.run_command(MOVE_ARGS, expires="2020-01-01T00:00:00Z"))
     assert decode_result(rig.run_command(MOVE_ARGS, "two", expires="2099-01-01T00:00:00Z"))
 
 
-def test_a_retained_command_is_never_done_and_neither_is_a_retained_stop(rig: CommandRig) -> None:
+def test_retained_commands_and_stops_are_never_executed(rig: CommandRig) -> None:
     for args in (MOVE_ARGS, STOP_ARGS):
         kind, why = rejection_of(rig.run_command(args, retained=True))
         assert kind == "malformed"
@@ -124,7 +122,7 @@ def test_a_retained_command_is_never_done_and_neither_is_a_retained_stop(rig: Co
     assert rig.head.calls == []
 
 
-def test_what_must_not_be_done_twice_is_written_before_it_is_done(
+def test_a_non_repeatable_command_is_stored_before_it_is_executed(
     rig: CommandRig, make_rig: MakeRig
 ) -> None:
     """The agent dies during the command: the reply to the repeat says that the outcome is unknown."""
@@ -147,7 +145,7 @@ def test_what_must_not_be_done_twice_is_written_before_it_is_done(
     assert decode_result(again.run_command(PRESET_SET_ARGS, "another"))["lease"]
 
 
-def test_a_bug_in_a_verb_is_answered_and_goes_on_to_the_stage(rig: CommandRig) -> None:
+def test_an_unexpected_exception_is_answered_and_raised_to_the_stage(rig: CommandRig) -> None:
     rig.head.delete_preset = lambda *_: 1 / 0  # type: ignore[method-assign,assignment]
     delete = {"do": "delete_preset", "head": "mast", "preset": "gate"}
     with pytest.raises(ZeroDivisionError):
@@ -168,7 +166,7 @@ def test_a_bug_in_a_verb_is_answered_and_goes_on_to_the_stage(rig: CommandRig) -
         ("stuck", "unavailable"),
     ],
 )
-def test_a_device_s_failure_is_refused_with_its_kind(
+def test_a_device_failure_is_answered_with_its_code(
     make_rig: MakeRig, driver: Any, kind: str
 ) -> None:
     def drive(*_: object) -> None:
@@ -179,7 +177,7 @@ def test_a_device_s_failure_is_refused_with_its_kind(
     assert rejection_of(reply) == (kind, "the chip is gone")
 
 
-def test_a_pin_is_driven_for_whom_asks(make_rig: MakeRig) -> None:
+def test_a_pin_is_switched_for_its_requester(make_rig: MakeRig) -> None:
     driven: list[object] = []
     rig = make_rig(GpioCommandHandler(lambda *given: driven.append(given)))
     reply = rig.run_command({"pin": "siren", "active": True, "for_s": 5}, verb="gpio")
@@ -203,7 +201,7 @@ class Broken:
 
 
 @pytest.mark.raises_fault("CTL-01")
-def test_without_a_ledger_a_stop_and_a_move_pass_and_what_must_not_be_repeated_does_not(
+def test_without_a_store_stops_and_moves_pass_and_non_repeatable_commands_do_not(
     rig: CommandRig,
 ) -> None:
     rig.run_command({"do": "list"}, "zero")
@@ -223,7 +221,7 @@ def test_without_a_ledger_a_stop_and_a_move_pass_and_what_must_not_be_repeated_d
     assert rig.active_faults() == []
 
 
-def test_a_disk_that_takes_again_is_found_without_a_command(rig: CommandRig) -> None:
+def test_a_recovered_disk_is_detected_without_a_command(rig: CommandRig) -> None:
     disk = Broken(rig)
     rig.idempotency_store.probe_after_failure()
     assert rig.active_faults() == ["CTL-01"]
@@ -235,7 +233,7 @@ def test_a_disk_that_takes_again_is_found_without_a_command(rig: CommandRig) -> 
     assert rig.active_faults() == []
 
 
-def test_a_damaged_ledger_is_set_aside_and_commands_go_on(
+def test_a_damaged_idempotency_store_is_set_aside_and_commands_continue(
     rig: CommandRig, make_rig: MakeRig
 ) -> None:
     rig.run_command(MOVE_ARGS)
@@ -249,7 +247,7 @@ def test_a_damaged_ledger_is_set_aside_and_commands_go_on(
 
 
 @pytest.mark.raises_fault("CTL-01")
-def test_a_store_whose_index_is_damaged_is_set_aside_too(
+def test_an_idempotency_store_with_a_damaged_index_is_set_aside_too(
     rig: CommandRig, make_rig: MakeRig
 ) -> None:
     rig.run_command(MOVE_ARGS, "old")
@@ -271,7 +269,7 @@ def test_a_store_whose_index_is_damaged_is_set_aside_too(
     assert (rig.folder / "commands.db.damaged").exists()
 
 
-def test_the_ledger_is_bounded_by_count_and_forgets_the_soonest_expired_first(
+def test_the_store_is_bounded_and_drops_the_soonest_expired_first(
     rig: CommandRig, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store_module, "MAX_RECORDS_PER_KIND", 5)
@@ -298,7 +296,7 @@ def test_the_ledger_is_bounded_by_count_and_forgets_the_soonest_expired_first(
     assert rows == [(0, 5), (1, 5)]
 
 
-def test_the_ledger_forgets_by_age_and_never_while_the_clock_is_not_trusted(
+def test_the_store_drops_by_age_only_with_a_trusted_clock(
     rig: CommandRig, clock: ManualClock
 ) -> None:
     def count() -> int:
@@ -335,7 +333,7 @@ def test_beyond_the_bounds_commands_are_dropped_counted_and_a_stop_passes(
     rig.dispatcher.close()
 
 
-def test_each_command_and_its_outcome_are_one_line_whatever_stands_in_it(
+def test_each_command_and_its_outcome_are_one_log_line_for_any_content(
     rig: CommandRig, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -358,7 +356,7 @@ def test_each_command_and_its_outcome_are_one_line_whatever_stands_in_it(
     ]
 
 
-def test_counts_are_for_health(rig: CommandRig) -> None:
+def test_command_counts_are_in_the_health_report(rig: CommandRig) -> None:
     rig.run_command(MOVE_ARGS)
     rig.run_command({**MOVE_ARGS, "head": "roof"}, "two")
     rig.send(MOVE_ARGS, "three")

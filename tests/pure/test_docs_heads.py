@@ -169,7 +169,7 @@ def test_the_kinds_of_errors_are_those_of_drivers() -> None:
         (TOURS, f"the tour waits {guard_tours.UNREACHABLE_PAUSE_S:g} s"),
     ],
 )
-def test_the_numbers_are_the_codes(page: str, words: str) -> None:
+def test_the_numbers_equal_the_codes_constants(page: str, words: str) -> None:
     assert words in page
 
 
@@ -181,7 +181,7 @@ def test_a_pending_stop_is_sent_as_often_as_the_page_says() -> None:
 @pytest.mark.parametrize(
     "line", re.findall(r"^\$ vigie (.*)$", "".join(PAGES.values()), re.MULTILINE)
 )
-def test_the_commands_are_understood(line: str) -> None:
+def test_the_commands_are_accepted(line: str) -> None:
     parser = argparse.ArgumentParser()
     commands = parser.add_subparsers()
     for command in (probe, ptz):

@@ -53,18 +53,18 @@ def test_each_key_has_its_row(table: str, struct: type[msgspec.Struct]) -> None:
         f"or {onvif_events.MAX_OPEN_EVENTS} that are open at once",
     ],
 )
-def test_the_numbers_are_the_codes(words: str) -> None:
+def test_the_numbers_equal_the_codes_constants(words: str) -> None:
     assert words in PAGE
 
 
 @pytest.mark.parametrize("line", re.findall(r"^\$ vigie (.*)$", PAGE, re.MULTILINE))
-def test_the_commands_are_understood(line: str) -> None:
+def test_the_commands_are_accepted(line: str) -> None:
     parser = argparse.ArgumentParser()
     probe.add_parser(parser.add_subparsers())
     assert callable(parser.parse_args(shlex.split(line)).run)
 
 
-def test_what_the_page_says_of_topics_and_names_holds() -> None:
+def test_the_pages_statements_on_topics_and_names_are_true() -> None:
     assert onvif_events.SILENT_AFTER_S == 60
     assert is_wanted(strip_prefixes("tns1:VideoSource/MotionAlarm"), ["MotionAlarm"])
     tram = InstitutionConfig(owner="Casa Tramway", purpose="safety", viewers=())

@@ -51,20 +51,20 @@ def proved_by_tests() -> set[str]:
     }
 
 
-def test_every_code_has_its_row() -> None:
+def test_every_code_has_its_table_row() -> None:
     assert set(FAULTS) == set(get_args(FaultCode))
     assert all(CODE.fullmatch(code) for code in FAULTS)
     assert {code.split("-")[0] for code in FAULTS} == set(status_led.FAMILY_BLINKS)
     assert {kind.severity for kind in FAULTS.values()} == set(get_args(Severity))
 
 
-def test_the_numbers_of_a_family_have_no_holes() -> None:
+def test_the_numbers_of_a_family_have_no_gaps() -> None:
     for family in status_led.FAMILY_BLINKS:
         numbers = sorted(int(code.split("-")[1]) for code in FAULTS if code.startswith(family))
         assert numbers == list(range(1, len(numbers) + 1)), family
 
 
-def test_every_code_is_raised_somewhere_and_the_agent_knows_no_other() -> None:
+def test_every_code_is_raised_in_the_agent_and_no_other_exists() -> None:
     assert named_in_the_agent() == set(FAULTS)
 
 
@@ -87,14 +87,14 @@ def test_no_fault_is_raised_without_a_code_of_the_table() -> None:
                 assert code.value in FAULTS, f"{file.name}:{node.lineno}"
 
 
-def test_a_code_that_the_table_does_not_have_cannot_be_raised(clock: ManualClock) -> None:
+def test_an_unknown_code_cannot_be_raised(clock: ManualClock) -> None:
     board = FaultRegistry(clock.boottime_ns)
     with pytest.raises(KeyError):
         board.raise_fault("CAM-99", "north", "x")  # type: ignore[arg-type]
     assert board.active() == ()
 
 
-def test_the_witness_believes_the_agent_and_not_a_test(clock: ManualClock) -> None:
+def test_the_fault_recorder_counts_calls_of_the_agent_and_not_of_a_test(clock: ManualClock) -> None:
     witness = RaisedFaultRecorder()
     board = FaultRegistry(clock.boottime_ns)
     rounds = CameraWatchdog([], board, clock, lambda: None, 30)
@@ -111,7 +111,7 @@ def test_the_witness_believes_the_agent_and_not_a_test(clock: ManualClock) -> No
     assert witness.raised_codes() == set()
 
 
-def test_a_test_that_does_not_make_the_agent_raise_what_it_says_fails(tmp_path: Path) -> None:
+def test_a_test_fails_if_the_agent_does_not_raise_its_marked_codes(tmp_path: Path) -> None:
     claims = tmp_path / "test_claims.py"
     claims.write_text(CLAIMS)
     asked = [
@@ -157,7 +157,7 @@ def test_a_fault_keeps_its_first_time_and_its_newest_detail(clock: ManualClock) 
     assert (fault.severity, fault.title) == (FAULTS["CAM-01"].severity, FAULTS["CAM-01"].title)
 
 
-def test_only_a_fault_that_comes_or_goes_is_a_change(clock: ManualClock) -> None:
+def test_only_a_raised_or_cleared_fault_is_a_change(clock: ManualClock) -> None:
     board = FaultRegistry(clock.boottime_ns)
     board.clear("CAM-01", "north")
     assert not board.changed.is_set()

@@ -59,7 +59,7 @@ def status(state: str, session: int, epoch: str = "e") -> Message:
         ([("online", 7, "old"), ("online", 1, "new"), ("lost", 7, "old")], "online"),
     ],
 )
-def test_a_will_counts_where_it_is_of_the_newest_birth(
+def test_a_will_counts_only_for_the_newest_birth(
     messages: list[tuple[str, int, str]], state: str
 ) -> None:
     board = FleetView()

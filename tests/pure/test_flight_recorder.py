@@ -64,7 +64,7 @@ class Flown:
             self.recorder.flush_if_due()
 
 
-def test_the_last_half_hour_outlives_a_cut(tmp_path: Path, clock: ManualClock) -> None:
+def test_the_last_half_hour_survives_a_power_cut(tmp_path: Path, clock: ManualClock) -> None:
     Flown(tmp_path, clock).fly(3 * 3600)
     cut_s = clock.now_ns // S
     before = FlightRecorder(tmp_path, clock, NEXT_BOOT, "run-2").previous_flight
@@ -77,7 +77,7 @@ def test_the_last_half_hour_outlives_a_cut(tmp_path: Path, clock: ManualClock) -
     assert (before.last_page.kind, before.last_page.boot) == ("flight", BOOT)
 
 
-def test_a_flight_is_that_of_the_last_run_alone(tmp_path: Path, clock: ManualClock) -> None:
+def test_the_flight_contains_the_last_run_only(tmp_path: Path, clock: ManualClock) -> None:
     Flown(tmp_path, clock).fly(60)
     Flown(tmp_path, clock, run="run-2").fly(45)
     Flown(tmp_path, clock, run="run-3")
@@ -86,9 +86,7 @@ def test_a_flight_is_that_of_the_last_run_alone(tmp_path: Path, clock: ManualClo
     assert (before.last_page.run, before.last_page.kind, before.samples) == ("run-3", "began", ())
 
 
-def test_what_has_changed_is_written_at_once_and_not_too_often(
-    tmp_path: Path, clock: ManualClock
-) -> None:
+def test_a_change_is_written_at_once_and_not_too_often(tmp_path: Path, clock: ManualClock) -> None:
     flown = Flown(tmp_path, clock)
     flown.recorder.flush_soon()
     flown.fly(1)
@@ -115,7 +113,7 @@ def test_the_file_never_grows_and_is_written_in_place(tmp_path: Path, clock: Man
     assert ended.st_size == PAGE_COUNT * PAGE_BYTES
 
 
-def test_a_clean_stop_leaves_its_mark(tmp_path: Path, clock: ManualClock) -> None:
+def test_a_clean_stop_is_marked(tmp_path: Path, clock: ManualClock) -> None:
     flown = Flown(tmp_path, clock)
     flown.fly(5)
     flown.recorder.close()
@@ -124,9 +122,7 @@ def test_a_clean_stop_leaves_its_mark(tmp_path: Path, clock: ManualClock) -> Non
     assert (before.last_page.kind, len(before.samples)) == ("stopped", 5)
 
 
-def test_a_disk_that_takes_nothing_costs_no_more_than_the_oldest_seconds(
-    tmp_path: Path, clock: ManualClock
-) -> None:
+def test_a_failing_disk_loses_only_the_oldest_samples(tmp_path: Path, clock: ManualClock) -> None:
     flown = Flown(tmp_path, clock)
     flown.recorder.close()
     (tmp_path / FILE_NAME).rename(tmp_path / "kept")
@@ -140,7 +136,7 @@ def test_a_disk_that_takes_nothing_costs_no_more_than_the_oldest_seconds(
 
 
 @given(data=st.data())
-def test_a_torn_page_is_told_from_a_whole_one(data: st.DataObject) -> None:
+def test_a_torn_page_is_distinguished_from_a_whole_one(data: st.DataObject) -> None:
     whole = flight_page.encode(page(samples=tuple(sample(second) for second in range(15))))
     assert len(whole) == PAGE_BYTES
     used = len(whole.rstrip(b"\0"))
@@ -154,11 +150,11 @@ def test_a_torn_page_is_told_from_a_whole_one(data: st.DataObject) -> None:
 
 
 @given(data=st.binary(max_size=5000))
-def test_rubbish_is_no_page(data: bytes) -> None:
+def test_garbage_is_not_a_page(data: bytes) -> None:
     assert flight_page.decode(data) is None
 
 
-def test_a_page_takes_what_fits_and_the_newest_second_always(clock: ManualClock) -> None:
+def test_a_page_keeps_the_samples_that_fit_and_always_the_newest(clock: ManualClock) -> None:
     noisy = tuple(
         sample(second, faults=[f"CAM-02 {clock.now_ns * second * 7919 % 10**9}" for _ in range(40)])
         for second in range(120)
@@ -203,7 +199,7 @@ def test_a_page_takes_what_fits_and_the_newest_second_always(clock: ManualClock)
         ),
     ],
 )
-def test_the_cause_of_a_restart_is_what_the_run_and_the_board_have_left(
+def test_the_cause_of_a_restart_comes_from_the_last_run_and_the_board(
     last: FlightPage, evidence: RestartEvidence, cause: str, new_boot: bool
 ) -> None:
     ended = classify(last, evidence)
@@ -211,7 +207,7 @@ def test_the_cause_of_a_restart_is_what_the_run_and_the_board_have_left(
     assert ended.detail
 
 
-def test_the_message_has_the_whole_half_hour_where_nobody_asked_for_the_end(
+def test_after_an_unrequested_end_the_report_has_the_whole_half_hour(
     tmp_path: Path, clock: ManualClock
 ) -> None:
     Flown(tmp_path, clock).fly(2000)
@@ -236,7 +232,7 @@ def test_a_flight_that_is_too_noisy_keeps_its_last_minute_whole() -> None:
     assert found[0].t_ns < 120 * S
 
 
-def test_a_stop_that_was_asked_for_is_told_without_its_flight(
+def test_a_requested_stop_is_reported_without_flight_samples(
     tmp_path: Path, clock: ManualClock
 ) -> None:
     flown = Flown(tmp_path, clock)
@@ -264,7 +260,7 @@ def test_a_stop_that_was_asked_for_is_told_without_its_flight(
         ("\xff\xfe", "crash", "without stopping in order"),
     ],
 )
-def test_the_report_after_a_restart_says_what_the_unit_wrote_down_at_its_end(
+def test_the_restart_report_contains_the_units_exit_record(
     written: str, cause: str, detail: str, tmp_path: Path, clock: ManualClock
 ) -> None:
     Flown(tmp_path, clock).fly(20)
@@ -277,7 +273,7 @@ def test_the_report_after_a_restart_says_what_the_unit_wrote_down_at_its_end(
     assert detail in told.detail
 
 
-def test_a_kill_for_memory_is_told_of_the_run_that_it_ended_alone(
+def test_an_out_of_memory_kill_is_reported_only_for_the_run_that_it_ended(
     tmp_path: Path, clock: ManualClock
 ) -> None:
     """The control group's count continues over runs, and begins again with a new group."""
@@ -295,7 +291,7 @@ def test_a_kill_for_memory_is_told_of_the_run_that_it_ended_alone(
     assert told == [killed, signalled, killed, signalled, killed, signalled, signalled]
 
 
-def test_what_systemd_and_the_kernel_have_left_is_gathered_once(
+def test_evidence_of_systemd_and_the_kernel_is_collected_once(
     tmp_path: Path, clock: ManualClock
 ) -> None:
     Flown(tmp_path, clock).fly(20)

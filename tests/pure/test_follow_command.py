@@ -87,7 +87,7 @@ def corner(tmp_path: Path) -> Corner:
     return Corner(tmp_path)
 
 
-def test_an_operator_gives_the_head_to_the_tracking(corner: Corner) -> None:
+def test_an_operator_hands_the_head_to_auto_tracking(corner: Corner) -> None:
     token = corner.ask(words.PtzAcquireArgs(head="mast")).lease
     assert token is not None
     assert corner.ask(msgspec.structs.replace(FOLLOW, token=token.token)).lease is None
@@ -98,14 +98,14 @@ def test_an_operator_gives_the_head_to_the_tracking(corner: Corner) -> None:
     assert lease.holder.role == "tracking"
 
 
-def test_nobody_is_followed_who_is_not_in_the_picture(corner: Corner) -> None:
+def test_a_track_outside_the_picture_cannot_be_followed(corner: Corner) -> None:
     with pytest.raises(CommandRejected, match="no track 8 is in the picture now") as caught:
         corner.ask(msgspec.structs.replace(FOLLOW, track=8))
     assert caught.value.code == "unknown"
     assert corner.tracker.followed_track is None
 
 
-def test_who_is_weaker_than_the_holder_has_nobody_followed(corner: Corner) -> None:
+def test_a_requester_weaker_than_the_holder_cannot_start_tracking(corner: Corner) -> None:
     corner.ask(words.PtzAcquireArgs(head="mast"))
     with pytest.raises(CommandRejected) as caught:
         corner.ask(FOLLOW, INCIDENT)
@@ -122,7 +122,7 @@ def test_who_is_weaker_than_the_holder_has_nobody_followed(corner: Corner) -> No
         words.PtzGotoArgs(head="mast", pan_deg=-20, tilt_deg=0),
     ],
 )
-def test_it_ends_with_a_word(corner: Corner, args: Any) -> None:
+def test_tracking_ends_with_a_reason(corner: Corner, args: Any) -> None:
     corner.ask(FOLLOW)
     corner.pass_s(1)
     assert corner.tracker.followed_track == 7
@@ -132,7 +132,7 @@ def test_it_ends_with_a_word(corner: Corner, args: Any) -> None:
     assert corner.rig.speed == 0
 
 
-def test_a_head_without_tracking_says_what_is_missing(tmp_path: Path) -> None:
+def test_a_head_without_tracking_names_the_missing_option(tmp_path: Path) -> None:
     rig = HeadRig(tmp_path).start()
     verb = PtzCommandHandler({"mast": HeadAssembly(head=rig.head)}, rig.clock.boottime_ns)
     order = ValidCommand(arrival_number=1, verb="ptz", id="1", requester=ANNA, expires=rig.clock.utc(0), args=FOLLOW,
@@ -142,7 +142,9 @@ def test_a_head_without_tracking_says_what_is_missing(tmp_path: Path) -> None:
     assert caught.value.code == "unsupported"
 
 
-def test_it_ends_where_another_takes_the_head_and_does_not_go_on_after_him(corner: Corner) -> None:
+def test_tracking_ends_when_another_requester_takes_the_head_and_does_not_resume(
+    corner: Corner,
+) -> None:
     corner.ask(FOLLOW)
     corner.pass_s(1)
     lease = corner.ask(words.PtzAcquireArgs(head="mast"), BRAHIM).lease
@@ -155,7 +157,7 @@ def test_it_ends_where_another_takes_the_head_and_does_not_go_on_after_him(corne
     assert corner.rig.pose.pan_deg == pan_deg
 
 
-def test_who_began_it_may_take_the_head_and_give_it_back_to_it(corner: Corner) -> None:
+def test_the_tracking_requester_may_take_the_head_and_return_it(corner: Corner) -> None:
     corner.ask(FOLLOW)
     corner.pass_s(1)
     lease = corner.ask(words.PtzAcquireArgs(head="mast")).lease
@@ -169,7 +171,7 @@ def test_who_began_it_may_take_the_head_and_give_it_back_to_it(corner: Corner) -
 
 
 @pytest.mark.parametrize("asker", [ANNA, BRAHIM], ids=lambda asker: asker.id)
-def test_a_round_ends_it_and_it_ends_a_round(corner: Corner, asker: Requester) -> None:
+def test_a_sweep_ends_tracking_and_tracking_ends_a_sweep(corner: Corner, asker: Requester) -> None:
     corner.ask(FOLLOW)
     corner.pass_s(1)
     corner.begin(words.PtzSweepArgs(head="mast"), asker)
@@ -189,7 +191,7 @@ def test_a_round_ends_it_and_it_ends_a_round(corner: Corner, asker: Requester) -
     "args",
     [words.PtzAcquireArgs(head="mast"), words.PtzGotoArgs(head="mast", pan_deg=-20, tilt_deg=0)],
 )
-def test_who_may_not_have_the_head_ends_nothing(corner: Corner, args: Any) -> None:
+def test_a_rejected_requester_ends_no_tracking(corner: Corner, args: Any) -> None:
     corner.ask(FOLLOW)
     corner.rig.head.acquire(ANNA)
     with pytest.raises(CommandRejected) as caught:

@@ -144,7 +144,7 @@ def slow(
 @pytest.mark.parametrize("pan_deg", [-140.0, -75.0, -33.0, 10.0])
 @pytest.mark.parametrize("at", [0.0, 0.5, 1.0], ids=["read at once", "midway", "read last"])
 @pytest.mark.parametrize("look_s", [0.04, 0.1, 0.2, 0.3, 0.5, 0.74, 1.0, 1.5, 2.0])
-def test_a_move_by_hand_ends_before_the_sector_however_late_it_answers(
+def test_a_continuous_move_ends_before_the_sector_at_any_answer_latency(
     tmp_path: Path, look_s: float, at: float, pan_deg: float
 ) -> None:
     rig = slow(tmp_path, look_s, at, pan_deg=pan_deg)
@@ -157,7 +157,7 @@ def test_a_move_by_hand_ends_before_the_sector_however_late_it_answers(
 
 
 @pytest.mark.parametrize("look_s", [0.1, 0.3, 1.0, 2.0])
-def test_nor_whether_it_says_where_it_was_or_where_it_is_by_now(
+def test_a_continuous_move_ends_before_the_sector_for_old_or_current_positions(
     tmp_path: Path, look_s: float
 ) -> None:
     for at in (0.0, 0.5, 1.0):
@@ -171,7 +171,9 @@ def test_nor_whether_it_says_where_it_was_or_where_it_is_by_now(
 
 @pytest.mark.parametrize("order_s", [0.3, 1.0, 2.0])
 @pytest.mark.parametrize("look_s", [0.0, 0.5, 2.0])
-def test_and_however_late_it_hears(tmp_path: Path, look_s: float, order_s: float) -> None:
+def test_a_continuous_move_ends_before_the_sector_at_any_order_latency(
+    tmp_path: Path, look_s: float, order_s: float
+) -> None:
     for at in (0.0, 1.0):
         rig = slow(tmp_path / f"{at}", look_s, at, order_s=order_s, pan_deg=-60)
         rig.head.move(ContinuousMove(pan=1.0, for_s=20), ANNA)
@@ -180,7 +182,7 @@ def test_and_however_late_it_hears(tmp_path: Path, look_s: float, order_s: float
         assert -60 < rig.furthest_deg < EDGE_DEG
 
 
-def test_what_could_not_end_before_the_sector_does_not_begin(tmp_path: Path) -> None:
+def test_a_move_that_cannot_end_before_the_sector_does_not_start(tmp_path: Path) -> None:
     rig = slow(tmp_path, 2.0, pan_deg=50)
     orders = rig.opened_heads[-1].simulator.order_count
     with pytest.raises(CommandRejected, match="sector 'windows' is in the way"):
@@ -190,14 +192,14 @@ def test_what_could_not_end_before_the_sector_does_not_begin(tmp_path: Path) -> 
     assert rig.opened_heads[-1].simulator.order_count == orders + 1
 
 
-def test_what_would_not_end_in_time_begins_slowly(tmp_path: Path) -> None:
+def test_a_move_that_would_end_too_late_starts_slowly(tmp_path: Path) -> None:
     rig = slow(tmp_path, 1.0, pan_deg=0)
     rig.head.move(ContinuousMove(pan=1.0, for_s=10), ANNA)
     rig.passes(1.0)
     assert 0 < rig.speed <= 15
 
 
-def test_a_time_that_is_shorter_than_an_answer_begins_when_it_is_known_where_it_is(
+def test_a_move_shorter_than_the_latency_starts_once_the_position_is_known(
     tmp_path: Path,
 ) -> None:
     rig = slow(tmp_path, 1.5, pan_deg=-150)
@@ -209,7 +211,7 @@ def test_a_time_that_is_shorter_than_an_answer_begins_when_it_is_known_where_it_
 
 @pytest.mark.parametrize("after_s", [0.6, 1.0, 1.4, 1.8, 2.2, 2.6])
 @pytest.mark.parametrize("share", [0.1, 0.3, 1.0])
-def test_who_steers_a_head_that_is_on_its_way_does_not_steer_it_on_into_the_sector(
+def test_a_new_velocity_during_a_move_does_not_enter_the_sector(
     tmp_path: Path, share: float, after_s: float
 ) -> None:
     rig = slow(tmp_path, 0.4, 1.0, order_s=1.0, pan_deg=-75)
@@ -232,7 +234,7 @@ def sent_by_its_speed_alone(folder: Path, look_s: float, target_deg: float) -> S
 
 @pytest.mark.parametrize("target_deg", [50.0, 58.5])
 @pytest.mark.parametrize("look_s", [0.04, 0.1, 0.3, 0.5])
-def test_where_it_is_sent_by_its_speed_alone_it_arrives_and_comes_into_no_sector(
+def test_a_move_by_velocity_alone_arrives_without_entering_a_sector(
     tmp_path: Path, look_s: float, target_deg: float
 ) -> None:
     rig = sent_by_its_speed_alone(tmp_path, look_s, target_deg)
@@ -241,12 +243,12 @@ def test_where_it_is_sent_by_its_speed_alone_it_arrives_and_comes_into_no_sector
 
 
 @pytest.mark.raises_fault("PTZ-04")
-def test_where_it_is_too_slow_to_arrive_it_comes_into_no_sector_either(tmp_path: Path) -> None:
+def test_a_move_too_slow_to_arrive_enters_no_sector_either(tmp_path: Path) -> None:
     rig = sent_by_its_speed_alone(tmp_path, 1.0, 50.0)
     assert rig.furthest_deg < EDGE_DEG
 
 
-def test_a_short_way_is_no_fault_where_the_answer_takes_longer_than_the_way(tmp_path: Path) -> None:
+def test_a_short_move_below_the_latency_is_not_a_fault(tmp_path: Path) -> None:
     rig = slow(tmp_path, 1.5, order_s=1.5)
     rig.head.move(AbsoluteMove(pan_deg=5, tilt_deg=0), ANNA)
     rig.goes_on(12)
@@ -285,7 +287,7 @@ WORD = st.one_of(
     words=st.lists(st.tuples(WORD, st.floats(0, 3)), min_size=1, max_size=12),
     pan_deg=st.floats(-100, 55),
 )
-def test_whatever_is_wished_and_however_its_answers_vary(
+def test_no_request_enters_a_sector_at_any_latency(
     kind: type[SlowHead],
     slowest_s: float,
     shares: list[float],

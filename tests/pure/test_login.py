@@ -27,7 +27,7 @@ from tests.pure.console_rig import make_unwritable
 SECRET = bytes(range(32))
 
 
-def test_the_code_is_what_the_documentation_says() -> None:
+def test_the_code_matches_the_documentation() -> None:
     challenge = parse_challenge("casa-0001 amina 7K2M-9QXD")
     message = b"vigie console 1\ncasa-0001 amina 7K2M9QXD"
     assert challenge.message == message
@@ -47,24 +47,24 @@ def test_the_code_is_what_the_documentation_says() -> None:
         "  casa-0001   amina  7K2M 9QXD ",
     ],
 )
-def test_a_challenge_is_read_as_people_write_it(typed: str) -> None:
+def test_a_challenge_is_accepted_as_people_write_it(typed: str) -> None:
     assert parse_challenge(typed).text == "casa-0001 amina 7K2M-9QXD"
 
 
-def test_letters_that_look_alike_are_the_same() -> None:
+def test_letters_that_look_alike_are_treated_as_the_same() -> None:
     assert parse_challenge("b n OIL0-1234").nonce == parse_challenge("b n 0110-1234").nonce
 
 
 @pytest.mark.parametrize(
     "typed", ["", "casa-0001", "casa-0001 amina 7K2M", "casa-0001 amina 7K2M-9QXU", "a b\nc d e"]
 )
-def test_what_is_no_challenge_is_refused_in_a_line(typed: str) -> None:
+def test_an_invalid_challenge_is_refused_in_one_line(typed: str) -> None:
     with pytest.raises(UserError, match="allowed: BOX NAME XXXX-XXXX"):
         parse_challenge(typed)
 
 
 @given(st.binary(min_size=5, max_size=5))
-def test_every_challenge_survives_being_read_out(random: bytes) -> None:
+def test_every_challenge_survives_dictation(random: bytes) -> None:
     challenge = generate_challenge("casa-0001", "amina", lambda _count: random)
     assert parse_challenge(challenge.text) == challenge
 
@@ -76,14 +76,14 @@ def gate(secret: bytes | None = SECRET, technicians: dict[str, str] | None = Non
     )
 
 
-def test_the_right_code_lets_in_once() -> None:
+def test_the_right_code_logs_in_once() -> None:
     door = gate()
     code = compute_code(SECRET, door.issue_challenge("amina"))
     assert door.verify(f"{code[:4]} {code[4:]}") == "code"
     assert door.verify(code) is None
 
 
-def test_a_code_is_worth_nothing_for_another_challenge_or_another_name() -> None:
+def test_a_code_is_invalid_for_another_challenge_or_name() -> None:
     door = gate()
     code = compute_code(SECRET, door.issue_challenge("amina"))
     door.issue_challenge("amina")
@@ -92,7 +92,7 @@ def test_a_code_is_worth_nothing_for_another_challenge_or_another_name() -> None
     assert compute_code(SECRET, door.issue_challenge("brahim")) != for_amina
 
 
-def test_a_challenge_takes_one_answer() -> None:
+def test_a_challenge_accepts_one_answer() -> None:
     door = gate()
     code = compute_code(SECRET, door.issue_challenge("amina"))
     assert door.verify("00000000") is None
@@ -113,7 +113,7 @@ def test_a_token_signs_its_own_challenges_and_no_others() -> None:
     assert door.verify(answer) is None
 
 
-def test_without_a_secret_and_without_a_token_nobody_gets_in() -> None:
+def test_without_a_secret_or_token_no_login_succeeds() -> None:
     door = gate(None)
     assert not door.is_provisioned
     door.issue_challenge("amina")
@@ -121,14 +121,14 @@ def test_without_a_secret_and_without_a_token_nobody_gets_in() -> None:
 
 
 @given(st.text(max_size=300))
-def test_no_answer_breaks_the_gate(answer: str) -> None:
+def test_no_answer_crashes_the_login(answer: str) -> None:
     token = base64.b64encode(bytes(32)).decode()
     door = gate(SECRET, {"amina": token})
     door.issue_challenge("amina")
     assert door.verify(answer) is None
 
 
-def test_a_secret_is_made_for_its_owner_alone_and_read_back(tmp_path: Path) -> None:
+def test_a_new_secret_is_readable_by_its_owner_only_and_read_back(tmp_path: Path) -> None:
     file = tmp_path / "console.secret"
     write_secret(file, lambda count: bytes(range(count)))
     assert file.stat().st_mode & 0o777 == 0o600
@@ -145,7 +145,7 @@ def test_a_secret_is_made_for_its_owner_alone_and_read_back(tmp_path: Path) -> N
         (base64.b64encode(SECRET), 0o644, "mode 644; allowed: 600 or 640"),
     ],
 )
-def test_a_bad_secret_is_refused_without_being_told(
+def test_a_bad_secret_is_refused_and_not_shown(
     tmp_path: Path, content: bytes, mode: int, why: str
 ) -> None:
     file = tmp_path / "console.secret"
@@ -157,7 +157,7 @@ def test_a_bad_secret_is_refused_without_being_told(
     assert content.decode() not in str(error.value)
 
 
-def test_wrong_answers_wait_longer_each_time_up_to_a_quarter_of_an_hour() -> None:
+def test_each_wrong_answer_doubles_the_lockout_up_to_15_minutes() -> None:
     waits = [wait_s(failures) for failures in range(200)]
     assert waits[:FREE_ATTEMPTS] == [0, 0, 0]
     assert waits[FREE_ATTEMPTS : FREE_ATTEMPTS + 4] == [30, 60, 120, 240]
@@ -165,7 +165,9 @@ def test_wrong_answers_wait_longer_each_time_up_to_a_quarter_of_an_hour() -> Non
     assert waits[-1] == MAX_WAIT_S
 
 
-def test_the_count_outlives_a_restart_of_the_console(tmp_path: Path, clock: ManualClock) -> None:
+def test_the_lockout_count_survives_a_restart_of_the_console(
+    tmp_path: Path, clock: ManualClock
+) -> None:
     lockout = Lockout(tmp_path, clock, "boot-1")
     for _ in range(4):
         lockout.record_attempt()
@@ -182,14 +184,14 @@ def four_were_wrong(folder: Path, clock: ManualClock) -> None:
         lockout.record_attempt()
 
 
-def test_after_a_reboot_the_wait_begins_anew(tmp_path: Path, clock: ManualClock) -> None:
+def test_after_a_reboot_the_lockout_starts_again(tmp_path: Path, clock: ManualClock) -> None:
     four_were_wrong(tmp_path, clock)
     clock.now_ns = 5_000_000_000
     assert Lockout(tmp_path, clock, "boot-2").remaining_s() == 55
 
 
 @pytest.mark.parametrize("read_only", [False, True])
-def test_after_a_reboot_it_ends_however_often_it_is_looked_at(
+def test_after_a_reboot_the_lockout_ends_however_often_it_is_checked(
     tmp_path: Path, clock: ManualClock, *, read_only: bool
 ) -> None:
     four_were_wrong(tmp_path, clock)
@@ -209,7 +211,7 @@ def test_after_a_reboot_it_ends_however_often_it_is_looked_at(
 
 
 @pytest.mark.parametrize("read_only", [False, True])
-def test_a_wrong_answer_after_a_reboot_waits_for_all_that_were_wrong_before(
+def test_a_wrong_answer_after_a_reboot_counts_all_earlier_ones(
     tmp_path: Path, clock: ManualClock, *, read_only: bool
 ) -> None:
     four_were_wrong(tmp_path, clock)
@@ -225,7 +227,7 @@ def test_a_wrong_answer_after_a_reboot_waits_for_all_that_were_wrong_before(
     assert after.remaining_s() == 0
 
 
-def test_the_right_answer_clears_it(tmp_path: Path, clock: ManualClock) -> None:
+def test_the_right_answer_clears_the_lockout(tmp_path: Path, clock: ManualClock) -> None:
     lockout = Lockout(tmp_path, clock, "boot-1")
     for _ in range(4):
         lockout.record_attempt()
@@ -234,13 +236,15 @@ def test_the_right_answer_clears_it(tmp_path: Path, clock: ManualClock) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"failures": "x"}', b"\xff"])
-def test_a_damaged_count_is_none(tmp_path: Path, clock: ManualClock, content: bytes) -> None:
+def test_a_damaged_lockout_count_is_ignored(
+    tmp_path: Path, clock: ManualClock, content: bytes
+) -> None:
     (tmp_path / "console").mkdir()
     (tmp_path / "console" / "lockout.json").write_bytes(content)
     assert Lockout(tmp_path, clock, "boot-1").failures == 0
 
 
-def test_without_a_disk_it_counts_in_memory(clock: ManualClock) -> None:
+def test_without_a_disk_the_lockout_counts_in_memory(clock: ManualClock) -> None:
     lockout = Lockout(Path("/proc/nowhere"), clock, "boot-1")
     for _ in range(4):
         lockout.record_attempt()

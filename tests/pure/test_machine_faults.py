@@ -55,7 +55,7 @@ def test_a_hot_board_is_a_fault_until_it_has_cooled(clock: ManualClock) -> None:
 
 @pytest.mark.raises_fault("SYS-03")
 @pytest.mark.parametrize("sign", ["under_voltage", "throttled"])
-def test_a_low_supply_and_a_slowed_board_are_a_fault_at_once(clock: ManualClock, sign: str) -> None:
+def test_undervoltage_and_throttling_are_a_fault_at_once(clock: ManualClock, sign: str) -> None:
     assert Watched(clock).codes(1, ResourceLoad(**{sign: True})) == ["SYS-03"]
     comes_and_goes(clock, "SYS-03", {sign: True}, None, {sign: False})
 
@@ -75,14 +75,14 @@ def test_too_little_memory_is_a_fault(
 
 
 @pytest.mark.raises_fault("SYS-05")
-def test_more_work_than_cores_is_a_fault_when_it_stays(clock: ManualClock) -> None:
+def test_a_load_above_the_cores_is_a_fault_if_it_persists(clock: ManualClock) -> None:
     comes_and_goes(
         clock, "SYS-05", {"load_per_core": 2.5}, {"load_per_core": 1.7}, {"load_per_core": 1.0}
     )
 
 
 @pytest.mark.raises_fault("STO-05")
-def test_a_disk_that_something_else_fills_is_a_fault(clock: ManualClock) -> None:
+def test_a_disk_filled_by_other_files_is_a_fault(clock: ManualClock) -> None:
     comes_and_goes(
         clock,
         "STO-05",
@@ -114,7 +114,7 @@ def test_a_worn_disk_is_a_fault_by_its_registers_or_by_the_days_left(
     assert watched.board.active()[0].detail == said
 
 
-def test_a_good_disk_and_one_that_says_nothing_are_none(clock: ManualClock) -> None:
+def test_a_good_disk_and_one_without_readings_raise_no_fault(clock: ManualClock) -> None:
     good = DiskHealth(life_used=0.3, reserve="normal", days_left=900.0, days_left_basis="register")
     assert Watched(clock).codes(600, disk=good) == []
     assert Watched(clock).codes(600) == []
@@ -135,7 +135,7 @@ def camera(fps: float, wanted: float | None, *, is_open: bool = True) -> CameraH
 
 
 @pytest.mark.raises_fault("CAM-04")
-def test_a_camera_that_gives_half_of_what_is_wanted_is_a_fault_after_a_minute(
+def test_a_camera_at_half_its_target_rate_is_a_fault_after_a_minute(
     clock: ManualClock,
 ) -> None:
     watched = Watched(clock)
@@ -149,7 +149,7 @@ def test_a_camera_that_gives_half_of_what_is_wanted_is_a_fault_after_a_minute(
 @pytest.mark.parametrize(
     "silent", [camera(0.0, 10.0), camera(0.0, 10.0, is_open=False), camera(4.0, None)]
 )
-def test_a_camera_that_gives_nothing_or_is_asked_for_nothing_is_not_slow(
+def test_a_camera_without_frames_or_without_a_target_rate_is_not_slow(
     clock: ManualClock, silent: CameraHealth
 ) -> None:
     assert Watched(clock).codes(600, cameras=(silent,)) == []
@@ -157,9 +157,7 @@ def test_a_camera_that_gives_nothing_or_is_asked_for_nothing_is_not_slow(
 
 @pytest.mark.raises_fault("SYS-07")
 @pytest.mark.parametrize("level", ["no_detection", "record_only", "heartbeat"])
-def test_a_box_that_does_less_than_it_should_says_so(
-    clock: ManualClock, level: DegradationLevel
-) -> None:
+def test_a_degraded_box_raises_a_fault(clock: ManualClock, level: DegradationLevel) -> None:
     watched = Watched(clock)
     low = Degradation(level=level, reason="heat: 84 °C", since_ns=0)
     assert watched.codes(1, degradation=low) == ["SYS-07"]

@@ -86,7 +86,7 @@ def test_no_pixel_that_a_polygon_touches_depends_on_the_picture(
 
 
 @given(mask=polygons(), size_px=sizes, seed=st.integers(0, 9))
-def test_what_is_not_painted_is_as_it_was_and_the_picture_itself_is_not_written_to(
+def test_unmasked_pixels_are_unchanged_and_the_source_is_not_modified(
     mask: Polygon, size_px: tuple[int, int], seed: int
 ) -> None:
     before = picture(size_px, seed)
@@ -106,7 +106,7 @@ def test_what_is_not_painted_is_as_it_was_and_the_picture_itself_is_not_written_
     size_px=sizes,
     padding=st.integers(0, 9).map(lambda pairs: 2 * pairs),
 )
-def test_a_picture_in_nv12_is_painted_in_place_as_its_planes_would_be(
+def test_an_nv12_picture_is_masked_in_place_like_its_planes(
     masks: list[Polygon], size_px: tuple[int, int], padding: int
 ) -> None:
     width, height = size_px
@@ -134,7 +134,7 @@ def test_a_mask_reaches_two_pixels_beyond_its_edge_at_most() -> None:
     assert (columns.min(), columns.max()) == (18, 61)
 
 
-def test_edges_that_cross_leave_no_hole() -> None:
+def test_crossing_edges_leave_no_hole() -> None:
     star = tuple(
         Point(0.5 + 0.4 * math.sin(turn), 0.5 - 0.4 * math.cos(turn))
         for turn in (0, 2.513, 5.027, 1.257, 3.770)
@@ -143,7 +143,7 @@ def test_edges_that_cross_leave_no_hole() -> None:
     assert (y[45:55, 45:55] == MASK_LUMA).all()
 
 
-def test_a_picture_of_another_size_is_masked_anew() -> None:
+def test_a_picture_of_another_size_gets_new_masks() -> None:
     left = (Point(0, 0), Point(0.5, 0), Point(0.5, 1), Point(0, 1))
     painter = MaskPainter([left], WHAT)
     for width in (40, 21, 64):
@@ -152,7 +152,7 @@ def test_a_picture_of_another_size_is_masked_anew() -> None:
         assert (y[:, width // 2 + 3 :] != MASK_LUMA).all()
 
 
-def test_masks_that_change_are_drawn_from_the_next_picture_on() -> None:
+def test_changed_masks_apply_from_the_next_picture() -> None:
     left = (Point(0, 0), Point(0.5, 0), Point(0.5, 1), Point(0, 1))
     right = (Point(0.5, 0), Point(1, 0), Point(1, 1), Point(0.5, 1))
     now = [WHOLE_PICTURE]

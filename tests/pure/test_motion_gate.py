@@ -33,7 +33,7 @@ def _watch(gate: MotionGate, pictures: list[np.ndarray], begin: int = 0) -> Moti
     return motion
 
 
-def test_the_first_picture_says_that_nothing_is_known() -> None:
+def test_the_first_picture_gives_no_motion_information() -> None:
     motion = MotionGate().detect(_shown(_street()), 0)
     assert motion.is_global_change
     assert motion.blobs == ()
@@ -69,14 +69,14 @@ def test_a_cloud_before_the_sun_is_not_motion(shift: int) -> None:
     assert not motion.is_global_change
 
 
-def test_a_car_is_seen_though_the_light_changes_with_it() -> None:
+def test_a_car_is_detected_during_a_light_change() -> None:
     gate = MotionGate()
     _watch(gate, [_shown(_street(), 1, i) for i in range(30)])
     motion = gate.detect(_shown(_with_car(_street(), 100) + 25, 1, 99), 30 * STEP_NS)
     assert len(motion.blobs) == 1
 
 
-def test_a_camera_that_turns_begins_anew_and_then_sees_cars_again() -> None:
+def test_a_turned_camera_relearns_the_background_and_detects_cars_again() -> None:
     gate = MotionGate()
     _watch(gate, [_shown(_street(0)) for _ in range(20)])
     turned = gate.detect(_shown(_street(7)), 20 * STEP_NS)
@@ -103,7 +103,7 @@ def test_nothing_moves_in_an_ignored_area() -> None:
     assert gate.detect(_shown(_with_car(_street(), 200)), 11 * STEP_NS).moving_ratio > 0
 
 
-def test_a_picture_of_another_size_begins_anew() -> None:
+def test_a_picture_of_another_size_resets_the_gate() -> None:
     gate = MotionGate()
     _watch(gate, [_shown(_street())] * 5)
     assert gate.detect(np.zeros((90, 160), np.uint8), 5 * STEP_NS).is_global_change

@@ -84,7 +84,9 @@ def parts(data: bytes, kind: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize("codec", ["h264", "mpeg4"])
-def test_the_head_of_a_sealed_file_is_that_of_the_plain_one_and_names_the_key(codec: str) -> None:
+def test_the_header_of_an_encrypted_file_matches_the_plain_one_and_names_the_key(
+    codec: str,
+) -> None:
     plain = parse_moov(parts(FILES[codec, False], b"moov")[0])
     sealed = parse_moov(parts(FILES[codec, True], b"moov")[0])
     assert (plain.timescale, plain.width_px, plain.height_px) == (90_000, 64, 48)
@@ -94,7 +96,7 @@ def test_the_head_of_a_sealed_file_is_that_of_the_plain_one_and_names_the_key(co
 
 
 @pytest.mark.parametrize("codec", ["h264", "mpeg4"])
-def test_samples_are_told_alike_sealed_or_plain(codec: str) -> None:
+def test_samples_are_listed_alike_encrypted_or_plain(codec: str) -> None:
     plain, sealed = (parts(FILES[codec, s], b"moof") for s in (False, True))
     assert len(plain) == len(sealed) == 3
     for one, other in zip(plain, sealed, strict=True):
@@ -117,7 +119,7 @@ def test_samples_are_told_alike_sealed_or_plain(codec: str) -> None:
 
 
 @pytest.mark.parametrize("codec", ["h264", "mpeg4"])
-def test_opened_samples_are_the_plain_ones(codec: str) -> None:
+def test_decrypted_samples_equal_the_plain_ones(codec: str) -> None:
     plain, sealed = (parts(FILES[codec, s], b"mdat") for s in (False, True))
     for moof, data, expected in zip(parts(FILES[codec, True], b"moof"), sealed, plain, strict=True):
         run = parse_moof(moof, encrypted=True)
@@ -127,13 +129,13 @@ def test_opened_samples_are_the_plain_ones(codec: str) -> None:
         assert samples == expected[8:]
 
 
-def test_each_sample_has_a_vector_of_its_own() -> None:
+def test_each_sample_has_its_own_initialization_vector() -> None:
     moofs = parts(FILES["h264", True], b"moof")
     vectors = [seal.iv for moof in moofs for seal in parse_moof(moof, encrypted=True).encryption]
     assert len(set(vectors)) == len(vectors) == FRAMES
 
 
-def test_a_box_made_plain_has_its_length_and_says_nothing_of_sealing() -> None:
+def test_a_decrypted_mp4_box_keeps_its_length_and_no_trace_of_encryption() -> None:
     data = FILES["h264", True]
     for kind, made_plain in ((b"moov", strip_moov_encryption), (b"moof", strip_moof_encryption)):
         for box in parts(data, kind):
@@ -173,7 +175,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", ["a.mp4", f"a.mp4{PART_SUFFIX}"])
-def test_what_the_muxer_writes_is_read_whole(place: Path, name: str) -> None:
+def test_files_of_the_muxer_are_read_completely(place: Path, name: str) -> None:
     for data in FILES.values():
         (place / name).write_bytes(data)
         assert read_all(place / name) == FRAMES
@@ -203,21 +205,25 @@ def _boxes_end(content: bytearray) -> int:
 
 
 @damaged
-def test_bytes_that_flipped_are_read_or_refused(data: st.DataObject, content: bytearray) -> None:
+def test_files_with_flipped_bytes_are_read_or_refused(
+    data: st.DataObject, content: bytearray
+) -> None:
     places = st.integers(0, _boxes_end(content))
     for at in data.draw(st.lists(places, min_size=1, max_size=4)):
         content[at] ^= data.draw(st.integers(1, 255))
 
 
 @damaged
-def test_numbers_that_are_wild_are_read_or_refused(data: st.DataObject, content: bytearray) -> None:
+def test_files_with_extreme_numbers_are_read_or_refused(
+    data: st.DataObject, content: bytearray
+) -> None:
     wild = st.sampled_from([0, 1, 7, 8, 2**31 - 1, 2**31, 2**32 - 1]) | st.integers(0, 2**32 - 1)
     at = data.draw(st.integers(0, _boxes_end(content) // 4)) * 4
     struct.pack_into(">I", content, at, data.draw(wild))
 
 
 @damaged
-def test_files_that_are_cut_are_read_or_refused(data: st.DataObject, content: bytearray) -> None:
+def test_truncated_files_are_read_or_refused(data: st.DataObject, content: bytearray) -> None:
     del content[data.draw(st.integers(0, len(content))) :]
 
 
@@ -236,7 +242,7 @@ def test_garbage_is_refused(place: Path, content: bytes) -> None:
 
 
 @given(content=st.binary(max_size=300), sealed=st.booleans())
-def test_garbage_in_a_box_is_refused(content: bytes, *, sealed: bool) -> None:
+def test_garbage_in_an_mp4_box_is_refused(content: bytes, *, sealed: bool) -> None:
     box = struct.pack(">I4s", 8 + len(content), b"moof") + content
     with pytest.raises(DamagedFootage):
         parse_moov(box)
@@ -244,7 +250,7 @@ def test_garbage_in_a_box_is_refused(content: bytes, *, sealed: bool) -> None:
         parse_moof(box, encrypted=sealed)
 
 
-def test_a_number_of_samples_that_nothing_bounds_is_refused() -> None:
+def test_an_unbounded_sample_count_is_refused() -> None:
     """If all samples are alike a run needs no bytes for each, so its number alone is a claim."""
     tfhd = _full(b"tfhd", 0x20018, struct.pack(">III", 1, 3000, 1))
     tfdt = _full(b"tfdt", 0, struct.pack(">I", 0))

@@ -61,7 +61,7 @@ def head() -> Told:
     return head
 
 
-def test_what_is_told_lasts_until_the_next_word_is_done(head: Told) -> None:
+def test_an_order_is_in_force_until_the_next_one_is_executed(head: Told) -> None:
     assert head.right_deg() == 0
     assert head.right_deg(RIGHT) == pytest.approx(60 * (2 * POLL_INTERVAL_S + BRAKE_S))
     head.looked(0.3)
@@ -71,12 +71,12 @@ def test_what_is_told_lasts_until_the_next_word_is_done(head: Told) -> None:
     )
 
 
-def test_of_a_head_that_has_not_answered_yet_the_worst_is_believed() -> None:
+def test_the_worst_latency_is_assumed_before_the_first_answer() -> None:
     late_s = 3 * DEFAULT_LATENCY_S
     assert Told().right_deg(RIGHT) == pytest.approx(60 * (late_s + 2 * POLL_INTERVAL_S + BRAKE_S))
 
 
-def test_a_slow_answer_counts_for_a_minute(head: Told) -> None:
+def test_a_slow_answer_raises_the_latency_for_a_minute(head: Told) -> None:
     head.looked(2.0)
     for _ in range(58):
         head.clock.advance_s(0.9)
@@ -88,7 +88,7 @@ def test_a_slow_answer_counts_for_a_minute(head: Told) -> None:
     assert head.ahead().latency_s == pytest.approx(0.1)
 
 
-def test_a_stop_is_done_when_the_brakes_have_held(head: Told) -> None:
+def test_a_stop_is_complete_after_the_braking_time(head: Told) -> None:
     head.told(RIGHT)
     assert head.right_deg() == pytest.approx(60 * BRAKE_S)
     head.told(REST)
@@ -99,7 +99,7 @@ def test_a_stop_is_done_when_the_brakes_have_held(head: Told) -> None:
     assert head.right_deg() == 0
 
 
-def test_an_order_that_a_stop_has_passed_may_be_heard_after_it(head: Told) -> None:
+def test_an_order_overtaken_by_a_stop_may_take_effect_after_it(head: Told) -> None:
     with head.momentum.timed_order(RIGHT):
         head.told(REST)
         head.clock.advance_s(2)
@@ -110,7 +110,7 @@ def test_an_order_that_a_stop_has_passed_may_be_heard_after_it(head: Told) -> No
     assert head.right_deg() == 0
 
 
-def test_what_failed_may_have_been_heard_or_not(head: Told) -> None:
+def test_a_failed_order_may_or_may_not_have_been_received(head: Told) -> None:
     head.told(RIGHT)
     for goal in (REST, Velocity(pan_deg_s=-60)):
         with suppress(DriverError), head.momentum.timed_order(goal):
@@ -123,7 +123,7 @@ def test_what_failed_may_have_been_heard_or_not(head: Told) -> None:
     assert head.right_deg() == 0
 
 
-def test_on_its_way_to_a_place_it_goes_no_further_than_there(head: Told) -> None:
+def test_a_move_to_a_position_overshoots_no_further_than_its_target(head: Told) -> None:
     head.told(Pose(pan_deg=12, tilt_deg=0))
     assert head.right_deg() == pytest.approx(12)
     # And on from there, by the newest order.
@@ -132,7 +132,7 @@ def test_on_its_way_to_a_place_it_goes_no_further_than_there(head: Told) -> None
     assert head.right_deg(slowly) == pytest.approx(12 + 6 * (until_s - 12 / 60))
 
 
-def test_what_it_was_told_before_and_what_it_is_told_now_add_up() -> None:
+def test_the_overshoot_of_the_old_and_the_new_order_add_up() -> None:
     ahead = Overshoot(
         horizon_s=2.0,
         latency_s=0.0,

@@ -97,7 +97,7 @@ def unintended(heard: list[AddressedMessage], sent: Sent) -> list[AddressedMessa
 
 
 @both
-def test_no_noise_and_no_frame_with_a_wrong_sum_moves_a_head(dialect: PelcoDialect) -> None:
+def test_noise_and_a_wrong_checksum_never_move_a_head(dialect: PelcoDialect) -> None:
     decoder, chance = PelcoDecoder(dialect), random.Random(7)
     frames = wrong_moves = 0
     for sent in line(dialect, chance, order):
@@ -116,7 +116,7 @@ def test_no_noise_and_no_frame_with_a_wrong_sum_moves_a_head(dialect: PelcoDiale
 
 
 @both
-def test_no_answer_is_made_of_noise_or_of_a_frame_with_a_wrong_sum(dialect: PelcoDialect) -> None:
+def test_noise_and_a_wrong_checksum_never_give_an_answer(dialect: PelcoDialect) -> None:
     decoder, chance = PelcoDecoder(dialect, replies_from=ADDRESS), random.Random(8)
     frames = wrong = 0
     for sent in line(dialect, chance, report):
@@ -135,7 +135,7 @@ def test_no_answer_is_made_of_noise_or_of_a_frame_with_a_wrong_sum(dialect: Pelc
 
 @both
 @pytest.mark.parametrize("say", [order, report])
-def test_of_two_whole_frames_one_after_the_other_the_second_is_always_heard(
+def test_the_second_of_two_consecutive_frames_is_always_decoded(
     dialect: PelcoDialect, say: object
 ) -> None:
     decoder, chance = PelcoDecoder(dialect), random.Random(9)
@@ -154,7 +154,7 @@ def test_of_two_whole_frames_one_after_the_other_the_second_is_always_heard(
 
 
 @both
-def test_noise_makes_nothing_grow(dialect: PelcoDialect) -> None:
+def test_noise_uses_bounded_memory(dialect: PelcoDialect) -> None:
     decoder, chance = PelcoDecoder(dialect, replies_from=ADDRESS), random.Random(10)
     sync = {"D": b"\xff", "P": b"\xa0"}[dialect]
     frames = 0

@@ -61,7 +61,7 @@ def test_an_answer_is_a_pose(counts: Any, counting: str, pose: Pose) -> None:
     zoom=st.floats(0, 1),
     counting=st.sampled_from(("up", "down")),
 )
-def test_a_pose_is_numbers_and_the_numbers_are_the_nearest_pose_that_it_can_take(
+def test_a_pose_is_encoded_as_the_nearest_reachable_position(
     pan: float, tilt: float, zoom: float, counting: str
 ) -> None:
     head = options(tilt_counts=counting)
@@ -74,7 +74,7 @@ def test_a_pose_is_numbers_and_the_numbers_are_the_nearest_pose_that_it_can_take
     assert told.zoom == pytest.approx(zoom, abs=1e-4)
 
 
-def test_a_range_that_goes_round_the_back_is_no_wall() -> None:
+def test_a_range_across_180_degrees_is_not_a_limit() -> None:
     head = options(pan_deg={"low": 0, "high": 355})
     assert clamp_pose(Pose(pan_deg=-90, tilt_deg=0), head).pan_deg == -90
     assert clamp_pose(Pose(pan_deg=-2, tilt_deg=0), head).pan_deg == 0
@@ -87,11 +87,11 @@ def test_a_range_that_goes_round_the_back_is_no_wall() -> None:
 HERE, THERE = Pose(pan_deg=0, tilt_deg=0), Pose(pan_deg=20, tilt_deg=0)
 
 
-def test_who_was_told_nothing_does_not_move() -> None:
+def test_a_head_without_an_order_does_not_move() -> None:
     assert not PelcoArrivalDetector(options()).is_moving(HERE, 0)
 
 
-def test_it_goes_to_a_pose_until_it_is_there() -> None:
+def test_a_move_to_a_pose_lasts_until_arrival() -> None:
     pursuit = PelcoArrivalDetector(options())
     pursuit.on_goto(THERE, 0)
     assert pursuit.is_moving(HERE, S)
@@ -101,7 +101,7 @@ def test_it_goes_to_a_pose_until_it_is_there() -> None:
     assert not pursuit.is_moving(HERE, 4 * S)
 
 
-def test_a_motion_lasts_until_its_stop_or_its_end_stops() -> None:
+def test_a_motion_lasts_until_its_stop_or_the_end_stops() -> None:
     pursuit = PelcoArrivalDetector(options())
     pursuit.on_move(PelcoMotion(pan=5, tilt=-5), 0)
     assert pursuit.is_moving(THERE, 60 * S)
@@ -114,7 +114,7 @@ def test_a_motion_lasts_until_its_stop_or_its_end_stops() -> None:
     assert not pursuit.is_moving(HERE, 66 * S)
 
 
-def test_it_goes_to_a_preset_until_two_answers_are_the_same() -> None:
+def test_a_preset_is_reached_when_two_answers_are_equal() -> None:
     pursuit = PelcoArrivalDetector(options())
     pursuit.on_goto_preset(0)
     for t_ns, pan in ((0, 0), (S, 5), (2 * S, 9), (2 * S + 1, 9)):
@@ -144,12 +144,12 @@ def test_it_goes_to_a_preset_until_two_answers_are_the_same() -> None:
         ({"aux": {"horn": 1}}, "Invalid enum value 'horn'"),
     ],
 )
-def test_options_of_no_sense_are_refused_with_one_line(changes: dict[str, Any], says: str) -> None:
+def test_invalid_options_are_refused_in_one_line(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(msgspec.ValidationError, match=says):
         options(**changes)
 
 
-def test_what_both_protocols_share_they_share() -> None:
+def test_options_common_to_both_protocols_are_equal() -> None:
     table = TABLE | {"baud": 9600, "address": 5}
     for kind in (OptionsD, OptionsP):
         made: PelcoOptions = msgspec.convert(table, kind)

@@ -19,7 +19,7 @@ def preset(name: str, number: int | None = None, pan_deg: float = 10.0) -> Prese
     )
 
 
-def test_what_was_stored_is_there_after_a_restart(tmp_path: Path) -> None:
+def test_a_stored_preset_survives_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "heads" / "mast" / "presets.json"
     presets = PresetStore("mast", path)
     presets.save(preset("gate", 3))
@@ -29,7 +29,7 @@ def test_what_was_stored_is_there_after_a_restart(tmp_path: Path) -> None:
     assert PresetStore("mast", path).all() == (preset("gate", 3, pan_deg=20.0),)
 
 
-def test_an_unknown_preset_is_refused_with_the_names_there_are(tmp_path: Path) -> None:
+def test_an_unknown_preset_is_rejected_with_the_known_names(tmp_path: Path) -> None:
     presets = PresetStore("mast", tmp_path / "presets.json")
     with pytest.raises(CommandRejected, match="it has: none yet"):
         presets.get("gate")
@@ -58,7 +58,7 @@ def test_a_preset_keeps_its_number_and_a_new_one_takes_the_smallest_free(tmp_pat
     assert presets.free_number("yard", 0) is None
 
 
-def test_there_is_a_bound(tmp_path: Path) -> None:
+def test_the_number_of_presets_is_bounded(tmp_path: Path) -> None:
     presets = PresetStore("mast", tmp_path / "presets.json")
     for number in range(MAX_PRESETS):
         presets.save(preset(f"p{number}"))
@@ -67,14 +67,14 @@ def test_there_is_a_bound(tmp_path: Path) -> None:
         presets.save(preset("one-more"))
 
 
-def test_a_file_that_cannot_be_read_is_set_aside(tmp_path: Path) -> None:
+def test_an_unreadable_state_file_is_set_aside(tmp_path: Path) -> None:
     path = tmp_path / "presets.json"
     path.write_text('{"presets": [{"name": "gate"')
     assert PresetStore("mast", path).all() == ()
     assert (tmp_path / "presets.json.unreadable").exists()
 
 
-def test_what_the_disk_refuses_is_not_listed(tmp_path: Path) -> None:
+def test_a_preset_that_could_not_be_stored_is_not_listed(tmp_path: Path) -> None:
     path = tmp_path / "heads" / "presets.json"
     presets = PresetStore("mast", path)
     presets.save(preset("gate"))

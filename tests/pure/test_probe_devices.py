@@ -62,7 +62,7 @@ def dev(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_camera_on_usb_is_told_with_its_formats_the_best_first(dev: Path) -> None:
+def test_a_usb_camera_is_listed_with_its_formats_best_first(dev: Path) -> None:
     (dev / "v4l/by-id").mkdir(parents=True)
     (dev / "v4l/by-id/usb-HD_Pro-index0").symlink_to("/dev/null")
     (found,) = v4l2_devices.find_devices(dev, Kernel(letters=("YUYV", "MJPG", "GREY", "YUYV")))
@@ -71,7 +71,7 @@ def test_a_camera_on_usb_is_told_with_its_formats_the_best_first(dev: Path) -> N
     assert found.best_path == str(dev / "v4l/by-id/usb-HD_Pro-index0")
 
 
-def test_a_camera_that_somebody_reads_is_busy(dev: Path) -> None:
+def test_a_camera_in_use_is_busy(dev: Path) -> None:
     kernel = Kernel()
     kernel.owned = True
     (found,) = v4l2_devices.find_devices(dev, kernel)
@@ -90,19 +90,19 @@ def test_a_camera_that_somebody_reads_is_busy(dev: Path) -> None:
         ("rp1-cfe", 0x1),
     ],
 )
-def test_what_is_no_camera_for_the_driver_is_none(driver: str, caps: int, dev: Path) -> None:
+def test_a_device_without_capture_is_not_a_camera(driver: str, caps: int, dev: Path) -> None:
     (found,) = v4l2_devices.find_devices(dev, Kernel(driver, caps))
     assert (found.camera, found.kernel_driver) == (False, driver)
 
 
-def test_devices_come_in_the_order_of_their_numbers(dev: Path) -> None:
+def test_devices_are_sorted_by_their_numbers(dev: Path) -> None:
     for name in ("video10", "video2"):
         (dev / name).symlink_to("/dev/null")
     found = v4l2_devices.find_devices(dev, Kernel())
     assert [Path(one.path).name for one in found] == ["video0", "video2", "video10"]
 
 
-def test_what_the_real_kernel_says_of_no_camera(dev: Path) -> None:
+def test_a_kernel_without_cameras_gives_an_empty_list(dev: Path) -> None:
     (dev / "video1").symlink_to("/dev/nothing-there")
     found = v4l2_devices.find_devices(dev)
     assert [one.state for one in found] == ["unsupported", "absent"]
@@ -111,7 +111,7 @@ def test_what_the_real_kernel_says_of_no_camera(dev: Path) -> None:
     assert chip.state == "unsupported"
 
 
-def test_a_chip_of_pins_is_told_with_its_name(dev: Path) -> None:
+def test_a_gpio_chip_is_listed_with_its_name(dev: Path) -> None:
     (dev / "gpiochip4").symlink_to("/dev/null")
 
     def ioctl(_chip: int, request: int, given: bytes) -> bytes:
@@ -130,7 +130,7 @@ def terminal() -> Iterator[str]:
     os.close(slave)
 
 
-def test_a_port_is_free_until_somebody_has_it(terminal: str) -> None:
+def test_a_port_is_free_until_a_process_opens_it(terminal: str) -> None:
     assert port_condition(terminal).state == "free"
     with serial.Serial(terminal, exclusive=True):
         held = port_condition(terminal)
@@ -138,14 +138,14 @@ def test_a_port_is_free_until_somebody_has_it(terminal: str) -> None:
     assert port_condition(terminal).state == "free"
 
 
-def test_looking_at_a_port_changes_none_of_its_settings(terminal: str) -> None:
+def test_probing_a_port_changes_none_of_its_settings(terminal: str) -> None:
     with Path(terminal).open("rb", buffering=0) as port:
         before = termios.tcgetattr(port)
         assert port_condition(terminal).state == "free"
         assert termios.tcgetattr(port) == before
 
 
-def test_a_port_that_is_denied_is_denied(terminal: str) -> None:
+def test_a_port_without_permission_is_denied(terminal: str) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root, to be somebody else")
     Path(terminal).chmod(0o600)
@@ -167,11 +167,11 @@ def test_a_port_that_is_denied_is_denied(terminal: str) -> None:
     ("path", "state"),
     [("/dev/nothing-there", "absent"), ("/dev/null", "unsupported"), ("/etc", "unsupported")],
 )
-def test_what_is_no_port_is_told(path: str, state: str) -> None:
+def test_a_file_that_is_not_a_port_is_reported(path: str, state: str) -> None:
     assert port_condition(path).state == state
 
 
-def test_who_has_a_device_is_known_by_name(tmp_path: Path) -> None:
+def test_the_process_that_holds_a_device_is_named(tmp_path: Path) -> None:
     for pid, target in (("812", "/dev/null"), ("813", "/etc/hostname"), ("14", "/dev/null")):
         fd = tmp_path / pid / "fd"
         fd.mkdir(parents=True)
@@ -183,21 +183,21 @@ def test_who_has_a_device_is_known_by_name(tmp_path: Path) -> None:
     }
 
 
-def test_a_port_of_the_kernel_is_known(tmp_path: Path) -> None:
+def test_a_port_used_by_the_kernel_is_recognised(tmp_path: Path) -> None:
     (tmp_path / "ttyS0").mkdir()
     (tmp_path / "ttyS0" / "console").write_text("Y\n")
     assert is_kernel_console("/dev/ttyS0", tmp_path)
     assert not is_kernel_console("/dev/ttyUSB0", tmp_path)
 
 
-def test_of_two_names_the_first_is_taken(tmp_path: Path) -> None:
+def test_the_first_of_two_link_names_is_used(tmp_path: Path) -> None:
     for name in ("b", "a"):
         (tmp_path / name).symlink_to("/dev/null")
     assert stable_names(tmp_path) == {"/dev/null": str(tmp_path / "a")}
     assert stable_names(tmp_path / "none") == {}
 
 
-def test_ports_are_told_with_the_names_that_stay(tmp_path: Path) -> None:
+def test_ports_are_listed_with_their_stable_names(tmp_path: Path) -> None:
     there = [port.path for port in find_ports(tmp_path)]
     if not there:
         pytest.skip("needs a serial port")
@@ -209,7 +209,7 @@ def test_ports_are_told_with_the_names_that_stay(tmp_path: Path) -> None:
     assert first.by_path == str(tmp_path / "serial/by-path/by-path-name")
 
 
-def test_who_is_kept_from_the_cameras_is_told_so(tmp_path: Path) -> None:
+def test_a_user_without_camera_rights_is_told_by_a_hint(tmp_path: Path) -> None:
     media = [tmp_path / "media1", tmp_path / "media0"]
     told = access_problem(media, lambda path, _mode: path.name != "media1")
     assert told is not None
@@ -218,13 +218,13 @@ def test_who_is_kept_from_the_cameras_is_told_so(tmp_path: Path) -> None:
     assert access_problem([]) is None
 
 
-def test_a_board_says_what_it_is(tmp_path: Path) -> None:
+def test_the_board_model_is_read(tmp_path: Path) -> None:
     (tmp_path / "model").write_bytes(b"Raspberry Pi 4 Model B Rev 1.4\0")
     assert read_board_model(tmp_path / "model") == "Raspberry Pi 4 Model B Rev 1.4"
     assert read_board_model(tmp_path / "none") is None
 
 
-def test_lines_that_are_worth_asking_are_asked_by_the_names_that_stay() -> None:
+def test_probed_serial_lines_have_stable_names() -> None:
     ports = (
         FoundPort(path="/dev/ttyUSB0", by_id="/dev/serial/by-id/x", state="free"),
         FoundPort(path="/dev/ttyUSB1", by_path="/dev/serial/by-path/y", state="busy"),
@@ -234,7 +234,7 @@ def test_lines_that_are_worth_asking_are_asked_by_the_names_that_stay() -> None:
     assert searchable_ports(ports) == ("/dev/serial/by-id/x", "/dev/serial/by-path/y")
 
 
-def test_modules_are_numbered_as_picamera2_does() -> None:
+def test_camera_modules_have_picamera2s_numbers() -> None:
     told = camera_modules_child.parse_modules(
         [
             {"Id": "/base/i2c@1/imx708@1a", "Model": "imx708", "Rotation": 180, "Num": 1},
@@ -263,7 +263,7 @@ def test_modules_are_numbered_as_picamera2_does() -> None:
         ),
     ],
 )
-def test_a_library_that_fails_hurts_nobody(
+def test_a_failing_camera_library_does_not_stop_the_probe(
     library: str, kind: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "picamera2.py").write_text(library)
@@ -273,7 +273,7 @@ def test_a_library_that_fails_hurts_nobody(
     assert caught.value.kind == kind
 
 
-def test_a_library_that_prints_disturbs_nothing(
+def test_output_of_a_camera_library_does_not_disturb_the_probe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "picamera2.py").write_text(
@@ -295,7 +295,7 @@ def test_a_library_that_prints_disturbs_nothing(
         (b"", None, None),
     ],
 )  # fmt: skip
-def test_the_status_line_says_whether_it_is_rtsp(
+def test_the_status_line_shows_if_a_server_speaks_rtsp(
     answer: bytes, status: int | None, server: str | None
 ) -> None:
     found = FoundRtspServer(host="10.0.0.1", port=554, status=status, server=server)
@@ -335,7 +335,7 @@ def peers() -> Iterator[Callable[[bytes], int]]:
         listener.close()
 
 
-def test_who_takes_the_connection_is_told_with_what_it_speaks(
+def test_a_host_that_accepts_a_connection_is_listed_with_its_protocol(
     peers: Callable[[bytes], int],
 ) -> None:
     camera = peers(b"RTSP/1.0 200 OK\r\nServer: Cam\r\n\r\n")

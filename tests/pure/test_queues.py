@@ -31,7 +31,7 @@ def test_the_newest_frame_wins_and_the_others_are_counted() -> None:
     assert latest.take(0) is None
 
 
-def test_an_overflow_drops_to_the_next_keyframe_and_tells_the_gap() -> None:
+def test_an_overflow_drops_to_the_next_keyframe_and_reports_the_gap() -> None:
     gaps: list[tuple[int, int]] = []
     queue = PacketQueue(3, lambda begin, end: gaps.append((begin, end)))
     kept = [queue.put(packet(t, is_key=t in (0, 5))) for t in range(4)]
@@ -43,7 +43,7 @@ def test_an_overflow_drops_to_the_next_keyframe_and_tells_the_gap() -> None:
     assert queue.dropped == 2
 
 
-def test_a_gap_that_no_keyframe_ends_is_told_when_no_more_will_come() -> None:
+def test_a_gap_without_a_final_keyframe_is_reported_at_the_end() -> None:
     gaps: list[tuple[int, int]] = []
     queue = PacketQueue(2, lambda begin, end: gaps.append((begin, end)))
     for t in range(5):
@@ -53,7 +53,7 @@ def test_a_gap_that_no_keyframe_ends_is_told_when_no_more_will_come() -> None:
     assert gaps == [(2, 4)], "and once"
 
 
-def test_the_queue_says_that_a_keyframe_waits_until_it_is_taken() -> None:
+def test_the_queue_reports_a_waiting_keyframe_until_it_is_taken() -> None:
     queue = PacketQueue(100, lambda _begin, _end: None)
     queue.put(packet(0, is_key=False))
     assert not queue.has_keyframe
@@ -68,7 +68,7 @@ def test_the_queue_says_that_a_keyframe_waits_until_it_is_taken() -> None:
     st.lists(st.tuples(st.booleans(), st.integers(1, 5), st.booleans()), max_size=60),
     st.integers(1, 12),
 )
-def test_what_comes_out_is_decodable_in_order_and_never_over_the_bound(
+def test_packets_leave_the_queue_decodable_in_order_and_bounded(
     steps: list[tuple[bool, int, bool]], bound: int
 ) -> None:
     gaps: list[tuple[int, int]] = []

@@ -20,7 +20,7 @@ GOOD = b'{"v":1,"id":"0123456789abcdef","action":"mark_good","requester":"amina"
 BUNDLE = "/run/media/sda1/new.raucb"
 
 
-def test_a_request_is_taken_once(tmp_path: Path) -> None:
+def test_a_request_is_executed_once(tmp_path: Path) -> None:
     order = request_file.submit_request(tmp_path, "install", "amina", BUNDLE)
     taken = request_file.take_request(tmp_path, ME)
     assert taken == UpdateRequest(id=order, action="install", requester="amina", bundle_path=BUNDLE)
@@ -37,7 +37,7 @@ def test_a_request_that_waits_is_not_replaced_by_a_second_one(tmp_path: Path) ->
     assert request_file.take_request(tmp_path, ME).id == first
 
 
-def test_one_takes_back_ones_own_request_as_long_as_it_waits(tmp_path: Path) -> None:
+def test_a_waiting_request_can_be_withdrawn_by_its_requester(tmp_path: Path) -> None:
     first = request_file.submit_request(tmp_path, "mark_good", "amina")
     request_file.take_request(tmp_path, ME)
     second = request_file.submit_request(tmp_path, "rollback", "omar")
@@ -65,7 +65,7 @@ def test_one_takes_back_ones_own_request_as_long_as_it_waits(tmp_path: Path) -> 
         GOOD + b" " * request_file.MAX_REQUEST_BYTES,
     ],
 )
-def test_what_is_no_request_is_refused_and_does_not_stay(tmp_path: Path, data: bytes) -> None:
+def test_an_invalid_request_is_rejected_and_removed(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "request.json").write_bytes(data)
     with pytest.raises(UserError, match=r"^request: "):
         request_file.take_request(tmp_path, ME)
@@ -73,7 +73,7 @@ def test_what_is_no_request_is_refused_and_does_not_stay(tmp_path: Path, data: b
 
 
 @given(st.binary(max_size=200))
-def test_whatever_stands_there_is_a_request_or_bad_input(data: bytes) -> None:
+def test_any_content_is_a_request_or_bad_input(data: bytes) -> None:
     with suppress(UserError):
         request_file.decode_request(data)
 
@@ -89,7 +89,7 @@ def folder_with_something(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [link_to_a_good_one, folder_with_something, os.mkfifo])
-def test_what_is_no_file_of_its_own_is_refused_and_does_not_stay(
+def test_a_link_or_special_file_is_rejected_and_removed(
     tmp_path: Path, make: Callable[[Path], None]
 ) -> None:
     make(tmp_path / "request.json")
@@ -99,7 +99,7 @@ def test_what_is_no_file_of_its_own_is_refused_and_does_not_stay(
     assert not (tmp_path / "request.json").is_symlink()
 
 
-def test_a_request_of_somebody_else_is_refused_and_does_not_stay(tmp_path: Path) -> None:
+def test_a_request_of_another_user_is_rejected_and_removed(tmp_path: Path) -> None:
     request_file.submit_request(tmp_path, "mark_good", "amina")
     with pytest.raises(UserError, match=f"owned by user {os.geteuid()}, which is not allowed"):
         request_file.take_request(tmp_path, (os.geteuid() + 1,))
@@ -107,13 +107,13 @@ def test_a_request_of_somebody_else_is_refused_and_does_not_stay(tmp_path: Path)
 
 
 @pytest.mark.parametrize("bundle", ["/run/media/\udcff.raucb", f"/run/media/{'x' * 2000}.raucb"])
-def test_a_name_that_cannot_be_asked_for_is_told_at_once(tmp_path: Path, bundle: str) -> None:
+def test_an_invalid_bundle_name_is_refused_at_once(tmp_path: Path, bundle: str) -> None:
     with pytest.raises(UserError):
         request_file.submit_request(tmp_path, "install", "amina", bundle)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_told_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_the_status_is_read_completely_or_not_at_all(tmp_path: Path) -> None:
     assert request_file.status_file(tmp_path).read() is None
     for state in ("running", "done"):
         said = UpdateRequestStatus(
@@ -137,7 +137,7 @@ def nobody_watches(_done: int, _total: int) -> None:
     pass
 
 
-def test_bundles_are_found_at_a_sticks_top_and_one_folder_down(tmp_path: Path) -> None:
+def test_bundles_are_found_at_the_top_of_a_usb_disk_and_one_folder_down(tmp_path: Path) -> None:
     there = [
         plugged_in(tmp_path, name)
         for name in ("media/a.raucb", "mnt/stick/b.raucb", "run/media/sda1/vigie/c.raucb")
@@ -149,7 +149,7 @@ def test_bundles_are_found_at_a_sticks_top_and_one_folder_down(tmp_path: Path) -
     assert usb_bundle.find_usb_bundles(tmp_path) == tuple(there)
 
 
-def test_a_bundle_is_copied_and_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+def test_a_copied_bundle_replaces_the_previous_one(tmp_path: Path) -> None:
     data, steps = os.urandom(3_000_000), [(0, 0)]
     bundle = plugged_in(tmp_path, "run/media/sda1/new.raucb", data)
     folder = tmp_path / "data/update"
@@ -204,7 +204,7 @@ def too_large(root: Path) -> str:
         lambda _root: "/mnt/\0.raucb",
     ],
 )
-def test_what_is_no_file_on_a_stick_is_not_copied(
+def test_a_link_or_special_file_on_a_usb_disk_is_not_copied(
     tmp_path: Path, make: Callable[[Path], str]
 ) -> None:
     (tmp_path / "mnt2").mkdir()

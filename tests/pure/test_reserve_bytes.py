@@ -31,7 +31,7 @@ BUNDLE_BYTES = 285 * MB
         (500 * GB, 1 * GB),
     ],
 )
-def test_by_the_size_of_the_disk(total_bytes: int, kept_bytes: int) -> None:
+def test_the_reserve_depends_on_the_size_of_the_disk(total_bytes: int, kept_bytes: int) -> None:
     assert reserve_bytes(WANTED, total_bytes) == kept_bytes
 
 
@@ -40,14 +40,12 @@ WISHES = st.integers(MIN_RESERVE_BYTES, 10**13)
 
 
 @given(WISHES, st.integers(4_710 * MB, 10**13))
-def test_where_the_ring_is_full_an_update_still_has_room(
-    wanted_bytes: int, total_bytes: int
-) -> None:
+def test_an_update_fits_with_a_full_ring(wanted_bytes: int, total_bytes: int) -> None:
     assert reserve_bytes(wanted_bytes, total_bytes) >= BUNDLE_BYTES + RESERVE_BYTES
 
 
 @given(WISHES, st.integers(10 * MB, 10**13))
-def test_a_full_ring_is_no_full_disk(wanted_bytes: int, total_bytes: int) -> None:
+def test_a_full_ring_is_not_a_full_disk(wanted_bytes: int, total_bytes: int) -> None:
     """Else the box would shed detection and recording for what its own footage takes: what else had
     filled the disk is over once only the ring does.
     """
@@ -71,6 +69,8 @@ def test_a_full_ring_is_no_full_disk(wanted_bytes: int, total_bytes: int) -> Non
 
 
 @given(st.integers(0, 10**13), st.integers(0, 10**13))
-def test_never_more_than_is_wanted_nor_than_a_fifth(wanted_bytes: int, total_bytes: int) -> None:
+def test_the_reserve_exceeds_neither_the_configured_value_nor_a_fifth(
+    wanted_bytes: int, total_bytes: int
+) -> None:
     kept = reserve_bytes(wanted_bytes, total_bytes)
     assert 0 <= kept <= min(wanted_bytes, total_bytes // 5)

@@ -26,7 +26,7 @@ def test_lines_arrive_as_datagrams(tmp_path: Path) -> None:
             assert systemd.recv(100) == line
 
 
-def test_an_abstract_socket_is_understood() -> None:
+def test_an_abstract_socket_is_supported() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind("\0vigie-test-notify")
         systemd.settimeout(5)
@@ -34,7 +34,7 @@ def test_an_abstract_socket_is_understood() -> None:
         assert systemd.recv(100) == b"READY=1"
 
 
-def test_a_manager_that_has_gone_stops_nobody(tmp_path: Path) -> None:
+def test_an_absent_service_manager_does_not_stop_the_agent(tmp_path: Path) -> None:
     Notifier({"NOTIFY_SOCKET": str(tmp_path / "nobody")}).pet_watchdog()
 
 
@@ -44,7 +44,7 @@ def test_without_systemd_nothing_happens() -> None:
     assert notifier.watchdog_s is None
 
 
-def test_a_manager_that_reads_nothing_stops_nobody(
+def test_a_service_manager_that_reads_nothing_does_not_block_the_agent(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     address = tmp_path / "notify"

@@ -82,7 +82,9 @@ def now(boot: str, at_h: float, utc_h: float, *, synced: bool = True) -> ClockRe
         ),
     ],
 )
-def test_the_age_of_the_oldest(names: list[SegmentName], at: ClockReading, age_h: float) -> None:
+def test_the_age_of_the_oldest_segment_is_computed(
+    names: list[SegmentName], at: ClockReading, age_h: float
+) -> None:
     ages = BootTimeline(names).ages(at)
     assert ages.age_ms(names[0]) == age_h * HOUR_MS
 
@@ -93,7 +95,7 @@ def test_the_age_of_the_oldest(names: list[SegmentName], at: ClockReading, age_h
     ),
     now_synced=st.booleans(),
 )
-def test_no_segment_is_ever_told_older_than_it_is(
+def test_no_segment_is_ever_considered_older_than_it_is(
     *, lengths_h: list[tuple[int, int, bool]], now_synced: bool
 ) -> None:
     """Boots of some hours, off for some between, with a good clock or none."""

@@ -111,7 +111,7 @@ def apart_deg(strips: tuple, looked: list[Pose]) -> np.ndarray:
     return off - np.roll(off, 1, axis=0)
 
 
-def test_with_true_poses_it_is_the_street(street: SurroundRenderer) -> None:
+def test_with_true_poses_the_panorama_matches_the_street(street: SurroundRenderer) -> None:
     shots, _ = swept(street)
     for refine in (False, True):
         canvas = stitch(shots, FOV, refine=refine)
@@ -124,7 +124,7 @@ def test_with_true_poses_it_is_the_street(street: SurroundRenderer) -> None:
         assert wrong[at_seams].mean() < 1.25 * wrong[~at_seams].mean()
 
 
-def test_it_closes_over_the_back_without_a_seam(street: SurroundRenderer) -> None:
+def test_the_panorama_closes_at_180_degrees_without_a_seam(street: SurroundRenderer) -> None:
     canvas = stitch(swept(street)[0], FOV)
     ends = np.concatenate([canvas.image[:, -40:], canvas.image[:, :40]], axis=1).astype(int)
     true = truth(street, canvas).astype(int)
@@ -133,7 +133,7 @@ def test_it_closes_over_the_back_without_a_seam(street: SurroundRenderer) -> Non
     assert np.abs(ends[rows] - true_ends[rows])[:, 30:50].mean() < 3
 
 
-def test_what_neighbours_show_mends_the_poses(street: SurroundRenderer) -> None:
+def test_overlaps_of_neighbours_correct_the_poses(street: SurroundRenderer) -> None:
     shots, looked = swept(street, error_deg=1.0)
     strips = [project_shot(shot, FOV, 4096) for shot in shots]
     before = apart_deg(tuple(strips), looked)
@@ -170,7 +170,7 @@ def test_a_head_that_is_wrong_by_a_degree_leaves_no_step(street: SurroundRendere
     assert abs(tilt_off) < 1.0
 
 
-def test_where_there_is_nothing_to_match_the_poses_carry_it(street: SurroundRenderer) -> None:
+def test_without_matches_the_reported_poses_are_used(street: SurroundRenderer) -> None:
     """Fog at night: a tenth of the contrast, under noise."""
     rng = np.random.default_rng(1)
 
@@ -194,7 +194,7 @@ def test_where_there_is_nothing_to_match_the_poses_carry_it(street: SurroundRend
     assert correlation > 0.9
 
 
-def test_brightness_that_differs_is_evened_out(street: SurroundRenderer) -> None:
+def test_differences_in_brightness_are_levelled(street: SurroundRenderer) -> None:
     bright = (1.0, 0.75, 1.2, 0.8, 1.1, 0.9, 1.25, 0.8, 1.0, 0.7)
 
     def seen(image: Image, index: int) -> Image:
@@ -208,7 +208,9 @@ def test_brightness_that_differs_is_evened_out(street: SurroundRenderer) -> None
     assert np.std(bright) > 0.15
 
 
-def test_who_drives_through_does_not_bend_it_and_is_no_ghost(street: SurroundRenderer) -> None:
+def test_moving_vehicles_neither_distort_the_panorama_nor_leave_ghosts(
+    street: SurroundRenderer,
+) -> None:
     """Each picture is taken four seconds after the one before: everybody has moved."""
     rng = random.Random(2)
     shots, looked = [], []
@@ -224,7 +226,7 @@ def test_who_drives_through_does_not_bend_it_and_is_no_ghost(street: SurroundRen
     assert canvas.image.mean() > 100
 
 
-def test_a_head_with_ends_gives_what_it_can_see(street: SurroundRenderer) -> None:
+def test_a_head_with_end_stops_gives_its_visible_range(street: SurroundRenderer) -> None:
     poses = plan_sweep(Range(low=-80, high=60), FOV, CONFIG)
     canvas = stitch(swept(street, poses)[0], FOV)
     assert canvas.pan_from_deg == pytest.approx(-80 - LOWER_EDGE_DEG, abs=0.3)
@@ -232,13 +234,13 @@ def test_a_head_with_ends_gives_what_it_can_see(street: SurroundRenderer) -> Non
     assert errors(canvas, truth(street, canvas)).mean() < 3
 
 
-def test_one_picture_is_a_panorama_too(street: SurroundRenderer) -> None:
+def test_one_picture_makes_a_panorama_too(street: SurroundRenderer) -> None:
     canvas = stitch(swept(street, ROUND[:1])[0], FOV)
     assert canvas.width_deg == pytest.approx(2 * LOWER_EDGE_DEG, abs=0.5)
     assert (canvas.pair_count, canvas.matched_count) == (0, 0)
 
 
-def test_what_was_not_looked_at_is_black(street: SurroundRenderer) -> None:
+def test_uncovered_areas_are_black(street: SurroundRenderer) -> None:
     """Poses that were forbidden: nobody makes up what stands there."""
     shots, _ = swept(street)
     canvas = stitch(shots[:4] + shots[6:], FOV)
@@ -256,14 +258,14 @@ def test_overlapping_by_more_than_half_it_still_closes(street: SurroundRenderer)
     assert errors(canvas, truth(street, canvas)).mean() < 2.5
 
 
-def test_the_order_of_the_pictures_is_of_no_matter(street: SurroundRenderer) -> None:
+def test_the_order_of_the_pictures_does_not_matter(street: SurroundRenderer) -> None:
     shots, _ = swept(street)
     one, other = stitch(shots, FOV), stitch(shots[::-1], FOV)
     assert one.image.tobytes() == other.image.tobytes()
 
 
 @pytest.mark.parametrize("max_bytes", [200_000, 60_000, 20_000, 5_000])
-def test_the_jpeg_fits(street: SurroundRenderer, max_bytes: int) -> None:
+def test_the_jpeg_fits_its_size_limit(street: SurroundRenderer, max_bytes: int) -> None:
     jpeg = render_panorama(swept(street)[0], FOV, max_bytes)
     assert len(jpeg) <= max_bytes
     back = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)

@@ -221,7 +221,7 @@ def test_where_it_cannot_be_written_down_no_reboot_is_asked_for(
     assert len(caplog.records) == 1
 
 
-def test_a_file_that_cannot_be_read_is_set_aside(tmp_path: Path, clock: ManualClock) -> None:
+def test_an_unreadable_state_file_is_set_aside(tmp_path: Path, clock: ManualClock) -> None:
     (tmp_path / FILE_NAME).write_text('{"boot": 7}')
     cameras = StuckCameras(tmp_path, tmp_path, clock, "boot-1")
     assert cameras.wants_restart("north")

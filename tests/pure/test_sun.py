@@ -36,7 +36,7 @@ times = st.integers(0, 365 * 24 * 60).map(
         (33.5912, -7.6186, datetime(2026, 12, 21, 12, 28, 50, tzinfo=UTC), 180.0, 32.97),
     ],
 )
-def test_the_sun_stands_where_the_almanac_says(
+def test_the_suns_position_matches_the_almanac(
     latitude_deg: float,
     longitude_deg: float,
     at: datetime,
@@ -50,7 +50,7 @@ def test_the_sun_stands_where_the_almanac_says(
     assert angle_between_deg(there, Direction(pan_deg=azimuth_deg, tilt_deg=elevation_deg)) < 0.15
 
 
-def test_a_head_whose_zero_looks_east_finds_it_turned_by_a_quarter() -> None:
+def test_a_head_facing_east_sees_the_sun_rotated_by_90_degrees() -> None:
     # Its zero looks east, so it looks north at pan -90.
     turned = SunConfig(latitude_deg=33.5912, longitude_deg=-7.6186, north_deg=-90.0)
     straight, found = sun_position(CASABLANCA, NOON), sun_position(turned, NOON)
@@ -95,7 +95,7 @@ def from_there(there: SunPosition, away_deg: float, around_deg: float) -> Direct
     )
 
 
-def test_a_picture_that_looks_away_from_the_evening_sun_is_free() -> None:
+def test_a_pose_facing_away_from_the_evening_sun_is_allowed() -> None:
     evening = sun_sector(CASABLANCA, datetime(2026, 3, 20, 18, 0, tzinfo=UTC))
     assert evening is not None
     assert evening.may_cross, "a head may pass over the sun"

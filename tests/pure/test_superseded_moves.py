@@ -69,7 +69,7 @@ def stands_s(rig: HeadRig, seconds: float) -> bool:
 
 
 @pytest.mark.parametrize("asker", [TOUR, TRACKING, ANNA], ids=lambda asker: asker.role)
-def test_a_stop_passes_what_a_mover_has_planned_before_it(tmp_path: Path, asker: Requester) -> None:
+def test_a_stop_supersedes_a_movers_planned_move(tmp_path: Path, asker: Requester) -> None:
     rig, mover = wanders(tmp_path, asker)
     orders = rig.opened_heads[0].simulator.order_count
     mover.happens = [rig.head.stop]
@@ -83,7 +83,9 @@ def test_a_stop_passes_what_a_mover_has_planned_before_it(tmp_path: Path, asker:
     assert rig.pose.pan_deg == pytest.approx(90)
 
 
-def test_a_stop_passes_the_way_home(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_stop_supersedes_the_return_home(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     meanwhile = Meanwhile()
     config = msgspec.structs.replace(CALM, home="gate", home_after_s=8.0)
     rig = HeadRig(tmp_path, config, forbidden=meanwhile).start()
@@ -98,7 +100,7 @@ def test_a_stop_passes_the_way_home(tmp_path: Path, caplog: pytest.LogCaptureFix
     assert rig.head.state().preset == "gate"
 
 
-def test_a_stop_passes_the_way_out_of_a_sector(
+def test_a_stop_supersedes_leaving_a_sector(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     meanwhile = Meanwhile()
@@ -115,7 +117,7 @@ def test_a_stop_passes_the_way_out_of_a_sector(
     assert rig.pose.pan_deg == pytest.approx(11, abs=1)
 
 
-def test_who_takes_the_head_while_an_equal_ones_mover_is_at_it_keeps_it(tmp_path: Path) -> None:
+def test_a_requester_who_takes_the_head_from_an_equals_mover_keeps_it(tmp_path: Path) -> None:
     rig, mover = wanders(tmp_path, ANNA)
     mover.happens = [lambda: rig.head.acquire(BRAHIM)]
     rig.head.add_mover(mover)
@@ -127,7 +129,7 @@ def test_who_takes_the_head_while_an_equal_ones_mover_is_at_it_keeps_it(tmp_path
     assert rig.speed == 0
 
 
-def test_who_moves_the_head_while_his_own_mover_is_at_it_has_his_motion(tmp_path: Path) -> None:
+def test_a_requesters_own_move_supersedes_their_mover(tmp_path: Path) -> None:
     rig, mover = wanders(tmp_path, ANNA)
 
     def left() -> None:
@@ -141,7 +143,7 @@ def test_who_moves_the_head_while_his_own_mover_is_at_it_has_his_motion(tmp_path
     assert rig.pose.pan_deg == pytest.approx(-30, abs=5)
 
 
-def test_after_a_stop_it_does_not_go_home_before_a_lease_is_over(tmp_path: Path) -> None:
+def test_after_a_stop_the_head_returns_home_only_after_the_lease_time(tmp_path: Path) -> None:
     config = msgspec.structs.replace(PLAIN_CONFIG, home="gate", home_after_s=5.0, lease_s=20.0)
     rig = HeadRig(tmp_path, config).start()
     rig.store_preset("gate", Pose(pan_deg=-30, tilt_deg=5))

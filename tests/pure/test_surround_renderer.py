@@ -41,7 +41,7 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(one.astype(int) - other).mean())
 
 
-def test_it_is_seamless_over_the_back(around: SurroundRenderer) -> None:
+def test_the_surround_view_is_seamless_at_180_degrees(around: SurroundRenderer) -> None:
     at_180 = around.render(180, -10, 60, 12.0)
     assert at_180.shape == (HEIGHT, WIDTH, 3)
     assert at_180.tobytes() == around.render(-180, -10, 60, 12.0).tobytes()
@@ -56,7 +56,7 @@ def test_it_is_seamless_over_the_back(around: SurroundRenderer) -> None:
     pan_deg=st.floats(-179, 179), tilt_deg=st.floats(-60, 20), turn_deg=st.floats(-25, 25),
     up_deg=st.floats(-12, 12), fov_deg=st.floats(5, 100),
 )  # fmt: skip
-def test_it_is_the_pinhole_that_the_agent_reckons_with(
+def test_the_renderer_uses_the_agents_pinhole_model(
     pan_deg: float, tilt_deg: float, turn_deg: float, up_deg: float, fov_deg: float
 ) -> None:
     """Two ways of writing the same geometry: metres to pixels, and directions to the picture."""
@@ -80,7 +80,7 @@ def test_it_is_the_pinhole_that_the_agent_reckons_with(
 @pytest.mark.parametrize(
     ("pan_deg", "tilt_deg", "z_m"), [(0, -14, 16.5), (-20, -20, 16.5), (180, -12, -22.5)]
 )
-def test_what_stands_still_is_where_its_metres_are(
+def test_static_objects_are_drawn_at_their_coordinates(
     around: SurroundRenderer, pan_deg: float, tilt_deg: float, z_m: float
 ) -> None:
     """The stripes of both crossings, and the asphalt between them."""
@@ -138,7 +138,7 @@ def test_truth_boxes_lie_in_the_picture_and_appear_once_each(
         assert box.hidden >= 0
 
 
-def test_a_car_that_passes_the_pole_passes_through_the_picture_without_a_jump() -> None:
+def test_a_car_passing_the_pole_crosses_the_picture_without_a_jump() -> None:
     """Beside the pole it goes from one half of the street to the other."""
     looks = view(-90, -35, 80)
     before: dict[int, TruthBox] = {}
@@ -166,7 +166,7 @@ def test_no_two_road_users_collide(t_s: float, seed: int) -> None:
             assert not same_lane or abs(one.z_m - other.z_m) > (one.length_m + other.length_m) / 2
 
 
-def test_there_is_always_somebody_and_nobody_jumps() -> None:
+def test_there_is_always_a_road_user_and_none_jumps() -> None:
     before = {mover.id: mover for mover in road_users_at(2, 0.0)}
     for step in range(1, int(3 * CYCLE_S * 10)):
         now = {mover.id: mover for mover in road_users_at(2, step / 10)}
@@ -190,7 +190,7 @@ def test_the_same_seed_gives_the_same_picture(look: SceneConditions) -> None:
     assert one.tobytes() == other.tobytes()
 
 
-def test_straight_down_it_shows_the_pole_s_foot(around: SurroundRenderer) -> None:
+def test_looking_straight_down_shows_the_foot_of_the_pole(around: SurroundRenderer) -> None:
     """The kerb, half a metre to the left of the pole, whichever way round."""
     for pan_deg in (0, 90, 180):
         looks = view(pan_deg, -90)

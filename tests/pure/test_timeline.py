@@ -34,7 +34,7 @@ def test_pictures_are_taken_on_a_grid(stream_fps: int, wanted_fps: float, taken:
     steps_ms=st.lists(st.integers(1, 400), min_size=1, max_size=200),
     fps=st.floats(0.5, 30),
 )
-def test_no_more_are_taken_than_are_wanted(steps_ms: list[int], fps: float) -> None:
+def test_no_more_pictures_are_taken_than_requested(steps_ms: list[int], fps: float) -> None:
     pick = FrameSelector(fps)
     t_ns, taken = 0, int(pick.select(0))
     for step_ms in steps_ms:
@@ -79,7 +79,7 @@ def test_a_clock_that_runs_slow_is_followed() -> None:
 
 
 @pytest.mark.parametrize("jump_ns", [-3600 * S, -S, MAX_JUMP_NS + S, 3600 * S])
-def test_a_stream_that_sets_its_time_anew_goes_on(jump_ns: int) -> None:
+def test_a_stream_that_resets_its_time_continues(jump_ns: int) -> None:
     timeline = StreamTimeline(40 * MS)
     placed = []
     for number in range(50):
@@ -89,7 +89,7 @@ def test_a_stream_that_sets_its_time_anew_goes_on(jump_ns: int) -> None:
     assert [p.boottime_ns(p.dts_ns) for p in placed] == [p.arrival_ns for p in placed]
 
 
-def test_a_stall_of_the_network_is_no_jump() -> None:
+def test_a_network_stall_is_not_a_time_jump() -> None:
     timeline = StreamTimeline(40 * MS)
     for number in range(50):
         raw_ns = number * 40 * MS
@@ -108,7 +108,7 @@ def test_a_stall_of_the_network_is_no_jump() -> None:
         max_size=60,
     )
 )
-def test_whatever_a_stream_says_decoding_times_rise(
+def test_decoding_times_increase_for_any_stream(
     times: list[tuple[int | None, int | None]],
 ) -> None:
     timeline = StreamTimeline(40 * MS)

@@ -39,7 +39,7 @@ class Film:
         )
 
 
-def test_a_car_that_passes_is_one_track_with_its_speed() -> None:
+def test_a_passing_car_is_one_track_with_its_speed() -> None:
     film = Film()
     seen = [film.show(_seen(0.1 + 0.02 * i)) for i in range(20)]
     assert {t.id for tracks in seen for t in tracks} == {1}
@@ -51,7 +51,7 @@ def test_a_car_that_passes_is_one_track_with_its_speed() -> None:
     assert last.vy == pytest.approx(0, abs=0.01)
 
 
-def test_what_was_seen_once_is_no_track() -> None:
+def test_a_single_detection_is_not_a_track() -> None:
     film = Film()
     assert film.show(_seen(0.1)) == ()
     assert all(film.show() == () for _ in range(20))
@@ -69,7 +69,7 @@ def test_a_track_survives_missed_detections_and_keeps_its_id() -> None:
     assert track.seen_ns == film.now
 
 
-def test_unsure_detections_carry_a_track_but_begin_none() -> None:
+def test_low_score_detections_extend_a_track_but_start_none() -> None:
     film = Film()
     assert all(film.show(_seen(0.1 + 0.02 * i, score=0.25)) == () for i in range(10))
     for i in range(5):
@@ -78,14 +78,14 @@ def test_unsure_detections_carry_a_track_but_begin_none() -> None:
     assert {t.id for shown in tracks for t in shown} == {1}
 
 
-def test_what_stands_still_from_the_first_has_to_be_surer() -> None:
+def test_a_static_object_needs_a_higher_score_to_become_a_track() -> None:
     film = Film()
     assert all(film.show(_seen(0.4, score=0.5), moves=False) == () for _ in range(10))
     tracks = [film.show(_seen(0.4, score=0.7), moves=False) for _ in range(5)]
     assert len(tracks[-1]) == 1
 
 
-def test_where_nobody_looks_nobody_is_missed() -> None:
+def test_a_track_outside_the_crops_is_not_counted_as_missed() -> None:
     film = Film()
     for _ in range(5):
         film.show(_seen(0.4))
@@ -95,14 +95,14 @@ def test_where_nobody_looks_nobody_is_missed() -> None:
     assert track.seen_ns < film.now
 
 
-def test_two_cars_that_meet_keep_their_ids() -> None:
+def test_two_cars_that_pass_each_other_keep_their_ids() -> None:
     film = Film()
     for i in range(30):
         tracks = film.show(_seen(0.1 + 0.02 * i, 0.40), _seen(0.7 - 0.02 * i, 0.50))
     assert [(t.id, t.vx > 0) for t in sorted(tracks, key=lambda t: t.id)] == [(1, True), (2, False)]
 
 
-def test_ids_are_never_used_again() -> None:
+def test_track_ids_are_never_reused() -> None:
     film = Film()
     ids = set()
     for car in range(5):
@@ -113,7 +113,7 @@ def test_ids_are_never_used_again() -> None:
     assert sorted(ids) == [(car + 1, car) for car in range(5)]
 
 
-def test_what_leaves_the_picture_ends() -> None:
+def test_a_track_that_leaves_the_picture_ends() -> None:
     film = Film()
     for i in range(20):
         film.show(_seen(0.5 + 0.025 * i))
@@ -122,7 +122,7 @@ def test_what_leaves_the_picture_ends() -> None:
     assert film.tracker.live_tracks == []
 
 
-def test_the_label_is_what_most_detections_say() -> None:
+def test_the_label_is_the_majority_of_the_detections() -> None:
     film = Film()
     labels: list[Label] = ["truck", "car", "car", "car", "truck", "car"]
     for i, label in enumerate(labels):
@@ -130,7 +130,7 @@ def test_the_label_is_what_most_detections_say() -> None:
     assert [t.label for t in tracks] == ["car"]
 
 
-def test_a_lorry_whose_front_is_also_called_a_car_is_one_track() -> None:
+def test_a_lorry_with_its_front_detected_as_a_car_is_one_track() -> None:
     film = Film()
     for i in range(15):
         x = 0.1 + 0.02 * i
@@ -140,7 +140,7 @@ def test_a_lorry_whose_front_is_also_called_a_car_is_one_track() -> None:
     assert len(tracks) == 1
 
 
-def test_flow_carries_a_track_between_detections_and_counts_as_seen() -> None:
+def test_optical_flow_updates_a_track_between_detections_and_counts_as_seen() -> None:
     film = Film()
     for i in range(6):
         film.show(_seen(0.1 + 0.02 * i))
@@ -152,7 +152,7 @@ def test_flow_carries_a_track_between_detections_and_counts_as_seen() -> None:
     assert track.seen_ns == film.now
 
 
-def test_flow_alone_does_not_keep_a_track_for_long() -> None:
+def test_optical_flow_alone_does_not_keep_a_track_for_long() -> None:
     film = Film()
     for _ in range(6):
         film.show(_seen(0.1))
@@ -163,7 +163,7 @@ def test_flow_alone_does_not_keep_a_track_for_long() -> None:
     assert all(t.seen_ns < film.now for t in tracks)
 
 
-def test_a_large_shape_that_travels_is_a_car_and_one_that_stays_is_not() -> None:
+def test_a_large_moving_shape_is_a_car_and_a_static_one_is_not() -> None:
     film = Film()
     for i in range(12):
         tracks = film.show(bulks=(BoundingBox(0.3, 0.05 + 0.03 * i, 0.3, 0.4),))
@@ -172,7 +172,7 @@ def test_a_large_shape_that_travels_is_a_car_and_one_that_stays_is_not() -> None
     assert all(still.show(bulks=(BoundingBox(0.3, 0.3, 0.3, 0.4),)) == () for _ in range(30))
 
 
-def test_a_large_shape_around_a_person_is_no_car() -> None:
+def test_a_large_shape_around_a_person_is_not_a_car() -> None:
     film = Film()
     for i in range(20):
         x = 0.1 + 0.03 * i
@@ -222,7 +222,7 @@ detections = st.builds(
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(detections, max_size=8), max_size=15))
-def test_whatever_is_seen_ids_are_unique_rise_and_the_run_can_be_repeated(
+def test_ids_are_unique_and_increasing_and_runs_are_reproducible(
     frames: list[list[Detection]],
 ) -> None:
     def run() -> list[tuple[Track, ...]]:

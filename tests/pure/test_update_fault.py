@@ -13,14 +13,12 @@ from agent.update.slots import Slots
 from tests.conftest import ManualClock
 
 
-def test_the_book_is_where_root_writes_it() -> None:
+def test_the_slot_state_file_is_at_the_updaters_path() -> None:
     assert Path("/", SLOT_STATE_DIR) == rauc_backend.RAUC_STATE_DIR
 
 
 @pytest.mark.raises_fault("SYS-08")
-def test_a_fall_back_is_a_fault_until_somebody_accepts_it(
-    tmp_path: Path, clock: ManualClock
-) -> None:
+def test_a_fallback_is_a_fault_until_it_is_accepted(tmp_path: Path, clock: ManualClock) -> None:
     faults = FaultRegistry(clock.boottime_ns)
     watch = UpdateFault(tmp_path, faults)
     watch.check(0)
@@ -43,7 +41,7 @@ def test_a_fall_back_is_a_fault_until_somebody_accepts_it(
 
 
 @pytest.mark.parametrize("kept", [b"", b"[]", b"\xff", b'{"failed_trial":1}'])
-def test_a_book_that_cannot_be_read_is_no_fault(
+def test_an_unreadable_slot_state_is_not_a_fault(
     tmp_path: Path, clock: ManualClock, kept: bytes
 ) -> None:
     folder = tmp_path / SLOT_STATE_DIR

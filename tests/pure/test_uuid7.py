@@ -10,14 +10,14 @@ LATEST_MS = (1 << 48) - 1
 
 
 @given(st.integers(0, LATEST_MS), st.integers())
-def test_an_identifier_is_a_uuid_of_version_7_and_tells_its_time(unix_ms: int, seed: int) -> None:
+def test_an_identifier_is_a_version_7_uuid_with_its_time(unix_ms: int, seed: int) -> None:
     made = uuid.UUID(uuid7(unix_ms, random.Random(seed)))
     assert made.version == 7
     assert made.variant == uuid.RFC_4122
     assert made.int >> 80 == unix_ms
 
 
-def test_the_example_of_the_standard() -> None:
+def test_the_example_of_the_standard_is_reproduced() -> None:
     """RFC 9562, appendix A.6: 017F22E2-79B0-7CC3-98C4-DC0C0C07398F."""
 
     class Bits(random.Random):
@@ -34,7 +34,7 @@ def test_identifiers_sort_by_time(times_ms: list[int]) -> None:
     assert made == sorted(made)
 
 
-def test_the_same_randomness_makes_the_same_and_never_one_twice() -> None:
+def test_the_same_randomness_gives_the_same_identifiers_and_no_duplicates() -> None:
     one = uuid7_factory(lambda t_ns: t_ns, random.Random("a clip"))
     other = uuid7_factory(lambda t_ns: t_ns, random.Random("a clip"))
     made = [one(5_000_000) for _ in range(1000)]

@@ -44,7 +44,7 @@ def nothing(_done: int, _total: int) -> None:
 
 
 @pytest.mark.parametrize("blocks", [2, 127, 128, 129, 300, 16384, 16385])
-def test_what_was_signed_passes_and_is_read_to_its_end(tmp_path: Path, blocks: int) -> None:
+def test_a_signed_payload_verifies_and_is_read_to_its_end(tmp_path: Path, blocks: int) -> None:
     path, signed = bundle(tmp_path, blocks)
     seen: list[tuple[int, int]] = []
     verity.verify_payload(path, signed, lambda done, total: seen.append((done, total)))
@@ -52,7 +52,7 @@ def test_what_was_signed_passes_and_is_read_to_its_end(tmp_path: Path, blocks: i
 
 
 @pytest.mark.skipif(shutil.which("veritysetup") is None, reason="needs cryptsetup-bin")
-def test_the_root_is_that_of_veritysetup(tmp_path: Path) -> None:
+def test_the_root_hash_equals_that_of_veritysetup(tmp_path: Path) -> None:
     payload, hashes = tmp_path / "payload", tmp_path / "hashes"
     payload.write_bytes(random.Random(1).randbytes(300 * BLOCK_BYTES))
     made = subprocess.run(
@@ -91,7 +91,7 @@ def test_one_bit_anywhere_in_payload_or_tree_is_found(tmp_path: Path, seed: int)
         lambda data: data[:-8] + b"\xff" * 8,
     ],
 )
-def test_a_bundle_that_was_cut_or_added_to_is_found(tmp_path: Path, change: object) -> None:
+def test_a_truncated_or_extended_bundle_is_found(tmp_path: Path, change: object) -> None:
     path, signed = bundle(tmp_path, 10)
     assert callable(change)
     path.write_bytes(change(path.read_bytes()))
@@ -99,7 +99,7 @@ def test_a_bundle_that_was_cut_or_added_to_is_found(tmp_path: Path, change: obje
         verity.verify_payload(path, signed, nothing)
 
 
-def test_another_root_and_another_salt_are_other_payloads(tmp_path: Path) -> None:
+def test_another_root_hash_or_salt_is_refused(tmp_path: Path) -> None:
     path, signed = bundle(tmp_path, 10)
     for root, salt in ((signed.root_hash, "00" * 32), ("00" * 32, signed.salt)):
         other = SignedPayload(root_hash=root, salt=salt, hash_tree_bytes=signed.hash_tree_bytes)

@@ -87,7 +87,7 @@ SENT: list[tuple[str, bytes, str]] = [
 
 
 @pytest.mark.parametrize(("made", "written"), [row[1:] for row in SENT], ids=[r[0] for r in SENT])
-def test_packets_to_a_camera_are_as_they_are_written_down(made: bytes, written: str) -> None:
+def test_packets_to_a_camera_match_the_makers_document(made: bytes, written: str) -> None:
     assert made == packed(written)
 
 
@@ -116,11 +116,11 @@ HEARD: list[tuple[str, str, ViscaReply | None]] = [
 
 
 @pytest.mark.parametrize(("text", "meant"), [r[1:] for r in HEARD], ids=[r[0] for r in HEARD])
-def test_replies_mean_what_is_written_down(text: str, meant: ViscaReply | None) -> None:
+def test_replies_decode_as_the_makers_document(text: str, meant: ViscaReply | None) -> None:
     assert parse_reply(packed(text)) == meant
 
 
-def test_a_place_is_eight_nibbles_of_two_signed_numbers() -> None:
+def test_a_position_is_eight_nibbles_of_two_signed_numbers() -> None:
     # SONY: F725h is -170 degrees of an EVI-D70, 04B0h is +90.
     data = packed("0F 07 02 05 00 04 0B 00")
     assert (visca.parse_signed(data[:4]), visca.parse_signed(data[4:])) == (-2267, 1200)
@@ -130,7 +130,7 @@ def test_a_place_is_eight_nibbles_of_two_signed_numbers() -> None:
 
 
 @given(st.integers(-(1 << 15), (1 << 15) - 1), st.integers(0, (1 << 16) - 1))
-def test_numbers_survive_their_nibbles(value: int, place: int) -> None:
+def test_numbers_survive_encoding_in_nibbles(value: int, place: int) -> None:
     assert visca.parse_signed(visca.nibbles(value)) == value
     assert visca.parse_unsigned(visca.nibbles(place)) == place
 
@@ -169,7 +169,7 @@ replies: st.SearchStrategy[ViscaReply] = st.one_of(
 
 
 @given(st.lists(replies, max_size=8), st.lists(st.integers(0, 100), max_size=8), addresses)
-def test_replies_are_heard_however_the_line_cuts_them(
+def test_replies_are_decoded_from_any_fragments(
     said: list[ViscaReply], cuts: list[int], address: int
 ) -> None:
     stream = b"".join(map(say, said))
@@ -240,7 +240,7 @@ def talk() -> Talk:
     return Talk()
 
 
-def test_a_command_is_taken_done_and_its_socket_is_free(talk: Talk) -> None:
+def test_a_command_is_acknowledged_completed_and_its_socket_is_freed(talk: Talk) -> None:
     talk.send("move")
     talk.hear("90 41 FF")
     talk.stand(move="executing")
@@ -251,7 +251,7 @@ def test_a_command_is_taken_done_and_its_socket_is_free(talk: Talk) -> None:
     assert talk.sockets.unmatched_replies == 0
 
 
-def test_two_are_done_in_any_order(talk: Talk) -> None:
+def test_two_commands_may_complete_in_any_order(talk: Talk) -> None:
     # COMP overlapping-command-responses
     talk.send("one", "five")
     talk.hear("90 41 FF", "90 42 FF", "90 52 FF")
@@ -273,7 +273,7 @@ def test_a_socket_may_hold_two_and_completes_the_older_first(talk: Talk) -> None
     talk.stand(lock="done")
 
 
-def test_full_buffers_refuse_and_the_next_attempt_is_a_new_command(talk: Talk) -> None:
+def test_a_full_buffer_error_rejects_the_command_and_a_retry_is_a_new_command(talk: Talk) -> None:
     # COMP command-buffer-full, "resent" and "dropped"
     talk.send("close", "toggle")
     talk.hear("90 60 03 FF")
@@ -283,7 +283,7 @@ def test_full_buffers_refuse_and_the_next_attempt_is_a_new_command(talk: Talk) -
     talk.stand(toggle="done", **{"close again": "done"})
 
 
-def test_what_cannot_be_done_now_is_of_the_oldest_that_waits_whatever_socket_it_names(
+def test_a_not_executable_error_belongs_to_the_oldest_waiting_command(
     talk: Talk,
 ) -> None:
     # COMP completion-in-empty-socket-real-world: buttons mashed while presets are recalled
@@ -307,14 +307,14 @@ def test_what_cannot_be_done_now_is_of_the_oldest_that_waits_whatever_socket_it_
     assert talk.sockets.unmatched_replies == 0
 
 
-def test_a_camera_that_completes_without_an_ack_is_understood(talk: Talk) -> None:
+def test_a_completion_without_an_ack_is_accepted(talk: Talk) -> None:
     talk.send("move")
     talk.hear("90 51 FF")
     talk.stand(move="done")
     assert talk.sockets.busy_sockets == ()
 
 
-def test_a_motion_is_broken_off(talk: Talk) -> None:
+def test_a_motion_is_cancelled(talk: Talk) -> None:
     talk.send("goto")
     talk.hear("90 42 FF")
     talk.cancel("break", 2)
@@ -324,7 +324,7 @@ def test_a_motion_is_broken_off(talk: Talk) -> None:
     assert talk.sockets.busy_sockets == (1,)
 
 
-def test_a_cancel_that_comes_too_late_has_nothing_to_break_off(talk: Talk) -> None:
+def test_a_late_cancel_has_nothing_to_cancel(talk: Talk) -> None:
     talk.send("goto")
     talk.hear("90 42 FF")
     talk.cancel("break", 2)
@@ -332,7 +332,7 @@ def test_a_cancel_that_comes_too_late_has_nothing_to_break_off(talk: Talk) -> No
     talk.stand(goto="done", **{"break": "done"})
 
 
-def test_a_camera_that_knows_no_cancel_says_so_and_no_command_is_confused(talk: Talk) -> None:
+def test_a_camera_without_cancel_rejects_it_and_no_command_is_confused(talk: Talk) -> None:
     talk.send("goto")
     talk.hear("90 41 FF")
     talk.cancel("break", 1)
@@ -341,14 +341,14 @@ def test_a_camera_that_knows_no_cancel_says_so_and_no_command_is_confused(talk: 
     talk.stand(goto="executing", stop="executing", **{"break": "refused"})
 
 
-def test_a_motion_that_fails_on_its_way_is_refused(talk: Talk) -> None:
+def test_a_motion_that_fails_midway_is_an_error(talk: Talk) -> None:
     talk.send("goto")
     talk.hear("90 41 FF", "90 61 41 FF")
     talk.stand(goto="refused")
     assert talk.sockets.busy_sockets == ()
 
 
-def test_what_comes_late_or_out_of_nothing_is_counted_and_changes_nothing(talk: Talk) -> None:
+def test_late_and_unexpected_replies_are_counted_and_ignored(talk: Talk) -> None:
     talk.hear("90 51 FF", "90 41 FF", "90 62 05 FF")
     talk.send("move")
     talk.sockets.forget(talk.commands["move"])
@@ -358,7 +358,7 @@ def test_what_comes_late_or_out_of_nothing_is_counted_and_changes_nothing(talk: 
     assert talk.sockets.busy_sockets == ()
 
 
-def test_a_camera_that_never_completes_makes_nothing_grow(talk: Talk) -> None:
+def test_a_camera_that_never_completes_uses_bounded_memory(talk: Talk) -> None:
     for number in range(1000):
         talk.send(f"move {number}")
         if number % 2:
@@ -387,7 +387,7 @@ def test_a_camera_that_never_completes_makes_nothing_grow(talk: Talk) -> None:
         max_size=60,
     )
 )
-def test_no_conversation_breaks_the_table(
+def test_no_sequence_of_replies_breaks_the_command_table(
     talk_of: list[str | CommandAck | CommandCompleted | ViscaError],
 ) -> None:
     sockets, commands = CommandTracker(), []
