@@ -135,7 +135,7 @@ def test_a_driver_does_no_work_for_nothing(device: Device) -> None:
         assert {type(camera.read(READ_TIMEOUT_S)) for _ in range(5)} == {Packet}
 
 
-def test_frames_come_no_oftener_than_they_are_wanted(device: Device) -> None:
+def test_frames_come_no_more_often_than_requested(device: Device) -> None:
     with device.opened(packets=False, frames_fps=4) as camera:
         frames = read_media(camera, Frame, 6)
         span_s = (frames[-1].seq - frames[0].seq) / camera.info.fps

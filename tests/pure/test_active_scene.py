@@ -34,7 +34,7 @@ ROAD = Scene(line=(SceneLine(name="stop line", start=Point(0, 0.5), to=Point(1, 
         (None, True, None, WHOLE_PICTURE),
     ],
 )
-def test_what_holds_and_what_is_hidden(
+def test_the_scene_and_masks_follow_the_heads_position(
     preset: str | None, settled: bool, scene: Scene | None, masks: object
 ) -> None:
     viewpoint = ActiveScene({"gate": GATE, "road": ROAD}, lambda: 0)
@@ -44,13 +44,13 @@ def test_what_holds_and_what_is_hidden(
     assert viewpoint.masks() == masks
 
 
-def test_before_the_head_has_spoken_it_counts_as_on_the_way() -> None:
+def test_before_its_first_position_a_head_counts_as_moving() -> None:
     viewpoint = ActiveScene({"gate": GATE}, lambda: 0)
     assert viewpoint.current().scene is None
     assert viewpoint.masks() is WHOLE_PICTURE
 
 
-def test_where_no_scene_hides_anything_nothing_is_hidden_on_the_way_and_elsewhere() -> None:
+def test_without_masks_in_any_scene_nothing_is_hidden_during_moves() -> None:
     viewpoint = ActiveScene({"road": ROAD}, lambda: 0)
     assert viewpoint.masks() == ()
     viewpoint.update_position("sky", settled=True, tolerance=NONE)
@@ -58,7 +58,7 @@ def test_where_no_scene_hides_anything_nothing_is_hidden_on_the_way_and_elsewher
     assert not viewpoint.has_masks
 
 
-def test_masks_are_larger_by_how_far_the_picture_may_have_shifted() -> None:
+def test_masks_grow_by_the_possible_shift_of_the_picture() -> None:
     viewpoint = ActiveScene({"gate": GATE, "road": ROAD}, lambda: 0)
     viewpoint.update_position("gate", settled=True, tolerance=ShiftTolerance(x=0.02, y=0.04))
     (mask,) = masks = viewpoint.masks()
@@ -77,7 +77,7 @@ def test_masks_are_larger_by_how_far_the_picture_may_have_shifted() -> None:
     assert viewpoint.masks() == ()
 
 
-def test_a_head_that_only_says_that_it_is_near_uncovers_nothing() -> None:
+def test_a_head_only_near_a_preset_uncovers_nothing() -> None:
     viewpoint = ActiveScene({"gate": GATE, "road": ROAD}, lambda: 0)
     for preset in ("gate", "road"):
         viewpoint.update_position(preset, settled=True, tolerance=None)
@@ -88,7 +88,7 @@ def test_a_head_that_only_says_that_it_is_near_uncovers_nothing() -> None:
     assert (unmasked.current().scene, unmasked.masks()) == (ROAD, ())
 
 
-def test_a_stay_is_numbered_anew_only_when_it_changes() -> None:
+def test_a_stay_at_a_preset_gets_a_new_number_only_if_it_changes() -> None:
     viewpoint = ActiveScene({"road": ROAD, "gate": GATE}, lambda: 0)
     numbers = []
     for preset, settled in (("road", True), ("road", True), (None, False), ("road", True)):
@@ -131,7 +131,7 @@ class Watched:
             self.stage.run_once(threading.Event())
 
 
-def test_on_the_way_nothing_is_judged_and_at_rest_it_is() -> None:
+def test_rules_are_suspended_during_moves_and_active_at_rest() -> None:
     watched = Watched()
     watched.see(0, 40, luma=5)
     assert watched.events == []
@@ -141,7 +141,7 @@ def test_on_the_way_nothing_is_judged_and_at_rest_it_is() -> None:
     assert watched.watches == [None, ROAD]
 
 
-def test_leaving_ends_what_is_open() -> None:
+def test_leaving_a_preset_ends_open_events() -> None:
     watched = Watched()
     watched.viewpoint.update_position("road", settled=True, tolerance=NONE)
     watched.see(0, 40, luma=5)
@@ -158,7 +158,7 @@ def make_frame(second: int, luma: int) -> Frame:
 
 
 @pytest.mark.parametrize("is_queued", [True, False])
-def test_a_picture_from_before_the_rest_is_not_judged(is_queued: bool) -> None:
+def test_a_picture_taken_before_the_rest_is_not_evaluated(is_queued: bool) -> None:
     watched = Watched()
     watched.see(0, 2, luma=90)
     if is_queued:

@@ -24,7 +24,7 @@ def mode_of(path: Path) -> int:
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o644, 0o666])
-def test_the_mode_is_as_given_whatever_the_umask_unless_the_umask_is_wanted(
+def test_the_file_mode_ignores_the_umask_unless_requested(
     tmp_path: Path, umask: int, mode: int
 ) -> None:
     atomic_file.create_durably(tmp_path / "exact", b"", mode)
@@ -36,7 +36,7 @@ def test_the_mode_is_as_given_whatever_the_umask_unless_the_umask_is_wanted(
         assert mode_of(tmp_path / "file") == wanted
 
 
-def test_a_new_file_takes_no_others_place(tmp_path: Path) -> None:
+def test_a_new_file_never_replaces_another(tmp_path: Path) -> None:
     path = tmp_path / "secret"
     atomic_file.create_durably(path, b"first", 0o600)
     with pytest.raises(FileExistsError):
@@ -44,7 +44,7 @@ def test_a_new_file_takes_no_others_place(tmp_path: Path) -> None:
     assert path.read_bytes() == b"first"
 
 
-def test_a_file_is_replaced_over_what_a_cut_has_left_aside(tmp_path: Path) -> None:
+def test_a_file_is_replaced_despite_a_leftover_temporary_file(tmp_path: Path) -> None:
     path = tmp_path / "book.json"
     path.write_bytes(b"old")
     (tmp_path / ".book.json.making").write_bytes(b"half of something that is long")
@@ -53,7 +53,7 @@ def test_a_file_is_replaced_over_what_a_cut_has_left_aside(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_old_file_stands_where_the_new_one_cannot_be_made_durable(
+def test_the_old_file_stays_if_the_new_one_cannot_be_made_durable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(_: int) -> None:
@@ -70,7 +70,7 @@ def test_the_old_file_stands_where_the_new_one_cannot_be_made_durable(
     assert path.read_bytes() == b"new"
 
 
-def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+def test_a_missing_folder_is_not_created(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         atomic_file.replace_atomically(tmp_path / "away" / "book.json", b"", 0o644)
     assert list(tmp_path.iterdir()) == []

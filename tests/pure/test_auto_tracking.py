@@ -184,7 +184,7 @@ class Corner:
         passing(9.0, 30.0, 40.0),
     ],
 )
-def test_who_moves_stays_in_the_inner_half_and_the_head_does_not_swing(path: Path) -> None:
+def test_a_moving_target_stays_in_the_inner_half_without_oscillation(path: Path) -> None:
     corner = Corner(path)
     start = path(0)
     assert start is not None
@@ -195,7 +195,7 @@ def test_who_moves_stays_in_the_inner_half_and_the_head_does_not_swing(path: Pat
     assert corner.tracker.followed_track == 7
 
 
-def test_who_turns_back_is_followed_back() -> None:
+def test_a_target_that_turns_back_is_followed_back() -> None:
     corner = Corner(lambda t_s: Direction(pan_deg=-20 + 12 * math.sin(t_s / 1.5), tilt_deg=-10))
     corner.run(30)
     assert corner.worst(2) < 0.25
@@ -203,7 +203,7 @@ def test_who_turns_back_is_followed_back() -> None:
     assert corner.swings(2) <= 7
 
 
-def test_who_stands_beside_the_middle_is_brought_there_in_one_go() -> None:
+def test_a_static_target_is_centred_in_one_move() -> None:
     corner = Corner(still(0.0))
     corner.run(6)
     assert corner.worst(2.5) < 0.08
@@ -211,13 +211,13 @@ def test_who_stands_beside_the_middle_is_brought_there_in_one_go() -> None:
     assert all(abs(speed) < 0.5 for speed in corner.speeds[-40:])
 
 
-def test_within_the_dead_zone_nothing_moves() -> None:
+def test_within_the_dead_zone_the_head_does_not_move() -> None:
     corner = Corner(still(-19.0))
     corner.run(6)
     assert all(abs(speed) < 0.5 for speed in corner.speeds)
 
 
-def test_it_follows_over_the_back() -> None:
+def test_tracking_continues_across_180_degrees() -> None:
     corner = Corner(lambda t_s: Direction(pan_deg=(165 + 5 * t_s + 180) % 360 - 180, tilt_deg=-10))
     corner.motion.goto(0, Pose(pan_deg=165, tilt_deg=-10))
     corner.run(8)
@@ -225,14 +225,14 @@ def test_it_follows_over_the_back() -> None:
     assert corner.swings(1.5) == 0
 
 
-def test_without_a_chosen_one_it_wants_nothing() -> None:
+def test_without_a_target_tracking_requests_no_motion() -> None:
     corner = Corner(walking(5))
     corner.run(3, follow=None)
     assert set(corner.wishes) == {None}
     assert corner.tracker.followed_track is None
 
 
-def test_who_is_not_in_the_picture_cannot_be_followed() -> None:
+def test_a_target_outside_the_picture_cannot_be_tracked() -> None:
     corner = Corner(walking(5))
     corner.run(1, follow=None)
     with pytest.raises(CommandRejected, match="no track 8 is in the picture now") as refused:
@@ -240,7 +240,7 @@ def test_who_is_not_in_the_picture_cannot_be_followed() -> None:
     assert refused.value.code == "unknown"
 
 
-def test_who_is_lost_is_waited_for_and_then_given_back() -> None:
+def test_a_lost_target_is_awaited_and_then_the_head_is_released() -> None:
     corner = Corner(lambda t_s: Direction(pan_deg=-20 + 4 * t_s, tilt_deg=-10) if t_s < 3 else None)
     corner.run(3 + LOST_AFTER_S + 1.0)
     assert corner.tracker.followed_track == 7
@@ -251,7 +251,7 @@ def test_who_is_lost_is_waited_for_and_then_given_back() -> None:
     assert corner.wishes[-1] is None
 
 
-def test_who_comes_back_in_time_is_followed_on_under_another_number() -> None:
+def test_a_target_that_returns_in_time_is_tracked_under_its_new_id() -> None:
     def path(t_s: float) -> Direction | None:
         hidden = 3 < t_s < 4.5
         return None if hidden else Direction(pan_deg=-20 + 4 * min(t_s, 3.2), tilt_deg=-10)
@@ -263,7 +263,7 @@ def test_who_comes_back_in_time_is_followed_on_under_another_number() -> None:
     assert corner.worst(7) < 0.25
 
 
-def test_a_new_number_on_the_way_does_not_stop_it() -> None:
+def test_a_new_track_id_does_not_stop_the_motion() -> None:
     corner = Corner(walking(6))
     corner.numbers = lambda t_s: 7 + int(t_s)
     corner.run(8, follow=7)
@@ -271,7 +271,7 @@ def test_a_new_number_on_the_way_does_not_stop_it() -> None:
     assert corner.tracker.followed_track == 14
 
 
-def test_somebody_else_nearby_is_not_taken_for_him() -> None:
+def test_another_road_user_nearby_is_not_mistaken_for_the_target() -> None:
     corner = Corner(lambda t_s: Direction(pan_deg=-20.0, tilt_deg=-10) if t_s < 3 else None)
     corner.run(3)
     for number, x, label in ((20, 0.5, "car"), (21, 0.9, "person")):
@@ -288,14 +288,14 @@ def test_somebody_else_nearby_is_not_taken_for_him() -> None:
     assert corner.tracker.end_reason == "lost"
 
 
-def test_nobody_is_followed_for_longer_than_allowed() -> None:
+def test_tracking_ends_after_its_maximum_time() -> None:
     corner = Corner(still(-20), TrackingConfig(enabled=True, max_follow_s=5))
     corner.run(6)
     assert corner.tracker.followed_track is None
     assert corner.tracker.end_reason == "max_duration"
 
 
-def test_it_can_be_released_and_then_stands() -> None:
+def test_released_tracking_stops_the_head() -> None:
     corner = Corner(walking(6))
     corner.run(3)
     corner.tracker.release()
@@ -305,14 +305,14 @@ def test_it_can_be_released_and_then_stands() -> None:
     assert abs(corner.speeds[-1]) < 0.1
 
 
-def test_it_zooms_in_on_who_is_small_and_no_further_than_allowed() -> None:
+def test_tracking_zooms_in_on_a_small_target_within_its_limit() -> None:
     corner = Corner(still(-20), TrackingConfig(enabled=True, zoom_max=0.4), height=0.05)
     corner.run(15)
     assert 0.3 < corner.zooms[-1] <= 0.45
     assert corner.worst(2) < 0.25
 
 
-def test_it_does_not_zoom_in_on_who_is_fast_and_goes_back_from_who_is_large() -> None:
+def test_tracking_zooms_out_from_a_large_target_and_not_in_on_a_fast_one() -> None:
     fast = Corner(walking(12), height=0.05)
     fast.run(6)
     assert max(fast.zooms[20:]) < 0.12
@@ -322,7 +322,7 @@ def test_it_does_not_zoom_in_on_who_is_fast_and_goes_back_from_who_is_large() ->
     assert large.zooms[-1] == pytest.approx(0.0, abs=0.02)
 
 
-def test_a_head_without_a_zoom_is_not_asked_to() -> None:
+def test_a_head_without_zoom_gets_no_zoom_order() -> None:
     corner = Corner(still(-20), height=0.05)
     plain = PtzCapabilities(
         absolute=True, pan_deg=None, tilt_deg=Range(low=-30, high=90), pan_max_deg_s=60,
@@ -333,7 +333,7 @@ def test_a_head_without_a_zoom_is_not_asked_to() -> None:
     assert all(wish is None or wish.zoom == 0 for wish in corner.wishes)
 
 
-def test_a_sector_in_the_way_is_waited_out_and_a_broken_head_given_up() -> None:
+def test_a_forbidden_sector_is_waited_out_and_a_failed_head_ends_tracking() -> None:
     corner = Corner(walking(4))
     corner.run(2)
     corner.tracker.on_rejected(

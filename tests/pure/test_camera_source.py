@@ -28,7 +28,7 @@ def written(folder: Path, kinds: str) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["face", "door", "selftest"])
-def test_footage_is_held_for_the_events_of_cameras_alone(tmp_path: Path, kind: str) -> None:
+def test_footage_is_held_for_camera_events_only(tmp_path: Path, kind: str) -> None:
     path = written(tmp_path, f'["stopped", "{kind}"]')
     with pytest.raises(
         UserError, match=rf"hold\.kinds\[1\] = '{kind}': unknown; allowed: line, zone"

@@ -88,14 +88,14 @@ MOVE = {"do": "move", "head": "mast", "pan": 0.5}
         ),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(payload: bytes, line: str) -> None:
+def test_a_mistake_is_described_in_one_line(payload: bytes, line: str) -> None:
     with pytest.raises(MalformedCommand) as said:
         read(payload)
     assert str(said.value).startswith(f"command ptz: {line}")
     assert "\n" not in str(said.value)
 
 
-def test_a_malformed_command_is_answered_by_its_id_where_one_can_be_read() -> None:
+def test_a_malformed_command_is_answered_under_its_id_if_one_is_readable() -> None:
     with pytest.raises(MalformedCommand) as said:
         read(encode_command({"do": "fly"}, "a-1"))
     assert said.value.command_id == "a-1"
@@ -104,14 +104,14 @@ def test_a_malformed_command_is_answered_by_its_id_where_one_can_be_read() -> No
     assert said.value.command_id is None
 
 
-def test_a_sentence_stays_short_whatever_was_sent() -> None:
+def test_an_error_message_stays_short_for_any_input() -> None:
     with pytest.raises(MalformedCommand) as said:
         read(encode_command({"do": "x" * 9000}))
     assert len(str(said.value)) < 600
 
 
 @given(st.binary(max_size=200) | st.text(max_size=50).map(str.encode))
-def test_no_bytes_do_anything_but_be_refused(payload: bytes) -> None:
+def test_random_bytes_are_always_rejected(payload: bytes) -> None:
     with pytest.raises(MalformedCommand):
         read(payload)
 
@@ -126,7 +126,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_no_arguments_do_anything_but_be_refused_or_be_of_the_verb(args: Any) -> None:
+def test_random_arguments_are_rejected_or_valid_for_the_verb(args: Any) -> None:
     for module, verb in (
         (ptz_command, PTZ),
         (gpio_command, GpioCommandHandler(lambda *_: None)),
@@ -147,7 +147,7 @@ def test_no_arguments_do_anything_but_be_refused_or_be_of_the_verb(args: Any) ->
         verb.describe(order.args)
 
 
-def test_equal_commands_have_equal_digests_whenever_they_expire() -> None:
+def test_equal_commands_have_equal_digests_at_any_expiry() -> None:
     one = read(encode_command(MOVE))
     assert read(encode_command(dict(reversed(MOVE.items())))).digest == one.digest
     assert read(encode_command(MOVE, "two", expires="2026-11-25T00:02:00Z")).digest == one.digest
@@ -172,7 +172,7 @@ def test_equal_commands_have_equal_digests_whenever_they_expire() -> None:
         (1e9, "malformed"),
     ],
 )
-def test_a_command_is_good_until_it_expires_and_for_an_hour_at_the_most(
+def test_a_command_is_valid_until_it_expires_and_for_an_hour_at_most(
     ahead_s: float, kind: str | None
 ) -> None:
     expires = (NOW + timedelta(seconds=ahead_s)).isoformat()
@@ -185,7 +185,7 @@ def test_a_command_is_good_until_it_expires_and_for_an_hour_at_the_most(
     assert said.value.code == kind
 
 
-def test_commands_are_remembered_for_longer_than_they_may_be_good() -> None:
+def test_commands_are_remembered_longer_than_they_are_valid() -> None:
     assert RETENTION_H * 3600 > MAX_EXPIRY_S
 
 
@@ -222,11 +222,11 @@ def test_a_box_replies_under_its_own_reply_topic_and_nowhere_else(
         ("vigie/v1/pole-17/down/ack", None),
     ],
 )
-def test_a_command_s_topic_names_its_verb(topic: str, verb: str | None) -> None:
+def test_a_commands_topic_names_its_verb(topic: str, verb: str | None) -> None:
     assert topics.parse_command_topic("pole-17", topic) == verb
 
 
-def test_each_do_of_ptz_has_a_word_for_the_log() -> None:
+def test_each_do_of_ptz_has_a_name_for_the_log() -> None:
     tags = {
         kind.__struct_config__.tag
         for kind in msgspec.inspect.type_info(ptz_command.Args).types  # type: ignore[union-attr,attr-defined]

@@ -47,26 +47,26 @@ def lines_changed(before: str, after: str) -> list[str]:
         ("head.mast.options.port", "/dev/ttyUSB1", '+ port = "/dev/ttyUSB1"'),
     ],
 )
-def test_one_line_changes_and_the_rest_stays_as_it_was(key: str, value: str, after: str) -> None:
+def test_one_line_changes_and_the_rest_stays_unchanged(key: str, value: str, after: str) -> None:
     (change,) = plan_changes(EXAMPLE, [(key, value)])
     found = lines_changed(EXAMPLE, change.new_text)
     assert [line for line in found if line[0] == "+"] == [after]
     assert len(found) == 2
 
 
-def test_a_key_inside_of_a_line_changes_there() -> None:
+def test_a_key_in_an_inline_table_changes_in_place() -> None:
     (change,) = plan_changes(INLINE, [("camera.yard.options.device", "/dev/video2")])
     assert 'options = { device = "/dev/video2", path = "x" } # here' in change.new_text
     assert len(lines_changed(INLINE, change.new_text)) == 2
 
 
 @pytest.mark.parametrize("value", ["9" * 5_000, "[" * 5_000 + "]" * 5_000])
-def test_a_file_that_is_too_much_for_a_reader_is_refused_in_a_line(value: str) -> None:
+def test_a_file_too_complex_for_the_parser_is_refused_in_one_line(value: str) -> None:
     with pytest.raises(UserError, match="the configuration: not valid TOML: a number or a nesting"):
         list_editable_keys(f"a = {value}")
 
 
-def test_a_table_that_is_not_there_is_added() -> None:
+def test_a_missing_table_is_added() -> None:
     changes = plan_changes(INLINE, [("console.language", "fr"), ("health.interval_s", "9.5")])
     tables = tomllib.loads(changes[-1].new_text)
     assert (tables["console"], tables["health"]) == ({"language": "fr"}, {"interval_s": 9.5})
@@ -109,7 +109,7 @@ def test_every_key_that_may_be_set_is_listed_with_its_value() -> None:
         "camera.north.options.url.x",
     ],
 )
-def test_what_decides_over_footage_masks_or_trust_may_not_be_set(key: str) -> None:
+def test_keys_of_footage_masks_and_trust_may_not_be_set(key: str) -> None:
     with pytest.raises(UserError, match=r"may not be set here; allowed: box\.site"):
         plan_changes(EXAMPLE, [(key, "x")])
 
@@ -126,12 +126,12 @@ def test_what_decides_over_footage_masks_or_trust_may_not_be_set(key: str) -> No
         ("box.site", " ", "not empty"),
     ],
 )
-def test_what_cannot_be_is_refused_with_what_can(key: str, value: str, why: str) -> None:
+def test_an_invalid_value_is_refused_with_the_allowed_ones(key: str, value: str, why: str) -> None:
     with pytest.raises(UserError, match=why):
         plan_changes(EXAMPLE, [(key, value)])
 
 
-def test_an_address_that_holds_a_password_is_left_to_the_centre() -> None:
+def test_an_address_with_a_password_cannot_be_set_at_the_console() -> None:
     text = EXAMPLE.replace("rtsp://10.0.0.21/main", "rtsp://u:hunter2@10.0.0.21/main")
     with pytest.raises(UserError, match="the centre changes it") as refused:
         plan_changes(text, [("camera.north.options.url", "rtsp://10.0.0.22/main")])
@@ -139,20 +139,20 @@ def test_an_address_that_holds_a_password_is_left_to_the_centre() -> None:
 
 
 @pytest.mark.parametrize("text", ["[box", "box = 3", "box = []", "box = ''"])
-def test_a_broken_file_gives_a_line_and_no_more(text: str) -> None:
+def test_a_broken_file_gives_a_one_line_error(text: str) -> None:
     with pytest.raises(UserError) as refused:
         plan_changes(text, [("box.site", "x")])
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ["", "camera = [1]", "camera = 1", "[[camera]]\nname = []"])
-def test_a_camera_that_nobody_can_name_is_no_camera(text: str) -> None:
+def test_a_camera_without_a_typeable_name_has_no_keys(text: str) -> None:
     with pytest.raises(UserError, match="no such camera"):
         plan_changes(text, [("camera.north.options.url", "x")])
 
 
 @given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1))
-def test_whatever_is_typed_stands_in_the_file_and_nothing_else_differs(value: str) -> None:
+def test_any_typed_value_is_in_the_file_and_nothing_else_changes(value: str) -> None:
     (change,) = plan_changes(EXAMPLE, [("box.site", value)])
     wanted = tomllib.loads(EXAMPLE)
     wanted["box"]["site"] = value

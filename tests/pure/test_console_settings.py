@@ -39,21 +39,21 @@ def proof(found: ConsoleSettings, name: str, token: Ed25519PrivateKey) -> LoginM
     return gate.verify(base64.b64encode(token.sign(challenge.message)).decode())
 
 
-def test_a_state_folder_that_is_no_text_is_the_default(tmp_path: Path) -> None:
+def test_a_state_folder_that_is_not_text_is_the_default(tmp_path: Path) -> None:
     file = tmp_path / "vigie.toml"
     file.write_text(GOOD.replace('id = "casa-0001"', 'id = "casa-0001"\nstate = 5'))
     assert read(file, {}).state_dir == Path("/var/lib/vigie")
     assert read(file, {"STATE_DIRECTORY": "/somewhere"}).state_dir == Path("/somewhere")
 
 
-def test_each_technicians_token_opens_for_him_alone(tmp_path: Path) -> None:
+def test_each_technicians_token_opens_their_own_login_only(tmp_path: Path) -> None:
     found = settings(tmp_path, ("amina", AMINA), ("said", SAID))
     assert found.config is not None
     assert proof(found, "amina", AMINA) == proof(found, "said", SAID) == "token"
     assert proof(found, "amina", SAID) is None
 
 
-def test_two_of_one_name_are_nobody_and_the_others_still_come_in(tmp_path: Path) -> None:
+def test_a_duplicated_technician_is_disabled_and_the_others_log_in(tmp_path: Path) -> None:
     found = settings(tmp_path, ("amina", AMINA), ("omar", OMAR), ("amina", SAID))
     assert found.config is None
     assert proof(found, "amina", AMINA) is None

@@ -74,7 +74,7 @@ def vector(told: dict[str, Any]) -> Any:
     st.sampled_from([(GENERIC_POSITION,), (DEGREES_POSITION, GENERIC_POSITION)]),
     st.booleans(),
 )
-def test_a_pose_comes_back_from_the_spaces_numbers(
+def test_a_pose_survives_conversion_to_a_coordinate_space(
     pan: float, tilt: float, uris: tuple[str, ...], backwards: bool
 ) -> None:
     turned = Range(low=TILT.high, high=TILT.low) if backwards else TILT
@@ -90,7 +90,7 @@ def test_a_pose_comes_back_from_the_spaces_numbers(
     ("pan_deg", "tilt_deg", "x", "y"),
     [(0, 30, 0, 0), (170, 90, 1, 1), (-170, -30, -1, -1), (85, 0, 0.5, -0.5), (500, -99, 1, -1)],
 )
-def test_shares_are_of_the_declared_degrees(
+def test_normalized_positions_scale_to_the_declared_degrees(
     pan_deg: float, tilt_deg: float, x: float, y: float
 ) -> None:
     (place,) = position_spaces(node((GENERIC_POSITION,), ()), PAN, TILT)
@@ -99,7 +99,7 @@ def test_shares_are_of_the_declared_degrees(
     assert told["space"] == GENERIC_POSITION
 
 
-def test_degrees_that_the_camera_tells_need_no_declaration() -> None:
+def test_degrees_reported_by_the_camera_need_no_declaration() -> None:
     told = node((GENERIC_POSITION, DEGREES_POSITION), (GENERIC_VELOCITY, DEGREES_VELOCITY))
     first, second = position_spaces(told, None, None)
     assert (first.uri, second.uri) == (DEGREES_POSITION, GENERIC_POSITION)
@@ -113,7 +113,7 @@ def test_degrees_that_the_camera_tells_need_no_declaration() -> None:
     assert driven["Zoom"]["x"] == 0
 
 
-def test_what_is_told_in_shares_alone_is_never_guessed() -> None:
+def test_a_normalized_position_without_a_declared_range_is_never_guessed() -> None:
     told = node((GENERIC_POSITION,), (GENERIC_VELOCITY,))
     with pytest.raises(ValueError, match="give pan_deg and tilt_deg"):
         position_spaces(told, PAN, None)
@@ -134,11 +134,11 @@ def test_what_is_told_in_shares_alone_is_never_guessed() -> None:
         Given(PanTilt=Given(x=0, y=0, space="http://maker.example/steps")),
     ],
 )
-def test_a_place_in_a_space_that_is_not_known_is_none(told: Any) -> None:
+def test_a_position_in_an_unknown_space_is_ignored(told: Any) -> None:
     assert from_ptz_vector(position_spaces(node((GENERIC_POSITION,), ()), PAN, TILT), told) is None
 
 
-def test_what_a_head_can_switch_is_what_it_lists_on_and_off() -> None:
+def test_a_heads_switches_are_those_listed_with_on_and_off() -> None:
     """The words: ONVIF Core Specification, auxiliary commands."""
     words = ("tt:Wiper|On", "tt:Wiper|Off", "tt:IRLamp|On", "tt:IRLamp|Auto", "tt:Washer|On")
     assert node((), (), words).aux == ("wiper",)
@@ -169,7 +169,7 @@ def profile(codec: str, width_px: int, height_px: int) -> MediaProfile:
         ([], None, None),
     ],
 )
-def test_the_largest_is_recorded_and_a_small_one_watched(
+def test_the_largest_profile_is_recorded_and_a_small_one_used_for_detection(
     there: list[tuple[str, int, int]], record: str | None, detect: str | None
 ) -> None:
     chosen = choose_profiles([profile(*one) for one in there])
@@ -185,11 +185,11 @@ def test_the_largest_is_recorded_and_a_small_one_watched(
         ("Device", "Device"),
     ],
 )
-def test_a_topic_is_plain_without_prefixes(topic: str, plain: str) -> None:
+def test_a_topic_is_shown_without_prefixes(topic: str, plain: str) -> None:
     assert strip_prefixes(topic) == plain
 
 
-def test_addresses_are_shown_and_kept_without_a_password() -> None:
+def test_addresses_are_shown_and_stored_without_a_password() -> None:
     assert (
         strip_credentials("rtsp://admin:se@cret@10.0.0.3:554/a?b=c") == "rtsp://10.0.0.3:554/a?b=c"
     )
@@ -205,7 +205,7 @@ def test_addresses_are_shown_and_kept_without_a_password() -> None:
         ([], None),
     ],
 )
-def test_the_address_that_a_box_can_use_is_taken(addresses: list[str], best: str | None) -> None:
+def test_the_reachable_address_is_selected(addresses: list[str], best: str | None) -> None:
     assert best_url(addresses) == best
 
 
@@ -244,7 +244,7 @@ def message(data: list[tuple[str, str]], operation: str | None = None) -> Any:
         ([("State", "true")], "Deleted", False),
     ],
 )
-def test_a_state_is_read_where_there_is_one(
+def test_a_state_is_read_if_there_is_one(
     data: list[tuple[str, str]], operation: str | None, state: bool | None
 ) -> None:
     read = parse_notification(message(data, operation), 7)
@@ -268,5 +268,5 @@ def test_a_state_is_read_where_there_is_one(
         Given(Topic=Given(_value_1="tns1:A"), Message=Given(_value_1=None)),
     ],
 )
-def test_what_is_no_notification_is_none(what: Any) -> None:
+def test_an_invalid_notification_is_ignored(what: Any) -> None:
     assert parse_notification(what, 7) is None

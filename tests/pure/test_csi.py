@@ -68,7 +68,7 @@ def test_options_become_libcameras_controls(
         ),
     ],
 )
-def test_night_takes_colour_away_and_gives_time(
+def test_night_mode_removes_colour_and_lengthens_exposure(
     night: dict[str, Any], day_controls: dict[str, Any], night_controls: dict[str, Any]
 ) -> None:
     given = options(fps=20, night=night)
@@ -76,7 +76,7 @@ def test_night_takes_colour_away_and_gives_time(
     assert controls.light_controls(given, night=True) == night_controls
 
 
-def test_only_what_a_camera_advertises_is_set_and_no_further_than_it_allows() -> None:
+def test_only_advertised_controls_are_set_within_their_limits() -> None:
     fitted = controls.supported_controls(
         {
             "FrameDurationLimits": (50_000, 250_000),
@@ -122,7 +122,7 @@ def nights(rule: NightDetector, lights: list[float | None], step_s: float = 1.0)
         ([100, 1, 1, None, 1, 1], "ddddnn"),  # no word is no break
     ],
 )
-def test_by_light_it_changes_after_the_light_has_wanted_it_for_long_enough(
+def test_night_mode_follows_the_light_after_the_hold_time(
     lights: list[float | None], told: str
 ) -> None:
     rule = NightDetector(Night(mode="auto", lux_below=5, lux_above=20, dwell_s=3))
@@ -130,7 +130,7 @@ def test_by_light_it_changes_after_the_light_has_wanted_it_for_long_enough(
 
 
 @given(lights=st.lists(st.floats(0, 100), min_size=2, max_size=200), dwell_s=st.integers(1, 20))
-def test_by_light_it_never_changes_twice_within_its_dwell(
+def test_night_mode_never_changes_twice_within_its_dwell_time(
     lights: list[float], dwell_s: int
 ) -> None:
     told = nights(NightDetector(Night(mode="auto", dwell_s=dwell_s)), list(lights))
@@ -151,7 +151,7 @@ def test_by_light_it_never_changes_twice_within_its_dwell(
         ("01:00", "04:30", 0, False),
     ],
 )
-def test_by_the_clock_it_is_night_from_one_time_to_the_other(
+def test_night_mode_by_the_clock_lasts_between_its_times(
     begin: str, end: str, minute: int, night: bool
 ) -> None:
     rule = NightDetector(Night(mode="schedule", begin=begin, end=end))
@@ -159,7 +159,7 @@ def test_by_the_clock_it_is_night_from_one_time_to_the_other(
 
 
 @pytest.mark.parametrize("mode", ["day", "night"])
-def test_it_stays_what_it_was_told_to_be(mode: Any) -> None:
+def test_a_fixed_night_mode_does_not_change(mode: Any) -> None:
     assert set(nights(NightDetector(Night(mode=mode)), [0.0, 1000.0, None])) == {mode[0]}
 
 
@@ -186,7 +186,7 @@ def test_wrong_options_are_refused(given: dict[str, Any]) -> None:
         options(**given)
 
 
-def test_metadata_becomes_readings_and_what_is_not_there_is_unknown() -> None:
+def test_metadata_becomes_readings_and_missing_values_are_unknown() -> None:
     assert to_readings({}, night=False) == CameraReadings(night=False)
     metadata = {
         "SensorTimestamp": 1,
@@ -240,7 +240,7 @@ def frame(seq: int) -> Frame:
     return Frame(seq=seq, t_ns=seq, y=plane, u=plane, v=plane)
 
 
-def test_a_full_gate_drops_up_to_the_next_keyframe() -> None:
+def test_a_full_queue_drops_up_to_the_next_keyframe() -> None:
     gate = PacketBudget(max_bytes=10)
     first = packet(6, key=True)
     assert gate.try_admit(first)
@@ -254,7 +254,7 @@ def test_a_full_gate_drops_up_to_the_next_keyframe() -> None:
     assert gate.dropped == 2
 
 
-def test_of_frames_the_newest_win_and_words_are_never_dropped() -> None:
+def test_the_newest_frames_win_and_messages_are_never_dropped() -> None:
     backlog: MediaQueue[Packet | Frame | str] = MediaQueue(max_frames=2)
     for item in ("one", frame(1), "two", frame(2), frame(3), "three"):
         backlog.put(item)
@@ -270,7 +270,7 @@ def test_of_frames_the_newest_win_and_words_are_never_dropped() -> None:
     assert backlog.dropped_frames == 1
 
 
-def test_nobody_waits_for_a_backlog_that_has_ended() -> None:
+def test_a_closed_queue_wakes_its_reader() -> None:
     backlog: MediaQueue[str] = MediaQueue(max_frames=1)
     backlog.put("last")
     backlog.close()
@@ -305,7 +305,7 @@ def test_messages_arrive_as_they_were_sent_and_a_cut_one_is_the_end() -> None:
     )
 
 
-def test_what_goes_down_arrives_as_it_was_sent() -> None:
+def test_control_messages_arrive_as_they_were_sent() -> None:
     setup = messages.Setup(
         display_name=WHAT,
         options=options(night={"mode": "auto"}, white_balance={"red": 1, "blue": 2}, camera="a"),
@@ -333,7 +333,7 @@ def test_what_goes_down_arrives_as_it_was_sent() -> None:
         ("hardware", (640, 360), True, "hardware"),
     ],
 )
-def test_the_boards_own_encoder_is_taken_where_it_is_there_and_can(
+def test_the_boards_encoder_is_used_if_it_exists_and_fits(
     encoder: str, size_px: tuple[int, int], hardware: bool, kind: str
 ) -> None:
     given = options(encoder=encoder)
@@ -341,7 +341,7 @@ def test_the_boards_own_encoder_is_taken_where_it_is_there_and_can(
 
 
 @pytest.mark.parametrize(("size_px", "hardware"), [((640, 360), False), ((2304, 1296), True)])
-def test_an_encoder_that_is_asked_for_and_cannot_is_refused(
+def test_a_requested_encoder_that_does_not_fit_is_refused(
     size_px: tuple[int, int], hardware: bool
 ) -> None:
     with pytest.raises(DriverError, match="hardware") as caught:
@@ -351,7 +351,7 @@ def test_an_encoder_that_is_asked_for_and_cannot_is_refused(
     assert caught.value.kind == "unsupported"
 
 
-def test_what_is_no_encoder_is_none(tmp_path: Path) -> None:
+def test_an_unknown_encoder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     for device in (Path("/dev/null"), tmp_path / "file", tmp_path / "nothing"):
         assert not encoders.has_hardware_encoder(device)

@@ -141,21 +141,21 @@ def sata(machine: Machine) -> str:
         (sata, "/dev/sda (500.0 GB, sata)"),
     ],
 )
-def test_a_disk_is_named_as_a_person_knows_it(machine: Machine, of: object, shown: str) -> None:
+def test_a_disk_is_described_by_maker_model_and_size(
+    machine: Machine, of: object, shown: str
+) -> None:
     assert callable(of)
     assert str(machine.found(of(machine))) == shown
 
 
 @pytest.mark.parametrize("of", [stick, usb_ssd, card_slot, compute_module])
-def test_a_card_a_usb_disk_and_a_board_by_its_cable_may_be_written(
-    machine: Machine, of: object
-) -> None:
+def test_cards_usb_disks_and_boards_on_a_cable_may_be_written(machine: Machine, of: object) -> None:
     assert callable(of)
     assert find_refusals(machine.found(of(machine)), IMAGE_BYTES) == ()
 
 
 @pytest.mark.parametrize("of", [emmc, nvme, sata])
-def test_what_is_built_in_wants_its_flag(machine: Machine, of: object) -> None:
+def test_a_built_in_disk_requires_its_flag(machine: Machine, of: object) -> None:
     assert callable(of)
     (why,) = find_refusals(machine.found(of(machine)), IMAGE_BYTES)
     assert why.flag == NOT_REMOVABLE_FLAG
@@ -233,7 +233,7 @@ def smaller_than_the_image(machine: Machine) -> None:
         (smaller_than_the_image, "is too small for the image; allowed: 7.0 GB or more"),
     ],
 )
-def test_what_is_in_use_or_unfit_is_refused_and_no_flag_helps(
+def test_a_disk_in_use_or_unfit_is_refused_despite_any_flag(
     machine: Machine, what: object, said: str
 ) -> None:
     assert callable(what)
@@ -244,7 +244,7 @@ def test_what_is_in_use_or_unfit_is_refused_and_no_flag_helps(
     assert against[0].flag is None
 
 
-def test_a_neighbour_in_use_is_no_reason(machine: Machine) -> None:
+def test_another_disk_in_use_is_not_a_reason(machine: Machine) -> None:
     stick(machine)
     usb_ssd(machine)
     machine.part("sdc", "sdc1", "8:33")
@@ -260,7 +260,7 @@ def test_a_long_list_of_mounts_is_read_to_its_end(machine: Machine) -> None:
     assert find_refusals(machine.found("sdb"), IMAGE_BYTES)
 
 
-def test_who_cannot_read_what_is_mounted_does_not_call_a_disk_free(machine: Machine) -> None:
+def test_a_disk_is_not_free_if_the_mounts_are_unreadable(machine: Machine) -> None:
     stick(machine)
     (machine.root / "proc/self/mountinfo").unlink()
     with pytest.raises(OSError, match="mountinfo"):
@@ -284,7 +284,7 @@ def test_a_partition_is_refused_and_its_disk_is_named(machine: Machine) -> None:
         (0, (None,)),
     ],
 )
-def test_the_image_has_to_fit_and_footage_wants_room(
+def test_a_disk_needs_room_for_the_image_and_footage(
     machine: Machine, size_bytes: int, flag: tuple[str | None, ...]
 ) -> None:
     stick(machine)
@@ -293,7 +293,7 @@ def test_the_image_has_to_fit_and_footage_wants_room(
     assert tuple(one.flag for one in against) == flag
 
 
-def test_whole_disks_that_hold_something_are_listed(machine: Machine) -> None:
+def test_whole_disks_with_content_are_listed(machine: Machine) -> None:
     for of in (stick, card_slot, nvme):
         of(machine)
     machine.part("sdb", "sdb1", "8:17")
@@ -308,7 +308,7 @@ def test_whole_disks_that_hold_something_are_listed(machine: Machine) -> None:
     mounts=st.binary(max_size=300),
     swaps=st.binary(max_size=100),
 )
-def test_whatever_stands_in_those_files_it_is_a_disk_in_one_line_or_none(
+def test_any_kernel_files_give_a_one_line_disk_or_none(
     tmp_path_factory: pytest.TempPathFactory,
     size: bytes,
     model: bytes,
@@ -337,7 +337,7 @@ mount_points = st.sampled_from(["/", "/mnt", "/home", "/media/x y"])
 
 
 @given(points=st.lists(mount_points, max_size=3), how=st.sampled_from(["swap", "held"]))
-def test_a_disk_with_any_use_is_never_written(points: list[str], how: str) -> None:
+def test_a_disk_in_any_use_is_never_written(points: list[str], how: str) -> None:
     uses = [DiskUser(device="sdb1", kind="mounted", used_by=point) for point in points]
     found = BlockDevice(
         name="sdb",
@@ -355,7 +355,7 @@ def test_a_disk_with_any_use_is_never_written(points: list[str], how: str) -> No
 @pytest.mark.parametrize(
     ("size_bytes", "words"), [(31_914_983_424, "31.9 GB"), (67_108_864, "67.1 MB"), (0, "0.0 MB")]
 )
-def test_a_size_is_as_on_the_label(size_bytes: int, words: str) -> None:
+def test_a_size_is_shown_as_on_the_label(size_bytes: int, words: str) -> None:
     assert format_size(size_bytes) == words
 
 
@@ -379,7 +379,7 @@ def test_another_card_in_the_same_reader_is_another_disk(
     assert machine.found("sdb").is_same_disk(before) is same
 
 
-def test_a_kernel_that_does_not_count_disks_knows_one_again(machine: Machine) -> None:
+def test_a_disk_is_recognised_without_the_kernels_sequence_number(machine: Machine) -> None:
     before = machine.found(stick(machine))
     assert before.diskseq == ""
     assert machine.found("sdb").is_same_disk(before)

@@ -19,7 +19,7 @@ EXAMPLES = [(name, line) for name, text in BLOCKS for line in text.splitlines()]
 
 
 @pytest.mark.parametrize(("name", "line"), EXAMPLES)
-def test_an_example_is_understood_and_says_nothing_else(name: str, line: str) -> None:
+def test_an_example_is_accepted_and_has_no_unknown_field(name: str, line: str) -> None:
     verb = VERBS[name.rpartition(" ")[2]]
     kind = verb.Result if name.startswith("result ") else verb.Args
     understood = msgspec.json.decode(line, type=kind)
@@ -34,7 +34,7 @@ def test_every_verb_has_an_example_and_a_result() -> None:
     }
 
 
-def test_every_word_of_ptz_is_in_the_table_and_among_the_examples() -> None:
+def test_every_do_of_ptz_is_in_the_table_and_the_examples() -> None:
     words = {str(kind.__struct_config__.tag) for kind in get_args(ptz_command.Args)}
     shown = {msgspec.json.decode(line)["do"] for name, line in EXAMPLES if name == "ptz"}
     rows = re.findall(r"^\| (`[a-z_`, ]+`) \|", PAGE, re.MULTILINE)

@@ -34,7 +34,7 @@ def flags() -> set[str]:
 
 
 @pytest.mark.parametrize(("block", "line"), COMMANDS)
-def test_each_command_is_understood(block: str, line: str) -> None:
+def test_each_command_is_accepted(block: str, line: str) -> None:
     words = shlex.split(line.partition("bin/vigie ")[2])
     parser = argparse.ArgumentParser()
     cli.add_parsers(parser.add_subparsers(), words[0])
@@ -55,17 +55,17 @@ def test_each_flag_against_a_refusal_is_in_the_table() -> None:
         f"vigie-pi-arm64-0.1.0.disk{decompress.IMAGE_SUFFIXES[0]}{decompress.COMPRESSED_SUFFIXES[0]}",
     ],
 )
-def test_its_numbers_and_names_are_the_codes(words: str) -> None:
+def test_its_numbers_and_names_equal_the_codes_constants(words: str) -> None:
     assert words in PLAIN
 
 
 @pytest.mark.parametrize("said", ["NO SETTINGS", "THE SETTINGS ARE WRONG", "is set up"])
-def test_what_the_box_says_is_what_it_says(said: str) -> None:
+def test_quoted_messages_equal_the_boxs_messages(said: str) -> None:
     assert said in PAGE
     assert said in (ROOT / "agent" / "provisioning" / "first_boot.py").read_text(encoding="utf-8")
 
 
-def test_each_untried_item_has_steps_and_a_result() -> None:
+def test_each_untested_item_has_steps_and_a_result() -> None:
     _, _, rest = PAGE.partition("## Not yet tried on a board")
     rows = [line.split("|")[1:-1] for line in rest.splitlines() if line.startswith("| ")]
     assert [title.strip() for title in rows[0]] == ["Item", "Steps", "Good if"]

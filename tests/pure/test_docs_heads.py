@@ -134,7 +134,7 @@ def test_each_key_of_a_head_is_explained_with_its_default(table: str) -> None:
     check(rows(CONTROL + TOURS, f"Key of `{table}`"), TABLES[table])
 
 
-def test_the_table_of_roles_is_the_one_that_holds() -> None:
+def test_the_table_of_roles_equals_the_arbiters() -> None:
     (head, *body) = re.findall(
         r"^\| (?:requester|operator|incident|tracking|tour)\b.*$", CONTROL, re.MULTILINE
     )
@@ -152,7 +152,7 @@ def test_each_fault_of_heads_is_named(code: str) -> None:
     assert f"| {code} |" in CONTROL
 
 
-def test_the_kinds_of_errors_are_those_of_drivers() -> None:
+def test_the_error_codes_are_those_of_the_drivers() -> None:
     told = re.findall(r"\| (\w+) \|$", ERRORS, re.MULTILINE)
     assert set(told) == set(get_args(DriverErrorKind)) - {"ended", "stuck"}
 
@@ -173,7 +173,7 @@ def test_the_numbers_equal_the_codes_constants(page: str, words: str) -> None:
     assert words in page
 
 
-def test_a_pending_stop_is_sent_as_often_as_the_page_says() -> None:
+def test_a_pending_stop_is_repeated_as_documented() -> None:
     assert head_stage.STOP_RETRY_S == 1.0
     assert "It is sent again, once a second" in CONTROL
 
@@ -189,7 +189,7 @@ def test_the_commands_are_accepted(line: str) -> None:
     assert callable(parser.parse_args(shlex.split(line)).run)
 
 
-def test_the_commands_to_follow_are_understood() -> None:
+def test_the_commands_to_follow_are_accepted() -> None:
     found = re.findall(r'\{"do": [^}]+\}', TOURS)
     words = [msgspec.json.decode(text, type=ptz_verb.Args) for text in found]
     assert [type(word).__struct_config__.tag for word in words] == ["follow", "stop_follow"]

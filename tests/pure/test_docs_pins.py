@@ -42,7 +42,7 @@ def row(kind: type[msgspec.Struct]) -> str:
     return found
 
 
-def test_the_example_has_every_kind_and_is_good() -> None:
+def test_the_example_has_every_kind_and_is_valid() -> None:
     pins = [msgspec.convert(table, Pin) for table in tables()]
     assert {type(pin) for pin in pins} == set(KINDS)
     pins_config.check(pins, ["north"], "pins.md")
@@ -93,7 +93,7 @@ def test_each_fault_of_the_pins_is_named(code: str) -> None:
     assert status_led.blink_text(code)
 
 
-def test_the_pause_of_a_relay_is_what_the_page_says() -> None:
+def test_the_pause_of_a_relay_equals_the_pages() -> None:
     assert f"off for {MIN_PAUSE_S:g} s" in PAGE
 
 

@@ -14,7 +14,7 @@ BLOCKS = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_every_example_is_a_good_scene(block: str, tmp_path: Path) -> None:
+def test_every_example_is_a_valid_scene(block: str, tmp_path: Path) -> None:
     file = tmp_path / "scene.toml"
     file.write_text(block, encoding="utf-8")
     assert scene.load_scene(file) != Scene()
@@ -27,7 +27,7 @@ def test_every_key_is_shown_and_explained(kind: type[msgspec.Struct]) -> None:
         assert f"`{field.encode_name}`" in PAGE
 
 
-def test_the_page_names_no_key_that_does_not_exist() -> None:
+def test_the_page_names_no_unknown_key() -> None:
     keys = {
         field.encode_name
         for kind in (SceneLine, Zone, PrivacyMask, IgnoreZone)

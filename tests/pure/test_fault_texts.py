@@ -45,7 +45,7 @@ def test_every_code_is_explained_and_every_explanation_has_a_code(said: FaultTex
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_no_language_was_left_in_another(code: FaultCode) -> None:
+def test_every_language_is_translated(code: FaultCode) -> None:
     english, french, arabic = (ALL[language].faults[code] for language in ("en", "fr", "ar"))
     for one, two, three in zip(
         sentences(english), sentences(french), sentences(arabic), strict=True
@@ -57,7 +57,7 @@ def test_no_language_was_left_in_another(code: FaultCode) -> None:
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_what_is_to_be_typed_and_the_codes_named_are_the_same_everywhere(code: FaultCode) -> None:
+def test_commands_and_codes_are_equal_in_every_language(code: FaultCode) -> None:
     first, *others = (marked(said.faults[code]) for said in ALL.values())
     assert all(other == first for other in others)
     typed, named = first
@@ -65,7 +65,7 @@ def test_what_is_to_be_typed_and_the_codes_named_are_the_same_everywhere(code: F
     assert all(words.split()[1] in COMMANDS for words in typed if words.startswith("vigie "))
 
 
-def test_the_numbers_in_the_texts_are_the_codes() -> None:
+def test_the_numbers_in_the_texts_equal_the_codes_constants() -> None:
     for said in ALL.values():
         assert f"{camera_watchdog.LOST_AFTER_S:g} " in said.faults["CAM-02"].means.replace(
             "\u00a0", " "
@@ -73,7 +73,7 @@ def test_the_numbers_in_the_texts_are_the_codes() -> None:
         assert f"{certificate_expiry.WARN_BEFORE.days} " in said.faults["NET-05"].means
 
 
-def test_the_words_around_them_are_there_and_the_blinks_are_those_of_the_led() -> None:
+def test_the_headings_are_translated_and_the_blinks_match_the_led() -> None:
     for said in ALL.values():
         assert all(getattr(said.headings, field.name) for field in msgspec.structs.fields(Headings))
         assert "3" in said.headings.blinks.format(long=3, short=1)
@@ -113,7 +113,7 @@ def test_without_a_code_all_are_listed_with_their_blinks(
         )
 
 
-def test_for_machines_it_is_json(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_the_machine_readable_output_is_json(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     assert main(["faults", "NET-04", "--lang", "fr", "--json"]) == 0
     one = json.loads(capfdbinary.readouterr().out)
     assert (one["code"], one["severity"]) == ("NET-04", "error")

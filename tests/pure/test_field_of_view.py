@@ -31,7 +31,7 @@ places = st.builds(Point, x=st.floats(0, 1), y=st.floats(0, 1))
 
 
 @given(pose=poses, at=places)
-def test_there_and_back_is_the_same_place(pose: Pose, at: Point) -> None:
+def test_a_pixel_maps_to_a_direction_and_back(pose: Pose, at: Point) -> None:
     back = direction_to_point(FOV, pose, point_to_direction(FOV, pose, at))
     assert back is not None
     assert back.x == pytest.approx(at.x, abs=1e-6)
@@ -39,7 +39,7 @@ def test_there_and_back_is_the_same_place(pose: Pose, at: Point) -> None:
 
 
 @given(pose=poses, at=places)
-def test_a_head_that_is_sent_to_a_place_has_it_in_the_middle(pose: Pose, at: Point) -> None:
+def test_a_head_sent_to_a_direction_has_it_in_the_centre(pose: Pose, at: Point) -> None:
     there = point_to_direction(FOV, pose, at)
     sent = Pose(pan_deg=there.pan_deg, tilt_deg=there.tilt_deg, zoom=pose.zoom)
     middle = direction_to_point(FOV, sent, there)
@@ -66,19 +66,19 @@ def test_a_level_picture_reaches_as_far_as_its_width(
     assert found.tilt_deg == pytest.approx(tilt_deg, abs=1e-3)
 
 
-def test_a_picture_that_looks_down_by_half_its_height_has_the_horizon_at_its_upper_edge() -> None:
+def test_tilted_down_by_half_its_height_a_picture_has_the_horizon_at_its_upper_edge() -> None:
     half = view_angles(FOV, 0.0).half_height_deg
     found = point_to_direction(FOV, Pose(pan_deg=90, tilt_deg=-half), Point(0.5, 0.0))
     assert found.tilt_deg == pytest.approx(0.0, abs=1e-9)
 
 
-def test_the_picture_goes_on_over_the_back() -> None:
+def test_a_picture_continues_across_180_degrees() -> None:
     right = point_to_direction(FOV, Pose(pan_deg=170, tilt_deg=0), Point(1.0, 0.5))
     assert right.pan_deg == pytest.approx(-160.0)
     assert direction_to_point(FOV, Pose(pan_deg=170, tilt_deg=0), right) is not None
 
 
-def test_what_is_behind_is_nowhere_in_the_picture() -> None:
+def test_a_direction_behind_is_not_in_the_picture() -> None:
     pose = Pose(pan_deg=0, tilt_deg=0)
     assert direction_to_point(FOV, pose, Direction(pan_deg=180, tilt_deg=0)) is None
     beside = direction_to_point(FOV, pose, Direction(pan_deg=45, tilt_deg=0))
@@ -96,7 +96,7 @@ def test_the_zoom_goes_from_wide_to_tele_and_not_beyond() -> None:
 
 
 @given(pose=poses, turn=st.floats(-360, 360))
-def test_the_angle_between_directions(pose: Pose, turn: float) -> None:
+def test_the_angle_between_directions_is_computed(pose: Pose, turn: float) -> None:
     one = Direction(pan_deg=pose.pan_deg, tilt_deg=pose.tilt_deg)
     level = Direction(pan_deg=turn, tilt_deg=0)
     assert angle_between_deg(one, one) == 0

@@ -64,7 +64,7 @@ def leaves(value: Any, under: str = "") -> Iterator[tuple[str, Any]]:
         yield under, value
 
 
-def test_what_the_agent_takes_for_a_path_is_one_here_too(tmp_path: Path) -> None:
+def test_every_path_of_the_configuration_is_a_file_reference(tmp_path: Path) -> None:
     file = tmp_path / "vigie.toml"
     file.write_text(EVERY)
     plain = toml_decode.convert(tomllib.loads(EVERY), Config, "x")
@@ -92,5 +92,7 @@ def test_what_the_agent_takes_for_a_path_is_one_here_too(tmp_path: Path) -> None
         (".hidden", None),
     ],
 )
-def test_only_a_name_beside_the_configuration_is_one(value: str, name: str | None) -> None:
+def test_only_a_name_next_to_the_configuration_is_a_file_reference(
+    value: str, name: str | None
+) -> None:
     assert local_name(value) == name

@@ -11,13 +11,13 @@ from tests.settings_files import GOOD_SETTINGS
 
 
 @pytest.mark.skipif(usable_shm_dir(SHM_DIR) is None, reason="needs a folder in memory")
-def test_no_secret_comes_onto_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_secret_is_written_to_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no place for temporary files but that in memory."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
     assert parse_settings(GOOD_SETTINGS.encode(), FILE_NAME).has_secrets
 
 
-def test_where_there_is_no_memory_the_system_chooses(tmp_path: Path) -> None:
+def test_without_a_memory_folder_the_system_default_is_used(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     assert usable_shm_dir(tmp_path) == tmp_path

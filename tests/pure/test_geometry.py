@@ -37,7 +37,7 @@ L_SHAPE = (
         ((0.5, 0.0), (0.5, 1.0), (0.75, 0.5), -0.25 * WIDE),
     ],
 )
-def test_right_is_where_the_right_hand_is_as_seen_on_the_picture(
+def test_the_right_side_of_a_line_is_on_the_right_in_its_direction(
     start: tuple[float, float],
     end: tuple[float, float],
     point: tuple[float, float],
@@ -48,14 +48,14 @@ def test_right_is_where_the_right_hand_is_as_seen_on_the_picture(
 
 
 @given(points, points, points)
-def test_a_line_walked_backwards_has_its_sides_exchanged(a: Point, b: Point, p: Point) -> None:
+def test_a_reversed_line_has_its_sides_exchanged(a: Point, b: Point, p: Point) -> None:
     assume(geometry.distance(a, b, WIDE) > 0.01)
     there = geometry.signed_line_distance(a, b, p, WIDE)
     assert geometry.signed_line_distance(b, a, p, WIDE) == pytest.approx(-there, abs=1e-9)
 
 
 @given(points, points, st.floats(-1, 2))
-def test_along_is_the_share_of_the_way(a: Point, b: Point, share: float) -> None:
+def test_the_position_along_a_line_is_a_share(a: Point, b: Point, share: float) -> None:
     assume(geometry.distance(a, b, WIDE) > 0.01)
     place = geometry.interpolate(a, b, share)
     assert geometry.line_parameter(a, b, place, WIDE) == pytest.approx(share, abs=1e-6)
@@ -73,7 +73,7 @@ def test_along_is_the_share_of_the_way(a: Point, b: Point, share: float) -> None
         (L_SHAPE, (0.6, 0.6), False),
     ],
 )
-def test_inside_a_polygon(
+def test_a_point_is_inside_or_outside_a_polygon(
     polygon: tuple[Point, ...], point: tuple[float, float], *, within: bool
 ) -> None:
     assert geometry.is_inside(polygon, Point(*point)) == within
@@ -110,19 +110,21 @@ def test_the_distance_to_the_edge_is_in_picture_heights(
         ((Point(0, 0), Point(1, 0), Point(0.5, 0), Point(0.5, 1)), True),
     ],
 )
-def test_polygons_that_cross_themselves(polygon: tuple[Point, ...], *, crossing: bool) -> None:
+def test_a_self_crossing_polygon_is_recognised(
+    polygon: tuple[Point, ...], *, crossing: bool
+) -> None:
     assert geometry.is_self_intersecting(polygon) == crossing
 
 
 @given(boxes, boxes)
-def test_likeness_is_symmetric_and_of_itself_one(a: BoundingBox, b: BoundingBox) -> None:
+def test_overlap_is_symmetric_and_one_with_itself(a: BoundingBox, b: BoundingBox) -> None:
     assert geometry.iou(a, a) == pytest.approx(1)
     assert geometry.iou(a, b) == pytest.approx(geometry.iou(b, a))
     assert 0 <= geometry.iou(a, b) <= 1 + 1e-9
 
 
 @given(st.lists(boxes, min_size=1, max_size=5))
-def test_a_hull_holds_every_box_and_no_more(many: list[BoundingBox]) -> None:
+def test_a_hull_contains_every_bounding_box_and_no_more(many: list[BoundingBox]) -> None:
     hull = geometry.enclosing_box(many)
     for box in many:
         assert geometry.intersection_area(hull, box) == pytest.approx(box.w * box.h)

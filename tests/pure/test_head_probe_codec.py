@@ -28,7 +28,7 @@ def every_question(addresses: Iterable[int]) -> tuple[bytes, ...]:
     return tuple(found)
 
 
-def test_the_questions_are_the_makers() -> None:
+def test_queries_match_the_makers_documents() -> None:
     assert questions.pelco_query(1, "pan") == bytes.fromhex("FF 01 00 51 00 00 52")
     assert questions.pelco_query(1, "tilt") == bytes.fromhex("FF 01 00 53 00 00 54")
     assert questions.version_inquiry(1) == bytes.fromhex("81 09 00 02 FF")
@@ -37,7 +37,7 @@ def test_the_questions_are_the_makers() -> None:
     assert bytes.fromhex("87 09 06 12 FF") in asked
 
 
-def test_no_head_of_pelco_hears_anything_but_questions() -> None:
+def test_a_pelco_head_receives_queries_only() -> None:
     for dialect in ("D", "P"):
         heard = PelcoDecoder(dialect).feed(b"".join(every_question(EVERYBODY)))
         assert all(isinstance(telegram.message, PositionQuery) for telegram in heard)
@@ -45,13 +45,13 @@ def test_no_head_of_pelco_hears_anything_but_questions() -> None:
 
 
 @pytest.mark.parametrize("dialect", ["D", "P"])
-def test_no_two_questions_in_a_row_are_an_order(dialect: str) -> None:
+def test_no_two_consecutive_queries_form_an_order(dialect: str) -> None:
     for pair in itertools.permutations(every_question(range(1, 9)), 2):
         heard = PelcoDecoder(dialect).feed(b"".join(pair))  # type: ignore[arg-type]
         assert all(isinstance(telegram.message, PositionQuery) for telegram in heard)
 
 
-def test_no_camera_of_visca_hears_anything_but_inquiries_and_the_broadcast() -> None:
+def test_a_visca_camera_receives_inquiries_and_the_broadcast_only() -> None:
     heard = PacketFramer().feed(b"".join(every_question(EVERYBODY)))
     for_cameras = [frame for frame in heard if 0x81 <= frame[0] <= 0x88]
     assert len(for_cameras) == 1 + 2 * 7
@@ -59,14 +59,14 @@ def test_no_camera_of_visca_hears_anything_but_inquiries_and_the_broadcast() -> 
         assert frame[1] == 0x09 or frame == bytes.fromhex("88 30 01 FF")
 
 
-def test_a_head_of_pelco_tells_its_place_in_hundredths() -> None:
+def test_a_pelco_head_reports_its_position_in_hundredths() -> None:
     answer = bytes.fromhex("FF 01 00 59 75 2F FE")
     assert questions.find_pelco_counts(1, "pan", answer) == 29_999
     assert questions.find_pelco_counts(1, "tilt", answer) is None, "it was the pan's"
     assert questions.find_pelco_counts(2, "pan", answer) is None, "it was another head's"
 
 
-def test_a_receipt_shows_a_head_that_does_not_tell_its_place() -> None:
+def test_a_general_response_shows_a_head_without_position_reports() -> None:
     question = questions.pelco_query(1, "pan")
     assert questions.is_general_reply(1, question, bytes.fromhex("FF 01 00 52"))
     assert questions.is_general_reply(1, question, bytes.fromhex("FF 01 04 56")), "an alarm"
@@ -74,13 +74,13 @@ def test_a_receipt_shows_a_head_that_does_not_tell_its_place() -> None:
         assert not questions.is_general_reply(1, question, bytes.fromhex(other))
 
 
-def test_a_chain_says_how_many_cameras_it_has() -> None:
+def test_a_visca_chain_reports_its_number_of_cameras() -> None:
     assert questions.parse_chain_length(bytes.fromhex("88 30 03 FF")) == 2
     assert questions.parse_chain_length(bytes.fromhex("88 30 01 FF")) is None, "the question itself"
     assert questions.parse_chain_length(b"") is None
 
 
-def test_a_camera_of_visca_tells_its_place_and_its_maker() -> None:
+def test_a_visca_camera_reports_its_position_and_maker() -> None:
     place = questions.find_visca_answer(1, bytes.fromhex("90 50 0F 0E 06 00 00 00 0C 08 FF"))
     version = questions.find_visca_answer(1, bytes.fromhex("90 50 00 20 04 0E 01 00 02 FF"))
     assert place is not None
@@ -89,7 +89,7 @@ def test_a_camera_of_visca_tells_its_place_and_its_maker() -> None:
     assert (found.vendor_id, found.model_id) == (0x0020, 0x040E)
 
 
-def test_a_camera_without_a_head_refuses_and_is_a_camera_all_the_same() -> None:
+def test_a_visca_camera_without_a_head_rejects_and_is_still_found() -> None:
     place = questions.find_visca_answer(1, bytes.fromhex("90 60 02 FF"))
     assert place == "refused"
     found = questions.to_visca_head(1, place, None)
@@ -98,13 +98,13 @@ def test_a_camera_without_a_head_refuses_and_is_a_camera_all_the_same() -> None:
 
 
 @given(st.binary(max_size=40))
-def test_an_adapter_that_hears_itself_changes_nothing(answer: bytes) -> None:
+def test_an_echoing_adapter_changes_nothing(answer: bytes) -> None:
     question = questions.pelco_query(7, "pan")
     assert questions.strip_echo(question + answer, question) == answer
 
 
 @given(st.binary(max_size=64))
-def test_whatever_comes_is_taken(noise: bytes) -> None:
+def test_any_bytes_are_accepted(noise: bytes) -> None:
     question = questions.pelco_query(1, "pan")
     questions.parse_chain_length(noise)
     questions.is_general_reply(1, question, noise)

@@ -21,7 +21,7 @@ def night(*spots: tuple[int, int], luma: int = 250, radius: int = 2, ground: int
     return picture
 
 
-def test_two_lamps_are_one_vehicle_around_and_above_them() -> None:
+def test_two_headlights_are_one_vehicle_around_and_above_them() -> None:
     (front,) = headlights.find_headlight_pairs(night((100, 120), (114, 120)))
     assert front.x * WIDTH < 100
     assert (front.x + front.w) * WIDTH > 115
@@ -41,16 +41,16 @@ def test_two_lamps_are_one_vehicle_around_and_above_them() -> None:
         ("a bright bar", np.asarray(cv2.line(night(), (100, 120), (114, 120), 250, 3))),
     ],
 )
-def test_nothing_else_is_a_vehicle(what: str, picture: Plane) -> None:
+def test_other_lights_are_not_a_vehicle(what: str, picture: Plane) -> None:
     assert headlights.find_headlight_pairs(picture) == [], what
 
 
-def test_of_three_lamps_in_a_row_the_nearest_two_are_of_one_vehicle() -> None:
+def test_the_nearest_two_of_three_lamps_belong_to_one_vehicle() -> None:
     (front,) = headlights.find_headlight_pairs(night((100, 120), (120, 120), (132, 120)))
     assert 115 < front.x * WIDTH < 120
 
 
-def test_night_is_black_and_nowhere_light_for_long() -> None:
+def test_night_is_a_dark_picture_without_bright_areas_for_a_while() -> None:
     assert headlights.is_night(night((100, 120)))
     assert not headlights.is_night(night(ground=110))
     shade = night()
@@ -80,9 +80,9 @@ def _seen(step_px: int) -> set[str]:
     return labels
 
 
-def test_lamps_that_come_nearer_are_a_car_though_the_detector_be_blind() -> None:
+def test_approaching_headlights_are_a_car_without_the_detector() -> None:
     assert _seen(step_px=3) == {"car"}
 
 
-def test_lamps_that_stand_are_nobody() -> None:
+def test_static_lamps_are_not_a_vehicle() -> None:
     assert _seen(step_px=0) == set()

@@ -72,7 +72,7 @@ def sections(config: str) -> list[tuple[str, list[str]]]:
 
 
 @pytest.mark.parametrize(("profile", "architecture"), TARGETS)
-def test_mkosi_understands_the_recipe_and_it_opens_no_door(profile: str, architecture: str) -> None:
+def test_mkosi_accepts_the_recipe_and_it_opens_no_port(profile: str, architecture: str) -> None:
     told = subprocess.run(
         [
             needs("mkosi"),
@@ -93,7 +93,7 @@ def test_mkosi_understands_the_recipe_and_it_opens_no_door(profile: str, archite
 
 
 @pytest.mark.parametrize("profile", ARCHITECTURES)
-def test_partitions_lie_where_the_firmware_counts_them(profile: str) -> None:
+def test_partitions_are_at_the_numbers_that_the_firmware_uses(profile: str) -> None:
     assert [one["Label"] for one in partitions(profile)] == LAYOUT
 
 
@@ -115,7 +115,7 @@ def test_the_data_partition_has_a_type_of_its_own_or_the_box_would_not_make_it(
     assert parsed["Partition"]["Type"] not in {one["Type"] for one in partitions(profile)}
 
 
-def test_what_is_enabled_exists_and_nothing_else_is_enabled() -> None:
+def test_every_enabled_unit_exists_and_no_other_is_enabled() -> None:
     presets = EXTRA / "usr" / "lib" / "systemd" / "system-preset" / "60-vigie-image.preset"
     lines = [one for one in presets.read_text().splitlines() if one and not one.startswith("#")]
     lines += (ROOT / "systemd" / "system-preset" / "50-vigie.preset").read_text().splitlines()
@@ -139,14 +139,16 @@ def test_no_getty_and_no_shell_can_be_started() -> None:
 
 
 @pytest.mark.parametrize("name", list(command_lines()))
-def test_every_kernel_comes_back_by_itself_and_has_no_login(name: str) -> None:
+def test_every_kernel_reboots_after_a_panic_and_has_no_login(name: str) -> None:
     words = command_lines()[name].split()
     wanted = {"ro", "panic=10", "systemd.gpt_auto=0", "systemd.getty_auto=0", "rootfstype=squashfs"}
     assert wanted <= {one.rstrip(";") for one in words}
 
 
 @pytest.mark.parametrize(("partition", "slot"), [(2, "a"), (3, "b")])
-def test_a_raspberry_pi_boots_the_root_beside_the_boot_partition(partition: int, slot: str) -> None:
+def test_a_raspberry_pi_boots_the_root_next_to_its_boot_partition(
+    partition: int, slot: str
+) -> None:
     boot = PROFILES / "pi" / "boot"
     chosen = dict(sections((boot / "config.txt").read_text()))[f"boot_partition={partition}"]
     assert chosen == [f"cmdline=cmdline_{slot}.txt"]
@@ -172,7 +174,7 @@ def test_every_setting_of_config_txt_has_a_form_the_firmware_reads() -> None:
             assert re.fullmatch(r"[a-z0-9_]+=[^ ]+|initramfs \w+ followkernel", setting)
 
 
-def test_autoboot_is_word_for_word_what_an_update_writes() -> None:
+def test_autoboot_equals_the_text_that_an_update_writes() -> None:
     text = (PROFILES / "pi" / "boot" / "autoboot.txt").read_bytes()
     assert text.ljust(bootloader.AUTOBOOT_BYTES, b"\n") == bootloader.encode_autoboot(2, 3)
 
@@ -183,14 +185,14 @@ def test_grub_can_read_its_configuration(name: str) -> None:
     subprocess.run([needs("grub-script-check"), file], check=True)
 
 
-def test_grub_forgets_a_try_before_it_starts_it() -> None:
+def test_grub_clears_a_trial_before_booting_it() -> None:
     text = (PROFILES / "virt" / "boot" / "grub.cfg").read_text()
     forgotten = text.index('save_env --file "$env" try')
     assert text.index("set try=\n    #") < forgotten < text.index('start "$tried" try')
 
 
 @pytest.mark.parametrize("script", list(scripts()), ids=lambda one: str(one.relative_to(RECIPE)))
-def test_scripts_can_be_read_by_sh_and_run(script: Path) -> None:
+def test_scripts_are_valid_for_sh_and_executable(script: Path) -> None:
     subprocess.run(["sh", "-n", script], check=True)
     assert script.stat().st_mode & 0o111
 
@@ -208,7 +210,7 @@ def test_every_file_that_the_build_copies_from_the_recipe_is_there() -> None:
     assert named >= 8
 
 
-def test_the_agents_number_is_the_same_wherever_it_is_written() -> None:
+def test_the_agents_user_id_is_the_same_everywhere() -> None:
     users = (ROOT / "systemd/sysusers.d/vigie.conf").read_text()
     start = RECIPE / "mkosi.skeleton/etc/initramfs-tools/scripts/init-bottom/vigie"
     (owner,) = re.findall(r"^owner=(\d+)", start.read_text(), re.MULTILINE)
@@ -258,7 +260,7 @@ def a_root(folder: Path) -> Path:
     return folder
 
 
-def test_an_image_tells_what_it_consists_of_and_its_licences(tmp_path: Path) -> None:
+def test_an_image_contains_its_inventory_and_licences(tmp_path: Path) -> None:
     root = a_root(tmp_path)
     subprocess.run([sys.executable, RECIPE / "inventory.py", root, "1.2.3"], check=True)
     place = root / "usr/share/vigie"
@@ -274,7 +276,7 @@ def test_an_image_tells_what_it_consists_of_and_its_licences(tmp_path: Path) -> 
     assert (place / "licences/python/vigie-1.2.3/LICENSE").is_file()
 
 
-def test_a_box_gets_the_packages_that_were_tested_and_none_of_the_developers() -> None:
+def test_a_box_gets_the_tested_packages_and_no_development_packages() -> None:
     box, all_of_them = (
         re.findall(r"^([\w.-]+)==(\S+)", (ROOT / name).read_text(), re.MULTILINE)
         for name in ("images/requirements-box.lock", "requirements.lock")
@@ -339,7 +341,9 @@ FORMS = {
 
 @pytest.mark.skipif(shutil.which("apt-get") is None, reason="needs apt-get")
 @pytest.mark.parametrize("form", FORMS)
-def test_sources_are_the_machines_own_of_debian_alone(form: str, tmp_path: Path) -> None:
+def test_package_sources_are_the_build_machines_debian_sources_only(
+    form: str, tmp_path: Path
+) -> None:
     told = apt_sources.machine_sources(apt_that_knows(FORMS[form], tmp_path))
     suites = [line for line in told.splitlines() if line.startswith("Suites:")]
     assert sorted(suites) == ["Suites: trixie", "Suites: trixie-updates"]
@@ -348,12 +352,12 @@ def test_sources_are_the_machines_own_of_debian_alone(form: str, tmp_path: Path)
 
 
 @pytest.mark.skipif(shutil.which("apt-get") is None, reason="needs apt-get")
-def test_without_sources_of_debian_a_mirror_is_asked_for(tmp_path: Path) -> None:
+def test_without_debian_sources_a_mirror_is_required(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="MIRROR"):
         apt_sources.machine_sources(apt_that_knows({}, tmp_path))
 
 
-def test_a_pi_image_without_raspberry_pis_archive_is_refused_in_a_line(tmp_path: Path) -> None:
+def test_a_pi_image_without_raspberry_pis_archive_is_refused_in_one_line(tmp_path: Path) -> None:
     nowhere = image.PackageSources(
         mirror="http://mirror.example/debian",
         security_mirror="http://mirror.example/debian-security",
@@ -373,7 +377,7 @@ def test_the_pi_profile_takes_both_kernels_the_firmware_and_the_camera() -> None
 
 
 @pytest.mark.parametrize("downgrade", [True, False])
-def test_only_a_bundle_that_says_so_may_go_back(downgrade: bool) -> None:
+def test_only_a_bundle_marked_as_downgrade_may_downgrade(downgrade: bool) -> None:
     target = BuildTarget(profile="virt", architecture="arm64", version="1.2.3")
     parsed = configparser.ConfigParser()
     parsed.read_string(bundles.bundle_manifest(target, allow_downgrade=downgrade))
@@ -388,7 +392,7 @@ def test_a_root_image_ends_where_its_file_system_does(tmp_path: Path) -> None:
     assert image_files.squashfs_bytes(file) == 8192
 
 
-def test_what_is_no_squashfs_is_no_root_image(tmp_path: Path) -> None:
+def test_a_file_that_is_not_squashfs_is_refused_as_a_root_image(tmp_path: Path) -> None:
     file = tmp_path / "root.img"
     file.write_bytes(bytes(100))
     with pytest.raises(SystemExit, match="not a squashfs"):

@@ -30,7 +30,7 @@ def authority(lease_s: float = 30.0) -> LeaseArbiter:
 
 @pytest.mark.parametrize("asks", ROLES)
 @pytest.mark.parametrize("holds", ROLES)
-def test_equal_or_stronger_takes_the_head(asks: Role, holds: Role) -> None:
+def test_an_equal_or_stronger_requester_takes_the_head(asks: Role, holds: Role) -> None:
     right = authority()
     right.authorize(Requester(id="who holds", role=holds), None, 0)
     asker = Requester(id="who asks", role=asks)
@@ -44,7 +44,7 @@ def test_equal_or_stronger_takes_the_head(asks: Role, holds: Role) -> None:
     assert refused.value.code == "busy"
 
 
-def test_the_same_holder_prolongs_and_keeps_his_token() -> None:
+def test_the_holder_extends_the_lease_and_keeps_the_token() -> None:
     right = authority()
     first = right.authorize(ANNA, None, 0)
     again = right.authorize(ANNA, None, 10_000_000_000)
@@ -53,7 +53,7 @@ def test_the_same_holder_prolongs_and_keeps_his_token() -> None:
     assert right.authorize(ANNA, None, 11_000_000_000, lease_s=1).expires_ns == 40_000_000_000
 
 
-def test_a_lease_ends_at_its_time_and_anybody_may_follow() -> None:
+def test_a_lease_ends_at_its_time_and_any_requester_may_follow() -> None:
     right = authority()
     right.authorize(ANNA, None, 0, lease_s=5)
     assert right.lease(4_999_999_999) is not None
@@ -61,7 +61,7 @@ def test_a_lease_ends_at_its_time_and_anybody_may_follow() -> None:
     assert right.authorize(TOUR, None, 5_000_000_000).token == 2
 
 
-def test_who_comes_with_the_token_of_a_lease_that_is_over_is_fenced() -> None:
+def test_a_stale_token_is_rejected() -> None:
     right = authority()
     old = right.authorize(ANNA, None, 0)
     new = right.authorize(BRAHIM, None, 1)
@@ -74,11 +74,11 @@ def test_who_comes_with_the_token_of_a_lease_that_is_over_is_fenced() -> None:
         right.authorize(BRAHIM, new.token, 40_000_000_000)
 
 
-def test_without_a_token_the_head_is_taken() -> None:
+def test_a_request_without_a_token_takes_the_head() -> None:
     assert authority().authorize(ANNA, None, 0).holder == ANNA
 
 
-def test_only_the_present_lease_can_be_given_back() -> None:
+def test_only_the_current_lease_can_be_released() -> None:
     right = authority()
     old = right.authorize(TOUR, None, 0)
     new = right.authorize(ANNA, None, 1)
@@ -90,7 +90,7 @@ def test_only_the_present_lease_can_be_given_back() -> None:
 
 
 @pytest.mark.parametrize("asks", ROLES)
-def test_only_its_holder_gives_a_lease_back_whatever_token_another_has_read(asks: Role) -> None:
+def test_only_its_holder_releases_a_lease_despite_a_leaked_token(asks: Role) -> None:
     right = authority()
     lease = right.authorize(ANNA, None, 0)
     with pytest.raises(
@@ -167,7 +167,7 @@ class AnyAskers(RuleBasedStateMachine):
 TestAnyAskers = AnyAskers.TestCase
 
 
-def test_tokens_count_up_over_restarts(tmp_path: Path) -> None:
+def test_tokens_increase_across_restarts(tmp_path: Path) -> None:
     path = tmp_path / "mast" / "tokens.json"
     given: list[int] = []
     for _ in range(4):
@@ -179,7 +179,7 @@ def test_tokens_count_up_over_restarts(tmp_path: Path) -> None:
     assert all(after > before for before, after in pairwise(given))
 
 
-def test_a_number_is_given_away_only_after_it_is_reserved_on_the_disk(tmp_path: Path) -> None:
+def test_a_token_is_issued_only_after_it_is_reserved_on_disk(tmp_path: Path) -> None:
     path = tmp_path / "tokens.json"
     tokens = FencingTokens(path)
     for _ in range(BLOCK_SIZE * 3):
@@ -187,14 +187,14 @@ def test_a_number_is_given_away_only_after_it_is_reserved_on_the_disk(tmp_path: 
         assert tokens.issue() < json.loads(path.read_text())["next"]
 
 
-def test_tokens_that_cannot_be_read_are_set_aside(tmp_path: Path) -> None:
+def test_an_unreadable_token_file_is_set_aside(tmp_path: Path) -> None:
     path = tmp_path / "tokens.json"
     path.write_text('{"next": "soon"}')
     assert FencingTokens(path).issue() == 1
     assert (tmp_path / "tokens.json.unreadable").exists()
 
 
-def test_without_a_disk_tokens_go_on(tmp_path: Path) -> None:
+def test_without_a_disk_tokens_keep_increasing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     tokens = FencingTokens(tmp_path / "file" / "tokens.json")
     assert [tokens.issue(), tokens.issue()] == [1, 2]

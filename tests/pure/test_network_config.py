@@ -15,7 +15,7 @@ from agent.provisioning.network_config import (
 )
 
 
-def test_where_nothing_is_said_every_port_asks_dhcp() -> None:
+def test_by_default_every_port_uses_dhcp() -> None:
     (text,) = render_files(NetworkConfig()).values()
     assert text.splitlines()[1:] == [
         "[Match]",
@@ -27,7 +27,7 @@ def test_where_nothing_is_said_every_port_asks_dhcp() -> None:
     ]
 
 
-def test_a_fixed_address_asks_nobody() -> None:
+def test_a_fixed_address_uses_no_dhcp() -> None:
     network = NetworkConfig(address="10.4.0.17/24", gateway="10.4.0.1", dns=("10.4.0.1", "9.9.9.9"))
     (text,) = render_files(network).values()
     assert text.splitlines()[5:] == [
@@ -40,7 +40,7 @@ def test_a_fixed_address_asks_nobody() -> None:
     ]
 
 
-def test_servers_that_are_given_stand_in_place_of_those_of_dhcp() -> None:
+def test_configured_servers_replace_those_of_dhcp() -> None:
     (text,) = render_files(NetworkConfig(dns=("10.4.0.1",), ntp=("pool.ntp.org",))).values()
     assert "DNS=10.4.0.1\nNTP=pool.ntp.org\n" in text
     assert "[DHCPv4]\nUseDNS=no\nUseNTP=no\n" in text
@@ -48,13 +48,13 @@ def test_servers_that_are_given_stand_in_place_of_those_of_dhcp() -> None:
     assert "[IPv6AcceptRA]\nUseDNS=no\n" in text
 
 
-def test_each_kind_of_server_is_replaced_by_itself() -> None:
+def test_each_kind_of_server_is_replaced_separately() -> None:
     (text,) = render_files(NetworkConfig(ntp=("pool.ntp.org",))).values()
     assert text.endswith("[DHCPv4]\nUseNTP=no\n\n[DHCPv6]\nUseNTP=no\n")
     assert "UseDNS" not in text
 
 
-def test_the_other_ports_of_a_box_are_its_second_way_out() -> None:
+def test_the_other_ports_of_a_box_are_its_backup_routes() -> None:
     files = render_files(NetworkConfig(adapter="end0", address="10.4.0.17/24"))
     assert "[Match]\nName=end0\n" in files[MAIN_FILE]
     assert "Type=ether" in files[OTHERS_FILE]
@@ -101,7 +101,7 @@ def test_the_other_ports_of_a_box_are_its_second_way_out() -> None:
         (NetworkConfig(ntp=("pool.ntp.org\n",)), "not a server"),
     ],
 )
-def test_what_is_no_address_is_told(network: NetworkConfig, said: str) -> None:
+def test_an_invalid_address_is_reported(network: NetworkConfig, said: str) -> None:
     told = list(find_problems(network, "x"))
     assert len(told) == bool(said)
     assert said in "".join(told)
@@ -118,7 +118,7 @@ TEXTS = st.one_of(
     dns=st.lists(TEXTS, max_size=2),
     ntp=st.lists(TEXTS, max_size=2),
 )
-def test_nothing_that_is_accepted_says_more_than_its_own_line(
+def test_no_accepted_value_adds_a_line_to_the_file(
     address: str | None, gateway: str | None, dns: list[str], ntp: list[str]
 ) -> None:
     network = NetworkConfig(address=address, gateway=gateway, dns=tuple(dns), ntp=tuple(ntp))

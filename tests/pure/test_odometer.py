@@ -31,7 +31,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "odometer.json"
 
 
-def test_travel_counts_in_both_directions_and_over_the_back(path: Path) -> None:
+def test_travel_counts_in_both_directions_and_across_180_degrees(path: Path) -> None:
     walk = Walk(path)
     for pan_deg in (170, 178, -174, 178):
         walk.to(pan_deg)
@@ -48,7 +48,7 @@ def test_a_slow_tilt_is_counted_while_the_pan_moves(path: Path) -> None:
     assert walk.odometer.wear.tilt_deg == pytest.approx(2, abs=0.06)
 
 
-def test_noise_and_a_position_that_became_known_are_no_travel(path: Path) -> None:
+def test_noise_and_a_first_position_are_not_travel(path: Path) -> None:
     walk = Walk(path)
     for step in range(50):
         walk.to(0.02 * (step % 2))

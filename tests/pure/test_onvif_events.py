@@ -39,7 +39,7 @@ def told(events: Sequence[Event | None]) -> list[str]:
     return [f"{one.event} {one.rev} {one.phase} {one.name}" for one in events if one is not None]
 
 
-def test_a_state_begins_and_ends_and_what_has_none_is_a_moment() -> None:
+def test_a_state_begins_and_ends_and_a_stateless_event_is_a_moment() -> None:
     camera = reported("Motion", "Crossed")
     events = [
         camera.step(said(MOTION, False, 1)),  # as it stands at the begin
@@ -66,7 +66,7 @@ def test_a_state_begins_and_ends_and_what_has_none_is_a_moment() -> None:
     )
 
 
-def test_what_goes_on_is_told_again_every_minute() -> None:
+def test_an_ongoing_event_is_updated_every_minute() -> None:
     camera = reported("Motion")
     camera.step(said(MOTION, True, 10))
     assert camera.due_updates(69_999_999_999) == []
@@ -89,7 +89,7 @@ def test_what_goes_on_is_told_again_every_minute() -> None:
         ("VideoAnalytics/FaceRecognition/State", ["State"], False),
     ],
 )
-def test_a_topic_is_wanted_by_its_end(topic: str, wanted: list[str], is_it: bool) -> None:
+def test_a_topic_is_matched_by_its_end(topic: str, wanted: list[str], is_it: bool) -> None:
     assert is_wanted(topic, wanted) == is_it
 
 
@@ -189,7 +189,7 @@ class Listening:
             self.stage.run_once(threading.Event())
 
 
-def test_a_camera_that_is_away_for_a_moment_is_asked_again_and_nothing_is_told_twice() -> None:
+def test_a_briefly_absent_camera_is_polled_again_without_duplicate_events() -> None:
     box = Listening()
     box.turn((MOTION, True))
     box.turn(away=True)
@@ -201,7 +201,7 @@ def test_a_camera_that_is_away_for_a_moment_is_asked_again_and_nothing_is_told_t
     assert told(box.events) == ["id-0 1 begin Motion", "id-0 2 end Motion"]
 
 
-def test_what_a_camera_reported_is_over_when_it_stays_away() -> None:
+def test_events_of_an_absent_camera_end() -> None:
     box = Listening()
     box.turn((MOTION, True))
     heard_ns = box.clock.now_ns
@@ -214,7 +214,7 @@ def test_what_a_camera_reported_is_over_when_it_stays_away() -> None:
     assert told(box.events)[-1] == "id-1 1 begin Motion"
 
 
-def test_when_the_box_stops_listening_nothing_goes_on() -> None:
+def test_all_events_end_when_the_box_stops_listening() -> None:
     box = Listening()
     box.turn((MOTION, True))
     box.clock.advance_s(5)

@@ -42,17 +42,17 @@ def test_a_fast_car_is_followed_from_where_it_is_expected() -> None:
     assert drift.dx * 320 == pytest.approx(40, abs=0.5)
 
 
-def test_a_street_that_stands_still_does_not_drift() -> None:
+def test_a_static_street_does_not_drift() -> None:
     (drift,) = track_boxes(_street(), _street(), [CAR], [NOWHERE])
     assert drift is not None
     assert (drift.dx, drift.dy) == pytest.approx((0, 0), abs=1e-4)
 
 
-def test_a_bare_wall_gives_nothing() -> None:
+def test_a_bare_wall_gives_no_flow() -> None:
     wall = np.full((180, 320), 90, np.uint8)
     assert track_boxes(wall, wall, [CAR], [NOWHERE]) == [None]
 
 
-def test_pictures_of_two_sizes_and_no_boxes_give_nothing() -> None:
+def test_pictures_of_different_sizes_and_no_boxes_give_no_flow() -> None:
     assert track_boxes(_street(), _street()[:90], [CAR], [NOWHERE]) == [None]
     assert track_boxes(_street(), _street(), [], []) == []

@@ -171,7 +171,7 @@ TestOutboxModel = OutboxModel.TestCase
 TestOutboxModel.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
 
-def test_a_newer_report_takes_the_place_of_one_that_was_never_lent() -> None:
+def test_a_newer_report_replaces_one_that_was_never_in_flight() -> None:
     book = InFlightMessages()
     connection, store = new_store(CAP, book)
     store.begin()
@@ -186,7 +186,7 @@ def test_a_newer_report_takes_the_place_of_one_that_was_never_lent() -> None:
     store.close()
 
 
-def test_a_report_that_was_lent_once_keeps_its_number_for_itself() -> None:
+def test_a_report_once_in_flight_keeps_its_number() -> None:
     book = InFlightMessages()
     _, store = new_store(CAP, book)
     store.begin()
@@ -202,7 +202,7 @@ def test_a_report_that_was_lent_once_keeps_its_number_for_itself() -> None:
     store.close()
 
 
-def test_what_settles_while_it_is_being_deleted_is_not_lent_again() -> None:
+def test_a_message_settled_during_its_deletion_is_not_sent_again() -> None:
     book = InFlightMessages()
     assert book.try_mark_in_flight(5, is_urgent=False)
     book.acknowledge((SeqRange(1, 5),))
@@ -227,6 +227,6 @@ def test_joined_ranges_hold_the_same_numbers_and_do_not_touch(spans: tuple[SeqRa
     assert all(left.last + 1 < right.first for left, right in itertools.pairwise(out))
 
 
-def test_a_row_s_checksum_is_of_its_types_too() -> None:
+def test_a_rows_checksum_covers_its_types() -> None:
     assert schema.checksum(1, "2") != schema.checksum(1, 2)
     assert schema.checksum(1, b"2") != schema.checksum(1, "2")

@@ -50,7 +50,7 @@ PATTERNS = {where: pattern for where, pattern in declared() if pattern not in BE
 
 
 @pytest.mark.parametrize("pattern", sorted(set(PATTERNS.values())))
-def test_what_fits_fits_no_longer_with_a_line_break_behind_it(pattern: str) -> None:
+def test_a_valid_name_is_rejected_with_a_trailing_line_break(pattern: str) -> None:
     kind: Any = Annotated[str, msgspec.Meta(pattern=pattern)]
 
     @settings(max_examples=25, deadline=None)
@@ -65,13 +65,13 @@ def test_what_fits_fits_no_longer_with_a_line_break_behind_it(pattern: str) -> N
 
 
 @pytest.mark.parametrize("where", PATTERNS)
-def test_every_pattern_ends_in_the_one_way_that_json_schema_knows_too(where: str) -> None:
+def test_every_pattern_ends_in_a_way_that_json_schema_supports(where: str) -> None:
     assert PATTERNS[where].startswith("^")
     assert PATTERNS[where].endswith(r"$(?!\n)")
     assert r"\Z" not in PATTERNS[where]
 
 
-def test_no_expression_of_the_house_ends_in_a_bare_dollar() -> None:
+def test_no_regular_expression_ends_in_a_bare_dollar() -> None:
     """Unless it goes by lines."""
     bare = [
         f"{path.relative_to(HOUSE)}:{call.lineno}"
@@ -84,7 +84,7 @@ def test_no_expression_of_the_house_ends_in_a_bare_dollar() -> None:
     assert bare == []
 
 
-def test_the_wire_contract_has_them_as_they_are() -> None:
+def test_the_wire_contract_contains_the_same_patterns() -> None:
     written = set(
         re.findall(r'"pattern": ("(?:[^"\\]|\\.)*")', CONTRACT.read_text(encoding="utf-8"))
     )

@@ -116,7 +116,7 @@ ALL: list[tuple[PelcoDialect, int, str, PelcoMessage]] = [
 
 
 @pytest.mark.parametrize(("dialect", "address", "frame", "message"), ALL, ids=str)
-def test_a_frame_that_others_wrote_down_is_made_and_understood(
+def test_a_documented_frame_is_encoded_and_decoded(
     dialect: PelcoDialect, address: int, frame: str, message: PelcoMessage
 ) -> None:
     telegram = AddressedMessage(address=address, message=message)
@@ -137,7 +137,7 @@ def test_a_frame_that_others_wrote_down_is_made_and_understood(
         ("P", "A0 00 00 04 40 00 AF 4B", PelcoMotion(pan=-TURBO_SPEED)),
     ],
 )
-def test_what_others_send_and_we_do_not_is_understood(
+def test_documented_frames_that_the_driver_never_sends_are_decoded(
     dialect: PelcoDialect, frame: str, message: PelcoMessage
 ) -> None:
     parsed = parse_frame(dialect, bytes.fromhex(frame))
@@ -174,5 +174,5 @@ def test_what_others_send_and_we_do_not_is_understood(
         ("P", "A0 00 80 02 20 00 AF AD"),
     ],
 )
-def test_a_frame_of_no_sense_is_none(dialect: PelcoDialect, frame: str) -> None:
+def test_an_invalid_frame_is_refused(dialect: PelcoDialect, frame: str) -> None:
     assert parse_frame(dialect, bytes.fromhex(frame)) is None

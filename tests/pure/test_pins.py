@@ -66,7 +66,7 @@ def loaded(tmp_path: Path, pins: str) -> configuration.Config:
     return configuration.load(file)
 
 
-def test_a_box_without_pins_is_a_box(tmp_path: Path) -> None:
+def test_a_box_without_pins_is_valid(tmp_path: Path) -> None:
     good = loaded(tmp_path, "")
     assert (good.pin, good.gpio.driver) == ((), "gpio")
 

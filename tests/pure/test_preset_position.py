@@ -101,7 +101,7 @@ def refused(kind: RefusalCode, said: str) -> object:
 
 
 @pytest.mark.parametrize("pose", [WIDE, TELE])
-def test_a_head_that_was_sent_there_and_has_settled_is_there(tmp_path: Path, pose: Pose) -> None:
+def test_a_head_sent_to_a_preset_and_settled_is_at_it(tmp_path: Path, pose: Pose) -> None:
     street = Street(tmp_path).start()
     street.store_preset("gate", pose)
     assert street.hidden
@@ -116,7 +116,9 @@ def test_a_head_that_was_sent_there_and_has_settled_is_there(tmp_path: Path, pos
 
 
 @pytest.mark.parametrize("pose", [WIDE, TELE])
-def test_a_nudge_by_hand_hides_all_until_the_preset_is_recalled(tmp_path: Path, pose: Pose) -> None:
+def test_a_manual_move_hides_everything_until_the_preset_is_recalled(
+    tmp_path: Path, pose: Pose
+) -> None:
     street = Street(tmp_path).at(pose)
     # Less than a degree; of a narrow picture it is a fifth.
     street.head.move(ContinuousMove(pan=0.06, for_s=0.15), ANNA)
@@ -131,14 +133,14 @@ def test_a_nudge_by_hand_hides_all_until_the_preset_is_recalled(tmp_path: Path, 
     "off",
     [{"pan_deg": 0.95, "tilt_deg": 0.95}, {"pan_deg": 0.3}, {"tilt_deg": -0.3}, {"zoom": -0.045}],
 )
-def test_a_place_that_is_only_near_is_not_the_preset(tmp_path: Path, off: dict[str, float]) -> None:
+def test_a_position_near_a_preset_is_not_the_preset(tmp_path: Path, off: dict[str, float]) -> None:
     street = Street(tmp_path).at(TELE)
     street.point(beside(TELE, **off))
     assert street.hidden
     assert street.head.state().preset is None
 
 
-def test_a_recall_sends_a_head_that_is_near_there_all_the_same(tmp_path: Path) -> None:
+def test_a_recall_moves_a_head_that_is_only_near(tmp_path: Path) -> None:
     street = Street(tmp_path).at(TELE)
     street.point(beside(TELE, pan_deg=0.5))
     street.point(beside(TELE, pan_deg=0.24))
@@ -151,7 +153,7 @@ def test_a_recall_sends_a_head_that_is_near_there_all_the_same(tmp_path: Path) -
     assert street.opened_heads[0].simulator.order_count == orders
 
 
-def test_a_place_within_a_small_share_of_the_picture_is_the_preset_however_it_was_reached(
+def test_a_position_within_a_small_share_of_the_picture_is_the_preset(
     tmp_path: Path,
 ) -> None:
     street = Street(tmp_path).at(WIDE)
@@ -170,7 +172,7 @@ class Coarse(FakeHead):
         return msgspec.structs.replace(super().read_position(), error_deg=1.0)
 
 
-def test_an_error_counts_against_a_head_that_was_moved_by_hand(tmp_path: Path) -> None:
+def test_a_position_error_counts_after_a_manual_move(tmp_path: Path) -> None:
     street = Street(tmp_path, kind=Coarse).at(WIDE)
     assert not street.hidden
     street.point(beside(WIDE, pan_deg=40))
@@ -180,7 +182,7 @@ def test_an_error_counts_against_a_head_that_was_moved_by_hand(tmp_path: Path) -
     assert not street.hidden
 
 
-def test_a_head_that_says_that_it_moves_is_nowhere() -> None:
+def test_a_moving_head_is_at_no_preset() -> None:
     presets = MaskedPresets("mast", DRAWN, FOV)
     still = PtzPosition(pose=WIDE, error_deg=0.0, moving=False, t_ns=0)
     moving = msgspec.structs.replace(still, moving=True)
@@ -189,7 +191,7 @@ def test_a_head_that_says_that_it_moves_is_nowhere() -> None:
     assert not presets.is_at(WIDE, None, abilities(), "unmoved")
 
 
-def test_who_steers_away_and_back_by_hand_is_not_believed(tmp_path: Path) -> None:
+def test_a_manual_move_away_and_back_is_not_at_the_preset(tmp_path: Path) -> None:
     street = Street(tmp_path, kind=Coarse).at(TELE)
     for pan in (0.1, -0.1):
         street.head.move(ContinuousMove(pan=pan, for_s=0.3), ANNA)
@@ -198,7 +200,7 @@ def test_who_steers_away_and_back_by_hand_is_not_believed(tmp_path: Path) -> Non
     assert street.hidden
 
 
-def test_a_head_that_came_to_rest_beside_the_preset_it_was_sent_to_is_not_there(
+def test_a_head_at_rest_next_to_its_target_preset_is_not_at_it(
     tmp_path: Path,
 ) -> None:
     street = Street(tmp_path).at(TELE)
@@ -213,7 +215,7 @@ def test_a_head_that_came_to_rest_beside_the_preset_it_was_sent_to_is_not_there(
 
 
 @pytest.mark.parametrize(("off_deg", "is_hidden"), [(0.08, False), (0.15, True)])
-def test_where_nobody_has_measured_the_picture_a_tenth_of_a_degree_is_allowed(
+def test_without_a_field_of_view_a_tenth_of_a_degree_is_allowed(
     tmp_path: Path, off_deg: float, is_hidden: bool
 ) -> None:
     street = Street(tmp_path, PLAIN_CONFIG).at(WIDE)
@@ -230,7 +232,7 @@ def test_where_nobody_has_measured_the_picture_a_tenth_of_a_degree_is_allowed(
 
 @pytest.mark.parametrize("kind", [FakeHead, Coarse])
 @pytest.mark.parametrize("pose", [WIDE, TELE])
-def test_a_head_that_rests_at_its_preset_is_there_after_a_restart_of_the_agent(
+def test_a_head_at_rest_at_its_preset_is_at_it_after_a_restart(
     tmp_path: Path, pose: Pose, kind: type[FakeHead]
 ) -> None:
     first = Street(tmp_path, kind=kind).at(pose)
@@ -245,7 +247,7 @@ def test_a_head_that_rests_at_its_preset_is_there_after_a_restart_of_the_agent(
 
 
 @pytest.mark.raises_fault("PTZ-03")
-def test_a_head_that_was_silent_for_a_while_is_there_again(tmp_path: Path) -> None:
+def test_a_head_is_at_its_preset_again_after_a_silence(tmp_path: Path) -> None:
     street = Street(tmp_path, kind=Coarse).at(TELE)
     body = street.opened_heads[0].simulator
     body.inject_fault(
@@ -261,7 +263,7 @@ def test_a_head_that_was_silent_for_a_while_is_there_again(tmp_path: Path) -> No
 
 
 @pytest.mark.raises_fault("PTZ-01")
-def test_a_head_whose_line_was_cut_is_there_again_unless_it_was_nudged(tmp_path: Path) -> None:
+def test_a_head_is_at_its_preset_after_a_line_cut_unless_it_was_moved(tmp_path: Path) -> None:
     street = Street(tmp_path, kind=Coarse).at(TELE)
 
     def cut() -> None:
@@ -280,7 +282,7 @@ def test_a_head_whose_line_was_cut_is_there_again_unless_it_was_nudged(tmp_path:
     assert street.hidden
 
 
-def test_the_way_home_is_gone_where_the_head_is_only_near(tmp_path: Path) -> None:
+def test_a_head_near_its_home_preset_still_returns_home(tmp_path: Path) -> None:
     config = msgspec.structs.replace(MEASURED, home="gate", home_after_s=60)
     street = Street(tmp_path, config).at(TELE)
     street.point(beside(TELE, pan_deg=0.5))
@@ -298,7 +300,7 @@ class Remembering(ReckoningHead):
     error_deg = 0.5
 
 
-def test_a_reckoned_head_is_there_by_its_own_memory_alone(tmp_path: Path) -> None:
+def test_a_dead_reckoned_head_is_at_a_preset_only_by_its_own_memory(tmp_path: Path) -> None:
     street = Street(tmp_path, kind=Remembering).start()
     street.point(WIDE)
     street.head.set_preset("gate", ANNA)
@@ -316,7 +318,7 @@ def test_a_reckoned_head_is_there_by_its_own_memory_alone(tmp_path: Path) -> Non
 
 @pytest.mark.raises_fault("PTZ-01")
 @pytest.mark.parametrize("found_by", ["a look", "a word"])
-def test_a_reckoned_head_that_was_opened_anew_is_nowhere_until_it_is_sent(
+def test_a_reopened_dead_reckoned_head_is_at_no_preset_until_it_is_sent(
     tmp_path: Path, found_by: str
 ) -> None:
     street = Street(tmp_path, kind=Remembering).start()
@@ -334,7 +336,7 @@ def test_a_reckoned_head_that_was_opened_anew_is_nowhere_until_it_is_sent(
     assert not street.hidden
 
 
-def test_a_reckoned_head_without_a_zoom_is_there_where_its_error_is_within_the_share(
+def test_a_dead_reckoned_head_without_zoom_is_at_a_preset_within_its_error(
     tmp_path: Path,
 ) -> None:
     street = Street(tmp_path, kind=Remembering, zoom_ratio=1.0).at(WIDE)
@@ -353,7 +355,7 @@ def abilities(**keys: object) -> PtzCapabilities:
 
 @pytest.mark.parametrize("zoom", [0.0, 0.3, 0.7, 1.0])
 @pytest.mark.parametrize("tilt_deg", [0.0, -40.0, 60.0])
-def test_what_is_allowed_uncovers_no_place_of_the_picture(zoom: float, tilt_deg: float) -> None:
+def test_the_allowed_deviation_uncovers_no_masked_place(zoom: float, tilt_deg: float) -> None:
     drawn = Pose(pan_deg=170, tilt_deg=tilt_deg, zoom=zoom)
     presets, able = MaskedPresets("mast", DRAWN, FOV), abilities()
     leeway = presets.shift_tolerance(drawn, able)
@@ -376,7 +378,7 @@ def test_what_is_allowed_uncovers_no_place_of_the_picture(zoom: float, tilt_deg:
     assert allowed > 10
 
 
-def test_a_wide_picture_needs_little_and_a_narrow_one_what_gears_repeat() -> None:
+def test_the_tolerance_is_small_for_wide_and_limited_by_gears_for_narrow_pictures() -> None:
     presets, able = MaskedPresets("mast", DRAWN, FOV), abilities()
     wide, tele = presets.shift_tolerance(WIDE, able), presets.shift_tolerance(TELE, able)
     assert wide == ShiftTolerance(x=MAX_SHIFT_SHARE, y=MAX_SHIFT_SHARE * FOV.aspect)
@@ -390,7 +392,7 @@ def test_a_wide_picture_needs_little_and_a_narrow_one_what_gears_repeat() -> Non
     assert unmeasured.shift_tolerance(TELE, able).x > REPEATABILITY_DEG / 5
 
 
-def test_the_masks_are_painted_larger_where_the_head_is_at_the_preset(tmp_path: Path) -> None:
+def test_masks_are_enlarged_at_the_preset(tmp_path: Path) -> None:
     street = Street(tmp_path).at(WIDE)
     (mask,) = street.viewpoint.masks()
     assert min(corner.x for corner in mask) == pytest.approx(0.4 - MAX_SHIFT_SHARE)
@@ -401,7 +403,7 @@ def test_the_masks_are_painted_larger_where_the_head_is_at_the_preset(tmp_path: 
 # A preset keeps its place
 
 
-def test_a_preset_that_masks_were_drawn_at_is_not_set_elsewhere(tmp_path: Path) -> None:
+def test_a_preset_with_masks_cannot_be_set_elsewhere(tmp_path: Path) -> None:
     street = Street(tmp_path).at(WIDE)
     street.point(Pose(pan_deg=100, tilt_deg=30))
     before = street.head.presets()
@@ -414,7 +416,7 @@ def test_a_preset_that_masks_were_drawn_at_is_not_set_elsewhere(tmp_path: Path) 
     assert street.hidden
 
 
-def test_one_without_a_mask_of_its_own_neither_since_others_hide_what_it_would_show(
+def test_a_preset_without_masks_cannot_be_moved_if_others_have_masks(
     tmp_path: Path,
 ) -> None:
     street = Street(tmp_path).start()
@@ -424,14 +426,14 @@ def test_one_without_a_mask_of_its_own_neither_since_others_hide_what_it_would_s
         street.head.set_preset("road", ANNA)
 
 
-def test_set_where_it_is_it_does_not_creep(tmp_path: Path) -> None:
+def test_setting_a_preset_in_place_does_not_drift(tmp_path: Path) -> None:
     street = Street(tmp_path).at(WIDE)
     street.point(beside(WIDE, pan_deg=0.8))
     street.head.set_preset("gate", ANNA)
     assert street.head.presets()[0].pose == WIDE
 
 
-def test_it_may_be_set_for_the_first_time_and_every_other_one_again(tmp_path: Path) -> None:
+def test_a_new_preset_and_unmasked_ones_can_be_set(tmp_path: Path) -> None:
     street = Street(tmp_path).start()
     street.point(WIDE)
     street.head.set_preset("gate", ANNA)
@@ -453,7 +455,7 @@ class Refusing(ReckoningHead):
         super().store_preset(number)
 
 
-def test_a_preset_that_the_head_does_not_take_changes_nothing(tmp_path: Path) -> None:
+def test_a_preset_rejected_by_the_head_changes_nothing(tmp_path: Path) -> None:
     rig = HeadRig(tmp_path, head_class=Refusing).start()
     rig.head.set_preset("yard", ANNA)
     before = rig.head.presets()
@@ -468,14 +470,14 @@ def test_a_preset_that_the_head_does_not_take_changes_nothing(tmp_path: Path) ->
     assert rig.head.state().preset is None
 
 
-def test_a_name_that_cannot_be_is_refused_before_the_head_hears_of_it(tmp_path: Path) -> None:
+def test_an_invalid_preset_name_is_rejected_before_the_head_is_called(tmp_path: Path) -> None:
     rig = HeadRig(tmp_path, head_class=ReckoningHead).start()
     with refused("malformed", "preset 'The Yard'"):
         rig.head.set_preset("The Yard", ANNA)
     assert rig.opened_heads[0].simulator.preset_numbers == set()
 
 
-def test_a_disk_that_refuses_after_the_head_has_taken_it_is_told(tmp_path: Path) -> None:
+def test_a_disk_error_after_the_head_stored_the_preset_is_reported(tmp_path: Path) -> None:
     rig = HeadRig(tmp_path, head_class=ReckoningHead).start()
     (tmp_path / "presets.json").mkdir()
     with refused("failed", "cannot be saved: .*; the head itself has this position as its 1 now"):

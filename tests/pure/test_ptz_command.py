@@ -78,7 +78,7 @@ def post(tmp_path: Path) -> Post:
 
 
 @pytest.mark.parametrize("args", [TOUR_START, TAKE, MOVE], ids=lambda args: type(args).__name__)
-def test_what_came_in_before_a_stop_is_not_done_after_it(post: Post, args: Any) -> None:
+def test_a_command_received_before_a_stop_is_not_executed_after_it(post: Post, args: Any) -> None:
     post.do(2, STOP, BRAHIM)
     with pytest.raises(CommandRejected, match="was stopped after this came in") as refused:
         post.do(1, args)
@@ -89,7 +89,7 @@ def test_what_came_in_before_a_stop_is_not_done_after_it(post: Post, args: Any) 
     assert post.stands_s(LEASE_S + 1)
 
 
-def test_a_tour_that_a_stop_came_into_waits_as_one_that_ran(post: Post) -> None:
+def test_a_tour_started_during_a_stop_waits_like_a_running_one(post: Post) -> None:
     post.tours.happens = lambda: post.do(2, STOP, BRAHIM)
     post.do(1, TOUR_START)
     assert post.stands_s(LEASE_S - 0.1)
@@ -97,7 +97,7 @@ def test_a_tour_that_a_stop_came_into_waits_as_one_that_ran(post: Post) -> None:
     assert post.head.state().preset == "gate"
 
 
-def test_a_tour_that_is_started_after_a_stop_waits_for_nothing(post: Post) -> None:
+def test_a_tour_started_after_a_stop_runs_at_once(post: Post) -> None:
     post.do(1, STOP, BRAHIM)
     post.do(2, TOUR_START)
     post.rig.advance_s(4)
@@ -105,7 +105,7 @@ def test_a_tour_that_is_started_after_a_stop_waits_for_nothing(post: Post) -> No
 
 
 @pytest.mark.parametrize("asker", [INCIDENT, BRAHIM], ids=lambda asker: asker.role)
-def test_nobody_gives_back_what_another_has(post: Post, asker: Requester) -> None:
+def test_a_lease_is_released_by_its_holder_only(post: Post, asker: Requester) -> None:
     post.do(1, MOVE)
     (head,) = post.do(2, words.PtzStatusArgs(head="mast"), asker).heads or ()
     assert head.lease is not None

@@ -62,7 +62,7 @@ def begun(events: list[Event], kind: str) -> list[Event]:
     return [event for event in events if event.kind == kind and event.rev == 1]
 
 
-def test_the_car_that_pulls_up_has_stopped_and_goes_on(events: list[Event]) -> None:
+def test_the_car_that_pulls_up_has_stopped_until_it_leaves(events: list[Event]) -> None:
     (stopped,) = begun(events, "stopped")
     (end,) = [e for e in events if e.event == stopped.event and e.phase == "end"]
     assert stopped.name == "right lane"
@@ -70,18 +70,18 @@ def test_the_car_that_pulls_up_has_stopped_and_goes_on(events: list[Event]) -> N
     assert 20 < end.duration_s < 40
 
 
-def test_the_car_on_the_wrong_side_goes_the_wrong_way(events: list[Event]) -> None:
+def test_the_car_in_the_wrong_lane_gives_a_wrong_way_event(events: list[Event]) -> None:
     (wrong,) = begun(events, "wrong_way")
     assert wrong.name == "left lane"
     assert 43e9 < wrong.t_ns < 50e9
 
 
-def test_everybody_on_the_zebra_is_counted_once(events: list[Event]) -> None:
+def test_every_pedestrian_on_the_zebra_is_counted_once(events: list[Event]) -> None:
     crossed = [event for event in begun(events, "line") if event.name == "zebra"]
     assert len({event.track for event in crossed}) == len(crossed) == 3
 
 
-def test_cars_are_counted_once_and_the_right_way(events: list[Event]) -> None:
+def test_cars_are_counted_once_in_the_right_direction(events: list[Event]) -> None:
     crossed = [event for event in begun(events, "line") if event.name == "street"]
     assert len({event.track for event in crossed}) == len(crossed)
     assert {event.direction for event in crossed} == {"towards the camera", "away from the camera"}

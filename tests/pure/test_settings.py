@@ -50,7 +50,7 @@ def tried(data: bytes) -> tuple[str, ...] | None:
     return None
 
 
-def test_a_good_file_is_a_box_with_all_that_it_needs() -> None:
+def test_a_valid_settings_file_gives_a_complete_box() -> None:
     good = parse_settings(GOOD_SETTINGS.encode(), FILE_NAME)
     assert (good.box_id, good.broker_url) == (BOX, "mqtts://centre.example:8883")
     assert good.network.ntp == ("pool.ntp.org",)
@@ -60,7 +60,7 @@ def test_a_good_file_is_a_box_with_all_that_it_needs() -> None:
     assert good.notes == ("the box makes its own key; its certificate request will be on the card",)
 
 
-def test_the_example_is_good_and_shows_every_key() -> None:
+def test_the_example_is_valid_and_shows_every_key() -> None:
     example = read_settings(DOCS / "vigie-settings.example.toml")
     assert example.box_id == "casa-0001"
     text = (DOCS / "vigie-settings.example.toml").read_text()
@@ -68,12 +68,12 @@ def test_the_example_is_good_and_shows_every_key() -> None:
         assert f"\n{name} = " in text or f"\n# {name} = " in text, name
 
 
-def test_a_file_from_an_editor_that_marks_its_files_is_good() -> None:
+def test_a_file_with_a_byte_order_mark_is_valid() -> None:
     data = b"\xef\xbb\xbf" + GOOD_SETTINGS.replace("\n", "\r\n").encode()
     assert parse_settings(data, FILE_NAME).box_id == BOX
 
 
-def test_the_state_folder_is_the_agents_own() -> None:
+def test_the_state_folder_belongs_to_the_agent() -> None:
     assert BoxConfig(id="x", site="x").state == STATE_DIR
 
 
@@ -244,13 +244,13 @@ WRONG: list[tuple[bytes, str]] = [
 
 
 @pytest.mark.parametrize(("data", "said"), WRONG, ids=[said[:60] for _, said in WRONG])
-def test_a_mistake_is_a_line_that_names_it(data: bytes, said: str) -> None:
+def test_a_mistake_is_one_line_that_names_it(data: bytes, said: str) -> None:
     told = problems(data)
     assert any(said in line for line in told), told
     assert all(line.startswith(f"{FILE_NAME}: ") and "\n" not in line for line in told)
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     text = (
         GOOD_SETTINGS.replace('"casa-0001"', '"Casa 1"')
         .replace("rtsp://", "http://")
@@ -276,7 +276,7 @@ def test_all_mistakes_are_told_at_once() -> None:
         assert said in told
 
 
-def test_a_file_full_of_mistakes_tells_the_first_of_them() -> None:
+def test_a_file_full_of_mistakes_reports_the_first_ones() -> None:
     told = problems("\n".join(f"key{n} = 1" for n in range(500)))
     assert len(told) == 41
     assert told[-1].startswith("and ")
@@ -299,7 +299,7 @@ def test_a_file_full_of_mistakes_tells_the_first_of_them() -> None:
         GOOD_SETTINGS.replace(f'"{PASSWORD}"', f'"""{PASSWORD}').encode(),
     ],
 )
-def test_no_message_tells_a_secret(data: bytes) -> None:
+def test_no_message_contains_a_secret(data: bytes) -> None:
     told = "\n".join(problems(data))
     for secret in (
         PASSWORD,
@@ -311,14 +311,14 @@ def test_no_message_tells_a_secret(data: bytes) -> None:
     assert "correct" not in told
 
 
-def test_what_is_read_shows_no_secret() -> None:
+def test_parsed_settings_show_no_secret() -> None:
     shown = f"{parse_settings(GOOD_SETTINGS.encode(), FILE_NAME)!r}{parse_settings(GOOD_SETTINGS.encode(), FILE_NAME).embedded!r}"
     assert "north.password" in shown
     assert PASSWORD not in shown
     assert CONSOLE_SECRET not in shown
 
 
-def test_without_its_secrets_it_is_the_same_file_and_good() -> None:
+def test_without_its_secrets_the_file_is_the_same_and_valid() -> None:
     left = scrub_secrets(GOOD_SETTINGS.encode())
     assert left is not None
     assert PASSWORD.encode() not in left
@@ -336,18 +336,18 @@ def test_a_file_without_secrets_keeps_its_comments() -> None:
     assert scrub_secrets(b"# mine\n" + GOOD_SETTINGS.split("[secrets]")[0].encode()) is None
 
 
-def test_a_file_that_nothing_names_is_worth_a_note() -> None:
+def test_an_unreferenced_file_gives_a_note() -> None:
     assert "file 'ca2.pem' is not used by the configuration" in (
         parse_settings(changed_settings(files={"ca2.pem": "x"}), FILE_NAME).notes
     )
 
 
-def test_the_consoles_secret_may_be_named_by_its_whole_path() -> None:
+def test_the_console_secret_may_have_an_absolute_path() -> None:
     data = changed_settings(console={"secret_file": "/etc/vigie/console.secret"})
     assert not any("console.secret" in note for note in parse_settings(data, FILE_NAME).notes)
 
 
-def test_a_password_in_an_address_is_worth_a_note() -> None:
+def test_a_password_in_an_address_gives_a_note() -> None:
     text = GOOD_SETTINGS.replace("rtsp://", "rtsp://vigie:hunter2@").replace(
         'username = "vigie"\n', ""
     )
@@ -357,7 +357,7 @@ def test_a_password_in_an_address_is_worth_a_note() -> None:
     assert "hunter2" not in told
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettings, match=r"x\.toml: No such file or directory"):
         read_settings(tmp_path / "x.toml")
 
@@ -407,7 +407,7 @@ PLACES = st.sampled_from(
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(PLACES, VALUES), min_size=1, max_size=4))
-def test_whatever_stands_in_a_file_it_is_good_or_told_in_clean_lines(
+def test_any_text_is_valid_or_reported_in_printable_lines(
     changes: list[tuple[tuple[str, str | None], Any]],
 ) -> None:
     tables = tomllib.loads(GOOD_SETTINGS)
@@ -427,5 +427,5 @@ def test_whatever_stands_in_a_file_it_is_good_or_told_in_clean_lines(
         st.binary(max_size=200), st.text(max_size=200).map(lambda t: t.encode("utf-8", "replace"))
     )
 )
-def test_whatever_bytes_there_are_they_are_told(data: bytes) -> None:
+def test_any_bytes_are_reported(data: bytes) -> None:
     assert problems(data)

@@ -23,7 +23,7 @@ private = "hunter2"
 """
 
 
-def test_secrets_are_left_out_wherever_they_stand() -> None:
+def test_secrets_are_redacted_anywhere() -> None:
     shown = dumps(redact_config(tomllib.loads(TEXT)))
     assert "hunter2" not in shown
     assert "admin" not in shown

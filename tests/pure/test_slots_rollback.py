@@ -19,7 +19,7 @@ def rolled_back(tmp_path: Path, kind: str) -> Board:
 
 
 @KINDS
-def test_a_version_that_was_rolled_back_stays_refused_when_the_one_before_proves_itself(
+def test_a_rolled_back_version_stays_refused_when_the_previous_one_is_marked_good(
     tmp_path: Path, kind: str
 ) -> None:
     board = rolled_back(tmp_path, kind)
@@ -35,7 +35,7 @@ def test_a_version_that_was_rolled_back_stays_refused_when_the_one_before_proves
 
 
 @KINDS
-def test_a_version_that_was_rolled_back_is_refused_no_more_when_the_one_before_fails(
+def test_a_rolled_back_version_is_allowed_again_when_the_previous_one_fails(
     tmp_path: Path, kind: str
 ) -> None:
     board = rolled_back(tmp_path, kind)
@@ -52,7 +52,7 @@ def test_a_version_that_was_rolled_back_is_refused_no_more_when_the_one_before_f
 
 
 @KINDS
-def test_a_version_is_refused_no_more_when_going_back_from_it_is_taken_back(
+def test_a_version_is_allowed_again_when_its_rollback_is_cancelled(
     tmp_path: Path, kind: str
 ) -> None:
     board = rolled_back(tmp_path, kind)

@@ -66,12 +66,12 @@ def test_a_code_can_be_watched_in_half_a_minute() -> None:
     )
 
 
-def test_the_words_for_people() -> None:
+def test_a_blink_code_is_described_in_words() -> None:
     assert status_led.blink_text("CAM-02") == "1 long, 2 short"
     assert status_led.blink_text("GPI-05") == "5 long, 5 short"
 
 
-def test_a_pattern_flash_by_flash() -> None:
+def test_a_pattern_is_shown_flash_by_flash() -> None:
     on, off = True, False
     assert status_led.blink_pattern("STO-02") == (
         Flash(on, 0.8),
@@ -113,7 +113,7 @@ def test_the_worst_fault_comes_first_and_each_code_once() -> None:
     assert status_led.codes_by_severity([]) == ()
 
 
-def test_what_is_being_shown_is_shown_to_its_end_and_a_new_worst_comes_next() -> None:
+def test_a_code_is_shown_to_its_end_before_a_worse_one() -> None:
     blinker, t_ns, seen = StatusLed(), 0, []
     codes = ["CAM-02", "SYS-01"]
     for _ in range(40):
@@ -124,7 +124,7 @@ def test_what_is_being_shown_is_shown_to_its_end_and_a_new_worst_comes_next() ->
     assert read(seen)[:3] == [(1, 2), (2, 2), (6, 1)]
 
 
-def test_a_fault_that_goes_gives_way_to_the_heartbeat() -> None:
+def test_a_cleared_fault_returns_to_the_heartbeat() -> None:
     blinker, t_ns = StatusLed(), 0
     blinker.step(t_ns, ["CAM-02"])
     flashes = []
@@ -137,7 +137,7 @@ def test_a_fault_that_goes_gives_way_to_the_heartbeat() -> None:
 
 
 @given(st.lists(st.sampled_from(CODES), min_size=1, max_size=3, unique=True), st.floats(0, 0.15))
-def test_who_looks_late_counts_no_blink_less(codes: list[str], late_s: float) -> None:
+def test_a_late_viewer_counts_every_blink(codes: list[str], late_s: float) -> None:
     flashes = lights(codes, 120, late_s)
     shown = [status_led.blink_counts(code) for code in codes]
     found = read(flashes)

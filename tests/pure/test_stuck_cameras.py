@@ -110,7 +110,7 @@ def pole(tmp_path: Path, clock: ManualClock) -> Pole:
 
 
 @pytest.mark.raises_fault("CAM-03")
-def test_some_runs_of_the_agent_are_given_up_then_a_reboot_is_asked_for_and_said(
+def test_after_some_agent_runs_a_reboot_is_requested_and_reported(
     pole: Pole,
 ) -> None:
     pole.stuck = True
@@ -128,7 +128,7 @@ def test_some_runs_of_the_agent_are_given_up_then_a_reboot_is_asked_for_and_said
     assert str(pole.told()).endswith("; a reboot of the board was requested 0 min ago")
 
 
-def test_an_agent_that_nobody_restarts_asks_after_a_while(pole: Pole) -> None:
+def test_an_agent_that_is_not_restarted_requests_a_reboot_later(pole: Pole) -> None:
     pole.stuck = True
     pole.live_s(MAX_AWAY_S)
     assert not pole.asks
@@ -136,7 +136,7 @@ def test_an_agent_that_nobody_restarts_asks_after_a_while(pole: Pole) -> None:
     assert pole.asks
 
 
-def test_a_camera_that_is_refused_after_it_was_stuck_is_still_that_fault(pole: Pole) -> None:
+def test_a_camera_refused_after_being_stuck_keeps_its_fault(pole: Pole) -> None:
     """The next run's process cannot open the device that the old one, in the kernel, still holds."""
     pole.stuck = True
     pole.live_s(2)
@@ -149,7 +149,7 @@ def test_a_camera_that_is_refused_after_it_was_stuck_is_still_that_fault(pole: P
     assert pole.asks
 
 
-def test_a_camera_that_comes_back_is_forgiven(pole: Pole) -> None:
+def test_a_recovered_camera_resets_the_count(pole: Pole) -> None:
     for _ in range(3 * MAX_RUNS):
         pole.stuck = True
         pole.live_s(2)
@@ -162,7 +162,7 @@ def test_a_camera_that_comes_back_is_forgiven(pole: Pole) -> None:
     assert not pole.asks
 
 
-def test_a_young_boot_is_not_ended_so_that_an_update_on_trial_is_decided_first(
+def test_a_recent_boot_is_not_rebooted_before_its_update_trial_ends(
     tmp_path: Path, clock: ManualClock
 ) -> None:
     pole = Pole(tmp_path, clock)
@@ -177,14 +177,14 @@ def test_a_young_boot_is_not_ended_so_that_an_update_on_trial_is_decided_first(
     assert pole.asks
 
 
-def test_boot_good_has_judged_by_then() -> None:
+def test_the_boot_check_has_ended_by_then() -> None:
     parser = argparse.ArgumentParser()
     boot_good.add_parser(parser.add_subparsers())
     waits_s = parser.parse_args(["boot-good", "--config", "vigie.toml"]).within
     assert 2 * waits_s <= MIN_UPTIME_S
 
 
-def test_the_watchdog_is_fed_again_once_enough_runs_were_given_up(pole: Pole) -> None:
+def test_the_watchdog_is_notified_again_after_enough_runs(pole: Pole) -> None:
     lines: list[str] = []
 
     class Told(Notifier):
@@ -210,7 +210,7 @@ def test_the_watchdog_is_fed_again_once_enough_runs_were_given_up(pole: Pole) ->
     assert supervised() == ["WATCHDOG=1", "STATUS=running"]
 
 
-def test_where_it_cannot_be_written_down_no_reboot_is_asked_for(
+def test_without_a_written_record_no_reboot_is_requested(
     pole: Pole, caplog: pytest.LogCaptureFixture
 ) -> None:
     (pole.state / f".{FILE_NAME}.making").mkdir()
@@ -228,7 +228,7 @@ def test_an_unreadable_state_file_is_set_aside(tmp_path: Path, clock: ManualCloc
     assert (tmp_path / f"{FILE_NAME}.unreadable").exists()
 
 
-def test_the_next_boot_tells_why_however_the_last_one_ended(pole: Pole, tmp_path: Path) -> None:
+def test_the_next_boot_reports_the_cause_of_the_reboot(pole: Pole, tmp_path: Path) -> None:
     flight = FlightRecorder(pole.state, pole.clock, "boot-1", "run-1")
     flight.write_begin()
     pole.stuck = True
@@ -248,7 +248,7 @@ def test_the_next_boot_tells_why_however_the_last_one_ended(pole: Pole, tmp_path
         assert told.detail == "the agent requested a reboot: camera north was stuck in the kernel"
 
 
-def test_a_reboot_that_came_much_later_or_never_had_another_cause(pole: Pole) -> None:
+def test_a_much_later_reboot_has_another_cause(pole: Pole) -> None:
     pole.stuck = True
     pole.live_s(MAX_AWAY_S + 1)
     ended = (pole.clock.utc(pole.clock.now_ns) + REBOOT_WITHIN + timedelta(seconds=2)).isoformat()
@@ -261,7 +261,7 @@ def test_a_reboot_that_came_much_later_or_never_had_another_cause(pole: Pole) ->
 
 
 @pytest.mark.parametrize("synced", [True, False])
-def test_a_camera_that_is_broken_for_good_reboots_a_box_once_in_six_hours(
+def test_a_permanently_broken_camera_reboots_a_box_once_in_six_hours(
     pole: Pole, synced: bool
 ) -> None:
     pole.clock.synced = synced
@@ -291,7 +291,7 @@ def test_a_camera_that_is_broken_for_good_reboots_a_box_once_in_six_hours(
         max_size=40,
     )
 )
-def test_whatever_happens_two_reboots_are_hours_apart(
+def test_reboots_are_always_hours_apart(
     moments: list[tuple[str, float, bool]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     pole = Pole(tmp_path_factory.mktemp("pole"), ManualClock())

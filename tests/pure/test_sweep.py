@@ -35,14 +35,14 @@ configs = st.builds(
 
 
 @given(config=configs, pan_deg=st.floats(-180, 180))
-def test_an_endless_head_sees_all_around(config: SweepConfig, pan_deg: float) -> None:
+def test_an_endless_head_covers_360_degrees(config: SweepConfig, pan_deg: float) -> None:
     poses = plan_sweep(None, FOV, config)
     assert any(in_view(p, Direction(pan_deg=pan_deg, tilt_deg=config.tilt_deg)) for p in poses)
     assert {(p.tilt_deg, p.zoom) for p in poses} == {(config.tilt_deg, config.zoom)}
 
 
 @given(config=configs, half_deg=st.floats(1, 180), share=st.floats(0, 1))
-def test_a_head_with_ends_sees_all_between_them_and_stays_within(
+def test_a_head_with_end_stops_covers_the_range_between_them(
     config: SweepConfig, half_deg: float, share: float
 ) -> None:
     ends = Range(low=-half_deg, high=half_deg)
@@ -52,7 +52,7 @@ def test_a_head_with_ends_sees_all_between_them_and_stays_within(
     assert any(in_view(p, seen) for p in poses)
 
 
-def test_neighbours_overlap_as_far_as_they_should() -> None:
+def test_neighbouring_pictures_overlap_as_configured() -> None:
     level = plan_sweep(None, FOV, SweepConfig(overlap=0.35))
     # A picture is 60 degrees wide, 39 of them are new: 10 pictures at 36.
     assert [round(pose.pan_deg) for pose in level][:3] == [-162, -126, -90]
@@ -64,7 +64,7 @@ def test_neighbours_overlap_as_far_as_they_should() -> None:
     assert len(plan_sweep(None, FOV, SweepConfig(zoom=0.5, overlap=0.35))) == 40
 
 
-def test_a_head_that_nearly_turns_round_closes_the_round() -> None:
+def test_a_head_with_almost_360_degrees_closes_the_panorama() -> None:
     assert len(plan_sweep(Range(low=-170, high=170), FOV, SweepConfig())) == 10
     linear = plan_sweep(Range(low=-100, high=100), FOV, SweepConfig())
     assert (linear[0].pan_deg, linear[-1].pan_deg) == (-100, 100)
@@ -128,7 +128,7 @@ class Pole:
 ROUND = plan_sweep(None, FOV, SweepConfig(tilt_deg=-10))
 
 
-def test_it_takes_a_picture_at_each_pose_and_never_in_motion() -> None:
+def test_a_sweep_takes_a_picture_at_each_pose_and_never_in_motion() -> None:
     pole = Pole(ROUND)
     pole.run()
     assert pole.sweep.outcome == "done"
@@ -141,11 +141,11 @@ def test_it_takes_a_picture_at_each_pose_and_never_in_motion() -> None:
     assert pole.sweep.missing == ()
 
 
-def test_it_moves_in_the_name_of_who_asked() -> None:
+def test_a_sweep_moves_under_its_requesters_name() -> None:
     assert Pole(ROUND).sweep.requester == OPERATOR
 
 
-def test_a_pose_that_is_forbidden_is_left_out_and_said() -> None:
+def test_a_forbidden_pose_is_skipped_and_reported() -> None:
     pole = Pole(ROUND)
     pole.forbidden = {-90, 54}
     pole.run()
@@ -162,7 +162,7 @@ def test_the_last_pose_may_be_forbidden() -> None:
     assert len(pole.sweep.shots) == 9
 
 
-def test_where_nothing_may_be_seen_it_has_failed() -> None:
+def test_a_sweep_with_every_pose_forbidden_fails() -> None:
     pole = Pole(ROUND)
     pole.forbidden = {round(pose.pan_deg) for pose in ROUND}
     pole.run()
@@ -170,7 +170,7 @@ def test_where_nothing_may_be_seen_it_has_failed() -> None:
     assert pole.sweep.outcome != "running"
 
 
-def test_a_camera_that_gives_nothing_ends_at_the_deadline() -> None:
+def test_a_sweep_without_frames_ends_at_the_deadline() -> None:
     pole = Pole(ROUND, deadline_s=30)
     pole.blind = True
     pole.run()
@@ -178,14 +178,14 @@ def test_a_camera_that_gives_nothing_ends_at_the_deadline() -> None:
     assert pole.now_s == pytest.approx(30, abs=1)
 
 
-def test_a_round_that_is_too_slow_gives_what_it_has() -> None:
+def test_a_slow_sweep_returns_its_pictures_at_the_deadline() -> None:
     pole = Pole(ROUND, deadline_s=12)
     pole.run()
     assert pole.sweep.outcome == "timed_out"
     assert 0 < len(pole.sweep.shots) < 10
 
 
-def test_it_can_be_cancelled_and_wants_nothing_any_more() -> None:
+def test_a_cancelled_sweep_requests_no_motion() -> None:
     pole = Pole(ROUND)
     pole.run(8)
     pole.sweep.cancel()
@@ -204,7 +204,7 @@ def test_a_head_that_does_not_move_is_sent_twice_and_given_up() -> None:
     assert pole.sweep.outcome == "done"
 
 
-def test_who_is_stronger_costs_no_pose() -> None:
+def test_a_stronger_requester_costs_no_pose() -> None:
     pole = Pole(ROUND[:2])
     wish = pole.sweep.step(0, pole.state())
     assert wish is not None
@@ -215,7 +215,7 @@ def test_who_is_stronger_costs_no_pose() -> None:
     assert len(pole.sweep.shots) == 2
 
 
-def test_a_frame_becomes_the_picture_that_it_was() -> None:
+def test_a_frame_is_converted_without_loss() -> None:
     image = np.zeros((36, 64, 3), np.uint8)
     image[:, :32] = (200, 40, 90)
     planes = cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420).reshape(-1)

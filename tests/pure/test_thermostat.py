@@ -23,7 +23,7 @@ HEATER = HeaterPin(name="heater", pin=2, on_celsius=5, off_celsius=15)
         ([90, 0], [1, 0], [0, 1]),
     ],
 )
-def test_what_is_on_at_which_temperature(
+def test_fan_and_heater_switch_at_their_temperatures(
     readings: list[float | None], fan: list[int], heater: list[int]
 ) -> None:
     thermostat = Thermostat([FAN, HEATER])
@@ -58,7 +58,7 @@ def test_a_heater_and_a_fan_are_never_on_together(readings: list[float | None]) 
 
 
 @given(st.lists(st.floats(-40, 110), min_size=1, max_size=60))
-def test_between_two_switchings_lies_the_whole_hysteresis(readings: list[float]) -> None:
+def test_two_switchings_are_a_whole_hysteresis_apart(readings: list[float]) -> None:
     for pin in (FAN, HEATER):
         thermostat = Thermostat([pin])
         was: bool | None = None

@@ -29,7 +29,7 @@ NOW = datetime(2026, 11, 25, 14, 5, tzinfo=UTC)
         ("2026-11-25T14:05:00.250Z", NOW + timedelta(milliseconds=250)),
     ],
 )
-def test_a_moment_is_what_was_meant(text: str, meant: datetime) -> None:
+def test_a_time_is_parsed_as_meant(text: str, meant: datetime) -> None:
     assert parse_time(text, NOW, "--from") == meant
 
 
@@ -42,14 +42,14 @@ def test_a_moment_is_what_was_meant(text: str, meant: datetime) -> None:
         "0001-01-01T00:00:00+14:00", "-9999999d", "1764079500",
     ],
 )  # fmt: skip
-def test_what_could_be_meant_in_two_ways_is_refused_by_name(text: str) -> None:
+def test_an_ambiguous_time_is_refused_by_name(text: str) -> None:
     with pytest.raises(UserError, match="--from") as refused:
         parse_time(text, NOW, "--from")
     assert "\n" not in str(refused.value)
 
 
 @given(st.text())
-def test_no_text_brings_it_down(text: str) -> None:
+def test_no_text_crashes_the_parser(text: str) -> None:
     with contextlib.suppress(UserError):
         assert parse_time(text, NOW, "--to").tzinfo is UTC
 
@@ -58,6 +58,6 @@ def test_no_text_brings_it_down(text: str) -> None:
     st.datetimes(datetime(1970, 1, 1), datetime(2999, 12, 31)),  # noqa: DTZ001 - bounds have none
     st.integers(-14 * 60, 14 * 60),
 )
-def test_what_is_printed_in_any_zone_is_read_back(when: datetime, offset_min: int) -> None:
+def test_a_time_printed_in_any_zone_is_parsed_back(when: datetime, offset_min: int) -> None:
     there = when.replace(tzinfo=timezone(timedelta(minutes=offset_min)))
     assert parse_time(there.isoformat(), NOW, "--to") == there

@@ -15,7 +15,7 @@ def ns(seconds: float) -> int:
     return round(seconds * 1e9)
 
 
-def test_it_is_off_until_it_is_asked_for() -> None:
+def test_a_relay_is_off_until_it_is_requested() -> None:
     relay = TimedRelay(LONGEST_S)
     assert not relay.is_on(0)
     assert relay.due_ns(0) is None
@@ -23,7 +23,7 @@ def test_it_is_off_until_it_is_asked_for() -> None:
     assert not relay.is_on(0)
 
 
-def test_it_is_on_for_as_long_as_was_asked() -> None:
+def test_a_relay_is_on_for_the_requested_time() -> None:
     relay = TimedRelay(LONGEST_S)
     assert relay.switch_on(ns(100), 10) is None
     assert relay.is_on(ns(100))
@@ -36,7 +36,7 @@ def test_it_is_on_for_as_long_as_was_asked() -> None:
     ("at_s", "for_s", "ends_s"),
     [(5, 20, 25), (5, 1, 6), (50, 60, 60), (59, 60, 60)],
 )
-def test_the_latest_request_counts_within_the_longest_time(
+def test_the_latest_request_counts_within_the_maximum_time(
     at_s: float, for_s: float, ends_s: float
 ) -> None:
     relay = TimedRelay(LONGEST_S)
@@ -45,14 +45,14 @@ def test_the_latest_request_counts_within_the_longest_time(
     assert relay.due_ns(ns(at_s)) == ns(ends_s)
 
 
-def test_off_is_off_at_once() -> None:
+def test_a_relay_is_switched_off_at_once() -> None:
     relay = TimedRelay(LONGEST_S)
     relay.switch_on(0, 60)
     relay.switch_off(ns(3))
     assert not relay.is_on(ns(3))
 
 
-def test_after_its_longest_time_it_needs_a_pause() -> None:
+def test_after_its_maximum_time_a_relay_needs_a_pause() -> None:
     relay = TimedRelay(LONGEST_S)
     relay.switch_on(0, LONGEST_S)
     free_ns = relay.switch_on(ns(60), 1)
@@ -62,7 +62,7 @@ def test_after_its_longest_time_it_needs_a_pause() -> None:
     assert relay.due_ns(free_ns) == free_ns + ns(60)
 
 
-def test_off_and_on_again_is_no_pause() -> None:
+def test_switching_off_and_on_is_not_a_pause() -> None:
     relay = TimedRelay(LONGEST_S)
     relay.switch_on(0, 59)
     relay.switch_off(ns(58))
@@ -80,7 +80,7 @@ requests = st.lists(
 
 
 @given(requests, st.floats(0.1, 3600))
-def test_whatever_is_asked_it_is_never_on_for_longer_than_it_may(
+def test_a_relay_is_never_on_longer_than_its_maximum_for_any_requests(
     asked: list[tuple[float, float | None]], longest_s: float
 ) -> None:
     relay = TimedRelay(longest_s)

@@ -27,11 +27,11 @@ VALUES = st.recursive(
 
 @settings(deadline=None)
 @given(st.dictionaries(KEYS, VALUES))
-def test_what_is_written_is_read_the_same(tables: dict[str, Any]) -> None:
+def test_a_written_file_is_read_back_equal(tables: dict[str, Any]) -> None:
     assert tomllib.loads(dumps(tables)) == tables
 
 
-def test_a_file_within_stays_legible() -> None:
+def test_an_embedded_file_stays_legible() -> None:
     scene = '[[line]]\nname = "stop"\n'
     assert dumps({"files": {"north.toml": scene}}) == (
         '[files]\n"north.toml" = """\n[[line]]\nname = "stop"\n"""\n'

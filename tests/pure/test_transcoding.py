@@ -66,14 +66,14 @@ def all_of(inner: Listed, wanted: StreamRequest) -> list[Packet | Frame]:
     return found
 
 
-def test_the_cameras_own_packets_are_not_even_asked_for() -> None:
+def test_the_cameras_own_packets_are_not_requested() -> None:
     inner = Listed(frame(0, 0.0), frame(1, 0.1))
     found = all_of(inner, StreamRequest(packets=True, frames_fps=0, masks=(LEFT,)))
     assert inner.wanted == StreamRequest(packets=False, frames_fps=float("inf"), masks=(LEFT,))
     assert [type(one) for one in found] == [Packet, Packet]
 
 
-def test_the_stream_is_h264_and_says_whether_it_is_masked() -> None:
+def test_the_stream_is_h264_and_declares_if_it_is_masked() -> None:
     for masks in ((), (LEFT,)):
         wanted = StreamRequest(packets=True, frames_fps=0, masks=masks)
         info = open_transcoded(WHAT, Listed().open, wanted).info
@@ -81,14 +81,14 @@ def test_the_stream_is_h264_and_says_whether_it_is_masked() -> None:
         assert info.extradata
 
 
-def test_where_no_packets_are_wanted_nothing_is_encoded() -> None:
+def test_without_a_packet_request_nothing_is_encoded() -> None:
     inner = Listed()
     wanted = StreamRequest(packets=False, frames_fps=5, masks=(LEFT,))
     assert open_transcoded(WHAT, inner.open, wanted) is inner
     assert inner.wanted == wanted
 
 
-def test_a_camera_slower_than_it_said_has_a_keyframe_every_two_seconds_all_the_same() -> None:
+def test_a_slow_camera_has_a_keyframe_every_two_seconds() -> None:
     inner = Listed(*(frame(number, number * 0.5) for number in range(40)))
     packets = all_of(inner, StreamRequest(packets=True, frames_fps=0))
     keys = [one.t_ns for one in packets if isinstance(one, Packet) and one.is_key]
@@ -96,7 +96,7 @@ def test_a_camera_slower_than_it_said_has_a_keyframe_every_two_seconds_all_the_s
     assert {after - before for before, after in pairwise(keys)} == {2 * NS_PER_S}
 
 
-def test_pictures_of_one_moment_still_have_times_that_rise() -> None:
+def test_pictures_with_equal_timestamps_get_increasing_times() -> None:
     inner = Listed(*(frame(number, 1.0 + number // 3) for number in range(12)))
     packets = [
         one
@@ -108,14 +108,14 @@ def test_pictures_of_one_moment_still_have_times_that_rise() -> None:
     assert all(after.t_ns >= before.t_ns for before, after in pairwise(packets))
 
 
-def test_frames_come_no_oftener_than_they_are_wanted() -> None:
+def test_frames_come_no_more_often_than_requested() -> None:
     inner = Listed(*(frame(number, number * 0.04) for number in range(50)))
     found = all_of(inner, StreamRequest(packets=True, frames_fps=5))
     assert sum(isinstance(one, Packet) for one in found) == 50
     assert sum(isinstance(one, Frame) for one in found) == 10
 
 
-def test_a_picture_of_another_size_is_an_error_and_the_camera_is_opened_anew() -> None:
+def test_a_picture_of_another_size_is_an_error_and_the_camera_is_reopened() -> None:
     camera = open_transcoded(
         WHAT,
         Listed(frame(0, 0.0), frame(1, 0.1, (32, 24))).open,
@@ -127,7 +127,7 @@ def test_a_picture_of_another_size_is_an_error_and_the_camera_is_opened_anew() -
     assert caught.value.kind == "protocol"
 
 
-def test_a_size_that_no_encoder_takes_closes_the_camera() -> None:
+def test_a_size_that_no_encoder_supports_closes_the_camera() -> None:
     inner = Listed(frame(0, 0.0, (63, 47)))
     with pytest.raises(DriverError, match=r"no H\.264 encoder for 63x47") as caught:
         open_transcoded(WHAT, inner.open, StreamRequest(packets=True, frames_fps=0))

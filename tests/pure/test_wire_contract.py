@@ -22,11 +22,11 @@ DOCUMENT = json.loads((ROOT / "docs" / "asyncapi.json").read_text(encoding="utf-
 EXAMPLES = re.findall(r"^```json (\w+)\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
-def test_the_document_is_what_the_structs_give() -> None:
+def test_the_document_equals_the_generated_one() -> None:
     assert json.loads(SCRIPT["render"]()) == DOCUMENT, "run `make docs`"
 
 
-def test_every_reference_of_the_document_leads_somewhere() -> None:
+def test_every_reference_of_the_document_resolves() -> None:
     def references(node: Any) -> list[str]:
         if isinstance(node, dict):
             own = [node["$ref"]] if "$ref" in node else []
@@ -55,7 +55,7 @@ def test_every_channel_has_an_example_on_the_page() -> None:
 
 
 @pytest.mark.parametrize(("name", "text"), EXAMPLES)
-def test_an_example_is_valid_by_its_schema(name: str, text: str) -> None:
+def test_an_example_is_valid_against_its_schema(name: str, text: str) -> None:
     message = DOCUMENT["components"]["messages"][name]
     schema = message["headers"] if name == "snapshot" else message["payload"]
     jsonschema.Draft202012Validator({**schema, "components": DOCUMENT["components"]}).validate(
@@ -96,7 +96,9 @@ def test_an_example_is_read_and_written_back_as_it_was(name: str, text: str) -> 
         ({"clock": {"synced": "yes"}}, "synced"),
     ],
 )
-def test_what_the_schema_refuses_the_reader_refuses_too(change: dict[str, Any], said: str) -> None:
+def test_the_decoder_refuses_every_value_that_the_schema_refuses(
+    change: dict[str, Any], said: str
+) -> None:
     text = next(text for name, text in EXAMPLES if name == "event")
     broken = {**json.loads(text), **change}
     schema = DOCUMENT["components"]["messages"]["event"]["payload"]

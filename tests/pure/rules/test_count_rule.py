@@ -32,11 +32,11 @@ def standing(number: int, *, until_s: float = 60, label: Label = "car") -> list[
     ("number", "label", "events"),
     [(2, "car", []), (3, "car", ["queue begin"]), (5, "bus", ["queue begin"]), (5, "person", [])],
 )
-def test_a_queue_takes_enough_vehicles(number: int, label: Label, events: list[str]) -> None:
+def test_a_queue_needs_enough_vehicles(number: int, label: Label, events: list[str]) -> None:
     assert event_names(run_rules(QUEUE, standing(number, label=label), 30)) == events
 
 
-def test_who_drives_through_is_no_queue() -> None:
+def test_passing_vehicles_are_not_a_queue() -> None:
     walkers = [
         ScriptedRoadUser(
             straight_path((i, 0.55, 0.2 * i + 0.1), (i + 6, 0.95, 0.2 * i + 0.1)), track=i
@@ -46,7 +46,7 @@ def test_who_drives_through_is_no_queue() -> None:
     assert run_rules(QUEUE, walkers, 12) == []
 
 
-def test_who_creeps_is_in_the_queue() -> None:
+def test_a_creeping_vehicle_is_in_the_queue() -> None:
     walkers = [
         ScriptedRoadUser(straight_path((0, 0.55, 0.2 * i), (30, 0.95, 0.2 * i)), track=i)
         for i in range(1, 4)
@@ -54,7 +54,7 @@ def test_who_creeps_is_in_the_queue() -> None:
     assert event_names(run_rules(QUEUE, walkers, 29)) == ["queue begin"]
 
 
-def test_a_queue_tells_how_many_stand_where_and_that_it_is_over() -> None:
+def test_a_queue_event_has_its_count_its_place_and_its_end() -> None:
     late = ScriptedRoadUser(straight_path((20, 0.85, 0.5), (40, 0.85, 0.5)), track=9)
     events = run_rules(QUEUE, [*standing(3, until_s=40), late], 60)
     assert event_names(events) == ["queue begin", "queue update", "queue end"]
@@ -65,12 +65,12 @@ def test_a_queue_tells_how_many_stand_where_and_that_it_is_over() -> None:
     assert len({event.event for event in events}) == 1
 
 
-def test_a_count_that_flickers_is_not_told() -> None:
+def test_a_flickering_count_is_not_reported() -> None:
     flicker = ScriptedRoadUser(lambda t_s: (0.85, 0.5) if t_s % 2 < 1 else (0.3, 0.5), track=9)
     assert event_names(run_rules(QUEUE, [*standing(3), flicker], 50)) == ["queue begin"]
 
 
-def test_a_crowd_is_of_people() -> None:
+def test_a_crowd_counts_people_only() -> None:
     scene = zone_scene(kind="pavement", crowd_min_count=4)
     assert run_rules(scene, standing(5, label="car"), 20) == []
     (event,) = run_rules(scene, standing(5, label="person"), 20)

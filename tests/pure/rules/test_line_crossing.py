@@ -31,7 +31,7 @@ LEFT = straight_path((0, 0.8, 0.5), (4, 0.2, 0.5))
         ((0.1, 0.1), (0.9, 0.9), straight_path((0, 0.8, 0.2), (4, 0.2, 0.8)), "forward"),
     ],
 )
-def test_forward_is_from_the_left_hand_to_the_right_hand(
+def test_forward_is_from_the_left_of_the_line_to_its_right(
     start: PicturePoint, to: PicturePoint, way: Trajectory, direction: str
 ) -> None:
     scene = line_scene(start=Point(*start), to=Point(*to))
@@ -39,7 +39,7 @@ def test_forward_is_from_the_left_hand_to_the_right_hand(
     assert (event.kind, event.phase, event.direction) == ("line", "moment", direction)
 
 
-def test_a_crossing_tells_when_and_where_the_centre_was_on_the_line() -> None:
+def test_a_crossing_has_the_time_and_place_of_the_centre_on_the_line() -> None:
     way = straight_path((0, 0.2, 0.3), (4, 0.8, 0.3))
     (event,) = run_rules(line_scene(), [ScriptedRoadUser(way)], 4)
     assert event.t_ns == pytest.approx(2e9, abs=1e6)
@@ -54,23 +54,23 @@ def test_the_scene_names_the_directions() -> None:
     assert {event.direction for event in there} == {"into town", "out of town"}
 
 
-def test_a_parked_car_on_a_line_is_no_event_however_much_its_box_shakes() -> None:
+def test_a_parked_car_on_a_line_gives_no_event_despite_jitter() -> None:
     way = with_jitter(straight_path((0, 0.5, 0.5), (120, 0.5, 0.5)), 0.008)
     assert run_rules(line_scene(), [ScriptedRoadUser(way)], 120) == []
 
 
-def test_a_car_that_comes_and_parks_on_the_line_is_one_event_at_most() -> None:
+def test_a_car_that_parks_on_the_line_is_one_event_at_most() -> None:
     way = with_jitter(straight_path((0, 0.2, 0.5), (4, 0.503, 0.5), (120, 0.503, 0.5)), 0.008)
     assert len(run_rules(line_scene(), [ScriptedRoadUser(way)], 120)) <= 1
 
 
-def test_who_stands_on_the_line_and_goes_on_has_crossed_it_once() -> None:
+def test_a_track_that_pauses_on_the_line_crosses_it_once() -> None:
     way = straight_path((0, 0.2, 0.5), (4, 0.5, 0.5), (60, 0.5, 0.5), (64, 0.8, 0.5))
     (event,) = run_rules(line_scene(), [ScriptedRoadUser(with_jitter(way, 0.004))], 64)
     assert event.direction == "forward"
 
 
-def test_who_is_lost_on_the_line_and_found_again_under_another_number_crosses_it_once() -> None:
+def test_a_track_lost_on_the_line_and_found_under_a_new_id_crosses_it_once() -> None:
     before = ScriptedRoadUser(straight_path((0, 0.2, 0.5), (4, 0.499, 0.5), (20, 0.499, 0.5)))
     after = ScriptedRoadUser(
         straight_path((25, 0.499, 0.5), (30, 0.499, 0.5), (34, 0.8, 0.5)), track=2
@@ -79,25 +79,25 @@ def test_who_is_lost_on_the_line_and_found_again_under_another_number_crosses_it
     assert (event.track, event.direction) == (2, "forward")
 
 
-def test_over_and_back_again_are_two() -> None:
+def test_crossing_over_and_back_are_two_events() -> None:
     way = straight_path((0, 0.2, 0.5), (3, 0.8, 0.5), (6, 0.2, 0.5))
     events = run_rules(line_scene(), [ScriptedRoadUser(way)], 6)
     assert [event.direction for event in events] == ["forward", "backward"]
 
 
-def test_who_goes_around_the_end_of_a_line_has_not_crossed_it() -> None:
+def test_a_track_around_the_end_of_a_line_does_not_cross_it() -> None:
     way = straight_path((0, 0.2, 0.5), (2, 0.2, 0.95), (4, 0.8, 0.95), (6, 0.8, 0.5))
     assert run_rules(line_scene(), [ScriptedRoadUser(way)], 6) == []
 
 
-def test_who_goes_around_the_end_and_back_through_the_line_crossed_it_once() -> None:
+def test_a_track_around_the_end_and_back_through_the_line_crosses_it_once() -> None:
     way = straight_path((0, 0.2, 0.5), (2, 0.2, 0.95), (4, 0.8, 0.95), (6, 0.8, 0.5), (8, 0.2, 0.5))
     assert [event.direction for event in run_rules(line_scene(), [ScriptedRoadUser(way)], 8)] == [
         "backward"
     ]
 
 
-def test_a_prediction_that_runs_over_the_line_and_is_taken_back_is_no_crossing() -> None:
+def test_a_reverted_prediction_over_the_line_is_not_a_crossing() -> None:
     way = straight_path(
         (0, 0.2, 0.5),
         (1.9, 0.45, 0.5),
@@ -109,7 +109,7 @@ def test_a_prediction_that_runs_over_the_line_and_is_taken_back_is_no_crossing()
     assert run_rules(line_scene(), [ScriptedRoadUser(way, hidden_spans_s=[(1.95, 3.05)])], 5) == []
 
 
-def test_who_jumps_over_the_line_while_hidden_has_crossed_it_in_between() -> None:
+def test_a_track_hidden_while_crossing_the_line_has_crossed_it() -> None:
     way = straight_path((0, 0.2, 0.5), (4, 0.8, 0.5))
     (event,) = run_rules(line_scene(), [ScriptedRoadUser(way, hidden_spans_s=[(1.45, 2.55)])], 4)
     assert event.direction == "forward"
@@ -123,7 +123,7 @@ def test_a_track_that_was_over_the_line_before_it_was_confirmed_has_crossed_it()
     assert event.t_ns == pytest.approx(1.917e9, abs=5e7)
 
 
-def test_a_track_that_begins_on_the_line_and_leaves_it_is_not_guessed_at() -> None:
+def test_a_track_that_begins_on_the_line_has_no_crossing() -> None:
     assert (
         run_rules(line_scene(), [ScriptedRoadUser(straight_path((0, 0.5, 0.5), (4, 0.8, 0.5)))], 4)
         == []
@@ -141,11 +141,11 @@ def test_a_track_that_begins_just_before_the_line_has_crossed_it() -> None:
     )
 
 
-def test_without_each_a_line_only_counts() -> None:
+def test_without_each_a_line_counts_without_events() -> None:
     assert run_rules(line_scene(events=False), [ScriptedRoadUser(RIGHT)], 4) == []
 
 
-def test_a_line_sees_its_labels_alone() -> None:
+def test_a_line_counts_its_own_labels_only() -> None:
     scene = line_scene(labels=("bus", "person"))
     walkers = [ScriptedRoadUser(RIGHT), ScriptedRoadUser(RIGHT, track=2, label="person")]
     assert [event.label for event in run_rules(scene, walkers, 4)] == ["person"]
@@ -161,7 +161,7 @@ def test_every_crossing_has_an_event_of_its_own() -> None:
     st.lists(st.sampled_from([0.2, 0.35, 0.65, 0.8]), min_size=2, max_size=12),
     st.integers(0, 1000),
 )
-def test_crossings_are_the_changes_of_side(stops: list[float], seed: int) -> None:
+def test_the_number_of_crossings_equals_the_changes_of_side(stops: list[float], seed: int) -> None:
     points = [(2.0 * i, x, 0.5) for i, x in enumerate(stops)]
     way = with_jitter(straight_path(*points), 0.001, seed)
     events = run_rules(line_scene(), [ScriptedRoadUser(way)], points[-1][0])

@@ -19,13 +19,13 @@ def person(**keys: object) -> ScriptedRoadUser:
     )
 
 
-def test_a_person_on_a_carriageway_is_told_after_a_second() -> None:
+def test_a_person_on_a_carriageway_is_reported_after_a_second() -> None:
     events = run_rules(ROAD, [person(position_at=WALKS)], 18)
     assert event_names(events) == ["person_on_carriageway begin", "person_on_carriageway end"]
     assert events[0].t_ns == pytest.approx(3.5e9, abs=4e8)
 
 
-def test_a_zone_without_the_label_person_does_not_mind() -> None:
+def test_a_zone_without_the_label_person_ignores_people() -> None:
     assert run_rules(zone_scene(kind="carriageway", labels=("car",)), [person()], 10) == []
 
 
@@ -46,7 +46,7 @@ def test_a_zone_without_the_label_person_does_not_mind() -> None:
         ),
     ],
 )
-def test_who_rides_or_drives_is_not_on_foot(why: str, other: ScriptedRoadUser) -> None:
+def test_a_rider_or_driver_is_not_on_foot(why: str, other: ScriptedRoadUser) -> None:
     assert run_rules(ROAD, [person(), other], 10) == [], why
 
 
@@ -67,13 +67,13 @@ def test_who_rides_or_drives_is_not_on_foot(why: str, other: ScriptedRoadUser) -
         ),
     ],
 )
-def test_who_is_near_a_vehicle_is_on_foot(why: str, other: ScriptedRoadUser) -> None:
+def test_a_person_near_a_vehicle_is_on_foot(why: str, other: ScriptedRoadUser) -> None:
     assert event_names(run_rules(ROAD, [person(), other], 10)) == ["person_on_carriageway begin"], (
         why
     )
 
 
-def test_a_bicycle_that_passes_does_not_end_the_event() -> None:
+def test_a_passing_bicycle_does_not_end_the_event() -> None:
     passing = ScriptedRoadUser(
         straight_path((4, 0.5, 0.66), (6, 0.9, 0.66)), track=2, label="bicycle"
     )

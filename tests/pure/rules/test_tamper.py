@@ -117,7 +117,7 @@ def judged(sights: Iterator[FrameResult]) -> list[Event]:
         ("view_moved", turned),
     ],
 )
-def test_a_fault_of_the_picture_begins_and_ends(kind: str, change: Change) -> None:
+def test_a_tamper_event_begins_and_ends(kind: str, change: Change) -> None:
     events = judged(pictures((60, as_it_is), (60, change), (30, as_it_is)))
     assert event_names(events) == [f"{kind} begin", f"{kind} end"]
     begin, end = events
@@ -137,16 +137,16 @@ def test_a_fault_of_the_picture_begins_and_ends(kind: str, change: Change) -> No
         ("a little haze", blurred(0.6)),
     ],
 )
-def test_what_is_no_fault(why: str, change: Change) -> None:
+def test_ordinary_changes_are_not_tampering(why: str, change: Change) -> None:
     assert judged(pictures((60, as_it_is), (60, change), (10, as_it_is))) == [], why
 
 
 @pytest.mark.parametrize("change", [covered(1.0), turned, blurred(4), lit(0.1)])
-def test_a_moment_is_no_fault(change: Change) -> None:
+def test_a_momentary_change_is_not_tampering(change: Change) -> None:
     assert judged(pictures((60, as_it_is), (6, change), (20, as_it_is))) == []
 
 
-def test_night_comes_slowly_and_is_no_fault() -> None:
+def test_nightfall_is_not_tampering() -> None:
     parts = [(20.0, lit(1 - 0.75 * i / 90)) for i in range(90)]
     assert judged(pictures((60, as_it_is), *parts)) == []
 
@@ -156,7 +156,7 @@ def test_a_camera_that_is_covered_from_the_beginning_is_blocked() -> None:
     assert event_names(events) == ["view_blocked begin", "view_blocked end"]
 
 
-def test_a_new_view_becomes_the_right_one_in_about_an_hour() -> None:
+def test_a_new_view_becomes_the_reference_in_about_an_hour() -> None:
     events = judged(pictures((60, as_it_is), (2 * 3600, shifted(0.3))))
     assert [e.phase for e in events if e.phase != "update"] == ["begin", "end"]
     assert 1000e9 < events[-1].t_ns < 5400e9
@@ -173,22 +173,22 @@ def frozen(*parts: tuple[float, float]) -> list[Event]:
     return judged(iter(sights))
 
 
-def test_a_picture_that_stands_still_to_the_last_bit_is_frozen() -> None:
+def test_a_bit_identical_picture_is_frozen() -> None:
     events = frozen((40, 2.0), (60, 0.0), (20, 2.0))
     assert event_names(events) == ["view_frozen begin", "view_frozen end"]
     assert events[0].duration_s == pytest.approx(20, abs=1)
 
 
 @pytest.mark.parametrize("spread", [0.5, 1.0, 3.0])
-def test_a_still_night_with_a_sensor_s_noise_is_not_frozen(spread: float) -> None:
+def test_a_still_night_with_sensor_noise_is_not_frozen(spread: float) -> None:
     assert frozen((40, 2.0), (120, spread)) == []
 
 
-def test_a_picture_that_stands_still_for_a_moment_is_not_frozen() -> None:
+def test_a_briefly_identical_picture_is_not_frozen() -> None:
     assert frozen((40, 2.0), (15, 0.0), (20, 2.0)) == []
 
 
-def test_a_view_with_nothing_to_hold_on_to_is_not_judged() -> None:
+def test_a_view_without_features_is_not_evaluated() -> None:
     flat = np.linspace(80, 140, WIDTH, dtype=np.float64)[None, :].repeat(HEIGHT, 0)
     sights = pictures(
         (60, lambda _p: flat.astype(np.uint8)), (60, lambda _p: flat[:, ::-1].astype(np.uint8))
@@ -196,7 +196,7 @@ def test_a_view_with_nothing_to_hold_on_to_is_not_judged() -> None:
     assert judged(sights) == []
 
 
-def test_a_camera_that_gives_nothing_is_lost_and_comes_back() -> None:
+def test_a_camera_without_frames_is_lost_until_it_returns() -> None:
     numbers = count()
     rule = CameraLostRule("north", lambda _t_ns: f"event-{next(numbers)}", since_ns=0)
     events: list[Event] = []
@@ -209,14 +209,14 @@ def test_a_camera_that_gives_nothing_is_lost_and_comes_back() -> None:
     assert events[1].t_ns == 44 * NS_PER_S
 
 
-def test_a_camera_that_never_gave_anything_is_lost_from_the_beginning() -> None:
+def test_a_camera_that_never_sent_a_frame_is_lost_from_the_beginning() -> None:
     rule = CameraLostRule("north", lambda _t_ns: "event", since_ns=5 * NS_PER_S)
     events = [event for second in range(5, 30) for event in rule.step(second * NS_PER_S, None)]
     assert event_names(events) == ["camera_lost begin"]
     assert events[0].t_ns == 15 * NS_PER_S
 
 
-def test_a_short_silence_is_no_loss() -> None:
+def test_a_short_pause_is_not_a_loss() -> None:
     rule = CameraLostRule("north", lambda _t_ns: "event", since_ns=0)
     steps = [rule.step(t * NS_PER_S, (t - t % 8) * NS_PER_S) for t in range(60)]
     assert [event for events in steps for event in events] == []

@@ -14,7 +14,7 @@ STOPS = straight_path((0, 0.2, 0.5), (4, 0.7, 0.5), (40, 0.7, 0.5), (44, 0.95, 0
 ROAD = {"kind": "carriageway", "labels": ("car", "bicycle", "person")}
 
 
-def test_a_vehicle_that_stands_long_enough_has_stopped() -> None:
+def test_a_vehicle_at_rest_for_long_enough_has_stopped() -> None:
     scene = zone_scene(**ROAD, stopped_after_s=20)
     begin, end = run_rules(scene, [ScriptedRoadUser(with_jitter(STOPS, 0.003))], 46)
     assert event_names([begin, end]) == ["stopped begin", "stopped end"]
@@ -36,13 +36,13 @@ def test_a_vehicle_that_stands_long_enough_has_stopped() -> None:
         ("it is a person", straight_path((0, 0.7, 0.5), (60, 0.7, 0.5)), "person"),
     ],
 )
-def test_who_has_not_stopped(why: str, way: Trajectory, label: str) -> None:
+def test_a_vehicle_in_motion_has_not_stopped(why: str, way: Trajectory, label: str) -> None:
     scene = zone_scene(**ROAD, stopped_after_s=20)
     events = run_rules(scene, [ScriptedRoadUser(way, label=label)], 60)
     assert [event for event in events if event.kind == "stopped"] == [], why
 
 
-def test_a_vehicle_that_goes_away_along_the_line_of_sight_has_not_stopped() -> None:
+def test_a_vehicle_moving_along_the_line_of_sight_has_not_stopped() -> None:
     away = [
         ScriptedRoadUser(
             straight_path((t, 0.7, 0.5), (t + 1, 0.7, 0.5)), box=(0.2 * 0.9**t, 0.2 * 0.9**t)
@@ -53,7 +53,7 @@ def test_a_vehicle_that_goes_away_along_the_line_of_sight_has_not_stopped() -> N
     assert event_names(events) == []
 
 
-def test_a_stopped_vehicle_behind_a_passing_bus_goes_on_being_stopped() -> None:
+def test_a_stopped_vehicle_behind_a_passing_bus_remains_stopped() -> None:
     before = ScriptedRoadUser(straight_path((0, 0.7, 0.5), (30, 0.7, 0.5)))
     after = ScriptedRoadUser(
         with_jitter(straight_path((36, 0.7, 0.5), (60, 0.7, 0.5)), 0.003), track=9
@@ -62,12 +62,12 @@ def test_a_stopped_vehicle_behind_a_passing_bus_goes_on_being_stopped() -> None:
     assert event_names(events) == ["stopped begin"]
 
 
-def test_nothing_begins_for_a_vehicle_that_nobody_sees_any_more() -> None:
+def test_a_vanished_vehicle_begins_no_event() -> None:
     gone = ScriptedRoadUser(straight_path((0, 0.7, 0.5), (15, 0.7, 0.5)))
     assert run_rules(zone_scene(**ROAD, stopped_after_s=20), [gone], 40) == []
 
 
-def test_one_bad_box_does_not_set_a_stopped_vehicle_in_motion() -> None:
+def test_one_bad_bounding_box_does_not_end_a_stopped_event() -> None:
     def way(t_s: float) -> tuple[float, float]:
         return (0.8, 0.6) if round(t_s, 1) in (8.0, 15.0, 24.0) else (0.7, 0.5)
 
@@ -99,7 +99,7 @@ DOWNWARDS = straight_path((0, 0.75, 0.3), (6, 0.75, 0.95))
         (45, straight_path((0, 0.6, 0.9), (6, 0.95, 0.3)), False),
     ],
 )
-def test_directions_are_as_on_a_protractor_laid_on_the_picture(
+def test_directions_are_degrees_counter_clockwise_from_the_right(
     direction_deg: float, way: Trajectory, *, wrong: bool
 ) -> None:
     scene = zone_scene(**ROAD, direction_deg=direction_deg)
@@ -140,7 +140,7 @@ def test_directions_are_as_on_a_protractor_laid_on_the_picture(
         ),
     ],
 )
-def test_what_is_not_the_wrong_way(why: str, walker: ScriptedRoadUser) -> None:
+def test_permitted_directions_are_not_the_wrong_way(why: str, walker: ScriptedRoadUser) -> None:
     events = run_rules(zone_scene(**ROAD, direction_deg=0), [walker], 9)
     assert [event for event in events if event.kind == "wrong_way"] == [], why
 

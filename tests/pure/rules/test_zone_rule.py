@@ -26,7 +26,7 @@ def test_entering_and_leaving_are_one_event_with_begin_and_end() -> None:
     assert end.duration_s == pytest.approx((end.t_ns - begin.begin_ns) / 1e9, abs=0.001)
 
 
-def test_who_leaves_the_picture_has_left_the_zone_when_he_was_last_seen() -> None:
+def test_a_track_that_leaves_the_picture_left_the_zone_when_last_seen() -> None:
     events = run_rules(
         zone_scene(), [ScriptedRoadUser(straight_path((0, 0.7, 0.5), (5, 0.95, 0.5)))], 10
     )
@@ -34,25 +34,25 @@ def test_who_leaves_the_picture_has_left_the_zone_when_he_was_last_seen() -> Non
     assert events[1].t_ns == pytest.approx(5e9, abs=1e8)
 
 
-def test_the_foot_is_judged_and_not_the_middle() -> None:
+def test_the_foot_of_the_box_counts_and_not_its_centre() -> None:
     low = straight_path((0, 0.45, 0.5), (5, 0.45, 0.5))
     tall = ScriptedRoadUser(low, box=(0.2, 0.1))
     assert run_rules(zone_scene(), [tall], 5) == []
 
 
-def test_who_walks_along_the_edge_is_in_or_out_and_not_both() -> None:
+def test_a_track_along_the_edge_is_either_inside_or_outside() -> None:
     way = with_jitter(straight_path((0, 0.3, 0.5), (3, 0.501, 0.5), (60, 0.501, 0.5)), 0.002)
     assert len(run_rules(zone_scene(), [ScriptedRoadUser(way)], 60)) <= 1
 
 
-def test_who_is_hidden_for_a_moment_does_not_leave() -> None:
+def test_a_briefly_hidden_track_does_not_leave() -> None:
     way = straight_path((0, 0.7, 0.5), (20, 0.7, 0.5))
     assert event_names(
         run_rules(zone_scene(), [ScriptedRoadUser(way, hidden_spans_s=[(5, 12)])], 20)
     ) == ["zone begin"]
 
 
-def test_who_stands_and_comes_back_under_another_number_never_left() -> None:
+def test_a_static_track_that_returns_under_a_new_id_never_left() -> None:
     before = ScriptedRoadUser(straight_path((0, 0.7, 0.5), (10, 0.7, 0.5)))
     after = ScriptedRoadUser(
         straight_path((15, 0.7, 0.5), (20, 0.7, 0.5), (22, 0.3, 0.5), (25, 0.3, 0.5)), track=7
@@ -82,19 +82,21 @@ def test_another_road_user_in_the_same_place_much_later_is_another_event() -> No
         ({"events": False, "dwell_after_s": 15}, []),
     ],
 )
-def test_a_zone_tells_what_its_keys_ask_for(keys: dict[str, object], kinds: list[str]) -> None:
+def test_a_zone_reports_only_the_events_of_its_keys(
+    keys: dict[str, object], kinds: list[str]
+) -> None:
     way = straight_path((0, 0.7, 0.5), (10, 0.7, 0.5))
     assert event_names(run_rules(zone_scene(**keys), [ScriptedRoadUser(way)], 10)) == kinds
 
 
-def test_a_dwell_begins_when_the_time_is_over_and_tells_all_of_it() -> None:
+def test_a_dwell_begins_after_its_time_and_reports_the_whole_duration() -> None:
     way = straight_path((0, 0.7, 0.5), (10, 0.7, 0.5), (11, 0.3, 0.5), (13, 0.3, 0.5))
     begin, end = run_rules(zone_scene(events=False, dwell_after_s=5), [ScriptedRoadUser(way)], 13)
     assert (begin.t_ns, begin.duration_s) == (5_000_000_000, 5.0)
     assert end.duration_s == pytest.approx(10.4, abs=0.3)
 
 
-def test_what_lasts_is_told_again_every_minute() -> None:
+def test_an_open_event_is_updated_every_minute() -> None:
     way = straight_path((0, 0.7, 0.5), (200, 0.7, 0.5))
     events = run_rules(zone_scene(), [ScriptedRoadUser(way)], 190)
     assert event_names(events) == ["zone begin", *["zone update"] * 3]
