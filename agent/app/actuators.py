@@ -152,8 +152,6 @@ class Actuators:
             self._publisher.record_snapshot_view,
             self._services.clock.boottime_ns,
         )
-        for pipeline in self._pipelines.values():
-            pipeline.offer_frames_to(snapshot_handler.offer)
         handlers: list[CommandHandler] = [snapshot_handler]
         if self._heads is not None:
             handlers.append(self._heads.handler)

@@ -316,9 +316,10 @@ class Agent:
         ]
 
     def _make_preview_worker(self) -> Stage:
-        previews = PreviewHandler({pipeline.name: pipeline.access() for pipeline in self.pipelines})
-        for pipeline in self.pipelines:
-            pipeline.offer_frames_to(previews.offer)
+        previews = PreviewHandler(
+            {pipeline.name: pipeline.access() for pipeline in self.pipelines},
+            self._clock.boottime_ns,
+        )
         return self.actuators.control_socket.add_blocking_method(
             "preview", PreviewRequest, previews.handle
         )

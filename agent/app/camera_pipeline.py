@@ -15,6 +15,7 @@ from agent.base.health_model import CameraHealth, DegradationLevel, DetectorHeal
 from agent.base.model import Event, FrameResult, Segment, TrafficCounts
 from agent.capture.camera_source import CameraSource, OpenCamera
 from agent.capture.capture_stage import CaptureCounts, CaptureStage
+from agent.capture.next_frame import NextFrame
 from agent.capture.onvif_events import OnvifEventFeed, OnvifEventStage
 from agent.capture.snapshot_command import CameraAccess
 from agent.config.configuration import RecordConfig
@@ -110,6 +111,7 @@ class CameraPipeline:
         self.config = source.config
         self._services = services
         self.frame_listeners: list[FrameListener] = []
+        self._next_frame = NextFrame()
         self.segment_listeners: list[Callable[[Segment], None]] = []
         """Called with each closed footage file, on the record thread."""
         self.ended = threading.Event()
@@ -226,12 +228,13 @@ class CameraPipeline:
         )
 
     def access(self) -> CameraAccess:
-        """Return the viewers of the camera's pictures, and if it has any."""
+        """Return the access to the camera's pictures."""
         owner_policy = self.config.institution
         return CameraAccess(
             viewers=owner_policy.viewers if owner_policy else None,
             has_frames=self.detect_stage is not None,
             is_suspended=lambda: not self.duty.can_detect,
+            next_frame=self._next_frame,
         )
 
     def watch_spec(self) -> WatchedCamera:
@@ -242,10 +245,6 @@ class CameraPipeline:
             on_check=self._on_check,
             is_suspended=lambda: self.is_suspended,
         )
-
-    def offer_frames_to(self, offer: Callable[[str, Frame], None]) -> None:
-        """Pass each processed frame to `offer`, with the camera's name."""
-        self.frame_listeners.append(lambda frame, _result: offer(self.name, frame))
 
     @property
     def is_suspended(self) -> bool:
@@ -464,6 +463,7 @@ class CameraPipeline:
         self._services.publisher.publish_gap(self.name, begin_ns, end_ns, OVERFLOW_REASON)
 
     def _on_frame_result(self, frame: Frame, result: FrameResult) -> None:
+        self._next_frame.offer(frame)
         for listener in self.frame_listeners:
             listener(frame, result)
 

@@ -141,7 +141,7 @@ def assemble_head(
         if config.tracking.enabled and access.has_frames:
             tracker = AutoTracker(config.tracking, config.fov_deg, lambda: head.capabilities)
             head.add_mover(tracker)
-        _subscribe(pipeline, panorama_scan, tracker)
+            pipeline.frame_listeners.append(partial(_track, tracker))
     return HeadAssembly(
         head=head,
         camera=config.camera,
@@ -151,13 +151,8 @@ def assemble_head(
     )
 
 
-def _subscribe(pipeline: CameraPipeline, scan: PanoramaScan, tracker: AutoTracker | None) -> None:
-    def on_frame_result(frame: Frame, result: FrameResult) -> None:
-        scan.offer(frame)
-        if tracker is not None:
-            tracker.on_frame_result(result)
-
-    pipeline.frame_listeners.append(on_frame_result)
+def _track(tracker: AutoTracker, _frame: Frame, result: FrameResult) -> None:
+    tracker.on_frame_result(result)
 
 
 def _line_noise_bytes(head: str) -> int:

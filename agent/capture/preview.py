@@ -3,8 +3,8 @@
 Masks are in the picture already. The console writes a receipt of the view before its request.
 """
 
-import threading
-from collections.abc import Mapping
+import queue
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -62,22 +62,11 @@ class PreviewUnavailable(Exception):
 
 
 class PreviewHandler:
-    """Handler of preview requests: replies with the next frame that `offer` gets from the camera."""
+    """Handler of preview requests: replies with the camera's next frame."""
 
-    def __init__(self, cameras: Mapping[str, CameraAccess]) -> None:
+    def __init__(self, cameras: Mapping[str, CameraAccess], clock_ns: Callable[[], int]) -> None:
         self._cameras = dict(cameras)
-        self._condition = threading.Condition()
-        self._wanted_camera: str | None = None
-        self._frame: Frame | None = None
-
-    def offer(self, camera: str, frame: Frame) -> None:
-        """Take a frame if a request waits for it. Called on the camera's detect thread."""
-        if camera != self._wanted_camera:
-            return
-        with self._condition:
-            if camera == self._wanted_camera:
-                self._frame, self._wanted_camera = frame, None
-                self._condition.notify()
+        self._clock_ns = clock_ns
 
     def handle(self, preview: PreviewRequest, request: ControlRequest) -> None:
         """Answer one request. Blocks until the camera's next frame, up to FRAME_TIMEOUT_S."""
@@ -91,15 +80,15 @@ class PreviewHandler:
         if access is None:
             raise CommandRejected("unknown", f"camera {preview.camera!r}: none of that name")
         access.check(preview.camera, Requester(id=preview.by, role="operator"))
-        with self._condition:
-            self._frame, self._wanted_camera = None, preview.camera
-            self._condition.wait_for(lambda: self._frame is not None, FRAME_TIMEOUT_S)
-            frame, self._frame, self._wanted_camera = self._frame, None, None
-        if frame is None:
+        frames: queue.SimpleQueue[Frame] = queue.SimpleQueue()
+        access.next_frame.request(frames.put, now_ns=self._clock_ns(), timeout_s=FRAME_TIMEOUT_S)
+        try:
+            frame = frames.get(timeout=FRAME_TIMEOUT_S)
+        except queue.Empty as error:
             raise CommandRejected(
                 "unavailable",
                 f"camera {preview.camera!r}: no picture came within {FRAME_TIMEOUT_S:g} s",
-            )
+            ) from error
         luma = downscale(frame.y, preview.columns, preview.rows)
         return PreviewFrame(
             width_px=frame.width_px,

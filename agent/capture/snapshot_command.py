@@ -4,12 +4,12 @@ The frame is the one that detection gets, with the masks painted.
 """
 
 import hashlib
-import threading
 from collections.abc import Callable, Mapping
 from typing import Annotated, Protocol, TypeAlias
 
 import msgspec
 
+from agent.capture.next_frame import NextFrame
 from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.names import Name
@@ -46,12 +46,13 @@ class CameraAccess(msgspec.Struct, frozen=True, kw_only=True):
 
     `viewers` are the requesters that may see it, or None if each of them may. `has_frames`: the
     camera delivers frames, which only detection requests. `is_suspended`: it delivers none now,
-    because the box is degraded.
+    because the box is degraded. `next_frame` takes requests for its next frame.
     """
 
     viewers: tuple[str, ...] | None = None
     has_frames: bool = True
     is_suspended: Callable[[], bool] = lambda: False
+    next_frame: NextFrame = msgspec.field(default_factory=NextFrame)
 
     def check(self, camera: str, requester: Requester) -> None:
         """Check a request. Raises: CommandRejected if the requester may not see it, or if nobody can."""
@@ -83,15 +84,8 @@ class SnapshotSink(Protocol):
         ...
 
 
-class _WaitingCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """A command that waits for a frame. After its deadline the dispatcher has answered it."""
-
-    deadline_ns: int
-    on_frame: Callable[[Frame], None]
-
-
 class SnapshotCommandHandler:
-    """Answers with the next frame of a camera. `offer` gets each camera's frames.
+    """Answers with the next frame of a camera.
 
     `encode` returns a JPEG of a frame within a limit of bytes. `publish` gets the camera, the JPEG
     and the frame's time. `on_view` gets the camera, the requester and the frame's time before; if
@@ -114,9 +108,7 @@ class SnapshotCommandHandler:
         self._encode = encode
         self._publish = publish
         self._on_view = on_view
-        self._lock = threading.Lock()
         self._clock_ns = clock_ns
-        self._waiting: dict[str, list[_WaitingCommand]] = {}
 
     def describe(self, args: SnapshotArgs) -> str:
         """Return the camera's name."""
@@ -145,26 +137,14 @@ class SnapshotCommandHandler:
             progress_sink.finish(lambda: self._take_snapshot(command, args, frame))
 
         now_ns = self._clock_ns()
-        with self._lock:
-            waiting = [w for w in self._waiting.get(args.camera, ()) if w.deadline_ns > now_ns]
-            self._waiting[args.camera] = waiting
-            if len(waiting) >= MAX_WAITING:
-                raise CommandRejected(
-                    "busy",
-                    f"camera {args.camera!r}: {MAX_WAITING} wait for its next frame already",
-                )
-            deadline_ns = now_ns + int(FRAME_TIMEOUT_S * 1e9)
-            waiting.append(_WaitingCommand(deadline_ns=deadline_ns, on_frame=on_frame))
+        # After the timeout the dispatcher has answered the command.
+        if camera.next_frame.count_waiting(now_ns) >= MAX_WAITING:
+            raise CommandRejected(
+                "busy",
+                f"camera {args.camera!r}: {MAX_WAITING} wait for its next frame already",
+            )
+        camera.next_frame.request(on_frame, now_ns=now_ns, timeout_s=FRAME_TIMEOUT_S)
         return Deferred(timeout_s=FRAME_TIMEOUT_S)
-
-    def offer(self, camera: str, frame: Frame) -> None:
-        """Take a frame if a command waits for it. Called on the camera's detect thread."""
-        if camera not in self._waiting:
-            return
-        with self._lock:
-            waiting = self._waiting.pop(camera, [])
-        for command in waiting:
-            command.on_frame(frame)
 
     def _take_snapshot(
         self, command: ValidCommand, args: SnapshotArgs, frame: Frame

@@ -55,10 +55,11 @@ class Mast:
     ) -> None:
         self.rig = HeadRig(folder, TURNS, head_options=Options(pan_deg=None)).start()
         self.shelf = Shelf()
+        self.access = CameraAccess() if shown is None else shown
         self.look = PanoramaScan(
             self.rig.head,
             "street",
-            CameraAccess() if shown is None else shown,
+            self.access,
             FOV,
             self.shelf,
             self.rig.clock.boottime_ns,
@@ -78,7 +79,7 @@ class Mast:
     def pass_s(self, seconds: float) -> None:
         end_ns = self.rig.clock.now_ns + int(seconds * 1e9)
         while self.rig.clock.now_ns < end_ns and self.work is None:
-            self.look.offer(self.frame())
+            self.access.next_frame.offer(self.frame())
             self.rig.advance_s(0.1)
 
     def frame(self) -> Frame:

@@ -38,8 +38,9 @@ class Finished:
 
 class Waiting:
     def __init__(self, clock: ManualClock) -> None:
+        self.camera = CameraAccess()
         self.handler = SnapshotCommandHandler(
-            {"north": CameraAccess()},
+            {"north": self.camera},
             lambda *_: b"jpeg",
             lambda *_: None,
             lambda *_: None,
@@ -68,15 +69,13 @@ def test_timed_out_snapshot_commands_leave_room_for_others(clock: ManualClock) -
         waiting.ask()
     clock.now_ns += int(FRAME_TIMEOUT_S * 1e9)
     waiting.ask()
-    waiting.handler.offer("north", FRAME)
+    waiting.camera.next_frame.offer(FRAME)
     assert len(waiting.finished.results) == 1
 
 
 def test_one_frame_answers_each_waiting_command_once(clock: ManualClock) -> None:
     waiting = Waiting(clock)
     waiting.ask(2)
-    waiting.handler.offer("south", FRAME)
-    assert waiting.finished.results == []
-    waiting.handler.offer("north", FRAME)
-    waiting.handler.offer("north", FRAME)
+    waiting.camera.next_frame.offer(FRAME)
+    waiting.camera.next_frame.offer(FRAME)
     assert len(waiting.finished.results) == 2

@@ -101,8 +101,9 @@ class Agent:
         self.lens: Callable[[Frame], Frame] = lambda frame: frame
         self.connected = True
         self.box = CommandBox(folder, None)
-        self.desk = PreviewHandler({"north": CameraAccess(), "tram": CameraAccess()})
-        worker = self.box.control.add_blocking_method("preview", PreviewRequest, self.desk.handle)
+        self.north = CameraAccess()
+        previews = PreviewHandler({"north": self.north, "tram": CameraAccess()}, CLOCK.boottime_ns)
+        worker = self.box.control.add_blocking_method("preview", PreviewRequest, previews.handle)
         self._thread = StageThread(worker, CLOCK.boottime_ns, random.Random(1), vital=False)
         self._stopping = threading.Event()
         self._camera = threading.Thread(target=self._give)
@@ -125,7 +126,7 @@ class Agent:
             for frame in PICTURES:
                 if self._stopping.wait(0.05):
                     return
-                self.desk.offer("north", self.lens(frame))
+                self.north.next_frame.offer(self.lens(frame))
                 if frame.seq % 10 == 0:
                     report = health(connected=self.connected)
                     health_file.write(self.folder / "run", report, CLOCK)

@@ -30,15 +30,15 @@ class Agent:
     """The stage, and a camera whose frames come all the time."""
 
     def __init__(self, state: Path) -> None:
-        cameras = {
+        self.cameras = {
             "north": CameraAccess(),
             "bank": CameraAccess(viewers=("omar",)),
             "yard": CameraAccess(has_frames=False),
             "dark": CameraAccess(),
         }
-        self.desk = PreviewHandler(cameras)
+        previews = PreviewHandler(self.cameras, CLOCK.boottime_ns)
         control = ControlSocket(state, CLOCK.boottime_ns)
-        worker = control.add_blocking_method("preview", PreviewRequest, self.desk.handle)
+        worker = control.add_blocking_method("preview", PreviewRequest, previews.handle)
         self._threads = [
             StageThread(stage, CLOCK.boottime_ns, random.Random(1), vital=False)
             for stage in (control, worker)
@@ -61,7 +61,7 @@ class Agent:
             seq += 1
             frame = Frame(seq=seq, t_ns=CLOCK.boottime_ns(), y=self.luma, u=half, v=half)
             for camera in ("north", "bank"):
-                self.desk.offer(camera, frame)
+                self.cameras[camera].next_frame.offer(frame)
 
     def stop(self) -> None:
         self._ending.set()

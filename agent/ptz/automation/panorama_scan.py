@@ -6,10 +6,12 @@ The images are frames as detection gets them, so what a mask hides is hidden in 
 import hashlib
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import cv2
 
 from agent.base.errors import UserError
+from agent.capture.next_frame import NextFrame
 from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES, CameraAccess, SnapshotSink
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import FieldOfView, HeadConfig
@@ -81,14 +83,18 @@ class PanoramaScan:
         config = self._head.config
         poses = plan_sweep(self._check_allowed(requester).pan_deg, self._fov, config.sweep)
         max_duration_s = TIME_MARGIN_S + len(poses) * (TIME_PER_POSE_S + config.settle_s)
-        grabber = _FrameGrabber(_image_width_px(self._fov, poses[0]), self._head.wake.set)
+        grabber = _FrameGrabber(
+            self._access.next_frame,
+            _image_width_px(self._fov, poses[0]),
+            max_duration_s,
+            self._head.wake.set,
+        )
         deadline_ns = self._clock_ns() + int(max_duration_s * 1e9)
         sweep = Sweep(
             poses, requester, grabber.pop_image, speed=config.sweep.speed, deadline_ns=deadline_ns
         )
         run = _SweepRun(
             sweep,
-            grabber,
             progress,
             lambda ended_run: self._finish_run(ended_run, finish),
         )
@@ -109,12 +115,6 @@ class PanoramaScan:
         run = self._run
         if run is not None and run.requester != except_by:
             run.cancel(reason)
-
-    def offer(self, frame: Frame) -> None:
-        """Take a frame, on the camera's thread. Costs nothing while none is wanted."""
-        run = self._run
-        if run is not None:
-            run.grabber.offer(frame)
 
     def _check_allowed(self, requester: Requester) -> PtzCapabilities:
         self._access.check(self._camera, requester)
@@ -169,8 +169,16 @@ class PanoramaScan:
 class _FrameGrabber:
     """Converts a frame of the camera to an image if a sweep waits for one, and calls `on_image`."""
 
-    def __init__(self, max_width_px: int, on_image: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        next_frame: NextFrame,
+        max_width_px: int,
+        timeout_s: float,
+        on_image: Callable[[], None],
+    ) -> None:
+        self._next_frame = next_frame
         self._max_width_px = max_width_px
+        self._timeout_s = timeout_s
         self._on_image = on_image
         self._lock = threading.Lock()
         self._since_ns: int | None = None
@@ -181,15 +189,19 @@ class _FrameGrabber:
         with self._lock:
             if self._since_ns != since_ns:
                 self._since_ns, self._image = since_ns, None
+                self._next_frame.request(
+                    partial(self._convert, since_ns),
+                    now_ns=since_ns,
+                    timeout_s=self._timeout_s,
+                    since_ns=since_ns,
+                )
             image = self._image
             if image is not None:
                 self._since_ns = self._image = None
             return image
 
-    def offer(self, frame: Frame) -> None:
-        """Take the newest frame."""
-        since_ns = self._since_ns
-        if since_ns is None or self._image is not None or frame.t_ns < since_ns:
+    def _convert(self, since_ns: int, frame: Frame) -> None:
+        if self._since_ns != since_ns:
             return
         image = frame_to_bgr(frame, self._max_width_px)
         with self._lock:
@@ -206,12 +218,10 @@ class _SweepRun:
     def __init__(
         self,
         sweep: Sweep,
-        grabber: _FrameGrabber,
         progress: ProgressCallback,
         on_end: Callable[["_SweepRun"], None],
     ) -> None:
         self.sweep = sweep
-        self.grabber = grabber
         self.cancel_reason: str | None = None
         """Why it was cancelled, None if it was not."""
         self._progress = progress
