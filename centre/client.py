@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from agent.base.clock import rfc3339
+from agent.base.sha256 import sha256_hex
 from agent.config.configuration import BrokerConfig
 from agent.reporting import topics
 from agent.reporting.mqtt.paho_transport import PahoTransport, ReceivedPublish, Will
@@ -72,7 +73,7 @@ def to_json_line(item: ReceivedMessage) -> bytes:
     if isinstance(item.message, SnapshotHeader):
         fields["payload"] = item.message
         fields["size_bytes"] = len(item.payload)
-        fields["sha256"] = topics.sha256_hex(item.payload)
+        fields["sha256"] = sha256_hex(item.payload)
     else:
         try:
             msgspec.json.decode(item.payload)
@@ -80,7 +81,7 @@ def to_json_line(item: ReceivedMessage) -> bytes:
         except (msgspec.DecodeError, UnicodeDecodeError):
             fields["payload"] = None
             fields["size_bytes"] = len(item.payload)
-            fields["sha256"] = topics.sha256_hex(item.payload)
+            fields["sha256"] = sha256_hex(item.payload)
     return msgspec.json.encode(fields)
 
 

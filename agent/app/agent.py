@@ -22,6 +22,7 @@ from agent.base.clock import Clock, boot_id, unix_ns
 from agent.base.device_identity import STATE_LOST_FLAG, DeviceIdentity
 from agent.base.errors import UserError
 from agent.base.health_model import HealthReport
+from agent.base.sha256 import sha256_hex
 from agent.base.uuid7 import uuid7_factory
 from agent.capture.camera_source import CameraSource
 from agent.capture.preview import PreviewHandler, PreviewRequest
@@ -258,7 +259,7 @@ class Agent:
             custody_log=self.custody,
             retention=retention,
             box_id=config.box.id,
-            config_version=topics.sha256_hex(msgspec.json.encode(config)),
+            config_version=sha256_hex(msgspec.json.encode(config)),
             machine_root=machine_root,
         )
 

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from agent.app.event_types import EVENT_TYPES
 from agent.base.clock import Clock, rfc3339, utc_from_unix_ns
 from agent.base.model import Event, TrafficCounts
+from agent.base.sha256 import sha256_hex
 from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES
 from agent.recording.custody import receipts
 from agent.recording.custody.chain import ChainHead
@@ -44,7 +45,7 @@ class Publisher:
             event,
             begin=self._clock.utc(event.begin_ns),
             footage=None if hold is None else UtcSpan(begin=hold.begin_time, end=hold.end_time),
-            thumbnail=None if jpeg is None else topics.sha256_hex(jpeg),
+            thumbnail=None if jpeg is None else sha256_hex(jpeg),
         )
         is_emergency = EVENT_TYPES[event.kind].severity == "alarm"
         self._submitter.submit(topics.build_event_message(data, is_emergency=is_emergency))

@@ -6,15 +6,13 @@ Footage exports, support bundles and commissioning certificates are such folders
 import base64
 import re
 from collections.abc import Mapping
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 SUMS_FILE = "SHA256SUMS"
-
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 
 _SUM_LINE_PATTERN = re.compile(rb"([0-9a-f]{64})  ([^\n]+)")
 

@@ -3,12 +3,12 @@
 The frame is the one that detection gets, with the masks painted.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 from typing import Annotated, Protocol, TypeAlias
 
 import msgspec
 
+from agent.base.sha256 import sha256_hex
 from agent.capture.next_frame import NextFrame
 from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
 from agent.commands.requester import CommandRejected, Requester
@@ -159,5 +159,5 @@ class SnapshotCommandHandler:
                 "failed", f"who looks cannot be written down, so nothing is shown: {error}"
             ) from error
         self._publish(args.camera, jpeg, frame.t_ns)
-        digest = hashlib.sha256(jpeg).hexdigest()
+        digest = sha256_hex(jpeg)
         return SnapshotResult(camera=args.camera, sha256=digest, size_bytes=len(jpeg))

@@ -10,7 +10,6 @@ box from working may have had no other way out than to cut the power.
 """
 
 import fcntl
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from agent.base import atomic_file
+from agent.base.sha256 import sha256_hex
 from agent.console.errors import ConsoleError
 from agent.console.text_format import format_duration
 
@@ -103,7 +103,7 @@ class CommitConfirm:
 
     def is_active(self, commit: PendingCommit) -> bool:
         """True if the file is the one of this commit. Raises OSError."""
-        return commit.candidate_sha256 == hashlib.sha256(self._read_current()).hexdigest()
+        return commit.candidate_sha256 == sha256_hex(self._read_current())
 
     @contextmanager
     def candidate(self, text: str) -> Iterator[Path]:
@@ -133,7 +133,7 @@ class CommitConfirm:
                 by=by,
                 boot_id=boot_id,
                 until_ns=until_ns,
-                candidate_sha256=hashlib.sha256(text.encode()).hexdigest(),
+                candidate_sha256=sha256_hex(text.encode()),
             )
             atomic_file.replace_atomically(self._pending_path, msgspec.json.encode(pending), mode)
             atomic_file.replace_atomically(self._config_path, text.encode(), mode)

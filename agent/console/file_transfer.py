@@ -1,7 +1,6 @@
 """File transfers over the technician's cable, with the instructions for their terminal program."""
 
-import hashlib
-
+from agent.base.sha256 import sha256_hex
 from agent.console import xmodem
 from agent.console.errors import ConsoleError
 from agent.console.terminal import Terminal
@@ -21,7 +20,7 @@ def send(terminal: Terminal, name: str, data: bytes, padding: bytes) -> None:
     terminal.print(
         f"{name}, {len(padded)} bytes ({format_bytes(len(padded))}), "
         f"about {format_duration(len(padded) / LINE_BYTES_PER_S)} at 115200 baud",
-        f"sha256 {hashlib.sha256(padded).hexdigest()}",
+        f"sha256 {sha256_hex(padded)}",
         "Receive it with XMODEM now, under that name. Ctrl-C cancels.",
     )
     try:
@@ -31,7 +30,7 @@ def send(terminal: Terminal, name: str, data: bytes, padding: bytes) -> None:
         raise ConsoleError(f"not sent: {error}. Try again.") from error
     terminal.print(
         f"Sent. Check it: sha256sum {name}",
-        f"sha256 {hashlib.sha256(padded).hexdigest()}",
+        f"sha256 {sha256_hex(padded)}",
     )
 
 
@@ -45,5 +44,5 @@ def receive(terminal: Terminal, description: str, max_bytes: int) -> bytes:
         raise ConsoleError(f"not received: {error}. Try again.") from error
     # XMODEM has no length: bytes of the padding at the file's own end are lost too.
     data = data.rstrip(xmodem.PADDING + b"\0")
-    terminal.print(f"Received: {len(data)} bytes", f"sha256 {hashlib.sha256(data).hexdigest()}")
+    terminal.print(f"Received: {len(data)} bytes", f"sha256 {sha256_hex(data)}")
     return data

@@ -4,7 +4,6 @@ A model is a `.tflite` file in the folder `models/` with a TOML card of the same
 hash differs from its card's is not loaded.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,6 +11,7 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.base.model import LABELS, Label
+from agent.base.sha256 import Sha256, sha256_hex
 from agent.config import toml_decode
 
 MODELS_FOLDER = Path(__file__).parent / "models"
@@ -82,7 +82,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     name: str
     title: str
-    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+    sha256: Sha256
     decoder: Literal["ssd", "nanodet"]
     licence: str
     attribution: str
@@ -133,7 +133,7 @@ def read_verified_model(card: ModelCard, folder: Path = MODELS_FOLDER) -> bytes:
         raise ModelRefused(
             f"model {card.name!r}: {path.name}: {error.strerror or error}"
         ) from error
-    digest = hashlib.sha256(content).hexdigest()
+    digest = sha256_hex(content)
     if digest != card.sha256:
         raise ModelRefused(
             f"model {card.name!r}: {path.name} has sha256 {digest[:12]}.., "

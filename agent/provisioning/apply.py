@@ -4,7 +4,6 @@ All files are in folders of that user: root does not write there, because a link
 returned to root in one message.
 """
 
-import hashlib
 import tomllib
 from collections.abc import Collection
 from pathlib import Path
@@ -14,6 +13,7 @@ import msgspec
 
 from agent.base.device_identity import KEY_FILE, DeviceIdentity
 from agent.base.errors import UserError
+from agent.base.sha256 import sha256_hex
 from agent.config import toml_decode, toml_writer
 from agent.provisioning import atomic_folder, network_config
 from agent.provisioning.atomic_folder import NewFile
@@ -114,7 +114,7 @@ def _evaluate(
     if data is None:
         return ("no_settings_file" if has_config else "unprovisioned"), (), None
     applied = _read_applied(box_folders.config_dir) if has_config else None
-    digest = _digest(data)
+    digest = sha256_hex(data)
     if applied is not None and digest in (applied.scrubbed_sha256, applied.original_sha256):
         # As given: a power cut came before the secrets were removed from it.
         scrubbed = scrub_secrets(data) if digest != applied.scrubbed_sha256 else None
@@ -154,8 +154,8 @@ def _apply(
     names = files.keys() | credentials.names | settings.embedded.secrets.keys()
     scrubbed = scrub_secrets(settings.data) or settings.data
     applied = _AppliedRecord(
-        original_sha256=_digest(settings.data),
-        scrubbed_sha256=_digest(scrubbed),
+        original_sha256=sha256_hex(settings.data),
+        scrubbed_sha256=sha256_hex(scrubbed),
         files=tuple(sorted(names)),
     )
     files[APPLIED_FILE] = NewFile(data=msgspec.json.encode(applied))
@@ -249,7 +249,3 @@ def _read_network(config_dir: Path) -> tuple[NetworkConfig, tuple[str, ...]]:
         return NetworkConfig(), (f"{path}: {error.strerror or error}",)
     problems = tuple(network_config.find_problems(network, str(path)))
     return (NetworkConfig(), problems) if problems else (network, ())
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -5,7 +5,6 @@ of the masks at that time: the SHA-256 of the file in this store.
 """
 
 import contextlib
-import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import av.video.stream
 import msgspec
 
 from agent.base.atomic_file import fsync_dir, replace_atomically
+from agent.base.sha256 import sha256_hex
 from agent.recording.custody.receipts import SegmentClosed
 from drivers.av_stream import frame_planes
 from drivers.encoder import to_video_frame
@@ -37,7 +37,7 @@ class MaskingError(Exception):
 
 def version(masks: Sequence[Polygon]) -> str:
     """Return the version of masks as in receipts: 64 hexadecimal digits."""
-    return hashlib.sha256(msgspec.json.encode(masks)).hexdigest()
+    return sha256_hex(msgspec.json.encode(masks))
 
 
 def store(folder: Path, masks: Sequence[Polygon]) -> str:
@@ -59,7 +59,7 @@ def load(folder: Path, version_id: str) -> tuple[Polygon, ...]:
         content = (folder / f"{version_id}.json").read_bytes()
     except OSError as error:
         raise MaskingError(f"masks {version_id}: {error.strerror or error}") from error
-    if hashlib.sha256(content).hexdigest() != version_id:
+    if sha256_hex(content) != version_id:
         raise MaskingError(f"masks {version_id}: the file was altered")
     return msgspec.json.decode(content, type=tuple[Polygon, ...])
 

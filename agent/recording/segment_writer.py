@@ -1,6 +1,5 @@
 """Segment writer: writes one camera's packets to segments, each with its receipts."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -11,6 +10,7 @@ import msgspec
 from agent.base.clock import Clock, boot_id, rfc3339
 from agent.base.health_model import FootageHealth
 from agent.base.model import Segment
+from agent.base.sha256 import file_sha256_hex
 from agent.config.configuration import RecordConfig
 from agent.recording.custody.receipts import SegmentClosed, SegmentOpened
 from agent.recording.encryption.key_wrapping import Sealer
@@ -200,8 +200,7 @@ class SegmentWriter:
 
     def _record_recovered(self, name: SegmentName, path: Path) -> None:
         """Append the receipt of a repaired file; its hash is that of the repaired bytes."""
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = file_sha256_hex(path)
         closed = ClosedSegment(
             path=path,
             name=name,

@@ -11,6 +11,7 @@ import msgspec
 from agent.base.clock import ClockTrust
 from agent.base.health_model import Fault, FlightSample, HealthReport
 from agent.base.model import Event, Label, Reply, TrafficCounts
+from agent.base.sha256 import Sha256
 
 WIRE_VERSION: Literal[1] = 1
 
@@ -229,7 +230,7 @@ class CustodyHead(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     """
 
     seq: Seq
-    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+    sha256: Sha256
     time: Utc
 
 

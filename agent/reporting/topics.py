@@ -3,7 +3,6 @@
 Described in docs/wire-contract.md for people, in docs/asyncapi.json for machines.
 """
 
-import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from enum import IntEnum
@@ -14,6 +13,7 @@ import msgspec
 from agent.base.clock import ClockTrust, rfc3339
 from agent.base.health_model import HealthReport
 from agent.base.model import Event, Reply, TrafficCounts
+from agent.base.sha256 import sha256_hex
 from agent.reporting.payloads import (
     CustodyHead,
     DeclarationData,
@@ -277,11 +277,6 @@ def build_reply_message(
         data=msgspec.json.encode(reply),
         header=correlation,
     )
-
-
-def sha256_hex(data: bytes) -> str:
-    """Return the SHA-256 of data in hexadecimal."""
-    return hashlib.sha256(data).hexdigest()
 
 
 def encode(message_type: str, envelope: EnvelopeFields, data: bytes) -> bytes:

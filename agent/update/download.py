@@ -9,7 +9,6 @@ A partial file is discarded if the server now has another version. A complete fi
 compared if it is known, and its signature and payload are checked before it is installed.
 """
 
-import hashlib
 import logging
 import os
 import re
@@ -23,6 +22,7 @@ import msgspec
 
 from agent.base import atomic_file
 from agent.base.errors import UserError
+from agent.base.sha256 import file_sha256_hex, sha256_hex
 from agent.base.state_file import StateFile
 from agent.update import https_get
 from agent.update.errors import UpdateError
@@ -54,7 +54,7 @@ class DownloadSpec(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def file_name(self) -> str:
         """The local name, which does not depend on the server."""
-        return (self.sha256 or hashlib.sha256(self.url.encode()).hexdigest())[:32] + ".raucb"
+        return (self.sha256 or sha256_hex(self.url.encode()))[:32] + ".raucb"
 
 
 class _PartInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -240,7 +240,7 @@ class Download:
         expected_sha256 = self._spec.sha256
         if expected_sha256 is None:
             return path == self._part_path
-        return _file_sha256(path) == expected_sha256
+        return file_sha256_hex(path) == expected_sha256
 
 
 def fetch_bytes(url: str, max_bytes: int, tls_context: ssl.SSLContext) -> bytes:
@@ -265,7 +265,7 @@ def parse_sha256(text: str) -> str:
 
 def check_file_sha256(path: Path, sha256: str) -> None:
     """Compare a file's hash. Raises: DownloadRejected if it differs, OSError if it cannot be read."""
-    actual = _file_sha256(path)
+    actual = file_sha256_hex(path)
     if actual != sha256:
         raise DownloadRejected(f"{path}: its SHA-256 is {actual}")
 
@@ -278,8 +278,3 @@ def check_free_space(folder: Path, size_bytes: int) -> None:
             f"{folder}: {free_bytes / 1e6:.0f} MB free; "
             f"{(size_bytes + RESERVE_BYTES) / 1e6:.0f} MB are needed"
         )
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 
 from agent.base.errors import UserError
+from agent.base.sha256 import Sha256
 from agent.update.errors import UpdateError
 from agent.update.verity import SignedPayload
 
@@ -21,8 +22,6 @@ COMMAND_TIMEOUT_S = 180.0
 _BUNDLE_FORMAT = "verity"
 _PROGRESS_LINE = re.compile(r"\s*(\d{1,3})% (.*)")
 _LAST_ERROR_PREFIX = "LastError: "
-
-Sha256Hex = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 
 
 class RaucError(UpdateError):
@@ -48,8 +47,8 @@ class _RaucBundleSection(msgspec.Struct):
     size: Annotated[int, msgspec.Meta(ge=4096, le=1 << 40)] = msgspec.field(
         name="verity-size", default=4096
     )
-    salt: Sha256Hex = msgspec.field(name="verity-salt", default="")
-    root: Sha256Hex = msgspec.field(name="verity-hash", default="")
+    salt: Sha256 = msgspec.field(name="verity-salt", default="")
+    root: Sha256 = msgspec.field(name="verity-hash", default="")
 
 
 class _RaucInfo(msgspec.Struct):

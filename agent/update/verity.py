@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from agent.base.sha256 import sha256_hex
 from agent.update.errors import UpdateError
 
 BLOCK_BYTES = 4096
@@ -50,7 +51,7 @@ def verify_payload(
             levels.append(level)
             level = _hash_blocks(iter((level,)), salt)
         levels.append(level)
-        root_hash = hashlib.sha256(salt + level).hexdigest()
+        root_hash = sha256_hex(salt + level)
         if root_hash != signed.root_hash:
             raise UpdateBundleCorrupt("the payload is not the one that was signed")
         if file.read(signed.hash_tree_bytes) != b"".join(reversed(levels)):

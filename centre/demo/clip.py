@@ -4,7 +4,6 @@ The package (98 MB) is downloaded once, and one file of it is transcoded to H.26
 codec, of 1999, cannot be recorded.
 """
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ from pathlib import Path
 import av
 
 from agent.base.errors import UserError
+from agent.base.sha256 import file_sha256_hex
 
 PACKAGE_MEMBER = "usr/share/doc/opencv-doc/examples/data/vtest.avi"
 VIDEO_SHA256 = "45cddc9490be69345cbdab64ca583be65987e864ca408038e648db99e10516cf"
@@ -103,10 +103,7 @@ def transcode_to_h264(source: Path, target: Path, progress: OnStepProgress) -> N
 
 def _is_expected_video(path: Path) -> bool:
     """Return whether a file is the expected video, by its hash."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == VIDEO_SHA256
+    return path.is_file() and file_sha256_hex(path) == VIDEO_SHA256
 
 
 def _download(work_folder: Path, progress: OnStepProgress) -> Path:

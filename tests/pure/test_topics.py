@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from agent.base.clock import ClockTrust
 from agent.base.model import BoundingBox, Event, LineCounts, TrafficCounts
+from agent.base.sha256 import sha256_hex
 from agent.reporting import payloads, topics
 
 CLOCK = ClockTrust(synced=True, source="ntp", error_s=0.012)
@@ -143,7 +144,7 @@ def test_a_pictures_envelope_travels_in_user_properties() -> None:
     message = topics.decode(topic, draft.data, properties)
     assert isinstance(message, payloads.SnapshotHeader)
     assert (message.seq, message.clock, message.data.event) == (42, CLOCK, "e1")
-    assert message.data.sha256 == topics.sha256_hex(draft.data)
+    assert message.data.sha256 == sha256_hex(draft.data)
 
 
 def test_a_picture_that_would_delay_emergencies_is_refused() -> None:

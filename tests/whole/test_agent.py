@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 import pytest
 
+from agent.base.sha256 import sha256_hex
 from agent.reporting.payloads import (
     EventMessage,
     HealthMessage,
@@ -14,7 +15,6 @@ from agent.reporting.payloads import (
     StatusMessage,
     StoppedStatus,
 )
-from agent.reporting.topics import sha256_hex
 from centre.client import ReceivedMessage
 from tests.whole.report.broker import Mosquitto
 from tests.whole.rig import AgentBox, RunningCentre, fake_camera_toml

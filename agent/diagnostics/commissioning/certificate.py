@@ -6,7 +6,6 @@
   <camera>.png       the view of each camera: grey, without passers-by
 """
 
-import hashlib
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,9 +14,9 @@ from typing import Annotated, Literal
 import msgspec
 
 from agent.base import atomic_file
+from agent.base.sha256 import Sha256, sha256_hex
 from agent.base.signed_manifest import (
     BadManifest,
-    Sha256,
     check_signature,
     decode_manifest,
     encode_manifest,
@@ -170,7 +169,7 @@ def read_verified(
         if camera.picture is None:
             continue
         picture = _read_file(folder / f"{camera.name}.png")
-        if hashlib.sha256(picture).hexdigest() != camera.picture:
+        if sha256_hex(picture) != camera.picture:
             raise BadManifest(f"{camera.name}.png", "was changed after it was made")
         pictures[camera.name] = picture
     return record, pictures

@@ -1,7 +1,6 @@
 """`vigie commission`: inspect a box through its running agent, and record or compare its state."""
 
 import base64
-import hashlib
 import shutil
 import statistics
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ from agent.base.device_identity import DeviceIdentity
 from agent.base.errors import UserError
 from agent.base.health_model import HealthReport
 from agent.base.model import CommandDone
+from agent.base.sha256 import sha256_hex
 from agent.base.signed_manifest import BadManifest
 from agent.capture.lens_aim import LensAim
 from agent.capture.preview import PreviewUnavailable, request_preview
@@ -160,7 +160,7 @@ class CommissioningSession:
             technician=self._by,
             public_key=self.public_key,
             version=__version__,
-            config=hashlib.sha256(msgspec.json.encode(self._config)).hexdigest(),
+            config=sha256_hex(msgspec.json.encode(self._config)),
             cameras=tuple(cameras),
             heads=tuple(self._inspect_head(head.name) for head in self._config.head),
             connected=report.outbox.connected,
@@ -174,7 +174,7 @@ class CommissioningSession:
         self, camera: CameraConfig, report: HealthReport
     ) -> tuple[CameraRecord, Plane | None]:
         plane, aims, reason = self._capture_camera(camera)
-        picture_sha256 = None if plane is None else hashlib.sha256(_encode_png(plane)).hexdigest()
+        picture_sha256 = None if plane is None else sha256_hex(_encode_png(plane))
         scene_files = (
             {"": camera.detect.scene} if camera.detect.scene else dict(camera.detect.scenes)
         )
@@ -200,7 +200,7 @@ class CommissioningSession:
                     if path
                 ),
                 scenes={
-                    preset: hashlib.sha256(Path(path).read_bytes()).hexdigest()
+                    preset: sha256_hex(Path(path).read_bytes())
                     for preset, path in scene_files.items()
                     if path
                 },

@@ -1,6 +1,5 @@
 """Checks of a pipeline run: capture, detection, recording, encryption and export."""
 
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -14,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.base.errors import UserError
 from agent.base.model import Segment
+from agent.base.sha256 import sha256_hex
 from agent.detection.model_card import ModelRefused
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.tflite import open_detector
@@ -236,7 +236,7 @@ def _find_secret(folder: Path, secrets: Sequence[bytes]) -> Path | None:
 
 def _hash_and_size(path: Path) -> tuple[str, int]:
     data = path.read_bytes()
-    return hashlib.sha256(data).hexdigest(), len(data)
+    return sha256_hex(data), len(data)
 
 
 def _drop_page_cache(path: Path) -> None:

@@ -10,7 +10,6 @@ The same contents give the same bytes.
 """
 
 import gzip
-import hashlib
 import io
 import os
 import re
@@ -21,10 +20,10 @@ from typing import Annotated, BinaryIO
 
 import msgspec
 
+from agent.base.sha256 import Sha256, sha256_hex
 from agent.base.signed_manifest import (
     SUMS_FILE,
     BadManifest,
-    Sha256,
     check_signature,
     decode_manifest,
     decode_sums,
@@ -127,7 +126,7 @@ def build_bundle(
             ManifestEntry(
                 name=file.name,
                 size_bytes=len(file.data),
-                sha256=_sha256(file.data),
+                sha256=sha256_hex(file.data),
                 truncated=file.truncated,
             )
             for file in kept_files
@@ -136,7 +135,7 @@ def build_bundle(
     )
     data_by_name = {MANIFEST_FILE: encode_manifest(manifest)}
     data_by_name |= {file.name: file.data for file in kept_files}
-    sums = encode_sums({name: _sha256(data) for name, data in data_by_name.items()})
+    sums = encode_sums({name: sha256_hex(data) for name, data in data_by_name.items()})
     data_by_name[SUMS_FILE] = sums
     if sign is not None:
         data_by_name[SIGNATURE_FILE] = sign(sums)
@@ -210,7 +209,7 @@ def _check_sums(
     for name in sorted(present ^ listed.keys()):
         raise BadManifest(name, "is missing" if name in listed else f"is not in {SUMS_FILE}")
     for name in sorted(present):
-        if _sha256(files[name]) != listed[name]:
+        if sha256_hex(files[name]) != listed[name]:
             raise BadManifest(name, "was changed after it was made")
     declared = {entry.name: (entry.sha256, entry.size_bytes) for entry in manifest.files}
     actual = {name: (listed[name], len(files[name])) for name in present - {MANIFEST_FILE}}
@@ -253,7 +252,3 @@ def _pack(folder: str, files: dict[str, bytes]) -> bytes:
             member.mode = 0o600
             tar.addfile(member, io.BytesIO(data))
     return buffer.getvalue()
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

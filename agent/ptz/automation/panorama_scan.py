@@ -3,7 +3,6 @@
 The images are frames as detection gets them, so what a mask hides is hidden in them.
 """
 
-import hashlib
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -11,6 +10,7 @@ from functools import partial
 import cv2
 
 from agent.base.errors import UserError
+from agent.base.sha256 import sha256_hex
 from agent.capture.next_frame import NextFrame
 from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES, CameraAccess, SnapshotSink
 from agent.commands.requester import CommandRejected, Requester
@@ -159,7 +159,7 @@ class PanoramaScan:
         self._snapshot_sink.publish_snapshot(self._camera, jpeg, t_ns)
         return PanoramaResult(
             camera=self._camera,
-            sha256=hashlib.sha256(jpeg).hexdigest(),
+            sha256=sha256_hex(jpeg),
             size_bytes=len(jpeg),
             frames=len(sweep.shots),
             missing=sweep.missing,

@@ -7,13 +7,12 @@ is re-encoded before it is checked. See docs/custody.md.
 
 import base64
 import binascii
-import hashlib
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
 from agent.base.clock import ClockTrust
-from agent.base.signed_manifest import Sha256
+from agent.base.sha256 import Sha256, sha256_hex
 
 GENESIS_SHA256 = "0" * 64
 """`prev_sha256` of the first receipt."""
@@ -243,7 +242,7 @@ def encode_receipt(receipt: Receipt) -> bytes:
 
 def receipt_hash(json: bytes) -> str:
     """Return the hash of a receipt's JSON bytes, in hexadecimal."""
-    return hashlib.sha256(json).hexdigest()
+    return sha256_hex(json)
 
 
 def format_line(signature: bytes, json: bytes) -> bytes:

@@ -19,6 +19,7 @@ from agent import __version__
 from agent.base.atomic_file import create_durably, fsync_dir
 from agent.base.clock import Clock, rfc3339, unix_ns, utc_from_unix_ns
 from agent.base.progress import ProgressCallback, no_progress
+from agent.base.sha256 import file_sha256_hex, sha256_hex
 from agent.base.signed_manifest import SUMS_FILE, encode_manifest, encode_sums
 from agent.recording import catalogue, mask_store
 from agent.recording.catalogue import FootageEntry
@@ -351,15 +352,13 @@ class _ExportBuild:
 
     def _write_file(self, path: str, data: bytes) -> None:
         create_durably(self._folder / path, data, 0o666, apply_umask=True)
-        self._files[path] = ExportedFile(
-            path=path, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data)
-        )
+        self._files[path] = ExportedFile(path=path, sha256=sha256_hex(data), size_bytes=len(data))
 
     def _add_digest(self, path: str) -> None:
-        with (self._folder / path).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            size_bytes = file.tell()
-        self._files[path] = ExportedFile(path=path, sha256=digest, size_bytes=size_bytes)
+        file = self._folder / path
+        self._files[path] = ExportedFile(
+            path=path, sha256=file_sha256_hex(file), size_bytes=file.stat().st_size
+        )
 
 
 def _open_first_existing(sources: Sequence[Path]) -> BinaryIO:

@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from agent.base.signed_manifest import SUMS_FILE, Sha256
+from agent.base.sha256 import Sha256
+from agent.base.signed_manifest import SUMS_FILE
 from agent.recording.custody.receipts import Count, UtcText
 
 MANIFEST_FILE = "manifest.json"

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent.base.sha256 import sha256_hex
 from agent.config.configuration import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
@@ -273,7 +274,7 @@ def test_a_picture_travels_as_bytes_with_its_envelope_beside_it(
     header = picture.message
     assert isinstance(header, SnapshotHeader)
     assert picture.payload == jpeg
-    assert header.data.sha256 == topics.sha256_hex(jpeg)
+    assert header.data.sha256 == sha256_hex(jpeg)
     assert (header.seq, header.data.event) == (1, "event-1")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.base.sha256 import sha256_hex
 from agent.config.configuration import BrokerConfig
 from agent.reporting import topics
 from centre.store import CentreStore
@@ -56,7 +57,7 @@ def test_each_message_is_a_line_and_a_centre_keeps_what_it_acknowledges(
     line = by_topic["vigie/v1/pole-17/up/event/north/line"]
     assert (line["retained"], line["payload"]["data"]["track"]) == (False, 1)
     picture = by_topic["vigie/v1/pole-17/up/snapshot/north"]
-    assert picture["sha256"] == topics.sha256_hex(b"\xff\xd8jpeg")
+    assert picture["sha256"] == sha256_hex(b"\xff\xd8jpeg")
     assert picture["size_bytes"] == 6
     kept = CentreStore.open(store)
     assert [event_number(row, "data") for row in kept.event_payloads()] == [1]
