@@ -12,7 +12,9 @@ import msgspec
 from cryptography import x509
 
 from agent.app import selftest_result
+from agent.base.signed_manifest import BadManifest
 from agent.config.redaction import Redactor
+from agent.diagnostics.commissioning.certificate import RECORD_FILE, find_newest
 from agent.diagnostics.support_bundle.archive_format import MAX_FILE_BYTES, BundleFile, OmittedFile
 from agent.health import flight_recorder, health_file
 from agent.health.flight_page import FlightPage
@@ -22,7 +24,6 @@ MAX_JOURNAL_LINES = 4000
 JOURNAL_TIMEOUT_S = 30.0
 JOURNAL_UNITS = ("vigie-agent", "vigie-selftest", "vigie-boot-good", "vigie-console@*")
 MAX_RECEIPTS = 200
-COMMISSIONING_DIR = "commissioned"
 _MAX_PROC_BYTES = 65_536
 
 SYSTEM_FILES = (
@@ -142,11 +143,11 @@ class SupportBundleSources(msgspec.Struct, frozen=True, kw_only=True):
 
     def _read_commissioning_record(self) -> bytes:
         """Return the newest record of `vigie commission`, without its pictures."""
-        record_files = sorted((self.state_dir / COMMISSIONING_DIR).glob("*/record.json"))
-        if not record_files:
-            raise _NotAvailable("this box was never commissioned")
         try:
-            record: Any = msgspec.json.decode(_read_start(record_files[-1], MAX_FILE_BYTES))
+            record_file = find_newest(self.state_dir) / RECORD_FILE
+            record: Any = msgspec.json.decode(_read_start(record_file, MAX_FILE_BYTES))
+        except BadManifest as error:
+            raise _NotAvailable(error.reason) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _NotAvailable(f"cannot be read: {error}") from error
         return self._encode_redacted(record)
