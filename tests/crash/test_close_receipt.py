@@ -60,7 +60,7 @@ def again(folder: Path) -> RecordingBox:
     return house
 
 
-def test_a_cut_between_the_receipt_and_the_name_gives_no_second_receipt(
+def test_a_power_cut_between_receipt_and_rename_gives_no_second_receipt(
     film: Path, tmp_path: Path
 ) -> None:
     house = RecordingBox(tmp_path, 0, on_receipt=cut_after_a_close)
@@ -75,7 +75,7 @@ def test_a_cut_between_the_receipt_and_the_name_gives_no_second_receipt(
     after.close()
 
 
-def test_a_cut_in_the_recovery_leaves_no_segment_without_a_receipt(
+def test_a_power_cut_during_recovery_leaves_no_segment_without_a_receipt(
     film: Path, tmp_path: Path
 ) -> None:
     house = RecordingBox(tmp_path, 0)
@@ -92,7 +92,7 @@ def test_a_cut_in_the_recovery_leaves_no_segment_without_a_receipt(
     after.close()
 
 
-def test_pictures_that_are_zeros_because_their_bytes_never_came_are_no_footage(
+def test_pictures_of_zeros_from_unwritten_blocks_are_not_footage(
     film: Path, tmp_path: Path
 ) -> None:
     house = RecordingBox(tmp_path, 0)

@@ -90,7 +90,7 @@ def recording(folder: Path, box: Path, wrap: tuple[str, ...] = ()) -> Iterator[R
         ("rename,renameat,renameat2", "ENOSPC", "4..60+3"),
     ],
 )
-def test_calls_that_fail_cost_nothing_that_was_acknowledged(
+def test_failing_disk_calls_lose_nothing_acknowledged(
     tmp_path: Path, calls: str, error: str, when: str
 ) -> None:
     skip_unless_available("strace")
@@ -112,7 +112,7 @@ def test_calls_that_fail_cost_nothing_that_was_acknowledged(
     )
 
 
-def test_a_disk_that_somebody_fills_is_recorded_on_again_when_there_is_room(
+def test_recording_on_a_filled_disk_resumes_when_there_is_room(
     tmp_path: Path,
 ) -> None:
     skip_unless_available()
@@ -142,7 +142,7 @@ def fill(path: Path) -> None:
                 pass
 
 
-def test_a_disk_that_turns_read_only_is_a_fault_and_no_end(tmp_path: Path) -> None:
+def test_a_disk_that_turns_read_only_is_a_fault_and_the_agent_continues(tmp_path: Path) -> None:
     skip_unless_available()
     image = make_ext4(tmp_path / "disk.img", 48 << 20)
     film = write_film(tmp_path / "film.mp4")

@@ -127,7 +127,7 @@ def test_a_power_cut_leaves_old_or_new_and_loses_no_secret(
     assert seen["lost writes"] > seen["states"] // 10
 
 
-def test_the_same_look_finds_losses_where_flushes_are_dropped(
+def test_the_same_check_finds_losses_if_flushes_are_dropped(
     place: Path, effort: CrashTestSize
 ) -> None:
     skip_unless_available("strace")

@@ -91,7 +91,7 @@ def note_parts(state: Path, seen: Seen) -> None:
             seen.parts[part.name.removesuffix(PART_SUFFIX)] = (whole_bytes, sha256)
 
 
-def test_nothing_that_stood_on_the_disk_is_lost_however_often_the_agent_is_killed(
+def test_nothing_durable_is_lost_however_often_the_agent_is_killed(
     tmp_path: Path, effort: CrashTestSize
 ) -> None:
     box = AgentBox(

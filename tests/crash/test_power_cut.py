@@ -14,7 +14,7 @@ from tests.crash.power_cut import check_crash_states, record_run, strace_ignorin
 SEED = 20261125
 
 
-def test_what_was_acknowledged_survives_a_power_cut_at_any_moment(
+def test_acknowledged_data_survives_a_power_cut_at_any_moment(
     effort: CrashTestSize, in_memory: Path
 ) -> None:
     skip_unless_available()
@@ -28,7 +28,7 @@ def test_what_was_acknowledged_survives_a_power_cut_at_any_moment(
 
 
 @pytest.mark.parametrize("dropped", ["fsync,fdatasync", "fsync", "fdatasync"])
-def test_the_same_look_finds_losses_where_flushes_are_dropped(
+def test_the_same_check_finds_losses_if_flushes_are_dropped(
     effort: CrashTestSize, in_memory: Path, dropped: str
 ) -> None:
     skip_unless_available("strace")

@@ -32,7 +32,7 @@ def outbox_of(box: AgentBox) -> tuple[schema.OutboxState, set[int]]:
         connection.close()
 
 
-def test_what_the_outbox_took_arrives_once_whenever_the_agent_dies(
+def test_each_stored_message_arrives_once_whenever_the_agent_dies(
     mosquitto: Mosquitto, centre: RunningCentre, tmp_path: Path
 ) -> None:
     # In fast pace a street's minute passes in seconds: there is always something to tell.

@@ -15,7 +15,7 @@ KILLS = 50
 SEED = 20261104
 
 
-def test_each_event_arrives_once_though_the_broker_is_killed_fifty_times(
+def test_each_event_arrives_once_despite_fifty_kills_of_the_broker(
     mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
     rng = random.Random(SEED)

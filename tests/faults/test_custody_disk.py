@@ -84,7 +84,7 @@ def box(tmp_path: Path) -> Box:
         "flock:error=EIO:when=3+3",
     ],
 )
-def test_a_receipt_that_was_refused_is_not_there_and_every_other_is(box: Box, fault: str) -> None:
+def test_a_refused_receipt_is_absent_and_every_other_is_present(box: Box, fault: str) -> None:
     box.append_under(fault)
     segments = box.segments()
     assert len(box.refused) > 4
@@ -92,7 +92,7 @@ def test_a_receipt_that_was_refused_is_not_there_and_every_other_is(box: Box, fa
     assert segments == {1: "before.mp4", **box.returned}
 
 
-def test_a_disk_that_takes_nothing_back_either_loses_no_receipt(box: Box) -> None:
+def test_a_disk_that_cannot_truncate_loses_no_receipt(box: Box) -> None:
     box.append_under("fdatasync,ftruncate:error=EIO:when=5+3")
     assert box.refused
     assert box.segments().items() >= box.returned.items()
@@ -104,7 +104,7 @@ def test_a_kill_in_the_middle_of_an_append_loses_no_receipt(box: Box) -> None:
     assert box.segments().items() >= box.returned.items()
 
 
-def test_a_kill_while_a_torn_end_is_set_aside_keeps_it_all_the_same(box: Box) -> None:
+def test_a_kill_during_the_quarantine_of_a_torn_end_keeps_it(box: Box) -> None:
     with box.path.open("ab") as file:
         file.write(b"torn")
     box.append_under("ftruncate:signal=KILL:when=1")

@@ -51,7 +51,7 @@ class Child:
                     self.begun.set()
 
 
-def test_each_receipt_that_was_returned_is_there_though_a_hundred_processes_are_killed(
+def test_each_returned_receipt_survives_a_hundred_kills(
     tmp_path: Path,
 ) -> None:
     rng = random.Random(SEED)

@@ -134,7 +134,7 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
         yield made
 
 
-def test_a_head_whose_own_stage_hangs_is_stopped_by_the_guard_and_footage_is_closed_whole(
+def test_the_guard_stops_the_head_of_a_hung_stage_and_footage_is_closed_whole(
     stand: Stand,
 ) -> None:
     pole = stand("head", SHORT_S)
@@ -152,7 +152,7 @@ def test_a_head_whose_own_stage_hangs_is_stopped_by_the_guard_and_footage_is_clo
     assert not [name for name in kept if name.endswith(".part")]
 
 
-def test_pins_that_hang_are_set_inactive_by_the_guard(stand: Stand) -> None:
+def test_the_guard_sets_hung_pins_inactive(stand: Stand) -> None:
     pole = stand("pins", SHORT_S)
     pole.tell("hang")
     assert pole.hear() == "hangs"
@@ -163,7 +163,7 @@ def test_pins_that_hang_are_set_inactive_by_the_guard(stand: Stand) -> None:
     assert "guard: pin siren: inactive" in pole.log
 
 
-def test_a_camera_that_hangs_holds_up_neither_the_head_nor_the_guards_goodbye(stand: Stand) -> None:
+def test_a_hung_camera_delays_neither_the_head_nor_the_end_of_the_guard(stand: Stand) -> None:
     pole = stand("camera", LONG_S)
     pole.tell("hang")
     assert pole.hear() == "hangs"
@@ -174,7 +174,7 @@ def test_a_camera_that_hangs_holds_up_neither_the_head_nor_the_guards_goodbye(st
     assert "guard: the agent is gone" not in pole.log
 
 
-def test_a_head_that_cannot_be_reached_at_the_stop_is_told_when_it_is_back(stand: Stand) -> None:
+def test_a_head_unreachable_at_the_stop_is_stopped_when_it_returns(stand: Stand) -> None:
     pole = stand("nothing", LONG_S)
     pole.line.unplug()
     pole.tell("bye")
@@ -186,7 +186,7 @@ def test_a_head_that_cannot_be_reached_at_the_stop_is_told_when_it_is_back(stand
     assert "guard: head mast: stopped" in pole.log
 
 
-def test_where_nothing_hangs_the_guard_has_nothing_to_do(stand: Stand) -> None:
+def test_without_a_hang_the_guard_has_nothing_to_do(stand: Stand) -> None:
     pole = stand("nothing", LONG_S)
     pole.tell("bye")
     assert pole.agent.wait(TIMEOUT_S) == 0

@@ -116,7 +116,7 @@ def test_the_head_stops_when_the_agent_dies(scene: Scene, number: signal.Signals
     assert scene.guard_is_gone()
 
 
-def test_what_ends_a_service_or_a_terminal_does_not_end_the_guard(scene: Scene) -> None:
+def test_signals_to_a_service_or_terminal_do_not_end_the_guard(scene: Scene) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         os.kill(scene.guard, number)
     os.killpg(scene.child.pid, signal.SIGINT)
@@ -124,7 +124,7 @@ def test_what_ends_a_service_or_a_terminal_does_not_end_the_guard(scene: Scene) 
     assert scene.comes_to_rest()
 
 
-def test_a_guard_that_dies_is_replaced_and_the_next_one_guards(scene: Scene) -> None:
+def test_a_dead_guard_is_replaced_and_the_next_one_works(scene: Scene) -> None:
     first = scene.guard
     os.kill(first, signal.SIGKILL)
     looking = threading.Event()
@@ -140,14 +140,14 @@ def test_a_guard_that_dies_is_replaced_and_the_next_one_guards(scene: Scene) -> 
     assert scene.comes_to_rest()
 
 
-def test_the_guard_holds_nothing_and_is_small_while_it_waits(scene: Scene) -> None:
+def test_a_waiting_guard_holds_no_device_and_little_memory(scene: Scene) -> None:
     held = [str(link.readlink()) for link in Path(f"/proc/{scene.guard}/fd").iterdir()]
     assert str(scene.line.link.readlink()) not in held
     loaded = Path(f"/proc/{scene.guard}/maps").read_text()
     assert "msgspec" not in loaded
 
 
-def test_an_end_in_good_order_leaves_the_guard_nothing_to_do(scene: Scene) -> None:
+def test_an_orderly_stop_leaves_the_guard_nothing_to_do(scene: Scene) -> None:
     scene.tell("bye")
     assert scene.child.wait(TIMEOUT_S) == 0
     assert scene.comes_to_rest()
@@ -157,7 +157,7 @@ def test_an_end_in_good_order_leaves_the_guard_nothing_to_do(scene: Scene) -> No
     assert scene.body.order_count == orders
 
 
-def test_an_adapter_that_comes_back_is_still_told(tmp_path: Path) -> None:
+def test_a_head_on_a_replugged_adapter_is_still_stopped(tmp_path: Path) -> None:
     body = HeadSimulator(MECHANICS, now_ns())
     line = PtySerialLine(tmp_path / "line", [ViscaCameraChain([body], VISCA_SPECS)], now_ns)
     line.unplug()
@@ -171,7 +171,7 @@ def test_an_adapter_that_comes_back_is_still_told(tmp_path: Path) -> None:
     line.close()
 
 
-def test_every_output_becomes_inactive_the_others_where_one_cannot() -> None:
+def test_every_output_becomes_inactive_even_if_one_fails() -> None:
     chip = fake_gpio.fake_chip("of the guard")
     lines = (
         GpioLine(name="siren", pin=5, direction="out"),
@@ -187,11 +187,11 @@ def test_every_output_becomes_inactive_the_others_where_one_cannot() -> None:
     assert chip.read_level(6) is True
 
 
-def test_duties_that_are_not_understood_harm_nobody() -> None:
+def test_invalid_guard_duties_are_ignored() -> None:
     assert not execute_duties(b'{"heads": 5}', 1.0)
 
 
-def test_a_stage_that_fails_while_it_closes_has_not_let_go() -> None:
+def test_a_stage_that_fails_at_its_close_has_not_released_its_device() -> None:
     class Broken:
         name = "pins"
 
@@ -206,7 +206,7 @@ def test_a_stage_that_fails_while_it_closes_has_not_let_go() -> None:
     assert not guarded.is_released
 
 
-def test_a_guard_that_was_never_told_anything_goes() -> None:
+def test_a_guard_without_duties_exits() -> None:
     stage = GuardStage(Duties(), lambda: True)
     stopping = threading.Event()
     stopping.set()

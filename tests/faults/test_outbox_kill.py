@@ -63,7 +63,7 @@ class Child:
                     self.begun.set()
 
 
-def test_each_durable_event_arrives_once_though_the_box_is_killed_fifty_times(
+def test_each_durable_event_arrives_once_despite_fifty_kills_of_the_box(
     mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
     rng = random.Random(SEED)

@@ -85,7 +85,7 @@ RESTARTED = Restarted(
 )
 
 
-def test_so_are_receipts_and_not_what_the_next_of_its_kind_says_better(outbox: Outbox) -> None:
+def test_refused_receipts_are_stored_later_and_superseded_messages_are_not(outbox: Outbox) -> None:
     intake = MessageSubmitter(outbox)
     lasting: list[ReceiptData] = [GAP, BROKEN, RESTARTED]
     passing = [
@@ -105,7 +105,7 @@ def test_so_are_receipts_and_not_what_the_next_of_its_kind_says_better(outbox: O
     assert intake.lost_count == 0
 
 
-def test_what_the_disk_took_is_not_put_twice(outbox: Outbox) -> None:
+def test_a_stored_message_is_not_submitted_twice(outbox: Outbox) -> None:
     intake = MessageSubmitter(outbox)
     for number in range(1, 50):
         intake.submit(draft(number, Priority.EVENT))

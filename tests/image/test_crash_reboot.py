@@ -19,7 +19,7 @@ BLOWS = {
 
 
 @pytest.mark.parametrize("blow", cases(BLOWS, ["something takes all processors"]))
-def test_it_comes_back_by_itself_where(blow: str, guest: Guest) -> None:
+def test_the_system_reboots_by_itself_after(blow: str, guest: Guest) -> None:
     before, resets = guest.boot_id, guest.machine.reset_count()
     guest.expect_boot()
     guest.shell.start_command(BLOWS[blow])

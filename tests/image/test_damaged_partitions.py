@@ -29,7 +29,7 @@ def test_a_full_footage_partition_stops_neither_recording_nor_the_box(guest: Gue
 
 
 @not_short
-def test_a_spoilt_footage_partition_is_made_anew_and_who_the_box_is_stays(
+def test_a_damaged_footage_partition_is_recreated_and_the_identity_stays(
     another: Callable[[], Guest],
 ) -> None:
     guest = another()
@@ -43,7 +43,7 @@ def test_a_spoilt_footage_partition_is_made_anew_and_who_the_box_is_stays(
 
 
 @not_short
-def test_a_box_that_is_flashed_again_has_no_footage_of_the_one_before(
+def test_a_reflashed_box_has_no_footage_of_the_previous_one(
     another: Callable[[], Guest], built: BuiltImage, good_settings: str
 ) -> None:
     guest = another()
@@ -66,7 +66,7 @@ def footage(data: ExtPart, folder: Path) -> set[str]:
     return {file.name.removesuffix(".part") for file in taken.rglob("*.mp4*")}
 
 
-def test_a_spoilt_state_partition_is_made_anew_from_the_card_with_a_new_key(
+def test_a_damaged_state_partition_is_recreated_from_the_card_with_a_new_key(
     another: Callable[[], Guest],
 ) -> None:
     guest = another()

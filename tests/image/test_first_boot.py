@@ -39,7 +39,7 @@ def test_the_box_has_a_key_of_its_own_and_its_secrets_are_off_the_card(
     assert secret in state.read("/config/console.secret").decode()
 
 
-def test_a_cut_as_soon_as_the_box_is_set_up_costs_neither_settings_nor_key(
+def test_a_power_cut_right_after_the_setup_loses_neither_settings_nor_key(
     studio: Path, built: BuiltImage, good_settings: str, make_guest: Callable[[Path, Disk], Guest]
 ) -> None:
     folder = studio / "cut-early"
@@ -62,7 +62,7 @@ def test_a_cut_as_soon_as_the_box_is_set_up_costs_neither_settings_nor_key(
 
 
 @not_short
-def test_a_card_without_settings_and_with_wrong_ones_says_what_is_wrong_until_they_are_good(
+def test_a_card_with_missing_or_wrong_settings_reports_the_mistake_until_they_are_valid(
     studio: Path, built: BuiltImage, good_settings: str, make_guest: Callable[[Path, Disk], Guest]
 ) -> None:
     folder = studio / "unprovisioned"

@@ -40,7 +40,7 @@ def film(file: Path, first: int, count: int, *, swapped: bool = False) -> None:
 
 
 @pytest.mark.slow
-def test_a_film_that_goes_on_is_whole_and_one_that_does_not_is_not(
+def test_a_continuous_recording_is_whole_and_one_with_gaps_is_not(
     street: ReferenceStreet, tmp_path: Path
 ) -> None:
     folder = tmp_path / CAMERA

@@ -29,7 +29,7 @@ PARTS = (
 @pytest.mark.xdist_group("built twice")
 @not_short
 @pytest.mark.parametrize("name", ["root", "boot", "disk"])
-def test_it_is_the_same_bit_for_bit_when_it_is_built_in_another_folder(
+def test_a_build_in_another_folder_is_bit_identical(
     name: str, built: BuiltImage, elsewhere: Path
 ) -> None:
     file: Path = getattr(built, name)

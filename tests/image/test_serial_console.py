@@ -16,7 +16,7 @@ from tests.image.serial_console import ANSWER_TIMEOUT_S, ConsoleCable
 pytestmark = pytest.mark.slow
 
 
-def test_a_technician_sees_how_the_box_is_and_why_its_agent_is_dead(
+def test_a_technician_sees_the_boxs_status_and_the_reason_of_a_dead_agent(
     guest: Guest, cable: ConsoleCable
 ) -> None:
     assert BOX in cable.press_enter(ANSWER_TIMEOUT_S)
@@ -32,7 +32,7 @@ def test_a_technician_sees_how_the_box_is_and_why_its_agent_is_dead(
     assert "Stopped vigie-agent.service" in cable.type_line("log")
 
 
-def test_the_console_comes_back_where_it_dies(guest: Guest, cable: ConsoleCable) -> None:
+def test_a_killed_console_is_restarted(guest: Guest, cable: ConsoleCable) -> None:
     cable.press_enter(ANSWER_TIMEOUT_S)
     unit = guest.run("systemctl list-units --plain --no-legend 'vigie-console@*' | cut -d' ' -f1")
     guest.run(f"systemctl kill --signal=KILL {unit.strip()}")
@@ -43,7 +43,7 @@ NEW = "99.0.0"
 
 
 @not_short
-def test_a_technician_updates_the_box_from_a_stick_and_has_no_root(
+def test_a_technician_updates_the_box_from_a_usb_disk_without_root(
     guest: Guest, cable: ConsoleCable, kitchen: BundleFactory, built: BuiltImage
 ) -> None:
     bundle = kitchen.make_bundle("good", NEW, root=kitchen.make_root(NEW), boot=built.boot)

@@ -19,13 +19,13 @@ EXPOSED = {"vigie-data.service"}
 """Which mounts, and whose mounts everybody has to see: it runs once at the start and hears nobody."""
 
 
-def test_nothing_has_failed(running: Guest) -> None:
+def test_no_unit_has_failed(running: Guest) -> None:
     failed = running.run("systemctl list-units --failed --plain --no-legend")
     assert failed == ""
     assert running.run("systemctl is-system-running").strip() == "running"
 
 
-def test_it_says_what_it_is(running: Guest, built: BuiltImage) -> None:
+def test_the_system_reports_its_version(running: Guest, built: BuiltImage) -> None:
     release = dict(
         line.split("=", 1) for line in running.run("cat /etc/os-release").splitlines() if line
     )
@@ -45,14 +45,14 @@ def test_the_system_cannot_be_written_to(running: Guest, folder: str) -> None:
     assert running.run_unchecked("touch /usr/x")[0] != 0
 
 
-def test_nobody_can_log_in(running: Guest) -> None:
+def test_no_user_can_log_in(running: Guest) -> None:
     for line in running.run("cat /etc/shadow").splitlines():
         assert line.split(":")[1][:1] in ("!", "*"), line
     units = running.run("systemctl list-units --plain --no-legend --state=running,listening")
     assert not re.search(r"getty|ssh|telnet|cockpit", units)
 
 
-def test_nothing_listens_but_what_asks_for_an_address(running: Guest) -> None:
+def test_only_dhcp_clients_listen(running: Guest) -> None:
     for table in ("tcp", "tcp6"):
         assert [port for state, port in sockets(running, table) if state == LISTENING] == []
     for table in ("udp", "udp6"):
@@ -71,7 +71,7 @@ def sockets(guest: Guest, table: str) -> list[tuple[str, int]]:
     return found
 
 
-def test_a_unit_of_ours_is_exposed_little(running: Guest) -> None:
+def test_the_agents_units_have_a_low_exposure_score(running: Guest) -> None:
     units = running.run(
         "systemctl list-unit-files --plain --no-legend 'vigie-*.service' | cut -d' ' -f1"
     ).split()
@@ -87,7 +87,7 @@ def test_a_unit_of_ours_is_exposed_little(running: Guest) -> None:
     assert set(exposed) == EXPOSED
 
 
-def test_systemd_understands_every_line_of_our_units(running: Guest) -> None:
+def test_systemd_accepts_every_line_of_the_agents_units(running: Guest) -> None:
     units = running.run(
         "cd /usr/lib/systemd/system; ls -d vigie-*.service vigie-*.timer vigie-*.path"
     )
@@ -99,7 +99,7 @@ def test_systemd_understands_every_line_of_our_units(running: Guest) -> None:
         assert (code, said) == (0, ""), unit
 
 
-def test_who_the_box_is_lies_apart_from_its_footage(running: Guest) -> None:
+def test_the_identity_of_the_box_is_apart_from_its_footage(running: Guest) -> None:
     def device(folder: str) -> str:
         return running.run(f"findmnt -no SOURCE --target {folder}").split("[")[0].strip()
 
@@ -113,7 +113,7 @@ def test_who_the_box_is_lies_apart_from_its_footage(running: Guest) -> None:
     assert "noatime" in running.run("findmnt -no OPTIONS /state")
 
 
-def test_what_is_not_the_boxs_own_is_gone_after_a_boot(running: Guest) -> None:
+def test_files_outside_the_boxs_state_are_gone_after_a_boot(running: Guest) -> None:
     for folder in ("/etc", "/var", "/tmp"):  # noqa: S108 - the guest's
         assert running.run(f"findmnt -no FSTYPE --target {folder}").strip() in (
             "tmpfs",
@@ -132,7 +132,7 @@ def test_the_card_was_grown_to_its_full_size(running: Guest) -> None:
     assert size > 1 << 30
 
 
-def test_what_it_consists_of_is_in_it_with_licences(running: Guest) -> None:
+def test_the_image_contains_its_inventory_and_licences(running: Guest) -> None:
     parts = msgspec.json.decode(running.run("cat /usr/share/vigie/sbom.cdx.json"))
     assert parts["bomFormat"] == "CycloneDX"
     names = {part["name"] for part in parts["components"]}

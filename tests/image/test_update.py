@@ -34,7 +34,7 @@ def install(guest: Guest, bundle: Path, world: OutsideWorld) -> tuple[int, str]:
     return guest.run_unchecked(f"{PROGRAM} update install {BUNDLE_SERVER_URL}/{bundle.name} 2>&1")
 
 
-def test_a_good_update_is_taken_in_by_a_download_that_breaks_off_and_kept_over_a_power_cut(
+def test_a_good_update_survives_an_interrupted_download_and_a_power_cut(
     guest: Guest, kitchen: BundleFactory, built: BuiltImage, world: OutsideWorld
 ) -> None:
     bundle = kitchen.make_bundle("good", NEW, root=kitchen.make_root(NEW), boot=built.boot)
@@ -115,7 +115,7 @@ UNFIT: dict[str, Callable[[BundleFactory, BuiltImage], tuple[Path | None, Path]]
 
 
 @pytest.mark.parametrize("what", cases(UNFIT, ["its kernel is none", "its agent never runs"]))
-def test_an_update_that_is_not_good_is_left_again_and_the_box_says_so(
+def test_a_bad_update_is_rolled_back_and_reported(
     what: str, guest: Guest, kitchen: BundleFactory, built: BuiltImage, world: OutsideWorld
 ) -> None:
     root, boot = UNFIT[what](kitchen, built)
@@ -202,7 +202,7 @@ def fetch(bundle: Path, world: OutsideWorld) -> str:
 
 
 @not_short
-def test_an_older_version_goes_in_where_the_bundle_is_signed_to(
+def test_an_older_version_is_installed_if_its_bundle_is_signed_as_a_downgrade(
     guest: Guest, kitchen: BundleFactory, built: BuiltImage, world: OutsideWorld
 ) -> None:
     bundle = kitchen.make_bundle(

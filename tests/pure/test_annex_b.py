@@ -31,7 +31,7 @@ def test_the_parameter_sets_are_found_in_either_shape(
 
 
 @pytest.mark.parametrize("cut", [1, 5, 8, 10])
-def test_a_record_that_is_cut_short_is_told(cut: int) -> None:
+def test_a_truncated_decoder_configuration_is_reported(cut: int) -> None:
     with pytest.raises(ValueError, match=r"bytes|ends at"):
         parse_extradata("h264", AVCC[:cut])
 

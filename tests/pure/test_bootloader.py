@@ -23,7 +23,7 @@ def test_a_block_is_read_as_it_was_written(variables: dict[str, str]) -> None:
 
 
 @pytest.mark.skipif(shutil.which("grub-editenv") is None, reason="needs grub-common")
-def test_grubs_own_tool_reads_ours_and_we_read_its(tmp_path: Path) -> None:
+def test_grubs_own_tool_and_this_code_read_each_others_blocks(tmp_path: Path) -> None:
     path = tmp_path / "grubenv"
     path.write_bytes(bootloader.encode_grubenv({"default": "A", "try": "B", "odd": r"a\b =c"}))
 
@@ -49,17 +49,17 @@ def test_grubs_own_tool_reads_ours_and_we_read_its(tmp_path: Path) -> None:
     "data",
     [b"", b"# GRUB Environment Block\n", bytes(1024), bootloader.encode_grubenv({})[:-1] + b"\xff"],
 )
-def test_what_is_no_block_is_told(data: bytes) -> None:
+def test_an_invalid_block_is_reported(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"block|ASCII"):
         bootloader.decode_grubenv(data)
 
 
-def test_what_does_not_fit_into_a_block_is_told() -> None:
+def test_content_beyond_the_block_size_is_refused() -> None:
     with pytest.raises(ValueError, match="allowed: 1024 or fewer"):
         bootloader.encode_grubenv({"x": "y" * 1000})
 
 
-def test_what_decides_lies_within_one_sector() -> None:
+def test_the_boot_decision_lies_within_one_sector() -> None:
     one, two = (
         bootloader.encode_grubenv({"default": a, "try": b, "pending": b})
         for a, b in (("A", "B"), ("B", ""))
@@ -80,7 +80,7 @@ def test_autoboot_says_which_partition_boots(partition: int) -> None:
     ]
 
 
-def test_the_example_of_raspberry_pis_documentation_is_understood() -> None:
+def test_the_example_of_raspberry_pis_documentation_is_parsed() -> None:
     text = b"[all]\ntryboot_a_b=1\nboot_partition=2\n[tryboot]\nboot_partition=3\n"
     assert bootloader.decode_autoboot(text) == 2
     assert bootloader.decode_autoboot(b"boot_partition=3\r\n") == 3
@@ -89,19 +89,19 @@ def test_the_example_of_raspberry_pis_documentation_is_understood() -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"[tryboot]\nboot_partition=3\n", b"boot_partition=x", bytes(513)]
 )
-def test_an_autoboot_that_says_nothing_is_told(data: bytes) -> None:
+def test_an_empty_autoboot_file_is_reported(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"boot_partition|bytes"):
         bootloader.decode_autoboot(data)
 
 
 @pytest.mark.parametrize("line", ["", "rauc.slot=C", "rauc.slot=", "rauc.slot=A rauc.slot=B"])
-def test_a_system_that_was_not_booted_from_a_slot_has_none(line: str) -> None:
+def test_a_system_not_booted_from_a_slot_has_no_slot(line: str) -> None:
     with pytest.raises(rauc_backend.NoSlots, match=r"rauc\.slot=A or B"):
         rauc_backend.booted_slot(f"quiet {line} ro")
     assert rauc_backend.booted_slot("quiet rauc.slot=B ro\n") == "B"
 
 
-def test_the_firmware_is_known_by_what_it_reads(tmp_path: Path) -> None:
+def test_the_firmware_is_recognised_by_its_files(tmp_path: Path) -> None:
     with pytest.raises(rauc_backend.NoSlots, match=r"neither grubenv nor autoboot\.txt"):
         rauc_backend.detect_bootloader(tmp_path, tmp_path)
     (tmp_path / "autoboot.txt").touch()
@@ -146,13 +146,15 @@ def test_rauc_is_answered_on_stdout(tmp_path: Path, capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     "words", [["get-state", "C"], ["set-state", "A", "x"], ["set-state", "A", "bad"], ["hello"]]
 )
-def test_what_is_no_question_or_not_to_be_is_a_no(
+def test_an_unknown_or_forbidden_request_of_rauc_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]
 ) -> None:
     assert ask(box(tmp_path), capsys, *words) == (1, "")
 
 
-def test_a_poweroff_is_no_trial(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_poweroff_is_not_a_failed_trial(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = box(tmp_path)
     ask(root, capsys, "set-primary", "B")
     assert ask(root, capsys, "arm-trial") == (0, "")

@@ -64,7 +64,7 @@ def test_a_silent_camera_is_one_fault_until_it_speaks_again(clock: ManualClock) 
 
 
 @pytest.mark.raises_fault("CAM-01")
-def test_a_camera_that_never_opened_is_told_apart(clock: ManualClock) -> None:
+def test_a_camera_that_never_opened_is_distinguished(clock: ManualClock) -> None:
     camera, faults = Camera(), FaultRegistry(clock.boottime_ns)
     camera.open = False
     rounds = CameraWatchdog([camera.watched()], faults, clock, lambda: None, 30)
@@ -82,7 +82,7 @@ def test_a_stuck_camera_is_a_fault_of_its_own_at_once(clock: ManualClock) -> Non
     assert [(fault.code, fault.detail) for fault in faults.active()] == [("CAM-03", "refused")]
 
 
-def test_health_goes_out_at_first_then_when_due_and_at_once_on_a_change(clock: ManualClock) -> None:
+def test_health_is_sent_first_when_due_and_at_once_on_a_change(clock: ManualClock) -> None:
     sent: list[int] = []
     faults = FaultRegistry(clock.boottime_ns)
     rounds = CameraWatchdog([], faults, clock, lambda: sent.append(clock.now_ns), 30)
@@ -96,7 +96,7 @@ def test_health_goes_out_at_first_then_when_due_and_at_once_on_a_change(clock: M
 
 
 @pytest.mark.raises_fault("SYS-01")
-def test_a_clock_that_nobody_sets_is_a_fault_after_a_while(clock: ManualClock) -> None:
+def test_a_clock_that_is_never_set_is_a_fault_after_a_while(clock: ManualClock) -> None:
     clock.synced = False
     faults = FaultRegistry(clock.boottime_ns)
     rounds = CameraWatchdog([], faults, clock, lambda: None, 30)

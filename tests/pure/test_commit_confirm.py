@@ -31,7 +31,7 @@ def begun(config: Path) -> CommitConfirm:
     return trial
 
 
-def test_what_is_tried_stands_in_the_file_and_what_was_beside_it(config: Path) -> None:
+def test_a_change_on_trial_is_in_the_file_and_the_previous_one_in_its_backup(config: Path) -> None:
     begun(config)
     assert config.read_text() == NEW
     assert config.with_name("vigie.toml.before").read_text() == OLD
@@ -39,7 +39,7 @@ def test_what_is_tried_stands_in_the_file_and_what_was_beside_it(config: Path) -
     assert modes == {0o640}
 
 
-def test_what_is_confirmed_stays_over_a_boot(config: Path) -> None:
+def test_a_confirmed_change_survives_a_boot(config: Path) -> None:
     begun(config).confirm(UNTIL_NS - 1, BOOT)
     assert CommitConfirm(config).undo_if_expired(10 * UNTIL_NS, OTHER_BOOT) is None
     assert config.read_text() == NEW
@@ -56,7 +56,7 @@ def test_what_is_confirmed_stays_over_a_boot(config: Path) -> None:
         (UNTIL_NS - 1, OTHER_BOOT, True),
     ],
 )
-def test_it_is_undone_when_its_time_is_over_or_the_box_has_booted(
+def test_an_unconfirmed_change_is_rolled_back_after_its_time_or_a_boot(
     config: Path, now_ns: int, boot: str, undone: bool
 ) -> None:
     begun(config)
@@ -66,7 +66,7 @@ def test_it_is_undone_when_its_time_is_over_or_the_box_has_booted(
     assert CommitConfirm(config).undo_if_expired(now_ns, boot) is None
 
 
-def test_an_agent_that_does_not_stay_up_with_it_gets_the_one_before(config: Path) -> None:
+def test_an_agent_that_crashes_on_a_change_gets_the_previous_configuration(config: Path) -> None:
     trial = begun(config)
     for _ in range(MAX_STARTS):
         assert trial.on_agent_start(0, BOOT) is None
@@ -76,12 +76,12 @@ def test_an_agent_that_does_not_stay_up_with_it_gets_the_one_before(config: Path
     assert trial.on_agent_start(0, BOOT) is None
 
 
-def test_an_agent_that_starts_after_a_boot_gets_the_one_before(config: Path) -> None:
+def test_an_agent_started_after_a_boot_gets_the_previous_configuration(config: Path) -> None:
     assert begun(config).on_agent_start(0, OTHER_BOOT) is not None
     assert config.read_text() == OLD
 
 
-def test_too_late_is_too_late(config: Path) -> None:
+def test_a_late_confirmation_is_refused(config: Path) -> None:
     trial = begun(config)
     with pytest.raises(ConsoleError, match="too late"):
         trial.confirm(UNTIL_NS, BOOT)
@@ -89,14 +89,14 @@ def test_too_late_is_too_late(config: Path) -> None:
         trial.confirm(0, OTHER_BOOT)
 
 
-def test_one_is_on_trial_at_a_time(config: Path) -> None:
+def test_one_change_is_on_trial_at_a_time(config: Path) -> None:
     trial = begun(config)
     with pytest.raises(ConsoleError, match="on trial already"):
         trial.begin("third = true\n", "box.site", "amina", BOOT, UNTIL_NS)
     assert config.with_name("vigie.toml.before").read_text() == OLD
 
 
-def test_it_can_be_undone_at_once_and_begun_anew(config: Path) -> None:
+def test_a_change_can_be_rolled_back_at_once_and_started_again(config: Path) -> None:
     trial = begun(config)
     rollback = trial.undo()
     assert rollback is not None
@@ -108,7 +108,7 @@ def test_it_can_be_undone_at_once_and_begun_anew(config: Path) -> None:
     assert config.read_text() == NEW
 
 
-def test_what_somebody_else_has_written_meanwhile_stays(config: Path) -> None:
+def test_a_concurrent_edit_of_the_file_stays(config: Path) -> None:
     trial = begun(config)
     config.write_text("by the centre\n")
     rollback = trial.undo_if_expired(UNTIL_NS, BOOT)
@@ -119,7 +119,7 @@ def test_what_somebody_else_has_written_meanwhile_stays(config: Path) -> None:
     assert trial.pending() is None
 
 
-def test_without_its_backup_the_file_stays_and_nothing_else_is_said(config: Path) -> None:
+def test_without_its_backup_the_file_stays_unchanged(config: Path) -> None:
     trial = begun(config)
     config.with_name("vigie.toml.before").unlink()
     rollback = trial.undo()
@@ -128,14 +128,14 @@ def test_without_its_backup_the_file_stays_and_nothing_else_is_said(config: Path
     assert config.read_text() == NEW
 
 
-def test_a_file_that_has_gone_comes_back(config: Path) -> None:
+def test_a_deleted_file_is_restored(config: Path) -> None:
     trial = begun(config)
     config.unlink()
     trial.undo_if_expired(UNTIL_NS, BOOT)
     assert config.read_text() == OLD
 
 
-def test_behind_a_link_the_file_itself_is_changed(config: Path, tmp_path: Path) -> None:
+def test_through_a_link_the_target_file_is_changed(config: Path, tmp_path: Path) -> None:
     link = tmp_path / "link.toml"
     link.symlink_to(config)
     begun(link)
@@ -145,7 +145,7 @@ def test_behind_a_link_the_file_itself_is_changed(config: Path, tmp_path: Path) 
 
 
 @given(st.binary(max_size=200))
-def test_a_record_that_nobody_can_read_counts_as_not_confirmed(
+def test_an_unreadable_record_counts_as_not_confirmed(
     tmp_path_factory: pytest.TempPathFactory, record: bytes
 ) -> None:
     config = tmp_path_factory.mktemp("box") / "vigie.toml"
@@ -198,7 +198,9 @@ for steps in range(100):
 
 
 @pytest.mark.parametrize("what", ["begin", "undo"])
-def test_killed_at_any_step_it_ends_with_what_was_before(config: Path, what: str) -> None:
+def test_killed_at_any_step_a_change_ends_with_the_previous_configuration(
+    config: Path, what: str
+) -> None:
     words = [sys.executable, "-W", "ignore", "-c", KILLED, str(config), what]
     root = Path(__file__).parents[2]
     done = subprocess.run(words, check=False, cwd=root, capture_output=True, text=True)

@@ -146,7 +146,7 @@ def test_a_broken_file_gives_a_one_line_error(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "camera = [1]", "camera = 1", "[[camera]]\nname = []"])
-def test_a_camera_without_a_typeable_name_has_no_keys(text: str) -> None:
+def test_a_camera_without_a_valid_name_is_unknown(text: str) -> None:
     with pytest.raises(UserError, match="no such camera"):
         plan_changes(text, [("camera.north.options.url", "x")])
 

@@ -202,5 +202,5 @@ options = { url = "http://10.0.0.31", password_file = "tram.password", username 
         ("Device/Trigger/DigitalInput", False),
     ],
 )
-def test_onvif_topics_that_identify_persons_are_refused(topic: str, who: bool) -> None:
+def test_onvif_topics_that_identify_persons_are_recognised(topic: str, who: bool) -> None:
     assert configuration.is_identifying_topic(topic) == who

@@ -56,7 +56,7 @@ def remove_bundle(rig: ConsoleRig) -> None:
     (rig.root / BUNDLE.lstrip("/")).unlink()
 
 
-def test_a_firmware_may_write_bytes_of_any_kind_into_the_kernel_s_command_line(
+def test_the_kernel_command_line_may_contain_any_bytes(
     rig: ConsoleRig,
     unit: UpdateUnit,
 ) -> None:
@@ -77,7 +77,7 @@ def test_the_slots_are_shown(rig: ConsoleRig, unit: UpdateUnit, typed: str) -> N
 
 
 @pytest.mark.parametrize("word", ["", " status", " usb", " rollback", " good"])
-def test_a_machine_without_slots_says_so_in_one_line(
+def test_a_machine_without_slots_is_reported_in_one_line(
     rig: ConsoleRig, unit: UpdateUnit, word: str
 ) -> None:
     (rig.root / "proc/cmdline").write_text("console=tty1\n")
@@ -86,7 +86,7 @@ def test_a_machine_without_slots_says_so_in_one_line(
     assert unit.requests == []
 
 
-def test_the_bundle_on_the_stick_is_installed_and_how_far_it_is_can_be_seen(
+def test_the_bundle_on_the_usb_disk_is_installed_with_progress(
     rig: ConsoleRig,
     unit: UpdateUnit,
 ) -> None:
@@ -103,7 +103,7 @@ def test_the_bundle_on_the_stick_is_installed_and_how_far_it_is_can_be_seen(
     assert ("amina", "update usb") in rig.receipts
 
 
-def test_it_looks_as_on_the_page(rig: ConsoleRig, unit: UpdateUnit) -> None:
+def test_the_screen_matches_the_page(rig: ConsoleRig, unit: UpdateUnit) -> None:
     remove_bundle(rig)
     put_bundle(rig, f"/{STICK}/vigie-virt-amd64-2.0.0.raucb")
     unit.next_statuses = [
@@ -118,7 +118,7 @@ def test_it_looks_as_on_the_page(rig: ConsoleRig, unit: UpdateUnit) -> None:
     assert [line for line in block.splitlines() if line not in shown] == []
 
 
-def test_of_several_bundles_he_says_which(rig: ConsoleRig, unit: UpdateUnit) -> None:
+def test_the_technician_chooses_one_of_several_bundles(rig: ConsoleRig, unit: UpdateUnit) -> None:
     remove_bundle(rig)
     put_bundle(rig, "/run/media/sda1/a.raucb")
     put_bundle(rig, "/run/media/sdb1/b.raucb")
@@ -130,7 +130,7 @@ def test_of_several_bundles_he_says_which(rig: ConsoleRig, unit: UpdateUnit) -> 
     assert unit.requests == [("install", "amina", "/run/media/sdb1/b.raucb")]
 
 
-def test_without_a_bundle_nothing_is_asked(rig: ConsoleRig, unit: UpdateUnit) -> None:
+def test_without_a_bundle_nothing_is_requested(rig: ConsoleRig, unit: UpdateUnit) -> None:
     remove_bundle(rig)
     assert "no *.raucb on a USB disk: plug one in" in rig.run_logged_in("update usb")
     assert unit.requests == []
@@ -140,7 +140,7 @@ def test_without_a_bundle_nothing_is_asked(rig: ConsoleRig, unit: UpdateUnit) ->
     ("typed", "said"),
     [("update usb", "Nothing is installed."), ("update rollback", "Nothing is changed.")],
 )
-def test_what_changes_what_boots_wants_the_name_of_the_box(
+def test_a_change_of_the_boot_slot_requires_the_name_of_the_box(
     rig: ConsoleRig, unit: UpdateUnit, typed: str, said: str
 ) -> None:
     assert said in rig.run_logged_in(typed, "yes")
@@ -154,7 +154,7 @@ def test_what_changes_what_boots_wants_the_name_of_the_box(
         (("update good",), "mark_good", "rauc status: marked slot(s) rootfs.0 as good"),
     ],
 )
-def test_the_way_back_and_the_word_good_go_to_root(
+def test_rollback_and_mark_good_are_requested_from_root(
     rig: ConsoleRig, unit: UpdateUnit, typed: tuple[str, ...], do: UpdateAction, line: str
 ) -> None:
     unit.next_statuses = [told("done", line, do=do)]
@@ -164,7 +164,7 @@ def test_the_way_back_and_the_word_good_go_to_root(
 
 
 @pytest.mark.parametrize("typed", ["update usb", "update rollback", "update good"])
-def test_nothing_is_changed_without_a_receipt(
+def test_no_update_is_requested_without_a_receipt(
     rig: ConsoleRig, unit: UpdateUnit, typed: str
 ) -> None:
     rig.break_custody_log()
@@ -172,13 +172,13 @@ def test_nothing_is_changed_without_a_receipt(
     assert unit.requests == []
 
 
-def test_a_box_without_a_disk_can_still_tell_its_slots(rig: ConsoleRig, unit: UpdateUnit) -> None:
+def test_a_box_without_a_disk_can_still_show_its_slots(rig: ConsoleRig, unit: UpdateUnit) -> None:
     rig.break_custody_log()
     unit.next_statuses = [told("done", *SLOTS)]
     assert SLOTS[0] in rig.run_logged_in("update")
 
 
-def test_what_root_refuses_is_told_with_its_reason(rig: ConsoleRig, unit: UpdateUnit) -> None:
+def test_a_rejection_by_root_is_shown_with_its_reason(rig: ConsoleRig, unit: UpdateUnit) -> None:
     why = "version 0.9.0 is older than 1.0.0, which runs"
     unit.next_statuses = [told("failed", why, do="install")]
     screen = rig.run_logged_in("update usb", "casa-0001")
@@ -186,21 +186,21 @@ def test_what_root_refuses_is_told_with_its_reason(rig: ConsoleRig, unit: Update
     assert "Type reboot" not in screen
 
 
-def test_a_root_who_does_not_answer_is_not_waited_for(rig: ConsoleRig, unit: UpdateUnit) -> None:
+def test_an_absent_update_service_times_out(rig: ConsoleRig, unit: UpdateUnit) -> None:
     screen = rig.run_logged_in("update", silence_s=ANSWER_TIMEOUT_S + 10)
     assert "no answer within 60 s: vigie-update-request does not run" in screen
     assert unit.requests == []
     assert not unit.waiting, "the request is withdrawn"
 
 
-def test_ctrl_c_takes_back_what_was_not_begun(rig: ConsoleRig, unit: UpdateUnit) -> None:
+def test_ctrl_c_withdraws_a_waiting_request(rig: ConsoleRig, unit: UpdateUnit) -> None:
     screen = rig.run_logged_in("update usb", "casa-0001", keys=CTRL_C)
     assert "Cancelled: nothing was started." in screen
     assert unit.requests == []
     assert not unit.waiting
 
 
-def test_ctrl_c_leaves_alone_what_goes_on(rig: ConsoleRig, unit: UpdateUnit) -> None:
+def test_ctrl_c_leaves_a_running_update_alone(rig: ConsoleRig, unit: UpdateUnit) -> None:
     unit.next_statuses = [told("running", do="install", step="writing 10 %")]
     screen = rig.run_logged_in("update usb", "casa-0001", keys=CTRL_C)
     assert "It continues by itself: update status shows its progress." in screen
@@ -208,7 +208,9 @@ def test_ctrl_c_leaves_alone_what_goes_on(rig: ConsoleRig, unit: UpdateUnit) -> 
     assert len(unit.requests) == 1
 
 
-def test_who_was_cut_off_is_told_how_it_ended(rig: ConsoleRig, unit: UpdateUnit) -> None:
+def test_a_disconnected_technician_sees_the_outcome_later(
+    rig: ConsoleRig, unit: UpdateUnit
+) -> None:
     before = told("done", INSTALLED, do="install", order="before", by="omar")
     request_file.status_file(unit.folder).write(before)
     unit.next_statuses = [told("done", *SLOTS)]
@@ -219,7 +221,7 @@ def test_who_was_cut_off_is_told_how_it_ended(rig: ConsoleRig, unit: UpdateUnit)
 
 
 @pytest.mark.parametrize("typed", [("update usb", "casa-0001"), ("update good",)])
-def test_while_another_order_is_under_way_there_is_no_second_one(
+def test_a_second_request_is_refused_while_one_is_running(
     rig: ConsoleRig, unit: UpdateUnit, typed: tuple[str, ...]
 ) -> None:
     request_file.status_file(unit.folder).write(
@@ -230,7 +232,9 @@ def test_while_another_order_is_under_way_there_is_no_second_one(
 
 
 @pytest.mark.parametrize("words", ["now", "usb now", "good bad"])
-def test_other_words_are_told_in_one_line(rig: ConsoleRig, unit: UpdateUnit, words: str) -> None:
+def test_invalid_arguments_are_refused_in_one_line(
+    rig: ConsoleRig, unit: UpdateUnit, words: str
+) -> None:
     screen = rig.run_logged_in(f"update {words}")
     assert f"update {words}: allowed: status, usb, rollback, good" in screen
     assert unit.requests == []

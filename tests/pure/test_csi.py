@@ -270,7 +270,7 @@ def test_the_newest_frames_win_and_messages_are_never_dropped() -> None:
     assert backlog.dropped_frames == 1
 
 
-def test_a_closed_queue_wakes_its_reader() -> None:
+def test_a_closed_queue_returns_its_remaining_items_without_waiting() -> None:
     backlog: MediaQueue[str] = MediaQueue(max_frames=1)
     backlog.put("last")
     backlog.close()
@@ -351,7 +351,7 @@ def test_a_requested_encoder_that_does_not_fit_is_refused(
     assert caught.value.kind == "unsupported"
 
 
-def test_an_unknown_encoder_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_encoder_does_not_count(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     for device in (Path("/dev/null"), tmp_path / "file", tmp_path / "nothing"):
         assert not encoders.has_hardware_encoder(device)

@@ -52,14 +52,14 @@ def brought_home(built: HeadMechanics = BUILT) -> DeadReckoning:
     return reckoned
 
 
-def test_at_first_nobody_knows_where_it_is() -> None:
+def test_the_position_is_unknown_at_first() -> None:
     for built in (BUILT, ENDLESS):
         here = reckoning(built).position_at(0)
         assert here.error_deg == ANYWHERE_DEG
         assert not here.moving
 
 
-def test_at_a_reference_it_is_known_again_once_it_has_had_time_to_arrive() -> None:
+def test_the_position_is_known_again_at_a_reference_after_the_travel_time() -> None:
     for built in (BUILT, ENDLESS):
         reckoned = brought_home(built)
         on_its_way = reckoned.position_at(S)
@@ -71,7 +71,7 @@ def test_at_a_reference_it_is_known_again_once_it_has_had_time_to_arrive() -> No
         assert arrived.pose == HOME
 
 
-def test_a_reference_behind_the_camera_is_in_the_range_that_goes_round_there() -> None:
+def test_a_reference_behind_the_camera_is_in_the_wrapped_range() -> None:
     built = HeadMechanics(pan_deg=Range(low=0, high=355))
     reckoned = reckoning(built, home=Pose(pan_deg=-90, tilt_deg=0))
     reckoned.on_goto_preset(1, TOPS, 0)
@@ -95,7 +95,7 @@ def test_its_error_grows_with_the_time_of_motion_and_not_with_rest() -> None:
     assert reckoned.position_at(200 * S).pose.pan_deg == pytest.approx(60)
 
 
-def test_at_its_end_stops_it_is_found_again() -> None:
+def test_the_position_is_known_again_at_the_end_stops() -> None:
     reckoned = reckoning()
     reckoned.on_move((40.0, 20.0, 0.25), 0)
     part = reckoned.position_at(3 * S)
@@ -107,7 +107,7 @@ def test_at_its_end_stops_it_is_found_again() -> None:
     assert corner.pose == Pose(pan_deg=170, tilt_deg=30, zoom=1)
 
 
-def test_a_place_is_remembered_with_what_is_known_of_it() -> None:
+def test_a_position_is_stored_with_its_error() -> None:
     reckoned = brought_home()
     reckoned.on_move((20.0, 0.0, 0.0), 100 * S)
     reckoned.on_move((0.0, 0.0, 0.0), 103 * S)
@@ -122,7 +122,7 @@ def test_a_place_is_remembered_with_what_is_known_of_it() -> None:
     assert back.error_deg == there.error_deg
 
 
-def test_a_place_that_was_stored_on_the_way_or_before_is_nowhere() -> None:
+def test_a_preset_stored_during_a_move_has_no_position() -> None:
     reckoned = brought_home()
     reckoned.on_move((20.0, 0.0, 0.0), 100 * S)
     reckoned.on_preset_stored(5, 101 * S)
@@ -133,7 +133,7 @@ def test_a_place_that_was_stored_on_the_way_or_before_is_nowhere() -> None:
         assert not here.moving
 
 
-def test_who_is_stopped_on_the_way_to_a_preset_is_somewhere_on_it() -> None:
+def test_a_head_stopped_on_the_way_to_a_preset_is_somewhere_on_the_path() -> None:
     reckoned = brought_home()
     reckoned.on_preset_stored(2, 60 * S)
     reckoned.on_move((40.0, 0.0, 0.0), 100 * S)
@@ -227,7 +227,7 @@ SPOKEN = st.tuples(
 
 
 @given(words=st.lists(SPOKEN, min_size=1, max_size=8), endless=st.booleans())
-def test_the_truth_is_within_the_error_however_late_an_answer_is_and_where_none_comes(
+def test_the_truth_is_within_the_error_at_any_answer_latency_and_without_an_answer(
     words: list[tuple[float, float, float, float, str]], endless: bool
 ) -> None:
     built = ENDLESS if endless else BUILT
@@ -254,7 +254,7 @@ def test_the_truth_is_within_the_error_however_late_an_answer_is_and_where_none_
 
 
 @pytest.mark.parametrize("obeys", [True, False])
-def test_whether_a_head_goes_to_a_preset_nobody_knows_before_it_says_so(obeys: bool) -> None:
+def test_a_preset_move_is_uncertain_until_it_is_acknowledged(obeys: bool) -> None:
     body, reckoned = HeadSimulator(BUILT, 0), brought_home()
     body.store_preset(0, 1)
     for speed, at_s in ((40.0, 100), (0.0, 102)):
@@ -279,7 +279,7 @@ def test_whether_a_head_goes_to_a_preset_nobody_knows_before_it_says_so(obeys: b
     assert reckoned.position_at(200 * S).error_deg <= 0.5
 
 
-def test_what_it_refuses_it_does_not_do() -> None:
+def test_a_rejected_order_does_not_change_the_estimate() -> None:
     reckoned = brought_home()
     before = reckoned.position_at(60 * S)
     for number in (None, 1):
@@ -289,7 +289,7 @@ def test_what_it_refuses_it_does_not_do() -> None:
         assert reckoned.position_at(60 * S) == before
 
 
-def test_of_two_words_on_their_way_at_once_nobody_knows_which_was_heard_last() -> None:
+def test_two_concurrent_orders_leave_the_position_unknown() -> None:
     reckoned = brought_home()
     move = reckoned.begin_order((40.0, 0.0, 0.0), 100 * S)
     stop = reckoned.begin_order((0.0, 0.0, 0.0), 100 * S)

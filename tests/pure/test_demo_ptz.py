@@ -135,7 +135,7 @@ def test_a_cue_that_never_comes_times_out() -> None:
     assert prompter.is_over(33.0)
 
 
-def test_the_demos_script_contains_only_valid_commands() -> None:
+def test_the_demos_script_uses_every_kind_of_command() -> None:
     asked = [each.args["do"] for each in SCRIPT.steps if each.verb == "ptz"]
     assert asked.count("set_preset") == 3
     assert asked[-1] == "sweep"

@@ -59,7 +59,7 @@ def test_the_example_shows_every_key_and_no_other() -> None:
     assert keys_of_text(EXAMPLE.read_text()) == keys(configuration.Config)
 
 
-def test_the_example_is_good_and_its_defaults_are_the_codes() -> None:
+def test_the_example_is_valid_and_its_defaults_equal_the_codes() -> None:
     text = EXAMPLE.read_text()
     loaded = configuration.load(EXAMPLE)
     assert [camera.name for camera in loaded.camera] == ["north", "yard"]
@@ -72,12 +72,12 @@ def test_the_example_is_good_and_its_defaults_are_the_codes() -> None:
 @pytest.mark.parametrize(
     "page", sorted((ROOT / "docs").glob("**/*.md")) + sorted(ROOT.glob("*.md"))
 )
-def test_links_between_pages_lead_somewhere(page: Path) -> None:
+def test_links_between_pages_resolve(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} points to {target}"
 
 
-def test_the_smallest_configuration_is_good(tmp_path: Path) -> None:
+def test_the_smallest_configuration_is_valid(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "configuration.md").read_text()
     (block,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     file = tmp_path / "vigie.toml"
@@ -86,7 +86,7 @@ def test_the_smallest_configuration_is_good(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("language", get_args(Language))
-def test_the_runbook_is_the_table_of_faults(language: Language) -> None:
+def test_the_runbook_equals_the_fault_table(language: Language) -> None:
     script = runpy.run_path(str(ROOT / "scripts" / "runbook.py"))
     page = script["page_path"](language)
     assert page.parent == ROOT / "docs"

@@ -50,7 +50,7 @@ def test_the_defaults_are_those_of_the_code() -> None:
     assert f"ended after {ENUMERATE_TIMEOUT_S:g} s" in PAGE
 
 
-def test_the_snippet_is_what_is_written() -> None:
+def test_the_snippet_equals_the_generated_one() -> None:
     answer = HeadAnswer(driver="pelco_d", address=1, tells_place=True)
     head = FoundHead(port=PORT, baud=2400, answer=answer)
     line = PortSearch(port=PORT, state="free", heads=(head,))

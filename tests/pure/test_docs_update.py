@@ -24,7 +24,7 @@ def block(kind: str) -> str:
     return str(found[0])
 
 
-def test_every_order_and_option_that_is_shown_exists(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_and_option_on_the_page_exists(capsys: pytest.CaptureFixture[str]) -> None:
     shown = set(re.findall(r"vigie update ([a-z]+)", PAGE))
     with pytest.raises(SystemExit):
         main(["update", "--help"])
@@ -39,12 +39,12 @@ def test_every_order_and_option_that_is_shown_exists(capsys: pytest.CaptureFixtu
     assert {option for option in options if option not in said} == set()
 
 
-def test_the_configuration_that_is_shown_is_good() -> None:
+def test_the_configuration_on_the_page_is_valid() -> None:
     shown = tomllib.loads(block("toml"))
     assert toml_decode.convert(shown["update"], UpdateConfig, "update.md").window == "01:30-04:30"
 
 
-def test_the_feed_that_is_shown_is_good() -> None:
+def test_the_feed_on_the_page_is_valid() -> None:
     shown = msgspec.json.decode(block("json feed"), type=Feed)
     assert shown.releases[0].version == "2.0.0"
     keys = {key for row in re.findall(r"^\| (`.*?) \|", PAGE, re.MULTILINE) for key in key_of(row)}
@@ -56,7 +56,7 @@ def key_of(row: str) -> list[str]:
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
-def test_the_lines_that_are_shown_make_a_key_and_sign_a_feed(tmp_path: Path) -> None:
+def test_the_shell_lines_on_the_page_make_a_key_and_sign_a_feed(tmp_path: Path) -> None:
     (tmp_path / "feed.json").write_text(block("json feed"))
     done = subprocess.run(
         ["sh", "-euc", block("sh")], cwd=tmp_path, capture_output=True, text=True, check=True

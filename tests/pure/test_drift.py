@@ -131,7 +131,7 @@ def whats(found: list[ConfigurationDrift]) -> list[str]:
         pytest.param([np.asarray(p // 20, np.uint8) for p in LATER], ["dark"], id="dark"),
     ],
 )
-def test_what_happened_to_a_camera_is_told_and_traffic_and_weather_are_not(
+def test_camera_faults_are_reported_and_traffic_and_weather_are_not(
     after: list[Plane], what: list[str]
 ) -> None:
     plane_then, focus_then = seen(BEFORE)
@@ -148,7 +148,7 @@ def test_what_happened_to_a_camera_is_told_and_traffic_and_weather_are_not(
     assert all(one.is_actionable for one in found)
 
 
-def test_how_far_a_view_has_moved_is_told() -> None:
+def test_the_shift_of_a_view_is_reported() -> None:
     (found,) = find_drifts(
         record(), record(), {"north": seen(BEFORE)[0]}, {"north": seen(shifted(LATER, 0.05))[0]}
     )
@@ -183,7 +183,7 @@ SAME = {"north": seen(BEFORE)[0]}
         (record(), record(version="2"), ["software"]),
     ],
 )
-def test_a_setting_that_was_changed_is_told(
+def test_a_changed_setting_is_reported(
     then: InstallationRecord, now: InstallationRecord, what: list[str]
 ) -> None:
     assert whats(list(find_drifts(then, now, SAME, SAME))) == what
@@ -207,14 +207,14 @@ DEAF = HeadRecord(name="mast", presets=None)
         (DEAF, head(), []),
     ],
 )
-def test_a_head_s_presets_are_compared(then: HeadRecord, now: HeadRecord, said: list[str]) -> None:
+def test_the_presets_of_a_head_are_compared(
+    then: HeadRecord, now: HeadRecord, said: list[str]
+) -> None:
     found = list(find_drifts(record(heads=(then,)), record(heads=(now,)), SAME, SAME))
     assert [one.message for one in found] == said
 
 
-def test_a_camera_that_shows_nothing_now_is_a_drift_and_one_that_showed_nothing_then_a_note() -> (
-    None
-):
+def test_a_camera_now_dark_is_a_drift_and_one_dark_before_is_a_note() -> None:
     (now,) = find_drifts(record(), record(camera(reason="CAM-02")), SAME, {})
     assert (now.kind, now.message, now.is_actionable) == ("no picture", "CAM-02", True)
     (then,) = find_drifts(record(camera(reason="it was lent")), record(), {}, SAME)
@@ -249,7 +249,7 @@ def test_a_record_is_read_back_verified_and_the_newest_is_found(tmp_path: Path) 
         ("north.png", None, "north.png: No such file"),
     ],
 )
-def test_a_record_that_was_changed_is_refused(
+def test_a_changed_record_is_refused(
     tmp_path: Path, file: str, data: bytes | None, said: str
 ) -> None:
     digest = hashlib.sha256(PICTURE).hexdigest()
@@ -263,7 +263,7 @@ def test_a_record_that_was_changed_is_refused(
         certificate.read_verified(folder)
 
 
-def test_a_record_whose_words_were_changed_is_not_what_was_signed(tmp_path: Path) -> None:
+def test_a_record_with_changed_text_fails_its_signature(tmp_path: Path) -> None:
     folder = certificate.write_record(
         tmp_path, "20261103", record(camera(picture=None)), {}, KEY.sign
     )
@@ -289,7 +289,7 @@ UNSURE = "intel_car-detection.mp4"
 
 @pytest.mark.shared
 @pytest.mark.slow
-def test_on_real_streets_what_nobody_touched_gives_no_word_and_a_shift_is_told_as_far_as_it_is(
+def test_on_real_streets_an_unchanged_view_has_no_drift_and_a_shift_is_measured(
     shared: Path,
 ) -> None:
     clips = sorted(

@@ -134,11 +134,11 @@ from agent.faults.registry import FaultRegistry
 from agent.health.camera_watchdog import CLOCK_SYNC_TIMEOUT_S, CameraWatchdog
 
 @pytest.mark.raises_fault("SYS-01")
-def test_by_hand(clock):
+def test_outside_the_agent(clock):
     FaultRegistry(clock.boottime_ns).raise_fault("SYS-01", "clock", "by hand")
 
 @pytest.mark.raises_fault("SYS-01")
-def test_by_the_agent(clock):
+def test_inside_the_agent(clock):
     rounds = CameraWatchdog([], FaultRegistry(clock.boottime_ns), clock, lambda: None, 30)
     clock.synced = False
     clock.advance_s(CLOCK_SYNC_TIMEOUT_S)

@@ -55,7 +55,7 @@ def test_a_move_ends_after_its_time(rig: HeadRig) -> None:
     assert rig.pose.pan_deg == pytest.approx(60, abs=10)
 
 
-def test_a_move_ends_after_the_longest_move_whatever_was_asked(tmp_path: Path) -> None:
+def test_a_move_ends_after_the_maximum_move_time(tmp_path: Path) -> None:
     rig = HeadRig(tmp_path, changed(max_move_s=1.0)).start()
     rig.head.move(ContinuousMove(pan=0.2, for_s=60), ANNA)
     rig.advance_s(1.0 + STOPPING_S)
@@ -72,7 +72,7 @@ def test_a_move_ends_with_its_holders_lease(tmp_path: Path) -> None:
     assert rig.head.state().lease is None
 
 
-def test_who_prolongs_his_lease_keeps_moving(tmp_path: Path) -> None:
+def test_an_extended_lease_keeps_the_head_moving(tmp_path: Path) -> None:
     rig = HeadRig(tmp_path, changed(lease_s=2.0)).start()
     rig.head.move(ContinuousMove(pan=0.1, for_s=15), ANNA)
     for _ in range(5):
@@ -81,7 +81,7 @@ def test_who_prolongs_his_lease_keeps_moving(tmp_path: Path) -> None:
         assert rig.speed > 0
 
 
-def test_giving_the_head_back_ends_the_move(rig: HeadRig) -> None:
+def test_releasing_the_head_ends_the_move(rig: HeadRig) -> None:
     lease = rig.head.move(RIGHT, ANNA)
     rig.advance_s(1)
     rig.head.release(ANNA, lease.token)
@@ -89,7 +89,7 @@ def test_giving_the_head_back_ends_the_move(rig: HeadRig) -> None:
     assert rig.speed == 0
 
 
-def test_who_takes_the_head_ends_what_a_weaker_one_does(rig: HeadRig) -> None:
+def test_taking_the_head_ends_a_weaker_requesters_move(rig: HeadRig) -> None:
     rig.head.move(AbsoluteMove(pan_deg=160, tilt_deg=0), TOUR)
     rig.advance_s(1)
     assert rig.speed > 0
@@ -100,7 +100,7 @@ def test_who_takes_the_head_ends_what_a_weaker_one_does(rig: HeadRig) -> None:
         rig.head.move(RIGHT, TOUR)
 
 
-def test_a_stop_passes_from_anybody_at_once_and_ends_no_lease(rig: HeadRig) -> None:
+def test_a_stop_of_any_requester_is_executed_at_once_and_ends_no_lease(rig: HeadRig) -> None:
     lease = rig.head.move(RIGHT, ANNA)
     rig.advance_s(1)
     rig.head.stop()
@@ -112,7 +112,7 @@ def test_a_stop_passes_from_anybody_at_once_and_ends_no_lease(rig: HeadRig) -> N
     assert rig.speed > 0
 
 
-def test_the_stop_comes_at_once_when_the_agent_stops(rig: HeadRig) -> None:
+def test_the_head_stops_at_once_when_the_agent_stops(rig: HeadRig) -> None:
     rig.head.move(RIGHT, ANNA)
     rig.advance_s(1)
     rig.stage.close()
@@ -122,7 +122,7 @@ def test_the_stop_comes_at_once_when_the_agent_stops(rig: HeadRig) -> None:
         rig.head.move(RIGHT, ANNA)
 
 
-def test_a_turn_that_fails_stops_the_head_and_nothing_begins_before_the_next(
+def test_a_failed_loop_turn_stops_the_head_until_the_next_turn(
     tmp_path: Path,
 ) -> None:
     class Broken:
@@ -152,7 +152,7 @@ def test_a_turn_that_fails_stops_the_head_and_nothing_begins_before_the_next(
     rig.head.move(RIGHT, TOUR)
 
 
-def test_nothing_begins_while_the_stage_hangs(rig: HeadRig) -> None:
+def test_no_motion_starts_while_the_stage_hangs(rig: HeadRig) -> None:
     rig.clock.advance_s(11)
     with refused("failed", "its stage does not run"):
         rig.head.move(RIGHT, ANNA)
@@ -191,7 +191,7 @@ def test_a_head_that_cannot_be_opened_is_a_fault_and_tried_again(
     rig.head.move(RIGHT, ANNA)
 
 
-def test_a_line_that_is_cut_while_it_moves_is_opened_anew_and_the_head_stopped(
+def test_a_line_cut_during_a_move_is_reopened_and_the_head_stopped(
     rig: HeadRig,
 ) -> None:
     rig.head.move(ContinuousMove(pan=-0.5, for_s=15), ANNA)
@@ -213,7 +213,7 @@ def test_a_line_that_is_cut_while_it_moves_is_opened_anew_and_the_head_stopped(
 
 
 @pytest.mark.raises_fault("PTZ-03")
-def test_a_head_that_stops_answering_is_stopped_as_soon_as_it_hears(rig: HeadRig) -> None:
+def test_a_silent_head_is_stopped_as_soon_as_it_answers_again(rig: HeadRig) -> None:
     rig.head.move(ContinuousMove(pan=0.2, for_s=15), ANNA)
     rig.advance_s(0.5)
     body = rig.opened_heads[0].simulator
@@ -248,7 +248,7 @@ def test_noise_on_the_line_is_a_fault_until_it_is_quiet(rig: HeadRig) -> None:
 
 @pytest.mark.parametrize("kind", [None, ReckoningHead])
 @pytest.mark.parametrize("target", [(-150.0, 30.0), (100.0, -20.0), (2.0, 0.0)])
-def test_it_goes_where_it_is_sent(
+def test_a_head_moves_to_its_target(
     tmp_path: Path, kind: type[ReckoningHead] | None, target: tuple[float, float]
 ) -> None:
     rig = HeadRig(tmp_path, **({"head_class": kind} if kind else {})).start()
@@ -263,20 +263,20 @@ def test_it_goes_where_it_is_sent(
     assert rig.active_fault_codes() == set()
 
 
-def test_a_place_out_of_its_range_is_as_far_as_it_can(rig: HeadRig) -> None:
+def test_a_target_out_of_range_is_clamped(rig: HeadRig) -> None:
     rig.head.move(AbsoluteMove(pan_deg=-180, tilt_deg=-90), ANNA)
     rig.advance_s(8)
     assert (rig.pose.pan_deg, rig.pose.tilt_deg) == (-170, -30)
     assert rig.active_fault_codes() == set()
 
 
-def test_what_is_too_slow_to_arrive_in_time_goes_faster(rig: HeadRig) -> None:
+def test_a_move_too_slow_to_arrive_in_time_is_sped_up(rig: HeadRig) -> None:
     rig.head.move(AbsoluteMove(pan_deg=160, tilt_deg=0, speed=0.05), ANNA)
     rig.advance_s(19)
     assert rig.pose.pan_deg == pytest.approx(160)
 
 
-def test_what_cannot_arrive_in_time_is_refused(tmp_path: Path) -> None:
+def test_a_move_that_cannot_arrive_in_time_is_rejected(tmp_path: Path) -> None:
     rig = HeadRig(tmp_path, changed(max_move_s=3.0)).start()
     with refused("unsupported", "max_move_s = 3"):
         rig.head.move(AbsoluteMove(pan_deg=160, tilt_deg=0), ANNA)
@@ -284,7 +284,7 @@ def test_what_cannot_arrive_in_time_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.raises_fault("PTZ-04")
-def test_a_head_that_is_stuck_does_not_arrive(tmp_path: Path) -> None:
+def test_a_stuck_head_does_not_arrive(tmp_path: Path) -> None:
     rig = HeadRig(
         tmp_path, head_options=msgspec.structs.replace(HEAD_OPTIONS, stuck=("pan",))
     ).start()
@@ -299,14 +299,14 @@ def test_a_head_that_is_stuck_does_not_arrive(tmp_path: Path) -> None:
     assert rig.head.state().error is None
 
 
-def test_a_place_where_it_is_already_costs_no_start(rig: HeadRig) -> None:
+def test_a_move_to_the_current_position_starts_no_motor(rig: HeadRig) -> None:
     before = rig.opened_heads[0].simulator.order_count
     rig.head.move(AbsoluteMove(pan_deg=0.2, tilt_deg=0.1), ANNA)
     rig.advance_s(1)
     assert rig.opened_heads[0].simulator.order_count == before
 
 
-def test_shares_in_the_dead_zone_move_nothing(rig: HeadRig) -> None:
+def test_speeds_in_the_dead_zone_move_nothing(rig: HeadRig) -> None:
     before = rig.opened_heads[0].simulator.order_count
     rig.head.move(ContinuousMove(pan=0.05, tilt=-0.04), ANNA)
     rig.advance_s(1)
@@ -318,7 +318,7 @@ def test_shares_in_the_dead_zone_move_nothing(rig: HeadRig) -> None:
     assert state.tilt_deg == 0
 
 
-def test_what_it_has_not_cannot_be_moved(tmp_path: Path) -> None:
+def test_a_missing_axis_cannot_be_moved(tmp_path: Path) -> None:
     rig = HeadRig(
         tmp_path, head_options=msgspec.structs.replace(HEAD_OPTIONS, zoom_ratio=1, focus=False)
     ).start()
@@ -332,7 +332,7 @@ def test_what_it_has_not_cannot_be_moved(tmp_path: Path) -> None:
         ).start().head.set_aux("wiper", True, ANNA, None)
 
 
-def test_switching_takes_the_head_from_nobody(rig: HeadRig) -> None:
+def test_switching_an_auxiliary_takes_the_head_from_no_requester(rig: HeadRig) -> None:
     lease = rig.head.acquire(TOUR)
     rig.head.set_aux("wiper", True, ANNA, None)
     assert rig.opened_heads[0].simulator.aux_on == {"wiper"}
@@ -345,7 +345,7 @@ def test_switching_takes_the_head_from_nobody(rig: HeadRig) -> None:
 # Presets, rest, home
 
 
-def test_a_preset_is_where_it_stands_and_where_it_comes_back_to(rig: HeadRig) -> None:
+def test_a_preset_stores_the_current_pose_and_recalls_it(rig: HeadRig) -> None:
     rig.head.move(AbsoluteMove(pan_deg=50, tilt_deg=-10, zoom=0.5), ANNA)
     with refused("failed", "a preset is set while the head rests"):
         rig.head.set_preset("gate", ANNA, None)
@@ -366,7 +366,7 @@ def test_a_preset_is_where_it_stands_and_where_it_comes_back_to(rig: HeadRig) ->
         rig.head.move(GotoPreset(preset="gate"), ANNA)
 
 
-def test_a_head_that_reckons_uses_its_own_memory(tmp_path: Path) -> None:
+def test_a_dead_reckoned_head_uses_its_own_presets(tmp_path: Path) -> None:
     rig = HeadRig(tmp_path, head_class=ReckoningHead).start()
     rig.head.move(AbsoluteMove(pan_deg=50, tilt_deg=-10), ANNA)
     rig.advance_s(8)
@@ -391,7 +391,7 @@ def test_a_head_that_reckons_uses_its_own_memory(tmp_path: Path) -> None:
     assert rig.head.state().preset == "gate"
 
 
-def test_who_watches_the_picture_hears_of_a_motion_before_it_begins(rig: HeadRig) -> None:
+def test_a_frame_listener_is_notified_before_a_motion_starts(rig: HeadRig) -> None:
     rig.store_preset("gate", Pose(pan_deg=40, tilt_deg=0))
     assert rig.rest_reports[-1] == (None, True)
     orders = rig.opened_heads[0].simulator.order_count
@@ -407,7 +407,7 @@ def test_who_watches_the_picture_hears_of_a_motion_before_it_begins(rig: HeadRig
     assert rig.rest_reports[-2:] == [("gate", False), ("gate", True)]
 
 
-def test_it_goes_home_when_nobody_wants_anything_of_it(tmp_path: Path) -> None:
+def test_an_idle_head_returns_home(tmp_path: Path) -> None:
     rig = HeadRig(tmp_path, changed(home="gate", home_after_s=60)).start()
     rig.store_preset("gate", Pose(pan_deg=-30, tilt_deg=5))
     rig.head.move(AbsoluteMove(pan_deg=30, tilt_deg=0), ANNA)
@@ -435,7 +435,7 @@ class Once:
         raise AssertionError
 
 
-def test_a_mover_may_come_and_go(rig: HeadRig) -> None:
+def test_a_mover_may_be_registered_and_removed(rig: HeadRig) -> None:
     mover = Once()
     rig.head.add_mover(mover)
     rig.advance_s(3)
@@ -465,7 +465,7 @@ class Pendulum:
         self.refusals.append(rejection.code)
 
 
-def test_a_mover_moves_while_nobody_stronger_has_the_head(tmp_path: Path) -> None:
+def test_a_mover_moves_unless_a_stronger_requester_holds_the_head(tmp_path: Path) -> None:
     mover = Pendulum()
     rig = HeadRig(tmp_path, changed(lease_s=5.0), movers=[mover]).start()
     assert rig.head.state().tour == "swing"
@@ -478,7 +478,7 @@ def test_a_mover_moves_while_nobody_stronger_has_the_head(tmp_path: Path) -> Non
     assert mover.refusals == []
 
 
-def test_after_a_stop_nothing_moves_by_itself_for_a_while(tmp_path: Path) -> None:
+def test_after_a_stop_no_mover_moves_for_a_while(tmp_path: Path) -> None:
     rig = HeadRig(tmp_path, changed(lease_s=5.0), movers=[Pendulum()]).start()
     rig.head.stop()
     rig.advance_s(0.8)
@@ -507,7 +507,7 @@ def seen_pan_deg(rig: HeadRig) -> float:
 
 @pytest.mark.parametrize("kind", [None, ReckoningHead])
 @pytest.mark.parametrize("share", [0.1, 0.3, 1.0])
-def test_a_drive_stops_before_a_sector_comes_into_the_picture(
+def test_a_continuous_move_stops_before_a_sector_enters_the_picture(
     tmp_path: Path, share: float, kind: type[ReckoningHead] | None
 ) -> None:
     config = changed(forbidden=(WINDOWS,), fov_deg=FOV)
@@ -524,7 +524,7 @@ def test_a_drive_stops_before_a_sector_comes_into_the_picture(
     rig.head.move(ContinuousMove(pan=-1.0, tilt=0.2), ANNA)
 
 
-def test_a_place_in_a_sector_is_refused_and_the_refused_does_not_get_the_head(
+def test_a_target_in_a_sector_is_rejected_and_its_requester_gets_no_lease(
     tmp_path: Path,
 ) -> None:
     rig = HeadRig(tmp_path, changed(forbidden=(WINDOWS,), fov_deg=FOV)).start()
@@ -542,7 +542,7 @@ def test_a_place_in_a_sector_is_refused_and_the_refused_does_not_get_the_head(
 
 
 @pytest.mark.parametrize("kind", [None, ReckoningHead])
-def test_the_way_leads_around_a_sector(tmp_path: Path, kind: type[ReckoningHead] | None) -> None:
+def test_a_path_leads_around_a_sector(tmp_path: Path, kind: type[ReckoningHead] | None) -> None:
     config = changed(forbidden=(WINDOWS,), fov_deg=FOV)
     rig = HeadRig(tmp_path, config, **({"head_class": kind} if kind else {})).start()
     rig.head.move(AbsoluteMove(pan_deg=150, tilt_deg=0), ANNA)
@@ -562,7 +562,7 @@ class TellsLate(FakeHead):
         return msgspec.structs.replace(told, error_deg=3.0 if told.moving else 0.2)
 
 
-def test_a_way_that_was_found_free_is_gone_though_it_leads_close_by(tmp_path: Path) -> None:
+def test_a_free_path_close_to_a_sector_is_taken(tmp_path: Path) -> None:
     # A picture 40 degrees wide reaches 11.6 degrees up.
     above = ForbiddenSector(name="above", pan_deg=(10.0, 60.0), tilt_deg=(12.5, 60.0))
     rig = HeadRig(tmp_path, changed(forbidden=(above,), fov_deg=FOV), head_class=TellsLate).start()
@@ -573,7 +573,7 @@ def test_a_way_that_was_found_free_is_gone_though_it_leads_close_by(tmp_path: Pa
     assert rig.head.state().error is None
 
 
-def test_a_head_is_not_sent_into_the_sun_and_stays_where_the_sun_comes_by(tmp_path: Path) -> None:
+def test_a_head_is_not_sent_into_the_sun_and_avoids_the_approaching_sun(tmp_path: Path) -> None:
     sun: list[ForbiddenSector] = []
     rig = HeadRig(tmp_path, changed(fov_deg=FOV), forbidden=lambda _t_ns: tuple(sun)).start()
     sun.append(
@@ -607,7 +607,7 @@ def test_a_head_that_finds_itself_in_a_sector_leaves_by_the_shortest_way(
     assert rig.head.state().lease is not None
 
 
-def test_within_a_sector_only_the_way_out_is_open(tmp_path: Path) -> None:
+def test_in_a_sector_only_the_way_out_is_allowed(tmp_path: Path) -> None:
     here = ForbiddenSector(name="here", pan_deg=(-30.0, 10.0))
     rig = HeadRig(tmp_path, changed(forbidden=(here,)))
     rig.run_stage()
@@ -618,7 +618,7 @@ def test_within_a_sector_only_the_way_out_is_open(tmp_path: Path) -> None:
     assert rig.pose.pan_deg > 10
 
 
-def test_nothing_is_driven_towards_sectors_from_nobody_knows_where(tmp_path: Path) -> None:
+def test_from_an_unknown_position_no_move_goes_towards_a_sector(tmp_path: Path) -> None:
     class Lost(ReckoningHead):
         error_deg = 170.0
 
@@ -634,7 +634,7 @@ def test_nothing_is_driven_towards_sectors_from_nobody_knows_where(tmp_path: Pat
 
 
 @pytest.mark.raises_fault("PTZ-05")
-def test_wear_counts_over_restarts_and_is_a_fault_above_the_promise(tmp_path: Path) -> None:
+def test_wear_counts_across_restarts_and_is_a_fault_above_the_rated_life(tmp_path: Path) -> None:
     config = changed(rated_life=RatedLife(degrees=300.0))
     rig = HeadRig(tmp_path, config).start()
     for pan in (90, -90, 90):
@@ -649,7 +649,7 @@ def test_wear_counts_over_restarts_and_is_a_fault_above_the_promise(tmp_path: Pa
     assert health.moving_h == pytest.approx(moving_s / 3600, abs=1e-3)
 
 
-def test_health_says_where_it_looks_and_who_has_it(rig: HeadRig) -> None:
+def test_health_reports_the_pose_and_the_holder(rig: HeadRig) -> None:
     rig.head.acquire(ANNA)
     health = rig.head.health()
     assert (health.open, health.pan_deg, health.error_deg, health.holder) == (

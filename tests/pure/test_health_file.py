@@ -34,7 +34,9 @@ REPORT = HealthReport(
 )
 
 
-def test_what_the_agent_writes_others_read(tmp_path: Path, clock: ManualClock) -> None:
+def test_the_health_file_of_the_agent_is_read_by_other_programs(
+    tmp_path: Path, clock: ManualClock
+) -> None:
     folder = tmp_path / "run" / "vigie"
     health_file.write(folder, REPORT, clock)
     live = health_file.read(folder)
@@ -48,14 +50,16 @@ def test_what_the_agent_writes_others_read(tmp_path: Path, clock: ManualClock) -
     assert live.is_stale(clock.now_ns)
 
 
-def test_what_another_boot_has_left_is_nothing(tmp_path: Path, clock: ManualClock) -> None:
+def test_a_health_file_of_another_boot_counts_as_missing(
+    tmp_path: Path, clock: ManualClock
+) -> None:
     health_file.write(tmp_path, REPORT, clock, "another")
     assert health_file.read(tmp_path) is None
     assert health_file.read(tmp_path, "another") is not None
     assert health_file.read(tmp_path, boot_id()) is None
 
 
-def test_where_there_is_no_file_there_is_no_health(tmp_path: Path) -> None:
+def test_a_missing_file_gives_no_health(tmp_path: Path) -> None:
     assert health_file.read(tmp_path / "none") is None
 
 
@@ -70,7 +74,7 @@ def test_garbage_is_no_health(folder: Path, garbage: bytes) -> None:
     assert health_file.read(folder) is None
 
 
-def test_a_newer_agent_may_say_more(tmp_path: Path, clock: ManualClock) -> None:
+def test_unknown_fields_of_a_newer_agent_are_accepted(tmp_path: Path, clock: ManualClock) -> None:
     health_file.write(tmp_path, REPORT, clock)
     file = tmp_path / health_file.FILE_NAME
     told = msgspec.json.decode(file.read_bytes())
@@ -81,7 +85,7 @@ def test_a_newer_agent_may_say_more(tmp_path: Path, clock: ManualClock) -> None:
     assert live.report == REPORT
 
 
-def test_the_folder_is_systemds_where_it_made_one() -> None:
+def test_the_folder_is_systemds_if_it_made_one() -> None:
     state = Path("/state")
     assert health_file.get_runtime_dir(state, {}) == state / "run"
     made = {"RUNTIME_DIRECTORY": "/run/vigie"}

@@ -106,7 +106,7 @@ def test_both_slots_are_of_one_size_and_kind(profile: str) -> None:
 
 
 @pytest.mark.parametrize("profile", ARCHITECTURES)
-def test_the_data_partition_has_a_type_of_its_own_or_the_box_would_not_make_it(
+def test_the_data_partition_has_its_own_type_so_that_the_box_creates_it(
     profile: str,
 ) -> None:
     parsed = configparser.ConfigParser()

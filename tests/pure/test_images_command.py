@@ -7,7 +7,7 @@ from images.__main__ import main
 
 @pytest.mark.parametrize("command", ["build", "bundle"])
 @pytest.mark.parametrize("version", ["v1.2", "1.0.0rc1", "1.0.0~rc1", "", "1.2.3.4.5"])
-def test_a_version_that_is_none_is_told(
+def test_an_invalid_version_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, version: str
 ) -> None:
     words = ["images", command, "virt", "amd64", "--version", version]

@@ -60,11 +60,11 @@ def test_a_flat_picture_has_no_focus() -> None:
         (np.full((360, 640), 120, np.uint8), "good"),
     ],
 )
-def test_the_light_is_judged(luma: np.ndarray, said: str) -> None:
+def test_the_light_is_measured(luma: np.ndarray, said: str) -> None:
     assert measure_aim(luma).exposure == said
 
 
-def test_a_hazy_picture_is_told_from_a_clear_one() -> None:
+def test_a_hazy_picture_is_distinguished_from_a_clear_one() -> None:
     clear = make_picture(4, 360, 640)
     hazy = (clear * 0.2 + 150).astype(np.uint8)
     assert measure_aim(hazy).hazy
@@ -82,7 +82,7 @@ def test_a_blot_on_the_glass_is_named_by_its_place() -> None:
 
 
 @pytest.mark.parametrize("turned_deg", [-8, -4, -2, 0, 2, 4, 8])
-def test_leaning_posts_tell_how_far_the_camera_is_turned(turned_deg: float) -> None:
+def test_leaning_posts_show_the_roll_of_the_camera(turned_deg: float) -> None:
     posts = np.full((720, 1280), 90, np.uint8)
     for x in range(60, 1280, 130):
         posts[:, x : x + 40] = 200
@@ -91,7 +91,7 @@ def test_leaning_posts_tell_how_far_the_camera_is_turned(turned_deg: float) -> N
     assert measure_aim(leaning).lean_deg == pytest.approx(turned_deg, abs=0.8)
 
 
-def test_without_upright_lines_nobody_can_tell_the_level() -> None:
+def test_without_upright_lines_the_level_is_unknown() -> None:
     rng = np.random.default_rng(2)
     assert measure_aim(rng.integers(0, 255, (720, 1280)).astype(np.uint8)).lean_deg is None
 
@@ -113,7 +113,7 @@ def test_a_picture_in_characters_fits_its_room(size: tuple[int, int]) -> None:
     assert set("".join(lines)) <= set(ASCII_RAMP)
 
 
-def test_what_is_bright_is_dense() -> None:
+def test_bright_areas_use_dense_characters() -> None:
     half = np.zeros((360, 640), np.uint8)
     half[:, 320:] = 255
     lines = to_ascii(half, 40, 10)
@@ -127,7 +127,7 @@ def test_the_small_picture_has_the_means_of_the_large_one() -> None:
     assert downscale(luma, 160, 90).shape == (90, 160)
 
 
-def test_any_picture_is_judged() -> None:
+def test_any_picture_is_measured() -> None:
     rng = np.random.default_rng(9)
     for _ in range(200):
         height, width = int(rng.integers(1, 300)), int(rng.integers(1, 300))

@@ -76,7 +76,7 @@ class Open:
         return self.cameras[-1]
 
 
-def test_when_less_is_wanted_the_camera_is_opened_for_less(clock: ManualClock) -> None:
+def test_at_a_lower_level_the_camera_is_opened_with_less(clock: ManualClock) -> None:
     it = Open(clock)
     assert it.turn(4).frames == 2
     it.wanted = PACKETS
@@ -87,7 +87,7 @@ def test_when_less_is_wanted_the_camera_is_opened_for_less(clock: ManualClock) -
     assert len(it.cameras) == 2
 
 
-def test_when_nothing_is_wanted_it_is_closed_until_something_is(clock: ManualClock) -> None:
+def test_a_suspended_camera_is_closed_until_it_is_needed(clock: ManualClock) -> None:
     it = Open(clock)
     it.turn()
     it.wanted = None
@@ -141,7 +141,7 @@ class Rested:
 
 
 @pytest.mark.raises_fault("CAM-02")
-def test_a_camera_that_rests_is_not_lost(clock: ManualClock) -> None:
+def test_a_suspended_camera_is_not_lost(clock: ManualClock) -> None:
     it = Rested(clock)
     clock.advance_s(10 * LOST_AFTER_S)
     it.rounds.check()
@@ -155,7 +155,7 @@ def test_a_camera_that_rests_is_not_lost(clock: ManualClock) -> None:
     assert it.faults.active() == ()
 
 
-def test_no_tour_turns_a_head_of_a_box_that_rests() -> None:
+def test_no_tour_turns_the_head_of_a_suspended_box() -> None:
     rests = True
     config = TourConfig(name="round", stop=(TourStopConfig(preset="gate", dwell_s=10),))
     tours = GuardTours([config], "UTC", lambda _: None, random.Random(1), print, lambda: rests)
@@ -176,7 +176,7 @@ def test_no_tour_turns_a_head_of_a_box_that_rests() -> None:
     assert tours.step(1, state) == GotoPreset(preset="gate", speed=config.stop[0].speed)
 
 
-def test_no_picture_is_promised_of_a_camera_that_decodes_none() -> None:
+def test_a_snapshot_of_a_camera_without_frames_is_rejected() -> None:
     rests = True
     shown = CameraAccess(is_suspended=lambda: rests)
     amina = Requester(id="amina", role="operator")
@@ -187,7 +187,7 @@ def test_no_picture_is_promised_of_a_camera_that_decodes_none() -> None:
     shown.check("north", amina)
 
 
-def test_the_round_trip_is_that_of_a_message_that_went_alone() -> None:
+def test_the_round_trip_is_measured_on_a_message_sent_alone() -> None:
     window = SendWindow(20)
     assert window.round_trip_s is None
     window.note_sent(1, 1, 100, 10.0)

@@ -55,7 +55,7 @@ def test_a_shift_within_the_leeway_uncovers_nothing(
     assert uncovered(polygon(corners), across * LEEWAY.x, down * LEEWAY.y) == 0
 
 
-def test_it_hides_no_more_than_that() -> None:
+def test_a_grown_mask_hides_no_more_than_its_margin() -> None:
     painted = hidden(expand_polygons([polygon(HOOK)], LEEWAY))
     height, width = painted.shape
     # The notch of the hook stays open.
@@ -70,7 +70,7 @@ def test_it_hides_no_more_than_that() -> None:
     st.floats(0.0, 1.0),
     st.floats(0.0, 1.0),
 )
-def test_what_is_grown_can_always_be_painted(
+def test_a_grown_mask_can_always_be_painted(
     spokes: list[tuple[float, float]], x: float, y: float
 ) -> None:
     # A star around a place of the picture, cut off at its edges: concave more often than not.

@@ -74,7 +74,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         ("car = { start", "# car = { start", "missing for car"),
     ],
 )
-def test_a_broken_card_is_refused_and_says_where(
+def test_a_malformed_card_is_refused_with_the_position(
     tmp_path: Path, old: str, new: str, says: str
 ) -> None:
     path = _copy("nanodet", tmp_path)

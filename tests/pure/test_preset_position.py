@@ -416,7 +416,7 @@ def test_a_preset_with_masks_cannot_be_set_elsewhere(tmp_path: Path) -> None:
     assert street.hidden
 
 
-def test_a_preset_without_masks_cannot_be_moved_if_others_have_masks(
+def test_a_scenes_preset_without_masks_cannot_be_moved_if_others_have_masks(
     tmp_path: Path,
 ) -> None:
     street = Street(tmp_path).start()

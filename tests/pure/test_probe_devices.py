@@ -209,7 +209,7 @@ def test_ports_are_listed_with_their_stable_names(tmp_path: Path) -> None:
     assert first.by_path == str(tmp_path / "serial/by-path/by-path-name")
 
 
-def test_a_user_without_camera_rights_is_told_by_a_hint(tmp_path: Path) -> None:
+def test_a_user_without_camera_rights_gets_a_hint(tmp_path: Path) -> None:
     media = [tmp_path / "media1", tmp_path / "media0"]
     told = access_problem(media, lambda path, _mode: path.name != "media1")
     assert told is not None

@@ -70,7 +70,7 @@ def test_each_minute_contains_every_event_of_the_rules() -> None:
     assert len(seen("walking")) >= 8
 
 
-def test_the_stopped_car_stands_at_the_kerb_for_long_enough() -> None:
+def test_the_stopped_car_stays_at_the_kerb_long_enough() -> None:
     for path in seen("stopped").values():
         assert len({(x, z) for _, x, z in path}) == 1
         assert abs(path[0][1] - KERB_LANE_M) < 0.5

@@ -18,7 +18,7 @@ def loaded(tmp_path: Path, text: str) -> scene.Scene:
     return scene.load_scene(file)
 
 
-def test_an_empty_scene_is_good(tmp_path: Path) -> None:
+def test_an_empty_scene_is_valid(tmp_path: Path) -> None:
     assert loaded(tmp_path, "") == scene.Scene()
 
 

@@ -75,20 +75,18 @@ def looks(seen: Callable[[TruthBox], list[Track]], every: int = 1) -> list[Frame
         ),
     ],
 )
-def test_only_eyes_that_see_who_is_there_and_little_else_are_good(
+def test_detection_passes_only_with_all_road_users_and_few_false_detections(
     eyes: Callable[[TruthBox], list[Track]], good: bool
 ) -> None:
     assert street_pattern.score_detections(looks(eyes)).ok is good
 
 
-def test_a_busy_box_that_looks_at_every_fourth_picture_is_good_and_one_that_sees_none_is_not() -> (
-    None
-):
+def test_a_busy_box_that_checks_every_fourth_picture_passes_and_a_blind_one_fails() -> None:
     assert street_pattern.score_detections(looks(lambda box: [track(box)], every=4)).ok
     assert not street_pattern.score_detections([]).ok
 
 
-def test_a_picture_is_told_from_the_others_and_neither_noise_nor_light_coding_counts() -> None:
+def test_a_picture_is_identified_despite_noise_and_light_compression() -> None:
     one, *_, other = (frame.y for frame in street_pattern.render_frames() if frame.seq in (40, 42))
     rng = np.random.default_rng(1)
     coded = np.clip(one + rng.normal(0, 4, one.shape), 0, 255).astype(np.uint8)
@@ -109,7 +107,7 @@ def report(*steps: SelfTestStep) -> SelfTestReport:
     )
 
 
-def test_the_result_is_read_back_as_it_was_written_and_the_newest_stands(tmp_path: Path) -> None:
+def test_the_newest_result_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     assert selftest_result.state_file(tmp_path).read() is None
     selftest_result.state_file(tmp_path).write(report(BAD))
     selftest_result.state_file(tmp_path).write(report(GOOD, BAD))
@@ -119,7 +117,7 @@ def test_the_result_is_read_back_as_it_was_written_and_the_newest_stands(tmp_pat
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe", b'{"v":2}', b"[" * 10_000])
-def test_a_result_that_is_none_is_no_result(tmp_path: Path, data: bytes) -> None:
+def test_an_invalid_result_is_ignored(tmp_path: Path, data: bytes) -> None:
     (tmp_path / selftest_result.FILE_NAME).write_bytes(data)
     assert selftest_result.state_file(tmp_path).read() is None
 
@@ -162,7 +160,7 @@ def order(args: EchoArgs | PublishSelfTestResult) -> ValidCommand:
     )
 
 
-def test_a_message_is_one_at_a_time_and_its_arrival_is_timed() -> None:
+def test_one_selftest_message_is_sent_at_a_time_and_its_arrival_timed() -> None:
     now_ns = [0]
     outbox, course = Outbox(), FakeProgressSink()
     verb = SelfTestCommandHandler(outbox.send, lambda _steps: "an-event", lambda: now_ns[0])
@@ -175,7 +173,7 @@ def test_a_message_is_one_at_a_time_and_its_arrival_is_timed() -> None:
     assert isinstance(verb.run(order(EchoArgs()), course), Deferred)
 
 
-def test_one_that_never_arrives_or_is_never_taken_does_not_stand_in_the_way_for_ever() -> None:
+def test_a_lost_selftest_message_does_not_block_the_next_one_forever() -> None:
     now_ns = [0]
     outbox = Outbox()
     verb = SelfTestCommandHandler(outbox.send, lambda _steps: "an-event", lambda: now_ns[0])

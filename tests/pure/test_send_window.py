@@ -63,7 +63,7 @@ def test_an_unsettled_message_is_due_again() -> None:
     assert window.due_for_resend(1.0 + RESEND_AFTER_S) == ()
 
 
-def test_a_message_that_took_long_to_leave_is_not_due_again_when_it_has() -> None:
+def test_a_message_that_was_slow_to_send_is_not_due_again_at_once() -> None:
     window = SendWindow(20)
     window.note_sent(1, 1, 200_000, 0.0)
     assert not window.is_waiting_for_centre

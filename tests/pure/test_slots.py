@@ -247,7 +247,7 @@ def lives() -> Iterator[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("life", [LifeWithGrub, LifeOfARaspberryPi], ids=lambda one: one.kind)
-def test_every_short_life_with_a_cut_before_any_write_ends_with_a_system_that_works(
+def test_a_power_cut_before_any_write_leaves_a_working_system(
     life: type[Life],
 ) -> None:
     ended = 0
@@ -293,7 +293,7 @@ def installed(tmp_path: Path, kind: str) -> Board:
 
 
 @KINDS
-def test_what_is_installed_is_tried_once_and_kept_when_it_is_good(
+def test_an_installed_version_is_tried_once_and_kept_if_it_is_marked_good(
     tmp_path: Path, kind: str
 ) -> None:
     board = installed(tmp_path, kind)
@@ -322,7 +322,7 @@ def test_what_is_installed_is_tried_once_and_kept_when_it_is_good(
         (False, "it did not boot, or the power was cut"),
     ],
 )
-def test_what_did_not_prove_itself_is_left_named_and_not_tried_again(
+def test_a_failed_version_is_left_named_and_not_tried_again(
     tmp_path: Path, kind: str, why: str, *, came_up: bool
 ) -> None:
     board = installed(tmp_path, kind)
@@ -348,7 +348,7 @@ def test_what_did_not_prove_itself_is_left_named_and_not_tried_again(
 
 
 @KINDS
-def test_a_version_that_fell_back_and_then_proves_itself_is_refused_no_more(
+def test_a_version_that_fell_back_and_is_then_marked_good_is_allowed_again(
     tmp_path: Path, kind: str
 ) -> None:
     board = installed(tmp_path, kind)
@@ -367,9 +367,7 @@ def test_a_version_that_fell_back_and_then_proves_itself_is_refused_no_more(
 
 
 @KINDS
-def test_a_power_cut_before_the_reboot_loses_no_trial_or_loses_only_the_trial(
-    tmp_path: Path, kind: str
-) -> None:
+def test_a_power_cut_before_the_reboot_loses_at_most_the_trial(tmp_path: Path, kind: str) -> None:
     board = installed(tmp_path, kind)
     booted = board.boot(orderly=False)
     # GRUB tries at whatever boot comes; a Raspberry Pi forgets with the power, and tries later.
@@ -381,9 +379,7 @@ def test_a_power_cut_before_the_reboot_loses_no_trial_or_loses_only_the_trial(
 
 
 @KINDS
-def test_the_default_is_not_to_be_written_over_while_another_is_on_trial(
-    tmp_path: Path, kind: str
-) -> None:
+def test_the_default_slot_is_not_overwritten_during_a_trial(tmp_path: Path, kind: str) -> None:
     board = installed(tmp_path, kind)
     board.slots.arm_trial()
     board.boot(orderly=True)
@@ -392,7 +388,7 @@ def test_the_default_is_not_to_be_written_over_while_another_is_on_trial(
 
 
 @KINDS
-def test_who_marks_what_is_on_trial_as_bad_leaves_it_on_trial_to_be_left(
+def test_marking_the_slot_on_trial_as_bad_ends_the_trial_at_the_next_boot(
     tmp_path: Path, kind: str
 ) -> None:
     board = installed(tmp_path, kind)
@@ -408,7 +404,7 @@ def test_who_marks_what_is_on_trial_as_bad_leaves_it_on_trial_to_be_left(
 
 
 @KINDS
-def test_what_waits_can_be_taken_back(tmp_path: Path, kind: str) -> None:
+def test_a_pending_installation_can_be_cancelled(tmp_path: Path, kind: str) -> None:
     board = installed(tmp_path, kind)
     board.slots.set_primary("A")
     board.slots.arm_trial()
@@ -417,7 +413,7 @@ def test_what_waits_can_be_taken_back(tmp_path: Path, kind: str) -> None:
 
 
 @KINDS
-def test_a_firmware_file_that_is_damaged_is_mended_with_what_runs(
+def test_a_damaged_firmware_file_is_rewritten_for_the_running_slot(
     tmp_path: Path, kind: str
 ) -> None:
     board = Board(tmp_path, kind)
@@ -429,12 +425,12 @@ def test_a_firmware_file_that_is_damaged_is_mended_with_what_runs(
 
 
 @pytest.mark.parametrize("kept", [b"", b"{", b'{"v":2}', b"\xff", b"[]"])
-def test_a_book_that_cannot_be_read_is_an_empty_one(tmp_path: Path, kept: bytes) -> None:
+def test_an_unreadable_slot_state_counts_as_empty(tmp_path: Path, kept: bytes) -> None:
     (tmp_path / slot_state.FILE_NAME).write_bytes(kept)
     assert slot_state.read(tmp_path) == SlotState()
 
 
-def test_a_raspberry_pi_that_lost_its_book_knows_a_trial_by_the_firmwares_own_word(
+def test_a_raspberry_pi_without_slot_state_detects_a_trial_from_the_firmware(
     tmp_path: Path,
 ) -> None:
     board = installed(tmp_path, "raspberry pi")
@@ -448,7 +444,7 @@ def test_a_raspberry_pi_that_lost_its_book_knows_a_trial_by_the_firmwares_own_wo
     assert board.slots.is_on_trial()
 
 
-def test_a_slot_that_stands_in_for_a_broken_default_is_not_on_trial(tmp_path: Path) -> None:
+def test_a_slot_booted_in_place_of_a_broken_default_is_not_on_trial(tmp_path: Path) -> None:
     board = Board(tmp_path, "grub")
     board.running, board.whole["B"] = "B", "1.0.0"
     stands_in = board._slots()

@@ -45,7 +45,7 @@ class Swift(random.Random):
         return 0.0
 
 
-def test_a_stage_that_raises_is_called_again_and_says_why() -> None:
+def test_a_stage_that_raises_is_called_again_and_reports_the_error() -> None:
     stage = Scripted(fail(ValueError("odd")), fail(DriverError("absent", "no camera")))
     clock = ManualClock()
     thread = StageThread(stage, clock.boottime_ns, Swift(), vital=True)

@@ -66,7 +66,7 @@ class Cart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         ([], "expected `object`, got `array`"),
     ],
 )
-def test_a_mistake_is_one_line_with_path_value_and_what_is_allowed(
+def test_a_mistake_is_one_line_with_path_value_and_allowed_values(
     tables: object, line: str
 ) -> None:
     with pytest.raises(UserError) as refused:

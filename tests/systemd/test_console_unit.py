@@ -90,7 +90,7 @@ def technician(container: Container) -> Iterator[Technician]:
         container.run("systemctl", "start", "vigie-agent.service")
 
 
-def test_a_technician_logs_in_where_the_agent_is_dead_and_reads_why(
+def test_a_technician_logs_in_with_a_dead_agent_and_reads_the_reason(
     technician: Technician, container: Container
 ) -> None:
     assert "not logged in" in technician.press_enter()
@@ -119,7 +119,7 @@ def test_a_change_on_trial_restarts_the_agent_and_is_confirmed(
     technician.type("logout", "not logged in")
 
 
-def test_within_its_sandbox_the_agent_undoes_what_nobody_has_confirmed(
+def test_within_its_sandbox_the_agent_rolls_back_an_unconfirmed_change(
     container: Container,
 ) -> None:
     agent, file = "vigie-agent.service", container.root / "etc/vigie/vigie.toml"
@@ -149,7 +149,9 @@ def log_in(technician: Technician, container: Container) -> None:
     assert "Welcome, amina" in technician.type(code.strip())
 
 
-def test_what_dies_at_the_line_comes_back(technician: Technician, container: Container) -> None:
+def test_a_console_killed_on_the_line_is_restarted(
+    technician: Technician, container: Container
+) -> None:
     technician.press_enter()
     pid = container.pid(technician.unit)
     assert pid is not None
@@ -158,7 +160,7 @@ def test_what_dies_at_the_line_comes_back(technician: Technician, container: Con
     assert "not logged in" in technician.press_enter()
 
 
-def test_the_agents_user_may_ask_for_a_reboot_and_for_nothing_else(container: Container) -> None:
+def test_the_agents_user_may_request_a_reboot_and_nothing_else(container: Container) -> None:
     folder = container.root / "etc/systemd/system/vigie-reboot.service.d"
     folder.mkdir()
     (folder / "test.conf").write_text(REBOOT_DROP_IN)
@@ -174,7 +176,7 @@ def test_the_agents_user_may_ask_for_a_reboot_and_for_nothing_else(container: Co
     container.run("rm", "/run/vigie/reboot")
 
 
-def test_the_agents_user_may_ask_root_for_an_update_and_is_told(container: Container) -> None:
+def test_the_agents_user_may_request_an_update_and_gets_its_outcome(container: Container) -> None:
     """No slots are here: that root says so shows that he was asked, and has been asked once."""
     python = f"{CHECKOUT}/.venv/bin/python -P"
     environment = f"PYTHONPATH={CHECKOUT}"

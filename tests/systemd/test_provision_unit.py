@@ -26,21 +26,23 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
         made.close()
 
 
-def test_without_settings_it_says_so_and_ends_well(fresh: Container) -> None:
+def test_without_settings_the_unit_reports_it_and_succeeds(fresh: Container) -> None:
     fresh.run("systemctl", "start", UNIT)
     assert fresh.unit_property(UNIT, "Result") == "success"
     assert "VIGIE: NO SETTINGS" in fresh.journal(UNIT)
     assert "DHCP=yes" in fresh.run("cat", "/run/systemd/network/50-vigie.network")
 
 
-def test_with_wrong_settings_it_fails_and_says_why(fresh: Container) -> None:
+def test_with_wrong_settings_the_unit_fails_with_the_reason(fresh: Container) -> None:
     (fresh.root / "select/vigie-settings.toml").write_text(GOOD_SETTINGS.replace("rtsp:", "http:"))
     fresh.run("systemctl", "restart", UNIT, check=False)
     assert fresh.unit_property(UNIT, "ExecMainStatus") == "2"
     assert "camera[0].options.url = 'http://10.0.0.21/main'" in fresh.journal(UNIT)
 
 
-def test_with_good_settings_it_makes_a_box_that_the_agents_user_can_read(fresh: Container) -> None:
+def test_with_valid_settings_the_unit_makes_a_box_readable_by_the_agents_user(
+    fresh: Container,
+) -> None:
     (fresh.root / "select/vigie-settings.toml").write_text(GOOD_SETTINGS)
     fresh.run("systemctl", "restart", UNIT, check=False)
     journal = fresh.journal(UNIT)
@@ -61,7 +63,7 @@ def test_with_good_settings_it_makes_a_box_that_the_agents_user_can_read(fresh: 
     assert "good; box casa-0001" in told
 
 
-def test_a_try_that_is_killed_is_made_again_and_the_network_waits_for_it(fresh: Container) -> None:
+def test_a_killed_attempt_is_repeated_and_the_network_waits_for_it(fresh: Container) -> None:
     """As by the unit's own time-out, on a box so slow that it is reached."""
     fresh.run("systemctl", "stop", UNIT)
     fresh.run("systemctl", "reset-failed", check=False)
@@ -82,7 +84,7 @@ def test_a_try_that_is_killed_is_made_again_and_the_network_waits_for_it(fresh: 
     assert fresh.unit_property("after.service", "Result") == "success"
 
 
-def test_it_ends_before_anything_has_a_network_or_a_configuration(fresh: Container) -> None:
+def test_the_unit_ends_before_the_network_and_the_agent_start(fresh: Container) -> None:
     before = fresh.unit_property(UNIT, "Before").split()
     for other in ("systemd-networkd.service", "network-pre.target", "vigie-agent.service"):
         assert other in before

@@ -78,7 +78,7 @@ def test_the_agent_runs_as_its_own_user_without_rights_and_records(container: Co
     assert "Seccomp:\t2" in status
 
 
-def test_nothing_that_is_enabled_at_first_fails(container: Container) -> None:
+def test_no_unit_enabled_at_first_fails(container: Container) -> None:
     failed = container.run("systemctl", "list-units", "--failed", "--plain", "--no-legend")
     assert "vigie" not in failed
     timers = container.run("systemctl", "list-timers", "--all", "--no-pager")
@@ -151,7 +151,7 @@ def test_an_agent_is_started_again_however_often_it_dies(container: Container) -
     assert recording(container)
 
 
-def test_the_agent_stops_when_it_is_told_and_leaves_nothing_behind(container: Container) -> None:
+def test_the_agent_stops_on_request_and_leaves_nothing_behind(container: Container) -> None:
     recording(container)
     container.run("systemctl", "stop", AGENT)
     try:
@@ -163,7 +163,7 @@ def test_the_agent_stops_when_it_is_told_and_leaves_nothing_behind(container: Co
         container.run("systemctl", "start", AGENT)
 
 
-def test_a_good_boot_is_marked_good_once_everything_was_seen(container: Container) -> None:
+def test_a_boot_is_marked_good_once_every_check_has_passed(container: Container) -> None:
     container.wait_for(
         lambda: container.unit_property("vigie-boot-good.service", "ActiveState") == "active",
         "good boot",
@@ -177,7 +177,7 @@ def test_footage_is_attested(container: Container) -> None:
     assert "north:" in container.journal("vigie-attest.service")
 
 
-def test_a_new_journal_file_is_begun(container: Container) -> None:
+def test_the_journal_is_rotated(container: Container) -> None:
     container.run("systemctl", "start", "vigie-logs.service")
     folder = next((container.root / "var/log/journal").iterdir())
     assert [file for file in folder.iterdir() if file.name.startswith("system@")]

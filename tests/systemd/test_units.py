@@ -52,7 +52,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
-def test_who_may_ask_how_far_the_clock_can_be_trusted_gets_an_answer(unit: Path) -> None:
+def test_the_agents_user_can_query_the_clock_error(unit: Path) -> None:
     """ProtectClock= brings a filter of its own, which refuses what another one allows."""
     lines = unit.read_text().splitlines()
     asks = any(line.startswith("SystemCallFilter=") and "adjtimex" in line for line in lines)
@@ -71,7 +71,7 @@ def seconds(unit: Path, setting: str) -> float:
     return int(told.splitlines()[1].split(":")[1]) / 1e6
 
 
-def test_a_system_on_trial_is_left_only_after_all_that_may_judge_it_had_its_time() -> None:
+def test_a_system_on_trial_is_left_only_after_the_boot_checks_timeout() -> None:
     data = ROOT / "images/recipe/mkosi.extra/usr/lib/systemd/system/vigie-data.service"
     provision = HOME / "vigie-provision.service"
     tries = int(provision.read_text().partition("StartLimitBurst=")[2].split()[0])
@@ -84,7 +84,7 @@ def test_a_system_on_trial_is_left_only_after_all_that_may_judge_it_had_its_time
 
 
 @pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
-def test_a_service_is_exposed_little(unit: Path) -> None:
+def test_a_services_exposure_score_is_low(unit: Path) -> None:
     code, told = said(
         "systemd-analyze", "security", "--offline=true", f"--threshold={HIGHEST_EXPOSURE}", unit
     )
@@ -92,9 +92,7 @@ def test_a_service_is_exposed_little(unit: Path) -> None:
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
-def test_systemd_understands_every_line_and_finds_all_that_a_unit_names(
-    unit: Path, tree: Path
-) -> None:
+def test_systemd_accepts_every_line_and_finds_every_named_unit(unit: Path, tree: Path) -> None:
     told = said(
         *("systemd-analyze", "verify", f"--root={tree}", "--man=no", "--recursive-errors=yes"),
         unit.name,
@@ -102,7 +100,7 @@ def test_systemd_understands_every_line_and_finds_all_that_a_unit_names(
     assert told == (0, "")
 
 
-def test_a_word_that_systemd_does_not_know_is_found(tree: Path) -> None:
+def test_an_unknown_systemd_setting_is_found(tree: Path) -> None:
     bad = tree / "usr/lib/systemd/system/bad.service"
     bad.write_text("[Service]\nExecStart=/opt/vigie/bin/vigie\nRestartSecond=2\n")
     code, told = said(
@@ -120,7 +118,7 @@ def test_every_unit_and_every_setting_is_installed(tree: Path) -> None:
 
 
 @pytest.mark.parametrize("timer", sorted(HOME.glob("*.timer")), ids=lambda unit: unit.name)
-def test_a_timer_names_a_moment_and_has_its_service(timer: Path) -> None:
+def test_a_timer_has_a_time_and_its_service(timer: Path) -> None:
     assert timer.with_suffix(".service") in SERVICES
     lines = (line.partition("=") for line in timer.read_text().splitlines())
     ((kind, moment),) = ((name, value) for name, _, value in lines if name in MOMENTS)
@@ -128,7 +126,7 @@ def test_a_timer_names_a_moment_and_has_its_service(timer: Path) -> None:
     assert code == 0, told
 
 
-def test_what_is_enabled_at_first_is_there() -> None:
+def test_every_unit_enabled_at_first_exists() -> None:
     lines = (HOME / "system-preset/50-vigie.preset").read_text().splitlines()
     assert {line.removeprefix("enable ") for line in lines} <= {unit.name for unit in UNITS}
 
@@ -160,7 +158,7 @@ def test_the_folders_are_the_users_own(tmp_path: Path) -> None:
     assert door.st_gid == (tmp_path / "run/vigie").stat().st_gid
 
 
-def test_the_names_of_devices_are_rules_that_udev_takes() -> None:
+def test_the_device_names_are_valid_udev_rules() -> None:
     if shutil.which("udevadm", path="/usr/bin:/bin") is None:
         pytest.skip("needs udevadm: apt-get install udev")
     code, told = said("udevadm", "verify", "--resolve-names=never", HOME / "udev/70-vigie.rules")

@@ -55,9 +55,7 @@ def test_a_whole_file_comes_in_one_go_and_is_not_fetched_twice(
     assert server.ranges == [None]
 
 
-def test_a_broken_connection_is_taken_up_where_it_broke(
-    server: FileServer, file: str, tmp_path: Path
-) -> None:
+def test_an_interrupted_download_is_resumed(server: FileServer, file: str, tmp_path: Path) -> None:
     server.break_after_bytes = [100_000, 250_000, 10]
     waits = Waits()
     assert fetch(DownloadSpec(url=file), tmp_path, waits) == DATA
@@ -66,7 +64,7 @@ def test_a_broken_connection_is_taken_up_where_it_broke(
     assert waits.seconds == [1.0, 1.0, 1.0]
 
 
-def test_what_has_come_is_kept_over_a_restart(
+def test_a_partial_download_survives_a_restart(
     server: FileServer, file: str, tmp_path: Path
 ) -> None:
     server.break_after_bytes = [300_000]
@@ -77,7 +75,7 @@ def test_what_has_come_is_kept_over_a_restart(
 
 
 @pytest.mark.parametrize("how", ["another file", "no ranges", "no tag"])
-def test_it_begins_anew_where_it_cannot_be_sure(
+def test_a_download_starts_again_without_proof_that_the_file_is_the_same(
     server: FileServer, file: str, tmp_path: Path, how: str
 ) -> None:
     server.break_after_bytes = [300_000]
@@ -93,7 +91,7 @@ def test_it_begins_anew_where_it_cannot_be_sure(
     assert fetch(DownloadSpec(url=file), tmp_path) == fresh
 
 
-def test_a_file_whose_hash_is_known_is_taken_up_without_a_tag(
+def test_a_download_with_a_known_hash_is_resumed_without_an_etag(
     server: FileServer, file: str, tmp_path: Path
 ) -> None:
     server.tags.clear()
@@ -102,7 +100,7 @@ def test_a_file_whose_hash_is_known_is_taken_up_without_a_tag(
     assert server.ranges == [None, "bytes=300000-"]
 
 
-def test_a_server_that_stays_away_is_asked_later_and_later_and_then_no_more(
+def test_an_absent_server_is_retried_with_longer_waits_and_then_given_up(
     server: FileServer, file: str, tmp_path: Path
 ) -> None:
     server.next_statuses = [503] * 20
@@ -113,7 +111,7 @@ def test_a_server_that_stays_away_is_asked_later_and_later_and_then_no_more(
     assert len(server.ranges) == download.MAX_ATTEMPTS
 
 
-def test_another_file_than_the_feeds_is_thrown_away_and_not_fetched_again_the_same_day(
+def test_a_file_with_another_hash_is_deleted_and_not_fetched_again_that_day(
     server: FileServer, file: str, tmp_path: Path
 ) -> None:
     wanted = DownloadSpec(url=file, sha256="0" * 64)
@@ -142,7 +140,7 @@ def test_another_file_than_the_feeds_is_thrown_away_and_not_fetched_again_the_sa
     ],
     ids=["size", "absent", "no length", "no room"],
 )
-def test_what_cannot_be_is_not_begun(
+def test_an_impossible_download_is_not_started(
     server: FileServer,
     file: str,
     tmp_path: Path,
@@ -162,7 +160,7 @@ def test_what_cannot_be_is_not_begun(
     assert file
 
 
-def test_a_redirect_is_followed_but_not_for_ever(
+def test_redirects_are_followed_up_to_a_limit(
     server: FileServer, file: str, tmp_path: Path
 ) -> None:
     server.redirects["/moved"] = file
@@ -176,7 +174,7 @@ def test_a_redirect_is_followed_but_not_for_ever(
 
 
 @pytest.mark.parametrize("to", ["http://[::1", "http://127.0.0.1:99999/x", "http://a\x01b/"])
-def test_a_redirect_to_what_is_no_address_is_told(
+def test_a_redirect_to_an_invalid_address_is_reported(
     server: FileServer, tmp_path: Path, to: str
 ) -> None:
     server.redirects["/moved"] = to
@@ -187,19 +185,19 @@ def test_a_redirect_to_what_is_no_address_is_told(
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "https://127.0.0.1:99999/feed", "file:///x"])
-def test_what_is_no_address_is_not_asked(url: str) -> None:
+def test_an_invalid_address_is_not_requested(url: str) -> None:
     with pytest.raises(HttpError, match="not a URL; allowed: ") as caught:
         download.fetch_bytes(url, 1000, https_get.create_tls_context(None))
     assert str(caught.value).startswith(repr(url))
 
 
-def test_the_end_of_an_address_is_no_port() -> None:
+def test_a_colon_at_the_end_of_an_address_is_not_a_port() -> None:
     # 100::/64 is for discarding only (RFC 6666): nobody answers, and no traceback comes of it.
     with pytest.raises(HttpError, match=r"http://\[100::face\]"):
         download.fetch_bytes("http://[100::face]/", 1000, https_get.create_tls_context(None))
 
 
-def test_a_part_that_is_longer_than_the_file_is_begun_anew(
+def test_a_partial_file_longer_than_the_whole_is_downloaded_again(
     server: FileServer, file: str, tmp_path: Path
 ) -> None:
     server.break_after_bytes = [300_000]

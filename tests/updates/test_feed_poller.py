@@ -113,7 +113,7 @@ def centre(https: tuple[FileServer, Path], tmp_path: Path) -> Centre:
     return Centre(*https, tmp_path)
 
 
-def test_what_the_feed_offers_is_fetched_checked_and_installed(
+def test_a_release_in_the_feed_is_downloaded_checked_and_installed(
     box: UpdateBox, centre: Centre, newer: Path
 ) -> None:
     centre.offers(newer)
@@ -181,7 +181,7 @@ def looks(
 
 
 @pytest.mark.parametrize("now", [DAY, None], ids=["by day", "without a clock"])
-def test_outside_the_window_it_is_fetched_once_and_not_installed(
+def test_outside_the_window_a_release_is_downloaded_once_and_not_installed(
     box: UpdateBox,
     centre: Centre,
     newer: Path,
@@ -211,7 +211,7 @@ def test_a_fetch_that_outlasts_the_window_is_not_installed_by_day(
     assert "installing" not in box.log.read_text()
 
 
-def test_the_window_is_looked_at_again_before_the_reboot(
+def test_the_window_is_checked_again_before_the_reboot(
     box: UpdateBox, centre: Centre, newer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", box.environ["DBUS_SYSTEM_BUS_ADDRESS"])
@@ -244,7 +244,7 @@ def test_the_window_is_looked_at_again_before_the_reboot(
     ],
     ids=["newer", "the same", "gone back to", "no version", "older"],
 )
-def test_what_waits_is_written_over_only_where_it_is_an_older_update(
+def test_a_pending_update_is_replaced_only_by_a_newer_one(
     box: UpdateBox,
     centre: Centre,
     newer: Path,
@@ -261,7 +261,7 @@ def test_what_waits_is_written_over_only_where_it_is_an_older_update(
     assert len(centre.server.ranges) == (2 if "is downloaded" in said else 1), "feed, and bundle"
 
 
-def test_what_was_rolled_back_does_not_come_back_by_the_feed(
+def test_a_rolled_back_version_is_not_installed_again_by_the_feed(
     box: UpdateBox, centre: Centre, newer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", box.environ["DBUS_SYSTEM_BUS_ADDRESS"])
@@ -283,7 +283,7 @@ def test_what_was_rolled_back_does_not_come_back_by_the_feed(
     assert updater.check_bundle(newer, STEPS, retry_refused=True).version == "2.0.0"
 
 
-def test_an_address_of_a_signed_feed_that_is_none_is_told(
+def test_an_invalid_address_in_a_signed_feed_is_reported(
     box: UpdateBox, centre: Centre, newer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", box.environ["DBUS_SYSTEM_BUS_ADDRESS"])
@@ -292,7 +292,7 @@ def test_an_address_of_a_signed_feed_that_is_none_is_told(
         looks(box, centre, NIGHT, Reboots())
 
 
-def test_the_units_order_installs_within_the_window_where_the_clock_is_trusted(
+def test_the_units_command_installs_within_the_window_with_a_trusted_clock(
     box: UpdateBox, centre: Centre, newer: Path
 ) -> None:
     """`--now` is not given: what decides is the kernel's own word on the clock of this machine."""
@@ -310,7 +310,7 @@ def test_the_units_order_installs_within_the_window_where_the_clock_is_trusted(
         assert (done.returncode, done.stdout) == (0, said), done.stderr
 
 
-def test_what_is_installed_waits_for_the_window_to_reboot(
+def test_an_installed_update_waits_for_the_window_to_reboot(
     box: UpdateBox, centre: Centre, newer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", box.environ["DBUS_SYSTEM_BUS_ADDRESS"])
@@ -340,7 +340,7 @@ def test_what_is_installed_waits_for_the_window_to_reboot(
         ({"compatible": "vigie-pi-arm64"}, f"nothing for {COMPATIBLE}"),
     ],
 )
-def test_what_is_not_for_this_box_is_left_alone(
+def test_a_release_for_other_boxes_is_left_alone(
     box: UpdateBox, centre: Centre, newer: Path, more: dict[str, object], said: str
 ) -> None:
     centre.offers(newer, **more)
@@ -349,7 +349,7 @@ def test_what_is_not_for_this_box_is_left_alone(
     assert len(centre.server.ranges) == 1
 
 
-def test_a_feed_of_somebody_else_is_not_believed(
+def test_a_feed_with_another_signature_is_refused(
     box: UpdateBox, centre: Centre, newer: Path
 ) -> None:
     centre.offers(newer, Ed25519PrivateKey.generate())
@@ -357,7 +357,7 @@ def test_a_feed_of_somebody_else_is_not_believed(
     was_refused(box, done.returncode, done.stderr, "not signed with the key of [update]")
 
 
-def test_a_server_that_nobody_vouches_for_is_not_believed(
+def test_a_server_with_an_untrusted_certificate_is_refused(
     box: UpdateBox, centre: Centre, newer: Path
 ) -> None:
     centre.offers(newer)
@@ -369,7 +369,7 @@ def test_a_server_that_nobody_vouches_for_is_not_believed(
     was_refused(box, done.returncode, done.stderr, "certificate")
 
 
-def test_a_box_without_a_feed_looks_for_nothing(box: UpdateBox, tmp_path: Path) -> None:
+def test_a_box_without_a_feed_polls_nothing(box: UpdateBox, tmp_path: Path) -> None:
     config = tmp_path / "vigie.toml"
     config.write_text(CONFIG.format())
     done = box.run_vigie_update("check", "--config", config)

@@ -36,7 +36,7 @@ def test_a_good_bundle_is_written_tried_and_kept(box: UpdateBox, newer: Path) ->
     assert not box.slots.is_on_trial()
 
 
-def test_what_is_not_marked_good_is_left(box: UpdateBox, newer: Path) -> None:
+def test_a_version_that_is_not_marked_good_is_left(box: UpdateBox, newer: Path) -> None:
     assert box.run_rauc("install", newer).returncode == 0
     box.reboot("2.0.0")
     box.reboot("1.0.0")
@@ -55,7 +55,7 @@ def test_an_older_version_is_not_written(
     assert box.slots.read_selection().pending is None
 
 
-def test_an_older_version_that_was_signed_to_be_one_is(
+def test_an_older_version_signed_as_a_downgrade_is_written(
     box: UpdateBox, tmp_path: Path, authority: BundleAuthority
 ) -> None:
     older = authority.make_bundle(
@@ -67,7 +67,7 @@ def test_an_older_version_that_was_signed_to_be_one_is(
     assert box.slots.read_state().slot("B").version == "0.9.0"
 
 
-def test_nothing_is_written_over_the_way_back(
+def test_the_rollback_slot_is_not_overwritten_during_a_trial(
     box: UpdateBox, newer: Path, tmp_path: Path, authority: BundleAuthority
 ) -> None:
     assert box.run_rauc("install", newer).returncode == 0
@@ -79,7 +79,7 @@ def test_nothing_is_written_over_the_way_back(
 
 
 @pytest.mark.parametrize("what", ["signer", "payload", "compatible"])
-def test_what_is_not_for_this_box_is_not_written(
+def test_a_bundle_for_another_box_is_not_written(
     box: UpdateBox, newer: Path, tmp_path: Path, authority: BundleAuthority, what: str
 ) -> None:
     if what == "signer":
@@ -101,7 +101,7 @@ def test_what_is_not_for_this_box_is_not_written(
     [('"set-state B bad"', False), ('"set-primary B"', True)],
     ids=["before it writes", "after it wrote"],
 )
-def test_an_interrupted_installation_leaves_the_old_system_and_can_be_made_again(
+def test_an_interrupted_installation_leaves_the_old_system_and_can_be_repeated(
     box: UpdateBox, newer: Path, at: str, *, is_whole: bool
 ) -> None:
     box.write_handlers(shell_prefix=f'[ "$*" != {at} ] || {{ kill -9 $PPID; exit 1; }}')
@@ -118,7 +118,7 @@ def test_an_interrupted_installation_leaves_the_old_system_and_can_be_made_again
     assert box.slots.is_on_trial()
 
 
-def test_what_runs_and_is_the_default_cannot_be_marked_bad(box: UpdateBox) -> None:
+def test_the_running_default_slot_cannot_be_marked_bad(box: UpdateBox) -> None:
     assert box.run_rauc("status", "mark-bad").returncode == 1
     assert "slot A is the default" in box.log.read_text()
 

@@ -56,7 +56,7 @@ def story_of(box: UpdateBox) -> list[tuple[str, str]]:
     ]
 
 
-def test_the_slots_are_told(box: UpdateBox, requests: Path) -> None:
+def test_the_slots_are_reported(box: UpdateBox, requests: Path) -> None:
     box.slots.record_boot("1.0.0", "2026-11-25T02:00:00Z")
     told = done(box, requests, "status")
     assert (told.state, told.lines) == (
@@ -70,7 +70,7 @@ def test_the_slots_are_told(box: UpdateBox, requests: Path) -> None:
     assert story_of(box) == []
 
 
-def test_a_bundle_on_a_stick_is_installed(
+def test_a_bundle_on_a_usb_disk_is_installed(
     box: UpdateBox, requests: Path, authority: BundleAuthority
 ) -> None:
     authority.make_bundle(box.root / STICK / "new.raucb", "2.0.0")
@@ -140,7 +140,7 @@ def test_a_file_elsewhere_is_not_installed(
     assert "allowed: a file *.raucb below /media, /run/media, /mnt" in told.lines[0]
 
 
-def test_what_waits_is_taken_back(box: UpdateBox, requests: Path) -> None:
+def test_a_pending_update_is_cancelled(box: UpdateBox, requests: Path) -> None:
     installed(box)
     told = done(box, requests, "rollback")
     assert (told.state, told.lines) == ("done", ("slot B is not tried; slot A stays",))
@@ -148,7 +148,7 @@ def test_what_waits_is_taken_back(box: UpdateBox, requests: Path) -> None:
     assert story_of(box) == [("amina", "update: rollback: slot B is not tried; slot A stays")]
 
 
-def test_what_is_on_trial_is_told_and_marked_good(
+def test_a_version_on_trial_is_reported_and_marked_good(
     box: UpdateBox, requests: Path, authority: BundleAuthority
 ) -> None:
     installed(box)
@@ -161,7 +161,7 @@ def test_what_is_on_trial_is_told_and_marked_good(
     assert story_of(box) == [("amina", "update: the booted slot was marked good")]
 
 
-def test_what_fell_back_needs_the_word_good_first(
+def test_a_version_that_fell_back_must_be_accepted_first(
     box: UpdateBox, requests: Path, authority: BundleAuthority
 ) -> None:
     installed(box)
@@ -176,7 +176,7 @@ def test_what_fell_back_needs_the_word_good_first(
     assert "fell back" not in told.lines[0]
 
 
-def test_what_was_rolled_back_needs_the_word_good_first(
+def test_a_rolled_back_version_must_be_accepted_first(
     box: UpdateBox, requests: Path, authority: BundleAuthority
 ) -> None:
     box.slots.record_boot("1.0.0", "2026-11-25T02:00:00Z")
@@ -193,13 +193,13 @@ def test_what_was_rolled_back_needs_the_word_good_first(
     assert "rolled back" not in done(box, requests, "install", f"/{STICK}/new.raucb").lines[0]
 
 
-def test_another_update_that_is_under_way_is_told(box: UpdateBox, requests: Path) -> None:
+def test_another_running_update_is_reported(box: UpdateBox, requests: Path) -> None:
     with Updater(box.root, RaucClient()).exclusive():
         told = done(box, requests, "rollback")
     assert told.lines == ("another update is running; wait for its end",)
 
 
-def test_a_second_request_waits_until_it_is_its_turn(box: UpdateBox, requests: Path) -> None:
+def test_a_second_request_waits_for_its_turn(box: UpdateBox, requests: Path) -> None:
     first = request_file.submit_request(requests, "status", "amina")
     with pytest.raises(FileExistsError):
         request_file.submit_request(requests, "mark_good", "omar")
@@ -212,7 +212,7 @@ def test_a_second_request_waits_until_it_is_its_turn(box: UpdateBox, requests: P
     assert (told.id, told.requester) == (second, "omar")
 
 
-def test_what_is_no_request_is_dropped_and_nothing_is_done(box: UpdateBox, requests: Path) -> None:
+def test_an_invalid_request_is_dropped_and_changes_nothing(box: UpdateBox, requests: Path) -> None:
     (box.root / FOLDER / "request.json").write_text('{"action": "rollback", "requester": "amina"}')
     assert unit(box) == 1
     assert unit(box) == 0, "nothing is asked for"
@@ -247,7 +247,7 @@ def dying(box: UpdateBox) -> Path:
     return folder
 
 
-def test_a_machine_without_slots_is_told_so(box: UpdateBox, requests: Path) -> None:
+def test_a_machine_without_slots_is_reported(box: UpdateBox, requests: Path) -> None:
     request_file.submit_request(requests, "status", "amina")
     (box.root / "proc/cmdline").write_text("quiet root=/dev/vda4\n")
     assert unit(box) == 0
@@ -257,7 +257,7 @@ def test_a_machine_without_slots_is_told_so(box: UpdateBox, requests: Path) -> N
     assert "rauc.slot" in told.lines[0]
 
 
-def test_a_door_that_is_not_there_is_an_error_of_the_system(box: UpdateBox, requests: Path) -> None:
+def test_a_missing_request_folder_is_a_system_error(box: UpdateBox, requests: Path) -> None:
     (box.root / FOLDER).rmdir()
     with pytest.raises(FileNotFoundError):
         request_file.submit_request(requests, "status", "amina")

@@ -60,7 +60,7 @@ def was_refused(box: UpdateBox, code: int, said: str, why: str, wanted_code: int
     assert not list((box.root / "data/update").glob("*.raucb"))
 
 
-def test_the_status_is_told_to_people_and_to_machines(box: UpdateBox) -> None:
+def test_the_status_is_printed_as_text_and_as_json(box: UpdateBox) -> None:
     box.slots.record_boot("1.0.0", "2026-11-25T02:00:00Z")
     done = box.run_vigie_update("status")
     assert done.returncode == 0, done.stderr
@@ -91,7 +91,7 @@ def test_a_good_bundle_is_installed_from_an_address(
     assert not list((box.root / "data/update").iterdir())
 
 
-def test_a_good_bundle_is_installed_from_a_stick(box: UpdateBox, newer: Path) -> None:
+def test_a_good_bundle_is_installed_from_a_usb_disk(box: UpdateBox, newer: Path) -> None:
     stick = box.root / "run/media/stick"
     stick.mkdir(parents=True)
     newer.rename(stick / "vigie-2.0.0.raucb")
@@ -100,7 +100,7 @@ def test_a_good_bundle_is_installed_from_a_stick(box: UpdateBox, newer: Path) ->
 
 
 @pytest.mark.parametrize("count", [0, 2])
-def test_a_stick_without_a_bundle_or_with_two_is_told(
+def test_a_usb_disk_without_a_bundle_or_with_two_is_reported(
     box: UpdateBox, newer: Path, count: int
 ) -> None:
     for number in range(count):
@@ -119,7 +119,7 @@ def test_a_stick_without_a_bundle_or_with_two_is_told(
         ("next", COMPATIBLE, "version next is older than 1.0.0"),
     ],
 )
-def test_what_is_not_for_this_box_is_told_before_anything_is_written(
+def test_a_bundle_for_another_box_is_refused_before_anything_is_written(
     box: UpdateBox,
     tmp_path: Path,
     authority: BundleAuthority,
@@ -132,7 +132,7 @@ def test_what_is_not_for_this_box_is_told_before_anything_is_written(
     was_refused(box, done.returncode, done.stderr, why)
 
 
-def test_an_older_version_that_was_signed_to_be_one_passes(
+def test_an_older_version_signed_as_a_downgrade_is_installed(
     box: UpdateBox, tmp_path: Path, authority: BundleAuthority
 ) -> None:
     meta = "[meta.vigie]\ndowngrade=yes\n"
@@ -168,12 +168,14 @@ def test_another_signer_is_refused(box: UpdateBox, tmp_path: Path) -> None:
         (["x.raucb", "--sha256", "12"], "--sha256 '12': allowed: 64 hexadecimal digits"),
     ],
 )
-def test_a_wrong_word_is_told_in_one_line(box: UpdateBox, words: list[str], why: str) -> None:
+def test_a_wrong_argument_is_refused_in_one_line(
+    box: UpdateBox, words: list[str], why: str
+) -> None:
     done = box.run_vigie_update("install", *words)
     was_refused(box, done.returncode, done.stderr, why, 2)
 
 
-def test_a_file_that_is_no_bundle_is_told(box: UpdateBox, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_bundle_is_refused(box: UpdateBox, tmp_path: Path) -> None:
     path = tmp_path / "x.raucb"
     path.write_bytes(bytes(9000))
     done = box.run_vigie_update("install", path)
@@ -192,7 +194,7 @@ def installed(box: UpdateBox, version: str = "2.0.0") -> None:
     box.slots.set_primary("B")
 
 
-def test_what_is_installed_can_be_taken_back(box: UpdateBox) -> None:
+def test_an_installed_update_can_be_cancelled(box: UpdateBox) -> None:
     installed(box)
     assert "tried at the next reboot" in box.run_vigie_update("status").stdout
     done = box.run_vigie_update("rollback")
@@ -200,7 +202,7 @@ def test_what_is_installed_can_be_taken_back(box: UpdateBox) -> None:
     assert box.slots.read_selection().pending is None
 
 
-def test_a_trial_is_told_marked_good_and_gone_back_from(box: UpdateBox, newer: Path) -> None:
+def test_a_trial_is_reported_marked_good_and_rolled_back(box: UpdateBox, newer: Path) -> None:
     box.slots.record_boot("1.0.0", "2026-11-25T02:00:00Z")
     installed(box)
     box.reboot("2.0.0")
@@ -222,7 +224,7 @@ def test_a_trial_is_told_marked_good_and_gone_back_from(box: UpdateBox, newer: P
     ]
 
 
-def test_a_trial_that_is_gone_back_from_is_over_with_the_next_boot(box: UpdateBox) -> None:
+def test_a_rolled_back_trial_ends_with_the_next_boot(box: UpdateBox) -> None:
     installed(box)
     box.reboot("2.0.0")
     done = box.run_vigie_update("rollback")
@@ -234,14 +236,12 @@ def test_a_trial_that_is_gone_back_from_is_over_with_the_next_boot(box: UpdateBo
     assert all(len(line) < 80 for line in told.splitlines())
 
 
-def test_a_box_with_nothing_to_go_back_to_says_so(box: UpdateBox) -> None:
+def test_a_box_without_a_previous_version_refuses_a_rollback(box: UpdateBox) -> None:
     done = box.run_vigie_update("rollback")
     was_refused(box, done.returncode, done.stderr, "nothing to roll back to")
 
 
-def test_a_version_that_fell_back_is_installed_when_somebody_asks_for_it(
-    box: UpdateBox, newer: Path
-) -> None:
+def test_a_version_that_fell_back_is_installed_on_request(box: UpdateBox, newer: Path) -> None:
     installed(box)
     box.reboot("2.0.0")
     box.reboot("1.0.0")
@@ -251,13 +251,13 @@ def test_a_version_that_fell_back_is_installed_when_somebody_asks_for_it(
     was_installed(box, done.returncode, done.stdout + done.stderr)
 
 
-def test_two_updates_at_once_are_one_too_many(box: UpdateBox, newer: Path) -> None:
+def test_two_updates_at_once_are_refused(box: UpdateBox, newer: Path) -> None:
     with Updater(box.root, RaucClient()).exclusive():
         done = box.run_vigie_update("install", newer)
     was_refused(box, done.returncode, done.stderr, "another update is running", 2)
 
 
-def test_what_was_done_becomes_receipts_once(tmp_path: Path) -> None:
+def test_each_update_action_becomes_one_receipt(tmp_path: Path) -> None:
     config, folder = tmp_path / "vigie.toml", tmp_path / "rauc"
     config.write_text(CONFIG.format())
     (tmp_path / "state").mkdir()

@@ -30,7 +30,7 @@ PAGE = RECORD / "verifier.html"
 NAMES = [one.name for one in tampering.TAMPERINGS]
 
 
-def test_every_way_of_tampering_leaves_another_export(vectors: ExportVectors) -> None:
+def test_every_tampering_changes_the_export(vectors: ExportVectors) -> None:
     assert len(NAMES) == len(set(NAMES)) >= 50
     assert {one.problem for one in vectors.tampered} == set(get_args(ExportProblemKind))
     good = (vectors.good, vectors.masked, vectors.busy, vectors.set_back)
@@ -38,7 +38,7 @@ def test_every_way_of_tampering_leaves_another_export(vectors: ExportVectors) ->
     assert len(seen) == len(vectors.tampered) + len(good)
 
 
-def test_the_good_export_holds(vectors: ExportVectors) -> None:
+def test_the_good_export_verifies(vectors: ExportVectors) -> None:
     verdict = verify_export(
         vectors.good.folder, known_key=vectors.known_key, known_head=vectors.known_head
     )
@@ -46,7 +46,7 @@ def test_the_good_export_holds(vectors: ExportVectors) -> None:
     assert verify_export(vectors.good.folder).ok
 
 
-def test_an_export_whose_files_stay_in_the_box_because_of_masks_holds(
+def test_an_export_without_masked_segments_verifies(
     vectors: ExportVectors,
 ) -> None:
     verdict = verify_export(
@@ -60,7 +60,7 @@ def test_an_export_whose_files_stay_in_the_box_because_of_masks_holds(
     assert verdict.manifest.clip.masked
 
 
-def test_an_export_holds_though_the_box_went_on_while_it_was_made(vectors: ExportVectors) -> None:
+def test_an_export_made_while_recording_verifies(vectors: ExportVectors) -> None:
     verdict = verify_export(vectors.busy.folder, known_key=vectors.known_key)
     assert verdict.ok, verdict.first_problem
     assert verdict.manifest is not None
@@ -79,7 +79,7 @@ def test_an_export_holds_though_the_box_went_on_while_it_was_made(vectors: Expor
     assert set(since[2].segments) <= set(verdict.manifest.segments)
 
 
-def test_an_export_over_a_clock_that_was_set_back_holds_with_its_clip(
+def test_an_export_across_a_clock_step_back_verifies_with_its_clip(
     vectors: ExportVectors,
 ) -> None:
     verdict = verify_export(vectors.set_back.folder, known_key=vectors.known_key)
@@ -90,7 +90,7 @@ def test_an_export_over_a_clock_that_was_set_back_holds_with_its_clip(
     assert verdict.manifest.clip.duration_ns == 16_000_000_000
 
 
-def test_a_head_that_is_not_within_an_export_is_told_as_not_checked(vectors: ExportVectors) -> None:
+def test_a_chain_head_outside_an_export_is_reported_as_not_checked(vectors: ExportVectors) -> None:
     head = vectors.known_head
     for known, checked in ((None, None), (head, True), (replace(head, seq=9999), False)):
         verdict = verify_export(vectors.good.folder, known_head=known)
@@ -98,7 +98,7 @@ def test_a_head_that_is_not_within_an_export_is_told_as_not_checked(vectors: Exp
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_tampered_copy_is_refused_by_its_name(vectors: ExportVectors, name: str) -> None:
+def test_each_tampered_copy_is_refused_with_its_defect(vectors: ExportVectors, name: str) -> None:
     (vector,) = (one for one in vectors.tampered if one.name == name)
     verdict = verify_export(
         vector.folder, known_key=vectors.known_key, known_head=vectors.known_head
@@ -135,12 +135,12 @@ def test_the_page_knows_every_kind_of_receipt_with_its_fields() -> None:
     assert shown == known
 
 
-def test_sha256sum_reads_the_sums(vectors: ExportVectors) -> None:
+def test_sha256sum_accepts_the_sums(vectors: ExportVectors) -> None:
     command = ["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"]
     subprocess.run(command, cwd=vectors.good.folder, check=True)
 
 
-def test_what_a_person_wrote_stands_in_the_page_as_text(vectors: ExportVectors) -> None:
+def test_text_written_by_people_is_escaped_in_the_page(vectors: ExportVectors) -> None:
     page = (vectors.good.folder / "LISEZMOI-README.html").read_text(encoding="utf-8")
     assert vectors.known_key in page
     assert "collision, case 2026/118" in page
@@ -150,7 +150,9 @@ def test_what_a_person_wrote_stands_in_the_page_as_text(vectors: ExportVectors) 
 
 
 @pytest.mark.parametrize("at", range(0, 2000, 97))
-def test_no_byte_of_the_chain_is_free(vectors: ExportVectors, tmp_path: Path, at: int) -> None:
+def test_every_byte_of_the_chain_is_covered(
+    vectors: ExportVectors, tmp_path: Path, at: int
+) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(vectors.good.folder, copy)
     chain = copy / "receipts.chain"

@@ -45,7 +45,7 @@ def test_the_page_accepts_the_good_export_in_three_languages(
 
 
 @pytest.mark.slow
-def test_the_page_refuses_each_tampered_copy_by_the_same_name(
+def test_the_page_names_each_tampered_copys_defect(
     vectors: ExportVectors, page: VerifierPage
 ) -> None:
     found = {one.name: page.check_folder(one.folder) for one in vectors.tampered}
@@ -56,9 +56,7 @@ def test_the_page_refuses_each_tampered_copy_by_the_same_name(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("piece_bytes", [1, 63, 64, 100, 4096])
-def test_a_file_that_is_too_large_to_hold_is_summed_by_pieces(
-    page: VerifierPage, piece_bytes: int
-) -> None:
+def test_a_large_file_is_hashed_in_chunks(page: VerifierPage, piece_bytes: int) -> None:
     sizes = [0, 1, 54, 55, 56, 57, 63, 64, 65, 119, 120, 127, 128, 1000, 5000]
     assert page.hash_in_pieces(sizes, piece_bytes) == [
         hashlib.sha256(bytes(at % 251 for at in range(size))).hexdigest() for size in sizes
@@ -66,7 +64,7 @@ def test_a_file_that_is_too_large_to_hold_is_summed_by_pieces(
 
 
 @pytest.mark.slow
-def test_both_say_that_a_forgery_agrees_with_itself_where_the_key_is_not_known(
+def test_both_verifiers_call_a_forgery_consistent_without_a_known_key(
     vectors: ExportVectors, page: VerifierPage
 ) -> None:
     (forged,) = (one for one in vectors.tampered if one.name == "all_of_it_signed_by_another_key")
@@ -87,7 +85,7 @@ def test_both_say_that_a_forgery_agrees_with_itself_where_the_key_is_not_known(
 
 
 @pytest.mark.slow
-def test_a_head_that_is_not_within_the_export_is_not_taken_for_one_that_was_checked(
+def test_a_chain_head_outside_the_export_does_not_count_as_checked(
     vectors: ExportVectors, page: VerifierPage
 ) -> None:
     head = vectors.known_head
@@ -105,7 +103,7 @@ def test_a_head_that_is_not_within_the_export_is_not_taken_for_one_that_was_chec
 
 
 @pytest.mark.slow
-def test_the_page_inside_the_export_is_the_same_and_checks_it_too(
+def test_the_page_inside_the_export_is_identical_and_verifies_it(
     vectors: ExportVectors, tmp_path: Path
 ) -> None:
     inside = vectors.good.folder / "verify.html"
