@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from agent.base import atomic_file
+from agent.base import atomic_file, pem
 from agent.config.configuration import BrokerConfig
 from agent.console.errors import ConsoleError
 
@@ -23,7 +23,7 @@ _PEM = serialization.Encoding.PEM
 
 
 class Enrolment:
-    """Enrolment of one box. Its methods raise ConsoleError or OSError."""
+    """Enrolment of one box. Its methods raise ConsoleError, UserError or OSError."""
 
     def __init__(self, state_dir: Path, box_id: str, broker: BrokerConfig | None) -> None:
         self._folder = state_dir / ENROL_DIR
@@ -41,22 +41,14 @@ class Enrolment:
         request = x509.CertificateSigningRequestBuilder().subject_name(name)
         return request.sign(key, hashes.SHA256()).public_bytes(_PEM).decode()
 
-    def install(self, pem: str, now: datetime, *, clock_synced: bool) -> list[str]:
-        """Install a certificate that matches the pending request, and return a report for the screen."""
+    def install(self, text: str, now: datetime, *, clock_synced: bool) -> list[str]:
+        """Install a certificate in PEM that matches the pending request. Return a report for the screen."""
         if not self._key_file.exists():
             raise ConsoleError("there is no pending request: begin with enrol request")
-        try:
-            cert = x509.load_pem_x509_certificate(pem.encode())
-        except ValueError as error:
-            raise ConsoleError(
-                "this is not a certificate in PEM: copy all of it, and try again"
-            ) from error
+        cert = pem.load_box_certificate(text.encode(), self._box_id, "certificate")
         key = self._load_key()
         self._check_certificate(cert, key, now, clock_synced=clock_synced)
         certificate_pem = cert.public_bytes(_PEM)
-        key_pem = key.private_bytes(
-            _PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
         messages = [
             f"Certificate of {self._box_id}, valid until {cert.not_valid_after_utc:%Y-%m-%d}."
         ]
@@ -70,7 +62,7 @@ class Enrolment:
         else:
             paths = (Path(broker.key), Path(broker.certificate))
             messages.append("The agent uses it from its next connection on; reboot forces one.")
-        self._install_files(paths, (key_pem, certificate_pem))
+        self._install_files(paths, (_encode_key(key), certificate_pem))
         self._key_file.unlink()
         return messages
 
@@ -82,16 +74,8 @@ class Enrolment:
         *,
         clock_synced: bool,
     ) -> None:
-        try:
-            public_key = cert.public_key()
-            names = cert.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        except (ValueError, UnsupportedAlgorithm) as error:
-            raise ConsoleError(f"its key or its name cannot be read: {error}") from error
-        if public_key != key.public_key():
+        if cert.public_key() != key.public_key():
             raise ConsoleError("it is not for the key of the pending request")
-        name = str(names[0].value) if names else ""
-        if name != self._box_id:
-            raise ConsoleError(f"its name is {name!r}; allowed: {self._box_id!r}")
         if clock_synced and not cert.not_valid_before_utc <= now <= cert.not_valid_after_utc:
             raise ConsoleError(
                 f"it is valid from {cert.not_valid_before_utc:%Y-%m-%d} to "
@@ -110,11 +94,9 @@ class Enrolment:
         if ca is None:
             raise ConsoleError("broker.ca is not set: its signature cannot be checked")
         try:
-            return x509.load_pem_x509_certificates(Path(ca).read_bytes())
+            return pem.load_authorities(Path(ca).read_bytes(), f"broker.ca = {ca!r}")
         except OSError as error:
             raise ConsoleError(f"broker.ca = {ca!r}: {error.strerror or error}") from error
-        except ValueError as error:
-            raise ConsoleError(f"broker.ca = {ca!r}: has no certificate in PEM") from error
 
     def _install_files(self, paths: tuple[Path, Path], contents: tuple[bytes, bytes]) -> None:
         """Write both files first, then rename both: two renames are between the old and the new pair.
@@ -138,10 +120,7 @@ class Enrolment:
     def _create_key(self) -> ec.EllipticCurvePrivateKey:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         key = ec.generate_private_key(ec.SECP256R1())
-        pem = key.private_bytes(
-            _PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        atomic_file.replace_atomically(self._key_file, pem, 0o600)
+        atomic_file.replace_atomically(self._key_file, _encode_key(key), 0o600)
         return key
 
     def _load_key(self) -> ec.EllipticCurvePrivateKey:
@@ -155,3 +134,7 @@ class Enrolment:
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise ConsoleError(f"{self._key_file}: not an EC key, as the box makes them")
         return key
+
+
+def _encode_key(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from agent.app import actuator_specs
+from agent.base import pem
 from agent.base.clock import SystemClock
 from agent.base.errors import UserError
 from agent.capture import camera_source
@@ -20,7 +21,6 @@ from agent.config import configuration, toml_writer
 from agent.config.configuration import CameraConfig, Config
 from agent.config.heads import HeadConfig
 from agent.console import login
-from agent.provisioning import pem
 from agent.provisioning.embedded_files import CONFIG_FILE, EmbeddedFiles
 from agent.provisioning.file_references import iter_references, local_name
 from agent.recording.encryption.key_wrapping import parse_recipients
@@ -116,8 +116,8 @@ def _file_problems(
     broker, update = config.broker, config.update
     for key, ca in (("broker.ca", broker.ca), ("update.ca", update.ca_file if update else None)):
         if ca is not None:
-            text = _embedded_text(ca, embedded)
-            yield from _collect_error(lambda: pem.check_authorities(text, f"{source}: {key}"))  # noqa: B023 - called at once
+            authorities = _embedded_text(ca, embedded).encode()
+            yield from _collect_error(lambda: pem.load_authorities(authorities, f"{source}: {key}"))  # noqa: B023 - called at once
     if broker.certificate is not None and broker.key is not None:
         yield from _credential_problems(
             broker.certificate, broker.key, config.box.id, embedded, source
@@ -146,7 +146,7 @@ def _credential_problems(
     certificate: str, key: str, box_id: str, embedded: EmbeddedFiles, source: str
 ) -> Iterator[str]:
     """Check the certificate and the key, and that they match if both are given."""
-    public_keys = []
+    public_keys: list[object] = []
     pem_key, pem_certificate = _embedded_text(key, embedded), _embedded_text(certificate, embedded)
     if local_name(certificate) == local_name(key):
         yield f"{source}: broker.certificate, broker.key: the same file; allowed: two files"
@@ -154,13 +154,16 @@ def _credential_problems(
     if pem_certificate:
         label = f"{source}: broker.certificate = {certificate!r}"
         try:
-            public_keys.append(pem.check_certificate(pem_certificate, box_id, label))
+            certificate_key = pem.load_box_certificate(
+                pem_certificate.encode(), box_id, label
+            ).public_key()
+            public_keys.append(certificate_key)
         except UserError as error:
             yield str(error)
     if pem_key:
         label = f"{source}: broker.key"
         try:
-            public_keys.append(pem.check_key(pem_key.encode(), label))
+            public_keys.append(pem.load_public_key(pem_key.encode(), label))
         except UserError as error:
             yield str(error)
         if not pem_certificate:

@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from agent.base import pem
 from agent.base.errors import UserError
 from agent.console.enrolment import ENROL_DIR, REQUEST_KEY_FILE, Enrolment
 from agent.console.errors import ConsoleError
-from agent.provisioning import pem
 from agent.provisioning.atomic_folder import NewFile
 from agent.provisioning.file_references import local_name
 from agent.provisioning.settings import BoxSettings
@@ -63,7 +63,7 @@ def resolve_credentials(settings: BoxSettings, config_dir: Path, state_dir: Path
     notes: tuple[str, ...] = ()
     if given_certificate:
         for key in (request_key, current_key):
-            if key is not None and _is_matching(key, given_certificate, settings.box_id):
+            if key is not None and _is_matching(key, given_certificate.encode(), settings.box_id):
                 return TlsCredentials(
                     files=_build_files(key_name, key, certificate_name, given_certificate.encode()),
                     names=names,
@@ -73,11 +73,7 @@ def resolve_credentials(settings: BoxSettings, config_dir: Path, state_dir: Path
             f"the certificate {certificate_name!r} is not for this box's key, and is not used",
         )
     certificate = _read_if_exists(config_dir / certificate_name)
-    if (
-        current_key
-        and certificate
-        and _is_matching(current_key, certificate.decode(errors="replace"), settings.box_id)
-    ):
+    if current_key and certificate and _is_matching(current_key, certificate, settings.box_id):
         return TlsCredentials(names=names, notes=notes)
     create_request(state_dir, settings.box_id)
     key = (state_dir / ENROL_DIR / REQUEST_KEY_FILE).read_bytes()
@@ -126,9 +122,10 @@ def _read_if_exists(path: Path) -> bytes | None:
         return None
 
 
-def _is_matching(key: bytes, certificate: str, box_id: str) -> bool:
+def _is_matching(key: bytes, certificate: bytes, box_id: str) -> bool:
     try:
-        return pem.check_key(key, "") == pem.check_certificate(certificate, box_id, "")
+        loaded = pem.load_box_certificate(certificate, box_id, "")
+        return pem.load_public_key(key, "") == loaded.public_key()
     except UserError:
         return False
 

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from agent.base.errors import UserError
 from agent.config.configuration import BrokerConfig
 from agent.console.enrolment import Enrolment
 from agent.console.errors import ConsoleError
@@ -147,7 +148,7 @@ def test_what_does_not_fit_changes_nothing(tmp_path: Path, authority: Authority)
         (authority.sign(request, since=late), "not today"),
         (stranger.sign(request), "not signed by broker.ca"),
     ):
-        with pytest.raises(ConsoleError, match=why):
+        with pytest.raises((ConsoleError, UserError), match=why):
             enrol.install(pem, NOW, clock_synced=True)
         assert (tmp_path / "box.pem").read_text() == "old certificate"
         assert not (tmp_path / "box.key").exists()
@@ -155,7 +156,11 @@ def test_what_does_not_fit_changes_nothing(tmp_path: Path, authority: Authority)
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [(b"", "has no certificate"), (b"junk", "has no certificate"), (None, "No such file")],
+    [
+        (b"", "not a certificate in PEM"),
+        (b"junk", "not a certificate in PEM"),
+        (None, "No such file"),
+    ],
 )
 def test_a_broken_broker_ca_is_named_and_changes_nothing(
     tmp_path: Path, authority: Authority, content: bytes | None, why: str
@@ -165,7 +170,7 @@ def test_a_broken_broker_ca_is_named_and_changes_nothing(
     authority.file.unlink()
     if content is not None:
         authority.file.write_bytes(content)
-    with pytest.raises(ConsoleError, match=why) as caught:
+    with pytest.raises((ConsoleError, UserError), match=why) as caught:
         enrol.install(signed, NOW, clock_synced=True)
     assert f"broker.ca = {str(authority.file)!r}: " in str(caught.value)
     assert not (tmp_path / "box.key").exists()
@@ -182,7 +187,7 @@ def test_a_certificate_that_cannot_be_read_through_is_refused(
         der.replace(curve, bytes.fromhex("06082a8648ce3d030163")),
     ):
         assert broken != der
-        with pytest.raises(ConsoleError, match="its key or its name cannot be read"):
+        with pytest.raises(UserError, match="its key or its name cannot be read"):
             enrol.install(ssl.DER_cert_to_PEM_cert(broken), NOW, clock_synced=True)
 
 

@@ -1,4 +1,7 @@
-"""Certificates and keys of a settings file. Pure. No message contains a part of a key."""
+"""Certificates and keys in PEM, as an operator gives them to a box. No message contains a part of a key.
+
+Each function raises UserError, which begins with `label`.
+"""
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -8,31 +11,38 @@ from cryptography.x509.oid import NameOID
 
 from agent.base.errors import UserError
 
+_NO_CERTIFICATE = (
+    "not a certificate in PEM; allowed: its whole text, from -----BEGIN CERTIFICATE----- on"
+)
 
-def check_authorities(text: str, label: str) -> None:
-    """Check the authorities that sign the broker's certificate. Raises UserError, prefixed with `label`."""
+
+def load_authorities(pem: bytes, label: str) -> list[x509.Certificate]:
+    """Return the authorities that sign certificates."""
     try:
-        x509.load_pem_x509_certificates(text.encode())
+        return x509.load_pem_x509_certificates(pem)
     except ValueError as error:
         raise UserError(f"{label}: {_NO_CERTIFICATE}") from error
 
 
-def check_certificate(text: str, box_id: str, label: str) -> PublicKeyTypes:
-    """Check the box's certificate and return its public key. Raises UserError."""
+def load_box_certificate(pem: bytes, box_id: str, label: str) -> x509.Certificate:
+    """Return a certificate with the name of the box and a key that can be read."""
     try:
-        certificate = x509.load_pem_x509_certificate(text.encode())
-        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        key = certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm) as error:
+        certificate = x509.load_pem_x509_certificate(pem)
+    except ValueError as error:
         raise UserError(f"{label}: {_NO_CERTIFICATE}") from error
+    try:
+        certificate.public_key()
+        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise UserError(f"{label}: its key or its name cannot be read: {error}") from error
     name = str(names[0].value) if names else ""
     if name != box_id:
         raise UserError(f"{label}: its name is {name!r}; allowed: {box_id!r}, as box.id")
-    return key
+    return certificate
 
 
-def check_key(pem: bytes, label: str) -> PublicKeyTypes:
-    """Check a private key and return its public key. Raises UserError."""
+def load_public_key(pem: bytes, label: str) -> PublicKeyTypes:
+    """Return the public key of a private key."""
     try:
         return serialization.load_pem_private_key(pem, password=None).public_key()
     except TypeError as error:
@@ -41,8 +51,3 @@ def check_key(pem: bytes, label: str) -> PublicKeyTypes:
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise UserError(f"{label}: not a private key in PEM; allowed: its whole text") from error
-
-
-_NO_CERTIFICATE = (
-    "not a certificate in PEM; allowed: its whole text, from -----BEGIN CERTIFICATE----- on"
-)
