@@ -251,7 +251,7 @@ def drain_rows(folder: Path) -> list[Row]:
             outbox,
             FaultRegistry(CLOCK.boottime_ns),
             lambda: BIRTH,
-            CLOCK.boottime_ns,
+            CLOCK,
             random.Random(1),
         )
         stage = StageThread(session, CLOCK.boottime_ns, random.Random(2), vital=False)

@@ -113,7 +113,7 @@ class Agent:
             self.outbox,
             self.faults,
             self._birth_inputs,
-            clock.boottime_ns,
+            clock,
             rng,
             self.actuators.on_command,
             self._submitter.submit,

@@ -33,7 +33,7 @@ def main(folder: Path, url: str, first: int, event_count: int) -> None:
         outbox,
         FaultRegistry(CLOCK.boottime_ns),
         lambda: BIRTH,
-        CLOCK.boottime_ns,
+        CLOCK,
         FastRandom(),
     )
     StageThread(session, CLOCK.boottime_ns, random.Random(1), vital=False).start()

@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from agent.base.clock import rfc3339
 from agent.base.errors import UserError
 from agent.config.configuration import BrokerConfig
 from agent.faults.registry import FaultRegistry
@@ -24,7 +23,6 @@ from agent.reporting.mqtt.certificate_expiry import (
     CertificateKey,
     read_validity,
 )
-from agent.reporting.topics import EnvelopeFields
 from tests.conftest import ManualClock
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -56,29 +54,17 @@ class Watched:
         clock.boot_utc = NOW - timedelta(microseconds=clock.now_ns // 1000)
         self.clock = clock
         self.board = FaultRegistry(clock.boottime_ns)
-        self.watch = CertificateExpiry(broker(file, ca), self.board, self._stamp)
+        self.watch = CertificateExpiry(broker(file, ca), self.board, clock)
 
     def look(self) -> None:
-        self.watch.check(self.clock.now_ns / 1e9)
+        self.watch.check()
 
     def look_if_due(self) -> None:
-        self.watch.check_if_due(self.clock.now_ns / 1e9)
+        self.watch.check_if_due()
 
     def said(self) -> list[str]:
         assert {fault.code for fault in self.board.active()} <= {"NET-05"}
         return [fault.detail for fault in self.board.active()]
-
-    def _stamp(self) -> EnvelopeFields:
-        t_ns = self.clock.boottime_ns()
-        return EnvelopeFields(
-            id="",
-            box="pole-17",
-            epoch="",
-            seq=None,
-            boot="",
-            time=rfc3339(self.clock.utc(t_ns)),
-            clock=self.clock.trust(),
-        )
 
 
 @pytest.mark.parametrize(

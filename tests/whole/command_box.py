@@ -84,7 +84,7 @@ class CommandBox:
                 self.outbox,
                 self.faults,
                 lambda: BIRTH,
-                CLOCK.boottime_ns,
+                CLOCK,
                 FastRandom(3),
                 self.dispatcher.submit,
                 submitter.submit,

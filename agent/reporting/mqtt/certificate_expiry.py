@@ -1,16 +1,15 @@
 """Expiry of the box's certificate and of the broker's authority: the fault NET-05."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import msgspec
 
+from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.config.configuration import BrokerConfig
 from agent.faults.registry import FaultRegistry
-from agent.reporting.topics import EnvelopeFields
 
 WARN_BEFORE = timedelta(days=30)
 CHECK_INTERVAL_S = 86_400.0
@@ -93,31 +92,25 @@ def expiry_problem(validity: Validity, now: datetime) -> str | None:
 class CertificateExpiry:
     """Raises and clears NET-05 at each connection and once a day, if the clock is trusted."""
 
-    def __init__(
-        self,
-        broker: BrokerConfig,
-        faults: FaultRegistry,
-        current_envelope: Callable[[], EnvelopeFields],
-    ) -> None:
+    def __init__(self, broker: BrokerConfig, faults: FaultRegistry, clock: Clock) -> None:
         self._broker = broker
         self._faults = faults
-        self._current_envelope = current_envelope
-        self._next_check_s = 0.0
+        self._clock = clock
+        self._next_check_ns = 0
 
-    def check_if_due(self, now_s: float) -> None:
-        """Check once a day. `now_s` is the boot time."""
-        if now_s >= self._next_check_s:
-            self.check(now_s)
+    def check_if_due(self) -> None:
+        """Check once a day."""
+        if self._clock.boottime_ns() >= self._next_check_ns:
+            self.check()
 
-    def check(self, now_s: float) -> None:
+    def check(self) -> None:
         """Check now. A file that cannot be read is reported by the connection that needs it."""
-        envelope = self._current_envelope()
-        if not envelope.clock.synced:
-            self._next_check_s = now_s + UNSYNCED_RETRY_S
-            return
-        self._next_check_s = now_s + CHECK_INTERVAL_S
-        for config_key in get_args(CertificateKey):
-            self._update_fault(config_key, datetime.fromisoformat(envelope.time))
+        now_ns, is_synced = self._clock.boottime_ns(), self._clock.trust().synced
+        interval_s = CHECK_INTERVAL_S if is_synced else UNSYNCED_RETRY_S
+        self._next_check_ns = now_ns + int(interval_s * 1e9)
+        if is_synced:
+            for config_key in get_args(CertificateKey):
+                self._update_fault(config_key, self._clock.utc(now_ns))
 
     def _update_fault(self, config_key: CertificateKey, now: datetime) -> None:
         try:

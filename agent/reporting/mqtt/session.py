@@ -5,6 +5,7 @@ import random
 import threading
 from collections.abc import Callable
 
+from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.base.health_model import OutboxHealth
 from agent.base.model import IncomingCommand
@@ -35,7 +36,7 @@ that does not answer must not keep a box from stopping.
 class MqttSession:
     """Connects, sends the outbox, and reconnects after each failure.
 
-    `clock_ns` is the boot time. A failure of the network raises a fault, never an exception.
+    A failure of the network raises a fault, never an exception.
     `on_command` and `submit_reply`: see `MqttConnection`.
     """
 
@@ -47,7 +48,7 @@ class MqttSession:
         outbox: Outbox,
         faults: FaultRegistry,
         get_birth: Callable[[], BirthInputs],
-        clock_ns: Callable[[], int],
+        clock: Clock,
         rng: random.Random,
         on_command: Callable[[IncomingCommand], None] | None = None,
         submit_reply: Callable[[OutgoingMessage], None] | None = None,
@@ -58,13 +59,13 @@ class MqttSession:
         self._outbox = outbox
         self._faults = faults
         self._get_birth = get_birth
-        self._clock_ns = clock_ns
+        self._clock = clock
         self._backoff = ReconnectBackoff(rng)
         self._next_connect_s = 0.0
         self._connection: MqttConnection | None = None
         self._unstored: OutgoingMessage | None = None
         self._unstored_lock = threading.Lock()
-        self._certificate_expiry = CertificateExpiry(broker, faults, outbox.envelope_now)
+        self._certificate_expiry = CertificateExpiry(broker, faults, clock)
         tls.load_ssl_context(broker)
         tls.read_password(broker)
         outbox.on_commit(self._wake)
@@ -77,7 +78,7 @@ class MqttSession:
             if wait_s > 0:
                 stopping.wait(min(wait_s, POLL_TIMEOUT_S))
                 return
-            self._certificate_expiry.check(self._now_s())
+            self._certificate_expiry.check()
             connection = self._connection = MqttConnection(
                 self._broker,
                 self._outbox,
@@ -88,7 +89,7 @@ class MqttSession:
                 self._on_command,
                 self._submit_reply,
             )
-        self._certificate_expiry.check_if_due(self._now_s())
+        self._certificate_expiry.check_if_due()
         try:
             connection.poll(POLL_TIMEOUT_S)
         except MqttConnectionError as error:
@@ -165,4 +166,4 @@ class MqttSession:
             connection.wake()
 
     def _now_s(self) -> float:
-        return self._clock_ns() / 1e9
+        return self._clock.boottime_ns() / 1e9

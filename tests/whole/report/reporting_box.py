@@ -54,7 +54,7 @@ class ReportingBox:
         self.faults = FaultRegistry(CLOCK.boottime_ns)
         self.outbox: Outbox = open_outbox(folder, box=box)
         self.session = MqttSession(
-            broker, self.outbox, self.faults, lambda: BIRTH, CLOCK.boottime_ns, FastRandom(3)
+            broker, self.outbox, self.faults, lambda: BIRTH, CLOCK, FastRandom(3)
         )
         self._thread = StageThread(self.session, CLOCK.boottime_ns, random.Random(4), vital=False)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent.base.clock import SystemClock
 from agent.base.sha256 import sha256_hex
 from agent.config.configuration import BrokerConfig
 from agent.faults.registry import FaultRegistry
@@ -41,6 +42,16 @@ from tests.whole.report.reporting_box import (
 
 def config(broker: Mosquitto, **options: object) -> BrokerConfig:
     return BrokerConfig(url=broker.url, keepalive_s=5, **options)  # type: ignore[arg-type]
+
+
+class HookedClock(SystemClock):
+    """The machine's clock, with another boot time."""
+
+    def __init__(self, boottime_ns: Callable[[], int]) -> None:
+        self._boottime_ns = boottime_ns
+
+    def boottime_ns(self) -> int:
+        return self._boottime_ns()
 
 
 def test_events_arrive_at_the_centre_and_leave_the_box_on_its_word(
@@ -90,7 +101,12 @@ def test_what_is_put_last_is_waited_for_though_the_disk_is_slow(
 
     with CentreListener(config(broker)) as watcher:
         session = MqttSession(
-            config(broker, ack="broker"), outbox, faults, lambda: BIRTH, clock_ns, FastRandom(3)
+            config(broker, ack="broker"),
+            outbox,
+            faults,
+            lambda: BIRTH,
+            HookedClock(clock_ns),
+            FastRandom(3),
         )
         while not session.health().connected:
             session.run_once(threading.Event())
@@ -126,7 +142,9 @@ def test_at_the_end_a_centre_is_waited_for_while_messages_leave_and_no_longer(
             wait_until(lambda: outbox.depth == 5 - arrived)
         return CLOCK.boottime_ns() + round(passed_s * 1e9)
 
-    session = MqttSession(config(broker), outbox, faults, lambda: BIRTH, clock_ns, FastRandom(3))
+    session = MqttSession(
+        config(broker), outbox, faults, lambda: BIRTH, HookedClock(clock_ns), FastRandom(3)
+    )
     while not session.health().centre_listening:
         session.run_once(threading.Event())
     for number in range(5):
@@ -335,7 +353,9 @@ def test_a_centre_that_listens_and_does_not_acknowledge_is_a_fault_until_it_does
     def now_ns() -> int:
         return CLOCK.boottime_ns() + round(passed_s * 1e9)
 
-    session = MqttSession(config(broker), outbox, faults, lambda: BIRTH, now_ns, FastRandom(3))
+    session = MqttSession(
+        config(broker), outbox, faults, lambda: BIRTH, HookedClock(now_ns), FastRandom(3)
+    )
     never = threading.Event()
     while not session.health().centre_listening:
         session.run_once(never)

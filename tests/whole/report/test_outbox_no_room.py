@@ -237,7 +237,7 @@ def test_an_outbox_that_cannot_be_read_does_not_silence_health_and_is_a_fault_un
         kept.outbox,
         kept.faults,
         lambda: BIRTH,
-        CLOCK.boottime_ns,
+        CLOCK,
         FastRandom(3),
     )
 

@@ -163,7 +163,7 @@ def test_a_box_whose_certificate_ends_soon_comes_in_and_says_so(
     faults = FaultRegistry(clock.boottime_ns)
     outbox = outboxes(tmp_path, box="pole-19", clock=clock)
     session = MqttSession(
-        secured.config("pole-19"), outbox, faults, lambda: BIRTH, clock.boottime_ns, FastRandom(3)
+        secured.config("pole-19"), outbox, faults, lambda: BIRTH, clock, FastRandom(3)
     )
     while not session.health().connected:
         session.run_once(threading.Event())
