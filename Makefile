@@ -59,14 +59,14 @@ lint: setup ## ruff, mypy --strict, import-linter, the prose of docstrings and p
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python scripts/prose_lint.py
 
-bench: setup-bench ## measure, beside the bare libraries and the peers in the same run
+bench: setup-bench ## measure, next to the bare libraries and the peers in the same run
 	$(BIN)/python -m bench $(ARGS)
 
 docs: setup ## write again the documents that are generated from code
 	$(BIN)/python scripts/asyncapi.py
 	$(BIN)/python scripts/runbook.py
 
-lock: ## resolve requirements.lock anew from pyproject.toml, with hashes
+lock: ## resolve requirements.lock from pyproject.toml again, with hashes
 	$(PYTHON) -m venv .cache/lock
 	.cache/lock/bin/pip install --quiet uv==0.13.8
 	.cache/lock/bin/uv pip compile --quiet --universal --generate-hashes --no-header \

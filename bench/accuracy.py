@@ -261,7 +261,7 @@ def rows() -> list[Row]:
     """Return the rows for the default model. Raises: LookupError without labels."""
     if not LABEL_FOLDER.is_dir():
         raise LookupError(
-            f"{LABEL_FOLDER}: not there; the labels lie in a folder beside the project"
+            f"{LABEL_FOLDER}: missing; the labels are in a folder next to the project"
         )
     cv2.setNumThreads(1)
     detector = open_detector("ssdlite_mobilenet_v2")

@@ -145,7 +145,7 @@ def real_time_rows(main: Path, sub: Path, folder: Path) -> list[Row]:
     ):
         own_s = measure_paced_s(own_command)
         if peer is None:
-            note_text = f"beside nothing: `make setup-bench` installs the peer; {own_s:.2f} s"
+            note_text = f"next to nothing: `make setup-bench` installs the peer; {own_s:.2f} s"
             rows.append(
                 Row(name=f"{name}, real pace", value=own_s, unit="s", target="-", note=note_text)
             )

@@ -84,8 +84,8 @@ def _pelco_case(dialect: PelcoDialect) -> CodecCase:
         frames=tuple(encode_frame(dialect, telegram) for telegram in addressed_messages),
         decoder=lambda: PelcoDecoder(dialect),
         encoders=tuple(
-            (lambda made=made: encode_frame(dialect, made))  # type: ignore[misc]
-            for made in addressed_messages
+            (lambda message=message: encode_frame(dialect, message))  # type: ignore[misc]
+            for message in addressed_messages
         ),
     )
 
@@ -118,8 +118,8 @@ def _rows(codec: CodecCase) -> list[Row]:
         {
             "clean": lambda: _count_decoded(codec, clean) and None,
             "noisy": lambda: _count_decoded(codec, noisy) and None,
-            "made": lambda: _encode_all(codec),
-            "looked": lambda: _touch_bytes(clean),
+            "encode": lambda: _encode_all(codec),
+            "read": lambda: _touch_bytes(clean),
         },
         turns=5,
     )
@@ -130,7 +130,7 @@ def _rows(codec: CodecCase) -> list[Row]:
     line = 100 * LINE_BYTES_S * turns.ms("clean", len(clean)) / 1000
     return [
         Row(
-            name=f"{codec.name}, messages taken in",
+            name=f"{codec.name}, messages decoded",
             value=per_s("clean"),
             unit="/s",
             target="-",
@@ -139,12 +139,12 @@ def _rows(codec: CodecCase) -> list[Row]:
             f"takes {line:.1f} % of a core",
         ),
         Row(
-            name=f"{codec.name}, taking in / looking at each byte",
-            value=turns.ratio("clean", "looked"),
+            name=f"{codec.name}, decoding / reading each byte",
+            value=turns.ratio("clean", "read"),
             unit="ratio",
             target="-",
-            note=f"a loop over the same bytes in pieces of {CHUNK_BYTES}; made: "
-            f"{per_s('made'):.0f} messages/s",
+            note=f"a loop over the same bytes in pieces of {CHUNK_BYTES}; encoded: "
+            f"{per_s('encode'):.0f} messages/s",
         ),
     ]
 

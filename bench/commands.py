@@ -228,7 +228,7 @@ def _send_commands(operator: BenchOperator, rng: random.Random) -> list[tuple[Ac
         for action, args in orders.items():
             sent = operator.command({"do": action, "head": HEAD, **args})
             if sent is None:
-                raise RuntimeError(f"{action}: nobody answered within {ANSWER_TIMEOUT_S:g} s")
+                raise RuntimeError(f"{action}: no reply within {ANSWER_TIMEOUT_S:g} s")
             sent_commands.append((action, *sent))
             operator.idle(rng.uniform(*PAUSE_RANGE_S))
     return sent_commands
@@ -253,7 +253,7 @@ def rows(
         _row("command to first byte, inside the box", quiet, "< 5", "box"),
         _row("command to first byte, from its publication on", quiet, "-", "all"),
         _row("same, while the box detects in 1080p", busy, "-", "all"),
-        _row("same, a head that is asked where it is", queried, "-", "all"),
+        _row("same, a head that is queried for its position", queried, "-", "all"),
     ]
 
 
@@ -271,7 +271,7 @@ def _row(
         "command to first byte, inside the box": "from the session's hands to the pty",
         "command to first byte, from its publication on": "mosquitto, all on this machine",
         "same, while the box detects in 1080p": "15 frames a second, 10 of them looked at",
-        "same, a head that is asked where it is": "before a move it is asked, pan and tilt: "
+        "same, a head that is queried for its position": "before a move it is queried, pan and tilt: "
         f"{1000 * ANSWER_DELAY.delay_s:.0f} ms of a line of {QUERY_BAUD} baud each, and the turnaround",
     }[name]
     by_action = ", ".join(

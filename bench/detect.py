@@ -196,7 +196,7 @@ def tracker_rows() -> list[Row]:
             turns = run_in_turns({**works, "merge": _merge_work(frames)}, turns=5)
         merge_note = f"joining of detections, not in it: {turns.ms('merge', len(frames)):.3f} ms"
         if not PEER_PYTHON.exists():
-            note = f"beside nothing: `make setup-bench` installs the peer; {merge_note}"
+            note = f"next to nothing: `make setup-bench` installs the peer; {merge_note}"
             value, unit, target = turns.ms("ours", len(frames)), "ms", "-"
         else:
             value, unit, target = turns.ratio("ours", "bytetrack"), "ratio", "<= 0.3"

@@ -159,7 +159,7 @@ def byte_rows(folder: Path) -> list[Row]:
             value=(flight_recorder_bytes + log_bytes) * per_day,
             unit="MB",
             target="aim < 50",
-            note=f"at the disk, beside a recorder's synced write each second; log "
+            note=f"at the disk, next to a recorder's synced write each second; log "
             f"{log_bytes * per_day:.2f} MB, health on no disk",
         ),
         Row(

@@ -189,7 +189,7 @@ def _compare_with_bare(
             note=f"bare SQLite, same commits: {floor:.0f}/s; wall {wall:.2f}",
         ),
         Row(
-            name=f"{name}: CPU, beside bare SQLite",
+            name=f"{name}: CPU, next to bare SQLite",
             value=cpu,
             unit="ratio",
             target="-",

@@ -90,9 +90,9 @@ def rows() -> list[Row]:
             },
             turns=5,
         )
-        made = {name: stitch(each, FOV) for name, each in shots.items()}
+        panoramas = {name: stitch(each, FOV) for name, each in shots.items()}
     matched_text = ", ".join(
-        f"{one.matched_count} of {one.pair_count} by {name}" for name, one in made.items()
+        f"{one.matched_count} of {one.pair_count} by {name}" for name, one in panoramas.items()
     )
     peer_text = ", ".join(f"{number} by {name}" for name, number in peer_placed.items())
     return [

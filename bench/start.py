@@ -197,7 +197,7 @@ class FailingStage:
             self.hang_event.wait()
         if self.should_fail.is_set():
             self.should_fail.clear()
-            raise RuntimeError("as it was told to")
+            raise RuntimeError("as requested")
         self.has_turned.set()
         stopping.wait(0.01)
 

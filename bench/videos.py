@@ -60,7 +60,7 @@ def has_clip() -> bool:
 
 
 NO_LABELS_NOTE = (
-    "no folder `shared` beside the project: pictures are of the rendered street, "
+    "no folder `shared` next to the project: pictures are of the rendered street, "
     "and what needs labels is left out"
 )
 

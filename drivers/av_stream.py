@@ -29,10 +29,10 @@ _PLANAR_420 = ("yuv420p", "yuvj420p")
 _ERROR_KINDS: tuple[tuple[type[Exception], DriverErrorKind, str], ...] = (
     (av.error.FileNotFoundError, "absent", "no such file or device"),
     (av.error.HTTPNotFoundError, "absent", "the server knows no such path"),
-    (av.error.ConnectionRefusedError, "absent", "nobody listens there"),
+    (av.error.ConnectionRefusedError, "absent", "no server listens there"),
     (av.error.IsADirectoryError, "protocol", "is a folder; expected a file"),
     (av.error.PermissionError, "unsupported", "permission denied to this user"),
-    (av.error.ArgumentError, "unsupported", "refuses what it was asked for"),
+    (av.error.ArgumentError, "unsupported", "refuses the request"),
     (av.error.HTTPUnauthorizedError, "protocol", "the server refuses this username and password"),
     (av.error.HTTPForbiddenError, "protocol", "the server forbids this path to this user"),
     (av.error.HTTPServerError, "protocol", "the server reports an error of its own"),
@@ -83,7 +83,7 @@ class VideoSource:
         context = self.stream.codec_context
         if context is None or context.width <= 0 or context.height <= 0:
             container.close()
-            raise DriverError("protocol", f"{display_name}: its video stream tells no picture size")
+            raise DriverError("protocol", f"{display_name}: its video stream has no picture size")
         context.thread_type = "NONE"
         context.thread_count = 1
         time_base = self.stream.time_base

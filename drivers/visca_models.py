@@ -35,7 +35,7 @@ class ViscaModel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 MODELS: dict[ModelName, ViscaModel] = {
-    # Sony EVI-D70 technical manual, pages 54 and 58, and EVI-D100, page 44, which both tell how
+    # Sony EVI-D70 technical manual, pages 54 and 58, and EVI-D100, page 44, which both describe how
     # they imitate an EVI-D30: pan FC90h to 0370h is -100 to 100 degrees, tilt FED4h to 012Ch is -25
     # to 25, zoom 0000h to 03FFh, pan 3.3 to 80 and tilt 2.5 to 50 degrees a second in equal steps.
     "evi_d30": ViscaModel(

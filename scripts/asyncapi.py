@@ -88,7 +88,7 @@ HANDLERS = (
 """The module of each command."""
 COMMANDS = {module.VERB: build_command_struct(module.VERB, module.Args) for module in HANDLERS}
 RESULTS = {module.VERB: module.Result for module in HANDLERS}
-"""What stands in `result` of a reply."""
+"""The type of `result` in the reply to each command."""
 
 
 def build_document() -> Document:
@@ -173,7 +173,7 @@ def _close_event_kinds(properties: Document) -> None:
 
 
 def render() -> str:
-    """The document as it stands in the file."""
+    """Render the document as the text of its file."""
     return json.dumps(build_document(), indent=2, ensure_ascii=False) + "\n"
 
 

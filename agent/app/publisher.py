@@ -95,14 +95,14 @@ class Publisher:
         self._submitter.submit(topics.build_receipt_message(data, t_ns))
 
     def record_clip_view(self, request: ClipRequest, by: str) -> None:
-        """Write the receipt of a clip before it is given out. Raises: OSError."""
+        """Write the receipt of a clip before it is delivered. Raises: OSError."""
         begin, end = (rfc3339(utc_from_unix_ns(ns)) for ns in (request.begin_ns, request.end_ns))
         self._record_view(request.camera, begin, end, by, "a clip was cut")
 
     def record_snapshot_view(self, camera: str, by: str, t_ns: int) -> None:
-        """Write the receipt of a snapshot before it is given out. Raises: OSError."""
+        """Write the receipt of a snapshot before it is delivered. Raises: OSError."""
         time = rfc3339(self._clock.utc(t_ns))
-        self._record_view(camera, time, time, by, "a picture was asked for")
+        self._record_view(camera, time, time, by, "a picture was requested")
 
     def publish_snapshot(self, camera: str, jpeg: bytes, t_ns: int) -> None:
         """Send a snapshot that was requested."""

@@ -2,7 +2,7 @@
 
     console/lockout.json    in the state folder
 
-An attempt is stored before the answer is judged, so that cutting the power gains nothing. After a reboot the
+An attempt is stored before the answer is checked, so that cutting the power gains nothing. After a reboot the
 wait starts again at the boot itself, because it is unknown how long the box was off: it ends at the same
 moment however often the file is read, also if the disk takes no writes.
 """

@@ -55,7 +55,7 @@ class CameraAccess(msgspec.Struct, frozen=True, kw_only=True):
     next_frame: NextFrame = msgspec.field(default_factory=NextFrame)
 
     def check(self, camera: str, requester: Requester) -> None:
-        """Check a request. Raises: CommandRejected if the requester may not see it, or if nobody can."""
+        """Check a request. Raises: CommandRejected if the requester may not see it, or if there is no picture."""
         if self.viewers is not None and requester.id not in self.viewers:
             raise CommandRejected(
                 "forbidden",

@@ -131,8 +131,8 @@ def _accept_unasked(answer: ItemAnswer, _picture: Plane | None) -> ItemAnswer:
 
 
 def _print_item(answer: ItemAnswer, _picture: Plane | None) -> ItemAnswer:
-    judgement = {True: "good", False: "NOT GOOD", None: "not asked"}[answer.good]
-    print(f"{answer.title}: {answer.finding}: {judgement}")
+    verdict = {True: "good", False: "NOT GOOD", None: "not asked"}[answer.good]
+    print(f"{answer.title}: {answer.finding}: {verdict}")
     return answer
 
 

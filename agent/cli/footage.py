@@ -131,7 +131,10 @@ def _add_unseal(subcommands: Commands) -> None:
         "--out", metavar="DIR", type=Path, required=True, help="the new folder to write"
     )
     parser = _add_subcommand(
-        subcommands, "keygen", "make a key pair to seal footage for", footage_offline.keygen
+        subcommands,
+        "keygen",
+        "make a key pair for the encryption of footage",
+        footage_offline.keygen,
     )
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="the private key")
 
@@ -169,7 +172,7 @@ def _add_span(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(command: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
-    """Run one, and tell in a line where the disk or the footage does not let it."""
+    """Run a command; print one line if the disk or the footage prevents it."""
     try:
         return command(args)
     except ExportError as error:

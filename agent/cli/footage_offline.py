@@ -92,14 +92,14 @@ def unseal(args: argparse.Namespace) -> int:
         clip = None if result.clip is None else str(result.clip)
         print_json({"folder": str(result.folder), "segments": result.segments, "clip": clip})
         return 0
-    print(f"{result.folder}: {len(result.segments)} segments unsealed")
+    print(f"{result.folder}: {len(result.segments)} segments decrypted")
     if result.clip is not None:
         print(f"  the clip: {result.clip}")
     return 0
 
 
 def keygen(args: argparse.Namespace) -> int:
-    """Make a key pair to seal footage for."""
+    """Make a key pair for the encryption of footage."""
     public_key = keys.generate_key_pair(args.out)
     if args.json:
         print_json({"private_key": str(args.out), "public_key": public_key})

@@ -79,7 +79,7 @@ def add_parser(commands: Commands) -> None:
     _add_presets(subcommands)
     _add_tours(subcommands)
     _add_subcommand(subcommands, "sweep", "make a panorama, which is sent to the centre", _sweep)
-    _add_subcommand(subcommands, "stop", "stop at once, whoever holds the head", _stop)
+    _add_subcommand(subcommands, "stop", "stop at once, regardless of the lease", _stop)
 
 
 def _add_presets(subcommands: Commands) -> None:

@@ -37,7 +37,7 @@ class LocalCommand(
 
 
 class LocalCommandHandler:
-    """Hands commands of the control socket to the dispatcher, and their replies back.
+    """Passes commands of the control socket to the dispatcher, and their replies back.
 
     `submit` is the dispatcher's; `new_id` makes an id of a `t_ns`.
     """

@@ -36,7 +36,7 @@ def unknown(subject: str, message: str) -> CheckResult:
     return CheckResult(subject=subject, ok=None, message=message)
 
 
-def judged(subject: str, message: str, *, ok: bool, code: str) -> CheckResult:
+def passed_if(subject: str, message: str, *, ok: bool, code: str) -> CheckResult:
     """Return a good finding if `ok`, else a bad one with the fault's code."""
     return passed(subject, message) if ok else failed(subject, message, code)
 

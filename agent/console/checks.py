@@ -228,7 +228,7 @@ def check_centre(context: ConsoleContext) -> Iterator[CheckResult]:
     """
     report = context.live_report()
     if report is None:
-        yield unknown("centre", "only the running agent can tell")
+        yield unknown("centre", "only the running agent knows")
         return
     outbox = report.outbox
     backlog = f"{outbox.depth} messages wait"

@@ -24,8 +24,8 @@ from agent.console.text_format import format_duration
 
 BACKUP_SUFFIX, PENDING_SUFFIX, CANDIDATE_SUFFIX = ".before", ".pending", ".new"
 MAX_STARTS = 3
-"""The agent starts once because it is told to. One that has to start again and again does not work with the
-new configuration, and records nothing meanwhile.
+"""The agent starts once on request. An agent that restarts again and again does not work with the new
+configuration, and records nothing meanwhile.
 """
 
 
@@ -98,7 +98,7 @@ class CommitConfirm:
         except FileNotFoundError:
             return None
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            # Nobody can confirm what cannot be read: it counts as expired.
+            # An unreadable change cannot be confirmed: it counts as expired.
             return _UNREADABLE
 
     def is_active(self, commit: PendingCommit) -> bool:

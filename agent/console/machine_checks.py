@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.console.check_result import CheckResult, failed, judged, passed, unknown
+from agent.console.check_result import CheckResult, failed, passed, passed_if, unknown
 from agent.console.text_format import format_bytes
 from agent.health.vitals import parse
 from agent.health.vitals.machine import THROTTLED_FILE, soc_celsius
@@ -26,7 +26,7 @@ def check_board(root: Path = DEFAULT_ROOT) -> Iterator[CheckResult]:
     if celsius is None:
         yield unknown("heat", "the board has no sensor")
     else:
-        yield judged("heat", f"{celsius:.0f} C", ok=celsius < MAX_SOC_CELSIUS, code="SYS-02")
+        yield passed_if("heat", f"{celsius:.0f} C", ok=celsius < MAX_SOC_CELSIUS, code="SYS-02")
     memory = procfs.read("proc/meminfo")
     free, total = (
         parse.kilobyte_field(memory, "MemAvailable"),
@@ -36,14 +36,14 @@ def check_board(root: Path = DEFAULT_ROOT) -> Iterator[CheckResult]:
         yield unknown("memory", "unknown")
     else:
         message = f"{format_bytes(free)} of {format_bytes(total)} free"
-        yield judged("memory", message, ok=free > total * MIN_FREE_MEMORY_RATIO, code="SYS-04")
+        yield passed_if("memory", message, ok=free > total * MIN_FREE_MEMORY_RATIO, code="SYS-04")
     load = parse.load_average(procfs.read("proc/loadavg"))
     cores = parse.cores(procfs.read("sys/devices/system/cpu/online"))
     if load is None or not cores:
         yield unknown("load", "unknown")
     else:
         message = f"{load:.1f} on {cores} cores"
-        yield judged("load", message, ok=load < cores * MAX_LOAD_PER_CORE, code="SYS-05")
+        yield passed_if("load", message, ok=load < cores * MAX_LOAD_PER_CORE, code="SYS-05")
 
 
 def _check_supply(procfs: ProcFs) -> CheckResult:
@@ -74,7 +74,7 @@ def check_disk(state_dir: Path) -> CheckResult:
         return failed(subject, f"cannot be written: {error.strerror or error}", "STO-02")
     free, total = stats.f_bavail * stats.f_frsize, stats.f_blocks * stats.f_frsize
     message = f"can be written, {format_bytes(free)} of {format_bytes(total)} free"
-    return judged(subject, message, ok=free > MIN_FREE_DISK_BYTES, code="STO-05")
+    return passed_if(subject, message, ok=free > MIN_FREE_DISK_BYTES, code="STO-05")
 
 
 def check_custody_log(custody: CustodyLog) -> CheckResult:

@@ -18,7 +18,7 @@ from cryptography import x509
 from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.config.configuration import BrokerConfig
-from agent.console.check_result import CheckResult, failed, judged, passed, unknown
+from agent.console.check_result import CheckResult, failed, passed, passed_if, unknown
 from agent.faults.registry import FaultCode
 from agent.reporting.mqtt import connect_error, tls
 from agent.reporting.mqtt.certificate_expiry import (
@@ -203,7 +203,7 @@ def check_validity(
     if now > end:
         return failed(subject, f"expired on {end:%Y-%m-%d}", invalid_fault)
     message = f"valid until {end:%Y-%m-%d}, {(end - now).days} days"
-    return judged(subject, message, ok=end - now > WARN_BEFORE, code="NET-05")
+    return passed_if(subject, message, ok=end - now > WARN_BEFORE, code="NET-05")
 
 
 def check_broker(broker: BrokerConfig, clock: Clock) -> Iterator[CheckResult]:

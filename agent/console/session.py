@@ -197,7 +197,7 @@ class ConsoleSession:
         return name
 
     def _check_answer(self, name: str, answer: str) -> bool:
-        # Counted before it is judged: cutting the power in between gains nothing.
+        # Counted before it is checked: cutting the power in between gains nothing.
         self._lockout.record_attempt()
         method = self._authenticator.verify(answer)
         self._context.technician = name

@@ -17,7 +17,7 @@ _KINDS_WITHOUT_THUMBNAIL = frozenset(
 )
 THUMBNAIL_WIDTH_PX = 640
 THUMBNAIL_MAX_BYTES = 20_000
-"""Limit of a snapshot that nobody asked for."""
+"""Limit of an event's snapshot; a requested one may be larger."""
 
 
 class DetectStage:

@@ -40,7 +40,7 @@ class LiveHealth(msgspec.Struct, frozen=True, kw_only=True):
 def get_runtime_dir(state_dir: Path, environ: Mapping[str, str] = os.environ) -> Path:
     """Return the folder where the programs of a box meet: systemd's, or `run` in the state folder.
 
-    A command that a person starts is not told systemd's folder: on an installed box it is known.
+    systemd's variable is missing in a command that a person starts: an installed box has a fixed folder.
     """
     configured = environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
     if configured:

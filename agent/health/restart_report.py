@@ -84,7 +84,7 @@ def _pop_service_result(runtime_dir: Path) -> str | None:
     """Read and delete systemd's result.
 
     With OOMPolicy=continue systemd reports `signal` for a process that the kernel killed for lack of
-    memory; the count of such kills tells it from other signals.
+    memory; the count of such kills distinguishes it from other signals.
     """
     text = ""
     with suppress(OSError, UnicodeDecodeError):

@@ -96,7 +96,7 @@ class LeaseArbiter:
         """Release the head; return False if the token is of a lease that is over already.
 
         Raises: CommandRejected `stale_token` if the lease is another's: `status` shows its token
-        to everybody.
+        to every requester.
         """
         lease = self.lease(t_ns)
         if lease is None or lease.token != token:

@@ -314,7 +314,7 @@ def _require_tracker(
     if assembly.tracker is None:
         raise CommandRejected(
             "unsupported",
-            f"head {args.head!r} follows nobody: its camera has no detection, or the configuration "
+            f"head {args.head!r} cannot follow: its camera has no detection, or the configuration "
             "does not allow it (head.tracking.enabled, head.fov_deg)",
         )
     return assembly.tracker

@@ -148,7 +148,7 @@ class DeclaredCamera(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeclarationData(msgspec.Struct, frozen=True, kw_only=True):
-    """Use of cameras and footage, for the public. `detects` lists all labels that it can tell apart; no track
+    """Use of cameras and footage, for the public. `detects` lists all labels that it distinguishes; no track
     continues beyond one camera's picture.
 
     `event_retention_days` is how long the footage around an event is kept, `max_retention_days` the

@@ -56,7 +56,7 @@ class StageThread:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=stage.name, daemon=True)
         self._state: StageState = "starting"
-        self._last_beat_ns = clock_ns()
+        self._last_heartbeat_ns = clock_ns()
         self._failures = 0
         self._backoff = Backoff(INITIAL_BACKOFF_S, MAX_BACKOFF_S)
         self._last_error: str | None = None
@@ -81,7 +81,7 @@ class StageThread:
 
     def is_late(self) -> bool:
         """Return True if the loop has not turned for LATE_AFTER_S."""
-        age_s = (self._clock_ns() - self._last_beat_ns) / 1e9
+        age_s = (self._clock_ns() - self._last_heartbeat_ns) / 1e9
         return self._state != "stopped" and age_s > LATE_AFTER_S
 
     def health(self) -> StageHealth:
@@ -89,14 +89,14 @@ class StageThread:
         return StageHealth(
             name=self.name,
             state=self._state,
-            heartbeat_age_s=(self._clock_ns() - self._last_beat_ns) / 1e9,
+            heartbeat_age_s=(self._clock_ns() - self._last_heartbeat_ns) / 1e9,
             failures=self._failures,
             last_error=self._last_error,
         )
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self._last_beat_ns = self._clock_ns()
+            self._last_heartbeat_ns = self._clock_ns()
             self._iterate()
         self._run_safely(self._stage.close)
         self._state = "stopped"

@@ -23,7 +23,7 @@ CHECK_INTERVAL_S = 1.0
 MAX_FRAME_AGE_S = 5.0
 """A camera whose last frame is older counts as sending none."""
 MAX_FOOTAGE_STALL_S = 15.0
-"""Footage that has not grown for longer counts as standing still."""
+"""Footage that has not grown for longer counts as stalled."""
 CAMERA_OPEN_TIMEOUT_S = 60.0
 """Time for a camera to open. One that is closed after it is cut off or broken, which is no fault of the
 new system: it is logged, and no longer waited for."""

@@ -153,7 +153,9 @@ class Slots:
                 updated = state.with_slot(self.booted, record)
                 self._save_if_changed(msgspec.structs.replace(updated, came_up=self.booted), state)
             else:
-                log.warning("slot %s stands in for %s", self.booted, selection.default)
+                log.warning(
+                    "slot %s was started instead of the default %s", self.booted, selection.default
+                )
                 self._save_if_changed(state.with_slot(self.booted, record), state)
             return None
         updated = state.with_slot(self.booted, msgspec.structs.replace(record, state="good"))

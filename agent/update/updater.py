@@ -119,8 +119,8 @@ class Updater:
         return self._rauc.read_compatible()
 
     def record_action(self, requester: str, action: str) -> None:
-        """Keep for the chain of custody what was done; the agent's user makes the receipt, now if
-        systemd starts him, else after the next boot.
+        """Log an action for the custody log; a service of the agent's user writes the receipt, now if systemd
+        starts it, else after the next boot.
         """
         log.info("%s: %s", requester, action)
         try:

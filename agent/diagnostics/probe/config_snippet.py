@@ -148,7 +148,7 @@ def _onvif_camera_table(
     lines += [
         "",
         _fill_in_comment("[camera.institution]", "these three lines where it is another's"),
-        _fill_in_comment('owner = "somebody"', "whose camera it is"),
+        _fill_in_comment('owner = "OWNER"', "whose camera it is"),
         _fill_in_comment('purpose = "traffic safety"', "what it is for"),
     ]
     note = f"{adopted.maker} {adopted.model}, serial {adopted.serial}, at {camera.url}: "

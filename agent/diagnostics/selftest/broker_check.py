@@ -112,7 +112,7 @@ class BrokerRoundTrip:
         except CheckFailed as error:
             return f"not delivered: {error}", None
         if result is not None:
-            return "the agent has it and tells the centre", result.event
+            return "the agent has it and sends it to the centre", result.event
         try:
             with self._open_own_outbox() as outbox:
                 outbox.put(topics.build_event_message(_event_data(event, self._clock))).wait(

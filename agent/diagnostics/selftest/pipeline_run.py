@@ -1,4 +1,4 @@
-"""Run the test pattern through a real lane: driver, capture, detector, rules and recorder.
+"""Run the test pattern through a real camera pipeline: driver, capture, detector, rules and recorder.
 
 The run has a folder, key and chain of its own; no other part reads its footage.
 """

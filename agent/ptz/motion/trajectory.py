@@ -1,6 +1,6 @@
 """Trajectories: one motion of a head from its begin to its end. Pure.
 
-Time and position come in, orders go out. A trajectory is asked for its next step again, at the
+Time and position come in, orders go out. A trajectory is queried for its next step, at the
 latest after `next_step_s`, until a step has a result; then the motion controller stops the head.
 """
 
@@ -75,7 +75,7 @@ class MotionStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trajectory(Protocol):
-    """The course of a motion."""
+    """The steps of a motion, over time."""
 
     def step(self, t_ns: int, position: PtzPosition | None, bounds: MotionBounds) -> MotionStep:
         """Return the next step; `position` is None if it is unknown."""

@@ -124,7 +124,7 @@ class ClipHandler:
 def request_clip(state_dir: Path, request: ClipRequest, out: Path) -> ClipInfo | None:
     """Have the agent of a state folder cut a clip into the new file `out`, durably.
 
-    Returns None if no agent that seals can be asked. Raises: ClipError if the agent refuses or does not
+    Returns None if no agent that encrypts is reachable. Raises: ClipError if the agent refuses or does not
     answer, OSError if `out` cannot be written; then there is no `out`.
     """
     if control_socket.find_agent(state_dir) is None:

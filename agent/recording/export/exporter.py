@@ -73,7 +73,7 @@ class SpanSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Footage of a span, `misdated` segments of it, and the chain's head before.
 
     The box keeps recording: segments that it closes or evicts later are in the exported chain, but not
-    part of the export. A verifier judges completeness by this head.
+    part of the export. A verifier checks completeness against this head.
     """
 
     head: ChainHead
