@@ -84,7 +84,7 @@ def test_a_password_file_that_is_not_there_is_absent() -> None:
 def test_a_path_or_port_that_is_not_there_is_absent(rtsp_server: RtspServer) -> None:
     url = rtsp_server.url("nowhere")
     assert url in fails("absent", lambda: open_driver("rtsp", {"url": url}), "no such path")
-    fails("absent", lambda: open_driver("rtsp", {"url": "rtsp://127.0.0.1:1/x"}), "nobody listens")
+    fails("absent", lambda: open_driver("rtsp", {"url": "rtsp://127.0.0.1:1/x"}), "no server listens")
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
@@ -136,7 +136,7 @@ def test_a_server_that_is_killed_ends_the_stream_and_opening_again_goes_on(
         fails("ended", lambda: read_until_it_fails(camera), "the stream ended")
         fails("ended", lambda: camera.read(0.0))
         camera.close()
-        fails("absent", lambda: open_driver("rtsp", options), "nobody listens")
+        fails("absent", lambda: open_driver("rtsp", options), "no server listens")
         with rtsp_servers("--port", str(server.port)):
             camera = open_driver("rtsp", options)
             media = camera.read(10.0)
