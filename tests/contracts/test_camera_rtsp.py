@@ -84,7 +84,9 @@ def test_a_password_file_that_is_not_there_is_absent() -> None:
 def test_a_path_or_port_that_is_not_there_is_absent(rtsp_server: RtspServer) -> None:
     url = rtsp_server.url("nowhere")
     assert url in fails("absent", lambda: open_driver("rtsp", {"url": url}), "no such path")
-    fails("absent", lambda: open_driver("rtsp", {"url": "rtsp://127.0.0.1:1/x"}), "no server listens")
+    fails(
+        "absent", lambda: open_driver("rtsp", {"url": "rtsp://127.0.0.1:1/x"}), "no server listens"
+    )
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
