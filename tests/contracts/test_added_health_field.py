@@ -9,7 +9,7 @@ PAGE = AddingPage("health-field.md")
 MAX_FILES = 4
 
 
-def test_it_touches_few_files() -> None:
+def test_the_page_changes_few_files() -> None:
     assert len(PAGE.files) <= MAX_FILES
 
 

@@ -88,11 +88,11 @@ def test_the_added_head_passes_the_whole_contract_suite(tree: Path) -> None:
     assert reasons == LACKS
 
 
-def test_its_bytes_are_those_of_the_manual(tree: Path) -> None:
+def test_the_added_drivers_bytes_are_those_of_the_manual(tree: Path) -> None:
     assert int(run(tree, "tests/pure/test_ptu.py").get("tests", 0)) > 0
 
 
-def test_it_is_one_file_of_the_product_and_one_line_of_the_suite() -> None:
+def test_the_added_head_is_one_driver_file_and_one_line_of_the_suite() -> None:
     product = [name for name in BLOCKS if name.startswith("drivers/ptz/")]
     assert product == ["drivers/ptz/ptu.py"]
     assert BLOCKS[f"line of {HEADS}"].count("\n") == 1

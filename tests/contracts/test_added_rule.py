@@ -9,7 +9,7 @@ PAGE = AddingPage("rule.md")
 MAX_FILES = 5
 
 
-def test_it_touches_few_files() -> None:
+def test_the_page_changes_few_files() -> None:
     assert len(PAGE.files) <= MAX_FILES
 
 

@@ -128,7 +128,7 @@ def test_frames_are_planar_4_2_0_and_time_never_steps_back(device: Device) -> No
         assert after.seq == before.seq + 1
 
 
-def test_a_driver_does_no_work_for_nothing(device: Device) -> None:
+def test_a_driver_does_no_unrequested_work(device: Device) -> None:
     with device.opened(packets=False) as camera:
         assert {type(camera.read(READ_TIMEOUT_S)) for _ in range(5)} == {Frame}
     with device.opened(frames_fps=0) as camera:
@@ -143,7 +143,7 @@ def test_frames_come_no_more_often_than_requested(device: Device) -> None:
     assert all(after.seq - before.seq >= 2 for before, after in pairwise(frames))
 
 
-def test_a_plane_is_never_written_to_again(device: Device) -> None:
+def test_a_returned_plane_is_never_modified(device: Device) -> None:
     def prints(frames: list[Frame]) -> list[str]:
         return [
             hashlib.sha256(b"".join(p.tobytes() for p in (f.y, f.u, f.v))).hexdigest()
@@ -163,7 +163,7 @@ FLAT_WITHIN = 3
 """Of luma and chroma, after an encoder that loses."""
 
 
-def test_what_is_masked_is_in_no_frame_and_in_no_packet_that_is_made_here(device: Device) -> None:
+def test_masked_areas_are_in_no_frame_and_in_no_locally_encoded_packet(device: Device) -> None:
     with device.opened(masks=(LEFT_HALF,)) as camera:
         media = read_media(camera, (Frame, Packet), 30)
         info = camera.info
@@ -208,14 +208,14 @@ def test_a_camera_whose_mask_cannot_be_drawn_is_not_opened(device: Device) -> No
             pass
 
 
-def test_a_read_without_patience_gives_nothing_rather_than_wait(device: Device) -> None:
+def test_a_read_with_zero_timeout_returns_none(device: Device) -> None:
     if not device.paced:
         pytest.skip("a film in fast pace always has more to give")
     with device.opened() as camera:
         assert any(camera.read(0.0) is None for _ in range(1000))
 
 
-def test_closing_wakes_who_reads(device: Device) -> None:
+def test_closing_wakes_a_waiting_reader(device: Device) -> None:
     failed: list[DriverError] = []
     started = threading.Event()
     camera = device.opened()

@@ -92,7 +92,7 @@ def resident_mb() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def test_what_is_recorded_is_large_and_what_is_watched_is_small(camera: CsiCamera) -> None:
+def test_recorded_packets_are_large_and_detection_frames_small(camera: CsiCamera) -> None:
     frames = read_media(camera, Frame, 2)
     assert frames[0].y.shape == (240, 320)
     info = camera.info
@@ -128,7 +128,7 @@ def test_a_keyframe_comes_every_gop(camera: CsiCamera) -> None:
     assert max(distances) <= 10
 
 
-def test_a_keyframe_comes_in_time_where_pictures_come_slower_than_they_were_to(
+def test_a_keyframe_comes_in_time_at_a_reduced_frame_rate(
     mischief: Path,
 ) -> None:
     (mischief / "step_s").write_text("0.2")
@@ -163,7 +163,7 @@ def test_a_pipeline_that_goes_silent_is_noticed(camera: CsiCamera, mischief: Pat
     assert children() == []
 
 
-def test_an_exception_in_a_picture_ends_the_child_and_says_so(
+def test_an_exception_in_a_frame_ends_the_child_with_its_message(
     camera: CsiCamera, mischief: Path
 ) -> None:
     read_media(camera, Frame, 3)
@@ -183,7 +183,7 @@ def test_a_child_that_is_killed_is_an_error_and_leaves_nothing(camera: CsiCamera
     assert children() == []
 
 
-def test_ten_openings_cost_no_memory_and_leave_no_process() -> None:
+def test_ten_openings_leak_no_memory_and_no_process() -> None:
     def once() -> float:
         camera = open_driver("csi", TWO_SIZES)
         read_media(camera, Frame, 3)
@@ -317,7 +317,7 @@ def _read_until(camera: CsiCamera, *, night: bool) -> None:
     raise AssertionError(f"never night = {night}")
 
 
-def test_a_control_that_the_camera_lacks_is_said_and_is_no_error(
+def test_a_missing_camera_control_is_logged_and_not_an_error(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING, "drivers"):
@@ -337,9 +337,7 @@ def test_a_control_that_the_camera_lacks_is_said_and_is_no_error(
         ({"encoder": "hardware"}, "unsupported", "encoder = 'hardware'"),
     ],
 )
-def test_what_cannot_be_opened_is_refused_and_leaves_no_process(
-    options: dict[str, Any], kind: str, words: str
-) -> None:
+def test_a_failed_opening_leaves_no_process(options: dict[str, Any], kind: str, words: str) -> None:
     with pytest.raises(DriverError, match=words) as caught:
         open_driver("csi", {**TWO_SIZES, **options})
     assert caught.value.kind == kind
@@ -356,7 +354,7 @@ def test_without_picamera2_the_camera_is_absent(
     assert caught.value.kind == "absent"
 
 
-def test_masks_that_cannot_be_drawn_while_it_runs_end_it() -> None:
+def test_undrawable_masks_end_a_running_camera() -> None:
     now: list[tuple[Polygon, ...]] = [()]
     camera = open_driver("csi", TWO_SIZES, current_masks=lambda: now[0])
     assert isinstance(camera, CsiCamera)
@@ -367,7 +365,7 @@ def test_masks_that_cannot_be_drawn_while_it_runs_end_it() -> None:
     assert "has 2 corners" in str(error)
 
 
-def test_where_nobody_says_which_masks_hold_all_is_hidden() -> None:
+def test_without_masks_in_force_the_whole_picture_is_hidden() -> None:
     may_answer = threading.Event()
     may_answer.set()
 

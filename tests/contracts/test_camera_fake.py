@@ -17,7 +17,7 @@ from .conftest import open_driver, read_media
 SMALL = {"width_px": 320, "height_px": 180, "fps": 10.0, "pace": "fast", "noise": 0.0}
 
 
-def test_in_fast_pace_time_is_the_streets_own_and_the_same_options_give_the_same() -> None:
+def test_at_fast_pace_time_is_the_streets_and_equal_options_give_equal_frames() -> None:
     first, second = (open_driver("fake", {**SMALL, "noise": 3.0, "rain": 0.3}) for _ in range(2))
     for number in range(8):
         for kind in (Packet, Frame):
@@ -31,7 +31,7 @@ def test_in_fast_pace_time_is_the_streets_own_and_the_same_options_give_the_same
                 assert one.y.tobytes() == other.y.tobytes()
 
 
-def test_its_packets_decode_to_what_its_frames_show() -> None:
+def test_packets_decode_to_the_frames() -> None:
     camera = open_driver("fake", SMALL)
     decoder = av.CodecContext.create("h264", "r")
     decoder.extradata = camera.info.extradata
@@ -43,14 +43,14 @@ def test_its_packets_decode_to_what_its_frames_show() -> None:
         assert np.abs(luma - frame.y).mean() < 6
 
 
-def test_truth_is_of_the_picture_at_that_time() -> None:
+def test_the_truth_belongs_to_the_picture_at_that_time() -> None:
     camera = open_driver("fake", {**SMALL, "freeze_after_s": 3.0})
     assert isinstance(camera, FakeCamera)
     assert camera.truth_boxes(2.0) != camera.truth_boxes(3.0)
     assert camera.truth_boxes(9.0) == camera.truth_boxes(3.0)
 
 
-def test_in_real_pace_nothing_comes_before_it_is_due(clock: ManualClock) -> None:
+def test_at_real_pace_no_frame_comes_before_its_time(clock: ManualClock) -> None:
     camera = open_driver(
         "fake", {**SMALL, "pace": "real"}, packets=False, clock_ns=clock.boottime_ns
     )
@@ -63,7 +63,7 @@ def test_in_real_pace_nothing_comes_before_it_is_due(clock: ManualClock) -> None
     assert frame.t_ns == began_ns + 100_000_000
 
 
-def test_it_ends_when_it_is_told_to() -> None:
+def test_the_stream_ends_when_configured() -> None:
     camera = open_driver("fake", {**SMALL, "duration_s": 0.5}, packets=False)
     assert len(read_media(camera, Frame, 5)) == 5
     for _ in range(2):
@@ -72,7 +72,7 @@ def test_it_ends_when_it_is_told_to() -> None:
         assert caught.value.kind == "ended"
 
 
-def test_it_freezes_when_it_is_told_to() -> None:
+def test_the_stream_freezes_when_configured() -> None:
     options = {**SMALL, "noise": 3.0, "rain": 0.5, "freeze_after_s": 1.0}
     camera = open_driver("fake", options, packets=False)
     frames = read_media(camera, Frame, 15)
@@ -81,7 +81,7 @@ def test_it_freezes_when_it_is_told_to() -> None:
 
 
 @pytest.mark.parametrize("pace", ["fast", "real"])
-def test_it_goes_silent_when_it_is_told_to(pace: str, clock: ManualClock) -> None:
+def test_the_stream_falls_silent_when_configured(pace: str, clock: ManualClock) -> None:
     options = {**SMALL, "pace": pace, "silent_after_s": 0.3}
     camera = open_driver("fake", options, packets=False, clock_ns=clock.boottime_ns)
     clock.advance_s(60.0)

@@ -36,7 +36,7 @@ def play(path: Path, **how: Any) -> list[Packet | Frame]:
 
 
 @pytest.mark.parametrize("kind", ["h264", "reordered", "mjpeg", "mpeg4", "422"])
-def test_in_fast_pace_time_is_the_films_own_and_every_picture_comes(
+def test_at_fast_pace_time_is_the_videos_and_every_picture_comes(
     films: dict[str, Path], kind: str
 ) -> None:
     media = play(films[kind])
@@ -47,7 +47,7 @@ def test_in_fast_pace_time_is_the_films_own_and_every_picture_comes(
     assert sorted(p.pts_ns for p in packets) == [f.t_ns for f in frames]
 
 
-def test_two_runs_give_the_same(films: dict[str, Path]) -> None:
+def test_two_runs_give_the_same_packets_and_frames(films: dict[str, Path]) -> None:
     first, second = (play(films["reordered"], frames_fps=3) for _ in range(2))
     assert [(m.t_ns, type(m)) for m in first] == [(m.t_ns, type(m)) for m in second]
     for one, other in zip(first, second, strict=True):
@@ -56,14 +56,12 @@ def test_two_runs_give_the_same(films: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["h264", "mjpeg"])
-def test_frames_keep_their_number_where_not_all_are_wanted(
-    films: dict[str, Path], kind: str
-) -> None:
+def test_frames_keep_their_numbers_at_a_reduced_rate(films: dict[str, Path], kind: str) -> None:
     frames = play(films[kind], frames_fps=2, packets=False)
     assert [f.seq for f in frames if isinstance(f, Frame)] == list(range(0, FILM_FRAMES, 5))
 
 
-def test_in_real_pace_nothing_comes_before_it_is_due(
+def test_at_real_pace_no_frame_comes_before_its_time(
     films: dict[str, Path], clock: ManualClock
 ) -> None:
     began_ns = clock.now_ns
@@ -98,7 +96,7 @@ def test_packets_alone_come_in_bursts_of_half_a_second(
 
 
 @pytest.mark.parametrize("kind", ["h264", "reordered", "mpeg4"])
-def test_a_loop_goes_on_without_a_gap(films: dict[str, Path], kind: str) -> None:
+def test_a_loop_continues_without_a_gap(films: dict[str, Path], kind: str) -> None:
     camera = open_driver("replay", {"path": str(films[kind]), "pace": "fast", "loop": True})
     frames: list[Frame] = []
     packets: list[Packet] = []
@@ -113,7 +111,7 @@ def test_a_loop_goes_on_without_a_gap(films: dict[str, Path], kind: str) -> None
     assert all(b.dts_ns > a.dts_ns for a, b in pairwise(packets))
 
 
-def test_a_film_that_was_cut_ends_after_what_is_whole(
+def test_a_truncated_video_ends_after_its_whole_part(
     films: dict[str, Path], tmp_path: Path
 ) -> None:
     whole = films["streamable"].read_bytes()
@@ -123,7 +121,7 @@ def test_a_film_that_was_cut_ends_after_what_is_whole(
     assert FILM_FRAMES / 4 < len(frames) < FILM_FRAMES
 
 
-def test_a_film_that_is_damaged_in_the_middle_is_refused_where_the_damage_is(
+def test_a_video_damaged_in_the_middle_is_refused_at_the_damage(
     films: dict[str, Path], tmp_path: Path
 ) -> None:
     data = bytearray(films["streamable"].read_bytes())
@@ -138,7 +136,9 @@ def test_a_film_that_is_damaged_in_the_middle_is_refused_where_the_damage_is(
     camera.close()
 
 
-def test_what_is_no_film_is_refused_in_one_line(films: dict[str, Path], tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_video_is_refused_in_one_line(
+    films: dict[str, Path], tmp_path: Path
+) -> None:
     text = tmp_path / "notes.mp4"
     text.write_text("no film\n" * 500)
     headless = tmp_path / "headless.mp4"
@@ -159,7 +159,7 @@ def test_what_is_no_film_is_refused_in_one_line(films: dict[str, Path], tmp_path
         assert "\n" not in str(caught.value)
 
 
-def test_a_film_without_a_picture_is_unsupported(tmp_path: Path) -> None:
+def test_a_video_without_a_picture_is_unsupported(tmp_path: Path) -> None:
     sound = tmp_path / "sound.mp4"
     with av.open(str(sound), "w") as container:
         stream = container.add_stream("aac", rate=8000, layout="mono")

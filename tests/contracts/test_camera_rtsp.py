@@ -66,7 +66,7 @@ def test_user_and_password_open_a_locked_camera(
         fails("protocol", lambda: open_driver("rtsp", {"url": url, **known}), "refuses")
 
 
-def test_a_password_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
+def test_a_password_file_readable_by_others_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "password"
     path.write_text("secret")
     path.chmod(0o644)
@@ -76,12 +76,12 @@ def test_a_password_file_that_others_may_read_is_refused(tmp_path: Path) -> None
     assert "secret" not in str(caught.value)
 
 
-def test_a_password_file_that_is_not_there_is_absent() -> None:
+def test_a_missing_password_file_is_absent() -> None:
     options = {"url": "rtsp://127.0.0.1:1/x", "username": "u", "password_file": "/nowhere/pw"}
     fails("absent", lambda: open_driver("rtsp", options), "/nowhere/pw")
 
 
-def test_a_path_or_port_that_is_not_there_is_absent(rtsp_server: RtspServer) -> None:
+def test_a_missing_path_or_port_is_absent(rtsp_server: RtspServer) -> None:
     url = rtsp_server.url("nowhere")
     assert url in fails("absent", lambda: open_driver("rtsp", {"url": url}), "no such path")
     fails(
@@ -127,7 +127,7 @@ def test_a_read_returns_in_time_from_a_frozen_server(rtsp_servers: Callable[...,
         camera.close()
 
 
-def test_a_server_that_is_killed_ends_the_stream_and_opening_again_goes_on(
+def test_a_killed_server_ends_the_stream_and_reopening_works(
     rtsp_servers: Callable[..., Any],
 ) -> None:
     with rtsp_servers() as server:

@@ -12,7 +12,7 @@ from drivers.errors import DriverError
 from .conftest import open_driver
 
 
-def test_options_become_libavs() -> None:
+def test_options_become_libav_options() -> None:
     options = v4l2.Options(width_px=1920, height_px=1080, fps=12.5, format="h264")
     assert v4l2.libav_options(options) == {
         "video_size": "1920x1080",
@@ -29,14 +29,14 @@ def test_options_become_libavs() -> None:
         ("/dev/pts", "unsupported"),
     ],
 )
-def test_what_is_no_camera_is_refused(device: str, kind: str) -> None:
+def test_a_device_that_is_not_a_camera_is_refused(device: str, kind: str) -> None:
     with pytest.raises(DriverError) as caught:
         open_driver("v4l2", {"device": device})
     assert caught.value.kind == kind
     assert device in str(caught.value)
 
 
-def test_a_file_is_no_device(tmp_path: Path) -> None:
+def test_a_regular_file_is_refused(tmp_path: Path) -> None:
     options = v4l2.Options(device="/dev/" + "../" * 9 + str(tmp_path / "film").lstrip("/"))
     (tmp_path / "film").write_bytes(b"no device")
     with pytest.raises(DriverError, match="is no device") as caught:

@@ -98,7 +98,7 @@ def test_an_output_is_inactive_from_the_moment_it_is_open(pins: Gpio) -> None:
     assert not pins.is_active("contact")
 
 
-def test_what_is_driven_stands_and_is_seen_at_the_other_end(pins: Gpio) -> None:
+def test_a_driven_output_keeps_its_level_at_the_other_end(pins: Gpio) -> None:
     for active in (True, True, False, True):
         pins.set_output("relay", active=active)
         assert pins.is_active("relay") == active
@@ -121,7 +121,7 @@ def test_a_change_of_an_input_is_one_edge_with_its_time(pins: Gpio) -> None:
 @pytest.mark.parametrize("in_low", [False, True])
 @pytest.mark.parametrize("out_low", [False, True])
 @pytest.mark.parametrize("pull", ["up", "down", "none"])
-def test_active_is_what_the_line_says_whatever_the_pull(
+def test_active_follows_the_lines_configuration_at_any_pull(
     board: Board, pull: Any, in_low: bool, out_low: bool
 ) -> None:
     pins = board.open(relay(active_low=out_low), contact(active_low=in_low, pull=pull))
@@ -147,7 +147,7 @@ def test_a_wait_ends_in_time_with_none(pins: Gpio) -> None:
     assert pins.read_edge(0.01) is None
 
 
-def test_who_waits_is_woken(pins: Gpio) -> None:
+def test_a_waiting_thread_is_woken(pins: Gpio) -> None:
     ended = threading.Event()
 
     def wait() -> None:
@@ -168,7 +168,7 @@ def test_a_wake_before_the_wait_counts_once(pins: Gpio) -> None:
     assert pins.read_edge(PATIENCE_S) is not None
 
 
-def test_edges_that_nobody_reads_are_dropped_the_oldest_first_and_counted(board: Board) -> None:
+def test_unread_edges_are_dropped_oldest_first_and_counted(board: Board) -> None:
     if board.level is None:
         pytest.skip("a real chip may lose edges before they get here")
     pins = board.open(relay(), contact())
@@ -184,7 +184,9 @@ def test_edges_that_nobody_reads_are_dropped_the_oldest_first_and_counted(board:
 
 
 @pytest.mark.parametrize("active_low", [False, True])
-def test_closing_leaves_every_output_inactive_and_lets_go(board: Board, active_low: bool) -> None:
+def test_closing_sets_every_output_inactive_and_releases_the_lines(
+    board: Board, active_low: bool
+) -> None:
     pins = board.open(relay(active_low=active_low), contact())
     pins.set_output("relay", active=True)
     pins.close()
@@ -196,7 +198,7 @@ def test_closing_leaves_every_output_inactive_and_lets_go(board: Board, active_l
     again.close()
 
 
-def test_closed_pins_say_absent(board: Board) -> None:
+def test_closed_pins_raise_absent(board: Board) -> None:
     pins = board.open(relay(), contact())
     pins.close()
     for call in (
@@ -225,7 +227,7 @@ def test_closing_ends_a_wait(board: Board) -> None:
     thread.join()
 
 
-def test_a_pin_that_is_taken_is_busy_and_what_was_opened_before_it_is_let_go(board: Board) -> None:
+def test_a_busy_pin_is_reported_and_pins_opened_before_it_are_released(board: Board) -> None:
     first = board.open(contact())
     with pytest.raises(DriverError, match="'contact'") as refused:
         board.open(relay(), contact())

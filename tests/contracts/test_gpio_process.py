@@ -94,7 +94,7 @@ os.wait()
     assert states == "[False, True, False]"
 
 
-def test_lgpio_is_loaded_into_the_runtime_folder_and_the_process_stays_where_it_was(
+def test_lgpio_uses_the_runtime_folder_and_the_process_keeps_its_own(
     tmp_path: Path,
 ) -> None:
     modules, runtime, here = (tmp_path / name for name in ("modules", "runtime", "here"))

@@ -138,7 +138,7 @@ def test_a_wrong_password_is_named_as_such_and_never_shown(
     )
 
 
-def test_a_camera_that_comes_back_is_asked_again(peer: OnvifCameraProcess, tmp_path: Path) -> None:
+def test_a_returned_camera_is_queried_again(peer: OnvifCameraProcess, tmp_path: Path) -> None:
     asked = client(tmp_path)
     try:
         assert asked.call("devicemgmt", "GetDeviceInformation").Manufacturer == "Alstom"
@@ -164,7 +164,7 @@ def test_a_camera_that_comes_back_is_asked_again(peer: OnvifCameraProcess, tmp_p
         "http://nobody.invalid",  # no such name (RFC 2606)
     ],
 )
-def test_a_host_that_is_not_there_is_absent(tmp_path: Path, url: str) -> None:
+def test_an_unreachable_host_is_absent(tmp_path: Path, url: str) -> None:
     assert refusal(client(tmp_path, url)).kind == "absent"
 
 
@@ -174,7 +174,7 @@ def test_a_silent_host_is_given_up_in_time(tmp_path: Path, silent_port: int) -> 
     assert str(error).endswith("no answer within 1.5 s")
 
 
-def test_a_host_that_speaks_something_else_is_no_camera(tmp_path: Path) -> None:
+def test_a_host_with_another_protocol_is_not_a_camera(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1"],
         cwd=tmp_path,
@@ -189,7 +189,7 @@ def test_a_host_that_speaks_something_else_is_no_camera(tmp_path: Path) -> None:
     assert error.kind == "protocol"
 
 
-def test_a_closed_client_says_so_and_leaves_no_thread(tmp_path: Path) -> None:
+def test_a_closed_client_raises_and_leaves_no_thread(tmp_path: Path) -> None:
     before = set(threading.enumerate())
     asked = client(tmp_path)
     asked.close()
@@ -200,9 +200,7 @@ def test_a_closed_client_says_so_and_leaves_no_thread(tmp_path: Path) -> None:
     assert caught.value.kind == "absent"
 
 
-def test_a_client_that_is_closed_while_it_waits_lets_its_caller_go(
-    tmp_path: Path, silent_port: int
-) -> None:
+def test_closing_a_waiting_client_wakes_its_caller(tmp_path: Path, silent_port: int) -> None:
     asked = client(tmp_path, f"http://127.0.0.1:{silent_port}", timeout_s=20)
     errors: list[DriverError] = []
 
@@ -220,14 +218,14 @@ def test_a_client_that_is_closed_while_it_waits_lets_its_caller_go(
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
-def test_a_password_that_others_may_read_is_not_used(tmp_path: Path, mode: int) -> None:
+def test_a_password_file_readable_by_others_is_not_used(tmp_path: Path, mode: int) -> None:
     path = write_password_file(tmp_path, mode=mode)
     with pytest.raises(DriverError, match=rf"mode 0{mode:o}: others may read it") as caught:
         OnvifClient("camera 'tram'", OnvifAccess(url=URL, username=USER, password_file=path))
     assert PASSWORD not in str(caught.value)
 
 
-def test_a_camera_without_a_head_is_no_head() -> None:
+def test_a_camera_without_ptz_has_no_head() -> None:
     with (
         running_event_camera() as camera,
         pytest.raises(DriverError, match="it has no head") as caught,
@@ -237,7 +235,7 @@ def test_a_camera_without_a_head_is_no_head() -> None:
 
 
 @pytest.mark.usefixtures("peer")
-def test_a_head_that_tells_shares_must_be_declared(tmp_path: Path) -> None:
+def test_a_head_with_normalized_positions_must_declare_its_range(tmp_path: Path) -> None:
     options = onvif.Options(url=URL, username=USER, password_file=write_password_file(tmp_path))
     with pytest.raises(DriverError, match="give pan_max_deg_s and tilt_max_deg_s") as caught:
         onvif.open_ptz("tram", options, boottime_ns)
@@ -252,7 +250,7 @@ def test_cameras_of_the_subnet_are_found() -> None:
 
 
 @pytest.mark.usefixtures("peer")
-def test_it_is_asked_on_the_chosen_interface_alone() -> None:
+def test_discovery_uses_the_chosen_interface_only() -> None:
     with (
         socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_IP)) as street,
         socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_IP)) as yard,
@@ -266,7 +264,7 @@ def test_it_is_asked_on_the_chosen_interface_alone() -> None:
 
 
 @pytest.mark.usefixtures("peer")
-def test_an_interface_that_is_not_there_is_named() -> None:
+def test_an_unknown_interface_is_named() -> None:
     with pytest.raises(DriverError, match=r"interface 'eth7': not there; allowed: street, yard"):
         discover(0.5, "eth7")
 
@@ -284,7 +282,7 @@ def probes(ear: socket.socket) -> int:
         count += int.from_bytes(packet[header + 2 : header + 4], "big") == DISCOVERY_PORT
 
 
-def test_what_a_camera_reports_is_pulled_read_and_given_back() -> None:
+def test_notifications_of_a_camera_are_pulled_and_returned() -> None:
     with running_event_camera() as camera:
         feed = open_event_feed("camera 'bank'", OnvifAccess(url=camera.url))
         try:
@@ -302,7 +300,7 @@ def test_what_a_camera_reports_is_pulled_read_and_given_back() -> None:
     assert (third.state, third.t_ns) == (False, 9)
 
 
-def test_a_camera_that_has_forgotten_its_subscription_is_subscribed_to_again() -> None:
+def test_a_lost_subscription_is_renewed() -> None:
     with running_event_camera() as camera:
         heard: list[Event] = []
         ids = iter("abc")
@@ -333,7 +331,7 @@ def test_a_camera_that_has_forgotten_its_subscription_is_subscribed_to_again() -
 
 
 @pytest.mark.usefixtures("peer")
-def test_a_camera_without_events_cannot_be_listened_to(tmp_path: Path) -> None:
+def test_a_camera_without_events_has_no_event_feed(tmp_path: Path) -> None:
     access = OnvifAccess(url=URL, username=USER, password_file=write_password_file(tmp_path))
     with pytest.raises(DriverError, match="it has no events") as caught:
         open_event_feed("camera 'tram'", access)

@@ -35,7 +35,7 @@ ORDERS: dict[str, Callable[[OnvifHeadRig], None]] = {
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_what_it_may_have_done_without_an_answer_is_not_believed_undone(
+def test_an_unacknowledged_order_stays_within_the_position_error(
     rig: OnvifHeadRig, order: str
 ) -> None:
     def holds() -> None:
@@ -61,7 +61,7 @@ def test_what_it_may_have_done_without_an_answer_is_not_believed_undone(
     assert rig.head.read_position().error_deg < 45
 
 
-def test_a_stop_whose_answer_is_lost_may_have_ended_the_move_or_not(rig: OnvifHeadRig) -> None:
+def test_a_stop_without_an_answer_may_or_may_not_have_ended_the_move(rig: OnvifHeadRig) -> None:
     rig.head.move(Velocity(pan_deg_s=-30))
     rig.advance_s(1)
     rig.device.is_muted = True

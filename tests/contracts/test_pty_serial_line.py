@@ -49,16 +49,14 @@ def test_all_bytes_arrive_at_every_head_and_all_answers_come_back(
     assert [bird.heard for bird in birds] == [every, every]
 
 
-def test_a_head_says_by_itself_what_it_owes(
-    line: PtySerialLine, birds: tuple[Parrot, Parrot]
-) -> None:
+def test_a_head_sends_its_pending_output(line: PtySerialLine, birds: tuple[Parrot, Parrot]) -> None:
     with serial.Serial(str(line.link), timeout=10) as port:
         birds[0].has_pending_output = True
         port.write(b"1")
         assert port.read(11) == b"by itselfb1"
 
 
-def test_a_pulled_adapter_is_gone_and_is_back_under_the_same_path(line: PtySerialLine) -> None:
+def test_an_unplugged_adapter_returns_under_the_same_path(line: PtySerialLine) -> None:
     with serial.Serial(str(line.link), timeout=10) as port:
         line.unplug()
         with pytest.raises(serial.SerialException):
@@ -71,7 +69,7 @@ def test_a_pulled_adapter_is_gone_and_is_back_under_the_same_path(line: PtySeria
         assert port.read(4) == b"a2b2"
 
 
-def test_pulled_lines_leave_nothing_open(line: PtySerialLine) -> None:
+def test_unplugged_lines_leave_nothing_open(line: PtySerialLine) -> None:
     def open_files() -> int:
         return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a Path would hold them open
 
@@ -82,7 +80,7 @@ def test_pulled_lines_leave_nothing_open(line: PtySerialLine) -> None:
     assert open_files() == before
 
 
-def test_a_mute_line_is_heard_and_not_answered(
+def test_a_muted_line_receives_and_does_not_answer(
     line: PtySerialLine, birds: tuple[Parrot, Parrot]
 ) -> None:
     with serial.Serial(str(line.link), timeout=10) as port:
@@ -97,7 +95,7 @@ def test_a_mute_line_is_heard_and_not_answered(
     assert birds[0].heard == b"34"
 
 
-def test_a_host_that_does_not_read_holds_nobody_up(
+def test_a_host_that_does_not_read_blocks_no_head(
     line: PtySerialLine, birds: tuple[Parrot, Parrot]
 ) -> None:
     with serial.Serial(str(line.link), timeout=10, write_timeout=10) as port:
@@ -118,7 +116,7 @@ def test_a_host_that_does_not_read_holds_nobody_up(
         (LineNoise(flip=0.1), 10_000, 10_000),
     ],
 )
-def test_noise_is_by_chance_and_the_same_again(noise: LineNoise, least: int, most: int) -> None:
+def test_noise_is_random_and_reproducible(noise: LineNoise, least: int, most: int) -> None:
     sent = bytes(10_000)
     arrived = noise.apply(sent, random.Random(3))
     assert least <= len(arrived) <= most

@@ -125,7 +125,7 @@ def calls(rig: HeadRig) -> dict[str, Callable[[], object]]:
     return found
 
 
-def test_what_it_can_do_is_known_from_the_moment_it_is_open(rig: HeadRig) -> None:
+def test_capabilities_are_known_from_the_opening_on(rig: HeadRig) -> None:
     able = rig.head.capabilities
     assert able.pan_deg is None or able.pan_deg.low < able.pan_deg.high
     assert -180 <= able.tilt_deg.low < able.tilt_deg.high <= 180
@@ -145,7 +145,7 @@ def test_opening_moves_nothing(simulated: SimulatedRig) -> None:
 @pytest.mark.parametrize(
     ("pan", "tilt"), [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)]
 )
-def test_it_moves_right_left_up_and_down_at_the_speed_that_was_asked(
+def test_a_head_moves_right_left_up_and_down_at_the_requested_speed(
     rig: HeadRig, pan: int, tilt: int
 ) -> None:
     needs(not isinstance(rig, HardwareRig) or rig.head.capabilities.absolute, "eyes for itself")
@@ -174,7 +174,7 @@ def test_a_speed_above_the_maximum_is_clamped(simulated: SimulatedRig) -> None:
     assert state.tilt_deg_s == pytest.approx(-able.tilt_max_deg_s, rel=0.1)
 
 
-def test_slower_than_its_slowest_step_still_moves(simulated: SimulatedRig) -> None:
+def test_a_speed_below_the_slowest_step_still_moves(simulated: SimulatedRig) -> None:
     simulated.head.move(Velocity(pan_deg_s=0.01, tilt_deg_s=-0.01))
     simulated.advance_s(1)
     state = simulated.state()
@@ -203,7 +203,7 @@ def test_a_stop_ends_all_motion_and_all_zeros_is_a_stop(
     come_to_rest(simulated)
 
 
-def test_a_new_motion_takes_the_place_of_the_one_before(simulated: SimulatedRig) -> None:
+def test_a_new_motion_replaces_the_previous_one(simulated: SimulatedRig) -> None:
     head = simulated.head
     head.move(half(head.capabilities, 1, 0))
     simulated.advance_s(1)
@@ -218,7 +218,7 @@ def test_a_new_motion_takes_the_place_of_the_one_before(simulated: SimulatedRig)
     assert simulated.state().pan_deg_s < 0
 
 
-def test_it_zooms_to_tele_and_back_to_wide(simulated: SimulatedRig) -> None:
+def test_a_head_zooms_to_tele_and_back_to_wide(simulated: SimulatedRig) -> None:
     head = simulated.head
     needs(head.capabilities.zoom_ratio > 1, "zoom")
     head.move(Velocity(zoom=1.0))
@@ -237,7 +237,7 @@ def test_it_zooms_to_tele_and_back_to_wide(simulated: SimulatedRig) -> None:
         assert head.read_position().pose.zoom == pytest.approx(simulated.state().zoom, abs=0.01)
 
 
-def test_it_focuses_far_and_near(simulated: SimulatedRig) -> None:
+def test_a_head_focuses_far_and_near(simulated: SimulatedRig) -> None:
     head = simulated.head
     needs(head.capabilities.focus, "focus")
     head.move(Velocity(focus=1.0))
@@ -250,7 +250,7 @@ def test_it_focuses_far_and_near(simulated: SimulatedRig) -> None:
     head.stop()
 
 
-def test_motion_never_ends_by_itself_but_at_an_end_stop(simulated: SimulatedRig) -> None:
+def test_motion_ends_only_at_a_stop_or_an_end_stop(simulated: SimulatedRig) -> None:
     head, able = simulated.head, simulated.head.capabilities
     head.move(Velocity(pan_deg_s=able.pan_max_deg_s / 100, tilt_deg_s=0))
     simulated.advance_s(30)
@@ -269,7 +269,7 @@ def test_motion_never_ends_by_itself_but_at_an_end_stop(simulated: SimulatedRig)
     head.stop()
 
 
-def test_an_absolute_head_arrives_and_then_says_that_it_rests(rig: HeadRig) -> None:
+def test_an_absolute_head_arrives_and_then_reports_rest(rig: HeadRig) -> None:
     head, able = rig.head, rig.head.capabilities
     needs(able.absolute, "absolute position")
     zooms = (0.5, 0.0) if able.zoom_ratio > 1 else (0.0, 0.0)
@@ -285,7 +285,7 @@ def test_an_absolute_head_arrives_and_then_says_that_it_rests(rig: HeadRig) -> N
             assert pose.zoom == pytest.approx(zoom, abs=0.01)
 
 
-def test_what_is_out_of_range_goes_as_far_as_it_can(simulated: SimulatedRig) -> None:
+def test_an_out_of_range_target_is_clamped(simulated: SimulatedRig) -> None:
     head, able = simulated.head, simulated.head.capabilities
     needs(able.absolute, "absolute position")
     head.goto(Pose(pan_deg=179, tilt_deg=able.tilt_deg.high + 20), 1.0)
@@ -299,7 +299,9 @@ def test_what_is_out_of_range_goes_as_far_as_it_can(simulated: SimulatedRig) -> 
     assert simulated.state().tilt_deg == pytest.approx(able.tilt_deg.low, abs=0.5)
 
 
-def test_a_share_of_the_speed_takes_longer(bench: HeadBench, simulated: SimulatedRig) -> None:
+def test_a_move_at_part_of_the_speed_takes_longer(
+    bench: HeadBench, simulated: SimulatedRig
+) -> None:
     head = simulated.head
     needs(head.capabilities.absolute, "absolute position")
     needs("speed of goto" not in bench.missing_features, "speed of its own for that")
@@ -318,7 +320,7 @@ def test_a_share_of_the_speed_takes_longer(bench: HeadBench, simulated: Simulate
     assert slow_ns > 1.5 * takes_ns(60, 1.0)
 
 
-def test_a_head_that_is_not_absolute_goes_nowhere_by_itself(simulated: SimulatedRig) -> None:
+def test_a_head_without_absolute_moves_rejects_goto(simulated: SimulatedRig) -> None:
     head = simulated.head
     needs(not head.capabilities.absolute, "need of reckoning")
     fails("unsupported", lambda: head.goto(Pose(pan_deg=1, tilt_deg=1), 1.0))
@@ -326,7 +328,7 @@ def test_a_head_that_is_not_absolute_goes_nowhere_by_itself(simulated: Simulated
     assert simulated.simulator.order_count == 0
 
 
-def test_its_position_holds_the_truth_within_its_error(simulated: SimulatedRig) -> None:
+def test_the_true_position_is_within_the_reported_error(simulated: SimulatedRig) -> None:
     head, able = simulated.head, simulated.head.capabilities
 
     def holds() -> None:
@@ -357,7 +359,7 @@ def test_its_position_holds_the_truth_within_its_error(simulated: SimulatedRig) 
     holds()
 
 
-def test_it_remembers_places(simulated: SimulatedRig) -> None:
+def test_a_head_stores_and_recalls_presets(simulated: SimulatedRig) -> None:
     head, able = simulated.head, simulated.head.capabilities
     needs(able.presets, "presets")
     places = []
@@ -377,7 +379,7 @@ def test_it_remembers_places(simulated: SimulatedRig) -> None:
         come_to_rest(simulated)
 
 
-def test_it_switches_what_it_has(simulated: SimulatedRig) -> None:
+def test_a_head_switches_its_auxiliaries(simulated: SimulatedRig) -> None:
     head = simulated.head
     needs(head.capabilities.aux, "wiper, heater or lamp")
     for aux in head.capabilities.aux:
@@ -389,7 +391,7 @@ def test_it_switches_what_it_has(simulated: SimulatedRig) -> None:
         assert aux not in simulated.simulator.aux_on
 
 
-def test_what_its_abilities_leave_out_is_unsupported(simulated: SimulatedRig) -> None:
+def test_a_missing_capability_is_unsupported(simulated: SimulatedRig) -> None:
     head, able = simulated.head, simulated.head.capabilities
     for number in (0, able.presets + 1):
         fails("unsupported", lambda number=number: head.store_preset(number))  # type: ignore[misc]
@@ -413,7 +415,7 @@ def test_a_closed_head_is_absent_and_closing_twice_does_nothing(rig: HeadRig) ->
     assert rig.head.capabilities.tilt_max_deg_s > 0
 
 
-def test_closing_stops_it(simulated: SimulatedRig) -> None:
+def test_closing_stops_the_head(simulated: SimulatedRig) -> None:
     simulated.head.move(half(simulated.head.capabilities, 1, 1))
     simulated.advance_s(0.5)
     assert simulated.state().moving
@@ -439,7 +441,7 @@ def test_a_head_that_does_not_answer_times_out_and_is_back_when_it_does(
     assert simulated.state().pan_deg_s > 0
 
 
-def test_a_stop_passes_a_call_that_waits_for_an_answer_and_takes_away_what_waits(
+def test_a_stop_overtakes_a_waiting_call_and_cancels_queued_ones(
     on_line: SerialHeadRig,
 ) -> None:
     head, able = on_line.head, on_line.head.capabilities
@@ -476,7 +478,7 @@ def test_a_stop_passes_a_call_that_waits_for_an_answer_and_takes_away_what_waits
     assert not on_line.state().moving
 
 
-def test_a_stop_is_heard_while_no_answer_comes(on_line: SerialHeadRig) -> None:
+def test_a_stop_reaches_a_head_that_does_not_answer(on_line: SerialHeadRig) -> None:
     head = on_line.head
     head.move(half(head.capabilities, -1, 1))
     on_line.advance_s(0.5)
@@ -516,7 +518,7 @@ def test_a_million_bytes_of_noise_move_nothing_and_are_forgotten(on_line: Serial
     assert not on_line.state().moving
 
 
-def test_many_threads_may_call_it(simulated: SimulatedRig) -> None:
+def test_a_head_is_thread_safe(simulated: SimulatedRig) -> None:
     head, able = simulated.head, simulated.head.capabilities
     failed: list[DriverError] = []
 
@@ -541,7 +543,7 @@ def test_many_threads_may_call_it(simulated: SimulatedRig) -> None:
     assert failed == []
 
 
-def test_a_pulled_adapter_is_absent_and_after_plugging_in_the_next_call_works(
+def test_an_unplugged_adapter_is_absent_and_works_after_replugging(
     on_line: SerialHeadRig,
 ) -> None:
     work = calls(on_line)
@@ -557,9 +559,7 @@ def test_a_pulled_adapter_is_absent_and_after_plugging_in_the_next_call_works(
         on_line.head.stop()
 
 
-def test_a_port_that_is_not_there_is_absent_and_one_in_use_is_busy(
-    bench: HeadBench, tmp_path: Path
-) -> None:
+def test_a_missing_port_is_absent_and_one_in_use_is_busy(bench: HeadBench, tmp_path: Path) -> None:
     if not isinstance(bench, SerialHeadBench):
         pytest.skip("a head without a serial line")
     with pytest.raises(DriverError) as caught:
@@ -595,7 +595,7 @@ def test_ten_openings_leave_nothing_open(bench: HeadBench, tmp_path: Path) -> No
     assert threads() <= before[1]
 
 
-def test_two_heads_do_not_move_each_other(bench: HeadBench, tmp_path: Path) -> None:
+def test_two_heads_on_one_line_move_independently(bench: HeadBench, tmp_path: Path) -> None:
     if isinstance(bench, HardwareBench):
         pytest.skip("there is one")
     with ExitStack() as stack:

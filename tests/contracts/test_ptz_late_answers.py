@@ -108,7 +108,7 @@ def late_head(
 
 @pytest.mark.parametrize("late_s", [0.0, 0.05, 0.1])
 @pytest.mark.parametrize("speed", [6.0, -40.0])
-def test_it_was_within_its_error_when_it_says_that_it_was_there(
+def test_a_late_answer_is_within_the_reported_error(
     late_head: tuple[SimulatedRig, Late], speed: float, late_s: float
 ) -> None:
     rig, late = late_head
@@ -136,7 +136,7 @@ def test_it_was_within_its_error_when_it_says_that_it_was_there(
 
 
 @pytest.mark.parametrize("make", [pelco, onvif])
-def test_a_slow_move_makes_it_no_more_uncertain_than_it_is(
+def test_a_slow_move_does_not_increase_the_error(
     tmp_path: Path, make: Callable[[Path], object]
 ) -> None:
     with make(tmp_path) as (rig, late):  # type: ignore[attr-defined]

@@ -157,12 +157,12 @@ def test_two_heads_share_one_port_and_what_they_send_goes_out_in_order(
     assert (health.frames_sent, health.open_count, health.is_open) == (10, 1, True)
 
 
-def test_one_line_has_one_setting(sit: Sit) -> None:
+def test_heads_on_one_line_must_have_equal_settings(sit: Sit) -> None:
     sit("a", baud=2400)
     fails("unsupported", r"'b': port .*: baud = 9600, and 2400 for a", lambda: sit("b", baud=9600))
 
 
-def test_a_port_of_another_program_is_busy_and_free_when_the_last_head_has_left(
+def test_a_port_is_busy_for_other_programs_until_its_last_head_is_closed(
     terminal: Terminal, sit: Sit
 ) -> None:
     other = SerialPort(SerialSettings(port=terminal.port))
@@ -186,13 +186,15 @@ def test_a_port_of_another_program_is_busy_and_free_when_the_last_head_has_left(
         ("socket://127.0.0.1:1", "absent", "refused"),
     ],
 )
-def test_a_port_that_cannot_be_opened_is_told_in_one_line(port: str, kind: str, says: str) -> None:
+def test_an_unusable_port_is_reported_in_one_line(port: str, kind: str, says: str) -> None:
     line = SerialSettings(port=port)
     fails(kind, f"'a': port '{port}': .*{says}", lambda: BUSES.attach("a", line, Lines()))
     assert BUSES.health() == ()
 
 
-def test_a_port_that_is_denied_is_told(monkeypatch: pytest.MonkeyPatch, terminal: Terminal) -> None:
+def test_a_port_without_permission_is_reported(
+    monkeypatch: pytest.MonkeyPatch, terminal: Terminal
+) -> None:
     # The tests may run as root, to whom nothing is denied: the kernel's refusal is put in its mouth.
     def denied(*_: object) -> int:
         raise PermissionError(13, "Permission denied")
@@ -211,7 +213,7 @@ def test_parity_that_the_port_cannot_do_is_unsupported(terminal: Terminal) -> No
     fails("unsupported", "parity = 'even'", port.open)
 
 
-def test_rs485_that_the_kernel_does_not_have_is_unsupported(sit: Sit) -> None:
+def test_rs485_without_kernel_support_is_unsupported(sit: Sit) -> None:
     fails("unsupported", "no RS-485: set rs485 to 'off' or to 'gpio'", lambda: sit(rs485="kernel"))
 
 
@@ -256,7 +258,7 @@ def test_a_pin_turns_the_transmitter_on_for_each_frame_and_off_when_the_port_is_
     assert told[-1] == "close"
 
 
-def test_a_stop_passes_all_that_waits_and_takes_away_the_motions_of_its_head(
+def test_a_stop_overtakes_queued_jobs_and_cancels_its_heads_motions(
     terminal: Terminal, sit: Sit
 ) -> None:
     first, second = sit("a"), sit("b")
@@ -278,7 +280,7 @@ def test_a_stop_passes_all_that_waits_and_takes_away_the_motions_of_its_head(
     assert terminal.frame() == b"aEND"
 
 
-def test_a_stop_goes_between_two_tries_of_a_question(terminal: Terminal, sit: Sit) -> None:
+def test_a_stop_is_sent_between_two_tries_of_a_query(terminal: Terminal, sit: Sit) -> None:
     first, second = sit("a"), sit("b")
     asking = Call(lambda: first.query(b"a??\n", anything, timeout_s=0.2, attempts=3))
     assert terminal.frame() == b"a??\n"
@@ -291,7 +293,7 @@ def test_a_stop_goes_between_two_tries_of_a_question(terminal: Terminal, sit: Si
     assert BUSES.health()[0].unanswered == 1
 
 
-def test_a_newer_motion_takes_the_place_of_one_that_waits(terminal: Terminal, sit: Sit) -> None:
+def test_a_newer_motion_replaces_a_queued_one(terminal: Terminal, sit: Sit) -> None:
     first, second = sit("a"), sit("b")
     asking = Call(lambda: second.query(b"b??\n", anything, timeout_s=0.5))
     assert terminal.frame() == b"b??\n"
@@ -305,9 +307,7 @@ def test_a_newer_motion_takes_the_place_of_one_that_waits(terminal: Terminal, si
     assert terminal.frame() == b"a>2\n"
 
 
-def test_a_head_hears_of_its_motions_in_the_order_in_which_they_went(
-    terminal: Terminal, sit: Sit
-) -> None:
+def test_a_head_is_notified_of_its_motions_in_sending_order(terminal: Terminal, sit: Sit) -> None:
     seat, told = sit(), list[str]()
     calls = [
         *[Call(lambda: seat.move(b"a>>\n", on_sent=lambda: told.append("move"))) for _ in range(8)],
@@ -323,7 +323,7 @@ def test_a_head_hears_of_its_motions_in_the_order_in_which_they_went(
     assert told == went[: stop + 1] + went[stop + 2 :]
 
 
-def test_an_answer_is_told_from_what_else_is_said_and_noise_is_counted(
+def test_an_answer_is_distinguished_from_other_frames_and_noise_is_counted(
     terminal: Terminal, sit: Sit
 ) -> None:
     heard: list[bytes] = []
@@ -345,7 +345,7 @@ def test_an_answer_is_told_from_what_else_is_said_and_noise_is_counted(
     second.close()
 
 
-def test_what_is_incomplete_does_not_outlast_a_silence(terminal: Terminal, sit: Sit) -> None:
+def test_an_incomplete_frame_is_dropped_after_a_silence(terminal: Terminal, sit: Sit) -> None:
     heard: list[bytes] = []
     sit(on_message=heard.append)
     terminal.say(b"half")
@@ -356,9 +356,7 @@ def test_what_is_incomplete_does_not_outlast_a_silence(terminal: Terminal, sit: 
     assert BUSES.health()[0].noise_bytes == 4
 
 
-def test_a_flood_is_refused_beyond_the_bound_and_a_stop_is_not(
-    terminal: Terminal, sit: Sit
-) -> None:
+def test_jobs_above_the_limit_are_rejected_and_stops_are_not(terminal: Terminal, sit: Sit) -> None:
     seat = sit()
     asking = Call(lambda: seat.query(b"a??\n", anything, timeout_s=0.5))
     assert terminal.frame() == b"a??\n"
@@ -382,7 +380,7 @@ def test_frames_keep_their_distance(terminal: Terminal, sit: Sit) -> None:
     terminal.frames(6)
 
 
-def test_a_pulled_adapter_is_absent_until_it_is_plugged_in_again_under_its_link(
+def test_an_unplugged_adapter_is_absent_until_it_returns_under_its_link(
     terminal: Terminal, sit: Sit
 ) -> None:
     seat, other = sit("a"), sit("b")
@@ -403,7 +401,7 @@ def test_a_pulled_adapter_is_absent_until_it_is_plugged_in_again_under_its_link(
         assert BUSES.health()[0].open_count == number + 2
 
 
-def test_who_waits_for_an_answer_is_told_when_the_adapter_is_pulled(
+def test_a_call_that_waits_for_an_answer_fails_when_the_adapter_is_unplugged(
     terminal: Terminal, sit: Sit
 ) -> None:
     seat = sit()
@@ -416,9 +414,7 @@ def test_who_waits_for_an_answer_is_told_when_the_adapter_is_pulled(
     terminal.plug()
 
 
-def test_a_line_that_takes_nothing_is_a_timeout_and_what_waited_there_is_forgotten(
-    terminal: Terminal, sit: Sit
-) -> None:
+def test_a_blocked_line_times_out_and_its_queue_is_dropped(terminal: Terminal, sit: Sit) -> None:
     seat = sit(baud=1_000_000)
     # The far end does not read: the kernel's buffer fills up.
     fails("timeout", "takes no more bytes", lambda: seat.send(bytes(1_000_000)))
@@ -433,7 +429,7 @@ def test_a_line_that_takes_nothing_is_a_timeout_and_what_waited_there_is_forgott
     assert terminal.frame()[-4:] == b"a000"
 
 
-def test_a_seat_that_was_given_up_is_absent_and_leaves_nothing_behind(sit: Sit) -> None:
+def test_a_closed_bus_client_is_absent_and_leaks_nothing(sit: Sit) -> None:
     def open_files() -> int:
         return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a Path would hold them open
 
@@ -449,7 +445,7 @@ def test_a_seat_that_was_given_up_is_absent_and_leaves_nothing_behind(sit: Sit) 
     assert (open_files(), threading.active_count()) == before
 
 
-def test_who_leaves_takes_away_what_he_asked_for(terminal: Terminal, sit: Sit) -> None:
+def test_closing_a_bus_client_cancels_its_jobs(terminal: Terminal, sit: Sit) -> None:
     first, second = sit("a"), sit("b")
     asking = Call(lambda: second.query(b"b??\n", anything, timeout_s=0.5))
     assert terminal.frame() == b"b??\n"
@@ -481,7 +477,7 @@ def test_a_line_over_tcp_answers_is_lost_and_comes_back() -> None:
             seat.close()
 
 
-def test_a_line_over_tcp_on_which_nothing_has_come_gives_nothing_and_stays_open() -> None:
+def test_an_idle_line_over_tcp_returns_no_bytes_and_stays_open() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         line = SerialPort(
             SerialSettings(port=f"socket://127.0.0.1:{server.getsockname()[1]}", baud=9600)

@@ -573,7 +573,7 @@ def test_a_free_path_close_to_a_sector_is_taken(tmp_path: Path) -> None:
     assert rig.head.state().error is None
 
 
-def test_a_head_is_not_sent_into_the_sun_and_avoids_the_approaching_sun(tmp_path: Path) -> None:
+def test_a_head_is_not_sent_into_the_sun_and_stays_still_as_the_sun_passes(tmp_path: Path) -> None:
     sun: list[ForbiddenSector] = []
     rig = HeadRig(tmp_path, changed(fov_deg=FOV), forbidden=lambda _t_ns: tuple(sun)).start()
     sun.append(

@@ -52,7 +52,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
-def test_the_agents_user_can_query_the_clock_error(unit: Path) -> None:
+def test_a_unit_that_reads_the_clock_error_does_not_protect_the_clock(unit: Path) -> None:
     """ProtectClock= brings a filter of its own, which refuses what another one allows."""
     lines = unit.read_text().splitlines()
     asks = any(line.startswith("SystemCallFilter=") and "adjtimex" in line for line in lines)

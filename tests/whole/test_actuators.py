@@ -105,7 +105,7 @@ class Technician:
         return head
 
 
-def test_a_technician_moves_the_head_and_looks_all_around(
+def test_a_technician_moves_the_head_and_takes_a_panorama(
     box: AgentBox, centre: RunningCentre, capsys: pytest.CaptureFixture[str]
 ) -> None:
     box.start()
@@ -144,7 +144,7 @@ def test_a_technician_moves_the_head_and_looks_all_around(
     assert "Traceback" not in box.log
 
 
-def test_a_preset_that_masks_were_drawn_at_keeps_its_place(
+def test_a_preset_with_masks_keeps_its_position(
     box: AgentBox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = box.folder / "vigie.toml"
@@ -170,7 +170,7 @@ def test_a_preset_that_masks_were_drawn_at_keeps_its_place(
     assert box.stop(signal.SIGTERM) == 0
 
 
-def test_the_birth_the_health_and_the_declaration_tell_of_what_is_fitted(
+def test_the_birth_health_and_declaration_list_the_heads_and_pins(
     box: AgentBox, centre: RunningCentre
 ) -> None:
     box.start()
@@ -197,7 +197,7 @@ def test_the_birth_the_health_and_the_declaration_tell_of_what_is_fitted(
     assert (camera.name, camera.on_ptz_head, camera.retention_h) == ("north", True, 72)
 
 
-def test_the_guard_goes_with_an_agent_that_stops_and_acts_for_one_that_dies(box: AgentBox) -> None:
+def test_the_guard_exits_with_an_orderly_agent_and_acts_for_a_dead_one(box: AgentBox) -> None:
     box.start()
     wait_until(lambda: guard_of(box))
     guard = guard_of(box)

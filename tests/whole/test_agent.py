@@ -28,9 +28,7 @@ def events(heard: list[ReceivedMessage]) -> list[EventMessage]:
     return [h.message for h in heard if isinstance(h.message, EventMessage)]
 
 
-def test_a_street_goes_in_and_events_come_out_at_the_centre(
-    box: AgentBox, centre: RunningCentre
-) -> None:
+def test_events_of_a_street_reach_the_centre(box: AgentBox, centre: RunningCentre) -> None:
     box.start()
     heard = centre.wait_for(
         lambda all_: (
@@ -75,7 +73,7 @@ def test_a_street_goes_in_and_events_come_out_at_the_centre(
 @pytest.mark.parametrize(
     ("fault", "code"), [("silent_after_s = 1", "CAM-02"), ("duration_s = 0.5", None)]
 )
-def test_a_camera_that_fails_is_a_report_and_never_an_end(
+def test_a_failing_camera_is_reported_and_never_ends_the_agent(
     mosquitto: Mosquitto, centre: RunningCentre, tmp_path: Path, fault: str, code: str | None
 ) -> None:
     box = AgentBox(tmp_path / "failing", mosquitto.url, fake_camera_toml(fault))

@@ -33,7 +33,7 @@ def kinds(heard: list[ReceivedMessage]) -> list[tuple[str, str]]:
     return [(event.kind, event.phase) for event in events]
 
 
-def test_a_recorded_film_is_watched_and_recorded_over_and_over(
+def test_a_looped_video_is_detected_and_recorded(
     mosquitto: Mosquitto, centre: RunningCentre, tmp_path: Path
 ) -> None:
     write_street_clip(tmp_path / "street.mp4", 8.0)
@@ -53,7 +53,7 @@ def test_a_recorded_film_is_watched_and_recorded_over_and_over(
     assert report.footage[0].gaps == 0
 
 
-def test_a_streamed_camera_with_a_second_stream_is_recorded_and_watched_until_it_goes(
+def test_an_rtsp_camera_with_two_streams_is_recorded_and_detected_until_it_disappears(
     mosquitto: Mosquitto, centre: RunningCentre, tmp_path: Path, street_camera: RtspServer
 ) -> None:
     url = street_camera.url("open")

@@ -48,7 +48,7 @@ def chain(state: Path, key: str) -> list[ReceiptLine]:
     return list(verify_chain(text.splitlines(), "casa-0001", key, first_seq=1))
 
 
-def test_the_centre_hears_the_key_and_heads_that_the_chain_can_show(
+def test_the_centre_receives_the_key_and_heads_that_are_in_the_chain(
     box: AgentBox, centre: RunningCentre
 ) -> None:
     state = box.folder / "state"
@@ -77,7 +77,7 @@ def test_the_centre_hears_the_key_and_heads_that_the_chain_can_show(
     assert newest not in shown(rewound)
 
 
-def test_a_box_whose_key_was_damaged_goes_on_with_another_and_says_so(
+def test_a_box_with_a_damaged_key_continues_with_a_new_one_and_reports_it(
     box: AgentBox, centre: RunningCentre
 ) -> None:
     state = box.folder / "state"
@@ -98,9 +98,7 @@ def test_a_box_whose_key_was_damaged_goes_on_with_another_and_says_so(
     assert list((state / "custody" / "quarantine").iterdir())
 
 
-def test_a_chain_that_was_removed_while_the_box_runs_goes_on(
-    box: AgentBox, centre: RunningCentre
-) -> None:
+def test_a_chain_removed_at_run_time_is_continued(box: AgentBox, centre: RunningCentre) -> None:
     state = box.folder / "state"
     box.start()
     centre.wait_for(lambda all_: bool(heads(all_)), "a head")

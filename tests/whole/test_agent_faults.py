@@ -41,7 +41,7 @@ def told(agent: Agent) -> dict[str, str]:
 
 
 @pytest.mark.raises_fault("CUS-02")
-def test_a_key_that_cannot_be_read_is_replaced_and_told(tmp_path: Path) -> None:
+def test_an_unreadable_key_is_replaced_and_reported(tmp_path: Path) -> None:
     first = built(tmp_path)
     first.start()
     first.stop()
@@ -54,7 +54,7 @@ def test_a_key_that_cannot_be_read_is_replaced_and_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.raises_fault("CUS-02")
-def test_a_key_that_was_lost_with_its_partition_is_told(tmp_path: Path) -> None:
+def test_a_key_lost_with_its_partition_is_reported(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / STATE_LOST_FLAG).write_text("it could not be repaired and was reformatted\n")
     agent = built(tmp_path, machine=tmp_path)
@@ -64,7 +64,7 @@ def test_a_key_that_was_lost_with_its_partition_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.raises_fault("DET-01")
-def test_a_model_that_is_not_what_its_card_says_is_not_loaded_and_the_box_records(
+def test_a_model_that_does_not_match_its_card_is_not_loaded_and_the_box_records(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed = tmp_path / "models"
@@ -81,9 +81,7 @@ def test_a_model_that_is_not_what_its_card_says_is_not_loaded_and_the_box_record
 
 
 @pytest.mark.raises_fault("SYS-06")
-def test_a_run_that_ended_without_being_asked_to_is_told_by_the_next(
-    tmp_path: Path, clock: ManualClock
-) -> None:
+def test_an_unrequested_end_is_reported_by_the_next_run(tmp_path: Path, clock: ManualClock) -> None:
     faults = FaultRegistry(clock.boottime_ns)
 
     def started(run: str) -> HealthMonitor:
@@ -106,7 +104,7 @@ def test_a_run_that_ended_without_being_asked_to_is_told_by_the_next(
 
 
 @pytest.mark.raises_fault("SVC-01")
-def test_a_console_that_is_locked_is_told_until_somebody_answers_rightly(
+def test_a_locked_console_is_reported_until_a_right_answer(
     tmp_path: Path, clock: ManualClock
 ) -> None:
     faults = FaultRegistry(clock.boottime_ns)
@@ -124,7 +122,7 @@ def test_a_console_that_is_locked_is_told_until_somebody_answers_rightly(
     assert faults.active() == ()
 
 
-def test_a_lock_from_before_a_reboot_is_told_until_its_wait_is_over(
+def test_a_lockout_from_before_a_reboot_is_reported_until_it_ends(
     tmp_path: Path, clock: ManualClock
 ) -> None:
     console = Lockout(tmp_path, clock, "boot-1")

@@ -33,7 +33,7 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("box")
-def test_what_is_good_is_good(capsys: pytest.CaptureFixture[str]) -> None:
+def test_valid_input_is_accepted(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check-config", "vigie.toml"]) == 0
     assert "vigie.toml: good; box casa-0001" in capsys.readouterr().out
 
@@ -116,7 +116,7 @@ def assert_refused(command: list[str], said: str, capsys: pytest.CaptureFixture[
     assert printed.out == ""
 
 
-def test_a_camera_that_nobody_wants_is_refused(
+def test_a_camera_without_recording_and_detection_is_refused(
     box: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = CONFIG.replace("options = {}", "options = {}\nrecord = false")

@@ -116,7 +116,7 @@ def lasts_beyond(
 
 
 @given(recordings, st.lists(st.integers(0, 20)), spans)
-def test_a_span_has_what_the_names_and_the_receipts_say(
+def test_a_time_range_combines_file_names_and_receipts(
     recorded: Recorded,
     lengths_s: list[int],
     span: tuple[datetime | None, datetime | None],
@@ -146,7 +146,7 @@ def test_a_span_has_what_the_names_and_the_receipts_say(
         assert duration_ns == (None if length_s is None else length_s * 1_000_000_000)
 
 
-def test_the_file_that_is_written_is_found_and_has_no_end_yet(tmp_path: Path) -> None:
+def test_the_open_file_is_found_without_an_end(tmp_path: Path) -> None:
     (name,) = names_of([("0000000a", START, True, 0)])
     camera = tmp_path / "footage" / "north"
     camera.mkdir(parents=True)
@@ -158,7 +158,7 @@ def test_the_file_that_is_written_is_found_and_has_no_end_yet(tmp_path: Path) ->
     assert entry.path == camera / (str(name) + PART_SUFFIX)
 
 
-def test_a_file_is_whole_from_its_receipt_on_though_it_has_no_name_yet(tmp_path: Path) -> None:
+def test_a_file_counts_as_closed_from_its_receipt_on(tmp_path: Path) -> None:
     (name,) = names_of([("0000000a", START, True, 0)])
     camera, custody = tmp_path / "footage" / "north", tmp_path / "custody"
     camera.mkdir(parents=True)
@@ -172,7 +172,7 @@ def test_a_file_is_whole_from_its_receipt_on_though_it_has_no_name_yet(tmp_path:
     assert [path.exists() for path in entry.candidate_paths] == [False, True]
 
 
-def test_a_segment_that_outlasts_a_clock_that_is_set_back_is_found(tmp_path: Path) -> None:
+def test_a_segment_across_a_clock_step_back_is_found(tmp_path: Path) -> None:
     recorded = [
         ("0000000a", START + timedelta(seconds=begin_s), True, 10_000) for begin_s in (0, 10, 18)
     ]
@@ -189,7 +189,7 @@ def test_a_segment_that_outlasts_a_clock_that_is_set_back_is_found(tmp_path: Pat
         assert [entry.name for entry in found] == names[1:]
 
 
-def test_a_file_that_is_closed_while_the_folder_is_read_is_found_under_its_name(
+def test_a_file_closed_during_the_scan_is_found_under_its_final_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (name,) = names_of([("0000000a", START, True, 0)])

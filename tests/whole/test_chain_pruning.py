@@ -53,7 +53,7 @@ def rig(tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> 
     ],
     ids=["all", "one is held", "the first four", "to the middle", "all but one", "a disk away"],
 )
-def test_a_file_goes_when_none_of_its_footage_is_left(
+def test_a_chain_file_is_pruned_when_none_of_its_footage_is_left(
     rig: Rig, there: list[int], begins: list[int]
 ) -> None:
     rig.there = set(there)
@@ -61,7 +61,7 @@ def test_a_file_goes_when_none_of_its_footage_is_left(
     assert rig.begins() == begins
 
 
-def test_a_receipt_says_what_went_and_the_rest_still_verifies(rig: Rig) -> None:
+def test_a_receipt_names_the_pruned_part_and_the_rest_still_verifies(rig: Rig) -> None:
     rig.there = {9, 19}
     assert rig.forget() == 2
     assert rig.forget() == 0

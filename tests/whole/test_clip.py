@@ -153,7 +153,7 @@ def test_a_clip_of_everything_shows_every_picture(
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_a_clip_of_sealed_footage_is_that_of_plain_footage(
+def test_a_clip_of_encrypted_footage_equals_that_of_plain_footage(
     tmp_path: Path, stream: Stream, centre: Centre
 ) -> None:
     keys = KeyRing(100)
@@ -163,7 +163,7 @@ def test_a_clip_of_sealed_footage_is_that_of_plain_footage(
     assert sealed.path.read_bytes() == plain.path.read_bytes()
 
 
-def test_a_cut_into_an_open_file_is_the_same_and_can_be_given_up(
+def test_a_clip_into_an_open_file_is_the_same_and_can_be_cancelled(
     tmp_path: Path, stream: Stream
 ) -> None:
     sources = record(tmp_path / "north", stream)
@@ -216,7 +216,7 @@ def test_the_time_of_every_picture_is_kept(tmp_path: Path, streams: dict[str, St
         assert times == pytest.approx([(t - pts[0]) / 1e9 for t in pts], abs=1e-3), kind
 
 
-def test_a_pause_in_the_recording_is_one_in_the_clip(tmp_path: Path, stream: Stream) -> None:
+def test_a_pause_in_the_recording_is_kept_in_the_clip(tmp_path: Path, stream: Stream) -> None:
     sources = record(tmp_path / "north", stream, pause_s=7.0)
     clip = whole(sources, tmp_path / "clip.mp4")
     with av.open(str(clip.path)) as container:
@@ -227,7 +227,7 @@ def test_a_pause_in_the_recording_is_one_in_the_clip(tmp_path: Path, stream: Str
     assert set(steps) == {0.1, 7.1}
 
 
-def test_a_packet_that_came_late_makes_no_pause(tmp_path: Path, stream: Stream) -> None:
+def test_a_late_packet_makes_no_pause(tmp_path: Path, stream: Stream) -> None:
     for late_s in (-0.3, 0.3):
         sources = record(tmp_path / f"late{late_s}", stream, pause_s=late_s)
         clip = whole(sources, tmp_path / "clip.mp4")
@@ -245,9 +245,7 @@ def test_a_clip_may_be_cut_by_utc(tmp_path: Path, stream: Stream) -> None:
     assert digests(clip.path) == recorded(sources)[20:40]
 
 
-def test_a_clip_plays_for_those_who_know_nothing_of_us(
-    tmp_path: Path, streams: dict[str, Stream]
-) -> None:
+def test_a_clip_plays_without_vigie(tmp_path: Path, streams: dict[str, Stream]) -> None:
     for kind, tag in (("h264 with B-frames", "avc1"), ("hevc", "hvc1")):
         clip = whole(record(tmp_path / tag, streams[kind]), tmp_path / "clip.mp4")
         told = ffprobe(clip.path)
@@ -264,7 +262,7 @@ def test_a_clip_plays_for_those_who_know_nothing_of_us(
         assert done.stderr == b""
 
 
-def test_every_keyframe_of_a_clip_can_be_sought(tmp_path: Path, stream: Stream) -> None:
+def test_a_player_can_seek_to_every_keyframe_of_a_clip(tmp_path: Path, stream: Stream) -> None:
     clip = whole(record(tmp_path / "north", stream), tmp_path / "clip.mp4")
     expected = digests(clip.path)
     with av.open(str(clip.path)) as container:
@@ -276,9 +274,7 @@ def test_every_keyframe_of_a_clip_can_be_sought(tmp_path: Path, stream: Stream) 
     assert len(expected) == 95
 
 
-def test_the_file_that_is_being_written_can_be_cut(
-    tmp_path: Path, stream: Stream, centre: Centre
-) -> None:
+def test_a_clip_can_include_the_open_file(tmp_path: Path, stream: Stream, centre: Centre) -> None:
     info, packets = stream
     keys = KeyRing(1)
     name = name_at(1, BEGIN_NS)
@@ -294,7 +290,7 @@ def test_the_file_that_is_being_written_can_be_cut(
     assert len(digests(clip.path)) == 4 * GOP
 
 
-def test_after_a_restart_the_box_cannot_cut_what_it_sealed(
+def test_after_a_restart_the_box_cannot_cut_clips_of_encrypted_footage(
     tmp_path: Path, stream: Stream, centre: Centre
 ) -> None:
     sources = record(tmp_path / "north", stream, sealer_for(centre.recipient))
@@ -314,7 +310,7 @@ def test_a_stream_whose_parameters_changed_is_one_clip(
     assert digests(clip.path) == recorded([*one, *other])
 
 
-def test_a_stream_that_became_another_is_told(
+def test_a_changed_codec_within_a_clip_is_reported(
     tmp_path: Path, stream: Stream, streams: dict[str, Stream]
 ) -> None:
     one = record(tmp_path / "one", stream)
@@ -324,7 +320,7 @@ def test_a_stream_that_became_another_is_told(
 
 
 @pytest.mark.parametrize(("begin_ns", "end_ns"), [(0, BEGIN_NS), (10**12, 2 * 10**12)])
-def test_a_span_without_footage_is_told(
+def test_a_time_range_without_footage_is_reported(
     tmp_path: Path, stream: Stream, begin_ns: int, end_ns: int
 ) -> None:
     sources = record(tmp_path / "north", stream)
@@ -334,7 +330,7 @@ def test_a_span_without_footage_is_told(
         write_clip(sources, end_ns, begin_ns, tmp_path / "clip.mp4", KeyRing(0).get)
 
 
-def test_damage_is_told_with_its_file_and_place(tmp_path: Path, stream: Stream) -> None:
+def test_damage_is_reported_with_its_file_and_offset(tmp_path: Path, stream: Stream) -> None:
     sources = record(tmp_path / "north", stream)
     path = sources[1].path
     data = path.read_bytes()
@@ -347,7 +343,7 @@ def test_damage_is_told_with_its_file_and_place(tmp_path: Path, stream: Stream) 
     assert not list(tmp_path.glob("clip*"))
 
 
-def test_a_clip_of_more_than_four_gigabytes_tells_where_its_pictures_are(
+def test_a_clip_above_four_gigabytes_has_correct_sample_offsets(
     tmp_path: Path, stream: Stream
 ) -> None:
     source = record(tmp_path / "north", stream)[0]
@@ -379,7 +375,7 @@ def test_a_clip_of_more_than_four_gigabytes_tells_where_its_pictures_are(
     assert parse_moov(moov).sample_entry == entry
 
 
-def test_the_centre_unseals_a_segment(tmp_path: Path, stream: Stream, centre: Centre) -> None:
+def test_the_centre_decrypts_a_segment(tmp_path: Path, stream: Stream, centre: Centre) -> None:
     (tmp_path / "plain").mkdir()
     keys = KeyRing(100)
     for source in record(tmp_path / "north", stream, sealer_for(centre.recipient, keys=keys)):
@@ -409,7 +405,7 @@ def test_equal_names_of_two_folders_do_not_overwrite_each_other(
     assert not (tmp_path / "out").exists()
 
 
-def test_unsealing_what_cannot_be_is_told_and_leaves_nothing(
+def test_a_failed_decryption_is_reported_and_leaves_no_file(
     tmp_path: Path, stream: Stream, centre: Centre
 ) -> None:
     sealed = record(tmp_path / "sealed", stream, sealer_for(centre.recipient))

@@ -109,7 +109,7 @@ class Export:
 
 
 @pytest.mark.slow
-def test_the_running_box_cuts_what_it_has_sealed_and_not_after_a_power_cycle(
+def test_a_running_box_cuts_clips_of_encrypted_footage_until_a_power_cycle(
     box: AgentBox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     public_key = generate_key_pair(tmp_path / "centre.pem")
@@ -189,20 +189,22 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("line", HOSTILE.values(), ids=HOSTILE.keys())
-def test_who_asks_wrongly_is_refused_in_a_sentence(desk: Path, tmp_path: Path, line: bytes) -> None:
+def test_an_invalid_clip_request_is_rejected_with_a_message(
+    desk: Path, tmp_path: Path, line: bytes
+) -> None:
     with (tmp_path / "out").open("wb") as out:
         answer = say(desk, line, out.fileno())
     assert answer["state"] == "refused"
     assert answer["message"]
 
 
-def test_who_falls_silent_is_not_waited_for(desk: Path, tmp_path: Path) -> None:
+def test_a_silent_client_times_out(desk: Path, tmp_path: Path) -> None:
     with (tmp_path / "out").open("wb") as out:
         answer = say(desk, change()[:20], out.fileno(), ends=False)
     assert "no whole line" in str(answer["message"])
 
 
-def test_only_an_empty_file_that_can_be_written_is_taken(desk: Path, tmp_path: Path) -> None:
+def test_only_an_empty_writable_file_is_accepted(desk: Path, tmp_path: Path) -> None:
     full = tmp_path / "full"
     full.write_text("mine")
     (tmp_path / "empty").touch()
@@ -237,7 +239,7 @@ else:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_another_user_cannot_ask_and_would_be_refused(desk: Path) -> None:
+def test_another_user_can_neither_connect_nor_get_a_clip(desk: Path) -> None:
     words = [sys.executable, "-c", STRANGER, str(desk)]
     assert subprocess.check_output(words, text=True) == "closed\n"
     (desk / SOCKET_NAME).chmod(0o666)
@@ -248,7 +250,7 @@ def test_another_user_cannot_ask_and_would_be_refused(desk: Path) -> None:
     assert json.loads(said)["message"] == "user 65534 may not ask"
 
 
-def test_a_file_that_the_agent_could_not_fill_is_not_left(desk: Path, tmp_path: Path) -> None:
+def test_an_incomplete_clip_file_is_removed(desk: Path, tmp_path: Path) -> None:
     with pytest.raises(ClipError, match="No such file"):
         request_clip(desk, REQUEST, tmp_path / "out.mp4")
     many = msgspec.structs.replace(REQUEST, segments=(NAME,) * (MAX_CLIP_SEGMENTS + 1))
@@ -257,7 +259,7 @@ def test_a_file_that_the_agent_could_not_fill_is_not_left(desk: Path, tmp_path: 
     assert not (tmp_path / "out.mp4").exists()
 
 
-def test_nobody_is_asked_where_no_agent_runs(tmp_path: Path) -> None:
+def test_without_an_agent_no_clip_is_requested(tmp_path: Path) -> None:
     assert request_clip(tmp_path, REQUEST, tmp_path / "out.mp4") is None
     with socket.socket(socket.AF_UNIX) as killed:
         killed.bind(str(tmp_path / SOCKET_NAME))

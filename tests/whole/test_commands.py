@@ -41,7 +41,7 @@ def operators(broker: BrokerConfig) -> Iterator[Operators]:
         operator.link.abort()
 
 
-def test_an_operator_takes_the_head_sends_it_somewhere_and_gives_it_back(
+def test_an_operator_acquires_moves_and_releases_the_head(
     broker: BrokerConfig, operators: Operators, tmp_path: Path
 ) -> None:
     with CommandBox(tmp_path, broker) as box:
@@ -88,7 +88,7 @@ def test_a_repeat_after_a_restart_gets_the_first_reply_and_moves_nothing(
         assert state.position.pose.pan_deg == 0
 
 
-def test_a_reply_comes_where_it_was_asked_for_and_never_outside_of_the_box_s_replies(
+def test_a_reply_goes_to_its_response_topic_and_only_under_the_boxs_replies(
     broker: BrokerConfig, operators: Operators, tmp_path: Path
 ) -> None:
     with CommandBox(tmp_path, broker):
@@ -109,7 +109,7 @@ def test_a_reply_comes_where_it_was_asked_for_and_never_outside_of_the_box_s_rep
         assert heard == {operator.reply_topic, topics.up_topic(BOX, "reply")}
 
 
-def test_a_retained_command_is_refused_when_it_comes_and_at_each_connection(
+def test_a_retained_command_is_rejected_at_arrival_and_at_each_connection(
     broker: BrokerConfig, operators: Operators, tmp_path: Path
 ) -> None:
     operator = operators()
@@ -123,7 +123,7 @@ def test_a_retained_command_is_refused_when_it_comes_and_at_each_connection(
         assert box.heads["mast"].state().lease is None
 
 
-def test_what_is_sent_while_a_box_is_away_never_comes(
+def test_a_command_sent_while_a_box_is_away_never_arrives(
     broker: BrokerConfig, operators: Operators, tmp_path: Path
 ) -> None:
     operator = operators()
@@ -166,7 +166,7 @@ class Errand:
         return Deferred(timeout_s=60)
 
 
-def test_a_reply_outlives_the_broker(
+def test_a_reply_survives_a_broker_restart(
     mosquitto: Mosquitto, broker: BrokerConfig, operators: Operators, tmp_path: Path
 ) -> None:
     errand = Errand()
@@ -191,7 +191,7 @@ def test_a_reply_outlives_the_broker(
         assert decode_result(reply) == {"done": True}
 
 
-def test_another_box_s_command_and_rubbish_do_nothing(
+def test_foreign_commands_and_garbage_are_ignored(
     broker: BrokerConfig, operators: Operators, tmp_path: Path
 ) -> None:
     with CommandBox(tmp_path, broker) as box:

@@ -159,7 +159,7 @@ def luma(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Frame], Frame]
     return seen
 
 
-def test_a_box_is_commissioned_its_record_is_signed_and_nothing_has_changed_then(
+def test_a_commissioned_box_has_a_signed_record_and_no_drift(
     agent: Agent, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "certificate"
@@ -189,7 +189,7 @@ def test_a_box_is_commissioned_its_record_is_signed_and_nothing_has_changed_then
     assert {one["kind"] for one in told["drifts"]} <= {"not compared"}
 
 
-def test_what_is_done_to_a_box_afterwards_is_told(
+def test_later_changes_of_a_box_are_reported(
     agent: Agent, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert agent.run("--by", "omar", "--yes") == 1
@@ -212,9 +212,7 @@ def _live(agent: Agent) -> HealthReport:
     return live.report
 
 
-def test_a_lens_that_has_lost_its_focus_is_told(
-    agent: Agent, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_lens_out_of_focus_is_reported(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
     agent.run("--by", "omar", "--yes")
     agent.lens = luma(lambda y: cv2.GaussianBlur(y, (0, 0), 6.0))
     capsys.readouterr()
@@ -222,7 +220,7 @@ def test_a_lens_that_has_lost_its_focus_is_told(
     assert "blurred north" in capsys.readouterr().out
 
 
-def test_who_looks_is_in_the_chain_and_a_lent_camera_is_shown_to_its_viewers_alone(
+def test_each_viewer_is_in_the_chain_and_a_lent_camera_is_shown_to_its_viewers_only(
     agent: Agent, capsys: pytest.CaptureFixture[str]
 ) -> None:
     agent.run("--by", "amina", "--yes")
@@ -233,7 +231,7 @@ def test_who_looks_is_in_the_chain_and_a_lent_camera_is_shown_to_its_viewers_alo
     assert [body.camera for body in bodies if isinstance(body, FootageViewed)] == ["north"]
 
 
-def test_a_technician_at_a_terminal_is_shown_the_picture_and_asked_for_each_part(
+def test_a_technician_at_a_terminal_sees_the_picture_and_confirms_each_part(
     agent: Agent,
 ) -> None:
     ours, theirs = pty.openpty()
@@ -269,7 +267,7 @@ def test_a_technician_at_a_terminal_is_shown_the_picture_and_asked_for_each_part
     assert ("clock", None, True) in parts
 
 
-def test_who_ends_the_terminals_input_is_told_that_no_record_was_written(agent: Agent) -> None:
+def test_the_end_of_the_terminals_input_reports_that_no_record_was_written(agent: Agent) -> None:
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-m", "agent", "commission", "--config", "vigie.toml", "--by", "omar"],
@@ -291,7 +289,7 @@ def test_who_ends_the_terminals_input_is_told_that_no_record_was_written(agent: 
         certificate.find_newest(agent.folder)
 
 
-def test_without_an_agent_a_terminal_or_a_record_it_is_said_in_one_line(
+def test_without_an_agent_a_terminal_or_a_record_one_line_explains_it(
     agent: Agent, tmp_path: Path
 ) -> None:
     site = CommissioningSession(agent.folder / "vigie.toml", CLOCK, "omar")

@@ -112,13 +112,13 @@ def connections(server: Server, count: int, line: bytes = b"") -> Iterator[None]
         yield
 
 
-def test_a_method_that_blocks_holds_up_no_other(server: Server) -> None:
+def test_a_blocking_method_delays_no_other(server: Server) -> None:
     with connections(server, 1, b'{"method":"slow"}\n'):
         assert server.begun.acquire(timeout=TIMEOUT_S)
         assert server.ask(Quick(number=7)) == Answer(number=7)
 
 
-def test_beyond_its_queue_a_blocking_method_is_busy_and_the_other_is_not(server: Server) -> None:
+def test_beyond_its_queue_a_blocking_method_is_busy_and_another_is_not(server: Server) -> None:
     with connections(server, 1, b'{"method":"slow"}\n'):
         assert server.begun.acquire(timeout=TIMEOUT_S)
         with connections(server, MAX_QUEUED, b'{"method":"slow"}\n'):
@@ -128,7 +128,7 @@ def test_beyond_its_queue_a_blocking_method_is_busy_and_the_other_is_not(server:
             assert server.ask(Quick(number=1)) == Answer(number=1)
 
 
-def test_one_deadline_holds_for_the_whole_line_of_a_client_that_trickles(server: Server) -> None:
+def test_one_deadline_covers_the_whole_line_of_a_slow_client(server: Server) -> None:
     begin_s = time.monotonic()
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(server.state / SOCKET_NAME))
@@ -146,7 +146,7 @@ def test_one_deadline_holds_for_the_whole_line_of_a_client_that_trickles(server:
     assert b"no whole line within 1 s" in reply
 
 
-def test_more_clients_than_there_are_places_for_are_refused(server: Server) -> None:
+def test_clients_above_the_maximum_are_refused(server: Server) -> None:
     with connections(server, MAX_CLIENTS):
         answer = server.ask(Quick())
     assert isinstance(answer, CommandRefused)
@@ -203,12 +203,12 @@ def test_a_method_that_raises_is_answered_and_passed_files_are_closed(server: Se
         find_agent(server.state)
 
 
-def test_without_an_agent_there_is_nothing_to_ask(tmp_path: Path) -> None:
+def test_without_an_agent_a_request_fails_at_once(tmp_path: Path) -> None:
     assert call(tmp_path, Quick(), DECODER, 1.0) is None
     assert find_agent(tmp_path) is None
 
 
-def test_the_agent_s_process_is_known_by_the_kernel(server: Server) -> None:
+def test_the_agents_process_id_comes_from_the_kernel(server: Server) -> None:
     agent = find_agent(server.state)
     assert agent is not None
     assert (agent.pid, agent.uid) == (os.getpid(), os.geteuid())

@@ -74,14 +74,14 @@ def fill(custody: CustodyLog, count: int, first: int = 1) -> list[ReceiptBody]:
     return bodies
 
 
-def test_what_was_appended_is_there_at_the_next_start(box: Box) -> None:
+def test_appended_receipts_survive_a_restart(box: Box) -> None:
     first = fill(box.open(), 3)
     second = fill(box.open(), 2, first=4)
     assert box.bodies() == [*first, *second]
     assert [receipt.seq for receipt in box.receipts()] == [1, 2, 3, 4, 5]
 
 
-def test_an_empty_chain_has_the_head_zero(box: Box) -> None:
+def test_an_empty_chain_has_a_zero_head(box: Box) -> None:
     custody = box.open()
     assert custody.head().seq == 0
     assert list(custody.read_lines()) == []
@@ -96,7 +96,7 @@ def test_the_head_is_the_newest_receipt(box: Box) -> None:
     assert (custody.head().seq, custody.head().time) == (1, receipt.time)
 
 
-def test_a_receipt_s_time_never_goes_back_within_a_boot_and_may_at_the_next(box: Box) -> None:
+def test_a_receipts_time_never_decreases_within_a_boot(box: Box) -> None:
     custody = box.open()
     times = [custody.append(opened(1), t_ns).t_ns for t_ns in (5, 3, 8)]
     assert times == [5, 5, 8]
@@ -148,7 +148,7 @@ def test_an_export_by_another_process_is_noticed(box: Box) -> None:
     assert agent.last_export_seq == 4
 
 
-def test_threads_append_without_a_hole(box: Box) -> None:
+def test_concurrent_threads_append_without_a_gap(box: Box) -> None:
     custody = box.open()
     threads = [
         threading.Thread(target=fill, args=(custody, 25, first)) for first in range(0, 100, 25)
@@ -160,7 +160,7 @@ def test_threads_append_without_a_hole(box: Box) -> None:
     assert len(set(map(str, box.bodies()))) == 100
 
 
-def test_a_chain_cut_at_any_byte_of_its_last_line_goes_on_and_the_torn_end_is_kept(
+def test_a_chain_cut_in_its_last_line_continues_and_the_torn_end_is_kept(
     box: Box,
 ) -> None:
     fill(box.open(), 3)
@@ -186,7 +186,7 @@ def test_a_chain_cut_at_any_byte_of_its_last_line_goes_on_and_the_torn_end_is_ke
 
 @settings(max_examples=30)
 @given(st.binary(min_size=1, max_size=300))
-def test_whatever_stands_after_the_last_receipt_is_set_aside_whole(
+def test_all_bytes_after_the_last_receipt_are_set_aside(
     tmp_path_factory: pytest.TempPathFactory, rest: bytes
 ) -> None:
     box = Box(tmp_path_factory.mktemp("box"))
@@ -214,7 +214,7 @@ def test_a_torn_line_of_another_process_does_not_stop_this_one(box: Box) -> None
     ]
 
 
-def test_a_receipt_that_was_damaged_in_the_middle_costs_no_other(box: Box) -> None:
+def test_a_damaged_receipt_in_the_middle_loses_no_other(box: Box) -> None:
     fill(box.open(), 5)
     path = box.chain / "0000000001.chain"
     lines = path.read_bytes().splitlines(keepends=True)
@@ -227,7 +227,7 @@ def test_a_receipt_that_was_damaged_in_the_middle_costs_no_other(box: Box) -> No
         box.receipts()
 
 
-def test_a_chain_of_another_key_is_set_aside_and_a_new_one_begun(box: Box) -> None:
+def test_a_chain_of_another_key_is_set_aside_and_a_new_one_started(box: Box) -> None:
     fill(box.open(), 3)
     (box.folder / "identity" / KEY_FILE).write_text("damaged")
     box.identity = DeviceIdentity.load_or_create(box.folder / "identity")
@@ -237,14 +237,14 @@ def test_a_chain_of_another_key_is_set_aside_and_a_new_one_begun(box: Box) -> No
     assert (box.chain / torn.name).read_bytes().count(b"\n") == 3
 
 
-def test_a_file_without_a_line_is_begun_again(box: Box) -> None:
+def test_a_chain_file_without_a_line_is_started_again(box: Box) -> None:
     fill(box.open(), 1)
     (box.chain / "0000000002.chain").touch()
     fill(box.open(), 1, first=2)
     assert box.bodies() == [opened(1), opened(2)]
 
 
-def test_a_folder_that_was_removed_under_it_is_made_again_and_the_numbers_go_on(box: Box) -> None:
+def test_a_removed_chain_folder_is_recreated_and_the_numbers_continue(box: Box) -> None:
     custody = box.open()
     fill(custody, 3)
     shutil.rmtree(box.chain)
@@ -264,7 +264,7 @@ def files_at_most(size_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_an_append_that_the_disk_refused_leaves_no_trace(box: Box) -> None:
+def test_a_failed_append_leaves_no_trace(box: Box) -> None:
     custody = box.open()
     fill(custody, 2)
     size_bytes = (box.chain / "0000000001.chain").stat().st_size
@@ -275,7 +275,7 @@ def test_an_append_that_the_disk_refused_leaves_no_trace(box: Box) -> None:
     assert box.bodies() == [opened(1), opened(2), opened(4)]
 
 
-def test_a_full_disk_keeps_no_box_from_starting(box: Box) -> None:
+def test_a_box_starts_with_a_full_disk(box: Box) -> None:
     fill(box.open(), 2)
     with (box.chain / "0000000001.chain").open("ab") as file:
         file.write(b"torn")
@@ -290,13 +290,13 @@ def test_a_full_disk_keeps_no_box_from_starting(box: Box) -> None:
     ]
 
 
-def test_a_file_s_name_that_is_no_text_has_a_receipt_too(box: Box) -> None:
+def test_a_file_name_that_is_not_text_gets_a_receipt_too(box: Box) -> None:
     name = b"\xff.mp4".decode("utf-8", "surrogateescape")
     box.open().append(FileQuarantined(camera="north", name=name), 0)
     assert box.bodies() == [FileQuarantined(camera="north", name=r"\udcff.mp4")]
 
 
-def test_what_nobody_could_read_takes_no_number_and_keeps_none_out_behind_it(box: Box) -> None:
+def test_unreadable_lines_take_no_number_and_block_no_later_receipt(box: Box) -> None:
     time = "2026-11-25T00:00:05Z"  # without the milliseconds that a receipt's times have
     unreadable: list[ReceiptBody] = [
         FootageViewed(camera="north", begin_time=time, end_time=time, by="A", purpose="B"),

@@ -80,7 +80,7 @@ def frames_in(path: Path) -> int:
 
 
 @pytest.mark.slow
-def test_a_film_goes_in_and_counts_events_and_files_come_out(film: Path, tmp_path: Path) -> None:
+def test_a_video_gives_counts_events_and_files(film: Path, tmp_path: Path) -> None:
     done = run("--fast", "--video", film, "--seconds", "5", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stdout + done.stderr
@@ -99,7 +99,7 @@ def test_a_film_goes_in_and_counts_events_and_files_come_out(film: Path, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_second_run_takes_the_folder_of_the_first(film: Path, tmp_path: Path) -> None:
+def test_a_second_run_reuses_the_folder_of_the_first(film: Path, tmp_path: Path) -> None:
     for _ in range(2):
         done = run("--fast", "--video", film, "--seconds", "1", "--out", "there", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
@@ -107,7 +107,7 @@ def test_a_second_run_takes_the_folder_of_the_first(film: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_without_network_and_film_a_street_is_rendered_and_told(tmp_path: Path) -> None:
+def test_without_network_or_video_a_street_is_rendered_and_reported(tmp_path: Path) -> None:
     nothing = tmp_path / "bin"
     nothing.mkdir()
     done = run(
@@ -121,7 +121,7 @@ def test_without_network_and_film_a_street_is_rendered_and_told(tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_in_order_with_a_summary(film: Path, tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_demo_in_order_with_a_summary(film: Path, tmp_path: Path) -> None:
     command = [*VIGIE, "demo", "--video", str(film)]
     environ = {**os.environ, "PYTHONPATH": str(PROJECT), "COLUMNS": "120"}
     with subprocess.Popen(command, cwd=tmp_path, env=environ, stdout=subprocess.PIPE) as child:
@@ -137,7 +137,7 @@ def test_ctrl_c_ends_in_order_with_a_summary(film: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_on_a_terminal_it_draws_a_screen_and_gives_the_terminal_back(
+def test_on_a_terminal_the_demo_draws_a_screen_and_restores_the_terminal(
     film: Path, tmp_path: Path
 ) -> None:
     ours, theirs = pty.openpty()
@@ -176,7 +176,7 @@ def test_on_a_terminal_it_draws_a_screen_and_gives_the_terminal_back(
         (["--seconds", "soon"], "more than 0"),
     ],
 )
-def test_wrong_words_give_one_clear_line(words: list[str], says: str, tmp_path: Path) -> None:
+def test_wrong_arguments_give_one_clear_line(words: list[str], says: str, tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("no film")
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "letter.txt").write_text("dear")
@@ -203,7 +203,7 @@ def broker_port(
         yield int(url.rsplit(":", 1)[1])
 
 
-def test_the_demo_broker_does_what_the_agent_asks_of_a_broker(broker_port: int) -> None:
+def test_the_demo_broker_supports_every_feature_that_the_agent_uses(broker_port: int) -> None:
     heard: list[paho.MQTTMessage] = []
     came = threading.Condition()
 
@@ -234,7 +234,7 @@ def test_the_demo_broker_does_what_the_agent_asks_of_a_broker(broker_port: int) 
     centre.loop_stop()
 
 
-def test_the_demo_broker_listens_on_the_loopback_address_alone(broker_port: int) -> None:
+def test_the_demo_broker_listens_on_the_loopback_address_only(broker_port: int) -> None:
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     rows += [line.split() for line in Path("/proc/net/tcp6").read_text().splitlines()[1:]]
     listening = "0A"  # of the kernel's TCP states
@@ -242,7 +242,7 @@ def test_the_demo_broker_listens_on_the_loopback_address_alone(broker_port: int)
     assert at == [f"0100007F:{broker_port:04X}"]
 
 
-def test_a_turnstile_keeps_the_second_frame_until_the_first_is_judged() -> None:
+def test_the_demo_camera_keeps_the_second_frame_until_the_first_is_processed() -> None:
     inner = open_camera(
         "street",
         Options(width_px=64, height_px=64, pace="fast"),
@@ -267,7 +267,7 @@ def test_a_turnstile_keeps_the_second_frame_until_the_first_is_judged() -> None:
         camera.read(0.01)
 
 
-def test_a_film_is_opened_once() -> None:
+def test_a_video_is_opened_once() -> None:
     opened = OpenOnce(
         lambda wanted: open_camera("x", Options(width_px=64, height_px=64), wanted, lambda: 0)
     )
@@ -305,11 +305,11 @@ def test_a_film_is_opened_once() -> None:
         (demo_values.make_event("power", "end"), "mains power is back"),
     ],
 )
-def test_an_event_is_a_sentence(event: Event, says: str) -> None:
+def test_an_event_is_described_in_a_sentence(event: Event, says: str) -> None:
     assert EVENT_TYPES[event.kind].describe(event) == says
 
 
-def test_every_event_there_is_has_a_sentence() -> None:
+def test_every_kind_of_event_has_a_sentence() -> None:
     for event in demo_values.all_events():
         said = EVENT_TYPES[event.kind].describe(event)
         assert said
@@ -333,7 +333,7 @@ def test_the_screen_fits_the_terminal(columns: int, rows: int) -> None:
 
 
 @pytest.mark.shared
-def test_the_film_is_the_one_that_is_known(shared: Path) -> None:
+def test_the_video_has_the_known_digest(shared: Path) -> None:
     data = (shared / "footage" / "opencv_vtest.avi").read_bytes()
     assert hashlib.sha256(data).hexdigest() == clip.VIDEO_SHA256
 

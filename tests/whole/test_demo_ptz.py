@@ -91,7 +91,7 @@ def refused(reason: str) -> Callable[[str, Any], bool]:
 
 
 @pytest.mark.slow
-def test_a_tour_an_operator_a_lease_that_runs_out_the_tour_again_and_a_panorama(
+def test_the_ptz_demo_shows_a_tour_an_operator_an_expired_lease_and_a_panorama(
     tmp_path: Path,
 ) -> None:
     out = tmp_path / "out"
@@ -155,7 +155,7 @@ def test_a_tour_an_operator_a_lease_that_runs_out_the_tour_again_and_a_panorama(
 
 
 @pytest.mark.slow
-def test_it_ends_after_the_seconds_that_were_asked_for_and_tells_what_came_until_then(
+def test_the_demo_ends_after_the_given_seconds_with_a_summary(
     tmp_path: Path,
 ) -> None:
     done = run("--ptz", "--seconds", "4", cwd=tmp_path)
@@ -174,9 +174,7 @@ def test_it_ends_after_the_seconds_that_were_asked_for_and_tells_what_came_until
         (["--video", "film.mp4"], "--video: not with --ptz"),
     ],
 )
-def test_what_is_of_films_does_not_go_with_a_head(
-    words: list[str], says: str, tmp_path: Path
-) -> None:
+def test_video_options_are_refused_with_a_head(words: list[str], says: str, tmp_path: Path) -> None:
     done: subprocess.CompletedProcess[str] = run("--ptz", *words, cwd=tmp_path)
     assert done.returncode == 2
     assert says in done.stderr.splitlines()[-1]

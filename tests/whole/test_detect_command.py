@@ -54,12 +54,12 @@ def test_without_json_it_is_a_table(picture: Path, capsys: pytest.CaptureFixture
     assert "car" in said
 
 
-def test_every_model_can_be_asked(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_model_can_be_selected(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["detect", "--json", "--model", "nanodet", str(picture)]) == 0
     assert json.loads(capsys.readouterr().out)["detections"]
 
 
-def test_an_empty_street_has_nobody_in_it(
+def test_an_empty_street_has_no_detections(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     grey = tmp_path / "grey.jpg"
@@ -79,7 +79,7 @@ def test_an_empty_street_has_nobody_in_it(
         (".", None, "Is a directory"),
     ],
 )
-def test_a_bad_picture_is_one_line_and_the_others_are_done(
+def test_a_bad_picture_gives_one_line_and_the_others_are_processed(
     name: str,
     content: bytes | str | None,
     said: str,

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from agent.base.device_identity import KEY_FILE, DeviceIdentity
 
 
-def test_a_key_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
+def test_a_key_is_created_once_and_readable_by_its_owner_only(tmp_path: Path) -> None:
     folder = tmp_path / "identity"
     made, found = DeviceIdentity.load_or_create(folder), DeviceIdentity.load_or_create(folder)
     assert made.public_key_raw == found.public_key_raw
@@ -22,7 +22,7 @@ def test_a_key_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> No
     assert [path.name for path in folder.iterdir()] == [KEY_FILE]
 
 
-def test_it_signs_what_its_public_half_verifies(tmp_path: Path) -> None:
+def test_a_signature_verifies_with_the_public_key(tmp_path: Path) -> None:
     identity = DeviceIdentity.load_or_create(tmp_path)
     public_key = Ed25519PublicKey.from_public_bytes(identity.public_key_raw)
     public_key.verify(identity.sign(b"footage"), b"footage")
@@ -30,7 +30,7 @@ def test_it_signs_what_its_public_half_verifies(tmp_path: Path) -> None:
         public_key.verify(identity.sign(b"footage"), b"other footage")
 
 
-def test_a_key_file_that_others_may_read_is_closed_to_them(tmp_path: Path) -> None:
+def test_a_key_file_readable_by_others_gets_its_mode_restricted(tmp_path: Path) -> None:
     DeviceIdentity.load_or_create(tmp_path)
     (tmp_path / KEY_FILE).chmod(0o644)
     DeviceIdentity.load_or_create(tmp_path)
@@ -47,7 +47,7 @@ OTHER_KIND = X25519PrivateKey.generate().private_bytes(
 @pytest.mark.parametrize(
     "damaged", [b"", b"\0" * 119, OTHER_KIND], ids=["empty", "zeros", "X25519"]
 )
-def test_a_key_that_cannot_be_read_is_set_aside_and_a_new_one_made(
+def test_an_unreadable_key_is_set_aside_and_a_new_one_created(
     tmp_path: Path, damaged: bytes
 ) -> None:
     old = DeviceIdentity.load_or_create(tmp_path)
@@ -60,7 +60,7 @@ def test_a_key_that_cannot_be_read_is_set_aside_and_a_new_one_made(
     assert DeviceIdentity.load_or_create(tmp_path).damaged_key_file is None
 
 
-def test_a_cut_while_the_key_is_made_leaves_none_or_a_whole_one(tmp_path: Path) -> None:
+def test_a_power_cut_during_the_creation_leaves_no_key_or_a_whole_one(tmp_path: Path) -> None:
     (tmp_path / ".box.key.making").write_bytes(b"half a k")
     identity = DeviceIdentity.load_or_create(tmp_path)
     assert identity.damaged_key_file is None

@@ -20,7 +20,7 @@ detect = { enabled = false }
 """
 
 
-def test_the_page_has_every_command_in_its_words() -> None:
+def test_the_page_quotes_every_commands_help() -> None:
     for command in COMMANDS:
         assert f"| `{command.name}` | {command.help} |" in PAGE, command.name
 
@@ -52,7 +52,7 @@ def told(lines: list[str]) -> list[str]:
     return text.split()
 
 
-def test_the_transcript_is_what_a_technician_sees(box: AgentBox, centre: RunningCentre) -> None:
+def test_the_transcript_matches_a_technicians_screen(box: AgentBox, centre: RunningCentre) -> None:
     assert centre
     toml = box.folder / "vigie.toml"
     toml.write_text(toml.read_text() + DARK)
@@ -79,7 +79,7 @@ def says(seat: ConsoleTechnician, lines: list[str], commands: int) -> None:
         assert told(screen.splitlines()) == told(lines[begin + 1 : end]), (command, screen)
 
 
-def test_a_change_is_tried_and_kept_as_on_the_page(box: AgentBox, centre: RunningCentre) -> None:
+def test_a_configuration_change_matches_the_page(box: AgentBox, centre: RunningCentre) -> None:
     assert centre
     write_console_secret(box.folder)
     box.start()
@@ -91,7 +91,7 @@ def test_a_change_is_tried_and_kept_as_on_the_page(box: AgentBox, centre: Runnin
         seat.unplug()
 
 
-def test_the_hello_is_the_one_on_the_page(box: AgentBox) -> None:
+def test_the_greeting_matches_the_page(box: AgentBox) -> None:
     write_console_secret(box.folder)
     seat = ConsoleTechnician(box.folder)
     try:

@@ -56,7 +56,7 @@ def test_settings_are_made_checked_and_flashed(folder: Path) -> None:
     assert on_it == (folder / "casa-0001.toml").read_bytes()
 
 
-def test_a_request_comes_off_the_card_and_is_signed(folder: Path) -> None:
+def test_the_certificate_request_on_the_card_is_signed(folder: Path) -> None:
     do(
         folder,
         "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=casa-0001 "

@@ -108,7 +108,7 @@ def digests(path: Path, key: SegmentKey | None = None) -> list[str]:
         (".avi", "mpeg4", "yuv420p", {}),
     ],
 )
-def test_who_has_the_key_sees_every_picture_and_the_disk_holds_none(
+def test_the_private_key_decrypts_every_picture_and_the_disk_has_none_in_plain(
     tmp_path: Path, centre: Centre, suffix: str, codec: str, pix_fmt: str, options: dict[str, str]
 ) -> None:
     stream = packets_of(encode(tmp_path / f"film{suffix}", codec, pix_fmt, options))
@@ -136,7 +136,7 @@ def test_a_wrong_key_shows_no_picture(
         assert not set(seen) & set(plain)
 
 
-def test_what_is_closed_tells_the_hash_of_the_file(
+def test_the_close_returns_the_hash_of_the_file(
     tmp_path: Path, stream: tuple[StreamInfo, list[Packet]], centre: Centre
 ) -> None:
     for number, sealer in enumerate((None, sealer_for(centre.recipient))):
@@ -145,7 +145,7 @@ def test_what_is_closed_tells_the_hash_of_the_file(
         assert closed.size_bytes == closed.path.stat().st_size
 
 
-def test_each_of_several_recipients_opens_it_alone(
+def test_each_of_several_recipients_decrypts_alone(
     tmp_path: Path, stream: tuple[StreamInfo, list[Packet]]
 ) -> None:
     two = [Centre(tmp_path, "centre"), Centre(tmp_path, "court")]
@@ -202,7 +202,7 @@ def test_a_key_wrapped_under_the_id_of_another_is_refused(tmp_path: Path, centre
         (b" " * 2_000_000, "larger than 1048576 bytes"),
     ],
 )
-def test_a_keys_file_that_is_none_is_told_in_one_line(
+def test_an_invalid_keys_file_is_reported_in_one_line(
     tmp_path: Path, centre: Centre, content: bytes | None, says: str
 ) -> None:
     path = tmp_path / "x.keys"
@@ -225,7 +225,7 @@ def test_the_keys_are_on_the_disk_before_the_first_byte_of_footage(
     part.abandon()
 
 
-def test_a_sealed_file_cut_anywhere_opens_to_its_last_whole_fragment(
+def test_a_truncated_encrypted_file_decrypts_to_its_last_whole_fragment(
     tmp_path: Path, stream: tuple[StreamInfo, list[Packet]], centre: Centre
 ) -> None:
     keys = KeyRing(1)
@@ -266,7 +266,7 @@ def test_keys_stay_with_their_segment_and_without_one_are_deleted(
     assert [path.name for path in (folder / QUARANTINE_DIR).iterdir()] == ["stranger.keys"]
 
 
-def test_a_segment_goes_with_its_keys(
+def test_a_segment_is_deleted_with_its_keys(
     tmp_path: Path, stream: tuple[StreamInfo, list[Packet]], centre: Centre
 ) -> None:
     names = [segment_name(1), segment_name(2)]
@@ -329,7 +329,7 @@ def test_no_key_is_ever_shown(
     assert not [s for s in (made[0], *(s.encode() for s in secrets)) for f in files if s in f]
 
 
-def test_libavformat_tells_its_log_no_key(
+def test_libavformat_logs_no_key(
     tmp_path: Path, stream: tuple[StreamInfo, list[Packet]], centre: Centre
 ) -> None:
     made: list[bytes] = []
@@ -375,7 +375,7 @@ MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
         ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----", "not a public key in PEM"),
     ],
 )
-def test_a_recipients_key_that_is_none_is_told_by_name(text: str, says: str) -> None:
+def test_an_invalid_recipient_key_is_reported_by_name(text: str, says: str) -> None:
     with pytest.raises(UserError, match=says) as caught:
         sealer_for(Recipient(id="court", public_key=text))
     assert str(caught.value).startswith("record.recipient: 'court': public_key: ")
@@ -397,7 +397,7 @@ def test_a_public_key_may_be_pem(tmp_path: Path, centre: Centre) -> None:
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
-def test_a_key_pair_made_by_openssl_is_one_for_us(tmp_path: Path) -> None:
+def test_a_key_pair_made_by_openssl_is_accepted(tmp_path: Path) -> None:
     pem = tmp_path / "centre.pem"
     subprocess.run(["openssl", "genpkey", "-algorithm", "X25519", "-out", pem], check=True)
     public = subprocess.run(
@@ -414,12 +414,12 @@ def test_two_recipients_of_one_name_are_refused(centre: Centre) -> None:
         sealer_for(centre.recipient, centre.recipient)
 
 
-def test_without_recipients_nothing_is_sealed() -> None:
+def test_without_recipients_nothing_is_encrypted() -> None:
     assert Sealer.from_config((), box="b", camera="c", key_ring=KeyRing(1)) is None
 
 
 @pytest.mark.parametrize("codec", ["av1", "vp9"])
-def test_what_cannot_be_sealed_whole_is_not_recorded(codec: str) -> None:
+def test_a_stream_that_cannot_be_encrypted_whole_is_not_recorded(codec: str) -> None:
     info = StreamInfo(codec=codec, width_px=160, height_px=96, fps=10)
     check_stream(info)
     with pytest.raises(MuxerError, match=f"a stream of '{codec}' cannot be sealed"):
@@ -440,7 +440,7 @@ def test_a_private_key_is_readable_by_its_owner_alone_and_never_overwritten(
 
 
 @pytest.mark.parametrize("content", [b"", b"key", ED25519_PEM.encode()])
-def test_a_private_key_file_that_is_none_is_told(tmp_path: Path, content: bytes) -> None:
+def test_an_invalid_private_key_file_is_reported(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "key.pem"
     path.write_bytes(content)
     with pytest.raises(UserError, match="not a private key in PEM"):

@@ -82,7 +82,9 @@ def enrolment(folder: Path) -> Enrolment:
     return Enrolment(folder / "state", "casa-0001", broker(folder))
 
 
-def test_a_request_becomes_a_pair_that_openssl_knows(tmp_path: Path, authority: Authority) -> None:
+def test_a_certificate_request_gives_a_pair_that_openssl_accepts(
+    tmp_path: Path, authority: Authority
+) -> None:
     enrol = enrolment(tmp_path)
     told = enrol.install(authority.sign(enrol.create_request()), NOW, clock_synced=True)
     assert told[0] == "Certificate of casa-0001, valid until 2027-11-25."
@@ -101,7 +103,7 @@ def test_a_request_becomes_a_pair_that_openssl_knows(tmp_path: Path, authority: 
     assert of_certificate.stdout == of_key.stdout
 
 
-def test_the_old_pair_stays_beside_the_new_one(tmp_path: Path, authority: Authority) -> None:
+def test_the_old_pair_is_kept_next_to_the_new_one(tmp_path: Path, authority: Authority) -> None:
     (tmp_path / "box.pem").write_text("old certificate")
     (tmp_path / "box.key").write_text("old key")
     enrol = enrolment(tmp_path)
@@ -111,7 +113,7 @@ def test_the_old_pair_stays_beside_the_new_one(tmp_path: Path, authority: Author
     assert "BEGIN CERTIFICATE" in (tmp_path / "box.pem").read_text()
 
 
-def test_a_request_that_is_asked_for_twice_has_the_same_key(
+def test_a_repeated_certificate_request_has_the_same_key(
     tmp_path: Path, authority: Authority
 ) -> None:
     first = enrolment(tmp_path).create_request()
@@ -119,12 +121,12 @@ def test_a_request_that_is_asked_for_twice_has_the_same_key(
     assert enrolment(tmp_path).install(authority.sign(first), NOW, clock_synced=True)
 
 
-def test_the_key_of_a_request_is_its_owners_alone(tmp_path: Path) -> None:
+def test_the_key_of_a_request_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     enrolment(tmp_path).create_request()
     assert (tmp_path / "state" / "enrol" / "request.key").stat().st_mode & 0o777 == 0o600
 
 
-def test_without_a_place_in_the_configuration_it_says_where_it_is(
+def test_without_configured_paths_the_pairs_location_is_shown(
     tmp_path: Path, authority: Authority
 ) -> None:
     only_ca = BrokerConfig(url="mqtts://centre", ca=str(authority.file))
@@ -134,7 +136,7 @@ def test_without_a_place_in_the_configuration_it_says_where_it_is(
     assert (tmp_path / "state" / "enrol" / "box.pem").exists()
 
 
-def test_what_does_not_fit_changes_nothing(tmp_path: Path, authority: Authority) -> None:
+def test_a_mismatched_certificate_changes_nothing(tmp_path: Path, authority: Authority) -> None:
     (tmp_path / "box.pem").write_text("old certificate")
     enrol = enrolment(tmp_path)
     request = enrol.create_request()
@@ -176,9 +178,7 @@ def test_a_broken_broker_ca_is_named_and_changes_nothing(
     assert not (tmp_path / "box.key").exists()
 
 
-def test_a_certificate_that_cannot_be_read_through_is_refused(
-    tmp_path: Path, authority: Authority
-) -> None:
+def test_a_malformed_certificate_is_refused(tmp_path: Path, authority: Authority) -> None:
     enrol = enrolment(tmp_path)
     der = ssl.PEM_cert_to_DER_cert(authority.sign(enrol.create_request()))
     name, curve = b"\x0c\x09casa-0001", bytes.fromhex("06082a8648ce3d030107")
@@ -191,7 +191,7 @@ def test_a_certificate_that_cannot_be_read_through_is_refused(
             enrol.install(ssl.DER_cert_to_PEM_cert(broken), NOW, clock_synced=True)
 
 
-def test_the_key_of_a_request_that_is_damaged_is_told(tmp_path: Path, authority: Authority) -> None:
+def test_a_damaged_request_key_is_reported(tmp_path: Path, authority: Authority) -> None:
     enrol = enrolment(tmp_path)
     signed = authority.sign(enrol.create_request())
     locked = authority.key.private_bytes(
@@ -205,13 +205,15 @@ def test_the_key_of_a_request_that_is_damaged_is_told(tmp_path: Path, authority:
             enrol.install(signed, NOW, clock_synced=True)
 
 
-def test_without_a_clock_the_dates_are_not_judged(tmp_path: Path, authority: Authority) -> None:
+def test_without_a_trusted_clock_certificate_dates_are_not_checked(
+    tmp_path: Path, authority: Authority
+) -> None:
     enrol = enrolment(tmp_path)
     old = authority.sign(enrol.create_request(), since=NOW - timedelta(days=800))
     assert enrol.install(old, NOW, clock_synced=False)
 
 
-def test_without_a_request_there_is_nothing_to_take(tmp_path: Path, authority: Authority) -> None:
+def test_a_certificate_without_a_request_is_refused(tmp_path: Path, authority: Authority) -> None:
     other = Enrolment(tmp_path / "other", "casa-0001", None).create_request()
     with pytest.raises(ConsoleError, match="begin with enrol request"):
         enrolment(tmp_path).install(authority.sign(other), NOW, clock_synced=True)
@@ -241,7 +243,7 @@ def seat(tmp_path: Path) -> Iterator[ConsoleTechnician]:
     technician.unplug()
 
 
-def test_at_the_cable_it_is_copied_out_and_pasted_in(
+def test_over_the_cable_the_request_is_copied_and_the_certificate_pasted(
     tmp_path: Path, seat: ConsoleTechnician
 ) -> None:
     box = tmp_path / "box"

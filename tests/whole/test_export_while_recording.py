@@ -40,7 +40,7 @@ def counters(made: ExportResult) -> list[int]:
     return [int(name[:10]) for name in made.segments]
 
 
-def test_what_is_closed_and_evicted_meanwhile_makes_no_honest_export_a_broken_one(
+def test_segments_closed_and_evicted_meanwhile_do_not_break_an_export(
     box: StreetBox, out: Path
 ) -> None:
     box.record("north", 1, 12)
@@ -58,7 +58,7 @@ def test_what_is_closed_and_evicted_meanwhile_makes_no_honest_export_a_broken_on
     assert verify_export(out).first_problem is None
 
 
-def test_a_file_that_has_its_receipt_and_not_yet_its_name_is_part_of_it(
+def test_a_file_with_its_receipt_but_not_its_final_name_is_exported(
     box: StreetBox, out: Path
 ) -> None:
     box.record("north", 1, 12)
@@ -75,7 +75,7 @@ def test_a_file_that_has_its_receipt_and_not_yet_its_name_is_part_of_it(
     assert verify_export(out).first_problem is None
 
 
-def test_what_the_chain_says_is_evicted_is_left_out_though_its_file_is_still_there(
+def test_a_segment_with_an_eviction_receipt_is_left_out_although_its_file_exists(
     box: StreetBox, out: Path
 ) -> None:
     box.record("north", 1, 12)
@@ -90,7 +90,7 @@ def test_what_the_chain_says_is_evicted_is_left_out_though_its_file_is_still_the
 
 
 @pytest.mark.parametrize("kind", ["plain", "sealed", "masked"])
-def test_what_goes_before_it_was_copied_or_cut_ends_the_export_in_one_line(
+def test_a_segment_evicted_before_its_copy_ends_the_export_in_one_line(
     tmp_path: Path, out: Path, kind: str
 ) -> None:
     recipients = recipient(tmp_path) if kind == "sealed" else None
@@ -118,7 +118,7 @@ def test_what_goes_before_it_was_copied_or_cut_ends_the_export_in_one_line(
 
 @pytest.mark.parametrize("by_s", [-3600, -30, -2, 3600])
 @pytest.mark.parametrize("part", ["before", "after", "all"])
-def test_an_export_over_a_clock_that_was_set_verifies(
+def test_an_export_across_a_clock_step_verifies(
     box: StreetBox, out: Path, by_s: int, part: str
 ) -> None:
     box.record("north", 1, 12)
@@ -135,7 +135,7 @@ def test_an_export_over_a_clock_that_was_set_verifies(
     assert verify_export(out).first_problem is None
 
 
-def test_a_segment_that_ends_within_the_first_millisecond_is_part_of_it(
+def test_a_segment_that_ends_within_the_first_millisecond_is_exported(
     box: StreetBox, out: Path
 ) -> None:
     box.record("north", 1, 4)
@@ -169,7 +169,7 @@ def test_a_segment_that_ends_within_the_first_millisecond_is_part_of_it(
     assert verify_export(out).first_problem is None
 
 
-def test_footage_from_before_the_clock_was_set_is_named_with_the_time_to_ask_for(
+def test_footage_from_before_the_clock_was_set_is_named_with_the_time_to_request(
     box: StreetBox, out: Path
 ) -> None:
     box.clock.synced, box.clock.utc_offset = False, timedelta(hours=-1)

@@ -39,7 +39,7 @@ def settings_on(card: Path) -> bytes:
     return select_partition.read_file(flash_image.read_select_partition(card), FILE_NAME)
 
 
-def test_what_is_on_the_card_is_the_image_and_the_settings(bench: Path, capsys: Told) -> None:
+def test_a_flashed_card_contains_the_image_and_the_settings(bench: Path, capsys: Told) -> None:
     assert flash() == 0
     card, image = bench / "card.raw", bench / "vigie-virt-amd64.raw"
     assert settings_on(card).decode() == SETTINGS
@@ -81,7 +81,7 @@ def test_on_a_larger_card_the_table_reaches_to_its_end(bench: Path) -> None:
     assert f"last-lba: {64 * MIB // 512 - 34}" in dumped
 
 
-def test_a_card_that_was_used_before_holds_nothing_of_it_where_image_and_footage_begin(
+def test_a_used_card_keeps_no_old_data_where_image_and_footage_begin(
     bench: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("centre.flash.flasher.WriteTarget", UsedBefore)
@@ -106,7 +106,7 @@ class UsedBefore(WriteTarget):
 
 
 @pytest.mark.parametrize("made_by", ["vigie", "truncate"])
-def test_a_file_with_secrets_is_its_owners_alone(bench: Path, made_by: str) -> None:
+def test_a_file_with_secrets_is_readable_by_its_owner_only(bench: Path, made_by: str) -> None:
     if made_by == "truncate":
         flash_image.run_program("truncate", "-s", "64M", bench / "card.raw")
         (bench / "card.raw").chmod(0o644)
@@ -115,7 +115,7 @@ def test_a_file_with_secrets_is_its_owners_alone(bench: Path, made_by: str) -> N
 
 
 @pytest.mark.usefixtures("bench")
-def test_what_is_told_to_machines(capsys: Told) -> None:
+def test_the_json_output_describes_the_flash(capsys: Told) -> None:
     assert flash("--json") == 0
     told = msgspec.json.decode(capsys.readouterr().out)
     assert (told["target"], told["box"]) == ("card.raw", "casa-0001")
@@ -236,7 +236,7 @@ def csi_camera(bench: Path) -> None:
         (csi_camera, "camera 'north': driver 'csi' needs a Raspberry Pi"),
     ],
 )
-def test_what_could_not_boot_into_service_is_refused_before_a_byte_is_written(
+def test_an_unusable_image_or_settings_file_is_refused_before_a_byte_is_written(
     bench: Path, capsys: Told, what: object, said: str
 ) -> None:
     assert callable(what)
@@ -258,7 +258,7 @@ def test_an_image_for_raspberry_pi_takes_its_camera_modules(bench: Path, capsys:
     assert "for Raspberry Pi; checksum verified" in capsys.readouterr().out
 
 
-def test_each_mistake_in_the_settings_is_a_line(bench: Path, capsys: Told) -> None:
+def test_each_mistake_in_the_settings_is_one_line(bench: Path, capsys: Told) -> None:
     two_mistakes(bench)
     assert flash() == 2
     lines = capsys.readouterr().err.splitlines()
@@ -286,13 +286,13 @@ def test_each_mistake_in_the_settings_is_a_line(bench: Path, capsys: Told) -> No
         (["vigie.raw", "card.raw"], "vigie.raw"),
     ],
 )
-def test_what_is_given_wrong_is_one_line(capsys: Told, words: list[str], said: str) -> None:
+def test_a_wrong_argument_gives_one_line(capsys: Told, words: list[str], said: str) -> None:
     Path("dangling.raw").symlink_to("nowhere.raw")
     assert main(["flash", "--settings", "casa-0001.toml", *words]) == 2
     assert said in capsys.readouterr().err
 
 
-def test_a_file_that_holds_something_is_left_as_it_is(bench: Path, capsys: Told) -> None:
+def test_a_non_empty_file_is_left_unchanged(bench: Path, capsys: Told) -> None:
     (bench / "card.raw").write_text("my letters")
     (bench / "card.raw").chmod(0o640)
     assert flash() == 2
@@ -301,7 +301,7 @@ def test_a_file_that_holds_something_is_left_as_it_is(bench: Path, capsys: Told)
     assert (bench / "card.raw").stat().st_mode & 0o777 == 0o640
 
 
-def test_an_image_without_a_checksum_is_taken_where_it_is_said_and_told(
+def test_an_image_without_a_checksum_is_accepted_with_a_flag_and_reported(
     bench: Path, capsys: Told
 ) -> None:
     without_sum(bench)
@@ -309,7 +309,7 @@ def test_an_image_without_a_checksum_is_taken_where_it_is_said_and_told(
     assert "NOT CHECKED" in capsys.readouterr().out
 
 
-def test_the_secrets_touch_no_disk_but_the_card(
+def test_the_secrets_are_written_to_no_disk_but_the_card(
     bench: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scratch = tmp_path_factory.mktemp("scratch")

@@ -77,9 +77,7 @@ class WornOut(WriteTarget):
         super().write(offset, data)
 
 
-def test_one_bit_that_is_not_as_it_was_written_is_found(
-    bench: Path, capsys: Told, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_wrong_bit_is_found(bench: Path, capsys: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     assert flash_onto(WornOut, monkeypatch) == 1
     told = capsys.readouterr().err
     assert f"differs from what was written between byte {12 * MIB} and {16 * MIB}" in told
@@ -116,7 +114,7 @@ class Forgets(WriteTarget):
 
 @pytest.mark.parametrize("kind", [Wraps, Forgets])
 @pytest.mark.parametrize("says_mib", [36, 48, 56, 64, 96, 128, 256])
-def test_a_card_that_is_smaller_than_it_says_is_found(
+def test_a_card_smaller_than_its_reported_size_is_found(
     bench: Path,
     capsys: Told,
     monkeypatch: pytest.MonkeyPatch,
@@ -131,7 +129,7 @@ def test_a_card_that_is_smaller_than_it_says_is_found(
 
 
 @pytest.mark.parametrize("says_mib", [36, 48, 64, 256])
-def test_of_what_tells_a_card_s_size_nothing_is_left_on_it(bench: Path, says_mib: int) -> None:
+def test_no_capacity_probe_mark_is_left_on_the_card(bench: Path, says_mib: int) -> None:
     card = bench / "card.raw"
     with card.open("wb") as file:
         file.truncate(says_mib * MIB)
@@ -277,7 +275,7 @@ class HungUp(StoppedAtTheEnd):
         (HungUp, 130, f"interrupted; {HALF}"),
     ],
 )
-def test_whatever_stops_it_it_says_so_and_leaves_no_table(
+def test_any_failure_is_reported_and_leaves_no_partition_table(
     bench: Path,
     capsys: Told,
     monkeypatch: pytest.MonkeyPatch,
@@ -299,7 +297,7 @@ def test_whatever_stops_it_it_says_so_and_leaves_no_table(
         (StoppedTwice, 130, f"interrupted; {UNSAFE}"),
     ],
 )
-def test_a_card_that_may_have_a_table_is_not_said_to_start_no_box(
+def test_a_card_that_may_have_a_table_is_not_reported_as_unbootable(
     capsys: Told, monkeypatch: pytest.MonkeyPatch, kind: type[WriteTarget], code: int, said: str
 ) -> None:
     assert flash_onto(kind, monkeypatch) == code
@@ -308,7 +306,7 @@ def test_a_card_that_may_have_a_table_is_not_said_to_start_no_box(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.usefixtures("bench")
-def test_signals_are_afterwards_as_they_were(number: signal.Signals) -> None:
+def test_the_signal_handlers_are_restored(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     assert flash() == 0
     assert signal.getsignal(number) is before

@@ -66,7 +66,7 @@ def flash(loop: Loop, *words: str) -> int:
     return main(["flash", "--settings", "casa-0001.toml", *words, "vigie.raw", str(loop.device)])
 
 
-def test_a_disk_gets_image_settings_and_a_table_that_reaches_to_its_end(
+def test_a_disk_gets_the_image_the_settings_and_a_table_up_to_its_end(
     loop: Loop, bench: Path, capsys: Told
 ) -> None:
     assert flash(loop, *OVERRIDE) == 0
@@ -80,7 +80,7 @@ def test_a_disk_gets_image_settings_and_a_table_that_reaches_to_its_end(
 
 
 @pytest.mark.usefixtures("bench")
-def test_a_disk_that_is_built_in_or_small_is_refused_and_the_flag_is_named(
+def test_a_built_in_or_small_disk_is_refused_with_the_name_of_the_flag(
     loop: Loop, capsys: Told
 ) -> None:
     named = f"vigie: {loop.device} ({loop.medium}"[:60]
@@ -97,16 +97,14 @@ def test_a_disk_that_is_built_in_or_small_is_refused_and_the_flag_is_named(
 
 
 @pytest.mark.usefixtures("bench")
-def test_nobody_at_the_terminal_means_no(loop: Loop, capsys: Told) -> None:
+def test_without_a_terminal_the_answer_is_no(loop: Loop, capsys: Told) -> None:
     assert flash(loop, "--even-if-not-removable", "--even-if-small") == 2
     assert "no terminal to ask at; allowed: at a terminal, or --yes" in capsys.readouterr().err
     assert not loop.medium.stat().st_blocks
 
 
 @pytest.mark.usefixtures("bench")
-def test_a_mounted_disk_is_refused_whatever_the_flags(
-    loop: Loop, tmp_path: Path, capsys: Told
-) -> None:
+def test_a_mounted_disk_is_refused_with_any_flags(loop: Loop, tmp_path: Path, capsys: Told) -> None:
     run_program("mkfs.ext4", "-q", loop.device)
     point = tmp_path / "a letter box"
     point.mkdir()
@@ -134,9 +132,7 @@ def test_a_partition_is_refused_and_its_disk_is_named(loop: Loop, capsys: Told) 
 
 
 @pytest.mark.usefixtures("bench")
-def test_what_the_kernel_holds_is_refused_though_nobody_tells_of_it(
-    loop: Loop, capsys: Told
-) -> None:
+def test_a_disk_held_by_the_kernel_alone_is_refused(loop: Loop, capsys: Told) -> None:
     holder = os.open(loop.device, os.O_RDWR | os.O_EXCL)
     try:
         assert flash(loop, *OVERRIDE) == 2
@@ -145,7 +141,7 @@ def test_what_the_kernel_holds_is_refused_though_nobody_tells_of_it(
     assert f"{loop.device}: in use, says the kernel" in capsys.readouterr().err
 
 
-def test_the_kernel_tells_of_this_disk_what_it_is(loop: Loop) -> None:
+def test_the_properties_of_a_loop_device_are_read(loop: Loop) -> None:
     found = read_disk(loop.device.name, ProcFs())
     assert found is not None
     assert (found.size_bytes, found.bus) == (64 * MIB, "virtual")
@@ -153,7 +149,7 @@ def test_the_kernel_tells_of_this_disk_what_it_is(loop: Loop) -> None:
     assert stat.S_ISBLK(Path(found.path).stat().st_mode)
 
 
-def test_what_is_read_back_comes_from_the_medium_and_not_from_memory(loop: Loop) -> None:
+def test_verification_reads_from_the_medium_and_not_from_the_cache(loop: Loop) -> None:
     data = os.urandom(3 * CHUNK_BYTES)
     stream = [
         Piece(offset=at, data=data[at : at + CHUNK_BYTES])

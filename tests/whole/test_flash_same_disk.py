@@ -95,7 +95,7 @@ def a_pipe(card: Path) -> None:
 
 
 @pytest.mark.parametrize("meanwhile", [replaced, larger, a_link, a_pipe])
-def test_another_file_of_that_name_is_left_as_it_is(
+def test_another_file_of_that_name_is_left_unchanged(
     bench: Path, meanwhile: Callable[[Path], None]
 ) -> None:
     card = holes(bench / "card.raw")
@@ -106,21 +106,21 @@ def test_another_file_of_that_name_is_left_as_it_is(
     assert card.stat().st_mode & 0o777 == 0o644
 
 
-def test_a_file_where_none_was_is_left_as_it_is(bench: Path) -> None:
+def test_a_file_created_meanwhile_is_left_unchanged(bench: Path) -> None:
     card = bench / "card.raw"
     said = flash_after(card, lambda: holes(card))
     assert said == f"{card}: is no longer the file that was checked; nothing was written"
     assert not card.stat().st_blocks
 
 
-def test_a_file_that_has_gone_is_not_made_anew(bench: Path) -> None:
+def test_a_deleted_file_is_not_recreated(bench: Path) -> None:
     card = holes(bench / "card.raw")
     said = flash_after(card, card.unlink)
     assert said == f"{card}: No such file or directory; nothing was written"
     assert not card.exists()
 
 
-def test_another_disk_of_that_name_and_size_is_left_as_it_is(bench: Path, device: Path) -> None:
+def test_another_disk_of_that_name_and_size_is_left_unchanged(bench: Path, device: Path) -> None:
     """As when a reader is plugged out and in again with another card."""
 
     def plugged_anew() -> None:
@@ -133,7 +133,7 @@ def test_another_disk_of_that_name_and_size_is_left_as_it_is(bench: Path, device
     assert not (bench / "medium").stat().st_blocks
 
 
-def test_another_device_of_that_path_is_left_as_it_is(bench: Path, device: Path) -> None:
+def test_another_device_at_that_path_is_left_unchanged(bench: Path, device: Path) -> None:
     path = bench / "the card"
     path.symlink_to(device)
 
@@ -150,7 +150,7 @@ def test_another_device_of_that_path_is_left_as_it_is(bench: Path, device: Path)
 @pytest.mark.parametrize(
     ("typed", "code"), [(b"\x04", 2), (b"\n", 2), (b"no\n", 2), (b"yes\n", 0), (b" YES\n", 0)]
 )
-def test_what_is_typed_at_the_question(
+def test_only_the_right_answer_confirms_the_flash(
     bench: Path,
     device: Path,
     capsys: Told,

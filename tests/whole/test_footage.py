@@ -74,7 +74,7 @@ def pictures(path: Path) -> list[bytes]:
 
 
 @pytest.mark.usefixtures("here")
-def test_what_lies_on_the_disk_is_listed_with_span_and_sum(capsys: Said) -> None:
+def test_segments_are_listed_with_time_range_and_total(capsys: Said) -> None:
     assert footage("list", "--state", "state", "--json") == 0
     listed = told(capsys)
     assert [one["begin_time"] for one in listed] == [
@@ -98,13 +98,15 @@ def test_what_lies_on_the_disk_is_listed_with_span_and_sum(capsys: Said) -> None
         ("2026-11-25T01:00:13.999Z", "2026-11-25T01:00:20Z", 1),
     ],
 )
-def test_a_span_is_what_touches_it(capsys: Said, begin: str, end: str, count: int) -> None:
+def test_a_time_range_includes_every_segment_that_touches_it(
+    capsys: Said, begin: str, end: str, count: int
+) -> None:
     words = ["list", "--state", "state", "--json", "--from", begin, "--to", end]
     assert footage(*words) == (0 if count else 1)
     assert len(told(capsys)) == count
 
 
-def test_an_export_plays_and_verifies_and_is_in_the_chain(here: Path, capsys: Said) -> None:
+def test_an_export_plays_verifies_and_is_in_the_chain(here: Path, capsys: Said) -> None:
     before = tree(here / "state" / "footage")
     assert footage(*EXPORT, "--json") == 0
     (made,) = told(capsys)
@@ -128,7 +130,7 @@ def test_two_exports_of_one_box_both_verify() -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_the_key_and_the_head_that_the_centre_knows_are_asked_for(capsys: Said) -> None:
+def test_the_known_key_and_chain_head_of_the_centre_are_required(capsys: Said) -> None:
     assert footage(*EXPORT) == 0
     capsys.readouterr()
     key = json.loads(Path("out/manifest.json").read_bytes())["public_key"]
@@ -140,7 +142,7 @@ def test_the_key_and_the_head_that_the_centre_knows_are_asked_for(capsys: Said) 
     assert "BROKEN: head" in capsys.readouterr().out
 
 
-def test_an_export_into_the_folder_in_which_we_are(
+def test_an_export_into_the_current_folder_works(
     here: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = here / "empty"
@@ -154,7 +156,7 @@ def test_an_export_into_the_folder_in_which_we_are(
 
 
 @pytest.mark.usefixtures("here")
-def test_the_segment_that_is_still_written_is_left_out_and_said_so(capsys: Said) -> None:
+def test_the_open_segment_is_left_out_and_reported(capsys: Said) -> None:
     last = max(Path("state/footage/north").glob("*.mp4"))
     last = last.with_name(last.name.replace("0000000004", "0000000005"))
     Path(f"{last}.part").write_bytes(b"the begin of a file")
@@ -182,7 +184,7 @@ def test_footage_whose_receipt_is_gone_is_left_out(capsys: Said) -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_a_segment_that_was_changed_on_the_box_is_found_out(capsys: Said) -> None:
+def test_a_segment_changed_on_the_box_is_detected(capsys: Said) -> None:
     path = sorted(Path("state/footage/north").glob("*.mp4"))[1]
     data = bytearray(path.read_bytes())
     data[-9] ^= 1
@@ -192,7 +194,7 @@ def test_a_segment_that_was_changed_on_the_box_is_found_out(capsys: Said) -> Non
     assert f"BROKEN: segment: {path.name}" in capsys.readouterr().out
 
 
-def test_what_masks_hide_stays_in_the_box_and_the_clip_is_painted(
+def test_unmasked_segments_stay_in_the_box_and_the_clip_is_masked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -223,7 +225,7 @@ def test_what_masks_hide_stays_in_the_box_and_the_clip_is_painted(
 
 
 @pytest.mark.usefixtures("here")
-def test_what_is_held_is_listed_until_it_is_released(capsys: Said) -> None:
+def test_a_hold_is_listed_until_it_is_released(capsys: Said) -> None:
     assert footage("holds", "--state", "state") == 1
     assert footage(*HOLD, "--json") == 0
     (hold,) = told(capsys)
@@ -241,7 +243,7 @@ def test_what_is_held_is_listed_until_it_is_released(capsys: Said) -> None:
     assert footage("holds", "--state", "state") == 1
 
 
-def test_sealed_footage_leaves_sealed_and_the_centre_opens_it(
+def test_encrypted_footage_is_exported_encrypted_and_the_centre_decrypts_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -295,7 +297,7 @@ def test_sealed_footage_leaves_sealed_and_the_centre_opens_it(
         (["keygen", "--out", "state/identity/box.key"], "File exists"),
     ],
 )
-def test_bad_input_is_one_line_and_code_2_and_nothing_is_lost(
+def test_bad_input_gives_one_line_and_exit_code_2_and_loses_nothing(
     here: Path, capsys: Said, words: list[str], said: str
 ) -> None:
     before = tree(here)
@@ -316,7 +318,7 @@ def test_bad_input_is_one_line_and_code_2_and_nothing_is_lost(
         (["holds", "--state", "state"], "no holds"),
     ],
 )
-def test_nothing_found_is_one_line_and_code_1(
+def test_no_match_gives_one_line_and_exit_code_1(
     here: Path, capsys: Said, words: list[str], said: str
 ) -> None:
     before = tree(here)
@@ -344,7 +346,7 @@ def test_only_the_agents_own_user_may_add_to_the_chain(here: Path, capsys: Said)
 
 
 @pytest.mark.usefixtures("here")
-def test_a_bar_is_drawn_on_a_terminal_alone() -> None:
+def test_a_progress_bar_is_drawn_on_a_terminal_only() -> None:
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "COLUMNS": "80"}
     command = [sys.executable, "-m", "agent", "footage", *EXPORT[:-1]]
     quiet = subprocess.run([*command, "one"], env=environ, capture_output=True, check=True)
@@ -382,7 +384,7 @@ EXAMPLES = [
 
 
 @pytest.mark.usefixtures("here")
-def test_the_page_of_examples_is_true(capsys: Said) -> None:
+def test_the_examples_on_the_page_match_the_output(capsys: Said) -> None:
     assert len(EXAMPLES) == 7
     for command, said in EXAMPLES:
         words = shlex.split(command)

@@ -26,7 +26,7 @@ def chain(state: Path) -> list[object]:
     return [parse_line(line).receipt.body for line in file.read_bytes().splitlines()]
 
 
-def test_what_there_is_of_each_camera_is_put_into_the_chain(
+def test_the_footage_of_each_camera_is_attested_in_the_chain(
     state: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["footage", "attest", "--state", str(state), "--json"]) == 0

@@ -32,7 +32,7 @@ def verify(*words: str) -> int:
 
 
 @pytest.mark.usefixtures("evidence")
-def test_a_head_that_is_not_within_the_export_was_not_checked_and_is_no_success(
+def test_a_chain_head_outside_the_export_is_not_checked_and_not_a_success(
     capsys: Said,
 ) -> None:
     for seq in (1, 99):
@@ -46,7 +46,7 @@ def test_a_head_that_is_not_within_the_export_was_not_checked_and_is_no_success(
     assert (verdict["ok"], verdict["head_checked"]) == (True, False)
 
 
-def test_what_an_export_says_of_itself_shows_no_other_key_and_hides_nothing(
+def test_an_exports_own_statements_can_neither_fake_a_key_nor_hide_a_defect(
     evidence: Path, capsys: Said
 ) -> None:
     thief = DeviceIdentity.load_or_create(Path("thief"))
@@ -79,7 +79,7 @@ def test_what_an_export_says_of_itself_shows_no_other_key_and_hides_nothing(
     assert all(line.isprintable() for line in lines)
 
 
-def test_a_file_of_any_name_gets_one_line_that_says_so(evidence: Path, capsys: Said) -> None:
+def test_a_file_of_any_name_gets_one_line_in_the_verdict(evidence: Path, capsys: Said) -> None:
     (evidence / os.fsdecode(b"\xff\nout: good\x1b[8m")).touch()
     capsys.readouterr()
     assert verify() == 1

@@ -179,7 +179,7 @@ def test_a_door_that_opens_and_closes_is_a_fault_and_one_event(box: Box) -> None
 
 
 @pytest.mark.raises_fault("GPI-03")
-def test_a_blow_is_told_at_once_and_its_fault_stays_for_a_while(box: Box) -> None:
+def test_a_shock_is_reported_at_once_and_its_fault_stays_for_a_while(box: Box) -> None:
     box.touch(BLOW, high=False)
     box.touch(BLOW, high=True)
     assert box.told() == [("shock", "moment")]
@@ -209,7 +209,7 @@ def test_mains_lost_and_back_is_an_event_and_an_empty_battery_a_fault(box: Box) 
     assert box.codes() == []
 
 
-def test_the_fan_runs_when_it_is_hot_and_when_nobody_knows(box: Box) -> None:
+def test_the_fan_runs_when_the_box_is_hot_or_the_temperature_unknown(box: Box) -> None:
     assert FAN not in box.on()
     for celsius, runs in ((70, True), (60, True), (54, False), (None, True), (50, False)):
         box.celsius = celsius
@@ -218,7 +218,7 @@ def test_the_fan_runs_when_it_is_hot_and_when_nobody_knows(box: Box) -> None:
         assert box.pins.health().fan == runs
 
 
-def test_the_heater_heats_when_it_is_cold_and_never_beside_the_fan(box: Box) -> None:
+def test_the_heater_runs_when_it_is_cold_and_never_together_with_the_fan(box: Box) -> None:
     for celsius, on in ((0, {HEATER}), (10, {HEATER}), (None, {FAN}), (0, {HEATER}), (20, set())):
         box.celsius = celsius
         box.turns(5, each_s=1)
@@ -232,7 +232,7 @@ def test_lamp_and_filter_follow_the_night_of_their_camera(box: Box) -> None:
         assert box.on() & {LAMP, CUT} == on
 
 
-def test_the_led_beats_while_all_is_well_and_then_shows_the_code(box: Box) -> None:
+def test_the_led_shows_a_heartbeat_without_faults_and_then_the_code(box: Box) -> None:
     def seen(seconds: float) -> str:
         """As somebody notes it: `l` and `s` for long and short, a blank for a long dark."""
         each_s = 0.05
@@ -251,7 +251,7 @@ def test_the_led_beats_while_all_is_well_and_then_shows_the_code(box: Box) -> No
     assert " lllllss lllllss " in seen(40), "GPI-02"
 
 
-def test_the_siren_sounds_when_it_is_told_to_and_never_for_longer_than_it_may(box: Box) -> None:
+def test_the_siren_sounds_on_request_and_never_longer_than_its_maximum(box: Box) -> None:
     box.pins.set_output("siren", True, 10, "ana")
     assert SIREN in box.on()
     assert box.pins.health().relays_on == ("siren",)
@@ -271,7 +271,7 @@ def test_the_siren_sounds_when_it_is_told_to_and_never_for_longer_than_it_may(bo
     assert refused.value.code == "busy"
 
 
-def test_off_is_off_at_once_whoever_said_on(box: Box) -> None:
+def test_off_is_executed_at_once_for_any_requester(box: Box) -> None:
     box.pins.set_output("siren", True, 60, "ana")
     box.pins.set_output("siren", False, None, "omar")
     assert SIREN not in box.on()
@@ -288,7 +288,7 @@ def test_off_is_off_at_once_whoever_said_on(box: Box) -> None:
         ("siren", 61, "forbidden", "pin 'siren' may be on for 60 s, not for 61 s"),
     ],
 )
-def test_what_may_not_be_switched_is_refused_with_a_sentence(
+def test_a_pin_that_may_not_be_switched_is_rejected_with_a_message(
     box: Box, name: str, for_s: float, kind: str, said: str
 ) -> None:
     before = box.on()
@@ -310,7 +310,7 @@ def test_closing_leaves_everything_off(box: Box) -> None:
     assert refused.value.code == "unavailable"
 
 
-def test_an_error_in_a_turn_leaves_everything_off_and_the_next_turn_begins_anew(box: Box) -> None:
+def test_an_error_leaves_everything_off_and_the_next_turn_starts_again(box: Box) -> None:
     box.celsius, box.night = 80, True
     box.turns(5, each_s=1)
     box.pins.set_output("siren", True, 60, "ana")
@@ -373,9 +373,7 @@ def test_pins_that_cannot_be_opened_are_a_fault_and_are_tried_again(
     box.pins.close()
 
 
-def test_a_door_that_is_open_when_the_agent_starts_is_told(
-    wires: Wires, clock: ManualClock
-) -> None:
+def test_a_door_open_at_the_agents_start_is_reported(wires: Wires, clock: ManualClock) -> None:
     box = Box(wires, clock, [PINS[0]])
     box.turn()
     box.wires.put(DOOR, True)
@@ -386,7 +384,7 @@ def test_a_door_that_is_open_when_the_agent_starts_is_told(
     box.pins.close()
 
 
-def test_edges_that_were_dropped_do_not_leave_a_wrong_state_behind(box: Box) -> None:
+def test_dropped_edges_leave_no_wrong_state(box: Box) -> None:
     for number in range(5000):
         box.wires.put(DOOR, number % 2 == 0)
     box.wires.put(DOOR, True)
@@ -395,7 +393,7 @@ def test_edges_that_were_dropped_do_not_leave_a_wrong_state_behind(box: Box) -> 
     assert box.pins.health().edges_dropped > 3000
 
 
-def test_in_its_own_thread_it_wakes_for_an_edge_and_for_a_relay_that_is_due(
+def test_the_stage_thread_wakes_for_an_edge_and_for_a_due_relay(
     wires: Wires,
 ) -> None:
     """With the real clock: nothing here waits for a turn of the stage."""

@@ -77,11 +77,11 @@ EXPORTED = FootageExported(
 )
 
 
-def test_an_empty_chain_has_nothing_to_tell(rig: Rig) -> None:
+def test_an_empty_chain_sends_no_head(rig: Rig) -> None:
     assert rig.look_after_s(120) == []
 
 
-def test_the_head_goes_out_at_once_then_once_a_minute_and_the_same_one_once_an_hour(
+def test_the_head_is_sent_at_once_then_each_minute_and_an_unchanged_one_each_hour(
     rig: Rig,
 ) -> None:
     key = base64.b64encode(rig.identity.public_key_raw).decode()
@@ -102,7 +102,7 @@ def test_an_export_sends_the_head_at_once_even_from_another_process(rig: Rig) ->
     assert rig.look_after_s(1) == [1, 2]
 
 
-def test_at_the_end_the_last_head_goes_out_once(rig: Rig) -> None:
+def test_at_the_stop_the_last_head_is_sent_once(rig: Rig) -> None:
     rig.queue.enqueue(GAP, 1)
     assert rig.look_after_s(1) == [1]
     rig.queue.enqueue(GAP, 2)
@@ -112,7 +112,7 @@ def test_at_the_end_the_last_head_goes_out_once(rig: Rig) -> None:
 
 
 @pytest.mark.raises_fault("CUS-01")
-def test_a_receipt_waits_for_a_disk_that_takes_none(rig: Rig) -> None:
+def test_a_receipt_waits_for_a_failing_disk(rig: Rig) -> None:
     rig.queue.enqueue(OPENED, 1)
     rig.look_after_s(1)
     away = rig.folder.rename(rig.folder.with_name("away"))
@@ -127,7 +127,7 @@ def test_a_receipt_waits_for_a_disk_that_takes_none(rig: Rig) -> None:
     assert rig.kinds() == [SegmentOpened, FootageGap]
 
 
-def test_what_waits_has_a_bound_and_the_oldest_goes(
+def test_the_receipt_queue_is_bounded_and_drops_the_oldest(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(receipt_queue, "MAX_PENDING_RECEIPTS", 2)
@@ -137,7 +137,7 @@ def test_what_waits_has_a_bound_and_the_oldest_goes(
     assert rig.kinds() == [FootageGap, FootageExported]
 
 
-def test_a_receipt_that_cannot_be_parsed_blocks_none_behind_it(rig: Rig) -> None:
+def test_an_unparsable_receipt_does_not_block_later_ones(rig: Rig) -> None:
     unparsable = ServiceAction(by="\udcff", action="status")
     rig.queue.enqueue(unparsable, 1)
     rig.queue.enqueue(GAP, 2)

@@ -107,7 +107,7 @@ def codes(report: HealthReport) -> set[str]:
     return {fault.code for fault in report.faults}
 
 
-def test_the_centre_and_the_box_itself_hear_all_of_the_machine(
+def test_the_health_report_and_the_health_file_contain_the_machines_vitals(
     pole: Pole, centre: RunningCentre
 ) -> None:
     pole.machine.write_file("sys/devices/platform/soc/soc:firmware/get_throttled", "50000")
@@ -138,7 +138,7 @@ def test_the_centre_and_the_box_itself_hear_all_of_the_machine(
 
 
 @pytest.mark.raises_fault("SYS-02", "SYS-07")
-def test_a_hot_box_stops_to_detect_and_records_on(pole: Pole, centre: RunningCentre) -> None:
+def test_a_hot_box_stops_detection_and_keeps_recording(pole: Pole, centre: RunningCentre) -> None:
     newest(centre, lambda report: report.detectors[0].inferences_per_s > 0, "a box that detects")
     pole.machine.set_celsius(84.5)
     report = newest(
@@ -163,7 +163,7 @@ def test_a_hot_box_stops_to_detect_and_records_on(pole: Pole, centre: RunningCen
 
 
 @pytest.mark.raises_fault("SYS-02", "SYS-07")
-def test_a_box_that_burns_says_how_it_is_and_nothing_else_until_it_has_cooled(
+def test_an_overheated_box_sends_heartbeats_only_until_it_has_cooled(
     pole: Pole, centre: RunningCentre
 ) -> None:
     newest(centre, lambda report: report.detectors[0].inferences_per_s > 0, "a box that detects")
@@ -226,7 +226,7 @@ def has_flown(box: AgentBox, centre: RunningCentre) -> None:
     centre.wait_for(has_frames, "seconds on the disk")
 
 
-def test_a_killed_agent_is_a_crash_and_its_last_seconds_come_with_it(
+def test_a_killed_agent_is_reported_as_a_crash_with_its_last_seconds(
     box: AgentBox, centre: RunningCentre
 ) -> None:
     box.start()
@@ -243,7 +243,7 @@ def test_a_killed_agent_is_a_crash_and_its_last_seconds_come_with_it(
     assert box.stop(signal.SIGTERM) == 0
 
 
-def test_a_box_that_lost_its_power_is_told_from_one_that_was_asked_to_stop(
+def test_a_power_loss_is_distinguished_from_a_requested_stop(
     box: AgentBox, centre: RunningCentre
 ) -> None:
     box.start()

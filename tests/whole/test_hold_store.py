@@ -133,7 +133,7 @@ def test_a_hold_of_another_process_is_respected_at_once(clock: ManualClock, tmp_
 
 
 @pytest.mark.raises_fault("STO-03")
-def test_a_full_ring_breaks_a_hold_and_says_so_three_times(
+def test_a_full_ring_breaks_a_hold_and_reports_it_in_three_ways(
     clock: ManualClock, tmp_path: Path
 ) -> None:
     kept = Kept(tmp_path, clock)
@@ -154,7 +154,7 @@ def test_a_full_ring_breaks_a_hold_and_says_so_three_times(
 
 
 @pytest.mark.raises_fault("CUS-01")
-def test_a_chain_that_cannot_be_written_stops_nothing_and_is_made_good(
+def test_receipts_of_an_unwritable_chain_are_appended_later(
     clock: ManualClock, tmp_path: Path
 ) -> None:
     kept = Kept(tmp_path, clock)
@@ -178,7 +178,7 @@ def test_a_chain_that_cannot_be_written_stops_nothing_and_is_made_good(
     assert names == ["0000000002", "0000000003", "0000000004"]
 
 
-def test_a_hold_ends_with_its_term(clock: ManualClock, tmp_path: Path) -> None:
+def test_a_hold_ends_at_its_expiry(clock: ManualClock, tmp_path: Path) -> None:
     kept = Kept(tmp_path, clock)
     hold_id = manual(kept.holds, 1, 2, days=1)
     clock.advance_s(86_000)
@@ -190,9 +190,7 @@ def test_a_hold_ends_with_its_term(clock: ManualClock, tmp_path: Path) -> None:
     assert kept.chain[-1] == HoldReleased(hold_id=hold_id, by="vigie", reason="expired")
 
 
-def test_footage_of_a_camera_that_is_no_more_grows_old_too(
-    clock: ManualClock, tmp_path: Path
-) -> None:
+def test_footage_of_a_removed_camera_expires_too(clock: ManualClock, tmp_path: Path) -> None:
     first = Kept(tmp_path, clock)
     former = tmp_path / "footage" / "former"
     first.folder.rename(former)
@@ -210,7 +208,7 @@ def held(begin: str, end: str) -> EventFootageSpan:
     )
 
 
-def test_an_event_holds_from_its_begin_and_its_end_moves(
+def test_an_events_hold_starts_at_its_begin_and_its_end_moves(
     clock: ManualClock, tmp_path: Path
 ) -> None:
     holds = holds_of(tmp_path, clock)
@@ -235,7 +233,7 @@ def test_an_event_holds_from_its_begin_and_its_end_moves(
     )
 
 
-def test_an_event_of_no_length_is_held_and_a_crossed_line_is_not(
+def test_an_instant_event_is_held_and_a_line_crossing_is_not(
     clock: ManualClock, tmp_path: Path
 ) -> None:
     holds = holds_of(tmp_path, clock)
@@ -246,7 +244,7 @@ def test_an_event_of_no_length_is_held_and_a_crossed_line_is_not(
 
 
 @pytest.mark.raises_fault("STO-04")
-def test_a_hold_that_cannot_be_written_stands_and_is_written_later(
+def test_a_hold_that_cannot_be_written_is_in_force_and_written_later(
     clock: ManualClock, tmp_path: Path
 ) -> None:
     faults = FaultRegistry(clock.boottime_ns)
@@ -263,7 +261,7 @@ def test_a_hold_that_cannot_be_written_stands_and_is_written_later(
     assert [type(body) for body in kept.chain] == [HoldPlaced]
 
 
-def test_an_agent_that_died_in_this_boot_ends_what_went_on(
+def test_a_restart_within_a_boot_ends_the_open_event_holds(
     clock: ManualClock, tmp_path: Path
 ) -> None:
     holds = holds_of(tmp_path, clock)
@@ -326,7 +324,7 @@ def test_footage_that_cannot_be_deleted_is_a_fault_and_tried_again_later(
         (f"{EVENT_ID}.release", '{"hold_id": 7}'),
     ],
 )
-def test_what_is_no_hold_is_set_aside_and_kept(
+def test_an_invalid_hold_file_is_set_aside_and_kept(
     clock: ManualClock, tmp_path: Path, name: str, content: str
 ) -> None:
     holds = holds_of(tmp_path, clock)
@@ -348,7 +346,7 @@ def test_what_is_no_hold_is_set_aside_and_kept(
         ({"days": float("nan")}, "at most 366"),
     ],
 )
-def test_a_hold_of_no_sense_is_refused_in_one_line(
+def test_an_invalid_hold_is_refused_in_one_line(
     clock: ManualClock, tmp_path: Path, change: dict[str, object], said: str
 ) -> None:
     holds = holds_of(tmp_path, clock)
@@ -359,7 +357,7 @@ def test_a_hold_of_no_sense_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize("hold_id", ["", "nothing", "../../etc/passwd", EVENT_ID])
-def test_only_a_hold_that_is_there_can_be_released(
+def test_only_an_existing_hold_can_be_released(
     clock: ManualClock, tmp_path: Path, hold_id: str
 ) -> None:
     with pytest.raises(UserError, match="no such hold"):
@@ -374,7 +372,7 @@ def test_only_a_hold_that_is_there_can_be_released(
         ("2026-11-25T00:00:01.000400Z", "2026-11-25T00:00:01.000Z"),
     ],
 )
-def test_a_hold_written_by_another_hand_is_told_in_the_times_of_receipts(
+def test_a_hold_file_written_by_a_person_gets_normalised_times(
     clock: ManualClock, tmp_path: Path, written: str, told: str
 ) -> None:
     kept = Kept(tmp_path, clock)
@@ -389,7 +387,9 @@ def test_a_hold_written_by_another_hand_is_told_in_the_times_of_receipts(
 
 
 @pytest.mark.parametrize("time", ["0001-01-01T00:00:00+01:00", "2026-11-25T00:00:01", "noon"])
-def test_a_hold_of_no_moment_is_set_aside(clock: ManualClock, tmp_path: Path, time: str) -> None:
+def test_a_hold_with_an_impossible_time_is_set_aside(
+    clock: ManualClock, tmp_path: Path, time: str
+) -> None:
     path = tmp_path / "holds" / f"{manual(holds_of(tmp_path, clock))}.json"
     path.write_text(json.dumps({**json.loads(path.read_bytes()), "begin_time": time}))
     assert holds_of(tmp_path, clock).active() == ()

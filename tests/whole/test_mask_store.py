@@ -132,7 +132,7 @@ def is_masked(y: Picture, u: Picture, v: Picture) -> bool:
     return max(spread) <= FLAT_WITHIN and int(y.max()) > 100
 
 
-def test_what_a_camera_encodes_here_is_masked_in_the_footage_and_in_every_picture(
+def test_a_stream_encoded_by_the_box_is_masked_in_footage_and_pictures(
     street: Street,
 ) -> None:
     street.run(DRAWN, MASK)
@@ -154,7 +154,7 @@ def test_what_a_camera_encodes_here_is_masked_in_the_footage_and_in_every_pictur
     assert street.faults.keys() <= {"NET-01 broker"}
 
 
-def test_what_arrives_encoded_is_recorded_as_it_comes_and_masked_when_it_leaves(
+def test_an_encoded_stream_is_recorded_unmasked_and_masked_on_export(
     street: Street, tmp_path: Path
 ) -> None:
     write_street_clip(tmp_path / "street.mp4", 5.0)
@@ -177,7 +177,7 @@ def test_what_arrives_encoded_is_recorded_as_it_comes_and_masked_when_it_leaves(
     assert told[-1] == 1.0
 
 
-def test_what_is_encoded_again_is_masked_in_the_footage(street: Street, tmp_path: Path) -> None:
+def test_a_transcoded_stream_is_masked_in_the_footage(street: Street, tmp_path: Path) -> None:
     write_street_clip(tmp_path / "street.mp4", 5.0)
     street.run(FILM + "transcode = true\n", MASK)
     for entry in street.segments():
@@ -226,7 +226,7 @@ def test_a_scene_that_cannot_be_loaded_closes_its_camera_and_no_other(
 
 
 @pytest.mark.raises_fault("MSK-01")
-def test_masks_that_cannot_be_kept_for_the_export_close_the_camera(street: Street) -> None:
+def test_masks_that_cannot_be_stored_close_the_camera(street: Street) -> None:
     street.state.mkdir()
     (street.state / mask_store.MASKS_DIR).write_text("a file, where the folder should be")
 
@@ -242,7 +242,7 @@ def test_masks_that_cannot_be_kept_for_the_export_close_the_camera(street: Stree
     assert street.segments() == []
 
 
-def test_kept_masks_are_known_by_their_version_and_an_altered_one_is_refused(
+def test_stored_masks_have_a_version_and_altered_ones_are_refused(
     tmp_path: Path,
 ) -> None:
     name = mask_store.store(tmp_path / "masks", [POLYGON])
@@ -257,7 +257,7 @@ def test_kept_masks_are_known_by_their_version_and_an_altered_one_is_refused(
         mask_store.load(tmp_path / "masks", "0" * 64)
 
 
-def test_a_clip_that_cannot_be_masked_is_not_there(tmp_path: Path) -> None:
+def test_a_clip_that_cannot_be_masked_is_not_written(tmp_path: Path) -> None:
     whole, out = tmp_path / "whole.mp4", tmp_path / "out.mp4"
     write_street_clip(whole, 2.0)
     noise, empty = tmp_path / "noise.mp4", tmp_path / "empty.mp4"
@@ -275,7 +275,7 @@ def test_a_clip_that_cannot_be_masked_is_not_there(tmp_path: Path) -> None:
         assert not out.exists()
 
 
-def test_the_centre_is_told_of_a_camera_that_stays_closed(
+def test_a_camera_that_stays_closed_is_reported_to_the_centre(
     box: AgentBox, centre: RunningCentre
 ) -> None:
     (box.folder / "scene.toml").write_text(MASK + "[[mask]")

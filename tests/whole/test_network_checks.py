@@ -76,32 +76,32 @@ def test_a_good_link_passes_each_step(secured: Secured) -> None:
     assert pings[0].message.startswith(f"as {BOX}, ")
 
 
-def test_a_port_where_nobody_listens_is_told(secured: Secured) -> None:
+def test_a_closed_port_is_reported(secured: Secured) -> None:
     config = secured.config(port=free_port())
     assert said(list(network_checks.check_broker(config, CLOCK))) == [(False, "NET-01")]
     assert said(pinged(config)) == [(False, "NET-01")]
 
 
 @pytest.mark.parametrize("host", ["broker..example", ".example", f"{'x' * 64}.example"])
-def test_a_name_that_no_machine_can_have_is_told(host: str) -> None:
+def test_an_invalid_host_name_is_reported(host: str) -> None:
     config = BrokerConfig(url=f"mqtt://{host}")
     assert said([network_checks.check_dns(config)]) == [(False, "NET-01")]
     assert said(list(network_checks.check_broker(config, CLOCK))) == [(False, "NET-01")]
     assert said(pinged(config)) == [(False, "NET-01")]
 
 
-def test_a_certificate_that_the_broker_refuses_is_told(secured: Secured) -> None:
+def test_a_certificate_refused_by_the_broker_is_reported(secured: Secured) -> None:
     (verdict,) = pinged(secured.config("expired"))
     assert (verdict.ok, verdict.code) == (False, "NET-04")
 
 
-def test_a_broker_that_wants_a_certificate_is_told(secured: Secured) -> None:
+def test_a_broker_that_requires_a_certificate_is_reported(secured: Secured) -> None:
     (verdict,) = pinged(secured.config(None))
     assert verdict.ok is False
     assert "certificate" in verdict.message
 
 
-def test_a_broker_that_somebody_else_has_signed_is_told(secured: Secured, tmp_path: Path) -> None:
+def test_a_broker_of_an_unknown_authority_is_reported(secured: Secured, tmp_path: Path) -> None:
     other = Certificates(tmp_path)
     config = BrokerConfig(url=f"mqtts://localhost:{secured.broker.port}", ca=other.path("ca.crt"))
     verdicts = list(network_checks.check_broker(config, CLOCK))
@@ -116,7 +116,7 @@ def test_a_broker_that_somebody_else_has_signed_is_told(secured: Secured, tmp_pa
         ("pole-18", False, "NET-04", f"its name is not the box's id, {BOX}"),
     ],
 )
-def test_the_boxs_certificate_is_judged_by_its_name_and_its_dates(
+def test_the_boxs_certificate_is_checked_by_its_name_and_dates(
     secured: Secured, name: str, good: bool, code: str | None, words: str
 ) -> None:
     now = CLOCK.utc(CLOCK.boottime_ns())
@@ -160,7 +160,7 @@ def judged_authority(secured: Secured, *names: str) -> CheckResult:
         ("early", "NET-02", "not valid before"),
     ],
 )
-def test_an_authority_is_judged_by_its_dates_and_the_box_refuses_the_broker_then(
+def test_an_authority_is_checked_by_its_dates_and_the_box_refuses_an_expired_one(
     secured: Secured, name: str, code: str | None, words: str
 ) -> None:
     verdict = judged_authority(secured, name)
@@ -170,14 +170,16 @@ def test_an_authority_is_judged_by_its_dates_and_the_box_refuses_the_broker_then
 
 @pytest.mark.usefixtures("authorities")
 @pytest.mark.parametrize("names", [("ended", "next"), ("next", "ended"), ("ending", "next")])
-def test_an_authority_may_end_once_the_next_one_stands_beside_it_in_the_file(
+def test_an_authority_may_expire_once_its_successor_is_in_the_file(
     secured: Secured, names: tuple[str, ...]
 ) -> None:
     verdict = judged_authority(secured, *names)
     assert (verdict.ok, verdict.subject) == (True, "broker.ca of next authority")
 
 
-def test_a_name_in_an_old_alphabet_is_not_told_and_its_dates_are(tmp_path: Path) -> None:
+def test_a_certificate_name_in_an_old_encoding_is_omitted_and_its_dates_are_checked(
+    tmp_path: Path,
+) -> None:
     file, key = make_t61_certificate(tmp_path)
     listens = f"listener 8883\nallow_anonymous true\ncertfile {file}\nkeyfile {key}\n"
     broker = Mosquitto(tmp_path, listens)
@@ -192,19 +194,19 @@ def test_a_name_in_an_old_alphabet_is_not_told_and_its_dates_are(tmp_path: Path)
     assert (own.ok, ca.ok, ca.subject) == (None, True, "broker.ca of an unreadable name")
 
 
-def test_a_wrong_clock_is_a_reason_to_doubt_the_clock(secured: Secured) -> None:
+def test_certificate_dates_with_a_wrong_clock_point_to_the_clock(secured: Secured) -> None:
     then = CLOCK.utc(CLOCK.boottime_ns()) - timedelta(days=3000)
     own, _ = network_checks.check_certificates(secured.config(), BOX, then)
     assert "is the clock right?" in own.message
 
 
-def test_a_file_that_is_missing_is_named(secured: Secured) -> None:
+def test_a_missing_file_is_named(secured: Secured) -> None:
     (verdict,) = network_checks.check_certificates(secured.config("nobody"), BOX, CLOCK.utc(0))
     assert (verdict.ok, verdict.code) == (False, "NET-04")
     assert "nobody.crt" in verdict.message
 
 
-def test_beside_a_connected_agent_it_greets_under_another_name(mosquitto: Mosquitto) -> None:
+def test_next_to_a_connected_agent_the_ping_uses_another_client_id(mosquitto: Mosquitto) -> None:
     assert pinged(BrokerConfig(url=mosquitto.url), agent=True)[0].message.startswith(
         f"as {BOX}-console, "
     )
@@ -213,5 +215,5 @@ def test_beside_a_connected_agent_it_greets_under_another_name(mosquitto: Mosqui
 @pytest.mark.parametrize(
     ("host", "good"), [("localhost", True), ("127.0.0.1", True), ("no-such-host.invalid", False)]
 )
-def test_the_brokers_name_is_looked_for(host: str, good: bool) -> None:
+def test_the_brokers_host_name_is_resolved(host: str, good: bool) -> None:
     assert network_checks.check_dns(BrokerConfig(url=f"mqtt://{host}")).ok is good

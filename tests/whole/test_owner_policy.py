@@ -69,7 +69,7 @@ def test_only_a_named_viewer_exports_a_lent_cameras_footage(
     assert (here / "out" / "manifest.json").exists()
 
 
-def test_who_brings_a_configuration_is_held_to_both(
+def test_the_policies_of_a_given_configuration_and_of_the_box_both_apply(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (here / "box.toml").write_text(CONFIG)
@@ -81,7 +81,7 @@ def test_who_brings_a_configuration_is_held_to_both(
     assert export("Nadia", "--config", "box.toml") == 0
 
 
-def test_terms_outlast_the_camera_for_as_long_as_there_is_footage_of_it(here: Path) -> None:
+def test_an_owner_policy_outlasts_its_camera_as_long_as_footage_exists(here: Path) -> None:
     state, footage = here / "state", here / "state" / "footage"
     bank = InstitutionConfig(owner="Bank", purpose="safety", max_age_h=24)
     cameras = [camera("north", TRAM), camera("yard", bank), camera("own", None)]
@@ -96,7 +96,7 @@ def test_terms_outlast_the_camera_for_as_long_as_there_is_footage_of_it(here: Pa
 
 
 @pytest.mark.parametrize("damaged", [b"{", b'{"north":{"owner":"\xff"}}', b"[" * 100_000])
-def test_nobody_exports_where_the_terms_cannot_be_read(
+def test_an_unreadable_owner_policy_blocks_every_export(
     here: Path, capsys: pytest.CaptureFixture[str], damaged: bytes
 ) -> None:
     state, footage = here / "state", here / "state" / "footage"

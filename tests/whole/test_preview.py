@@ -79,7 +79,7 @@ def agent(tmp_path: Path) -> Iterator[Agent]:
     one.stop()
 
 
-def test_who_asks_sees_the_newest_picture_small_and_judged_whole(
+def test_a_preview_is_the_newest_picture_scaled_with_its_measurements(
     agent: Agent, tmp_path: Path
 ) -> None:
     seen = request_preview(tmp_path, "north", "amina")
@@ -99,7 +99,7 @@ def test_who_asks_sees_the_newest_picture_small_and_judged_whole(
         ("yard", "amina", "only recorded"),
     ],
 )
-def test_what_may_not_or_cannot_be_seen_is_refused_with_its_reason(
+def test_a_forbidden_or_impossible_preview_is_rejected_with_its_reason(
     tmp_path: Path, camera: str, by: str, why: str
 ) -> None:
     with pytest.raises(PreviewUnavailable, match=why):
@@ -112,12 +112,12 @@ def test_a_viewer_of_a_lent_camera_sees_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("agent")
-def test_a_camera_without_pictures_is_told_in_time(tmp_path: Path) -> None:
+def test_a_camera_without_frames_is_reported_in_time(tmp_path: Path) -> None:
     with pytest.raises(PreviewUnavailable, match="no picture came within 5 s"):
         request_preview(tmp_path, "dark", "amina")
 
 
-def test_where_no_agent_runs_nobody_answers(tmp_path: Path) -> None:
+def test_without_an_agent_a_preview_fails(tmp_path: Path) -> None:
     assert request_preview(tmp_path, "north", "amina") is None
 
 
@@ -135,7 +135,9 @@ def test_where_no_agent_runs_nobody_answers(tmp_path: Path) -> None:
         b"",
     ],
 )
-def test_nonsense_is_refused_and_the_next_one_is_served(tmp_path: Path, said: bytes) -> None:
+def test_an_invalid_request_is_rejected_and_the_next_one_served(
+    tmp_path: Path, said: bytes
+) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.connect(str(tmp_path / SOCKET_NAME))
         connection.sendall(said)

@@ -37,9 +37,7 @@ def vigie(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     return run
 
 
-def test_cameras_that_speak_onvif_are_found_and_adopted(
-    tmp_path: Path, vigie: Callable[..., str]
-) -> None:
+def test_onvif_cameras_are_found_and_adopted(tmp_path: Path, vigie: Callable[..., str]) -> None:
     who = ("--username", USER, "--password-file", write_password_file(tmp_path))
     with running_onvif_camera():
         told = json.loads(vigie("--network", "--interface", "street", *who, "--json"))
@@ -61,7 +59,7 @@ def test_cameras_that_speak_onvif_are_found_and_adopted(
     assert "ONVIF cameras: absent: interface 'eth7': not there; allowed: street, yard" in nowhere
 
 
-def test_nothing_is_sent_where_nothing_is_asked_for(vigie: Callable[..., str]) -> None:
+def test_nothing_is_sent_without_a_request(vigie: Callable[..., str]) -> None:
     try:
         with (
             network_namespace(),
@@ -113,7 +111,7 @@ def test_a_camera_module_is_found_in_a_process_of_its_own(
     assert camera == {"name": "csi0", "driver": "csi", "options": {"camera": module["id"]}}
 
 
-def test_pins_are_reached_and_no_line_is_touched(
+def test_gpio_chips_are_opened_and_no_line_is_changed(
     vigie: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GPIOZERO_PIN_FACTORY", "mock")
@@ -125,7 +123,7 @@ def test_pins_are_reached_and_no_line_is_touched(
     factory.close()
 
 
-def test_what_is_not_there_is_told_kind_by_kind(
+def test_missing_devices_are_reported_by_kind(
     vigie: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "picamera2.py").write_text("raise ImportError('No module named libcamera')")

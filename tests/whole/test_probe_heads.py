@@ -118,7 +118,7 @@ class Says:
         return self._answers.get(data, b"")
 
 
-def test_heads_of_pelco_are_found_by_their_addresses(
+def test_pelco_heads_are_found_by_their_addresses(
     bench: Bench, lines_of: Callable[..., list[Told]]
 ) -> None:
     port = bench.line(
@@ -134,7 +134,7 @@ def test_heads_of_pelco_are_found_by_their_addresses(
     assert (answer["tells_place"], answer["pan_counts"], answer["tilt_counts"]) == (True, 0, 0)
 
 
-def test_a_line_that_hears_itself_and_a_head_on_it(
+def test_a_head_on_an_echoing_line_is_found(
     bench: Bench, lines_of: Callable[..., list[Told]]
 ) -> None:
     port = bench.line("two-wire", [PelcoDevice(bench.body(), "D", 2, echoes=True)])
@@ -144,7 +144,7 @@ def test_a_line_that_hears_itself_and_a_head_on_it(
     assert (alone["heads"], alone["strange"]) == ([], []), "its echo is nobody"
 
 
-def test_a_chain_of_visca_is_numbered_and_found(
+def test_a_visca_chain_is_numbered_and_found(
     bench: Bench, lines_of: Callable[..., list[Told]]
 ) -> None:
     chain = ViscaCameraChain([bench.body(), bench.body()], VISCA_SPECS)
@@ -152,7 +152,7 @@ def test_a_chain_of_visca_is_numbered_and_found(
     assert heads(line) == [("visca", 1), ("visca", 2)]
 
 
-def test_a_camera_that_knows_no_broadcast_is_asked_by_its_address(
+def test_a_camera_without_broadcast_is_queried_by_its_address(
     bench: Bench, lines_of: Callable[..., list[Told]]
 ) -> None:
     camera = Says(
@@ -167,7 +167,7 @@ def test_a_camera_that_knows_no_broadcast_is_asked_by_its_address(
     assert (answer["pan_counts"], answer["vendor_id"], answer["model_id"]) == (-416, 32, 1038)
 
 
-def test_a_head_that_gives_receipts_alone_is_found_without_a_place(
+def test_a_head_with_general_responses_only_is_found_without_a_position(
     bench: Bench, lines_of: Callable[..., list[Told]]
 ) -> None:
     port = bench.line("old", [Says({"FF 02 00 51 00 00 53": "FF 02 00 53"})])
@@ -176,7 +176,7 @@ def test_a_head_that_gives_receipts_alone_is_found_without_a_place(
     assert line["heads"][0]["answer"]["tells_place"] is False
 
 
-def test_the_speed_at_which_a_head_answers_is_told(
+def test_the_baud_rate_at_which_a_head_answers_is_reported(
     bench: Bench, lines_of: Callable[..., list[Told]], vigie: Callable[..., str]
 ) -> None:
     side = At(PelcoDevice(bench.body(), "D", 1), termios.B2400)
@@ -191,7 +191,7 @@ def test_the_speed_at_which_a_head_answers_is_told(
     assert f"{port}: an answer in another protocol or at another baud rate" in said
 
 
-def test_a_line_where_nobody_answers_and_lines_that_cannot_be_asked(
+def test_silent_and_unusable_lines_are_reported(
     bench: Bench, vigie: Callable[..., str], tmp_path: Path
 ) -> None:
     silent, held = bench.line("silent", []), bench.line("held", [])
@@ -207,7 +207,7 @@ def test_a_line_where_nobody_answers_and_lines_that_cannot_be_asked(
     assert "Pelco-P: no query that its makers agree on" in said
 
 
-def test_a_search_that_is_broken_off_asks_nothing_more(bench: Bench) -> None:
+def test_a_cancelled_search_sends_no_more_queries(bench: Bench) -> None:
     stop = threading.Event()
 
     class Interrupts:
@@ -241,7 +241,7 @@ def serial_server(side: SimulatedDevice, clock: ManualClock) -> Iterator[str]:
         thread.join()
 
 
-def test_heads_behind_a_server_of_serial_ports_have_no_speed_of_ours(
+def test_heads_behind_a_serial_port_server_have_no_local_baud_rate(
     bench: Bench, lines_of: Callable[..., list[Told]]
 ) -> None:
     with serial_server(ViscaCameraChain([bench.body()], VISCA_SPECS), bench.clock) as port:
@@ -254,7 +254,9 @@ def test_heads_behind_a_server_of_serial_ports_have_no_speed_of_ours(
     assert (line["state"], line["heads"]) == ("absent", [])
 
 
-def test_the_snippet_names_the_port_and_the_speed(bench: Bench, vigie: Callable[..., str]) -> None:
+def test_the_snippet_names_the_port_and_the_baud_rate(
+    bench: Bench, vigie: Callable[..., str]
+) -> None:
     port = bench.line("bus", [PelcoDevice(bench.body(), "D", 1)])
     asked = ("--heads", "--port", port, "--baud", "2400", "--addresses", "1", "--toml")
     (head,) = tomllib.loads(vigie(*asked))["head"]

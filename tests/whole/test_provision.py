@@ -51,7 +51,7 @@ def request_on(card: Path) -> x509.CertificateSigningRequest:
     return x509.load_pem_x509_csr((card / f"{BOX}.csr.pem").read_bytes())
 
 
-def test_a_box_without_settings_says_so_and_has_a_network(tree: BoxTree) -> None:
+def test_a_box_without_settings_reports_it_and_has_a_network(tree: BoxTree) -> None:
     assert "VIGIE: NO SETTINGS" in tree.run_provision()
     assert tree.led_state == ("timer", "1000")
     assert tree.contents() == {}
@@ -63,7 +63,7 @@ def test_a_file_with_nearly_the_right_name_is_named(tree: BoxTree) -> None:
     assert "there is vigie-settings.toml.txt: is it that?" in tree.run_provision()
 
 
-def test_a_card_makes_a_box(tree: BoxTree) -> None:
+def test_a_card_provisions_a_box(tree: BoxTree) -> None:
     tree.insert_card()
     told = tree.run_provision()
     assert "VIGIE: box casa-0001 is set up" in told
@@ -77,7 +77,7 @@ def test_a_card_makes_a_box(tree: BoxTree) -> None:
     assert tree.led_state == ("none [mmc0] timer", "")
 
 
-def test_the_agent_starts_with_what_it_is_given_though_nobody_has_signed_its_certificate(
+def test_the_agent_starts_before_its_certificate_is_signed(
     box: BoxTree,
 ) -> None:
     assert tls.load_ssl_context(configuration.load(box.config / "vigie.toml").broker) is not None
@@ -97,7 +97,7 @@ def test_only_the_agents_user_reads_a_secret(box: BoxTree) -> None:
         assert path.stat().st_uid == user.pw_uid
 
 
-def test_the_secrets_are_on_the_box_and_nowhere_else(box: BoxTree) -> None:
+def test_the_secrets_are_on_the_box_only(box: BoxTree) -> None:
     told = box.all_output()
     for secret in (*SECRETS, "PRIVATE KEY"):
         assert secret not in told
@@ -122,7 +122,7 @@ def test_the_request_on_the_card_is_for_the_key_that_the_box_keeps(box: BoxTree)
     assert request.public_key() == mine.public_key()
 
 
-def test_a_boot_with_the_same_card_changes_nothing_and_says_nothing(box: BoxTree) -> None:
+def test_a_boot_with_the_same_card_changes_and_reports_nothing(box: BoxTree) -> None:
     before = {
         path: path.stat().st_mtime_ns for path in (*box.config.iterdir(), *box.card.iterdir())
     }
@@ -132,14 +132,14 @@ def test_a_boot_with_the_same_card_changes_nothing_and_says_nothing(box: BoxTree
     assert "NTP=pool.ntp.org" in (box.root / "run/systemd/network/50-vigie.network").read_text()
 
 
-def test_a_boot_without_the_settings_file_goes_on(box: BoxTree) -> None:
+def test_a_boot_without_the_settings_file_keeps_the_box(box: BoxTree) -> None:
     (box.card / "vigie-settings.toml").unlink()
     before = box.contents()
     assert box.run_provision() == ""
     assert box.contents() == before
 
 
-def test_wrong_settings_make_no_box(tree: BoxTree) -> None:
+def test_wrong_settings_provision_no_box(tree: BoxTree) -> None:
     tree.insert_card(GOOD_SETTINGS.replace("rtsp:", "http:").replace('"casa-0001"', '"Casa"'))
     told = tree.run_provision(expected_code=2)
     assert "VIGIE: THE SETTINGS ARE WRONG" in told
@@ -175,7 +175,7 @@ def test_a_box_does_not_become_another(box: BoxTree) -> None:
     assert box.contents() == before
 
 
-def test_new_settings_are_taken_in_beside_what_stays(box: BoxTree) -> None:
+def test_new_settings_are_applied_and_the_rest_is_kept(box: BoxTree) -> None:
     signing = (box.state / "identity/box.key").read_bytes()
     shown, own = (box.config / "box.pem").read_bytes(), (box.config / "box.key").read_bytes()
     left = (box.card / "vigie-settings.toml").read_text()
@@ -202,7 +202,7 @@ def test_a_new_password_replaces_the_old_one(box: BoxTree) -> None:
     assert "quite another one" not in box.all_output()
 
 
-def test_a_box_that_lost_its_state_comes_back_from_its_card(box: BoxTree) -> None:
+def test_a_box_without_its_state_is_provisioned_again_from_its_card(box: BoxTree) -> None:
     before = request_on(box.card).public_key()
     signing = (box.state / "identity/box.key").read_bytes()
     for folder in (box.config, box.state):
@@ -221,7 +221,7 @@ def test_a_box_that_lost_its_state_comes_back_from_its_card(box: BoxTree) -> Non
     assert tls.load_ssl_context(loaded.broker) is not None, "the agent starts"
 
 
-def test_a_secret_is_told_until_it_is_given(box: BoxTree) -> None:
+def test_a_missing_secret_is_reported_until_it_is_provided(box: BoxTree) -> None:
     told = "the box has no 'north.password'"
     for name in ("north.password", "console.secret"):
         (box.config / name).unlink()
@@ -233,7 +233,7 @@ def test_a_secret_is_told_until_it_is_given(box: BoxTree) -> None:
     assert told not in box.run_provision()
 
 
-def test_the_console_may_name_its_secret_by_its_whole_path(tree: BoxTree) -> None:
+def test_the_console_secret_may_have_an_absolute_path(tree: BoxTree) -> None:
     path = {"secret_file": "/etc/vigie/console.secret"}
     tree.insert_card(changed_settings(console=path, secrets={"console.secret": ""}))
     assert "no code opens its console until it is given" in tree.run_provision()
@@ -254,7 +254,7 @@ def test_a_signed_certificate_may_come_back_on_the_card(box: BoxTree) -> None:
     assert (box.config / "box.pem").read_text() == signed
 
 
-def test_a_certificate_for_another_key_is_told_and_not_used(box: BoxTree) -> None:
+def test_a_certificate_for_another_key_is_reported_and_not_used(box: BoxTree) -> None:
     before = box.contents()["box.pem"]
     box.insert_card(
         changed_settings(files={"box.pem": CENTRE_AUTHORITY.sign(BOX, make_key().public_key())})
@@ -263,7 +263,7 @@ def test_a_certificate_for_another_key_is_told_and_not_used(box: BoxTree) -> Non
     assert box.contents()["box.pem"] == before
 
 
-def test_a_pair_that_the_centre_made_is_taken_as_it_is(tree: BoxTree) -> None:
+def test_a_key_pair_made_by_the_centre_is_used_unchanged(tree: BoxTree) -> None:
     mine = make_key()
     signed = CENTRE_AUTHORITY.sign(BOX, mine.public_key())
     tree.insert_card(
@@ -275,7 +275,7 @@ def test_a_pair_that_the_centre_made_is_taken_as_it_is(tree: BoxTree) -> None:
     assert to_private_pem(mine) not in tree.all_output()
 
 
-def test_a_certificate_that_came_by_the_console_stays(box: BoxTree) -> None:
+def test_a_certificate_entered_at_the_console_stays(box: BoxTree) -> None:
     signed = CENTRE_AUTHORITY.sign_request((box.card / f"{BOX}.csr.pem").read_text())
     # What `enrol certificate` does, see test_enrolment.py.
     (box.config / "box.pem").write_text(signed)
@@ -285,7 +285,7 @@ def test_a_certificate_that_came_by_the_console_stays(box: BoxTree) -> None:
     assert (box.config / "box.pem").read_text() == signed
 
 
-def test_a_box_whose_card_cannot_be_written_comes_up_and_says_that_the_secrets_stay(
+def test_a_box_with_a_read_only_card_starts_and_reports_that_the_secrets_stay(
     tree: BoxTree,
 ) -> None:
     tree.insert_card()
@@ -300,7 +300,7 @@ def test_a_box_whose_card_cannot_be_written_comes_up_and_says_that_the_secrets_s
     assert PASSWORD not in tree.all_output()
 
 
-def test_a_card_that_cannot_be_read_leaves_the_box_as_it_is_and_mends_what_a_cut_has_left(
+def test_an_unreadable_card_leaves_the_box_unchanged_and_interrupted_work_is_completed(
     box: BoxTree,
 ) -> None:
     (box.card / "vigie-settings.toml").unlink()
@@ -317,7 +317,7 @@ def test_a_card_that_cannot_be_read_leaves_the_box_as_it_is_and_mends_what_a_cut
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to be another user")
-def test_what_the_agents_user_may_not_write_is_not_written_for_it(tree: BoxTree) -> None:
+def test_the_provisioning_writes_only_where_the_agents_user_may_write(tree: BoxTree) -> None:
     """A link in its folder leads root nowhere."""
     target = tree.root / "root-only"
     target.mkdir(mode=0o700)
@@ -338,7 +338,7 @@ def test_what_the_agents_user_may_not_write_is_not_written_for_it(tree: BoxTree)
     assert not (tree.config / "vigie.toml").exists()
 
 
-def test_check_says_on_any_machine_whether_a_file_is_good(
+def test_check_validates_a_settings_file_on_any_machine(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "mine.toml"

@@ -44,7 +44,7 @@ def is_as_it_was(box: BoxTree) -> bool:
     return "Address=10.4.0.17/24" in network and name == BOX
 
 
-def test_a_disk_that_takes_nothing_leaves_the_box_its_network_and_its_name(fixed: BoxTree) -> None:
+def test_a_failing_disk_leaves_the_box_its_network_and_name(fixed: BoxTree) -> None:
     # As good as a disk that is read-only: the folder for what is new cannot be made.
     (fixed.config / ".provisioning").write_text("")
     told = fixed.run_provision(expected_code=1)
@@ -56,7 +56,7 @@ def test_a_disk_that_takes_nothing_leaves_the_box_its_network_and_its_name(fixed
     assert PASSWORD in (fixed.card / "vigie-settings.toml").read_text()
 
 
-def test_a_disk_that_is_full_is_told_in_a_line(fixed: BoxTree) -> None:
+def test_a_full_disk_is_reported_in_one_line(fixed: BoxTree) -> None:
     """No file may grow: what a full disk says, in another word."""
     fixed.insert_card(changed_settings(network=FIXED, files={"large.toml": "#" * 10_000}))
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, 8_000)); "
@@ -67,7 +67,7 @@ def test_a_disk_that_is_full_is_told_in_a_line(fixed: BoxTree) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to have a child of another user")
-def test_work_that_ends_without_a_word_leaves_the_box_its_network_and_its_name(
+def test_a_killed_worker_leaves_the_box_its_network_and_name(
     fixed: BoxTree,
 ) -> None:
     inside = fixed.config / ".provisioning"
@@ -81,7 +81,7 @@ def test_work_that_ends_without_a_word_leaves_the_box_its_network_and_its_name(
     assert is_as_it_was(fixed)
 
 
-def test_what_is_taken_into_memory_stays_on_the_card(tree: BoxTree) -> None:
+def test_settings_applied_in_memory_stay_on_the_card(tree: BoxTree) -> None:
     for mark in ("lost", "volatile"):
         (tree.root / f"run/vigie-state-{mark}").touch()
     tree.insert_card()
@@ -108,7 +108,7 @@ def test_what_is_taken_into_memory_stays_on_the_card(tree: BoxTree) -> None:
     assert PASSWORD not in tree.all_output()
 
 
-def test_a_mistake_that_is_undone_is_told_no_longer(box: BoxTree) -> None:
+def test_a_corrected_mistake_is_no_longer_reported(box: BoxTree) -> None:
     good = (box.card / "vigie-settings.toml").read_text()
     box.insert_card(good.replace("mqtts:", "http:"))
     box.run_provision(expected_code=2)
@@ -123,7 +123,7 @@ def test_a_mistake_that_is_undone_is_told_no_longer(box: BoxTree) -> None:
     assert result.stat().st_mtime_ns == written, "a card is not worn out by saying the same again"
 
 
-def test_where_no_result_is_on_the_card_none_is_put_there(box: BoxTree) -> None:
+def test_without_a_report_file_on_the_card_none_is_written(box: BoxTree) -> None:
     (box.card / "vigie-result.txt").unlink()
     box.run_provision()
     assert not (box.card / "vigie-result.txt").exists()

@@ -18,7 +18,7 @@ EVERY = 1 if os.environ.get("VIGIE_CRASH") == "long" else 5
 
 
 @pytest.mark.parametrize("scenario", ["first", "change"])
-def test_wherever_it_is_killed_all_is_old_or_all_is_new(scenario: str) -> None:
+def test_a_kill_at_any_point_leaves_the_old_or_the_new_settings(scenario: str) -> None:
     folder = tempfile.mkdtemp(prefix="vigie-kills-")
     os.chmod(folder, 0o711)  # noqa: PTH101, S103 - another user has to go through it
     try:

@@ -46,7 +46,7 @@ def evicted(kept: Kept) -> list[FootageEvicted]:
     return [body for body in kept.chain if isinstance(body, FootageEvicted)]
 
 
-def test_a_torn_file_and_its_keys_go_when_footage_of_their_time_does(
+def test_a_torn_file_and_its_keys_expire_with_footage_of_their_time(
     clock: ManualClock, kept: Kept
 ) -> None:
     names = aside(kept)
@@ -69,7 +69,7 @@ def test_a_torn_file_and_its_keys_go_when_footage_of_their_time_does(
     )
 
 
-def test_a_stranger_goes_so_long_after_it_was_set_aside_whatever_its_own_time(
+def test_a_file_of_unknown_origin_expires_by_the_time_of_its_quarantine(
     clock: ManualClock, kept: Kept
 ) -> None:
     clock.synced = False
@@ -88,7 +88,7 @@ def test_a_stranger_goes_so_long_after_it_was_set_aside_whatever_its_own_time(
     assert not strange.exists()
 
 
-def test_it_counts_and_goes_before_any_footage(kept: Kept) -> None:
+def test_quarantined_bytes_count_and_are_evicted_before_footage(kept: Kept) -> None:
     (kept.folder / "notes.txt").write_bytes(bytes(60))
     load(kept)
     names, left = aside(kept), kept.left()
@@ -108,7 +108,7 @@ def test_it_counts_and_goes_before_any_footage(kept: Kept) -> None:
     assert kept.left() == left[1:], "and what is gone does not count"
 
 
-def test_a_camera_that_is_no_more_keeps_none_for_ever(clock: ManualClock, tmp_path: Path) -> None:
+def test_quarantined_files_of_a_removed_camera_expire(clock: ManualClock, tmp_path: Path) -> None:
     first = Kept(tmp_path, clock)
     (first.folder / QUARANTINE_DIR).mkdir()
     (
@@ -123,7 +123,7 @@ def test_a_camera_that_is_no_more_keeps_none_for_ever(clock: ManualClock, tmp_pa
     assert list((former / QUARANTINE_DIR).iterdir()) == []
 
 
-def test_a_name_that_is_no_text_goes_into_the_chain_all_the_same(
+def test_a_file_name_that_is_not_text_is_recorded_in_the_chain(
     clock: ManualClock, kept: Kept, tmp_path: Path
 ) -> None:
     (kept.folder / "\udcff.txt").write_bytes(b"?")
@@ -154,9 +154,7 @@ def test_a_name_that_is_no_text_goes_into_the_chain_all_the_same(
     ],
     ids=len,
 )
-def test_a_file_with_nothing_of_a_picture_is_deleted_and_so_are_its_keys(
-    kept: Kept, written: bytes
-) -> None:
+def test_a_file_without_picture_data_is_deleted_with_its_keys(kept: Kept, written: bytes) -> None:
     name = "0000000042_aaaaaaaa_000000095000_20261125T000135.000Z.mp4"
     names = aside(kept)
     (kept.folder / f"{name}.part").write_bytes(written)
@@ -169,7 +167,7 @@ def test_a_file_with_nothing_of_a_picture_is_deleted_and_so_are_its_keys(
 @pytest.mark.parametrize(
     "left", [b"\0\0\0\x08ftyp\0\0\0\x08moov\0\0\0\x40moof", bytes(600)], ids=len
 )
-def test_a_file_that_may_hold_something_of_a_picture_is_kept_with_its_keys(
+def test_a_file_that_may_contain_picture_data_is_kept_with_its_keys(
     kept: Kept, left: bytes
 ) -> None:
     name = "0000000042_aaaaaaaa_000000095000_20261125T000135.000Z.mp4"

@@ -63,7 +63,7 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
         pytest.param([closed(recovered=False)], False, id="closed, and its begin was lost"),
     ],
 )
-def test_a_close_is_told_once(
+def test_a_close_gets_one_receipt(
     box: Box, before: list[SegmentOpened | SegmentClosed], *, told: bool
 ) -> None:
     for body in before:
@@ -75,7 +75,7 @@ def test_a_close_is_told_once(
     assert box.bodies()[count:] == [closed(recovered=True)] * told
 
 
-def test_the_chain_is_read_back_to_where_the_file_was_begun_and_no_further(box: Box) -> None:
+def test_the_chain_is_read_back_to_the_files_opening_and_no_further(box: Box) -> None:
     box.open().append(opened(), 0)
     fill(box.open(), 7, first=100)
     custody, queue, faults = after_the_cut(box)
@@ -86,7 +86,7 @@ def test_the_chain_is_read_back_to_where_the_file_was_begun_and_no_further(box: 
     assert faults.active() == ()
 
 
-def test_back_is_the_other_way_around(box: Box) -> None:
+def test_reading_backwards_reverses_the_lines(box: Box) -> None:
     custody = box.open()
     lines = list(custody.read_lines())
     assert list(custody.read_lines_backwards()) == lines[::-1]
@@ -98,7 +98,7 @@ def test_back_is_the_other_way_around(box: Box) -> None:
     assert list(custody.read_lines_backwards()) == lines[:4:-1]
 
 
-def test_enqueue_never_waits_for_a_disk_that_hangs() -> None:
+def test_enqueue_never_waits_for_a_hung_disk() -> None:
     is_writing, disk_answers = threading.Event(), threading.Event()
     written: list[ReceiptBody] = []
 

@@ -174,7 +174,7 @@ def test_every_picture_of_a_stream_plays_from_its_segments(
     assert pictures(recording.files()) == pictures([str(source)])
 
 
-def test_segments_begin_at_keyframes_and_follow_without_a_hole(film: Path, tmp_path: Path) -> None:
+def test_segments_begin_at_keyframes_and_follow_without_a_gap(film: Path, tmp_path: Path) -> None:
     info, packets = packets_of(film)
     recording = Recording(tmp_path, ManualClock())
     recording.stage.on_stream_opened(info)
@@ -279,7 +279,7 @@ def test_a_fragment_becomes_durable_though_no_packet_follows(
     assert durable_bytes[0] > 0
 
 
-def test_a_camera_that_opens_again_begins_a_new_file(film: Path, tmp_path: Path) -> None:
+def test_a_reopened_camera_starts_a_new_file(film: Path, tmp_path: Path) -> None:
     info, packets = packets_of(film)
     recording = Recording(tmp_path, ManualClock(), segment_s=60)
     recording.stage.on_stream_opened(info)
@@ -313,7 +313,7 @@ def test_a_stream_that_mp4_cannot_carry_is_a_fault_until_another_comes(
     assert pictures(recording.files()) == pictures([str(film)])
 
 
-def test_a_damaged_packet_costs_its_group_and_no_more(film: Path, tmp_path: Path) -> None:
+def test_a_damaged_packet_loses_only_its_group(film: Path, tmp_path: Path) -> None:
     info, packets = packets_of(film)
     broken = packets[25]
     torn = Packet(
@@ -369,7 +369,7 @@ def test_a_folder_that_vanishes_is_a_fault_and_then_a_gap(film: Path, tmp_path: 
     assert pictures(recording.files()) == pictures([str(film)])[30:]
 
 
-def test_a_file_cut_anywhere_keeps_its_longest_whole_prefix(film: Path, tmp_path: Path) -> None:
+def test_a_truncated_file_keeps_its_longest_whole_prefix(film: Path, tmp_path: Path) -> None:
     info, packets = packets_of(film)
     recording = Recording(tmp_path, ManualClock(), segment_s=60)
     recording.stage.on_stream_opened(info)
@@ -400,7 +400,7 @@ def test_a_file_cut_anywhere_keeps_its_longest_whole_prefix(film: Path, tmp_path
         assert len(shown) in (*range(GOP, FRAMES, GOP), FRAMES)
 
 
-def test_zeros_where_a_power_cut_left_them_end_the_prefix(film: Path, tmp_path: Path) -> None:
+def test_zeros_left_by_a_power_cut_end_the_prefix(film: Path, tmp_path: Path) -> None:
     info, packets = packets_of(film)
     recording = Recording(tmp_path, ManualClock(), segment_s=60)
     recording.stage.on_stream_opened(info)
@@ -412,7 +412,7 @@ def test_zeros_where_a_power_cut_left_them_end_the_prefix(film: Path, tmp_path: 
         assert valid_prefix_bytes(file, written + 4096) == written
 
 
-def test_what_is_no_footage_is_set_aside_and_kept(tmp_path: Path) -> None:
+def test_files_that_are_not_footage_are_set_aside_and_kept(tmp_path: Path) -> None:
     folder = tmp_path / "north"
     (folder / "holiday").mkdir(parents=True)
     (folder / "holiday" / "beach.jpg").write_bytes(b"sand")
@@ -461,7 +461,7 @@ ON_A_SMALL_DISK = """
 """
 
 
-def test_a_full_disk_is_a_fault_and_recording_goes_on_when_there_is_room(
+def test_a_full_disk_is_a_fault_and_recording_resumes_when_there_is_room(
     film: Path, tmp_path: Path
 ) -> None:
     disk = tmp_path / "disk"
@@ -478,9 +478,7 @@ def test_a_full_disk_is_a_fault_and_recording_goes_on_when_there_is_room(
     assert done.returncode == 0, done.stderr
 
 
-def test_a_keyframe_that_never_comes_records_nothing_and_says_nothing(
-    film: Path, tmp_path: Path
-) -> None:
+def test_without_a_keyframe_nothing_is_recorded_or_reported(film: Path, tmp_path: Path) -> None:
     info, packets = packets_of(film)
     recording = Recording(tmp_path, ManualClock())
     recording.stage.on_stream_opened(info)

@@ -48,7 +48,9 @@ def test_a_gap_begins_with_the_group_that_was_not_written_to_its_end(
     assert recording.gaps == [(packets[20].t_ns, packets[30].t_ns)]
 
 
-def test_a_gap_goes_as_far_back_as_what_could_not_be_mended(film: Path, tmp_path: Path) -> None:
+def test_a_gap_starts_at_the_first_picture_that_could_not_be_recovered(
+    film: Path, tmp_path: Path
+) -> None:
     recording, packets = starts(film, tmp_path, segment_s=2)
     recording.put(packets[:35])
     for part in recording.folder.glob("*.part"):
@@ -61,7 +63,7 @@ def test_a_gap_goes_as_far_back_as_what_could_not_be_mended(film: Path, tmp_path
     assert recording.gaps == [(packets[20].t_ns, packets[50].t_ns)]
 
 
-def test_what_was_mended_whole_is_no_gap(film: Path, tmp_path: Path) -> None:
+def test_a_completely_recovered_file_is_not_a_gap(film: Path, tmp_path: Path) -> None:
     recording, packets = starts(film, tmp_path, segment_s=2)
     recording.put(packets[:20])
     (part,) = recording.folder.glob("*.part")
@@ -78,7 +80,7 @@ def test_what_was_mended_whole_is_no_gap(film: Path, tmp_path: Path) -> None:
     assert recording.gaps == [(packets[20].t_ns, packets[30].t_ns)]
 
 
-def test_a_failure_that_lasts_until_the_stop_is_a_gap_up_to_it(film: Path, tmp_path: Path) -> None:
+def test_a_failure_until_the_stop_is_a_gap_up_to_the_stop(film: Path, tmp_path: Path) -> None:
     recording, packets = starts(film, tmp_path, segment_s=60)
     recording.put(packets[:25])
     recording.put([msgspec.structs.replace(packets[25], data=b"\xff" * 9), *packets[26:29]])
@@ -98,7 +100,7 @@ def without_keyframes(packets: list[Packet], seconds: int) -> list[Packet]:
 
 
 @pytest.mark.raises_fault("STO-02")
-def test_a_stream_without_keyframes_is_kept_as_long_as_a_group_may_be_and_is_a_fault(
+def test_a_stream_without_keyframes_is_closed_at_the_maximum_group_and_is_a_fault(
     film: Path, tmp_path: Path
 ) -> None:
     recording, packets = starts(film, tmp_path)
@@ -131,7 +133,7 @@ def test_a_group_that_is_too_large_is_closed_too(
 
 
 @pytest.mark.raises_fault("STO-02")
-def test_a_disk_that_fails_is_asked_less_and_less_until_it_has_taken_a_file(
+def test_a_failing_disk_is_retried_with_growing_waits(
     film: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     recording, packets = starts(film, tmp_path, segment_s=1)
@@ -184,9 +186,7 @@ FILLED_UP = """
 """
 
 
-def test_a_disk_that_is_full_does_not_fill_with_what_could_not_be_begun(
-    film: Path, tmp_path: Path
-) -> None:
+def test_failed_starts_leave_no_files_on_a_full_disk(film: Path, tmp_path: Path) -> None:
     on_tmpfs("size=2m", FILLED_UP, film, tmp_path)
 
 
@@ -213,9 +213,7 @@ ON_FEW_INODES = """
 """
 
 
-def test_where_inodes_run_out_the_oldest_goes_though_bytes_are_free(
-    film: Path, tmp_path: Path
-) -> None:
+def test_without_free_inodes_the_oldest_segment_is_evicted(film: Path, tmp_path: Path) -> None:
     on_tmpfs("size=200m,nr_inodes=64", ON_FEW_INODES, film, tmp_path)
 
 

@@ -53,7 +53,7 @@ def test_two_runs_give_the_same_bytes(replayed: Replayed, clip: Path, tmp_path: 
     assert again.tracks.read_bytes() == replayed.tracks.read_bytes()
 
 
-def test_a_line_is_the_message_that_would_go_over_mqtt(replayed: Replayed) -> None:
+def test_an_output_line_equals_the_mqtt_message(replayed: Replayed) -> None:
     events = replayed.messages("event")
     assert events
     for number, line in enumerate(events, start=1):
@@ -67,7 +67,7 @@ def test_a_line_is_the_message_that_would_go_over_mqtt(replayed: Replayed) -> No
     assert len({line["id"] for line in events}) == len(events)
 
 
-def test_the_street_is_judged_as_it_was_drawn(replayed: Replayed) -> None:
+def test_the_events_match_the_rendered_street(replayed: Replayed) -> None:
     begun = Counter(
         (line["data"]["kind"], line["data"]["name"])
         for line in replayed.messages("event")
@@ -78,12 +78,12 @@ def test_the_street_is_judged_as_it_was_drawn(replayed: Replayed) -> None:
     assert not any(kind.startswith("view_") for kind, _ in begun)
 
 
-def test_everything_that_began_has_ended(replayed: Replayed) -> None:
+def test_every_event_that_began_has_ended(replayed: Replayed) -> None:
     last = {line["data"]["event"]: line["data"]["phase"] for line in replayed.messages("event")}
     assert set(last.values()) <= {"end", "moment"}
 
 
-def test_flow_stands_at_the_end_and_adds_up(replayed: Replayed) -> None:
+def test_traffic_counts_are_at_the_end_and_add_up(replayed: Replayed) -> None:
     (flow,) = replayed.messages("flow")
     assert json.loads(replayed.events.read_bytes().splitlines()[-1]) == flow
     message = msgspec.convert(flow, TrafficCountsMessage)
@@ -104,7 +104,7 @@ def test_a_track_line_has_what_a_scorer_needs(replayed: Replayed) -> None:
         assert len(line["box"]) == 4
 
 
-def test_the_annotated_film_plays_everywhere(replayed: Replayed) -> None:
+def test_the_annotated_video_plays_in_common_players(replayed: Replayed) -> None:
     path = replayed.events.parent / "annotated.mp4"
     content = path.read_bytes()
     assert content.index(b"moov") < content.index(b"mdat")
@@ -117,7 +117,7 @@ def test_the_annotated_film_plays_everywhere(replayed: Replayed) -> None:
     assert frames == pytest.approx([i / FPS for i in range(len(frames))], abs=0.001)
 
 
-def test_the_summary_tells_counts_events_and_speed(
+def test_the_summary_has_counts_events_and_speed(
     clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Replayed(tmp_path, clip, "--every-frame")
@@ -169,7 +169,7 @@ GOOD = ["{clip}", "--scene", "{scene}", "--events", "{folder}/e.jsonl"]
         ),
     ],
 )
-def test_what_is_wrong_is_one_line(
+def test_a_mistake_gives_one_line(
     change: dict[str, str],
     code: int,
     said: str,
@@ -200,13 +200,13 @@ def test_what_is_wrong_is_one_line(
 
 
 @pytest.mark.parametrize("words", [[], ["x.mp4"], ["x.mp4", "--scene", "s.toml", "--fps", "3"]])
-def test_bad_usage_is_told_by_the_parser(words: list[str]) -> None:
+def test_bad_usage_is_reported_by_the_argument_parser(words: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["replay", *words])
     assert stopped.value.code == 2
 
 
-def test_a_film_that_is_cut_short_gives_what_is_there(clip: Path, tmp_path: Path) -> None:
+def test_a_truncated_video_is_replayed_up_to_its_end(clip: Path, tmp_path: Path) -> None:
     """A fragmented film whose end is missing, as a power cut leaves it."""
     whole, cut = tmp_path / "whole.mp4", tmp_path / "cut.mp4"
     with (
@@ -230,7 +230,7 @@ def test_a_film_that_is_cut_short_gives_what_is_there(clip: Path, tmp_path: Path
     assert events.read_bytes().count(b"\n") > 0
 
 
-def test_a_model_that_is_not_what_its_card_says_is_refused(clip: Path, tmp_path: Path) -> None:
+def test_a_model_that_does_not_match_its_card_is_refused(clip: Path, tmp_path: Path) -> None:
     for package in ("agent", "drivers"):
         shutil.copytree(ROOT / package, tmp_path / package)
     model = tmp_path / "agent" / "detection" / "models" / "ssdlite_mobilenet_v2.tflite"

@@ -31,7 +31,7 @@ def said(script: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_nothing_of_root_is_left() -> None:
+def test_no_root_privilege_is_left() -> None:
     uid = pwd.getpwnam("nobody").pw_uid
     assert said(ASK).strip() == f"(({uid}, {uid}, {uid}), [], ['0000000000000000'])"
 
@@ -46,11 +46,11 @@ def test_nothing_of_root_is_left() -> None:
         ("open('/etc/shadow')", "ended with code 1"),
     ],
 )
-def test_work_that_comes_to_no_end_is_a_failure(work: str, why: str) -> None:
+def test_work_that_never_ends_is_a_failure(work: str, why: str) -> None:
     assert why in said(f"run_as_user('nobody', lambda: {work}, 1)")
 
 
-def test_a_user_that_is_not_there_is_told() -> None:
+def test_an_unknown_user_is_reported() -> None:
     assert "--user 'nemo': no such user; allowed: the agent's user" in said(
         "run_as_user('nemo', bytes, 1)"
     )

@@ -73,7 +73,7 @@ def broker(mosquitto: Mosquitto) -> BrokerConfig:
     return BrokerConfig(url=mosquitto.url, keepalive_s=5)
 
 
-def test_a_box_without_an_agent_is_tested_with_its_own_credentials_and_the_result_waits(
+def test_a_box_without_an_agent_is_tested_with_its_own_credentials_and_the_result_is_queued(
     mosquitto: Mosquitto, broker: BrokerConfig, tmp_path: Path
 ) -> None:
     folder = tmp_path / "box"
@@ -139,7 +139,7 @@ class Running:
         self.box.outbox.put(topics.build_event_message(data))
 
 
-def test_a_running_agent_is_not_thrown_out_sends_the_message_and_tells_the_result(
+def test_a_running_agent_stays_connected_sends_the_message_and_reports_the_result(
     mosquitto: Mosquitto, broker: BrokerConfig, tmp_path: Path
 ) -> None:
     ear = Ear(broker)
@@ -190,7 +190,7 @@ def way_of(folder: Path, url: str = "mqtt://127.0.0.1:1") -> broker_check.Broker
     return broker_check.BrokerRoundTrip(config, CLOCK, lambda _t_ns: str(uuid.uuid4()))
 
 
-def test_an_agent_that_cannot_send_the_message_fails_the_test_and_nobody_connects_in_its_place(
+def test_an_agent_that_cannot_send_the_message_fails_the_test_without_another_connection(
     mosquitto: Mosquitto, broker: BrokerConfig, tmp_path: Path
 ) -> None:
     ear = Ear(broker)
@@ -211,7 +211,7 @@ def test_an_agent_that_cannot_send_the_message_fails_the_test_and_nobody_connect
     ear.link.abort()
 
 
-def test_a_broker_that_is_not_there_is_a_failed_step(tmp_path: Path) -> None:
+def test_an_absent_broker_is_a_failed_step(tmp_path: Path) -> None:
     with pytest.raises(CheckFailed, match="refused"):
         way_of(tmp_path).check()
 
@@ -230,7 +230,7 @@ def an_event() -> Event:
     )
 
 
-def test_two_self_tests_of_a_box_do_not_run_at_once_and_what_cannot_begin_fails_all_that_follows(
+def test_two_self_tests_never_run_at_once_and_a_failed_start_fails_all_later_steps(
     tmp_path: Path,
 ) -> None:
     config = configuration.load(written(tmp_path, "mqtt://127.0.0.1:1"))
@@ -287,7 +287,7 @@ def played(
 Left = tuple[PipelineRun, PipelineRunResult, list[Path]]
 
 
-def test_what_a_whole_box_leaves_behind_proves_all(played: Left) -> None:
+def test_the_output_of_a_complete_run_passes_every_check(played: Left) -> None:
     rehearsal, done, _ = played
     checks.check_capture(done)
     checks.check_detection(rehearsal, done)
@@ -302,7 +302,7 @@ def flip(path: Path, at: int) -> None:
     path.write_bytes(data)
 
 
-def test_a_bit_that_the_disk_turns_a_lost_file_and_a_torn_one_are_found(played: Left) -> None:
+def test_a_flipped_bit_a_lost_file_and_a_torn_one_are_found(played: Left) -> None:
     rehearsal, done, segments = played
     flip(segments[2], -2000)
     with pytest.raises(CheckFailed, match="returns other bytes"):
@@ -315,7 +315,7 @@ def test_a_bit_that_the_disk_turns_a_lost_file_and_a_torn_one_are_found(played: 
         checks.check_recording(rehearsal, done)
 
 
-def test_footage_that_lacks_pictures_or_shows_others_is_found(played: Left) -> None:
+def test_footage_with_missing_or_wrong_pictures_is_found(played: Left) -> None:
     rehearsal, done, _ = played
     fewer = msgspec.structs.replace(done, segments=done.segments[:-1])
     with pytest.raises(CheckFailed, match="of 100 pictures can be decoded"):
@@ -327,7 +327,7 @@ def test_footage_that_lacks_pictures_or_shows_others_is_found(played: Left) -> N
         checks.check_recording(rehearsal, swapped)
 
 
-def test_a_key_that_lies_about_or_is_not_wrapped_for_all_is_found(played: Left) -> None:
+def test_a_plaintext_key_or_one_not_wrapped_for_all_is_found(played: Left) -> None:
     rehearsal, done, segments = played
     sidecar = segments[0].with_name(segments[0].name + KEYS_SUFFIX)
     key = unwrap_segment_key(sidecar, rehearsal.test_key)
@@ -351,7 +351,7 @@ def test_a_key_that_lies_about_or_is_not_wrapped_for_all_is_found(played: Left) 
         ({"packets": 99, "last_error": "no device"}, "99 of 100 pictures captured: no device"),
     ],
 )
-def test_a_camera_that_gives_less_is_found(
+def test_a_camera_with_too_few_frames_is_found(
     played: Left, change: dict[str, object], said: str
 ) -> None:
     _, done, _ = played
@@ -359,7 +359,7 @@ def test_a_camera_that_gives_less_is_found(
         checks.check_capture(msgspec.structs.replace(done, **change))
 
 
-def test_a_model_that_sees_nothing_or_a_rule_that_is_silent_is_found(played: Left) -> None:
+def test_a_model_without_detections_or_a_silent_rule_is_found(played: Left) -> None:
     rehearsal, done, _ = played
     blind = tuple(street_pattern.FrameTracks(t_s=look.t_s, tracks=()) for look in done.frame_tracks)
     with pytest.raises(CheckFailed, match="0 of 3 cars, 0 of 3 people"):
@@ -373,7 +373,7 @@ def test_a_model_that_sees_nothing_or_a_rule_that_is_silent_is_found(played: Lef
         checks.check_detection(rehearsal, refused)
 
 
-def test_a_folder_that_takes_no_message_fails_the_outbox(tmp_path: Path) -> None:
+def test_an_unwritable_folder_fails_the_outbox(tmp_path: Path) -> None:
     (tmp_path / "outbox").write_text("in the way")
     with pytest.raises(CheckFailed, match="outbox"):
         broker_check.check_outbox(tmp_path / "outbox", (an_event(),), CLOCK, lambda _t_ns: "id")

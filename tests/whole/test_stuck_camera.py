@@ -105,7 +105,7 @@ def is_told(agent: Agent) -> bool:
 
 
 @pytest.mark.raises_fault("CAM-03", "SYS-06")
-def test_a_camera_that_the_kernel_holds_costs_three_runs_and_then_a_reboot_that_says_why(
+def test_a_camera_stuck_in_the_kernel_costs_three_runs_and_then_a_reported_reboot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))

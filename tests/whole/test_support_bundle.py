@@ -67,7 +67,7 @@ def secrets_of(folder: Path, pem: str) -> list[str]:
     ]
 
 
-def test_no_secret_of_a_running_box_is_in_its_bundle_wherever_it_was_planted(
+def test_no_planted_secret_of_a_running_box_is_in_its_bundle(
     mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
     folder = tmp_path / "box"
@@ -180,7 +180,7 @@ def test_the_bundle_of_a_box_that_has_run_is_signed_and_verified_by_the_command_
         f"a{'.a' * 5000} = 1\n",
     ],
 )
-def test_a_box_whose_configuration_is_broken_or_whose_state_is_gone_has_a_bundle_all_the_same(
+def test_a_box_with_a_broken_configuration_or_without_state_still_has_a_bundle(
     tmp_path: Path, text: str
 ) -> None:
     path = tmp_path / "vigie.toml"
@@ -193,7 +193,7 @@ def test_a_box_whose_configuration_is_broken_or_whose_state_is_gone_has_a_bundle
     assert "vigie-bundle-unknown-" in made.path.name
 
 
-def test_of_a_certificate_whose_names_cannot_be_read_the_dates_are_there(tmp_path: Path) -> None:
+def test_a_certificate_with_unreadable_names_is_listed_with_its_dates(tmp_path: Path) -> None:
     config = written(tmp_path / "box")
     file, _ = make_t61_certificate(tmp_path / "box")
     broker = f'url = "mqtts://127.0.0.1:1"\ncertificate = "{file.name}"\nkey = "t61.key"'
@@ -207,7 +207,7 @@ def test_of_a_certificate_whose_names_cannot_be_read_the_dates_are_there(tmp_pat
     assert told["not_before"] < told["not_after"]
 
 
-def test_what_the_disk_does_not_give_is_told_and_never_a_traceback(tmp_path: Path) -> None:
+def test_read_errors_of_the_disk_are_listed_and_never_a_traceback(tmp_path: Path) -> None:
     config = written(tmp_path / "box")
     state = tmp_path / "box" / "state"
     state.mkdir()
@@ -227,7 +227,7 @@ def test_what_the_disk_does_not_give_is_told_and_never_a_traceback(tmp_path: Pat
     assert {"selftest.json", "health.json", "certificate.json"} <= told.keys()
 
 
-def test_a_folder_that_takes_no_file_is_named_in_one_line(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_named_in_one_line(tmp_path: Path) -> None:
     config = written(tmp_path / "box")
     (tmp_path / "out").write_text("a file")
     with pytest.raises(UserError, match="--out"):

@@ -29,7 +29,9 @@ def exported(footage: FootageArchive, to: Path, begin_s: float, end_s: float) ->
     )
 
 
-def test_an_export_is_good_and_says_who_took_it(footage: FootageArchive, tmp_path: Path) -> None:
+def test_an_export_verifies_and_names_its_technician(
+    footage: FootageArchive, tmp_path: Path
+) -> None:
     stick = tmp_path / "stick"
     stick.mkdir()
     told = exported(footage, stick, 5, 11)
@@ -43,7 +45,7 @@ def test_an_export_is_good_and_says_who_took_it(footage: FootageArchive, tmp_pat
     assert (body.by, body.purpose) == ("amina", "for the police")
 
 
-def test_a_second_export_of_the_same_span_has_a_folder_of_its_own(
+def test_a_second_export_of_the_same_time_range_has_its_own_folder(
     footage: FootageArchive, tmp_path: Path
 ) -> None:
     for _ in range(2):
@@ -51,12 +53,12 @@ def test_a_second_export_of_the_same_span_has_a_folder_of_its_own(
     assert (tmp_path / "vigie-north-20261125T010005Z-2").is_dir()
 
 
-def test_a_span_without_footage_is_told(footage: FootageArchive, tmp_path: Path) -> None:
+def test_a_time_range_without_footage_is_reported(footage: FootageArchive, tmp_path: Path) -> None:
     with pytest.raises(ConsoleError):
         exported(footage, tmp_path, 500, 600)
 
 
-def test_what_lies_there_is_listed(footage: FootageArchive) -> None:
+def test_recorded_footage_is_listed(footage: FootageArchive) -> None:
     (span,) = merge_segments(footage.find_segments(None, None, None))
     assert (span.camera, span.sealed, span.clock_synced) == ("north", False, True)
     assert footage.list_holds() == ()

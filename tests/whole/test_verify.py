@@ -50,7 +50,7 @@ def named(folder: Path, **known: object) -> tuple[str, str] | None:
     return None if link is None else (link.problem, link.location)
 
 
-def test_an_export_that_nobody_touched_is_accepted(box: ExportBuilder) -> None:
+def test_an_unchanged_export_is_accepted(box: ExportBuilder) -> None:
     folder = box.build()
     verdict = verify_export(folder, known_key=public_key(box.identity))
     assert (verdict.ok, verdict.first_problem) == (True, None)
@@ -59,7 +59,7 @@ def test_an_export_that_nobody_touched_is_accepted(box: ExportBuilder) -> None:
     assert verdict.manifest.by == "A. Alami"
 
 
-def test_progress_ends_at_the_whole(good: Path) -> None:
+def test_progress_ends_at_the_total(good: Path) -> None:
     told: list[tuple[int, int]] = []
     verify_export(good, progress=lambda done, total: told.append((done, total)))
     assert told[-1][0] == told[-1][1]
@@ -81,7 +81,7 @@ def test_no_change_of_a_single_byte_of_any_file_is_accepted(
 
 
 @given(st.data())
-def test_nor_is_one_whose_sums_are_written_anew(good: Path, data: st.DataObject) -> None:
+def test_a_changed_file_with_rewritten_sums_is_refused(good: Path, data: st.DataObject) -> None:
     paths = sorted(path for path in good.rglob("*") if path.is_file() and path.name != SUMS_FILE)
     path = data.draw(st.sampled_from(paths))
     before = path.read_bytes()
@@ -152,7 +152,7 @@ def edit_chain(folder: Path, change: Callable[[list[bytes]], list[bytes]]) -> No
         "signature of another",
     ],
 )
-def test_a_chain_that_was_changed_is_named(
+def test_a_changed_chain_is_named(
     box: ExportBuilder, change: Callable[[list[bytes]], list[bytes]], problem: str, where: str
 ) -> None:
     folder = box.build()
@@ -167,7 +167,7 @@ def test_a_receipt_of_another_box_is_named(box: ExportBuilder, tmp_path: Path) -
     assert named(folder) == ("signature", f"{CHAIN_FILE}:4 (seq 4)")
 
 
-def test_a_whole_export_of_another_key_shows_against_the_known_key(
+def test_an_export_of_another_key_fails_against_the_known_key(
     box: ExportBuilder, tmp_path: Path
 ) -> None:
     forged = ExportBuilder(tmp_path / "thief").build()
@@ -175,7 +175,7 @@ def test_a_whole_export_of_another_key_shows_against_the_known_key(
     assert named(forged, known_key=public_key(box.identity)) == ("key", MANIFEST_FILE)
 
 
-def test_a_chain_that_was_written_anew_shows_against_a_known_head(box: ExportBuilder) -> None:
+def test_a_rewritten_chain_fails_against_a_known_head(box: ExportBuilder) -> None:
     folder = box.build()
     lines = (folder / CHAIN_FILE).read_bytes().splitlines()
     line = parse_line(lines[5])
@@ -264,7 +264,7 @@ VIEWED = FootageViewed(camera="north", begin_time=BEGIN, end_time=END, by="B", p
         ),
     ],
 )
-def test_what_the_box_itself_has_signed_must_agree_too(
+def test_the_boxs_own_signed_statements_must_agree_too(
     box: ExportBuilder,
     bodies: Callable[[list[ReceiptBody]], list[ReceiptBody]],
     change: dict[str, object],
@@ -279,7 +279,7 @@ def test_nothing_may_come_after_the_receipt_of_the_export(box: ExportBuilder) ->
     assert named(box.build(bodies_after=[VIEWED])) == ("exported", f"{CHAIN_FILE} (seq 13)")
 
 
-def test_a_file_too_many_or_too_few_or_elsewhere_is_named(box: ExportBuilder) -> None:
+def test_an_extra_missing_or_misplaced_file_is_named(box: ExportBuilder) -> None:
     folder = box.build()
     (folder / "more.txt").write_text("x")
     assert named(folder) == ("sums", "more.txt")
@@ -298,7 +298,7 @@ def test_a_file_too_many_or_too_few_or_elsewhere_is_named(box: ExportBuilder) ->
     assert named(folder) == ("sums", f"{SEGMENTS_DIR}/{SEGMENT_NAMES[1]}")
 
 
-def test_a_folder_that_is_none_gets_a_verdict(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_folder_gets_a_verdict(tmp_path: Path) -> None:
     assert named(tmp_path / "nothing") == ("sums", str(tmp_path / "nothing"))
     (tmp_path / "empty").mkdir()
     assert named(tmp_path / "empty") == ("sums", SUMS_FILE)

@@ -54,7 +54,7 @@ class HookedClock(SystemClock):
         return self._boottime_ns()
 
 
-def test_events_arrive_at_the_centre_and_leave_the_box_on_its_word(
+def test_events_reach_the_centre_and_leave_the_box_when_acknowledged(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
     with (
@@ -70,7 +70,7 @@ def test_events_arrive_at_the_centre_and_leave_the_box_on_its_word(
         assert box.session.health().centre_listening
 
 
-def test_a_box_is_born_and_says_farewell(broker: Mosquitto, tmp_path: Path) -> None:
+def test_a_box_publishes_its_birth_and_its_death(broker: Mosquitto, tmp_path: Path) -> None:
     with CentreListener(config(broker)) as watcher:
         with ReportingBox(config(broker), tmp_path):
             watcher.wait_for(lambda: watcher.status_names() == ["OnlineStatus"])
@@ -85,7 +85,7 @@ def test_a_box_is_born_and_says_farewell(broker: Mosquitto, tmp_path: Path) -> N
         assert late.received[0].retained
 
 
-def test_what_is_put_last_is_waited_for_though_the_disk_is_slow(
+def test_the_last_message_is_sent_before_the_stop_on_a_slow_disk(
     broker: Mosquitto, outboxes: Callable[..., Outbox], tmp_path: Path
 ) -> None:
     outbox, faults = outboxes(tmp_path), FaultRegistry(CLOCK.boottime_ns)
@@ -123,7 +123,7 @@ def test_what_is_put_last_is_waited_for_though_the_disk_is_slow(
         assert outbox.depth == 0
 
 
-def test_at_the_end_a_centre_is_waited_for_while_messages_leave_and_no_longer(
+def test_at_the_stop_the_session_waits_for_the_centre_only_as_long_as_messages_leave(
     broker: Mosquitto, outboxes: Callable[..., Outbox], tmp_path: Path
 ) -> None:
     centre = BareClient(config(broker), "centre")
@@ -156,7 +156,7 @@ def test_at_the_end_a_centre_is_waited_for_while_messages_leave_and_no_longer(
     centre.link.close()
 
 
-def test_the_broker_tells_of_a_box_that_is_lost_and_by_its_session_a_stale_will_is_known(
+def test_the_broker_reports_a_lost_box_and_a_stale_will_is_recognised_by_its_session(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
     with CentreListener(config(broker)) as watcher, ReportingBox(config(broker), tmp_path) as box:
@@ -171,7 +171,7 @@ def test_the_broker_tells_of_a_box_that_is_lost_and_by_its_session_a_stale_will_
         assert box.outbox.next_session_number() > 2
 
 
-def test_the_broker_s_word_alone_frees_nothing_while_a_centre_listens(
+def test_a_puback_alone_settles_nothing_while_a_centre_is_listening(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
     centre = BareClient(config(broker), "centre")
@@ -199,7 +199,7 @@ def test_the_broker_s_word_alone_frees_nothing_while_a_centre_listens(
     centre.link.close()
 
 
-def test_without_a_centre_the_broker_s_word_frees(broker: Mosquitto, tmp_path: Path) -> None:
+def test_without_a_centre_a_puback_settles_a_message(broker: Mosquitto, tmp_path: Path) -> None:
     with CentreListener(config(broker)) as watcher, ReportingBox(config(broker), tmp_path) as box:
         for number in range(30):
             box.outbox.put(make_event(number))
@@ -207,7 +207,7 @@ def test_without_a_centre_the_broker_s_word_frees(broker: Mosquitto, tmp_path: P
         wait_until(lambda: box.outbox.depth == 0)
 
 
-def test_with_ack_broker_a_message_that_nobody_subscribed_to_is_delivered(
+def test_with_ack_broker_a_message_without_a_subscriber_counts_as_delivered(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
     with ReportingBox(config(broker, ack="broker"), tmp_path) as box:
@@ -216,7 +216,7 @@ def test_with_ack_broker_a_message_that_nobody_subscribed_to_is_delivered(
         wait_until(lambda: box.outbox.depth == 0)
 
 
-def test_while_the_centre_is_away_the_box_keeps_what_it_has(
+def test_while_the_centre_is_away_the_box_keeps_its_messages(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
     store = tmp_path / "centre.db"
@@ -242,7 +242,7 @@ def test_while_the_centre_is_away_the_box_keeps_what_it_has(
             centre.wait_for(lambda: any(birth.acked_upto >= 1 for birth in centre.births()))
 
 
-def test_a_box_that_knew_a_centre_waits_for_it_though_a_killed_broker_forgot_it(
+def test_a_box_waits_for_a_known_centre_after_the_broker_forgot_it(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
     with (
@@ -277,7 +277,7 @@ def test_a_receive_maximum_of_one_is_kept(
         assert {birth.session for birth in centre.births()} == {1}
 
 
-def test_a_picture_travels_as_bytes_with_its_envelope_beside_it(
+def test_a_picture_travels_as_bytes_with_its_envelope_in_user_properties(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
     jpeg = b"\xff\xd8" + bytes(range(256)) * 40
@@ -296,7 +296,7 @@ def test_a_picture_travels_as_bytes_with_its_envelope_beside_it(
     assert (header.seq, header.data.event) == (1, "event-1")
 
 
-def test_what_waited_longest_is_told_and_the_newest_emergency_first(
+def test_the_newest_emergency_is_sent_first_and_the_oldest_wait_is_reported(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
     with ReportingBox(config(broker), tmp_path) as box:
@@ -311,9 +311,7 @@ def test_what_waited_longest_is_told_and_the_newest_emergency_first(
         assert numbers[2:] == [number for number in range(40) if number not in (10, 20)]
 
 
-def test_a_broker_that_is_not_there_is_a_fault_until_it_is(
-    broker: Mosquitto, tmp_path: Path
-) -> None:
+def test_an_absent_broker_is_a_fault_until_it_returns(broker: Mosquitto, tmp_path: Path) -> None:
     broker.stop(signal.SIGTERM)
     with ReportingBox(config(broker), tmp_path) as box:
         detail = box.wait_for_fault("NET-01")
@@ -323,9 +321,7 @@ def test_a_broker_that_is_not_there_is_a_fault_until_it_is(
         assert box.session.health().connected
 
 
-def test_the_broker_goes_and_comes_back_and_nothing_is_missing(
-    broker: Mosquitto, tmp_path: Path
-) -> None:
+def test_a_broker_restart_loses_no_message(broker: Mosquitto, tmp_path: Path) -> None:
     with (
         CentreListener(config(broker), tmp_path / "centre.db") as centre,
         ReportingBox(config(broker), tmp_path) as box,
@@ -340,7 +336,7 @@ def test_the_broker_goes_and_comes_back_and_nothing_is_missing(
 
 
 @pytest.mark.raises_fault("NET-03")
-def test_a_centre_that_listens_and_does_not_acknowledge_is_a_fault_until_it_does(
+def test_a_centre_that_does_not_acknowledge_is_a_fault_until_it_does(
     broker: Mosquitto, outboxes: Callable[..., Outbox], tmp_path: Path
 ) -> None:
     centre = BareClient(config(broker), "centre")

@@ -33,7 +33,7 @@ def told(listener: CentreListener) -> list[float]:
     ]
 
 
-def test_a_report_goes_out_at_once_without_a_number_and_without_the_disk(
+def test_a_health_report_is_sent_at_once_without_a_number_and_without_the_disk(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
     with (
@@ -51,7 +51,7 @@ def test_a_report_goes_out_at_once_without_a_number_and_without_the_disk(
         assert first.data == msgspec.structs.replace(REPORT, uptime_s=1.0)
 
 
-def test_while_the_broker_is_away_the_newest_waits_and_an_old_one_is_forgotten(
+def test_while_the_broker_is_away_only_the_newest_report_waits(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
     with CentreListener(config(broker)) as watcher:
@@ -67,7 +67,7 @@ def test_while_the_broker_is_away_the_newest_waits_and_an_old_one_is_forgotten(
         assert 3.0 not in told(watcher)
 
 
-def test_it_is_told_while_a_centre_is_away_too(broker: Mosquitto, tmp_path: Path) -> None:
+def test_health_reports_are_sent_without_a_centre_too(broker: Mosquitto, tmp_path: Path) -> None:
     centre = BareClient(config(broker), "centre")
     centre.publish(topics.CENTRE_STATE_TOPIC, b'{"state":"away"}', retained=True)
     with CentreListener(config(broker)) as watcher, ReportingBox(config(broker), tmp_path) as box:

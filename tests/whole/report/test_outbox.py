@@ -40,7 +40,7 @@ def receipts(outbox: Outbox) -> list[ReceiptData]:
     ]
 
 
-def test_a_ticket_says_when_the_message_is_on_the_disk(outboxes: Open, tmp_path: Path) -> None:
+def test_a_ticket_completes_when_the_message_is_on_the_disk(outboxes: Open, tmp_path: Path) -> None:
     outbox = outboxes(tmp_path)
     ticket = outbox.put(make_event(1))
     assert ticket.wait(10)
@@ -50,7 +50,7 @@ def test_a_ticket_says_when_the_message_is_on_the_disk(outboxes: Open, tmp_path:
     other.close()
 
 
-def test_what_was_taken_is_there_after_a_start_under_the_same_epoch(
+def test_stored_messages_survive_a_restart_under_the_same_epoch(
     outboxes: Open, tmp_path: Path
 ) -> None:
     first = outboxes(tmp_path)
@@ -65,7 +65,7 @@ def test_what_was_taken_is_there_after_a_start_under_the_same_epoch(
     assert ticket.seq == 51
 
 
-def test_numbers_are_not_given_twice_even_where_everything_has_left(
+def test_numbers_are_never_reused_even_after_the_outbox_was_emptied(
     outboxes: Open, tmp_path: Path
 ) -> None:
     first = outboxes(tmp_path)
@@ -97,7 +97,7 @@ def test_many_threads_share_a_commit_and_no_number(outboxes: Open, tmp_path: Pat
     assert sorted(seqs) == list(range(1, 401))
 
 
-def test_the_newest_emergencies_go_first_and_the_rest_in_order(
+def test_the_newest_emergencies_are_sent_first_and_the_rest_in_order(
     outboxes: Open, tmp_path: Path
 ) -> None:
     outbox = outboxes(tmp_path)
@@ -111,7 +111,7 @@ def test_the_newest_emergencies_go_first_and_the_rest_in_order(
     assert [event_number(row.data) for row in outbox.fetch(4)] == [8, 7]
 
 
-def test_a_hundred_emergencies_pass_at_most_so_that_the_rest_moves(
+def test_at_most_a_hundred_emergencies_overtake_other_messages(
     outboxes: Open, tmp_path: Path
 ) -> None:
     outbox = outboxes(tmp_path)
@@ -123,7 +123,7 @@ def test_a_hundred_emergencies_pass_at_most_so_that_the_rest_moves(
     assert sent[100:] == list(range(1, 31))
 
 
-def test_what_has_arrived_is_not_lent_again_and_not_below_the_floor(
+def test_settled_messages_and_those_below_the_floor_are_not_sent_again(
     outboxes: Open, tmp_path: Path
 ) -> None:
     outbox = outboxes(tmp_path)
@@ -155,9 +155,7 @@ def lent_and_arrived(outbox: Outbox, upto: int) -> None:
     wait_until(lambda: outbox.depth == 0)
 
 
-def test_what_has_arrived_goes_in_the_commit_of_the_next_message(
-    outboxes: Open, tmp_path: Path
-) -> None:
+def test_settled_messages_are_deleted_with_the_next_commit(outboxes: Open, tmp_path: Path) -> None:
     outbox = outboxes(tmp_path)
     lent_and_arrived(outbox, 3)
     assert on_disk(tmp_path) == [1, 2, 3]
@@ -169,7 +167,7 @@ def test_what_has_arrived_goes_in_the_commit_of_the_next_message(
     assert (outbox.depth, outbox.counts().depth) == (1, 1)
 
 
-def test_a_power_cut_before_that_costs_a_message_that_is_sent_twice_and_none_that_is_lost(
+def test_a_power_cut_before_that_commit_repeats_a_message_and_loses_none(
     outboxes: Open, tmp_path: Path
 ) -> None:
     outbox = outboxes(tmp_path / "box")
@@ -182,14 +180,14 @@ def test_a_power_cut_before_that_costs_a_message_that_is_sent_twice_and_none_tha
     wait_until(lambda: numbers(after) == [4])
 
 
-def test_what_has_arrived_is_gone_when_the_outbox_is_closed(outboxes: Open, tmp_path: Path) -> None:
+def test_settled_messages_are_deleted_at_the_close(outboxes: Open, tmp_path: Path) -> None:
     outbox = outboxes(tmp_path)
     lent_and_arrived(outbox, 3)
     outbox.close()
     assert on_disk(tmp_path) == []
 
 
-def test_where_no_message_comes_or_many_have_arrived_it_goes_all_the_same(
+def test_settled_messages_are_deleted_in_time_without_a_new_message(
     outboxes: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "MAX_UNCOMMITTED_DELETES", 2)
@@ -200,7 +198,7 @@ def test_where_no_message_comes_or_many_have_arrived_it_goes_all_the_same(
     wait_until(lambda: on_disk(tmp_path / "late") == [])
 
 
-def test_what_arrived_in_an_older_connection_goes_at_once_so_that_it_is_not_sent_again(
+def test_messages_settled_in_an_earlier_connection_are_deleted_at_once(
     outboxes: Open, tmp_path: Path
 ) -> None:
     outbox = outboxes(tmp_path)
@@ -211,7 +209,9 @@ def test_what_arrived_in_an_older_connection_goes_at_once_so_that_it_is_not_sent
     assert outbox.fetch(100) == []
 
 
-def test_over_the_cap_pictures_go_and_a_receipt_names_them(outboxes: Open, tmp_path: Path) -> None:
+def test_over_the_size_limit_pictures_are_dropped_with_a_receipt(
+    outboxes: Open, tmp_path: Path
+) -> None:
     outbox = outboxes(tmp_path, max_bytes=100_000)
     pictures = [
         outbox.put(build_snapshot_message("north", bytes(20_000), 1, event_id=None))
@@ -230,7 +230,7 @@ def test_over_the_cap_pictures_go_and_a_receipt_names_them(outboxes: Open, tmp_p
     assert outbox.counts().lost == lost.count
 
 
-def test_events_come_in_over_the_cap_and_what_is_worth_less_is_refused_aloud(
+def test_over_the_size_limit_events_are_accepted_and_lower_priorities_rejected(
     outboxes: Open, tmp_path: Path
 ) -> None:
     outbox = outboxes(tmp_path, max_bytes=10_000)
@@ -255,7 +255,7 @@ def test_two_agents_do_not_share_an_outbox(outboxes: Open, tmp_path: Path) -> No
         open_outbox(tmp_path)
 
 
-def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_gives_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutboxError, match="Not a directory"):
         open_outbox(tmp_path / "file" / "outbox")
@@ -317,7 +317,7 @@ def empty_it(file: Path) -> None:
     ],
 )
 @pytest.mark.raises_fault("STO-01")
-def test_a_damaged_outbox_is_set_aside_and_what_can_be_read_goes_on_under_a_new_epoch(
+def test_a_damaged_outbox_is_set_aside_and_readable_messages_get_a_new_epoch(
     outboxes: Open, tmp_path: Path, damage: Callable[[Path], None], carried: int | None
 ) -> None:
     epoch = filled(tmp_path, 20)
@@ -338,7 +338,7 @@ def test_a_damaged_outbox_is_set_aside_and_what_can_be_read_goes_on_under_a_new_
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_flipped_bits_lose_nothing_in_silence(tmp_path: Path, seed: int) -> None:
+def test_flipped_bits_never_lose_messages_silently(tmp_path: Path, seed: int) -> None:
     """Whatever bit flips, each event is either intact or an outbox_damaged receipt is there."""
     rng = random.Random(seed)
     master = tmp_path / "master"
@@ -360,7 +360,7 @@ def test_flipped_bits_lose_nothing_in_silence(tmp_path: Path, seed: int) -> None
         assert set(left) <= set(range(1, 41)), f"byte {at}"
 
 
-def test_damage_that_shows_while_running_is_set_aside_too(outboxes: Open, tmp_path: Path) -> None:
+def test_damage_found_at_run_time_is_set_aside_too(outboxes: Open, tmp_path: Path) -> None:
     outbox = outboxes(tmp_path)
     for number in range(1, 11):
         ticket = outbox.put(make_event(number))
@@ -383,7 +383,7 @@ def test_only_the_newest_damaged_outboxes_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stage", ["building", "new beside current", "new alone"])
-def test_power_may_go_at_any_step_of_setting_aside(
+def test_a_power_cut_at_any_step_of_setting_aside_is_recovered(
     outboxes: Open, tmp_path: Path, stage: str
 ) -> None:
     filled(tmp_path, 5)
@@ -419,7 +419,7 @@ def largest_file(size_bytes: int) -> Iterator[None]:
 
 
 @pytest.mark.raises_fault("STO-02")
-def test_a_full_disk_is_an_error_to_the_caller_and_it_goes_on_when_there_is_room(
+def test_a_full_disk_raises_an_error_and_the_outbox_resumes_when_there_is_room(
     outboxes: Open, tmp_path: Path
 ) -> None:
     outbox = outboxes(tmp_path)

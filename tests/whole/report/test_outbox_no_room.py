@@ -96,7 +96,7 @@ def no_room() -> Iterator[None]:
 
 
 @pytest.mark.raises_fault("STO-01", "STO-02")
-def test_what_is_damaged_while_there_is_no_room_is_mended_when_there_is(kept: Kept) -> None:
+def test_an_outbox_damaged_on_a_full_disk_is_repaired_when_there_is_room(kept: Kept) -> None:
     kept.put(*range(1, 11))
     epoch = kept.outbox.epoch
     kept.damage(7)
@@ -120,7 +120,7 @@ def test_what_is_damaged_while_there_is_no_room_is_mended_when_there_is(kept: Ke
     assert kept.told("STO-02", "outbox") is None
 
 
-def test_an_outbox_that_is_damaged_without_room_closes_all_the_same(kept: Kept) -> None:
+def test_an_outbox_damaged_on_a_full_disk_can_be_closed(kept: Kept) -> None:
     kept.put(1, 2)
     kept.damage(1)
     with no_room():
@@ -132,7 +132,7 @@ def test_an_outbox_that_is_damaged_without_room_closes_all_the_same(kept: Kept) 
     again.outbox.close()
 
 
-def test_what_arrived_under_the_old_numbers_takes_nothing_from_the_new_database(
+def test_acknowledgements_of_the_old_database_delete_nothing_in_the_new_one(
     kept: Kept,
 ) -> None:
     kept.put(*range(1, 11))
@@ -171,7 +171,7 @@ RECEIPT = OutboxRow(
 )
 
 
-def test_what_cannot_be_opened_now_is_not_taken_for_unreadable(kept: Kept) -> None:
+def test_a_database_that_cannot_be_opened_now_does_not_count_as_damaged(kept: Kept) -> None:
     kept.put(1, 2, 3)
     kept.outbox.close()
     # There is no room for the index of the WAL, so SQLite cannot even begin to read.
@@ -184,7 +184,7 @@ def test_what_cannot_be_opened_now_is_not_taken_for_unreadable(kept: Kept) -> No
 
 
 @pytest.mark.parametrize("came_to", ["a new one beside it", "a new one alone"])
-def test_a_replacement_that_failed_half_way_is_gone_on_with(kept: Kept, came_to: str) -> None:
+def test_an_interrupted_replacement_is_continued(kept: Kept, came_to: str) -> None:
     kept.put(1, 2, 3)
     kept.outbox.close()
     current, new = kept.folder / "current", kept.folder / "new"
@@ -199,7 +199,7 @@ def test_a_replacement_that_failed_half_way_is_gone_on_with(kept: Kept, came_to:
     again.outbox.close()
 
 
-def test_a_reader_whose_connection_has_ended_opens_it_anew(kept: Kept) -> None:
+def test_a_reader_reopens_a_closed_database_connection(kept: Kept) -> None:
     kept.put(1, 2)
     reader = kept.outbox._reader
     assert reader is not None
@@ -227,7 +227,7 @@ def nothing_to_be_read(kept: Kept) -> Iterator[None]:
 
 
 @pytest.mark.raises_fault("STO-01")
-def test_an_outbox_that_cannot_be_read_does_not_silence_health_and_is_a_fault_until_it_can(
+def test_an_unreadable_outbox_is_a_fault_and_does_not_silence_health(
     broker: Mosquitto, kept: Kept
 ) -> None:
     never = threading.Event()

@@ -31,7 +31,7 @@ def config(url: str, **options: object) -> BrokerConfig:
 
 
 @pytest.mark.parametrize(("maximum", "most"), [(1, 1), (5, 5), (100, 20)])
-def test_no_more_is_in_flight_than_the_server_said_and_than_twenty(
+def test_at_most_twenty_and_the_servers_receive_maximum_are_in_flight(
     brokers: Callable[..., Mosquitto], tmp_path: Path, maximum: int, most: int
 ) -> None:
     broker = brokers(config=f"allow_anonymous true\nmax_inflight_messages {maximum}\n")
@@ -74,7 +74,7 @@ def test_nothing_is_published_without_a_connection(broker: Mosquitto) -> None:
 
 
 @pytest.mark.raises_fault("NET-02")
-def test_a_publication_that_the_broker_refuses_stays_and_is_a_fault(
+def test_a_publication_refused_by_the_broker_stays_queued_and_is_a_fault(
     brokers: Callable[..., Mosquitto], tmp_path: Path
 ) -> None:
     acl = tmp_path / "acl"
@@ -87,7 +87,7 @@ def test_a_publication_that_the_broker_refuses_stays_and_is_a_fault(
         assert box.outbox.depth == 1
 
 
-def test_an_exception_in_a_handler_does_not_leave_a_connection_that_is_dead_and_looks_alive(
+def test_an_exception_in_a_handler_closes_the_connection(
     broker: Mosquitto,
 ) -> None:
     heard: list[ReceivedMessage] = []
@@ -114,7 +114,7 @@ def test_an_exception_in_a_handler_does_not_leave_a_connection_that_is_dead_and_
     speaker.link.close()
 
 
-def test_a_session_whose_own_code_fails_connects_anew(broker: Mosquitto, tmp_path: Path) -> None:
+def test_a_session_that_raises_connects_again(broker: Mosquitto, tmp_path: Path) -> None:
     calls: list[None] = []
 
     def birth() -> BirthInputs:
@@ -148,9 +148,7 @@ def test_a_stop_with_messages_in_flight_does_not_hang(broker: Mosquitto, tmp_pat
         proxy.thaw()
 
 
-def test_a_link_that_is_dead_without_hanging_up_is_found_by_keep_alive(
-    broker: Mosquitto, tmp_path: Path
-) -> None:
+def test_a_half_open_connection_is_found_by_keep_alive(broker: Mosquitto, tmp_path: Path) -> None:
     quick = BrokerConfig(url="", keepalive_s=1)
     with (
         FreezingProxy(broker.port) as proxy,
@@ -168,7 +166,7 @@ def test_a_link_that_is_dead_without_hanging_up_is_found_by_keep_alive(
             wait_until(lambda: box.outbox.depth == 0)
 
 
-def test_the_socket_does_not_wait_to_fill_packets_and_gives_up_on_silence(
+def test_the_socket_has_no_delay_and_a_user_timeout(
     broker: Mosquitto,
 ) -> None:
     client = BareClient(BrokerConfig(url=broker.url, keepalive_s=60), "x")
@@ -186,7 +184,7 @@ def test_a_link_has_no_thread_that_could_die(broker: Mosquitto) -> None:
     client.link.close()
 
 
-def test_packet_numbers_may_wrap(broker: Mosquitto) -> None:
+def test_packet_ids_may_wrap_around(broker: Mosquitto) -> None:
     link = PahoTransport(config(broker.url), "x", None)
     link.connect()
     while not any(isinstance(e, Connack) for e in link.poll(1)):
@@ -196,7 +194,7 @@ def test_packet_numbers_may_wrap(broker: Mosquitto) -> None:
     link.close()
 
 
-def test_a_service_that_may_not_listen_reaches_its_broker_all_the_same(
+def test_a_service_without_the_right_to_listen_reaches_its_broker(
     broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As the kernel answers under SocketBindDeny=tcp, which the units set."""

@@ -90,7 +90,7 @@ def pictures(centre: CentreListener) -> int:
 
 
 @pytest.mark.parametrize("kbit_s", RATES_KBIT_S)
-def test_a_large_picture_and_what_waits_behind_it_leave_in_one_connection(
+def test_a_large_picture_and_later_messages_are_sent_in_one_connection(
     tmp_path: Path, kbit_s: int
 ) -> None:
     alone_s = SNAPSHOT_MAX_BYTES * 8 / 1000 / kbit_s
@@ -112,7 +112,7 @@ def test_a_large_picture_and_what_waits_behind_it_leave_in_one_connection(
             assert stood == set()
 
 
-def test_a_link_that_is_cut_while_a_picture_leaves_is_found_and_the_picture_comes_later(
+def test_a_connection_cut_during_a_picture_is_detected_and_the_picture_is_sent_later(
     tmp_path: Path,
 ) -> None:
     with slow_link(tmp_path, 200) as (centre, uplink):

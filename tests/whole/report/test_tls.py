@@ -84,7 +84,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return certificates
 
 
-def test_a_box_and_a_centre_with_their_certificates_come_in(
+def test_a_box_and_a_centre_with_their_certificates_connect(
     secured: Secured, tmp_path: Path
 ) -> None:
     with (
@@ -98,7 +98,7 @@ def test_a_box_and_a_centre_with_their_certificates_come_in(
 
 
 @pytest.mark.raises_fault("NET-04")
-def test_a_box_without_a_certificate_is_told_that_it_needs_one(
+def test_a_box_without_a_certificate_gets_an_error_that_requires_one(
     secured: Secured, tmp_path: Path
 ) -> None:
     with ReportingBox(secured.config(None), tmp_path) as box:
@@ -120,7 +120,7 @@ def test_a_certificate_of_an_unknown_authority_is_refused(
 
 
 @pytest.mark.parametrize("name", ["expired", "early", "revoked", "nameless"])
-def test_a_certificate_that_the_broker_refuses_is_told_apart_from_all_else(
+def test_a_certificate_refused_by_the_broker_has_its_own_error(
     secured: Secured, tmp_path: Path, name: str
 ) -> None:
     with ReportingBox(secured.config(name), tmp_path, box=name) as box:
@@ -128,7 +128,7 @@ def test_a_certificate_that_the_broker_refuses_is_told_apart_from_all_else(
         assert {f.code for f in box.faults.active()} <= {"NET-04", "NET-05"}
 
 
-def test_a_box_that_gets_a_good_certificate_comes_in_and_its_fault_goes(
+def test_a_box_with_a_new_valid_certificate_connects_and_its_fault_clears(
     secured: Secured, tmp_path: Path
 ) -> None:
     for suffix in ("crt", "key"):
@@ -155,7 +155,7 @@ class Trusted(SystemClock):
 
 
 @pytest.mark.raises_fault("NET-05")
-def test_a_box_whose_certificate_ends_soon_comes_in_and_says_so(
+def test_a_box_with_an_expiring_certificate_connects_and_reports_it(
     secured: Secured, outboxes: Callable[..., Outbox], tmp_path: Path
 ) -> None:
     secured.certificates.issue("pole-19", days=(-1, 12))
@@ -192,7 +192,7 @@ def test_a_broker_under_another_name_is_refused_by_the_box(
 
 
 @pytest.mark.raises_fault("NET-01")
-def test_a_port_that_speaks_no_tls_is_told_as_that(
+def test_a_port_without_tls_has_its_own_error(
     secured: Secured, broker: Mosquitto, tmp_path: Path
 ) -> None:
     config = BrokerConfig(
@@ -221,13 +221,13 @@ def test_a_second_box_cannot_take_the_id_of_the_first(secured: Secured, tmp_path
     "topic",
     ["vigie/v1/pole-18/up/event/a/line", "vigie/v1/pole-17/down/ack", "vigie/v1/centre/state", "x"],
 )
-def test_a_box_publishes_under_its_own_name_alone(secured: Secured, topic: str) -> None:
+def test_a_box_publishes_under_its_own_name_only(secured: Secured, topic: str) -> None:
     box = BareClient(secured.config("pole-17"), "pole-17")
     assert box.publish(topic, b"{}").reason_code == 0x87
     box.link.close()
 
 
-def test_a_box_hears_nothing_of_the_others(secured: Secured, tmp_path: Path) -> None:
+def test_a_box_receives_no_message_of_other_boxes(secured: Secured, tmp_path: Path) -> None:
     spy = BareClient(secured.config("pole-18"), "pole-18")
     spy.link.subscribe(["#"])
     spy.wait_for(paho_transport.Suback)
@@ -262,7 +262,7 @@ def write(folder: Path, name: str, text: str) -> str:
         ({"ca": "."}, "broker.ca = '.*': Is a directory"),
     ],
 )
-def test_files_that_do_not_serve_are_named_before_anything_starts(
+def test_unusable_certificate_files_are_named_before_the_start(
     secured: Secured, change: dict[str, str], said: str
 ) -> None:
     write(secured.certificates.folder, "rubbish", "not PEM")
@@ -274,13 +274,13 @@ def test_files_that_do_not_serve_are_named_before_anything_starts(
     assert "\n" not in str(caught.value)
 
 
-def test_tls_older_than_1_2_is_not_spoken(secured: Secured) -> None:
+def test_tls_below_1_2_is_refused(secured: Secured) -> None:
     context = tls.load_ssl_context(secured.config("pole-17"))
     assert context is not None
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
 
 
-def test_a_link_names_what_it_cannot_reach() -> None:
+def test_a_connection_error_names_the_unreachable_address() -> None:
     link = PahoTransport(BrokerConfig(url="mqtt://no-such-host.invalid"), "x", None)
     with pytest.raises(
         MqttConnectionError, match=r"no-such-host\.invalid:1883: the name is not known"

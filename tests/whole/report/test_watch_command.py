@@ -31,7 +31,7 @@ def watch(*arguments: str) -> subprocess.Popen[bytes]:
     )
 
 
-def test_each_message_is_a_line_and_a_centre_keeps_what_it_acknowledges(
+def test_each_message_is_one_line_and_acknowledged_messages_are_stored(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
     store = tmp_path / "centre.db"
@@ -64,7 +64,7 @@ def test_each_message_is_a_line_and_a_centre_keeps_what_it_acknowledges(
     kept.close()
 
 
-def test_the_table_shows_the_box_and_what_happened(broker: Mosquitto, tmp_path: Path) -> None:
+def test_the_table_shows_the_box_and_its_events(broker: Mosquitto, tmp_path: Path) -> None:
     screen, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
     process = subprocess.Popen(
@@ -107,7 +107,7 @@ def test_the_table_shows_the_box_and_what_happened(broker: Mosquitto, tmp_path: 
         (["--broker", "mqtt://h", "--ack", "--store", "/nowhere/x"], "--store '/nowhere/x'"),
     ],
 )
-def test_what_cannot_work_is_one_line_and_exit_code_2(arguments: list[str], said: str) -> None:
+def test_invalid_arguments_give_one_line_and_exit_code_2(arguments: list[str], said: str) -> None:
     process = watch(*arguments)
     _, error = process.communicate(timeout=30)
     assert process.returncode == 2
@@ -115,7 +115,7 @@ def test_what_cannot_work_is_one_line_and_exit_code_2(arguments: list[str], said
     assert said in line
 
 
-def test_a_broker_that_is_not_there_yet_is_told_and_waited_for() -> None:
+def test_an_absent_broker_is_reported_and_awaited() -> None:
     process = watch("--broker", f"mqtt://127.0.0.1:{free_port()}", "--json")
     assert process.stderr is not None
     assert b"Connection refused" in process.stderr.readline()
