@@ -156,7 +156,7 @@ def test_a_child_that_is_silent_is_killed_and_the_camera_can_be_opened_again(
     again.close()
 
 
-def test_a_pipeline_that_goes_silent_is_noticed(camera: CsiCamera, mischief: Path) -> None:
+def test_a_pipeline_that_falls_silent_is_detected(camera: CsiCamera, mischief: Path) -> None:
     read_media(camera, Frame, 3)
     (mischief / "silent").touch()
     assert failure_of(camera).kind == "timeout"
@@ -365,7 +365,7 @@ def test_undrawable_masks_end_a_running_camera() -> None:
     assert "has 2 corners" in str(error)
 
 
-def test_without_masks_in_force_the_whole_picture_is_hidden() -> None:
+def test_while_masks_are_unknown_the_whole_picture_is_hidden() -> None:
     may_answer = threading.Event()
     may_answer.set()
 

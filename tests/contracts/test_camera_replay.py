@@ -80,7 +80,7 @@ def test_at_real_pace_no_frame_comes_before_its_time(
     camera.close()
 
 
-def test_packets_alone_come_in_bursts_of_half_a_second(
+def test_packets_without_frames_come_in_bursts_of_half_a_second(
     films: dict[str, Path], clock: ManualClock
 ) -> None:
     camera = open_driver(

@@ -595,7 +595,7 @@ def test_ten_openings_leave_nothing_open(bench: HeadBench, tmp_path: Path) -> No
     assert threads() <= before[1]
 
 
-def test_two_heads_on_one_line_move_independently(bench: HeadBench, tmp_path: Path) -> None:
+def test_two_heads_do_not_affect_each_other(bench: HeadBench, tmp_path: Path) -> None:
     if isinstance(bench, HardwareBench):
         pytest.skip("there is one")
     with ExitStack() as stack:

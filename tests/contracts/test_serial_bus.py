@@ -143,7 +143,7 @@ def fails(kind: str, says: str, work: Callable[[], object]) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_two_heads_share_one_port_and_what_they_send_goes_out_in_order(
+def test_two_heads_share_one_port_and_their_frames_are_sent_in_order(
     terminal: Terminal, sit: Sit
 ) -> None:
     # One of them names the device, the other a link to it.

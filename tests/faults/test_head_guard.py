@@ -229,7 +229,7 @@ def test_a_guard_without_duties_exits() -> None:
         (Duties(heads=(HeadDuty(name="mast", driver="visca", options={"baud": "fast"}),)), 1),
     ],
 )
-def test_the_exit_code_says_whether_all_duties_were_done(duties: Duties, exit_code: int) -> None:
+def test_the_exit_code_shows_if_all_duties_were_executed(duties: Duties, exit_code: int) -> None:
     done = subprocess.run(
         [sys.executable, "-I", "-S", PROCESS_FILE],
         input=msgspec.json.encode(duties) + b"\n",

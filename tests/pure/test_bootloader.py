@@ -71,7 +71,7 @@ def test_the_boot_decision_lies_within_one_sector() -> None:
 
 
 @pytest.mark.parametrize("partition", [2, 3])
-def test_autoboot_says_which_partition_boots(partition: int) -> None:
+def test_autoboot_selects_the_partition_to_boot(partition: int) -> None:
     data = bootloader.encode_autoboot(partition, 5 - partition)
     assert bootloader.decode_autoboot(data) == partition
     assert data.decode().split() == [

@@ -77,7 +77,7 @@ def test_the_checks_have_stable_numbers() -> None:
 
 @pytest.mark.parametrize("alive", [True, False])
 @pytest.mark.parametrize("number", [one.number for one in CHECKS])
-def test_each_check_works_alone(rig: ConsoleRig, number: int, alive: bool) -> None:
+def test_each_check_works_separately(rig: ConsoleRig, number: int, alive: bool) -> None:
     rig.is_alive = alive
     screen = rig.run_logged_in(f"check {number}")
     assert f"\n{number:>2} " in screen

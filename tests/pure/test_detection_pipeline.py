@@ -58,7 +58,7 @@ def _watch(eyes: DetectionPipeline, frames: Iterator[Frame]) -> list[FrameResult
     return [eyes.process(frame) for frame in frames]
 
 
-def test_a_car_that_drives_through_is_one_track_near_where_it_is() -> None:
+def test_a_car_that_drives_through_is_one_track_near_its_position() -> None:
     sights = _watch(DetectionPipeline(BrightCars()), _drive())
     assert {t.id for s in sights for t in s.tracks} == {1}
     (last,) = sights[-1].tracks

@@ -86,7 +86,7 @@ def test_a_direction_behind_is_not_in_the_picture() -> None:
     assert beside.x > 1
 
 
-def test_the_zoom_goes_from_wide_to_tele_and_not_beyond() -> None:
+def test_the_zoom_is_between_wide_and_tele() -> None:
     assert horizontal_fov_deg(FOV, 0) == pytest.approx(60)
     assert horizontal_fov_deg(FOV, 1) == pytest.approx(3)
     assert horizontal_fov_deg(FOV, 2) == pytest.approx(3)

@@ -76,7 +76,7 @@ def test_a_thumbnail_is_never_larger_than_the_frame() -> None:
     assert (width, height) == (98, 54)
 
 
-def test_the_box_is_drawn_where_it_is() -> None:
+def test_the_bounding_box_is_drawn_at_its_position() -> None:
     plain = simplejpeg.decode_jpeg(encode_thumbnail(_frame(320, 240), 320, 60_000))
     drawn = simplejpeg.decode_jpeg(
         encode_thumbnail(_frame(320, 240), 320, 60_000, BoundingBox(0.25, 0.25, 0.5, 0.5))

@@ -386,7 +386,7 @@ def test_only_a_bundle_marked_as_downgrade_may_downgrade(downgrade: bool) -> Non
     assert parsed.has_section("meta.vigie") == downgrade
 
 
-def test_a_root_image_ends_where_its_file_system_does(tmp_path: Path) -> None:
+def test_a_root_image_ends_with_its_file_system(tmp_path: Path) -> None:
     file = tmp_path / "root.img"
     file.write_bytes(b"hsqs" + bytes(36) + (5000).to_bytes(8, "little") + bytes(10_000))
     assert image_files.squashfs_bytes(file) == 8192

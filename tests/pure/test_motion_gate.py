@@ -48,7 +48,7 @@ def test_noise_is_not_motion(noise: float) -> None:
 
 
 @pytest.mark.parametrize("noise", [0.0, 2.0, 8.0], ids=["clean", "day", "night"])
-def test_a_car_is_one_blob_where_it_is(noise: float) -> None:
+def test_a_car_is_one_blob_at_its_position(noise: float) -> None:
     gate = MotionGate()
     _watch(gate, [_shown(_street(), noise, i) for i in range(40)])
     motion = gate.detect(_shown(_with_car(_street(), 100), noise, 99), 40 * STEP_NS)

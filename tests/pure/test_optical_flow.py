@@ -35,7 +35,7 @@ def test_a_car_is_followed_to_a_part_of_a_pixel(way: tuple[float, float]) -> Non
     assert (drift.dx * 320, drift.dy * 180) == pytest.approx(way, abs=0.4)
 
 
-def test_a_fast_car_is_followed_from_where_it_is_expected() -> None:
+def test_a_fast_car_is_followed_from_its_predicted_position() -> None:
     before, now = _with_car(96, 72), _with_car(136, 72)
     (drift,) = track_boxes(before, now, [CAR], [FlowShift(38 / 320, 0)])
     assert drift is not None

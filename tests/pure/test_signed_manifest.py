@@ -37,7 +37,7 @@ def test_any_other_form_of_sums_is_refused(data: bytes, location: str) -> None:
     assert refused.value.location == location
 
 
-def test_a_signature_counts_for_its_bytes_and_its_key_alone() -> None:
+def test_a_signature_is_valid_for_its_bytes_and_its_key_only() -> None:
     signature = KEY.sign(b"sums")
     check_signature("sums", b"sums", signature, PUBLIC_KEY, None)
     check_signature("sums", b"sums", signature, PUBLIC_KEY, PUBLIC_KEY)

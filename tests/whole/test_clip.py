@@ -195,7 +195,7 @@ def test_a_clip_into_an_open_file_is_the_same_and_can_be_cancelled(
         (-5.0, 0.1, 0, 10),
     ],
 )
-def test_a_clip_goes_from_keyframe_to_the_end_of_a_group(
+def test_a_clip_spans_from_a_keyframe_to_the_end_of_a_group(
     tmp_path: Path, stream: Stream, begin_s: float, end_s: float, first: int, last: int
 ) -> None:
     sources = record(tmp_path / "north", stream)

@@ -426,7 +426,7 @@ def test_a_stream_that_cannot_be_encrypted_whole_is_not_recorded(codec: str) -> 
         check_stream(info, sealed=True)
 
 
-def test_a_private_key_is_readable_by_its_owner_alone_and_never_overwritten(
+def test_a_private_key_is_readable_by_its_owner_only_and_never_overwritten(
     tmp_path: Path, centre: Centre
 ) -> None:
     assert centre.path.stat().st_mode & 0o777 == 0o600

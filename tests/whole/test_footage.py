@@ -130,7 +130,7 @@ def test_two_exports_of_one_box_both_verify() -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_the_known_key_and_chain_head_of_the_centre_are_required(capsys: Said) -> None:
+def test_a_verification_compares_with_the_known_key_and_chain_head(capsys: Said) -> None:
     assert footage(*EXPORT) == 0
     capsys.readouterr()
     key = json.loads(Path("out/manifest.json").read_bytes())["public_key"]
@@ -172,7 +172,7 @@ def test_the_open_segment_is_left_out_and_reported(capsys: Said) -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_footage_whose_receipt_is_gone_is_left_out(capsys: Said) -> None:
+def test_footage_without_its_receipt_is_left_out(capsys: Said) -> None:
     folder = Path("state/footage/north")
     first = min(folder.glob("*.mp4"))
     stray = first.with_name(first.name.replace("0000000001", "0000000009"))
@@ -329,7 +329,7 @@ def test_no_match_gives_one_line_and_exit_code_1(
     assert tree(here) == before
 
 
-def test_a_folder_where_no_agent_ran_gets_no_key(here: Path, capsys: Said) -> None:
+def test_a_folder_without_an_agents_state_gets_no_key(here: Path, capsys: Said) -> None:
     shutil.rmtree(here / "state" / "identity")
     assert footage(*EXPORT) == 2
     assert "no agent has run here" in capsys.readouterr().err

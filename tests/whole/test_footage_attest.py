@@ -43,7 +43,7 @@ def test_the_footage_of_each_camera_is_attested_in_the_chain(
     assert [body.camera for body in attested] == ["north", "south"]
 
 
-def test_a_folder_where_no_agent_has_run_is_refused(
+def test_a_folder_without_an_agents_state_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["footage", "attest", "--state", str(tmp_path)]) == 2
