@@ -94,7 +94,7 @@ class Agent:
             self._submitter,
             self._receipt_queue,
             self.custody,
-            EventHolds(hold_store, config.hold, clock, boot_id(), self.faults),
+            EventHolds(hold_store, config.hold, clock, self.faults),
             recorded_cameras,
             clock,
         )

@@ -86,7 +86,7 @@ class RecordingBox:
         self.identity = DeviceIdentity.load_or_create(folder / "identity")
         self.custody = CustodyLog.open(folder / "custody", BOX, boot, self.clock, self.identity)
         self.holds = HoldStore(folder / "holds", self.clock, boot, new_id)
-        self.event_holds = EventHolds(self.holds, HOLD_CONFIG, self.clock, boot, self.faults)
+        self.event_holds = EventHolds(self.holds, HOLD_CONFIG, self.clock, self.faults)
         self.new_id = new_id
         record = msgspec.structs.replace(
             RecordConfig(), segment_s=2.0, flush_s=0.0, reserve_bytes=0, max_bytes=RING_BYTES

@@ -213,7 +213,7 @@ def test_an_events_hold_starts_at_its_begin_and_its_end_moves(
 ) -> None:
     holds = holds_of(tmp_path, clock)
     events = EventHolds(
-        holds, HoldConfig(pre_s=20, post_s=5), clock, BOOT, FaultRegistry(clock.boottime_ns)
+        holds, HoldConfig(pre_s=20, post_s=5), clock, FaultRegistry(clock.boottime_ns)
     )
     assert events.on_event(event("begin", 100)) == held("00:01:20", "00:01:45")
     (hold,) = holds_of(tmp_path, clock).active()
@@ -237,7 +237,7 @@ def test_an_instant_event_is_held_and_a_line_crossing_is_not(
     clock: ManualClock, tmp_path: Path
 ) -> None:
     holds = holds_of(tmp_path, clock)
-    events = EventHolds(holds, HoldConfig(), clock, BOOT, FaultRegistry(clock.boottime_ns))
+    events = EventHolds(holds, HoldConfig(), clock, FaultRegistry(clock.boottime_ns))
     assert events.on_event(event("moment", 100, "line")) is None
     assert events.on_event(event("moment", 100, "wrong_way")) is not None
     assert [hold.ongoing for hold in holds.active()] == [False]
@@ -252,7 +252,7 @@ def test_a_hold_that_cannot_be_written_is_in_force_and_written_later(
     in_the_way = tmp_path / "holds"
     in_the_way.rmdir()
     in_the_way.write_text("no folder")
-    events = EventHolds(kept.holds, HoldConfig(pre_s=100), clock, BOOT, faults)
+    events = EventHolds(kept.holds, HoldConfig(pre_s=100), clock, faults)
     assert events.on_event(event("begin", 100)) is not None
     assert [fault.code for fault in faults.active()] == ["STO-04"]
     in_the_way.unlink()
@@ -265,7 +265,7 @@ def test_a_restart_within_a_boot_ends_the_open_event_holds(
     clock: ManualClock, tmp_path: Path
 ) -> None:
     holds = holds_of(tmp_path, clock)
-    events = EventHolds(holds, HoldConfig(), clock, BOOT, FaultRegistry(clock.boottime_ns))
+    events = EventHolds(holds, HoldConfig(), clock, FaultRegistry(clock.boottime_ns))
     events.on_event(event("begin", 100))
     (tmp_path / "holds" / ".half.json.making").write_text("{")
     clock.advance_s(60)

@@ -129,7 +129,7 @@ class StoreModel(RuleBasedStateMachine):
         self.new_id = new_id
         self.receipt_queue = ReceiptQueue(self.append, self.faults)
         self.holds = HoldStore(self.state / "holds", clock, clock.boot, new_id)
-        self.events = EventHolds(self.holds, HOLDING, clock, clock.boot, self.faults)
+        self.events = EventHolds(self.holds, HOLDING, clock, self.faults)
         self.going_on: dict[str, Event] = {}
         self.keeper = RetentionStage(
             self.footage,

@@ -41,7 +41,6 @@ class EventHolds:
         hold_store: HoldStore,
         settings: HoldConfig,
         clock: Clock,
-        boot: str,
         faults: FaultRegistry,
     ) -> None:
         self._hold_store = hold_store
@@ -50,7 +49,6 @@ class EventHolds:
         self._post_ns = int(settings.post_s * 1e9)
         self._term = timedelta(days=settings.event_days)
         self._clock = clock
-        self._boot = boot
         self._faults = faults
         self._lock = threading.Lock()
         self._ongoing: dict[str, Hold] = {}
@@ -90,24 +88,21 @@ class EventHolds:
 
     def _new_hold(self, event: Event, end_ns: int) -> Hold:
         begin_ns = max(0, event.begin_ns - self._pre_ns)
-        now_ns = self._clock.boottime_ns()
-        created = self._clock.utc(now_ns)
         reason = event.kind if event.name is None else f"{event.kind} {event.name}"
-        return Hold(
-            id=event.event,
-            kind="event",
-            camera=event.camera,
-            boot=self._boot,
-            begin_ns=begin_ns,
-            end_ns=end_ns,
-            begin_time=rfc3339(self._clock.utc(begin_ns)),
-            end_time=rfc3339(self._clock.utc(end_ns)),
-            ongoing=True,
+        hold = self._hold_store.build(
+            event.event,
+            event.camera,
+            self._clock.utc(begin_ns),
+            self._clock.utc(end_ns),
             owner=EVENT_HOLD_OWNER,
             reason=reason,
-            created_boot=self._boot,
-            created_ns=now_ns,
-            created_time=rfc3339(created),
-            created_synced=self._clock.trust().synced,
-            expires=rfc3339(created + self._term),
+            term=self._term,
+        )
+        return msgspec.structs.replace(
+            hold,
+            kind="event",
+            boot=hold.created_boot,
+            begin_ns=begin_ns,
+            end_ns=end_ns,
+            ongoing=True,
         )

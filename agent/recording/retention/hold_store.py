@@ -85,10 +85,34 @@ class HoldStore:
             raise UserError("hold: an owner and a reason are required")
         if not 0 < days <= MAX_HOLD_DAYS:
             raise UserError(f"days = {days:g}: allowed: more than 0, at most {MAX_HOLD_DAYS}")
+        hold = self.build(
+            self._new_id(self._clock.boottime_ns()),
+            camera,
+            begin,
+            end,
+            owner=owner,
+            reason=reason,
+            term=timedelta(days=days),
+        )
+        self.save(hold)
+        return hold
+
+    def build(
+        self,
+        hold_id: str,
+        camera: str,
+        begin: datetime,
+        end: datetime,
+        *,
+        owner: str,
+        reason: str,
+        term: timedelta,
+    ) -> Hold:
+        """Return an operator's hold from now on, of a span in UTC. It is not saved."""
         now_ns = self._clock.boottime_ns()
         created = self._clock.utc(now_ns)
-        hold = Hold(
-            id=self._new_id(now_ns),
+        return Hold(
+            id=hold_id,
             kind="manual",
             camera=camera,
             boot=None,
@@ -102,10 +126,8 @@ class HoldStore:
             created_ns=now_ns,
             created_time=rfc3339(created),
             created_synced=self._clock.trust().synced,
-            expires=rfc3339(created + timedelta(days=days)),
+            expires=rfc3339(created + term),
         )
-        self.save(hold)
-        return hold
 
     def request_release(self, hold_id: str, *, by: str, reason: str) -> Hold:
         """Request the end of a hold. The agent executes it, now or at its next start.
