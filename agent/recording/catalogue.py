@@ -20,12 +20,14 @@ from agent.recording.segment_name import (
     PART_SUFFIX,
     SegmentName,
     format_utc_label,
+    max_length_ms,
     parse_label,
     parse_segment_name,
 )
 
 MAX_SEGMENT_DURATION = timedelta(minutes=7)
 """Upper bound: five minutes by the configuration, and a minute of an open group of pictures."""
+_MAX_SEGMENT_MS = MAX_SEGMENT_DURATION // timedelta(milliseconds=1)
 
 _CLOSED_MARK = b'"kind":"closed"'
 _EVICTED_MARK = b'"kind":"evicted"'
@@ -155,9 +157,7 @@ def find_misdated(folder: Path, begin: datetime, end: datetime) -> dict[str, str
     for name, next_name in zip_longest(names, names[1:]):
         if name.synced or name.boot not in boot_epochs_ms or begin_ms <= unix_ms(name.utc) < end_ms:
             continue
-        length_ms = MAX_SEGMENT_DURATION // timedelta(milliseconds=1)
-        if next_name is not None and next_name.boot == name.boot:
-            length_ms = min(length_ms, next_name.begin_ms - name.begin_ms)
+        length_ms = max_length_ms(name, next_name, _MAX_SEGMENT_MS)
         actual_begin_ms = boot_epochs_ms[name.boot] + name.begin_ms
         if actual_begin_ms < end_ms and actual_begin_ms + length_ms > begin_ms:
             found.append(name)
@@ -269,7 +269,8 @@ def _ends_after(file_name: str, next_file_name: str, utc: datetime) -> bool:
     )
     if name is None or next_name is None:
         return False
-    return name.utc + timedelta(milliseconds=next_name.begin_ms - name.begin_ms) > utc
+    length_ms = max_length_ms(name, next_name, _MAX_SEGMENT_MS)
+    return name.utc + timedelta(milliseconds=length_ms) > utc
 
 
 _SegmentId: TypeAlias = tuple[str, str]

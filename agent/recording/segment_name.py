@@ -47,6 +47,16 @@ class SegmentName(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+def max_length_ms(name: SegmentName, next_name: SegmentName | None, limit_ms: int) -> int:
+    """Return the longest possible duration of a segment, by names alone.
+
+    It lasts up to the next one of its boot, and never longer than `limit_ms`.
+    """
+    if next_name is None or next_name.boot != name.boot or next_name.begin_ms < name.begin_ms:
+        return limit_ms
+    return min(limit_ms, next_name.begin_ms - name.begin_ms)
+
+
 def parse_segment_name(text: str) -> SegmentName | None:
     """Parse a file name without `.part`. Returns None if it is not a segment's."""
     match = _NAME_PATTERN.fullmatch(text)

@@ -24,6 +24,7 @@ from agent.recording.quarantine import QuarantinedFile
 from agent.recording.recovery import StoredSegment
 from agent.recording.retention.hold import Hold, HoldIndex, SegmentInterval, hold_age_ms
 from agent.recording.retention.segment_age import SegmentAges
+from agent.recording.segment_name import max_length_ms
 
 EvictionReason = Literal["age", "bytes", "space"]
 
@@ -210,18 +211,11 @@ def _segment_interval(
     ages: SegmentAges,
     max_segment_ms: int,
 ) -> SegmentInterval:
-    name = segment.name
-    end_ms = name.begin_ms + max_segment_ms
-    if (
-        next_segment is not None
-        and next_segment.name.boot == name.boot
-        and next_segment.name.begin_ms >= name.begin_ms
-    ):
-        end_ms = min(end_ms, next_segment.name.begin_ms)
+    name, next_name = segment.name, None if next_segment is None else next_segment.name
     return SegmentInterval(
         boot=name.boot,
         begin_ms=name.begin_ms,
-        end_ms=end_ms,
+        end_ms=name.begin_ms + max_length_ms(name, next_name, max_segment_ms),
         possible_begin_unix_ms=ages.possible_begin_unix_ms(name),
     )
 
