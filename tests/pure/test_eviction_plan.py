@@ -14,15 +14,13 @@ from agent.base.clock import rfc3339
 from agent.recording.quarantine import QuarantinedFile
 from agent.recording.recovery import StoredSegment
 from agent.recording.retention.eviction_plan import (
-    RESERVE_FILES,
     CameraStorage,
     EvictionPlan,
     RetentionLimits,
-    SpaceShortfall,
     count_held_bytes,
     plan_eviction,
-    space_shortfall,
 )
+from agent.recording.retention.free_space import RESERVE_FILES, SpaceShortfall, space_shortfall
 from agent.recording.retention.hold import Hold, HoldKind
 from agent.recording.retention.segment_age import BootTimeline, ClockReading
 from agent.recording.segment_name import SegmentName

@@ -9,7 +9,7 @@ from agent.config.configuration import MIN_RESERVE_BYTES, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.health.degradation import RECOVERY_S, DegradationPolicy, ResourceLoad, compute_load
 from agent.health.machine_faults import MachineFaults
-from agent.recording.retention.eviction_plan import reserve_bytes
+from agent.recording.retention.free_space import reserve_bytes
 from agent.update.download import RESERVE_BYTES
 
 WANTED = RecordConfig().reserve_bytes

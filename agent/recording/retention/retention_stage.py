@@ -18,28 +18,30 @@ from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import (
     FileQuarantined,
     FootageEvicted,
-    HoldPlaced,
-    HoldReleased,
 )
 from agent.recording.gop import MAX_GOP_NS
 from agent.recording.quarantine import QUARANTINE_DIR
 from agent.recording.recovery import StoredSegment, delete_segment, recover_folder
+from agent.recording.retention.active_holds import ActiveHolds
 from agent.recording.retention.camera_segments import CameraSegments
 from agent.recording.retention.eviction_plan import (
-    NO_SHORTFALL,
     Eviction,
     EvictionPlan,
     EvictionReason,
     QuarantineDeletion,
     RetentionLimits,
-    SpaceShortfall,
     count_held_bytes,
     plan_eviction,
-    space_shortfall,
 )
+from agent.recording.retention.free_space import NO_SHORTFALL, SpaceShortfall, space_shortfall
 from agent.recording.retention.hold import Hold
-from agent.recording.retention.hold_store import HoldReleaseRequest, HoldStore
-from agent.recording.retention.segment_age import BootTimeline, ClockReading, short_boot
+from agent.recording.retention.hold_store import HoldStore
+from agent.recording.retention.segment_age import (
+    BootTimeline,
+    ClockReading,
+    SegmentAges,
+    short_boot,
+)
 
 log = logging.getLogger(__name__)
 
@@ -92,10 +94,8 @@ class RetentionStage:
         self._clock = clock
         self._boot = short_boot(boot)
         self._faults = faults
-        self._hold_store = hold_store
         self.receipt_queue = receipt_queue
         self._recorded_cameras = frozenset(cameras)
-        self._on_hold_broken = on_hold_broken
         self._limits = RetentionLimits(
             camera_bytes=settings.max_bytes,
             box_bytes=settings.box_max_bytes,
@@ -112,7 +112,7 @@ class RetentionStage:
         self._lock = threading.RLock()
         self._segments_by_camera: dict[str, CameraSegments] = {}
         self._total_bytes = 0
-        self._active_holds: tuple[Hold, ...] = ()
+        self._holds = ActiveHolds(hold_store, receipt_queue, clock, faults, on_hold_broken)
         self._last_hold_check_ns: int | None = None
         self._last_disk_check_ns: int | None = None
         self._retry_at_ns: int | None = None
@@ -154,7 +154,7 @@ class RetentionStage:
                 if not self._is_initialized:
                     self._initialize()
                 if are_receipts_written:
-                    self._sync_holds()
+                    self._holds.sync(self._read_ages() if self._is_hold_check_due() else None)
                 self._make_room()
             except OSError as error:
                 log.error("footage cannot be deleted: %s", error)
@@ -232,8 +232,7 @@ class RetentionStage:
 
     def _initialize(self) -> None:
         """Take over the holds and the removed cameras of the previous agent, once."""
-        self._hold_store.reset_for_boot()
-        self._active_holds = self._hold_store.active()
+        self._holds.load()
         if self._footage_dir.is_dir():
             for path in sorted(self._footage_dir.iterdir()):
                 if (
@@ -258,76 +257,44 @@ class RetentionStage:
             synced=self._clock.trust().synced,
         )
 
-    def _sync_holds(self) -> None:
-        """Append new and ended holds to the custody log, and delete ended ones."""
-        try:
-            self._hold_store.write_unwritten()
-            self._hold_store.refresh()
-            for request in self._hold_store.pending_releases():
-                self._release(request)
-            now_ns = self._clock.boottime_ns()
-            for hold in self._hold_store.all():
-                if not hold.in_custody_log and self.receipt_queue.append(_to_receipt(hold), now_ns):
-                    self._hold_store.mark_recorded(hold)
-            if self._is_hold_check_due():
-                self._release_expired()
-        except OSError as error:
-            log.error("holds: %s", error)
-            self._faults.raise_fault("STO-04", "holds", str(error))
-        else:
-            self._faults.clear("STO-04", "holds")
-        self._active_holds = self._hold_store.all()
-
-    def _release_expired(self) -> None:
+    def _read_ages(self) -> Callable[[str], SegmentAges]:
+        """Return a function for the ages of a camera's footage now."""
         now = self._read_clock()
         ages = {
             name: camera_segments.boot_timeline.ages(now)
             for name, camera_segments in self._segments_by_camera.items()
         }
         ages_without_footage = BootTimeline().ages(now)
-        for hold in self._hold_store.all():
-            if hold.is_expired(ages.get(hold.camera, ages_without_footage)):
-                self._release(HoldReleaseRequest(hold_id=hold.id, by="vigie", reason="expired"))
-
-    def _release(self, request: HoldReleaseRequest) -> None:
-        body = HoldReleased(hold_id=request.hold_id, by=request.by, reason=request.reason)
-        if self.receipt_queue.append(body, self._clock.boottime_ns()):
-            self._hold_store.delete(request.hold_id)
+        return lambda camera: ages.get(camera, ages_without_footage)
 
     def _make_room(self) -> None:
         if not self._segments_by_camera:
             return
         shortfall = self._space_shortfall()
-        now = self._read_clock()
+        ages_of = self._read_ages()
         storages = {
-            name: camera_segments.snapshot(camera_segments.boot_timeline.ages(now))
+            name: camera_segments.snapshot(ages_of(name))
             for name, camera_segments in self._segments_by_camera.items()
         }
-        eviction_plan = plan_eviction(
-            storages, self._active_holds, self._limits, shortfall.bytes, shortfall.files
-        )
-        if eviction_plan.evictions:
-            previous_holds, self._active_holds = self._active_holds, self._read_active_holds()
-            if previous_holds != self._active_holds:
-                eviction_plan = plan_eviction(
-                    storages, self._active_holds, self._limits, shortfall.bytes, shortfall.files
-                )
-        self._execute(eviction_plan)
 
-    def _read_active_holds(self) -> tuple[Hold, ...]:
-        """Read the holds, or return the last known ones if the folder cannot be read."""
-        try:
-            return self._hold_store.active()
-        except OSError as error:
-            log.error("holds: %s", error)
-            return self._active_holds
+        def plan() -> EvictionPlan:
+            return plan_eviction(
+                storages, self._holds.current, self._limits, shortfall.bytes, shortfall.files
+            )
+
+        eviction_plan, planned_holds = plan(), self._holds.current
+        if eviction_plan.evictions:
+            self._holds.refresh()
+            if self._holds.current != planned_holds:
+                eviction_plan = plan()
+        self._execute(eviction_plan)
 
     def _execute(self, eviction_plan: EvictionPlan) -> None:
         """Append the receipts, then delete: no file is deleted without a receipt."""
         now_ns = self._clock.boottime_ns()
         self._delete_quarantined(eviction_plan.quarantine_deletions)
         for hold in eviction_plan.broken_holds:
-            self._break_hold(hold)
+            self._holds.break_hold(hold)
         batches: dict[tuple[str, str], list[Eviction]] = {}
         for eviction in eviction_plan.evictions:
             batches.setdefault((eviction.camera, eviction.reason), []).append(eviction)
@@ -369,18 +336,6 @@ class RetentionStage:
                 quarantine.delete(camera_segments.folder, name)
                 camera_segments.remove_quarantined(name)
 
-    def _break_hold(self, hold: Hold) -> None:
-        log.error("hold %s of %s broken: no space left", hold.id, hold.camera)
-        self._active_holds = tuple(other for other in self._active_holds if other.id != hold.id)
-        self._faults.raise_fault("STO-03", hold.camera, f"hold {hold.id} was broken")
-        self._on_hold_broken(hold)
-        body = HoldReleased(hold_id=hold.id, by="vigie", reason="no space left")
-        self.receipt_queue.append(body, self._clock.boottime_ns())
-        try:
-            self._hold_store.delete(hold.id)
-        except OSError as error:
-            log.error("hold %s cannot be deleted: %s", hold.id, error)
-
     def _is_disk_check_due(self) -> bool:
         now_ns = self._clock.boottime_ns()
         return (
@@ -411,10 +366,10 @@ class RetentionStage:
         if not self._is_hold_check_due():
             return
         self._last_hold_check_ns = self._clock.boottime_ns()
-        now = self._read_clock()
+        ages_of = self._read_ages()
         for camera, camera_segments in self._segments_by_camera.items():
-            holds = [hold for hold in self._active_holds if hold.camera == camera]
-            storage = camera_segments.snapshot(camera_segments.boot_timeline.ages(now))
+            holds = [hold for hold in self._holds.current if hold.camera == camera]
+            storage = camera_segments.snapshot(ages_of(camera))
             camera_segments.hold_count = len(holds)
             camera_segments.held_bytes = (
                 count_held_bytes(storage, holds, self._limits.max_segment_ms) if holds else 0
@@ -438,15 +393,3 @@ class RetentionStage:
             self.receipt_queue.append(
                 FileQuarantined(camera=camera, name=name), self._clock.boottime_ns()
             )
-
-
-def _to_receipt(hold: Hold) -> HoldPlaced:
-    return HoldPlaced(
-        hold_id=hold.id,
-        camera=hold.camera,
-        begin_time=hold.begin_time,
-        end_time=hold.end_time,
-        owner=hold.owner,
-        reason=hold.reason,
-        expires=hold.expires,
-    )
