@@ -140,7 +140,7 @@ def score_people_tracks(
     detector: TfliteDetector, settings: PipelineSettings, name: str
 ) -> dict[str, Any]:
     folder = LABEL_FOLDER / "mot15" / name
-    film = (
+    video = (
         FOOTAGE_FOLDER / "opencv_vtest.avi" if name.startswith("PETS") else folder / f"{name}.mp4"
     )
     truth: dict[int, list[tuple[float, ...]]] = {}
@@ -155,7 +155,7 @@ def score_people_tracks(
     pipeline = DetectionPipeline(detector, settings)
     counter: LineCounter | None = None
     passes = frame_number = 0
-    for frame in read_frames(film):
+    for frame in read_frames(video):
         w, h = frame.width_px, frame.height_px
         if counter is None:
             lines = []

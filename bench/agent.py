@@ -36,17 +36,17 @@ SETTLE_S, MEASURE_S = 4.0, 54.0
 def rows() -> list[Row]:
     """Return the rows of the table."""
     with one_core(), tempfile.TemporaryDirectory(prefix="vigie-bench-") as folder:
-        main, sub = videos.film_path(videos.MAIN), videos.film_path(videos.SUB)
+        main, sub = videos.video_path(videos.MAIN), videos.video_path(videos.SUB)
         full_speed = full_speed_rows(main, sub, Path(folder))
         real_time = real_time_rows(main, sub, Path(folder))
         return [*full_speed, *real_time, *agent_rows(main, sub, Path(folder))]
 
 
-def run_detection(film: Path, fps: float) -> None:
+def run_detection(video: Path, fps: float) -> None:
     """Decode and run the motion gate, as fast as possible."""
     camera = open_camera(
         "bench",
-        Options(path=str(film), pace="fast"),
+        Options(path=str(video), pace="fast"),
         StreamRequest(packets=False, frames_fps=fps),
         time.monotonic_ns,
     )
@@ -59,9 +59,9 @@ def run_detection(film: Path, fps: float) -> None:
     camera.close()
 
 
-def decode_bare(film: Path) -> None:
+def decode_bare(video: Path) -> None:
     """Decode with PyAV alone, in one thread."""
-    with av.open(str(film)) as container:
+    with av.open(str(video)) as container:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
         stream.codec_context.thread_count = 1
@@ -72,7 +72,7 @@ def decode_bare(film: Path) -> None:
 def full_speed_rows(main: Path, sub: Path, folder: Path) -> list[Row]:
     """Compare decode and motion gate with bare PyAV, as fast as possible."""
     ring = folder / "ring"
-    busy = videos.film_path(videos.BUSY_MAIN)
+    busy = videos.video_path(videos.BUSY_MAIN)
 
     def run_two_streams() -> None:
         run_detection(sub, videos.SUB.fps)
@@ -126,7 +126,7 @@ def measure_paced_s(command: Sequence[str | Path]) -> float:
         time.sleep(MEASURE_S)
         cpu_used_s = process_cpu_s(pid) - cpu_before_s
         elapsed_s = time.monotonic() - start_s
-    return cpu_used_s * videos.FILM_S / elapsed_s
+    return cpu_used_s * videos.VIDEO_S / elapsed_s
 
 
 def real_time_rows(main: Path, sub: Path, folder: Path) -> list[Row]:
@@ -168,9 +168,9 @@ def agent_rows(main: Path, sub: Path, folder: Path) -> list[Row]:
     rows = []
     with running_mosquitto(folder) as broker:
         for name, camera in (
-            ("1080p15, detection and recording", box.CameraSetup(film=main)),
-            ("1080p15, recording alone", box.CameraSetup(film=main, detect=False)),
-            ("360p5 for detection, 1080p15 recorded", box.CameraSetup(film=main, sub=sub)),
+            ("1080p15, detection and recording", box.CameraSetup(video=main)),
+            ("1080p15, recording alone", box.CameraSetup(video=main, detect=False)),
+            ("360p5 for detection, 1080p15 recorded", box.CameraSetup(video=main, sub=sub)),
         ):
             config = box.write_config(folder / name.replace(" ", "-"), camera, broker)
             cpu_used_s = measure_paced_s((sys.executable, "-m", "agent", "run", "--config", config))

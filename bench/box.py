@@ -19,7 +19,7 @@ SCENE = "\n".join(
 class CameraSetup(msgspec.Struct, frozen=True, kw_only=True):
     """Setup of the box's one camera. With `sub`, detection runs on that video."""
 
-    film: Path
+    video: Path
     sub: Path | None = None
     detect: bool = True
     record: bool = True
@@ -34,7 +34,7 @@ def write_config(folder: Path, camera: CameraSetup, broker: str) -> Path:
     """
     folder.mkdir(parents=True)
     (folder / "street.scene.toml").write_text(SCENE, encoding="utf-8")
-    options = {"path": str(camera.film), "pace": camera.pace, "loop": camera.loop}
+    options = {"path": str(camera.video), "pace": camera.pace, "loop": camera.loop}
     tables: dict[str, Any] = {
         "name": CAMERA,
         "driver": "replay",

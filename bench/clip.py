@@ -24,7 +24,7 @@ from agent.recording.export.clip import ClipSource, write_clip
 from agent.recording.open_segment import OpenSegment
 from agent.recording.segment_name import SegmentName
 from bench.cpu import Work, cpu_s, one_core, run_in_turns
-from bench.record import write_looped_film, write_short_film
+from bench.record import write_looped_video, write_short_video
 from bench.table import Row
 from drivers.av_stream import open_video_source, to_media_packet
 
@@ -36,10 +36,10 @@ BEGIN_S, END_S = 104, 124
 TURNS = 7
 
 
-def record(film: Path, folder: Path, sealer: Sealer | None) -> list[ClipSource]:
+def record(video: Path, folder: Path, sealer: Sealer | None) -> list[ClipSource]:
     """Record the video into segments."""
     folder.mkdir()
-    source = open_video_source(str(film), "bench")
+    source = open_video_source(str(video), "bench")
     sources: list[ClipSource] = []
     segment: OpenSegment | None = None
     for packet in source.packets():
@@ -88,10 +88,10 @@ def rows() -> list[Row]:
     sealer = Sealer.from_config([centre], box="bench", camera="bench", key_ring=keys)
     with tempfile.TemporaryDirectory(prefix="vigie-bench-") as name, one_core():
         folder = Path(name)
-        write_short_film(folder / "short.ts")
-        write_looped_film(folder / "short.ts", folder / "film.ts")
-        plain = record(folder / "film.ts", folder / "plain", None)
-        sealed = record(folder / "film.ts", folder / "sealed", sealer)
+        write_short_video(folder / "short.ts")
+        write_looped_video(folder / "short.ts", folder / "video.ts")
+        plain = record(folder / "video.ts", folder / "plain", None)
+        sealed = record(folder / "video.ts", folder / "sealed", sealer)
         span = BEGIN_S * SECOND_NS, END_S * SECOND_NS
 
         def clip_work(sources: list[ClipSource]) -> Work:

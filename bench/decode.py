@@ -22,9 +22,9 @@ FRAMES = 300
 PACED_S = 10.0
 
 
-def decode_bare(film: Path, thread_type: str = "NONE") -> None:
+def decode_bare(video: Path, thread_type: str = "NONE") -> None:
     """Decode with PyAV as in its manual, in one thread."""
-    with av.open(str(film)) as container:
+    with av.open(str(video)) as container:
         stream = container.streams.video[0]
         stream.thread_type = thread_type
         stream.codec_context.thread_count = 1
@@ -33,9 +33,9 @@ def decode_bare(film: Path, thread_type: str = "NONE") -> None:
                 return
 
 
-def decode_with_driver(film: Path, frames_fps: float, *, packets: bool) -> None:
+def decode_with_driver(video: Path, frames_fps: float, *, packets: bool) -> None:
     """Read the same frames from the driver in fast pace, and touch each plane."""
-    options = Options(path=str(film), pace="fast")
+    options = Options(path=str(video), pace="fast")
     request = StreamRequest(packets=packets, frames_fps=frames_fps)
     camera = open_camera("bench", options, request, time.monotonic_ns)
     end_ns = (FRAMES - 1) * 1_000_000_000 // videos.MAIN.fps
@@ -53,9 +53,9 @@ def decode_with_driver(film: Path, frames_fps: float, *, packets: bool) -> None:
     camera.close()
 
 
-def measure_paced_s(film: Path) -> float:
+def measure_paced_s(video: Path) -> float:
     """Return the driver's CPU seconds in real time for REAL_S: packets, and 5 frames per second."""
-    options = Options(path=str(film), pace="real", loop=True)
+    options = Options(path=str(video), pace="real", loop=True)
     request = StreamRequest(packets=True, frames_fps=5.0)
     camera = open_camera(
         "bench", options, request, lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME)
@@ -70,19 +70,19 @@ def measure_paced_s(film: Path) -> float:
 
 def rows() -> list[Row]:
     """Compare the driver with bare PyAV, in turns."""
-    film = videos.film_path(videos.MAIN)
+    video = videos.video_path(videos.MAIN)
     with one_core():
         turns = run_in_turns(
             {
-                "bare": lambda: decode_bare(film),
-                "slices": lambda: decode_bare(film, "SLICE"),
-                "frames": lambda: decode_with_driver(film, math.inf, packets=False),
-                "all": lambda: decode_with_driver(film, math.inf, packets=True),
-                "few": lambda: decode_with_driver(film, 5.0, packets=False),
+                "bare": lambda: decode_bare(video),
+                "slices": lambda: decode_bare(video, "SLICE"),
+                "frames": lambda: decode_with_driver(video, math.inf, packets=False),
+                "all": lambda: decode_with_driver(video, math.inf, packets=True),
+                "few": lambda: decode_with_driver(video, 5.0, packets=False),
             }
         )
         bare_s = turns.ms("bare", 1) / 1e3 * PACED_S * videos.MAIN.fps / FRAMES
-        paced_s = measure_paced_s(film)
+        paced_s = measure_paced_s(video)
     slices_ms = turns.ms("slices", FRAMES)
     return [
         Row(

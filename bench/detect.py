@@ -41,10 +41,10 @@ def rows() -> list[Row]:
         return [*gate_rows(), *step_rows(), *tracker_rows(), *thumbnail_rows()]
 
 
-def read_film_frames(count: int, every: int = 1) -> list[Frame]:
+def read_video_frames(count: int, every: int = 1) -> list[Frame]:
     """Return 1080p frames of the busy street, one of `every`, copied out of the decoder."""
     found = []
-    with av.open(str(videos.film_path(videos.BUSY_MAIN))) as source:
+    with av.open(str(videos.video_path(videos.BUSY_MAIN))) as source:
         pictures = itertools.islice(source.decode(video=0), 0, count * every, every)
         for seq, one in enumerate(pictures):
             y, u, v = (plane.copy() for plane in frame_planes(one))
@@ -58,7 +58,7 @@ def gate_rows() -> list[Row]:
 
     A still street is one image with new sensor noise in each frame.
     """
-    busy = [image.downscale_luma(frame.y, GATE_WIDTH_PX) for frame in read_film_frames(120)]
+    busy = [image.downscale_luma(frame.y, GATE_WIDTH_PX) for frame in read_video_frames(120)]
     rng = np.random.default_rng(1)
     still = [
         np.clip(busy[0] + rng.normal(0, videos.NOISE, busy[0].shape), 0, 255).astype(np.uint8)
@@ -109,7 +109,7 @@ def step_rows() -> list[Row]:
     equally. A frame is written before its step, outside of the measured time: in the agent the decoder
     has just written it, while here the previous invoke has evicted it from the cache.
     """
-    frames = read_film_frames(2, every=15) * 15
+    frames = read_video_frames(2, every=15) * 15
     detector = open_detector(MODEL)
     runtime = detector._interpreter  # noqa: SLF001 - the floor is this very interpreter
     parts = {
@@ -265,7 +265,7 @@ def _corners(box: BoundingBox) -> tuple[float, float, float, float]:
 
 def thumbnail_rows() -> list[Row]:
     """Compare a thumbnail from planes with the way through colour, at the same quality."""
-    frames = read_film_frames(10, every=30)
+    frames = read_video_frames(10, every=30)
     flats = [np.concatenate([f.y.ravel(), f.u.ravel(), f.v.ravel()]) for f in frames]
     i420_pictures = [flat.reshape(-1, frames[0].width_px) for flat in flats]
     rows = []

@@ -38,8 +38,8 @@ def rows() -> list[Row]:
 
 def command_rows() -> list[Row]:
     """Measure a quiet box, a busy one, and one whose head's position is queried."""
-    quiet = box.CameraSetup(film=videos.film_path(videos.SUB), detect=False, loop=True)
-    busy = box.CameraSetup(film=videos.film_path(videos.BUSY_MAIN), loop=True)
+    quiet = box.CameraSetup(video=videos.video_path(videos.SUB), detect=False, loop=True)
+    busy = box.CameraSetup(video=videos.video_path(videos.BUSY_MAIN), loop=True)
     with (
         tempfile.TemporaryDirectory(prefix="vigie-bench-") as name,
         running_mosquitto(Path(name)) as broker,

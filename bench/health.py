@@ -180,12 +180,12 @@ def measure_flight_bytes(
     clock, noise = SystemClock(), random.Random(1)
     flight = FlightRecorder(with_flight, clock, "boot", "run")
     flight.write_begin()
-    with (without / "film").open("ab") as plain, (with_flight / "film").open("ab") as film:
+    with (without / "video").open("ab") as plain, (with_flight / "video").open("ab") as video:
         before = (0, 0, 0, 0)
         for second in range(SETTLE_S + MEASURE_S):
             if second == SETTLE_S:
                 before = _byte_counts(without, with_flight, idle, log_file)
-            for file in (plain, film):
+            for file in (plain, video):
                 file.write(noise.randbytes(RECORDED_BYTES_S))
                 file.flush()
                 os.fdatasync(file.fileno())

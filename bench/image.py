@@ -101,7 +101,7 @@ def idle_rows(guest: Guest) -> list[Row]:
             note=f"of {parse_kilobytes(memory['MemTotal']) / 1000:.0f}; one camera recorded, no detection",
         ),
         Row(
-            name="image: bytes written in an idle hour, film left out",
+            name="image: bytes written in an idle hour, footage excluded",
             value=other_bytes * per_hour,
             unit="MB",
             target="-",

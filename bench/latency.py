@@ -55,7 +55,7 @@ def rows() -> list[Row]:
             client.loop_start()
             config = box.write_config(
                 folder / "box",
-                box.CameraSetup(film=videos.film_path(videos.BUSY_MAIN), record=False),
+                box.CameraSetup(video=videos.video_path(videos.BUSY_MAIN), record=False),
                 broker,
             )
             out = folder / "judged.json"

@@ -29,16 +29,18 @@ MASKS: tuple[Polygon, ...] = (HOUSES, SHOPS)
 """A quarter of the picture, along both sides of a street."""
 
 
-def read_detection_frames(film: Path, masks: tuple[Polygon, ...]) -> None:
+def read_detection_frames(video: Path, masks: tuple[Polygon, ...]) -> None:
     """Read the detection frames from the driver in fast pace."""
     request = StreamRequest(packets=False, frames_fps=DETECT_FPS, masks=masks)
-    _read_frames(_open_film(film, request), round(FRAMES * DETECT_FPS / videos.MAIN.fps))
+    _read_frames(_open_video(video, request), round(FRAMES * DETECT_FPS / videos.MAIN.fps))
 
 
-def read_transcoded(film: Path) -> None:
+def read_transcoded(video: Path) -> None:
     """Mask and re-encode every frame, and read packets and frames."""
     request = StreamRequest(packets=True, frames_fps=math.inf, masks=MASKS)
-    _read_frames(open_transcoded("bench", lambda wanted: _open_film(film, wanted), request), FRAMES)
+    _read_frames(
+        open_transcoded("bench", lambda wanted: _open_video(video, wanted), request), FRAMES
+    )
 
 
 def paint_frames(frames: list[Frame]) -> None:
@@ -48,8 +50,8 @@ def paint_frames(frames: list[Frame]) -> None:
         painter.paint_planes((frame.y, frame.u, frame.v))
 
 
-def _open_film(film: Path, request: StreamRequest) -> Camera:
-    return open_camera("bench", Options(path=str(film), pace="fast"), request, time.monotonic_ns)
+def _open_video(video: Path, request: StreamRequest) -> Camera:
+    return open_camera("bench", Options(path=str(video), pace="fast"), request, time.monotonic_ns)
 
 
 def _read_frames(camera: Camera, count: int) -> list[Frame]:
@@ -67,16 +69,16 @@ def _read_frames(camera: Camera, count: int) -> list[Frame]:
 
 def rows() -> list[Row]:
     """Compare runs with and without masks, in turns."""
-    film = videos.film_path(videos.MAIN)
+    video = videos.video_path(videos.MAIN)
     sample_frames = _read_frames(
-        _open_film(film, StreamRequest(packets=False, frames_fps=math.inf)), 8
+        _open_video(video, StreamRequest(packets=False, frames_fps=math.inf)), 8
     )
     with one_core():
         turns = run_in_turns(
             {
-                "plain": lambda: read_detection_frames(film, ()),
-                "masked": lambda: read_detection_frames(film, MASKS),
-                "again": lambda: read_transcoded(film),
+                "plain": lambda: read_detection_frames(video, ()),
+                "masked": lambda: read_detection_frames(video, MASKS),
+                "again": lambda: read_transcoded(video),
                 "paint": lambda: paint_frames(sample_frames),
             },
             turns=5,

@@ -44,7 +44,7 @@ WARM_UP_FRACTION = 0.3
 class MemorySample(msgspec.Struct, frozen=True):
     """Memory at a time of the video."""
 
-    film_h: float
+    video_h: float
     resident_mb: float
 
 
@@ -114,12 +114,12 @@ def _floor_imports() -> str:
     return f"import numpy, cv2, av, paho.mqtt.client, {runtime.strip()}"
 
 
-def measure_floor_mb(*, film: Path | None = None) -> float:
+def measure_floor_mb(*, video: Path | None = None) -> float:
     """Measure the floor: libraries and the loaded model, and with a video a running decoder."""
     model = videos.ROOT / "agent" / "detection" / "models" / f"{MODEL}.tflite"
     imports = _floor_imports()
     decode_code = f"""
-with av.open({str(film)!r}) as container:
+with av.open({str(video)!r}) as container:
     container.streams.video[0].codec_context.thread_count = 1
     for number, _ in zip(range(40), container.decode(video=0)):
         if number == 39:
@@ -135,7 +135,7 @@ def tell():
     for line in open("/proc/self/status"):
         if line.startswith("VmRSS"):
             print(line.split()[1])
-{"tell()" if film is None else decode_code}
+{"tell()" if video is None else decode_code}
 """
     return statistics.median(int(_run_python(code)) * 1024 / 1e6 for _ in range(3))
 
@@ -143,19 +143,19 @@ def tell():
 def resident_rows(folder: Path, broker: str) -> list[Row]:
     """Measure `vigie run` with one camera in real time on a busy street."""
     floor = measure_floor_mb()
-    decoder_floor = measure_floor_mb(film=videos.film_path(videos.BUSY_MAIN))
+    decoder_floor = measure_floor_mb(video=videos.video_path(videos.BUSY_MAIN))
     rows = []
     for name, camera, target in (
         (
             "no recording",
-            box.CameraSetup(film=videos.film_path(videos.BUSY_MAIN), record=False),
+            box.CameraSetup(video=videos.video_path(videos.BUSY_MAIN), record=False),
             "<= 1.25",
         ),
-        ("recording", box.CameraSetup(film=videos.film_path(videos.BUSY_MAIN)), "-"),
+        ("recording", box.CameraSetup(video=videos.video_path(videos.BUSY_MAIN)), "-"),
         (
             "360p5 for detection, recording",
             box.CameraSetup(
-                film=videos.film_path(videos.BUSY_MAIN), sub=videos.film_path(videos.SUB)
+                video=videos.video_path(videos.BUSY_MAIN), sub=videos.video_path(videos.SUB)
             ),
             "-",
         ),
@@ -180,7 +180,7 @@ def resident_rows(folder: Path, broker: str) -> list[Row]:
     return rows
 
 
-class FilmProgress:
+class VideoProgress:
     """Position in the video, from the traffic counts of each minute."""
 
     def __init__(self, broker: str) -> None:
@@ -207,27 +207,27 @@ class FilmProgress:
 def growth_row(folder: Path, broker: str) -> Row:
     """Measure the agent's growth while a video plays in a loop as fast as possible."""
     camera = box.CameraSetup(
-        film=videos.film_path(videos.SUB), record=False, pace="fast", loop=True
+        video=videos.video_path(videos.SUB), record=False, pace="fast", loop=True
     )
     config = box.write_config(folder / "looped", camera, broker)
-    film = FilmProgress(broker)
+    video = VideoProgress(broker)
     samples = []
     with running_process((sys.executable, "-m", "agent", "run", "--config", config)) as pid:
         end_s = time.monotonic() + LOOP_S
         while time.monotonic() < end_s:
             time.sleep(1.0)
-            samples.append(MemorySample(film.end_ns / 3.6e12, resident_mb(pid)))
-    film.close()
-    warm = [one for one in samples if one.film_h >= WARM_UP_FRACTION * samples[-1].film_h]
-    if samples[-1].film_h < 1:
-        raise RuntimeError(f"the loop came only to {samples[-1].film_h:.2f} hours of film")
-    slope, _ = np.polyfit([one.film_h for one in warm], [one.resident_mb for one in warm], 1)
+            samples.append(MemorySample(video.end_ns / 3.6e12, resident_mb(pid)))
+    video.close()
+    warm = [one for one in samples if one.video_h >= WARM_UP_FRACTION * samples[-1].video_h]
+    if samples[-1].video_h < 1:
+        raise RuntimeError(f"the loop came only to {samples[-1].video_h:.2f} hours of video")
+    slope, _ = np.polyfit([one.video_h for one in warm], [one.resident_mb for one in warm], 1)
     return Row(
         name="growth of memory, looped street",
         value=float(slope),
         unit="MB/h",
         target="aim < 1",
-        note=f"{samples[-1].film_h:.1f} h of 360p5 in {LOOP_S:g} s, {film.events} events; "
-        f"{warm[0].resident_mb:.1f} MB at {warm[0].film_h:.1f} h, "
+        note=f"{samples[-1].video_h:.1f} h of 360p5 in {LOOP_S:g} s, {video.events} events; "
+        f"{warm[0].resident_mb:.1f} MB at {warm[0].video_h:.1f} h, "
         f"{warm[-1].resident_mb:.1f} at the end",
     )

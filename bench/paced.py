@@ -31,9 +31,9 @@ QUEUE_BYTES = 16_000_000
 def main() -> None:
     """Run until a stop signal."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("film", type=Path, help="the film that is watched")
+    parser.add_argument("video", type=Path, help="the video that is watched")
     parser.add_argument("--fps", type=float, required=True, help="pictures looked at in a second")
-    parser.add_argument("--record", nargs=2, type=Path, metavar=("FILM", "FOLDER"))
+    parser.add_argument("--record", nargs=2, type=Path, metavar=("VIDEO", "FOLDER"))
     args = parser.parse_args()
     with StopSignals() as signals:
         run(args, signals)
@@ -45,16 +45,16 @@ def run(args: argparse.Namespace, signals: StopSignals) -> None:
     stages: list[Stage] = []
 
     def add_capture(
-        film: Path,
+        video: Path,
         request: StreamRequest,
         frames: LatestFrame | None,
         packets: PacketQueue | None,
         on_open: Callable[[StreamInfo], None],
     ) -> None:
-        options = replay.Options(path=str(film))
+        options = replay.Options(path=str(video))
         stages.append(
             CaptureStage(
-                film.stem,
+                video.stem,
                 lambda: replay.open_camera("bench", options, request, clock.boottime_ns),
                 clock.boottime_ns,
                 frames=frames,
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace, signals: StopSignals) -> None:
 
     frames = LatestFrame()
     add_capture(
-        args.film, StreamRequest(packets=False, frames_fps=args.fps), frames, None, lambda _: None
+        args.video, StreamRequest(packets=False, frames_fps=args.fps), frames, None, lambda _: None
     )
     stages.append(
         DetectStage(
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace, signals: StopSignals) -> None:
         )
     )
     if args.record:
-        film, folder = args.record
+        video, folder = args.record
         packets = PacketQueue(QUEUE_BYTES, lambda _begin, _end: None)
         record = RecordStage(
             "bench",
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace, signals: StopSignals) -> None:
             on_segment=lambda _segment: None,
         )
         add_capture(
-            film, StreamRequest(packets=True, frames_fps=0), None, packets, record.on_stream_opened
+            video, StreamRequest(packets=True, frames_fps=0), None, packets, record.on_stream_opened
         )
         stages.append(record)
     threads = [

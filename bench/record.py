@@ -45,7 +45,7 @@ from bench.table import Row
 from drivers.av_stream import VideoPacket, open_video_source, to_media_packet
 
 FPS = 25
-FILM_S = 25
+VIDEO_S = 25
 LOOPS = 10
 TURNS = 5
 BIT_RATE = 4_000_000
@@ -88,7 +88,7 @@ class NeverStopping(threading.Event):
         return False
 
 
-def write_short_film(path: Path) -> None:
+def write_short_video(path: Path) -> None:
     """Make a video with packets as large as a camera's."""
     rng = np.random.default_rng(1)
     noise = rng.integers(90, 130, (1080 + 64, 1920 + 64), np.uint8)
@@ -98,7 +98,7 @@ def write_short_film(path: Path) -> None:
         stream.width, stream.height, stream.pix_fmt = 1920, 1080, "yuv420p"
         stream.codec_context.gop_size = FPS
         stream.bit_rate = BIT_RATE
-        for index in range(FILM_S * FPS):
+        for index in range(VIDEO_S * FPS):
             at = index * 7 % 64
             gray = np.ascontiguousarray(noise[at : at + 1080, at : at + 1920])
             frame = av.VideoFrame.from_ndarray(gray, "gray").reformat(format="yuv420p")
@@ -107,19 +107,19 @@ def write_short_film(path: Path) -> None:
         out.mux(stream.encode(None))
 
 
-def count_packets(film: Path) -> int:
+def count_packets(video: Path) -> int:
     """Read the packets, and nothing else."""
     count = 0
-    with av.open(str(film)) as source:
+    with av.open(str(video)) as source:
         for packet in source.demux(video=0):
             count += packet.size > 0
     return count
 
 
-def stream_copy(film: Path, folder: Path) -> None:
+def stream_copy(video: Path, folder: Path) -> None:
     """Copy the stream with the library alone, into one fragmented file."""
     with (
-        av.open(str(film)) as source,
+        av.open(str(video)) as source,
         av.open(str(folder / "copy.mp4"), "w", options=FRAGMENT_OPTIONS) as out,
     ):
         stream = out.add_stream_from_template(source.streams.video[0])
@@ -159,9 +159,9 @@ class BareSegment:
         os.close(self._handle)
 
 
-def write_durable_segments(film: Path, folder: Path, options: dict[str, str]) -> None:
+def write_durable_segments(video: Path, folder: Path, options: dict[str, str]) -> None:
     """Copy the stream with the library alone, with the recorder's guarantees."""
-    with av.open(str(film)) as source:
+    with av.open(str(video)) as source:
         template = source.streams.video[0]
         segments: list[BareSegment] = []
         keyframes = 0
@@ -212,11 +212,11 @@ class BenchRecorder:
         )
         self._receipts = custody.head
 
-    def record(self, film: Path) -> None:
+    def record(self, video: Path) -> None:
         """Record the whole video."""
         clock, queue, stage = self._clock, self._queue, self._stage
         running = NeverStopping()
-        source = open_video_source(str(film), "bench")
+        source = open_video_source(str(video), "bench")
         stage.on_stream_opened(source.info)
         batch_ns = int(POLL_INTERVAL_S * 1e9)
         last_turn_ns = 0
@@ -241,34 +241,34 @@ class BenchRecorder:
     def written_bytes(self) -> int:
         """Return the bytes on the disk, after a check that every segment has both its receipts."""
         footage = self._stage.footage_health()
-        assert footage.segments == FILM_S * LOOPS // SEGMENT_S
+        assert footage.segments == VIDEO_S * LOOPS // SEGMENT_S
         assert self._receipts().seq == 2 * footage.segments
         return footage.bytes
 
 
-def segment_with_ffmpeg(film: Path, folder: Path) -> None:
+def segment_with_ffmpeg(video: Path, folder: Path) -> None:
     """Run ffmpeg's segmenter, the usual recorder of a camera box."""
-    command = ["ffmpeg", "-v", "error", "-y", "-i", str(film), "-c", "copy", "-f", "segment"]
+    command = ["ffmpeg", "-v", "error", "-y", "-i", str(video), "-c", "copy", "-f", "segment"]
     command += ["-segment_time", str(SEGMENT_S), "-segment_format", "mp4", "%04d.mp4"]
     subprocess.run(command, check=True, cwd=folder)
 
 
 def timed_work(
-    work: Callable[[Path, Path], object], film: Path, usage_target: int = resource.RUSAGE_SELF
+    work: Callable[[Path, Path], object], video: Path, usage_target: int = resource.RUSAGE_SELF
 ) -> Work:
     """Run a work in its own folder, which is deleted outside of the measured time."""
 
     def measure() -> float:
         with tempfile.TemporaryDirectory(prefix="vigie-bench-") as folder:
             start_s = cpu_s(usage_target)
-            work(film, Path(folder))
+            work(video, Path(folder))
             return cpu_s(usage_target) - start_s
 
     return measure
 
 
 def recorder_work(
-    film: Path, flush_s: float, sealer: Sealer | None, written_bytes: list[int]
+    video: Path, flush_s: float, sealer: Sealer | None, written_bytes: list[int]
 ) -> Work:
     """Run the recorder. Its setup is not measured: a box does that once."""
 
@@ -276,7 +276,7 @@ def recorder_work(
         with tempfile.TemporaryDirectory(prefix="vigie-bench-") as folder:
             recorder = BenchRecorder(Path(folder), flush_s, sealer)
             start_s = cpu_s()
-            recorder.record(film)
+            recorder.record(video)
             cpu_used_s = cpu_s() - start_s
             written_bytes.append(recorder.written_bytes())
             return cpu_used_s
@@ -287,33 +287,33 @@ def recorder_work(
 def rows() -> list[Row]:
     """Return the rows of the table."""
     with tempfile.TemporaryDirectory(prefix="vigie-bench-") as name:
-        short, film = Path(name) / "short.ts", Path(name) / "film.ts"
-        write_short_film(short)
-        write_looped_film(short, film)
+        short, video = Path(name) / "short.ts", Path(name) / "video.ts"
+        write_short_video(short)
+        write_looped_video(short, video)
         plain: list[int] = []
         sealed: list[int] = []
         works = {
-            "demux": timed_work(lambda film, _: count_packets(film), film),
-            "copy": timed_work(stream_copy, film),
+            "demux": timed_work(lambda video, _: count_packets(video), video),
+            "copy": timed_work(stream_copy, video),
             "kept": timed_work(
-                lambda film, to: write_durable_segments(film, to, FRAGMENT_OPTIONS), film
+                lambda video, to: write_durable_segments(video, to, FRAGMENT_OPTIONS), video
             ),
             "kept sealed": timed_work(
-                lambda film, to: write_durable_segments(
-                    film, to, FRAGMENT_OPTIONS | ENCRYPTION_OPTIONS
+                lambda video, to: write_durable_segments(
+                    video, to, FRAGMENT_OPTIONS | ENCRYPTION_OPTIONS
                 ),
-                film,
+                video,
             ),
-            "record": recorder_work(film, 1.0, None, plain),
-            "lazy": recorder_work(film, LONG_FLUSH_S, None, plain),
-            "sealed": recorder_work(film, 1.0, sealer_for_one(), sealed),
+            "record": recorder_work(video, 1.0, None, plain),
+            "lazy": recorder_work(video, LONG_FLUSH_S, None, plain),
+            "sealed": recorder_work(video, 1.0, sealer_for_one(), sealed),
         }
         if shutil.which("ffmpeg"):
-            works["ffmpeg"] = timed_work(segment_with_ffmpeg, film, resource.RUSAGE_CHILDREN)
+            works["ffmpeg"] = timed_work(segment_with_ffmpeg, video, resource.RUSAGE_CHILDREN)
         with one_core():
             turns = run_in_turns(works, TURNS)
-        count, video = count_packets(film), video_bytes(film)
-    return [*cost_rows(turns, count), *size_rows(plain[-1] / video, sealed[-1] / video)]
+        count, raw_bytes = count_packets(video), video_bytes(video)
+    return [*cost_rows(turns, count), *size_rows(plain[-1] / raw_bytes, sealed[-1] / raw_bytes)]
 
 
 def cost_rows(turns: TurnTimes, count: int) -> list[Row]:
@@ -365,25 +365,25 @@ def sealer_for_one() -> Sealer | None:
     )
 
 
-def write_looped_film(short: Path, film: Path) -> None:
+def write_looped_video(short: Path, video: Path) -> None:
     """Concatenate the video several times into one file, as a long stream."""
-    with av.open(str(film), "w") as out:
+    with av.open(str(video), "w") as out:
         with av.open(str(short)) as source:
             stream = out.add_stream_from_template(source.streams.video[0])
         for loop in range(LOOPS):
             with av.open(str(short)) as source:
                 for packet in source.demux(video=0):
                     if packet.size and packet.pts is not None and packet.dts is not None:
-                        shift = int(loop * FILM_S / packet.time_base)
+                        shift = int(loop * VIDEO_S / packet.time_base)
                         packet.pts += shift
                         packet.dts += shift
                         packet.stream = stream
                         out.mux(packet)
 
 
-def video_bytes(film: Path) -> int:
+def video_bytes(video: Path) -> int:
     """Return the bytes of the packets alone."""
-    with av.open(str(film)) as source:
+    with av.open(str(video)) as source:
         return sum(packet.size for packet in source.demux(video=0))
 
 

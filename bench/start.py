@@ -52,12 +52,14 @@ class StartTimes(msgspec.Struct, frozen=True):
 
 def rows() -> list[Row]:
     """Return the rows of the table."""
-    film = videos.film_path(videos.MAIN)
+    video = videos.video_path(videos.MAIN)
     with (
         tempfile.TemporaryDirectory(prefix="vigie-bench-") as name,
         running_mosquitto(Path(name)) as broker,
     ):
-        config = box.write_config(Path(name) / "box", box.CameraSetup(film=film, loop=True), broker)
+        config = box.write_config(
+            Path(name) / "box", box.CameraSetup(video=video, loop=True), broker
+        )
         measure_start(config)
         warm = [measure_start(config) for _ in range(STARTS)]
         cold = [measure_start(config)] if drop_caches() else []
@@ -79,7 +81,7 @@ def rows() -> list[Row]:
             f"{max(start.frame_s for start in warm):.2f} s",
         ),
         Row(
-            name="start to the first film on the disk",
+            name="start to the first video on the disk",
             value=statistics.median(start.footage_s for start in warm),
             unit="s",
             target="-",

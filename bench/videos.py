@@ -25,7 +25,7 @@ from drivers.media import Frame
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".cache" / "bench"
 SOURCE_CLIP = ROOT.parent / "shared" / "footage" / "opencv_vtest.avi"
-FILM_S = 60
+VIDEO_S = 60
 NOISE = 2.0
 """Standard deviation of luma, in steps of 255."""
 
@@ -33,7 +33,7 @@ I420 = npt.NDArray[np.uint8]
 """A frame as I420: (H * 3 / 2) x W."""
 
 
-class Film(msgspec.Struct, frozen=True, kw_only=True):
+class Video(msgspec.Struct, frozen=True, kw_only=True):
     """One stream of the camera."""
 
     name: str
@@ -46,12 +46,12 @@ class Film(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def frames(self) -> int:
         """The number of frames."""
-        return FILM_S * self.fps
+        return VIDEO_S * self.fps
 
 
-MAIN = Film(name="1080p15", width_px=1920, height_px=1080, fps=15, bit_rate=3_000_000)
-BUSY_MAIN = msgspec.structs.replace(MAIN, name="1080p15-busy", busy_s=FILM_S)
-SUB = Film(name="360p5", width_px=640, height_px=360, fps=5, bit_rate=250_000)
+MAIN = Video(name="1080p15", width_px=1920, height_px=1080, fps=15, bit_rate=3_000_000)
+BUSY_MAIN = msgspec.structs.replace(MAIN, name="1080p15-busy", busy_s=VIDEO_S)
+SUB = Video(name="360p5", width_px=640, height_px=360, fps=5, bit_rate=250_000)
 
 
 def has_clip() -> bool:
@@ -70,76 +70,76 @@ def describe_source() -> str:
     return "PETS 2009 (vtest.avi), enlarged" if has_clip() else "the rendered street"
 
 
-def film_path(film: Film) -> Path:
+def video_path(video: Video) -> Path:
     """Return the video's file, made at the first call."""
-    path = FOLDER / f"{'pets' if has_clip() else 'rendered'}-{film.name}.mp4"
+    path = FOLDER / f"{'pets' if has_clip() else 'rendered'}-{video.name}.mp4"
     if not path.exists():
         FOLDER.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".part.mp4")
-        _encode(film, unfinished)
+        _encode(video, unfinished)
         unfinished.rename(path)
     return path
 
 
-def _encode(film: Film, path: Path) -> None:
+def _encode(video: Video, path: Path) -> None:
     options = {"preset": "veryfast", "profile": "main", "bf": "0", "sc_threshold": "0"}
     with av.open(str(path), "w") as out:
-        stream = out.add_stream("libx264", rate=film.fps, options=options)
-        stream.width, stream.height, stream.pix_fmt = film.width_px, film.height_px, "yuv420p"
-        stream.codec_context.gop_size = 2 * film.fps
-        stream.bit_rate = film.bit_rate
-        for index, planes in enumerate(_pictures(film)):
+        stream = out.add_stream("libx264", rate=video.fps, options=options)
+        stream.width, stream.height, stream.pix_fmt = video.width_px, video.height_px, "yuv420p"
+        stream.codec_context.gop_size = 2 * video.fps
+        stream.bit_rate = video.bit_rate
+        for index, planes in enumerate(_pictures(video)):
             picture = av.VideoFrame.from_ndarray(planes, "yuv420p")
-            picture.pts, picture.time_base = index, Fraction(1, film.fps)
+            picture.pts, picture.time_base = index, Fraction(1, video.fps)
             out.mux(stream.encode(picture))
         out.mux(stream.encode(None))
 
 
-def _pictures(film: Film) -> Iterator[I420]:
+def _pictures(video: Video) -> Iterator[I420]:
     """Yield all frames: one still of the street, then the street from there on, with noise in each."""
     rng = np.random.default_rng(1)
-    noise = rng.normal(0, NOISE, (film.height_px + 64, film.width_px + 64)).astype(np.int8)
-    street = _real_pictures(film) if has_clip() else _rendered_pictures(film)
+    noise = rng.normal(0, NOISE, (video.height_px + 64, video.width_px + 64)).astype(np.int8)
+    street = _real_pictures(video) if has_clip() else _rendered_pictures(video)
     planes = next(street)
-    for index in range(film.frames):
-        if index > (FILM_S - film.busy_s) * film.fps:
+    for index in range(video.frames):
+        if index > (VIDEO_S - video.busy_s) * video.fps:
             planes = next(street)
         y, x = rng.integers(0, 64, 2)
-        noise_patch = noise[y : y + film.height_px, x : x + film.width_px]
-        luma = cv2.add(planes[: film.height_px], noise_patch, dtype=cv2.CV_8U)
-        yield np.vstack([np.asarray(luma, np.uint8), planes[film.height_px :]])
+        noise_patch = noise[y : y + video.height_px, x : x + video.width_px]
+        luma = cv2.add(planes[: video.height_px], noise_patch, dtype=cv2.CV_8U)
+        yield np.vstack([np.asarray(luma, np.uint8), planes[video.height_px :]])
 
 
-def _real_pictures(film: Film) -> Iterator[I420]:
+def _real_pictures(video: Video) -> Iterator[I420]:
     """Yield the clip in a loop, each frame for its duration."""
-    film_time_s = 0.0
+    video_time_s = 0.0
     while True:
         with av.open(str(SOURCE_CLIP)) as clip:
             stream = clip.streams.video[0]
             step_s = float(1 / (stream.average_rate or Fraction(10)))
             for picture in clip.decode(stream):
-                film_time_s += step_s
-                planes = _enlarge(picture, film)
-                while film_time_s >= 1 / film.fps:
-                    film_time_s -= 1 / film.fps
+                video_time_s += step_s
+                planes = _enlarge(picture, video)
+                while video_time_s >= 1 / video.fps:
+                    video_time_s -= 1 / video.fps
                     yield planes
 
 
-def _enlarge(picture: av.VideoFrame, film: Film) -> I420:
+def _enlarge(picture: av.VideoFrame, video: Video) -> I420:
     """Return the middle of a frame in the video's shape and size."""
     bgr: npt.NDArray[np.uint8] = np.asarray(picture.to_ndarray(format="bgr24"), np.uint8)
-    height = bgr.shape[1] * film.height_px // film.width_px
+    height = bgr.shape[1] * video.height_px // video.width_px
     top = (bgr.shape[0] - height) // 2
-    size = (film.width_px, film.height_px)
+    size = (video.width_px, video.height_px)
     scaled = cv2.resize(bgr[top : top + height], size, interpolation=cv2.INTER_CUBIC)
     return np.asarray(cv2.cvtColor(scaled, cv2.COLOR_BGR2YUV_I420), np.uint8)
 
 
-def _rendered_pictures(film: Film) -> Iterator[I420]:
+def _rendered_pictures(video: Video) -> Iterator[I420]:
     options = fake.Options(
-        width_px=film.width_px,
-        height_px=film.height_px,
-        fps=film.fps,
+        width_px=video.width_px,
+        height_px=video.height_px,
+        fps=video.fps,
         noise=0.0,
         pace="fast",
     )
@@ -149,4 +149,4 @@ def _rendered_pictures(film: Film) -> Iterator[I420]:
         frame = camera.read(1.0)
         if isinstance(frame, Frame):
             flat = np.concatenate([frame.y.ravel(), frame.u.ravel(), frame.v.ravel()])
-            yield flat.reshape(-1, film.width_px)
+            yield flat.reshape(-1, video.width_px)

@@ -1,6 +1,6 @@
 """Media of a camera: encoded packets for recording, small decoded frames for detection.
 
-Times are nanoseconds. `t_ns` is CLOCK_BOOTTIME, except in a film that is replayed in its own time:
+Times are nanoseconds. `t_ns` is CLOCK_BOOTTIME, except in a video that is replayed in its own time:
 there it is the presentation timestamp. `pts_ns` and `dts_ns` are the stream's own and
 begin near zero.
 """

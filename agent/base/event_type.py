@@ -9,7 +9,7 @@ from agent.base.model import Event
 Severity = Literal["routine", "notice", "fault", "alarm"]
 """How an event is sent and drawn.
 
-routine  a white caption on the annotated film
+routine  a white caption on the annotated video
 notice   the same; highlighted on the demo's screen
 fault    a red caption: the camera sees less than it should
 alarm    somebody may be in danger: priority EMERGENCY on the wire, a red track, zone and caption

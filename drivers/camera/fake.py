@@ -1,4 +1,4 @@
-"""A rendered street with ground truth: a camera for tests, and for a demo without a film.
+"""A rendered street with ground truth: a camera for tests, and for a demo without a video.
 
 ```toml
 [[camera]]

@@ -1,4 +1,4 @@
-"""A recorded film as a camera: any file that FFmpeg opens.
+"""A recorded video as a camera: any file that FFmpeg opens.
 
 ```toml
 [[camera]]
@@ -8,7 +8,7 @@ options = { path = "/var/lib/vigie/clips/street.mp4", pace = "real", loop = true
 ```
 
 `pace = "real"` delivers each picture when it is due, as a camera does, and `t_ns` is its
-CLOCK_BOOTTIME. `pace = "fast"` delivers pictures as fast as they are read, and `t_ns` is the film's
+CLOCK_BOOTTIME. `pace = "fast"` delivers pictures as fast as they are read, and `t_ns` is the video's
 own time, from 0: two runs give the same.
 
 In real pace the driver wakes when a requested picture is due, and then delivers everything that
@@ -41,7 +41,7 @@ MAX_WAKE_INTERVAL_NS = NS_PER_S // 2
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`path`: the film. `loop`: begin again at its end, without a gap and without a step in time."""
+    """`path`: the video. `loop`: begin again at its end, without a gap and without a step in time."""
 
     path: Annotated[str, msgspec.Meta(min_length=1)]
     pace: Literal["real", "fast"] = "real"
@@ -51,12 +51,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 def open_camera(
     name: str, options: Options, request: StreamRequest, clock_ns: Callable[[], int]
 ) -> "ReplayCamera":
-    """Open the film. Raises: DriverError absent, or protocol if it is not a film."""
+    """Open the video. Raises: DriverError absent, or protocol if it is not a video."""
     return ReplayCamera(name, options, request, clock_ns)
 
 
 class _TimedPacket(msgspec.Struct, frozen=True, kw_only=True):
-    """A demuxed packet and its times on the film's timeline, which continues through all loops."""
+    """A demuxed packet and its times on the video's timeline, which continues through all loops."""
 
     packet: VideoPacket
     pts_ns: int
@@ -64,12 +64,12 @@ class _TimedPacket(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReplayCamera:
-    """A film, once or in a loop, in one of the module's two paces."""
+    """A video, once or in a loop, in one of the module's two paces."""
 
     def __init__(
         self, name: str, options: Options, request: StreamRequest, clock_ns: Callable[[], int]
     ) -> None:
-        self._display_name = f"camera {name!r}: film {options.path!r}"
+        self._display_name = f"camera {name!r}: video {options.path!r}"
         self._options = options
         self._request = request
         self._clock_ns = clock_ns
@@ -96,7 +96,7 @@ class ReplayCamera:
 
     @property
     def info(self) -> StreamInfo:
-        """The film's parameters."""
+        """The video's parameters."""
         return self._info
 
     def read(self, timeout_s: float) -> Packet | Frame | None:
@@ -117,7 +117,7 @@ class ReplayCamera:
                 return None
 
     def close(self) -> None:
-        """Close the film; a waiting `read` ends at once."""
+        """Close the video; a waiting `read` ends at once."""
         self._closed.set()
         with self._lock:
             self._packets.close()
@@ -164,7 +164,7 @@ class ReplayCamera:
             self._pending_media = self._burst_media(burst, base_ns=self._start_ns)
 
     def _fill_burst(self) -> int:
-        """Demux up to the next requested picture, a nap's length, or the film's end.
+        """Demux up to the next requested picture, a nap's length, or the video's end.
 
         Return when all of it is due, in ns from the start.
         """
@@ -202,7 +202,7 @@ class ReplayCamera:
                 yield from self._frames(timed, base_ns)
 
     def _frames(self, timed: _TimedPacket, base_ns: int) -> Iterator[Frame]:
-        """Invariant: one broken packet at the very end is a film that was cut, not an error."""
+        """Invariant: one broken packet at the very end is a video that was cut, not an error."""
         if timed.packet.size and self._decode_error is not None:
             at_s = (timed.pts_ns - self._loop_offset_ns) / NS_PER_S
             message = f"{self._display_name}: is damaged before {at_s:.2f} s"
@@ -213,13 +213,13 @@ class ReplayCamera:
                 timed.packet,
                 timed.pts_ns,
                 lambda ticks: self._file_time_ns(ticks) + self._loop_offset_ns,
-                lambda film_ns: base_ns + max(0, film_ns),
+                lambda video_ns: base_ns + max(0, video_ns),
             )
         except av.error.InvalidDataError as error:
             self._decode_error = error
 
     def _looped_packets(self) -> Generator[_TimedPacket, None, None]:
-        """Yield the film's packets, loop after loop; an empty one at each end drains the decoder.
+        """Yield the video's packets, loop after loop; an empty one at each end drains the decoder.
 
         Invariant: each loop begins at the end of the one before, so no time steps back.
         """
@@ -237,7 +237,7 @@ class ReplayCamera:
             self._source = self._open()
 
     def _single_loop(self) -> Generator[_TimedPacket, None, int]:
-        """Yield the film's packets once, and return its length in ns.
+        """Yield the video's packets once, and return its length in ns.
 
         AVI may have no times: then a frame's length is added. A packet that is flagged as truncated is
         left out. With this length the decoding times of the next loop rise too.
@@ -263,7 +263,7 @@ class ReplayCamera:
         return end_ns
 
     def _file_time_ns(self, ticks: int) -> int:
-        """Return a timestamp of the film in ns since its first packet's presentation."""
+        """Return a timestamp of the video in ns since its first packet's presentation."""
         if self._first_ticks is None:
             self._first_ticks = ticks
         return self._source.ticks_to_ns(ticks - self._first_ticks)

@@ -1,4 +1,4 @@
-"""Films that the tests make themselves, and a street camera that speaks RTSP."""
+"""Videos that the tests make themselves, and a street camera that speaks RTSP."""
 
 import os
 import signal
@@ -26,8 +26,8 @@ USER, PASSWORD = "vigie", "br:ead @ö/"  # as rtsp_server.py has them
 
 READ_TIMEOUT_S = 10.0
 
-FILM_FPS = 10
-FILM_FRAMES = 40
+VIDEO_FPS = 10
+VIDEO_FRAMES = 40
 
 
 def boottime_ns() -> int:
@@ -68,17 +68,17 @@ def read_media(camera: Camera, kind: type | tuple[type, ...], count: int) -> lis
     return found
 
 
-def encode_film(
+def encode_video(
     path: Path, codec: str, options: dict[str, str] | None = None, pix_fmt: str = "yuv420p"
 ) -> Path:
     """Four seconds of a bright square that wanders over grey, a keyframe each second."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=FILM_FPS)
+        stream = container.add_stream(codec, rate=VIDEO_FPS)
         stream.width, stream.height, stream.pix_fmt = 160, 120, pix_fmt
-        stream.codec_context.gop_size = FILM_FPS
+        stream.codec_context.gop_size = VIDEO_FPS
         stream.codec_context.thread_count = 1
         stream.codec_context.options = options or {}
-        for index in range(FILM_FRAMES):
+        for index in range(VIDEO_FRAMES):
             image = np.full((120, 160, 3), 90, np.uint8)
             image[40:80, index * 3 : index * 3 + 40] = 220
             frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=pix_fmt)
@@ -89,17 +89,17 @@ def encode_film(
 
 
 @pytest.fixture(scope="session")
-def films(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("films")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("videos")
     mux_options = {"movflags": "+faststart"}
     paths = {
-        "h264": encode_film(folder / "plain.mp4", "libx264", {"bf": "0", "preset": "ultrafast"}),
-        "reordered": encode_film(
+        "h264": encode_video(folder / "plain.mp4", "libx264", {"bf": "0", "preset": "ultrafast"}),
+        "reordered": encode_video(
             folder / "reordered.mp4", "libx264", {"bf": "2", "x264-params": "b-adapt=0"}
         ),
-        "mjpeg": encode_film(folder / "mjpeg.avi", "mjpeg", pix_fmt="yuvj420p"),
-        "mpeg4": encode_film(folder / "mpeg4.avi", "mpeg4"),
-        "422": encode_film(folder / "wide.mkv", "libx264", {"preset": "ultrafast"}, "yuv422p"),
+        "mjpeg": encode_video(folder / "mjpeg.avi", "mjpeg", pix_fmt="yuvj420p"),
+        "mpeg4": encode_video(folder / "mpeg4.avi", "mpeg4"),
+        "422": encode_video(folder / "wide.mkv", "libx264", {"preset": "ultrafast"}, "yuv422p"),
     }
     paths["streamable"] = folder / "streamable.mp4"
     with (

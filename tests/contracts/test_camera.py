@@ -36,7 +36,7 @@ class Device(msgspec.Struct, frozen=True):
 
     @property
     def many(self) -> int:
-        """More than one loop of a film, where that does not take its time."""
+        """More than one loop of a video, where that does not take its time."""
         return 15 if self.paced else 45
 
     @contextmanager
@@ -75,7 +75,7 @@ SMALL_MODULE = {
 
 
 @pytest.fixture(params=DEVICES)
-def device(request: pytest.FixtureRequest, films: dict[str, Path]) -> Device:
+def device(request: pytest.FixtureRequest, videos: dict[str, Path]) -> Device:
     driver, kind = request.param.split()
     if driver == "fake":
         options = {**SMALL_STREET, "pace": kind}
@@ -86,9 +86,9 @@ def device(request: pytest.FixtureRequest, films: dict[str, Path]) -> Device:
     if driver == "rtsp":
         server = request.getfixturevalue("rtsp_server")
         return Device("rtsp", {"url": server.url("open"), "transport": kind}, paced=True)
-    film = films.get(kind, films["h264"])
+    video = videos.get(kind, videos["h264"])
     pace = "real" if kind == "real" else "fast"
-    options = {"path": str(film), "pace": pace, "loop": True}
+    options = {"path": str(video), "pace": pace, "loop": True}
     transcode = kind == "transcoded"
     return Device("replay", options, pace == "real", encoded=not transcode, transcode=transcode)
 
@@ -210,7 +210,7 @@ def test_a_camera_whose_mask_cannot_be_drawn_is_not_opened(device: Device) -> No
 
 def test_a_read_with_zero_timeout_returns_none(device: Device) -> None:
     if not device.paced:
-        pytest.skip("a film in fast pace always has more to give")
+        pytest.skip("a video in fast pace always has more to give")
     with device.opened() as camera:
         assert any(camera.read(0.0) is None for _ in range(1000))
 

@@ -1,4 +1,4 @@
-"""The driver `replay` beyond the contract: two paces, loops, and damaged films."""
+"""The driver `replay` beyond the contract: two paces, loops, and damaged videos."""
 
 import shutil
 from itertools import pairwise
@@ -13,11 +13,11 @@ from drivers.errors import DriverError
 from drivers.media import Frame, Packet
 from tests.conftest import ManualClock
 
-from .conftest import FILM_FPS, FILM_FRAMES, boottime_ns, open_driver, read_media
+from .conftest import VIDEO_FPS, VIDEO_FRAMES, boottime_ns, open_driver, read_media
 
 
 def play(path: Path, **how: Any) -> list[Packet | Frame]:
-    """Everything that a film gives in fast pace, to its end."""
+    """Everything that a video gives in fast pace, to its end."""
     camera = open_driver("replay", {"path": str(path), "pace": "fast"}, **how)
     found: list[Packet | Frame] = []
 
@@ -37,18 +37,18 @@ def play(path: Path, **how: Any) -> list[Packet | Frame]:
 
 @pytest.mark.parametrize("kind", ["h264", "reordered", "mjpeg", "mpeg4", "422"])
 def test_at_fast_pace_time_is_the_videos_and_every_picture_comes(
-    films: dict[str, Path], kind: str
+    videos: dict[str, Path], kind: str
 ) -> None:
-    media = play(films[kind])
+    media = play(videos[kind])
     frames = [m for m in media if isinstance(m, Frame)]
     packets = [m for m in media if isinstance(m, Packet)]
-    assert [f.t_ns for f in frames] == [n * 1_000_000_000 // FILM_FPS for n in range(FILM_FRAMES)]
-    assert [f.seq for f in frames] == list(range(FILM_FRAMES))
+    assert [f.t_ns for f in frames] == [n * 1_000_000_000 // VIDEO_FPS for n in range(VIDEO_FRAMES)]
+    assert [f.seq for f in frames] == list(range(VIDEO_FRAMES))
     assert sorted(p.pts_ns for p in packets) == [f.t_ns for f in frames]
 
 
-def test_two_runs_give_the_same_packets_and_frames(films: dict[str, Path]) -> None:
-    first, second = (play(films["reordered"], frames_fps=3) for _ in range(2))
+def test_two_runs_give_the_same_packets_and_frames(videos: dict[str, Path]) -> None:
+    first, second = (play(videos["reordered"], frames_fps=3) for _ in range(2))
     assert [(m.t_ns, type(m)) for m in first] == [(m.t_ns, type(m)) for m in second]
     for one, other in zip(first, second, strict=True):
         if isinstance(one, Frame) and isinstance(other, Frame):
@@ -56,17 +56,17 @@ def test_two_runs_give_the_same_packets_and_frames(films: dict[str, Path]) -> No
 
 
 @pytest.mark.parametrize("kind", ["h264", "mjpeg"])
-def test_frames_keep_their_numbers_at_a_reduced_rate(films: dict[str, Path], kind: str) -> None:
-    frames = play(films[kind], frames_fps=2, packets=False)
-    assert [f.seq for f in frames if isinstance(f, Frame)] == list(range(0, FILM_FRAMES, 5))
+def test_frames_keep_their_numbers_at_a_reduced_rate(videos: dict[str, Path], kind: str) -> None:
+    frames = play(videos[kind], frames_fps=2, packets=False)
+    assert [f.seq for f in frames if isinstance(f, Frame)] == list(range(0, VIDEO_FRAMES, 5))
 
 
 def test_at_real_pace_no_frame_comes_before_its_time(
-    films: dict[str, Path], clock: ManualClock
+    videos: dict[str, Path], clock: ManualClock
 ) -> None:
     began_ns = clock.now_ns
     camera = open_driver(
-        "replay", {"path": str(films["h264"])}, frames_fps=5, clock_ns=clock.boottime_ns
+        "replay", {"path": str(videos["h264"])}, frames_fps=5, clock_ns=clock.boottime_ns
     )
     first = [camera.read(0.0), camera.read(0.0), camera.read(0.0)]
     assert [type(m) for m in first] == [Packet, Frame, type(None)]
@@ -81,10 +81,10 @@ def test_at_real_pace_no_frame_comes_before_its_time(
 
 
 def test_packets_without_frames_come_in_bursts_of_half_a_second(
-    films: dict[str, Path], clock: ManualClock
+    videos: dict[str, Path], clock: ManualClock
 ) -> None:
     camera = open_driver(
-        "replay", {"path": str(films["h264"])}, frames_fps=0, clock_ns=clock.boottime_ns
+        "replay", {"path": str(videos["h264"])}, frames_fps=0, clock_ns=clock.boottime_ns
     )
     assert camera.read(0.0) is None
     clock.advance_s(0.49)
@@ -96,53 +96,53 @@ def test_packets_without_frames_come_in_bursts_of_half_a_second(
 
 
 @pytest.mark.parametrize("kind", ["h264", "reordered", "mpeg4"])
-def test_a_loop_continues_without_a_gap(films: dict[str, Path], kind: str) -> None:
-    camera = open_driver("replay", {"path": str(films[kind]), "pace": "fast", "loop": True})
+def test_a_loop_continues_without_a_gap(videos: dict[str, Path], kind: str) -> None:
+    camera = open_driver("replay", {"path": str(videos[kind]), "pace": "fast", "loop": True})
     frames: list[Frame] = []
     packets: list[Packet] = []
-    while len(frames) < 3 * FILM_FRAMES:
+    while len(frames) < 3 * VIDEO_FRAMES:
         media = camera.read(1.0)
         (frames if isinstance(media, Frame) else packets).append(media)  # type: ignore[arg-type]
     camera.close()
     steps = {b.t_ns - a.t_ns for a, b in pairwise(frames)}
-    step_ns = 1_000_000_000 // FILM_FPS
+    step_ns = 1_000_000_000 // VIDEO_FPS
     # Where pictures are reordered, decoding begins before the first picture is due.
     assert steps <= ({step_ns} if kind != "reordered" else {step_ns, 2 * step_ns, 3 * step_ns})
     assert all(b.dts_ns > a.dts_ns for a, b in pairwise(packets))
 
 
 def test_a_truncated_video_ends_after_its_whole_part(
-    films: dict[str, Path], tmp_path: Path
+    videos: dict[str, Path], tmp_path: Path
 ) -> None:
-    whole = films["streamable"].read_bytes()
+    whole = videos["streamable"].read_bytes()
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(whole[: int(len(whole) * 0.7)])
     frames = [m for m in play(cut) if isinstance(m, Frame)]
-    assert FILM_FRAMES / 4 < len(frames) < FILM_FRAMES
+    assert VIDEO_FRAMES / 4 < len(frames) < VIDEO_FRAMES
 
 
 def test_a_video_damaged_in_the_middle_is_refused_at_the_damage(
-    films: dict[str, Path], tmp_path: Path
+    videos: dict[str, Path], tmp_path: Path
 ) -> None:
-    data = bytearray(films["streamable"].read_bytes())
+    data = bytearray(videos["streamable"].read_bytes())
     middle = len(data) * 6 // 10
     data[middle : middle + 400] = bytes(400)
     damaged = tmp_path / "damaged.mp4"
     damaged.write_bytes(data)
     camera = open_driver("replay", {"path": str(damaged), "pace": "fast"})
     with pytest.raises(DriverError, match=r"damaged\.mp4': is damaged before \d") as caught:
-        read_media(camera, Frame, FILM_FRAMES)
+        read_media(camera, Frame, VIDEO_FRAMES)
     assert caught.value.kind == "protocol"
     camera.close()
 
 
 def test_a_file_that_is_not_a_video_is_refused_in_one_line(
-    films: dict[str, Path], tmp_path: Path
+    videos: dict[str, Path], tmp_path: Path
 ) -> None:
     text = tmp_path / "notes.mp4"
-    text.write_text("no film\n" * 500)
+    text.write_text("no video\n" * 500)
     headless = tmp_path / "headless.mp4"
-    headless.write_bytes(films["h264"].read_bytes()[:2000])
+    headless.write_bytes(videos["h264"].read_bytes()[:2000])
     empty = tmp_path / "empty.mp4"
     empty.touch()
     for path, kind in (

@@ -37,8 +37,8 @@ def test_a_device_that_is_not_a_camera_is_refused(device: str, kind: str) -> Non
 
 
 def test_a_regular_file_is_refused(tmp_path: Path) -> None:
-    options = v4l2.Options(device="/dev/" + "../" * 9 + str(tmp_path / "film").lstrip("/"))
-    (tmp_path / "film").write_bytes(b"no device")
+    options = v4l2.Options(device="/dev/" + "../" * 9 + str(tmp_path / "video").lstrip("/"))
+    (tmp_path / "video").write_bytes(b"no device")
     with pytest.raises(DriverError, match="is no device") as caught:
         open_driver("v4l2", msgspec.to_builtins(options))
     assert caught.value.kind == "unsupported"

@@ -14,7 +14,7 @@ import msgspec
 from tests.crash.block_log import CrashState, LogRecord, RecordKind, crash_states, read_log
 from tests.crash.disk import DISK_BYTES, ROOT, logged_ext4, make_ext4, mounted, run_command
 from tests.crash.promises import find_violations, read_marks
-from tests.crash.video import picture_digests, write_film
+from tests.crash.video import picture_digests, write_video
 
 KILL_AFTER_BYTES = (100_000, 3_000_000)
 """A life is killed when it has had so much written."""
@@ -23,7 +23,7 @@ KILL_AFTER_BYTES = (100_000, 3_000_000)
 class RecordedRun(msgspec.Struct, frozen=True):
     """A recorded run: the disk before it, and all that was written and flushed."""
 
-    film: Path
+    video: Path
     base: bytes
     records: list[LogRecord]
     lives: int
@@ -64,13 +64,13 @@ def record_run(
 ) -> RecordedRun:
     """Let a box record on a logged ext4; all its lives but the last are killed at some moment."""
     rng = random.Random(seed)
-    film = write_film(folder / "film.mp4")
+    video = write_video(folder / "video.mp4")
     image = make_ext4(folder / "disk.img", DISK_BYTES)
     base = image.read_bytes()
     with logged_ext4(folder, image, folder / "log") as (mount, marks):
         for life in range(lives):
             command = [*command_prefix, sys.executable, "-m", "tests.crash.recorder_child"]
-            command += [*map(str, (film, mount / "box", marks, life, packets))]
+            command += [*map(str, (video, mount / "box", marks, life, packets))]
             with subprocess.Popen(
                 command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
             ) as child:
@@ -84,7 +84,7 @@ def record_run(
                 finally:
                     child.kill()
     records = read_log(folder / "log")
-    return RecordedRun(film, base, records, lives)
+    return RecordedRun(video, base, records, lives)
 
 
 def _wait_for_bytes(log: Path, growth_bytes: int) -> None:
@@ -103,7 +103,7 @@ def check_crash_states(
     """Cut the power at so many moments of the run, and look at what is left each time."""
     rng = random.Random(seed)
     cuts = [_random_cut(recorded_run.records, rng) for _ in range(states)]
-    film = picture_digests(recorded_run.film)
+    video = picture_digests(recorded_run.video)
     report = CrashReport()
     image = folder / "state.img"
     for state in crash_states(recorded_run.base, recorded_run.records, cuts, rng):
@@ -113,7 +113,7 @@ def check_crash_states(
         report.with_lost_writes += state.lost_writes > 0
         report.promise_count += read_marks(state.marks).count
         try:
-            broken = _check_state(folder, image, state, film, recorded_run.lives)
+            broken = _check_state(folder, image, state, video, recorded_run.lives)
             if run_fsck:
                 run_command("e2fsck", "-fn", image)
         except (subprocess.CalledProcessError, OSError) as error:
@@ -131,12 +131,12 @@ def _random_cut(records: list[LogRecord], rng: random.Random) -> int:
 
 
 def _check_state(
-    folder: Path, image: Path, state: CrashState, film: list[str], life: int
+    folder: Path, image: Path, state: CrashState, video: list[str], life: int
 ) -> list[str]:
     logging.disable(logging.CRITICAL)
     try:
         with mounted(image, folder / "state") as point:
-            return find_violations(point / "box", state.marks, film, life)
+            return find_violations(point / "box", state.marks, video, life)
     finally:
         logging.disable(logging.NOTSET)
 

@@ -100,11 +100,11 @@ def read_marks(marks: Iterable[str]) -> AckedState:
 
 
 def find_violations(
-    folder: Path, marks: Iterable[str], film: list[str], life: int, *, allow_gaps: bool = False
+    folder: Path, marks: Iterable[str], video: list[str], life: int, *, allow_gaps: bool = False
 ) -> list[str]:
     """Recover with the product's own code, and compare. Each line names one broken promise.
 
-    `film` are the digests of the film's pictures, `life` is one that has not been yet. With
+    `video` are the digests of the video's pictures, `life` is one that has not been yet. With
     `gaps` the disk has failed now and then, and what was not recorded is no broken promise.
     """
     acked = read_marks(marks)
@@ -112,13 +112,13 @@ def find_violations(
     try:
         box.retention.enforce()
         box.recover_footage()
-        return [*_check_all(box, acked, film, allow_gaps=allow_gaps)]
+        return [*_check_all(box, acked, video, allow_gaps=allow_gaps)]
     finally:
         box.close()
 
 
 def _check_all(
-    box: RecordingBox, acked: AckedState, film: list[str], *, allow_gaps: bool
+    box: RecordingBox, acked: AckedState, video: list[str], *, allow_gaps: bool
 ) -> Iterable[str]:
     for fault in box.faults.active():
         if fault.code == "STO-03":
@@ -136,7 +136,7 @@ def _check_all(
     for seq, sha256 in acked.receipts.items():
         if hashes.get(seq) != sha256:
             yield f"receipt {seq} is {hashes.get(seq)}"
-    yield from _check_footage(box, acked, bodies, film)
+    yield from _check_footage(box, acked, bodies, video)
     if not allow_gaps:
         yield from _check_gaps(box, acked, bodies)
     yield from _check_holds(box, acked, bodies)
@@ -145,7 +145,7 @@ def _check_all(
 
 
 def _check_footage(
-    box: RecordingBox, acked: AckedState, bodies: list[ReceiptBody], film: list[str]
+    box: RecordingBox, acked: AckedState, bodies: list[ReceiptBody], video: list[str]
 ) -> Iterable[str]:
     receipts = [body for body in bodies if isinstance(body, SegmentClosed)]
     closed = {body.segment: body for body in receipts}
@@ -166,11 +166,11 @@ def _check_footage(
         elif hashlib.sha256(path.read_bytes()).hexdigest() != receipt.sha256:
             yield f"{name}: is not what its receipt says"
         yield from _check_playable(
-            path, film, is_whole=receipt is not None and not receipt.recovered
+            path, video, is_whole=receipt is not None and not receipt.recovered
         )
 
 
-def _check_playable(path: Path, film: list[str], *, is_whole: bool) -> Iterable[str]:
+def _check_playable(path: Path, video: list[str], *, is_whole: bool) -> Iterable[str]:
     """A file opens with its key, and where it was mended it shows what was recorded."""
     try:
         key = unwrap_segment_key(path.with_name(path.name + KEYS_SUFFIX), PRIVATE_KEY)
@@ -183,7 +183,7 @@ def _check_playable(path: Path, film: list[str], *, is_whole: bool) -> Iterable[
     begin = packet_index(_parse_name(path.name).begin_ms) % LIFE_PACKETS % FRAMES
     if (
         not digests
-        or digests != (film * (len(digests) // FRAMES + 2))[begin : begin + len(digests)]
+        or digests != (video * (len(digests) // FRAMES + 2))[begin : begin + len(digests)]
     ):
         yield f"{path.name}: what was recovered is not what was recorded"
 

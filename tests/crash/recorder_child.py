@@ -1,6 +1,6 @@
-"""A box that keeps a film, to be cut off: says into a file what it has been promised, and when.
+"""A box that keeps a video, to be cut off: says into a file what it has been promised, and when.
 
-    recorder_child.py FILM FOLDER MARKS LIFE PACKETS
+    recorder_child.py VIDEO FOLDER MARKS LIFE PACKETS
 
 Each line of MARKS is written after the call that made the promise has returned:
 
@@ -136,7 +136,7 @@ def write_flight_sample(box: RecordingBox, marks: MarkWriter) -> None:
         marks.write("flight", box.flight_recorder.newest_number)
 
 
-def main(film: Path, folder: Path, marks_file: Path, life: int, packet_count: int) -> None:
+def main(video: Path, folder: Path, marks_file: Path, life: int, packet_count: int) -> None:
     """Record until so many packets are through; then wait to be killed."""
     marks = MarkWriter(marks_file)
     faults = ""
@@ -154,8 +154,8 @@ def main(film: Path, folder: Path, marks_file: Path, life: int, packet_count: in
     run_retention(box)
     events = EventThread(box, marks)
     events.start()
-    options = Options(path=str(film), pace="fast", loop=True)
-    camera = open_camera("film", options, StreamRequest(packets=True, frames_fps=0), lambda: 0)
+    options = Options(path=str(video), pace="fast", loop=True)
+    camera = open_camera("video", options, StreamRequest(packets=True, frames_fps=0), lambda: 0)
     box.record_stage.on_stream_opened(camera.info)
     stopping = threading.Event()
     stopping.set()

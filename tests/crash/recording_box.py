@@ -1,5 +1,5 @@
 """The keeping half of a box on one folder: recorder, holds, chain of custody and outbox, wired as
-`agent.app.agent` wires them, with a clock that goes with the film.
+`agent.app.agent` wires them, with a clock that goes with the video.
 """
 
 import random
@@ -42,8 +42,8 @@ RING_BYTES = 2_500_000
 HOLD_CONFIG = HoldConfig(pre_s=2, post_s=2)
 
 
-class FilmClock:
-    """Boot time goes with the film, one packet a tenth of a second; UTC with it."""
+class VideoClock:
+    """Boot time goes with the video, one packet a tenth of a second; UTC with it."""
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -70,7 +70,7 @@ class RecordingBox:
         on_receipt: Callable[[Receipt], None] = lambda _receipt: None,
         sealed: bool = True,
     ) -> None:
-        self.clock = FilmClock(index)
+        self.clock = VideoClock(index)
         self.faults = FaultRegistry(self.clock.boottime_ns)
         boot = boot_id()
         new_id = uuid7_factory(lambda t_ns: t_ns, random.Random(index))

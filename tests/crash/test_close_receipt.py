@@ -11,7 +11,7 @@ from drivers.camera.replay import Options, open_camera
 from drivers.contracts import StreamRequest
 from drivers.media import Packet
 from tests.crash.recording_box import RecordingBox
-from tests.crash.video import GOP_FRAMES, packet_time_ns, write_film
+from tests.crash.video import GOP_FRAMES, packet_time_ns, write_video
 
 
 class PowerCut(BaseException):
@@ -19,13 +19,13 @@ class PowerCut(BaseException):
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_film(tmp_path_factory.mktemp("film") / "film.mp4")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_video(tmp_path_factory.mktemp("video") / "video.mp4")
 
 
-def feed(house: RecordingBox, film: Path, how_many: int) -> None:
-    options = Options(path=str(film), pace="fast", loop=True)
-    camera = open_camera("film", options, StreamRequest(packets=True, frames_fps=0), lambda: 0)
+def feed(house: RecordingBox, video: Path, how_many: int) -> None:
+    options = Options(path=str(video), pace="fast", loop=True)
+    camera = open_camera("video", options, StreamRequest(packets=True, frames_fps=0), lambda: 0)
     house.record_stage.on_stream_opened(camera.info)
     for index in range(how_many):
         packet = camera.read(1.0)
@@ -61,11 +61,11 @@ def again(folder: Path) -> RecordingBox:
 
 
 def test_a_power_cut_between_receipt_and_rename_gives_no_second_receipt(
-    film: Path, tmp_path: Path
+    video: Path, tmp_path: Path
 ) -> None:
     house = RecordingBox(tmp_path, 0, on_receipt=cut_after_a_close)
     with pytest.raises(PowerCut):
-        feed(house, film, 100)
+        feed(house, video, 100)
     house.outbox.close()
     (part,) = house.footage.glob(f"*{PART_SUFFIX}")
     name = part.name.removesuffix(PART_SUFFIX)
@@ -76,10 +76,10 @@ def test_a_power_cut_between_receipt_and_rename_gives_no_second_receipt(
 
 
 def test_a_power_cut_during_recovery_leaves_no_segment_without_a_receipt(
-    film: Path, tmp_path: Path
+    video: Path, tmp_path: Path
 ) -> None:
     house = RecordingBox(tmp_path, 0)
-    feed(house, film, 2 * GOP_FRAMES + 1)
+    feed(house, video, 2 * GOP_FRAMES + 1)
     house.outbox.close()
     during = RecordingBox(tmp_path, 500, on_receipt=cut_after_a_close)
     with pytest.raises(PowerCut):
@@ -93,13 +93,13 @@ def test_a_power_cut_during_recovery_leaves_no_segment_without_a_receipt(
 
 
 def test_pictures_of_zeros_from_unwritten_blocks_are_not_footage(
-    film: Path, tmp_path: Path
+    video: Path, tmp_path: Path
 ) -> None:
     house = RecordingBox(tmp_path, 0)
-    feed(house, film, GOP_FRAMES + 1)
+    feed(house, video, GOP_FRAMES + 1)
     (part,) = house.footage.glob(f"*{PART_SUFFIX}")
     one_group = part.stat().st_size
-    feed(house, film, 1)  # the camera opens again: the file is closed
+    feed(house, video, 1)  # the camera opens again: the file is closed
     house.close()
     (tmp_path / "cut").mkdir()
     first = min(house.footage.glob("*.mp4"))

@@ -14,7 +14,7 @@ import pytest
 
 from tests.crash.disk import ROOT, make_ext4, mounted, run_command, skip_unless_available
 from tests.crash.promises import find_violations, read_marks
-from tests.crash.video import picture_digests, write_film
+from tests.crash.video import picture_digests, write_video
 
 LEAST_PACKETS = 1500
 PACKETS = 8000
@@ -67,10 +67,10 @@ class Recorder:
 
 @contextmanager
 def recording(folder: Path, box: Path, wrap: tuple[str, ...] = ()) -> Iterator[Recorder]:
-    film = folder / "film.mp4"
-    if not film.exists():
-        write_film(film)
-    command = [*wrap, sys.executable, "-m", "tests.crash.recorder_child", str(film), str(box)]
+    video = folder / "video.mp4"
+    if not video.exists():
+        write_video(video)
+    command = [*wrap, sys.executable, "-m", "tests.crash.recorder_child", str(video), str(box)]
     recorder = Recorder([*command, str(folder / "marks"), "0", str(PACKETS)], folder / "marks")
     try:
         yield recorder
@@ -106,7 +106,7 @@ def test_failing_disk_calls_lose_nothing_acknowledged(
     assert any("STO-02" in codes for codes in faults), faults
     assert (
         find_violations(
-            tmp_path / "box", marks, picture_digests(tmp_path / "film.mp4"), 9, allow_gaps=True
+            tmp_path / "box", marks, picture_digests(tmp_path / "video.mp4"), 9, allow_gaps=True
         )
         == []
     )
@@ -128,8 +128,8 @@ def test_recording_on_a_filled_disk_resumes_when_there_is_room(
             recorder.wait_for(lambda: recorder.taken() > before + 200)
             recorder.kill()
             marks = recorder.marks()
-        film = picture_digests(tmp_path / "film.mp4")
-        assert find_violations(disk / "box", marks, film, 9, allow_gaps=True) == []
+        video = picture_digests(tmp_path / "video.mp4")
+        assert find_violations(disk / "box", marks, video, 9, allow_gaps=True) == []
 
 
 def fill(path: Path) -> None:
@@ -145,7 +145,7 @@ def fill(path: Path) -> None:
 def test_a_disk_that_turns_read_only_is_a_fault_and_the_agent_continues(tmp_path: Path) -> None:
     skip_unless_available()
     image = make_ext4(tmp_path / "disk.img", 48 << 20)
-    film = write_film(tmp_path / "film.mp4")
+    video = write_video(tmp_path / "video.mp4")
     with mounted(image, tmp_path / "disk") as disk, recording(tmp_path, disk / "box") as recorder:
         recorder.wait_for(lambda: recorder.taken() > 100)
         run_command("mount", "-o", "remount,abort", disk)  # what ext4 does at an error of the disk
@@ -157,4 +157,6 @@ def test_a_disk_that_turns_read_only_is_a_fault_and_the_agent_continues(tmp_path
         marks = recorder.marks()
     subprocess.run(["e2fsck", "-fy", str(image)], check=False, capture_output=True)
     with mounted(image, tmp_path / "disk") as disk:
-        assert find_violations(disk / "box", marks, picture_digests(film), 9, allow_gaps=True) == []
+        assert (
+            find_violations(disk / "box", marks, picture_digests(video), 9, allow_gaps=True) == []
+        )

@@ -1,4 +1,4 @@
-"""The film that is recorded, and the position in it that belongs to a segment's name."""
+"""The video that is recorded, and the position in it that belongs to a segment's name."""
 
 import hashlib
 from fractions import Fraction
@@ -16,7 +16,7 @@ LIFE_PACKETS = 100_000
 """Each life of a recorder numbers its packets from a new hundred thousand."""
 
 
-def write_film(path: Path) -> Path:
+def write_video(path: Path) -> Path:
     """H.264 as a camera sends it; no two pictures are alike."""
     rng = np.random.default_rng(3)
     with av.open(str(path), "w") as out:

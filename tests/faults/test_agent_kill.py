@@ -75,8 +75,8 @@ def test_footage_of_a_killed_agent_plays(box: AgentBox, centre: RunningCentre) -
     centre.wait_for(lambda _: not part.exists(), "recovered segment")
     box.stop(signal.SIGTERM)
     for file in footage(box):
-        with av.open(str(file)) as film:
-            assert sum(1 for _ in film.decode(video=0)) > 0
+        with av.open(str(file)) as video:
+            assert sum(1 for _ in video.decode(video=0)) > 0
 
 
 def footage(box: AgentBox) -> list[Path]:

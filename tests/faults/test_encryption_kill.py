@@ -39,7 +39,7 @@ RECORDER = """
     from drivers.camera.replay import Options, open_camera
     from drivers.contracts import StreamRequest
 
-    film, footage, public_key, seed, most = sys.argv[1:]
+    video, footage, public_key, seed, most = sys.argv[1:]
     clock = SystemClock()
     queue = PacketQueue(1 << 26, lambda *_: None)
     stage = RecordStage(
@@ -51,7 +51,7 @@ RECORDER = """
         ),
     )
     camera = open_camera(
-        "film", Options(path=film, pace="fast", loop=True),
+        "video", Options(path=video, pace="fast", loop=True),
         StreamRequest(packets=True, frames_fps=0), clock.boottime_ns,
     )
     stage.on_stream_opened(camera.info)
@@ -69,9 +69,9 @@ RECORDER = """
 """
 
 
-def command(film: Path, footage: Path, public_key: str, seed: int, most: int) -> list[str]:
+def command(video: Path, footage: Path, public_key: str, seed: int, most: int) -> list[str]:
     script = [sys.executable, "-c", textwrap.dedent(RECORDER)]
-    return [*script, str(film), str(footage), public_key, str(seed), str(most)]
+    return [*script, str(video), str(footage), public_key, str(seed), str(most)]
 
 
 def record_and_kill(arguments: list[str], after: int) -> int:
@@ -100,15 +100,15 @@ def decrypted(path: Path, key: bytes) -> list[str]:
 
 @pytest.mark.slow
 def test_a_killed_box_loses_the_last_group_at_most_and_forgets_its_keys(tmp_path: Path) -> None:
-    film, north = tmp_path / "film.mp4", tmp_path / "footage" / "north"
-    encode(film)
+    video, north = tmp_path / "video.mp4", tmp_path / "footage" / "north"
+    encode(video)
     public_key = generate_key_pair(tmp_path / "centre.pem")
     private_key = read_private_key(tmp_path / "centre.pem")
-    one_loop = pictures(film)
+    one_loop = pictures(video)
     rng = random.Random(12)
     known: set[str] = set()
     for seed in range(KILLS):
-        arguments = command(film, tmp_path / "footage", public_key, seed, 10**9)
+        arguments = command(video, tmp_path / "footage", public_key, seed, 10**9)
         taken = record_and_kill(arguments, rng.randrange(1, 150))
         found = recover_folder(north)
         new = [segment.name for segment in found if str(segment.name) not in known]
@@ -132,12 +132,12 @@ def test_a_killed_box_loses_the_last_group_at_most_and_forgets_its_keys(tmp_path
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 def test_no_byte_of_footage_is_written_before_its_keys_are_durable(tmp_path: Path) -> None:
-    film, trace = tmp_path / "film.mp4", tmp_path / "trace"
-    encode(film)
+    video, trace = tmp_path / "video.mp4", tmp_path / "trace"
+    encode(video)
     public_key = generate_key_pair(tmp_path / "centre.pem")
     calls = "trace=openat,write,fsync,fdatasync,rename,close"
     watch = ["strace", "-f", "-y", "-s", "0", "-e", calls, "-o", str(trace)]
-    arguments = command(film, tmp_path / "footage", public_key, 1, 60)
+    arguments = command(video, tmp_path / "footage", public_key, 1, 60)
     subprocess.run([*watch, *arguments], check=True, stdout=subprocess.DEVNULL, timeout=120)
     lines = [line for line in trace.read_text().splitlines() if "footage/north" in line]
     durable: set[str] = set()

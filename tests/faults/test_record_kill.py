@@ -40,7 +40,7 @@ RECORDER = """
         FaultRegistry(clock.boottime_ns), on_gap=lambda *_: None, on_segment=lambda _: None,
     )
     camera = open_camera(
-        "film", Options(path=sys.argv[1], pace="fast", loop=True),
+        "video", Options(path=sys.argv[1], pace="fast", loop=True),
         StreamRequest(packets=True, frames_fps=0), clock.boottime_ns,
     )
     stage.on_stream_opened(camera.info)
@@ -82,11 +82,11 @@ def pictures(path: Path) -> list[str]:
         ]
 
 
-def record_and_kill(film: Path, footage: Path, seed: int, after: int) -> int:
+def record_and_kill(video: Path, footage: Path, seed: int, after: int) -> int:
     """Let a recorder take at least `after` packets, kill it at any moment of the next turns, and
     give how many it had said it took.
     """
-    command = [sys.executable, "-c", textwrap.dedent(RECORDER), str(film), str(footage), str(seed)]
+    command = [sys.executable, "-c", textwrap.dedent(RECORDER), str(video), str(footage), str(seed)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         said = b""
@@ -106,13 +106,13 @@ def record_and_kill(film: Path, footage: Path, seed: int, after: int) -> int:
 
 @pytest.mark.slow
 def test_a_killed_recorder_loses_the_last_group_at_most(tmp_path: Path) -> None:
-    film, footage = tmp_path / "film.mp4", tmp_path / "footage"
-    encode(film)
-    one_loop = pictures(film)
+    video, footage = tmp_path / "video.mp4", tmp_path / "footage"
+    encode(video)
+    one_loop = pictures(video)
     rng = random.Random(11)
     before: list[Path] = []
     for seed in range(KILLS):
-        taken = record_and_kill(film, footage, seed, rng.randrange(1, 400))
+        taken = record_and_kill(video, footage, seed, rng.randrange(1, 400))
         segments = [footage / "north" / str(s.name) for s in recover_folder(footage / "north")]
         assert segments[: len(before)] == before, "an older segment is gone or out of order"
         shown = [digest for path in segments[len(before) :] for digest in pictures(path)]

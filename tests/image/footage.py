@@ -1,4 +1,4 @@
-"""The film on a box's disk after a power cut, checked against its own pictures.
+"""The video on a box's disk after a power cut, checked against its own pictures.
 
 The camera in the guest draws a street of which every picture is known. So a file is not counted or
 measured but played: each picture is compared with the street at that moment, a closed file matches
@@ -29,7 +29,7 @@ Blocks = npt.NDArray[np.float32]
 CAMERA = "north"
 WIDTH_PX, HEIGHT_PX, FPS = 320, 180, 5
 STREET_S = 300
-"""As much of the street as is drawn here to compare with. No test films for longer after a start."""
+"""As much of the street as is drawn here to compare with. No test videos for longer after a start."""
 CAMERA_TEXT = f"""
 [[camera]]
 name = "{CAMERA}"
@@ -200,7 +200,7 @@ def read_receipts(custody: Path, box: str) -> tuple[list[object], list[str]]:
 
 
 def end_by_boot_ms(played: Sequence[PlayedFile]) -> Mapping[str, int]:
-    """For each boot, when its film ends."""
+    """For each boot, when its video ends."""
     ends: dict[str, int] = {}
     for one in played:
         ends[one.name.boot] = max(ends.get(one.name.boot, 0), one.end_ms)

@@ -123,7 +123,7 @@ class Guest:
         self.wait_for("systemctl is-active --quiet vigie-boot-good.service")
 
     def wait_until_recording(self) -> None:
-        """There is a piece of film that goes on."""
+        """There is a piece of video that goes on."""
         self.wait_for("grep -qs moof /var/lib/vigie/footage/*/*.mp4*")
 
     def booted_slot(self) -> str:

@@ -36,13 +36,13 @@ def tree(built: BuiltImage, studio: Path) -> Iterator[ImageContainer]:
 
 
 def recording(tree: ImageContainer) -> int:
-    """The agent's process, once its film goes on."""
-    before = film(tree)
-    tree.wait_for(lambda: film(tree) > before, "footage")
+    """The agent's process, once its video goes on."""
+    before = video(tree)
+    tree.wait_for(lambda: video(tree) > before, "footage")
     return tree.wait_for(lambda: tree.pid(AGENT), "agent")
 
 
-def film(tree: ImageContainer) -> tuple[str, int]:
+def video(tree: ImageContainer) -> tuple[str, int]:
     """The newest file, and how much is in it."""
     folder = tree.root / "var/lib/vigie/footage" / CAMERA
     files = sorted(folder.glob("*.mp4*")) if folder.is_dir() else []
@@ -51,7 +51,7 @@ def film(tree: ImageContainer) -> tuple[str, int]:
             (files[-1].name.removesuffix(".part"), files[-1].stat().st_size) if files else ("", 0)
         )
     except FileNotFoundError:
-        return film(tree)  # it was closed and renamed while we looked
+        return video(tree)  # it was closed and renamed while we looked
 
 
 def test_the_units_of_the_image_start_and_none_fails(tree: ImageContainer) -> None:

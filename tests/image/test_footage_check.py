@@ -23,7 +23,7 @@ def name(counter: int, begin_ms: int) -> str:
     return f"{counter:010d}_1f155cfd_{begin_ms:012d}_20261125T013215.250Z.mp4"
 
 
-def film(file: Path, first: int, count: int, *, swapped: bool = False) -> None:
+def video(file: Path, first: int, count: int, *, swapped: bool = False) -> None:
     """Some of the street as a recorder keeps it; `swapped`: two pictures have changed places."""
     pictures = [*ReferenceStreet.render_pictures()][first : first + count]
     if swapped:
@@ -44,15 +44,15 @@ def test_a_continuous_recording_is_whole_and_one_with_gaps_is_not(
     street: ReferenceStreet, tmp_path: Path
 ) -> None:
     folder = tmp_path / CAMERA
-    film(folder / name(1, 1000), 0, 50)
-    film(folder / name(2, 11000), 50, 50)
+    video(folder / name(1, 1000), 0, 50)
+    video(folder / name(2, 11000), 50, 50)
     assert find_gaps([*play_files(street, tmp_path)]) == []
     assert [one.mismatches for one in play_files(street, tmp_path)] == [0, 0]
-    film(folder / name(2, 11000), 65, 50)
+    video(folder / name(2, 11000), 65, 50)
     assert len(find_gaps([*play_files(street, tmp_path)])) == 1
-    film(folder / name(2, 15000), 50, 50)
+    video(folder / name(2, 15000), 50, 50)
     assert len(find_gaps([*play_files(street, tmp_path)])) == 2
-    film(folder / name(1, 1000), 100, 50, swapped=True)
+    video(folder / name(1, 1000), 100, 50, swapped=True)
     (first, *_) = play_files(street, tmp_path)
     assert first.mismatches > 0
     assert "without a receipt" in find_problems(street, tmp_path, tmp_path, "casa-0001")[0]

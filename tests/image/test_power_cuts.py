@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 NEW = "99.0.0"
 LOST_MOST_MS = 15_000
-"""Of film before a cut: a flush each second and a group of pictures, times what an emulated processor
+"""Of video before a cut: a flush each second and a group of pictures, times what an emulated processor
 may be behind."""
 RECORDED_S = 25.0
 
@@ -108,7 +108,7 @@ def look_at_footage(
     assert played, f"{where}: nothing was recorded"
     if boot:
         end_ms = end_by_boot_ms(played).get(boot[:8], 0)
-        assert cut_ms - end_ms < LOST_MOST_MS, f"{where}: {cut_ms - end_ms} ms of film are gone"
+        assert cut_ms - end_ms < LOST_MOST_MS, f"{where}: {cut_ms - end_ms} ms of video are gone"
 
 
 def boots_again(guest: Guest, where: str, versions: dict[str, str]) -> str:

@@ -17,7 +17,7 @@ CARD = load_card("ssdlite_mobilenet_v2")
 
 
 class BrightCars:
-    """A detector for films in which whatever is bright is a car."""
+    """A detector for videos in which whatever is bright is a car."""
 
     def __init__(self) -> None:
         self.card = CARD

@@ -273,7 +273,7 @@ def test_a_record_with_changed_text_fails_its_signature(tmp_path: Path) -> None:
         certificate.read_verified(folder)
 
 
-def film(path: Path) -> list[Plane]:
+def video(path: Path) -> list[Plane]:
     """The luma of every fifteenth picture of a clip, forty at the most."""
     with av.open(str(path)) as container:
         frames = itertools.islice(container.decode(video=0), 0, 600, 15)
@@ -297,7 +297,7 @@ def test_on_real_streets_an_unchanged_view_has_no_drift_and_a_shift_is_measured(
     )
     judged = 0
     for path in clips:
-        pictures = film(path)
+        pictures = video(path)
         if len(pictures) < 10 or pictures[0].shape[0] < ROWS:
             continue
         judged += 1

@@ -39,7 +39,7 @@ def test_names_sort_by_counter_despite_clock_changes(
     "text",
     [
         "",
-        "film.mp4",
+        "video.mp4",
         "0000000042_1f155cfd_000000083215_20261125T013215.250Z",
         "0000000042_1f155cfd_000000083215_20261125T013215.250Z.mp4.part",
         "0000000042_1f155cfd_000000083215_20261325T013215.250Z.mp4",

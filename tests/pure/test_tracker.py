@@ -18,7 +18,7 @@ def _seen(x: float, y: float = 0.5, label: Label = "car", score: float = 0.8) ->
     return Detection(label=label, score=score, box=BoundingBox(x, y, 0.1, 0.08))
 
 
-class Film:
+class Video:
     """Feeds a tracker frame after frame, ten a second."""
 
     def __init__(self) -> None:
@@ -40,144 +40,144 @@ class Film:
 
 
 def test_a_passing_car_is_one_track_with_its_speed() -> None:
-    film = Film()
-    seen = [film.show(_seen(0.1 + 0.02 * i)) for i in range(20)]
+    video = Video()
+    seen = [video.show(_seen(0.1 + 0.02 * i)) for i in range(20)]
     assert {t.id for tracks in seen for t in tracks} == {1}
     (last,) = seen[-1]
     assert last.label == "car"
     assert last.begin_ns == STEP_NS
-    assert last.seen_ns == film.now
+    assert last.seen_ns == video.now
     assert last.vx == pytest.approx(0.2, rel=0.1)
     assert last.vy == pytest.approx(0, abs=0.01)
 
 
 def test_a_single_detection_is_not_a_track() -> None:
-    film = Film()
-    assert film.show(_seen(0.1)) == ()
-    assert all(film.show() == () for _ in range(20))
-    assert film.tracker.live_tracks == []
+    video = Video()
+    assert video.show(_seen(0.1)) == ()
+    assert all(video.show() == () for _ in range(20))
+    assert video.tracker.live_tracks == []
 
 
 def test_a_track_survives_missed_detections_and_keeps_its_id() -> None:
-    film = Film()
+    video = Video()
     for i in range(8):
-        film.show(_seen(0.1 + 0.02 * i))
+        video.show(_seen(0.1 + 0.02 * i))
     for _ in range(5):
-        film.show()
-    (track,) = film.show(_seen(0.1 + 0.02 * 13))
+        video.show()
+    (track,) = video.show(_seen(0.1 + 0.02 * 13))
     assert track.id == 1
-    assert track.seen_ns == film.now
+    assert track.seen_ns == video.now
 
 
 def test_low_score_detections_extend_a_track_but_start_none() -> None:
-    film = Film()
-    assert all(film.show(_seen(0.1 + 0.02 * i, score=0.25)) == () for i in range(10))
+    video = Video()
+    assert all(video.show(_seen(0.1 + 0.02 * i, score=0.25)) == () for i in range(10))
     for i in range(5):
-        film.show(_seen(0.1 + 0.02 * i))
-    tracks = [film.show(_seen(0.1 + 0.02 * i, score=0.25)) for i in range(5, 12)]
+        video.show(_seen(0.1 + 0.02 * i))
+    tracks = [video.show(_seen(0.1 + 0.02 * i, score=0.25)) for i in range(5, 12)]
     assert {t.id for shown in tracks for t in shown} == {1}
 
 
 def test_a_static_object_needs_a_higher_score_to_become_a_track() -> None:
-    film = Film()
-    assert all(film.show(_seen(0.4, score=0.5), moves=False) == () for _ in range(10))
-    tracks = [film.show(_seen(0.4, score=0.7), moves=False) for _ in range(5)]
+    video = Video()
+    assert all(video.show(_seen(0.4, score=0.5), moves=False) == () for _ in range(10))
+    tracks = [video.show(_seen(0.4, score=0.7), moves=False) for _ in range(5)]
     assert len(tracks[-1]) == 1
 
 
 def test_a_track_outside_the_crops_is_not_counted_as_missed() -> None:
-    film = Film()
+    video = Video()
     for _ in range(5):
-        film.show(_seen(0.4))
+        video.show(_seen(0.4))
     for _ in range(20):
-        (track,) = film.show(searched=0.0)
+        (track,) = video.show(searched=0.0)
     assert track.id == 1
-    assert track.seen_ns < film.now
+    assert track.seen_ns < video.now
 
 
 def test_two_cars_that_pass_each_other_keep_their_ids() -> None:
-    film = Film()
+    video = Video()
     for i in range(30):
-        tracks = film.show(_seen(0.1 + 0.02 * i, 0.40), _seen(0.7 - 0.02 * i, 0.50))
+        tracks = video.show(_seen(0.1 + 0.02 * i, 0.40), _seen(0.7 - 0.02 * i, 0.50))
     assert [(t.id, t.vx > 0) for t in sorted(tracks, key=lambda t: t.id)] == [(1, True), (2, False)]
 
 
 def test_track_ids_are_never_reused() -> None:
-    film = Film()
+    video = Video()
     ids = set()
     for car in range(5):
         for i in range(6):
-            ids |= {(t.id, car) for t in film.show(_seen(0.1 + 0.02 * i))}
+            ids |= {(t.id, car) for t in video.show(_seen(0.1 + 0.02 * i))}
         for _ in range(30):
-            film.show()
+            video.show()
     assert sorted(ids) == [(car + 1, car) for car in range(5)]
 
 
 def test_a_track_that_leaves_the_picture_ends() -> None:
-    film = Film()
+    video = Video()
     for i in range(20):
-        film.show(_seen(0.5 + 0.025 * i))
+        video.show(_seen(0.5 + 0.025 * i))
     for _ in range(3):
-        film.show(searched=0.0)
-    assert film.tracker.live_tracks == []
+        video.show(searched=0.0)
+    assert video.tracker.live_tracks == []
 
 
 def test_the_label_is_the_majority_of_the_detections() -> None:
-    film = Film()
+    video = Video()
     labels: list[Label] = ["truck", "car", "car", "car", "truck", "car"]
     for i, label in enumerate(labels):
-        tracks = film.show(_seen(0.1 + 0.02 * i, label=label))
+        tracks = video.show(_seen(0.1 + 0.02 * i, label=label))
     assert [t.label for t in tracks] == ["car"]
 
 
 def test_a_lorry_with_its_front_detected_as_a_car_is_one_track() -> None:
-    film = Film()
+    video = Video()
     for i in range(15):
         x = 0.1 + 0.02 * i
         lorry = Detection(label="truck", score=0.6, box=BoundingBox(x, 0.4, 0.2, 0.2))
         front = Detection(label="car", score=0.7, box=BoundingBox(x + 0.1, 0.45, 0.09, 0.14))
-        tracks = film.show(*merge_detections([lorry, front]))
+        tracks = video.show(*merge_detections([lorry, front]))
     assert len(tracks) == 1
 
 
 def test_optical_flow_updates_a_track_between_detections_and_counts_as_seen() -> None:
-    film = Film()
+    video = Video()
     for i in range(6):
-        film.show(_seen(0.1 + 0.02 * i))
-    film.now += STEP_NS
-    film.tracker.predict(film.now, [FlowShift(0.05, 0.01)])
-    (track,) = film.tracker.update((), (), [0.0])
+        video.show(_seen(0.1 + 0.02 * i))
+    video.now += STEP_NS
+    video.tracker.predict(video.now, [FlowShift(0.05, 0.01)])
+    (track,) = video.tracker.update((), (), [0.0])
     assert track.box.x == pytest.approx(0.25, abs=0.01)
     assert track.box.y == pytest.approx(0.51, abs=0.005)
-    assert track.seen_ns == film.now
+    assert track.seen_ns == video.now
 
 
 def test_optical_flow_alone_does_not_keep_a_track_for_long() -> None:
-    film = Film()
+    video = Video()
     for _ in range(6):
-        film.show(_seen(0.1))
+        video.show(_seen(0.1))
     for _ in range(15):
-        film.now += STEP_NS
-        film.tracker.predict(film.now, [FlowShift(0.01, 0.0)] * len(film.tracker.live_tracks))
-        tracks = film.tracker.update((), (), [1.0] * len(film.tracker.live_tracks))
-    assert all(t.seen_ns < film.now for t in tracks)
+        video.now += STEP_NS
+        video.tracker.predict(video.now, [FlowShift(0.01, 0.0)] * len(video.tracker.live_tracks))
+        tracks = video.tracker.update((), (), [1.0] * len(video.tracker.live_tracks))
+    assert all(t.seen_ns < video.now for t in tracks)
 
 
 def test_a_large_moving_shape_is_a_car_and_a_static_one_is_not() -> None:
-    film = Film()
+    video = Video()
     for i in range(12):
-        tracks = film.show(bulks=(BoundingBox(0.3, 0.05 + 0.03 * i, 0.3, 0.4),))
+        tracks = video.show(bulks=(BoundingBox(0.3, 0.05 + 0.03 * i, 0.3, 0.4),))
     assert [t.label for t in tracks] == ["car"]
-    still = Film()
+    still = Video()
     assert all(still.show(bulks=(BoundingBox(0.3, 0.3, 0.3, 0.4),)) == () for _ in range(30))
 
 
 def test_a_large_shape_around_a_person_is_not_a_car() -> None:
-    film = Film()
+    video = Video()
     for i in range(20):
         x = 0.1 + 0.03 * i
         person = Detection(label="person", score=0.9, box=BoundingBox(x, 0.2, 0.15, 0.6))
-        tracks = film.show(person, bulks=(BoundingBox(x - 0.02, 0.15, 0.2, 0.7),))
+        tracks = video.show(person, bulks=(BoundingBox(x - 0.02, 0.15, 0.2, 0.7),))
     assert [t.label for t in tracks] == ["person"]
 
 
@@ -226,8 +226,8 @@ def test_ids_are_unique_and_increasing_and_runs_are_reproducible(
     frames: list[list[Detection]],
 ) -> None:
     def run() -> list[tuple[Track, ...]]:
-        film = Film()
-        return [film.show(*merge_detections(found)) for found in frames]
+        video = Video()
+        return [video.show(*merge_detections(found)) for found in frames]
 
     first = run()
     assert first == run()

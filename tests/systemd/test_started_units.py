@@ -45,7 +45,7 @@ def recording(container: Container) -> int:
 
 
 def back_after_s(container: Container, since_s: float, before: tuple[str, int]) -> float:
-    """How long after a moment the film begins that was not on the disk before. `since_s` is since the
+    """How long after a moment the video begins that was not on the disk before. `since_s` is since the
     boot, as the names of segments tell when they begin.
     """
     container.wait_for(lambda: newest(container) > before, "new footage")

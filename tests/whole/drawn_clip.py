@@ -1,4 +1,4 @@
-"""A clip of the rendered street: a film that every clone can make."""
+"""A clip of the rendered street: a video that every clone can make."""
 
 import math
 import time
@@ -21,14 +21,14 @@ def write_street_clip(path: Path, duration_s: float) -> None:
     )
     request = StreamRequest(packets=False, frames_fps=math.inf)
     camera = fake.open_camera("drawn", options, request, time.monotonic_ns)
-    with av.open(str(path), "w") as film:
-        stream = film.add_stream("libx264", rate=FPS)
+    with av.open(str(path), "w") as video:
+        stream = video.add_stream("libx264", rate=FPS)
         stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
         for frame in _read_frames(camera):
             planes = np.concatenate([plane.reshape(-1) for plane in (frame.y, frame.u, frame.v)])
             picture = av.VideoFrame.from_ndarray(planes.reshape(540, 640), format="yuv420p")
-            film.mux(stream.encode(picture))
-        film.mux(stream.encode(None))
+            video.mux(stream.encode(picture))
+        video.mux(stream.encode(None))
     camera.close()
 
 

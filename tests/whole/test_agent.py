@@ -65,8 +65,8 @@ def test_events_of_a_street_reach_the_centre(box: AgentBox, centre: RunningCentr
     assert "Traceback" not in box.log
     footage = sorted((box.folder / "state" / "footage" / "north").glob("*.mp4"))
     assert footage
-    with av.open(str(footage[0])) as film:
-        assert sum(1 for _ in film.decode(video=0)) > 10
+    with av.open(str(footage[0])) as video:
+        assert sum(1 for _ in video.decode(video=0)) > 10
     assert not list(box.folder.rglob("*.part"))
 
 

@@ -86,5 +86,5 @@ def test_an_rtsp_camera_with_two_streams_is_recorded_and_detected_until_it_disap
         box.kill()
     assert "Traceback" not in box.log
     part = next((box.folder / "state" / "footage" / "north").iterdir())
-    with av.open(str(part)) as film:
-        assert next(film.decode(video=0)).width > 0
+    with av.open(str(part)) as video:
+        assert next(video.decode(video=0)).width > 0

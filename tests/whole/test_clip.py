@@ -59,7 +59,7 @@ STREAMS = {
 
 @pytest.fixture(scope="module")
 def streams(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Stream]:
-    folder = tmp_path_factory.mktemp("films")
+    folder = tmp_path_factory.mktemp("videos")
     return {
         name: packets_of(encode(folder / f"{number}{suffix}", codec, pix_fmt, options))
         for number, (name, (suffix, codec, pix_fmt, options)) in enumerate(STREAMS.items())
@@ -438,8 +438,8 @@ def test_real_footage_is_cut_picture_for_picture(
     sealer = sealer_for(centre.recipient, keys=keys)
     sources = record(tmp_path / "north", (info, packets[:250]), sealer)
     clip = whole(sources, tmp_path / "clip.mp4", keys)
-    film = shared / "footage" / "intel_car-detection.mp4"
-    with av.open(str(film)) as container:
+    video = shared / "footage" / "intel_car-detection.mp4"
+    with av.open(str(video)) as container:
         frames = itertools.islice(container.decode(video=0), clip.frame_count)
         expected = [frame.to_ndarray(format="gray").tobytes() for frame in frames]
     with av.open(str(clip.path)) as container:

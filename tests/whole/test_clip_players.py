@@ -101,7 +101,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """A clip with a pause in it, and an unsealed segment; both were sealed."""
     place = tmp_path_factory.mktemp("played")
     suffix, codec, pix_fmt, options = STREAMS[request.param]
-    stream = packets_of(encode(place / f"film{suffix}", codec, pix_fmt, options))
+    stream = packets_of(encode(place / f"video{suffix}", codec, pix_fmt, options))
     centre, keys = Centre(place), KeyRing(100)
     sealer = sealer_for(centre.recipient, keys=keys)
     sources = record(place / "north", stream, sealer, pause_s=PAUSE_S)

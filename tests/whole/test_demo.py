@@ -40,11 +40,11 @@ PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight seconds of the rendered street as a file, in the codec of 1999 that vtest.avi has."""
-    path = tmp_path_factory.mktemp("film") / "street.avi"
+    path = tmp_path_factory.mktemp("video") / "street.avi"
     camera = open_camera(
-        "film",
+        "video",
         Options(width_px=640, height_px=360, fps=10, pace="fast", duration_s=8),
         StreamRequest(packets=False, frames_fps=10),
         lambda: 0,
@@ -80,8 +80,8 @@ def frames_in(path: Path) -> int:
 
 
 @pytest.mark.slow
-def test_a_video_gives_counts_events_and_files(film: Path, tmp_path: Path) -> None:
-    done = run("--fast", "--video", film, "--seconds", "5", cwd=tmp_path)
+def test_a_video_gives_counts_events_and_files(video: Path, tmp_path: Path) -> None:
+    done = run("--fast", "--video", video, "--seconds", "5", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     for word in ("Tracked", "received by the centre", "none skipped", "Try next:"):
@@ -99,9 +99,9 @@ def test_a_video_gives_counts_events_and_files(film: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_a_second_run_reuses_the_folder_of_the_first(film: Path, tmp_path: Path) -> None:
+def test_a_second_run_reuses_the_folder_of_the_first(video: Path, tmp_path: Path) -> None:
     for _ in range(2):
-        done = run("--fast", "--video", film, "--seconds", "1", "--out", "there", cwd=tmp_path)
+        done = run("--fast", "--video", video, "--seconds", "1", "--out", "there", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     assert frames_in(tmp_path / "there" / "annotated.mp4") == 10
 
@@ -121,8 +121,8 @@ def test_without_network_or_video_a_street_is_rendered_and_reported(tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_the_demo_in_order_with_a_summary(film: Path, tmp_path: Path) -> None:
-    command = [*VIGIE, "demo", "--video", str(film)]
+def test_ctrl_c_ends_the_demo_in_order_with_a_summary(video: Path, tmp_path: Path) -> None:
+    command = [*VIGIE, "demo", "--video", str(video)]
     environ = {**os.environ, "PYTHONPATH": str(PROJECT), "COLUMNS": "120"}
     with subprocess.Popen(command, cwd=tmp_path, env=environ, stdout=subprocess.PIPE) as child:
         messages = tmp_path / "demo-out" / "messages.jsonl"
@@ -138,12 +138,12 @@ def test_ctrl_c_ends_the_demo_in_order_with_a_summary(film: Path, tmp_path: Path
 
 @pytest.mark.slow
 def test_on_a_terminal_the_demo_draws_a_screen_and_restores_the_terminal(
-    film: Path, tmp_path: Path
+    video: Path, tmp_path: Path
 ) -> None:
     ours, theirs = pty.openpty()
     environ = {**os.environ, "PYTHONPATH": str(PROJECT), "TERM": "xterm-256color"}
     environ |= {"COLUMNS": "120", "LINES": "40"}
-    command = [*VIGIE, "demo", "--fast", "--video", str(film), "--seconds", "3"]
+    command = [*VIGIE, "demo", "--fast", "--video", str(video), "--seconds", "3"]
     child = subprocess.Popen(
         command, cwd=tmp_path, env=environ, stdin=theirs, stdout=theirs, stderr=theirs
     )
@@ -177,7 +177,7 @@ def test_on_a_terminal_the_demo_draws_a_screen_and_restores_the_terminal(
     ],
 )
 def test_wrong_arguments_give_one_clear_line(words: list[str], says: str, tmp_path: Path) -> None:
-    (tmp_path / "words.txt").write_text("no film")
+    (tmp_path / "words.txt").write_text("no video")
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "letter.txt").write_text("dear")
     done = run("--fast", *words, cwd=tmp_path)
@@ -323,7 +323,7 @@ def test_the_screen_fits_the_terminal(columns: int, rows: int) -> None:
     for event in demo_values.all_events():
         tally.add_event(event)
     tally.set_health(demo_values.make_health_report())
-    moment = video_screen(tally.view(), "a film", 80, "mqtt://127.0.0.1:1")
+    moment = video_screen(tally.view(), "a video", 80, "mqtt://127.0.0.1:1")
     console = Console(width=columns, height=rows, force_terminal=True, file=io.StringIO())
     with console.capture() as captured:
         console.print(render_screen(moment, columns, rows))

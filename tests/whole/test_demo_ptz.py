@@ -171,7 +171,7 @@ def test_the_demo_ends_after_the_given_seconds_with_a_summary(
     ("words", "says"),
     [
         (["--fast"], "--fast: not with --ptz"),
-        (["--video", "film.mp4"], "--video: not with --ptz"),
+        (["--video", "video.mp4"], "--video: not with --ptz"),
     ],
 )
 def test_video_options_are_refused_with_a_head(words: list[str], says: str, tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The last picture of 21 s of the street."""
     folder = tmp_path_factory.mktemp("picture")
     write_street_clip(folder / "street.mp4", 21)
-    with av.open(str(folder / "street.mp4")) as film:
-        *_, last = film.decode(video=0)
+    with av.open(str(folder / "street.mp4")) as video:
+        *_, last = video.decode(video=0)
     path = folder / "straße.png"
     path.write_bytes(cv2.imencode(".png", last.to_ndarray(format="bgr24"))[1].tobytes())
     return path

@@ -31,13 +31,13 @@ from tests.whole.test_record_stage import GOP, X264, encode, packets_of
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return encode(tmp_path_factory.mktemp("film") / "film.mp4", "libx264", "yuv420p", X264)
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return encode(tmp_path_factory.mktemp("video") / "video.mp4", "libx264", "yuv420p", X264)
 
 
 @pytest.fixture(scope="module")
-def stream(film: Path) -> tuple[StreamInfo, list[Packet]]:
-    return packets_of(film)
+def stream(video: Path) -> tuple[StreamInfo, list[Packet]]:
+    return packets_of(video)
 
 
 class Centre:
@@ -111,7 +111,7 @@ def digests(path: Path, key: SegmentKey | None = None) -> list[str]:
 def test_the_private_key_decrypts_every_picture_and_the_disk_has_none_in_plain(
     tmp_path: Path, centre: Centre, suffix: str, codec: str, pix_fmt: str, options: dict[str, str]
 ) -> None:
-    stream = packets_of(encode(tmp_path / f"film{suffix}", codec, pix_fmt, options))
+    stream = packets_of(encode(tmp_path / f"video{suffix}", codec, pix_fmt, options))
     plain = write(tmp_path / "plain", stream, None)
     sealed = write(tmp_path / "sealed", stream, sealer_for(centre.recipient))
     key = unwrap_segment_key(Path(f"{sealed.path}{KEYS_SUFFIX}"), centre.key)

@@ -199,7 +199,7 @@ def wrong_key(bench: Path) -> None:
 
 def two_mistakes(bench: Path) -> None:
     (bench / "casa-0001.toml").write_text(
-        SETTINGS.replace("site", "sight").replace('"fake"', '"film"')
+        SETTINGS.replace("site", "sight").replace('"fake"', '"video"')
     )
 
 

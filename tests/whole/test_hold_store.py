@@ -320,7 +320,7 @@ def test_footage_that_cannot_be_deleted_is_a_fault_and_tried_again_later(
         (f"{EVENT_ID}.json", "{"),
         (f"{EVENT_ID}.json", "[]"),
         ("holiday.json", "{}"),
-        ("notes.txt", "buy film"),
+        ("notes.txt", "buy video"),
         (f"{EVENT_ID}.release", '{"hold_id": 7}'),
     ],
 )

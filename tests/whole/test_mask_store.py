@@ -48,7 +48,7 @@ driver = "fake"
 options = { width_px = 320, height_px = 180, fps = 10, pace = "fast", duration_s = 5 }
 """
 SOUTH = '[[camera]]\nname = "south"' + DRAWN + "[camera.detect]\nenabled = false\n"
-FILM = 'driver = "replay"\noptions = { path = "street.mp4", pace = "fast" }\n'
+VIDEO = 'driver = "replay"\noptions = { path = "street.mp4", pace = "fast" }\n'
 
 MASK = "[[mask]]\npolygon = [[0.25, 0.5], [0.75, 0.5], [0.75, 1.0], [0.25, 1.0]]\n"
 POLYGON = (Point(0.25, 0.5), Point(0.75, 0.5), Point(0.75, 1.0), Point(0.25, 1.0))
@@ -158,7 +158,7 @@ def test_an_encoded_stream_is_recorded_unmasked_and_masked_on_export(
     street: Street, tmp_path: Path
 ) -> None:
     write_street_clip(tmp_path / "street.mp4", 5.0)
-    street.run(FILM, MASK)
+    street.run(VIDEO, MASK)
     entry = street.segments()[0]
     assert entry.closed is not None
     assert entry.closed.mask_applied == "export"
@@ -179,7 +179,7 @@ def test_an_encoded_stream_is_recorded_unmasked_and_masked_on_export(
 
 def test_a_transcoded_stream_is_masked_in_the_footage(street: Street, tmp_path: Path) -> None:
     write_street_clip(tmp_path / "street.mp4", 5.0)
-    street.run(FILM + "transcode = true\n", MASK)
+    street.run(VIDEO + "transcode = true\n", MASK)
     for entry in street.segments():
         assert entry.closed is not None
         assert entry.closed.mask_applied == "camera"

@@ -35,7 +35,7 @@ FRAMES = 95
 
 
 def encode(path: Path, codec: str, pix_fmt: str, options: dict[str, str]) -> Path:
-    """A film of noise on a ramp, so that no two pictures are alike."""
+    """A video of noise on a ramp, so that no two pictures are alike."""
     rng = np.random.default_rng(7)
     with av.open(str(path), "w") as out:
         stream = out.add_stream(codec, rate=FPS, options=options)
@@ -55,15 +55,15 @@ X264 = {"preset": "ultrafast", "tune": "zerolatency", "sc_threshold": "0"}
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """H.264 as a camera sends it: a keyframe a second, no B-frames."""
-    return encode(tmp_path_factory.mktemp("film") / "film.mp4", "libx264", "yuv420p", X264)
+    return encode(tmp_path_factory.mktemp("video") / "video.mp4", "libx264", "yuv420p", X264)
 
 
 def packets_of(path: Path) -> tuple[StreamInfo, list[Packet]]:
-    """A film's packets through the replay camera."""
+    """A video's packets through the replay camera."""
     camera = open_camera(
-        "film",
+        "video",
         Options(path=str(path), pace="fast"),
         StreamRequest(packets=True, frames_fps=0),
         lambda: 0,
@@ -163,7 +163,7 @@ class Recording:
 def test_every_picture_of_a_stream_plays_from_its_segments(
     tmp_path: Path, suffix: str, codec: str, pix_fmt: str, options: dict[str, str]
 ) -> None:
-    source = encode(tmp_path / f"film{suffix}", codec, pix_fmt, options)
+    source = encode(tmp_path / f"video{suffix}", codec, pix_fmt, options)
     info, packets = packets_of(source)
     recording = Recording(tmp_path / "ring", ManualClock())
     recording.stage.on_stream_opened(info)
@@ -174,8 +174,8 @@ def test_every_picture_of_a_stream_plays_from_its_segments(
     assert pictures(recording.files()) == pictures([str(source)])
 
 
-def test_segments_begin_at_keyframes_and_follow_without_a_gap(film: Path, tmp_path: Path) -> None:
-    info, packets = packets_of(film)
+def test_segments_begin_at_keyframes_and_follow_without_a_gap(video: Path, tmp_path: Path) -> None:
+    info, packets = packets_of(video)
     recording = Recording(tmp_path, ManualClock())
     recording.stage.on_stream_opened(info)
     recording.put(packets)
@@ -189,8 +189,8 @@ def test_segments_begin_at_keyframes_and_follow_without_a_gap(film: Path, tmp_pa
     assert footage.oldest_utc == recording.segments[0].begin_utc == "2026-11-25T00:00:00.000Z"
 
 
-def test_the_ring_stays_in_its_budget_and_keeps_the_newest(film: Path, tmp_path: Path) -> None:
-    info, packets = packets_of(film)
+def test_the_ring_stays_in_its_budget_and_keeps_the_newest(video: Path, tmp_path: Path) -> None:
+    info, packets = packets_of(video)
     size_bytes = sum(len(packet.data) for packet in packets)
     recording = Recording(tmp_path, ManualClock(), max_bytes=size_bytes // 2)
     recording.stage.on_stream_opened(info)
@@ -211,9 +211,9 @@ class Running(threading.Event):
 
 
 def test_a_keyframe_writes_the_fragment_before_it_at_the_next_turn(
-    film: Path, tmp_path: Path
+    video: Path, tmp_path: Path
 ) -> None:
-    info, packets = packets_of(film)
+    info, packets = packets_of(video)
     recording = Recording(tmp_path, ManualClock())
     running = Running()
     recording.stage.on_stream_opened(info)
@@ -234,8 +234,8 @@ def test_a_keyframe_writes_the_fragment_before_it_at_the_next_turn(
     )
 
 
-def test_packets_without_a_keyframe_wait_for_a_second_at_most(film: Path, tmp_path: Path) -> None:
-    info, packets = packets_of(film)
+def test_packets_without_a_keyframe_wait_for_a_second_at_most(video: Path, tmp_path: Path) -> None:
+    info, packets = packets_of(video)
     recording = Recording(tmp_path, ManualClock())
     running = Running()
     recording.stage.on_stream_opened(info)
@@ -252,9 +252,9 @@ def test_packets_without_a_keyframe_wait_for_a_second_at_most(film: Path, tmp_pa
 
 
 def test_a_fragment_becomes_durable_though_no_packet_follows(
-    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    info, packets = packets_of(film)
+    info, packets = packets_of(video)
     recording = Recording(tmp_path, ManualClock(), flush_s=5.0, segment_s=60.0)
     running = Running()
     durable_bytes: list[int] = []
@@ -279,8 +279,8 @@ def test_a_fragment_becomes_durable_though_no_packet_follows(
     assert durable_bytes[0] > 0
 
 
-def test_a_reopened_camera_starts_a_new_file(film: Path, tmp_path: Path) -> None:
-    info, packets = packets_of(film)
+def test_a_reopened_camera_starts_a_new_file(video: Path, tmp_path: Path) -> None:
+    info, packets = packets_of(video)
     recording = Recording(tmp_path, ManualClock(), segment_s=60)
     recording.stage.on_stream_opened(info)
     for packet in packets[:15]:
@@ -290,15 +290,15 @@ def test_a_reopened_camera_starts_a_new_file(film: Path, tmp_path: Path) -> None
         recording.queue.put(packet)
     recording.stage.run_once(recording.stopping)
     recording.stage.close()
-    played = pictures([str(film)])
+    played = pictures([str(video)])
     assert [pictures([path]) for path in recording.files()] == [played[:15], played[:5]]
 
 
 @pytest.mark.parametrize("codec", ["rawvideo", "msmpeg4v3", "no-such-codec"])
 def test_a_stream_that_mp4_cannot_carry_is_a_fault_until_another_comes(
-    film: Path, tmp_path: Path, codec: str
+    video: Path, tmp_path: Path, codec: str
 ) -> None:
-    info, packets = packets_of(film)
+    info, packets = packets_of(video)
     recording = Recording(tmp_path, ManualClock())
     refused = StreamInfo(codec=codec, width_px=160, height_px=96, fps=FPS)
     recording.stage.on_stream_opened(refused)
@@ -310,11 +310,11 @@ def test_a_stream_that_mp4_cannot_carry_is_a_fault_until_another_comes(
     recording.put(packets)
     recording.stage.close()
     assert recording.codes() == []
-    assert pictures(recording.files()) == pictures([str(film)])
+    assert pictures(recording.files()) == pictures([str(video)])
 
 
-def test_a_damaged_packet_loses_only_its_group(film: Path, tmp_path: Path) -> None:
-    info, packets = packets_of(film)
+def test_a_damaged_packet_loses_only_its_group(video: Path, tmp_path: Path) -> None:
+    info, packets = packets_of(video)
     broken = packets[25]
     torn = Packet(
         t_ns=0, pts_ns=broken.pts_ns, dts_ns=broken.dts_ns, is_key=False, data=b"\xff" * 9
@@ -327,12 +327,12 @@ def test_a_damaged_packet_loses_only_its_group(film: Path, tmp_path: Path) -> No
     recording.put(packets[26:])
     recording.stage.close()
     assert recording.codes() == []
-    played = pictures([str(film)])
+    played = pictures([str(video)])
     assert pictures(recording.files()) == played[:20] + played[30:]
 
 
-def test_order_does_not_depend_on_utc(film: Path, tmp_path: Path) -> None:
-    info, packets = packets_of(film)
+def test_order_does_not_depend_on_utc(video: Path, tmp_path: Path) -> None:
+    info, packets = packets_of(video)
     clock = ManualClock()
     recording = Recording(tmp_path, clock)
     recording.stage.on_stream_opened(info)
@@ -345,13 +345,13 @@ def test_order_does_not_depend_on_utc(film: Path, tmp_path: Path) -> None:
     again.stage.on_stream_opened(info)
     again.put(packets)
     again.stage.close()
-    assert pictures(again.files()) == pictures([str(film)]) * 2
+    assert pictures(again.files()) == pictures([str(video)]) * 2
     assert [segment.clock_synced for segment in recording.segments] == [True] * 2 + [False] * 3
 
 
 @pytest.mark.raises_fault("STO-02")
-def test_a_folder_that_vanishes_is_a_fault_and_then_a_gap(film: Path, tmp_path: Path) -> None:
-    info, packets = packets_of(film)
+def test_a_folder_that_vanishes_is_a_fault_and_then_a_gap(video: Path, tmp_path: Path) -> None:
+    info, packets = packets_of(video)
     recording = Recording(tmp_path, ManualClock())
     recording.stage.on_stream_opened(info)
     recording.put(packets[:15])
@@ -366,18 +366,18 @@ def test_a_folder_that_vanishes_is_a_fault_and_then_a_gap(film: Path, tmp_path: 
     assert recording.codes() == []
     assert recording.gaps == [(packets[0].t_ns, packets[30].t_ns)]
     assert recording.stage.footage_health().gaps == 1
-    assert pictures(recording.files()) == pictures([str(film)])[30:]
+    assert pictures(recording.files()) == pictures([str(video)])[30:]
 
 
-def test_a_truncated_file_keeps_its_longest_whole_prefix(film: Path, tmp_path: Path) -> None:
-    info, packets = packets_of(film)
+def test_a_truncated_file_keeps_its_longest_whole_prefix(video: Path, tmp_path: Path) -> None:
+    info, packets = packets_of(video)
     recording = Recording(tmp_path, ManualClock(), segment_s=60)
     recording.stage.on_stream_opened(info)
     recording.put(packets)
     recording.stage.close()
     whole = Path(recording.segments[0].path).read_bytes()
     name = Path(recording.segments[0].path).name
-    played = pictures([str(film)])
+    played = pictures([str(video)])
     rng = random.Random(5)
     cuts = [0, 1, 8, len(whole) - 1, len(whole), *(rng.randrange(len(whole)) for _ in range(30))]
     for number, cut in enumerate(cuts):
@@ -400,8 +400,8 @@ def test_a_truncated_file_keeps_its_longest_whole_prefix(film: Path, tmp_path: P
         assert len(shown) in (*range(GOP, FRAMES, GOP), FRAMES)
 
 
-def test_zeros_left_by_a_power_cut_end_the_prefix(film: Path, tmp_path: Path) -> None:
-    info, packets = packets_of(film)
+def test_zeros_left_by_a_power_cut_end_the_prefix(video: Path, tmp_path: Path) -> None:
+    info, packets = packets_of(video)
     recording = Recording(tmp_path, ManualClock(), segment_s=60)
     recording.stage.on_stream_opened(info)
     recording.put(packets)
@@ -434,7 +434,7 @@ ON_A_SMALL_DISK = """
     sys.path.insert(0, {project!r})
     from tests.whole.test_record_stage import ManualClock, MIN_RETRY_NS, Recording, packets_of, pictures
 
-    info, packets = packets_of(Path({film!r}))
+    info, packets = packets_of(Path({video!r}))
     recording = Recording(Path({disk!r}), ManualClock())
     recording.stage.on_stream_opened(info)
     full = Path({disk!r}, "someone-elses.log")
@@ -454,7 +454,7 @@ ON_A_SMALL_DISK = """
     recording.stage.close()
     assert recording.codes() == []
     assert len(recording.gaps) == 1
-    played = pictures([{film!r}])
+    played = pictures([{video!r}])
     shown = pictures(recording.files())
     assert shown == played[: len(shown) - 45] + played[50:], len(shown)
     assert len(shown) >= 20 + 45
@@ -462,7 +462,7 @@ ON_A_SMALL_DISK = """
 
 
 def test_a_full_disk_is_a_fault_and_recording_resumes_when_there_is_room(
-    film: Path, tmp_path: Path
+    video: Path, tmp_path: Path
 ) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -471,15 +471,15 @@ def test_a_full_disk_is_a_fault_and_recording_resumes_when_there_is_room(
     if subprocess.run([*mount, tmpfs], capture_output=True, check=False).returncode:
         pytest.skip("this machine lets us mount no small disk")
     script = textwrap.dedent(ON_A_SMALL_DISK).format(
-        project=str(Path(__file__).parents[2]), film=str(film), disk=str(disk)
+        project=str(Path(__file__).parents[2]), video=str(video), disk=str(disk)
     )
     command = [*mount, f'{tmpfs} && exec "$0" -c "$1"', sys.executable, script]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
 
 
-def test_without_a_keyframe_nothing_is_recorded_or_reported(film: Path, tmp_path: Path) -> None:
-    info, packets = packets_of(film)
+def test_without_a_keyframe_nothing_is_recorded_or_reported(video: Path, tmp_path: Path) -> None:
+    info, packets = packets_of(video)
     recording = Recording(tmp_path, ManualClock())
     recording.stage.on_stream_opened(info)
     recording.put(packets[1:GOP])

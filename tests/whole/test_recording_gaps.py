@@ -20,13 +20,13 @@ NS = 10**9
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """H.264 as a camera sends it: a keyframe a second, no B-frames."""
-    return encode(tmp_path_factory.mktemp("film") / "film.mp4", "libx264", "yuv420p", X264)
+    return encode(tmp_path_factory.mktemp("video") / "video.mp4", "libx264", "yuv420p", X264)
 
 
-def starts(film: Path, folder: Path, **settings: float) -> tuple[Recording, list[Packet]]:
-    info, packets = packets_of(film)
+def starts(video: Path, folder: Path, **settings: float) -> tuple[Recording, list[Packet]]:
+    info, packets = packets_of(video)
     recording = Recording(folder, ManualClock(), **settings)
     recording.stage.on_stream_opened(info)
     # No camera's pictures come at whole milliseconds, which is all that a file's name tells.
@@ -34,24 +34,24 @@ def starts(film: Path, folder: Path, **settings: float) -> tuple[Recording, list
 
 
 def test_a_gap_begins_with_the_group_that_was_not_written_to_its_end(
-    film: Path, tmp_path: Path
+    video: Path, tmp_path: Path
 ) -> None:
-    recording, packets = starts(film, tmp_path, segment_s=60)
+    recording, packets = starts(video, tmp_path, segment_s=60)
     recording.put(packets[:25])
     torn = msgspec.structs.replace(packets[25], data=b"\xff" * 9)
     recording.put([torn])
     recording.clock.now_ns += MIN_RETRY_NS
     recording.put(packets[26:])
     recording.stage.close()
-    played = pictures([str(film)])
+    played = pictures([str(video)])
     assert pictures(recording.files()) == played[:20] + played[30:]
     assert recording.gaps == [(packets[20].t_ns, packets[30].t_ns)]
 
 
 def test_a_gap_starts_at_the_first_picture_that_could_not_be_recovered(
-    film: Path, tmp_path: Path
+    video: Path, tmp_path: Path
 ) -> None:
-    recording, packets = starts(film, tmp_path, segment_s=2)
+    recording, packets = starts(video, tmp_path, segment_s=2)
     recording.put(packets[:35])
     for part in recording.folder.glob("*.part"):
         part.unlink()  # a group had been written to it, the next one had not
@@ -63,8 +63,8 @@ def test_a_gap_starts_at_the_first_picture_that_could_not_be_recovered(
     assert recording.gaps == [(packets[20].t_ns, packets[50].t_ns)]
 
 
-def test_a_completely_recovered_file_is_not_a_gap(film: Path, tmp_path: Path) -> None:
-    recording, packets = starts(film, tmp_path, segment_s=2)
+def test_a_completely_recovered_file_is_not_a_gap(video: Path, tmp_path: Path) -> None:
+    recording, packets = starts(video, tmp_path, segment_s=2)
     recording.put(packets[:20])
     (part,) = recording.folder.glob("*.part")
     in_the_way = part.with_name(part.name.removesuffix(".part"))
@@ -75,13 +75,13 @@ def test_a_completely_recovered_file_is_not_a_gap(film: Path, tmp_path: Path) ->
     recording.clock.now_ns += MIN_RETRY_NS
     recording.put(packets[22:])
     recording.stage.close()
-    played = pictures([str(film)])
+    played = pictures([str(video)])
     assert pictures(recording.files()) == played[:20] + played[30:]
     assert recording.gaps == [(packets[20].t_ns, packets[30].t_ns)]
 
 
-def test_a_failure_until_the_stop_is_a_gap_up_to_the_stop(film: Path, tmp_path: Path) -> None:
-    recording, packets = starts(film, tmp_path, segment_s=60)
+def test_a_failure_until_the_stop_is_a_gap_up_to_the_stop(video: Path, tmp_path: Path) -> None:
+    recording, packets = starts(video, tmp_path, segment_s=60)
     recording.put(packets[:25])
     recording.put([msgspec.structs.replace(packets[25], data=b"\xff" * 9), *packets[26:29]])
     recording.clock.advance_s(0.5)
@@ -101,9 +101,9 @@ def without_keyframes(packets: list[Packet], seconds: int) -> list[Packet]:
 
 @pytest.mark.raises_fault("STO-02")
 def test_a_stream_without_keyframes_is_closed_at_the_maximum_group_and_is_a_fault(
-    film: Path, tmp_path: Path
+    video: Path, tmp_path: Path
 ) -> None:
-    recording, packets = starts(film, tmp_path)
+    recording, packets = starts(video, tmp_path)
     longest_s = MAX_GOP_NS // NS
     recording.put(without_keyframes(packets, longest_s - 1))
     assert recording.codes() == []
@@ -121,22 +121,22 @@ def test_a_stream_without_keyframes_is_closed_at_the_maximum_group_and_is_a_faul
 
 
 def test_a_group_that_is_too_large_is_closed_too(
-    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recording, packets = starts(film, tmp_path, segment_s=60)
+    recording, packets = starts(video, tmp_path, segment_s=60)
     group = packets[:GOP]
     monkeypatch.setattr(gop, "MAX_GOP_BYTES", sum(len(each.data) for each in group[:5]))
     recording.put(group)
     recording.stage.close()
-    assert pictures(recording.files()) == pictures([str(film)])[:5]
+    assert pictures(recording.files()) == pictures([str(video)])[:5]
     assert recording.gaps == [(group[5].t_ns, recording.clock.now_ns)]
 
 
 @pytest.mark.raises_fault("STO-02")
 def test_a_failing_disk_is_retried_with_growing_waits(
-    film: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    video: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    recording, packets = starts(film, tmp_path, segment_s=1)
+    recording, packets = starts(video, tmp_path, segment_s=1)
 
     def failures_at(seconds: range) -> list[int]:
         """When it was tried in vain, while a keyframe comes each second."""
@@ -186,8 +186,8 @@ FILLED_UP = """
 """
 
 
-def test_failed_starts_leave_no_files_on_a_full_disk(film: Path, tmp_path: Path) -> None:
-    on_tmpfs("size=2m", FILLED_UP, film, tmp_path)
+def test_failed_starts_leave_no_files_on_a_full_disk(video: Path, tmp_path: Path) -> None:
+    on_tmpfs("size=2m", FILLED_UP, video, tmp_path)
 
 
 ON_FEW_INODES = """
@@ -213,8 +213,8 @@ ON_FEW_INODES = """
 """
 
 
-def test_without_free_inodes_the_oldest_segment_is_evicted(film: Path, tmp_path: Path) -> None:
-    on_tmpfs("size=200m,nr_inodes=64", ON_FEW_INODES, film, tmp_path)
+def test_without_free_inodes_the_oldest_segment_is_evicted(video: Path, tmp_path: Path) -> None:
+    on_tmpfs("size=200m,nr_inodes=64", ON_FEW_INODES, video, tmp_path)
 
 
 PRELUDE = """
@@ -233,13 +233,13 @@ from agent.recording.retention.retention_stage import RetentionStage
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from tests.whole.test_record_stage import ManualClock, Recording, packets_of
 
-info, packets = packets_of(Path({film!r}))
+info, packets = packets_of(Path({video!r}))
 disk = Path({disk!r})
 clock = ManualClock()
 """
 
 
-def on_tmpfs(options: str, script: str, film: Path, folder: Path) -> None:
+def on_tmpfs(options: str, script: str, video: Path, folder: Path) -> None:
     """Run a script where `disk` is a file system of its own."""
     disk = folder / "disk"
     disk.mkdir()
@@ -248,7 +248,7 @@ def on_tmpfs(options: str, script: str, film: Path, folder: Path) -> None:
     if subprocess.run([*mount, tmpfs], capture_output=True, check=False).returncode:
         pytest.skip("this machine lets us mount no small disk")
     project = str(Path(__file__).parents[2])
-    prelude = PRELUDE.format(project=project, film=str(film), disk=str(disk))
+    prelude = PRELUDE.format(project=project, video=str(video), disk=str(disk))
     text = prelude + textwrap.dedent(script)
     command = [*mount, f'{tmpfs} && exec "$0" -c "$1"', sys.executable, text]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)

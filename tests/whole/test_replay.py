@@ -108,11 +108,11 @@ def test_the_annotated_video_plays_in_common_players(replayed: Replayed) -> None
     path = replayed.events.parent / "annotated.mp4"
     content = path.read_bytes()
     assert content.index(b"moov") < content.index(b"mdat")
-    with av.open(str(path)) as film:
-        stream = film.streams.video[0]
+    with av.open(str(path)) as video:
+        stream = video.streams.video[0]
         assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
         assert (stream.width, stream.height) == (1280, 720)
-        frames = [float(frame.time) for frame in film.decode(stream)]
+        frames = [float(frame.time) for frame in video.decode(stream)]
     assert len(frames) == LENGTH_S * FPS
     assert frames == pytest.approx([i / FPS for i in range(len(frames))], abs=0.001)
 
@@ -177,7 +177,7 @@ def test_a_mistake_gives_one_line(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    film = clip.read_bytes()
+    video = clip.read_bytes()
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "noise.mp4").write_bytes(bytes(range(256)) * 40)
     (tmp_path / "hard.mp4").hardlink_to(clip)
@@ -195,7 +195,7 @@ def test_a_mistake_gives_one_line(
     assert error.startswith("vigie: ")
     assert error.count("\n") == 1
     assert filled(said) in error
-    assert clip.read_bytes() == film
+    assert clip.read_bytes() == video
     assert "[[line]]" in SCENE.read_text()
 
 
@@ -207,7 +207,7 @@ def test_bad_usage_is_reported_by_the_argument_parser(words: list[str]) -> None:
 
 
 def test_a_truncated_video_is_replayed_up_to_its_end(clip: Path, tmp_path: Path) -> None:
-    """A fragmented film whose end is missing, as a power cut leaves it."""
+    """A fragmented video whose end is missing, as a power cut leaves it."""
     whole, cut = tmp_path / "whole.mp4", tmp_path / "cut.mp4"
     with (
         av.open(str(clip)) as source,
@@ -215,13 +215,13 @@ def test_a_truncated_video_is_replayed_up_to_its_end(clip: Path, tmp_path: Path)
             str(whole),
             "w",
             options={"movflags": "frag_keyframe+empty_moov", "frag_duration": "1000000"},
-        ) as film,
+        ) as video,
     ):
-        stream = film.add_stream_from_template(source.streams.video[0])
+        stream = video.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(source.streams.video[0]):
             if packet.dts is not None:
                 packet.stream = stream
-                film.mux(packet)
+                video.mux(packet)
     content = whole.read_bytes()
     cut.write_bytes(content[: len(content) // 2])
     events = tmp_path / "e.jsonl"
