@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from agent.base.clock import rfc3339
+from agent.base.json_decode import MalformedJson, decode_any_json
 from agent.base.sha256 import sha256_hex
 from agent.config.configuration import BrokerConfig
 from agent.reporting import topics
@@ -76,9 +77,9 @@ def to_json_line(item: ReceivedMessage) -> bytes:
         fields["sha256"] = sha256_hex(item.payload)
     else:
         try:
-            msgspec.json.decode(item.payload)
+            decode_any_json(item.payload)
             fields["payload"] = msgspec.Raw(item.payload)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except MalformedJson:
             fields["payload"] = None
             fields["size_bytes"] = len(item.payload)
             fields["sha256"] = sha256_hex(item.payload)

@@ -12,6 +12,8 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from agent.base.json_decode import MalformedJson, decode_json
+
 SUMS_FILE = "SHA256SUMS"
 
 _SUM_LINE_PATTERN = re.compile(rb"([0-9a-f]{64})  ([^\n]+)")
@@ -36,8 +38,8 @@ def encode_manifest(manifest: msgspec.Struct) -> bytes:
 def decode_manifest(name: str, data: bytes, manifest_type: type[ManifestT]) -> ManifestT:
     """Decode the manifest of the file `name`. Raises BadManifest."""
     try:
-        return msgspec.json.decode(data, type=manifest_type)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return decode_json(data, manifest_type)
+    except MalformedJson as error:
         raise BadManifest(name, f"is not a valid manifest: {error}") from error
 
 

@@ -7,6 +7,8 @@ from typing import Generic, TypeVar
 import msgspec
 
 from agent.base import atomic_file
+from agent.base.file_read import read_regular_file
+from agent.base.json_decode import JsonDecoder, MalformedJson
 
 log = logging.getLogger(__name__)
 
@@ -25,14 +27,14 @@ class StateFile(Generic[StateT]):
 
     def __init__(self, path: Path, state_type: type[StateT], *, shared: bool = False) -> None:
         self.path = path
-        self._decoder = msgspec.json.Decoder(state_type)
+        self._decoder = JsonDecoder(state_type)
         self._shared = shared
 
     def read(self) -> StateT | None:
         """Return the document, or None if there is none or it cannot be read. Never changes a file."""
         try:
             return self._decode()
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except (OSError, MalformedJson):
             return None
 
     def load(self) -> StateT | None:
@@ -45,7 +47,7 @@ class StateFile(Generic[StateT]):
             return self._decode()
         except FileNotFoundError:
             return None
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except (OSError, MalformedJson) as error:
             quarantined_path = self.path.with_name(self.path.name + UNREADABLE_SUFFIX)
             try:
                 self.path.replace(quarantined_path)
@@ -68,8 +70,4 @@ class StateFile(Generic[StateT]):
         atomic_file.fsync_dir(folder.parent)
 
     def _decode(self) -> StateT:
-        with self.path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise msgspec.DecodeError(f"more than {MAX_BYTES} bytes")
-        return self._decoder.decode(data)
+        return self._decoder.decode(read_regular_file(self.path, MAX_BYTES))

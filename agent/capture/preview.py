@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from agent.base.errors import UserError
+from agent.base.json_decode import JsonDecoder
 from agent.base.model import CommandRefused
 from agent.capture.lens_aim import LensAim, downscale, measure_aim
 from agent.capture.snapshot_command import CameraAccess
@@ -52,7 +53,7 @@ class PreviewFrame(msgspec.Struct, frozen=True, kw_only=True, tag_field="state",
         return np.frombuffer(self.luma, np.uint8).reshape(self.rows, self.columns)
 
 
-_REPLY_DECODER: msgspec.json.Decoder[PreviewFrame | CommandRefused] = msgspec.json.Decoder(
+_REPLY_DECODER: JsonDecoder[PreviewFrame | CommandRefused] = JsonDecoder(
     PreviewFrame | CommandRefused
 )
 

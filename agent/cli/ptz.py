@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from agent.base.errors import UserError
+from agent.base.json_decode import decode_json
 from agent.base.model import CommandAccepted, CommandDone, CommandProgress, CommandRefused
 from agent.cli.commands import Commands
 from agent.cli.output import print_json
@@ -244,7 +244,7 @@ def _send_command(
                     print(f"vigie: {reply.code}: {reply.message}", file=sys.stderr)
                 return 1
             case CommandDone() if not args.json:
-                _print_result(command_args, msgspec.json.decode(reply.result, type=PtzResult))
+                _print_result(command_args, decode_json(reply.result, PtzResult))
             case CommandAccepted() if not args.json:
                 print("started", file=sys.stderr)
             case CommandProgress() if not args.json:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Protocol
 import msgspec
 
 from agent.base.errors import UserError
+from agent.base.json_decode import MalformedJson, decode_any_json
 from agent.commands.requester import CommandRejected, Requester
 from agent.config import toml_decode
 
@@ -165,8 +166,8 @@ def parse_command(
             f"{context}: {len(payload)} bytes; allowed: {MAX_COMMAND_BYTES}", None
         )
     try:
-        decoded: Any = msgspec.json.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        decoded = decode_any_json(payload)
+    except MalformedJson as error:
         raise MalformedCommand(f"{context}: not JSON: {error}", None) from error
     try:
         command: Any = toml_decode.convert(decoded, command_struct, context)

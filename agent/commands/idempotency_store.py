@@ -18,6 +18,7 @@ from typing import TypeVar
 import msgspec
 
 from agent.base.clock import Clock
+from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.model import CommandDone, CommandRefused
 from agent.base.sqlite_damage import is_damage
 from agent.commands.command import ValidCommand
@@ -63,7 +64,7 @@ DELETE FROM command WHERE number IN (
 )
 """
 _FAULT_SUBJECT = "commands.db"
-_REPLY_DECODER: msgspec.json.Decoder[FinalReply] = msgspec.json.Decoder(FinalReply)
+_REPLY_DECODER: JsonDecoder[FinalReply] = JsonDecoder(FinalReply)
 T = TypeVar("T")
 
 
@@ -236,6 +237,6 @@ def _decode_reply(data: bytes | None, command_id: str) -> FinalReply | None:
         return None
     try:
         return _REPLY_DECODER.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except MalformedJson as error:
         log.error("command %s: its stored reply cannot be decoded: %s", command_id, error)
         return None

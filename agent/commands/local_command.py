@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from agent.base.clock import Clock
+from agent.base.json_decode import JsonDecoder
 from agent.base.model import CommandDone, CommandRefused, IncomingCommand, Reply
 from agent.commands.command import CommandId
 from agent.runtime import control_socket
@@ -18,7 +19,7 @@ from agent.runtime.control_socket import ControlRequest
 
 COMMAND_LIFETIME_S = 60.0
 
-_REPLY_DECODER: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)
+_REPLY_DECODER: JsonDecoder[Reply] = JsonDecoder(Reply)
 
 
 class LocalCommand(

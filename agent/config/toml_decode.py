@@ -15,9 +15,11 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 
 from agent.base.errors import UserError
+from agent.base.file_read import read_regular_file
 
 T = TypeVar("T")
 
+MAX_FILE_BYTES = 1_048_576
 MAX_DEPTH = 24
 """Levels of tables and lists in a file. No file of Vigie has half as many, and code that walks the
 tables may recurse.
@@ -35,20 +37,24 @@ def read_toml(path: Path, description: str) -> dict[str, Any]:
     """
     context = f"{description} {str(path)!r}"
     try:
-        text = path.read_text(encoding="utf-8")
+        data = read_regular_file(path, MAX_FILE_BYTES)
     except OSError as error:
         raise UserError(f"{context}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise UserError(f"{context}: a path that contains NUL") from error
+    return parse_toml(data, context)
+
+
+def parse_toml(content: str | bytes, context: str) -> dict[str, Any]:
+    """Parse a TOML text, or its bytes, which may begin with a byte order mark as editors write it.
+
+    Messages begin with `context`. Raises: UserError if it is not TOML.
+    """
+    try:
+        text = content if isinstance(content, str) else content.decode("utf-8-sig")
+        tables = tomllib.loads(text)  # noqa: TID251 - the one place
     except UnicodeDecodeError as error:
         raise UserError(f"{context}: not UTF-8 text, at byte {error.start}") from error
-    except ValueError as error:  # not a path at all, such as one that contains NUL
-        raise UserError(f"{context}: {error}") from error
-    return parse_toml(text, context)
-
-
-def parse_toml(text: str, context: str) -> dict[str, Any]:
-    """Parse a TOML text. Messages begin with `context`. Raises: UserError if it is not TOML."""
-    try:
-        tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{context}: not valid TOML: {error}") from error
     except (ValueError, RecursionError) as error:

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from agent.base import atomic_file
+from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.sha256 import sha256_hex
 from agent.console.errors import ConsoleError
 from agent.console.text_format import format_duration
@@ -66,7 +67,7 @@ class Rollback(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-_PENDING_DECODER = msgspec.json.Decoder(PendingCommit)
+_PENDING_DECODER = JsonDecoder(PendingCommit)
 _UNREADABLE = PendingCommit(
     keys="unknown keys", by="unknown", boot_id="", until_ns=0, candidate_sha256=""
 )
@@ -97,7 +98,7 @@ class CommitConfirm:
             return _PENDING_DECODER.decode(self._pending_path.read_bytes())
         except FileNotFoundError:
             return None
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except MalformedJson:
             # An unreadable change cannot be confirmed: it counts as expired.
             return _UNREADABLE
 

@@ -9,6 +9,7 @@ from functools import partial
 
 import msgspec
 
+from agent.base.json_decode import MalformedJson, decode_json
 from agent.failsafe.guard_stage import Duties, HeadDuty, PinsDuty
 from drivers import catalog
 from drivers.contracts import GpioLine
@@ -28,8 +29,8 @@ def execute_duties(payload: bytes, timeout_s: float) -> bool:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     log.error("guard: the agent has died")
     try:
-        duties = msgspec.json.decode(payload, type=Duties)
-    except msgspec.MsgspecError as error:
+        duties = decode_json(payload, Duties)
+    except MalformedJson as error:
         log.error("guard: the duties cannot be decoded: %s", error)
         return False
     tasks: list[Callable[[], None]] = [partial(_stop_head, duty) for duty in duties.heads]

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from agent.base.health_model import FlightSample
+from agent.base.json_decode import MalformedJson, decode_json
 from agent.health.flight_recorder import Flight
 from agent.health.restart_cause import RestartEvidence, RunEnd, classify
 from agent.health.vitals import parse
@@ -75,8 +76,8 @@ def unpack_flight(flight: str) -> tuple[FlightSample, ...]:
     """Return the samples of a receipt's `flight`. Raises: ValueError if it cannot be decoded."""
     try:
         lines = zlib.decompress(base64.b64decode(flight, validate=True)).splitlines()
-        return tuple(msgspec.json.decode(line, type=FlightSample) for line in lines)
-    except (zlib.error, msgspec.MsgspecError) as error:
+        return tuple(decode_json(line, FlightSample) for line in lines)
+    except (zlib.error, MalformedJson) as error:
         raise ValueError(f"not a flight: {error}") from error
 
 

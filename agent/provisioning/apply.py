@@ -4,7 +4,6 @@ All files are in folders of that user: root does not write there, because a link
 returned to root in one message.
 """
 
-import tomllib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
@@ -13,6 +12,7 @@ import msgspec
 
 from agent.base.device_identity import KEY_FILE, DeviceIdentity
 from agent.base.errors import UserError
+from agent.base.json_decode import MalformedJson, decode_json
 from agent.base.sha256 import sha256_hex
 from agent.config import toml_decode, toml_writer
 from agent.provisioning import atomic_folder, network_config
@@ -220,16 +220,16 @@ def _obsolete_names(previous_names: Collection[str], names: Collection[str]) -> 
 
 def _read_applied(config_dir: Path) -> _AppliedRecord | None:
     try:
-        return msgspec.json.decode((config_dir / APPLIED_FILE).read_bytes(), type=_AppliedRecord)
-    except (FileNotFoundError, msgspec.DecodeError):
+        return decode_json((config_dir / APPLIED_FILE).read_bytes(), _AppliedRecord)
+    except (FileNotFoundError, MalformedJson):
         return None
 
 
 def _read_box_id(config_dir: Path) -> str | None:
     """Read the box's id from its configuration, or None."""
     try:
-        box_id = tomllib.loads((config_dir / CONFIG_FILE).read_text(encoding="utf-8"))["box"]["id"]
-    except (OSError, ValueError, KeyError, TypeError):
+        box_id = toml_decode.read_toml(config_dir / CONFIG_FILE, "configuration")["box"]["id"]
+    except (UserError, KeyError, TypeError):
         return None
     return box_id if isinstance(box_id, str) and is_host_name(box_id) else None
 

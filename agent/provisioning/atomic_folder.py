@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from agent.base import atomic_file
+from agent.base.json_decode import MalformedJson, decode_json
 
 STAGING_DIR = ".provisioning"
 _NEW_DIR = "new"
@@ -44,8 +45,8 @@ def recover(folder: Path) -> bool:
     """
     staging = folder / STAGING_DIR
     try:
-        commit_list = msgspec.json.decode((staging / _LIST_FILE).read_bytes(), type=_CommitList)
-    except (FileNotFoundError, msgspec.DecodeError):
+        commit_list = decode_json((staging / _LIST_FILE).read_bytes(), _CommitList)
+    except (FileNotFoundError, MalformedJson):
         # The rename makes a list whole or missing; any other content is not ours.
         _remove_staging(folder)
         return False

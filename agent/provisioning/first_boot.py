@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from agent.base.device_identity import STATE_LOST_FLAG
+from agent.base.json_decode import decode_json
 from agent.provisioning import apply, boot_partition, network_config, status_display
 from agent.provisioning.apply import BoxFolders, ProvisioningResult
 from agent.provisioning.network_config import NetworkConfig
@@ -118,7 +119,7 @@ def _run_as_agent_user(
 ) -> ProvisioningResult:
     """Run `work` as the agent's user. Raises: ChildFailed, OSError."""
     encoded = run_as_user(paths.user, lambda: msgspec.json.encode(work()), timeout_s)
-    return msgspec.json.decode(encoded, type=ProvisioningResult)
+    return decode_json(encoded, ProvisioningResult)
 
 
 def _set_network(root: Path, network: NetworkConfig) -> None:

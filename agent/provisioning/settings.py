@@ -7,7 +7,6 @@ Invariant: no text of a secret is in a message, in a note or in a `repr`.
 """
 
 import re
-import tomllib
 import typing
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -134,7 +133,7 @@ def parse_settings(data: bytes, source: str) -> BoxSettings:
 
 def scrub_secrets(data: bytes) -> bytes | None:
     """Return the file with its secrets emptied, or None if it has none. The file is valid."""
-    tables = tomllib.loads(data.decode("utf-8-sig"))
+    tables = toml_decode.parse_toml(data, "settings")
     secrets = tables.get("secrets", {})
     if not any(secrets.values()):
         return None
@@ -153,10 +152,7 @@ def _parse_tables(data: bytes, source: str) -> dict[str, Any]:
     if len(data) > MAX_SETTINGS_BYTES:
         raise InvalidSettings([f"{source}: too large; allowed: at most {MAX_SETTINGS_BYTES} bytes"])
     try:
-        # Some editors begin a file with a byte order mark.
-        return toml_decode.parse_toml(data.decode("utf-8-sig"), source)
-    except UnicodeDecodeError as error:
-        raise InvalidSettings([f"{source}: not UTF-8 text, at byte {error.start}"]) from error
+        return toml_decode.parse_toml(data, source)
     except UserError as error:
         raise InvalidSettings([str(error)]) from error
 

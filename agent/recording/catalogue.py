@@ -13,6 +13,7 @@ from typing import TypeAlias
 import msgspec
 
 from agent.base.clock import rfc3339, unix_ms
+from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.recording.custody.custody_log import read_files_backwards
 from agent.recording.custody.receipts import FootageEvicted, SegmentClosed, SegmentOpened
 from agent.recording.retention.segment_age import BootTimeline
@@ -44,7 +45,7 @@ class _ReceiptExcerpt(msgspec.Struct):
     body: SegmentOpened | SegmentClosed | FootageEvicted
 
 
-_EXCERPT_DECODER = msgspec.json.Decoder(_ReceiptExcerpt)
+_EXCERPT_DECODER = JsonDecoder(_ReceiptExcerpt)
 
 
 SegmentFile: TypeAlias = tuple[str, SegmentName, int, bool]
@@ -329,5 +330,5 @@ def _decode_receipt_at(data: bytes, offset: int) -> _ReceiptExcerpt | None:
     json_offset = data.rfind(b"\n", 0, offset) + 1 + _JSON_OFFSET
     try:
         return _EXCERPT_DECODER.decode(memoryview(data)[json_offset : data.find(b"\n", offset)])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except MalformedJson:
         return None

@@ -16,6 +16,8 @@ import av.video.stream
 import msgspec
 
 from agent.base.atomic_file import fsync_dir, replace_atomically
+from agent.base.file_read import read_regular_file
+from agent.base.json_decode import decode_json
 from agent.base.sha256 import sha256_hex
 from agent.recording.custody.receipts import SegmentClosed
 from drivers.av_stream import frame_planes
@@ -26,6 +28,7 @@ from drivers.media import Polygon
 
 MASKS_DIR = "masks"
 """Folder of the versions, in the state folder."""
+_MAX_BYTES = 1_048_576
 
 _ENCODER_OPTIONS = {"preset": "veryfast", "crf": "20", "bf": "0"}
 """Without B-frames, so that every player supports it."""
@@ -56,12 +59,12 @@ def store(folder: Path, masks: Sequence[Polygon]) -> str:
 def load(folder: Path, version_id: str) -> tuple[Polygon, ...]:
     """Load the masks of a version. Raises MaskingError if they are missing or altered."""
     try:
-        content = (folder / f"{version_id}.json").read_bytes()
+        content = read_regular_file(folder / f"{version_id}.json", _MAX_BYTES)
     except OSError as error:
         raise MaskingError(f"masks {version_id}: {error.strerror or error}") from error
     if sha256_hex(content) != version_id:
         raise MaskingError(f"masks {version_id}: the file was altered")
-    return msgspec.json.decode(content, type=tuple[Polygon, ...])
+    return decode_json(content, tuple[Polygon, ...])
 
 
 def masks_to_apply(folder: Path, segments: Iterable[SegmentClosed]) -> tuple[Polygon, ...]:

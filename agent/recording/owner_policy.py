@@ -12,6 +12,8 @@ import msgspec
 
 from agent.base import atomic_file
 from agent.base.errors import UserError
+from agent.base.file_read import read_regular_file
+from agent.base.json_decode import MalformedJson, decode_json
 from agent.config.configuration import CameraConfig, InstitutionConfig
 from agent.recording import catalogue
 
@@ -19,6 +21,8 @@ log = logging.getLogger(__name__)
 
 POLICY_FILE = "owner_policies.json"
 """The file in the state folder."""
+
+_MAX_BYTES = 1_048_576
 
 OwnerPolicies: TypeAlias = dict[str, InstitutionConfig]
 """Policies by camera, of cameras lent by an institution."""
@@ -51,10 +55,10 @@ def read(state_dir: Path) -> OwnerPolicies:
     """
     path = state_dir / POLICY_FILE
     try:
-        return msgspec.json.decode(path.read_bytes(), type=OwnerPolicies)
+        return decode_json(read_regular_file(path, _MAX_BYTES), OwnerPolicies)
     except FileNotFoundError:
         return {}
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, MalformedJson) as error:
         raise UserError(f"{str(path)!r}: cannot be read: {error}") from error
 
 

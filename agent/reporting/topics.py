@@ -12,6 +12,7 @@ import msgspec
 
 from agent.base.clock import ClockTrust, rfc3339
 from agent.base.health_model import HealthReport
+from agent.base.json_decode import JsonDecoder, MalformedJson, decode_any_json, decode_json
 from agent.base.model import Event, Reply, TrafficCounts
 from agent.base.sha256 import sha256_hex
 from agent.reporting.payloads import (
@@ -314,8 +315,8 @@ def snapshot_user_properties(
     )
 
 
-_MESSAGE_DECODER = msgspec.json.Decoder(Message)
-_ENVELOPE_DECODER = msgspec.json.Decoder(Envelope)
+_MESSAGE_DECODER: JsonDecoder[Message] = JsonDecoder(Message)
+_ENVELOPE_DECODER = JsonDecoder(Envelope)
 _JSON_PROPERTIES = ("v", "seq", "clock", "data")
 T = TypeVar("T")
 
@@ -330,7 +331,7 @@ def decode(topic: UpTopic, payload: bytes, properties: Mapping[str, str]) -> Mes
             message: Message = msgspec.convert(_decode_properties(properties), SnapshotHeader)
         else:
             message = _MESSAGE_DECODER.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (MalformedJson, msgspec.ValidationError) as error:
         raise ValueError(f"not a message of the contract: {error}") from error
     if message.box != topic.box:
         raise ValueError(f"box {message.box!r} in a message on the topic of {topic.box!r}")
@@ -349,14 +350,14 @@ def decode_envelope(
             envelope = msgspec.convert(_decode_properties(properties), Envelope)
         else:
             envelope = _ENVELOPE_DECODER.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (MalformedJson, msgspec.ValidationError):
         return None
     return envelope if envelope.box == topic.box else None
 
 
 def _decode_properties(properties: Mapping[str, str]) -> dict[str, object]:
     return {
-        name: msgspec.json.decode(value) if name in _JSON_PROPERTIES else value
+        name: decode_any_json(value) if name in _JSON_PROPERTIES else value
         for name, value in properties.items()
     }
 
@@ -364,6 +365,6 @@ def _decode_properties(properties: Mapping[str, str]) -> dict[str, object]:
 def decode_as(struct_type: type[T], payload: bytes) -> T | None:
     """Decode a payload, or return None if it is no `struct_type`."""
     try:
-        return msgspec.json.decode(payload, type=struct_type)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return decode_json(payload, struct_type)
+    except MalformedJson:
         return None

@@ -27,6 +27,7 @@ from typing import TypeVar
 import msgspec
 
 from agent.base.errors import UserError
+from agent.base.json_decode import JsonDecoder, MalformedJson, decode_json
 from agent.base.model import CommandRefused, RefusalCode
 from agent.runtime.stage import Stage
 from agent.runtime.worker import Worker
@@ -78,7 +79,7 @@ class _Head(msgspec.Struct):
     method: str
 
 
-_HEAD_DECODER = msgspec.json.Decoder(_Head)
+_HEAD_DECODER = JsonDecoder(_Head)
 
 
 class ControlRequest:
@@ -152,7 +153,7 @@ class ControlSocket:
 
         def run(request: ControlRequest, line: bytes) -> None:
             try:
-                handle(msgspec.json.decode(line, type=request_type), request)
+                handle(decode_json(line, request_type), request)
             finally:
                 request.close_files()
 
@@ -170,7 +171,7 @@ class ControlSocket:
         )
 
         def queue(request: ControlRequest, line: bytes) -> None:
-            item = (msgspec.json.decode(line, type=request_type), request)
+            item = (decode_json(line, request_type), request)
             # Only the worker touches the connection from here on, and it may wait for the client.
             self._selector.unregister(request.connection)
             request.connection.settimeout(SEND_TIMEOUT_S)
@@ -282,7 +283,7 @@ class ControlSocket:
                 request.refuse("unsupported", f"method {request.method!r}; allowed: {allowed}")
                 return
             run(request, line)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except MalformedJson as error:
             request.refuse("malformed", f"not a request: {error}")
 
     def _drop(self, request: ControlRequest) -> None:
@@ -314,7 +315,7 @@ def _run_blocking(
 def call(
     state_dir: Path,
     request: msgspec.Struct,
-    decoder: "msgspec.json.Decoder[T]",
+    decoder: JsonDecoder[T],
     timeout_s: float,
     fd: int | None = None,
 ) -> Iterator[T] | None:
@@ -365,7 +366,7 @@ def _connect(state_dir: Path, timeout_s: float) -> socket.socket | None:
 
 
 def _exchange(
-    connection: socket.socket, line: bytes, decoder: "msgspec.json.Decoder[T]", fd: int | None
+    connection: socket.socket, line: bytes, decoder: JsonDecoder[T], fd: int | None
 ) -> Iterator[T]:
     with connection:
         try:
@@ -375,7 +376,7 @@ def _exchange(
             with connection.makefile("rb") as reader:
                 for reply_line in reader:
                     yield decoder.decode(reply_line)
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, MalformedJson) as error:
             raise UserError(f"the agent gave no answer: {error}") from error
     raise UserError("the agent gave no answer: it ended meanwhile")
 

@@ -14,6 +14,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.sha256 import Sha256
 from agent.update import versions
 from agent.update.errors import UpdateError
@@ -74,7 +75,7 @@ class FeedDecision(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-_FEED_DECODER = msgspec.json.Decoder(Feed)
+_FEED_DECODER = JsonDecoder(Feed)
 
 
 def verify_feed(data: bytes, public_key: str) -> Feed:
@@ -92,7 +93,7 @@ def verify_feed(data: bytes, public_key: str) -> Feed:
         raise BadFeed("not signed with the key of [update]") from error
     try:
         return _FEED_DECODER.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except MalformedJson as error:
         raise BadFeed(f"signed, but not a feed: {error}") from error
 
 

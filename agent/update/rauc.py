@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 
 from agent.base.errors import UserError
+from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.sha256 import Sha256
 from agent.update.errors import UpdateError
 from agent.update.verity import SignedPayload
@@ -62,8 +63,8 @@ class _RaucStatus(msgspec.Struct):
     booted: str | None = None
 
 
-_INFO_DECODER = msgspec.json.Decoder(_RaucInfo)
-_STATUS_DECODER = msgspec.json.Decoder(_RaucStatus)
+_INFO_DECODER = JsonDecoder(_RaucInfo)
+_STATUS_DECODER = JsonDecoder(_RaucStatus)
 
 
 class RaucClient:
@@ -76,7 +77,7 @@ class RaucClient:
         """Read the `compatible` of this box. Raises: RaucError."""
         try:
             return _STATUS_DECODER.decode(self._run("status", "--output-format=json")).compatible
-        except msgspec.MsgspecError as error:
+        except MalformedJson as error:
             raise RaucError(f"rauc status: unreadable answer: {error}") from error
 
     def read_bundle_info(self, path: Path) -> RaucBundle:
@@ -89,7 +90,7 @@ class RaucClient:
         output = self._run("info", "--output-format=json-2", "--", str(path.absolute()))
         try:
             info = _INFO_DECODER.decode(output)
-        except msgspec.MsgspecError as error:
+        except MalformedJson as error:
             raise RaucError(f"rauc info: unreadable answer: {error}") from error
         if info.bundle.format != _BUNDLE_FORMAT:
             raise UserError(

@@ -18,6 +18,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 
 from agent.base.errors import UserError
+from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.state_file import StateFile
 from agent.config.names import TechnicianName
 
@@ -59,7 +60,7 @@ class UpdateRequestStatus(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[str, ...] = ()
 
 
-_REQUEST_DECODER = msgspec.json.Decoder(UpdateRequest)
+_REQUEST_DECODER = JsonDecoder(UpdateRequest)
 
 
 def request_dir(root: Path) -> Path:
@@ -73,7 +74,7 @@ def decode_request(data: bytes) -> UpdateRequest:
         raise UserError(f"request: {len(data)} bytes or more; allowed: {MAX_REQUEST_BYTES}")
     try:
         return _REQUEST_DECODER.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except MalformedJson as error:
         raise UserError(f"request: {error}") from error
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from agent.base import atomic_file
+from agent.base.json_decode import JsonDecoder, MalformedJson
 
 FILE_NAME = "update-log.jsonl"
 MAX_ENTRIES = 200
@@ -26,7 +27,7 @@ class UpdateLogEntry(msgspec.Struct, frozen=True, kw_only=True):
     action: str
 
 
-_ENTRY_DECODER = msgspec.json.Decoder(UpdateLogEntry)
+_ENTRY_DECODER = JsonDecoder(UpdateLogEntry)
 
 
 def read_entries(folder: Path) -> tuple[UpdateLogEntry, ...]:
@@ -40,7 +41,7 @@ def read_entries(folder: Path) -> tuple[UpdateLogEntry, ...]:
     for line in lines:
         try:
             entries.append(_ENTRY_DECODER.decode(line))
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except MalformedJson:
             continue
     return tuple(entries)
 

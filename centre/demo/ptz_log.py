@@ -10,6 +10,7 @@ import msgspec
 
 from agent.app.event_types import EVENT_TYPES
 from agent.base.health_model import HeadHealth
+from agent.base.json_decode import decode_json
 from agent.base.model import (
     CommandAccepted,
     CommandDone,
@@ -134,10 +135,10 @@ class PtzLog:
 
     def _log_result(self, t_s: float, step: ScriptStep, reply: CommandDone) -> None:
         if step.verb != "ptz":
-            snapshot = msgspec.json.decode(reply.result, type=SnapshotResult)
+            snapshot = decode_json(reply.result, SnapshotResult)
             self._append(t_s, "done", f"  done: a snapshot of {snapshot.size_bytes / 1000:.0f} kB")
             return
-        result = msgspec.json.decode(reply.result, type=PtzResult)
+        result = decode_json(reply.result, PtzResult)
         if result.panorama is not None:
             self.panorama_sha256 = result.panorama.sha256
             missing = f", {len(result.panorama.missing)} missing"

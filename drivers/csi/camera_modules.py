@@ -56,8 +56,8 @@ def enumerate_modules(timeout_s: float = ENUMERATE_TIMEOUT_S) -> tuple[CameraMod
             child.kill()
             raise
     try:
-        reply = msgspec.json.decode(output, type=CameraModulesReply)
-    except msgspec.DecodeError as error:
+        reply = msgspec.json.decode(output, type=CameraModulesReply)  # noqa: TID251 - our child's
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         exit_status = f"its process ended with {child.returncode}"
         raise DriverError(
             "protocol", f"camera modules: libcamera crashes: {exit_status}"

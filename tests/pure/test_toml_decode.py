@@ -112,7 +112,7 @@ def test_a_file_that_is_not_toml_is_named(tmp_path: Path, content: bytes, said: 
     ("name", "said"),
     [
         ("none.toml", "No such file or directory"),
-        ("a\0b.toml", "embedded null byte"),
+        ("a\0b.toml", "a path that contains NUL"),
         ("a" * 300, "File name too long"),
     ],
 )

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from agent.base.errors import UserError
+from agent.base.json_decode import JsonDecoder
 from agent.console.arguments import choose_arg
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
@@ -47,7 +48,7 @@ _HELP = (
     "Arrows or w a s d turn, + - zoom, f n focus far and near, 1 to 9 speed,",
     "space stops, ? shows the position, q ends.",
 )
-_RESULT_DECODER = msgspec.json.Decoder(PtzResult)
+_RESULT_DECODER = JsonDecoder(PtzResult)
 
 
 def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ from agent.base.clock import Clock, boot_id, rfc3339
 from agent.base.device_identity import DeviceIdentity
 from agent.base.errors import UserError
 from agent.base.health_model import HealthReport
+from agent.base.json_decode import decode_json
 from agent.base.model import CommandDone
 from agent.base.sha256 import sha256_hex
 from agent.base.signed_manifest import BadManifest
@@ -253,7 +254,7 @@ class CommissioningSession:
                 or ()
             ):
                 if isinstance(reply, CommandDone):
-                    presets = msgspec.json.decode(reply.result, type=PtzResult).presets or ()
+                    presets = decode_json(reply.result, PtzResult).presets or ()
                     poses = {
                         preset.name: (preset.pose.pan_deg, preset.pose.tilt_deg, preset.pose.zoom)
                         for preset in presets

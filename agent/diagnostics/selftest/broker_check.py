@@ -14,6 +14,7 @@ import msgspec
 from agent.app.selftest_command import ARRIVAL_TIMEOUT_S, VERB, SelfTestReply
 from agent.base.clock import Clock, boot_id
 from agent.base.errors import UserError
+from agent.base.json_decode import decode_json
 from agent.base.model import CommandDone, CommandProgress, CommandRefused, Event, SelfTestStep
 from agent.commands.local_command import send_command
 from agent.config.configuration import Config
@@ -132,7 +133,7 @@ class BrokerRoundTrip:
                 if isinstance(reply, CommandRefused):
                     raise _AgentRejected(reply.code, reply.message)
                 if isinstance(reply, CommandDone):
-                    return msgspec.json.decode(reply.result, type=SelfTestReply)
+                    return decode_json(reply.result, SelfTestReply)
         except (UserError, msgspec.MsgspecError, OSError) as error:
             raise CheckFailed(str(error)) from error
         raise CheckFailed("the agent closed the connection without a final reply")

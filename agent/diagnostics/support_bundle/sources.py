@@ -12,6 +12,7 @@ import msgspec
 from cryptography import x509
 
 from agent.app import selftest_result
+from agent.base.json_decode import MalformedJson, decode_any_json
 from agent.base.signed_manifest import BadManifest
 from agent.config.redaction import Redactor
 from agent.diagnostics.commissioning.certificate import RECORD_FILE, find_newest
@@ -145,10 +146,10 @@ class SupportBundleSources(msgspec.Struct, frozen=True, kw_only=True):
         """Return the newest record of `vigie commission`, without its pictures."""
         try:
             record_file = find_newest(self.state_dir) / RECORD_FILE
-            record: Any = msgspec.json.decode(_read_start(record_file, MAX_FILE_BYTES))
+            record = decode_any_json(_read_start(record_file, MAX_FILE_BYTES))
         except BadManifest as error:
             raise _NotAvailable(error.reason) from error
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except MalformedJson as error:
             raise _NotAvailable(f"cannot be read: {error}") from error
         return self._encode_redacted(record)
 

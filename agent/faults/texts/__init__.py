@@ -56,7 +56,7 @@ class FaultTexts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 def load_texts(language: Language) -> FaultTexts:
     """Load the texts of a language; the English titles come from agent/faults/registry.py."""
     toml_text = (TEXTS_DIR / f"{language}.toml").read_text(encoding="utf-8")
-    loaded = msgspec.convert(tomllib.loads(toml_text), FaultTexts)
+    loaded = msgspec.convert(tomllib.loads(toml_text), FaultTexts)  # noqa: TID251 - the wheel's
     if language != "en":
         return loaded
     with_titles = {

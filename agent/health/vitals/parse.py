@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from agent.base.health_model import LinkKind
+from agent.base.json_decode import JsonDecoder, MalformedJson
 
 MAX_PERCENT = 100
 MAX_CORES = 4096
@@ -224,14 +225,14 @@ class _ModemManager(msgspec.Struct, frozen=True):
     modem: Modem
 
 
-_MODEM_DECODER = msgspec.json.Decoder(_ModemManager)
+_MODEM_DECODER = JsonDecoder(_ModemManager)
 
 
 def modem(data: bytes | None) -> Modem | None:
     """Parse the output of `mmcli --modem=any --output-json`."""
     try:
         return _MODEM_DECODER.decode(data or b"").modem
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except MalformedJson:
         return None
 
 

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from agent.base.atomic_file import fsync_dir, write_all
 from agent.base.clock import Clock, rfc3339
 from agent.base.device_identity import DeviceIdentity
+from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.recording.custody.chain import (
     EMPTY_CHAIN,
     ChainHead,
@@ -56,7 +57,7 @@ class _ReceiptSeq(msgspec.Struct, frozen=True):
     seq: int
 
 
-_SEQ_DECODER = msgspec.json.Decoder(_ReceiptSeq)
+_SEQ_DECODER = JsonDecoder(_ReceiptSeq)
 
 
 class CustodyLog:
@@ -345,7 +346,7 @@ def first_seq_of_file(path: Path) -> int:
 def _parse_seq(line: bytes) -> int | None:
     try:
         return _SEQ_DECODER.decode(line.partition(b" ")[2]).seq
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except MalformedJson:
         return None
 
 

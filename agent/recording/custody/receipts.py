@@ -12,7 +12,9 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 
 from agent.base.clock import ClockTrust
+from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.sha256 import Sha256, sha256_hex
+from agent.base.signed_manifest import Sha256
 
 GENESIS_SHA256 = "0" * 64
 """`prev_sha256` of the first receipt."""
@@ -228,7 +230,7 @@ class ReceiptLine(msgspec.Struct, frozen=True, kw_only=True):
         return receipt_hash(self.json)
 
 
-_RECEIPT_DECODER = msgspec.json.Decoder(Receipt)
+_RECEIPT_DECODER = JsonDecoder(Receipt)
 
 
 def _escape_non_utf8(name: str) -> str:
@@ -264,6 +266,6 @@ def parse_line(line: bytes) -> ReceiptLine:
         raise BadReceipt(f"its signature is not {SIGNATURE_BYTES} bytes of base64")
     try:
         receipt = _RECEIPT_DECODER.decode(json)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except MalformedJson as error:
         raise BadReceipt(f"its JSON is not a receipt: {error}") from error
     return ReceiptLine(signature=signature, json=json, receipt=receipt)

@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 
 from agent.base.atomic_file import create_durably
 from agent.base.errors import UserError
+from agent.base.file_read import read_regular_file
+from agent.base.json_decode import MalformedJson, decode_json
 from agent.config.configuration import Recipient
 from agent.recording.encryption.keys import KEY_BYTES, KeyRing, SegmentKey, parse_public_key
 
@@ -146,14 +148,10 @@ def read_sidecar(path: Path) -> WrappedKeyFile:
     """Read a key file. Raises UserError if it cannot be read or is invalid."""
     label = f"keys file {str(path)!r}"
     try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_SIDECAR_BYTES + 1)
-        if len(data) > _MAX_SIDECAR_BYTES:
-            raise UserError(f"{label}: larger than {_MAX_SIDECAR_BYTES} bytes")
-        return msgspec.json.decode(data, type=WrappedKeyFile)
+        return decode_json(read_regular_file(path, _MAX_SIDECAR_BYTES), WrappedKeyFile)
     except OSError as error:
         raise UserError(f"{label}: {error.strerror or error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except MalformedJson as error:
         raise UserError(f"{label}: not a file of wrapped keys: {error}") from error
 
 

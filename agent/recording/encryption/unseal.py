@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from agent.base.atomic_file import open_replacement
 from agent.base.clock import unix_ns
 from agent.base.errors import UserError
+from agent.base.json_decode import MalformedJson, decode_json
 from agent.base.progress import ProgressCallback, no_progress
 from agent.recording.encryption.key_wrapping import unwrap_segment_key
 from agent.recording.encryption.keys import SegmentKey
@@ -136,8 +137,8 @@ def _write_export_clip(
 ) -> Path | None:
     """Write the clip of an export's span, or return None if there is no manifest."""
     try:
-        manifest = msgspec.json.decode(manifest_file.read_bytes(), type=Manifest)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        manifest = decode_json(manifest_file.read_bytes(), Manifest)
+    except (OSError, MalformedJson):
         return None
     sources = []
     for name in segment_names:

@@ -12,9 +12,8 @@ import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import msgspec
-
 from agent.base.errors import UserError
+from agent.base.json_decode import JsonDecoder
 from agent.base.model import CommandRefused
 from agent.recording.encryption.keys import KeyLookup
 from agent.recording.export.clip import (
@@ -37,9 +36,7 @@ MAX_CUT_S = 25.0
 REPLY_TIMEOUT_S = 60.0
 """For the requester: another one's clip, and its own."""
 
-_REPLY_DECODER: msgspec.json.Decoder[ClipDone | CommandRefused] = msgspec.json.Decoder(
-    ClipDone | CommandRefused
-)
+_REPLY_DECODER: JsonDecoder[ClipDone | CommandRefused] = JsonDecoder(ClipDone | CommandRefused)
 
 
 class _ClipRejected(Exception):

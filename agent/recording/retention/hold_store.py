@@ -22,6 +22,8 @@ import msgspec
 from agent.base.atomic_file import TEMP_SUFFIX, fsync_dir, replace_atomically
 from agent.base.clock import Clock, rfc3339
 from agent.base.errors import UserError
+from agent.base.file_read import read_regular_file
+from agent.base.json_decode import decode_json
 from agent.recording.quarantine import QUARANTINE_DIR, quarantine_file
 from agent.recording.retention.hold import Hold
 
@@ -260,8 +262,7 @@ class HoldStore:
         try:
             if suffix not in _TYPE_BY_SUFFIX or not _ID_PATTERN.fullmatch(hold_id):
                 raise ValueError("the name is not a hold's")  # noqa: TRY301 - one handler for all
-            with path.open("rb") as file:
-                item = msgspec.json.decode(file.read(_MAX_FILE_BYTES), type=_TYPE_BY_SUFFIX[suffix])
+            item = decode_json(read_regular_file(path, _MAX_FILE_BYTES), _TYPE_BY_SUFFIX[suffix])
             if isinstance(item, Hold):
                 if item.id != hold_id:
                     raise ValueError(f"its id is {item.id}")  # noqa: TRY301 - as above
@@ -272,7 +273,7 @@ class HoldStore:
                 self._releases[hold_id] = item
         except FileNotFoundError:
             return
-        except (ValueError, RecursionError, IsADirectoryError) as error:
+        except (ValueError, OSError) as error:
             log.warning("%s: moved to the quarantine, not a hold: %s", path, error)
             quarantine_file(path)
 

@@ -17,6 +17,7 @@ from typing import cast
 import msgspec
 
 from agent.base.clock import ClockTrust
+from agent.base.json_decode import JsonDecoder
 from agent.reporting.payloads import OutboxMessageType
 from agent.reporting.topics import EnvelopeFields, Priority
 
@@ -73,7 +74,7 @@ FROM message
 INSERT_MESSAGE = "INSERT OR REPLACE INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
-_CLOCK_DECODER = msgspec.json.Decoder(ClockTrust)
+_CLOCK_DECODER = JsonDecoder(ClockTrust)
 
 
 class OutboxCorruptError(Exception):

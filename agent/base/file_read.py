@@ -1,0 +1,23 @@
+"""Bounded reads of files that another program or a damaged disk may have replaced."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+
+def read_regular_file(path: Path, max_bytes: int) -> bytes:
+    """Read a whole file.
+
+    Raises: OSError, also if it is larger than `max_bytes`, or a folder, a device or a pipe: none of them
+    is opened for long, and none is read.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    with os.fdopen(fd, "rb") as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise OSError(errno.EFBIG, f"more than {max_bytes} bytes", str(path))
+    return data
