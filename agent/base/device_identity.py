@@ -13,10 +13,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.base import atomic_file
 from agent.base.errors import UserError
+from agent.base.file_read import read_regular_file
 
 log = logging.getLogger(__name__)
 
 KEY_FILE = "box.key"
+_MAX_KEY_BYTES = 65_536
 STATE_LOST_FLAG = "run/vigie-state-lost"
 """File below the machine's root, present during a boot whose state partition had to be recreated, and the
 key with it."""
@@ -42,8 +44,8 @@ class DeviceIdentity:
         folder.chmod(0o700)
         path = folder / KEY_FILE
         damaged_key_file = None
-        if path.exists():
-            key = _parse_private_key(path.read_bytes())
+        if os.path.lexists(path):
+            key = _read_private_key(path)
             if key is not None:
                 path.chmod(0o600)
                 return cls(key)
@@ -77,10 +79,14 @@ class DeviceIdentity:
         return self._key.sign(data)
 
 
-def _parse_private_key(pem: bytes) -> Ed25519PrivateKey | None:
+def _read_private_key(path: Path) -> Ed25519PrivateKey | None:
+    """Return the key, or None if it is damaged. Raises: PermissionError."""
     try:
+        pem = read_regular_file(path, _MAX_KEY_BYTES)
         key = serialization.load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except PermissionError:
+        raise
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
         return None
     return key if isinstance(key, Ed25519PrivateKey) else None
 

@@ -76,8 +76,11 @@ class Lockout:
         if self._file is None or not self._is_persisted:
             return
         state = self._file.read() or LockoutState(boot=self._boot_id)
-        # A boot begins at 0 of its own clock, whenever the file is read.
-        self._state = state if state.boot == self._boot_id else self._after(state.failures, 0)
+        # A boot begins at 0 of its own clock, whenever the file is read. A damaged file must not lock
+        # the console for longer than the wait of its failures.
+        is_of_this_boot = state.boot == self._boot_id
+        limit = self._after(state.failures, self._clock.boottime_ns() if is_of_this_boot else 0)
+        self._state = state if is_of_this_boot and state.until_ns <= limit.until_ns else limit
 
     def _after(self, failures: int, start_ns: int) -> LockoutState:
         until_ns = start_ns + int(wait_s(failures) * 1e9)

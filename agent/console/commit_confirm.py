@@ -11,6 +11,7 @@ box from working may have had no other way out than to cut the power.
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,11 +19,13 @@ from pathlib import Path
 import msgspec
 
 from agent.base import atomic_file
+from agent.base.file_read import read_regular_file
 from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.sha256 import sha256_hex
 from agent.console.errors import ConsoleError
 from agent.console.text_format import format_duration
 
+MAX_FILE_BYTES = 1_048_576
 BACKUP_SUFFIX, PENDING_SUFFIX, CANDIDATE_SUFFIX = ".before", ".pending", ".new"
 MAX_STARTS = 3
 """The agent starts once on request. An agent that restarts again and again does not work with the new
@@ -95,10 +98,12 @@ class CommitConfirm:
     def pending(self) -> PendingCommit | None:
         """Return the commit that waits for its confirmation. Raises OSError."""
         try:
-            return _PENDING_DECODER.decode(self._pending_path.read_bytes())
+            return _PENDING_DECODER.decode(read_regular_file(self._pending_path, MAX_FILE_BYTES))
         except FileNotFoundError:
             return None
-        except MalformedJson:
+        except PermissionError:
+            raise
+        except (OSError, MalformedJson):
             # An unreadable change cannot be confirmed: it counts as expired.
             return _UNREADABLE
 
@@ -128,7 +133,7 @@ class CommitConfirm:
             if self.pending() is not None:
                 raise ConsoleError("a change is on trial already: config confirm, or config undo")
             mode = _mode(self._config_path)
-            atomic_file.replace_atomically(self._backup_path, self._config_path.read_bytes(), mode)
+            atomic_file.replace_atomically(self._backup_path, self._read_current(), mode)
             pending = PendingCommit(
                 keys=keys,
                 by=by,
@@ -195,7 +200,7 @@ class CommitConfirm:
         restored = False
         if is_candidate or not self._read_current():
             try:
-                previous = self._backup_path.read_bytes()
+                previous = read_regular_file(self._backup_path, MAX_FILE_BYTES)
             except FileNotFoundError:
                 pass
             else:
@@ -208,12 +213,15 @@ class CommitConfirm:
 
     def _read_current(self) -> bytes:
         try:
-            return self._config_path.read_bytes()
+            return read_regular_file(self._config_path, MAX_FILE_BYTES)
         except FileNotFoundError:
             return b""
 
     def _clear_pending(self) -> None:
-        self._pending_path.unlink(missing_ok=True)
+        try:
+            self._pending_path.unlink(missing_ok=True)
+        except IsADirectoryError:
+            shutil.rmtree(self._pending_path)
         atomic_file.fsync_dir(self._config_path.parent)
 
     @contextmanager

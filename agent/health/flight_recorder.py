@@ -16,6 +16,7 @@ import msgspec
 
 from agent.base.atomic_file import fsync_dir
 from agent.base.clock import Clock, rfc3339
+from agent.base.file_read import read_regular_file
 from agent.base.health_model import FlightSample
 from agent.health import flight_page
 from agent.health.flight_page import PAGE_BYTES, FlightPage, PageKind
@@ -189,7 +190,7 @@ class FlightRecorder:
 def read_pages(file: Path) -> list[FlightPage]:
     """Return the valid pages of a file, the oldest first; none if it cannot be read."""
     try:
-        data = file.read_bytes()
+        data = read_regular_file(file, PAGE_COUNT * PAGE_BYTES)
     except OSError:
         return []
     found = (

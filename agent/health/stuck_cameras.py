@@ -10,10 +10,11 @@ reboot, within limits that are kept on the disk: a broken camera must not keep a
 import logging
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
-from agent.base.clock import Clock, rfc3339
+from agent.base.clock import Clock
 from agent.base.state_file import StateFile
 
 log = logging.getLogger(__name__)
@@ -34,12 +35,12 @@ REBOOT_WITHIN = timedelta(seconds=300)
 
 
 class RebootRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A requested reboot: the camera and the time. `synced` says if `time` (UTC) can be trusted."""
+    """A requested reboot: the camera and the time. `synced` says if `time` can be trusted."""
 
     camera: str
     boot: str
     t_ns: int
-    time: str
+    time: Annotated[datetime, msgspec.Meta(tz=True)]
     synced: bool
 
 
@@ -89,7 +90,7 @@ class StuckCameras:
         request = self._state.reboot_request
         if request is None or request.boot != boot or boot == self._boot:
             return None
-        delay = datetime.fromisoformat(last_seen) - datetime.fromisoformat(request.time)
+        delay = datetime.fromisoformat(last_seen) - request.time
         if delay > REBOOT_WITHIN:
             return None
         return f"the agent requested a reboot: camera {request.camera} was stuck in the kernel"
@@ -136,7 +137,7 @@ class StuckCameras:
             return MIN_REBOOT_INTERVAL_S - (now_ns - request.t_ns) / 1e9
         since_s = now_ns / 1e9
         if request.synced and self._clock.trust().synced:
-            elapsed = self._clock.utc(now_ns) - datetime.fromisoformat(request.time)
+            elapsed = self._clock.utc(now_ns) - request.time
             since_s = max(since_s, elapsed.total_seconds())
         return MIN_REBOOT_INTERVAL_S - since_s
 
@@ -145,7 +146,7 @@ class StuckCameras:
             camera=camera,
             boot=self._boot,
             t_ns=now_ns,
-            time=rfc3339(self._clock.utc(now_ns)),
+            time=self._clock.utc(now_ns),
             synced=self._clock.trust().synced,
         )
         if not self._save(msgspec.structs.replace(self._state, reboot_request=request)):

@@ -12,6 +12,7 @@ import msgspec
 
 from agent.base.device_identity import KEY_FILE, DeviceIdentity
 from agent.base.errors import UserError
+from agent.base.file_read import read_regular_file
 from agent.base.json_decode import MalformedJson, decode_json
 from agent.base.sha256 import sha256_hex
 from agent.config import toml_decode, toml_writer
@@ -29,6 +30,7 @@ from agent.provisioning.settings import (
 )
 
 APPLIED_FILE = ".provisioned"
+_MAX_RECORD_BYTES = 65_536
 IDENTITY_DIR = "identity"
 
 ResultKind = Literal[
@@ -220,8 +222,12 @@ def _obsolete_names(previous_names: Collection[str], names: Collection[str]) -> 
 
 def _read_applied(config_dir: Path) -> _AppliedRecord | None:
     try:
-        return decode_json((config_dir / APPLIED_FILE).read_bytes(), _AppliedRecord)
-    except (FileNotFoundError, MalformedJson):
+        return decode_json(
+            read_regular_file(config_dir / APPLIED_FILE, _MAX_RECORD_BYTES), _AppliedRecord
+        )
+    except PermissionError:
+        raise
+    except (OSError, MalformedJson):
         return None
 
 

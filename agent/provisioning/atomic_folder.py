@@ -12,15 +12,19 @@ import shutil
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from agent.base import atomic_file
+from agent.base.file_read import read_regular_file
 from agent.base.json_decode import MalformedJson, decode_json
 
 STAGING_DIR = ".provisioning"
 _NEW_DIR = "new"
 _LIST_FILE = "commit.json"
+_MAX_LIST_BYTES = 65_536
+_FileName = Annotated[str, msgspec.Meta(pattern=r"^\.?[A-Za-z0-9][A-Za-z0-9._-]{0,63}$(?!\n)")]
 
 
 class NewFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,8 +38,8 @@ class NewFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _CommitList(msgspec.Struct, frozen=True, kw_only=True):
-    install: tuple[str, ...]
-    remove: tuple[str, ...]
+    install: tuple[_FileName, ...]
+    remove: tuple[_FileName, ...]
 
 
 def recover(folder: Path) -> bool:
@@ -45,8 +49,12 @@ def recover(folder: Path) -> bool:
     """
     staging = folder / STAGING_DIR
     try:
-        commit_list = decode_json((staging / _LIST_FILE).read_bytes(), _CommitList)
-    except (FileNotFoundError, MalformedJson):
+        commit_list = decode_json(
+            read_regular_file(staging / _LIST_FILE, _MAX_LIST_BYTES), _CommitList
+        )
+    except PermissionError:
+        raise
+    except (OSError, MalformedJson):
         # The rename makes a list whole or missing; any other content is not ours.
         _remove_staging(folder)
         return False

@@ -18,6 +18,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 
 from agent.base.errors import UserError
+from agent.base.file_read import read_regular_file
 from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.state_file import StateFile
 from agent.config.names import TechnicianName
@@ -134,7 +135,7 @@ def withdraw_request(folder: Path, request_id: str) -> bool:
     """Withdraw a request; return False if root has taken it already. Raises: OSError."""
     path = folder / REQUEST_FILE
     try:
-        if decode_request(path.read_bytes()).id != request_id:
+        if decode_request(read_regular_file(path, MAX_REQUEST_BYTES)).id != request_id:
             return False
         path.unlink()
     except (FileNotFoundError, UserError):

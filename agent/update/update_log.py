@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from agent.base import atomic_file
+from agent.base.file_read import read_regular_file
 from agent.base.json_decode import JsonDecoder, MalformedJson
 
 FILE_NAME = "update-log.jsonl"
@@ -33,8 +34,7 @@ _ENTRY_DECODER = JsonDecoder(UpdateLogEntry)
 def read_entries(folder: Path) -> tuple[UpdateLogEntry, ...]:
     """Read the entries, oldest first; malformed lines are skipped."""
     try:
-        with (folder / FILE_NAME).open("rb") as file:
-            lines = file.read(_MAX_BYTES).splitlines()
+        lines = read_regular_file(folder / FILE_NAME, _MAX_BYTES).splitlines()
     except OSError:
         return ()
     entries = []

@@ -14,7 +14,6 @@ import msgspec
 from agent.base.clock import ClockTrust
 from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.sha256 import Sha256, sha256_hex
-from agent.base.signed_manifest import Sha256
 
 GENESIS_SHA256 = "0" * 64
 """`prev_sha256` of the first receipt."""

@@ -1,0 +1,261 @@
+"""State files with a flipped bit, the content of another one, or no regular file in their place."""
+
+import os
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from agent.base import device_identity, slot_state
+from agent.base.device_identity import DeviceIdentity
+from agent.base.errors import UserError
+from agent.base.lockout import LOCKOUT_FILE, MAX_WAIT_S, Lockout
+from agent.base.slot_state import SlotState
+from agent.config.configuration import InstitutionConfig
+from agent.config.heads import RatedLife
+from agent.console.commit_confirm import CommitConfirm
+from agent.health import flight_page, stuck_cameras
+from agent.health.flight_page import FlightPage
+from agent.health.flight_recorder import read_pages
+from agent.health.stuck_cameras import StuckCameras
+from agent.provisioning import atomic_folder
+from agent.ptz.fencing_tokens import FencingTokens
+from agent.ptz.odometer import Odometer
+from agent.ptz.preset_store import Preset, PresetStore
+from agent.recording import mask_store, owner_policy
+from agent.recording.mask_store import MaskingError
+from agent.recording.retention.hold_store import HoldStore
+from agent.update import request_file, update_log
+from drivers.contracts import Pose
+from tests.conftest import ManualClock
+
+BOOT, OTHER_BOOT = "boot-1", "boot-2"
+MAX_FLIPS = 400
+BEGIN = datetime(2026, 11, 25, tzinfo=UTC)
+MASKS = (((0.1, 0.1), (0.4, 0.1), (0.4, 0.4)),)
+
+
+class Owner(NamedTuple):
+    """A part of the agent with a state file: `write` makes a valid one and returns its path, `read`
+    starts that part with it, and may raise `errors`, which its caller expects.
+    """
+
+    write: Callable[[Path], Path]
+    read: Callable[[Path], object]
+    errors: tuple[type[Exception], ...] = ()
+
+
+def write_presets(folder: Path) -> Path:
+    path = folder / "presets.json"
+    PresetStore("mast", path).save(
+        Preset(
+            name="gate",
+            pose=Pose(pan_deg=10.0, tilt_deg=-5.0),
+            number=3,
+            stored_time="2026-11-25T10:00:00Z",
+            stored_by="anna",
+        )
+    )
+    return path
+
+
+def write_tokens(folder: Path) -> Path:
+    FencingTokens(folder / "tokens.json")
+    return folder / "tokens.json"
+
+
+def write_odometer(folder: Path) -> Path:
+    (folder / "odometer.json").write_text('{"pan_deg":1.5,"tilt_deg":2.0,"starts":3,"reversals":1}')
+    return folder / "odometer.json"
+
+
+def write_lockout(folder: Path) -> Path:
+    lockout = Lockout(folder, ManualClock(), BOOT)
+    for _ in range(5):
+        lockout.record_attempt()
+    return folder / LOCKOUT_FILE
+
+
+def read_lockout(folder: Path) -> None:
+    for boot in (BOOT, OTHER_BOOT):
+        assert Lockout(folder, ManualClock(), boot).remaining_s() <= MAX_WAIT_S
+
+
+def write_stuck(folder: Path) -> Path:
+    clock = ManualClock()
+    clock.advance_s(86_400)
+    cameras = StuckCameras(folder, folder / "run", clock, BOOT)
+    for _ in range(20):
+        cameras.handle_stuck("north", is_stuck=True)
+        clock.advance_s(3600)
+        cameras = StuckCameras(folder, folder / "run", clock, BOOT)
+    return folder / stuck_cameras.FILE_NAME
+
+
+def read_stuck(folder: Path) -> None:
+    for boot in (BOOT, OTHER_BOOT):
+        cameras = StuckCameras(folder, folder / "run", ManualClock(), boot)
+        cameras.previous_reboot_reason(BOOT, "2026-11-25T10:00:00Z")
+        cameras.handle_stuck("north", is_stuck=True)
+
+
+def write_slots(folder: Path) -> Path:
+    slot_state.write(folder, SlotState())
+    return folder / "slots.json"
+
+
+def write_policies(folder: Path) -> Path:
+    policy = InstitutionConfig(owner="Tramway", purpose="safety", viewers=("anna",))
+    owner_policy._write_policies(folder / owner_policy.POLICY_FILE, {"tram": policy})
+    return folder / owner_policy.POLICY_FILE
+
+
+def write_masks(folder: Path) -> Path:
+    return folder / f"{mask_store.store(folder, MASKS)}.json"
+
+
+def hold_store(folder: Path) -> HoldStore:
+    return HoldStore(
+        folder, ManualClock(), BOOT, lambda _t_ns: "019a4901-3c62-7d2a-9f0e-000000000001"
+    )
+
+
+def write_hold(folder: Path) -> Path:
+    end = BEGIN + timedelta(minutes=1)
+    hold_store(folder).place("north", BEGIN, end, owner="Amina", reason="case 17", days=30)
+    return next(folder.glob("*.json"))
+
+
+def write_update_log(folder: Path) -> Path:
+    update_log.append_entry(folder, "amina", "update to 2.0.0")
+    return folder / update_log.FILE_NAME
+
+
+def write_pending_commit(folder: Path) -> Path:
+    config = folder / "vigie.toml"
+    config.write_text("")
+    CommitConfirm(config).begin("[box]\n", "box.site", "amina", BOOT, 300)
+    return next(folder.glob("vigie.toml.*pending*"))
+
+
+def write_commit_list(folder: Path) -> Path:
+    staging = folder / atomic_folder.STAGING_DIR
+    staging.mkdir()
+    (staging / "new").mkdir()
+    path = staging / atomic_folder._LIST_FILE
+    path.write_text('{"install":["box.crt"],"remove":["old.crt"]}')
+    return path
+
+
+def write_identity(folder: Path) -> Path:
+    DeviceIdentity.load_or_create(folder)
+    return folder / device_identity.KEY_FILE
+
+
+def write_flight(folder: Path) -> Path:
+    page = FlightPage(
+        number=1, kind="stopped", run="run", boot=BOOT, time="2026-11-25T10:00:00Z", samples=()
+    )
+    (folder / "flight.bin").write_bytes(flight_page.encode(page))
+    return folder / "flight.bin"
+
+
+def write_request(folder: Path) -> Path:
+    request_file.submit_request(folder, "install", "amina", "/media/bundle.raucb")
+    return folder / request_file.REQUEST_FILE
+
+
+OWNERS = {
+    "presets": Owner(write_presets, lambda folder: PresetStore("mast", folder / "presets.json")),
+    "tokens": Owner(write_tokens, lambda folder: FencingTokens(folder / "tokens.json")),
+    "odometer": Owner(
+        write_odometer, lambda folder: Odometer(folder / "odometer.json", RatedLife())
+    ),
+    "lockout": Owner(write_lockout, read_lockout),
+    "stuck cameras": Owner(write_stuck, read_stuck),
+    "slots": Owner(write_slots, slot_state.read),
+    "owner policies": Owner(write_policies, owner_policy.read, (UserError,)),
+    "masks": Owner(
+        write_masks,
+        lambda folder: [mask_store.load(folder, path.stem) for path in folder.glob("*.json")],
+        (MaskingError,),
+    ),
+    "hold": Owner(write_hold, lambda folder: hold_store(folder).all()),
+    "update log": Owner(write_update_log, update_log.read_entries),
+    "commit": Owner(
+        write_pending_commit,
+        lambda folder: CommitConfirm(folder / "vigie.toml").undo_if_expired(1, OTHER_BOOT),
+    ),
+    "identity": Owner(write_identity, DeviceIdentity.load_or_create),
+    "flight recorder": Owner(write_flight, lambda folder: read_pages(folder / "flight.bin")),
+    "update request": Owner(
+        write_request, lambda folder: request_file.withdraw_request(folder, "none"), (OSError,)
+    ),
+    "file list of a commit": Owner(write_commit_list, atomic_folder.recover, (OSError,)),
+}
+
+
+def read(owner: Owner, folder: Path) -> None:
+    with suppress(*owner.errors):
+        owner.read(folder)
+
+
+def restore(folder: Path, path: Path, data: bytes) -> None:
+    """Leave only this file, as an earlier damage may have been moved aside."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir() and not path.is_symlink():
+        path.rmdir()
+    path.unlink(missing_ok=True)
+    path.write_bytes(data)
+    for aside in folder.rglob("*.unreadable"):
+        aside.rmdir() if aside.is_dir() and not aside.is_symlink() else aside.unlink()
+
+
+@pytest.mark.parametrize("name", OWNERS)
+def test_a_state_file_with_any_bit_flipped_stops_nothing(name: str, tmp_path: Path) -> None:
+    owner, rng = OWNERS[name], random.Random(name)
+    path = owner.write(tmp_path)
+    data = path.read_bytes()
+    bits = range(8 * len(data))
+    for bit in rng.sample(bits, min(MAX_FLIPS, len(bits))):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        restore(tmp_path, path, bytes(damaged))
+        read(owner, tmp_path)
+
+
+@pytest.mark.parametrize("name", OWNERS)
+def test_a_state_file_with_the_content_of_another_stops_nothing(name: str, tmp_path: Path) -> None:
+    owner = OWNERS[name]
+    (tmp_path / "own").mkdir()
+    path = owner.write(tmp_path / "own")
+    for number, other in enumerate(OWNERS.values()):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        content = other.write(folder).read_bytes()
+        for data in (content, content[: len(content) // 2], b"", b"[" * 100_000, b"null"):
+            restore(tmp_path / "own", path, data)
+            read(owner, tmp_path / "own")
+
+
+@pytest.mark.parametrize("name", OWNERS)
+def test_a_folder_a_loop_a_device_or_a_pipe_in_a_files_place_stops_nothing(
+    name: str, tmp_path: Path
+) -> None:
+    owner = OWNERS[name]
+    path = owner.write(tmp_path)
+    data = path.read_bytes()
+    for replace in (
+        path.mkdir,
+        lambda: path.symlink_to(path.name),
+        lambda: path.symlink_to("/dev/zero"),
+        lambda: os.mkfifo(path),
+    ):
+        restore(tmp_path, path, data)
+        path.unlink()
+        replace()
+        read(owner, tmp_path)
