@@ -4,9 +4,10 @@ import contextlib
 import threading
 from collections.abc import Callable
 
+from drivers.axis_reckoning import AxisLimits
 from drivers.commanded_speed import CommandedSpeed, position_error_deg
 from drivers.contracts import FRACTION, Aux, Pose, PtzCapabilities, PtzPosition, Range, Velocity
-from drivers.dead_reckoning import AxisLimits, DeadReckoning
+from drivers.dead_reckoning import DeadReckoning
 from drivers.errors import DriverError
 from drivers.pelco_codec import (
     STOP_MOTION,

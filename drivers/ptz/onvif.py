@@ -44,9 +44,10 @@ from typing import Annotated, Any
 import msgspec
 
 from drivers.angles import wrap_deg
+from drivers.axis_reckoning import AxisLimits
 from drivers.commanded_speed import CommandedSpeed, position_error_deg
 from drivers.contracts import FRACTION, Aux, Pose, PtzCapabilities, PtzPosition, Range, Velocity
-from drivers.dead_reckoning import AxisLimits, DeadReckoning, OrderOutcome, PendingOrder, Speeds
+from drivers.dead_reckoning import DeadReckoning, OrderOutcome, PendingOrder, Speeds
 from drivers.errors import DriverError
 from drivers.onvif import head_profile
 from drivers.onvif.client import OnvifClient
