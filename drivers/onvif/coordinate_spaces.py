@@ -241,6 +241,15 @@ def to_ptz_vector(position_space: PositionSpace, pose: Pose, *, zoom: bool) -> d
     return vector
 
 
+def nearest_pose(position_space: PositionSpace, pose: Pose) -> Pose:
+    """Return the nearest pose that the head can take."""
+    return Pose(
+        pan_deg=wrap_deg(position_space.pan.from_raw(position_space.pan.to_raw(pose.pan_deg))),
+        tilt_deg=position_space.tilt.from_raw(position_space.tilt.to_raw(pose.tilt_deg)),
+        zoom=pose.zoom,
+    )
+
+
 def from_ptz_vector(spaces: tuple[PositionSpace, ...], vector: Any) -> Pose | None:
     """Convert a `tt:PTZVector` to a pose, or None if its space is unknown or it is incomplete."""
     pan_tilt = getattr(vector, "PanTilt", None)

@@ -43,23 +43,23 @@ from typing import Annotated, Any
 
 import msgspec
 
-from drivers.angles import wrap_deg
 from drivers.axis_reckoning import AxisLimits
 from drivers.commanded_speed import CommandedSpeed, position_error_deg
 from drivers.contracts import FRACTION, Aux, Pose, PtzCapabilities, PtzPosition, Range, Velocity
 from drivers.dead_reckoning import DeadReckoning, OrderOutcome, PendingOrder, Speeds
 from drivers.errors import DriverError
 from drivers.onvif import head_profile
+from drivers.onvif.camera_presets import CameraPresets
 from drivers.onvif.client import OnvifClient
 from drivers.onvif.coordinate_spaces import (
     AUX_COMMANDS,
     GENERIC_SPEED,
     ZOOM_POSITION,
     ZOOM_VELOCITY,
-    PositionSpace,
     PtzNode,
     find_space,
     from_ptz_vector,
+    nearest_pose,
     position_spaces,
     to_ptz_speed,
     to_ptz_vector,
@@ -138,7 +138,7 @@ class OnvifHead:
         self._clock_ns = clock_ns
         self._lock = threading.Lock()
         self._closed = False
-        self._tokens: dict[int, str] = {}
+        self._presets = CameraPresets(self._call)
         head = head_profile.read_head_profile(client, options.profile)
         self._profile, self._max_move = head.token, head.max_move
         self._has_zoom = options.zoom_ratio > 1
@@ -193,7 +193,7 @@ class OnvifHead:
         if self._has_speeds:
             fraction = FRACTION.clamp(speed)
             arguments["Speed"] = {"PanTilt": {"x": fraction, "y": fraction, "space": GENERIC_SPEED}}
-        self._arrival_detector.on_goto(_clamp_to_range(position_space, pose))
+        self._arrival_detector.on_goto(nearest_pose(position_space, pose))
         self._start_motion("AbsoluteMove", self._max_speed_deg_s, None, **arguments)
 
     def read_position(self) -> PtzPosition:
@@ -223,12 +223,9 @@ class OnvifHead:
     def store_preset(self, number: int) -> None:
         """Store the present position in the camera, as `vigie-<number>`."""
         check_preset(self._client.display_name, self._capabilities, number)
-        name = f"vigie-{number}"
-        own_presets = {str(preset.Name): preset.token for preset in self._read_presets()}
-        token = self._tokens.get(number) or own_presets.get(name)
-        token_argument = {} if token is None else {"PresetToken": token}
+        token = self._presets.own_token(number)
         try:
-            self._tokens[number] = str(self._call("SetPreset", PresetName=name, **token_argument))
+            self._presets.store(number, token)
         except DriverError as error:
             if error.kind != "unsupported":
                 with self._lock:
@@ -240,14 +237,7 @@ class OnvifHead:
     def goto_preset(self, number: int) -> None:
         """Begin to go to `vigie-<number>`, or to the camera's own preset of that token."""
         check_preset(self._client.display_name, self._capabilities, number)
-        presets = self._read_presets()
-        by_token = {str(preset.token): preset for preset in presets}
-        by_name = {str(preset.Name): preset for preset in presets}
-        preset = (
-            by_token.get(self._tokens.get(number, ""))
-            or by_name.get(f"vigie-{number}")
-            or by_token.get(str(number))
-        )
+        preset = self._presets.find(number)
         if preset is None:
             raise DriverError(
                 "unsupported", f"{self._client.display_name}: it has no preset {number}"
@@ -336,9 +326,6 @@ class OnvifHead:
         with self._lock:
             return self._reckoning.position_at(self._clock_ns())
 
-    def _read_presets(self) -> list[Any]:
-        return list(self._call("GetPresets") or ())
-
     def _check_declared(self, node: PtzNode) -> None:
         """Raises: ValueError if an option is missing that the camera does not report."""
         options, is_reckoned = self._options, not self._position_spaces
@@ -403,15 +390,6 @@ class OnvifHead:
 
 def _clamp_speed(deg_s: float, max_deg_s: float) -> float:
     return Range(low=-max_deg_s, high=max_deg_s).clamp(deg_s)
-
-
-def _clamp_to_range(position_space: PositionSpace, pose: Pose) -> Pose:
-    """Return the nearest pose that the head can take."""
-    return Pose(
-        pan_deg=wrap_deg(position_space.pan.from_raw(position_space.pan.to_raw(pose.pan_deg))),
-        tilt_deg=position_space.tilt.from_raw(position_space.tilt.to_raw(pose.tilt_deg)),
-        zoom=pose.zoom,
-    )
 
 
 def _ordered_range(span: Range) -> Range:
