@@ -11,7 +11,8 @@ from agent.base.json_decode import MalformedJson, decode_any_json
 from agent.base.sha256 import sha256_hex
 from agent.config.configuration import BrokerConfig
 from agent.reporting import topics
-from agent.reporting.mqtt.paho_transport import PahoTransport, ReceivedPublish, Will
+from agent.reporting.mqtt.packets import ReceivedPublish, Will
+from agent.reporting.mqtt.paho_transport import PahoTransport
 from agent.reporting.payloads import CentreState, Envelope, Message, SnapshotHeader
 from centre.reconnecting_client import POLL_S, ReconnectingClient
 from centre.store import BoxEpoch, CentreStore, StoredArrival

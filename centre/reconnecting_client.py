@@ -10,15 +10,15 @@ from agent.config.configuration import BrokerConfig
 from agent.reporting.mqtt import tls
 from agent.reporting.mqtt.backoff import ReconnectBackoff
 from agent.reporting.mqtt.connect_error import MqttConnectionError
-from agent.reporting.mqtt.paho_transport import (
+from agent.reporting.mqtt.packets import (
     Connack,
-    PahoTransport,
     Puback,
     ReceivedPublish,
     Suback,
     TransportEvent,
     Will,
 )
+from agent.reporting.mqtt.paho_transport import PahoTransport
 from agent.reporting.mqtt.send_window import MAX_IN_FLIGHT
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,8 @@ from agent.config.configuration import BrokerConfig
 from agent.console.check_result import CheckResult, failed, passed, unknown
 from agent.reporting.mqtt.connect_error import MqttConnectionError
 from agent.reporting.mqtt.connection import FAULT_CODES
-from agent.reporting.mqtt.paho_transport import Connack, PahoTransport, Suback
+from agent.reporting.mqtt.packets import Connack, Suback
+from agent.reporting.mqtt.paho_transport import PahoTransport
 
 ANSWER_TIMEOUT_S = 10.0
 

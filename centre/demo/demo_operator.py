@@ -13,7 +13,8 @@ from agent.base.clock import Clock, rfc3339
 from agent.base.model import Reply
 from agent.config.configuration import BrokerConfig
 from agent.reporting import topics
-from agent.reporting.mqtt.paho_transport import PahoTransport, ReceivedPublish
+from agent.reporting.mqtt.packets import ReceivedPublish
+from agent.reporting.mqtt.paho_transport import PahoTransport
 from agent.reporting.payloads import ReplyMessage
 from centre.demo.ptz_script import Person
 from centre.reconnecting_client import ReconnectingClient

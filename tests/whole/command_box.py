@@ -20,7 +20,7 @@ from agent.ptz.head import PtzHead
 from agent.ptz.head_stage import HeadStage
 from agent.ptz.ptz_command import HeadAssembly, PtzCommandHandler
 from agent.reporting import topics
-from agent.reporting.mqtt.paho_transport import ReceivedPublish, Suback
+from agent.reporting.mqtt.packets import ReceivedPublish, Suback
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.submit import MessageSubmitter
 from agent.reporting.payloads import ReplyMessage

@@ -28,7 +28,7 @@ from agent.recording.encryption.key_wrapping import unwrap_segment_key
 from agent.recording.encryption.keys import generate_key_pair
 from agent.recording.segment_name import KEYS_SUFFIX
 from agent.reporting import topics
-from agent.reporting.mqtt.paho_transport import ReceivedPublish, Suback
+from agent.reporting.mqtt.packets import ReceivedPublish, Suback
 from agent.reporting.payloads import EventMessage, ReplyMessage
 from tests.whole.command_box import BOX, CommandBox
 from tests.whole.report.broker import Mosquitto

@@ -22,12 +22,8 @@ from agent.diagnostics.selftest.checks import CheckFailed
 from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
 from agent.reporting.mqtt.connect_error import MqttConnectionError
-from agent.reporting.mqtt.paho_transport import (
-    Connack,
-    PahoTransport,
-    Puback,
-    Suback,
-)
+from agent.reporting.mqtt.packets import Connack, Puback, Suback
+from agent.reporting.mqtt.paho_transport import PahoTransport
 from agent.reporting.mqtt.send_window import MIN_FAILURE_CODE
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.outbox.writer import OutboxError

@@ -11,15 +11,15 @@ from agent.faults.registry import FaultCode, FaultRegistry
 from agent.reporting import topics
 from agent.reporting.mqtt.ack_mode import AckMode, choose_ack_mode
 from agent.reporting.mqtt.connect_error import ConnectionErrorKind, MqttConnectionError
-from agent.reporting.mqtt.paho_transport import (
+from agent.reporting.mqtt.packets import (
     Connack,
-    PahoTransport,
     Puback,
     ReceivedPublish,
     Suback,
     TransportEvent,
     Will,
 )
+from agent.reporting.mqtt.paho_transport import PahoTransport
 from agent.reporting.mqtt.send_window import MIN_FAILURE_CODE, RESEND_AFTER_S, SendWindow
 from agent.reporting.outbox import schema
 from agent.reporting.outbox.outbox import Outbox

@@ -18,12 +18,10 @@ import logging
 import selectors
 import socket
 import ssl
-import struct
 import time
 from collections.abc import Sequence
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeVar, cast
 
-import msgspec
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
@@ -33,6 +31,15 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from agent.config.configuration import BrokerConfig
 from agent.reporting.mqtt import connect_error, tls
 from agent.reporting.mqtt.connect_error import MqttConnectionError
+from agent.reporting.mqtt.packets import (
+    Connack,
+    Puback,
+    ReceivedPublish,
+    Suback,
+    TransportEvent,
+    Will,
+)
+from agent.reporting.mqtt.tcp_send_state import TcpSendState, read_send_state
 
 log = logging.getLogger(__name__)
 
@@ -47,55 +54,7 @@ DEFAULT_RECEIVE_MAXIMUM = 65_535
 """Of a broker that states none: MQTT 5.0, 3.2.2.3.3."""
 
 
-class Connack(msgspec.Struct, frozen=True, kw_only=True):
-    """The broker's CONNACK: it takes at most `receive_maximum` messages at once."""
-
-    receive_maximum: int
-
-
-class Puback(msgspec.Struct, frozen=True, kw_only=True):
-    """The broker's PUBACK, with its reason code (MQTT 5.0, 3.4.2.1); below 0x80 is success."""
-
-    mid: int
-    reason_code: int
-    reason: str
-
-
-class Suback(msgspec.Struct, frozen=True, kw_only=True):
-    """The broker's SUBACK. `failure_reason` is the first reason at or above 0x80, or None."""
-
-    failure_reason: str | None
-
-
-class ReceivedPublish(msgspec.Struct, frozen=True, kw_only=True):
-    """A message for this client. `response_topic` and `correlation` are for its reply."""
-
-    topic: str
-    payload: bytes
-    retained: bool
-    properties: tuple[tuple[str, str], ...]
-    response_topic: str | None = None
-    correlation: bytes | None = None
-
-
-TransportEvent: TypeAlias = Connack | Puback | Suback | ReceivedPublish
 EventT = TypeVar("EventT", bound=TransportEvent)
-_TCP_INFO = struct.Struct("=24x I 92x Q 16x I")
-"""Of tcp_info in linux/tcp.h: tcpi_unacked, tcpi_bytes_acked and tcpi_notsent_bytes."""
-
-
-class TcpSendState(msgspec.Struct, frozen=True, kw_only=True):
-    """How many bytes the other end's kernel has acknowledged, and whether that is all of them."""
-
-    acked_bytes: int
-    is_all_acked: bool
-
-
-class Will(msgspec.Struct, frozen=True, kw_only=True):
-    """Retained message that the broker publishes if the connection ends without a DISCONNECT."""
-
-    topic: str
-    payload: bytes
 
 
 class _Client(paho.Client):
@@ -379,7 +338,7 @@ class PahoTransport:
         stream = self._client.socket()
         if stream is None:
             return
-        current = _read_send_state(cast("socket.socket", stream))
+        current = read_send_state(cast("socket.socket", stream))
         if current.acked_bytes > self._send_state.acked_bytes:
             self._send_progress_s = time.monotonic()
         is_all_acked = current.is_all_acked and not self._client.want_write()
@@ -428,9 +387,3 @@ class PahoTransport:
             )
         text = self._last_error_log or "the connection is gone"
         return MqttConnectionError("unreachable", f"{self._host_port}: {text}")
-
-
-def _read_send_state(stream: socket.socket) -> TcpSendState:
-    tcp_info = stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-    unacked, acked_bytes, unsent_bytes = _TCP_INFO.unpack(tcp_info)
-    return TcpSendState(acked_bytes=acked_bytes, is_all_acked=unacked == 0 and unsent_bytes == 0)

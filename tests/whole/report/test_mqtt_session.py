@@ -15,7 +15,7 @@ from agent.config.configuration import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
 from agent.reporting.mqtt.connection import CENTRE_ACK_TIMEOUT_S, DISCONNECT_TIMEOUT_S
-from agent.reporting.mqtt.paho_transport import ReceivedPublish
+from agent.reporting.mqtt.packets import ReceivedPublish
 from agent.reporting.mqtt.session import MAX_FLUSH_S, MqttSession
 from agent.reporting.outbox import files
 from agent.reporting.outbox.outbox import Outbox

@@ -11,7 +11,8 @@ import pytest
 from agent.config.configuration import BrokerConfig
 from agent.reporting.mqtt.connect_error import MqttConnectionError
 from agent.reporting.mqtt.connection import BirthInputs
-from agent.reporting.mqtt.paho_transport import Connack, PahoTransport
+from agent.reporting.mqtt.packets import Connack
+from agent.reporting.mqtt.paho_transport import PahoTransport
 from agent.runtime.stage import StageThread
 from centre.client import CentreClient, ReceivedMessage
 from tests.whole.report.broker import Mosquitto

@@ -1,0 +1,46 @@
+"""MQTT packets, as a transport passes them to its owner."""
+
+from typing import TypeAlias
+
+import msgspec
+
+
+class Will(msgspec.Struct, frozen=True, kw_only=True):
+    """Retained message that the broker publishes if the connection ends without a DISCONNECT."""
+
+    topic: str
+    payload: bytes
+
+
+class Connack(msgspec.Struct, frozen=True, kw_only=True):
+    """The broker's CONNACK: it takes at most `receive_maximum` messages at once."""
+
+    receive_maximum: int
+
+
+class Puback(msgspec.Struct, frozen=True, kw_only=True):
+    """The broker's PUBACK, with its reason code (MQTT 5.0, 3.4.2.1); below 0x80 is success."""
+
+    mid: int
+    reason_code: int
+    reason: str
+
+
+class Suback(msgspec.Struct, frozen=True, kw_only=True):
+    """The broker's SUBACK. `failure_reason` is the first reason at or above 0x80, or None."""
+
+    failure_reason: str | None
+
+
+class ReceivedPublish(msgspec.Struct, frozen=True, kw_only=True):
+    """A message for this client. `response_topic` and `correlation` are for its reply."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+    properties: tuple[tuple[str, str], ...]
+    response_topic: str | None = None
+    correlation: bytes | None = None
+
+
+TransportEvent: TypeAlias = Connack | Puback | Suback | ReceivedPublish
