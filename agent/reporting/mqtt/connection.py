@@ -9,7 +9,7 @@ from agent.base.model import IncomingCommand, Reply
 from agent.config.configuration import BrokerConfig
 from agent.faults.registry import FaultCode, FaultRegistry
 from agent.reporting import topics
-from agent.reporting.mqtt.ack_mode import AckMode, choose_ack_mode
+from agent.reporting.mqtt.centre_link import CentreLink
 from agent.reporting.mqtt.connect_error import ConnectionErrorKind, MqttConnectionError
 from agent.reporting.mqtt.packets import (
     Connack,
@@ -29,7 +29,6 @@ from agent.reporting.outbox.writer import OutboxError
 from agent.reporting.payloads import (
     Ack,
     CameraCapabilities,
-    CentreState,
     DeclarationData,
     HeadCapabilities,
     LostStatus,
@@ -45,8 +44,6 @@ log = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT_S = 10.0
 """For the broker's CONNACK and SUBACK."""
-CENTRE_ACK_TIMEOUT_S = 30.0
-"""Without an acknowledgement for this long, a message was sent three times: NET-03."""
 DISCONNECT_TIMEOUT_S = 1.0
 """For the last status, in addition to the time for the outbox."""
 FAULT_CODES: Mapping[ConnectionErrorKind, FaultCode] = {
@@ -89,7 +86,6 @@ class MqttConnection:
         submit_reply: Callable[[OutgoingMessage], None] | None,
     ) -> None:
         self._pop_unstored = pop_unstored
-        self._ack_setting = broker.ack
         self._on_command = on_command
         self._submit_reply = submit_reply
         self._outbox = outbox
@@ -109,9 +105,7 @@ class MqttConnection:
         self._connect_sent_s: float | None = None
         self._connack_s: float | None = None
         self._suback_s: float | None = None
-        self._centre_state: CentreState | None = None
-        self._ack_mode: AckMode = "undecided"
-        self._last_ack_s = now_s()
+        self._centre = CentreLink(broker.ack, outbox, faults, now_s)
         self._losses_reported_s = 0.0
         self._is_birth_due = False
         self._unsent_declaration: DeclarationData | None = None
@@ -125,7 +119,7 @@ class MqttConnection:
     @property
     def is_centre_listening(self) -> bool:
         """True if a centre acknowledges."""
-        return self._centre_state is not None and self._centre_state.state == "listening"
+        return self._centre.is_listening
 
     @property
     def round_trip_s(self) -> float | None:
@@ -170,7 +164,7 @@ class MqttConnection:
             raise MqttConnectionError("unreachable", "the outbox was replaced: connecting again")
         self._update_ack_mode()
         self._send_pending(self._window)
-        self._update_centre_fault(self._window)
+        self._centre.update_fault(is_waiting=self._window.is_waiting_for_centre)
 
     def disconnect(self, idle_s: float, max_s: float, reason: str) -> None:
         """Flush until nothing was acknowledged for `idle_s`, for at most `max_s`; publish that the
@@ -203,7 +197,7 @@ class MqttConnection:
     def _should_flush(self) -> bool:
         # The last message, such as the chain's head at the stop, may not be on the disk yet.
         is_pending = self._outbox.depth > 0 or self._outbox.is_writing
-        return is_pending and self._ack_mode not in ("hold", "undecided")
+        return is_pending and self._centre.ack_mode not in ("hold", "undecided")
 
     def _handle_event(self, event: TransportEvent) -> None:
         match event:
@@ -247,7 +241,7 @@ class MqttConnection:
 
     def _on_publish(self, event: ReceivedPublish) -> None:
         if event.topic == topics.CENTRE_STATE_TOPIC:
-            self._on_centre_state(event)
+            self._is_birth_due |= self._centre.on_state(event)
             return
         verb = topics.parse_command_topic(self._outbox.box, event.topic)
         if verb is not None and self._on_command is not None:
@@ -271,7 +265,7 @@ class MqttConnection:
             log.warning("a message on %s is no acknowledgement", event.topic)
         elif ack.epoch == self._epoch:
             self._acknowledge((SeqRange(1, ack.upto), *ack.also))
-            self._last_ack_s = self._now_s()
+            self._centre.note_ack()
 
     def _send_reply(self, reply: Reply, topic: str, correlation: bytes | None) -> None:
         """Put a reply into the outbox. It may come after this connection has ended."""
@@ -281,31 +275,10 @@ class MqttConnection:
                 topics.build_reply_message(reply, t_ns, topic=topic, correlation=correlation)
             )
 
-    def _on_centre_state(self, event: ReceivedPublish) -> None:
-        state = topics.decode_as(CentreState, event.payload)
-        if state is None:
-            # An empty message removes the retained one, as a broker's restart does. Only
-            # `retired` means that the centre is gone.
-            return
-        self._centre_state = state
-        is_known = state.state != "retired"
-        if is_known != self._outbox.is_centre_known:
-            self._outbox.remember_centre(is_known=is_known)
-        if self.is_centre_listening and (not event.retained or self._ack_mode == "broker"):
-            # The centre counts from the birth's floor; messages that a PUBACK freed are below it.
-            self._last_ack_s = self._now_s()
-            self._is_birth_due = True
-
     def _update_ack_mode(self) -> None:
         """Choose the acknowledgement mode. In mode `broker`, free the messages with a PUBACK."""
-        subscribed_for_s = self._now_s() - (self._suback_s or 0.0)
-        self._ack_mode = choose_ack_mode(
-            self._ack_setting,
-            self._centre_state,
-            centre_known=self._outbox.is_centre_known,
-            subscribed_for_s=subscribed_for_s,
-        )
-        if self._ack_mode == "broker" and self._window is not None:
+        self._centre.update_ack_mode(self._now_s() - (self._suback_s or 0.0))
+        if self._centre.ack_mode == "broker" and self._window is not None:
             pubacked = self._window.pubacked_seqs()
             if pubacked:
                 self._acknowledge(merge_ranges(tuple(SeqRange(seq, seq) for seq in pubacked)))
@@ -326,7 +299,7 @@ class MqttConnection:
             self._unsent_declaration = None
         if window.send_quota() > 0 and (outgoing := self._pop_unstored()) is not None:
             self._publish_unstored(window, outgoing)
-        if self._ack_mode == "hold":
+        if self._centre.ack_mode == "hold":
             return
         self._report_losses()
         due = window.due_for_resend(self._now_s())
@@ -403,22 +376,3 @@ class MqttConnection:
         )
         self._is_birth_due = False
         self._unsent_declaration = birth.declaration
-
-    def _update_centre_fault(self, window: SendWindow) -> None:
-        """Raise or clear NET-03: messages wait for the centre's acknowledgement."""
-        is_waiting = window.is_waiting_for_centre or (
-            self._ack_mode == "hold" and self._outbox.depth > 0
-        )
-        if not is_waiting or self._ack_mode not in ("centre", "hold"):
-            self._last_ack_s = self._now_s()
-            self._faults.clear("NET-03", "centre")
-        elif self._now_s() - self._last_ack_s < CENTRE_ACK_TIMEOUT_S:
-            if self._ack_mode == "centre":
-                self._faults.clear("NET-03", "centre")
-        else:
-            problem = "has said that it is away"
-            if self._ack_mode == "centre":
-                problem = "listens and does not acknowledge"
-            elif self._centre_state is None:
-                problem = "has not announced itself since this connection began"
-            self._faults.raise_fault("NET-03", "centre", f"the centre {problem}")

@@ -14,7 +14,8 @@ from agent.base.sha256 import sha256_hex
 from agent.config.configuration import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
-from agent.reporting.mqtt.connection import CENTRE_ACK_TIMEOUT_S, DISCONNECT_TIMEOUT_S
+from agent.reporting.mqtt.centre_link import CENTRE_ACK_TIMEOUT_S
+from agent.reporting.mqtt.connection import DISCONNECT_TIMEOUT_S
 from agent.reporting.mqtt.packets import ReceivedPublish
 from agent.reporting.mqtt.session import MAX_FLUSH_S, MqttSession
 from agent.reporting.outbox import files
