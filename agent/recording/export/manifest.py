@@ -121,3 +121,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     withheld: tuple[str, ...]
     clip: ExportedClip | None
     files: tuple[ExportedFile, ...]
+
+    @property
+    def all_segments(self) -> tuple[str, ...]:
+        """The segments of the export, including those that stay in the box."""
+        return (*self.segments, *self.withheld)

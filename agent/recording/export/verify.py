@@ -4,9 +4,6 @@
 content of the folder leads to a result.
 """
 
-import hashlib
-import os
-import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,11 +12,7 @@ import msgspec
 
 from agent.base.progress import ProgressCallback, no_progress
 from agent.base.signed_manifest import (
-    SUMS_FILE,
-    BadManifest,
-    decode_manifest,
     decode_public_key,
-    decode_sums,
 )
 from agent.recording.custody.chain import BrokenChain, ChainHead, verify_chain
 from agent.recording.custody.receipts import (
@@ -28,37 +21,24 @@ from agent.recording.custody.receipts import (
     ReceiptLine,
     SegmentClosed,
 )
+from agent.recording.export.folder_check import (
+    FileDigest,
+    VerificationFailed,
+    VerificationProblem,
+    check_manifest,
+    check_sums,
+    parse_time,
+)
 from agent.recording.export.manifest import (
     CHAIN_FILE,
     CLIP_FILE,
     MANIFEST_FILE,
     SEGMENTS_DIR,
-    UNLISTED_FILES,
-    ExportProblemKind,
     Manifest,
 )
 
 CLIP_TOLERANCE_US = 1_000_000
 """Times in names and receipts are truncated to milliseconds, and frames have a duration."""
-
-_SEGMENT_PATH_PATTERN = re.compile(rf"{SEGMENTS_DIR}/([^/]+\.mp4)")
-_READ_BYTES = 1 << 20
-
-
-class VerificationProblem(msgspec.Struct, frozen=True, kw_only=True):
-    """Problem of an export: its kind, the file or line, and the reason."""
-
-    problem: ExportProblemKind
-    location: str
-    reason: str
-
-    def __post_init__(self) -> None:
-        """Escape the location: a file's name may be any bytes, JSON may not."""
-        location = self.location.encode("utf-8", "backslashreplace").decode()
-        msgspec.structs.force_setattr(self, "location", location)
-
-    def __str__(self) -> str:
-        return f"{self.problem}: {self.location}: {self.reason}"
 
 
 class VerificationResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,26 +56,11 @@ class VerificationResult(msgspec.Struct, frozen=True, kw_only=True):
     manifest: Manifest | None
 
 
-class _VerificationFailed(Exception):
-    """Ends the verification at the first problem."""
-
-    def __init__(self, problem: ExportProblemKind, location: str, reason: str) -> None:
-        super().__init__(reason)
-        self.problem = VerificationProblem(problem=problem, location=location, reason=reason)
-
-
-class _FileDigest(msgspec.Struct, frozen=True):
-    """Sum and size of a file in the folder."""
-
-    sha256: str
-    size_bytes: int
-
-
 class _ClosedReceipt(msgspec.Struct, frozen=True):
     """The close of a segment by its receipt `seq`."""
 
     seq: int
-    file: _FileDigest
+    file: FileDigest
     begin: datetime
     duration_us: int
     masked_at_export: bool
@@ -118,7 +83,7 @@ def verify_export(
     problem = None
     try:
         verification.verify()
-    except _VerificationFailed as failure:
+    except VerificationFailed as failure:
         problem = failure.problem
     except OSError as error:
         location = str(error.filename or folder)
@@ -136,7 +101,7 @@ def verify_export(
 
 
 class _ExportVerifier:
-    """One run over one folder. Each step raises _Broken at the first problem."""
+    """One run over one folder. Each step raises VerificationFailed at the first problem."""
 
     def __init__(
         self,
@@ -160,82 +125,14 @@ class _ExportVerifier:
         self.manifest: Manifest | None = None
 
     def verify(self) -> None:
-        found = self._check_sums()
-        manifest = self.manifest = self._check_manifest(found)
+        found = check_sums(self._folder, self._progress)
+        manifest = self.manifest = check_manifest(self._folder, found)
         last = self._check_chain(manifest)
         self._check_heads(manifest)
         _check_export_receipt(manifest, found[MANIFEST_FILE].sha256, last)
         self._check_segments(manifest, found)
         self._check_completeness(manifest)
         self._check_clip(manifest, found)
-
-    def _check_sums(self) -> dict[str, _FileDigest]:
-        """Check that SHA256SUMS lists exactly the other files with their sums."""
-        present = set(_iter_file_paths(self._folder))
-        if SUMS_FILE not in present:
-            raise _VerificationFailed("sums", SUMS_FILE, "is missing")
-        listed_sums = {os.fsdecode(path): sum_ for path, sum_ in self._decode_sums().items()}
-        present.remove(SUMS_FILE)
-        for path in sorted(listed_sums):
-            if path not in present:
-                raise _VerificationFailed(
-                    "sums", path, f"is listed in {SUMS_FILE} and does not exist"
-                )
-        sizes = {path: (self._folder / path).stat().st_size for path in present}
-        total_bytes, done_bytes = sum(sizes.values()), 0
-        found: dict[str, _FileDigest] = {}
-        for path in sorted(present):
-            if path not in listed_sums:
-                raise _VerificationFailed("sums", path, f"is not listed in {SUMS_FILE}")
-            digest = hashlib.sha256()
-            size_bytes = 0
-            for data in _read_chunks(self._folder / path):
-                digest.update(data)
-                size_bytes += len(data)
-                done_bytes += len(data)
-                self._progress(min(done_bytes, total_bytes), total_bytes)
-            if digest.hexdigest() != listed_sums[path]:
-                raise _VerificationFailed("sums", path, f"its SHA-256 differs from {SUMS_FILE}")
-            found[path] = _FileDigest(listed_sums[path], size_bytes)
-        return found
-
-    def _decode_sums(self) -> dict[bytes, str]:
-        try:
-            return decode_sums((self._folder / SUMS_FILE).read_bytes())
-        except BadManifest as error:
-            raise _VerificationFailed("sums", error.location, error.reason) from error
-
-    def _check_manifest(self, found: dict[str, _FileDigest]) -> Manifest:
-        """Check that the manifest lists every file but three, with size and sum."""
-        if MANIFEST_FILE not in found:
-            raise _VerificationFailed("manifest", MANIFEST_FILE, "is missing")
-        data = (self._folder / MANIFEST_FILE).read_bytes()
-        try:
-            manifest = decode_manifest(MANIFEST_FILE, data, Manifest)
-        except BadManifest as error:
-            raise _VerificationFailed("manifest", error.location, error.reason) from error
-        listed = {file.path: _FileDigest(file.sha256, file.size_bytes) for file in manifest.files}
-        if len(listed) != len(manifest.files):
-            raise _VerificationFailed("manifest", MANIFEST_FILE, "lists a file twice")
-        present = {path: file for path, file in found.items() if path not in UNLISTED_FILES}
-        for path in sorted(listed.keys() ^ present.keys()):
-            reason = "does not exist" if path in listed else "is not listed in the manifest"
-            raise _VerificationFailed("manifest", path, reason)
-        for path in sorted(listed):
-            if listed[path] != present[path]:
-                raise _VerificationFailed(
-                    "manifest", path, "its size or sum differs from the manifest"
-                )
-        segments = [match[1] for path in listed if (match := _SEGMENT_PATH_PATTERN.fullmatch(path))]
-        all_segments = _all_segments(manifest)
-        same_segments = sorted(segments) == sorted(manifest.segments)
-        if not same_segments or not all_segments or len(set(all_segments)) != len(all_segments):
-            raise _VerificationFailed(
-                "manifest", f"{SEGMENTS_DIR}/", "differs from the manifest's list of segments"
-            )
-        for field in ("begin_time", "end_time"):
-            _parse_time(getattr(manifest, field), "manifest", MANIFEST_FILE)
-        return manifest
 
     def _check_chain(self, manifest: Manifest) -> ReceiptLine:
         """Check that the box signed every receipt and each follows the one before.
@@ -245,12 +142,12 @@ class _ExportVerifier:
         try:
             decode_public_key(manifest.public_key)
         except ValueError as error:
-            raise _VerificationFailed("manifest", "public_key", f"is not a key: {error}") from error
+            raise VerificationFailed("manifest", "public_key", f"is not a key: {error}") from error
         if self._known_key is not None and self._known_key != manifest.public_key:
-            raise _VerificationFailed("key", MANIFEST_FILE, "its public key is not the known one")
+            raise VerificationFailed("key", MANIFEST_FILE, "its public key is not the known one")
         path = self._folder / CHAIN_FILE
         if not path.is_file():
-            raise _VerificationFailed("receipt", CHAIN_FILE, "is missing")
+            raise VerificationFailed("receipt", CHAIN_FILE, "is missing")
         last = None
         try:
             lines = verify_chain(
@@ -261,9 +158,9 @@ class _ExportVerifier:
                 self._process_receipt(line, manifest)
         except BrokenChain as failure:
             location = failure.location.replace("line ", f"{CHAIN_FILE}:", 1)
-            raise _VerificationFailed(failure.problem, location, failure.reason) from failure
+            raise VerificationFailed(failure.problem, location, failure.reason) from failure
         if last is None:
-            raise _VerificationFailed("receipt", CHAIN_FILE, "is empty")
+            raise VerificationFailed("receipt", CHAIN_FILE, "is empty")
         return last
 
     def _process_receipt(self, line: ReceiptLine, manifest: Manifest) -> None:
@@ -283,8 +180,8 @@ class _ExportVerifier:
                     self._closed_twice = self._closed_twice or name
                 self._closed_by_name[name] = _ClosedReceipt(
                     seq=receipt.seq,
-                    file=_FileDigest(body.sha256, body.size_bytes),
-                    begin=_parse_time(body.begin_time, "segment", name),
+                    file=FileDigest(body.sha256, body.size_bytes),
+                    begin=parse_time(body.begin_time, "segment", name),
                     duration_us=body.duration_ns // 1000,
                     masked_at_export=body.mask_applied == "export",
                 )
@@ -295,34 +192,34 @@ class _ExportVerifier:
         """Check that the manifest's head, and the known one, are in the chain."""
         head, known_head = manifest.head, self._known_head
         if self._hash_by_seq.get(head.seq) != head.sha256:
-            raise _VerificationFailed(
+            raise VerificationFailed(
                 "head", f"seq {head.seq}", "the manifest's head is not in the chain"
             )
         if known_head is not None and known_head.seq in self._hash_by_seq:
             self.head_checked = True
             if self._hash_by_seq[known_head.seq] != known_head.sha256:
                 reason = "is not the known head"
-                raise _VerificationFailed("head", f"seq {known_head.seq}", reason)
+                raise VerificationFailed("head", f"seq {known_head.seq}", reason)
 
-    def _check_segments(self, manifest: Manifest, found: dict[str, _FileDigest]) -> None:
+    def _check_segments(self, manifest: Manifest, found: dict[str, FileDigest]) -> None:
         """Check that every segment is as the box closed it, and was not evicted before."""
         if self._closed_twice is not None:
-            raise _VerificationFailed("segment", self._closed_twice, "was closed twice")
+            raise VerificationFailed("segment", self._closed_twice, "was closed twice")
         for name in manifest.segments:
             closed = self._closed_by_name.get(name)
             if closed is None:
-                raise _VerificationFailed("segment", name, "has no receipt of its close")
+                raise VerificationFailed("segment", name, "has no receipt of its close")
             if name in self._evicted_by_head:
-                raise _VerificationFailed("segment", name, "was evicted from the box")
+                raise VerificationFailed("segment", name, "was evicted from the box")
             if closed.file != found[f"{SEGMENTS_DIR}/{name}"]:
-                raise _VerificationFailed(
+                raise VerificationFailed(
                     "segment", name, "its size or sum differs from its receipt"
                 )
             self.segment_count += 1
         for name in manifest.withheld:
             closed = self._closed_by_name.get(name)
             if closed is None or name in self._evicted_by_head or not closed.masked_at_export:
-                raise _VerificationFailed("segment", name, "is withheld without a mask")
+                raise VerificationFailed("segment", name, "is withheld without a mask")
 
     def _check_completeness(self, manifest: Manifest) -> None:
         """Check that each segment closed in the span is present, withheld or evicted.
@@ -330,40 +227,38 @@ class _ExportVerifier:
         The box keeps recording during an export: segments that it closes after the manifest's head do
         not make an export incomplete.
         """
-        begin = _parse_time(manifest.begin_time, "manifest", MANIFEST_FILE)
-        end = _parse_time(manifest.end_time, "manifest", MANIFEST_FILE)
-        accounted_for = set(_all_segments(manifest)) | self._evicted
+        begin = parse_time(manifest.begin_time, "manifest", MANIFEST_FILE)
+        end = parse_time(manifest.end_time, "manifest", MANIFEST_FILE)
+        accounted_for = set(manifest.all_segments) | self._evicted
         for name, closed in self._closed_by_name.items():
             if name in accounted_for or closed.seq > manifest.head.seq:
                 continue
             if closed.begin < end and _elapsed_us(begin, closed.begin) < closed.duration_us:
-                raise _VerificationFailed(
-                    "segment", name, "was recorded in the span and is missing"
-                )
+                raise VerificationFailed("segment", name, "was recorded in the span and is missing")
 
-    def _check_clip(self, manifest: Manifest, found: dict[str, _FileDigest]) -> None:
+    def _check_clip(self, manifest: Manifest, found: dict[str, FileDigest]) -> None:
         """Check that the clip is within the segments that it was cut from."""
         clip = manifest.clip
         if (clip is None) == (CLIP_FILE in found):
-            raise _VerificationFailed(
+            raise VerificationFailed(
                 "clip", CLIP_FILE, "must exist exactly if the manifest describes it"
             )
         if clip is None:
             return
-        if not clip.segments or not set(clip.segments) <= set(_all_segments(manifest)):
-            raise _VerificationFailed(
+        if not clip.segments or not set(clip.segments) <= set(manifest.all_segments):
+            raise VerificationFailed(
                 "clip", CLIP_FILE, "is cut from segments that are not in the export"
             )
         if len(set(clip.segments)) != len(clip.segments):
-            raise _VerificationFailed("clip", CLIP_FILE, "is cut from a segment twice")
-        begin = _parse_time(clip.begin_time, "clip", CLIP_FILE)
+            raise VerificationFailed("clip", CLIP_FILE, "is cut from a segment twice")
+        begin = parse_time(clip.begin_time, "clip", CLIP_FILE)
         sources = [self._closed_by_name[name] for name in clip.segments]
         begins_early = _elapsed_us(begin, sources[0].begin) < -CLIP_TOLERANCE_US
         if (
             begins_early
             or clip.duration_ns // 1000 > _max_clip_duration_us(sources, begin) + CLIP_TOLERANCE_US
         ):
-            raise _VerificationFailed(
+            raise VerificationFailed(
                 "clip", CLIP_FILE, "its span is not within that of its segments"
             )
 
@@ -391,46 +286,14 @@ def _check_export_receipt(manifest: Manifest, manifest_sha256: str, last: Receip
         end_time=manifest.end_time,
         by=manifest.by,
         purpose=manifest.purpose,
-        segments=_all_segments(manifest),
+        segments=manifest.all_segments,
         sha256=manifest_sha256,
     )
     if last.receipt.body != expected:
         location = f"{CHAIN_FILE} (seq {last.receipt.seq})"
-        raise _VerificationFailed(
+        raise VerificationFailed(
             "exported", location, "the last receipt is not that of this export"
         )
-
-
-def _all_segments(manifest: Manifest) -> tuple[str, ...]:
-    """Return the segments of the export, including those that stay in the box."""
-    return (*manifest.segments, *manifest.withheld)
-
-
-def _parse_time(text: str, problem: ExportProblemKind, location: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError as error:
-        raise _VerificationFailed(problem, location, f"{text!r} is not a time") from error
-
-
-def _iter_file_paths(folder: Path) -> Iterator[str]:
-    """Yield the paths of all files below a folder, with `/`."""
-    pending_folders = [folder]
-    while pending_folders:
-        for path in pending_folders.pop().iterdir():
-            if path.is_dir() and not path.is_symlink():
-                pending_folders.append(path)
-                continue
-            name = path.relative_to(folder).as_posix()
-            if path.is_symlink() or not path.is_file():
-                raise _VerificationFailed("sums", name, "is not a regular file")
-            yield name
-
-
-def _read_chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while data := file.read(_READ_BYTES):
-            yield data
 
 
 def _read_chain_lines(path: Path) -> Iterator[bytes]:
@@ -438,7 +301,7 @@ def _read_chain_lines(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
-                raise _VerificationFailed(
+                raise VerificationFailed(
                     "receipt", f"{CHAIN_FILE}:{number}", "does not end with a newline"
                 )
             yield line
