@@ -202,7 +202,7 @@ class _ExportBuild:
             end_time=manifest.end_time,
             by=request.by,
             purpose=request.purpose,
-            segments=(*manifest.segments, *manifest.withheld),
+            segments=manifest.all_segments,
             sha256=self._files[MANIFEST_FILE].sha256,
         )
         receipt = custody.append(body, self._exporter.clock.boottime_ns())
