@@ -105,7 +105,7 @@ class LiveCamera:
         deadline_s = monotonic() + timeout_s
         while True:
             if self._closed:
-                raise DriverError("absent", f"{self._display_name}: is closed")
+                raise DriverError("closed", f"{self._display_name}: is closed")
             media = next(self._pending_media, None)
             if media is not None:
                 return media

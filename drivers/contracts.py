@@ -48,7 +48,7 @@ class Camera(Protocol):
 
         Packets come in decoding order, frames in presentation order; `t_ns` never steps back within
         either. Raises DriverError: `ended` if the source is over, at this and each further call, and
-        `absent` if the camera is closed.
+        `closed` after `close`.
         """
         ...
 
@@ -174,7 +174,7 @@ class Ptz(Protocol):
     """One open pan-tilt head. Thread-safe.
 
     Each method returns within a second or two. Each raises DriverError: `timeout` if the head does
-    not answer, `absent` if the port is gone (the next call tries again) or the head is closed, and
+    not answer, `absent` if the port is gone (the next call tries again), `closed` after `close`, and
     `unsupported` for a function that `capabilities` lacks. Values out of range are clamped.
 
     A driver's module has `Options`, a frozen msgspec struct, and `open_ptz(name, options,
@@ -251,7 +251,7 @@ class Gpio(Protocol):
     A driver's module has `Options` and `open_gpio(options, lines, clock_ns)`, which raises
     DriverError: `absent` if there is no chip or no pin of that number, `busy` if another process
     has the pin, and `unsupported` if this user has no permission or the pin cannot do this. After
-    `close` every other method raises DriverError `absent`; after a fork, `unsupported`.
+    `close` every other method raises DriverError `closed`; after a fork, `unsupported`.
     """
 
     @property

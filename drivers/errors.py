@@ -4,10 +4,13 @@ import errno
 import os
 from typing import Literal
 
-DriverErrorKind = Literal["absent", "busy", "timeout", "protocol", "unsupported", "ended", "stuck"]
+DriverErrorKind = Literal[
+    "absent", "closed", "busy", "timeout", "protocol", "unsupported", "ended", "stuck"
+]
 """The reason of a driver's failure, on which the agent and the technician act.
 
-absent       there is no such file, host, port or device; or the driver was closed
+absent       there is no such file, host, port or device
+closed       the driver was closed by this program
 busy         the device exists, and another process has it open
 timeout      the device exists, and did not answer in time
 protocol     the device's answer is not of the expected protocol

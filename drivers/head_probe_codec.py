@@ -34,13 +34,13 @@ POSITION_BYTES = 8
 class HeadAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The answers of one head. Positions are in its own counts: Pelco's in hundredths of a degree.
 
-    `tells_place` is false if the head reports no position: its answer was an acknowledgement or an
+    `reports_position` is false if the head reports no position: its answer was an acknowledgement or an
     error.
     """
 
     driver: HeadDriver
     address: int
-    tells_place: bool
+    reports_position: bool
     pan_counts: int | None = None
     tilt_counts: int | None = None
     vendor_id: int | None = None
@@ -94,7 +94,7 @@ def to_visca_head(
     return HeadAnswer(
         driver="visca",
         address=address,
-        tells_place=pan is not None and tilt is not None,
+        reports_position=pan is not None and tilt is not None,
         pan_counts=pan,
         tilt_counts=tilt,
         vendor_id=vendor,

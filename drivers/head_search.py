@@ -46,21 +46,21 @@ class FoundHead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UnknownTraffic(msgspec.Struct, frozen=True, kw_only=True):
-    """Bytes in another protocol or at another speed. `hex` has the first of them."""
+    """Bytes in another protocol or at another speed. `first_bytes_hex` has the first of them."""
 
     baud: int | None
-    bytes: int
-    hex: str
+    received_bytes: int
+    first_bytes_hex: str
 
 
 class PortSearch(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of one port's search. `strange` is empty if a head was found."""
+    """The result of one port's search. `unknown_traffic` is empty if a head was found."""
 
     port: str
     state: PortState
-    why: str | None = None
+    reason: str | None = None
     heads: tuple[FoundHead, ...] = ()
-    strange: tuple[UnknownTraffic, ...] = ()
+    unknown_traffic: tuple[UnknownTraffic, ...] = ()
 
 
 def search_port(
@@ -73,7 +73,7 @@ def search_port(
     is_tcp = port.startswith("socket://")
     checked = PortCondition(state="free") if is_tcp else port_condition(port)
     if checked.state != "free":
-        return PortSearch(port=port, state=checked.state, why=checked.why)
+        return PortSearch(port=port, state=checked.state, reason=checked.reason)
     unknown: list[UnknownTraffic] = []
     for baud in search.baud[:1] if is_tcp else search.baud:
         line = _ProbeLine(SerialSettings(port=port, baud=baud), search.answer_s, stop, clock_s)
@@ -82,7 +82,7 @@ def search_port(
             answers = _probe_line(line, search)
         except DriverError as error:
             return PortSearch(
-                port=port, state=_port_state(error), why=_without_port_name(error, port)
+                port=port, state=_port_state(error), reason=_without_port_name(error, port)
             )
         finally:
             line.close()
@@ -93,9 +93,11 @@ def search_port(
         if line.received:
             first_bytes = bytes(line.received[:PREVIEW_BYTES]).hex(" ")
             unknown.append(
-                UnknownTraffic(baud=known_baud, bytes=len(line.received), hex=first_bytes)
+                UnknownTraffic(
+                    baud=known_baud, received_bytes=len(line.received), first_bytes_hex=first_bytes
+                )
             )
-    return PortSearch(port=port, state="free", strange=tuple(unknown))
+    return PortSearch(port=port, state="free", unknown_traffic=tuple(unknown))
 
 
 class _ProbeLine:
@@ -198,7 +200,7 @@ def _probe_pelco(line: _ProbeLine, address: int) -> HeadAnswer | None:
     if pan is None:
         is_acknowledged = questions.is_general_reply(address, query, received)
         return (
-            HeadAnswer(driver="pelco_d", address=address, tells_place=False)
+            HeadAnswer(driver="pelco_d", address=address, reports_position=False)
             if is_acknowledged
             else None
         )
@@ -210,7 +212,7 @@ def _probe_pelco(line: _ProbeLine, address: int) -> HeadAnswer | None:
     return HeadAnswer(
         driver="pelco_d",
         address=address,
-        tells_place=tilt is not None,
+        reports_position=tilt is not None,
         pan_counts=pan,
         tilt_counts=tilt,
     )

@@ -240,7 +240,7 @@ def _new_reckoning(options: PelcoOptions, t_ns: int) -> DeadReckoning:
         zoom=limits(FRACTION),
         references={
             one.preset: Pose(pan_deg=one.pan_deg, tilt_deg=one.tilt_deg, zoom=one.zoom)
-            for one in options.reference
+            for one in options.reference_presets
         },
         t_ns=t_ns,
     )

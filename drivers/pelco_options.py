@@ -27,11 +27,11 @@ class PelcoOptions(SerialSettings, frozen=True, kw_only=True, forbid_unknown_fie
     without turbo. `aux` gives the wiper, the heater or the lamp its auxiliary number.
 
     `position = "query"`: the head reports its position, and takes positions. Its tilt counts up
-    from the horizon downwards, or upwards with `tilt_counts`; its zoom is a number of its own,
+    from the horizon downwards, or upwards with `tilt_direction`; its zoom is a number of its own,
     `zoom_counts` from wide to tele. Otherwise the driver estimates the position: with
     `zoom_travel_s` from wide to tele, `preset_deg_s`, the lowest speed on the way to a preset,
     `speed_error`, the share by which its speeds may be wrong, `lag_s` from a frame to the motion,
-    and the `reference` presets.
+    and the `reference_presets`.
     """
 
     address: Annotated[int, msgspec.Meta(ge=1, le=255)] = 1
@@ -43,14 +43,14 @@ class PelcoOptions(SerialSettings, frozen=True, kw_only=True, forbid_unknown_fie
     focus: bool = False
     presets: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
     aux: dict[Aux, Annotated[int, msgspec.Meta(ge=1, le=255)]] = msgspec.field(default_factory=dict)
-    position: Literal["reckoned", "query"] = "reckoned"
-    tilt_counts: Literal["down", "up"] = "down"
+    position: Literal["estimated", "query"] = "estimated"
+    tilt_direction: Literal["down", "up"] = "down"
     zoom_counts: Range | None = None
     zoom_travel_s: Annotated[float, msgspec.Meta(gt=0, le=120)] | None = None
     preset_deg_s: SpeedDegS | None = None
     speed_error: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.2
     lag_s: Annotated[float, msgspec.Meta(ge=0, le=5)] = 0.3
-    reference: tuple[ReferencePreset, ...] = ()
+    reference_presets: tuple[ReferencePreset, ...] = ()
     reply_timeout_s: Annotated[float, msgspec.Meta(ge=0.02, le=0.5)] = 0.3
     turnaround_s: Annotated[float, msgspec.Meta(ge=0, le=0.1)] = 0.01
 
@@ -65,5 +65,5 @@ class PelcoOptions(SerialSettings, frozen=True, kw_only=True, forbid_unknown_fie
             raise ValueError("zoom_travel_s is missing: the seconds from wide to tele")
         if self.presets and not is_queried and self.preset_deg_s is None:
             raise ValueError("preset_deg_s is missing: how fast it goes to a preset at least")
-        if any(reference.preset > self.presets for reference in self.reference):
-            raise ValueError(f"reference: preset is above presets = {self.presets}")
+        if any(reference.preset > self.presets for reference in self.reference_presets):
+            raise ValueError(f"reference_presets: preset is above presets = {self.presets}")

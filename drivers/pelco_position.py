@@ -26,7 +26,7 @@ def to_pose(counts: Mapping[PelcoAxis, int], options: PelcoOptions) -> Pose:
         zoom = FRACTION.clamp((counts["zoom"] - wide) / (tele - wide))
     return Pose(
         pan_deg=wrap_deg(counts["pan"] / COUNTS_PER_DEG),
-        tilt_deg=-tilt_deg if options.tilt_counts == "down" else tilt_deg,
+        tilt_deg=-tilt_deg if options.tilt_direction == "down" else tilt_deg,
         zoom=zoom,
     )
 
@@ -34,7 +34,7 @@ def to_pose(counts: Mapping[PelcoAxis, int], options: PelcoOptions) -> Pose:
 def to_counts(pose: Pose, options: PelcoOptions) -> dict[PelcoAxis, int]:
     """Convert a pose, or the nearest that the head can take, to counts."""
     goal = clamp_pose(pose, options)
-    tilt_deg = -goal.tilt_deg if options.tilt_counts == "down" else goal.tilt_deg
+    tilt_deg = -goal.tilt_deg if options.tilt_direction == "down" else goal.tilt_deg
     counts: dict[PelcoAxis, int] = {
         "pan": _to_centidegrees(goal.pan_deg),
         "tilt": _to_centidegrees(tilt_deg),

@@ -35,7 +35,7 @@ _folders: list[tempfile.TemporaryDirectory[str]] = []
 def pin_errors(display_name: str) -> Iterator[None]:
     """Load the factory, and map errors of gpiozero within this context.
 
-    Raises: DriverError `busy`, `absent` or `unsupported`; the message begins with `display_name`.
+    Raises: DriverError `busy`, `absent`, `closed` or `unsupported`; the message begins with `display_name`.
     """
     try:
         with _LOAD_LOCK:
@@ -48,7 +48,7 @@ def pin_errors(display_name: str) -> Iterator[None]:
     except (ImportError, OSError, gpiozero.BadPinFactory, gpiozero.PinUnknownPi) as error:
         raise DriverError("absent", f"{display_name}: no pins here: {error}") from error
     except gpiozero.DeviceClosed as error:
-        raise DriverError("absent", f"{display_name}: closed") from error
+        raise DriverError("closed", f"{display_name}: closed") from error
     except gpiozero.GPIOZeroError as error:
         raise DriverError("unsupported", f"{display_name}: {error}") from error
     except _lgpio_errors() as error:

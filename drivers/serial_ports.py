@@ -35,7 +35,7 @@ class PortCondition(msgspec.Struct, frozen=True, kw_only=True):
     """The state of a port, and the reason if it is not free."""
 
     state: PortState
-    why: str | None = None
+    reason: str | None = None
 
 
 FREE = PortCondition(state="free")
@@ -44,19 +44,19 @@ FREE = PortCondition(state="free")
 class FoundPort(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """One port. `by_id` is the adapter's name, `by_path` that of the socket that it is plugged into.
 
-    `console`: the kernel writes its messages there.
+    `is_kernel_console`: the kernel writes its messages there.
     """
 
     path: str
     by_id: str | None = None
     by_path: str | None = None
     description: str | None = None
-    usb: str | None = None
+    usb_id: str | None = None
     """The adapter's numbers, `vendor:product`, in hexadecimal."""
     serial_number: str | None = None
-    console: bool = False
+    is_kernel_console: bool = False
     state: PortState
-    why: str | None = None
+    reason: str | None = None
 
     @property
     def best_path(self) -> str:
@@ -80,16 +80,16 @@ def port_condition(path: str, device_holders: DeviceHolders | None = None) -> Po
     try:
         file_stat = Path(path).stat()
         if not stat.S_ISCHR(file_stat.st_mode):
-            return PortCondition(state="unsupported", why="is no serial port")
+            return PortCondition(state="unsupported", reason="is no serial port")
         # The process at the far end of a pseudo-terminal may hold both ends: the lock decides.
         if os.major(file_stat.st_rdev) not in PTY_MAJORS:
             if not _is_terminal(file_stat.st_rdev):
-                return PortCondition(state="unsupported", why="is no serial port")
+                return PortCondition(state="unsupported", reason="is no serial port")
             holder_names = (find_holders() if device_holders is None else device_holders).get(
                 file_stat.st_rdev, ()
             )
             if holder_names:
-                return PortCondition(state="busy", why=f"{', '.join(holder_names)} has it")
+                return PortCondition(state="busy", reason=f"{', '.join(holder_names)} has it")
         return _try_open(path)
     except (OSError, termios.error) as error:
         return _condition_from_error(error)
@@ -116,7 +116,7 @@ def _condition_from_error(error: OSError | termios.error) -> PortCondition:
     number = error.errno if isinstance(error, OSError) else int(error.args[0])
     return PortCondition(
         state="denied" if number in PERMISSION_ERRNOS else errno_kind(number),
-        why=errno_text(number, "serial port", "dialout"),
+        reason=errno_text(number, "serial port", "dialout"),
     )
 
 
@@ -125,17 +125,17 @@ def _to_found_port(
 ) -> FoundPort:
     path = str(info.device)
     port_state = port_condition(path, device_holders)
-    usb = None if info.vid is None else f"{info.vid:04x}:{info.pid:04x}"
+    usb_id = None if info.vid is None else f"{info.vid:04x}:{info.pid:04x}"
     return FoundPort(
         path=path,
         by_id=by_id.get(os.path.realpath(path)),
         by_path=by_path.get(os.path.realpath(path)),
         description=_known_or_none(info.description),
-        usb=usb,
+        usb_id=usb_id,
         serial_number=_known_or_none(info.serial_number),
-        console=is_kernel_console(path),
+        is_kernel_console=is_kernel_console(path),
         state=port_state.state,
-        why=port_state.why,
+        reason=port_state.reason,
     )
 
 

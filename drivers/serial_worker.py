@@ -196,7 +196,7 @@ class SerialBusWorker:
             for queue in (self._stop_queue, self._job_queue):
                 for job in [job for job in queue if job.member is member]:
                     job.is_cancelled = True
-                    job.finish(DriverError("absent", "closed"))
+                    job.finish(DriverError("closed", "closed"))
                     queue.remove(job)
             self._is_closing = not self._members
             self._wake()
@@ -206,7 +206,7 @@ class SerialBusWorker:
 
     def _check_attached(self, member: BusMember) -> None:
         if member not in self._members:
-            raise DriverError("absent", f"head {member.head!r}: closed")
+            raise DriverError("closed", f"head {member.head!r}: closed")
 
     def _cancel_motions(self, member: BusMember, *, include_started: bool) -> None:
         """Cancel the waiting motions of a head, with those that have begun or without."""

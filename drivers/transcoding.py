@@ -82,7 +82,7 @@ class TranscodingCamera:
         media = self._camera.read(timeout_s)
         with self._lock:
             if self._closed:
-                raise DriverError("absent", f"{self._display_name}: is closed")
+                raise DriverError("closed", f"{self._display_name}: is closed")
             if isinstance(media, Frame):
                 self._encode_frame(media)
             return self._pending_media.popleft() if self._pending_media else None

@@ -52,20 +52,20 @@ Ioctl = Callable[[int, int, bytes], Any]
 
 
 class VideoDevice(msgspec.Struct, frozen=True, kw_only=True, order=True):
-    """One device node. `camera`: it captures video that the driver `v4l2` may read.
+    """One device node. `is_capture`: it captures video that the driver `v4l2` may read.
 
-    `formats` are the driver's names, the best first; `others` are the kernel's codes of the rest.
+    `formats` are the driver's names, the best first; `other_formats` are the kernel's codes of the rest.
     """
 
     path: str
     by_id: str | None = None
     name: str | None = None
     kernel_driver: str | None = None
-    camera: bool = False
+    is_capture: bool = False
     formats: tuple[str, ...] = ()
-    others: tuple[str, ...] = ()
+    other_formats: tuple[str, ...] = ()
     state: DeviceState = "free"
-    why: str | None = None
+    reason: str | None = None
 
     @property
     def best_path(self) -> str:
@@ -119,15 +119,15 @@ def _query_device(
     holder_names = ", ".join(device_holders.get(os.fstat(device).st_rdev, ())) or "another program"
     return msgspec.structs.replace(
         node,
-        camera=True,
+        is_capture=True,
         formats=tuple(
             name_in_driver
             for known, name_in_driver in DRIVER_FORMATS.items()
             if known in pixel_formats
         ),
-        others=tuple(one for one in pixel_formats if one not in DRIVER_FORMATS),
+        other_formats=tuple(one for one in pixel_formats if one not in DRIVER_FORMATS),
         state="busy" if is_busy else "free",
-        why=f"{holder_names} has it" if is_busy else None,
+        reason=f"{holder_names} has it" if is_busy else None,
     )
 
 
@@ -161,7 +161,7 @@ def _with_error(node: VideoDevice, error: OSError) -> VideoDevice:
     return msgspec.structs.replace(
         node,
         state="denied" if error.errno in PERMISSION_ERRNOS else errno_kind(error.errno),
-        why=errno_text(error.errno, "video device", "video"),
+        reason=errno_text(error.errno, "video device", "video"),
     )
 
 

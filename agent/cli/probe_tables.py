@@ -54,7 +54,7 @@ def _print_modules(section: ProbeSection[CameraModule], console: Console) -> Non
             module.model,
             module.id,
             "" if module.rotation_deg is None else f"{module.rotation_deg}°",
-            "v4l2" if module.usb else "csi",
+            "v4l2" if module.is_usb else "csi",
         )
         for module in section.found
     ]
@@ -63,13 +63,13 @@ def _print_modules(section: ProbeSection[CameraModule], console: Console) -> Non
 
 
 def _print_devices(section: ProbeSection[VideoDevice], console: Console) -> None:
-    listed = [device for device in section.found if device.camera or device.state != "free"]
+    listed = [device for device in section.found if device.is_capture or device.state != "free"]
     rows = [
         (
             device.path,
             device.name or "",
-            " ".join((*device.formats, *device.others)),
-            _format_state(device.state, device.why),
+            " ".join((*device.formats, *device.other_formats)),
+            _format_state(device.state, device.reason),
         )
         for device in listed
     ]
@@ -90,8 +90,10 @@ def _print_ports(section: ProbeSection[FoundPort], console: Console) -> None:
     rows = [
         (
             port.path,
-            " ".join(filter(None, (port.description, port.usb, port.serial_number))),
-            "the kernel's console" if port.console else _format_state(port.state, port.why),
+            " ".join(filter(None, (port.description, port.usb_id, port.serial_number))),
+            "the kernel's console"
+            if port.is_kernel_console
+            else _format_state(port.state, port.reason),
         )
         for port in section.found
     ]
@@ -134,14 +136,16 @@ def _print_heads(section: ProbeSection[PortSearch], console: Console) -> None:
         _print_text(console, "heads: nothing found")
     for line in section.found:
         if line.state != "free":
-            _print_text(console, f"{line.port}: {_format_state(line.state, line.why)}")
-        elif line.strange:
+            _print_text(console, f"{line.port}: {_format_state(line.state, line.reason)}")
+        elif line.unknown_traffic:
             _print_text(
                 console, f"{line.port}: an answer in another protocol or at another baud rate"
             )
-            for noise in line.strange:
-                speed = "" if noise.baud is None else f"at {noise.baud} baud "
-                _print_text(console, f"  {speed}{noise.bytes} bytes: {noise.hex}")
+            for traffic in line.unknown_traffic:
+                speed = "" if traffic.baud is None else f"at {traffic.baud} baud "
+                _print_text(
+                    console, f"  {speed}{traffic.received_bytes} bytes: {traffic.first_bytes_hex}"
+                )
         elif not line.heads:
             _print_text(console, f"{line.port}: no answer")
     if not section.found:
@@ -157,7 +161,7 @@ def _describe_head(head: FoundHead) -> str:
     parts = []
     if answer.vendor_id is not None and answer.model_id is not None:
         parts.append(f"vendor {answer.vendor_id:04x} model {answer.model_id:04x}")
-    if not answer.tells_place:
+    if not answer.reports_position:
         parts.append("no position")
     elif answer.driver == "pelco_d":
         pan_deg, tilt_deg = (answer.pan_counts or 0) / 100, (answer.tilt_counts or 0) / 100
@@ -231,8 +235,8 @@ def _print_stable_name(console: Console, path: str, name: str) -> None:
         _print_text(console, f"{path}, stable name: {name}")
 
 
-def _format_state(state: str, why: str | None = None) -> str:
-    return f"{state}: {why}" if why else state
+def _format_state(state: str, reason: str | None = None) -> str:
+    return f"{state}: {reason}" if reason else state
 
 
 def _print_text(console: Console, text: str) -> None:

@@ -58,6 +58,7 @@ MAX_QUEUED_STOPS = 16
 
 _REFUSAL_OF_DRIVER_ERROR: dict[str, RefusalCode] = {
     "absent": "unavailable",
+    "closed": "unavailable",
     "timeout": "unavailable",
     "stuck": "unavailable",
     "busy": "busy",

@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 _FAULT_BY_ERROR: dict[DriverErrorKind, FaultCode] = {
     "absent": "PTZ-01",
+    "closed": "PTZ-01",
     "busy": "PTZ-01",
     "stuck": "PTZ-01",
     "ended": "PTZ-01",
@@ -26,7 +27,7 @@ _REJECTION_BY_ERROR: dict[DriverErrorKind, RefusalCode] = {
     "unsupported": "unsupported",
     "protocol": "failed",
 }
-_DISCONNECT_ERRORS: tuple[DriverErrorKind, ...] = ("absent", "stuck", "ended")
+_DISCONNECT_ERRORS: tuple[DriverErrorKind, ...] = ("absent", "closed", "stuck", "ended")
 """After these the driver is closed, and opened again."""
 
 

@@ -126,7 +126,7 @@ class CsiCamera:
         deadline_s = monotonic() + timeout_s
         while True:
             if self._closed:
-                raise DriverError("absent", f"{self._display_name}: is closed")
+                raise DriverError("closed", f"{self._display_name}: is closed")
             if self._failure is not None:
                 raise self._failure
             left_s = max(0.0, deadline_s - monotonic())

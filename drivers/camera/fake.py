@@ -123,7 +123,7 @@ class FakeCamera:
         while True:
             with self._lock:
                 if self._closed.is_set():
-                    raise DriverError("absent", f"{self._display_name}: is closed")
+                    raise DriverError("closed", f"{self._display_name}: is closed")
                 if self._pending_media:
                     return self._pending_media.popleft()
                 street_ns = self._frame_time_ns(self._next_frame)

@@ -104,7 +104,7 @@ class ReplayCamera:
         while True:
             with self._lock:
                 if self._closed.is_set():
-                    raise DriverError("absent", f"{self._display_name}: is closed")
+                    raise DriverError("closed", f"{self._display_name}: is closed")
                 media = self._next_media()
                 if media is not None:
                     return media

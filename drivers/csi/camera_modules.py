@@ -24,7 +24,7 @@ class CameraModule(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     model: str
     rotation_deg: int | None = None
-    usb: bool = False
+    is_usb: bool = False
 
 
 class CameraModulesReply(msgspec.Struct, frozen=True, kw_only=True):

@@ -42,7 +42,7 @@ def parse_modules(infos: Sequence[Mapping[str, Any]]) -> tuple[CameraModule, ...
             id=str(info["Id"]),
             model=str(info.get("Model", "")),
             rotation_deg=info.get("Rotation"),
-            usb="/usb" in str(info["Id"]),
+            is_usb="/usb" in str(info["Id"]),
         )
         for number, info in enumerate(infos)
     )

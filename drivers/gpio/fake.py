@@ -187,4 +187,4 @@ class FakePins:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise DriverError("absent", "pins: closed")
+            raise DriverError("closed", "pins: closed")

@@ -130,7 +130,7 @@ class GpiozeroPins:
         if os.getpid() != self._pid:
             raise DriverError("unsupported", "pins: not usable in a fork of their process")
         if self._closed:
-            raise DriverError("absent", "pins: closed")
+            raise DriverError("closed", "pins: closed")
 
 
 class _Input:

@@ -144,12 +144,12 @@ class OnvifClient:
         with self._close_lock:
             if self._closed:
                 work.close()
-                raise DriverError("absent", f"{self.display_name}: closed")
+                raise DriverError("closed", f"{self.display_name}: closed")
             pending = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return pending.result(timeout_limit_s + CALLER_MARGIN_S)
         except concurrent.futures.CancelledError as error:
-            raise DriverError("absent", f"{self.display_name}: closed") from error
+            raise DriverError("closed", f"{self.display_name}: closed") from error
         except _CALL_ERRORS as error:
             pending.cancel()
             if _is_auth_failure(error):

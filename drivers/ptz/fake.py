@@ -170,7 +170,7 @@ class FakeHead:
                 self.simulator.stop(self._clock_ns())
 
     def _check_answering(self) -> None:
-        """Raises: DriverError `timeout` if the head is silent, `absent` if it is closed."""
+        """Raises: DriverError `timeout` if the head is silent, `closed` after `close`."""
         if not self._closed.is_set() and self.simulator.injected_fault.silent:
             self._closed.wait(NO_ANSWER_TIMEOUT_S)
             if not self._closed.is_set():
@@ -178,4 +178,4 @@ class FakeHead:
                     "timeout", f"{self._display_name}: no answer within {NO_ANSWER_TIMEOUT_S} s"
                 )
         if self._closed.is_set():
-            raise DriverError("absent", f"{self._display_name}: is closed")
+            raise DriverError("closed", f"{self._display_name}: is closed")

@@ -21,7 +21,7 @@ timeout_s = 2.0
 Most cameras report positions and speeds as shares of -1..1. Their values in degrees are declared
 here, from the data sheet: `pan_deg` and `tilt_deg` at the ends of the range (`low` at -1, and above
 `high` if it counts the other way), `pan_max_deg_s` and `tilt_max_deg_s` at full speed. A camera that
-reports degrees needs none of it. `endless`: pan has no end stop. `zoom_ratio` is left out if there is
+reports degrees needs none of it. `continuous_pan`: pan has no end stop. `zoom_ratio` is left out if there is
 no zoom. `profile` is the token of one of its media profiles, by default the first one with a head.
 
 A camera that reports its position may be off by `error_deg`. For one that does not, and takes no
@@ -87,7 +87,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     profile: str | None = None
     pan_deg: Range | None = None
     tilt_deg: Range | None = None
-    endless: bool = False
+    continuous_pan: bool = False
     pan_max_deg_s: SpeedDegS | None = None
     tilt_max_deg_s: SpeedDegS | None = None
     zoom_ratio: Annotated[float, msgspec.Meta(ge=1, le=100)] = 1.0
@@ -328,17 +328,17 @@ class OnvifHead:
 
     def _check_declared(self, node: PtzNode) -> None:
         """Raises: ValueError if an option is missing that the camera does not report."""
-        options, is_reckoned = self._options, not self._position_spaces
+        options, is_estimated = self._options, not self._position_spaces
         has_zoom = find_space(node.zoom_velocities, ZOOM_VELOCITY) is not None and (
-            is_reckoned or find_space(node.zoom_positions, ZOOM_POSITION) is not None
+            is_estimated or find_space(node.zoom_positions, ZOOM_POSITION) is not None
         )
         if self._has_zoom and not has_zoom:
             raise ValueError("zoom_ratio is given, and it has no zoom")
-        if not is_reckoned:
+        if not is_estimated:
             return
         for name, is_required in (
             ("tilt_deg", True),
-            ("pan_deg", not options.endless),
+            ("pan_deg", not options.continuous_pan),
             ("zoom_travel_s", self._has_zoom),
             ("preset_deg_s", node.presets > 0),
         ):
@@ -356,7 +356,7 @@ class OnvifHead:
             raise ValueError("tilt_deg is missing")
         return PtzCapabilities(
             absolute=bool(self._position_spaces),
-            pan_deg=None if options.endless or pan is None else _ordered_range(pan),
+            pan_deg=None if options.continuous_pan or pan is None else _ordered_range(pan),
             tilt_deg=_ordered_range(tilt),
             pan_max_deg_s=self._velocity_space.pan_max_deg_s,
             tilt_max_deg_s=self._velocity_space.tilt_max_deg_s,

@@ -235,17 +235,17 @@ def test_closing_wakes_a_waiting_reader(device: Device) -> None:
         opened.close()
         reader.join(READ_TIMEOUT_S)
         assert not reader.is_alive()
-    assert [error.kind for error in failed] == ["absent"]
+    assert [error.kind for error in failed] == ["closed"]
 
 
-def test_a_closed_camera_is_absent_and_closing_twice_does_nothing(device: Device) -> None:
+def test_a_closed_camera_says_so_and_closing_twice_does_nothing(device: Device) -> None:
     with device.opened() as camera:
         camera.close()
         camera.close()
         for _ in range(2):
             with pytest.raises(DriverError, match="closed") as caught:
                 camera.read(0.0)
-            assert caught.value.kind == "absent"
+            assert caught.value.kind == "closed"
 
 
 def test_ten_openings_leave_nothing_open(device: Device) -> None:

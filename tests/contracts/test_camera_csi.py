@@ -242,7 +242,7 @@ def test_a_child_that_cannot_be_killed_is_stuck() -> None:
         assert f"process {started[0].pid} is still there after SIGKILL" in str(error)
         assert started[0].killed.is_set()
         camera.close()
-        assert failure_of_closed(camera) == "absent"
+        assert failure_of_closed(camera) == "closed"
     finally:
         started[0].real.kill()
         assert started[0].real.wait(READ_TIMEOUT_S)

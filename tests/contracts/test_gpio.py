@@ -198,7 +198,7 @@ def test_closing_sets_every_output_inactive_and_releases_the_lines(
     again.close()
 
 
-def test_closed_pins_raise_absent(board: Board) -> None:
+def test_closed_pins_refuse_every_call(board: Board) -> None:
     pins = board.open(relay(), contact())
     pins.close()
     for call in (
@@ -208,7 +208,7 @@ def test_closed_pins_raise_absent(board: Board) -> None:
     ):
         with pytest.raises(DriverError) as refused:
             call()
-        assert refused.value.kind == "absent"
+        assert refused.value.kind == "closed"
 
 
 def test_closing_ends_a_wait(board: Board) -> None:

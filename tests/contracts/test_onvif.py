@@ -197,7 +197,7 @@ def test_a_closed_client_raises_and_leaves_no_thread(tmp_path: Path) -> None:
     assert set(threading.enumerate()) == before
     with pytest.raises(DriverError, match="closed") as caught:
         asked.call("devicemgmt", "GetDeviceInformation")
-    assert caught.value.kind == "absent"
+    assert caught.value.kind == "closed"
 
 
 def test_closing_a_waiting_client_wakes_its_caller(tmp_path: Path, silent_port: int) -> None:
@@ -214,7 +214,7 @@ def test_closing_a_waiting_client_wakes_its_caller(tmp_path: Path, silent_port: 
     waiting.start()
     asked.close()
     waiting.join(5)
-    assert [error.kind for error in errors] == ["absent"]
+    assert [error.kind for error in errors] == ["closed"]
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])

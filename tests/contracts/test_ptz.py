@@ -406,12 +406,12 @@ def test_a_missing_capability_is_unsupported(simulated: SimulatedRig) -> None:
     assert simulated.simulator.order_count == 0
 
 
-def test_a_closed_head_is_absent_and_closing_twice_does_nothing(rig: HeadRig) -> None:
+def test_a_closed_head_says_so_and_closing_twice_does_nothing(rig: HeadRig) -> None:
     work = calls(rig)
     rig.head.close()
     rig.head.close()
     for call in work.values():
-        fails("absent", call, match="closed")
+        fails("closed", call, match="closed")
     assert rig.head.capabilities.tilt_max_deg_s > 0
 
 

@@ -438,10 +438,10 @@ def test_a_closed_bus_client_is_absent_and_leaks_nothing(sit: Sit) -> None:
         first, second = sit("a"), sit("b")
         first.close()
         first.close()
-        fails("absent", "'a': closed", lambda first=first: first.send(b"a000"))  # type: ignore[misc]
+        fails("closed", "'a': closed", lambda first=first: first.send(b"a000"))  # type: ignore[misc]
         second.send(b"b000")
         second.close()
-        fails("absent", "'b': closed", lambda second=second: second.stop(b"b000"))  # type: ignore[misc]
+        fails("closed", "'b': closed", lambda second=second: second.stop(b"b000"))  # type: ignore[misc]
     assert (open_files(), threading.active_count()) == before
 
 
@@ -454,7 +454,7 @@ def test_closing_a_bus_client_cancels_its_jobs(terminal: Terminal, sit: Sit) -> 
     first.close()
     error = waits.ended()
     assert isinstance(error, DriverError)
-    assert (error.kind, str(error)) == ("absent", "head 'a': closed")
+    assert (error.kind, str(error)) == ("closed", "head 'a': closed")
     asking.ended()
 
 

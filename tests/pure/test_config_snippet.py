@@ -60,21 +60,21 @@ ADOPTED = CameraInfo(
 )
 
 
-def answer(driver: Any, address: int, *, tells_place: bool = True) -> HeadAnswer:
-    return HeadAnswer(driver=driver, address=address, tells_place=tells_place)
+def answer(driver: Any, address: int, *, reports_position: bool = True) -> HeadAnswer:
+    return HeadAnswer(driver=driver, address=address, reports_position=reports_position)
 
 
 ALL = ProbeResult(
     camera_modules=ProbeSection(
         found=(
             CameraModule(number=0, id="/base/soc/i2c0mux/i2c@1/imx708@1a", model="imx708"),
-            CameraModule(number=1, id="/base/usb@1/camera", model="HD Pro", usb=True),
+            CameraModule(number=1, id="/base/usb@1/camera", model="HD Pro", is_usb=True),
         )
     ),
     video_devices=ProbeSection(
         found=(
-            VideoDevice(path="/dev/video0", name="HD Pro", camera=True, formats=("mjpeg",)),
-            VideoDevice(path="/dev/video2", name="HD Pro", camera=True, formats=("yuyv422",)),
+            VideoDevice(path="/dev/video0", name="HD Pro", is_capture=True, formats=("mjpeg",)),
+            VideoDevice(path="/dev/video2", name="HD Pro", is_capture=True, formats=("yuyv422",)),
             VideoDevice(path="/dev/video10", name="codec", kernel_driver="bcm2835-codec"),
         )
     ),
@@ -86,7 +86,9 @@ ALL = ProbeResult(
                 state="free",
                 heads=(
                     FoundHead(port=LINE, baud=2400, answer=answer("pelco_d", 1)),
-                    FoundHead(port=LINE, baud=2400, answer=answer("pelco_d", 2, tells_place=False)),
+                    FoundHead(
+                        port=LINE, baud=2400, answer=answer("pelco_d", 2, reports_position=False)
+                    ),
                 ),
             ),
             PortSearch(
@@ -202,7 +204,9 @@ def test_any_device_name_gives_valid_toml(name: str, model: str, path: str, topi
     probed = ProbeResult(
         camera_modules=ProbeSection(found=(CameraModule(number=0, id=f"/{path}", model=model),)),
         video_devices=ProbeSection(
-            found=(VideoDevice(path="/dev/video0", name=name, camera=True, others=(model,)),)
+            found=(
+                VideoDevice(path="/dev/video0", name=name, is_capture=True, other_formats=(model,)),
+            )
         ),
         onvif=ProbeSection(found=(FoundOnvif(url="http://h", adopted=adopted),)),
     )

@@ -159,6 +159,7 @@ def test_an_unexpected_exception_is_answered_and_raised_to_the_stage(rig: Comman
     ("driver", "kind"),
     [
         ("absent", "unavailable"),
+        ("closed", "unavailable"),
         ("timeout", "unavailable"),
         ("busy", "busy"),
         ("protocol", "failed"),

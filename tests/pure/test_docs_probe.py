@@ -51,7 +51,7 @@ def test_the_defaults_are_those_of_the_code() -> None:
 
 
 def test_the_snippet_equals_the_generated_one() -> None:
-    answer = HeadAnswer(driver="pelco_d", address=1, tells_place=True)
+    answer = HeadAnswer(driver="pelco_d", address=1, reports_position=True)
     head = FoundHead(port=PORT, baud=2400, answer=answer)
     line = PortSearch(port=PORT, state="free", heads=(head,))
     (shown,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)

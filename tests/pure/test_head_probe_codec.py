@@ -85,7 +85,7 @@ def test_a_visca_camera_reports_its_position_and_maker() -> None:
     version = questions.find_visca_answer(1, bytes.fromhex("90 50 00 20 04 0E 01 00 02 FF"))
     assert place is not None
     found = questions.to_visca_head(1, place, version)
-    assert (found.tells_place, found.pan_counts, found.tilt_counts) == (True, -0x1A0, 0xC8)
+    assert (found.reports_position, found.pan_counts, found.tilt_counts) == (True, -0x1A0, 0xC8)
     assert (found.vendor_id, found.model_id) == (0x0020, 0x040E)
 
 
@@ -93,7 +93,7 @@ def test_a_visca_camera_without_a_head_rejects_and_is_still_found() -> None:
     place = questions.find_visca_answer(1, bytes.fromhex("90 60 02 FF"))
     assert place == "refused"
     found = questions.to_visca_head(1, place, None)
-    assert (found.tells_place, found.pan_counts, found.vendor_id) == (False, None, None)
+    assert (found.reports_position, found.pan_counts, found.vendor_id) == (False, None, None)
     assert questions.find_visca_answer(2, bytes.fromhex("90 60 02 FF")) is None, "another camera's"
 
 

@@ -49,7 +49,7 @@ def options(**changes: Any) -> OptionsD:
     ],
 )
 def test_an_answer_is_a_pose(counts: Any, counting: str, pose: Pose) -> None:
-    told = to_pose(counts, options(tilt_counts=counting))
+    told = to_pose(counts, options(tilt_direction=counting))
     assert told.pan_deg == pytest.approx(pose.pan_deg)
     assert told.tilt_deg == pytest.approx(pose.tilt_deg)
     assert told.zoom == pose.zoom
@@ -64,7 +64,7 @@ def test_an_answer_is_a_pose(counts: Any, counting: str, pose: Pose) -> None:
 def test_a_pose_is_encoded_as_the_nearest_reachable_position(
     pan: float, tilt: float, zoom: float, counting: str
 ) -> None:
-    head = options(tilt_counts=counting)
+    head = options(tilt_direction=counting)
     asked = Pose(pan_deg=pan, tilt_deg=tilt, zoom=zoom)
     counts = to_counts(asked, head)
     assert all(0 <= counts[axis] < 36000 for axis in ("pan", "tilt"))
@@ -126,14 +126,14 @@ def test_a_preset_is_reached_when_two_answers_are_equal() -> None:
     ("changes", "says"),
     [
         ({"zoom_counts": None}, "zoom_counts is missing"),
-        ({"position": "reckoned"}, "zoom_travel_s is missing"),
-        ({"position": "reckoned", "zoom_travel_s": 3, "presets": 8}, "preset_deg_s is missing"),
+        ({"position": "estimated"}, "zoom_travel_s is missing"),
+        ({"position": "estimated", "zoom_travel_s": 3, "presets": 8}, "preset_deg_s is missing"),
         ({"pan_deg": {"low": 5, "high": 5}}, "pan_deg: low 5.0 is not below high 5.0"),
         ({"rs485": "gpio"}, "rs485_pin go together"),
         ({"rs485_pin": 18}, "rs485_pin go together"),
         ({"port": "socket://host:4001", "rs485": "kernel"}, "rs485 is 'off' on a socket"),
         (
-            {"presets": 2, "reference": [{"preset": 3, "pan_deg": 0, "tilt_deg": 0}]},
+            {"presets": 2, "reference_presets": [{"preset": 3, "pan_deg": 0, "tilt_deg": 0}]},
             "above presets",
         ),
         ({"pan_max_deg_s": None}, "missing required field `pan_max_deg_s`"),

@@ -66,8 +66,8 @@ def test_a_usb_camera_is_listed_with_its_formats_best_first(dev: Path) -> None:
     (dev / "v4l/by-id").mkdir(parents=True)
     (dev / "v4l/by-id/usb-HD_Pro-index0").symlink_to("/dev/null")
     (found,) = v4l2_devices.find_devices(dev, Kernel(letters=("YUYV", "MJPG", "GREY", "YUYV")))
-    assert (found.camera, found.state, found.name) == (True, "free", "HD Pro")
-    assert (found.formats, found.others) == (("mjpeg", "yuyv422"), ("GREY",))
+    assert (found.is_capture, found.state, found.name) == (True, "free", "HD Pro")
+    assert (found.formats, found.other_formats) == (("mjpeg", "yuyv422"), ("GREY",))
     assert found.best_path == str(dev / "v4l/by-id/usb-HD_Pro-index0")
 
 
@@ -75,9 +75,9 @@ def test_a_camera_in_use_is_busy(dev: Path) -> None:
     kernel = Kernel()
     kernel.owned = True
     (found,) = v4l2_devices.find_devices(dev, kernel)
-    assert (found.camera, found.state) == (True, "busy")
-    assert found.why is not None
-    assert found.why.endswith("has it")
+    assert (found.is_capture, found.state) == (True, "busy")
+    assert found.reason is not None
+    assert found.reason.endswith("has it")
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_camera_in_use_is_busy(dev: Path) -> None:
 )
 def test_a_device_without_capture_is_not_a_camera(driver: str, caps: int, dev: Path) -> None:
     (found,) = v4l2_devices.find_devices(dev, Kernel(driver, caps))
-    assert (found.camera, found.kernel_driver) == (False, driver)
+    assert (found.is_capture, found.kernel_driver) == (False, driver)
 
 
 def test_devices_are_sorted_by_their_numbers(dev: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_port_is_free_until_a_process_opens_it(terminal: str) -> None:
     assert port_condition(terminal).state == "free"
     with serial.Serial(terminal, exclusive=True):
         held = port_condition(terminal)
-    assert (held.state, held.why) == ("busy", "another program has it")
+    assert (held.state, held.reason) == ("busy", "another program has it")
     assert port_condition(terminal).state == "free"
 
 
@@ -228,7 +228,7 @@ def test_probed_serial_lines_have_stable_names() -> None:
     ports = (
         FoundPort(path="/dev/ttyUSB0", by_id="/dev/serial/by-id/x", state="free"),
         FoundPort(path="/dev/ttyUSB1", by_path="/dev/serial/by-path/y", state="busy"),
-        FoundPort(path="/dev/ttyAMA0", state="free", console=True),
+        FoundPort(path="/dev/ttyAMA0", state="free", is_kernel_console=True),
         FoundPort(path="/dev/ttyS3", state="absent"),
     )
     assert searchable_ports(ports) == ("/dev/serial/by-id/x", "/dev/serial/by-path/y")
@@ -243,7 +243,7 @@ def test_camera_modules_have_picamera2s_numbers() -> None:
     )
     assert told == (
         CameraModule(number=0, id="/base/i2c@1/imx708@1a", model="imx708", rotation_deg=180),
-        CameraModule(number=1, id="/base/pcie/usb@1-1:1.0-046d:0825", model="", usb=True),
+        CameraModule(number=1, id="/base/pcie/usb@1-1:1.0-046d:0825", model="", is_usb=True),
     )
 
 

@@ -42,7 +42,7 @@ class Listed:
 
     def read(self, timeout_s: float) -> Packet | Frame | None:
         if self.closed:
-            raise DriverError("absent", "closed")
+            raise DriverError("closed", "closed")
         if not self._frames:
             raise DriverError("ended", "no more")
         return self._frames.pop(0)

@@ -131,7 +131,7 @@ def test_pelco_heads_are_found_by_their_addresses(
     (line,) = lines_of(port)
     assert (line["state"], heads(line)) == ("free", [("pelco_d", 1), ("pelco_d", 3)])
     answer = line["heads"][0]["answer"]
-    assert (answer["tells_place"], answer["pan_counts"], answer["tilt_counts"]) == (True, 0, 0)
+    assert (answer["reports_position"], answer["pan_counts"], answer["tilt_counts"]) == (True, 0, 0)
 
 
 def test_a_head_on_an_echoing_line_is_found(
@@ -141,7 +141,7 @@ def test_a_head_on_an_echoing_line_is_found(
     (line,) = lines_of(port)
     assert heads(line) == [("pelco_d", 2)]
     (alone,) = lines_of(port, addresses="1")
-    assert (alone["heads"], alone["strange"]) == ([], []), "its echo is nobody"
+    assert (alone["heads"], alone["unknown_traffic"]) == ([], []), "its echo is nobody"
 
 
 def test_a_visca_chain_is_numbered_and_found(
@@ -173,7 +173,7 @@ def test_a_head_with_general_responses_only_is_found_without_a_position(
     port = bench.line("old", [Says({"FF 02 00 51 00 00 53": "FF 02 00 53"})])
     (line,) = lines_of(port)
     assert heads(line) == [("pelco_d", 2)]
-    assert line["heads"][0]["answer"]["tells_place"] is False
+    assert line["heads"][0]["answer"]["reports_position"] is False
 
 
 def test_the_baud_rate_at_which_a_head_answers_is_reported(
@@ -185,8 +185,8 @@ def test_the_baud_rate_at_which_a_head_answers_is_reported(
     assert [head["baud"] for head in line["heads"]] == [2400]
     (strange,) = lines_of(port, baud="9600")
     assert strange["heads"] == []
-    assert strange["strange"][0]["baud"] == 9600
-    assert strange["strange"][0]["hex"].startswith("9a c3")
+    assert strange["unknown_traffic"][0]["baud"] == 9600
+    assert strange["unknown_traffic"][0]["first_bytes_hex"].startswith("9a c3")
     said = vigie("--heads", "--port", port, "--baud", "9600", "--addresses", "1")
     assert f"{port}: an answer in another protocol or at another baud rate" in said
 

@@ -42,8 +42,8 @@ def run_serial(terminal: Terminal, context: ConsoleContext, argv: Sequence[str])
         description = port.description or "serial port"
         terminal.print(
             port.best_path,
-            f"  {description}{', the kernel console is here' if port.console else ''}: "
-            f"{port.state}{f': {port.why}' if port.why else ''}"
+            f"  {description}{', the kernel console is here' if port.is_kernel_console else ''}: "
+            f"{port.state}{f': {port.reason}' if port.reason else ''}"
             f"{f', configured for head {head}' if head else ''}",
         )
     for path, head in head_by_path.items():

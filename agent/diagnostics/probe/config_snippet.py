@@ -95,10 +95,10 @@ class _UniqueNames:
 
 def _local_camera_tables(result: ProbeResult, names: _UniqueNames) -> Iterator[str]:
     for module in result.camera_modules.found:
-        if not module.usb:
+        if not module.is_usb:
             yield _csi_camera_table(module, names.allocate(f"csi{module.number}"))
     for device in result.video_devices.found:
-        if device.camera:
+        if device.is_capture:
             yield _v4l2_camera_table(device, names.allocate(f"usb-{device.name or 'camera'}"))
 
 
@@ -117,7 +117,7 @@ def _v4l2_camera_table(device: VideoDevice, name: str) -> str:
         options["format"] = device.formats[0]
     lines = [*_render_values("[camera.options]", options)]
     if not device.formats:
-        formats = _to_one_line(", ".join(device.others)) or "nothing"
+        formats = _to_one_line(", ".join(device.other_formats)) or "nothing"
         lines.append(f"# offers {formats}: none that the driver supports")
     camera_values: dict[str, object] = {"name": name, "driver": "v4l2"}
     if device.formats and device.formats[0] not in ("h264", "mjpeg"):
@@ -201,16 +201,16 @@ def _serial_head_table(head: FoundHead, names: _UniqueNames) -> str:
         lines += [f"# {text}  # {hint}" for text, hint in (*_LIMIT_LINES, *_UNIT_LINES)]
     else:
         note = f"Pelco-D head {answer.address}"
-        if answer.tells_place:
+        if answer.reports_position:
             options["position"] = "query"
         lines = [_fill_in_comment(text, hint) for text, hint in _LIMIT_LINES]
-        note += ", says where it is" if answer.tells_place else ", does not say where it is"
+        note += ", reports its position" if answer.reports_position else ", reports no position"
     return _render_table(
         "head",
         {"name": name, "driver": answer.driver},
         [*_render_values("[head.options]", options), *lines, _MORE_OPTIONS],
         note=note,
-        comments=('# camera = "csi0"  # which camera sits on it, if one does',),
+        comments=('# camera = "csi0"  # the camera that is mounted on it, if any',),
     )
 
 

@@ -110,7 +110,7 @@ def searchable_ports(ports: Sequence[FoundPort]) -> tuple[str, ...]:
     return tuple(
         port.best_path
         for port in ports
-        if not port.console and port.state not in ("absent", "unsupported")
+        if not port.is_kernel_console and port.state not in ("absent", "unsupported")
     )
 
 
