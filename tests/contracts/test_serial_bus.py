@@ -429,7 +429,7 @@ def test_a_blocked_line_times_out_and_its_queue_is_dropped(terminal: Terminal, s
     assert terminal.frame()[-4:] == b"a000"
 
 
-def test_a_closed_bus_client_is_absent_and_leaks_nothing(sit: Sit) -> None:
+def test_a_closed_bus_client_says_so_and_leaks_nothing(sit: Sit) -> None:
     def open_files() -> int:
         return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a Path would hold them open
 
