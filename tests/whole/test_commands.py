@@ -14,6 +14,7 @@ from agent.reporting import topics
 from tests.pure.command_rig import decode_result, rejection_of
 from tests.whole.command_box import BOX, CommandBox, CommandOperator
 from tests.whole.report.broker import Mosquitto
+from tests.whole.report.proxy import FreezingProxy
 from tests.whole.report.reporting_box import wait_until
 
 GOTO = {"do": "goto", "head": "mast", "pan_deg": -20.0, "tilt_deg": 5.0}
@@ -170,7 +171,10 @@ def test_a_reply_survives_a_broker_restart(
     mosquitto: Mosquitto, broker: BrokerConfig, operators: Operators, tmp_path: Path
 ) -> None:
     errand = Errand()
-    with CommandBox(tmp_path, broker, errand) as box:
+    with (
+        FreezingProxy(mosquitto.port) as proxy,
+        CommandBox(tmp_path, msgspec.structs.replace(broker, url=proxy.url), errand) as box,
+    ):
         operator = operators()
         operator.send({}, "long", verb="errand")
         assert isinstance(operator.wait_for_reply()[1], CommandAccepted)
@@ -184,8 +188,11 @@ def test_a_reply_survives_a_broker_restart(
         wait_until(lambda: box.session is not None and not box.session.health().connected)
         errand.progress_sink.finish(Errand.Result)
         wait_until(lambda: box.dispatcher.health().done == 1)
+        # The box reaches the new broker only after the operator has subscribed there.
+        proxy.freeze()
         mosquitto.start()
         again = operators()
+        proxy.thaw()
         received, reply = again.wait_for_reply()
         assert (received.topic, received.correlation) == (operator.reply_topic, b"long")
         assert decode_result(reply) == {"done": True}
