@@ -274,6 +274,7 @@ VISCA_OPTIONS: dict[str, Any] = {
     "tilt_max_deg_s": 40,
     "zoom_ratio": 20,
     "focus": True,
+    "reply_timeout_s": 0.5,  # the longest: a busy machine answers late
 }
 VISCA_SPECS = msgspec.convert(VISCA_OPTIONS | {"port": "/dev/null"}, ViscaOptions).specs
 
