@@ -27,7 +27,7 @@ from agent.base.uuid7 import uuid7_factory
 from agent.capture.camera_source import CameraSource
 from agent.capture.preview import PreviewHandler, PreviewRequest
 from agent.commands.command import CommandHandler
-from agent.config.configuration import Config
+from agent.config.configuration import FOOTAGE_DIR, Config
 from agent.faults.registry import FaultRegistry
 from agent.health.camera_watchdog import CameraWatchdog
 from agent.health.monitor import HealthMonitor
@@ -231,7 +231,7 @@ class Agent:
         recorded_cameras: frozenset[str],
     ) -> BoxServices:
         config, clock = self._config, self._clock
-        footage_dir = state_dir / config.record.folder
+        footage_dir = state_dir / FOOTAGE_DIR
         try:
             self._owner_policies = owner_policy.update(state_dir, footage_dir, config.camera)
         except OSError as error:

@@ -18,7 +18,7 @@ from agent.capture.capture_stage import CaptureCounts, CaptureStage
 from agent.capture.next_frame import NextFrame
 from agent.capture.onvif_events import OnvifEventFeed, OnvifEventStage
 from agent.capture.snapshot_command import CameraAccess
-from agent.config.configuration import RecordConfig
+from agent.config.configuration import FOOTAGE_DIR, RecordConfig
 from agent.detection.active_scene import ActiveScene
 from agent.detection.detect_stage import DetectStage
 from agent.detection.model_card import ModelRefused
@@ -96,7 +96,7 @@ class BoxServices(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def footage_dir(self) -> Path:
         """The folder of all cameras' footage."""
-        return self.state_dir / self.record_config.folder
+        return self.state_dir / FOOTAGE_DIR
 
     @property
     def masks_dir(self) -> Path:

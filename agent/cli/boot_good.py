@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     config = configuration.load(args.config)
     state = Path(config.box.state)
-    runtime, footage = health_file.get_runtime_dir(state), state / config.record.folder
+    runtime, footage = health_file.get_runtime_dir(state), state / configuration.FOOTAGE_DIR
     clock = SystemClock()
     names = [camera.name for camera in config.camera]
 

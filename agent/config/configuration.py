@@ -32,6 +32,10 @@ itself would fill the disk, and the box would shed detection and then recording.
 """
 
 
+RESERVED_BOX_IDS = ("centre", "watch")
+"""`vigie/v1/centre/...` are the centre's topics, and `vigie-watch-...` are MQTT clients."""
+
+
 class BoxConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[box]`: identity of the box. `state` is the folder that the agent may write to."""
 
@@ -158,15 +162,18 @@ class Recipient(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     public_key: str
 
 
+FOOTAGE_DIR = "footage"
+"""Folder of the footage, in the state folder. Another disk is mounted there."""
+
+
 class RecordConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[record]`: the ring of footage. `folder` is relative to the state folder.
+    """`[record]`: the ring of footage, in `footage` of the state folder.
 
     `max_bytes` is per camera, `box_max_bytes` for all of them. `reserve_bytes` stay free on the disk, but at
     most a twentieth of it, or on a small one 500 MB and a fifth. Without a `recipient` footage is stored
     unencrypted.
     """
 
-    folder: str = "footage"
     segment_s: Annotated[float, msgspec.Meta(ge=1, le=300)] = 10.0
     flush_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 1.0
     max_bytes: Annotated[int, msgspec.Meta(ge=10_000_000)] = 16_000_000_000
@@ -232,6 +239,11 @@ def load(path: Path) -> Config:
 
 def _check_consistency(config: Config, context: str) -> None:
     """Check what spans several fields. Raises: UserError."""
+    if config.box.id in RESERVED_BOX_IDS:
+        raise UserError(
+            f"{context}: box.id = {config.box.id!r}: a topic and a client of the centre; "
+            "allowed: any other name"
+        )
     names = [camera.name for camera in config.camera]
     for index, camera in enumerate(config.camera):
         name = camera.name

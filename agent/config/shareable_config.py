@@ -20,7 +20,6 @@ SHAREABLE_KEYS = frozenset(
         "broker.ca",
         "broker.certificate",
         "broker.ack",
-        "record.folder",
         "record.recipient.id",
         "record.recipient.public_key",
         "hold.kinds",

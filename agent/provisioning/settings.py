@@ -27,7 +27,6 @@ from agent.provisioning.network_config import NetworkConfig
 FILE_NAME = "vigie-settings.toml"
 MAX_SETTINGS_BYTES = 1_000_000
 STATE_DIR = "/var/lib/vigie"
-FOOTAGE_DIR = "footage"
 EXTRA_TABLES = ("network", "files", "secrets")
 """In addition to those of the configuration."""
 
@@ -243,11 +242,6 @@ def _image_problems(config: Config, source: str) -> Iterator[str]:
         yield (
             f"{source}: box.state = {config.box.state!r}: not on a partition that survives a reboot; allowed: {STATE_DIR!r}, "
             "or left out"
-        )
-    if config.record.folder not in (FOOTAGE_DIR, f"{STATE_DIR}/{FOOTAGE_DIR}"):
-        yield (
-            f"{source}: record.folder = {config.record.folder!r}: not on the partition for footage; "
-            f"allowed: {FOOTAGE_DIR!r}, or left out"
         )
 
 

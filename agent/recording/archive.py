@@ -20,7 +20,7 @@ from agent.base.errors import UserError
 from agent.base.progress import ProgressCallback
 from agent.base.uuid7 import uuid7_factory
 from agent.config import configuration
-from agent.config.configuration import RecordConfig
+from agent.config.configuration import FOOTAGE_DIR
 from agent.recording import catalogue, owner_policy
 from agent.recording.catalogue import FootageEntry
 from agent.recording.custody.custody_log import CustodyLog, read_lines_backwards
@@ -82,14 +82,14 @@ class FootageArchive:
         config = configuration.load(path)
         state_dir = Path(config.box.state)
         policies = {one.name: one.institution for one in config.camera if one.institution}
-        return cls(state_dir, state_dir / config.record.folder, config.box.id, clock, policies)
+        return cls(state_dir, state_dir / FOOTAGE_DIR, config.box.id, clock, policies)
 
     @classmethod
     def from_state_dir(cls, state_dir: Path, clock: Clock) -> "FootageArchive":
         """Open the archive of a state folder with the default footage folder."""
         if not state_dir.is_dir():
             raise UserError(f"--state {str(state_dir)!r}: no such folder")
-        return cls(state_dir, state_dir / RecordConfig().folder, None, clock, {})
+        return cls(state_dir, state_dir / FOOTAGE_DIR, None, clock, {})
 
     def now(self) -> datetime:
         """Return the reference of relative times."""

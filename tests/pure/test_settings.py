@@ -101,7 +101,7 @@ WRONG: list[tuple[bytes, str]] = [
     ),
     (
         changed_settings(record={"folder": "x"}),
-        "record.folder = 'x': not on the partition for footage",
+        "record.folder: unknown key",
     ),
     (
         changed_settings(broker={"url": "http://x"}),

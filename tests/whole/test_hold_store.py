@@ -18,7 +18,7 @@ from agent.recording.custody.receipts import FootageEvicted, HoldPlaced, HoldRel
 from agent.recording.quarantine import QUARANTINE_DIR
 from agent.recording.recovery import StoredSegment
 from agent.recording.retention.event_holds import EventFootageSpan, EventHolds
-from agent.recording.retention.hold_store import MAX_HOLD_DAYS, HoldStore
+from agent.recording.retention.hold_store import HoldStore
 from agent.recording.retention.retention_stage import RETRY_S, RetentionStage
 from agent.recording.segment_name import SegmentName
 from tests.conftest import ManualClock
@@ -342,7 +342,7 @@ def test_an_invalid_hold_file_is_set_aside_and_kept(
         ({"owner": " "}, "an owner and a reason"),
         ({"reason": ""}, "an owner and a reason"),
         ({"days": 0}, "at most 366"),
-        ({"days": MAX_HOLD_DAYS + 1}, "at most 366"),
+        ({"days": 91}, "at most 90"),
         ({"days": float("nan")}, "at most 366"),
     ],
 )

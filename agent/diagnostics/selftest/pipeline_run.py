@@ -18,6 +18,7 @@ from agent.base.model import Event, FrameResult, Segment, TrafficCounts
 from agent.base.uuid7 import uuid7_factory
 from agent.capture.camera_source import CameraSource, OpenCamera
 from agent.config.configuration import (
+    FOOTAGE_DIR,
     CameraConfig,
     Config,
     DetectConfig,
@@ -44,7 +45,6 @@ log = logging.getLogger(__name__)
 BOX_ID = "selftest"
 TEST_RECIPIENT_ID = "selftest-guest"
 """The throw-away recipient. No configured one has this name, see `with_test_recipient`."""
-FOOTAGE_DIR = "footage"
 SEGMENT_S = 2.0
 MAX_FOOTAGE_BYTES = 100_000_000
 RUN_TIMEOUT_S = 60.0
@@ -102,7 +102,6 @@ class PipelineRun:
         self._faults = FaultRegistry(clock.boottime_ns)
         self._record = msgspec.structs.replace(
             config.record,
-            folder=FOOTAGE_DIR,
             segment_s=SEGMENT_S,
             max_bytes=MAX_FOOTAGE_BYTES,
             box_max_bytes=MAX_FOOTAGE_BYTES,

@@ -24,13 +24,11 @@ from agent.base.clock import Clock, rfc3339
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.base.json_decode import decode_json
+from agent.config.configuration import MAX_AGE_DAYS
 from agent.recording.quarantine import QUARANTINE_DIR, quarantine_file
 from agent.recording.retention.hold import Hold
 
 log = logging.getLogger(__name__)
-
-MAX_HOLD_DAYS = 366
-"""The longest term of a hold. It may be placed again."""
 
 _HOLD_SUFFIX, _RELEASE_SUFFIX = ".json", ".release"
 _ID_PATTERN = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -85,8 +83,8 @@ class HoldStore:
             raise UserError(f"to = {rfc3339(end)}: not after from = {rfc3339(begin)}")
         if not owner.strip() or not reason.strip():
             raise UserError("hold: an owner and a reason are required")
-        if not 0 < days <= MAX_HOLD_DAYS:
-            raise UserError(f"days = {days:g}: allowed: more than 0, at most {MAX_HOLD_DAYS}")
+        if not 0 < days <= MAX_AGE_DAYS:
+            raise UserError(f"days = {days:g}: allowed: more than 0, at most {MAX_AGE_DAYS}")
         hold = self.build(
             self._new_id(self._clock.boottime_ns()),
             camera,
