@@ -96,7 +96,10 @@ def test_relative_paths_start_at_the_configurations_folder(tmp_path: Path) -> No
             ),
             "camera[1].name = 'north': used by camera[0] already",
         ),
-        (('id = "casa-0001"', 'id = "watch"'), "box.id = 'watch': a topic and a client of the centre"),
+        (
+            ('id = "casa-0001"', 'id = "watch"'),
+            "box.id = 'watch': a topic and a client of the centre",
+        ),
         (('name = "north"', 'name = "box"'), "camera[0].name = 'box': reserved for the box itself"),
         (
             ("[camera.detect]", "[camera.institution]\nowner = 'Tram'\n[camera.detect]"),
