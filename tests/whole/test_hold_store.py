@@ -341,9 +341,9 @@ def test_an_invalid_hold_file_is_set_aside_and_kept(
         ({"end_s": 10}, "not after from"),
         ({"owner": " "}, "an owner and a reason"),
         ({"reason": ""}, "an owner and a reason"),
-        ({"days": 0}, "at most 366"),
+        ({"days": 0}, "at most 90"),
         ({"days": 91}, "at most 90"),
-        ({"days": float("nan")}, "at most 366"),
+        ({"days": float("nan")}, "at most 90"),
     ],
 )
 def test_an_invalid_hold_is_refused_in_one_line(
